@@ -1,0 +1,39 @@
+// Package pin says what a pin is and how it moves. It knows nothing of HTTP,
+// Badger or libp2p: it declares the small interfaces that it needs of them
+// ([Records], [Fetcher]) and they are handed to [New].
+//
+// # Words
+//
+// A request is what a client made with POST /pins: a CID, a name, some
+// metadata, and an id of its own. A DAG is what a CID names: its codec and its
+// multihash together, so that v0 and v1 of one CID are one DAG, and the same
+// bytes read as raw and as dag-pb are two. Any number of requests, of any
+// number of accounts, may want one DAG; it is fetched and stored once.
+//
+// An attempt is one try at having a DAG on disk. It has an id that is never
+// used again, and every block reference is written under that id. Unpinning a
+// DAG and pinning it again makes a new attempt, so that clearing up after the
+// first can never touch the second.
+//
+// # The life of a request
+//
+//	Add -> queued -> pinning -> pinned
+//	                         -> failed -> (retry) queued
+//
+// A request is [Pinned] only once every block of its DAG is on disk, checked
+// against its hash, and durable against power loss; then, and only then, is
+// its DAG marked complete. A request for a DAG that is complete already is
+// pinned from the start.
+//
+// # Seeking, fetching, parked
+//
+// A DAG that has received nothing yet costs almost nothing: one want that is
+// open in Bitswap. So it takes no worker; it takes one of [Config.Seekers]
+// places, many, and asks for a worker only when its first block has come. When
+// there are more DAGs that nobody has than places, they take turns. That is
+// why a thousand dead CIDs do not delay the next live one.
+//
+// A DAG that has a worker and receives nothing for [Config.IdleTimeout] gives
+// the worker back and goes on seeking; with nothing new for
+// [Config.StallTimeout] its requests fail, with the reason.
+package pin

@@ -1,0 +1,134 @@
+package pin
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/multiformats/go-multihash"
+)
+
+// Fetcher brings DAGs to disk.
+type Fetcher interface {
+	// Fetch walks the job's DAG and returns nil once every block of it is on
+	// disk, checked against its hash, referenced by the attempt, and durable
+	// against power loss. Blocks that are on disk already are not fetched, but
+	// are hashed again.
+	//
+	// It returns when ctx ends, with the context's error, after everything it
+	// started has stopped: nothing is written under the attempt any more. It
+	// does not time out by itself: the caller watches the job's Progress.
+	//
+	// Errors: [*RefusedError] when no retry can help; ErrDiskFull; any other
+	// may be tried again.
+	Fetch(ctx context.Context, j Job) (Totals, error)
+
+	// Announce tells the network that this node has the DAG's root. It does
+	// not wait for that to happen.
+	Announce(d DAG)
+}
+
+// Job is one DAG to fetch.
+type Job struct {
+	DAG     DAG
+	Attempt Attempt
+	// Origins are hints of where to find it: multiaddrs ending in /p2p/ID.
+	Origins []string
+	// Limits of what the DAG may be.
+	Limits Limits
+	// Progress is written by the fetcher and read by anybody. Never nil.
+	Progress *Progress
+	// Slot is the worker that this job may hold. Never nil.
+	Slot Slot
+	// IdleTimeout is how long the fetch keeps its worker while nothing comes.
+	IdleTimeout time.Duration
+}
+
+// Ref is a reference that an attempt holds on a block.
+type Ref struct {
+	Hash multihash.Multihash
+	Size int // of the block's data, in bytes
+}
+
+// Slot is a place among the workers, of which there are few. A fetch that only
+// waits for the network needs none: it holds one while it handles blocks.
+//
+// The fetcher acquires the slot before it handles a block, whether received or
+// found on disk, and releases it when it can do nothing but wait: at once if
+// nothing was received since it acquired it, else after Job.IdleTimeout
+// without a block. Both are idempotent and are called by one goroutine of the
+// fetch; the manager releases what a fetch still holds when it returns.
+type Slot interface {
+	// Acquire blocks until a worker is free. Its errors end the fetch.
+	Acquire(ctx context.Context) error
+	Release()
+}
+
+// Limits bound one DAG. Zero in a field is no limit.
+type Limits struct {
+	Bytes  uint64 // of all blocks, each counted once
+	Blocks uint64
+}
+
+// RefusedError is why a DAG cannot be pinned, whoever tries and however
+// often: a block that does not decode, a codec that is not known, a limit.
+type RefusedError struct {
+	Reason string // in words that a user can act on
+}
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+// Refused makes a [*RefusedError] from a format.
+func Refused(format string, a ...any) error {
+	return &RefusedError{Reason: fmt.Sprintf(format, a...)}
+}
+
+// Progress is how far a fetch has come. The fetcher writes it, and any number
+// of readers may look at the same time. The zero value is ready to use.
+type Progress struct {
+	Blocks    atomic.Uint64 // on disk or in hand, each counted once
+	Bytes     atomic.Uint64 // of those blocks
+	Received  atomic.Uint64 // blocks that came from the network
+	Providers atomic.Int64  // peers that are connected and known to have blocks of it
+	lastBlock atomic.Int64  // Unix nanoseconds
+	mu        sync.Mutex
+	note      string
+}
+
+// Advance records that a block new to this fetch is here: received, or found
+// on disk.
+func (p *Progress) Advance(now time.Time, size int, received bool) {
+	p.Blocks.Add(1)
+	p.Bytes.Add(uint64(size))
+	if received {
+		p.Received.Add(1)
+	}
+	p.lastBlock.Store(now.UnixNano())
+}
+
+// LastBlock is when Advance was last called; the zero time if never.
+func (p *Progress) LastBlock() time.Time {
+	n := p.lastBlock.Load()
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
+}
+
+// SetNote leaves a sentence for the user on what the fetch waits for, such as
+// an origin that is not dialled and the setting that would allow it. "" takes
+// it back.
+func (p *Progress) SetNote(s string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note = s
+}
+
+// Note is what SetNote left.
+func (p *Progress) Note() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.note
+}

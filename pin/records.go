@@ -1,0 +1,155 @@
+package pin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+)
+
+// Errors that callers act on. All of them may come wrapped.
+var (
+	// ErrNotFound: no such request, or another account's.
+	ErrNotFound = errors.New("no such pin request")
+	// ErrTooFast: an account made more requests than there are milliseconds
+	// to tell them apart; try again in a second.
+	ErrTooFast = errors.New("too many pin requests at once for this account")
+	// ErrDiskFull: the floor of free disk space is reached; nothing was written.
+	ErrDiskFull = errors.New("the disk is too full to store more")
+	// ErrSuperseded: the attempt is no longer the one its DAG is tried by.
+	ErrSuperseded = errors.New("the attempt was superseded")
+	// ErrClosed: the store or the manager is closing or closed.
+	ErrClosed = errors.New("shutting down")
+	// ErrNotFailed: only a failed request can be tried again.
+	ErrNotFailed = errors.New("the pin request has not failed")
+)
+
+// Records keeps requests, and what is known of DAGs, on disk.
+//
+// Every method that changes something returns only after the change would
+// survive power loss; calls made at the same time share a sync. All methods
+// may be called concurrently. Once closed, methods return [ErrClosed]. The
+// manager does not close the Records that it is given.
+//
+// The DAG of every request is held: it has a record from the first request
+// that names it until the last one that holds it is gone, pinned elsewhere or
+// failed. A request holds its DAG while it is queued, pinning or pinned, and
+// one that came by Replace also holds what the request it replaced held, until
+// it is done, so that shared blocks stay. What nothing holds any more is
+// released: marked as deleting, in the same commit, and returned to the caller
+// so that it calls Drop once no walk writes under the attempt.
+type Records interface {
+	// Add commits a new request. It gives it its ID and Created; Status is
+	// Pinned if the DAG is complete already, else Queued.
+	// Errors: ErrTooFast, ErrDiskFull.
+	Add(ctx context.Context, account string, s Spec) (Request, error)
+
+	// Replace removes request id of the account and adds a new one, in one
+	// commit. The new request may be for the same DAG.
+	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull.
+	Replace(ctx context.Context, account, id string, s Spec) (now, old Request, released []Attempt, err error)
+
+	// Remove deletes a request and gives it as it last was.
+	// Errors: ErrNotFound.
+	Remove(ctx context.Context, account, id string) (old Request, released []Attempt, err error)
+
+	// Get reads one request. Errors: ErrNotFound.
+	Get(ctx context.Context, account, id string) (Request, error)
+
+	// List reads a page of an account's requests, newest first, and counts
+	// all that match.
+	List(ctx context.Context, account string, q Query) (Page, error)
+
+	// Retry moves a failed request back to Queued and holds its DAG again
+	// (or makes it Pinned, if the DAG is complete).
+	// Errors: ErrNotFound, ErrNotFailed.
+	Retry(ctx context.Context, account, id string) (Request, error)
+
+	// Begin moves every queued request for the DAG to Pinning and gives the
+	// attempt to fetch it under: that of an earlier Begin if it was not
+	// released, else a new one. If the DAG is complete, Begin settles its
+	// requests as Pinned and returns complete = true with the attempt.
+	// Errors: ErrNotFound if nothing holds the DAG.
+	Begin(ctx context.Context, d DAG) (a Attempt, complete bool, err error)
+
+	// Complete marks the DAG complete with the given totals, then every
+	// request for it Pinned. The caller has made every block and reference
+	// durable. The mark is atomic; requests follow in as many commits as they
+	// need, and after a crash in between Unfinished still has the rest.
+	// released is what the requests that became Pinned no longer hold.
+	// Errors: ErrSuperseded if a is not the DAG's attempt.
+	Complete(ctx context.Context, d DAG, a Attempt, t Totals) (released []Attempt, err error)
+
+	// Fail makes every queued or pinning request for the DAG Failed, with
+	// details, and lets go of what they held.
+	Fail(ctx context.Context, d DAG, details string) (released []Attempt, err error)
+
+	// FailRequest makes one queued or pinning request Failed, with details,
+	// and lets go of what it held. Others for the same DAG go on.
+	// Errors: ErrNotFound.
+	FailRequest(ctx context.Context, account, id, details string) (released []Attempt, err error)
+
+	// Unfinished yields every request of the given status, Queued or Pinning,
+	// across accounts: by account, then oldest first. It yields an error once,
+	// last, if reading failed.
+	Unfinished(ctx context.Context, s Status) iter.Seq2[Request, error]
+
+	// Drop deletes the references of a released attempt, then its deleting
+	// mark. It may be interrupted anywhere and called again; an attempt that
+	// is dropped already, or never was, is no error. An attempt that is not
+	// released is an error, and nothing is dropped.
+	Drop(ctx context.Context, a Attempt) error
+
+	// Released yields the attempts that are marked deleting and not dropped
+	// yet, as a crash may leave them.
+	Released(ctx context.Context) ([]Attempt, error)
+
+	// Roots yields every complete DAG.
+	Roots(ctx context.Context) iter.Seq2[DAG, error]
+}
+
+// Totals is what a complete DAG holds, each block counted once.
+type Totals struct {
+	Blocks uint64
+	Bytes  uint64 // of block data
+}
+
+// Match is how a name filter compares, in the words of the PSA.
+type Match string
+
+// The PSA's four text matching strategies. "" means Exact.
+const (
+	Exact    Match = "exact"
+	IExact   Match = "iexact"
+	Partial  Match = "partial"
+	IPartial Match = "ipartial"
+)
+
+// Query selects requests of one account. The zero value of each field filters
+// nothing, but for Statuses, of which an empty list means Pinned alone (the
+// PSA's default), and Limit.
+type Query struct {
+	Statuses []Status
+	DAGs     []DAG             // any of them
+	Name     string            // compared by Match
+	Match    Match             // "" is Exact
+	Meta     map[string]string // all of them
+	Before   time.Time         // created strictly before
+	After    time.Time         // created strictly after
+	Limit    int               // most results; 0 counts only
+}
+
+// Page is what List gives.
+type Page struct {
+	Count    int       // of all that match, Before and After included
+	Requests []Request // newest first, at most Limit
+}
+
+// InvalidError is a bad value in what a client sent.
+type InvalidError struct {
+	Field string // the PSA's name of it, such as "cid" or "origins"
+	Msg   string // what is wrong with it, and what would be right
+}
+
+func (e *InvalidError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Msg) }

@@ -1,0 +1,86 @@
+package pin
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ipfs/go-cid"
+)
+
+// Status is where a request is in its life, in the words of the PSA.
+type Status string
+
+// The four statuses of the PSA; there are no others.
+const (
+	Queued  Status = "queued"
+	Pinning Status = "pinning"
+	Pinned  Status = "pinned"
+	Failed  Status = "failed"
+)
+
+// Statuses lists every status, in the order of a request's life.
+func Statuses() []Status { return []Status{Queued, Pinning, Pinned, Failed} }
+
+// Done reports whether nothing more happens to a request by itself.
+func (s Status) Done() bool { return s == Pinned || s == Failed }
+
+// DAG identifies what a CID names: codec and multihash, as the bytes of a
+// CIDv1. It is comparable, so it serves as a map key. The zero value names
+// nothing.
+type DAG string
+
+// DAGOf gives the DAG that c names. Versions 0 and 1 of a CID name the same.
+func DAGOf(c cid.Cid) DAG {
+	if !c.Defined() {
+		return ""
+	}
+	return DAG(cid.NewCidV1(c.Type(), c.Hash()).KeyString())
+}
+
+// CID gives the DAG's root as a CIDv1. The zero DAG, and one that did not come
+// from [DAGOf], give [cid.Undef].
+func (d DAG) CID() cid.Cid {
+	c, err := cid.Cast([]byte(d))
+	if err != nil {
+		return cid.Undef
+	}
+	return c
+}
+
+// String is the CIDv1 in base32, for logs.
+func (d DAG) String() string {
+	if c := d.CID(); c.Defined() {
+		return c.String()
+	}
+	return fmt.Sprintf("invalid DAG %x", string(d))
+}
+
+// Spec is what a client asks for: the PSA's Pin object, checked.
+type Spec struct {
+	CID     string            // as the client wrote it, given back so
+	Root    cid.Cid           // CID, parsed
+	Name    string            // "" is no name
+	Meta    map[string]string // nil is none
+	Origins []string          // multiaddrs that end in /p2p/ID; nil is none
+}
+
+// DAG identifies what the spec's root names.
+func (s Spec) DAG() DAG { return DAGOf(s.Root) }
+
+// Request is one pin request as it is on disk.
+type Request struct {
+	ID      string // UUIDv7, whose timestamp is Created
+	Account string // UUID of the account that made it
+	Spec
+	// Created has millisecond precision, UTC, and is strictly increasing
+	// within an account, whatever the clock does.
+	Created time.Time
+	Status  Status
+	// Details says why a request is failed, or what it waits for, in words
+	// that its user can act on; "" is nothing to say.
+	Details string
+}
+
+// Attempt identifies one try at having a DAG on disk. Attempts are never used
+// twice in the life of a data directory. Zero is none.
+type Attempt uint64
