@@ -70,7 +70,9 @@ type Records interface {
 	// attempt to fetch it under: that of an earlier Begin if it was not
 	// released, else a new one. If the DAG is complete, Begin settles its
 	// requests as Pinned and returns complete = true with the attempt.
-	// Errors: ErrNotFound if nothing holds the DAG.
+	// It writes nothing when there is nothing to change.
+	// Errors: ErrNotFound if the DAG is not complete and no request for it is
+	// queued or pinning, even if one that came by Replace still holds it.
 	Begin(ctx context.Context, d DAG) (a Attempt, complete bool, err error)
 
 	// Complete marks the DAG complete with the given totals, then every
@@ -94,6 +96,10 @@ type Records interface {
 	// across accounts: by account, then oldest first. It yields an error once,
 	// last, if reading failed.
 	Unfinished(ctx context.Context, s Status) iter.Seq2[Request, error]
+
+	// QueuedAfter reads an account's queued requests that were created after
+	// the given time, oldest first, at most limit of them (limit > 0).
+	QueuedAfter(ctx context.Context, account string, after time.Time, limit int) ([]Request, error)
 
 	// Drop deletes the references of a released attempt, then its deleting
 	// mark. It may be interrupted anywhere and called again; an attempt that
