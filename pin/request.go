@@ -2,6 +2,7 @@ package pin
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -54,6 +55,9 @@ func (d DAG) String() string {
 	}
 	return fmt.Sprintf("invalid DAG %x", string(d))
 }
+
+// LogValue makes logs show String, whatever their format.
+func (d DAG) LogValue() slog.Value { return slog.StringValue(d.String()) }
 
 // Spec is what a client asks for: the PSA's Pin object, checked.
 type Spec struct {

@@ -1,0 +1,97 @@
+package pin
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// view adds what is going on to a request, from memory.
+func (m *Manager) view(r Request) View {
+	v := View{Request: r}
+	info := make(map[string]string)
+	switch r.Status {
+	case Failed:
+		info["status_details"] = r.Details
+	case Queued, Pinning:
+		m.mu.Lock()
+		m.describe(r, info)
+		m.mu.Unlock()
+	}
+	if info["status_details"] == "" {
+		delete(info, "status_details")
+	}
+	if len(info) > 0 {
+		v.Info = info
+	}
+	return v
+}
+
+func (m *Manager) describe(r Request, info map[string]string) {
+	j := m.jobs[r.DAG()]
+	if j == nil {
+		if l := m.queue.accounts[r.Account]; l != nil && l.onDisk {
+			info["status_details"] = fmt.Sprintf("queued behind more than %d others", len(l.waiting))
+		}
+		return
+	}
+	now := time.Now()
+	if r.Status == Queued {
+		if n := m.queue.position(r.Account, j.members[member{r.Account, r.ID}]); n > 0 {
+			info["queue_position"] = strconv.Itoa(n)
+			info["status_details"] = fmt.Sprintf("queue position: %d", n)
+		}
+		return
+	}
+	if !j.began.IsZero() {
+		info["elapsed"] = now.Sub(j.began).Round(time.Second).String()
+	}
+	if p := j.progress; p != nil {
+		info["blocks"] = strconv.FormatUint(p.Blocks.Load(), 10)
+		info["bytes"] = strconv.FormatUint(p.Bytes.Load(), 10)
+		info["providers"] = strconv.FormatInt(p.Providers.Load(), 10)
+	}
+	info["status_details"] = j.details(now)
+}
+
+// details says in a sentence what a job does or waits for.
+func (j *job) details(now time.Time) string {
+	p := j.progress
+	note := ""
+	if p != nil {
+		note = p.Note()
+	}
+	switch {
+	case j.trouble != "" && j.state != jobRunning:
+		return fmt.Sprintf("waiting after an error: %s; next try in %v", j.trouble, j.pause(now))
+	case j.state == jobWaiting:
+		return "waiting for its turn"
+	case j.slot != nil:
+		if waits, _, _ := j.slot.state(); waits {
+			return "found; waiting for a worker"
+		}
+	}
+	if p == nil {
+		return "starting"
+	}
+	since := now.Sub(j.lastMoved(now)).Round(time.Second)
+	switch {
+	case p.Blocks.Load() == 0 && note != "":
+		return note
+	case p.Blocks.Load() == 0:
+		return fmt.Sprintf("no connected peer has it; looking for %v", since)
+	case since >= 2*seekSlice:
+		s := fmt.Sprintf("nothing received for %v", since)
+		if note != "" {
+			s += "; " + note
+		}
+		return s
+	default:
+		return "receiving blocks"
+	}
+}
+
+// pause is how long a parked job waits yet.
+func (j *job) pause(now time.Time) time.Duration {
+	return max(j.nextTry.Sub(now), 0).Round(time.Second)
+}

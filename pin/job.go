@@ -1,0 +1,195 @@
+package pin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxJobOrigins bounds the hints that one DAG collects from its requests: a
+// few times the 20 that the PSA allows in one.
+const maxJobOrigins = 64
+
+// jobState is where a job is. Jobs that are over are forgotten.
+type jobState int
+
+const (
+	jobWaiting jobState = iota // in the queue
+	jobRunning                 // has a place, and a goroutine
+	jobParked                  // gave its place up, until nextTry
+)
+
+// job is one DAG that somebody waits for. The manager's lock guards it.
+type job struct {
+	dag     DAG
+	account string // of the request that made the job: its turn is taken
+	members map[member]uint64
+	origins []string
+	state   jobState
+
+	// While running.
+	cancel   context.CancelCauseFunc
+	attempt  Attempt // zero until Begin gave one
+	slot     *slot
+	started  time.Time // of this run
+	evicting bool      // cancelled, and not yet back
+	dirty    bool      // a request joined since the run began
+	drop     []Attempt // released while the run may still write under them
+
+	// Across runs.
+	progress *Progress // of this or the last run; nil before the first
+	began    time.Time // of the first run
+	moved    time.Time // when it last got further: the stall clock
+	tries    int       // runs that ended without success
+	nextTry  time.Time // when parked
+	woken    bool      // parked, and somebody who may have it appeared
+	trouble  string    // why the last run ended, for the user; "" if it only saw nothing
+}
+
+// member is a request that waits for a job; its value in job.members is the
+// place in the account's line, 0 if it has none.
+type member struct{ account, id string }
+
+// Why a run is cancelled.
+var (
+	errEvicted  = errors.New("others wait for the place")
+	errRecheck  = errors.New("the requests for it changed")
+	errReleased = errors.New("its attempt was released")
+	errStalled  = errors.New("no progress")
+)
+
+// addOrigins merges hints and reports whether any was new.
+func (j *job) addOrigins(origins []string) bool {
+	added := false
+	for _, o := range origins {
+		if len(j.origins) < maxJobOrigins && !slices.Contains(j.origins, o) {
+			j.origins = append(j.origins, o)
+			added = true
+		}
+	}
+	return added
+}
+
+// peerOf gives the peer id that an origin ends in, "" if it does not.
+func peerOf(origin string) string {
+	i := strings.LastIndex(origin, "/p2p/")
+	if i < 0 {
+		return ""
+	}
+	return strings.TrimSuffix(origin[i+len("/p2p/"):], "/")
+}
+
+// lastMoved is when the job last got further. Waiting for a worker is not
+// standing still.
+func (j *job) lastMoved(now time.Time) time.Time {
+	t := j.moved
+	if j.progress != nil {
+		if b := j.progress.LastBlock(); b.After(t) {
+			t = b
+		}
+	}
+	if j.slot != nil {
+		waits, _, since := j.slot.state()
+		if waits {
+			return now
+		}
+		if since.After(t) && j.progress.Received.Load() > 0 {
+			t = since
+		}
+	}
+	return t
+}
+
+// run tries once to bring the job's DAG to disk, and says how it went.
+func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
+	// A released attempt is dropped only once every Begin that may have given
+	// it has been noted in m.attempts: see dropLoop.
+	m.beginning.RLock()
+	a, complete, err := m.records.Begin(ctx, j.dag)
+	if err == nil && !complete {
+		m.mu.Lock()
+		j.attempt = a
+		m.attempts[a] = j
+		m.mu.Unlock()
+	}
+	m.beginning.RUnlock()
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return true, nil // nobody wants it any more
+	case err != nil:
+		return false, fmt.Errorf("begin: %w", err)
+	case complete:
+		return true, nil
+	}
+
+	m.mu.Lock()
+	progress := new(Progress)
+	j.progress = progress
+	slot := m.workers.slot(j.account)
+	j.slot = slot
+	origins := slices.Clone(j.origins)
+	m.mu.Unlock()
+	totals, err := m.fetcher.Fetch(ctx, Job{
+		DAG: j.dag, Attempt: a, Origins: origins, Limits: m.cfg.Limits,
+		Progress: progress, Slot: slot, IdleTimeout: m.cfg.IdleTimeout,
+	})
+	slot.Release()
+	// What is decided now is recorded even if the run is cancelled meanwhile.
+	record := context.WithoutCancel(ctx)
+	var refused *RefusedError
+	switch {
+	case err == nil:
+		released, err := m.records.Complete(record, j.dag, a, totals)
+		if err != nil {
+			return false, fmt.Errorf("complete: %w", err)
+		}
+		m.drop(released)
+		m.log.Info("pinned", "cid", j.dag, "blocks", totals.Blocks, "bytes", totals.Bytes,
+			"elapsed", time.Since(j.began).Round(time.Millisecond))
+		m.fetcher.Announce(j.dag)
+		return true, nil
+	case errors.As(err, &refused):
+		return true, m.fail(record, j, refused.Reason)
+	case errors.Is(context.Cause(ctx), errStalled):
+		return true, m.fail(record, j, m.stallReason(j))
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	default:
+		return false, err
+	}
+}
+
+// fail records that the job's requests failed.
+func (m *Manager) fail(ctx context.Context, j *job, reason string) error {
+	released, err := m.records.Fail(ctx, j.dag, reason)
+	if err != nil {
+		return fmt.Errorf("fail: %w", err)
+	}
+	m.drop(released)
+	m.log.Warn("pin failed", "cid", j.dag, "reason", reason)
+	return nil
+}
+
+// stallReason says why a job that stood still failed.
+func (m *Manager) stallReason(j *job) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := fmt.Sprintf("no block was received for %v", m.cfg.StallTimeout)
+	if j.progress != nil {
+		if n := j.progress.Blocks.Load(); n > 0 {
+			s += fmt.Sprintf(", after %d blocks", n)
+		} else {
+			s += ": no connected peer has the root"
+		}
+		if note := j.progress.Note(); note != "" {
+			s += "; " + note
+		}
+	}
+	if j.trouble != "" {
+		s += "; the last try ended with: " + j.trouble
+	}
+	return s
+}

@@ -1,0 +1,389 @@
+package pin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Config tunes a [Manager]. The zero value of a field means its default.
+type Config struct {
+	// Workers is how many DAGs are handled at the same time. More waste
+	// memory (each has a few MiB of blocks in hand) rather than gain speed.
+	Workers int // default 16
+	// Seekers is how many DAGs may have wants open at the same time, those
+	// with a worker included. A Bitswap peer keeps 1,024 wants of another, and
+	// a busy walk has some hundred open.
+	Seekers int // default 512
+	// IdleTimeout is how long a fetch that receives nothing keeps its worker.
+	IdleTimeout time.Duration // default 20s
+	// StallTimeout is how long a DAG may get no further before it fails.
+	StallTimeout time.Duration // default 30m
+	// Window is how many queued requests of an account are held in memory.
+	Window int // default 10,000: about 6 MB
+	// Limits bound every DAG.
+	Limits Limits
+	// Logger is told what happens to pins; default slog.Default().
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	c.Workers = cmp.Or(c.Workers, 16)
+	c.Seekers = cmp.Or(c.Seekers, 512)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 20*time.Second)
+	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Minute)
+	c.Window = cmp.Or(c.Window, 10_000)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// Manager moves requests through their life. Its methods may be called
+// concurrently.
+type Manager struct {
+	cfg     Config
+	log     *slog.Logger
+	records Records
+	fetcher Fetcher
+	workers *workers
+
+	ctx    context.Context // ends when the manager closes
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // every goroutine of the manager
+	calls  sync.WaitGroup // calls of clients
+	kicked chan struct{}  // wakes the loop; holds one
+
+	// beginning is held for reading while an attempt is asked for and noted.
+	beginning sync.RWMutex
+
+	mu       sync.Mutex
+	closed   bool
+	jobs     map[DAG]*job
+	attempts map[Attempt]*job // that a run may be writing under
+	queue    *queue
+	running  int // jobs in state jobRunning
+	evicting int // of those, told to give up their place
+	parked   map[*job]struct{}
+	wokenAll time.Time // when PeerConnected last woke everything
+	drops    []Attempt // to be dropped
+	dropKick chan struct{}
+}
+
+// New starts a manager, which takes up whatever was unfinished when the last
+// one ended. The caller closes it, before it closes records and fetcher.
+func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Manager, error) {
+	cfg = cfg.withDefaults()
+	m := &Manager{
+		cfg: cfg, log: cfg.Logger, records: records, fetcher: fetcher,
+		workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window),
+		kicked: make(chan struct{}, 1), dropKick: make(chan struct{}, 1),
+		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job), parked: make(map[*job]struct{}),
+	}
+	released, err := records.Released(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read what was being unpinned: %w", err)
+	}
+	m.drops = released
+	resumed := 0
+	for _, status := range []Status{Pinning, Queued} {
+		for r, err := range records.Unfinished(ctx, status) {
+			if err != nil {
+				return nil, fmt.Errorf("read unfinished pins: %w", err)
+			}
+			m.attach(r)
+			resumed++
+		}
+	}
+	if resumed > 0 {
+		m.log.Info("resuming unfinished pins", "requests", resumed)
+	}
+	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	m.wg.Go(m.loop)
+	m.wg.Go(m.dropLoop)
+	m.kick()
+	return m, nil
+}
+
+// Close stops every fetch, waits until nothing runs any more, and leaves
+// unfinished requests to be taken up again. Calls under way are finished;
+// later ones return [ErrClosed]. It may be called twice.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.cancel()
+	m.calls.Wait()
+	m.wg.Wait()
+	return nil
+}
+
+// enter registers a call, so that Close waits for it.
+func (m *Manager) enter() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	m.calls.Add(1)
+	return nil
+}
+
+// Add makes a request. It returns once the request is durable.
+// Errors: those of [Records].Add.
+func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error) {
+	if err := m.enter(); err != nil {
+		return View{}, err
+	}
+	defer m.calls.Done()
+	r, err := m.records.Add(ctx, account, s)
+	if err != nil {
+		return View{}, err
+	}
+	m.joined(r)
+	return m.view(r), nil
+}
+
+// Replace removes a request and makes another in its stead, in one step. What
+// the old one held is kept until the new one is done.
+// Errors: those of [Records].Replace.
+func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View, error) {
+	if err := m.enter(); err != nil {
+		return View{}, err
+	}
+	defer m.calls.Done()
+	r, old, released, err := m.records.Replace(ctx, account, id, s)
+	if err != nil {
+		return View{}, err
+	}
+	m.joined(r)
+	m.left(old)
+	m.drop(released)
+	return m.view(r), nil
+}
+
+// Remove deletes a request. A fetch that only it wanted is stopped.
+// Errors: ErrNotFound.
+func (m *Manager) Remove(ctx context.Context, account, id string) error {
+	if err := m.enter(); err != nil {
+		return err
+	}
+	defer m.calls.Done()
+	return m.remove(ctx, account, id)
+}
+
+func (m *Manager) remove(ctx context.Context, account, id string) error {
+	old, released, err := m.records.Remove(ctx, account, id)
+	if err != nil {
+		return err
+	}
+	m.left(old)
+	m.drop(released)
+	return nil
+}
+
+// RemoveAll deletes every request of an account, and says how many those were.
+// Requests that are made meanwhile may stay.
+func (m *Manager) RemoveAll(ctx context.Context, account string) (int, error) {
+	if err := m.enter(); err != nil {
+		return 0, err
+	}
+	defer m.calls.Done()
+	removed := 0
+	q := Query{Statuses: Statuses(), Limit: 1000}
+	for {
+		page, err := m.records.List(ctx, account, q)
+		if err != nil {
+			return removed, fmt.Errorf("list pins to remove: %w", err)
+		}
+		if len(page.Requests) == 0 {
+			return removed, nil
+		}
+		// Together, they share syncs.
+		errs := make(chan error, len(page.Requests))
+		for _, r := range page.Requests {
+			go func() { errs <- m.remove(ctx, account, r.ID) }()
+		}
+		var failed error
+		for range page.Requests {
+			switch err := <-errs; {
+			case err == nil:
+				removed++
+			case !errors.Is(err, ErrNotFound):
+				failed = err
+			}
+		}
+		if failed != nil {
+			return removed, fmt.Errorf("remove pins: %w", failed)
+		}
+	}
+}
+
+// Retry tries a failed request again. Errors: ErrNotFound, ErrNotFailed.
+func (m *Manager) Retry(ctx context.Context, account, id string) (View, error) {
+	if err := m.enter(); err != nil {
+		return View{}, err
+	}
+	defer m.calls.Done()
+	r, err := m.records.Retry(ctx, account, id)
+	if err != nil {
+		return View{}, err
+	}
+	m.joined(r)
+	return m.view(r), nil
+}
+
+// Get reads a request. Errors: ErrNotFound.
+func (m *Manager) Get(ctx context.Context, account, id string) (View, error) {
+	if err := m.enter(); err != nil {
+		return View{}, err
+	}
+	defer m.calls.Done()
+	r, err := m.records.Get(ctx, account, id)
+	if err != nil {
+		return View{}, err
+	}
+	return m.view(r), nil
+}
+
+// List reads a page of an account's requests, newest first.
+func (m *Manager) List(ctx context.Context, account string, q Query) (ViewPage, error) {
+	if err := m.enter(); err != nil {
+		return ViewPage{}, err
+	}
+	defer m.calls.Done()
+	page, err := m.records.List(ctx, account, q)
+	if err != nil {
+		return ViewPage{}, err
+	}
+	views := make([]View, len(page.Requests))
+	for i, r := range page.Requests {
+		views[i] = m.view(r)
+	}
+	return ViewPage{Count: page.Count, Views: views}, nil
+}
+
+// PeerConnected says that a peer which may have blocks is connected now. Pins
+// that were parked are tried again early: those that name the peer as an
+// origin, and if it came to us of itself all of them, since that is how a
+// client delivers what it asked us to pin.
+func (m *Manager) PeerConnected(peer string, inbound bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || len(m.parked) == 0 {
+		return
+	}
+	now := time.Now()
+	all := inbound && now.Sub(m.wokenAll) >= wakeInterval
+	if all {
+		m.wokenAll = now
+	}
+	for j := range m.parked {
+		if all || hasPeer(j.origins, peer) {
+			j.woken = true
+		}
+	}
+	m.kick()
+}
+
+func hasPeer(origins []string, peer string) bool {
+	for _, o := range origins {
+		if peerOf(o) == peer {
+			return true
+		}
+	}
+	return false
+}
+
+// joined takes up a request that was just committed.
+func (m *Manager) joined(r Request) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.attach(r)
+	m.kick()
+}
+
+// attach adds a request to the job for its DAG, or leaves it on disk for now if
+// its account has enough of them in memory.
+func (m *Manager) attach(r Request) {
+	if r.Status.Done() {
+		return
+	}
+	if r.Status == Queued && m.jobs[r.DAG()] == nil && m.queue.full(r.Account, r.Created) {
+		return
+	}
+	m.enqueue(r)
+}
+
+// enqueue adds a request to the job for its DAG, which it makes if need be.
+func (m *Manager) enqueue(r Request) {
+	d, who := r.DAG(), member{r.Account, r.ID}
+	j := m.jobs[d]
+	if j == nil {
+		j = &job{dag: d, account: r.Account, members: make(map[member]uint64)}
+		m.jobs[d] = j
+	}
+	if _, ok := j.members[who]; ok {
+		return
+	}
+	fresh := j.addOrigins(r.Origins)
+	j.moved = time.Now() // nobody is told of a stall that began before they asked
+	switch j.state {
+	case jobWaiting:
+		j.members[who] = m.queue.push(r.Account, j)
+	case jobRunning:
+		j.members[who] = 0
+		j.dirty = true
+		if fresh && (j.progress == nil || j.progress.Received.Load() == 0) {
+			j.cancel(errRecheck) // so that the new origins are tried
+		} else if r.Status == Queued {
+			m.begin(j)
+		}
+	case jobParked:
+		j.members[who] = 0
+		j.woken = true
+	}
+}
+
+// begin moves a request that joined a running job on to Pinning.
+func (m *Manager) begin(j *job) {
+	m.wg.Go(func() {
+		m.beginning.RLock()
+		defer m.beginning.RUnlock()
+		_, _, err := m.records.Begin(m.ctx, j.dag)
+		// The job's own run meets, and reports, what lasts of an error.
+		if err != nil && !errors.Is(err, ErrNotFound) && m.ctx.Err() == nil {
+			m.log.Debug("begin for a request that joined", "cid", j.dag, "err", err)
+		}
+	})
+}
+
+// left notes that a request is gone, and stops the fetch if nobody here wants
+// it any more. Requests that are only on disk may: the next Begin tells.
+func (m *Manager) left(r Request) {
+	if r.Status.Done() {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	j := m.jobs[r.DAG()]
+	if j == nil {
+		return
+	}
+	delete(j.members, member{r.Account, r.ID})
+	if len(j.members) > 0 {
+		return
+	}
+	switch j.state {
+	case jobRunning:
+		j.dirty = true // the next run forgets it, if it should be
+		j.cancel(errRecheck)
+	case jobParked:
+		j.woken = true
+	}
+	m.kick()
+}
