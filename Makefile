@@ -1,0 +1,49 @@
+# Holdfast. `make help` lists what there is to make.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  = -X main.version=$(VERSION)
+MODULES  = . e2e
+
+.PHONY: help build run test test-unit test-e2e check fmt-check tidy-check bench bench-full clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build ./holdfast
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o holdfast ./cmd/holdfast
+
+run: ## run the server on ./data, for trying things out
+	$(GO) run ./cmd/holdfast serve --data ./data
+
+test: test-unit test-e2e ## all tests, with the race detector, the end-to-end ones included
+
+test-unit: ## the tests of the packages
+	$(GO) test -race ./...
+
+test-e2e: ## the real binary against a real Kubo, which the first run builds (some minutes)
+	cd e2e && $(GO) test -timeout 40m ./...
+
+check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, the systemd unit
+	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
+	$(GO) tool staticcheck ./...
+	cd e2e && $(GO) tool -modfile=../go.mod staticcheck ./...
+	$(GO) test -count=1 -run '^TestImports$$' ./cmd/holdfast
+	deploy/check.sh
+
+fmt-check:
+	@bad=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$bad" ] || { echo "not gofmt-clean:"; echo "$$bad"; exit 1; }
+
+tidy-check:
+	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff) || { echo "run 'go mod tidy' in $$m"; exit 1; }; done
+
+bench: ## Holdfast against Kubo from one source, and the lists, within 10 minutes
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./store
+	cd e2e && $(GO) run ./bench
+
+bench-full: ## the same, medians of 3
+	$(GO) test -run '^$$' -bench . -benchtime 1x -count 3 ./store
+	cd e2e && $(GO) run ./bench --full
+
+clean: ## remove what was built, and the data of `make run`
+	rm -rf holdfast data
