@@ -1,0 +1,106 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+)
+
+// maxBody bounds the body of a request, in bytes: room for a password of the
+// greatest length with every byte escaped.
+const maxBody = 8 << 10
+
+var errMediaType = &httpError{http.StatusUnsupportedMediaType,
+	"send JSON with Content-Type: application/json, or a form"}
+
+// readFields reads the named fields, all of which must be there, from a body
+// that is JSON or a form. Other fields are passed over, and so is the query:
+// what stands in a URL is logged on the way.
+func readFields(c echo.Context, names ...string) (map[string]string, error) {
+	media, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
+	if err != nil {
+		return nil, errMediaType
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, &httpError{http.StatusRequestEntityTooLarge, "the body is larger than 8 KiB"}
+	}
+	if err != nil {
+		return nil, &httpError{http.StatusBadRequest, "the body could not be read to its end"}
+	}
+	var fields map[string]string
+	switch media {
+	case echo.MIMEApplicationJSON:
+		fields, err = jsonFields(body, names)
+	case echo.MIMEApplicationForm:
+		var form url.Values
+		if form, err = url.ParseQuery(string(body)); err != nil {
+			return nil, &httpError{http.StatusBadRequest, "the body is not a form"}
+		}
+		fields, err = formFields(form, names)
+	case echo.MIMEMultipartForm:
+		form, ferr := multipart.NewReader(bytes.NewReader(body), params["boundary"]).ReadForm(maxBody)
+		if ferr != nil {
+			return nil, &httpError{http.StatusBadRequest, "the body is not a multipart form"}
+		}
+		defer form.RemoveAll()
+		fields, err = formFields(form.Value, names)
+	default:
+		return nil, errMediaType
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if fields[name] == "" {
+			return nil, invalid(name, "is missing")
+		}
+	}
+	return fields, nil
+}
+
+// jsonFields reads fields of an object. No error holds anything of the body,
+// where passwords are.
+func jsonFields(body []byte, names []string) (map[string]string, error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(body, &object); err != nil || object == nil {
+		return nil, &httpError{http.StatusBadRequest, "the body is not one JSON object"}
+	}
+	fields := make(map[string]string)
+	for _, name := range names {
+		value, there := object[name]
+		if !there {
+			continue
+		}
+		var s *string
+		if err := json.Unmarshal(value, &s); err != nil {
+			return nil, invalid(name, "must be a string")
+		}
+		if s != nil {
+			fields[name] = *s
+		}
+	}
+	return fields, nil
+}
+
+func formFields(form map[string][]string, names []string) (map[string]string, error) {
+	fields := make(map[string]string)
+	for _, name := range names {
+		switch values := form[name]; len(values) {
+		case 0:
+		case 1:
+			fields[name] = values[0]
+		default:
+			return nil, invalid(name, "is given more than once")
+		}
+	}
+	return fields, nil
+}

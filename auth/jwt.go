@@ -1,0 +1,115 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// maxToken bounds what is looked at as a token, in bytes; ours have about 400.
+const maxToken = 8 << 10
+
+// Audiences: a token works at the one that it was made for.
+const (
+	audienceAPI     = "holdfast"         // access and device tokens
+	audienceRefresh = "holdfast/refresh" // refresh tokens
+)
+
+// clockStep is how far the host's clock may be set back without ending the
+// tokens that were made just before.
+const clockStep = time.Minute
+
+// claims are what our tokens carry.
+type claims struct {
+	jwt.RegisteredClaims
+	Record string `json:"sid"` // the Token that it stands on
+}
+
+// sign makes a JWT. The zero time as expires is never.
+func (k *Keys) sign(audience, account, record, id string, now, expires time.Time) (string, error) {
+	c := claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer:    k.instance,
+			Subject:   account,
+			Audience:  jwt.ClaimStrings{audience},
+			NotBefore: jwt.NewNumericDate(now.Add(-clockStep)),
+			IssuedAt:  jwt.NewNumericDate(now),
+			ID:        id,
+		},
+		Record: record,
+	}
+	if !expires.IsZero() {
+		c.ExpiresAt = jwt.NewNumericDate(expires)
+	}
+	t := jwt.NewWithClaims(jwt.SigningMethodHS256, c)
+	t.Header["kid"] = k.current
+	s, err := t.SignedString(k.secrets[k.current])
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	return s, nil
+}
+
+// parse checks everything about a JWT that needs no record: that it is one of
+// ours, for the audience, and that its time is now.
+// Errors: those that wrap ErrUnauthorized, only.
+func (k *Keys) parse(raw, audience string, now time.Time) (claims, error) {
+	// The JWT library passes over line breaks; a token that holds one is not
+	// the one that was made.
+	if len(raw) > maxToken || strings.ContainsFunc(raw, notInJWT) {
+		return claims{}, errNotOurs
+	}
+	var c claims
+	parser := jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithStrictDecoding(),
+		jwt.WithIssuer(k.instance),
+		jwt.WithAudience(audience),
+		jwt.WithNotBeforeRequired(),
+		jwt.WithTimeFunc(func() time.Time { return now }),
+	)
+	_, err := parser.ParseWithClaims(raw, &c, func(t *jwt.Token) (any, error) {
+		kid, _ := t.Header["kid"].(string)
+		secret, ok := k.secrets[kid]
+		if !ok {
+			return nil, errors.New("no such key")
+		}
+		return secret, nil
+	})
+	switch {
+	case err == nil:
+	// The library looks at claims only after the signature: what follows is
+	// said of tokens that we did make.
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return claims{}, errWrongUse
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return claims{}, errExpired
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return claims{}, errNotYet
+	default:
+		return claims{}, errNotOurs
+	}
+	if c.Subject == "" || c.Record == "" || c.ID == "" {
+		return claims{}, errNotOurs
+	}
+	return c, nil
+}
+
+// notInJWT is what base64url and the dots between its parts do not hold.
+func notInJWT(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
+}
+
+// The ways in which a token does not count.
+var (
+	errNoToken  = fmt.Errorf("%w: the Authorization header with a bearer token is missing", ErrUnauthorized)
+	errHeader   = fmt.Errorf("%w: the Authorization header must be one, and read: Bearer TOKEN", ErrUnauthorized)
+	errNotOurs  = fmt.Errorf("%w: the token is not one of this server", ErrUnauthorized)
+	errWrongUse = fmt.Errorf("%w: the token is for another use (an access token is not a refresh token)", ErrUnauthorized)
+	errExpired  = fmt.Errorf("%w: the token has expired", ErrUnauthorized)
+	errNotYet   = fmt.Errorf("%w: the token is not valid yet: the server's clock was set back", ErrUnauthorized)
+	errRevoked  = fmt.Errorf("%w: the token was revoked", ErrUnauthorized)
+)
