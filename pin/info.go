@@ -67,14 +67,14 @@ func (j *job) details(now time.Time) string {
 	case j.state == jobWaiting:
 		return "waiting for its turn"
 	case j.slot != nil:
-		if waits, _, _ := j.slot.state(); waits {
+		if waits, _ := j.slot.state(); waits {
 			return "found; waiting for a worker"
 		}
 	}
 	if p == nil {
 		return "starting"
 	}
-	since := now.Sub(j.lastMoved(now)).Round(time.Second)
+	since := now.Sub(j.lastMoved()).Round(time.Second)
 	switch {
 	case p.Blocks.Load() == 0 && note != "":
 		return note

@@ -42,10 +42,12 @@ type job struct {
 	// Across runs.
 	progress *Progress // of this or the last run; nil before the first
 	began    time.Time // of the first run
+	best     uint64    // the most blocks that an earlier run had
 	moved    time.Time // when it last got further: the stall clock
 	tries    int       // runs that ended without success
 	nextTry  time.Time // when parked
 	woken    bool      // parked, and somebody who may have it appeared
+	blocked  bool      // parked until the operator acts; the stall clock stands
 	trouble  string    // why the last run ended, for the user; "" if it only saw nothing
 }
 
@@ -82,25 +84,30 @@ func peerOf(origin string) string {
 	return strings.TrimSuffix(origin[i+len("/p2p/"):], "/")
 }
 
-// lastMoved is when the job last got further. Waiting for a worker is not
-// standing still.
-func (j *job) lastMoved(now time.Time) time.Time {
+// lastMoved is when the job last got further than it ever was: finding again
+// what an earlier run had stored is no progress.
+func (j *job) lastMoved() time.Time {
 	t := j.moved
-	if j.progress != nil {
+	if j.progress != nil && j.progress.Blocks.Load() > j.best {
 		if b := j.progress.LastBlock(); b.After(t) {
 			t = b
 		}
 	}
-	if j.slot != nil {
-		waits, _, since := j.slot.state()
-		if waits {
-			return now
-		}
-		if since.After(t) && j.progress.Received.Load() > 0 {
-			t = since
+	return t
+}
+
+// stalled reports whether the job stood still for a time. Waiting for a worker,
+// or walking through what is stored, is not standing still.
+func (j *job) stalled(now time.Time, timeout, idle time.Duration) bool {
+	if j.blocked {
+		return false
+	}
+	if j.state == jobRunning && j.slot != nil {
+		if waits, _ := j.slot.state(); waits || now.Sub(j.progress.LastBlock()) < idle {
+			return false
 		}
 	}
-	return t
+	return now.Sub(j.lastMoved()) >= timeout
 }
 
 // run tries once to bring the job's DAG to disk, and says how it went.

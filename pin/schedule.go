@@ -91,7 +91,7 @@ func (m *Manager) refill() {
 func (m *Manager) failStalled(now time.Time) {
 	for _, j := range m.jobs {
 		switch {
-		case j.state == jobWaiting || j.evicting || now.Sub(j.lastMoved(now)) < m.cfg.StallTimeout:
+		case j.state == jobWaiting || j.evicting || !j.stalled(now, m.cfg.StallTimeout, m.cfg.IdleTimeout):
 		case j.state == jobRunning:
 			j.evicting = true
 			m.evicting++
@@ -160,7 +160,7 @@ func (m *Manager) evict(now time.Time, fresh, due int) {
 		if j.state != jobRunning || j.evicting || j.slot == nil || j.progress == nil {
 			continue
 		}
-		if waits, held, _ := j.slot.state(); waits || held {
+		if waits, held := j.slot.state(); waits || held {
 			continue
 		}
 		since := j.started
@@ -188,7 +188,10 @@ func (m *Manager) start(j *job, now time.Time, run func(context.Context, *job) (
 	delete(m.parked, j)
 	j.state, j.started, j.woken, j.dirty = jobRunning, now, false, false
 	if j.began.IsZero() {
-		j.began, j.moved = now, now
+		j.began = now
+	}
+	if j.began == now || j.blocked {
+		j.moved, j.blocked = now, false
 	}
 	m.running++
 	ctx, cancel := context.WithCancelCause(m.ctx)
@@ -210,7 +213,10 @@ func (m *Manager) ended(j *job, over bool, err error) {
 		j.evicting = false
 		m.evicting--
 	}
-	j.moved = j.lastMoved(j.moved)
+	j.moved = j.lastMoved()
+	if j.progress != nil {
+		j.best = max(j.best, j.progress.Blocks.Load())
+	}
 	if j.attempt != 0 {
 		delete(m.attempts, j.attempt)
 		j.attempt = 0
@@ -222,7 +228,7 @@ func (m *Manager) ended(j *job, over bool, err error) {
 	case err == nil && over && !j.dirty:
 		delete(m.jobs, j.dag)
 	case err == nil && over: // and somebody joined, for whom it begins anew
-		j.began, j.tries, j.trouble = time.Time{}, 0, ""
+		j.began, j.best, j.tries, j.trouble = time.Time{}, 0, 0, ""
 		m.park(j, 0)
 	case errors.Is(err, errRecheck), errors.Is(err, errReleased), errors.Is(err, ErrSuperseded):
 		j.trouble = ""
@@ -233,10 +239,7 @@ func (m *Manager) ended(j *job, over bool, err error) {
 	default:
 		j.tries++
 		j.trouble = troubleText(err)
-		if errors.Is(err, ErrDiskFull) {
-			// Not the pin's fault: it waits for the operator, and does not stall.
-			j.moved = time.Now()
-		}
+		j.blocked = errors.Is(err, ErrDiskFull)
 		pause := backoff(j.tries)
 		m.log.Warn("pin interrupted", "cid", j.dag, "err", err, "retry_in", pause)
 		m.park(j, pause)

@@ -141,10 +141,9 @@ func (w *workers) takeBack(now time.Time) {
 	}
 }
 
-// waits reports whether the slot waits for a worker or holds one, and since
-// when it has held it.
-func (s *slot) state() (waits, held bool, since time.Time) {
+// state reports whether the slot waits for a worker or holds one.
+func (s *slot) state() (waits, held bool) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	return s.ready != nil, s.held, s.since
+	return s.ready != nil, s.held
 }

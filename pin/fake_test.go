@@ -1,0 +1,307 @@
+package pin_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+)
+
+// content is what the fake network has of one DAG.
+type content struct {
+	blocks  int           // of the whole DAG; 0 is a DAG that nobody has
+	serve   int           // how many come before the source goes silent; 0 is all
+	delay   time.Duration // between two blocks
+	refuse  string        // the reason why the DAG is refused, if it is
+	errs    []error       // what the next fetches end with
+	note    string
+	fetches int // how many began
+}
+
+// network is a [pin.Fetcher] whose DAGs the test makes up.
+type network struct {
+	t       *testing.T
+	mu      sync.Mutex
+	dags    map[pin.DAG]*content
+	changed chan struct{} // closed and replaced when a DAG changes
+	walking map[pin.Attempt]int
+	working int // fetches that hold a worker
+	most    int // the most that did at the same time
+	told    []pin.DAG
+	order   []pin.DAG // in which DAGs were completed
+	origins map[pin.DAG][]string
+}
+
+func newNetwork(t *testing.T) *network {
+	return &network{t: t, dags: make(map[pin.DAG]*content), changed: make(chan struct{}),
+		walking: make(map[pin.Attempt]int), origins: make(map[pin.DAG][]string)}
+}
+
+// set gives a DAG its content from now on.
+func (n *network) set(d pin.DAG, c content) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dags[d] = &c
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
+
+// look gives what there is of a DAG, and a channel that ends the view.
+func (n *network) look(d pin.DAG) (*content, <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := n.dags[d]
+	if c == nil {
+		c = new(content)
+		n.dags[d] = c
+	}
+	return c, n.changed
+}
+
+// fetches is how many fetches of a DAG began.
+func (n *network) fetches(d pin.DAG) int {
+	c, _ := n.look(d)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return c.fetches
+}
+
+// walks is how many fetches go on.
+func (n *network) walks() (walks int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, w := range n.walking {
+		walks += w
+	}
+	return walks
+}
+
+// hints are the origins that the last fetch of a DAG was given.
+func (n *network) hints(d pin.DAG) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.origins[d]
+}
+
+func (n *network) announced() []pin.DAG {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.told)
+}
+
+// completed gives the DAGs that were fetched, in order.
+func (n *network) completed() []pin.DAG {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.order)
+}
+
+func (n *network) Announce(d pin.DAG) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.told = append(n.told, d)
+}
+
+func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
+	n.mu.Lock()
+	n.walking[j.Attempt]++
+	if n.walking[j.Attempt] > 1 {
+		n.t.Errorf("two walks under attempt %d", j.Attempt)
+	}
+	n.origins[j.DAG] = j.Origins
+	n.mu.Unlock()
+	held := false
+	release := func() {
+		if held {
+			n.mu.Lock()
+			n.working--
+			n.mu.Unlock()
+			held = false
+			j.Slot.Release()
+		}
+	}
+	defer func() {
+		release()
+		n.mu.Lock()
+		n.walking[j.Attempt]--
+		n.mu.Unlock()
+	}()
+	c, _ := n.look(j.DAG)
+	n.mu.Lock()
+	c.fetches++
+	var planned error
+	if len(c.errs) > 0 {
+		planned, c.errs = c.errs[0], c.errs[1:]
+	}
+	n.mu.Unlock()
+	if planned != nil {
+		return pin.Totals{}, planned
+	}
+	got := 0
+	for {
+		c, changed := n.look(j.DAG)
+		if c.refuse != "" {
+			return pin.Totals{}, pin.Refused("%s", c.refuse)
+		}
+		j.Progress.SetNote(c.note)
+		if c.blocks > 0 && got >= c.blocks {
+			n.mu.Lock()
+			n.order = append(n.order, j.DAG)
+			n.mu.Unlock()
+			return pin.Totals{Blocks: uint64(got), Bytes: uint64(got) * 100}, nil
+		}
+		if c.blocks == 0 || c.serve > 0 && got >= c.serve { // nothing comes
+			var idle <-chan time.Time
+			if held {
+				idle = time.After(j.IdleTimeout)
+			}
+			select {
+			case <-changed:
+			case <-idle:
+				release()
+			case <-ctx.Done():
+				return pin.Totals{}, context.Cause(ctx)
+			}
+			continue
+		}
+		if held {
+			n.mu.Lock()
+			n.working-- // Acquire may hand the worker to another
+			n.mu.Unlock()
+		}
+		if err := j.Slot.Acquire(ctx); err != nil {
+			held = false
+			return pin.Totals{}, err
+		}
+		held = true
+		n.mu.Lock()
+		n.working++
+		n.most = max(n.most, n.working)
+		n.mu.Unlock()
+		select {
+		case <-time.After(c.delay):
+		case <-ctx.Done():
+			return pin.Totals{}, context.Cause(ctx)
+		}
+		got++
+		j.Progress.Advance(time.Now(), 100, true)
+	}
+}
+
+// records are in memory, and see that no attempt is dropped under a walk.
+type records struct {
+	*pintest.Records
+	net     *network
+	mu      sync.Mutex
+	dropped []pin.Attempt
+}
+
+func (r *records) Drop(ctx context.Context, a pin.Attempt) error {
+	r.net.mu.Lock()
+	if r.net.walking[a] > 0 {
+		r.net.t.Errorf("attempt %d is dropped while a walk writes under it", a)
+	}
+	r.net.mu.Unlock()
+	r.mu.Lock()
+	r.dropped = append(r.dropped, a)
+	r.mu.Unlock()
+	return r.Records.Drop(ctx, a)
+}
+
+// rig is a manager on a fake network and fake records, in a synctest bubble.
+type rig struct {
+	*pin.Manager
+	t    *testing.T
+	net  *network
+	recs *records
+	cfg  pin.Config
+}
+
+// account ids, for tests that need no more than two.
+var (
+	alice = uuid.NewSHA1(uuid.Nil, []byte("alice")).String()
+	bob   = uuid.NewSHA1(uuid.Nil, []byte("bob")).String()
+)
+
+// run runs a test in a bubble, with a manager that is closed at its end.
+func run(t *testing.T, cfg pin.Config, test func(*rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		net := newNetwork(t)
+		r := &rig{t: t, net: net, cfg: cfg, recs: &records{Records: pintest.NewRecords(time.Now), net: net}}
+		r.start()
+		defer func() { r.Close() }()
+		test(r)
+	})
+}
+
+func (r *rig) start() {
+	r.t.Helper()
+	m, err := pin.New(r.t.Context(), r.cfg, r.recs, r.net)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.Manager = m
+}
+
+// add asks for DAG number n.
+func (r *rig) add(account string, n int, origins ...string) pin.View {
+	r.t.Helper()
+	s := pintest.DAGSpec(n)
+	s.Origins = origins
+	v, err := r.Add(r.t.Context(), account, s)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return v
+}
+
+func (r *rig) get(v pin.View) pin.View {
+	r.t.Helper()
+	v, err := r.Get(r.t.Context(), v.Account, v.ID)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return v
+}
+
+// after lets time pass and then wants a request in a status.
+func (r *rig) after(d time.Duration, v pin.View, want pin.Status) pin.View {
+	r.t.Helper()
+	time.Sleep(d) // of the bubble
+	synctest.Wait()
+	v = r.get(v)
+	if v.Status != want {
+		r.t.Fatalf("request for %s is %s after %v, want %s; info %v", v.CID, v.Status, d, want, v.Info)
+	}
+	return v
+}
+
+// busy is how many fetches hold a worker, and the most that ever did at once.
+func (r *rig) busy() (now, most int) {
+	r.net.mu.Lock()
+	defer r.net.mu.Unlock()
+	return r.net.working, r.net.most
+}
+
+// dropped is how many attempts were dropped.
+func (r *rig) dropped() int {
+	r.recs.mu.Lock()
+	defer r.recs.mu.Unlock()
+	return len(r.recs.dropped)
+}
+
+func dag(n int) pin.DAG { return pintest.DAGSpec(n).DAG() }
+
+func origin(peer string) string { return fmt.Sprintf("/ip4/127.0.0.1/tcp/4001/p2p/%s", peer) }
