@@ -1,0 +1,161 @@
+package rig
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Data is a data directory of Holdfast, and how to run the binary on it.
+type Data struct {
+	Dir string
+	// Env is more environment for every run, such as HOLDFAST_LOG_LEVEL=debug;
+	// it goes before what the rig sets by itself.
+	Env map[string]string
+	// As runs the binary as another user. Nil is the user that runs this.
+	As  *syscall.Credential
+	rig *Rig
+}
+
+// RunFile is DATA/run.json.
+type RunFile struct {
+	PID    int      `json:"pid"`
+	HTTP   string   `json:"http"`
+	PeerID string   `json:"peer_id"`
+	Addrs  []string `json:"addrs"`
+}
+
+// Server is a running `holdfast serve`.
+type Server struct {
+	*Process
+	RunFile
+	Data *Data
+}
+
+// NewData names a data directory that does not exist yet.
+func (r *Rig) NewData() (*Data, error) {
+	dir, err := r.TempDir("data")
+	if err != nil {
+		return nil, err
+	}
+	return r.DataAt(filepath.Join(dir, "data")), nil
+}
+
+// DataAt names a data directory, which may exist.
+func (r *Rig) DataAt(dir string) *Data { return &Data{Dir: dir, Env: map[string]string{}, rig: r} }
+
+// RunPath is where the data directory's run.json is while a server runs.
+func (d *Data) RunPath() string { return filepath.Join(d.Dir, "run.json") }
+
+func (d *Data) env() []string {
+	env := map[string]string{
+		"PATH":                          os.Getenv("PATH"),
+		"HOME":                          filepath.Dir(d.Dir),
+		"HOLDFAST_DATA":                 d.Dir,
+		"HOLDFAST_HTTP_LISTEN":          "127.0.0.1:0",
+		"HOLDFAST_NODE_LISTEN":          "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/quic-v1",
+		"HOLDFAST_NODE_ROUTING":         "none",
+		"HOLDFAST_NODE_BOOTSTRAP":       "",
+		"HOLDFAST_STORE_MIN_FREE_SPACE": "64MiB",
+	}
+	maps.Copy(env, d.Env)
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, k+"="+env[k])
+	}
+	return list
+}
+
+func (d *Data) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, d.rig.Holdfast, args...)
+	cmd.Env = d.env()
+	if d.As != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: d.As}
+	}
+	return cmd
+}
+
+// Run runs `holdfast args...` on the directory, with stdin if that is not nil,
+// and gives what it printed to stdout. The error has what it printed to stderr.
+func (d *Data) Run(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	cmd := d.command(ctx, args...)
+	cmd.Stdin = stdin
+	return output(cmd)
+}
+
+// AddUser makes an account with `holdfast user add`.
+func (d *Data) AddUser(ctx context.Context, email, password string) error {
+	_, err := d.Run(ctx, strings.NewReader(password+"\n"), "user", "add", email, "--password-stdin")
+	return err
+}
+
+// AddToken makes a device token with `holdfast token create`.
+func (d *Data) AddToken(ctx context.Context, email, name string) (string, error) {
+	out, err := d.Run(ctx, nil, "token", "create", email, "--name", name)
+	return strings.TrimSpace(out), err
+}
+
+// Launch starts a server and does not wait until it is ready.
+func (d *Data) Launch() (*Process, error) {
+	log := filepath.Join(filepath.Dir(d.Dir), "serve.log") // kept over restarts
+	return d.rig.starter.start("holdfast serve", log, d.command(context.Background(), "serve"))
+}
+
+// Ready waits until the process is a server that says it is ready.
+func (d *Data) Ready(ctx context.Context, p *Process) (*Server, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("not ready in a minute"))
+	defer cancel()
+	s := &Server{Process: p, Data: d}
+	err := Poll(ctx, 5*time.Millisecond, func() (bool, error) {
+		if err := p.ended(); err != nil {
+			return false, err
+		}
+		b, err := os.ReadFile(d.RunPath())
+		if errors.Is(err, os.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		s.RunFile = RunFile{}
+		if err := json.Unmarshal(b, &s.RunFile); err != nil {
+			return false, fmt.Errorf("run.json is not whole: %w: %q", err, b)
+		}
+		return s.RunFile.PID == p.PID(), nil // else a killed server left it
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wait for holdfast serve: %w\n%s", err, p.Tail())
+	}
+	return s, nil
+}
+
+// Serve starts a server and waits until it is ready.
+func (d *Data) Serve(ctx context.Context) (*Server, error) {
+	p, err := d.Launch()
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.Ready(ctx, p)
+	if err != nil {
+		p.Kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// PID is the server's process id.
+func (s *Server) PID() int { return s.Process.PID() }
+
+// Endpoint is the base URL of its pinning service, as a user of Kubo writes
+// it, slash included.
+func (s *Server) Endpoint() string { return strings.TrimSuffix(s.HTTP, "/") + "/api/psa/" }

@@ -1,0 +1,332 @@
+package rig
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Kubo is a running `ipfs daemon` with a repository of its own.
+type Kubo struct {
+	*Process
+	Repo  string   // its IPFS_PATH
+	ID    string   // peer id
+	Addrs []string // multiaddrs ending in /p2p/ID
+	rig   *Rig
+	api   string // base URL of the RPC API
+}
+
+// KuboOptions say how a Kubo differs from the rig's usual one.
+type KuboOptions struct {
+	Env []string // more of the daemon's environment, as KEY=VALUE
+}
+
+// StartKubo makes a repository and starts a daemon on it: the defaults of
+// Kubo, flatfs among them, but nothing that dials out by itself.
+func (r *Rig) StartKubo(ctx context.Context, name string, o KuboOptions) (*Kubo, error) {
+	dir, err := r.TempDir(name)
+	if err != nil {
+		return nil, err
+	}
+	k := &Kubo{Repo: filepath.Join(dir, "repo"), rig: r}
+	if _, err := k.Run(ctx, nil, "init", "--profile=test"); err != nil {
+		return nil, err
+	}
+	if err := k.isolate(); err != nil {
+		return nil, fmt.Errorf("configure %s: %w", name, err)
+	}
+	cmd := exec.Command(r.IPFS, "daemon")
+	cmd.Env = append(k.env(), o.Env...)
+	if k.Process, err = r.starter.start(name, filepath.Join(dir, "log"), cmd); err != nil {
+		return nil, err
+	}
+	if err := k.waitReady(ctx); err != nil {
+		k.Kill()
+		return nil, fmt.Errorf("start %s: %w\n%s", name, err, k.Tail())
+	}
+	return k, nil
+}
+
+// env keeps the user's own settings of Kubo away, and its telemetry off.
+func (k *Kubo) env() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(k.Repo), "IPFS_PATH=" + k.Repo, "IPFS_TELEMETRY=off"}
+}
+
+// isolate turns off what the test profile leaves on.
+func (k *Kubo) isolate() error {
+	path := filepath.Join(k.Repo, "config")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var config map[string]any
+	if err := json.Unmarshal(b, &config); err != nil {
+		return err
+	}
+	for key, value := range map[string]any{
+		"Bootstrap":                  []string{},
+		"Discovery.MDNS.Enabled":     false,
+		"Routing.Type":               "none",
+		"AutoConf.Enabled":           false,
+		"AutoTLS.Enabled":            false,
+		"AutoNAT.ServiceMode":        "disabled",
+		"HTTPRetrieval.Enabled":      false,
+		"Provide.Enabled":            false,
+		"Swarm.EnableHolePunching":   false,
+		"Swarm.RelayClient.Enabled":  false,
+		"Swarm.RelayService.Enabled": false,
+		"Version.SwarmCheckEnabled":  false,
+		"Addresses.Swarm":            []string{"/ip4/127.0.0.1/tcp/0"},
+		"Addresses.API":              "/ip4/127.0.0.1/tcp/0",
+		"Addresses.Gateway":          []string{},
+	} {
+		at := config
+		names := strings.Split(key, ".")
+		for _, name := range names[:len(names)-1] {
+			next, ok := at[name].(map[string]any)
+			if !ok {
+				next = map[string]any{}
+				at[name] = next
+			}
+			at = next
+		}
+		at[names[len(names)-1]] = value
+	}
+	if b, err = json.MarshalIndent(config, "", "  "); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o600)
+}
+
+func (k *Kubo) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("not ready in 2 minutes"))
+	defer cancel()
+	return Poll(ctx, 20*time.Millisecond, func() (bool, error) {
+		if err := k.ended(); err != nil {
+			return false, err
+		}
+		// The file appears when the daemon listens.
+		b, err := os.ReadFile(filepath.Join(k.Repo, "api"))
+		if err != nil {
+			return false, nil
+		}
+		part := strings.Split(strings.TrimSpace(string(b)), "/") // /ip4/127.0.0.1/tcp/PORT
+		if len(part) != 5 {
+			return false, nil
+		}
+		k.api = "http://" + part[2] + ":" + part[4] + "/api/v0/"
+		var id struct {
+			ID        string
+			Addresses []string
+		}
+		if err := k.RPC(ctx, "id", nil, &id); err != nil {
+			return false, nil
+		}
+		k.ID, k.Addrs = id.ID, id.Addresses
+		return len(k.Addrs) > 0, nil
+	})
+}
+
+// Run runs `ipfs args...` on the repository, with stdin if that is not nil,
+// and gives what it printed to stdout. The error has what it printed to stderr.
+func (k *Kubo) Run(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, k.rig.IPFS, args...)
+	cmd.Env = k.env()
+	cmd.Stdin = stdin
+	return output(cmd)
+}
+
+// output runs a command and gives its stdout; the error has its stderr.
+func output(cmd *exec.Cmd) (string, error) {
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		args := cmd.Args[1:]
+		return out.String(), fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Path), strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+	}
+	return out.String(), nil
+}
+
+// RPC calls the daemon's own API, which costs less than a run of the binary,
+// and decodes the first JSON value of the answer into result unless that is
+// nil.
+func (k *Kubo) RPC(ctx context.Context, command string, q url.Values, result any) error {
+	body, err := k.stream(ctx, command, q, nil, "")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if result != nil {
+		if err := json.NewDecoder(body).Decode(result); err != nil {
+			return fmt.Errorf("ipfs %s: decode the answer: %w", command, err)
+		}
+	}
+	if _, err := io.Copy(io.Discard, body); err != nil {
+		return fmt.Errorf("ipfs %s: %w", command, err)
+	}
+	return nil
+}
+
+func (k *Kubo) stream(ctx context.Context, command string, q url.Values, in io.Reader, contentType string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, k.api+command+"?"+q.Encode(), in)
+	if err != nil {
+		return nil, err
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ipfs %s: %w", command, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		defer res.Body.Close()
+		b, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
+		return nil, fmt.Errorf("ipfs %s: %s: %s", command, res.Status, b)
+	}
+	return &streamBody{res}, nil
+}
+
+// streamBody reads an answer to its end, where the daemon says in a trailer
+// whether what came before was all.
+type streamBody struct{ res *http.Response }
+
+func (b *streamBody) Read(p []byte) (int, error) {
+	n, err := b.res.Body.Read(p)
+	if msg := b.res.Trailer.Get("X-Stream-Error"); err == io.EOF && msg != "" {
+		err = errors.New(msg)
+	}
+	return n, err
+}
+
+func (b *streamBody) Close() error { return b.res.Body.Close() }
+
+// upload sends one file to a command that takes one.
+func (k *Kubo) upload(ctx context.Context, command string, q url.Values, file io.Reader, result any) error {
+	pr, pw := io.Pipe()
+	defer pr.Close() // ends the writer if the daemon stops reading
+	form := multipart.NewWriter(pw)
+	go func() {
+		part, err := form.CreateFormFile("file", "file")
+		if err == nil {
+			_, err = io.Copy(part, file)
+		}
+		if err == nil {
+			err = form.Close()
+		}
+		pw.CloseWithError(err)
+	}()
+	body, err := k.stream(ctx, command, q, pr, form.FormDataContentType())
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := json.NewDecoder(body).Decode(result); err != nil {
+		return fmt.Errorf("ipfs %s: decode the answer: %w", command, err)
+	}
+	return nil
+}
+
+// AddFile adds content as a file of raw leaves of chunk bytes, at most 174
+// links a node, and gives its CIDv1.
+func (k *Kubo) AddFile(ctx context.Context, content io.Reader, chunk int) (string, error) {
+	q := url.Values{
+		"cid-version":    {"1"},
+		"raw-leaves":     {"true"},
+		"chunker":        {fmt.Sprintf("size-%d", chunk)},
+		"max-file-links": {"174"},
+		"pin":            {"false"},
+		"quieter":        {"true"},
+	}
+	var added struct{ Hash string }
+	err := k.upload(ctx, "add", q, content, &added)
+	return added.Hash, err
+}
+
+// PutBlock stores a block under a codec, whether or not it decodes, and gives
+// its CIDv1.
+func (k *Kubo) PutBlock(ctx context.Context, codec string, block []byte) (string, error) {
+	var put struct{ Key string }
+	err := k.upload(ctx, "block/put", url.Values{"cid-codec": {codec}}, bytes.NewReader(block), &put)
+	return put.Key, err
+}
+
+// Block reads one block, and only from the daemon's own repository.
+func (k *Kubo) Block(ctx context.Context, cid string) ([]byte, error) {
+	body, err := k.stream(ctx, "block/get", url.Values{"arg": {cid}, "offline": {"true"}}, nil, "")
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return io.ReadAll(body)
+}
+
+// PutDAG stores a node given as DAG-JSON under another codec and gives its CID.
+func (k *Kubo) PutDAG(ctx context.Context, codec, dagJSON string) (string, error) {
+	var put struct {
+		Cid struct {
+			Link string `json:"/"`
+		}
+	}
+	q := url.Values{"store-codec": {codec}, "input-codec": {"dag-json"}}
+	err := k.upload(ctx, "dag/put", q, strings.NewReader(dagJSON), &put)
+	return put.Cid.Link, err
+}
+
+// AddTree adds a directory as it is on disk and gives its CIDv1.
+func (k *Kubo) AddTree(ctx context.Context, root string) (string, error) {
+	out, err := k.Run(ctx, nil, "add", "-r", "-Q", "--cid-version=1", "--raw-leaves", "--pin=false", root)
+	return strings.TrimSpace(out), err
+}
+
+// Connect dials a peer.
+func (k *Kubo) Connect(ctx context.Context, addr string) error {
+	return k.RPC(ctx, "swarm/connect", url.Values{"arg": {addr}}, nil)
+}
+
+// Disconnect closes the connections to a peer.
+func (k *Kubo) Disconnect(ctx context.Context, addr string) error {
+	return k.RPC(ctx, "swarm/disconnect", url.Values{"arg": {addr}}, nil)
+}
+
+// Fetch has the daemon pin DAGs, which brings every block of them here from
+// whoever it is connected to.
+func (k *Kubo) Fetch(ctx context.Context, cids ...string) error {
+	return k.RPC(ctx, "pin/add", url.Values{"arg": cids, "progress": {"false"}}, nil)
+}
+
+// Forget unpins DAGs and deletes every block that nothing else holds.
+func (k *Kubo) Forget(ctx context.Context, cids ...string) error {
+	if err := k.RPC(ctx, "pin/rm", url.Values{"arg": cids}, nil); err != nil {
+		return err
+	}
+	return k.RPC(ctx, "repo/gc", url.Values{"quiet": {"true"}}, nil)
+}
+
+// Export streams a DAG as a CAR, whose bytes are the same from any repository.
+func (k *Kubo) Export(ctx context.Context, cid string) (io.ReadCloser, error) {
+	return k.stream(ctx, "dag/export", url.Values{"arg": {cid}, "progress": {"false"}, "offline": {"true"}}, nil, "")
+}
+
+// Cat streams a file's content.
+func (k *Kubo) Cat(ctx context.Context, cid string) (io.ReadCloser, error) {
+	return k.stream(ctx, "cat", url.Values{"arg": {cid}}, nil, "")
+}
+
+// BlocksSent is how many blocks the daemon has sent to peers since it started.
+func (k *Kubo) BlocksSent(ctx context.Context) (uint64, error) {
+	var stat struct{ BlocksSent uint64 }
+	err := k.RPC(ctx, "bitswap/stat", nil, &stat)
+	return stat.BlocksSent, err
+}

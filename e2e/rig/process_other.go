@@ -1,0 +1,16 @@
+//go:build unix && !linux
+
+package rig
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// ownGroup gives cmd a process group.
+func ownGroup(cmd *exec.Cmd) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+}
