@@ -1,0 +1,306 @@
+package authtest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+)
+
+// Accounts is an [auth.Accounts] in memory. Make one with [NewAccounts].
+type Accounts struct {
+	mu     sync.Mutex
+	closed bool
+	fault  func(method string) error
+	*state
+}
+
+var _ auth.Accounts = (*Accounts)(nil)
+
+// state is what would be on disk.
+type state struct {
+	accounts map[string]auth.Account // by ID
+	tokens   map[string]auth.Token   // by ID
+}
+
+// NewAccounts makes an empty one.
+func NewAccounts() *Accounts {
+	return &Accounts{state: &state{
+		accounts: map[string]auth.Account{},
+		tokens:   map[string]auth.Token{},
+	}}
+}
+
+// Close ends a: methods return an error that wraps [auth.ErrUnavailable].
+func (a *Accounts) Close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+}
+
+// Reopen closes a and gives what a restart would find.
+func (a *Accounts) Reopen() *Accounts {
+	a.Close()
+	return &Accounts{state: a.state}
+}
+
+// SetFault has f called, outside of any lock, with the name of each method
+// before it does anything; the error that f gives is what the method returns.
+// nil takes it back.
+func (a *Accounts) SetFault(f func(method string) error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fault = f
+}
+
+// begin locks a for one method, unless that is to fail.
+func (a *Accounts) begin(ctx context.Context, method string) (unlock func(), err error) {
+	a.mu.Lock()
+	fault := a.fault
+	a.mu.Unlock()
+	if fault != nil {
+		if err := fault(method); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	if a.closed {
+		a.mu.Unlock()
+		return nil, fmt.Errorf("%w: closed", auth.ErrUnavailable)
+	}
+	return a.mu.Unlock, nil
+}
+
+func (a *Accounts) byEmail(email string) (auth.Account, bool) {
+	for _, acc := range a.accounts {
+		if acc.Email == email {
+			return acc, true
+		}
+	}
+	return auth.Account{}, false
+}
+
+// CreateAccount implements [auth.Accounts].
+func (a *Accounts) CreateAccount(ctx context.Context, n auth.Account) error {
+	unlock, err := a.begin(ctx, "CreateAccount")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	_, idTaken := a.accounts[n.ID]
+	_, emailTaken := a.byEmail(n.Email)
+	if idTaken || emailTaken {
+		return auth.ErrExists
+	}
+	n.Created = toSecond(n.Created)
+	a.accounts[n.ID] = n
+	return nil
+}
+
+// AccountByID implements [auth.Accounts].
+func (a *Accounts) AccountByID(ctx context.Context, id string) (auth.Account, error) {
+	unlock, err := a.begin(ctx, "AccountByID")
+	if err != nil {
+		return auth.Account{}, err
+	}
+	defer unlock()
+	acc, ok := a.accounts[id]
+	if !ok {
+		return auth.Account{}, auth.ErrNoAccount
+	}
+	return acc, nil
+}
+
+// AccountByEmail implements [auth.Accounts].
+func (a *Accounts) AccountByEmail(ctx context.Context, email string) (auth.Account, error) {
+	unlock, err := a.begin(ctx, "AccountByEmail")
+	if err != nil {
+		return auth.Account{}, err
+	}
+	defer unlock()
+	acc, ok := a.byEmail(email)
+	if !ok {
+		return auth.Account{}, auth.ErrNoAccount
+	}
+	return acc, nil
+}
+
+// ListAccounts implements [auth.Accounts].
+func (a *Accounts) ListAccounts(ctx context.Context) ([]auth.Account, error) {
+	unlock, err := a.begin(ctx, "ListAccounts")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	var all []auth.Account
+	for _, acc := range a.accounts {
+		all = append(all, acc)
+	}
+	slices.SortFunc(all, func(x, y auth.Account) int { return cmp.Compare(x.Email, y.Email) })
+	return all, nil
+}
+
+// ChangeAccount implements [auth.Accounts].
+func (a *Accounts) ChangeAccount(ctx context.Context, id string, change func(*auth.Account) error) (auth.Account, error) {
+	unlock, err := a.begin(ctx, "ChangeAccount")
+	if err != nil {
+		return auth.Account{}, err
+	}
+	defer unlock()
+	old, ok := a.accounts[id]
+	if !ok {
+		return auth.Account{}, auth.ErrNoAccount
+	}
+	acc := old
+	if err := change(&acc); err != nil {
+		return auth.Account{}, err
+	}
+	if acc.ID != old.ID || acc.Email != old.Email || !acc.Created.Equal(old.Created) {
+		return auth.Account{}, fmt.Errorf("account %s: its ID, Email and Created are fixed", id)
+	}
+	a.accounts[id] = acc
+	return acc, nil
+}
+
+// DeleteAccount implements [auth.Accounts].
+func (a *Accounts) DeleteAccount(ctx context.Context, id string) (auth.Account, error) {
+	unlock, err := a.begin(ctx, "DeleteAccount")
+	if err != nil {
+		return auth.Account{}, err
+	}
+	defer unlock()
+	acc, ok := a.accounts[id]
+	if !ok {
+		return auth.Account{}, auth.ErrNoAccount
+	}
+	delete(a.accounts, id)
+	for _, t := range a.tokens {
+		if t.Account == id {
+			delete(a.tokens, t.ID)
+		}
+	}
+	return acc, nil
+}
+
+// CreateToken implements [auth.Accounts].
+func (a *Accounts) CreateToken(ctx context.Context, t auth.Token) error {
+	unlock, err := a.begin(ctx, "CreateToken")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	acc, ok := a.accounts[t.Account]
+	if !ok {
+		return auth.ErrNoAccount
+	}
+	if !acc.Allows(t) {
+		return auth.ErrEnded
+	}
+	if _, taken := a.tokens[t.ID]; taken {
+		return fmt.Errorf("token %s exists already", t.ID)
+	}
+	t.Created, t.Expires = toSecond(t.Created), toSecond(t.Expires)
+	a.tokens[t.ID] = t
+	return nil
+}
+
+// TokenByID implements [auth.Accounts].
+func (a *Accounts) TokenByID(ctx context.Context, id string) (auth.Token, error) {
+	unlock, err := a.begin(ctx, "TokenByID")
+	if err != nil {
+		return auth.Token{}, err
+	}
+	defer unlock()
+	t, ok := a.tokens[id]
+	if !ok {
+		return auth.Token{}, auth.ErrNoToken
+	}
+	return t, nil
+}
+
+// ListTokens implements [auth.Accounts].
+func (a *Accounts) ListTokens(ctx context.Context, account string) ([]auth.Token, error) {
+	unlock, err := a.begin(ctx, "ListTokens")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	var all []auth.Token
+	for _, t := range a.tokens {
+		if t.Account == account {
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, func(x, y auth.Token) int {
+		return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.ID, y.ID))
+	})
+	return all, nil
+}
+
+// ChangeToken implements [auth.Accounts].
+func (a *Accounts) ChangeToken(ctx context.Context, id string, change func(*auth.Token) error) (auth.Token, error) {
+	unlock, err := a.begin(ctx, "ChangeToken")
+	if err != nil {
+		return auth.Token{}, err
+	}
+	defer unlock()
+	old, ok := a.tokens[id]
+	if !ok {
+		return auth.Token{}, auth.ErrNoToken
+	}
+	if acc, ok := a.accounts[old.Account]; !ok || !acc.Allows(old) {
+		return auth.Token{}, auth.ErrEnded
+	}
+	t := old
+	if err := change(&t); err != nil {
+		return auth.Token{}, err
+	}
+	if t.ID != old.ID || t.Account != old.Account || t.Kind != old.Kind || t.Epoch != old.Epoch || !t.Created.Equal(old.Created) {
+		return auth.Token{}, fmt.Errorf("token %s: its ID, Account, Kind, Epoch and Created are fixed", id)
+	}
+	t.Expires = toSecond(t.Expires)
+	a.tokens[id] = t
+	return t, nil
+}
+
+// DeleteToken implements [auth.Accounts].
+func (a *Accounts) DeleteToken(ctx context.Context, id string) (auth.Token, error) {
+	unlock, err := a.begin(ctx, "DeleteToken")
+	if err != nil {
+		return auth.Token{}, err
+	}
+	defer unlock()
+	t, ok := a.tokens[id]
+	if !ok {
+		return auth.Token{}, auth.ErrNoToken
+	}
+	delete(a.tokens, id)
+	return t, nil
+}
+
+// SweepTokens implements [auth.Accounts].
+func (a *Accounts) SweepTokens(ctx context.Context, now time.Time) (int, error) {
+	unlock, err := a.begin(ctx, "SweepTokens")
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	n := 0
+	for id, t := range a.tokens {
+		if acc, ok := a.accounts[t.Account]; !ok || !acc.Allows(t) || t.Expired(now) {
+			delete(a.tokens, id)
+			n++
+		}
+	}
+	return n, nil
+}
+
+// toSecond keeps a time as it is kept on disk; the zero time stays zero.
+func toSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
