@@ -17,6 +17,8 @@ var (
 	ErrTooFast = errors.New("too many pin requests at once for this account")
 	// ErrDiskFull: the floor of free disk space is reached; nothing was written.
 	ErrDiskFull = errors.New("the disk is too full to store more")
+	// ErrQuota: the account holds as much as it may; nothing was written.
+	ErrQuota = errors.New("the account's quota is reached")
 	// ErrSuperseded: the attempt is no longer the one its DAG is tried by.
 	ErrSuperseded = errors.New("the attempt was superseded")
 	// ErrClosed: the store or the manager is closing or closed.

@@ -1,0 +1,165 @@
+package psa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+const (
+	// statusClientGone is nginx's status for a client that hung up. Nobody
+	// reads it but logs and metrics.
+	statusClientGone = 499
+
+	retryTooFast = time.Second      // created is at most that far ahead of the clock
+	retryClosed  = 10 * time.Second // what a stop may take
+)
+
+// reason names a status for machines: in the words of the spec where it has
+// any, else in those of HTTP, such as METHOD_NOT_ALLOWED.
+func reason(status int) string {
+	switch status {
+	case http.StatusConflict:
+		return "INSUFFICIENT_FUNDS"
+	case statusClientGone:
+		return "CLIENT_CLOSED_REQUEST"
+	}
+	return strings.ReplaceAll(strings.ToUpper(http.StatusText(status)), " ", "_")
+}
+
+// failure is an error that is fit to be sent.
+type failure struct {
+	status     int
+	details    string
+	retryAfter time.Duration // 0 is no Retry-After
+}
+
+func (f *failure) Error() string { return f.details }
+
+func fail(status int, format string, a ...any) *failure {
+	return &failure{status: status, details: fmt.Sprintf(format, a...)}
+}
+
+// failureOf finds what may be said of an error. Nil is an error that the
+// client must not see. ctx is the request's.
+func failureOf(ctx context.Context, err error) *failure {
+	var (
+		own     *failure
+		bad     *pin.InvalidError
+		tooMuch *http.MaxBytesError
+		other   *echo.HTTPError
+	)
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.As(err, &bad):
+		return fail(http.StatusBadRequest, "%v", bad)
+	case errors.Is(err, auth.ErrUnauthorized):
+		return fail(http.StatusUnauthorized, "%v", err)
+	case errors.Is(err, auth.ErrForbidden):
+		return fail(http.StatusForbidden, "the access token is valid, but not for this")
+	case errors.Is(err, pin.ErrNotFound):
+		return fail(http.StatusNotFound, "there is no pin request with this id")
+	case errors.Is(err, pin.ErrNotFailed):
+		return fail(http.StatusBadRequest, "status: only a failed pin can be tried again")
+	case errors.Is(err, pin.ErrQuota):
+		return fail(http.StatusConflict, "the account's quota is reached: remove pins, or ask the operator for more")
+	case errors.As(err, &tooMuch):
+		return fail(http.StatusRequestEntityTooLarge, "body: is larger than %d bytes", tooMuch.Limit)
+	case errors.Is(err, pin.ErrTooFast):
+		f := fail(http.StatusTooManyRequests, "the account adds more than 1,000 pins a second: slow down")
+		f.retryAfter = retryTooFast
+		return f
+	case errors.Is(err, pin.ErrDiskFull):
+		return fail(http.StatusInsufficientStorage, "the server's disk is too full to take more pins")
+	case errors.Is(err, pin.ErrClosed), errors.Is(err, auth.ErrUnavailable):
+		return unavailable("the server is shutting down or not ready: try again soon")
+	case errors.As(err, &other) && other.Code >= 400 && other.Code < 500:
+		// From somebody else's middleware. There is no telling what its
+		// message holds, so the status speaks alone.
+		return fail(other.Code, "%s", http.StatusText(other.Code))
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fail(statusClientGone, "the client hung up")
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return unavailable("the server did not answer in time: try again soon")
+	}
+	return nil
+}
+
+func unavailable(details string) *failure {
+	f := fail(http.StatusServiceUnavailable, "%s", details)
+	f.retryAfter = retryClosed
+	return f
+}
+
+// Errors gives the middleware that answers every error, and every panic, of
+// what it wraps with a [Failure]. What the client must not see is logged, once,
+// under the request id that the client gets: that of the X-Request-ID header
+// of the answer, if an outer middleware set one, or else a new one. [Register]
+// brings its own; this is for other routes that want the same envelope.
+func Errors(log *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) (err error) {
+			defer func() {
+				switch p := recover(); p {
+				case nil:
+				case http.ErrAbortHandler: // net/http's own way to end a connection
+					panic(p)
+				default:
+					err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+				}
+				if err != nil {
+					answer(c, log, err)
+					err = nil
+				}
+			}()
+			return next(c)
+		}
+	}
+}
+
+// answer sends the Failure for err, unless an answer is on its way already.
+func answer(c echo.Context, log *slog.Logger, err error) {
+	ctx := c.Request().Context()
+	f := failureOf(ctx, err)
+	sent := c.Response().Committed
+	if sent && ctx.Err() != nil {
+		return // the client hung up in the middle of its answer
+	}
+	if f == nil {
+		id := c.Response().Header().Get(echo.HeaderXRequestID)
+		if id == "" {
+			id = uuid.NewString()
+		}
+		f = fail(http.StatusInternalServerError, "something went wrong on the server; its log says what, under request id %s", id)
+		who, _ := auth.PrincipalFrom(ctx)
+		log.LogAttrs(ctx, slog.LevelError, "pinning API request failed",
+			slog.String("request", id), slog.String("method", c.Request().Method),
+			slog.String("path", c.Request().URL.Path), slog.String("account", who.Account),
+			slog.Any("err", err))
+	}
+	if sent {
+		return
+	}
+	h := c.Response().Header()
+	if f.retryAfter > 0 {
+		h.Set(echo.HeaderRetryAfter, strconv.Itoa(int(f.retryAfter/time.Second)))
+	}
+	if f.status == http.StatusUnauthorized {
+		h.Set(echo.HeaderWWWAuthenticate, auth.Challenge)
+	}
+	// An error here is the client's connection: nobody is left to tell.
+	_ = sendJSON(c, f.status, Failure{Error: FailureError{Reason: reason(f.status), Details: f.details}})
+}

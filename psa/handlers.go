@@ -1,0 +1,200 @@
+package psa
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// api holds the handlers.
+type api struct {
+	service   Service
+	delegates func() []string
+}
+
+// list answers GET /pins.
+func (a *api) list(c echo.Context) error {
+	account, delegates, err := a.begin(c)
+	if err != nil {
+		return err
+	}
+	q, err := parseQuery(c.Request().URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	page, err := a.service.List(c.Request().Context(), account, q)
+	if err != nil {
+		return fmt.Errorf("list pins: %w", err)
+	}
+	return sendJSON(c, http.StatusOK, NewPinResults(page, delegates))
+}
+
+// add answers POST /pins.
+func (a *api) add(c echo.Context) error {
+	account, delegates, err := a.begin(c)
+	if err != nil {
+		return err
+	}
+	s, err := readSpec(c)
+	if err != nil {
+		return err
+	}
+	v, err := a.service.Add(c.Request().Context(), account, s)
+	if err != nil {
+		return fmt.Errorf("add pin: %w", err)
+	}
+	return sendJSON(c, http.StatusAccepted, NewPinStatus(v, delegates))
+}
+
+// get answers GET /pins/{requestid}.
+func (a *api) get(c echo.Context) error {
+	account, delegates, err := a.begin(c)
+	if err != nil {
+		return err
+	}
+	id, err := requestID(c)
+	if err != nil {
+		return err
+	}
+	v, err := a.service.Get(c.Request().Context(), account, id)
+	if err != nil {
+		return fmt.Errorf("get pin %s: %w", id, err)
+	}
+	return sendJSON(c, http.StatusOK, NewPinStatus(v, delegates))
+}
+
+// replace answers POST /pins/{requestid}.
+func (a *api) replace(c echo.Context) error {
+	account, delegates, err := a.begin(c)
+	if err != nil {
+		return err
+	}
+	id, err := requestID(c)
+	if err != nil {
+		return err
+	}
+	s, err := readSpec(c)
+	if err != nil {
+		return err
+	}
+	v, err := a.service.Replace(c.Request().Context(), account, id, s)
+	if err != nil {
+		return fmt.Errorf("replace pin %s: %w", id, err)
+	}
+	return sendJSON(c, http.StatusAccepted, NewPinStatus(v, delegates))
+}
+
+// remove answers DELETE /pins/{requestid}.
+func (a *api) remove(c echo.Context) error {
+	account, err := accountOf(c)
+	if err != nil {
+		return err
+	}
+	id, err := requestID(c)
+	if err != nil {
+		return err
+	}
+	if err := a.service.Remove(c.Request().Context(), account, id); err != nil {
+		return fmt.Errorf("remove pin %s: %w", id, err)
+	}
+	return c.NoContent(http.StatusAccepted)
+}
+
+// begin gathers what an answer with a PinStatus takes. It does so before
+// anything changes, so that a change is never followed by an error.
+func (a *api) begin(c echo.Context) (account string, delegates []string, err error) {
+	if account, err = accountOf(c); err != nil {
+		return "", nil, err
+	}
+	if delegates = a.delegates(); len(delegates) == 0 {
+		return "", nil, unavailable("the server's node has no address yet: try again soon")
+	}
+	return account, delegates, nil
+}
+
+// accountOf is the account that the request was authenticated for.
+func accountOf(c echo.Context) (string, error) {
+	p, ok := auth.PrincipalFrom(c.Request().Context())
+	if !ok || p.Account == "" {
+		return "", auth.ErrUnauthorized
+	}
+	return p.Account, nil
+}
+
+// requestID is the request's path parameter. Ids are UUIDs in their canonical
+// form, so anything else names nothing, and does not reach the service.
+func requestID(c echo.Context) (string, error) {
+	id := c.Param("requestid")
+	if u, err := uuid.Parse(id); err != nil || u.String() != id {
+		return "", pin.ErrNotFound
+	}
+	return id, nil
+}
+
+// readSpec reads the Pin object of a request's body.
+func readSpec(c echo.Context) (pin.Spec, error) {
+	r := c.Request()
+	if err := checkMediaType(r.Header); err != nil {
+		return pin.Spec{}, err
+	}
+	if r.ContentLength > maxBody {
+		return pin.Spec{}, &http.MaxBytesError{Limit: maxBody}
+	}
+	// The reader is given net/http's own writer, beneath Echo's, so that it
+	// can have a connection closed on which too much is coming.
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response().Writer, r.Body, maxBody))
+	if err != nil {
+		if r.Context().Err() != nil {
+			return pin.Spec{}, fmt.Errorf("read body: %w", err)
+		}
+		if _, ok := err.(*http.MaxBytesError); ok {
+			return pin.Spec{}, err
+		}
+		return pin.Spec{}, invalid("body", "ends early")
+	}
+	return parseSpec(body)
+}
+
+// checkMediaType takes JSON in UTF-8, not compressed.
+func checkMediaType(h http.Header) error {
+	given := h.Get(echo.HeaderContentType)
+	mediaType, params, err := mime.ParseMediaType(given)
+	if err != nil || mediaType != echo.MIMEApplicationJSON {
+		return fail(http.StatusUnsupportedMediaType, "Content-Type: %s must be application/json", quote(given))
+	}
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return fail(http.StatusUnsupportedMediaType, "Content-Type: the charset must be utf-8")
+	}
+	if coding := h.Get(echo.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
+		return fail(http.StatusUnsupportedMediaType, "Content-Encoding: must be left out")
+	}
+	return nil
+}
+
+// sendJSON answers with v. Its errors are those of the connection.
+func sendJSON(c echo.Context, status int, v any) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false) // names come back as they were written
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	h := c.Response().Header()
+	h.Set(echo.HeaderContentLength, strconv.Itoa(buf.Len()))
+	if c.Request().Method == http.MethodHead {
+		h.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+		return c.NoContent(status)
+	}
+	return c.Blob(status, echo.MIMEApplicationJSON, buf.Bytes())
+}

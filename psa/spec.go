@@ -1,0 +1,192 @@
+package psa
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/ipfs/boxo/verifcid"
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-multicodec"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+const (
+	maxBody    = 1 << 20  // bytes
+	maxName    = 255      // characters, as the spec has it
+	maxMeta    = 16 << 10 // bytes of all keys and values together
+	maxOrigins = 20       // as the spec has it
+
+	// maxCID bounds a CID's text before it is decoded, which takes time
+	// quadratic in its length. The longest there is has a digest of 128 bytes
+	// in base2: under 1,300.
+	maxCID = 1500
+	// maxOrigin bounds an address likewise. A DNS name has at most 253 bytes,
+	// a peer ID and each of two certificate hashes under 100.
+	maxOrigin = 1024
+)
+
+// invalid makes a [*pin.InvalidError] from a format.
+func invalid(field, format string, a ...any) error {
+	return &pin.InvalidError{Field: field, Msg: fmt.Sprintf(format, a...)}
+}
+
+// parseSpec reads a Pin object. Errors: [*pin.InvalidError].
+func parseSpec(body []byte) (pin.Spec, error) {
+	members, err := object(body)
+	if err != nil {
+		return pin.Spec{}, invalid("body", "%v", err)
+	}
+	var s pin.Spec
+	if s.CID, s.Root, err = parseRoot(members["cid"]); err != nil {
+		return pin.Spec{}, err
+	}
+	if s.Name, err = parseName(members["name"]); err != nil {
+		return pin.Spec{}, err
+	}
+	if s.Origins, err = parseOrigins(members["origins"]); err != nil {
+		return pin.Spec{}, err
+	}
+	if s.Meta, err = parseMeta(members["meta"]); err != nil {
+		return pin.Spec{}, err
+	}
+	return s, nil
+}
+
+func parseRoot(raw json.RawMessage) (string, cid.Cid, error) {
+	if isNull(raw) {
+		return "", cid.Undef, invalid("cid", "is required")
+	}
+	text, ok := jsonString(raw)
+	if !ok {
+		return "", cid.Undef, invalid("cid", "must be a string")
+	}
+	c, err := parseCID(text)
+	if err != nil {
+		return "", cid.Undef, err
+	}
+	switch codec := multicodec.Code(c.Type()); codec {
+	case multicodec.DagPb, multicodec.DagCbor, multicodec.DagJson, multicodec.Raw:
+	default:
+		return "", cid.Undef, invalid("cid",
+			"its codec, %s, is not supported: use dag-pb, dag-cbor, dag-json or raw", codec)
+	}
+	err = verifcid.ValidateCid(verifcid.DefaultAllowlist, c)
+	switch {
+	case errors.Is(err, verifcid.ErrPossiblyInsecureHashFunction):
+		code := c.Prefix().MhType
+		name, known := multihash.Codes[code]
+		if !known {
+			name = fmt.Sprintf("0x%x", code)
+		}
+		return "", cid.Undef, invalid("cid", "its hash function, %s, is not supported: use sha2-256 or another that is secure", name)
+	case err != nil:
+		return "", cid.Undef, invalid("cid", "its hash is not supported: %v", err)
+	}
+	return text, c, nil
+}
+
+// parseCID reads a CIDv0 or a CIDv1 in any base.
+func parseCID(text string) (cid.Cid, error) {
+	if len(text) > maxCID {
+		return cid.Undef, invalid("cid", "is too long to be one: %d bytes", len(text))
+	}
+	if len(text) > 0 && text[0] == 0 { // multibase's identity: bytes, not text
+		return cid.Undef, invalid("cid", "must be in a base that is text, such as base32")
+	}
+	c, err := cid.Decode(text)
+	if err != nil {
+		return cid.Undef, invalid("cid", "%s is not a CID: %v", quote(text), err)
+	}
+	return c, nil
+}
+
+func parseName(raw json.RawMessage) (string, error) {
+	if isNull(raw) {
+		return "", nil
+	}
+	name, ok := jsonString(raw)
+	if !ok {
+		return "", invalid("name", "must be a string")
+	}
+	return name, checkName(name)
+}
+
+func checkName(name string) error {
+	if !utf8.ValidString(name) {
+		return invalid("name", "is not valid UTF-8")
+	}
+	if n := utf8.RuneCountInString(name); n > maxName {
+		return invalid("name", "has %d characters; %d are the most", n, maxName)
+	}
+	return nil
+}
+
+func parseOrigins(raw json.RawMessage) ([]string, error) {
+	if isNull(raw) {
+		return nil, nil
+	}
+	var items []json.RawMessage
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return nil, invalid("origins", "must be a list of strings")
+	}
+	if len(items) > maxOrigins {
+		return nil, invalid("origins", "has %d addresses; %d are the most", len(items), maxOrigins)
+	}
+	var origins []string
+	for _, item := range items {
+		origin, ok := jsonString(item)
+		if !ok {
+			return nil, invalid("origins", "must be a list of strings")
+		}
+		if err := checkOrigin(origin); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(origins, origin) { // the spec wants them unique in the answer
+			origins = append(origins, origin)
+		}
+	}
+	return origins, nil
+}
+
+// checkOrigin takes a multiaddr that ends in /p2p/ID.
+func checkOrigin(origin string) error {
+	if len(origin) > maxOrigin {
+		return invalid("origins", "%s is too long: %d bytes; %d are the most", quote(origin), len(origin), maxOrigin)
+	}
+	addr, err := multiaddr.NewMultiaddr(origin)
+	if err != nil {
+		return invalid("origins", "%s is not a multiaddr: %v", quote(origin), err)
+	}
+	if _, last := multiaddr.SplitLast(addr); last == nil || last.Protocol().Code != multiaddr.P_P2P {
+		return invalid("origins", "%s must end in /p2p/ and a peer ID", quote(origin))
+	}
+	return nil
+}
+
+func parseMeta(raw json.RawMessage) (map[string]string, error) {
+	if isNull(raw) {
+		return nil, nil
+	}
+	meta, err := stringMap(raw)
+	if err != nil {
+		return nil, invalid("meta", "%v", err)
+	}
+	return meta, checkMeta(meta)
+}
+
+func checkMeta(meta map[string]string) error {
+	size := 0
+	for k, v := range meta {
+		size += len(k) + len(v)
+	}
+	if size > maxMeta {
+		return invalid("meta", "has %d bytes of keys and values; %d are the most", size, maxMeta)
+	}
+	return nil
+}
