@@ -1,0 +1,547 @@
+package pintest
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// maxAhead is how far Created may run ahead of the clock.
+const maxAhead = time.Second
+
+// Records is a [pin.Records] in memory, written to be obviously right rather
+// than fast: it looks at every request for every question. Make one with
+// [NewRecords].
+type Records struct {
+	now func() time.Time
+
+	mu     sync.Mutex
+	closed bool
+	fault  func(method string) error
+	*state
+}
+
+var _ pin.Records = (*Records)(nil)
+
+// state is what would be on disk.
+type state struct {
+	requests map[string]*request // by id
+	last     map[string]time.Time
+	dags     map[pin.DAG]*dag
+	deleting map[pin.Attempt]bool
+	attempts pin.Attempt // the last that was given out
+}
+
+// request is a request and what it holds besides its own DAG.
+type request struct {
+	pin.Request
+	holds []pin.DAG
+}
+
+// dag is a DAG that some request holds.
+type dag struct {
+	attempt  pin.Attempt // zero until the first Begin
+	complete bool
+	totals   pin.Totals
+}
+
+// NewRecords makes an empty one that tells the time by now.
+func NewRecords(now func() time.Time) *Records {
+	return &Records{now: now, state: &state{
+		requests: map[string]*request{},
+		last:     map[string]time.Time{},
+		dags:     map[pin.DAG]*dag{},
+		deleting: map[pin.Attempt]bool{},
+	}}
+}
+
+// Close ends r: methods return [pin.ErrClosed] from now on.
+func (r *Records) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+}
+
+// Reopen closes r and gives what a restart would find.
+func (r *Records) Reopen() *Records {
+	r.Close()
+	return &Records{now: r.now, state: r.state}
+}
+
+// SetFault makes every method first call fault with its own name, such as
+// "Add", and return the error if there is one, with nothing done. Nil takes
+// it back. The fault is called without locks held, by many goroutines.
+func (r *Records) SetFault(fault func(method string) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault = fault
+}
+
+// enter locks r for a method, or says why it cannot run.
+func (r *Records) enter(ctx context.Context, method string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	fault := r.fault
+	r.mu.Unlock()
+	if fault != nil {
+		if err := fault(method); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return pin.ErrClosed
+	}
+	return nil
+}
+
+// Add implements [pin.Records].
+func (r *Records) Add(ctx context.Context, account string, s pin.Spec) (pin.Request, error) {
+	if err := r.enter(ctx, "Add"); err != nil {
+		return pin.Request{}, err
+	}
+	defer r.mu.Unlock()
+	req, err := r.add(account, s)
+	if err != nil {
+		return pin.Request{}, err
+	}
+	return clone(req.Request), nil
+}
+
+func (r *Records) add(account string, s pin.Spec) (*request, error) {
+	now := r.now().UTC().Truncate(time.Millisecond)
+	created := now
+	if last, ok := r.last[account]; ok && !created.After(last) {
+		created = last.Add(time.Millisecond)
+	}
+	if created.Sub(now) > maxAhead {
+		return nil, pin.ErrTooFast
+	}
+	req := &request{Request: clone(pin.Request{
+		ID: newID(created), Account: account, Spec: s, Created: created, Status: pin.Queued,
+	})}
+	d := r.hold(s.DAG())
+	if d.complete {
+		req.Status = pin.Pinned
+	}
+	r.last[account] = created
+	r.requests[req.ID] = req
+	return req, nil
+}
+
+// Replace implements [pin.Records].
+func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
+	if err := r.enter(ctx, "Replace"); err != nil {
+		return now, old, nil, err
+	}
+	defer r.mu.Unlock()
+	was, err := r.find(account, id)
+	if err != nil {
+		return now, old, nil, err
+	}
+	is, err := r.add(account, s)
+	if err != nil {
+		return now, old, nil, err
+	}
+	if is.Status == pin.Queued {
+		is.holds = held(was)
+	}
+	delete(r.requests, id)
+	return clone(is.Request), clone(was.Request), r.release(), nil
+}
+
+// Remove implements [pin.Records].
+func (r *Records) Remove(ctx context.Context, account, id string) (pin.Request, []pin.Attempt, error) {
+	if err := r.enter(ctx, "Remove"); err != nil {
+		return pin.Request{}, nil, err
+	}
+	defer r.mu.Unlock()
+	req, err := r.find(account, id)
+	if err != nil {
+		return pin.Request{}, nil, err
+	}
+	delete(r.requests, id)
+	return clone(req.Request), r.release(), nil
+}
+
+// Get implements [pin.Records].
+func (r *Records) Get(ctx context.Context, account, id string) (pin.Request, error) {
+	if err := r.enter(ctx, "Get"); err != nil {
+		return pin.Request{}, err
+	}
+	defer r.mu.Unlock()
+	req, err := r.find(account, id)
+	if err != nil {
+		return pin.Request{}, err
+	}
+	return clone(req.Request), nil
+}
+
+// List implements [pin.Records].
+func (r *Records) List(ctx context.Context, account string, q pin.Query) (pin.Page, error) {
+	if err := r.enter(ctx, "List"); err != nil {
+		return pin.Page{}, err
+	}
+	defer r.mu.Unlock()
+	var page pin.Page
+	for _, req := range r.all() {
+		if req.Account == account && matches(req.Request, q) {
+			page.Count++
+			page.Requests = append(page.Requests, clone(req.Request))
+		}
+	}
+	slices.Reverse(page.Requests)
+	page.Requests = page.Requests[:min(len(page.Requests), max(q.Limit, 0))]
+	return page, nil
+}
+
+// Retry implements [pin.Records].
+func (r *Records) Retry(ctx context.Context, account, id string) (pin.Request, error) {
+	if err := r.enter(ctx, "Retry"); err != nil {
+		return pin.Request{}, err
+	}
+	defer r.mu.Unlock()
+	req, err := r.find(account, id)
+	if err != nil {
+		return pin.Request{}, err
+	}
+	if req.Status != pin.Failed {
+		return pin.Request{}, pin.ErrNotFailed
+	}
+	req.Status, req.Details = pin.Queued, ""
+	if r.hold(req.DAG()).complete {
+		req.Status = pin.Pinned
+	}
+	return clone(req.Request), nil
+}
+
+// Begin implements [pin.Records].
+func (r *Records) Begin(ctx context.Context, d pin.DAG) (pin.Attempt, bool, error) {
+	if err := r.enter(ctx, "Begin"); err != nil {
+		return 0, false, err
+	}
+	defer r.mu.Unlock()
+	rec, ok := r.dags[d]
+	if !ok {
+		return 0, false, pin.ErrNotFound
+	}
+	if !rec.complete {
+		wanted := false
+		for _, req := range r.requests {
+			wanted = wanted || req.DAG() == d && !req.Status.Done()
+		}
+		if !wanted {
+			return 0, false, pin.ErrNotFound
+		}
+	}
+	if rec.attempt == 0 {
+		r.attempts++
+		rec.attempt = r.attempts
+	}
+	if rec.complete {
+		r.settle(d)
+		r.release()
+		return rec.attempt, true, nil
+	}
+	for _, req := range r.requests {
+		if req.DAG() == d && req.Status == pin.Queued {
+			req.Status = pin.Pinning
+		}
+	}
+	return rec.attempt, false, nil
+}
+
+// Complete implements [pin.Records].
+func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) ([]pin.Attempt, error) {
+	if err := r.enter(ctx, "Complete"); err != nil {
+		return nil, err
+	}
+	defer r.mu.Unlock()
+	rec, ok := r.dags[d]
+	if !ok || rec.attempt != a || a == 0 {
+		return nil, pin.ErrSuperseded
+	}
+	rec.complete, rec.totals = true, t
+	r.settle(d)
+	return r.release(), nil
+}
+
+// settle makes every unfinished request for a complete DAG Pinned.
+func (r *Records) settle(d pin.DAG) {
+	for _, req := range r.requests {
+		if req.DAG() == d && !req.Status.Done() {
+			req.Status, req.Details, req.holds = pin.Pinned, "", nil
+		}
+	}
+}
+
+// Fail implements [pin.Records].
+func (r *Records) Fail(ctx context.Context, d pin.DAG, details string) ([]pin.Attempt, error) {
+	if err := r.enter(ctx, "Fail"); err != nil {
+		return nil, err
+	}
+	defer r.mu.Unlock()
+	for _, req := range r.requests {
+		if req.DAG() == d && !req.Status.Done() {
+			req.Status, req.Details, req.holds = pin.Failed, details, nil
+		}
+	}
+	return r.release(), nil
+}
+
+// FailRequest implements [pin.Records].
+func (r *Records) FailRequest(ctx context.Context, account, id, details string) ([]pin.Attempt, error) {
+	if err := r.enter(ctx, "FailRequest"); err != nil {
+		return nil, err
+	}
+	defer r.mu.Unlock()
+	req, err := r.find(account, id)
+	if err != nil {
+		return nil, err
+	}
+	if !req.Status.Done() {
+		req.Status, req.Details, req.holds = pin.Failed, details, nil
+	}
+	return r.release(), nil
+}
+
+// Unfinished implements [pin.Records]. It yields what there was at the start.
+func (r *Records) Unfinished(ctx context.Context, s pin.Status) iter.Seq2[pin.Request, error] {
+	return func(yield func(pin.Request, error) bool) {
+		if err := r.enter(ctx, "Unfinished"); err != nil {
+			yield(pin.Request{}, err)
+			return
+		}
+		var found []pin.Request
+		for _, req := range r.all() {
+			if req.Status == s {
+				found = append(found, clone(req.Request))
+			}
+		}
+		r.mu.Unlock()
+		for _, req := range found {
+			if err := ctx.Err(); err != nil {
+				yield(pin.Request{}, err)
+				return
+			}
+			if !yield(req, nil) {
+				return
+			}
+		}
+	}
+}
+
+// QueuedAfter implements [pin.Records].
+func (r *Records) QueuedAfter(ctx context.Context, account string, after time.Time, limit int) ([]pin.Request, error) {
+	if err := r.enter(ctx, "QueuedAfter"); err != nil {
+		return nil, err
+	}
+	defer r.mu.Unlock()
+	var found []pin.Request
+	for _, req := range r.all() {
+		if req.Account == account && req.Status == pin.Queued && req.Created.After(after) && len(found) < limit {
+			found = append(found, clone(req.Request))
+		}
+	}
+	return found, nil
+}
+
+// Drop implements [pin.Records].
+func (r *Records) Drop(ctx context.Context, a pin.Attempt) error {
+	if err := r.enter(ctx, "Drop"); err != nil {
+		return err
+	}
+	defer r.mu.Unlock()
+	for d, rec := range r.dags {
+		if rec.attempt == a && a != 0 {
+			return fmt.Errorf("attempt %d at %s is not released", a, d)
+		}
+	}
+	delete(r.deleting, a)
+	return nil
+}
+
+// Released implements [pin.Records].
+func (r *Records) Released(ctx context.Context) ([]pin.Attempt, error) {
+	if err := r.enter(ctx, "Released"); err != nil {
+		return nil, err
+	}
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.deleting)), nil
+}
+
+// Roots implements [pin.Records].
+func (r *Records) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
+	return func(yield func(pin.DAG, error) bool) {
+		if err := r.enter(ctx, "Roots"); err != nil {
+			yield("", err)
+			return
+		}
+		var found []pin.DAG
+		for d, rec := range r.dags {
+			if rec.complete {
+				found = append(found, d)
+			}
+		}
+		r.mu.Unlock()
+		slices.Sort(found)
+		for _, d := range found {
+			if err := ctx.Err(); err != nil {
+				yield("", err)
+				return
+			}
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+// find gives the account's request, or ErrNotFound.
+func (r *Records) find(account, id string) (*request, error) {
+	req, ok := r.requests[id]
+	if !ok || req.Account != account {
+		return nil, pin.ErrNotFound
+	}
+	return req, nil
+}
+
+// all gives every request by account, then oldest first.
+func (r *Records) all() []*request {
+	return slices.SortedFunc(maps.Values(r.requests), func(a, b *request) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), a.Created.Compare(b.Created))
+	})
+}
+
+// hold gives the record of a DAG that a request is about to hold.
+func (r *Records) hold(d pin.DAG) *dag {
+	rec, ok := r.dags[d]
+	if !ok {
+		rec = &dag{}
+		r.dags[d] = rec
+	}
+	return rec
+}
+
+// held lists what a request holds.
+func held(req *request) []pin.DAG {
+	if req.Status == pin.Failed {
+		return nil
+	}
+	return append([]pin.DAG{req.DAG()}, req.holds...)
+}
+
+// release forgets every DAG that nothing holds, marks its attempt deleting,
+// and lists what it marked.
+func (r *Records) release() []pin.Attempt {
+	kept := map[pin.DAG]bool{}
+	for _, req := range r.requests {
+		for _, d := range held(req) {
+			kept[d] = true
+		}
+	}
+	var released []pin.Attempt
+	for d, rec := range r.dags {
+		if kept[d] {
+			continue
+		}
+		delete(r.dags, d)
+		if rec.attempt != 0 {
+			r.deleting[rec.attempt] = true
+			released = append(released, rec.attempt)
+		}
+	}
+	slices.Sort(released)
+	return released
+}
+
+// matches reports whether a request passes every filter of q but the account.
+func matches(req pin.Request, q pin.Query) bool {
+	statuses := q.Statuses
+	if len(statuses) == 0 {
+		statuses = []pin.Status{pin.Pinned}
+	}
+	if !slices.Contains(statuses, req.Status) {
+		return false
+	}
+	if len(q.DAGs) > 0 && !slices.Contains(q.DAGs, req.DAG()) {
+		return false
+	}
+	if q.Name != "" && !nameMatches(req.Name, q.Name, q.Match) {
+		return false
+	}
+	for k, v := range q.Meta {
+		if have, ok := req.Meta[k]; !ok || have != v {
+			return false
+		}
+	}
+	if !q.Before.IsZero() && !req.Created.Before(q.Before) {
+		return false
+	}
+	return q.After.IsZero() || req.Created.After(q.After)
+}
+
+func nameMatches(name, want string, m pin.Match) bool {
+	switch m {
+	case pin.Exact, "":
+		return name == want
+	case pin.IExact:
+		return strings.EqualFold(name, want)
+	case pin.Partial:
+		return strings.Contains(name, want)
+	case pin.IPartial:
+		return strings.Contains(fold(name), fold(want))
+	}
+	return false
+}
+
+// fold maps all runes that differ in case alone to one of them.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		return least
+	}, s)
+}
+
+// clone copies what r shares with others; empty becomes nil, as on disk.
+func clone(r pin.Request) pin.Request {
+	r.Meta, r.Origins = maps.Clone(r.Meta), slices.Clone(r.Origins)
+	if len(r.Meta) == 0 {
+		r.Meta = nil
+	}
+	if len(r.Origins) == 0 {
+		r.Origins = nil
+	}
+	return r
+}
+
+// newID makes a UUIDv7 of the given time.
+func newID(t time.Time) string {
+	var u uuid.UUID
+	rand.Read(u[:]) // never fails
+	ms := t.UnixMilli()
+	for i := range 6 {
+		u[i] = byte(ms >> (40 - 8*i))
+	}
+	u[6] = u[6]&0x0f | 0x70
+	u[8] = u[8]&0x3f | 0x80
+	return u.String()
+}
