@@ -1,0 +1,424 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ipfs/boxo/blockstore"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+const (
+	// Blocks on disk are read this many at a time before what came from the
+	// network meanwhile is handled: a few milliseconds' worth.
+	localBatch = 64
+
+	// While something is under way, the walk looks at its clocks this often.
+	tick = 50 * time.Millisecond
+	// While nothing is, it has only providers to count and wants to renew.
+	idleTick = 10 * time.Second
+
+	// How often connected providers are counted anew.
+	providersEvery = time.Second
+
+	// A wait for a worker or for the disk that is longer than this is not held
+	// against the network.
+	pauseFrom = 10 * time.Millisecond
+)
+
+// Fetch implements [pin.Fetcher].
+func (n *Node) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)() // the node's Close ends it too
+
+	root := job.DAG.CID()
+	if !root.Defined() {
+		return pin.Totals{}, pin.Refused("%s names nothing", job.DAG)
+	}
+	f := &fetch{
+		n:       n,
+		job:     job,
+		ctx:     ctx,
+		blocks:  n.store.Blockstore(),
+		seen:    make(map[string]mark),
+		senders: make(map[peer.ID]struct{}),
+	}
+	if err := f.push(root); err != nil {
+		return pin.Totals{}, err
+	}
+	f.asker = newAsker(ctx, n.bitswap, &n.shares)
+	f.writer = newWriter(ctx, n.store, job.Attempt, n.bitswap.Server.NotifyNewBlocks)
+	o := n.startOrigins(ctx, job)
+	err := f.run()
+	cancel()
+	o.stop()
+	f.asker.stop()
+	f.writer.stop()
+	if err != nil {
+		return pin.Totals{}, err
+	}
+	return f.totals, nil
+}
+
+// mark is what the walk knows of a multihash: the codecs it is read under, in
+// the low bits, and whether its bytes are here.
+type mark uint8
+
+const (
+	markCodecs = mark(codecRaw | codecDagPB | codecDagCBOR | codecDagJSON)
+	markHere   = markCodecs + 1
+)
+
+// fetch is one walk. One goroutine owns it, that of run; the asker and the
+// writer have goroutines of their own and speak to it by channels.
+type fetch struct {
+	n      *Node
+	job    pin.Job
+	ctx    context.Context
+	blocks blockstore.Blockstore
+	asker  *asker
+	writer *writer
+
+	// frontier is what is known and not looked at yet. Last in, first out: what
+	// hangs on one node is finished before its next sibling is begun, as far as
+	// there are enough to ask for.
+	frontier []cid.Cid
+	seen     map[string]mark // by multihash, all that ever was in the frontier
+	totals   pin.Totals
+
+	held    bool      // the slot, as far as this side knows
+	gained  bool      // something was received while it was held
+	lastGot time.Time // a block from the network
+	senders map[peer.ID]struct{}
+	counted time.Time // when senders were
+}
+
+// run walks until every block is durable or something ends it.
+func (f *fetch) run() error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		more, err := f.fill()
+		if err != nil {
+			return err
+		}
+		f.asker.send()
+		idle := !more && f.asker.empty()
+		f.writer.flush(time.Now(), idle)
+		if idle && f.writer.idle() {
+			return nil
+		}
+		if err := f.wait(timer, more); err != nil {
+			return err
+		}
+	}
+}
+
+// fill looks at nodes of the frontier until enough is asked for, and reports
+// whether it stopped for another reason, so that there is more to do at once.
+func (f *fetch) fill() (more bool, err error) {
+	f.asker.renew(time.Now())
+	if !f.asker.wanting() {
+		return false, nil
+	}
+	for read := 0; len(f.frontier) > 0 && f.asker.room() > 0; {
+		if f.writer.full() {
+			return false, nil // the writer wakes wait
+		}
+		if read == localBatch {
+			return true, nil
+		}
+		c := f.frontier[len(f.frontier)-1]
+		f.frontier = f.frontier[:len(f.frontier)-1]
+		local, err := f.visit(c)
+		if err != nil {
+			return false, err
+		}
+		if local {
+			read++
+		}
+	}
+	return false, nil
+}
+
+// wait handles what comes next, or, with more to do, what is here already.
+func (f *fetch) wait(timer *time.Timer, more bool) error {
+	in := f.asker.in
+	if f.writer.full() {
+		in = nil // what is in flight waits in Bitswap, no more than the window
+	}
+	if more {
+		select {
+		case a := <-in:
+			return f.handle(a, in)
+		case r := <-f.writer.done:
+			return f.written(r)
+		case <-f.ctx.Done():
+			return f.ctx.Err()
+		default:
+			return nil
+		}
+	}
+	timer.Reset(f.rest(time.Now()))
+	began := time.Now()
+	defer func() {
+		if in == nil {
+			f.asker.pause(time.Since(began))
+		}
+	}()
+	select {
+	case a := <-in:
+		return f.handle(a, in)
+	case r := <-f.writer.done:
+		return f.written(r)
+	case <-timer.C:
+		return nil
+	case <-f.ctx.Done():
+		return f.ctx.Err()
+	}
+}
+
+// rest lets go of the worker if there is nothing to do for it, and gives how
+// long to sleep.
+func (f *fetch) rest(now time.Time) time.Duration {
+	f.countProviders(now)
+	waiting := f.writer.idle()
+	if f.held && waiting && (!f.gained || now.Sub(f.lastGot) >= f.job.IdleTimeout) {
+		f.job.Slot.Release()
+		f.held, f.gained = false, false
+	}
+	if f.held || !waiting || f.asker.restless() {
+		return tick
+	}
+	return idleTick
+}
+
+// handle takes in a block that came, and those behind it.
+func (f *fetch) handle(a arrival, in <-chan arrival) error {
+	for {
+		if err := f.received(a); err != nil {
+			return err
+		}
+		if f.writer.full() {
+			return nil
+		}
+		select {
+		case a = <-in:
+		default:
+			return nil
+		}
+	}
+}
+
+// received takes in one block from the network. Bitswap computed its CID from
+// its bytes, so it is what it says it is; if that is not wanted, or not any
+// more, it is nothing.
+func (f *fetch) received(a arrival) error {
+	w := f.asker.take(a.block, time.Now())
+	if w == nil {
+		return nil
+	}
+	if err := f.acquire(); err != nil {
+		return err
+	}
+	now := time.Now()
+	f.gained, f.lastGot = true, now
+	if a.from != "" {
+		f.senders[a.from] = struct{}{}
+	}
+	data := a.block.RawData()
+	if w.counted {
+		f.job.Progress.Received.Add(1) // once more: it was lost from disk
+	} else if err := f.count(w.cid, data, now, true); err != nil {
+		return err
+	}
+	f.writer.put(a.block, now)
+	return f.expand(w.cid, w.codecs, data)
+}
+
+// visit takes a node from the frontier: reads it if it is here, asks for it if
+// not. It reports whether it read the disk to some effect.
+func (f *fetch) visit(c cid.Cid) (local bool, err error) {
+	codec := codecOf(c)
+	if data, ok := inline(c); ok {
+		return false, f.expand(c, codec, data)
+	}
+	key := string(c.Hash())
+	if f.seen[key]&markHere != 0 {
+		return true, f.reread(c, codec)
+	}
+	if f.asker.also(key, codec) {
+		return false, nil // asked for under another codec
+	}
+	data, err := f.read(c)
+	if err != nil {
+		return false, err
+	}
+	if data == nil {
+		f.asker.want(&want{cid: c, key: key, codecs: codec})
+		return false, nil
+	}
+	if err := f.acquire(); err != nil {
+		return false, err
+	}
+	now := time.Now()
+	if err := f.count(c, data, now, false); err != nil {
+		return false, err
+	}
+	f.writer.claim(c, len(data), now)
+	return true, f.expand(c, codec, data)
+}
+
+// reread reads under another codec what is here already.
+func (f *fetch) reread(c cid.Cid, codec codecs) error {
+	if codec == codecRaw {
+		return nil
+	}
+	data := f.writer.find(c)
+	if data == nil {
+		var err error
+		if data, err = f.read(c); err != nil {
+			return err
+		}
+	}
+	if data == nil {
+		f.asker.want(&want{cid: c, key: string(c.Hash()), codecs: codec, counted: true})
+		return nil
+	}
+	if err := f.acquire(); err != nil {
+		return err
+	}
+	return f.expand(c, codec, data)
+}
+
+// read gives a block's bytes from disk, or nil if they are not there or not
+// what they should be.
+func (f *fetch) read(c cid.Cid) ([]byte, error) {
+	b, err := f.blocks.Get(f.ctx, c)
+	switch {
+	case ipld.IsNotFound(err):
+		return nil, nil
+	case errors.Is(err, blockstore.ErrHashMismatch):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read block %s: %w", c, err)
+	}
+	sum, err := c.Prefix().Sum(b.RawData())
+	if err != nil {
+		return nil, pin.Refused("block %s has a hash that cannot be computed here: %v", c, err)
+	}
+	if !sum.Equals(c) {
+		f.n.log.Warn("a block on disk is damaged and is fetched again", "cid", c)
+		return nil, nil
+	}
+	return b.RawData(), nil
+}
+
+// expand puts what a block links to on the frontier, the first link on top.
+func (f *fetch) expand(c cid.Cid, under codecs, data []byte) error {
+	for codec := range under.each {
+		ls, err := links(c, codec, data)
+		if err != nil {
+			return err
+		}
+		for i := len(ls) - 1; i >= 0; i-- {
+			if err := f.push(ls[i]); err != nil {
+				return fmt.Errorf("in block %s: %w", c, err)
+			}
+		}
+	}
+	return nil
+}
+
+// push puts a node on the frontier unless it was there before.
+func (f *fetch) push(c cid.Cid) error {
+	if err := check(c); err != nil {
+		return err
+	}
+	if _, ok := inline(c); ok {
+		f.frontier = append(f.frontier, c) // no block: not counted, not remembered
+		return nil
+	}
+	key := string(c.Hash())
+	m, bit := f.seen[key], mark(codecOf(c))
+	if m&bit != 0 {
+		return nil
+	}
+	f.seen[key] = m | bit
+	f.frontier = append(f.frontier, c)
+	if limit := f.job.Limits.Blocks; limit > 0 && uint64(len(f.seen)) > limit {
+		return pin.Refused("the DAG has more than the %d blocks that pin.max_dag_blocks allows", limit)
+	}
+	return nil
+}
+
+// count records that a block is here.
+func (f *fetch) count(c cid.Cid, data []byte, now time.Time, received bool) error {
+	f.seen[string(c.Hash())] |= markHere
+	f.totals.Blocks++
+	f.totals.Bytes += uint64(len(data))
+	if limit := f.job.Limits.Bytes; limit > 0 && f.totals.Bytes > limit {
+		return pin.Refused("the DAG has more than the %d bytes that pin.max_dag_bytes allows", limit)
+	}
+	f.job.Progress.Advance(now, len(data), received)
+	return nil
+}
+
+// acquire holds a worker, as every block that is handled needs one.
+func (f *fetch) acquire() error {
+	began := time.Now()
+	if err := f.job.Slot.Acquire(f.ctx); err != nil {
+		if f.ctx.Err() != nil {
+			return f.ctx.Err()
+		}
+		return err
+	}
+	f.asker.pause(time.Since(began))
+	f.held = true
+	return nil
+}
+
+// written takes in what the writer has done.
+func (f *fetch) written(r written) error {
+	f.writer.finish()
+	if r.err != nil {
+		if f.ctx.Err() != nil {
+			return f.ctx.Err()
+		}
+		return r.err
+	}
+	for _, c := range r.gone {
+		f.asker.want(&want{cid: c, key: string(c.Hash()), counted: true})
+	}
+	return nil
+}
+
+// countProviders tells how many of those who sent blocks are still connected.
+func (f *fetch) countProviders(now time.Time) {
+	if now.Sub(f.counted) < providersEvery {
+		return
+	}
+	f.counted = now
+	n := int64(0)
+	for p := range f.senders {
+		if f.n.host.Network().Connectedness(p) == network.Connected {
+			n++
+		}
+	}
+	f.job.Progress.Providers.Store(n)
+}
+
+// arrival is a block from the network and who sent it, if that is known.
+type arrival struct {
+	block blocks.Block
+	from  peer.ID
+}

@@ -1,0 +1,77 @@
+package node
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	webtransport "github.com/libp2p/go-libp2p/p2p/transport/webtransport"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+const (
+	// Connections above the high mark are trimmed to the low one, those in use
+	// by a fetch last. A connection costs about 100 KiB.
+	connLow  = 96
+	connHigh = 192
+	// A connection this young is not trimmed: long enough to ask for a block
+	// and answer.
+	connGrace = 30 * time.Second
+
+	// Connections from one IPv4 address, or one IPv6 /56: an office behind a
+	// router has more than libp2p's eight.
+	connPerAddress = 64
+)
+
+func newHost(cfg Config, key crypto.PrivKey, announce []ma.Multiaddr, g *gater) (host.Host, error) {
+	limits := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&limits)
+	resources, err := rcmgr.NewResourceManager(
+		rcmgr.NewFixedLimiter(limits.AutoScale()),
+		rcmgr.WithLimitPerSubnet(
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: connPerAddress}},
+			[]rcmgr.ConnLimitPerSubnet{
+				{PrefixLength: 56, ConnCount: connPerAddress},
+				{PrefixLength: 48, ConnCount: 4 * connPerAddress},
+			},
+		),
+		rcmgr.WithMetricsDisabled(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make the resource manager: %w", err)
+	}
+	conns, err := connmgr.NewConnManager(connLow, connHigh, connmgr.WithGracePeriod(connGrace))
+	if err != nil {
+		return nil, fmt.Errorf("make the connection manager: %w", err)
+	}
+	options := []libp2p.Option{
+		libp2p.Identity(key),
+		libp2p.UserAgent("holdfast"),
+		libp2p.ListenAddrStrings(cfg.Listen...),
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(quic.NewTransport),
+		libp2p.Transport(webtransport.New),
+		libp2p.ResourceManager(resources),
+		libp2p.ConnectionManager(conns),
+		libp2p.ConnectionGater(g),
+		libp2p.DisableRelay(),
+		// Whether others reach the node is for its operator to see to; without
+		// this it would ask every peer to dial it back.
+		libp2p.ForceReachabilityPublic(),
+		libp2p.DisableMetrics(),
+	}
+	if len(announce) > 0 {
+		options = append(options, libp2p.AddrsFactory(func([]ma.Multiaddr) []ma.Multiaddr { return announce }))
+	}
+	h, err := libp2p.New(options...)
+	if err != nil {
+		return nil, fmt.Errorf("start the libp2p host on %v: %w", cfg.Listen, err)
+	}
+	return h, nil
+}

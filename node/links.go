@@ -1,0 +1,144 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/ipfs/boxo/verifcid"
+	"github.com/ipfs/go-cid"
+	dagpb "github.com/ipld/go-codec-dagpb"
+	"github.com/ipld/go-ipld-prime/codec/dagcbor"
+	"github.com/ipld/go-ipld-prime/codec/dagjson"
+	"github.com/ipld/go-ipld-prime/datamodel"
+	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
+	"github.com/ipld/go-ipld-prime/node/basicnode"
+	"github.com/ipld/go-ipld-prime/traversal"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// codecs is a set of the codecs that the walk can read, one bit each.
+type codecs uint8
+
+const (
+	codecRaw codecs = 1 << iota
+	codecDagPB
+	codecDagCBOR
+	codecDagJSON
+)
+
+// codecOf gives the set of c's codec alone, or 0 if the walk cannot read it.
+func codecOf(c cid.Cid) codecs {
+	switch c.Type() {
+	case cid.Raw:
+		return codecRaw
+	case cid.DagProtobuf:
+		return codecDagPB
+	case cid.DagCBOR:
+		return codecDagCBOR
+	case cid.DagJSON:
+		return codecDagJSON
+	}
+	return 0
+}
+
+// each yields the codecs of the set one by one.
+func (s codecs) each(yield func(codecs) bool) {
+	for one := codecRaw; one <= codecDagJSON; one <<= 1 {
+		if s&one != 0 && !yield(one) {
+			return
+		}
+	}
+}
+
+func (s codecs) String() string {
+	switch s {
+	case codecRaw:
+		return "raw"
+	case codecDagPB:
+		return "dag-pb"
+	case codecDagCBOR:
+		return "dag-cbor"
+	case codecDagJSON:
+		return "dag-json"
+	}
+	return fmt.Sprintf("codecs %b", uint8(s))
+}
+
+// check refuses a CID that no DAG may hold here: its codec or its hash.
+func check(c cid.Cid) error {
+	if codecOf(c) == 0 {
+		return pin.Refused("block %s has the codec 0x%x, which cannot be read here; dag-pb, dag-cbor, dag-json and raw can", c, c.Type())
+	}
+	if err := verifcid.ValidateCid(verifcid.DefaultAllowlist, c); err != nil {
+		return pin.Refused("block %s has a hash that is not accepted: %v", c, err)
+	}
+	return nil
+}
+
+// inline gives the data of an identity CID, which is its own block.
+func inline(c cid.Cid) (data []byte, ok bool) {
+	if c.Prefix().MhType != multihash.IDENTITY {
+		return nil, false
+	}
+	d, err := multihash.Decode(c.Hash())
+	if err != nil {
+		return nil, false
+	}
+	return d.Digest, true
+}
+
+// links gives what a block links to, in order, read under one codec. A block
+// that does not decode is refused; c names it in the reason.
+func links(c cid.Cid, codec codecs, data []byte) ([]cid.Cid, error) {
+	var (
+		out []cid.Cid
+		err error
+	)
+	switch codec {
+	case codecRaw:
+		return nil, nil
+	case codecDagPB:
+		out, err = linksPB(data)
+	case codecDagCBOR:
+		out, err = linksPrime(data, dagcbor.Decode)
+	case codecDagJSON:
+		out, err = linksPrime(data, dagjson.Decode)
+	}
+	if err != nil {
+		return nil, pin.Refused("block %s does not decode as %s: %v", c, codec, err)
+	}
+	return out, nil
+}
+
+func linksPB(data []byte) ([]cid.Cid, error) {
+	nb := dagpb.Type.PBNode.NewBuilder()
+	if err := dagpb.DecodeBytes(nb, data); err != nil {
+		return nil, err
+	}
+	list := nb.Build().(dagpb.PBNode).FieldLinks()
+	out := make([]cid.Cid, 0, list.Length())
+	for it := list.Iterator(); !it.Done(); {
+		_, l := it.Next()
+		out = append(out, l.FieldHash().Link().(cidlink.Link).Cid)
+	}
+	return out, nil
+}
+
+func linksPrime(data []byte, decode func(datamodel.NodeAssembler, io.Reader) error) ([]cid.Cid, error) {
+	nb := basicnode.Prototype.Any.NewBuilder()
+	if err := decode(nb, bytes.NewReader(data)); err != nil {
+		return nil, err
+	}
+	found, err := traversal.SelectLinks(nb.Build())
+	if err != nil {
+		return nil, err
+	}
+	out := make([]cid.Cid, len(found))
+	for i, l := range found {
+		out[i] = l.(cidlink.Link).Cid
+	}
+	return out, nil
+}

@@ -1,0 +1,238 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ipfs/boxo/bitswap"
+	"github.com/ipfs/go-datastore"
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// The values of Config.Routing.
+const (
+	RoutingAuto = "auto" // the public DHT, as a client
+	RoutingNone = "none" // only peers that are named or that connect
+)
+
+// Config is how a node is set up. The zero value is a node that listens on
+// [DefaultListen] with an identity kept nowhere and no routing.
+type Config struct {
+	// Listen is the multiaddrs to listen on; nil is DefaultListen. Port 0
+	// takes a free one.
+	Listen []string
+	// Announce is the multiaddrs to give to others in place of those that the
+	// node listens on; nil gives those.
+	Announce []string
+	// KeyFile holds the Ed25519 private key and is made at first; "" is a new
+	// key that is kept nowhere.
+	KeyFile string
+	// Routing is RoutingAuto or RoutingNone; "" is none.
+	Routing string
+	// Bootstrap is the multiaddrs, ending in /p2p/ID, of the peers that
+	// RoutingAuto joins the DHT by; nil is those of the public network. With
+	// RoutingNone it is not used.
+	Bootstrap []string
+	// AllowPrivateAddresses lets the node dial addresses outside the public
+	// internet.
+	AllowPrivateAddresses bool
+	// Roots yields the DAGs that RoutingAuto keeps announced, such as
+	// pin.Records.Roots; nil is none but those given to Announce.
+	Roots func(context.Context) iter.Seq2[pin.DAG, error]
+	// Datastore keeps what RoutingAuto has still to announce across restarts;
+	// nil keeps it in memory. The caller closes it after the node.
+	Datastore datastore.Batching
+	// OnPeer is called for each connection to a peer that speaks Bitswap,
+	// soon after it is open, by one goroutine at a time. It must not block.
+	// Nil is nothing.
+	OnPeer func(peerID string, inbound bool)
+	// Logger is where the node logs; nil discards.
+	Logger *slog.Logger
+}
+
+// DefaultListen is the addresses a node listens on if none are given.
+func DefaultListen() []string {
+	return []string{
+		"/ip4/0.0.0.0/tcp/4040",
+		"/ip4/0.0.0.0/udp/4040/quic-v1",
+		"/ip4/0.0.0.0/udp/4040/quic-v1/webtransport",
+		"/ip6/::/tcp/4040",
+		"/ip6/::/udp/4040/quic-v1",
+		"/ip6/::/udp/4040/quic-v1/webtransport",
+	}
+}
+
+// Node is a running node. Its methods may be called concurrently.
+type Node struct {
+	cfg      Config
+	log      *slog.Logger
+	store    Store
+	announce []ma.Multiaddr
+	gater    *gater
+	host     host.Host
+	bitswap  *bitswap.Bitswap
+	router   *router // nil with RoutingNone
+	shares   shares
+
+	ctx       context.Context // ends with Close
+	stop      context.CancelFunc
+	wg        sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var _ pin.Fetcher = (*Node)(nil)
+
+// New starts a node over a store. ctx bounds only the start. The caller closes
+// the node, and then the store.
+func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
+	if cfg.Listen == nil {
+		cfg.Listen = DefaultListen()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch cfg.Routing {
+	case "":
+		cfg.Routing = RoutingNone
+	case RoutingAuto, RoutingNone:
+	default:
+		return nil, fmt.Errorf("node.routing is %q, and can be %q or %q", cfg.Routing, RoutingAuto, RoutingNone)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, log: cfg.Logger, store: store}
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+		}
+	}()
+
+	key, err := loadIdentity(cfg.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	id, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("derive the peer ID: %w", err)
+	}
+	if n.announce, err = parseAnnounce(cfg.Announce, id); err != nil {
+		return nil, err
+	}
+	n.gater = newGater(cfg.AllowPrivateAddresses, cfg.Routing == RoutingNone)
+	if n.host, err = newHost(cfg, key, n.announce, n.gater); err != nil {
+		return nil, err
+	}
+	if cfg.Routing == RoutingAuto {
+		if n.router, err = newRouter(n.ctx, cfg, n.host); err != nil {
+			return nil, err
+		}
+	}
+	n.bitswap = newBitswap(n.ctx, n.host, n.router, store.Blockstore())
+	if err := n.watchPeers(); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// Close stops everything that the node runs and waits for it. Fetches that
+// are under way end with an error; the caller waits for those. It may be
+// called twice.
+func (n *Node) Close() error {
+	n.closeOnce.Do(func() {
+		n.stop()
+		n.wg.Wait()
+		if n.bitswap != nil {
+			n.closeErr = errors.Join(n.closeErr, n.bitswap.Close())
+		}
+		if n.router != nil {
+			n.closeErr = errors.Join(n.closeErr, n.router.close())
+		}
+		if n.host != nil {
+			n.closeErr = errors.Join(n.closeErr, n.host.Close())
+		}
+	})
+	return n.closeErr
+}
+
+// PeerID is the node's peer ID.
+func (n *Node) PeerID() string { return n.host.ID().String() }
+
+// Announce implements [pin.Fetcher]. With RoutingNone it does nothing.
+func (n *Node) Announce(d pin.DAG) {
+	if n.router != nil {
+		n.router.announce(d)
+	}
+}
+
+// watchPeers calls Config.OnPeer, from a goroutine that ends with n.ctx.
+func (n *Node) watchPeers() error {
+	if n.cfg.OnPeer == nil {
+		return nil
+	}
+	// The default buffer of 16 would hold up libp2p when many connect at once.
+	sub, err := n.host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted), eventbus.BufSize(256))
+	if err != nil {
+		return fmt.Errorf("subscribe to connections: %w", err)
+	}
+	n.wg.Go(func() {
+		defer sub.Close()
+		for {
+			select {
+			case <-n.ctx.Done():
+				return
+			case e := <-sub.Out():
+				ev := e.(event.EvtPeerIdentificationCompleted)
+				if slices.ContainsFunc(ev.Protocols, isBitswap) {
+					n.cfg.OnPeer(ev.Peer.String(), ev.Conn.Stat().Direction == network.DirInbound)
+				}
+			}
+		}
+	})
+	return nil
+}
+
+func isBitswap(p protocol.ID) bool { return strings.HasPrefix(string(p), "/ipfs/bitswap") }
+
+// withPeer gives a as a string that ends in /p2p/ID.
+func withPeer(a ma.Multiaddr, id peer.ID) string {
+	if _, err := a.ValueForProtocol(ma.P_P2P); err == nil {
+		return a.String()
+	}
+	return a.String() + "/p2p/" + id.String()
+}
+
+func parseAnnounce(addrs []string, id peer.ID) ([]ma.Multiaddr, error) {
+	var out []ma.Multiaddr
+	for _, s := range addrs {
+		a, err := ma.NewMultiaddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("node.announce: %q is not a multiaddr: %w", s, err)
+		}
+		transport, named := peer.SplitAddr(a)
+		if named != "" && named != id {
+			return nil, fmt.Errorf("node.announce: %q names the peer %s, and this node is %s", s, named, id)
+		}
+		if len(transport) == 0 {
+			return nil, fmt.Errorf("node.announce: %q has no address to dial", s)
+		}
+		out = append(out, transport)
+	}
+	return out, nil
+}
