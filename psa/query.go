@@ -158,7 +158,9 @@ func parseTime(field, v string) (t time.Time, finer bool, err error) {
 	// A plus sign in a query string means a space, and clients forget to
 	// escape that of a zone.
 	text := strings.ToUpper(strings.ReplaceAll(v, " ", "+"))
-	if err := t.UnmarshalText([]byte(text)); err != nil {
+	// Package time takes an hour of one digit, and a comma for the point.
+	shaped := len(text) > 19 && text[13] == ':' && text[16] == ':' && strings.IndexByte(".Z+-", text[19]) >= 0
+	if err := t.UnmarshalText([]byte(text)); err != nil || !shaped {
 		return time.Time{}, false, invalid(field, "%s must be a time such as 2020-07-27T17:32:28.276Z (RFC 3339)", quote(v))
 	}
 	t = t.UTC()
