@@ -2,6 +2,7 @@ package auth
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -29,17 +30,19 @@ type answer struct {
 // the status that fits.
 func Register(e *echo.Echo, s *Service) {
 	h := handler{s}
-	for path, post := range map[string]echo.HandlerFunc{
-		LoginPath:   h.login,
-		RefreshPath: h.refresh,
-	} {
-		serve := h.post(post)
-		for _, p := range []string{path, path + "/"} {
-			e.Any(p, serve)
-			e.RouteNotFound(p, serve) // methods that HTTP does not know
-		}
+	routes := map[string]echo.HandlerFunc{
+		LoginPath:   h.post(h.login),
+		RefreshPath: h.post(h.refresh),
+	}
+	for path, serve := range routes {
+		e.Any(path, serve)
+		e.Any(path+"/", serve)
 	}
 	e.RouteNotFound("/api/auth/*", func(c echo.Context) error {
+		// A method that HTTP does not know is no route of Any's.
+		if serve, ok := routes[strings.TrimSuffix(c.Request().URL.Path, "/")]; ok {
+			return serve(c)
+		}
 		return h.fail(c, &httpError{http.StatusNotFound, "there is nothing at this path"})
 	})
 }

@@ -119,11 +119,17 @@ func (h *hasher) check(ctx context.Context, password, hash string) (bool, error)
 
 // acquire waits for a place; the caller gives it back.
 func (h *hasher) acquire(ctx context.Context) (release func(), err error) {
+	release = func() { <-h.slots }
+	select {
+	case h.slots <- struct{}{}:
+		return release, nil
+	default:
+	}
 	timer := time.NewTimer(h.wait)
 	defer timer.Stop()
 	select {
 	case h.slots <- struct{}{}:
-		return func() { <-h.slots }, nil
+		return release, nil
 	case <-timer.C:
 		return nil, ErrBusy
 	case <-ctx.Done():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -13,8 +14,9 @@ type Pair struct {
 	Refresh string
 }
 
-// String keeps the tokens out of whatever prints them.
-func (Pair) String() string { return "a pair of tokens" }
+// String and LogValue keep the tokens out of whatever prints them.
+func (Pair) String() string         { return "a pair of tokens" }
+func (p Pair) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // Login checks a password and begins a session. An account that does not exist
 // costs the same work and gets the same answer as a wrong password; that an

@@ -1,0 +1,47 @@
+package auth
+
+import (
+	"sync/atomic"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// CountHashes counts the passwords that s checks from now on.
+func CountHashes(s *Service) *atomic.Int64 {
+	var n atomic.Int64
+	compare := s.hasher.compare
+	s.hasher.compare = func(password, hash string) (bool, error) {
+		n.Add(1)
+		return compare(password, hash)
+	}
+	return &n
+}
+
+// HoldHashes has each check of a password call f before its work.
+func HoldHashes(s *Service, f func()) {
+	compare := s.hasher.compare
+	s.hasher.compare = func(password, hash string) (bool, error) {
+		f()
+		return compare(password, hash)
+	}
+}
+
+// ForgetSeen has every token verified anew.
+func ForgetSeen(s *Service) { s.seen.forget() }
+
+// Forge signs any header and claims with the key that signs now.
+func Forge(k *Keys, header, claims map[string]any) string {
+	t := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims(claims))
+	for name, value := range header {
+		t.Header[name] = value
+	}
+	raw, err := t.SignedString(k.secrets[k.current])
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
+// Instance and KeyID are the iss and the kid of k's tokens.
+func Instance(k *Keys) string { return k.instance }
+func KeyID(k *Keys) string    { return k.current }
