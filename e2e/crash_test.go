@@ -1,0 +1,224 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/e2e/rig"
+)
+
+var crashSeed = flag.Uint64("crash-seed", 0, "`number` to repeat the choices of a crash test with; 0 is a new one")
+
+// kills is how often TestCrash kills the server.
+const kills = 50
+
+// TestCrash kills the server with SIGKILL at random instants, while it starts
+// or while clients add, replace and remove pins. After each restart what was
+// acknowledged is there, what was ended is not, and what was pinned reads back
+// whole. In the end everything that can be pinned is.
+func TestCrash(t *testing.T) {
+	seed := *crashSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("choices are those of -crash-seed=%d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	source := startKubo(t, "source")
+	reader := startKubo(t, "reader")
+	d := allowPrivate(newData(t))
+	ctx := within(t, 6*time.Minute+60*patience)
+	content := &freshContent{source: source, seed: seed}
+	l := newLedger()
+	c := rig.NewClient("", "")
+
+	var starting, reads int
+	var p *rig.Process
+	t.Cleanup(func() {
+		if p != nil {
+			p.Kill()
+			if t.Failed() {
+				t.Log(p.Tail())
+			}
+		}
+	})
+	instant := func(most time.Duration) <-chan time.Time { return time.After(time.Duration(rng.Int64N(int64(most)))) }
+	for round := range kills {
+		content.renew(t, ctx, rng)
+		p = must(d.Launch())(t)
+		if round%5 == 4 { // in the middle of starting up
+			<-instant(patience / 2)
+			p.Kill()
+			starting++
+			continue
+		}
+		s := must(d.Ready(ctx, p))(t)
+		if c.Token == "" {
+			c.Token = login(t, s).Token
+		}
+		c.Base = s.HTTP
+		reads += auditAndRead(t, ctx, l, c, s, reader)
+		if t.Failed() {
+			t.Fatalf("after kill %d", round)
+		}
+
+		working, stop := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		for range 4 {
+			rng := rand.New(rand.NewPCG(seed, rng.Uint64()))
+			wg.Go(func() {
+				if err := l.work(working, c, rng, content.choose); err != nil {
+					t.Errorf("round %d: %v", round, err)
+				}
+			})
+		}
+		<-instant(3 * patience / 2)
+		p.Kill()
+		stop()
+		wg.Wait()
+	}
+
+	s := serve(t, d)
+	c.Base = s.HTTP
+	reads += auditAndRead(t, ctx, l, c, s, reader)
+	for id, e := range l.alive {
+		if e.pin.Origins == nil {
+			continue // nobody has it
+		}
+		must(c.WaitStatus(ctx, id, "pinned", 20*time.Millisecond))(t)
+	}
+	check(t, source.Stop())
+	check(t, s.Stop())
+	s = serve(t, d)
+	c.Base = s.HTTP
+	reads += auditAndRead(t, ctx, l, c, s, reader)
+	t.Logf("%d kills, %d of them while starting; %d requests made, %d acknowledged as ended, %d DAGs read back",
+		kills, starting, l.made, len(l.gone), reads)
+	if l.made < kills || len(l.gone) < kills/2 || reads < kills {
+		t.Error("too little happened between the kills to show anything")
+	}
+}
+
+// auditAndRead checks the server's list, and reads back every DAG that is
+// pinned by way of a Kubo that is connected to nobody else. It gives how many.
+func auditAndRead(t *testing.T, ctx context.Context, l *ledger, c *rig.Client, s *rig.Server, reader *rig.Kubo) int {
+	t.Helper()
+	for _, wrong := range l.audit(must(c.All(ctx))(t)) {
+		t.Error(wrong)
+	}
+	var cids []string
+	for _, e := range l.alive {
+		if e.pinned && !slices.Contains(cids, e.pin.CID) {
+			cids = append(cids, e.pin.CID)
+		}
+	}
+	if len(cids) == 0 {
+		return 0
+	}
+	connect(t, reader, s)
+	// Not a minute for what takes a second.
+	short, cancel := context.WithTimeout(ctx, 60*patience)
+	defer cancel()
+	if err := reader.Fetch(short, cids...); err != nil {
+		t.Errorf("read back %d DAGs that are pinned: %v", len(cids), err)
+		return 0
+	}
+	check(t, reader.Forget(ctx, cids...))
+	check(t, reader.Disconnect(ctx, s.Addrs[0]))
+	return len(cids)
+}
+
+// freshContent has DAGs to pin: those of the last few rounds, so that most are
+// still to be fetched, and many are wanted by several requests.
+type freshContent struct {
+	source *rig.Kubo
+	seed   uint64
+	n      uint64
+
+	mu   sync.Mutex
+	pins []rig.Pin
+}
+
+// renew adds a few small DAGs, and one that takes a while.
+func (f *freshContent) renew(t *testing.T, ctx context.Context, rng *rand.Rand) {
+	t.Helper()
+	const chunk = 4 << 10
+	for _, blocks := range []int64{1, 1 + rng.Int64N(40), 1 + rng.Int64N(40), 400} {
+		f.n++
+		cid := must(f.source.AddFile(ctx, rig.Random(f.seed+f.n, blocks*chunk), chunk))(t)
+		f.mu.Lock()
+		f.pins = append(f.pins, rig.Pin{CID: cid, Origins: f.source.Addrs})
+		f.mu.Unlock()
+	}
+	f.n++
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pins = append(f.pins, rig.Pin{CID: nobodyHas(f.seed + f.n)})
+	f.pins = f.pins[max(0, len(f.pins)-20):]
+}
+
+func (f *freshContent) choose(rng *rand.Rand) rig.Pin {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pins[rng.IntN(len(f.pins))]
+}
+
+// TestResume kills the server three times in the middle of one DAG. Each time
+// it goes on where it was: what was stored is not fetched again, as counted by
+// the only peer that has it.
+func TestResume(t *testing.T) {
+	t.Parallel()
+	const (
+		chunk  = 4 << 10
+		leaves = 16_384
+		stops  = 3
+		// What may be fetched twice at each kill: what was in flight, and what
+		// had come and waited for its batch of several MiB to be on disk.
+		lost = 3072
+	)
+	source := startKubo(t, "source")
+	d := allowPrivate(newData(t))
+	ctx := within(t, 120*patience)
+	cid := must(source.AddFile(ctx, rig.Random(901, leaves*chunk), chunk))(t)
+	var made rig.PinStatus
+	var c *rig.Client
+	for i := range stops {
+		s := serve(t, d)
+		if c == nil {
+			c = login(t, s)
+			made = must(c.Add(ctx, rig.Pin{CID: cid, Origins: source.Addrs}))(t)
+		}
+		c.Base = s.HTTP
+		var last rig.PinStatus
+		check(t, rig.Poll(ctx, time.Millisecond, func() (bool, error) {
+			var err error
+			last, err = c.Get(ctx, made.RequestID)
+			return number(t, last.Info, "blocks") >= (i+1)*leaves/(stops+1) || last.Status == "pinned", err
+		}))
+		s.Kill()
+		if last.Status == "pinned" {
+			t.Fatalf("pinned before kill %d: too fast to show anything", i+1)
+		}
+		t.Logf("killed at %s blocks; %d sent so far", last.Info["blocks"], must(source.BlocksSent(ctx))(t))
+	}
+	s := serve(t, d)
+	c.Base = s.HTTP
+	must(c.WaitStatus(ctx, made.RequestID, "pinned", 10*time.Millisecond))(t)
+
+	sent := must(source.BlocksSent(ctx))(t)
+	const nodes = leaves + (leaves+173)/174 + 1 // leaves, their parents, the root
+	t.Logf("%d blocks sent for a DAG of %d and %d kills", sent, nodes, stops)
+	if sent < nodes {
+		t.Errorf("%d blocks sent of %d: the count is not of this fetch", sent, nodes)
+	}
+	if sent > nodes+stops*lost {
+		t.Errorf("%d blocks sent for a DAG of %d: stored blocks were fetched again", sent, nodes)
+	}
+	sum := carHash(t, ctx, source, cid)
+	source.Kill()
+	sameFromHoldfast(t, ctx, s, map[string]string{cid: sum})
+}

@@ -1,0 +1,46 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/holdfast-ipfs/holdfast/e2e/rig"
+)
+
+// suite has what all cases share. TestMain sets it before they run.
+var suite struct {
+	*rig.Rig
+	// source gives a Kubo that stays up and that cases add content to. Cases
+	// must not stop it, count what it sends or be surprised by its peers.
+	source func() (*rig.Kubo, error)
+}
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	// A case that hangs is the test timeout's to end; this ends the builds.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r, err := rig.New(ctx, rig.Options{Race: raceEnabled})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	defer r.Close()
+	suite.Rig = r
+	var started *rig.Kubo
+	suite.source = sync.OnceValues(func() (k *rig.Kubo, err error) {
+		started, err = r.StartKubo(ctx, "shared source", rig.KuboOptions{})
+		return started, err
+	})
+	code := m.Run()
+	if started != nil {
+		started.Kill()
+	}
+	return code
+}

@@ -1,0 +1,11 @@
+//go:build race
+
+package e2e
+
+import "time"
+
+// With the race detector everything takes several times as long.
+const (
+	raceEnabled = true
+	patience    = 4 * time.Second
+)
