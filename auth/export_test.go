@@ -31,7 +31,12 @@ func ForgetSeen(s *Service) { s.seen.forget() }
 
 // Forge signs any header and claims with the key that signs now.
 func Forge(k *Keys, header, claims map[string]any) string {
-	t := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims(claims))
+	return ForgeAs(jwt.SigningMethodHS256, k, header, claims)
+}
+
+// ForgeAs is Forge with another algorithm.
+func ForgeAs(m jwt.SigningMethod, k *Keys, header, claims map[string]any) string {
+	t := jwt.NewWithClaims(m, jwt.MapClaims(claims))
 	for name, value := range header {
 		t.Header[name] = value
 	}

@@ -128,6 +128,7 @@ func TestHostileTokens(t *testing.T) {
 		"alg RS256":                 rs256,
 		"HS256 by an RSA key's PEM": sign(sha256.New, public, head("HS256")+"."+parts[1]),
 		"HS512 of the same text":    sign(sha512.New, public, head("HS512")+"."+parts[1]),
+		"HS512 by the right key":    auth.ForgeAs(jwt.SigningMethodHS512, f.keys, kid, claims),
 		"RS256 named, HS256 made":   head("RS256") + "." + parts[1] + "." + parts[2],
 		"HS256 by the empty key":    sign(sha256.New, nil, head("HS256")+"."+parts[1]),
 		"another instance's key":    otherInstance,
