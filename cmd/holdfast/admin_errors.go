@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// failureOf is the one place where errors become answers of the admin API.
+// Unlike on TCP the cause of a fault is told, and so not logged: whoever asks
+// is the operator.
+func failureOf(err error) (status int, f adminFailure) {
+	f.Error.Details = err.Error()
+	status = http.StatusInternalServerError
+	if other, ok := errors.AsType[*echo.HTTPError](err); ok {
+		status = other.Code
+	}
+	if _, ok := errors.AsType[*auth.InvalidError](err); ok {
+		status = http.StatusBadRequest
+	}
+	for _, known := range []struct {
+		err    error
+		status int
+		hint   string
+	}{
+		{auth.ErrNoAccount, http.StatusNotFound, "`holdfast user ls` lists the accounts, `holdfast user add EMAIL` makes one"},
+		{auth.ErrNoToken, http.StatusNotFound, "`holdfast token ls EMAIL` lists an account's tokens"},
+		{auth.ErrExists, http.StatusConflict, "`holdfast user passwd EMAIL` gives it a new password"},
+		{auth.ErrDisabled, http.StatusForbidden, "`holdfast user enable EMAIL` enables it"},
+		{errWhichUser, http.StatusBadRequest, "name one with --user EMAIL; `holdfast user ls` lists them"},
+		{auth.ErrBusy, http.StatusServiceUnavailable, ""},
+		{auth.ErrUnavailable, http.StatusServiceUnavailable, ""},
+		{pin.ErrClosed, http.StatusServiceUnavailable, "try again when it is done"},
+	} {
+		if errors.Is(err, known.err) {
+			status, f.Error.Hint = known.status, known.hint
+			break
+		}
+	}
+	f.Error.Reason = strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
+	return status, f
+}
+
+func answerAdmin(c echo.Context, err error) error {
+	status, f := failureOf(err)
+	return c.JSON(status, f)
+}
+
+// answerAdminError is an echo.HTTPErrorHandler.
+func answerAdminError(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	_ = answerAdmin(c, err) // it fails only if the command is gone
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	"github.com/spf13/cobra"
+)
+
+// cli is what all commands share.
+type cli struct {
+	stdin          *os.File
+	stdout, stderr io.Writer
+	environ        []string
+	getenv         func(string) string
+	interactive    bool // somebody sits at stdin and stderr
+	unit           serviceUnit
+
+	// Flags of every command.
+	dataFlag, configFlag string
+}
+
+// command makes the tree of commands.
+func (c *cli) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "holdfast",
+		Short: "A self-hosted IPFS pinning server",
+		Long: `Holdfast keeps IPFS content on this machine, pinned by Kubo or any other client
+of the IPFS Pinning Services API.
+
+Start the server with "holdfast serve". The other commands work while it runs
+and while it does not.`,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return hinted(err, fmt.Sprintf("`%s --help` shows how it is used", cmd.CommandPath()))
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.dataFlag, "data", "", "data directory (default $"+envData+", else "+xdgHint+")")
+	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+envConfig+")")
+	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(), c.versionCommand())
+	help := root.RunE
+	c.explainArgs(root)
+	root.RunE = help
+	return root
+}
+
+const xdgHint = "~/.local/share/holdfast"
+
+// explainArgs adds a hint to what is said of wrong arguments, and makes a
+// missing or unknown subcommand an error, of which cobra would only print help.
+func (c *cli) explainArgs(cmd *cobra.Command) {
+	check := cmd.Args
+	if cmd.HasSubCommands() {
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintln(c.stderr, cmd.UsageString())
+			return fmt.Errorf("%s needs a command", cmd.CommandPath())
+		}
+		check = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])
+		}
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return hinted(err, fmt.Sprintf("`%s --help` shows how it is used", cmd.CommandPath()))
+		}
+		return nil
+	}
+	for _, sub := range cmd.Commands() {
+		c.explainArgs(sub)
+	}
+}
+
+// args takes exactly the named arguments.
+func args(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		switch n := len(given); {
+		case n < len(names):
+			return fmt.Errorf("%s is missing", names[n])
+		case n > len(names):
+			return fmt.Errorf("the argument %q is one too many", given[len(names)])
+		}
+		return nil
+	}
+}
+
+// group makes a command that only holds others.
+func group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short}
+	cmd.AddCommand(subs...)
+	return cmd
+}
+
+// withAdmin opens the data directory and runs fn with a client to it. create
+// lets the directory be made.
+func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*adminClient) error) (err error) {
+	path, err := findDataDir(c.dataFlag, c.getenv)
+	if err != nil {
+		return err
+	}
+	// Before root is given up: the files may be root's to read.
+	loaded, loadErr := c.config(nil)
+	d, err := openDataDir(path, create, c.stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	// A command's own log is of no interest but for what goes wrong.
+	log := newLogger(c.stderr, LogConfig{Level: "warn", Format: "text"})
+	routeLibraryLogs(log.Handler())
+	// A server has its own configuration, so that only a command that opens
+	// the store itself stumbles over a wrong one.
+	client, err := connectAdmin(ctx, d, func() (Config, error) { return loaded, loadErr }, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	return fn(client)
+}
+
+// config loads the configuration for a command other than serve.
+func (c *cli) config(log *slog.Logger) (Config, error) {
+	cfg, warnings, err := loadConfig(c.configPath(), c.environ, nil)
+	if log != nil {
+		logConfigWarnings(log, warnings)
+	}
+	return cfg, err
+}
+
+// printJSON writes v to stdout as people read it.
+func (c *cli) printJSON(v any) error {
+	enc := json.NewEncoder(c.stdout)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// printTable writes rows in columns to stdout, the first one being the heads.
+func (c *cli) printTable(rows [][]string) error {
+	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = printable(cell)
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+	return w.Flush()
+}
+
+// printable escapes what could move the cursor or colour the terminal: names
+// and details come from clients.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		q := strconv.QuoteRuneToASCII(r)
+		b.WriteString(q[1 : len(q)-1])
+	}
+	return b.String()
+}
+
+func emailQuery(email string) url.Values { return url.Values{"email": {email}} }
+
+func actingFor(email string) http.Header {
+	if email == "" {
+		return nil
+	}
+	return http.Header{userHeader: {url.QueryEscape(email)}}
+}

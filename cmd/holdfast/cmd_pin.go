@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/psa"
+)
+
+// pinRequest is what a command shows of a pin. Unlike the PSA's object it has
+// no delegates, which are for those who deliver.
+type pinRequest struct {
+	RequestID string            `json:"requestid"`
+	Status    pin.Status        `json:"status"`
+	Created   string            `json:"created"`
+	Pin       psa.Pin           `json:"pin"`
+	Info      map[string]string `json:"info,omitempty"`
+}
+
+type pinPage struct {
+	Count   int          `json:"count"`
+	Results []pinRequest `json:"results"`
+}
+
+func (c *cli) pinCommand() *cobra.Command {
+	var user string
+	cmd := group("pin", "Pin content, and list, remove and retry pins",
+		c.pinAddCommand(&user), c.pinListCommand(&user), c.pinRemoveCommand(&user), c.pinRetryCommand(&user))
+	cmd.PersistentFlags().StringVar(&user, "user", "", "account to act for; needed if there is more than one")
+	return cmd
+}
+
+func (c *cli) pinAddCommand(user *string) *cobra.Command {
+	var in psa.Pin
+	var background bool
+	cmd := &cobra.Command{
+		Use:   "add CID",
+		Short: "Pin content",
+		Long: `Pin the DAG under a CID, print the id of the request on standard output, and
+wait until it is pinned or failed. Interrupting the command leaves the pin as it
+is. While no server runs the request is only recorded.`,
+		Args: args("CID"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			in.CID = given[0]
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				var made pinRequest
+				if err := a.do(cmd.Context(), http.MethodPost, "/psa/pins", nil, actingFor(*user), in, &made); err != nil {
+					return err
+				}
+				if _, err := fmt.Fprintln(c.stdout, made.RequestID); err != nil {
+					return err
+				}
+				switch {
+				case made.Status == pin.Pinned:
+					fmt.Fprintln(c.stderr, "pinned: all of it is here already")
+					return nil
+				case !a.running:
+					fmt.Fprintln(c.stderr, "queued: no server runs on this data directory; it is fetched when one does (holdfast serve)")
+					return nil
+				case background:
+					fmt.Fprintln(c.stderr, "queued: `holdfast pin ls` shows how it goes")
+					return nil
+				}
+				return c.follow(cmd.Context(), a, *user, made)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&in.Name, "name", "", "name of the pin")
+	cmd.Flags().StringArrayVar(&in.Origins, "origin", nil, "multiaddr of a node that has it, ending in /p2p/ID (may be given more than once)")
+	cmd.Flags().BoolVar(&background, "background", false, "do not wait until it is pinned")
+	return cmd
+}
+
+// followInterval is that of two looks at a pin, which the server answers from
+// memory.
+const followInterval = 500 * time.Millisecond
+
+// follow shows how a pin goes until it is pinned or failed.
+func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequest) error {
+	display := newPinDisplay(c.stderr, c.interactive, p)
+	defer display.close()
+	ticker := time.NewTicker(followInterval)
+	defer ticker.Stop()
+	for !p.Status.Done() {
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+		err := a.do(ctx, http.MethodGet, "/psa/pins/"+url.PathEscape(p.RequestID), nil, actingFor(user), nil, &p)
+		if ctx.Err() != nil {
+			display.close()
+			return hinted(errors.New("interrupted; the pin goes on in the server"),
+				fmt.Sprintf("`holdfast pin ls` shows how it goes, `holdfast pin rm %s` takes it back", p.RequestID))
+		}
+		if err != nil {
+			return err
+		}
+		display.show(p)
+	}
+	display.close()
+	if p.Status == pin.Failed {
+		return hinted(fmt.Errorf("the pin failed: %s", orDash(p.Info["status_details"])),
+			fmt.Sprintf("`holdfast pin retry %s` tries it again", p.RequestID))
+	}
+	fmt.Fprintln(c.stderr, "pinned")
+	return nil
+}
+
+func (c *cli) pinListCommand(user *string) *cobra.Command {
+	var asJSON bool
+	var statuses []string
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List pins, newest first",
+		Args:  args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				pins, err := a.pins(cmd.Context(), *user, statuses)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(pins)
+				}
+				rows := [][]string{{"ID", "STATUS", "CREATED", "CID", "NAME", "DETAILS"}}
+				for _, p := range pins {
+					rows = append(rows, []string{p.RequestID, string(p.Status), p.Created, p.Pin.CID,
+						orDash(p.Pin.Name), orDash(p.Info["status_details"])})
+				}
+				return c.printTable(rows)
+			})
+		},
+	}
+	cmd.Flags().StringSliceVar(&statuses, "status", statusNames(), "only pins of these statuses")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func statusNames() []string {
+	var names []string
+	for _, s := range pin.Statuses() {
+		names = append(names, string(s))
+	}
+	return names
+}
+
+// pins reads all pages of an account's pins, newest first.
+func (c *adminClient) pins(ctx context.Context, user string, statuses []string) ([]pinRequest, error) {
+	const limit = 1000 // the most that the PSA gives at once
+	all := []pinRequest{}
+	query := url.Values{"status": {strings.Join(statuses, ",")}, "limit": {fmt.Sprint(limit)}}
+	for {
+		var page pinPage
+		if err := c.do(ctx, http.MethodGet, "/psa/pins", query, actingFor(user), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Results...)
+		if page.Count <= len(page.Results) || len(page.Results) == 0 {
+			return all, nil
+		}
+		all = slices.Grow(all, page.Count-len(page.Results))
+		query.Set("before", all[len(all)-1].Created)
+	}
+}
+
+func (c *cli) pinRemoveCommand(user *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm ID",
+		Short: "Remove a pin",
+		Args:  args("ID"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				if err := a.onPin(cmd.Context(), http.MethodDelete, *user, given[0], ""); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(c.stdout, "removed", given[0])
+				return err
+			})
+		},
+	}
+}
+
+func (c *cli) pinRetryCommand(user *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "retry ID",
+		Short: "Try a failed pin again",
+		Args:  args("ID"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				if err := a.onPin(cmd.Context(), http.MethodPost, *user, given[0], "/retry"); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(c.stdout, "queued", given[0])
+				return err
+			})
+		},
+	}
+}
+
+// onPin does something to one pin. An id that is wrong gets a hint: it is easily mistaken
+// for a CID.
+func (c *adminClient) onPin(ctx context.Context, method, user, id, action string) error {
+	err := c.do(ctx, method, "/psa/pins/"+id+action, nil, actingFor(user), nil, nil)
+	if f, ok := errors.AsType[*answerError](err); ok && f.status == http.StatusNotFound && f.hint == "" {
+		return hinted(err, "`holdfast pin ls` lists the ids of pins")
+	}
+	return err
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server until it is told to stop by SIGINT or SIGTERM; a second signal
+ends it at once.
+
+Every key of the configuration file is also an environment variable, such as
+HOLDFAST_HTTP_LISTEN for listen in [http]; lists are separated by commas. Flags
+win over the environment, which wins over the file.`,
+		Args: args(),
+		RunE: c.serve,
+	}
+	addConfigFlags(cmd.Flags())
+	return cmd
+}
+
+// configPath is the file to read: the flag's, else the environment's, else the
+// one in the directory that systemd gives a service, if it is there, else none.
+func (c *cli) configPath() string {
+	if c.configFlag != "" {
+		return c.configFlag
+	}
+	if path := c.getenv(envConfig); path != "" {
+		return path
+	}
+	if dir := c.getenv("CONFIGURATION_DIRECTORY"); dir != "" {
+		path := filepath.Join(dir, "config.toml")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+func (c *cli) serve(cmd *cobra.Command, _ []string) (err error) {
+	ctx := cmd.Context()
+	cfg, warnings, err := loadConfig(c.configPath(), c.environ, cmd.Flags())
+	if err != nil {
+		return err
+	}
+	log := newLogger(c.stderr, cfg.Log)
+	routeLibraryLogs(log.Handler())
+	logConfigWarnings(log, warnings)
+	path, err := findDataDir(c.dataFlag, c.getenv)
+	if err != nil {
+		return err
+	}
+	d, err := openDataDir(path, true, c.stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+
+	p := &Program{Config: cfg, Data: d, Log: log, Notify: systemdNotifier(log)}
+	if c.interactive {
+		p.Terminal = c.stderr
+	}
+	if p.WatchdogInterval, err = daemon.SdWatchdogEnabled(false); err != nil {
+		return fmt.Errorf("read what systemd says of its watchdog: %w", err)
+	}
+	log.Info("starting", "version", versionLine(), "data", d.shown)
+	if err := p.Run(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil // told to stop before it was ready
+		}
+		return err
+	}
+	var failed error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping; a second signal ends it at once")
+	case failed = <-p.Failed():
+	}
+	return errors.Join(failed, closeInTime(p))
+}
+
+// closeInTime closes the program. One that does not close in time is left as
+// it is: what was acknowledged is on disk.
+func closeInTime(p *Program) error {
+	closed := make(chan error, 1)
+	go func() { closed <- p.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(stopTimeout):
+		return fmt.Errorf("the server did not stop within %v", stopTimeout)
+	}
+}

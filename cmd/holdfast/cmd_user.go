@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+)
+
+func (c *cli) userCommand() *cobra.Command {
+	return group("user", "Manage accounts",
+		c.userAddCommand(), c.userListCommand(), c.userPasswdCommand(),
+		c.userChangeCommand("disable", "disabled", "Disable an account and end all its tokens"),
+		c.userChangeCommand("enable", "enabled", "Enable an account that was disabled"),
+		c.userRemoveCommand(),
+	)
+}
+
+func (c *cli) userAddCommand() *cobra.Command {
+	var u newUser
+	var quota Size
+	var fromStdin bool
+	cmd := &cobra.Command{
+		Use:   "add EMAIL",
+		Short: "Make an account",
+		Args:  args("EMAIL"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			u.Email, u.Quota = given[0], uint64(quota)
+			c.warnOfOtherServer()
+			var err error
+			if u.Password, err = c.readPassword(fromStdin); err != nil {
+				return err
+			}
+			return c.withAdmin(cmd.Context(), true, func(a *adminClient) error {
+				var made userInfo
+				if err := a.do(cmd.Context(), http.MethodPost, "/users", nil, nil, u, &made); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(c.stdout, "added", made.Email)
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
+	cmd.Flags().BoolVar(&u.Admin, "admin", false, "make it an admin's account")
+	cmd.Flags().TextVar(&quota, "quota", Size(0), "most bytes its pins may hold, such as 10GiB; 0 is no limit")
+	return cmd
+}
+
+func (c *cli) userListCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List the accounts",
+		Args:  args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				users, err := a.users(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(users)
+				}
+				rows := [][]string{{"EMAIL", "ROLE", "STATE", "QUOTA", "CREATED"}}
+				for _, u := range users {
+					role, state, quota := "user", "enabled", "-"
+					if u.Admin {
+						role = "admin"
+					}
+					if u.Disabled {
+						state = "disabled"
+					}
+					if u.Quota > 0 {
+						quota = Size(u.Quota).String()
+					}
+					rows = append(rows, []string{u.Email, role, state, quota, u.Created.Format(time.RFC3339)})
+				}
+				return c.printTable(rows)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// users lists the accounts.
+func (c *adminClient) users(ctx context.Context) (users []userInfo, err error) {
+	return users, c.do(ctx, http.MethodGet, "/users", nil, nil, nil, &users)
+}
+
+func (c *cli) userPasswdCommand() *cobra.Command {
+	var fromStdin, revoke bool
+	cmd := &cobra.Command{
+		Use:   "passwd EMAIL",
+		Short: "Give an account a new password",
+		Long: `Give an account a new password and end its sessions. Its device tokens, which
+its Kubos use, stay unless --revoke-tokens is given.`,
+		Args: args("EMAIL"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			password, err := c.readPassword(fromStdin)
+			if err != nil {
+				return err
+			}
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				var ended auth.Ended
+				in := newPassword{Password: password, RevokeTokens: revoke}
+				if err := a.do(cmd.Context(), http.MethodPost, "/user/password", emailQuery(given[0]), nil, in, &ended); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(c.stdout, passwordChanged(ended, revoke))
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
+	cmd.Flags().BoolVar(&revoke, "revoke-tokens", false, "end the account's device tokens too")
+	return cmd
+}
+
+// passwordChanged says what a new password ended and what goes on.
+func passwordChanged(e auth.Ended, revoked bool) string {
+	s := fmt.Sprintf("password changed; sessions ended: %d", e.Sessions)
+	if revoked {
+		return s + fmt.Sprintf("; device tokens revoked: %d", e.Devices)
+	}
+	s += fmt.Sprintf("; device tokens that stay valid: %d", e.DevicesLeft)
+	if e.DevicesLeft > 0 {
+		s += " (--revoke-tokens ends them too)"
+	}
+	return s
+}
+
+func (c *cli) userChangeCommand(name, done, short string) *cobra.Command {
+	return &cobra.Command{
+		Use:   name + " EMAIL",
+		Short: short,
+		Args:  args("EMAIL"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				var u userInfo
+				if err := a.do(cmd.Context(), http.MethodPost, "/user/"+name, emailQuery(given[0]), nil, nil, &u); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(c.stdout, done, u.Email)
+				return err
+			})
+		},
+	}
+}
+
+func (c *cli) userRemoveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm EMAIL",
+		Short: "Remove an account and its pins",
+		Args:  args("EMAIL"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				var gone removedUser
+				if err := a.do(cmd.Context(), http.MethodDelete, "/user", emailQuery(given[0]), nil, nil, &gone); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", gone.Email, gone.Pins)
+				return err
+			})
+		},
+	}
+}
+
+// maxPasswordLine bounds what is read for a password; longer ones are refused
+// where they are checked.
+const maxPasswordLine = 64 << 10
+
+// readPassword takes a password from the first line of stdin, or asks for it
+// twice on the terminal.
+func (c *cli) readPassword(fromStdin bool) (string, error) {
+	if fromStdin {
+		line, err := bufio.NewReader(io.LimitReader(c.stdin, maxPasswordLine)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read the password: %w", err)
+		}
+		return strings.TrimRight(line, "\r\n"), nil
+	}
+	if !c.interactive {
+		return "", hinted(errors.New("there is no terminal to ask for the password on"),
+			"give it on standard input, with --password-stdin")
+	}
+	first, err := c.ask("Password: ")
+	if err != nil {
+		return "", err
+	}
+	second, err := c.ask("Again: ")
+	if err != nil {
+		return "", err
+	}
+	if !bytes.Equal(first, second) {
+		return "", errors.New("the two passwords are not the same")
+	}
+	return string(first), nil
+}
+
+func (c *cli) ask(prompt string) ([]byte, error) {
+	fmt.Fprint(c.stderr, prompt)
+	p, err := term.ReadPassword(int(c.stdin.Fd()))
+	fmt.Fprintln(c.stderr)
+	if err != nil {
+		return nil, fmt.Errorf("read the password: %w", err)
+	}
+	return p, nil
+}

@@ -1,0 +1,99 @@
+package main
+
+import "time"
+
+// Config is everything an operator can set. Each field is a key of the TOML
+// file, the variable HOLDFAST_SECTION_KEY, and a flag if it is tagged as one;
+// flags win over the environment, that over the file, that over the defaults.
+type Config struct {
+	HTTP  HTTPConfig  `toml:"http"`
+	Node  NodeConfig  `toml:"node"`
+	Pin   PinConfig   `toml:"pin"`
+	Store StoreConfig `toml:"store"`
+	Auth  AuthConfig  `toml:"auth"`
+	Log   LogConfig   `toml:"log"`
+}
+
+// HTTPConfig is where the API is served and to whom.
+type HTTPConfig struct {
+	Listen         string   `toml:"listen" flag:"true" usage:"host:port to serve the API on"`
+	PublicURL      string   `toml:"public_url" flag:"true" usage:"base URL that clients use, if a proxy is in front"`
+	TrustedProxies []string `toml:"trusted_proxies" usage:"proxies whose X-Forwarded-For is believed"`
+	CORSOrigins    []string `toml:"cors_origins" usage:"web origins that may call the API"`
+}
+
+// NodeConfig is the libp2p node.
+type NodeConfig struct {
+	Listen                []string `toml:"listen" flag:"true" usage:"multiaddrs to listen on for other nodes"`
+	Announce              []string `toml:"announce" flag:"true" usage:"multiaddrs to tell others, in place of what is found"`
+	Bootstrap             []string `toml:"bootstrap" flag:"true" usage:"peers to join the network by, or \"auto\""`
+	Routing               string   `toml:"routing" flag:"true" usage:"\"auto\" or \"none\""`
+	AllowPrivateAddresses bool     `toml:"allow_private_addresses" flag:"true" usage:"dial origins in private networks"`
+	HTTPRetrieval         bool     `toml:"http_retrieval" usage:"not in this version"`
+}
+
+// PinConfig is how pins are fetched and what they may be.
+type PinConfig struct {
+	Workers      int      `toml:"workers" flag:"true" usage:"DAGs that are written at the same time"`
+	StallTimeout Duration `toml:"stall_timeout" usage:"time without a new block before a pin fails"`
+	MaxDAGBytes  Size     `toml:"max_dag_bytes" usage:"most bytes of one DAG, 0 for no limit"`
+	MaxDAGBlocks int      `toml:"max_dag_blocks" usage:"most blocks of one DAG, 0 for no limit"`
+}
+
+// StoreConfig is the database.
+type StoreConfig struct {
+	MinFreeSpace    Size     `toml:"min_free_space" flag:"true" usage:"free disk space below which no block is stored"`
+	ReclaimInterval Duration `toml:"reclaim_interval" usage:"not in this version"`
+}
+
+// AuthConfig is how long tokens last.
+type AuthConfig struct {
+	AccessTokenTTL  Duration `toml:"access_token_ttl" usage:"life of an access token"`
+	RefreshTokenTTL Duration `toml:"refresh_token_ttl" usage:"life of a refresh token"`
+}
+
+// LogConfig is what is logged, to standard error.
+type LogConfig struct {
+	Level  string `toml:"level" flag:"true" usage:"debug, info, warn or error"`
+	Format string `toml:"format" flag:"true" usage:"text or json"`
+}
+
+// autoBootstrap in node.bootstrap stands for the peers that Kubo joins by.
+const autoBootstrap = "auto"
+
+// DefaultConfig is what holds where nothing is set.
+func DefaultConfig() Config {
+	return Config{
+		HTTP: HTTPConfig{
+			// Not 5001 or 8080, nor 4001 below: a Kubo on the same host has those.
+			Listen:         "127.0.0.1:5050",
+			TrustedProxies: []string{},
+			CORSOrigins:    []string{"*"}, // bearer tokens, no cookies
+		},
+		Node: NodeConfig{
+			Listen: []string{
+				"/ip4/0.0.0.0/tcp/4040",
+				"/ip4/0.0.0.0/udp/4040/quic-v1",
+				"/ip4/0.0.0.0/udp/4040/quic-v1/webtransport",
+				"/ip6/::/tcp/4040",
+				"/ip6/::/udp/4040/quic-v1",
+				"/ip6/::/udp/4040/quic-v1/webtransport",
+			},
+			Announce:  []string{},
+			Bootstrap: []string{autoBootstrap},
+			Routing:   "auto",
+		},
+		Pin: PinConfig{
+			Workers:      16, // each has a few MiB of blocks in hand
+			StallTimeout: Duration(30 * time.Minute),
+		},
+		Store: StoreConfig{
+			MinFreeSpace: 1 << 30, // a full disk is SIGBUS in a mapped file, so stop well before
+		},
+		Auth: AuthConfig{
+			AccessTokenTTL:  Duration(30 * 24 * time.Hour), // Kubo stores one token and never refreshes it
+			RefreshTokenTTL: Duration(90 * 24 * time.Hour),
+		},
+		Log: LogConfig{Level: "info", Format: "text"},
+	}
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+)
+
+// maxWorkers is far above what any disk can use; more is a typing error.
+const maxWorkers = 1024
+
+// validate tells everything that is wrong, each with its key, its value, and
+// what would be right.
+func (c *Config) validate() error {
+	var errs []error
+	check := func(key string, value any, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s = %q: %w", key, fmt.Sprint(value), err))
+		}
+	}
+	each := func(key string, values []string, ok func(string) error) {
+		for _, v := range values {
+			check(key, v, ok(v))
+		}
+	}
+	check("http.listen", c.HTTP.Listen, checkHostPort(c.HTTP.Listen))
+	check("http.public_url", c.HTTP.PublicURL, checkPublicURL(c.HTTP.PublicURL))
+	each("http.trusted_proxies", c.HTTP.TrustedProxies, func(s string) error { _, err := parseProxy(s); return err })
+	each("http.cors_origins", c.HTTP.CORSOrigins, checkOrigin)
+	each("node.listen", c.Node.Listen, checkMultiaddr)
+	each("node.announce", c.Node.Announce, checkMultiaddr)
+	each("node.bootstrap", c.Node.Bootstrap, checkBootstrap)
+	check("node.routing", c.Node.Routing, oneOf(c.Node.Routing, "auto", "none"))
+	if c.Pin.Workers < 1 || c.Pin.Workers > maxWorkers {
+		check("pin.workers", c.Pin.Workers, fmt.Errorf("want a number from 1 to %d", maxWorkers))
+	}
+	if c.Pin.MaxDAGBlocks < 0 {
+		check("pin.max_dag_blocks", c.Pin.MaxDAGBlocks, errors.New("want a number of blocks, or 0 for no limit"))
+	}
+	check("pin.stall_timeout", c.Pin.StallTimeout, atLeastSecond(c.Pin.StallTimeout))
+	check("auth.access_token_ttl", c.Auth.AccessTokenTTL, atLeastSecond(c.Auth.AccessTokenTTL))
+	check("auth.refresh_token_ttl", c.Auth.RefreshTokenTTL, atLeastSecond(c.Auth.RefreshTokenTTL))
+	check("log.level", c.Log.Level, oneOf(c.Log.Level, "debug", "info", "warn", "error"))
+	check("log.format", c.Log.Format, oneOf(c.Log.Format, "text", "json"))
+	return errors.Join(errs...)
+}
+
+// warnings tells of keys that are set and have no effect.
+func (c *Config) warnings() []string {
+	var w []string
+	if c.Node.HTTPRetrieval {
+		w = append(w, "node.http_retrieval is set, but this version does not retrieve over HTTP")
+	}
+	if c.Store.ReclaimInterval != 0 {
+		w = append(w, "store.reclaim_interval is set, but this version does not reclaim disk space")
+	}
+	return w
+}
+
+func atLeastSecond(d Duration) error {
+	if time.Duration(d) < time.Second {
+		return errors.New("want a second or more")
+	}
+	return nil
+}
+
+func oneOf(s string, choices ...string) error {
+	if !slices.Contains(choices, s) {
+		return fmt.Errorf("want one of %s", strings.Join(choices, ", "))
+	}
+	return nil
+}
+
+func checkHostPort(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return errors.New("want HOST:PORT, such as 127.0.0.1:5050, or :5050 for every address of this host")
+	}
+	return nil
+}
+
+func checkPublicURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return errors.New("want a URL such as https://pins.example.com")
+	}
+	return nil
+}
+
+// parseProxy reads an address or a network of them.
+func parseProxy(s string) (*net.IPNet, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		s = netip.PrefixFrom(a, a.BitLen()).String()
+	}
+	_, network, err := net.ParseCIDR(s)
+	if err != nil {
+		return nil, errors.New("want an address or a network, such as 10.0.0.7 or 10.0.0.0/8")
+	}
+	return network, nil
+}
+
+func checkOrigin(s string) error {
+	if s == "*" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || s != u.Scheme+"://"+u.Host {
+		return errors.New("want \"*\" or an origin such as https://app.example.com, without a path")
+	}
+	return nil
+}
+
+func checkMultiaddr(s string) error {
+	if _, err := multiaddr.NewMultiaddr(s); err != nil {
+		return fmt.Errorf("want a multiaddr such as /ip4/0.0.0.0/tcp/4040: %w", err)
+	}
+	return nil
+}
+
+func checkBootstrap(s string) error {
+	if s == autoBootstrap {
+		return nil
+	}
+	if _, err := peer.AddrInfoFromString(s); err != nil {
+		return fmt.Errorf("want \"auto\" or a multiaddr that ends in /p2p/ID: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/psa"
+)
+
+// psaPath is the base path of the Pinning Services API.
+const psaPath = "/api/psa"
+
+// Bounds of one HTTP request. Bodies are a MiB at most and answers are made
+// from memory or an index, so that what takes longer is a client that dawdles.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = time.Minute
+	writeTimeout      = 2 * time.Minute
+	idleTimeout       = 2 * time.Minute // longer than any client's pause between polls
+	// 16 KiB of meta, every byte of it escaped, beside ten CIDs.
+	maxHeaderBytes = 128 << 10
+)
+
+// api is what is served over TCP.
+type api struct {
+	cfg       HTTPConfig
+	auth      *auth.Service
+	pins      psa.Service
+	delegates func() []string
+	healthy   func(context.Context) error
+	draining  *atomic.Bool // refuse new pins: the server is stopping
+	log       *slog.Logger
+}
+
+// handler makes the router.
+func (a *api) handler() (http.Handler, error) {
+	e := echo.New()
+	e.IPExtractor = clientIP(a.cfg.TrustedProxies)
+	e.HTTPErrorHandler = a.answerError
+	e.Use(a.logRequests, a.recoverPanics, a.corsForLogin())
+	auth.Register(e, a.auth)
+	e.GET("/healthz", a.health)
+	e.HEAD("/healthz", a.health)
+
+	group := e.Group(psaPath, psa.Errors(a.log), a.refuseWhileDraining)
+	err := psa.Register(group, psa.Config{
+		Service:   a.pins,
+		Delegates: a.delegates,
+		Auth: auth.Middleware(a.auth, func(_ echo.Context, err error) error {
+			return err
+		}),
+		CORSOrigins: a.cfg.CORSOrigins,
+		Logger:      a.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("serve %s: %w", psaPath, err)
+	}
+	return e, nil
+}
+
+// newHTTPServer bounds what a client may take of the server.
+func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients' faults
+	}
+}
+
+// health answers 200 while the store answers reads.
+func (a *api) health(c echo.Context) error {
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	if err := a.healthy(c.Request().Context()); err != nil {
+		return c.String(http.StatusServiceUnavailable, "not healthy\n")
+	}
+	return c.String(http.StatusOK, "ok\n")
+}
+
+// refuseWhileDraining answers 503 to what would begin something new.
+func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Request().Method == http.MethodPost && a.draining.Load() {
+			return pin.ErrClosed
+		}
+		return next(c)
+	}
+}
+
+// corsForLogin is the CORS of /api/auth; the PSA brings its own.
+func (a *api) corsForLogin() echo.MiddlewareFunc {
+	config := middleware.CORSConfig{
+		Skipper:       func(c echo.Context) bool { return !strings.HasPrefix(c.Request().URL.Path, "/api/auth/") },
+		AllowOrigins:  a.cfg.CORSOrigins,
+		AllowMethods:  []string{http.MethodPost},
+		ExposeHeaders: []string{echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate},
+	}
+	if len(a.cfg.CORSOrigins) == 0 { // to Echo, none would mean any
+		config.AllowOriginFunc = func(string) (bool, error) { return false, nil }
+	}
+	return middleware.CORSWithConfig(config)
+}
+
+// logRequests tells of each request at debug level only: what goes wrong is
+// logged where it is dealt with.
+func (a *api) logRequests(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if !a.log.Enabled(r.Context(), slog.LevelDebug) {
+			return next(c)
+		}
+		start := time.Now()
+		if err := next(c); err != nil {
+			c.Error(err)
+		}
+		a.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", c.Response().Status,
+			"client", c.RealIP(), "took", time.Since(start))
+		return nil
+	}
+}
+
+// recoverPanics makes an error of a panic outside of the PSA, which has its
+// own way.
+func (a *api) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
+	return middleware.RecoverWithConfig(middleware.RecoverConfig{
+		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
+			return fmt.Errorf("panic: %w\n%s", err, stack)
+		},
+	})(next)
+}
+
+// answerError answers what no package's handler did: unknown paths and panics.
+func (a *api) answerError(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	status := http.StatusInternalServerError
+	details := "something went wrong on the server; its log says what"
+	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
+		status, details = e.Code, http.StatusText(e.Code)
+	} else {
+		a.log.Error("request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "err", err)
+	}
+	f := psa.Failure{Error: psa.FailureError{
+		Reason:  strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_")),
+		Details: details,
+	}}
+	_ = c.JSON(status, f) // it fails only if the client is gone
+}
+
+// clientIP finds a request's address: that of the connection, or what trusted
+// proxies say of it. The configuration was checked.
+func clientIP(proxies []string) echo.IPExtractor {
+	if len(proxies) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	// Echo trusts private networks by default, which is more than was asked for.
+	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, s := range proxies {
+		if network, err := parseProxy(s); err == nil {
+			trust = append(trust, echo.TrustIPRange(network))
+		}
+	}
+	return echo.ExtractIPFromXFFHeader(trust...)
+}
+
+// baseURL is where a program on this host reaches a listener: an address that
+// is not specified is taken as loopback.
+func baseURL(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return "http://" + a.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip.To4() == nil {
+			// A socket on [::] takes IPv4 as well, unless the host has none.
+			host = "localhost"
+		}
+	}
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}
+	return u.String()
+}

@@ -1,0 +1,56 @@
+// Command holdfast is an IPFS pinning server and the commands that manage it.
+//
+// It wires the packages together and holds none of their logic: configuration
+// (config.go and its neighbours), the server as a value that main and tests
+// both start ([Program]), the data directory and its lock, and the commands.
+//
+// While a server runs the commands speak to it over a Unix socket in the data
+// directory; while none does they serve the same HTTP API to themselves over a
+// pipe, so that there is one code path (admin_api.go).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit code, so that tests can start it.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// Once a first signal came, a second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+
+	c := &cli{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		environ: os.Environ(), getenv: os.Getenv,
+		interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
+		unit:        systemUnit,
+	}
+	err := c.command().ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	printError(os.Stderr, err)
+	if ctx.Err() != nil {
+		return 130 // as shells have it for a command that was interrupted
+	}
+	return 1
+}
+
+// printError shows an error, and its hint, if it has one.
+func printError(w io.Writer, err error) {
+	fmt.Fprintf(w, "holdfast: error: %v\n", err)
+	if h, ok := errors.AsType[*hintedError](err); ok {
+		fmt.Fprintf(w, "hint: %s\n", h.hint)
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// pinDisplay shows somebody how a pin goes. close may be called twice.
+type pinDisplay interface {
+	show(pinRequest)
+	close()
+}
+
+// newPinDisplay shows a bar on a terminal, and lines elsewhere.
+func newPinDisplay(w io.Writer, terminal bool, p pinRequest) pinDisplay {
+	if terminal {
+		return newBarDisplay(w, p)
+	}
+	d := &lineDisplay{w: w}
+	d.show(p)
+	return d
+}
+
+// linePause is how often a pin that goes on as it did is told of where nothing
+// can be drawn: a log needs no more.
+const linePause = 30 * time.Second
+
+// lineDisplay writes a line when the status changes, and now and then.
+type lineDisplay struct {
+	w      io.Writer
+	status pin.Status
+	shown  time.Time
+}
+
+func (d *lineDisplay) show(p pinRequest) {
+	now := time.Now()
+	if p.Status.Done() || p.Status == d.status && now.Sub(d.shown) < linePause {
+		return // how it ended is the command's to say
+	}
+	d.status, d.shown = p.Status, now
+	fmt.Fprintln(d.w, pinText(p))
+}
+
+func (d *lineDisplay) close() {}
+
+// barDisplay is a moving bar. How much there is to come is not known before
+// it is there, so that it shows what came.
+type barDisplay struct {
+	progress *mpb.Progress
+	bar      *mpb.Bar
+	text     atomic.Pointer[string]
+	once     sync.Once
+}
+
+func newBarDisplay(w io.Writer, p pinRequest) *barDisplay {
+	d := &barDisplay{progress: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithWidth(20))}
+	d.show(p)
+	d.bar = d.progress.AddSpinner(0,
+		mpb.BarRemoveOnComplete(),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *d.text.Load() })),
+	)
+	return d
+}
+
+func (d *barDisplay) show(p pinRequest) {
+	text := pinText(p)
+	d.text.Store(&text)
+}
+
+func (d *barDisplay) close() {
+	d.once.Do(func() {
+		d.bar.Abort(true)
+		d.progress.Wait()
+	})
+}
+
+// pinText is one line on how a pin goes.
+func pinText(p pinRequest) string {
+	parts := []string{string(p.Status)}
+	add := func(format string, key string) {
+		if v := p.Info[key]; v != "" {
+			parts = append(parts, fmt.Sprintf(format, printable(v)))
+		}
+	}
+	add("%s blocks", "blocks")
+	if n, err := strconv.ParseUint(p.Info["bytes"], 10, 64); err == nil {
+		parts = append(parts, roughSize(n))
+	}
+	add("%s providers", "providers")
+	add("%s", "elapsed")
+	add("%s before it in the queue", "queue_position")
+	add("%s", "status_details")
+	return strings.Join(parts, ", ")
+}

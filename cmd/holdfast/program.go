@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+
+	"github.com/holdfast-ipfs/holdfast/node"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Times of a graceful stop, which takes 10 seconds at most in all.
+const (
+	drainTimeout = 4 * time.Second  // for requests under way
+	stopTimeout  = 10 * time.Second // for everything
+)
+
+// Program is the server. Set its fields, Run it, and Close it.
+type Program struct {
+	Config Config
+	Data   *dataDir // the caller closes it after Close
+	Log    *slog.Logger
+	// Terminal is where somebody sits who is told of the account that a first
+	// start makes. Nil is nobody: none is made then.
+	Terminal io.Writer
+	// Notify tells the service manager of the state. Nil tells nobody.
+	Notify func(state string)
+	// WatchdogInterval is within which the service manager wants to be told
+	// that all is well. 0 is never.
+	WatchdogInterval time.Duration
+
+	core     *core
+	lock     *dirLock
+	node     *node.Node
+	pins     *pin.Manager
+	draining atomic.Bool
+
+	web, admin *http.Server
+	listener   net.Listener
+	failed     chan error // what ends the program by itself
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	ready      bool
+	closeOnce  sync.Once
+	closeErr   error
+}
+
+// Run starts everything and returns when the server is ready. ctx bounds the
+// start alone. If it fails what was started is closed.
+func (p *Program) Run(ctx context.Context) (err error) {
+	p.failed = make(chan error, 2) // one for each HTTP server
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	var background context.Context
+	background, p.stop = context.WithCancel(context.WithoutCancel(ctx))
+
+	if p.lock, err = lockForServer(ctx, p.Data); err != nil {
+		return err
+	}
+	if p.core, err = openCore(ctx, p.Data, p.lock, p.Config, p.Log); err != nil {
+		return err
+	}
+	p.background.Go(func() {
+		if err := p.core.auth.Run(background); err != nil {
+			p.Log.Error("sweeping tokens ended", "err", err)
+		}
+	})
+	if err := p.startNode(ctx); err != nil {
+		return err
+	}
+	if err := p.serveWeb(ctx); err != nil {
+		return err
+	}
+	if err := p.serveAdmin(ctx); err != nil {
+		return err
+	}
+	if err := p.greet(ctx); err != nil {
+		return err
+	}
+	run := RunFile{PID: os.Getpid(), HTTP: p.URL(), PeerID: p.node.PeerID(), Addrs: p.node.Addrs()}
+	if err := writeRunFile(p.Data.file(runFileName), run); err != nil {
+		return err
+	}
+	p.ready = true
+	p.Log.Info("ready", "http", run.HTTP, "peer", run.PeerID, "addrs", run.Addrs, "data", p.Data.shown)
+	if p.Notify != nil {
+		p.Notify(notifyReady)
+	}
+	p.background.Go(func() { p.watchdog(background) })
+	return nil
+}
+
+// startNode starts the node and, over it, the manager of pins. Each calls the
+// other; the node is first.
+func (p *Program) startNode(ctx context.Context) (err error) {
+	var manager atomic.Pointer[pin.Manager]
+	cfg := nodeConfig(p.Config.Node, p.Data, p.Log)
+	cfg.Roots = p.core.store.Roots
+	cfg.OnPeer = func(peer string, inbound bool) {
+		if m := manager.Load(); m != nil {
+			m.PeerConnected(peer, inbound)
+		}
+	}
+	if p.node, err = node.New(ctx, cfg, p.core.store); err != nil {
+		return fmt.Errorf("start the node: %w", err)
+	}
+	p.pins, err = pin.New(ctx, pin.Config{
+		Workers:      p.Config.Pin.Workers,
+		StallTimeout: time.Duration(p.Config.Pin.StallTimeout),
+		Limits: pin.Limits{
+			Bytes:  uint64(p.Config.Pin.MaxDAGBytes),
+			Blocks: uint64(p.Config.Pin.MaxDAGBlocks),
+		},
+		Logger: p.Log,
+	}, p.core.store, p.node)
+	if err != nil {
+		return fmt.Errorf("start the pin manager: %w", err)
+	}
+	manager.Store(p.pins)
+	return nil
+}
+
+func nodeConfig(c NodeConfig, d *dataDir, log *slog.Logger) node.Config {
+	return node.Config{
+		Listen:                c.Listen,
+		Announce:              c.Announce,
+		KeyFile:               d.file(nodeKeyFile),
+		Routing:               c.Routing,
+		Bootstrap:             bootstrapPeers(c.Bootstrap),
+		AllowPrivateAddresses: c.AllowPrivateAddresses,
+		Logger:                log,
+	}
+}
+
+// bootstrapPeers puts the public peers where the list has "auto". It is never
+// nil: to the node that would be the public ones.
+func bootstrapPeers(list []string) []string {
+	peers := []string{}
+	for _, s := range list {
+		if s != autoBootstrap {
+			peers = append(peers, s)
+			continue
+		}
+		for _, a := range dht.DefaultBootstrapPeers {
+			peers = append(peers, a.String())
+		}
+	}
+	return peers
+}
+
+func (p *Program) serveWeb(ctx context.Context) (err error) {
+	handler, err := (&api{
+		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
+		healthy: p.core.healthy, draining: &p.draining, log: p.Log,
+	}).handler()
+	if err != nil {
+		return err
+	}
+	if p.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", p.Config.HTTP.Listen); err != nil {
+		return hinted(fmt.Errorf("serve HTTP on %s: %w", p.Config.HTTP.Listen, err),
+			"http.listen sets the address; port 0 takes a free one")
+	}
+	p.web = newHTTPServer(handler, p.Log)
+	p.serve(p.web, p.listener)
+	return nil
+}
+
+func (p *Program) serveAdmin(ctx context.Context) error {
+	handler, err := (&adminServer{auth: p.core.auth, pins: p.pins, running: true, log: p.Log}).handler()
+	if err != nil {
+		return err
+	}
+	l, err := listenAdmin(ctx, p.Data)
+	if err != nil {
+		return err
+	}
+	p.admin = newHTTPServer(handler, p.Log)
+	p.serve(p.admin, l)
+	return nil
+}
+
+// serve runs an HTTP server until it is closed.
+func (p *Program) serve(s *http.Server, l net.Listener) {
+	p.background.Go(func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			p.failed <- fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
+		}
+	})
+}
+
+// Failed gives an error if the server cannot go on.
+func (p *Program) Failed() <-chan error { return p.failed }
+
+// URL is the base URL of the listener, as programs on this host reach it.
+func (p *Program) URL() string { return baseURL(p.listener.Addr()) }
+
+// Close stops the server: it lets the requests under way finish, leaves
+// unfinished pins to the next start, and closes the store. It may be called
+// twice, and after a Run that failed.
+func (p *Program) Close() error {
+	p.closeOnce.Do(func() { p.closeErr = p.shutDown() })
+	return p.closeErr
+}
+
+func (p *Program) shutDown() error {
+	if p.ready && p.Notify != nil {
+		p.Notify(notifyStopping)
+	}
+	p.draining.Store(true)
+	var errs []error
+	try := func(what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	if p.ready {
+		try("remove "+runFileName, os.Remove(p.Data.file(runFileName)))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	for _, s := range []*http.Server{p.web, p.admin} {
+		if s == nil {
+			continue
+		}
+		if err := s.Shutdown(ctx); err != nil {
+			p.Log.Warn("cut off HTTP requests that did not end in time")
+			try("close HTTP connections", s.Close())
+		}
+	}
+	if p.listener != nil && p.web == nil {
+		try("close the listener", p.listener.Close())
+	}
+	if p.stop != nil {
+		p.stop()
+	}
+	p.background.Wait()
+	if p.pins != nil {
+		try("close the pin manager", p.pins.Close())
+	}
+	if p.node != nil {
+		try("close the node", p.node.Close())
+	}
+	if p.core != nil {
+		try("close the store", p.core.store.Close())
+	}
+	if p.lock != nil {
+		try("unlock the data directory", p.lock.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// runFileName is in the data directory while a server is ready there.
+const runFileName = "run.json"
+
+// RunFile tells scripts what runs and where.
+type RunFile struct {
+	PID    int      `json:"pid"`
+	HTTP   string   `json:"http"` // base URL, without a slash at the end
+	PeerID string   `json:"peer_id"`
+	Addrs  []string `json:"addrs"` // multiaddrs that end in /p2p/ID
+}
+
+// writeRunFile puts a whole file in place at once. It need not survive power
+// loss: nothing runs then.
+func writeRunFile(path string, r RunFile) error {
+	if r.Addrs == nil {
+		r.Addrs = []string{}
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	tmp := path + ".tmp" // one name will do: the directory is locked
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", runFileName, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", runFileName, err), os.Remove(tmp))
+	}
+	return nil
+}
+
+// readRunFile reads the file of a server that is alive. ok is false if there
+// is none; a server that was killed leaves its file behind.
+func readRunFile(path string) (r RunFile, ok bool) {
+	b, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(b, &r) != nil || r.PID <= 0 {
+		return RunFile{}, false
+	}
+	return r, processAlive(r.PID)
+}
+
+// processAlive reports whether a process has that id, whosever it is.
+func processAlive(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
+}
