@@ -98,7 +98,6 @@ func pinText(p pinRequest) string {
 	}
 	add("%s providers", "providers")
 	add("%s", "elapsed")
-	add("%s before it in the queue", "queue_position")
 	add("%s", "status_details")
 	return strings.Join(parts, ", ")
 }
