@@ -16,7 +16,7 @@ import (
 )
 
 // dirLock is the data directory's lock, which one process can hold.
-type dirLock = store.Lock
+type dirLock = store.DirLock
 
 // awaitLock takes the directory's lock and hands it to locked. While another
 // process holds it, it waits, and looks with each turn whether done says that
@@ -28,7 +28,7 @@ func awaitLock(ctx context.Context, d *dataDir, done func() (bool, error), locke
 		if ok, err := done(); ok || err != nil {
 			return err
 		}
-		lock, err := store.LockDir(d.open)
+		lock, err := store.Lock(d.open)
 		if err == nil {
 			return locked(lock)
 		}

@@ -109,6 +109,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	var manager atomic.Pointer[pin.Manager]
 	cfg := nodeConfig(p.Config.Node, p.Data, p.Log)
 	cfg.Roots = p.core.store.Roots
+	cfg.Datastore = p.core.store.Datastore()
 	cfg.OnPeer = func(peer string, inbound bool) {
 		if m := manager.Load(); m != nil {
 			m.PeerConnected(peer, inbound)

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/holdfast-ipfs/holdfast"
+
+// ourImports says which of our packages each may import. Tests may import what
+// else they need of ours, as long as nothing goes in a circle.
+var ourImports = map[string][]string{
+	"cmd/holdfast": {"pin", "node", "store", "auth", "psa"},
+	"psa":          {"pin", "auth"},
+	"store":        {"pin", "auth"},
+	"node":         {"pin"},
+	"pin":          {},
+	"auth":         {},
+	// Suites and fakes for the tests of those who implement the interfaces.
+	"pin/pintest":   {"pin"},
+	"auth/authtest": {"auth"},
+}
+
+// notForPin is what the package of pins knows nothing of, also through others.
+var notForPin = []string{
+	"net/http",
+	"github.com/labstack/",
+	"github.com/dgraph-io/",
+	"github.com/libp2p/",
+	"github.com/ipfs/boxo/",
+	"github.com/ipfs/go-datastore",
+	"github.com/ipfs/go-ds-badger4",
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func TestImports(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./...")
+	cmd.Dir = "../.."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	var seen []string
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		seen = append(seen, name)
+		allowed, ok := ourImports[name]
+		if !ok {
+			t.Errorf("%s is not in the table of who may import what", name)
+			continue
+		}
+		for _, i := range p.Imports {
+			if ours, ok := strings.CutPrefix(i, module+"/"); ok && !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s, and may import %v of ours", name, ours, allowed)
+			}
+		}
+		if name == "pin" {
+			for _, d := range p.Deps {
+				if slices.ContainsFunc(notForPin, func(prefix string) bool { return strings.HasPrefix(d, prefix) }) {
+					t.Errorf("pin depends on %s", d)
+				}
+			}
+		}
+	}
+	for name := range ourImports {
+		if !slices.Contains(seen, name) {
+			t.Errorf("%s is in the table, and there is no such package", name)
+		}
+	}
+}
