@@ -1,0 +1,342 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Accounts and tokens are kept beside the pins, so that one backup has all.
+var _ auth.Accounts = (*Store)(nil)
+
+const (
+	// tokenBatch is how many tokens one commit removes: two keys each, far
+	// from what it holds, and done before others notice that they wait.
+	tokenBatch = 500
+	// sweepPiece is how many tokens one view looks at, so that none lasts long.
+	sweepPiece = 10_000
+)
+
+// CreateAccount implements [auth.Accounts].
+func (s *Store) CreateAccount(ctx context.Context, a auth.Account) error {
+	id, ok := accountOf(a.ID)
+	if !ok {
+		return fmt.Errorf("create account: %q is not a UUID", a.ID)
+	}
+	return s.updateAuth(ctx, func(t *tx) error {
+		for _, key := range [][]byte{loginKey(id), emailKey(a.Email)} {
+			if _, taken, err := t.get(key); err != nil {
+				return err
+			} else if taken {
+				return auth.ErrExists
+			}
+		}
+		t.set(emailKey(a.Email), id[:])
+		return t.putLogin(id, a)
+	})
+}
+
+// AccountByID implements [auth.Accounts].
+func (s *Store) AccountByID(ctx context.Context, id string) (a auth.Account, err error) {
+	err = s.viewAuth(ctx, func(r *reader) error {
+		a, err = r.login(id)
+		return err
+	})
+	return a, err
+}
+
+// AccountByEmail implements [auth.Accounts].
+func (s *Store) AccountByEmail(ctx context.Context, email string) (a auth.Account, err error) {
+	err = s.viewAuth(ctx, func(r *reader) error {
+		id, found, err := r.get(emailKey(email))
+		if err != nil {
+			return err
+		}
+		if !found {
+			return auth.ErrNoAccount
+		}
+		a, err = r.indexedLogin(id)
+		return err
+	})
+	return a, err
+}
+
+// ListAccounts implements [auth.Accounts].
+func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error) {
+	err = s.viewAuth(ctx, func(r *reader) error {
+		return r.scan(span{prefix: []byte{kEmail}}, func(_, id []byte) (bool, error) {
+			a, err := r.indexedLogin(id)
+			all = append(all, a)
+			return true, err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// ChangeAccount implements [auth.Accounts].
+func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.Account) error) (a auth.Account, err error) {
+	err = s.updateAuth(ctx, func(t *tx) error {
+		old, err := t.login(id)
+		if err != nil {
+			return err
+		}
+		a = old
+		if err := change(&a); err != nil {
+			return err
+		}
+		if a.ID != old.ID || a.Email != old.Email || !a.Created.Equal(old.Created) {
+			return fmt.Errorf("account %s: its ID, Email and Created are fixed", id)
+		}
+		key, _ := accountOf(id)
+		return t.putLogin(key, a)
+	})
+	if err != nil {
+		return auth.Account{}, err
+	}
+	return a, nil
+}
+
+// DeleteAccount implements [auth.Accounts].
+func (s *Store) DeleteAccount(ctx context.Context, id string) (a auth.Account, err error) {
+	key, _ := accountOf(id)
+	err = s.updateAuth(ctx, func(t *tx) error {
+		if a, err = t.login(id); err != nil {
+			return err
+		}
+		t.delete(loginKey(key))
+		t.delete(emailKey(a.Email))
+		return nil
+	})
+	if err != nil {
+		return auth.Account{}, err
+	}
+	for {
+		n := 0
+		err := s.updateAuth(ctx, func(t *tx) error {
+			tokens, err := t.accountTokens(key, tokenBatch)
+			for _, token := range tokens {
+				t.deleteToken(key, token)
+			}
+			n = len(tokens)
+			return err
+		})
+		// The account is gone, whatever became of the records of its tokens:
+		// SweepTokens removes what is left of them.
+		if err != nil || n < tokenBatch {
+			return a, nil
+		}
+	}
+}
+
+// CreateToken implements [auth.Accounts].
+func (s *Store) CreateToken(ctx context.Context, n auth.Token) error {
+	id, ok := tokenOf(n.ID)
+	if !ok {
+		return fmt.Errorf("create token: %q is not a UUID", n.ID)
+	}
+	return s.updateAuth(ctx, func(t *tx) error {
+		a, err := t.login(n.Account)
+		if err != nil {
+			return err
+		}
+		if !a.Allows(n) {
+			return auth.ErrEnded
+		}
+		if _, taken, err := t.get(tokenKey(id)); err != nil {
+			return err
+		} else if taken {
+			return fmt.Errorf("token %s exists already", n.ID)
+		}
+		account, _ := accountOf(n.Account)
+		t.set(accountTokenKey(account, id), nil)
+		return t.putToken(account, id, n)
+	})
+}
+
+// TokenByID implements [auth.Accounts].
+func (s *Store) TokenByID(ctx context.Context, id string) (n auth.Token, err error) {
+	key, ok := tokenOf(id)
+	if !ok {
+		return auth.Token{}, auth.ErrNoToken
+	}
+	err = s.viewAuth(ctx, func(r *reader) error {
+		n, err = r.token(key)
+		return err
+	})
+	return n, err
+}
+
+// ListTokens implements [auth.Accounts].
+func (s *Store) ListTokens(ctx context.Context, id string) (all []auth.Token, err error) {
+	key, ok := accountOf(id)
+	if !ok {
+		return nil, nil
+	}
+	err = s.viewAuth(ctx, func(r *reader) error {
+		tokens, err := r.accountTokens(key, math.MaxInt)
+		if err != nil {
+			return err
+		}
+		for _, token := range tokens {
+			n, err := r.token(token)
+			if err != nil {
+				return fmt.Errorf("token %s of account %s: %w", token, id, err)
+			}
+			all = append(all, n)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(x, y auth.Token) int {
+		return cmp.Or(x.Created.Compare(y.Created), cmp.Compare(x.ID, y.ID))
+	})
+	return all, nil
+}
+
+// ChangeToken implements [auth.Accounts].
+func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.Token) error) (n auth.Token, err error) {
+	key, ok := tokenOf(id)
+	if !ok {
+		return auth.Token{}, auth.ErrNoToken
+	}
+	err = s.updateAuth(ctx, func(t *tx) error {
+		old, err := t.token(key)
+		if err != nil {
+			return err
+		}
+		a, err := t.login(old.Account)
+		if errors.Is(err, auth.ErrNoAccount) || err == nil && !a.Allows(old) {
+			return auth.ErrEnded
+		}
+		if err != nil {
+			return err
+		}
+		n = old
+		if err := change(&n); err != nil {
+			return err
+		}
+		if n.ID != old.ID || n.Account != old.Account || n.Kind != old.Kind || n.Epoch != old.Epoch || !n.Created.Equal(old.Created) {
+			return fmt.Errorf("token %s: its ID, Account, Kind, Epoch and Created are fixed", id)
+		}
+		n.Expires = n.Expires.UTC().Truncate(time.Second) // as it is read back
+		account, _ := accountOf(n.Account)
+		return t.putToken(account, key, n)
+	})
+	if err != nil {
+		return auth.Token{}, err
+	}
+	return n, nil
+}
+
+// DeleteToken implements [auth.Accounts].
+func (s *Store) DeleteToken(ctx context.Context, id string) (n auth.Token, err error) {
+	key, ok := tokenOf(id)
+	if !ok {
+		return auth.Token{}, auth.ErrNoToken
+	}
+	err = s.updateAuth(ctx, func(t *tx) error {
+		if n, err = t.token(key); err != nil {
+			return err
+		}
+		account, _ := accountOf(n.Account)
+		t.deleteToken(account, key)
+		return nil
+	})
+	if err != nil {
+		return auth.Token{}, err
+	}
+	return n, nil
+}
+
+// SweepTokens implements [auth.Accounts].
+func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, err error) {
+	next := []byte{kToken}
+	for next != nil {
+		var dead []tokenID
+		err := s.viewAuth(ctx, func(r *reader) error {
+			from, seen := next, 0
+			next = nil
+			return r.scan(span{prefix: []byte{kToken}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
+				if seen == sweepPiece {
+					next = bytes.Clone(key)
+					return false, nil
+				}
+				seen++
+				id := tokenID(key[1:])
+				_, gone, err := r.deadToken(id, now)
+				if gone {
+					dead = append(dead, id)
+				}
+				return true, err
+			})
+		})
+		if err != nil {
+			return removed, err
+		}
+		for batch := range slices.Chunk(dead, tokenBatch) {
+			n, err := s.sweepBatch(ctx, batch, now)
+			removed += n
+			if err != nil {
+				return removed, err
+			}
+		}
+	}
+	return removed, nil
+}
+
+// sweepBatch removes those of the tokens that are dead still: a session may
+// have been refreshed after it was looked at.
+func (s *Store) sweepBatch(ctx context.Context, batch []tokenID, now time.Time) (removed int, err error) {
+	err = s.updateAuth(ctx, func(t *tx) error {
+		n := 0
+		for _, id := range batch {
+			owner, dead, err := t.deadToken(id, now)
+			if errors.Is(err, auth.ErrNoToken) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if dead {
+				t.deleteToken(owner, id)
+				n++
+			}
+		}
+		removed = n
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return removed, nil
+}
+
+// updateAuth and viewAuth are update and view, with errors that package auth
+// knows.
+func (s *Store) updateAuth(ctx context.Context, fn func(*tx) error) error {
+	return authError(s.update(ctx, fn))
+}
+
+func (s *Store) viewAuth(ctx context.Context, fn func(*reader) error) error {
+	return authError(s.view(ctx, fn))
+}
+
+func authError(err error) error {
+	if errors.Is(err, pin.ErrClosed) || errors.Is(err, pin.ErrDiskFull) {
+		return fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
+	}
+	return err
+}

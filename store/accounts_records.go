@@ -1,0 +1,208 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/google/uuid"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+)
+
+// The first bytes of the keys of accounts and tokens; the package comment has
+// the table.
+const (
+	kLogin        = 0x40 // account -> loginRecord
+	kEmail        = 0x41 // address -> account
+	kToken        = 0x42 // token -> tokenRecord
+	kAccountToken = 0x43 // account, token -> nothing
+)
+
+// tokenID is a token's ID as it is in keys.
+type tokenID [16]byte
+
+func tokenOf(s string) (tokenID, bool) {
+	id, ok := accountOf(s)
+	return tokenID(id), ok
+}
+
+func (t tokenID) String() string { return uuid.UUID(t).String() }
+
+func loginKey(a account) []byte { return append([]byte{kLogin}, a[:]...) }
+
+func emailKey(email string) []byte { return append([]byte{kEmail}, email...) }
+
+func tokenKey(t tokenID) []byte { return append([]byte{kToken}, t[:]...) }
+
+// accountTokens is the prefix of the tokens of an account.
+func accountTokens(a account) []byte { return append([]byte{kAccountToken}, a[:]...) }
+
+func accountTokenKey(a account, t tokenID) []byte { return append(accountTokens(a), t[:]...) }
+
+// authRecordVersion is the first byte of every account's and token's value;
+// CBOR follows, as maps, so that a field can join without a new version.
+const authRecordVersion = 1
+
+// loginRecord is an auth.Account on disk. Numbers of fields are never used
+// again for something else.
+type loginRecord struct {
+	Email        string `cbor:"1,keyasint"`
+	PasswordHash string `cbor:"2,keyasint"`
+	Admin        bool   `cbor:"3,keyasint,omitempty"`
+	Disabled     bool   `cbor:"4,keyasint,omitempty"`
+	Created      int64  `cbor:"5,keyasint"` // Unix seconds
+	Quota        uint64 `cbor:"6,keyasint,omitempty"`
+	Sessions     uint64 `cbor:"7,keyasint,omitempty"`
+	Devices      uint64 `cbor:"8,keyasint,omitempty"`
+}
+
+// tokenRecord is an auth.Token on disk.
+type tokenRecord struct {
+	Account account `cbor:"1,keyasint"`
+	Kind    string  `cbor:"2,keyasint"`
+	Name    string  `cbor:"3,keyasint,omitempty"`
+	Epoch   uint64  `cbor:"4,keyasint,omitempty"`
+	Refresh string  `cbor:"5,keyasint,omitempty"`
+	Created int64   `cbor:"6,keyasint"`           // Unix seconds
+	Expires *int64  `cbor:"7,keyasint,omitempty"` // Unix seconds; nil is never
+}
+
+// login reads an account.
+func (r *reader) login(id string) (auth.Account, error) {
+	key, ok := accountOf(id)
+	if !ok {
+		return auth.Account{}, auth.ErrNoAccount
+	}
+	value, found, err := r.get(loginKey(key))
+	if err != nil {
+		return auth.Account{}, err
+	}
+	if !found {
+		return auth.Account{}, auth.ErrNoAccount
+	}
+	var rec loginRecord
+	if err := decodeAuth(value, &rec); err != nil {
+		return auth.Account{}, fmt.Errorf("account %s: %w", id, err)
+	}
+	return auth.Account{
+		ID: id, Email: rec.Email, PasswordHash: rec.PasswordHash, Admin: rec.Admin, Disabled: rec.Disabled,
+		Created: time.Unix(rec.Created, 0).UTC(), Quota: rec.Quota, Sessions: rec.Sessions, Devices: rec.Devices,
+	}, nil
+}
+
+// indexedLogin reads an account that the index of addresses has.
+func (r *reader) indexedLogin(key []byte) (auth.Account, error) {
+	id, err := uuid.FromBytes(key)
+	if err != nil {
+		return auth.Account{}, fmt.Errorf("index of addresses: %w", err)
+	}
+	a, err := r.login(id.String())
+	if errors.Is(err, auth.ErrNoAccount) {
+		return auth.Account{}, fmt.Errorf("account %s is in the index of addresses and nowhere else", id)
+	}
+	return a, err
+}
+
+func (t *tx) putLogin(id account, a auth.Account) error {
+	value, err := encodeAuth(loginRecord{
+		Email: a.Email, PasswordHash: a.PasswordHash, Admin: a.Admin, Disabled: a.Disabled,
+		Created: a.Created.Unix(), Quota: a.Quota, Sessions: a.Sessions, Devices: a.Devices,
+	})
+	if err != nil {
+		return fmt.Errorf("account %s: %w", id, err)
+	}
+	t.set(loginKey(id), value)
+	return nil
+}
+
+// token reads a token.
+func (r *reader) token(id tokenID) (auth.Token, error) {
+	value, found, err := r.get(tokenKey(id))
+	if err != nil {
+		return auth.Token{}, err
+	}
+	if !found {
+		return auth.Token{}, auth.ErrNoToken
+	}
+	var rec tokenRecord
+	if err := decodeAuth(value, &rec); err != nil {
+		return auth.Token{}, fmt.Errorf("token %s: %w", id, err)
+	}
+	n := auth.Token{
+		ID: id.String(), Account: rec.Account.String(), Kind: auth.Kind(rec.Kind), Name: rec.Name, Epoch: rec.Epoch,
+		Refresh: rec.Refresh, Created: time.Unix(rec.Created, 0).UTC(),
+	}
+	if rec.Expires != nil {
+		n.Expires = time.Unix(*rec.Expires, 0).UTC()
+	}
+	return n, nil
+}
+
+func (t *tx) putToken(owner account, id tokenID, n auth.Token) error {
+	rec := tokenRecord{
+		Account: owner, Kind: string(n.Kind), Name: n.Name, Epoch: n.Epoch,
+		Refresh: n.Refresh, Created: n.Created.Unix(),
+	}
+	if !n.Expires.IsZero() {
+		expires := n.Expires.Unix()
+		rec.Expires = &expires
+	}
+	value, err := encodeAuth(rec)
+	if err != nil {
+		return fmt.Errorf("token %s: %w", id, err)
+	}
+	t.set(tokenKey(id), value)
+	return nil
+}
+
+func (t *tx) deleteToken(owner account, id tokenID) {
+	t.delete(tokenKey(id))
+	t.delete(accountTokenKey(owner, id))
+}
+
+// accountTokens gives the tokens of an account, at most n of them.
+func (r *reader) accountTokens(a account, n int) (ids []tokenID, err error) {
+	prefix := accountTokens(a)
+	err = r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		ids = append(ids, tokenID(key[len(prefix):]))
+		return len(ids) < n, nil
+	})
+	return ids, err
+}
+
+// deadToken says whose a token is, and whether it can never count again.
+func (r *reader) deadToken(id tokenID, now time.Time) (owner account, dead bool, err error) {
+	n, err := r.token(id)
+	if err != nil {
+		return account{}, false, err
+	}
+	owner, _ = accountOf(n.Account)
+	a, err := r.login(n.Account)
+	if errors.Is(err, auth.ErrNoAccount) {
+		return owner, true, nil
+	}
+	if err != nil {
+		return account{}, false, err
+	}
+	return owner, !a.Allows(n) || n.Expired(now), nil
+}
+
+func encodeAuth(record any) ([]byte, error) {
+	data, err := cbor.Marshal(record)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return append([]byte{authRecordVersion}, data...), nil
+}
+
+func decodeAuth(value []byte, record any) error {
+	if len(value) == 0 || value[0] != authRecordVersion {
+		return fmt.Errorf("record is of an unknown version: %x", value[:min(len(value), 1)])
+	}
+	if err := cbor.Unmarshal(value[1:], record); err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	return nil
+}

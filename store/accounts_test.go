@@ -1,0 +1,247 @@
+package store
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authtest"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// openAccounts opens a store in dir, and gives it with what closes it. It is
+// closed with t at the latest.
+func openAccounts(t testing.TB, dir string, cfg Config) (s *Store, shut func()) {
+	t.Helper()
+	lock, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err = Open(t.Context(), lock, cfg)
+	if err != nil {
+		t.Fatal(errors.Join(err, lock.Close()))
+	}
+	shut = func() {
+		if err := errors.Join(s.Close(), lock.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(shut)
+	return s, shut
+}
+
+func TestAccounts(t *testing.T) {
+	authtest.RunAccounts(t, func(t *testing.T) (auth.Accounts, func() auth.Accounts, func()) {
+		dir := t.TempDir()
+		s, shut := openAccounts(t, dir, Config{})
+		return s, func() auth.Accounts {
+			shut()
+			s, shut = openAccounts(t, dir, Config{})
+			return s
+		}, func() { shut() }
+	})
+}
+
+func testAccount(t testing.TB, s *Store, email string) auth.Account {
+	t.Helper()
+	a := auth.Account{ID: uuid.NewString(), Email: email, Created: time.Unix(1e9, 0).UTC()}
+	if err := s.CreateAccount(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func testToken(t testing.TB, s *Store, a auth.Account) auth.Token {
+	t.Helper()
+	n := auth.Token{ID: uuid.NewString(), Account: a.ID, Kind: auth.Device, Name: "kubo", Created: time.Unix(1e9, 0).UTC()}
+	if err := s.CreateToken(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestAccountsOnFullDisk: what cannot be written is not there, and says so in
+// the words of both packages.
+func TestAccountsOnFullDisk(t *testing.T) {
+	free := uint64(1 << 40)
+	s, _ := openAccounts(t, t.TempDir(), Config{FreeSpace: func(string) (uint64, error) { return free, nil }})
+	a := testAccount(t, s, "ann@example.com")
+	n := testToken(t, s, a)
+	free = DefaultReserve - 1
+	_, err := s.DeleteToken(t.Context(), n.ID)
+	if !errors.Is(err, auth.ErrUnavailable) || !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("on a full disk: %v", err)
+	}
+	if got, err := s.TokenByID(t.Context(), n.ID); err != nil || got != n {
+		t.Errorf("the token reads %+v, %v", got, err)
+	}
+}
+
+// TestSweepOfOrphans: a crash in DeleteAccount leaves tokens of no account.
+func TestSweepOfOrphans(t *testing.T) {
+	s, _ := openAccounts(t, t.TempDir(), Config{})
+	a, b := testAccount(t, s, "ann@example.com"), testAccount(t, s, "bob@example.com")
+	orphans := []auth.Token{testToken(t, s, a), testToken(t, s, a)}
+	stays := testToken(t, s, b)
+	id, _ := accountOf(a.ID)
+	err := s.update(t.Context(), func(tx *tx) error {
+		tx.delete(loginKey(id))
+		tx.delete(emailKey(a.Email))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(*auth.Token) error { t.Error("a token of no account was changed"); return nil }
+	if _, err := s.ChangeToken(t.Context(), orphans[0].ID, change); !errors.Is(err, auth.ErrEnded) {
+		t.Errorf("changing a token of no account: %v", err)
+	}
+	if n, err := s.SweepTokens(t.Context(), stays.Created); n != 2 || err != nil {
+		t.Errorf("swept %d, %v; want 2", n, err)
+	}
+	for _, o := range orphans {
+		if _, err := s.TokenByID(t.Context(), o.ID); !errors.Is(err, auth.ErrNoToken) {
+			t.Errorf("an orphan is there: %v", err)
+		}
+	}
+	if got, err := s.TokenByID(t.Context(), stays.ID); err != nil || got != stays {
+		t.Errorf("another's token reads %+v, %v", got, err)
+	}
+	if keys := accountKeys(t, s); keys != 4 {
+		t.Errorf("%d keys are left of one account with one token, want 4", keys)
+	}
+}
+
+// TestDeleteAccountLeavesNothing: with more tokens than one commit removes.
+func TestDeleteAccountLeavesNothing(t *testing.T) {
+	s, _ := openAccounts(t, t.TempDir(), Config{})
+	a := testAccount(t, s, "ann@example.com")
+	id, _ := accountOf(a.ID)
+	for range 3 { // in commits of many, for speed
+		err := s.update(t.Context(), func(tx *tx) error {
+			for range tokenBatch {
+				n := tokenID(uuid.New())
+				tx.set(accountTokenKey(id, n), nil)
+				if err := tx.putToken(id, n, auth.Token{Kind: auth.Session}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if keys := accountKeys(t, s); keys != 2+3*2*tokenBatch {
+		t.Fatalf("%d keys", keys)
+	}
+	if _, err := s.DeleteAccount(t.Context(), a.ID); err != nil {
+		t.Fatal(err)
+	}
+	if keys := accountKeys(t, s); keys != 0 {
+		t.Errorf("%d keys are left of a deleted account", keys)
+	}
+}
+
+// accountKeys counts the keys that accounts and tokens take up.
+func accountKeys(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	err := s.view(t.Context(), func(r *reader) error {
+		for _, kind := range []byte{kLogin, kEmail, kToken, kAccountToken} {
+			err := r.scan(span{prefix: []byte{kind}, keysOnly: true}, func(_, _ []byte) (bool, error) {
+				n++
+				return true, nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestDamagedAccountRecords: what cannot be read is an error that names it,
+// and never an account that is not there.
+func TestDamagedAccountRecords(t *testing.T) {
+	s, _ := openAccounts(t, t.TempDir(), Config{})
+	a := testAccount(t, s, "ann@example.com")
+	n := testToken(t, s, a)
+	id, _ := accountOf(a.ID)
+	token, _ := tokenOf(n.ID)
+	for name, value := range map[string][]byte{
+		"empty":         {},
+		"a newer form":  {authRecordVersion + 1, 0xa0},
+		"not CBOR":      {authRecordVersion, 0xff},
+		"cut":           {authRecordVersion, 0xa1, 0x01},
+		"another shape": {authRecordVersion, 0x01},
+	} {
+		err := s.update(t.Context(), func(tx *tx) error {
+			tx.set(loginKey(id), value)
+			tx.set(tokenKey(token), value)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, byID := s.AccountByID(t.Context(), a.ID)
+		_, byEmail := s.AccountByEmail(t.Context(), a.Email)
+		_, list := s.ListAccounts(t.Context())
+		for _, err := range []error{byID, byEmail, list} {
+			if err == nil || errors.Is(err, auth.ErrNoAccount) || !strings.Contains(err.Error(), a.ID) {
+				t.Errorf("%s: account: %v", name, err)
+			}
+		}
+		_, byID = s.TokenByID(t.Context(), n.ID)
+		_, list = s.ListTokens(t.Context(), a.ID)
+		for _, err := range []error{byID, list} {
+			if err == nil || errors.Is(err, auth.ErrNoToken) || !strings.Contains(err.Error(), n.ID) {
+				t.Errorf("%s: token: %v", name, err)
+			}
+		}
+	}
+}
+
+// BenchmarkAccounts is what a token costs that was not seen before, beside
+// checking its signature.
+func BenchmarkAccounts(b *testing.B) {
+	s, _ := openAccounts(b, b.TempDir(), Config{})
+	n := testToken(b, s, testAccount(b, s, "ann@example.com"))
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.TokenByID(b.Context(), n.ID); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.AccountByID(b.Context(), n.Account); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("verify", func(b *testing.B) {
+		keys, err := auth.OpenKeys(filepath.Join(b.TempDir(), "keys.json"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		svc, err := auth.New(auth.Config{}, s, keys)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, raw, err := svc.CreateDeviceToken(b.Context(), n.Account, "kubo", 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if _, err := svc.Verify(b.Context(), raw); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
