@@ -31,7 +31,7 @@ func (s *Store) CreateAccount(ctx context.Context, a auth.Account) error {
 	if !ok {
 		return fmt.Errorf("create account: %q is not a UUID", a.ID)
 	}
-	return s.updateAuth(ctx, func(t *tx) error {
+	return s.updateAuth(ctx, func(t authTx) error {
 		for _, key := range [][]byte{loginKey(id), emailKey(a.Email)} {
 			if _, taken, err := t.get(key); err != nil {
 				return err
@@ -46,7 +46,7 @@ func (s *Store) CreateAccount(ctx context.Context, a auth.Account) error {
 
 // AccountByID implements [auth.Accounts].
 func (s *Store) AccountByID(ctx context.Context, id string) (a auth.Account, err error) {
-	err = s.viewAuth(ctx, func(r *reader) error {
+	err = s.viewAuth(ctx, func(r authReader) error {
 		a, err = r.login(id)
 		return err
 	})
@@ -55,7 +55,7 @@ func (s *Store) AccountByID(ctx context.Context, id string) (a auth.Account, err
 
 // AccountByEmail implements [auth.Accounts].
 func (s *Store) AccountByEmail(ctx context.Context, email string) (a auth.Account, err error) {
-	err = s.viewAuth(ctx, func(r *reader) error {
+	err = s.viewAuth(ctx, func(r authReader) error {
 		id, found, err := r.get(emailKey(email))
 		if err != nil {
 			return err
@@ -71,7 +71,7 @@ func (s *Store) AccountByEmail(ctx context.Context, email string) (a auth.Accoun
 
 // ListAccounts implements [auth.Accounts].
 func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error) {
-	err = s.viewAuth(ctx, func(r *reader) error {
+	err = s.viewAuth(ctx, func(r authReader) error {
 		return r.scan(span{prefix: []byte{kEmail}}, func(_, id []byte) (bool, error) {
 			a, err := r.indexedLogin(id)
 			all = append(all, a)
@@ -86,8 +86,8 @@ func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error
 
 // ChangeAccount implements [auth.Accounts].
 func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.Account) error) (a auth.Account, err error) {
-	err = s.updateAuth(ctx, func(t *tx) error {
-		old, err := t.login(id)
+	err = s.updateAuth(ctx, func(t authTx) error {
+		old, err := t.read().login(id)
 		if err != nil {
 			return err
 		}
@@ -110,8 +110,8 @@ func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.
 // DeleteAccount implements [auth.Accounts].
 func (s *Store) DeleteAccount(ctx context.Context, id string) (a auth.Account, err error) {
 	key, _ := accountOf(id)
-	err = s.updateAuth(ctx, func(t *tx) error {
-		if a, err = t.login(id); err != nil {
+	err = s.updateAuth(ctx, func(t authTx) error {
+		if a, err = t.read().login(id); err != nil {
 			return err
 		}
 		t.delete(loginKey(key))
@@ -123,8 +123,8 @@ func (s *Store) DeleteAccount(ctx context.Context, id string) (a auth.Account, e
 	}
 	for {
 		n := 0
-		err := s.updateAuth(ctx, func(t *tx) error {
-			tokens, err := t.accountTokens(key, tokenBatch)
+		err := s.updateAuth(ctx, func(t authTx) error {
+			tokens, err := t.read().accountTokens(key, tokenBatch)
 			for _, token := range tokens {
 				t.deleteToken(key, token)
 			}
@@ -145,8 +145,8 @@ func (s *Store) CreateToken(ctx context.Context, n auth.Token) error {
 	if !ok {
 		return fmt.Errorf("create token: %q is not a UUID", n.ID)
 	}
-	return s.updateAuth(ctx, func(t *tx) error {
-		a, err := t.login(n.Account)
+	return s.updateAuth(ctx, func(t authTx) error {
+		a, err := t.read().login(n.Account)
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (s *Store) TokenByID(ctx context.Context, id string) (n auth.Token, err err
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
 	}
-	err = s.viewAuth(ctx, func(r *reader) error {
+	err = s.viewAuth(ctx, func(r authReader) error {
 		n, err = r.token(key)
 		return err
 	})
@@ -183,7 +183,7 @@ func (s *Store) ListTokens(ctx context.Context, id string) (all []auth.Token, er
 	if !ok {
 		return nil, nil
 	}
-	err = s.viewAuth(ctx, func(r *reader) error {
+	err = s.viewAuth(ctx, func(r authReader) error {
 		tokens, err := r.accountTokens(key, math.MaxInt)
 		if err != nil {
 			return err
@@ -212,12 +212,12 @@ func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.To
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
 	}
-	err = s.updateAuth(ctx, func(t *tx) error {
-		old, err := t.token(key)
+	err = s.updateAuth(ctx, func(t authTx) error {
+		old, err := t.read().token(key)
 		if err != nil {
 			return err
 		}
-		a, err := t.login(old.Account)
+		a, err := t.read().login(old.Account)
 		if errors.Is(err, auth.ErrNoAccount) || err == nil && !a.Allows(old) {
 			return auth.ErrEnded
 		}
@@ -247,8 +247,8 @@ func (s *Store) DeleteToken(ctx context.Context, id string) (n auth.Token, err e
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
 	}
-	err = s.updateAuth(ctx, func(t *tx) error {
-		if n, err = t.token(key); err != nil {
+	err = s.updateAuth(ctx, func(t authTx) error {
+		if n, err = t.read().token(key); err != nil {
 			return err
 		}
 		account, _ := accountOf(n.Account)
@@ -266,7 +266,7 @@ func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, er
 	next := []byte{kToken}
 	for next != nil {
 		var dead []tokenID
-		err := s.viewAuth(ctx, func(r *reader) error {
+		err := s.viewAuth(ctx, func(r authReader) error {
 			from, seen := next, 0
 			next = nil
 			return r.scan(span{prefix: []byte{kToken}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -300,10 +300,10 @@ func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, er
 // sweepBatch removes those of the tokens that are dead still: a session may
 // have been refreshed after it was looked at.
 func (s *Store) sweepBatch(ctx context.Context, batch []tokenID, now time.Time) (removed int, err error) {
-	err = s.updateAuth(ctx, func(t *tx) error {
+	err = s.updateAuth(ctx, func(t authTx) error {
 		n := 0
 		for _, id := range batch {
-			owner, dead, err := t.deadToken(id, now)
+			owner, dead, err := t.read().deadToken(id, now)
 			if errors.Is(err, auth.ErrNoToken) {
 				continue
 			}
@@ -326,12 +326,16 @@ func (s *Store) sweepBatch(ctx context.Context, batch []tokenID, now time.Time) 
 
 // updateAuth and viewAuth are update and view, with errors that package auth
 // knows.
-func (s *Store) updateAuth(ctx context.Context, fn func(*tx) error) error {
-	return authError(s.update(ctx, fn))
+func (s *Store) updateAuth(ctx context.Context, fn func(authTx) error) error {
+	return authError(s.update(ctx, func(t *tx) error {
+		return fn(authTx{t, s.codec})
+	}))
 }
 
-func (s *Store) viewAuth(ctx context.Context, fn func(*reader) error) error {
-	return authError(s.view(ctx, fn))
+func (s *Store) viewAuth(ctx context.Context, fn func(authReader) error) error {
+	return authError(s.view(ctx, func(r *reader) error {
+		return fn(authReader{r, s.codec})
+	}))
 }
 
 func authError(err error) error {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
@@ -41,12 +40,8 @@ func accountTokens(a account) []byte { return append([]byte{kAccountToken}, a[:]
 
 func accountTokenKey(a account, t tokenID) []byte { return append(accountTokens(a), t[:]...) }
 
-// authRecordVersion is the first byte of every account's and token's value;
-// CBOR follows, as maps, so that a field can join without a new version.
-const authRecordVersion = 1
-
-// loginRecord is an auth.Account on disk. Numbers of fields are never used
-// again for something else.
+// loginRecord is an auth.Account on disk. It is a map, so that a field can join
+// without a new version; numbers of fields are never used for something else.
 type loginRecord struct {
 	Email        string `cbor:"1,keyasint"`
 	PasswordHash string `cbor:"2,keyasint"`
@@ -58,7 +53,7 @@ type loginRecord struct {
 	Devices      uint64 `cbor:"8,keyasint,omitempty"`
 }
 
-// tokenRecord is an auth.Token on disk.
+// tokenRecord is an auth.Token on disk, in the same way.
 type tokenRecord struct {
 	Account account `cbor:"1,keyasint"`
 	Kind    string  `cbor:"2,keyasint"`
@@ -69,8 +64,23 @@ type tokenRecord struct {
 	Expires *int64  `cbor:"7,keyasint,omitempty"` // Unix seconds; nil is never
 }
 
+// authReader is a reader of accounts and tokens.
+type authReader struct {
+	*reader
+	codec codec
+}
+
+// authTx is a change to accounts and tokens.
+type authTx struct {
+	*tx
+	codec codec
+}
+
+// read reads what the change sees.
+func (t authTx) read() authReader { return authReader{&t.reader, t.codec} }
+
 // login reads an account.
-func (r *reader) login(id string) (auth.Account, error) {
+func (r authReader) login(id string) (auth.Account, error) {
 	key, ok := accountOf(id)
 	if !ok {
 		return auth.Account{}, auth.ErrNoAccount
@@ -83,7 +93,7 @@ func (r *reader) login(id string) (auth.Account, error) {
 		return auth.Account{}, auth.ErrNoAccount
 	}
 	var rec loginRecord
-	if err := decodeAuth(value, &rec); err != nil {
+	if err := r.codec.decode(value, &rec); err != nil {
 		return auth.Account{}, fmt.Errorf("account %s: %w", id, err)
 	}
 	return auth.Account{
@@ -93,7 +103,7 @@ func (r *reader) login(id string) (auth.Account, error) {
 }
 
 // indexedLogin reads an account that the index of addresses has.
-func (r *reader) indexedLogin(key []byte) (auth.Account, error) {
+func (r authReader) indexedLogin(key []byte) (auth.Account, error) {
 	id, err := uuid.FromBytes(key)
 	if err != nil {
 		return auth.Account{}, fmt.Errorf("index of addresses: %w", err)
@@ -105,8 +115,8 @@ func (r *reader) indexedLogin(key []byte) (auth.Account, error) {
 	return a, err
 }
 
-func (t *tx) putLogin(id account, a auth.Account) error {
-	value, err := encodeAuth(loginRecord{
+func (t authTx) putLogin(id account, a auth.Account) error {
+	value, err := t.codec.encode(loginRecord{
 		Email: a.Email, PasswordHash: a.PasswordHash, Admin: a.Admin, Disabled: a.Disabled,
 		Created: a.Created.Unix(), Quota: a.Quota, Sessions: a.Sessions, Devices: a.Devices,
 	})
@@ -118,7 +128,7 @@ func (t *tx) putLogin(id account, a auth.Account) error {
 }
 
 // token reads a token.
-func (r *reader) token(id tokenID) (auth.Token, error) {
+func (r authReader) token(id tokenID) (auth.Token, error) {
 	value, found, err := r.get(tokenKey(id))
 	if err != nil {
 		return auth.Token{}, err
@@ -127,7 +137,7 @@ func (r *reader) token(id tokenID) (auth.Token, error) {
 		return auth.Token{}, auth.ErrNoToken
 	}
 	var rec tokenRecord
-	if err := decodeAuth(value, &rec); err != nil {
+	if err := r.codec.decode(value, &rec); err != nil {
 		return auth.Token{}, fmt.Errorf("token %s: %w", id, err)
 	}
 	n := auth.Token{
@@ -140,7 +150,7 @@ func (r *reader) token(id tokenID) (auth.Token, error) {
 	return n, nil
 }
 
-func (t *tx) putToken(owner account, id tokenID, n auth.Token) error {
+func (t authTx) putToken(owner account, id tokenID, n auth.Token) error {
 	rec := tokenRecord{
 		Account: owner, Kind: string(n.Kind), Name: n.Name, Epoch: n.Epoch,
 		Refresh: n.Refresh, Created: n.Created.Unix(),
@@ -149,7 +159,7 @@ func (t *tx) putToken(owner account, id tokenID, n auth.Token) error {
 		expires := n.Expires.Unix()
 		rec.Expires = &expires
 	}
-	value, err := encodeAuth(rec)
+	value, err := t.codec.encode(rec)
 	if err != nil {
 		return fmt.Errorf("token %s: %w", id, err)
 	}
@@ -157,13 +167,13 @@ func (t *tx) putToken(owner account, id tokenID, n auth.Token) error {
 	return nil
 }
 
-func (t *tx) deleteToken(owner account, id tokenID) {
+func (t authTx) deleteToken(owner account, id tokenID) {
 	t.delete(tokenKey(id))
 	t.delete(accountTokenKey(owner, id))
 }
 
 // accountTokens gives the tokens of an account, at most n of them.
-func (r *reader) accountTokens(a account, n int) (ids []tokenID, err error) {
+func (r authReader) accountTokens(a account, n int) (ids []tokenID, err error) {
 	prefix := accountTokens(a)
 	err = r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
 		ids = append(ids, tokenID(key[len(prefix):]))
@@ -173,7 +183,7 @@ func (r *reader) accountTokens(a account, n int) (ids []tokenID, err error) {
 }
 
 // deadToken says whose a token is, and whether it can never count again.
-func (r *reader) deadToken(id tokenID, now time.Time) (owner account, dead bool, err error) {
+func (r authReader) deadToken(id tokenID, now time.Time) (owner account, dead bool, err error) {
 	n, err := r.token(id)
 	if err != nil {
 		return account{}, false, err
@@ -187,22 +197,4 @@ func (r *reader) deadToken(id tokenID, now time.Time) (owner account, dead bool,
 		return account{}, false, err
 	}
 	return owner, !a.Allows(n) || n.Expired(now), nil
-}
-
-func encodeAuth(record any) ([]byte, error) {
-	data, err := cbor.Marshal(record)
-	if err != nil {
-		return nil, fmt.Errorf("encode: %w", err)
-	}
-	return append([]byte{authRecordVersion}, data...), nil
-}
-
-func decodeAuth(value []byte, record any) error {
-	if len(value) == 0 || value[0] != authRecordVersion {
-		return fmt.Errorf("record is of an unknown version: %x", value[:min(len(value), 1)])
-	}
-	if err := cbor.Unmarshal(value[1:], record); err != nil {
-		return fmt.Errorf("decode: %w", err)
-	}
-	return nil
 }

@@ -123,7 +123,7 @@ func TestDeleteAccountLeavesNothing(t *testing.T) {
 	a := testAccount(t, s, "ann@example.com")
 	id, _ := accountOf(a.ID)
 	for range 3 { // in commits of many, for speed
-		err := s.update(t.Context(), func(tx *tx) error {
+		err := s.updateAuth(t.Context(), func(tx authTx) error {
 			for range tokenBatch {
 				n := tokenID(uuid.New())
 				tx.set(accountTokenKey(id, n), nil)
@@ -179,10 +179,10 @@ func TestDamagedAccountRecords(t *testing.T) {
 	token, _ := tokenOf(n.ID)
 	for name, value := range map[string][]byte{
 		"empty":         {},
-		"a newer form":  {authRecordVersion + 1, 0xa0},
-		"not CBOR":      {authRecordVersion, 0xff},
-		"cut":           {authRecordVersion, 0xa1, 0x01},
-		"another shape": {authRecordVersion, 0x01},
+		"a newer form":  {recordVersion + 1, 0xa0},
+		"not CBOR":      {recordVersion, 0xff},
+		"cut":           {recordVersion, 0xa1, 0x01},
+		"another shape": {recordVersion, 0x01},
 	} {
 		err := s.update(t.Context(), func(tx *tx) error {
 			tx.set(loginKey(id), value)
