@@ -1,0 +1,194 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+)
+
+// A bitmap over the SEQs of an account is cut into chunks of chunkBits, each
+// under a key of its own, absent if empty. A chunk of few bits is stored as
+// their numbers, two bytes each; else it is stored whole. At 2,048 bits a
+// whole chunk is 256 bytes, about as much as the record of the request that
+// makes it change, and 100,000 requests are 49 chunks.
+const (
+	chunkBits  = 2048
+	chunkWords = chunkBits / 64
+	chunkBytes = chunkBits / 8
+)
+
+// chunk is a piece of a bitmap.
+type chunk [chunkWords]uint64
+
+// place says where in a bitmap a request is.
+func place(seq uint64) (number uint32, bit int) {
+	return uint32(seq / chunkBits), int(seq % chunkBits)
+}
+
+// seqAt is the opposite of place.
+func seqAt(number uint32, bit int) uint64 { return uint64(number)*chunkBits + uint64(bit) }
+
+func (c *chunk) has(bit int) bool { return c[bit/64]&(1<<(bit%64)) != 0 }
+
+func (c *chunk) add(bit int) { c[bit/64] |= 1 << (bit % 64) }
+
+func (c *chunk) remove(bit int) { c[bit/64] &^= 1 << (bit % 64) }
+
+func (c *chunk) count() (n int) {
+	for _, w := range c {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+func (c *chunk) empty() bool { return *c == chunk{} }
+
+func (c *chunk) or(o *chunk) {
+	for i := range c {
+		c[i] |= o[i]
+	}
+}
+
+func (c *chunk) and(o *chunk) {
+	for i := range c {
+		c[i] &= o[i]
+	}
+}
+
+func (c *chunk) andNot(o *chunk) {
+	for i := range c {
+		c[i] &^= o[i]
+	}
+}
+
+// clip drops the bits below lo and those from hi on.
+func (c *chunk) clip(lo, hi int) {
+	for i := range c {
+		first, end := i*64, i*64+64
+		if end <= lo || first >= hi {
+			c[i] = 0
+			continue
+		}
+		if first < lo {
+			c[i] &= ^uint64(0) << (lo - first)
+		}
+		if end > hi {
+			c[i] &= ^uint64(0) >> (end - hi)
+		}
+	}
+}
+
+// keepFirst drops all bits but the n lowest that are set.
+func (c *chunk) keepFirst(n int) {
+	for bit := range c.up {
+		if n--; n < 0 {
+			c.clip(0, bit)
+			return
+		}
+	}
+}
+
+// up yields the bits that are set, low ones first.
+func (c *chunk) up(yield func(bit int) bool) {
+	for i, w := range c {
+		for ; w != 0; w &= w - 1 {
+			if !yield(i*64 + bits.TrailingZeros64(w)) {
+				return
+			}
+		}
+	}
+}
+
+// down yields the bits that are set, high ones first.
+func (c *chunk) down(yield func(bit int) bool) {
+	for i := chunkWords - 1; i >= 0; i-- {
+		for w := c[i]; w != 0; {
+			top := 63 - bits.LeadingZeros64(w)
+			if !yield(i*64 + top) {
+				return
+			}
+			w &^= 1 << top
+		}
+	}
+}
+
+// encode gives the stored form; nil if the chunk is empty.
+func (c *chunk) encode() []byte {
+	n := c.count()
+	if n == 0 {
+		return nil
+	}
+	if 2*n >= chunkBytes {
+		b := make([]byte, 0, chunkBytes)
+		for _, w := range c {
+			b = binary.BigEndian.AppendUint64(b, w)
+		}
+		return b
+	}
+	b := make([]byte, 0, 2*n)
+	for bit := range c.up {
+		b = binary.BigEndian.AppendUint16(b, uint16(bit))
+	}
+	return b
+}
+
+// decode is the opposite of encode.
+func (c *chunk) decode(b []byte) error {
+	*c = chunk{}
+	if len(b) == chunkBytes {
+		for i := range c {
+			c[i] = binary.BigEndian.Uint64(b[8*i:])
+		}
+		return nil
+	}
+	if len(b)%2 != 0 || len(b) > chunkBytes {
+		return fmt.Errorf("bitmap chunk of %d bytes", len(b))
+	}
+	for ; len(b) > 0; b = b[2:] {
+		bit := binary.BigEndian.Uint16(b)
+		if bit >= chunkBits {
+			return fmt.Errorf("bit %d in a bitmap chunk of %d", bit, chunkBits)
+		}
+		c.add(int(bit))
+	}
+	return nil
+}
+
+// chunk reads a piece of a list; an absent one is empty.
+func (r *reader) chunk(list []byte, number uint32) (*chunk, error) {
+	b, found, err := r.get(chunkKey(list, number))
+	if err != nil {
+		return nil, err
+	}
+	c := new(chunk)
+	if found {
+		err = c.decode(b)
+	}
+	return c, err
+}
+
+// setChunk writes a piece of a list.
+func (t *tx) setChunk(list []byte, number uint32, c *chunk) {
+	key := chunkKey(list, number)
+	if b := c.encode(); b != nil {
+		t.set(key, b)
+	} else {
+		t.delete(key)
+	}
+}
+
+// mark adds a request to a list, or takes it off.
+func (t *tx) mark(list []byte, seq uint64, on bool) error {
+	number, bit := place(seq)
+	c, err := t.chunk(list, number)
+	if err != nil {
+		return err
+	}
+	if on {
+		c.add(bit)
+	} else {
+		c.remove(bit)
+	}
+	t.setChunk(list, number, c)
+	return nil
+}

@@ -1,0 +1,230 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// maxChangesPerCommit bounds how many changes share a commit, so that the
+// first of them does not wait for an endless row of others.
+const maxChangesPerCommit = 512
+
+// committer runs every change to the records, one after the other, in one
+// goroutine. Those that wait at the same time are written in one Badger
+// transaction, and so share one sync. As nobody else writes records, changes
+// never conflict, and what a change reads stays true until it is committed.
+type committer struct {
+	db    *badger.DB
+	admit func() error // says whether anything may be written now
+
+	mu      sync.Mutex
+	waiting []*change
+	closed  bool
+	wake    chan struct{} // holds one token when there is something to do
+	done    chan struct{} // closed when the goroutine has ended
+}
+
+// change is a function that waits to be run, or runs.
+type change struct {
+	fn     func(*tx) error
+	answer chan error // buffered
+}
+
+func newCommitter(db *badger.DB, admit func() error) *committer {
+	c := &committer{db: db, admit: admit, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	go c.run()
+	return c
+}
+
+// do runs fn in the next commit and returns once that is durable, or with
+// fn's error, in which case fn changed nothing. If ctx ends while fn is still
+// waiting for its turn, fn is not run and do returns the context's error; once
+// fn has been taken up, do waits for the outcome.
+func (c *committer) do(ctx context.Context, fn func(*tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ch := &change{fn: fn, answer: make(chan error, 1)}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return pin.ErrClosed
+	}
+	c.waiting = append(c.waiting, ch)
+	c.mu.Unlock()
+	c.poke()
+
+	select {
+	case err := <-ch.answer:
+		return err
+	case <-ctx.Done():
+		if c.withdraw(ch) {
+			return ctx.Err()
+		}
+		return <-ch.answer
+	}
+}
+
+func (c *committer) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // it is awake, or will be
+	}
+}
+
+// withdraw takes a change back. It reports false if it was taken up already.
+func (c *committer) withdraw(ch *change) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, w := range c.waiting {
+		if w == ch {
+			c.waiting = append(c.waiting[:i:i], c.waiting[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// close refuses further changes, fails those that still wait, and returns when
+// the one commit that may be under way is done.
+func (c *committer) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.poke()
+	<-c.done
+}
+
+func (c *committer) run() {
+	defer close(c.done)
+	for range c.wake {
+		for {
+			batch, closed := c.take()
+			if closed {
+				for _, ch := range batch {
+					ch.answer <- pin.ErrClosed
+				}
+				return
+			}
+			if len(batch) == 0 {
+				break
+			}
+			c.commit(batch)
+		}
+	}
+}
+
+// take gives the changes that wait; all of them once the committer is closed.
+func (c *committer) take() (batch []*change, closed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.waiting)
+	if !c.closed {
+		n = min(n, maxChangesPerCommit)
+	}
+	batch, c.waiting = c.waiting[:n:n], c.waiting[n:]
+	return batch, c.closed
+}
+
+// commit runs a batch of changes, in as few transactions as hold them.
+func (c *committer) commit(batch []*change) {
+	if err := c.admit(); err != nil {
+		for _, ch := range batch {
+			ch.answer <- err
+		}
+		return
+	}
+	g := c.newGroup()
+	for _, ch := range batch {
+		t := &tx{own: map[string]write{}}
+		t.reader = reader{txn: g.base, over: []map[string]write{g.writes, t.own}}
+		if err := ch.fn(t); err != nil {
+			ch.answer <- err
+			continue
+		}
+		count, size := g.cost(t.own)
+		if !g.fits(0, 0, count, size) {
+			ch.answer <- fmt.Errorf("a change of %d keys and %d bytes is more than one commit holds", count, size)
+			continue
+		}
+		if !g.fits(g.count, g.size, count, size) {
+			// What it read is still true: only this goroutine writes records.
+			g.flush()
+			g = c.newGroup()
+		}
+		maps.Copy(g.writes, t.own)
+		g.count += count
+		g.size += size
+		g.changes = append(g.changes, ch)
+	}
+	g.flush()
+}
+
+// group is the part of a batch that is committed together.
+type group struct {
+	db          *badger.DB
+	base        *badger.Txn // what was committed before
+	writes      map[string]write
+	count, size int64 // of what was written, never too low
+	changes     []*change
+}
+
+func (c *committer) newGroup() *group {
+	return &group{db: c.db, base: c.db.NewTransaction(false), writes: map[string]write{}}
+}
+
+// cost says what the writes take up in a Badger transaction, by its own rules.
+func (g *group) cost(writes map[string]write) (count, size int64) {
+	threshold := int64(g.db.Opts().ValueThreshold)
+	for k, w := range writes {
+		size += int64(len(k)) + min(int64(len(w.value)), threshold) + entryOverhead
+	}
+	return int64(len(writes)), size
+}
+
+// entryOverhead is the most that Badger adds to key and value of an entry when
+// it counts what a transaction holds: a value pointer, two bytes, a version.
+const entryOverhead = 12 + 2 + 10
+
+// fits reports whether a transaction that holds count and size can take more.
+func (g *group) fits(count, size, moreCount, moreSize int64) bool {
+	return count+moreCount < g.db.MaxBatchCount()-1 && size+moreSize < g.db.MaxBatchSize()-entryOverhead
+}
+
+// flush commits and answers. The group cannot be used afterwards.
+func (g *group) flush() {
+	g.base.Discard()
+	err := g.commit()
+	for _, ch := range g.changes {
+		ch.answer <- err
+	}
+}
+
+func (g *group) commit() error {
+	if len(g.writes) == 0 {
+		return nil
+	}
+	txn := g.db.NewTransaction(true)
+	defer txn.Discard()
+	for k, w := range g.writes {
+		var err error
+		if w.deleted {
+			err = txn.Delete([]byte(k))
+		} else {
+			err = txn.Set([]byte(k), w.value)
+		}
+		if err != nil {
+			return fmt.Errorf("write key %x: %w", k, err)
+		}
+	}
+	if err := txn.Commit(); err != nil {
+		return fmt.Errorf("commit %d keys: %w", len(g.writes), err)
+	}
+	return nil
+}

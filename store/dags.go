@@ -1,0 +1,250 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// hold counts one more holder of a DAG and says whether the DAG is complete.
+func (s *Store) hold(t *tx, d pin.DAG) (complete bool, err error) {
+	var rec dagRecord
+	if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
+		return false, err
+	}
+	rec.Holders++
+	return rec.Complete, s.put(t, dagKey(d), rec)
+}
+
+// letGo counts one holder less of each DAG. A DAG that nothing holds any more
+// loses its record, and its attempt is marked as deleting and returned.
+func (s *Store) letGo(t *tx, dags []pin.DAG) (released []pin.Attempt, err error) {
+	for _, d := range dags {
+		if released, err = s.letGoMany(t, d, 1, released); err != nil {
+			return nil, err
+		}
+	}
+	return released, nil
+}
+
+func (s *Store) letGoMany(t *tx, d pin.DAG, n uint64, released []pin.Attempt) ([]pin.Attempt, error) {
+	var rec dagRecord
+	found, err := s.take(&t.reader, dagKey(d), &rec)
+	if err != nil {
+		return nil, err
+	}
+	if !found || rec.Holders < n {
+		return nil, fmt.Errorf("DAG %s is let go by %d holders and has %d", d, n, rec.Holders)
+	}
+	rec.Holders -= n
+	if rec.Holders > 0 {
+		return released, s.put(t, dagKey(d), rec)
+	}
+	t.delete(dagKey(d))
+	if rec.Attempt == 0 {
+		return released, nil
+	}
+	t.delete(attemptKey(rec.Attempt))
+	return append(released, rec.Attempt), s.put(t, deletingKey(rec.Attempt), releasedRecord{DAG: []byte(d)})
+}
+
+// held lists what a request holds: nothing if it failed, else its own DAG and,
+// until it is done, what it took over.
+func (s *Store) held(r *reader, req *request) ([]pin.DAG, error) {
+	if req.status == codeFailed {
+		return nil, nil
+	}
+	more, err := s.tookOver(r, req.account, req.Seq)
+	return append(more, req.dag()), err
+}
+
+// tookOver lists what a request holds besides its own DAG.
+func (s *Store) tookOver(r *reader, a account, seq uint64) (dags []pin.DAG, err error) {
+	var rec holdsRecord
+	_, err = s.take(r, holdsKey(a, seq), &rec)
+	for _, d := range rec.DAGs {
+		dags = append(dags, pin.DAG(d))
+	}
+	return dags, err
+}
+
+// takeOver makes a request hold the DAGs too, which another request held: their
+// holders stay as many. It gives those that the request does not take, as it
+// holds them anyway.
+func (s *Store) takeOver(t *tx, req *request, dags []pin.DAG) (rest []pin.DAG, err error) {
+	var rec holdsRecord
+	for _, d := range dags {
+		if d == req.dag() {
+			rest = append(rest, d)
+		} else {
+			rec.DAGs = append(rec.DAGs, []byte(d))
+		}
+	}
+	if len(rec.DAGs) == 0 {
+		return rest, nil
+	}
+	return rest, s.put(t, holdsKey(req.account, req.Seq), rec)
+}
+
+// Begin implements [pin.Records].
+func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
+	var work []chunkOf
+	err = s.update(ctx, func(t *tx) error {
+		a, complete, work = 0, false, nil
+		var rec dagRecord
+		found, err := s.take(&t.reader, dagKey(d), &rec)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return pin.ErrNotFound
+		}
+		if work, err = chunksFor(&t.reader, d); err != nil {
+			return err
+		}
+		if rec.Complete {
+			a, complete = rec.Attempt, true
+			return nil
+		}
+		wanted := false
+		// The first run is part of the same change as the attempt, so that a
+		// DAG of few requests, as most are, takes one commit.
+		if work, wanted, err = s.begin(t, d, work); err != nil {
+			return err
+		}
+		if !wanted {
+			return pin.ErrNotFound
+		}
+		if rec.Attempt == 0 {
+			if rec.Attempt, err = s.newAttempt(t, d); err != nil {
+				return err
+			}
+			if err := s.put(t, dagKey(d), rec); err != nil {
+				return err
+			}
+		}
+		a = rec.Attempt
+		return nil
+	})
+	if err == nil && complete {
+		_, err = s.settle(ctx, d, a, work)
+	}
+	for err == nil && !complete && len(work) > 0 {
+		err = s.update(ctx, func(t *tx) (err error) {
+			work, _, err = s.begin(t, d, work)
+			return err
+		})
+	}
+	if err != nil {
+		return 0, false, wrap(err, "begin %s", d)
+	}
+	return a, complete, nil
+}
+
+// newAttempt gives out an attempt. The number is counted up in the change that
+// uses it, so it comes back only if that was never committed.
+func (s *Store) newAttempt(t *tx, d pin.DAG) (pin.Attempt, error) {
+	key := metaKey("attempt")
+	b, found, err := t.get(key)
+	if err != nil {
+		return 0, err
+	}
+	var last uint64
+	if found {
+		if len(b) != 8 {
+			return 0, fmt.Errorf("last attempt is %x", b)
+		}
+		last = binary.BigEndian.Uint64(b)
+	}
+	a := pin.Attempt(last + 1)
+	t.set(key, binary.BigEndian.AppendUint64(nil, uint64(a)))
+	t.set(attemptKey(a), []byte(d))
+	return a, nil
+}
+
+// Complete implements [pin.Records].
+func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (released []pin.Attempt, err error) {
+	var work []chunkOf
+	err = s.update(ctx, func(t *tx) error {
+		var rec dagRecord
+		if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
+			return err
+		}
+		if a == 0 || rec.Attempt != a {
+			return pin.ErrSuperseded
+		}
+		rec.Complete, rec.Blocks, rec.Bytes = true, totals.Blocks, totals.Bytes
+		if err := s.put(t, dagKey(d), rec); err != nil {
+			return err
+		}
+		if work, err = chunksFor(&t.reader, d); err != nil {
+			return err
+		}
+		work, released, err = s.settleSome(t, d, work)
+		return err
+	})
+	if err == nil && len(work) > 0 {
+		var more []pin.Attempt
+		more, err = s.settle(ctx, d, a, work)
+		released = append(released, more...)
+	}
+	if err != nil {
+		return nil, wrap(err, "complete %s", d)
+	}
+	slices.Sort(released)
+	return released, nil
+}
+
+// settle makes the unfinished requests for a complete DAG Pinned. It stops
+// early if the attempt is released meanwhile, since then no request is left.
+func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chunkOf) (released []pin.Attempt, err error) {
+	for len(work) > 0 {
+		var some []pin.Attempt
+		err := s.update(ctx, func(t *tx) error {
+			some = nil
+			var rec dagRecord
+			found, err := s.take(&t.reader, dagKey(d), &rec)
+			if err != nil {
+				return err
+			}
+			if !found || rec.Attempt != a {
+				work = nil
+				return nil
+			}
+			work, some, err = s.settleSome(t, d, work)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		released = append(released, some...)
+	}
+	return released, nil
+}
+
+// Fail implements [pin.Records].
+func (s *Store) Fail(ctx context.Context, d pin.DAG, details string) (released []pin.Attempt, err error) {
+	var work []chunkOf
+	for first := true; first || len(work) > 0; first = false {
+		var some []pin.Attempt
+		err := s.update(ctx, func(t *tx) error {
+			var err error
+			if first {
+				if work, err = chunksFor(&t.reader, d); err != nil {
+					return err
+				}
+			}
+			work, some, err = s.failSome(t, d, details, work)
+			return err
+		})
+		if err != nil {
+			return nil, wrap(err, "fail %s", d)
+		}
+		released = append(released, some...)
+	}
+	slices.Sort(released)
+	return released, nil
+}

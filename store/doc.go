@@ -1,0 +1,66 @@
+// Package store keeps blocks, block references, and the records of package pin
+// and package auth in one Badger database.
+//
+// # Two doors
+//
+// Blocks are a boxo blockstore over go-datastore ([Store.Blockstore]). Records
+// are read and written by Badger transactions. Both are in the same database:
+// go-datastore's keys start with '/', and those of records with a byte that is
+// none.
+//
+// # What is durable, and when
+//
+// Badger syncs every write before it returns (SyncWrites). All changes to
+// records go through one goroutine, which commits together those that wait at
+// the same time: many requests share one sync, none conflict with each other,
+// and nothing becomes visible behind what a reader has already seen.
+//
+// # Keys
+//
+// Every key starts with a byte that says what it is. ACCOUNT is a UUID in 16
+// bytes, DAG a length in 2 bytes and a CIDv1's bytes, HASH a multihash, ATTEMPT,
+// SEQ and MS numbers of 8 bytes, CHUNK one of 4; numbers are big endian.
+//
+//	01 NAME               layout: the layout of the records
+//	                      attempt: the last attempt that was given out
+//	10 ACCOUNT            the account's last Created, and its next SEQ
+//	11 ACCOUNT MS         a request; MS is Created, so its ID says the key
+//	12 ACCOUNT SEQ        a request's Created, name and metadata, for scans
+//	13 STATUS ACCOUNT CHUNK     bitmap: which requests have the status
+//	14 DAG ACCOUNT CHUNK        bitmap: which requests are for the DAG
+//	15 ACCOUNT NAMEHASH CHUNK   bitmap: which requests have the name
+//	16 ACCOUNT SEQ        DAGs that a request by Replace holds besides its own
+//	17 ACCOUNT SEQ        why a request failed
+//	20 DAG                a DAG that is held: attempt, state, totals, holders
+//	21 ATTEMPT            the DAG of an attempt that is in use
+//	22 ATTEMPT            an attempt that is released, until it is dropped
+//	23 HASH ATTEMPT       reference: the attempt needs the block
+//	24 ATTEMPT HASH       the same, from the other side; the block's size
+//	40 ACCOUNT            an account of package auth: address, password hash, ...
+//	41 ADDRESS            the account with that e-mail address
+//	42 TOKEN              a token: account, kind, name, times; TOKEN is a UUID
+//	43 ACCOUNT TOKEN      the token is the account's
+//	44 to 5f              kept for package auth
+//	/blocks/BASE32        a block
+//	/...                  other users of [Store.Datastore]
+//
+// Values of 10 to 12, 16, 20, 22, 40 and 42 start with a byte for the version of their
+// own form; what follows is CBOR, but for 12, which is scanned by the
+// thousand.
+//
+// # Lists and counts
+//
+// Each request of an account has a SEQ, one higher than the request before it,
+// so that the order of SEQ is that of Created. Status, DAG and name of requests
+// are kept as bitmaps over SEQ, in chunks of 2,048: which requests match any
+// filter, and how many, is a few intersections, and flipping the status of all
+// 100,000 requests for a DAG rewrites a hundred small values. The status is
+// kept there and nowhere else.
+//
+// # References
+//
+// A reference is a claim of an attempt on a block. It is committed with the
+// block or before it, and before the block's presence is trusted. That a DAG is
+// complete is a mark of its own in the DAG's record, written when all of its
+// blocks are durable.
+package store

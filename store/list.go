@@ -1,0 +1,331 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// List implements [pin.Records]. Statuses, DAGs, exact names and times are
+// answered from the bitmaps alone; other names and metadata read the row of
+// each request that is left.
+func (s *Store) List(ctx context.Context, account string, q pin.Query) (page pin.Page, err error) {
+	a, ok := accountOf(account)
+	if !ok {
+		return pin.Page{}, ctx.Err()
+	}
+	err = s.view(ctx, func(r *reader) error {
+		l := &lister{s: s, r: r, account: a, q: q}
+		if err := l.prepare(); err != nil {
+			return err
+		}
+		// From the newest chunk down to the oldest.
+		for n := l.end; n > l.first; n-- {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := l.chunk(n-1, &page); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return pin.Page{}, wrap(err, "list pin requests")
+	}
+	return page, nil
+}
+
+// lister answers one query.
+type lister struct {
+	s       *Store
+	r       *reader
+	account account
+	q       pin.Query
+
+	statuses []statusCode
+	dags     [][]byte // lists, any of them; none is no filter
+	name     []byte   // a list; nil is no filter
+	scan     func(row) bool
+	lo, hi   uint64 // SEQs from lo up to, but without, hi
+	first    uint32 // chunks from first up to, but without, end
+	end      uint32
+}
+
+// prepare works out which lists and which SEQs the query is about.
+func (l *lister) prepare() error {
+	l.statuses = codesOf(l.q.Statuses)
+	seen := map[pin.DAG]bool{}
+	for _, d := range l.q.DAGs {
+		if !seen[d] {
+			seen[d] = true
+			l.dags = append(l.dags, dagList(d, l.account))
+		}
+	}
+	names := nameFilter(l.q)
+	if l.q.Name != "" && names == nil {
+		l.name = nameList(l.account, nameHash(l.q.Name))
+	}
+	if names != nil || len(l.q.Meta) > 0 {
+		l.scan = func(r row) bool { return names == nil || names(r.name) }
+	}
+
+	rec, err := l.s.accountRecord(l.r, l.account)
+	if err != nil {
+		return err
+	}
+	l.hi = rec.NextSeq
+	if !l.q.Before.IsZero() {
+		if l.hi, err = l.seqFrom(firstMilli(l.q.Before), rec.NextSeq); err != nil {
+			return err
+		}
+	}
+	if !l.q.After.IsZero() {
+		if l.lo, err = l.seqFrom(saturate(l.q.After.UnixMilli(), 1), rec.NextSeq); err != nil {
+			return err
+		}
+	}
+	if l.lo < l.hi {
+		l.first, _ = place(l.lo)
+		l.end, _ = place(l.hi - 1)
+		l.end++
+	}
+	return nil
+}
+
+// codesOf gives the codes of the statuses that a query is about, each once.
+func codesOf(statuses []pin.Status) (codes []statusCode) {
+	if len(statuses) == 0 {
+		return []statusCode{codePinned}
+	}
+	var seen [codeFailed + 1]bool
+	for _, s := range statuses {
+		if c, ok := codeOf(s); ok && !seen[c] {
+			seen[c] = true
+			codes = append(codes, c)
+		}
+	}
+	return codes
+}
+
+// firstMilli is the first whole millisecond that is not before t.
+func firstMilli(t time.Time) int64 {
+	ms := t.UnixMilli()
+	if t.Nanosecond()%int(time.Millisecond) != 0 {
+		ms = saturate(ms, 1)
+	}
+	return ms
+}
+
+func saturate(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// seqFrom gives the SEQ of the first request that was created at ms or later;
+// next if there is none.
+func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
+	ms = max(ms, 0) // as keys are unsigned
+	prefix := accountPrefix(kRequest, l.account)
+	seq := next
+	err := l.r.scan(span{prefix: prefix, from: requestKey(l.account, ms)}, func(_, value []byte) (bool, error) {
+		var rec requestRecord
+		err := l.s.codec.decode(value, &rec)
+		seq = rec.Seq
+		return false, err
+	})
+	return seq, err
+}
+
+// chunk counts the matches of a chunk and adds to the page while it has room.
+func (l *lister) chunk(number uint32, page *pin.Page) error {
+	which, err := l.matches(number)
+	if err != nil || which.empty() {
+		return err
+	}
+	if l.scan == nil {
+		page.Count += which.count()
+		for bit := range which.down {
+			if len(page.Requests) >= l.q.Limit {
+				break
+			}
+			created, err := l.created(seqAt(number, bit))
+			if err != nil {
+				return err
+			}
+			if err := l.take(created, page); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return l.rows(number, which, func(r row) error {
+		if !l.scan(r) {
+			return nil
+		}
+		if len(l.q.Meta) > 0 {
+			ok, err := l.metaMatches(r)
+			if err != nil || !ok {
+				return err
+			}
+		}
+		page.Count++
+		if len(page.Requests) < l.q.Limit {
+			return l.take(r.created, page)
+		}
+		return nil
+	})
+}
+
+// matches gives the requests of a chunk that pass the filters with lists.
+func (l *lister) matches(number uint32) (*chunk, error) {
+	which := new(chunk)
+	any := func(lists [][]byte) (*chunk, error) {
+		sum := new(chunk)
+		for _, list := range lists {
+			c, err := l.r.chunk(list, number)
+			if err != nil {
+				return nil, err
+			}
+			sum.or(c)
+		}
+		return sum, nil
+	}
+	statuses := make([][]byte, len(l.statuses))
+	for i, code := range l.statuses {
+		statuses[i] = statusList(code, l.account)
+	}
+	filters := [][][]byte{statuses}
+	if l.dags != nil {
+		filters = append(filters, l.dags)
+	}
+	if l.name != nil {
+		filters = append(filters, [][]byte{l.name})
+	}
+	for i := range which {
+		which[i] = ^uint64(0)
+	}
+	// Names and DAGs first: they leave the least.
+	for i := len(filters) - 1; i >= 0 && !which.empty(); i-- {
+		c, err := any(filters[i])
+		if err != nil {
+			return nil, err
+		}
+		which.and(c)
+	}
+	start := seqAt(number, 0)
+	which.clip(int(max(l.lo, start)-start), int(min(l.hi-start, chunkBits)))
+	return which, nil
+}
+
+// created reads when a request was created, which is its key.
+func (l *lister) created(seq uint64) (int64, error) {
+	b, found, err := l.r.get(rowKey(l.account, seq))
+	if err != nil {
+		return 0, err
+	}
+	if !found {
+		return 0, errors.New("a listed request has no row")
+	}
+	r, err := decodeRow(b)
+	return r.created, err
+}
+
+// manyRows is from how many rows on reading all of a chunk in one go is
+// quicker than one by one: a scan steps over what was not asked for too.
+const manyRows = 64
+
+// rows calls fn for the row of each request of a chunk, newest first.
+func (l *lister) rows(number uint32, which *chunk, fn func(row) error) error {
+	if which.count() < manyRows {
+		for bit := range which.down {
+			b, found, err := l.r.get(rowKey(l.account, seqAt(number, bit)))
+			if err != nil {
+				return err
+			}
+			if !found {
+				return errors.New("a listed request has no row")
+			}
+			r, err := decodeRow(b)
+			if err == nil {
+				err = fn(r)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	prefix := accountPrefix(kRow, l.account)
+	start := seqAt(number, 0)
+	last := rowKey(l.account, start+chunkBits-1)
+	return l.r.scan(span{prefix: prefix, from: last, reverse: true}, func(key, value []byte) (bool, error) {
+		seq := binary.BigEndian.Uint64(key[len(prefix):])
+		if seq < start {
+			return false, nil
+		}
+		if !which.has(int(seq - start)) {
+			return true, nil
+		}
+		r, err := decodeRow(value)
+		if err == nil {
+			err = fn(r)
+		}
+		return true, err
+	})
+}
+
+// metaMatches reports whether a request has all the metadata of the query.
+func (l *lister) metaMatches(r row) (bool, error) {
+	if !r.large {
+		return r.hasMeta(l.q.Meta), nil
+	}
+	var rec requestRecord
+	found, err := l.s.take(l.r, requestKey(l.account, r.created), &rec)
+	if err != nil || !found {
+		return false, err
+	}
+	for k, v := range l.q.Meta {
+		if have, ok := rec.Meta[k]; !ok || have != v {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// take adds a request to the page.
+func (l *lister) take(created int64, page *pin.Page) error {
+	req := &request{account: l.account}
+	found, err := l.s.take(l.r, requestKey(l.account, created), &req.requestRecord)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return errors.New("a listed request has no record")
+	}
+	if req.status, err = l.statusOf(req.Seq); err != nil {
+		return err
+	}
+	if err := l.s.readDetails(l.r, req); err != nil {
+		return err
+	}
+	p, err := req.public()
+	if err == nil {
+		page.Requests = append(page.Requests, p)
+	}
+	return err
+}
+
+// statusOf tells which of the query's statuses a request has.
+func (l *lister) statusOf(seq uint64) (statusCode, error) {
+	if len(l.statuses) == 1 {
+		return l.statuses[0], nil
+	}
+	return l.r.statusOf(l.account, seq)
+}

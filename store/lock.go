@@ -1,0 +1,202 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Errors of opening a data directory. All of them come wrapped, with the
+// directory's name, and nothing in it was changed.
+var (
+	// ErrForeign: the directory holds something that is not ours.
+	ErrForeign = errors.New("not a holdfast data directory")
+	// ErrNewerLayout: a newer version of the program wrote it.
+	ErrNewerLayout = errors.New("the data directory was written by a newer version of holdfast")
+	// ErrLocked: another process has it open. errors.As finds a [*LockedError].
+	ErrLocked = errors.New("the data directory is in use by another process")
+)
+
+// LockedError says who holds the lock.
+type LockedError struct {
+	Dir string
+	PID int // zero if not known
+}
+
+func (e *LockedError) Error() string {
+	if e.PID != 0 {
+		return fmt.Sprintf("%s: %v (pid %d)", e.Dir, ErrLocked, e.PID)
+	}
+	return fmt.Sprintf("%s: %v", e.Dir, ErrLocked)
+}
+
+// Is makes errors.Is(err, ErrLocked) true.
+func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+
+// Names in a data directory that the store knows.
+const (
+	markerName = "holdfast.layout" // says whose the directory is, and its layout
+	pidName    = "holdfast.pid"    // who holds the lock; only a hint
+	dbName     = "db"              // Badger's files, and nothing else
+)
+
+// harmless reports whether a file may be in a directory that is not ours yet.
+func harmless(name string) bool {
+	// An operator puts the configuration there before the first start, and a
+	// fresh file system has lost+found. A pid, or a file whose name starts
+	// like that, is what a start leaves that was killed before the marker.
+	return name == "config.toml" || name == "lost+found" || strings.HasPrefix(name, pidName)
+}
+
+// DirLock is the right to use a data directory, which one process has at a time.
+// It is a lock of the kernel's on the directory itself, so that it ends with
+// the process, however that ends.
+type DirLock struct {
+	dir  string
+	once sync.Once
+	f    *os.File
+	err  error
+}
+
+// Lock takes the lock of a data directory, which must be there, without
+// waiting. An empty directory becomes a data directory by it. Errors:
+// [ErrLocked], [ErrForeign], [ErrNewerLayout], fs.ErrNotExist, fs.ErrPermission;
+// a directory that cannot be written to is an error too.
+func Lock(dir string) (*DirLock, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	if err := lockFile(f, dir); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &DirLock{dir: dir, f: f}, nil
+}
+
+func lockFile(f *os.File, dir string) error {
+	if st, err := f.Stat(); err != nil {
+		return fmt.Errorf("lock data directory: %w", err)
+	} else if !st.IsDir() {
+		return fmt.Errorf("lock data directory: %s is not a directory", dir)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		return &LockedError{Dir: dir, PID: readPID(dir)}
+	} else if err != nil {
+		return fmt.Errorf("lock %s: %w", dir, err)
+	}
+	layout, err := readMarker(dir)
+	if err != nil {
+		return err
+	}
+	// The first write: it fails, with nothing changed, where we may not write.
+	pid := strconv.Itoa(os.Getpid()) + "\n"
+	if err := os.WriteFile(filepath.Join(dir, pidName), []byte(pid), 0o600); err != nil {
+		return fmt.Errorf("the data directory cannot be written to: %w", err)
+	}
+	if layout == 0 {
+		return writeMarker(dir, layoutVersion)
+	}
+	return nil
+}
+
+// Close gives the lock back. It may be called twice.
+func (l *DirLock) Close() error {
+	l.once.Do(func() {
+		l.err = errors.Join(os.Remove(filepath.Join(l.dir, pidName)), l.f.Close())
+	})
+	return l.err
+}
+
+// readPID gives the pid that the lock's holder left, or zero.
+func readPID(dir string) int {
+	b, err := os.ReadFile(filepath.Join(dir, pidName))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+const markerText = "This directory belongs to holdfast. Do not edit.\nlayout "
+
+// readMarker gives the layout of a data directory, zero if it is empty, after
+// checking that it is ours and not newer than this program.
+func readMarker(dir string) (int, error) {
+	b, err := os.ReadFile(filepath.Join(dir, markerName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, checkEmpty(dir)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read data directory: %w", err)
+	}
+	tail, ok := bytes.CutPrefix(b, []byte(markerText))
+	if !ok {
+		return 0, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName)
+	}
+	layout, err := strconv.Atoi(strings.TrimSpace(string(tail)))
+	if err != nil || layout < 1 {
+		return 0, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName)
+	}
+	if layout > layoutVersion {
+		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, ErrNewerLayout, layout, layoutVersion)
+	}
+	return layout, nil
+}
+
+func checkEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("read data directory: %w", err)
+	}
+	for _, e := range entries {
+		if !harmless(e.Name()) {
+			return fmt.Errorf("%s: %w: it holds %s, but no %s", dir, ErrForeign, e.Name(), markerName)
+		}
+	}
+	return nil
+}
+
+// writeMarker writes the marker so that it is there whole or not at all.
+func writeMarker(dir string, layout int) error {
+	f, err := os.CreateTemp(dir, pidName) // a name that is harmless if a crash leaves it
+	if err != nil {
+		return fmt.Errorf("mark data directory: %w", err)
+	}
+	_, err = fmt.Fprintf(f, "%s%d\n", markerText, layout)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, markerName))
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("mark data directory: %w", errors.Join(err, os.Remove(f.Name())))
+	}
+	return nil
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,462 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+var _ pin.Records = (*Store)(nil)
+
+// maxAhead is how far Created may run ahead of the clock. Then an account's
+// requests wait for the clock, so that they are slowed and not misdated.
+const maxAhead = time.Second
+
+// maxDAG bounds the bytes of a root's CID, since they are part of keys. Any that
+// verifcid lets pass is shorter by far.
+const maxDAG = 1 << 10
+
+// statusCode is a status as it is in keys.
+type statusCode byte
+
+const (
+	codeQueued statusCode = iota + 1
+	codePinning
+	codePinned
+	codeFailed
+)
+
+// byLikelihood is every status, the one that most requests have first.
+func byLikelihood() [4]statusCode {
+	return [...]statusCode{codePinned, codeQueued, codePinning, codeFailed}
+}
+
+func (c statusCode) status() pin.Status {
+	switch c {
+	case codeQueued:
+		return pin.Queued
+	case codePinning:
+		return pin.Pinning
+	case codePinned:
+		return pin.Pinned
+	default:
+		return pin.Failed
+	}
+}
+
+// codeOf gives the code of a status. ok is false if there is no such status.
+func codeOf(s pin.Status) (c statusCode, ok bool) {
+	for _, c := range byLikelihood() {
+		if c.status() == s {
+			return c, true
+		}
+	}
+	return 0, false
+}
+
+// done reports whether nothing more happens to a request by itself.
+func (c statusCode) done() bool { return c == codePinned || c == codeFailed }
+
+// request is a request with what is known of it outside of its record.
+type request struct {
+	account account
+	requestRecord
+	status  statusCode
+	details string
+}
+
+func (r *request) dag() pin.DAG { return r.requestRecord.dag() }
+
+func (r *requestRecord) dag() pin.DAG {
+	c, err := cid.Cast(r.Root)
+	if err != nil {
+		return ""
+	}
+	return pin.DAGOf(c)
+}
+
+// public gives the request as package pin knows it.
+func (r *request) public() (pin.Request, error) {
+	root, err := cid.Cast(r.Root)
+	if err != nil {
+		return pin.Request{}, fmt.Errorf("request %s: root CID: %w", uuid.UUID(r.ID), err)
+	}
+	out := pin.Request{
+		ID:      uuid.UUID(r.ID).String(),
+		Account: r.account.String(),
+		Spec:    pin.Spec{CID: r.CID, Root: root, Name: r.Name},
+		Created: time.UnixMilli(r.Created).UTC(),
+		Status:  r.status.status(),
+		Details: r.details,
+	}
+	if len(r.Meta) > 0 {
+		out.Meta = r.Meta
+	}
+	if len(r.Origins) > 0 {
+		out.Origins = r.Origins
+	}
+	return out, nil
+}
+
+// newID makes a UUIDv7 of the given time.
+func newID(ms int64) (u uuid.UUID) {
+	rand.Read(u[:]) // never fails
+	var t [8]byte
+	binary.BigEndian.PutUint64(t[:], uint64(ms))
+	copy(u[:6], t[2:])
+	u[6] = u[6]&0x0f | 0x70
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}
+
+// createdIn gives the time in a request's ID. ok is false if it is not an ID
+// as we make them.
+func createdIn(id string) (u uuid.UUID, ms int64, ok bool) {
+	u, err := uuid.Parse(id)
+	if err != nil || u.String() != id || u.Version() != 7 {
+		return u, 0, false
+	}
+	var t [8]byte
+	copy(t[2:], u[:6])
+	return u, int64(binary.BigEndian.Uint64(t[:])), true
+}
+
+// Add implements [pin.Records].
+func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin.Request, err error) {
+	if err := s.roomFor(0); err != nil {
+		return pin.Request{}, err
+	}
+	err = s.update(ctx, func(t *tx) error {
+		req, err := s.add(t, account, spec)
+		if err != nil {
+			return err
+		}
+		now, err = req.public()
+		return err
+	})
+	if err != nil {
+		return pin.Request{}, wrap(err, "add pin request")
+	}
+	return now, nil
+}
+
+// Replace implements [pin.Records].
+func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
+	if err := s.roomFor(0); err != nil {
+		return now, old, nil, err
+	}
+	err = s.update(ctx, func(t *tx) error {
+		released = nil
+		was, err := s.find(&t.reader, account, id)
+		if err != nil {
+			return err
+		}
+		if old, err = was.public(); err != nil {
+			return err
+		}
+		is, err := s.add(t, account, spec)
+		if err != nil {
+			return err
+		}
+		held, err := s.held(&t.reader, was)
+		if err != nil {
+			return err
+		}
+		if is.status == codeQueued {
+			// It takes over what the old one held, but for its own DAG, which
+			// add has counted.
+			held, err = s.takeOver(t, is, held)
+			if err != nil {
+				return err
+			}
+		}
+		if released, err = s.letGo(t, held); err != nil {
+			return err
+		}
+		if err := s.erase(t, was); err != nil {
+			return err
+		}
+		now, err = is.public()
+		return err
+	})
+	if err != nil {
+		return pin.Request{}, pin.Request{}, nil, wrap(err, "replace pin request %s", id)
+	}
+	return now, old, released, nil
+}
+
+// Remove implements [pin.Records].
+func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request, released []pin.Attempt, err error) {
+	err = s.update(ctx, func(t *tx) error {
+		was, err := s.find(&t.reader, account, id)
+		if err != nil {
+			return err
+		}
+		if old, err = was.public(); err != nil {
+			return err
+		}
+		held, err := s.held(&t.reader, was)
+		if err != nil {
+			return err
+		}
+		if released, err = s.letGo(t, held); err != nil {
+			return err
+		}
+		return s.erase(t, was)
+	})
+	if err != nil {
+		return pin.Request{}, nil, wrap(err, "remove pin request %s", id)
+	}
+	return old, released, nil
+}
+
+// Get implements [pin.Records].
+func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, err error) {
+	err = s.view(ctx, func(r *reader) error {
+		req, err := s.find(r, account, id)
+		if err != nil {
+			return err
+		}
+		got, err = req.public()
+		return err
+	})
+	if err != nil {
+		return pin.Request{}, wrap(err, "read pin request %s", id)
+	}
+	return got, nil
+}
+
+// Retry implements [pin.Records].
+func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request, err error) {
+	err = s.update(ctx, func(t *tx) error {
+		req, err := s.find(&t.reader, account, id)
+		if err != nil {
+			return err
+		}
+		if req.status != codeFailed {
+			return pin.ErrNotFailed
+		}
+		complete, err := s.hold(t, req.dag())
+		if err != nil {
+			return err
+		}
+		to := codeQueued
+		if complete {
+			to = codePinned
+		}
+		if err := s.move(t, req, to, ""); err != nil {
+			return err
+		}
+		now, err = req.public()
+		return err
+	})
+	if err != nil {
+		return pin.Request{}, wrap(err, "retry pin request %s", id)
+	}
+	return now, nil
+}
+
+// FailRequest implements [pin.Records]. A request that is done already stays
+// as it is.
+func (s *Store) FailRequest(ctx context.Context, account, id, details string) (released []pin.Attempt, err error) {
+	err = s.update(ctx, func(t *tx) error {
+		req, err := s.find(&t.reader, account, id)
+		if err != nil || req.status.done() {
+			return err
+		}
+		held, err := s.held(&t.reader, req)
+		if err != nil {
+			return err
+		}
+		if released, err = s.letGo(t, held); err != nil {
+			return err
+		}
+		t.delete(holdsKey(req.account, req.Seq))
+		return s.move(t, req, codeFailed, details)
+	})
+	if err != nil {
+		return nil, wrap(err, "fail pin request %s", id)
+	}
+	return released, nil
+}
+
+// add writes a new request, which holds its own DAG.
+func (s *Store) add(t *tx, id string, spec pin.Spec) (*request, error) {
+	acct, ok := accountOf(id)
+	if !ok {
+		return nil, fmt.Errorf("account %q is not a UUID", id)
+	}
+	if !spec.Root.Defined() {
+		return nil, fmt.Errorf("the root CID is not set")
+	}
+	if n := spec.Root.ByteLen(); n > maxDAG {
+		return nil, fmt.Errorf("a root CID of %d bytes", n)
+	}
+	rec, err := s.accountRecord(&t.reader, acct)
+	if err != nil {
+		return nil, err
+	}
+	clock := s.cfg.Now().UnixMilli()
+	created := max(clock, rec.Last+1)
+	if created-clock > maxAhead.Milliseconds() {
+		return nil, pin.ErrTooFast
+	}
+	req := &request{account: acct, status: codeQueued, requestRecord: requestRecord{
+		ID:      newID(created),
+		Created: created,
+		Seq:     rec.NextSeq,
+		CID:     spec.CID,
+		Root:    spec.Root.Bytes(),
+		Name:    spec.Name,
+		Meta:    maps.Clone(spec.Meta), // kept by the answer, after the caller's may have changed
+		Origins: slices.Clone(spec.Origins),
+	}}
+	rec.Last, rec.NextSeq = created, rec.NextSeq+1
+	complete, err := s.hold(t, req.dag())
+	if err != nil {
+		return nil, err
+	}
+	if complete {
+		req.status = codePinned
+	}
+	if err := s.put(t, accountKey(acct), rec); err != nil {
+		return nil, err
+	}
+	if err := s.put(t, requestKey(acct, created), req.requestRecord); err != nil {
+		return nil, err
+	}
+	t.set(rowKey(acct, req.Seq), encodeRow(&req.requestRecord))
+	return req, s.enlist(t, req, true)
+}
+
+// enlist puts a request on all its lists, or takes it off them.
+func (s *Store) enlist(t *tx, req *request, on bool) error {
+	lists := [][]byte{statusList(req.status, req.account), dagList(req.dag(), req.account)}
+	if req.Name != "" {
+		lists = append(lists, nameList(req.account, nameHash(req.Name)))
+	}
+	for _, l := range lists {
+		if err := t.mark(l, req.Seq, on); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// erase deletes a request and everything that belongs to it alone.
+func (s *Store) erase(t *tx, req *request) error {
+	t.delete(requestKey(req.account, req.Created))
+	t.delete(rowKey(req.account, req.Seq))
+	t.delete(holdsKey(req.account, req.Seq))
+	t.delete(detailsKey(req.account, req.Seq))
+	return s.enlist(t, req, false)
+}
+
+// move gives a request another status.
+func (s *Store) move(t *tx, req *request, to statusCode, details string) error {
+	if err := t.mark(statusList(req.status, req.account), req.Seq, false); err != nil {
+		return err
+	}
+	if err := t.mark(statusList(to, req.account), req.Seq, true); err != nil {
+		return err
+	}
+	req.status = to
+	t.setDetails(req.account, req.Seq, details)
+	req.details = details
+	return nil
+}
+
+func (t *tx) setDetails(a account, seq uint64, details string) {
+	if details == "" {
+		t.delete(detailsKey(a, seq))
+	} else {
+		t.set(detailsKey(a, seq), []byte(details))
+	}
+}
+
+// find reads the account's request, or gives pin.ErrNotFound.
+func (s *Store) find(r *reader, acct, id string) (*request, error) {
+	a, ok := accountOf(acct)
+	if !ok {
+		return nil, pin.ErrNotFound
+	}
+	u, ms, ok := createdIn(id)
+	if !ok {
+		return nil, pin.ErrNotFound
+	}
+	req := &request{account: a}
+	found, err := s.take(r, requestKey(a, ms), &req.requestRecord)
+	if err != nil {
+		return nil, err
+	}
+	if !found || req.ID != u {
+		return nil, pin.ErrNotFound
+	}
+	if req.status, err = r.statusOf(a, req.Seq); err != nil {
+		return nil, fmt.Errorf("request %s: %w", id, err)
+	}
+	return req, s.readDetails(r, req)
+}
+
+// statusOf tells the status of a request that is there.
+func (r *reader) statusOf(a account, seq uint64) (statusCode, error) {
+	number, bit := place(seq)
+	for _, code := range byLikelihood() {
+		c, err := r.chunk(statusList(code, a), number)
+		if err != nil {
+			return 0, err
+		}
+		if c.has(bit) {
+			return code, nil
+		}
+	}
+	return 0, errors.New("it has no status")
+}
+
+func (s *Store) readDetails(r *reader, req *request) error {
+	if req.status != codeFailed { // no other status comes with any
+		return nil
+	}
+	b, _, err := r.get(detailsKey(req.account, req.Seq))
+	req.details = string(b)
+	return err
+}
+
+func (s *Store) accountRecord(r *reader, a account) (rec accountRecord, err error) {
+	_, err = s.take(r, accountKey(a), &rec)
+	return rec, err
+}
+
+// put writes a record.
+func (s *Store) put(t *tx, key []byte, record any) error {
+	b, err := s.codec.encode(record)
+	if err == nil {
+		t.set(key, b)
+	}
+	return err
+}
+
+// take reads a record. found is false, and the record as it was, if it is not
+// there.
+func (s *Store) take(r *reader, key []byte, record any) (found bool, err error) {
+	b, found, err := r.get(key)
+	if err != nil || !found {
+		return false, err
+	}
+	return true, s.codec.decode(b, record)
+}
+
+// wrap says what was being tried.
+func wrap(err error, format string, a ...any) error {
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, a...), err)
+}

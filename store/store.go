@@ -1,0 +1,206 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/ipfs/boxo/blockstore"
+	"github.com/ipfs/go-datastore"
+	badger4 "github.com/ipfs/go-ds-badger4"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// DefaultReserve is what stays free so that deletes and records can still be
+// written: Badger makes its next value log (128 MiB until it is closed) and
+// its next tables before it gives the old ones up.
+const DefaultReserve = 256 << 20
+
+// Config says how to open a store. The zero value works.
+type Config struct {
+	// MinFreeSpace is how many bytes of the disk stay free of new blocks and
+	// new requests. Zero is no more than Reserve.
+	MinFreeSpace uint64
+	// Reserve is the lower floor, under which nothing is written at all. Zero
+	// is [DefaultReserve].
+	Reserve uint64
+	// Logger is told what happens. Nil is slog.Default. Badger's own messages
+	// go to go-log, as "badger4".
+	Logger *slog.Logger
+	// Now tells the time. Nil is time.Now.
+	Now func() time.Time
+	// FreeSpace gives the free bytes of the file system that holds dir. Nil
+	// asks the system.
+	FreeSpace func(dir string) (uint64, error)
+}
+
+// Store is an open data directory. All methods may be called concurrently.
+// After Close they return [pin.ErrClosed].
+type Store struct {
+	cfg   Config
+	log   *slog.Logger
+	dbDir string
+	ds    *badger4.Datastore
+	db    *badger.DB
+
+	blocks blockstore.Blockstore
+	claims claimLocks
+	commit *committer
+	codec  codec
+
+	gate    sync.RWMutex // guards closed, and the first Add of users
+	closed  bool
+	users   sync.WaitGroup // calls that are in the database
+	closing sync.Once
+	err     error // of closing
+}
+
+// Open opens the data directory that the lock is on, and brings its records
+// to this version's layout. The lock must be held until after Close; it stays
+// the caller's. Errors: those of [Lock], which come before anything is
+// touched, and whatever the disk says.
+func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	return open(ctx, lock.dir, cfg, migrations())
+}
+
+func (c Config) withDefaults() Config {
+	if c.Reserve == 0 {
+		c.Reserve = DefaultReserve
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.FreeSpace == nil {
+		c.FreeSpace = freeSpace
+	}
+	return c
+}
+
+func open(ctx context.Context, dir string, cfg Config, steps []migration) (_ *Store, err error) {
+	codec, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec}
+	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("make database directory: %w", err)
+	}
+	// Opening writes: it replays logs and starts new ones.
+	if err := s.roomForUpkeep(); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if s.ds, err = badger4.NewDatastore(s.dbDir, badgerOptions()); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	s.db = s.ds.DB
+	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
+	s.commit = newCommitter(s.db, s.roomForUpkeep)
+	if err := s.migrate(ctx, dir, steps); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// badgerOptions are the settings that docs/architecture.md has the
+// measurements for.
+func badgerOptions() *badger4.Options {
+	o := badger.DefaultOptions("")
+	o.SyncWrites = true // an answer comes after the sync
+	o.Compression = options.None
+	o.BlockCacheSize = 0           // uncompressed tables are read where they are mapped
+	o.IndexCacheSize = 0           // and so are their indexes
+	o.MemTableSize = 16 << 20      // each is an arena of the heap; also how much a crash replays
+	o.NumMemtables = 2             // that wait to be written out, beside the one that fills
+	o.ValueThreshold = 1 << 10     // blocks go to the value log, records stay in the tree
+	o.ValueLogFileSize = 64 << 20  // a file is the smallest thing that can be given back
+	o.NumLevelZeroTables = 2       // compacting early is what tells the value log what is dead
+	o.NumLevelZeroTablesStall = 10 // well above, so that writers seldom wait
+	o.BaseLevelSize = 16 << 20     // as small as a memtable, for the same reason
+	o.NumCompactors = 2            // the fewest that Badger takes
+	o.DetectConflicts = false      // records have one writer, and claims have locks
+	return &badger4.Options{Options: o}
+}
+
+// Close ends the store: changes that wait are refused, the one commit that may
+// be under way is finished, and it waits for every call that is in the
+// database. It may be called twice.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.gate.Lock()
+		s.closed = true
+		s.gate.Unlock()
+		s.commit.close()
+		s.users.Wait()
+		if err := s.ds.Close(); err != nil {
+			s.err = fmt.Errorf("close database: %w", err)
+		}
+	})
+	return s.err
+}
+
+// enter begins a call that uses the database. It must be ended with s.leave,
+// and must not wait for anything of the caller's meanwhile.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.closed {
+		return pin.ErrClosed
+	}
+	s.users.Add(1)
+	return nil
+}
+
+func (s *Store) leave() { s.users.Done() }
+
+// update runs fn as one change to the records: all that it sets and deletes is
+// committed at once, or nothing if it returns an error, which update returns.
+// When update returns nil the change is durable. No other change runs at the
+// same time, so what fn reads stays true until its writes are committed. fn
+// should only read, decide and write: everybody's changes wait for it. A
+// change may write about 20,000 keys and 2 MiB of values of up to 1 KiB (of a
+// longer value only the key counts); what may be more takes several.
+//
+// If ctx ends before fn was taken up, fn does not run and update returns the
+// context's error; later than that, update waits for the outcome. Errors of its
+// own: pin.ErrClosed; pin.ErrDiskFull under the reserve.
+func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
+	return s.commit.do(ctx, fn)
+}
+
+// view runs fn to read the records as they are at one instant, beside all that
+// changes them. fn should be quick: what it may read cannot be given back
+// while it runs. Errors of its own: pin.ErrClosed and the context's.
+func (s *Store) view(ctx context.Context, fn func(*reader) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	return fn(&reader{txn: txn})
+}
+
+// Blockstore gives the blocks, by multihash, as IPFS software expects them. A
+// Put by it is not claimed by any attempt: fetched blocks come by PutClaimed.
+// It ends with the store.
+func (s *Store) Blockstore() blockstore.Blockstore { return s.blocks }
+
+// Datastore is the go-datastore in the same database, for others' small state,
+// each under a prefix of its own; "/blocks" is taken. Its transactions do not
+// detect conflicts. It ends with the store; closing it does nothing.
+func (s *Store) Datastore() datastore.Batching { return gated{s.ds, s} }

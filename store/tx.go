@@ -1,0 +1,163 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// reader reads records, as they are at one instant. It is not for concurrent
+// use.
+type reader struct {
+	txn *badger.Txn
+	// over lies over what txn reads; later maps hide earlier ones. A view has
+	// none.
+	over []map[string]write
+}
+
+// write is a value that is set, or a key that is deleted.
+type write struct {
+	value   []byte
+	deleted bool
+}
+
+// get reads a key. found is false if it is not there. The value is the
+// caller's to keep, but not to change.
+func (r *reader) get(key []byte) (value []byte, found bool, err error) {
+	for _, m := range slices.Backward(r.over) {
+		if w, ok := m[string(key)]; ok {
+			return w.value, !w.deleted, nil
+		}
+	}
+	item, err := r.txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, false, nil
+	}
+	if err == nil {
+		value, err = item.ValueCopy(nil)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read key %x: %w", key, err)
+	}
+	return value, true, nil
+}
+
+// span selects keys for a scan.
+type span struct {
+	prefix   []byte
+	from     []byte // the first key to look at, itself included; nil is from the end of the prefix that is first
+	reverse  bool   // from high keys to low ones
+	keysOnly bool   // values are given as nil
+}
+
+// scan calls fn for each key of the span, in order, until fn returns false or
+// an error, which scan returns. Key and value are valid only until fn returns.
+func (r *reader) scan(s span, fn func(key, value []byte) (bool, error)) error {
+	over := r.overlay(s)
+	opt := badger.DefaultIteratorOptions
+	opt.Prefix, opt.Reverse, opt.PrefetchValues = s.prefix, s.reverse, false
+	it := r.txn.NewIterator(opt)
+	defer it.Close()
+
+	seek := s.from
+	if seek == nil && s.reverse {
+		seek = append(bytes.Clone(s.prefix), bytes.Repeat([]byte{0xff}, maxKeyTail)...)
+	} else if seek == nil {
+		seek = s.prefix
+	}
+	it.Seek(seek)
+	for {
+		valid := it.ValidForPrefix(s.prefix)
+		if !valid && len(over) == 0 {
+			return nil
+		}
+		if len(over) > 0 {
+			order := -1
+			if valid {
+				order = bytes.Compare([]byte(over[0]), it.Item().Key())
+				if s.reverse {
+					order = -order
+				}
+			}
+			if order <= 0 {
+				key := over[0]
+				over = over[1:]
+				if order == 0 {
+					it.Next()
+				}
+				value, found, err := r.get([]byte(key))
+				if err != nil {
+					return err
+				}
+				if !found {
+					continue
+				}
+				if s.keysOnly {
+					value = nil
+				}
+				if more, err := fn([]byte(key), value); err != nil || !more {
+					return err
+				}
+				continue
+			}
+		}
+		more, err := visit(it.Item(), s.keysOnly, fn)
+		if err != nil || !more {
+			return err
+		}
+		it.Next()
+	}
+}
+
+func visit(item *badger.Item, keysOnly bool, fn func(key, value []byte) (bool, error)) (more bool, err error) {
+	if keysOnly {
+		return fn(item.Key(), nil)
+	}
+	var inner error
+	err = item.Value(func(v []byte) error {
+		more, inner = fn(item.Key(), v)
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("read key %x: %w", item.Key(), err)
+	}
+	return more, inner
+}
+
+// overlay lists the keys of a span that are in the maps, in the scan's order.
+func (r *reader) overlay(s span) []string {
+	var keys []string
+	for _, m := range r.over {
+		for k := range m {
+			if len(k) < len(s.prefix) || k[:len(s.prefix)] != string(s.prefix) {
+				continue
+			}
+			if s.from == nil || !s.reverse && k >= string(s.from) || s.reverse && k <= string(s.from) {
+				keys = append(keys, k)
+			}
+		}
+	}
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	if s.reverse {
+		slices.Reverse(keys)
+	}
+	return keys
+}
+
+// tx is a change to the records. It reads what was committed, what the changes
+// before it in the same commit wrote, and what it wrote itself. Nothing of it
+// is kept if its function returns an error.
+type tx struct {
+	reader
+	own map[string]write
+}
+
+// set writes a key. The value must not be changed afterwards.
+func (t *tx) set(key, value []byte) { t.own[string(key)] = write{value: value} }
+
+// delete deletes a key, which need not be there.
+func (t *tx) delete(key []byte) { t.own[string(key)] = write{deleted: true} }
