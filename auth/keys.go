@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -41,9 +40,8 @@ type keysFile struct {
 }
 
 type keyFile struct {
-	ID      string    `json:"kid"`
-	Secret  []byte    `json:"secret"` // base64
-	Created time.Time `json:"created"`
+	ID     string `json:"kid"`
+	Secret []byte `json:"secret"` // base64
 }
 
 // OpenKeys reads the keys at path. If no file is there it makes new ones, and
@@ -77,21 +75,25 @@ func OpenKeys(path string) (*Keys, error) {
 		return nil, fmt.Errorf("read token keys: %w", err)
 	}
 	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, fmt.Errorf("the token keys in %s are damaged: restore the file from a backup, "+
-			"or remove it to make new keys, which ends every token: %w", path, err)
+		return nil, damaged(path, err)
+	}
+	if file.Version > keysVersion {
+		return nil, fmt.Errorf("the token keys in %s were written by a newer holdfast (layout %d, this one knows %d)",
+			path, file.Version, keysVersion)
 	}
 	k, err := file.keys()
 	if err != nil {
-		return nil, fmt.Errorf("the token keys in %s cannot be used: restore the file from a backup, "+
-			"or remove it to make new keys, which ends every token: %w", path, err)
+		return nil, damaged(path, err)
 	}
 	return k, nil
 }
 
+func damaged(path string, err error) error {
+	return fmt.Errorf("the token keys in %s are damaged: restore the file from a backup, "+
+		"or remove it to make new keys, which ends every token: %w", path, err)
+}
+
 func (f keysFile) keys() (*Keys, error) {
-	if f.Version > keysVersion {
-		return nil, fmt.Errorf("they are of layout %d, made by a newer holdfast; this one knows up to %d", f.Version, keysVersion)
-	}
 	if f.Version < 1 {
 		return nil, errors.New("they have no version")
 	}
@@ -121,7 +123,7 @@ func createKeys(path string) (*Keys, error) {
 	file := keysFile{
 		Version:  keysVersion,
 		Instance: instance.String(),
-		Keys:     []keyFile{{ID: rand.Text()[:8], Secret: secret, Created: time.Now().UTC().Truncate(time.Second)}},
+		Keys:     []keyFile{{ID: rand.Text()[:8], Secret: secret}},
 	}
 	if err := writeKeys(path, file); err != nil {
 		return nil, fmt.Errorf("make token keys: %w", err)
