@@ -50,7 +50,7 @@ func newBitswap(ctx context.Context, h host.Host, r *router, bs blockstore.Block
 	if r != nil {
 		finder = r.dht
 	}
-	return bitswap.New(ctx, bsnet.NewFromIpfsHost(h), finder, readOnly{bs},
+	return bitswap.New(ctx, bsnet.NewFromIpfsHost(h), finder, served{bs},
 		bitswap.WithClientOption(client.WithDontHaveTimeoutConfig(timeouts)),
 		bitswap.WithClientOption(client.WithPerPeerSendDelay(sendDelayPerPeer)),
 		// Tells who sent a block.
@@ -64,12 +64,24 @@ func newBitswap(ctx context.Context, h host.Host, r *router, bs blockstore.Block
 }
 
 // errReadOnly would mean that Bitswap stored or deleted a block by itself.
-var errReadOnly = errors.New("the node's view of the block store is read-only")
+var errReadOnly = errors.New("Bitswap's view of the block store is read-only")
 
-// readOnly keeps Bitswap from storing: the client could only put a block that
-// no attempt holds, which boxo's block store would then skip for good.
-type readOnly struct{ blockstore.Blockstore }
+// served is the block store as Bitswap sees it.
+//
+// It keeps Bitswap from storing: the client could only put a block that no
+// attempt holds, which boxo's block store would then skip for good. And it
+// makes empty blocks, which every empty file is, look a byte long: the server
+// takes a size of 0 for one that is not known, and answers HAVE for ever.
+type served struct{ blockstore.Blockstore }
 
-func (readOnly) Put(context.Context, blocks.Block) error       { return errReadOnly }
-func (readOnly) PutMany(context.Context, []blocks.Block) error { return errReadOnly }
-func (readOnly) DeleteBlock(context.Context, cid.Cid) error    { return errReadOnly }
+func (s served) GetSize(ctx context.Context, c cid.Cid) (int, error) {
+	n, err := s.Blockstore.GetSize(ctx, c)
+	if err == nil {
+		n = max(n, 1)
+	}
+	return n, err
+}
+
+func (served) Put(context.Context, blocks.Block) error       { return errReadOnly }
+func (served) PutMany(context.Context, []blocks.Block) error { return errReadOnly }
+func (served) DeleteBlock(context.Context, cid.Cid) error    { return errReadOnly }

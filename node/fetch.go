@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -259,13 +258,17 @@ func (f *fetch) visit(c cid.Cid) (local bool, err error) {
 	if f.asker.also(key, codec) {
 		return false, nil // asked for under another codec
 	}
-	data, err := f.read(c)
+	data, found, err := f.read(c)
 	if err != nil {
 		return false, err
 	}
-	if data == nil {
-		f.asker.want(&want{cid: c, key: key, codecs: codec})
-		return false, nil
+	if !found {
+		if empty, err := isEmpty(c); err != nil {
+			return false, err
+		} else if !empty {
+			f.asker.want(&want{cid: c, key: key, codecs: codec})
+			return false, nil
+		}
 	}
 	if err := f.acquire(); err != nil {
 		return false, err
@@ -274,7 +277,15 @@ func (f *fetch) visit(c cid.Cid) (local bool, err error) {
 	if err := f.count(c, data, now, false); err != nil {
 		return false, err
 	}
-	f.writer.claim(c, len(data), now)
+	if !found {
+		b, err := blocks.NewBlockWithCid(nil, c)
+		if err != nil {
+			return false, err
+		}
+		f.writer.put(b, now)
+	} else {
+		f.writer.claim(c, len(data), now)
+	}
 	return true, f.expand(c, codec, data)
 }
 
@@ -283,14 +294,14 @@ func (f *fetch) reread(c cid.Cid, codec codecs) error {
 	if codec == codecRaw {
 		return nil
 	}
-	data := f.writer.find(c)
-	if data == nil {
+	data, found := f.writer.find(c)
+	if !found {
 		var err error
-		if data, err = f.read(c); err != nil {
+		if data, found, err = f.read(c); err != nil {
 			return err
 		}
 	}
-	if data == nil {
+	if !found {
 		f.asker.want(&want{cid: c, key: string(c.Hash()), codecs: codec, counted: true})
 		return nil
 	}
@@ -300,27 +311,25 @@ func (f *fetch) reread(c cid.Cid, codec codecs) error {
 	return f.expand(c, codec, data)
 }
 
-// read gives a block's bytes from disk, or nil if they are not there or not
-// what they should be.
-func (f *fetch) read(c cid.Cid) ([]byte, error) {
+// read gives a block's bytes from disk, if they are there and what they should
+// be.
+func (f *fetch) read(c cid.Cid) (data []byte, found bool, err error) {
 	b, err := f.blocks.Get(f.ctx, c)
 	switch {
 	case ipld.IsNotFound(err):
-		return nil, nil
-	case errors.Is(err, blockstore.ErrHashMismatch):
-		return nil, nil
+		return nil, false, nil
 	case err != nil:
-		return nil, fmt.Errorf("read block %s: %w", c, err)
+		return nil, false, fmt.Errorf("read block %s: %w", c, err)
 	}
 	sum, err := c.Prefix().Sum(b.RawData())
 	if err != nil {
-		return nil, pin.Refused("block %s has a hash that cannot be computed here: %v", c, err)
+		return nil, false, pin.Refused("block %s has a hash that cannot be computed here: %v", c, err)
 	}
 	if !sum.Equals(c) {
 		f.n.log.Warn("a block on disk is damaged and is fetched again", "cid", c)
-		return nil, nil
+		return nil, false, nil
 	}
-	return b.RawData(), nil
+	return b.RawData(), true, nil
 }
 
 // expand puts what a block links to on the frontier, the first link on top.

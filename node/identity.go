@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/crypto/pb"
+	cryptopb "github.com/libp2p/go-libp2p/core/crypto/pb"
 )
 
 // loadIdentity reads the node's private key from a file, and makes one there
@@ -35,7 +35,7 @@ func loadIdentity(path string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the node's identity in %s is damaged (%w); restore the file from a backup, or move it away to start with a new peer ID", path, err)
 	}
-	if key.Type() != pb.KeyType_Ed25519 {
+	if key.Type() != cryptopb.KeyType_Ed25519 {
 		return nil, fmt.Errorf("the node's identity in %s is a key of type %s, not Ed25519; move it away to start with a new peer ID", path, key.Type())
 	}
 	return key, nil

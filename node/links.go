@@ -90,6 +90,17 @@ func inline(c cid.Cid) (data []byte, ok bool) {
 	return d.Digest, true
 }
 
+// isEmpty reports whether c is the CID of no bytes at all. Many servers never
+// send that block, and nobody needs them to. A hash that cannot be computed
+// here, and so never checked, is refused.
+func isEmpty(c cid.Cid) (bool, error) {
+	empty, err := c.Prefix().Sum(nil)
+	if err != nil {
+		return false, pin.Refused("block %s has a hash that cannot be computed here: %v", c, err)
+	}
+	return empty.Equals(c), nil
+}
+
 // links gives what a block links to, in order, read under one codec. A block
 // that does not decode is refused; c names it in the reason.
 func links(c cid.Cid, codec codecs, data []byte) ([]cid.Cid, error) {

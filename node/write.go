@@ -159,14 +159,14 @@ func (w *writer) full() bool { return w.busy && w.next.full(maxGather) }
 // idle reports that all that was put or claimed is durable.
 func (w *writer) idle() bool { return !w.busy && w.next.empty() }
 
-// find gives the bytes of a block that may not be on disk yet, or nil.
-func (w *writer) find(c cid.Cid) []byte {
+// find gives the bytes of a block that may not be on disk yet.
+func (w *writer) find(c cid.Cid) (data []byte, ok bool) {
 	for _, b := range []batch{w.next, w.current} {
 		for _, p := range b.puts {
 			if string(p.Cid().Hash()) == string(c.Hash()) {
-				return p.RawData()
+				return p.RawData(), true
 			}
 		}
 	}
-	return nil
+	return nil, false
 }

@@ -1,0 +1,183 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	dagpb "github.com/ipld/go-codec-dagpb"
+	"github.com/ipld/go-ipld-prime/codec/dagcbor"
+	"github.com/ipld/go-ipld-prime/codec/dagjson"
+	"github.com/ipld/go-ipld-prime/datamodel"
+	"github.com/ipld/go-ipld-prime/fluent/qp"
+	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
+	"github.com/ipld/go-ipld-prime/node/basicnode"
+	"github.com/multiformats/go-multihash"
+)
+
+// blockOf makes a block of bytes under a codec, with SHA2-256.
+func blockOf(codec uint64, data []byte) blocks.Block {
+	return hashedBlock(codec, multihash.SHA2_256, data)
+}
+
+func hashedBlock(codec, hash uint64, data []byte) blocks.Block {
+	c, err := cid.Prefix{Version: 1, Codec: codec, MhType: hash, MhLength: -1}.Sum(data)
+	if err != nil {
+		panic(err)
+	}
+	b, err := blocks.NewBlockWithCid(data, c)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func raw(s string) blocks.Block { return blockOf(cid.Raw, []byte(s)) }
+
+// under is the CID of a block's bytes under another codec.
+func under(codec uint64, b blocks.Block) cid.Cid { return cid.NewCidV1(codec, b.Cid().Hash()) }
+
+func pbBytes(data string, links ...cid.Cid) []byte {
+	n, err := qp.BuildMap(dagpb.Type.PBNode, 2, func(m datamodel.MapAssembler) {
+		qp.MapEntry(m, "Links", qp.List(int64(len(links)), func(l datamodel.ListAssembler) {
+			for _, c := range links {
+				qp.ListEntry(l, qp.Map(1, func(m datamodel.MapAssembler) {
+					qp.MapEntry(m, "Hash", qp.Link(cidlink.Link{Cid: c}))
+				}))
+			}
+		}))
+		qp.MapEntry(m, "Data", qp.Bytes([]byte(data)))
+	})
+	if err != nil {
+		panic(err)
+	}
+	out, err := dagpb.AppendEncode(nil, n)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func pb(data string, links ...cid.Cid) blocks.Block {
+	return blockOf(cid.DagProtobuf, pbBytes(data, links...))
+}
+
+// listNode is {"name": name, "links": [...]}, with the links two levels deep.
+func listNode(name string, links ...cid.Cid) datamodel.Node {
+	n, err := qp.BuildMap(basicnode.Prototype.Any, 2, func(m datamodel.MapAssembler) {
+		qp.MapEntry(m, "links", qp.List(int64(len(links)), func(l datamodel.ListAssembler) {
+			for _, c := range links {
+				qp.ListEntry(l, qp.Map(1, func(m datamodel.MapAssembler) {
+					qp.MapEntry(m, "to", qp.Link(cidlink.Link{Cid: c}))
+				}))
+			}
+		}))
+		qp.MapEntry(m, "name", qp.String(name))
+	})
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func cborBlock(name string, links ...cid.Cid) blocks.Block {
+	var buf bytes.Buffer
+	if err := dagcbor.Encode(listNode(name, links...), &buf); err != nil {
+		panic(err)
+	}
+	return blockOf(cid.DagCBOR, buf.Bytes())
+}
+
+func jsonBlock(name string, links ...cid.Cid) blocks.Block {
+	var buf bytes.Buffer
+	if err := dagjson.Encode(listNode(name, links...), &buf); err != nil {
+		panic(err)
+	}
+	return blockOf(cid.DagJSON, buf.Bytes())
+}
+
+// identity is a CID that holds its data itself.
+func identity(codec uint64, data []byte) cid.Cid {
+	h, err := multihash.Sum(data, multihash.IDENTITY, -1)
+	if err != nil {
+		panic(err)
+	}
+	return cid.NewCidV1(codec, h)
+}
+
+// cids lists the CIDs of blocks.
+func cids(bs []blocks.Block) []cid.Cid {
+	out := make([]cid.Cid, len(bs))
+	for i, b := range bs {
+		out[i] = b.Cid()
+	}
+	return out
+}
+
+// leaves makes n raw blocks of some size.
+func leaves(n, size int) []blocks.Block {
+	random := rand.NewChaCha8([32]byte{byte(n), byte(size)})
+	out := make([]blocks.Block, n)
+	for i := range out {
+		data := make([]byte, size)
+		random.Read(data)
+		out[i] = blockOf(cid.Raw, data)
+	}
+	return out
+}
+
+// tree builds dag-pb nodes of at most width links over blocks; the root is
+// last.
+func tree(over []blocks.Block, width int) []blocks.Block {
+	all, level := over, over
+	for len(level) > 1 {
+		var next []blocks.Block
+		for i := 0; i < len(level); i += width {
+			next = append(next, pb("", cids(level[i:min(i+width, len(level))])...))
+		}
+		all, level = append(all[:len(all):len(all)], next...), next
+	}
+	return all
+}
+
+// chain makes a linked list of n dag-pb nodes, the head last.
+func chain(n int) []blocks.Block {
+	out := []blocks.Block{pb("end")}
+	for i := 1; i < n; i++ {
+		out = append(out, pb(fmt.Sprint(i), out[i-1].Cid()))
+	}
+	return out
+}
+
+func last(bs []blocks.Block) cid.Cid { return bs[len(bs)-1].Cid() }
+
+// unique leaves out blocks whose bytes were there before.
+func unique(bs []blocks.Block) []blocks.Block {
+	seen := make(map[string]bool)
+	var out []blocks.Block
+	for _, b := range bs {
+		if key := string(b.Cid().Hash()); !seen[key] {
+			seen[key] = true
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// distinct counts blocks and bytes by multihash.
+func distinct(bs []blocks.Block) (n, size int) {
+	for _, b := range unique(bs) {
+		n, size = n+1, size+len(b.RawData())
+	}
+	return n, size
+}
+
+func TestTreeIsWhatItSays(t *testing.T) {
+	all := tree(leaves(10, 8), 3)
+	if n, _ := distinct(all); n != 10+4+2+1 {
+		t.Fatalf("%d blocks", n)
+	}
+}

@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+
+	golog "github.com/ipfs/go-log/v2"
+	"github.com/libp2p/go-libp2p/gologshim"
+	"go.uber.org/zap/zapcore"
+)
+
+// RouteLogs sends what libp2p, Bitswap and the DHT log, from warnings up, to a
+// logger, with the part that it came from as "logger". Those libraries log by
+// way of the whole process: call it once, before the first [New].
+func RouteLogs(to *slog.Logger) {
+	h := warnings{to.Handler()}
+	golog.SetPrimaryCore(slogCore{h})
+	// It fails only for a level that is none.
+	_ = golog.SetLogLevel("*", "warn")
+	gologshim.SetDefaultHandler(h)
+}
+
+// warnings drops what is less than a warning.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, l)
+}
+
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attrs)}
+}
+
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
+
+// slogCore is a zap core, which go-log writes to, over a slog handler.
+type slogCore struct{ slog.Handler }
+
+var _ zapcore.Core = slogCore{}
+
+func (c slogCore) Enabled(l zapcore.Level) bool {
+	return c.Handler.Enabled(context.Background(), slogLevel(l))
+}
+
+func (c slogCore) With(fields []zapcore.Field) zapcore.Core {
+	return slogCore{c.Handler.WithAttrs(attrs(fields))}
+}
+
+func (c slogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return ce.AddCore(e, c)
+	}
+	return ce
+}
+
+func (c slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	r := slog.NewRecord(e.Time, slogLevel(e.Level), e.Message, 0)
+	r.AddAttrs(slog.String("logger", e.LoggerName))
+	r.AddAttrs(attrs(fields)...)
+	return c.Handle(context.Background(), r)
+}
+
+func (slogCore) Sync() error { return nil }
+
+func slogLevel(l zapcore.Level) slog.Level {
+	switch {
+	case l < zapcore.InfoLevel:
+		return slog.LevelDebug
+	case l == zapcore.InfoLevel:
+		return slog.LevelInfo
+	case l == zapcore.WarnLevel:
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}
+
+func attrs(fields []zapcore.Field) []slog.Attr {
+	out := make([]slog.Attr, 0, len(fields))
+	for _, f := range fields {
+		m := zapcore.NewMapObjectEncoder() // one each keeps the order
+		f.AddTo(m)
+		for k, v := range m.Fields {
+			out = append(out, slog.Any(k, v))
+		}
+	}
+	return out
+}

@@ -1,0 +1,431 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ipfs/boxo/bitswap/message"
+	"github.com/ipfs/boxo/bitswap/network/bsnet"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-msgio"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// A root that nobody has is waited for without a worker, and comes from
+// whoever has it and connects.
+func TestNobodyHasItUntilSomebodyConnects(t *testing.T) {
+	all := tree(leaves(50, 100), 10)
+	store := newMemStore(t)
+	n := newTestNode(t, store)
+	newSource(t, raw("something else")).connect(t, n)
+	job := newJob(last(all))
+	done, result := start(t.Context(), n, job)
+	select {
+	case <-done:
+		t.Fatal(result())
+	case <-time.After(200 * time.Millisecond):
+	}
+	if held, acquired, _ := job.Slot.(*testSlot).state(); held || acquired != 0 {
+		t.Errorf("a worker was taken %d times for nothing, and is held: %v", acquired, held)
+	}
+	newSource(t, all...).connect(t, n)
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	store.checkWhole(1, all)
+}
+
+// A peer that is connected and gets the blocks later is asked, too.
+func TestConnectedPeerGetsItLater(t *testing.T) {
+	all := tree(leaves(50, 100), 10)
+	store := newMemStore(t)
+	n := newTestNode(t, store)
+	src := newSource(t)
+	job := newJob(last(all), src.addr())
+	done, result := start(t.Context(), n, job)
+	eventually(t, "the source is asked", func() bool { return len(src.bs.WantlistForPeer(n.host.ID())) == 1 })
+	src.add(t, all...)
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	store.checkWhole(1, all)
+}
+
+func TestSourceVanishesHalfWay(t *testing.T) {
+	all := tree(leaves(3000, 100), 20)
+	store := newMemStore(t)
+	n := newTestNode(t, store)
+	first := newSource(t, all[1000:]...) // the leaves come first: it cannot be faster
+	job := newJob(last(all), first.addr())
+	job.IdleTimeout = 200 * time.Millisecond
+	done, result := start(t.Context(), n, job)
+	eventually(t, "some came", func() bool { return job.Progress.Blocks.Load() > 300 })
+	first.close()
+	slot := job.Slot.(*testSlot)
+	eventually(t, "the worker is given back", func() bool { held, _, _ := slot.state(); return !held })
+	eventually(t, "nobody is counted as a provider", func() bool { return job.Progress.Providers.Load() == 0 })
+	newSource(t, all...).connect(t, n)
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	store.checkWhole(1, all)
+	if count, _ := distinct(all); store.stored() != count {
+		t.Errorf("%d blocks were stored, the DAG has %d", store.stored(), count)
+	}
+}
+
+// Two peers have half of it each.
+func TestHalvesFromTwoSources(t *testing.T) {
+	all := tree(leaves(400, 100), 10)
+	var one, two []blocks.Block
+	for i, b := range all {
+		if i%2 == 0 {
+			one = append(one, b)
+		} else {
+			two = append(two, b)
+		}
+	}
+	store := newMemStore(t)
+	n := newTestNode(t, store)
+	a, b := newSource(t, one...), newSource(t, two...)
+	job := newJob(last(all), a.addr(), b.addr())
+	done, result := start(t.Context(), n, job)
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	store.checkWhole(1, all)
+}
+
+// A peer that has only the root does not keep the rest from coming.
+func TestSourceThatHasTheRootAlone(t *testing.T) {
+	all := tree(leaves(40, 100), 40)
+	store := newMemStore(t)
+	n := newTestNode(t, store)
+	job := newJob(last(all), newSource(t, all[len(all)-1]).addr())
+	done, result := start(t.Context(), n, job)
+	eventually(t, "the root came", func() bool { return job.Progress.Blocks.Load() == 1 })
+	newSource(t, all...).connect(t, n)
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	store.checkWhole(1, all)
+}
+
+// liar answers every want with HAVE and with bytes that are something else,
+// under the CID that was asked for as far as the protocol allows to say so.
+func liar(t *testing.T) (addr string, lies *atomic.Int64) {
+	t.Helper()
+	h := newTestHost(t)
+	lies = new(atomic.Int64)
+	h.SetStreamHandler(bsnet.ProtocolBitswap, func(s network.Stream) {
+		defer s.Close()
+		r := msgio.NewVarintReaderSize(s, network.MessageSizeMax)
+		for {
+			m, _, err := message.FromMsgReader(r)
+			if err != nil {
+				return
+			}
+			reply := message.New(false)
+			for _, e := range m.Wantlist() {
+				if e.Cancel {
+					continue
+				}
+				reply.AddHave(e.Cid)
+				b, err := blocks.NewBlockWithCid(fmt.Appendf(nil, "not %s", e.Cid), e.Cid)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				reply.AddBlock(b)
+				lies.Add(1)
+			}
+			if reply.Empty() {
+				continue
+			}
+			out, err := h.NewStream(context.Background(), s.Conn().RemotePeer(), bsnet.ProtocolBitswap)
+			if err != nil {
+				return
+			}
+			if err := reply.ToNetV1(out); err != nil && !errors.Is(err, io.EOF) {
+				out.Reset()
+				return
+			}
+			out.Close()
+		}
+	})
+	return withPeer(h.Addrs()[0], h.ID()), lies
+}
+
+func TestWrongBlocksAreNeverStored(t *testing.T) {
+	all := tree(leaves(30, 100), 10)
+	store := newMemStore(t)
+	n := newTestNode(t, store)
+	addr, lies := liar(t)
+	job := newJob(last(all), addr)
+	done, result := start(t.Context(), n, job)
+	eventually(t, "it was lied to", func() bool { return lies.Load() > 0 })
+	select {
+	case <-done:
+		t.Fatal(result())
+	case <-time.After(100 * time.Millisecond):
+	}
+	if job.Progress.Blocks.Load() != 0 || store.stored() != 0 {
+		t.Fatalf("%d blocks, %d stored", job.Progress.Blocks.Load(), store.stored())
+	}
+	newSource(t, all...).connect(t, n)
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	store.checkWhole(1, all)
+}
+
+func TestCancelledFetchLeavesNothingBehind(t *testing.T) {
+	all := tree(leaves(3000, 100), 20)
+	store := newMemStore(t)
+	n := newTestNode(t, store)
+	src := newSource(t, all...)
+	src.connect(t, n)
+	eventually(t, "they are connected", func() bool { return len(n.host.Network().Peers()) == 1 })
+	ctx, cancel := context.WithCancel(t.Context())
+	before := 0
+	eventually(t, "the number of goroutines is steady", func() bool {
+		now := runtime.NumGoroutine()
+		steady := now == before
+		before = now
+		return steady
+	})
+	var dones []<-chan struct{}
+	for i := range 3 {
+		job := newJob(last(all), src.addr())
+		job.Attempt = pin.Attempt(i + 1)
+		done, _ := start(ctx, n, job)
+		dones = append(dones, done)
+		eventually(t, "some came", func() bool { return job.Progress.Blocks.Load() > 50 })
+	}
+	cancel()
+	for _, done := range dones {
+		<-done
+	}
+	stored := store.stored()
+	// Bitswap's own go a moment later. A few of the connection may come and go.
+	eventually(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= before+2 })
+	if store.stored() != stored {
+		t.Error("blocks were stored after the fetches had returned")
+	}
+	if n.shares.n.Load() != 0 || len(n.gater.named) != 0 {
+		t.Errorf("%d walks share, %d peers are named", n.shares.n.Load(), len(n.gater.named))
+	}
+	eventually(t, "nothing is wanted", func() bool { return len(n.bitswap.GetWantlist()) == 0 })
+}
+
+func TestCloseEndsFetches(t *testing.T) {
+	n := newTestNode(t, newMemStore(t))
+	done, result := start(t.Context(), n, newJob(raw("nobody").Cid()))
+	eventually(t, "it is wanted", func() bool { return len(n.bitswap.GetWantlist()) == 1 })
+	if err := errors.Join(n.Close(), n.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wait(t, done, result); err == nil {
+		t.Fatal("no error")
+	}
+}
+
+// Hundreds that nobody has cost little, and all come when somebody has them.
+func TestManySeekers(t *testing.T) {
+	const many = 300
+	roots := leaves(many, 100)
+	store := newMemStore(t)
+	n := newTestNode(t, store)
+	newSource(t).connect(t, n)
+	before := runtime.NumGoroutine()
+	var (
+		wg   sync.WaitGroup
+		jobs []pin.Job
+	)
+	for i, b := range roots {
+		job := newJob(b.Cid())
+		job.Attempt = pin.Attempt(i + 1)
+		jobs = append(jobs, job)
+		wg.Go(func() {
+			if _, err := n.Fetch(t.Context(), job); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "all are wanted", func() bool { return len(n.bitswap.GetWantlist()) == many })
+	if each := (runtime.NumGoroutine() - before) / many; each > 10 {
+		t.Errorf("%d goroutines for each", each)
+	}
+
+	// One that somebody has is not held up by them.
+	live := tree(leaves(500, 100), 20)
+	job := newJob(last(live), newSource(t, live...).addr())
+	job.Attempt = many + 1
+	done, result := start(t.Context(), n, job)
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	store.checkWhole(many+1, live)
+
+	for _, job := range jobs {
+		if held, acquired, _ := job.Slot.(*testSlot).state(); held || acquired > 0 {
+			t.Fatal("a worker is taken for nothing")
+		}
+	}
+	newSource(t, roots...).connect(t, n)
+	wg.Wait()
+	for i, b := range roots {
+		store.checkWhole(pin.Attempt(i+1), []blocks.Block{b})
+	}
+}
+
+func TestPrivateOriginsAreNotDialled(t *testing.T) {
+	all := tree(leaves(20, 100), 10)
+	store := newMemStore(t)
+	n := newTestNode(t, store, func(c *Config) { c.AllowPrivateAddresses = false })
+	src := newSource(t, all...)
+	job := newJob(last(all), src.addr())
+	done, result := start(t.Context(), n, job)
+	eventually(t, "it says why it waits", func() bool {
+		return strings.Contains(job.Progress.Note(), "node.allow_private_addresses") &&
+			strings.Contains(job.Progress.Note(), src.addr())
+	})
+	if len(n.host.Network().Peers()) != 0 {
+		t.Fatal("it was dialled all the same")
+	}
+	src.connect(t, n) // from a private address, and welcome
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	store.checkWhole(1, all)
+
+	// Connected already, there is nothing to say.
+	again := newJob(raw("nobody").Cid(), src.addr())
+	ctx, cancel := context.WithCancel(t.Context())
+	done, result = start(ctx, n, again)
+	eventually(t, "it is wanted", func() bool { return len(n.bitswap.GetWantlist()) == 1 })
+	cancel()
+	if _, err := wait(t, done, result); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if note := again.Progress.Note(); note != "" {
+		t.Errorf("it says %q", note)
+	}
+}
+
+// An origin that cannot be reached, or is none, is no error; it is tried
+// again.
+func TestOriginThatComesLate(t *testing.T) {
+	all := tree(leaves(20, 100), 10)
+	n := newTestNode(t, newMemStore(t))
+	src := newSource(t, all...)
+	nobody := withPeer(n.host.Addrs()[0], newTestHost(t).ID()) // another peer is there
+	done, result := start(t.Context(), n, newJob(last(all), nobody, "/ip4/127.0.0.1/tcp/1", n.Addrs()[0], src.addr()))
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whoever wants a block gets it once it is durable, and not before.
+func TestBlocksAreServedOnceTheyAreDurable(t *testing.T) {
+	all := tree(leaves(20, 100), 5)
+	root := last(all)
+	store := newMemStore(t)
+	release := make(chan struct{})
+	store.beforePut = func(context.Context, []blocks.Block) error { <-release; return nil }
+	n := newTestNode(t, store)
+	third := newSource(t)
+	third.connect(t, n)
+	got := make(chan blocks.Block, 1)
+	go func() {
+		b, err := third.bs.GetBlock(t.Context(), root)
+		if err == nil {
+			got <- b
+		}
+	}()
+	eventually(t, "the third asks", func() bool { return len(n.bitswap.WantlistForPeer(third.host.ID())) == 1 })
+	job := newJob(root, newSource(t, all...).addr())
+	done, result := start(t.Context(), n, job)
+	eventually(t, "all came", func() bool { return job.Progress.Blocks.Load() == uint64(len(all)) })
+	select {
+	case <-got:
+		t.Fatal("a block was served that a power cut would lose")
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(release)
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case b := <-got:
+		if b.Cid() != root {
+			t.Fatalf("got %s", b.Cid())
+		}
+	case <-time.After(patience):
+		t.Fatal("it is not served")
+	}
+}
+
+func TestServesWhatIsOnDisk(t *testing.T) {
+	all := []blocks.Block{raw("a"), raw(""), pb("", raw("a").Cid())}
+	n := newTestNode(t, newMemStore(t, all...))
+	third := newSource(t)
+	third.connect(t, n)
+	for _, c := range []cid.Cid{all[0].Cid(), all[1].Cid(), all[2].Cid(), cid.NewCidV0(all[2].Cid().Hash())} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		b, err := third.bs.GetBlock(ctx, c)
+		cancel()
+		if err != nil || b.Cid() != c {
+			t.Fatalf("%s: %v", c, err)
+		}
+	}
+}
+
+func TestOnPeer(t *testing.T) {
+	type seen struct {
+		id      string
+		inbound bool
+	}
+	peers := make(chan seen, 8)
+	n := newTestNode(t, newMemStore(t), func(c *Config) {
+		c.OnPeer = func(id string, inbound bool) { peers <- seen{id, inbound} }
+	})
+	in, out := newSource(t), newSource(t)
+	in.connect(t, n)
+	expect := func(want seen) {
+		t.Helper()
+		select {
+		case got := <-peers:
+			if got != want {
+				t.Fatalf("got %+v, want %+v", got, want)
+			}
+		case <-time.After(patience):
+			t.Fatalf("nobody told of %+v", want)
+		}
+	}
+	expect(seen{in.host.ID().String(), true})
+	ctx, cancel := context.WithCancel(t.Context())
+	done, _ := start(ctx, n, newJob(raw("nobody").Cid(), out.addr()))
+	expect(seen{out.host.ID().String(), false})
+	cancel()
+	<-done
+
+	// Not everybody speaks Bitswap.
+	mute := newTestHost(t)
+	(&source{host: mute}).connect(t, n)
+	eventually(t, "it is connected", func() bool { return len(n.host.Network().Peers()) == 3 })
+	late := newSource(t)
+	late.connect(t, n)
+	expect(seen{late.host.ID().String(), true})
+}
