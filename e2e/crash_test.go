@@ -178,7 +178,7 @@ func TestResume(t *testing.T) {
 		stops  = 3
 		// What may be fetched twice at each kill: what was in flight, and what
 		// had come and waited for its batch of several MiB to be on disk.
-		lost = 3072
+		lost = 2048
 	)
 	source := startKubo(t, "source")
 	d := allowPrivate(newData(t))

@@ -45,7 +45,9 @@ func TestShutdown(t *testing.T) {
 		t.Errorf("peer id %s became %s", s.PeerID, again.PeerID)
 	}
 	c.Base = again.HTTP
+	began = time.Now()
 	must(c.WaitStatus(ctx, busy.RequestID, "pinned", 20*time.Millisecond))(t)
+	t.Logf("pinned %s after the restart", time.Since(began))
 }
 
 // TestSecondServer starts another server on the directory of one that runs.

@@ -39,6 +39,7 @@ func TestKuboLists2500(t *testing.T) {
 	close(pins)
 	must(source.AddTree(ctx, dir))(t)
 
+	began := time.Now()
 	var wg sync.WaitGroup
 	for range clients {
 		wg.Go(func() {
@@ -51,12 +52,15 @@ func TestKuboLists2500(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	t.Logf("%d requests made in %s", files, time.Since(began))
 	check(t, rig.Poll(ctx, 50*time.Millisecond, func() (bool, error) {
 		page, err := c.List(ctx, nil)
 		return page.Count == files, err
 	}))
+	t.Logf("all pinned after %s", time.Since(began))
 
 	got := lines(must(source.Run(ctx, nil, "pin", "remote", "ls", "--service=list"))(t))
+	t.Logf("all listed after %s", time.Since(began))
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {

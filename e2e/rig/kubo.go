@@ -167,6 +167,12 @@ func (k *Kubo) RPC(ctx context.Context, command string, q url.Values, result any
 		return err
 	}
 	defer body.Close()
+	return finish(command, body, result)
+}
+
+// finish decodes the first JSON value of an answer into result, unless that is
+// nil, and reads the answer to its end: only then is the command over.
+func finish(command string, body io.Reader, result any) error {
 	if result != nil {
 		if err := json.NewDecoder(body).Decode(result); err != nil {
 			return fmt.Errorf("ipfs %s: decode the answer: %w", command, err)
@@ -232,10 +238,7 @@ func (k *Kubo) upload(ctx context.Context, command string, q url.Values, file io
 		return err
 	}
 	defer body.Close()
-	if err := json.NewDecoder(body).Decode(result); err != nil {
-		return fmt.Errorf("ipfs %s: decode the answer: %w", command, err)
-	}
-	return nil
+	return finish(command, body, result)
 }
 
 // AddFile adds content as a file of raw leaves of chunk bytes, at most 174
