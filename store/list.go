@@ -51,8 +51,9 @@ type lister struct {
 	dags     [][]byte // lists, any of them; none is no filter
 	name     []byte   // a list; nil is no filter
 	scan     func(row) bool
-	lo, hi   uint64 // SEQs from lo up to, but without, hi
-	first    uint32 // chunks from first up to, but without, end
+	lo, hi   uint64                 // SEQs from lo up to, but without, hi
+	having   [codeFailed + 1]*chunk // by status, of the chunk that is looked at
+	first    uint32                 // chunks from first up to, but without, end
 	end      uint32
 }
 
@@ -185,42 +186,44 @@ func (l *lister) chunk(number uint32, page *pin.Page) error {
 
 // matches gives the requests of a chunk that pass the filters with lists.
 func (l *lister) matches(number uint32) (*chunk, error) {
+	start := seqAt(number, 0)
 	which := new(chunk)
-	any := func(lists [][]byte) (*chunk, error) {
-		sum := new(chunk)
-		for _, list := range lists {
+	for i := range which {
+		which[i] = ^uint64(0)
+	}
+	which.clip(int(max(l.lo, start)-start), int(min(l.hi-start, chunkBits)))
+	// Names and DAGs first: they leave the least.
+	if l.name != nil {
+		c, err := l.r.chunk(l.name, number)
+		if err != nil {
+			return nil, err
+		}
+		which.and(c)
+	}
+	if l.dags != nil && !which.empty() {
+		var sum chunk
+		for _, list := range l.dags {
 			c, err := l.r.chunk(list, number)
 			if err != nil {
 				return nil, err
 			}
 			sum.or(c)
 		}
-		return sum, nil
+		which.and(&sum)
 	}
-	statuses := make([][]byte, len(l.statuses))
-	for i, code := range l.statuses {
-		statuses[i] = statusList(code, l.account)
+	if which.empty() {
+		return which, nil
 	}
-	filters := [][][]byte{statuses}
-	if l.dags != nil {
-		filters = append(filters, l.dags)
-	}
-	if l.name != nil {
-		filters = append(filters, [][]byte{l.name})
-	}
-	for i := range which {
-		which[i] = ^uint64(0)
-	}
-	// Names and DAGs first: they leave the least.
-	for i := len(filters) - 1; i >= 0 && !which.empty(); i-- {
-		c, err := any(filters[i])
+	var sum chunk
+	for _, code := range l.statuses {
+		c, err := l.r.chunk(statusList(code, l.account), number)
 		if err != nil {
 			return nil, err
 		}
-		which.and(c)
+		l.having[code] = c
+		sum.or(c)
 	}
-	start := seqAt(number, 0)
-	which.clip(int(max(l.lo, start)-start), int(min(l.hi-start, chunkBits)))
+	which.and(&sum)
 	return which, nil
 }
 
@@ -322,10 +325,14 @@ func (l *lister) take(created int64, page *pin.Page) error {
 	return err
 }
 
-// statusOf tells which of the query's statuses a request has.
+// statusOf tells which of the query's statuses a request has, of the chunk that
+// was last matched.
 func (l *lister) statusOf(seq uint64) (statusCode, error) {
-	if len(l.statuses) == 1 {
-		return l.statuses[0], nil
+	_, bit := place(seq)
+	for _, code := range l.statuses {
+		if l.having[code].has(bit) {
+			return code, nil
+		}
 	}
-	return l.r.statusOf(l.account, seq)
+	return 0, errors.New("a listed request has none of the statuses")
 }
