@@ -61,7 +61,7 @@ func dialAdmin(ctx context.Context, d *dataDir) (*adminClient, bool) {
 // directory is waited for.
 func connectAdmin(ctx context.Context, d *dataDir, config func() (Config, error), log *slog.Logger) (*adminClient, error) {
 	var c *adminClient
-	err := awaitLock(ctx, d, func() (bool, error) {
+	err := awaitLock(ctx, d, log, func() (bool, error) {
 		var ok bool
 		c, ok = dialAdmin(ctx, d)
 		return ok, nil

@@ -125,7 +125,7 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*adminClient) 
 	defer func() { err = errors.Join(err, d.Close()) }()
 	// A command's own log is of no interest but for what goes wrong.
 	log := newLogger(c.stderr, LogConfig{Level: "warn", Format: "text"})
-	routeLibraryLogs(log.Handler())
+	routeLibraryLogs(log)
 	// A server has its own configuration, so that only a command that opens
 	// the store itself stumbles over a wrong one.
 	client, err := connectAdmin(ctx, d, func() (Config, error) { return loaded, loadErr }, log)

@@ -54,7 +54,7 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	log := newLogger(c.stderr, cfg.Log)
-	routeLibraryLogs(log.Handler())
+	routeLibraryLogs(log)
 	logConfigWarnings(log, warnings)
 	path, err := findDataDir(c.dataFlag, c.getenv)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"syscall"
@@ -21,10 +22,10 @@ type dirLock = store.DirLock
 // awaitLock takes the directory's lock and hands it to locked. While another
 // process holds it, it waits, and looks with each turn whether done says that
 // the lock is not needed any more.
-func awaitLock(ctx context.Context, d *dataDir, done func() (bool, error), locked func(*dirLock) error) error {
+func awaitLock(ctx context.Context, d *dataDir, log *slog.Logger, done func() (bool, error), locked func(*dirLock) error) error {
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
-	for {
+	for turn := 0; ; turn++ {
 		if ok, err := done(); ok || err != nil {
 			return err
 		}
@@ -34,6 +35,9 @@ func awaitLock(ctx context.Context, d *dataDir, done func() (bool, error), locke
 		}
 		if !errors.Is(err, store.ErrLocked) {
 			return err
+		}
+		if turn == 0 {
+			log.Info("waiting for another holdfast that uses the data directory", "data", d.shown)
 		}
 		select {
 		case <-time.After(lockPoll):
@@ -49,8 +53,8 @@ func awaitLock(ctx context.Context, d *dataDir, done func() (bool, error), locke
 
 // lockForServer takes the lock for a server. It waits for a command that holds
 // it, but not for another server.
-func lockForServer(ctx context.Context, d *dataDir) (lock *dirLock, err error) {
-	err = awaitLock(ctx, d, func() (bool, error) {
+func lockForServer(ctx context.Context, d *dataDir, log *slog.Logger) (lock *dirLock, err error) {
+	err = awaitLock(ctx, d, log, func() (bool, error) {
 		other, running := dialAdmin(ctx, d)
 		if !running {
 			return false, nil

@@ -24,27 +24,23 @@ func systemdNotifier(log *slog.Logger) func(state string) {
 	}
 }
 
-// watchdog tells the service manager now and then that the server is alive,
-// for as long as the store answers reads. It returns when ctx ends, or at once
-// if nobody asked for it. A store that hangs hangs this too, so that the
-// manager restarts the server, as it should.
-func (p *Program) watchdog(ctx context.Context) {
-	if p.Notify == nil || p.WatchdogInterval == 0 {
-		return
-	}
-	ticker := time.NewTicker(p.WatchdogInterval / 3) // two may be missed
+// watchdog tells the service manager at least every interval that all is well,
+// for as long as healthy gives no error, until ctx ends. If healthy hangs so
+// does this, and the manager restarts the server, as it should.
+func watchdog(ctx context.Context, interval time.Duration, healthy func(context.Context) error, notify func(string), log *slog.Logger) {
+	ticker := time.NewTicker(interval / 3) // two may be missed
 	defer ticker.Stop()
-	healthy := true
+	well := true
 	for {
-		switch err := p.core.healthy(ctx); {
+		switch err := healthy(ctx); {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			healthy = true
-			p.Notify(notifyWatchdog)
-		case healthy:
-			healthy = false
-			p.Log.Error("not healthy: the service manager will restart the server", "err", err)
+			well = true
+			notify(notifyWatchdog)
+		case well:
+			well = false
+			log.Error("not healthy; the service manager will restart the server", "err", err)
 		}
 		select {
 		case <-ctx.Done():

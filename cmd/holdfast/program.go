@@ -67,7 +67,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	var background context.Context
 	background, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 
-	if p.lock, err = lockForServer(ctx, p.Data); err != nil {
+	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {
 		return err
 	}
 	if p.core, err = openCore(ctx, p.Data, p.lock, p.Config, p.Log); err != nil {
@@ -98,8 +98,10 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	p.Log.Info("ready", "http", run.HTTP, "peer", run.PeerID, "addrs", run.Addrs, "data", p.Data.shown)
 	if p.Notify != nil {
 		p.Notify(notifyReady)
+		if p.WatchdogInterval > 0 {
+			p.background.Go(func() { watchdog(background, p.WatchdogInterval, p.core.healthy, p.Notify, p.Log) })
+		}
 	}
-	p.background.Go(func() { p.watchdog(background) })
 	return nil
 }
 
