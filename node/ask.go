@@ -33,6 +33,9 @@ const (
 	// Lost wants are asked for in sessions of their own, of this size: a
 	// session broadcasts no more than 64 wants to find its first peer.
 	lostBatch = 32
+	// So many lost wants leave the window to others, so that the rest of a DAG
+	// comes from a peer that lacks some of it.
+	lostAside = 256
 )
 
 // want is a block that the walk waits for.
@@ -51,7 +54,8 @@ type request struct {
 	wants  []*want
 	open   int // of those, not answered yet
 	sent   time.Time
-	lost   int // how often the worst of them was
+	lost   int  // how often the worst of them was
+	main   bool // on the walk's own session
 	cancel context.CancelFunc
 }
 
@@ -77,16 +81,16 @@ type asker struct {
 	limboAt  time.Time        // when the last of them was cancelled
 	requests []*request
 	open     int // wants in requests
+	aside    int // wants that were lost
 
 	session exchange.Fetcher
 	end     context.CancelFunc // of the session
 	window  window
 	sharing bool
 
-	last     time.Time     // when a block came
-	newest   time.Time     // when the newest want that was answered was sent
-	silences int           // in a row, each without a block since
-	paused   time.Duration // not held against the network
+	last   time.Time     // when a block came
+	newest time.Time     // when the newest want that was answered was sent
+	paused time.Duration // not held against the network
 }
 
 func newAsker(ctx context.Context, client sessions, s *shares) *asker {
@@ -130,13 +134,16 @@ func (a *asker) restless() bool {
 
 // room is how many more wants the window takes.
 func (a *asker) room() int {
-	return a.window.size(a.shares) - a.open - len(a.queue) - len(a.limbo)
+	return a.window.size(a.shares) - a.counting()
 }
+
+// counting is how many wants count against the window.
+func (a *asker) counting() int { return len(a.wants) - min(a.aside, lostAside) }
 
 // wanting reports that it is worth while to look for more to ask for: not for
 // every single block that came, since a request costs more than a want.
 func (a *asker) wanting() bool {
-	return a.open == 0 || a.room() >= a.window.size(a.shares)/8
+	return a.counting() == 0 || a.room() >= a.window.size(a.shares)/8
 }
 
 // want asks for a block once send is called.
@@ -163,8 +170,11 @@ func (a *asker) take(b blocks.Block, t time.Time) *want {
 		return nil
 	}
 	delete(a.wants, w.key)
+	if w.lost > 0 {
+		a.aside--
+	}
 	now := a.now(t)
-	a.last, a.silences = now, 0
+	a.last = now
 	if r := w.request; r != nil {
 		a.leave(w)
 		if r.open == 0 {
@@ -197,7 +207,7 @@ func (a *asker) send() {
 	now := a.now(time.Now())
 	var fresh, lost []*want
 	for _, w := range a.queue {
-		if w.lost == 0 || a.silences > 0 {
+		if w.lost == 0 {
 			fresh = append(fresh, w)
 		} else {
 			lost = append(lost, w)
@@ -206,7 +216,7 @@ func (a *asker) send() {
 	a.queue = a.queue[:0]
 	if len(fresh) > 0 {
 		ctx, cancel := context.WithCancel(a.ctx)
-		a.request(ctx, cancel, a.session, fresh, now)
+		a.request(ctx, cancel, a.session, fresh, now).main = true
 	}
 	// On the session that lost them, the late cancel of the old request could
 	// cancel the new one.
@@ -217,7 +227,7 @@ func (a *asker) send() {
 }
 
 // request asks for blocks on a session until they have all come or ctx ends.
-func (a *asker) request(ctx context.Context, cancel context.CancelFunc, s exchange.Fetcher, wants []*want, now time.Time) {
+func (a *asker) request(ctx context.Context, cancel context.CancelFunc, s exchange.Fetcher, wants []*want, now time.Time) *request {
 	r := &request{wants: wants, open: len(wants), sent: now, cancel: cancel}
 	keys := make([]cid.Cid, len(wants))
 	for i, w := range wants {
@@ -244,6 +254,7 @@ func (a *asker) request(ctx context.Context, cancel context.CancelFunc, s exchan
 			}
 		}
 	})
+	return r
 }
 
 // renew finds what was lost and queues it to be asked for again.
@@ -253,26 +264,34 @@ func (a *asker) renew(t time.Time) {
 		return
 	}
 	now := a.now(t)
-	patience := max(lostAfter, lostLatencies*a.window.latency)
-	if a.last.IsZero() {
-		if now.Sub(a.requests[0].sent) >= seekAgain {
-			a.silence(t)
-		}
-		return
+	patience, never := max(lostAfter, lostLatencies*a.window.latency), a.last.IsZero()
+	if never {
+		patience = seekAgain
 	}
-	since := a.last
-	if newest := a.requests[len(a.requests)-1].sent; newest.After(since) {
-		since = newest
-	}
-	if now.Sub(since) >= longer(patience, a.silences) {
-		a.silence(t)
-		return
-	}
+	silence := never || now.Sub(a.last) >= patience
+	lost, silent := false, false
 	for _, r := range slices.Clone(a.requests) {
-		if a.newest.Sub(r.sent) >= longer(patience, r.lost) {
-			a.lose(r, t)
-			a.window.lost()
+		if now.Sub(r.sent) < longer(patience, r.lost) {
+			continue
 		}
+		if a.newest.Sub(r.sent) >= patience || silence {
+			a.lose(r, t)
+			lost, silent = true, silent || silence
+		}
+	}
+	switch {
+	case silent:
+		// The session has lost its peers, or the peers what they were asked.
+		for _, r := range slices.Clone(a.requests) {
+			if r.main {
+				a.lose(r, t)
+			}
+		}
+		a.renewSession()
+		a.window.reset()
+		a.share(false)
+	case lost:
+		a.window.lost()
 	}
 }
 
@@ -284,25 +303,15 @@ func longer(d time.Duration, n int) time.Duration {
 	return d
 }
 
-// silence is when nothing comes at all: the session has lost its peers, or the
-// peers what they were asked. All is asked for again, on a new session.
-func (a *asker) silence(t time.Time) {
-	a.silences++
-	for _, r := range slices.Clone(a.requests) {
-		a.lose(r, t)
-	}
-	a.renewSession()
-	a.window.reset()
-	a.share(false)
-}
-
 // lose cancels a request and puts what it still wants in limbo.
 func (a *asker) lose(r *request, t time.Time) {
 	r.cancel()
 	for _, w := range r.wants {
 		if w.request == r {
 			a.leave(w)
-			w.lost++
+			if w.lost++; w.lost == 1 {
+				a.aside++
+			}
 			a.limbo = append(a.limbo, w)
 		}
 	}
@@ -323,8 +332,7 @@ func (a *asker) leaveLimbo(t time.Time) {
 			still[c] = struct{}{}
 		}
 	}
-	// The window is small again after a silence: no more than it takes.
-	free := a.window.size(a.shares) - a.open - len(a.queue)
+	free := lostAside - a.open - len(a.queue)
 	a.limbo = slices.DeleteFunc(a.limbo, func(w *want) bool {
 		if _, ok := still[w.cid]; ok || free <= 0 {
 			return false

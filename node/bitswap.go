@@ -64,7 +64,7 @@ func newBitswap(ctx context.Context, h host.Host, r *router, bs blockstore.Block
 }
 
 // errReadOnly would mean that Bitswap stored or deleted a block by itself.
-var errReadOnly = errors.New("Bitswap's view of the block store is read-only")
+var errReadOnly = errors.New("the block store is read-only to Bitswap")
 
 // served is the block store as Bitswap sees it.
 //
