@@ -243,29 +243,31 @@ func BenchmarkPutClaimed(b *testing.B) {
 	}
 }
 
-// BenchmarkComplete times a DAG of 100,000 requests becoming pinned.
-func BenchmarkFlip(b *testing.B) {
+// BenchmarkComplete times a DAG of 10,000 requests becoming pinned.
+func BenchmarkComplete(b *testing.B) {
 	s := openTest(b, b.TempDir(), Config{Now: new(benchClock).now})
 	ctx := b.Context()
-	var wg sync.WaitGroup
-	for range benchWriters {
-		wg.Go(func() {
-			for range benchRequests / benchWriters {
-				if _, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1)); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	d := pintest.DAGSpec(1).DAG()
-	b.ResetTimer()
+	n := 0
 	for b.Loop() {
-		a, _, err := s.Begin(ctx, d)
+		b.StopTimer()
+		n++
+		spec := pintest.DAGSpec(n)
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				for range 10_000 / 50 {
+					if _, err := s.Add(ctx, benchAccount, spec); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		b.StartTimer()
+		a, _, err := s.Begin(ctx, spec.DAG())
 		must(b, err)
-		_, err = s.Complete(ctx, d, a, pin.Totals{})
+		_, err = s.Complete(ctx, spec.DAG(), a, pin.Totals{})
 		must(b, err)
-		return // once: then they are pinned
 	}
 }

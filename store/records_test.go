@@ -61,3 +61,12 @@ func openRecords(t *testing.T, now func() time.Time) (pin.Records, func() pin.Re
 }
 
 func TestRecords(t *testing.T) { pintest.RunRecords(t, openRecords) }
+
+func TestRecordsAgainstModel(t *testing.T) {
+	for _, seed := range []uint64{1, 2, uint64(time.Now().UnixNano())} {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			pintest.RunModel(t, openRecords, seed, 2000)
+		})
+	}
+}
