@@ -25,10 +25,8 @@ func main() { os.Exit(run()) }
 
 // run is main with an exit code, so that tests can start it.
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
-	// Once a first signal came, a second one ends the process at once.
-	context.AfterFunc(ctx, stop)
 
 	c := &cli{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
@@ -45,6 +43,28 @@ func run() int {
 		return 130 // as shells have it for a command that was interrupted
 	}
 	return 1
+}
+
+// untilSignal gives a context that ends with the first SIGINT or SIGTERM. From
+// then on a second one ends the process at once.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals) // before anybody can see that the context ended
+		cancel()
+	}()
+	return ctx, func() {
+		cancel()
+		<-watched
+	}
 }
 
 // printError shows an error, and its hint, if it has one.
