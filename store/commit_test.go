@@ -1,0 +1,314 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+func testKey(s string) []byte { return append([]byte{0x7f}, s...) }
+
+// hold makes the committer busy until release is called, so that what is
+// asked for meanwhile waits.
+func (s *Store) stall(t *testing.T) (release func()) {
+	t.Helper()
+	started, end := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- s.update(context.WithoutCancel(t.Context()), func(*tx) error {
+			close(started)
+			<-end
+			return nil
+		})
+	}()
+	<-started
+	return func() {
+		close(end)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// waiting blocks until n changes wait.
+func (s *Store) waiting(t *testing.T, n int) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		s.commit.mu.Lock()
+		have := len(s.commit.waiting)
+		s.commit.mu.Unlock()
+		if have == n {
+			return
+		}
+	}
+}
+
+func read(t *testing.T, s *Store, key []byte) (value string, found bool) {
+	t.Helper()
+	must(t, s.view(t.Context(), func(r *reader) error {
+		b, ok, err := r.get(key)
+		value, found = string(b), ok
+		return err
+	}))
+	return value, found
+}
+
+func TestWaitingChangesShareACommit(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	release := s.stall(t)
+	before := s.db.MaxVersion()
+	const n = 50
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			if err := s.update(t.Context(), func(t *tx) error {
+				b, _, err := t.get(testKey("n"))
+				t.set(testKey("n"), append(bytes.Clone(b), 'x'))
+				return err
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	s.waiting(t, n)
+	release()
+	wg.Wait()
+	if got, _ := read(t, s, testKey("n")); got != strings.Repeat("x", n) {
+		t.Errorf("%d changes are there, want %d", len(got), n)
+	}
+	// Every transaction that commits takes the next version.
+	if commits := s.db.MaxVersion() - before; commits != 1 {
+		t.Errorf("%d commits", commits)
+	}
+}
+
+func TestFailedChangeSpoilsNoOther(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	release := s.stall(t)
+	errOdd := errors.New("odd")
+	errs := make([]error, 10)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() {
+			errs[i] = s.update(t.Context(), func(t *tx) error {
+				t.set(testKey(fmt.Sprint(i)), []byte("there"))
+				t.delete(testKey(fmt.Sprint((i + 1) % 10 * 100)))
+				if i%2 == 1 {
+					return errOdd
+				}
+				return nil
+			})
+		})
+	}
+	s.waiting(t, len(errs))
+	release()
+	wg.Wait()
+	for i, err := range errs {
+		_, found := read(t, s, testKey(fmt.Sprint(i)))
+		if odd := i%2 == 1; found == odd || errors.Is(err, errOdd) != odd {
+			t.Errorf("change %d: found %v, error %v", i, found, err)
+		}
+	}
+}
+
+func TestChangesThatDoNotFitOneCommit(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	release := s.stall(t)
+	const n, each = 8, 6000 // 48,000 keys, where a transaction holds about 25,000
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			errs[i] = s.update(t.Context(), func(t *tx) error {
+				seen := 0
+				err := t.scan(span{prefix: testKey("k"), keysOnly: true}, func(_, _ []byte) (bool, error) {
+					seen++
+					return true, nil
+				})
+				if seen%each != 0 {
+					return fmt.Errorf("saw %d keys of other changes", seen)
+				}
+				for k := range each {
+					t.set(testKey(fmt.Sprint("k", i, "-", k)), []byte("v"))
+				}
+				return err
+			})
+		})
+	}
+	var tooBig error
+	wg.Go(func() {
+		tooBig = s.update(t.Context(), func(t *tx) error {
+			for k := range 60_000 {
+				t.set(testKey(fmt.Sprint("big", k)), nil)
+			}
+			return nil
+		})
+	})
+	s.waiting(t, n+1)
+	release()
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil {
+			t.Errorf("change %d: %v", i, err)
+		}
+	}
+	if tooBig == nil {
+		t.Error("a change of 60,000 keys went through")
+	}
+	for prefix, want := range map[string]int{"k": n * each, "big": 0} {
+		got := 0
+		must(t, s.view(t.Context(), func(r *reader) error {
+			return r.scan(span{prefix: testKey(prefix), keysOnly: true}, func(_, _ []byte) (bool, error) {
+				got++
+				return true, nil
+			})
+		}))
+		if got != want {
+			t.Errorf("%d keys start with %q, want %d", got, prefix, want)
+		}
+	}
+}
+
+func TestContextEndsWhileWaiting(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	release := s.stall(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan error)
+	go func() {
+		answer <- s.update(ctx, func(t *tx) error {
+			t.set(testKey("withdrawn"), nil)
+			return nil
+		})
+	}()
+	s.waiting(t, 1)
+	cancel()
+	if err := <-answer; !errors.Is(err, context.Canceled) {
+		t.Errorf("withdrawn: %v", err)
+	}
+	release()
+	if _, found := read(t, s, testKey("withdrawn")); found {
+		t.Error("a withdrawn change was made")
+	}
+
+	// Once it is taken up, the outcome is waited for.
+	ctx, cancel = context.WithCancel(t.Context())
+	err := s.update(ctx, func(t *tx) error {
+		cancel()
+		t.set(testKey("taken up"), nil)
+		return nil
+	})
+	if _, found := read(t, s, testKey("taken up")); !found || err != nil {
+		t.Errorf("taken up: found %v, error %v", found, err)
+	}
+}
+
+func TestCloseRefusesWhatWaits(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, dir, Config{})
+	release := s.stall(t)
+	answer := make(chan error)
+	go func() {
+		answer <- s.update(t.Context(), func(t *tx) error {
+			t.set(testKey("late"), nil)
+			return nil
+		})
+	}()
+	s.waiting(t, 1)
+	closed := make(chan error)
+	go func() { closed <- s.Close() }()
+	for !errors.Is(s.view(t.Context(), func(*reader) error { return nil }), pin.ErrClosed) {
+		// until Close has begun
+	}
+	s.commit.mu.Lock()
+	s.commit.closed = true // Close may be just about to
+	s.commit.mu.Unlock()
+	release()
+	if err := <-answer; !errors.Is(err, pin.ErrClosed) {
+		t.Errorf("late: %v", err)
+	}
+	must(t, <-closed)
+	must(t, s.Close())
+	if err := s.update(t.Context(), func(*tx) error { return nil }); !errors.Is(err, pin.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestCloseWaitsForReaders(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	must(t, s.update(t.Context(), func(t *tx) error {
+		t.set(testKey("k"), []byte("v"))
+		return nil
+	}))
+	closed := make(chan error, 1)
+	must(t, s.view(t.Context(), func(r *reader) error {
+		go func() { closed <- s.Close() }()
+		for s.view(t.Context(), func(*reader) error { return nil }) == nil {
+			// until Close has begun
+		}
+		_, found, err := r.get(testKey("k"))
+		if !found {
+			t.Error("the database was closed under a reader")
+		}
+		return err
+	}))
+	must(t, <-closed)
+}
+
+func TestScanSeesWhatIsNotCommitted(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	set := func(keys ...string) {
+		must(t, s.update(t.Context(), func(t *tx) error {
+			for _, k := range keys {
+				t.set(testKey(k), []byte("old "+k))
+			}
+			return nil
+		}))
+	}
+	set("a0", "a2", "a4", "a6", "b1", "\xff")
+	keysOf := func(r *reader, sp span) (got []string) {
+		must(t, r.scan(sp, func(k, v []byte) (bool, error) {
+			got = append(got, strings.TrimSpace(string(k[1:])+" "+string(v)))
+			return true, nil
+		}))
+		return got
+	}
+	must(t, s.update(t.Context(), func(x *tx) error {
+		x.set(testKey("a1"), []byte("new"))
+		x.set(testKey("a2"), []byte("new"))
+		x.delete(testKey("a4"))
+		x.delete(testKey("a5")) // was never there
+		x.set(testKey("a7"), []byte("new"))
+		x.set(testKey("c"), []byte("new"))
+		for _, c := range []struct {
+			span
+			want []string
+		}{
+			{span{prefix: testKey("a")}, []string{"a0 old a0", "a1 new", "a2 new", "a6 old a6", "a7 new"}},
+			{span{prefix: testKey("a"), reverse: true}, []string{"a7 new", "a6 old a6", "a2 new", "a1 new", "a0 old a0"}},
+			{span{prefix: testKey("a"), from: testKey("a2"), keysOnly: true}, []string{"a2", "a6", "a7"}},
+			{span{prefix: testKey("a"), from: testKey("a5"), reverse: true, keysOnly: true}, []string{"a2", "a1", "a0"}},
+			{span{prefix: testKey("c")}, []string{"c new"}},
+			{span{prefix: testKey("d")}, nil},
+			{span{prefix: testKey("\xff"), reverse: true, keysOnly: true}, []string{"\xff"}},
+		} {
+			if got := keysOf(&x.reader, c.span); !slices.Equal(got, c.want) {
+				t.Errorf("scan %+v: %q, want %q", c.span, got, c.want)
+			}
+		}
+		n := 0
+		return x.scan(span{prefix: testKey("a")}, func(_, _ []byte) (bool, error) {
+			n++
+			if n > 2 {
+				t.Error("a scan went on after it was ended")
+			}
+			return n < 2, nil
+		})
+	}))
+}
