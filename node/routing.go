@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/boxo/provider"
@@ -29,6 +30,8 @@ const (
 	joinAgainMax = 5 * time.Minute
 	// While it has peers, it looks this often whether it still does.
 	joinCheck = time.Minute
+	// How long a peer that is connected has to prove itself to be of the DHT.
+	checkPeer = 5 * time.Second
 )
 
 // router finds providers in the DHT and tells the DHT what this node has.
@@ -142,20 +145,33 @@ func (r *router) join(ctx context.Context) {
 func (r *router) bootstrap(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute) // one slow dial is 15 s
 	defer cancel()
-	var dials sync.WaitGroup
+	var (
+		dials   sync.WaitGroup
+		reached atomic.Bool
+	)
 	for _, p := range r.peers {
 		dials.Go(func() {
 			if err := r.host.Connect(ctx, p); err != nil {
 				r.log.Debug("cannot reach a bootstrap peer", "peer", p.ID, "error", err)
+				return
 			}
+			reached.Store(true)
 		})
 	}
 	dials.Wait()
-	select {
-	case <-r.dht.ForceRefresh():
-	case <-ctx.Done():
+	// The DHT looks at a new peer for itself before it takes it in.
+	for deadline := time.Now().Add(checkPeer); reached.Load() && r.dht.RoutingTable().Size() == 0 && time.Now().Before(deadline); {
+		select {
+		case <-time.After(checkPeer / 100):
+		case <-ctx.Done():
+			return false
+		}
 	}
-	return r.dht.RoutingTable().Size() > 0
+	if r.dht.RoutingTable().Size() == 0 {
+		return false
+	}
+	r.dht.RefreshRoutingTable() // fills the table by what its first peers know
+	return true
 }
 
 // announcer tells the DHT of a block, once there is a DHT to tell: what is

@@ -1,0 +1,270 @@
+package node
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+func TestDialable(t *testing.T) {
+	for addr, want := range map[string]bool{
+		"/ip4/1.1.1.1/tcp/4001":                                     true,
+		"/ip4/8.8.8.8/udp/4001/quic-v1":                             true,
+		"/ip6/2606:4700::1111/tcp/4001":                             true,
+		"/dns4/example.com/tcp/443":                                 true,
+		"/dnsaddr/bootstrap.libp2p.io":                              true,
+		"/ip4/0.0.0.0/tcp/4001":                                     false,
+		"/ip4/0.1.2.3/tcp/4001":                                     false,
+		"/ip4/10.0.0.1/tcp/4001":                                    false,
+		"/ip4/100.64.0.1/tcp/4001":                                  false,
+		"/ip4/100.127.255.254/tcp/4001":                             false,
+		"/ip4/100.128.0.1/tcp/4001":                                 true,
+		"/ip4/127.0.0.1/tcp/4001":                                   false,
+		"/ip4/127.255.0.1/tcp/4001":                                 false,
+		"/ip4/169.254.169.254/tcp/80":                               false,
+		"/ip4/172.16.0.1/tcp/4001":                                  false,
+		"/ip4/172.31.255.255/tcp/4001":                              false,
+		"/ip4/172.32.0.1/tcp/4001":                                  true,
+		"/ip4/192.0.0.1/tcp/4001":                                   false,
+		"/ip4/192.0.2.1/tcp/4001":                                   false,
+		"/ip4/192.168.1.5/udp/4001/quic-v1":                         false,
+		"/ip4/198.18.0.1/tcp/4001":                                  false,
+		"/ip4/198.51.100.1/tcp/4001":                                false,
+		"/ip4/203.0.113.1/tcp/4001":                                 false,
+		"/ip4/224.0.0.1/tcp/4001":                                   false,
+		"/ip4/240.0.0.1/tcp/4001":                                   false,
+		"/ip4/255.255.255.255/tcp/4001":                             false,
+		"/ip6/::/tcp/4001":                                          false,
+		"/ip6/::1/tcp/4001":                                         false,
+		"/ip6/::ffff:10.0.0.1/tcp/4001":                             false,
+		"/ip6/::ffff:1.1.1.1/tcp/4001":                              true,
+		"/ip6/64:ff9b::a00:1/tcp/4001":                              false, // 10.0.0.1 by NAT64
+		"/ip6/64:ff9b::101:101/tcp/4001":                            true,
+		"/ip6/64:ff9b:1::1/tcp/4001":                                false,
+		"/ip6/2002:a00:1::1/tcp/4001":                               false, // 10.0.0.1 by 6to4
+		"/ip6/2002:101:101::1/tcp/4001":                             true,
+		"/ip6/fc00::1/tcp/4001":                                     false,
+		"/ip6/fd12::1/tcp/4001":                                     false,
+		"/ip6/fe80::1/tcp/4001":                                     false,
+		"/ip6zone/eth0/ip6/fe80::1/tcp/4001":                        false,
+		"/ip6/fec0::1/tcp/4001":                                     false,
+		"/ip6/ff02::1/tcp/4001":                                     false,
+		"/ip6/2001:db8::1/tcp/4001":                                 false,
+		"/ip6/100::1/tcp/4001":                                      false,
+		"/unix/var/run/x.sock":                                      false,
+		"/p2p/12D3KooWE6tLamXucfdoAuZgWX4D4DYNs1JCm1n1Lct7Xmmptxz4": false,
+	} {
+		a, err := ma.NewMultiaddr(addr)
+		if err != nil {
+			t.Fatalf("%s: %v", addr, err)
+		}
+		if got := dialable(a); got != want {
+			t.Errorf("%s: %v", addr, got)
+		}
+	}
+	if dialable(nil) {
+		t.Error("no address is dialable")
+	}
+}
+
+func TestGater(t *testing.T) {
+	private := ma.StringCast("/ip4/10.0.0.1/tcp/1")
+	if newGater(false, false).InterceptAddrDial("p", private) || !newGater(true, false).InterceptAddrDial("p", private) {
+		t.Error("private addresses are dialled as they should not, or not as they should")
+	}
+	g := newGater(true, true)
+	if g.InterceptPeerDial("p") {
+		t.Error("a peer that nobody named may be dialled")
+	}
+	g.name("p")
+	g.name("p")
+	g.forget("p")
+	if !g.InterceptPeerDial("p") || g.InterceptPeerDial("q") {
+		t.Error("a peer that was named may not be dialled, or another one may")
+	}
+	g.forget("p")
+	if g.InterceptPeerDial("p") {
+		t.Error("a forgotten peer may be dialled")
+	}
+	if !newGater(true, false).InterceptPeerDial("anybody") {
+		t.Error("with routing, anybody may be dialled")
+	}
+}
+
+func TestPickDelegates(t *testing.T) {
+	const (
+		loop    = "/ip4/127.0.0.1/tcp/4040"
+		lan     = "/ip4/192.168.1.5/tcp/4040"
+		lanQUIC = "/ip4/192.168.1.5/udp/4040/quic-v1"
+		pub     = "/ip4/1.2.3.4/tcp/4040"
+		pubQUIC = "/ip4/1.2.3.4/udp/4040/quic-v1"
+		pubWT   = "/ip4/1.2.3.4/udp/4040/quic-v1/webtransport"
+		pub6    = "/ip6/2606:4700::1111/tcp/4040"
+		pub6Q   = "/ip6/2606:4700::1111/udp/4040/quic-v1"
+		any     = "/ip4/0.0.0.0/tcp/4040"
+		link    = "/ip6/fe80::1/tcp/4040"
+	)
+	for name, c := range map[string]struct{ in, want []string }{
+		"loopback alone":      {[]string{any, loop, link}, []string{loop}},
+		"private over loop":   {[]string{loop, lanQUIC, lan}, []string{lan, lanQUIC}},
+		"public over private": {[]string{loop, lan, pubQUIC, pub}, []string{pub, pubQUIC}},
+		"at most four":        {[]string{pubWT, pub6Q, pub6, pubQUIC, pub, pub}, []string{pub, pub6, pubQUIC, pub6Q}},
+		"none":                {[]string{any}, nil},
+	} {
+		var in []ma.Multiaddr
+		for _, s := range c.in {
+			in = append(in, ma.StringCast(s))
+		}
+		var got []string
+		for _, a := range pickDelegates(in) {
+			got = append(got, a.String())
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	n := newTestNode(t, newMemStore(t), func(c *Config) {
+		c.Listen = []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/udp/0/quic-v1/webtransport"}
+	})
+	if got := n.Addrs(); len(got) != 3 {
+		t.Errorf("it listens on %v", got)
+	}
+	for _, s := range append(n.Addrs(), n.Delegates()...) {
+		ai, err := peer.AddrInfoFromString(s)
+		if err != nil || ai.ID.String() != n.PeerID() || !strings.HasSuffix(s, "/p2p/"+n.PeerID()) {
+			t.Errorf("%s: %v", s, err)
+		}
+		if strings.Contains(s, "/tcp/0/") || strings.Contains(s, "/udp/0/") {
+			t.Errorf("%s has no port", s)
+		}
+	}
+	if got := n.Delegates(); len(got) == 0 || !strings.Contains(got[0], "/tcp/") {
+		t.Errorf("the delegates are %v", got)
+	}
+	for _, s := range n.Addrs() { // each of them leads here
+		ai, err := peer.AddrInfoFromString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := newTestHost(t).Connect(t.Context(), *ai); err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+}
+
+func TestDelegatesOfAnyAddress(t *testing.T) {
+	n := newTestNode(t, newMemStore(t), func(c *Config) { c.Listen = []string{"/ip4/0.0.0.0/tcp/0"} })
+	got := n.Delegates()
+	if len(got) == 0 || len(got) > maxDelegates {
+		t.Fatalf("the delegates are %v", got)
+	}
+	for _, s := range got {
+		if strings.Contains(s, "/0.0.0.0/") {
+			t.Errorf("%s cannot be dialled", s)
+		}
+	}
+}
+
+func TestAnnounce(t *testing.T) {
+	announce := []string{"/dns4/pins.example.com/tcp/4040", "/ip4/1.2.3.4/udp/4040/quic-v1"}
+	n := newTestNode(t, newMemStore(t), func(c *Config) { c.Announce = announce })
+	got := n.Delegates()
+	if len(got) != 2 || got[0] != announce[0]+"/p2p/"+n.PeerID() || got[1] != announce[1]+"/p2p/"+n.PeerID() {
+		t.Errorf("the delegates are %v", got)
+	}
+	if addrs := n.host.Addrs(); len(addrs) != 2 || !slices.ContainsFunc(addrs, func(a ma.Multiaddr) bool { return a.String() == announce[0] }) {
+		t.Errorf("others are told %v", addrs)
+	}
+}
+
+func TestBadConfig(t *testing.T) {
+	other := newTestHost(t).ID().String()
+	for name, c := range map[string]struct {
+		change func(*Config)
+		says   string
+	}{
+		"routing":             {func(c *Config) { c.Routing = "maybe" }, "node.routing"},
+		"announce":            {func(c *Config) { c.Announce = []string{"1.2.3.4:5"} }, "node.announce"},
+		"announce of another": {func(c *Config) { c.Announce = []string{"/ip4/1.2.3.4/tcp/1/p2p/" + other} }, other},
+		"announce of nothing": {func(c *Config) { c.Announce = []string{"/p2p/" + other} }, "node.announce"},
+		"listen":              {func(c *Config) { c.Listen = []string{"nowhere"} }, "nowhere"},
+		"bootstrap":           {func(c *Config) { c.Routing, c.Bootstrap = RoutingAuto, []string{"/ip4/127.0.0.1/tcp/1"} }, "node.bootstrap"},
+	} {
+		cfg := Config{Listen: []string{"/ip4/127.0.0.1/tcp/0"}}
+		c.change(&cfg)
+		n, err := New(t.Context(), cfg, newMemStore(t))
+		if err == nil {
+			n.Close()
+			t.Errorf("%s: no error", name)
+		} else if !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "identity.key")
+	first, err := loadIdentity(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info.Mode(), err)
+	}
+	if again, err := loadIdentity(file); err != nil || !again.Equals(first) {
+		t.Fatalf("another key the second time; %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), ".*")); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+
+	rsa, _, err := crypto.GenerateKeyPair(crypto.RSA, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaData, err := crypto.MarshalPrivateKey(rsa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"empty": nil, "torn": whole[:20], "text": []byte("hello"), "RSA": rsaData} {
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadIdentity(file); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+		if now, err := os.ReadFile(file); err != nil || string(now) != string(data) {
+			t.Errorf("%s: the file was changed; %v", name, err)
+		}
+	}
+
+	if _, err := loadIdentity(filepath.Join(t.TempDir(), "missing", "key")); err == nil {
+		t.Error("a key was made in a directory that is not there")
+	}
+}
+
+func TestNodeKeepsItsIdentity(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "identity.key")
+	keep := func(c *Config) { c.KeyFile = file }
+	first := newTestNode(t, newMemStore(t), keep)
+	id := first.PeerID()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := newTestNode(t, newMemStore(t), keep).PeerID(); again != id {
+		t.Errorf("%s is now %s", id, again)
+	}
+}

@@ -1,0 +1,54 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ipfs/boxo/blockstore"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-datastore"
+	dssync "github.com/ipfs/go-datastore/sync"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// benchStore is a Store that only stores.
+type benchStore struct{ blocks blockstore.Blockstore }
+
+func newBenchStore() benchStore {
+	return benchStore{blockstore.NewBlockstore(dssync.MutexWrap(datastore.NewMapDatastore()))}
+}
+
+func (benchStore) Claim(context.Context, pin.Attempt, []pin.Ref) error { return nil }
+func (s benchStore) PutClaimed(ctx context.Context, _ pin.Attempt, bs []blocks.Block) error {
+	return s.blocks.PutMany(ctx, bs)
+}
+func (s benchStore) Blockstore() blockstore.Blockstore { return s.blocks }
+
+// BenchmarkFetch walks DAGs of several shapes, with the source in the same
+// process.
+func BenchmarkFetch(b *testing.B) {
+	for _, shape := range []struct{ n, size, width int }{
+		{20_000, 4 << 10, 174},
+		{10_000, 100, 5_000},
+		{256, 1 << 20, 174},
+	} {
+		b.Run(fmt.Sprintf("%dx%dB", shape.n, shape.size), func(b *testing.B) {
+			all := tree(leaves(shape.n, shape.size), shape.width)
+			src := newSource(b, all...)
+			b.SetBytes(int64(shape.n * shape.size))
+			var received atomic.Uint64
+			for b.Loop() {
+				n := newTestNode(b, newBenchStore())
+				job := newJob(last(all), src.addr())
+				if _, err := n.Fetch(b.Context(), job); err != nil {
+					b.Fatal(err)
+				}
+				received.Add(job.Progress.Received.Load())
+			}
+			b.ReportMetric(float64(received.Load())/b.Elapsed().Seconds(), "blocks/s")
+		})
+	}
+}
