@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -117,7 +116,7 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*adminClient) 
 		return err
 	}
 	// Before root is given up: the files may be root's to read.
-	loaded, loadErr := c.config(nil)
+	loaded, _, loadErr := loadConfig(c.configPath(), c.environ, nil)
 	d, err := openDataDir(path, create, c.stderr)
 	if err != nil {
 		return err
@@ -134,15 +133,6 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*adminClient) 
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	return fn(client)
-}
-
-// config loads the configuration for a command other than serve.
-func (c *cli) config(log *slog.Logger) (Config, error) {
-	cfg, warnings, err := loadConfig(c.configPath(), c.environ, nil)
-	if log != nil {
-		logConfigWarnings(log, warnings)
-	}
-	return cfg, err
 }
 
 // printJSON writes v to stdout as people read it.

@@ -63,9 +63,10 @@ type barDisplay struct {
 }
 
 func newBarDisplay(w io.Writer, p pinRequest) *barDisplay {
-	d := &barDisplay{progress: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithWidth(20))}
+	d := &barDisplay{progress: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh())}
 	d.show(p)
-	d.bar = d.progress.AddSpinner(0,
+	d.bar = d.progress.New(0, mpb.SpinnerStyle().PositionLeft(),
+		mpb.BarWidth(2), // the spinner and a space
 		mpb.BarRemoveOnComplete(),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *d.text.Load() })),
 	)
