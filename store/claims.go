@@ -12,7 +12,6 @@ import (
 // deciding that a block is unclaimed and deleting it takes the stripe alone.
 // Claims are many and deletes come in batches, so the stripes need not be many.
 type claimLocks struct {
-	once    sync.Once
 	seed    maphash.Seed
 	stripes [256]sync.RWMutex
 }
@@ -20,11 +19,10 @@ type claimLocks struct {
 // share takes the stripes of the hashes, to claim them, and gives what lets go
 // of them. Stripes are taken in order, so that nobody waits in a circle.
 func (l *claimLocks) share(hashes []multihash.Multihash) (unlock func()) {
-	l.once.Do(func() { l.seed = maphash.MakeSeed() })
 	var stripes []uint8
 	var seen [256]bool
 	for _, h := range hashes {
-		i := uint8(maphash.Bytes(l.seed, h))
+		i := l.index(h)
 		if !seen[i] {
 			seen[i] = true
 			stripes = append(stripes, i)
@@ -40,3 +38,5 @@ func (l *claimLocks) share(hashes []multihash.Multihash) (unlock func()) {
 		}
 	}
 }
+
+func (l *claimLocks) index(h multihash.Multihash) uint8 { return uint8(maphash.Bytes(l.seed, h)) }

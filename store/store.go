@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -69,7 +70,7 @@ type Store struct {
 // touched, and whatever the disk says.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
-	return open(ctx, lock.dir, cfg, migrations())
+	return openWith(ctx, lock.dir, cfg, badgerOptions(), migrations())
 }
 
 func (c Config) withDefaults() Config {
@@ -88,7 +89,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func open(ctx context.Context, dir string, cfg Config, steps []migration) (_ *Store, err error) {
+func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options, steps []migration) (_ *Store, err error) {
 	codec, err := newCodec()
 	if err != nil {
 		return nil, err
@@ -101,10 +102,11 @@ func open(ctx context.Context, dir string, cfg Config, steps []migration) (_ *St
 	if err := s.roomForUpkeep(); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if s.ds, err = badger4.NewDatastore(s.dbDir, badgerOptions()); err != nil {
+	if s.ds, err = badger4.NewDatastore(s.dbDir, opts); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	s.db = s.ds.DB
+	s.claims.seed = maphash.MakeSeed()
 	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
 	s.commit = newCommitter(s.db, s.roomForUpkeep)
 	if err := s.migrate(ctx, dir, steps); err != nil {

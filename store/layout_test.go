@@ -1,0 +1,239 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+)
+
+// contents gives what is in a directory, and when and how it was last changed.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			found[path] = fmt.Sprint(info.Mode(), info.Size(), info.ModTime())
+		}
+		return err
+	}))
+	return found
+}
+
+// refused checks that the directory cannot be locked, for that reason, and that
+// trying changes nothing.
+func refused(t *testing.T, dir string, want error) {
+	t.Helper()
+	before := contents(t, dir)
+	lock, err := Lock(dir)
+	if err == nil {
+		must(t, lock.Close())
+	}
+	if !errors.Is(err, want) {
+		t.Errorf("error %v, want %v", err, want)
+	} else if !strings.Contains(err.Error(), dir) {
+		t.Errorf("error %q does not name %s", err, dir)
+	}
+	if after := contents(t, dir); !maps.Equal(before, after) {
+		t.Errorf("touched:\n%v\n%v", before, after)
+	}
+}
+
+func writeFile(t *testing.T, text string, path ...string) {
+	t.Helper()
+	must(t, os.WriteFile(filepath.Join(path...), []byte(text), 0o600))
+}
+
+func TestForeignDirectories(t *testing.T) {
+	for name, files := range map[string][]string{
+		"somebody's files": {"thesis.odt"},
+		"a bare database":  {"MANIFEST", "000001.vlog", "KEYREGISTRY"},
+		"hidden files":     {".ssh"},
+		"our names":        {"db", "config.toml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, f := range files {
+				writeFile(t, "x", dir, f)
+			}
+			refused(t, dir, ErrForeign)
+		})
+	}
+	t.Run("a marker that is not ours", func(t *testing.T) {
+		dir := t.TempDir()
+		writeFile(t, "layout 1\n", dir, markerName)
+		refused(t, dir, ErrForeign)
+		writeFile(t, markerText+"one\n", dir, markerName)
+		refused(t, dir, ErrForeign)
+	})
+}
+
+func TestDirectoriesAsGoodAsEmpty(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, "", dir, "config.toml")
+	writeFile(t, "123\n", dir, pidName)
+	must(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o700))
+	openTest(t, dir, Config{})
+}
+
+func TestNewerLayout(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := Lock(dir)
+	must(t, err)
+	must(t, lock.Close())
+	writeFile(t, fmt.Sprint(markerText, layoutVersion+1, "\n"), dir, markerName)
+	refused(t, dir, ErrNewerLayout)
+}
+
+func TestMissingDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "missing")
+	if _, err := Lock(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+	writeFile(t, "", dir)
+	if _, err := Lock(dir); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a file: %v", err)
+	}
+}
+
+func TestReadOnlyDirectory(t *testing.T) {
+	parent, err := os.MkdirTemp("", "holdfast") // that others may enter
+	must(t, err)
+	t.Cleanup(func() {
+		if err := os.RemoveAll(parent); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, os.Chmod(parent, 0o755))
+	dir := filepath.Join(parent, "data")
+	must(t, os.Mkdir(dir, 0o555))
+	before := contents(t, dir)
+	done := make(chan error)
+	go func() {
+		if os.Geteuid() == 0 { // who may write everywhere
+			runtime.LockOSThread() // and the thread ends with the goroutine
+			if err := unix.Setfsuid(65534); err != nil {
+				done <- err
+				return
+			}
+		}
+		_, err := Lock(dir)
+		done <- err
+	}()
+	if err := <-done; !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "cannot be written to") {
+		t.Errorf("error %v", err)
+	}
+	if after := contents(t, dir); !maps.Equal(before, after) {
+		t.Errorf("touched:\n%v\n%v", before, after)
+	}
+}
+
+const lockChild = "HOLDFAST_TEST_LOCK_CHILD"
+
+func TestLocked(t *testing.T) {
+	if dir := os.Getenv(lockChild); dir != "" { // the second process
+		_, err := Lock(dir)
+		var locked *LockedError
+		if !errors.As(err, &locked) || !errors.Is(err, ErrLocked) || locked.PID != os.Getppid() {
+			t.Errorf("error %v, the lock's holder is %d", err, os.Getppid())
+		}
+		return
+	}
+	dir := t.TempDir()
+	lock, err := Lock(dir)
+	must(t, err)
+	refused(t, dir, ErrLocked)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLocked$")
+	cmd.Env = append(os.Environ(), lockChild+"="+dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	must(t, lock.Close())
+	must(t, lock.Close())
+	again, err := Lock(dir)
+	must(t, err)
+	must(t, again.Close())
+}
+
+func TestLayoutVersionMatchesMigrations(t *testing.T) {
+	if layoutVersion != 1+len(migrations()) {
+		t.Errorf("layout %d, %d migrations", layoutVersion, len(migrations()))
+	}
+}
+
+func TestMigration(t *testing.T) {
+	dir := t.TempDir()
+	openWithSteps := func(steps ...migration) (*Store, error) {
+		return openWith(t.Context(), dir, Config{}.withDefaults(), badgerOptions(), append(migrations(), steps...))
+	}
+	lock, err := Lock(dir)
+	must(t, err)
+	s, err := openWithSteps()
+	must(t, err)
+	kept, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+	must(t, err)
+	must(t, s.Close())
+
+	errPower := errors.New("power cut")
+	runs := 0
+	step := func(fails bool) migration {
+		return func(ctx context.Context, s *Store) error {
+			runs++
+			for i, half := range []string{"first half", "second half"} {
+				if i == 1 && fails {
+					return errPower
+				}
+				if err := s.update(ctx, func(t *tx) error {
+					t.set(testKey(half), []byte("done"))
+					return nil
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	if _, err := openWithSteps(step(true)); !errors.Is(err, errPower) {
+		t.Fatalf("half a migration: %v", err)
+	}
+	must(t, lock.Close())
+	refused(t, dir, ErrNewerLayout) // to this program, which has not that step
+
+	s, err = openWithSteps(step(false))
+	must(t, err)
+	for _, half := range []string{"first half", "second half"} {
+		if _, found := read(t, s, testKey(half)); !found {
+			t.Errorf("the %s is missing", half)
+		}
+	}
+	got, err := s.Get(t.Context(), benchAccount, kept.ID)
+	must(t, err)
+	if got.CID != kept.CID {
+		t.Errorf("read back %+v", got)
+	}
+	must(t, s.Close())
+	s, err = openWithSteps(step(false))
+	must(t, err)
+	must(t, s.Close())
+	if runs != 2 {
+		t.Errorf("the step ran %d times, want a half and a whole one", runs)
+	}
+	if _, err := openWithSteps(); !errors.Is(err, ErrNewerLayout) {
+		t.Errorf("records of a newer layout: %v", err)
+	}
+}

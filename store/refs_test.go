@@ -1,0 +1,369 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/query"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+)
+
+// someBlocks makes n distinct blocks of a size.
+func someBlocks(seed uint64, n, size int) []blocks.Block {
+	rng := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
+	bs := make([]blocks.Block, n)
+	for i := range bs {
+		data := make([]byte, size)
+		rng.Read(data)
+		bs[i] = blocks.NewBlock(data)
+	}
+	return bs
+}
+
+// references collects what an attempt refers to, with the sizes.
+func references(t *testing.T, s *Store, a pin.Attempt) map[string]int {
+	t.Helper()
+	got := map[string]int{}
+	for r, err := range s.References(t.Context(), a) {
+		must(t, err)
+		if _, twice := got[string(r.Hash)]; twice {
+			t.Errorf("%s is there twice", r.Hash)
+		}
+		got[string(r.Hash)] = r.Size
+	}
+	return got
+}
+
+func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
+	t.Helper()
+	got := references(t, s, a)
+	for _, b := range bs {
+		h := b.Cid().Hash()
+		if size, ok := got[string(h)]; !ok || size != len(b.RawData()) {
+			t.Errorf("attempt %d has %s: %v, %d bytes", a, h, ok, size)
+		}
+		if _, ok := read(t, s, blockDAGKey(h, a)); !ok {
+			t.Errorf("%s has no reference from attempt %d", h, a)
+		}
+	}
+	if len(got) != len(bs) {
+		t.Errorf("attempt %d has %d references, want %d", a, len(got), len(bs))
+	}
+}
+
+// sides counts the keys of both sides of all references.
+func sides(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	must(t, s.view(t.Context(), func(r *reader) error {
+		for _, kind := range []byte{kBlockDAG, kDAGBlock} {
+			if err := r.scan(span{prefix: []byte{kind}, keysOnly: true}, func(_, _ []byte) (bool, error) {
+				n++
+				return true, nil
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	return n
+}
+
+func TestPutClaimed(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, dir, Config{})
+	small, large := someBlocks(1, 700, 200), someBlocks(2, 40, 256<<10)
+	must(t, s.PutClaimed(t.Context(), 1, small))
+	must(t, s.PutClaimed(t.Context(), 1, large))
+	must(t, s.PutClaimed(t.Context(), 2, small[:10]))
+	must(t, s.PutClaimed(t.Context(), 2, small[:10])) // a set: again is harmless
+	must(t, s.PutClaimed(t.Context(), 2, nil))
+	wantReferences(t, s, 1, append(small[:700:700], large...)...)
+	wantReferences(t, s, 2, small[:10]...)
+	for _, b := range append(small[:10:10], large...) {
+		// Any CID of the multihash finds it.
+		for _, c := range []cid.Cid{b.Cid(), cid.NewCidV1(cid.Raw, b.Cid().Hash())} {
+			got, err := s.Blockstore().Get(t.Context(), c)
+			must(t, err)
+			if string(got.RawData()) != string(b.RawData()) {
+				t.Errorf("%s reads back otherwise", c)
+			}
+		}
+	}
+}
+
+func TestClaim(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	bs := someBlocks(3, 20, 100)
+	var refs []pin.Ref
+	for _, b := range bs {
+		refs = append(refs, pin.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())})
+	}
+	must(t, s.Claim(t.Context(), 7, refs))
+	must(t, s.Claim(t.Context(), 7, nil))
+	wantReferences(t, s, 7, bs...)
+	for _, b := range bs {
+		if has, err := s.Blockstore().Has(t.Context(), b.Cid()); err != nil || has {
+			t.Errorf("a claim alone: has %v, error %v", has, err)
+		}
+	}
+	if n := len(references(t, s, 8)); n != 0 {
+		t.Errorf("attempt 8 has %d references", n)
+	}
+}
+
+// Hashes of different lengths and codes must not run into each other, or into
+// attempts.
+func TestReferencesOfOddHashes(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	var refs []pin.Ref
+	for _, c := range []struct{ code, length uint64 }{
+		{multihash.IDENTITY, 0}, {multihash.IDENTITY, 1}, {multihash.IDENTITY, 2},
+		{multihash.SHA2_256, 20}, {multihash.SHA2_256, 32}, {multihash.SHA2_512, 64}, {multihash.BLAKE3, 32},
+	} {
+		digest := make([]byte, c.length)
+		h, err := multihash.Encode(digest, c.code)
+		must(t, err)
+		refs = append(refs, pin.Ref{Hash: h, Size: int(c.length) << 10})
+	}
+	attempts := []pin.Attempt{1, 255, 256, 1 << 40}
+	for _, a := range attempts {
+		must(t, s.Claim(t.Context(), a, refs))
+	}
+	for _, a := range attempts {
+		got := references(t, s, a)
+		for _, r := range refs {
+			if size, ok := got[string(r.Hash)]; !ok || size != r.Size {
+				t.Errorf("attempt %d: %x is there: %v, %d bytes", a, r.Hash, ok, size)
+			}
+		}
+		if len(got) != len(refs) {
+			t.Errorf("attempt %d has %d references", a, len(got))
+		}
+	}
+	if n := sides(t, s); n != 2*len(attempts)*len(refs) {
+		t.Errorf("%d keys", n)
+	}
+}
+
+func TestDropDeletesReferences(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	ctx := t.Context()
+	bs := someBlocks(4, dropsPerBatch+100, 10)
+	attempt := func(n int) (pin.Request, pin.Attempt) {
+		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(n))
+		must(t, err)
+		a, _, err := s.Begin(ctx, r.DAG())
+		must(t, err)
+		must(t, s.PutClaimed(ctx, a, bs))
+		return r, a
+	}
+	gone, a := attempt(1)
+	_, kept := attempt(2)
+	if err := s.Drop(ctx, a); err == nil {
+		t.Error("dropped an attempt that is in use")
+	}
+	wantReferences(t, s, a, bs...)
+	_, released, err := s.Remove(ctx, benchAccount, gone.ID)
+	must(t, err)
+	if len(released) != 1 || released[0] != a {
+		t.Fatalf("released %v, want %d", released, a)
+	}
+	// Interrupted after a part, and done again.
+	more, err := s.dropSome(ctx, a)
+	must(t, err)
+	if left := len(references(t, s, a)); left != 100 || !more {
+		t.Errorf("%d references are left, more %v", left, more)
+	}
+	must(t, s.Drop(ctx, a))
+	must(t, s.Drop(ctx, a))
+	wantReferences(t, s, a)
+	wantReferences(t, s, kept, bs...)
+	if n := sides(t, s); n != 2*len(bs) {
+		t.Errorf("%d keys of references, want %d", n, 2*len(bs))
+	}
+	if has, err := s.Blockstore().Has(ctx, bs[0].Cid()); err != nil || !has {
+		t.Errorf("a block went with a reference: %v, %v", has, err)
+	}
+}
+
+func TestClaimsAtTheSameTime(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	bs := someBlocks(5, 200, 500)
+	var wg sync.WaitGroup
+	for a := range 8 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(a), 0))
+			mine := append([]blocks.Block(nil), bs...)
+			rng.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
+			for len(mine) > 0 {
+				n := min(len(mine), 1+rng.IntN(50))
+				if err := s.PutClaimed(t.Context(), pin.Attempt(a), mine[:n]); err != nil {
+					t.Error(err)
+				}
+				mine = mine[n:]
+			}
+		})
+	}
+	wg.Wait()
+	for a := range 8 {
+		wantReferences(t, s, pin.Attempt(a), bs...)
+	}
+}
+
+// A delete takes the stripes of its blocks alone; claims hold them, all of
+// them and no others, until what they wrote is durable.
+func TestClaimsShareTheirStripes(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	var hashes []multihash.Multihash
+	mine := map[uint8]bool{}
+	for _, b := range someBlocks(6, 30, 10) {
+		hashes = append(hashes, b.Cid().Hash())
+		mine[s.claims.index(b.Cid().Hash())] = true
+	}
+	check := func(held bool) {
+		t.Helper()
+		for i := range s.claims.stripes {
+			free := s.claims.stripes[i].TryLock()
+			if free {
+				s.claims.stripes[i].Unlock()
+			}
+			if want := !held || !mine[uint8(i)]; free != want {
+				t.Errorf("stripe %d is free: %v, want %v", i, free, want)
+			}
+		}
+	}
+	check(false)
+	room := func() error { return nil }
+	must(t, s.writeClaims(t.Context(), hashes, room, func(wb *badger.WriteBatch) error {
+		check(true)
+		return claim(wb, 1, pin.Ref{Hash: hashes[0], Size: 10})
+	}))
+	check(false)
+	errFill := errors.New("no")
+	if err := s.writeClaims(t.Context(), hashes, room, func(*badger.WriteBatch) error { return errFill }); !errors.Is(err, errFill) {
+		t.Errorf("error %v", err)
+	}
+	check(false)
+}
+
+func TestFloors(t *testing.T) {
+	free := uint64(10 << 20)
+	var mu sync.Mutex
+	s := openTest(t, t.TempDir(), Config{
+		MinFreeSpace: 5 << 20,
+		Reserve:      1 << 20,
+		FreeSpace: func(string) (uint64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return free, nil
+		},
+	})
+	ctx := t.Context()
+	setFree := func(n uint64) {
+		mu.Lock()
+		defer mu.Unlock()
+		free = n
+	}
+	t.Cleanup(func() { setFree(10 << 20) })
+	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	must(t, err)
+	bs := someBlocks(7, 10, 1000)
+	refs := []pin.Ref{{Hash: bs[0].Cid().Hash(), Size: 1000}}
+	full := func(what string, err error, want bool) {
+		t.Helper()
+		if errors.Is(err, pin.ErrDiskFull) != want || err != nil && !want {
+			t.Errorf("%s: %v, want full %v", what, err, want)
+		}
+	}
+	fresh := someBlocks(8, 3, 10) // one for each check, as the blockstore skips what it has
+	check := func(newFull, upkeepFull bool) {
+		t.Helper()
+		_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+		full("Add", err, newFull)
+		_, _, _, err = s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(1))
+		if !newFull {
+			r = s.newest(t)
+		}
+		full("Replace", err, newFull)
+		full("PutClaimed", s.PutClaimed(ctx, 1, bs), newFull)
+		full("Claim", s.Claim(ctx, 1, refs), upkeepFull)
+		_, _, err = s.Begin(ctx, pintest.DAGSpec(1).DAG())
+		full("Begin", err, upkeepFull)
+		full("Blockstore.Put", s.Blockstore().Put(ctx, fresh[0]), upkeepFull)
+		fresh = fresh[1:]
+		full("Datastore.Put", s.Datastore().Put(ctx, datastore.NewKey("/x"), nil), upkeepFull)
+		_, err = s.Get(ctx, benchAccount, r.ID)
+		must(t, err)
+	}
+	check(false, false)
+	setFree(5<<20 + 100) // the batch would go under the floor
+	if err := s.PutClaimed(ctx, 2, bs); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("PutClaimed: %v", err)
+	}
+	wantReferences(t, s, 2)
+	setFree(5<<20 - 1)
+	check(true, false)
+	setFree(1<<20 - 1)
+	check(true, true)
+	_, _, err = s.Remove(ctx, benchAccount, r.ID)
+	full("Remove", err, true)
+	setFree(2 << 20)
+	_, _, err = s.Remove(ctx, benchAccount, r.ID)
+	full("Remove", err, false)
+}
+
+// newest gives the newest request of the bench's account.
+func (s *Store) newest(t *testing.T) pin.Request {
+	t.Helper()
+	page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1})
+	must(t, err)
+	return page.Requests[0]
+}
+
+func TestDatastoreHidesRecords(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	ctx := t.Context()
+	_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	must(t, err)
+	must(t, s.PutClaimed(ctx, 1, someBlocks(9, 3, 10)))
+	d := s.Datastore()
+	batch, err := d.Batch(ctx)
+	must(t, err)
+	for i := range 3 {
+		must(t, batch.Put(ctx, datastore.NewKey(fmt.Sprint("/mine/", i)), []byte{byte(i)}))
+	}
+	must(t, batch.Commit(ctx))
+	for prefix, want := range map[string]int{"/mine": 3, "/blocks": 3, "/": 6, "": 6} {
+		res, err := d.Query(ctx, query.Query{Prefix: prefix, KeysOnly: true})
+		must(t, err)
+		all, err := res.Rest()
+		must(t, err)
+		if len(all) != want {
+			t.Errorf("%d keys under %q, want %d: %v", len(all), prefix, want, all)
+		}
+	}
+	must(t, d.Close())
+	if _, err := d.Get(ctx, datastore.NewKey("/mine/1")); err != nil {
+		t.Errorf("closing the view closed the database: %v", err)
+	}
+	must(t, s.Close())
+	if _, err := d.Get(ctx, datastore.NewKey("/mine/1")); !errors.Is(err, pin.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if _, err := s.Blockstore().Get(ctx, someBlocks(9, 1, 10)[0].Cid()); !errors.Is(err, pin.ErrClosed) {
+		t.Errorf("blocks after Close: %v", err)
+	}
+	if err := s.PutClaimed(ctx, 1, someBlocks(9, 1, 10)); !errors.Is(err, pin.ErrClosed) {
+		t.Errorf("PutClaimed after Close: %v", err)
+	}
+}
