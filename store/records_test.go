@@ -38,6 +38,7 @@ func openRecords(t *testing.T, now func() time.Time) (pin.Records, func() pin.Re
 		if s == nil {
 			return
 		}
+		checkInvariants(t, s)
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}

@@ -1,0 +1,285 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+)
+
+// checkInvariants works out every list, row, holder and attempt anew from the
+// requests' records, and compares that with what is stored.
+func checkInvariants(t *testing.T, s *Store) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context()) // cleanups come here too
+	must(t, s.view(ctx, func(r *reader) error {
+		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*dagRecord{}}
+		if err := c.requests(); err != nil {
+			return err
+		}
+		for _, kind := range []byte{kRow, kStatus, kByDAG, kByName} {
+			if err := c.compare(kind); err != nil {
+				return err
+			}
+		}
+		return c.attempts()
+	}))
+}
+
+type checker struct {
+	s    *Store
+	r    *reader
+	want map[string]string // keys that follow from the requests
+	dags map[pin.DAG]*dagRecord
+}
+
+// requests reads every request and notes what follows from it.
+func (c *checker) requests() error {
+	chunks := map[string]*chunk{}
+	err := c.r.scan(span{prefix: []byte{kRequest}}, func(key, value []byte) (bool, error) {
+		req := request{}
+		copy(req.account[:], key[1:])
+		if err := c.s.codec.decode(value, &req.requestRecord); err != nil {
+			return false, err
+		}
+		if string(requestKey(req.account, req.Created)) != string(key) {
+			return false, fmt.Errorf("request %x is under key %x", req.ID, key)
+		}
+		var err error
+		if req.status, err = c.r.statusOf(req.account, req.Seq); err != nil {
+			return false, err
+		}
+		c.want[string(rowKey(req.account, req.Seq))] = string(encodeRow(&req.requestRecord))
+		lists := [][]byte{statusList(req.status, req.account), dagList(req.dag(), req.account)}
+		if req.Name != "" {
+			lists = append(lists, nameList(req.account, nameHash(req.Name)))
+		}
+		for _, l := range lists {
+			number, bit := place(req.Seq)
+			k := string(chunkKey(l, number))
+			if chunks[k] == nil {
+				chunks[k] = new(chunk)
+			}
+			if chunks[k].has(bit) {
+				return false, fmt.Errorf("SEQ %d of %s twice", req.Seq, req.account)
+			}
+			chunks[k].add(bit)
+		}
+		held, err := c.s.held(c.r, &req)
+		for _, d := range held {
+			if c.dags[d] == nil {
+				c.dags[d] = &dagRecord{}
+			}
+			c.dags[d].Holders++
+		}
+		return true, err
+	})
+	for k, ch := range chunks {
+		c.want[k] = string(ch.encode())
+	}
+	return err
+}
+
+// compare looks whether the keys of a kind are those that follow.
+func (c *checker) compare(kind byte) error {
+	want := map[string]string{}
+	for k, v := range c.want {
+		if k[0] == kind {
+			want[k] = v
+		}
+	}
+	got, err := c.all(kind)
+	if err == nil && !maps.Equal(got, want) {
+		err = fmt.Errorf("keys of kind %x are %x, want %x", kind, got, want)
+	}
+	return err
+}
+
+func (c *checker) all(kind byte) (map[string]string, error) {
+	got := map[string]string{}
+	err := c.r.scan(span{prefix: []byte{kind}}, func(key, value []byte) (bool, error) {
+		got[string(key)] = string(value)
+		return true, nil
+	})
+	return got, err
+}
+
+// attempts compares the DAGs' holders, and the attempts in use.
+func (c *checker) attempts() error {
+	stored, err := c.all(kDAG)
+	if err != nil {
+		return err
+	}
+	inUse := map[string]string{}
+	for d, want := range c.dags {
+		var rec dagRecord
+		if err := c.s.codec.decode([]byte(stored[string(dagKey(d))]), &rec); err != nil {
+			return fmt.Errorf("DAG %s: %w", d, err)
+		}
+		if rec.Holders != want.Holders {
+			return fmt.Errorf("DAG %s has %d holders, want %d", d, rec.Holders, want.Holders)
+		}
+		if rec.Attempt != 0 {
+			inUse[string(attemptKey(rec.Attempt))] = string(d)
+		} else if rec.Complete {
+			return fmt.Errorf("DAG %s is complete without an attempt", d)
+		}
+	}
+	if len(stored) != len(c.dags) {
+		return fmt.Errorf("%d DAGs have records, want %d", len(stored), len(c.dags))
+	}
+	attempts, err := c.all(kAttempt)
+	if err != nil {
+		return err
+	}
+	if !maps.Equal(attempts, inUse) {
+		return fmt.Errorf("attempts %x, want %x", attempts, inUse)
+	}
+	deleting, err := c.all(kDeleting)
+	for k := range deleting {
+		if a := binary.BigEndian.Uint64([]byte(k[1:])); inUse[string(attemptKey(pin.Attempt(a)))] != "" {
+			return fmt.Errorf("attempt %d is in use and deleting", a)
+		}
+	}
+	return err
+}
+
+const killChild = "HOLDFAST_TEST_KILL_CHILD"
+
+// TestKilled kills a process with SIGKILL while it changes records, and looks
+// whether all that it was told is there is there.
+func TestKilled(t *testing.T) {
+	if dir := os.Getenv(killChild); dir != "" {
+		changeForever(t, dir)
+		return
+	}
+	dir := t.TempDir()
+	there := map[string]bool{} // requests by ID: added, or gone
+	for round := range 4 {
+		var seen strings.Builder
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$")
+		cmd.Env = append(os.Environ(), killChild+"="+dir)
+		out, err := cmd.StdoutPipe()
+		must(t, err)
+		must(t, cmd.Start())
+		scanner := bufio.NewScanner(out)
+		for n := 0; n < 300+97*round && scanner.Scan(); n++ {
+			note(there, scanner.Text(), &seen)
+		}
+		must(t, cmd.Process.Kill())
+		for scanner.Scan() {
+			note(there, scanner.Text(), &seen)
+		}
+		if err := cmd.Wait(); err == nil || strings.Contains(seen.String(), "FAIL") {
+			t.Fatalf("the child was not killed: %v\n%s", err, seen.String())
+		}
+		lock, err := Lock(dir)
+		must(t, err)
+		s, err := Open(t.Context(), lock, Config{})
+		must(t, err)
+		checkInvariants(t, s)
+		for id, want := range there {
+			if _, err := s.Get(t.Context(), benchAccount, id); (err == nil) != want {
+				t.Errorf("round %d: request %s is there: %v, want %v", round, id, err, want)
+			}
+		}
+		must(t, s.Close())
+		must(t, lock.Close())
+	}
+	if len(there) < 500 {
+		t.Errorf("only %d requests were made", len(there))
+	}
+}
+
+// note keeps what a line of the child says: "+ID" was added, "-ID" is about to
+// go, "=ID" is gone.
+func note(there map[string]bool, line string, seen *strings.Builder) {
+	fmt.Fprintln(seen, line)
+	if len(line) != 37 {
+		return
+	}
+	switch id := line[1:]; line[0] {
+	case '+':
+		there[id] = true
+	case '-':
+		delete(there, id) // it may be there or not
+	case '=':
+		there[id] = false
+	}
+}
+
+func changeForever(t *testing.T, dir string) {
+	lock, err := Lock(dir)
+	must(t, err)
+	s, err := Open(t.Context(), lock, Config{})
+	must(t, err)
+	var mu sync.Mutex
+	say := func(what, id string) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(os.Stdout, "%s%s\n", what, id)
+	}
+	for w := range 4 {
+		go func() {
+			for i := 0; ; i++ {
+				if err := changeOnce(t, s, w*1000+i%20, say); err != nil {
+					fmt.Fprintf(os.Stdout, "FAIL %v\n", err)
+					return
+				}
+			}
+		}()
+	}
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil { // ends at once
+		t.Error(err)
+	}
+	select {} // until killed
+}
+
+func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error {
+	ctx := t.Context()
+	spec := pintest.DAGSpec(n)
+	spec.Name = fmt.Sprint(n % 3)
+	r, err := s.Add(ctx, benchAccount, spec)
+	if err != nil {
+		return err
+	}
+	say("+", r.ID)
+	a, complete, err := s.Begin(ctx, r.DAG())
+	if err != nil {
+		return err
+	}
+	if !complete && n%3 == 0 {
+		if _, err := s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1}); err != nil {
+			return err
+		}
+	}
+	if n%2 == 0 {
+		return nil
+	}
+	say("-", r.ID)
+	if n%4 == 1 {
+		next, _, _, err := s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(n+1))
+		if err != nil {
+			return err
+		}
+		say("+", next.ID)
+	} else if _, released, err := s.Remove(ctx, benchAccount, r.ID); err != nil {
+		return err
+	} else if len(released) > 0 {
+		if err := s.Drop(ctx, released[0]); err != nil {
+			return err
+		}
+	}
+	say("=", r.ID)
+	return nil
+}
