@@ -2,6 +2,7 @@ package auth
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -50,6 +51,25 @@ const (
 	Device  Kind = "device"  // one named program, until revoked or expired
 )
 
+// Scope is what a token may be used for. Each holds those before it.
+type Scope string
+
+const (
+	ScopeRead  Scope = "read"  // look at the account and its pins
+	ScopePin   Scope = "pin"   // add, replace and remove pins too
+	ScopeAdmin Scope = "admin" // whatever its account may, as a session does
+)
+
+// Scopes lists every scope, from the least to the most.
+func Scopes() []Scope { return []Scope{ScopeRead, ScopePin, ScopeAdmin} }
+
+// Includes reports whether s may do what is allowed to other. A scope that is
+// not one of [Scopes] includes none and is included in none.
+func (s Scope) Includes(other Scope) bool {
+	has, needs := slices.Index(Scopes(), s), slices.Index(Scopes(), other)
+	return needs >= 0 && has >= needs
+}
+
 // Token is the record that a JWT stands on. It holds nothing that could be
 // shown as a token.
 type Token struct {
@@ -57,11 +77,20 @@ type Token struct {
 	Account string // the account's ID
 	Kind    Kind
 	Name    string // that the user gave a device token; "" for a session
+	Scope   Scope
+	Key     string // kid of the key that signed the newest JWT that stands on it
+	Address string // where it was made from; "" is the host itself
 	// Epoch is what the account's counter for the kind was when it was made.
 	Epoch uint64
-	// Refresh is the jti of the one refresh token that works for a session;
-	// "" for a device token.
-	Refresh string
+	// Refresh is the jti of the one refresh token that works for a session,
+	// and Previous that of the one before it; "" for a device token.
+	Refresh, Previous string
+	// Refreshed is when Refresh was made. UTC, to the second; the zero time for
+	// a device token.
+	Refreshed time.Time
+	// Used is about when it was last shown: it is behind by some minutes. UTC,
+	// to the second; the zero time is never.
+	Used    time.Time
 	Created time.Time // UTC, to the second
 	// Expires is when the last JWT that stands on it does. UTC, to the second;
 	// the zero time is never.
@@ -71,6 +100,16 @@ type Token struct {
 // Expired reports whether the token's time is over.
 func (t Token) Expired(now time.Time) bool {
 	return !t.Expires.IsZero() && !now.Before(t.Expires)
+}
+
+// Invite lets one person make an account. Its code, which is shown once, is
+// kept nowhere; what is here could not be shown for it.
+type Invite struct {
+	ID      string    // UUID, made of the code
+	By      string    // ID of the account that made it; "" is the host's operator
+	Created time.Time // UTC, to the second
+	Expires time.Time // UTC, to the second
+	Quota   uint64    // of the account that it makes, in bytes; 0 is no limit
 }
 
 // maxEmail is the longest address that a mail server can be told (RFC 5321).

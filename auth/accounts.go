@@ -23,6 +23,10 @@ var (
 	ErrNoAccount = errors.New("no such account")
 	// ErrNoToken: no token has that ID.
 	ErrNoToken = errors.New("no such token")
+	// ErrNoInvite: the invitation does not exist, was used, or is expired.
+	ErrNoInvite = errors.New("the invitation is not valid: it may be used already, or expired")
+	// ErrClosed: strangers may not make accounts here.
+	ErrClosed = errors.New("registration is closed: ask the operator for an account")
 	// ErrExists: another account has that address.
 	ErrExists = errors.New("an account with this e-mail address exists already")
 	// ErrEnded: the account does not let the token count: it was disabled, or
@@ -53,14 +57,15 @@ func invalid(field, format string, a ...any) error {
 //
 // Every method that changes something returns nil only after the change would
 // survive power loss, and each change is one commit: all of it is there, or
-// nothing. Times are kept to the second, in UTC. All methods may be called
+// nothing. The events that a change is given are part of its commit. Times are
+// kept to the second, in UTC. All methods may be called
 // concurrently. Once closed, methods return an error that wraps
 // [ErrUnavailable], as do changes that find the disk full. The Service does
 // not close the Accounts that it is given.
 type Accounts interface {
 	// CreateAccount commits a new account.
 	// Errors: ErrExists if another has its ID or its Email.
-	CreateAccount(ctx context.Context, a Account) error
+	CreateAccount(ctx context.Context, a Account, log ...Event) error
 
 	// AccountByID reads one account. Errors: ErrNoAccount.
 	AccountByID(ctx context.Context, id string) (Account, error)
@@ -77,17 +82,17 @@ type Accounts interface {
 	// change may be called more than once. It must leave ID, Email and Created
 	// as they are. If it returns an error, that is returned and nothing is
 	// written. Errors: ErrNoAccount.
-	ChangeAccount(ctx context.Context, id string, change func(*Account) error) (Account, error)
+	ChangeAccount(ctx context.Context, id string, change func(*Account) error, log ...Event) (Account, error)
 
 	// DeleteAccount removes an account, gives it as it last was, and frees its
 	// address. Its tokens count for nothing from then on; their records go in
 	// as many commits as they need, and what a crash leaves of them is removed
 	// by SweepTokens. Errors: ErrNoAccount.
-	DeleteAccount(ctx context.Context, id string) (Account, error)
+	DeleteAccount(ctx context.Context, id string, log ...Event) (Account, error)
 
 	// CreateToken commits a new token.
 	// Errors: ErrNoAccount; ErrEnded if its account does not allow it.
-	CreateToken(ctx context.Context, t Token) error
+	CreateToken(ctx context.Context, t Token, log ...Event) error
 
 	// TokenByID reads one token, whether or not it still counts.
 	// Errors: ErrNoToken.
@@ -105,10 +110,59 @@ type Accounts interface {
 
 	// DeleteToken removes a token, and gives it as it last was.
 	// Errors: ErrNoToken.
-	DeleteToken(ctx context.Context, id string) (Token, error)
+	DeleteToken(ctx context.Context, id string, log ...Event) (Token, error)
+
+	// MarkUsed sets Used of the tokens with those IDs, where it is later than
+	// what they have, in as many commits as they need. IDs that no token has
+	// are passed over.
+	MarkUsed(ctx context.Context, used map[string]time.Time) error
+
+	// KeysInUse gives the Key of every device token that can still count at
+	// that time, each once, and the latest Expires of all sessions; the zero
+	// time if there is none.
+	KeysInUse(ctx context.Context, now time.Time) (devices []string, sessions time.Time, err error)
 
 	// SweepTokens removes the tokens that are expired at that time, that their
-	// account does not allow any more, or whose account is gone, in as many
-	// commits as they need. It says how many it removed, also with an error.
+	// account does not allow any more, or whose account is gone, and the
+	// invitations that are expired, in as many commits as they need. It says
+	// how many it removed, also with an error.
 	SweepTokens(ctx context.Context, now time.Time) (int, error)
+
+	Invites
+	Audit
+}
+
+// Invites keeps invitations, under the terms of [Accounts].
+type Invites interface {
+	// CreateInvite commits a new one. Errors: one if its ID is taken.
+	CreateInvite(ctx context.Context, i Invite, log ...Event) error
+
+	// InviteByID reads one, expired or not. Errors: ErrNoInvite.
+	InviteByID(ctx context.Context, id string) (Invite, error)
+
+	// ListInvites reads all, expired or not, oldest first, and by ID where
+	// Created is the same.
+	ListInvites(ctx context.Context) ([]Invite, error)
+
+	// DeleteInvite removes one, and gives it as it was. Errors: ErrNoInvite.
+	DeleteInvite(ctx context.Context, id string, log ...Event) (Invite, error)
+
+	// RedeemInvite is DeleteInvite and CreateAccount in one commit.
+	// Errors: ErrNoInvite, ErrExists; the invitation stays with either.
+	RedeemInvite(ctx context.Context, id string, a Account, log ...Event) error
+}
+
+// Audit is the record of what happened to accounts, under the terms of
+// [Accounts]. Nothing in it is ever changed; old events are removed as a whole.
+type Audit interface {
+	// AppendEvents commits events. Their ID is given by the Audit: IDs sort as
+	// their times do, to the millisecond, and those of one time as they came.
+	AppendEvents(ctx context.Context, log []Event) error
+
+	// Events reads the events that match, newest first, at most q.Limit.
+	Events(ctx context.Context, q EventQuery) ([]Event, error)
+
+	// SweepEvents removes all events from before a time, in as many commits as
+	// they need. It says how many it removed, also with an error.
+	SweepEvents(ctx context.Context, before time.Time) (int, error)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -26,22 +27,30 @@ const (
 )
 
 // CreateAccount implements [auth.Accounts].
-func (s *Store) CreateAccount(ctx context.Context, a auth.Account) error {
+func (s *Store) CreateAccount(ctx context.Context, a auth.Account, log ...auth.Event) error {
 	id, ok := accountOf(a.ID)
 	if !ok {
 		return fmt.Errorf("create account: %q is not a UUID", a.ID)
 	}
 	return s.updateAuth(ctx, func(t authTx) error {
-		for _, key := range [][]byte{loginKey(id), emailKey(a.Email)} {
-			if _, taken, err := t.get(key); err != nil {
-				return err
-			} else if taken {
-				return auth.ErrExists
-			}
+		if err := t.createLogin(id, a); err != nil {
+			return err
 		}
-		t.set(emailKey(a.Email), id[:])
-		return t.putLogin(id, a)
+		return t.append(log)
 	})
+}
+
+// createLogin writes an account that must be new.
+func (t authTx) createLogin(id account, a auth.Account) error {
+	for _, key := range [][]byte{loginKey(id), emailKey(a.Email)} {
+		if _, taken, err := t.get(key); err != nil {
+			return err
+		} else if taken {
+			return auth.ErrExists
+		}
+	}
+	t.set(emailKey(a.Email), id[:])
+	return t.putLogin(id, a)
 }
 
 // AccountByID implements [auth.Accounts].
@@ -85,7 +94,7 @@ func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error
 }
 
 // ChangeAccount implements [auth.Accounts].
-func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.Account) error) (a auth.Account, err error) {
+func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.Account) error, log ...auth.Event) (a auth.Account, err error) {
 	err = s.updateAuth(ctx, func(t authTx) error {
 		old, err := t.read().login(id)
 		if err != nil {
@@ -99,7 +108,10 @@ func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.
 			return fmt.Errorf("account %s: its ID, Email and Created are fixed", id)
 		}
 		key, _ := accountOf(id)
-		return t.putLogin(key, a)
+		if err := t.putLogin(key, a); err != nil {
+			return err
+		}
+		return t.append(log)
 	})
 	if err != nil {
 		return auth.Account{}, err
@@ -108,7 +120,7 @@ func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.
 }
 
 // DeleteAccount implements [auth.Accounts].
-func (s *Store) DeleteAccount(ctx context.Context, id string) (a auth.Account, err error) {
+func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event) (a auth.Account, err error) {
 	key, _ := accountOf(id)
 	err = s.updateAuth(ctx, func(t authTx) error {
 		if a, err = t.read().login(id); err != nil {
@@ -116,7 +128,7 @@ func (s *Store) DeleteAccount(ctx context.Context, id string) (a auth.Account, e
 		}
 		t.delete(loginKey(key))
 		t.delete(emailKey(a.Email))
-		return nil
+		return t.append(log)
 	})
 	if err != nil {
 		return auth.Account{}, err
@@ -140,7 +152,7 @@ func (s *Store) DeleteAccount(ctx context.Context, id string) (a auth.Account, e
 }
 
 // CreateToken implements [auth.Accounts].
-func (s *Store) CreateToken(ctx context.Context, n auth.Token) error {
+func (s *Store) CreateToken(ctx context.Context, n auth.Token, log ...auth.Event) error {
 	id, ok := tokenOf(n.ID)
 	if !ok {
 		return fmt.Errorf("create token: %q is not a UUID", n.ID)
@@ -160,7 +172,10 @@ func (s *Store) CreateToken(ctx context.Context, n auth.Token) error {
 		}
 		account, _ := accountOf(n.Account)
 		t.set(accountTokenKey(account, id), nil)
-		return t.putToken(account, id, n)
+		if err := t.putToken(account, id, n); err != nil {
+			return err
+		}
+		return t.append(log)
 	})
 }
 
@@ -231,7 +246,9 @@ func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.To
 		if n.ID != old.ID || n.Account != old.Account || n.Kind != old.Kind || n.Epoch != old.Epoch || !n.Created.Equal(old.Created) {
 			return fmt.Errorf("token %s: its ID, Account, Kind, Epoch and Created are fixed", id)
 		}
-		n.Expires = n.Expires.UTC().Truncate(time.Second) // as it is read back
+		for _, at := range []*time.Time{&n.Expires, &n.Refreshed, &n.Used} {
+			*at = at.UTC().Truncate(time.Second) // as it is read back
+		}
 		account, _ := accountOf(n.Account)
 		return t.putToken(account, key, n)
 	})
@@ -242,7 +259,7 @@ func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.To
 }
 
 // DeleteToken implements [auth.Accounts].
-func (s *Store) DeleteToken(ctx context.Context, id string) (n auth.Token, err error) {
+func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (n auth.Token, err error) {
 	key, ok := tokenOf(id)
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
@@ -253,7 +270,7 @@ func (s *Store) DeleteToken(ctx context.Context, id string) (n auth.Token, err e
 		}
 		account, _ := accountOf(n.Account)
 		t.deleteToken(account, key)
-		return nil
+		return t.append(log)
 	})
 	if err != nil {
 		return auth.Token{}, err
@@ -261,11 +278,70 @@ func (s *Store) DeleteToken(ctx context.Context, id string) (n auth.Token, err e
 	return n, nil
 }
 
-// SweepTokens implements [auth.Accounts].
-func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, err error) {
+// MarkUsed implements [auth.Accounts].
+func (s *Store) MarkUsed(ctx context.Context, used map[string]time.Time) error {
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(used)), tokenBatch) {
+		err := s.updateAuth(ctx, func(t authTx) error {
+			for _, id := range batch {
+				key, ok := tokenOf(id)
+				if !ok {
+					continue
+				}
+				n, err := t.read().token(key)
+				if errors.Is(err, auth.ErrNoToken) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				if !used[id].After(n.Used) {
+					continue
+				}
+				n.Used = used[id]
+				owner, _ := accountOf(n.Account)
+				if err := t.putToken(owner, key, n); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// KeysInUse implements [auth.Accounts].
+func (s *Store) KeysInUse(ctx context.Context, now time.Time) (devices []string, sessions time.Time, err error) {
+	found := map[string]bool{}
+	err = s.eachToken(ctx, func(r authReader, id tokenID) error {
+		n, err := r.token(id)
+		if err != nil {
+			return err
+		}
+		if n.Kind == auth.Session {
+			if n.Expires.After(sessions) {
+				sessions = n.Expires
+			}
+			return nil
+		}
+		if _, dead, err := r.deadToken(id, now); err != nil || dead {
+			return err
+		}
+		found[n.Key] = true
+		return nil
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return slices.Sorted(maps.Keys(found)), sessions, nil
+}
+
+// eachToken calls fn for every token, in views that do not last long.
+func (s *Store) eachToken(ctx context.Context, fn func(authReader, tokenID) error) error {
 	next := []byte{kToken}
 	for next != nil {
-		var dead []tokenID
 		err := s.viewAuth(ctx, func(r authReader) error {
 			from, seen := next, 0
 			next = nil
@@ -275,26 +351,38 @@ func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, er
 					return false, nil
 				}
 				seen++
-				id := tokenID(key[1:])
-				_, gone, err := r.deadToken(id, now)
-				if gone {
-					dead = append(dead, id)
-				}
-				return true, err
+				return true, fn(r, tokenID(key[1:]))
 			})
 		})
 		if err != nil {
-			return removed, err
-		}
-		for batch := range slices.Chunk(dead, tokenBatch) {
-			n, err := s.sweepBatch(ctx, batch, now)
-			removed += n
-			if err != nil {
-				return removed, err
-			}
+			return err
 		}
 	}
-	return removed, nil
+	return nil
+}
+
+// SweepTokens implements [auth.Accounts].
+func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, err error) {
+	var dead []tokenID
+	err = s.eachToken(ctx, func(r authReader, id tokenID) error {
+		_, gone, err := r.deadToken(id, now)
+		if gone {
+			dead = append(dead, id)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	for batch := range slices.Chunk(dead, tokenBatch) {
+		n, err := s.sweepBatch(ctx, batch, now)
+		removed += n
+		if err != nil {
+			return removed, err
+		}
+	}
+	n, err := s.sweepInvites(ctx, now)
+	return removed + n, err
 }
 
 // sweepBatch removes those of the tokens that are dead still: a session may

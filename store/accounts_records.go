@@ -17,6 +17,9 @@ const (
 	kEmail        = 0x41 // address -> account
 	kToken        = 0x42 // token -> tokenRecord
 	kAccountToken = 0x43 // account, token -> nothing
+	kInvite       = 0x44 // invitation -> inviteRecord
+	kEvent        = 0x45 // time, number -> eventRecord
+	kAccountEvent = 0x46 // account, time, number -> nothing
 )
 
 // tokenID is a token's ID as it is in keys.
@@ -62,6 +65,29 @@ type tokenRecord struct {
 	Refresh string  `cbor:"5,keyasint,omitempty"`
 	Created int64   `cbor:"6,keyasint"`           // Unix seconds
 	Expires *int64  `cbor:"7,keyasint,omitempty"` // Unix seconds; nil is never
+
+	Scope     string `cbor:"8,keyasint,omitempty"`
+	Key       string `cbor:"9,keyasint,omitempty"`
+	Previous  string `cbor:"10,keyasint,omitempty"`
+	Refreshed *int64 `cbor:"11,keyasint,omitempty"` // Unix seconds; nil is never
+	Used      *int64 `cbor:"12,keyasint,omitempty"` // Unix seconds; nil is never
+	Address   string `cbor:"13,keyasint,omitempty"`
+}
+
+// seconds and fromSeconds are a time in a record; nil is the zero time.
+func seconds(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	n := t.Unix()
+	return &n
+}
+
+func fromSeconds(n *int64) time.Time {
+	if n == nil {
+		return time.Time{}
+	}
+	return time.Unix(*n, 0).UTC()
 }
 
 // authReader is a reader of accounts and tokens.
@@ -140,26 +166,21 @@ func (r authReader) token(id tokenID) (auth.Token, error) {
 	if err := r.codec.decode(value, &rec); err != nil {
 		return auth.Token{}, fmt.Errorf("token %s: %w", id, err)
 	}
-	n := auth.Token{
-		ID: id.String(), Account: rec.Account.String(), Kind: auth.Kind(rec.Kind), Name: rec.Name, Epoch: rec.Epoch,
-		Refresh: rec.Refresh, Created: time.Unix(rec.Created, 0).UTC(),
-	}
-	if rec.Expires != nil {
-		n.Expires = time.Unix(*rec.Expires, 0).UTC()
-	}
-	return n, nil
+	return auth.Token{
+		ID: id.String(), Account: rec.Account.String(), Kind: auth.Kind(rec.Kind), Name: rec.Name,
+		Scope: auth.Scope(rec.Scope), Key: rec.Key, Address: rec.Address, Epoch: rec.Epoch,
+		Refresh: rec.Refresh, Previous: rec.Previous, Refreshed: fromSeconds(rec.Refreshed),
+		Used: fromSeconds(rec.Used), Created: time.Unix(rec.Created, 0).UTC(), Expires: fromSeconds(rec.Expires),
+	}, nil
 }
 
 func (t authTx) putToken(owner account, id tokenID, n auth.Token) error {
-	rec := tokenRecord{
+	value, err := t.codec.encode(tokenRecord{
 		Account: owner, Kind: string(n.Kind), Name: n.Name, Epoch: n.Epoch,
-		Refresh: n.Refresh, Created: n.Created.Unix(),
-	}
-	if !n.Expires.IsZero() {
-		expires := n.Expires.Unix()
-		rec.Expires = &expires
-	}
-	value, err := t.codec.encode(rec)
+		Refresh: n.Refresh, Created: n.Created.Unix(), Expires: seconds(n.Expires),
+		Scope: string(n.Scope), Key: n.Key, Previous: n.Previous, Refreshed: seconds(n.Refreshed),
+		Used: seconds(n.Used), Address: n.Address,
+	})
 	if err != nil {
 		return fmt.Errorf("token %s: %w", id, err)
 	}

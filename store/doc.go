@@ -19,7 +19,7 @@
 //
 // Every key starts with a byte that says what it is. ACCOUNT is a UUID in 16
 // bytes, DAG a length in 2 bytes and a CIDv1's bytes, HASH a multihash, ATTEMPT,
-// SEQ and MS numbers of 8 bytes, CHUNK one of 4; numbers are big endian.
+// SEQ and MS numbers of 8 bytes, CHUNK and NUMBER of 4; numbers are big endian.
 //
 //	01 NAME               layout: the layout of the records
 //	                      attempt: the last attempt that was given out
@@ -40,11 +40,14 @@
 //	41 ADDRESS            the account with that e-mail address
 //	42 TOKEN              a token: account, kind, name, times; TOKEN is a UUID
 //	43 ACCOUNT TOKEN      the token is the account's
-//	44 to 5f              kept for package auth
+//	44 INVITE             an invitation; INVITE is a UUID
+//	45 MS NUMBER          an event of the audit record, numbered within its MS
+//	46 ACCOUNT MS NUMBER  the event is about the account, or was its doing
+//	47 to 5f              kept for package auth
 //	/blocks/BASE32        a block
 //	/...                  other users of [Store.Datastore]
 //
-// Values of 10 to 12, 16, 20, 22, 40 and 42 start with a byte for the version of their
+// Values of 10 to 12, 16, 20, 22, 40, 42, 44 and 45 start with a byte for the version of their
 // own form; what follows is CBOR, but for 12, which is scanned by the
 // thousand.
 //

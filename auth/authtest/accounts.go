@@ -25,6 +25,8 @@ var _ auth.Accounts = (*Accounts)(nil)
 type state struct {
 	accounts map[string]auth.Account // by ID
 	tokens   map[string]auth.Token   // by ID
+	invites  map[string]auth.Invite  // by ID
+	events   []auth.Event            // by ID, oldest first
 }
 
 // NewAccounts makes an empty one.
@@ -32,6 +34,7 @@ func NewAccounts() *Accounts {
 	return &Accounts{state: &state{
 		accounts: map[string]auth.Account{},
 		tokens:   map[string]auth.Token{},
+		invites:  map[string]auth.Invite{},
 	}}
 }
 
@@ -88,12 +91,21 @@ func (a *Accounts) byEmail(email string) (auth.Account, bool) {
 }
 
 // CreateAccount implements [auth.Accounts].
-func (a *Accounts) CreateAccount(ctx context.Context, n auth.Account) error {
+func (a *Accounts) CreateAccount(ctx context.Context, n auth.Account, log ...auth.Event) error {
 	unlock, err := a.begin(ctx, "CreateAccount")
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if err := a.create(n); err != nil {
+		return err
+	}
+	a.append(log)
+	return nil
+}
+
+// create is CreateAccount under the lock.
+func (a *Accounts) create(n auth.Account) error {
 	_, idTaken := a.accounts[n.ID]
 	_, emailTaken := a.byEmail(n.Email)
 	if idTaken || emailTaken {
@@ -148,7 +160,7 @@ func (a *Accounts) ListAccounts(ctx context.Context) ([]auth.Account, error) {
 }
 
 // ChangeAccount implements [auth.Accounts].
-func (a *Accounts) ChangeAccount(ctx context.Context, id string, change func(*auth.Account) error) (auth.Account, error) {
+func (a *Accounts) ChangeAccount(ctx context.Context, id string, change func(*auth.Account) error, log ...auth.Event) (auth.Account, error) {
 	unlock, err := a.begin(ctx, "ChangeAccount")
 	if err != nil {
 		return auth.Account{}, err
@@ -166,11 +178,12 @@ func (a *Accounts) ChangeAccount(ctx context.Context, id string, change func(*au
 		return auth.Account{}, fmt.Errorf("account %s: its ID, Email and Created are fixed", id)
 	}
 	a.accounts[id] = acc
+	a.append(log)
 	return acc, nil
 }
 
 // DeleteAccount implements [auth.Accounts].
-func (a *Accounts) DeleteAccount(ctx context.Context, id string) (auth.Account, error) {
+func (a *Accounts) DeleteAccount(ctx context.Context, id string, log ...auth.Event) (auth.Account, error) {
 	unlock, err := a.begin(ctx, "DeleteAccount")
 	if err != nil {
 		return auth.Account{}, err
@@ -186,11 +199,12 @@ func (a *Accounts) DeleteAccount(ctx context.Context, id string) (auth.Account, 
 			delete(a.tokens, t.ID)
 		}
 	}
+	a.append(log)
 	return acc, nil
 }
 
 // CreateToken implements [auth.Accounts].
-func (a *Accounts) CreateToken(ctx context.Context, t auth.Token) error {
+func (a *Accounts) CreateToken(ctx context.Context, t auth.Token, log ...auth.Event) error {
 	unlock, err := a.begin(ctx, "CreateToken")
 	if err != nil {
 		return err
@@ -206,8 +220,9 @@ func (a *Accounts) CreateToken(ctx context.Context, t auth.Token) error {
 	if _, taken := a.tokens[t.ID]; taken {
 		return fmt.Errorf("token %s exists already", t.ID)
 	}
-	t.Created, t.Expires = toSecond(t.Created), toSecond(t.Expires)
-	a.tokens[t.ID] = t
+	t.Created = toSecond(t.Created)
+	a.tokens[t.ID] = kept(t)
+	a.append(log)
 	return nil
 }
 
@@ -265,13 +280,13 @@ func (a *Accounts) ChangeToken(ctx context.Context, id string, change func(*auth
 	if t.ID != old.ID || t.Account != old.Account || t.Kind != old.Kind || t.Epoch != old.Epoch || !t.Created.Equal(old.Created) {
 		return auth.Token{}, fmt.Errorf("token %s: its ID, Account, Kind, Epoch and Created are fixed", id)
 	}
-	t.Expires = toSecond(t.Expires)
+	t = kept(t)
 	a.tokens[id] = t
 	return t, nil
 }
 
 // DeleteToken implements [auth.Accounts].
-func (a *Accounts) DeleteToken(ctx context.Context, id string) (auth.Token, error) {
+func (a *Accounts) DeleteToken(ctx context.Context, id string, log ...auth.Event) (auth.Token, error) {
 	unlock, err := a.begin(ctx, "DeleteToken")
 	if err != nil {
 		return auth.Token{}, err
@@ -282,7 +297,44 @@ func (a *Accounts) DeleteToken(ctx context.Context, id string) (auth.Token, erro
 		return auth.Token{}, auth.ErrNoToken
 	}
 	delete(a.tokens, id)
+	a.append(log)
 	return t, nil
+}
+
+// MarkUsed implements [auth.Accounts].
+func (a *Accounts) MarkUsed(ctx context.Context, used map[string]time.Time) error {
+	unlock, err := a.begin(ctx, "MarkUsed")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for id, at := range used {
+		if t, ok := a.tokens[id]; ok && at.After(t.Used) {
+			t.Used = at
+			a.tokens[id] = kept(t)
+		}
+	}
+	return nil
+}
+
+// KeysInUse implements [auth.Accounts].
+func (a *Accounts) KeysInUse(ctx context.Context, now time.Time) (devices []string, sessions time.Time, err error) {
+	unlock, err := a.begin(ctx, "KeysInUse")
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer unlock()
+	for _, t := range a.tokens {
+		acc, ok := a.accounts[t.Account]
+		switch {
+		case t.Kind == auth.Session && t.Expires.After(sessions):
+			sessions = t.Expires
+		case t.Kind == auth.Device && ok && acc.Allows(t) && !t.Expired(now) && !slices.Contains(devices, t.Key):
+			devices = append(devices, t.Key)
+		}
+	}
+	slices.Sort(devices)
+	return devices, sessions, nil
 }
 
 // SweepTokens implements [auth.Accounts].
@@ -299,7 +351,19 @@ func (a *Accounts) SweepTokens(ctx context.Context, now time.Time) (int, error) 
 			n++
 		}
 	}
+	for id, i := range a.invites {
+		if !now.Before(i.Expires) {
+			delete(a.invites, id)
+			n++
+		}
+	}
 	return n, nil
+}
+
+// kept is a token as it is kept on disk.
+func kept(t auth.Token) auth.Token {
+	t.Expires, t.Refreshed, t.Used = toSecond(t.Expires), toSecond(t.Refreshed), toSecond(t.Used)
+	return t
 }
 
 // toSecond keeps a time as it is kept on disk; the zero time stays zero.

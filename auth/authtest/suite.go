@@ -47,6 +47,15 @@ func RunAccounts(t *testing.T, open Open) {
 		{"Sweep", testSweep},
 		{"SweepMany", testSweepMany},
 		{"CreateAtOnce", testCreateAtOnce},
+		{"MarkUsed", testMarkUsed},
+		{"KeysInUse", testKeysInUse},
+		{"Invites", testInvites},
+		{"RedeemInviteOnce", testRedeemOnce},
+		{"Events", testEvents},
+		{"EventsOfAccount", testEventsOfAccount},
+		{"EventsShareTheCommit", testEventsShared},
+		{"EventsAtOnce", testEventsAtOnce},
+		{"SweepEvents", testSweepEvents},
 		{"CancelledContext", testCancelled},
 		{"Closed", testClosed},
 	} {
@@ -89,8 +98,10 @@ func (e *env) token(account string, k auth.Kind, change func(*auth.Token)) auth.
 	t := auth.Token{ID: uuid.NewString(), Account: account, Kind: k, Epoch: acc.Sessions, Created: start.Add(time.Duration(e.made) * time.Second)}
 	if k == auth.Device {
 		t.Epoch, t.Name = acc.Devices, fmt.Sprint("device ", e.made)
+		t.Scope, t.Key, t.Used = auth.ScopeRead, "key", start.Add(time.Minute)
 	} else {
 		t.Refresh, t.Expires = uuid.NewString(), start.Add(time.Hour)
+		t.Previous, t.Refreshed, t.Address = uuid.NewString(), start.Add(time.Minute), "203.0.113.7"
 	}
 	if change != nil {
 		change(&t)
@@ -433,10 +444,12 @@ func testChangeToken(e *env) {
 		if !reflect.DeepEqual(*c, tok) {
 			return fmt.Errorf("given %+v, want %+v", *c, tok)
 		}
-		c.Refresh, c.Name, c.Expires = "new", "name", start.Add(time.Minute)
+		c.Refresh, c.Name, c.Expires = "new", "name", start.Add(time.Minute+time.Millisecond)
+		c.Previous, c.Refreshed, c.Key = tok.Refresh, start.Add(2*time.Minute+time.Millisecond), "another"
 		return nil
 	})
 	e.ok(err)
+	tok.Previous, tok.Refreshed, tok.Key = tok.Refresh, start.Add(2*time.Minute), "another"
 	tok.Refresh, tok.Name, tok.Expires = "new", "name", start.Add(time.Minute)
 	e.same(got, tok)
 	e.hasToken(tok)
@@ -642,6 +655,18 @@ func testClosed(e *env) {
 		},
 		"DeleteToken": func() error { _, err := e.a.DeleteToken(ctx, tok.ID); return err },
 		"SweepTokens": func() error { _, err := e.a.SweepTokens(ctx, start); return err },
+		"MarkUsed":    func() error { return e.a.MarkUsed(ctx, map[string]time.Time{tok.ID: start.Add(time.Hour)}) },
+		"KeysInUse":   func() error { _, _, err := e.a.KeysInUse(ctx, start); return err },
+		"CreateInvite": func() error {
+			return e.a.CreateInvite(ctx, auth.Invite{ID: uuid.NewString(), Created: start, Expires: start})
+		},
+		"InviteByID":   func() error { _, err := e.a.InviteByID(ctx, a.ID); return err },
+		"ListInvites":  func() error { _, err := e.a.ListInvites(ctx); return err },
+		"DeleteInvite": func() error { _, err := e.a.DeleteInvite(ctx, a.ID); return err },
+		"RedeemInvite": func() error { return e.a.RedeemInvite(ctx, a.ID, a) },
+		"AppendEvents": func() error { return e.a.AppendEvents(ctx, []auth.Event{{Kind: auth.EventLogin, Time: start}}) },
+		"Events":       func() error { _, err := e.a.Events(ctx, auth.EventQuery{Limit: 1}); return err },
+		"SweepEvents":  func() error { _, err := e.a.SweepEvents(ctx, start); return err },
 	} {
 		if err := call(); !errors.Is(err, auth.ErrUnavailable) {
 			e.Errorf("%s on closed Accounts: %v, want %v", name, err, auth.ErrUnavailable)

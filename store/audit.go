@@ -1,0 +1,246 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+)
+
+// eventRecord is an auth.Event on disk, as loginRecord is an account. Its time
+// is in its key.
+type eventRecord struct {
+	Kind    string `cbor:"1,keyasint"`
+	Account string `cbor:"2,keyasint,omitempty"`
+	Email   string `cbor:"3,keyasint,omitempty"`
+	Actor   string `cbor:"4,keyasint,omitempty"`
+	Address string `cbor:"5,keyasint,omitempty"`
+	Token   string `cbor:"6,keyasint,omitempty"`
+	Detail  string `cbor:"7,keyasint,omitempty"`
+	Count   int    `cbor:"8,keyasint,omitempty"`
+}
+
+// eventID is the tail of an event's keys: its time in Unix milliseconds, and a
+// number for those of one time.
+type eventID [12]byte
+
+func eventIDOf(ms int64, n uint32) (id eventID) {
+	binary.BigEndian.PutUint64(id[:], uint64(ms))
+	binary.BigEndian.PutUint32(id[8:], n)
+	return id
+}
+
+func (id eventID) time() time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:]))).UTC()
+}
+
+func (id eventID) String() string { return hex.EncodeToString(id[:]) }
+
+func eventKey(id eventID) []byte { return append([]byte{kEvent}, id[:]...) }
+
+// accountEvents is the prefix of the events of an account.
+func accountEvents(a account) []byte { return append([]byte{kAccountEvent}, a[:]...) }
+
+func accountEventKey(a account, id eventID) []byte { return append(accountEvents(a), id[:]...) }
+
+// owners are the accounts that an event is listed under.
+func owners(e auth.Event) (all []account) {
+	for _, s := range []string{e.Account, e.Actor} {
+		if a, ok := accountOf(s); ok && !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// maxEventsPerMS bounds the numbers of the events of one millisecond, so that
+// one number is never there twice.
+const maxEventsPerMS = math.MaxUint32
+
+// append adds events to the record.
+func (t authTx) append(log []auth.Event) error {
+	for _, e := range log {
+		ms := max(e.Time.UnixMilli(), 0)
+		n, err := t.nextEvent(ms)
+		if err != nil {
+			return err
+		}
+		id := eventIDOf(ms, n)
+		value, err := t.codec.encode(eventRecord{
+			Kind: string(e.Kind), Account: e.Account, Email: e.Email, Actor: e.Actor,
+			Address: e.Address, Token: e.Token, Detail: e.Detail, Count: e.Count,
+		})
+		if err != nil {
+			return fmt.Errorf("event %s: %w", id, err)
+		}
+		t.set(eventKey(id), value)
+		for _, a := range owners(e) {
+			t.set(accountEventKey(a, id), nil)
+		}
+	}
+	return nil
+}
+
+// nextEvent is the number of the next event of a millisecond: events that the
+// clock dates alike, also after it was set back, all stay.
+func (t authTx) nextEvent(ms int64) (next uint32, err error) {
+	first := eventKey(eventIDOf(ms, 0))
+	err = t.scan(span{
+		prefix: first[:len(first)-4], from: eventKey(eventIDOf(ms, math.MaxUint32)), reverse: true, keysOnly: true,
+	}, func(key, _ []byte) (bool, error) {
+		last := binary.BigEndian.Uint32(key[len(key)-4:])
+		if last == maxEventsPerMS {
+			return false, errors.New("too many events at one time")
+		}
+		next = last + 1
+		return false, nil
+	})
+	return next, err
+}
+
+// AppendEvents implements [auth.Audit].
+func (s *Store) AppendEvents(ctx context.Context, log []auth.Event) error {
+	for batch := range slices.Chunk(log, eventBatch) {
+		if err := s.updateAuth(ctx, func(t authTx) error { return t.append(batch) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	// eventBatch is how many events one commit writes or removes: three keys
+	// each at most, far from what it holds.
+	eventBatch = 500
+	// eventPiece is how many events one view looks at, so that none lasts long.
+	eventPiece = 10_000
+)
+
+// Events implements [auth.Audit].
+func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Event, err error) {
+	prefix, ok := []byte{kEvent}, true
+	if q.Account != "" {
+		var a account
+		a, ok = accountOf(q.Account)
+		prefix = accountEvents(a)
+	}
+	end := eventIDOf(math.MaxInt64, math.MaxUint32)
+	if !q.To.IsZero() {
+		end = eventIDOf(max(ceilMilli(q.To), 0), 0)
+	}
+	if q.Before != "" {
+		var before eventID
+		n, err := hex.Decode(before[:], []byte(q.Before[:min(len(q.Before), 2*len(before))]))
+		if err != nil || n != len(before) || len(q.Before) != 2*n {
+			return nil, &auth.InvalidError{Field: "before", Msg: "must be the id of an event"}
+		}
+		if bytes.Compare(before[:], end[:]) < 0 {
+			end = before
+		}
+	}
+	if !ok || q.Limit <= 0 {
+		return nil, nil
+	}
+	from := eventIDOf(0, 0)
+	if !q.From.IsZero() {
+		from = eventIDOf(max(ceilMilli(q.From), 0), 0)
+	}
+	err = s.viewAuth(ctx, func(r authReader) error {
+		return r.scan(span{
+			prefix: prefix, from: append(bytes.Clone(prefix), end[:]...), reverse: true, keysOnly: true,
+		}, func(key, _ []byte) (bool, error) {
+			id := eventID(key[len(prefix):])
+			if bytes.Compare(id[:], from[:]) < 0 {
+				return false, nil
+			}
+			if id == end {
+				return true, nil // the end is exclusive
+			}
+			e, err := r.event(id)
+			page = append(page, e)
+			return len(page) < q.Limit, err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// ceilMilli is the first millisecond that is not before t.
+func ceilMilli(t time.Time) int64 {
+	ms := t.UnixMilli()
+	if time.UnixMilli(ms).Before(t) {
+		ms++
+	}
+	return ms
+}
+
+// event reads an event that is there.
+func (r authReader) event(id eventID) (auth.Event, error) {
+	value, found, err := r.get(eventKey(id))
+	if err != nil {
+		return auth.Event{}, err
+	}
+	if !found {
+		return auth.Event{}, fmt.Errorf("event %s is in the list of an account and nowhere else", id)
+	}
+	var rec eventRecord
+	if err := r.codec.decode(value, &rec); err != nil {
+		return auth.Event{}, fmt.Errorf("event %s: %w", id, err)
+	}
+	return auth.Event{
+		ID: id.String(), Time: id.time(), Kind: auth.EventKind(rec.Kind), Account: rec.Account, Email: rec.Email,
+		Actor: rec.Actor, Address: rec.Address, Token: rec.Token, Detail: rec.Detail, Count: rec.Count,
+	}, nil
+}
+
+// SweepEvents implements [auth.Audit].
+func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int, err error) {
+	end := eventIDOf(max(ceilMilli(before), 0), 0)
+	for {
+		var old []eventID
+		err := s.viewAuth(ctx, func(r authReader) error {
+			return r.scan(span{prefix: []byte{kEvent}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+				id := eventID(key[1:])
+				if bytes.Compare(id[:], end[:]) >= 0 {
+					return false, nil
+				}
+				old = append(old, id)
+				return len(old) < eventPiece, nil
+			})
+		})
+		if err != nil {
+			return removed, err
+		}
+		for batch := range slices.Chunk(old, eventBatch) {
+			err := s.updateAuth(ctx, func(t authTx) error {
+				for _, id := range batch {
+					e, err := t.read().event(id)
+					if err != nil {
+						return err
+					}
+					t.delete(eventKey(id))
+					for _, a := range owners(e) {
+						t.delete(accountEventKey(a, id))
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return removed, err
+			}
+			removed += len(batch)
+		}
+		if len(old) < eventPiece {
+			return removed, nil
+		}
+	}
+}
