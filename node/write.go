@@ -98,14 +98,14 @@ func (w *writer) stop() {
 func (b *batch) write(ctx context.Context, s Store, a pin.Attempt) (r written) {
 	if len(b.puts) > 0 {
 		if err := s.PutClaimed(ctx, a, b.puts); err != nil {
-			return written{err: fmt.Errorf("store %d blocks: %w", len(b.puts), err)}
+			return written{err: err}
 		}
 	}
 	if len(b.refs) == 0 {
 		return r
 	}
 	if err := s.Claim(ctx, a, b.refs); err != nil {
-		return written{err: fmt.Errorf("claim %d blocks: %w", len(b.refs), err)}
+		return written{err: err}
 	}
 	// What was seen before the claim may have been deleted before it, too.
 	for _, c := range b.found {
