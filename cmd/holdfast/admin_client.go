@@ -134,6 +134,9 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err // the URL is of no interest: its host is a socket
+		}
 		return fmt.Errorf("ask the server: %w", err)
 	}
 	defer answer.Body.Close()

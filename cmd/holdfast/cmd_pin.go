@@ -101,6 +101,10 @@ func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequ
 			return hinted(errors.New("interrupted; the pin goes on in the server"),
 				fmt.Sprintf("`holdfast pin ls` shows how it goes, `holdfast pin rm %s` takes it back", p.RequestID))
 		}
+		if _, answered := errors.AsType[*answerError](err); err != nil && !answered {
+			display.close()
+			return hinted(err, "if the server stopped, the pin goes on when it runs again")
+		}
 		if err != nil {
 			return err
 		}

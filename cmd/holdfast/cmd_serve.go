@@ -86,7 +86,11 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) (err error) {
 		log.Info("stopping; a second signal ends it at once")
 	case failed = <-p.Failed():
 	}
-	return errors.Join(failed, closeInTime(p))
+	if err := errors.Join(failed, closeInTime(p)); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
 }
 
 // closeInTime closes the program. One that does not close in time is left as

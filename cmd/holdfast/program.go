@@ -191,6 +191,7 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 		return err
 	}
 	p.admin = newHTTPServer(handler, p.Log)
+	p.admin.WriteTimeout = 0 // removing an account takes as long as it has pins
 	p.serve(p.admin, l)
 	return nil
 }
