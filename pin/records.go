@@ -71,7 +71,8 @@ type Records interface {
 	// Begin moves every queued request for the DAG to Pinning and gives the
 	// attempt to fetch it under: that of an earlier Begin if it was not
 	// released, else a new one. If the DAG is complete, Begin settles its
-	// requests as Pinned and returns complete = true with the attempt.
+	// requests as Pinned and returns complete = true with the attempt; what
+	// they let go of then is found by Released.
 	// It writes nothing when there is nothing to change.
 	// Errors: ErrNotFound if the DAG is not complete and no request for it is
 	// queued or pinning, even if one that came by Replace still holds it.
