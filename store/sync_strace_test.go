@@ -1,4 +1,4 @@
-//go:build strace && linux
+//go:build linux
 
 package store
 
@@ -13,10 +13,6 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
-
-// This test needs strace, so it has a build tag:
-//
-//	go test -tags strace -run TestSyncBeforeAnswer ./store
 
 const syncChild = "HOLDFAST_TEST_SYNC_CHILD"
 
