@@ -118,10 +118,13 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*adminClient) 
 	// Before root is given up: the files may be root's to read.
 	loaded, _, loadErr := loadConfig(c.configPath(), c.environ, nil)
 	d, err := openDataDir(path, create, c.stderr)
+	if errors.Is(err, errNoDataDir) {
+		return hinted(err, c.whereData(path))
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
+	defer func() { err = d.explain(errors.Join(err, d.Close())) }()
 	// A command's own log is of no interest but for what goes wrong.
 	log := newLogger(c.stderr, LogConfig{Level: "warn", Format: "text"})
 	routeLibraryLogs(log)
@@ -133,6 +136,14 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*adminClient) 
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	return fn(client)
+}
+
+// whereData is a hint for somebody whose data is not at the path.
+func (c *cli) whereData(path string) string {
+	if dirs := c.otherServers(path); len(dirs) > 0 {
+		return fmt.Sprintf("a server runs on %s: use --data %s", dirs[0], shellQuote(dirs[0]))
+	}
+	return "`holdfast serve` and `holdfast user add` make one; name another with --data DIR or " + envData
 }
 
 // printJSON writes v to stdout as people read it.

@@ -64,7 +64,7 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
+	defer func() { err = d.explain(errors.Join(err, d.Close())) }()
 
 	p := &Program{Config: cfg, Data: d, Log: log, Notify: systemdNotifier(log)}
 	if c.interactive {

@@ -36,8 +36,11 @@ func (c *cli) userAddCommand() *cobra.Command {
 		Args:  args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			u.Email, u.Quota = given[0], uint64(quota)
-			c.warnOfOtherServer()
-			var err error
+			ours, err := findDataDir(c.dataFlag, c.getenv)
+			if err != nil {
+				return err
+			}
+			c.warnOfOtherServer(ours)
 			if u.Password, err = c.readPassword(fromStdin); err != nil {
 				return err
 			}

@@ -23,6 +23,9 @@ type dataDir struct {
 	open  string // a path by which this process can open what is in it
 }
 
+// errNoDataDir: there is nothing at the path, and it was not to be made.
+var errNoDataDir = errors.New("there is no data directory")
+
 // maxSocketPath is what fits a sockaddr_un beside the zero at its end.
 const maxSocketPath = 107
 
@@ -56,15 +59,15 @@ func xdgDataDir(getenv func(string) string) string {
 }
 
 // openDataDir opens the directory at an absolute path. If it is missing and
-// create is set it is made, for its owner alone, and messages told so. Root becomes the directory's
-// owner, for the rest of the process, so that nothing is written there that
-// the owner could not use. The caller closes it.
+// create is set it is made, for its owner alone, and messages told so. Root
+// becomes the directory's owner, for the rest of the process, so that nothing
+// is written there that the owner could not use. The caller closes it.
+// Errors: errNoDataDir.
 func openDataDir(path string, create bool, messages io.Writer) (*dataDir, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !create {
-			return nil, hinted(fmt.Errorf("there is no data directory at %s", path),
-				"`holdfast serve` and `holdfast user add` make one; name another with --data DIR or "+envData)
+			return nil, fmt.Errorf("%w at %s", errNoDataDir, path)
 		}
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			return nil, fmt.Errorf("make the data directory: %w", err)
@@ -122,6 +125,22 @@ func (d *dataDir) socket(name string) string {
 	}
 	return filepath.Join(d.procPath(), name)
 }
+
+// explain puts the path that people know in the place of that which was opened.
+func (d *dataDir) explain(err error) error {
+	if err == nil || d.open == d.shown || !strings.Contains(err.Error(), d.open) {
+		return err
+	}
+	return &explainedError{err, strings.ReplaceAll(err.Error(), d.open, d.shown)}
+}
+
+type explainedError struct {
+	error
+	text string
+}
+
+func (e *explainedError) Error() string { return e.text }
+func (e *explainedError) Unwrap() error { return e.error }
 
 // procPath leads to the directory through the descriptor, whatever its own
 // path is.

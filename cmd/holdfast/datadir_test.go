@@ -152,6 +152,24 @@ func awaitReady(t *testing.T, dir string, pid int) {
 	}
 }
 
+// What goes wrong there is told with the path that people know.
+func TestErrorsNameTheKnownPath(t *testing.T) {
+	needRoot(t)
+	link := dynamicUserDir(t)
+	if err := os.WriteFile(filepath.Join(link, "mine"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd := holdfastCmd(t, link, "user", "ls")
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err == nil {
+		t.Error("a foreign directory was taken")
+	}
+	if s := stderr.String(); !strings.Contains(s, link+": not a holdfast data directory") || strings.Contains(s, "/proc/") {
+		t.Errorf("stderr is %q", s)
+	}
+}
+
 // A directory that the user cannot write to is an error that says so, and is
 // left as it is.
 func TestReadOnlyDataDir(t *testing.T) {
@@ -243,7 +261,7 @@ func TestUserAddWarnsOfAnotherServer(t *testing.T) {
 	}
 	warned := func() string {
 		stderr.Reset()
-		c.warnOfOtherServer()
+		c.warnOfOtherServer(env[envData])
 		return stderr.String()
 	}
 	if s := warned(); s != "" {
@@ -273,5 +291,8 @@ func TestUserAddWarnsOfAnotherServer(t *testing.T) {
 	}
 	if s := warned(); !strings.Contains(s, "a server runs on "+dirs["service"]) {
 		t.Errorf("with a service it warned %q", s)
+	}
+	if s := c.whereData("/nowhere"); !strings.Contains(s, "use --data "+dirs["service"]) {
+		t.Errorf("the hint for a directory that is missing is %q", s)
 	}
 }

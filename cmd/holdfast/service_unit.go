@@ -19,13 +19,10 @@ var systemUnit = serviceUnit{
 	cgroup:   "/sys/fs/cgroup/system.slice/holdfast.service",
 }
 
-// warnOfOtherServer says so when a server runs on another directory than that
-// which the command uses: an account that is made there is not known here.
-func (c *cli) warnOfOtherServer() {
-	ours, err := findDataDir(c.dataFlag, c.getenv)
-	if err != nil {
-		return // told when the directory is opened
-	}
+// otherServers lists the directories, of those that a server is likely to be
+// on, where one runs, but for ours.
+func (c *cli) otherServers(ours string) []string {
+	var dirs []string
 	for _, dir := range []string{c.unit.stateDir, xdgDataDir(c.getenv)} {
 		if dir == "" || sameDir(dir, ours) {
 			continue
@@ -36,9 +33,18 @@ func (c *cli) warnOfOtherServer() {
 			running = err == nil
 		}
 		if running {
-			fmt.Fprintf(c.stderr, "holdfast: warning: a server runs on %s, and this account is made in %s; use --data %s for that server\n",
-				dir, ours, shellQuote(dir))
+			dirs = append(dirs, dir)
 		}
+	}
+	return dirs
+}
+
+// warnOfOtherServer says so when a server runs on another directory than that
+// which the command uses: an account that is made there is not known here.
+func (c *cli) warnOfOtherServer(ours string) {
+	for _, dir := range c.otherServers(ours) {
+		fmt.Fprintf(c.stderr, "holdfast: warning: a server runs on %s, and this account is made in %s; use --data %s for that server\n",
+			dir, ours, shellQuote(dir))
 	}
 }
 
