@@ -35,9 +35,9 @@ func (n *Node) Delegates() []string {
 	if err != nil || len(addrs) == 0 {
 		addrs = n.host.Network().ListenAddresses()
 	}
-	// The host also knows addresses that the interfaces do not show, such as
-	// a router's, which several peers reported.
-	return n.withID(pickDelegates(append(addrs, n.host.Addrs()...)))
+	// What other peers report to see, such as a router's address, is not
+	// taken: whether it leads here nobody knows. Announce is for that.
+	return n.withID(pickDelegates(addrs))
 }
 
 // pickDelegates takes the addresses of the widest reach that any of them has,

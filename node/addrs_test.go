@@ -1,6 +1,8 @@
 package node
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -188,6 +190,12 @@ func TestAnnounce(t *testing.T) {
 
 func TestBadConfig(t *testing.T) {
 	other := newTestHost(t).ID().String()
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	taken := fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", conn.LocalAddr().(*net.UDPAddr).Port)
 	for name, c := range map[string]struct {
 		change func(*Config)
 		says   string
@@ -196,6 +204,8 @@ func TestBadConfig(t *testing.T) {
 		"announce":            {func(c *Config) { c.Announce = []string{"1.2.3.4:5"} }, "node.announce"},
 		"announce of another": {func(c *Config) { c.Announce = []string{"/ip4/1.2.3.4/tcp/1/p2p/" + other} }, other},
 		"announce of nothing": {func(c *Config) { c.Announce = []string{"/p2p/" + other} }, "node.announce"},
+		"listen on nothing":   {func(c *Config) { c.Listen = []string{} }, "node.listen"},
+		"listen, taken":       {func(c *Config) { c.Listen = []string{"/ip4/127.0.0.1/tcp/0", taken} }, taken},
 		"listen":              {func(c *Config) { c.Listen = []string{"nowhere"} }, "nowhere"},
 		"bootstrap":           {func(c *Config) { c.Routing, c.Bootstrap = RoutingAuto, []string{"/ip4/127.0.0.1/tcp/1"} }, "node.bootstrap"},
 	} {

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -9,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	webtransport "github.com/libp2p/go-libp2p/p2p/transport/webtransport"
@@ -53,7 +56,6 @@ func newHost(cfg Config, key crypto.PrivKey, announce []ma.Multiaddr, g *gater) 
 	options := []libp2p.Option{
 		libp2p.Identity(key),
 		libp2p.UserAgent("holdfast"),
-		libp2p.ListenAddrStrings(cfg.Listen...),
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Transport(quic.NewTransport),
 		libp2p.Transport(webtransport.New),
@@ -71,7 +73,38 @@ func newHost(cfg Config, key crypto.PrivKey, announce []ma.Multiaddr, g *gater) 
 	}
 	h, err := libp2p.New(options...)
 	if err != nil {
-		return nil, fmt.Errorf("start the libp2p host on %v: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("start the libp2p host: %w", err)
+	}
+	if err := listen(h, cfg); err != nil {
+		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
 }
+
+// listen opens every address of the configuration. The host itself is content
+// with one of them, and half a node is hard to notice.
+func listen(h host.Host, cfg Config) error {
+	if len(cfg.Listen) == 0 {
+		return errors.New("node.listen is empty: there is no address to listen on")
+	}
+	for _, s := range cfg.Listen {
+		a, err := ma.NewMultiaddr(s)
+		if err != nil {
+			return fmt.Errorf("node.listen: %q is not a multiaddr: %w", s, err)
+		}
+		err = h.Network().(*swarm.Swarm).AddListenAddr(a)
+		switch {
+		case err == nil:
+		case errors.Is(err, syscall.EAFNOSUPPORT), errors.Is(err, syscall.EADDRNOTAVAIL) && isIPv6(a):
+			cfg.Logger.Info("not listening on an address that this machine does not have", "address", s, "error", err)
+		default:
+			return fmt.Errorf("node.listen: cannot listen on %s: %w", s, err)
+		}
+	}
+	if len(h.Network().ListenAddresses()) == 0 {
+		return fmt.Errorf("node.listen: this machine has none of the addresses %v", cfg.Listen)
+	}
+	return nil
+}
+
+func isIPv6(a ma.Multiaddr) bool { return len(a) > 0 && a[0].Protocol().Code == ma.P_IP6 }

@@ -80,7 +80,7 @@ func check(c cid.Cid) error {
 
 // inline gives the data of an identity CID, which is its own block.
 func inline(c cid.Cid) (data []byte, ok bool) {
-	if c.Prefix().MhType != multihash.IDENTITY {
+	if !c.Defined() || c.Prefix().MhType != multihash.IDENTITY {
 		return nil, false
 	}
 	d, err := multihash.Decode(c.Hash())

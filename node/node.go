@@ -174,9 +174,10 @@ func (n *Node) Close() error {
 // PeerID is the node's peer ID.
 func (n *Node) PeerID() string { return n.host.ID().String() }
 
-// Announce implements [pin.Fetcher]. With RoutingNone it does nothing.
+// Announce implements [pin.Fetcher]. With RoutingNone it does nothing, and
+// nothing for a root that holds its data itself.
 func (n *Node) Announce(d pin.DAG) {
-	if n.router != nil {
+	if _, ok := inline(d.CID()); n.router != nil && !ok {
 		n.router.announce(d)
 	}
 }

@@ -82,8 +82,11 @@ func (o *origins) keep(ctx context.Context, i int, ai peer.AddrInfo) {
 	for {
 		pause := originCheck
 		if err := o.dial(ctx, ai); err != nil {
-			pause, wait = wait, min(2*wait, dialAgainMax)
-			o.note(i, refusal(err))
+			refused := refusal(err)
+			o.note(i, refused)
+			if refused == "" { // else it costs nothing, and may connect to us
+				pause, wait = wait, min(2*wait, dialAgainMax)
+			}
 			if ctx.Err() == nil {
 				o.n.log.Debug("cannot reach an origin", "cid", o.job.DAG, "peer", ai.ID, "error", err, "retry_in", pause)
 			}
