@@ -111,16 +111,24 @@ func TestDagPBAsDagCBOR(t *testing.T) {
 	sameFromHoldfast(t, ctx, s, map[string]string{root: carHash(t, ctx, source, root)})
 }
 
-// TestOneNodeTwoCodecs pins a DAG that links to the same bytes twice: as raw
-// and, after that, as dag-pb with children.
+// TestOneNodeTwoCodecs pins a DAG that links to the same bytes twice, as raw
+// and as dag-pb with children: to some in this order and to some in the other,
+// since a walk may go either way.
 func TestOneNodeTwoCodecs(t *testing.T) {
 	t.Parallel()
 	h := startHalves(t)
 	ctx := within(t, 120*patience)
-	node := must(h.whole.AddFile(ctx, rig.Random(607, 200_000), 16<<10))(t)
-	raw := must(rig.WithCodec(node, rig.CodecRaw))(t)
-	root := must(h.whole.PutDAG(ctx, "dag-cbor", fmt.Sprintf(`{"a":{"/":%q},"b":{"/":%q}}`, raw, node)))(t)
+	var nodes, raws []string
+	for i := range uint64(2) {
+		node := must(h.whole.AddFile(ctx, rig.Random(607+i, 200_000), 16<<10))(t)
+		nodes = append(nodes, node)
+		raws = append(raws, must(rig.WithCodec(node, rig.CodecRaw))(t))
+	}
+	root := must(h.whole.PutDAG(ctx, "dag-cbor", fmt.Sprintf(`[{"/":%q},{"/":%q},{"/":%q},{"/":%q}]`,
+		raws[0], nodes[0], nodes[1], raws[1])))(t)
 	h.share(t, root, "dag-cbor")
-	h.share(t, node, "dag-pb")
-	h.waitsForChildren(t, root, 2)
+	for _, node := range nodes {
+		h.share(t, node, "dag-pb")
+	}
+	h.waitsForChildren(t, root, 1+len(nodes))
 }
