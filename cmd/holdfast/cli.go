@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -118,11 +119,11 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*adminClient) 
 	// Before root is given up: the files may be root's to read.
 	loaded, _, loadErr := loadConfig(c.configPath(), c.environ, nil)
 	d, err := openDataDir(path, create, c.stderr)
-	if errors.Is(err, errNoDataDir) {
+	switch {
+	case errors.Is(err, errNoDataDir):
 		return hinted(err, c.whereData(path))
-	}
-	if err != nil {
-		return err
+	case err != nil:
+		return hintOwner(err)
 	}
 	defer func() { err = d.explain(errors.Join(err, d.Close())) }()
 	// A command's own log is of no interest but for what goes wrong.
@@ -132,10 +133,18 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*adminClient) 
 	// the store itself stumbles over a wrong one.
 	client, err := connectAdmin(ctx, d, func() (Config, error) { return loaded, loadErr }, log)
 	if err != nil {
-		return err
+		return hintOwner(err)
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	return fn(client)
+}
+
+// hintOwner adds a hint to an error of a directory that is somebody else's.
+func hintOwner(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return hinted(err, "run it as root, or as the owner of the directory")
+	}
+	return err
 }
 
 // whereData is a hint for somebody whose data is not at the path.

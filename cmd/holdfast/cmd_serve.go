@@ -62,7 +62,7 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) (err error) {
 	}
 	d, err := openDataDir(path, true, c.stderr)
 	if err != nil {
-		return err
+		return hintOwner(err)
 	}
 	defer func() { err = d.explain(errors.Join(err, d.Close())) }()
 
@@ -78,7 +78,7 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) (err error) {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return nil // told to stop before it was ready
 		}
-		return err
+		return hintOwner(err)
 	}
 	var failed error
 	select {

@@ -189,7 +189,7 @@ func TestReadOnlyDataDir(t *testing.T) {
 	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 {
 		t.Errorf("exit is %v", err)
 	}
-	if s := stderr.String(); !strings.HasPrefix(s, "holdfast: error: ") || !strings.Contains(s, "permission denied") {
+	if s := stderr.String(); !strings.HasPrefix(s, "holdfast: error: ") || !strings.Contains(s, "permission denied") || !strings.Contains(s, "\nhint: run it as root, or as the owner") {
 		t.Errorf("stderr is %q", s)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
