@@ -2,13 +2,11 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/ipfs/boxo/blockstore"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
-	ipld "github.com/ipfs/go-ipld-format"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -242,144 +240,6 @@ func (f *fetch) received(a arrival) error {
 	}
 	f.writer.put(a.block, now)
 	return f.expand(w.cid, w.codecs, data)
-}
-
-// visit takes a node from the frontier: reads it if it is here, asks for it if
-// not. It reports whether it read the disk to some effect.
-func (f *fetch) visit(c cid.Cid) (local bool, err error) {
-	codec := codecOf(c)
-	if data, ok := inline(c); ok {
-		return false, f.expand(c, codec, data)
-	}
-	key := string(c.Hash())
-	if f.seen[key]&markHere != 0 {
-		return true, f.reread(c, codec)
-	}
-	if f.asker.also(key, codec) {
-		return false, nil // asked for under another codec
-	}
-	data, found, err := f.read(c)
-	if err != nil {
-		return false, err
-	}
-	if !found {
-		if empty, err := isEmpty(c); err != nil {
-			return false, err
-		} else if !empty {
-			f.asker.want(&want{cid: c, key: key, codecs: codec})
-			return false, nil
-		}
-	}
-	if err := f.acquire(); err != nil {
-		return false, err
-	}
-	now := time.Now()
-	if err := f.count(c, data, now, false); err != nil {
-		return false, err
-	}
-	if !found {
-		b, err := blocks.NewBlockWithCid(nil, c)
-		if err != nil {
-			return false, err
-		}
-		f.writer.put(b, now)
-	} else {
-		f.writer.claim(c, len(data), now)
-	}
-	return true, f.expand(c, codec, data)
-}
-
-// reread reads under another codec what is here already.
-func (f *fetch) reread(c cid.Cid, codec codecs) error {
-	if codec == codecRaw {
-		return nil
-	}
-	data, found := f.writer.find(c)
-	if !found {
-		var err error
-		if data, found, err = f.read(c); err != nil {
-			return err
-		}
-	}
-	if !found {
-		f.asker.want(&want{cid: c, key: string(c.Hash()), codecs: codec, counted: true})
-		return nil
-	}
-	if err := f.acquire(); err != nil {
-		return err
-	}
-	return f.expand(c, codec, data)
-}
-
-// read gives a block's bytes from disk, if they are there and what they should
-// be.
-func (f *fetch) read(c cid.Cid) (data []byte, found bool, err error) {
-	b, err := f.blocks.Get(f.ctx, c)
-	switch {
-	case ipld.IsNotFound(err):
-		return nil, false, nil
-	case err != nil:
-		return nil, false, fmt.Errorf("read block %s: %w", c, err)
-	}
-	sum, err := c.Prefix().Sum(b.RawData())
-	if err != nil {
-		return nil, false, pin.Refused("block %s has a hash that cannot be computed here: %v", c, err)
-	}
-	if !sum.Equals(c) {
-		f.n.log.Warn("a block on disk is damaged and is fetched again", "cid", c)
-		return nil, false, nil
-	}
-	return b.RawData(), true, nil
-}
-
-// expand puts what a block links to on the frontier, the first link on top.
-func (f *fetch) expand(c cid.Cid, under codecs, data []byte) error {
-	for codec := range under.each {
-		ls, err := links(c, codec, data)
-		if err != nil {
-			return err
-		}
-		for i := len(ls) - 1; i >= 0; i-- {
-			if err := f.push(ls[i]); err != nil {
-				return fmt.Errorf("in block %s: %w", c, err)
-			}
-		}
-	}
-	return nil
-}
-
-// push puts a node on the frontier unless it was there before.
-func (f *fetch) push(c cid.Cid) error {
-	if err := check(c); err != nil {
-		return err
-	}
-	if _, ok := inline(c); ok {
-		f.frontier = append(f.frontier, c) // no block: not counted, not remembered
-		return nil
-	}
-	key := string(c.Hash())
-	m, bit := f.seen[key], mark(codecOf(c))
-	if m&bit != 0 {
-		return nil
-	}
-	f.seen[key] = m | bit
-	f.frontier = append(f.frontier, c)
-	if limit := f.job.Limits.Blocks; limit > 0 && uint64(len(f.seen)) > limit {
-		return pin.Refused("the DAG has more than the %d blocks that pin.max_dag_blocks allows", limit)
-	}
-	return nil
-}
-
-// count records that a block is here.
-func (f *fetch) count(c cid.Cid, data []byte, now time.Time, received bool) error {
-	f.seen[string(c.Hash())] |= markHere
-	f.totals.Blocks++
-	f.totals.Bytes += uint64(len(data))
-	if limit := f.job.Limits.Bytes; limit > 0 && f.totals.Bytes > limit {
-		return pin.Refused("the DAG has more than the %d bytes that pin.max_dag_bytes allows", limit)
-	}
-	f.job.Progress.Advance(now, len(data), received)
-	return nil
 }
 
 // acquire holds a worker, as every block that is handled needs one.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"github.com/ipfs/boxo/bitswap/message"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	blocks "github.com/ipfs/go-block-format"
-	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-msgio"
 
@@ -84,70 +82,6 @@ func TestSourceVanishesHalfWay(t *testing.T) {
 		t.Errorf("%d blocks were stored, the DAG has %d", store.stored(), count)
 	}
 }
-
-// What was found on disk alone does not keep a worker for what is not there.
-func TestNoWorkerIsKeptForNothing(t *testing.T) {
-	all := tree(leaves(50, 100), 10)
-	store := newMemStore(t, all[1:]...)
-	n := newTestNode(t, store)
-	job := newJob(last(all))
-	done, result := start(t.Context(), n, job)
-	slot := job.Slot.(*testSlot)
-	began := time.Now()
-	eventually(t, "the worker is given back", func() bool {
-		held, acquired, released := slot.state()
-		return !held && acquired > 0 && released > 0
-	})
-	if took := time.Since(began); took > job.IdleTimeout/2 {
-		t.Errorf("it took %v", took)
-	}
-	count, _ := distinct(all)
-	if got := job.Progress.Blocks.Load(); got != uint64(count-1) {
-		t.Errorf("%d blocks are here, and %d of %d should be", got, count-1, count)
-	}
-	newSource(t, all[0]).connect(t, n)
-	if _, err := wait(t, done, result); err != nil {
-		t.Fatal(err)
-	}
-	store.checkWhole(1, all)
-	if _, acquired, _ := slot.state(); acquired < 2 {
-		t.Errorf("the last block was handled without a worker")
-	}
-}
-
-// A worker that is taken back and given again costs time and nothing else.
-func TestWorkersTakeTurns(t *testing.T) {
-	all := tree(leaves(500, 100), 20)
-	store := newMemStore(t)
-	n := newTestNode(t, store)
-	job := newJob(last(all), newSource(t, all...).addr())
-	job.Slot = &turnSlot{}
-	done, result := start(t.Context(), n, job)
-	if _, err := wait(t, done, result); err != nil {
-		t.Fatal(err)
-	}
-	store.checkWhole(1, all)
-	if count, _ := distinct(all); store.stored() != count {
-		t.Errorf("%d blocks were stored, the DAG has %d", store.stored(), count)
-	}
-}
-
-// turnSlot makes every two hundredth block wait for longer than a want is given.
-type turnSlot struct{ n int }
-
-func (s *turnSlot) Acquire(ctx context.Context) error {
-	if s.n++; s.n%200 != 0 {
-		return nil
-	}
-	select {
-	case <-time.After(lostAfter + 200*time.Millisecond):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (s *turnSlot) Release() {}
 
 // Two peers have half of it each.
 func TestHalvesFromTwoSources(t *testing.T) {
@@ -351,108 +285,6 @@ func TestManySeekers(t *testing.T) {
 	wg.Wait()
 	for i, b := range roots {
 		store.checkWhole(pin.Attempt(i+1), []blocks.Block{b})
-	}
-}
-
-func TestPrivateOriginsAreNotDialled(t *testing.T) {
-	all := tree(leaves(20, 100), 10)
-	store := newMemStore(t)
-	n := newTestNode(t, store, func(c *Config) { c.AllowPrivateAddresses = false })
-	src := newSource(t, all...)
-	job := newJob(last(all), src.addr())
-	done, result := start(t.Context(), n, job)
-	eventually(t, "it says why it waits", func() bool {
-		return strings.Contains(job.Progress.Note(), "node.allow_private_addresses") &&
-			strings.Contains(job.Progress.Note(), src.addr())
-	})
-	if len(n.host.Network().Peers()) != 0 {
-		t.Fatal("it was dialled all the same")
-	}
-	src.connect(t, n) // from a private address, and welcome
-	if _, err := wait(t, done, result); err != nil {
-		t.Fatal(err)
-	}
-	store.checkWhole(1, all)
-
-	// Connected already, there is nothing to say.
-	again := newJob(raw("nobody").Cid(), src.addr())
-	ctx, cancel := context.WithCancel(t.Context())
-	done, result = start(ctx, n, again)
-	eventually(t, "it is wanted", func() bool { return len(n.bitswap.GetWantlist()) == 1 })
-	cancel()
-	if _, err := wait(t, done, result); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	if note := again.Progress.Note(); note != "" {
-		t.Errorf("it says %q", note)
-	}
-}
-
-// An origin that cannot be reached, or is none, is no error; it is tried
-// again.
-func TestOriginThatComesLate(t *testing.T) {
-	all := tree(leaves(20, 100), 10)
-	n := newTestNode(t, newMemStore(t))
-	src := newSource(t, all...)
-	nobody := withPeer(n.host.Addrs()[0], newTestHost(t).ID()) // another peer is there
-	done, result := start(t.Context(), n, newJob(last(all), nobody, "/ip4/127.0.0.1/tcp/1", n.Addrs()[0], src.addr()))
-	if _, err := wait(t, done, result); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Whoever wants a block gets it once it is durable, and not before.
-func TestBlocksAreServedOnceTheyAreDurable(t *testing.T) {
-	all := tree(leaves(20, 100), 5)
-	root := last(all)
-	store := newMemStore(t)
-	release := make(chan struct{})
-	store.beforePut = func(context.Context, []blocks.Block) error { <-release; return nil }
-	n := newTestNode(t, store)
-	third := newSource(t)
-	third.connect(t, n)
-	got := make(chan blocks.Block, 1)
-	go func() {
-		b, err := third.bs.GetBlock(t.Context(), root)
-		if err == nil {
-			got <- b
-		}
-	}()
-	eventually(t, "the third asks", func() bool { return len(n.bitswap.WantlistForPeer(third.host.ID())) == 1 })
-	job := newJob(root, newSource(t, all...).addr())
-	done, result := start(t.Context(), n, job)
-	eventually(t, "all came", func() bool { return job.Progress.Blocks.Load() == uint64(len(all)) })
-	select {
-	case <-got:
-		t.Fatal("a block was served that a power cut would lose")
-	case <-time.After(100 * time.Millisecond):
-	}
-	close(release)
-	if _, err := wait(t, done, result); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case b := <-got:
-		if b.Cid() != root {
-			t.Fatalf("got %s", b.Cid())
-		}
-	case <-time.After(patience):
-		t.Fatal("it is not served")
-	}
-}
-
-func TestServesWhatIsOnDisk(t *testing.T) {
-	all := []blocks.Block{raw("a"), raw(""), pb("", raw("a").Cid())}
-	n := newTestNode(t, newMemStore(t, all...))
-	third := newSource(t)
-	third.connect(t, n)
-	for _, c := range []cid.Cid{all[0].Cid(), all[1].Cid(), all[2].Cid(), cid.NewCidV0(all[2].Cid().Hash())} {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		b, err := third.bs.GetBlock(ctx, c)
-		cancel()
-		if err != nil || b.Cid() != c {
-			t.Fatalf("%s: %v", c, err)
-		}
 	}
 }
 
