@@ -151,20 +151,9 @@ func (l *lister) chunk(number uint32, page *pin.Page) error {
 		return err
 	}
 	if l.scan == nil {
-		page.Count += which.count()
-		for bit := range which.down {
-			if len(page.Requests) >= l.q.Limit {
-				break
-			}
-			created, err := l.created(seqAt(number, bit))
-			if err != nil {
-				return err
-			}
-			if err := l.take(created, page); err != nil {
-				return err
-			}
-		}
-		return nil
+		n := which.count()
+		page.Count += n
+		return l.page(number, which, min(n, l.q.Limit-len(page.Requests)), page)
 	}
 	return l.rows(number, which, func(r row) error {
 		if !l.scan(r) {
@@ -181,6 +170,49 @@ func (l *lister) chunk(number uint32, page *pin.Page) error {
 			return l.take(r.created, page)
 		}
 		return nil
+	})
+}
+
+// page adds the n newest of a chunk's requests to the page.
+func (l *lister) page(number uint32, which *chunk, n int, page *pin.Page) error {
+	for bit := range which.down {
+		if n <= 0 {
+			break
+		}
+		created, err := l.created(seqAt(number, bit))
+		if err != nil {
+			return err
+		}
+		if n >= manyRows && which.count() > (bit+1)/4 {
+			return l.pageByScan(number, which, n, created, page)
+		}
+		if err := l.take(created, page); err != nil {
+			return err
+		}
+		n--
+	}
+	return nil
+}
+
+// pageByScan is page for many requests close to each other, of which the
+// newest was created at newest.
+func (l *lister) pageByScan(number uint32, which *chunk, n int, newest int64, page *pin.Page) error {
+	prefix, from := accountPrefix(kRequest, l.account), requestKey(l.account, newest)
+	return l.r.scan(span{prefix: prefix, from: from, reverse: true}, func(_, value []byte) (bool, error) {
+		req := &request{account: l.account}
+		if err := l.s.codec.decode(value, &req.requestRecord); err != nil {
+			return false, err
+		}
+		if req.Seq < seqAt(number, 0) {
+			return false, errors.New("a listed request has no record")
+		}
+		if _, bit := place(req.Seq); which.has(bit) {
+			n--
+			if err := l.add(req, page); err != nil {
+				return false, err
+			}
+		}
+		return n > 0, nil
 	})
 }
 
@@ -240,8 +272,9 @@ func (l *lister) created(seq uint64) (int64, error) {
 	return r.created, err
 }
 
-// manyRows is from how many rows on reading all of a chunk in one go is
-// quicker than one by one: a scan steps over what was not asked for too.
+// manyRows is from how many requests on reading neighbours in one go is quicker
+// than one by one: a scan has to be set up, and steps over what was not asked
+// for too.
 const manyRows = 64
 
 // rows calls fn for the row of each request of a chunk, newest first.
@@ -312,6 +345,11 @@ func (l *lister) take(created int64, page *pin.Page) error {
 	if !found {
 		return errors.New("a listed request has no record")
 	}
+	return l.add(req, page)
+}
+
+// add puts a request with its record read on the page.
+func (l *lister) add(req *request, page *pin.Page) (err error) {
 	if req.status, err = l.statusOf(req.Seq); err != nil {
 		return err
 	}

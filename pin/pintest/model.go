@@ -267,6 +267,9 @@ func roots(m *model, recs pin.Records) (all []pin.DAG) {
 // query makes a random one.
 func (m *model) query() pin.Query {
 	q := pin.Query{Limit: m.rng.IntN(12)}
+	if m.rng.IntN(4) == 0 {
+		q.Limit = 300
+	}
 	for _, s := range pin.Statuses() {
 		if m.rng.IntN(2) == 0 {
 			q.Statuses = append(q.Statuses, s)
