@@ -1,6 +1,15 @@
 // Package store keeps blocks, block references, and the records of package pin
 // and package auth in one Badger database.
 //
+// # A data directory
+//
+//	holdfast.layout   says that the directory is ours, and which layout it has
+//	holdfast.pid      who holds the lock, while somebody does
+//	db/               Badger's files
+//
+// Other packages put files beside these, once the directory is locked. [Lock]
+// makes an empty directory ours, and refuses any other that it does not know.
+//
 // # Two doors
 //
 // Blocks are a boxo blockstore over go-datastore ([Store.Blockstore]). Records
