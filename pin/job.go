@@ -129,6 +129,12 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 	case err != nil:
 		return false, fmt.Errorf("begin: %w", err)
 	case complete:
+		// What was left to settle may have let go of something.
+		released, err := m.records.Released(ctx)
+		if err != nil {
+			return false, fmt.Errorf("read what was released: %w", err)
+		}
+		m.drop(released)
 		return true, nil
 	}
 
