@@ -40,7 +40,7 @@ func ForgeAs(m jwt.SigningMethod, k *Keys, header, claims map[string]any) string
 	for name, value := range header {
 		t.Header[name] = value
 	}
-	raw, err := t.SignedString(k.secrets[k.current])
+	raw, err := t.SignedString(k.ring.Load().signer().Secret)
 	if err != nil {
 		panic(err)
 	}
@@ -49,4 +49,4 @@ func ForgeAs(m jwt.SigningMethod, k *Keys, header, claims map[string]any) string
 
 // Instance and KeyID are the iss and the kid of k's tokens.
 func Instance(k *Keys) string { return k.instance }
-func KeyID(k *Keys) string    { return k.current }
+func KeyID(k *Keys) string    { return k.ring.Load().signer().ID }

@@ -126,3 +126,16 @@ func (f *fixture) dead(raw string) {
 		f.Fatalf("error %v, want %v", err, auth.ErrUnauthorized)
 	}
 }
+
+// events are the recorded events of a kind, newest first.
+func (f *fixture) events(kind auth.EventKind) (some []auth.Event) {
+	f.Helper()
+	all, err := f.Events(f.Context(), auth.EventQuery{Limit: 1000})
+	f.ok(err)
+	for _, e := range all {
+		if e.Kind == kind {
+			some = append(some, e)
+		}
+	}
+	return some
+}

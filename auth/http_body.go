@@ -9,6 +9,8 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -17,24 +19,30 @@ import (
 // greatest length with every byte escaped.
 const maxBody = 8 << 10
 
-var errMediaType = &httpError{http.StatusUnsupportedMediaType,
-	"send JSON with Content-Type: application/json, or a form"}
+var (
+	errMediaType = &httpError{http.StatusUnsupportedMediaType, "send JSON with Content-Type: application/json, or a form"}
+	errNotJSON   = &httpError{http.StatusUnsupportedMediaType, "send JSON with Content-Type: application/json"}
+	errNoObject  = &httpError{http.StatusBadRequest, "the body is not one JSON object"}
+)
 
-// readFields reads the named fields, all of which must be there, from a body
-// that is JSON or a form. Other fields are passed over, and so is the query:
+// optional before a field's name says that it may be left out.
+const optional = "?"
+
+// readFields reads the named fields, which are text, from a body that is JSON or
+// a form. Other fields are passed over, and so is the query:
 // what stands in a URL is logged on the way.
 func readFields(c echo.Context, names ...string) (map[string]string, error) {
 	media, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil {
 		return nil, errMediaType
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return nil, &httpError{http.StatusRequestEntityTooLarge, "the body is larger than 8 KiB"}
-	}
+	body, err := readBody(c)
 	if err != nil {
-		return nil, &httpError{http.StatusBadRequest, "the body could not be read to its end"}
+		return nil, err
+	}
+	required := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return strings.HasPrefix(n, optional) })
+	for i, n := range names {
+		names[i] = strings.TrimPrefix(n, optional)
 	}
 	var fields map[string]string
 	switch media {
@@ -59,7 +67,7 @@ func readFields(c echo.Context, names ...string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
+	for _, name := range required {
 		if fields[name] == "" {
 			return nil, invalid(name, "is missing")
 		}
@@ -67,12 +75,48 @@ func readFields(c echo.Context, names ...string) (map[string]string, error) {
 	return fields, nil
 }
 
+// readBody reads the whole body of a request.
+func readBody(c echo.Context) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, &httpError{http.StatusRequestEntityTooLarge, "the body is larger than 8 KiB"}
+	}
+	if err != nil {
+		return nil, &httpError{http.StatusBadRequest, "the body could not be read to its end"}
+	}
+	return body, nil
+}
+
+// readJSON reads a JSON object into the fields of v. Others are passed over. No
+// error holds anything of the body.
+func readJSON(c echo.Context, v any) error {
+	media, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
+	if err != nil || media != echo.MIMEApplicationJSON {
+		return errNotJSON
+	}
+	body, err := readBody(c)
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+		return errNoObject
+	}
+	err = json.Unmarshal(body, v)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) && wrong.Field != "" {
+		return invalid(wrong.Field, "is not of the right type or size")
+	}
+	if err != nil {
+		return errNoObject
+	}
+	return nil
+}
+
 // jsonFields reads fields of an object. No error holds anything of the body,
 // where passwords are.
 func jsonFields(body []byte, names []string) (map[string]string, error) {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(body, &object); err != nil || object == nil {
-		return nil, &httpError{http.StatusBadRequest, "the body is not one JSON object"}
+		return nil, errNoObject
 	}
 	fields := make(map[string]string)
 	for _, name := range names {

@@ -44,6 +44,11 @@ func (h handler) fail(c echo.Context, err error) error {
 	header := c.Response().Header()
 	details := err.Error()
 	switch code {
+	case http.StatusTooManyRequests:
+		setRetryAfter(c, err)
+		details = known(err).Error()
+	case http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusBadRequest:
+		details = known(err).Error()
 	case http.StatusUnauthorized:
 		header.Set(echo.HeaderWWWAuthenticate, Challenge)
 	case http.StatusServiceUnavailable:
@@ -66,10 +71,30 @@ func (h handler) fail(c echo.Context, err error) error {
 	return c.JSON(code, failure{Status: "error", Error: failureError{Reason: reasonOf(code), Details: details}})
 }
 
+// known is the error that callers know, without what was being tried: that is
+// for the log.
+func known(err error) error {
+	var asInvalid *InvalidError
+	var asLimit *LimitError
+	switch {
+	case errors.As(err, &asInvalid):
+		return asInvalid
+	case errors.As(err, &asLimit):
+		return asLimit
+	}
+	for _, k := range []error{ErrDisabled, ErrClosed, ErrNoInvite, ErrNoAccount, ErrNoToken, ErrExists, ErrEnded} {
+		if errors.Is(err, k) {
+			return k
+		}
+	}
+	return err
+}
+
 // statusOf is the one place where errors become HTTP status codes.
 func statusOf(err error) int {
 	var asHTTP *httpError
 	var asInvalid *InvalidError
+	var asLimit *LimitError
 	switch {
 	case errors.As(err, &asHTTP):
 		return asHTTP.code
@@ -77,8 +102,14 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, ErrBadCredentials), errors.Is(err, ErrUnauthorized):
 		return http.StatusUnauthorized
-	case errors.Is(err, ErrDisabled), errors.Is(err, ErrForbidden):
+	case errors.Is(err, ErrDisabled), errors.Is(err, ErrForbidden), errors.Is(err, ErrClosed), errors.Is(err, ErrNoInvite):
 		return http.StatusForbidden
+	case errors.Is(err, ErrNoAccount), errors.Is(err, ErrNoToken):
+		return http.StatusNotFound
+	case errors.Is(err, ErrExists), errors.Is(err, ErrEnded):
+		return http.StatusConflict
+	case errors.As(err, &asLimit):
+		return http.StatusTooManyRequests
 	case errors.Is(err, ErrBusy), errors.Is(err, ErrUnavailable):
 		return http.StatusServiceUnavailable
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -105,6 +106,7 @@ func TestFailuresGolden(t *testing.T) {
 	old := f.login().Refresh
 	_, err = f.Refresh(t.Context(), old)
 	f.ok(err)
+	f.clock.add(time.Minute)
 
 	const (
 		wrong   = `401 UNAUTHORIZED the e-mail address or the password is wrong`
@@ -158,7 +160,7 @@ func TestFailuresGolden(t *testing.T) {
 		"refresh with rubbish": {post("/api/auth/refresh", mediaJSON, `{"refresh_token":"rubbish"}`),
 			`401 UNAUTHORIZED not authorized: the token is not one of this server`},
 		"refresh twice": {post("/api/auth/refresh", mediaJSON, `{"refresh_token":"`+old+`"}`),
-			`401 UNAUTHORIZED not authorized: the refresh token was used already; log in again`},
+			`401 UNAUTHORIZED not authorized: the refresh token was used already, so its session was ended; log in again`},
 	} {
 		w := serve(f.Service, c.r)
 		if got := readFailure(t, w); got != c.want {
@@ -279,7 +281,7 @@ func TestMiddleware(t *testing.T) {
 		return w.Code
 	}
 	for _, h := range []string{"Bearer " + raw, "bearer " + raw, "BEARER   " + raw + " "} {
-		want := auth.Principal{Account: f.ann.ID, Email: f.ann.Email, TokenID: tok.ID}
+		want := auth.Principal{Account: f.ann.ID, Email: f.ann.Email, Scope: auth.ScopePin, Kind: auth.Device, TokenID: tok.ID}
 		if code := call(h); code != 200 || who != want {
 			t.Errorf("%.10s...: %d, %+v", h, code, who)
 		}
@@ -312,11 +314,29 @@ func TestMiddleware(t *testing.T) {
 	}
 }
 
-func TestRequireAdmin(t *testing.T) {
-	if err := (auth.Principal{Admin: true}).RequireAdmin(); err != nil {
-		t.Error(err)
-	}
-	if err := (auth.Principal{}).RequireAdmin(); !errors.Is(err, auth.ErrForbidden) {
-		t.Errorf("error %v, want %v", err, auth.ErrForbidden)
+func TestRequire(t *testing.T) {
+	for _, c := range []struct {
+		p                auth.Principal
+		read, pin, admin bool
+	}{
+		{auth.Principal{}, false, false, false},
+		{auth.Principal{Admin: true}, false, false, false},
+		{auth.Principal{Admin: true, Scope: "all"}, false, false, false},
+		{auth.Principal{Admin: true, Scope: auth.ScopeRead}, true, false, false},
+		{auth.Principal{Admin: true, Scope: auth.ScopePin}, true, true, false},
+		{auth.Principal{Admin: true, Scope: auth.ScopeAdmin}, true, true, true},
+		{auth.Principal{Scope: auth.ScopeAdmin}, true, true, false},
+	} {
+		for what, is := range map[string]struct {
+			err error
+			ok  bool
+		}{
+			"read": {c.p.Require(auth.ScopeRead), c.read}, "pin": {c.p.Require(auth.ScopePin), c.pin},
+			"admin": {c.p.RequireAdmin(), c.admin}, "unknown": {c.p.Require("all"), false},
+		} {
+			if (is.err == nil) != is.ok || is.err != nil && !errors.Is(is.err, auth.ErrForbidden) {
+				t.Errorf("%+v, %s: %v", c.p, what, is.err)
+			}
+		}
 	}
 }

@@ -28,8 +28,8 @@ type claims struct {
 	Record string `json:"sid"` // the Token that it stands on
 }
 
-// sign makes a JWT. The zero time as expires is never.
-func (k *Keys) sign(audience, account, record, id string, now, expires time.Time) (string, error) {
+// sign makes a JWT with one of the keys. The zero time as expires is never.
+func (k *Keys) sign(key keyFile, audience, account, record, id string, now, expires time.Time) (string, error) {
 	c := claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    k.instance,
@@ -45,8 +45,8 @@ func (k *Keys) sign(audience, account, record, id string, now, expires time.Time
 		c.ExpiresAt = jwt.NewNumericDate(expires)
 	}
 	t := jwt.NewWithClaims(jwt.SigningMethodHS256, c)
-	t.Header["kid"] = k.current
-	s, err := t.SignedString(k.secrets[k.current])
+	t.Header["kid"] = key.ID
+	s, err := t.SignedString(key.Secret)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
@@ -63,6 +63,7 @@ func (k *Keys) parse(raw, audience string, now time.Time) (claims, error) {
 		return claims{}, errNotOurs
 	}
 	var c claims
+	ring := k.ring.Load()
 	parser := jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithStrictDecoding(),
@@ -73,7 +74,7 @@ func (k *Keys) parse(raw, audience string, now time.Time) (claims, error) {
 	)
 	_, err := parser.ParseWithClaims(raw, &c, func(t *jwt.Token) (any, error) {
 		kid, _ := t.Header["kid"].(string)
-		secret, ok := k.secrets[kid]
+		secret, ok := ring.byID[kid]
 		if !ok {
 			return nil, errors.New("no such key")
 		}

@@ -187,8 +187,8 @@ func TestHostileTokens(t *testing.T) {
 		} else if len(raw) > 10 && strings.Contains(err.Error(), raw) {
 			t.Errorf("%s: the error holds the token", name)
 		}
-		if name == "the refresh token" {
-			continue
+		if name == "the refresh token" || name == "aud refresh" {
+			continue // these are refresh tokens; the second one ends the session
 		}
 		if _, err := f.Refresh(t.Context(), raw); !errors.Is(err, auth.ErrUnauthorized) {
 			t.Errorf("%s: refreshed, %v", name, err)

@@ -9,6 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -23,11 +27,102 @@ const keysVersion = 1
 // maxKeysFile is more than any number of keys that anybody rotates through.
 const maxKeysFile = 1 << 20
 
-// Keys sign and check tokens. They never change and may be used concurrently.
+// maxKeys bounds the keys that are kept for tokens which still live.
+const maxKeys = 100
+
+// Keys sign and check tokens. They may be used concurrently.
 type Keys struct {
-	instance string            // the iss of every token
-	current  string            // kid of the key that signs
-	secrets  map[string][]byte // by kid, all that are accepted
+	path     string
+	instance string // the iss of every token
+	ring     atomic.Pointer[ring]
+	changing sync.Mutex // held while the file is written
+}
+
+// ring is all keys that are accepted, at one time. It never changes.
+type ring struct {
+	keys []keyFile // the first one signs
+	byID map[string][]byte
+}
+
+// signer is the key that signs.
+func (r *ring) signer() keyFile { return r.keys[0] }
+
+// KeyInfo tells of a key, without its secret.
+type KeyInfo struct {
+	ID      string    // the kid in the header of its tokens
+	Created time.Time // UTC; the zero time if that is not known
+	// Until is how long it is kept for the sake of sessions, once another key
+	// signs; device tokens may keep it for longer. The zero time if it signs.
+	Until time.Time
+}
+
+// List tells of every key that is accepted; the first one signs.
+func (k *Keys) List() []KeyInfo {
+	var all []KeyInfo
+	for _, key := range k.ring.Load().keys {
+		all = append(all, KeyInfo{ID: key.ID, Created: key.Created, Until: key.Until})
+	}
+	return all
+}
+
+// has reports whether tokens that the key signed are accepted.
+func (k *Keys) has(kid string) bool { return k.ring.Load().byID[kid] != nil }
+
+// rotate has a new key sign. The one that did is kept until that time at
+// least; with alone, no older key is kept at all.
+func (k *Keys) rotate(now, until time.Time, alone bool) error {
+	k.changing.Lock()
+	defer k.changing.Unlock()
+	keys := []keyFile{newKey(now)}
+	if !alone {
+		old := slices.Clone(k.ring.Load().keys)
+		if len(old) >= maxKeys {
+			return fmt.Errorf("%d keys are kept for tokens that still live; revoke old device tokens, "+
+				"or end every token with the rotation", len(old))
+		}
+		old[0].Until = until
+		keys = append(keys, old...)
+	}
+	return k.replace(keys)
+}
+
+// prune drops the keys that no token needs: those whose time is over, but for
+// the ones in use by device tokens. It gives the kids of those that it dropped.
+func (k *Keys) prune(now time.Time, inUse []string) (dropped []string, err error) {
+	k.changing.Lock()
+	defer k.changing.Unlock()
+	var keep []keyFile
+	for i, key := range k.ring.Load().keys {
+		if i == 0 || now.Before(key.Until) || slices.Contains(inUse, key.ID) {
+			keep = append(keep, key)
+		} else {
+			dropped = append(dropped, key.ID)
+		}
+	}
+	if len(dropped) == 0 {
+		return nil, nil
+	}
+	return dropped, k.replace(keep)
+}
+
+// replace writes the keys, and then uses them.
+func (k *Keys) replace(keys []keyFile) error {
+	file := keysFile{Version: keysVersion, Instance: k.instance, Keys: keys}
+	r, err := file.ring()
+	if err != nil {
+		return err
+	}
+	if err := writeKeys(k.path, file); err != nil {
+		return fmt.Errorf("write token keys: %w", err)
+	}
+	k.ring.Store(r)
+	return nil
+}
+
+func newKey(now time.Time) keyFile {
+	secret := make([]byte, keySize)
+	rand.Read(secret) // never fails: it ends the program instead
+	return keyFile{ID: rand.Text()[:8], Secret: secret, Created: now.UTC().Truncate(time.Second)}
 }
 
 // String keeps the secrets out of whatever prints the keys.
@@ -40,8 +135,11 @@ type keysFile struct {
 }
 
 type keyFile struct {
-	ID     string `json:"kid"`
-	Secret []byte `json:"secret"` // base64
+	ID      string    `json:"kid"`
+	Secret  []byte    `json:"secret"` // base64
+	Created time.Time `json:"created,omitzero"`
+	// Until is as in KeyInfo.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // OpenKeys reads the keys at path. If no file is there it makes new ones, and
@@ -81,11 +179,17 @@ func OpenKeys(path string) (*Keys, error) {
 		return nil, fmt.Errorf("the token keys in %s were written by a newer holdfast (layout %d, this one knows %d)",
 			path, file.Version, keysVersion)
 	}
-	k, err := file.keys()
+	r, err := file.ring()
 	if err != nil {
 		return nil, damaged(path, err)
 	}
-	return k, nil
+	return openedKeys(path, file.Instance, r), nil
+}
+
+func openedKeys(path, instance string, r *ring) *Keys {
+	k := &Keys{path: path, instance: instance}
+	k.ring.Store(r)
+	return k
 }
 
 func damaged(path string, err error) error {
@@ -93,24 +197,24 @@ func damaged(path string, err error) error {
 		"or remove it to make new keys, which ends every token: %w", path, err)
 }
 
-func (f keysFile) keys() (*Keys, error) {
+func (f keysFile) ring() (*ring, error) {
 	if f.Version < 1 {
 		return nil, errors.New("they have no version")
 	}
 	if f.Instance == "" || len(f.Keys) == 0 {
 		return nil, errors.New("they are not complete")
 	}
-	k := &Keys{instance: f.Instance, current: f.Keys[0].ID, secrets: make(map[string][]byte)}
+	r := &ring{keys: f.Keys, byID: make(map[string][]byte)}
 	for _, key := range f.Keys {
 		if key.ID == "" || len(key.Secret) < keySize {
 			return nil, fmt.Errorf("key %q is not complete", key.ID)
 		}
-		if _, twice := k.secrets[key.ID]; twice {
+		if _, twice := r.byID[key.ID]; twice {
 			return nil, fmt.Errorf("key %q is there twice", key.ID)
 		}
-		k.secrets[key.ID] = key.Secret
+		r.byID[key.ID] = key.Secret
 	}
-	return k, nil
+	return r, nil
 }
 
 func createKeys(path string) (*Keys, error) {
@@ -118,17 +222,19 @@ func createKeys(path string) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make token keys: %w", err)
 	}
-	secret := make([]byte, keySize)
-	rand.Read(secret) // never fails: it ends the program instead
 	file := keysFile{
 		Version:  keysVersion,
 		Instance: instance.String(),
-		Keys:     []keyFile{{ID: rand.Text()[:8], Secret: secret}},
+		Keys:     []keyFile{newKey(time.Now())},
 	}
 	if err := writeKeys(path, file); err != nil {
 		return nil, fmt.Errorf("make token keys: %w", err)
 	}
-	return file.keys()
+	r, err := file.ring()
+	if err != nil {
+		return nil, fmt.Errorf("make token keys: %w", err)
+	}
+	return openedKeys(path, file.Instance, r), nil
 }
 
 // writeKeys puts the whole file in place, durably, or nothing.

@@ -1,8 +1,12 @@
 package auth
 
 import (
-	"fmt"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -11,11 +15,27 @@ import (
 const Challenge = `Bearer realm="holdfast"`
 
 // Middleware lets a request through if its Authorization header holds a bearer
-// token that counts, with the token's [Principal] in the request's context.
+// token that counts and that may be used for a request of that method: one
+// with the scope "read" only to look, with GET, HEAD or OPTIONS. The token's
+// [Principal] is in the request's context, which ends when the token does:
+// what was begun with a token does not outlive it.
+//
 // Otherwise it returns what onError makes of the error: one that wraps
-// [ErrUnauthorized], for which onError answers 401 with [Challenge]; any other
-// is a fault of the server's.
+// [ErrUnauthorized], for which onError answers 401 with [Challenge]; one that
+// wraps [ErrForbidden]; a [*LimitError], for which the Retry-After header is
+// set already, and which Echo answers 429; any other is a fault of the server's.
 func Middleware(s *Service, onError func(c echo.Context, err error) error) echo.MiddlewareFunc {
+	return authenticate(s, onError, func(c echo.Context, p Principal) error {
+		switch c.Request().Method {
+		case http.MethodGet, http.MethodHead, http.MethodOptions:
+			return p.Require(ScopeRead)
+		}
+		return p.Require(ScopePin)
+	})
+}
+
+// authenticate is Middleware with another way to say what a token is good for.
+func authenticate(s *Service, onError func(echo.Context, error) error, allowed func(echo.Context, Principal) error) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
@@ -23,13 +43,51 @@ func Middleware(s *Service, onError func(c echo.Context, err error) error) echo.
 			if err != nil {
 				return onError(c, err)
 			}
-			p, err := s.Verify(r.Context(), raw)
+			ctx, p, done, err := s.admit(r.Context(), raw)
 			if err != nil {
 				return onError(c, err)
 			}
-			c.SetRequest(r.WithContext(WithPrincipal(r.Context(), p)))
-			return next(c)
+			defer done()
+			if err := s.limits.token.take(p.TokenID, s.cfg.Now()); err != nil {
+				setRetryAfter(c, err)
+				return onError(c, err)
+			}
+			if err := allowed(c, p); err != nil {
+				return onError(c, err)
+			}
+			c.SetRequest(r.WithContext(WithPrincipal(ctx, p)))
+			err = next(c)
+			if err != nil && errors.Is(context.Cause(ctx), errRevoked) {
+				return onError(c, errRevoked)
+			}
+			return err
 		}
+	}
+}
+
+// admit is Verify with a context that ends with the token. done must be called
+// when the request was served.
+func (s *Service) admit(ctx context.Context, raw string) (_ context.Context, p Principal, done func(), err error) {
+	for {
+		era := s.seen.current()
+		p, err := s.Verify(ctx, raw)
+		if err != nil {
+			return nil, Principal{}, nil, err
+		}
+		ctx, done := s.flights.begin(ctx, p)
+		if s.seen.current() == era {
+			return ctx, p, done, nil
+		}
+		// Something ended between the two: it may be this token, and then the
+		// request began too late to be ended with it.
+		done()
+	}
+}
+
+// setRetryAfter says when to come back, if the error is about that.
+func setRetryAfter(c echo.Context, err error) {
+	if limit := (*LimitError)(nil); errors.As(err, &limit) {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(limit.RetryAfter/time.Second)))
 	}
 }
 
@@ -44,12 +102,4 @@ func bearer(values []string) (string, error) {
 		return "", errHeader
 	}
 	return raw, nil
-}
-
-// RequireAdmin gives an error that wraps ErrForbidden unless p is an admin's.
-func (p Principal) RequireAdmin() error {
-	if !p.Admin {
-		return fmt.Errorf("%w: this is for admins only", ErrForbidden)
-	}
-	return nil
 }

@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/trustelem/zxcvbn"
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 )
@@ -20,8 +22,13 @@ const (
 	maxPassword = 1024 // bytes; no passphrase is longer, and work stays bounded
 )
 
-// checkPassword says whether p may be set. Errors: *InvalidError.
-func checkPassword(p string) error {
+// judged is how many characters of a password its strength is judged by: that
+// takes 7 ms for 64, and grows with the square. More make no password weaker.
+const judged = 64
+
+// checkPassword says whether p may be set for an account with that address.
+// Errors: *InvalidError.
+func checkPassword(p, email string) error {
 	switch {
 	case !utf8.ValidString(p):
 		return invalid("password", "is not valid UTF-8")
@@ -29,8 +36,21 @@ func checkPassword(p string) error {
 		return invalid("password", "is longer than %d bytes", maxPassword)
 	case utf8.RuneCountInString(p) < minPassword:
 		return invalid("password", "must have at least %d characters", minPassword)
+	case guessable(p, email):
+		return invalid("password", "is among the first that are guessed: it is a common one, "+
+			"or made of a common word, of the address or of a simple pattern")
 	}
 	return nil
+}
+
+// guessable reports whether a million guesses find p. zxcvbn knows the 30,000
+// most common passwords, words and names, and how people vary them.
+func guessable(p, email string) bool {
+	if runes := []rune(p); len(runes) > judged {
+		p = string(runes[:judged])
+	}
+	local, domain, _ := strings.Cut(email, "@")
+	return zxcvbn.PasswordStrength(p, []string{email, local, domain, "holdfast", "ipfs"}).Guesses < 1e6
 }
 
 // HashCost is how much work one password hash is.
@@ -115,6 +135,12 @@ func (h *hasher) check(ctx context.Context, password, hash string) (bool, error)
 		return false, fmt.Errorf("check password: %w", err)
 	}
 	return ok && known, nil
+}
+
+// outdated reports whether a hash was made with another cost than new ones are.
+func (h *hasher) outdated(hash string) bool {
+	params, _, _, err := argon2id.DecodeHash(hash)
+	return err == nil && *params != h.params
 }
 
 // acquire waits for a place; the caller gives it back.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -29,8 +31,28 @@ type Config struct {
 	HashesAtOnce int
 	// HashWait is how long a login waits for its turn. Default 2 seconds.
 	HashWait time.Duration
-	// SweepInterval is the time between two sweeps of dead tokens. Default 1 hour.
+	// SweepInterval is the time between two sweeps of dead tokens, keys and old
+	// events. Default 1 hour.
 	SweepInterval time.Duration
+	// Registration says who may make an account. Default [RegistrationClosed].
+	Registration Registration
+	// RegisterQuota is the quota of accounts that strangers make when
+	// registration is open, in bytes. 0 is no limit.
+	RegisterQuota uint64
+	// AuditKeep is how long events are kept. Default 90 days; negative is
+	// forever.
+	AuditKeep time.Duration
+	// Limits bound what one client can do.
+	Limits Limits
+	// Usage gives what an account's pins take up. Nil: it is not told.
+	Usage func(ctx context.Context, account string) (Usage, error)
+	// RemovePins removes all pins of an account that is going to be removed,
+	// and says how many. Nil: there are none.
+	RemovePins func(ctx context.Context, account string) (int, error)
+	// Endpoint gives the URL of the pinning service, such as
+	// https://pins.example.com/api/psa/, for the lines that add it to Kubo. Nil:
+	// it is made of the address that the client used.
+	Endpoint func() string
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Log gets what an operator wants to know. Default: nothing is logged.
@@ -47,6 +69,11 @@ func (c Config) withDefaults() Config {
 	def(&c.RefreshTTL, 90*24*time.Hour)
 	def(&c.HashWait, 2*time.Second)
 	def(&c.SweepInterval, time.Hour)
+	def(&c.AuditKeep, 90*24*time.Hour)
+	c.Limits = c.Limits.withDefaults()
+	if c.Registration == "" {
+		c.Registration = RegistrationClosed
+	}
 	if c.HashCost == (HashCost{}) {
 		c.HashCost = defaultHashCost
 	}
@@ -70,8 +97,10 @@ func (c Config) validate() error {
 		return invalid("refresh_token_ttl", "must be a second at least")
 	case c.HashesAtOnce < 0, c.HashWait < 0, c.SweepInterval < 0:
 		return errors.New("bounds must not be negative")
+	case !slices.Contains(Registrations(), c.Registration):
+		return invalid("registration", "must be one of %q", Registrations())
 	}
-	return nil
+	return c.Limits.validate()
 }
 
 // Service is accounts and tokens, as the handlers and the commands use them.
@@ -86,6 +115,12 @@ type Service struct {
 	keys     *Keys
 	hasher   *hasher
 	seen     *seen
+	flights  *flights
+	uses     *uses
+	refusals *refusals
+	limits   limiters
+	trusted  *trusted
+	rotating sync.Mutex
 }
 
 // New makes a Service over accounts, of which it is the only writer from then
@@ -101,30 +136,66 @@ func New(cfg Config, accounts Accounts, keys *Keys) (*Service, error) {
 		keys:     keys,
 		hasher:   newHasher(cfg.HashCost, cfg.HashesAtOnce, cfg.HashWait),
 		seen:     newSeen(maxSeen),
+		flights:  newFlights(),
+		uses:     newUses(),
+		refusals: newRefusals(),
+		limits:   newLimiters(cfg.Limits),
+		trusted:  newTrusted(),
 	}, nil
 }
 
-// Run removes the records of dead tokens now and then until ctx ends, and
-// returns nil then. Nothing but disk space depends on it.
+// flushInterval is how long what nobody waits for waits to be written.
+const flushInterval = 5 * time.Second
+
+// flushLast bounds the last writing, when the service ends.
+const flushLast = 2 * time.Second
+
+// Run does what is done in the background until ctx ends, and returns nil then:
+// it writes down refused logins and the last uses of tokens, and removes dead
+// tokens, keys that no token needs, and old events.
 func (s *Service) Run(ctx context.Context) error {
-	ticker := time.NewTicker(s.cfg.SweepInterval)
-	defer ticker.Stop()
+	sweep, flush := time.NewTicker(s.cfg.SweepInterval), time.NewTicker(flushInterval)
+	defer sweep.Stop()
+	defer flush.Stop()
+	s.sweep(ctx)
 	for {
-		n, err := s.accounts.SweepTokens(ctx, s.now())
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			s.cfg.Log.Warn("cannot remove dead tokens", "removed", n, "err", err)
-		case n > 0:
-			s.cfg.Log.Debug("removed dead tokens", "removed", n)
-		}
 		select {
 		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLast)
+			defer cancel()
+			if err := s.flush(last); err != nil {
+				s.cfg.Log.Warn("some refused logins or uses of tokens are not on record", "err", err)
+			}
 			return nil
-		case <-ticker.C:
+		case <-flush.C:
+			if err := s.flush(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Log.Warn("cannot write refused logins and uses of tokens; trying again", "err", err)
+			}
+		case <-sweep.C:
+			s.sweep(ctx)
 		}
 	}
+}
+
+// sweep removes what counts for nothing any more.
+func (s *Service) sweep(ctx context.Context) {
+	report := func(what string, removed int, err error) {
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			s.cfg.Log.Warn("cannot remove "+what, "removed", removed, "err", err)
+		case removed > 0:
+			s.cfg.Log.Debug("removed "+what, "removed", removed)
+		}
+	}
+	n, err := s.accounts.SweepTokens(ctx, s.now())
+	report("dead tokens", n, err)
+	if s.cfg.AuditKeep > 0 {
+		n, err = s.accounts.SweepEvents(ctx, s.cfg.Now().Add(-s.cfg.AuditKeep))
+		report("old events", n, err)
+	}
+	n, err = s.pruneKeys(ctx)
+	report("token keys that nothing needs", n, err)
 }
 
 // now is the time as records and tokens keep it.
@@ -144,7 +215,7 @@ func (s *Service) AddAccount(ctx context.Context, n NewAccount) (Account, error)
 	if err != nil {
 		return Account{}, err
 	}
-	if err := checkPassword(n.Password); err != nil {
+	if err := checkPassword(n.Password, email); err != nil {
 		return Account{}, err
 	}
 	// Told before the work of a hash; CreateAccount decides.
@@ -159,7 +230,12 @@ func (s *Service) AddAccount(ctx context.Context, n NewAccount) (Account, error)
 		ID: newID(), Email: email, PasswordHash: hash,
 		Admin: n.Admin, Quota: n.Quota, Created: s.now(),
 	}
-	if err := s.accounts.CreateAccount(ctx, a); err != nil {
+	added := s.event(ctx, EventAccountAdded, a.ID)
+	added.Email = a.Email
+	if a.Admin {
+		added.Detail = "admin"
+	}
+	if err := s.accounts.CreateAccount(ctx, a, added); err != nil {
 		return Account{}, fmt.Errorf("add account: %w", err)
 	}
 	s.cfg.Log.Info("account added", "account", a.ID, "admin", a.Admin)
@@ -188,13 +264,16 @@ func (s *Service) ListAccounts(ctx context.Context) ([]Account, error) {
 
 // SetQuota bounds the bytes that the account's pins may hold; 0 is no limit.
 func (s *Service) SetQuota(ctx context.Context, account string, quota uint64) (Account, error) {
-	return s.change(ctx, account, "quota set", func(a *Account) { a.Quota = quota })
+	set := s.event(ctx, EventQuotaSet, account)
+	set.Detail = fmt.Sprint(quota)
+	return s.change(ctx, set, ofNobody, func(a *Account) { a.Quota = quota })
 }
 
-// Disable ends every session and device token of the account and makes no new
-// ones until Enable. Disabling twice is no error.
+// Disable ends every session and device token of the account, and the requests
+// that are being served to them, and makes no new ones until Enable. Disabling
+// twice is no error.
 func (s *Service) Disable(ctx context.Context, account string) (Account, error) {
-	return s.change(ctx, account, "account disabled", func(a *Account) {
+	return s.change(ctx, s.event(ctx, EventAccountDisabled, account), ofAccount(account), func(a *Account) {
 		a.Disabled = true
 		a.Sessions++
 		a.Devices++
@@ -203,20 +282,64 @@ func (s *Service) Disable(ctx context.Context, account string) (Account, error) 
 
 // Enable takes Disable back, but for the tokens that it ended.
 func (s *Service) Enable(ctx context.Context, account string) (Account, error) {
-	return s.change(ctx, account, "account enabled", func(a *Account) { a.Disabled = false })
+	return s.change(ctx, s.event(ctx, EventAccountEnabled, account), ofNobody, func(a *Account) { a.Disabled = false })
+}
+
+// LogoutAll ends every session of the account, and says how many still worked.
+// Device tokens stay.
+func (s *Service) LogoutAll(ctx context.Context, account string) (ended int, err error) {
+	ctx = context.WithoutCancel(ctx) // who hangs up has asked for it all the same
+	live, err := s.ListTokens(ctx, account)
+	if err != nil {
+		return 0, err
+	}
+	_, err = s.change(ctx, s.event(ctx, EventLogoutAll, account), ofKind(account, Session), func(a *Account) { a.Sessions++ })
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range live {
+		if t.Kind == Session {
+			ended++
+		}
+	}
+	return ended, nil
 }
 
 // RemoveAccount deletes the account and ends its tokens. What else belongs to
 // it is the caller's to remove: Disable it, remove its pins, then call this.
 func (s *Service) RemoveAccount(ctx context.Context, account string) (Account, error) {
-	a, err := ending(ctx, s, func(ctx context.Context) (Account, error) {
-		return s.accounts.DeleteAccount(ctx, account)
+	ctx = context.WithoutCancel(ctx) // who hangs up has asked for it all the same
+	a, err := s.accounts.AccountByID(ctx, account)
+	if err != nil {
+		return Account{}, fmt.Errorf("remove account %s: %w", account, err)
+	}
+	removed := s.event(ctx, EventAccountRemoved, account)
+	removed.Email = a.Email
+	a, err = ending(ctx, s, ofAccount(account), func(ctx context.Context) (Account, error) {
+		return s.accounts.DeleteAccount(ctx, account, removed)
 	})
 	if err != nil {
 		return Account{}, fmt.Errorf("remove account %s: %w", account, err)
 	}
 	s.cfg.Log.Info("account removed", "account", account)
 	return a, nil
+}
+
+// RemoveAccountAndPins disables the account, removes its pins unless they are to
+// be kept, and then the account. If it is interrupted it can be called again.
+// It says how many pins were removed. Pins that are kept belong to nobody, and
+// stay on disk.
+func (s *Service) RemoveAccountAndPins(ctx context.Context, account string, keepPins bool) (a Account, pins int, err error) {
+	if _, err := s.Disable(ctx, account); err != nil {
+		return Account{}, 0, err
+	}
+	if s.cfg.RemovePins != nil && !keepPins {
+		if pins, err = s.cfg.RemovePins(ctx, account); err != nil {
+			return Account{}, pins, fmt.Errorf("remove pins of account %s: %w", account, err)
+		}
+	}
+	a, err = s.RemoveAccount(ctx, account)
+	return a, pins, err
 }
 
 // Ended says what a new password ended, counting what still worked.
@@ -230,10 +353,11 @@ type Ended struct {
 // tokens, on which programs such as a Kubo depend, are ended only with
 // endDevices. Errors: *InvalidError, ErrBusy.
 func (s *Service) SetPassword(ctx context.Context, account, password string, endDevices bool) (Ended, error) {
-	if err := checkPassword(password); err != nil {
+	a, err := s.accounts.AccountByID(ctx, account)
+	if err != nil {
 		return Ended{}, err
 	}
-	if _, err := s.accounts.AccountByID(ctx, account); err != nil {
+	if err := checkPassword(password, a.Email); err != nil {
 		return Ended{}, err
 	}
 	hash, err := s.hasher.hash(ctx, password)
@@ -244,7 +368,11 @@ func (s *Service) SetPassword(ctx context.Context, account, password string, end
 	if err != nil {
 		return Ended{}, err
 	}
-	if _, err := s.change(ctx, account, "password set", func(a *Account) {
+	set, ended := s.event(ctx, EventPasswordSet, account), ofKind(account, Session)
+	if endDevices {
+		set.Detail, ended = "device tokens ended too", ofAccount(account)
+	}
+	if _, err := s.change(ctx, set, ended, func(a *Account) {
 		a.PasswordHash = hash
 		a.Sessions++
 		if endDevices {
@@ -267,27 +395,59 @@ func (s *Service) SetPassword(ctx context.Context, account, password string, end
 	return e, nil
 }
 
-// change edits an account and has every token looked up anew.
-func (s *Service) change(ctx context.Context, account, what string, edit func(*Account)) (Account, error) {
-	a, err := ending(ctx, s, func(ctx context.Context) (Account, error) {
-		return s.accounts.ChangeAccount(ctx, account, func(a *Account) error {
+// ChangePassword is SetPassword for who knows the present one.
+// Errors: also an *InvalidError of "password" if it is not that, and
+// *LimitError after too many tries.
+func (s *Service) ChangePassword(ctx context.Context, account, present, password string, endDevices bool) (Ended, error) {
+	a, err := s.accounts.AccountByID(ctx, account)
+	if err != nil {
+		return Ended{}, err
+	}
+	// Apart from logins: those who try to log in must not keep the owner from
+	// changing the password.
+	bucket := "change " + account
+	if err := s.limits.account.take(bucket, s.cfg.Now()); err != nil {
+		return Ended{}, err
+	}
+	ok, err := s.hasher.check(ctx, present, a.PasswordHash)
+	if err != nil {
+		return Ended{}, err
+	}
+	if !ok {
+		s.refusals.note(s.event(ctx, EventPasswordRefused, account))
+		return Ended{}, invalid("password", "is not the present one")
+	}
+	s.limits.account.giveBack(bucket)
+	return s.SetPassword(ctx, account, password, endDevices)
+}
+
+// change edits an account, has every token looked up anew, and ends the
+// requests of those who match.
+func (s *Service) change(ctx context.Context, e Event, match func(Principal) bool, edit func(*Account)) (Account, error) {
+	a, err := ending(ctx, s, match, func(ctx context.Context) (Account, error) {
+		return s.accounts.ChangeAccount(ctx, e.Account, func(a *Account) error {
 			edit(a)
 			return nil
-		})
+		}, e)
 	})
 	if err != nil {
-		return Account{}, fmt.Errorf("change account %s: %w", account, err)
+		return Account{}, fmt.Errorf("change account %s: %w", e.Account, err)
 	}
-	s.cfg.Log.Info(what, "account", account)
+	s.cfg.Log.Info(string(e.Kind), "account", e.Account)
 	return a, nil
 }
 
-// ending does what may end a token, and forgets what was seen of tokens after
-// it. It goes through although the client that asked for it goes away: a
-// commit that happened after the forgetting would not be noticed.
-func ending[T any](ctx context.Context, s *Service, commit func(context.Context) (T, error)) (T, error) {
-	defer s.seen.forget()
-	return commit(context.WithoutCancel(ctx))
+// ending does what may end a token, forgets what was seen of tokens after it,
+// and ends the requests of those who match. It goes through although the
+// client that asked for it goes away: a commit that happened after the
+// forgetting would not be noticed.
+func ending[T any](ctx context.Context, s *Service, match func(Principal) bool, commit func(context.Context) (T, error)) (T, error) {
+	v, err := commit(context.WithoutCancel(ctx))
+	s.seen.forget()
+	if err == nil {
+		s.flights.end(match)
+	}
+	return v, err
 }
 
 // newID is a random UUID: neither IDs nor their order tell anything.

@@ -21,8 +21,12 @@ func (p Pair) LogValue() slog.Value { return slog.StringValue(p.String()) }
 // Login checks a password and begins a session. An account that does not exist
 // costs the same work and gets the same answer as a wrong password; that an
 // account is disabled is told only to who knows its password.
-// Errors: ErrBadCredentials, ErrDisabled, ErrBusy.
+// Errors: ErrBadCredentials, ErrDisabled, ErrBusy, *LimitError.
 func (s *Service) Login(ctx context.Context, email, password string) (Pair, error) {
+	if err := s.tryFrom(ctx); err != nil {
+		s.refusals.note(s.event(ctx, EventLoginLimited, ""))
+		return Pair{}, err
+	}
 	var a Account
 	email, err := NormalizeEmail(email)
 	if err == nil {
@@ -32,55 +36,155 @@ func (s *Service) Login(ctx context.Context, email, password string) (Pair, erro
 	if err != nil && !errors.Is(err, ErrNoAccount) && !errors.As(err, &bad) {
 		return Pair{}, fmt.Errorf("log in: %w", err)
 	}
+	notCounted, err := s.tryAccount(ctx, a.ID, email)
+	if limit := (*LimitError)(nil); errors.As(err, &limit) {
+		s.refusals.note(s.event(ctx, EventLoginLimited, a.ID))
+		return Pair{}, err
+	}
+	if err != nil {
+		return Pair{}, fmt.Errorf("log in: %w", err)
+	}
 	ok, err := s.hasher.check(ctx, password, a.PasswordHash)
 	switch {
 	case err != nil:
+		notCounted()
 		return Pair{}, fmt.Errorf("log in: %w", err)
 	case !ok:
 		s.cfg.Log.Info("login refused", "account", a.ID)
+		s.refusals.note(s.event(ctx, EventLoginRefused, a.ID))
 		return Pair{}, ErrBadCredentials
 	case a.Disabled:
 		s.cfg.Log.Info("login refused: account disabled", "account", a.ID)
+		refused := s.event(ctx, EventLoginRefused, a.ID)
+		refused.Detail = "disabled"
+		s.refusals.note(refused)
 		return Pair{}, ErrDisabled
 	}
+	notCounted()
+	s.rehash(ctx, a, password)
 
-	t := Token{ID: newID(), Account: a.ID, Kind: Session, Epoch: a.Sessions, Created: s.now()}
-	pair, err := s.renew(&t)
-	if err != nil {
-		return Pair{}, err
-	}
-	err = s.accounts.CreateToken(ctx, t)
+	pair, err := s.begin(ctx, a, s.event(ctx, EventLogin, a.ID))
 	if errors.Is(err, ErrEnded) || errors.Is(err, ErrNoAccount) {
 		return Pair{}, ErrBadCredentials // the password was changed while it was checked
 	}
 	if err != nil {
 		return Pair{}, fmt.Errorf("log in: %w", err)
 	}
+	return pair, nil
+}
+
+// tryFrom counts a try to log in or to register from the request's address.
+// Errors: *LimitError.
+func (s *Service) tryFrom(ctx context.Context) error {
+	from := network(addressFrom(ctx))
+	if from == "" {
+		return nil
+	}
+	return s.limits.address.take(from, s.cfg.Now())
+}
+
+// tryAccount counts a try on an account as one that failed: how many run at the
+// same time is then bounded too. The caller takes that back with notCounted if
+// it turns out otherwise. account is "" if no account has the address.
+// Errors: *LimitError.
+func (s *Service) tryAccount(ctx context.Context, account, email string) (notCounted func(), err error) {
+	limit, key := s.limits.account, account
+	from := network(addressFrom(ctx))
+	if account == "" {
+		limit, key = s.limits.unknown, email
+	} else if trusted, err := s.trusts(ctx, account, from); err != nil {
+		return nil, err
+	} else if trusted {
+		key = account + " " + from
+	}
+	if err := limit.take(key, s.cfg.Now()); err != nil {
+		return nil, err
+	}
+	return func() { limit.giveBack(key) }, nil
+}
+
+// rehash brings the hash of a password that was right to the present cost. If
+// that cannot be done now, another login does it.
+func (s *Service) rehash(ctx context.Context, a Account, password string) {
+	if !s.hasher.outdated(a.PasswordHash) {
+		return
+	}
+	hash, err := s.hasher.hash(ctx, password)
+	if err == nil {
+		_, err = s.accounts.ChangeAccount(ctx, a.ID, func(now *Account) error {
+			if now.PasswordHash == a.PasswordHash {
+				now.PasswordHash = hash
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		s.cfg.Log.Warn("a password is not hashed anew yet", "account", a.ID, "err", err)
+	}
+}
+
+// begin begins a session of an account that proved itself.
+// Errors: ErrEnded, ErrNoAccount.
+func (s *Service) begin(ctx context.Context, a Account, e Event) (Pair, error) {
+	t := Token{
+		ID: newID(), Account: a.ID, Kind: Session, Scope: ScopeAdmin, Epoch: a.Sessions,
+		Address: addressFrom(ctx), Created: s.now(),
+	}
+	pair, err := s.renew(&t)
+	if err != nil {
+		return Pair{}, err
+	}
+	e.Token, e.Email = t.ID, a.Email
+	if err := s.accounts.CreateToken(ctx, t, e); err != nil {
+		return Pair{}, err
+	}
+	if from := network(t.Address); from != "" {
+		s.trusted.add(a.ID, from)
+	}
 	s.cfg.Log.Info("login", "account", a.ID, "token", t.ID)
 	return pair, nil
 }
 
+// refreshGrace is for how long a refresh token that was used gives the same
+// successor again: the reply may have been lost, or two windows of a program
+// may have refreshed at once. It covers a client's timeout and its next try.
+const refreshGrace = 30 * time.Second
+
 // Refresh gives a session new tokens for its refresh token, which works once.
 // Access tokens given earlier go on until they expire.
-// Errors: those that wrap ErrUnauthorized.
+//
+// The refresh tokens of a session are a chain. Within refreshGrace the last one
+// that was used gives the present one again, and never a second successor. Any
+// other that was used is in the wrong hands, or its successor is: the session
+// is ended, with all that stands on it.
+//
+// Errors: those that wrap ErrUnauthorized; *LimitError.
 func (s *Service) Refresh(ctx context.Context, refresh string) (Pair, error) {
 	c, err := s.keys.parse(refresh, audienceRefresh, s.cfg.Now())
 	if err != nil {
 		return Pair{}, err
 	}
+	if err := s.limits.refresh.take(c.Record, s.cfg.Now()); err != nil {
+		return Pair{}, err
+	}
 	var pair Pair
-	_, err = s.accounts.ChangeToken(ctx, c.Record, func(t *Token) error {
-		if t.Kind != Session || t.Account != c.Subject || t.Expired(s.cfg.Now()) {
+	_, err = s.accounts.ChangeToken(ctx, c.Record, func(t *Token) (err error) {
+		now := s.cfg.Now()
+		switch {
+		case t.Kind != Session || t.Account != c.Subject || t.Expired(now):
 			return errRevoked
-		}
-		if t.Refresh != c.ID {
+		case t.Refresh == c.ID:
+			pair, err = s.renew(t)
+		case t.Previous == c.ID && now.Sub(t.Refreshed).Abs() <= refreshGrace:
+			pair, err = s.sign(t)
+		default:
 			return errUsed
 		}
-		var err error
-		pair, err = s.renew(t)
 		return err
 	})
 	switch {
+	case errors.Is(err, errUsed):
+		return Pair{}, s.endReused(ctx, c)
 	case errors.Is(err, ErrNoToken), errors.Is(err, ErrEnded):
 		return Pair{}, errRevoked
 	case errors.Is(err, ErrUnauthorized):
@@ -88,18 +192,39 @@ func (s *Service) Refresh(ctx context.Context, refresh string) (Pair, error) {
 	case err != nil:
 		return Pair{}, fmt.Errorf("refresh session: %w", err)
 	}
+	s.uses.note(c.Record, s.cfg.Now())
 	s.cfg.Log.Debug("session refreshed", "account", c.Subject, "token", c.Record)
 	return pair, nil
 }
 
-var errUsed = fmt.Errorf("%w: the refresh token was used already; log in again", ErrUnauthorized)
+var errUsed = fmt.Errorf("%w: the refresh token was used already, so its session was ended; log in again", ErrUnauthorized)
 
-// renew signs new tokens for the session t and writes into t what its record
-// must say of them.
+// endReused ends the session of a refresh token that was used before.
+func (s *Service) endReused(ctx context.Context, c claims) error {
+	e := s.event(ctx, EventRefreshReused, c.Subject)
+	e.Token = c.Record
+	_, err := ending(ctx, s, ofToken(c.Record), func(ctx context.Context) (Token, error) {
+		return s.accounts.DeleteToken(ctx, c.Record, e)
+	})
+	if err != nil && !errors.Is(err, ErrNoToken) {
+		return fmt.Errorf("end session: %w", err)
+	}
+	s.cfg.Log.Warn("a refresh token was used twice; its session was ended", "account", c.Subject, "token", c.Record)
+	return errUsed
+}
+
+// renew gives the session t a new refresh token, and an access token.
 func (s *Service) renew(t *Token) (Pair, error) {
-	now := s.now()
-	access, refresh := now.Add(s.cfg.AccessTTL).Truncate(time.Second), now.Add(s.cfg.RefreshTTL).Truncate(time.Second)
-	t.Refresh = newID()
+	t.Previous, t.Refresh, t.Refreshed = t.Refresh, newID(), s.now()
+	return s.sign(t)
+}
+
+// sign makes the JWTs of the session t, and writes into t what its record must
+// say of them.
+func (s *Service) sign(t *Token) (Pair, error) {
+	now, key := s.now(), s.keys.ring.Load().signer()
+	access, refresh := now.Add(s.cfg.AccessTTL).Truncate(time.Second), t.Refreshed.Add(s.cfg.RefreshTTL).Truncate(time.Second)
+	t.Key = key.ID
 	for _, end := range []time.Time{access, refresh} {
 		if end.After(t.Expires) {
 			t.Expires = end
@@ -107,10 +232,10 @@ func (s *Service) renew(t *Token) (Pair, error) {
 	}
 	var p Pair
 	var err error
-	if p.Access, err = s.keys.sign(audienceAPI, t.Account, t.ID, newID(), now, access); err != nil {
+	if p.Access, err = s.keys.sign(key, audienceAPI, t.Account, t.ID, newID(), now, access); err != nil {
 		return Pair{}, err
 	}
-	if p.Refresh, err = s.keys.sign(audienceRefresh, t.Account, t.ID, t.Refresh, now, refresh); err != nil {
+	if p.Refresh, err = s.keys.sign(key, audienceRefresh, t.Account, t.ID, t.Refresh, t.Refreshed, refresh); err != nil {
 		return Pair{}, err
 	}
 	return p, nil

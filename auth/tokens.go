@@ -8,14 +8,32 @@ import (
 	"time"
 )
 
-// CreateDeviceToken makes a token for one program, and gives its record and
-// the JWT, which is kept nowhere. It lasts for ttl, or until revoked if ttl is
-// 0. Errors: *InvalidError, ErrDisabled.
+// NewDevice is what a device token is made of.
+type NewDevice struct {
+	Name  string // of the program that will use it
+	Scope Scope  // "" is ScopePin
+	// TTL is how long it lasts; 0 is until revoked.
+	TTL time.Duration
+}
+
+// CreateDeviceToken is [Service.AddDevice] for a program that pins.
 func (s *Service) CreateDeviceToken(ctx context.Context, account, name string, ttl time.Duration) (Token, string, error) {
-	if err := checkName(name); err != nil {
+	return s.AddDevice(ctx, account, NewDevice{Name: name, TTL: ttl})
+}
+
+// AddDevice makes a token for one program, and gives its record and the JWT,
+// which is kept nowhere. Errors: *InvalidError, ErrDisabled.
+func (s *Service) AddDevice(ctx context.Context, account string, n NewDevice) (Token, string, error) {
+	if err := checkName(n.Name); err != nil {
 		return Token{}, "", err
 	}
-	if ttl < 0 || ttl > 0 && ttl < time.Second {
+	if n.Scope == "" {
+		n.Scope = ScopePin
+	}
+	if !slices.Contains(Scopes(), n.Scope) {
+		return Token{}, "", invalid("scope", "must be one of %q", Scopes())
+	}
+	if n.TTL < 0 || n.TTL > 0 && n.TTL < time.Second {
 		return Token{}, "", invalid("expires", "must be a second at least, or 0 for never")
 	}
 	a, err := s.accounts.AccountByID(ctx, account)
@@ -25,16 +43,21 @@ func (s *Service) CreateDeviceToken(ctx context.Context, account, name string, t
 	if a.Disabled {
 		return Token{}, "", ErrDisabled
 	}
-	now := s.now()
-	t := Token{ID: newID(), Account: a.ID, Kind: Device, Name: name, Epoch: a.Devices, Created: now}
-	if ttl > 0 {
-		t.Expires = now.Add(ttl).Truncate(time.Second)
+	now, key := s.now(), s.keys.ring.Load().signer()
+	t := Token{
+		ID: newID(), Account: a.ID, Kind: Device, Name: n.Name, Scope: n.Scope, Key: key.ID,
+		Address: addressFrom(ctx), Epoch: a.Devices, Created: now,
 	}
-	raw, err := s.keys.sign(audienceAPI, a.ID, t.ID, t.ID, now, t.Expires)
+	if n.TTL > 0 {
+		t.Expires = now.Add(n.TTL).Truncate(time.Second)
+	}
+	raw, err := s.keys.sign(key, audienceAPI, a.ID, t.ID, t.ID, now, t.Expires)
 	if err != nil {
 		return Token{}, "", err
 	}
-	if err := s.accounts.CreateToken(ctx, t); err != nil {
+	created := s.event(ctx, EventTokenCreated, a.ID)
+	created.Token, created.Email, created.Detail = t.ID, a.Email, string(t.Scope)+" "+t.Name
+	if err := s.accounts.CreateToken(ctx, t, created); err != nil {
 		return Token{}, "", fmt.Errorf("create token: %w", err)
 	}
 	s.cfg.Log.Info("device token created", "account", a.ID, "token", t.ID)
@@ -52,14 +75,45 @@ func (s *Service) ListTokens(ctx context.Context, account string) ([]Token, erro
 		return nil, fmt.Errorf("list tokens: %w", err)
 	}
 	now := s.cfg.Now()
-	return slices.DeleteFunc(all, func(t Token) bool { return t.Expired(now) || !a.Allows(t) }), nil
+	all = slices.DeleteFunc(all, func(t Token) bool { return t.Expired(now) || !a.Allows(t) || !s.keys.has(t.Key) })
+	for i, t := range all {
+		all[i].Used = s.uses.of(t)
+	}
+	return all, nil
 }
 
 // RevokeToken ends one token, whosever it is: a device token, or a session
 // with all its access tokens. Errors: ErrNoToken.
 func (s *Service) RevokeToken(ctx context.Context, id string) (Token, error) {
-	t, err := ending(ctx, s, func(ctx context.Context) (Token, error) {
-		return s.accounts.DeleteToken(ctx, id)
+	return s.revoke(ctx, "", id, EventTokenRevoked)
+}
+
+// RevokeTokenOf is RevokeToken for a token of that account; of another's it
+// says that there is none. Errors: ErrNoToken.
+func (s *Service) RevokeTokenOf(ctx context.Context, account, id string) (Token, error) {
+	return s.revoke(ctx, account, id, EventTokenRevoked)
+}
+
+// Logout ends the token that the request came with. Errors: ErrNoToken.
+func (s *Service) Logout(ctx context.Context, p Principal) error {
+	_, err := s.revoke(ctx, p.Account, p.TokenID, EventLogout)
+	return err
+}
+
+// revoke ends a token; with an account, of that one only.
+func (s *Service) revoke(ctx context.Context, account, id string, kind EventKind) (Token, error) {
+	ctx = context.WithoutCancel(ctx) // who hangs up has asked for it all the same
+	t, err := s.accounts.TokenByID(ctx, id)
+	if err == nil && account != "" && t.Account != account {
+		err = ErrNoToken
+	}
+	if err != nil {
+		return Token{}, fmt.Errorf("revoke token: %w", err)
+	}
+	e := s.event(ctx, kind, t.Account)
+	e.Token, e.Detail = t.ID, t.Name
+	t, err = ending(ctx, s, ofToken(id), func(ctx context.Context) (Token, error) {
+		return s.accounts.DeleteToken(ctx, id, e)
 	})
 	if err != nil {
 		return Token{}, fmt.Errorf("revoke token: %w", err)
@@ -76,7 +130,10 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 		return Principal{}, errNotOurs
 	}
 	key := seenKey(raw)
-	if p, ok := s.seen.get(key, now); ok {
+	if p, note, ok := s.seen.get(key, now); ok {
+		if note {
+			s.uses.note(p.TokenID, now)
+		}
 		return p, nil
 	}
 	era := s.seen.current() // before the records are read
@@ -106,8 +163,12 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 	case t.Expired(now):
 		return Principal{}, errExpired
 	}
-	p := Principal{Account: a.ID, Email: a.Email, Admin: a.Admin, TokenID: t.ID}
-	entry := seenToken{principal: p, from: c.NotBefore.Time, until: t.Expires}
+	p := Principal{Account: a.ID, Email: a.Email, Admin: a.Admin, Scope: t.Scope, Kind: t.Kind, TokenID: t.ID}
+	entry := &seenToken{principal: p, from: c.NotBefore.Time, until: t.Expires, used: t.Used}
+	if now.Sub(t.Used) >= usedEvery {
+		entry.used = now
+		s.uses.note(t.ID, now)
+	}
 	if c.ExpiresAt != nil {
 		entry.until = c.ExpiresAt.Time
 	}

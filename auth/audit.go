@@ -1,0 +1,117 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// How many refusals are kept each for itself. Whoever has passwords tried from
+// a thousand addresses must not fill the disk: at one a second, of about 200
+// bytes, they take up 17 MB a day. More are counted.
+const (
+	refusalsEvery = time.Second
+	refusalsBurst = 1000
+)
+
+// refusals are events that wait to be written. Nobody waits for them: a
+// refusal changes nothing.
+type refusals struct {
+	mu     sync.Mutex
+	keep   *rate.Limiter
+	events []Event
+	merged map[EventKind]int
+}
+
+func newRefusals() *refusals {
+	return &refusals{keep: rate.NewLimiter(rate.Every(refusalsEvery), refusalsBurst), merged: map[EventKind]int{}}
+}
+
+func (r *refusals) note(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.events) < 2*refusalsBurst && r.keep.AllowN(e.Time, 1) {
+		r.events = append(r.events, e)
+		return
+	}
+	r.merged[e.Kind]++
+}
+
+// take gives what is to be written, and remembers it no more.
+func (r *refusals) take(now time.Time) []Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.events
+	for kind, n := range r.merged {
+		all = append(all, Event{Time: now, Kind: kind, Count: n, Detail: "more than are kept one by one"})
+	}
+	r.events = nil
+	clear(r.merged)
+	return all
+}
+
+// giveBack takes what could not be written.
+func (r *refusals) giveBack(all []Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	room := max(0, 2*refusalsBurst-len(r.events))
+	for _, e := range all[min(room, len(all)):] {
+		r.merged[e.Kind] += e.Count
+	}
+	r.events = append(slices.Clone(all[:min(room, len(all))]), r.events...)
+}
+
+// flush writes what waits to be written: refusals, and the last uses of tokens.
+func (s *Service) flush(ctx context.Context) error {
+	if events := s.refusals.take(s.cfg.Now().UTC()); len(events) > 0 {
+		if err := s.accounts.AppendEvents(ctx, events); err != nil {
+			s.refusals.giveBack(events)
+			return fmt.Errorf("write refusals: %w", err)
+		}
+	}
+	if uses := s.uses.take(); len(uses) > 0 {
+		if err := s.accounts.MarkUsed(ctx, uses); err != nil {
+			s.uses.giveBack(uses)
+			return fmt.Errorf("write last uses: %w", err)
+		}
+	}
+	return nil
+}
+
+// maxEvents is how many events are read at once.
+const maxEvents = 1000
+
+// Events reads the audit record, newest first. Limit is bounded to 1,000, and 0
+// stands for 100. Events of accounts that still exist have their address.
+// Errors: *InvalidError.
+func (s *Service) Events(ctx context.Context, q EventQuery) ([]Event, error) {
+	switch {
+	case q.Limit < 0 || q.Limit > maxEvents:
+		return nil, invalid("limit", "must be from 1 to %d", maxEvents)
+	case q.Limit == 0:
+		q.Limit = 100
+	}
+	if err := s.flush(ctx); err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	page, err := s.accounts.Events(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	emails := map[string]string{}
+	for i, e := range page {
+		if e.Account == "" || e.Email != "" {
+			continue
+		}
+		if _, looked := emails[e.Account]; !looked {
+			a, _ := s.accounts.AccountByID(ctx, e.Account) // "" if it is gone
+			emails[e.Account] = a.Email
+		}
+		page[i].Email = emails[e.Account]
+	}
+	return page, nil
+}

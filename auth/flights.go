@@ -1,0 +1,66 @@
+package auth
+
+import (
+	"context"
+	"sync"
+)
+
+// flights are the requests that are being served, so that what ends a token
+// also ends what was begun with it.
+type flights struct {
+	mu  sync.Mutex
+	all map[*flight]struct{}
+}
+
+type flight struct {
+	principal Principal
+	cancel    context.CancelCauseFunc
+}
+
+func newFlights() *flights { return &flights{all: map[*flight]struct{}{}} }
+
+// begin gives a context for a request of p, which ends with the cause
+// errRevoked when its token does. done must be called when it was served.
+func (f *flights) begin(ctx context.Context, p Principal) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	one := &flight{principal: p, cancel: cancel}
+	f.mu.Lock()
+	f.all[one] = struct{}{}
+	f.mu.Unlock()
+	return ctx, func() {
+		f.mu.Lock()
+		delete(f.all, one)
+		f.mu.Unlock()
+		cancel(nil)
+	}
+}
+
+// end ends the requests of those who match.
+func (f *flights) end(match func(Principal) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for one := range f.all {
+		if match(one.principal) {
+			one.cancel(errRevoked)
+		}
+	}
+}
+
+// What a change ends: everybody's tokens, those of an account, those of one
+// kind, or one.
+
+func ofEverybody(Principal) bool { return true }
+
+func ofAccount(account string) func(Principal) bool {
+	return func(p Principal) bool { return p.Account == account }
+}
+
+func ofKind(account string, k Kind) func(Principal) bool {
+	return func(p Principal) bool { return p.Account == account && p.Kind == k }
+}
+
+func ofToken(id string) func(Principal) bool {
+	return func(p Principal) bool { return p.TokenID == id }
+}
+
+func ofNobody(Principal) bool { return false }

@@ -1,0 +1,174 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/labstack/echo/v4"
+)
+
+// Rate bounds how often something may be done: Burst times at once, and from
+// then on once in Every. A negative Burst is no bound; the zero value of either
+// field stands for its default.
+type Rate struct {
+	Every time.Duration
+	Burst int
+}
+
+// Limits bound what one client can do. What they refuse is a [*LimitError].
+type Limits struct {
+	// Address is for tries to log in or to register from one address: an IPv4
+	// address or an IPv6 network of 64 bits, which is what one customer has.
+	// Default 30 at once, then one in 2 seconds: room for an office.
+	Address Rate
+	// Account is for tries on one account that failed, from all addresses
+	// together, but for those that logged in to it before: each of them has
+	// this for itself. Default 10 at once, then one a minute.
+	Account Rate
+	// Register is for new accounts from one address. Default 5 at once, then
+	// one in 10 minutes.
+	Register Rate
+	// Refresh is for one session. Default 20 at once, then one in 5 seconds.
+	Refresh Rate
+	// Token is for requests with one token. Fifty programs that share one and
+	// poll twice a second make 100 a second. Default 8,000 at once, then 4,000
+	// a second: only a program that runs wild meets it.
+	Token Rate
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, r := range []struct {
+		rate *Rate
+		def  Rate
+	}{
+		{&l.Address, Rate{2 * time.Second, 30}},
+		{&l.Account, Rate{time.Minute, 10}},
+		{&l.Register, Rate{10 * time.Minute, 5}},
+		{&l.Refresh, Rate{5 * time.Second, 20}},
+		{&l.Token, Rate{250 * time.Microsecond, 8000}},
+	} {
+		if r.rate.Every == 0 {
+			r.rate.Every = r.def.Every
+		}
+		if r.rate.Burst == 0 {
+			r.rate.Burst = r.def.Burst
+		}
+	}
+	return l
+}
+
+func (l Limits) validate() error {
+	for _, r := range []Rate{l.Address, l.Account, l.Register, l.Refresh, l.Token} {
+		if r.Every < 0 {
+			return errors.New("rates must not be negative")
+		}
+	}
+	return nil
+}
+
+// LimitError says that something was tried too often. Its status is 429.
+type LimitError struct {
+	RetryAfter time.Duration // when the next try may come; whole seconds, one at least
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("too many requests: try again in %d seconds", int(e.RetryAfter/time.Second))
+}
+
+// Unwrap lets Echo, and what reads its errors, know the status.
+func (e *LimitError) Unwrap() error { return echo.ErrTooManyRequests }
+
+// maxBuckets bounds the clients that one limiter remembers, about 200 bytes
+// each. Who is forgotten starts with a full bucket.
+const maxBuckets = 32 << 10
+
+// limiter gives each key a bucket of tries, which fills with time.
+type limiter struct {
+	rate    Rate
+	mu      sync.Mutex
+	buckets *simplelru.LRU[string, *bucket]
+}
+
+type bucket struct {
+	tries float64
+	at    time.Time // when it had them
+}
+
+func newLimiter(r Rate) *limiter {
+	buckets, err := simplelru.NewLRU[string, *bucket](maxBuckets, nil)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	return &limiter{rate: r, buckets: buckets}
+}
+
+// take takes a try. Errors: *LimitError if there is none.
+func (l *limiter) take(key string, now time.Time) error {
+	if l.rate.Burst < 0 {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, ok := l.buckets.Get(key)
+	if !ok {
+		b = &bucket{tries: float64(l.rate.Burst), at: now}
+		l.buckets.Add(key, b)
+	}
+	if passed := now.Sub(b.at); passed > 0 { // the clock may step back
+		b.tries = min(float64(l.rate.Burst), b.tries+float64(passed)/float64(l.rate.Every))
+		b.at = now
+	} else if passed < 0 {
+		b.at = now
+	}
+	if b.tries < 1 {
+		wait := (1 - b.tries) * l.rate.Every.Seconds()
+		return &LimitError{RetryAfter: time.Duration(max(1, math.Ceil(wait))) * time.Second}
+	}
+	b.tries--
+	return nil
+}
+
+// giveBack undoes a take: the try was not one of those that are counted.
+func (l *limiter) giveBack(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b, ok := l.buckets.Get(key); ok {
+		b.tries = min(float64(l.rate.Burst), b.tries+1)
+	}
+}
+
+// limiters are one for each of the Limits.
+type limiters struct {
+	address, register, refresh, token *limiter
+	// Accounts that exist and addresses that have none are kept apart, so that
+	// nobody can have an account's bucket forgotten by making names up.
+	account, unknown *limiter
+}
+
+func newLimiters(l Limits) limiters {
+	return limiters{
+		address: newLimiter(l.Address), register: newLimiter(l.Register), refresh: newLimiter(l.Refresh),
+		token: newLimiter(l.Token), account: newLimiter(l.Account), unknown: newLimiter(l.Account),
+	}
+}
+
+// network is what limits count as one client. "" is the host itself.
+func network(address string) string {
+	if address == "" {
+		return ""
+	}
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return "unknown" // all of them are one client
+	}
+	ip = ip.Unmap().WithZone("")
+	if ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip, 64).Masked().String()
+}

@@ -1,0 +1,179 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Registration is who may make an account without an operator.
+type Registration string
+
+const (
+	RegistrationClosed Registration = "closed" // nobody
+	RegistrationInvite Registration = "invite" // who has an invitation
+	RegistrationOpen   Registration = "open"   // everybody
+)
+
+// Registrations lists them all.
+func Registrations() []Registration {
+	return []Registration{RegistrationClosed, RegistrationInvite, RegistrationOpen}
+}
+
+// Usage is what an account's pins take up.
+type Usage struct {
+	Bytes uint64 `json:"bytes"` // of blocks, as they count against the quota
+	Pins  int    `json:"pins"`  // requests, whatever their status
+}
+
+// NewRegistration is what a stranger registers with.
+type NewRegistration struct {
+	Email, Password string
+	Invite          string // an invitation's code; "" is none
+}
+
+// Register makes an account for a stranger, and begins its first session. An
+// invitation is taken also when registration is open: it may bring a quota of
+// its own. Without a good one, nobody is told which addresses have accounts
+// unless registration is open.
+// Errors: *InvalidError, ErrClosed, ErrNoInvite, ErrExists, ErrBusy, *LimitError.
+func (s *Service) Register(ctx context.Context, n NewRegistration) (Pair, error) {
+	pair, err := s.register(ctx, n)
+	var bad *InvalidError
+	if err != nil && !errors.As(err, &bad) {
+		e := s.event(ctx, EventRegisterRefused, "")
+		for _, known := range []error{ErrClosed, ErrNoInvite, ErrExists, ErrBusy} {
+			if errors.Is(err, known) {
+				e.Detail = known.Error()
+			}
+		}
+		s.refusals.note(e)
+	}
+	return pair, err
+}
+
+func (s *Service) register(ctx context.Context, n NewRegistration) (Pair, error) {
+	if s.cfg.Registration == RegistrationClosed {
+		return Pair{}, ErrClosed
+	}
+	if err := s.tryFrom(ctx); err != nil {
+		return Pair{}, err
+	}
+	a := Account{ID: newID(), Quota: s.cfg.RegisterQuota, Created: s.now()}
+	invite := inviteID(n.Invite)
+	if n.Invite != "" || s.cfg.Registration == RegistrationInvite {
+		i, err := s.accounts.InviteByID(ctx, invite)
+		if err == nil && !s.cfg.Now().Before(i.Expires) {
+			err = ErrNoInvite
+		}
+		if err != nil {
+			return Pair{}, fmt.Errorf("register: %w", err)
+		}
+		a.Quota = i.Quota
+	}
+	var err error
+	if a.Email, err = NormalizeEmail(n.Email); err != nil {
+		return Pair{}, err
+	}
+	if err := checkPassword(n.Password, a.Email); err != nil {
+		return Pair{}, err
+	}
+	// After the checks that cost nothing: a typing error is no try.
+	if from := network(addressFrom(ctx)); from != "" {
+		if err := s.limits.register.take(from, s.cfg.Now()); err != nil {
+			return Pair{}, err
+		}
+	}
+	if _, err := s.accounts.AccountByEmail(ctx, a.Email); err == nil {
+		return Pair{}, ErrExists // told before the work of a hash; the commit decides
+	}
+	if a.PasswordHash, err = s.hasher.hash(ctx, n.Password); err != nil {
+		return Pair{}, err
+	}
+	e := s.event(ctx, EventRegistered, a.ID)
+	e.Email = a.Email
+	if n.Invite != "" {
+		e.Detail = "invitation " + invite
+		err = s.accounts.RedeemInvite(ctx, invite, a, e)
+	} else {
+		err = s.accounts.CreateAccount(ctx, a, e)
+	}
+	if err != nil {
+		return Pair{}, fmt.Errorf("register: %w", err)
+	}
+	s.cfg.Log.Info("account registered", "account", a.ID)
+	pair, err := s.begin(ctx, a, s.event(ctx, EventLogin, a.ID))
+	if err != nil {
+		return Pair{}, fmt.Errorf("register: %w", err)
+	}
+	return pair, nil
+}
+
+// defaultInvite and maxInvite are how long an invitation lasts, unless it is
+// said, and at most.
+const (
+	defaultInvite = 7 * 24 * time.Hour
+	maxInvite     = 365 * 24 * time.Hour
+)
+
+// AddInvite makes an invitation for one account with that quota in bytes, 0 for
+// no limit, and gives its code, which is kept nowhere. A ttl of 0 is 7 days.
+// Errors: *InvalidError.
+func (s *Service) AddInvite(ctx context.Context, quota uint64, ttl time.Duration) (Invite, string, error) {
+	if ttl == 0 {
+		ttl = defaultInvite
+	}
+	if ttl < time.Second || ttl > maxInvite {
+		return Invite{}, "", invalid("expires", "must be from a second to 365 days")
+	}
+	code := rand.Text() // 128 bits
+	e := s.event(ctx, EventInviteCreated, "")
+	i := Invite{ID: inviteID(code), By: e.Actor, Created: s.now(), Expires: s.now().Add(ttl).Truncate(time.Second), Quota: quota}
+	e.Detail = i.ID
+	if err := s.accounts.CreateInvite(ctx, i, e); err != nil {
+		return Invite{}, "", fmt.Errorf("create invitation: %w", err)
+	}
+	return i, code, nil
+}
+
+// ListInvites reads the invitations that can still be used, oldest first.
+func (s *Service) ListInvites(ctx context.Context) (live []Invite, err error) {
+	all, err := s.accounts.ListInvites(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list invitations: %w", err)
+	}
+	for _, i := range all {
+		if s.cfg.Now().Before(i.Expires) {
+			live = append(live, i)
+		}
+	}
+	return live, nil
+}
+
+// RevokeInvite removes an invitation. Errors: ErrNoInvite.
+func (s *Service) RevokeInvite(ctx context.Context, id string) (Invite, error) {
+	e := s.event(ctx, EventInviteRevoked, "")
+	e.Detail = id
+	i, err := s.accounts.DeleteInvite(ctx, id, e)
+	if err != nil {
+		return Invite{}, fmt.Errorf("revoke invitation: %w", err)
+	}
+	return i, nil
+}
+
+// inviteID is the ID that a code is kept under: half a hash of it, from which
+// nobody finds the code. Codes are read aloud, so their case does not count.
+func inviteID(code string) string {
+	hash := sha256.Sum256([]byte(strings.ToUpper(strings.TrimSpace(code))))
+	id, err := uuid.FromBytes(hash[:16])
+	if err != nil {
+		panic(err) // only for a wrong length
+	}
+	return id.String()
+}

@@ -1,0 +1,64 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// keySlack is how much longer than the last token of a session its key is kept:
+// longer than it takes to commit a token that was signed just before.
+const keySlack = time.Hour
+
+// RotateKeys has a new key sign from now on. Tokens that older keys signed go
+// on: those keys are kept while a session or a device token stands on them, and
+// removed by Run. With endTokens every older key is dropped at once, and so
+// every token of every account ends: that is for when a key has leaked.
+//
+// It gives the keys that there are then; the first one signs.
+func (s *Service) RotateKeys(ctx context.Context, endTokens bool) ([]KeyInfo, error) {
+	s.rotating.Lock()
+	defer s.rotating.Unlock()
+	now := s.now()
+	_, sessions, err := s.accounts.KeysInUse(ctx, now)
+	if err != nil {
+		return nil, fmt.Errorf("rotate token keys: %w", err)
+	}
+	until := now.Add(max(s.cfg.AccessTTL, s.cfg.RefreshTTL))
+	if sessions.After(until) {
+		until = sessions // made when tokens lived longer
+	}
+	if err := s.keys.rotate(now, until.Add(keySlack), endTokens); err != nil {
+		return nil, fmt.Errorf("rotate token keys: %w", err)
+	}
+	e := s.event(ctx, EventKeysRotated, "")
+	if endTokens {
+		s.seen.forget()
+		s.flights.end(ofEverybody)
+		e.Detail = "every token ended"
+	}
+	s.cfg.Log.Info("token keys rotated", "keys", len(s.keys.List()), "ended", endTokens)
+	if err := s.accounts.AppendEvents(context.WithoutCancel(ctx), []Event{e}); err != nil {
+		return nil, fmt.Errorf("the token keys are rotated, but that is not on record: %w", err)
+	}
+	return s.keys.List(), nil
+}
+
+// pruneKeys drops the keys that no token needs any more, and says how many.
+func (s *Service) pruneKeys(ctx context.Context) (int, error) {
+	s.rotating.Lock()
+	defer s.rotating.Unlock()
+	if len(s.keys.List()) == 1 {
+		return 0, nil
+	}
+	now := s.now()
+	devices, _, err := s.accounts.KeysInUse(ctx, now)
+	if err != nil {
+		return 0, fmt.Errorf("look for keys in use: %w", err)
+	}
+	dropped, err := s.keys.prune(now, devices)
+	if err == nil && len(dropped) > 0 {
+		s.seen.forget()
+	}
+	return len(dropped), err
+}
