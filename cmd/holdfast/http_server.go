@@ -50,7 +50,7 @@ func (a *api) handler() (http.Handler, error) {
 	e := echo.New()
 	e.IPExtractor = clientIP(a.cfg.TrustedProxies)
 	e.HTTPErrorHandler = a.answerError
-	e.Use(a.logRequests, a.recoverPanics, a.corsForLogin())
+	e.Use(a.logRequests, a.recoverPanics, a.cors())
 	auth.Register(e, a.auth)
 	e.GET("/healthz", a.health)
 	e.HEAD("/healthz", a.health)
@@ -103,12 +103,16 @@ func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// corsForLogin is the CORS of /api/auth; the PSA brings its own.
-func (a *api) corsForLogin() echo.MiddlewareFunc {
+// cors lets web pages of the configured origins use what is under /api but the
+// PSA, which brings its own.
+func (a *api) cors() echo.MiddlewareFunc {
 	config := middleware.CORSConfig{
-		Skipper:       func(c echo.Context) bool { return !strings.HasPrefix(c.Request().URL.Path, "/api/auth/") },
+		Skipper: func(c echo.Context) bool {
+			path := c.Request().URL.Path
+			return !strings.HasPrefix(path, "/api/") || strings.HasPrefix(path+"/", psaPath+"/")
+		},
 		AllowOrigins:  a.cfg.CORSOrigins,
-		AllowMethods:  []string{http.MethodPost},
+		AllowMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
 		ExposeHeaders: []string{echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate},
 	}
 	if len(a.cfg.CORSOrigins) == 0 { // to Echo, none would mean any
