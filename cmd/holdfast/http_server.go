@@ -55,13 +55,12 @@ func (a *api) handler() (http.Handler, error) {
 	e.GET("/healthz", a.health)
 	e.HEAD("/healthz", a.health)
 
-	group := e.Group(psaPath, psa.Errors(a.log), a.refuseWhileDraining)
-	err := psa.Register(group, psa.Config{
+	authenticate := auth.Middleware(a.auth, func(_ echo.Context, err error) error { return err })
+	err := psa.Register(e.Group(psaPath), psa.Config{
 		Service:   a.pins,
 		Delegates: a.delegates,
-		Auth: auth.Middleware(a.auth, func(_ echo.Context, err error) error {
-			return err
-		}),
+		// Where the PSA authenticates, it answers errors as it should.
+		Auth:        func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(authenticate(next)) },
 		CORSOrigins: a.cfg.CORSOrigins,
 		Logger:      a.log,
 	})

@@ -202,6 +202,7 @@ func TestDrainingRefusesNewPins(t *testing.T) {
 		}
 		r.Header.Set("Authorization", "Bearer "+token)
 		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Origin", "https://app.example.com")
 		answer, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)
@@ -215,6 +216,9 @@ func TestDrainingRefusesNewPins(t *testing.T) {
 	p.draining.Store(true)
 	if answer := ask(http.MethodPost); answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
 		t.Errorf("POST answers %s with Retry-After %q", answer.Status, answer.Header.Get("Retry-After"))
+	}
+	if got := ask(http.MethodPost).Header.Get("Access-Control-Allow-Origin"); got != "*" {
+		t.Errorf("the refusal allows the origin %q", got)
 	}
 	if s := ask(http.MethodGet).StatusCode; s != http.StatusOK {
 		t.Errorf("GET answers %d", s)
