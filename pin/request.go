@@ -77,7 +77,8 @@ type Request struct {
 	Account string // UUID of the account that made it
 	Spec
 	// Created has millisecond precision, UTC, and is strictly increasing
-	// within an account, whatever the clock does.
+	// within an account, whatever the clock does: requests that are made while
+	// it has been set back are dated a millisecond after each other.
 	Created time.Time
 	Status  Status
 	// Details says why a request is failed, or what it waits for, in words

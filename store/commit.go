@@ -154,16 +154,21 @@ func (c *committer) commit(batch []*change) {
 			continue
 		}
 		if !g.fits(g.count, g.size, count, size) {
-			// What it read is still true: only this goroutine writes records.
-			g.flush()
+			// What it read stays true, since only this goroutine writes
+			// records, unless the group that it read of is lost.
+			err := g.flush()
 			g = c.newGroup()
+			if err != nil {
+				ch.answer <- err
+				continue
+			}
 		}
 		maps.Copy(g.writes, t.own)
 		g.count += count
 		g.size += size
 		g.changes = append(g.changes, ch)
 	}
-	g.flush()
+	_ = g.flush() // the changes have been told
 }
 
 // group is the part of a batch that is committed together.
@@ -198,12 +203,13 @@ func (g *group) fits(count, size, moreCount, moreSize int64) bool {
 }
 
 // flush commits and answers. The group cannot be used afterwards.
-func (g *group) flush() {
+func (g *group) flush() error {
 	g.base.Discard()
 	err := g.commit()
 	for _, ch := range g.changes {
 		ch.answer <- err
 	}
+	return err
 }
 
 func (g *group) commit() error {

@@ -32,7 +32,7 @@
 //
 //	01 NAME               layout: the layout of the records
 //	                      attempt: the last attempt that was given out
-//	10 ACCOUNT            the account's last Created, and its next SEQ
+//	10 ACCOUNT            the account's last Created, its next SEQ, its clock
 //	11 ACCOUNT MS         a request; MS is Created, so its ID says the key
 //	12 ACCOUNT SEQ        a request's Created, name and metadata, for scans
 //	13 STATUS ACCOUNT CHUNK     bitmap: which requests have the status

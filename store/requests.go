@@ -18,9 +18,27 @@ import (
 
 var _ pin.Records = (*Store)(nil)
 
-// maxAhead is how far Created may run ahead of the clock. Then an account's
-// requests wait for the clock, so that they are slowed and not misdated.
+// maxAhead is how far Created may run ahead of the clock because requests came
+// faster than milliseconds. Then they wait for the clock, so that an account is
+// slowed and not misdated.
 const maxAhead = time.Second
+
+// tick gives the next Created, at a time of the clock in Unix milliseconds.
+// When the clock was set back, requests are dated a millisecond apart until it
+// has caught up: refusing them for so long would be an outage. How far it was
+// set back does not count as running ahead.
+func (r *accountRecord) tick(clock int64) (created int64, err error) {
+	created = max(clock, r.Last+1)
+	back := r.Back + max(r.Clock-clock, 0)
+	if created == clock {
+		back = 0 // caught up
+	}
+	if created-clock-back > maxAhead.Milliseconds() {
+		return 0, pin.ErrTooFast
+	}
+	r.Last, r.Clock, r.Back = created, clock, back
+	return created, nil
+}
 
 // maxDAG bounds the bytes of a root's CID, since they are part of keys. Any that
 // verifcid lets pass is shorter by far.
@@ -306,10 +324,9 @@ func (s *Store) add(t *tx, id string, spec pin.Spec) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	clock := s.cfg.Now().UnixMilli()
-	created := max(clock, rec.Last+1)
-	if created-clock > maxAhead.Milliseconds() {
-		return nil, pin.ErrTooFast
+	created, err := rec.tick(s.cfg.Now().UnixMilli())
+	if err != nil {
+		return nil, err
 	}
 	req := &request{account: acct, status: codeQueued, requestRecord: requestRecord{
 		ID:      newID(created),
@@ -321,7 +338,7 @@ func (s *Store) add(t *tx, id string, spec pin.Spec) (*request, error) {
 		Meta:    maps.Clone(spec.Meta), // kept by the answer, after the caller's may have changed
 		Origins: slices.Clone(spec.Origins),
 	}}
-	rec.Last, rec.NextSeq = created, rec.NextSeq+1
+	rec.NextSeq++
 	complete, err := s.hold(t, req.dag())
 	if err != nil {
 		return nil, err

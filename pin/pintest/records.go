@@ -18,7 +18,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// maxAhead is how far Created may run ahead of the clock.
+// maxAhead is how far Created may run ahead of a clock that is not set back.
 const maxAhead = time.Second
 
 // Records is a [pin.Records] in memory, written to be obviously right rather
@@ -38,7 +38,7 @@ var _ pin.Records = (*Records)(nil)
 // state is what would be on disk.
 type state struct {
 	requests map[string]*request // by id
-	last     map[string]time.Time
+	last     map[string]latest   // by account
 	dags     map[pin.DAG]*dag
 	deleting map[pin.Attempt]bool
 	attempts pin.Attempt // the last that was given out
@@ -48,6 +48,13 @@ type state struct {
 type request struct {
 	pin.Request
 	holds []pin.DAG
+}
+
+// latest is the newest request that an account ever made.
+type latest struct {
+	created time.Time
+	clock   time.Time     // what it said then
+	back    time.Duration // that it was set back, and has not caught up
 }
 
 // dag is a DAG that some request holds.
@@ -61,7 +68,7 @@ type dag struct {
 func NewRecords(now func() time.Time) *Records {
 	return &Records{now: now, state: &state{
 		requests: map[string]*request{},
-		last:     map[string]time.Time{},
+		last:     map[string]latest{},
 		dags:     map[pin.DAG]*dag{},
 		deleting: map[pin.Attempt]bool{},
 	}}
@@ -126,10 +133,16 @@ func (r *Records) Add(ctx context.Context, account string, s pin.Spec) (pin.Requ
 func (r *Records) add(account string, s pin.Spec) (*request, error) {
 	now := r.now().UTC().Truncate(time.Millisecond)
 	created := now
-	if last, ok := r.last[account]; ok && !created.After(last) {
-		created = last.Add(time.Millisecond)
+	last := r.last[account]
+	if !created.After(last.created) {
+		created = last.created.Add(time.Millisecond)
 	}
-	if created.Sub(now) > maxAhead {
+	// By how far the clock was set back is not running ahead.
+	back := last.back + max(last.clock.Sub(now), 0)
+	if created.Equal(now) {
+		back = 0
+	}
+	if created.Sub(now)-back > maxAhead {
 		return nil, pin.ErrTooFast
 	}
 	req := &request{Request: clone(pin.Request{
@@ -139,7 +152,7 @@ func (r *Records) add(account string, s pin.Spec) (*request, error) {
 	if d.complete {
 		req.Status = pin.Pinned
 	}
-	r.last[account] = created
+	r.last[account] = latest{created, now, back}
 	r.requests[req.ID] = req
 	return req, nil
 }

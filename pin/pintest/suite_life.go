@@ -199,13 +199,33 @@ func testClockBack(e *env) {
 	if want := a.Created.Add(time.Millisecond); !b.Created.Equal(want) {
 		e.Errorf("created %v, want %v", b.Created, want)
 	}
+	// Set back by far: requests go on, a millisecond apart, and no faster than
+	// ever; also after a restart.
 	e.clock.move(-time.Hour)
-	if _, err := e.recs.Add(e.ctx, alice, DAGSpec(3)); !errors.Is(err, pin.ErrTooFast) {
-		e.Errorf("an hour ahead of the clock: %v", err)
+	last := e.add(alice, DAGSpec(3))
+	if want := b.Created.Add(time.Millisecond); !last.Created.Equal(want) {
+		e.Errorf("created %v, want %v", last.Created, want)
 	}
-	e.add(bob, DAGSpec(3))
-	e.clock.move(2 * time.Hour)
-	e.add(alice, DAGSpec(3))
+	e.reopen()
+	n := 0
+	for ; n < 2000; n++ {
+		r, err := e.recs.Add(e.ctx, alice, DAGSpec(n%7))
+		if errors.Is(err, pin.ErrTooFast) {
+			break
+		}
+		e.must(err)
+		if !r.Created.After(last.Created) {
+			e.Fatalf("created %v, after %v", r.Created, last.Created)
+		}
+		last = r
+	}
+	if n < 990 || n > 1000 {
+		e.Errorf("%d requests went through at once", n)
+	}
+	e.clock.move(2 * time.Hour) // caught up, and past it
+	if r := e.add(alice, DAGSpec(3)); !r.Created.Equal(e.clock.now().Truncate(time.Millisecond)) {
+		e.Errorf("created %v, the clock says %v", r.Created, e.clock.now())
+	}
 }
 
 func testCreatedReopen(e *env) {
