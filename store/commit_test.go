@@ -312,3 +312,49 @@ func TestScanSeesWhatIsNotCommitted(t *testing.T) {
 		})
 	}))
 }
+
+// A change that read what a commit before it would have written, and came into
+// the next commit because both did not fit into one, fails with it.
+func TestChangeFailsWithWhatItRead(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	release := s.stall(t)
+	big := bytes.Repeat([]byte{1}, 1000)
+	fill := func(t *tx, name string) {
+		for i := range int(s.db.MaxBatchSize()) * 2 / 3 / len(big) {
+			t.set(testKey(fmt.Sprint(name, i)), big)
+		}
+	}
+	errs := make([]error, 3)
+	var wg sync.WaitGroup
+	ask := func(i int, fn func(*tx) error) {
+		wg.Go(func() { errs[i] = s.update(t.Context(), fn) })
+		s.waiting(t, i+1)
+	}
+	ask(0, func(t *tx) error {
+		fill(t, "a")
+		t.set(nil, nil) // Badger takes no empty key, so this commit fails
+		return nil
+	})
+	ask(1, func(t *tx) error {
+		_, found, err := t.get(testKey("a0"))
+		if found {
+			t.set(testKey("saw a"), nil)
+		}
+		fill(t, "b")
+		return err
+	})
+	ask(2, func(t *tx) error {
+		t.set(testKey("c"), nil)
+		return nil
+	})
+	release()
+	wg.Wait()
+	if errs[0] == nil || errs[1] == nil || errs[2] != nil {
+		t.Errorf("errors %v; want two, and then none", errs)
+	}
+	for key, want := range map[string]bool{"a0": false, "saw a": false, "b0": false, "c": true} {
+		if _, found := read(t, s, testKey(key)); found != want {
+			t.Errorf("key %q is there: %v, want %v", key, found, want)
+		}
+	}
+}
