@@ -75,7 +75,7 @@ func (s *adminServer) asUser(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return answerAdmin(c, err)
 		}
-		p := auth.Principal{Account: a.ID, Email: a.Email, Admin: a.Admin}
+		p := auth.Principal{Account: a.ID, Email: a.Email, Admin: a.Admin, Scope: auth.ScopeAdmin}
 		c.SetRequest(r.WithContext(auth.WithPrincipal(r.Context(), p)))
 		return next(c)
 	}
@@ -146,23 +146,14 @@ func (s *adminServer) changeUser(change func(*auth.Service, context.Context, str
 	}
 }
 
-// removeUser removes the account's pins and then the account. It is disabled
-// first, so that nobody adds pins meanwhile, and may be removed again if this
-// is interrupted.
+// removeUser removes the account's pins too.
 func (s *adminServer) removeUser(c echo.Context) error {
-	ctx := c.Request().Context()
 	a, err := s.account(c)
 	if err != nil {
 		return err
 	}
-	if _, err := s.auth.Disable(ctx, a.ID); err != nil {
-		return err
-	}
-	n, err := s.pins.RemoveAll(ctx, a.ID)
+	a, n, err := s.auth.RemoveAccountAndPins(c.Request().Context(), a.ID, false)
 	if err != nil {
-		return err
-	}
-	if _, err := s.auth.RemoveAccount(ctx, a.ID); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, removedUser{Email: a.Email, Pins: n})

@@ -15,6 +15,9 @@ import (
 type core struct {
 	store *store.Store // whoever opened the core closes it
 	auth  *auth.Service
+	// pins are those of the store alone at first. The server puts its manager
+	// in their place before anybody can ask for anything.
+	pins pinService
 }
 
 // Files of the data directory that the packages name no place for.
@@ -42,15 +45,20 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	if err != nil {
 		return nil, err
 	}
-	a, err := auth.New(auth.Config{
+	c := &core{store: s, pins: offlinePins{s}}
+	authConfig := auth.Config{
 		AccessTTL:  time.Duration(cfg.Auth.AccessTokenTTL),
 		RefreshTTL: time.Duration(cfg.Auth.RefreshTokenTTL),
+		RemovePins: func(ctx context.Context, account string) (int, error) { return c.pins.RemoveAll(ctx, account) },
 		Log:        log,
-	}, s, keys)
-	if err != nil {
+	}
+	if base := cfg.HTTP.PublicURL; base != "" {
+		authConfig.Endpoint = func() string { return endpointAt(base) }
+	}
+	if c.auth, err = auth.New(authConfig, s, keys); err != nil {
 		return nil, err
 	}
-	return &core{store: s, auth: a}, nil
+	return c, nil
 }
 
 // healthy reports whether the store answers a read.

@@ -67,8 +67,11 @@ func (p *Program) endpoint() string {
 	if base == "" {
 		base = p.URL()
 	}
-	return strings.TrimSuffix(base, "/") + psaPath + "/"
+	return endpointAt(base)
 }
+
+// endpointAt is the pinning service of a base URL.
+func endpointAt(base string) string { return strings.TrimSuffix(base, "/") + psaPath + "/" }
 
 // shellQuote makes one word of s for a shell.
 func shellQuote(s string) string {

@@ -12,8 +12,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
@@ -227,5 +230,38 @@ func TestPrintable(t *testing.T) {
 		if got := printable(in); got != want {
 			t.Errorf("%q is printed as %q, want %q", in, got, want)
 		}
+	}
+}
+
+// An account that an admin removes over HTTP takes its pins with it.
+func TestAdminRemovesPinsToo(t *testing.T) {
+	a := testAPI(t, new(logLines), slog.LevelInfo)
+	const password = "correct horse battery"
+	add := func(n auth.NewAccount) string {
+		n.Password = password
+		made, err := a.auth.AddAccount(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made.ID
+	}
+	add(auth.NewAccount{Email: "admin@example.org", Admin: true})
+	gone := add(auth.NewAccount{Email: "gone@example.org"})
+	root := cid.MustParse("bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
+	if _, err := a.pins.Add(t.Context(), gone, pin.Spec{CID: root.String(), Root: root}); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := a.auth.Login(t.Context(), "admin@example.org", password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodDelete, auth.AccountsPath+"/"+gone, nil)
+	r.Header.Set("Authorization", "Bearer "+pair.Access)
+	if w := a.serve(t, r); w.Code != http.StatusOK {
+		t.Fatalf("it answers %d %s", w.Code, w.Body)
+	}
+	left, err := a.pins.List(t.Context(), gone, pin.Query{Statuses: pin.Statuses(), Limit: 10})
+	if err != nil || left.Count != 0 {
+		t.Errorf("%d pins are left (%v)", left.Count, err)
 	}
 }

@@ -133,6 +133,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		return fmt.Errorf("start the pin manager: %w", err)
 	}
 	manager.Store(p.pins)
+	p.core.pins = p.pins
 	return nil
 }
 
