@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -378,13 +377,4 @@ func TestResumeFetchesNothingTwice(t *testing.T) {
 		t.Errorf("%d blocks were stored, %d before the interruption; the DAG has %d", store.stored(), before, count)
 	}
 	store.checkWhole(1, all)
-}
-
-// The first link is fetched first, so that a file comes from its beginning.
-func TestLinksKeepTheirOrder(t *testing.T) {
-	ls := leaves(5, 10)
-	got, err := links(cid.Undef, codecDagPB, pbBytes("", cids(ls)...))
-	if err != nil || !slices.Equal(got, cids(ls)) {
-		t.Fatalf("%v, %v", got, err)
-	}
 }

@@ -1,0 +1,75 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// The first link is fetched first, so that a file comes from its beginning.
+func TestLinksKeepTheirOrder(t *testing.T) {
+	ls := cids(leaves(5, 10))
+	for codec, b := range map[codecs]blocks.Block{
+		codecDagPB:   pb("", ls...),
+		codecDagCBOR: cborBlock("", ls...),
+		codecDagJSON: jsonBlock("", ls...),
+	} {
+		got, err := links(b.Cid(), codec, b.RawData())
+		if err != nil || !slices.Equal(got, ls) {
+			t.Errorf("%s: %v, %v", codec, got, err)
+		}
+	}
+	if got, err := links(ls[0], codecRaw, pbBytes("", ls...)); err != nil || len(got) > 0 {
+		t.Errorf("raw: %v, %v", got, err)
+	}
+}
+
+// What is nested without end is refused before it fills the stack.
+func TestDeeplyNestedBlocksAreRefused(t *testing.T) {
+	const deep = 1 << 20
+	for codec, data := range map[codecs][]byte{
+		codecDagCBOR: bytes.Repeat([]byte{0x81}, deep),
+		codecDagJSON: []byte(strings.Repeat("[", deep)),
+	} {
+		var refused *pin.RefusedError
+		if _, err := links(cid.Undef, codec, data); !errors.As(err, &refused) {
+			t.Errorf("%s: %v", codec, err)
+		}
+	}
+}
+
+// Whatever a block holds, it is refused or it gives links that a walk can use.
+func FuzzLinks(f *testing.F) {
+	leaf := raw("leaf").Cid()
+	for codec, b := range map[codecs]blocks.Block{
+		codecDagPB:   pb("data", leaf, identity(cid.Raw, []byte("x"))),
+		codecDagCBOR: cborBlock("name", leaf),
+		codecDagJSON: jsonBlock("name", leaf),
+	} {
+		f.Add(uint8(codec), b.RawData())
+	}
+	f.Fuzz(func(t *testing.T, codec uint8, data []byte) {
+		for one := range (codecs(codec) & codecs(markCodecs)).each {
+			got, err := links(leaf, one, data)
+			var refused *pin.RefusedError
+			if err != nil && !errors.As(err, &refused) {
+				t.Fatalf("the error is not a refusal: %v", err)
+			}
+			for _, c := range got {
+				if !c.Defined() {
+					t.Fatal("a link to nothing")
+				}
+				if err := check(c); err != nil && !errors.As(err, &refused) {
+					t.Fatalf("the error is not a refusal: %v", err)
+				}
+			}
+		}
+	})
+}
