@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"sync/atomic"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -50,3 +51,16 @@ func ForgeAs(m jwt.SigningMethod, k *Keys, header, claims map[string]any) string
 // Instance and KeyID are the iss and the kid of k's tokens.
 func Instance(k *Keys) string { return k.instance }
 func KeyID(k *Keys) string    { return k.ring.Load().signer().ID }
+
+// Sweep removes what counts for nothing any more, as Run does.
+func Sweep(s *Service) { s.sweep(context.Background()) }
+
+// KeysPath is the file that k was read from.
+func KeysPath(k *Keys) string { return k.path }
+
+// BreakKeysPath has k write where nothing can be written, until restore.
+func BreakKeysPath(k *Keys) (restore func()) {
+	path := k.path
+	k.path += "/under-a-file"
+	return func() { k.path = path }
+}
