@@ -88,9 +88,10 @@ type asker struct {
 	window  window
 	sharing bool
 
-	last   time.Time     // when a block came
-	newest time.Time     // when the newest want that was answered was sent
-	paused time.Duration // not held against the network
+	last    time.Time     // when a block came
+	newest  time.Time     // when the newest want that was answered was sent
+	paused  time.Duration // not held against the network
+	checked time.Time     // when it was looked for what is lost
 }
 
 func newAsker(ctx context.Context, client sessions, s *shares) *asker {
@@ -257,8 +258,13 @@ func (a *asker) request(ctx context.Context, cancel context.CancelFunc, s exchan
 	return r
 }
 
-// renew finds what was lost and queues it to be asked for again.
+// renew finds what was lost and queues it to be asked for again. It may be
+// called any number of times and looks once a tick.
 func (a *asker) renew(t time.Time) {
+	if t.Sub(a.checked) < tick {
+		return
+	}
+	a.checked = t
 	a.leaveLimbo(t)
 	if a.open == 0 || len(a.in) > 0 {
 		return
