@@ -95,7 +95,8 @@ func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequ
 		case <-ctx.Done():
 		case <-ticker.C:
 		}
-		err := a.do(ctx, http.MethodGet, "/psa/pins/"+url.PathEscape(p.RequestID), nil, actingFor(user), nil, &p)
+		var now pinRequest
+		err := a.do(ctx, http.MethodGet, "/psa/pins/"+url.PathEscape(p.RequestID), nil, actingFor(user), nil, &now)
 		if ctx.Err() != nil {
 			display.close()
 			return hinted(errors.New("interrupted; the pin goes on in the server"),
@@ -108,6 +109,7 @@ func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequ
 		if err != nil {
 			return err
 		}
+		p = now
 		display.show(p)
 	}
 	display.close()
@@ -210,8 +212,8 @@ func (c *cli) pinRetryCommand(user *string) *cobra.Command {
 	}
 }
 
-// onPin does something to one pin. An id that is wrong gets a hint: it is easily mistaken
-// for a CID.
+// onPin does something to one pin. An id that is wrong gets a hint: it is easily
+// mistaken for a CID.
 func (c *adminClient) onPin(ctx context.Context, method, user, id, action string) error {
 	err := c.do(ctx, method, "/psa/pins/"+id+action, nil, actingFor(user), nil, nil)
 	if f, ok := errors.AsType[*answerError](err); ok && f.status == http.StatusNotFound && f.hint == "" {

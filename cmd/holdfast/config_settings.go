@@ -80,8 +80,8 @@ func (s setting) want() string {
 	return "a string"
 }
 
-// set takes the value as the environment and flags have it: lists are separated by
-// commas, and an empty string is an empty list.
+// set takes the value as the environment and flags have it: lists are separated
+// by commas, and an empty string is an empty list.
 func (s setting) set(text string) error {
 	if u, ok := s.value.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return u.UnmarshalText([]byte(text))
