@@ -32,7 +32,7 @@ func run() int {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		environ: os.Environ(), getenv: os.Getenv,
 		interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
-		unit:        systemUnit,
+		unit:        systemUnit(),
 	}
 	err := c.command().ExecuteContext(ctx)
 	if err == nil {

@@ -14,9 +14,11 @@ type serviceUnit struct {
 
 // systemUnit is the unit as deploy/holdfast.service has it. The data of a
 // dynamic user can be read by root only, its cgroup be seen by anybody.
-var systemUnit = serviceUnit{
-	stateDir: "/var/lib/holdfast",
-	cgroup:   "/sys/fs/cgroup/system.slice/holdfast.service",
+func systemUnit() serviceUnit {
+	return serviceUnit{
+		stateDir: "/var/lib/holdfast",
+		cgroup:   "/sys/fs/cgroup/system.slice/holdfast.service",
+	}
 }
 
 // otherServers lists the directories, of those that a server is likely to be
