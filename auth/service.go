@@ -396,8 +396,8 @@ func (s *Service) SetPassword(ctx context.Context, account, password string, end
 }
 
 // ChangePassword is SetPassword for who knows the present one.
-// Errors: also an *InvalidError of "password" if it is not that, and
-// *LimitError after too many tries.
+// Errors: an *InvalidError of "password" if it is not that, of "new_password"
+// if the new one may not be set; ErrBusy; *LimitError after too many tries.
 func (s *Service) ChangePassword(ctx context.Context, account, present, password string, endDevices bool) (Ended, error) {
 	a, err := s.accounts.AccountByID(ctx, account)
 	if err != nil {
@@ -418,7 +418,11 @@ func (s *Service) ChangePassword(ctx context.Context, account, present, password
 		return Ended{}, invalid("password", "is not the present one")
 	}
 	s.limits.account.giveBack(bucket)
-	return s.SetPassword(ctx, account, password, endDevices)
+	ended, err := s.SetPassword(ctx, account, password, endDevices)
+	if bad := (*InvalidError)(nil); errors.As(err, &bad) {
+		return Ended{}, &InvalidError{Field: "new_password", Msg: bad.Msg}
+	}
+	return ended, err
 }
 
 // change edits an account, has every token looked up anew, and ends the

@@ -1,0 +1,304 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+)
+
+// TestAudit: everything that is done to accounts is on record, with who did it
+// and from where, and no secret is, there or in the log.
+func TestAudit(t *testing.T) {
+	s := newServer(t, func(c *auth.Config) { c.Registration = auth.RegistrationOpen })
+	ctx := t.Context()
+	root, admin := s.admin()
+	const home, away = "198.51.100.7", "203.0.113.5"
+	secrets := []string{goodPassword, goodPassword + "!", "a wrong password", admin, s.ann.PasswordHash}
+	type want struct {
+		kind            auth.EventKind
+		account, actor  string
+		address, detail string
+	}
+	var wants []want
+	expect := func(kind auth.EventKind, account, actor, address, detail string) {
+		wants = append(wants, want{kind, account, actor, address, detail})
+	}
+	seen := len(s.record())
+	post := func(path, token string, body any, address string) response {
+		return s.call("POST", path, token, body, from(address))
+	}
+
+	pair := s.logIn(s.ann.Email, goodPassword, from(home))
+	expect(auth.EventLogin, s.ann.ID, "", home, "")
+	post("/api/auth/login", "", map[string]string{"email": s.ann.Email, "password": "a wrong password"}, away)
+	expect(auth.EventLoginRefused, s.ann.ID, "", away, "")
+	post("/api/auth/login", "", map[string]string{"email": "a wrong password", "password": "a wrong password"}, away)
+	expect(auth.EventLoginRefused, "", "", away, "")
+	made := post("/api/auth/tokens", pair.Access, map[string]any{"name": "kubo"}, home)
+	expect(auth.EventTokenCreated, s.ann.ID, s.ann.ID, home, "pin kubo")
+	s.call("DELETE", "/api/auth/tokens/"+made.text("id"), pair.Access, nil, from(home))
+	expect(auth.EventTokenRevoked, s.ann.ID, s.ann.ID, home, "kubo")
+	post("/api/auth/password", pair.Access, map[string]any{"password": "a wrong password", "new_password": goodPassword}, home)
+	expect(auth.EventPasswordRefused, s.ann.ID, s.ann.ID, home, "")
+	post("/api/auth/password", pair.Access, map[string]any{"password": goodPassword, "new_password": goodPassword + "!"}, home)
+	expect(auth.EventPasswordSet, s.ann.ID, s.ann.ID, home, "")
+	_, err := s.SetPassword(ctx, s.ann.ID, goodPassword, true)
+	s.ok(err)
+	expect(auth.EventPasswordSet, s.ann.ID, "", "", "device tokens ended too")
+	pair = s.logIn(s.ann.Email, goodPassword, from(home))
+	expect(auth.EventLogin, s.ann.ID, "", home, "")
+	next := post("/api/auth/refresh", "", map[string]string{"refresh_token": pair.Refresh}, home)
+	s.clock.add(time.Minute)
+	post("/api/auth/refresh", "", map[string]string{"refresh_token": pair.Refresh}, away)
+	expect(auth.EventRefreshReused, s.ann.ID, "", away, "")
+	pair2 := s.logIn(s.ann.Email, goodPassword, from(home))
+	expect(auth.EventLogin, s.ann.ID, "", home, "")
+	post("/api/auth/logout", pair2.Access, nil, home)
+	expect(auth.EventLogout, s.ann.ID, s.ann.ID, home, "")
+	pair3 := s.logIn(s.ann.Email, goodPassword, from(home))
+	expect(auth.EventLogin, s.ann.ID, "", home, "")
+	post("/api/auth/logout-all", pair3.Access, nil, home)
+	expect(auth.EventLogoutAll, s.ann.ID, s.ann.ID, home, "")
+
+	account := "/api/admin/accounts/" + s.ann.ID
+	post(account+"/quota", admin, map[string]any{"quota": 5}, away)
+	expect(auth.EventQuotaSet, s.ann.ID, root.ID, away, "5")
+	post(account+"/disable", admin, nil, away)
+	expect(auth.EventAccountDisabled, s.ann.ID, root.ID, away, "")
+	post("/api/auth/login", "", annsLogin, home)
+	expect(auth.EventLoginRefused, s.ann.ID, "", home, "disabled")
+	post(account+"/enable", admin, nil, away)
+	expect(auth.EventAccountEnabled, s.ann.ID, root.ID, away, "")
+	s.call("DELETE", account, admin, nil, from(away))
+	expect(auth.EventAccountDisabled, s.ann.ID, root.ID, away, "")
+	expect(auth.EventAccountRemoved, s.ann.ID, root.ID, away, "")
+	bob := post("/api/admin/accounts", admin, map[string]any{"email": "bob@example.com", "password": goodPassword, "admin": true}, away)
+	bobID := bob.json["account"].(map[string]any)["id"].(string)
+	expect(auth.EventAccountAdded, bobID, root.ID, away, "admin")
+	invite := post("/api/admin/invites", admin, map[string]any{}, away)
+	expect(auth.EventInviteCreated, "", root.ID, away, invite.text("id"))
+	r := post("/api/auth/register", "", map[string]string{"email": "eve@example.com", "password": goodPassword, "invite": invite.text("invite")}, away)
+	eve, err := s.AccountByEmail(ctx, "eve@example.com")
+	s.ok(err)
+	expect(auth.EventRegistered, eve.ID, "", away, "invitation "+invite.text("id"))
+	expect(auth.EventLogin, eve.ID, "", away, "")
+	post("/api/auth/register", "", map[string]string{"email": "x@example.com", "password": goodPassword, "invite": "rubbish"}, away)
+	expect(auth.EventRegisterRefused, "", "", away, auth.ErrNoInvite.Error())
+	gone := post("/api/admin/invites", admin, map[string]any{}, away)
+	expect(auth.EventInviteCreated, "", root.ID, away, gone.text("id"))
+	s.call("DELETE", "/api/admin/invites/"+gone.text("id"), admin, nil, from(away))
+	expect(auth.EventInviteRevoked, "", root.ID, away, gone.text("id"))
+	_, err = s.RotateKeys(ctx, true)
+	s.ok(err)
+	expect(auth.EventKeysRotated, "", "", "", "every token ended")
+	secrets = append(secrets, pair.Access, pair.Refresh, pair2.Access, pair2.Refresh, pair3.Access, pair3.Refresh, made.text("token"),
+		next.text("access_token"), next.text("refresh_token"), invite.text("invite"), gone.text("invite"),
+		r.text("access_token"), r.text("refresh_token"), eve.PasswordHash)
+
+	// Refusals are written apart, so that only the order of the times is kept.
+	got := s.record()
+	got = got[:len(got)-seen]
+	if len(got) != len(wants) {
+		t.Errorf("%d events, want %d", len(got), len(wants))
+	}
+	for _, w := range wants {
+		found := false
+		for i, e := range got {
+			if (want{e.Kind, e.Account, e.Actor, e.Address, e.Detail}) == w {
+				found = true
+				if e.Count != 1 || e.Time.IsZero() || len(e.ID) != 24 {
+					t.Errorf("recorded %+v", e)
+				}
+				got = append(got[:i:i], got[i+1:]...)
+				break
+			}
+		}
+		if !found {
+			t.Errorf("%+v is not on record", w)
+		}
+	}
+	for _, e := range got {
+		t.Errorf("recorded besides: %+v", e)
+	}
+	all := fmt.Sprintf("%+v %s", s.record(), s.log)
+	for _, secret := range secrets {
+		if secret == "" || strings.Contains(all, secret) {
+			t.Errorf("the secret %q is on record or in the log", secret)
+		}
+	}
+}
+
+// record is all events, newest first.
+func (f *fixture) record() []auth.Event {
+	f.Helper()
+	all, err := f.Events(f.Context(), auth.EventQuery{Limit: 1000})
+	f.ok(err)
+	return all
+}
+
+// TestEventsShareTheCommit: what is not done is not on record, and what cannot
+// be recorded is not done.
+func TestEventsShareTheCommit(t *testing.T) {
+	f := newFixture(t)
+	broken := errors.New("broken")
+	for _, method := range []string{"CreateToken", "ChangeAccount", "DeleteAccount"} {
+		before := len(f.record())
+		f.accounts.SetFault(func(m string) error {
+			if m == method {
+				return broken
+			}
+			return nil
+		})
+		var err error
+		switch method {
+		case "CreateToken":
+			_, err = f.Login(t.Context(), f.ann.Email, goodPassword)
+		case "ChangeAccount":
+			_, err = f.Disable(t.Context(), f.ann.ID)
+		case "DeleteAccount":
+			_, err = f.RemoveAccount(t.Context(), f.ann.ID)
+		}
+		f.is(err, broken)
+		f.accounts.SetFault(nil)
+		if after := len(f.record()); after != before {
+			t.Errorf("%s failed and is on record", method)
+		}
+	}
+	// A login takes one commit, and nothing but that of the record's own.
+	commits := 0
+	f.accounts.SetFault(func(m string) error {
+		switch m {
+		case "CreateToken", "ChangeAccount", "AppendEvents", "MarkUsed", "ChangeToken":
+			commits++
+		}
+		return nil
+	})
+	f.login()
+	_, err := f.Login(t.Context(), f.ann.Email, "a wrong password")
+	f.is(err, auth.ErrBadCredentials)
+	f.accounts.SetFault(nil)
+	if commits != 1 {
+		t.Errorf("a login and a refused one took %d commits", commits)
+	}
+}
+
+// TestManyRefusals: a flood is counted, and takes little room.
+func TestManyRefusals(t *testing.T) {
+	f := newFixture(t, func(c *auth.Config) { c.Limits.Account.Burst = -1 })
+	const n = 5000
+	for range n {
+		_, err := f.Login(t.Context(), f.ann.Email, "a wrong password")
+		f.is(err, auth.ErrBadCredentials)
+	}
+	broken := errors.New("broken")
+	f.accounts.SetFault(func(string) error { return broken })
+	_, err := f.Events(t.Context(), auth.EventQuery{})
+	f.is(err, broken) // and loses nothing
+	f.accounts.SetFault(nil)
+	total, kept := 0, 0
+	q := auth.EventQuery{Limit: 1000}
+	for {
+		page, err := f.Events(t.Context(), q)
+		f.ok(err)
+		if len(page) == 0 {
+			break
+		}
+		for _, e := range page {
+			if e.Kind == auth.EventLoginRefused {
+				total += e.Count
+				kept++
+			}
+		}
+		q.Before = page[len(page)-1].ID
+	}
+	if total != n || kept != 1001 {
+		t.Errorf("%d refusals in %d events, want %d in 1001", total, kept, n)
+	}
+}
+
+// TestBackground: refusals and last uses are written within seconds and at the
+// end, and old events go.
+func TestBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(c *auth.Config) { c.Now = time.Now; c.AuditKeep = 24 * time.Hour })
+		tok, raw := f.device()
+		used := func() time.Time {
+			t.Helper()
+			got, err := f.accounts.TokenByID(t.Context(), tok.ID)
+			f.ok(err)
+			return got.Used
+		}
+		writes := 0
+		f.accounts.SetFault(func(m string) error {
+			if m == "MarkUsed" {
+				writes++
+			}
+			return nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		began := time.Now()
+		f.counts(raw)
+		if !used().IsZero() {
+			t.Error("a request waits for its use to be written")
+		}
+		list, err := f.ListTokens(t.Context(), f.ann.ID)
+		f.ok(err)
+		if !list[0].Used.Equal(began) {
+			t.Errorf("listed as used %v", list[0].Used)
+		}
+		_, err = f.Login(t.Context(), f.ann.Email, "a wrong password")
+		f.is(err, auth.ErrBadCredentials)
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if !used().Equal(began) {
+			t.Errorf("used %v, want %v", used(), began)
+		}
+		all, err := f.accounts.Events(t.Context(), auth.EventQuery{Limit: 10})
+		f.ok(err)
+		if len(all) != 3 || all[0].Kind != auth.EventLoginRefused {
+			t.Errorf("recorded %+v", all)
+		}
+		// An hour of polling twice a second is seven writes.
+		for range 7200 {
+			f.counts(raw)
+			time.Sleep(500 * time.Millisecond)
+		}
+		synctest.Wait()
+		if writes != 7 || time.Since(used()) > 11*time.Minute {
+			t.Errorf("%d writes, the last use is %v ago", writes, time.Since(used()))
+		}
+		// That is so too if the tokens are looked up anew each time.
+		for range 100 {
+			auth.ForgetSeen(f.Service)
+			f.counts(raw)
+			time.Sleep(6 * time.Second)
+		}
+		if writes > 9 {
+			t.Errorf("%d writes", writes)
+		}
+		time.Sleep(25 * time.Hour)
+		synctest.Wait()
+		all, err = f.accounts.Events(t.Context(), auth.EventQuery{Limit: 10})
+		f.ok(err)
+		if len(all) != 0 {
+			t.Errorf("old events are left: %+v", all)
+		}
+		f.counts(raw)
+		last := time.Now()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if !used().Equal(last) {
+			t.Errorf("at the end, used %v, want %v", used(), last)
+		}
+	})
+}
