@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,10 +235,10 @@ func TestBackground(t *testing.T) {
 			f.ok(err)
 			return got.Used
 		}
-		writes := 0
+		var writes atomic.Int32
 		f.accounts.SetFault(func(m string) error {
 			if m == "MarkUsed" {
-				writes++
+				writes.Add(1)
 			}
 			return nil
 		})
@@ -272,8 +273,8 @@ func TestBackground(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 		}
 		synctest.Wait()
-		if writes != 7 || time.Since(used()) > 11*time.Minute {
-			t.Errorf("%d writes, the last use is %v ago", writes, time.Since(used()))
+		if writes.Load() != 7 || time.Since(used()) > 11*time.Minute {
+			t.Errorf("%d writes, the last use is %v ago", writes.Load(), time.Since(used()))
 		}
 		// That is so too if the tokens are looked up anew each time.
 		for range 100 {
@@ -281,8 +282,8 @@ func TestBackground(t *testing.T) {
 			f.counts(raw)
 			time.Sleep(6 * time.Second)
 		}
-		if writes > 9 {
-			t.Errorf("%d writes", writes)
+		if writes.Load() > 9 {
+			t.Errorf("%d writes", writes.Load())
 		}
 		time.Sleep(25 * time.Hour)
 		synctest.Wait()

@@ -1,7 +1,11 @@
 package auth_test
 
 import (
+	"net/http/httptest"
 	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
@@ -23,6 +27,26 @@ func BenchmarkVerify(b *testing.B) {
 			auth.ForgetSeen(f.Service)
 			if _, err := f.Verify(b.Context(), raw); err != nil {
 				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkMiddleware is all that a request pays for being authenticated.
+func BenchmarkMiddleware(b *testing.B) {
+	f := newFixture(b, func(c *auth.Config) { c.Now = time.Now; c.Limits.Token.Every = 1 })
+	_, raw := f.device()
+	e := echo.New()
+	serve := auth.Middleware(f.Service, func(_ echo.Context, err error) error { return err })(func(echo.Context) error { return nil })
+	b.RunParallel(func(pb *testing.PB) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+raw)
+		c := e.NewContext(r, httptest.NewRecorder())
+		for pb.Next() {
+			c.SetRequest(r)
+			if err := serve(c); err != nil {
+				b.Error(err)
+				return
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 // Package auth knows accounts, checks passwords, makes and checks tokens, and
-// serves /api/auth. It keeps nothing on disk itself but the keys: accounts and
-// tokens are kept by what implements [Accounts].
+// serves /api/auth and /api/admin. It keeps nothing on disk itself but the keys:
+// accounts, tokens, invitations and the audit record are kept by what
+// implements [Accounts].
 //
 // # Accounts and tokens
 //
@@ -25,6 +26,42 @@
 // up ends all tokens of that kind in one small commit, whether there are two
 // or two million; the records that are left count for nothing and are swept
 // later ([Service.Run]).
+//
+// What was begun with a token does not outlive it: the context of a request
+// that came through [Middleware] ends with the token.
+//
+// # Scopes
+//
+// A device token may do less than its account: "read" looks, "pin" also adds
+// and removes pins, "admin" does whatever the account may, as a session does.
+// Only the last one, of an admin's account, reaches /api/admin.
+//
+// # Refresh tokens
+//
+// Those of a session are a chain: each works once, and gives the next. One that
+// was used gives the same successor again for 30 seconds, since the reply may
+// have been lost. After that, and for any link that is further back, it is in
+// two hands, and the session is ended ([Service.Refresh]).
+//
+// # Keys
+//
+// Any number of keys check tokens, and one signs. [Service.RotateKeys] makes a
+// new one, on the running service. The old one is kept for as long as a session
+// that it signed for can last, and while a device token of it is there.
+//
+// # Tries
+//
+// [Limits] bound what one client can do: tries on one account from anywhere,
+// tries from one address, and requests with one token. While somebody tries
+// passwords on an account, its owner works on: with any token, and by logging in
+// from where that succeeded before.
+//
+// # The audit record
+//
+// What happens to accounts is written in the same commit as the change itself,
+// so that neither is there without the other, and a login waits for one sync
+// only. Refused logins change nothing; they are written within seconds, and a
+// flood of them is counted rather than kept one by one.
 //
 // # The JWTs
 //

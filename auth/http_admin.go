@@ -130,7 +130,7 @@ type inviteJSON struct {
 }
 
 func inviteJSONOf(i Invite) inviteJSON {
-	return inviteJSON{i.ID, i.By, i.Created, i.Expires, i.Quota}
+	return inviteJSON(i)
 }
 
 func (h handler) listInvites(c echo.Context) error {

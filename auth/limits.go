@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
@@ -83,9 +84,9 @@ func (e *LimitError) Error() string {
 // Unwrap lets Echo, and what reads its errors, know the status.
 func (e *LimitError) Unwrap() error { return echo.ErrTooManyRequests }
 
-// maxBuckets bounds the clients that one limiter remembers, about 200 bytes
+// maxBuckets bounds the clients that one limiter remembers, about 250 bytes
 // each. Who is forgotten starts with a full bucket.
-const maxBuckets = 32 << 10
+const maxBuckets = 16 << 10
 
 // limiter gives each key a bucket of tries, which fills with time.
 type limiter struct {
@@ -155,6 +156,13 @@ func newLimiters(l Limits) limiters {
 		address: newLimiter(l.Address), register: newLimiter(l.Register), refresh: newLimiter(l.Refresh),
 		token: newLimiter(l.Token), account: newLimiter(l.Account), unknown: newLimiter(l.Account),
 	}
+}
+
+// nameKey is a bucket's key for an address that has no account. Whatever its
+// length, it takes up little room.
+func nameKey(email string) string {
+	hash := sha256.Sum256([]byte(email))
+	return string(hash[:16])
 }
 
 // network is what limits count as one client. "" is the host itself.

@@ -46,9 +46,9 @@ type NewRegistration struct {
 func (s *Service) Register(ctx context.Context, n NewRegistration) (Pair, error) {
 	pair, err := s.register(ctx, n)
 	var bad *InvalidError
-	if err != nil && !errors.As(err, &bad) {
+	if err != nil && !errors.As(err, &bad) && !errors.Is(err, ErrClosed) {
 		e := s.event(ctx, EventRegisterRefused, "")
-		for _, known := range []error{ErrClosed, ErrNoInvite, ErrExists, ErrBusy} {
+		for _, known := range []error{ErrNoInvite, ErrExists, ErrBusy} {
 			if errors.Is(err, known) {
 				e.Detail = known.Error()
 			}

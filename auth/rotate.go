@@ -20,13 +20,15 @@ func (s *Service) RotateKeys(ctx context.Context, endTokens bool) ([]KeyInfo, er
 	s.rotating.Lock()
 	defer s.rotating.Unlock()
 	now := s.now()
-	_, sessions, err := s.accounts.KeysInUse(ctx, now)
-	if err != nil {
-		return nil, fmt.Errorf("rotate token keys: %w", err)
-	}
 	until := now.Add(max(s.cfg.AccessTTL, s.cfg.RefreshTTL))
-	if sessions.After(until) {
-		until = sessions // made when tokens lived longer
+	if !endTokens {
+		_, sessions, err := s.accounts.KeysInUse(ctx, now)
+		if err != nil {
+			return nil, fmt.Errorf("rotate token keys: %w", err)
+		}
+		if sessions.After(until) {
+			until = sessions // made when tokens lived longer
+		}
 	}
 	if err := s.keys.rotate(now, until.Add(keySlack), endTokens); err != nil {
 		return nil, fmt.Errorf("rotate token keys: %w", err)

@@ -28,8 +28,9 @@ func (s *Service) Login(ctx context.Context, email, password string) (Pair, erro
 		return Pair{}, err
 	}
 	var a Account
-	email, err := NormalizeEmail(email)
+	normal, err := NormalizeEmail(email)
 	if err == nil {
+		email = normal
 		a, err = s.accounts.AccountByEmail(ctx, email)
 	}
 	var bad *InvalidError
@@ -91,7 +92,7 @@ func (s *Service) tryAccount(ctx context.Context, account, email string) (notCou
 	limit, key := s.limits.account, account
 	from := network(addressFrom(ctx))
 	if account == "" {
-		limit, key = s.limits.unknown, email
+		limit, key = s.limits.unknown, nameKey(email)
 	} else if trusted, err := s.trusts(ctx, account, from); err != nil {
 		return nil, err
 	} else if trusted {
