@@ -16,19 +16,11 @@ type claimLocks struct {
 	stripes [256]sync.RWMutex
 }
 
-// share takes the stripes of the hashes, to claim them, and gives what lets go
-// of them. Stripes are taken in order, so that nobody waits in a circle.
+// share takes the stripes of the hashes, to claim them or to let go of them, and
+// gives what ends that. Stripes are taken in order, so that nobody waits in a
+// circle.
 func (l *claimLocks) share(hashes []multihash.Multihash) (unlock func()) {
-	var stripes []uint8
-	var seen [256]bool
-	for _, h := range hashes {
-		i := l.index(h)
-		if !seen[i] {
-			seen[i] = true
-			stripes = append(stripes, i)
-		}
-	}
-	slices.Sort(stripes)
+	stripes := l.of(hashes)
 	for _, i := range stripes {
 		l.stripes[i].RLock()
 	}
@@ -37,6 +29,35 @@ func (l *claimLocks) share(hashes []multihash.Multihash) (unlock func()) {
 			l.stripes[i].RUnlock()
 		}
 	}
+}
+
+// alone takes the stripes of the hashes with nobody else, to decide that blocks
+// are unclaimed and to delete them, and gives what ends that.
+func (l *claimLocks) alone(hashes []multihash.Multihash) (unlock func()) {
+	stripes := l.of(hashes)
+	for _, i := range stripes {
+		l.stripes[i].Lock()
+	}
+	return func() {
+		for _, i := range stripes {
+			l.stripes[i].Unlock()
+		}
+	}
+}
+
+// of gives the stripes of the hashes, each once, in order.
+func (l *claimLocks) of(hashes []multihash.Multihash) []uint8 {
+	var stripes []uint8
+	var seen [len(l.stripes)]bool
+	for _, h := range hashes {
+		i := l.index(h)
+		if !seen[i] {
+			seen[i] = true
+			stripes = append(stripes, i)
+		}
+	}
+	slices.Sort(stripes)
+	return stripes
 }
 
 func (l *claimLocks) index(h multihash.Multihash) uint8 { return uint8(maphash.Bytes(l.seed, h)) }

@@ -7,6 +7,7 @@ import (
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
 	badger4 "github.com/ipfs/go-ds-badger4"
+	"github.com/multiformats/go-multihash"
 )
 
 // gated is the go-datastore with the store's gate before it: Badger must not
@@ -27,6 +28,9 @@ func (g gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
 	if err := g.s.roomForUpkeep(); err != nil {
 		return err
 	}
+	if h, ok := blockOf(key); ok {
+		return g.s.putLoose([]looseBlock{{h, value}})
+	}
 	return g.ds.Put(ctx, key, value)
 }
 
@@ -41,12 +45,16 @@ func (g gated) Delete(ctx context.Context, key datastore.Key) error {
 	return g.ds.Delete(ctx, key)
 }
 
-func (g gated) Get(ctx context.Context, key datastore.Key) ([]byte, error) {
+func (g gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
 	if err := g.s.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer g.s.leave()
-	return g.ds.Get(ctx, key)
+	err = readAgain(func() error {
+		value, err = g.ds.Get(ctx, key)
+		return err
+	})
+	return value, err
 }
 
 func (g gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
@@ -95,15 +103,17 @@ func (g gated) Batch(ctx context.Context) (datastore.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gatedBatch{b, g.s}, nil
+	return &gatedBatch{b: b, s: g.s}, nil
 }
 
+// gatedBatch keeps blocks to itself until Commit, which writes them last.
 type gatedBatch struct {
-	b datastore.Batch
-	s *Store
+	b      datastore.Batch
+	s      *Store
+	blocks []looseBlock
 }
 
-func (b gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) error {
+func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) error {
 	if err := b.s.enter(ctx); err != nil {
 		return err
 	}
@@ -111,21 +121,28 @@ func (b gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) er
 	if err := b.s.roomForUpkeep(); err != nil { // a full batch is written at once
 		return err
 	}
+	if h, ok := blockOf(key); ok {
+		b.blocks = append(b.blocks, looseBlock{h, value})
+		return nil
+	}
 	return b.b.Put(ctx, key, value)
 }
 
-func (b gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
+func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
 	if err := b.s.enter(ctx); err != nil {
 		return err
 	}
 	defer b.s.leave()
 	if err := b.s.roomForUpkeep(); err != nil {
 		return err
+	}
+	if h, ok := blockOf(key); ok {
+		b.blocks = slices.DeleteFunc(b.blocks, func(l looseBlock) bool { return string(l.hash) == string(h) })
 	}
 	return b.b.Delete(ctx, key)
 }
 
-func (b gatedBatch) Commit(ctx context.Context) error {
+func (b *gatedBatch) Commit(ctx context.Context) error {
 	if err := b.s.enter(ctx); err != nil {
 		return err
 	}
@@ -133,5 +150,38 @@ func (b gatedBatch) Commit(ctx context.Context) error {
 	if err := b.s.roomForUpkeep(); err != nil {
 		return err
 	}
-	return b.b.Commit(ctx)
+	if err := b.b.Commit(ctx); err != nil {
+		return err
+	}
+	return b.s.putLoose(b.blocks)
+}
+
+// looseBlock is a block that no attempt claims.
+type looseBlock struct {
+	hash multihash.Multihash
+	data []byte
+}
+
+// putLoose writes blocks that came by the go-datastore, each with a note for the
+// next reclaim, which else would not find them.
+func (s *Store) putLoose(bs []looseBlock) error {
+	if len(bs) == 0 {
+		return nil
+	}
+	hashes := make([]multihash.Multihash, len(bs))
+	for i, b := range bs {
+		hashes[i] = b.hash
+	}
+	defer s.claims.share(hashes)()
+	wb := s.db.NewWriteBatch()
+	defer wb.Cancel()
+	for _, b := range bs {
+		if err := wb.Set(looseKey(b.hash), encodeSize(len(b.data))); err != nil {
+			return err
+		}
+		if err := wb.Set(blockKey(b.hash), b.data); err != nil {
+			return err
+		}
+	}
+	return wb.Flush()
 }

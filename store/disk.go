@@ -1,7 +1,10 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -22,13 +25,49 @@ func freeSpace(dir string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), nil
 }
 
+// diskUse gives the bytes that the files of a directory take on disk, which is
+// less than their sizes: Badger makes files larger than it fills them.
+func diskUse(dir string) (n uint64, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, fmt.Errorf("disk use: %w", err)
+	}
+	for _, e := range entries {
+		used, err := fileUse(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return 0, err
+		}
+		n += used
+	}
+	return n, nil
+}
+
+// fileUse gives the bytes that a file takes on disk; none if it is gone.
+func fileUse(path string) (uint64, error) {
+	const unit = 512 // of st_blocks, whatever the file system's block is
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	if errors.Is(err, unix.ENOENT) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("disk use of %s: %w", path, err)
+	}
+	return uint64(st.Blocks) * unit, nil
+}
+
 // roomFor fails with pin.ErrDiskFull if writing n bytes would bring the free
 // space under the floor for new blocks and requests.
 func (s *Store) roomFor(n uint64) error {
 	return s.floor(max(s.cfg.MinFreeSpace, s.cfg.Reserve), n)
 }
 
-// roomForUpkeep is the lower floor, under which nothing at all is written.
+// roomForReclaim is half of the lower floor. Reclaim goes below that floor, as it
+// is what makes room; but it moves what is alive out of one file, of 64 MiB,
+// before it can give that up, and the tree of keys likewise.
+func (s *Store) roomForReclaim() error { return s.floor(s.cfg.Reserve/2, 0) }
+
+// roomForUpkeep is the lower floor, under which only a reclaim writes.
 func (s *Store) roomForUpkeep() error { return s.floor(s.cfg.Reserve, 0) }
 
 func (s *Store) floor(floor, n uint64) error {

@@ -32,6 +32,7 @@
 //
 //	01 NAME               layout: the layout of the records
 //	                      attempt: the last attempt that was given out
+//	                      dead, mark, filler: what a reclaim keeps for itself
 //	10 ACCOUNT            the account's last Created, its next SEQ, its clock
 //	11 ACCOUNT MS         a request; MS is Created, so its ID says the key
 //	12 ACCOUNT SEQ        a request's Created, name and metadata, for scans
@@ -43,8 +44,9 @@
 //	20 DAG                a DAG that is held: attempt, state, totals, holders
 //	21 ATTEMPT            the DAG of an attempt that is in use
 //	22 ATTEMPT            an attempt that is released, until it is dropped
-//	23 HASH ATTEMPT       reference: the attempt needs the block
-//	24 ATTEMPT HASH       the same, from the other side; the block's size
+//	23 HASH ATTEMPT       reference: the attempt needs the block; its size
+//	24 ATTEMPT HASH       the same, from the other side
+//	25 HASH               note: nothing may refer to the block any more; its size
 //	40 ACCOUNT            an account of package auth: address, password hash, ...
 //	41 ADDRESS            the account with that e-mail address
 //	42 TOKEN              a token: account, kind, name, times; TOKEN is a UUID
@@ -75,4 +77,14 @@
 // block or before it, and before the block's presence is trusted. That a DAG is
 // complete is a mark of its own in the DAG's record, written when all of its
 // blocks are durable.
+//
+// # Deleting blocks
+//
+// Whatever lets go of a block leaves a note of it, and [Store.Reclaim] looks at
+// those blocks and no others. It decides that nothing refers to a block, and
+// deletes it, while it has the block's stripe of locks alone; claims share that
+// stripe until they are durable. So a claim either comes first, and the block
+// stays, or it comes when the block is gone, which its writer sees when it looks
+// again. Dropping references shares the stripe too: a note is never taken as
+// settled by a reference that is just going.
 package store

@@ -2,10 +2,12 @@ package store
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/ipfs/boxo/blockstore"
 	dshelp "github.com/ipfs/boxo/datastore/dshelp"
+	"github.com/ipfs/go-datastore"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -28,6 +30,14 @@ const (
 	kDeleting = 0x22
 	kBlockDAG = 0x23
 	kDAGBlock = 0x24
+	kLoose    = 0x25
+)
+
+// Names of metaKey.
+const (
+	metaDead   = "dead"   // bytes of blocks deleted since a reclaim last gave space back
+	metaMark   = "mark"   // written by a reclaim, to know what is out of memory
+	metaFiller = "filler" // never there for long
 )
 
 // maxKeyTail is more than what follows any prefix that is scanned backwards
@@ -129,7 +139,32 @@ func dagBlockKey(a pin.Attempt, h multihash.Multihash) []byte {
 	return append(key, h...)
 }
 
+// looseKey notes that nothing may refer to the block any more.
+func looseKey(h multihash.Multihash) []byte { return append([]byte{kLoose}, h...) }
+
+// blockRefs is what all references to a block start with.
+func blockRefs(h multihash.Multihash) []byte { return append([]byte{kBlockDAG}, h...) }
+
+// splitBlockDAG takes apart what [blockDAGKey] made. The hash is a part of key.
+func splitBlockDAG(key []byte) (h multihash.Multihash, a pin.Attempt, err error) {
+	end := len(key) - 8
+	if end < 1 {
+		return nil, 0, fmt.Errorf("reference %x is too short", key)
+	}
+	return multihash.Multihash(key[1:end]), pin.Attempt(binary.BigEndian.Uint64(key[end:])), nil
+}
+
 // blockKey is where the blockstore has a block.
 func blockKey(h multihash.Multihash) []byte {
 	return blockstore.BlockPrefix.Child(dshelp.MultihashToDsKey(h)).Bytes()
+}
+
+// blockOf gives the hash of the block that a key of the go-datastore is for. ok
+// is false if it is for something else.
+func blockOf(key datastore.Key) (h multihash.Multihash, ok bool) {
+	if !blockstore.BlockPrefix.IsAncestorOf(key) {
+		return nil, false
+	}
+	h, err := dshelp.DsKeyToMultihash(datastore.RawKey("/" + key.BaseNamespace()))
+	return h, err == nil
 }

@@ -71,11 +71,25 @@ func (s *Store) PutClaimed(ctx context.Context, a pin.Attempt, bs []blocks.Block
 	return nil
 }
 
+// claim writes both sides of a reference, the attempt's first: a batch that is
+// cut off between them leaves what Drop can find.
 func claim(wb *badger.WriteBatch, a pin.Attempt, r pin.Ref) error {
-	if err := wb.Set(blockDAGKey(r.Hash, a), nil); err != nil {
+	size := encodeSize(r.Size)
+	if err := wb.Set(dagBlockKey(a, r.Hash), size); err != nil {
 		return err
 	}
-	return wb.Set(dagBlockKey(a, r.Hash), binary.AppendUvarint(nil, uint64(r.Size)))
+	return wb.Set(blockDAGKey(r.Hash, a), size)
+}
+
+func encodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
+
+// decodeSize gives the size in the value of a key.
+func decodeSize(key, value []byte) (int, error) {
+	n, w := binary.Uvarint(value)
+	if w <= 0 {
+		return 0, fmt.Errorf("key %x has size %x", key, value)
+	}
+	return int(n), nil
 }
 
 // writeClaims writes a batch of claims, under their locks until it is durable.
@@ -132,7 +146,9 @@ func (s *Store) Drop(ctx context.Context, a pin.Attempt) error {
 }
 
 // dropSome deletes some of an attempt's references, and says whether there may
-// be more.
+// be more. Each block is noted, for the next reclaim to look at. The stripes are
+// held meanwhile, so that no reclaim takes a note as settled by a reference that
+// is just going.
 func (s *Store) dropSome(ctx context.Context, a pin.Attempt) (more bool, err error) {
 	refs, err := s.refsFrom(ctx, a, nil, dropsPerBatch)
 	if err != nil || len(refs) == 0 {
@@ -145,9 +161,17 @@ func (s *Store) dropSome(ctx context.Context, a pin.Attempt) (more bool, err err
 	if err := s.roomForUpkeep(); err != nil {
 		return false, err
 	}
+	hashes := make([]multihash.Multihash, len(refs))
+	for i, r := range refs {
+		hashes[i] = r.Hash
+	}
+	defer s.claims.share(hashes)()
 	wb := s.db.NewWriteBatch()
 	defer wb.Cancel()
 	for _, r := range refs {
+		if err := wb.Set(looseKey(r.Hash), encodeSize(r.Size)); err != nil {
+			return false, err
+		}
 		// The attempt's side last: it is what the rest is found by.
 		if err := wb.Delete(blockDAGKey(r.Hash, a)); err != nil {
 			return false, err
@@ -192,12 +216,12 @@ func (s *Store) refsFrom(ctx context.Context, a pin.Attempt, after multihash.Mul
 	}
 	err = s.view(ctx, func(r *reader) error {
 		return r.scan(sp, func(key, value []byte) (bool, error) {
-			size, n := binary.Uvarint(value)
-			if n <= 0 {
-				return false, fmt.Errorf("reference %x has size %x", key, value)
+			size, err := decodeSize(key, value)
+			if err != nil {
+				return false, err
 			}
 			h := append(multihash.Multihash(nil), key[len(prefix):]...)
-			refs = append(refs, pin.Ref{Hash: h, Size: int(size)})
+			refs = append(refs, pin.Ref{Hash: h, Size: size})
 			return len(refs) < limit, nil
 		})
 	})

@@ -30,9 +30,11 @@ type Config struct {
 	// MinFreeSpace is how many bytes of the disk stay free of new blocks and
 	// new requests. Zero is no more than Reserve.
 	MinFreeSpace uint64
-	// Reserve is the lower floor, under which nothing is written at all. Zero
-	// is [DefaultReserve].
+	// Reserve is the lower floor, under which nothing is written but what a
+	// reclaim does. Zero is [DefaultReserve].
 	Reserve uint64
+	// ReclaimInterval is how often [Store.Run] reclaims. Zero is never.
+	ReclaimInterval time.Duration
 	// Logger is told what happens. Nil is slog.Default. Badger's own messages
 	// go to go-log, as "badger4".
 	Logger *slog.Logger
@@ -54,8 +56,16 @@ type Store struct {
 
 	blocks blockstore.Blockstore
 	claims claimLocks
-	commit *committer
-	codec  codec
+	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
+	// a reclaim with it.
+	reclaiming chan struct{}
+	ctx        context.Context
+	cancel     context.CancelFunc
+	// beforeDelete, if not nil, is told which blocks are about to be deleted,
+	// with their stripes held. For tests.
+	beforeDelete func([]pin.Ref)
+	commit       *committer
+	codec        codec
 
 	gate    sync.RWMutex // guards closed, and the first Add of users
 	closed  bool
@@ -94,7 +104,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec}
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
 	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("make database directory: %w", err)
 	}
@@ -106,6 +116,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	s.db = s.ds.DB
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.claims.seed = maphash.MakeSeed()
 	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
 	s.commit = newCommitter(s.db, s.roomForUpkeep)
@@ -136,13 +147,14 @@ func badgerOptions() *badger4.Options {
 }
 
 // Close ends the store: changes that wait are refused, the one commit that may
-// be under way is finished, and it waits for every call that is in the
-// database. It may be called twice.
+// be under way is finished, a reclaim stops at its next step, and it waits for
+// every call that is in the database. It may be called twice.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.gate.Lock()
 		s.closed = true
 		s.gate.Unlock()
+		s.cancel()
 		s.commit.close()
 		s.users.Wait()
 		if err := s.ds.Close(); err != nil {
@@ -198,7 +210,8 @@ func (s *Store) view(ctx context.Context, fn func(*reader) error) error {
 }
 
 // Blockstore gives the blocks, by multihash, as IPFS software expects them. A
-// Put by it is not claimed by any attempt: fetched blocks come by PutClaimed.
+// Put by it is not claimed by any attempt, so that a reclaim deletes it unless
+// one claims it before: fetched blocks come by PutClaimed.
 // It ends with the store.
 func (s *Store) Blockstore() blockstore.Blockstore { return s.blocks }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/ipfs/go-datastore"
 )
 
 // reader reads records, as they are at one instant. It is not for concurrent
@@ -32,12 +33,15 @@ func (r *reader) get(key []byte) (value []byte, found bool, err error) {
 			return w.value, !w.deleted, nil
 		}
 	}
-	item, err := r.txn.Get(key)
+	err = readAgain(func() error {
+		item, err := r.txn.Get(key)
+		if err == nil {
+			value, err = item.ValueCopy(nil)
+		}
+		return err
+	})
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, false, nil
-	}
-	if err == nil {
-		value, err = item.ValueCopy(nil)
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("read key %x: %w", key, err)
@@ -161,3 +165,16 @@ func (t *tx) set(key, value []byte) { t.own[string(key)] = write{value: value} }
 
 // delete deletes a key, which need not be there.
 func (t *tx) delete(key []byte) { t.own[string(key)] = write{deleted: true} }
+
+// readAgain runs read up to three times, until it works. Badger finds a value's
+// place first and reads it then; in between, collecting the value log may have
+// moved it and removed the file, which is an error of no kind of its own.
+func readAgain(read func() error) (err error) {
+	for range 3 {
+		err = read()
+		if err == nil || errors.Is(err, badger.ErrKeyNotFound) || errors.Is(err, datastore.ErrNotFound) {
+			return err
+		}
+	}
+	return err
+}

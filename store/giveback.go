@@ -1,0 +1,240 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Badger's value log learns what is dead in its files when compaction drops the
+// keys, and gives a file up once what is alive in it was written anew. Three
+// things keep the end of that from coming by itself:
+//
+//   - what is in memory is not compacted, and a tree of keys as small as ours
+//     seldom is: so the memory is pushed out, and the tree compacted to one level;
+//   - the file that is written now is never collected, and while it has more
+//     dead bytes than any other, none is: so it is filled up first;
+//   - a file is collected from a ratio of dead bytes on: so the ratio goes down.
+
+// ratios are those of dead bytes from which on a file is collected, one after
+// the other: first where much comes back for little writing.
+var ratios = [...]float64{0.5, 0.3, 0.2, 0.1}
+
+const (
+	// fillerKey is the length of keys that fill the memory.
+	fillerKey = 1 << 10
+	// fillerValue is the length of values that fill a file.
+	fillerValue = 1 << 20
+	// pollInterval is how often Badger is asked how far it is, as it does not tell.
+	pollInterval = 10 * time.Millisecond
+	// deferredWait is how long a file may be kept by those who read through
+	// many keys; then it is left for the next reclaim.
+	deferredWait = 2 * time.Second
+)
+
+// giveBack makes Badger give up the space of what was deleted.
+func (r *reclaimer) giveBack(ctx context.Context) error {
+	r.progress(ReclaimProgress{Stage: ReclaimCompact})
+	if err := r.s.roomForReclaim(); err != nil {
+		return err
+	}
+	if err := r.s.rollValueLog(ctx); err != nil {
+		return err
+	}
+	if err := r.s.pushOutMemory(ctx); err != nil {
+		return err
+	}
+	// One worker: the other core is for the pins.
+	if err := r.s.db.Flatten(1); err != nil {
+		return fmt.Errorf("compact the tree of keys: %w", err)
+	}
+	if err := r.collect(ctx); err != nil {
+		return err
+	}
+	return r.s.set(metaKey(metaDead), nil)
+}
+
+// collect rewrites what is alive in files of which much is dead, file by file.
+func (r *reclaimer) collect(ctx context.Context) error {
+	began := time.Now()
+	waited := time.Duration(0)
+	for _, ratio := range ratios {
+		for {
+			if err := r.tellCollected(); err != nil {
+				return err
+			}
+			if err := r.s.roomForReclaim(); err != nil {
+				return err
+			}
+			err := r.s.db.RunValueLogGC(ratio)
+			if err != nil && strings.Contains(err.Error(), "marked for deletion") {
+				// It is empty already, and goes once nobody reads through keys.
+				if waited += pollInterval; waited > deferredWait {
+					return nil
+				}
+				if err := sleep(ctx, pollInterval); err != nil {
+					return err
+				}
+				continue
+			}
+			if errors.Is(err, badger.ErrNoRewrite) {
+				break
+			}
+			if err != nil {
+				return fmt.Errorf("collect the value log: %w", err)
+			}
+			if err := r.pause(ctx, time.Since(began)); err != nil {
+				return err
+			}
+			began = time.Now()
+		}
+	}
+	return nil
+}
+
+func (r *reclaimer) tellCollected() error {
+	now, err := diskUse(r.s.dbDir)
+	if err != nil {
+		return err
+	}
+	done := uint64(0)
+	if now < r.report.Before {
+		done = r.report.Before - now
+	}
+	r.progress(ReclaimProgress{Stage: ReclaimCollect, Done: done})
+	return nil
+}
+
+// rollValueLog makes Badger begin a new file of the value log, if the present
+// one holds enough that it matters. The only way is to fill it.
+func (s *Store) rollValueLog(ctx context.Context) error {
+	size := s.db.Opts().ValueLogFileSize
+	file, used, err := s.newestLog()
+	if err != nil || int64(used) < size/10 {
+		return err
+	}
+	value := make([]byte, min(fillerValue, size/4))
+	for written := int64(0); ; written += int64(len(value)) {
+		now, _, err := s.newestLog()
+		if err != nil || now != file {
+			return errors.Join(err, s.set(metaKey(metaFiller), nil))
+		}
+		if written > 2*size {
+			return fmt.Errorf("value log %s does not end", file)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.roomForReclaim(); err != nil {
+			return err
+		}
+		if err := s.set(metaKey(metaFiller), value); err != nil {
+			return err
+		}
+	}
+}
+
+// newestLog gives the name of the file of the value log that is written now,
+// and what it takes on disk.
+func (s *Store) newestLog() (name string, used uint64, err error) {
+	entries, err := os.ReadDir(s.dbDir) // sorted, and numbers have leading zeros
+	if err != nil {
+		return "", 0, fmt.Errorf("look for the value log: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".vlog") {
+			name = e.Name()
+		}
+	}
+	used, err = fileUse(filepath.Join(s.dbDir, name))
+	return name, used, err
+}
+
+// pushOutMemory brings all that was written until now from memory to tables, so
+// that compaction sees it. Deletions of keys that are not there do that, as they
+// fill the memory and leave nothing behind.
+func (s *Store) pushOutMemory(ctx context.Context) error {
+	if err := s.set(metaKey(metaMark), binary.BigEndian.AppendUint64(nil, uint64(s.cfg.Now().UnixMilli()))); err != nil {
+		return err
+	}
+	// Reading also tells Badger that older versions are of no use any more.
+	var mark uint64
+	err := s.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(metaKey(metaMark))
+		if err == nil {
+			mark = item.Version()
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("find the mark of a reclaim: %w", err)
+	}
+	wb := s.db.NewWriteBatch()
+	defer wb.Cancel()
+	key := append(metaKey(metaFiller), make([]byte, fillerKey)...)
+	for n := int64(0); n*fillerKey <= s.db.Opts().MemTableSize; n++ {
+		binary.BigEndian.PutUint64(key[len(key)-8:], uint64(n))
+		if err := wb.Delete(append([]byte(nil), key...)); err != nil {
+			return fmt.Errorf("push out memory: %w", err)
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("push out memory: %w", err)
+	}
+	// A write makes Badger notice that the memory is full. The mark itself
+	// stays where it was, so that this is written under another key.
+	if err := s.set(metaKey(metaFiller), nil); err != nil {
+		return err
+	}
+	for !s.inTables(mark) {
+		if err := sleep(ctx, pollInterval); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inTables reports whether tables have what was written up to a version: they
+// are written in order.
+func (s *Store) inTables(version uint64) bool {
+	for _, t := range s.db.Tables() {
+		if t.MaxVersion >= version {
+			return true
+		}
+	}
+	return false
+}
+
+// set writes a key past the committer; nil deletes it. It is for keys that
+// reclaims alone write.
+func (s *Store) set(key, value []byte) error {
+	err := s.db.Update(func(txn *badger.Txn) error {
+		if value == nil {
+			return txn.Delete(key)
+		}
+		return txn.Set(key, value)
+	})
+	if err != nil {
+		return fmt.Errorf("write key %x: %w", key, err)
+	}
+	return nil
+}
+
+// sleep waits for a time, or until ctx ends, and then gives its error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

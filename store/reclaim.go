@@ -1,0 +1,356 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// A reclaim has two halves: deleting the blocks that nothing refers to, and
+// making the database give their space back. What lets go of a block leaves a
+// note (25 HASH), so that the first half looks at those blocks and no others.
+
+const (
+	// deletesPerBatch bounds how many blocks are decided on at a time: claims
+	// wait for about as long as that takes, some 10 ms.
+	deletesPerBatch = 1024
+	// Work that may wait gives way: it pauses as long as each step took, but
+	// for no longer than this.
+	maxPause = time.Second
+	// worthwhile is the part of the disk's use that must be dead before a
+	// reclaim in the background gives space back: that rewrites what is alive
+	// beside it, and the tree of keys.
+	worthwhile = 20
+)
+
+// ReclaimProgress is how far a reclaim is.
+type ReclaimProgress struct {
+	Stage string // ReclaimDelete, ReclaimCompact or ReclaimCollect
+	Done  uint64 // of Total: blocks to look at, or bytes of disk
+	Total uint64 // zero if not known
+}
+
+// The stages of a reclaim, in order.
+const (
+	ReclaimDelete  = "deleting blocks"
+	ReclaimCompact = "compacting"
+	ReclaimCollect = "giving back space"
+)
+
+// ReclaimReport says what a reclaim did.
+type ReclaimReport struct {
+	Blocks  uint64        `json:"blocks"` // that were deleted
+	Bytes   uint64        `json:"bytes"`  // of those blocks
+	Before  uint64        `json:"disk_before"`
+	After   uint64        `json:"disk_after"` // bytes that the database takes on disk
+	Elapsed time.Duration `json:"elapsed"`    // nanoseconds
+}
+
+// Freed is by how much the disk's use shrank; 0 if it grew, as others write
+// meanwhile.
+func (r ReclaimReport) Freed() uint64 {
+	if r.After > r.Before {
+		return 0
+	}
+	return r.Before - r.After
+}
+
+// Reclaim deletes every block that no attempt refers to, and gives the space
+// back to the system, while everything else goes on. One runs at a time; others
+// wait for it. progress, if not nil, is told how it goes, by one goroutine.
+//
+// It may be interrupted anywhere, by ctx too, and loses nothing: the next one
+// goes on. Compacting the tree of keys is not interrupted; it takes seconds.
+//
+// It works below the floors for new blocks and for other records. Errors:
+// pin.ErrDiskFull under half of the reserve, where moving what is alive out of
+// a file could fill the disk; pin.ErrClosed.
+func (s *Store) Reclaim(ctx context.Context, progress func(ReclaimProgress)) (ReclaimReport, error) {
+	return s.reclaim(ctx, progress, false)
+}
+
+// Run reclaims every Config.ReclaimInterval, gently, until ctx ends; if that is
+// zero it only waits for that. It then returns nil, after all that it started
+// has ended. An error of one reclaim is logged, and the next tries again.
+func (s *Store) Run(ctx context.Context) error {
+	if s.cfg.ReclaimInterval <= 0 {
+		<-ctx.Done()
+		return nil
+	}
+	ticker := time.NewTicker(s.cfg.ReclaimInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		r, err := s.reclaim(ctx, nil, true)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			s.log.Error("reclaim", "err", err)
+		case r.Blocks > 0 || r.Freed() > 0:
+			s.log.Info("reclaimed", "blocks", r.Blocks, "bytes", r.Bytes, "freed", r.Freed(),
+				"elapsed", r.Elapsed.Round(time.Millisecond))
+		}
+	}
+}
+
+// reclaim is Reclaim. If gentle it makes room for others, and gives space back
+// only if that is worth while.
+func (s *Store) reclaim(ctx context.Context, progress func(ReclaimProgress), gentle bool) (report ReclaimReport, err error) {
+	if err := s.enter(ctx); err != nil {
+		return report, err
+	}
+	defer s.leave()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)() // Close does not wait for all of it
+	select {
+	case s.reclaiming <- struct{}{}:
+		defer func() { <-s.reclaiming }()
+	case <-ctx.Done():
+		return report, s.ended(ctx)
+	}
+	if progress == nil {
+		progress = func(ReclaimProgress) {}
+	}
+	r := &reclaimer{s: s, progress: progress, gentle: gentle, report: &report}
+	if err := r.run(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = s.ended(ctx)
+		}
+		return report, wrap(err, "reclaim")
+	}
+	return report, nil
+}
+
+// ended says why a context that the store may have ended has.
+func (s *Store) ended(ctx context.Context) error {
+	if s.ctx.Err() != nil {
+		return pin.ErrClosed
+	}
+	return ctx.Err()
+}
+
+type reclaimer struct {
+	s        *Store
+	progress func(ReclaimProgress)
+	gentle   bool
+	report   *ReclaimReport
+}
+
+func (r *reclaimer) run(ctx context.Context) (err error) {
+	start := time.Now()
+	if r.report.Before, err = diskUse(r.s.dbDir); err != nil {
+		return err
+	}
+	defer func() { r.report.Elapsed = time.Since(start) }()
+	if err := r.deleteLoose(ctx); err != nil {
+		return err
+	}
+	dead, err := r.s.deadBytes(ctx)
+	if err != nil {
+		return err
+	}
+	if !r.gentle || dead > 0 && dead >= r.report.Before/worthwhile {
+		if err := r.giveBack(ctx); err != nil {
+			return err
+		}
+	}
+	r.report.After, err = diskUse(r.s.dbDir)
+	return err
+}
+
+// deleteLoose goes through the notes and deletes the blocks that nothing refers
+// to, until it comes to the end.
+func (r *reclaimer) deleteLoose(ctx context.Context) error {
+	total, err := r.s.countKeys(ctx, []byte{kLoose})
+	if err != nil {
+		return err
+	}
+	var from []byte
+	for done := uint64(0); ; {
+		r.progress(ReclaimProgress{ReclaimDelete, done, max(done, total)})
+		began := time.Now()
+		notes, next, err := r.s.looseFrom(ctx, from, deletesPerBatch)
+		if err != nil {
+			return err
+		}
+		if err := r.s.deleteUnclaimed(notes, r.report); err != nil {
+			return err
+		}
+		done += uint64(len(notes))
+		if next == nil {
+			return nil
+		}
+		from = next
+		if err := r.pause(ctx, time.Since(began)); err != nil {
+			return err
+		}
+	}
+}
+
+// pause makes room for others after a step that took so long.
+func (r *reclaimer) pause(ctx context.Context, took time.Duration) error {
+	if !r.gentle {
+		return ctx.Err()
+	}
+	return sleep(ctx, min(took, maxPause))
+}
+
+// looseFrom reads up to limit notes from a key on (nil is from the first), and
+// gives the key to go on from; nil at the end.
+func (s *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []pin.Ref, next []byte, err error) {
+	err = s.view(ctx, func(r *reader) error {
+		return r.scan(span{prefix: []byte{kLoose}, from: from}, func(key, value []byte) (bool, error) {
+			if len(notes) == limit {
+				next = append(next, key...)
+				return false, nil
+			}
+			size, err := decodeSize(key, value)
+			notes = append(notes, pin.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: size})
+			return true, err
+		})
+	})
+	return notes, next, err
+}
+
+// deleteUnclaimed deletes those of the blocks that nothing refers to, and all of
+// the notes. Whoever claims one of the blocks meanwhile waits: a claim is either
+// seen here, and the block stays, or it comes after the block is gone, and its
+// writer then sees that.
+func (s *Store) deleteUnclaimed(notes []pin.Ref, report *ReclaimReport) error {
+	if len(notes) == 0 {
+		return nil
+	}
+	if err := s.roomForReclaim(); err != nil {
+		return err
+	}
+	hashes := make([]multihash.Multihash, len(notes))
+	for i, n := range notes {
+		hashes[i] = n.Hash
+	}
+	defer s.claims.alone(hashes)()
+	dead, err := s.unclaimed(notes)
+	if err != nil {
+		return err
+	}
+	if s.beforeDelete != nil {
+		s.beforeDelete(dead)
+	}
+	wb := s.db.NewWriteBatch()
+	defer wb.Cancel()
+	bytes := uint64(0)
+	for _, d := range dead {
+		if err := wb.Delete(blockKey(d.Hash)); err != nil {
+			return err
+		}
+		bytes += uint64(d.Size)
+	}
+	// The notes last: they are what an interrupted reclaim goes on by.
+	for _, n := range notes {
+		if err := wb.Delete(looseKey(n.Hash)); err != nil {
+			return err
+		}
+	}
+	if len(dead) > 0 {
+		before, err := s.deadBytes(context.Background())
+		if err != nil {
+			return err
+		}
+		if err := wb.Set(metaKey(metaDead), binary.BigEndian.AppendUint64(nil, before+bytes)); err != nil {
+			return err
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("delete %d blocks: %w", len(dead), err)
+	}
+	report.Blocks += uint64(len(dead))
+	report.Bytes += bytes
+	return nil
+}
+
+// unclaimed gives those of the blocks, which are in the order of their hashes,
+// that are there and that nothing refers to.
+func (s *Store) unclaimed(blocks []pin.Ref) (loose []pin.Ref, err error) {
+	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every claim
+	defer txn.Discard()
+	opt := badger.DefaultIteratorOptions
+	opt.Prefix, opt.PrefetchValues = []byte{kBlockDAG}, false
+	it := txn.NewIterator(opt)
+	defer it.Close()
+	for _, b := range blocks {
+		prefix := blockRefs(b.Hash)
+		it.Seek(prefix)
+		if it.ValidForPrefix(prefix) {
+			continue
+		}
+		item, err := txn.Get(blockKey(b.Hash))
+		switch {
+		case err == badger.ErrKeyNotFound:
+		case err != nil:
+			return nil, fmt.Errorf("look for block %x: %w", b.Hash, err)
+		case !item.IsDeletedOrExpired():
+			loose = append(loose, b)
+		}
+	}
+	return loose, nil
+}
+
+// deadBytes is how much was deleted since space was last given back. Reclaims
+// alone write it, not the committer.
+func (s *Store) deadBytes(ctx context.Context) (n uint64, err error) {
+	err = s.view(ctx, func(r *reader) error {
+		b, found, err := r.get(metaKey(metaDead))
+		if err == nil && found {
+			n = binary.BigEndian.Uint64(b)
+		}
+		return err
+	})
+	return n, err
+}
+
+// countKeys counts the keys with a prefix.
+func (s *Store) countKeys(ctx context.Context, prefix []byte) (n uint64, err error) {
+	err = s.walk(ctx, span{prefix: prefix, keysOnly: true}, func(_, _ []byte) error {
+		n++
+		return nil
+	})
+	return n, err
+}
+
+// walkPage is how many keys are read before what Badger keeps open for it is
+// let go: a few milliseconds' worth.
+const walkPage = 8192
+
+// walk calls fn for every key of a span, in order, a piece at a time: what
+// changes meanwhile may or may not be seen. Key and value are valid only until
+// fn returns. The span must not be reversed.
+func (s *Store) walk(ctx context.Context, sp span, fn func(key, value []byte) error) error {
+	for {
+		n := 0
+		var next []byte
+		err := s.view(ctx, func(r *reader) error {
+			return r.scan(sp, func(key, value []byte) (bool, error) {
+				if n++; n > walkPage {
+					next = append(next, key...)
+					return false, nil
+				}
+				return true, fn(key, value)
+			})
+		})
+		if err != nil || next == nil {
+			return err
+		}
+		sp.from = next
+	}
+}
