@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,93 +12,6 @@ import (
 
 	"github.com/google/uuid"
 )
-
-// Config is how a [Service] works. The zero value of each field stands for its
-// default.
-type Config struct {
-	// AccessTTL is how long an access token lasts. Kubo stores the one that it
-	// is given and never refreshes it. Default 30 days.
-	AccessTTL time.Duration
-	// RefreshTTL is how long a refresh token lasts. Default 90 days.
-	RefreshTTL time.Duration
-	// HashCost is the work of one password hash. Default 19 MiB, 2 iterations.
-	HashCost HashCost
-	// HashesAtOnce bounds the password hashes that run beside each other, and
-	// so their memory. Default: the number of cores, 4 at most.
-	HashesAtOnce int
-	// HashWait is how long a login waits for its turn. Default 2 seconds.
-	HashWait time.Duration
-	// SweepInterval is the time between two sweeps of dead tokens, keys and old
-	// events. Default 1 hour.
-	SweepInterval time.Duration
-	// Registration says who may make an account. Default [RegistrationClosed].
-	Registration Registration
-	// RegisterQuota is the quota of accounts that strangers make when
-	// registration is open, in bytes. 0 is no limit.
-	RegisterQuota uint64
-	// AuditKeep is how long events are kept. Default 90 days; negative is
-	// forever.
-	AuditKeep time.Duration
-	// Limits bound what one client can do.
-	Limits Limits
-	// Usage gives what an account's pins take up. Nil: it is not told.
-	Usage func(ctx context.Context, account string) (Usage, error)
-	// RemovePins removes all pins of an account that is going to be removed,
-	// and says how many. Nil: there are none.
-	RemovePins func(ctx context.Context, account string) (int, error)
-	// Endpoint gives the URL of the pinning service, such as
-	// https://pins.example.com/api/psa/, for the lines that add it to Kubo. Nil:
-	// it is made of the address that the client used.
-	Endpoint func() string
-	// Now is the clock. Default time.Now.
-	Now func() time.Time
-	// Log gets what an operator wants to know. Default: nothing is logged.
-	Log *slog.Logger
-}
-
-func (c Config) withDefaults() Config {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	def(&c.AccessTTL, 30*24*time.Hour)
-	def(&c.RefreshTTL, 90*24*time.Hour)
-	def(&c.HashWait, 2*time.Second)
-	def(&c.SweepInterval, time.Hour)
-	def(&c.AuditKeep, 90*24*time.Hour)
-	c.Limits = c.Limits.withDefaults()
-	if c.Registration == "" {
-		c.Registration = RegistrationClosed
-	}
-	if c.HashCost == (HashCost{}) {
-		c.HashCost = defaultHashCost
-	}
-	if c.HashesAtOnce == 0 {
-		c.HashesAtOnce = min(runtime.GOMAXPROCS(0), 4) // 4 of the default cost are 76 MiB
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	return c
-}
-
-func (c Config) validate() error {
-	switch {
-	case c.AccessTTL < time.Second:
-		return invalid("access_token_ttl", "must be a second at least")
-	case c.RefreshTTL < time.Second:
-		return invalid("refresh_token_ttl", "must be a second at least")
-	case c.HashesAtOnce < 0, c.HashWait < 0, c.SweepInterval < 0:
-		return errors.New("bounds must not be negative")
-	case !slices.Contains(Registrations(), c.Registration):
-		return invalid("registration", "must be one of %q", Registrations())
-	}
-	return c.Limits.validate()
-}
 
 // Service is accounts and tokens, as the handlers and the commands use them.
 // All methods may be called concurrently. It starts nothing by itself and
@@ -142,60 +52,6 @@ func New(cfg Config, accounts Accounts, keys *Keys) (*Service, error) {
 		limits:   newLimiters(cfg.Limits),
 		trusted:  newTrusted(),
 	}, nil
-}
-
-// flushInterval is how long what nobody waits for waits to be written.
-const flushInterval = 5 * time.Second
-
-// flushLast bounds the last writing, when the service ends.
-const flushLast = 2 * time.Second
-
-// Run does what is done in the background until ctx ends, and returns nil then:
-// it writes down refused logins and the last uses of tokens, and removes dead
-// tokens, keys that no token needs, and old events.
-func (s *Service) Run(ctx context.Context) error {
-	sweep, flush := time.NewTicker(s.cfg.SweepInterval), time.NewTicker(flushInterval)
-	defer sweep.Stop()
-	defer flush.Stop()
-	s.sweep(ctx)
-	for {
-		select {
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLast)
-			defer cancel()
-			if err := s.flush(last); err != nil {
-				s.cfg.Log.Warn("some refused logins or uses of tokens are not on record", "err", err)
-			}
-			return nil
-		case <-flush.C:
-			if err := s.flush(ctx); err != nil && ctx.Err() == nil {
-				s.cfg.Log.Warn("cannot write refused logins and uses of tokens; trying again", "err", err)
-			}
-		case <-sweep.C:
-			s.sweep(ctx)
-		}
-	}
-}
-
-// sweep removes what counts for nothing any more.
-func (s *Service) sweep(ctx context.Context) {
-	report := func(what string, removed int, err error) {
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			s.cfg.Log.Warn("cannot remove "+what, "removed", removed, "err", err)
-		case removed > 0:
-			s.cfg.Log.Debug("removed "+what, "removed", removed)
-		}
-	}
-	n, err := s.accounts.SweepTokens(ctx, s.now())
-	report("dead tokens", n, err)
-	if s.cfg.AuditKeep > 0 {
-		n, err = s.accounts.SweepEvents(ctx, s.cfg.Now().Add(-s.cfg.AuditKeep))
-		report("old events", n, err)
-	}
-	n, err = s.pruneKeys(ctx)
-	report("token keys that nothing needs", n, err)
 }
 
 // now is the time as records and tokens keep it.

@@ -1,12 +1,10 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -276,140 +274,6 @@ func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (
 		return auth.Token{}, err
 	}
 	return n, nil
-}
-
-// MarkUsed implements [auth.Accounts].
-func (s *Store) MarkUsed(ctx context.Context, used map[string]time.Time) error {
-	for batch := range slices.Chunk(slices.Collect(maps.Keys(used)), tokenBatch) {
-		err := s.updateAuth(ctx, func(t authTx) error {
-			for _, id := range batch {
-				key, ok := tokenOf(id)
-				if !ok {
-					continue
-				}
-				n, err := t.read().token(key)
-				if errors.Is(err, auth.ErrNoToken) {
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				if !used[id].After(n.Used) {
-					continue
-				}
-				n.Used = used[id]
-				owner, _ := accountOf(n.Account)
-				if err := t.putToken(owner, key, n); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// KeysInUse implements [auth.Accounts].
-func (s *Store) KeysInUse(ctx context.Context, now time.Time) (devices []string, sessions time.Time, err error) {
-	found := map[string]bool{}
-	err = s.eachToken(ctx, func(r authReader, id tokenID) error {
-		n, err := r.token(id)
-		if err != nil {
-			return err
-		}
-		if n.Kind == auth.Session {
-			if n.Expires.After(sessions) {
-				sessions = n.Expires
-			}
-			return nil
-		}
-		if _, dead, err := r.deadToken(id, now); err != nil || dead {
-			return err
-		}
-		found[n.Key] = true
-		return nil
-	})
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	return slices.Sorted(maps.Keys(found)), sessions, nil
-}
-
-// eachToken calls fn for every token, in views that do not last long.
-func (s *Store) eachToken(ctx context.Context, fn func(authReader, tokenID) error) error {
-	next := []byte{kToken}
-	for next != nil {
-		err := s.viewAuth(ctx, func(r authReader) error {
-			from, seen := next, 0
-			next = nil
-			return r.scan(span{prefix: []byte{kToken}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
-				if seen == sweepPiece {
-					next = bytes.Clone(key)
-					return false, nil
-				}
-				seen++
-				return true, fn(r, tokenID(key[1:]))
-			})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// SweepTokens implements [auth.Accounts].
-func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, err error) {
-	var dead []tokenID
-	err = s.eachToken(ctx, func(r authReader, id tokenID) error {
-		_, gone, err := r.deadToken(id, now)
-		if gone {
-			dead = append(dead, id)
-		}
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	for batch := range slices.Chunk(dead, tokenBatch) {
-		n, err := s.sweepBatch(ctx, batch, now)
-		removed += n
-		if err != nil {
-			return removed, err
-		}
-	}
-	n, err := s.sweepInvites(ctx, now)
-	return removed + n, err
-}
-
-// sweepBatch removes those of the tokens that are dead still: a session may
-// have been refreshed after it was looked at.
-func (s *Store) sweepBatch(ctx context.Context, batch []tokenID, now time.Time) (removed int, err error) {
-	err = s.updateAuth(ctx, func(t authTx) error {
-		n := 0
-		for _, id := range batch {
-			owner, dead, err := t.read().deadToken(id, now)
-			if errors.Is(err, auth.ErrNoToken) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if dead {
-				t.deleteToken(owner, id)
-				n++
-			}
-		}
-		removed = n
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	return removed, nil
 }
 
 // updateAuth and viewAuth are update and view, with errors that package auth
