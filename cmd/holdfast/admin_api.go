@@ -13,13 +13,20 @@ import (
 //	GET    /server                      serverInfo
 //	GET    /users                       []userInfo
 //	POST   /users                       newUser -> userInfo
-//	DELETE /user?email=                 removedUser
+//	DELETE /user?email=                 removedUser; with &pins=keep they stay
+//	POST   /user/quota?email=           newQuota -> userInfo
 //	POST   /user/password?email=        newPassword -> auth.Ended
 //	POST   /user/disable?email=         userInfo
 //	POST   /user/enable?email=          userInfo
 //	GET    /user/tokens?email=          []tokenInfo
 //	POST   /user/tokens?email=          newToken -> createdToken
 //	DELETE /token?id=                   tokenInfo
+//	GET    /invites                     []inviteInfo
+//	POST   /invites                     newInvite -> createdInvite
+//	DELETE /invite?id=                  inviteInfo
+//	POST   /keys/rotate                 newKeys -> []keyInfo
+//	GET    /audit                       []eventInfo; see [auth.EventQuery]: email=
+//	                                    or account=, from=, before=, limit=
 //	POST   /psa/pins/{id}/retry         202
 //	       /psa/...                     the PSA, as its own handlers serve it
 //
@@ -64,30 +71,81 @@ type newPassword struct {
 	RevokeTokens bool   `json:"revoke_tokens"`
 }
 
+type newQuota struct {
+	Quota uint64 `json:"quota"` // bytes; 0 is no limit
+}
+
 type tokenInfo struct {
 	ID      string     `json:"id"`
 	Kind    auth.Kind  `json:"kind"`
 	Name    string     `json:"name,omitempty"`
+	Scope   auth.Scope `json:"scope"`
 	Created time.Time  `json:"created"`
-	Expires *time.Time `json:"expires,omitempty"` // nil is never
+	Expires time.Time  `json:"expires,omitzero"`   // left out: never
+	Used    time.Time  `json:"last_used,omitzero"` // to some minutes; left out: never
+	Address string     `json:"address,omitempty"`  // where it was made from; left out: this host
 }
 
 func tokenInfoOf(t auth.Token) tokenInfo {
-	info := tokenInfo{ID: t.ID, Kind: t.Kind, Name: t.Name, Created: t.Created}
-	if !t.Expires.IsZero() {
-		info.Expires = &t.Expires
-	}
-	return info
+	return tokenInfo{t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address}
 }
 
 type newToken struct {
 	Name    string        `json:"name"`
+	Scope   auth.Scope    `json:"scope"`
 	Expires time.Duration `json:"expires"` // nanoseconds from now; 0 is never
 }
 
 type createdToken struct {
 	tokenInfo
 	Token string `json:"token"`
+	// Endpoint is the URL of the pinning service.
+	Endpoint string `json:"endpoint"`
+}
+
+type inviteInfo struct {
+	ID      string    `json:"id"`
+	By      string    `json:"by,omitempty"` // the account's id; left out: the host's operator
+	Quota   uint64    `json:"quota"`        // bytes; 0 is no limit
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+}
+
+func inviteInfoOf(i auth.Invite) inviteInfo {
+	return inviteInfo{i.ID, i.By, i.Quota, i.Created, i.Expires}
+}
+
+type newInvite struct {
+	Quota   uint64        `json:"quota"`
+	Expires time.Duration `json:"expires"` // nanoseconds from now; 0 is 7 days
+}
+
+type createdInvite struct {
+	inviteInfo
+	Code string `json:"invite"`
+}
+
+type newKeys struct {
+	EndTokens bool `json:"end_tokens"`
+}
+
+type keyInfo struct {
+	ID      string    `json:"id"`
+	Created time.Time `json:"created,omitzero"`
+	Until   time.Time `json:"until,omitzero"` // left out: it signs
+}
+
+type eventInfo struct {
+	ID      string         `json:"id"`
+	Time    time.Time      `json:"time"`
+	Kind    auth.EventKind `json:"event"`
+	Account string         `json:"account,omitempty"`
+	Email   string         `json:"email,omitempty"`
+	Actor   string         `json:"actor,omitempty"`   // the account's id; left out: the host's operator, or a stranger
+	Address string         `json:"address,omitempty"` // left out: this host
+	Token   string         `json:"token,omitempty"`
+	Detail  string         `json:"detail,omitempty"`
+	Count   int            `json:"count"`
 }
 
 // adminFailure is the body of every answer that is not a success.

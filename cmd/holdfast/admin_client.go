@@ -90,7 +90,10 @@ func localAdmin(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log 
 			err = errors.Join(err, c.store.Close())
 		}
 	}()
-	admin := &adminServer{auth: c.auth, pins: c.pins, log: log}
+	admin := &adminServer{
+		auth: c.auth, pins: c.pins, log: log,
+		endpoint: func() string { return endpointAt(configuredURL(cfg.HTTP)) },
+	}
 	handler, err := admin.handler()
 	if err != nil {
 		return nil, err

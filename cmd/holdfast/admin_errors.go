@@ -30,6 +30,7 @@ func failureOf(err error) (status int, f adminFailure) {
 	}{
 		{auth.ErrNoAccount, http.StatusNotFound, "`holdfast user ls` lists the accounts, `holdfast user add EMAIL` makes one"},
 		{auth.ErrNoToken, http.StatusNotFound, "`holdfast token ls EMAIL` lists an account's tokens"},
+		{auth.ErrNoInvite, http.StatusNotFound, "`holdfast user invites` lists the invitations"},
 		{auth.ErrExists, http.StatusConflict, "`holdfast user passwd EMAIL` gives it a new password"},
 		{auth.ErrDisabled, http.StatusForbidden, "`holdfast user enable EMAIL` enables it"},
 		{errWhichUser, http.StatusBadRequest, "name one with --user EMAIL; `holdfast user ls` lists them"},

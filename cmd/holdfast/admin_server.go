@@ -28,7 +28,9 @@ type adminServer struct {
 	auth    *auth.Service
 	pins    pinService
 	running bool // a server does this, and not a command
-	log     *slog.Logger
+	// endpoint gives the URL of the pinning service.
+	endpoint func() string
+	log      *slog.Logger
 }
 
 // handler makes the router of the admin API. It is one of its own: nothing of
@@ -43,11 +45,17 @@ func (s *adminServer) handler() (http.Handler, error) {
 	e.POST("/users", s.addUser)
 	e.DELETE("/user", s.removeUser)
 	e.POST("/user/password", s.setPassword)
+	e.POST("/user/quota", s.setQuota)
 	e.POST("/user/disable", s.changeUser((*auth.Service).Disable))
 	e.POST("/user/enable", s.changeUser((*auth.Service).Enable))
 	e.GET("/user/tokens", s.listTokens)
 	e.POST("/user/tokens", s.createToken)
 	e.DELETE("/token", s.revokeToken)
+	e.GET("/invites", s.listInvites)
+	e.POST("/invites", s.addInvite)
+	e.DELETE("/invite", s.revokeInvite)
+	e.POST("/keys/rotate", s.rotateKeys)
+	e.GET("/audit", s.audit)
 	e.POST("/psa/pins/:requestid/retry", s.retryPin, psa.Errors(s.log), s.asUser)
 	err := psa.Register(e.Group("/psa"), psa.Config{
 		Service: s.pins,
@@ -146,13 +154,28 @@ func (s *adminServer) changeUser(change func(*auth.Service, context.Context, str
 	}
 }
 
-// removeUser removes the account's pins too.
+func (s *adminServer) setQuota(c echo.Context) error {
+	var in newQuota
+	if err := c.Bind(&in); err != nil {
+		return err
+	}
+	a, err := s.account(c)
+	if err != nil {
+		return err
+	}
+	if a, err = s.auth.SetQuota(c.Request().Context(), a.ID, in.Quota); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, userInfoOf(a))
+}
+
+// removeUser removes the account's pins too, unless they are to be kept.
 func (s *adminServer) removeUser(c echo.Context) error {
 	a, err := s.account(c)
 	if err != nil {
 		return err
 	}
-	a, n, err := s.auth.RemoveAccountAndPins(c.Request().Context(), a.ID, false)
+	a, n, err := s.auth.RemoveAccountAndPins(c.Request().Context(), a.ID, c.QueryParam("pins") == "keep")
 	if err != nil {
 		return err
 	}
@@ -200,11 +223,11 @@ func (s *adminServer) createToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	t, raw, err := s.auth.CreateDeviceToken(c.Request().Context(), a.ID, in.Name, in.Expires)
+	t, raw, err := s.auth.AddDevice(c.Request().Context(), a.ID, auth.NewDevice{Name: in.Name, Scope: in.Scope, TTL: in.Expires})
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusCreated, createdToken{tokenInfoOf(t), raw})
+	return c.JSON(http.StatusCreated, createdToken{tokenInfoOf(t), raw, s.endpoint()})
 }
 
 func (s *adminServer) revokeToken(c echo.Context) error {

@@ -53,7 +53,8 @@ and while it does not.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.dataFlag, "data", "", "data directory (default $"+envData+", else "+xdgHint+")")
 	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+envConfig+")")
-	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(), c.versionCommand())
+	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(),
+		c.keysCommand(), c.auditCommand(), c.versionCommand())
 	help := root.RunE
 	c.explainArgs(root)
 	root.RunE = help

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
 func (c *cli) tokenCommand() *cobra.Command {
@@ -17,26 +19,40 @@ func (c *cli) tokenCommand() *cobra.Command {
 func (c *cli) tokenCreateCommand() *cobra.Command {
 	var in newToken
 	var expires Duration
+	var scope string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "create EMAIL --name NAME",
 		Short: "Make a device token and print it",
 		Long: `Make a token for one program, such as a Kubo, and print it, alone, on standard
-output. It is shown this once. It works until it expires or is revoked.`,
+output. It is shown this once. It works until it expires or is revoked.
+
+Its scope is what it may be used for: "read" to look at the account and its pins,
+"pin" to add, replace and remove pins too, "admin" for whatever the account may
+do, such as making other tokens.`,
 		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			in.Expires = time.Duration(expires)
+			in.Expires, in.Scope = time.Duration(expires), auth.Scope(scope)
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
 				var made createdToken
 				if err := a.do(cmd.Context(), http.MethodPost, "/user/tokens", emailQuery(given[0]), nil, in, &made); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.stderr, "token %s for %s, %s\n", made.ID, given[0], expiry(made.Expires))
+				if asJSON {
+					return c.printJSON(made)
+				}
+				fmt.Fprintf(c.stderr, "token %s for %s, scope %s, %s\n", made.ID, given[0], made.Scope, expiry(made.Expires))
+				if made.Scope.Includes(auth.ScopePin) {
+					fmt.Fprintf(c.stderr, "to pin from Kubo: ipfs pin remote service add holdfast %s %s\n", made.Endpoint, c.ifWatched(made.Token))
+				}
 				_, err := fmt.Fprintln(c.stdout, made.Token)
 				return err
 			})
 		},
 	}
 	cmd.Flags().StringVar(&in.Name, "name", "", "what the token is for, such as the name of a machine")
+	cmd.Flags().StringVar(&scope, "scope", string(auth.ScopePin), "what it may be used for: read, pin or admin")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the token in it")
 	cmd.Flags().TextVar(&expires, "expires", Duration(0), "how long it is valid, such as 12h or 90d (default: until it is revoked)")
 	if err := cmd.MarkFlagRequired("name"); err != nil {
 		panic(err) // there is no such flag
@@ -44,8 +60,17 @@ output. It is shown this once. It works until it expires or is revoked.`,
 	return cmd
 }
 
-func expiry(t *time.Time) string {
-	if t == nil {
+// ifWatched is a secret where somebody looks, who needs it, and a word for it
+// where standard error may be a log.
+func (c *cli) ifWatched(token string) string {
+	if c.interactive {
+		return token
+	}
+	return "TOKEN"
+}
+
+func expiry(t time.Time) string {
+	if t.IsZero() {
 		return "valid until it is revoked"
 	}
 	return "valid until " + t.Format(time.RFC3339)
@@ -66,13 +91,12 @@ func (c *cli) tokenListCommand() *cobra.Command {
 				if asJSON {
 					return c.printJSON(tokens)
 				}
-				rows := [][]string{{"ID", "KIND", "NAME", "CREATED", "EXPIRES"}}
+				rows := [][]string{{"ID", "KIND", "NAME", "SCOPE", "CREATED", "LAST USED", "EXPIRES"}}
 				for _, t := range tokens {
-					expires := "never"
-					if t.Expires != nil {
-						expires = t.Expires.Format(time.RFC3339)
-					}
-					rows = append(rows, []string{t.ID, string(t.Kind), orDash(t.Name), t.Created.Format(time.RFC3339), expires})
+					rows = append(rows, []string{
+						t.ID, string(t.Kind), orDash(t.Name), string(t.Scope),
+						t.Created.Format(time.RFC3339), orNever(t.Used), orNever(t.Expires),
+					})
 				}
 				return c.printTable(rows)
 			})
@@ -98,6 +122,13 @@ func (c *cli) tokenRevokeCommand() *cobra.Command {
 			})
 		},
 	}
+}
+
+func orNever(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Format(time.RFC3339)
 }
 
 func orDash(s string) string {

@@ -22,7 +22,8 @@ func (c *cli) userCommand() *cobra.Command {
 		c.userAddCommand(), c.userListCommand(), c.userPasswdCommand(),
 		c.userChangeCommand("disable", "disabled", "Disable an account and end all its tokens"),
 		c.userChangeCommand("enable", "enabled", "Enable an account that was disabled"),
-		c.userRemoveCommand(),
+		c.userQuotaCommand(), c.userRemoveCommand(),
+		c.userInviteCommand(), c.userInvitesCommand(), c.userUninviteCommand(),
 	)
 }
 
@@ -80,17 +81,14 @@ func (c *cli) userListCommand() *cobra.Command {
 				}
 				rows := [][]string{{"EMAIL", "ROLE", "STATE", "QUOTA", "CREATED"}}
 				for _, u := range users {
-					role, state, quota := "user", "enabled", "-"
+					role, state := "user", "enabled"
 					if u.Admin {
 						role = "admin"
 					}
 					if u.Disabled {
 						state = "disabled"
 					}
-					if u.Quota > 0 {
-						quota = Size(u.Quota).String()
-					}
-					rows = append(rows, []string{u.Email, role, state, quota, u.Created.Format(time.RFC3339)})
+					rows = append(rows, []string{u.Email, role, state, quotaText(u.Quota), u.Created.Format(time.RFC3339)})
 				}
 				return c.printTable(rows)
 			})
@@ -165,15 +163,53 @@ func (c *cli) userChangeCommand(name, done, short string) *cobra.Command {
 	}
 }
 
-func (c *cli) userRemoveCommand() *cobra.Command {
+func (c *cli) userQuotaCommand() *cobra.Command {
 	return &cobra.Command{
+		Use:   "quota EMAIL SIZE",
+		Short: "Set how much the pins of an account may hold",
+		Long:  "Set how much the pins of an account may hold, such as 10GiB; 0 is no limit.",
+		Args:  args("EMAIL", "SIZE"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			var quota Size
+			if err := quota.UnmarshalText([]byte(given[1])); err != nil {
+				return err
+			}
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				var u userInfo
+				in := newQuota{Quota: uint64(quota)}
+				if err := a.do(cmd.Context(), http.MethodPost, "/user/quota", emailQuery(given[0]), nil, in, &u); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(c.stdout, "quota of %s: %s\n", u.Email, quotaText(u.Quota))
+				return err
+			})
+		},
+	}
+}
+
+func quotaText(bytes uint64) string {
+	if bytes == 0 {
+		return "-"
+	}
+	return Size(bytes).String()
+}
+
+func (c *cli) userRemoveCommand() *cobra.Command {
+	var keep bool
+	cmd := &cobra.Command{
 		Use:   "rm EMAIL",
 		Short: "Remove an account and its pins",
-		Args:  args("EMAIL"),
+		Long: `Remove an account and its pins. With --keep-pins they stay on disk and belong to
+nobody.`,
+		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
 				var gone removedUser
-				if err := a.do(cmd.Context(), http.MethodDelete, "/user", emailQuery(given[0]), nil, nil, &gone); err != nil {
+				query := emailQuery(given[0])
+				if keep {
+					query.Set("pins", "keep")
+				}
+				if err := a.do(cmd.Context(), http.MethodDelete, "/user", query, nil, nil, &gone); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", gone.Email, gone.Pins)
@@ -181,6 +217,8 @@ func (c *cli) userRemoveCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&keep, "keep-pins", false, "leave its pins on disk")
+	return cmd
 }
 
 // maxPasswordLine bounds what is read for a password; longer ones are refused

@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+)
 
 // Config is everything an operator can set. Each field is a key of the TOML
 // file, the variable HOLDFAST_SECTION_KEY, and a flag if it is tagged as one;
@@ -46,10 +50,14 @@ type StoreConfig struct {
 	ReclaimInterval Duration `toml:"reclaim_interval" usage:"not in this version"`
 }
 
-// AuthConfig is how long tokens last.
+// AuthConfig is who may have an account, how long tokens last, and how long
+// what happens to them is on record.
 type AuthConfig struct {
+	Registration    string   `toml:"registration" flag:"true" usage:"who may make an account: closed, invite or open"`
+	RegisterQuota   Size     `toml:"register_quota" usage:"quota of accounts that strangers make, 0 for no limit"`
 	AccessTokenTTL  Duration `toml:"access_token_ttl" usage:"life of an access token"`
 	RefreshTokenTTL Duration `toml:"refresh_token_ttl" usage:"life of a refresh token"`
+	AuditKeep       Duration `toml:"audit_keep" usage:"how long the audit record is kept, 0 for ever"`
 }
 
 // LogConfig is what is logged, to standard error.
@@ -93,6 +101,8 @@ func DefaultConfig() Config {
 		Auth: AuthConfig{
 			AccessTokenTTL:  Duration(30 * 24 * time.Hour), // Kubo stores one token and never refreshes it
 			RefreshTokenTTL: Duration(90 * 24 * time.Hour),
+			Registration:    string(auth.RegistrationClosed),
+			AuditKeep:       Duration(90 * 24 * time.Hour),
 		},
 		Log: LogConfig{Level: "info", Format: "text"},
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
 // maxWorkers is far above what any disk can use; more is a typing error.
@@ -47,6 +49,7 @@ func (c *Config) validate() error {
 		check("pin.max_dag_blocks", c.Pin.MaxDAGBlocks, errors.New("want a number of blocks, or 0 for no limit"))
 	}
 	check("pin.stall_timeout", c.Pin.StallTimeout, atLeastSecond(c.Pin.StallTimeout))
+	check("auth.registration", c.Auth.Registration, oneOf(c.Auth.Registration, registrations()...))
 	check("auth.access_token_ttl", c.Auth.AccessTokenTTL, atLeastSecond(c.Auth.AccessTokenTTL))
 	check("auth.refresh_token_ttl", c.Auth.RefreshTokenTTL, atLeastSecond(c.Auth.RefreshTokenTTL))
 	check("log.level", c.Log.Level, oneOf(c.Log.Level, "debug", "info", "warn", "error"))
@@ -64,6 +67,13 @@ func (c *Config) warnings() []string {
 		w = append(w, "store.reclaim_interval is set, but this version does not reclaim disk space")
 	}
 	return w
+}
+
+func registrations() (names []string) {
+	for _, r := range auth.Registrations() {
+		names = append(names, string(r))
+	}
+	return names
 }
 
 func atLeastSecond(d Duration) error {

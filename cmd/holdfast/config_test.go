@@ -111,6 +111,7 @@ func TestAllUnknownKeysAreTold(t *testing.T) {
 func TestConfigValues(t *testing.T) {
 	for _, tt := range []struct{ key, value, want string }{
 		{"http.listen", "5050", "want HOST:PORT"},
+		{"auth.registration", "everybody", "want one of closed, invite, open"},
 		{"http.listen", "127.0.0.1:99999", "want HOST:PORT"},
 		{"http.public_url", "pins.example.com", "want a URL such as https://pins.example.com"},
 		{"http.public_url", "https://pins.example.com/?a=b", "want a URL"},

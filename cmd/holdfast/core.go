@@ -47,10 +47,16 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	}
 	c := &core{store: s, pins: offlinePins{s}}
 	authConfig := auth.Config{
-		AccessTTL:  time.Duration(cfg.Auth.AccessTokenTTL),
-		RefreshTTL: time.Duration(cfg.Auth.RefreshTokenTTL),
-		RemovePins: func(ctx context.Context, account string) (int, error) { return c.pins.RemoveAll(ctx, account) },
-		Log:        log,
+		AccessTTL:     time.Duration(cfg.Auth.AccessTokenTTL),
+		RefreshTTL:    time.Duration(cfg.Auth.RefreshTokenTTL),
+		Registration:  auth.Registration(cfg.Auth.Registration),
+		RegisterQuota: uint64(cfg.Auth.RegisterQuota),
+		AuditKeep:     time.Duration(cfg.Auth.AuditKeep),
+		RemovePins:    func(ctx context.Context, account string) (int, error) { return c.pins.RemoveAll(ctx, account) },
+		Log:           log,
+	}
+	if authConfig.AuditKeep == 0 {
+		authConfig.AuditKeep = -1 // what is for ever there
 	}
 	if base := cfg.HTTP.PublicURL; base != "" {
 		authConfig.Endpoint = func() string { return endpointAt(base) }

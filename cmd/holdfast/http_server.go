@@ -200,3 +200,17 @@ func baseURL(a net.Addr) string {
 	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}
 	return u.String()
 }
+
+// configuredURL is where clients find a server of that configuration, as far
+// as that can be known while none runs.
+func configuredURL(c HTTPConfig) string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil || host == "" {
+		host = "127.0.0.1"
+	}
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}
+	return u.String()
+}

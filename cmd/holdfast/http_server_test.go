@@ -169,7 +169,7 @@ func TestClientIP(t *testing.T) {
 func TestAdminErrors(t *testing.T) {
 	var lines logLines
 	a := testAPI(t, &lines, slog.LevelInfo)
-	s := &adminServer{auth: a.auth, pins: a.pins.(pinService), log: a.log}
+	s := &adminServer{auth: a.auth, pins: a.pins.(pinService), endpoint: func() string { return "" }, log: a.log}
 	h, err := s.handler()
 	if err != nil {
 		t.Fatal(err)

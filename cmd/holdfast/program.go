@@ -183,7 +183,9 @@ func (p *Program) serveWeb(ctx context.Context) (err error) {
 }
 
 func (p *Program) serveAdmin(ctx context.Context) error {
-	handler, err := (&adminServer{auth: p.core.auth, pins: p.pins, running: true, log: p.Log}).handler()
+	handler, err := (&adminServer{
+		auth: p.core.auth, pins: p.pins, running: true, endpoint: p.endpoint, log: p.Log,
+	}).handler()
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+)
+
+func (s *adminServer) listInvites(c echo.Context) error {
+	all, err := s.auth.ListInvites(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	infos := make([]inviteInfo, len(all))
+	for i, v := range all {
+		infos[i] = inviteInfoOf(v)
+	}
+	return c.JSON(http.StatusOK, infos)
+}
+
+func (s *adminServer) addInvite(c echo.Context) error {
+	var in newInvite
+	if err := c.Bind(&in); err != nil {
+		return err
+	}
+	i, code, err := s.auth.AddInvite(c.Request().Context(), in.Quota, in.Expires)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, createdInvite{inviteInfoOf(i), code})
+}
+
+func (s *adminServer) revokeInvite(c echo.Context) error {
+	i, err := s.auth.RevokeInvite(c.Request().Context(), c.QueryParam("id"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, inviteInfoOf(i))
+}
+
+func (s *adminServer) rotateKeys(c echo.Context) error {
+	var in newKeys
+	if err := c.Bind(&in); err != nil {
+		return err
+	}
+	keys, err := s.auth.RotateKeys(c.Request().Context(), in.EndTokens)
+	if err != nil {
+		return err
+	}
+	infos := make([]keyInfo, len(keys))
+	for i, k := range keys {
+		infos[i] = keyInfo(k)
+	}
+	return c.JSON(http.StatusOK, infos)
+}
+
+// audit gives one page of the audit record.
+func (s *adminServer) audit(c echo.Context) error {
+	q := auth.EventQuery{Account: c.QueryParam("account"), Before: c.QueryParam("before")}
+	if email := c.QueryParam("email"); email != "" {
+		a, err := s.account(c)
+		if err != nil {
+			return err
+		}
+		q.Account = a.ID
+	}
+	var err error
+	if from := c.QueryParam("from"); from != "" {
+		if q.From, err = time.Parse(time.RFC3339, from); err != nil {
+			return &auth.InvalidError{Field: "from", Msg: "must be a time such as 2026-05-04T03:02:01Z"}
+		}
+	}
+	if limit := c.QueryParam("limit"); limit != "" {
+		if q.Limit, err = strconv.Atoi(limit); err != nil {
+			return &auth.InvalidError{Field: "limit", Msg: "must be a number"}
+		}
+	}
+	page, err := s.auth.Events(c.Request().Context(), q)
+	if err != nil {
+		return err
+	}
+	infos := make([]eventInfo, len(page))
+	for i, e := range page {
+		infos[i] = eventInfo(e)
+	}
+	return c.JSON(http.StatusOK, infos)
+}
+
+// isAccountID tells an account's ID from its address. Of an account that was
+// removed, the record knows only that.
+func isAccountID(s string) bool { return uuid.Validate(s) == nil }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) userInviteCommand() *cobra.Command {
+	var quota Size
+	var expires Duration
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "invite",
+		Short: "Make an invitation and print it",
+		Long: `Make an invitation with which one person can make an account, and print it, alone,
+on standard output. It is shown this once. auth.registration must be "invite" or
+"open" for it to be of use.`,
+		Args: args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				var made createdInvite
+				in := newInvite{Quota: uint64(quota), Expires: time.Duration(expires)}
+				if err := a.do(cmd.Context(), http.MethodPost, "/invites", nil, nil, in, &made); err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(made)
+				}
+				fmt.Fprintf(c.stderr, "invitation %s, %s\n", made.ID, expiry(made.Expires))
+				_, err := fmt.Fprintln(c.stdout, made.Code)
+				return err
+			})
+		},
+	}
+	cmd.Flags().TextVar(&quota, "quota", Size(0), "quota of the account that it makes, such as 10GiB; 0 is no limit")
+	cmd.Flags().TextVar(&expires, "expires", Duration(0), "how long it is valid, such as 12h or 30d (default 7d)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the invitation in it")
+	return cmd
+}
+
+func (c *cli) userInvitesCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "invites",
+		Short: "List the invitations that can still be used",
+		Args:  args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				var all []inviteInfo
+				if err := a.do(cmd.Context(), http.MethodGet, "/invites", nil, nil, nil, &all); err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(all)
+				}
+				rows := [][]string{{"ID", "QUOTA", "CREATED", "EXPIRES"}}
+				for _, i := range all {
+					rows = append(rows, []string{i.ID, quotaText(i.Quota), i.Created.Format(time.RFC3339), i.Expires.Format(time.RFC3339)})
+				}
+				return c.printTable(rows)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (c *cli) userUninviteCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "uninvite ID",
+		Short: "Take an invitation back",
+		Args:  args("ID"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				query := url.Values{"id": {given[0]}}
+				if err := a.do(cmd.Context(), http.MethodDelete, "/invite", query, nil, nil, nil); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(c.stdout, "revoked", given[0])
+				return err
+			})
+		},
+	}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) keysCommand() *cobra.Command {
+	return group("keys", "Manage the keys that sign tokens", c.keysRotateCommand())
+}
+
+func (c *cli) keysRotateCommand() *cobra.Command {
+	var in newKeys
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Sign with a new key from now on",
+		Long: `Sign with a new key from now on. Tokens that older keys signed go on working:
+a key is kept while a session or a device token stands on it.
+
+With --end-tokens the older keys are dropped at once, and so every session and
+every device token of every account ends. That is for when a key has leaked.`,
+		Args: args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				var keys []keyInfo
+				if err := a.do(cmd.Context(), http.MethodPost, "/keys/rotate", nil, nil, in, &keys); err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(keys)
+				}
+				rows := [][]string{{"KEY", "CREATED", "KEPT"}}
+				for _, k := range keys {
+					kept := "signs"
+					if !k.Until.IsZero() {
+						kept = "until " + k.Until.Format(time.RFC3339)
+					}
+					rows = append(rows, []string{k.ID, createdText(k.Created), kept})
+				}
+				if in.EndTokens {
+					fmt.Fprintln(c.stderr, "every session and every device token was ended")
+				}
+				return c.printTable(rows)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&in.EndTokens, "end-tokens", false, "drop the older keys, and with them every token")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// createdText is a dash for a key whose time of making is not known.
+func createdText(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Format(time.RFC3339)
+}
