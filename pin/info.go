@@ -50,6 +50,18 @@ func (m *Manager) describe(r Request, info map[string]string) {
 		info["blocks"] = strconv.FormatUint(p.Blocks.Load(), 10)
 		info["bytes"] = strconv.FormatUint(p.Bytes.Load(), 10)
 		info["providers"] = strconv.FormatInt(p.Providers.Load(), 10)
+		if last := p.LastBlock(); !last.IsZero() {
+			info["last_block"] = now.Sub(last).Round(time.Second).String() + " ago"
+		}
+		if j.rate >= 1 {
+			info["bytes_per_second"] = strconv.FormatFloat(j.rate, 'f', 0, 64)
+		}
+	}
+	if j.tries > 0 {
+		info["attempt"] = strconv.Itoa(j.tries + 1)
+	}
+	if j.state == jobParked {
+		info["next_try"] = "in " + j.pause(now).String()
 	}
 	info["status_details"] = j.details(now)
 }

@@ -39,6 +39,9 @@ type job struct {
 	dirty    bool      // a request joined since the run began
 	drop     []Attempt // released while the run may still write under them
 
+	sampled uint64  // bytes at the last tick
+	rate    float64 // bytes per second of late
+
 	// Across runs.
 	progress *Progress // of this or the last run; nil before the first
 	began    time.Time // of the first run
@@ -94,6 +97,20 @@ func (j *job) lastMoved() time.Time {
 		}
 	}
 	return t
+}
+
+// sample takes note of the bytes that came since the last tick, for the rate.
+func (j *job) sample() {
+	if j.state != jobRunning || j.progress == nil {
+		return
+	}
+	bytes := j.progress.Bytes.Load()
+	if bytes < j.sampled {
+		j.sampled = 0 // another run began
+	}
+	const weight = 0.3 // of the newest second, against those before
+	j.rate += weight * (float64(bytes-j.sampled)/tick.Seconds() - j.rate)
+	j.sampled = bytes
 }
 
 // stalled reports whether the job stood still for a time. Waiting for a worker,

@@ -22,7 +22,8 @@ func TestPinned(t *testing.T) {
 		}
 		v = r.after(5500*time.Millisecond, v, pin.Pinning)
 		for key, want := range map[string]string{
-			"blocks": "5", "bytes": "500", "providers": "0", "elapsed": "6s", "status_details": "receiving blocks",
+			"blocks": "5", "bytes": "500", "bytes_per_second": "83", "last_block": "1s ago", "providers": "0",
+			"elapsed": "6s", "status_details": "receiving blocks",
 		} {
 			if v.Info[key] != want {
 				t.Errorf("info %s is %q, want %q", key, v.Info[key], want)
@@ -170,6 +171,9 @@ func TestErrorsAreRetried(t *testing.T) {
 		want := "waiting after an error: an error of the server's own, which its log has; next try in 4s"
 		if got := v.Info["status_details"]; got != want {
 			t.Errorf("status_details %q, want %q", got, want)
+		}
+		if v.Info["attempt"] != "2" || v.Info["next_try"] != "in 4s" {
+			t.Errorf("attempt %q, next_try %q", v.Info["attempt"], v.Info["next_try"])
 		}
 		r.after(time.Minute, v, pin.Pinned)
 	})

@@ -34,14 +34,15 @@ func (m *Manager) kick() {
 
 // loop gives places to jobs, and watches the clock, until the manager closes.
 func (m *Manager) loop() {
-	timer := time.NewTimer(tick)
-	defer timer.Stop()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-m.ctx.Done():
 			return
 		case <-m.kicked:
-		case <-timer.C:
+		case <-ticker.C:
+			m.sampleRates()
 		}
 		now := time.Now()
 		m.workers.takeBack(now)
@@ -49,10 +50,15 @@ func (m *Manager) loop() {
 		m.refill()
 		m.failStalled(now)
 		m.fillPlaces(now)
-		if len(m.jobs) > 0 {
-			timer.Reset(tick)
-		}
 		m.mu.Unlock()
+	}
+}
+
+func (m *Manager) sampleRates() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range m.jobs {
+		j.sample()
 	}
 }
 
@@ -222,7 +228,7 @@ func (m *Manager) ended(j *job, over bool, err error) {
 		j.attempt = 0
 	}
 	m.queueDrops(j.drop)
-	j.drop, j.slot = nil, nil
+	j.drop, j.slot, j.rate = nil, nil, 0
 	switch {
 	case m.closed:
 	case err == nil && over && !j.dirty:

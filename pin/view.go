@@ -4,9 +4,12 @@ package pin
 // on right now.
 type View struct {
 	Request
-	// Info is the PSA's info object: status_details, and while the pin is
-	// queued or fetched blocks, bytes, providers, elapsed and queue_position
-	// as they apply. Nil when there is nothing to say.
+	// Info is the PSA's info object. status_details is a sentence. While the
+	// pin waits or is fetched there are also, as they apply: queue_position (1
+	// is next), blocks and bytes (so far), bytes_per_second, providers
+	// (connected peers that sent blocks), elapsed (since it was first tried),
+	// last_block (how long ago), attempt (from 2 on), next_try. Nil when there
+	// is nothing to say.
 	Info map[string]string
 }
 
