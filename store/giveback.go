@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -48,12 +49,8 @@ func (r *reclaimer) giveBack(ctx context.Context) error {
 	if err := r.s.rollValueLog(ctx); err != nil {
 		return err
 	}
-	if err := r.s.pushOutMemory(ctx); err != nil {
+	if err := r.s.compact(ctx); err != nil {
 		return err
-	}
-	// One worker: the other core is for the pins.
-	if err := r.s.db.Flatten(1); err != nil {
-		return fmt.Errorf("compact the tree of keys: %w", err)
 	}
 	if err := r.collect(ctx); err != nil {
 		return err
@@ -112,46 +109,87 @@ func (r *reclaimer) tellCollected() error {
 	return nil
 }
 
+// compact brings all that was written until now to the lowest level of the tree.
+func (s *Store) compact(ctx context.Context) error {
+	// While nothing is below the top level, Badger leaves alone a few tables
+	// there; one is added each time.
+	for range s.db.Opts().NumLevelZeroTables + 1 {
+		if err := s.pushOutMemory(ctx); err != nil {
+			return err
+		}
+		// One worker: the other core is for the pins.
+		if err := s.db.Flatten(1); err != nil {
+			return fmt.Errorf("compact the tree of keys: %w", err)
+		}
+		if s.db.Levels()[0].NumTables == 0 {
+			return nil
+		}
+	}
+	return nil // others write that much meanwhile
+}
+
 // rollValueLog makes Badger begin a new file of the value log, if the present
 // one holds enough that it matters. The only way is to fill it.
 func (s *Store) rollValueLog(ctx context.Context) error {
 	size := s.db.Opts().ValueLogFileSize
-	file, used, err := s.newestLog()
+	_, used, err := s.newestFile(".vlog")
 	if err != nil || int64(used) < size/10 {
 		return err
 	}
 	value := make([]byte, min(fillerValue, size/4))
-	for written := int64(0); ; written += int64(len(value)) {
-		now, _, err := s.newestLog()
-		if err != nil || now != file {
-			return errors.Join(err, s.set(metaKey(metaFiller), nil))
-		}
-		if written > 2*size {
-			return fmt.Errorf("value log %s does not end", file)
-		}
+	err = s.fillUp(ctx, ".vlog", size, func() (int, error) {
+		return len(value), s.set(metaKey(metaFiller), value)
+	})
+	if err != nil {
+		return fmt.Errorf("begin a new value log: %w", err)
+	}
+	return s.set(metaKey(metaFiller), nil)
+}
+
+// fillUp writes until Badger begins a new file of a kind, each of which holds
+// size bytes.
+func (s *Store) fillUp(ctx context.Context, kind string, size int64, write func() (int, error)) error {
+	file, _, err := s.newestFile(kind)
+	if err != nil {
+		return err
+	}
+	for written := int64(0); ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := s.roomForReclaim(); err != nil {
 			return err
 		}
-		if err := s.set(metaKey(metaFiller), value); err != nil {
+		n, err := write()
+		if err != nil {
 			return err
+		}
+		now, _, err := s.newestFile(kind)
+		if err != nil || now != file {
+			return err
+		}
+		if written += int64(n); written > 4*size {
+			return fmt.Errorf("%s does not end after %d bytes", file, written)
 		}
 	}
 }
 
-// newestLog gives the name of the file of the value log that is written now,
-// and what it takes on disk.
-func (s *Store) newestLog() (name string, used uint64, err error) {
-	entries, err := os.ReadDir(s.dbDir) // sorted, and numbers have leading zeros
+// newestFile gives the name of the file of a kind that is written now, and what it
+// takes on disk.
+func (s *Store) newestFile(kind string) (name string, used uint64, err error) {
+	entries, err := os.ReadDir(s.dbDir)
 	if err != nil {
-		return "", 0, fmt.Errorf("look for the value log: %w", err)
+		return "", 0, fmt.Errorf("look for %s files: %w", kind, err)
 	}
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".vlog") {
-			name = e.Name()
+		// Names are numbers with leading zeros; there may be longer ones.
+		n := e.Name()
+		if strings.HasSuffix(n, kind) && (len(n) > len(name) || len(n) == len(name) && n > name) {
+			name = n
 		}
+	}
+	if name == "" {
+		return "", 0, fmt.Errorf("there is no %s file", kind)
 	}
 	used, err = fileUse(filepath.Join(s.dbDir, name))
 	return name, used, err
@@ -176,22 +214,23 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the mark of a reclaim: %w", err)
 	}
-	wb := s.db.NewWriteBatch()
-	defer wb.Cancel()
 	key := append(metaKey(metaFiller), make([]byte, fillerKey)...)
-	for n := int64(0); n*fillerKey <= s.db.Opts().MemTableSize; n++ {
-		binary.BigEndian.PutUint64(key[len(key)-8:], uint64(n))
-		if err := wb.Delete(append([]byte(nil), key...)); err != nil {
-			return fmt.Errorf("push out memory: %w", err)
+	number := uint64(0)
+	err = s.fillUp(ctx, ".mem", s.db.Opts().MemTableSize, func() (int, error) {
+		wb := s.db.NewWriteBatch()
+		defer wb.Cancel()
+		const keys = 256
+		for range keys {
+			number++
+			binary.BigEndian.PutUint64(key[len(key)-8:], number)
+			if err := wb.Delete(bytes.Clone(key)); err != nil {
+				return 0, err
+			}
 		}
-	}
-	if err := wb.Flush(); err != nil {
+		return keys * fillerKey, wb.Flush()
+	})
+	if err != nil {
 		return fmt.Errorf("push out memory: %w", err)
-	}
-	// A write makes Badger notice that the memory is full. The mark itself
-	// stays where it was, so that this is written under another key.
-	if err := s.set(metaKey(metaFiller), nil); err != nil {
-		return err
 	}
 	for !s.inTables(mark) {
 		if err := sleep(ctx, pollInterval); err != nil {

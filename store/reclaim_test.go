@@ -1,0 +1,426 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// has reports whether a block is there.
+func has(t *testing.T, s *Store, b blocks.Block) bool {
+	t.Helper()
+	there, err := s.Blockstore().Has(t.Context(), b.Cid())
+	must(t, err)
+	return there
+}
+
+// reclaimAll reclaims, and gives how many blocks were deleted.
+func reclaimAll(t *testing.T, s *Store) uint64 {
+	t.Helper()
+	r, err := s.Reclaim(t.Context(), nil)
+	must(t, err)
+	return r.Blocks
+}
+
+func refOf(b blocks.Block) pin.Ref { return pin.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())} }
+
+func TestReclaim(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	bs := someBlocks(20, 300, 5000)
+	mine, both, yours := bs[:100], bs[100:200], bs[200:]
+	gone, kept := beginPin(t, s, 1), beginPin(t, s, 2)
+	gone.put(t, s, bs[:200])
+	kept.put(t, s, bs[100:])
+	if n := reclaimAll(t, s); n != 0 {
+		t.Errorf("%d blocks were deleted that are referred to", n)
+	}
+	gone.remove(t, s)
+	var stages []string
+	r, err := s.Reclaim(t.Context(), func(p ReclaimProgress) {
+		if p.Total > 0 && p.Done > p.Total {
+			t.Errorf("%d of %d", p.Done, p.Total)
+		}
+		if len(stages) == 0 || stages[len(stages)-1] != p.Stage {
+			stages = append(stages, p.Stage)
+		}
+	})
+	must(t, err)
+	if r.Blocks != 100 || r.Bytes != 500_000 {
+		t.Errorf("deleted %d blocks of %d bytes", r.Blocks, r.Bytes)
+	}
+	if len(stages) != 3 {
+		t.Errorf("stages %v", stages)
+	}
+	for _, b := range mine {
+		if has(t, s, b) {
+			t.Errorf("%s is still there", b.Cid())
+		}
+	}
+	for _, b := range append(both, yours...) {
+		if got, err := s.Blockstore().Get(t.Context(), b.Cid()); err != nil || string(got.RawData()) != string(b.RawData()) {
+			t.Errorf("%s: %v", b.Cid(), err)
+		}
+	}
+	if n, err := s.countKeys(t.Context(), []byte{kLoose}); err != nil || n != 0 {
+		t.Errorf("%d notes are left, %v", n, err)
+	}
+}
+
+// Space comes back without a restart, and what is left can be read.
+func TestReclaimGivesSpaceBack(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	const total = 96 << 20
+	pins := fillMixed(t, s, total, true)
+	live := 0
+	for n, p := range pins {
+		if n%5 < 3 {
+			p.remove(t, s)
+		} else {
+			live += p.bytes
+		}
+	}
+	r, err := s.Reclaim(t.Context(), nil)
+	must(t, err)
+	// The logs that are written now, of keys and values, count more here than
+	// in a store of a real size, of which the benchmark has the ratio.
+	if limit := uint64(live)*115/100 + 8<<20; r.After > limit || r.Before < total {
+		t.Errorf("%d MiB were taken, and %d MiB are, for %d MiB alive", r.Before>>20, r.After>>20, live>>20)
+	}
+	if used, err := diskUse(s.dbDir); err != nil || used > r.After+1<<20 {
+		t.Errorf("%d bytes are taken, %d are reported; %v", used, r.After, err)
+	}
+	for n, p := range pins {
+		for ref, err := range s.References(t.Context(), p.attempt) {
+			must(t, err)
+			if n%5 < 3 {
+				t.Fatalf("attempt %d still refers to %s", p.attempt, ref.Hash)
+			}
+			if !s.holds(t, ref) {
+				t.Errorf("%s is lost", ref.Hash)
+			}
+		}
+	}
+}
+
+// holds reports whether a block can be read and has its size.
+func (s *Store) holds(t *testing.T, ref pin.Ref) bool {
+	t.Helper()
+	v, found := read(t, s, blockKey(ref.Hash))
+	return found && len(v) == ref.Size
+}
+
+// A claim that came first is seen: the block stays, and its writer had no
+// reason to wait.
+func TestClaimBeforeDeletion(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	b := someBlocks(21, 1, 3000)[0]
+	must(t, s.Blockstore().Put(t.Context(), b))
+	s.beforeDelete = func(dead []pin.Ref) {
+		if len(dead) > 0 {
+			t.Errorf("%v is about to be deleted", dead)
+		}
+	}
+	reclaimed := make(chan error, 1)
+	hashes := []multihash.Multihash{b.Cid().Hash()}
+	must(t, s.writeClaims(t.Context(), hashes, s.roomForUpkeep, func(wb *badger.WriteBatch) error {
+		go func() {
+			_, err := s.Reclaim(context.WithoutCancel(t.Context()), nil)
+			reclaimed <- err
+		}()
+		// It comes as far as the stripe, and waits there: readers are kept
+		// out while somebody waits to have a stripe alone.
+		stripe := &s.claims.stripes[s.claims.index(hashes[0])]
+		for deadline := time.Now().Add(time.Minute); stripe.TryRLock(); {
+			stripe.RUnlock()
+			if time.Now().After(deadline) {
+				t.Error("the reclaim does not wait for the claim")
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if !has(t, s, b) {
+			t.Error("the block went while it was being claimed")
+		}
+		return claim(wb, 1, refOf(b))
+	}))
+	must(t, <-reclaimed)
+	if !has(t, s, b) {
+		t.Error("a claimed block was deleted")
+	}
+}
+
+// A claim that comes during the deletion waits, and then sees that the block is
+// gone.
+func TestClaimAfterDeletion(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	b := someBlocks(22, 1, 3000)[0]
+	must(t, s.Blockstore().Put(t.Context(), b))
+	claimed := make(chan error, 1)
+	s.beforeDelete = func(dead []pin.Ref) {
+		if len(dead) != 1 {
+			t.Errorf("%d blocks are about to be deleted", len(dead))
+		}
+		if !has(t, s, b) { // what a walk sees before it claims
+			t.Error("the block went early")
+		}
+		go func() { claimed <- s.Claim(context.WithoutCancel(t.Context()), 1, []pin.Ref{refOf(b)}) }()
+		select {
+		case err := <-claimed:
+			t.Errorf("a claim was written during the deletion: %v", err)
+		case <-time.After(20 * time.Millisecond): // the longer, the surer to catch one
+		}
+	}
+	if n := reclaimAll(t, s); n != 1 {
+		t.Errorf("%d blocks were deleted", n)
+	}
+	must(t, <-claimed)
+	if has(t, s, b) {
+		t.Error("a block is there that was deleted before it was claimed")
+	}
+	// The walk fetches it again, and then it stays.
+	s.beforeDelete = nil
+	must(t, s.PutClaimed(t.Context(), 1, []blocks.Block{b}))
+	reclaimAll(t, s)
+	if !has(t, s, b) {
+		t.Error("a block that was put again was deleted")
+	}
+}
+
+// The same with a block that is put, not only claimed: it is there afterwards
+// in both orders.
+func TestPutDuringDeletion(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	b := someBlocks(23, 1, 3000)[0]
+	must(t, s.Blockstore().Put(t.Context(), b))
+	put := make(chan error, 1)
+	s.beforeDelete = func([]pin.Ref) {
+		go func() { put <- s.PutClaimed(context.WithoutCancel(t.Context()), 1, []blocks.Block{b}) }()
+	}
+	if n := reclaimAll(t, s); n != 1 {
+		t.Errorf("%d blocks were deleted", n)
+	}
+	must(t, <-put)
+	if !has(t, s, b) {
+		t.Error("a claimed block is not there")
+	}
+}
+
+// Blocks that came by the go-datastore are found, singly and in batches.
+func TestReclaimOfUnclaimedPuts(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	bs := someBlocks(24, 20, 2000)
+	must(t, s.Blockstore().Put(t.Context(), bs[0]))
+	must(t, s.Blockstore().PutMany(t.Context(), bs[1:]))
+	must(t, s.Claim(t.Context(), 1, []pin.Ref{refOf(bs[5])}))
+	if n := reclaimAll(t, s); n != 19 {
+		t.Errorf("%d blocks were deleted", n)
+	}
+	for i, b := range bs {
+		if has(t, s, b) != (i == 5) {
+			t.Errorf("block %d is there: %v", i, i != 5)
+		}
+	}
+}
+
+// wantExactly fails unless the blocks that are there are those that something
+// refers to.
+func wantExactly(t *testing.T, s *Store) {
+	t.Helper()
+	referred := map[string]bool{}
+	must(t, s.walk(t.Context(), span{prefix: []byte{kBlockDAG}}, func(key, _ []byte) error {
+		h, a, err := splitBlockDAG(key)
+		if err != nil {
+			return err
+		}
+		referred[string(h)] = true
+		if _, ok := read(t, s, dagBlockKey(a, h)); !ok {
+			t.Errorf("%s has a reference from %d that has no other side", h, a)
+		}
+		if _, ok := read(t, s, blockKey(h)); !ok {
+			t.Errorf("%s is referred to and missing", h)
+		}
+		return nil
+	}))
+	keys, err := s.Blockstore().AllKeysChan(t.Context())
+	must(t, err)
+	for c := range keys {
+		if !referred[string(c.Hash())] {
+			t.Errorf("nothing refers to %s, and it is there", c)
+		}
+	}
+}
+
+// Pins come and go over the same blocks while reclaims run: nothing that is
+// referred to is ever missing, and at the end nothing else is there.
+func TestReclaimDuringPins(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	const workers, rounds = 6, 30
+	bs := append(someBlocks(25, 150, 300), someBlocks(26, 150, 3000)...)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var reclaims, pins sync.WaitGroup
+	reclaims.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := s.Reclaim(ctx, nil); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	for w := range workers {
+		pins.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 7))
+			for round := range rounds {
+				pinSome(t, s, w*rounds+round, bs, rng)
+			}
+		})
+	}
+	pins.Wait()
+	stop()
+	reclaims.Wait()
+	reclaimAll(t, s)
+	wantExactly(t, s)
+	checkInvariants(t, s)
+}
+
+// pinSome does with some of the blocks what a walk does, reads them back, and
+// most times removes the pin.
+func pinSome(t *testing.T, s *Store, n int, bs []blocks.Block, rng *rand.Rand) {
+	p := beginPin(t, s, n)
+	var missing []blocks.Block
+	var mine []blocks.Block
+	for _, i := range rng.Perm(len(bs))[:1+rng.IntN(60)] {
+		mine = append(mine, bs[i])
+	}
+	var found []blocks.Block
+	var refs []pin.Ref
+	for _, b := range mine {
+		if has(t, s, b) {
+			found, refs = append(found, b), append(refs, refOf(b))
+		} else {
+			missing = append(missing, b)
+		}
+	}
+	must(t, s.Claim(t.Context(), p.attempt, refs))
+	for _, b := range found {
+		if !has(t, s, b) {
+			missing = append(missing, b)
+		}
+	}
+	must(t, s.PutClaimed(t.Context(), p.attempt, missing))
+	_, err := s.Complete(t.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(len(mine))})
+	must(t, err)
+	for _, b := range mine {
+		got, err := s.Blockstore().Get(t.Context(), b.Cid())
+		if err != nil || string(got.RawData()) != string(b.RawData()) {
+			t.Errorf("pin %d: %s: %v", n, b.Cid(), err)
+		}
+	}
+	if rng.IntN(4) > 0 {
+		p.remove(t, s)
+	}
+}
+
+// A disk that is full of what was unpinned heals itself: deletes and reclaim go
+// on where nothing new is stored.
+func TestFullDiskHeals(t *testing.T) {
+	dir := t.TempDir()
+	const disk = 420 << 20
+	s := openTest(t, dir, Config{
+		MinFreeSpace: 300 << 20,
+		FreeSpace: func(dir string) (uint64, error) {
+			used, err := diskUse(dir)
+			return disk - min(used, disk), err
+		},
+	})
+	fill := func(p *pinned, seed uint64) (stored int) {
+		t.Helper()
+		for i := range uint64(100) {
+			err := s.PutClaimed(t.Context(), p.attempt, someBlocks(seed+i, 16, 256<<10))
+			if errors.Is(err, pin.ErrDiskFull) {
+				return stored
+			}
+			must(t, err)
+			stored += 4 << 20
+		}
+		t.Fatal("the disk does not get full")
+		return 0
+	}
+	p := beginPin(t, s, 1)
+	first := fill(p, 1000)
+	p.remove(t, s)
+	r, err := s.Reclaim(t.Context(), nil)
+	must(t, err)
+	if r.Freed() < uint64(first)*8/10 {
+		t.Errorf("%d MiB were stored, %d MiB came back", first>>20, r.Freed()>>20)
+	}
+	if second := fill(beginPin(t, s, 2), 2000); second < first*8/10 {
+		t.Errorf("%d MiB were stored at first, %d MiB later", first>>20, second>>20)
+	}
+}
+
+// One reclaim runs at a time; those that wait give up with their context.
+func TestReclaimsTakeTurns(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	s.reclaiming <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Reclaim(ctx, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	waits := make(chan error, 1)
+	go func() {
+		_, err := s.Reclaim(context.WithoutCancel(t.Context()), nil)
+		waits <- err
+	}()
+	select {
+	case err := <-waits:
+		t.Errorf("two reclaims at a time: %v", err)
+	case <-time.After(20 * time.Millisecond): // the longer, the surer to catch it
+	}
+	<-s.reclaiming
+	must(t, <-waits)
+}
+
+// Close ends a reclaim, and a Run.
+func TestCloseEndsReclaim(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{ReclaimInterval: time.Millisecond})
+	must(t, s.Blockstore().PutMany(t.Context(), someBlocks(27, 2*deletesPerBatch, 100)))
+	closed := make(chan error, 1)
+	var once sync.Once
+	s.beforeDelete = func([]pin.Ref) {
+		once.Do(func() {
+			go func() { closed <- s.Close() }()
+			<-s.ctx.Done()
+		})
+	}
+	if _, err := s.Reclaim(t.Context(), nil); !errors.Is(err, pin.ErrClosed) {
+		t.Errorf("error %v", err)
+	}
+	must(t, <-closed)
+}
+
+// Run reclaims by itself, and ends with its context.
+func TestRun(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{ReclaimInterval: time.Millisecond})
+	b := someBlocks(28, 1, 3000)[0]
+	must(t, s.Blockstore().Put(t.Context(), b))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	for deadline := time.Now().Add(time.Minute); has(t, s, b); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is reclaimed")
+		}
+	}
+	stop()
+	must(t, <-ended)
+}
