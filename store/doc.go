@@ -41,6 +41,8 @@
 //	15 ACCOUNT NAMEHASH CHUNK   bitmap: which requests have the name
 //	16 ACCOUNT SEQ        DAGs that a request by Replace holds besides its own
 //	17 ACCOUNT SEQ        why a request failed
+//	18 ACCOUNT DAG        how many of its requests for a DAG are pinned, and the DAG's totals
+//	19 ACCOUNT            what the account is charged: the sum of those totals
 //	20 DAG                a DAG that is held: attempt, state, totals, holders
 //	21 ATTEMPT            the DAG of an attempt that is in use
 //	22 ATTEMPT            an attempt that is released, until it is dropped
@@ -58,7 +60,7 @@
 //	/blocks/BASE32        a block
 //	/...                  other users of [Store.Datastore]
 //
-// Values of 10 to 12, 16, 20, 22, 40, 42, 44 and 45 start with a byte for the version of their
+// Values of 10 to 12, 16, 18 to 20, 22, 40, 42, 44 and 45 start with a byte for the version of their
 // own form; what follows is CBOR, but for 12, which is scanned by the
 // thousand.
 //

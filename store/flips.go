@@ -112,6 +112,9 @@ func (s *Store) settleSome(t *tx, d pin.DAG, work []chunkOf) (left []chunkOf, re
 			if err := t.flip(of, which, from, codePinned); err != nil {
 				return nil, nil, err
 			}
+			if err := s.charge(t, of.account, d, which.count()); err != nil {
+				return nil, nil, err
+			}
 			if released, err = s.letGoTaken(t, of, which, released); err != nil {
 				return nil, nil, err
 			}

@@ -23,7 +23,7 @@ func checkInvariants(t *testing.T, s *Store) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // cleanups come here too
 	must(t, s.view(ctx, func(r *reader) error {
-		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*dagRecord{}}
+		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*dagRecord{}, pinned: map[pinnedBy]uint64{}}
 		if err := c.requests(); err != nil {
 			return err
 		}
@@ -32,15 +32,76 @@ func checkInvariants(t *testing.T, s *Store) {
 				return err
 			}
 		}
+		if err := c.charges(); err != nil {
+			return err
+		}
 		return c.attempts()
 	}))
 }
 
+// charges works out anew what accounts are charged.
+func (c *checker) charges() error {
+	stored, err := c.all(kCharge)
+	if err != nil {
+		return err
+	}
+	sums := map[account]*usageRecord{}
+	for key, value := range stored {
+		var rec chargeRecord
+		if err := c.s.codec.decode([]byte(value), &rec); err != nil {
+			return err
+		}
+		var a account
+		copy(a[:], key[1:])
+		d := pin.DAG(key[1+len(a)+2:])
+		var dag dagRecord
+		if _, err := c.s.take(c.r, dagKey(d), &dag); err != nil {
+			return err
+		}
+		if n := c.pinned[pinnedBy{a, d}]; rec.Pinned != n || dag.Complete && (rec.Blocks != dag.Blocks || rec.Bytes != dag.Bytes) {
+			return fmt.Errorf("%s is charged %+v for %s, of which it has %d pinned: %+v", a, rec, d, n, dag)
+		}
+		if sums[a] == nil {
+			sums[a] = &usageRecord{}
+		}
+		sums[a].DAGs++
+		sums[a].Blocks += rec.Blocks
+		sums[a].Bytes += rec.Bytes
+	}
+	if len(stored) != len(c.pinned) {
+		return fmt.Errorf("%d charges, want %d", len(stored), len(c.pinned))
+	}
+	usage, err := c.all(kUsage)
+	if err != nil {
+		return err
+	}
+	for a, want := range sums {
+		value, err := c.s.codec.encode(*want)
+		if err != nil {
+			return err
+		}
+		if usage[string(usageKey(a))] != string(value) {
+			return fmt.Errorf("usage of %s is %x, want %+v", a, usage[string(usageKey(a))], want)
+		}
+	}
+	if len(usage) != len(sums) {
+		return fmt.Errorf("usage of %d accounts, want %d", len(usage), len(sums))
+	}
+	return nil
+}
+
+// pinnedBy is an account and a DAG of which it has requests that are pinned.
+type pinnedBy struct {
+	account account
+	dag     pin.DAG
+}
+
 type checker struct {
-	s    *Store
-	r    *reader
-	want map[string]string // keys that follow from the requests
-	dags map[pin.DAG]*dagRecord
+	s      *Store
+	r      *reader
+	want   map[string]string // keys that follow from the requests
+	dags   map[pin.DAG]*dagRecord
+	pinned map[pinnedBy]uint64
 }
 
 // requests reads every request and notes what follows from it.
@@ -58,6 +119,9 @@ func (c *checker) requests() error {
 		var err error
 		if req.status, err = c.r.statusOf(req.account, req.Seq); err != nil {
 			return false, err
+		}
+		if req.status == codePinned {
+			c.pinned[pinnedBy{req.account, req.dag()}]++
 		}
 		c.want[string(rowKey(req.account, req.Seq))] = string(encodeRow(&req.requestRecord))
 		lists := [][]byte{statusList(req.status, req.account), dagList(req.dag(), req.account)}

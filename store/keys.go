@@ -25,6 +25,8 @@ const (
 	kByName   = 0x15
 	kHolds    = 0x16
 	kDetails  = 0x17
+	kCharge   = 0x18
+	kUsage    = 0x19
 	kDAG      = 0x20
 	kAttempt  = 0x21
 	kDeleting = 0x22
@@ -76,6 +78,11 @@ func rowKey(a account, seq uint64) []byte { return seqKey(kRow, a, seq) }
 func holdsKey(a account, seq uint64) []byte { return seqKey(kHolds, a, seq) }
 
 func detailsKey(a account, seq uint64) []byte { return seqKey(kDetails, a, seq) }
+
+// chargeKey is what an account is charged for a DAG.
+func chargeKey(a account, d pin.DAG) []byte { return appendDAG(accountPrefix(kCharge, a), d) }
+
+func usageKey(a account) []byte { return accountPrefix(kUsage, a) }
 
 // accountPrefix is what all of an account's keys of a kind start with.
 func accountPrefix(kind byte, a account) []byte { return append([]byte{kind}, a[:]...) }

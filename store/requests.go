@@ -358,6 +358,15 @@ func (s *Store) add(t *tx, id string, spec pin.Spec) (*request, error) {
 
 // enlist puts a request on all its lists, or takes it off them.
 func (s *Store) enlist(t *tx, req *request, on bool) error {
+	if req.status == codePinned {
+		n := 1
+		if !on {
+			n = -1
+		}
+		if err := s.charge(t, req.account, req.dag(), n); err != nil {
+			return err
+		}
+	}
 	lists := [][]byte{statusList(req.status, req.account), dagList(req.dag(), req.account)}
 	if req.Name != "" {
 		lists = append(lists, nameList(req.account, nameHash(req.Name)))
@@ -379,7 +388,7 @@ func (s *Store) erase(t *tx, req *request) error {
 	return s.enlist(t, req, false)
 }
 
-// move gives a request another status.
+// move gives a request another status. It was not pinned before.
 func (s *Store) move(t *tx, req *request, to statusCode, details string) error {
 	if err := t.mark(statusList(req.status, req.account), req.Seq, false); err != nil {
 		return err
@@ -390,6 +399,9 @@ func (s *Store) move(t *tx, req *request, to statusCode, details string) error {
 	req.status = to
 	t.setDetails(req.account, req.Seq, details)
 	req.details = details
+	if to == codePinned {
+		return s.charge(t, req.account, req.dag(), 1)
+	}
 	return nil
 }
 

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// An account is charged for each DAG that it has pinned, once, however many of
+// its requests are for it, and in full, whoever else has it pinned too.
+
+// chargeRecord is what an account is charged for a DAG.
+type chargeRecord struct {
+	_      struct{} `cbor:",toarray"`
+	Pinned uint64   // requests that are pinned, never zero
+	Blocks uint64   // the DAG's totals when the first of them was
+	Bytes  uint64
+}
+
+// usageRecord is the sum of an account's charges.
+type usageRecord struct {
+	_      struct{} `cbor:",toarray"`
+	DAGs   uint64
+	Blocks uint64
+	Bytes  uint64
+}
+
+// charge notes that n more of an account's requests for a DAG are pinned, or
+// -n fewer. The DAG must be complete when they get more.
+func (s *Store) charge(t *tx, a account, d pin.DAG, n int) error {
+	if n == 0 {
+		return nil
+	}
+	key := chargeKey(a, d)
+	var c chargeRecord
+	charged, err := s.take(&t.reader, key, &c)
+	if err != nil {
+		return err
+	}
+	if charged && uint64(-n) != c.Pinned {
+		c.Pinned += uint64(n)
+		return s.put(t, key, c)
+	}
+	var u usageRecord
+	if _, err := s.take(&t.reader, usageKey(a), &u); err != nil {
+		return err
+	}
+	if charged { // and that was the last
+		u.DAGs, u.Blocks, u.Bytes = u.DAGs-1, u.Blocks-c.Blocks, u.Bytes-c.Bytes
+		t.delete(key)
+		if u.DAGs == 0 {
+			t.delete(usageKey(a))
+			return nil
+		}
+		return s.put(t, usageKey(a), u)
+	}
+	var rec dagRecord
+	if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
+		return err
+	}
+	c.Pinned, c.Blocks, c.Bytes = uint64(n), rec.Blocks, rec.Bytes
+	u.DAGs, u.Blocks, u.Bytes = u.DAGs+1, u.Blocks+c.Blocks, u.Bytes+c.Bytes
+	if err := s.put(t, key, c); err != nil {
+		return err
+	}
+	return s.put(t, usageKey(a), u)
+}
+
+// Usage says what an account takes up. An account without pins, or that there
+// is not, takes up nothing.
+func (s *Store) Usage(ctx context.Context, id string) (u pin.Usage, err error) {
+	a, ok := accountOf(id)
+	if !ok {
+		return u, ctx.Err()
+	}
+	err = s.view(ctx, func(r *reader) error {
+		var rec usageRecord
+		if _, err := s.take(r, usageKey(a), &rec); err != nil {
+			return err
+		}
+		u = pin.Usage{Bytes: rec.Bytes, Blocks: rec.Blocks, DAGs: rec.DAGs}
+		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
+			err := r.scan(span{prefix: statusList(code, a)}, func(_, value []byte) (bool, error) {
+				var c chunk
+				err := c.decode(value)
+				u.Pins += uint64(c.count())
+				return true, err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return pin.Usage{}, wrap(err, "read usage of account %s", id)
+	}
+	return u, nil
+}
