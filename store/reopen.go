@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+var _ pin.Reopener = (*Store)(nil)
+
+// Reopen implements [pin.Reopener].
+func (s *Store) Reopen(ctx context.Context, d pin.DAG) (some []pin.Request, err error) {
+	var work []chunkOf
+	for first := true; first || len(work) > 0; first = false {
+		var page []pin.Request
+		err := s.update(ctx, func(t *tx) error {
+			page = nil
+			var rec dagRecord
+			found, err := s.take(&t.reader, dagKey(d), &rec)
+			if err != nil {
+				return err
+			}
+			if !found {
+				if first {
+					return pin.ErrNotFound
+				}
+				work = nil // all its requests went meanwhile
+				return nil
+			}
+			if first {
+				if work, err = chunksFor(&t.reader, d); err != nil {
+					return err
+				}
+				if rec.Complete {
+					rec.Complete, rec.Blocks, rec.Bytes = false, 0, 0
+					if err := s.put(t, dagKey(d), rec); err != nil {
+						return err
+					}
+				}
+			} else if rec.Complete {
+				work = nil // it was mended before all requests were told
+				return nil
+			}
+			work, page, err = s.reopenSome(t, d, work, first)
+			return err
+		})
+		if err != nil {
+			return nil, wrap(err, "reopen %s", d)
+		}
+		if len(some) == 0 {
+			some = page
+		}
+	}
+	return some, nil
+}
+
+// reopenSome makes the first pieces' pinned requests Pinning. It gives the
+// pieces that are left, and some of the requests that are Pinning then. If
+// there are any in work one is made so, or the rest would not be found again
+// after a crash.
+func (s *Store) reopenSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (left []chunkOf, some []pin.Request, err error) {
+	for n := 0; len(work) > 0 && (n < chunksPerChange || atLeastOne && len(some) == 0); n++ {
+		of := work[0]
+		work = work[1:]
+		which, err := t.requests(d, of, codePinned)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := t.flip(of, which, codePinned, codePinning); err != nil {
+			return nil, nil, err
+		}
+		if err := s.charge(t, of.account, d, -which.count()); err != nil {
+			return nil, nil, err
+		}
+		pinning, err := t.requests(d, of, codePinning)
+		if err != nil {
+			return nil, nil, err
+		}
+		for bit := range pinning.up {
+			if len(some) == pageSize {
+				break
+			}
+			req, err := s.load(&t.reader, of.account, seqAt(of.number, bit), codePinning)
+			if err != nil {
+				return nil, nil, err
+			}
+			some = append(some, req)
+		}
+	}
+	return work, some, nil
+}

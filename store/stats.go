@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Amount is some blocks.
+type Amount struct {
+	Blocks uint64 `json:"blocks"`
+	Bytes  uint64 `json:"bytes"`
+}
+
+// Stats says what a store has.
+type Stats struct {
+	// Live is the blocks that some DAG refers to, each counted once.
+	Live Amount `json:"live"`
+	// Dead is the blocks that none refers to any more and the next reclaim
+	// deletes.
+	Dead Amount `json:"dead"`
+	// Disk is the bytes that the database takes on disk, and Free what is free
+	// on the file system it is on.
+	Disk uint64 `json:"disk_bytes"`
+	Free uint64 `json:"free_bytes"`
+	// DAGs is how many some request holds, and Complete how many of those are
+	// on disk as a whole.
+	DAGs     uint64                `json:"dags"`
+	Complete uint64                `json:"complete_dags"`
+	Accounts uint64                `json:"accounts"`
+	Requests map[pin.Status]uint64 `json:"requests"` // every status has an entry
+}
+
+// Stats counts what there is. It reads through all references, a million in a
+// second or so; what changes meanwhile may or may not be counted.
+func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
+	st.Requests = map[pin.Status]uint64{}
+	for _, step := range []func(context.Context, *Stats) error{s.countLive, s.countDead, s.countDAGs, s.countRequests} {
+		if err := step(ctx, &st); err != nil {
+			return Stats{}, wrap(err, "count what the store has")
+		}
+	}
+	if st.Accounts, err = s.countKeys(ctx, []byte{kLogin}); err != nil {
+		return Stats{}, wrap(err, "count accounts")
+	}
+	if st.Disk, err = diskUse(s.dbDir); err != nil {
+		return Stats{}, err
+	}
+	if st.Free, err = s.cfg.FreeSpace(s.dbDir); err != nil {
+		return Stats{}, err
+	}
+	return st, nil
+}
+
+func (s *Store) countLive(ctx context.Context, st *Stats) error {
+	var last []byte
+	return s.walk(ctx, span{prefix: []byte{kBlockDAG}}, func(key, value []byte) error {
+		h, _, err := splitBlockDAG(key)
+		if err != nil || string(h) == string(last) {
+			return err
+		}
+		last = append(last[:0], h...)
+		size, err := decodeSize(key, value)
+		st.Live.Blocks++
+		st.Live.Bytes += uint64(size)
+		return err
+	})
+}
+
+func (s *Store) countDead(ctx context.Context, st *Stats) error {
+	var page []pin.Ref
+	count := func() error {
+		dead, err := s.unclaimed(page)
+		for _, d := range dead {
+			st.Dead.Blocks++
+			st.Dead.Bytes += uint64(d.Size)
+		}
+		page = page[:0]
+		return err
+	}
+	err := s.walk(ctx, span{prefix: []byte{kLoose}}, func(key, value []byte) error {
+		size, err := decodeSize(key, value)
+		if err != nil {
+			return err
+		}
+		page = append(page, pin.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: size})
+		if len(page) == deletesPerBatch {
+			return count()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return count()
+}
+
+func (s *Store) countDAGs(ctx context.Context, st *Stats) error {
+	return s.walk(ctx, span{prefix: []byte{kDAG}}, func(key, value []byte) error {
+		var rec dagRecord
+		if err := s.codec.decode(value, &rec); err != nil {
+			return fmt.Errorf("DAG %x: %w", key, err)
+		}
+		st.DAGs++
+		if rec.Complete {
+			st.Complete++
+		}
+		return nil
+	})
+}
+
+func (s *Store) countRequests(ctx context.Context, st *Stats) error {
+	for _, code := range byLikelihood() {
+		n := uint64(0)
+		err := s.walk(ctx, span{prefix: []byte{kStatus, byte(code)}}, func(_, value []byte) error {
+			var c chunk
+			err := c.decode(value)
+			n += uint64(c.count())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		st.Requests[code.status()] = n
+	}
+	return nil
+}

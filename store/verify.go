@@ -1,0 +1,354 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/ipfs/boxo/blockstore"
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// What may be wrong with a block.
+const (
+	DamageMissing = "missing" // a DAG that is complete refers to it, and it is not there
+	DamageCorrupt = "corrupt" // its bytes do not have its hash, or cannot be read
+)
+
+// Damage is a block that is not as it should be, and what it hurts.
+type Damage struct {
+	Hash multihash.Multihash
+	Kind string // DamageMissing or DamageCorrupt
+	DAGs []HurtDAG
+}
+
+// CID gives the block as a CID.
+func (d Damage) CID() cid.Cid { return cid.NewCidV1(cid.Raw, d.Hash) }
+
+// HurtDAG is a DAG that a damaged block is of.
+type HurtDAG struct {
+	DAG      pin.DAG
+	Complete bool // until now; an incomplete one is hashed again anyway
+	// Requests is those that hold it, at most maxHurt of them.
+	Requests []pin.Request
+	More     uint64 // how many others there are
+}
+
+// maxHurt is how many requests are named for each damaged DAG.
+const maxHurt = 100
+
+// VerifyProgress is how far a check is.
+type VerifyProgress struct {
+	Blocks, Bytes uint64 // that were looked at
+	Total         uint64 // references to look at, of which a block may have several
+	Done          uint64 // of those
+}
+
+// VerifyReport is what a check found.
+type VerifyReport struct {
+	Blocks  uint64        `json:"blocks"` // that were hashed, or are missing
+	Bytes   uint64        `json:"bytes"`
+	Corrupt uint64        `json:"corrupt"`
+	Missing uint64        `json:"missing"`
+	Strays  uint64        `json:"unreferenced"` // blocks that nothing refers to and no reclaim knew of; the next does
+	Elapsed time.Duration `json:"elapsed"`      // nanoseconds
+}
+
+// Damaged is how many blocks are not as they should be.
+func (r VerifyReport) Damaged() uint64 { return r.Corrupt + r.Missing }
+
+// Verify reads and hashes every block that something refers to, and tells report
+// of each that is damaged. It also looks for blocks that nothing refers to and
+// that a reclaim would not find, and has the next one look at them. Its memory
+// does not grow with the store. What changes meanwhile may or may not be seen,
+// but is never reported as damage. progress may be nil. Both functions are
+// called by one goroutine; an error of report ends the check.
+func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress func(VerifyProgress)) (VerifyReport, error) {
+	start := time.Now()
+	if progress == nil {
+		progress = func(VerifyProgress) {}
+	}
+	v := &verifier{s: s, report: report, progress: progress}
+	err := v.run(ctx)
+	v.found.Elapsed = time.Since(start)
+	if err != nil {
+		return v.found, wrap(err, "verify the store")
+	}
+	return v.found, nil
+}
+
+type verifier struct {
+	s        *Store
+	report   func(Damage) error
+	progress func(VerifyProgress)
+	found    VerifyReport
+}
+
+func (v *verifier) run(ctx context.Context) error {
+	total, err := v.s.countKeys(ctx, []byte{kBlockDAG})
+	if err != nil {
+		return err
+	}
+	done := uint64(0)
+	var from []byte
+	for {
+		hashes, refs, next, err := v.s.hashesFrom(ctx, from)
+		if err != nil {
+			return err
+		}
+		for _, h := range hashes {
+			if err := v.check(ctx, h); err != nil {
+				return err
+			}
+		}
+		done += refs
+		v.progress(VerifyProgress{Blocks: v.found.Blocks, Bytes: v.found.Bytes, Done: done, Total: max(done, total)})
+		if next == nil {
+			break
+		}
+		from = next
+	}
+	return v.strays(ctx)
+}
+
+// hashesFrom reads the hashes of some references from a key on, each once, how
+// many references those are, and the key to go on from; nil at the end.
+func (s *Store) hashesFrom(ctx context.Context, from []byte) (hashes []multihash.Multihash, refs uint64, next []byte, err error) {
+	err = s.view(ctx, func(r *reader) error {
+		return r.scan(span{prefix: []byte{kBlockDAG}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			h, _, err := splitBlockDAG(key)
+			if err != nil {
+				return false, err
+			}
+			if n := len(hashes); n == 0 || string(hashes[n-1]) != string(h) {
+				if n == pageSize {
+					next = append(next, key...)
+					return false, nil
+				}
+				hashes = append(hashes, append(multihash.Multihash(nil), h...))
+			}
+			refs++
+			return true, nil
+		})
+	})
+	return hashes, refs, next, err
+}
+
+// check looks at one block. What seems wrong is looked at again while nothing
+// can be claimed or deleted there.
+func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
+	size, kind, err := v.s.hashBlock(ctx, h)
+	if err != nil {
+		return err
+	}
+	v.found.Blocks++
+	v.found.Bytes += uint64(size)
+	if kind == "" {
+		return nil
+	}
+	d, err := v.confirm(ctx, h)
+	if err != nil || d.Kind == "" {
+		return err
+	}
+	if d.Kind == DamageMissing {
+		v.found.Missing++
+	} else {
+		v.found.Corrupt++
+	}
+	return v.report(d)
+}
+
+// confirm looks again at a block that seems damaged. It gives no kind if it is
+// not, or if that hurts nothing.
+func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage, err error) {
+	defer v.s.claims.alone([]multihash.Multihash{h})()
+	_, kind, err := v.s.hashBlock(ctx, h)
+	if err != nil || kind == "" {
+		return d, err
+	}
+	if d.DAGs, err = v.s.hurtBy(ctx, h); err != nil {
+		return d, err
+	}
+	d.Hash = h
+	for _, dag := range d.DAGs {
+		// What is missing of an incomplete DAG is still to be fetched.
+		if kind == DamageCorrupt || dag.Complete {
+			d.Kind = kind
+		}
+	}
+	return d, nil
+}
+
+// hashBlock reads and hashes a block, and says what is wrong with it; "" is
+// nothing.
+func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int, kind string, err error) {
+	decoded, err := multihash.Decode(h)
+	if err != nil {
+		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
+	}
+	err = s.view(ctx, func(r *reader) error {
+		return readAgain(func() error {
+			item, err := r.txn.Get(blockKey(h))
+			if err != nil {
+				return err
+			}
+			return item.Value(func(data []byte) error {
+				size, kind = len(data), ""
+				sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
+				if err != nil {
+					return fmt.Errorf("hash block %x: %w", h, err)
+				}
+				if string(sum) != string(h) {
+					kind = DamageCorrupt
+				}
+				return nil
+			})
+		})
+	})
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound):
+		return 0, DamageMissing, nil
+	case err != nil && (ctx.Err() != nil || errors.Is(err, pin.ErrClosed)):
+		return 0, "", err
+	case err != nil: // what is damaged around the bytes makes them unreadable
+		s.log.Warn("a block cannot be read", "block", cid.NewCidV1(cid.Raw, h), "err", err)
+		return 0, DamageCorrupt, nil
+	}
+	return size, kind, nil
+}
+
+// hurtBy lists the DAGs that refer to a block, with their requests.
+func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtDAG, err error) {
+	err = s.view(ctx, func(r *reader) error {
+		var attempts []pin.Attempt
+		err := r.scan(span{prefix: blockRefs(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
+			_, a, err := splitBlockDAG(key)
+			attempts = append(attempts, a)
+			return true, err
+		})
+		if err != nil {
+			return err
+		}
+		for _, a := range attempts {
+			d, inUse, err := r.get(attemptKey(a))
+			if err != nil {
+				return err
+			}
+			if !inUse {
+				continue // it is being dropped
+			}
+			var rec dagRecord
+			if _, err := s.take(r, dagKey(pin.DAG(d)), &rec); err != nil {
+				return err
+			}
+			one := HurtDAG{DAG: pin.DAG(d), Complete: rec.Complete}
+			if err := s.holdersOf(r, &one); err != nil {
+				return err
+			}
+			hurt = append(hurt, one)
+		}
+		return nil
+	})
+	return hurt, err
+}
+
+// holdersOf reads the requests for a DAG that are not failed.
+func (s *Store) holdersOf(r *reader, hurt *HurtDAG) error {
+	chunks, err := chunksFor(r, hurt.DAG)
+	if err != nil {
+		return err
+	}
+	for _, of := range chunks {
+		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
+			which, err := r.requests(hurt.DAG, of, code)
+			if err != nil {
+				return err
+			}
+			for bit := range which.up {
+				if len(hurt.Requests) == maxHurt {
+					hurt.More++
+					continue
+				}
+				req, err := s.load(r, of.account, seqAt(of.number, bit), code)
+				if err != nil {
+					return err
+				}
+				hurt.Requests = append(hurt.Requests, req)
+			}
+		}
+	}
+	return nil
+}
+
+// strays notes the blocks that nothing refers to and that have no note.
+func (v *verifier) strays(ctx context.Context) error {
+	var page []pin.Ref
+	note := func() error {
+		if err := v.s.enter(ctx); err != nil {
+			return err
+		}
+		defer v.s.leave()
+		n, err := v.s.noteStrays(page)
+		v.found.Strays += n
+		page = page[:0]
+		return err
+	}
+	err := v.s.walk(ctx, span{prefix: append(blockstore.BlockPrefix.Bytes(), '/'), keysOnly: true}, func(key, _ []byte) error {
+		if h, ok := blockOf(datastore.RawKey(string(key))); ok {
+			page = append(page, pin.Ref{Hash: h})
+		}
+		if len(page) < deletesPerBatch {
+			return nil
+		}
+		return note()
+	})
+	if err != nil {
+		return err
+	}
+	return note()
+}
+
+// noteStrays notes those of the blocks that need it, and says how many.
+func (s *Store) noteStrays(blocks []pin.Ref) (n uint64, err error) {
+	loose, err := s.unclaimed(blocks)
+	if err != nil || len(loose) == 0 {
+		return 0, err
+	}
+	if err := s.roomForUpkeep(); err != nil {
+		return 0, err
+	}
+	wb := s.db.NewWriteBatch()
+	defer wb.Cancel()
+	err = s.db.View(func(txn *badger.Txn) error {
+		for _, l := range loose {
+			if _, err := txn.Get(looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			item, err := txn.Get(blockKey(l.Hash))
+			if errors.Is(err, badger.ErrKeyNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if err := wb.Set(looseKey(l.Hash), encodeSize(int(item.ValueSize()))); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look for blocks that nothing refers to: %w", err)
+	}
+	return n, wb.Flush()
+}

@@ -1,0 +1,246 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	blocks "github.com/ipfs/go-block-format"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+)
+
+// complete marks a pin's DAG complete.
+func (p *pinned) complete(tb testing.TB, s *Store, blocks int) {
+	tb.Helper()
+	_, err := s.Complete(tb.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(blocks), Bytes: uint64(p.bytes)})
+	must(tb, err)
+}
+
+// verify collects the damage that a check finds.
+func verify(t *testing.T, s *Store) (map[string]Damage, VerifyReport) {
+	t.Helper()
+	found := map[string]Damage{}
+	r, err := s.Verify(t.Context(), func(d Damage) error {
+		if _, twice := found[string(d.Hash)]; twice {
+			t.Errorf("%s is reported twice", d.CID())
+		}
+		found[string(d.Hash)] = d
+		return nil
+	}, func(p VerifyProgress) {
+		if p.Done > p.Total {
+			t.Errorf("progress %+v", p)
+		}
+	})
+	must(t, err)
+	if int(r.Damaged()) != len(found) {
+		t.Errorf("report %+v of %d damaged blocks", r, len(found))
+	}
+	return found, r
+}
+
+// overwrite puts other bytes in the place of a block.
+func overwrite(t *testing.T, s *Store, b blocks.Block, data []byte) {
+	t.Helper()
+	must(t, s.set(blockKey(b.Cid().Hash()), data))
+}
+
+func TestVerify(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	bs := someBlocks(30, pageSize+50, 2000)
+	a, b, unfinished := beginPin(t, s, 1), beginPin(t, s, 2), beginPin(t, s, 3)
+	a.put(t, s, bs[:200])
+	a.complete(t, s, 200)
+	b.put(t, s, bs[100:])
+	b.complete(t, s, len(bs)-100)
+	fresh := someBlocks(31, 1, 100)[0]
+	must(t, s.Claim(t.Context(), unfinished.attempt, []pin.Ref{refOf(fresh)}))
+	found, r := verify(t, s)
+	if len(found) != 0 || r.Blocks != uint64(len(bs))+1 || r.Bytes != uint64(2000*len(bs)) {
+		t.Errorf("found %v, %+v", found, r)
+	}
+
+	overwrite(t, s, bs[0], append([]byte("x"), bs[0].RawData()[1:]...))
+	overwrite(t, s, bs[150], []byte{})
+	must(t, s.set(blockKey(bs[201].Cid().Hash()), nil)) // deleted
+	found, r = verify(t, s)
+	if r.Corrupt != 2 || r.Missing != 1 {
+		t.Errorf("report %+v", r)
+	}
+	for i, want := range map[int][]pin.DAG{0: {a.request.DAG()}, 150: {a.request.DAG(), b.request.DAG()}, 201: {b.request.DAG()}} {
+		d := found[string(bs[i].Cid().Hash())]
+		if len(d.DAGs) != len(want) {
+			t.Errorf("block %d hurts %v, want %v", i, d.DAGs, want)
+			continue
+		}
+		for n, hurt := range d.DAGs {
+			if hurt.DAG != want[n] || !hurt.Complete || len(hurt.Requests) != 1 || hurt.More != 0 {
+				t.Errorf("block %d hurts %+v", i, hurt)
+			}
+		}
+	}
+	errStop := errors.New("stop")
+	if _, err := s.Verify(t.Context(), func(Damage) error { return errStop }, nil); !errors.Is(err, errStop) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A bit that flips on the disk, in a store that is closed, is found.
+func TestVerifyFindsFlippedBits(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := Lock(dir)
+	must(t, err)
+	s, err := Open(t.Context(), lock, Config{})
+	must(t, err)
+	bs := someBlocks(32, 20, 50_000)
+	p := beginPin(t, s, 1)
+	p.put(t, s, bs)
+	p.complete(t, s, len(bs))
+	must(t, s.Close())
+	must(t, lock.Close())
+	logs, err := filepath.Glob(filepath.Join(dir, dbName, "*.vlog"))
+	must(t, err)
+	flipped := 0
+	for _, path := range logs {
+		data, err := os.ReadFile(path)
+		must(t, err)
+		at := strings.Index(string(data), string(bs[7].RawData()[:100]))
+		if at < 0 {
+			continue
+		}
+		data[at+30_000] ^= 0x10
+		must(t, os.WriteFile(path, data, 0o600))
+		flipped++
+	}
+	if flipped != 1 {
+		t.Fatalf("%d places of the block", flipped)
+	}
+	found, r := verify(t, openTest(t, dir, Config{}))
+	if d := found[string(bs[7].Cid().Hash())]; d.Kind != DamageCorrupt || r.Corrupt != 1 || r.Missing != 0 {
+		t.Errorf("found %v, %+v", found, r)
+	}
+}
+
+// Blocks that nothing refers to and that left no note are found, and go with
+// the next reclaim.
+func TestVerifyFindsStrays(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	bs := someBlocks(33, 10, 3000)
+	p := beginPin(t, s, 1)
+	p.put(t, s, bs[:4])
+	must(t, s.Blockstore().PutMany(t.Context(), bs[4:]))
+	for _, b := range bs[6:] {
+		must(t, s.set(looseKey(b.Cid().Hash()), nil))
+	}
+	if _, r := verify(t, s); r.Strays != 4 {
+		t.Errorf("report %+v", r)
+	}
+	if _, r := verify(t, s); r.Strays != 0 {
+		t.Errorf("the second report is %+v", r)
+	}
+	if n := reclaimAll(t, s); n != 6 {
+		t.Errorf("%d blocks were deleted", n)
+	}
+	wantExactly(t, s)
+}
+
+func TestReopen(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	ctx := t.Context()
+	p := beginPin(t, s, 1)
+	p.put(t, s, someBlocks(34, 3, 1000))
+	const requests = 2*chunkBits + 10
+	for range requests - 1 {
+		_, err := s.Add(ctx, benchAccount, p.request.Spec)
+		must(t, err)
+	}
+	p.complete(t, s, 3)
+	d := p.request.DAG()
+	want := pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: requests}
+	if u, err := s.Usage(ctx, benchAccount); err != nil || u != want {
+		t.Errorf("usage %+v, %v", u, err)
+	}
+	some, err := s.Reopen(ctx, d)
+	must(t, err)
+	if len(some) == 0 || some[0].Status != pin.Pinning || some[0].DAG() != d {
+		t.Errorf("%d requests, the first %+v", len(some), some)
+	}
+	checkInvariants(t, s)
+	if u, err := s.Usage(ctx, benchAccount); err != nil || u != (pin.Usage{Pins: requests}) {
+		t.Errorf("usage %+v, %v", u, err)
+	}
+	page, err := s.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinning}})
+	if err != nil || page.Count != requests {
+		t.Errorf("%d requests are pinning, %v", page.Count, err)
+	}
+	a, complete, err := s.Begin(ctx, d)
+	if err != nil || complete || a != p.attempt {
+		t.Errorf("Begin gives %d, %v, %v", a, complete, err)
+	}
+	again, err := s.Reopen(ctx, d)
+	if err != nil || len(again) == 0 {
+		t.Errorf("a second Reopen gives %d requests, %v", len(again), err)
+	}
+	p.complete(t, s, 3)
+	if u, err := s.Usage(ctx, benchAccount); err != nil || u != want {
+		t.Errorf("usage %+v, %v", u, err)
+	}
+	if _, err := s.Reopen(ctx, pintest.DAGSpec(9).DAG()); !errors.Is(err, pin.ErrNotFound) {
+		t.Errorf("error %v", err)
+	}
+	checkInvariants(t, s)
+}
+
+func TestUsage(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	ctx := t.Context()
+	check := func(what string, id string, want pin.Usage) {
+		t.Helper()
+		if u, err := s.Usage(ctx, id); err != nil || u != want {
+			t.Errorf("%s: usage %+v, %v, want %+v", what, u, err, want)
+		}
+		checkInvariants(t, s)
+	}
+	const other = "0a11ce00-0000-4000-8000-000000000002"
+	check("new", benchAccount, pin.Usage{})
+	check("no account", "nobody", pin.Usage{})
+	p := beginPin(t, s, 1)
+	p.put(t, s, someBlocks(35, 3, 1000))
+	check("pinning", benchAccount, pin.Usage{Pins: 1})
+	p.complete(t, s, 3)
+	one := pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 1}
+	check("pinned", benchAccount, one)
+	twice, err := s.Add(ctx, benchAccount, p.request.Spec)
+	must(t, err)
+	one.Pins = 2
+	check("pinned twice", benchAccount, one)
+	theirs, err := s.Add(ctx, other, p.request.Spec)
+	must(t, err)
+	check("by another too", other, pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 1})
+	q := beginPin(t, s, 2)
+	q.put(t, s, someBlocks(35, 5, 1000)) // of which three are the same
+	q.complete(t, s, 5)
+	check("two DAGs", benchAccount, pin.Usage{Bytes: 8000, Blocks: 8, DAGs: 2, Pins: 3})
+	st, err := s.Stats(ctx)
+	must(t, err)
+	if st.Live != (Amount{5, 5000}) || st.DAGs != 2 || st.Complete != 2 || st.Requests[pin.Pinned] != 4 || len(st.Requests) != 4 || st.Disk == 0 || st.Free == 0 {
+		t.Errorf("stats %+v", st)
+	}
+	q.remove(t, s)
+	_, _, _, err = s.Replace(ctx, benchAccount, twice.ID, p.request.Spec)
+	must(t, err)
+	check("one removed, one replaced by the same", benchAccount, one)
+	if st, err := s.Stats(ctx); err != nil || st.Dead != (Amount{2, 2000}) || st.Live != (Amount{3, 3000}) {
+		t.Errorf("stats %+v, %v", st, err)
+	}
+	p.remove(t, s)
+	_, _, err = s.Remove(ctx, benchAccount, s.newest(t).ID)
+	must(t, err)
+	check("all removed", benchAccount, pin.Usage{})
+	_, _, err = s.Remove(ctx, other, theirs.ID)
+	must(t, err)
+	check("theirs removed", other, pin.Usage{})
+}
