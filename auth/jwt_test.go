@@ -116,6 +116,13 @@ func TestHostileTokens(t *testing.T) {
 		return b64(toJSON(t, map[string]any{"alg": alg, "typ": "JWT", "kid": header["kid"]}))
 	}
 	otherInstance := auth.Forge(newKeys(t), kid, claims)
+	// A key that is kept signs under its own kid alone.
+	before := auth.Forge(f.keys, kid, claims)
+	_, err = f.RotateKeys(t.Context(), false)
+	f.ok(err)
+	f.counts(before)
+	underOldKid := auth.Forge(f.keys, kid, claims)
+	kid = map[string]any{"kid": auth.KeyID(f.keys)}
 
 	hostile := map[string]string{
 		"empty":                     "",
@@ -132,6 +139,7 @@ func TestHostileTokens(t *testing.T) {
 		"RS256 named, HS256 made":   head("RS256") + "." + parts[1] + "." + parts[2],
 		"HS256 by the empty key":    sign(sha256.New, nil, head("HS256")+"."+parts[1]),
 		"another instance's key":    otherInstance,
+		"kid of an older key":       underOldKid,
 		"kid unknown":               auth.Forge(f.keys, map[string]any{"kid": "other"}, claims),
 		"kid a path":                auth.Forge(f.keys, map[string]any{"kid": "../../dev/null"}, claims),
 		"kid empty":                 auth.Forge(f.keys, map[string]any{"kid": ""}, claims),

@@ -21,7 +21,7 @@ func (s *server) held(method string) (reached chan struct{}, letGo func()) {
 		select {
 		case <-ctx.Done():
 		case <-free:
-		case <-time.After(time.Minute): // a test that fails, and does not hang
+		case <-time.After(5 * time.Second): // a test that fails, and does not hang
 		}
 		return ctx.Err()
 	})
