@@ -245,3 +245,22 @@ func BenchmarkAccounts(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkLoginCommit is what the audit record adds to a login's commit.
+func BenchmarkLoginCommit(b *testing.B) {
+	s, _ := openAccounts(b, b.TempDir(), Config{})
+	a := testAccount(b, s, "ann@example.com")
+	for name, log := range map[string][]auth.Event{"with its event": {{Kind: auth.EventLogin, Account: a.ID, Address: "203.0.113.7", Count: 1}}, "alone": nil} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				n := auth.Token{ID: uuid.NewString(), Account: a.ID, Kind: auth.Session, Created: time.Now(), Expires: time.Now().Add(time.Hour)}
+				for i := range log {
+					log[i].Time, log[i].Token = time.Now(), n.ID
+				}
+				if err := s.CreateToken(b.Context(), n, log...); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
