@@ -222,6 +222,38 @@ func TestTokenLimit(t *testing.T) {
 	s.wants(s.call("GET", "/api/psa/pins", device, nil), 429, "TOO_MANY_REQUESTS")
 }
 
+// TestChangesLimit: an account cannot fill the disk with tokens and events about
+// itself; it can be used meanwhile, and others are not held up.
+func TestChangesLimit(t *testing.T) {
+	s := newServer(t)
+	_, raw, err := s.AddDevice(t.Context(), s.ann.ID, auth.NewDevice{Name: "wild", Scope: auth.ScopeAdmin})
+	s.ok(err)
+	_, root := s.admin()
+	calls := []func(token string) response{
+		func(token string) response {
+			return s.call("POST", "/api/auth/tokens", token, map[string]any{"name": "x"})
+		},
+		func(token string) response { return s.call("POST", "/api/auth/logout-all", token, nil) },
+		func(token string) response { return s.call("DELETE", "/api/auth/tokens/x", token, nil) },
+	}
+	n := 0
+	for ; n < 300; n++ {
+		if r := calls[n%3](raw); r.status == 429 {
+			s.wants(r, 429, "TOO_MANY_REQUESTS")
+			break
+		}
+	}
+	if n != 100 {
+		t.Errorf("%d changes went through", n)
+	}
+	s.wants(s.call("GET", "/api/auth/tokens", raw, nil), 200, "")
+	s.wants(s.call("POST", "/api/psa/pins", raw, addPin("x")), 202, "")
+	s.wants(calls[0](root), 201, "")
+	s.clock.add(10 * time.Second)
+	s.wants(calls[0](raw), 201, "")
+	s.wants(calls[0](raw), 429, "TOO_MANY_REQUESTS")
+}
+
 // TestRefreshLimit: a session refreshes as often as any program does, and not
 // in a loop.
 func TestRefreshLimit(t *testing.T) {

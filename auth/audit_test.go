@@ -201,6 +201,16 @@ func TestManyRefusals(t *testing.T) {
 	f.accounts.SetFault(func(string) error { return broken })
 	_, err := f.Events(t.Context(), auth.EventQuery{})
 	f.is(err, broken) // and loses nothing
+	// On a full disk the record can still be read.
+	f.accounts.SetFault(func(m string) error {
+		if m == "AppendEvents" {
+			return broken
+		}
+		return nil
+	})
+	if all := f.record(); len(all) != 1 || all[0].Kind != auth.EventAccountAdded {
+		t.Errorf("read %+v", all)
+	}
 	f.accounts.SetFault(nil)
 	total, kept := 0, 0
 	q := auth.EventQuery{Limit: 1000}

@@ -102,7 +102,12 @@ type route struct {
 
 func (h handler) routes() []route {
 	anyToken := func(_ echo.Context, p Principal) error { return p.Require(ScopeRead) }
-	wholeAccount := func(_ echo.Context, p Principal) error { return p.Require(ScopeAdmin) }
+	wholeAccount := func(c echo.Context, p Principal) error {
+		if err := p.Require(ScopeAdmin); err != nil || c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead {
+			return err
+		}
+		return h.s.limits.changes.take(p.Account, h.s.cfg.Now())
+	}
 	admin := func(_ echo.Context, p Principal) error { return p.RequireAdmin() }
 	return []route{
 		{http.MethodPost, LoginPath, h.login, nil},

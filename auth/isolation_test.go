@@ -29,7 +29,7 @@ func TestIsolation(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	s := newServer(t, func(c *auth.Config) {
-		c.Limits.Account.Burst, c.Limits.Refresh.Burst, c.Limits.Token.Burst = -1, -1, -1
+		c.Limits.Account.Burst, c.Limits.Refresh.Burst, c.Limits.Token.Burst, c.Limits.Changes.Burst = -1, -1, -1, -1
 	})
 	root, admin := s.admin()
 	var members []*member

@@ -36,6 +36,10 @@ type Limits struct {
 	Register Rate
 	// Refresh is for one session. Default 20 at once, then one in 5 seconds.
 	Refresh Rate
+	// Changes is for what an account changes about itself over HTTP: tokens made
+	// and revoked, passwords, logging out everywhere. All of that is kept for a
+	// while. Default 100 at once, then one in 10 seconds.
+	Changes Rate
 	// Token is for requests with one token. Fifty programs that share one and
 	// poll twice a second make 100 a second. Default 8,000 at once, then 4,000
 	// a second: only a program that runs wild meets it.
@@ -51,6 +55,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.Account, Rate{time.Minute, 10}},
 		{&l.Register, Rate{10 * time.Minute, 5}},
 		{&l.Refresh, Rate{5 * time.Second, 20}},
+		{&l.Changes, Rate{10 * time.Second, 100}},
 		{&l.Token, Rate{250 * time.Microsecond, 8000}},
 	} {
 		if r.rate.Every == 0 {
@@ -64,7 +69,7 @@ func (l Limits) withDefaults() Limits {
 }
 
 func (l Limits) validate() error {
-	for _, r := range []Rate{l.Address, l.Account, l.Register, l.Refresh, l.Token} {
+	for _, r := range []Rate{l.Address, l.Account, l.Register, l.Refresh, l.Changes, l.Token} {
 		if r.Every < 0 {
 			return errors.New("rates must not be negative")
 		}
@@ -145,7 +150,7 @@ func (l *limiter) giveBack(key string) {
 
 // limiters are one for each of the Limits.
 type limiters struct {
-	address, register, refresh, token *limiter
+	address, register, refresh, changes, token *limiter
 	// Accounts that exist and addresses that have none are kept apart, so that
 	// nobody can have an account's bucket forgotten by making names up.
 	account, unknown *limiter
@@ -154,7 +159,7 @@ type limiters struct {
 func newLimiters(l Limits) limiters {
 	return limiters{
 		address: newLimiter(l.Address), register: newLimiter(l.Register), refresh: newLimiter(l.Refresh),
-		token: newLimiter(l.Token), account: newLimiter(l.Account), unknown: newLimiter(l.Account),
+		changes: newLimiter(l.Changes), token: newLimiter(l.Token), account: newLimiter(l.Account), unknown: newLimiter(l.Account),
 	}
 }
 
