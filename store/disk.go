@@ -25,6 +25,29 @@ func freeSpace(dir string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), nil
 }
 
+// removeUnmade removes Badger's logs of no length. It makes a log in two steps,
+// and a process that is killed between them leaves one that Badger then refuses
+// to open, although there was never anything in it.
+func removeUnmade(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); ext != ".mem" && ext != ".vlog" {
+			continue
+		}
+		info, err := e.Info()
+		if err == nil && info.Size() == 0 {
+			err = os.Remove(filepath.Join(dir, e.Name()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // diskUse gives the bytes that the files of a directory take on disk, which is
 // less than their sizes: Badger makes files larger than it fills them.
 func diskUse(dir string) (n uint64, err error) {

@@ -112,6 +112,9 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := s.roomForUpkeep(); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	if err := removeUnmade(s.dbDir); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
 	if s.ds, err = badger4.NewDatastore(s.dbDir, opts); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}

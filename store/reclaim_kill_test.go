@@ -1,0 +1,243 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	blocks "github.com/ipfs/go-block-format"
+	badger4 "github.com/ipfs/go-ds-badger4"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+)
+
+// smallFiles are settings by which little data fills memory and files, so that
+// they are written out, compacted and collected all the time.
+func smallFiles() *badger4.Options {
+	o := badgerOptions()
+	o.MemTableSize = 1 << 20
+	o.BaseLevelSize = 1 << 20
+	o.ValueLogFileSize = 2 << 20
+	return o
+}
+
+func openSmall(t *testing.T, dir string) (*Store, *DirLock) {
+	t.Helper()
+	lock, err := Lock(dir)
+	must(t, err)
+	s, err := openWith(t.Context(), lock.dir, Config{Now: new(benchClock).now}.withDefaults(), smallFiles(), migrations())
+	must(t, err)
+	return s, lock
+}
+
+const reclaimChild = "HOLDFAST_TEST_RECLAIM_CHILD"
+
+// TestKilledDuringReclaim kills a process with SIGKILL, at random instants,
+// while it pins, unpins and reclaims: then nothing of a complete DAG is missing,
+// and a reclaim leaves nothing that no DAG refers to.
+func TestKilledDuringReclaim(t *testing.T) {
+	if dir := os.Getenv(reclaimChild); dir != "" {
+		pinAndReclaimForever(t, dir)
+		return
+	}
+	rounds := 100
+	if testing.Short() {
+		rounds = 10
+	}
+	dir := t.TempDir()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var deleted, hashed uint64
+	for round := range rounds {
+		killOnce(t, dir, time.Duration(rng.IntN(150_000))*time.Microsecond)
+		s, lock := openSmall(t, dir)
+		checkInvariants(t, s)
+		if found, r := verify(t, s); len(found) > 0 {
+			t.Errorf("round %d: damaged: %v", round, found)
+		} else {
+			hashed += r.Blocks
+			if r.Strays > 0 {
+				t.Errorf("round %d: %d blocks are not referred to and were not noted", round, r.Strays)
+			}
+		}
+		released, err := s.Released(t.Context())
+		must(t, err)
+		for _, a := range released {
+			must(t, s.Drop(t.Context(), a))
+		}
+		deleted += reclaimAll(t, s)
+		wantNoOthers(t, s)
+		must(t, s.Close())
+		must(t, lock.Close())
+		if t.Failed() {
+			return
+		}
+	}
+	if deleted == 0 || hashed == 0 {
+		t.Errorf("%d blocks were deleted and %d hashed: the rounds did nothing", deleted, hashed)
+	}
+}
+
+// killOnce runs a child and kills it so long after it began.
+func killOnce(t *testing.T, dir string, after time.Duration) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledDuringReclaim$")
+	cmd.Env = append(os.Environ(), reclaimChild+"="+dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	lines := bufio.NewReader(out)
+	first, err := lines.ReadString('\n')
+	must(t, err)
+	if first != "begun\n" {
+		t.Fatalf("the child says %q", first)
+	}
+	timer := time.AfterFunc(after, func() {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	defer timer.Stop()
+	rest, err := io.ReadAll(lines)
+	must(t, err)
+	if err := cmd.Wait(); err == nil || strings.Contains(string(rest), "FAIL") {
+		t.Fatalf("the child was not killed: %v\n%s", err, rest)
+	}
+}
+
+func pinAndReclaimForever(t *testing.T, dir string) {
+	s, _ := openSmall(t, dir)
+	bs := append(someBlocks(40, 200, 300), someBlocks(41, 200, 6000)...)
+	fail := func(err error) { fmt.Fprintf(os.Stdout, "FAIL %v\n", err) }
+	var next atomic.Int64
+	for w := range 3 {
+		go func() {
+			rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(w)))
+			for {
+				if err := pinAndRemove(t.Context(), s, int(next.Add(1)), bs, rng); err != nil {
+					fail(err)
+					return
+				}
+			}
+		}()
+	}
+	go func() {
+		for {
+			if _, err := s.Reclaim(t.Context(), nil); err != nil {
+				fail(err)
+				return
+			}
+		}
+	}()
+	fmt.Fprintln(os.Stdout, "begun")
+	select {} // until killed
+}
+
+// pinAndRemove pins some of the blocks as a walk does and, after a few others,
+// removes an older pin.
+func pinAndRemove(ctx context.Context, s *Store, n int, bs []blocks.Block, rng *rand.Rand) error {
+	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(rng.IntN(1<<30)))
+	if err != nil {
+		return err
+	}
+	a, _, err := s.Begin(ctx, r.DAG())
+	if err != nil {
+		return err
+	}
+	var refs []pin.Ref
+	var found, missing []blocks.Block
+	for _, i := range rng.Perm(len(bs))[:1+rng.IntN(80)] {
+		there, err := s.Blockstore().Has(ctx, bs[i].Cid())
+		if err != nil {
+			return err
+		}
+		if there {
+			found, refs = append(found, bs[i]), append(refs, refOf(bs[i]))
+		} else {
+			missing = append(missing, bs[i])
+		}
+	}
+	if err := s.Claim(ctx, a, refs); err != nil {
+		return err
+	}
+	for _, b := range found {
+		there, err := s.Blockstore().Has(ctx, b.Cid())
+		if err != nil {
+			return err
+		}
+		if !there {
+			missing = append(missing, b)
+		}
+	}
+	if err := s.PutClaimed(ctx, a, missing); err != nil {
+		return err
+	}
+	if _, err := s.Complete(ctx, r.DAG(), a, pin.Totals{}); err != nil {
+		return err
+	}
+	page, err := s.List(ctx, benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 20})
+	if err != nil || n%10 == 0 {
+		return err
+	}
+	old := page.Requests[rng.IntN(len(page.Requests))]
+	if old.Status != pin.Pinned {
+		return nil // another walk writes under it
+	}
+	_, released, err := s.Remove(ctx, benchAccount, old.ID)
+	if err != nil {
+		return nil // another was faster
+	}
+	for _, a := range released {
+		if err := s.Drop(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wantNoOthers fails if a block is there that nothing refers to.
+func wantNoOthers(t *testing.T, s *Store) {
+	t.Helper()
+	keys, err := s.Blockstore().AllKeysChan(t.Context())
+	must(t, err)
+	var all []pin.Ref
+	for c := range keys {
+		all = append(all, pin.Ref{Hash: c.Hash()})
+	}
+	others, err := s.unclaimed(all)
+	must(t, err)
+	if len(others) > 0 {
+		t.Errorf("%d blocks of %d are there that nothing refers to", len(others), len(all))
+	}
+}
+
+// A process that is killed while Badger makes a log leaves it empty.
+func TestOpenWithUnmadeLogs(t *testing.T) {
+	dir := t.TempDir()
+	s, lock := openSmall(t, dir)
+	b := someBlocks(42, 1, 3000)[0]
+	must(t, s.PutClaimed(t.Context(), 1, []blocks.Block{b}))
+	must(t, s.Close())
+	must(t, lock.Close())
+	for _, name := range []string{"00099.mem", "000099.vlog"} {
+		must(t, os.WriteFile(filepath.Join(dir, dbName, name), nil, 0o600))
+	}
+	s, lock = openSmall(t, dir)
+	if !has(t, s, b) {
+		t.Error("a block is lost")
+	}
+	must(t, s.Close())
+	must(t, lock.Close())
+}
