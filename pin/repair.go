@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// Reopener takes back that a DAG is complete. What implements [Records] does
+// Refetcher takes back that a DAG is complete. What implements [Records] does
 // this too.
-type Reopener interface {
-	// Reopen makes a DAG that is complete one that is fetched, under the same
+type Refetcher interface {
+	// Refetch makes a DAG that is complete one that is fetched, under the same
 	// attempt, and its pinned requests Pinning, so that everything of it is
 	// hashed again and what is damaged or missing is fetched. Failed requests
 	// stay as they are. The mark is atomic, with at least one request; others
@@ -16,18 +16,18 @@ type Reopener interface {
 	// Pinned is right again once the DAG is. It gives some of the requests
 	// that are Pinning now, at least one if there are any.
 	// Errors: ErrNotFound if nothing holds the DAG.
-	Reopen(ctx context.Context, d DAG) (some []Request, err error)
+	Refetch(ctx context.Context, d DAG) (some []Request, err error)
 }
 
 // Repair has a DAG that was complete hashed again as a whole, and fetches what
 // is damaged or missing. It returns when that is recorded, long before it is
-// done. Errors: those of [Reopener].Reopen.
-func (m *Manager) Repair(ctx context.Context, r Reopener, d DAG) error {
+// done. Errors: those of [Refetcher].Refetch.
+func (m *Manager) Repair(ctx context.Context, r Refetcher, d DAG) error {
 	if err := m.enter(); err != nil {
 		return err
 	}
 	defer m.calls.Done()
-	some, err := r.Reopen(ctx, d)
+	some, err := r.Refetch(ctx, d)
 	if err != nil {
 		return fmt.Errorf("repair: %w", err)
 	}

@@ -123,6 +123,15 @@ func (m *model) call() {
 			return
 		}
 		d := m.dag()
+		if real, ok := m.real.(pin.Refetcher); ok && m.rng.IntN(2) == 0 {
+			f, ferr := m.fake.Refetch(ctx, d)
+			r, rerr := real.Refetch(ctx, d)
+			m.sameError("Refetch", ferr, rerr)
+			if (len(f) == 0) != (len(r) == 0) {
+				m.Errorf("Refetch: %d requests, want %d", len(r), len(f))
+			}
+			return
+		}
 		frel, ferr := m.fake.Fail(ctx, d, details)
 		rrel, rerr := m.real.Fail(ctx, d, details)
 		m.sameError("Fail", ferr, rerr)

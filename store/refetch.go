@@ -6,10 +6,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-var _ pin.Reopener = (*Store)(nil)
+var _ pin.Refetcher = (*Store)(nil)
 
-// Reopen implements [pin.Reopener].
-func (s *Store) Reopen(ctx context.Context, d pin.DAG) (some []pin.Request, err error) {
+// Refetch implements [pin.Refetcher].
+func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err error) {
 	var work []chunkOf
 	for first := true; first || len(work) > 0; first = false {
 		var page []pin.Request
@@ -41,11 +41,11 @@ func (s *Store) Reopen(ctx context.Context, d pin.DAG) (some []pin.Request, err 
 				work = nil // it was mended before all requests were told
 				return nil
 			}
-			work, page, err = s.reopenSome(t, d, work, first)
+			work, page, err = s.refetchSome(t, d, work, first)
 			return err
 		})
 		if err != nil {
-			return nil, wrap(err, "reopen %s", d)
+			return nil, wrap(err, "refetch %s", d)
 		}
 		if len(some) == 0 {
 			some = page
@@ -54,11 +54,11 @@ func (s *Store) Reopen(ctx context.Context, d pin.DAG) (some []pin.Request, err 
 	return some, nil
 }
 
-// reopenSome makes the first pieces' pinned requests Pinning. It gives the
+// refetchSome makes the first pieces' pinned requests Pinning. It gives the
 // pieces that are left, and some of the requests that are Pinning then. If
 // there are any in work one is made so, or the rest would not be found again
 // after a crash.
-func (s *Store) reopenSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (left []chunkOf, some []pin.Request, err error) {
+func (s *Store) refetchSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (left []chunkOf, some []pin.Request, err error) {
 	for n := 0; len(work) > 0 && (n < chunksPerChange || atLeastOne && len(some) == 0); n++ {
 		of := work[0]
 		work = work[1:]
