@@ -22,8 +22,16 @@ type Config struct {
 type HTTPConfig struct {
 	Listen         string   `toml:"listen" flag:"true" usage:"host:port to serve the API on"`
 	PublicURL      string   `toml:"public_url" flag:"true" usage:"base URL that clients use, if a proxy is in front"`
+	TLS            string   `toml:"tls" flag:"true" usage:"off, files or acme"`
+	TLSCert        string   `toml:"tls_cert" usage:"PEM file of the certificate and its chain, for tls = \"files\""`
+	TLSKey         string   `toml:"tls_key" usage:"PEM file of its key, for tls = \"files\""`
+	ACMEDomains    []string `toml:"acme_domains" usage:"names to get certificates for, for tls = \"acme\""`
+	ACMEEmail      string   `toml:"acme_email" usage:"where the CA can write to"`
+	ACMECA         string   `toml:"acme_ca" usage:"directory of the CA"`
+	ACMECARoots    string   `toml:"acme_ca_roots" usage:"PEM file of the roots by which the CA itself is known"`
 	TrustedProxies []string `toml:"trusted_proxies" usage:"proxies whose X-Forwarded-For is believed"`
 	CORSOrigins    []string `toml:"cors_origins" usage:"web origins that may call the API"`
+	MaxConnections int      `toml:"max_connections" usage:"most connections at the same time"`
 }
 
 // NodeConfig is the libp2p node.
@@ -75,6 +83,10 @@ func DefaultConfig() Config {
 		HTTP: HTTPConfig{
 			// Not 5001 or 8080, nor 4001 below: a Kubo on the same host has those.
 			Listen:         "127.0.0.1:5050",
+			TLS:            tlsOff,
+			ACMEDomains:    []string{},
+			ACMECA:         "https://acme-v02.api.letsencrypt.org/directory",
+			MaxConnections: 4096, // about 20 KiB each while idle
 			TrustedProxies: []string{},
 			CORSOrigins:    []string{"*"}, // bearer tokens, no cookies
 		},

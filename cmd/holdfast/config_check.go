@@ -20,6 +20,9 @@ import (
 // maxWorkers is far above what any disk can use; more is a typing error.
 const maxWorkers = 1024
 
+// maxConnections is what Linux lets one process open by default, at most.
+const maxConnections = 1 << 20
+
 // validate tells everything that is wrong, each with its key, its value, and
 // what would be right.
 func (c *Config) validate() error {
@@ -36,6 +39,10 @@ func (c *Config) validate() error {
 	}
 	check("http.listen", c.HTTP.Listen, checkHostPort(c.HTTP.Listen))
 	check("http.public_url", c.HTTP.PublicURL, checkPublicURL(c.HTTP.PublicURL))
+	c.validateTLS(check)
+	if c.HTTP.MaxConnections < 1 || c.HTTP.MaxConnections > maxConnections {
+		check("http.max_connections", c.HTTP.MaxConnections, fmt.Errorf("want a number from 1 to %d", maxConnections))
+	}
 	each("http.trusted_proxies", c.HTTP.TrustedProxies, func(s string) error { _, err := parseProxy(s); return err })
 	each("http.cors_origins", c.HTTP.CORSOrigins, checkOrigin)
 	each("node.listen", c.Node.Listen, checkMultiaddr)
@@ -55,6 +62,45 @@ func (c *Config) validate() error {
 	check("log.level", c.Log.Level, oneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	check("log.format", c.Log.Format, oneOf(c.Log.Format, "text", "json"))
 	return errors.Join(errs...)
+}
+
+// validateTLS looks at the keys that depend on http.tls.
+func (c *Config) validateTLS(check func(key string, value any, err error)) {
+	h := c.HTTP
+	check("http.tls", h.TLS, oneOf(h.TLS, tlsOff, tlsFiles, tlsACME))
+	check("http.acme_ca", h.ACMECA, checkCA(h.ACMECA))
+	for _, name := range h.ACMEDomains {
+		check("http.acme_domains", name, checkDomain(name))
+	}
+	needed := func(by, what string) error { return fmt.Errorf("http.tls = %q needs %s", by, what) }
+	switch {
+	case h.TLS == tlsFiles && h.TLSCert == "":
+		check("http.tls_cert", "", needed(tlsFiles, "the file of a certificate"))
+	case h.TLS == tlsFiles && h.TLSKey == "":
+		check("http.tls_key", "", needed(tlsFiles, "the file of the certificate's key"))
+	case h.TLS == tlsACME && len(h.ACMEDomains) == 0:
+		check("http.acme_domains", "", needed(tlsACME, "the names that the server is reached by"))
+	}
+}
+
+func checkCA(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "https" {
+		return errors.New("want the URL of an ACME directory, such as https://acme-v02.api.letsencrypt.org/directory")
+	}
+	return nil
+}
+
+func checkDomain(s string) error {
+	if strings.Trim(s, ".") != s || !strings.Contains(s, ".") || strings.ContainsAny(s, "/:@* ") || isAddress(s) {
+		return errors.New("want a host name such as pins.example.com")
+	}
+	return nil
+}
+
+func isAddress(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
 // warnings tells of keys that are set and have no effect.

@@ -58,7 +58,7 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	if authConfig.AuditKeep == 0 {
 		authConfig.AuditKeep = -1 // what is for ever there
 	}
-	if base := cfg.HTTP.PublicURL; base != "" {
+	if base := cfg.HTTP.publicURL(); base != "" {
 		authConfig.Endpoint = func() string { return endpointAt(base) }
 	}
 	if c.auth, err = auth.New(authConfig, s, keys); err != nil {

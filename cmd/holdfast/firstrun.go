@@ -63,7 +63,7 @@ To pin from Kubo:
 
 // endpoint is where clients find the pinning service.
 func (p *Program) endpoint() string {
-	base := p.Config.HTTP.PublicURL
+	base := p.Config.HTTP.publicURL()
 	if base == "" {
 		base = p.URL()
 	}

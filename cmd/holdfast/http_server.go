@@ -28,8 +28,10 @@ const psaPath = "/api/psa"
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = time.Minute
-	writeTimeout      = 2 * time.Minute
-	idleTimeout       = 2 * time.Minute // longer than any client's pause between polls
+	// The longest answer, 1,000 pins with 16 KiB of meta each, at 30 KB/s.
+	// Whoever takes nothing at all is cut off earlier, after writeStall.
+	writeTimeout = 10 * time.Minute
+	idleTimeout  = 2 * time.Minute // longer than any client's pause between polls
 	// 16 KiB of meta, every byte of it escaped, beside ten CIDs.
 	maxHeaderBytes = 128 << 10
 )
@@ -67,7 +69,7 @@ func (a *api) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve %s: %w", psaPath, err)
 	}
-	return e, nil
+	return secure(e), nil
 }
 
 // newHTTPServer bounds what a client may take of the server.
@@ -175,20 +177,28 @@ func clientIP(proxies []string) echo.IPExtractor {
 	}
 	// Echo trusts private networks by default, which is more than was asked for.
 	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
-	for _, s := range proxies {
-		if network, err := parseProxy(s); err == nil {
-			trust = append(trust, echo.TrustIPRange(network))
-		}
+	for _, network := range proxyNetworks(proxies) {
+		trust = append(trust, echo.TrustIPRange(network))
 	}
 	return echo.ExtractIPFromXFFHeader(trust...)
 }
 
+// proxyNetworks reads http.trusted_proxies, which was checked.
+func proxyNetworks(proxies []string) (networks []*net.IPNet) {
+	for _, s := range proxies {
+		if network, err := parseProxy(s); err == nil {
+			networks = append(networks, network)
+		}
+	}
+	return networks
+}
+
 // baseURL is where a program on this host reaches a listener: an address that
 // is not specified is taken as loopback.
-func baseURL(a net.Addr) string {
+func baseURL(scheme string, a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
-		return "http://" + a.String()
+		return scheme + "://" + a.String()
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
@@ -197,20 +207,29 @@ func baseURL(a net.Addr) string {
 			host = "localhost"
 		}
 	}
-	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}
+	u := url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port)}
 	return u.String()
+}
+
+// publicURL is where clients find a server of that configuration; "" if that is
+// its address, as far as it is known.
+func (c HTTPConfig) publicURL() string {
+	if c.PublicURL == "" && c.TLS == tlsACME {
+		return "https://" + c.ACMEDomains[0] // the CA was there, on its port 443
+	}
+	return c.PublicURL
 }
 
 // configuredURL is where clients find a server of that configuration, as far
 // as that can be known while none runs.
 func configuredURL(c HTTPConfig) string {
-	if c.PublicURL != "" {
-		return c.PublicURL
+	if base := c.publicURL(); base != "" {
+		return base
 	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil || host == "" {
 		host = "127.0.0.1"
 	}
-	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port)}
+	u := url.URL{Scheme: c.scheme(), Host: net.JoinHostPort(host, port)}
 	return u.String()
 }

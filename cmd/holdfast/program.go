@@ -47,6 +47,7 @@ type Program struct {
 
 	web, admin *http.Server
 	listener   net.Listener
+	tls        encryption // nil is none
 	failed     chan error // what ends the program by itself
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -81,7 +82,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.startNode(ctx); err != nil {
 		return err
 	}
-	if err := p.serveWeb(ctx); err != nil {
+	if err := p.serveWeb(ctx, background); err != nil {
 		return err
 	}
 	if err := p.serveAdmin(ctx); err != nil {
@@ -165,7 +166,8 @@ func bootstrapPeers(list []string) []string {
 	return peers
 }
 
-func (p *Program) serveWeb(ctx context.Context) (err error) {
+// serveWeb serves the API over TCP.
+func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	handler, err := (&api{
 		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
 		healthy: p.core.healthy, draining: &p.draining, log: p.Log,
@@ -177,8 +179,23 @@ func (p *Program) serveWeb(ctx context.Context) (err error) {
 		return hinted(fmt.Errorf("serve HTTP on %s: %w", p.Config.HTTP.Listen, err),
 			"http.listen sets the address; port 0 takes a free one")
 	}
-	p.web = newHTTPServer(handler, p.Log)
-	p.serve(p.web, p.listener)
+	if p.tls, err = openEncryption(p.Config.HTTP, p.Data, p.listener, p.Log); err != nil {
+		return err
+	}
+	most, err := mostConns(p.Config.HTTP.MaxConnections, p.Log)
+	if err != nil {
+		return err
+	}
+	conns := newConnLimit(most, proxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
+	p.web = newHTTPServer(conns.count(handler), p.Log)
+	p.web.ConnContext = conns.context
+	if p.tls != nil {
+		p.web.TLSConfig = p.tls.config()
+	}
+	p.serve(p.web, conns.listen(p.listener))
+	if p.tls != nil {
+		p.background.Go(func() { p.tls.run(background) })
+	}
 	return nil
 }
 
@@ -202,7 +219,11 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 // serve runs an HTTP server until it is closed.
 func (p *Program) serve(s *http.Server, l net.Listener) {
 	p.background.Go(func() {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		serve := s.Serve
+		if s.TLSConfig != nil {
+			serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
+		}
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 			p.failed <- fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
 		}
 	})
@@ -212,7 +233,7 @@ func (p *Program) serve(s *http.Server, l net.Listener) {
 func (p *Program) Failed() <-chan error { return p.failed }
 
 // URL is the base URL of the listener, as programs on this host reach it.
-func (p *Program) URL() string { return baseURL(p.listener.Addr()) }
+func (p *Program) URL() string { return baseURL(p.Config.HTTP.scheme(), p.listener.Addr()) }
 
 // Close stops the server: it lets the requests under way finish, leaves
 // unfinished pins to the next start, and closes the store. It may be called
@@ -254,6 +275,9 @@ func (p *Program) shutDown() error {
 		p.stop()
 	}
 	p.background.Wait()
+	if p.tls != nil {
+		p.tls.close()
+	}
 	if p.pins != nil {
 		try("close the pin manager", p.pins.Close())
 	}

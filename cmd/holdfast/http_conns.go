@@ -1,0 +1,267 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Bounds of a connection beside those of [newHTTPServer].
+const (
+	// writePiece must be taken by a client within writeStall: 2 KiB a second,
+	// slower than any modem. So a long list takes the time that it takes, and a
+	// client that stopped reading is cut off.
+	writePiece = 64 << 10
+	writeStall = 30 * time.Second
+	// roomOnce is which part of the connections is closed to make room, so that
+	// in a flood room is not made for each of them alone.
+	roomOnce = 32
+)
+
+// connLimit bounds how many connections a server has, so that file descriptors
+// and memory are left for its work. When there is no room, connections that
+// wait for nothing but a request are closed to make some; one that is being
+// answered never is. It takes from the addresses that have the most, and what
+// was idle the longest: a flood from one place pushes out itself.
+type connLimit struct {
+	most    int
+	proxies []*net.IPNet // their connections are many clients'
+	log     *slog.Logger
+
+	mu     sync.Mutex
+	room   sync.Cond // there may be some
+	conns  map[*limitedConn]struct{}
+	closed bool
+	full   bool // that it was so has been said
+}
+
+func newConnLimit(most int, proxies []*net.IPNet, log *slog.Logger) *connLimit {
+	l := &connLimit{most: most, proxies: proxies, log: log, conns: map[*limitedConn]struct{}{}}
+	l.room.L = &l.mu
+	return l
+}
+
+// limitedConn is one of a connLimit's.
+type limitedConn struct {
+	net.Conn
+	limit *connLimit
+	from  string // what counts as one client
+
+	// Guarded by the limit's mu.
+	serving int       // requests that are being answered; HTTP/2 has many at once
+	since   time.Time // since when none is
+
+	writing  sync.Mutex
+	deadline time.Time // for what is written, as the server set it
+}
+
+// listen gives a listener whose connections count.
+func (l *connLimit) listen(inner net.Listener) net.Listener {
+	return &limitedListener{Listener: inner, limit: l}
+}
+
+type limitedListener struct {
+	net.Listener
+	limit *connLimit
+}
+
+// Accept waits for a connection, and then for room.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &limitedConn{Conn: conn, limit: l.limit, from: l.limit.client(conn.RemoteAddr()), since: time.Now()}
+	if !l.limit.admit(c) {
+		conn.Close() // there is nobody to tell of an error
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (l *limitedListener) Close() error {
+	l.limit.mu.Lock()
+	l.limit.closed = true
+	l.limit.room.Broadcast()
+	l.limit.mu.Unlock()
+	return l.Listener.Close()
+}
+
+// client is what counts as one: an IPv4 address, or an IPv6 network of 64 bits,
+// which is what one customer has. Each connection of a trusted proxy is one.
+func (l *connLimit) client(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || slices.ContainsFunc(l.proxies, func(n *net.IPNet) bool { return n.Contains(tcp.IP) }) {
+		return a.String()
+	}
+	ip, ok := netip.AddrFromSlice(tcp.IP)
+	if !ok {
+		return a.String()
+	}
+	if ip = ip.Unmap(); ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip, 64).Masked().String()
+}
+
+// admit takes one more connection when there is room, and makes some if it can.
+// It gives false when the listener is closed.
+func (l *connLimit) admit(c *limitedConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.conns) >= l.most && !l.closed {
+		if !l.full {
+			l.full = true
+			l.log.Warn("as many HTTP connections as may be: idle ones are closed to make room", "most", l.most)
+		}
+		victims := l.victims(max(1, l.most/roomOnce))
+		for _, v := range victims {
+			delete(l.conns, v)
+			v.Conn.Close() // it is cut off: there is nobody to tell of an error
+		}
+		if len(victims) == 0 {
+			l.room.Wait()
+		}
+	}
+	if len(l.conns) < l.most/2 {
+		l.full = false
+	}
+	l.conns[c] = struct{}{}
+	return !l.closed
+}
+
+// victims are at most n connections to close, with mu held.
+func (l *connLimit) victims(n int) []*limitedConn {
+	each := map[string][]*limitedConn{}
+	for c := range l.conns {
+		if c.serving == 0 {
+			each[c.from] = append(each[c.from], c)
+		}
+	}
+	// A connection ranks by how many of the same client are younger.
+	type ranked struct {
+		*limitedConn
+		rank int
+	}
+	var all []ranked
+	for _, crowd := range each {
+		slices.SortFunc(crowd, func(a, b *limitedConn) int { return b.since.Compare(a.since) })
+		for i, c := range crowd {
+			all = append(all, ranked{c, i})
+		}
+	}
+	slices.SortFunc(all, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(b.rank, a.rank), a.since.Compare(b.since))
+	})
+	var victims []*limitedConn
+	for _, c := range all[:min(n, len(all))] {
+		victims = append(victims, c.limitedConn)
+	}
+	return victims
+}
+
+// Close lets the next one in.
+func (c *limitedConn) Close() error {
+	err := c.Conn.Close()
+	c.limit.mu.Lock()
+	defer c.limit.mu.Unlock()
+	delete(c.limit.conns, c)
+	c.limit.room.Signal()
+	return err
+}
+
+func (c *limitedConn) SetDeadline(t time.Time) error {
+	if err := c.Conn.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+func (c *limitedConn) SetWriteDeadline(t time.Time) error {
+	c.writing.Lock()
+	c.deadline = t
+	c.writing.Unlock()
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// Write cuts off a client that takes nothing for writeStall.
+func (c *limitedConn) Write(b []byte) (n int, err error) {
+	for {
+		piece := b[n:min(len(b), n+writePiece)]
+		c.writing.Lock()
+		until := time.Now().Add(writeStall)
+		if !c.deadline.IsZero() && c.deadline.Before(until) {
+			until = c.deadline
+		}
+		err := c.Conn.SetWriteDeadline(until)
+		c.writing.Unlock()
+		if err != nil {
+			return n, err
+		}
+		m, err := c.Conn.Write(piece)
+		if n += m; err != nil || n == len(b) {
+			return n, err
+		}
+	}
+}
+
+type connKey struct{}
+
+// context fits http.Server.ConnContext.
+func (l *connLimit) context(ctx context.Context, conn net.Conn) context.Context {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// count tells the limit which connections are being answered.
+func (l *connLimit) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ok := r.Context().Value(connKey{}).(*limitedConn)
+		if !ok {
+			next.ServeHTTP(w, r)
+			return
+		}
+		c.serve(1)
+		defer c.serve(-1)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (c *limitedConn) serve(n int) {
+	c.limit.mu.Lock()
+	defer c.limit.mu.Unlock()
+	if c.serving += n; c.serving == 0 {
+		c.since = time.Now()
+		if len(c.limit.conns) >= c.limit.most {
+			c.limit.room.Signal() // it can be closed now
+		}
+	}
+}
+
+// mostConns is how many HTTP connections there may be: what is configured, or
+// half of the file descriptors that the process may have, if that is less. The
+// other half is for peers and the database. (At its start a Go program takes
+// as many as the hard limit allows.)
+func mostConns(configured int, log *slog.Logger) (int, error) {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return 0, fmt.Errorf("ask how many files may be open: %w", err)
+	}
+	if half := files.Cur / 2; uint64(configured) > half {
+		log.Warn("fewer HTTP connections than configured: the process may open too few files",
+			"http.max_connections", configured, "connections", half, "open_files", files.Cur)
+		return max(1, int(half)), nil
+	}
+	return configured, nil
+}
