@@ -79,6 +79,7 @@ type asker struct {
 	queue    []*want          // to be asked for
 	limbo    []*want          // cancelled, to be asked for again
 	limboAt  time.Time        // when the last of them was cancelled
+	recalls  []*want          // out of limbo, to be looked for on disk first
 	requests []*request
 	open     int // wants in requests
 	aside    int // wants that were lost
@@ -92,6 +93,7 @@ type asker struct {
 	newest  time.Time     // when the newest want that was answered was sent
 	paused  time.Duration // not held against the network
 	checked time.Time     // when it was looked for what is lost
+	met     time.Time     // when an origin was last connected to
 }
 
 func newAsker(ctx context.Context, client sessions, s *shares) *asker {
@@ -130,7 +132,8 @@ func (a *asker) empty() bool { return len(a.wants) == 0 }
 
 // restless reports that there is something to look after soon.
 func (a *asker) restless() bool {
-	return len(a.limbo) > 0 || len(a.queue) > 0 || !a.last.IsZero() && a.open > 0
+	anxious := !a.last.IsZero() || len(a.requests) > 0 && a.requests[0].sent.Before(a.met)
+	return len(a.limbo) > 0 || len(a.queue) > 0 || anxious && a.open > 0
 }
 
 // room is how many more wants the window takes.
@@ -258,7 +261,7 @@ func (a *asker) request(ctx context.Context, cancel context.CancelFunc, s exchan
 	return r
 }
 
-// renew finds what was lost and queues it to be asked for again. It may be
+// renew finds what was lost and recalls it. It may be
 // called any number of times and looks once a tick.
 func (a *asker) renew(t time.Time) {
 	if t.Sub(a.checked) < tick {
@@ -273,6 +276,9 @@ func (a *asker) renew(t time.Time) {
 	patience, never := max(lostAfter, lostLatencies*a.window.latency), a.last.IsZero()
 	if never {
 		patience = seekAgain
+		if a.requests[0].sent.Before(a.met) && t.Sub(a.met) >= lostAfter {
+			patience = 0 // who should have it was not asked, or did not hear
+		}
 	}
 	silence := never || now.Sub(a.last) >= patience
 	lost, silent := false, false
@@ -325,7 +331,7 @@ func (a *asker) lose(r *request, t time.Time) {
 	a.requests = slices.DeleteFunc(a.requests, func(o *request) bool { return o == r })
 }
 
-// leaveLimbo queues those of the cancelled wants that Bitswap no longer has.
+// leaveLimbo recalls those of the cancelled wants that Bitswap no longer has.
 func (a *asker) leaveLimbo(t time.Time) {
 	if len(a.limbo) == 0 {
 		return
@@ -344,9 +350,26 @@ func (a *asker) leaveLimbo(t time.Time) {
 			return false
 		}
 		free--
-		a.queue = append(a.queue, w)
+		a.recalls = append(a.recalls, w)
 		return true
 	})
+}
+
+// recalled gives the wants that were lost and may be asked for anew. The caller
+// gives each to again or to forget.
+func (a *asker) recalled() []*want {
+	ws := a.recalls
+	a.recalls = nil
+	return ws
+}
+
+// again asks for a want anew once send is called.
+func (a *asker) again(w *want) { a.queue = append(a.queue, w) }
+
+// forget is for a want that was lost and turned out to be here.
+func (a *asker) forget(w *want) {
+	delete(a.wants, w.key)
+	a.aside--
 }
 
 func (a *asker) renewSession() {

@@ -130,6 +130,9 @@ func drive(t *testing.T, client *fakeClient, all []blocks.Block) time.Duration {
 	began, next, got := time.Now(), 0, 0
 	for got < len(all) {
 		a.renew(time.Now())
+		for _, w := range a.recalled() {
+			a.again(w)
+		}
 		if a.wanting() {
 			for ; next < len(all) && a.room() > 0; next++ {
 				c := all[next].Cid()
@@ -268,6 +271,9 @@ func TestAskerDoesNotBlameTheNetworkForTheDisk(t *testing.T) {
 		a.pause(time.Since(began))
 		for range all[1:] {
 			a.renew(time.Now())
+			for _, w := range a.recalled() {
+				a.again(w)
+			}
 			if a.take((<-a.in).block, time.Now()) == nil {
 				t.Fatal("it was not wanted any more")
 			}

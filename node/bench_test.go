@@ -9,6 +9,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -25,6 +26,9 @@ func (s benchStore) PutClaimed(ctx context.Context, _ pin.Attempt, bs []blocks.B
 	return s.blocks.PutMany(ctx, bs)
 }
 func (s benchStore) Blockstore() blockstore.Blockstore { return s.blocks }
+func (s benchStore) Look(ctx context.Context, h multihash.Multihash) ([]byte, bool, error) {
+	return look(ctx, s.blocks, h)
+}
 
 // BenchmarkFetch walks DAGs of several shapes, with the source in the same
 // process.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/ipfs/boxo/blockstore"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -45,7 +44,6 @@ func (n *Node) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
 		n:       n,
 		job:     job,
 		ctx:     ctx,
-		blocks:  n.store.Blockstore(),
 		seen:    make(map[string]mark),
 		senders: make(map[peer.ID]struct{}),
 	}
@@ -54,10 +52,10 @@ func (n *Node) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	}
 	f.asker = newAsker(ctx, n.bitswap, &n.shares)
 	f.writer = newWriter(ctx, n.store, job.Attempt, n.bitswap.Server.NotifyNewBlocks)
-	o := n.startOrigins(ctx, job)
+	f.origins = n.startOrigins(ctx, job)
 	err := f.run()
 	cancel()
-	o.stop()
+	f.origins.stop()
 	f.asker.stop()
 	f.writer.stop()
 	if err != nil {
@@ -78,12 +76,12 @@ const (
 // fetch is one walk. One goroutine owns it, that of run; the asker and the
 // writer have goroutines of their own and speak to it by channels.
 type fetch struct {
-	n      *Node
-	job    pin.Job
-	ctx    context.Context
-	blocks blockstore.Blockstore
-	asker  *asker
-	writer *writer
+	n       *Node
+	job     pin.Job
+	ctx     context.Context
+	asker   *asker
+	writer  *writer
+	origins *origins
 
 	// frontier is what is known and not looked at yet. Last in, first out: what
 	// hangs on one node is finished before its next sibling is begun, as far as
@@ -124,6 +122,11 @@ func (f *fetch) run() error {
 // whether it stopped for another reason, so that there is more to do at once.
 func (f *fetch) fill() (more bool, err error) {
 	f.asker.renew(time.Now())
+	for _, w := range f.asker.recalled() {
+		if err := f.relook(w); err != nil {
+			return false, err
+		}
+	}
 	if !f.asker.wanting() {
 		return false, nil
 	}
@@ -166,6 +169,10 @@ func (f *fetch) wait(timer *time.Timer, more bool) error {
 		}
 	}
 	timer.Reset(f.rest(time.Now()))
+	met := f.origins.met
+	if !f.asker.last.IsZero() {
+		met = nil // only the first block is waited for so anxiously
+	}
 	began := time.Now()
 	defer func() {
 		if in == nil {
@@ -177,6 +184,8 @@ func (f *fetch) wait(timer *time.Timer, more bool) error {
 		return f.handle(a, in)
 	case r := <-f.writer.done:
 		return f.written(r)
+	case f.asker.met = <-met:
+		return nil
 	case <-timer.C:
 		return nil
 	case <-f.ctx.Done():

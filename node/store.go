@@ -5,6 +5,7 @@ import (
 
 	"github.com/ipfs/boxo/blockstore"
 	blocks "github.com/ipfs/go-block-format"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -20,6 +21,9 @@ type Store interface {
 	// Batches of several MiB are worth while. Blocks must have been checked
 	// against their hash. Errors: pin.ErrDiskFull, with nothing written.
 	PutClaimed(ctx context.Context, a pin.Attempt, bs []blocks.Block) error
-	// Blockstore reads blocks; the walk never writes by it.
+	// Look reads a block without waiting for what is being written. found is
+	// false if it is not there, or was put within the last moments.
+	Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error)
+	// Blockstore reads blocks as they are now; the walk never writes by it.
 	Blockstore() blockstore.Blockstore
 }

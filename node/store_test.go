@@ -10,6 +10,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -99,6 +100,22 @@ func (s *memStore) PutClaimed(ctx context.Context, a pin.Attempt, bs []blocks.Bl
 }
 
 func (s *memStore) Blockstore() blockstore.Blockstore { return memBlocks{s} }
+
+func (s *memStore) Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error) {
+	return look(ctx, s.Blockstore(), h)
+}
+
+// look is Store.Look of a store that makes nobody wait.
+func look(ctx context.Context, bs blockstore.Blockstore, h multihash.Multihash) (data []byte, found bool, err error) {
+	b, err := bs.Get(ctx, cid.NewCidV1(cid.Raw, h))
+	if ipld.IsNotFound(err) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return b.RawData(), true, nil
+}
 
 // drop takes a block away, as reclaim may.
 func (s *memStore) drop(c cid.Cid) {

@@ -25,7 +25,7 @@ func (f *fetch) visit(c cid.Cid) (local bool, err error) {
 	if f.asker.also(key, codec) {
 		return false, nil // asked for under another codec
 	}
-	data, found, err := f.read(c)
+	data, found, err := f.look(c)
 	if err != nil {
 		return false, err
 	}
@@ -56,6 +56,31 @@ func (f *fetch) visit(c cid.Cid) (local bool, err error) {
 	return true, f.expand(c, codec, data)
 }
 
+// relook reads from disk what was lost on the way, if another walk has put it
+// there meanwhile, and else asks for it again.
+func (f *fetch) relook(w *want) error {
+	data, found, err := f.read(w.cid)
+	if err != nil {
+		return err
+	}
+	if !found {
+		f.asker.again(w)
+		return nil
+	}
+	if err := f.acquire(); err != nil {
+		return err
+	}
+	f.asker.forget(w)
+	now := time.Now()
+	if !w.counted {
+		if err := f.count(w.cid, data, now, false); err != nil {
+			return err
+		}
+	}
+	f.writer.claim(w.cid, len(data), now)
+	return f.expand(w.cid, w.codecs, data)
+}
+
 // reread reads under another codec what is here already.
 func (f *fetch) reread(c cid.Cid, codec codecs) error {
 	if codec == codecRaw {
@@ -78,17 +103,30 @@ func (f *fetch) reread(c cid.Cid, codec codecs) error {
 	return f.expand(c, codec, data)
 }
 
-// read gives a block's bytes from disk, if they are there and what they should
-// be.
+// look gives a block's bytes if they were on disk a moment ago.
+func (f *fetch) look(c cid.Cid) (data []byte, found bool, err error) {
+	data, found, err = f.n.store.Look(f.ctx, c.Hash())
+	if err != nil || !found {
+		return nil, false, err
+	}
+	return f.checked(c, data)
+}
+
+// read gives a block's bytes if they are on disk now.
 func (f *fetch) read(c cid.Cid) (data []byte, found bool, err error) {
-	b, err := f.blocks.Get(f.ctx, c)
+	b, err := f.n.store.Blockstore().Get(f.ctx, c)
 	switch {
 	case ipld.IsNotFound(err):
 		return nil, false, nil
 	case err != nil:
 		return nil, false, fmt.Errorf("read block %s: %w", c, err)
 	}
-	sum, err := c.Prefix().Sum(b.RawData())
+	return f.checked(c, b.RawData())
+}
+
+// checked gives bytes that were on disk, if they are what they should be.
+func (f *fetch) checked(c cid.Cid, data []byte) ([]byte, bool, error) {
+	sum, err := c.Prefix().Sum(data)
 	if err != nil {
 		return nil, false, pin.Refused("block %s has a hash that cannot be computed here: %v", c, err)
 	}
@@ -96,7 +134,7 @@ func (f *fetch) read(c cid.Cid) (data []byte, found bool, err error) {
 		f.n.log.Warn("a block on disk is damaged and is fetched again", "cid", c)
 		return nil, false, nil
 	}
-	return b.RawData(), true, nil
+	return data, true, nil
 }
 
 // expand puts what a block links to on the frontier, the first link on top.

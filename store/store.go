@@ -56,6 +56,7 @@ type Store struct {
 
 	blocks blockstore.Blockstore
 	claims claimLocks
+	looks  lookout
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
 	reclaiming chan struct{}
@@ -160,6 +161,7 @@ func (s *Store) Close() error {
 		s.cancel()
 		s.commit.close()
 		s.users.Wait()
+		s.looks.close()
 		if err := s.ds.Close(); err != nil {
 			s.err = fmt.Errorf("close database: %w", err)
 		}
