@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -279,4 +280,34 @@ func TestRotationThatFails(t *testing.T) {
 	_, err = f.RotateKeys(t.Context(), false)
 	f.ok(err)
 	f.counts(device)
+}
+
+// TestEndedBeforeRequestBegins: a request whose token ends between the look at
+// its record and the start of the work is refused, and does nothing.
+func TestEndedBeforeRequestBegins(t *testing.T) {
+	for name, end := range map[string]func(*server, auth.Token) error{
+		"revoke": func(s *server, tok auth.Token) error {
+			_, err := s.RevokeToken(context.Background(), tok.ID)
+			return err
+		},
+		"disable": func(s *server, _ auth.Token) error { _, err := s.Disable(context.Background(), s.ann.ID); return err },
+	} {
+		s := newServer(t)
+		tok, device := s.device()
+		var once sync.Once
+		s.accounts.SetFault(func(method string) (err error) {
+			// The token's record was read and is good; the account's is next.
+			if method == "AccountByID" {
+				once.Do(func() { err = end(s, tok) })
+			}
+			return err
+		})
+		if r := s.call("POST", "/api/psa/pins", device, addPin("late")); r.status != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+		s.accounts.SetFault(nil)
+		if made, err := s.pins.all(t.Context(), s.ann.ID); err != nil || len(made) != 0 {
+			t.Errorf("%s: made %v, %v", name, made, err)
+		}
+	}
 }
