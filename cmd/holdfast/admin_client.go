@@ -93,6 +93,7 @@ func localAdmin(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log 
 	admin := &adminServer{
 		auth: c.auth, pins: c.pins, log: log,
 		endpoint: func() string { return endpointAt(configuredURL(cfg.HTTP)) },
+		store:    offlineStore(c.store, c.auth),
 	}
 	handler, err := admin.handler()
 	if err != nil {

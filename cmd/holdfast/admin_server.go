@@ -30,6 +30,7 @@ type adminServer struct {
 	running bool // a server does this, and not a command
 	// endpoint gives the URL of the pinning service.
 	endpoint func() string
+	store    *adminStore // nil serves nothing of it
 	log      *slog.Logger
 }
 
@@ -56,6 +57,9 @@ func (s *adminServer) handler() (http.Handler, error) {
 	e.DELETE("/invite", s.revokeInvite)
 	e.POST("/keys/rotate", s.rotateKeys)
 	e.GET("/audit", s.audit)
+	if s.store != nil {
+		s.store.register(e)
+	}
 	e.POST("/psa/pins/:requestid/retry", s.retryPin, psa.Errors(s.log), s.asUser)
 	err := psa.Register(e.Group("/psa"), psa.Config{
 		Service: s.pins,

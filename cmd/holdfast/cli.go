@@ -53,7 +53,7 @@ and while it does not.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.dataFlag, "data", "", "data directory (default $"+envData+", else "+xdgHint+")")
 	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+envConfig+")")
-	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(),
+	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(), c.storeCommand(),
 		c.keysCommand(), c.auditCommand(), c.versionCommand())
 	help := root.RunE
 	c.explainArgs(root)

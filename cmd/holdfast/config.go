@@ -55,7 +55,7 @@ type PinConfig struct {
 // StoreConfig is the database.
 type StoreConfig struct {
 	MinFreeSpace    Size     `toml:"min_free_space" flag:"true" usage:"free disk space below which no block is stored"`
-	ReclaimInterval Duration `toml:"reclaim_interval" usage:"not in this version"`
+	ReclaimInterval Duration `toml:"reclaim_interval" usage:"how often disk space is given back, 0 for never"`
 }
 
 // AuthConfig is who may have an account, how long tokens last, and how long
@@ -108,7 +108,8 @@ func DefaultConfig() Config {
 			StallTimeout: Duration(30 * time.Minute),
 		},
 		Store: StoreConfig{
-			MinFreeSpace: 1 << 30, // a full disk is SIGBUS in a mapped file, so stop well before
+			MinFreeSpace:    1 << 30,             // a full disk is SIGBUS in a mapped file, so stop well before
+			ReclaimInterval: Duration(time.Hour), // it does nothing unless enough was removed
 		},
 		Auth: AuthConfig{
 			AccessTokenTTL:  Duration(30 * 24 * time.Hour), // Kubo stores one token and never refreshes it

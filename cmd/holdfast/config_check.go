@@ -109,9 +109,6 @@ func (c *Config) warnings() []string {
 	if c.Node.HTTPRetrieval {
 		w = append(w, "node.http_retrieval is set, but this version does not retrieve over HTTP")
 	}
-	if c.Store.ReclaimInterval != 0 {
-		w = append(w, "store.reclaim_interval is set, but this version does not reclaim disk space")
-	}
 	return w
 }
 

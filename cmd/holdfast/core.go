@@ -30,8 +30,9 @@ const (
 // knows a directory that is not ours, and touches nothing there.
 func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *slog.Logger) (_ *core, err error) {
 	s, err := store.Open(ctx, lock, store.Config{
-		MinFreeSpace: uint64(cfg.Store.MinFreeSpace),
-		Logger:       log,
+		MinFreeSpace:    uint64(cfg.Store.MinFreeSpace),
+		ReclaimInterval: time.Duration(cfg.Store.ReclaimInterval),
+		Logger:          log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the store in %s: %w", d.shown, err)

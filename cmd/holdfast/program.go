@@ -79,6 +79,11 @@ func (p *Program) Run(ctx context.Context) (err error) {
 			p.Log.Error("sweeping tokens ended", "err", err)
 		}
 	})
+	p.background.Go(func() {
+		if err := p.core.store.Run(background); err != nil {
+			p.Log.Error("reclaiming ended", "err", err)
+		}
+	})
 	if err := p.startNode(ctx); err != nil {
 		return err
 	}
@@ -202,6 +207,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&adminServer{
 		auth: p.core.auth, pins: p.pins, running: true, endpoint: p.endpoint, log: p.Log,
+		store: servedStore(p.core.store, p.core.auth, p.pins),
 	}).handler()
 	if err != nil {
 		return err

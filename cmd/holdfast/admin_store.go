@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
+)
+
+// adminStore serves what concerns the store as a whole. What takes long is
+// answered with a row of [storeMessage], each on a line, as it goes; it ends
+// when the client hangs up.
+//
+//	GET    /store/stats                 store.Stats
+//	POST   /store/reclaim               storeMessage...
+//	POST   /store/verify?repair=        storeMessage...
+type adminStore struct {
+	store *store.Store
+	auth  *auth.Service
+	// repair has a damaged DAG fetched again. unpin brings to an end what was
+	// begun to be unpinned.
+	repair func(context.Context, pin.DAG) error
+	unpin  func(context.Context) error
+}
+
+// offlineStore is for a command while no server runs: a repair is recorded, for
+// the server to do, and nobody else drops what was released.
+func offlineStore(s *store.Store, a *auth.Service) *adminStore {
+	return &adminStore{
+		store: s, auth: a,
+		repair: func(ctx context.Context, d pin.DAG) error {
+			_, err := s.Refetch(ctx, d)
+			return err
+		},
+		unpin: func(ctx context.Context) error {
+			released, err := s.Released(ctx)
+			for _, a := range released {
+				if err == nil {
+					err = s.Drop(ctx, a)
+				}
+			}
+			return err
+		},
+	}
+}
+
+const (
+	// A reclaim that is asked for waits this long for what is being unpinned,
+	// so that removing a pin and reclaiming gives its space back.
+	unpinWait = 5 * time.Minute
+	unpinPoll = 50 * time.Millisecond
+	// Progress is told no more often than this.
+	tellInterval = 100 * time.Millisecond
+)
+
+// servedStore is for a running server.
+func servedStore(s *store.Store, a *auth.Service, pins *pin.Manager) *adminStore {
+	return &adminStore{
+		store: s, auth: a,
+		repair: func(ctx context.Context, d pin.DAG) error { return pins.Repair(ctx, s, d) },
+		unpin: func(ctx context.Context) error {
+			for deadline := time.Now().Add(unpinWait); ; {
+				released, err := s.Released(ctx)
+				if err != nil || len(released) == 0 || time.Now().After(deadline) {
+					return err
+				}
+				select {
+				case <-time.After(unpinPoll):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		},
+	}
+}
+
+func (s *adminStore) register(e *echo.Echo) {
+	e.GET("/store/stats", s.stats)
+	e.POST("/store/reclaim", s.reclaim)
+	e.POST("/store/verify", s.verify)
+}
+
+// storeMessage is a line of an answer. One field is set.
+type storeMessage struct {
+	Progress  *storeProgress       `json:"progress,omitempty"`
+	Damage    *damageInfo          `json:"damage,omitempty"`
+	Repairing string               `json:"repairing,omitempty"` // the CID of a DAG
+	Reclaimed *store.ReclaimReport `json:"reclaimed,omitempty"` // the end
+	Verified  *store.VerifyReport  `json:"verified,omitempty"`  // the end
+	Failure   *adminFailure        `json:"failure,omitempty"`   // the end
+}
+
+type storeProgress struct {
+	Text  string `json:"text"`
+	Done  uint64 `json:"done"`
+	Total uint64 `json:"total"` // zero is not known
+}
+
+type damageInfo struct {
+	CID  string        `json:"cid"`
+	Kind string        `json:"kind"`
+	DAGs []hurtDAGInfo `json:"dags"`
+}
+
+type hurtDAGInfo struct {
+	CID      string     `json:"cid"`
+	Complete bool       `json:"complete"`
+	Pins     []hurtInfo `json:"pins"`
+	More     uint64     `json:"more_pins"`
+}
+
+type hurtInfo struct {
+	RequestID string `json:"requestid"`
+	Name      string `json:"name,omitempty"`
+	User      string `json:"user"` // the account's address
+}
+
+func (s *adminStore) stats(c echo.Context) error {
+	st, err := s.store.Stats(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, st)
+}
+
+// messages writes the lines of an answer. Once the client is gone nothing
+// comes of that: the request's context has ended too.
+type messages struct {
+	c    echo.Context
+	told time.Time
+}
+
+func newMessages(c echo.Context) *messages {
+	c.Response().Header().Set(echo.HeaderContentType, "application/x-ndjson")
+	c.Response().WriteHeader(http.StatusOK)
+	return &messages{c: c}
+}
+
+func (m *messages) send(msg storeMessage) error {
+	if err := json.NewEncoder(m.c.Response()).Encode(msg); err != nil {
+		return fmt.Errorf("tell the command: %w", err)
+	}
+	m.c.Response().Flush()
+	return nil
+}
+
+// progress sends how it goes, now and then.
+func (m *messages) progress(p storeProgress) {
+	now := time.Now()
+	if now.Sub(m.told) < tellInterval {
+		return
+	}
+	m.told = now
+	_ = m.send(storeMessage{Progress: &p}) // the end fails too then
+}
+
+// end sends the last line.
+func (m *messages) end(msg storeMessage, err error) error {
+	if err != nil {
+		_, f := failureOf(err)
+		msg = storeMessage{Failure: &f}
+	}
+	return m.send(msg)
+}
+
+func (s *adminStore) reclaim(c echo.Context) error {
+	m := newMessages(c)
+	ctx := c.Request().Context()
+	m.progress(storeProgress{Text: "unpinning"})
+	var report store.ReclaimReport
+	err := s.unpin(ctx)
+	if err == nil {
+		report, err = s.store.Reclaim(ctx, func(p store.ReclaimProgress) {
+			m.progress(storeProgress{Text: p.Stage, Done: p.Done, Total: p.Total})
+		})
+	}
+	return m.end(storeMessage{Reclaimed: &report}, err)
+}
+
+func (s *adminStore) verify(c echo.Context) error {
+	m := newMessages(c)
+	ctx := c.Request().Context()
+	hurt := map[pin.DAG]bool{}
+	report, err := s.store.Verify(ctx, func(d store.Damage) error {
+		info := damageInfo{CID: d.CID().String(), Kind: d.Kind, DAGs: []hurtDAGInfo{}}
+		for _, h := range d.DAGs {
+			one, err := s.hurtInfo(ctx, h)
+			if err != nil {
+				return err
+			}
+			info.DAGs = append(info.DAGs, one)
+			hurt[h.DAG] = true
+		}
+		return m.send(storeMessage{Damage: &info})
+	}, func(p store.VerifyProgress) {
+		text := fmt.Sprintf("%d blocks, %s", p.Blocks, roughSize(p.Bytes))
+		m.progress(storeProgress{Text: text, Done: p.Done, Total: p.Total})
+	})
+	if err == nil && c.QueryParam("repair") == "true" {
+		for d := range hurt {
+			if err = s.repairOne(ctx, m, d); err != nil {
+				break
+			}
+		}
+	}
+	return m.end(storeMessage{Verified: &report}, err)
+}
+
+func (s *adminStore) repairOne(ctx context.Context, m *messages, d pin.DAG) error {
+	err := s.repair(ctx, d)
+	if errors.Is(err, pin.ErrNotFound) {
+		return nil // it was unpinned meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	return m.send(storeMessage{Repairing: d.String()})
+}
+
+func (s *adminStore) hurtInfo(ctx context.Context, h store.HurtDAG) (hurtDAGInfo, error) {
+	info := hurtDAGInfo{CID: h.DAG.String(), Complete: h.Complete, Pins: []hurtInfo{}, More: h.More}
+	for _, r := range h.Requests {
+		user := r.Account
+		a, err := s.auth.AccountByID(ctx, r.Account)
+		if err == nil {
+			user = a.Email
+		} else if !errors.Is(err, auth.ErrNoAccount) {
+			return info, err
+		}
+		info.Pins = append(info.Pins, hurtInfo{RequestID: r.ID, Name: r.Name, User: user})
+	}
+	return info, nil
+}
+
+// watch asks for something that takes long, and calls show for every line of
+// the answer. An answer that says so itself, or that ends early, is an error.
+func (c *adminClient) watch(ctx context.Context, path string, query url.Values, show func(storeMessage) error) error {
+	u := url.URL{Scheme: "http", Host: "holdfast", Path: path, RawQuery: query.Encode()}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), nil)
+	if err != nil {
+		return fmt.Errorf("ask the server: %w", err)
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err // the URL is of no interest: its host is a socket
+		}
+		return fmt.Errorf("ask the server: %w", err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= 300 {
+		return readFailure(answer)
+	}
+	for lines := json.NewDecoder(answer.Body); ; {
+		var m storeMessage
+		err := lines.Decode(&m)
+		switch {
+		case errors.Is(err, io.EOF):
+			return hinted(errors.New("the server stopped before it was done"), "run it again: nothing is lost")
+		case err != nil:
+			return fmt.Errorf("read the server's answer: %w", err)
+		case m.Failure != nil:
+			e := &answerError{details: m.Failure.Error.Details}
+			if m.Failure.Error.Hint != "" {
+				return hinted(e, m.Failure.Error.Hint)
+			}
+			return e
+		}
+		if err := show(m); err != nil {
+			return err
+		}
+		if m.Reclaimed != nil || m.Verified != nil {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
+)
+
+func (c *cli) storeCommand() *cobra.Command {
+	return group("store", "Look after the blocks on disk",
+		c.storeReclaimCommand(), c.storeStatsCommand(), c.storeVerifyCommand())
+}
+
+func (c *cli) storeReclaimCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "reclaim",
+		Short: "Give back the disk space of what is not pinned any more",
+		Long: `Delete every block that no pin needs, give the space back, and print how much
+came back. Pins and reads go on meanwhile. Interrupting the command leaves the
+rest for the next time. The server does this by itself every
+store.reclaim_interval.`,
+		Args: args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				var r store.ReclaimReport
+				err := c.watchStore(cmd.Context(), a, "/store/reclaim", nil, func(m storeMessage) error {
+					if m.Reclaimed != nil {
+						r = *m.Reclaimed
+					}
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(r)
+				}
+				_, err = fmt.Fprintf(c.stdout, "deleted %d blocks of %s; %s came back in %v; the store takes %s\n",
+					r.Blocks, roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After))
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (c *cli) storeStatsCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "stats",
+		Short: "Show what the store holds and takes on disk",
+		Long: `Show what the store holds. Live blocks are those that some pin needs, each
+counted once; dead ones are deleted by the next reclaim. The store takes more on
+disk than its blocks have: keys, records, and what was deleted and did not come
+back yet.`,
+		Args: args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				var st store.Stats
+				if err := a.do(cmd.Context(), http.MethodGet, "/store/stats", nil, nil, nil, &st); err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(st)
+				}
+				rows := [][]string{
+					{"live", fmt.Sprintf("%s in %d blocks", roughSize(st.Live.Bytes), st.Live.Blocks)},
+					{"dead", fmt.Sprintf("%s in %d blocks", roughSize(st.Dead.Bytes), st.Dead.Blocks)},
+					{"on disk", fmt.Sprintf("%s, with %s free", roughSize(st.Disk), roughSize(st.Free))},
+					{"DAGs", fmt.Sprintf("%d, of which %d are complete", st.DAGs, st.Complete)},
+					{"accounts", fmt.Sprint(st.Accounts)},
+				}
+				for _, s := range pin.Statuses() {
+					rows = append(rows, []string{"pins " + string(s), fmt.Sprint(st.Requests[s])})
+				}
+				return c.printTable(rows)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// verified is what `store verify --json` prints.
+type verified struct {
+	store.VerifyReport
+	Damage    []damageInfo `json:"damage"`
+	Repairing []string     `json:"repairing"` // CIDs of DAGs
+}
+
+func (c *cli) storeVerifyCommand() *cobra.Command {
+	var asJSON, repair bool
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Hash every block that a pin needs, and find what is damaged",
+		Long: `Read every block that a pin needs and compare it with its hash. Each block that
+is corrupt or missing is printed with the pins that it hurts, and the command
+then fails.
+
+With --repair the pins that are hurt go back to "pinning": all of their blocks
+are hashed again, and what is damaged is fetched from whoever has it. The command
+does not wait for that, and fails only if a repair could not be begun.`,
+		Args: args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+				found := verified{Damage: []damageInfo{}, Repairing: []string{}}
+				query := url.Values{"repair": {fmt.Sprint(repair)}}
+				err := c.watchStore(cmd.Context(), a, "/store/verify", query, func(m storeMessage) error {
+					switch {
+					case m.Damage != nil && asJSON:
+						found.Damage = append(found.Damage, *m.Damage)
+					case m.Damage != nil:
+						return c.printDamage(*m.Damage)
+					case m.Repairing != "":
+						found.Repairing = append(found.Repairing, m.Repairing)
+					case m.Verified != nil:
+						found.VerifyReport = *m.Verified
+					}
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+				return c.tellVerified(found, asJSON, repair, a.running)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&repair, "repair", false, "fetch again what is damaged")
+	return cmd
+}
+
+func (c *cli) printDamage(d damageInfo) error {
+	for _, dag := range d.DAGs {
+		for _, p := range dag.Pins {
+			if _, err := fmt.Fprintf(c.stdout, "%s %s: in %s, pin %s of %s\n",
+				d.Kind, d.CID, dag.CID, p.RequestID, printable(p.User)); err != nil {
+				return err
+			}
+		}
+		if len(dag.Pins) == 0 || dag.More > 0 {
+			if _, err := fmt.Fprintf(c.stdout, "%s %s: in %s, %d more pins\n", d.Kind, d.CID, dag.CID, dag.More); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
+	if asJSON {
+		if err := c.printJSON(v); err != nil {
+			return err
+		}
+	} else if _, err := fmt.Fprintf(c.stdout, "checked %d blocks of %s in %v: %d corrupt, %d missing\n",
+		v.Blocks, roughSize(v.Bytes), v.Elapsed.Round(time.Millisecond), v.Corrupt, v.Missing); err != nil {
+		return err
+	}
+	if v.Strays > 0 {
+		fmt.Fprintf(c.stderr, "%d blocks are in no pin and were not known to be; the next reclaim deletes them\n", v.Strays)
+	}
+	switch {
+	case v.Damaged() == 0:
+		return nil
+	case !repair:
+		return hinted(fmt.Errorf("%d blocks are damaged", v.Damaged()),
+			"`holdfast store verify --repair` fetches them again; check the disk, too")
+	case !running:
+		fmt.Fprintf(c.stderr, "%d DAGs are fetched again when the server runs (holdfast serve)\n", len(v.Repairing))
+	default:
+		fmt.Fprintf(c.stderr, "%d DAGs are fetched again; `holdfast pin ls` shows how it goes\n", len(v.Repairing))
+	}
+	return nil
+}
+
+// watchStore follows something that takes long, with a bar on a terminal.
+func (c *cli) watchStore(ctx context.Context, a *adminClient, path string, query url.Values, show func(storeMessage) error) error {
+	display := newStoreDisplay(c.stderr, c.interactive)
+	defer display.close()
+	err := a.watch(ctx, path, query, func(m storeMessage) error {
+		if m.Progress != nil {
+			display.show(*m.Progress)
+			return nil
+		}
+		if m.Reclaimed != nil || m.Verified != nil {
+			display.close() // before anything is printed about the end
+		}
+		return show(m)
+	})
+	if ctx.Err() != nil {
+		return hinted(errors.New("interrupted"), "run it again: what was done is not lost")
+	}
+	return err
+}

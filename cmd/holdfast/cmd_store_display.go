@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// storeDisplay shows somebody how something goes that takes long: a bar on a
+// terminal, and nothing elsewhere, where only the result is of interest. close
+// may be called twice.
+type storeDisplay struct {
+	progress *mpb.Progress // nil where there is no terminal
+	bar      *mpb.Bar
+	last     atomic.Pointer[storeProgress]
+	once     sync.Once
+}
+
+func newStoreDisplay(w io.Writer, terminal bool) *storeDisplay {
+	d := &storeDisplay{}
+	d.last.Store(&storeProgress{Text: "starting"})
+	if !terminal {
+		return d
+	}
+	d.progress = mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh())
+	d.bar = d.progress.New(0, mpb.BarStyle(),
+		mpb.BarWidth(24), // beside the text it fits in 80 columns
+		mpb.BarRemoveOnComplete(),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return d.last.Load().line() })),
+	)
+	return d
+}
+
+// line is what stands beside the bar.
+func (p storeProgress) line() string {
+	if p.Total == 0 {
+		return p.Text
+	}
+	return fmt.Sprintf("%s, %d%%", p.Text, 100*p.Done/p.Total)
+}
+
+func (d *storeDisplay) show(p storeProgress) {
+	d.last.Store(&p)
+	if d.bar != nil {
+		d.bar.SetTotal(int64(p.Total), false)
+		d.bar.SetCurrent(int64(min(p.Done, p.Total)))
+	}
+}
+
+func (d *storeDisplay) close() {
+	d.once.Do(func() {
+		if d.bar != nil {
+			d.bar.Abort(true)
+			d.progress.Wait()
+		}
+	})
+}

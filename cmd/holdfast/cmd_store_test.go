@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	blocks "github.com/ipfs/go-block-format"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// withCore runs fn on what a command opens in a directory.
+func withCore(t *testing.T, dir string, fn func(*core)) {
+	t.Helper()
+	d, err := openDataDir(dir, true, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := lockForServer(t.Context(), d, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig()
+	cfg.Store.MinFreeSpace = 64 << 20
+	c, err := openCore(t.Context(), d, lock, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fn(c)
+	if err := errors.Join(c.store.Close(), lock.Close(), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// holdfast runs a command in this process, with no terminal.
+func holdfast(t *testing.T, dir string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	c := &cli{
+		stdin: os.Stdin, stdout: &out, stderr: &errOut,
+		environ: []string{"HOLDFAST_STORE_MIN_FREE_SPACE=64MiB"},
+		getenv:  func(string) string { return "" },
+	}
+	cmd := c.command()
+	cmd.SetArgs(append(args, "--data", dir))
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), errOut.String(), err
+}
+
+// A block that is gone is found, with the pin that it hurts, and a repair puts
+// that back to pinning; what is unpinned comes back.
+func TestStoreCommandsOnDamage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	here, gone := blocks.NewBlock(bytes.Repeat([]byte("a"), 5000)), blocks.NewBlock(bytes.Repeat([]byte("b"), 6000))
+	var id string
+	withCore(t, dir, func(c *core) {
+		ctx := t.Context()
+		a, err := c.auth.AddAccount(ctx, auth.NewAccount{Email: "alice@example.org", Password: "correct horse battery"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.store.Add(ctx, a.ID, pin.Spec{CID: here.Cid().String(), Root: here.Cid()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id = r.ID
+		attempt, _, err := c.store.Begin(ctx, r.DAG())
+		if err == nil {
+			err = c.store.PutClaimed(ctx, attempt, []blocks.Block{here, gone})
+		}
+		if err == nil {
+			_, err = c.store.Complete(ctx, r.DAG(), attempt, pin.Totals{Blocks: 2, Bytes: 11_000})
+		}
+		if err == nil {
+			err = c.store.Blockstore().DeleteBlock(ctx, gone.Cid())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	want := func(what, got string, parts ...string) {
+		t.Helper()
+		for _, p := range parts {
+			if !strings.Contains(got, p) {
+				t.Errorf("%s is %q, want %q in it", what, got, p)
+			}
+		}
+	}
+	stdout, _, err := holdfast(t, dir, "store", "stats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("stats", stdout, "11 KiB in 2 blocks", "1, of which 1 are complete")
+
+	stdout, _, err = holdfast(t, dir, "store", "verify")
+	if err == nil || err.Error() != "1 blocks are damaged" {
+		t.Errorf("verify: error %v", err)
+	}
+	root := pin.DAGOf(here.Cid()).String()
+	want("verify", stdout, "missing b", "in "+root, "pin "+id+" of alice@example.org", "0 corrupt, 1 missing")
+	stdout, _, err = holdfast(t, dir, "store", "verify", "--json")
+	if err == nil {
+		t.Error("verify --json is no error")
+	}
+	want("verify --json", stdout, `"missing": 1`, `"requestid": "`+id+`"`, `"complete": true`)
+
+	_, stderr, err := holdfast(t, dir, "store", "verify", "--repair")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("verify --repair", stderr, "1 DAGs are fetched again when the server runs")
+	stdout, _, err = holdfast(t, dir, "pin", "ls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("pin ls", stdout, id+"  pinning")
+
+	if _, _, err = holdfast(t, dir, "pin", "rm", id); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _, err = holdfast(t, dir, "store", "reclaim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("reclaim", stdout, "deleted 1 blocks of 4.9 KiB")
+	stdout, _, err = holdfast(t, dir, "store", "stats", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("stats --json", stdout, "\"live\": {\n    \"blocks\": 0", "\"dead\": {\n    \"blocks\": 0")
+}
