@@ -27,6 +27,9 @@ import (
 //	POST   /keys/rotate                 newKeys -> []keyInfo
 //	GET    /audit                       []eventInfo; see [auth.EventQuery]: email=
 //	                                    or account=, from=, before=, limit=
+//	GET    /store/stats                 store.Stats
+//	POST   /store/reclaim               storeMessage, on many lines
+//	POST   /store/verify?repair=        storeMessage, on many lines
 //	POST   /psa/pins/{id}/retry         202
 //	       /psa/...                     the PSA, as its own handlers serve it
 //

@@ -20,10 +20,6 @@ import (
 // adminStore serves what concerns the store as a whole. What takes long is
 // answered with a row of [storeMessage], each on a line, as it goes; it ends
 // when the client hangs up.
-//
-//	GET    /store/stats                 store.Stats
-//	POST   /store/reclaim               storeMessage...
-//	POST   /store/verify?repair=        storeMessage...
 type adminStore struct {
 	store *store.Store
 	auth  *auth.Service
