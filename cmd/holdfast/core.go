@@ -53,8 +53,12 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 		Registration:  auth.Registration(cfg.Auth.Registration),
 		RegisterQuota: uint64(cfg.Auth.RegisterQuota),
 		AuditKeep:     time.Duration(cfg.Auth.AuditKeep),
-		RemovePins:    func(ctx context.Context, account string) (int, error) { return c.pins.RemoveAll(ctx, account) },
-		Log:           log,
+		Usage: func(ctx context.Context, account string) (auth.Usage, error) {
+			u, err := s.Usage(ctx, account)
+			return auth.Usage{Bytes: u.Bytes, Pins: int(u.Pins)}, err
+		},
+		RemovePins: func(ctx context.Context, account string) (int, error) { return c.pins.RemoveAll(ctx, account) },
+		Log:        log,
 	}
 	if authConfig.AuditKeep == 0 {
 		authConfig.AuditKeep = -1 // what is for ever there

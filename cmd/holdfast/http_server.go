@@ -47,8 +47,16 @@ type api struct {
 	log       *slog.Logger
 }
 
-// handler makes the router.
+// handler makes what serves everything.
 func (a *api) handler() (http.Handler, error) {
+	e, err := a.router()
+	if err != nil {
+		return nil, err
+	}
+	return secure(e), nil
+}
+
+func (a *api) router() (*echo.Echo, error) {
 	e := echo.New()
 	e.IPExtractor = clientIP(a.cfg.TrustedProxies)
 	e.HTTPErrorHandler = a.answerError
@@ -56,6 +64,8 @@ func (a *api) handler() (http.Handler, error) {
 	auth.Register(e, a.auth)
 	e.GET("/healthz", a.health)
 	e.HEAD("/healthz", a.health)
+	e.GET(openAPIPath, serveOpenAPI)
+	e.HEAD(openAPIPath, serveOpenAPI)
 
 	authenticate := auth.Middleware(a.auth, func(_ echo.Context, err error) error { return err })
 	err := psa.Register(e.Group(psaPath), psa.Config{
@@ -69,7 +79,7 @@ func (a *api) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve %s: %w", psaPath, err)
 	}
-	return secure(e), nil
+	return e, nil
 }
 
 // newHTTPServer bounds what a client may take of the server.

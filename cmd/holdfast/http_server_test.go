@@ -23,9 +23,14 @@ import (
 // testAPI is an API over a store of its own, without a node.
 func testAPI(t *testing.T, lines *logLines, level slog.Level) *api {
 	t.Helper()
+	return testAPIWith(t, testConfig(), lines, level)
+}
+
+func testAPIWith(t *testing.T, cfg Config, lines *logLines, level slog.Level) *api {
+	t.Helper()
 	d := testDataDir(t)
 	log := slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: level}))
-	c, err := openCore(t.Context(), d, holdLock(t, d), testConfig(), log)
+	c, err := openCore(t.Context(), d, holdLock(t, d), cfg, log)
 	if err != nil {
 		t.Fatal(err)
 	}
