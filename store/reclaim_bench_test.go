@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -113,6 +112,7 @@ func BenchmarkReclaim(b *testing.B) {
 	for _, scattered := range []bool{false, true} {
 		b.Run(map[bool]string{false: "WholeDAGs", true: "Scattered"}[scattered], func(b *testing.B) {
 			var ratio, drop float64
+			stages := map[string]time.Duration{}
 			for b.Loop() {
 				b.StopTimer()
 				s := openTest(b, b.TempDir(), Config{})
@@ -128,18 +128,27 @@ func BenchmarkReclaim(b *testing.B) {
 				}
 				drop += time.Since(start).Seconds()
 				b.StartTimer()
-				r, err := s.Reclaim(b.Context(), nil)
+				stage, since := ReclaimDelete, time.Now()
+				r, err := s.Reclaim(b.Context(), func(p ReclaimProgress) {
+					stages[stage] += time.Since(since)
+					stage, since = p.Stage, time.Now()
+				})
+				stages[stage] += time.Since(since)
 				b.StopTimer()
 				must(b, err)
 				ratio += float64(r.After) / float64(live)
-				b.Logf("%s", fmt.Sprintf("%d blocks deleted; %d MiB before, %d MiB after, %d MiB alive; %v",
-					r.Blocks, r.Before>>20, r.After>>20, live>>20, r.Elapsed.Round(time.Millisecond)))
+				b.Logf("%d blocks deleted; %d MiB before, %d MiB after, %d MiB alive; %v",
+					r.Blocks, r.Before>>20, r.After>>20, live>>20, r.Elapsed.Round(time.Millisecond))
 				must(b, s.Close())
 				b.StartTimer()
 			}
 			b.ReportMetric(ratio/float64(b.N), "allocated/live")
 			b.ReportMetric(drop/float64(b.N), "drop-s")
-			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "reclaim-s")
+			for stage, name := range map[string]string{
+				ReclaimDelete: "delete-s", ReclaimCompact: "compact-s", ReclaimCollect: "collect-s",
+			} {
+				b.ReportMetric(stages[stage].Seconds()/float64(b.N), name)
+			}
 		})
 	}
 }
