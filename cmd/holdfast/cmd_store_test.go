@@ -9,8 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/ipfs/boxo/blockstore"
+	"github.com/ipfs/boxo/datastore/dshelp"
 	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -135,4 +140,97 @@ func TestStoreCommandsOnDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("stats --json", stdout, "\"live\": {\n    \"blocks\": 0", "\"dead\": {\n    \"blocks\": 0")
+}
+
+// twoBlocks makes a DAG of a dag-pb root and a raw leaf.
+func twoBlocks(t *testing.T) (root, leaf blocks.Block) {
+	t.Helper()
+	block := func(codec uint64, data []byte) blocks.Block {
+		c, err := cid.V1Builder{Codec: codec, MhType: multihash.SHA2_256}.Sum(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := blocks.NewBlockWithCid(data, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	leaf = block(cid.Raw, bytes.Repeat([]byte("leaf"), 3000))
+	hash := leaf.Cid().Bytes()
+	link := append([]byte{0x0a, byte(len(hash))}, hash...)     // PBLink: Hash
+	node := append([]byte{0x12, byte(len(link))}, link...)     // PBNode: Links
+	return block(cid.DagProtobuf, append(node, 0x0a, 0)), leaf // and empty Data
+}
+
+// What is damaged is fetched again from whoever has it, while the server runs.
+func TestRepairMends(t *testing.T) {
+	ctx := t.Context()
+	root, leaf := twoBlocks(t)
+	source, _ := runProgram(t)
+	if err := source.core.store.PutClaimed(ctx, 1, []blocks.Block{root, leaf}); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := testProgram(t, testDataDir(t))
+	p.Config.Node.AllowPrivateAddresses = true
+	if err := p.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	a, err := p.core.auth.AddAccount(ctx, auth.NewAccount{Email: "alice@example.org", Password: "correct horse battery"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := p.pins.Add(ctx, a.ID, pin.Spec{CID: root.Cid().String(), Root: root.Cid(), Origins: source.node.Addrs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := func() {
+		t.Helper()
+		for deadline := time.Now().Add(patience); v.Status != pin.Pinned; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the pin is %s: %v", v.Status, v.Info)
+			}
+			if v, err = p.pins.Get(ctx, a.ID, v.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	pinned()
+	dir := p.Data.shown
+	if stdout, _, err := holdfast(t, dir, "store", "verify"); err != nil || !strings.Contains(stdout, "checked 2 blocks") {
+		t.Errorf("verify: %q, %v", stdout, err)
+	}
+
+	flipped := bytes.Clone(leaf.RawData())
+	flipped[1000] ^= 4
+	key := blockstore.BlockPrefix.Child(dshelp.MultihashToDsKey(leaf.Cid().Hash()))
+	if err := p.core.store.Datastore().Put(ctx, key, flipped); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.core.store.Blockstore().DeleteBlock(ctx, root.Cid()); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _, err := holdfast(t, dir, "store", "verify")
+	if err == nil || !strings.Contains(stdout, "1 corrupt, 1 missing") {
+		t.Errorf("verify: %q, %v", stdout, err)
+	}
+	_, stderr, err := holdfast(t, dir, "store", "verify", "--repair")
+	if err != nil || !strings.Contains(stderr, "1 DAGs are fetched again") {
+		t.Errorf("verify --repair: %q, %v", stderr, err)
+	}
+	if v, err = p.pins.Get(ctx, a.ID, v.ID); err != nil {
+		t.Fatal(err)
+	}
+	pinned()
+	if stdout, _, err := holdfast(t, dir, "store", "verify"); err != nil {
+		t.Errorf("verify after the repair: %q, %v", stdout, err)
+	}
+
+	// What is removed comes back at once, unpinned first.
+	if err := p.pins.Remove(ctx, a.ID, v.ID); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, _, err := holdfast(t, dir, "store", "reclaim"); err != nil || !strings.Contains(stdout, "deleted 2 blocks") {
+		t.Errorf("reclaim: %q, %v", stdout, err)
+	}
 }
