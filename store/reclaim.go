@@ -28,6 +28,10 @@ const (
 	// reclaim in the background gives space back: that rewrites what is alive
 	// beside it, and the tree of keys.
 	worthwhile = 20
+	// While less than this is free above the floor for new blocks, whatever is
+	// dead is given back, and that is looked at this often.
+	nearlyFull    = 256 << 20
+	fullnessCheck = time.Minute
 )
 
 // ReclaimProgress is how far a reclaim is.
@@ -76,23 +80,28 @@ func (s *Store) Reclaim(ctx context.Context, progress func(ReclaimProgress)) (Re
 	return s.reclaim(ctx, progress, false)
 }
 
-// Run reclaims every Config.ReclaimInterval, gently, until ctx ends; if that is
-// zero it only waits for that. It then returns nil, after all that it started
-// has ended. An error of one reclaim is logged, and the next tries again.
+// Run reclaims every Config.ReclaimInterval, gently, and within a minute when the
+// disk is nearly full of what can be deleted, until ctx ends; if the interval is
+// zero it only waits for that. It then returns nil, after all that it started has
+// ended. An error of one reclaim is logged, and the next tries again.
 func (s *Store) Run(ctx context.Context) error {
 	if s.cfg.ReclaimInterval <= 0 {
 		<-ctx.Done()
 		return nil
 	}
-	ticker := time.NewTicker(s.cfg.ReclaimInterval)
+	ticker := time.NewTicker(min(s.cfg.ReclaimInterval, fullnessCheck))
 	defer ticker.Stop()
-	for {
+	for last := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
+		if time.Since(last) < s.cfg.ReclaimInterval && !s.pressed(ctx) {
+			continue
+		}
 		r, err := s.reclaim(ctx, nil, true)
+		last = time.Now()
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -134,6 +143,18 @@ func (s *Store) reclaim(ctx context.Context, progress func(ReclaimProgress), gen
 	return report, nil
 }
 
+// pressed reports whether the disk is nearly full and something can be deleted.
+func (s *Store) pressed(ctx context.Context) bool {
+	if s.roomFor(nearlyFull) == nil {
+		return false
+	}
+	if dead, err := s.deadBytes(ctx); err != nil || dead > 0 {
+		return err == nil
+	}
+	notes, _, err := s.looseFrom(ctx, nil, 1)
+	return err == nil && len(notes) > 0
+}
+
 // ended says why a context that the store may have ended has.
 func (s *Store) ended(ctx context.Context) error {
 	if s.ctx.Err() != nil {
@@ -162,7 +183,8 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if !r.gentle || dead > 0 && dead >= r.report.Before/worthwhile {
+	full := r.s.roomFor(nearlyFull) != nil
+	if !r.gentle || dead > 0 && (full || dead >= r.report.Before/worthwhile) {
 		if err := r.giveBack(ctx); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -423,4 +424,38 @@ func TestRun(t *testing.T) {
 	}
 	stop()
 	must(t, <-ended)
+}
+
+// In the background little that is dead is left for later, unless the disk is
+// nearly full.
+func TestGentleReclaim(t *testing.T) {
+	var free atomic.Uint64
+	free.Store(1 << 40)
+	s := openTest(t, t.TempDir(), Config{FreeSpace: func(string) (uint64, error) { return free.Load(), nil }})
+	kept, gone := beginPin(t, s, 1), beginPin(t, s, 2)
+	kept.put(t, s, someBlocks(29, 100, 20_000))
+	gone.put(t, s, someBlocks(30, 2, 20_000))
+	gone.remove(t, s)
+	if s.pressed(t.Context()) {
+		t.Error("a disk of much free space is full")
+	}
+	gentle := func(wantDead uint64) {
+		t.Helper()
+		r, err := s.reclaim(t.Context(), nil, true)
+		must(t, err)
+		if dead, err := s.deadBytes(t.Context()); err != nil || dead != wantDead {
+			t.Errorf("%d bytes are dead, %v; want %d; report %+v", dead, err, wantDead, r)
+		}
+	}
+	gentle(40_000)
+	free.Store(DefaultReserve + nearlyFull - 1)
+	if !s.pressed(t.Context()) {
+		t.Error("something could be given back")
+	}
+	gentle(0)
+	if s.pressed(t.Context()) {
+		t.Error("nothing can be given back")
+	}
+	free.Store(1 << 40)
+	gentle(0)
 }

@@ -33,8 +33,10 @@ func (d Damage) CID() cid.Cid { return cid.NewCidV1(cid.Raw, d.Hash) }
 
 // HurtDAG is a DAG that a damaged block is of.
 type HurtDAG struct {
-	DAG      pin.DAG
-	Complete bool // until now; an incomplete one is hashed again anyway
+	DAG pin.DAG
+	// Complete is whether any request for it says that it is, until now; any
+	// other is hashed again anyway.
+	Complete bool
 	// Requests is those that hold it, at most maxHurt of them.
 	Requests []pin.Request
 	More     uint64 // how many others there are
@@ -270,6 +272,8 @@ func (s *Store) holdersOf(r *reader, hurt *HurtDAG) error {
 			if err != nil {
 				return err
 			}
+			// What is left of a repair that was cut off says so, too.
+			hurt.Complete = hurt.Complete || code == codePinned && !which.empty()
 			for bit := range which.up {
 				if len(hurt.Requests) == maxHurt {
 					hurt.More++

@@ -249,3 +249,31 @@ func TestUsage(t *testing.T) {
 	must(t, err)
 	check("theirs removed", other, pin.Usage{})
 }
+
+// A repair that was cut off may leave requests that say pinned of a DAG that is
+// not complete: what is missing there is found, and they are put right.
+func TestVerifyAfterHalfARepair(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	ctx := t.Context()
+	b := someBlocks(36, 1, 1000)[0]
+	p := beginPin(t, s, 1)
+	p.put(t, s, []blocks.Block{b})
+	p.complete(t, s, 1)
+	must(t, s.update(ctx, func(t *tx) error {
+		rec := dagRecord{Attempt: p.attempt, Holders: 1}
+		return s.put(t, dagKey(p.request.DAG()), rec)
+	}))
+	must(t, s.set(blockKey(b.Cid().Hash()), nil))
+	found, r := verify(t, s)
+	if d := found[string(b.Cid().Hash())]; r.Missing != 1 || len(d.DAGs) != 1 || !d.DAGs[0].Complete {
+		t.Errorf("found %v, %+v", found, r)
+	}
+	some, err := s.Refetch(ctx, p.request.DAG())
+	if err != nil || len(some) != 1 || some[0].ID != p.request.ID || some[0].Status != pin.Pinning {
+		t.Errorf("Refetch gives %v, %v", some, err)
+	}
+	if found, _ := verify(t, s); len(found) != 0 {
+		t.Errorf("found %v", found) // it is to be fetched
+	}
+	checkInvariants(t, s)
+}
