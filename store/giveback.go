@@ -23,16 +23,21 @@ import (
 //   - the file that is written now is never collected, and while it has more
 //     dead bytes than any other, none is: so it is filled up first;
 //   - a file is collected from a ratio of dead bytes on: so the ratio goes down.
+//
+// Blocks are never deleted while files are collected: Badger writes what is alive
+// in a file anew some time after it looked, and a deletion in between might not
+// outlast that.
 
 // ratios are those of dead bytes from which on a file is collected, one after
 // the other: first where much comes back for little writing.
 var ratios = [...]float64{0.5, 0.3, 0.2, 0.1}
 
 const (
-	// fillerKey is the length of keys that fill the memory.
-	fillerKey = 1 << 10
+	// fillerKey is the length of keys that fill the memory, fillerKeys how many
+	// of them are written, and synced, at a time.
+	fillerKey, fillerKeys = 1 << 10, 1024
 	// fillerValue is the length of values that fill a file.
-	fillerValue = 1 << 20
+	fillerValue = 4 << 20
 	// pollInterval is how often Badger is asked how far it is, as it does not tell.
 	pollInterval = 10 * time.Millisecond
 	// deferredWait is how long a file may be kept by those who read through
@@ -219,15 +224,14 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 	err = s.fillUp(ctx, ".mem", s.db.Opts().MemTableSize, func() (int, error) {
 		wb := s.db.NewWriteBatch()
 		defer wb.Cancel()
-		const keys = 256
-		for range keys {
+		for range fillerKeys {
 			number++
 			binary.BigEndian.PutUint64(key[len(key)-8:], number)
 			if err := wb.Delete(bytes.Clone(key)); err != nil {
 				return 0, err
 			}
 		}
-		return keys * fillerKey, wb.Flush()
+		return fillerKeys * fillerKey, wb.Flush()
 	})
 	if err != nil {
 		return fmt.Errorf("push out memory: %w", err)
