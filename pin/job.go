@@ -172,6 +172,11 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 	var refused *RefusedError
 	switch {
 	case err == nil:
+		free, err := m.charge(record, j, totals)
+		if err != nil {
+			return false, err
+		}
+		defer free()
 		released, err := m.records.Complete(record, j.dag, a, totals)
 		if err != nil {
 			return false, fmt.Errorf("complete: %w", err)

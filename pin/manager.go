@@ -27,6 +27,8 @@ type Config struct {
 	Window int // default 10,000: about 6 MB
 	// Limits bound every DAG.
 	Limits Limits
+	// Quotas bound what accounts may pin. Nil: nothing does.
+	Quotas Quotas
 	// Logger is told what happens to pins; default slog.Default().
 	Logger *slog.Logger
 }
@@ -51,6 +53,7 @@ type Manager struct {
 	records Records
 	fetcher Fetcher
 	workers *workers
+	quotas  *quotas
 
 	ctx    context.Context // ends when the manager closes
 	cancel context.CancelFunc
@@ -80,7 +83,7 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 	cfg = cfg.withDefaults()
 	m := &Manager{
 		cfg: cfg, log: cfg.Logger, records: records, fetcher: fetcher,
-		workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window),
+		workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window), quotas: newQuotas(cfg.Quotas),
 		kicked: make(chan struct{}, 1), dropKick: make(chan struct{}, 1),
 		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job), parked: make(map[*job]struct{}),
 	}
@@ -134,12 +137,17 @@ func (m *Manager) enter() error {
 }
 
 // Add makes a request. It returns once the request is durable.
-// Errors: those of [Records].Add.
+// Errors: those of [Records].Add, and ErrQuota.
 func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error) {
 	if err := m.enter(); err != nil {
 		return View{}, err
 	}
 	defer m.calls.Done()
+	free, err := m.admit(ctx, account, s.DAG(), "")
+	if err != nil {
+		return View{}, err
+	}
+	defer free()
 	r, err := m.records.Add(ctx, account, s)
 	if err != nil {
 		return View{}, err
@@ -150,12 +158,17 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 
 // Replace removes a request and makes another in its stead, in one step. What
 // the old one held is kept until the new one is done.
-// Errors: those of [Records].Replace.
+// Errors: those of [Records].Replace, and ErrQuota.
 func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View, error) {
 	if err := m.enter(); err != nil {
 		return View{}, err
 	}
 	defer m.calls.Done()
+	free, err := m.admit(ctx, account, s.DAG(), id)
+	if err != nil {
+		return View{}, err
+	}
+	defer free()
 	r, old, released, err := m.records.Replace(ctx, account, id, s)
 	if err != nil {
 		return View{}, err
@@ -223,13 +236,23 @@ func (m *Manager) RemoveAll(ctx context.Context, account string) (int, error) {
 	}
 }
 
-// Retry tries a failed request again. Errors: ErrNotFound, ErrNotFailed.
+// Retry tries a failed request again. Errors: ErrNotFound, ErrNotFailed,
+// ErrQuota.
 func (m *Manager) Retry(ctx context.Context, account, id string) (View, error) {
 	if err := m.enter(); err != nil {
 		return View{}, err
 	}
 	defer m.calls.Done()
-	r, err := m.records.Retry(ctx, account, id)
+	r, err := m.records.Get(ctx, account, id)
+	if err != nil {
+		return View{}, err
+	}
+	free, err := m.admit(ctx, account, r.DAG(), "")
+	if err != nil {
+		return View{}, err
+	}
+	defer free()
+	r, err = m.records.Retry(ctx, account, id)
 	if err != nil {
 		return View{}, err
 	}
@@ -370,11 +393,14 @@ func (m *Manager) left(r Request) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	j := m.jobs[r.DAG()]
-	if j == nil {
-		return
+	if j := m.jobs[r.DAG()]; j != nil {
+		m.leave(j, member{r.Account, r.ID})
 	}
-	delete(j.members, member{r.Account, r.ID})
+}
+
+// leave takes a request from a job.
+func (m *Manager) leave(j *job, who member) {
+	delete(j.members, who)
 	if len(j.members) > 0 {
 		return
 	}

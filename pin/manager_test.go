@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,12 +23,15 @@ func TestPinned(t *testing.T) {
 		}
 		v = r.after(5500*time.Millisecond, v, pin.Pinning)
 		for key, want := range map[string]string{
-			"blocks": "5", "bytes": "500", "bytes_per_second": "83", "last_block": "1s ago", "providers": "0",
+			"blocks": "5", "bytes": "500", "last_block": "1s ago", "providers": "0",
 			"elapsed": "6s", "status_details": "receiving blocks",
 		} {
 			if v.Info[key] != want {
 				t.Errorf("info %s is %q, want %q", key, v.Info[key], want)
 			}
+		}
+		if n, err := strconv.Atoi(v.Info["bytes_per_second"]); err != nil || n < 30 || n > 100 {
+			t.Errorf("info bytes_per_second is %q, and 100 bytes come in a second", v.Info["bytes_per_second"])
 		}
 		v = r.after(5*time.Second, v, pin.Pinned)
 		if v.Info != nil {

@@ -43,6 +43,7 @@ func (m *Manager) loop() {
 		case <-m.kicked:
 		case <-ticker.C:
 			m.sampleRates()
+			m.checkQuotas()
 		}
 		now := time.Now()
 		m.workers.takeBack(now)

@@ -50,9 +50,6 @@ func (c *cli) userAddCommand() *cobra.Command {
 				if err := a.do(cmd.Context(), http.MethodPost, "/users", nil, nil, u, &made); err != nil {
 					return err
 				}
-				if made.Quota > 0 {
-					fmt.Fprintln(c.stderr, "holdfast: warning: this version keeps the quota and does not enforce it")
-				}
 				_, err := fmt.Fprintln(c.stdout, "added", made.Email)
 				return err
 			})
@@ -60,7 +57,7 @@ func (c *cli) userAddCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
 	cmd.Flags().BoolVar(&u.Admin, "admin", false, "make it an admin's account")
-	cmd.Flags().TextVar(&quota, "quota", Size(0), "most bytes its pins may hold, such as 10GiB; 0 is no limit (this version keeps it and does not enforce it)")
+	cmd.Flags().TextVar(&quota, "quota", Size(0), "most bytes its pins may hold, such as 10GiB; 0 is no limit")
 	return cmd
 }
 

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
@@ -74,7 +76,8 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 
 // healthy reports whether the store answers a read.
 func (c *core) healthy(ctx context.Context) error {
-	if _, err := c.auth.AccountByID(ctx, ""); err != nil && !errors.Is(err, auth.ErrNoAccount) {
+	// An id that no account has: one that is not an id would not be looked for.
+	if _, err := c.auth.AccountByID(ctx, uuid.Nil.String()); err != nil && !errors.Is(err, auth.ErrNoAccount) {
 		return fmt.Errorf("read the store: %w", err)
 	}
 	return nil

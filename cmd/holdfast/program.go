@@ -133,6 +133,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 			Bytes:  uint64(p.Config.Pin.MaxDAGBytes),
 			Blocks: uint64(p.Config.Pin.MaxDAGBlocks),
 		},
+		Quotas: quotas{p.core.store, p.core.auth},
 		Logger: p.Log,
 	}, p.core.store, p.node)
 	if err != nil {

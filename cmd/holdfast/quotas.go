@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
+)
+
+// quotas are the limits that accounts have, for the manager of pins. It is a
+// pin.Quotas.
+type quotas struct {
+	*store.Store
+	accounts *auth.Service
+}
+
+var _ pin.Quotas = quotas{}
+
+// Quota implements [pin.Quotas]. An account that is gone has no limit: its
+// pins are about to go too.
+func (q quotas) Quota(ctx context.Context, account string) (bytes uint64, err error) {
+	a, err := q.accounts.AccountByID(ctx, account)
+	if errors.Is(err, auth.ErrNoAccount) {
+		return 0, nil
+	}
+	return a.Quota, err
+}
