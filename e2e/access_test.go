@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
@@ -120,4 +121,26 @@ func TestAnotherAccountsRequest(t *testing.T) {
 	if got := must(mine.Get(ctx, made.RequestID))(t); got.Pin.Name != "mine" {
 		t.Errorf("the request is now %+v", got)
 	}
+}
+
+// TestQuota pins more than an account may hold, and then as much as it may.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	kubo := sharedSource(t)
+	d := allowPrivate(newData(t))
+	s := serve(t, d)
+	ctx := within(t, 120*patience)
+	c := login(t, s)
+	must(d.Run(ctx, nil, "user", "quota", email, "1MiB"))(t)
+	large := must(kubo.AddFile(ctx, rig.Random(71, 8<<20), 256<<10))(t)
+	small := must(kubo.AddFile(ctx, rig.Random(72, 1<<20-64<<10), 256<<10))(t)
+	ps := must(c.Add(ctx, rig.Pin{CID: large, Origins: kubo.Addrs}))(t)
+	ps = must(c.WaitStatus(ctx, ps.RequestID, "failed", 100*time.Millisecond))(t)
+	if got := ps.Info["status_details"]; !strings.Contains(got, "quota") {
+		t.Errorf("status_details is %q, want the quota", got)
+	}
+	pinned(t, c, rig.Pin{CID: small, Origins: kubo.Addrs}, 60*patience)
+	must(d.Run(ctx, nil, "user", "quota", email, "512KiB"))(t)
+	_, err := c.Add(ctx, rig.Pin{CID: large})
+	wantStatus(t, err, 409, "INSUFFICIENT_FUNDS")
 }
