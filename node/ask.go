@@ -43,6 +43,7 @@ type want struct {
 	cid     cid.Cid
 	key     string // its multihash
 	codecs  codecs // to read it under when it comes
+	depth   uint64 // links from the root
 	counted bool   // it was here before and is gone
 	lost    int    // how often
 

@@ -47,7 +47,7 @@ func (n *Node) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
 		seen:    make(map[string]mark),
 		senders: make(map[peer.ID]struct{}),
 	}
-	if err := f.push(root); err != nil {
+	if err := f.push(root, 0); err != nil {
 		return pin.Totals{}, err
 	}
 	f.asker = newAsker(ctx, n.bitswap, &n.shares)
@@ -86,7 +86,7 @@ type fetch struct {
 	// frontier is what is known and not looked at yet. Last in, first out: what
 	// hangs on one node is finished before its next sibling is begun, as far as
 	// there are enough to ask for.
-	frontier []cid.Cid
+	frontier []place
 	seen     map[string]mark // by multihash, all that ever was in the frontier
 	totals   pin.Totals
 
@@ -95,6 +95,12 @@ type fetch struct {
 	lastGot time.Time // a block from the network
 	senders map[peer.ID]struct{}
 	counted time.Time // when senders were
+}
+
+// place is a node and how many links it is from the root.
+type place struct {
+	cid   cid.Cid
+	depth uint64
 }
 
 // run walks until every block is durable or something ends it.
@@ -137,9 +143,9 @@ func (f *fetch) fill() (more bool, err error) {
 		if read == localBatch {
 			return true, nil
 		}
-		c := f.frontier[len(f.frontier)-1]
+		next := f.frontier[len(f.frontier)-1]
 		f.frontier = f.frontier[:len(f.frontier)-1]
-		local, err := f.visit(c)
+		local, err := f.visit(next)
 		if err != nil {
 			return false, err
 		}
@@ -248,7 +254,7 @@ func (f *fetch) received(a arrival) error {
 		return err
 	}
 	f.writer.put(a.block, now)
-	return f.expand(w.cid, w.codecs, data)
+	return f.expand(place{w.cid, w.depth}, w.codecs, data)
 }
 
 // acquire holds a worker, as every block that is handled needs one.

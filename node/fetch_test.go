@@ -207,6 +207,9 @@ func TestRefused(t *testing.T) {
 		"inlined and broken":     {all: []blocks.Block{pb("", identity(cid.DagProtobuf, []byte("\xff\xff")))}, says: []string{"does not decode"}},
 		"too many blocks":        {all: many, limits: pin.Limits{Blocks: uint64(len(many) - 1)}, says: []string{fmt.Sprint(len(many) - 1), "pin.max_dag_blocks"}},
 		"too many bytes":         {all: many, limits: pin.Limits{Bytes: 30_000}, says: []string{"30000", "pin.max_dag_bytes"}},
+		"too large a block":      {all: many, limits: pin.Limits{BlockBytes: 99}, says: []string{"has", "99", "pin.max_block_size"}},
+		"too many links":         {all: many, limits: pin.Limits{Links: 9}, says: []string{"10 links", "9", "pin.max_links"}},
+		"too deep":               {all: many, limits: pin.Limits{Depth: 2}, says: []string{"3 links from the root", "pin.max_depth"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -229,10 +232,10 @@ func TestRefused(t *testing.T) {
 }
 
 func TestLimitsThatAreJustKept(t *testing.T) {
-	all := tree(leaves(50, 100), 10)
+	all := tree(leaves(50, 2000), 10)
 	count, size := distinct(all)
 	job := newJob(last(all), newSource(t, all...).addr())
-	job.Limits = pin.Limits{Blocks: uint64(count), Bytes: uint64(size)}
+	job.Limits = pin.Limits{Blocks: uint64(count), Bytes: uint64(size), BlockBytes: 2000, Links: 10, Depth: 2}
 	if _, err := newTestNode(t, newMemStore(t)).Fetch(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}

@@ -13,14 +13,14 @@ import (
 
 // visit takes a node from the frontier: reads it if it is here, asks for it if
 // not. It reports whether it read the disk to some effect.
-func (f *fetch) visit(c cid.Cid) (local bool, err error) {
-	codec := codecOf(c)
+func (f *fetch) visit(at place) (local bool, err error) {
+	c, codec := at.cid, codecOf(at.cid)
 	if data, ok := inline(c); ok {
-		return false, f.expand(c, codec, data)
+		return false, f.expand(at, codec, data)
 	}
 	key := string(c.Hash())
 	if f.seen[key]&markHere != 0 {
-		return true, f.reread(c, codec)
+		return true, f.reread(at, codec)
 	}
 	if f.asker.also(key, codec) {
 		return false, nil // asked for under another codec
@@ -33,7 +33,7 @@ func (f *fetch) visit(c cid.Cid) (local bool, err error) {
 		if empty, err := isEmpty(c); err != nil {
 			return false, err
 		} else if !empty {
-			f.asker.want(&want{cid: c, key: key, codecs: codec})
+			f.asker.want(&want{cid: c, key: key, codecs: codec, depth: at.depth})
 			return false, nil
 		}
 	}
@@ -53,7 +53,7 @@ func (f *fetch) visit(c cid.Cid) (local bool, err error) {
 	} else {
 		f.writer.claim(c, len(data), now)
 	}
-	return true, f.expand(c, codec, data)
+	return true, f.expand(at, codec, data)
 }
 
 // relook reads from disk what was lost on the way, if another walk has put it
@@ -78,11 +78,12 @@ func (f *fetch) relook(w *want) error {
 		}
 	}
 	f.writer.claim(w.cid, len(data), now)
-	return f.expand(w.cid, w.codecs, data)
+	return f.expand(place{w.cid, w.depth}, w.codecs, data)
 }
 
 // reread reads under another codec what is here already.
-func (f *fetch) reread(c cid.Cid, codec codecs) error {
+func (f *fetch) reread(at place, codec codecs) error {
+	c := at.cid
 	if codec == codecRaw {
 		return nil
 	}
@@ -94,13 +95,13 @@ func (f *fetch) reread(c cid.Cid, codec codecs) error {
 		}
 	}
 	if !found {
-		f.asker.want(&want{cid: c, key: string(c.Hash()), codecs: codec, counted: true})
+		f.asker.want(&want{cid: c, key: string(c.Hash()), codecs: codec, depth: at.depth, counted: true})
 		return nil
 	}
 	if err := f.acquire(); err != nil {
 		return err
 	}
-	return f.expand(c, codec, data)
+	return f.expand(at, codec, data)
 }
 
 // look gives a block's bytes if they were on disk a moment ago.
@@ -138,15 +139,18 @@ func (f *fetch) checked(c cid.Cid, data []byte) ([]byte, bool, error) {
 }
 
 // expand puts what a block links to on the frontier, the first link on top.
-func (f *fetch) expand(c cid.Cid, under codecs, data []byte) error {
+func (f *fetch) expand(at place, under codecs, data []byte) error {
 	for codec := range under.each {
-		ls, err := links(c, codec, data)
+		ls, err := links(at.cid, codec, data)
 		if err != nil {
 			return err
 		}
+		if limit := f.job.Limits.Links; limit > 0 && uint64(len(ls)) > limit {
+			return pin.Refused("block %s has %d links, more than the %d that pin.max_links allows", at.cid, len(ls), limit)
+		}
 		for i := len(ls) - 1; i >= 0; i-- {
-			if err := f.push(ls[i]); err != nil {
-				return fmt.Errorf("in block %s: %w", c, err)
+			if err := f.push(ls[i], at.depth+1); err != nil {
+				return fmt.Errorf("in block %s: %w", at.cid, err)
 			}
 		}
 	}
@@ -154,12 +158,12 @@ func (f *fetch) expand(c cid.Cid, under codecs, data []byte) error {
 }
 
 // push puts a node on the frontier unless it was there before.
-func (f *fetch) push(c cid.Cid) error {
+func (f *fetch) push(c cid.Cid, depth uint64) error {
 	if err := check(c); err != nil {
 		return err
 	}
 	if _, ok := inline(c); ok {
-		f.frontier = append(f.frontier, c) // no block: not counted, not remembered
+		f.frontier = append(f.frontier, place{c, depth}) // no block: not counted, not remembered
 		return nil
 	}
 	key := string(c.Hash())
@@ -168,7 +172,10 @@ func (f *fetch) push(c cid.Cid) error {
 		return nil
 	}
 	f.seen[key] = m | bit
-	f.frontier = append(f.frontier, c)
+	if limit := f.job.Limits.Depth; limit > 0 && depth > limit {
+		return pin.Refused("block %s is %d links from the root, more than the %d that pin.max_depth allows", c, depth, limit)
+	}
+	f.frontier = append(f.frontier, place{c, depth})
 	if limit := f.job.Limits.Blocks; limit > 0 && uint64(len(f.seen)) > limit {
 		return pin.Refused("the DAG has more than the %d blocks that pin.max_dag_blocks allows", limit)
 	}
@@ -177,6 +184,9 @@ func (f *fetch) push(c cid.Cid) error {
 
 // count records that a block is here.
 func (f *fetch) count(c cid.Cid, data []byte, now time.Time, received bool) error {
+	if limit := f.job.Limits.BlockBytes; limit > 0 && uint64(len(data)) > limit {
+		return pin.Refused("block %s has %d bytes, more than the %d that pin.max_block_size allows", c, len(data), limit)
+	}
 	f.seen[string(c.Hash())] |= markHere
 	f.totals.Blocks++
 	f.totals.Bytes += uint64(len(data))

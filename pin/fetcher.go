@@ -68,8 +68,11 @@ type Slot interface {
 
 // Limits bound one DAG. Zero in a field is no limit.
 type Limits struct {
-	Bytes  uint64 // of all blocks, each counted once
-	Blocks uint64
+	Bytes      uint64 // of all blocks, each counted once
+	Blocks     uint64
+	BlockBytes uint64 // of one block
+	Links      uint64 // in one block
+	Depth      uint64 // links from the root to a block, by the way the walk came
 }
 
 // RefusedError is why a DAG cannot be pinned, whoever tries and however

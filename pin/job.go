@@ -51,6 +51,7 @@ type job struct {
 	nextTry  time.Time // when parked
 	woken    bool      // parked, and somebody who may have it appeared
 	blocked  bool      // parked until the operator acts; the stall clock stands
+	late     string    // why it is about to fail
 	trouble  string    // why the last run ended, for the user; "" if it only saw nothing
 }
 
@@ -63,7 +64,7 @@ var (
 	errEvicted  = errors.New("others wait for the place")
 	errRecheck  = errors.New("the requests for it changed")
 	errReleased = errors.New("its attempt was released")
-	errStalled  = errors.New("no progress")
+	errLate     = errors.New("no progress, or not enough")
 )
 
 // addOrigins merges hints and reports whether any was new.
@@ -188,8 +189,8 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 		return true, nil
 	case errors.As(err, &refused):
 		return true, m.fail(record, j, refused.Reason)
-	case errors.Is(context.Cause(ctx), errStalled):
-		return true, m.fail(record, j, m.stallReason(j))
+	case errors.Is(context.Cause(ctx), errLate):
+		return true, m.fail(record, j, j.late)
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
 	default:
@@ -208,10 +209,8 @@ func (m *Manager) fail(ctx context.Context, j *job, reason string) error {
 	return nil
 }
 
-// stallReason says why a job that stood still failed.
+// stallReason says why a job that stood still fails.
 func (m *Manager) stallReason(j *job) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	s := fmt.Sprintf("no block was received for %v", m.cfg.StallTimeout)
 	if j.progress != nil {
 		if n := j.progress.Blocks.Load(); n > 0 {

@@ -23,6 +23,9 @@ type Config struct {
 	IdleTimeout time.Duration // default 20s
 	// StallTimeout is how long a DAG may get no further before it fails.
 	StallTimeout time.Duration // default 30m
+	// TotalTimeout is how long a DAG may take in all, from when it was first
+	// tried, while it gets further or not. Zero is no limit.
+	TotalTimeout time.Duration
 	// Window is how many queued requests of an account are held in memory.
 	Window int // default 10,000: about 6 MB
 	// Limits bound every DAG.

@@ -142,6 +142,23 @@ func TestStall(t *testing.T) {
 	})
 }
 
+func TestTotalTimeout(t *testing.T) {
+	run(t, pin.Config{TotalTimeout: 5 * time.Minute, Seekers: 1}, func(r *rig) {
+		r.net.set(dag(1), content{blocks: 1000, delay: time.Second})
+		v := r.add(alice, 1)
+		r.after(4*time.Minute, v, pin.Pinning)
+		v = r.after(time.Minute+2*time.Second, v, pin.Failed)
+		want := "it took longer than the 5m0s that pin.total_timeout allows"
+		if got := v.Info["status_details"]; got != want {
+			t.Errorf("status_details %q, want %q", got, want)
+		}
+		parked := r.add(alice, 2)
+		r.after(time.Second, parked, pin.Pinning)
+		r.add(bob, 3)
+		r.after(5*time.Minute+10*time.Second, parked, pin.Failed)
+	})
+}
+
 // Who joins a DAG that is about to stall is given the whole time.
 func TestStallClockOfThoseWhoJoin(t *testing.T) {
 	run(t, pin.Config{StallTimeout: 10 * time.Minute}, func(r *rig) {

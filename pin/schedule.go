@@ -3,6 +3,7 @@ package pin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -49,7 +50,7 @@ func (m *Manager) loop() {
 		m.workers.takeBack(now)
 		m.mu.Lock()
 		m.refill()
-		m.failStalled(now)
+		m.failLate(now)
 		m.fillPlaces(now)
 		m.mu.Unlock()
 	}
@@ -94,18 +95,28 @@ func (m *Manager) refill() {
 	}
 }
 
-// failStalled ends the jobs that got no further for too long.
-func (m *Manager) failStalled(now time.Time) {
+// failLate ends the jobs that got no further for too long, or take too long in
+// all.
+func (m *Manager) failLate(now time.Time) {
 	for _, j := range m.jobs {
+		if j.state == jobWaiting || j.evicting {
+			continue
+		}
 		switch {
-		case j.state == jobWaiting || j.evicting || !j.stalled(now, m.cfg.StallTimeout, m.cfg.IdleTimeout):
-		case j.state == jobRunning:
+		case m.cfg.TotalTimeout > 0 && now.Sub(j.began) >= m.cfg.TotalTimeout:
+			j.late = fmt.Sprintf("it took longer than the %v that pin.total_timeout allows", m.cfg.TotalTimeout)
+		case j.stalled(now, m.cfg.StallTimeout, m.cfg.IdleTimeout):
+			j.late = m.stallReason(j)
+		default:
+			continue
+		}
+		if j.state == jobRunning {
 			j.evicting = true
 			m.evicting++
-			j.cancel(errStalled)
-		case j.state == jobParked:
+			j.cancel(errLate)
+		} else {
 			m.start(j, now, func(ctx context.Context, j *job) (bool, error) {
-				return true, m.fail(context.WithoutCancel(ctx), j, m.stallReason(j))
+				return true, m.fail(context.WithoutCancel(ctx), j, j.late)
 			})
 		}
 	}

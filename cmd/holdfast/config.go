@@ -50,6 +50,10 @@ type PinConfig struct {
 	StallTimeout Duration `toml:"stall_timeout" usage:"time without a new block before a pin fails"`
 	MaxDAGBytes  Size     `toml:"max_dag_bytes" usage:"most bytes of one DAG, 0 for no limit"`
 	MaxDAGBlocks int      `toml:"max_dag_blocks" usage:"most blocks of one DAG, 0 for no limit"`
+	MaxBlockSize Size     `toml:"max_block_size" usage:"most bytes of one block, 0 for no limit"`
+	MaxLinks     int      `toml:"max_links" usage:"most links in one block, 0 for no limit"`
+	MaxDepth     int      `toml:"max_depth" usage:"most links from the root to a block, 0 for no limit"`
+	TotalTimeout Duration `toml:"total_timeout" usage:"time that a pin may take in all, 0 for no limit"`
 }
 
 // StoreConfig is the database.
@@ -106,6 +110,7 @@ func DefaultConfig() Config {
 		Pin: PinConfig{
 			Workers:      16, // each has a few MiB of blocks in hand
 			StallTimeout: Duration(30 * time.Minute),
+			MaxBlockSize: 2 << 20, // https://specs.ipfs.tech/bitswap-protocol/#block-sizes
 		},
 		Store: StoreConfig{
 			MinFreeSpace:    1 << 30,             // a full disk is SIGBUS in a mapped file, so stop well before

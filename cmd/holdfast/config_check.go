@@ -52,8 +52,15 @@ func (c *Config) validate() error {
 	if c.Pin.Workers < 1 || c.Pin.Workers > maxWorkers {
 		check("pin.workers", c.Pin.Workers, fmt.Errorf("want a number from 1 to %d", maxWorkers))
 	}
-	if c.Pin.MaxDAGBlocks < 0 {
-		check("pin.max_dag_blocks", c.Pin.MaxDAGBlocks, errors.New("want a number of blocks, or 0 for no limit"))
+	for key, n := range map[string]int{
+		"pin.max_dag_blocks": c.Pin.MaxDAGBlocks, "pin.max_links": c.Pin.MaxLinks, "pin.max_depth": c.Pin.MaxDepth,
+	} {
+		if n < 0 {
+			check(key, n, errors.New("want a number, or 0 for no limit"))
+		}
+	}
+	if c.Pin.TotalTimeout != 0 {
+		check("pin.total_timeout", c.Pin.TotalTimeout, atLeastSecond(c.Pin.TotalTimeout))
 	}
 	check("pin.stall_timeout", c.Pin.StallTimeout, atLeastSecond(c.Pin.StallTimeout))
 	check("auth.registration", c.Auth.Registration, oneOf(c.Auth.Registration, registrations()...))

@@ -122,7 +122,7 @@ func TestConfigValues(t *testing.T) {
 		{"node.bootstrap", "/ip4/127.0.0.1/tcp/4001", "/p2p/ID"},
 		{"node.routing", "dht", "want one of auto, none"},
 		{"pin.workers", "0", "want a number from 1 to"},
-		{"pin.max_dag_blocks", "-1", "want a number of blocks"},
+		{"pin.max_dag_blocks", "-1", "want a number, or 0"},
 		{"pin.stall_timeout", "0", "want a second or more"},
 		{"auth.access_token_ttl", "1ms", "want a second or more"},
 		{"auth.refresh_token_ttl", "0s", "want a second or more"},

@@ -132,9 +132,14 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		Limits: pin.Limits{
 			Bytes:  uint64(p.Config.Pin.MaxDAGBytes),
 			Blocks: uint64(p.Config.Pin.MaxDAGBlocks),
+
+			BlockBytes: uint64(p.Config.Pin.MaxBlockSize),
+			Links:      uint64(p.Config.Pin.MaxLinks),
+			Depth:      uint64(p.Config.Pin.MaxDepth),
 		},
-		Quotas: quotas{p.core.store, p.core.auth},
-		Logger: p.Log,
+		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
+		Quotas:       quotas{p.core.store, p.core.auth},
+		Logger:       p.Log,
 	}, p.core.store, p.node)
 	if err != nil {
 		return fmt.Errorf("start the pin manager: %w", err)
