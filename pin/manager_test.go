@@ -333,7 +333,7 @@ func TestResume(t *testing.T) {
 			vs = append(vs, r.add(alice, n))
 		}
 		gone := r.add(bob, 30)
-		r.after(2*time.Second, gone, pin.Pinning)
+		r.after(4*time.Second, gone, pin.Pinning) // one that is before it takes 3 s
 		for range 5 {
 			time.Sleep(time.Second)
 			r.Close()
