@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,17 +49,27 @@ func TestKilledDuringReclaim(t *testing.T) {
 		pinAndReclaimForever(t, dir)
 		return
 	}
-	rounds := 100
+	const lanes = 2 // as many as the cores that tests have
+	rounds := 100 / lanes
 	if testing.Short() {
-		rounds = 10
+		rounds = 5
 	}
+	for range lanes {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			killAndCheck(t, rounds)
+		})
+	}
+}
+
+func killAndCheck(t *testing.T, rounds int) {
 	dir := t.TempDir()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var deleted, hashed uint64
 	for round := range rounds {
-		killOnce(t, dir, time.Duration(rng.IntN(150_000))*time.Microsecond)
+		killOnce(t, dir, rng.IntN(12), time.Duration(rng.IntN(20_000))*time.Microsecond)
 		s, lock := openSmall(t, dir)
 		checkInvariants(t, s)
 		if found, r := verify(t, s); len(found) > 0 {
@@ -89,20 +98,26 @@ func TestKilledDuringReclaim(t *testing.T) {
 	}
 }
 
-// killOnce runs a child and kills it so long after it began.
-func killOnce(t *testing.T, dir string, after time.Duration) {
+// killOnce runs a child and kills it so long after it did so many things.
+func killOnce(t *testing.T, dir string, things int, after time.Duration) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledDuringReclaim$")
 	cmd.Env = append(os.Environ(), reclaimChild+"="+dir)
-	cmd.Stderr = os.Stderr
+	// Badger reads the newest version of its memory without a lock when it
+	// collects a file, which is harmless, and which the race detector tells of.
+	var noise strings.Builder
+	cmd.Stderr = &noise
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
 	lines := bufio.NewReader(out)
-	first, err := lines.ReadString('\n')
-	must(t, err)
-	if first != "begun\n" {
-		t.Fatalf("the child says %q", first)
+	for range things {
+		line, err := lines.ReadString('\n')
+		if err != nil || line != "done\n" {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			t.Fatalf("the child says %q, %v\n%s", line, err, noise.String())
+		}
 	}
 	timer := time.AfterFunc(after, func() {
 		if err := cmd.Process.Kill(); err != nil {
@@ -113,7 +128,7 @@ func killOnce(t *testing.T, dir string, after time.Duration) {
 	rest, err := io.ReadAll(lines)
 	must(t, err)
 	if err := cmd.Wait(); err == nil || strings.Contains(string(rest), "FAIL") {
-		t.Fatalf("the child was not killed: %v\n%s", err, rest)
+		t.Fatalf("the child was not killed: %v\n%s%s", err, rest, noise.String())
 	}
 }
 
@@ -121,15 +136,15 @@ func pinAndReclaimForever(t *testing.T, dir string) {
 	s, _ := openSmall(t, dir)
 	bs := append(someBlocks(40, 200, 300), someBlocks(41, 200, 6000)...)
 	fail := func(err error) { fmt.Fprintf(os.Stdout, "FAIL %v\n", err) }
-	var next atomic.Int64
 	for w := range 3 {
 		go func() {
 			rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(w)))
 			for {
-				if err := pinAndRemove(t.Context(), s, int(next.Add(1)), bs, rng); err != nil {
+				if err := pinAndRemove(t.Context(), s, bs, rng); err != nil {
 					fail(err)
 					return
 				}
+				fmt.Fprintln(os.Stdout, "done")
 			}
 		}()
 	}
@@ -141,13 +156,12 @@ func pinAndReclaimForever(t *testing.T, dir string) {
 			}
 		}
 	}()
-	fmt.Fprintln(os.Stdout, "begun")
 	select {} // until killed
 }
 
-// pinAndRemove pins some of the blocks as a walk does and, after a few others,
-// removes an older pin.
-func pinAndRemove(ctx context.Context, s *Store, n int, bs []blocks.Block, rng *rand.Rand) error {
+// pinAndRemove pins some of the blocks as a walk does, and removes another pin if
+// there are a few.
+func pinAndRemove(ctx context.Context, s *Store, bs []blocks.Block, rng *rand.Rand) error {
 	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(rng.IntN(1<<30)))
 	if err != nil {
 		return err
@@ -187,14 +201,12 @@ func pinAndRemove(ctx context.Context, s *Store, n int, bs []blocks.Block, rng *
 	if _, err := s.Complete(ctx, r.DAG(), a, pin.Totals{}); err != nil {
 		return err
 	}
-	page, err := s.List(ctx, benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 20})
-	if err != nil || n%10 == 0 {
+	// Only what is pinned: under others a walk writes.
+	page, err := s.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 20})
+	if err != nil || len(page.Requests) < 5 {
 		return err
 	}
 	old := page.Requests[rng.IntN(len(page.Requests))]
-	if old.Status != pin.Pinned {
-		return nil // another walk writes under it
-	}
 	_, released, err := s.Remove(ctx, benchAccount, old.ID)
 	if err != nil {
 		return nil // another was faster
