@@ -3,7 +3,7 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  = -X main.version=$(VERSION)
-MODULES  = . e2e
+MODULES  = . e2e e2e/cluster
 
 .PHONY: help build run test test-unit test-e2e check fmt-check tidy-check bench bench-full clean
 
@@ -28,6 +28,7 @@ check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edge
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
 	$(GO) tool staticcheck ./...
 	cd e2e && $(GO) tool -modfile=../go.mod staticcheck ./...
+	cd e2e/cluster && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	$(GO) test -count=1 -run '^TestImports$$' ./cmd/holdfast
 	deploy/check.sh
 
@@ -37,13 +38,17 @@ fmt-check:
 tidy-check:
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff) || { echo "run 'go mod tidy' in $$m"; exit 1; }; done
 
-bench: ## Holdfast against Kubo from one source, and the lists, within 10 minutes
+bench: ## Holdfast against Kubo and IPFS Cluster, logins and lists, within 10 minutes
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store
+	$(GO) test -run '^$$' -bench . ./auth
 	cd e2e && $(GO) run ./bench
+	cd e2e/cluster && $(GO) run .
 
 bench-full: ## the same, medians of 3
 	$(GO) test -run '^$$' -bench . -benchtime 1x -count 3 ./store
+	$(GO) test -run '^$$' -bench . -count 3 ./auth
 	cd e2e && $(GO) run ./bench --full
+	cd e2e/cluster && $(GO) run .
 
 clean: ## remove what was built, and the data of `make run`
 	rm -rf holdfast data

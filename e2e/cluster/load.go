@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// result is what one kind of request came to.
+type result struct {
+	name string
+	rate float64 // a second
+	p99  time.Duration
+}
+
+type measured [3]result
+
+// measure fills a service with pins and then loads it with each kind of request.
+func measure(ctx context.Context, s *service, progress io.Writer) (m measured, err error) {
+	ids, err := fill(ctx, s)
+	if err != nil {
+		return m, fmt.Errorf("fill %s: %w", s.addr, err)
+	}
+	fmt.Fprintf(progress, "%s: filled\n", s.addr)
+	const everything = "?limit=1000&status=queued,pinning,pinned,failed"
+	for i, kind := range []struct {
+		name    string
+		request func(client, n int) []byte
+		check   func([]byte) error // of the first answer
+	}{
+		{"GET /pins/{id}", func(c, n int) []byte {
+			own := ids[c%accounts]
+			return s.request("GET", "/"+own[n%len(own)], c, nil)
+		}, nil},
+		{"GET /pins?limit=1000", func(c, _ int) []byte { return s.request("GET", everything, c, nil) }, checkList},
+		{"POST /pins", func(c, _ int) []byte { return s.request("POST", "", c, newPin()) }, nil},
+	} {
+		rate, p99, err := load(ctx, s.addr, kind.request, kind.check)
+		if err != nil {
+			return m, fmt.Errorf("%s at %s: %w", kind.name, s.addr, err)
+		}
+		m[i] = result{kind.name, rate, p99}
+		fmt.Fprintf(progress, "%s: %s: %.0f/s, p99 %v\n", s.addr, kind.name, rate, p99.Round(10*time.Microsecond))
+	}
+	return m, nil
+}
+
+// checkList holds a list against what was asked for: a service that answers less
+// must not win.
+func checkList(body []byte) error {
+	var list struct {
+		Count   int               `json:"count"`
+		Results []json.RawMessage `json:"results"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return fmt.Errorf("read the list: %w", err)
+	}
+	if len(list.Results) != 1000 {
+		return fmt.Errorf("the list has %d pins, want 1000", len(list.Results))
+	}
+	return nil
+}
+
+// newPin is the body of a request to pin what nobody has.
+func newPin() []byte {
+	digest := make([]byte, 32)
+	rand.Read(digest) // never fails
+	cid := append([]byte{1, 0x55, 0x12, 32}, digest...)
+	text := "b" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(cid))
+	return fmt.Appendf(nil, `{"cid":%q,"name":"bench"}`, text)
+}
+
+// request makes one of a client's.
+func (s *service) request(method, rest string, client int, body []byte) []byte {
+	b := fmt.Appendf(nil, "%s %s%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n", method, s.path, rest, s.addr, s.tokens[client%accounts])
+	if body != nil {
+		b = fmt.Appendf(b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+	}
+	return append(append(b, "\r\n"...), body...)
+}
+
+// fill makes the pins that are listed, and gives their ids, by account.
+func fill(ctx context.Context, s *service) (ids [accounts][]string, err error) {
+	total := shared
+	if s.own {
+		total = own * accounts
+	}
+	var all sync.WaitGroup
+	errs, made := make([]error, clients), make([][]string, clients)
+	for i := range clients {
+		all.Go(func() { made[i], errs[i] = fillFrom(ctx, s, i, (total+clients-1)/clients) })
+	}
+	all.Wait()
+	for i, part := range made {
+		ids[i%accounts] = append(ids[i%accounts], part...)
+	}
+	return ids, errors.Join(errs...)
+}
+
+// fillFrom makes n pins from one client.
+func fillFrom(ctx context.Context, s *service, client, n int) (ids []string, err error) {
+	c, err := dial(ctx, s.addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	for len(ids) < n {
+		body, err := c.do(s.request("POST", "", client, newPin()))
+		// More than 1,000 a second of one account are put off.
+		if refused, ok := errors.AsType[*statusError](err); ok && refused.status == http.StatusTooManyRequests {
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		var made struct {
+			ID string `json:"requestid"`
+		}
+		if err == nil {
+			err = json.Unmarshal(body, &made)
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, made.ID)
+	}
+	return ids, nil
+}
+
+// load has all clients make requests for as long as a measurement takes.
+func load(ctx context.Context, addr string, request func(client, n int) []byte, check func([]byte) error) (rate float64, p99 time.Duration, err error) {
+	var all sync.WaitGroup
+	var stop atomic.Bool
+	took := make([][]time.Duration, clients)
+	errs := make([]error, clients)
+	began := time.Now()
+	timer := time.AfterFunc(duration, func() { stop.Store(true) })
+	defer timer.Stop()
+	for i := range clients {
+		all.Go(func() {
+			c, err := dial(ctx, addr)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			defer c.Close()
+			for n := 0; !stop.Load() && ctx.Err() == nil; n++ {
+				r := request(i, n)
+				start := time.Now()
+				body, err := c.do(r)
+				took[i] = append(took[i], time.Since(start))
+				if err == nil && n == 0 && check != nil {
+					err = check(body)
+				}
+				if err != nil {
+					errs[i] = err
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	elapsed := time.Since(began)
+	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
+		return 0, 0, err
+	}
+	times := slices.Concat(took...)
+	slices.Sort(times)
+	return float64(len(times)) / elapsed.Seconds(), times[len(times)*99/100], nil
+}
+
+// conn is a connection that is kept alive, with as little of a client as there
+// can be: it shares the CPUs with what is measured.
+type conn struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dial(ctx context.Context, addr string) (*conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{c, bufio.NewReaderSize(c, 64<<10)}, nil
+}
+
+type statusError struct {
+	status int
+	body   []byte
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("it answers %d: %.300s", e.status, e.body) }
+
+// do makes a request and gives the body of the answer.
+func (c *conn) do(request []byte) ([]byte, error) {
+	// Longer than any answer takes: a service that hangs is an error.
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		return nil, err
+	}
+	if _, err := c.Write(request); err != nil {
+		return nil, err
+	}
+	answer, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode/100 != 2 { // Cluster says 200 where the spec says 202
+		return nil, &statusError{answer.StatusCode, body}
+	}
+	return body, nil
+}
