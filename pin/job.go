@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -77,6 +78,18 @@ func (j *job) addOrigins(origins []string) bool {
 		}
 	}
 	return added
+}
+
+// whoLocked names the requests that wait for the job, for logs: what users know
+// a pin by is its requestid. The manager's lock is held.
+func (j *job) whoLocked() slog.Attr {
+	var first member
+	for who := range j.members {
+		if first.id == "" || who.id < first.id {
+			first = who
+		}
+	}
+	return slog.Group("", "requestid", first.id, "account", first.account, "requests", len(j.members))
 }
 
 // peerOf gives the peer id that an origin ends in, "" if it does not.
@@ -157,6 +170,7 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 	}
 
 	m.mu.Lock()
+	who := j.whoLocked()
 	progress := new(Progress)
 	j.progress = progress
 	slot := m.workers.slot(j.account)
@@ -183,7 +197,7 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 			return false, fmt.Errorf("complete: %w", err)
 		}
 		m.drop(released)
-		m.log.Info("pinned", "cid", j.dag, "blocks", totals.Blocks, "bytes", totals.Bytes,
+		m.log.Info("pinned", "cid", j.dag, who, "blocks", totals.Blocks, "bytes", totals.Bytes,
 			"elapsed", time.Since(j.began).Round(time.Millisecond))
 		m.fetcher.Announce(j.dag)
 		return true, nil
@@ -200,12 +214,15 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 
 // fail records that the job's requests failed.
 func (m *Manager) fail(ctx context.Context, j *job, reason string) error {
+	m.mu.Lock()
+	who := j.whoLocked()
+	m.mu.Unlock()
 	released, err := m.records.Fail(ctx, j.dag, reason)
 	if err != nil {
 		return fmt.Errorf("fail: %w", err)
 	}
 	m.drop(released)
-	m.log.Warn("pin failed", "cid", j.dag, "reason", reason)
+	m.log.Warn("pin failed", "cid", j.dag, who, "reason", reason)
 	return nil
 }
 

@@ -75,6 +75,8 @@ type Manager struct {
 	running  int // jobs in state jobRunning
 	evicting int // of those, told to give up their place
 	parked   map[*job]struct{}
+	woken    []*job    // parked jobs to try before their time; some may be stale
+	toldFull time.Time // when the log last had that the disk is full
 	wokenAll time.Time // when PeerConnected last woke everything
 	drops    []Attempt // to be dropped
 	dropKick chan struct{}
@@ -153,6 +155,7 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 	defer free()
 	r, err := m.records.Add(ctx, account, s)
 	if err != nil {
+		m.warnFull(err)
 		return View{}, err
 	}
 	m.joined(r)
@@ -174,12 +177,27 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 	defer free()
 	r, old, released, err := m.records.Replace(ctx, account, id, s)
 	if err != nil {
+		m.warnFull(err)
 		return View{}, err
 	}
 	m.joined(r)
 	m.left(old)
 	m.drop(released)
 	return m.view(r), nil
+}
+
+// warnFull tells the operator, once in a while, that clients are refused
+// because the disk is full.
+func (m *Manager) warnFull(err error) {
+	if !errors.Is(err, ErrDiskFull) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := time.Now(); now.Sub(m.toldFull) >= tellFullAgain {
+		m.toldFull = now
+		m.log.Warn("pins are refused for want of disk space; remove some and reclaim, or see store.min_free_space", "err", err)
+	}
 }
 
 // Remove deletes a request. A fetch that only it wanted is stopped.
@@ -310,7 +328,7 @@ func (m *Manager) PeerConnected(peer string, inbound bool) {
 	}
 	for j := range m.parked {
 		if all || hasPeer(j.origins, peer) {
-			j.woken = true
+			m.wake(j)
 		}
 	}
 	m.kick()
@@ -371,7 +389,7 @@ func (m *Manager) enqueue(r Request) {
 		}
 	case jobParked:
 		j.members[who] = 0
-		j.woken = true
+		m.wake(j)
 	}
 }
 
@@ -412,7 +430,7 @@ func (m *Manager) leave(j *job, who member) {
 		j.dirty = true // the next run forgets it, if it should be
 		j.cancel(errRecheck)
 	case jobParked:
-		j.woken = true
+		m.wake(j)
 	}
 	m.kick()
 }

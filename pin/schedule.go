@@ -23,6 +23,8 @@ const (
 	// wakeInterval is the least time between two wakings of all parked DAGs:
 	// each of them asks every connected peer.
 	wakeInterval = 5 * time.Second
+	// tellFullAgain is how often the log has that the disk is full.
+	tellFullAgain = 5 * time.Minute
 )
 
 // kick makes the loop look at once.
@@ -42,25 +44,30 @@ func (m *Manager) loop() {
 		case <-m.ctx.Done():
 			return
 		case <-m.kicked:
+			// What comes with every request must not look at every job.
+			m.mu.Lock()
+			m.fillPlaces(time.Now(), nil)
+			m.mu.Unlock()
 		case <-ticker.C:
-			m.sampleRates()
 			m.checkQuotas()
+			m.look(time.Now())
 		}
-		now := time.Now()
-		m.workers.takeBack(now)
-		m.mu.Lock()
-		m.refill()
-		m.failLate(now)
-		m.fillPlaces(now)
-		m.mu.Unlock()
 	}
 }
 
-func (m *Manager) sampleRates() {
+// look goes through all jobs, once a tick.
+func (m *Manager) look(now time.Time) {
+	m.workers.takeBack(now)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, j := range m.jobs {
 		j.sample()
+	}
+	m.refill()
+	m.failLate(now)
+	due := m.fillPlaces(now, m.due(now))
+	if m.running >= m.cfg.Seekers {
+		m.evict(now, len(m.woken)+m.queue.waiting(m.cfg.Seekers), len(due))
 	}
 }
 
@@ -122,43 +129,57 @@ func (m *Manager) failLate(now time.Time) {
 	}
 }
 
-// fillPlaces starts what waits: woken jobs first, then the queue, then parked
-// jobs whose pause is over. When there are no places it takes some back.
-func (m *Manager) fillPlaces(now time.Time) {
-	woken, due := m.parkedJobs(now)
+// fillPlaces starts what waits while there are places: woken jobs first, then
+// the queue, then those parked jobs that are given. It gives what is left of
+// these.
+func (m *Manager) fillPlaces(now time.Time, due []*job) []*job {
 	for m.running < m.cfg.Seekers {
-		var j *job
-		switch {
-		case len(woken) > 0:
-			j, woken = woken[0], woken[1:]
-		default:
-			if j = m.queue.pop(); j == nil && len(due) > 0 {
-				j, due = due[0], due[1:]
-			}
+		j := m.nextWoken()
+		if j == nil {
+			j = m.queue.pop()
 		}
 		if j == nil {
-			return
+			if len(due) == 0 {
+				break
+			}
+			j, due = due[0], due[1:]
 		}
 		m.start(j, now, m.run)
 	}
-	m.evict(now, len(woken)+m.queue.waiting(m.cfg.Seekers), len(due))
+	return due
 }
 
-// parkedJobs gives the parked jobs that were woken, and those whose pause is
-// over, each with those first that have waited longest.
-func (m *Manager) parkedJobs(now time.Time) (woken, due []*job) {
+// wake lets a parked job be tried again before its time.
+func (m *Manager) wake(j *job) {
+	if j.state == jobParked && !j.woken {
+		j.woken = true
+		m.woken = append(m.woken, j)
+	}
+}
+
+// nextWoken takes the job that was woken first, nil if there is none.
+func (m *Manager) nextWoken() *job {
+	for len(m.woken) > 0 {
+		j := m.woken[0]
+		m.woken[0] = nil
+		m.woken = m.woken[1:]
+		if j.state == jobParked && j.woken {
+			return j
+		}
+	}
+	return nil
+}
+
+// due gives the parked jobs whose pause is over, those first that have waited
+// longest. Jobs that were woken are not among them.
+func (m *Manager) due(now time.Time) (due []*job) {
 	for j := range m.parked {
-		switch {
-		case j.woken:
-			woken = append(woken, j)
-		case !now.Before(j.nextTry):
+		if !j.woken && !now.Before(j.nextTry) {
 			due = append(due, j)
 		}
 	}
-	byWait := func(a, b *job) int { return a.nextTry.Compare(b.nextTry) }
-	slices.SortFunc(woken, byWait)
-	slices.SortFunc(due, byWait)
-	return woken, due
+	slices.SortFunc(due, func(a, b *job) int { return a.nextTry.Compare(b.nextTry) })
+	return due
 }
 
 // evict takes back places from fetches that receive nothing, for as many as
@@ -259,7 +280,7 @@ func (m *Manager) ended(j *job, over bool, err error) {
 		j.trouble = troubleText(err)
 		j.blocked = errors.Is(err, ErrDiskFull)
 		pause := backoff(j.tries)
-		m.log.Warn("pin interrupted", "cid", j.dag, "err", err, "retry_in", pause)
+		m.log.Warn("pin interrupted", "cid", j.dag, j.whoLocked(), "err", err, "retry_in", pause)
 		m.park(j, pause)
 	}
 }
@@ -268,8 +289,10 @@ func (m *Manager) ended(j *job, over bool, err error) {
 func (m *Manager) park(j *job, pause time.Duration) {
 	j.state = jobParked
 	j.nextTry = time.Now().Add(pause)
-	j.woken = pause == 0
 	m.parked[j] = struct{}{}
+	if pause == 0 {
+		m.wake(j)
+	}
 }
 
 // troubleText is what a user is told of an error that a retry may mend. What
