@@ -221,6 +221,21 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
+// Two servers of one user must not share a port, each getting half of the
+// other's connections.
+func TestPortIsNotShared(t *testing.T) {
+	first := newTestNode(t, newMemStore(t))
+	addr, _, _ := strings.Cut(first.Addrs()[0], "/p2p/")
+	second, err := New(t.Context(), Config{Listen: []string{addr}}, newMemStore(t))
+	if err == nil {
+		second.Close()
+		t.Fatalf("two nodes listen on %s", addr)
+	}
+	if !strings.Contains(err.Error(), "in use") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 func TestIdentity(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "identity.key")
 	first, err := loadIdentity(file)

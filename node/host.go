@@ -56,7 +56,9 @@ func newHost(cfg Config, key crypto.PrivKey, announce []ma.Multiaddr, g *gater) 
 	options := []libp2p.Option{
 		libp2p.Identity(key),
 		libp2p.UserAgent("holdfast"),
-		libp2p.Transport(tcp.NewTCPTransport),
+		// With SO_REUSEPORT two servers could listen on one port, each getting
+		// half of the other's connections.
+		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
 		libp2p.Transport(quic.NewTransport),
 		libp2p.Transport(webtransport.New),
 		libp2p.ResourceManager(resources),
