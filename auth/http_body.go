@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -18,6 +20,10 @@ import (
 // maxBody bounds the body of a request, in bytes: room for a password of the
 // greatest length with every byte escaped.
 const maxBody = 8 << 10
+
+// bodyTimeout is within which a body must be here: 8 KiB at the speed of a modem.
+// Nobody had to sign in to send one.
+const bodyTimeout = 10 * time.Second
 
 var (
 	errMediaType = &httpError{http.StatusUnsupportedMediaType, "send JSON with Content-Type: application/json, or a form"}
@@ -75,14 +81,23 @@ func readFields(c echo.Context, names ...string) (map[string]string, error) {
 	return fields, nil
 }
 
-// readBody reads the whole body of a request.
+// readBody reads the whole body of a request. Of one that is not here within
+// bodyTimeout the connection is of no further use.
 func readBody(c echo.Context) ([]byte, error) {
+	conn := http.NewResponseController(c.Response())
+	if err := conn.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, fmt.Errorf("bound the time of the body: %w", err)
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, &httpError{http.StatusRequestEntityTooLarge, "the body is larger than 8 KiB"}
 	}
 	if err != nil {
 		return nil, &httpError{http.StatusBadRequest, "the body could not be read to its end"}
+	}
+	// What follows is not the client's time.
+	if err := conn.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, fmt.Errorf("end the bound of the body's time: %w", err)
 	}
 	return body, nil
 }

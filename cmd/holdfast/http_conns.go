@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,13 +26,17 @@ const (
 	// roomOnce is which part of the connections is closed to make room, so that
 	// in a flood room is not made for each of them alone.
 	roomOnce = 32
+	// bodyGrace is how long a request's body may take before its connection can
+	// be closed to make room: what an honest client sends is there by then.
+	bodyGrace = time.Second
 )
 
 // connLimit bounds how many connections a server has, so that file descriptors
 // and memory are left for its work. When there is no room, connections that
-// wait for nothing but a request are closed to make some; one that is being
-// answered never is. It takes from the addresses that have the most, and what
-// was idle the longest: a flood from one place pushes out itself.
+// wait for nothing but their client are closed to make some: for a request, or
+// for the rest of one's body. One that is being answered never is. It takes
+// from the addresses that have the most, idle ones first, and what was idle the
+// longest: a flood from one place pushes out itself.
 type connLimit struct {
 	most    int
 	proxies []*net.IPNet // their connections are many clients'
@@ -41,7 +46,8 @@ type connLimit struct {
 	room   sync.Cond // there may be some
 	conns  map[*limitedConn]struct{}
 	closed bool
-	full   bool // that it was so has been said
+	full   bool // that some were closed to make room has been said
+	waits  bool // that none could be closed has been said
 }
 
 func newConnLimit(most int, proxies []*net.IPNet, log *slog.Logger) *connLimit {
@@ -59,6 +65,8 @@ type limitedConn struct {
 	// Guarded by the limit's mu.
 	serving int       // requests that are being answered; HTTP/2 has many at once
 	since   time.Time // since when none is
+	reading int       // of those that are served, which wait for their body
+	body    time.Time // since when the first of these waits
 
 	writing  sync.Mutex
 	deadline time.Time // for what is written, as the server set it
@@ -119,48 +127,58 @@ func (l *connLimit) admit(c *limitedConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.conns) >= l.most && !l.closed {
-		if !l.full {
-			l.full = true
-			l.log.Warn("as many HTTP connections as may be: idle ones are closed to make room", "most", l.most)
-		}
-		victims := l.victims(max(1, l.most/roomOnce))
+		victims := l.victims(max(1, l.most/roomOnce), time.Now())
 		for _, v := range victims {
 			delete(l.conns, v)
 			v.Conn.Close() // it is cut off: there is nobody to tell of an error
 		}
-		if len(victims) == 0 {
-			l.room.Wait()
+		if len(victims) > 0 {
+			if !l.full {
+				l.full = true
+				l.log.Warn("as many HTTP connections as may be: those that wait for their client are closed to make room", "most", l.most)
+			}
+			continue
 		}
+		if !l.waits {
+			l.waits = true
+			l.log.Warn("as many HTTP connections as may be, and all are being answered: new ones wait", "most", l.most)
+		}
+		grace := time.AfterFunc(bodyGrace, l.room.Broadcast) // there may be victims then
+		l.room.Wait()
+		grace.Stop()
 	}
 	if len(l.conns) < l.most/2 {
-		l.full = false
+		l.full, l.waits = false, false
 	}
 	l.conns[c] = struct{}{}
 	return !l.closed
 }
 
 // victims are at most n connections to close, with mu held.
-func (l *connLimit) victims(n int) []*limitedConn {
+func (l *connLimit) victims(n int, now time.Time) []*limitedConn {
 	each := map[string][]*limitedConn{}
 	for c := range l.conns {
-		if c.serving == 0 {
+		if c.serving == 0 || c.reading == c.serving && now.Sub(c.body) >= bodyGrace {
 			each[c.from] = append(each[c.from], c)
 		}
 	}
-	// A connection ranks by how many of the same client are younger.
+	// A connection ranks by how many of the same client are younger, or in the
+	// middle of a request when it is idle.
 	type ranked struct {
 		*limitedConn
 		rank int
 	}
 	var all []ranked
 	for _, crowd := range each {
-		slices.SortFunc(crowd, func(a, b *limitedConn) int { return b.since.Compare(a.since) })
+		slices.SortFunc(crowd, func(a, b *limitedConn) int {
+			return cmp.Or(cmp.Compare(b.reading, a.reading), b.since.Compare(a.since))
+		})
 		for i, c := range crowd {
 			all = append(all, ranked{c, i})
 		}
 	}
 	slices.SortFunc(all, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(b.rank, a.rank), a.since.Compare(b.since))
+		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(a.reading, b.reading), a.since.Compare(b.since))
 	})
 	var victims []*limitedConn
 	for _, c := range all[:min(n, len(all))] {
@@ -234,8 +252,36 @@ func (l *connLimit) count(next http.Handler) http.Handler {
 		}
 		c.serve(1)
 		defer c.serve(-1)
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = &countedBody{ReadCloser: r.Body, conn: c}
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// countedBody is a request's. It tells the limit while its client is waited for.
+type countedBody struct {
+	io.ReadCloser
+	conn  *limitedConn
+	began time.Time // when it was first read
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	if b.began.IsZero() {
+		b.began = time.Now()
+	}
+	b.conn.read(1, b.began)
+	defer b.conn.read(-1, b.began)
+	return b.ReadCloser.Read(p)
+}
+
+func (c *limitedConn) read(n int, began time.Time) {
+	c.limit.mu.Lock()
+	defer c.limit.mu.Unlock()
+	if c.reading == 0 {
+		c.body = began // so a body that comes byte by byte waits since its first
+	}
+	c.reading += n
 }
 
 func (c *limitedConn) serve(n int) {

@@ -277,6 +277,33 @@ func TestBusyConnectionsAreWaitedFor(t *testing.T) {
 	})
 }
 
+// A client that never ends its bodies does not keep others out.
+func TestUnreadBodiesMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := servePipes(t, 3, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body) // an error is that it was cut off
+		}))
+		defer s.close(t)
+		for range 3 {
+			conn := s.dial(t)
+			defer conn.Close()
+			if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		began := time.Now()
+		conn := s.dial(t)
+		defer conn.Close()
+		if !isOpen(conn) {
+			t.Fatal("a new connection is not served")
+		}
+		if took := time.Since(began); took > bodyGrace {
+			t.Errorf("a new connection waited for %v, want %v at most", took, bodyGrace)
+		}
+	})
+}
+
 func TestFloodPushesOutItself(t *testing.T) {
 	l := newConnLimit(100, nil, slog.New(slog.DiscardHandler))
 	began := time.Now()
@@ -286,7 +313,7 @@ func TestFloodPushesOutItself(t *testing.T) {
 	quiet := &limitedConn{from: "quiet", since: began.Add(-time.Hour)}
 	busy := &limitedConn{from: "flood", since: began.Add(-time.Hour), serving: 1}
 	l.conns[quiet], l.conns[busy] = struct{}{}, struct{}{}
-	gone := l.victims(89)
+	gone := l.victims(89, began)
 	if len(gone) != 89 {
 		t.Fatalf("%d are to go, want 89", len(gone))
 	}
@@ -395,7 +422,7 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	if most := DefaultConfig().HTTP.MaxConnections + 200; len(fds) > most {
 		t.Errorf("the server has %d files open, want %d at most", len(fds), most)
 	}
-	if n := strings.Count(s.log.String(), "idle ones are closed"); n != 1 {
+	if n := strings.Count(s.log.String(), "are closed to make room"); n != 1 {
 		t.Errorf("it was logged %d times that there are many:\n%s", n, s.log)
 	}
 }
