@@ -42,5 +42,11 @@ func run(m *testing.M) int {
 	if started != nil {
 		started.Kill()
 	}
+	// What the whole run printed tells no secret that it used.
+	leaks, read, err := r.Leaks(password)
+	if err != nil || len(leaks) > 0 || read == 0 && code == 0 {
+		fmt.Fprintf(os.Stderr, "e2e: FAIL: secrets in what holdfast printed (%d files read): %q, %v\n", read, leaks, err)
+		return max(code, 1)
+	}
 	return code
 }

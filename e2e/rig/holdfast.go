@@ -90,7 +90,25 @@ func (d *Data) command(ctx context.Context, args ...string) *exec.Cmd {
 func (d *Data) Run(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	cmd := d.command(ctx, args...)
 	cmd.Stdin = stdin
-	return output(cmd)
+	out, errs, err := output(cmd)
+	printed := errs
+	if len(args) < 2 || args[0] != "token" || args[1] != "create" { // whose output is a token
+		printed += out
+	}
+	if err := d.keep(printed); err != nil {
+		return out, err
+	}
+	return out, err
+}
+
+// keep adds what a command printed to a file beside the directory.
+func (d *Data) keep(printed string) error {
+	f, err := os.OpenFile(filepath.Join(filepath.Dir(d.Dir), commandsLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("keep what was printed: %w", err)
+	}
+	_, err = f.WriteString(printed)
+	return errors.Join(err, f.Close())
 }
 
 // AddUser makes an account with `holdfast user add`.
@@ -107,7 +125,7 @@ func (d *Data) AddToken(ctx context.Context, email, name string) (string, error)
 
 // Launch starts a server and does not wait until it is ready.
 func (d *Data) Launch() (*Process, error) {
-	log := filepath.Join(filepath.Dir(d.Dir), "serve.log") // kept over restarts
+	log := filepath.Join(filepath.Dir(d.Dir), serverLog) // kept over restarts
 	return d.rig.starter.start("holdfast serve", log, d.command(context.Background(), "serve"))
 }
 

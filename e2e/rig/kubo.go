@@ -144,18 +144,20 @@ func (k *Kubo) Run(ctx context.Context, stdin io.Reader, args ...string) (string
 	cmd := exec.CommandContext(ctx, k.rig.IPFS, args...)
 	cmd.Env = k.env()
 	cmd.Stdin = stdin
-	return output(cmd)
+	out, _, err := output(cmd)
+	return out, err
 }
 
-// output runs a command and gives its stdout; the error has its stderr.
-func output(cmd *exec.Cmd) (string, error) {
+// output runs a command and gives its stdout and stderr; the error has the
+// latter too.
+func output(cmd *exec.Cmd) (stdout, stderr string, err error) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		args := cmd.Args[1:]
-		return out.String(), fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Path), strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+		return out.String(), errs.String(), fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Path), strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
 	}
-	return out.String(), nil
+	return out.String(), errs.String(), nil
 }
 
 // RPC calls the daemon's own API, which costs less than a run of the binary,
