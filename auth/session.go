@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,11 +52,11 @@ func (s *Service) Login(ctx context.Context, email, password string) (Pair, erro
 		notCounted()
 		return Pair{}, fmt.Errorf("log in: %w", err)
 	case !ok:
-		s.cfg.Log.Info("login refused", "account", a.ID)
+		s.cfg.Log.Info("login refused", "from", addressFrom(ctx), "account", cmp.Or(a.ID, "unknown"))
 		s.refusals.note(s.event(ctx, EventLoginRefused, a.ID))
 		return Pair{}, ErrBadCredentials
 	case a.Disabled:
-		s.cfg.Log.Info("login refused: account disabled", "account", a.ID)
+		s.cfg.Log.Info("login refused: account disabled", "from", addressFrom(ctx), "account", a.ID)
 		refused := s.event(ctx, EventLoginRefused, a.ID)
 		refused.Detail = "disabled"
 		s.refusals.note(refused)
