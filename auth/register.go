@@ -29,7 +29,7 @@ func Registrations() []Registration {
 // Usage is what an account's pins take up.
 type Usage struct {
 	Bytes uint64 `json:"bytes"` // of blocks, as they count against the quota
-	Pins  int    `json:"pins"`  // requests, whatever their status
+	Pins  int    `json:"pins"`  // requests that are queued, pinning or pinned
 }
 
 // NewRegistration is what a stranger registers with.
