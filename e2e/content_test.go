@@ -15,7 +15,7 @@ func TestDirectoryOutlivesItsSource(t *testing.T) {
 	t.Parallel()
 	source := startKubo(t, "source")
 	s := serve(t, newData(t))
-	ctx := within(t, 240*patience)
+	ctx := within(t, 420*patience)
 	tree := t.TempDir()
 	check(t, rig.WriteTree(tree, 400, 0, 20_000)) // so many entries that Kubo shards it
 	cid := must(source.AddTree(ctx, tree))(t)
