@@ -153,10 +153,11 @@ func sameFromHoldfast(t *testing.T, ctx context.Context, s *rig.Server, want map
 	}
 }
 
-// fetch has a Kubo that is connected to the server alone get a whole DAG. Kubo's
-// Bitswap session drops the only peer that it has when answers come late a few
-// times in a row, as they do on a busy machine, and then hardly moves: asking
-// again begins a new one, with what came already.
+// fetch has a Kubo that is connected to the server alone get a whole DAG. On a
+// busy machine such a Kubo was seen to stand still for minutes. The likely cause,
+// not proven, is its Bitswap session, which drops the only peer that it has when
+// answers come late a few times in a row: asking again begins a new session, with
+// what came already.
 func fetch(t *testing.T, ctx context.Context, k *rig.Kubo, s *rig.Server, cid string) {
 	t.Helper()
 	const tries = 5

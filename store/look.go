@@ -13,8 +13,8 @@ import (
 
 // A Badger transaction begins by waiting for every commit that is under way. A
 // walk that asks for each block of a DAG whether it is here would so wait for
-// its own batches to be synced, one after the other: at 4 KiB a block that was
-// nine tenths of its time. So looks share a transaction that is a little old.
+// its own batches to be synced, one after the other: with small blocks that
+// was most of its time. So looks share a transaction that is a little old.
 
 // lookAge is how old what a look sees may be before a new transaction is begun:
 // several batches' worth, and short beside any wait for the network.
