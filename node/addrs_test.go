@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"net"
 	"os"
 	"path/filepath"
@@ -134,7 +135,7 @@ func TestPickDelegates(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
-	n := newTestNode(t, newMemStore(t), func(c *Config) {
+	n := newTestNode(t, walktest.NewStore(t), func(c *Config) {
 		c.Listen = []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/udp/0/quic-v1/webtransport"}
 	})
 	if got := n.Addrs(); len(got) != 3 {
@@ -164,7 +165,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestDelegatesOfAnyAddress(t *testing.T) {
-	n := newTestNode(t, newMemStore(t), func(c *Config) { c.Listen = []string{"/ip4/0.0.0.0/tcp/0"} })
+	n := newTestNode(t, walktest.NewStore(t), func(c *Config) { c.Listen = []string{"/ip4/0.0.0.0/tcp/0"} })
 	got := n.Delegates()
 	if len(got) == 0 || len(got) > maxDelegates {
 		t.Fatalf("the delegates are %v", got)
@@ -178,7 +179,7 @@ func TestDelegatesOfAnyAddress(t *testing.T) {
 
 func TestAnnounce(t *testing.T) {
 	announce := []string{"/dns4/pins.example.com/tcp/4040", "/ip4/1.2.3.4/udp/4040/quic-v1"}
-	n := newTestNode(t, newMemStore(t), func(c *Config) { c.Announce = announce })
+	n := newTestNode(t, walktest.NewStore(t), func(c *Config) { c.Announce = announce })
 	got := n.Delegates()
 	if len(got) != 2 || got[0] != announce[0]+"/p2p/"+n.PeerID() || got[1] != announce[1]+"/p2p/"+n.PeerID() {
 		t.Errorf("the delegates are %v", got)
@@ -211,7 +212,7 @@ func TestBadConfig(t *testing.T) {
 	} {
 		cfg := Config{Listen: []string{"/ip4/127.0.0.1/tcp/0"}}
 		c.change(&cfg)
-		n, err := New(t.Context(), cfg, newMemStore(t))
+		n, err := New(t.Context(), cfg, walktest.NewStore(t))
 		if err == nil {
 			n.Close()
 			t.Errorf("%s: no error", name)
@@ -224,9 +225,9 @@ func TestBadConfig(t *testing.T) {
 // Two servers of one user must not share a port, each getting half of the
 // other's connections.
 func TestPortIsNotShared(t *testing.T) {
-	first := newTestNode(t, newMemStore(t))
+	first := newTestNode(t, walktest.NewStore(t))
 	addr, _, _ := strings.Cut(first.Addrs()[0], "/p2p/")
-	second, err := New(t.Context(), Config{Listen: []string{addr}}, newMemStore(t))
+	second, err := New(t.Context(), Config{Listen: []string{addr}}, walktest.NewStore(t))
 	if err == nil {
 		second.Close()
 		t.Fatalf("two nodes listen on %s", addr)
@@ -284,12 +285,12 @@ func TestIdentity(t *testing.T) {
 func TestNodeKeepsItsIdentity(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "identity.key")
 	keep := func(c *Config) { c.KeyFile = file }
-	first := newTestNode(t, newMemStore(t), keep)
+	first := newTestNode(t, walktest.NewStore(t), keep)
 	id := first.PeerID()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if again := newTestNode(t, newMemStore(t), keep).PeerID(); again != id {
+	if again := newTestNode(t, walktest.NewStore(t), keep).PeerID(); again != id {
 		t.Errorf("%s is now %s", id, again)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"strings"
 	"testing"
 	"time"
@@ -12,51 +13,52 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 func TestFetch(t *testing.T) {
-	a, b := raw("a"), raw("b")
-	inline := identity(cid.DagProtobuf, pbBytes("", under(cid.Raw, b)))
-	both := pb("both", a.Cid(), b.Cid())
+	a, b := dagtest.Raw("a"), dagtest.Raw("b")
+	inline := dagtest.Identity(cid.DagProtobuf, dagtest.PBBytes("", dagtest.Under(cid.Raw, b)))
+	both := dagtest.PB("both", a.Cid(), b.Cid())
 	v0 := cid.NewCidV0(both.Cid().Hash())
 	for name, all := range map[string][]blocks.Block{
 		"one raw block":    {a},
-		"empty raw block":  {raw("")},
-		"empty dag-pb":     {raw(""), blockOf(cid.DagProtobuf, nil), pb("", raw("").Cid(), under(cid.DagProtobuf, raw("")))},
+		"empty raw block":  {dagtest.Raw("")},
+		"empty dag-pb":     {dagtest.Raw(""), dagtest.Block(cid.DagProtobuf, nil), dagtest.PB("", dagtest.Raw("").Cid(), dagtest.Under(cid.DagProtobuf, dagtest.Raw("")))},
 		"dag-pb":           {a, b, both},
-		"dag-cbor":         {a, b, cborBlock("c", a.Cid(), b.Cid())},
-		"dag-json":         {a, b, jsonBlock("j", a.Cid(), b.Cid())},
-		"all codecs":       {a, b, both, cborBlock("c", both.Cid()), jsonBlock("j", cborBlock("c", both.Cid()).Cid(), v0)},
-		"linked twice":     {a, pb("", a.Cid(), a.Cid(), a.Cid())},
-		"inlined node":     {b, pb("", inline)},
-		"inlined leaf":     {pb("", identity(cid.Raw, []byte("x")))},
-		"wide":             tree(leaves(3000, 64), 3000),
-		"deep":             tree(leaves(700, 64), 3),
-		"larger blocks":    tree(leaves(40, 1<<20), 174),
-		"chain":            chain(60),
-		"sha2-512":         {a, hashedBlock(cid.DagProtobuf, multihash.SHA2_512, pbBytes("", a.Cid()))},
-		"blake3":           {a, hashedBlock(cid.DagProtobuf, multihash.BLAKE3, pbBytes("", a.Cid()))},
-		"sha1":             {a, hashedBlock(cid.DagProtobuf, multihash.SHA1, pbBytes("", a.Cid()))},
-		"blake2b and sha3": {hashedBlock(cid.Raw, multihash.BLAKE2B_MIN+31, []byte("x")), hashedBlock(cid.DagProtobuf, multihash.SHA3_256, pbBytes("", hashedBlock(cid.Raw, multihash.BLAKE2B_MIN+31, []byte("x")).Cid()))},
+		"dag-cbor":         {a, b, dagtest.CBOR("c", a.Cid(), b.Cid())},
+		"dag-json":         {a, b, dagtest.JSON("j", a.Cid(), b.Cid())},
+		"all codecs":       {a, b, both, dagtest.CBOR("c", both.Cid()), dagtest.JSON("j", dagtest.CBOR("c", both.Cid()).Cid(), v0)},
+		"linked twice":     {a, dagtest.PB("", a.Cid(), a.Cid(), a.Cid())},
+		"inlined node":     {b, dagtest.PB("", inline)},
+		"inlined leaf":     {dagtest.PB("", dagtest.Identity(cid.Raw, []byte("x")))},
+		"wide":             dagtest.Tree(dagtest.Leaves(3000, 64), 3000),
+		"deep":             dagtest.Tree(dagtest.Leaves(700, 64), 3),
+		"larger blocks":    dagtest.Tree(dagtest.Leaves(40, 1<<20), 174),
+		"chain":            dagtest.Chain(60),
+		"sha2-512":         {a, dagtest.Hashed(cid.DagProtobuf, multihash.SHA2_512, dagtest.PBBytes("", a.Cid()))},
+		"blake3":           {a, dagtest.Hashed(cid.DagProtobuf, multihash.BLAKE3, dagtest.PBBytes("", a.Cid()))},
+		"sha1":             {a, dagtest.Hashed(cid.DagProtobuf, multihash.SHA1, dagtest.PBBytes("", a.Cid()))},
+		"blake2b and sha3": {dagtest.Hashed(cid.Raw, multihash.BLAKE2B_MIN+31, []byte("x")), dagtest.Hashed(cid.DagProtobuf, multihash.SHA3_256, dagtest.PBBytes("", dagtest.Hashed(cid.Raw, multihash.BLAKE2B_MIN+31, []byte("x")).Cid()))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			src := newSource(t, all...)
-			store := newMemStore(t)
+			store := walktest.NewStore(t)
 			n := newTestNode(t, store)
-			job := newJob(last(all), src.addr())
+			job := newJob(dagtest.Last(all), src.addr())
 			totals, err := n.Fetch(t.Context(), job)
 			if err != nil {
 				t.Fatal(err)
 			}
-			store.checkWhole(1, all)
-			count, size := distinct(all)
+			store.CheckWhole(1, all)
+			count, size := dagtest.Distinct(all)
 			if totals.Blocks != uint64(count) || totals.Bytes != uint64(size) {
 				t.Errorf("totals are %+v, want %d blocks and %d bytes", totals, count, size)
 			}
 			sent := 0 // a block of no bytes needs no sending
-			for _, b := range unique(all) {
+			for _, b := range dagtest.Unique(all) {
 				if len(b.RawData()) > 0 {
 					sent++
 				}
@@ -69,14 +71,14 @@ func TestFetch(t *testing.T) {
 
 			// What is on disk is not fetched again, whoever is there.
 			src.close()
-			again := newJob(last(all))
+			again := newJob(dagtest.Last(all))
 			again.Attempt = 2
 			if totals, err = n.Fetch(t.Context(), again); err != nil {
 				t.Fatal(err)
 			}
-			store.checkWhole(2, all)
-			if totals.Blocks != uint64(count) || again.Progress.Received.Load() != 0 || store.stored() != count {
-				t.Errorf("again: %+v, %d received, %d stored in all", totals, again.Progress.Received.Load(), store.stored())
+			store.CheckWhole(2, all)
+			if totals.Blocks != uint64(count) || again.Progress.Received.Load() != 0 || store.Stored() != count {
+				t.Errorf("again: %+v, %d received, %d stored in all", totals, again.Progress.Received.Load(), store.Stored())
 			}
 			if held, acquired, _ := again.Slot.(*testSlot).state(); !held || acquired != 1 {
 				t.Errorf("the worker was taken %d times, and is held: %v", acquired, held)
@@ -86,8 +88,8 @@ func TestFetch(t *testing.T) {
 }
 
 func TestFetchOfAnInlinedRoot(t *testing.T) {
-	n := newTestNode(t, newMemStore(t))
-	totals, err := n.Fetch(t.Context(), newJob(identity(cid.Raw, []byte("all of it"))))
+	n := newTestNode(t, walktest.NewStore(t))
+	totals, err := n.Fetch(t.Context(), newJob(dagtest.Identity(cid.Raw, []byte("all of it"))))
 	if err != nil || totals != (pin.Totals{}) {
 		t.Fatalf("%+v, %v", totals, err)
 	}
@@ -96,7 +98,7 @@ func TestFetchOfAnInlinedRoot(t *testing.T) {
 // A linked list gives no more than one block at a time to ask for, and none
 // that could be claimed together but by reading ahead.
 func TestFetchOfALongChainFromDisk(t *testing.T) {
-	all := chain(5000)
+	all := dagtest.Chain(5000)
 	var have, missing []blocks.Block
 	for i, b := range all {
 		if i%100 == 7 {
@@ -105,32 +107,32 @@ func TestFetchOfALongChainFromDisk(t *testing.T) {
 			have = append(have, b)
 		}
 	}
-	store := newMemStore(t, have...)
+	store := walktest.NewStore(t, have...)
 	n := newTestNode(t, store)
-	job := newJob(last(all), newSource(t, missing...).addr())
+	job := newJob(dagtest.Last(all), newSource(t, missing...).addr())
 	if _, err := n.Fetch(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 	if got := job.Progress.Received.Load(); got != uint64(len(missing)) {
 		t.Errorf("received %d blocks, %d were missing", got, len(missing))
 	}
-	if store.batches > 200 {
-		t.Errorf("the disk was synced %d times", store.batches)
+	if store.Batches() > 200 {
+		t.Errorf("the disk was synced %d times", store.Batches())
 	}
 }
 
 // The same bytes are one block as raw and a tree as dag-pb or dag-cbor.
 func TestCodecConfusion(t *testing.T) {
-	leaf := raw("leaf")
-	for name, node := range map[string]blocks.Block{"dag-pb": pb("x", leaf.Cid()), "dag-cbor": cborBlock("x", leaf.Cid())} {
+	leaf := dagtest.Raw("leaf")
+	for name, node := range map[string]blocks.Block{"dag-pb": dagtest.PB("x", leaf.Cid()), "dag-cbor": dagtest.CBOR("x", leaf.Cid())} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			all := []blocks.Block{leaf, node}
 			src := newSource(t, node)
-			store := newMemStore(t)
+			store := walktest.NewStore(t)
 			n := newTestNode(t, store)
-			totals, err := n.Fetch(t.Context(), newJob(under(cid.Raw, node), src.addr()))
+			totals, err := n.Fetch(t.Context(), newJob(dagtest.Under(cid.Raw, node), src.addr()))
 			if err != nil || totals.Blocks != 1 {
 				t.Fatalf("as raw: %+v, %v", totals, err)
 			}
@@ -146,7 +148,7 @@ func TestCodecConfusion(t *testing.T) {
 			if totals, err = wait(t, done, result); err != nil || totals.Blocks != 2 {
 				t.Fatalf("as %s: %+v, %v", name, totals, err)
 			}
-			store.checkWhole(1, all)
+			store.CheckWhole(1, all)
 		})
 	}
 }
@@ -154,20 +156,20 @@ func TestCodecConfusion(t *testing.T) {
 // A DAG may hold one node under two codecs, in either order, fetched or on
 // disk: its bytes count once, and all that it links to is fetched.
 func TestOneNodeUnderTwoCodecs(t *testing.T) {
-	leaf := raw("leaf")
-	node := pb("node", leaf.Cid())
-	asRaw := under(cid.Raw, node)
+	leaf := dagtest.Raw("leaf")
+	node := dagtest.PB("node", leaf.Cid())
+	asRaw := dagtest.Under(cid.Raw, node)
 	for name, root := range map[string]blocks.Block{
-		"raw first":       pb("", asRaw, node.Cid()),
-		"dag-pb first":    pb("", node.Cid(), asRaw),
-		"raw much later":  pb("", node.Cid(), pb("", pb("", asRaw).Cid()).Cid()),
-		"raw long before": pb("", asRaw, pb("", pb("", node.Cid()).Cid()).Cid()),
+		"raw first":       dagtest.PB("", asRaw, node.Cid()),
+		"dag-pb first":    dagtest.PB("", node.Cid(), asRaw),
+		"raw much later":  dagtest.PB("", node.Cid(), dagtest.PB("", dagtest.PB("", asRaw).Cid()).Cid()),
+		"raw long before": dagtest.PB("", asRaw, dagtest.PB("", dagtest.PB("", node.Cid()).Cid()).Cid()),
 	} {
-		all := []blocks.Block{leaf, node, pb("", asRaw), pb("", pb("", asRaw).Cid()), pb("", node.Cid()), pb("", pb("", node.Cid()).Cid()), root}
+		all := []blocks.Block{leaf, node, dagtest.PB("", asRaw), dagtest.PB("", dagtest.PB("", asRaw).Cid()), dagtest.PB("", node.Cid()), dagtest.PB("", dagtest.PB("", node.Cid()).Cid()), root}
 		for where, have := range map[string][]blocks.Block{"fetched": nil, "on disk": {node}, "all on disk": all} {
 			t.Run(name+", "+where, func(t *testing.T) {
 				t.Parallel()
-				store := newMemStore(t, have...)
+				store := walktest.NewStore(t, have...)
 				n := newTestNode(t, store)
 				job := newJob(root.Cid(), newSource(t, all...).addr())
 				totals, err := n.Fetch(t.Context(), job)
@@ -178,8 +180,8 @@ func TestOneNodeUnderTwoCodecs(t *testing.T) {
 				if strings.Contains(name, "long") || strings.Contains(name, "later") {
 					want = 5
 				}
-				if totals.Blocks != want || !store.has(leaf.Cid()) || len(store.refs[1]) != int(want) {
-					t.Fatalf("%+v, leaf there: %v, %d references", totals, store.has(leaf.Cid()), len(store.refs[1]))
+				if totals.Blocks != want || !store.Has(leaf.Cid()) || len(store.Held(1)) != int(want) {
+					t.Fatalf("%+v, leaf there: %v, %d references", totals, store.Has(leaf.Cid()), len(store.Held(1)))
 				}
 			})
 		}
@@ -187,24 +189,24 @@ func TestOneNodeUnderTwoCodecs(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	leaf := raw("leaf")
-	broken := blockOf(cid.DagProtobuf, []byte("\xff\xff not a node"))
-	brokenCBOR := blockOf(cid.DagCBOR, []byte{0xff})
-	unknown := blockOf(cid.GitRaw, []byte("blob 0\x00"))
-	weak := hashedBlock(cid.Raw, multihash.MURMUR3X64_64, []byte("x"))
-	many := tree(leaves(300, 100), 10)
+	leaf := dagtest.Raw("leaf")
+	broken := dagtest.Block(cid.DagProtobuf, []byte("\xff\xff not a node"))
+	brokenCBOR := dagtest.Block(cid.DagCBOR, []byte{0xff})
+	unknown := dagtest.Block(cid.GitRaw, []byte("blob 0\x00"))
+	weak := dagtest.Hashed(cid.Raw, multihash.MURMUR3X64_64, []byte("x"))
+	many := dagtest.Tree(dagtest.Leaves(300, 100), 10)
 	for name, c := range map[string]struct {
 		all    []blocks.Block
 		limits pin.Limits
 		says   []string
 	}{
 		"does not decode":        {all: []blocks.Block{broken}, says: []string{broken.Cid().String(), "does not decode as dag-pb"}},
-		"child does not decode":  {all: []blocks.Block{broken, pb("", broken.Cid())}, says: []string{broken.Cid().String(), "does not decode"}},
+		"child does not decode":  {all: []blocks.Block{broken, dagtest.PB("", broken.Cid())}, says: []string{broken.Cid().String(), "does not decode"}},
 		"dag-cbor, does not":     {all: []blocks.Block{brokenCBOR}, says: []string{brokenCBOR.Cid().String(), "does not decode as dag-cbor"}},
-		"child of unknown codec": {all: []blocks.Block{leaf, unknown, pb("", leaf.Cid(), unknown.Cid())}, says: []string{unknown.Cid().String(), "codec"}},
+		"child of unknown codec": {all: []blocks.Block{leaf, unknown, dagtest.PB("", leaf.Cid(), unknown.Cid())}, says: []string{unknown.Cid().String(), "codec"}},
 		"root of unknown codec":  {all: []blocks.Block{unknown}, says: []string{unknown.Cid().String(), "codec"}},
-		"child with a weak hash": {all: []blocks.Block{leaf, pb("", leaf.Cid(), weak.Cid())}, says: []string{weak.Cid().String(), "hash"}},
-		"inlined and broken":     {all: []blocks.Block{pb("", identity(cid.DagProtobuf, []byte("\xff\xff")))}, says: []string{"does not decode"}},
+		"child with a weak hash": {all: []blocks.Block{leaf, dagtest.PB("", leaf.Cid(), weak.Cid())}, says: []string{weak.Cid().String(), "hash"}},
+		"inlined and broken":     {all: []blocks.Block{dagtest.PB("", dagtest.Identity(cid.DagProtobuf, []byte("\xff\xff")))}, says: []string{"does not decode"}},
 		"too many blocks":        {all: many, limits: pin.Limits{Blocks: uint64(len(many) - 1)}, says: []string{fmt.Sprint(len(many) - 1), "pin.max_dag_blocks"}},
 		"too many bytes":         {all: many, limits: pin.Limits{Bytes: 30_000}, says: []string{"30000", "pin.max_dag_bytes"}},
 		"too large a block":      {all: many, limits: pin.Limits{BlockBytes: 99}, says: []string{"has", "99", "pin.max_block_size"}},
@@ -213,9 +215,9 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store := newMemStore(t)
+			store := walktest.NewStore(t)
 			n := newTestNode(t, store)
-			job := newJob(last(c.all), newSource(t, c.all...).addr())
+			job := newJob(dagtest.Last(c.all), newSource(t, c.all...).addr())
 			job.Limits = c.limits
 			_, err := n.Fetch(t.Context(), job)
 			var refused *pin.RefusedError
@@ -232,26 +234,26 @@ func TestRefused(t *testing.T) {
 }
 
 func TestLimitsThatAreJustKept(t *testing.T) {
-	all := tree(leaves(50, 2000), 10)
-	count, size := distinct(all)
-	job := newJob(last(all), newSource(t, all...).addr())
+	all := dagtest.Tree(dagtest.Leaves(50, 2000), 10)
+	count, size := dagtest.Distinct(all)
+	job := newJob(dagtest.Last(all), newSource(t, all...).addr())
 	job.Limits = pin.Limits{Blocks: uint64(count), Bytes: uint64(size), BlockBytes: 2000, Links: 10, Depth: 2}
-	if _, err := newTestNode(t, newMemStore(t)).Fetch(t.Context(), job); err != nil {
+	if _, err := newTestNode(t, walktest.NewStore(t)).Fetch(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestDamagedBlockOnDiskIsFetchedAgain(t *testing.T) {
-	all := tree(leaves(20, 100), 5)
-	store := newMemStore(t, all...)
-	store.blocks[string(all[3].Cid().Hash())] = []byte("torn")
-	store.blocks[string(last(all).Hash())] = nil
+	all := dagtest.Tree(dagtest.Leaves(20, 100), 5)
+	store := walktest.NewStore(t, all...)
+	store.Damage(all[3].Cid(), []byte("torn"))
+	store.Damage(dagtest.Last(all), nil)
 	n := newTestNode(t, store)
-	job := newJob(last(all), newSource(t, all...).addr())
+	job := newJob(dagtest.Last(all), newSource(t, all...).addr())
 	if _, err := n.Fetch(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 	if got := job.Progress.Received.Load(); got != 2 {
 		t.Errorf("received %d blocks, 2 were damaged", got)
 	}
@@ -259,56 +261,56 @@ func TestDamagedBlockOnDiskIsFetchedAgain(t *testing.T) {
 
 // Reclaim may take a block between the look at it and the claim.
 func TestBlockThatIsGoneOnceItIsClaimed(t *testing.T) {
-	all := tree(leaves(20, 100), 5)
-	store := newMemStore(t, all...)
-	victims := []cid.Cid{all[3].Cid(), last(all)}
-	store.beforeClaim = func([]pin.Ref) error {
+	all := dagtest.Tree(dagtest.Leaves(20, 100), 5)
+	store := walktest.NewStore(t, all...)
+	victims := []cid.Cid{all[3].Cid(), dagtest.Last(all)}
+	store.BeforeWrite = func(context.Context, pin.Batch) error {
 		for _, c := range victims {
-			store.drop(c)
+			store.Lose(c)
 		}
 		victims = nil
 		return nil
 	}
 	n := newTestNode(t, store)
-	job := newJob(last(all), newSource(t, all...).addr())
+	job := newJob(dagtest.Last(all), newSource(t, all...).addr())
 	totals, err := n.Fetch(t.Context(), job)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
-	count, size := distinct(all)
+	store.CheckWhole(1, all)
+	count, size := dagtest.Distinct(all)
 	if totals != (pin.Totals{Blocks: uint64(count), Bytes: uint64(size)}) || job.Progress.Received.Load() != 2 {
 		t.Errorf("%+v, %d received", totals, job.Progress.Received.Load())
 	}
 }
 
 func TestErrorsOfTheStoreEndTheFetch(t *testing.T) {
-	all := tree(leaves(20, 100), 5)
-	store := newMemStore(t)
-	store.beforePut = func(context.Context, []blocks.Block) error { return fmt.Errorf("put: %w", pin.ErrDiskFull) }
+	all := dagtest.Tree(dagtest.Leaves(20, 100), 5)
+	store := walktest.NewStore(t)
+	store.BeforeWrite = func(context.Context, pin.Batch) error { return fmt.Errorf("put: %w", pin.ErrDiskFull) }
 	n := newTestNode(t, store)
-	if _, err := n.Fetch(t.Context(), newJob(last(all), newSource(t, all...).addr())); !errors.Is(err, pin.ErrDiskFull) {
+	if _, err := n.Fetch(t.Context(), newJob(dagtest.Last(all), newSource(t, all...).addr())); !errors.Is(err, pin.ErrDiskFull) {
 		t.Fatalf("the error is %v", err)
 	}
 
-	other := newMemStore(t, all...)
+	other := walktest.NewStore(t, all...)
 	broken := errors.New("broken")
-	other.beforeClaim = func([]pin.Ref) error { return broken }
-	if _, err := newTestNode(t, other).Fetch(t.Context(), newJob(last(all))); !errors.Is(err, broken) {
+	other.BeforeWrite = func(context.Context, pin.Batch) error { return broken }
+	if _, err := newTestNode(t, other).Fetch(t.Context(), newJob(dagtest.Last(all))); !errors.Is(err, broken) {
 		t.Fatalf("the error is %v", err)
 	}
 }
 
 // Not all of it is written when the last block comes.
 func TestFetchWaitsForTheDisk(t *testing.T) {
-	all := tree(leaves(20, 100), 5)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(20, 100), 5)
+	store := walktest.NewStore(t)
 	release := make(chan struct{})
-	store.beforePut = func(context.Context, []blocks.Block) error { <-release; return nil }
+	store.BeforeWrite = func(context.Context, pin.Batch) error { <-release; return nil }
 	n := newTestNode(t, store)
-	job := newJob(last(all), newSource(t, all...).addr())
+	job := newJob(dagtest.Last(all), newSource(t, all...).addr())
 	done, result := start(t.Context(), n, job)
-	count, _ := distinct(all)
+	count, _ := dagtest.Distinct(all)
 	eventually(t, "all blocks came", func() bool { return job.Progress.Received.Load() == uint64(count) })
 	select {
 	case <-done:
@@ -319,29 +321,30 @@ func TestFetchWaitsForTheDisk(t *testing.T) {
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 }
 
 // A slow disk holds the walk up before it holds all of a DAG in memory.
 func TestSlowDiskBoundsWhatIsInMemory(t *testing.T) {
-	all := tree(leaves(150, 1<<20), 174)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(150, 1<<20), 174)
+	store := walktest.NewStore(t)
 	release := make(chan struct{})
 	largest := 0
-	store.beforePut = func(_ context.Context, bs []blocks.Block) error {
+	store.BeforeWrite = func(_ context.Context, b pin.Batch) error {
 		<-release
 		size := 0
-		for _, b := range bs {
-			size += len(b.RawData())
+		for _, block := range b.Blocks {
+			size += len(block.Data)
 		}
 		largest = max(largest, size)
 		return nil
 	}
 	n := newTestNode(t, store)
-	job := newJob(last(all), newSource(t, all...).addr())
+	job := newJob(dagtest.Last(all), newSource(t, all...).addr())
 	done, result := start(t.Context(), n, job)
-	const most = (maxGather+2)*batchBytes + 2<<20
-	eventually(t, "blocks come", func() bool { return job.Progress.Bytes.Load() > maxGather*batchBytes })
+	// One batch of 8 MiB is written, two are gathered, and one block may be too many.
+	const most = 3*8<<20 + 2<<20
+	eventually(t, "blocks come", func() bool { return job.Progress.Bytes.Load() > 2*8<<20 })
 	for deadline := time.Now().Add(300 * time.Millisecond); time.Now().Before(deadline); {
 		if got := job.Progress.Bytes.Load(); got > most {
 			t.Fatalf("%d bytes were taken in while the disk stood still", got)
@@ -352,32 +355,36 @@ func TestSlowDiskBoundsWhatIsInMemory(t *testing.T) {
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 	if largest > most {
 		t.Errorf("one batch had %d bytes", largest)
 	}
 }
 
 func TestResumeFetchesNothingTwice(t *testing.T) {
-	all := tree(leaves(2000, 200), 20)
+	all := dagtest.Tree(dagtest.Leaves(2000, 200), 20)
 	src := newSource(t, all...)
-	store := newMemStore(t)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
 	ctx, cancel := context.WithCancel(t.Context())
-	job := newJob(last(all), src.addr())
+	store.BeforeWrite = func(context.Context, pin.Batch) error {
+		if store.Stored() > 300 {
+			cancel()
+		}
+		return nil
+	}
+	job := newJob(dagtest.Last(all), src.addr())
 	done, result := start(ctx, n, job)
-	eventually(t, "some are stored", func() bool { return store.stored() > 300 })
-	cancel()
 	if _, err := wait(t, done, result); !errors.Is(err, context.Canceled) {
 		t.Fatalf("the error is %v", err)
 	}
-	before := store.stored()
-	if _, err := n.Fetch(t.Context(), newJob(last(all), src.addr())); err != nil {
+	before := store.Stored()
+	if _, err := n.Fetch(t.Context(), newJob(dagtest.Last(all), src.addr())); err != nil {
 		t.Fatal(err)
 	}
-	count, _ := distinct(all)
-	if store.stored() != count {
-		t.Errorf("%d blocks were stored, %d before the interruption; the DAG has %d", store.stored(), before, count)
+	count, _ := dagtest.Distinct(all)
+	if store.Stored() != count {
+		t.Errorf("%d blocks were stored, %d before the interruption; the DAG has %d", store.Stored(), before, count)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 }

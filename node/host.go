@@ -6,9 +6,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
@@ -35,6 +37,7 @@ const (
 func newHost(cfg Config, key crypto.PrivKey, announce []ma.Multiaddr, g *gater) (host.Host, error) {
 	limits := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&limits)
+	limitBitswap(&limits)
 	resources, err := rcmgr.NewResourceManager(
 		rcmgr.NewFixedLimiter(limits.AutoScale()),
 		rcmgr.WithLimitPerSubnet(
@@ -81,6 +84,35 @@ func newHost(cfg Config, key crypto.PrivKey, announce []ma.Multiaddr, g *gater) 
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
+}
+
+// bitswapStreams is how many messages one peer may have on their way to us. Bitswap
+// opens a stream for each, and puts no more than 16 KiB of blocks into most; libp2p's
+// 64 for each protocol refuse what is beyond 256 blocks of 4 KiB at a time, without a
+// word to either side. 8 senders of boxo's server at most write at the same time, but
+// streams stay until both sides have closed them.
+const bitswapStreams = 512
+
+// limitBitswap lets a peer that serves us have as many streams as it needs for that.
+func limitBitswap(limits *rcmgr.ScalingLimitConfig) {
+	peer := rcmgr.BaseLimit{
+		StreamsInbound: bitswapStreams, StreamsOutbound: bitswapStreams, Streams: 2 * bitswapStreams,
+		Memory: 64 << 20,
+	}
+	all := rcmgr.BaseLimit{
+		StreamsInbound: 8 * bitswapStreams, StreamsOutbound: 8 * bitswapStreams, Streams: 16 * bitswapStreams,
+		Memory: 512 << 20,
+	}
+	for _, p := range []protocol.ID{bsnet.ProtocolBitswap, bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers} {
+		limits.AddProtocolLimit(p, all, rcmgr.BaseLimitIncrease{})
+		limits.AddProtocolPeerLimit(p, peer, rcmgr.BaseLimitIncrease{})
+	}
+	limits.PeerBaseLimit.StreamsInbound = 2 * bitswapStreams
+	limits.PeerBaseLimit.StreamsOutbound = 2 * bitswapStreams
+	limits.PeerBaseLimit.Streams = 4 * bitswapStreams
+	// Streams are transient until their protocol is agreed on.
+	limits.TransientBaseLimit.StreamsInbound = 2 * bitswapStreams
+	limits.TransientBaseLimit.Streams = 2 * bitswapStreams
 }
 
 // listen opens every address of the configuration. The host itself is content

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/ipfs/boxo/bitswap"
 	"github.com/ipfs/go-datastore"
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -20,6 +19,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -56,6 +56,9 @@ type Config struct {
 	// Datastore keeps what RoutingAuto has still to announce across restarts;
 	// nil keeps it in memory. The caller closes it after the node.
 	Datastore datastore.Batching
+	// TempDir is where fetches may put files that nothing outlives; "" is the
+	// system's.
+	TempDir string
 	// OnPeer is called for each connection to a peer that speaks Bitswap,
 	// soon after it is open, by one goroutine at a time. It must not block.
 	// Nil is nothing.
@@ -84,9 +87,8 @@ type Node struct {
 	announce []ma.Multiaddr
 	gater    *gater
 	host     host.Host
-	bitswap  *bitswap.Bitswap
 	router   *router // nil with RoutingNone
-	shares   shares
+	bitswap  *bitswapSides
 
 	ctx       context.Context // ends with Close
 	stop      context.CancelFunc
@@ -144,7 +146,7 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	n.bitswap = newBitswap(n.ctx, n.host, n.router, store.Blockstore())
+	n.bitswap = newBitswap(n.ctx, n.host, n.router, store.Blockstore(), n.log)
 	if err := n.watchPeers(); err != nil {
 		return nil, err
 	}
@@ -159,7 +161,7 @@ func (n *Node) Close() error {
 		n.stop()
 		n.wg.Wait()
 		if n.bitswap != nil {
-			n.closeErr = errors.Join(n.closeErr, n.bitswap.Close())
+			n.bitswap.close()
 		}
 		if n.router != nil {
 			n.closeErr = errors.Join(n.closeErr, n.router.close())
@@ -177,7 +179,7 @@ func (n *Node) PeerID() string { return n.host.ID().String() }
 // Announce implements [pin.Fetcher]. With RoutingNone it does nothing, and
 // nothing for a root that holds its data itself.
 func (n *Node) Announce(d pin.DAG) {
-	if _, ok := inline(d.CID()); n.router != nil && !ok {
+	if n.router != nil && !walk.IsInline(d.CID()) {
 		n.router.announce(d)
 	}
 }

@@ -31,7 +31,6 @@ type origins struct {
 	job    pin.Job
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	met    chan time.Time // when an origin was connected to; the newest
 
 	mu    sync.Mutex
 	notes []string // by origin, why it is not dialled; "" if it is
@@ -39,7 +38,7 @@ type origins struct {
 
 // startOrigins dials the origins of a job in the background until stop.
 func (n *Node) startOrigins(ctx context.Context, job pin.Job) *origins {
-	o := &origins{n: n, job: job, met: make(chan time.Time, 1)}
+	o := &origins{n: n, job: job}
 	ctx, o.cancel = context.WithCancel(ctx)
 	infos := make(map[peer.ID]*peer.AddrInfo)
 	var order []peer.ID
@@ -109,26 +108,7 @@ func (o *origins) dial(ctx context.Context, ai peer.AddrInfo) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	err := o.n.host.Connect(ctx, ai)
-	if err == nil {
-		o.meet(time.Now())
-	}
-	return err
-}
-
-// meet tells the walk of a connection, in the place of an older one.
-func (o *origins) meet(t time.Time) {
-	for {
-		select {
-		case o.met <- t:
-			return
-		default:
-		}
-		select {
-		case <-o.met:
-		default:
-		}
-	}
+	return o.n.host.Connect(ctx, ai)
 }
 
 // refusal names an address that was not dialled because it is private, if all

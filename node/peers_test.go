@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"io"
 	"runtime"
 	"sync"
@@ -17,17 +18,18 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-msgio"
 
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // A root that nobody has is waited for without a worker, and comes from
 // whoever has it and connects.
 func TestNobodyHasItUntilSomebodyConnects(t *testing.T) {
-	all := tree(leaves(50, 100), 10)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(50, 100), 10)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
-	newSource(t, raw("something else")).connect(t, n)
-	job := newJob(last(all))
+	newSource(t, dagtest.Raw("something else")).connect(t, n)
+	job := newJob(dagtest.Last(all))
 	done, result := start(t.Context(), n, job)
 	select {
 	case <-done:
@@ -41,31 +43,31 @@ func TestNobodyHasItUntilSomebodyConnects(t *testing.T) {
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 }
 
 // A peer that is connected and gets the blocks later is asked, too.
 func TestConnectedPeerGetsItLater(t *testing.T) {
-	all := tree(leaves(50, 100), 10)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(50, 100), 10)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
 	src := newSource(t)
-	job := newJob(last(all), src.addr())
+	job := newJob(dagtest.Last(all), src.addr())
 	done, result := start(t.Context(), n, job)
 	eventually(t, "the source is asked", func() bool { return len(src.bs.WantlistForPeer(n.host.ID())) == 1 })
 	src.add(t, all...)
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 }
 
 func TestSourceVanishesHalfWay(t *testing.T) {
-	all := tree(leaves(3000, 100), 20)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(3000, 100), 20)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
 	first := newSource(t, all[100:]...) // some of the leaves are missing: it cannot finish
-	job := newJob(last(all), first.addr())
+	job := newJob(dagtest.Last(all), first.addr())
 	job.IdleTimeout = 200 * time.Millisecond
 	done, result := start(t.Context(), n, job)
 	eventually(t, "some came", func() bool { return job.Progress.Blocks.Load() > 300 })
@@ -77,15 +79,15 @@ func TestSourceVanishesHalfWay(t *testing.T) {
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
-	if count, _ := distinct(all); store.stored() != count {
-		t.Errorf("%d blocks were stored, the DAG has %d", store.stored(), count)
+	store.CheckWhole(1, all)
+	if count, _ := dagtest.Distinct(all); store.Stored() != count {
+		t.Errorf("%d blocks were stored, the DAG has %d", store.Stored(), count)
 	}
 }
 
 // Two peers have half of it each.
 func TestHalvesFromTwoSources(t *testing.T) {
-	all := tree(leaves(400, 100), 10)
+	all := dagtest.Tree(dagtest.Leaves(400, 100), 10)
 	var one, two []blocks.Block
 	for i, b := range all {
 		if i%2 == 0 {
@@ -94,30 +96,30 @@ func TestHalvesFromTwoSources(t *testing.T) {
 			two = append(two, b)
 		}
 	}
-	store := newMemStore(t)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
 	a, b := newSource(t, one...), newSource(t, two...)
-	job := newJob(last(all), a.addr(), b.addr())
+	job := newJob(dagtest.Last(all), a.addr(), b.addr())
 	done, result := start(t.Context(), n, job)
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 }
 
 // A peer that has only the root does not keep the rest from coming.
 func TestSourceThatHasTheRootAlone(t *testing.T) {
-	all := tree(leaves(40, 100), 40)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(40, 100), 40)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
-	job := newJob(last(all), newSource(t, all[len(all)-1]).addr())
+	job := newJob(dagtest.Last(all), newSource(t, all[len(all)-1]).addr())
 	done, result := start(t.Context(), n, job)
 	eventually(t, "the root came", func() bool { return job.Progress.Blocks.Load() == 1 })
 	newSource(t, all...).connect(t, n)
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 }
 
 // liar answers every want with HAVE and with bytes that are something else,
@@ -166,11 +168,11 @@ func liar(t *testing.T) (addr string, lies *atomic.Int64) {
 }
 
 func TestWrongBlocksAreNeverStored(t *testing.T) {
-	all := tree(leaves(30, 100), 10)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(30, 100), 10)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
 	addr, lies := liar(t)
-	job := newJob(last(all), addr)
+	job := newJob(dagtest.Last(all), addr)
 	done, result := start(t.Context(), n, job)
 	eventually(t, "it was lied to", func() bool { return lies.Load() > 0 })
 	select {
@@ -178,19 +180,19 @@ func TestWrongBlocksAreNeverStored(t *testing.T) {
 		t.Fatal(result())
 	case <-time.After(100 * time.Millisecond):
 	}
-	if job.Progress.Blocks.Load() != 0 || store.stored() != 0 {
-		t.Fatalf("%d blocks, %d stored", job.Progress.Blocks.Load(), store.stored())
+	if job.Progress.Blocks.Load() != 0 || store.Stored() != 0 {
+		t.Fatalf("%d blocks, %d stored", job.Progress.Blocks.Load(), store.Stored())
 	}
 	newSource(t, all...).connect(t, n)
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 }
 
 func TestCancelledFetchLeavesNothingBehind(t *testing.T) {
-	all := tree(leaves(3000, 100), 20)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(3000, 100), 20)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
 	src := newSource(t, all...)
 	src.connect(t, n)
@@ -205,7 +207,7 @@ func TestCancelledFetchLeavesNothingBehind(t *testing.T) {
 	})
 	var dones []<-chan struct{}
 	for i := range 3 {
-		job := newJob(last(all), src.addr())
+		job := newJob(dagtest.Last(all), src.addr())
 		job.Attempt = pin.Attempt(i + 1)
 		done, _ := start(ctx, n, job)
 		dones = append(dones, done)
@@ -215,22 +217,22 @@ func TestCancelledFetchLeavesNothingBehind(t *testing.T) {
 	for _, done := range dones {
 		<-done
 	}
-	stored := store.stored()
+	stored := store.Stored()
 	// Bitswap's own go a moment later. A few of the connection may come and go.
 	eventually(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= before+2 })
-	if store.stored() != stored {
+	if store.Stored() != stored {
 		t.Error("blocks were stored after the fetches had returned")
 	}
-	if n.shares.n.Load() != 0 || len(n.gater.named) != 0 {
-		t.Errorf("%d walks share, %d peers are named", n.shares.n.Load(), len(n.gater.named))
+	if open := n.bitswap.exchange.Stats().Sessions; open != 0 || len(n.gater.named) != 0 {
+		t.Errorf("%d sessions are open, %d peers are named", open, len(n.gater.named))
 	}
-	eventually(t, "nothing is wanted", func() bool { return len(n.bitswap.GetWantlist()) == 0 })
+	eventually(t, "nothing is wanted", func() bool { return n.bitswap.exchange.Stats().Wants == 0 })
 }
 
 func TestCloseEndsFetches(t *testing.T) {
-	n := newTestNode(t, newMemStore(t))
-	done, result := start(t.Context(), n, newJob(raw("nobody").Cid()))
-	eventually(t, "it is wanted", func() bool { return len(n.bitswap.GetWantlist()) == 1 })
+	n := newTestNode(t, walktest.NewStore(t))
+	done, result := start(t.Context(), n, newJob(dagtest.Raw("nobody").Cid()))
+	eventually(t, "it is wanted", func() bool { return n.bitswap.exchange.Stats().Wants == 1 })
 	if err := errors.Join(n.Close(), n.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -242,8 +244,8 @@ func TestCloseEndsFetches(t *testing.T) {
 // Hundreds that nobody has cost little, and all come when somebody has them.
 func TestManySeekers(t *testing.T) {
 	const many = 300
-	roots := leaves(many, 100)
-	store := newMemStore(t)
+	roots := dagtest.Leaves(many, 100)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
 	newSource(t).connect(t, n)
 	before := runtime.NumGoroutine()
@@ -261,20 +263,20 @@ func TestManySeekers(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "all are wanted", func() bool { return len(n.bitswap.GetWantlist()) == many })
+	eventually(t, "all are wanted", func() bool { return n.bitswap.exchange.Stats().Wants == many })
 	if each := (runtime.NumGoroutine() - before) / many; each > 10 {
 		t.Errorf("%d goroutines for each", each)
 	}
 
 	// One that somebody has is not held up by them.
-	live := tree(leaves(500, 100), 20)
-	job := newJob(last(live), newSource(t, live...).addr())
+	live := dagtest.Tree(dagtest.Leaves(500, 100), 20)
+	job := newJob(dagtest.Last(live), newSource(t, live...).addr())
 	job.Attempt = many + 1
 	done, result := start(t.Context(), n, job)
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(many+1, live)
+	store.CheckWhole(many+1, live)
 
 	for _, job := range jobs {
 		if held, acquired, _ := job.Slot.(*testSlot).state(); held || acquired > 0 {
@@ -284,7 +286,7 @@ func TestManySeekers(t *testing.T) {
 	newSource(t, roots...).connect(t, n)
 	wg.Wait()
 	for i, b := range roots {
-		store.checkWhole(pin.Attempt(i+1), []blocks.Block{b})
+		store.CheckWhole(pin.Attempt(i+1), []blocks.Block{b})
 	}
 }
 
@@ -294,7 +296,7 @@ func TestOnPeer(t *testing.T) {
 		inbound bool
 	}
 	peers := make(chan seen, 8)
-	n := newTestNode(t, newMemStore(t), func(c *Config) {
+	n := newTestNode(t, walktest.NewStore(t), func(c *Config) {
 		c.OnPeer = func(id string, inbound bool) { peers <- seen{id, inbound} }
 	})
 	in, out := newSource(t), newSource(t)
@@ -312,7 +314,7 @@ func TestOnPeer(t *testing.T) {
 	}
 	expect(seen{in.host.ID().String(), true})
 	ctx, cancel := context.WithCancel(t.Context())
-	done, _ := start(ctx, n, newJob(raw("nobody").Cid(), out.addr()))
+	done, _ := start(ctx, n, newJob(dagtest.Raw("nobody").Cid(), out.addr()))
 	expect(seen{out.host.ID().String(), false})
 	cancel()
 	<-done

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"iter"
 	"log/slog"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/host"
 
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -35,31 +37,31 @@ func dhtOn(t *testing.T, h host.Host, mode dht.ModeOpt) *dht.IpfsDHT {
 // A provider that nobody named is found in the DHT.
 func TestRoutingFindsProviders(t *testing.T) {
 	server, addr := dhtServer(t)
-	all := tree(leaves(50, 100), 10)
+	all := dagtest.Tree(dagtest.Leaves(50, 100), 10)
 	src := newSource(t, all...)
 	if err := src.host.Connect(t.Context(), server.Host().Peerstore().PeerInfo(server.Host().ID())); err != nil {
 		t.Fatal(err)
 	}
 	client := dhtOn(t, src.host, dht.ModeClient)
 	eventually(t, "the source is in the DHT", func() bool { return client.RoutingTable().Size() > 0 })
-	if err := client.Provide(t.Context(), last(all), true); err != nil {
+	if err := client.Provide(t.Context(), dagtest.Last(all), true); err != nil {
 		t.Fatal(err)
 	}
-	store := newMemStore(t)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store, func(c *Config) { c.Routing, c.Bootstrap = RoutingAuto, []string{addr} })
-	done, result := start(t.Context(), n, newJob(last(all)))
+	done, result := start(t.Context(), n, newJob(dagtest.Last(all)))
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 }
 
 // Roots are announced when they are pinned, even if there was no DHT to be
 // reached then.
 func TestRoutingAnnounces(t *testing.T) {
 	server, addr := dhtServer(t)
-	root := raw("pinned").Cid()
-	n := newTestNode(t, newMemStore(t), func(c *Config) { c.Routing, c.Bootstrap = RoutingAuto, []string{addr} })
+	root := dagtest.Raw("pinned").Cid()
+	n := newTestNode(t, walktest.NewStore(t), func(c *Config) { c.Routing, c.Bootstrap = RoutingAuto, []string{addr} })
 	n.Announce(pin.DAGOf(root))
 	eventually(t, "the DHT knows who has it", func() bool {
 		found, err := server.ProviderStore().GetProviders(t.Context(), root.Hash())
@@ -68,7 +70,7 @@ func TestRoutingAnnounces(t *testing.T) {
 }
 
 func TestRoutingListsTheRoots(t *testing.T) {
-	roots := leaves(5, 10)
+	roots := dagtest.Leaves(5, 10)
 	cfg := Config{Roots: func(context.Context) iter.Seq2[pin.DAG, error] {
 		return func(yield func(pin.DAG, error) bool) {
 			for _, b := range roots {
@@ -128,14 +130,14 @@ func TestRoutingWithoutANetwork(t *testing.T) {
 	addr := withPeer(gone.Addrs()[0], gone.ID())
 	gone.Close()
 	var log lockedBuffer
-	all := tree(leaves(50, 100), 10)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(50, 100), 10)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store, func(c *Config) {
 		c.Routing, c.Bootstrap = RoutingAuto, []string{addr}
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
-	n.Announce(pin.DAGOf(last(all)))
-	done, result := start(t.Context(), n, newJob(last(all), newSource(t, all...).addr()))
+	n.Announce(pin.DAGOf(dagtest.Last(all)))
+	done, result := start(t.Context(), n, newJob(dagtest.Last(all), newSource(t, all...).addr()))
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
@@ -145,8 +147,8 @@ func TestRoutingWithoutANetwork(t *testing.T) {
 // Without routing, a node announces nothing and dials nobody.
 func TestNoRoutingIsSilent(t *testing.T) {
 	_, addr := dhtServer(t)
-	n := newTestNode(t, newMemStore(t), func(c *Config) { c.Routing, c.Bootstrap = RoutingNone, []string{addr} })
-	n.Announce(pin.DAGOf(raw("pinned").Cid()))
+	n := newTestNode(t, walktest.NewStore(t), func(c *Config) { c.Routing, c.Bootstrap = RoutingNone, []string{addr} })
+	n.Announce(pin.DAGOf(dagtest.Raw("pinned").Cid()))
 	other := newTestHost(t)
 	(&source{host: other}).connect(t, n)
 	eventually(t, "it is connected", func() bool { return len(n.host.Network().Peers()) == 1 })

@@ -2,6 +2,9 @@ package node
 
 import (
 	"context"
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"testing"
 	"time"
 
@@ -11,11 +14,11 @@ import (
 
 // Whoever wants a block gets it once it is durable, and not before.
 func TestBlocksAreServedOnceTheyAreDurable(t *testing.T) {
-	all := tree(leaves(20, 100), 5)
-	root := last(all)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(20, 100), 5)
+	root := dagtest.Last(all)
+	store := walktest.NewStore(t)
 	release := make(chan struct{})
-	store.beforePut = func(context.Context, []blocks.Block) error { <-release; return nil }
+	store.BeforeWrite = func(context.Context, pin.Batch) error { <-release; return nil }
 	n := newTestNode(t, store)
 	third := newSource(t)
 	third.connect(t, n)
@@ -26,7 +29,7 @@ func TestBlocksAreServedOnceTheyAreDurable(t *testing.T) {
 			got <- b
 		}
 	}()
-	eventually(t, "the third asks", func() bool { return len(n.bitswap.WantlistForPeer(third.host.ID())) == 1 })
+	eventually(t, "the third asks", func() bool { return len(n.bitswap.server.WantlistForPeer(third.host.ID())) == 1 })
 	job := newJob(root, newSource(t, all...).addr())
 	done, result := start(t.Context(), n, job)
 	eventually(t, "all came", func() bool { return job.Progress.Blocks.Load() == uint64(len(all)) })
@@ -50,8 +53,8 @@ func TestBlocksAreServedOnceTheyAreDurable(t *testing.T) {
 }
 
 func TestServesWhatIsOnDisk(t *testing.T) {
-	all := []blocks.Block{raw("a"), raw(""), pb("", raw("a").Cid())}
-	n := newTestNode(t, newMemStore(t, all...))
+	all := []blocks.Block{dagtest.Raw("a"), dagtest.Raw(""), dagtest.PB("", dagtest.Raw("a").Cid())}
+	n := newTestNode(t, walktest.NewStore(t, all...))
 	third := newSource(t)
 	third.connect(t, n)
 	for _, c := range []cid.Cid{all[0].Cid(), all[1].Cid(), all[2].Cid(), cid.NewCidV0(all[2].Cid().Hash())} {

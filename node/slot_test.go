@@ -2,16 +2,18 @@ package node
 
 import (
 	"context"
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"testing"
 	"time"
 )
 
 // What was found on disk alone does not keep a worker for what is not there.
 func TestNoWorkerIsKeptForNothing(t *testing.T) {
-	all := tree(leaves(50, 100), 10)
-	store := newMemStore(t, all[1:]...)
+	all := dagtest.Tree(dagtest.Leaves(50, 100), 10)
+	store := walktest.NewStore(t, all[1:]...)
 	n := newTestNode(t, store)
-	job := newJob(last(all))
+	job := newJob(dagtest.Last(all))
 	done, result := start(t.Context(), n, job)
 	slot := job.Slot.(*testSlot)
 	began := time.Now()
@@ -22,7 +24,7 @@ func TestNoWorkerIsKeptForNothing(t *testing.T) {
 	if took := time.Since(began); took > job.IdleTimeout/2 {
 		t.Errorf("it took %v", took)
 	}
-	count, _ := distinct(all)
+	count, _ := dagtest.Distinct(all)
 	if got := job.Progress.Blocks.Load(); got != uint64(count-1) {
 		t.Errorf("%d blocks are here, and %d of %d should be", got, count-1, count)
 	}
@@ -30,7 +32,7 @@ func TestNoWorkerIsKeptForNothing(t *testing.T) {
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
+	store.CheckWhole(1, all)
 	if _, acquired, _ := slot.state(); acquired < 2 {
 		t.Errorf("the last block was handled without a worker")
 	}
@@ -38,18 +40,18 @@ func TestNoWorkerIsKeptForNothing(t *testing.T) {
 
 // A worker that is taken back and given again costs time and nothing else.
 func TestWorkersTakeTurns(t *testing.T) {
-	all := tree(leaves(500, 100), 20)
-	store := newMemStore(t)
+	all := dagtest.Tree(dagtest.Leaves(500, 100), 20)
+	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
-	job := newJob(last(all), newSource(t, all...).addr())
+	job := newJob(dagtest.Last(all), newSource(t, all...).addr())
 	job.Slot = &turnSlot{}
 	done, result := start(t.Context(), n, job)
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
 	}
-	store.checkWhole(1, all)
-	if count, _ := distinct(all); store.stored() != count {
-		t.Errorf("%d blocks were stored, the DAG has %d", store.stored(), count)
+	store.CheckWhole(1, all)
+	if count, _ := dagtest.Distinct(all); store.Stored() != count {
+		t.Errorf("%d blocks were stored, the DAG has %d", store.Stored(), count)
 	}
 }
 
@@ -61,7 +63,7 @@ func (s *turnSlot) Acquire(ctx context.Context) error {
 		return nil
 	}
 	select {
-	case <-time.After(lostAfter + 200*time.Millisecond):
+	case <-time.After(1200 * time.Millisecond):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/multiformats/go-multihash"
 )
 
 // Fetcher brings DAGs to disk.
@@ -44,12 +42,6 @@ type Job struct {
 	Slot Slot
 	// IdleTimeout is how long the fetch keeps its worker while nothing comes.
 	IdleTimeout time.Duration
-}
-
-// Ref is a reference that an attempt holds on a block.
-type Ref struct {
-	Hash multihash.Multihash
-	Size int // of the block's data, in bytes
 }
 
 // Slot is a place among the workers, of which there are few. A fetch that only
@@ -94,7 +86,9 @@ type Progress struct {
 	Blocks    atomic.Uint64 // on disk or in hand, each counted once
 	Bytes     atomic.Uint64 // of those blocks
 	Received  atomic.Uint64 // blocks that came from the network
-	Providers atomic.Int64  // peers that are connected and known to have blocks of it
+	Providers atomic.Int64  // peers that are connected and have sent blocks of it
+	again     atomic.Uint64 // blocks that were asked for again, as no answer came
+	gap       atomic.Int64  // the longest time without a block from those who have it, in nanoseconds
 	lastBlock atomic.Int64  // Unix nanoseconds
 	mu        sync.Mutex
 	note      string
@@ -110,6 +104,21 @@ func (p *Progress) Advance(now time.Time, size int, received bool) {
 	}
 	p.lastBlock.Store(now.UnixNano())
 }
+
+// Asked records how the asking goes: how many providers are connected, how many
+// blocks were asked for again as no answer came, and the longest time without a
+// block while a provider was asked for one.
+func (p *Progress) Asked(providers int, again uint64, gap time.Duration) {
+	p.Providers.Store(int64(providers))
+	p.again.Store(again)
+	p.gap.Store(int64(gap))
+}
+
+// Again is how many blocks were asked for again as no answer came.
+func (p *Progress) Again() uint64 { return p.again.Load() }
+
+// Gap is the longest time without a block while a provider was asked for one.
+func (p *Progress) Gap() time.Duration { return time.Duration(p.gap.Load()) }
 
 // LastBlock is when Advance was last called; the zero time if never.
 func (p *Progress) LastBlock() time.Time {

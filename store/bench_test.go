@@ -260,7 +260,7 @@ func BenchmarkPutClaimed(b *testing.B) {
 						batch[i] = blocks.NewBlock(fmt.Appendf(nil, "%016d%s", total, filler))
 					}
 					b.StartTimer()
-					must(b, s.PutClaimed(b.Context(), 1, batch))
+					must(b, putTo(s, b.Context(), 1, batch))
 				}
 			}
 			b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "blocks/s")

@@ -20,27 +20,37 @@ type claimLocks struct {
 // gives what ends that. Stripes are taken in order, so that nobody waits in a
 // circle.
 func (l *claimLocks) share(hashes []multihash.Multihash) (unlock func()) {
-	stripes := l.of(hashes)
-	for _, i := range stripes {
-		l.stripes[i].RLock()
-	}
-	return func() {
-		for _, i := range stripes {
-			l.stripes[i].RUnlock()
-		}
-	}
+	return l.hold(hashes, nil)
 }
 
 // alone takes the stripes of the hashes with nobody else, to decide that blocks
 // are unclaimed and to delete them, and gives what ends that.
 func (l *claimLocks) alone(hashes []multihash.Multihash) (unlock func()) {
-	stripes := l.of(hashes)
+	return l.hold(nil, hashes)
+}
+
+// hold takes the stripes of some hashes to be shared and those of others alone; a
+// stripe that both have is taken alone.
+func (l *claimLocks) hold(shared, alone []multihash.Multihash) (unlock func()) {
+	var mine [len(l.stripes)]bool
+	for _, i := range l.of(alone) {
+		mine[i] = true
+	}
+	stripes := l.of(slices.Concat(shared, alone))
 	for _, i := range stripes {
-		l.stripes[i].Lock()
+		if mine[i] {
+			l.stripes[i].Lock()
+		} else {
+			l.stripes[i].RLock()
+		}
 	}
 	return func() {
 		for _, i := range stripes {
-			l.stripes[i].Unlock()
+			if mine[i] {
+				l.stripes[i].Unlock()
+			} else {
+				l.stripes[i].RUnlock()
+			}
 		}
 	}
 }

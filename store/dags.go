@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -48,7 +47,8 @@ func (s *Store) letGoMany(t *tx, d pin.DAG, n uint64, released []pin.Attempt) ([
 		return released, nil
 	}
 	t.delete(attemptKey(rec.Attempt))
-	return append(released, rec.Attempt), s.put(t, deletingKey(rec.Attempt), releasedRecord{DAG: []byte(d)})
+	t.delete(wholeKey(rec.Attempt.Holder()))
+	return append(released, rec.Attempt), s.put(t, releasedKey(rec.Attempt.Holder()), releasedRecord{DAG: []byte(d)})
 }
 
 // held lists what a request holds: nothing if it failed, else its own DAG and,
@@ -144,25 +144,12 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 	return a, complete, nil
 }
 
-// newAttempt gives out an attempt. The number is counted up in the change that
-// uses it, so it comes back only if that was never committed.
+// newAttempt gives out an attempt, in the change that uses it.
 func (s *Store) newAttempt(t *tx, d pin.DAG) (pin.Attempt, error) {
-	key := metaKey("attempt")
-	b, found, err := t.get(key)
-	if err != nil {
-		return 0, err
-	}
-	var last uint64
-	if found {
-		if len(b) != 8 {
-			return 0, fmt.Errorf("last attempt is %x", b)
-		}
-		last = binary.BigEndian.Uint64(b)
-	}
-	a := pin.Attempt(last + 1)
-	t.set(key, binary.BigEndian.AppendUint64(nil, uint64(a)))
+	last, err := t.takeHolders(1)
+	a := pin.Attempt(last)
 	t.set(attemptKey(a), []byte(d))
-	return a, nil
+	return a, err
 }
 
 // Complete implements [pin.Records].

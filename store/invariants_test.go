@@ -209,7 +209,7 @@ func (c *checker) attempts() error {
 	if !maps.Equal(attempts, inUse) {
 		return fmt.Errorf("attempts %x, want %x", attempts, inUse)
 	}
-	deleting, err := c.all(kDeleting)
+	deleting, err := c.all(kReleased)
 	for k := range deleting {
 		if a := binary.BigEndian.Uint64([]byte(k[1:])); inUse[string(attemptKey(pin.Attempt(a)))] != "" {
 			return fmt.Errorf("attempt %d is in use and deleting", a)

@@ -29,17 +29,21 @@ const (
 	kUsage    = 0x19
 	kDAG      = 0x20
 	kAttempt  = 0x21
-	kDeleting = 0x22
-	kBlockDAG = 0x23
-	kDAGBlock = 0x24
+	kReleased = 0x22
+	kLinkTo   = 0x23
+	kLinkFrom = 0x24
 	kLoose    = 0x25
+	kNodes    = 0x26
+	kNode     = 0x27
+	kWhole    = 0x28
 )
 
 // Names of metaKey.
 const (
-	metaDead   = "dead"   // bytes of blocks deleted since a reclaim last gave space back
-	metaMark   = "mark"   // written by a reclaim, to know what is out of memory
-	metaFiller = "filler" // never there for long
+	metaHolder = "attempt" // the last number that a holder was given; at first only attempts were
+	metaDead   = "dead"    // bytes of blocks deleted since a reclaim last gave space back
+	metaMark   = "mark"    // written by a reclaim, to know what is out of memory
+	metaFiller = "filler"  // never there for long
 )
 
 // maxKeyTail is more than what follows any prefix that is scanned backwards
@@ -124,42 +128,88 @@ func appendDAG(key []byte, d pin.DAG) []byte {
 	return append(binary.BigEndian.AppendUint16(key, uint16(len(d))), d...)
 }
 
-func attemptKey(a pin.Attempt) []byte { return attemptPrefix(kAttempt, a) }
+func attemptKey(a pin.Attempt) []byte { return holderKey(kAttempt, a.Holder()) }
 
-func deletingKey(a pin.Attempt) []byte { return attemptPrefix(kDeleting, a) }
+// releasedKey marks an attempt, or a node, whose links are to be dropped.
+func releasedKey(h pin.Holder) []byte { return holderKey(kReleased, h) }
 
-func attemptPrefix(kind byte, a pin.Attempt) []byte {
-	return binary.BigEndian.AppendUint64([]byte{kind}, uint64(a))
+// A link has a key on each side. A multihash says its own length, so none is the
+// prefix of another. A codec has 2 bytes: those that can be walked need no more.
+
+// codecUnknown is in links that come from the first layout of the records.
+const codecUnknown = 0
+
+func linkToKey(l pin.Link) []byte { return holderTail(linksTo(l.Hash, l.Codec), l.Holder) }
+
+func linkFromKey(l pin.Link) []byte {
+	key := make([]byte, 0, 1+8+len(l.Hash)+2)
+	key = binary.BigEndian.AppendUint64(append(key, kLinkFrom), uint64(l.Holder))
+	return binary.BigEndian.AppendUint16(append(key, l.Hash...), uint16(l.Codec))
 }
 
-// A multihash says its own length, so none is the prefix of another.
+// blockLinks is what all links to a block start with.
+func blockLinks(h multihash.Multihash) []byte { return append([]byte{kLinkTo}, h...) }
 
-func blockDAGKey(h multihash.Multihash, a pin.Attempt) []byte {
-	key := make([]byte, 0, 1+len(h)+8)
-	key = append(append(key, kBlockDAG), h...)
-	return binary.BigEndian.AppendUint64(key, uint64(a))
+// linksTo is what all links to a block under a codec start with.
+func linksTo(h multihash.Multihash, codec uint64) []byte {
+	key := append(make([]byte, 0, 1+len(h)+2+8), kLinkTo)
+	return binary.BigEndian.AppendUint16(append(key, h...), uint16(codec))
 }
 
-func dagBlockKey(a pin.Attempt, h multihash.Multihash) []byte {
-	key := make([]byte, 0, 1+8+len(h))
-	key = binary.BigEndian.AppendUint64(append(key, kDAGBlock), uint64(a))
-	return append(key, h...)
+// linksFrom is what all links of a holder start with.
+func linksFrom(h pin.Holder) []byte { return holderKey(kLinkFrom, h) }
+
+// splitLinkTo takes apart what [linkToKey] made, and splitLinkFrom what
+// [linkFromKey] did. The hash is a part of key, and the size is in the value.
+func splitLinkTo(key []byte) (l pin.Link, err error) {
+	end := len(key) - 10
+	if end < 1 {
+		return l, fmt.Errorf("link %x is too short", key)
+	}
+	l.Hash = multihash.Multihash(key[1:end])
+	l.Codec = uint64(binary.BigEndian.Uint16(key[end:]))
+	l.Holder = pin.Holder(binary.BigEndian.Uint64(key[end+2:]))
+	return l, nil
+}
+
+func splitLinkFrom(key, value []byte) (l pin.Link, err error) {
+	end := len(key) - 2
+	if end < 9 {
+		return l, fmt.Errorf("link %x is too short", key)
+	}
+	l.Holder = pin.Holder(binary.BigEndian.Uint64(key[1:]))
+	l.Hash = multihash.Multihash(key[9:end])
+	l.Codec = uint64(binary.BigEndian.Uint16(key[end:]))
+	l.Size, err = decodeSize(key, value)
+	return l, err
+}
+
+// nodesKey lists a node of a DAG, as one attempt reads it, under the block and
+// the codec.
+func nodesKey(n pin.Node) []byte { return holderTail(nodesOf(n.DAG), n.ID) }
+
+// nodesOf is what the keys of all nodes of a block under a codec start with.
+func nodesOf(d pin.DAG) []byte { return appendDAG([]byte{kNodes}, d) }
+
+// nodeKey says what a holder is the node of.
+func nodeKey(h pin.Holder) []byte { return holderKey(kNode, h) }
+
+// wholeKey marks a holder of which all that is below is there.
+func wholeKey(h pin.Holder) []byte { return holderKey(kWhole, h) }
+
+func holderKey(kind byte, h pin.Holder) []byte { return holderTail([]byte{kind}, h) }
+
+func holderTail(key []byte, h pin.Holder) []byte {
+	return binary.BigEndian.AppendUint64(key, uint64(h))
+}
+
+// tailHolder gives the holder that a key ends with.
+func tailHolder(key []byte) pin.Holder {
+	return pin.Holder(binary.BigEndian.Uint64(key[len(key)-8:]))
 }
 
 // looseKey notes that nothing may refer to the block any more.
 func looseKey(h multihash.Multihash) []byte { return append([]byte{kLoose}, h...) }
-
-// blockRefs is what all references to a block start with.
-func blockRefs(h multihash.Multihash) []byte { return append([]byte{kBlockDAG}, h...) }
-
-// splitBlockDAG takes apart what [blockDAGKey] made. The hash is a part of key.
-func splitBlockDAG(key []byte) (h multihash.Multihash, a pin.Attempt, err error) {
-	end := len(key) - 8
-	if end < 1 {
-		return nil, 0, fmt.Errorf("reference %x is too short", key)
-	}
-	return multihash.Multihash(key[1:end]), pin.Attempt(binary.BigEndian.Uint64(key[end:])), nil
-}
 
 // blockKey is where the blockstore has a block.
 func blockKey(h multihash.Multihash) []byte {

@@ -73,6 +73,17 @@ func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 	return data, true, nil
 }
 
+// glance runs fn to read the records as they were within the last moments.
+func (s *Store) glance(ctx context.Context, fn func(*reader) error) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	g := s.looks.take(s)
+	defer s.looks.release(g)
+	return fn(&reader{txn: g.txn})
+}
+
 // take gives the glimpse there is. One that is too old is renewed behind the
 // caller's back; one is begun before its eyes only if there is none.
 func (l *lookout) take(s *Store) *glimpse {

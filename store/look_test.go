@@ -15,7 +15,7 @@ func TestLook(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
 	old, new := blocks.NewBlock([]byte("old")), blocks.NewBlock([]byte("new"))
-	must(t, s.PutClaimed(ctx, 1, []blocks.Block{old}))
+	must(t, putTo(s, ctx, 1, []blocks.Block{old}))
 	look := func(b blocks.Block) bool {
 		t.Helper()
 		data, found, err := s.Look(ctx, b.Cid().Hash())
@@ -28,7 +28,7 @@ func TestLook(t *testing.T) {
 	if !look(old) || look(new) {
 		t.Fatal("a look sees what is not, or not what is")
 	}
-	must(t, s.PutClaimed(ctx, 1, []blocks.Block{new}))
+	must(t, putTo(s, ctx, 1, []blocks.Block{new}))
 	deadline := time.Now().Add(30 * time.Second)
 	for !look(new) {
 		if time.Now().After(deadline) {
@@ -45,7 +45,7 @@ func TestLook(t *testing.T) {
 func TestLookEnds(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	b := blocks.NewBlock([]byte("block"))
-	must(t, s.PutClaimed(t.Context(), 1, []blocks.Block{b}))
+	must(t, putTo(s, t.Context(), 1, []blocks.Block{b}))
 	for range 50 {
 		_, found, err := s.Look(t.Context(), b.Cid().Hash())
 		must(t, err)

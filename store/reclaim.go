@@ -312,12 +312,12 @@ func (s *Store) unclaimed(blocks []pin.Ref) (loose []pin.Ref, err error) {
 	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every claim
 	defer txn.Discard()
 	opt := badger.DefaultIteratorOptions
-	opt.Prefix, opt.PrefetchValues = []byte{kBlockDAG}, false
+	opt.Prefix, opt.PrefetchValues = []byte{kLinkTo}, false
 	it := txn.NewIterator(opt)
 	defer it.Close()
 	var last []byte
 	for _, b := range blocks {
-		prefix := blockRefs(b.Hash)
+		prefix := blockLinks(b.Hash)
 		if bytes.Compare(prefix, last) < 0 || last == nil {
 			it.Seek(prefix)
 		}

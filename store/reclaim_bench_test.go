@@ -46,7 +46,7 @@ func beginPin(tb testing.TB, s *Store, n int) *pinned {
 // put stores blocks for a pin.
 func (p *pinned) put(tb testing.TB, s *Store, bs []blocks.Block) {
 	tb.Helper()
-	must(tb, s.PutClaimed(tb.Context(), p.attempt, bs))
+	must(tb, putTo(s, tb.Context(), p.attempt, bs))
 	for _, b := range bs {
 		p.bytes += len(b.RawData())
 	}

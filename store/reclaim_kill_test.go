@@ -183,7 +183,7 @@ func pinAndRemove(ctx context.Context, s *Store, bs []blocks.Block, rng *rand.Ra
 			missing = append(missing, bs[i])
 		}
 	}
-	if err := s.Claim(ctx, a, refs); err != nil {
+	if err := claimTo(s, ctx, a, refs); err != nil {
 		return err
 	}
 	for _, b := range found {
@@ -195,7 +195,7 @@ func pinAndRemove(ctx context.Context, s *Store, bs []blocks.Block, rng *rand.Ra
 			missing = append(missing, b)
 		}
 	}
-	if err := s.PutClaimed(ctx, a, missing); err != nil {
+	if err := putTo(s, ctx, a, missing); err != nil {
 		return err
 	}
 	if _, err := s.Complete(ctx, r.DAG(), a, pin.Totals{}); err != nil {
@@ -240,7 +240,7 @@ func TestOpenWithUnmadeLogs(t *testing.T) {
 	dir := t.TempDir()
 	s, lock := openSmall(t, dir)
 	b := someBlocks(42, 1, 3000)[0]
-	must(t, s.PutClaimed(t.Context(), 1, []blocks.Block{b}))
+	must(t, putTo(s, t.Context(), 1, []blocks.Block{b}))
 	must(t, s.Close())
 	must(t, lock.Close())
 	for _, name := range []string{"00099.mem", "000099.vlog"} {

@@ -9,9 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	blocks "github.com/ipfs/go-block-format"
-	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -100,12 +98,11 @@ func TestReclaimGivesSpaceBack(t *testing.T) {
 		t.Errorf("%d bytes are taken, %d are reported; %v", used, r.After, err)
 	}
 	for n, p := range pins {
-		for ref, err := range s.References(t.Context(), p.attempt) {
-			must(t, err)
+		for _, ref := range links(t, s, p.attempt.Holder()) {
 			if n%5 < 3 {
 				t.Fatalf("attempt %d still refers to %s", p.attempt, ref.Hash)
 			}
-			if !s.holds(t, ref) {
+			if !s.holds(t, ref.Ref) {
 				t.Errorf("%s is lost", ref.Hash)
 			}
 		}
@@ -131,15 +128,14 @@ func TestClaimBeforeDeletion(t *testing.T) {
 		}
 	}
 	reclaimed := make(chan error, 1)
-	hashes := []multihash.Multihash{b.Cid().Hash()}
-	must(t, s.writeClaims(t.Context(), hashes, s.roomForUpkeep, func(wb *badger.WriteBatch) error {
+	s.duringWrite = func() {
 		go func() {
 			_, err := s.Reclaim(context.WithoutCancel(t.Context()), nil)
 			reclaimed <- err
 		}()
 		// It comes as far as the stripe, and waits there: readers are kept
 		// out while somebody waits to have a stripe alone.
-		stripe := &s.claims.stripes[s.claims.index(hashes[0])]
+		stripe := &s.claims.stripes[s.claims.index(b.Cid().Hash())]
 		for deadline := time.Now().Add(time.Minute); stripe.TryRLock(); {
 			stripe.RUnlock()
 			if time.Now().After(deadline) {
@@ -151,8 +147,8 @@ func TestClaimBeforeDeletion(t *testing.T) {
 		if !has(t, s, b) {
 			t.Error("the block went while it was being claimed")
 		}
-		return claim(wb, 1, refOf(b))
-	}))
+	}
+	must(t, claimTo(s, t.Context(), 1, []pin.Ref{refOf(b)}))
 	must(t, <-reclaimed)
 	if !has(t, s, b) {
 		t.Error("a claimed block was deleted")
@@ -173,7 +169,7 @@ func TestClaimAfterDeletion(t *testing.T) {
 		if !has(t, s, b) { // what a walk sees before it claims
 			t.Error("the block went early")
 		}
-		go func() { claimed <- s.Claim(context.WithoutCancel(t.Context()), 1, []pin.Ref{refOf(b)}) }()
+		go func() { claimed <- claimTo(s, context.WithoutCancel(t.Context()), 1, []pin.Ref{refOf(b)}) }()
 		select {
 		case err := <-claimed:
 			t.Errorf("a claim was written during the deletion: %v", err)
@@ -189,7 +185,7 @@ func TestClaimAfterDeletion(t *testing.T) {
 	}
 	// The walk fetches it again, and then it stays.
 	s.beforeDelete = nil
-	must(t, s.PutClaimed(t.Context(), 1, []blocks.Block{b}))
+	must(t, putTo(s, t.Context(), 1, []blocks.Block{b}))
 	reclaimAll(t, s)
 	if !has(t, s, b) {
 		t.Error("a block that was put again was deleted")
@@ -204,7 +200,7 @@ func TestPutDuringDeletion(t *testing.T) {
 	must(t, s.Blockstore().Put(t.Context(), b))
 	put := make(chan error, 1)
 	s.beforeDelete = func([]pin.Ref) {
-		go func() { put <- s.PutClaimed(context.WithoutCancel(t.Context()), 1, []blocks.Block{b}) }()
+		go func() { put <- putTo(s, context.WithoutCancel(t.Context()), 1, []blocks.Block{b}) }()
 	}
 	if n := reclaimAll(t, s); n != 1 {
 		t.Errorf("%d blocks were deleted", n)
@@ -221,7 +217,7 @@ func TestReclaimOfUnclaimedPuts(t *testing.T) {
 	bs := someBlocks(24, 20, 2000)
 	must(t, s.Blockstore().Put(t.Context(), bs[0]))
 	must(t, s.Blockstore().PutMany(t.Context(), bs[1:]))
-	must(t, s.Claim(t.Context(), 1, []pin.Ref{refOf(bs[5])}))
+	must(t, claimTo(s, t.Context(), 1, []pin.Ref{refOf(bs[5])}))
 	if n := reclaimAll(t, s); n != 19 {
 		t.Errorf("%d blocks were deleted", n)
 	}
@@ -237,17 +233,17 @@ func TestReclaimOfUnclaimedPuts(t *testing.T) {
 func wantExactly(t *testing.T, s *Store) {
 	t.Helper()
 	referred := map[string]bool{}
-	must(t, s.walk(t.Context(), span{prefix: []byte{kBlockDAG}}, func(key, _ []byte) error {
-		h, a, err := splitBlockDAG(key)
+	must(t, s.walk(t.Context(), span{prefix: []byte{kLinkTo}}, func(key, _ []byte) error {
+		l, err := splitLinkTo(key)
 		if err != nil {
 			return err
 		}
-		referred[string(h)] = true
-		if _, ok := read(t, s, dagBlockKey(a, h)); !ok {
-			t.Errorf("%s has a reference from %d that has no other side", h, a)
+		referred[string(l.Hash)] = true
+		if _, ok := read(t, s, linkFromKey(l)); !ok {
+			t.Errorf("%s has a link from %d that has no other side", l.Hash, l.Holder)
 		}
-		if _, ok := read(t, s, blockKey(h)); !ok {
-			t.Errorf("%s is referred to and missing", h)
+		if _, ok := read(t, s, blockKey(l.Hash)); !ok {
+			t.Errorf("%s is linked to and missing", l.Hash)
 		}
 		return nil
 	}))
@@ -312,13 +308,13 @@ func pinSome(t *testing.T, s *Store, n int, bs []blocks.Block, rng *rand.Rand) {
 			missing = append(missing, b)
 		}
 	}
-	must(t, s.Claim(t.Context(), p.attempt, refs))
+	must(t, claimTo(s, t.Context(), p.attempt, refs))
 	for _, b := range found {
 		if !has(t, s, b) {
 			missing = append(missing, b)
 		}
 	}
-	must(t, s.PutClaimed(t.Context(), p.attempt, missing))
+	must(t, putTo(s, t.Context(), p.attempt, missing))
 	_, err := s.Complete(t.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(len(mine))})
 	must(t, err)
 	for _, b := range mine {
@@ -347,7 +343,7 @@ func TestFullDiskHeals(t *testing.T) {
 	fill := func(p *pinned, seed uint64) (stored int) {
 		t.Helper()
 		for i := range uint64(100) {
-			err := s.PutClaimed(t.Context(), p.attempt, someBlocks(seed+i, 16, 256<<10))
+			err := putTo(s, t.Context(), p.attempt, someBlocks(seed+i, 16, 256<<10))
 			if errors.Is(err, pin.ErrDiskFull) {
 				return stored
 			}

@@ -36,6 +36,7 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 					if err := s.put(t, dagKey(d), rec); err != nil {
 						return err
 					}
+					t.delete(wholeKey(rec.Attempt.Holder()))
 				}
 			} else if rec.Complete {
 				work = nil // it was mended before all requests were told

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/dgraph-io/badger/v4"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
@@ -34,12 +33,14 @@ func someBlocks(seed uint64, n, size int) []blocks.Block {
 func references(t *testing.T, s *Store, a pin.Attempt) map[string]int {
 	t.Helper()
 	got := map[string]int{}
-	for r, err := range s.References(t.Context(), a) {
-		must(t, err)
-		if _, twice := got[string(r.Hash)]; twice {
-			t.Errorf("%s is there twice", r.Hash)
+	for _, l := range links(t, s, a.Holder()) {
+		if _, twice := got[string(l.Hash)]; twice {
+			t.Errorf("%s is there twice", l.Hash)
 		}
-		got[string(r.Hash)] = r.Size
+		if l.Codec != cid.Raw || l.Holder != a.Holder() {
+			t.Errorf("link %+v of attempt %d", l, a)
+		}
+		got[string(l.Hash)] = l.Size
 	}
 	return got
 }
@@ -52,7 +53,7 @@ func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
 		if size, ok := got[string(h)]; !ok || size != len(b.RawData()) {
 			t.Errorf("attempt %d has %s: %v, %d bytes", a, h, ok, size)
 		}
-		if _, ok := read(t, s, blockDAGKey(h, a)); !ok {
+		if _, ok := read(t, s, linkToKey(rawLinks(a, []pin.Ref{refOf(b)})[0])); !ok {
 			t.Errorf("%s has no reference from attempt %d", h, a)
 		}
 	}
@@ -65,7 +66,7 @@ func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
 func sides(t *testing.T, s *Store) (n int) {
 	t.Helper()
 	must(t, s.view(t.Context(), func(r *reader) error {
-		for _, kind := range []byte{kBlockDAG, kDAGBlock} {
+		for _, kind := range []byte{kLinkTo, kLinkFrom} {
 			if err := r.scan(span{prefix: []byte{kind}, keysOnly: true}, func(_, _ []byte) (bool, error) {
 				n++
 				return true, nil
@@ -78,15 +79,15 @@ func sides(t *testing.T, s *Store) (n int) {
 	return n
 }
 
-func TestPutClaimed(t *testing.T) {
+func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	s := openTest(t, dir, Config{})
 	small, large := someBlocks(1, 700, 200), someBlocks(2, 40, 256<<10)
-	must(t, s.PutClaimed(t.Context(), 1, small))
-	must(t, s.PutClaimed(t.Context(), 1, large))
-	must(t, s.PutClaimed(t.Context(), 2, small[:10]))
-	must(t, s.PutClaimed(t.Context(), 2, small[:10])) // a set: again is harmless
-	must(t, s.PutClaimed(t.Context(), 2, nil))
+	must(t, putTo(s, t.Context(), 1, small))
+	must(t, putTo(s, t.Context(), 1, large))
+	must(t, putTo(s, t.Context(), 2, small[:10]))
+	must(t, putTo(s, t.Context(), 2, small[:10])) // a set: again is harmless
+	must(t, putTo(s, t.Context(), 2, nil))
 	wantReferences(t, s, 1, append(small[:700:700], large...)...)
 	wantReferences(t, s, 2, small[:10]...)
 	for _, b := range append(small[:10:10], large...) {
@@ -108,8 +109,8 @@ func TestClaim(t *testing.T) {
 	for _, b := range bs {
 		refs = append(refs, pin.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())})
 	}
-	must(t, s.Claim(t.Context(), 7, refs))
-	must(t, s.Claim(t.Context(), 7, nil))
+	must(t, claimTo(s, t.Context(), 7, refs))
+	must(t, claimTo(s, t.Context(), 7, nil))
 	wantReferences(t, s, 7, bs...)
 	for _, b := range bs {
 		if has, err := s.Blockstore().Has(t.Context(), b.Cid()); err != nil || has {
@@ -137,7 +138,7 @@ func TestReferencesOfOddHashes(t *testing.T) {
 	}
 	attempts := []pin.Attempt{1, 255, 256, 1 << 40}
 	for _, a := range attempts {
-		must(t, s.Claim(t.Context(), a, refs))
+		must(t, claimTo(s, t.Context(), a, refs))
 	}
 	for _, a := range attempts {
 		got := references(t, s, a)
@@ -164,7 +165,7 @@ func TestDropDeletesReferences(t *testing.T) {
 		must(t, err)
 		a, _, err := s.Begin(ctx, r.DAG())
 		must(t, err)
-		must(t, s.PutClaimed(ctx, a, bs))
+		must(t, putTo(s, ctx, a, bs))
 		return r, a
 	}
 	gone, a := attempt(1)
@@ -179,10 +180,11 @@ func TestDropDeletesReferences(t *testing.T) {
 		t.Fatalf("released %v, want %d", released, a)
 	}
 	// Interrupted after a part, and done again.
-	more, err := s.dropSome(ctx, a)
+	page, next, err := s.linksPage(ctx, a.Holder(), nil, dropsPerBatch)
 	must(t, err)
-	if left := len(references(t, s, a)); left != 100 || !more {
-		t.Errorf("%d references are left, more %v", left, more)
+	must(t, (&dropper{s: s}).links(ctx, page))
+	if left := len(references(t, s, a)); left != 100 || next == nil {
+		t.Errorf("%d references are left, the next is %x", left, next)
 	}
 	must(t, s.Drop(ctx, a))
 	must(t, s.Drop(ctx, a))
@@ -207,7 +209,7 @@ func TestClaimsAtTheSameTime(t *testing.T) {
 			rng.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 			for len(mine) > 0 {
 				n := min(len(mine), 1+rng.IntN(50))
-				if err := s.PutClaimed(t.Context(), pin.Attempt(a), mine[:n]); err != nil {
+				if err := putTo(s, t.Context(), pin.Attempt(a), mine[:n]); err != nil {
 					t.Error(err)
 				}
 				mine = mine[n:]
@@ -224,10 +226,10 @@ func TestClaimsAtTheSameTime(t *testing.T) {
 // them and no others, until what they wrote is durable.
 func TestClaimsShareTheirStripes(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	var hashes []multihash.Multihash
+	var refs []pin.Ref
 	mine := map[uint8]bool{}
 	for _, b := range someBlocks(6, 30, 10) {
-		hashes = append(hashes, b.Cid().Hash())
+		refs = append(refs, refOf(b))
 		mine[s.claims.index(b.Cid().Hash())] = true
 	}
 	check := func(held bool) {
@@ -243,17 +245,16 @@ func TestClaimsShareTheirStripes(t *testing.T) {
 		}
 	}
 	check(false)
-	room := func() error { return nil }
-	must(t, s.writeClaims(t.Context(), hashes, room, func(wb *badger.WriteBatch) error {
+	written := false
+	s.duringWrite = func() {
+		written = true
 		check(true)
-		return claim(wb, 1, pin.Ref{Hash: hashes[0], Size: 10})
-	}))
-	check(false)
-	errFill := errors.New("no")
-	if err := s.writeClaims(t.Context(), hashes, room, func(*badger.WriteBatch) error { return errFill }); !errors.Is(err, errFill) {
-		t.Errorf("error %v", err)
 	}
+	must(t, claimTo(s, t.Context(), 1, refs))
 	check(false)
+	if !written {
+		t.Error("nothing was written")
+	}
 }
 
 func TestFloors(t *testing.T) {
@@ -295,8 +296,8 @@ func TestFloors(t *testing.T) {
 			r = s.newest(t)
 		}
 		full("Replace", err, newFull)
-		full("PutClaimed", s.PutClaimed(ctx, 1, bs), newFull)
-		full("Claim", s.Claim(ctx, 1, refs), upkeepFull)
+		full("Write of blocks", putTo(s, ctx, 1, bs), newFull)
+		full("Write of links", claimTo(s, ctx, 1, refs), upkeepFull)
 		_, _, err = s.Begin(ctx, pintest.DAGSpec(1).DAG())
 		full("Begin", err, upkeepFull)
 		full("Blockstore.Put", s.Blockstore().Put(ctx, fresh[0]), upkeepFull)
@@ -307,8 +308,8 @@ func TestFloors(t *testing.T) {
 	}
 	check(false, false)
 	setFree(5<<20 + 100) // the batch would go under the floor
-	if err := s.PutClaimed(ctx, 2, bs); !errors.Is(err, pin.ErrDiskFull) {
-		t.Errorf("PutClaimed: %v", err)
+	if err := putTo(s, ctx, 2, bs); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("Write: %v", err)
 	}
 	wantReferences(t, s, 2)
 	setFree(5<<20 - 1)
@@ -335,7 +336,7 @@ func TestDatastoreHidesRecords(t *testing.T) {
 	ctx := t.Context()
 	_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
-	must(t, s.PutClaimed(ctx, 1, someBlocks(9, 3, 10)))
+	must(t, putTo(s, ctx, 1, someBlocks(9, 3, 10)))
 	d := s.Datastore()
 	batch, err := d.Batch(ctx)
 	must(t, err)
@@ -363,7 +364,7 @@ func TestDatastoreHidesRecords(t *testing.T) {
 	if _, err := s.Blockstore().Get(ctx, someBlocks(9, 1, 10)[0].Cid()); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("blocks after Close: %v", err)
 	}
-	if err := s.PutClaimed(ctx, 1, someBlocks(9, 1, 10)); !errors.Is(err, pin.ErrClosed) {
-		t.Errorf("PutClaimed after Close: %v", err)
+	if err := putTo(s, ctx, 1, someBlocks(9, 1, 10)); !errors.Is(err, pin.ErrClosed) {
+		t.Errorf("Write after Close: %v", err)
 	}
 }

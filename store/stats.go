@@ -57,12 +57,12 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 
 func (s *Store) countLive(ctx context.Context, st *Stats) error {
 	var last []byte
-	return s.walk(ctx, span{prefix: []byte{kBlockDAG}}, func(key, value []byte) error {
-		h, _, err := splitBlockDAG(key)
-		if err != nil || string(h) == string(last) {
+	return s.walk(ctx, span{prefix: []byte{kLinkTo}}, func(key, value []byte) error {
+		l, err := splitLinkTo(key)
+		if err != nil || string(l.Hash) == string(last) {
 			return err
 		}
-		last = append(last[:0], h...)
+		last = append(last[:0], l.Hash...)
 		size, err := decodeSize(key, value)
 		st.Live.Blocks++
 		st.Live.Bytes += uint64(size)

@@ -62,11 +62,21 @@ type Store struct {
 	reclaiming chan struct{}
 	ctx        context.Context
 	cancel     context.CancelFunc
-	// beforeDelete, if not nil, is told which blocks are about to be deleted,
-	// with their stripes held. For tests.
-	beforeDelete func([]pin.Ref)
-	commit       *committer
-	codec        codec
+	// dropping is held by the one Drop that runs.
+	dropping chan struct{}
+	// For tests, if not nil: beforeDelete is told which blocks are about to be
+	// deleted and beforeRelease which nodes are about to be released, with their
+	// stripes held; duringWrite is called with those of a batch held.
+	beforeDelete  func([]pin.Ref)
+	beforeRelease func([]pin.Node)
+	duringWrite   func()
+	commit        *committer
+	codec         codec
+	holders       struct { // numbers that are ours to give out
+		mu   sync.Mutex
+		next pin.Holder
+		left int
+	}
 
 	gate    sync.RWMutex // guards closed, and the first Add of users
 	closed  bool
@@ -105,7 +115,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1)}
 	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("make database directory: %w", err)
 	}
@@ -216,7 +226,7 @@ func (s *Store) view(ctx context.Context, fn func(*reader) error) error {
 
 // Blockstore gives the blocks, by multihash, as IPFS software expects them. A
 // Put by it is not claimed by any attempt, so that a reclaim deletes it unless
-// one claims it before: fetched blocks come by PutClaimed.
+// one claims it before: fetched blocks come by Write.
 // It ends with the store.
 func (s *Store) Blockstore() blockstore.Blockstore { return s.blocks }
 

@@ -195,8 +195,10 @@ func (s *Store) rootPage(r *reader, from []byte) (page []pin.DAG, next []byte, e
 // Released implements [pin.Records].
 func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: []byte{kDeleting}, keysOnly: true}, func(key, _ []byte) (bool, error) {
-			all = append(all, pin.Attempt(binary.BigEndian.Uint64(key[1:])))
+		return r.scan(span{prefix: []byte{kReleased}}, func(key, value []byte) (bool, error) {
+			if len(value) > 0 { // else a node, which goes with the attempt that comes to be dropped
+				all = append(all, pin.Attempt(tailHolder(key)))
+			}
 			return true, nil
 		})
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -93,7 +94,7 @@ type verifier struct {
 }
 
 func (v *verifier) run(ctx context.Context) error {
-	total, err := v.s.countKeys(ctx, []byte{kBlockDAG})
+	total, err := v.s.countKeys(ctx, []byte{kLinkTo})
 	if err != nil {
 		return err
 	}
@@ -123,11 +124,12 @@ func (v *verifier) run(ctx context.Context) error {
 // many references those are, and the key to go on from; nil at the end.
 func (s *Store) hashesFrom(ctx context.Context, from []byte) (hashes []multihash.Multihash, refs uint64, next []byte, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: []byte{kBlockDAG}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
-			h, _, err := splitBlockDAG(key)
+		return r.scan(span{prefix: []byte{kLinkTo}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			l, err := splitLinkTo(key)
 			if err != nil {
 				return false, err
 			}
+			h := l.Hash
 			if n := len(hashes); n == 0 || string(hashes[n-1]) != string(h) {
 				if n == pageSize {
 					next = append(next, key...)
@@ -174,7 +176,8 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 	if err != nil || kind == "" {
 		return d, err
 	}
-	if d.DAGs, err = v.s.hurtBy(ctx, h); err != nil {
+	var above []pin.Holder
+	if d.DAGs, above, err = v.s.hurtBy(ctx, h); err != nil {
 		return d, err
 	}
 	d.Hash = h
@@ -184,7 +187,26 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 			d.Kind = kind
 		}
 	}
-	return d, nil
+	if d.Kind == "" {
+		return d, nil
+	}
+	return d, v.s.notWhole(above)
+}
+
+// notWhole takes back that holders are whole, so that no walk takes what is below
+// them as known: the next one that comes there looks for itself, and mends it.
+func (s *Store) notWhole(holders []pin.Holder) error {
+	if err := s.roomForUpkeep(); err != nil {
+		return err
+	}
+	wb := s.db.NewWriteBatch()
+	defer wb.Cancel()
+	for _, h := range holders {
+		if err := wb.Delete(wholeKey(h)); err != nil {
+			return err
+		}
+	}
+	return wb.Flush()
 }
 
 // hashBlock reads and hashes a block, and says what is wrong with it; "" is
@@ -225,25 +247,21 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 	return size, kind, nil
 }
 
-// hurtBy lists the DAGs that refer to a block, with their requests.
-func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtDAG, err error) {
+// hurtBy lists the DAGs that a block is of, with their requests, and all that is
+// above it.
+func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtDAG, above []pin.Holder, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		var attempts []pin.Attempt
-		err := r.scan(span{prefix: blockRefs(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
-			_, a, err := splitBlockDAG(key)
-			attempts = append(attempts, a)
-			return true, err
-		})
-		if err != nil {
+		if above, err = r.above(h); err != nil {
 			return err
 		}
-		for _, a := range attempts {
-			d, inUse, err := r.get(attemptKey(a))
+		slices.Sort(above)
+		for _, holder := range above {
+			d, inUse, err := r.get(attemptKey(pin.Attempt(holder)))
 			if err != nil {
 				return err
 			}
 			if !inUse {
-				continue // it is being dropped
+				continue // a node, or an attempt that is being dropped
 			}
 			var rec dagRecord
 			if _, err := s.take(r, dagKey(pin.DAG(d)), &rec); err != nil {
@@ -257,7 +275,7 @@ func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtD
 		}
 		return nil
 	})
-	return hurt, err
+	return hurt, above, err
 }
 
 // holdersOf reads the requests for a DAG that are not failed.

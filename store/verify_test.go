@@ -57,7 +57,7 @@ func TestVerify(t *testing.T) {
 	b.put(t, s, bs[100:])
 	b.complete(t, s, len(bs)-100)
 	fresh := someBlocks(31, 1, 100)[0]
-	must(t, s.Claim(t.Context(), unfinished.attempt, []pin.Ref{refOf(fresh)}))
+	must(t, claimTo(s, t.Context(), unfinished.attempt, []pin.Ref{refOf(fresh)}))
 	found, r := verify(t, s)
 	if len(found) != 0 || r.Blocks != uint64(len(bs))+1 || r.Bytes != uint64(2000*len(bs)) {
 		t.Errorf("found %v, %+v", found, r)

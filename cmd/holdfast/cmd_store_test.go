@@ -78,7 +78,7 @@ func TestStoreCommandsOnDamage(t *testing.T) {
 		id = r.ID
 		attempt, _, err := c.store.Begin(ctx, r.DAG())
 		if err == nil {
-			err = c.store.PutClaimed(ctx, attempt, []blocks.Block{here, gone})
+			err = c.store.Write(ctx, heldBy(attempt, here, gone))
 		}
 		if err == nil {
 			_, err = c.store.Complete(ctx, r.DAG(), attempt, pin.Totals{Blocks: 2, Bytes: 11_000})
@@ -163,12 +163,24 @@ func twoBlocks(t *testing.T) (root, leaf blocks.Block) {
 	return block(cid.DagProtobuf, append(node, 0x0a, 0)), leaf // and empty Data
 }
 
+// heldBy is blocks that an attempt holds itself.
+func heldBy(a pin.Attempt, bs ...blocks.Block) pin.Batch {
+	var batch pin.Batch
+	for _, b := range bs {
+		batch.Blocks = append(batch.Blocks, pin.Block{Hash: b.Cid().Hash(), Data: b.RawData()})
+		batch.Links = append(batch.Links, pin.Link{
+			Holder: a.Holder(), Ref: pin.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())}, Codec: b.Cid().Type(),
+		})
+	}
+	return batch
+}
+
 // What is damaged is fetched again from whoever has it, while the server runs.
 func TestRepairMends(t *testing.T) {
 	ctx := t.Context()
 	root, leaf := twoBlocks(t)
 	source, _ := runProgram(t)
-	if err := source.core.store.PutClaimed(ctx, 1, []blocks.Block{root, leaf}); err != nil {
+	if err := source.core.store.Write(ctx, heldBy(1, root, leaf)); err != nil {
 		t.Fatal(err)
 	}
 	p, _ := testProgram(t, testDataDir(t))

@@ -19,12 +19,18 @@ var ourImports = map[string][]string{
 	"cmd/holdfast": {"pin", "node", "store", "auth", "psa"},
 	"psa":          {"pin", "auth"},
 	"store":        {"pin", "auth"},
-	"node":         {"pin"},
-	"pin":          {},
-	"auth":         {},
+	"node":         {"pin", "node/exchange", "node/walk"},
+	// The parts of the node that know nothing of libp2p's host.
+	"node/exchange": {},
+	"node/seen":     {},
+	"node/walk":     {"pin", "node/exchange", "node/seen"},
+	"pin":           {},
+	"auth":          {},
 	// Suites and fakes for the tests of those who implement the interfaces.
-	"pin/pintest":   {"pin"},
-	"auth/authtest": {"auth"},
+	"pin/pintest":        {"pin"},
+	"auth/authtest":      {"auth"},
+	"node/dagtest":       {},
+	"node/walk/walktest": {"pin"},
 }
 
 // notForPin is what the package of pins knows nothing of, also through others.

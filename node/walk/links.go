@@ -1,4 +1,4 @@
-package node
+package walk
 
 import (
 	"bytes"
@@ -88,6 +88,12 @@ func inline(c cid.Cid) (data []byte, ok bool) {
 		return nil, false
 	}
 	return d.Digest, true
+}
+
+// IsInline reports whether c is its own block.
+func IsInline(c cid.Cid) bool {
+	_, ok := inline(c)
+	return ok
 }
 
 // isEmpty reports whether c is the CID of no bytes at all. Many servers never

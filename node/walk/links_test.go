@@ -1,4 +1,4 @@
-package node
+package walk
 
 import (
 	"bytes"
@@ -10,23 +10,24 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // The first link is fetched first, so that a file comes from its beginning.
 func TestLinksKeepTheirOrder(t *testing.T) {
-	ls := cids(leaves(5, 10))
+	ls := dagtest.CIDs(dagtest.Leaves(5, 10))
 	for codec, b := range map[codecs]blocks.Block{
-		codecDagPB:   pb("", ls...),
-		codecDagCBOR: cborBlock("", ls...),
-		codecDagJSON: jsonBlock("", ls...),
+		codecDagPB:   dagtest.PB("", ls...),
+		codecDagCBOR: dagtest.CBOR("", ls...),
+		codecDagJSON: dagtest.JSON("", ls...),
 	} {
 		got, err := links(b.Cid(), codec, b.RawData())
 		if err != nil || !slices.Equal(got, ls) {
 			t.Errorf("%s: %v, %v", codec, got, err)
 		}
 	}
-	if got, err := links(ls[0], codecRaw, pbBytes("", ls...)); err != nil || len(got) > 0 {
+	if got, err := links(ls[0], codecRaw, dagtest.PBBytes("", ls...)); err != nil || len(got) > 0 {
 		t.Errorf("raw: %v, %v", got, err)
 	}
 }
@@ -47,11 +48,11 @@ func TestDeeplyNestedBlocksAreRefused(t *testing.T) {
 
 // Whatever a block holds, it is refused or it gives links that a walk can use.
 func FuzzLinks(f *testing.F) {
-	leaf := raw("leaf").Cid()
+	leaf := dagtest.Raw("leaf").Cid()
 	for codec, b := range map[codecs]blocks.Block{
-		codecDagPB:   pb("data", leaf, identity(cid.Raw, []byte("x"))),
-		codecDagCBOR: cborBlock("name", leaf),
-		codecDagJSON: jsonBlock("name", leaf),
+		codecDagPB:   dagtest.PB("data", leaf, dagtest.Identity(cid.Raw, []byte("x"))),
+		codecDagCBOR: dagtest.CBOR("name", leaf),
+		codecDagJSON: dagtest.JSON("name", leaf),
 	} {
 		f.Add(uint8(codec), b.RawData())
 	}

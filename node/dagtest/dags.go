@@ -1,10 +1,10 @@
-package node
+// Package dagtest makes DAGs for tests.
+package dagtest
 
 import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"testing"
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
@@ -18,12 +18,12 @@ import (
 	"github.com/multiformats/go-multihash"
 )
 
-// blockOf makes a block of bytes under a codec, with SHA2-256.
-func blockOf(codec uint64, data []byte) blocks.Block {
-	return hashedBlock(codec, multihash.SHA2_256, data)
+// Block makes a block of bytes under a codec, with SHA2-256.
+func Block(codec uint64, data []byte) blocks.Block {
+	return Hashed(codec, multihash.SHA2_256, data)
 }
 
-func hashedBlock(codec, hash uint64, data []byte) blocks.Block {
+func Hashed(codec, hash uint64, data []byte) blocks.Block {
 	c, err := cid.Prefix{Version: 1, Codec: codec, MhType: hash, MhLength: -1}.Sum(data)
 	if err != nil {
 		panic(err)
@@ -35,12 +35,12 @@ func hashedBlock(codec, hash uint64, data []byte) blocks.Block {
 	return b
 }
 
-func raw(s string) blocks.Block { return blockOf(cid.Raw, []byte(s)) }
+func Raw(s string) blocks.Block { return Block(cid.Raw, []byte(s)) }
 
-// under is the CID of a block's bytes under another codec.
-func under(codec uint64, b blocks.Block) cid.Cid { return cid.NewCidV1(codec, b.Cid().Hash()) }
+// Under is the CID of a block's bytes under another codec.
+func Under(codec uint64, b blocks.Block) cid.Cid { return cid.NewCidV1(codec, b.Cid().Hash()) }
 
-func pbBytes(data string, links ...cid.Cid) []byte {
+func PBBytes(data string, links ...cid.Cid) []byte {
 	n, err := qp.BuildMap(dagpb.Type.PBNode, 2, func(m datamodel.MapAssembler) {
 		qp.MapEntry(m, "Links", qp.List(int64(len(links)), func(l datamodel.ListAssembler) {
 			for _, c := range links {
@@ -61,8 +61,8 @@ func pbBytes(data string, links ...cid.Cid) []byte {
 	return out
 }
 
-func pb(data string, links ...cid.Cid) blocks.Block {
-	return blockOf(cid.DagProtobuf, pbBytes(data, links...))
+func PB(data string, links ...cid.Cid) blocks.Block {
+	return Block(cid.DagProtobuf, PBBytes(data, links...))
 }
 
 // listNode is {"name": name, "links": [...]}, with the links two levels deep.
@@ -83,24 +83,24 @@ func listNode(name string, links ...cid.Cid) datamodel.Node {
 	return n
 }
 
-func cborBlock(name string, links ...cid.Cid) blocks.Block {
+func CBOR(name string, links ...cid.Cid) blocks.Block {
 	var buf bytes.Buffer
 	if err := dagcbor.Encode(listNode(name, links...), &buf); err != nil {
 		panic(err)
 	}
-	return blockOf(cid.DagCBOR, buf.Bytes())
+	return Block(cid.DagCBOR, buf.Bytes())
 }
 
-func jsonBlock(name string, links ...cid.Cid) blocks.Block {
+func JSON(name string, links ...cid.Cid) blocks.Block {
 	var buf bytes.Buffer
 	if err := dagjson.Encode(listNode(name, links...), &buf); err != nil {
 		panic(err)
 	}
-	return blockOf(cid.DagJSON, buf.Bytes())
+	return Block(cid.DagJSON, buf.Bytes())
 }
 
-// identity is a CID that holds its data itself.
-func identity(codec uint64, data []byte) cid.Cid {
+// Identity is a CID that holds its data itself.
+func Identity(codec uint64, data []byte) cid.Cid {
 	h, err := multihash.Sum(data, multihash.IDENTITY, -1)
 	if err != nil {
 		panic(err)
@@ -108,8 +108,8 @@ func identity(codec uint64, data []byte) cid.Cid {
 	return cid.NewCidV1(codec, h)
 }
 
-// cids lists the CIDs of blocks.
-func cids(bs []blocks.Block) []cid.Cid {
+// CIDs lists the CIDs of blocks.
+func CIDs(bs []blocks.Block) []cid.Cid {
 	out := make([]cid.Cid, len(bs))
 	for i, b := range bs {
 		out[i] = b.Cid()
@@ -117,45 +117,45 @@ func cids(bs []blocks.Block) []cid.Cid {
 	return out
 }
 
-// leaves makes n raw blocks of some size.
-func leaves(n, size int) []blocks.Block {
+// Leaves makes n raw blocks of some size.
+func Leaves(n, size int) []blocks.Block {
 	random := rand.NewChaCha8([32]byte{byte(n), byte(size)})
 	out := make([]blocks.Block, n)
 	for i := range out {
 		data := make([]byte, size)
 		random.Read(data)
-		out[i] = blockOf(cid.Raw, data)
+		out[i] = Block(cid.Raw, data)
 	}
 	return out
 }
 
-// tree builds dag-pb nodes of at most width links over blocks; the root is
+// Tree builds dag-pb nodes of at most width links over blocks; the root is
 // last.
-func tree(over []blocks.Block, width int) []blocks.Block {
+func Tree(over []blocks.Block, width int) []blocks.Block {
 	all, level := over, over
 	for len(level) > 1 {
 		var next []blocks.Block
 		for i := 0; i < len(level); i += width {
-			next = append(next, pb("", cids(level[i:min(i+width, len(level))])...))
+			next = append(next, PB("", CIDs(level[i:min(i+width, len(level))])...))
 		}
 		all, level = append(all[:len(all):len(all)], next...), next
 	}
 	return all
 }
 
-// chain makes a linked list of n dag-pb nodes, the head last.
-func chain(n int) []blocks.Block {
-	out := []blocks.Block{pb("end")}
+// Chain makes a linked list of n dag-pb nodes, the head last.
+func Chain(n int) []blocks.Block {
+	out := []blocks.Block{PB("end")}
 	for i := 1; i < n; i++ {
-		out = append(out, pb(fmt.Sprint(i), out[i-1].Cid()))
+		out = append(out, PB(fmt.Sprint(i), out[i-1].Cid()))
 	}
 	return out
 }
 
-func last(bs []blocks.Block) cid.Cid { return bs[len(bs)-1].Cid() }
+func Last(bs []blocks.Block) cid.Cid { return bs[len(bs)-1].Cid() }
 
-// unique leaves out blocks whose bytes were there before.
-func unique(bs []blocks.Block) []blocks.Block {
+// Unique leaves out blocks whose bytes were there before.
+func Unique(bs []blocks.Block) []blocks.Block {
 	seen := make(map[string]bool)
 	var out []blocks.Block
 	for _, b := range bs {
@@ -167,17 +167,10 @@ func unique(bs []blocks.Block) []blocks.Block {
 	return out
 }
 
-// distinct counts blocks and bytes by multihash.
-func distinct(bs []blocks.Block) (n, size int) {
-	for _, b := range unique(bs) {
+// Distinct counts blocks and bytes by multihash.
+func Distinct(bs []blocks.Block) (n, size int) {
+	for _, b := range Unique(bs) {
 		n, size = n+1, size+len(b.RawData())
 	}
 	return n, size
-}
-
-func TestTreeIsWhatItSays(t *testing.T) {
-	all := tree(leaves(10, 8), 3)
-	if n, _ := distinct(all); n != 10+4+2+1 {
-		t.Fatalf("%d blocks", n)
-	}
 }

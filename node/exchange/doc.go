@@ -1,0 +1,36 @@
+// Package exchange asks peers for blocks over Bitswap, for walks of DAGs that want
+// hundreds of them at a time and each as soon as possible.
+//
+// It is a client of https://specs.ipfs.tech/bitswap-protocol/, as boxo's is, on the
+// same network layer and beside boxo's server. Boxo's client suits one that reads a
+// few blocks; a walk ran into its limits: it sends a peer a message every 20 ms at
+// the most often, it counts answers that are late as refusals and drops the only
+// peer that has the data after sixteen of them, and what is lost on the way it asks
+// for again after 30 seconds.
+//
+// # Words
+//
+// A line is a peer that is connected. A want is a block that somebody waits for. An
+// ask is a want that was sent down a line and not answered yet. A session is one
+// walk: its sources are the lines that have had something of its DAG.
+//
+// # Whom it asks
+//
+// The first want of a session is broadcast: origins are asked for the block, others
+// whether they have it, and if nobody answers providers are looked for. Whoever
+// answers is a source, and the rest is asked of sources, of each as much as its
+// window takes. A block that no source has is broadcast again. A want is asked of
+// nobody twice at the same time, and of two only if the first does not answer.
+//
+// # What gets lost
+//
+// An ask is lost if others that were sent a second later have been answered, or if
+// the line has been silent for a second, or four times its usual latency where that
+// is longer. It is sent again: down another line, if there is one. Sending it down
+// the same one is harmless: a peer that has it queued takes no note.
+//
+// # The window
+//
+// How many asks a line has open grows with each answer while it is used and answers
+// come quickly, and shrinks when some are lost. All sessions share it.
+package exchange

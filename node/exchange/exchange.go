@@ -1,0 +1,352 @@
+package exchange
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ipfs/boxo/bitswap/message"
+	"github.com/ipfs/boxo/bitswap/network"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Network is what is needed of Bitswap's network layer, of which boxo's bsnet is
+// one.
+type Network interface {
+	NewMessageSender(context.Context, peer.ID, *network.MessageSenderOpts) (network.MessageSender, error)
+	Connect(context.Context, peer.AddrInfo) error
+	// Protect keeps a connection from being closed to make room for others.
+	Protect(p peer.ID, tag string)
+	Unprotect(p peer.ID, tag string) bool
+}
+
+// Finder finds providers, as routing.ContentDiscovery does.
+type Finder interface {
+	FindProvidersAsync(ctx context.Context, c cid.Cid, limit int) <-chan peer.AddrInfo
+}
+
+// Config is what an exchange works with.
+type Config struct {
+	Network Network
+	// Finder is asked when no peer that is connected has what is wanted. Nil: nobody
+	// is.
+	Finder Finder
+	// Received is told of the blocks that a peer sent and that were wanted, such as
+	// Bitswap's server, which serves those first who serve. Nil: nobody is.
+	Received func(from peer.ID, bs []blocks.Block)
+	// Logger is where it logs; nil discards.
+	Logger *slog.Logger
+}
+
+// Exchange keeps the wants of all sessions. It receives what comes from the network
+// and must be started with it, as one of its receivers. Its methods may be called
+// concurrently.
+type Exchange struct {
+	cfg   Config
+	log   *slog.Logger
+	ctx   context.Context // ends with Close
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+	finds chan struct{} // holds one for each search that runs
+
+	mu       sync.Mutex
+	closed   bool
+	lines    map[peer.ID]*line
+	wants    map[string]*want // by multihash
+	sessions map[*Session]struct{}
+	seeking  map[*want]struct{} // that are broadcast
+	busy     int                // lines that have asks for blocks open
+
+	blocks, bytes, twice, again atomic.Uint64
+}
+
+var _ network.Receiver = (*Exchange)(nil)
+
+// Stats is what an exchange has done, and does.
+type Stats struct {
+	Peers    int    // that are connected
+	Sessions int    // that are open
+	Wants    int    // that are open
+	Blocks   uint64 // that were received and wanted
+	Bytes    uint64 // of those
+	Twice    uint64 // blocks that nobody wanted, or not any more
+	Again    uint64 // asks that were lost and sent again
+}
+
+// want is a block that sessions wait for.
+type want struct {
+	cid      cid.Cid
+	key      string // its multihash
+	sessions []*Session
+	asks     []*ask
+	since    time.Time
+	searched time.Time // when providers were last looked for
+	overdue  bool      // who was asked for it has not answered for long
+}
+
+// askState is what is known of an ask.
+type askState uint8
+
+const (
+	askBlock askState = iota // the block was asked for
+	askHave                  // it was asked whether it is there
+	askLacks                 // it is not there; if it comes to be, it is sent
+)
+
+// ask is a want that a peer was told of.
+type ask struct {
+	want  *want
+	line  *line
+	by    *Session // on whose account it counts
+	state askState
+	sent  time.Time
+	again int // how often it was sent again
+}
+
+// New starts an exchange. The caller starts the network with it, and closes it
+// after the network has stopped and all sessions are closed.
+func New(cfg Config) *Exchange {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	x := &Exchange{
+		cfg:      cfg,
+		log:      cfg.Logger,
+		finds:    make(chan struct{}, searchesAtATime),
+		lines:    make(map[peer.ID]*line),
+		wants:    make(map[string]*want),
+		sessions: make(map[*Session]struct{}),
+		seeking:  make(map[*want]struct{}),
+	}
+	x.ctx, x.stop = context.WithCancel(context.Background())
+	x.wg.Go(x.watch)
+	return x
+}
+
+// Close ends everything that the exchange does, and waits for it. It may be called
+// twice.
+func (x *Exchange) Close() {
+	x.mu.Lock()
+	x.closed = true
+	x.mu.Unlock()
+	x.stop()
+	x.wg.Wait()
+}
+
+// Stats says what the exchange has done, and does.
+func (x *Exchange) Stats() Stats {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return Stats{
+		Peers: len(x.lines), Sessions: len(x.sessions), Wants: len(x.wants),
+		Blocks: x.blocks.Load(), Bytes: x.bytes.Load(), Twice: x.twice.Load(), Again: x.again.Load(),
+	}
+}
+
+// PeerConnected implements [network.Receiver].
+func (x *Exchange) PeerConnected(p peer.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed || x.lines[p] != nil {
+		return
+	}
+	l := &line{
+		x: x, id: p, window: newWindow(),
+		asks: make(map[*want]*ask), counts: make(map[*Session]int), sources: make(map[*Session]bool),
+	}
+	x.lines[p] = l
+	for s := range x.sessions {
+		if s.isOrigin(p) {
+			s.addSource(l, false)
+		}
+	}
+	for w := range x.seeking {
+		x.seekAt(w, l)
+	}
+	for s := range x.sessions {
+		s.assign()
+	}
+}
+
+// PeerDisconnected implements [network.Receiver].
+func (x *Exchange) PeerDisconnected(p peer.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	l := x.lines[p]
+	if l == nil {
+		return
+	}
+	delete(x.lines, p)
+	l.gone = true
+	if !l.sending {
+		l.hangUp()
+	}
+	var left []*want
+	for w, a := range l.asks {
+		blocks := a.state == askBlock
+		x.drop(a)
+		if blocks && !w.isAsked() {
+			left = append(left, w)
+		}
+	}
+	for s := range l.sources {
+		s.removeSource(l)
+	}
+	for _, w := range left {
+		w.requeue()
+	}
+	for s := range x.sessions {
+		s.assign()
+	}
+}
+
+// ReceiveError implements [network.Receiver]. What a broken stream brought is lost,
+// and noticed as such.
+func (x *Exchange) ReceiveError(err error) { x.log.Debug("a Bitswap message is broken", "err", err) }
+
+// ReceiveMessage implements [network.Receiver].
+func (x *Exchange) ReceiveMessage(_ context.Context, p peer.ID, m message.BitSwapMessage) {
+	bs, haves, lacks := m.Blocks(), m.Haves(), m.DontHaves()
+	if len(bs)+len(haves)+len(lacks) == 0 {
+		return
+	}
+	if wanted := x.receive(p, bs, haves, lacks); len(wanted) > 0 && x.cfg.Received != nil {
+		x.cfg.Received(p, wanted)
+	}
+}
+
+// receive takes in what a peer answered, and gives the blocks that were wanted.
+func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid) (wanted []blocks.Block) {
+	now := time.Now()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	l := x.lines[p] // nil if it has just gone: what it sent is good all the same
+	touched := map[*Session]struct{}{}
+	for _, b := range bs {
+		w := x.wants[string(b.Cid().Hash())]
+		if w == nil {
+			x.twice.Add(1)
+			continue
+		}
+		wanted = append(wanted, b)
+		x.blocks.Add(1)
+		x.bytes.Add(uint64(len(b.RawData())))
+		for _, s := range w.sessions {
+			touched[s] = struct{}{}
+			if l != nil {
+				s.addSource(l, true)
+			}
+			s.arrived(Arrival{Block: b, From: p}, now)
+		}
+		if l != nil {
+			if a := l.asks[w]; a != nil {
+				l.answered(a, len(b.RawData()), now)
+			}
+		}
+		x.forget(w, l)
+	}
+	if l != nil {
+		for _, c := range haves {
+			if w := x.wants[string(c.Hash())]; w != nil {
+				l.last = now
+				for _, s := range w.sessions {
+					touched[s] = struct{}{}
+				}
+				x.has(w, l)
+			}
+		}
+		for _, c := range lacks {
+			if a := l.asks[x.wants[string(c.Hash())]]; a != nil {
+				l.last = now
+				for _, s := range a.want.sessions {
+					touched[s] = struct{}{}
+				}
+				x.lacks(a)
+			}
+		}
+	}
+	for s := range touched {
+		s.assign()
+		s.tell()
+	}
+	return wanted
+}
+
+// has takes note that a line has a block: it is a source, and is asked for it.
+func (x *Exchange) has(w *want, l *line) {
+	for _, s := range w.sessions {
+		s.addSource(l, true)
+	}
+	if a := l.asks[w]; a != nil && a.state != askBlock {
+		x.drop(a) // what was asked then does not count against what is asked now
+	}
+	if !w.isAsked() {
+		w.requeue()
+	}
+}
+
+// lacks takes note that a line does not have a block.
+func (x *Exchange) lacks(a *ask) {
+	w, l := a.want, a.line
+	if a.state == askLacks {
+		return
+	}
+	l.count(a, -1)
+	a.state = askLacks
+	if !w.isAsked() {
+		w.requeue()
+	}
+}
+
+// isAsked reports whether the block is asked for anywhere.
+func (w *want) isAsked() bool {
+	for _, a := range w.asks {
+		if a.state == askBlock {
+			return true
+		}
+	}
+	return false
+}
+
+// requeue has a want asked for anew, before others.
+func (w *want) requeue() {
+	for _, s := range w.sessions {
+		s.queue = append(s.queue, nil)
+		copy(s.queue[1:], s.queue)
+		s.queue[0] = w
+	}
+}
+
+// drop takes an ask back, as far as this side knows of it.
+func (x *Exchange) drop(a *ask) {
+	a.line.count(a, -1)
+	delete(a.line.asks, a.want)
+	for i, o := range a.want.asks {
+		if o == a {
+			a.want.asks = append(a.want.asks[:i], a.want.asks[i+1:]...)
+			break
+		}
+	}
+}
+
+// forget ends a want. Whoever was asked for it is told, but for the line that it
+// came by, which knows.
+func (x *Exchange) forget(w *want, by *line) {
+	for len(w.asks) > 0 {
+		a := w.asks[len(w.asks)-1]
+		x.drop(a)
+		if a.line != by {
+			a.line.cancel(w.cid)
+		}
+	}
+	x.unseek(w)
+	for _, s := range w.sessions {
+		delete(s.wants, w.key)
+	}
+	w.sessions = nil // so that queues pass it over
+	delete(x.wants, w.key)
+}

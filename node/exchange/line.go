@@ -1,0 +1,192 @@
+package exchange
+
+import (
+	"math"
+	"time"
+
+	"github.com/ipfs/boxo/bitswap/message"
+	pb "github.com/ipfs/boxo/bitswap/message/pb"
+	"github.com/ipfs/boxo/bitswap/network"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// line is a peer that is connected. The exchange's lock guards it.
+type line struct {
+	x      *Exchange
+	id     peer.ID
+	gone   bool
+	window window
+
+	asks    map[*want]*ask
+	open    int               // of those, for blocks
+	counts  map[*Session]int  // open, by session
+	sources map[*Session]bool // that it is a source of; whether it has had a block of it
+	last    time.Time         // when it last answered anything
+	newest  time.Time         // when the newest ask was sent that it answered
+
+	out      []entry // to be sent
+	priority int32   // of the last want that was sent; they go down, to be answered in order
+	sending  bool    // a goroutine does, and sender is its own
+	sender   network.MessageSender
+}
+
+// entry is a line of a message.
+type entry struct {
+	cid    cid.Cid
+	have   bool // asks whether it is there
+	cancel bool
+}
+
+// count adds an ask to those that are open, or takes it away.
+func (l *line) count(a *ask, n int) {
+	if a.state != askBlock {
+		return
+	}
+	was := l.open
+	l.open += n
+	if l.counts[a.by] += n; l.counts[a.by] == 0 {
+		delete(l.counts, a.by)
+	}
+	if was == 0 {
+		l.x.busy++
+	} else if l.open == 0 {
+		l.x.busy--
+	}
+}
+
+// ask sends a want down the line on a session's account, or sends it again.
+func (l *line) ask(w *want, by *Session, state askState, now time.Time) {
+	a := l.asks[w]
+	if a == nil {
+		a = &ask{want: w, line: l, by: by, state: state}
+		l.asks[w] = a
+		w.asks = append(w.asks, a)
+		l.count(a, 1)
+	} else if a.state != state {
+		l.count(a, -1)
+		a.by, a.state, a.again = by, state, 0
+		l.count(a, 1)
+	}
+	if l.open == 1 && state == askBlock {
+		l.last = now // its silence begins here
+	}
+	a.sent = now
+	l.send(entry{cid: w.cid, have: state == askHave})
+}
+
+// answered takes note that an ask was.
+func (l *line) answered(a *ask, bytes int, now time.Time) {
+	l.last = now
+	if a.sent.After(l.newest) {
+		l.newest = a.sent
+	}
+	if a.state == askBlock {
+		l.window.answered(now.Sub(a.sent), bytes, l.open)
+	}
+}
+
+// cancel tells the peer that a block is not wanted any more.
+func (l *line) cancel(c cid.Cid) { l.send(entry{cid: c, cancel: true}) }
+
+// room is how many more asks for blocks the line takes from a session. Sessions
+// that use it divide it among them.
+func (l *line) room(s *Session) int {
+	if l.gone || len(l.asks) >= linesMost {
+		return 0
+	}
+	most := l.window.room(l.x.busy)
+	users := len(l.counts)
+	if l.counts[s] == 0 {
+		users++
+	}
+	return min(most-l.open, max(1, most/users)-l.counts[s])
+}
+
+// send puts an entry into the next message.
+func (l *line) send(e entry) {
+	if l.gone || l.x.closed {
+		return
+	}
+	l.out = append(l.out, e)
+	if !l.sending {
+		l.sending = true
+		l.x.wg.Go(l.run)
+	}
+}
+
+// run sends messages until there is nothing to send. While one is sent the next is
+// gathered.
+func (l *line) run() {
+	for {
+		l.x.mu.Lock()
+		out := l.out
+		l.out = nil
+		if len(out) == 0 || l.gone || l.x.ctx.Err() != nil {
+			l.sending = false
+			l.hangUp()
+			l.x.mu.Unlock()
+			return
+		}
+		l.x.mu.Unlock()
+		// What cannot be sent is lost: the network then says that the peer is gone,
+		// or the answer is missed.
+		if err := l.deliver(out); err != nil {
+			l.x.log.Debug("cannot send to a peer", "peer", l.id, "err", err)
+		}
+	}
+}
+
+// deliver sends entries in one message, by a stream that stays open.
+func (l *line) deliver(out []entry) (err error) {
+	if l.sender == nil {
+		l.sender, err = l.x.cfg.Network.NewMessageSender(l.x.ctx, l.id, &network.MessageSenderOpts{
+			MaxRetries: sendTries, SendTimeout: sendTimeout, SendErrorBackoff: sendBackoff,
+		})
+		if err != nil {
+			l.sender = nil
+			return err
+		}
+	}
+	return l.sender.SendMsg(l.x.ctx, l.message(out, l.sender.SupportsHave()))
+}
+
+// hangUp closes the stream of a peer that is gone. Nobody may be sending.
+func (l *line) hangUp() {
+	if l.gone && l.sender != nil {
+		_ = l.sender.Reset() // nothing follows from an error
+		l.sender = nil
+	}
+}
+
+const (
+	sendTries   = 3
+	sendTimeout = 30 * time.Second
+	sendBackoff = 100 * time.Millisecond
+)
+
+// message puts entries together. Of several for one block the last holds.
+func (l *line) message(out []entry, haves bool) message.BitSwapMessage {
+	m := message.New(false)
+	for _, e := range out {
+		m.Remove(e.cid) // the message itself would keep a cancel that was taken back
+		switch {
+		case e.cancel:
+			m.Cancel(e.cid)
+		case e.have && haves:
+			m.AddEntry(e.cid, l.nextPriority(), pb.Message_Wantlist_Have, false)
+		default:
+			// Who does not know of questions is asked for the block.
+			m.AddEntry(e.cid, l.nextPriority(), pb.Message_Wantlist_Block, haves)
+		}
+	}
+	return m
+}
+
+func (l *line) nextPriority() int32 {
+	if l.priority <= 0 {
+		l.priority = math.MaxInt32
+	}
+	l.priority--
+	return l.priority
+}

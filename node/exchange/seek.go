@@ -1,0 +1,146 @@
+package exchange
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+const (
+	// So many wants of a session are broadcast at a time: each is told to every peer
+	// that is connected, and whoever has one most likely has the others.
+	soughtMost = 32
+	// So many wants that no source has do not count against the room for others.
+	soughtAside = 256
+
+	// If a source, such as an origin, has been silent for so long, others are asked
+	// too. It is well past a round trip.
+	seekAfter = 500 * time.Millisecond
+	// What nobody who is connected has is looked for elsewhere after this, and again
+	// after that.
+	searchAfter = time.Second
+	searchAgain = time.Minute
+	// A search takes so long at most, and gives so many providers.
+	searchTime      = time.Minute
+	searchProviders = 10
+	dialTime        = 20 * time.Second
+	// So many searches run at the same time.
+	searchesAtATime = 32
+)
+
+// seek broadcasts a want: every line is asked whether it has the block.
+func (x *Exchange) seek(w *want) {
+	if _, ok := x.seeking[w]; ok || len(w.sessions) == 0 {
+		return
+	}
+	x.seeking[w] = struct{}{}
+	for _, s := range w.sessions {
+		s.sought++
+	}
+	for _, l := range x.lines {
+		x.seekAt(w, l)
+	}
+}
+
+// seekAt asks a line whether it has a block, unless it was asked before.
+func (x *Exchange) seekAt(w *want, l *line) {
+	if l.asks[w] == nil && len(l.asks) < linesMost {
+		l.ask(w, w.sessions[0], askHave, time.Now())
+	}
+}
+
+// unseek ends the broadcast of a want, and makes room for another.
+func (x *Exchange) unseek(w *want) {
+	if _, ok := x.seeking[w]; !ok {
+		return
+	}
+	delete(x.seeking, w)
+	for _, s := range w.sessions {
+		s.sought--
+		if len(s.parked) > 0 {
+			s.queue = append(s.queue, s.parked[0])
+			s.parked = s.parked[1:]
+		}
+	}
+}
+
+// search looks for providers of what the session seeks, if it is time.
+func (s *Session) search(now time.Time) {
+	if s.x.cfg.Finder == nil || s.searching || s.sought == 0 || s.x.closed {
+		return
+	}
+	// The one that was looked for longest ago.
+	var due *want
+	for _, w := range s.wants {
+		_, sought := s.x.seeking[w]
+		if !sought || w.isAsked() && !w.overdue || now.Sub(w.since) < searchAfter || now.Sub(w.searched) < searchAgain {
+			continue
+		}
+		if due == nil || w.searched.Before(due.searched) {
+			due = w
+		}
+	}
+	if due == nil {
+		return
+	}
+	s.searching, due.searched = true, now
+	s.x.wg.Go(func() {
+		s.find(due)
+		s.x.mu.Lock()
+		defer s.x.mu.Unlock()
+		s.searching = false
+	})
+}
+
+// find connects to providers of a want: they are asked once they are connected.
+func (s *Session) find(w *want) {
+	select {
+	case s.x.finds <- struct{}{}:
+		defer func() { <-s.x.finds }()
+	case <-s.x.ctx.Done():
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.x.ctx, searchTime)
+	defer cancel()
+	if !s.x.isSought(w) {
+		return
+	}
+	var dials sync.WaitGroup
+	defer dials.Wait()
+	for ai := range s.x.cfg.Finder.FindProvidersAsync(ctx, w.cid, searchProviders) {
+		dials.Go(func() { s.x.dial(ctx, ai) })
+		if !s.x.isSought(w) {
+			return
+		}
+	}
+}
+
+func (x *Exchange) isSought(w *want) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_, ok := x.seeking[w]
+	return ok
+}
+
+func (x *Exchange) dial(ctx context.Context, ai peer.AddrInfo) {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	if err := x.cfg.Network.Connect(ctx, ai); err != nil {
+		x.log.Debug("cannot reach a provider", "peer", ai.ID, "err", err)
+	}
+}
+
+// retry asks all anew who said that they lack a want that is sought for long.
+func (x *Exchange) retry(w *want) {
+	for _, a := range slices.Clone(w.asks) {
+		if a.state != askBlock {
+			x.drop(a)
+		}
+	}
+	for _, l := range x.lines {
+		x.seekAt(w, l)
+	}
+}

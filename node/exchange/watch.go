@@ -1,0 +1,140 @@
+package exchange
+
+import (
+	"time"
+)
+
+const (
+	// tick is how often it is looked for what is lost.
+	tick = 100 * time.Millisecond
+
+	// An ask is lost after so long, well past any round trip, or after so many times
+	// the usual time to an answer on a slow path.
+	lostAfter     = time.Second
+	lostLatencies = 4
+	// It is sent again as soon so many times; from then on the patience doubles each
+	// time, up to lostAfterMost.
+	lostQuickly   = 2
+	lostAfterMost = 32 * time.Second
+	// If it was lost so often and there is no other source, others are asked too.
+	lostForLong = 2
+
+	// What is broadcast is told again after this, in case it was lost.
+	retryAfter = time.Minute
+)
+
+// watch looks for what is lost, until the exchange closes.
+func (x *Exchange) watch() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	lastRetry := time.Now()
+	for {
+		select {
+		case <-x.ctx.Done():
+			return
+		case now := <-ticker.C:
+			x.mu.Lock()
+			retry := now.Sub(lastRetry) >= retryAfter
+			if retry {
+				lastRetry = now
+			}
+			x.look(now, retry)
+			x.mu.Unlock()
+		}
+	}
+}
+
+func (x *Exchange) look(now time.Time, retry bool) {
+	for _, l := range x.lines {
+		if l.open > 0 {
+			l.findLost(now)
+		}
+	}
+	for w := range x.seeking {
+		if retry && !w.isAsked() {
+			x.retry(w)
+		}
+	}
+	for s := range x.sessions {
+		s.measure(now)
+		if !s.any {
+			s.seekFirst(now)
+		}
+		s.search(now)
+	}
+}
+
+// seekFirst asks others too for what a session began with, if those who should have
+// it are silent.
+func (s *Session) seekFirst(now time.Time) {
+	for _, w := range s.wants {
+		if s.sought == soughtMost {
+			return
+		}
+		if now.Sub(w.since) >= seekAfter {
+			s.x.seek(w)
+		}
+	}
+}
+
+// findLost sends again what the line was asked and did not answer.
+func (l *line) findLost(now time.Time) {
+	patience := l.window.patience()
+	silent := now.Sub(l.last) >= patience
+	var lost []*ask
+	for _, a := range l.asks {
+		if a.state != askBlock || now.Sub(a.sent) < longer(patience, a.again-lostQuickly) {
+			continue
+		}
+		if silent || l.newest.Sub(a.sent) >= patience {
+			lost = append(lost, a)
+		}
+	}
+	if len(lost) == 0 {
+		return
+	}
+	l.window.lost()
+	if silent {
+		l.last = now // it has as long for these
+	}
+	for _, a := range lost {
+		l.x.again.Add(1)
+		for _, s := range a.want.sessions {
+			s.again++
+		}
+		a.again++
+		if o := a.by.other(a); o != nil {
+			a.sent = now // it may come yet
+			o.ask(a.want, a.by, askBlock, now)
+			continue
+		}
+		l.ask(a.want, a.by, askBlock, now)
+		if a.again >= lostForLong {
+			a.want.overdue = true
+			if a.by.sought < soughtMost {
+				l.x.seek(a.want)
+			}
+		}
+	}
+}
+
+// other gives another source that may have what an ask is for, and has room.
+func (s *Session) other(a *ask) (best *line) {
+	for _, l := range s.sources {
+		if l == a.line || l.asks[a.want] != nil || l.room(s) <= 0 {
+			continue
+		}
+		if best == nil || l.open < best.open {
+			best = l
+		}
+	}
+	return best
+}
+
+// longer doubles d n times, up to lostAfterMost unless d is more already.
+func longer(d time.Duration, n int) time.Duration {
+	for ; n > 0 && d < lostAfterMost; n-- {
+		d *= 2
+	}
+	return d
+}

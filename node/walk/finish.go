@@ -1,0 +1,149 @@
+package walk
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// passedMost is how many nodes that were passed over, and how many blocks that were
+// found on disk, are remembered to measure the DAG by another.
+const passedMost = 64 << 10
+
+// finish marks what was not marked on the way, and gives the totals. All is durable.
+func (w *walk) finish() (pin.Totals, error) {
+	w.told = time.Time{}
+	w.tell(time.Now())
+	if err := w.markRest(); err != nil {
+		return pin.Totals{}, err
+	}
+	return w.measure()
+}
+
+// markRest marks the nodes as whole that were not tracked, and those that wait for
+// one of them, from the bottom up: a node is never whole before those below it.
+func (w *walk) markRest() error {
+	var rest []*item
+	for _, it := range w.open {
+		if !it.isNode() {
+			return fmt.Errorf("block %s is still waited for", it.cid) // which cannot be
+		}
+		rest = append(rest, it)
+	}
+	slices.SortFunc(rest, func(a, b *item) int { return cmp.Compare(b.depth, a.depth) })
+	slices.Reverse(w.untracked)
+	marks := w.untracked
+	for _, it := range rest {
+		marks = append(marks, it.id)
+	}
+	if w.top.pending > 0 {
+		marks = append(marks, w.top.id)
+	}
+	for page := range slices.Chunk(marks, batchLinks) {
+		if err := w.cfg.Store.Write(w.ctx, pin.Batch{Whole: page, Limits: w.job.Limits}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passedOver takes note of a node that is whole, so that what is below it is counted.
+func (w *walk) passedOver(it *item) error {
+	if it.codec == codecRaw {
+		// It has nothing below. That it is in another DAG is found out as for others
+		// that were on disk.
+		w.noteFound(&item{key: it.key}, it.size)
+		return nil
+	}
+	if len(w.over) < passedMost {
+		w.over = append(w.over, it.dag())
+		return nil
+	}
+	return w.countBelow(it.dag())
+}
+
+// measure gives the totals of the DAG, with what was passed over.
+func (w *walk) measure() (pin.Totals, error) {
+	if len(w.over) == 0 {
+		return w.totals, nil
+	}
+	if !w.manyHere && len(w.over) < passedMost {
+		t, ok, err := w.measureByAnother()
+		if err != nil || ok {
+			return t, err
+		}
+	}
+	for _, d := range w.over {
+		if err := w.countBelow(d); err != nil {
+			return pin.Totals{}, err
+		}
+	}
+	return w.totals, nil
+}
+
+// measureByAnother measures the DAG by one that has what was passed over.
+func (w *walk) measureByAnother() (t pin.Totals, ok bool, err error) {
+	var failed error
+	mark := func(h multihash.Multihash) uint32 {
+		m, err := w.seen.Get(h)
+		if err != nil {
+			failed = err
+		}
+		return m
+	}
+	t, ok, err = w.cfg.Store.Measure(w.ctx, pin.Known{
+		Attempt: w.job.Attempt, Passed: w.over, Found: w.local, Received: w.received,
+		Walked: func(d pin.DAG) bool {
+			c := d.CID()
+			return mark(c.Hash())&uint32(codecOf(c)) != 0
+		},
+		Seen: func(r pin.Ref) bool { return mark(r.Hash) != 0 },
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil || !ok {
+		return pin.Totals{}, false, err
+	}
+	if err := w.checkTotals(t); err != nil {
+		return pin.Totals{}, false, err
+	}
+	w.job.Progress.Blocks.Store(t.Blocks)
+	w.job.Progress.Bytes.Store(t.Bytes)
+	return t, true, nil
+}
+
+// countBelow counts what is below a node that was passed over, by its records.
+func (w *walk) countBelow(d pin.DAG) error {
+	for todo := []pin.DAG{d}; len(todo) > 0; {
+		d := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		below, _, err := w.cfg.Store.Below(w.ctx, d)
+		if err != nil {
+			return err
+		}
+		for _, l := range below {
+			node := l.DAG()
+			as := codecOf(node.CID())
+			mark, err := w.seen.Get(l.Hash)
+			if err != nil {
+				return err
+			}
+			if as != 0 && mark&uint32(as) != 0 {
+				continue
+			}
+			if err := w.countBlock(l.Hash, l.Size, as, false); err != nil {
+				return err
+			}
+			if as != codecRaw {
+				todo = append(todo, node)
+			}
+		}
+	}
+	return nil
+}

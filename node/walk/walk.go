@@ -1,0 +1,400 @@
+package walk
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/node/exchange"
+	"github.com/holdfast-ipfs/holdfast/node/seen"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+const (
+	// Blocks on disk are read this many at a time before what came from the
+	// network meanwhile is handled: a few milliseconds' worth.
+	localBatch = 64
+
+	// While something is under way, the walk looks at its clocks this often.
+	tick = 50 * time.Millisecond
+	// While nothing is, it has only the disk to look at, in case another walk has put
+	// there what is wanted.
+	idleTick = 10 * time.Second
+	// What was asked for so long ago is looked for on disk again.
+	relookAfter = 5 * time.Second
+
+	// How often it is told how the asking goes.
+	tellEvery = time.Second
+
+	// So many nodes at most are kept until they are whole, at about 400 bytes each. A
+	// tree has only those of which something is on its way; a linked list has all.
+	openMost = 32 << 10
+	// So many links at most are kept of nodes on the way, at about 100 bytes each.
+	loadedMost = 64 << 10
+)
+
+// Config is what a walk works with.
+type Config struct {
+	Store Store
+	Asker Asker
+	// Durable is told of blocks that were received and are durable. Nil: nobody is.
+	Durable func(ctx context.Context, bs ...blocks.Block) error
+	// Dir is where files may be put that nothing of the walk outlives; "" is the
+	// system's.
+	Dir string
+	// InMemory is how many blocks are remembered in memory; 0 is a usual number.
+	InMemory int
+	// Logger is where the walk logs; nil discards.
+	Logger *slog.Logger
+
+	openMost, loadedMost int // for tests; 0 is as above
+}
+
+// Run walks the job's DAG until every block of it is durable, and gives its totals.
+// See [pin.Fetcher] for what else it keeps to. When it returns nothing that it
+// started runs any more.
+func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
+	root := job.DAG.CID()
+	if !root.Defined() {
+		return pin.Totals{}, pin.Refused("%s names nothing", job.DAG)
+	}
+	if err := check(root); err != nil {
+		return pin.Totals{}, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.openMost == 0 {
+		cfg.openMost = openMost
+	}
+	if cfg.loadedMost == 0 {
+		cfg.loadedMost = loadedMost
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	w := &walk{
+		cfg: cfg, job: job, ctx: ctx,
+		seen:   seen.New(cfg.Dir, cfg.InMemory),
+		open:   make(map[key]*item),
+		wants:  make(map[string]*want),
+		writer: newWriter(ctx, cfg, job.Limits),
+	}
+	w.top = &item{id: job.Attempt.Holder(), links: []cid.Cid{root}, count: 1, tracked: true, pending: 1}
+	w.tracking = 1
+	w.stack = []*item{w.top}
+	err := w.run()
+	var totals pin.Totals
+	if err == nil {
+		totals, err = w.finish()
+	}
+	cancel()
+	w.writer.stop()
+	if err := errors.Join(err, w.seen.Close()); err != nil {
+		return pin.Totals{}, err
+	}
+	return totals, nil
+}
+
+// walk is one walk. One goroutine owns it, that of run; the asker and the writer
+// have goroutines of their own and speak to it by channels.
+type walk struct {
+	cfg    Config
+	job    pin.Job
+	ctx    context.Context
+	writer *writer
+
+	top    *item         // stands for the attempt, which links to the root
+	stack  []*item       // nodes with links that were not visited, the one to go on with last
+	loaded int           // links of those in memory
+	open   map[key]*item // what was visited and is not whole
+	seen   *seen.Set     // what was visited; see mark
+	wants  map[string]*want
+	asking []cid.Cid          // to be asked for
+	inbox  []exchange.Arrival // that came, and for which the disk was too slow
+
+	tracking  int          // nodes that are noted when they are whole
+	untracked []pin.Holder // nodes that are to be marked when all is done
+	numbers   numbers
+
+	totals   pin.Totals // of what was counted
+	received pin.Totals // of that, what came from the network
+	local    []pin.Ref  // of that, what was read from disk; nil if it is too much
+	manyHere bool       // it is too much
+	over     []pin.DAG  // nodes that were passed over and what is below them is not counted
+
+	held     bool      // the slot, as far as this side knows
+	gained   bool      // something was received while it was held
+	lastGot  time.Time // a block from the network
+	told     time.Time // when the progress was last told of the asking
+	relooked time.Time
+}
+
+// want is a block that the walk waits for.
+type want struct {
+	cid   cid.Cid
+	items []*item // that it is, under different codecs
+	asked time.Time
+}
+
+// run walks until every block is durable or something ends it.
+func (w *walk) run() error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		if err := w.arrivals(); err != nil {
+			return err
+		}
+		more, err := w.fill()
+		if err != nil {
+			return err
+		}
+		if len(w.asking) > 0 {
+			w.cfg.Asker.Ask(w.asking...)
+			w.asking = w.asking[:0]
+		}
+		idle := !more && len(w.stack) == 0 && len(w.wants) == 0
+		w.writer.flush(time.Now(), idle)
+		if idle && w.writer.idle() {
+			return nil
+		}
+		if len(w.inbox) > 0 && !w.writer.full() {
+			continue
+		}
+		if err := w.wait(timer, more); err != nil {
+			return err
+		}
+	}
+}
+
+// fill visits links until enough is asked for, and reports whether it stopped for
+// another reason, so that there is more to do at once.
+func (w *walk) fill() (more bool, err error) {
+	if now := time.Now(); now.Sub(w.relooked) >= relookAfter {
+		w.relooked = now
+		if err := w.relook(now); err != nil {
+			return false, err
+		}
+	}
+	room := w.room()
+	for read := 0; len(w.stack) > 0 && len(w.asking) < room; {
+		if w.writer.full() {
+			return false, nil // the writer wakes wait
+		}
+		if read == localBatch {
+			return true, nil
+		}
+		p := w.stack[len(w.stack)-1]
+		if p.next == p.count {
+			w.stack = w.stack[:len(w.stack)-1]
+			w.loaded -= len(p.links)
+			p.links = nil
+			if p.tracked {
+				w.settle(p)
+			}
+			continue
+		}
+		if p.links == nil {
+			if err := w.reload(p); err != nil {
+				return false, err
+			}
+		}
+		c := p.links[p.next]
+		p.next++
+		local, err := w.visit(p, c)
+		if err != nil {
+			return false, err
+		}
+		if local {
+			read++
+		}
+	}
+	return false, nil
+}
+
+// room is how many blocks to ask for; not every single one for each that came,
+// since a message costs more than what is in it.
+func (w *walk) room() int {
+	room := w.cfg.Asker.Room()
+	if room*8 < len(w.wants) {
+		return 0
+	}
+	return room
+}
+
+// wait handles what comes next, or, with more to do, what is here already.
+func (w *walk) wait(timer *time.Timer, more bool) error {
+	ready := w.cfg.Asker.Ready()
+	if w.writer.full() {
+		ready = nil // what is in flight waits there, no more than the window
+	}
+	if more {
+		select {
+		case <-ready:
+			w.inbox = w.cfg.Asker.Take()
+			return nil
+		case r := <-w.writer.done:
+			return w.written(r)
+		case <-w.ctx.Done():
+			return w.ctx.Err()
+		default:
+			return nil
+		}
+	}
+	timer.Reset(w.rest(time.Now()))
+	select {
+	case <-ready:
+		w.inbox = w.cfg.Asker.Take()
+		return nil
+	case r := <-w.writer.done:
+		return w.written(r)
+	case <-timer.C:
+		return nil
+	case <-w.ctx.Done():
+		return w.ctx.Err()
+	}
+}
+
+// rest lets go of the worker if there is nothing to do for it, and gives how
+// long to sleep.
+func (w *walk) rest(now time.Time) time.Duration {
+	w.tell(now)
+	waiting := w.writer.idle()
+	if w.held && waiting && (!w.gained || now.Sub(w.lastGot) >= w.job.IdleTimeout) {
+		w.job.Slot.Release()
+		w.held, w.gained = false, false
+	}
+	if w.held || !waiting {
+		return tick
+	}
+	return idleTick
+}
+
+// tell says how the asking goes.
+func (w *walk) tell(now time.Time) {
+	if now.Sub(w.told) < tellEvery {
+		return
+	}
+	w.told = now
+	st := w.cfg.Asker.Stats()
+	w.job.Progress.Asked(st.Sources, st.Again, st.Gap)
+}
+
+// arrivals takes in the blocks that came, up to a batch. Their CIDs were computed
+// from their bytes, so they are what they say they are; what is not wanted is nothing.
+func (w *walk) arrivals() error {
+	for len(w.inbox) > 0 && !w.writer.full() && !w.writer.due() {
+		a := w.inbox[0]
+		w.inbox[0] = exchange.Arrival{} // its bytes are let go of with the batch
+		w.inbox = w.inbox[1:]
+		want := w.wants[hashOf(a.Block.Cid())]
+		if want == nil {
+			continue
+		}
+		delete(w.wants, hashOf(want.cid))
+		if err := w.acquire(); err != nil {
+			return err
+		}
+		w.gained, w.lastGot = true, time.Now()
+		data := a.Block.RawData()
+		if want.items[0].counted {
+			w.job.Progress.Received.Add(1) // once more: it was lost from disk
+		} else {
+			w.received.Blocks++
+			w.received.Bytes += uint64(len(data))
+		}
+		if err := w.take(want.items, data, true); err != nil {
+			return err
+		}
+		// After the links to it.
+		w.writer.put(want.items[0], a.Block)
+	}
+	return nil
+}
+
+// take goes on with items whose bytes are here: received, or read from disk.
+func (w *walk) take(items []*item, data []byte, received bool) error {
+	for _, it := range items {
+		it.size = len(data)
+		if err := w.count(it, received); err != nil {
+			return err
+		}
+		if !it.held {
+			w.hold(it)
+		}
+		w.writer.land(it, !received)
+		if err := w.expand(it, data, !received); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// acquire holds a worker, as every block that is handled needs one.
+func (w *walk) acquire() error {
+	if err := w.job.Slot.Acquire(w.ctx); err != nil {
+		if w.ctx.Err() != nil {
+			return w.ctx.Err()
+		}
+		return err
+	}
+	w.held = true
+	return nil
+}
+
+// written takes in what the writer has done.
+func (w *walk) written(r written) error {
+	b := w.writer.finish()
+	if r.err != nil {
+		if w.ctx.Err() != nil {
+			return w.ctx.Err()
+		}
+		return r.err
+	}
+	for _, it := range b.landing {
+		if _, gone := r.gone[it]; gone {
+			if err := w.lost(it); err != nil {
+				return err
+			}
+			continue
+		}
+		if it.passed {
+			if err := w.passedOver(it); err != nil {
+				return err
+			}
+		}
+		w.landed(it)
+	}
+	for _, p := range b.waiting {
+		if p.tracked {
+			w.settle(p)
+		}
+	}
+	return nil
+}
+
+// numbers are holders that were given out and not used.
+type numbers struct {
+	next pin.Holder
+	left int
+}
+
+// numbersAtATime is few: each walk leaves some of them unused.
+const numbersAtATime = 64
+
+func (w *walk) number() (pin.Holder, error) {
+	n := &w.numbers
+	if n.left == 0 {
+		first, err := w.cfg.Store.NewHolders(w.ctx, numbersAtATime)
+		if err != nil {
+			return 0, err
+		}
+		n.next, n.left = first, numbersAtATime
+	}
+	h := n.next
+	n.next++
+	n.left--
+	return h, nil
+}

@@ -1,0 +1,59 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// What holds a block is found by going up: from its links to their holders, from
+// those that are nodes to the links to them, and so on to attempts. Going down from
+// a root costs what the DAG has; going up costs what is above.
+
+// above lists what is above a block, read under whatever codec: every node and
+// attempt, each once.
+func (r *reader) above(h multihash.Multihash) (all []pin.Holder, err error) {
+	seen := map[pin.Holder]struct{}{}
+	for todo := [][]byte{blockLinks(h)}; len(todo) > 0; {
+		prefix := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		from := len(all)
+		err := r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			holder := tailHolder(key)
+			if _, twice := seen[holder]; !twice {
+				seen[holder] = struct{}{}
+				all = append(all, holder)
+			}
+			return true, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, holder := range all[from:] {
+			c, ok, err := r.nodeCID(holder)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				todo = append(todo, linksTo(c.Hash(), c.Type()))
+			}
+		}
+	}
+	return all, nil
+}
+
+// nodeCID gives what a holder is the node of. ok is false if it is none.
+func (r *reader) nodeCID(h pin.Holder) (c cid.Cid, ok bool, err error) {
+	d, found, err := r.get(nodeKey(h))
+	if err != nil || !found {
+		return cid.Undef, false, err
+	}
+	c = pin.DAG(d).CID()
+	if !c.Defined() {
+		return cid.Undef, false, fmt.Errorf("node %d is of %x", h, d)
+	}
+	return c, true, nil
+}

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// linksWithCodecs is the step from layout 1, in which an attempt held every block of
+// its DAG and the keys of that had no codec. Such an attempt stays as it is, all
+// blocks linked to by it; only DAGs that are fetched from now on share nodes.
+func linksWithCodecs(ctx context.Context, s *Store) error {
+	const page = 4096
+	var links []pin.Link
+	rewrite := func() error {
+		wb := s.db.NewWriteBatch()
+		defer wb.Cancel()
+		for _, l := range links {
+			if err := fill(wb, pin.Batch{Links: []pin.Link{l}}); err != nil {
+				return err
+			}
+			from, to := oldLinkKeys(l)
+			if err := wb.Delete(to); err != nil {
+				return err
+			}
+			if err := wb.Delete(from); err != nil { // last: it is what the others are found by
+				return err
+			}
+		}
+		links = links[:0]
+		return wb.Flush()
+	}
+	err := s.walk(ctx, span{prefix: []byte{kLinkFrom}}, func(key, value []byte) error {
+		n, h, err := multihash.MHFromBytes(key[9:])
+		if err != nil {
+			return fmt.Errorf("link %x: %w", key, err)
+		}
+		if 9+n < len(key) {
+			return nil // done before the last interruption
+		}
+		size, err := decodeSize(key, value)
+		if err != nil {
+			return err
+		}
+		ref := pin.Ref{Hash: append(multihash.Multihash(nil), h...), Size: size}
+		links = append(links, pin.Link{Holder: tailHolder(key[:9]), Ref: ref, Codec: codecUnknown})
+		if len(links) == page {
+			return rewrite()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return rewrite()
+}
+
+// oldLinkKeys gives the two sides of a link in layout 1.
+func oldLinkKeys(l pin.Link) (from, to []byte) {
+	from = append(holderKey(kLinkFrom, l.Holder), l.Hash...)
+	return from, holderTail(blockLinks(l.Hash), l.Holder)
+}

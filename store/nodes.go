@@ -1,0 +1,210 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// holdersAtATime is how many numbers are taken from the committer together: one
+// commit, and its sync, for as many nodes.
+const holdersAtATime = 4096
+
+// NewHolders gives n numbers, first and those that follow it, which no holder has
+// or ever had. n is from 1 to a thousand.
+func (s *Store) NewHolders(ctx context.Context, n int) (first pin.Holder, err error) {
+	s.holders.mu.Lock()
+	defer s.holders.mu.Unlock()
+	if s.holders.left < n {
+		var last pin.Holder
+		err := s.update(ctx, func(t *tx) (err error) {
+			last, err = t.takeHolders(holdersAtATime)
+			return err
+		})
+		if err != nil {
+			return 0, wrap(err, "number %d nodes", n)
+		}
+		s.holders.next, s.holders.left = last-holdersAtATime+1, holdersAtATime
+	}
+	first = s.holders.next
+	s.holders.next += pin.Holder(n)
+	s.holders.left -= n
+	return first, nil
+}
+
+// takeHolders counts numbers up and gives the last of them. They are counted in
+// the change that uses them or before it, so one comes back only if no use of it
+// was ever committed.
+func (t *tx) takeHolders(n int) (last pin.Holder, err error) {
+	key := metaKey(metaHolder)
+	b, found, err := t.get(key)
+	if err != nil {
+		return 0, err
+	}
+	if found {
+		if len(b) != 8 {
+			return 0, fmt.Errorf("last holder is %x", b)
+		}
+		last = pin.Holder(binary.BigEndian.Uint64(b))
+	}
+	last += pin.Holder(n)
+	t.set(key, binary.BigEndian.AppendUint64(nil, uint64(last)))
+	return last, nil
+}
+
+// NodeOf gives the node that an attempt reads a block as, if an earlier run of it
+// has come so far.
+func (s *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h pin.Holder, found bool, err error) {
+	err = s.view(ctx, func(r *reader) error {
+		return r.nodes(d, func(id pin.Holder, of pin.Attempt) bool {
+			if of == a {
+				h, found = id, true
+			}
+			return !found
+		})
+	})
+	if err != nil {
+		return 0, false, wrap(err, "look for a node of %s", d)
+	}
+	return h, found, nil
+}
+
+// nodes calls fn for each node of a block under a codec, until it returns false.
+func (r *reader) nodes(d pin.DAG, fn func(id pin.Holder, a pin.Attempt) (more bool)) error {
+	return r.scan(span{prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
+		if len(value) != 8 {
+			return false, fmt.Errorf("node %x is of attempt %x", key, value)
+		}
+		return fn(tailHolder(key), pin.Attempt(binary.BigEndian.Uint64(value))), nil
+	})
+}
+
+// wholeLooks is how many holders of a block are asked whether they are whole. A
+// block that has more (an empty file, say) is most likely known by the first.
+const wholeLooks = 16
+
+// Whole reports whether all of a DAG is known to be on disk and held: it is below
+// something that is, and was held to limits no wider than those given. It looks as
+// [Store.Look] does, at how things were a moment ago, or, if surely, at how they
+// are; only after a link to d was written, which keeps it, does that last.
+func (s *Store) Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool) (whole bool, err error) {
+	c := d.CID()
+	if !c.Defined() {
+		return false, nil
+	}
+	read := func(r *reader) (err error) {
+		whole, err = r.whole(c, l)
+		return err
+	}
+	if surely {
+		err = s.view(ctx, read)
+	} else {
+		err = s.glance(ctx, read)
+	}
+	if err != nil {
+		return false, wrap(err, "look whether %s is whole", d)
+	}
+	return whole, nil
+}
+
+func (r *reader) whole(c cid.Cid, l pin.Limits) (whole bool, err error) {
+	looks := 0
+	ask := func(h pin.Holder) (more bool, err error) {
+		whole, err = r.isWhole(h, l)
+		looks++
+		return !whole && looks < wholeLooks, err
+	}
+	if c.Type() != cid.Raw {
+		var inner error
+		err := r.nodes(pin.DAGOf(c), func(id pin.Holder, _ pin.Attempt) (more bool) {
+			more, inner = ask(id)
+			return more && inner == nil
+		})
+		if err != nil || inner != nil || whole {
+			return whole, firstError(err, inner)
+		}
+	}
+	looks = 0
+	err = r.scan(span{prefix: linksTo(c.Hash(), c.Type()), keysOnly: true}, func(key, _ []byte) (bool, error) {
+		return ask(tailHolder(key))
+	})
+	return whole, err
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isWhole reports whether all below a holder is there, and was held to limits.
+func (r *reader) isWhole(h pin.Holder, l pin.Limits) (bool, error) {
+	value, found, err := r.get(wholeKey(h))
+	if err != nil || !found {
+		return false, err
+	}
+	kept, err := decodeKept(value)
+	return within(kept.BlockBytes, l.BlockBytes) && within(kept.Links, l.Links), err
+}
+
+// within reports whether what was held to one limit keeps another; 0 is none.
+func within(kept, limit uint64) bool { return limit == 0 || kept > 0 && kept <= limit }
+
+// encodeKept gives what a mark of being whole says of the limits that blocks were
+// held to. Those of a whole DAG are looked at when it is.
+func encodeKept(l pin.Limits) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(nil, l.BlockBytes), l.Links)
+}
+
+func decodeKept(b []byte) (l pin.Limits, err error) {
+	bytes, n := binary.Uvarint(b)
+	if n <= 0 {
+		return l, fmt.Errorf("mark of being whole is %x", b)
+	}
+	links, m := binary.Uvarint(b[n:])
+	if m <= 0 {
+		return l, fmt.Errorf("mark of being whole is %x", b)
+	}
+	return pin.Limits{BlockBytes: bytes, Links: links}, nil
+}
+
+// wholeNode gives a node of a block that is whole. ok is false if there is none.
+func (r *reader) wholeNode(d pin.DAG) (id pin.Holder, ok bool, err error) {
+	var inner error
+	err = r.nodes(d, func(h pin.Holder, _ pin.Attempt) bool {
+		if ok, inner = r.isWhole(h, pin.Limits{}); ok {
+			id = h
+		}
+		return !ok && inner == nil
+	})
+	return id, ok, firstError(inner, err)
+}
+
+// Below lists what a node of a DAG that is whole links to, by its records. ok is
+// false if it has no links.
+func (s *Store) Below(ctx context.Context, d pin.DAG) (below []pin.Link, ok bool, err error) {
+	var id pin.Holder
+	err = s.view(ctx, func(r *reader) (err error) {
+		id, ok, err = r.wholeNode(d)
+		return err
+	})
+	if err == nil && ok {
+		for l, err := range s.Links(ctx, id) {
+			if err != nil {
+				return nil, false, err
+			}
+			below = append(below, l)
+		}
+	}
+	if err != nil {
+		return nil, false, wrap(err, "look for what is below %s", d)
+	}
+	return below, ok, nil
+}
