@@ -69,10 +69,11 @@ func (b *Batch) Empty() bool {
 // Known is what a walk knows of a DAG of which it passed over some nodes, as they
 // were whole; from that the totals can follow.
 type Known struct {
-	Attempt  Attempt          // all of its links are durable
-	Passed   []DAG            // nodes that were passed over
-	Found    []Ref            // blocks that were read from disk, each once
-	Received Totals           // blocks that came from the network
-	Walked   func(d DAG) bool // whether a node was walked or passed over
-	Seen     func(r Ref) bool // whether a block was, under any codec
+	Attempt Attempt // all of its links are durable
+	Passed  []DAG   // nodes that were passed over; what is below them was not walked
+	Others  []Ref   // all other blocks, each once
+	// Walked reports whether a node was walked or passed over, and Seen whether a
+	// block was, under any codec.
+	Walked func(d DAG) bool
+	Seen   func(r Ref) bool
 }

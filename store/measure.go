@@ -124,9 +124,7 @@ func (m *measurer) run() (t pin.Totals, err error) {
 		}
 	}
 	t = m.base.totals
-	t.Blocks += m.k.Received.Blocks
-	t.Bytes += m.k.Received.Bytes
-	for _, ref := range m.k.Found {
+	for _, ref := range m.k.Others {
 		in, err := m.old.fromBlock(ref)
 		if err != nil {
 			return t, err

@@ -30,7 +30,7 @@ var ourImports = map[string][]string{
 	"pin/pintest":        {"pin"},
 	"auth/authtest":      {"auth"},
 	"node/dagtest":       {},
-	"node/walk/walktest": {"pin"},
+	"node/walk/walktest": {"pin", "node/exchange"},
 }
 
 // notForPin is what the package of pins knows nothing of, also through others.

@@ -11,9 +11,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// passedMost is how many nodes that were passed over, and how many blocks that were
-// found on disk, are remembered to measure the DAG by another.
-const passedMost = 64 << 10
+// passedMost is how many nodes that were passed over, and how many other blocks, are
+// remembered to measure the DAG by another.
+const passedMost = 32 << 10
 
 // finish marks what was not marked on the way, and gives the totals. All is durable.
 func (w *walk) finish() (pin.Totals, error) {
@@ -55,9 +55,7 @@ func (w *walk) markRest() error {
 // passedOver takes note of a node that is whole, so that what is below it is counted.
 func (w *walk) passedOver(it *item) error {
 	if it.codec == codecRaw {
-		// It has nothing below. That it is in another DAG is found out as for others
-		// that were on disk.
-		w.noteFound(&item{key: it.key}, it.size)
+		w.noteOther(it) // it has nothing below
 		return nil
 	}
 	if len(w.over) < passedMost {
@@ -72,7 +70,7 @@ func (w *walk) measure() (pin.Totals, error) {
 	if len(w.over) == 0 {
 		return w.totals, nil
 	}
-	if !w.manyHere && len(w.over) < passedMost {
+	if !w.manyOthers && len(w.over) < passedMost {
 		t, ok, err := w.measureByAnother()
 		if err != nil || ok {
 			return t, err
@@ -97,7 +95,7 @@ func (w *walk) measureByAnother() (t pin.Totals, ok bool, err error) {
 		return m
 	}
 	t, ok, err = w.cfg.Store.Measure(w.ctx, pin.Known{
-		Attempt: w.job.Attempt, Passed: w.over, Found: w.local, Received: w.received,
+		Attempt: w.job.Attempt, Passed: w.over, Others: w.others,
 		Walked: func(d pin.DAG) bool {
 			c := d.CID()
 			return mark(c.Hash())&uint32(codecOf(c)) != 0
@@ -137,7 +135,7 @@ func (w *walk) countBelow(d pin.DAG) error {
 			if as != 0 && mark&uint32(as) != 0 {
 				continue
 			}
-			if err := w.countBlock(l.Hash, l.Size, as, false); err != nil {
+			if _, err := w.countBlock(l.Hash, l.Size, as, false); err != nil {
 				return err
 			}
 			if as != codecRaw {

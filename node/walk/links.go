@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/ipfs/boxo/verifcid"
+	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	dagpb "github.com/ipld/go-codec-dagpb"
 	"github.com/ipld/go-ipld-prime/codec/dagcbor"
@@ -159,3 +160,7 @@ func linksPrime(data []byte, decode func(datamodel.NodeAssembler, io.Reader) err
 	}
 	return out, nil
 }
+
+// Links gives what a block links to under its CID's codec, in order. Errors:
+// [*pin.RefusedError].
+func Links(b blocks.Block) ([]cid.Cid, error) { return links(b.Cid(), codecOf(b.Cid()), b.RawData()) }

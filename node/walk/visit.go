@@ -132,7 +132,6 @@ func (w *walk) found(it *item, data []byte) (good bool, err error) {
 	if good, err := w.isGood(it.cid, data); err != nil || !good {
 		return false, err
 	}
-	w.noteFound(it, len(data))
 	return true, w.take([]*item{it}, data, false)
 }
 
@@ -156,7 +155,6 @@ func (w *walk) foundEmpty(it *item) error {
 	if err != nil {
 		return err
 	}
-	w.noteFound(it, 0)
 	w.writer.put(it, b)
 	w.hold(it)
 	w.writer.land(it, false)
@@ -166,16 +164,16 @@ func (w *walk) foundEmpty(it *item) error {
 	return w.expand(it, nil, true)
 }
 
-// noteFound remembers what was not received, for measuring.
-func (w *walk) noteFound(it *item, size int) {
-	if it.counted || w.manyHere {
+// noteOther remembers a block that was walked, for measuring.
+func (w *walk) noteOther(it *item) {
+	if w.manyOthers {
 		return
 	}
-	if w.manyHere = len(w.local) == passedMost; w.manyHere {
-		w.local = nil
+	if w.manyOthers = len(w.others) == passedMost; w.manyOthers {
+		w.others = nil
 		return
 	}
-	w.local = append(w.local, pin.Ref{Hash: multihash.Multihash(it.hash), Size: size})
+	w.others = append(w.others, pin.Ref{Hash: multihash.Multihash(it.hash), Size: it.size})
 }
 
 // ask wants an item's bytes from the network.
@@ -214,7 +212,6 @@ func (w *walk) relook(now time.Time) error {
 		}
 		delete(w.wants, hash)
 		w.cfg.Asker.Forget(want.cid)
-		w.noteFound(want.items[0], len(data))
 		if err := w.take(want.items, data, false); err != nil {
 			return err
 		}
@@ -253,6 +250,7 @@ func (w *walk) reread(it *item) error {
 func (w *walk) lost(it *item) error {
 	if it.passed {
 		it.passed = false
+		w.noteOther(it)
 		data, found, err := w.read(it.cid)
 		if err != nil {
 			return err
@@ -348,8 +346,9 @@ func (w *walk) expand(it *item, data []byte, stored bool) error {
 func (w *walk) push(it *item) {
 	w.stack = append(w.stack, it)
 	w.loaded += len(it.links)
-	for i := 0; w.loaded > w.cfg.loadedMost && i < len(w.stack)-1; i++ {
-		if low := w.stack[i]; !low.inlined && low != w.top {
+	w.low = min(w.low, len(w.stack)-1)
+	for ; w.loaded > w.cfg.loadedMost && w.low < len(w.stack)-1; w.low++ {
+		if low := w.stack[w.low]; !low.inlined { // which has no block to read them from again
 			w.loaded -= len(low.links)
 			low.links = nil
 		}
@@ -409,33 +408,37 @@ func (w *walk) count(it *item, received bool) error {
 		return pin.Refused("block %s has %d bytes, more than the %d that pin.max_block_size allows", it.cid, it.size, limit)
 	}
 	it.counted = true
-	return w.countBlock(multihash.Multihash(it.hash), it.size, 0, received)
+	fresh, err := w.countBlock(multihash.Multihash(it.hash), it.size, 0, received)
+	if fresh && !it.passed {
+		w.noteOther(it)
+	}
+	return err
 }
 
 // countBlock records that a block is here, to be read under more codecs, unless that
-// is known.
-func (w *walk) countBlock(h multihash.Multihash, size int, as codecs, received bool) error {
+// is known. fresh is whether the block was not.
+func (w *walk) countBlock(h multihash.Multihash, size int, as codecs, received bool) (fresh bool, err error) {
 	mark, err := w.seen.Get(h)
 	if err != nil {
-		return err
+		return false, err
 	}
-	fresh := mark&markHere == 0
+	fresh = mark&markHere == 0
 	if fresh || mark&uint32(as) != uint32(as) {
 		mark = mark&markCodecs | uint32(as) | markHere | uint32(min(size, sizeMost))<<markSize
 		if err := w.seen.Put(h, mark); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if !fresh {
-		return nil
+		return false, nil
 	}
 	w.totals.Blocks++
 	w.totals.Bytes += uint64(size)
 	if err := w.checkTotals(w.totals); err != nil {
-		return err
+		return false, err
 	}
 	w.job.Progress.Advance(time.Now(), size, received)
-	return nil
+	return true, nil
 }
 
 // checkTotals refuses what is more than a DAG may have.

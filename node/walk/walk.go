@@ -83,7 +83,7 @@ func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 		writer: newWriter(ctx, cfg, job.Limits),
 	}
 	w.top = &item{id: job.Attempt.Holder(), links: []cid.Cid{root}, count: 1, tracked: true, pending: 1}
-	w.tracking = 1
+	w.tracking, w.loaded = 1, 1
 	w.stack = []*item{w.top}
 	err := w.run()
 	var totals pin.Totals
@@ -109,6 +109,7 @@ type walk struct {
 	top    *item         // stands for the attempt, which links to the root
 	stack  []*item       // nodes with links that were not visited, the one to go on with last
 	loaded int           // links of those in memory
+	low    int           // of the stack: below it no links are in memory
 	open   map[key]*item // what was visited and is not whole
 	seen   *seen.Set     // what was visited; see mark
 	wants  map[string]*want
@@ -119,11 +120,10 @@ type walk struct {
 	untracked []pin.Holder // nodes that are to be marked when all is done
 	numbers   numbers
 
-	totals   pin.Totals // of what was counted
-	received pin.Totals // of that, what came from the network
-	local    []pin.Ref  // of that, what was read from disk; nil if it is too much
-	manyHere bool       // it is too much
-	over     []pin.DAG  // nodes that were passed over and what is below them is not counted
+	totals     pin.Totals // of what was counted
+	over       []pin.DAG  // nodes that were passed over and what is below them is not counted
+	others     []pin.Ref  // what was walked; nil if it is too much
+	manyOthers bool       // it is too much
 
 	held     bool      // the slot, as far as this side knows
 	gained   bool      // something was received while it was held
@@ -186,24 +186,7 @@ func (w *walk) fill() (more bool, err error) {
 		if read == localBatch {
 			return true, nil
 		}
-		p := w.stack[len(w.stack)-1]
-		if p.next == p.count {
-			w.stack = w.stack[:len(w.stack)-1]
-			w.loaded -= len(p.links)
-			p.links = nil
-			if p.tracked {
-				w.settle(p)
-			}
-			continue
-		}
-		if p.links == nil {
-			if err := w.reload(p); err != nil {
-				return false, err
-			}
-		}
-		c := p.links[p.next]
-		p.next++
-		local, err := w.visit(p, c)
+		local, err := w.step()
 		if err != nil {
 			return false, err
 		}
@@ -212,6 +195,31 @@ func (w *walk) fill() (more bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// step visits the next link of the node that is to be gone on with.
+func (w *walk) step() (local bool, err error) {
+	at := len(w.stack) - 1
+	p := w.stack[at]
+	if p.links == nil {
+		if err := w.reload(p); err != nil {
+			return false, err
+		}
+		w.low = min(w.low, at)
+	}
+	c := p.links[p.next]
+	if p.next++; p.next < p.count {
+		return w.visit(p, c)
+	}
+	// It goes before what its last link leads to: else a linked list would all be on
+	// the stack.
+	w.stack = w.stack[:at]
+	w.loaded -= len(p.links)
+	p.links = nil
+	if local, err = w.visit(p, c); err == nil && p.tracked {
+		w.settle(p)
+	}
+	return local, err
 }
 
 // room is how many blocks to ask for; not every single one for each that came,
@@ -301,9 +309,6 @@ func (w *walk) arrivals() error {
 		data := a.Block.RawData()
 		if want.items[0].counted {
 			w.job.Progress.Received.Add(1) // once more: it was lost from disk
-		} else {
-			w.received.Blocks++
-			w.received.Bytes += uint64(len(data))
 		}
 		if err := w.take(want.items, data, true); err != nil {
 			return err

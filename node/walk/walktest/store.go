@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ipfs/boxo/blockstore"
 	blocks "github.com/ipfs/go-block-format"
@@ -35,12 +36,15 @@ type Store struct {
 	whole   map[pin.Holder]pin.Limits
 	hashes  map[string]struct{} // that are linked to, by multihash
 	looked  map[string]bool     // by multihash: looked at since the last link, or put
+	reads   map[string]bool     // by multihash: looked at since ForgetLooks
 	next    pin.Holder
 	puts    int
 	batches int
 
 	// BeforeWrite, if not nil, is called with each batch, without the lock.
 	BeforeWrite func(ctx context.Context, b pin.Batch) error
+	// Slow makes each batch small, by writing it after a moment.
+	Slow bool
 }
 
 // NewStore makes a store that has some blocks, which nothing holds.
@@ -55,6 +59,7 @@ func NewStore(t testing.TB, have ...blocks.Block) *Store {
 		whole:  make(map[pin.Holder]pin.Limits),
 		hashes: make(map[string]struct{}),
 		looked: make(map[string]bool),
+		reads:  make(map[string]bool),
 		next:   firstNode,
 	}
 	for _, b := range have {
@@ -65,6 +70,9 @@ func NewStore(t testing.TB, have ...blocks.Block) *Store {
 
 // Write implements walk.Store.
 func (s *Store) Write(ctx context.Context, b pin.Batch) error {
+	if s.Slow {
+		time.Sleep(time.Millisecond)
+	}
 	if s.BeforeWrite != nil {
 		if err := s.BeforeWrite(ctx, b); err != nil {
 			return err
@@ -222,6 +230,7 @@ func (s *Store) look(h multihash.Multihash) ([]byte, bool) {
 	defer s.mu.Unlock()
 	data, ok := s.blocks[string(h)]
 	s.looked[string(h)] = true
+	s.reads[string(h)] = true
 	return data, ok
 }
 
@@ -312,6 +321,54 @@ func (s *Store) CheckWhole(a pin.Attempt, all []blocks.Block) {
 	if _, ok := s.whole[a.Holder()]; !ok {
 		s.t.Fatalf("attempt %d is not marked as whole", a)
 	}
+}
+
+// ForgetWhole takes back that anything is whole.
+func (s *Store) ForgetWhole() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.whole)
+}
+
+// IsWhole reports whether a node of a block is marked as whole.
+func (s *Store) IsWhole(c cid.Cid) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.nodes[pin.DAGOf(c)] {
+		if _, ok := s.whole[id]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// Nodes is how many nodes an attempt has.
+func (s *Store) Nodes(a pin.Attempt) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ids := range s.nodes {
+		for _, of := range ids {
+			if of == a {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// ForgetLooks takes back that blocks were looked at, for Looked. What was trusted is
+// then seen to be so only if it is looked at again.
+func (s *Store) ForgetLooks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.reads)
+}
+
+// Looked reports whether a block was looked at since ForgetLooks.
+func (s *Store) Looked(c cid.Cid) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads[string(c.Hash())]
 }
 
 // CheckMarks fails unless what is marked as whole is: all below it is held, is here,

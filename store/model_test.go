@@ -1,0 +1,445 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/node/walk"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// family is DAGs that share much: versions of a tree, parts of them as roots of their
+// own, the same bytes under two codecs, and blocks that many nodes link to.
+type family struct {
+	roots  []cid.Cid
+	blocks map[cid.Cid]blocks.Block
+	below  map[cid.Cid]map[string]int // what a root needs: sizes by multihash
+}
+
+func newFamily(seed uint64) *family {
+	f := &family{blocks: map[cid.Cid]blocks.Block{}, below: map[cid.Cid]map[string]int{}}
+	rng := rand.New(rand.NewPCG(seed, 0))
+	leaves := dagtest.Leaves(60, 50)
+	common := dagtest.Raw("in every directory")
+	for version := range 8 {
+		if version > 0 {
+			leaves = slices.Clone(leaves)
+			for range 1 + rng.IntN(3) {
+				leaves[rng.IntN(len(leaves))] = dagtest.Raw(fmt.Sprint("changed in ", version, rng.IntN(5)))
+			}
+		}
+		var dirs []blocks.Block
+		for i := 0; i < len(leaves); i += 6 {
+			mine := append(slices.Clone(leaves[i:i+6]), common)
+			dir := dagtest.PB(fmt.Sprint(i), dagtest.CIDs(mine)...)
+			f.add(append(mine, dir)...)
+			dirs = append(dirs, dir)
+		}
+		upper := dagtest.PB("upper", dagtest.CIDs(dirs[:5])...)
+		lower := dagtest.PB("lower", append(dagtest.CIDs(dirs[5:]), dirs[0].Cid())...)
+		f.add(upper, lower)
+		f.root(dagtest.PB("root", upper.Cid(), lower.Cid()))
+		switch version {
+		case 1:
+			f.root(upper)
+		case 2:
+			f.root(dirs[3])
+			f.root(leaves[7])
+		case 3:
+			f.root(dagtest.CBOR("other codec", lower.Cid(), dagtest.Under(cid.Raw, upper)))
+			f.roots = append(f.roots, dagtest.Under(cid.Raw, upper))
+		}
+	}
+	chain := dagtest.Chain(30)
+	f.add(chain...)
+	f.root(chain[29])
+	f.root(chain[20])
+	f.root(dagtest.PB("longer", chain[25].Cid()))
+	for _, r := range f.roots {
+		f.below[r] = map[string]int{}
+		f.collect(r, f.below[r], map[cid.Cid]bool{})
+	}
+	return f
+}
+
+func (f *family) add(bs ...blocks.Block) {
+	for _, b := range bs {
+		f.blocks[b.Cid()] = b
+	}
+}
+
+func (f *family) root(b blocks.Block) {
+	f.add(b)
+	f.roots = append(f.roots, b.Cid())
+}
+
+func (f *family) collect(c cid.Cid, into map[string]int, seen map[cid.Cid]bool) {
+	if seen[c] {
+		return
+	}
+	seen[c] = true
+	b, ok := f.blocks[c]
+	if !ok { // known under the codec that it has links by
+		b = f.blocks[cid.NewCidV1(cid.DagProtobuf, c.Hash())]
+	}
+	into[string(c.Hash())] = len(b.RawData())
+	if c.Type() == cid.Raw {
+		return
+	}
+	ls, err := walk.Links(b)
+	if err != nil {
+		panic(err)
+	}
+	for _, l := range ls {
+		f.collect(l, into, seen)
+	}
+}
+
+func (f *family) totals(root cid.Cid) (t pin.Totals) {
+	for _, size := range f.below[root] {
+		t.Blocks++
+		t.Bytes += uint64(size)
+	}
+	return t
+}
+
+func (f *family) all() (bs []blocks.Block) {
+	for _, b := range f.blocks {
+		bs = append(bs, b)
+	}
+	return bs
+}
+
+// walker fetches as a node does, from a network in memory.
+type walker struct {
+	*Store
+	t    *testing.T
+	f    *family
+	net  *walktest.Network
+	dir  string
+	mu   sync.Mutex
+	seed uint64
+
+	measured, not int // how often it was, by another DAG
+}
+
+// Write takes its time, so that more happens between two batches.
+func (w *walker) Write(ctx context.Context, b pin.Batch) error {
+	time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
+	return w.Store.Write(ctx, b)
+}
+
+func (w *walker) Measure(ctx context.Context, k pin.Known) (t pin.Totals, ok bool, err error) {
+	t, ok, err = w.Store.Measure(ctx, k)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ok {
+		w.measured++
+	} else {
+		w.not++
+	}
+	return t, ok, err
+}
+
+func (w *walker) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
+	w.mu.Lock()
+	w.seed++
+	seed := w.seed
+	w.mu.Unlock()
+	rng := rand.New(rand.NewPCG(seed, 5))
+	asker := w.net.Asker(1+rng.IntN(20), seed)
+	defer asker.Close()
+	got, err := walk.Run(ctx, walk.Config{Store: w, Asker: asker, Dir: w.dir, InMemory: 1 + rng.IntN(100)}, job)
+	if want := w.f.totals(job.DAG.CID()); err == nil && got != want {
+		w.t.Errorf("%s has %+v, want %+v", job.DAG, got, want)
+	}
+	return got, err
+}
+
+func (*walker) Announce(pin.DAG) {}
+
+// model is what should be.
+type model struct {
+	mu       sync.Mutex
+	requests map[string]map[string]cid.Cid // by account and requestid
+}
+
+func (m *model) any(account string, rng *rand.Rand) (id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ids := make([]string, 0, len(m.requests[account]))
+	for id := range m.requests[account] {
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	slices.Sort(ids)
+	return ids[rng.IntN(len(ids))]
+}
+
+func (m *model) set(account, id string, root cid.Cid) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.requests[account][id] = root
+}
+
+func (m *model) forget(account, id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.requests[account], id)
+}
+
+var modelAccounts = []string{benchAccount, "0a11ce00-0000-4000-8000-000000000002", "0a11ce00-0000-4000-8000-000000000003"}
+
+// TestAgainstModel pins, replaces, removes and reclaims DAGs that share much, from
+// several accounts at the same time, and compares what is left with a model: every
+// request is pinned, its account is charged for exactly what it has, every block that
+// is needed is there, and after a reclaim there is nothing else, neither a block nor
+// a link nor a node.
+func TestAgainstModel(t *testing.T) {
+	rounds, steps := 40, 30 // of each of several at the same time: some 5,000 in all
+	if testing.Short() {
+		rounds = 4
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	f := newFamily(seed)
+	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	net := walktest.NewNetwork(f.all()...)
+	w := &walker{t: t, f: f, Store: s, net: net, dir: t.TempDir(), seed: seed}
+	pins, err := pin.New(t.Context(), pin.Config{Workers: 3, Logger: slog.New(slog.DiscardHandler)}, s, w)
+	must(t, err)
+	defer func() { must(t, pins.Close()) }()
+	m := &model{requests: map[string]map[string]cid.Cid{}}
+	for _, a := range modelAccounts {
+		m.requests[a] = map[string]cid.Cid{}
+	}
+	for round := range rounds {
+		ctx, stop := context.WithCancel(t.Context())
+		var clients, reclaims sync.WaitGroup
+		for c := range 4 {
+			clients.Go(func() {
+				rng := rand.New(rand.NewPCG(seed, uint64(round*10+c)))
+				for range steps {
+					modelStep(t, f, m, pins, modelAccounts[rng.IntN(len(modelAccounts))], rng)
+				}
+			})
+		}
+		reclaims.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := s.Reclaim(ctx, nil); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		})
+		clients.Wait()
+		stop()
+		reclaims.Wait()
+		settle(t, s, m)
+		checkModel(t, s, f, m)
+		if t.Failed() {
+			t.Fatalf("in round %d", round)
+		}
+	}
+	if w.measured == 0 || w.not == 0 {
+		t.Errorf("%d DAGs were measured by others, and %d not: one way was not tried", w.measured, w.not)
+	}
+}
+
+// modelStep does one thing as a client does.
+func modelStep(t *testing.T, f *family, m *model, pins *pin.Manager, account string, rng *rand.Rand) {
+	ctx := t.Context()
+	root := f.roots[rng.IntN(len(f.roots))]
+	spec := pin.Spec{CID: root.String(), Root: root}
+	mine := m.any(account, rng)
+	switch n := rng.IntN(10); {
+	case n < 4 || mine == "":
+		v, err := pins.Add(ctx, account, spec)
+		must(t, err)
+		m.set(account, v.ID, root)
+	case n < 7:
+		m.forget(account, mine)
+		if err := pins.Remove(ctx, account, mine); err != nil && !errors.Is(err, pin.ErrNotFound) {
+			t.Error(err)
+		}
+	default:
+		m.forget(account, mine)
+		v, err := pins.Replace(ctx, account, mine, spec)
+		if errors.Is(err, pin.ErrNotFound) {
+			return // another client took it first
+		}
+		must(t, err)
+		m.set(account, v.ID, root)
+	}
+	if rng.IntN(3) == 0 {
+		time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
+	}
+}
+
+// settle waits until all is pinned and what was let go of is dropped, and reclaims.
+func settle(t *testing.T, s *Store, m *model) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
+		unfinished := 0
+		for _, a := range modelAccounts {
+			page, err := s.List(t.Context(), a, pin.Query{Statuses: []pin.Status{pin.Queued, pin.Pinning}})
+			must(t, err)
+			unfinished += page.Count
+		}
+		released, err := s.Released(t.Context())
+		must(t, err)
+		if unfinished+len(released) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d requests are not finished, %d attempts not dropped", unfinished, len(released))
+		}
+	}
+	reclaimAll(t, s)
+}
+
+func checkModel(t *testing.T, s *Store, f *family, m *model) {
+	t.Helper()
+	checkInvariants(t, s)
+	needed := map[string]int{}
+	for _, a := range modelAccounts {
+		page, err := s.List(t.Context(), a, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
+		must(t, err)
+		if page.Count != len(m.requests[a]) {
+			t.Errorf("%s has %d requests, want %d", a, page.Count, len(m.requests[a]))
+		}
+		dags := map[pin.DAG]cid.Cid{}
+		for _, r := range page.Requests {
+			if r.Status != pin.Pinned || r.Root != m.requests[a][r.ID] {
+				t.Errorf("request %s is %s (%s), for %s", r.ID, r.Status, r.Details, r.CID)
+			}
+			dags[r.DAG()] = r.Root
+		}
+		want := pin.Usage{Pins: uint64(len(m.requests[a])), DAGs: uint64(len(dags))}
+		for _, root := range dags {
+			for h, size := range f.below[root] {
+				want.Blocks++
+				want.Bytes += uint64(size)
+				needed[h] = size
+			}
+		}
+		if u, err := s.Usage(t.Context(), a); err != nil || u != want {
+			t.Errorf("usage of %s is %+v, %v, want %+v", a, u, err, want)
+		}
+	}
+	checkHeld(t, s, needed)
+}
+
+// checkHeld fails unless the blocks that are there are those that are needed, each is
+// good, and links and nodes are those that lead to them.
+func checkHeld(t *testing.T, s *Store, needed map[string]int) {
+	t.Helper()
+	keys, err := s.Blockstore().AllKeysChan(t.Context())
+	must(t, err)
+	there := 0
+	for c := range keys {
+		there++
+		if _, ok := needed[string(c.Hash())]; !ok {
+			t.Errorf("%s is there, and nobody needs it", c)
+		}
+	}
+	if there != len(needed) {
+		t.Errorf("%d blocks are there of %d", there, len(needed))
+	}
+	if found, r := verify(t, s); len(found) > 0 || r.Strays > 0 {
+		t.Errorf("damaged: %v, strays: %d", found, r.Strays)
+	}
+	st, err := s.Stats(t.Context())
+	must(t, err)
+	var want Amount
+	for _, size := range needed {
+		want.Blocks++
+		want.Bytes += uint64(size)
+	}
+	if st.Live != want || st.Dead != (Amount{}) {
+		t.Errorf("stats %+v, want %+v alive", st, want)
+	}
+	must(t, s.view(t.Context(), func(r *reader) error { return checkNodes(r) }))
+}
+
+// checkNodes looks whether links have both sides and their holders are in use, nodes
+// are linked to, and marks are of holders.
+func checkNodes(r *reader) error {
+	kinds := map[byte]int{}
+	inUse := func(h pin.Holder) (bool, error) {
+		for _, key := range [][]byte{attemptKey(pin.Attempt(h)), nodeKey(h)} {
+			if _, found, err := r.get(key); found || err != nil {
+				return found, err
+			}
+		}
+		return false, nil
+	}
+	return errors.Join(
+		r.scan(span{prefix: []byte{kLinkTo}}, func(key, value []byte) (bool, error) {
+			kinds[kLinkTo]++
+			l, err := splitLinkTo(key)
+			if err != nil {
+				return false, err
+			}
+			other, found, err := r.get(linkFromKey(l))
+			if err != nil || !found || string(other) != string(value) {
+				return false, fmt.Errorf("link %x has %x on its other side, %v", key, other, err)
+			}
+			if used, err := inUse(l.Holder); err != nil || !used {
+				return false, fmt.Errorf("holder %d of %s is not in use, %v", l.Holder, l.DAG(), err)
+			}
+			return true, nil
+		}),
+		r.scan(span{prefix: []byte{kLinkFrom}, keysOnly: true}, func(_, _ []byte) (bool, error) {
+			kinds[kLinkFrom]++
+			return true, nil
+		}),
+		r.scan(span{prefix: []byte{kNode}}, func(key, value []byte) (bool, error) {
+			kinds[kNode]++
+			c := pin.DAG(value).CID()
+			linked := false
+			err := r.scan(span{prefix: linksTo(c.Hash(), c.Type()), keysOnly: true}, func(_, _ []byte) (bool, error) {
+				linked = true
+				return false, nil
+			})
+			if err != nil || !linked {
+				return false, fmt.Errorf("nothing links to node %x of %s, %v", key, c, err)
+			}
+			return true, nil
+		}),
+		r.scan(span{prefix: []byte{kNodes}}, func(key, _ []byte) (bool, error) {
+			kinds[kNodes]++
+			d, found, err := r.get(nodeKey(tailHolder(key)))
+			if err != nil || !found || string(nodesOf(pin.DAG(d))) != string(key[:len(key)-8]) {
+				return false, fmt.Errorf("node %x is of %x, %v", key, d, err)
+			}
+			return true, nil
+		}),
+		r.scan(span{prefix: []byte{kWhole}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			if used, err := inUse(tailHolder(key)); err != nil || !used {
+				return false, fmt.Errorf("%d is marked as whole and not in use, %v", binary.BigEndian.Uint64(key[1:]), err)
+			}
+			return true, nil
+		}),
+		func() error {
+			if kinds[kLinkTo] != kinds[kLinkFrom] || kinds[kNode] != kinds[kNodes] {
+				return fmt.Errorf("keys of kinds %v", kinds)
+			}
+			return nil
+		}(),
+	)
+}
