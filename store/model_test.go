@@ -211,7 +211,7 @@ var modelAccounts = []string{benchAccount, "0a11ce00-0000-4000-8000-000000000002
 // is needed is there, and after a reclaim there is nothing else, neither a block nor
 // a link nor a node.
 func TestAgainstModel(t *testing.T) {
-	rounds, steps := 40, 30 // of each of several at the same time: some 5,000 in all
+	rounds, steps := 25, 25 // of each of four clients: 2,500 in all
 	if testing.Short() {
 		rounds = 4
 	}
