@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -10,14 +11,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
 	badger4 "github.com/ipfs/go-ds-badger4"
+	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/node/walk"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
 // smallFiles are settings by which little data fills memory and files, so that
@@ -67,11 +72,14 @@ func killAndCheck(t *testing.T, rounds int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
+	f := newFamily(killFamily)
 	var deleted, hashed uint64
+	pins := 0
 	for round := range rounds {
 		killOnce(t, dir, rng.IntN(12), time.Duration(rng.IntN(20_000))*time.Microsecond)
 		s, lock := openSmall(t, dir)
 		checkInvariants(t, s)
+		pins += wantPinned(t, s, f)
 		if found, r := verify(t, s); len(found) > 0 {
 			t.Errorf("round %d: damaged: %v", round, found)
 		} else {
@@ -87,14 +95,15 @@ func killAndCheck(t *testing.T, rounds int) {
 		}
 		deleted += reclaimAll(t, s)
 		wantNoOthers(t, s)
+		must(t, s.view(t.Context(), func(r *reader) error { return checkNodes(r) }))
 		must(t, s.Close())
 		must(t, lock.Close())
 		if t.Failed() {
 			return
 		}
 	}
-	if deleted == 0 || hashed == 0 {
-		t.Errorf("%d blocks were deleted and %d hashed: the rounds did nothing", deleted, hashed)
+	if deleted == 0 || hashed == 0 || pins == 0 {
+		t.Errorf("%d blocks were deleted, %d hashed and %d pins checked: the rounds did nothing", deleted, hashed, pins)
 	}
 }
 
@@ -134,13 +143,21 @@ func killOnce(t *testing.T, dir string, things int, after time.Duration) {
 
 func pinAndReclaimForever(t *testing.T, dir string) {
 	s, _ := openSmall(t, dir)
-	bs := append(someBlocks(40, 200, 300), someBlocks(41, 200, 6000)...)
+	f := newFamily(killFamily)
+	net := walktest.NewNetwork(f.all()...)
 	fail := func(err error) { fmt.Fprintf(os.Stdout, "FAIL %v\n", err) }
+	var walking sync.Map // roots: a DAG is fetched once at a time
 	for w := range 3 {
 		go func() {
 			rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(w)))
 			for {
-				if err := pinAndRemove(t.Context(), s, bs, rng); err != nil {
+				root := f.roots[rng.IntN(len(f.roots))]
+				if _, taken := walking.LoadOrStore(root, true); taken {
+					continue
+				}
+				err := pinAndRemove(t.Context(), s, root, net, rng)
+				walking.Delete(root)
+				if err != nil {
 					fail(err)
 					return
 				}
@@ -159,47 +176,31 @@ func pinAndReclaimForever(t *testing.T, dir string) {
 	select {} // until killed
 }
 
-// pinAndRemove pins some of the blocks as a walk does, and removes another pin if
-// there are a few.
-func pinAndRemove(ctx context.Context, s *Store, bs []blocks.Block, rng *rand.Rand) error {
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(rng.IntN(1<<30)))
+// killFamily is the seed of the DAGs that are pinned until the kill.
+const killFamily = 7
+
+// pinAndRemove pins one of the DAGs, and removes another pin if there are a few.
+func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Network, rng *rand.Rand) error {
+	r, err := s.Add(ctx, benchAccount, pin.Spec{CID: root.String(), Root: root})
 	if err != nil {
 		return err
 	}
-	a, _, err := s.Begin(ctx, r.DAG())
-	if err != nil {
+	a, complete, err := s.Begin(ctx, r.DAG())
+	if err != nil && !errors.Is(err, pin.ErrNotFound) { // another finished it, and a third removed it
 		return err
 	}
-	var refs []pin.Ref
-	var found, missing []blocks.Block
-	for _, i := range rng.Perm(len(bs))[:1+rng.IntN(80)] {
-		there, err := s.Blockstore().Has(ctx, bs[i].Cid())
+	if err == nil && !complete {
+		asker := net.Asker(1+rng.IntN(30), rng.Uint64())
+		defer asker.Close()
+		totals, err := walk.Run(ctx, walk.Config{Store: s, Asker: asker, InMemory: 20}, pin.Job{
+			DAG: r.DAG(), Attempt: a, Progress: new(pin.Progress), Slot: freeSlot{},
+		})
 		if err != nil {
 			return err
 		}
-		if there {
-			found, refs = append(found, bs[i]), append(refs, refOf(bs[i]))
-		} else {
-			missing = append(missing, bs[i])
-		}
-	}
-	if err := claimTo(s, ctx, a, refs); err != nil {
-		return err
-	}
-	for _, b := range found {
-		there, err := s.Blockstore().Has(ctx, b.Cid())
-		if err != nil {
+		if _, err := s.Complete(ctx, r.DAG(), a, totals); err != nil && !errors.Is(err, pin.ErrSuperseded) {
 			return err
 		}
-		if !there {
-			missing = append(missing, b)
-		}
-	}
-	if err := putTo(s, ctx, a, missing); err != nil {
-		return err
-	}
-	if _, err := s.Complete(ctx, r.DAG(), a, pin.Totals{}); err != nil {
-		return err
 	}
 	// Only what is pinned: under others a walk writes.
 	page, err := s.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 20})
@@ -217,6 +218,21 @@ func pinAndRemove(ctx context.Context, s *Store, bs []blocks.Block, rng *rand.Ra
 		}
 	}
 	return nil
+}
+
+// wantPinned fails if a block is missing of a DAG that a request says is pinned.
+func wantPinned(t *testing.T, s *Store, f *family) (pins int) {
+	t.Helper()
+	page, err := s.List(t.Context(), benchAccount, pin.Query{Limit: 1000})
+	must(t, err)
+	for _, r := range page.Requests {
+		for h := range f.below[r.Root] {
+			if _, ok := read(t, s, blockKey(multihash.Multihash(h))); !ok {
+				t.Errorf("%s is pinned, and %x of it is missing", r.Root, h)
+			}
+		}
+	}
+	return len(page.Requests)
 }
 
 // wantNoOthers fails if a block is there that nothing refers to.

@@ -103,8 +103,9 @@ type ask struct {
 	line  *line
 	by    *Session // on whose account it counts
 	state askState
-	sent  time.Time
-	again int // how often it was sent again
+	first time.Time // when it was sent
+	sent  time.Time // when it was sent last
+	again int       // how often it was sent again
 }
 
 // New starts an exchange. The caller starts the network with it, and closes it

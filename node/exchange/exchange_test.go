@@ -118,10 +118,11 @@ func TestSlowPeer(t *testing.T) {
 		s := n.x.NewSession([]peer.ID{"origin"})
 		defer s.Close()
 		get(t, s, all, time.Hour)
-		if st := s.Stats(); st.Again > 150 {
+		// Those of the first window are, until it is known how slow it is.
+		if st := s.Stats(); st.Again > 3*windowStart {
 			t.Errorf("%d blocks of 300 were asked for again", st.Again)
 		}
-		if twice := n.x.Stats().Twice; twice > 150 {
+		if twice := n.x.Stats().Twice; twice > 3*windowStart {
 			t.Errorf("%d blocks came twice", twice)
 		}
 	})
@@ -430,7 +431,7 @@ func TestSearch(t *testing.T) {
 		s := n.x.NewSession(nil)
 		defer s.Close()
 		s.Ask(all[0].Cid())
-		time.Sleep(3*searchAgain + time.Second)
+		time.Sleep(3*searchAgain + 5*time.Second)
 		f.mu.Lock()
 		if len(f.for_) != 4 || f.for_[0] != all[0].Cid() {
 			t.Errorf("looked for %v", f.for_)

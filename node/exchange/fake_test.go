@@ -43,7 +43,7 @@ type fakePeer struct {
 	every  int              // of blocks, those whose answers are; 0 is all
 	lost   map[cid.Cid]int
 	seen   int
-	mute   bool             // answers nothing
+	mute   bool // answers nothing
 }
 
 func newFakeNet(t *testing.T, cfg Config) *fakeNet {

@@ -59,13 +59,13 @@ func (l *line) count(a *ask, n int) {
 func (l *line) ask(w *want, by *Session, state askState, now time.Time) {
 	a := l.asks[w]
 	if a == nil {
-		a = &ask{want: w, line: l, by: by, state: state}
+		a = &ask{want: w, line: l, by: by, state: state, first: now}
 		l.asks[w] = a
 		w.asks = append(w.asks, a)
 		l.count(a, 1)
 	} else if a.state != state {
 		l.count(a, -1)
-		a.by, a.state, a.again = by, state, 0
+		a.by, a.state, a.again, a.first = by, state, 0, now
 		l.count(a, 1)
 	}
 	if l.open == 1 && state == askBlock {
@@ -82,7 +82,9 @@ func (l *line) answered(a *ask, bytes int, now time.Time) {
 		l.newest = a.sent
 	}
 	if a.state == askBlock {
-		l.window.answered(now.Sub(a.sent), bytes, l.open)
+		// What was sent again may be answered for the first time: a slow peer must not
+		// seem to be a quick one.
+		l.window.answered(now.Sub(a.first), bytes, l.open)
 	}
 }
 

@@ -27,19 +27,20 @@ const firstNode = 1 << 20
 type Store struct {
 	t testing.TB
 
-	mu      sync.Mutex
-	blocks  map[string][]byte // by multihash
-	links   map[pin.Holder]map[pin.DAG]pin.Link
-	linked  map[pin.DAG]map[pin.Holder]struct{} // the same from the other side
-	nodes   map[pin.DAG]map[pin.Holder]pin.Attempt
-	nodeOf  map[pin.Holder]pin.DAG
-	whole   map[pin.Holder]pin.Limits
-	hashes  map[string]struct{} // that are linked to, by multihash
-	looked  map[string]bool     // by multihash: looked at since the last link, or put
-	reads   map[string]bool     // by multihash: looked at since ForgetLooks
-	next    pin.Holder
-	puts    int
-	batches int
+	mu       sync.Mutex
+	blocks   map[string][]byte // by multihash
+	links    map[pin.Holder]map[pin.DAG]pin.Link
+	linked   map[pin.DAG]map[pin.Holder]struct{} // the same from the other side
+	nodes    map[pin.DAG]map[pin.Holder]pin.Attempt
+	nodeOf   map[pin.Holder]pin.DAG
+	whole    map[pin.Holder]pin.Limits
+	hashes   map[string]struct{} // that are linked to, by multihash
+	looked   map[string]bool     // by multihash: looked at since the last link, or put
+	reads    map[string]bool     // by multihash: looked at since ForgetLooks
+	next     pin.Holder
+	attempts pin.Attempt
+	puts     int
+	batches  int
 
 	// BeforeWrite, if not nil, is called with each batch, without the lock.
 	BeforeWrite func(ctx context.Context, b pin.Batch) error
@@ -159,6 +160,14 @@ func (s *Store) NewHolders(_ context.Context, n int) (pin.Holder, error) {
 	first := s.next
 	s.next += pin.Holder(n)
 	return first, nil
+}
+
+// NewAttempt gives an attempt that there was not before.
+func (s *Store) NewAttempt() pin.Attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempts++
+	return s.attempts
 }
 
 // NodeOf implements walk.Store.

@@ -1,0 +1,303 @@
+package store
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/node/walk"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+func TestWalkStore(t *testing.T) {
+	walktest.RunStore(t, func(t *testing.T) walktest.WalkStore { return openTest(t, t.TempDir(), Config{}) })
+}
+
+// freeSlot is a worker that is always free.
+type freeSlot struct{}
+
+func (freeSlot) Acquire(ctx context.Context) error { return ctx.Err() }
+func (freeSlot) Release()                          {}
+
+// pinDAG pins a DAG, as a client and a walk do.
+func pinDAG(tb testing.TB, s *Store, all []blocks.Block) *pinned {
+	tb.Helper()
+	root := dagtest.Last(all)
+	r, err := s.Add(tb.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root})
+	must(tb, err)
+	a, complete, err := s.Begin(tb.Context(), r.DAG())
+	must(tb, err)
+	p := &pinned{request: r, attempt: a}
+	if complete {
+		return p
+	}
+	t := walkDAG(tb, s, a, all)
+	_, err = s.Complete(tb.Context(), r.DAG(), a, t)
+	must(tb, err)
+	return p
+}
+
+// walkDAG brings a DAG to disk under an attempt.
+func walkDAG(tb testing.TB, s *Store, a pin.Attempt, all []blocks.Block) pin.Totals {
+	tb.Helper()
+	asker := walktest.NewNetwork(all...).Asker(100, 1)
+	defer asker.Close()
+	t, err := walk.Run(tb.Context(), walk.Config{Store: s, Asker: asker, Dir: tb.TempDir()}, pin.Job{
+		DAG: pin.DAGOf(dagtest.Last(all)), Attempt: a, Progress: new(pin.Progress), Slot: freeSlot{},
+	})
+	must(tb, err)
+	return t
+}
+
+func sizesOf(bs []blocks.Block) map[string]int {
+	sizes := map[string]int{}
+	for _, b := range bs {
+		sizes[string(b.Cid().Hash())] = len(b.RawData())
+	}
+	return sizes
+}
+
+// Unpinning takes what nothing else holds, however deep, and no more.
+func TestDropCascades(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	one := dagtest.Tree(dagtest.Leaves(300, 50), 5)
+	part := dagtest.Tree(dagtest.Leaves(300, 50)[:25], 5) // below one, too
+	over := append(append([]blocks.Block(nil), part...), dagtest.Raw("x"), dagtest.PB("over", dagtest.Last(part), dagtest.Raw("x").Cid()))
+	p, q, o := pinDAG(t, s, one), pinDAG(t, s, part), pinDAG(t, s, over)
+	union := sizesOf(append(append([]blocks.Block(nil), one...), over...))
+	reclaimAll(t, s)
+	checkHeld(t, s, union)
+	p.remove(t, s)
+	reclaimAll(t, s)
+	checkHeld(t, s, sizesOf(over))
+	q.remove(t, s)
+	reclaimAll(t, s)
+	checkHeld(t, s, sizesOf(over))
+	again := pinDAG(t, s, one)
+	reclaimAll(t, s)
+	checkHeld(t, s, union)
+	o.remove(t, s)
+	again.remove(t, s)
+	if n := reclaimAll(t, s); n != uint64(len(union)) {
+		t.Errorf("%d blocks were deleted of %d", n, len(union))
+	}
+	checkHeld(t, s, nil)
+}
+
+// Dropping a linked list takes no memory for each node, and can be interrupted at
+// each of them.
+func TestDropIsInterrupted(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	all := dagtest.Chain(60)
+	p := pinDAG(t, s, all)
+	kept := pinDAG(t, s, all[:20])
+	_, released, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+	must(t, err)
+	for cut := 1; len(released) > 0; cut++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		s.beforeRelease = func([]pin.Node) {
+			if n++; n == cut%7 {
+				cancel()
+			}
+		}
+		err := s.Drop(ctx, released[0])
+		if err != nil && ctx.Err() == nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if cut > 200 {
+			t.Fatal("it does not end")
+		}
+		released, err = s.Released(t.Context())
+		must(t, err)
+	}
+	s.beforeRelease = nil
+	reclaimAll(t, s)
+	checkHeld(t, s, sizesOf(all[:20]))
+	kept.remove(t, s)
+	reclaimAll(t, s)
+	checkHeld(t, s, nil)
+}
+
+// Two attempts read the same node at the same time; when one is let go of the other
+// keeps all that is below.
+func TestDropBesideARunningWalk(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	all := dagtest.Tree(dagtest.Leaves(100, 50), 5)
+	over := append(append([]blocks.Block(nil), all...), dagtest.PB("over", dagtest.Last(all)))
+	p := pinDAG(t, s, all)
+	// Half of a walk: it has linked to the root, and seen that it is whole.
+	r, err := s.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(over).String(), Root: dagtest.Last(over)})
+	must(t, err)
+	a, _, err := s.Begin(t.Context(), r.DAG())
+	must(t, err)
+	id, err := s.NewHolders(t.Context(), 1)
+	must(t, err)
+	root := over[len(over)-1]
+	must(t, s.Write(t.Context(), pin.Batch{
+		Links: []pin.Link{
+			{Holder: a.Holder(), Ref: refOf(root), Codec: cid.DagProtobuf},
+			{Holder: id, Ref: refOf(all[len(all)-1]), Codec: cid.DagProtobuf},
+		},
+		Nodes:  []pin.Node{{ID: id, DAG: r.DAG(), Attempt: a}},
+		Blocks: []pin.Block{{Hash: root.Cid().Hash(), Data: root.RawData()}},
+	}))
+	whole, err := s.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true)
+	if err != nil || !whole {
+		t.Fatalf("%v, %v", whole, err)
+	}
+	p.remove(t, s)
+	reclaimAll(t, s)
+	if whole, err = s.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true); err != nil || !whole {
+		t.Errorf("it is whole: %v, %v", whole, err)
+	}
+	must(t, s.Write(t.Context(), pin.Batch{Whole: []pin.Holder{id, a.Holder()}}))
+	checkHeld(t, s, sizesOf(over))
+}
+
+// A link to a node and its release, forced in both orders: whoever relies on the node
+// links first and then looks, and so either keeps it or sees that it is gone.
+func TestLinkRacesRelease(t *testing.T) {
+	t.Run("link first", func(t *testing.T) {
+		s, p, root := racingPins(t)
+		s.duringWrite = func() {
+			s.duringWrite = nil
+			dropped := make(chan struct{})
+			go func() {
+				defer close(dropped)
+				p.remove(t, s)
+			}()
+			t.Cleanup(func() { <-dropped })
+			awaitWaiter(t, s, root)
+		}
+		must(t, s.Write(t.Context(), linkFromElsewhere(root)))
+		waitReleased(t, s)
+		if whole, err := s.Whole(t.Context(), pin.DAGOf(root.Cid()), pin.Limits{}, true); err != nil || !whole {
+			t.Errorf("what was linked to in time is whole: %v, %v", whole, err)
+		}
+	})
+	t.Run("release first", func(t *testing.T) {
+		s, p, root := racingPins(t)
+		linked := make(chan error, 1)
+		s.beforeRelease = func([]pin.Node) {
+			s.beforeRelease = nil
+			go func() { linked <- s.Write(context.WithoutCancel(t.Context()), linkFromElsewhere(root)) }()
+			awaitWaiter(t, s, root)
+		}
+		p.remove(t, s)
+		must(t, <-linked)
+		if whole, err := s.Whole(t.Context(), pin.DAGOf(root.Cid()), pin.Limits{}, true); err != nil || whole {
+			t.Errorf("what was linked to too late is whole: %v, %v", whole, err)
+		}
+	})
+}
+
+func racingPins(t *testing.T) (*Store, *pinned, blocks.Block) {
+	s := openTest(t, t.TempDir(), Config{})
+	all := dagtest.Tree(dagtest.Leaves(10, 50), 5)
+	return s, pinDAG(t, s, all), all[len(all)-1]
+}
+
+func linkFromElsewhere(b blocks.Block) pin.Batch {
+	return pin.Batch{Links: []pin.Link{{Holder: 1 << 40, Ref: refOf(b), Codec: cid.DagProtobuf}}}
+}
+
+func TestMeasure(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	leaves := dagtest.Leaves(4000, 50)
+	pinDAG(t, s, dagtest.Tree(leaves, 20))
+	for i := range 5 {
+		leaves = append([]blocks.Block(nil), leaves...)
+		leaves[100*i] = dagtest.Raw(string(make([]byte, i+1)))
+		leaves[2000+i] = leaves[7] // which is there twice then
+		now := dagtest.Tree(leaves, 20)
+		p := pinDAG(t, s, now)
+		n, size := dagtest.Distinct(now)
+		got, ok, err := s.DAGTotals(t.Context(), p.request.DAG())
+		if want := (pin.Totals{Blocks: uint64(n), Bytes: uint64(size)}); err != nil || !ok || got != want {
+			t.Errorf("version %d has %+v, %v, %v, want %+v", i, got, ok, err, want)
+		}
+	}
+}
+
+// Attempts of before have links without codecs: they hold what they held, and are
+// not relied upon for more.
+func TestMigrationOfLinks(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := Lock(dir)
+	must(t, err)
+	old, err := openWith(t.Context(), dir, Config{}.withDefaults(), badgerOptions(), nil)
+	must(t, err)
+	all := dagtest.Tree(dagtest.Leaves(5000, 20), 50)
+	r, err := old.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)})
+	must(t, err)
+	a, _, err := old.Begin(t.Context(), r.DAG())
+	must(t, err)
+	wb := old.db.NewWriteBatch()
+	for i, b := range all {
+		if i%1000 == 5 { // as an interrupted migration leaves it
+			must(t, fill(wb, pin.Batch{Links: []pin.Link{{Holder: a.Holder(), Ref: refOf(b), Codec: codecUnknown}}}))
+		} else {
+			from, to := oldLinkKeys(pin.Link{Holder: a.Holder(), Ref: refOf(b)})
+			must(t, wb.Set(from, encodeSize(len(b.RawData()))))
+			must(t, wb.Set(to, encodeSize(len(b.RawData()))))
+		}
+		must(t, wb.Set(blockKey(b.Cid().Hash()), b.RawData()))
+	}
+	must(t, wb.Flush())
+	totals := pin.Totals{Blocks: uint64(len(all))}
+	_, err = old.Complete(t.Context(), r.DAG(), a, totals)
+	must(t, err)
+	must(t, old.Close())
+	must(t, lock.Close())
+
+	s := openTest(t, dir, Config{})
+	if n := len(links(t, s, a.Holder())); n != len(all) {
+		t.Errorf("%d links of %d", n, len(all))
+	}
+	reclaimAll(t, s)
+	checkHeld(t, s, sizesOf(all))
+	part := pinDAG(t, s, append(all[:len(all):len(all)], dagtest.PB("over", dagtest.Last(all))))
+	p := &pinned{request: r, attempt: a}
+	p.remove(t, s)
+	reclaimAll(t, s)
+	checkHeld(t, s, sizesOf(append(all[:len(all):len(all)], dagtest.PB("over", dagtest.Last(all)))))
+	part.remove(t, s)
+	reclaimAll(t, s)
+	checkHeld(t, s, nil)
+}
+
+// awaitWaiter waits until somebody waits for the stripe of a block, which is held.
+func awaitWaiter(t *testing.T, s *Store, b blocks.Block) {
+	t.Helper()
+	stripe := &s.claims.stripes[s.claims.index(b.Cid().Hash())]
+	for deadline := time.Now().Add(20 * time.Millisecond); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		// The longer, the surer to catch one who does not wait.
+		if stripe.TryRLock() {
+			stripe.RUnlock()
+		}
+	}
+}
+
+// waitReleased waits until all that was released is dropped.
+func waitReleased(t *testing.T, s *Store) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		released, err := s.Released(t.Context())
+		must(t, err)
+		page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses()})
+		must(t, err)
+		if len(released)+page.Count == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it is not dropped")
+		}
+	}
+}
