@@ -301,3 +301,56 @@ func waitReleased(t *testing.T, s *Store) {
 		}
 	}
 }
+
+// What is damaged below a node that several DAGs share is found to hurt all of them,
+// is not passed over any more, and is mended by going to it and nowhere else.
+func TestRepairOfSharedNodes(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	all := dagtest.Tree(dagtest.Leaves(500, 50), 5)
+	over := append(all[:len(all):len(all)], dagtest.PB("over", dagtest.Last(all)))
+	other := append(all[:len(all):len(all)], dagtest.PB("other", dagtest.Last(all)))
+	p, q, r := pinDAG(t, s, all), pinDAG(t, s, over), pinDAG(t, s, other)
+	p.remove(t, s) // whose nodes live on below the others
+	reclaimAll(t, s)
+	want := sizesOf(append(over, other[len(other)-1]))
+	checkHeld(t, s, want)
+	for _, damage := range []func(b blocks.Block){
+		func(b blocks.Block) { overwrite(t, s, b, []byte("torn")) },
+		func(b blocks.Block) { must(t, s.set(blockKey(b.Cid().Hash()), nil)) },
+	} {
+		for _, b := range []blocks.Block{all[123], all[len(all)-1]} {
+			damage(b)
+			s.looks.close() // a real disk does not show what was there a moment ago
+			found, report := verify(t, s)
+			d := found[string(b.Cid().Hash())]
+			if len(found) != 1 || len(d.DAGs) != 2 || report.Damaged() != 1 {
+				t.Fatalf("found %v, %+v", found, report)
+			}
+			for _, hurt := range d.DAGs {
+				_, err := s.Refetch(t.Context(), hurt.DAG)
+				must(t, err)
+			}
+			for n, p := range []*pinned{q, r} {
+				a, complete, err := s.Begin(t.Context(), p.request.DAG())
+				if err != nil || complete || a != p.attempt {
+					t.Fatalf("Begin gives %d, %v, %v", a, complete, err)
+				}
+				whole := over
+				if n == 1 {
+					whole = other
+				}
+				totals := walkDAG(t, s, a, whole)
+				if totals.Blocks != uint64(len(whole)) {
+					t.Errorf("totals %+v of %d", totals, len(whole))
+				}
+				_, err = s.Complete(t.Context(), p.request.DAG(), a, totals)
+				must(t, err)
+			}
+			checkHeld(t, s, want)
+		}
+	}
+	q.remove(t, s)
+	r.remove(t, s)
+	reclaimAll(t, s)
+	checkHeld(t, s, nil)
+}

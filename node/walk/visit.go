@@ -114,25 +114,29 @@ func (w *walk) found(it *item, data []byte) (good bool, err error) {
 	if err := w.acquire(); err != nil {
 		return false, err
 	}
+	pass := false
 	if it.codec != codecRaw || len(data) >= passLeast {
-		whole, err := w.cfg.Store.Whole(w.ctx, it.dag(), w.passLimits(), false)
-		if err != nil {
+		if pass, err = w.cfg.Store.Whole(w.ctx, it.dag(), w.passLimits(), false); err != nil {
 			return false, err
 		}
-		if whole {
-			it.passed, it.size = true, len(data)
-			if err := w.count(it, false); err != nil {
-				return false, err
-			}
-			w.hold(it)
-			w.writer.land(it, true)
-			return true, nil
+	}
+	// A node may be whole and be damaged itself, as what is below it is another matter;
+	// of what has nothing below it is whole because something above is.
+	if it.codec != codecRaw || !pass {
+		if good, err := w.isGood(it.cid, data); err != nil || !good {
+			return false, err
 		}
 	}
-	if good, err := w.isGood(it.cid, data); err != nil || !good {
+	if !pass {
+		return true, w.take([]*item{it}, data, false)
+	}
+	it.passed, it.size = true, len(data)
+	if err := w.count(it, false); err != nil {
 		return false, err
 	}
-	return true, w.take([]*item{it}, data, false)
+	w.hold(it)
+	w.writer.land(it, true)
+	return true, nil
 }
 
 // passLimits are what a node that is passed over must have been held to. How deep
