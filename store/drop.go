@@ -58,12 +58,20 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 	if err := s.set(wholeKey(a.Holder()), nil); err != nil {
 		return err
 	}
-	d := &dropper{s: s}
-	if err := d.holder(ctx, a.Holder()); err != nil {
-		return err
-	}
-	if err := d.nodes(ctx); err != nil {
-		return err
+	d := &dropper{s: s, next: []pin.Holder{a.Holder()}}
+	// An interrupted Drop may have left released nodes, too.
+	for d.missed = true; ; {
+		for len(d.next) > 0 {
+			if err := d.step(ctx, a); err != nil {
+				return err
+			}
+		}
+		if !d.missed {
+			break
+		}
+		if err := d.find(ctx); err != nil {
+			return err
+		}
 	}
 	// The attempt's mark goes last: it is what an interrupted Drop is done by.
 	return s.update(ctx, func(t *tx) error {
@@ -75,34 +83,13 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 // dropper goes down from an attempt.
 type dropper struct {
 	s      *Store
-	next   []pin.Holder // released nodes that are known of, the last first
-	missed bool         // there are others
-}
-
-// nodes drops all nodes that are marked as released.
-func (d *dropper) nodes(ctx context.Context) error {
-	// An interrupted Drop may have left some, too.
-	for d.missed = true; d.missed; {
-		if err := d.find(ctx); err != nil {
-			return err
-		}
-		for len(d.next) > 0 {
-			h := d.next[len(d.next)-1]
-			d.next = d.next[:len(d.next)-1]
-			if err := d.holder(ctx, h); err != nil {
-				return err
-			}
-			if err := d.s.set(releasedKey(h), nil); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	next   []pin.Holder // whose links are to be deleted, the last first
+	missed bool         // there are others, which have their marks
 }
 
 // find reads the marks of released nodes.
 func (d *dropper) find(ctx context.Context) error {
-	d.next, d.missed = nil, false
+	d.missed = false
 	return d.s.view(ctx, func(r *reader) error {
 		return r.scan(span{prefix: []byte{kReleased}}, func(key, value []byte) (bool, error) {
 			if len(value) > 0 {
@@ -117,30 +104,35 @@ func (d *dropper) find(ctx context.Context) error {
 	})
 }
 
-// holder deletes a holder's links.
-func (d *dropper) holder(ctx context.Context, h pin.Holder) error {
-	for {
-		page, next, err := d.s.linksPage(ctx, h, nil, dropsPerBatch)
+// step deletes a batch of links, of as many holders as it takes, and with it the marks
+// of the nodes that have no more.
+func (d *dropper) step(ctx context.Context, a pin.Attempt) error {
+	var page []pin.Link
+	var done []pin.Holder
+	for len(d.next) > 0 && len(page) < dropsPerBatch {
+		h := d.next[len(d.next)-1]
+		links, more, err := d.s.linksPage(ctx, h, nil, dropsPerBatch-len(page))
 		if err != nil {
 			return err
 		}
-		if len(page) > 0 {
-			if err := d.links(ctx, page); err != nil {
-				return err
-			}
+		page = append(page, links...)
+		if more != nil {
+			break // the rest of them comes next
 		}
-		if next == nil {
-			return nil
+		d.next = d.next[:len(d.next)-1]
+		if h != a.Holder() {
+			done = append(done, h)
 		}
 	}
+	return d.links(ctx, page, done)
 }
 
-// links deletes links of one holder, and releases the nodes that lose their last.
-// Each block is noted, for the next reclaim to look at. The stripes are held
-// meanwhile: shared, so that no reclaim takes a note as settled by a link that is
-// just going; and alone where a node may be released, so that nobody comes to rely
-// on it.
-func (d *dropper) links(ctx context.Context, page []pin.Link) error {
+// links deletes links, with the marks of the nodes that have no others, and releases
+// the nodes that lose their last. Each block is noted, for the next reclaim to look
+// at. The stripes are held meanwhile: shared, so that no reclaim takes a note as
+// settled by a link that is just going; and alone where a node may be released, so
+// that nobody comes to rely on it.
+func (d *dropper) links(ctx context.Context, page []pin.Link, done []pin.Holder) error {
 	s := d.s
 	if err := s.enter(ctx); err != nil {
 		return err
@@ -167,14 +159,14 @@ func (d *dropper) links(ctx context.Context, page []pin.Link) error {
 	}
 	wb := s.db.NewWriteBatch()
 	defer wb.Cancel()
-	if err := fillDrop(wb, page, released); err != nil {
+	if err := fillDrop(wb, page, released, done); err != nil {
 		return err
 	}
 	if err := wb.Flush(); err != nil {
 		return err
 	}
 	for _, n := range released {
-		if len(d.next) == dropsAhead {
+		if len(d.next) >= dropsAhead {
 			d.missed = true
 			break
 		}
@@ -186,8 +178,15 @@ func (d *dropper) links(ctx context.Context, page []pin.Link) error {
 // mayLink reports whether a block read under a codec may link to others.
 func mayLink(codec uint64) bool { return codec != cid.Raw && codec != codecUnknown }
 
-// orphans lists the nodes that are linked to by nothing else.
+// orphans lists the nodes that are linked to by nothing but links of the page.
 func (s *Store) orphans(page []pin.Link) (nodes []pin.Node, err error) {
+	going := make(map[string]struct{}, len(page))
+	for _, l := range page {
+		if mayLink(l.Codec) {
+			going[string(linkToKey(l))] = struct{}{}
+		}
+	}
+	seen := map[pin.Holder]struct{}{}
 	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every link
 	defer txn.Discard()
 	r := &reader{txn: txn}
@@ -197,7 +196,8 @@ func (s *Store) orphans(page []pin.Link) (nodes []pin.Node, err error) {
 		}
 		held := false
 		err := r.scan(span{prefix: linksTo(l.Hash, l.Codec), keysOnly: true}, func(key, _ []byte) (bool, error) {
-			held = tailHolder(key) != l.Holder
+			_, goes := going[string(key)]
+			held = !goes
 			return !held, nil
 		})
 		if err != nil {
@@ -207,7 +207,10 @@ func (s *Store) orphans(page []pin.Link) (nodes []pin.Node, err error) {
 			continue
 		}
 		err = r.nodes(l.DAG(), func(id pin.Holder, a pin.Attempt) bool {
-			nodes = append(nodes, pin.Node{ID: id, DAG: l.DAG(), Attempt: a})
+			if _, twice := seen[id]; !twice {
+				seen[id] = struct{}{}
+				nodes = append(nodes, pin.Node{ID: id, DAG: l.DAG(), Attempt: a})
+			}
 			return true
 		})
 		if err != nil {
@@ -218,9 +221,9 @@ func (s *Store) orphans(page []pin.Link) (nodes []pin.Node, err error) {
 }
 
 // fillDrop writes it in an order in which it may be cut off anywhere, and be done
-// again: a node is marked before it is no node any more, and a link's side by which
-// it is found goes last.
-func fillDrop(wb *badger.WriteBatch, page []pin.Link, released []pin.Node) error {
+// again: a node is marked before it is no node any more, a link's side by which it is
+// found goes after the other, and the marks of those that have no more go last.
+func fillDrop(wb *badger.WriteBatch, page []pin.Link, released []pin.Node, done []pin.Holder) error {
 	for _, n := range released {
 		if err := wb.Set(releasedKey(n.ID), nil); err != nil {
 			return err
@@ -239,6 +242,11 @@ func fillDrop(wb *badger.WriteBatch, page []pin.Link, released []pin.Node) error
 			return err
 		}
 		if err := wb.Delete(linkFromKey(l)); err != nil {
+			return err
+		}
+	}
+	for _, h := range done {
+		if err := wb.Delete(releasedKey(h)); err != nil {
 			return err
 		}
 	}

@@ -19,15 +19,15 @@ import (
 
 const (
 	// deletesPerBatch bounds how many blocks are decided on at a time: claims
-	// wait for about as long as that takes, some 10 ms.
-	deletesPerBatch = 1024
+	// wait for about as long as that takes, some 30 ms. Each batch is a sync.
+	deletesPerBatch = 4096
 	// Work that may wait gives way: it pauses as long as each step took, but
 	// for no longer than this.
 	maxPause = time.Second
-	// worthwhile is the part of the disk's use that must be dead before a
-	// reclaim in the background gives space back: that rewrites what is alive
-	// beside it, and the tree of keys.
-	worthwhile = 20
+	// Giving space back rewrites what is alive beside what is dead, and the tree of
+	// keys. worthwhile is the part of the disk's use that must be dead before a
+	// reclaim does so, and worthwhileGently before one in the background does.
+	worthwhile, worthwhileGently = 50, 20
 	// While less than this is free above the floor for new blocks, whatever is
 	// dead is given back, and that is looked at this often.
 	nearlyFull    = 256 << 20
@@ -54,6 +54,7 @@ type ReclaimReport struct {
 	Bytes   uint64        `json:"bytes"`  // of those blocks
 	Before  uint64        `json:"disk_before"`
 	After   uint64        `json:"disk_after"` // bytes that the database takes on disk
+	Left    uint64        `json:"left"`       // bytes that are deleted and were too few to be given back
 	Elapsed time.Duration `json:"elapsed"`    // nanoseconds
 }
 
@@ -66,8 +67,9 @@ func (r ReclaimReport) Freed() uint64 {
 	return r.Before - r.After
 }
 
-// Reclaim deletes every block that no attempt refers to, and gives the space
-// back to the system, while everything else goes on. One runs at a time; others
+// Reclaim deletes every block that nothing holds, and gives the space back to the
+// system, unless it is less than a fiftieth of what is taken, while everything else
+// goes on. One runs at a time; others
 // wait for it. progress, if not nil, is told how it goes, by one goroutine.
 //
 // It may be interrupted anywhere, by ctx too, and loses nothing: the next one
@@ -183,11 +185,18 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	part := uint64(worthwhile)
+	if r.gentle {
+		part = worthwhileGently
+	}
 	full := r.s.roomFor(nearlyFull) != nil
-	if !r.gentle || dead > 0 && (full || dead >= r.report.Before/worthwhile) {
+	if dead > 0 && (full || dead >= r.report.Before/part) {
 		if err := r.giveBack(ctx); err != nil {
 			return err
 		}
+	}
+	if r.report.Left, err = r.s.deadBytes(ctx); err != nil {
+		return err
 	}
 	r.report.After, err = diskUse(r.s.dbDir)
 	return err

@@ -182,7 +182,7 @@ func TestDropDeletesReferences(t *testing.T) {
 	// Interrupted after a part, and done again.
 	page, next, err := s.linksPage(ctx, a.Holder(), nil, dropsPerBatch)
 	must(t, err)
-	must(t, (&dropper{s: s}).links(ctx, page))
+	must(t, (&dropper{s: s}).links(ctx, page, nil))
 	if left := len(references(t, s, a)); left != 100 || next == nil {
 		t.Errorf("%d references are left, the next is %x", left, next)
 	}

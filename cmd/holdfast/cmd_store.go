@@ -44,8 +44,12 @@ store.reclaim_interval.`,
 				if asJSON {
 					return c.printJSON(r)
 				}
-				_, err = fmt.Fprintf(c.stdout, "deleted %d blocks of %s; %s came back in %v; the store takes %s\n",
-					r.Blocks, roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After))
+				left := ""
+				if r.Left > 0 {
+					left = fmt.Sprintf("; %s are left until there is more to give back", roughSize(r.Left))
+				}
+				_, err = fmt.Fprintf(c.stdout, "deleted %d blocks of %s; %s came back in %v; the store takes %s%s\n",
+					r.Blocks, roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After), left)
 				return err
 			})
 		},
