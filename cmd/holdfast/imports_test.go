@@ -21,6 +21,7 @@ var ourImports = map[string][]string{
 	"store":        {"pin", "auth"},
 	"node":         {"pin", "node/exchange", "node/guard", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
+	"node/denylist": {"pin"},
 	"node/exchange": {},
 	"node/guard":    {},
 	"node/seen":     {},
