@@ -23,6 +23,7 @@ var ourImports = map[string][]string{
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist": {"pin"},
 	"node/exchange": {},
+	"node/gateway":  {"pin"},
 	"node/guard":    {},
 	"node/seen":     {},
 	"node/walk":     {"pin", "node/exchange", "node/seen"},
