@@ -6,6 +6,8 @@ import (
 
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/holdfast-ipfs/holdfast/node/guard"
 )
 
 // maxDelegates bounds what a client dials, one after the other, before it
@@ -82,7 +84,7 @@ func reachOf(a ma.Multiaddr) int {
 		return 0
 	case n.IsLoopback():
 		return 1
-	case publicIP(n):
+	case guard.Public(n):
 		return 3
 	}
 	return 2

@@ -2,16 +2,14 @@ package node
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/ipfs/boxo/bitswap/network"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	"github.com/ipfs/boxo/bitswap/server"
-	"github.com/ipfs/boxo/blockstore"
-	blocks "github.com/ipfs/go-block-format"
-	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/host"
+	libp2pnet "github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/holdfast-ipfs/holdfast/node/exchange"
 )
@@ -37,16 +35,18 @@ type bitswapSides struct {
 }
 
 // newBitswap starts both. The caller closes them.
-func newBitswap(ctx context.Context, h host.Host, r *router, bs blockstore.Blockstore, log *slog.Logger) *bitswapSides {
+func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served, log *slog.Logger) *bitswapSides {
 	b := &bitswapSides{network: bsnet.NewFromIpfsHost(h)}
-	b.server = server.New(ctx, b.network, served{bs},
+	b.server = server.New(ctx, b.network, s,
 		server.MaxOutstandingBytesPerPeer(outstandingPerPeer),
 		server.WithTargetMessageSize(messageSize),
 		server.EngineBlockstoreWorkerCount(storeReaders),
 	)
 	cfg := exchange.Config{Network: b.network, Received: b.server.ReceivedBlocks, Logger: log}
 	if r != nil { // an interface holding nil is not nil
-		cfg.Finder = r.dht
+		cfg.Finder = guardedFinder{r.dht, g.guard, func(p peer.ID) bool {
+			return h.Network().Connectedness(p) == libp2pnet.Connected
+		}}
 	}
 	b.exchange = exchange.New(cfg)
 	b.network.Start(b.exchange, b.server)
@@ -59,24 +59,3 @@ func (b *bitswapSides) close() {
 	b.exchange.Close()
 	b.server.Close()
 }
-
-// errReadOnly would mean that Bitswap stored or deleted a block by itself.
-var errReadOnly = errors.New("the block store is read-only to Bitswap")
-
-// served is the block store as Bitswap's server sees it, which only reads it.
-//
-// It makes empty blocks, which every empty file is, look a byte long: the server
-// takes a size of 0 for one that is not known, and answers HAVE for ever.
-type served struct{ blockstore.Blockstore }
-
-func (s served) GetSize(ctx context.Context, c cid.Cid) (int, error) {
-	n, err := s.Blockstore.GetSize(ctx, c)
-	if err == nil {
-		n = max(n, 1)
-	}
-	return n, err
-}
-
-func (served) Put(context.Context, blocks.Block) error       { return errReadOnly }
-func (served) PutMany(context.Context, []blocks.Block) error { return errReadOnly }
-func (served) DeleteBlock(context.Context, cid.Cid) error    { return errReadOnly }

@@ -28,6 +28,12 @@
 //
 // With routing "none" the node sends nothing to anybody but the origins of the
 // pins it fetches, and answers those who connect to it. Private addresses are
-// not dialled unless the configuration allows it; connections that come in are
-// welcome from anywhere.
+// not dialled unless the configuration allows it, as package guard decides;
+// connections that come in are welcome from anywhere.
+//
+// # What it gives to others
+//
+// Blocks that a pin holds, complete or being fetched, and that the denylist does
+// not have: by Bitswap, and to who asks [Node.Served]. A DAG with a denied block
+// is not fetched, and one that becomes denied on the way is given up.
 package node

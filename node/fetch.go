@@ -9,11 +9,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Store is what a node reads and writes blocks by. *store.Store is one.
-type Store = walk.Store
-
-// Fetch implements [pin.Fetcher].
-func (n *Node) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
+// walk walks a DAG once.
+func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)() // the node's Close ends it too
@@ -27,6 +24,7 @@ func (n *Node) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
 		Store:    n.store,
 		Asker:    session,
 		Durable:  n.bitswap.server.NotifyNewBlocks,
+		Refuse:   n.refuse(),
 		Dir:      n.cfg.TempDir,
 		InMemory: seenInMemory,
 		Logger:   n.log,

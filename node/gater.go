@@ -8,13 +8,15 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/holdfast-ipfs/holdfast/node/guard"
 )
 
-// gater decides whom the host dials. It never refuses a connection that comes
-// in.
+// gater decides whom the host dials, and where. It never refuses a connection
+// that comes in.
 type gater struct {
-	allowPrivate bool
-	namedOnly    bool // dial nobody but peers in named
+	guard     guard.Guard
+	namedOnly bool // dial nobody but peers in named
 
 	mu    sync.Mutex
 	named map[peer.ID]int // how often each was named
@@ -23,7 +25,10 @@ type gater struct {
 var _ connmgr.ConnectionGater = (*gater)(nil)
 
 func newGater(allowPrivate, namedOnly bool) *gater {
-	return &gater{allowPrivate: allowPrivate, namedOnly: namedOnly, named: make(map[peer.ID]int)}
+	return &gater{
+		guard: guard.Guard{AllowPrivate: allowPrivate}, namedOnly: namedOnly,
+		named: make(map[peer.ID]int),
+	}
 }
 
 // name lets a peer be dialled until forget was called as often.
@@ -53,9 +58,10 @@ func (g *gater) InterceptPeerDial(p peer.ID) bool {
 }
 
 // InterceptAddrDial allows a dial by where it goes to. Names are resolved by
-// then, so it holds for what they lead to as well.
+// then, so it holds for what they lead to as well. Relays, hole punching and
+// AutoNAT's dialling back all come by here.
 func (g *gater) InterceptAddrDial(_ peer.ID, addr ma.Multiaddr) bool {
-	return g.allowPrivate || dialable(addr)
+	return g.guard.Dial(addr) == nil
 }
 
 // InterceptAccept is for inbound connections, welcome from anywhere.

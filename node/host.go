@@ -73,6 +73,9 @@ func newHost(cfg Config, key crypto.PrivKey, announce []ma.Multiaddr, g *gater) 
 		libp2p.ForceReachabilityPublic(),
 		libp2p.DisableMetrics(),
 	}
+	if cfg.resolver != nil {
+		options = append(options, libp2p.MultiaddrResolver(cfg.resolver))
+	}
 	if len(announce) > 0 {
 		options = append(options, libp2p.AddrsFactory(func([]ma.Multiaddr) []ma.Multiaddr { return announce }))
 	}

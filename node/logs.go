@@ -17,6 +17,9 @@ func RouteLogs(to *slog.Logger) {
 	golog.SetPrimaryCore(slogCore{h})
 	// It fails only for a level that is none.
 	_ = golog.SetLogLevel("*", "warn")
+	// Of a denylist's bad lines it knows the number and not the file: package
+	// denylist tells of them itself.
+	_ = golog.SetLogLevel("nopfs", "fatal")
 	gologshim.SetDefaultHandler(h)
 }
 

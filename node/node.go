@@ -59,12 +59,17 @@ type Config struct {
 	// TempDir is where fetches may put files that nothing outlives; "" is the
 	// system's.
 	TempDir string
+	// Denylist says what is not to be fetched, served or announced; nil is
+	// nothing. The caller keeps it up to date for as long as the node runs.
+	Denylist Denylist
 	// OnPeer is called for each connection to a peer that speaks Bitswap,
 	// soon after it is open, by one goroutine at a time. It must not block.
 	// Nil is nothing.
 	OnPeer func(peerID string, inbound bool)
 	// Logger is where the node logs; nil discards.
 	Logger *slog.Logger
+
+	resolver network.MultiaddrDNSResolver // nil asks the system; for tests
 }
 
 // DefaultListen is the addresses a node listens on if none are given.
@@ -118,6 +123,7 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	cfg.Roots = announced(cfg.Denylist, cfg.Roots)
 	n := &Node{cfg: cfg, log: cfg.Logger, store: store}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	defer func() {
@@ -146,7 +152,7 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	n.bitswap = newBitswap(n.ctx, n.host, n.router, store.Blockstore(), n.log)
+	n.bitswap = newBitswap(n.ctx, n.host, n.router, n.gater, newServed(store, cfg.Denylist), n.log)
 	if err := n.watchPeers(); err != nil {
 		return nil, err
 	}
@@ -177,9 +183,9 @@ func (n *Node) Close() error {
 func (n *Node) PeerID() string { return n.host.ID().String() }
 
 // Announce implements [pin.Fetcher]. With RoutingNone it does nothing, and
-// nothing for a root that holds its data itself.
+// nothing for a root that holds its data itself or is denied.
 func (n *Node) Announce(d pin.DAG) {
-	if n.router != nil && !walk.IsInline(d.CID()) {
+	if n.router != nil && !walk.IsInline(d.CID()) && denied(n.cfg.Denylist, d.CID()) == nil {
 		n.router.announce(d)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
+	"github.com/holdfast-ipfs/holdfast/node/guard"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -82,7 +83,7 @@ func (o *origins) keep(ctx context.Context, i int, ai peer.AddrInfo) {
 	for {
 		pause := originCheck
 		if err := o.dial(ctx, ai); err != nil {
-			refused := refusal(err)
+			refused := refusal(err, ai)
 			o.note(i, refused)
 			if refused == "" { // else it costs nothing, and may connect to us
 				pause, wait = wait, min(2*wait, dialAgainMax)
@@ -106,14 +107,22 @@ func (o *origins) dial(ctx context.Context, ai peer.AddrInfo) error {
 	if o.n.host.Network().Connectedness(ai.ID) == network.Connected {
 		return nil
 	}
+	// The host would keep what it is given, and try it again for others.
+	good := o.n.gater.guard.Filter(ai.Addrs)
+	if len(good) == 0 && len(ai.Addrs) > 0 {
+		return o.n.gater.guard.Hint(ai.Addrs[0])
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return o.n.host.Connect(ctx, ai)
+	return o.n.host.Connect(ctx, peer.AddrInfo{ID: ai.ID, Addrs: good})
 }
 
 // refusal names an address that was not dialled because it is private, if all
 // that the dial failed by are such; "" if not.
-func refusal(err error) string {
+func refusal(err error, ai peer.AddrInfo) string {
+	if _, ok := errors.AsType[*guard.RefusedError](err); ok {
+		return withPeer(ai.Addrs[0], ai.ID) // none of them is dialled
+	}
 	var de *swarm.DialError
 	if !errors.As(err, &de) || len(de.DialErrors) == 0 {
 		return ""

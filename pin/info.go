@@ -13,6 +13,10 @@ func (m *Manager) view(r Request) View {
 	switch r.Status {
 	case Failed:
 		info["status_details"] = r.Details
+	case Pinned:
+		if m.denied(r.DAG()) != nil {
+			info["status_details"] = deniedNote
+		}
 	case Queued, Pinning:
 		m.mu.Lock()
 		m.describe(r, info)

@@ -32,6 +32,10 @@ type Config struct {
 	Limits Limits
 	// Quotas bound what accounts may pin. Nil: nothing does.
 	Quotas Quotas
+	// Denied says why the operator does not want a DAG here, by an error that is
+	// an ErrDenied; nil if it may be here. It is asked of each request, and of
+	// what is pinned whenever that is shown. Nil denies nothing.
+	Denied func(DAG) error
 	// Logger is told what happens to pins; default slog.Default().
 	Logger *slog.Logger
 }
@@ -142,7 +146,7 @@ func (m *Manager) enter() error {
 }
 
 // Add makes a request. It returns once the request is durable.
-// Errors: those of [Records].Add, and ErrQuota.
+// Errors: those of [Records].Add, ErrQuota and ErrDenied.
 func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error) {
 	if err := m.enter(); err != nil {
 		return View{}, err
@@ -164,7 +168,7 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 
 // Replace removes a request and makes another in its stead, in one step. What
 // the old one held is kept until the new one is done.
-// Errors: those of [Records].Replace, and ErrQuota.
+// Errors: those of [Records].Replace, ErrQuota and ErrDenied.
 func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View, error) {
 	if err := m.enter(); err != nil {
 		return View{}, err
@@ -258,7 +262,7 @@ func (m *Manager) RemoveAll(ctx context.Context, account string) (int, error) {
 }
 
 // Retry tries a failed request again. Errors: ErrNotFound, ErrNotFailed,
-// ErrQuota.
+// ErrQuota, ErrDenied.
 func (m *Manager) Retry(ctx context.Context, account, id string) (View, error) {
 	if err := m.enter(); err != nil {
 		return View{}, err

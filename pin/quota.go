@@ -80,9 +80,12 @@ func overQuota(used, bytes, limit uint64) error {
 
 // admit asks whether an account may pin a DAG, in the place of the request with
 // the id old if that is not "", and reserves what it would be charged at once,
-// as it is for a DAG that is complete. Errors: ErrQuota, ErrNotFound.
+// as it is for a DAG that is complete. Errors: ErrDenied, ErrQuota, ErrNotFound.
 func (m *Manager) admit(ctx context.Context, account string, d DAG, old string) (free func(), err error) {
 	free = func() {}
+	if err := m.denied(d); err != nil {
+		return nil, err
+	}
 	if m.quotas.Quotas == nil {
 		return free, nil
 	}

@@ -19,6 +19,8 @@ var (
 	ErrDiskFull = errors.New("the disk is too full to store more")
 	// ErrQuota: the account holds as much as it may; nothing was written.
 	ErrQuota = errors.New("the account's quota is reached")
+	// ErrDenied: the operator's denylists have the content; nothing was written.
+	ErrDenied = errors.New("the content is on a denylist of this server")
 	// ErrSuperseded: the attempt is no longer the one its DAG is tried by.
 	ErrSuperseded = errors.New("the attempt was superseded")
 	// ErrClosed: the store or the manager is closing or closed.

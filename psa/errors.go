@@ -76,6 +76,9 @@ func failureOf(ctx context.Context, err error) *failure {
 		return fail(http.StatusBadRequest, "status: only a failed pin can be tried again")
 	case errors.Is(err, pin.ErrQuota):
 		return fail(http.StatusConflict, "the account's quota is reached: remove pins, or ask the operator for more")
+	case errors.Is(err, pin.ErrDenied):
+		// Not 403: that is about the token, and another one would not help.
+		return fail(http.StatusUnavailableForLegalReasons, "the content is on a denylist of this server, and cannot be pinned here")
 	case errors.As(err, &tooMuch):
 		return fail(http.StatusRequestEntityTooLarge, "body: is larger than %d bytes", tooMuch.Limit)
 	case errors.Is(err, pin.ErrTooFast):

@@ -7,7 +7,7 @@ import (
 )
 
 // Service is what the handlers stand on; *pin.Manager is one. Errors are those
-// of package pin: ErrNotFound, ErrTooFast, ErrDiskFull, ErrQuota,
+// of package pin: ErrNotFound, ErrTooFast, ErrDiskFull, ErrQuota, ErrDenied,
 // ErrClosed and *pin.InvalidError, wrapped or not.
 type Service interface {
 	Add(ctx context.Context, account string, s pin.Spec) (pin.View, error)

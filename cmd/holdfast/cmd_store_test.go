@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/boxo/datastore/dshelp"
 	blocks "github.com/ipfs/go-block-format"
@@ -175,14 +176,32 @@ func heldBy(a pin.Attempt, bs ...blocks.Block) pin.Batch {
 	return batch
 }
 
+// hold puts a DAG into a program's store as a pin would, the root first.
+func hold(t *testing.T, p *Program, bs ...blocks.Block) {
+	t.Helper()
+	ctx, root := t.Context(), bs[0].Cid()
+	r, err := p.core.store.Add(ctx, uuid.NewString(), pin.Spec{CID: root.String(), Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _, err := p.core.store.Begin(ctx, r.DAG())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.core.store.Write(ctx, heldBy(a, bs...)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.core.store.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: uint64(len(bs))}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What is damaged is fetched again from whoever has it, while the server runs.
 func TestRepairMends(t *testing.T) {
 	ctx := t.Context()
 	root, leaf := twoBlocks(t)
 	source, _ := runProgram(t)
-	if err := source.core.store.Write(ctx, heldBy(1, root, leaf)); err != nil {
-		t.Fatal(err)
-	}
+	hold(t, source, root, leaf)
 	p, _ := testProgram(t, testDataDir(t))
 	p.Config.Node.AllowPrivateAddresses = true
 	if err := p.Run(ctx); err != nil {

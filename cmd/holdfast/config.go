@@ -16,6 +16,9 @@ type Config struct {
 	Store StoreConfig `toml:"store"`
 	Auth  AuthConfig  `toml:"auth"`
 	Log   LogConfig   `toml:"log"`
+
+	Gateway  GatewayConfig  `toml:"gateway"`
+	Denylist DenylistConfig `toml:"denylist"`
 }
 
 // HTTPConfig is where the API is served and to whom.
@@ -40,7 +43,7 @@ type NodeConfig struct {
 	Announce              []string `toml:"announce" flag:"true" usage:"multiaddrs to tell others, in place of what is found"`
 	Bootstrap             []string `toml:"bootstrap" flag:"true" usage:"peers to join the network by, or \"auto\""`
 	Routing               string   `toml:"routing" flag:"true" usage:"\"auto\" or \"none\""`
-	AllowPrivateAddresses bool     `toml:"allow_private_addresses" flag:"true" usage:"dial origins in private networks"`
+	AllowPrivateAddresses bool     `toml:"allow_private_addresses" flag:"true" usage:"connect to private addresses that others name"`
 	HTTPRetrieval         bool     `toml:"http_retrieval" usage:"not in this version"`
 }
 
@@ -70,6 +73,17 @@ type AuthConfig struct {
 	AccessTokenTTL  Duration `toml:"access_token_ttl" usage:"life of an access token"`
 	RefreshTokenTTL Duration `toml:"refresh_token_ttl" usage:"life of a refresh token"`
 	AuditKeep       Duration `toml:"audit_keep" usage:"how long the audit record is kept, 0 for ever"`
+}
+
+// GatewayConfig is who may fetch what is pinned over HTTP.
+type GatewayConfig struct {
+	Listen      string `toml:"listen" flag:"true" usage:"host:port to serve what is pinned on, as a trustless gateway; empty for none"`
+	MaxRequests int    `toml:"max_requests" usage:"most requests that the gateway answers at the same time"`
+}
+
+// DenylistConfig is what must not be pinned or served.
+type DenylistConfig struct {
+	Dirs []string `toml:"dirs" usage:"directories of denylists, or \"auto\""`
 }
 
 // LogConfig is what is logged, to standard error.
@@ -122,6 +136,8 @@ func DefaultConfig() Config {
 			Registration:    string(auth.RegistrationClosed),
 			AuditKeep:       Duration(90 * 24 * time.Hour),
 		},
-		Log: LogConfig{Level: "info", Format: "text"},
+		Log:      LogConfig{Level: "info", Format: "text"},
+		Gateway:  GatewayConfig{MaxRequests: 128}, // each has about a block in hand
+		Denylist: DenylistConfig{Dirs: []string{autoDenylists}},
 	}
 }

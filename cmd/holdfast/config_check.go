@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,6 +67,13 @@ func (c *Config) validate() error {
 	check("auth.registration", c.Auth.Registration, oneOf(c.Auth.Registration, registrations()...))
 	check("auth.access_token_ttl", c.Auth.AccessTokenTTL, atLeastSecond(c.Auth.AccessTokenTTL))
 	check("auth.refresh_token_ttl", c.Auth.RefreshTokenTTL, atLeastSecond(c.Auth.RefreshTokenTTL))
+	if c.Gateway.Listen != "" {
+		check("gateway.listen", c.Gateway.Listen, checkHostPort(c.Gateway.Listen))
+	}
+	if c.Gateway.MaxRequests < 1 || c.Gateway.MaxRequests > maxConnections {
+		check("gateway.max_requests", c.Gateway.MaxRequests, fmt.Errorf("want a number from 1 to %d", maxConnections))
+	}
+	each("denylist.dirs", c.Denylist.Dirs, checkDenylistDir)
 	check("log.level", c.Log.Level, oneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	check("log.format", c.Log.Format, oneOf(c.Log.Format, "text", "json"))
 	return errors.Join(errs...)
@@ -181,6 +189,13 @@ func checkOrigin(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || s != u.Scheme+"://"+u.Host {
 		return errors.New("want \"*\" or an origin such as https://app.example.com, without a path")
+	}
+	return nil
+}
+
+func checkDenylistDir(s string) error {
+	if s != autoDenylists && !filepath.IsAbs(s) {
+		return errors.New("want \"auto\", or the path of a directory from the root, such as /etc/ipfs/denylists")
 	}
 	return nil
 }

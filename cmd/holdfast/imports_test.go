@@ -16,21 +16,26 @@ const module = "github.com/holdfast-ipfs/holdfast"
 // ourImports says which of our packages each may import. Tests may import what
 // else they need of ours, as long as nothing goes in a circle.
 var ourImports = map[string][]string{
-	"cmd/holdfast": {"pin", "node", "store", "auth", "psa"},
+	"cmd/holdfast": {"pin", "node", "node/denylist", "node/gateway", "store", "auth", "psa"},
 	"psa":          {"pin", "auth"},
 	"store":        {"pin", "auth"},
-	"node":         {"pin", "node/exchange", "node/walk"},
+	"node":         {"pin", "node/exchange", "node/guard", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
-	"node/exchange": {},
-	"node/seen":     {},
-	"node/walk":     {"pin", "node/exchange", "node/seen"},
-	"pin":           {},
-	"auth":          {},
+	"node/denylist":  {"pin"},
+	"node/exchange":  {},
+	"node/gateway":   {"pin"},
+	"node/guard":     {},
+	"node/seen":      {},
+	"node/trustless": {"node/guard"},
+	"node/walk":      {"pin", "node/exchange", "node/seen"},
+	"pin":            {},
+	"auth":           {},
 	// Suites and fakes for the tests of those who implement the interfaces.
-	"pin/pintest":        {"pin"},
-	"auth/authtest":      {"auth"},
-	"node/dagtest":       {},
-	"node/walk/walktest": {"pin", "node/exchange"},
+	"pin/pintest":          {"pin"},
+	"auth/authtest":        {"auth"},
+	"node/dagtest":         {},
+	"node/guard/guardtest": {},
+	"node/walk/walktest":   {"pin", "node/exchange"},
 }
 
 // notForPin is what the package of pins knows nothing of, also through others.

@@ -45,7 +45,10 @@ type Program struct {
 	pins     *pin.Manager
 	draining atomic.Bool
 
+	denials *denials // nil is none
+
 	web, admin *http.Server
+	gateway    *gatewayServer // nil is none
 	listener   net.Listener
 	tls        encryption // nil is none
 	failed     chan error // what ends the program by itself
@@ -59,7 +62,7 @@ type Program struct {
 // Run starts everything and returns when the server is ready. ctx bounds the
 // start alone. If it fails what was started is closed.
 func (p *Program) Run(ctx context.Context) (err error) {
-	p.failed = make(chan error, 2) // one for each HTTP server
+	p.failed = make(chan error, 3) // one for each HTTP server
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -84,7 +87,14 @@ func (p *Program) Run(ctx context.Context) (err error) {
 			p.Log.Error("reclaiming ended", "err", err)
 		}
 	})
+	if p.denials, err = openDenials(p.Config.Denylist, p.Data, p.core.store, p.Log); err != nil {
+		return err
+	}
 	if err := p.startNode(ctx); err != nil {
+		return err
+	}
+	p.background.Go(func() { p.denials.watch(background, p.pins.DenialsChanged) })
+	if err := p.serveGateway(ctx); err != nil {
 		return err
 	}
 	if err := p.serveWeb(ctx, background); err != nil {
@@ -96,7 +106,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.greet(ctx); err != nil {
 		return err
 	}
-	run := RunFile{PID: os.Getpid(), HTTP: p.URL(), PeerID: p.node.PeerID(), Addrs: p.node.Addrs()}
+	run := RunFile{PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), PeerID: p.node.PeerID(), Addrs: p.node.Addrs()}
 	if err := writeRunFile(p.Data.file(runFileName), run); err != nil {
 		return err
 	}
@@ -118,6 +128,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	cfg := nodeConfig(p.Config.Node, p.Data, p.Log)
 	cfg.Roots = p.core.store.Roots
 	cfg.Datastore = p.core.store.Datastore()
+	cfg.Denylist = p.denials.forNode()
 	cfg.OnPeer = func(peer string, inbound bool) {
 		if m := manager.Load(); m != nil {
 			m.PeerConnected(peer, inbound)
@@ -139,6 +150,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		},
 		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
 		Quotas:       quotas{p.core.store, p.core.auth},
+		Denied:       p.denials.dag,
 		Logger:       p.Log,
 	}, p.core.store, p.node)
 	if err != nil {
@@ -271,7 +283,7 @@ func (p *Program) shutDown() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	for _, s := range []*http.Server{p.web, p.admin} {
+	for _, s := range []*http.Server{p.web, p.admin, p.gateway.server()} {
 		if s == nil {
 			continue
 		}

@@ -13,10 +13,11 @@ const runFileName = "run.json"
 
 // RunFile tells scripts what runs and where.
 type RunFile struct {
-	PID    int      `json:"pid"`
-	HTTP   string   `json:"http"` // base URL, without a slash at the end
-	PeerID string   `json:"peer_id"`
-	Addrs  []string `json:"addrs"` // multiaddrs that end in /p2p/ID
+	PID     int      `json:"pid"`
+	HTTP    string   `json:"http"`              // base URL, without a slash at the end
+	Gateway string   `json:"gateway,omitempty"` // the same of the gateway, if there is one
+	PeerID  string   `json:"peer_id"`
+	Addrs   []string `json:"addrs"` // multiaddrs that end in /p2p/ID
 }
 
 // writeRunFile puts a whole file in place at once. It need not survive power

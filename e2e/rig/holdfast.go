@@ -29,10 +29,11 @@ type Data struct {
 
 // RunFile is DATA/run.json.
 type RunFile struct {
-	PID    int      `json:"pid"`
-	HTTP   string   `json:"http"`
-	PeerID string   `json:"peer_id"`
-	Addrs  []string `json:"addrs"`
+	PID     int      `json:"pid"`
+	HTTP    string   `json:"http"`
+	Gateway string   `json:"gateway"`
+	PeerID  string   `json:"peer_id"`
+	Addrs   []string `json:"addrs"`
 }
 
 // Server is a running `holdfast serve`.

@@ -36,6 +36,9 @@ func (w *walk) visit(p *item, c cid.Cid) (local bool, err error) {
 		depth = 0
 	}
 	if data, ok := inline(c); ok {
+		if err := w.refuse(c); err != nil {
+			return false, err
+		}
 		return false, w.inline(p, c, depth, data)
 	}
 	k := keyOf(c)
@@ -51,6 +54,9 @@ func (w *walk) visit(p *item, c cid.Cid) (local bool, err error) {
 	if mark&uint32(k.codec) != 0 {
 		w.again(p, &item{key: k, cid: c, size: int(mark >> markSize)})
 		return false, nil
+	}
+	if err := w.refuse(c); err != nil {
+		return false, err
 	}
 	if limit := w.job.Limits.Depth; limit > 0 && depth > limit {
 		return false, pin.Refused("block %s is %d links from the root, more than the %d that pin.max_depth allows", c, depth, limit)
@@ -75,6 +81,13 @@ func (w *walk) visit(p *item, c cid.Cid) (local bool, err error) {
 		return true, w.reread(it)
 	}
 	return w.findOrAsk(it)
+}
+
+func (w *walk) refuse(c cid.Cid) error {
+	if w.cfg.Refuse == nil {
+		return nil
+	}
+	return w.cfg.Refuse(c)
 }
 
 func (w *walk) tooMany(limit uint64) error {

@@ -43,6 +43,10 @@ type Config struct {
 	Asker Asker
 	// Durable is told of blocks that were received and are durable. Nil: nobody is.
 	Durable func(ctx context.Context, bs ...blocks.Block) error
+	// Refuse says why a block may not be fetched, or passed over with what is below
+	// it: an error that ends the walk. Nil: nothing is refused. It is asked of each
+	// node once, when the walk first comes to it.
+	Refuse func(c cid.Cid) error
 	// Dir is where files may be put that nothing of the walk outlives; "" is the
 	// system's.
 	Dir string

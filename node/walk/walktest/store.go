@@ -303,6 +303,14 @@ func (s *Store) Held(a pin.Attempt) map[string]int {
 	return held
 }
 
+// Needed reports whether anything links to a block.
+func (s *Store) Needed(_ context.Context, h multihash.Multihash) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.hashes[string(h)]
+	return ok, nil
+}
+
 // CheckWhole fails unless the attempt holds exactly the blocks given, and each is
 // here, and was put or looked at after the link to it.
 func (s *Store) CheckWhole(a pin.Attempt, all []blocks.Block) {

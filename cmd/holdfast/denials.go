@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/node"
+	"github.com/holdfast-ipfs/holdfast/node/denylist"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
+)
+
+// autoDenylists in denylist.dirs stands for the places where Kubo's users put
+// lists: a directory of the data directory, and one for all IPFS software of
+// the machine.
+const (
+	autoDenylists   = "auto"
+	denylistsName   = "denylists"
+	systemDenylists = "/etc/ipfs/denylists"
+)
+
+// maxDeniedTold bounds how many pins a look through all of them names in the
+// log.
+const maxDeniedTold = 100
+
+// denials is what the denylists mean for the pins of this server. It is the
+// node's [node.Denylist]. A nil one denies nothing.
+type denials struct {
+	list  *denylist.List
+	store *store.Store
+	log   *slog.Logger
+
+	// below has, for each node and each pin that has something denied below it, one
+	// such block, as they were when that was last looked for. It never changes.
+	below atomic.Pointer[map[pin.DAG]cid.Cid]
+
+	mu      sync.Mutex // of what follows
+	changes uint64
+	next    chan struct{} // closed with the next change
+}
+
+var _ node.Denylist = (*denials)(nil)
+
+// openDenials reads the lists. It gives nil if there are to be none.
+func openDenials(c DenylistConfig, d *dataDir, s *store.Store, log *slog.Logger) (*denials, error) {
+	var dirs []denylist.Dir
+	for _, dir := range c.Dirs {
+		if dir == autoDenylists {
+			dirs = append(dirs,
+				denylist.Dir{Path: d.file(denylistsName), Optional: true},
+				denylist.Dir{Path: systemDenylists, Optional: true})
+			continue
+		}
+		dirs = append(dirs, denylist.Dir{Path: dir})
+	}
+	if len(dirs) == 0 {
+		return nil, nil
+	}
+	list, err := denylist.Open(dirs, log)
+	if err != nil {
+		return nil, hinted(d.explain(err), "denylist.dirs sets where denylists are; an empty list is none")
+	}
+	return &denials{list: list, store: s, log: log, next: make(chan struct{})}, nil
+}
+
+// forNode is what the node is given; nil if there are no lists.
+func (d *denials) forNode() node.Denylist {
+	if d == nil {
+		return nil // of the interface, which holding nil would not be
+	}
+	return d
+}
+
+// Denied implements [node.Denylist].
+func (d *denials) Denied(c cid.Cid) error { return d.list.Denied(c) }
+
+// DeniedBelow implements [node.Denylist].
+func (d *denials) DeniedBelow(dag pin.DAG) (block cid.Cid, denied bool) {
+	if below := d.below.Load(); below != nil {
+		block, denied = (*below)[dag]
+	}
+	return block, denied
+}
+
+// Changes implements [node.Denylist].
+func (d *denials) Changes() (n uint64, next <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changes, d.next
+}
+
+func (d *denials) change() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changes++
+	close(d.next)
+	d.next = make(chan struct{})
+}
+
+// dag is for pin.Config.Denied.
+func (d *denials) dag(dag pin.DAG) error {
+	if d == nil {
+		return nil
+	}
+	if err := d.list.Denied(dag.CID()); err != nil {
+		return err
+	}
+	if block, ok := d.DeniedBelow(dag); ok {
+		return fmt.Errorf("block %s of %s: %w", block, dag, pin.ErrDenied)
+	}
+	return nil
+}
+
+// path is for the gateway.
+func (d *denials) path(p string) error {
+	if d == nil {
+		return nil
+	}
+	return d.list.DeniedPath(p)
+}
+
+// watch takes in changes of the lists, and looks each time, and at the start,
+// for what is here and denied, until ctx ends. changed is called whenever answers
+// may be others.
+func (d *denials) watch(ctx context.Context, changed func()) {
+	if d == nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.list.Run(ctx)
+	}()
+	defer func() { <-done }()
+	for {
+		_, next := d.list.Changes()
+		err := d.look(ctx)
+		if err != nil && ctx.Err() == nil {
+			d.log.Error("look for pins that are denied", "err", err)
+		}
+		changed()
+		select {
+		case <-ctx.Done():
+			return
+		case <-next:
+		}
+		d.change()
+		changed()
+	}
+}
+
+// look goes through all blocks that pins need, and finds what has a denied one. It
+// need not hurry: nobody is given those in any case.
+func (d *denials) look(ctx context.Context) error {
+	var denied []multihash.Multihash
+	if !d.list.Empty() {
+		for h, err := range d.store.BlocksHeld(ctx) {
+			if err != nil {
+				return err
+			}
+			if d.list.Denied(cid.NewCidV1(cid.Raw, h)) != nil {
+				denied = append(denied, h)
+			}
+		}
+	}
+	var before map[pin.DAG]cid.Cid
+	if p := d.below.Load(); p != nil {
+		before = *p
+	}
+	below, _, err := d.above(ctx, denied)
+	if err != nil {
+		return err
+	}
+	d.below.Store(&below)
+	if !maps.Equal(before, below) {
+		d.change()
+	}
+	// A walk that passed over something while it was not known of has linked to it
+	// by now, or hears of the change.
+	below, dags, err := d.above(ctx, denied)
+	if err != nil {
+		return err
+	}
+	d.below.Store(&below)
+	d.tell(dags, before, len(denied))
+	return nil
+}
+
+// above finds the nodes and the pins that have one of the blocks.
+func (d *denials) above(ctx context.Context, blocks []multihash.Multihash) (below map[pin.DAG]cid.Cid, dags map[pin.DAG]cid.Cid, err error) {
+	below, dags = make(map[pin.DAG]cid.Cid), make(map[pin.DAG]cid.Cid)
+	for _, h := range blocks {
+		c := cid.NewCidV1(cid.Raw, h)
+		a, err := d.store.AboveBlock(ctx, h)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, n := range a.Nodes {
+			below[n] = c
+		}
+		for _, dag := range a.DAGs {
+			below[dag], dags[dag] = c, c
+		}
+	}
+	return below, dags, nil
+}
+
+// tell has the log say which pins have something denied that had not before.
+func (d *denials) tell(dags, before map[pin.DAG]cid.Cid, blocks int) {
+	told := 0
+	for dag, block := range dags {
+		if _, known := before[dag]; known {
+			continue
+		}
+		if told == maxDeniedTold {
+			break
+		}
+		told++
+		d.log.Warn("a pin has a block that is denied, and that nobody is given", "cid", dag, "block", block, "err", d.list.Denied(block))
+	}
+	if told > 0 {
+		d.log.Warn("pins have blocks that are denied; `holdfast pin ls` shows which", "pins", len(dags), "blocks", blocks)
+	}
+}

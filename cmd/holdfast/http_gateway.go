@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/node/gateway"
+)
+
+// gatewayConns is how many connections the gateway has for each request that it
+// answers at the same time: most wait for their client's next one.
+const gatewayConns = 8
+
+// gatewayServer is the gateway on its own address. A nil one is none.
+type gatewayServer struct {
+	http     *http.Server
+	listener net.Listener
+}
+
+func (g *gatewayServer) server() *http.Server {
+	if g == nil {
+		return nil
+	}
+	return g.http
+}
+
+// url is where programs on this host reach it; "" if there is none.
+func (g *gatewayServer) url() string {
+	if g == nil {
+		return ""
+	}
+	return baseURL("http", g.listener.Addr())
+}
+
+// serveGateway serves what is pinned, if that is configured.
+func (p *Program) serveGateway(ctx context.Context) error {
+	c := p.Config.Gateway
+	if c.Listen == "" {
+		return nil
+	}
+	handler, err := gateway.New(gateway.Config{
+		Blocks:      p.node.Served(),
+		DeniedPath:  p.denials.path,
+		MaxRequests: c.MaxRequests,
+	})
+	if err != nil {
+		return err
+	}
+	most, err := mostConns(gatewayConns*c.MaxRequests, p.Log)
+	if err != nil {
+		return err
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return hinted(fmt.Errorf("serve the gateway on %s: %w", c.Listen, err),
+			"gateway.listen sets the address; port 0 takes a free one, and an empty one serves none")
+	}
+	// It is logged, and secured against browsers, as the API is.
+	api := &api{cfg: p.Config.HTTP, log: p.Log}
+	e := echo.New()
+	e.IPExtractor = clientIP(p.Config.HTTP.TrustedProxies)
+	e.HTTPErrorHandler = api.answerError
+	e.Use(api.logRequests, api.recoverPanics)
+	e.Any("/*", echo.WrapHandler(handler))
+	conns := newConnLimit(most, proxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
+	server := newHTTPServer(conns.count(secure(e)), p.Log)
+	server.ConnContext = conns.context
+	// A DAG takes as long as it has blocks; who takes nothing is cut off by the
+	// connection and by the handler.
+	server.WriteTimeout = gateway.MaxDuration
+	p.gateway = &gatewayServer{http: server, listener: l}
+	p.serve(server, conns.listen(l))
+	p.Log.Info("the gateway serves what is pinned", "http", p.gateway.url())
+	return nil
+}

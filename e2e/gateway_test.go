@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/e2e/rig"
+)
+
+// TestGatewayAndDenylist has a Kubo import what another pinned, as a CAR from
+// Holdfast's gateway; and then puts it on a denylist, with the server running:
+// nobody gets it any more, and Kubo is told why it cannot pin it.
+func TestGatewayAndDenylist(t *testing.T) {
+	t.Parallel()
+	source := sharedSource(t)
+	d := allowPrivate(newData(t))
+	d.Env["HOLDFAST_GATEWAY_LISTEN"] = "127.0.0.1:0"
+	s := serve(t, d)
+	c := login(t, s)
+	ctx := within(t, 120*patience)
+	cid := must(source.AddFile(ctx, rig.Random(801, 1<<20), 64<<10))(t)
+	gatewayStatus := func(format string) int {
+		t.Helper()
+		answer := must(http.Get(s.Gateway + "/ipfs/" + cid + "?format=" + format))(t)
+		check(t, answer.Body.Close())
+		return answer.StatusCode
+	}
+	if status := gatewayStatus("raw"); status != http.StatusNotFound {
+		t.Errorf("what is not pinned: %d", status)
+	}
+	made := pinned(t, c, rig.Pin{CID: cid, Origins: source.Addrs}, 30*patience)
+
+	reader := startKubo(t, "reader")
+	car := must(http.Get(s.Gateway + "/ipfs/" + cid + "?format=car"))(t)
+	must(reader.Run(ctx, car.Body, "dag", "import"))(t)
+	check(t, car.Body.Close())
+	if got, want := carHash(t, ctx, reader, cid), carHash(t, ctx, source, cid); got != want {
+		t.Errorf("the DAG has the hash %s, want %s", got, want)
+	}
+
+	lists := filepath.Join(d.Dir, "denylists")
+	check(t, os.Mkdir(lists, 0o755))
+	check(t, os.WriteFile(filepath.Join(lists, "mine.deny"), []byte("/ipfs/"+cid+"\n"), 0o644))
+	check(t, rig.Poll(ctx, 50*time.Millisecond, func() (bool, error) { return gatewayStatus("raw") == http.StatusGone, nil }))
+	if status := gatewayStatus("car"); status != http.StatusGone {
+		t.Errorf("as a CAR: %d", status)
+	}
+	third := startKubo(t, "third")
+	check(t, third.Connect(ctx, s.Addrs[0]))
+	short, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := third.Fetch(short, cid); err == nil {
+		t.Error("Kubo got by Bitswap what is denied")
+	}
+	_, err := c.Add(ctx, rig.Pin{CID: cid})
+	wantStatus(t, err, http.StatusUnavailableForLegalReasons, "UNAVAILABLE_FOR_LEGAL_REASONS")
+	addService(t, source, s, "denying")
+	if _, err := source.Run(ctx, nil, "pin", "remote", "add", "--service=denying", cid); err == nil || !strings.Contains(err.Error(), "denylist") {
+		t.Errorf("Kubo is told %v", err)
+	}
+	now := must(c.Get(ctx, made.RequestID))(t)
+	if now.Status != "pinned" || !strings.Contains(now.Info["status_details"], "denylist") {
+		t.Errorf("the pin is %s, %v", now.Status, now.Info)
+	}
+	if out := must(d.Run(ctx, nil, "pin", "ls"))(t); !strings.Contains(out, "denylist") {
+		t.Errorf("`holdfast pin ls` has %q", out)
+	}
+}

@@ -1,0 +1,122 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Denylist says which content the operator does not want here. Methods may be
+// called concurrently, and are quick.
+type Denylist interface {
+	// Denied gives why a block may not be fetched, announced or given to anybody:
+	// an error that is a [pin.ErrDenied]; nil if it may. It is about the block's
+	// bytes, whatever the codec of the CID.
+	Denied(c cid.Cid) error
+	// DeniedBelow gives a block below a node that is here and denied, if one is
+	// known of: walks do not look below what is whole. It may take a while after
+	// a change until it is.
+	DeniedBelow(d pin.DAG) (block cid.Cid, denied bool)
+	// Changes gives how often answers may have changed since the start, and what
+	// is closed when they next do.
+	Changes() (n uint64, next <-chan struct{})
+}
+
+// denied asks a denylist that may be nil.
+func denied(d Denylist, c cid.Cid) error {
+	if d == nil {
+		return nil
+	}
+	return d.Denied(c)
+}
+
+// refuse is for [walk.Config]: it refuses what is denied, or has something below
+// it that is. The log has the rule; the user is told no more than that there is one.
+func (n *Node) refuse() func(cid.Cid) error {
+	list := n.cfg.Denylist
+	if list == nil {
+		return nil
+	}
+	return func(c cid.Cid) error {
+		if err := list.Denied(c); err != nil {
+			n.log.Warn("a pin needs a block that is denied", "block", c, "err", err)
+			return pin.Refused("block %s is on a denylist of this server", c)
+		}
+		if block, ok := list.DeniedBelow(pin.DAGOf(c)); ok {
+			n.log.Warn("a pin needs a block that is denied", "block", block, "below", c, "err", list.Denied(block))
+			return pin.Refused("block %s is on a denylist of this server", block)
+		}
+		return nil
+	}
+}
+
+// Fetch implements [pin.Fetcher]. A DAG with a block that is denied is refused. If
+// the denylist changes, the DAG is walked from its root again: what is whole is
+// passed over, and so it costs little, and what was let pass before is looked at
+// anew.
+func (n *Node) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
+	if n.cfg.Denylist == nil {
+		return n.walk(ctx, job)
+	}
+	for {
+		_, changed := n.cfg.Denylist.Changes()
+		totals, err := n.walkUntil(ctx, job, changed)
+		if errors.As(err, new(*pin.RefusedError)) {
+			return pin.Totals{}, err
+		}
+		select {
+		case <-changed:
+		default:
+			return totals, err
+		}
+		if ctx.Err() != nil || n.ctx.Err() != nil {
+			return totals, err
+		}
+		job.Slot.Release() // the next walk does not know that it holds it
+		job.Progress.Blocks.Store(0)
+		job.Progress.Bytes.Store(0)
+	}
+}
+
+// walkUntil walks a DAG once, and gives up when changed is closed.
+func (n *Node) walkUntil(ctx context.Context, job pin.Job, changed <-chan struct{}) (pin.Totals, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	return n.walk(ctx, job)
+}
+
+// announced gives those of the DAGs that are not denied: nobody is to be led
+// here for what is not given out.
+func announced(d Denylist, roots func(context.Context) iter.Seq2[pin.DAG, error]) func(context.Context) iter.Seq2[pin.DAG, error] {
+	if d == nil || roots == nil {
+		return roots
+	}
+	return func(ctx context.Context) iter.Seq2[pin.DAG, error] {
+		return func(yield func(pin.DAG, error) bool) {
+			for dag, err := range roots(ctx) {
+				if err == nil && d.Denied(dag.CID()) != nil {
+					continue
+				}
+				if !yield(dag, err) {
+					return
+				}
+			}
+		}
+	}
+}

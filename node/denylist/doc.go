@@ -1,0 +1,34 @@
+// Package denylist keeps content out that the operator does not want on the
+// machine: it reads denylists in the compact format of IPIP-383, the one that
+// Kubo takes, and answers whether a block or a path is on one of them. The
+// format, and what its rules match, is the work of nopfs.
+//
+// https://specs.ipfs.tech/compact-denylist-format/
+//
+// # Where the lists are
+//
+// Lists are the files *.deny of some directories and of what is below them.
+// They are watched: a list that is added, changed in any place or taken away
+// counts within seconds, without a restart. (nopfs by itself, and so Kubo,
+// sees only what is appended to the files that there were at the start.) While
+// a file is being written the old one counts; one that cannot be read is
+// reported, and what it said before goes on to count.
+//
+// # Which list wins
+//
+// Directories are looked at in the order in which they were given, and files
+// by name. The first list with a rule for something decides, whether that
+// denies or allows it; within a list a later line goes before an earlier one.
+//
+// # What is denied with it
+//
+// A block is its bytes, by whatever CID they are asked for. Rules are about
+// multihashes, but for double-hashed ones of the older form (as in the badbits
+// list), which hash a whole CID, codec included. [List.Denied] looks for these
+// under every codec that a DAG here can have, so that nobody gets the bytes by
+// asking for them as something else.
+//
+// Rules about a path in a DAG (/ipfs/CID/some/file) and about IPNS names say
+// nothing of blocks: [List.DeniedPath] has those, for what is asked for by
+// path.
+package denylist

@@ -1,0 +1,208 @@
+package denylist
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/ipfs-shipyard/nopfs"
+	"github.com/ipfs/boxo/path"
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+)
+
+// extension is what the name of a list ends in, as with Kubo.
+const extension = ".deny"
+
+// place is a file as a directory has it.
+type place struct {
+	path  string
+	stamp stamp
+}
+
+// stamp is what tells that a file is another than it was.
+type stamp struct {
+	size    int64
+	changed time.Time
+}
+
+func (p place) same(q place) bool {
+	return p.path == q.path && p.stamp.size == q.stamp.size && p.stamp.changed.Equal(q.stamp.changed)
+}
+
+// find lists the lists of all directories, in the order that they count in.
+func find(dirs []Dir) (found []place, err error) {
+	for _, d := range dirs {
+		_, err := os.Stat(d.Path)
+		if errors.Is(err, fs.ErrNotExist) && d.Optional {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for denylists: %w", err)
+		}
+		paths, err := nopfs.GetDenylistFilesInDir(root(d))
+		if err != nil {
+			return nil, fmt.Errorf("look for denylists: %w", err)
+		}
+		slices.Sort(paths)
+		for _, p := range paths {
+			if slices.ContainsFunc(found, func(q place) bool { return q.path == p }) {
+				continue // a directory given twice
+			}
+			info, err := os.Stat(p)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // gone already, or a link to nothing
+			}
+			if err != nil {
+				return nil, fmt.Errorf("look for denylists: %w", err)
+			}
+			found = append(found, place{p, stamp{info.Size(), info.ModTime()}})
+		}
+	}
+	return found, nil
+}
+
+// root is a path of the directory that leads into it if it is a link.
+func root(d Dir) string { return d.Path + string(filepath.Separator) + "." }
+
+// file is a list that was read.
+type file struct {
+	place
+	list  *nopfs.Denylist
+	added uint64 // lines that parse put in front
+	rules int
+	// unread are the lines that are no rules, or would deny what is empty:
+	// nopfs leaves both out.
+	unread []uint64
+}
+
+func readFile(at place) (*file, error) {
+	data, err := os.ReadFile(at.path)
+	if err != nil {
+		return nil, fmt.Errorf("read the denylist: %w", err)
+	}
+	f, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("read the denylist %s: %w", at.path, err)
+	}
+	f.place = at
+	return f, nil
+}
+
+// maxHeader is how far nopfs looks for the end of a header.
+const maxHeader = 1 << 20
+
+// parse reads a list. nopfs drops a last line that has no end, cannot stand
+// lines of spaces or ends of lines as Windows writes them, and complains of a
+// list that has no header.
+func parse(data []byte) (*file, error) {
+	var clean bytes.Buffer
+	clean.Grow(len(data) + len("---\n") + 1)
+	head := data[:min(len(data), maxHeader)]
+	f := new(file)
+	lines := make(map[uint64]bool) // that should be rules
+	inHeader := false
+	for line := range bytes.Lines(head) {
+		inHeader = inHeader || string(trim(line)) == "---"
+	}
+	if !inHeader {
+		clean.WriteString("---\n")
+		f.added = 1
+	}
+	number := uint64(0)
+	for line := range bytes.Lines(data) {
+		number++
+		line = trim(line)
+		clean.Write(line)
+		clean.WriteByte('\n')
+		switch {
+		case inHeader:
+			inHeader = string(line) != "---"
+		case len(line) > 0 && line[0] != '#':
+			lines[number] = true
+		}
+	}
+	var err error
+	if f.list, err = nopfs.NewDenylistReader(inMemory{bytes.NewReader(clean.Bytes())}); err != nil {
+		return nil, err
+	}
+	f.rules = len(f.list.Entries)
+	for _, e := range f.list.Entries {
+		delete(lines, e.Line-f.added)
+	}
+	f.unread = slices.Sorted(maps.Keys(lines))
+	// They are all kept a second time, by what they match.
+	f.list.Entries = nil
+	return f, nil
+}
+
+func trim(line []byte) []byte { return bytes.TrimRightFunc(line, unicode.IsSpace) }
+
+// unreadable stands for a list that could not be read. It has no rules.
+func unreadable(at place) *file {
+	f, err := parse(nil)
+	if err != nil {
+		panic(err) // there is nothing to be wrong
+	}
+	f.place = at
+	return f
+}
+
+// inMemory is a file that needs no closing.
+type inMemory struct{ *bytes.Reader }
+
+func (inMemory) Close() error { return nil }
+
+var _ io.ReadSeekCloser = inMemory{}
+
+// codecs are those that a block here may be read under.
+var codecs = [...]uint64{cid.DagProtobuf, cid.Raw, cid.DagCBOR, cid.DagJSON}
+
+// cid gives what the list says of a block, and in which line. A rule that
+// allows it under any codec goes before those that deny it.
+func (f *file) cid(c cid.Cid) (status nopfs.Status, line uint64) {
+	said := f.list.IsCidBlocked(c)
+	status, line = said.Status, said.Entry.Line-f.added
+	double, ok := f.list.DoubleHashBlocksDB[multihash.SHA2_256]
+	if !ok || status == nopfs.StatusAllowed {
+		return status, line // no rule is about a codec
+	}
+	for _, codec := range codecs {
+		if codec == c.Type() {
+			continue
+		}
+		// The older form: the hash of a CIDv1 in base32, a slash, and no path.
+		// All the rest that nopfs looks for has no codec in it.
+		h, err := multihash.Sum([]byte(cid.NewCidV1(codec, c.Hash()).String()+"/"), multihash.SHA2_256, -1)
+		if err != nil {
+			return nopfs.StatusErrored, 0 // there is SHA2-256 everywhere
+		}
+		rules, _ := double.Load(h.B58String())
+		other, rule := rules.CheckPathStatus("")
+		if other == nopfs.StatusAllowed {
+			return other, rule.Line - f.added
+		}
+		if status == nopfs.StatusNotFound {
+			status, line = other, rule.Line-f.added
+		}
+	}
+	return status, line
+}
+
+// at gives what the list says of a path.
+func (f *file) at(p path.Path) (status nopfs.Status, line uint64) {
+	said := f.list.IsPathBlocked(p)
+	return said.Status, said.Entry.Line - f.added
+}
+
+// isList reports whether a name is that of a list.
+func isList(name string) bool { return strings.EqualFold(filepath.Ext(name), extension) }

@@ -1,0 +1,228 @@
+package denylist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ipfs-shipyard/nopfs"
+	"github.com/ipfs/boxo/path"
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Dir is a directory of lists.
+type Dir struct {
+	Path string
+	// Optional lets the directory be missing: there are no lists then. One that
+	// appears later counts.
+	Optional bool
+}
+
+// List is all the lists of some directories. Its methods may be called
+// concurrently. A nil *List denies nothing.
+type List struct {
+	dirs []Dir
+	log  *slog.Logger
+
+	now atomic.Pointer[rules]
+
+	mu      sync.Mutex // of what follows
+	changes uint64
+	next    chan struct{} // closed with the next change
+
+	settle, poll time.Duration // see the constants; tests have less patience
+	trouble      string        // of looking for lists, when it was last told
+}
+
+// rules is what all files said when they were last read. It never changes.
+type rules struct{ files []*file }
+
+// Open reads all lists. Their changes count once [List.Run] runs. Errors: a
+// directory that is missing and not optional, a list that cannot be read: who
+// asks for a denylist does not want to run without it.
+func Open(dirs []Dir, log *slog.Logger) (*List, error) {
+	l := &List{dirs: dirs, log: log, next: make(chan struct{}), settle: settleTime, poll: pollTime}
+	found, err := find(dirs)
+	if err != nil {
+		return nil, err
+	}
+	r := new(rules)
+	for _, at := range found {
+		f, err := readFile(at)
+		if err != nil {
+			return nil, err
+		}
+		l.tell(f, "denylist")
+		r.files = append(r.files, f)
+	}
+	l.now.Store(r)
+	return l, nil
+}
+
+func (l *List) tell(f *file, message string) {
+	l.log.Info(message, "file", f.path, "name", f.list.Header.Name, "rules", f.rules)
+	if n := len(f.unread); n > 0 {
+		l.log.Warn("lines of a denylist are no rules, or would deny what is empty, and do not count",
+			"file", f.path, "lines", n, "first", f.unread[0])
+	}
+}
+
+// Denied gives why a block may not be fetched, kept for others or given to
+// anybody, as an [*Error]; nil if it may.
+func (l *List) Denied(c cid.Cid) error {
+	if l == nil || !c.Defined() {
+		return nil
+	}
+	for _, f := range l.now.Load().files {
+		switch status, line := f.cid(c); status {
+		case nopfs.StatusAllowed:
+			return nil
+		case nopfs.StatusBlocked, nopfs.StatusErrored:
+			return &Error{What: c.String(), File: f.path, Line: line}
+		}
+	}
+	return nil
+}
+
+// DeniedPath is Denied for what is asked for by a path such as
+// "/ipfs/CID/some/file". What it resolves to is for Denied. A path that is none
+// is not denied.
+func (l *List) DeniedPath(p string) error {
+	if l == nil {
+		return nil
+	}
+	parsed, err := path.NewPath(p)
+	if err != nil {
+		return nil
+	}
+	for _, f := range l.now.Load().files {
+		switch status, line := f.at(parsed); status {
+		case nopfs.StatusAllowed:
+			return nil
+		case nopfs.StatusBlocked, nopfs.StatusErrored:
+			return &Error{What: p, File: f.path, Line: line}
+		}
+	}
+	return nil
+}
+
+// Empty reports whether there is no rule at all.
+func (l *List) Empty() bool {
+	if l == nil {
+		return true
+	}
+	for _, f := range l.now.Load().files {
+		if f.rules > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Changes gives how often the rules have changed since the start, and what is
+// closed when they next do.
+func (l *List) Changes() (n uint64, next <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changes, l.next
+}
+
+// Error is why something is denied. It is a [pin.ErrDenied]. Its text is fit
+// for whoever asked; the rule is for the operator's log.
+type Error struct {
+	What string // a CID or a path
+	File string // the list that has it
+	Line uint64 // and where
+}
+
+// Error says it in words that software for IPFS knows a denial by.
+func (e *Error) Error() string { return e.What + " is blocked and cannot be provided" }
+
+func (e *Error) Unwrap() error { return pin.ErrDenied }
+
+// Rule is the list and the line, such as "/etc/ipfs/denylists/badbits.deny:12".
+func (e *Error) Rule() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
+
+// LogValue makes logs show the rule too.
+func (e *Error) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("denied", e.What), slog.String("rule", e.Rule()))
+}
+
+// Run takes in what changes in the directories until ctx ends.
+func (l *List) Run(ctx context.Context) { l.watch(ctx) }
+
+// reload reads what has changed. With patience, a list that was written to just
+// now counts as it was, and reload reports that there is more to come.
+func (l *List) reload(patient bool) (more bool) {
+	old := l.now.Load()
+	found, err := find(l.dirs)
+	if err != nil {
+		if s := err.Error(); s != l.trouble {
+			l.trouble = s
+			l.log.Error("cannot look for denylists; what they said before counts on", "err", err)
+		}
+		return false
+	}
+	l.trouble = ""
+	had := make(map[string]*file, len(old.files))
+	for _, f := range old.files {
+		had[f.path] = f
+	}
+	r, changed := new(rules), false
+	for _, at := range found {
+		was := had[at.path]
+		delete(had, at.path)
+		if was != nil && was.same(at) {
+			r.files = append(r.files, was)
+			continue
+		}
+		if patient && time.Since(at.stamp.changed) < l.settle {
+			if was != nil {
+				r.files = append(r.files, was)
+			}
+			more = true
+			continue
+		}
+		f, err := readFile(at)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // gone since it was found: the next look sees that
+			if was != nil {
+				r.files = append(r.files, was)
+			}
+			continue
+		case err != nil && was != nil:
+			l.log.Error("cannot read a denylist; what it said before counts on", "file", at.path, "err", err)
+			kept := *was
+			kept.stamp = at.stamp // said once, until it changes again
+			r.files = append(r.files, &kept)
+			continue
+		case err != nil:
+			l.log.Error("cannot read a denylist: NOTHING of it counts", "file", at.path, "err", err)
+			r.files = append(r.files, unreadable(at))
+			continue
+		}
+		l.tell(f, "denylist changed")
+		r.files = append(r.files, f)
+		changed = true
+	}
+	for path := range had {
+		l.log.Warn("a denylist is gone, and counts no more", "file", path)
+		changed = true
+	}
+	l.now.Store(r)
+	if changed {
+		l.mu.Lock()
+		l.changes++
+		close(l.next)
+		l.next = make(chan struct{})
+		l.mu.Unlock()
+	}
+	return more
+}

@@ -1,0 +1,93 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+const (
+	// An address that does not answer a SYN within this does not answer.
+	dialTimeout = 10 * time.Second
+	// A connection that is not used for this long is closed: longer than a
+	// pause between two batches of blocks.
+	idleTimeout = 90 * time.Second
+	// As many as hosts that are asked at the same time.
+	idleConns = 64
+	// Headers of an honest answer are a few hundred bytes.
+	maxHeaders = 32 << 10
+	// HTTP/2 connections that are silent for pingAfter while they are used are
+	// asked whether they live, and closed if they do not answer in pingTimeout.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 10 * time.Second
+)
+
+// Control is a net.Dialer's ControlContext: it judges the address that a
+// socket is about to connect to, each of those that a name resolved to by
+// itself. Only TCP and UDP over IP pass.
+func (g Guard) Control(_ context.Context, network, address string, _ syscall.RawConn) error {
+	switch network {
+	case "tcp4", "tcp6", "udp4", "udp6":
+	default:
+		return &RefusedError{Addr: address, Why: "not of TCP or UDP"}
+	}
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return &RefusedError{Addr: address, Why: "no address"}
+	}
+	return g.Addr(a.Addr())
+}
+
+// Transport makes an HTTP transport whose connections the guard judges at the
+// socket: whatever a URL, a redirect or a name leads to. It knows no proxies,
+// decompresses nothing, and opens at most connsPerHost connections to a host,
+// each of which is kept for the next request. resolver looks up names; nil is
+// the system's. The caller closes its idle connections at the end.
+func (g Guard) Transport(connsPerHost int, resolver *net.Resolver) *http.Transport {
+	dialer := &net.Dialer{
+		Timeout:        dialTimeout,
+		Resolver:       resolver,
+		ControlContext: g.Control,
+	}
+	return &http.Transport{
+		// A proxy would connect in our place, to what it likes.
+		Proxy:                  nil,
+		DialContext:            dialer.DialContext,
+		DisableCompression:     true, // blocks do not compress, and bombs do
+		ForceAttemptHTTP2:      true, // which Go leaves out with a dialer of one's own
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		MaxConnsPerHost:        connsPerHost,
+		MaxIdleConnsPerHost:    connsPerHost,
+		MaxIdleConns:           idleConns,
+		IdleConnTimeout:        idleTimeout,
+		TLSHandshakeTimeout:    dialTimeout,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: maxHeaders,
+	}
+}
+
+// ErrRedirect is what an http.Client with [Redirects] fails by when it is to be
+// led too far.
+var ErrRedirect = errors.New("not following a redirect")
+
+// Redirects is an http.Client's CheckRedirect that follows at most most of
+// them, to HTTP and HTTPS alone, and never from HTTPS back to HTTP. Where they
+// lead is judged at the socket. Errors: ErrRedirect.
+func Redirects(most int) func(*http.Request, []*http.Request) error {
+	return func(to *http.Request, via []*http.Request) error {
+		switch {
+		case len(via) > most:
+			return fmt.Errorf("%w: it is more than the %d that are followed", ErrRedirect, most)
+		case to.URL.Scheme != "https" && to.URL.Scheme != "http":
+			return fmt.Errorf("%w to a URL of %q", ErrRedirect, to.URL.Scheme)
+		case to.URL.Scheme == "http" && via[len(via)-1].URL.Scheme == "https":
+			return fmt.Errorf("%w from HTTPS to HTTP", ErrRedirect)
+		}
+		return nil
+	}
+}

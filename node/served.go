@@ -1,0 +1,144 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ipfs/boxo/blockstore"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// errReadOnly would mean that a server stored or deleted a block by itself.
+var errReadOnly = errors.New("the block store is read-only to those who serve it")
+
+// Served gives the blocks as others may have them: those that a pin holds, or
+// that are their own CID, and nobody denied. It never asks the network. A block
+// that is denied is an error that is a [pin.ErrDenied], and none that says it
+// is not there: a server can tell the two apart. It is good for as long as the
+// node's store.
+func (n *Node) Served() blockstore.Blockstore {
+	return undenied{blockstore.NewIdStore(held{n.store.Blockstore(), n.store}), n.cfg.Denylist}
+}
+
+// held is a block store as others may see it: without the blocks that no pin
+// needs, such as those that were unpinned and are still on disk.
+type held struct {
+	blockstore.Blockstore
+	store Store
+}
+
+func (h held) Has(ctx context.Context, c cid.Cid) (bool, error) {
+	has, err := h.Blockstore.Has(ctx, c)
+	if err != nil || !has {
+		return false, err
+	}
+	return h.store.Needed(ctx, c.Hash())
+}
+
+func (h held) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
+	b, err := h.Blockstore.Get(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return b, h.check(ctx, c)
+}
+
+func (h held) GetSize(ctx context.Context, c cid.Cid) (int, error) {
+	n, err := h.Blockstore.GetSize(ctx, c)
+	if err != nil {
+		return n, err
+	}
+	return n, h.check(ctx, c)
+}
+
+// check comes after the block was found: most that are asked for are not here.
+func (h held) check(ctx context.Context, c cid.Cid) error {
+	ok, err := h.store.Needed(ctx, c.Hash())
+	if err == nil && !ok {
+		err = ipld.ErrNotFound{Cid: c}
+	}
+	return err
+}
+
+func (held) Put(context.Context, blocks.Block) error       { return errReadOnly }
+func (held) PutMany(context.Context, []blocks.Block) error { return errReadOnly }
+func (held) DeleteBlock(context.Context, cid.Cid) error    { return errReadOnly }
+
+// AllKeysChan fails: nobody is given a list of what is here.
+func (held) AllKeysChan(context.Context) (<-chan cid.Cid, error) {
+	return nil, fmt.Errorf("list all blocks: %w", errReadOnly)
+}
+
+// undenied is a block store without what is denied.
+type undenied struct {
+	blockstore.Blockstore
+	denylist Denylist // nil denies nothing
+}
+
+func (u undenied) Has(ctx context.Context, c cid.Cid) (bool, error) {
+	if err := denied(u.denylist, c); err != nil {
+		return false, err
+	}
+	return u.Blockstore.Has(ctx, c)
+}
+
+func (u undenied) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
+	if err := denied(u.denylist, c); err != nil {
+		return nil, err
+	}
+	return u.Blockstore.Get(ctx, c)
+}
+
+func (u undenied) GetSize(ctx context.Context, c cid.Cid) (int, error) {
+	if err := denied(u.denylist, c); err != nil {
+		return 0, err
+	}
+	return u.Blockstore.GetSize(ctx, c)
+}
+
+// served is the block store as Bitswap sees it.
+//
+// It keeps Bitswap from storing: the client could only put a block that no
+// attempt holds, which boxo's block store would then skip for good. What is
+// denied is to a peer simply not here. And empty blocks, which every empty file
+// is, look a byte long: the server takes a size of 0 for one that is not known,
+// and answers HAVE for ever.
+type served struct{ undenied }
+
+func newServed(s Store, d Denylist) served {
+	return served{undenied{held{s.Blockstore(), s}, d}}
+}
+
+func (s served) Has(ctx context.Context, c cid.Cid) (bool, error) {
+	has, err := s.undenied.Has(ctx, c)
+	if errors.Is(err, pin.ErrDenied) {
+		return false, nil
+	}
+	return has, err
+}
+
+func (s served) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
+	b, err := s.undenied.Get(ctx, c)
+	return b, absent(c, err)
+}
+
+func (s served) GetSize(ctx context.Context, c cid.Cid) (int, error) {
+	n, err := s.undenied.GetSize(ctx, c)
+	if err == nil {
+		n = max(n, 1)
+	}
+	return n, absent(c, err)
+}
+
+// absent makes a denial an error that says the block is not here.
+func absent(c cid.Cid, err error) error {
+	if errors.Is(err, pin.ErrDenied) {
+		return ipld.ErrNotFound{Cid: c}
+	}
+	return err
+}

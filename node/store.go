@@ -1,0 +1,17 @@
+package node
+
+import (
+	"context"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/node/walk"
+)
+
+// Store is what a node reads and writes blocks by. *store.Store is one.
+type Store interface {
+	walk.Store
+	// Needed reports whether a pin that is complete or being fetched needs the
+	// block. It is asked for each block that is to be given to others.
+	Needed(ctx context.Context, h multihash.Multihash) (bool, error)
+}

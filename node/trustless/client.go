@@ -1,0 +1,220 @@
+package trustless
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/node/guard"
+)
+
+const (
+	// defaultMaxBlock is the most that Bitswap allows, and so the most that
+	// anybody makes: https://specs.ipfs.tech/bitswap-protocol/#block-sizes
+	defaultMaxBlock = 2 << 20
+	// An answer of which nothing comes for this long is given up: its beginning
+	// too, for which a gateway may have to look for the block itself.
+	stallTimeout = 10 * time.Second
+	// All of an answer may take stallTimeout, and the time for a block of the
+	// largest size at this rate: slower is no help to a DAG of many.
+	minRate = 64 << 10 // bytes a second
+	// From a domain to its gateway, from there to the subdomain of a CID.
+	maxRedirects = 3
+	// What is read of an answer that is not a block: enough to tell why, and for
+	// the connection to be used again.
+	maxText = 4 << 10
+)
+
+// Config is how a client fetches. Only Transport is needed.
+type Config struct {
+	// Transport makes the requests, and decides whom it connects to and how
+	// often at once: that of a guard.Guard. If it can close idle connections,
+	// [Client.Close] has it do so.
+	Transport http.RoundTripper
+	// MaxBlock is the most bytes of a block; zero is 2 MiB.
+	MaxBlock int
+	// UserAgent is what the client calls itself; "" is "holdfast".
+	UserAgent string
+	// Now tells the time, for gateways that say until when they are busy. Nil is
+	// time.Now.
+	Now func() time.Time
+}
+
+// Client fetches blocks. Its methods may be called concurrently.
+type Client struct {
+	cfg     Config
+	http    *http.Client
+	timeout time.Duration
+}
+
+// New makes a client. The caller closes it.
+func New(cfg Config) *Client {
+	cfg.MaxBlock = cmp.Or(cfg.MaxBlock, defaultMaxBlock)
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, "holdfast")
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Client{
+		cfg: cfg,
+		http: &http.Client{
+			Transport:     cfg.Transport,
+			CheckRedirect: guard.Redirects(maxRedirects),
+		},
+		timeout: stallTimeout + time.Duration(cfg.MaxBlock)*time.Second/minRate,
+	}
+}
+
+// Close closes the connections that are not in use. It may be called twice;
+// requests under way are not ended by it but by their contexts.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Block fetches a block from a gateway. What it returns has the hash of the
+// CID. Errors: [ErrNotFound], [*BusyError], [*BadError], [*UnreachableError];
+// the context's when that has ended; any other is about the CID and not about
+// the gateway.
+func (c *Client) Block(ctx context.Context, p Provider, k cid.Cid) ([]byte, error) {
+	if data, ok := inline(k); ok {
+		return data, nil
+	}
+	if _, err := k.Prefix().Sum(nil); err != nil {
+		return nil, fmt.Errorf("fetch block %s: its hash cannot be computed: %w", k, err)
+	}
+	data, err := c.get(ctx, http.MethodGet, p, k)
+	if err != nil {
+		return nil, fmt.Errorf("fetch block %s from %s: %w", k, p, err)
+	}
+	if sum, err := k.Prefix().Sum(data); err != nil || !sum.Equals(k) {
+		return nil, fmt.Errorf("fetch block %s from %s: %w", k, p, bad("the gateway gave %d bytes that are not the block", len(data)))
+	}
+	return data, nil
+}
+
+// Has asks a gateway whether it would give a block. That it says so proves
+// nothing. Errors: as Block.
+func (c *Client) Has(ctx context.Context, p Provider, k cid.Cid) error {
+	if _, ok := inline(k); ok {
+		return nil
+	}
+	if _, err := c.get(ctx, http.MethodHead, p, k); err != nil {
+		return fmt.Errorf("ask %s for block %s: %w", p, k, err)
+	}
+	return nil
+}
+
+// probe is what every gateway has: https://specs.ipfs.tech/http-gateways/trustless-gateway/#dedicated-probe-paths
+const probe = "bafkqaaa"
+
+// Probe asks whether something is a gateway at all. Errors: as Block.
+func (c *Client) Probe(ctx context.Context, p Provider) error {
+	k, err := cid.Decode(probe)
+	if err != nil {
+		return err
+	}
+	data, err := c.get(ctx, http.MethodGet, p, k)
+	if err == nil && len(data) > 0 {
+		err = bad("the gateway gave %d bytes for no block", len(data))
+	}
+	if err != nil {
+		return fmt.Errorf("ask %s whether it is a gateway: %w", p, err)
+	}
+	return nil
+}
+
+// inline gives the data of a CID that has it in it.
+func inline(k cid.Cid) ([]byte, bool) {
+	if !k.Defined() || k.Prefix().MhType != multihash.IDENTITY {
+		return nil, false
+	}
+	d, err := multihash.Decode(k.Hash())
+	if err != nil {
+		return nil, false
+	}
+	return d.Digest, true
+}
+
+// Why a request is given up.
+var (
+	errStalled = fmt.Errorf("nothing came for %v", stallTimeout)
+	errSlow    = errors.New("it is too slow")
+)
+
+// get makes one request, and gives what came, unchecked.
+func (c *Client) get(parent context.Context, method string, p Provider, k cid.Cid) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	slow := time.AfterFunc(c.timeout, func() { cancel(errSlow) })
+	defer slow.Stop()
+	stall := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
+	defer stall.Stop()
+
+	r, err := http.NewRequestWithContext(ctx, method, p.block(k), nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", "application/vnd.ipld.raw")
+	r.Header.Set("Accept-Encoding", "identity")
+	r.Header.Set("User-Agent", c.cfg.UserAgent)
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return nil, failure(parent, ctx, err)
+	}
+	defer answer.Body.Close()
+	body := &lively{answer.Body, stall}
+	if answer.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(body, maxText)) // what can be had of it
+		return nil, statusError(answer.Header, answer.StatusCode, string(text), c.cfg.Now())
+	}
+	if e := answer.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return nil, bad("the gateway encodes a block as %q", e)
+	}
+	if method == http.MethodHead {
+		return nil, nil
+	}
+	if n := answer.ContentLength; n > int64(c.cfg.MaxBlock) {
+		return nil, bad("the gateway has %d bytes for a block of at most %d", n, c.cfg.MaxBlock)
+	}
+	data, err := io.ReadAll(io.LimitReader(body, int64(c.cfg.MaxBlock)+1))
+	if err != nil {
+		return nil, failure(parent, ctx, err)
+	}
+	if len(data) > c.cfg.MaxBlock {
+		return nil, bad("the gateway has more than %d bytes for a block of at most that", c.cfg.MaxBlock)
+	}
+	return data, nil
+}
+
+// failure says why there is no answer, or only half of one.
+func failure(parent, ctx context.Context, err error) error {
+	if parent.Err() != nil {
+		return parent.Err()
+	}
+	if errors.Is(err, guard.ErrRedirect) {
+		return &BadError{Why: "the gateway leads elsewhere", Err: err}
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return &UnreachableError{err}
+}
+
+// lively is a body that puts off a timer while something comes.
+type lively struct {
+	io.Reader
+	stall *time.Timer
+}
+
+func (l *lively) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if n > 0 {
+		l.stall.Reset(stallTimeout)
+	}
+	return n, err
+}

@@ -1,0 +1,37 @@
+package pin
+
+// denied asks Config.Denied. Errors: ErrDenied.
+func (m *Manager) denied(d DAG) error {
+	if m.cfg.Denied == nil {
+		return nil
+	}
+	return m.cfg.Denied(d)
+}
+
+// DenialsChanged says that Config.Denied may answer otherwise from now on. DAGs
+// that are denied and wait for another try have it at once: it is where they
+// are refused. Those under way are the fetcher's to end, and those in the queue
+// are refused when it is their turn.
+func (m *Manager) DenialsChanged() {
+	m.mu.Lock()
+	var waiting []DAG
+	for j := range m.parked {
+		waiting = append(waiting, j.dag)
+	}
+	m.mu.Unlock()
+	// Asking takes a while for each, and everybody needs the lock.
+	for _, d := range waiting {
+		if m.denied(d) == nil {
+			continue
+		}
+		m.mu.Lock()
+		if j := m.jobs[d]; j != nil && !m.closed {
+			m.wake(j)
+		}
+		m.mu.Unlock()
+	}
+	m.kick()
+}
+
+// deniedNote is what a pinned request shows whose DAG is denied.
+const deniedNote = "it has content that is on a denylist of this server: it is kept, and nobody is given that content"

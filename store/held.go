@@ -1,0 +1,42 @@
+package store
+
+import (
+	"context"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Needed reports whether a pin that is complete or being fetched needs the block,
+// whether it is here or not. It is cheap enough to be asked for each block that
+// somebody wants: like [Store.Look] it does not wait for what is being written.
+// What was let go of may count for a moment yet, and what is below a node until
+// that was dropped; what is needed always does.
+func (s *Store) Needed(ctx context.Context, h multihash.Multihash) (needed bool, err error) {
+	look := func(r *reader) (err error) {
+		needed, err = r.needed(h)
+		return err
+	}
+	if err = s.glance(ctx, look); err == nil && !needed { // it may be linked to since
+		err = s.view(ctx, look)
+	}
+	if err != nil {
+		return false, wrap(err, "look who needs block %s", h.B58String())
+	}
+	return needed, nil
+}
+
+// needed reports whether an attempt that is in use or a node links to the block. An
+// attempt that is released keeps its links until they are dropped, and counts no
+// more; a node is none any more when nothing links to it.
+func (r *reader) needed(h multihash.Multihash) (needed bool, err error) {
+	err = r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
+		holder := tailHolder(key)
+		if _, needed, err = r.get(attemptKey(pin.Attempt(holder))); err == nil && !needed {
+			_, needed, err = r.get(nodeKey(holder))
+		}
+		return !needed, err
+	})
+	return needed, err
+}

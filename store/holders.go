@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Above is what a block is a part of.
+type Above struct {
+	DAGs  []pin.DAG // that are pinned or being fetched
+	Nodes []pin.DAG // below the roots of those, the roots among them if they are known as nodes
+}
+
+// AboveBlock gives what a block is a part of. It costs what that is.
+func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above, err error) {
+	err = s.view(ctx, func(r *reader) error {
+		holders, err := r.above(h)
+		if err != nil {
+			return err
+		}
+		for _, holder := range holders {
+			c, ok, err := r.nodeCID(holder)
+			if err != nil {
+				return err
+			}
+			if ok {
+				a.Nodes = append(a.Nodes, pin.DAGOf(c))
+				continue
+			}
+			d, inUse, err := r.get(attemptKey(pin.Attempt(holder)))
+			if err != nil {
+				return err
+			}
+			if inUse {
+				a.DAGs = append(a.DAGs, pin.DAG(d))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Above{}, wrap(err, "look what is above block %s", h.B58String())
+	}
+	return a, nil
+}
+
+// BlocksHeld yields the blocks that anything links to, each once. It goes through
+// all links, and pauses as long as its caller and it work, so that others get on.
+// What changes meanwhile may or may not be seen. It yields an error once, last, if
+// reading failed.
+func (s *Store) BlocksHeld(ctx context.Context) iter.Seq2[multihash.Multihash, error] {
+	return func(yield func(multihash.Multihash, error) bool) {
+		var from []byte
+		for {
+			began := time.Now()
+			hashes, _, next, err := s.hashesFrom(ctx, from)
+			if err == nil {
+				for _, h := range hashes {
+					if !yield(h, nil) {
+						return
+					}
+				}
+				if next == nil {
+					return
+				}
+				err = sleep(ctx, min(time.Since(began), maxPause))
+			}
+			if err != nil {
+				yield(nil, wrap(err, "look through the blocks that pins need"))
+				return
+			}
+			from = next
+		}
+	}
+}
