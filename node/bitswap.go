@@ -35,7 +35,7 @@ type bitswapSides struct {
 }
 
 // newBitswap starts both. The caller closes them.
-func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served, log *slog.Logger) *bitswapSides {
+func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served, gateways *gateways, log *slog.Logger) *bitswapSides {
 	b := &bitswapSides{network: bsnet.NewFromIpfsHost(h)}
 	b.server = server.New(ctx, b.network, s,
 		server.MaxOutstandingBytesPerPeer(outstandingPerPeer),
@@ -43,6 +43,9 @@ func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served,
 		server.EngineBlockstoreWorkerCount(storeReaders),
 	)
 	cfg := exchange.Config{Network: b.network, Received: b.server.ReceivedBlocks, Logger: log}
+	if gateways != nil {
+		cfg.Gateways = gateways.of
+	}
 	if r != nil { // an interface holding nil is not nil
 		cfg.Finder = guardedFinder{r.dht, g.guard, func(p peer.ID) bool {
 			return h.Network().Connectedness(p) == libp2pnet.Connected

@@ -56,6 +56,12 @@ type Config struct {
 	// Datastore keeps what RoutingAuto has still to announce across restarts;
 	// nil keeps it in memory. The caller closes it after the node.
 	Datastore datastore.Batching
+	// HTTPRetrieval lets blocks be fetched from providers that are trustless
+	// gateways, too.
+	HTTPRetrieval bool
+	// MaxBlock is the most bytes of a block that a gateway may send; 0 is what
+	// Bitswap allows, 2 MiB.
+	MaxBlock int
 	// TempDir is where fetches may put files that nothing outlives; "" is the
 	// system's.
 	TempDir string
@@ -94,6 +100,7 @@ type Node struct {
 	host     host.Host
 	router   *router // nil with RoutingNone
 	bitswap  *bitswapSides
+	gateways *gateways // nil without HTTPRetrieval
 
 	ctx       context.Context // ends with Close
 	stop      context.CancelFunc
@@ -152,7 +159,10 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	n.bitswap = newBitswap(n.ctx, n.host, n.router, n.gater, newServed(store, cfg.Denylist), n.log)
+	if cfg.HTTPRetrieval {
+		n.gateways = newGateways(n.gater, cfg.MaxBlock)
+	}
+	n.bitswap = newBitswap(n.ctx, n.host, n.router, n.gater, newServed(store, cfg.Denylist), n.gateways, n.log)
 	if err := n.watchPeers(); err != nil {
 		return nil, err
 	}
@@ -169,6 +179,7 @@ func (n *Node) Close() error {
 		if n.bitswap != nil {
 			n.bitswap.close()
 		}
+		n.gateways.close()
 		if n.router != nil {
 			n.closeErr = errors.Join(n.closeErr, n.router.close())
 		}

@@ -44,7 +44,7 @@ type NodeConfig struct {
 	Bootstrap             []string `toml:"bootstrap" flag:"true" usage:"peers to join the network by, or \"auto\""`
 	Routing               string   `toml:"routing" flag:"true" usage:"\"auto\" or \"none\""`
 	AllowPrivateAddresses bool     `toml:"allow_private_addresses" flag:"true" usage:"connect to private addresses that others name"`
-	HTTPRetrieval         bool     `toml:"http_retrieval" usage:"not in this version"`
+	HTTPRetrieval         bool     `toml:"http_retrieval" usage:"fetch from providers that are trustless gateways, too"`
 }
 
 // PinConfig is how pins are fetched and what they may be.
@@ -120,6 +120,8 @@ func DefaultConfig() Config {
 			Announce:  []string{},
 			Bootstrap: []string{autoBootstrap},
 			Routing:   "auto",
+
+			HTTPRetrieval: true, // as Kubo does
 		},
 		Pin: PinConfig{
 			Workers:      16, // each has a few MiB of blocks in hand

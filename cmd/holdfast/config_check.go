@@ -118,15 +118,6 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// warnings tells of keys that are set and have no effect.
-func (c *Config) warnings() []string {
-	var w []string
-	if c.Node.HTTPRetrieval {
-		w = append(w, "node.http_retrieval is set, but this version does not retrieve over HTTP")
-	}
-	return w
-}
-
 func registrations() (names []string) {
 	for _, r := range auth.Registrations() {
 		names = append(names, string(r))

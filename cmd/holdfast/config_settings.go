@@ -193,7 +193,7 @@ func loadConfig(path string, environ []string, flags *pflag.FlagSet) (c Config, 
 	if err := c.validate(); err != nil {
 		return c, nil, err
 	}
-	return c, append(warnings, c.warnings()...), nil
+	return c, warnings, nil
 }
 
 // readEnv overlays HOLDFAST_SECTION_KEY variables. One that looks like a

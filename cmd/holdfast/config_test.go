@@ -49,9 +49,6 @@ func TestDefaults(t *testing.T) {
 	if err := c.validate(); err != nil {
 		t.Error(err)
 	}
-	if w := c.warnings(); len(w) > 0 {
-		t.Errorf("the defaults get warnings: %q", w)
-	}
 	if want := node.DefaultListen(); !reflect.DeepEqual(c.Node.Listen, want) {
 		t.Errorf("node.listen is %q by default, and the node's own default %q", c.Node.Listen, want)
 	}
@@ -211,13 +208,6 @@ func TestUnknownVariableGetsAWarning(t *testing.T) {
 	}
 	if !reflect.DeepEqual(warnings, want) {
 		t.Errorf("warnings are %q, want %q", warnings, want)
-	}
-}
-
-func TestReservedKeysGetAWarning(t *testing.T) {
-	_, warnings, err := loadConfig("", []string{"HOLDFAST_NODE_HTTP_RETRIEVAL=true"}, nil)
-	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "node.http_retrieval") {
-		t.Errorf("warnings %q, error %v; want one for each key", warnings, err)
 	}
 }
 

@@ -19,7 +19,7 @@ var ourImports = map[string][]string{
 	"cmd/holdfast": {"pin", "node", "node/denylist", "node/gateway", "store", "auth", "psa"},
 	"psa":          {"pin", "auth"},
 	"store":        {"pin", "auth"},
-	"node":         {"pin", "node/exchange", "node/guard", "node/walk"},
+	"node":         {"pin", "node/exchange", "node/guard", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin"},
 	"node/exchange":  {},

@@ -126,6 +126,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 func (p *Program) startNode(ctx context.Context) (err error) {
 	var manager atomic.Pointer[pin.Manager]
 	cfg := nodeConfig(p.Config.Node, p.Data, p.Log)
+	cfg.MaxBlock = int(p.Config.Pin.MaxBlockSize)
 	cfg.Roots = p.core.store.Roots
 	cfg.Datastore = p.core.store.Datastore()
 	cfg.Denylist = p.denials.forNode()
@@ -169,6 +170,7 @@ func nodeConfig(c NodeConfig, d *dataDir, log *slog.Logger) node.Config {
 		Routing:               c.Routing,
 		Bootstrap:             bootstrapPeers(c.Bootstrap),
 		AllowPrivateAddresses: c.AllowPrivateAddresses,
+		HTTPRetrieval:         c.HTTPRetrieval,
 		Logger:                log,
 	}
 }

@@ -35,6 +35,8 @@ type Config struct {
 	// Finder is asked when no peer that is connected has what is wanted. Nil: nobody
 	// is.
 	Finder Finder
+	// Gateways gives those of a provider that are asked by HTTP. Nil: none is.
+	Gateways func(peer.AddrInfo) []Gateway
 	// Received is told of the blocks that a peer sent and that were wanted, such as
 	// Bitswap's server, which serves those first who serve. Nil: nobody is.
 	Received func(from peer.ID, bs []blocks.Block)
@@ -58,8 +60,9 @@ type Exchange struct {
 	lines    map[peer.ID]*line
 	wants    map[string]*want // by multihash
 	sessions map[*Session]struct{}
-	seeking  map[*want]struct{} // that are broadcast
-	busy     int                // lines that have asks for blocks open
+	seeking  map[*want]struct{}    // that are broadcast
+	busy     int                   // lines that have asks for blocks open
+	useless  map[peer.ID]time.Time // gateways, until when
 
 	blocks, bytes, twice, again atomic.Uint64
 }
@@ -122,6 +125,7 @@ func New(cfg Config) *Exchange {
 		wants:    make(map[string]*want),
 		sessions: make(map[*Session]struct{}),
 		seeking:  make(map[*want]struct{}),
+		useless:  make(map[peer.ID]time.Time),
 	}
 	x.ctx, x.stop = context.WithCancel(context.Background())
 	x.wg.Go(x.watch)
@@ -155,10 +159,7 @@ func (x *Exchange) PeerConnected(p peer.ID) {
 	if x.closed || x.lines[p] != nil {
 		return
 	}
-	l := &line{
-		x: x, id: p, window: newWindow(),
-		asks: make(map[*want]*ask), counts: make(map[*Session]int), sources: make(map[*Session]bool),
-	}
+	l := newLine(x, p)
 	x.lines[p] = l
 	for s := range x.sessions {
 		if s.isOrigin(p) {
@@ -186,19 +187,23 @@ func (x *Exchange) PeerDisconnected(p peer.ID) {
 	if !l.sending {
 		l.hangUp()
 	}
-	var left []*want
-	for w, a := range l.asks {
-		blocks := a.state == askBlock
-		x.drop(a)
-		if blocks && !w.isAsked() {
-			left = append(left, w)
-		}
-	}
 	for s := range l.sources {
 		s.removeSource(l)
 	}
-	for _, w := range left {
-		w.requeue()
+	x.takeBack(l)
+}
+
+// takeBack asks others for what a line was asked.
+func (x *Exchange) takeBack(l *line) {
+	for w, a := range l.asks {
+		blocks := a.state == askBlock
+		x.drop(a)
+		if l.gateway != nil {
+			l.request(entry{cid: w.cid, cancel: true})
+		}
+		if blocks && !w.isAsked() {
+			w.requeue()
+		}
 	}
 	for s := range x.sessions {
 		s.assign()

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"context"
 	"math"
 	"time"
 
@@ -11,12 +12,17 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// line is a peer that is connected. The exchange's lock guards it.
+// line is a peer that is connected, or a gateway that is in use. The exchange's lock
+// guards it.
 type line struct {
 	x      *Exchange
 	id     peer.ID
 	gone   bool
+	paused time.Time // until when it is asked nothing; zero is that it is asked
 	window window
+
+	gateway Gateway                       // nil for a peer
+	fetches map[string]context.CancelFunc // by multihash, under way to the gateway
 
 	asks    map[*want]*ask
 	open    int               // of those, for blocks
@@ -36,6 +42,13 @@ type entry struct {
 	cid    cid.Cid
 	have   bool // asks whether it is there
 	cancel bool
+}
+
+func newLine(x *Exchange, id peer.ID) *line {
+	return &line{
+		x: x, id: id, window: newWindow(),
+		asks: make(map[*want]*ask), counts: make(map[*Session]int), sources: make(map[*Session]bool),
+	}
 }
 
 // count adds an ask to those that are open, or takes it away.
@@ -94,7 +107,7 @@ func (l *line) cancel(c cid.Cid) { l.send(entry{cid: c, cancel: true}) }
 // room is how many more asks for blocks the line takes from a session. Sessions
 // that use it divide it among them.
 func (l *line) room(s *Session) int {
-	if l.gone || len(l.asks) >= linesMost {
+	if l.gone || len(l.asks) >= linesMost || !l.paused.IsZero() {
 		return 0
 	}
 	most := l.window.room(l.x.busy)
@@ -108,6 +121,10 @@ func (l *line) room(s *Session) int {
 // send puts an entry into the next message.
 func (l *line) send(e entry) {
 	if l.gone || l.x.closed {
+		return
+	}
+	if l.gateway != nil {
+		l.request(e)
 		return
 	}
 	l.out = append(l.out, e)

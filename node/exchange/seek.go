@@ -47,7 +47,7 @@ func (x *Exchange) seek(w *want) {
 
 // seekAt asks a line whether it has a block, unless it was asked before.
 func (x *Exchange) seekAt(w *want, l *line) {
-	if l.asks[w] == nil && len(l.asks) < linesMost {
+	if l.gateway == nil && l.asks[w] == nil && len(l.asks) < linesMost {
 		l.ask(w, w.sessions[0], askHave, time.Now())
 	}
 }
@@ -111,6 +111,9 @@ func (s *Session) find(w *want) {
 	var dials sync.WaitGroup
 	defer dials.Wait()
 	for ai := range s.x.cfg.Finder.FindProvidersAsync(ctx, w.cid, searchProviders) {
+		if s.x.cfg.Gateways != nil {
+			s.x.Found(w.cid, s.x.cfg.Gateways(ai))
+		}
 		dials.Go(func() { s.x.dial(ctx, ai) })
 		if !s.x.isSought(w) {
 			return

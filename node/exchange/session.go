@@ -151,6 +151,9 @@ func (s *Session) leave(w *want) {
 	}
 }
 
+// roomForNobody is how many blocks are worth asking for while there is no source.
+const roomForNobody = 16
+
 // Room is how many more blocks are worth asking for.
 func (s *Session) Room() int {
 	s.x.mu.Lock()
@@ -160,7 +163,7 @@ func (s *Session) Room() int {
 		room += max(0, l.room(s))
 	}
 	if len(s.sources) == 0 {
-		room = windowLeast - len(s.wants) // for whoever comes
+		room = roomForNobody - len(s.wants) // for whoever comes
 	}
 	// Some that nobody has leave the room to others, so that the rest comes of a DAG
 	// of which a source lacks a part.
@@ -235,7 +238,9 @@ func (s *Session) addSource(l *line, proven bool) {
 		return
 	}
 	s.sources = append(s.sources, l)
-	s.x.cfg.Network.Protect(l.id, s.tag)
+	if l.gateway == nil {
+		s.x.cfg.Network.Protect(l.id, s.tag)
+	}
 	s.queue = append(s.queue, s.parked...)
 	s.parked = nil
 	s.tell()
@@ -244,7 +249,12 @@ func (s *Session) addSource(l *line, proven bool) {
 func (s *Session) removeSource(l *line) {
 	delete(l.sources, s)
 	s.sources = slices.DeleteFunc(s.sources, func(o *line) bool { return o == l })
-	s.x.cfg.Network.Unprotect(l.id, s.tag)
+	if l.gateway == nil {
+		s.x.cfg.Network.Unprotect(l.id, s.tag)
+	} else if len(l.sources) == 0 {
+		l.gone = true // nobody asks it any more
+		delete(s.x.lines, l.id)
+	}
 	s.tell()
 }
 
@@ -281,6 +291,9 @@ func (s *Session) pick(w *want) (best *line, full bool) {
 	least := 0.0
 	for _, l := range s.sources {
 		if a := l.asks[w]; a != nil && a.state == askLacks {
+			continue
+		}
+		if !l.paused.IsZero() {
 			continue
 		}
 		if l.room(s) <= 0 {

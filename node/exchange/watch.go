@@ -49,6 +49,9 @@ func (x *Exchange) look(now time.Time, retry bool) {
 		if l.open > 0 {
 			l.findLost(now)
 		}
+		if !l.paused.IsZero() && now.After(l.paused) {
+			l.resume()
+		}
 	}
 	for w := range x.seeking {
 		if retry && !w.isAsked() {
@@ -108,7 +111,11 @@ func (l *line) findLost(now time.Time) {
 			o.ask(a.want, a.by, askBlock, now)
 			continue
 		}
-		l.ask(a.want, a.by, askBlock, now)
+		if l.gateway == nil { // a request by HTTP ends by itself
+			l.ask(a.want, a.by, askBlock, now)
+		} else {
+			a.sent = now
+		}
 		if a.again >= lostForLong {
 			a.want.overdue = true
 			if a.by.sought < soughtMost {

@@ -6,7 +6,7 @@ const (
 	// A window begins with what one message of a slow start is worth, and doubles
 	// with each round of answers.
 	windowStart = 64
-	windowLeast = 16
+	windowLeast = 4
 	// A peer keeps 1,024 wants of another (boxo's MaxQueuedWantlistEntriesPerPeer) and
 	// drops what is more; the rest of that is for questions who has a block.
 	windowMost = 768
@@ -25,12 +25,13 @@ const (
 // window is how many asks for blocks a line may have open.
 type window struct {
 	size    int
+	most    int
 	latency time.Duration // usual, to an answer; 0 while not known
 	least   time.Duration // the shortest there was
 	bytes   int           // usual size of a block; 0 while not known
 }
 
-func newWindow() window { return window{size: windowStart} }
+func newWindow() window { return window{size: windowStart, most: windowMost} }
 
 // answered takes note of an answer that came so long after it was asked for, while
 // so many were open.
@@ -44,7 +45,7 @@ func (w *window) answered(after time.Duration, bytes, open int) {
 	w.latency += (after - w.latency) / weight
 	w.bytes += (bytes - w.bytes) / weight
 	if open >= w.size/2 && w.latency < max(latencyWide, latencyTimes*w.least) {
-		w.size = min(w.size+1, windowMost)
+		w.size = min(w.size+1, w.most)
 	}
 }
 
