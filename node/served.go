@@ -40,16 +40,32 @@ func (h held) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	return h.store.Needed(ctx, c.Hash())
 }
 
+// Get looks as things were a moment ago, first: else every block that is served would
+// wait for what is being written, and who reads from a busy server would take that for
+// one that does not answer.
 func (h held) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
-	b, err := h.Blockstore.Get(ctx, c)
+	data, found, err := h.store.Look(ctx, c.Hash())
+	if err != nil {
+		return nil, err
+	}
+	var b blocks.Block
+	if found {
+		b, err = blocks.NewBlockWithCid(data, c)
+	} else {
+		b, err = h.Blockstore.Get(ctx, c)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return b, h.check(ctx, c)
 }
 
+// GetSize may give a few bytes too many.
 func (h held) GetSize(ctx context.Context, c cid.Cid) (int, error) {
-	n, err := h.Blockstore.GetSize(ctx, c)
+	n, found, err := h.store.LookSize(ctx, c.Hash())
+	if err == nil && !found {
+		n, err = h.Blockstore.GetSize(ctx, c)
+	}
 	if err != nil {
 		return n, err
 	}

@@ -73,6 +73,25 @@ func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 	return data, true, nil
 }
 
+// LookSize gives about how many bytes a block has, as Look gives those: it may be a
+// few too many. found is false as with Look.
+func (s *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error) {
+	err = s.glance(ctx, func(r *reader) error {
+		item, err := r.txn.Get(blockKey(h))
+		if err == nil {
+			size, found = int(item.ValueSize()), true
+		}
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			err = nil
+		}
+		return err
+	})
+	if err != nil {
+		return 0, false, wrap(err, "look for block %s", h.B58String())
+	}
+	return size, found, nil
+}
+
 // glance runs fn to read the records as they were within the last moments.
 func (s *Store) glance(ctx context.Context, fn func(*reader) error) error {
 	if err := s.enter(ctx); err != nil {

@@ -303,6 +303,14 @@ func (s *Store) Held(a pin.Attempt) map[string]int {
 	return held
 }
 
+// LookSize gives how many bytes a block has.
+func (s *Store) LookSize(_ context.Context, h multihash.Multihash) (size int, found bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data, found := s.blocks[string(h)]
+	return len(data), found, nil
+}
+
 // Needed reports whether anything links to a block.
 func (s *Store) Needed(_ context.Context, h multihash.Multihash) (bool, error) {
 	s.mu.Lock()
