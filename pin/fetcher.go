@@ -89,6 +89,7 @@ type Progress struct {
 	Providers atomic.Int64  // peers that are connected and have sent blocks of it
 	again     atomic.Uint64 // blocks that were asked for again, as no answer came
 	gap       atomic.Int64  // the longest time without a block from those who have it, in nanoseconds
+	claimed   atomic.Uint64 // bytes of all of it, as its root says
 	lastBlock atomic.Int64  // Unix nanoseconds
 	mu        sync.Mutex
 	note      string
@@ -119,6 +120,13 @@ func (p *Progress) Again() uint64 { return p.again.Load() }
 
 // Gap is the longest time without a block while a provider was asked for one.
 func (p *Progress) Gap() time.Duration { return time.Duration(p.gap.Load()) }
+
+// SetClaimed records how many bytes the DAG has as its root says, which is not to be
+// relied upon; 0 is that it does not say.
+func (p *Progress) SetClaimed(bytes uint64) { p.claimed.Store(bytes) }
+
+// Claimed is what SetClaimed recorded.
+func (p *Progress) Claimed() uint64 { return p.claimed.Load() }
 
 // LastBlock is when Advance was last called; the zero time if never.
 func (p *Progress) LastBlock() time.Time {

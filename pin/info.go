@@ -53,6 +53,15 @@ func (m *Manager) describe(r Request, info map[string]string) {
 	if p := j.progress; p != nil {
 		info["blocks"] = strconv.FormatUint(p.Blocks.Load(), 10)
 		info["bytes"] = strconv.FormatUint(p.Bytes.Load(), 10)
+		if n := p.Claimed(); n > 0 {
+			info["bytes_claimed"] = strconv.FormatUint(n, 10)
+		}
+		if n := p.Again(); n > 0 {
+			info["asked_again"] = strconv.FormatUint(n, 10)
+		}
+		if gap := p.Gap(); gap >= time.Second {
+			info["longest_gap"] = gap.Round(100 * time.Millisecond).String()
+		}
 		info["providers"] = strconv.FormatInt(p.Providers.Load(), 10)
 		if last := p.LastBlock(); !last.IsZero() {
 			info["last_block"] = now.Sub(last).Round(time.Second).String() + " ago"

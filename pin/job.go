@@ -198,7 +198,8 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 		}
 		m.drop(released)
 		m.log.Info("pinned", "cid", j.dag, who, "blocks", totals.Blocks, "bytes", totals.Bytes,
-			"elapsed", time.Since(j.began).Round(time.Millisecond))
+			"elapsed", time.Since(j.began).Round(time.Millisecond),
+			"asked_again", progress.Again(), "longest_gap", progress.Gap().Round(time.Millisecond))
 		m.fetcher.Announce(j.dag)
 		return true, nil
 	case errors.As(err, &refused):

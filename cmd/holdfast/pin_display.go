@@ -95,7 +95,11 @@ func pinText(p pinRequest) string {
 	}
 	add("%s blocks", "blocks")
 	if n, err := strconv.ParseUint(p.Info["bytes"], 10, 64); err == nil {
-		parts = append(parts, roughSize(n))
+		size := roughSize(n)
+		if all, err := strconv.ParseUint(p.Info["bytes_claimed"], 10, 64); err == nil && all >= n {
+			size += " of " + roughSize(all)
+		}
+		parts = append(parts, size)
 	}
 	add("%s providers", "providers")
 	add("%s", "elapsed")

@@ -74,3 +74,28 @@ func FuzzLinks(f *testing.F) {
 		}
 	})
 }
+
+// What a root says of its size is taken from its links, if all of them say so.
+func TestClaimedSize(t *testing.T) {
+	link := func(size string) []byte { // PBLink: Hash, Tsize
+		c := dagtest.Raw("x").Cid().Bytes()
+		b := append([]byte{0x0a, byte(len(c))}, c...)
+		return append(append([]byte{0x12, byte(len(b) + len(size))}, b...), size...)
+	}
+	for what, c := range map[string]struct {
+		codec codecs
+		data  []byte
+		want  uint64
+	}{
+		"raw":          {codecRaw, []byte("abc"), 3},
+		"no links":     {codecDagPB, dagtest.PBBytes("abc"), 5},
+		"one":          {codecDagPB, link("\x18\x64"), 142},
+		"one of two":   {codecDagPB, append(link("\x18\x64"), link("")...), 0},
+		"not a number": {codecDagPB, []byte{0xff}, 0},
+		"another":      {codecDagCBOR, []byte{0x80}, 0},
+	} {
+		if got := claimedSize(c.codec, c.data); got != c.want {
+			t.Errorf("%s: %d, want %d", what, got, c.want)
+		}
+	}
+}

@@ -331,6 +331,9 @@ func (w *walk) expand(it *item, data []byte, stored bool) error {
 	if it.isNode() {
 		return nil // it was, and its bytes had been lost
 	}
+	if it.depth == 0 {
+		w.job.Progress.SetClaimed(claimedSize(it.codec, data))
+	}
 	ls, err := w.linksOf(it.cid, it.codec, data)
 	if err != nil || len(ls) == 0 {
 		return err
