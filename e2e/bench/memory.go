@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -74,15 +73,43 @@ func ownMemory(pid int) (uint64, error) {
 	return sum, nil
 }
 
-func printMemory(out io.Writer, all []measuredMemory) error {
-	slices.SortFunc(all, func(a, b measuredMemory) int { return int(int64(a.bytes) - int64(b.bytes)) })
-	m := all[len(all)/2]
-	verdict := "met"
-	if m.bytes >= memoryTarget {
-		verdict = "MISSED"
+// watchMemory notes the most that two processes hold until stop is called.
+func (r *results) watchMemory(kubo, holdfast int) (stop func() error) {
+	quit, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ticker := time.NewTicker(50 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			for _, p := range []struct {
+				pid  int
+				peak *uint64
+			}{{kubo, &r.kuboPeak}, {holdfast, &r.peak}} {
+				n, err := ownMemory(p.pid)
+				if err != nil {
+					failed <- err
+					return
+				}
+				*p.peak = max(*p.peak, n)
+			}
+			select {
+			case <-ticker.C:
+			case <-quit:
+				failed <- nil
+				return
+			}
+		}
+	}()
+	return func() error {
+		close(quit)
+		return <-failed
 	}
-	_, err := fmt.Fprintf(out, "\nHoldfast idle after all of that: %.0f MiB of its own (RssAnon + RssShmem, %s after the last pin); target under %.0f MiB: %s\n",
-		mib(m.bytes), m.after.Round(time.Second), mib(memoryTarget), verdict)
+}
+
+func (r *results) printMemory(out io.Writer) error {
+	_, err := fmt.Fprintf(out, `
+Memory of its own (RssAnon + RssShmem), at most: Kubo %.0f MiB, Holdfast %.0f MiB
+Holdfast idle after all of that: %.0f MiB, %s after the last pin; target under %.0f MiB: %s
+`, mib(r.kuboPeak), mib(r.peak), mib(r.idle.bytes), r.idle.after.Round(time.Second), mib(memoryTarget), verdict(r.idle.bytes < memoryTarget))
 	return err
 }
 
