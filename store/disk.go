@@ -25,6 +25,36 @@ func freeSpace(dir string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), nil
 }
 
+// capacity gives the bytes of the file system that holds dir, used and free.
+func capacity(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("capacity of %s: %w", dir, err)
+	}
+	return st.Blocks * uint64(st.Bsize), nil
+}
+
+const (
+	// A file of the value log is the smallest thing that can be given back.
+	valueLogLeast = 64 << 20
+	valueLogMost  = 1 << 30 // Badger takes less than 2 GiB
+	// Each file is open, and mapped, of which Linux lets a process have 65,530
+	// (vm.max_map_count). There are some 500 of a size before the next larger one is
+	// taken, and the disk is full at some 16,000 even if the server is never restarted.
+	valueLogFiles     = 512
+	valueLogFilesMost = 16 << 10
+)
+
+// valueLogFileSize gives how large the files of the value log are to be that are
+// written from now on.
+func valueLogFileSize(used, capacity uint64) int64 {
+	size := uint64(valueLogLeast)
+	for size < valueLogMost && (size*valueLogFiles < used || size*valueLogFilesMost < capacity) {
+		size *= 2
+	}
+	return int64(size)
+}
+
 // removeUnmade removes Badger's logs of no length. It makes a log in two steps,
 // and a process that is killed between them leaves one that Badger then refuses
 // to open, although there was never anything in it.

@@ -22,7 +22,7 @@ const (
 	chunksPerChange = 512
 	// failBytes bounds the reasons that one change writes: each request that
 	// fails gets a key of its own with it.
-	failBytes = 1 << 20
+	failBytes = 512 << 10
 )
 
 // chunksFor lists the pieces that a DAG's requests are in, of all accounts.

@@ -237,3 +237,19 @@ func TestMigration(t *testing.T) {
 		t.Errorf("records of a newer layout: %v", err)
 	}
 }
+
+// A disk of any size is full before a process may map no more files.
+func TestValueLogFileSize(t *testing.T) {
+	for _, c := range []struct{ used, capacity, want uint64 }{
+		{0, 100 << 30, 64 << 20},
+		{30 << 30, 1 << 40, 64 << 20},
+		{33 << 30, 1 << 40, 128 << 20},
+		{0, 10 << 40, 1 << 30},
+		{300 << 30, 1 << 40, 1 << 30},
+		{1 << 50, 1 << 50, 1 << 30},
+	} {
+		if got := valueLogFileSize(c.used, c.capacity); got != int64(c.want) {
+			t.Errorf("%d GiB of %d: files of %d MiB, want %d", c.used>>30, c.capacity>>30, got>>20, c.want>>20)
+		}
+	}
+}

@@ -22,8 +22,13 @@ import (
 
 // DefaultReserve is what stays free so that deletes and records can still be
 // written: Badger makes its next value log (128 MiB until it is closed) and
-// its next tables before it gives the old ones up.
+// its next tables before it gives the old ones up. Where the value log's files
+// are larger than 64 MiB, more is.
 const DefaultReserve = 256 << 20
+
+// reserveFiles is how many files of the value log the reserve holds: Badger makes
+// each twice as large as it will be.
+const reserveFiles = 4
 
 // Config says how to open a store. The zero value works.
 type Config struct {
@@ -31,7 +36,7 @@ type Config struct {
 	// new requests. Zero is no more than Reserve.
 	MinFreeSpace uint64
 	// Reserve is the lower floor, under which nothing is written but what a
-	// reclaim does. Zero is [DefaultReserve].
+	// reclaim does. Zero is [DefaultReserve], or more in a large store.
 	Reserve uint64
 	// ReclaimInterval is how often [Store.Run] reclaims. Zero is never.
 	ReclaimInterval time.Duration
@@ -95,9 +100,6 @@ func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Reserve == 0 {
-		c.Reserve = DefaultReserve
-	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -120,6 +122,20 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 		return nil, fmt.Errorf("make database directory: %w", err)
 	}
 	// Opening writes: it replays logs and starts new ones.
+	used, err := diskUse(s.dbDir)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	capacity, err := capacity(s.dbDir)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if opts.ValueLogFileSize == 0 {
+		opts.ValueLogFileSize = valueLogFileSize(used, capacity)
+	}
+	if s.cfg.Reserve == 0 {
+		s.cfg.Reserve = max(DefaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
+	}
 	if err := s.roomForUpkeep(); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
@@ -148,13 +164,14 @@ func badgerOptions() *badger4.Options {
 	o.Compression = options.None
 	o.BlockCacheSize = 0           // uncompressed tables are read where they are mapped
 	o.IndexCacheSize = 0           // and so are their indexes
-	o.MemTableSize = 16 << 20      // each is an arena of the heap; also how much a crash replays
+	o.MemTableSize = 8 << 20       // each is an arena of the heap; also how much a crash replays
 	o.NumMemtables = 2             // that wait to be written out, beside the one that fills
 	o.ValueThreshold = 1 << 10     // blocks go to the value log, records stay in the tree
-	o.ValueLogFileSize = 64 << 20  // a file is the smallest thing that can be given back
-	o.NumLevelZeroTables = 2       // compacting early is what tells the value log what is dead
-	o.NumLevelZeroTablesStall = 10 // well above, so that writers seldom wait
-	o.BaseLevelSize = 16 << 20     // as small as a memtable, for the same reason
+	o.ValueLogFileSize = 0         // as large as valueLogFileSize says
+	o.TableSizeMultiplier = 1      // compaction has twice a table in memory, of a dozen at a time
+	o.NumLevelZeroTables = 5       // with fewer every small write would rewrite the level below;
+	o.BaseLevelSize = 64 << 20     // a reclaim compacts all of it anyway
+	o.NumLevelZeroTablesStall = 15 // well above, so that writers seldom wait
 	o.NumCompactors = 2            // the fewest that Badger takes
 	o.DetectConflicts = false      // records have one writer, and claims have locks
 	return &badger4.Options{Options: o}
@@ -201,7 +218,7 @@ func (s *Store) leave() { s.users.Done() }
 // When update returns nil the change is durable. No other change runs at the
 // same time, so what fn reads stays true until its writes are committed. fn
 // should only read, decide and write: everybody's changes wait for it. A
-// change may write about 20,000 keys and 2 MiB of values of up to 1 KiB (of a
+// change may write about 10,000 keys and 1 MiB of values of up to 1 KiB (of a
 // longer value only the key counts); what may be more takes several.
 //
 // If ctx ends before fn was taken up, fn does not run and update returns the

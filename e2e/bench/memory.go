@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
@@ -30,7 +27,7 @@ func settledMemory(ctx context.Context, pid int) (m measuredMemory, err error) {
 	began := time.Now()
 	least, at := uint64(0), began
 	err = rig.Poll(ctx, time.Second, func() (bool, error) {
-		n, err := ownMemory(pid)
+		n, err := rig.OwnMemory(pid)
 		if err != nil {
 			return false, err
 		}
@@ -41,36 +38,6 @@ func settledMemory(ctx context.Context, pid int) (m measuredMemory, err error) {
 		return time.Since(at) >= steady || time.Since(began) >= settleMost, nil
 	})
 	return m, err
-}
-
-// ownMemory is RssAnon plus RssShmem: what the process itself holds. Plain RSS
-// counts the pages of mapped database files, which belong to the page cache.
-func ownMemory(pid int) (uint64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, fmt.Errorf("measure memory: process %d is gone, or this is not Linux: %w", pid, err)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("measure memory: %w", err)
-	}
-	var sum uint64
-	found := 0
-	for line := range strings.Lines(string(b)) {
-		var kib uint64
-		for _, key := range []string{"RssAnon:", "RssShmem:"} {
-			if rest, ok := strings.CutPrefix(line, key); ok {
-				if _, err := fmt.Sscanf(rest, "%d kB", &kib); err != nil {
-					return 0, fmt.Errorf("measure memory: %q: %w", line, err)
-				}
-				sum += kib << 10
-				found++
-			}
-		}
-	}
-	if found != 2 {
-		return 0, fmt.Errorf("measure memory: %d of RssAnon and RssShmem in /proc/%d/status", found, pid)
-	}
-	return sum, nil
 }
 
 // watchMemory notes the most that two processes hold until stop is called.
@@ -84,7 +51,7 @@ func (r *results) watchMemory(kubo, holdfast int) (stop func() error) {
 				pid  int
 				peak *uint64
 			}{{kubo, &r.kuboPeak}, {holdfast, &r.peak}} {
-				n, err := ownMemory(p.pid)
+				n, err := rig.OwnMemory(p.pid)
 				if err != nil {
 					failed <- err
 					return
