@@ -1,28 +1,19 @@
-// Package node is Holdfast's place in the IPFS network: a libp2p host, a
-// Bitswap client and server over the block store, routing, and the walk that
-// brings whole DAGs to disk. It implements [pin.Fetcher].
+// Package node is Holdfast's place in the IPFS network: a libp2p host, Bitswap,
+// routing, and what brings whole DAGs to disk. It implements [pin.Fetcher].
 //
-// # The walk
+// # Its parts
 //
-// [Node.Fetch] walks a DAG from its root. It keeps hundreds of wants open at
-// a time, since a Bitswap client sends a peer a message no more often than
-// every 20 ms, and what is asked in one message is the whole speed. The number
-// starts small and grows with every block that comes, as long as answers come
-// quickly.
-//
-// A node of a DAG is its codec and its multihash: the same bytes read as raw
-// are one block, read as dag-pb a whole tree. Storage knows the multihash
-// alone. So the walk remembers for each multihash which codecs it was read
-// under, and asks for, counts and stores the bytes once.
+// [Node.Fetch] runs a walk of package walk, which finds what is on disk and asks a
+// session of package exchange for the rest; origins are dialled meanwhile. Both know
+// nothing of libp2p's host. The Bitswap server is boxo's.
 //
 // # What is trusted
 //
-// A block from the network is matched to its want by the hash that Bitswap
-// computes from its bytes: a wrong block is never the answer to anything. A
-// block found on disk is hashed again, and counts as present only if it is
-// there after the attempt's reference to it is durable. The Bitswap client
-// cannot write to the block store: all that is stored is stored by the walk,
-// reference first, in batches, and is served only after that.
+// A block from the network is matched to its want by the hash that is computed from
+// its bytes: a wrong block is never the answer to anything. A block found on disk
+// counts as present only if it is there after the link to it is durable. Nothing that
+// asks or serves can write to the block store: all that is stored is stored by the
+// walk, the link first, in batches, and is served only after that.
 //
 // # Whom it speaks to
 //

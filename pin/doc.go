@@ -11,7 +11,7 @@
 // number of accounts, may want one DAG; it is fetched and stored once.
 //
 // An attempt is one try at having a DAG on disk. It has an id that is never
-// used again, and every block reference is written under that id. Unpinning a
+// used again, and what it holds is written under that id. Unpinning a
 // DAG and pinning it again makes a new attempt, so that clearing up after the
 // first can never touch the second.
 //

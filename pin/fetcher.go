@@ -11,9 +11,9 @@ import (
 // Fetcher brings DAGs to disk.
 type Fetcher interface {
 	// Fetch walks the job's DAG and returns nil once every block of it is on
-	// disk, checked against its hash, referenced by the attempt, and durable
-	// against power loss. Blocks that are on disk already are not fetched, but
-	// are hashed again.
+	// disk, checked against its hash, held by the attempt, and durable
+	// against power loss. Blocks that are on disk already are not fetched; they
+	// are hashed again unless all that is below them is known to be good.
 	//
 	// It returns when ctx ends, with the context's error, after everything it
 	// started has stopped: nothing is written under the attempt any more. It

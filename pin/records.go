@@ -81,7 +81,7 @@ type Records interface {
 	Begin(ctx context.Context, d DAG) (a Attempt, complete bool, err error)
 
 	// Complete marks the DAG complete with the given totals, then every
-	// request for it Pinned. The caller has made every block and reference
+	// request for it Pinned. The caller has made every block and link
 	// durable. The mark is atomic; requests follow in as many commits as they
 	// need, and after a crash in between Unfinished still has the rest.
 	// released is what the requests that became Pinned no longer hold.
@@ -106,7 +106,7 @@ type Records interface {
 	// the given time, oldest first, at most limit of them (limit > 0).
 	QueuedAfter(ctx context.Context, account string, after time.Time, limit int) ([]Request, error)
 
-	// Drop deletes the references of a released attempt, then its deleting
+	// Drop deletes what a released attempt holds and nothing else does, then its deleting
 	// mark. It may be interrupted anywhere and called again; an attempt that
 	// is dropped already, or never was, is no error. An attempt that is not
 	// released is an error, and nothing is dropped.

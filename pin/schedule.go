@@ -331,7 +331,7 @@ func (m *Manager) queueDrops(as []Attempt) {
 	}
 }
 
-// dropLoop drops the references of released attempts, one attempt at a time.
+// dropLoop drops what released attempts hold, one attempt at a time.
 func (m *Manager) dropLoop() {
 	pause := time.Duration(0)
 	for {
@@ -348,7 +348,7 @@ func (m *Manager) dropLoop() {
 				if m.ctx.Err() != nil || errors.Is(err, ErrClosed) {
 					return // the mark is durable; the next start goes on
 				}
-				m.log.Error("drop references", "attempt", a, "err", err)
+				m.log.Error("drop what was unpinned", "attempt", a, "err", err)
 				failed = append(failed, a)
 			}
 		}

@@ -27,11 +27,12 @@
 // # Keys
 //
 // Every key starts with a byte that says what it is. ACCOUNT is a UUID in 16
-// bytes, DAG a length in 2 bytes and a CIDv1's bytes, HASH a multihash, ATTEMPT,
-// SEQ and MS numbers of 8 bytes, CHUNK and NUMBER of 4; numbers are big endian.
+// bytes, DAG a length in 2 bytes and a CIDv1's bytes, HASH a multihash, HOLDER the
+// number of an attempt or of a node, ATTEMPT, SEQ and MS numbers of 8 bytes, CHUNK and
+// NUMBER of 4, CODEC of 2; numbers are big endian.
 //
 //	01 NAME               layout: the layout of the records
-//	                      attempt: the last attempt that was given out
+//	                      attempt: the last number of an attempt or node that was given out
 //	                      dead, mark, filler: what a reclaim keeps for itself
 //	10 ACCOUNT            the account's last Created, its next SEQ, its clock
 //	11 ACCOUNT MS         a request; MS is Created, so its ID says the key
@@ -45,10 +46,13 @@
 //	19 ACCOUNT            what the account is charged: the sum of those totals
 //	20 DAG                a DAG that is held: attempt, state, totals, holders
 //	21 ATTEMPT            the DAG of an attempt that is in use
-//	22 ATTEMPT            an attempt that is released, until it is dropped
-//	23 HASH ATTEMPT       reference: the attempt needs the block; its size
-//	24 ATTEMPT HASH       the same, from the other side
-//	25 HASH               note: nothing may refer to the block any more; its size
+//	22 HOLDER             an attempt or node that is released, until it is dropped
+//	23 HASH CODEC HOLDER  link: the holder needs the block, read under the codec; its size
+//	24 HOLDER HASH CODEC  the same, from the other side
+//	25 HASH               note: nothing may link to the block any more; its size
+//	26 DAG HOLDER         a node: a block that has links, read under a codec; its attempt
+//	27 HOLDER             the DAG that the node is the root of
+//	28 HOLDER             all below it is there; the limits that it was held to
 //	40 ACCOUNT            an account of package auth: address, password hash, ...
 //	41 ADDRESS            the account with that e-mail address
 //	42 TOKEN              a token: account, kind, name, times; TOKEN is a UUID
@@ -73,20 +77,28 @@
 // 100,000 requests for a DAG rewrites a hundred small values. The status is
 // kept there and nowhere else.
 //
-// # References
+// # What holds what
 //
-// A reference is a claim of an attempt on a block. It is committed with the
-// block or before it, and before the block's presence is trusted. That a DAG is
-// complete is a mark of its own in the DAG's record, written when all of its
-// blocks are durable.
+// A link is a claim of a holder on a block. It is committed with the block or before
+// it, and before the block's presence is trusted. An attempt holds the root of its
+// DAG; what a block of that links to is held by a node, which is that block as one
+// attempt read it. So DAGs that share a node share what is below it, without a key of
+// their own for each block, and letting go of one cascades only as far as nothing else
+// holds on. A node whose last link goes is released while its stripe of locks is held
+// alone: whoever links to it first keeps it, and whoever comes later sees that it is
+// gone.
+//
+// That all below a holder is there is a mark of its own, written when all of that is
+// durable, from the bottom up; what is damaged later takes it back from all above. That
+// a DAG is complete is a mark in its record.
 //
 // # Deleting blocks
 //
 // Whatever lets go of a block leaves a note of it, and [Store.Reclaim] looks at
-// those blocks and no others. It decides that nothing refers to a block, and
+// those blocks and no others. It decides that nothing links to a block, and
 // deletes it, while it has the block's stripe of locks alone; claims share that
 // stripe until they are durable. So a claim either comes first, and the block
 // stays, or it comes when the block is gone, which its writer sees when it looks
-// again. Dropping references shares the stripe too: a note is never taken as
-// settled by a reference that is just going.
+// again. Dropping links shares the stripe too: a note is never taken as settled by a
+// link that is just going.
 package store
