@@ -99,6 +99,7 @@ type Node struct {
 	gater    *gater
 	host     host.Host
 	router   *router // nil with RoutingNone
+	hangups  *hangups
 	bitswap  *bitswapSides
 	gateways *gateways // nil without HTTPRetrieval
 
@@ -159,6 +160,7 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 			return nil, err
 		}
 	}
+	n.hangups = newHangups(n.host.Network())
 	if cfg.HTTPRetrieval {
 		n.gateways = newGateways(n.gater, cfg.MaxBlock)
 	}

@@ -22,8 +22,11 @@ const (
 	dialAgain    = 2 * time.Second
 	dialAgainMax = time.Minute
 	dialTimeout  = 20 * time.Second
-	// A connection to an origin is looked at this often.
-	originCheck = 5 * time.Second
+	// A connection to an origin is looked at this often, though its end is told.
+	originCheck = 30 * time.Second
+	// One that ends after this long is made again at once; one that ends sooner, and
+	// most likely was refused, like one that could not be made.
+	lastingConn = 500 * time.Millisecond
 )
 
 // origins keeps a fetch connected to where its DAG is said to be.
@@ -79,9 +82,12 @@ func (o *origins) keep(ctx context.Context, i int, ai peer.AddrInfo) {
 	o.n.host.ConnManager().Protect(ai.ID, tag)
 	defer o.n.host.ConnManager().Unprotect(ai.ID, tag)
 
+	hungUp, done := o.n.hangups.of(ai.ID)
+	defer done()
 	wait := dialAgain
 	for {
 		pause := originCheck
+		dialled := time.Now()
 		if err := o.dial(ctx, ai); err != nil {
 			refused := refusal(err, ai)
 			o.note(i, refused)
@@ -94,6 +100,17 @@ func (o *origins) keep(ctx context.Context, i int, ai peer.AddrInfo) {
 		} else {
 			wait = dialAgain
 			o.note(i, "")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-hungUp:
+			if time.Since(dialled) >= lastingConn {
+				continue
+			}
+			pause = dialAgain
+		case <-time.After(pause):
+			continue
 		}
 		select {
 		case <-ctx.Done():

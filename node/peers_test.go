@@ -85,6 +85,36 @@ func TestSourceVanishesHalfWay(t *testing.T) {
 	}
 }
 
+// A source that hangs up again and again is dialled again each time, and nothing is
+// fetched twice but what was on its way.
+func TestSourceDropsConnections(t *testing.T) {
+	all := dagtest.Tree(dagtest.Leaves(16_000, 50), 20)
+	store := walktest.NewStore(t)
+	n := newTestNode(t, store)
+	src := newSource(t, all...)
+	job := newJob(dagtest.Last(all), src.addr())
+	drops := 0
+	store.BeforeWrite = func(context.Context, pin.Batch) error { // of 4,096 links at most
+		if drops < 6 {
+			drops++
+			time.Sleep(lastingConn) // as long as a connection has to last to be made again at once
+			return src.host.Network().ClosePeer(n.host.ID())
+		}
+		return nil
+	}
+	done, result := start(t.Context(), n, job)
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	store.CheckWhole(1, all)
+	if count, _ := dagtest.Distinct(all); store.Stored() != count {
+		t.Errorf("%d blocks were stored, the DAG has %d", store.Stored(), count)
+	}
+	if drops < 2 {
+		t.Errorf("only %d connections were dropped", drops)
+	}
+}
+
 // Two peers have half of it each.
 func TestHalvesFromTwoSources(t *testing.T) {
 	all := dagtest.Tree(dagtest.Leaves(400, 100), 10)

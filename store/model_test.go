@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,11 +136,19 @@ type walker struct {
 	seed uint64
 
 	measured, not int // how often it was, by another DAG
+	writes        int
+	beforeWrite   func(n int) // with the lock held; nil is nothing
 }
 
 // Write takes its time, so that more happens between two batches.
 func (w *walker) Write(ctx context.Context, b pin.Batch) error {
 	time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
+	w.mu.Lock()
+	w.writes++
+	if w.beforeWrite != nil {
+		w.beforeWrite(w.writes)
+	}
+	w.mu.Unlock()
 	return w.Store.Write(ctx, b)
 }
 
@@ -442,4 +452,66 @@ func checkNodes(r *reader) error {
 			return nil
 		}(),
 	)
+}
+
+// The floor of free space is reached half-way through a DAG: nothing of it is lost, the
+// request says what it waits for, others can be read and removed, and it goes on when
+// there is room.
+func TestFloorHalfWay(t *testing.T) {
+	var full atomic.Bool
+	free := func(string) (uint64, error) {
+		if full.Load() {
+			return 2 << 20, nil // above the reserve, below the floor
+		}
+		return 1 << 40, nil
+	}
+	s := openTest(t, t.TempDir(), Config{MinFreeSpace: 4 << 20, Reserve: 1 << 20, FreeSpace: free})
+	all := dagtest.Tree(dagtest.Leaves(9_000, 50), 100) // some batches
+	w := &walker{t: t, f: &family{below: map[cid.Cid]map[string]int{dagtest.Last(all): sizesOf(all)}}, Store: s, net: walktest.NewNetwork(all...), dir: t.TempDir()}
+	other := pinDAG(t, s, dagtest.Chain(5))
+	pins, err := pin.New(t.Context(), pin.Config{Logger: slog.New(slog.DiscardHandler)}, s, w)
+	must(t, err)
+	defer func() { must(t, pins.Close()) }()
+	w.beforeWrite = func(n int) {
+		if n == 2 {
+			full.Store(true)
+		}
+	}
+	v, err := pins.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)})
+	must(t, err)
+	await := func(what string, ok func(pin.View) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+			now, err := pins.Get(t.Context(), benchAccount, v.ID)
+			must(t, err)
+			if ok(now) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %s, %v", what, now.Status, now.Info)
+			}
+		}
+	}
+	await("it says what it waits for", func(v pin.View) bool {
+		return v.Status == pin.Pinning && strings.Contains(v.Info["status_details"], "disk is too full")
+	})
+	if _, err := pins.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)}); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("another is taken: %v", err)
+	}
+	must(t, pins.Remove(t.Context(), benchAccount, other.request.ID))
+	w.mu.Lock()
+	w.beforeWrite = nil
+	w.mu.Unlock()
+	before, err := s.Stats(t.Context())
+	must(t, err)
+	full.Store(false)
+	await("it goes on", func(v pin.View) bool { return v.Status == pin.Pinned })
+	reclaimAll(t, s)
+	checkHeld(t, s, sizesOf(all))
+	if before.Live.Blocks < 1000 || before.Live.Blocks >= uint64(len(all)) {
+		t.Errorf("%d blocks of %d were there when the disk was full", before.Live.Blocks, len(all))
+	}
+	if asked := w.net.Asked(); asked > len(all)+3*4096 {
+		t.Errorf("%d blocks were asked for, of %d", asked, len(all))
+	}
 }
