@@ -149,6 +149,13 @@ func (l *lookout) expire() {
 	}
 }
 
+// refresh has the next look begin a new transaction.
+func (l *lookout) refresh() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire()
+}
+
 // close ends the last glimpse. Nobody looks any more.
 func (l *lookout) close() {
 	l.mu.Lock()

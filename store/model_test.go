@@ -138,6 +138,7 @@ type walker struct {
 	measured, not int // how often it was, by another DAG
 	writes        int
 	beforeWrite   func(n int) // with the lock held; nil is nothing
+	anyTotals     bool        // the family knows none
 }
 
 // Write takes its time, so that more happens between two batches.
@@ -173,7 +174,7 @@ func (w *walker) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	asker := w.net.Asker(1+rng.IntN(20), seed)
 	defer asker.Close()
 	got, err := walk.Run(ctx, walk.Config{Store: w, Asker: asker, Dir: w.dir, InMemory: 1 + rng.IntN(100)}, job)
-	if want := w.f.totals(job.DAG.CID()); err == nil && got != want {
+	if want := w.f.totals(job.DAG.CID()); err == nil && got != want && !w.anyTotals {
 		w.t.Errorf("%s has %+v, want %+v", job.DAG, got, want)
 	}
 	return got, err
