@@ -21,19 +21,15 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	session := n.bitswap.exchange.NewSession(peerIDs(job.Origins))
 	defer session.Close()
 	return walk.Run(ctx, walk.Config{
-		Store:    n.store,
-		Asker:    session,
-		Durable:  n.bitswap.server.NotifyNewBlocks,
-		Refuse:   n.refuse(),
-		Dir:      n.cfg.TempDir,
-		InMemory: seenInMemory,
-		Logger:   n.log,
+		Store:   n.store,
+		Asker:   session,
+		Durable: n.bitswap.server.NotifyNewBlocks,
+		Refuse:  n.refuse(),
+		Dir:     n.cfg.TempDir,
+		Share:   &n.share,
+		Logger:  n.log,
 	}, job)
 }
-
-// seenInMemory is how many blocks a walk remembers in memory. Sixteen large DAGs
-// at the same time then take 160 MiB for that.
-const seenInMemory = 256 << 10
 
 // peerIDs gives the peers of multiaddrs that end in /p2p/ID.
 func peerIDs(addrs []string) (ids []peer.ID) {

@@ -100,6 +100,7 @@ type Node struct {
 	host     host.Host
 	router   *router // nil with RoutingNone
 	hangups  *hangups
+	share    walk.Share
 	bitswap  *bitswapSides
 	gateways *gateways // nil without HTTPRetrieval
 

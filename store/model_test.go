@@ -139,6 +139,7 @@ type walker struct {
 	writes        int
 	beforeWrite   func(n int) // with the lock held; nil is nothing
 	anyTotals     bool        // the family knows none
+	leastRoom     int         // more than the blocks that the network does not have
 }
 
 // Write takes its time, so that more happens between two batches.
@@ -171,9 +172,9 @@ func (w *walker) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	seed := w.seed
 	w.mu.Unlock()
 	rng := rand.New(rand.NewPCG(seed, 5))
-	asker := w.net.Asker(1+rng.IntN(20), seed)
+	asker := w.net.Asker(1+w.leastRoom+rng.IntN(20), seed)
 	defer asker.Close()
-	got, err := walk.Run(ctx, walk.Config{Store: w, Asker: asker, Dir: w.dir, InMemory: 1 + rng.IntN(100)}, job)
+	got, err := walk.Run(ctx, walk.Config{Store: w, Asker: asker, Dir: w.dir}, job)
 	if want := w.f.totals(job.DAG.CID()); err == nil && got != want && !w.anyTotals {
 		w.t.Errorf("%s has %+v, want %+v", job.DAG, got, want)
 	}

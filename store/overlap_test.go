@@ -24,7 +24,7 @@ type overlap struct {
 func newOverlap(t *testing.T, have ...blocks.Block) *overlap {
 	s := openTest(t, t.TempDir(), Config{})
 	o := &overlap{t: t, s: s, net: walktest.NewNetwork(have...)}
-	w := &walker{t: t, f: &family{}, Store: s, net: o.net, dir: t.TempDir(), anyTotals: true}
+	w := &walker{t: t, f: &family{}, Store: s, net: o.net, dir: t.TempDir(), anyTotals: true, leastRoom: 10}
 	var err error
 	o.pins, err = pin.New(t.Context(), pin.Config{Logger: slog.New(slog.DiscardHandler)}, s, w)
 	must(t, err)

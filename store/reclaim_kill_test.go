@@ -192,7 +192,7 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 	if err == nil && !complete {
 		asker := net.Asker(1+rng.IntN(30), rng.Uint64())
 		defer asker.Close()
-		totals, err := walk.Run(ctx, walk.Config{Store: s, Asker: asker, InMemory: 20}, pin.Job{
+		totals, err := walk.Run(ctx, walk.Config{Store: s, Asker: asker}, pin.Job{
 			DAG: r.DAG(), Attempt: a, Progress: new(pin.Progress), Slot: freeSlot{},
 		})
 		if err != nil {

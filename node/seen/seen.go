@@ -26,8 +26,6 @@ const (
 	keySize   = 16
 	entrySize = keySize + 4
 
-	// An entry in memory takes about 40 bytes with what its map has to spare.
-	defaultInMemory = 256 << 10
 	// A lookup asks each run, so they are merged when there are so many.
 	mostRuns = 8
 
@@ -43,7 +41,7 @@ type key [keySize]byte
 // closes it.
 type Set struct {
 	dir      string
-	most     int
+	most     func() int
 	secret   [16]byte
 	fresh    map[key]uint32
 	runs     []*run // the newest last
@@ -52,12 +50,9 @@ type Set struct {
 	hashable []byte
 }
 
-// New makes an empty set that keeps most entries in memory, or a usual number if that
-// is 0, and others in files in dir that are gone when the process is.
-func New(dir string, most int) *Set {
-	if most <= 0 {
-		most = defaultInMemory
-	}
+// New makes an empty set that keeps as many entries in memory as most says at the time,
+// of about 40 bytes each, and others in files in dir that are gone when the process is.
+func New(dir string, most func() int) *Set {
 	s := &Set{dir: dir, most: most, fresh: make(map[key]uint32)}
 	_, _ = rand.Read(s.secret[:]) // never fails
 	return s
@@ -87,7 +82,7 @@ func (s *Set) Put(h multihash.Multihash, v uint32) error {
 		s.len++
 	}
 	s.fresh[k] = v
-	if len(s.fresh) < s.most {
+	if len(s.fresh) < s.most() {
 		return nil
 	}
 	return s.spill()

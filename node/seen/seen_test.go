@@ -18,11 +18,13 @@ func hashOf(t testing.TB, n uint64) multihash.Multihash {
 	return h
 }
 
+func atMost(n int) func() int { return func() int { return n } }
+
 // The set is a map, whatever of it is on disk.
 func TestSetAgainstAMap(t *testing.T) {
 	for _, most := range []int{1, 7, 100, 1 << 20} {
 		dir := t.TempDir()
-		s := New(dir, most)
+		s := New(dir, atMost(most))
 		spills := 0
 		s.onSpill = func() { spills++ }
 		want := map[uint64]uint32{}
@@ -66,7 +68,7 @@ func TestSetAgainstAMap(t *testing.T) {
 
 // Keys that crowd are found all the same: it does not rely on how they spread.
 func TestRunOfCrowdedKeys(t *testing.T) {
-	s := New(t.TempDir(), 1<<20)
+	s := New(t.TempDir(), atMost(1<<20))
 	for n := range uint64(5000) {
 		var k key
 		k[1] = byte(n % 3) // nearly all at the beginning
@@ -118,7 +120,7 @@ func TestFilterIsWorthItsBits(t *testing.T) {
 
 // The disk may be read-only, or full.
 func TestSpillThatFails(t *testing.T) {
-	s := New("/nonexistent", 1)
+	s := New("/nonexistent", atMost(1))
 	if err := s.Put(hashOf(t, 1), 1); err == nil {
 		t.Error("no error")
 	}
@@ -128,7 +130,7 @@ func TestSpillThatFails(t *testing.T) {
 }
 
 func BenchmarkPut(b *testing.B) {
-	s := New(b.TempDir(), 0)
+	s := New(b.TempDir(), atMost(256<<10))
 	defer s.Close()
 	n := uint64(0)
 	for b.Loop() {

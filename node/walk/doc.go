@@ -21,8 +21,9 @@
 // # Memory
 //
 // A walk remembers each block that it has seen, in a [seen.Set], of which most is on
-// disk if there are many. Of nodes that are not whole yet it keeps at most openMost;
-// of others only their numbers, and it marks them when all is done.
+// disk if there are many. Of nodes that are not whole yet it keeps a bounded number; of
+// others only their numbers, and it marks them when all is done. All walks that have
+// something to do divide memory among them ([Share]).
 //
 // # Codecs
 //

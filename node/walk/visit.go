@@ -350,7 +350,7 @@ func (w *walk) expand(it *item, data []byte, stored bool) error {
 	}
 	w.writer.node(it, w.job.Attempt)
 	it.links, it.count = ls, len(ls)
-	if it.tracked = w.tracking < w.cfg.openMost; it.tracked {
+	if it.tracked = w.tracking < w.cfg.most(w.cfg.openMost, openMost, openLeast); it.tracked {
 		w.tracking++
 		it.pending = 2 // until it is durable, and until all links were visited
 	} else {
@@ -367,7 +367,8 @@ func (w *walk) push(it *item) {
 	w.stack = append(w.stack, it)
 	w.loaded += len(it.links)
 	w.low = min(w.low, len(w.stack)-1)
-	for ; w.loaded > w.cfg.loadedMost && w.low < len(w.stack)-1; w.low++ {
+	most := w.cfg.most(w.cfg.loadedMost, loadedMost, loadedLeast)
+	for ; w.loaded > most && w.low < len(w.stack)-1; w.low++ {
 		if low := w.stack[w.low]; !low.inlined { // which has no block to read them from again
 			w.loaded -= len(low.links)
 			low.links = nil

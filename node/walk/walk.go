@@ -29,12 +29,6 @@ const (
 
 	// How often it is told how the asking goes.
 	tellEvery = time.Second
-
-	// So many nodes at most are kept until they are whole, at about 400 bytes each. A
-	// tree has only those of which something is on its way; a linked list has all.
-	openMost = 32 << 10
-	// So many links at most are kept of nodes on the way, at about 100 bytes each.
-	loadedMost = 64 << 10
 )
 
 // Config is what a walk works with.
@@ -50,12 +44,13 @@ type Config struct {
 	// Dir is where files may be put that nothing of the walk outlives; "" is the
 	// system's.
 	Dir string
-	// InMemory is how many blocks are remembered in memory; 0 is a usual number.
-	InMemory int
+	// Share is shared by the walks that divide memory among them. Nil: the walk has
+	// it all.
+	Share *Share
 	// Logger is where the walk logs; nil discards.
 	Logger *slog.Logger
 
-	openMost, loadedMost int // for tests; 0 is as above
+	seenMost, openMost, loadedMost int // for tests; 0 is what Share gives
 }
 
 // Run walks the job's DAG until every block of it is durable, and gives its totals.
@@ -72,16 +67,13 @@ func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.openMost == 0 {
-		cfg.openMost = openMost
-	}
-	if cfg.loadedMost == 0 {
-		cfg.loadedMost = loadedMost
+	if cfg.Share == nil {
+		cfg.Share = new(Share)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	w := &walk{
 		cfg: cfg, job: job, ctx: ctx,
-		seen:   seen.New(cfg.Dir, cfg.InMemory),
+		seen:   seen.New(cfg.Dir, func() int { return cfg.most(cfg.seenMost, seenMost, seenLeast) }),
 		open:   make(map[key]*item),
 		wants:  make(map[string]*want),
 		writer: newWriter(ctx, cfg, job.Limits),
@@ -96,6 +88,9 @@ func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	}
 	cancel()
 	w.writer.stop()
+	if w.sharing {
+		cfg.Share.leave()
+	}
 	if err := errors.Join(err, w.seen.Close()); err != nil {
 		return pin.Totals{}, err
 	}
@@ -129,6 +124,7 @@ type walk struct {
 	others     []pin.Ref  // what was walked; nil if it is too much
 	manyOthers bool       // it is too much
 
+	sharing  bool      // it is one of those that divide memory
 	held     bool      // the slot, as far as this side knows
 	gained   bool      // something was received while it was held
 	lastGot  time.Time // a block from the network
@@ -350,7 +346,19 @@ func (w *walk) acquire() error {
 		return err
 	}
 	w.held = true
+	if !w.sharing {
+		w.sharing = true
+		w.cfg.Share.join()
+	}
 	return nil
+}
+
+// most is how much of something is kept: what a test sets, or a share.
+func (c *Config) most(set, total, least int) int {
+	if set > 0 {
+		return set
+	}
+	return c.Share.of(total, least)
 }
 
 // written takes in what the writer has done.

@@ -134,7 +134,7 @@ func TestShapes(t *testing.T) {
 					t.Parallel()
 					s := newSetting(t, all...)
 					s.room = room
-					s.cfg.openMost, s.cfg.loadedMost, s.cfg.InMemory = most, most, most
+					s.cfg.openMost, s.cfg.loadedMost, s.cfg.seenMost = most, most, most
 					s.mustWalk(t, all, 1)
 					if n, _ := dagtest.Distinct(all); s.net.Asked() != n {
 						t.Errorf("asked for %d blocks of %d", s.net.Asked(), n)

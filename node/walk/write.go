@@ -13,9 +13,6 @@ import (
 )
 
 const (
-	// A batch is one sync of the disk: with 8 MiB a sync costs little beside the
-	// writing.
-	batchBytes = 8 << 20
 	// Links alone are about 100 bytes each.
 	batchLinks = 4096
 	// What came is durable, and served to others, no later than this, however
@@ -29,6 +26,7 @@ const (
 // writer makes blocks and links durable in the background, one batch at a time.
 // Its methods belong to the goroutine of the walk.
 type writer struct {
+	share   *Share
 	next    batch
 	current batch // being written while busy
 	busy    bool
@@ -49,9 +47,10 @@ type batch struct {
 	oldest   time.Time
 }
 
-// full reports whether b holds n batches' worth.
-func (b *batch) full(n int) bool {
-	return b.bytes >= n*batchBytes || len(b.Links) >= n*batchLinks || len(b.Whole) >= n*batchLinks
+// holds reports whether the next batch holds n batches' worth.
+func (w *writer) holds(n int) bool {
+	b := &w.next
+	return b.bytes >= n*w.share.of(batchMost, batchLeast) || len(b.Links) >= n*batchLinks || len(b.Whole) >= n*batchLinks
 }
 
 // written is what came of a batch. Of what was found, gone is no longer there, or
@@ -65,6 +64,7 @@ type written struct {
 // soon.
 func newWriter(ctx context.Context, cfg Config, limits pin.Limits) *writer {
 	w := &writer{
+		share: cfg.Share,
 		jobs:  make(chan batch),
 		done:  make(chan written),
 		quit:  make(chan struct{}),
@@ -178,7 +178,7 @@ func (w *writer) flush(now time.Time, all bool) {
 	if w.busy || w.next.oldest.IsZero() {
 		return
 	}
-	if all || w.next.full(1) || now.Sub(w.next.oldest) >= batchAge {
+	if all || w.holds(1) || now.Sub(w.next.oldest) >= batchAge {
 		w.jobs <- w.next // it waits for that
 		w.current, w.next, w.busy = w.next, batch{}, true
 	}
@@ -191,10 +191,10 @@ func (w *writer) finish() (b batch) {
 }
 
 // full reports that no more should be put before a batch is done.
-func (w *writer) full() bool { return w.busy && w.next.full(maxGather) }
+func (w *writer) full() bool { return w.busy && w.holds(maxGather) }
 
 // due reports that a batch is to be handed over before more is put.
-func (w *writer) due() bool { return !w.busy && w.next.full(1) }
+func (w *writer) due() bool { return !w.busy && w.holds(1) }
 
 // idle reports that all that was to be written is durable.
 func (w *writer) idle() bool { return !w.busy && w.next.oldest.IsZero() }
