@@ -86,7 +86,7 @@ func startHoldfast(ctx context.Context, r *rig.Rig, progress io.Writer) (*holdfa
 	if err != nil {
 		return nil, nil, err
 	}
-	d.Env["HOLDFAST_NODE_ALLOW_PRIVATE_ADDRESSES"] = "true"; d.Env["ZZPPROF"] = os.Getenv("ZZPPROF"); d.Env["GOMEMLIMIT"] = os.Getenv("GOMEMLIMIT")
+	d.Env["HOLDFAST_NODE_ALLOW_PRIVATE_ADDRESSES"] = "true"
 	if err := d.AddUser(ctx, email, password); err != nil {
 		return nil, nil, err
 	}
