@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster
 
-.PHONY: help build run test test-unit test-e2e check fmt-check tidy-check bench bench-full bench-large clean
+.PHONY: help build run test test-unit test-e2e check fmt-check tidy-check bench bench-full bench-large bench-idle clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-full: ## the same, medians of 3 of all, beside a million blocks that stay,
 
 bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memory of 512 MiB; not part of CI
 	cd e2e && $(GO) run ./large
+
+bench-idle: ## the memory of an idle server in each profile, within 6 minutes
+	cd e2e && $(GO) run ./bench --idle
 
 clean: ## remove what was built, and the data of `make run`
 	rm -rf holdfast data

@@ -41,6 +41,12 @@ func (r *refusals) note(e Event) {
 	r.merged[e.Kind]++
 }
 
+// refuse puts a refusal on record, and counts it.
+func (s *Service) refuse(e Event) {
+	s.failed.event(e.Kind)
+	s.refusals.note(e)
+}
+
 // take gives what is to be written, and remembers it no more.
 func (r *refusals) take(now time.Time) []Event {
 	r.mu.Lock()

@@ -36,29 +36,33 @@ func Middleware(s *Service, onError func(c echo.Context, err error) error) echo.
 
 // authenticate is Middleware with another way to say what a token is good for.
 func authenticate(s *Service, onError func(echo.Context, error) error, allowed func(echo.Context, Principal) error) echo.MiddlewareFunc {
+	refuse := func(c echo.Context, err error) error {
+		s.failed.request(err)
+		return onError(c, err)
+	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
 			raw, err := bearer(r.Header["Authorization"])
 			if err != nil {
-				return onError(c, err)
+				return refuse(c, err)
 			}
 			ctx, p, done, err := s.admit(r.Context(), raw)
 			if err != nil {
-				return onError(c, err)
+				return refuse(c, err)
 			}
 			defer done()
 			if err := s.limits.token.take(p.TokenID, s.cfg.Now()); err != nil {
 				setRetryAfter(c, err)
-				return onError(c, err)
+				return refuse(c, err)
 			}
 			if err := allowed(c, p); err != nil {
-				return onError(c, err)
+				return refuse(c, err)
 			}
 			c.SetRequest(r.WithContext(WithPrincipal(ctx, p)))
 			err = next(c)
 			if err != nil && errors.Is(context.Cause(ctx), errRevoked) {
-				return onError(c, errRevoked)
+				return refuse(c, errRevoked)
 			}
 			return err
 		}

@@ -53,7 +53,7 @@ func (s *Service) Register(ctx context.Context, n NewRegistration) (Pair, error)
 				e.Detail = known.Error()
 			}
 		}
-		s.refusals.note(e)
+		s.refuse(e)
 	}
 	return pair, err
 }

@@ -28,6 +28,7 @@ type Service struct {
 	flights  *flights
 	uses     *uses
 	refusals *refusals
+	failed   failureCounts
 	limits   limiters
 	trusted  *trusted
 	rotating sync.Mutex
@@ -270,7 +271,7 @@ func (s *Service) ChangePassword(ctx context.Context, account, present, password
 		return Ended{}, err
 	}
 	if !ok {
-		s.refusals.note(s.event(ctx, EventPasswordRefused, account))
+		s.refuse(s.event(ctx, EventPasswordRefused, account))
 		return Ended{}, invalid("password", "is not the present one")
 	}
 	s.limits.account.giveBack(bucket)

@@ -25,7 +25,7 @@ func (p Pair) LogValue() slog.Value { return slog.StringValue(p.String()) }
 // Errors: ErrBadCredentials, ErrDisabled, ErrBusy, *LimitError.
 func (s *Service) Login(ctx context.Context, email, password string) (Pair, error) {
 	if err := s.tryFrom(ctx); err != nil {
-		s.refusals.note(s.event(ctx, EventLoginLimited, ""))
+		s.refuse(s.event(ctx, EventLoginLimited, ""))
 		return Pair{}, err
 	}
 	var a Account
@@ -40,7 +40,7 @@ func (s *Service) Login(ctx context.Context, email, password string) (Pair, erro
 	}
 	notCounted, err := s.tryAccount(ctx, a.ID, email)
 	if limit := (*LimitError)(nil); errors.As(err, &limit) {
-		s.refusals.note(s.event(ctx, EventLoginLimited, a.ID))
+		s.refuse(s.event(ctx, EventLoginLimited, a.ID))
 		return Pair{}, err
 	}
 	if err != nil {
@@ -53,13 +53,13 @@ func (s *Service) Login(ctx context.Context, email, password string) (Pair, erro
 		return Pair{}, fmt.Errorf("log in: %w", err)
 	case !ok:
 		s.cfg.Log.Info("login refused", "from", addressFrom(ctx), "account", cmp.Or(a.ID, "unknown"))
-		s.refusals.note(s.event(ctx, EventLoginRefused, a.ID))
+		s.refuse(s.event(ctx, EventLoginRefused, a.ID))
 		return Pair{}, ErrBadCredentials
 	case a.Disabled:
 		s.cfg.Log.Info("login refused: account disabled", "from", addressFrom(ctx), "account", a.ID)
 		refused := s.event(ctx, EventLoginRefused, a.ID)
 		refused.Detail = "disabled"
-		s.refusals.note(refused)
+		s.refuse(refused)
 		return Pair{}, ErrDisabled
 	}
 	notCounted()
@@ -161,7 +161,12 @@ const refreshGrace = 30 * time.Second
 // is ended, with all that stands on it.
 //
 // Errors: those that wrap ErrUnauthorized; *LimitError.
-func (s *Service) Refresh(ctx context.Context, refresh string) (Pair, error) {
+func (s *Service) Refresh(ctx context.Context, refresh string) (_ Pair, err error) {
+	defer func() {
+		if limit := (*LimitError)(nil); errors.Is(err, ErrUnauthorized) || errors.As(err, &limit) {
+			s.failed.note(FailedRefresh)
+		}
+	}()
 	c, err := s.keys.parse(refresh, audienceRefresh, s.cfg.Now())
 	if err != nil {
 		return Pair{}, err

@@ -22,13 +22,14 @@ func (n *Node) Addrs() []string {
 	if err != nil {
 		n.log.Warn("cannot list the node's addresses", "error", err)
 	}
-	return n.withID(addrs)
+	return n.withID(directAddrs(addrs))
 }
 
 // Delegates gives the addresses by which clients reach the node, best first:
-// those that Config.Announce names; else the public ones that it listens on;
-// else private ones; else loopback. They are at most four, at least one while
-// the node is up, and each ends in /p2p and the peer ID.
+// those that Config.Announce names; else the public ones that it listens on, or
+// that others have reached it by; else private ones; else loopback. They are at
+// most four, at least one while the node is up, and each ends in /p2p and the
+// peer ID.
 func (n *Node) Delegates() []string {
 	if len(n.announce) > 0 {
 		return n.withID(n.announce[:min(len(n.announce), maxDelegates)])
@@ -37,9 +38,24 @@ func (n *Node) Delegates() []string {
 	if err != nil || len(addrs) == 0 {
 		addrs = n.host.Network().ListenAddresses()
 	}
-	// What other peers report to see, such as a router's address, is not
-	// taken: whether it leads here nobody knows. Announce is for that.
-	return n.withID(pickDelegates(addrs))
+	// What other peers report to see, such as a router's address, is taken only
+	// if one of them has dialled it back: else nobody knows whether it leads here.
+	return n.withID(pickDelegates(append(n.confirmed(), addrs...)))
+}
+
+// confirmed gives the addresses that others have reached the node by, as AutoNAT
+// v2 knows. None without it.
+func (n *Node) confirmed() []ma.Multiaddr {
+	if h, ok := n.host.(confirmer); ok {
+		reachable, _, _ := h.ConfirmedAddrs()
+		return directAddrs(reachable)
+	}
+	return nil
+}
+
+// confirmer is a libp2p host that knows which of its addresses were reached.
+type confirmer interface {
+	ConfirmedAddrs() (reachable, unreachable, unknown []ma.Multiaddr)
 }
 
 // pickDelegates takes the addresses of the widest reach that any of them has,

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 )
@@ -89,6 +90,37 @@ func TestDelegatesOfAnyAddress(t *testing.T) {
 		if strings.Contains(s, "/0.0.0.0/") {
 			t.Errorf("%s cannot be dialled", s)
 		}
+	}
+}
+
+// reachedHost is a host that others have reached.
+type reachedHost struct {
+	host.Host
+	by []ma.Multiaddr
+}
+
+func (h reachedHost) ConfirmedAddrs() (reachable, unreachable, unknown []ma.Multiaddr) {
+	return h.by, nil, []ma.Multiaddr{ma.StringCast("/ip4/9.9.9.9/tcp/1")}
+}
+
+// Behind a router, clients are given the address that others have reached the
+// node by, and none that nobody has.
+func TestDelegatesBehindARouter(t *testing.T) {
+	n := newTestNode(t, walktest.NewStore(t))
+	if _, ok := n.host.(confirmer); !ok {
+		t.Fatalf("%T does not tell which addresses were reached", n.host)
+	}
+	if got := n.Delegates(); len(got) != 1 || !strings.HasPrefix(got[0], "/ip4/127.0.0.1/") {
+		t.Errorf("without a router they are %v", got)
+	}
+	inner := n.host
+	defer func() { n.host = inner }()
+	n.host = reachedHost{inner, []ma.Multiaddr{
+		ma.StringCast("/ip4/8.8.8.8/tcp/1234"),
+		ma.StringCast("/ip4/1.1.1.1/tcp/1/p2p/" + n.PeerID() + "/p2p-circuit"),
+	}}
+	if got, want := n.Delegates(), []string{"/ip4/8.8.8.8/tcp/1234/p2p/" + n.PeerID()}; !slices.Equal(got, want) {
+		t.Errorf("they are %v, want %v", got, want)
 	}
 }
 

@@ -14,17 +14,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/exchange"
 )
 
-const (
-	// What is read for one peer ahead of its connection. The default of 1 MiB
-	// is one large block.
-	outstandingPerPeer = 4 << 20
-	// Blocks are put together to messages of this size; the default of 16 KiB
-	// opens a stream for every four blocks of 4 KiB.
-	messageSize = 64 << 10
-	// Readers of the block store, which is local and fast: the default of 128
-	// suits a remote one.
-	storeReaders = 16
-)
+// Blocks are put together to messages of this size; the default of 16 KiB opens
+// a stream for every four blocks of 4 KiB.
+const messageSize = 64 << 10
 
 // bitswapSides is both sides of Bitswap on one host: what asks for blocks is ours, what
 // serves them is boxo's.
@@ -35,13 +27,9 @@ type bitswapSides struct {
 }
 
 // newBitswap starts both. The caller closes them.
-func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served, gateways *gateways, log *slog.Logger) *bitswapSides {
+func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served, gateways *gateways, limits Limits, log *slog.Logger) *bitswapSides {
 	b := &bitswapSides{network: bsnet.NewFromIpfsHost(h)}
-	b.server = server.New(ctx, b.network, s,
-		server.MaxOutstandingBytesPerPeer(outstandingPerPeer),
-		server.WithTargetMessageSize(messageSize),
-		server.EngineBlockstoreWorkerCount(storeReaders),
-	)
+	b.server = server.New(ctx, b.network, s, append(limits.server(), server.WithTargetMessageSize(messageSize))...)
 	cfg := exchange.Config{Network: b.network, Received: b.server.ReceivedBlocks, Logger: log}
 	if gateways != nil {
 		cfg.Gateways = gateways.of

@@ -22,9 +22,26 @@
 // not dialled unless the configuration allows it, as package guard decides;
 // connections that come in are welcome from anywhere.
 //
+// With routing it also sees to it that others reach it ([Reach]): it asks its
+// router to forward a port, asks peers whether they can dial it, and while they
+// cannot is reached by relays, whose connections it makes direct. Bitswap is
+// spoken by direct connections alone. With a swarm key ([Config.SwarmKeyFile])
+// it speaks only to those who have the same one.
+//
 // # What it gives to others
 //
 // Blocks that a pin holds, complete or being fetched, and that the denylist does
 // not have: by Bitswap, and to who asks [Node.Served]. A DAG with a denied block
 // is not fetched, and one that becomes denied on the way is given up.
+//
+// # What peers may take
+//
+// [Limits] bound the memory, files and connections of all of them together, and
+// what one may ask of the Bitswap server. A peer that asks for blocks and does
+// not take them is cut off: sooner when others wait to be sent something.
+//
+// # What it counts
+//
+// [Node.Stats] tells, in plain numbers, what the walks and the server did. What
+// libp2p counts it registers itself, with [Config.Metrics].
 package node

@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	ma "github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -56,6 +57,16 @@ type Config struct {
 	// Datastore keeps what RoutingAuto has still to announce across restarts;
 	// nil keeps it in memory. The caller closes it after the node.
 	Datastore datastore.Batching
+	// SwarmKeyFile holds the key of a private network, as Kubo's swarm.key. ""
+	// is the public network.
+	SwarmKeyFile string
+	// Reach is how others come to reach the node.
+	Reach Reach
+	// Limits bound what peers may take of the machine.
+	Limits Limits
+	// Metrics is where libp2p registers its own; nil keeps none. A registerer
+	// is for one node.
+	Metrics prometheus.Registerer
 	// HTTPRetrieval lets blocks be fetched from providers that are trustless
 	// gateways, too.
 	HTTPRetrieval bool
@@ -98,7 +109,8 @@ type Node struct {
 	announce []ma.Multiaddr
 	gater    *gater
 	host     host.Host
-	router   *router // nil with RoutingNone
+	up       chan struct{} // closed once all fields are set
+	router   *router       // nil with RoutingNone
 	hangups  *hangups
 	share    walk.Share
 	bitswap  *bitswapSides
@@ -132,8 +144,21 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if cfg.Reach, err = cfg.Reach.planned(cfg.Routing); err != nil {
+		return nil, err
+	}
+	cfg.Limits = cfg.Limits.withDefaults()
+	swarmKey, err := loadSwarmKey(cfg.SwarmKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	if swarmKey != nil {
+		if cfg, err = privateConfig(cfg, swarmKey, cfg.Logger); err != nil {
+			return nil, err
+		}
+	}
 	cfg.Roots = announced(cfg.Denylist, cfg.Roots)
-	n := &Node{cfg: cfg, log: cfg.Logger, store: store}
+	n := &Node{cfg: cfg, log: cfg.Logger, store: store, up: make(chan struct{})}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -153,7 +178,7 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 		return nil, err
 	}
 	n.gater = newGater(cfg.AllowPrivateAddresses, cfg.Routing == RoutingNone)
-	if n.host, err = newHost(cfg, key, n.announce, n.gater); err != nil {
+	if n.host, err = newHost(cfg, key, swarmKey, n.announce, n.gater, n.relayCandidates); err != nil {
 		return nil, err
 	}
 	if cfg.Routing == RoutingAuto {
@@ -165,10 +190,13 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 	if cfg.HTTPRetrieval {
 		n.gateways = newGateways(n.gater, cfg.MaxBlock)
 	}
-	n.bitswap = newBitswap(n.ctx, n.host, n.router, n.gater, newServed(store, cfg.Denylist), n.gateways, n.log)
+	bsHost := newBitswapHost(n.host, cfg.Limits.SendWorkers)
+	n.wg.Go(func() { bsHost.watch(n.ctx) })
+	n.bitswap = newBitswap(n.ctx, bsHost, n.router, n.gater, newServed(store, cfg.Denylist), n.gateways, cfg.Limits, n.log)
 	if err := n.watchPeers(); err != nil {
 		return nil, err
 	}
+	close(n.up)
 	return n, nil
 }
 
@@ -222,7 +250,7 @@ func (n *Node) watchPeers() error {
 				return
 			case e := <-sub.Out():
 				ev := e.(event.EvtPeerIdentificationCompleted)
-				if slices.ContainsFunc(ev.Protocols, isBitswap) {
+				if !limited(ev.Conn) && slices.ContainsFunc(ev.Protocols, isBitswap) {
 					n.cfg.OnPeer(ev.Peer.String(), ev.Conn.Stat().Direction == network.DirInbound)
 				}
 			}

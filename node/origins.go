@@ -121,7 +121,8 @@ func (o *origins) keep(ctx context.Context, i int, ai peer.AddrInfo) {
 }
 
 func (o *origins) dial(ctx context.Context, ai peer.AddrInfo) error {
-	if o.n.host.Network().Connectedness(ai.ID) == network.Connected {
+	switch o.n.host.Network().Connectedness(ai.ID) {
+	case network.Connected, network.Limited: // by a relay: the origin makes it a direct one, if that can be
 		return nil
 	}
 	// The host would keep what it is given, and try it again for others.

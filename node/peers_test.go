@@ -15,6 +15,8 @@ import (
 	"github.com/ipfs/boxo/bitswap/message"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-msgio"
 
@@ -152,12 +154,8 @@ func TestSourceThatHasTheRootAlone(t *testing.T) {
 	store.CheckWhole(1, all)
 }
 
-// liar answers every want with HAVE and with bytes that are something else,
-// under the CID that was asked for as far as the protocol allows to say so.
-func liar(t *testing.T) (addr string, lies *atomic.Int64) {
-	t.Helper()
-	h := newTestHost(t)
-	lies = new(atomic.Int64)
+// answerWants has a host answer each want by what answer puts in the reply.
+func answerWants(t *testing.T, h host.Host, answer func(reply message.BitSwapMessage, c cid.Cid)) {
 	h.SetStreamHandler(bsnet.ProtocolBitswap, func(s network.Stream) {
 		defer s.Close()
 		r := msgio.NewVarintReaderSize(s, network.MessageSizeMax)
@@ -168,17 +166,9 @@ func liar(t *testing.T) (addr string, lies *atomic.Int64) {
 			}
 			reply := message.New(false)
 			for _, e := range m.Wantlist() {
-				if e.Cancel {
-					continue
+				if !e.Cancel {
+					answer(reply, e.Cid)
 				}
-				reply.AddHave(e.Cid)
-				b, err := blocks.NewBlockWithCid(fmt.Appendf(nil, "not %s", e.Cid), e.Cid)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				reply.AddBlock(b)
-				lies.Add(1)
 			}
 			if reply.Empty() {
 				continue
@@ -193,6 +183,24 @@ func liar(t *testing.T) (addr string, lies *atomic.Int64) {
 			}
 			out.Close()
 		}
+	})
+}
+
+// liar answers every want with HAVE and with bytes that are something else,
+// under the CID that was asked for as far as the protocol allows to say so.
+func liar(t *testing.T) (addr string, lies *atomic.Int64) {
+	t.Helper()
+	h := newTestHost(t)
+	lies = new(atomic.Int64)
+	answerWants(t, h, func(reply message.BitSwapMessage, c cid.Cid) {
+		reply.AddHave(c)
+		b, err := blocks.NewBlockWithCid(fmt.Appendf(nil, "not %s", c), c)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		reply.AddBlock(b)
+		lies.Add(1)
 	})
 	return withPeer(h.Addrs()[0], h.ID()), lies
 }

@@ -197,6 +197,7 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 			return false, fmt.Errorf("complete: %w", err)
 		}
 		m.drop(released)
+		m.counts.pinned.Add(1)
 		m.log.Info("pinned", "cid", j.dag, who, "blocks", totals.Blocks, "bytes", totals.Bytes,
 			"elapsed", time.Since(j.began).Round(time.Millisecond),
 			"asked_again", progress.Again(), "longest_gap", progress.Gap().Round(time.Millisecond))
@@ -223,6 +224,7 @@ func (m *Manager) fail(ctx context.Context, j *job, reason string) error {
 		return fmt.Errorf("fail: %w", err)
 	}
 	m.drop(released)
+	m.counts.failed.Add(1)
 	m.log.Warn("pin failed", "cid", j.dag, who, "reason", reason)
 	return nil
 }

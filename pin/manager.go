@@ -61,6 +61,7 @@ type Manager struct {
 	fetcher Fetcher
 	workers *workers
 	quotas  *quotas
+	counts  counts
 
 	ctx    context.Context // ends when the manager closes
 	cancel context.CancelFunc

@@ -280,6 +280,7 @@ func (m *Manager) ended(j *job, over bool, err error) {
 		j.trouble = troubleText(err)
 		j.blocked = errors.Is(err, ErrDiskFull)
 		pause := backoff(j.tries)
+		m.counts.interrupted.Add(1)
 		m.log.Warn("pin interrupted", "cid", j.dag, j.whoLocked(), "err", err, "retry_in", pause)
 		m.park(j, pause)
 	}

@@ -88,6 +88,7 @@ func TestDirectoriesAsGoodAsEmpty(t *testing.T) {
 	writeFile(t, "", dir, "config.toml")
 	writeFile(t, "123\n", dir, pidName)
 	must(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "swarm.key"), nil, 0o600))
 	openTest(t, dir, Config{})
 }
 

@@ -136,6 +136,7 @@ func (s *Store) reclaim(ctx context.Context, progress func(ReclaimProgress), gen
 		progress = func(ReclaimProgress) {}
 	}
 	r := &reclaimer{s: s, progress: progress, gentle: gentle, report: &report}
+	defer func() { s.reclaimed(&report, err, ctx.Err() != nil) }()
 	if err := r.run(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = s.ended(ctx)

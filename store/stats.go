@@ -38,8 +38,8 @@ type Stats struct {
 // second or so; what changes meanwhile may or may not be counted.
 func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	st.Requests = map[pin.Status]uint64{}
-	for _, step := range []func(context.Context, *Stats) error{s.countLive, s.countDead, s.countDAGs, s.countRequests} {
-		if err := step(ctx, &st); err != nil {
+	for _, step := range []func(context.Context, keyWalk, *Stats) error{s.countLive, s.countDead, s.countDAGs, s.countRequests} {
+		if err := step(ctx, s.walk, &st); err != nil {
 			return Stats{}, wrap(err, "count what the store has")
 		}
 	}
@@ -55,9 +55,12 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	return st, nil
 }
 
-func (s *Store) countLive(ctx context.Context, st *Stats) error {
+// keyWalk is [Store.walk], or a slower one.
+type keyWalk func(ctx context.Context, sp span, fn func(key, value []byte) error) error
+
+func (s *Store) countLive(ctx context.Context, walk keyWalk, st *Stats) error {
 	var last []byte
-	return s.walk(ctx, span{prefix: []byte{kLinkTo}}, func(key, value []byte) error {
+	return walk(ctx, span{prefix: []byte{kLinkTo}}, func(key, value []byte) error {
 		l, err := splitLinkTo(key)
 		if err != nil || string(l.Hash) == string(last) {
 			return err
@@ -70,7 +73,7 @@ func (s *Store) countLive(ctx context.Context, st *Stats) error {
 	})
 }
 
-func (s *Store) countDead(ctx context.Context, st *Stats) error {
+func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 	var page []pin.Ref
 	count := func() error {
 		dead, err := s.unclaimed(page)
@@ -81,7 +84,7 @@ func (s *Store) countDead(ctx context.Context, st *Stats) error {
 		page = page[:0]
 		return err
 	}
-	err := s.walk(ctx, span{prefix: []byte{kLoose}}, func(key, value []byte) error {
+	err := walk(ctx, span{prefix: []byte{kLoose}}, func(key, value []byte) error {
 		size, err := decodeSize(key, value)
 		if err != nil {
 			return err
@@ -102,8 +105,8 @@ func (s *Store) countDead(ctx context.Context, st *Stats) error {
 	return count()
 }
 
-func (s *Store) countDAGs(ctx context.Context, st *Stats) error {
-	return s.walk(ctx, span{prefix: []byte{kDAG}}, func(key, value []byte) error {
+func (s *Store) countDAGs(ctx context.Context, walk keyWalk, st *Stats) error {
+	return walk(ctx, span{prefix: []byte{kDAG}}, func(key, value []byte) error {
 		var rec dagRecord
 		if err := s.codec.decode(value, &rec); err != nil {
 			return fmt.Errorf("DAG %x: %w", key, err)
@@ -116,10 +119,10 @@ func (s *Store) countDAGs(ctx context.Context, st *Stats) error {
 	})
 }
 
-func (s *Store) countRequests(ctx context.Context, st *Stats) error {
+func (s *Store) countRequests(ctx context.Context, walk keyWalk, st *Stats) error {
 	for _, code := range byLikelihood() {
 		n := uint64(0)
-		err := s.walk(ctx, span{prefix: []byte{kStatus, byte(code)}}, func(_, value []byte) error {
+		err := walk(ctx, span{prefix: []byte{kStatus, byte(code)}}, func(_, value []byte) error {
 			var c chunk
 			err := c.decode(value)
 			n += uint64(c.count())

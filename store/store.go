@@ -62,6 +62,7 @@ type Store struct {
 	blocks blockstore.Blockstore
 	claims claimLocks
 	looks  lookout
+	tally  tally
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
 	reclaiming chan struct{}

@@ -56,6 +56,12 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) (err error) {
 	log := newLogger(c.stderr, cfg.Log)
 	routeLibraryLogs(log)
 	logConfigWarnings(log, warnings)
+	machine, err := thisMachine(log)
+	if err != nil {
+		return err
+	}
+	profile := newProfile(cfg.Node.Profile, machine)
+	profile.apply(c.getenv)
 	path, err := findDataDir(c.dataFlag, c.getenv)
 	if err != nil {
 		return err
@@ -66,7 +72,7 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) (err error) {
 	}
 	defer func() { err = d.explain(errors.Join(err, d.Close())) }()
 
-	p := &Program{Config: cfg, Data: d, Log: log, Notify: systemdNotifier(log)}
+	p := &Program{Config: cfg, Data: d, Log: log, Machine: machine, Notify: systemdNotifier(log)}
 	if c.interactive {
 		p.Terminal = c.stderr
 	}

@@ -26,7 +26,13 @@ func (c *cli) versionCommand() *cobra.Command {
 
 // versionLine says what was built, of what, and with what.
 func versionLine() string {
-	name, details := version, []string{runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+	name, details := buildVersion()
+	return fmt.Sprintf("%s (%s)", name, strings.Join(details, ", "))
+}
+
+// buildVersion is the name of the version, and the details of versionLine.
+func buildVersion() (name string, details []string) {
+	name, details = version, []string{runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if name == "" {
 			name = info.Main.Version
@@ -43,5 +49,5 @@ func versionLine() string {
 	if name == "" {
 		name = "devel"
 	}
-	return fmt.Sprintf("%s (%s)", name, strings.Join(details, ", "))
+	return name, details
 }

@@ -4,21 +4,22 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/node"
 )
 
 // Config is everything an operator can set. Each field is a key of the TOML
 // file, the variable HOLDFAST_SECTION_KEY, and a flag if it is tagged as one;
 // flags win over the environment, that over the file, that over the defaults.
 type Config struct {
-	HTTP  HTTPConfig  `toml:"http"`
-	Node  NodeConfig  `toml:"node"`
-	Pin   PinConfig   `toml:"pin"`
-	Store StoreConfig `toml:"store"`
-	Auth  AuthConfig  `toml:"auth"`
-	Log   LogConfig   `toml:"log"`
-
+	HTTP     HTTPConfig     `toml:"http"`
+	Node     NodeConfig     `toml:"node"`
+	Pin      PinConfig      `toml:"pin"`
+	Store    StoreConfig    `toml:"store"`
+	Auth     AuthConfig     `toml:"auth"`
 	Gateway  GatewayConfig  `toml:"gateway"`
 	Denylist DenylistConfig `toml:"denylist"`
+	Metrics  MetricsConfig  `toml:"metrics"`
+	Log      LogConfig      `toml:"log"`
 }
 
 // HTTPConfig is where the API is served and to whom.
@@ -45,6 +46,16 @@ type NodeConfig struct {
 	Routing               string   `toml:"routing" flag:"true" usage:"\"auto\" or \"none\""`
 	AllowPrivateAddresses bool     `toml:"allow_private_addresses" flag:"true" usage:"connect to private addresses that others name"`
 	HTTPRetrieval         bool     `toml:"http_retrieval" usage:"fetch from providers that are trustless gateways, too"`
+
+	Profile      string   `toml:"profile" flag:"true" usage:"what to take of the machine: small, default or large"`
+	Reachability string   `toml:"reachability" usage:"whether others reach the node: auto, public or private"`
+	NATPortMap   bool     `toml:"nat_port_map" usage:"have the router forward the node's port"`
+	AutoNAT      bool     `toml:"autonat" usage:"tell others whether they can be reached, and ask them"`
+	RelayClient  bool     `toml:"relay_client" usage:"be reached by relays while nobody reaches the node"`
+	StaticRelays []string `toml:"static_relays" usage:"relays to use in place of those that are found"`
+	RelayService bool     `toml:"relay_service" usage:"be a relay for others"`
+	HolePunching bool     `toml:"hole_punching" usage:"make direct connections of those by relays"`
+	SwarmKey     string   `toml:"swarm_key" usage:"file with the key of a private network"`
 }
 
 // PinConfig is how pins are fetched and what they may be.
@@ -86,6 +97,11 @@ type DenylistConfig struct {
 	Dirs []string `toml:"dirs" usage:"directories of denylists, or \"auto\""`
 }
 
+// MetricsConfig is where metrics are served.
+type MetricsConfig struct {
+	Listen string `toml:"listen" flag:"true" usage:"host:port to serve /metrics on, empty for none"`
+}
+
 // LogConfig is what is logged, to standard error.
 type LogConfig struct {
 	Level  string `toml:"level" flag:"true" usage:"debug, info, warn or error"`
@@ -94,6 +110,10 @@ type LogConfig struct {
 
 // autoBootstrap in node.bootstrap stands for the peers that Kubo joins by.
 const autoBootstrap = "auto"
+
+// defaultMetricsListen is next to the API. Metrics have no password: they are
+// for this host, unless the operator opens them.
+const defaultMetricsListen = "127.0.0.1:5052"
 
 // DefaultConfig is what holds where nothing is set.
 func DefaultConfig() Config {
@@ -122,6 +142,16 @@ func DefaultConfig() Config {
 			Routing:   "auto",
 
 			HTTPRetrieval: true, // as Kubo does
+
+			Profile: profileDefault,
+			// As Kubo has it.
+			Reachability: node.ReachabilityAuto,
+			NATPortMap:   true,
+			AutoNAT:      true,
+			RelayClient:  true,
+			StaticRelays: []string{},
+			RelayService: true,
+			HolePunching: true,
 		},
 		Pin: PinConfig{
 			Workers:      16, // each has a few MiB of blocks in hand
@@ -138,8 +168,9 @@ func DefaultConfig() Config {
 			Registration:    string(auth.RegistrationClosed),
 			AuditKeep:       Duration(90 * 24 * time.Hour),
 		},
-		Log:      LogConfig{Level: "info", Format: "text"},
 		Gateway:  GatewayConfig{MaxRequests: 128}, // each has about a block in hand
 		Denylist: DenylistConfig{Dirs: []string{autoDenylists}},
+		Metrics:  MetricsConfig{Listen: defaultMetricsListen},
+		Log:      LogConfig{Level: "info", Format: "text"},
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/node"
 )
 
 // maxWorkers is far above what any disk can use; more is a typing error.
@@ -50,6 +51,13 @@ func (c *Config) validate() error {
 	each("node.announce", c.Node.Announce, checkMultiaddr)
 	each("node.bootstrap", c.Node.Bootstrap, checkBootstrap)
 	check("node.routing", c.Node.Routing, oneOf(c.Node.Routing, "auto", "none"))
+	check("node.profile", c.Node.Profile, oneOf(c.Node.Profile, profileSmall, profileDefault, profileLarge))
+	check("node.reachability", c.Node.Reachability,
+		oneOf(c.Node.Reachability, node.ReachabilityAuto, node.ReachabilityPublic, node.ReachabilityPrivate))
+	each("node.static_relays", c.Node.StaticRelays, checkPeer)
+	if c.Metrics.Listen != "" {
+		check("metrics.listen", c.Metrics.Listen, checkHostPort(c.Metrics.Listen))
+	}
 	if c.Pin.Workers < 1 || c.Pin.Workers > maxWorkers {
 		check("pin.workers", c.Pin.Workers, fmt.Errorf("want a number from 1 to %d", maxWorkers))
 	}
@@ -116,6 +124,14 @@ func checkDomain(s string) error {
 func isAddress(s string) bool {
 	_, err := netip.ParseAddr(s)
 	return err == nil
+}
+
+// warnings tells of keys that are set and have no effect.
+func (c *Config) warnings() (w []string) {
+	if c.Node.HolePunching && !c.Node.RelayClient && c.Node.Routing != node.RoutingNone {
+		w = append(w, "node.hole_punching has no effect without node.relay_client: the connections that it makes direct come by relays")
+	}
+	return w
 }
 
 func registrations() (names []string) {
@@ -204,6 +220,13 @@ func checkBootstrap(s string) error {
 	}
 	if _, err := peer.AddrInfoFromString(s); err != nil {
 		return fmt.Errorf("want \"auto\" or a multiaddr that ends in /p2p/ID: %w", err)
+	}
+	return nil
+}
+
+func checkPeer(s string) error {
+	if _, err := peer.AddrInfoFromString(s); err != nil {
+		return fmt.Errorf("want a multiaddr that ends in /p2p/ID: %w", err)
 	}
 	return nil
 }

@@ -169,16 +169,35 @@ func addConfigFlags(flags *pflag.FlagSet) {
 // are for the log, once there is one.
 func loadConfig(path string, environ []string, flags *pflag.FlagSet) (c Config, warnings []string, err error) {
 	c = DefaultConfig()
-	if path != "" {
-		if err := readConfigFile(path, &c); err != nil {
+	if warnings, err = overlayConfig(&c, path, environ, flags); err != nil {
+		return c, nil, err
+	}
+	// Now that the profile is known, so are its defaults.
+	if profile := c.Node.Profile; profile != profileDefault {
+		c = DefaultConfig()
+		profileDefaults(&c, profile)
+		if warnings, err = overlayConfig(&c, path, environ, flags); err != nil {
 			return c, nil, err
 		}
 	}
-	warnings, err = readEnv(environ, &c)
-	if err != nil {
+	if err := c.validate(); err != nil {
 		return c, nil, err
 	}
-	for _, s := range settings(&c) {
+	return c, append(warnings, c.warnings()...), nil
+}
+
+// overlayConfig sets what the file, the environment and the flags say.
+func overlayConfig(c *Config, path string, environ []string, flags *pflag.FlagSet) (warnings []string, err error) {
+	if path != "" {
+		if err := readConfigFile(path, c); err != nil {
+			return nil, err
+		}
+	}
+	warnings, err = readEnv(environ, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range settings(c) {
 		if flags == nil {
 			break
 		}
@@ -187,13 +206,10 @@ func loadConfig(path string, environ []string, flags *pflag.FlagSet) (c Config, 
 			continue
 		}
 		if err := s.set(*f.Value.(settingFlag).text); err != nil {
-			return c, nil, fmt.Errorf("--%s: %w", f.Name, err)
+			return nil, fmt.Errorf("--%s: %w", f.Name, err)
 		}
 	}
-	if err := c.validate(); err != nil {
-		return c, nil, err
-	}
-	return c, warnings, nil
+	return warnings, nil
 }
 
 // readEnv overlays HOLDFAST_SECTION_KEY variables. One that looks like a

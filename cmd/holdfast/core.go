@@ -26,6 +26,7 @@ type core struct {
 const (
 	tokenKeysFile = "tokens.key"
 	nodeKeyFile   = "node.key"
+	swarmKeyName  = "swarm.key"
 )
 
 // openCore opens the store and the accounts. The store is first: it is what

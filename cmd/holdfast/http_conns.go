@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -119,6 +117,13 @@ func (l *connLimit) client(a net.Addr) string {
 		return ip.String()
 	}
 	return netip.PrefixFrom(ip, 64).Masked().String()
+}
+
+// open is how many connections there are.
+func (l *connLimit) open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
 }
 
 // admit takes one more connection when there is room, and makes some if it can.
@@ -299,15 +304,11 @@ func (c *limitedConn) serve(n int) {
 // half of the file descriptors that the process may have, if that is less. The
 // other half is for peers and the database. (At its start a Go program takes
 // as many as the hard limit allows.)
-func mostConns(configured int, log *slog.Logger) (int, error) {
-	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
-		return 0, fmt.Errorf("ask how many files may be open: %w", err)
-	}
-	if half := files.Cur / 2; uint64(configured) > half {
+func mostConns(configured int, files uint64, log *slog.Logger) int {
+	if half := files / 2; uint64(configured) > half {
 		log.Warn("fewer HTTP connections than configured: the process may open too few files",
-			"http.max_connections", configured, "connections", half, "open_files", files.Cur)
-		return max(1, int(half)), nil
+			"http.max_connections", configured, "connections", half, "open_files", files)
+		return max(1, int(half))
 	}
-	return configured, nil
+	return configured
 }

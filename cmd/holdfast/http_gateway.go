@@ -50,10 +50,7 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	most, err := mostConns(gatewayConns*c.MaxRequests, p.Log)
-	if err != nil {
-		return err
-	}
+	most := mostConns(gatewayConns*c.MaxRequests, p.Machine.files, p.Log)
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return hinted(fmt.Errorf("serve the gateway on %s: %w", c.Listen, err),
@@ -64,6 +61,9 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	e := echo.New()
 	e.IPExtractor = clientIP(p.Config.HTTP.TrustedProxies)
 	e.HTTPErrorHandler = api.answerError
+	if p.metrics != nil {
+		e.Use(p.metrics.requests.middleware(gatewayRoute))
+	}
 	e.Use(api.logRequests, api.recoverPanics)
 	e.Any("/*", echo.WrapHandler(handler))
 	conns := newConnLimit(most, proxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -42,8 +40,8 @@ type api struct {
 	auth      *auth.Service
 	pins      psa.Service
 	delegates func() []string
-	healthy   func(context.Context) error
-	draining  *atomic.Bool // refuse new pins: the server is stopping
+	probes    probes
+	requests  *requestMetrics // nil counts nothing
 	log       *slog.Logger
 }
 
@@ -60,10 +58,15 @@ func (a *api) router() (*echo.Echo, error) {
 	e := echo.New()
 	e.IPExtractor = clientIP(a.cfg.TrustedProxies)
 	e.HTTPErrorHandler = a.answerError
+	if a.requests != nil {
+		e.Use(a.requests.middleware("")) // first, so that it sees what was answered to errors
+	}
 	e.Use(a.logRequests, a.recoverPanics, a.cors())
 	auth.Register(e, a.auth)
-	e.GET("/healthz", a.health)
-	e.HEAD("/healthz", a.health)
+	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
+		e.GET(path, echo.WrapHandler(serve))
+		e.HEAD(path, echo.WrapHandler(serve))
+	}
 	e.GET(openAPIPath, serveOpenAPI)
 	e.HEAD(openAPIPath, serveOpenAPI)
 
@@ -95,19 +98,10 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// health answers 200 while the store answers reads.
-func (a *api) health(c echo.Context) error {
-	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
-	if err := a.healthy(c.Request().Context()); err != nil {
-		return c.String(http.StatusServiceUnavailable, "not healthy\n")
-	}
-	return c.String(http.StatusOK, "ok\n")
-}
-
 // refuseWhileDraining answers 503 to what would begin something new.
 func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if c.Request().Method == http.MethodPost && a.draining.Load() {
+		if c.Request().Method == http.MethodPost && a.probes.draining.Load() {
 			return pin.ErrClosed
 		}
 		return next(c)

@@ -40,7 +40,11 @@ func testAPIWith(t *testing.T, cfg Config, lines *logLines, level slog.Level) *a
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
-		healthy: c.healthy, draining: new(atomic.Bool), log: log,
+		probes: probes{
+			healthy: c.healthy, storable: c.store.Ready,
+			listening: func() bool { return true }, draining: new(atomic.Bool),
+		},
+		log: log,
 	}
 }
 
@@ -97,7 +101,7 @@ func TestCORS(t *testing.T) {
 func TestWhatNoHandlerAnswers(t *testing.T) {
 	var lines logLines
 	a := testAPI(t, &lines, slog.LevelInfo)
-	a.healthy = func(context.Context) error { panic("a secret") }
+	a.probes.healthy = func(context.Context) error { panic("a secret") }
 	for _, tt := range []struct {
 		method, path string
 		status       int

@@ -225,6 +225,10 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 	}
 
 	c.do("GET", "/healthz", "", nil, 200)
+	c.do("GET", "/readyz", "", nil, 200)
+	a.probes.draining.Store(true)
+	c.do("GET", "/readyz", "", nil, 503)
+	a.probes.draining.Store(false)
 	c.do("GET", openAPIPath, "", nil, 200)
 
 	// Sessions.

@@ -30,6 +30,9 @@ type Program struct {
 	Config Config
 	Data   *dataDir // the caller closes it after Close
 	Log    *slog.Logger
+	// Machine is what there is to be used, by which limits are set. Zero asks
+	// the system.
+	Machine machine
 	// Terminal is where somebody sits who is told of the account that a first
 	// start makes. Nil is nobody: none is made then.
 	Terminal io.Writer
@@ -39,6 +42,7 @@ type Program struct {
 	// that all is well. 0 is never.
 	WatchdogInterval time.Duration
 
+	profile  profile
 	core     *core
 	lock     *dirLock
 	node     *node.Node
@@ -51,6 +55,10 @@ type Program struct {
 	gateway    *gatewayServer // nil is none
 	listener   net.Listener
 	tls        encryption // nil is none
+	metrics    *metrics   // nil is none
+	monitor    *http.Server
+	metricsURL string     // "" if there are none
+	conns      *connLimit // of web
 	failed     chan error // what ends the program by itself
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -62,7 +70,7 @@ type Program struct {
 // Run starts everything and returns when the server is ready. ctx bounds the
 // start alone. If it fails what was started is closed.
 func (p *Program) Run(ctx context.Context) (err error) {
-	p.failed = make(chan error, 3) // one for each HTTP server
+	p.failed = make(chan error, 4) // one for each HTTP server
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -71,6 +79,12 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	var background context.Context
 	background, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 
+	if p.Machine == (machine{}) {
+		if p.Machine, err = thisMachine(p.Log); err != nil {
+			return err
+		}
+	}
+	p.profile = newProfile(p.Config.Node.Profile, p.Machine)
 	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {
 		return err
 	}
@@ -87,12 +101,21 @@ func (p *Program) Run(ctx context.Context) (err error) {
 			p.Log.Error("reclaiming ended", "err", err)
 		}
 	})
+	if p.Config.Metrics.Listen != "" {
+		p.metrics = newMetrics()
+	}
 	if p.denials, err = openDenials(p.Config.Denylist, p.Data, p.core.store, p.Log); err != nil {
 		return err
 	}
 	if err := p.startNode(ctx); err != nil {
 		return err
 	}
+	p.background.Go(func() {
+		newTrimmer(func() uint64 {
+			s := p.node.Stats()
+			return s.BytesReceived + s.BytesServed
+		}).run(background)
+	})
 	p.background.Go(func() { p.denials.watch(background, p.pins.DenialsChanged) })
 	if err := p.serveGateway(ctx); err != nil {
 		return err
@@ -103,15 +126,21 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.serveAdmin(ctx); err != nil {
 		return err
 	}
+	if err := p.serveMetrics(ctx, background); err != nil {
+		return err
+	}
 	if err := p.greet(ctx); err != nil {
 		return err
 	}
-	run := RunFile{PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), PeerID: p.node.PeerID(), Addrs: p.node.Addrs()}
+	run := RunFile{
+		PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), Metrics: p.metricsURL,
+		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(),
+	}
 	if err := writeRunFile(p.Data.file(runFileName), run); err != nil {
 		return err
 	}
 	p.ready = true
-	p.Log.Info("ready", "http", run.HTTP, "peer", run.PeerID, "addrs", run.Addrs, "data", p.Data.shown)
+	p.Log.Info("ready", "http", run.HTTP, "metrics", run.Metrics, "peer", run.PeerID, "addrs", run.Addrs, "data", p.Data.shown)
 	if p.Notify != nil {
 		p.Notify(notifyReady)
 		if p.WatchdogInterval > 0 {
@@ -125,7 +154,14 @@ func (p *Program) Run(ctx context.Context) (err error) {
 // other; the node is first.
 func (p *Program) startNode(ctx context.Context) (err error) {
 	var manager atomic.Pointer[pin.Manager]
-	cfg := nodeConfig(p.Config.Node, p.Data, p.Log)
+	cfg, err := nodeConfig(p.Config.Node, p.Data, p.Log)
+	if err != nil {
+		return err
+	}
+	cfg.Limits = p.profile.limits
+	if p.metrics != nil {
+		cfg.Metrics = p.metrics.registry
+	}
 	cfg.MaxBlock = int(p.Config.Pin.MaxBlockSize)
 	cfg.Roots = p.core.store.Roots
 	cfg.Datastore = p.core.store.Datastore()
@@ -162,16 +198,44 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	return nil
 }
 
-func nodeConfig(c NodeConfig, d *dataDir, log *slog.Logger) node.Config {
+func nodeConfig(c NodeConfig, d *dataDir, log *slog.Logger) (node.Config, error) {
+	key, err := swarmKeyFile(c.SwarmKey, d)
 	return node.Config{
 		Listen:                c.Listen,
 		Announce:              c.Announce,
 		KeyFile:               d.file(nodeKeyFile),
+		SwarmKeyFile:          key,
 		Routing:               c.Routing,
 		Bootstrap:             bootstrapPeers(c.Bootstrap),
 		AllowPrivateAddresses: c.AllowPrivateAddresses,
 		HTTPRetrieval:         c.HTTPRetrieval,
-		Logger:                log,
+		Reach: node.Reach{
+			Reachability: c.Reachability,
+			PortMap:      c.NATPortMap,
+			AutoNAT:      c.AutoNAT,
+			RelayClient:  c.RelayClient,
+			StaticRelays: c.StaticRelays,
+			RelayService: c.RelayService,
+			HolePunching: c.HolePunching,
+		},
+		Logger: log,
+	}, err
+}
+
+// swarmKeyFile is where the key of a private network is: where the
+// configuration says, else in the data directory, if it is there. "" is nowhere.
+func swarmKeyFile(configured string, d *dataDir) (string, error) {
+	if configured != "" {
+		return configured, nil
+	}
+	path := d.file(swarmKeyName)
+	switch _, err := os.Stat(path); {
+	case err == nil:
+		return path, nil
+	case errors.Is(err, os.ErrNotExist):
+		return "", nil
+	default:
+		return "", fmt.Errorf("look for the key of a private network: %w", err)
 	}
 }
 
@@ -193,9 +257,13 @@ func bootstrapPeers(list []string) []string {
 
 // serveWeb serves the API over TCP.
 func (p *Program) serveWeb(ctx, background context.Context) (err error) {
+	var requests *requestMetrics
+	if p.metrics != nil {
+		requests = p.metrics.requests
+	}
 	handler, err := (&api{
 		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
-		healthy: p.core.healthy, draining: &p.draining, log: p.Log,
+		probes: p.probes(), requests: requests, log: p.Log,
 	}).handler()
 	if err != nil {
 		return err
@@ -207,17 +275,15 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	if p.tls, err = openEncryption(p.Config.HTTP, p.Data, p.listener, p.Log); err != nil {
 		return err
 	}
-	most, err := mostConns(p.Config.HTTP.MaxConnections, p.Log)
-	if err != nil {
-		return err
-	}
-	conns := newConnLimit(most, proxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
-	p.web = newHTTPServer(conns.count(handler), p.Log)
-	p.web.ConnContext = conns.context
+	most := mostConns(p.Config.HTTP.MaxConnections, p.Machine.files, p.Log)
+	p.profile.log(p.Log, p.Config.Node.Profile, p.Machine, most, p.Config.Pin.Workers)
+	p.conns = newConnLimit(most, proxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
+	p.web = newHTTPServer(p.conns.count(handler), p.Log)
+	p.web.ConnContext = p.conns.context
 	if p.tls != nil {
 		p.web.TLSConfig = p.tls.config()
 	}
-	p.serve(p.web, conns.listen(p.listener))
+	p.serve(p.web, p.conns.listen(p.listener))
 	if p.tls != nil {
 		p.background.Go(func() { p.tls.run(background) })
 	}
@@ -285,7 +351,8 @@ func (p *Program) shutDown() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	for _, s := range []*http.Server{p.web, p.admin, p.gateway.server()} {
+	// The last of them tells for as long that the server is stopping.
+	for _, s := range []*http.Server{p.web, p.admin, p.gateway.server(), p.monitor} {
 		if s == nil {
 			continue
 		}

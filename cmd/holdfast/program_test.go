@@ -27,10 +27,14 @@ func testConfig() Config {
 	c.Node.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
 	c.Node.Routing = "none"
 	c.Node.Bootstrap = []string{}
+	c.Metrics.Listen = "127.0.0.1:0"
 	c.Store.MinFreeSpace = 64 << 20
 	c.Denylist.Dirs = []string{} // the machine may have some
 	return c
 }
+
+// testMachine is large enough that nothing is limited.
+func testMachine() machine { return machine{memory: 4 << 30, files: 20_000} }
 
 func testDataDir(t *testing.T) *dataDir {
 	t.Helper()
@@ -73,7 +77,7 @@ func (l *logLines) await(t *testing.T, text string) {
 func testProgram(t *testing.T, d *dataDir) (*Program, *logLines) {
 	t.Helper()
 	var lines logLines
-	p := &Program{Config: testConfig(), Data: d, Log: slog.New(slog.NewTextHandler(&lines, nil))}
+	p := &Program{Config: testConfig(), Data: d, Log: slog.New(slog.NewTextHandler(&lines, nil)), Machine: testMachine()}
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			t.Errorf("close: %v", err)

@@ -16,6 +16,7 @@ type RunFile struct {
 	PID     int      `json:"pid"`
 	HTTP    string   `json:"http"`              // base URL, without a slash at the end
 	Gateway string   `json:"gateway,omitempty"` // the same of the gateway, if there is one
+	Metrics string   `json:"metrics,omitempty"` // the same of /metrics, if it is served
 	PeerID  string   `json:"peer_id"`
 	Addrs   []string `json:"addrs"` // multiaddrs that end in /p2p/ID
 }

@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 				"HOLDFAST_NODE_ROUTING=none",
 				"HOLDFAST_NODE_BOOTSTRAP=",
 				"HOLDFAST_STORE_MIN_FREE_SPACE=64MiB",
+				"HOLDFAST_METRICS_LISTEN=127.0.0.1:0",
 			)
 			return nil
 		},

@@ -33,7 +33,7 @@ func manyStay(ctx context.Context, r *rig.Rig, source *rig.Kubo, c *content, out
 	if _, err := kubo.Run(ctx, nil, "pin", "add", "--progress=false", many); err != nil {
 		return err
 	}
-	server, client, err := startHoldfast(ctx, r)
+	server, client, err := startHoldfast(ctx, r, nil)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func inARow(ctx context.Context, r *rig.Rig, source *rig.Kubo, c *content, out i
 	fmt.Fprintf(out, "\n%s, %d times in a row\n\n", c.blocks.name, rowsInARow)
 	worst := time.Duration(0)
 	for i := range rowsInARow {
-		server, client, err := startHoldfast(ctx, r)
+		server, client, err := startHoldfast(ctx, r, nil)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,9 @@
 // Badger. Both sync what they report as pinned.
 //
 //	cd e2e && go run ./bench [--runs N] [--full]
+//
+// With --idle it measures the memory of an idle Holdfast alone, for each
+// node.profile.
 package main
 
 import (
@@ -27,6 +30,7 @@ func main() {
 	o := options{}
 	flag.IntVar(&o.runs, "runs", 3, "how often everything is run; medians are given")
 	flag.BoolVar(&o.full, "full", false, "also reclaim beside ten times as many blocks, and pin the same DAG 20 times in a row")
+	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile, and nothing else")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := bench(ctx, o, os.Stdout, os.Stderr)
@@ -40,6 +44,7 @@ func main() {
 type options struct {
 	runs int
 	full bool
+	idle bool
 }
 
 // bench prints results to out and what it is doing to progress.
@@ -61,6 +66,9 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 		return err
 	}
 
+	if o.idle {
+		return idle(ctx, r, source, c, out, say)
+	}
 	res := newResults(c)
 	for i := range o.runs {
 		one := &run{rig: r, source: source, content: c, results: res, last: i == o.runs-1, say: func(format string, a ...any) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"syscall"
 	"time"
@@ -34,7 +35,7 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.kubo.Connect(ctx, r.source.Addrs[0]); err != nil {
 		return err
 	}
-	if r.server, r.client, err = startHoldfast(ctx, r.rig); err != nil {
+	if r.server, r.client, err = startHoldfast(ctx, r.rig, nil); err != nil {
 		return err
 	}
 	defer os.RemoveAll(r.server.Data.Dir)
@@ -117,12 +118,15 @@ func (r *run) replace(ctx context.Context) error {
 	return nil
 }
 
-func startHoldfast(ctx context.Context, r *rig.Rig) (*rig.Server, *rig.Client, error) {
+// startHoldfast starts a server on a fresh directory, with more environment if
+// that is not nil, and logs in.
+func startHoldfast(ctx context.Context, r *rig.Rig, env map[string]string) (*rig.Server, *rig.Client, error) {
 	const email, password = "bench@example.org", "correct horse battery staple"
 	d, err := r.NewData()
 	if err != nil {
 		return nil, nil, err
 	}
+	maps.Copy(d.Env, env)
 	d.Env["HOLDFAST_NODE_ALLOW_PRIVATE_ADDRESSES"] = "true"
 	if err := d.AddUser(ctx, email, password); err != nil {
 		return nil, nil, err

@@ -25,6 +25,7 @@ func startHoldfast(ctx context.Context, dir, binary string) (_ *service, stop fu
 		"PATH=" + os.Getenv("PATH"),
 		"HOLDFAST_DATA=" + data,
 		"HOLDFAST_HTTP_LISTEN=127.0.0.1:0",
+		"HOLDFAST_METRICS_LISTEN=127.0.0.1:0",
 		"HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0",
 		"HOLDFAST_NODE_ROUTING=none",
 		"HOLDFAST_NODE_BOOTSTRAP=",

@@ -32,6 +32,7 @@ type RunFile struct {
 	PID     int      `json:"pid"`
 	HTTP    string   `json:"http"`
 	Gateway string   `json:"gateway"`
+	Metrics string   `json:"metrics"`
 	PeerID  string   `json:"peer_id"`
 	Addrs   []string `json:"addrs"`
 }
@@ -68,6 +69,7 @@ func (d *Data) env() []string {
 		"HOLDFAST_NODE_ROUTING":         "none",
 		"HOLDFAST_NODE_BOOTSTRAP":       "",
 		"HOLDFAST_STORE_MIN_FREE_SPACE": "64MiB",
+		"HOLDFAST_METRICS_LISTEN":       "127.0.0.1:0",
 	}
 	maps.Copy(env, d.Env)
 	var list []string

@@ -29,7 +29,8 @@ type Kubo struct {
 
 // KuboOptions say how a Kubo differs from the rig's usual one.
 type KuboOptions struct {
-	Env []string // more of the daemon's environment, as KEY=VALUE
+	Env      []string // more of the daemon's environment, as KEY=VALUE
+	SwarmKey string   // the text of its swarm.key; "" is none
 }
 
 // StartKubo makes a repository and starts a daemon on it: the defaults of
@@ -45,6 +46,11 @@ func (r *Rig) StartKubo(ctx context.Context, name string, o KuboOptions) (*Kubo,
 	}
 	if err := k.isolate(); err != nil {
 		return nil, fmt.Errorf("configure %s: %w", name, err)
+	}
+	if o.SwarmKey != "" {
+		if err := os.WriteFile(filepath.Join(k.Repo, "swarm.key"), []byte(o.SwarmKey), 0o600); err != nil {
+			return nil, fmt.Errorf("configure %s: %w", name, err)
+		}
 	}
 	cmd := exec.Command(r.IPFS, "daemon")
 	cmd.Env = append(k.env(), o.Env...)

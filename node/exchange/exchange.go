@@ -63,22 +63,13 @@ type Exchange struct {
 	seeking  map[*want]struct{}    // that are broadcast
 	busy     int                   // lines that have asks for blocks open
 	useless  map[peer.ID]time.Time // gateways, until when
+	stalls   uint64
+	gaps     recentMax
 
 	blocks, bytes, twice, again atomic.Uint64
 }
 
 var _ network.Receiver = (*Exchange)(nil)
-
-// Stats is what an exchange has done, and does.
-type Stats struct {
-	Peers    int    // that are connected
-	Sessions int    // that are open
-	Wants    int    // that are open
-	Blocks   uint64 // that were received and wanted
-	Bytes    uint64 // of those
-	Twice    uint64 // blocks that nobody wanted, or not any more
-	Again    uint64 // asks that were lost and sent again
-}
 
 // want is a block that sessions wait for.
 type want struct {
@@ -140,16 +131,6 @@ func (x *Exchange) Close() {
 	x.mu.Unlock()
 	x.stop()
 	x.wg.Wait()
-}
-
-// Stats says what the exchange has done, and does.
-func (x *Exchange) Stats() Stats {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return Stats{
-		Peers: len(x.lines), Sessions: len(x.sessions), Wants: len(x.wants),
-		Blocks: x.blocks.Load(), Bytes: x.bytes.Load(), Twice: x.twice.Load(), Again: x.again.Load(),
-	}
 }
 
 // PeerConnected implements [network.Receiver].

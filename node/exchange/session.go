@@ -196,23 +196,29 @@ func (s *Session) Stats() SessionStats {
 	return st
 }
 
-// measure takes note of the time without a block, while a source is asked for one.
-func (s *Session) measure(now time.Time) {
+// measure takes note of the time without a block, while a source is asked for one,
+// and gives it.
+func (s *Session) measure(now time.Time) (gap time.Duration) {
 	if !s.any {
-		return // before the first it is not known who has it
+		return 0 // before the first it is not known who has it
 	}
 	for _, l := range s.sources {
 		if l.counts[s] > 0 {
-			s.gap = max(s.gap, now.Sub(s.last))
-			return
+			gap = now.Sub(s.last)
+			s.gap = max(s.gap, gap)
+			s.x.gaps.note(gap, now)
+			return gap
 		}
 	}
 	s.last = now // nobody is asked
+	return 0
 }
 
 // arrived puts a block into the inbox.
 func (s *Session) arrived(a Arrival, now time.Time) {
-	s.measure(now)
+	if s.measure(now) >= stallFrom {
+		s.x.stalls++
+	}
 	s.last, s.any = now, true
 	s.inbox = append(s.inbox, a)
 }

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/e2e/rig"
+)
+
+// profiles are the values of node.profile.
+var profiles = []string{"small", "default", "large"}
+
+// idleMemory is what a server of one profile holds while it has nothing to do.
+type idleMemory struct {
+	profile      string
+	fresh, after measuredMemory // once it is ready; once it pinned everything
+}
+
+// idle measures each profile by itself, on a fresh directory.
+func idle(ctx context.Context, r *rig.Rig, source *rig.Kubo, c *content, out io.Writer, say func(string, ...any)) error {
+	var all []idleMemory
+	for _, p := range profiles {
+		m, err := idleRun(ctx, r, source, c.pinned(), p)
+		if err != nil {
+			return fmt.Errorf("profile %s: %w", p, err)
+		}
+		say("%s: %.0f MiB when ready, %.0f MiB after the pins", p, mib(m.fresh.bytes), mib(m.after.bytes))
+		all = append(all, m)
+	}
+	return printIdle(out, all)
+}
+
+func idleRun(ctx context.Context, r *rig.Rig, source *rig.Kubo, dags []dag, profile string) (m idleMemory, err error) {
+	m.profile = profile
+	server, client, err := startHoldfast(ctx, r, map[string]string{"HOLDFAST_NODE_PROFILE": profile})
+	if err != nil {
+		return m, err
+	}
+	defer os.RemoveAll(server.Data.Dir) // the next run needs the space too
+	defer server.Kill()
+	if m.fresh, err = settledMemory(ctx, server.PID()); err != nil {
+		return m, err
+	}
+	for _, d := range dags {
+		if _, _, err := pinInHoldfast(ctx, client, d.cid, source.Addrs); err != nil {
+			return m, fmt.Errorf("pin %s: %w\n%s", d.name, err, server.Tail())
+		}
+	}
+	if m.after, err = settledMemory(ctx, server.PID()); err != nil {
+		return m, err
+	}
+	return m, server.Stop()
+}
+
+func printIdle(out io.Writer, all []idleMemory) error {
+	fmt.Fprintf(out, "Memory of an idle server (RssAnon + RssShmem), routing off, one run each\n\n")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "profile\twhen ready\tafter pins\tsettled after\t\t")
+	for _, m := range all {
+		fmt.Fprintf(w, "%s\t%.0f MiB\t%.0f MiB\t%s\t%s\t\n", m.profile, mib(m.fresh.bytes), mib(m.after.bytes),
+			m.after.after.Round(time.Second), idleVerdict(m))
+	}
+	return w.Flush()
+}
+
+// idleVerdict says whether the profile that has a target met it.
+func idleVerdict(m idleMemory) string {
+	switch {
+	case m.profile != "default":
+		return ""
+	case m.after.bytes < memoryTarget:
+		return "met"
+	}
+	return "MISSED"
+}

@@ -1,0 +1,129 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+)
+
+const (
+	// A peer that takes none of what is sent to it for so long is cut off. A
+	// piece of 64 KiB in 15 s is a hundredth of the slowest line that blocks
+	// are fetched by.
+	writeStall = 15 * time.Second
+	// While all that can be sent at the same time waits, others wait too: then
+	// it is sooner. A peer that asks for much and takes nothing would else hold
+	// up everybody for as long as Bitswap is patient, up to two minutes.
+	writeStallBusy = 3 * time.Second
+	// How often that is looked at.
+	writeCheck = 500 * time.Millisecond
+	writePiece = 64 << 10
+)
+
+// bitswapHost is the host as Bitswap has it: its streams go by direct
+// connections alone, and by those only while the other end takes something.
+type bitswapHost struct {
+	host.Host
+	writes *writes
+}
+
+// newBitswapHost makes one. While busy writes or more are under way it is less
+// patient.
+func newBitswapHost(h host.Host, busy int) bitswapHost {
+	return bitswapHost{h, &writes{busy: busy, open: make(map[*watchedStream]struct{})}}
+}
+
+// SetStreamHandler has the handler called for streams of direct connections.
+// libp2p opens none by a relay unless it is told to; but it takes those that
+// come by one, and a relay forwards too little to send blocks by it.
+func (h bitswapHost) SetStreamHandler(id protocol.ID, handle network.StreamHandler) {
+	h.Host.SetStreamHandler(id, func(s network.Stream) {
+		if limited(s.Conn()) {
+			_ = s.Reset() // there is nobody to tell
+			return
+		}
+		handle(s)
+	})
+}
+
+// NewStream opens a stream whose writes are watched.
+func (h bitswapHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
+	s, err := h.Host.NewStream(ctx, p, ids...)
+	if err != nil {
+		return nil, err
+	}
+	return &watchedStream{Stream: s, writes: h.writes}, nil
+}
+
+// watch cuts off peers that take nothing, until ctx ends.
+func (h bitswapHost) watch(ctx context.Context) {
+	ticker := time.NewTicker(writeCheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			for _, p := range h.writes.stalled(now) {
+				_ = h.Network().ClosePeer(p) // one that is gone is what we want
+			}
+		}
+	}
+}
+
+// writes are those that are under way.
+type writes struct {
+	busy int
+
+	mu   sync.Mutex
+	open map[*watchedStream]struct{}
+}
+
+// stalled gives the peers that take nothing.
+func (w *writes) stalled(now time.Time) (peers []peer.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	patience := writeStall
+	if len(w.open) >= w.busy {
+		patience = writeStallBusy
+	}
+	for s := range w.open {
+		if now.Sub(s.moved) >= patience {
+			peers = append(peers, s.Conn().RemotePeer())
+		}
+	}
+	return peers
+}
+
+// watchedStream is a stream that notes when its other end took something.
+type watchedStream struct {
+	network.Stream
+	writes *writes
+	moved  time.Time // guarded by writes.mu
+}
+
+// Write writes a piece at a time.
+func (s *watchedStream) Write(b []byte) (n int, err error) {
+	defer func() {
+		s.writes.mu.Lock()
+		defer s.writes.mu.Unlock()
+		delete(s.writes.open, s)
+	}()
+	for {
+		s.writes.mu.Lock()
+		s.moved = time.Now()
+		s.writes.open[s] = struct{}{}
+		s.writes.mu.Unlock()
+		piece := b[n:min(n+writePiece, len(b))]
+		m, err := s.Stream.Write(piece)
+		n += m
+		if err != nil || n == len(b) {
+			return n, err
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package node
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"syscall"
+	"time"
+
+	"github.com/ipfs/boxo/bitswap/network/bsnet"
+	"github.com/ipfs/boxo/bitswap/server"
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/pbnjay/memory"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Limits bound what peers may take of the machine. The zero value works; the
+// zero value of a field is what its comment says.
+type Limits struct {
+	// Memory is how many bytes connections and streams may reserve. Zero is a
+	// quarter of the machine's memory, and no more than 4 GiB.
+	Memory uint64
+	// Files is how many descriptors connections may have, of which QUIC needs
+	// none. Zero is a quarter of what the process may open.
+	Files int
+	// Connections above ConnHigh are trimmed to ConnLow, those in use by a
+	// fetch last. Zero is 96 and 192. A connection costs about 100 KiB.
+	ConnLow, ConnHigh int
+	// BlockReaders is how many blocks the Bitswap server reads from disk at the
+	// same time, SendWorkers how many messages it sends at the same time, and
+	// OutstandingBytes how much of that may be for one peer. Zero is 16, 32 and
+	// 4 MiB.
+	BlockReaders, SendWorkers, OutstandingBytes int
+}
+
+const (
+	// A connection this young is not trimmed: long enough to ask for a block
+	// and answer.
+	connGrace = 30 * time.Second
+
+	// Connections from one IPv4 address, or one IPv6 /56: an office behind a
+	// router has more than libp2p's eight.
+	connPerAddress = 64
+
+	// Inbound connections that are allowed whatever the memory is: as Kubo, so
+	// that a small machine can be found and served from at all.
+	connInboundMin = 800
+
+	// Wants that the server keeps for one peer, boxo's default. What comes
+	// beyond them displaces the least of them.
+	wantsPerPeer = 1024
+)
+
+// withDefaults fills in what is zero.
+func (l Limits) withDefaults() Limits {
+	l.Memory = cmp.Or(l.Memory, min(memory.TotalMemory()/4, 4<<30))
+	l.Files = cmp.Or(l.Files, openFiles()/4)
+	l.ConnHigh = cmp.Or(l.ConnHigh, 192)
+	l.ConnLow = cmp.Or(l.ConnLow, l.ConnHigh/2)
+	l.BlockReaders = cmp.Or(l.BlockReaders, 16) // the disk is local: boxo's 128 suit a remote one
+	// More than one peer can have under way, so that a slow one does not take
+	// them all: boxo's eight can wait for it.
+	l.SendWorkers = cmp.Or(l.SendWorkers, 32)
+	// What is read for one peer ahead of its connection. Boxo's 1 MiB is one
+	// large block.
+	l.OutstandingBytes = cmp.Or(l.OutstandingBytes, 4<<20)
+	return l
+}
+
+// openFiles is how many files the process may open.
+func openFiles() int {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return 1024 // the usual least
+	}
+	return int(min(r.Cur, math.MaxInt32))
+}
+
+// resourceLimits is what libp2p's resource manager enforces: as Kubo has it,
+// a bound on memory, files and inbound connections for all peers together, and
+// on what one peer may open. Outbound connections, which are the node's own
+// doing, are bound by files, and trimmed by the connection manager.
+func (l Limits) resourceLimits() rcmgr.ConcreteLimitConfig {
+	scaling := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&scaling)
+	limitBitswap(&scaling)
+	unlimited := rcmgr.InfiniteLimits.ToPartialLimitConfig().System
+
+	// Not every connection reserves memory, so they are counted too: one for
+	// each MiB, and enough that the connection manager decides who stays.
+	inbound := max(int(l.Memory>>20), 2*l.ConnHigh, connInboundMin)
+	all := rcmgr.ResourceLimits{
+		Memory:          rcmgr.LimitVal64(l.Memory),
+		FD:              rcmgr.LimitVal(l.Files),
+		Conns:           rcmgr.Unlimited,
+		ConnsInbound:    rcmgr.LimitVal(inbound),
+		ConnsOutbound:   rcmgr.Unlimited,
+		Streams:         rcmgr.Unlimited,
+		StreamsInbound:  rcmgr.Unlimited,
+		StreamsOutbound: rcmgr.Unlimited,
+	}
+	// Those that have not said yet who they are.
+	transient := all
+	transient.Memory = rcmgr.LimitVal64(l.Memory / 4)
+	transient.FD = rcmgr.LimitVal(max(l.Files/4, 1))
+	transient.ConnsInbound = rcmgr.LimitVal(inbound / 4)
+	return rcmgr.PartialLimitConfig{
+		System:               all,
+		Transient:            transient,
+		AllowlistedSystem:    unlimited,
+		AllowlistedTransient: unlimited,
+		ServiceDefault:       unlimited,
+		ServicePeerDefault:   unlimited,
+		ProtocolDefault:      unlimited,
+		ProtocolPeerDefault:  unlimited,
+		Conn:                 unlimited,
+		Stream:               unlimited,
+		PeerDefault: rcmgr.ResourceLimits{
+			Memory:          rcmgr.DefaultLimit64, // Kubo has none; one peer is not to fill all of it
+			FD:              rcmgr.Unlimited,
+			Conns:           rcmgr.Unlimited,
+			ConnsInbound:    rcmgr.DefaultLimit,
+			ConnsOutbound:   rcmgr.Unlimited,
+			Streams:         rcmgr.Unlimited,
+			StreamsInbound:  rcmgr.DefaultLimit,
+			StreamsOutbound: rcmgr.Unlimited,
+		},
+	}.Build(scaling.Scale(int64(l.Memory), l.Files))
+}
+
+// bitswapStreams is how many messages one peer may have on their way to us. Bitswap
+// opens a stream for each, and puts no more than 16 KiB of blocks into most; libp2p's
+// 64 for each protocol refuse what is beyond 256 blocks of 4 KiB at a time, without a
+// word to either side. 8 senders of boxo's server at most write at the same time, but
+// streams stay until both sides have closed them.
+const bitswapStreams = 512
+
+// limitBitswap lets a peer that serves us have as many streams as it needs for that.
+func limitBitswap(limits *rcmgr.ScalingLimitConfig) {
+	peer := rcmgr.BaseLimit{
+		StreamsInbound: bitswapStreams, StreamsOutbound: bitswapStreams, Streams: 2 * bitswapStreams,
+		Memory: 64 << 20,
+	}
+	all := rcmgr.BaseLimit{
+		StreamsInbound: 8 * bitswapStreams, StreamsOutbound: 8 * bitswapStreams, Streams: 16 * bitswapStreams,
+		Memory: 512 << 20,
+	}
+	for _, p := range []protocol.ID{bsnet.ProtocolBitswap, bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers} {
+		limits.AddProtocolLimit(p, all, rcmgr.BaseLimitIncrease{})
+		limits.AddProtocolPeerLimit(p, peer, rcmgr.BaseLimitIncrease{})
+	}
+	limits.PeerBaseLimit.StreamsInbound = 2 * bitswapStreams
+	limits.PeerBaseLimit.StreamsOutbound = 2 * bitswapStreams
+	limits.PeerBaseLimit.Streams = 4 * bitswapStreams
+	// Streams are transient until their protocol is agreed on.
+	limits.TransientBaseLimit.StreamsInbound = 2 * bitswapStreams
+	limits.TransientBaseLimit.Streams = 2 * bitswapStreams
+}
+
+// managers makes what holds a host to the limits. It reports to reg, if that
+// is not nil.
+func (l Limits) managers(reg prometheus.Registerer) ([]libp2p.Option, error) {
+	options := []rcmgr.Option{rcmgr.WithLimitPerSubnet(
+		[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: connPerAddress}},
+		[]rcmgr.ConnLimitPerSubnet{
+			{PrefixLength: 56, ConnCount: connPerAddress},
+			{PrefixLength: 48, ConnCount: 4 * connPerAddress},
+		},
+	)}
+	if reg == nil {
+		options = append(options, rcmgr.WithMetricsDisabled())
+	}
+	resources, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(l.resourceLimits()), options...)
+	if err != nil {
+		return nil, fmt.Errorf("make the resource manager: %w", err)
+	}
+	conns, err := connmgr.NewConnManager(l.ConnLow, l.ConnHigh, connmgr.WithGracePeriod(connGrace))
+	if err != nil {
+		return nil, fmt.Errorf("make the connection manager: %w", err)
+	}
+	return []libp2p.Option{libp2p.ResourceManager(resources), libp2p.ConnectionManager(conns)}, nil
+}
+
+// server bounds Bitswap's server.
+func (l Limits) server() []server.Option {
+	return []server.Option{
+		server.MaxOutstandingBytesPerPeer(l.OutstandingBytes),
+		server.MaxQueuedWantlistEntriesPerPeer(wantsPerPeer),
+		server.EngineBlockstoreWorkerCount(l.BlockReaders),
+		server.EngineTaskWorkerCount(min(l.SendWorkers, 8)), // each has one message ready
+		server.TaskWorkerCount(l.SendWorkers),
+	}
+}

@@ -1,0 +1,174 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// The values of Reach.Reachability.
+const (
+	ReachabilityAuto    = "auto"    // other peers tell, by dialling back
+	ReachabilityPublic  = "public"  // everybody reaches the node
+	ReachabilityPrivate = "private" // nobody does, but through relays
+)
+
+// Reach is how a node sees to it that others reach it, as Kubo does. The zero
+// value does nothing, and takes the node to be reached by everybody. With
+// RoutingNone nothing of it is used: it speaks to strangers, and to the router.
+type Reach struct {
+	// PortMap asks the router of the local network to forward the node's port,
+	// by UPnP and NAT-PMP.
+	PortMap bool
+	// AutoNAT dials others back who want to know whether they can be reached,
+	// and asks them the same of each address by AutoNAT v2. Without it only
+	// AutoNAT v1 asks, with Reachability auto.
+	AutoNAT bool
+	// RelayClient has relays forward connections while nobody reaches the node
+	// by itself: those of StaticRelays if there are any, else such as the DHT
+	// and the connected peers offer. What comes by a relay is limited: no
+	// blocks are sent by it.
+	RelayClient  bool
+	StaticRelays []string // multiaddrs that end in /p2p/ID
+	// RelayService is a relay for others, for a short time and a few KiB each,
+	// if everybody reaches the node.
+	RelayService bool
+	// HolePunching makes a direct connection of one that came by a relay. It
+	// needs RelayClient.
+	HolePunching bool
+	// Reachability is ReachabilityAuto, Public or Private; "" is public.
+	Reachability string
+}
+
+// How often peers are looked for that may be relays, while there are too few:
+// it takes a walk through the DHT.
+const relaySearch = 2 * time.Minute
+
+// planned gives what of it a node with that routing does.
+func (r Reach) planned(routing string) (Reach, error) {
+	switch r.Reachability {
+	case "":
+		r.Reachability = ReachabilityPublic
+	case ReachabilityAuto, ReachabilityPublic, ReachabilityPrivate:
+	default:
+		return r, fmt.Errorf("node.reachability is %q, and can be %q, %q or %q",
+			r.Reachability, ReachabilityAuto, ReachabilityPublic, ReachabilityPrivate)
+	}
+	if routing == RoutingNone {
+		return Reach{Reachability: ReachabilityPublic}, nil
+	}
+	if !r.RelayClient {
+		r.HolePunching = false
+	}
+	return r, nil
+}
+
+// options are for a host that does what was planned. candidates gives peers
+// that may be relays.
+func (r Reach) options(candidates autorelay.PeerSource) ([]libp2p.Option, error) {
+	var options []libp2p.Option
+	if r.PortMap {
+		options = append(options, libp2p.NATPortMap())
+	}
+	if r.AutoNAT {
+		options = append(options, libp2p.EnableNATService(), libp2p.EnableAutoNATv2())
+	}
+	if r.RelayClient || r.RelayService {
+		options = append(options, libp2p.EnableRelay())
+	} else {
+		options = append(options, libp2p.DisableRelay())
+	}
+	if r.RelayService {
+		options = append(options, libp2p.EnableRelayService())
+	}
+	switch {
+	case !r.RelayClient:
+	case len(r.StaticRelays) > 0:
+		var static []peer.AddrInfo
+		for _, s := range r.StaticRelays {
+			p, err := peer.AddrInfoFromString(s)
+			if err != nil {
+				return nil, fmt.Errorf("node.static_relays: %q is not a multiaddr that ends in /p2p and a peer ID: %w", s, err)
+			}
+			static = append(static, *p)
+		}
+		options = append(options, libp2p.EnableAutoRelayWithStaticRelays(static))
+	default:
+		options = append(options, libp2p.EnableAutoRelayWithPeerSource(candidates, autorelay.WithMinInterval(relaySearch)))
+	}
+	if r.HolePunching {
+		options = append(options, libp2p.EnableHolePunching())
+	}
+	switch r.Reachability {
+	case ReachabilityPublic:
+		// Without this AutoNAT would ask every peer to dial back.
+		options = append(options, libp2p.ForceReachabilityPublic())
+	case ReachabilityPrivate:
+		options = append(options, libp2p.ForceReachabilityPrivate())
+	}
+	return options, nil
+}
+
+// relayCandidates gives up to num peers that may be relays: those of the DHT
+// that are closest to this node, as they differ from node to node and so share
+// the load, and those that are connected. Which of them are, the caller asks.
+// It is a [autorelay.PeerSource], and returns when it has them all, or none
+// once ctx ends.
+func (n *Node) relayCandidates(ctx context.Context, num int) <-chan peer.AddrInfo {
+	out := make(chan peer.AddrInfo, num)
+	defer close(out)
+	select {
+	case <-n.up: // the host asks while it is being made
+	case <-ctx.Done():
+		return out
+	}
+	ctx, cancel := context.WithTimeout(ctx, relaySearch/2)
+	defer cancel()
+	ids, err := n.closestPeers(ctx)
+	if err != nil && ctx.Err() == nil {
+		n.log.Debug("cannot look for relays in the DHT", "error", err)
+	}
+	seen := map[peer.ID]bool{n.host.ID(): true}
+	for _, id := range append(ids, n.host.Network().Peers()...) {
+		addrs := directAddrs(n.host.Peerstore().Addrs(id))
+		if seen[id] || len(addrs) == 0 {
+			continue
+		}
+		seen[id] = true
+		if len(out) < num {
+			out <- peer.AddrInfo{ID: id, Addrs: addrs}
+		}
+	}
+	return out
+}
+
+// closestPeers gives the peers of the DHT that are closest to this node.
+func (n *Node) closestPeers(ctx context.Context) ([]peer.ID, error) {
+	if n.router == nil {
+		return nil, errors.New("there is no DHT")
+	}
+	return n.router.dht.GetClosestPeers(ctx, string(n.host.ID()))
+}
+
+// directAddrs leaves out addresses that lead through a relay: a relay behind a
+// relay is none.
+func directAddrs(addrs []ma.Multiaddr) []ma.Multiaddr {
+	var out []ma.Multiaddr
+	for _, a := range addrs {
+		if _, err := a.ValueForProtocol(ma.P_CIRCUIT); err != nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// limited reports whether a connection leads through a relay that forwards
+// little, and only for a while.
+func limited(c network.Conn) bool { return c.Stat().Limited }

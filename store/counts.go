@@ -1,0 +1,243 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// What a monitor asks for every few seconds must cost little, however large the
+// store is. What is on the disk, and what of it is alive, is therefore counted
+// in the background, now and then; the rest is read when it is asked for.
+
+const (
+	// countMost is which part of the time is spent counting: one in so many.
+	countMost = 20
+	// countYield is how long counting pauses after each piece of reading, as a
+	// multiple of what that took: a fifth of one core at most.
+	countYield = 4
+)
+
+// Counts is what was counted of a store.
+type Counts struct {
+	Live Amount    // the blocks that some DAG refers to, each counted once
+	Dead Amount    // the blocks that the next reclaim deletes
+	Disk uint64    // bytes that the database takes on disk
+	At   time.Time // when that was; zero before the first time
+}
+
+// ReclaimCounts is what the reclaims since the start did.
+type ReclaimCounts struct {
+	Runs    uint64 // that came to their end
+	Failed  uint64 // that met an error, an end of the store or of the caller not counted
+	Blocks  uint64 // that were deleted
+	Bytes   uint64 // of those blocks
+	Freed   uint64 // by how many bytes the disk's use shrank
+	Elapsed time.Duration
+	Last    time.Time // when the last one ended that came to its end; zero if none did
+}
+
+// tally is what a store remembers of its own doings.
+type tally struct {
+	mu       sync.Mutex
+	counted  Counts
+	reclaims ReclaimCounts
+}
+
+// Count counts what the store has every so often, at once for the first time,
+// until ctx ends; [Store.Counted] tells. It takes its time, and in a store where
+// that is long it counts seldom. It then returns nil; an error of counting is
+// logged, and the next time tries again.
+func (s *Store) Count(ctx context.Context, every time.Duration) error {
+	for {
+		began := time.Now()
+		c, err := s.count(ctx)
+		switch {
+		case ctx.Err() != nil, errors.Is(err, pin.ErrClosed):
+			return nil
+		case err != nil:
+			s.log.Error("count what the store has", "err", err)
+		default:
+			s.tally.mu.Lock()
+			s.tally.counted = c
+			s.tally.mu.Unlock()
+		}
+		if sleep(ctx, max(every, countMost*time.Since(began))) != nil {
+			return nil
+		}
+	}
+}
+
+func (s *Store) count(ctx context.Context) (Counts, error) {
+	var st Stats
+	for _, step := range []func(context.Context, keyWalk, *Stats) error{s.countLive, s.countDead} {
+		if err := step(ctx, s.stroll, &st); err != nil {
+			return Counts{}, err
+		}
+	}
+	disk, err := diskUse(s.dbDir)
+	return Counts{Live: st.Live, Dead: st.Dead, Disk: disk, At: s.cfg.Now()}, err
+}
+
+// stroll is walk with a pause after each piece.
+func (s *Store) stroll(ctx context.Context, sp span, fn func(key, value []byte) error) error {
+	for {
+		began, n := time.Now(), 0
+		var next []byte
+		err := s.view(ctx, func(r *reader) error {
+			return r.scan(sp, func(key, value []byte) (bool, error) {
+				if n++; n > walkPage {
+					next = append(next, key...)
+					return false, nil
+				}
+				return true, fn(key, value)
+			})
+		})
+		if err != nil || next == nil {
+			return err
+		}
+		sp.from = next
+		if err := sleep(ctx, min(countYield*time.Since(began), maxPause)); err != nil {
+			return err
+		}
+	}
+}
+
+// Counted gives what was counted last.
+func (s *Store) Counted() Counts {
+	s.tally.mu.Lock()
+	defer s.tally.mu.Unlock()
+	return s.tally.counted
+}
+
+// Reclaims says what the reclaims since the start did.
+func (s *Store) Reclaims() ReclaimCounts {
+	s.tally.mu.Lock()
+	defer s.tally.mu.Unlock()
+	return s.tally.reclaims
+}
+
+// reclaimed takes note of a reclaim that ended.
+func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
+	s.tally.mu.Lock()
+	defer s.tally.mu.Unlock()
+	t := &s.tally.reclaims
+	t.Blocks += r.Blocks // those of an interrupted one are deleted too
+	t.Bytes += r.Bytes
+	t.Elapsed += r.Elapsed
+	switch {
+	case err == nil:
+		t.Runs++
+		t.Freed += r.Freed()
+		t.Last = s.cfg.Now()
+	case !ended:
+		t.Failed++
+	}
+}
+
+// Queue is the requests of all accounts by status.
+type Queue struct {
+	Requests map[pin.Status]uint64 // every status has an entry
+	// Oldest is when the oldest of those that are queued was made; zero if none
+	// is.
+	Oldest time.Time
+}
+
+// Queue reads how many requests there are, from a bitmap of a few hundred bytes
+// for every 2,048 of an account.
+func (s *Store) Queue(ctx context.Context) (q Queue, err error) {
+	st := Stats{Requests: map[pin.Status]uint64{}}
+	if err := s.countRequests(ctx, s.walk, &st); err != nil {
+		return Queue{}, wrap(err, "count requests")
+	}
+	q.Requests = st.Requests
+	if q.Requests[pin.Queued] == 0 {
+		return q, nil
+	}
+	err = s.view(ctx, func(r *reader) (err error) {
+		q.Oldest, err = s.oldest(r, codeQueued)
+		return err
+	})
+	if err != nil {
+		return Queue{}, wrap(err, "look for the oldest request")
+	}
+	return q, nil
+}
+
+// oldest is when the oldest request of a status was made: an account's are in
+// that order.
+func (s *Store) oldest(r *reader, code statusCode) (oldest time.Time, err error) {
+	prefix := []byte{kStatus, byte(code)}
+	var last account
+	seen := false
+	err = r.scan(span{prefix: prefix}, func(key, value []byte) (bool, error) {
+		var a account
+		copy(a[:], key[len(prefix):])
+		if seen && a == last {
+			return true, nil
+		}
+		var c chunk
+		if err := c.decode(value); err != nil {
+			return false, err
+		}
+		number := binary.BigEndian.Uint32(key[len(prefix)+len(a):])
+		for bit := range c.up {
+			last, seen = a, true
+			b, found, err := r.get(rowKey(a, seqAt(number, bit)))
+			if err != nil {
+				return false, err
+			}
+			if !found {
+				return false, fmt.Errorf("a listed request of account %s has no row", a)
+			}
+			row, err := decodeRow(b)
+			if err != nil {
+				return false, err
+			}
+			if made := time.UnixMilli(row.created); oldest.IsZero() || made.Before(oldest) {
+				oldest = made
+			}
+			break
+		}
+		return true, nil
+	})
+	return oldest, err
+}
+
+// Free gives the bytes that are free on the file system of the database.
+func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
+
+// Ready reports whether a new pin would be stored: the store is open, and the
+// disk has room. Errors: pin.ErrDiskFull, pin.ErrClosed.
+func (s *Store) Ready(ctx context.Context) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.roomFor(0)
+}
+
+// Level is what one level of the tree of keys has on disk.
+type Level struct {
+	Tables int
+	Bytes  int64
+}
+
+// Levels gives the levels of the tree of keys, the top one first. None, once
+// the store is closed.
+func (s *Store) Levels() []Level {
+	if s.enter(context.Background()) != nil {
+		return nil
+	}
+	defer s.leave()
+	var all []Level
+	for _, l := range s.db.Levels() {
+		all = append(all, Level{l.NumTables, l.Size})
+	}
+	return all
+}
