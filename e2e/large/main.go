@@ -94,12 +94,9 @@ func startHoldfast(ctx context.Context, r *rig.Rig, progress io.Writer) (*holdfa
 	if err != nil {
 		fmt.Fprintln(progress, "no memory cgroup:", err)
 	}
+	d.Through = limited.through()
 	p, err := d.Launch()
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := limited.add(p.PID()); err != nil {
-		p.Kill()
 		return nil, nil, err
 	}
 	server, err := d.Ready(ctx, p)
@@ -180,11 +177,13 @@ func newCgroup(limit int) (*cgroup, error) {
 	return g, nil
 }
 
-func (g *cgroup) add(pid int) error {
+// through is a command that runs another in the group, from its first instruction on:
+// what it makes of its memory it looks up at its start.
+func (g *cgroup) through() []string {
 	if g == nil {
 		return nil
 	}
-	return os.WriteFile(g.dir+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0o644)
+	return []string{"sh", "-c", `echo $$ > "$0/cgroup.procs" && exec "$@"`, g.dir}
 }
 
 func (g *cgroup) remove() {

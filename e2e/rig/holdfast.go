@@ -23,8 +23,11 @@ type Data struct {
 	// it goes before what the rig sets by itself.
 	Env map[string]string
 	// As runs the binary as another user. Nil is the user that runs this.
-	As  *syscall.Credential
-	rig *Rig
+	As *syscall.Credential
+	// Through is a command that the binary and its arguments are given to, such as
+	// one that bounds it and then runs it. Nil is none.
+	Through []string
+	rig     *Rig
 }
 
 // RunFile is DATA/run.json.
@@ -80,7 +83,8 @@ func (d *Data) env() []string {
 }
 
 func (d *Data) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, d.rig.Holdfast, args...)
+	line := append(append(slices.Clone(d.Through), d.rig.Holdfast), args...)
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.Env = d.env()
 	if d.As != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: d.As}
