@@ -153,12 +153,12 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 		return View{}, err
 	}
 	defer m.calls.Done()
-	free, err := m.admit(ctx, account, s.DAG(), "")
+	most, free, err := m.admit(ctx, account, s.DAG(), "")
 	if err != nil {
 		return View{}, err
 	}
 	defer free()
-	r, err := m.records.Add(ctx, account, s)
+	r, err := m.records.Add(ctx, account, s, most)
 	if err != nil {
 		m.warnFull(err)
 		return View{}, err
@@ -175,12 +175,12 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 		return View{}, err
 	}
 	defer m.calls.Done()
-	free, err := m.admit(ctx, account, s.DAG(), id)
+	most, free, err := m.admit(ctx, account, s.DAG(), id)
 	if err != nil {
 		return View{}, err
 	}
 	defer free()
-	r, old, released, err := m.records.Replace(ctx, account, id, s)
+	r, old, released, err := m.records.Replace(ctx, account, id, s, most)
 	if err != nil {
 		m.warnFull(err)
 		return View{}, err
@@ -273,12 +273,12 @@ func (m *Manager) Retry(ctx context.Context, account, id string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	free, err := m.admit(ctx, account, r.DAG(), "")
+	most, free, err := m.admit(ctx, account, r.DAG(), "")
 	if err != nil {
 		return View{}, err
 	}
 	defer free()
-	r, err = m.records.Retry(ctx, account, id)
+	r, err = m.records.Retry(ctx, account, id, most)
 	if err != nil {
 		return View{}, err
 	}

@@ -10,8 +10,8 @@ import (
 
 // Quotas says what accounts may have and what they have.
 type Quotas interface {
-	// Quota is how many bytes the account's pins may hold. 0 is no limit.
-	Quota(ctx context.Context, account string) (bytes uint64, err error)
+	// Quota is what the account may have.
+	Quota(ctx context.Context, account string) (Quota, error)
 	// Usage is what the account takes up.
 	Usage(ctx context.Context, account string) (Usage, error)
 	// DAGTotals gives the totals of a DAG that is complete; ok is false if it
@@ -19,9 +19,10 @@ type Quotas interface {
 	DAGTotals(ctx context.Context, d DAG) (t Totals, ok bool, err error)
 }
 
-// quotas keeps accounts within their quotas. What is about to be charged is
-// reserved first, so that calls at the same time cannot pass the limit
-// together.
+// quotas keeps accounts within their quotas of bytes. What is about to be
+// charged is reserved first, so that calls at the same time cannot pass the
+// limit together. Quotas of pins are kept by [Records], which count where they
+// commit.
 type quotas struct {
 	Quotas
 	mu       sync.Mutex
@@ -36,14 +37,27 @@ func newQuotas(q Quotas) *quotas {
 // after they were charged, or were not. With 0 bytes it only asks whether the
 // account may pin anything more. Errors: ErrQuota.
 func (q *quotas) reserve(ctx context.Context, account string, bytes uint64) (free func(), err error) {
-	free = func() {}
-	if q.Quotas == nil {
-		return free, nil
-	}
-	limit, err := q.Quota(ctx, account)
+	limit, err := q.of(ctx, account)
 	if err != nil {
-		return nil, fmt.Errorf("read quota: %w", err)
+		return nil, err
 	}
+	return q.reserveOf(ctx, account, limit.Bytes, bytes)
+}
+
+// of reads an account's quota.
+func (q *quotas) of(ctx context.Context, account string) (limit Quota, err error) {
+	if q.Quotas == nil {
+		return limit, nil
+	}
+	if limit, err = q.Quota(ctx, account); err != nil {
+		return Quota{}, fmt.Errorf("read quota: %w", err)
+	}
+	return limit, nil
+}
+
+// reserveOf is reserve for who knows the account's quota of bytes.
+func (q *quotas) reserveOf(ctx context.Context, account string, limit, bytes uint64) (free func(), err error) {
+	free = func() {}
 	if limit == 0 {
 		return free, nil
 	}
@@ -62,7 +76,7 @@ func (q *quotas) reserve(ctx context.Context, account string, bytes uint64) (fre
 	// already and counted there, or for a moment both.
 	used, err := q.Usage(ctx, account)
 	if err == nil && (used.Bytes > limit || limit-used.Bytes < asked || bytes == 0 && used.Bytes == limit) {
-		err = overQuota(used.Bytes, bytes, limit)
+		err = &QuotaError{Used: used.Bytes, Asked: bytes, Limit: limit}
 	}
 	if err != nil {
 		free()
@@ -71,22 +85,27 @@ func (q *quotas) reserve(ctx context.Context, account string, bytes uint64) (fre
 	return free, nil
 }
 
-func overQuota(used, bytes, limit uint64) error {
-	if bytes == 0 {
-		return fmt.Errorf("%w: its pins hold %d of %d bytes", ErrQuota, used, limit)
-	}
-	return fmt.Errorf("%w: its other pins hold %d of %d bytes, and this one has %d", ErrQuota, used, limit, bytes)
-}
-
 // admit asks whether an account may pin a DAG, in the place of the request with
 // the id old if that is not "", and reserves what it would be charged at once,
-// as it is for a DAG that is complete. Errors: ErrDenied, ErrQuota, ErrNotFound.
-func (m *Manager) admit(ctx context.Context, account string, d DAG, old string) (free func(), err error) {
-	free = func() {}
+// as it is for a DAG that is complete. It gives how many pins the account may
+// have, which is for [Records] to keep.
+// Errors: ErrDenied, ErrQuota, ErrNotFound.
+func (m *Manager) admit(ctx context.Context, account string, d DAG, old string) (most uint64, free func(), err error) {
 	if err := m.denied(d); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	if m.quotas.Quotas == nil {
+	limit, err := m.quotas.of(ctx, account)
+	if err != nil {
+		return 0, nil, err
+	}
+	free, err = m.admitBytes(ctx, account, limit.Bytes, d, old)
+	return limit.Pins, free, err
+}
+
+// admitBytes is admit for an account's quota of bytes alone.
+func (m *Manager) admitBytes(ctx context.Context, account string, limit uint64, d DAG, old string) (free func(), err error) {
+	free = func() {}
+	if limit == 0 {
 		return free, nil
 	}
 	t, complete, err := m.quotas.DAGTotals(ctx, d)
@@ -121,7 +140,7 @@ func (m *Manager) admit(ctx context.Context, account string, d DAG, old string) 
 			t.Bytes -= was.Bytes
 		}
 	}
-	return m.quotas.reserve(ctx, account, t.Bytes)
+	return m.quotas.reserveOf(ctx, account, limit, t.Bytes)
 }
 
 // charged counts the account's requests for which it is charged for the DAG.

@@ -14,12 +14,12 @@ import (
 // limits are Quotas over the rig's records. A block of the fake network has 100
 // bytes.
 type limits struct {
-	bytes map[string]uint64
-	rig   *rig
+	of  map[string]pin.Quota
+	rig *rig
 }
 
-func (l *limits) Quota(_ context.Context, account string) (uint64, error) {
-	return l.bytes[account], nil
+func (l *limits) Quota(_ context.Context, account string) (pin.Quota, error) {
+	return l.of[account], nil
 }
 
 func (l *limits) Usage(ctx context.Context, account string) (u pin.Usage, err error) {
@@ -50,7 +50,7 @@ func (l *limits) size(d pin.DAG) uint64 {
 
 // withQuota runs a test in which alice may pin 1,000 bytes, ten blocks.
 func withQuota(t *testing.T, test func(*rig)) {
-	l := &limits{bytes: map[string]uint64{alice: 1000}}
+	l := &limits{of: map[string]pin.Quota{alice: {Bytes: 1000}}}
 	run(t, pin.Config{Quotas: l}, func(r *rig) {
 		l.rig = r
 		for n := 1; n <= 20; n++ {
@@ -123,5 +123,61 @@ func TestQuotaOfOneOfTwo(t *testing.T) {
 		if n := r.net.fetches(dag(15)); n != 1 {
 			t.Errorf("fetched %d times", n)
 		}
+	})
+}
+
+// A quota of pins counts what is queued, pinning or pinned, and nothing else.
+func TestQuotaOfPins(t *testing.T) {
+	l := &limits{of: map[string]pin.Quota{alice: {Pins: 3}}}
+	run(t, pin.Config{Quotas: l}, func(r *rig) {
+		l.rig = r
+		full := func(what string, err error, want string) {
+			t.Helper()
+			if !errors.Is(err, pin.ErrQuota) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want ErrQuota that says %q", what, err, want)
+			}
+		}
+		for n := range 4 {
+			r.net.set(dag(n), content{blocks: 1})
+		}
+		r.net.set(dag(9), content{refuse: "it is not one"})
+		one := r.after(time.Second, r.add(alice, 1), pin.Pinned)
+		r.after(time.Second, r.add(alice, 5), pin.Pinning) // which nobody has
+		failed := r.after(time.Second, r.add(alice, 9), pin.Failed)
+		again := r.add(alice, 1) // the same DAG again is another request
+		_, err := r.Add(t.Context(), alice, pintest.DAGSpec(2))
+		full("a fourth", err, "it has 3 of 3 pins")
+		_, err = r.Retry(t.Context(), alice, failed.ID)
+		full("one that had failed", err, "it has 3 of 3 pins")
+		r.after(0, failed, pin.Failed)
+		_, err = r.Replace(t.Context(), alice, failed.ID, pintest.DAGSpec(2))
+		full("in the place of one that had failed", err, "it has 3 of 3 pins")
+		// One goes and one comes.
+		if one, err = r.Replace(t.Context(), alice, one.ID, pintest.DAGSpec(2)); err != nil {
+			t.Errorf("replace at the limit: %v", err)
+		}
+		r.after(time.Second, one, pin.Pinned)
+		// A limit that is lowered removes nothing, and lets nothing new in.
+		l.of[alice] = pin.Quota{Pins: 2}
+		_, err = r.Replace(t.Context(), alice, one.ID, pintest.DAGSpec(3))
+		full("replace over the limit", err, "it has 3 of 2 pins")
+		r.after(0, one, pin.Pinned)
+		l.of[alice] = pin.Quota{Pins: 3}
+		if err := r.Remove(t.Context(), alice, again.ID); err != nil {
+			t.Fatal(err)
+		}
+		r.net.set(dag(9), content{blocks: 1})
+		v, err := r.Retry(t.Context(), alice, failed.ID)
+		if err != nil {
+			t.Fatalf("retry with room: %v", err)
+		}
+		r.after(time.Second, v, pin.Pinned)
+		_, err = r.Add(t.Context(), alice, pintest.DAGSpec(3))
+		full("after the retry", err, "it has 3 of 3 pins")
+		r.after(time.Second, r.add(bob, 3), pin.Pinned) // who has no limit
+		// Both quotas hold beside each other.
+		l.of[alice] = pin.Quota{Pins: 100, Bytes: 200}
+		_, err = r.Add(t.Context(), alice, pintest.DAGSpec(3))
+		full("a quota of bytes", err, "bytes")
 	})
 }

@@ -17,7 +17,8 @@ var (
 	ErrTooFast = errors.New("too many pin requests at once for this account")
 	// ErrDiskFull: the floor of free disk space is reached; nothing was written.
 	ErrDiskFull = errors.New("the disk is too full to store more")
-	// ErrQuota: the account holds as much as it may; nothing was written.
+	// ErrQuota: the account holds as much as it may; nothing was written. It
+	// comes as a [QuotaError].
 	ErrQuota = errors.New("the account's quota is reached")
 	// ErrDenied: the operator's denylists have the content; nothing was written.
 	ErrDenied = errors.New("the content is on a denylist of this server")
@@ -45,14 +46,19 @@ var (
 // so that it calls Drop once no walk writes under the attempt.
 type Records interface {
 	// Add commits a new request. It gives it its ID and Created; Status is
-	// Pinned if the DAG is complete already, else Queued.
-	// Errors: ErrTooFast, ErrDiskFull.
-	Add(ctx context.Context, account string, s Spec) (Request, error)
+	// Pinned if the DAG is complete already, else Queued. most is how many
+	// requests the account may have then that are queued, pinning or pinned,
+	// the new one among them; 0 is no limit. It holds exactly, whatever is
+	// added at the same time.
+	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError.
+	Add(ctx context.Context, account string, s Spec, most uint64) (Request, error)
 
 	// Replace removes request id of the account and adds a new one, in one
-	// commit. The new request may be for the same DAG.
-	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull.
-	Replace(ctx context.Context, account, id string, s Spec) (now, old Request, released []Attempt, err error)
+	// commit. The new request may be for the same DAG. most is as in Add, and
+	// the old request does not count any more: unless it failed, an account
+	// that is at its limit can replace it, and one that is over it cannot.
+	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull, a *QuotaError.
+	Replace(ctx context.Context, account, id string, s Spec, most uint64) (now, old Request, released []Attempt, err error)
 
 	// Remove deletes a request and gives it as it last was.
 	// Errors: ErrNotFound.
@@ -66,9 +72,9 @@ type Records interface {
 	List(ctx context.Context, account string, q Query) (Page, error)
 
 	// Retry moves a failed request back to Queued and holds its DAG again
-	// (or makes it Pinned, if the DAG is complete).
-	// Errors: ErrNotFound, ErrNotFailed.
-	Retry(ctx context.Context, account, id string) (Request, error)
+	// (or makes it Pinned, if the DAG is complete). most is as in Add.
+	// Errors: ErrNotFound, ErrNotFailed, a *QuotaError.
+	Retry(ctx context.Context, account, id string, most uint64) (Request, error)
 
 	// Begin moves every queued request for the DAG to Pinning and gives the
 	// attempt to fetch it under: that of an earlier Begin if it was not

@@ -84,7 +84,7 @@ func addBench(ctx context.Context, s *Store, i, d int) error {
 		spec.Name = "nightly"
 	}
 	spec.Meta = map[string]string{"app": "bench", "host": fmt.Sprint(i % 1000)}
-	_, err := s.Add(ctx, benchAccount, spec)
+	_, err := s.Add(ctx, benchAccount, spec, 0)
 	return err
 }
 
@@ -176,6 +176,37 @@ func BenchmarkList(b *testing.B) {
 			pageThrough(b, s, all)
 		}
 	})
+	b.Run("Usage", func(b *testing.B) { // what a quota asks before each request
+		const reads = 10_000
+		for b.Loop() {
+			for range reads {
+				_, err := s.Usage(ctx, benchAccount)
+				must(b, err)
+			}
+		}
+		b.ReportMetric(reads*float64(b.N)/b.Elapsed().Seconds(), "reads/s")
+	})
+	b.Run("AddWithLimit", func(b *testing.B) { // to the account of 100,000, by 64 clients
+		const adds = 5_000
+		n := 0
+		for b.Loop() {
+			var wg sync.WaitGroup
+			for w := range benchWriters {
+				wg.Go(func() {
+					for i := range adds / benchWriters {
+						_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(10_000_000+n+w*adds+i), 1_000_000)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			n += benchWriters * adds
+		}
+		b.ReportMetric(float64(adds/benchWriters*benchWriters)*float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+	})
 	b.Run("Get", func(b *testing.B) {
 		const gets = 10_000
 		for b.Loop() {
@@ -229,7 +260,7 @@ func BenchmarkAdd(b *testing.B) {
 			wg.Go(func() {
 				for i := total.Add(1); i <= end; i = total.Add(1) {
 					account := fmt.Sprintf("0a11ce00-0000-4000-8000-0000000000%02x", i%16)
-					if _, err := s.Add(b.Context(), account, pintest.DAGSpec(int(i))); err != nil {
+					if _, err := s.Add(b.Context(), account, pintest.DAGSpec(int(i)), 0); err != nil {
 						b.Error(err)
 						return
 					}
@@ -282,7 +313,7 @@ func BenchmarkComplete(b *testing.B) {
 		for range 50 {
 			wg.Go(func() {
 				for range 10_000 / 50 {
-					if _, err := s.Add(ctx, benchAccount, spec); err != nil {
+					if _, err := s.Add(ctx, benchAccount, spec, 0); err != nil {
 						b.Error(err)
 						return
 					}

@@ -176,6 +176,9 @@ func (s *Store) failSome(t *tx, d pin.DAG, details string, work []chunkOf) (left
 			if err := t.flip(of, which, from, codeFailed); err != nil {
 				return nil, nil, err
 			}
+			if err := s.noteLive(t, of.account, -which.count()); err != nil {
+				return nil, nil, err
+			}
 			if released, err = s.letGoTaken(t, of, which, released); err != nil {
 				return nil, nil, err
 			}

@@ -23,7 +23,7 @@ func checkInvariants(t *testing.T, s *Store) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // cleanups come here too
 	must(t, s.view(ctx, func(r *reader) error {
-		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*dagRecord{}, pinned: map[pinnedBy]uint64{}}
+		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*dagRecord{}, pinned: map[pinnedBy]uint64{}, live: map[account]uint64{}}
 		if err := c.requests(); err != nil {
 			return err
 		}
@@ -33,6 +33,9 @@ func checkInvariants(t *testing.T, s *Store) {
 			}
 		}
 		if err := c.charges(); err != nil {
+			return err
+		}
+		if err := c.counts(); err != nil {
 			return err
 		}
 		return c.attempts()
@@ -90,6 +93,29 @@ func (c *checker) charges() error {
 	return nil
 }
 
+// counts compares how many live requests each account has with its record.
+func (c *checker) counts() error {
+	stored, err := c.all(kAccount)
+	if err != nil {
+		return err
+	}
+	for key, value := range stored {
+		var rec accountRecord
+		if err := c.s.codec.decode([]byte(value), &rec); err != nil {
+			return err
+		}
+		a := account([]byte(key[1:]))
+		if n := c.live[a]; rec.Live != n {
+			return fmt.Errorf("%s has %d live requests by its record, and %d in truth", a, rec.Live, n)
+		}
+		delete(c.live, a)
+	}
+	if len(c.live) > 0 {
+		return fmt.Errorf("accounts without records have live requests: %v", c.live)
+	}
+	return nil
+}
+
 // pinnedBy is an account and a DAG of which it has requests that are pinned.
 type pinnedBy struct {
 	account account
@@ -102,6 +128,7 @@ type checker struct {
 	want   map[string]string // keys that follow from the requests
 	dags   map[pin.DAG]*dagRecord
 	pinned map[pinnedBy]uint64
+	live   map[account]uint64
 }
 
 // requests reads every request and notes what follows from it.
@@ -122,6 +149,9 @@ func (c *checker) requests() error {
 		}
 		if req.status == codePinned {
 			c.pinned[pinnedBy{req.account, req.dag()}]++
+		}
+		if req.status != codeFailed {
+			c.live[req.account]++
 		}
 		c.want[string(rowKey(req.account, req.Seq))] = string(encodeRow(&req.requestRecord))
 		lists := [][]byte{statusList(req.status, req.account), dagList(req.dag(), req.account)}
@@ -313,7 +343,7 @@ func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error 
 	ctx := t.Context()
 	spec := pintest.DAGSpec(n)
 	spec.Name = fmt.Sprint(n % 3)
-	r, err := s.Add(ctx, benchAccount, spec)
+	r, err := s.Add(ctx, benchAccount, spec, 0)
 	if err != nil {
 		return err
 	}
@@ -332,7 +362,7 @@ func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error 
 	}
 	say("-", r.ID)
 	if n%4 == 1 {
-		next, _, _, err := s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(n+1))
+		next, _, _, err := s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(n+1), 0)
 		if err != nil {
 			return err
 		}

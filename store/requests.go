@@ -150,12 +150,12 @@ func createdIn(id string) (u uuid.UUID, ms int64, ok bool) {
 }
 
 // Add implements [pin.Records].
-func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin.Request, err error) {
+func (s *Store) Add(ctx context.Context, account string, spec pin.Spec, most uint64) (now pin.Request, err error) {
 	if err := s.roomFor(0); err != nil {
 		return pin.Request{}, err
 	}
 	err = s.update(ctx, func(t *tx) error {
-		req, err := s.add(t, account, spec)
+		req, err := s.add(t, account, spec, most, 0)
 		if err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 }
 
 // Replace implements [pin.Records].
-func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
+func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, most uint64) (now, old pin.Request, released []pin.Attempt, err error) {
 	if err := s.roomFor(0); err != nil {
 		return now, old, nil, err
 	}
@@ -182,7 +182,11 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		if old, err = was.public(); err != nil {
 			return err
 		}
-		is, err := s.add(t, account, spec)
+		var freed uint64
+		if was.status.live() {
+			freed = 1
+		}
+		is, err := s.add(t, account, spec, most, freed)
 		if err != nil {
 			return err
 		}
@@ -255,7 +259,7 @@ func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, e
 }
 
 // Retry implements [pin.Records].
-func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request, err error) {
+func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now pin.Request, err error) {
 	err = s.update(ctx, func(t *tx) error {
 		req, err := s.find(&t.reader, account, id)
 		if err != nil {
@@ -263,6 +267,13 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 		}
 		if req.status != codeFailed {
 			return pin.ErrNotFailed
+		}
+		rec, err := s.accountRecord(&t.reader, req.account)
+		if err == nil {
+			err = rec.admits(most, 0)
+		}
+		if err != nil {
+			return err
 		}
 		complete, err := s.hold(t, req.dag())
 		if err != nil {
@@ -308,8 +319,9 @@ func (s *Store) FailRequest(ctx context.Context, account, id, details string) (r
 	return released, nil
 }
 
-// add writes a new request, which holds its own DAG.
-func (s *Store) add(t *tx, id string, spec pin.Spec) (*request, error) {
+// add writes a new request, which holds its own DAG. most and freed are as in
+// [accountRecord.admits].
+func (s *Store) add(t *tx, id string, spec pin.Spec, most, freed uint64) (*request, error) {
 	acct, ok := accountOf(id)
 	if !ok {
 		return nil, fmt.Errorf("account %q is not a UUID", id)
@@ -322,6 +334,9 @@ func (s *Store) add(t *tx, id string, spec pin.Spec) (*request, error) {
 	}
 	rec, err := s.accountRecord(&t.reader, acct)
 	if err != nil {
+		return nil, err
+	}
+	if err := rec.admits(most, freed); err != nil {
 		return nil, err
 	}
 	created, err := rec.tick(s.cfg.Now().UnixMilli())
@@ -339,6 +354,7 @@ func (s *Store) add(t *tx, id string, spec pin.Spec) (*request, error) {
 		Origins: slices.Clone(spec.Origins),
 	}}
 	rec.NextSeq++
+	rec.Live++
 	complete, err := s.hold(t, req.dag())
 	if err != nil {
 		return nil, err
@@ -385,6 +401,11 @@ func (s *Store) erase(t *tx, req *request) error {
 	t.delete(rowKey(req.account, req.Seq))
 	t.delete(holdsKey(req.account, req.Seq))
 	t.delete(detailsKey(req.account, req.Seq))
+	if req.status.live() {
+		if err := s.noteLive(t, req.account, -1); err != nil {
+			return err
+		}
+	}
 	return s.enlist(t, req, false)
 }
 
@@ -394,6 +415,16 @@ func (s *Store) move(t *tx, req *request, to statusCode, details string) error {
 		return err
 	}
 	if err := t.mark(statusList(to, req.account), req.Seq, true); err != nil {
+		return err
+	}
+	change := 0
+	if to.live() {
+		change++
+	}
+	if req.status.live() {
+		change--
+	}
+	if err := s.noteLive(t, req.account, change); err != nil {
 		return err
 	}
 	req.status = to

@@ -78,19 +78,9 @@ func (s *Store) Usage(ctx context.Context, id string) (u pin.Usage, err error) {
 		if _, err := s.take(r, usageKey(a), &rec); err != nil {
 			return err
 		}
-		u = pin.Usage{Bytes: rec.Bytes, Blocks: rec.Blocks, DAGs: rec.DAGs}
-		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
-			err := r.scan(span{prefix: statusList(code, a)}, func(_, value []byte) (bool, error) {
-				var c chunk
-				err := c.decode(value)
-				u.Pins += uint64(c.count())
-				return true, err
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		acct, err := s.accountRecord(r, a)
+		u = pin.Usage{Bytes: rec.Bytes, Blocks: rec.Blocks, DAGs: rec.DAGs, Pins: acct.Live}
+		return err
 	})
 	if err != nil {
 		return pin.Usage{}, wrap(err, "read usage of account %s", id)

@@ -71,6 +71,15 @@ func (m *model) spec() pin.Spec {
 	return s
 }
 
+// most is how many pins the account may have, now and then so few that some
+// calls are refused.
+func (m *model) most() uint64 {
+	if m.rng.IntN(4) > 0 {
+		return 0
+	}
+	return uint64(1 + m.rng.IntN(60))
+}
+
 // some gives one of the newer requests, which may be gone already.
 func (m *model) some() pair {
 	if len(m.pairs) == 0 {
@@ -85,14 +94,14 @@ func (m *model) call() {
 	details := fmt.Sprint("why ", m.step)
 	switch m.rng.IntN(10) {
 	case 0, 1, 2:
-		account, spec := m.account(), m.spec()
-		f, ferr := m.fake.Add(ctx, account, spec)
-		r, rerr := m.real.Add(ctx, account, spec)
+		account, spec, most := m.account(), m.spec(), m.most()
+		f, ferr := m.fake.Add(ctx, account, spec, most)
+		r, rerr := m.real.Add(ctx, account, spec, most)
 		m.added("Add", f, r, ferr, rerr)
 	case 3:
-		p, spec := m.some(), m.spec()
-		f, fold, frel, ferr := m.fake.Replace(ctx, p.fake.Account, p.fake.ID, spec)
-		r, rold, rrel, rerr := m.real.Replace(ctx, p.real.Account, p.real.ID, spec)
+		p, spec, most := m.some(), m.spec(), m.most()
+		f, fold, frel, ferr := m.fake.Replace(ctx, p.fake.Account, p.fake.ID, spec, most)
+		r, rold, rrel, rerr := m.real.Replace(ctx, p.real.Account, p.real.ID, spec, most)
 		m.added("Replace", f, r, ferr, rerr)
 		m.sameRequest("Replace's old one", fold, rold)
 		m.sameReleased("Replace", frel, rrel)
@@ -104,9 +113,9 @@ func (m *model) call() {
 		m.sameRequest("Remove", f, r)
 		m.sameReleased("Remove", frel, rrel)
 	case 5:
-		p := m.some()
-		f, ferr := m.fake.Retry(ctx, p.fake.Account, p.fake.ID)
-		r, rerr := m.real.Retry(ctx, p.real.Account, p.real.ID)
+		p, most := m.some(), m.most()
+		f, ferr := m.fake.Retry(ctx, p.fake.Account, p.fake.ID, most)
+		r, rerr := m.real.Retry(ctx, p.real.Account, p.real.ID, most)
 		m.sameError("Retry", ferr, rerr)
 		m.sameRequest("Retry", f, r)
 	case 6:
@@ -190,6 +199,10 @@ func (m *model) sameError(method string, ferr, rerr error) {
 		if errors.Is(ferr, known) != errors.Is(rerr, known) {
 			m.Errorf("%s: %v, want %v", method, rerr, ferr)
 		}
+	}
+	var f, r *pin.QuotaError
+	if errors.As(ferr, &f) != errors.As(rerr, &r) || f != nil && *f != *r {
+		m.Errorf("%s: %v, want %v", method, rerr, ferr)
 	}
 	if (ferr == nil) != (rerr == nil) {
 		m.Errorf("%s: %v, want %v", method, rerr, ferr)

@@ -118,11 +118,14 @@ func (r *Records) enter(ctx context.Context, method string) error {
 }
 
 // Add implements [pin.Records].
-func (r *Records) Add(ctx context.Context, account string, s pin.Spec) (pin.Request, error) {
+func (r *Records) Add(ctx context.Context, account string, s pin.Spec, most uint64) (pin.Request, error) {
 	if err := r.enter(ctx, "Add"); err != nil {
 		return pin.Request{}, err
 	}
 	defer r.mu.Unlock()
+	if err := r.room(account, nil, most); err != nil {
+		return pin.Request{}, err
+	}
 	req, err := r.add(account, s)
 	if err != nil {
 		return pin.Request{}, err
@@ -157,14 +160,35 @@ func (r *Records) add(account string, s pin.Spec) (*request, error) {
 	return req, nil
 }
 
+// room says whether the account may have one more live request, when the old
+// one, if it is not nil, is gone.
+func (r *Records) room(account string, old *request, most uint64) error {
+	var live, left uint64
+	for _, req := range r.requests {
+		if req.Account == account && req.Status != pin.Failed {
+			live++
+			if req != old {
+				left++
+			}
+		}
+	}
+	if most > 0 && left+1 > most {
+		return &pin.QuotaError{Pins: true, Used: live, Limit: most}
+	}
+	return nil
+}
+
 // Replace implements [pin.Records].
-func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
+func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec, most uint64) (now, old pin.Request, released []pin.Attempt, err error) {
 	if err := r.enter(ctx, "Replace"); err != nil {
 		return now, old, nil, err
 	}
 	defer r.mu.Unlock()
 	was, err := r.find(account, id)
 	if err != nil {
+		return now, old, nil, err
+	}
+	if err := r.room(account, was, most); err != nil {
 		return now, old, nil, err
 	}
 	is, err := r.add(account, s)
@@ -224,7 +248,7 @@ func (r *Records) List(ctx context.Context, account string, q pin.Query) (pin.Pa
 }
 
 // Retry implements [pin.Records].
-func (r *Records) Retry(ctx context.Context, account, id string) (pin.Request, error) {
+func (r *Records) Retry(ctx context.Context, account, id string, most uint64) (pin.Request, error) {
 	if err := r.enter(ctx, "Retry"); err != nil {
 		return pin.Request{}, err
 	}
@@ -235,6 +259,9 @@ func (r *Records) Retry(ctx context.Context, account, id string) (pin.Request, e
 	}
 	if req.Status != pin.Failed {
 		return pin.Request{}, pin.ErrNotFailed
+	}
+	if err := r.room(account, nil, most); err != nil {
+		return pin.Request{}, err
 	}
 	req.Status, req.Details = pin.Queued, ""
 	if r.hold(req.DAG()).complete {

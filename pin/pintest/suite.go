@@ -53,6 +53,10 @@ func RunRecords(t *testing.T, open Open) {
 		{"FailRequest", testFailRequest},
 		{"Retry", testRetry},
 		{"RetryOfComplete", testRetryComplete},
+		{"PinsLimit", testPinsLimit},
+		{"PinsLimitReplace", testPinsLimitReplace},
+		{"PinsLimitRetry", testPinsLimitRetry},
+		{"PinsLimitTogether", testPinsLimitTogether},
 		{"Unfinished", testUnfinished},
 		{"UnfinishedWhileChanging", testUnfinishedChanging},
 		{"QueuedAfter", testQueuedAfter},
@@ -121,14 +125,14 @@ func named(n int, name string) pin.Spec {
 
 func (e *env) add(account string, s pin.Spec) pin.Request {
 	e.Helper()
-	r, err := e.recs.Add(e.ctx, account, s)
+	r, err := e.recs.Add(e.ctx, account, s, 0)
 	e.must(err)
 	return r
 }
 
 func (e *env) replace(account, id string, s pin.Spec) (pin.Request, []pin.Attempt) {
 	e.Helper()
-	r, old, released, err := e.recs.Replace(e.ctx, account, id, s)
+	r, old, released, err := e.recs.Replace(e.ctx, account, id, s, 0)
 	e.must(err)
 	if old.ID != id {
 		e.Fatalf("replaced %s, was given back %s", id, old.ID)

@@ -160,14 +160,14 @@ func testFailRequest(e *env) {
 
 func testRetry(e *env) {
 	r := e.add(alice, DAGSpec(1))
-	_, err := e.recs.Retry(e.ctx, alice, r.ID)
+	_, err := e.recs.Retry(e.ctx, alice, r.ID, 0)
 	e.notFailed(err)
 	old := e.begin(DAGSpec(1))
-	_, err = e.recs.Retry(e.ctx, alice, r.ID)
+	_, err = e.recs.Retry(e.ctx, alice, r.ID, 0)
 	e.notFailed(err)
 	e.released(e.fail(DAGSpec(1), "why"), old)
 
-	again, err := e.recs.Retry(e.ctx, alice, r.ID)
+	again, err := e.recs.Retry(e.ctx, alice, r.ID, 0)
 	e.must(err)
 	want := r
 	want.Status, want.Details = pin.Queued, ""
@@ -182,7 +182,7 @@ func testRetry(e *env) {
 		e.Error("a released attempt came back")
 	}
 	e.released(e.complete(DAGSpec(1), a))
-	_, err = e.recs.Retry(e.ctx, alice, r.ID)
+	_, err = e.recs.Retry(e.ctx, alice, r.ID, 0)
 	e.notFailed(err)
 	e.released(e.remove(r), a)
 }
@@ -199,7 +199,7 @@ func testRetryComplete(e *env) {
 	e.released(e.fail(DAGSpec(1), "why"))
 	_, a := e.pinned(bob, DAGSpec(1))
 	e.status(r, pin.Failed)
-	again, err := e.recs.Retry(e.ctx, alice, r.ID)
+	again, err := e.recs.Retry(e.ctx, alice, r.ID, 0)
 	e.must(err)
 	if again.Status != pin.Pinned || again.Details != "" {
 		e.Errorf("%s, %q", again.Status, again.Details)

@@ -10,7 +10,7 @@ import (
 func testReplace(e *env) {
 	old, a := e.pinned(alice, named(1, "old"))
 	e.clock.move(time.Second)
-	now, was, released, err := e.recs.Replace(e.ctx, alice, old.ID, named(2, "new"))
+	now, was, released, err := e.recs.Replace(e.ctx, alice, old.ID, named(2, "new"), 0)
 	e.must(err)
 	e.released(released) // the new one holds it until it is done
 	if d := diff(was, old); d != "" {
@@ -149,7 +149,7 @@ func testReplaceFail(e *env) {
 	e.released(released, a, b)
 
 	// A retry holds its own DAG only.
-	_, err = e.recs.Retry(e.ctx, alice, r.ID)
+	_, err = e.recs.Retry(e.ctx, alice, r.ID, 0)
 	e.must(err)
 	_, _, err = e.recs.Begin(e.ctx, DAGSpec(3).DAG())
 	e.notFound("Begin", "of what nothing holds", err)
@@ -158,9 +158,9 @@ func testReplaceFail(e *env) {
 func testReplaceRefused(e *env) {
 	r, _ := e.pinned(alice, DAGSpec(1))
 	for err := error(nil); err == nil; { // until it is too fast
-		_, err = e.recs.Add(e.ctx, alice, DAGSpec(1))
+		_, err = e.recs.Add(e.ctx, alice, DAGSpec(1), 0)
 	}
-	_, _, released, err := e.recs.Replace(e.ctx, alice, r.ID, DAGSpec(2))
+	_, _, released, err := e.recs.Replace(e.ctx, alice, r.ID, DAGSpec(2), 0)
 	if !errors.Is(err, pin.ErrTooFast) || len(released) > 0 {
 		e.Errorf("Replace: %v, released %v", err, released)
 	}

@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// A request is live while it is queued, pinning or pinned. How many of an
+// account's are is kept in the account's record, which every new request writes
+// anyway, so that a quota of pins costs no look at the lists.
+
+// live reports whether requests of the status count against a quota of pins.
+func (c statusCode) live() bool { return c != codeFailed }
+
+// admits says whether the account may have one request more that is live, when
+// as many fewer are as were freed. most is as in [pin.Records].
+func (r *accountRecord) admits(most, freed uint64) error {
+	if most == 0 || r.Live+1-freed <= most {
+		return nil
+	}
+	return &pin.QuotaError{Pins: true, Used: r.Live, Limit: most}
+}
+
+// noteLive notes that n more of an account's requests are live, or -n fewer.
+func (s *Store) noteLive(t *tx, a account, n int) error {
+	if n == 0 {
+		return nil
+	}
+	rec, err := s.accountRecord(&t.reader, a)
+	if err != nil {
+		return err
+	}
+	if n < 0 && uint64(-n) > rec.Live {
+		return fmt.Errorf("account %s has %d live requests, and %d of them end", a, rec.Live, -n)
+	}
+	rec.Live += uint64(n)
+	return s.put(t, accountKey(a), rec)
+}
+
+// countOnLists counts an account's live requests by the lists. It reads all of
+// these that there are.
+func (r *reader) countOnLists(a account) (live uint64, err error) {
+	for _, code := range byLikelihood() {
+		if !code.live() {
+			continue
+		}
+		err := r.scan(span{prefix: statusList(code, a)}, func(_, value []byte) (bool, error) {
+			var c chunk
+			err := c.decode(value)
+			live += uint64(c.count())
+			return true, err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return live, nil
+}
+
+// accountRecord2 is an accountRecord as layouts 1 and 2 have it.
+type accountRecord2 struct {
+	_       struct{} `cbor:",toarray"`
+	Last    int64
+	NextSeq uint64
+	Clock   int64
+	Back    int64
+}
+
+// liveCounts is the step from layout 2, in which accounts had no count of their
+// live requests.
+func liveCounts(ctx context.Context, s *Store) error {
+	var accounts []account
+	err := s.walk(ctx, span{prefix: []byte{kAccount}, keysOnly: true}, func(key, _ []byte) error {
+		accounts = append(accounts, account(key[1:]))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(accounts, maxChangesPerCommit) {
+		err := s.update(ctx, func(t *tx) error {
+			for _, a := range some {
+				if err := s.addLiveCount(t, a); err != nil {
+					return fmt.Errorf("account %s: %w", a, err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) addLiveCount(t *tx, a account) error {
+	value, _, err := t.get(accountKey(a))
+	if err != nil {
+		return err
+	}
+	var old accountRecord2
+	if err := s.codec.decode(value, &old); err != nil {
+		var done accountRecord // before the last interruption
+		return s.codec.decode(value, &done)
+	}
+	live, err := t.countOnLists(a)
+	if err != nil {
+		return err
+	}
+	return s.put(t, accountKey(a), accountRecord{
+		Last: old.Last, NextSeq: old.NextSeq, Clock: old.Clock, Back: old.Back, Live: live,
+	})
+}
