@@ -19,8 +19,9 @@ type Account struct {
 	Admin        bool
 	Disabled     bool
 	Created      time.Time // UTC, to the second
-	// Quota is how many bytes its pins may hold. 0 is no limit.
-	Quota uint64
+	// Quota is how many bytes its pins may hold, and QuotaPins how many pins it
+	// may have: requests that are queued, pinning or pinned. 0 is no limit.
+	Quota, QuotaPins uint64
 	// Sessions and Devices are how often its sessions and its device tokens
 	// were all ended at once. A token that was made before counts no more.
 	Sessions uint64
@@ -109,7 +110,8 @@ type Invite struct {
 	By      string    // ID of the account that made it; "" is the host's operator
 	Created time.Time // UTC, to the second
 	Expires time.Time // UTC, to the second
-	Quota   uint64    // of the account that it makes, in bytes; 0 is no limit
+	// Quota and QuotaPins are what the account that it makes has of them.
+	Quota, QuotaPins uint64
 }
 
 // maxEmail is the longest address that a mail server can be told (RFC 5321).

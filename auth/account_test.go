@@ -71,9 +71,9 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 
 func TestAddAccount(t *testing.T) {
 	f := newFixture(t)
-	bob, err := f.AddAccount(t.Context(), auth.NewAccount{Email: " Bob@Example.com", Password: goodPassword, Admin: true, Quota: 7})
+	bob, err := f.AddAccount(t.Context(), auth.NewAccount{Email: " Bob@Example.com", Password: goodPassword, Admin: true, Quota: 7, QuotaPins: 8})
 	f.ok(err)
-	if bob.Email != "bob@example.com" || !bob.Admin || bob.Quota != 7 || bob.Disabled {
+	if bob.Email != "bob@example.com" || !bob.Admin || bob.Quota != 7 || bob.QuotaPins != 8 || bob.Disabled {
 		t.Errorf("made %+v", bob)
 	}
 	got, err := f.AccountByEmail(t.Context(), "BOB@example.com ")

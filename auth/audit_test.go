@@ -69,7 +69,9 @@ func TestAudit(t *testing.T) {
 
 	account := "/api/admin/accounts/" + s.ann.ID
 	post(account+"/quota", admin, map[string]any{"quota": 5}, away)
-	expect(auth.EventQuotaSet, s.ann.ID, root.ID, away, "5")
+	expect(auth.EventQuotaSet, s.ann.ID, root.ID, away, "bytes=5")
+	post(account+"/quota", admin, map[string]any{"quota": 5, "max_pins": 6}, away)
+	expect(auth.EventQuotaSet, s.ann.ID, root.ID, away, "bytes=5 pins=6")
 	post(account+"/disable", admin, nil, away)
 	expect(auth.EventAccountDisabled, s.ann.ID, root.ID, away, "")
 	post("/api/auth/login", "", annsLogin, home)

@@ -29,9 +29,10 @@ type Config struct {
 	SweepInterval time.Duration
 	// Registration says who may make an account. Default [RegistrationClosed].
 	Registration Registration
-	// RegisterQuota is the quota of accounts that strangers make when
-	// registration is open, in bytes. 0 is no limit.
-	RegisterQuota uint64
+	// RegisterQuota and RegisterQuotaPins are the quotas of accounts that
+	// strangers make when registration is open, in bytes and in pins. 0 is no
+	// limit.
+	RegisterQuota, RegisterQuotaPins uint64
 	// AuditKeep is how long events are kept. Default 90 days; negative is
 	// forever.
 	AuditKeep time.Duration

@@ -28,13 +28,13 @@ func TestEndpointsGolden(t *testing.T) {
 	access := s.logIn(s.ann.Email, goodPassword).Access
 	s.wants(s.call("POST", "/api/psa/pins", access, addPin("x")), 202, "")
 	const (
-		ann     = `{"id":"*","email":"ann@example.com","admin":false,"disabled":false,"quota":%d,"created":"2026-05-04T03:02:01Z"}`
-		bob     = `{"id":"*","email":"bob@example.com","admin":true,"disabled":%t,"quota":%d,"created":"2026-05-04T03:02:01Z"}`
+		ann     = `{"id":"*","email":"ann@example.com","admin":false,"disabled":false,"quota":%d,"max_pins":0,"created":"2026-05-04T03:02:01Z"}`
+		bob     = `{"id":"*","email":"bob@example.com","admin":true,"disabled":%t,"quota":%d,"max_pins":%d,"created":"2026-05-04T03:02:01Z"}`
 		session = `{"id":"*","kind":"session","scope":"admin","created":"2026-05-04T03:02:01Z","expires":"2026-08-02T03:02:01Z",` +
 			`"last_used":"2026-05-04T03:02:01Z","address":"127.0.0.1","current":true}`
 		kubo   = `"id":"*","kind":"device","name":"kubo","scope":"pin","created":"2026-05-04T03:02:01Z","address":"127.0.0.1","current":false`
 		dash   = `"id":"*","kind":"device","name":"dash","scope":"read","created":"2026-05-04T03:02:01Z","expires":"2026-05-04T03:03:01Z","address":"127.0.0.1","current":false`
-		invite = `"id":"*","by":"*","created":"2026-05-04T03:02:01Z","expires":"2026-05-04T03:03:01Z","quota":5`
+		invite = `"id":"*","by":"*","created":"2026-05-04T03:02:01Z","expires":"2026-05-04T03:03:01Z","quota":5,"max_pins":6`
 	)
 	var last response
 	id := func() string {
@@ -78,15 +78,18 @@ func TestEndpointsGolden(t *testing.T) {
 	s.wants(s.call("POST", "/api/auth/logout", access, nil), 401, "UNAUTHORIZED")
 
 	rootJSON := strings.NewReplacer("ann@", "root@", `"admin":false`, `"admin":true`).Replace(fmt.Sprintf(ann, 0))
-	step("POST", "/api/admin/accounts", admin, map[string]any{"email": "Bob@Example.com", "password": goodPassword, "admin": true, "quota": 7}, 201,
-		ok+`,"account":`+fmt.Sprintf(bob, false, 7)+`}`)
+	step("POST", "/api/admin/accounts", admin, map[string]any{"email": "Bob@Example.com", "password": goodPassword, "admin": true, "quota": 7, "max_pins": 8}, 201,
+		ok+`,"account":`+fmt.Sprintf(bob, false, 7, 8)+`}`)
 	bobID := id()
 	step("GET", "/api/admin/accounts", admin, nil, 200,
-		ok+`,"accounts":[`+fmt.Sprintf(ann, 0)+`,`+fmt.Sprintf(bob, false, 7)+`,`+rootJSON+`]}`)
-	step("GET", "/api/admin/accounts/"+bobID, admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 7)+`}`)
-	step("POST", "/api/admin/accounts/"+bobID+"/quota", admin, map[string]any{"quota": 0}, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 0)+`}`)
-	step("POST", "/api/admin/accounts/"+bobID+"/disable/", admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, true, 0)+`}`)
-	step("POST", "/api/admin/accounts/"+bobID+"/enable", admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 0)+`}`)
+		ok+`,"accounts":[`+fmt.Sprintf(ann, 0)+`,`+fmt.Sprintf(bob, false, 7, 8)+`,`+rootJSON+`]}`)
+	step("GET", "/api/admin/accounts/"+bobID, admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 7, 8)+`}`)
+	// Each of the quotas alone, and both.
+	step("POST", "/api/admin/accounts/"+bobID+"/quota", admin, map[string]any{"quota": 9}, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 9, 8)+`}`)
+	step("POST", "/api/admin/accounts/"+bobID+"/quota", admin, map[string]any{"max_pins": 0}, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 9, 0)+`}`)
+	step("POST", "/api/admin/accounts/"+bobID+"/quota", admin, map[string]any{"quota": 0, "max_pins": 3}, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 0, 3)+`}`)
+	step("POST", "/api/admin/accounts/"+bobID+"/disable/", admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, true, 0, 3)+`}`)
+	step("POST", "/api/admin/accounts/"+bobID+"/enable", admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 0, 3)+`}`)
 	step("DELETE", "/api/admin/accounts/"+s.ann.ID, admin, nil, 200,
 		ok+`,"account":`+strings.Replace(fmt.Sprintf(ann, 0), `"disabled":false`, `"disabled":true`, 1)+`,"pins":1}`)
 	if left, err := s.pins.all(t.Context(), s.ann.ID); err != nil || len(left) != 0 {
@@ -94,26 +97,26 @@ func TestEndpointsGolden(t *testing.T) {
 	}
 	bobs := s.logIn("bob@example.com", goodPassword).Access
 	s.wants(s.call("POST", "/api/psa/pins", bobs, addPin("y")), 202, "")
-	step("DELETE", "/api/admin/accounts/"+bobID+"?pins=keep", admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, true, 0)+`,"pins":0}`)
+	step("DELETE", "/api/admin/accounts/"+bobID+"?pins=keep", admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, true, 0, 3)+`,"pins":0}`)
 	if left, err := s.pins.all(t.Context(), bobID); err != nil || len(left) != 1 {
 		t.Errorf("removed without its pins, and %v are left: %v", left, err)
 	}
 
-	step("POST", "/api/admin/invites", admin, map[string]any{"quota": 5, "expires_in": 60}, 201, ok+`,`+invite+`,"invite":"*"}`)
+	step("POST", "/api/admin/invites", admin, map[string]any{"quota": 5, "max_pins": 6, "expires_in": 60}, 201, ok+`,`+invite+`,"invite":"*"}`)
 	code := last.text("invite")
 	step("GET", "/api/admin/invites", admin, nil, 200, ok+`,"invites":[{`+invite+`}]}`)
 	step("POST", "/api/auth/register", "", map[string]any{"email": "Eve@Example.com", "password": goodPassword, "invite": " " + strings.ToLower(code)}, 201,
 		`{"access_token":"*","refresh_token":"*","status":"success"}`)
 	step("GET", "/api/auth/me", last.text("access_token"), nil, 200,
-		ok+`,"account":`+strings.Replace(fmt.Sprintf(ann, 5), "ann@", "eve@", 1)+`,"scope":"admin","usage":{"bytes":0,"pins":0}}`)
+		ok+`,"account":`+strings.NewReplacer("ann@", "eve@", `"max_pins":0`, `"max_pins":6`).Replace(fmt.Sprintf(ann, 5))+`,"scope":"admin","usage":{"bytes":0,"pins":0}}`)
 	step("GET", "/api/admin/invites", admin, nil, 200, ok+`,"invites":[]}`)
-	step("POST", "/api/admin/invites", admin, map[string]any{"quota": 5, "expires_in": 60}, 201, ok+`,`+invite+`,"invite":"*"}`)
+	step("POST", "/api/admin/invites", admin, map[string]any{"quota": 5, "max_pins": 6, "expires_in": 60}, 201, ok+`,`+invite+`,"invite":"*"}`)
 	step("DELETE", "/api/admin/invites/"+id(), admin, nil, 200, ok+`,"invite":{`+invite+`}}`)
 
 	step("GET", "/api/admin/audit?limit=1", admin, nil, 200,
 		ok+`,"events":[{"id":"*","time":"2026-05-04T03:02:01.5Z","event":"invite.revoked","actor":"*","address":"127.0.0.1","detail":"*","count":1}]}`)
 	for query, want := range map[string]string{
-		"account=" + bobID:                 "account.removed account.disabled login account.enabled account.disabled account.quota account.added",
+		"account=" + bobID:                 "account.removed account.disabled login account.enabled account.disabled account.quota account.quota account.quota account.added",
 		"account=" + s.ann.ID + "&limit=2": "account.removed account.disabled",
 		"from=2026-05-04T03:02:02Z":        "",
 		"to=2026-05-04T03:02:01Z":          "",
@@ -190,10 +193,11 @@ func TestEndpointFailures(t *testing.T) {
 		{"POST", "/api/admin/accounts", admin, map[string]any{"email": "x", "password": goodPassword}, "400 BAD_REQUEST email: must be an address such as name@example.com"},
 		{"POST", "/api/admin/accounts", admin, map[string]any{"email": "x@y", "password": "short"}, "400 BAD_REQUEST password: must have at least 12 characters"},
 		{"POST", "/api/admin/accounts", admin, map[string]any{"email": "x@y", "password": goodPassword, "quota": -1}, "400 BAD_REQUEST quota: is not of the right type or size"},
-		{"POST", account + "/quota", admin, map[string]any{}, "400 BAD_REQUEST quota: is missing; 0 is no limit"},
+		{"POST", account + "/quota", admin, map[string]any{}, "400 BAD_REQUEST quota: is missing, and so is max_pins; 0 is no limit"},
+		{"POST", account + "/quota", admin, map[string]any{"max_pins": -1}, "400 BAD_REQUEST max_pins: is not of the right type or size"},
 		{"POST", "/api/admin/accounts/" + root.ID + "/disable", admin, nil, "400 BAD_REQUEST id: is your own account; another admin can do this, or the command line"},
 		{"DELETE", "/api/admin/accounts/" + root.ID, admin, nil, "400 BAD_REQUEST id: is your own account; another admin can do this, or the command line"},
-		{"DELETE", "/api/admin/invites/" + none, admin, nil, "403 FORBIDDEN the invitation is not valid: it may be used already, or expired"},
+		{"DELETE", "/api/admin/invites/" + none, admin, nil, "404 NOT_FOUND no such invitation: it may be used already, or expired"},
 		{"POST", "/api/admin/invites", admin, map[string]any{"expires_in": 366 * 24 * 3600}, "400 BAD_REQUEST expires: must be from a second to 365 days"},
 		{"GET", "/api/admin/audit?limit=0", admin, nil, "400 BAD_REQUEST limit: must be from 1 to 1000"},
 		{"GET", "/api/admin/audit?limit=1001", admin, nil, "400 BAD_REQUEST limit: must be from 1 to 1000"},
@@ -310,11 +314,11 @@ func TestRegistration(t *testing.T) {
 		return s.call("POST", "/api/auth/register", "", map[string]string{"email": email, "password": password, "invite": invite}, from(address))
 	}
 	t.Run("open", func(t *testing.T) {
-		s := newServer(t, func(c *auth.Config) { c.Registration = auth.RegistrationOpen; c.RegisterQuota = 1 << 30 })
+		s := newServer(t, func(c *auth.Config) { c.Registration = auth.RegistrationOpen; c.RegisterQuota, c.RegisterQuotaPins = 1<<30, 1000 })
 		r := s.wants(register(s, " New@Example.com", goodPassword, "", "203.0.113.1"), 201, "")
 		a, err := s.AccountByEmail(t.Context(), "new@example.com")
 		s.ok(err)
-		if a.Quota != 1<<30 || a.Admin {
+		if a.Quota != 1<<30 || a.QuotaPins != 1000 || a.Admin {
 			t.Errorf("registered %+v", a)
 		}
 		s.wants(s.call("POST", "/api/psa/pins", r.text("access_token"), addPin("x")), 202, "")
@@ -342,7 +346,7 @@ func TestRegistration(t *testing.T) {
 	})
 	t.Run("invite", func(t *testing.T) {
 		s := newServer(t, func(c *auth.Config) { c.Registration = auth.RegistrationInvite })
-		i, code, err := s.AddInvite(t.Context(), 42, time.Hour)
+		i, code, err := s.AddInvite(t.Context(), auth.NewInvite{Quota: 42, QuotaPins: 43, TTL: time.Hour})
 		s.ok(err)
 		for _, wrong := range []string{"", "rubbish", i.ID, code[1:]} {
 			// Nobody without an invitation learns who has an account.
@@ -355,12 +359,15 @@ func TestRegistration(t *testing.T) {
 		s.wants(register(s, s.ann.Email, goodPassword, code, "203.0.113.1"), 409, "CONFLICT")
 		s.wants(register(s, "new@example.com", "short", code, "203.0.113.1"), 400, "BAD_REQUEST")
 		s.wants(register(s, "new@example.com", goodPassword, code, "203.0.113.1"), 201, "")
+		if a, err := s.AccountByEmail(t.Context(), "new@example.com"); err != nil || a.Quota != 42 || a.QuotaPins != 43 {
+			t.Errorf("registered %+v, %v", a, err)
+		}
 		s.wants(register(s, "another@example.com", goodPassword, code, "203.0.113.1"), 403, "FORBIDDEN")
-		_, late, err := s.AddInvite(t.Context(), 0, time.Hour)
+		_, late, err := s.AddInvite(t.Context(), auth.NewInvite{TTL: time.Hour})
 		s.ok(err)
 		s.clock.add(time.Hour)
 		s.wants(register(s, "another@example.com", goodPassword, late, "203.0.113.1"), 403, "FORBIDDEN")
-		gone, code, err := s.AddInvite(t.Context(), 0, 0)
+		gone, code, err := s.AddInvite(t.Context(), auth.NewInvite{})
 		s.ok(err)
 		if gone.Expires.Sub(gone.Created) != 7*24*time.Hour {
 			t.Errorf("it lasts from %v to %v", gone.Created, gone.Expires)
@@ -369,13 +376,13 @@ func TestRegistration(t *testing.T) {
 		s.ok(err)
 		s.wants(register(s, "another@example.com", goodPassword, code, "203.0.113.1"), 403, "FORBIDDEN")
 		for _, ttl := range []time.Duration{-1, 1, 366 * 24 * time.Hour} {
-			_, _, err := s.AddInvite(t.Context(), 0, ttl)
+			_, _, err := s.AddInvite(t.Context(), auth.NewInvite{TTL: ttl})
 			s.invalid(err, "expires")
 		}
 	})
 	t.Run("closed", func(t *testing.T) {
 		s := newServer(t)
-		_, code, err := s.AddInvite(t.Context(), 0, 0)
+		_, code, err := s.AddInvite(t.Context(), auth.NewInvite{})
 		s.ok(err)
 		s.wants(register(s, "new@example.com", goodPassword, code, "203.0.113.1"), 403, "FORBIDDEN")
 		_, err = s.AccountByEmail(t.Context(), "new@example.com")

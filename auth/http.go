@@ -55,14 +55,14 @@ type answer struct {
 // With such a token of an admin:
 //
 //	GET    /api/admin/accounts
-//	POST   /api/admin/accounts    {"email","password","admin","quota"}
+//	POST   /api/admin/accounts    {"email","password","admin","quota","max_pins"}
 //	GET    /api/admin/accounts/{id}
 //	DELETE /api/admin/accounts/{id}?pins=keep  without the query, pins go too
-//	POST   /api/admin/accounts/{id}/quota      {"quota"}, in bytes
+//	POST   /api/admin/accounts/{id}/quota      {"quota","max_pins"}; what is left out stays
 //	POST   /api/admin/accounts/{id}/disable
 //	POST   /api/admin/accounts/{id}/enable
 //	GET    /api/admin/invites
-//	POST   /api/admin/invites     {"quota","expires_in"}
+//	POST   /api/admin/invites     {"quota","max_pins","expires_in"}
 //	DELETE /api/admin/invites/{id}
 //	GET    /api/admin/audit       ?account=&from=&to=&before=&limit=
 //

@@ -15,12 +15,13 @@ type accountJSON struct {
 	Email    string    `json:"email"`
 	Admin    bool      `json:"admin"`
 	Disabled bool      `json:"disabled"`
-	Quota    uint64    `json:"quota"` // bytes; 0 is no limit
+	Quota    uint64    `json:"quota"`    // bytes; 0 is no limit
+	MaxPins  uint64    `json:"max_pins"` // 0 is no limit
 	Created  time.Time `json:"created"`
 }
 
 func accountJSONOf(a Account) accountJSON {
-	return accountJSON{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.Created}
+	return accountJSON{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created}
 }
 
 // tokenJSON is a token as the endpoints tell of it.

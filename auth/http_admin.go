@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -32,10 +33,11 @@ func (h handler) listAccounts(c echo.Context) error {
 
 func (h handler) addAccount(c echo.Context) error {
 	var in struct {
-		Email    string `json:"email"`
-		Password string `json:"password"`
-		Admin    bool   `json:"admin"`
-		Quota    uint64 `json:"quota"`
+		Email     string `json:"email"`
+		Password  string `json:"password"`
+		Admin     bool   `json:"admin"`
+		Quota     uint64 `json:"quota"`
+		QuotaPins uint64 `json:"max_pins"`
 	}
 	if err := readJSON(c, &in); err != nil {
 		return err
@@ -57,15 +59,13 @@ func (h handler) getAccount(c echo.Context) error {
 
 func (h handler) setQuota(c echo.Context) error {
 	var in struct {
-		Quota *uint64 `json:"quota"`
+		Bytes *uint64 `json:"quota"`
+		Pins  *uint64 `json:"max_pins"`
 	}
 	if err := readJSON(c, &in); err != nil {
 		return err
 	}
-	if in.Quota == nil {
-		return invalid("quota", "is missing; 0 is no limit")
-	}
-	a, err := h.s.SetQuota(c.Request().Context(), c.Param("id"), *in.Quota)
+	a, err := h.s.SetQuota(c.Request().Context(), c.Param("id"), NewQuota(in))
 	if err != nil {
 		return err
 	}
@@ -122,11 +122,12 @@ func (h handler) removeAccount(c echo.Context) error {
 }
 
 type inviteJSON struct {
-	ID      string    `json:"id"`
-	By      string    `json:"by,omitempty"` // the account's id; left out: the host's operator
-	Created time.Time `json:"created"`
-	Expires time.Time `json:"expires"`
-	Quota   uint64    `json:"quota"` // bytes; 0 is no limit
+	ID        string    `json:"id"`
+	By        string    `json:"by,omitempty"` // the account's id; left out: the host's operator
+	Created   time.Time `json:"created"`
+	Expires   time.Time `json:"expires"`
+	Quota     uint64    `json:"quota"`    // bytes; 0 is no limit
+	QuotaPins uint64    `json:"max_pins"` // 0 is no limit
 }
 
 func inviteJSONOf(i Invite) inviteJSON {
@@ -151,6 +152,7 @@ func (h handler) listInvites(c echo.Context) error {
 func (h handler) addInvite(c echo.Context) error {
 	var in struct {
 		Quota     uint64 `json:"quota"`
+		MaxPins   uint64 `json:"max_pins"`
 		ExpiresIn int64  `json:"expires_in"`
 	}
 	if err := readJSON(c, &in); err != nil {
@@ -160,7 +162,7 @@ func (h handler) addInvite(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	i, code, err := h.s.AddInvite(c.Request().Context(), in.Quota, ttl)
+	i, code, err := h.s.AddInvite(c.Request().Context(), NewInvite{Quota: in.Quota, QuotaPins: in.MaxPins, TTL: ttl})
 	if err != nil {
 		return err
 	}
@@ -173,6 +175,11 @@ func (h handler) addInvite(c echo.Context) error {
 
 func (h handler) revokeInvite(c echo.Context) error {
 	i, err := h.s.RevokeInvite(c.Request().Context(), c.Param("id"))
+	if errors.Is(err, ErrNoInvite) {
+		// To who registers it is 403: the code does not let them in. Here an
+		// invitation is asked for by its id, as an account is.
+		return &httpError{http.StatusNotFound, "no such invitation: it may be used already, or expired"}
+	}
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (s *Service) register(ctx context.Context, n NewRegistration) (Pair, error)
 	if err := s.tryFrom(ctx); err != nil {
 		return Pair{}, err
 	}
-	a := Account{ID: newID(), Quota: s.cfg.RegisterQuota, Created: s.now()}
+	a := Account{ID: newID(), Quota: s.cfg.RegisterQuota, QuotaPins: s.cfg.RegisterQuotaPins, Created: s.now()}
 	invite := inviteID(n.Invite)
 	if n.Invite != "" || s.cfg.Registration == RegistrationInvite {
 		i, err := s.accounts.InviteByID(ctx, invite)
@@ -75,7 +75,7 @@ func (s *Service) register(ctx context.Context, n NewRegistration) (Pair, error)
 		if err != nil {
 			return Pair{}, fmt.Errorf("register: %w", err)
 		}
-		a.Quota = i.Quota
+		a.Quota, a.QuotaPins = i.Quota, i.QuotaPins
 	}
 	var err error
 	if a.Email, err = NormalizeEmail(n.Email); err != nil {
@@ -122,19 +122,30 @@ const (
 	maxInvite     = 365 * 24 * time.Hour
 )
 
-// AddInvite makes an invitation for one account with that quota in bytes, 0 for
-// no limit, and gives its code, which is kept nowhere. A ttl of 0 is 7 days.
-// Errors: *InvalidError.
-func (s *Service) AddInvite(ctx context.Context, quota uint64, ttl time.Duration) (Invite, string, error) {
-	if ttl == 0 {
-		ttl = defaultInvite
+// NewInvite is what an invitation is made of.
+type NewInvite struct {
+	Quota, QuotaPins uint64        // of the account that it makes
+	TTL              time.Duration // 0 is 7 days
+}
+
+// Registration says who may make an account.
+func (s *Service) Registration() Registration { return s.cfg.Registration }
+
+// AddInvite makes an invitation for one account, and gives its code, which is
+// kept nowhere. Errors: *InvalidError.
+func (s *Service) AddInvite(ctx context.Context, n NewInvite) (Invite, string, error) {
+	if n.TTL == 0 {
+		n.TTL = defaultInvite
 	}
-	if ttl < time.Second || ttl > maxInvite {
+	if n.TTL < time.Second || n.TTL > maxInvite {
 		return Invite{}, "", invalid("expires", "must be from a second to 365 days")
 	}
 	code := rand.Text() // 128 bits
 	e := s.event(ctx, EventInviteCreated, "")
-	i := Invite{ID: inviteID(code), By: e.Actor, Created: s.now(), Expires: s.now().Add(ttl).Truncate(time.Second), Quota: quota}
+	i := Invite{
+		ID: inviteID(code), By: e.Actor, Created: s.now(), Expires: s.now().Add(n.TTL).Truncate(time.Second),
+		Quota: n.Quota, QuotaPins: n.QuotaPins,
+	}
 	e.Detail = i.ID
 	if err := s.accounts.CreateInvite(ctx, i, e); err != nil {
 		return Invite{}, "", fmt.Errorf("create invitation: %w", err)

@@ -60,10 +60,11 @@ func (s *Service) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Secon
 
 // NewAccount is what an account is made of.
 type NewAccount struct {
-	Email    string
-	Password string
-	Admin    bool
-	Quota    uint64 // bytes; 0 is no limit
+	Email     string
+	Password  string
+	Admin     bool
+	Quota     uint64 // bytes; 0 is no limit
+	QuotaPins uint64 // pins; 0 is no limit
 }
 
 // AddAccount makes an account. Errors: *InvalidError, ErrExists, ErrBusy.
@@ -85,7 +86,7 @@ func (s *Service) AddAccount(ctx context.Context, n NewAccount) (Account, error)
 	}
 	a := Account{
 		ID: newID(), Email: email, PasswordHash: hash,
-		Admin: n.Admin, Quota: n.Quota, Created: s.now(),
+		Admin: n.Admin, Quota: n.Quota, QuotaPins: n.QuotaPins, Created: s.now(),
 	}
 	added := s.event(ctx, EventAccountAdded, a.ID)
 	added.Email = a.Email
@@ -119,11 +120,38 @@ func (s *Service) ListAccounts(ctx context.Context) ([]Account, error) {
 	return s.accounts.ListAccounts(ctx)
 }
 
-// SetQuota bounds the bytes that the account's pins may hold; 0 is no limit.
-func (s *Service) SetQuota(ctx context.Context, account string, quota uint64) (Account, error) {
+// NewQuota is what an account may have from now on; nil stays as it is, and 0
+// is no limit.
+type NewQuota struct {
+	Bytes *uint64 // that its pins may hold
+	Pins  *uint64 // that are queued, pinning or pinned
+}
+
+// SetQuota bounds what the account may pin. What it has already stays, if that
+// is more. Errors: *InvalidError if nothing is to be set.
+func (s *Service) SetQuota(ctx context.Context, account string, q NewQuota) (Account, error) {
+	var details []string
+	for _, l := range []struct {
+		of string
+		n  *uint64
+	}{{"bytes", q.Bytes}, {"pins", q.Pins}} {
+		if l.n != nil {
+			details = append(details, fmt.Sprintf("%s=%d", l.of, *l.n))
+		}
+	}
+	if len(details) == 0 {
+		return Account{}, invalid("quota", "is missing, and so is max_pins; 0 is no limit")
+	}
 	set := s.event(ctx, EventQuotaSet, account)
-	set.Detail = fmt.Sprint(quota)
-	return s.change(ctx, set, ofNobody, func(a *Account) { a.Quota = quota })
+	set.Detail = strings.Join(details, " ")
+	return s.change(ctx, set, ofNobody, func(a *Account) {
+		if q.Bytes != nil {
+			a.Quota = *q.Bytes
+		}
+		if q.Pins != nil {
+			a.QuotaPins = *q.Pins
+		}
+	})
 }
 
 // Disable ends every session and device token of the account, and the requests

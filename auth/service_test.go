@@ -216,13 +216,26 @@ func TestRemoveAccount(t *testing.T) {
 
 func TestSetQuota(t *testing.T) {
 	f := newFixture(t)
-	a, err := f.SetQuota(t.Context(), f.ann.ID, 1<<40)
-	f.ok(err)
-	got, err := f.AccountByID(t.Context(), f.ann.ID)
-	f.ok(err)
-	if a != got || got.Quota != 1<<40 {
-		t.Errorf("the account is %+v", got)
+	bytes, pins, none := uint64(1<<40), uint64(1000), uint64(0)
+	for _, c := range []struct {
+		set         auth.NewQuota
+		bytes, pins uint64
+	}{
+		{auth.NewQuota{Bytes: &bytes}, bytes, 0},
+		{auth.NewQuota{Pins: &pins}, bytes, pins},
+		{auth.NewQuota{Bytes: &none}, 0, pins},
+		{auth.NewQuota{Bytes: &bytes, Pins: &none}, bytes, 0},
+	} {
+		a, err := f.SetQuota(t.Context(), f.ann.ID, c.set)
+		f.ok(err)
+		got, err := f.AccountByID(t.Context(), f.ann.ID)
+		f.ok(err)
+		if a != got || got.Quota != c.bytes || got.QuotaPins != c.pins {
+			t.Errorf("the account is %+v, want %d bytes and %d pins", got, c.bytes, c.pins)
+		}
 	}
+	_, err := f.SetQuota(t.Context(), f.ann.ID, auth.NewQuota{})
+	f.invalid(err, "quota")
 }
 
 func TestDeviceTokens(t *testing.T) {

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,5 +144,61 @@ func TestQuota(t *testing.T) {
 	pinned(t, c, rig.Pin{CID: small, Origins: kubo.Addrs}, 60*patience)
 	must(d.Run(ctx, nil, "user", "quota", email, "512KiB"))(t)
 	_, err := c.Add(ctx, rig.Pin{CID: large})
+	wantStatus(t, err, 409, "INSUFFICIENT_FUNDS")
+}
+
+// TestQuotaOfPins asks for many pins at the same time, of which an account may
+// have five, and again after a kill.
+func TestQuotaOfPins(t *testing.T) {
+	t.Parallel()
+	const most, callers = 5, 40
+	d := newData(t)
+	s := serve(t, d)
+	ctx := within(t, 120*patience)
+	c := login(t, s)
+	must(d.Run(ctx, nil, "user", "quota", email, "--max-pins", strconv.Itoa(most)))(t)
+	var answers [callers]rig.PinStatus
+	var errs [callers]error
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() { answers[i], errs[i] = c.Add(ctx, rig.Pin{CID: nobodyHas(8000 + uint64(i))}) })
+	}
+	wg.Wait()
+	var made []rig.PinStatus
+	for i, err := range errs {
+		if err == nil {
+			made = append(made, answers[i])
+			continue
+		}
+		e := wantStatus(t, err, 409, "INSUFFICIENT_FUNDS")
+		if !strings.Contains(e.Details, "quota of pins is reached: it has 5 of 5") {
+			t.Errorf("details %q", e.Details)
+		}
+	}
+	if len(made) != most {
+		t.Fatalf("%d pins were taken, want %d", len(made), most)
+	}
+	s.Kill()
+	s = serve(t, d)
+	c.Base = s.HTTP
+	var me struct {
+		Account struct {
+			MaxPins int `json:"max_pins"`
+		}
+		Usage struct{ Pins int }
+	}
+	var raw json.RawMessage
+	check(t, c.Do(ctx, "GET", "/api/auth/me", nil, 200, &raw))
+	check(t, json.Unmarshal(raw, &me))
+	if me.Account.MaxPins != most || me.Usage.Pins != most {
+		t.Errorf("me is %s, want %d of %d pins", raw, most, most)
+	}
+	_, err := c.Add(ctx, rig.Pin{CID: nobodyHas(8100)})
+	wantStatus(t, err, 409, "INSUFFICIENT_FUNDS")
+	// One goes and one comes.
+	must(c.Replace(ctx, made[0].RequestID, rig.Pin{CID: nobodyHas(8101)}))(t)
+	check(t, c.Remove(ctx, made[1].RequestID))
+	must(c.Add(ctx, rig.Pin{CID: nobodyHas(8102)}))(t)
+	_, err = c.Add(ctx, rig.Pin{CID: nobodyHas(8103)})
 	wantStatus(t, err, 409, "INSUFFICIENT_FUNDS")
 }

@@ -146,12 +146,12 @@ func TestQuotaOfPins(t *testing.T) {
 		failed := r.after(time.Second, r.add(alice, 9), pin.Failed)
 		again := r.add(alice, 1) // the same DAG again is another request
 		_, err := r.Add(t.Context(), alice, pintest.DAGSpec(2))
-		full("a fourth", err, "it has 3 of 3 pins")
+		full("a fourth", err, "quota of pins is reached: it has 3 of 3")
 		_, err = r.Retry(t.Context(), alice, failed.ID)
-		full("one that had failed", err, "it has 3 of 3 pins")
+		full("one that had failed", err, "quota of pins is reached: it has 3 of 3")
 		r.after(0, failed, pin.Failed)
 		_, err = r.Replace(t.Context(), alice, failed.ID, pintest.DAGSpec(2))
-		full("in the place of one that had failed", err, "it has 3 of 3 pins")
+		full("in the place of one that had failed", err, "quota of pins is reached: it has 3 of 3")
 		// One goes and one comes.
 		if one, err = r.Replace(t.Context(), alice, one.ID, pintest.DAGSpec(2)); err != nil {
 			t.Errorf("replace at the limit: %v", err)
@@ -160,7 +160,7 @@ func TestQuotaOfPins(t *testing.T) {
 		// A limit that is lowered removes nothing, and lets nothing new in.
 		l.of[alice] = pin.Quota{Pins: 2}
 		_, err = r.Replace(t.Context(), alice, one.ID, pintest.DAGSpec(3))
-		full("replace over the limit", err, "it has 3 of 2 pins")
+		full("replace over the limit", err, "it has 3 of 2")
 		r.after(0, one, pin.Pinned)
 		l.of[alice] = pin.Quota{Pins: 3}
 		if err := r.Remove(t.Context(), alice, again.ID); err != nil {
@@ -173,11 +173,11 @@ func TestQuotaOfPins(t *testing.T) {
 		}
 		r.after(time.Second, v, pin.Pinned)
 		_, err = r.Add(t.Context(), alice, pintest.DAGSpec(3))
-		full("after the retry", err, "it has 3 of 3 pins")
+		full("after the retry", err, "quota of pins is reached: it has 3 of 3")
 		r.after(time.Second, r.add(bob, 3), pin.Pinned) // who has no limit
 		// Both quotas hold beside each other.
 		l.of[alice] = pin.Quota{Pins: 100, Bytes: 200}
 		_, err = r.Add(t.Context(), alice, pintest.DAGSpec(3))
-		full("a quota of bytes", err, "bytes")
+		full("a quota of bytes", err, "its other pins hold 200 of 200 bytes")
 	})
 }

@@ -29,11 +29,12 @@ type QuotaError struct {
 func (e *QuotaError) Error() string {
 	switch {
 	case e.Pins:
-		return fmt.Sprintf("%v: it has %d of %d pins", ErrQuota, e.Used, e.Limit)
+		return fmt.Sprintf("the account's quota of pins is reached: it has %d of %d", e.Used, e.Limit)
 	case e.Asked == 0:
-		return fmt.Sprintf("%v: its pins hold %d of %d bytes", ErrQuota, e.Used, e.Limit)
+		return fmt.Sprintf("the account's quota of bytes is reached: its pins hold %d of %d bytes", e.Used, e.Limit)
 	default:
-		return fmt.Sprintf("%v: its other pins hold %d of %d bytes, and this one has %d", ErrQuota, e.Used, e.Limit, e.Asked)
+		return fmt.Sprintf("the account's quota of bytes is reached: its other pins hold %d of %d bytes, and this one has %d",
+			e.Used, e.Limit, e.Asked)
 	}
 }
 

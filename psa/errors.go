@@ -58,6 +58,7 @@ func failureOf(ctx context.Context, err error) *failure {
 	var (
 		own     *failure
 		bad     *pin.InvalidError
+		quota   *pin.QuotaError
 		tooMuch *http.MaxBytesError
 		other   *echo.HTTPError
 	)
@@ -74,6 +75,8 @@ func failureOf(ctx context.Context, err error) *failure {
 		return fail(http.StatusNotFound, "there is no pin request with this id")
 	case errors.Is(err, pin.ErrNotFailed):
 		return fail(http.StatusBadRequest, "status: only a failed pin can be tried again")
+	case errors.As(err, &quota):
+		return fail(http.StatusConflict, "%v; remove pins, or ask the operator for more", quota)
 	case errors.Is(err, pin.ErrQuota):
 		return fail(http.StatusConflict, "the account's quota is reached: remove pins, or ask the operator for more")
 	case errors.Is(err, pin.ErrDenied):

@@ -19,6 +19,8 @@ type inviteRecord struct {
 	Created int64  `cbor:"2,keyasint"` // Unix seconds
 	Expires int64  `cbor:"3,keyasint"` // Unix seconds
 	Quota   uint64 `cbor:"4,keyasint,omitempty"`
+
+	QuotaPins uint64 `cbor:"5,keyasint,omitempty"`
 }
 
 // inviteKey is where an invitation is. ok is false if no such ID can be.
@@ -40,7 +42,7 @@ func (s *Store) CreateInvite(ctx context.Context, i auth.Invite, log ...auth.Eve
 			return fmt.Errorf("invitation %s exists already", i.ID)
 		}
 		value, err := t.codec.encode(inviteRecord{
-			By: i.By, Created: i.Created.Unix(), Expires: i.Expires.Unix(), Quota: i.Quota,
+			By: i.By, Created: i.Created.Unix(), Expires: i.Expires.Unix(), Quota: i.Quota, QuotaPins: i.QuotaPins,
 		})
 		if err != nil {
 			return fmt.Errorf("invitation %s: %w", i.ID, err)
@@ -81,7 +83,8 @@ func (r authReader) decodeInvite(id string, value []byte) (auth.Invite, error) {
 		return auth.Invite{}, fmt.Errorf("invitation %s: %w", id, err)
 	}
 	return auth.Invite{
-		ID: id, By: rec.By, Created: time.Unix(rec.Created, 0).UTC(), Expires: time.Unix(rec.Expires, 0).UTC(), Quota: rec.Quota,
+		ID: id, By: rec.By, Created: time.Unix(rec.Created, 0).UTC(), Expires: time.Unix(rec.Expires, 0).UTC(),
+		Quota: rec.Quota, QuotaPins: rec.QuotaPins,
 	}, nil
 }
 

@@ -54,6 +54,7 @@ type loginRecord struct {
 	Quota        uint64 `cbor:"6,keyasint,omitempty"`
 	Sessions     uint64 `cbor:"7,keyasint,omitempty"`
 	Devices      uint64 `cbor:"8,keyasint,omitempty"`
+	QuotaPins    uint64 `cbor:"9,keyasint,omitempty"`
 }
 
 // tokenRecord is an auth.Token on disk, in the same way.
@@ -124,7 +125,7 @@ func (r authReader) login(id string) (auth.Account, error) {
 	}
 	return auth.Account{
 		ID: id, Email: rec.Email, PasswordHash: rec.PasswordHash, Admin: rec.Admin, Disabled: rec.Disabled,
-		Created: time.Unix(rec.Created, 0).UTC(), Quota: rec.Quota, Sessions: rec.Sessions, Devices: rec.Devices,
+		Created: time.Unix(rec.Created, 0).UTC(), Quota: rec.Quota, QuotaPins: rec.QuotaPins, Sessions: rec.Sessions, Devices: rec.Devices,
 	}, nil
 }
 
@@ -144,7 +145,7 @@ func (r authReader) indexedLogin(key []byte) (auth.Account, error) {
 func (t authTx) putLogin(id account, a auth.Account) error {
 	value, err := t.codec.encode(loginRecord{
 		Email: a.Email, PasswordHash: a.PasswordHash, Admin: a.Admin, Disabled: a.Disabled,
-		Created: a.Created.Unix(), Quota: a.Quota, Sessions: a.Sessions, Devices: a.Devices,
+		Created: a.Created.Unix(), Quota: a.Quota, QuotaPins: a.QuotaPins, Sessions: a.Sessions, Devices: a.Devices,
 	})
 	if err != nil {
 		return fmt.Errorf("account %s: %w", id, err)

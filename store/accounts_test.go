@@ -264,3 +264,28 @@ func BenchmarkLoginCommit(b *testing.B) {
 		})
 	}
 }
+
+// Records that were written before there were quotas of pins are read, as
+// without one.
+func TestAccountsOfBefore(t *testing.T) {
+	s, _ := openAccounts(t, t.TempDir(), Config{})
+	a := testAccount(t, s, "ann@example.com")
+	i := auth.Invite{ID: uuid.NewString(), Created: a.Created, Expires: a.Created.Add(time.Hour), Quota: 5}
+	must(t, s.CreateInvite(t.Context(), i))
+	id, _ := accountOf(a.ID)
+	invite, _ := inviteKey(i.ID)
+	must(t, s.update(t.Context(), func(t *tx) error {
+		err := s.put(t, loginKey(id), map[int]any{1: a.Email, 2: "hash", 3: true, 5: a.Created.Unix(), 6: 7, 7: 8, 8: 9})
+		if err != nil {
+			return err
+		}
+		return s.put(t, invite, map[int]any{2: i.Created.Unix(), 3: i.Expires.Unix(), 4: i.Quota})
+	}))
+	a.PasswordHash, a.Admin, a.Quota, a.Sessions, a.Devices = "hash", true, 7, 8, 9
+	if got, err := s.AccountByID(t.Context(), a.ID); err != nil || got != a {
+		t.Errorf("the account is %+v, %v, want %+v", got, err, a)
+	}
+	if got, err := s.InviteByID(t.Context(), i.ID); err != nil || got != i {
+		t.Errorf("the invitation is %+v, %v, want %+v", got, err, i)
+	}
+}

@@ -178,7 +178,7 @@ func testAccountRoundTrip(e *env) {
 	e.has(e.account()) // zero in every field that may be
 	full := auth.Account{
 		ID: uuid.NewString(), Email: "maximé@example.com", PasswordHash: "$argon2id$v=19$m=1,t=1,p=1$YQ$Yg",
-		Admin: true, Disabled: true, Created: start, Quota: math.MaxUint64, Sessions: math.MaxUint64, Devices: 7,
+		Admin: true, Disabled: true, Created: start, Quota: math.MaxUint64, QuotaPins: math.MaxUint64 - 1, Sessions: math.MaxUint64, Devices: 7,
 	}
 	e.ok(e.a.CreateAccount(e.Context(), full))
 	e.has(full)
@@ -280,11 +280,11 @@ func testChangeAccount(e *env) {
 			if !reflect.DeepEqual(*c, a) {
 				return fmt.Errorf("given %+v, want %+v", *c, a)
 			}
-			c.PasswordHash, c.Admin, c.Disabled, c.Quota, c.Sessions, c.Devices = fmt.Sprint(i), i == 1, i == 2, i, i+1, i+2
+			c.PasswordHash, c.Admin, c.Disabled, c.Quota, c.QuotaPins, c.Sessions, c.Devices = fmt.Sprint(i), i == 1, i == 2, i, i+3, i+1, i+2
 			return nil
 		})
 		e.ok(err)
-		a.PasswordHash, a.Admin, a.Disabled, a.Quota, a.Sessions, a.Devices = fmt.Sprint(i), i == 1, i == 2, i, i+1, i+2
+		a.PasswordHash, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Sessions, a.Devices = fmt.Sprint(i), i == 1, i == 2, i, i+3, i+1, i+2
 		e.same(got, a)
 		e.has(a)
 	}

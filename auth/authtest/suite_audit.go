@@ -74,7 +74,7 @@ func testKeysInUse(e *env) {
 
 func (e *env) invite(age time.Duration) auth.Invite {
 	e.Helper()
-	i := auth.Invite{ID: uuid.NewString(), By: uuid.NewString(), Created: start.Add(-age), Expires: start.Add(time.Hour - age), Quota: 7}
+	i := auth.Invite{ID: uuid.NewString(), By: uuid.NewString(), Created: start.Add(-age), Expires: start.Add(time.Hour - age), Quota: 7, QuotaPins: 8}
 	e.ok(e.a.CreateInvite(e.Context(), i))
 	return i
 }

@@ -49,12 +49,13 @@ type userInfo struct {
 	Email    string    `json:"email"`
 	Admin    bool      `json:"admin"`
 	Disabled bool      `json:"disabled"`
-	Quota    uint64    `json:"quota"` // bytes; 0 is no limit
+	Quota    uint64    `json:"quota"`    // bytes; 0 is no limit
+	MaxPins  uint64    `json:"max_pins"` // 0 is no limit
 	Created  time.Time `json:"created"`
 }
 
 func userInfoOf(a auth.Account) userInfo {
-	return userInfo{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.Created}
+	return userInfo{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created}
 }
 
 type newUser struct {
@@ -62,6 +63,7 @@ type newUser struct {
 	Password string `json:"password"`
 	Admin    bool   `json:"admin"`
 	Quota    uint64 `json:"quota"`
+	MaxPins  uint64 `json:"max_pins"`
 }
 
 type removedUser struct {
@@ -74,8 +76,10 @@ type newPassword struct {
 	RevokeTokens bool   `json:"revoke_tokens"`
 }
 
+// newQuota has what is to change; what is left out stays. 0 is no limit.
 type newQuota struct {
-	Quota uint64 `json:"quota"` // bytes; 0 is no limit
+	Bytes *uint64 `json:"quota,omitempty"`
+	Pins  *uint64 `json:"max_pins,omitempty"`
 }
 
 type tokenInfo struct {
@@ -110,22 +114,26 @@ type inviteInfo struct {
 	ID      string    `json:"id"`
 	By      string    `json:"by,omitempty"` // the account's id; left out: the host's operator
 	Quota   uint64    `json:"quota"`        // bytes; 0 is no limit
+	MaxPins uint64    `json:"max_pins"`     // 0 is no limit
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`
 }
 
 func inviteInfoOf(i auth.Invite) inviteInfo {
-	return inviteInfo{i.ID, i.By, i.Quota, i.Created, i.Expires}
+	return inviteInfo{i.ID, i.By, i.Quota, i.QuotaPins, i.Created, i.Expires}
 }
 
 type newInvite struct {
 	Quota   uint64        `json:"quota"`
+	MaxPins uint64        `json:"max_pins"`
 	Expires time.Duration `json:"expires"` // nanoseconds from now; 0 is 7 days
 }
 
 type createdInvite struct {
 	inviteInfo
 	Code string `json:"invite"`
+	// Registration says whether it is of use now.
+	Registration auth.Registration `json:"registration"`
 }
 
 type newKeys struct {

@@ -28,11 +28,13 @@ func (s *adminServer) addInvite(c echo.Context) error {
 	if err := c.Bind(&in); err != nil {
 		return err
 	}
-	i, code, err := s.auth.AddInvite(c.Request().Context(), in.Quota, in.Expires)
+	i, code, err := s.auth.AddInvite(c.Request().Context(), auth.NewInvite{
+		Quota: in.Quota, QuotaPins: in.MaxPins, TTL: in.Expires,
+	})
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusCreated, createdInvite{inviteInfoOf(i), code})
+	return c.JSON(http.StatusCreated, createdInvite{inviteInfoOf(i), code, s.auth.Registration()})
 }
 
 func (s *adminServer) revokeInvite(c echo.Context) error {

@@ -131,7 +131,7 @@ func (s *adminServer) addUser(c echo.Context) error {
 		return err
 	}
 	a, err := s.auth.AddAccount(c.Request().Context(), auth.NewAccount{
-		Email: in.Email, Password: in.Password, Admin: in.Admin, Quota: in.Quota,
+		Email: in.Email, Password: in.Password, Admin: in.Admin, Quota: in.Quota, QuotaPins: in.MaxPins,
 	})
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func (s *adminServer) setQuota(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if a, err = s.auth.SetQuota(c.Request().Context(), a.ID, in.Quota); err != nil {
+	if a, err = s.auth.SetQuota(c.Request().Context(), a.ID, auth.NewQuota(in)); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, userInfoOf(a))

@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
 func (c *cli) userInviteCommand() *cobra.Command {
 	var quota Size
+	var maxPins uint64
 	var expires Duration
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -23,9 +26,13 @@ on standard output. It is shown this once. auth.registration must be "invite" or
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
 				var made createdInvite
-				in := newInvite{Quota: uint64(quota), Expires: time.Duration(expires)}
+				in := newInvite{Quota: uint64(quota), MaxPins: maxPins, Expires: time.Duration(expires)}
 				if err := a.do(cmd.Context(), http.MethodPost, "/invites", nil, nil, in, &made); err != nil {
 					return err
+				}
+				if made.Registration == auth.RegistrationClosed {
+					fmt.Fprintf(c.stderr, "holdfast: warning: nobody can register with it while auth.registration is %q: set it to %q or %q\n",
+						made.Registration, auth.RegistrationInvite, auth.RegistrationOpen)
 				}
 				if asJSON {
 					return c.printJSON(made)
@@ -37,6 +44,7 @@ on standard output. It is shown this once. auth.registration must be "invite" or
 		},
 	}
 	cmd.Flags().TextVar(&quota, "quota", Size(0), "quota of the account that it makes, such as 10GiB; 0 is no limit")
+	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "most pins that account may have, those that wait included; 0 is no limit")
 	cmd.Flags().TextVar(&expires, "expires", Duration(0), "how long it is valid, such as 12h or 30d (default 7d)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the invitation in it")
 	return cmd
@@ -57,9 +65,9 @@ func (c *cli) userInvitesCommand() *cobra.Command {
 				if asJSON {
 					return c.printJSON(all)
 				}
-				rows := [][]string{{"ID", "QUOTA", "CREATED", "EXPIRES"}}
+				rows := [][]string{{"ID", "QUOTA", "MAX PINS", "CREATED", "EXPIRES"}}
 				for _, i := range all {
-					rows = append(rows, []string{i.ID, quotaText(i.Quota), i.Created.Format(time.RFC3339), i.Expires.Format(time.RFC3339)})
+					rows = append(rows, []string{i.ID, quotaText(i.Quota), countText(i.MaxPins), i.Created.Format(time.RFC3339), i.Expires.Format(time.RFC3339)})
 				}
 				return c.printTable(rows)
 			})

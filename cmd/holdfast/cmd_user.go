@@ -1,18 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
@@ -58,6 +52,7 @@ func (c *cli) userAddCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
 	cmd.Flags().BoolVar(&u.Admin, "admin", false, "make it an admin's account")
 	cmd.Flags().TextVar(&quota, "quota", Size(0), "most bytes its pins may hold, such as 10GiB; 0 is no limit")
+	cmd.Flags().Uint64Var(&u.MaxPins, "max-pins", 0, "most pins it may have, those that wait included; 0 is no limit")
 	return cmd
 }
 
@@ -76,7 +71,7 @@ func (c *cli) userListCommand() *cobra.Command {
 				if asJSON {
 					return c.printJSON(users)
 				}
-				rows := [][]string{{"EMAIL", "ROLE", "STATE", "QUOTA", "CREATED"}}
+				rows := [][]string{{"EMAIL", "ROLE", "STATE", "QUOTA", "MAX PINS", "CREATED"}}
 				for _, u := range users {
 					role, state := "user", "enabled"
 					if u.Admin {
@@ -85,7 +80,7 @@ func (c *cli) userListCommand() *cobra.Command {
 					if u.Disabled {
 						state = "disabled"
 					}
-					rows = append(rows, []string{u.Email, role, state, quotaText(u.Quota), u.Created.Format(time.RFC3339)})
+					rows = append(rows, []string{u.Email, role, state, quotaText(u.Quota), countText(u.MaxPins), u.Created.Format(time.RFC3339)})
 				}
 				return c.printTable(rows)
 			})
@@ -160,37 +155,6 @@ func (c *cli) userChangeCommand(name, done, short string) *cobra.Command {
 	}
 }
 
-func (c *cli) userQuotaCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "quota EMAIL SIZE",
-		Short: "Set how much the pins of an account may hold",
-		Long:  "Set how much the pins of an account may hold, such as 10GiB; 0 is no limit.",
-		Args:  args("EMAIL", "SIZE"),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			var quota Size
-			if err := quota.UnmarshalText([]byte(given[1])); err != nil {
-				return err
-			}
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var u userInfo
-				in := newQuota{Quota: uint64(quota)}
-				if err := a.do(cmd.Context(), http.MethodPost, "/user/quota", emailQuery(given[0]), nil, in, &u); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintf(c.stdout, "quota of %s: %s\n", u.Email, quotaText(u.Quota))
-				return err
-			})
-		},
-	}
-}
-
-func quotaText(bytes uint64) string {
-	if bytes == 0 {
-		return "-"
-	}
-	return Size(bytes).String()
-}
-
 func (c *cli) userRemoveCommand() *cobra.Command {
 	var keep bool
 	cmd := &cobra.Command{
@@ -216,81 +180,4 @@ nobody.`,
 	}
 	cmd.Flags().BoolVar(&keep, "keep-pins", false, "leave its pins on disk")
 	return cmd
-}
-
-// maxPasswordLine bounds what is read for a password; longer ones are refused
-// where they are checked.
-const maxPasswordLine = 64 << 10
-
-// readPassword takes a password from the first line of stdin, or asks for it
-// twice on the terminal.
-func (c *cli) readPassword(ctx context.Context, fromStdin bool) (string, error) {
-	if fromStdin {
-		line, err := bufio.NewReader(io.LimitReader(c.stdin, maxPasswordLine)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("read the password: %w", err)
-		}
-		if line == "" {
-			return "", errors.New("there is no password on standard input")
-		}
-		return strings.TrimRight(line, "\r\n"), nil
-	}
-	if !c.interactive {
-		return "", hinted(errors.New("there is no terminal to ask for the password on"),
-			"give it on standard input, with --password-stdin")
-	}
-	first, err := c.ask(ctx, "Password: ")
-	if err != nil {
-		return "", err
-	}
-	second, err := c.ask(ctx, "Again: ")
-	if err != nil {
-		return "", err
-	}
-	if !bytes.Equal(first, second) {
-		return "", errors.New("the two passwords are not the same")
-	}
-	return string(first), nil
-}
-
-// ask reads a line of the terminal without showing it. When ctx ends it leaves
-// the terminal as it was; the read itself cannot be ended, and goes with the
-// process.
-func (c *cli) ask(ctx context.Context, prompt string) ([]byte, error) {
-	fd := int(c.stdin.Fd())
-	before, err := term.GetState(fd)
-	if err != nil {
-		return nil, fmt.Errorf("read the password: %w", err)
-	}
-	fmt.Fprint(c.stderr, prompt)
-	type answer struct {
-		line []byte
-		err  error
-	}
-	given := make(chan answer, 1)
-	go func() {
-		line, err := term.ReadPassword(fd)
-		given <- answer{line, err}
-	}()
-	var a answer
-	select {
-	case a = <-given:
-	case <-ctx.Done():
-		// The read may be only about to turn the echo off, a moment from now.
-		for range 100 {
-			if now, err := term.GetState(fd); err != nil || *now != *before {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
-		a.err = errors.Join(errors.New("interrupted"), term.Restore(fd, before))
-	}
-	fmt.Fprintln(c.stderr)
-	if errors.Is(a.err, io.EOF) {
-		return nil, errors.New("no password was given")
-	}
-	if a.err != nil {
-		return nil, fmt.Errorf("read the password: %w", a.err)
-	}
-	return a.line, nil
 }

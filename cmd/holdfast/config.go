@@ -81,6 +81,7 @@ type StoreConfig struct {
 type AuthConfig struct {
 	Registration    string   `toml:"registration" flag:"true" usage:"who may make an account: closed, invite or open"`
 	RegisterQuota   Size     `toml:"register_quota" usage:"quota of accounts that strangers make, 0 for no limit"`
+	RegisterMaxPins int      `toml:"register_max_pins" usage:"most pins of accounts that strangers make, 0 for no limit"`
 	AccessTokenTTL  Duration `toml:"access_token_ttl" usage:"life of an access token"`
 	RefreshTokenTTL Duration `toml:"refresh_token_ttl" usage:"life of a refresh token"`
 	AuditKeep       Duration `toml:"audit_keep" usage:"how long the audit record is kept, 0 for ever"`

@@ -63,6 +63,7 @@ func (c *Config) validate() error {
 	}
 	for key, n := range map[string]int{
 		"pin.max_dag_blocks": c.Pin.MaxDAGBlocks, "pin.max_links": c.Pin.MaxLinks, "pin.max_depth": c.Pin.MaxDepth,
+		"auth.register_max_pins": c.Auth.RegisterMaxPins,
 	} {
 		if n < 0 {
 			check(key, n, errors.New("want a number, or 0 for no limit"))

@@ -49,13 +49,14 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	if err != nil {
 		return nil, err
 	}
-	c := &core{store: s, pins: offlinePins{s}}
+	c := &core{store: s}
 	authConfig := auth.Config{
-		AccessTTL:     time.Duration(cfg.Auth.AccessTokenTTL),
-		RefreshTTL:    time.Duration(cfg.Auth.RefreshTokenTTL),
-		Registration:  auth.Registration(cfg.Auth.Registration),
-		RegisterQuota: uint64(cfg.Auth.RegisterQuota),
-		AuditKeep:     time.Duration(cfg.Auth.AuditKeep),
+		AccessTTL:         time.Duration(cfg.Auth.AccessTokenTTL),
+		RefreshTTL:        time.Duration(cfg.Auth.RefreshTokenTTL),
+		Registration:      auth.Registration(cfg.Auth.Registration),
+		RegisterQuota:     uint64(cfg.Auth.RegisterQuota),
+		RegisterQuotaPins: uint64(cfg.Auth.RegisterMaxPins),
+		AuditKeep:         time.Duration(cfg.Auth.AuditKeep),
 		Usage: func(ctx context.Context, account string) (auth.Usage, error) {
 			u, err := s.Usage(ctx, account)
 			return auth.Usage{Bytes: u.Bytes, Pins: int(u.Pins)}, err
@@ -72,6 +73,7 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	if c.auth, err = auth.New(authConfig, s, keys); err != nil {
 		return nil, err
 	}
+	c.pins = offlinePins{s, quotas{s, c.auth}}
 	return c, nil
 }
 

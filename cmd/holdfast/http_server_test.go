@@ -36,7 +36,7 @@ func testAPIWith(t *testing.T, cfg Config, lines *logLines, level slog.Level) *a
 	}
 	t.Cleanup(func() { c.store.Close() })
 	return &api{
-		cfg: DefaultConfig().HTTP, auth: c.auth, pins: offlinePins{c.store},
+		cfg: DefaultConfig().HTTP, auth: c.auth, pins: c.pins,
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},

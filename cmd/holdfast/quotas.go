@@ -20,10 +20,10 @@ var _ pin.Quotas = quotas{}
 
 // Quota implements [pin.Quotas]. An account that is gone has no limit: its
 // pins are about to go too.
-func (q quotas) Quota(ctx context.Context, account string) (bytes uint64, err error) {
+func (q quotas) Quota(ctx context.Context, account string) (pin.Quota, error) {
 	a, err := q.accounts.AccountByID(ctx, account)
 	if errors.Is(err, auth.ErrNoAccount) {
-		return 0, nil
+		return pin.Quota{}, nil
 	}
-	return a.Quota, err
+	return pin.Quota{Bytes: a.Quota, Pins: a.QuotaPins}, err
 }
