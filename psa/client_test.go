@@ -162,6 +162,9 @@ func TestIndependentClientFilters(t *testing.T) {
 		{"before, finer", []client.LsOption{queued, client.PinOpts.FilterBefore(created[5].Add(1))}, 6, 6},
 		{"after", []client.LsOption{queued, client.PinOpts.FilterAfter(created[25])}, 4, 4},
 		{"after, finer", []client.LsOption{queued, client.PinOpts.FilterAfter(created[25].Add(-1))}, 5, 5},
+		{"meta", []client.LsOption{queued, client.PinOpts.LsMeta(map[string]string{"five": "2", "all": "1"})}, 6, 6},
+		{"no meta", []client.LsOption{queued, client.PinOpts.LsMeta(map[string]string{})}, 10, 30},
+		{"other meta", []client.LsOption{queued, client.PinOpts.LsMeta(map[string]string{"all": "2"})}, 0, 0},
 		{"all at once", []client.LsOption{queued, client.PinOpts.FilterAfter(created[0]), client.PinOpts.FilterBefore(created[29]),
 			client.PinOpts.FilterName("Name 1"), client.PinOpts.FilterCIDs(pintest.DAGSpec(0).Root)}, 2, 2},
 	} {
@@ -170,7 +173,7 @@ func TestIndependentClientFilters(t *testing.T) {
 			t.Errorf("%s: %d results, count %d, %v; want %d, %d", tt.name, len(got), count, err, tt.results, tt.want)
 		}
 	}
-	// boxo's client does not write meta as JSON.
+	// As the spec has it; boxo's client writes no JSON.
 	r := s.call("GET", "/pins?status=queued&limit=1&meta=%7B%22five%22%3A%222%22%2C%22all%22%3A%221%22%7D", "")
 	if !strings.HasPrefix(r.body, `{"count":6,"results":[{`) {
 		t.Errorf("meta: %s", r.body)

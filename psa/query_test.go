@@ -57,6 +57,9 @@ func TestQuery(t *testing.T) {
 		{"match=ipartial", pin.Query{Match: pin.IPartial}},
 		{"meta=" + esc(`{"a":"b","c":""}`), pin.Query{Meta: map[string]string{"a": "b", "c": ""}}},
 		{"meta=" + esc(`{}`), pin.Query{}},
+		{"meta=" + esc(`map[]`), pin.Query{}},
+		{"meta=" + esc(`map[a:b c:]`), pin.Query{Meta: map[string]string{"a": "b", "c": ""}}},
+		{"meta=" + esc(fmt.Sprint(map[string]string{"é": "[x]", "Z": "{\"", "": "0"})), pin.Query{Meta: map[string]string{"é": "[x]", "Z": "{\"", "": "0"}}},
 
 		// Times come out in whole milliseconds that select the same requests.
 		{"before=2020-07-27T17:32:28Z", pin.Query{Before: ms("2020-07-27T17:32:28Z")}},
@@ -143,6 +146,15 @@ func TestQueryRefuses(t *testing.T) {
 		{"meta=" + esc(`{"a":"\ud800"}`), "meta", "surrogate"},
 		{"meta=" + esc("{\"a\":\"\xff\"}"), "meta", "UTF-8"},
 		{"meta=" + esc(`{"a":"`+strings.Repeat("b", 16<<10)+`"}`), "meta", "16385 bytes"},
+		// A map as Go prints it, of which it is not certain what it was.
+		{"meta=" + esc(fmt.Sprint(map[string]string{"a": "b c"})), "meta", "not valid JSON"},
+		{"meta=" + esc(fmt.Sprint(map[string]string{"a": "https://example.org"})), "meta", "not valid JSON"},
+		{"meta=" + esc(fmt.Sprint(map[string]string{"b": "c a:d"})), "meta", "not valid JSON"},
+		{"meta=" + esc(fmt.Sprint(map[string]string{"a": "b a:d"})), "meta", "not valid JSON"},
+		{"meta=" + esc("map[a:b"), "meta", "not valid JSON"},
+		{"meta=" + esc("map[a:b  c:d]"), "meta", "not valid JSON"},
+		{"meta=" + esc("map[a:\xff]"), "meta", "UTF-8"},
+		{"meta=" + esc("map[a:"+strings.Repeat("b", 16<<10)+"]"), "meta", "16385 bytes"},
 		{"name=%zz", "query", "cannot be read"},
 		{"name=a;b", "query", "cannot be read"},
 		{"unknown=%", "query", "cannot be read"},
@@ -209,6 +221,7 @@ func FuzzQuery(f *testing.F) {
 		"cid=" + cidV0 + "," + cidV1 + "&before=2020-07-27T17:32:28.2765%2B02:00",
 		"after=0000-01-01T00:00:00.0001Z&before=9999-12-31T23:59:59.99999-23:59",
 		"meta=%7B%22app_id%22%3A%22UUID%22%7D&unknown=1&unknown=2", "name=%f0%9f%98%80&name=", "a=%zz",
+		"meta=map%5Ba:b+c:d%5D",
 		"before=2020-07-27T17:32:28.000000000000001Z",
 	} {
 		f.Add(s)
