@@ -125,6 +125,10 @@ func newKey(now time.Time) keyFile {
 	return keyFile{ID: rand.Text()[:8], Secret: secret, Created: now.UTC().Truncate(time.Second)}
 }
 
+// Instance identifies the server that the keys are of. It is made with the first
+// of them, and stays when they are rotated.
+func (k *Keys) Instance() string { return k.instance }
+
 // String keeps the secrets out of whatever prints the keys.
 func (k *Keys) String() string { return "keys of instance " + k.instance }
 

@@ -45,8 +45,12 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	lost := theTokenKeys().missing(d)
 	keys, err := auth.OpenKeys(d.file(tokenKeysFile))
 	if err != nil {
+		return nil, err
+	}
+	if err := theTokenKeys().check(ctx, s.Datastore(), d, keys.Instance(), lost, log); err != nil {
 		return nil, err
 	}
 	c := &core{store: s}

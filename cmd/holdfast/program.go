@@ -171,8 +171,12 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 			m.PeerConnected(peer, inbound)
 		}
 	}
+	lost := theNodeKey().missing(p.Data)
 	if p.node, err = node.New(ctx, cfg, p.core.store); err != nil {
 		return fmt.Errorf("start the node: %w", err)
+	}
+	if err := theNodeKey().check(ctx, cfg.Datastore, p.Data, p.node.PeerID(), lost, p.Log); err != nil {
+		return err
 	}
 	p.pins, err = pin.New(ctx, pin.Config{
 		Workers:      p.Config.Pin.Workers,
