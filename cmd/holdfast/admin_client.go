@@ -20,7 +20,8 @@ const adminSocketName = "admin.sock"
 // adminClient speaks the admin API, to a server or within this process.
 type adminClient struct {
 	http    *http.Client
-	running bool // a server answers
+	running bool              // a server answers
+	waits   *tellingTransport // nil within this process
 	close   func() error
 }
 
@@ -48,9 +49,11 @@ func dialAdmin(ctx context.Context, d *dataDir) (*adminClient, bool) {
 		return nil, false
 	}
 	conn.Close()
+	waits := &tellingTransport{Transport: &http.Transport{DialContext: dial}, who: func() string { return serverOf(d) }}
 	return &adminClient{
-		http:    &http.Client{Transport: &http.Transport{DialContext: dial}},
+		http:    &http.Client{Transport: waits},
 		running: true,
+		waits:   waits,
 		close:   func() error { return nil },
 	}, true
 }

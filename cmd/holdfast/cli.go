@@ -137,6 +137,7 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*adminClient) 
 		return hintOwner(err)
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
+	client.tellWaiting(func(text string) { fmt.Fprintln(c.stderr, "holdfast:", text) })
 	return fn(client)
 }
 

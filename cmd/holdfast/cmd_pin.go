@@ -86,8 +86,9 @@ const followInterval = 500 * time.Millisecond
 
 // follow shows how a pin goes until it is pinned or failed.
 func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequest) error {
-	display := newPinDisplay(c.stderr, c.interactive, p)
+	display := newPinDisplay(c.stderr, c.interactive && canDraw(c.stderr), p)
 	defer display.close()
+	a.tellWaiting(display.note)
 	ticker := time.NewTicker(followInterval)
 	defer ticker.Stop()
 	for !p.Status.Done() {

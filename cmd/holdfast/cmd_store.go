@@ -191,8 +191,9 @@ func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
 
 // watchStore follows something that takes long, with a bar on a terminal.
 func (c *cli) watchStore(ctx context.Context, a *adminClient, path string, query url.Values, show func(storeMessage) error) error {
-	display := newStoreDisplay(c.stderr, c.interactive)
+	display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 	defer display.close()
+	a.tellWaiting(display.note)
 	err := a.watch(ctx, path, query, func(m storeMessage) error {
 		if m.Progress != nil {
 			display.show(*m.Progress)

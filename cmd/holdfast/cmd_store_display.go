@@ -14,6 +14,7 @@ import (
 // terminal, and nothing elsewhere, where only the result is of interest. close
 // may be called twice.
 type storeDisplay struct {
+	w        io.Writer
 	progress *mpb.Progress // nil where there is no terminal
 	bar      *mpb.Bar
 	last     atomic.Pointer[storeProgress]
@@ -21,7 +22,7 @@ type storeDisplay struct {
 }
 
 func newStoreDisplay(w io.Writer, terminal bool) *storeDisplay {
-	d := &storeDisplay{}
+	d := &storeDisplay{w: w}
 	d.last.Store(&storeProgress{Text: "starting"})
 	if !terminal {
 		return d
@@ -49,6 +50,15 @@ func (d *storeDisplay) show(p storeProgress) {
 		d.bar.SetTotal(int64(p.Total), false)
 		d.bar.SetCurrent(int64(min(p.Done, p.Total)))
 	}
+}
+
+// note shows something beside that; another goroutine may call it.
+func (d *storeDisplay) note(text string) {
+	if d.progress == nil {
+		fmt.Fprintln(d.w, "holdfast:", text)
+		return
+	}
+	noteAbove(d.progress, d.w, text)
 }
 
 func (d *storeDisplay) close() {

@@ -25,6 +25,7 @@ type dirLock = store.DirLock
 func awaitLock(ctx context.Context, d *dataDir, log *slog.Logger, done func() (bool, error), locked func(*dirLock) error) error {
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
+	began, told := time.Now(), false
 	for turn := 0; ; turn++ {
 		if ok, err := done(); ok || err != nil {
 			return err
@@ -38,6 +39,10 @@ func awaitLock(ctx context.Context, d *dataDir, log *slog.Logger, done func() (b
 		}
 		if turn == 0 {
 			log.Info("waiting for another holdfast that uses the data directory", "data", d.shown)
+		} else if waited := time.Since(began); waited >= tellWait && !told {
+			told = true // also to somebody who is not told what is usual
+			log.Warn("still waiting for another holdfast that uses the data directory",
+				"data", d.shown, "giving_up_in", lockWait-waited.Round(time.Second))
 		}
 		select {
 		case <-time.After(lockPoll):

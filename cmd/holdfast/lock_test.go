@@ -52,7 +52,12 @@ func TestAwaitLock(t *testing.T) {
 		holdLock(t, d)
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
-			err := awaitLock(t.Context(), d, quiet, never, notNeeded)
+			var lines logLines
+			log := slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn}))
+			err := awaitLock(t.Context(), d, log, never, notNeeded)
+			if s := lines.String(); strings.Count(s, "still waiting for another holdfast") != 1 || !strings.Contains(s, "giving_up_in=12s") {
+				t.Errorf("it says meanwhile:\n%s", s)
+			}
 			if err == nil || !strings.Contains(err.Error(), d.shown) {
 				t.Errorf("error is %v, want one that names the directory", err)
 			}

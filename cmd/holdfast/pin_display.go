@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,14 +12,37 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// pinDisplay shows somebody how a pin goes. close may be called twice.
+// pinDisplay shows somebody how a pin goes. note shows something beside that,
+// and may be called by another goroutine. close may be called twice.
 type pinDisplay interface {
 	show(pinRequest)
+	note(text string)
 	close()
+}
+
+// canDraw reports whether w is a terminal with room to draw on. Some, such as a
+// serial console that nobody told its size, say that they have 0 by 0.
+func canDraw(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	return err == nil && width > 0 && height > 0
+}
+
+// noteAbove writes a line above what is drawn on w, or to w itself when that is
+// over.
+func noteAbove(p *mpb.Progress, w io.Writer, text string) {
+	line := "holdfast: " + text + "\n"
+	if _, err := io.WriteString(p, line); err != nil {
+		io.WriteString(w, line)
+	}
 }
 
 // newPinDisplay shows a bar on a terminal, and lines elsewhere.
@@ -51,11 +75,14 @@ func (d *lineDisplay) show(p pinRequest) {
 	fmt.Fprintln(d.w, pinText(p))
 }
 
+func (d *lineDisplay) note(text string) { fmt.Fprintln(d.w, "holdfast:", text) }
+
 func (d *lineDisplay) close() {}
 
 // barDisplay is a moving bar. How much there is to come is not known before
 // it is there, so that it shows what came.
 type barDisplay struct {
+	w        io.Writer
 	progress *mpb.Progress
 	bar      *mpb.Bar
 	text     atomic.Pointer[string]
@@ -63,7 +90,7 @@ type barDisplay struct {
 }
 
 func newBarDisplay(w io.Writer, p pinRequest) *barDisplay {
-	d := &barDisplay{progress: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh())}
+	d := &barDisplay{w: w, progress: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh())}
 	d.show(p)
 	d.bar = d.progress.New(0, mpb.SpinnerStyle().PositionLeft(),
 		mpb.BarWidth(2), // the spinner and a space
@@ -77,6 +104,8 @@ func (d *barDisplay) show(p pinRequest) {
 	text := pinText(p)
 	d.text.Store(&text)
 }
+
+func (d *barDisplay) note(text string) { noteAbove(d.progress, d.w, text) }
 
 func (d *barDisplay) close() {
 	d.once.Do(func() {
