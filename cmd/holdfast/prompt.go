@@ -8,9 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
-	"golang.org/x/term"
+	"golang.org/x/sys/unix"
 )
 
 // maxPasswordLine bounds what is read for a password; longer ones are refused
@@ -48,12 +47,11 @@ func (c *cli) readPassword(ctx context.Context, fromStdin bool) (string, error) 
 	return string(first), nil
 }
 
-// ask reads a line of the terminal without showing it. When ctx ends it leaves
-// the terminal as it was; the read itself cannot be ended, and goes with the
-// process.
-func (c *cli) ask(ctx context.Context, prompt string) ([]byte, error) {
-	fd := int(c.stdin.Fd())
-	before, err := term.GetState(fd)
+// ask reads a line of the terminal without showing it. The end of input, Ctrl-D
+// on a line with nothing in it, is an error. When ctx ends it leaves the terminal
+// as it was; the read itself cannot be ended, and goes with the process.
+func (c *cli) ask(ctx context.Context, prompt string) (line []byte, err error) {
+	show, err := hideTyping(int(c.stdin.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("read the password: %w", err)
 	}
@@ -64,28 +62,67 @@ func (c *cli) ask(ctx context.Context, prompt string) ([]byte, error) {
 	}
 	given := make(chan answer, 1)
 	go func() {
-		line, err := term.ReadPassword(fd)
+		line, err := readLine(c.stdin)
 		given <- answer{line, err}
 	}()
-	var a answer
 	select {
-	case a = <-given:
+	case a := <-given:
+		line, err = a.line, a.err
 	case <-ctx.Done():
-		// The read may be only about to turn the echo off, a moment from now.
-		for range 100 {
-			if now, err := term.GetState(fd); err != nil || *now != *before {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
-		a.err = errors.Join(errors.New("interrupted"), term.Restore(fd, before))
+		err = errors.New("interrupted")
 	}
+	err = errors.Join(err, show())
 	fmt.Fprintln(c.stderr)
-	if errors.Is(a.err, io.EOF) {
+	if errors.Is(err, io.EOF) {
 		return nil, errors.New("no password was given")
 	}
-	if a.err != nil {
-		return nil, fmt.Errorf("read the password: %w", a.err)
+	if err != nil {
+		return nil, fmt.Errorf("read the password: %w", err)
 	}
-	return a.line, nil
+	return line, nil
+}
+
+// hideTyping has the terminal not show what is typed, until show is called. Lines
+// are still the terminal's to edit, and Ctrl-C still interrupts.
+//
+// Package term can read a password too, but it takes Ctrl-D for nothing and reads
+// on.
+func hideTyping(fd int) (show func() error, err error) {
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil, fmt.Errorf("read the terminal's settings: %w", err)
+	}
+	hidden := *before
+	hidden.Lflag &^= unix.ECHO
+	hidden.Lflag |= unix.ICANON | unix.ISIG
+	hidden.Iflag |= unix.ICRNL
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
+		return nil, fmt.Errorf("hide what is typed: %w", err)
+	}
+	return func() error {
+		if err := unix.IoctlSetTermios(fd, unix.TCSETS, before); err != nil {
+			return fmt.Errorf("show again what is typed: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// readLine reads one line, and nothing of the next. What is before the end of
+// input is a line, too, unless it is empty, which is io.EOF.
+func readLine(r io.Reader) (line []byte, err error) {
+	var b [1]byte
+	for {
+		n, err := r.Read(b[:])
+		switch {
+		case n > 0 && b[0] == '\n':
+			return line, nil
+		case n > 0 && len(line) < maxPasswordLine:
+			line = append(line, b[0])
+		case n > 0: // it is too long already
+		case errors.Is(err, io.EOF) && len(line) > 0:
+			return line, nil
+		case err != nil:
+			return nil, err
+		}
+	}
 }
