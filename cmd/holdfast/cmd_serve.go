@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -47,13 +48,20 @@ func (c *cli) configPath() string {
 	return ""
 }
 
-func (c *cli) serve(cmd *cobra.Command, _ []string) (err error) {
-	ctx := cmd.Context()
+func (c *cli) serve(cmd *cobra.Command, _ []string) error {
 	cfg, warnings, err := loadConfig(c.configPath(), c.environ, cmd.Flags())
-	if err != nil {
-		return err
+	log := newLogger(c.stderr, cfg.Log) // as far as it was read, if there is an error
+	if err == nil {
+		err = c.serveWith(cmd.Context(), cfg, warnings, log)
 	}
-	log := newLogger(c.stderr, cfg.Log)
+	if err != nil && cfg.Log.Format == "json" {
+		return logged(log, err)
+	}
+	return err
+}
+
+// serveWith is serve with the configuration read.
+func (c *cli) serveWith(ctx context.Context, cfg Config, warnings []string, log *slog.Logger) (err error) {
 	routeLibraryLogs(log)
 	logConfigWarnings(log, warnings)
 	machine, err := thisMachine(log)
@@ -66,7 +74,11 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) (err error) {
 	if err != nil {
 		return err
 	}
-	d, err := openDataDir(path, true, c.stderr)
+	messages := c.stderr
+	if cfg.Log.Format == "json" {
+		messages = lineLogger{log}
+	}
+	d, err := openDataDir(path, true, messages)
 	if err != nil {
 		return hintOwner(err)
 	}

@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"errors"
+	"log/slog"
+	"strings"
+)
 
 // hintedError is an error with what to do about it, shown on a line of its own.
 type hintedError struct {
@@ -12,6 +16,22 @@ func (e *hintedError) Unwrap() error { return e.error }
 
 // hinted adds a hint to an error.
 func hinted(err error, hint string) error { return &hintedError{err, hint} }
+
+// loggedError was logged already, and is not to be shown again.
+type loggedError struct{ error }
+
+func (e *loggedError) Unwrap() error { return e.error }
+
+// logged logs the error that ends the program: where logs are read by programs, a
+// line of another form would be lost or break them.
+func logged(log *slog.Logger, err error) error {
+	attrs := []any{"err", err}
+	if h, ok := errors.AsType[*hintedError](err); ok {
+		attrs = append(attrs, "hint", h.hint)
+	}
+	log.Error("the server ended with an error", attrs...)
+	return &loggedError{err}
+}
 
 // nearest gives the candidate that s is most likely a misspelling of, or "".
 func nearest(s string, candidates []string) string {

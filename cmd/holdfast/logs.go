@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/holdfast-ipfs/holdfast/node"
 )
@@ -20,6 +21,14 @@ func newLogger(w io.Writer, c LogConfig) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// lineLogger logs what is written to it for people, a line at a time.
+type lineLogger struct{ log *slog.Logger }
+
+func (l lineLogger) Write(b []byte) (int, error) {
+	l.log.Info(strings.TrimPrefix(strings.TrimSpace(string(b)), "holdfast: "))
+	return len(b), nil
 }
 
 // routeLibraryLogs sends what libp2p, Bitswap and Badger log to the logger. They

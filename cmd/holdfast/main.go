@@ -67,8 +67,11 @@ func untilSignal() (ctx context.Context, stop func()) {
 	}
 }
 
-// printError shows an error, and its hint, if it has one.
+// printError shows an error, and its hint, if it has one, unless it was logged.
 func printError(w io.Writer, err error) {
+	if _, ok := errors.AsType[*loggedError](err); ok {
+		return
+	}
 	fmt.Fprintf(w, "holdfast: error: %v\n", err)
 	if h, ok := errors.AsType[*hintedError](err); ok {
 		fmt.Fprintf(w, "hint: %s\n", h.hint)
