@@ -94,7 +94,7 @@ type Store struct {
 // Open opens the data directory that the lock is on, and brings its records
 // to this version's layout. The lock must be held until after Close; it stays
 // the caller's. Errors: those of [Lock], which come before anything is
-// touched, and whatever the disk says.
+// touched, ErrDamaged, and whatever the disk says.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	return openWith(ctx, lock.dir, cfg, badgerOptions(), migrations())
@@ -143,8 +143,11 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := removeUnmade(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if s.ds, err = badger4.NewDatastore(s.dbDir, opts); err != nil {
+	if err := checkManifest(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if s.ds, err = badger4.NewDatastore(s.dbDir, opts); err != nil {
+		return nil, fmt.Errorf("open database: %w", openError(err))
 	}
 	s.db = s.ds.DB
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))

@@ -29,6 +29,11 @@ const (
 	swarmKeyName  = "swarm.key"
 )
 
+// damagedHint is for who has a database that does not open. What seems to help
+// elsewhere, removing what is reported, would here be the end of it.
+const damagedHint = "check the disk, and restore the data directory from a backup; keep a copy of it as it is, " +
+	"and remove none of the files in db: without its MANIFEST Badger deletes all others"
+
 // openCore opens the store and the accounts. The store is first: it is what
 // knows a directory that is not ours, and touches nothing there.
 func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *slog.Logger) (_ *core, err error) {
@@ -38,7 +43,11 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 		Logger:          log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open the store in %s: %w", d.shown, err)
+		err = fmt.Errorf("open the store in %s: %w", d.shown, err)
+		if errors.Is(err, store.ErrDamaged) {
+			err = hinted(err, damagedHint)
+		}
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
