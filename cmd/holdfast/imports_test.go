@@ -16,15 +16,17 @@ const module = "github.com/holdfast-ipfs/holdfast"
 // ourImports says which of our packages each may import. Tests may import what
 // else they need of ours, as long as nothing goes in a circle.
 var ourImports = map[string][]string{
-	"cmd/holdfast": {"pin", "node", "node/denylist", "node/gateway", "store", "auth", "psa"},
+	"cmd/holdfast": {"pin", "node", "node/denylist", "node/find", "node/gateway", "node/provide", "store", "auth", "psa"},
 	"psa":          {"pin", "auth"},
 	"store":        {"pin", "auth"},
-	"node":         {"pin", "node/exchange", "node/guard", "node/trustless", "node/walk"},
+	"node":         {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin"},
 	"node/exchange":  {},
+	"node/find":      {"pin"},
 	"node/gateway":   {"pin"},
 	"node/guard":     {},
+	"node/provide":   {"pin"},
 	"node/seen":      {},
 	"node/trustless": {"node/guard"},
 	"node/walk":      {"pin", "node/exchange", "node/seen"},

@@ -1,0 +1,316 @@
+package provide
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ipfs/boxo/datastore/dshelp"
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/namespace"
+	"github.com/ipfs/go-datastore/query"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// ledger remembers of each root since when it is to be told and when it last was.
+// It is on disk; what is asked for often is in memory, some 30 bytes for each.
+// Of its methods those that take a context belong to one goroutine.
+type ledger struct {
+	ds   datastore.Batching
+	seed maphash.Seed
+
+	mu    sync.RWMutex
+	roots map[uint64]line      // by a hash of the multihash, for which nobody can make another
+	dirty map[string]time.Time // told since the last flush, by multihash
+	last  time.Time            // when any was told
+}
+
+// line is what is in memory of a root. Times are Unix seconds; 0 is never.
+type line struct {
+	since, told uint32
+	codecs      uint8 // how many DAGs have the root, read by one codec each
+	seen        uint8 // of those, how many a comparison has come upon
+	by          int8  // the rank of the strategy by which it was walked; -1 is none
+}
+
+// record is what is on disk of a root.
+type record struct {
+	since, told time.Time // the zero time is never
+	by          int8
+	codecs      []uint64
+}
+
+const recordVersion = 1
+
+func openLedger(ds datastore.Batching) *ledger {
+	return &ledger{
+		ds:    namespace.Wrap(ds, datastore.NewKey("/roots")),
+		seed:  maphash.MakeSeed(),
+		roots: make(map[uint64]line),
+		dirty: make(map[string]time.Time),
+	}
+}
+
+func (l *ledger) at(h multihash.Multihash) uint64 { return maphash.Bytes(l.seed, h) }
+
+// load reads everything that is on disk.
+func (l *ledger) load(ctx context.Context) error {
+	return l.each(ctx, func(h multihash.Multihash, r record) error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.roots[l.at(h)] = r.line()
+		if r.told.After(l.last) {
+			l.last = r.told
+		}
+		return nil
+	})
+}
+
+// each reads all records. What cannot be read is as if it were not there: what
+// is pinned is then told again.
+func (l *ledger) each(ctx context.Context, fn func(multihash.Multihash, record) error) error {
+	for e, err := range datastore.QueryIter(ctx, l.ds, query.Query{}) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("read which roots were provided: %w", err)
+		}
+		h, err := dshelp.DsKeyToMultihash(datastore.RawKey(e.Key))
+		if err != nil {
+			continue
+		}
+		r, err := decodeRecord(e.Value)
+		if err != nil {
+			continue
+		}
+		if err := fn(h, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// get reads one record from disk.
+func (l *ledger) get(ctx context.Context, h multihash.Multihash) (r record, found bool, err error) {
+	b, err := l.ds.Get(ctx, dshelp.MultihashToDsKey(h))
+	if errors.Is(err, datastore.ErrNotFound) {
+		return record{by: -1}, false, nil
+	}
+	if err == nil {
+		r, err = decodeRecord(b)
+	}
+	if err != nil {
+		return record{by: -1}, false, fmt.Errorf("read whether a root was provided: %w", err)
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if t, ok := l.dirty[string(h)]; ok {
+		r.told = t
+	}
+	return r, true, nil
+}
+
+// put writes records, and deletes those that have no codec.
+func (l *ledger) put(ctx context.Context, changes map[string]record) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	b, err := l.ds.Batch(ctx)
+	for h, r := range changes {
+		if err != nil {
+			break
+		}
+		if key := dshelp.MultihashToDsKey(multihash.Multihash(h)); len(r.codecs) == 0 {
+			err = b.Delete(ctx, key)
+		} else {
+			err = b.Put(ctx, key, r.encode())
+		}
+	}
+	if err == nil {
+		err = b.Commit(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("record what is provided: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for h, r := range changes {
+		at := l.at(multihash.Multihash(h))
+		if len(r.codecs) == 0 {
+			delete(l.roots, at)
+			delete(l.dirty, h)
+			continue
+		}
+		now := r.line()
+		if have, ok := l.roots[at]; ok { // told meanwhile
+			now.told, now.seen = max(now.told, have.told), have.seen
+		}
+		l.roots[at] = now
+	}
+	return nil
+}
+
+// told notes that a peer of the network took a key, which may be that of a root.
+func (l *ledger) told(h multihash.Multihash, now time.Time) {
+	at, t := l.at(h), seconds(now)
+	l.mu.RLock()
+	ln, ok := l.roots[at]
+	l.mu.RUnlock()
+	if !ok || ln.told >= t {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ln, ok = l.roots[at]; !ok || ln.told >= t {
+		return
+	}
+	ln.told = t
+	l.roots[at] = ln
+	l.dirty[string(h)] = now
+	if now.After(l.last) {
+		l.last = now
+	}
+}
+
+// flush writes what was told since the last time.
+func (l *ledger) flush(ctx context.Context) error {
+	const atOnce = 4096
+	l.mu.RLock()
+	hashes := slices.Collect(maps.Keys(l.dirty))
+	l.mu.RUnlock()
+	for some := range slices.Chunk(hashes, atOnce) {
+		changes := make(map[string]record, len(some))
+		for _, h := range some {
+			r, found, err := l.get(ctx, multihash.Multihash(h))
+			if err != nil {
+				return err
+			}
+			if found { // else it was withdrawn
+				changes[h] = r
+			}
+		}
+		if err := l.put(ctx, changes); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		for _, h := range some {
+			if r, ok := changes[h]; !ok || l.dirty[h].Equal(r.told) { // else told again meanwhile
+				delete(l.dirty, h)
+			}
+		}
+		l.mu.Unlock()
+	}
+	return nil
+}
+
+// line gives what is in memory of a root.
+func (l *ledger) line(h multihash.Multihash) (line, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	ln, ok := l.roots[l.at(h)]
+	return ln, ok
+}
+
+// see counts that a comparison has come upon a root.
+func (l *ledger) see(h multihash.Multihash) (line, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := l.at(h)
+	ln, ok := l.roots[at]
+	if ok {
+		ln.seen++
+		l.roots[at] = ln
+	}
+	return ln, ok
+}
+
+// summary is what [Stats] has of the ledger.
+func (l *ledger) summary(s *Stats) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	s.Roots, s.LastTold = len(l.roots), l.last
+	var waits, stalest uint32
+	for _, ln := range l.roots {
+		if ln.told == 0 {
+			s.Untold++
+			if waits == 0 || ln.since < waits {
+				waits = ln.since
+			}
+		} else if stalest == 0 || ln.told < stalest {
+			stalest = ln.told
+		}
+	}
+	s.OldestUntold, s.Stalest = moment(waits), moment(stalest)
+}
+
+// seconds is a time as it is in memory.
+func seconds(t time.Time) uint32 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint32(t.Unix())
+}
+
+func moment(s uint32) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(s), 0)
+}
+
+func (r record) line() line {
+	return line{since: seconds(r.since), told: seconds(r.told), codecs: uint8(min(len(r.codecs), 255)), by: r.by}
+}
+
+// dags lists the DAGs that have the root.
+func (r record) dags(h multihash.Multihash) (all []pin.DAG) {
+	for _, codec := range r.codecs {
+		all = append(all, pin.DAGOf(cid.NewCidV1(codec, h)))
+	}
+	return all
+}
+
+// with gives the record with a codec, or without it.
+func (r record) with(codec uint64, on bool) record {
+	r.codecs = slices.DeleteFunc(slices.Clone(r.codecs), func(c uint64) bool { return c == codec })
+	if on {
+		r.codecs = append(r.codecs, codec)
+	}
+	return r
+}
+
+func (r record) encode() []byte {
+	b := []byte{recordVersion, byte(r.by)}
+	b = binary.BigEndian.AppendUint32(b, seconds(r.since))
+	b = binary.BigEndian.AppendUint32(b, seconds(r.told))
+	for _, codec := range r.codecs {
+		b = binary.AppendUvarint(b, codec)
+	}
+	return b
+}
+
+func decodeRecord(b []byte) (r record, err error) {
+	if len(b) < 10 || b[0] != recordVersion {
+		return record{}, fmt.Errorf("record of a root is %x", b)
+	}
+	r.by = int8(b[1])
+	r.since, r.told = moment(binary.BigEndian.Uint32(b[2:])), moment(binary.BigEndian.Uint32(b[6:]))
+	for b = b[10:]; len(b) > 0; {
+		codec, n := binary.Uvarint(b)
+		if n <= 0 {
+			return record{}, fmt.Errorf("record of a root ends in %x", b)
+		}
+		r.codecs, b = append(r.codecs, codec), b[n:]
+	}
+	return r, nil
+}

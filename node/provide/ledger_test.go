@@ -1,0 +1,129 @@
+package provide
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ipfs/boxo/datastore/dshelp"
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/failstore"
+	"github.com/ipfs/go-datastore/namespace"
+)
+
+func TestLedgerOnDisk(t *testing.T) {
+	ds := datastore.NewMapDatastore()
+	now := time.Unix(1_700_000_000, 0)
+	one, two, three := hashOf(rootOf(1)), hashOf(rootOf(2)), hashOf(rootOf(3))
+	l := openLedger(ds)
+	err := l.put(t.Context(), map[string]record{
+		string(one):   {since: now, by: -1, codecs: []uint64{cid.DagProtobuf, cid.Raw}},
+		string(two):   {since: now, told: now.Add(time.Hour), by: 2, codecs: []uint64{cid.DagJSON}},
+		string(three): {since: now, codecs: []uint64{cid.Raw}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.told(one, now.Add(time.Minute))
+	l.told(one, now.Add(time.Second)) // late
+	l.told(hashOf(rootOf(9)), now)    // no root
+	if r, _, err := l.get(t.Context(), one); err != nil || !r.told.Equal(now.Add(time.Minute)) {
+		t.Errorf("before it is written it was told at %v, %v", r.told, err)
+	}
+	if err := l.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.put(t.Context(), map[string]record{string(three): {}}); err != nil {
+		t.Fatal(err)
+	}
+	// What is not ours, or broken, is as if it were not there.
+	raw := namespace.Wrap(ds, datastore.NewKey("/roots"))
+	for _, v := range [][]byte{{}, {9, 1, 2}, append(make([]byte, 10), 0xff)} {
+		if err := raw.Put(t.Context(), dshelp.MultihashToDsKey(hashOf(rootOf(10+len(v)))), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := raw.Put(t.Context(), datastore.NewKey("/not a hash"), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+
+	l = openLedger(ds)
+	if err := l.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var s Stats
+	l.summary(&s)
+	if s.Roots != 2 || s.Untold != 0 || !s.LastTold.Equal(now.Add(time.Hour)) || !s.Stalest.Equal(now.Add(time.Minute)) {
+		t.Errorf("it has %+v", s)
+	}
+	r, found, err := l.get(t.Context(), one)
+	if err != nil || !found || !r.since.Equal(now) || r.by != -1 || len(r.codecs) != 2 || r.codecs[1] != cid.Raw {
+		t.Errorf("the first is %+v, %v, %v", r, found, err)
+	}
+	if ds := r.dags(one); len(ds) != 2 || ds[0] != rootOf(1) {
+		t.Errorf("its DAGs are %v", ds)
+	}
+	if ln, ok := l.line(two); !ok || ln.by != 2 || ln.codecs != 1 {
+		t.Errorf("the second is %+v, %v", ln, ok)
+	}
+	if _, found, err := l.get(t.Context(), three); found || err != nil {
+		t.Errorf("the third is found: %v, %v", found, err)
+	}
+}
+
+// Many that were told are written in pieces.
+func TestLedgerFlushesAll(t *testing.T) {
+	l := openLedger(datastore.NewMapDatastore())
+	changes := make(map[string]record)
+	const many = 10_000
+	for i := range many {
+		changes[string(hashOf(rootOf(i)))] = record{since: time.Now(), codecs: []uint64{cid.Raw}}
+	}
+	if err := l.put(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+	for i := range many {
+		l.told(hashOf(rootOf(i)), time.Now())
+	}
+	if err := l.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(l.dirty) > 0 {
+		t.Errorf("%d are not written", len(l.dirty))
+	}
+	for i := range many {
+		if r, _, err := l.get(t.Context(), hashOf(rootOf(i))); err != nil || r.told.IsZero() {
+			t.Fatalf("number %d was told at %v, %v", i, r.told, err)
+		}
+	}
+}
+
+// What could not be written is written later.
+func TestLedgerFlushFails(t *testing.T) {
+	broken := errors.New("broken")
+	var fail bool
+	l := openLedger(failstore.NewFailstore(datastore.NewMapDatastore(), func(op string) error {
+		if fail && op == "batch-commit" {
+			return broken
+		}
+		return nil
+	}))
+	h := hashOf(rootOf(1))
+	if err := l.put(t.Context(), map[string]record{string(h): {since: time.Now(), codecs: []uint64{cid.Raw}}}); err != nil {
+		t.Fatal(err)
+	}
+	l.told(h, time.Now())
+	fail = true
+	if err := l.flush(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("it gives %v", err)
+	}
+	fail = false
+	if err := l.flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	l.dirty = nil
+	if r, _, err := l.get(t.Context(), h); err != nil || r.told.IsZero() {
+		t.Errorf("it was told at %v, %v", r.told, err)
+	}
+}

@@ -1,0 +1,465 @@
+package provide
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-datastore"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+const (
+	// What was told is written this often. After a crash the last of it is told
+	// again.
+	flushEvery = 10 * time.Second
+	// How many DAGs are taken up in one commit.
+	applyBatch = 1024
+	// How often it is looked for roots that nobody was told of and that wait for
+	// nothing, and how long they may: a network that comes back after hours
+	// would else hear of them in its next sweep only. What could not be taken up,
+	// for want of disk space perhaps, is tried again then, too.
+	retellEvery = time.Minute
+	retellAfter = 2 * time.Minute
+	// How many keys may wait to be told before the walk of a DAG waits too: about
+	// 20 MB in memory.
+	walkAhead = 100_000
+	walkPause = time.Second
+)
+
+// Provider tells networks what is pinned. Its methods may be called concurrently.
+type Provider struct {
+	cfg    Config
+	ds     datastore.Batching
+	ledger *ledger
+	sweep  *sweep // set once open is closed
+
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	open      chan struct{} // closed when the ledger is in memory and the sweep runs
+	closeOnce sync.Once
+	closeErr  error
+
+	mu     sync.Mutex
+	due    []pin.DAG     // to be looked at: announced, withdrawn, or walked
+	walks  []pin.DAG     // to be walked
+	walked []pin.DAG     // and that were
+	kick   chan struct{} // wakes run; holds one
+	step   chan struct{} // wakes the walker; holds one
+}
+
+// New starts a provider, which goes on where the last one on the datastore was.
+// The caller closes it, and after it the datastore and the networks.
+func New(cfg Config) (*Provider, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	p := &Provider{
+		cfg:  cfg,
+		ds:   steady{cfg.Datastore},
+		open: make(chan struct{}),
+		kick: make(chan struct{}, 1),
+		step: make(chan struct{}, 1),
+	}
+	p.ledger = openLedger(p.ds)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.wg.Go(p.run)
+	return p, nil
+}
+
+// Close stops telling and waits for it. It may be called twice.
+func (p *Provider) Close() error {
+	p.closeOnce.Do(func() {
+		p.cancel()
+		p.wg.Wait()
+		if p.sweep != nil {
+			p.closeErr = p.sweep.close()
+		}
+		p.closeErr = errors.Join(p.closeErr, p.ledger.flush(context.Background()))
+	})
+	return p.closeErr
+}
+
+// Announce has a DAG told that is complete now. It does not wait for that.
+func (p *Provider) Announce(d pin.DAG) { p.look(d) }
+
+// Withdraw has a DAG told no more that is not pinned any more. It does not wait
+// for that.
+func (p *Provider) Withdraw(d pin.DAG) { p.look(d) }
+
+// Announced tells when the network was last told of a DAG's root: the zero time
+// if not yet.
+func (p *Provider) Announced(d pin.DAG) time.Time {
+	ln, _ := p.ledger.line(d.CID().Hash())
+	return moment(ln.told)
+}
+
+// look has a DAG looked at. Whether it is pinned is seen then, so that the order
+// in which it was announced and withdrawn does not matter.
+func (p *Provider) look(ds ...pin.DAG) {
+	p.mu.Lock()
+	p.due = append(p.due, ds...)
+	p.mu.Unlock()
+	wake(p.kick)
+}
+
+func wake(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// run owns what is on disk.
+func (p *Provider) run() {
+	if err := p.start(p.ctx); err != nil {
+		if p.ctx.Err() == nil {
+			p.cfg.Logger.Error("nothing is provided", "error", err)
+		}
+		return
+	}
+	close(p.open)
+	if p.cfg.Strategy != Roots {
+		p.wg.Go(p.walkAll)
+	}
+	if err := p.compare(p.ctx); err != nil && p.ctx.Err() == nil {
+		p.cfg.Logger.Error("cannot compare what is pinned with what is provided", "error", err)
+	}
+	flush, retell, watch := time.NewTicker(flushEvery), time.NewTicker(retellEvery), time.NewTicker(watchEvery)
+	defer flush.Stop()
+	defer retell.Stop()
+	defer watch.Stop()
+	var w watcher
+	for {
+		var err error
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-p.kick:
+			err = p.apply(p.ctx)
+		case <-flush.C:
+			err = p.ledger.flush(p.ctx)
+		case now := <-retell.C:
+			err = errors.Join(p.apply(p.ctx), p.retell(p.ctx, now))
+		case now := <-watch.C:
+			p.watch(&w, now)
+		}
+		if err != nil && p.ctx.Err() == nil {
+			p.cfg.Logger.Warn("trouble with providing", "error", err)
+		}
+	}
+}
+
+// start opens everything. A strategy that tells less than the last one has the
+// keys chosen anew.
+func (p *Provider) start(ctx context.Context) error {
+	if err := p.ledger.load(ctx); err != nil {
+		return err
+	}
+	var filter func(context.Context, multihash.Multihash) (bool, error)
+	if p.cfg.Strategy != Roots {
+		filter = holds(p.cfg.Blocks)
+	}
+	s, err := newSweep(p.cfg, p.ds, filter, p.told)
+	if err != nil {
+		return err
+	}
+	p.sweep = s
+	at := datastore.NewKey("/strategy")
+	last, err := p.ds.Get(ctx, at)
+	if err != nil && !errors.Is(err, datastore.ErrNotFound) {
+		return fmt.Errorf("read the last provide.strategy: %w", err)
+	}
+	if Strategy(last) == p.cfg.Strategy {
+		return nil
+	}
+	if err == nil && Strategy(last).rank() > p.cfg.Strategy.rank() {
+		if err := p.narrow(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.ds.Put(ctx, at, []byte(p.cfg.Strategy)); err != nil {
+		return fmt.Errorf("write provide.strategy: %w", err)
+	}
+	return nil
+}
+
+// narrow leaves the roots alone of the keys. They were told before, and are when
+// their turn comes.
+func (p *Provider) narrow(ctx context.Context) error {
+	if err := p.sweep.keys.Empty(ctx); err != nil {
+		return fmt.Errorf("choose the keys to provide anew: %w", err)
+	}
+	var batch []multihash.Multihash
+	err := p.ledger.each(ctx, func(h multihash.Multihash, _ record) error {
+		if batch = append(batch, h); len(batch) < applyBatch {
+			return nil
+		}
+		_, err := p.sweep.add(ctx, batch)
+		batch = nil
+		return err
+	})
+	if err == nil {
+		_, err = p.sweep.add(ctx, batch)
+	}
+	return err
+}
+
+// told is called by the sweep, for every peer that took a key.
+func (p *Provider) told(n int, h multihash.Multihash) {
+	if counts := p.cfg.Networks[n].Counts; counts == nil || counts() {
+		p.ledger.told(h, time.Now())
+	}
+}
+
+// compare finds what was pinned or unpinned while no provider ran, or just
+// before it was killed.
+func (p *Provider) compare(ctx context.Context) error {
+	if p.cfg.Roots == nil {
+		return nil
+	}
+	rank := int8(p.cfg.Strategy.rank())
+	for d, err := range p.cfg.Roots(ctx) {
+		if err != nil {
+			return err
+		}
+		if ln, ok := p.ledger.see(d.CID().Hash()); !ok || ln.by != rank {
+			p.look(d)
+			if err := p.applyFull(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	err := p.ledger.each(ctx, func(h multihash.Multihash, r record) error {
+		if ln, ok := p.ledger.line(h); ok && ln.seen != ln.codecs {
+			p.look(r.dags(h)...)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return p.apply(ctx)
+}
+
+// applyFull takes up what is due if that is a batch.
+func (p *Provider) applyFull(ctx context.Context) error {
+	p.mu.Lock()
+	full := len(p.due) >= applyBatch
+	p.mu.Unlock()
+	if !full {
+		return nil
+	}
+	return p.apply(ctx)
+}
+
+// apply takes up what is due: what is pinned is told, the rest is not.
+func (p *Provider) apply(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		batch := p.due[:min(len(p.due), applyBatch)]
+		p.due = p.due[len(batch):]
+		walked := p.walked
+		p.walked = nil
+		p.mu.Unlock()
+		if len(batch)+len(walked) == 0 {
+			return nil
+		}
+		if err := p.applyBatch(ctx, batch, walked); err != nil {
+			p.mu.Lock() // retell tries again
+			p.due = append(slices.Clone(batch), p.due...)
+			p.walked = append(walked, p.walked...)
+			p.mu.Unlock()
+			return err
+		}
+	}
+}
+
+// applyBatch takes up some DAGs: the keys first, and what is known of them last,
+// so that what a crash leaves is found by compare.
+func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) error {
+	var (
+		changes = make(map[string]record)
+		fresh   = make(map[string]bool)
+		rank    = int8(p.cfg.Strategy.rank())
+		walks   []pin.DAG
+	)
+	read := func(d pin.DAG) (key string, r record, err error) {
+		key = string(d.CID().Hash())
+		r, ok := changes[key]
+		if !ok {
+			r, _, err = p.ledger.get(ctx, d.CID().Hash())
+		}
+		return key, r, err
+	}
+	for _, d := range batch {
+		c := d.CID()
+		if !c.Defined() || c.Prefix().MhType == multihash.IDENTITY {
+			continue
+		}
+		pinned, err := p.complete(ctx, d)
+		if err != nil {
+			return err
+		}
+		key, r, err := read(d)
+		if err != nil {
+			return err
+		}
+		had := len(r.codecs)
+		r = r.with(c.Type(), pinned)
+		if pinned {
+			if had == 0 {
+				r.since, r.by = time.Now(), -1
+				fresh[key] = true
+			}
+			if p.cfg.Strategy == Roots {
+				r.by = rank
+			} else if r.by != rank {
+				walks = append(walks, d)
+			}
+		}
+		changes[key] = r
+	}
+	for _, d := range walked {
+		key, r, err := read(d)
+		if err != nil {
+			return err
+		}
+		if r.by = rank; len(r.codecs) > 0 {
+			changes[key] = r
+		}
+	}
+	var keep, tell, stop []multihash.Multihash
+	for h, r := range changes {
+		switch h := multihash.Multihash(h); {
+		case len(r.codecs) == 0:
+			stop = append(stop, h)
+		case fresh[string(h)]:
+			tell = append(tell, h)
+			fallthrough
+		default:
+			keep = append(keep, h)
+		}
+	}
+	if p.cfg.Strategy != Roots {
+		stop = nil // they may be blocks of other DAGs: held sees to them
+	}
+	if _, err := p.sweep.add(ctx, keep); err != nil {
+		return err
+	}
+	if err := p.sweep.stop(ctx, stop...); err != nil {
+		return err
+	}
+	if err := p.ledger.put(ctx, changes); err != nil {
+		return err
+	}
+	// Now it is known what to take note of.
+	if err := p.sweep.tell(tell...); err != nil {
+		return err
+	}
+	if len(walks) > 0 {
+		p.mu.Lock()
+		p.walks = append(p.walks, walks...)
+		p.mu.Unlock()
+		wake(p.step)
+	}
+	return nil
+}
+
+// complete reports whether a DAG is pinned.
+func (p *Provider) complete(ctx context.Context, d pin.DAG) (bool, error) {
+	if p.cfg.Complete == nil {
+		return true, nil
+	}
+	ok, err := p.cfg.Complete(ctx, d)
+	if err != nil {
+		return false, fmt.Errorf("look whether %s is pinned: %w", d, err)
+	}
+	return ok, nil
+}
+
+// retell tells the roots that nobody was told of, if nothing waits to be told.
+func (p *Provider) retell(ctx context.Context, now time.Time) error {
+	s, err := p.Stats(ctx)
+	if err != nil || !s.reachable || s.QueuedKeys+s.Telling > 0 ||
+		s.Untold == 0 || now.Sub(s.OldestUntold) < retellAfter {
+		return err
+	}
+	var keys []multihash.Multihash
+	err = p.ledger.each(ctx, func(h multihash.Multihash, _ record) error {
+		if ln, ok := p.ledger.line(h); ok && ln.told == 0 && len(keys) < walkAhead {
+			keys = append(keys, h)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return p.sweep.tell(keys...)
+}
+
+// walkAll walks what is to be walked, one DAG after the other, as long as ctx
+// lives.
+func (p *Provider) walkAll() {
+	for {
+		p.mu.Lock()
+		var d pin.DAG
+		if len(p.walks) > 0 {
+			d, p.walks = p.walks[0], p.walks[1:]
+		}
+		p.mu.Unlock()
+		if d == "" {
+			select {
+			case <-p.step:
+				continue
+			case <-p.ctx.Done():
+				return
+			}
+		}
+		if err := p.walk(p.ctx, d); err != nil {
+			if p.ctx.Err() != nil {
+				return
+			}
+			p.cfg.Logger.Warn("cannot provide all of a DAG; the next start tries again", "cid", d, "error", err)
+			continue
+		}
+		p.mu.Lock()
+		p.walked = append(p.walked, d)
+		p.mu.Unlock()
+		wake(p.kick)
+	}
+}
+
+// walk adds the keys of a DAG. Those that a wider strategy has told before are
+// told when their turn comes.
+func (p *Provider) walk(ctx context.Context, d pin.DAG) error {
+	ln, _ := p.ledger.line(d.CID().Hash())
+	before := int(ln.by) > p.cfg.Strategy.rank()
+	return walk(ctx, p.cfg.Strategy, p.cfg.Blocks, d, func(keys []multihash.Multihash) error {
+		if before {
+			_, err := p.sweep.add(ctx, keys)
+			return err
+		}
+		for {
+			s, err := p.Stats(ctx)
+			if err != nil {
+				return err
+			}
+			if s.QueuedKeys < walkAhead {
+				return p.sweep.start(ctx, keys...)
+			}
+			select {
+			case <-time.After(walkPause):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+}

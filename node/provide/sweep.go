@@ -1,0 +1,202 @@
+package provide
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/namespace"
+	"github.com/ipfs/go-datastore/query"
+	"github.com/libp2p/go-libp2p-kad-dht/provider"
+	"github.com/libp2p/go-libp2p-kad-dht/provider/keystore"
+	"github.com/multiformats/go-multihash"
+)
+
+const (
+	// Of the workers, how many are kept for the sweep and for what was just
+	// pinned, so that neither waits for the other. As in Kubo.
+	sweepWorkers = 2
+	burstWorkers = 1
+
+	// A region may come later than its turn by this much, as regions are cut
+	// anew when the network changes; for short intervals a tenth.
+	maxDelay = time.Hour
+)
+
+// sweep is kad-dht's sweeping providers, one for each network, over one set of
+// keys. (kad-dht's own provider of two networks takes no single one, and leaves
+// what is withdrawn in the line of what is to be told.)
+type sweep struct {
+	keys keystore.Keystore
+	nets []*provider.SweepingProvider
+}
+
+// newSweep starts to tell the keys that ds has. told is called for each key that
+// a peer of a network took.
+func newSweep(cfg Config, ds datastore.Batching, filter func(context.Context, multihash.Multihash) (bool, error),
+	told func(n int, key multihash.Multihash)) (_ *sweep, err error) {
+	s := new(sweep)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	keys, err := keystore.NewKeystore(namespace.Wrap(ds, datastore.NewKey("/keys")))
+	if err != nil {
+		return nil, fmt.Errorf("open the keys to provide: %w", err)
+	}
+	s.keys = keys
+	if filter != nil {
+		s.keys = &held{Keystore: keys, holds: filter, log: cfg.Logger}
+	}
+	for i, n := range cfg.Networks {
+		a := newAim(n, func(k multihash.Multihash) { told(i, k) })
+		options := []provider.Option{
+			provider.WithPeerID(n.Self),
+			provider.WithSelfAddrs(n.Addrs),
+			provider.WithRouter(a),
+			provider.WithMessageSender(a),
+			provider.WithReplicationFactor(n.Replicas),
+			provider.WithKeystore(s.keys),
+			provider.WithDatastore(namespace.Wrap(ds, datastore.NewKey("/"+n.Name))),
+			provider.WithResumeCycle(true),
+			provider.WithReprovideInterval(cfg.Interval),
+			provider.WithMaxReprovideDelay(min(maxDelay, max(cfg.Interval/10, 1))),
+			provider.WithMaxWorkers(max(cfg.Workers, sweepWorkers+burstWorkers)),
+			provider.WithDedicatedPeriodicWorkers(sweepWorkers),
+			provider.WithDedicatedBurstWorkers(burstWorkers),
+			provider.WithDhtType(n.Name),
+		}
+		if n.Keep != nil {
+			options = append(options, provider.WithAddLocalRecord(n.Keep))
+		}
+		if n.Host != nil {
+			options = append(options, provider.WithHost(n.Host))
+		}
+		p, err := provider.New(options...)
+		if err != nil {
+			return nil, fmt.Errorf("provide to the %s network: %w", n.Name, err)
+		}
+		s.nets = append(s.nets, p)
+	}
+	return s, nil
+}
+
+// close stops telling, and leaves on disk what is needed to go on.
+func (s *sweep) close() error {
+	var errs []error
+	for _, p := range s.nets {
+		errs = append(errs, p.Close())
+	}
+	if s.keys != nil {
+		errs = append(errs, s.keys.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// start adds keys, and tells those at once that are new.
+func (s *sweep) start(ctx context.Context, keys ...multihash.Multihash) error {
+	fresh, err := s.add(ctx, keys)
+	if err != nil {
+		return err
+	}
+	return s.tell(fresh...)
+}
+
+// add adds keys, to be told when their turn comes, and gives those that are new.
+func (s *sweep) add(ctx context.Context, keys []multihash.Multihash) (fresh []multihash.Multihash, err error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	if fresh, err = s.keys.Put(ctx, keys...); err != nil {
+		return nil, fmt.Errorf("add %d keys to provide: %w", len(keys), err)
+	}
+	for _, p := range s.nets {
+		if err := p.AddToSchedule(fresh...); err != nil {
+			return nil, fmt.Errorf("schedule %d keys to provide: %w", len(fresh), err)
+		}
+	}
+	return fresh, nil
+}
+
+// tell tells keys at once, as soon as there is a worker. What a network that
+// cannot be reached is not told comes by its schedule.
+func (s *sweep) tell(keys ...multihash.Multihash) error {
+	var errs []error
+	for _, p := range s.nets {
+		if err := p.ProvideOnce(keys...); err != nil {
+			errs = append(errs, fmt.Errorf("provide %d keys: %w", len(keys), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// stop tells keys no more.
+func (s *sweep) stop(ctx context.Context, keys ...multihash.Multihash) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	for _, p := range s.nets { // their lines; the keys go with the first
+		if err := p.StopProviding(keys...); err != nil {
+			return fmt.Errorf("stop providing %d keys: %w", len(keys), err)
+		}
+	}
+	if err := s.keys.Delete(ctx, keys...); err != nil {
+		return fmt.Errorf("stop providing %d keys: %w", len(keys), err)
+	}
+	return nil
+}
+
+// steady is a datastore whose calls are not cut off. The provider saves its
+// state when it closes, under a context that has ended by then.
+type steady struct{ datastore.Batching }
+
+func (s steady) Get(ctx context.Context, k datastore.Key) ([]byte, error) {
+	return s.Batching.Get(context.WithoutCancel(ctx), k)
+}
+
+func (s steady) Has(ctx context.Context, k datastore.Key) (bool, error) {
+	return s.Batching.Has(context.WithoutCancel(ctx), k)
+}
+
+func (s steady) GetSize(ctx context.Context, k datastore.Key) (int, error) {
+	return s.Batching.GetSize(context.WithoutCancel(ctx), k)
+}
+
+func (s steady) Query(ctx context.Context, q query.Query) (query.Results, error) {
+	return s.Batching.Query(context.WithoutCancel(ctx), q)
+}
+
+func (s steady) Put(ctx context.Context, k datastore.Key, v []byte) error {
+	return s.Batching.Put(context.WithoutCancel(ctx), k, v)
+}
+
+func (s steady) Delete(ctx context.Context, k datastore.Key) error {
+	return s.Batching.Delete(context.WithoutCancel(ctx), k)
+}
+
+func (s steady) Sync(ctx context.Context, k datastore.Key) error {
+	return s.Batching.Sync(context.WithoutCancel(ctx), k)
+}
+
+func (s steady) Batch(ctx context.Context) (datastore.Batch, error) {
+	b, err := s.Batching.Batch(context.WithoutCancel(ctx))
+	return steadyBatch{b}, err
+}
+
+// steadyBatch is a batch of a steady datastore.
+type steadyBatch struct{ datastore.Batch }
+
+func (b steadyBatch) Put(ctx context.Context, k datastore.Key, v []byte) error {
+	return b.Batch.Put(context.WithoutCancel(ctx), k, v)
+}
+
+func (b steadyBatch) Delete(ctx context.Context, k datastore.Key) error {
+	return b.Batch.Delete(context.WithoutCancel(ctx), k)
+}
+
+func (b steadyBatch) Commit(ctx context.Context) error {
+	return b.Batch.Commit(context.WithoutCancel(ctx))
+}

@@ -1,0 +1,143 @@
+package provide
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/ipfs/boxo/blockstore"
+	"github.com/ipfs/boxo/dag/walker"
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-libdht/kad/key/bitstr"
+	// What the walker reads blocks by.
+	_ "github.com/ipld/go-codec-dagpb"
+	_ "github.com/ipld/go-ipld-prime/codec/dagcbor"
+	_ "github.com/ipld/go-ipld-prime/codec/dagjson"
+	"github.com/libp2p/go-libp2p-kad-dht/provider/keystore"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// walkBatch is how many keys of a DAG are handed on at a time: one commit.
+const walkBatch = 1024
+
+// walk gives the keys that a strategy takes of a DAG beyond its root, from the
+// blocks on disk. Blocks that are not there any more are left out.
+func walk(ctx context.Context, s Strategy, bs blockstore.Blockstore, d pin.DAG, hand func([]multihash.Multihash) error) error {
+	seen, err := newVisited()
+	if err != nil {
+		return err
+	}
+	var (
+		batch  []multihash.Multihash
+		failed error
+	)
+	emit := func(c cid.Cid) bool {
+		batch = append(batch, c.Hash())
+		if len(batch) == walkBatch {
+			failed = hand(batch)
+			batch = nil
+		}
+		return failed == nil
+	}
+	root := d.CID()
+	switch s {
+	case Entities:
+		fetch := walker.NodeFetcherFromBlockstore(bs)
+		err = walker.WalkEntityRoots(ctx, root, func(ctx context.Context, c cid.Cid) ([]cid.Cid, walker.EntityType, error) {
+			if c.Type() == cid.Raw {
+				return nil, walker.EntityFile, nil // which needs no reading
+			}
+			return fetch(ctx, c)
+		}, emit, walker.WithVisitedTracker(seen))
+	case All:
+		fetch := walker.LinksFetcherFromBlockstore(bs)
+		err = walker.WalkDAG(ctx, root, func(ctx context.Context, c cid.Cid) ([]cid.Cid, error) {
+			if c.Type() == cid.Raw {
+				return nil, nil
+			}
+			return fetch(ctx, c)
+		}, emit, walker.WithVisitedTracker(seen))
+	}
+	if err == nil {
+		err = failed
+	}
+	if err == nil && len(batch) > 0 {
+		err = hand(batch)
+	}
+	if err != nil {
+		return fmt.Errorf("walk %s to provide it: %w", d, err)
+	}
+	return nil
+}
+
+// visited is the nodes that a walk was at, in some four bytes each: a set of the
+// CIDs would take a gigabyte for the largest DAGs. One in millions is taken for
+// one that was seen, and is not told with what is below it.
+type visited struct {
+	raw, rest *walker.BloomTracker // the same bytes may be both, and are then two nodes
+}
+
+func newVisited() (v visited, err error) {
+	if v.raw, err = walker.NewBloomTracker(walker.MinBloomCapacity, walker.DefaultBloomFPRate); err != nil {
+		return v, fmt.Errorf("make a set of what is walked: %w", err)
+	}
+	if v.rest, err = walker.NewBloomTracker(walker.MinBloomCapacity, walker.DefaultBloomFPRate); err != nil {
+		return v, fmt.Errorf("make a set of what is walked: %w", err)
+	}
+	return v, nil
+}
+
+func (v visited) of(c cid.Cid) *walker.BloomTracker {
+	if c.Type() == cid.Raw {
+		return v.raw
+	}
+	return v.rest
+}
+
+func (v visited) Visit(c cid.Cid) bool { return v.of(c).Visit(c) }
+func (v visited) Has(c cid.Cid) bool   { return v.of(c).Has(c) }
+
+// held is the keys whose blocks are still here. What is unpinned may be part of
+// other DAGs, and which blocks were not shows when they are gone.
+type held struct {
+	keystore.Keystore
+	holds func(context.Context, multihash.Multihash) (bool, error)
+	log   *slog.Logger
+}
+
+// Get gives the keys of a region, as it is about to be told.
+func (h *held) Get(ctx context.Context, prefix bitstr.Key) ([]multihash.Multihash, error) {
+	keys, err := h.Keystore.Get(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	var gone []multihash.Multihash
+	kept := keys[:0]
+	for _, k := range keys {
+		ok, err := h.holds(ctx, k)
+		if err != nil {
+			return nil, fmt.Errorf("look for a block to provide: %w", err)
+		}
+		if ok {
+			kept = append(kept, k)
+		} else {
+			gone = append(gone, k)
+		}
+	}
+	if len(gone) > 0 {
+		if err := h.Keystore.Delete(ctx, gone...); err != nil {
+			// They are left out this time, and deleted the next.
+			h.log.Warn("cannot forget keys that are not provided any more", "keys", len(gone), "error", err)
+		}
+	}
+	return kept, nil
+}
+
+// holds reports whether a block is on disk.
+func holds(bs blockstore.Blockstore) func(context.Context, multihash.Multihash) (bool, error) {
+	return func(ctx context.Context, h multihash.Multihash) (bool, error) {
+		return bs.Has(ctx, cid.NewCidV1(cid.Raw, h))
+	}
+}
