@@ -24,9 +24,13 @@ type Network interface {
 	Unprotect(p peer.ID, tag string) bool
 }
 
-// Finder finds providers, as routing.ContentDiscovery does.
+// Finder finds providers.
 type Finder interface {
-	FindProvidersAsync(ctx context.Context, c cid.Cid, limit int) <-chan peer.AddrInfo
+	// Find gives peers that are said to have a block, as they are found, and then
+	// closes the channel, soon after ctx ends at the latest. about is that of the
+	// session that looks for it. The finder bounds how many searches go on at the
+	// same time and what each takes, and is fair to all.
+	Find(ctx context.Context, about string, c cid.Cid) <-chan peer.AddrInfo
 }
 
 // Config is what an exchange works with.
@@ -48,12 +52,11 @@ type Config struct {
 // and must be started with it, as one of its receivers. Its methods may be called
 // concurrently.
 type Exchange struct {
-	cfg   Config
-	log   *slog.Logger
-	ctx   context.Context // ends with Close
-	stop  context.CancelFunc
-	wg    sync.WaitGroup
-	finds chan struct{} // holds one for each search that runs
+	cfg  Config
+	log  *slog.Logger
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup
 
 	mu       sync.Mutex
 	closed   bool
@@ -78,8 +81,10 @@ type want struct {
 	sessions []*Session
 	asks     []*ask
 	since    time.Time
-	searched time.Time // when providers were last looked for
-	overdue  bool      // who was asked for it has not answered for long
+	searched time.Time       // when providers were last looked for
+	ctx      context.Context // while it is sought, ends with that
+	unsought context.CancelFunc
+	overdue  bool // who was asked for it has not answered for long
 }
 
 // askState is what is known of an ask.
@@ -111,7 +116,6 @@ func New(cfg Config) *Exchange {
 	x := &Exchange{
 		cfg:      cfg,
 		log:      cfg.Logger,
-		finds:    make(chan struct{}, searchesAtATime),
 		lines:    make(map[peer.ID]*line),
 		wants:    make(map[string]*want),
 		sessions: make(map[*Session]struct{}),

@@ -19,7 +19,7 @@ func TestOriginIsAskedFirst(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
 		all := someBlocks(2000, 100)
 		origin, other := n.peer("origin", all...).connect(), n.peer("other", all...).connect()
-		s := n.x.NewSession([]peer.ID{"origin"})
+		s := n.x.NewSession("", []peer.ID{"origin"})
 		defer s.Close()
 		get(t, s, all, time.Minute)
 		if st := s.Stats(); st.Again != 0 || st.Sources != 1 || st.Gap > 100*time.Millisecond {
@@ -49,7 +49,7 @@ func TestBroadcast(t *testing.T) {
 		old := n.peer("old")
 		old.old = true
 		old.connect()
-		s := n.x.NewSession(nil)
+		s := n.x.NewSession("", nil)
 		defer s.Close()
 		get(t, s, all[:1], time.Minute)
 		get(t, s, all[1:], time.Minute)
@@ -76,7 +76,7 @@ func TestLostAnswers(t *testing.T) {
 		p := n.peer("origin", all...)
 		p.lose, p.every = 1, 5
 		p.connect()
-		s := n.x.NewSession([]peer.ID{"origin"})
+		s := n.x.NewSession("", []peer.ID{"origin"})
 		defer s.Close()
 		took := get(t, s, all, time.Minute)
 		st := s.Stats()
@@ -97,7 +97,7 @@ func TestAnswersThatAreLostAgain(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
 		all := someBlocks(10, 100)
 		p := n.peer("origin", all...).connect()
-		s := n.x.NewSession([]peer.ID{"origin"})
+		s := n.x.NewSession("", []peer.ID{"origin"})
 		defer s.Close()
 		get(t, s, all[:1], time.Minute)
 		p.lose = 2
@@ -115,7 +115,7 @@ func TestSlowPeer(t *testing.T) {
 		p := n.peer("origin", all...)
 		p.delay = 3 * time.Second
 		p.connect()
-		s := n.x.NewSession([]peer.ID{"origin"})
+		s := n.x.NewSession("", []peer.ID{"origin"})
 		defer s.Close()
 		get(t, s, all, time.Hour)
 		// Those of the first window are, until it is known how slow it is.
@@ -136,7 +136,7 @@ func TestMuteSource(t *testing.T) {
 		mute.mute = true
 		mute.connect()
 		good.connect()
-		s := n.x.NewSession([]peer.ID{"mute", "good"})
+		s := n.x.NewSession("", []peer.ID{"mute", "good"})
 		defer s.Close()
 		took := get(t, s, all, time.Minute)
 		if took > 10*time.Second {
@@ -159,7 +159,7 @@ func TestOnlySourceFallsSilent(t *testing.T) {
 	bubble(t, Config{Finder: f}, func(t *testing.T, n *fakeNet) {
 		p := n.peer("origin", all...).connect()
 		n.peer("found", all...)
-		s := n.x.NewSession([]peer.ID{"origin"})
+		s := n.x.NewSession("", []peer.ID{"origin"})
 		defer s.Close()
 		get(t, s, all[:50], time.Minute)
 		p.mu.Lock()
@@ -186,7 +186,7 @@ func TestParts(t *testing.T) {
 			p := n.peer(fmt.Sprint(i), mine...).connect()
 			ids = append(ids, p.id)
 		}
-		s := n.x.NewSession(ids)
+		s := n.x.NewSession("", ids)
 		defer s.Close()
 		if took := get(t, s, all, time.Minute); took > 2*time.Second {
 			t.Errorf("it took %v", took)
@@ -202,7 +202,7 @@ func TestSourceThatLacksSome(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
 		all := someBlocks(1000, 100)
 		n.peer("most", all[200:]...).connect()
-		s := n.x.NewSession([]peer.ID{"most"})
+		s := n.x.NewSession("", []peer.ID{"most"})
 		defer s.Close()
 		s.Ask(cidsOf(all[:200])...)
 		get(t, s, all[200:], time.Minute)
@@ -227,7 +227,7 @@ func TestConnectedPeerGetsItLater(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
 		all := someBlocks(1, 100)
 		origin, other := n.peer("origin").connect(), n.peer("other").connect()
-		s := n.x.NewSession([]peer.ID{"origin"})
+		s := n.x.NewSession("", []peer.ID{"origin"})
 		defer s.Close()
 		s.Ask(all[0].Cid())
 		time.Sleep(10 * time.Second)
@@ -257,7 +257,7 @@ func TestDisconnect(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
 		all := someBlocks(5000, 100)
 		one, two := n.peer("one", all...).connect(), n.peer("two", all...).connect()
-		s := n.x.NewSession([]peer.ID{"one", "two"})
+		s := n.x.NewSession("", []peer.ID{"one", "two"})
 		defer s.Close()
 		ctx, stop := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
@@ -295,8 +295,8 @@ func TestSharedWants(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
 		all := someBlocks(10, 100)
 		p := n.peer("origin").connect()
-		a, b := n.x.NewSession([]peer.ID{"origin"}), n.x.NewSession([]peer.ID{"origin"})
-		c := n.x.NewSession(nil)
+		a, b := n.x.NewSession("", []peer.ID{"origin"}), n.x.NewSession("", []peer.ID{"origin"})
+		c := n.x.NewSession("", nil)
 		for _, s := range []*Session{a, b, c} {
 			s.Ask(cidsOf(all)...)
 		}
@@ -328,7 +328,7 @@ func TestCloseTakesWantsBack(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
 		all := someBlocks(40, 100)
 		p, q := n.peer("origin").connect(), n.peer("other").connect()
-		s := n.x.NewSession([]peer.ID{"origin"})
+		s := n.x.NewSession("", []peer.ID{"origin"})
 		s.Ask(cidsOf(all)...)
 		time.Sleep(2 * time.Second)
 		s.Forget(all[0].Cid(), all[0].Cid())
@@ -368,7 +368,7 @@ func TestWindow(t *testing.T) {
 		p := n.peer("origin", all...)
 		p.delay = 20 * time.Millisecond
 		p.connect()
-		s := n.x.NewSession([]peer.ID{"origin"})
+		s := n.x.NewSession("", []peer.ID{"origin"})
 		if room := s.Room(); room != windowStart {
 			t.Errorf("room for %d at first", room)
 		}
@@ -377,7 +377,7 @@ func TestWindow(t *testing.T) {
 			t.Errorf("room for %d later", room)
 		}
 		s.Ask(cidsOf(all[5000:5010])...)
-		o := n.x.NewSession([]peer.ID{"origin"})
+		o := n.x.NewSession("", []peer.ID{"origin"})
 		if room := o.Room(); room != windowMost/2 {
 			t.Errorf("room for %d beside another", room)
 		}
@@ -387,7 +387,7 @@ func TestWindow(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
 		all := someBlocks(300, 1<<20)
 		n.peer("origin", all...).connect()
-		s := n.x.NewSession([]peer.ID{"origin"})
+		s := n.x.NewSession("", []peer.ID{"origin"})
 		defer s.Close()
 		get(t, s, all, time.Minute)
 		if room := s.Room(); room != bytesInFlight>>20 {
@@ -403,7 +403,7 @@ type fakeFinder struct {
 	for_ []cid.Cid
 }
 
-func (f *fakeFinder) FindProvidersAsync(ctx context.Context, c cid.Cid, limit int) <-chan peer.AddrInfo {
+func (f *fakeFinder) Find(ctx context.Context, about string, c cid.Cid) <-chan peer.AddrInfo {
 	f.mu.Lock()
 	f.for_ = append(f.for_, c)
 	f.mu.Unlock()
@@ -428,7 +428,7 @@ func TestSearch(t *testing.T) {
 	bubble(t, Config{Finder: f}, func(t *testing.T, n *fakeNet) {
 		n.peer("other").connect()
 		has := n.peer("has")
-		s := n.x.NewSession(nil)
+		s := n.x.NewSession("", nil)
 		defer s.Close()
 		s.Ask(all[0].Cid())
 		time.Sleep(3*searchAgain + 5*time.Second)
@@ -449,6 +449,63 @@ func TestSearch(t *testing.T) {
 	})
 }
 
+// heldFinder finds nobody, for as long as it is let.
+type heldFinder struct {
+	mu    sync.Mutex
+	about []string
+	now   int
+}
+
+func (f *heldFinder) Find(ctx context.Context, about string, _ cid.Cid) <-chan peer.AddrInfo {
+	f.mu.Lock()
+	f.about = append(f.about, about)
+	f.now++
+	f.mu.Unlock()
+	out := make(chan peer.AddrInfo)
+	go func() {
+		<-ctx.Done()
+		f.mu.Lock()
+		f.now--
+		f.mu.Unlock()
+		close(out)
+	}()
+	return out
+}
+
+func (f *heldFinder) state() (about []string, now int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.about), f.now
+}
+
+// A search may wait for its turn for long, and ends with what it is for.
+func TestSearchEnds(t *testing.T) {
+	all := someBlocks(2, 100)
+	f := new(heldFinder)
+	bubble(t, Config{Finder: f}, func(t *testing.T, n *fakeNet) {
+		found, given := n.x.NewSession("found", nil), n.x.NewSession("given up", nil)
+		defer found.Close()
+		found.Ask(all[0].Cid())
+		given.Ask(all[1].Cid())
+		time.Sleep(5 * searchAgain)
+		about, now := f.state()
+		if slices.Sort(about); !slices.Equal(about, []string{"found", "given up"}) || now != 2 {
+			t.Errorf("searches were for %q, %d go on", about, now)
+		}
+		given.Close()
+		synctest.Wait()
+		if _, now := f.state(); now != 1 {
+			t.Errorf("%d searches go on after the session's end", now)
+		}
+		n.peer("has", all[0]).connect()
+		get(t, found, all[:1], time.Second)
+		synctest.Wait()
+		if _, now := f.state(); now != 0 {
+			t.Errorf("%d searches go on after the block has come", now)
+		}
+	})
+}
+
 // A search that finds somebody late does not hold up another's.
 func TestSearchesOfManySessions(t *testing.T) {
 	all := someBlocks(100, 100)
@@ -458,7 +515,7 @@ func TestSearchesOfManySessions(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, b := range all {
 			wg.Go(func() {
-				s := n.x.NewSession(nil)
+				s := n.x.NewSession("", nil)
 				defer s.Close()
 				get(t, s, []blocks.Block{b}, time.Minute)
 			})
@@ -472,7 +529,7 @@ func TestUnwantedBlocks(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
 		all := someBlocks(2, 100)
 		p := n.peer("liar", all...).connect()
-		s := n.x.NewSession([]peer.ID{"liar"})
+		s := n.x.NewSession("", []peer.ID{"liar"})
 		defer s.Close()
 		x := n.x.receive(p.id, all, nil, cidsOf(all))
 		y := n.x.receive("stranger", all, cidsOf(all), nil)

@@ -83,8 +83,9 @@ func TestGateway(t *testing.T) {
 	g := newFakeGateway("all", all...)
 	bubble(t, gateways(g), func(t *testing.T, n *fakeNet) {
 		n.peer("other").connect()
-		s := n.x.NewSession(nil)
+		s := n.x.NewSession("", nil)
 		took := get(t, s, all, time.Minute)
+		synctest.Wait()
 		if took > 5*time.Second {
 			t.Errorf("it took %v", took)
 		}
@@ -106,7 +107,7 @@ func TestGatewayBesidePeers(t *testing.T) {
 	all := someBlocks(1000, 100)
 	g := newFakeGateway("most", append(all[:1:1], all[300:]...)...)
 	bubble(t, gateways(g), func(t *testing.T, n *fakeNet) {
-		s := n.x.NewSession(nil)
+		s := n.x.NewSession("", nil)
 		defer s.Close()
 		get(t, s, all[:1], time.Minute)
 		n.peer("some", all[:600]...).connect()
@@ -120,14 +121,16 @@ func TestBusyGateway(t *testing.T) {
 	g := newFakeGateway("busy", all...)
 	g.fails = []error{&BusyError{For: 30 * time.Second, Err: errors.New("busy")}}
 	bubble(t, gateways(g), func(t *testing.T, n *fakeNet) {
-		s := n.x.NewSession(nil)
+		s := n.x.NewSession("", nil)
 		defer s.Close()
 		s.Ask(all[0].Cid())
 		time.Sleep(25 * time.Second)
+		synctest.Wait()
 		if g.asked != 1 {
 			t.Errorf("it was asked %d times", g.asked)
 		}
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if as := s.Take(); len(as) != 1 || g.asked != 2 {
 			t.Fatalf("%d came, and it was asked %d times", len(as), g.asked)
 		}
@@ -143,9 +146,10 @@ func TestUselessGateway(t *testing.T) {
 		liar.fails = append(liar.fails, errors.New("it lies"))
 	}
 	bubble(t, gateways(liar, good), func(t *testing.T, n *fakeNet) {
-		s := n.x.NewSession(nil)
+		s := n.x.NewSession("", nil)
 		defer s.Close()
 		get(t, s, all, time.Minute)
+		synctest.Wait()
 		if liar.asked > gatewayStart {
 			t.Errorf("the liar was asked %d times", liar.asked)
 		}
@@ -158,9 +162,10 @@ func TestGatewayRequestsAreTakenBack(t *testing.T) {
 	g := newFakeGateway("slow", all...)
 	g.delay = time.Hour
 	bubble(t, gateways(g), func(t *testing.T, n *fakeNet) {
-		s := n.x.NewSession(nil)
+		s := n.x.NewSession("", nil)
 		s.Ask(cidsOf(all)...)
 		time.Sleep(20 * time.Second)
+		synctest.Wait()
 		if g.now == 0 {
 			t.Error("it was not asked")
 		}

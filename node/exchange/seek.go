@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -23,12 +24,9 @@ const (
 	// after that.
 	searchAfter = time.Second
 	searchAgain = time.Minute
-	// A search takes so long at most, and gives so many providers.
-	searchTime      = time.Minute
+	// So many providers are enough for one search.
 	searchProviders = 10
 	dialTime        = 20 * time.Second
-	// So many searches run at the same time.
-	searchesAtATime = 32
 )
 
 // seek broadcasts a want: every line is asked whether it has the block.
@@ -37,6 +35,7 @@ func (x *Exchange) seek(w *want) {
 		return
 	}
 	x.seeking[w] = struct{}{}
+	w.ctx, w.unsought = context.WithCancel(x.ctx)
 	for _, s := range w.sessions {
 		s.sought++
 	}
@@ -58,6 +57,7 @@ func (x *Exchange) unseek(w *want) {
 		return
 	}
 	delete(x.seeking, w)
+	w.unsought()
 	for _, s := range w.sessions {
 		s.sought--
 		if len(s.parked) > 0 {
@@ -87,45 +87,34 @@ func (s *Session) search(now time.Time) {
 		return
 	}
 	s.searching, due.searched = true, now
+	ctx := due.ctx
 	s.x.wg.Go(func() {
-		s.find(due)
+		s.find(ctx, due.cid)
 		s.x.mu.Lock()
 		defer s.x.mu.Unlock()
 		s.searching = false
 	})
 }
 
-// find connects to providers of a want: they are asked once they are connected.
-func (s *Session) find(w *want) {
-	select {
-	case s.x.finds <- struct{}{}:
-		defer func() { <-s.x.finds }()
-	case <-s.x.ctx.Done():
-		return
-	}
-	ctx, cancel := context.WithTimeout(s.x.ctx, searchTime)
+// find connects to providers of a want while it is sought: they are asked once they
+// are connected.
+func (s *Session) find(sought context.Context, c cid.Cid) {
+	ctx, cancel := context.WithCancel(sought)
 	defer cancel()
-	if !s.x.isSought(w) {
-		return
-	}
+	defer context.AfterFunc(s.ctx, cancel)()
 	var dials sync.WaitGroup
 	defer dials.Wait()
-	for ai := range s.x.cfg.Finder.FindProvidersAsync(ctx, w.cid, searchProviders) {
+	found := 0
+	for ai := range s.x.cfg.Finder.Find(ctx, s.about, c) {
 		if s.x.cfg.Gateways != nil {
-			s.x.Found(w.cid, s.x.cfg.Gateways(ai))
+			s.x.Found(c, s.x.cfg.Gateways(ai))
 		}
-		dials.Go(func() { s.x.dial(ctx, ai) })
-		if !s.x.isSought(w) {
+		// Whoever has one block may have the next, so this goes on when it has come.
+		dials.Go(func() { s.x.dial(s.ctx, ai) })
+		if found++; found == searchProviders {
 			return
 		}
 	}
-}
-
-func (x *Exchange) isSought(w *want) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	_, ok := x.seeking[w]
-	return ok
 }
 
 func (x *Exchange) dial(ctx context.Context, ai peer.AddrInfo) {

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -19,8 +20,11 @@ type Arrival struct {
 // Session is what one walk asks for. Its methods may be called concurrently.
 type Session struct {
 	x       *Exchange
+	about   string
 	tag     string
 	origins []peer.ID
+	ctx     context.Context // ends with Close
+	end     context.CancelFunc
 	ready   chan struct{} // holds one when something has come, or changed
 
 	// The exchange's lock guards what follows.
@@ -48,15 +52,17 @@ type SessionStats struct {
 	Gap     time.Duration // the longest time without a block while a source was asked for one
 }
 
-// NewSession begins a session. Its origins, by their peer IDs, are asked first once
-// they are connected. The caller closes it.
-func (x *Exchange) NewSession(origins []peer.ID) *Session {
+// NewSession begins a session about something, such as a DAG: those about the same
+// are one where something is shared out. Its origins, by their peer IDs, are asked
+// first once they are connected. The caller closes it.
+func (x *Exchange) NewSession(about string, origins []peer.ID) *Session {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	s := &Session{
-		x: x, origins: origins, ready: make(chan struct{}, 1),
+		x: x, about: about, origins: origins, ready: make(chan struct{}, 1),
 		wants: make(map[string]*want), started: time.Now(),
 	}
+	s.ctx, s.end = context.WithCancel(x.ctx)
 	s.tag = fmt.Sprintf("holdfast-session-%p", s)
 	x.sessions[s] = struct{}{}
 	for _, p := range origins {
@@ -75,6 +81,7 @@ func (s *Session) Close() {
 		return
 	}
 	s.closed = true
+	s.end()
 	for _, w := range s.wants {
 		s.leave(w)
 	}
@@ -194,6 +201,18 @@ func (s *Session) Stats() SessionStats {
 		}
 	}
 	return st
+}
+
+// Providers gives the peers that are connected and have had blocks of it.
+func (s *Session) Providers() (ids []peer.ID) {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	for _, l := range s.sources {
+		if l.sources[s] && l.gateway == nil {
+			ids = append(ids, l.id)
+		}
+	}
+	return ids
 }
 
 // measure takes note of the time without a block, while a source is asked for one,

@@ -11,7 +11,7 @@ import (
 func TestStalls(t *testing.T) {
 	all := someBlocks(60, 100)
 	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
-		s := n.x.NewSession(nil)
+		s := n.x.NewSession("", nil)
 		defer s.Close()
 		s.Ask(all[0].Cid())
 		time.Sleep(time.Hour) // nobody has it
