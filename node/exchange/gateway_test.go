@@ -66,6 +66,15 @@ func (g *fakeGateway) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 	return b.RawData(), nil
 }
 
+// counts is how often a gateway was asked, is being, and was at the same time.
+type counts struct{ asked, now, most int }
+
+func (g *fakeGateway) count() counts {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return counts{g.asked, g.now, g.most}
+}
+
 // gateways makes a configuration in which providers of everything are gateways.
 func gateways(gs ...*fakeGateway) Config {
 	f := &fakeFinder{}
@@ -92,8 +101,8 @@ func TestGateway(t *testing.T) {
 		if st := s.Stats(); st.Sources != 1 || st.Again != 0 {
 			t.Errorf("stats %+v", st)
 		}
-		if g.most > gatewayMost || g.asked != 2000 {
-			t.Errorf("asked %d times, %d at a time", g.asked, g.most)
+		if g.count().most > gatewayMost || g.count().asked != 2000 {
+			t.Errorf("asked %d times, %d at a time", g.count().asked, g.count().most)
 		}
 		s.Close()
 		if st := n.x.Stats(); st.Peers != 1 {
@@ -126,13 +135,13 @@ func TestBusyGateway(t *testing.T) {
 		s.Ask(all[0].Cid())
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
-		if g.asked != 1 {
-			t.Errorf("it was asked %d times", g.asked)
+		if g.count().asked != 1 {
+			t.Errorf("it was asked %d times", g.count().asked)
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if as := s.Take(); len(as) != 1 || g.asked != 2 {
-			t.Fatalf("%d came, and it was asked %d times", len(as), g.asked)
+		if as := s.Take(); len(as) != 1 || g.count().asked != 2 {
+			t.Fatalf("%d came, and it was asked %d times", len(as), g.count().asked)
 		}
 		get(t, s, all[1:], time.Minute)
 	})
@@ -150,8 +159,8 @@ func TestUselessGateway(t *testing.T) {
 		defer s.Close()
 		get(t, s, all, time.Minute)
 		synctest.Wait()
-		if liar.asked > gatewayStart {
-			t.Errorf("the liar was asked %d times", liar.asked)
+		if liar.count().asked > gatewayStart {
+			t.Errorf("the liar was asked %d times", liar.count().asked)
 		}
 	})
 }
@@ -166,16 +175,16 @@ func TestGatewayRequestsAreTakenBack(t *testing.T) {
 		s.Ask(cidsOf(all)...)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		if g.now == 0 {
+		if g.count().now == 0 {
 			t.Error("it was not asked")
 		}
-		if g.asked > len(all) {
-			t.Errorf("it was asked %d times for %d blocks", g.asked, len(all))
+		if g.count().asked > len(all) {
+			t.Errorf("it was asked %d times for %d blocks", g.count().asked, len(all))
 		}
 		s.Close()
 		synctest.Wait()
-		if g.now != 0 {
-			t.Errorf("%d requests are under way", g.now)
+		if g.count().now != 0 {
+			t.Errorf("%d requests are under way", g.count().now)
 		}
 	})
 }
