@@ -8,8 +8,6 @@ import (
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	"github.com/ipfs/boxo/bitswap/server"
 	"github.com/libp2p/go-libp2p/core/host"
-	libp2pnet "github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/holdfast-ipfs/holdfast/node/exchange"
 )
@@ -31,13 +29,12 @@ func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served,
 	b := &bitswapSides{network: bsnet.NewFromIpfsHost(h)}
 	b.server = server.New(ctx, b.network, s, append(limits.server(), server.WithTargetMessageSize(messageSize))...)
 	cfg := exchange.Config{Network: b.network, Received: b.server.ReceivedBlocks, Logger: log}
+	if r != nil { // an interface holding nil is not nil
+		cfg.Finder = fairFinder{r.lookups}
+		cfg.Network = newRedialler(b.network, g.guard, r.dhts.findPeer)
+	}
 	if gateways != nil {
 		cfg.Gateways = gateways.of
-	}
-	if r != nil { // an interface holding nil is not nil
-		cfg.Finder = guardedFinder{r.dht, g.guard, func(p peer.ID) bool {
-			return h.Network().Connectedness(p) == libp2pnet.Connected
-		}}
 	}
 	b.exchange = exchange.New(cfg)
 	b.network.Start(b.exchange, b.server)

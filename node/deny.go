@@ -120,3 +120,40 @@ func announced(d Denylist, roots func(context.Context) iter.Seq2[pin.DAG, error]
 		}
 	}
 }
+
+// announceable is whether a DAG may be announced: if it is complete, and not
+// denied. complete may be nil.
+func announceable(d Denylist, complete func(context.Context, pin.DAG) (bool, error)) func(context.Context, pin.DAG) (bool, error) {
+	if d == nil {
+		return complete
+	}
+	return func(ctx context.Context, dag pin.DAG) (bool, error) {
+		switch {
+		case d.Denied(dag.CID()) != nil:
+			return false, nil
+		case complete == nil:
+			return true, nil
+		}
+		return complete(ctx, dag)
+	}
+}
+
+// watchDenials has what is newly denied withdrawn from the network, and what is not
+// any more announced again.
+func (n *Node) watchDenials() {
+	p := n.provider()
+	if n.cfg.Denylist == nil || p == nil {
+		return
+	}
+	n.wg.Go(func() {
+		for {
+			_, changed := n.cfg.Denylist.Changes()
+			select {
+			case <-changed:
+				p.Compare()
+			case <-n.ctx.Done():
+				return
+			}
+		}
+	})
+}

@@ -393,3 +393,30 @@ func TestDeniedIsNotAnnounced(t *testing.T) {
 		t.Errorf("of the roots it announces %v, %v", got, last)
 	}
 }
+
+// What becomes denied is withdrawn, and what is not any more is announced again.
+func TestDenialsChangeWhatIsAnnounced(t *testing.T) {
+	server, addr := dhtServer(t)
+	root := dagtest.Raw("sometimes denied").Cid()
+	list := newTestDenylist()
+	n := newTestNode(t, walktest.NewStore(t), denying(list), auto(addr), func(c *Config) {
+		c.Roots = func(context.Context) iter.Seq2[pin.DAG, error] {
+			return func(yield func(pin.DAG, error) bool) { yield(pin.DAGOf(root), nil) }
+		}
+	})
+	roots := func(want int) func() bool {
+		return func() bool {
+			s, ok, err := n.ProvideStats(t.Context())
+			return err == nil && ok && s.Roots == want && s.Keys == int64(want)
+		}
+	}
+	eventually(t, "it is announced", func() bool { return knows(t, server, n, root) })
+	eventually(t, "it is in the schedule", roots(1))
+	list.set(root, true)
+	eventually(t, "it is withdrawn", roots(0))
+	if _, ok := n.Announced(pin.DAGOf(root)); ok {
+		t.Error("it is to be announced")
+	}
+	list.set(root, false)
+	eventually(t, "it is announced again", roots(1))
+}

@@ -18,8 +18,13 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	origins := n.startOrigins(ctx, job)
 	defer origins.stop()
 	defer cancel()
-	session := n.bitswap.exchange.NewSession(peerIDs(job.Origins))
+	session := n.bitswap.exchange.NewSession(string(job.DAG), peerIDs(job.Origins))
 	defer session.Close()
+	defer func() {
+		for _, p := range session.Providers() {
+			n.remember(p)
+		}
+	}()
 	return walk.Run(ctx, walk.Config{
 		Store:   n.store,
 		Asker:   session,

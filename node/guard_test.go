@@ -237,7 +237,7 @@ func unexplained(addrs []ma.Multiaddr, tr *trap) (n int) {
 	return n
 }
 
-// dhtAt is a DHT server that all are told is at a public address.
+// dhtAt is a server of the public DHT that all are told is at a public address.
 func dhtAt(t *testing.T, public string) (*dht.IpfsDHT, string) {
 	t.Helper()
 	l, err := net.Listen("tcp4", "0.0.0.0:0")
@@ -256,7 +256,12 @@ func dhtAt(t *testing.T, public string) (*dht.IpfsDHT, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.Close() })
-	return dhtOn(t, h, dht.ModeServer), withPeer(announce, h.ID())
+	d, err := dht.New(h, dht.Mode(dht.ModeServer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d, withPeer(announce, h.ID())
 }
 
 // A DHT that is full of lies, about who has a block and about who is near it,

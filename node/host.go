@@ -17,6 +17,9 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
+// userAgent is what other nodes and routers are told.
+const userAgent = "holdfast"
+
 // newHost starts a host on the configuration's addresses. relays gives peers
 // that may be relays. The caller closes it.
 func newHost(cfg Config, key crypto.PrivKey, swarmKey pnet.PSK, announce []ma.Multiaddr, g *gater, relays autorelay.PeerSource) (host.Host, error) {
@@ -43,7 +46,7 @@ func newHost(cfg Config, key crypto.PrivKey, swarmKey pnet.PSK, announce []ma.Mu
 // started for.
 func hostOptions(cfg Config, swarmKey pnet.PSK, announce []ma.Multiaddr, relays autorelay.PeerSource) ([]libp2p.Option, error) {
 	options := []libp2p.Option{
-		libp2p.UserAgent("holdfast"),
+		libp2p.UserAgent(userAgent),
 		// With SO_REUSEPORT two servers could listen on one port, each getting
 		// half of the other's connections.
 		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),

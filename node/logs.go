@@ -20,6 +20,9 @@ func RouteLogs(to *slog.Logger) {
 	// Of a denylist's bad lines it knows the number and not the file: package
 	// denylist tells of them itself.
 	_ = golog.SetLogLevel("nopfs", "fatal")
+	// What these have to say is said here, once in a while and not for each try.
+	_ = golog.SetLogLevel("dht/provider", "error")
+	_ = golog.SetLogLevel("routing/http/client", "fatal")
 	gologshim.SetDefaultHandler(h)
 }
 

@@ -26,7 +26,7 @@ import (
 
 // The values of Config.Routing.
 const (
-	RoutingAuto = "auto" // the public DHT, as a client
+	RoutingAuto = "auto" // the DHT, and delegated routers if there are any
 	RoutingNone = "none" // only peers that are named or that connect
 )
 
@@ -45,17 +45,25 @@ type Config struct {
 	// Routing is RoutingAuto or RoutingNone; "" is none.
 	Routing string
 	// Bootstrap is the multiaddrs, ending in /p2p/ID, of the peers that
-	// RoutingAuto joins the DHT by; nil is those of the public network. With
-	// RoutingNone it is not used.
+	// RoutingAuto joins the DHT by, beside those that it knows from earlier runs;
+	// nil is those of the public network. With RoutingNone it is not used.
 	Bootstrap []string
+	// RoutingConfig is the rest of RoutingAuto. With RoutingNone it is not used.
+	RoutingConfig
+	// Peering is the multiaddrs, ending in /p2p/ID, of peers to stay connected
+	// to, whatever Routing is.
+	Peering []string
 	// AllowPrivateAddresses lets the node dial addresses outside the public
-	// internet.
+	// internet, and join the DHT of the local network beside the public one.
 	AllowPrivateAddresses bool
-	// Roots yields the DAGs that RoutingAuto keeps announced, such as
-	// pin.Records.Roots; nil is none but those given to Announce.
-	Roots func(context.Context) iter.Seq2[pin.DAG, error]
-	// Datastore keeps what RoutingAuto has still to announce across restarts;
-	// nil keeps it in memory. The caller closes it after the node.
+	// Roots yields the DAGs that are to be announced, such as pin.Records.Roots,
+	// and Complete says whether one is among them; nil is those that were given
+	// to Announce.
+	Roots    func(context.Context) iter.Seq2[pin.DAG, error]
+	Complete func(context.Context, pin.DAG) (bool, error)
+	// Datastore keeps what RoutingAuto needs to know across restarts, under
+	// "/node", for each private network apart; nil keeps it in memory. The caller
+	// closes it after the node.
 	Datastore datastore.Batching
 	// SwarmKeyFile holds the key of a private network, as Kubo's swarm.key. ""
 	// is the public network.
@@ -86,6 +94,7 @@ type Config struct {
 	// Logger is where the node logs; nil discards.
 	Logger *slog.Logger
 
+	network  string                       // the fingerprint of a private network's key
 	resolver network.MultiaddrDNSResolver // nil asks the system; for tests
 }
 
@@ -115,6 +124,7 @@ type Node struct {
 	share    walk.Share
 	bitswap  *bitswapSides
 	gateways *gateways // nil without HTTPRetrieval
+	peering  *peering  // nil without peers
 
 	ctx       context.Context // ends with Close
 	stop      context.CancelFunc
@@ -157,7 +167,7 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	cfg.Roots = announced(cfg.Denylist, cfg.Roots)
+	cfg.Roots, cfg.Complete = announced(cfg.Denylist, cfg.Roots), announceable(cfg.Denylist, cfg.Complete)
 	n := &Node{cfg: cfg, log: cfg.Logger, store: store, up: make(chan struct{})}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	defer func() {
@@ -182,7 +192,7 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 		return nil, err
 	}
 	if cfg.Routing == RoutingAuto {
-		if n.router, err = newRouter(n.ctx, cfg, n.host); err != nil {
+		if n.router, err = newRouter(n.ctx, cfg, n.host, n.gater, store); err != nil {
 			return nil, err
 		}
 	}
@@ -193,9 +203,13 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 	bsHost := newBitswapHost(n.host, cfg.Limits.SendWorkers)
 	n.wg.Go(func() { bsHost.watch(n.ctx) })
 	n.bitswap = newBitswap(n.ctx, bsHost, n.router, n.gater, newServed(store, cfg.Denylist), n.gateways, cfg.Limits, n.log)
+	if n.peering, err = startPeering(n.ctx, cfg, n.host, n.gater); err != nil {
+		return nil, err
+	}
 	if err := n.watchPeers(); err != nil {
 		return nil, err
 	}
+	n.watchDenials()
 	close(n.up)
 	return n, nil
 }
@@ -207,6 +221,9 @@ func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
 		n.stop()
 		n.wg.Wait()
+		if n.peering != nil {
+			n.peering.close()
+		}
 		if n.bitswap != nil {
 			n.bitswap.close()
 		}
@@ -223,14 +240,6 @@ func (n *Node) Close() error {
 
 // PeerID is the node's peer ID.
 func (n *Node) PeerID() string { return n.host.ID().String() }
-
-// Announce implements [pin.Fetcher]. With RoutingNone it does nothing, and
-// nothing for a root that holds its data itself or is denied.
-func (n *Node) Announce(d pin.DAG) {
-	if n.router != nil && !walk.IsInline(d.CID()) && denied(n.cfg.Denylist, d.CID()) == nil {
-		n.router.announce(d)
-	}
-}
 
 // watchPeers calls Config.OnPeer, from a goroutine that ends with n.ctx.
 func (n *Node) watchPeers() error {

@@ -56,7 +56,9 @@ func keyFingerprint(key pnet.PSK) string {
 }
 
 // privateConfig makes a configuration one of a private network: it listens by
-// what works there, and asks nobody outside. Joining the public network's DHT is an error.
+// what works there, asks nobody outside but the routers that the operator names, and
+// has its own saved peers and record of what was told. Joining the public network's
+// DHT is an error.
 func privateConfig(cfg Config, key pnet.PSK, log *slog.Logger) (Config, error) {
 	if cfg.Routing == RoutingAuto {
 		if err := refusePublicPeers(cfg.Bootstrap); err != nil {
@@ -82,7 +84,7 @@ func privateConfig(cfg Config, key pnet.PSK, log *slog.Logger) (Config, error) {
 		log.Info("private network: not fetching from gateways over HTTP, which are outside of it")
 		cfg.HTTPRetrieval = false
 	}
-	cfg.Listen = usable
+	cfg.Listen, cfg.network = usable, "private-"+keyFingerprint(key)
 	return cfg, nil
 }
 

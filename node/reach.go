@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -131,9 +130,9 @@ func (n *Node) relayCandidates(ctx context.Context, num int) <-chan peer.AddrInf
 	}
 	ctx, cancel := context.WithTimeout(ctx, relaySearch/2)
 	defer cancel()
-	ids, err := n.closestPeers(ctx)
-	if err != nil && ctx.Err() == nil {
-		n.log.Debug("cannot look for relays in the DHT", "error", err)
+	var ids []peer.ID
+	if n.router != nil {
+		ids = n.router.dhts.closestPeers(ctx, n.host.ID())
 	}
 	seen := map[peer.ID]bool{n.host.ID(): true}
 	for _, id := range append(ids, n.host.Network().Peers()...) {
@@ -147,14 +146,6 @@ func (n *Node) relayCandidates(ctx context.Context, num int) <-chan peer.AddrInf
 		}
 	}
 	return out
-}
-
-// closestPeers gives the peers of the DHT that are closest to this node.
-func (n *Node) closestPeers(ctx context.Context) ([]peer.ID, error) {
-	if n.router == nil {
-		return nil, errors.New("there is no DHT")
-	}
-	return n.router.dht.GetClosestPeers(ctx, string(n.host.ID()))
 }
 
 // directAddrs leaves out addresses that lead through a relay: a relay behind a

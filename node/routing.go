@@ -5,71 +5,89 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/ipfs/boxo/provider"
-	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
-	dssync "github.com/ipfs/go-datastore/sync"
+	"github.com/ipfs/go-datastore/namespace"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/routing"
+	ma "github.com/multiformats/go-multiaddr"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/node/find"
+	"github.com/holdfast-ipfs/holdfast/node/provide"
 )
 
 const (
-	// Records in the DHT live 48 hours; renewed this often, one round may fail.
-	reprovideInterval = 22 * time.Hour
-
-	// A DHT client without any peer tries to join again after this, and then
-	// after twice as long each time.
-	joinAgain    = 5 * time.Second
-	joinAgainMax = 5 * time.Minute
-	// While it has peers, it looks this often whether it still does.
-	joinCheck = time.Minute
-	// How long a peer that is connected has to prove itself to be of the DHT.
-	checkPeer = 5 * time.Second
+	// Peers that were of use in recent pins: as many as one pin has origins, and
+	// some that delivered.
+	maxRecent = 32
+	// Of those, how many are tried before anybody else for a block.
+	recentFirst = 8
+	// What a peer's addresses are looked for in the DHT, at most.
+	findPeerTime = 10 * time.Second
 )
 
-// router finds providers in the DHT and tells the DHT what this node has.
-type router struct {
-	log      *slog.Logger
-	host     host.Host
-	dht      *dht.IpfsDHT
-	provider provider.System
-	peers    []peer.AddrInfo
+// RoutingConfig is how RoutingAuto finds content and tells what is pinned.
+type RoutingConfig struct {
+	// DelegatedRouters are URLs of routers to ask over HTTP, beside the DHT.
+	DelegatedRouters []string
+	// RouterTransport is what they are asked by; nil is one of their own. Their
+	// URLs are the operator's.
+	RouterTransport http.RoundTripper
+	// NoProvide has nothing told of what is pinned.
+	NoProvide bool
+	// Strategy is what of a DAG is told, and Interval within what it is again;
+	// "" and 0 are the defaults of package provide.
+	Strategy provide.Strategy
+	Interval time.Duration
+}
 
-	ready     chan struct{} // closed once the DHT has had a peer
-	readyOnce sync.Once
+// router finds providers and tells the DHT what this node has.
+type router struct {
+	log       *slog.Logger
+	host      host.Host
+	dialable  func(peer.ID, ma.Multiaddr) bool
+	bootstrap []peer.AddrInfo
+
+	dhts     dhts
+	finder   *find.Finder
+	lookups  *find.Lookups
+	provider *provide.Provider // nil if nothing is told
+	recents  *find.Recents
+	book     *find.Book // nil without a datastore
+
+	savedMu sync.Mutex
+	saved   []peer.AddrInfo // of this run and earlier ones, to join by
+
+	tried     chan struct{} // closed once it was tried to join
+	triedOnce sync.Once
 	stop      context.CancelFunc
 	wg        sync.WaitGroup
 }
 
 // newRouter joins the DHT in the background. Nothing of it is an error but a
 // malformed configuration: a node without a network still serves what it has.
-func newRouter(ctx context.Context, cfg Config, h host.Host) (_ *router, err error) {
-	r := &router{log: cfg.Logger, host: h, ready: make(chan struct{})}
+func newRouter(ctx context.Context, cfg Config, h host.Host, g *gater, s Store) (_ *router, err error) {
+	r := &router{
+		log: cfg.Logger, host: h, dialable: g.InterceptAddrDial,
+		recents: find.NewRecents(maxRecent), tried: make(chan struct{}),
+	}
+	if r.bootstrap, err = parsePeers("node.bootstrap", cfg.Bootstrap); err != nil {
+		return nil, err
+	}
 	if cfg.Bootstrap == nil {
-		r.peers = dht.GetDefaultBootstrapPeerAddrInfos()
+		r.bootstrap = dht.GetDefaultBootstrapPeerAddrInfos()
 	}
-	for _, s := range cfg.Bootstrap {
-		ai, err := peer.AddrInfoFromString(s)
-		if err != nil {
-			return nil, fmt.Errorf("node.bootstrap: %q is not a multiaddr that ends in /p2p and a peer ID: %w", s, err)
-		}
-		r.peers = append(r.peers, *ai)
-	}
-	options := []dht.Option{
-		dht.Mode(dht.ModeClient),
-		dht.BootstrapPeers(r.peers...),
-	}
-	if !cfg.AllowPrivateAddresses {
-		options = append(options,
-			dht.QueryFilter(dht.PublicQueryFilter),
-			dht.RoutingTableFilter(dht.PublicRoutingTableFilter))
+	var ds datastore.Batching
+	if cfg.Datastore != nil {
+		ds = namespace.Wrap(cfg.Datastore, datastore.NewKey("/node").ChildString(cfg.network))
+		r.book = find.NewBook(ds, datastore.NewKey("/peers"))
 	}
 	ctx, r.stop = context.WithCancel(ctx)
 	defer func() {
@@ -77,143 +95,138 @@ func newRouter(ctx context.Context, cfg Config, h host.Host) (_ *router, err err
 			err = errors.Join(err, r.close())
 		}
 	}()
-	if r.dht, err = dht.New(h, options...); err != nil {
-		return nil, fmt.Errorf("start the DHT client: %w", err)
+	if r.dhts, err = newDHTs(h, cfg.AllowPrivateAddresses, ds); err != nil {
+		return nil, err
 	}
-	ds := cfg.Datastore
-	if ds == nil {
-		ds = dssync.MutexWrap(datastore.NewMapDatastore())
-	}
-	r.provider, err = provider.New(ds,
-		provider.Online(announcer{r}),
-		provider.ReproviderInterval(reprovideInterval),
-		provider.KeyProvider(rootKeys(ctx, cfg)))
+	sources, err := r.sources(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("start the provider: %w", err)
+		return nil, err
+	}
+	r.finder = find.New(find.Config{Sources: sources, First: r.first, Resolve: r.resolve, Self: h.ID()})
+	r.lookups = find.NewLookups(guardedFinder{r.finder, g.guard, r.connected}, find.Limits{})
+	r.load(ctx)
+	if !cfg.NoProvide {
+		p := provide.Config{
+			Strategy: cfg.Strategy, Interval: cfg.Interval, Networks: r.dhts.networks(),
+			Roots: cfg.Roots, Complete: cfg.Complete, Logger: cfg.Logger,
+			Blocks: s.Blockstore(), Holds: newServed(s, cfg.Denylist).holds,
+		}
+		if ds != nil {
+			p.Datastore = namespace.Wrap(ds, datastore.NewKey("/provide"))
+		}
+		if r.provider, err = provide.New(p); err != nil {
+			return nil, err
+		}
 	}
 	r.wg.Go(func() { r.join(ctx) })
+	if r.book != nil {
+		r.wg.Go(func() { r.keepSaving(ctx) })
+	}
 	return r, nil
+}
+
+// sources are what is asked who has a block.
+func (r *router) sources(cfg Config) (all []routing.ContentDiscovery, err error) {
+	for _, d := range r.dhts.all() {
+		all = append(all, dhtSource{d, r.tried})
+	}
+	for _, url := range cfg.DelegatedRouters {
+		d, err := find.NewRouter(find.RouterConfig{
+			URL: url, Transport: cfg.RouterTransport, UserAgent: userAgent, Logger: cfg.Logger,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("node.delegated_routers: %q: %w", url, err)
+		}
+		all = append(all, d)
+	}
+	return all, nil
 }
 
 // close stops what newRouter started and waits for it.
 func (r *router) close() error {
 	r.stop()
 	r.wg.Wait()
-	var err error
+	var errs []error
+	if r.lookups != nil {
+		r.lookups.Close()
+	}
+	if r.finder != nil {
+		r.finder.Close()
+	}
 	if r.provider != nil {
-		err = r.provider.Close()
+		errs = append(errs, r.provider.Close())
 	}
-	if r.dht != nil {
-		err = errors.Join(err, r.dht.Close())
-	}
-	return err
+	return errors.Join(append(errs, r.dhts.close())...)
 }
 
-// announce queues a root to be told to the DHT.
-func (r *router) announce(d pin.DAG) {
-	if err := r.provider.Provide(context.Background(), d.CID(), true); err != nil {
-		r.log.Warn("cannot queue a root to be announced", "cid", d, "error", err)
+// resolve gives addresses of a peer that was named without any.
+func (r *router) resolve(ctx context.Context, p peer.ID) ([]ma.Multiaddr, error) {
+	if addrs := r.host.Peerstore().Addrs(p); len(addrs) > 0 {
+		return addrs, nil
 	}
-}
-
-// join keeps the DHT client connected to somebody for as long as ctx lives.
-func (r *router) join(ctx context.Context) {
-	wait, warned := joinAgain, false
-	for {
-		pause := joinCheck
-		if r.dht.RoutingTable().Size() == 0 && !r.bootstrap(ctx) {
-			if !warned && ctx.Err() == nil {
-				r.log.Warn("cannot reach any peer to join the DHT by; trying on in the background",
-					"peers", len(r.peers), "setting", "node.bootstrap")
-				warned = true
-			}
-			pause, wait = wait, min(2*wait, joinAgainMax)
-		} else {
-			wait, warned = joinAgain, false
-			r.readyOnce.Do(func() { close(r.ready) })
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-	}
-}
-
-// bootstrap dials the bootstrap peers and reports whether the DHT has a peer
-// in its table after that.
-func (r *router) bootstrap(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute) // one slow dial is 15 s
+	ctx, cancel := context.WithTimeout(ctx, findPeerTime)
 	defer cancel()
-	var (
-		dials   sync.WaitGroup
-		reached atomic.Bool
-	)
-	for _, p := range r.peers {
-		dials.Go(func() {
-			if err := r.host.Connect(ctx, p); err != nil {
-				r.log.Debug("cannot reach a bootstrap peer", "peer", p.ID, "error", err)
-				return
-			}
-			reached.Store(true)
-		})
-	}
-	dials.Wait()
-	// The DHT looks at a new peer for itself before it takes it in.
-	for deadline := time.Now().Add(checkPeer); reached.Load() && r.dht.RoutingTable().Size() == 0 && time.Now().Before(deadline); {
-		select {
-		case <-time.After(checkPeer / 100):
-		case <-ctx.Done():
-			return false
+	return r.dhts.findPeer(ctx, p)
+}
+
+// remember notes that a peer was of use.
+func (r *router) remember(p peer.ID) {
+	r.recents.Note(peer.AddrInfo{ID: p, Addrs: r.addrs(p)})
+}
+
+func (r *router) connected(p peer.ID) bool {
+	return r.host.Network().Connectedness(p) == network.Connected
+}
+
+// first gives the peers to try before anybody is found. Those that are connected
+// are asked by Bitswap anyway.
+func (r *router) first() (first []peer.AddrInfo) {
+	for _, ai := range r.recents.List() {
+		if len(first) == recentFirst {
+			break
+		}
+		if !r.connected(ai.ID) {
+			first = append(first, ai)
 		}
 	}
-	if r.dht.RoutingTable().Size() == 0 {
-		return false
-	}
-	r.dht.RefreshRoutingTable() // fills the table by what its first peers know
-	return true
+	return first
 }
 
-// announcer tells the DHT of a block, once there is a DHT to tell: what is
-// announced before that would be lost.
-type announcer struct{ r *router }
-
-// Provide implements [provider.Provide].
-func (a announcer) Provide(ctx context.Context, c cid.Cid, tell bool) error {
-	select {
-	case <-a.r.ready:
-	case <-ctx.Done():
-		return ctx.Err()
+// addrs gives the addresses of a peer that may be dialled directly.
+func (r *router) addrs(p peer.ID) (addrs []ma.Multiaddr) {
+	for _, a := range r.host.Peerstore().Addrs(p) {
+		if _, err := a.ValueForProtocol(ma.P_CIRCUIT); err != nil && r.dialable(p, a) {
+			addrs = append(addrs, a)
+		}
 	}
-	return a.r.dht.Provide(ctx, c, tell)
+	return addrs
 }
 
-// rootKeys gives the roots that are to be announced again and again.
-func rootKeys(node context.Context, cfg Config) provider.KeyChanFunc {
-	return func(ctx context.Context) (<-chan cid.Cid, error) {
-		out := make(chan cid.Cid)
-		go func() { // ends with the node at the latest
-			defer close(out)
-			if cfg.Roots == nil {
-				return
-			}
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			defer context.AfterFunc(node, cancel)()
-			for d, err := range cfg.Roots(ctx) {
-				if err != nil {
-					if ctx.Err() == nil {
-						cfg.Logger.Warn("cannot list the roots to announce", "error", err)
-					}
-					return
-				}
-				select {
-				case out <- d.CID():
-				case <-ctx.Done():
-					return
-				}
-			}
-		}()
-		return out, nil
+// some gives up to n of the peers, by chance.
+func some(peers []peer.AddrInfo, n int) (out []peer.AddrInfo) {
+	for _, i := range rand.Perm(len(peers))[:min(n, len(peers))] {
+		out = append(out, peers[i])
 	}
+	return out
+}
+
+// parsePeers reads the multiaddrs of a setting, which end in /p2p/ID; those of
+// one peer together.
+func parsePeers(setting string, list []string) ([]peer.AddrInfo, error) {
+	var addrs []ma.Multiaddr
+	for _, s := range list {
+		a, err := ma.NewMultiaddr(s)
+		if err == nil {
+			_, err = peer.AddrInfoFromP2pAddr(a)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q is not a multiaddr that ends in /p2p and a peer ID: %w", setting, s, err)
+		}
+		addrs = append(addrs, a)
+	}
+	infos, err := peer.AddrInfosFromP2pAddrs(addrs...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting, err)
+	}
+	return infos, nil
 }

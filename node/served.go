@@ -9,6 +9,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -149,6 +150,11 @@ func (s served) GetSize(ctx context.Context, c cid.Cid) (int, error) {
 		n = max(n, 1)
 	}
 	return n, absent(c, err)
+}
+
+// holds is Has for what is known by its bytes alone.
+func (s served) holds(ctx context.Context, h multihash.Multihash) (bool, error) {
+	return s.Has(ctx, cid.NewCidV1(cid.Raw, h))
 }
 
 // absent makes a denial an error that says the block is not here.

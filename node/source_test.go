@@ -14,6 +14,7 @@ import (
 	"github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -45,7 +46,17 @@ type source struct {
 
 func newTestHost(t testing.TB) host.Host {
 	t.Helper()
-	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay(), libp2p.DisableMetrics())
+	return newTestHostAt(t, "/ip4/127.0.0.1/tcp/0", nil)
+}
+
+// newTestHostAt is a host at an address, with a key; nil is a new one.
+func newTestHostAt(t testing.TB, listen string, key crypto.PrivKey) host.Host {
+	t.Helper()
+	options := []libp2p.Option{libp2p.ListenAddrStrings(listen), libp2p.DisableRelay(), libp2p.DisableMetrics()}
+	if key != nil {
+		options = append(options, libp2p.Identity(key))
+	}
+	h, err := libp2p.New(options...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,12 @@
 package node
 
 import (
+	"context"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/holdfast-ipfs/holdfast/node/provide"
 )
 
 // Stats is what a node does now and has done since it started. Numbers only
@@ -23,20 +26,19 @@ type Stats struct {
 	BlocksUnwanted                uint64
 	BlocksServed, BytesServed     uint64
 
-	// Provide is nil if nothing is announced.
-	Provide *ProvideStats
+	// Now: how many lookups of providers run, and how many wait for their turn.
+	Lookups, LookupsWaiting int
+
+	// Provide is how the announcing goes; nil if nothing is announced, or it is
+	// too busy to say.
+	Provide *provide.Stats
 }
 
-// ProvideStats is how the announcing of content goes.
-type ProvideStats struct {
-	// Announced is how often a root was told of since the start.
-	Announced uint64
-	// Lag is by how much the renewal of announcements is late now; zero is on
-	// time. What is late by a day is no longer found.
-	Lag time.Duration
-}
+// statsTime is what it may take to ask how the announcing goes.
+const statsTime = 2 * time.Second
 
-// Stats gives what there is to tell. It takes no longer than a few locks.
+// Stats gives what there is to tell. It takes no longer than a few locks, and
+// while much is being announced a second or two.
 func (n *Node) Stats() Stats {
 	x := n.bitswap.exchange.Stats()
 	s := Stats{
@@ -53,7 +55,12 @@ func (n *Node) Stats() Stats {
 		s.BlocksServed, s.BytesServed = sent.BlocksSent, sent.DataSent
 	}
 	if n.router != nil {
-		s.Provide = n.router.provideStats(time.Now())
+		s.Lookups, s.LookupsWaiting = n.router.lookups.Count()
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, statsTime)
+	defer cancel()
+	if p, ok, err := n.ProvideStats(ctx); ok && err == nil {
+		s.Provide = &p
 	}
 	return s
 }
@@ -62,19 +69,4 @@ func (n *Node) Stats() Stats {
 // address.
 func (n *Node) Listening() bool {
 	return n.ctx.Err() == nil && len(directAddrs(n.host.Network().ListenAddresses())) > 0
-}
-
-// provideStats is how the announcing goes. It is late once a round of renewals
-// did not begin when it should have.
-func (r *router) provideStats(now time.Time) *ProvideStats {
-	s := &ProvideStats{}
-	st, err := r.provider.Stat()
-	if err != nil {
-		return s
-	}
-	s.Announced = st.TotalReprovides
-	if !st.LastRun.IsZero() {
-		s.Lag = max(0, now.Sub(st.LastRun)-reprovideInterval)
-	}
-	return s
 }

@@ -73,6 +73,7 @@ func TestDeniedIsRefused(t *testing.T) {
 func TestDeniedIsShown(t *testing.T) {
 	var list denials
 	run(t, pin.Config{Denied: list.denied}, func(r *rig) {
+		r.net.deaf = true
 		r.net.set(dag(1), content{blocks: 1})
 		v := r.after(time.Second, r.add(alice, 1), pin.Pinned)
 		if v.Info != nil {

@@ -30,21 +30,24 @@ type content struct {
 
 // network is a [pin.Fetcher] whose DAGs the test makes up.
 type network struct {
-	t       *testing.T
-	mu      sync.Mutex
-	dags    map[pin.DAG]*content
-	changed chan struct{} // closed and replaced when a DAG changes
-	walking map[pin.Attempt]int
-	working int // fetches that hold a worker
-	most    int // the most that did at the same time
-	told    []pin.DAG
-	order   []pin.DAG // in which DAGs were completed
-	origins map[pin.DAG][]string
+	t         *testing.T
+	mu        sync.Mutex
+	dags      map[pin.DAG]*content
+	changed   chan struct{} // closed and replaced when a DAG changes
+	walking   map[pin.Attempt]int
+	working   int // fetches that hold a worker
+	most      int // the most that did at the same time
+	told      []pin.DAG
+	heard     map[pin.DAG]time.Time
+	deaf      bool // nothing is announced
+	withdrawn []pin.DAG
+	order     []pin.DAG // in which DAGs were completed
+	origins   map[pin.DAG][]string
 }
 
 func newNetwork(t *testing.T) *network {
 	return &network{t: t, dags: make(map[pin.DAG]*content), changed: make(chan struct{}),
-		walking: make(map[pin.Attempt]int), origins: make(map[pin.DAG][]string)}
+		walking: make(map[pin.Attempt]int), heard: make(map[pin.DAG]time.Time), origins: make(map[pin.DAG][]string)}
 }
 
 // set gives a DAG its content from now on.
@@ -110,7 +113,37 @@ func (n *network) Announce(d pin.DAG) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.told = append(n.told, d)
+	n.heard[d] = time.Now()
 }
+
+func (n *network) Withdraw(d pin.DAG) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.withdrawn = append(n.withdrawn, d)
+}
+
+func (n *network) Announced(d pin.DAG) (time.Time, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.deaf {
+		return time.Time{}, false
+	}
+	at := n.heard[d]
+	if time.Since(at) < announceTime {
+		at = time.Time{} // it takes a moment
+	}
+	return at, true
+}
+
+// taken gives the DAGs that were withdrawn, in order.
+func (n *network) taken() []pin.DAG {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.withdrawn)
+}
+
+// announceTime is how long it takes to tell of a DAG.
+const announceTime = time.Minute
 
 func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	n.mu.Lock()

@@ -23,9 +23,20 @@ type Fetcher interface {
 	// may be tried again.
 	Fetch(ctx context.Context, j Job) (Totals, error)
 
-	// Announce tells the network that this node has the DAG's root. It does
-	// not wait for that to happen.
+	// Announce tells the network that this node has the DAG, which is complete
+	// now, and goes on telling until Withdraw. It does not wait for that to
+	// happen.
 	Announce(d DAG)
+
+	// Withdraw takes back Announce: the DAG is not held any more. One that is
+	// pinned again by then stays announced, in whatever order the two came. It
+	// may be called for a DAG that never was announced.
+	Withdraw(d DAG)
+
+	// Announced tells when the network was last told that this node has the
+	// DAG's root; the zero time is not yet. ok is false if it is not to be told
+	// at all. It answers from memory.
+	Announced(d DAG) (at time.Time, ok bool)
 }
 
 // Job is one DAG to fetch.

@@ -17,6 +17,11 @@ func (m *Manager) view(r Request) View {
 		if m.denied(r.DAG()) != nil {
 			info["status_details"] = deniedNote
 		}
+		if at, ok := m.fetcher.Announced(r.DAG()); ok && at.IsZero() {
+			info["announced"] = "not yet"
+		} else if ok {
+			info["announced"] = at.UTC().Format(time.RFC3339)
+		}
 	case Queued, Pinning:
 		m.mu.Lock()
 		m.describe(r, info)

@@ -34,8 +34,8 @@ func TestPinned(t *testing.T) {
 			t.Errorf("info bytes_per_second is %q, and 100 bytes come in a second", v.Info["bytes_per_second"])
 		}
 		v = r.after(5*time.Second, v, pin.Pinned)
-		if v.Info != nil {
-			t.Errorf("info %v of a pinned request, want none", v.Info)
+		if len(v.Info) != 1 || v.Info["announced"] != "not yet" {
+			t.Errorf("info %v of a request just pinned", v.Info)
 		}
 		if got := r.net.announced(); !slices.Equal(got, []pin.DAG{dag(1)}) {
 			t.Errorf("announced %v", got)

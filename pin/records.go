@@ -122,6 +122,10 @@ type Records interface {
 	// yet, as a crash may leave them.
 	Released(ctx context.Context) ([]Attempt, error)
 
+	// ReleasedDAG gives the DAG that a released attempt was for, as long as it
+	// is not dropped. Errors: ErrNotFound.
+	ReleasedDAG(ctx context.Context, a Attempt) (DAG, error)
+
 	// Roots yields every complete DAG.
 	Roots(ctx context.Context) iter.Seq2[DAG, error]
 }

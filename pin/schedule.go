@@ -342,6 +342,7 @@ func (m *Manager) dropLoop() {
 		m.mu.Unlock()
 		var failed []Attempt
 		for _, a := range batch {
+			m.withdraw(a)
 			if !m.mayDrop(a) {
 				continue
 			}
@@ -369,6 +370,17 @@ func (m *Manager) dropLoop() {
 		case <-m.dropKick:
 		case <-again:
 		}
+	}
+}
+
+// withdraw has the network told no more of the DAG of a released attempt, which
+// may have been pinned again meanwhile: the fetcher looks.
+func (m *Manager) withdraw(a Attempt) {
+	d, err := m.records.ReleasedDAG(m.ctx, a)
+	if err == nil {
+		m.fetcher.Withdraw(d)
+	} else if m.ctx.Err() == nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrClosed) {
+		m.log.Error("withdraw what is not pinned any more", "attempt", a, "err", err)
 	}
 }
 

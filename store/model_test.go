@@ -181,7 +181,9 @@ func (w *walker) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	return got, err
 }
 
-func (*walker) Announce(pin.DAG) {}
+func (*walker) Announce(pin.DAG)                    {}
+func (*walker) Withdraw(pin.DAG)                    {}
+func (*walker) Announced(pin.DAG) (time.Time, bool) { return time.Time{}, false }
 
 // model is what should be.
 type model struct {

@@ -207,3 +207,26 @@ func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	}
 	return all, nil
 }
+
+// ReleasedDAG implements [pin.Records].
+func (s *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err error) {
+	err = s.view(ctx, func(r *reader) error {
+		value, found, err := r.get(releasedKey(a.Holder()))
+		if err != nil {
+			return err
+		}
+		if !found || len(value) == 0 { // a node has the same key, and nothing in it
+			return pin.ErrNotFound
+		}
+		var rec releasedRecord
+		if err := s.codec.decode(value, &rec); err != nil {
+			return err
+		}
+		d = pin.DAG(rec.DAG)
+		return nil
+	})
+	if err != nil {
+		return "", wrap(err, "read what released attempt %d was for", a)
+	}
+	return d, nil
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-ipfs/holdfast/node"
+	"github.com/holdfast-ipfs/holdfast/node/provide"
 )
 
 const (
@@ -114,7 +115,7 @@ func exported(t *testing.T) map[string]bool {
 	r := prometheus.NewRegistry()
 	r.MustRegister(&collector{families: families(), read: func(context.Context) (*reading, error) {
 		now := time.Unix(1_800_000_000, 0)
-		made := reading{now: now, node: node.Stats{Provide: &node.ProvideStats{}}}
+		made := reading{now: now, node: node.Stats{Provide: &provide.Stats{}}}
 		made.counted.At, made.reclaims.Last = now, now
 		return &made, nil
 	}})
@@ -178,7 +179,8 @@ func TestDashboardUsesWhatIsTold(t *testing.T) {
 // notShown are metrics of ours that have no place in the dashboard: counts beside
 // bytes, and what alerts look at.
 var notShown = []string{
-	"holdfast_provided_total", "holdfast_store_live_blocks", "holdfast_store_dead_blocks",
+	"holdfast_provider_lookups", "holdfast_provided_total", "holdfast_provide_failures_total", "holdfast_provide_keys",
+	"holdfast_provide_waiting_roots", "holdfast_provide_late_regions", "holdfast_store_live_blocks", "holdfast_store_dead_blocks",
 	"holdfast_store_counted_timestamp_seconds", "holdfast_reclaim_runs_total", "holdfast_reclaim_failures_total",
 	"holdfast_reclaimed_blocks_total", "holdfast_reclaim_duration_seconds_total",
 	"holdfast_reclaim_last_timestamp_seconds", "badger_level_tables",

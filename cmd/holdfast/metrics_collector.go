@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/node"
+	"github.com/holdfast-ipfs/holdfast/node/provide"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
@@ -154,21 +155,34 @@ func families() []family {
 		func(r *reading) uint64 { return r.node.BlocksServed })
 	counter("holdfast_blocks_served_bytes_total", "Bytes of those blocks.",
 		func(r *reading) uint64 { return r.node.BytesServed })
-	all = append(all, family{
-		prometheus.NewDesc("holdfast_provide_lag_seconds", "By how much the renewal of announcements is late.", nil, nil),
-		prometheus.GaugeValue, func(r *reading, tell teller) {
+	add(prometheus.GaugeValue, "holdfast_provider_lookups", "Lookups of who has a block, by state.", []string{"state"},
+		func(r *reading, tell teller) {
+			tell(float64(r.node.Lookups), "running")
+			tell(float64(r.node.LookupsWaiting), "waiting")
+		})
+
+	// What is told of announcing, if there is any.
+	announcing := func(kind prometheus.ValueType, name, help string, value func(s *provide.Stats, now time.Time) float64) {
+		add(kind, name, help, nil, func(r *reading, tell teller) {
 			if r.node.Provide != nil {
-				tell(r.node.Provide.Lag.Seconds())
+				tell(value(r.node.Provide, r.now))
 			}
-		},
-	}, family{
-		prometheus.NewDesc("holdfast_provided_total", "Announcements of content that were made.", nil, nil),
-		prometheus.CounterValue, func(r *reading, tell teller) {
-			if r.node.Provide != nil {
-				tell(float64(r.node.Provide.Announced))
-			}
-		},
-	})
+		})
+	}
+	announcing(prometheus.GaugeValue, "holdfast_provide_lag_seconds", "By how much the renewal of announcements is late.",
+		func(s *provide.Stats, now time.Time) float64 { return s.Lag(now).Seconds() })
+	announcing(prometheus.GaugeValue, "holdfast_provide_keys", "Keys that are announced again and again, roots of pins among them.",
+		func(s *provide.Stats, _ time.Time) float64 { return float64(s.Keys) })
+	announcing(prometheus.GaugeValue, "holdfast_provide_waiting_roots", "Roots of pins that nobody was told of yet.",
+		func(s *provide.Stats, _ time.Time) float64 { return float64(s.Untold) })
+	announcing(prometheus.GaugeValue, "holdfast_provide_oldest_waiting_age_seconds", "For how long the oldest of those waits; 0 if there is none.",
+		func(s *provide.Stats, now time.Time) float64 { return since(s.OldestUntold, now) })
+	announcing(prometheus.GaugeValue, "holdfast_provide_late_regions", "Parts of the key space whose keys should have been announced again by now.",
+		func(s *provide.Stats, _ time.Time) float64 { return float64(s.LateRegions) })
+	announcing(prometheus.CounterValue, "holdfast_provided_total", "Announcements of content that were made.",
+		func(s *provide.Stats, _ time.Time) float64 { return float64(s.KeysTold) })
+	announcing(prometheus.CounterValue, "holdfast_provide_failures_total", "Announcements of content that nobody took.",
+		func(s *provide.Stats, _ time.Time) float64 { return float64(s.KeysFailed) })
 
 	// The store. What was counted is told once it was.
 	counted := func(name, help string, value func(store.Counts) float64) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ipfs/boxo/blockstore"
+	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
 	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
@@ -88,6 +89,9 @@ type Config struct {
 	Complete func(context.Context, pin.DAG) (bool, error)
 	// Blocks is where DAGs are walked; for Roots it may be nil.
 	Blocks blockstore.Blockstore
+	// Holds reports whether a block is one to give to others. What is not is not
+	// told; nil is all that are in Blocks. It is not asked of roots.
+	Holds func(context.Context, multihash.Multihash) (bool, error)
 	// Logger is told what is wrong; nil discards.
 	Logger *slog.Logger
 }
@@ -104,6 +108,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Datastore == nil {
 		c.Datastore = dssync.MutexWrap(datastore.NewMapDatastore())
+	}
+	if c.Holds == nil && c.Blocks != nil {
+		c.Holds = func(ctx context.Context, h multihash.Multihash) (bool, error) {
+			return c.Blocks.Has(ctx, cid.NewCidV1(cid.Raw, h))
+		}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -221,6 +221,16 @@ func (l *ledger) line(h multihash.Multihash) (line, bool) {
 	return ln, ok
 }
 
+// unsee begins a comparison.
+func (l *ledger) unsee() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for at, ln := range l.roots {
+		ln.seen = 0
+		l.roots[at] = ln
+	}
+}
+
 // see counts that a comparison has come upon a root.
 func (l *ledger) see(h multihash.Multihash) (line, bool) {
 	l.mu.Lock()

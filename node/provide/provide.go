@@ -47,11 +47,13 @@ type Provider struct {
 	closeErr  error
 
 	mu     sync.Mutex
-	due    []pin.DAG     // to be looked at: announced, withdrawn, or walked
-	walks  []pin.DAG     // to be walked
-	walked []pin.DAG     // and that were
-	kick   chan struct{} // wakes run; holds one
-	step   chan struct{} // wakes the walker; holds one
+	due    []pin.DAG            // to be looked at: announced, withdrawn, or walked
+	walks  []pin.DAG            // to be walked
+	wanted map[pin.DAG]struct{} // those, and the one that is being walked
+	walked []pin.DAG            // that were
+	kick   chan struct{}        // wakes run; holds one
+	step   chan struct{}        // wakes the walker; holds one
+	again  chan struct{}        // has run compare; holds one
 }
 
 // New starts a provider, which goes on where the last one on the datastore was.
@@ -62,11 +64,14 @@ func New(cfg Config) (*Provider, error) {
 		return nil, err
 	}
 	p := &Provider{
-		cfg:  cfg,
-		ds:   steady{cfg.Datastore},
-		open: make(chan struct{}),
-		kick: make(chan struct{}, 1),
-		step: make(chan struct{}, 1),
+		cfg:    cfg,
+		ds:     steady{cfg.Datastore},
+		open:   make(chan struct{}),
+		wanted: make(map[pin.DAG]struct{}),
+		kick:   make(chan struct{}, 1),
+		step:   make(chan struct{}, 1),
+
+		again: make(chan struct{}, 1),
 	}
 	p.ledger = openLedger(p.ds)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -93,6 +98,10 @@ func (p *Provider) Announce(d pin.DAG) { p.look(d) }
 // Withdraw has a DAG told no more that is not pinned any more. It does not wait
 // for that.
 func (p *Provider) Withdraw(d pin.DAG) { p.look(d) }
+
+// Compare has all that is pinned compared with what is told, as at the start: for
+// when what Roots and Complete say has changed at many places. It does not wait.
+func (p *Provider) Compare() { wake(p.again) }
 
 // Announced tells when the network was last told of a DAG's root: the zero time
 // if not yet.
@@ -129,24 +138,31 @@ func (p *Provider) run() {
 	if p.cfg.Strategy != Roots {
 		p.wg.Go(p.walkAll)
 	}
-	if err := p.compare(p.ctx); err != nil && p.ctx.Err() == nil {
-		p.cfg.Logger.Error("cannot compare what is pinned with what is provided", "error", err)
-	}
+	wake(p.again)
 	flush, retell, watch := time.NewTicker(flushEvery), time.NewTicker(retellEvery), time.NewTicker(watchEvery)
 	defer flush.Stop()
 	defer retell.Stop()
 	defer watch.Stop()
-	var w watcher
+	var (
+		w      watcher
+		behind bool // the last comparison failed
+	)
 	for {
 		var err error
 		select {
 		case <-p.ctx.Done():
 			return
+		case <-p.again:
+			err = p.compare(p.ctx)
+			behind = err != nil
 		case <-p.kick:
 			err = p.apply(p.ctx)
 		case <-flush.C:
 			err = p.ledger.flush(p.ctx)
 		case now := <-retell.C:
+			if behind {
+				wake(p.again)
+			}
 			err = errors.Join(p.apply(p.ctx), p.retell(p.ctx, now))
 		case now := <-watch.C:
 			p.watch(&w, now)
@@ -165,7 +181,7 @@ func (p *Provider) start(ctx context.Context) error {
 	}
 	var filter func(context.Context, multihash.Multihash) (bool, error)
 	if p.cfg.Strategy != Roots {
-		filter = holds(p.cfg.Blocks)
+		filter = p.cfg.Holds
 	}
 	s, err := newSweep(p.cfg, p.ds, filter, p.told)
 	if err != nil {
@@ -226,9 +242,10 @@ func (p *Provider) compare(ctx context.Context) error {
 		return nil
 	}
 	rank := int8(p.cfg.Strategy.rank())
+	p.ledger.unsee()
 	for d, err := range p.cfg.Roots(ctx) {
 		if err != nil {
-			return err
+			return fmt.Errorf("compare what is pinned with what is provided: %w", err)
 		}
 		if ln, ok := p.ledger.see(d.CID().Hash()); !ok || ln.by != rank {
 			p.look(d)
@@ -366,7 +383,12 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 	}
 	if len(walks) > 0 {
 		p.mu.Lock()
-		p.walks = append(p.walks, walks...)
+		for _, d := range walks {
+			if _, ok := p.wanted[d]; !ok {
+				p.wanted[d] = struct{}{}
+				p.walks = append(p.walks, d)
+			}
+		}
 		p.mu.Unlock()
 		wake(p.step)
 	}
@@ -423,16 +445,20 @@ func (p *Provider) walkAll() {
 				return
 			}
 		}
-		if err := p.walk(p.ctx, d); err != nil {
-			if p.ctx.Err() != nil {
-				return
-			}
+		err := p.walk(p.ctx, d)
+		if p.ctx.Err() != nil {
+			return
+		}
+		p.mu.Lock()
+		delete(p.wanted, d)
+		if err == nil {
+			p.walked = append(p.walked, d)
+		}
+		p.mu.Unlock()
+		if err != nil {
 			p.cfg.Logger.Warn("cannot provide all of a DAG; the next start tries again", "cid", d, "error", err)
 			continue
 		}
-		p.mu.Lock()
-		p.walked = append(p.walked, d)
-		p.mu.Unlock()
 		wake(p.kick)
 	}
 }
@@ -443,6 +469,10 @@ func (p *Provider) walk(ctx context.Context, d pin.DAG) error {
 	ln, _ := p.ledger.line(d.CID().Hash())
 	before := int(ln.by) > p.cfg.Strategy.rank()
 	return walk(ctx, p.cfg.Strategy, p.cfg.Blocks, d, func(keys []multihash.Multihash) error {
+		keys, _, err := split(ctx, keys, p.cfg.Holds)
+		if err != nil {
+			return err
+		}
 		if before {
 			_, err := p.sweep.add(ctx, keys)
 			return err

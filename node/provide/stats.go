@@ -42,6 +42,17 @@ type Stats struct {
 	reachable bool // some network is online and can be told something
 }
 
+// Lag is by how much the telling is late: the root that waits longest for its next
+// turn should have had it so long ago. Zero is on time. What is late by a day is no
+// longer found.
+func (s Stats) Lag(now time.Time) time.Duration {
+	if s.Stalest.IsZero() {
+		return 0
+	}
+	// A turn comes at its time in each interval, give or take.
+	return max(0, now.Sub(s.Stalest)-s.Interval-min(watchSlack, s.Interval))
+}
+
 // Stats tells how far the provider has come, over all networks.
 // Errors: the context's.
 func (p *Provider) Stats(ctx context.Context) (Stats, error) {

@@ -99,8 +99,8 @@ func (v visited) of(c cid.Cid) *walker.BloomTracker {
 func (v visited) Visit(c cid.Cid) bool { return v.of(c).Visit(c) }
 func (v visited) Has(c cid.Cid) bool   { return v.of(c).Has(c) }
 
-// held is the keys whose blocks are still here. What is unpinned may be part of
-// other DAGs, and which blocks were not shows when they are gone.
+// held is the keys whose blocks are still held. What is unpinned may be part of
+// other DAGs, and which blocks were not shows when its turn comes.
 type held struct {
 	keystore.Keystore
 	holds func(context.Context, multihash.Multihash) (bool, error)
@@ -113,18 +113,9 @@ func (h *held) Get(ctx context.Context, prefix bitstr.Key) ([]multihash.Multihas
 	if err != nil {
 		return nil, err
 	}
-	var gone []multihash.Multihash
-	kept := keys[:0]
-	for _, k := range keys {
-		ok, err := h.holds(ctx, k)
-		if err != nil {
-			return nil, fmt.Errorf("look for a block to provide: %w", err)
-		}
-		if ok {
-			kept = append(kept, k)
-		} else {
-			gone = append(gone, k)
-		}
+	kept, gone, err := split(ctx, keys, h.holds)
+	if err != nil {
+		return nil, err
 	}
 	if len(gone) > 0 {
 		if err := h.Keystore.Delete(ctx, gone...); err != nil {
@@ -135,9 +126,18 @@ func (h *held) Get(ctx context.Context, prefix bitstr.Key) ([]multihash.Multihas
 	return kept, nil
 }
 
-// holds reports whether a block is on disk.
-func holds(bs blockstore.Blockstore) func(context.Context, multihash.Multihash) (bool, error) {
-	return func(ctx context.Context, h multihash.Multihash) (bool, error) {
-		return bs.Has(ctx, cid.NewCidV1(cid.Raw, h))
+// split divides keys by whether their blocks are held.
+func split(ctx context.Context, keys []multihash.Multihash, holds func(context.Context, multihash.Multihash) (bool, error)) (kept, gone []multihash.Multihash, err error) {
+	for _, k := range keys {
+		ok, err := holds(ctx, k)
+		if err != nil {
+			return nil, nil, fmt.Errorf("look for a block to provide: %w", err)
+		}
+		if ok {
+			kept = append(kept, k)
+		} else {
+			gone = append(gone, k)
+		}
 	}
+	return kept, gone, nil
 }

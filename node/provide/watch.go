@@ -58,9 +58,9 @@ func (w *watcher) look(now time.Time, s Stats) (troubles []string) {
 	}
 	// Only what has had the time since the network came back is late.
 	limit := s.Interval + min(watchSlack, s.Interval)
-	if from := s.Stalest; !from.IsZero() && !w.online.IsZero() && now.Sub(from) > limit && now.Sub(w.online) > limit {
+	if s.Lag(now) > 0 && !w.online.IsZero() && now.Sub(w.online) > limit {
 		tell("stale", "the sweep cannot keep up: a root was last provided %v ago, and should be every %v; "+
-			"what is pinned may become hard to find", now.Sub(from).Round(time.Minute), s.Interval)
+			"what is pinned may become hard to find", now.Sub(s.Stalest).Round(time.Minute), s.Interval)
 	}
 	w.last = s
 	return troubles

@@ -64,3 +64,21 @@ func TestWatcherOfAShortInterval(t *testing.T) {
 		}
 	}
 }
+
+func TestLag(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	for ago, want := range map[time.Duration]time.Duration{
+		0:                                    0,
+		DefaultInterval:                      0,
+		DefaultInterval + watchSlack:         0,
+		DefaultInterval + watchSlack + 1e9:   time.Second,
+		2*DefaultInterval + watchSlack + 1e9: DefaultInterval + time.Second,
+	} {
+		if got := (Stats{Interval: DefaultInterval, Stalest: now.Add(-ago)}).Lag(now); got != want {
+			t.Errorf("%v ago: late by %v, want %v", ago, got, want)
+		}
+	}
+	if got := (Stats{Interval: DefaultInterval}).Lag(now); got != 0 {
+		t.Errorf("with nothing told it is late by %v", got)
+	}
+}

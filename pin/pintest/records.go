@@ -40,7 +40,7 @@ type state struct {
 	requests map[string]*request // by id
 	last     map[string]latest   // by account
 	dags     map[pin.DAG]*dag
-	deleting map[pin.Attempt]bool
+	deleting map[pin.Attempt]pin.DAG
 	attempts pin.Attempt // the last that was given out
 }
 
@@ -70,7 +70,7 @@ func NewRecords(now func() time.Time) *Records {
 		requests: map[string]*request{},
 		last:     map[string]latest{},
 		dags:     map[pin.DAG]*dag{},
-		deleting: map[pin.Attempt]bool{},
+		deleting: map[pin.Attempt]pin.DAG{},
 	}}
 }
 
@@ -425,6 +425,19 @@ func (r *Records) Released(ctx context.Context) ([]pin.Attempt, error) {
 	return slices.Sorted(maps.Keys(r.deleting)), nil
 }
 
+// ReleasedDAG implements [pin.Records].
+func (r *Records) ReleasedDAG(ctx context.Context, a pin.Attempt) (pin.DAG, error) {
+	if err := r.enter(ctx, "ReleasedDAG"); err != nil {
+		return "", err
+	}
+	defer r.mu.Unlock()
+	d, ok := r.deleting[a]
+	if !ok {
+		return "", pin.ErrNotFound
+	}
+	return d, nil
+}
+
 // Roots implements [pin.Records].
 func (r *Records) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 	return func(yield func(pin.DAG, error) bool) {
@@ -502,7 +515,7 @@ func (r *Records) release() []pin.Attempt {
 		}
 		delete(r.dags, d)
 		if rec.attempt != 0 {
-			r.deleting[rec.attempt] = true
+			r.deleting[rec.attempt] = d
 			released = append(released, rec.attempt)
 		}
 	}

@@ -95,6 +95,7 @@ func (e *env) refusedBy(want error, ctx context.Context, r pin.Request) {
 		"QueuedAfter": func() error { _, err := e.recs.QueuedAfter(ctx, alice, time.Time{}, 1); return err },
 		"Drop":        func() error { return e.recs.Drop(ctx, 1) },
 		"Released":    func() error { _, err := e.recs.Released(ctx); return err },
+		"ReleasedDAG": func() error { _, err := e.recs.ReleasedDAG(ctx, 1); return err },
 		"Unfinished": func() error {
 			for _, err := range e.recs.Unfinished(ctx, pin.Queued) {
 				return err

@@ -208,6 +208,14 @@ func testDrop(e *env) {
 	marked, err := e.recs.Released(e.ctx)
 	e.must(err)
 	e.sameAttempts(marked, []pin.Attempt{a, b})
+	for a, want := range map[pin.Attempt]pin.DAG{a: DAGSpec(1).DAG(), b: DAGSpec(2).DAG()} {
+		if d, err := e.recs.ReleasedDAG(e.ctx, a); err != nil || d != want {
+			e.Errorf("attempt %d was for %s, %v; want %s", a, d, err, want)
+		}
+	}
+	e.add(alice, DAGSpec(3))
+	_, err = e.recs.ReleasedDAG(e.ctx, e.begin(DAGSpec(3)))
+	e.notFound("ReleasedDAG", "of an attempt in use", err)
 	for range 2 { // the second finds nothing to do
 		e.must(e.recs.Drop(e.ctx, a))
 		marked, err = e.recs.Released(e.ctx)
@@ -217,6 +225,10 @@ func testDrop(e *env) {
 	e.must(e.recs.Drop(e.ctx, b))
 	e.must(e.recs.Drop(e.ctx, 1<<60)) // never was
 	e.must(e.recs.Drop(e.ctx, 0))
+	for _, a := range []pin.Attempt{a, b, 1 << 60, 0} {
+		_, err := e.recs.ReleasedDAG(e.ctx, a)
+		e.notFound("ReleasedDAG", "of an attempt that is not there", err)
+	}
 	marked, err = e.recs.Released(e.ctx)
 	e.must(err)
 	e.sameAttempts(marked, nil)

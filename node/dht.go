@@ -1,0 +1,195 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/namespace"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p-kad-dht/amino"
+	"github.com/libp2p/go-libp2p-kad-dht/dual"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/node/provide"
+)
+
+// dhts are the node's DHTs.
+type dhts struct {
+	wan *dht.IpfsDHT
+	lan *dht.IpfsDHT // nil if private addresses are not dialled
+}
+
+// newDHTs joins the public DHT as a client, or as a server while the host is
+// publicly reachable, and with private addresses allowed that of the local
+// network too, on loopback as well. Records of others, which servers keep, are
+// in ds; in memory if it is nil. The caller closes it.
+func newDHTs(h host.Host, private bool, ds datastore.Batching) (dhts, error) {
+	common := []dht.Option{
+		dht.Mode(dht.ModeAuto),
+		dht.Concurrency(10), // requests of one lookup at the same time, as in Kubo
+	}
+	on := func(name string) []dht.Option {
+		if ds == nil {
+			return common
+		}
+		return append(common[:len(common):len(common)], dht.Datastore(namespace.Wrap(ds, datastore.NewKey("/dht/"+name))))
+	}
+	if private {
+		both, err := dual.New(h,
+			dual.WanDHTOption(on("wan")...),
+			dual.LanDHTOption(on("lan")...),
+			dual.LanDHTOption(dht.AddressFilter(nil)), // else loopback is filtered out
+		)
+		if err != nil {
+			return dhts{}, fmt.Errorf("start the DHT: %w", err)
+		}
+		return dhts{wan: both.WAN, lan: both.LAN}, nil
+	}
+	// What dual.New has the public one do, which it cannot make alone.
+	wan, err := dht.New(h, append(on("wan"),
+		dht.QueryFilter(dht.PublicQueryFilter),
+		dht.RoutingTableFilter(dht.PublicRoutingTableFilter),
+		dht.RoutingTablePeerDiversityFilter(dht.NewRTPeerDiversityFilter(h,
+			amino.DefaultMaxPeersPerIPGroupPerCpl, amino.DefaultMaxPeersPerIPGroup)),
+		dht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr { return ma.FilterAddrs(addrs, manet.IsPublicAddr) }),
+	)...)
+	if err != nil {
+		return dhts{}, fmt.Errorf("start the DHT: %w", err)
+	}
+	return dhts{wan: wan}, nil
+}
+
+// all lists the DHTs.
+func (d dhts) all() (all []*dht.IpfsDHT) {
+	for _, one := range []*dht.IpfsDHT{d.wan, d.lan} {
+		if one != nil {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+func (d dhts) close() error {
+	var errs []error
+	for _, one := range d.all() {
+		errs = append(errs, one.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// peers is how many peers are known to look things up by, in all DHTs.
+func (d dhts) peers() (n int) {
+	for _, one := range d.all() {
+		n += one.RoutingTable().Size()
+	}
+	return n
+}
+
+// refresh has the DHTs fill their tables by what their peers know.
+func (d dhts) refresh() {
+	for _, one := range d.all() {
+		if one.RoutingTable().Size() > 0 {
+			one.RefreshRoutingTable()
+		}
+	}
+}
+
+// networks gives the DHTs to a provider. A root counts as announced once the
+// public DHT has it, unless there is nobody of that.
+func (d dhts) networks() []provide.Network {
+	network := func(name string, one *dht.IpfsDHT, counts func() bool) provide.Network {
+		return provide.Network{
+			Name:     name,
+			Self:     one.PeerID(),
+			Addrs:    one.FilteredAddrs,
+			Closest:  one.GetClosestPeers,
+			Sender:   one.MessageSender(),
+			Replicas: one.BucketSize(),
+			Keep: func(ctx context.Context, h multihash.Multihash) error {
+				return one.Provide(ctx, cid.NewCidV1(cid.Raw, h), false)
+			},
+			Host:   one.Host(),
+			Counts: counts,
+		}
+	}
+	all := []provide.Network{network("wan", d.wan, nil)}
+	if d.lan != nil {
+		all = append(all, network("lan", d.lan, func() bool { return d.wan.RoutingTable().Size() == 0 }))
+	}
+	return all
+}
+
+// findPeer gives addresses of a peer, from the DHT that is first to have some.
+func (d dhts) findPeer(ctx context.Context, p peer.ID) ([]ma.Multiaddr, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		addrs []ma.Multiaddr
+		err   error
+	}
+	all := d.all()
+	answers := make(chan answer, len(all))
+	for _, one := range all {
+		go func() { // ends with ctx
+			ai, err := one.FindPeer(ctx, p)
+			answers <- answer{ai.Addrs, err}
+		}()
+	}
+	var errs []error
+	for range all {
+		a := <-answers
+		if a.err == nil && len(a.addrs) > 0 {
+			return a.addrs, nil
+		}
+		errs = append(errs, a.err)
+	}
+	return nil, fmt.Errorf("find peer %s: %w", p, errors.Join(errs...))
+}
+
+// closestPeers gives the peers of the DHTs that are closest to one.
+func (d dhts) closestPeers(ctx context.Context, p peer.ID) (closest []peer.ID) {
+	for _, one := range d.all() {
+		ids, err := one.GetClosestPeers(ctx, string(p))
+		if err != nil {
+			continue // there is nobody in it
+		}
+		closest = append(closest, ids...)
+	}
+	return closest
+}
+
+// dhtSource is a DHT to find providers in.
+type dhtSource struct {
+	dht *dht.IpfsDHT
+	// tried is closed once it was tried to join: what is looked for before that
+	// would find nobody.
+	tried <-chan struct{}
+}
+
+// FindProvidersAsync implements [routing.ContentDiscovery].
+func (s dhtSource) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <-chan peer.AddrInfo {
+	out := make(chan peer.AddrInfo)
+	go func() { // ends with ctx
+		defer close(out)
+		select {
+		case <-s.tried:
+		case <-ctx.Done():
+			return
+		}
+		for ai := range s.dht.FindProvidersAsync(ctx, c, count) {
+			select {
+			case out <- ai:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
