@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/node"
+	"github.com/holdfast-ipfs/holdfast/node/provide"
 )
 
 // Config is everything an operator can set. Each field is a key of the TOML
@@ -13,6 +14,7 @@ import (
 type Config struct {
 	HTTP     HTTPConfig     `toml:"http"`
 	Node     NodeConfig     `toml:"node"`
+	Provide  ProvideConfig  `toml:"provide"`
 	Pin      PinConfig      `toml:"pin"`
 	Store    StoreConfig    `toml:"store"`
 	Auth     AuthConfig     `toml:"auth"`
@@ -44,6 +46,8 @@ type NodeConfig struct {
 	Announce              []string `toml:"announce" flag:"true" usage:"multiaddrs to tell others, in place of what is found"`
 	Bootstrap             []string `toml:"bootstrap" flag:"true" usage:"peers to join the network by, or \"auto\""`
 	Routing               string   `toml:"routing" flag:"true" usage:"\"auto\" or \"none\""`
+	DelegatedRouters      []string `toml:"delegated_routers" usage:"URLs of routers to ask over HTTP who has a block"`
+	Peering               []string `toml:"peering" usage:"peers to stay connected to"`
 	AllowPrivateAddresses bool     `toml:"allow_private_addresses" flag:"true" usage:"connect to private addresses that others name"`
 	HTTPRetrieval         bool     `toml:"http_retrieval" usage:"fetch from providers that are trustless gateways, too"`
 
@@ -85,6 +89,13 @@ type AuthConfig struct {
 	AccessTokenTTL  Duration `toml:"access_token_ttl" usage:"life of an access token"`
 	RefreshTokenTTL Duration `toml:"refresh_token_ttl" usage:"life of a refresh token"`
 	AuditKeep       Duration `toml:"audit_keep" usage:"how long the audit record is kept, 0 for ever"`
+}
+
+// ProvideConfig is what the network is told of what is pinned.
+type ProvideConfig struct {
+	Enabled  bool     `toml:"enabled" usage:"tell the network what is pinned"`
+	Strategy string   `toml:"strategy" flag:"true" usage:"what of a pin is told: roots, entities or all"`
+	Interval Duration `toml:"interval" usage:"within what everything is told again"`
 }
 
 // GatewayConfig is who may fetch what is pinned over HTTP.
@@ -138,9 +149,11 @@ func DefaultConfig() Config {
 				"/ip6/::/udp/4040/quic-v1",
 				"/ip6/::/udp/4040/quic-v1/webtransport",
 			},
-			Announce:  []string{},
-			Bootstrap: []string{autoBootstrap},
-			Routing:   "auto",
+			Announce:         []string{},
+			Bootstrap:        []string{autoBootstrap},
+			Routing:          "auto",
+			DelegatedRouters: []string{}, // public ones come and go
+			Peering:          []string{},
 
 			HTTPRetrieval: true, // as Kubo does
 
@@ -168,6 +181,11 @@ func DefaultConfig() Config {
 			RefreshTokenTTL: Duration(90 * 24 * time.Hour),
 			Registration:    string(auth.RegistrationClosed),
 			AuditKeep:       Duration(90 * 24 * time.Hour),
+		},
+		Provide: ProvideConfig{
+			Enabled:  true,
+			Strategy: string(provide.Roots), // what is looked for is nearly always a root
+			Interval: Duration(provide.DefaultInterval),
 		},
 		Gateway:  GatewayConfig{MaxRequests: 128}, // each has about a block in hand
 		Denylist: DenylistConfig{Dirs: []string{autoDenylists}},

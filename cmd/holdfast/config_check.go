@@ -17,6 +17,8 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/node"
+	"github.com/holdfast-ipfs/holdfast/node/find"
+	"github.com/holdfast-ipfs/holdfast/node/provide"
 )
 
 // maxWorkers is far above what any disk can use; more is a typing error.
@@ -58,6 +60,10 @@ func (c *Config) validate() error {
 	if c.Metrics.Listen != "" {
 		check("metrics.listen", c.Metrics.Listen, checkHostPort(c.Metrics.Listen))
 	}
+	each("node.delegated_routers", c.Node.DelegatedRouters, find.CheckRouterURL)
+	each("node.peering", c.Node.Peering, checkPeer)
+	check("provide.strategy", c.Provide.Strategy, oneOf(c.Provide.Strategy, strategies()...))
+	check("provide.interval", c.Provide.Interval, checkProvideInterval(c.Provide.Interval))
 	if c.Pin.Workers < 1 || c.Pin.Workers > maxWorkers {
 		check("pin.workers", c.Pin.Workers, fmt.Errorf("want a number from 1 to %d", maxWorkers))
 	}
@@ -132,7 +138,17 @@ func (c *Config) warnings() (w []string) {
 	if c.Node.HolePunching && !c.Node.RelayClient && c.Node.Routing != node.RoutingNone {
 		w = append(w, "node.hole_punching has no effect without node.relay_client: the connections that it makes direct come by relays")
 	}
+	if c.Node.Routing == node.RoutingNone && len(c.Node.DelegatedRouters) > 0 {
+		w = append(w, "node.delegated_routers is set, but with node.routing = \"none\" nobody is asked")
+	}
 	return w
+}
+
+func strategies() (names []string) {
+	for _, s := range provide.Strategies() {
+		names = append(names, string(s))
+	}
+	return names
 }
 
 func registrations() (names []string) {
@@ -228,6 +244,15 @@ func checkBootstrap(s string) error {
 func checkPeer(s string) error {
 	if _, err := peer.AddrInfoFromString(s); err != nil {
 		return fmt.Errorf("want a multiaddr that ends in /p2p/ID: %w", err)
+	}
+	return nil
+}
+
+// checkProvideInterval wants no less than a minute, in which few sweeps get
+// done.
+func checkProvideInterval(d Duration) error {
+	if d := time.Duration(d); d < time.Minute || d > provide.MaxInterval {
+		return fmt.Errorf("want a time from a minute to %v, the life of a record in the DHT", provide.MaxInterval)
 	}
 	return nil
 }

@@ -118,6 +118,12 @@ func TestConfigValues(t *testing.T) {
 		{"node.announce", "/ip4/1.2.3/tcp/1", "want a multiaddr"},
 		{"node.bootstrap", "/ip4/127.0.0.1/tcp/4001", "/p2p/ID"},
 		{"node.routing", "dht", "want one of auto, none"},
+		{"node.delegated_routers", "https://a.example.com,b.example.com", "want a URL such as https://router.example.com"},
+		{"node.delegated_routers", "https://a.example.com/routing/v2", "only /routing/v1"},
+		{"node.peering", "/ip4/192.0.2.1/tcp/4001", "/p2p/ID"},
+		{"provide.strategy", "pinned", "want one of roots, entities, all"},
+		{"provide.interval", "0s", "want a time from a minute to 48h"},
+		{"provide.interval", "3d", "want a time from a minute to 48h"},
 		{"pin.workers", "0", "want a number from 1 to"},
 		{"pin.max_dag_blocks", "-1", "want a number, or 0"},
 		{"pin.stall_timeout", "0", "want a second or more"},
@@ -142,6 +148,17 @@ func TestConfigValues(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestKeysWithoutEffect(t *testing.T) {
+	env := []string{"HOLDFAST_NODE_DELEGATED_ROUTERS=https://router.example.com", "HOLDFAST_NODE_ROUTING=none"}
+	_, warnings, err := loadConfig("", env, nil)
+	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "node.delegated_routers") {
+		t.Errorf("warnings %q, error %v", warnings, err)
+	}
+	if _, warnings, err = loadConfig("", env[:1], nil); err != nil || len(warnings) > 0 {
+		t.Errorf("with routing: warnings %q, error %v", warnings, err)
 	}
 }
 

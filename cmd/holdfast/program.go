@@ -16,6 +16,7 @@ import (
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 
 	"github.com/holdfast-ipfs/holdfast/node"
+	"github.com/holdfast-ipfs/holdfast/node/provide"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -154,7 +155,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 // other; the node is first.
 func (p *Program) startNode(ctx context.Context) (err error) {
 	var manager atomic.Pointer[pin.Manager]
-	cfg, err := nodeConfig(p.Config.Node, p.Data, p.Log)
+	cfg, err := nodeConfig(p.Config, p.Data, p.Log)
 	if err != nil {
 		return err
 	}
@@ -164,6 +165,10 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	}
 	cfg.MaxBlock = int(p.Config.Pin.MaxBlockSize)
 	cfg.Roots = p.core.store.Roots
+	cfg.Complete = func(ctx context.Context, d pin.DAG) (bool, error) {
+		_, complete, err := p.core.store.DAGTotals(ctx, d)
+		return complete, err
+	}
 	cfg.Datastore = p.core.store.Datastore()
 	cfg.Denylist = p.denials.forNode()
 	cfg.OnPeer = func(peer string, inbound bool) {
@@ -202,25 +207,32 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	return nil
 }
 
-func nodeConfig(c NodeConfig, d *dataDir, log *slog.Logger) (node.Config, error) {
-	key, err := swarmKeyFile(c.SwarmKey, d)
+func nodeConfig(c Config, d *dataDir, log *slog.Logger) (node.Config, error) {
+	key, err := swarmKeyFile(c.Node.SwarmKey, d)
 	return node.Config{
-		Listen:                c.Listen,
-		Announce:              c.Announce,
-		KeyFile:               d.file(nodeKeyFile),
-		SwarmKeyFile:          key,
-		Routing:               c.Routing,
-		Bootstrap:             bootstrapPeers(c.Bootstrap),
-		AllowPrivateAddresses: c.AllowPrivateAddresses,
-		HTTPRetrieval:         c.HTTPRetrieval,
+		Listen:       c.Node.Listen,
+		Announce:     c.Node.Announce,
+		KeyFile:      d.file(nodeKeyFile),
+		SwarmKeyFile: key,
+		Routing:      c.Node.Routing,
+		Bootstrap:    bootstrapPeers(c.Node.Bootstrap),
+		RoutingConfig: node.RoutingConfig{
+			DelegatedRouters: c.Node.DelegatedRouters,
+			NoProvide:        !c.Provide.Enabled,
+			Strategy:         provide.Strategy(c.Provide.Strategy),
+			Interval:         time.Duration(c.Provide.Interval),
+		},
+		Peering:               c.Node.Peering,
+		AllowPrivateAddresses: c.Node.AllowPrivateAddresses,
+		HTTPRetrieval:         c.Node.HTTPRetrieval,
 		Reach: node.Reach{
-			Reachability: c.Reachability,
-			PortMap:      c.NATPortMap,
-			AutoNAT:      c.AutoNAT,
-			RelayClient:  c.RelayClient,
-			StaticRelays: c.StaticRelays,
-			RelayService: c.RelayService,
-			HolePunching: c.HolePunching,
+			Reachability: c.Node.Reachability,
+			PortMap:      c.Node.NATPortMap,
+			AutoNAT:      c.Node.AutoNAT,
+			RelayClient:  c.Node.RelayClient,
+			StaticRelays: c.Node.StaticRelays,
+			RelayService: c.Node.RelayService,
+			HolePunching: c.Node.HolePunching,
 		},
 		Logger: log,
 	}, err

@@ -71,6 +71,7 @@ func (d *Data) env() []string {
 		"HOLDFAST_NODE_LISTEN":          "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/quic-v1",
 		"HOLDFAST_NODE_ROUTING":         "none",
 		"HOLDFAST_NODE_BOOTSTRAP":       "",
+		"HOLDFAST_NODE_NAT_PORT_MAP":    "false",
 		"HOLDFAST_STORE_MIN_FREE_SPACE": "64MiB",
 		"HOLDFAST_METRICS_LISTEN":       "127.0.0.1:0",
 	}

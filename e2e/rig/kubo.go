@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -31,6 +32,19 @@ type Kubo struct {
 type KuboOptions struct {
 	Env      []string // more of the daemon's environment, as KEY=VALUE
 	SwarmKey string   // the text of its swarm.key; "" is none
+	// Config is more of its configuration, by key with dots; nil takes back what
+	// the rig would set by itself.
+	Config map[string]any
+}
+
+// InDHT has a Kubo find and provide as it does by default, in the DHT of the
+// local network, which it joins by one node.
+func InDHT(bootstrap string) KuboOptions {
+	return KuboOptions{Config: map[string]any{
+		"Bootstrap":       []string{bootstrap},
+		"Routing.Type":    nil,
+		"Provide.Enabled": nil,
+	}}
 }
 
 // StartKubo makes a repository and starts a daemon on it: the defaults of
@@ -44,7 +58,7 @@ func (r *Rig) StartKubo(ctx context.Context, name string, o KuboOptions) (*Kubo,
 	if _, err := k.Run(ctx, nil, "init", "--profile=test"); err != nil {
 		return nil, err
 	}
-	if err := k.isolate(); err != nil {
+	if err := k.isolate(o.Config); err != nil {
 		return nil, fmt.Errorf("configure %s: %w", name, err)
 	}
 	if o.SwarmKey != "" {
@@ -69,8 +83,9 @@ func (k *Kubo) env() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(k.Repo), "IPFS_PATH=" + k.Repo, "IPFS_TELEMETRY=off"}
 }
 
-// isolate turns off what the test profile leaves on.
-func (k *Kubo) isolate() error {
+// isolate turns off what the test profile leaves on, but for what is to be
+// otherwise.
+func (k *Kubo) isolate(but map[string]any) error {
 	path := filepath.Join(k.Repo, "config")
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -80,7 +95,7 @@ func (k *Kubo) isolate() error {
 	if err := json.Unmarshal(b, &config); err != nil {
 		return err
 	}
-	for key, value := range map[string]any{
+	settings := map[string]any{
 		"Bootstrap":                  []string{},
 		"Discovery.MDNS.Enabled":     false,
 		"Routing.Type":               "none",
@@ -96,7 +111,12 @@ func (k *Kubo) isolate() error {
 		"Addresses.Swarm":            []string{"/ip4/127.0.0.1/tcp/0"},
 		"Addresses.API":              "/ip4/127.0.0.1/tcp/0",
 		"Addresses.Gateway":          []string{},
-	} {
+	}
+	maps.Copy(settings, but)
+	for key, value := range settings {
+		if value == nil {
+			continue
+		}
 		at := config
 		names := strings.Split(key, ".")
 		for _, name := range names[:len(names)-1] {
@@ -304,6 +324,44 @@ func (k *Kubo) AddTree(ctx context.Context, root string) (string, error) {
 // Connect dials a peer.
 func (k *Kubo) Connect(ctx context.Context, addr string) error {
 	return k.RPC(ctx, "swarm/connect", url.Values{"arg": {addr}}, nil)
+}
+
+// Peers lists who the daemon is connected to, by peer id.
+func (k *Kubo) Peers(ctx context.Context) ([]string, error) {
+	var list struct{ Peers []struct{ Peer string } }
+	err := k.RPC(ctx, "swarm/peers", nil, &list)
+	var ids []string
+	for _, p := range list.Peers {
+		ids = append(ids, p.Peer)
+	}
+	return ids, err
+}
+
+// Providers asks the DHT who has a block, and gives the first so many peer ids.
+func (k *Kubo) Providers(ctx context.Context, cid string, count int) ([]string, error) {
+	body, err := k.stream(ctx, "routing/findprovs", url.Values{"arg": {cid}, "num-providers": {fmt.Sprint(count)}}, nil, "")
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	const aProvider = 4 // routing.Provider, of the events that a lookup reports
+	var ids []string
+	for dec := json.NewDecoder(body); ; {
+		var event struct {
+			Type      int
+			Responses []struct{ ID string }
+		}
+		if err := dec.Decode(&event); errors.Is(err, io.EOF) {
+			return ids, nil
+		} else if err != nil {
+			return ids, fmt.Errorf("ipfs routing findprovs: decode the answer: %w", err)
+		}
+		if event.Type == aProvider {
+			for _, r := range event.Responses {
+				ids = append(ids, r.ID)
+			}
+		}
+	}
 }
 
 // Disconnect closes the connections to a peer.
