@@ -10,6 +10,7 @@ import (
 	"time"
 
 	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
+	"github.com/libp2p/go-libp2p-kad-dht/provider"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multihash"
 )
@@ -197,4 +198,43 @@ func TestAimNearest(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Without the aim, kad-dht tells peers that are not the closest, if there are enough
+// to make regions of. Once this fails, aim.go has had its time.
+func TestLibraryMisses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(1000)
+		n := w.network("wan")
+		p, err := provider.New(provider.WithPeerID(n.Self), provider.WithSelfAddrs(n.Addrs), provider.WithMessageSender(w),
+			provider.WithRouter(lookup(w.lookup)), provider.WithReplicationFactor(replicas))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		time.Sleep(soon)
+		keys := hashes(rootsOf(2000))
+		if err := p.StartProviding(true, keys...); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		missed := 0
+		for _, k := range keys {
+			if least, sum := w.times(k); sum == 0 {
+				t.Fatal("nobody was told of a key")
+			} else if least == 0 {
+				missed++
+			}
+		}
+		if missed < len(keys)/2 {
+			t.Errorf("of %d keys %d were not told to all of the closest", len(keys), missed)
+		}
+	})
+}
+
+// lookup is a function as kad-dht wants it.
+type lookup func(context.Context, string) ([]peer.ID, error)
+
+func (f lookup) GetClosestPeers(ctx context.Context, key string) ([]peer.ID, error) {
+	return f(ctx, key)
 }

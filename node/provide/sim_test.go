@@ -28,6 +28,8 @@ type network struct {
 	byID  map[peer.ID]int
 	seed  uint64
 
+	provider peer.ID // who provides all that is provided
+
 	up        atomic.Bool
 	addresses atomic.Bool
 	requests  atomic.Int64 // FIND_NODE
@@ -198,11 +200,14 @@ func (w *network) SendRequest(_ context.Context, p peer.ID, m *pb.Message) (*pb.
 		return nil, errDown
 	}
 	i, ok := w.byID[p]
-	if !ok || m.GetType() != pb.Message_FIND_NODE {
+	if !ok || m.GetType() != pb.Message_FIND_NODE && m.GetType() != pb.Message_GET_PROVIDERS {
 		return nil, errors.New("no answer")
 	}
 	w.requests.Add(1)
 	answer := pb.NewMessage(m.GetType(), m.GetKey(), 0)
+	if m.GetType() == pb.Message_GET_PROVIDERS && w.has(i, m.GetKey()) {
+		answer.ProviderPeers = pb.RawPeerInfosToPBPeers([]peer.AddrInfo{{ID: w.provider, Addrs: []ma.Multiaddr{simAddr}}})
+	}
 	var infos []peer.AddrInfo
 	for _, j := range w.nearest(sha256.Sum256(m.GetKey()), w.knows(i)) {
 		infos = append(infos, peer.AddrInfo{ID: w.peers[j].id, Addrs: []ma.Multiaddr{simAddr}})

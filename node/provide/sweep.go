@@ -8,7 +8,6 @@ import (
 
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/namespace"
-	"github.com/ipfs/go-datastore/query"
 	"github.com/libp2p/go-libp2p-kad-dht/provider"
 	"github.com/libp2p/go-libp2p-kad-dht/provider/keystore"
 	"github.com/multiformats/go-multihash"
@@ -147,56 +146,4 @@ func (s *sweep) stop(ctx context.Context, keys ...multihash.Multihash) error {
 		return fmt.Errorf("stop providing %d keys: %w", len(keys), err)
 	}
 	return nil
-}
-
-// steady is a datastore whose calls are not cut off. The provider saves its
-// state when it closes, under a context that has ended by then.
-type steady struct{ datastore.Batching }
-
-func (s steady) Get(ctx context.Context, k datastore.Key) ([]byte, error) {
-	return s.Batching.Get(context.WithoutCancel(ctx), k)
-}
-
-func (s steady) Has(ctx context.Context, k datastore.Key) (bool, error) {
-	return s.Batching.Has(context.WithoutCancel(ctx), k)
-}
-
-func (s steady) GetSize(ctx context.Context, k datastore.Key) (int, error) {
-	return s.Batching.GetSize(context.WithoutCancel(ctx), k)
-}
-
-func (s steady) Query(ctx context.Context, q query.Query) (query.Results, error) {
-	return s.Batching.Query(context.WithoutCancel(ctx), q)
-}
-
-func (s steady) Put(ctx context.Context, k datastore.Key, v []byte) error {
-	return s.Batching.Put(context.WithoutCancel(ctx), k, v)
-}
-
-func (s steady) Delete(ctx context.Context, k datastore.Key) error {
-	return s.Batching.Delete(context.WithoutCancel(ctx), k)
-}
-
-func (s steady) Sync(ctx context.Context, k datastore.Key) error {
-	return s.Batching.Sync(context.WithoutCancel(ctx), k)
-}
-
-func (s steady) Batch(ctx context.Context) (datastore.Batch, error) {
-	b, err := s.Batching.Batch(context.WithoutCancel(ctx))
-	return steadyBatch{b}, err
-}
-
-// steadyBatch is a batch of a steady datastore.
-type steadyBatch struct{ datastore.Batch }
-
-func (b steadyBatch) Put(ctx context.Context, k datastore.Key, v []byte) error {
-	return b.Batch.Put(context.WithoutCancel(ctx), k, v)
-}
-
-func (b steadyBatch) Delete(ctx context.Context, k datastore.Key) error {
-	return b.Batch.Delete(context.WithoutCancel(ctx), k)
-}
-
-func (b steadyBatch) Commit(ctx context.Context) error {
-	return b.Batch.Commit(context.WithoutCancel(ctx))
 }
