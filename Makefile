@@ -5,10 +5,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster
 
-.PHONY: help build run test test-unit test-e2e check fmt-check tidy-check bench bench-full bench-large bench-idle clean
+.PHONY: help build run test test-unit test-e2e check fmt-check tidy-check bench bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./holdfast
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o holdfast ./cmd/holdfast
@@ -55,6 +55,9 @@ bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memo
 
 bench-idle: ## the memory of an idle server in each profile, within 6 minutes
 	cd e2e && $(GO) run ./bench --idle
+
+bench-provide: ## 100,000 roots announced in a simulated DHT of 10,000 peers, some 15 minutes, mostly of waiting
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -v ./node/provide
 
 clean: ## remove what was built, and the data of `make run`
 	rm -rf holdfast data

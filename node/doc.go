@@ -1,5 +1,5 @@
 // Package node is Holdfast's place in the IPFS network: a libp2p host, Bitswap,
-// routing, and what brings whole DAGs to disk. It implements [pin.Fetcher].
+// the DHT, and what brings whole DAGs to disk. It implements [pin.Fetcher].
 //
 // # Its parts
 //
@@ -18,9 +18,12 @@
 // # Whom it speaks to
 //
 // With routing "none" the node sends nothing to anybody but the origins of the
-// pins it fetches, and answers those who connect to it. Private addresses are
-// not dialled unless the configuration allows it, as package guard decides;
-// connections that come in are welcome from anywhere.
+// pins it fetches and the peers of its peering, and answers those who connect to
+// it. With "auto" it is part of the DHT, which it joins by its bootstrap peers and
+// by those of its last run. Package find has who is asked for providers beside it,
+// package provide what the DHT is told. Private addresses are not dialled unless
+// the configuration allows it, as package guard decides; connections that come in
+// are welcome from anywhere.
 //
 // With routing it also sees to it that others reach it ([Reach]): it asks its
 // router to forward a port, asks peers whether they can dial it, and while they

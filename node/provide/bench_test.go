@@ -19,13 +19,10 @@ import (
 )
 
 var (
-	benchRoots = flag.Int("roots", 100_000, "how many roots BenchmarkSweep provides")
-	benchPeers = flag.Int("peers", 10_000, "how many servers the simulated DHT has, about what the public one does")
+	benchRoots    = flag.Int("roots", 100_000, "how many roots BenchmarkSweep provides")
+	benchPeers    = flag.Int("peers", 10_000, "how many servers the simulated DHT has, about what the public one does")
+	benchInterval = flag.Duration("interval", 4*time.Minute, "within what BenchmarkSweep has everything told again: as long as this machine needs for it")
 )
-
-// benchInterval is within what the benchmark has everything told again, in place of
-// 22 hours: time enough for this machine to send what there is to send.
-const benchInterval = 2 * time.Minute
 
 // BenchmarkSweep provides many roots in a simulated DHT, with real lookups, and the
 // state in a real store: all of them once, then in a sweep, then across a restart in
@@ -90,7 +87,7 @@ func sweepBench(b *testing.B) {
 			return client.GetClosestPeers(ctx, key)
 		}
 		p, err = New(Config{
-			Interval: benchInterval, Networks: []Network{n}, Datastore: s.Datastore(),
+			Interval: *benchInterval, Networks: []Network{n}, Datastore: s.Datastore(),
 			Roots: pinned.roots, Complete: pinned.complete, Logger: slog.Default(),
 		})
 		if err != nil {
@@ -143,16 +140,16 @@ func sweepBench(b *testing.B) {
 	b.Logf("found by others: %d of %d", w.findable(b, roots[:few], p.cfg.Networks[0].Self), few)
 
 	// A whole interval, from a quiet moment on.
-	time.Sleep(benchInterval)
+	time.Sleep(*benchInterval)
 	w.forget()
 	before = w.cost()
-	time.Sleep(benchInterval)
+	time.Sleep(*benchInterval)
 	w.report(b, "sweep", before, len(roots))
 	told := w.told(roots)
 	b.Logf("sweep: %d of %d roots were told within one interval", told, len(roots))
 
 	// A restart in the midst of the next.
-	time.Sleep(benchInterval / 2)
+	time.Sleep(*benchInterval / 2)
 	s := stats(p)
 	close()
 	w.forget()
@@ -164,10 +161,10 @@ func sweepBench(b *testing.B) {
 	}
 	b.Logf("restart: online after %v; %d roots are known, %d untold; before it there were %d keys in %d regions",
 		time.Since(began).Round(time.Millisecond), stats(p).Roots, stats(p).Untold, s.Keys, s.Regions)
-	time.Sleep(benchInterval/10 - time.Since(began))
+	time.Sleep(*benchInterval/10 - time.Since(began))
 	early := w.told(roots)
 	b.ReportMetric(float64(early)/float64(len(roots)), "told-in-a-tenth")
-	time.Sleep(benchInterval + benchInterval/10 - time.Since(began))
+	time.Sleep(*benchInterval + *benchInterval/10 - time.Since(began))
 	b.Logf("restart: %d of %d roots were told again within a tenth of the interval, %d within all of it",
 		early, len(roots), w.told(roots))
 }
