@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -69,16 +68,6 @@ func simID(n uint64) peer.ID {
 		panic(err)
 	}
 	return peer.ID(h)
-}
-
-// commonBits is how many leading bits two keys have in common.
-func commonBits(a, b [32]byte) int {
-	for i := range a {
-		if x := a[i] ^ b[i]; x != 0 {
-			return 8*i + bits.LeadingZeros8(x)
-		}
-	}
-	return 256
 }
 
 // within gives the range of peers whose keys have the first n bits of a key.
