@@ -138,6 +138,10 @@ func TestRoutingAnnounces(t *testing.T) {
 	if err != nil || !ok || s.Roots != 1 || s.Untold != 0 || !s.Online {
 		t.Errorf("stats are %+v, %v, %v", s, ok, err)
 	}
+	eventually(t, "it is counted", func() bool {
+		all := n.Stats()
+		return all.Provide != nil && all.Provide.Keys == 1 && all.Provide.KeysTold == 1 && all.Lookups+all.LookupsWaiting == 0
+	})
 }
 
 // What was pinned while no node ran is announced, and what was unpinned is not.

@@ -23,6 +23,7 @@
 //
 // Under prefixes of the datastore that it is given:
 //
+//	/self          the peer that provided
 //	/strategy      the strategy by which the keys were chosen
 //	/keys/...      every key that is told, by its place in the key space
 //	/roots/HASH    a root: since when it is due, when it was told, its codecs

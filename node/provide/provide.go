@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/query"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -176,6 +178,9 @@ func (p *Provider) run() {
 // start opens everything. A strategy that tells less than the last one has the
 // keys chosen anew.
 func (p *Provider) start(ctx context.Context) error {
+	if err := p.ownState(ctx); err != nil {
+		return err
+	}
 	if err := p.ledger.load(ctx); err != nil {
 		return err
 	}
@@ -203,6 +208,62 @@ func (p *Provider) start(ctx context.Context) error {
 	}
 	if err := p.ds.Put(ctx, at, []byte(p.cfg.Strategy)); err != nil {
 		return fmt.Errorf("write provide.strategy: %w", err)
+	}
+	return nil
+}
+
+// ownState forgets what another peer told: nobody comes upon this one by that.
+func (p *Provider) ownState(ctx context.Context) error {
+	if len(p.cfg.Networks) == 0 {
+		return nil
+	}
+	at, self := datastore.NewKey("/self"), p.cfg.Networks[0].Self
+	last, err := p.ds.Get(ctx, at)
+	if err != nil && !errors.Is(err, datastore.ErrNotFound) {
+		return fmt.Errorf("read who provided: %w", err)
+	}
+	if peer.ID(last) == self {
+		return nil
+	}
+	if err == nil {
+		p.cfg.Logger.Info("another peer provided what is pinned; it is provided anew", "before", peer.ID(last), "now", self)
+		if err := p.forget(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.ds.Put(ctx, at, []byte(self)); err != nil {
+		return fmt.Errorf("write who provides: %w", err)
+	}
+	return nil
+}
+
+// forget deletes all state but who provided, so that it is done again if it does
+// not come to its end.
+func (p *Provider) forget(ctx context.Context) (err error) {
+	b, err := p.ds.Batch(ctx)
+	n := 0
+	for e, qerr := range datastore.QueryIter(ctx, p.ds, query.Query{KeysOnly: true}) {
+		if err = errors.Join(err, qerr, ctx.Err()); err != nil {
+			break
+		}
+		if e.Key == "/self" {
+			continue
+		}
+		if err = b.Delete(ctx, datastore.RawKey(e.Key)); err != nil {
+			break
+		}
+		if n++; n%applyBatch > 0 {
+			continue
+		}
+		if err = b.Commit(ctx); err == nil {
+			b, err = p.ds.Batch(ctx)
+		}
+	}
+	if err == nil {
+		err = b.Commit(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("forget what another peer provided: %w", err)
 	}
 	return nil
 }
