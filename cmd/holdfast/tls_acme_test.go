@@ -21,23 +21,23 @@ import (
 	"github.com/letsencrypt/pebble/v2/wfe"
 )
 
-// freePort is a port of this host that nobody has now.
-func freePort(t *testing.T, network string) int {
+// freePort is a port of this host that nobody has now, for TCP and for UDP.
+func freePort(t *testing.T) int {
 	t.Helper()
-	if network == "udp" {
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
-		return conn.LocalAddr().(*net.UDPAddr).Port
+		udp, err := net.ListenPacket("udp", l.Addr().String())
+		l.Close()
+		if err == nil {
+			udp.Close()
+			return l.Addr().(*net.TCPAddr).Port
+		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free for TCP and UDP")
+	return 0
 }
 
 // testCA is a CA with ACME on this host, which finds every name here.
@@ -45,7 +45,7 @@ func testCA(t *testing.T, tlsPort int) (front *httptest.Server, root *x509.Certi
 	t.Helper()
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1") // it plays a slow CA otherwise
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
-	names := net.JoinHostPort("127.0.0.1", portText(freePort(t, "udp")))
+	names := net.JoinHostPort("127.0.0.1", portText(freePort(t)))
 	quiet := log.New(io.Discard, "", 0)
 	dns, err := challtestsrv.New(challtestsrv.Config{DNSAddrs: []string{names}, Log: quiet})
 	if err != nil {
@@ -55,6 +55,17 @@ func testCA(t *testing.T, tlsPort int) (front *httptest.Server, root *x509.Certi
 	dns.SetDefaultDNSIPv6("")
 	go dns.Run()
 	t.Cleanup(dns.Shutdown)
+	// The CA asks over TCP, and a refusal costs the server a minute of waiting.
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", names)
+		if err == nil {
+			conn.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
 
 	store := db.NewMemoryStore()
 	issuer := ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "default"}})
@@ -77,7 +88,7 @@ func portText(port int) string {
 // A server gets its certificate from a CA by itself, and keeps it.
 func TestTLSFromACME(t *testing.T) {
 	const name = "pins.example.com"
-	port := freePort(t, "tcp")
+	port := freePort(t)
 	authority, root := testCA(t, port)
 	d := testDataDir(t)
 	caRoots := filepath.Join(t.TempDir(), "ca.pem")
