@@ -25,6 +25,10 @@ const (
 	spareTargets = 5
 	// Keys that are being told at the same time, at most: those of some regions.
 	aimRounds = 1 << 16
+	// A telling that goes on for longer was cut short, by a stop of the network
+	// or fewer messages than there are replicas; the next one begins anew. Far
+	// more than a region takes, and far less than the time between two tellings.
+	roundLife = time.Hour
 )
 
 // aim sends each key to the peers that are closest to it.
@@ -64,6 +68,7 @@ type target struct {
 
 // round is one telling of a key.
 type round struct {
+	at    time.Time // of its first message
 	next  []*target // who was not chosen yet, the closest first
 	due   int       // how many of those should have the key
 	begun int       // messages
@@ -136,9 +141,10 @@ func (a *aim) SendMessage(ctx context.Context, p peer.ID, m *pb.Message) error {
 func (a *aim) begin(key []byte) *round {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	now := time.Now()
 	r, ok := a.rounds.Get(string(key))
-	if !ok {
-		r = &round{next: a.nearest(sha256.Sum256(key), a.replicas+spareTargets, time.Now()), due: a.replicas}
+	if !ok || now.Sub(r.at) > roundLife {
+		r = &round{at: now, next: a.nearest(sha256.Sum256(key), a.replicas+spareTargets, now), due: a.replicas}
 		a.rounds.Add(string(key), r)
 	}
 	if r.begun++; r.begun == a.replicas {

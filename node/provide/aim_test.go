@@ -138,6 +138,24 @@ func TestAimWithDeadPeers(t *testing.T) {
 	}
 }
 
+// A telling that was cut short leaves nothing to the next.
+func TestAimBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPost(1000)
+		a := aimAt(s, func(multihash.Multihash) {})
+		key := hashOf(rootOf(0))
+		tell(a, key, s.some(replicas/2))
+		time.Sleep(roundLife + time.Second)
+		clear(s.got)
+		tell(a, key, s.some(replicas))
+		for i, p := range s.responsible(key, replicas) {
+			if s.got[p] != 1 {
+				t.Errorf("number %d got it %d times", i, s.got[p])
+			}
+		}
+	})
+}
+
 // When nobody can be reached the provider is told.
 func TestAimWhenAllIsDown(t *testing.T) {
 	s := newPost(100)
