@@ -87,21 +87,12 @@ func (s *Store) count(ctx context.Context) (Counts, error) {
 // stroll is walk with a pause after each piece.
 func (s *Store) stroll(ctx context.Context, sp span, fn func(key, value []byte) error) error {
 	for {
-		began, n := time.Now(), 0
-		var next []byte
-		err := s.view(ctx, func(r *reader) error {
-			return r.scan(sp, func(key, value []byte) (bool, error) {
-				if n++; n > walkPage {
-					next = append(next, key...)
-					return false, nil
-				}
-				return true, fn(key, value)
-			})
-		})
-		if err != nil || next == nil {
+		began := time.Now()
+		rest, err := s.piece(ctx, sp, fn)
+		if err != nil || rest == nil {
 			return err
 		}
-		sp.from = next
+		sp.from = rest
 		if err := sleep(ctx, min(countYield*time.Since(began), maxPause)); err != nil {
 			return err
 		}

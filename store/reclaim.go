@@ -385,20 +385,25 @@ const walkPage = 8192
 // fn returns. The span must not be reversed.
 func (s *Store) walk(ctx context.Context, sp span, fn func(key, value []byte) error) error {
 	for {
-		n := 0
-		var next []byte
-		err := s.view(ctx, func(r *reader) error {
-			return r.scan(sp, func(key, value []byte) (bool, error) {
-				if n++; n > walkPage {
-					next = append(next, key...)
-					return false, nil
-				}
-				return true, fn(key, value)
-			})
-		})
-		if err != nil || next == nil {
+		rest, err := s.piece(ctx, sp, fn)
+		if err != nil || rest == nil {
 			return err
 		}
-		sp.from = next
+		sp.from = rest
 	}
+}
+
+// piece is the first piece of a walk. rest is the key to go on at; nil at the end.
+func (s *Store) piece(ctx context.Context, sp span, fn func(key, value []byte) error) (rest []byte, err error) {
+	n := 0
+	err = s.view(ctx, func(r *reader) error {
+		return r.scan(sp, func(key, value []byte) (bool, error) {
+			if n++; n > walkPage {
+				rest = bytes.Clone(key)
+				return false, nil
+			}
+			return true, fn(key, value)
+		})
+	})
+	return rest, err
 }
