@@ -64,7 +64,9 @@ type Exchange struct {
 	wants    map[string]*want // by multihash
 	sessions map[*Session]struct{}
 	seeking  map[*want]struct{}    // that are broadcast
-	busy     int                   // lines that have asks for blocks open
+	busy     int                   // lines that are asked for blocks, and send some
+	waiting  int                   // sessions for which blocks wait
+	requests int                   // that are under way to gateways
 	useless  map[peer.ID]time.Time // gateways, until when
 	stalls   uint64
 	gaps     recentMax
@@ -84,7 +86,9 @@ type want struct {
 	searched time.Time       // when providers were last looked for
 	ctx      context.Context // while it is sought, ends with that
 	unsought context.CancelFunc
-	overdue  bool // who was asked for it has not answered for long
+	overdue  bool      // who was asked for it has not answered for long
+	told     time.Time // while it is sought, when lines were last asked whether they have it
+	missed   bool      // some of them could not be, since others were
 }
 
 // askState is what is known of an ask.
@@ -148,7 +152,7 @@ func (x *Exchange) PeerConnected(p peer.ID) {
 	x.lines[p] = l
 	for s := range x.sessions {
 		if s.isOrigin(p) {
-			s.addSource(l, false)
+			s.addSource(l, isNamed)
 		}
 	}
 	for w := range x.seeking {
@@ -217,26 +221,36 @@ func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid)
 	defer x.mu.Unlock()
 	l := x.lines[p] // nil if it has just gone: what it sent is good all the same
 	touched := map[*Session]struct{}{}
+	full := l != nil && l.full()
 	for _, b := range bs {
 		w := x.wants[string(b.Cid().Hash())]
 		if w == nil {
 			x.twice.Add(1)
 			continue
 		}
-		wanted = append(wanted, b)
-		x.blocks.Add(1)
-		x.bytes.Add(uint64(len(b.RawData())))
-		for _, s := range w.sessions {
-			touched[s] = struct{}{}
-			if l != nil {
-				s.addSource(l, true)
-			}
-			s.arrived(Arrival{Block: b, From: p}, now)
-		}
 		if l != nil {
 			if a := l.asks[w]; a != nil {
 				l.answered(a, len(b.RawData()), now)
 			}
+		}
+		for _, s := range w.sessions {
+			touched[s] = struct{}{}
+			if l != nil {
+				s.addSource(l, sentBlock)
+			}
+		}
+		if !w.fits(len(b.RawData())) {
+			x.putOff(w, l)
+			continue
+		}
+		if b.Cid() != w.cid { // a sender may read it by another codec
+			b, _ = blocks.NewBlockWithCid(b.RawData(), w.cid) // which checks nothing
+		}
+		wanted = append(wanted, b)
+		x.blocks.Add(1)
+		x.bytes.Add(uint64(len(b.RawData())))
+		for _, s := range w.sessions {
+			s.arrived(Arrival{Block: b, From: p}, now)
 		}
 		x.forget(w, l)
 	}
@@ -260,6 +274,11 @@ func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid)
 			}
 		}
 	}
+	if full && !l.full() { // there is room for all
+		for s := range l.sources {
+			touched[s] = struct{}{}
+		}
+	}
 	for s := range touched {
 		s.assign()
 		s.tell()
@@ -269,10 +288,14 @@ func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid)
 
 // has takes note that a line has a block: it is a source, and is asked for it.
 func (x *Exchange) has(w *want, l *line) {
-	for _, s := range w.sessions {
-		s.addSource(l, true)
+	a := l.asks[w]
+	if a != nil && a.state == askBlock {
+		return // as it should
 	}
-	if a := l.asks[w]; a != nil && a.state != askBlock {
+	for _, s := range w.sessions {
+		s.addSource(l, saidHave)
+	}
+	if a != nil {
 		x.drop(a) // what was asked then does not count against what is asked now
 	}
 	if !w.isAsked() {
@@ -288,6 +311,24 @@ func (x *Exchange) lacks(a *ask) {
 	}
 	l.count(a, -1)
 	a.state = askLacks
+	l.question(w, 0)
+	if !w.isAsked() {
+		w.requeue()
+	}
+}
+
+// putOff takes no note of a block for which there is no room: it is asked for again
+// when there is.
+func (x *Exchange) putOff(w *want, l *line) {
+	if l != nil {
+		if a := l.asks[w]; a != nil {
+			x.drop(a) // which it takes for answered
+		}
+	}
+	x.again.Add(1)
+	for _, s := range w.sessions {
+		s.again++
+	}
 	if !w.isAsked() {
 		w.requeue()
 	}
@@ -306,9 +347,8 @@ func (w *want) isAsked() bool {
 // requeue has a want asked for anew, before others.
 func (w *want) requeue() {
 	for _, s := range w.sessions {
-		s.queue = append(s.queue, nil)
-		copy(s.queue[1:], s.queue)
-		s.queue[0] = w
+		s.parked.remove(w)
+		s.queue.putFirst(w)
 	}
 }
 
@@ -316,6 +356,7 @@ func (w *want) requeue() {
 func (x *Exchange) drop(a *ask) {
 	a.line.count(a, -1)
 	delete(a.line.asks, a.want)
+	a.line.questions.remove(a.want)
 	for i, o := range a.want.asks {
 		if o == a {
 			a.want.asks = append(a.want.asks[:i], a.want.asks[i+1:]...)
@@ -336,8 +377,8 @@ func (x *Exchange) forget(w *want, by *line) {
 	}
 	x.unseek(w)
 	for _, s := range w.sessions {
-		delete(s.wants, w.key)
+		s.part(w)
 	}
-	w.sessions = nil // so that queues pass it over
+	w.sessions = nil
 	delete(x.wants, w.key)
 }

@@ -35,7 +35,12 @@ func (e *BusyError) Unwrap() error { return e.Err }
 const (
 	// A gateway is asked for so many blocks at a time at first, and for so many at
 	// most: each is a request of its own.
-	gatewayStart, gatewayMost = 8, 32
+	gatewayStart, gatewayMost = 8, requestsMost
+	// So many requests are under way to all gateways. What is read of an answer waits
+	// in memory, unchecked, and may be as large as a block.
+	requestsMost = bytesInFlight / (2 << 20)
+	// A session asks so many gateways: records of providers may name any number.
+	gatewaysMost = 8
 	// One that does not say how long it is busy is left alone for so long, and one
 	// that is of no use for longer.
 	gatewayPause   = 5 * time.Second
@@ -66,7 +71,13 @@ func (x *Exchange) Found(c cid.Cid, gs []Gateway) {
 			x.lines[id] = l
 		}
 		for _, s := range w.sessions {
-			s.addSource(l, false)
+			if s.gateways < gatewaysMost {
+				s.addSource(l, isNamed)
+			}
+		}
+		if len(l.sources) == 0 {
+			delete(x.lines, id)
+			continue
 		}
 		w.requeue()
 	}
@@ -85,6 +96,7 @@ func (l *line) request(e entry) {
 	case !e.cancel && !e.have && !under:
 		ctx, cancel := context.WithCancel(l.x.ctx)
 		l.fetches[key] = cancel
+		l.x.requests++
 		l.x.wg.Go(func() {
 			defer cancel()
 			data, err := l.gateway.Block(ctx, e.cid)
@@ -98,6 +110,14 @@ func (l *line) fetched(c cid.Cid, data []byte, err error) {
 	x := l.x
 	x.mu.Lock()
 	delete(l.fetches, string(c.Hash()))
+	if x.requests--; x.requests == requestsMost-1 {
+		for s := range x.sessions {
+			if s.gateways > 0 {
+				s.assign()
+				s.tell()
+			}
+		}
+	}
 	x.mu.Unlock()
 	var busy *BusyError
 	switch {
@@ -130,7 +150,8 @@ func (l *line) resume() {
 	for s := range l.sources {
 		for _, w := range s.wants {
 			if !w.isAsked() {
-				s.queue = append(s.queue, w)
+				s.parked.remove(w)
+				s.queue.put(w)
 			}
 		}
 		s.assign()

@@ -24,12 +24,14 @@ type line struct {
 	gateway Gateway                       // nil for a peer
 	fetches map[string]context.CancelFunc // by multihash, under way to the gateway
 
-	asks    map[*want]*ask
-	open    int               // of those, for blocks
-	counts  map[*Session]int  // open, by session
-	sources map[*Session]bool // that it is a source of; whether it has had a block of it
-	last    time.Time         // when it last answered anything
-	newest  time.Time         // when the newest ask was sent that it answered
+	asks      map[*want]*ask
+	open      int                // of those, for blocks
+	counts    map[*Session]int   // open, by session
+	questions queue              // of asks the others, the oldest first
+	sources   map[*Session]proof // that it is a source of, and by what
+	last      time.Time          // when it last answered anything
+	lastBlock time.Time          // when it last sent a block that it was asked for
+	newest    time.Time          // when the newest ask was sent that it answered
 
 	out      []entry // to be sent
 	priority int32   // of the last want that was sent; they go down, to be answered in order
@@ -47,7 +49,7 @@ type entry struct {
 func newLine(x *Exchange, id peer.ID) *line {
 	return &line{
 		x: x, id: id, window: newWindow(),
-		asks: make(map[*want]*ask), counts: make(map[*Session]int), sources: make(map[*Session]bool),
+		asks: make(map[*want]*ask), counts: make(map[*Session]int), sources: make(map[*Session]proof),
 	}
 }
 
@@ -56,19 +58,36 @@ func (l *line) count(a *ask, n int) {
 	if a.state != askBlock {
 		return
 	}
-	was := l.open
 	l.open += n
 	if l.counts[a.by] += n; l.counts[a.by] == 0 {
 		delete(l.counts, a.by)
 	}
-	if was == 0 {
-		l.x.busy++
-	} else if l.open == 0 {
-		l.x.busy--
-	}
 }
 
-// ask sends a want down the line on a session's account, or sends it again.
+// delivers reports whether the line is asked for blocks and sends some. Who only
+// promises takes nothing from the room of others.
+func (l *line) delivers(now time.Time) bool {
+	return l.open > 0 && now.Sub(l.lastBlock) < deliversFor
+}
+
+// question has room for one more ask that is not for a block, and makes it this
+// want's. To make room it takes back the oldest one, if that is at least so old; if
+// not, it gives false.
+func (l *line) question(w *want, atLeast time.Duration) bool {
+	for l.questions.len() >= questionsMost && !l.questions.has(w) {
+		a := l.asks[l.questions.front()]
+		if atLeast > 0 && time.Since(a.first) < atLeast {
+			return false
+		}
+		l.x.drop(a)
+		l.cancel(a.want.cid)
+	}
+	l.questions.put(w)
+	return true
+}
+
+// ask sends a want down the line on a session's account, or sends it again. One that
+// is not for a block needs a place among the questions.
 func (l *line) ask(w *want, by *Session, state askState, now time.Time) {
 	a := l.asks[w]
 	if a == nil {
@@ -80,6 +99,9 @@ func (l *line) ask(w *want, by *Session, state askState, now time.Time) {
 		l.count(a, -1)
 		a.by, a.state, a.again, a.first = by, state, 0, now
 		l.count(a, 1)
+	}
+	if state == askBlock {
+		l.questions.remove(w)
 	}
 	if l.open == 1 && state == askBlock {
 		l.last = now // its silence begins here
@@ -95,6 +117,7 @@ func (l *line) answered(a *ask, bytes int, now time.Time) {
 		l.newest = a.sent
 	}
 	if a.state == askBlock {
+		l.lastBlock = now
 		// What was sent again may be answered for the first time: a slow peer must not
 		// seem to be a quick one.
 		l.window.answered(now.Sub(a.first), bytes, l.open)
@@ -107,16 +130,22 @@ func (l *line) cancel(c cid.Cid) { l.send(entry{cid: c, cancel: true}) }
 // room is how many more asks for blocks the line takes from a session. Sessions
 // that use it divide it among them.
 func (l *line) room(s *Session) int {
-	if l.gone || len(l.asks) >= linesMost || !l.paused.IsZero() {
+	if l.gone || !l.paused.IsZero() || s.crowded() {
 		return 0
 	}
 	most := l.window.room(l.x.busy)
+	if l.gateway != nil {
+		most = min(most, l.open+requestsMost-l.x.requests)
+	}
 	users := len(l.counts)
 	if l.counts[s] == 0 {
 		users++
 	}
 	return min(most-l.open, max(1, most/users)-l.counts[s])
 }
+
+// full reports that no session has room.
+func (l *line) full() bool { return l.open >= l.window.room(l.x.busy) }
 
 // send puts an entry into the next message.
 func (l *line) send(e entry) {

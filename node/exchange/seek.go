@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -24,9 +25,14 @@ const (
 	// after that.
 	searchAfter = time.Second
 	searchAgain = time.Minute
-	// So many providers are enough for one search.
+	// So many providers that can be reached are enough for one search, and so many
+	// are tried: some of those that are named have gone.
 	searchProviders = 10
-	dialTime        = 20 * time.Second
+	searchDials     = 32
+	// A question is taken back for another after this, if there are too many: enough to
+	// be answered, and few enough that all have their turn.
+	questionAge = 5 * time.Second
+	dialTime    = 20 * time.Second
 )
 
 // seek broadcasts a want: every line is asked whether it has the block.
@@ -39,6 +45,12 @@ func (x *Exchange) seek(w *want) {
 	for _, s := range w.sessions {
 		s.sought++
 	}
+	x.seekEverywhere(w)
+}
+
+// seekEverywhere asks every line.
+func (x *Exchange) seekEverywhere(w *want) {
+	w.told, w.missed = time.Now(), false
 	for _, l := range x.lines {
 		x.seekAt(w, l)
 	}
@@ -46,8 +58,28 @@ func (x *Exchange) seek(w *want) {
 
 // seekAt asks a line whether it has a block, unless it was asked before.
 func (x *Exchange) seekAt(w *want, l *line) {
-	if l.gateway == nil && l.asks[w] == nil && len(l.asks) < linesMost {
-		l.ask(w, w.sessions[0], askHave, time.Now())
+	if l.gateway != nil || l.asks[w] != nil {
+		return
+	}
+	if !l.question(w, questionAge) {
+		w.missed = true
+		return
+	}
+	l.ask(w, w.sessions[0], askHave, time.Now())
+}
+
+// seekMissed gives wants their turn that could not be asked for everywhere, the one
+// first that waits longest.
+func (x *Exchange) seekMissed() {
+	var missed []*want
+	for w := range x.seeking {
+		if w.missed {
+			missed = append(missed, w)
+		}
+	}
+	slices.SortFunc(missed, func(a, b *want) int { return a.told.Compare(b.told) })
+	for _, w := range missed {
+		x.seekEverywhere(w)
 	}
 }
 
@@ -60,9 +92,9 @@ func (x *Exchange) unseek(w *want) {
 	w.unsought()
 	for _, s := range w.sessions {
 		s.sought--
-		if len(s.parked) > 0 {
-			s.queue = append(s.queue, s.parked[0])
-			s.parked = s.parked[1:]
+		if next := s.parked.front(); next != nil {
+			s.parked.remove(next)
+			s.queue.put(next)
 		}
 	}
 }
@@ -100,29 +132,46 @@ func (s *Session) search(now time.Time) {
 // are connected.
 func (s *Session) find(sought context.Context, c cid.Cid) {
 	ctx, cancel := context.WithCancel(sought)
-	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 	var dials sync.WaitGroup
 	defer dials.Wait()
-	found := 0
-	for ai := range s.x.cfg.Finder.Find(ctx, s.about, c) {
+	defer cancel() // the search, not the dials
+	var reached atomic.Int32
+	tried := make(map[peer.ID]struct{})
+	enough := make(chan struct{})
+	found := s.x.cfg.Finder.Find(ctx, s.about, c)
+	for len(tried) < searchDials {
+		var ai peer.AddrInfo
+		var ok bool
+		select {
+		case ai, ok = <-found:
+		case <-enough:
+		}
+		if !ok {
+			return
+		}
+		tried[ai.ID] = struct{}{}
 		if s.x.cfg.Gateways != nil {
 			s.x.Found(c, s.x.cfg.Gateways(ai))
 		}
 		// Whoever has one block may have the next, so this goes on when it has come.
-		dials.Go(func() { s.x.dial(s.ctx, ai) })
-		if found++; found == searchProviders {
-			return
-		}
+		dials.Go(func() {
+			if s.x.dial(s.ctx, ai) && reached.Add(1) == searchProviders {
+				close(enough)
+			}
+		})
 	}
 }
 
-func (x *Exchange) dial(ctx context.Context, ai peer.AddrInfo) {
+// dial connects to a provider, and reports whether it is connected.
+func (x *Exchange) dial(ctx context.Context, ai peer.AddrInfo) bool {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	if err := x.cfg.Network.Connect(ctx, ai); err != nil {
+	err := x.cfg.Network.Connect(ctx, ai)
+	if err != nil {
 		x.log.Debug("cannot reach a provider", "peer", ai.ID, "err", err)
 	}
+	return err == nil
 }
 
 // retry asks all anew who said that they lack a want that is sought for long.
@@ -132,7 +181,5 @@ func (x *Exchange) retry(w *want) {
 			x.drop(a)
 		}
 	}
-	for _, l := range x.lines {
-		x.seekAt(w, l)
-	}
+	x.seekEverywhere(w)
 }

@@ -30,11 +30,13 @@ type Session struct {
 	// The exchange's lock guards what follows.
 	closed    bool
 	wants     map[string]*want // open, by multihash
-	queue     []*want          // to be asked of a source, or sought; some may be stale
-	parked    []*want          // that no source has, while others are sought
+	queue     queue            // to be asked of a source, or sought
+	parked    queue            // that no source has, while others are sought
 	sought    int              // wants of it that are broadcast
 	sources   []*line
+	gateways  int // of those
 	inbox     []Arrival
+	waiting   int // bytes of the inbox
 	searching bool
 
 	last    time.Time     // when a block last came, or the wait for one began
@@ -67,7 +69,7 @@ func (x *Exchange) NewSession(about string, origins []peer.ID) *Session {
 	x.sessions[s] = struct{}{}
 	for _, p := range origins {
 		if l := x.lines[p]; l != nil {
-			s.addSource(l, false)
+			s.addSource(l, isNamed)
 		}
 	}
 	return s
@@ -88,7 +90,7 @@ func (s *Session) Close() {
 	for len(s.sources) > 0 {
 		s.removeSource(s.sources[len(s.sources)-1])
 	}
-	s.queue, s.parked, s.inbox = nil, nil, nil
+	s.empty()
 	delete(s.x.sessions, s)
 	for o := range s.x.sessions {
 		o.assign() // there is more room
@@ -121,7 +123,7 @@ func (s *Session) Ask(cs ...cid.Cid) {
 			s.sought++
 		}
 		if !w.isAsked() {
-			s.queue = append(s.queue, w)
+			s.queue.put(w)
 		}
 	}
 	s.assign()
@@ -144,7 +146,7 @@ func (s *Session) leave(w *want) {
 		s.x.forget(w, nil)
 		return
 	}
-	delete(s.wants, w.key)
+	s.part(w)
 	if _, ok := s.x.seeking[w]; ok {
 		s.sought--
 	}
@@ -156,6 +158,13 @@ func (s *Session) leave(w *want) {
 			a.line.count(a, 1)
 		}
 	}
+}
+
+// part takes a want that ends from what the session waits for.
+func (s *Session) part(w *want) {
+	delete(s.wants, w.key)
+	s.queue.remove(w)
+	s.parked.remove(w)
 }
 
 // roomForNobody is how many blocks are worth asking for while there is no source.
@@ -174,7 +183,7 @@ func (s *Session) Room() int {
 	}
 	// Some that nobody has leave the room to others, so that the rest comes of a DAG
 	// of which a source lacks a part.
-	return max(0, room-len(s.queue)-max(0, s.sought+len(s.parked)-soughtAside))
+	return max(0, room-s.queue.len()-max(0, s.sought+s.parked.len()-soughtAside))
 }
 
 // Ready gives a value when blocks have come, or there may be more room.
@@ -185,8 +194,45 @@ func (s *Session) Take() []Arrival {
 	s.x.mu.Lock()
 	defer s.x.mu.Unlock()
 	as := s.inbox
-	s.inbox = nil
+	s.empty()
+	s.assign() // if it was crowded
 	return as
+}
+
+// empty empties the inbox.
+func (s *Session) empty() {
+	if s.waiting > 0 {
+		s.x.waiting--
+	}
+	s.inbox, s.waiting = nil, 0
+}
+
+// inboxLeast is what a session's inbox may hold in any case: two blocks of the largest
+// size.
+const inboxLeast = 4 << 20
+
+// inboxMost is how many bytes the inbox may hold. Sessions for which blocks wait divide
+// what is to be in memory among them.
+func (s *Session) inboxMost() int {
+	n := s.x.waiting
+	if s.waiting == 0 {
+		n++
+	}
+	return max(inboxLeast, bytesInFlight/n)
+}
+
+// crowded reports that no more should be asked for before the inbox was emptied.
+func (s *Session) crowded() bool { return s.waiting >= s.inboxMost()/2 }
+
+// fits reports whether a block has room with all who want it. A window is as wide as
+// the blocks before were small, so that more may come than there is.
+func (w *want) fits(bytes int) bool {
+	for _, s := range w.sessions {
+		if s.waiting > 0 && s.waiting+bytes > s.inboxMost() {
+			return false
+		}
+	}
+	return true
 }
 
 // Stats says how the session goes.
@@ -196,19 +242,19 @@ func (s *Session) Stats() SessionStats {
 	s.measure(time.Now())
 	st := SessionStats{Open: len(s.wants), Again: s.again, Gap: s.gap}
 	for _, l := range s.sources {
-		if l.sources[s] {
+		if l.sources[s]&(saidHave|sentBlock) != 0 {
 			st.Sources++
 		}
 	}
 	return st
 }
 
-// Providers gives the peers that are connected and have had blocks of it.
+// Providers gives the peers that are connected and have sent blocks of it.
 func (s *Session) Providers() (ids []peer.ID) {
 	s.x.mu.Lock()
 	defer s.x.mu.Unlock()
 	for _, l := range s.sources {
-		if l.sources[s] && l.gateway == nil {
+		if l.sources[s]&sentBlock != 0 && l.gateway == nil {
 			ids = append(ids, l.id)
 		}
 	}
@@ -239,6 +285,10 @@ func (s *Session) arrived(a Arrival, now time.Time) {
 		s.x.stalls++
 	}
 	s.last, s.any = now, true
+	if s.waiting == 0 {
+		s.x.waiting++
+	}
+	s.waiting += max(1, len(a.Block.RawData()))
 	s.inbox = append(s.inbox, a)
 }
 
@@ -251,34 +301,57 @@ func (s *Session) tell() {
 
 func (s *Session) isOrigin(p peer.ID) bool { return slices.Contains(s.origins, p) }
 
-// addSource makes a line one that the session asks. proven is whether it has sent
-// or said to have a block of it.
-func (s *Session) addSource(l *line, proven bool) {
+// proof is by what a line is a source of a session: some of these.
+type proof uint8
+
+const (
+	isNamed   proof = 1 << iota // as an origin, or by others
+	saidHave                    // it said that it has a block
+	sentBlock                   // it sent one
+)
+
+// keeps reports whether a source's connection is kept from being closed to make room
+// for others: who only says to have something could be anybody.
+func (p proof) keeps() bool { return p&(isNamed|sentBlock) != 0 }
+
+// addSource makes a line one that the session asks.
+func (s *Session) addSource(l *line, by proof) {
 	if l.gone || s.closed {
 		return
 	}
-	was, is := l.sources[s]
-	l.sources[s] = was || proven
-	if is {
+	was := l.sources[s]
+	l.sources[s] = was | by
+	if l.gateway == nil && !was.keeps() && by.keeps() {
+		s.x.cfg.Network.Protect(l.id, s.tag)
+	}
+	if was != 0 {
 		return
 	}
 	s.sources = append(s.sources, l)
-	if l.gateway == nil {
-		s.x.cfg.Network.Protect(l.id, s.tag)
+	if l.gateway != nil {
+		s.gateways++
 	}
-	s.queue = append(s.queue, s.parked...)
-	s.parked = nil
+	for s.parked.len() > 0 {
+		w := s.parked.front()
+		s.parked.remove(w)
+		s.queue.put(w)
+	}
 	s.tell()
 }
 
 func (s *Session) removeSource(l *line) {
+	kept := l.sources[s].keeps()
 	delete(l.sources, s)
 	s.sources = slices.DeleteFunc(s.sources, func(o *line) bool { return o == l })
-	if l.gateway == nil {
+	switch {
+	case l.gateway != nil:
+		s.gateways--
+		if len(l.sources) == 0 {
+			l.gone = true // nobody asks it any more
+			delete(s.x.lines, l.id)
+		}
+	case kept:
 		s.x.cfg.Network.Unprotect(l.id, s.tag)
-	} else if len(l.sources) == 0 {
-		l.gone = true // nobody asks it any more
-		delete(s.x.lines, l.id)
 	}
 	s.tell()
 }
@@ -289,24 +362,25 @@ func (s *Session) assign() {
 		return
 	}
 	now := time.Now()
-	for len(s.queue) > 0 {
-		w := s.queue[0]
-		if w.sessions == nil || w.isAsked() {
-			s.queue = s.queue[1:]
+	for s.queue.len() > 0 {
+		w := s.queue.front()
+		if w.isAsked() {
+			s.queue.remove(w)
 			continue
 		}
 		l, full := s.pick(w)
+		if l == nil && full {
+			return
+		}
+		s.queue.remove(w)
 		switch {
 		case l != nil:
 			l.ask(w, s, askBlock, now)
-		case full:
-			return
 		case s.sought < soughtMost:
 			s.x.seek(w)
 		default:
-			s.parked = append(s.parked, w)
+			s.parked.put(w)
 		}
-		s.queue = s.queue[1:]
 	}
 }
 

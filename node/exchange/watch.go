@@ -12,6 +12,9 @@ const (
 	// the usual time to an answer on a slow path.
 	lostAfter     = time.Second
 	lostLatencies = 4
+	// It is no longer than this: how slow a peer seems to be is up to the peer. It takes
+	// no note of what it is asked again while it has it queued.
+	patienceMost = 10 * time.Second
 	// It is sent again as soon so many times; from then on the patience doubles each
 	// time, up to lostAfterMost.
 	lostQuickly   = 2
@@ -27,7 +30,7 @@ const (
 func (x *Exchange) watch() {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	lastRetry := time.Now()
+	lastRetry, lastTurn := time.Now(), time.Now()
 	for {
 		select {
 		case <-x.ctx.Done():
@@ -39,12 +42,22 @@ func (x *Exchange) watch() {
 				lastRetry = now
 			}
 			x.look(now, retry)
+			if now.Sub(lastTurn) >= questionAge {
+				lastTurn = now
+				x.seekMissed()
+			}
 			x.mu.Unlock()
 		}
 	}
 }
 
 func (x *Exchange) look(now time.Time, retry bool) {
+	x.busy = 0
+	for _, l := range x.lines {
+		if l.delivers(now) {
+			x.busy++
+		}
+	}
 	for _, l := range x.lines {
 		if l.open > 0 {
 			l.findLost(now)
@@ -85,12 +98,20 @@ func (l *line) findLost(now time.Time) {
 	patience := l.window.patience()
 	silent := now.Sub(l.last) >= patience
 	var lost []*ask
+	idle := map[*line]bool{}
 	for _, a := range l.asks {
-		if a.state != askBlock || now.Sub(a.sent) < longer(patience, a.again-lostQuickly) {
+		if a.state != askBlock {
 			continue
 		}
-		if silent || l.newest.Sub(a.sent) >= patience {
+		age := now.Sub(a.sent)
+		if age >= longer(patience, a.again-lostQuickly) && (silent || l.newest.Sub(a.sent) >= patience) {
 			lost = append(lost, a)
+		} else if age >= lostAfter {
+			// A line may be slow for long, and another have nothing to do.
+			if o := a.by.other(a); o != nil && (o.open == 0 || idle[o]) && age >= lostLatencies*o.window.latency {
+				idle[o] = true
+				o.ask(a.want, a.by, askBlock, now)
+			}
 		}
 	}
 	if len(lost) == 0 {

@@ -9,12 +9,14 @@ const (
 	windowLeast = 4
 	// A peer keeps 1,024 wants of another (boxo's MaxQueuedWantlistEntriesPerPeer) and
 	// drops what is more; the rest of that is for questions who has a block.
-	windowMost = 768
-	linesMost  = 1000
+	windowMost    = 768
+	questionsMost = 232
 
 	// What all lines together may have on its way, as it waits in memory for the
 	// disk.
 	bytesInFlight = 48 << 20
+	// A line that sent no block for so long has nothing on its way.
+	deliversFor = 10 * time.Second
 
 	// Above this time to an answer, and this many times the least, a wider window
 	// gains nothing: the answers queue up.
@@ -43,7 +45,11 @@ func (w *window) answered(after time.Duration, bytes, open int) {
 	}
 	w.least = min(w.least, after)
 	w.latency += (after - w.latency) / weight
-	w.bytes += (bytes - w.bytes) / weight
+	if bytes > w.bytes { // what is on its way may all be so large
+		w.bytes += (bytes - w.bytes + 3) / 4
+	} else {
+		w.bytes += (bytes - w.bytes) / weight
+	}
 	if open >= w.size/2 && w.latency < max(latencyWide, latencyTimes*w.least) {
 		w.size = min(w.size+1, w.most)
 	}
@@ -61,4 +67,6 @@ func (w *window) room(lines int) int {
 }
 
 // patience is how long an answer is waited for before it counts as lost.
-func (w *window) patience() time.Duration { return max(lostAfter, lostLatencies*w.latency) }
+func (w *window) patience() time.Duration {
+	return min(max(lostAfter, lostLatencies*w.latency), patienceMost)
+}
