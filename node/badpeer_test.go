@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -230,7 +231,7 @@ func TestStalledWrites(t *testing.T) {
 	}
 	slow, quick := conn(), conn()
 	now := time.Now()
-	w := &writes{busy: 3, open: make(map[*watchedStream]struct{})}
+	w := newWrites(3)
 	open := func(c network.Conn, age time.Duration) {
 		w.open[&watchedStream{Stream: streamOf{conn: c}, moved: now.Add(-age)}] = struct{}{}
 	}
@@ -262,7 +263,7 @@ func (s streamOf) Conn() network.Conn { return s.conn }
 // What is written in pieces is all of it, and is watched no more afterwards.
 func TestWatchedStream(t *testing.T) {
 	sink := &sinkStream{}
-	w := &writes{busy: 1, open: make(map[*watchedStream]struct{})}
+	w := newWrites(1)
 	sink.look = func() { // while it writes
 		if len(w.open) != 1 {
 			t.Errorf("%d writes are watched", len(w.open))
@@ -415,5 +416,61 @@ func TestPeersThatSendNothing(t *testing.T) {
 	}
 	if g := grown(); g > 64<<20 {
 		t.Errorf("memory grew by %d bytes", g)
+	}
+}
+
+// A peer that begins messages as large as they may be, and does not end them, takes
+// memory for two of them at a time. Others are heard.
+func TestHalfMessages(t *testing.T) {
+	n := newTestNode(t, walktest.NewStore(t))
+	bad := newBadPeer(t, n)
+	half := append(binary.AppendUvarint(nil, network.MessageSizeMax), make([]byte, network.MessageSizeMax-1)...)
+	grown := heapPeak()
+	var streams sync.WaitGroup
+	for range 60 {
+		s, err := bad.stream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Reset()
+		streams.Go(func() { // as far as it is taken
+			_ = s.SetWriteDeadline(time.Now().Add(2 * time.Second))
+			_, _ = s.Write(half)
+		})
+	}
+	streams.Wait()
+	all := dagtest.Tree(dagtest.Leaves(50, 100<<10), 20)
+	done, result := start(t.Context(), n, newJob(dagtest.Last(all), newSource(t, all...).addr()))
+	if _, err := wait(t, done, result); err != nil {
+		t.Errorf("a pin from another peer: %v", err)
+	}
+	if g := grown(); g > 64<<20 {
+		t.Errorf("memory grew by %d MiB", g>>20)
+	}
+}
+
+// A node closes soon while a peer takes nothing of what it asked for.
+func TestCloseWhileSending(t *testing.T) {
+	large := dagtest.Leaves(100, 1<<20)
+	store := walktest.NewStore(t, large...)
+	hold(t, store, 99, large...)
+	n := newTestNode(t, store)
+	var all []cid.Cid
+	for _, b := range large {
+		all = append(all, b.Cid())
+	}
+	b := newBadPeer(t, n)
+	b.send(t, wants(all, len(all), bspb.Message_Wantlist_Block, true)...)
+	eventually(t, "blocks are sent to it", func() bool { return b.open.Load() > 0 })
+	closed := make(chan error)
+	go func() { closed <- n.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(writeStall): // well below boxo's patience
+		t.Error("it is not closed")
+		<-closed
 	}
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	"github.com/ipfs/boxo/bitswap/network"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
@@ -22,11 +23,18 @@ type bitswapSides struct {
 	network  network.BitSwapNetwork
 	exchange *exchange.Exchange
 	server   *server.Server
+	writes   *writes
+	watching sync.WaitGroup
+	unwatch  context.CancelFunc
 }
 
 // newBitswap starts both. The caller closes them.
 func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served, gateways *gateways, limits Limits, log *slog.Logger) *bitswapSides {
-	b := &bitswapSides{network: bsnet.NewFromIpfsHost(h)}
+	over := newBitswapHost(h, limits)
+	b := &bitswapSides{network: bsnet.NewFromIpfsHost(over), writes: over.writes}
+	watch, unwatch := context.WithCancel(context.Background()) // longer than ctx: until all is sent
+	b.unwatch = unwatch
+	b.watching.Go(func() { over.watch(watch) })
 	b.server = server.New(ctx, b.network, s, append(limits.server(), server.WithTargetMessageSize(messageSize))...)
 	cfg := exchange.Config{Network: b.network, Received: b.server.ReceivedBlocks, Logger: log}
 	if r != nil { // an interface holding nil is not nil
@@ -43,7 +51,10 @@ func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served,
 
 // close stops both, and waits. No session may be open.
 func (b *bitswapSides) close() {
+	b.writes.end()
 	b.network.Stop()
 	b.exchange.Close()
 	b.server.Close()
+	b.unwatch()
+	b.watching.Wait()
 }

@@ -26,16 +26,18 @@ const (
 )
 
 // bitswapHost is the host as Bitswap has it: its streams go by direct
-// connections alone, and by those only while the other end takes something.
+// connections alone, and by those only while the other end takes something. What
+// comes in is bounded.
 type bitswapHost struct {
 	host.Host
 	writes *writes
+	reads  *reads
 }
 
-// newBitswapHost makes one. While busy writes or more are under way it is less
-// patient.
-func newBitswapHost(h host.Host, busy int) bitswapHost {
-	return bitswapHost{h, &writes{busy: busy, open: make(map[*watchedStream]struct{})}}
+// newBitswapHost makes one. While as many writes are under way as there are workers
+// it is less patient.
+func newBitswapHost(h host.Host, l Limits) bitswapHost {
+	return bitswapHost{h, newWrites(l.SendWorkers), newReads(l)}
 }
 
 // SetStreamHandler has the handler called for streams of direct connections.
@@ -47,7 +49,9 @@ func (h bitswapHost) SetStreamHandler(id protocol.ID, handle network.StreamHandl
 			_ = s.Reset() // there is nobody to tell
 			return
 		}
-		handle(s)
+		in := h.reads.open(s)
+		defer in.close()
+		handle(in)
 	})
 }
 
@@ -80,8 +84,20 @@ func (h bitswapHost) watch(ctx context.Context) {
 type writes struct {
 	busy int
 
-	mu   sync.Mutex
-	open map[*watchedStream]struct{}
+	mu     sync.Mutex
+	open   map[*watchedStream]struct{}
+	ending bool // the server is closed, which waits for all of them
+}
+
+func newWrites(busy int) *writes {
+	return &writes{busy: busy, open: make(map[*watchedStream]struct{})}
+}
+
+// end has peers cut off from now on that do not take at once what is sent to them.
+func (w *writes) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ending = true
 }
 
 // stalled gives the peers that take nothing.
@@ -89,7 +105,10 @@ func (w *writes) stalled(now time.Time) (peers []peer.ID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	patience := writeStall
-	if len(w.open) >= w.busy {
+	switch {
+	case w.ending:
+		patience = writeCheck
+	case len(w.open) >= w.busy:
 		patience = writeStallBusy
 	}
 	for s := range w.open {

@@ -200,9 +200,7 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 	if cfg.HTTPRetrieval {
 		n.gateways = newGateways(n.gater, cfg.MaxBlock)
 	}
-	bsHost := newBitswapHost(n.host, cfg.Limits.SendWorkers)
-	n.wg.Go(func() { bsHost.watch(n.ctx) })
-	n.bitswap = newBitswap(n.ctx, bsHost, n.router, n.gater, newServed(store, cfg.Denylist), n.gateways, cfg.Limits, n.log)
+	n.bitswap = newBitswap(n.ctx, n.host, n.router, n.gater, newServed(store, cfg.Denylist), n.gateways, cfg.Limits, n.log)
 	if n.peering, err = startPeering(n.ctx, cfg, n.host, n.gater); err != nil {
 		return nil, err
 	}

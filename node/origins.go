@@ -132,11 +132,7 @@ func (o *origins) dial(ctx context.Context, ai peer.AddrInfo) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	err := o.n.host.Connect(ctx, peer.AddrInfo{ID: ai.ID, Addrs: good})
-	if err == nil {
-		o.n.remember(ai.ID)
-	}
-	return err
+	return o.n.host.Connect(ctx, peer.AddrInfo{ID: ai.ID, Addrs: good})
 }
 
 // refusal names an address that was not dialled because it is private, if all

@@ -26,11 +26,22 @@
 //
 // An ask is lost if others that were sent a second later have been answered, or if
 // the line has been silent for a second, or four times its usual latency where that
-// is longer. It is sent again: down another line, if there is one. Sending it down
-// the same one is harmless: a peer that has it queued takes no note.
+// is longer, but no longer than ten. It is sent again: down another line, if there is
+// one. Sending it down the same one is harmless: a peer that has it queued takes no
+// note. What a slow line has not answered for a second is asked of another one too
+// that has nothing to do.
 //
 // # The window
 //
 // How many asks a line has open grows with each answer while it is used and answers
 // come quickly, and shrinks when some are lost. All sessions share it.
+//
+// # What it holds against
+//
+// Peers may lie, promise, be slow on purpose, or lack what they are asked. A line
+// keeps places for questions who has a block apart from those for blocks, and if there
+// are more questions they take turns. A want is in a queue once. Lines that deliver
+// nothing take nothing from the window of those that do. What waits in memory is
+// bounded: blocks for the disk, by session, and requests to gateways, which may send
+// anything, over all.
 package exchange

@@ -335,6 +335,8 @@ func TestManyGateways(t *testing.T) {
 		if took := get(t, s, bs[roomForNobody:], time.Hour); took > 10*time.Second {
 			t.Errorf("it took %v", took)
 		}
+		all.mu.Lock()
+		defer all.mu.Unlock()
 		if all.most > requestsMost {
 			t.Errorf("%d requests at the same time", all.most)
 		}

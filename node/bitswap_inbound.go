@@ -1,0 +1,162 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// A peer that began a message and sends none of it for so long is not heard any
+	// further on that stream. A piece of 64 KiB in 30 s is less than a modem.
+	readStall = 30 * time.Second
+	readPiece = 64 << 10
+
+	// Boxo's reader takes memory for the whole of a message as soon as it knows its
+	// length, up to 4 MiB, on each of the streams that a peer may open. Messages above
+	// readFree need room: what one peer sends at the same time has readPerPeer, twice
+	// what boxo's server has under way for one, all together a part of what peers may
+	// take. The others are bounded by the number of streams; most are of 16 KiB.
+	readFree    = 32 << 10
+	readPerPeer = 2 * network.MessageSizeMax
+	readShare   = 16 // of Limits.Memory
+	readLeast   = 4 * readPerPeer
+)
+
+var errReadStall = errors.New("there was no room for a Bitswap message in time")
+
+// reads bounds the memory of messages that come in.
+type reads struct {
+	all *semaphore.Weighted
+
+	mu    sync.Mutex
+	peers map[peer.ID]*peerReads // with streams
+}
+
+type peerReads struct {
+	room    *semaphore.Weighted
+	streams int
+}
+
+func newReads(l Limits) *reads {
+	return &reads{
+		all:   semaphore.NewWeighted(max(int64(l.Memory/readShare), readLeast)),
+		peers: make(map[peer.ID]*peerReads),
+	}
+}
+
+// open begins to read a peer's stream. The caller closes what it gives, which does
+// not close the stream.
+func (r *reads) open(s network.Stream) *meteredStream {
+	p := s.Conn().RemotePeer()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := r.peers[p]
+	if of == nil {
+		of = &peerReads{room: semaphore.NewWeighted(readPerPeer)}
+		r.peers[p] = of
+	}
+	of.streams++
+	return &meteredStream{Stream: s, reads: r, peer: p, of: of}
+}
+
+// meteredStream is a stream of messages, each with its length before it as a varint
+// (https://specs.ipfs.tech/bitswap-protocol/#wire-format), that is read by one
+// goroutine. A message waits for room before it is read, and has to go on coming.
+type meteredStream struct {
+	network.Stream
+	reads *reads
+	peer  peer.ID
+	of    *peerReads
+
+	length uint64 // of the message, as far as it is known
+	shift  uint   // of the next byte of the length
+	left   uint64 // of the message; 0 while its length is read
+	piece  uint64 // of that, what must come before the deadline is put off
+	room   int64  // that it has
+}
+
+// Read reads no further than to the end of a length or of a message.
+func (s *meteredStream) Read(b []byte) (n int, err error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if s.left == 0 {
+		if s.shift == 0 {
+			s.release() // the last message has been handled
+			s.deadline(time.Time{})
+		}
+		n, err = s.Stream.Read(b[:1])
+		if n == 1 {
+			if lengthErr := s.lengthByte(b[0]); lengthErr != nil {
+				return 0, lengthErr
+			}
+		}
+		return n, err
+	}
+	n, err = s.Stream.Read(b[:min(uint64(len(b)), s.left)])
+	s.left -= uint64(n)
+	if s.piece -= min(s.piece, uint64(n)); s.piece == 0 {
+		s.piece = readPiece
+		s.deadline(time.Now().Add(readStall))
+	}
+	return n, err
+}
+
+// lengthByte takes in a byte of a length. With the last one there is room for the
+// message.
+func (s *meteredStream) lengthByte(b byte) error {
+	s.length |= uint64(b&0x7f) << s.shift
+	s.shift += 7
+	if b >= 0x80 && s.shift < 64 { // what is longer is refused by who reads it
+		s.deadline(time.Now().Add(readStall))
+		return nil
+	}
+	length := s.length
+	s.length, s.shift = 0, 0
+	s.left, s.piece = length, readPiece
+	if length <= readFree || length > network.MessageSizeMax { // those are refused, too
+		s.deadline(time.Now().Add(readStall))
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readStall)
+	defer cancel()
+	if s.of.room.Acquire(ctx, int64(length)) != nil {
+		return errReadStall
+	}
+	if s.reads.all.Acquire(ctx, int64(length)) != nil {
+		s.of.room.Release(int64(length))
+		return errReadStall
+	}
+	s.room = int64(length)
+	s.deadline(time.Now().Add(readStall))
+	return nil
+}
+
+// deadline is until when something has to come. A stream without deadlines is one
+// that is gone.
+func (s *meteredStream) deadline(t time.Time) { _ = s.SetReadDeadline(t) }
+
+// release gives the room back.
+func (s *meteredStream) release() {
+	if s.room > 0 {
+		s.reads.all.Release(s.room)
+		s.of.room.Release(s.room)
+		s.room = 0
+	}
+}
+
+// close ends the reading. Nobody may be reading.
+func (s *meteredStream) close() {
+	s.release()
+	s.reads.mu.Lock()
+	defer s.reads.mu.Unlock()
+	if s.of.streams--; s.of.streams == 0 {
+		delete(s.reads.peers, s.peer)
+	}
+}

@@ -1,0 +1,172 @@
+package node
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-msgio"
+)
+
+// pipeStream is one end of a pipe as a stream of a peer.
+type pipeStream struct {
+	network.Stream
+	pipe net.Conn
+	from pipeConn
+}
+
+type pipeConn struct {
+	network.Conn
+	peer peer.ID
+}
+
+func (c pipeConn) RemotePeer() peer.ID { return c.peer }
+
+func (s pipeStream) Conn() network.Conn                { return s.from }
+func (s pipeStream) Read(b []byte) (int, error)        { return s.pipe.Read(b) }
+func (s pipeStream) SetReadDeadline(t time.Time) error { return s.pipe.SetReadDeadline(t) }
+
+// talk makes a stream from a peer, which is read as boxo does, and gives where to
+// write, and what comes of each message and at last of the stream.
+func talk(t *testing.T, r *reads, from peer.ID, handle func([]byte)) (w net.Conn, ended <-chan error) {
+	w, in := net.Pipe()
+	end := make(chan error, 1)
+	s := r.open(pipeStream{pipe: in, from: pipeConn{peer: from}})
+	go func() {
+		defer s.close()
+		reader := msgio.NewVarintReaderSize(s, network.MessageSizeMax)
+		for {
+			m, err := reader.ReadMsg()
+			if err != nil {
+				end <- err
+				in.Close()
+				return
+			}
+			handle(m)
+			reader.ReleaseMsg(m)
+		}
+	}()
+	t.Cleanup(func() { w.Close() })
+	return w, end
+}
+
+func framed(n int) []byte {
+	return append(binary.AppendUvarint(nil, uint64(n)), bytes.Repeat([]byte{7}, n)...)
+}
+
+// Messages of all sizes come through whole, and leave no room taken.
+func TestReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReads(Limits{})
+		got := make(chan int, 1)
+		w, ended := talk(t, r, "a", func(m []byte) {
+			if bytes.Count(m, []byte{7}) != len(m) {
+				t.Error("a message is not what was sent")
+			}
+			got <- len(m)
+		})
+		for _, n := range []int{0, 1, 127, 128, readFree, readFree + 1, 1 << 20, network.MessageSizeMax, 5} {
+			go w.Write(framed(n))
+			if g := <-got; g != n {
+				t.Errorf("a message of %d bytes came as one of %d", n, g)
+			}
+			time.Sleep(24 * time.Hour) // between messages there may be any time
+		}
+		w.Close()
+		if err := <-ended; !errors.Is(err, io.EOF) {
+			t.Errorf("the stream ended with %v", err)
+		}
+		synctest.Wait()
+		if len(r.peers) != 0 || !r.all.TryAcquire(readLeast) {
+			t.Error("room is still taken")
+		}
+	})
+}
+
+// What is too long is refused, and needs no room.
+func TestReadsRefuse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReads(Limits{})
+		for _, head := range [][]byte{
+			binary.AppendUvarint(nil, network.MessageSizeMax+1),
+			binary.AppendUvarint(nil, 1<<63),
+			bytes.Repeat([]byte{0xff}, 12),
+		} {
+			w, ended := talk(t, r, "a", func([]byte) { t.Error("it was taken") })
+			go w.Write(head)
+			if err := <-ended; err == nil || errors.Is(err, io.EOF) {
+				t.Errorf("%x: %v", head, err)
+			}
+		}
+	})
+}
+
+// A message that does not go on is given up, and one that has no room waits as long at
+// most; a slow one goes on.
+func TestReadsStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReads(Limits{})
+		ignore := func([]byte) {}
+		full := binary.AppendUvarint(nil, network.MessageSizeMax)
+		stall := func(from peer.ID, sent []byte) <-chan error {
+			w, ended := talk(t, r, from, ignore)
+			go w.Write(sent)
+			synctest.Wait()
+			return ended
+		}
+		began := time.Now()
+		silent := []<-chan error{stall("a", full), stall("a", append(full, make([]byte, 2*readPiece)...)), stall("a", []byte{0x80})}
+		waits := stall("a", full)
+		for i, ended := range silent {
+			if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("silent stream %d ended with %v", i, err)
+			}
+		}
+		if took := time.Since(began); took != readStall {
+			t.Errorf("it took %v", took)
+		}
+		if err := <-waits; err == nil {
+			t.Error("a message without room was taken")
+		}
+
+		got := make(chan int, 1)
+		w, _ := talk(t, r, "a", func(m []byte) { got <- len(m) })
+		go func() {
+			for all := framed(10 * readPiece); len(all) > 0; time.Sleep(readStall - time.Second) {
+				n, _ := w.Write(all[:min(readPiece, len(all))])
+				all = all[n:]
+			}
+		}()
+		if n := <-got; n != 10*readPiece {
+			t.Errorf("%d bytes of a slow message came", n)
+		}
+		time.Sleep(readStall) // for who wrote it
+	})
+}
+
+// One peer that fills its room leaves that of others.
+func TestReadsAreFair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReads(Limits{})
+		for range 20 {
+			w, _ := talk(t, r, "greedy", func([]byte) {})
+			go w.Write(binary.AppendUvarint(nil, network.MessageSizeMax))
+		}
+		synctest.Wait()
+		got := make(chan int, 1)
+		w, _ := talk(t, r, "other", func(m []byte) { got <- len(m) })
+		began := time.Now()
+		go w.Write(framed(1 << 20))
+		if <-got; time.Since(began) > 0 {
+			t.Errorf("another peer waited for %v", time.Since(began))
+		}
+	})
+}
