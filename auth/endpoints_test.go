@@ -314,7 +314,10 @@ func TestRegistration(t *testing.T) {
 		return s.call("POST", "/api/auth/register", "", map[string]string{"email": email, "password": password, "invite": invite}, from(address))
 	}
 	t.Run("open", func(t *testing.T) {
-		s := newServer(t, func(c *auth.Config) { c.Registration = auth.RegistrationOpen; c.RegisterQuota, c.RegisterQuotaPins = 1<<30, 1000 })
+		s := newServer(t, func(c *auth.Config) {
+			c.Registration = auth.RegistrationOpen
+			c.RegisterQuota, c.RegisterQuotaPins = 1<<30, 1000
+		})
 		r := s.wants(register(s, " New@Example.com", goodPassword, "", "203.0.113.1"), 201, "")
 		a, err := s.AccountByEmail(t.Context(), "new@example.com")
 		s.ok(err)
