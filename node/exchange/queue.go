@@ -50,6 +50,3 @@ func (q *queue) remove(w *want) {
 		delete(q.at, w)
 	}
 }
-
-// clear takes all out.
-func (q *queue) clear() { *q = queue{} }
