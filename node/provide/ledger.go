@@ -100,17 +100,18 @@ func (l *ledger) each(ctx context.Context, fn func(multihash.Multihash, record) 
 	return nil
 }
 
-// get reads one record from disk.
+// get reads one record. One that cannot be decoded is not there, as for each: put
+// writes it anew.
 func (l *ledger) get(ctx context.Context, h multihash.Multihash) (r record, found bool, err error) {
 	b, err := l.ds.Get(ctx, dshelp.MultihashToDsKey(h))
 	if errors.Is(err, datastore.ErrNotFound) {
 		return record{by: -1}, false, nil
 	}
-	if err == nil {
-		r, err = decodeRecord(b)
-	}
 	if err != nil {
 		return record{by: -1}, false, fmt.Errorf("read whether a root was provided: %w", err)
+	}
+	if r, err = decodeRecord(b); err != nil {
+		return record{by: -1}, false, nil
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ipfs/boxo/datastore/dshelp"
 	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -354,6 +356,39 @@ func TestStoreFails(t *testing.T) {
 		r.pins.fail(nil)
 		r.wait(2 * retellEvery)
 		r.told(1, hashes(all)...)
+	})
+}
+
+// A record of the ledger that cannot be read is made anew, and holds up nothing.
+func TestUnreadableRecord(t *testing.T) {
+	bubble(t, 300, func(r *rig) {
+		broken, gone := rootOf(1), rootOf(2)
+		for _, d := range []pin.DAG{broken, gone} {
+			key := datastore.NewKey("/roots").Child(dshelp.MultihashToDsKey(hashOf(d)))
+			if err := r.ds.Put(t.Context(), key, []byte{9, 1, 2}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.pins.set(true, broken)
+		r.start()
+		r.wait(time.Minute)
+		if least, _ := r.net.times(hashOf(broken)); least == 0 { // the first sweep may tell it, too
+			t.Error("the root of an unreadable record is not told")
+		}
+		others := rootsOf(20)[3:]
+		r.Withdraw(gone)
+		r.pin(others...)
+		r.wait(soon)
+		r.told(1, hashes(others)...)
+		r.unpin(others[3:]...)
+		r.unpin(broken)
+		r.wait(soon)
+		if s := r.stats(); s.Roots != 3 || s.Keys != 3 || s.Untold != 0 {
+			t.Errorf("stats are %+v", s)
+		}
+		if r.log.String() != "" {
+			t.Errorf("the log has %s", r.log)
+		}
 	})
 }
 
