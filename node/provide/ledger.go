@@ -29,9 +29,9 @@ type ledger struct {
 	seed maphash.Seed
 
 	mu    sync.RWMutex
-	roots map[uint64]line      // by a hash of the multihash, for which nobody can make another
-	dirty map[string]time.Time // told since the last flush, by multihash
-	last  time.Time            // when any was told
+	roots map[uint64]line     // by a hash of the multihash, for which nobody can make another
+	dirty map[string]struct{} // the multihashes of those told since the last flush
+	last  time.Time           // when any was told
 }
 
 // line is what is in memory of a root. Times are Unix seconds; 0 is never.
@@ -56,15 +56,16 @@ func openLedger(ds datastore.Batching) *ledger {
 		ds:    namespace.Wrap(ds, datastore.NewKey("/roots")),
 		seed:  maphash.MakeSeed(),
 		roots: make(map[uint64]line),
-		dirty: make(map[string]time.Time),
+		dirty: make(map[string]struct{}),
 	}
 }
 
 func (l *ledger) at(h multihash.Multihash) uint64 { return maphash.Bytes(l.seed, h) }
 
-// load reads everything that is on disk.
-func (l *ledger) load(ctx context.Context) error {
-	return l.each(ctx, func(h multihash.Multihash, r record) error {
+// load reads everything that is on disk. Times that are still to come are taken
+// for now.
+func (l *ledger) load(ctx context.Context, now time.Time) error {
+	err := l.each(ctx, func(h multihash.Multihash, r record) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.roots[l.at(h)] = r.line()
@@ -73,6 +74,27 @@ func (l *ledger) load(ctx context.Context) error {
 		}
 		return nil
 	})
+	l.clamp(now)
+	return err
+}
+
+// clamp takes times that are still to come for now: the clock was ahead, and has
+// been set back. They would else hide for as long as it was ahead that a root is
+// late. What is on disk stays until there is something to write, as it may be
+// that the clock is behind.
+func (l *ledger) clamp(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := seconds(now)
+	for at, ln := range l.roots {
+		if ln.since > t || ln.told > t {
+			ln.since, ln.told = min(ln.since, t), min(ln.told, t)
+			l.roots[at] = ln
+		}
+	}
+	if l.last.After(now) {
+		l.last = now
+	}
 }
 
 // each reads all records. What cannot be read is as if it were not there: what
@@ -100,8 +122,8 @@ func (l *ledger) each(ctx context.Context, fn func(multihash.Multihash, record) 
 	return nil
 }
 
-// get reads one record. One that cannot be decoded is not there, as for each: put
-// writes it anew.
+// get reads one record, with the times that are in memory. One that cannot be
+// decoded is not there, as for each: put writes it anew.
 func (l *ledger) get(ctx context.Context, h multihash.Multihash) (r record, found bool, err error) {
 	b, err := l.ds.Get(ctx, dshelp.MultihashToDsKey(h))
 	if errors.Is(err, datastore.ErrNotFound) {
@@ -115,8 +137,8 @@ func (l *ledger) get(ctx context.Context, h multihash.Multihash) (r record, foun
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if t, ok := l.dirty[string(h)]; ok {
-		r.told = t
+	if ln, ok := l.roots[l.at(h)]; ok {
+		r.since, r.told = moment(ln.since), moment(ln.told)
 	}
 	return r, true, nil
 }
@@ -154,7 +176,7 @@ func (l *ledger) put(ctx context.Context, changes map[string]record) error {
 		}
 		now := r.line()
 		if have, ok := l.roots[at]; ok { // told meanwhile
-			now.told, now.seen = max(now.told, have.told), have.seen
+			now.told, now.seen = have.told, have.seen
 		}
 		l.roots[at] = now
 	}
@@ -162,25 +184,24 @@ func (l *ledger) put(ctx context.Context, changes map[string]record) error {
 }
 
 // told notes that a peer of the network took a key, which may be that of a root.
+// Each time counts, also one before the last: the clock may have been set back.
 func (l *ledger) told(h multihash.Multihash, now time.Time) {
 	at, t := l.at(h), seconds(now)
 	l.mu.RLock()
 	ln, ok := l.roots[at]
 	l.mu.RUnlock()
-	if !ok || ln.told >= t {
+	if !ok || ln.told == t {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ln, ok = l.roots[at]; !ok || ln.told >= t {
+	if ln, ok = l.roots[at]; !ok || ln.told == t {
 		return
 	}
 	ln.told = t
 	l.roots[at] = ln
-	l.dirty[string(h)] = now
-	if now.After(l.last) {
-		l.last = now
-	}
+	l.dirty[string(h)] = struct{}{}
+	l.last = now
 }
 
 // flush writes what was told since the last time.
@@ -205,7 +226,7 @@ func (l *ledger) flush(ctx context.Context) error {
 		}
 		l.mu.Lock()
 		for _, h := range some {
-			if r, ok := changes[h]; !ok || l.dirty[h].Equal(r.told) { // else told again meanwhile
+			if r, ok := changes[h]; !ok || l.roots[l.at(multihash.Multihash(h))].told == seconds(r.told) { // else told again meanwhile
 				delete(l.dirty, h)
 			}
 		}

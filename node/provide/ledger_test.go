@@ -25,9 +25,9 @@ func TestLedgerOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.told(one, now.Add(time.Second))
 	l.told(one, now.Add(time.Minute))
-	l.told(one, now.Add(time.Second)) // late
-	l.told(hashOf(rootOf(9)), now)    // no root
+	l.told(hashOf(rootOf(9)), now) // no root
 	if r, _, err := l.get(t.Context(), one); err != nil || !r.told.Equal(now.Add(time.Minute)) {
 		t.Errorf("before it is written it was told at %v, %v", r.told, err)
 	}
@@ -49,7 +49,7 @@ func TestLedgerOnDisk(t *testing.T) {
 	}
 
 	l = openLedger(ds)
-	if err := l.load(t.Context()); err != nil {
+	if err := l.load(t.Context(), now.Add(2*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	var s Stats
@@ -103,7 +103,8 @@ func TestLedgerFlushesAll(t *testing.T) {
 func TestLedgerFlushFails(t *testing.T) {
 	broken := errors.New("broken")
 	var fail bool
-	l := openLedger(failstore.NewFailstore(datastore.NewMapDatastore(), func(op string) error {
+	ds := datastore.NewMapDatastore()
+	l := openLedger(failstore.NewFailstore(ds, func(op string) error {
 		if fail && op == "batch-commit" {
 			return broken
 		}
@@ -122,8 +123,94 @@ func TestLedgerFlushFails(t *testing.T) {
 	if err := l.flush(t.Context()); err != nil {
 		t.Error(err)
 	}
-	l.dirty = nil
-	if r, _, err := l.get(t.Context(), h); err != nil || r.told.IsZero() {
+	if r, _, err := openLedger(ds).get(t.Context(), h); err != nil || r.told.IsZero() {
 		t.Errorf("it was told at %v, %v", r.told, err)
 	}
+}
+
+// What was told and pinned while the clock was a year ahead does not hide for a
+// year, once it is right, when a root was told and that it waits.
+func TestLedgerClockSetBack(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	ahead := now.AddDate(1, 0, 0)
+	h, waits := hashOf(rootOf(1)), hashOf(rootOf(2))
+	setUp := func(t *testing.T) (*ledger, datastore.Batching) {
+		ds := datastore.NewMapDatastore()
+		l := openLedger(ds)
+		err := l.put(t.Context(), map[string]record{
+			string(h):     {since: ahead, codecs: []uint64{cid.Raw}},
+			string(waits): {since: ahead, codecs: []uint64{cid.Raw}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.told(h, ahead)
+		if err := l.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return l, ds
+	}
+	stats := func(l *ledger) Stats {
+		s := Stats{Interval: DefaultInterval}
+		l.summary(&s)
+		return s
+	}
+	late := DefaultInterval + watchSlack + time.Hour
+	for name, after := range map[string]func(t *testing.T, l *ledger, ds datastore.Batching) *ledger{
+		"while it runs": func(t *testing.T, l *ledger, _ datastore.Batching) *ledger {
+			l.clamp(now)
+			return l
+		},
+		"between two runs": func(t *testing.T, _ *ledger, ds datastore.Batching) *ledger {
+			l := openLedger(ds)
+			if err := l.load(t.Context(), now); err != nil {
+				t.Fatal(err)
+			}
+			return l
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, ds := setUp(t)
+			l = after(t, l, ds)
+			s := stats(l)
+			if !s.Stalest.Equal(now) || s.LastTold.After(now) || s.OldestUntold.After(now) {
+				t.Errorf("it has %+v", s)
+			}
+			if lag := s.Lag(now.Add(late)); lag != time.Hour {
+				t.Errorf("what is not told any more is late by %v", lag)
+			}
+		})
+	}
+	t.Run("told again", func(t *testing.T) {
+		l, ds := setUp(t)
+		again := now.Add(time.Minute)
+		l.told(h, again)
+		if err := l.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := stats(l); !s.Stalest.Equal(again) || !s.LastTold.Equal(again) {
+			t.Errorf("it has %+v", s)
+		}
+		l = openLedger(ds)
+		if err := l.load(t.Context(), again.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if s := stats(l); !s.Stalest.Equal(again) {
+			t.Errorf("after a restart it has %+v", s)
+		}
+	})
+	// A clock that is behind at the start takes nothing from what is on disk.
+	t.Run("behind for a while", func(t *testing.T) {
+		_, ds := setUp(t)
+		if err := openLedger(ds).load(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		l := openLedger(ds)
+		if err := l.load(t.Context(), ahead.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if s := stats(l); !s.Stalest.Equal(ahead) {
+			t.Errorf("it has %+v", s)
+		}
+	})
 }

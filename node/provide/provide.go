@@ -323,6 +323,7 @@ func (p *Provider) complete(ctx context.Context, d pin.DAG) (bool, error) {
 
 // retell tells the roots that nobody was told of, if nothing waits to be told.
 func (p *Provider) retell(ctx context.Context, now time.Time) error {
+	p.ledger.clamp(now)
 	s, err := p.Stats(ctx)
 	if err != nil || !s.reachable || s.QueuedKeys+s.Telling > 0 ||
 		s.Untold == 0 || now.Sub(s.OldestUntold) < retellAfter {

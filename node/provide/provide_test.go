@@ -187,6 +187,36 @@ func TestNetworkComesBack(t *testing.T) {
 	})
 }
 
+// What was pinned while the clock was a year ahead does not wait for a year to be
+// told.
+func TestPinnedWhileClockWasAhead(t *testing.T) {
+	bubble(t, 300, func(r *rig) {
+		r.start()
+		r.pin(rootOf(0))
+		r.wait(time.Hour)
+		r.net.up.Store(false)
+		r.pin(rootOf(1)) // makes it notice
+		r.wait(10 * time.Hour)
+		late := rootOf(2)
+		r.pin(late)
+		r.wait(soon)
+		rec, found, err := r.ledger.get(t.Context(), hashOf(late))
+		if err != nil || !found {
+			t.Fatal(found, err)
+		}
+		rec.since = rec.since.AddDate(1, 0, 0)
+		if err := r.ledger.put(t.Context(), map[string]record{string(hashOf(late)): rec}); err != nil {
+			t.Fatal(err)
+		}
+		r.pins.set(false, rootOf(1))
+		r.Withdraw(rootOf(1)) // which is not what makes it tell
+		r.wait(time.Hour)
+		r.net.up.Store(true)
+		r.wait(10 * time.Minute)
+		r.told(1, hashOf(late))
+	})
+}
+
 // A node that has no address at first is announced when it has one.
 func TestAddressComesLate(t *testing.T) {
 	bubble(t, 300, func(r *rig) {

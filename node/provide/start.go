@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
@@ -17,7 +18,7 @@ func (p *Provider) start(ctx context.Context) error {
 	if err := p.ownState(ctx); err != nil {
 		return err
 	}
-	if err := p.ledger.load(ctx); err != nil {
+	if err := p.ledger.load(ctx, time.Now()); err != nil {
 		return err
 	}
 	var filter func(context.Context, multihash.Multihash) (bool, error)
