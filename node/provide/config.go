@@ -67,9 +67,12 @@ type Network struct {
 	// Host keeps connections and addresses while they are in use; nil is none.
 	Host host.Host
 	// Counts reports whether a root that was told here is told; nil is always.
-	// It is for a network that stands in for another that cannot be reached.
+	// It is for a network that stands in for another that cannot be reached: what
+	// it was told counts for as long as it does. It is quick.
 	Counts func() bool
 }
+
+func (n Network) counts() bool { return n.Counts == nil || n.Counts() }
 
 // Config is what a [Provider] works with.
 type Config struct {

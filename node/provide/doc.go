@@ -19,6 +19,10 @@
 // DAGs as well: it is left out, and forgotten, when its turn comes and its block
 // is gone from disk, where a reclaim leaves only what is pinned.
 //
+// A network may stand in for another while nobody of that can be reached
+// ([Network].Counts). What it was told counts as told for so long, and is told to
+// the other when that is back.
+//
 // # What is on disk
 //
 // Under prefixes of the datastore that it is given:
@@ -26,7 +30,8 @@
 //	/self          the peer that provided
 //	/strategy      the strategy by which the keys were chosen
 //	/keys/...      every key that is told, by its place in the key space
-//	/roots/HASH    a root: since when it is due, when it was told, its codecs
+//	/roots/HASH    a root: since when it is due, when it was told, when a stand-in
+//	               was, its codecs
 //	/NETWORK/...   of each network: which region was told when, what waits
 //
 // The pins themselves say what is due, so that all of this may lag behind: at

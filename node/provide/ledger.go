@@ -22,7 +22,7 @@ import (
 )
 
 // ledger remembers of each root since when it is to be told and when it last was.
-// It is on disk; what is asked for often is in memory, some 30 bytes for each.
+// It is on disk; what is asked for often is in memory, some 35 bytes for each.
 // Of its methods those that take a context belong to one goroutine.
 type ledger struct {
 	ds   datastore.Batching
@@ -37,19 +37,34 @@ type ledger struct {
 // line is what is in memory of a root. Times are Unix seconds; 0 is never.
 type line struct {
 	since, told uint32
-	codecs      uint8 // how many DAGs have the root, read by one codec each
-	seen        uint8 // of those, how many a comparison has come upon
-	by          int8  // the rank of the strategy by which it was walked; -1 is none
+	stand       uint32 // when it was told to a network that stood in for another
+	codecs      uint8  // how many DAGs have the root, read by one codec each
+	seen        uint8  // of those, how many a comparison has come upon
+	by          int8   // the rank of the strategy by which it was walked; -1 is none
+}
+
+// at gives when the root was told; what stand-ins were told counts while one
+// stands in.
+func (ln line) at(standIn bool) uint32 {
+	if standIn {
+		return max(ln.told, ln.stand)
+	}
+	return ln.told
 }
 
 // record is what is on disk of a root.
 type record struct {
 	since, told time.Time // the zero time is never
+	stand       time.Time
 	by          int8
 	codecs      []uint64
 }
 
-const recordVersion = 1
+// The versions of records.
+const (
+	recordPlain = 1
+	recordStand = 2 // it has when stand-ins were told, too; others were told none
+)
 
 func openLedger(ds datastore.Batching) *ledger {
 	return &ledger{
@@ -72,6 +87,9 @@ func (l *ledger) load(ctx context.Context, now time.Time) error {
 		if r.told.After(l.last) {
 			l.last = r.told
 		}
+		if r.stand.After(l.last) {
+			l.last = r.stand
+		}
 		return nil
 	})
 	l.clamp(now)
@@ -87,8 +105,8 @@ func (l *ledger) clamp(now time.Time) {
 	defer l.mu.Unlock()
 	t := seconds(now)
 	for at, ln := range l.roots {
-		if ln.since > t || ln.told > t {
-			ln.since, ln.told = min(ln.since, t), min(ln.told, t)
+		if ln.since > t || ln.told > t || ln.stand > t {
+			ln.since, ln.told, ln.stand = min(ln.since, t), min(ln.told, t), min(ln.stand, t)
 			l.roots[at] = ln
 		}
 	}
@@ -138,7 +156,7 @@ func (l *ledger) get(ctx context.Context, h multihash.Multihash) (r record, foun
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if ln, ok := l.roots[l.at(h)]; ok {
-		r.since, r.told = moment(ln.since), moment(ln.told)
+		r.since, r.told, r.stand = moment(ln.since), moment(ln.told), moment(ln.stand)
 	}
 	return r, true, nil
 }
@@ -176,7 +194,7 @@ func (l *ledger) put(ctx context.Context, changes map[string]record) error {
 		}
 		now := r.line()
 		if have, ok := l.roots[at]; ok { // told meanwhile
-			now.told, now.seen = have.told, have.seen
+			now.told, now.stand, now.seen = have.told, have.stand, have.seen
 		}
 		l.roots[at] = now
 	}
@@ -184,21 +202,26 @@ func (l *ledger) put(ctx context.Context, changes map[string]record) error {
 }
 
 // told notes that a peer of the network took a key, which may be that of a root.
-// Each time counts, also one before the last: the clock may have been set back.
-func (l *ledger) told(h multihash.Multihash, now time.Time) {
+// What a network took that stands in for another is kept apart. Each time counts,
+// also one before the last: the clock may have been set back.
+func (l *ledger) told(h multihash.Multihash, now time.Time, standIn bool) {
 	at, t := l.at(h), seconds(now)
 	l.mu.RLock()
 	ln, ok := l.roots[at]
 	l.mu.RUnlock()
-	if !ok || ln.told == t {
+	if !ok || ln.told == t && !standIn || ln.stand == t && standIn {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ln, ok = l.roots[at]; !ok || ln.told == t {
+	if ln, ok = l.roots[at]; !ok {
 		return
 	}
-	ln.told = t
+	if standIn {
+		ln.stand = t
+	} else {
+		ln.told = t
+	}
 	l.roots[at] = ln
 	l.dirty[string(h)] = struct{}{}
 	l.last = now
@@ -226,7 +249,8 @@ func (l *ledger) flush(ctx context.Context) error {
 		}
 		l.mu.Lock()
 		for _, h := range some {
-			if r, ok := changes[h]; !ok || l.roots[l.at(multihash.Multihash(h))].told == seconds(r.told) { // else told again meanwhile
+			ln := l.roots[l.at(multihash.Multihash(h))]
+			if r, ok := changes[h]; !ok || ln.told == seconds(r.told) && ln.stand == seconds(r.stand) { // else told again meanwhile
 				delete(l.dirty, h)
 			}
 		}
@@ -266,20 +290,21 @@ func (l *ledger) see(h multihash.Multihash) (line, bool) {
 	return ln, ok
 }
 
-// summary is what [Stats] has of the ledger.
-func (l *ledger) summary(s *Stats) {
+// summary is what [Stats] has of the ledger, with what stand-ins were told if one
+// stands in.
+func (l *ledger) summary(s *Stats, standIn bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	s.Roots, s.LastTold = len(l.roots), l.last
 	var waits, stalest uint32
 	for _, ln := range l.roots {
-		if ln.told == 0 {
+		if told := ln.at(standIn); told == 0 {
 			s.Untold++
 			if waits == 0 || ln.since < waits {
 				waits = ln.since
 			}
-		} else if stalest == 0 || ln.told < stalest {
-			stalest = ln.told
+		} else if stalest == 0 || told < stalest {
+			stalest = told
 		}
 	}
 	s.OldestUntold, s.Stalest = moment(waits), moment(stalest)
@@ -301,7 +326,8 @@ func moment(s uint32) time.Time {
 }
 
 func (r record) line() line {
-	return line{since: seconds(r.since), told: seconds(r.told), codecs: uint8(min(len(r.codecs), 255)), by: r.by}
+	return line{since: seconds(r.since), told: seconds(r.told), stand: seconds(r.stand),
+		codecs: uint8(min(len(r.codecs), 255)), by: r.by}
 }
 
 // dags lists the DAGs that have the root.
@@ -322,9 +348,13 @@ func (r record) with(codec uint64, on bool) record {
 }
 
 func (r record) encode() []byte {
-	b := []byte{recordVersion, byte(r.by)}
+	b := []byte{recordPlain, byte(r.by)}
 	b = binary.BigEndian.AppendUint32(b, seconds(r.since))
 	b = binary.BigEndian.AppendUint32(b, seconds(r.told))
+	if !r.stand.IsZero() {
+		b[0] = recordStand
+		b = binary.BigEndian.AppendUint32(b, seconds(r.stand))
+	}
 	for _, codec := range r.codecs {
 		b = binary.AppendUvarint(b, codec)
 	}
@@ -332,12 +362,19 @@ func (r record) encode() []byte {
 }
 
 func decodeRecord(b []byte) (r record, err error) {
-	if len(b) < 10 || b[0] != recordVersion {
+	size := 10
+	if len(b) > 0 && b[0] == recordStand {
+		size = 14
+	}
+	if len(b) < size || b[0] != recordPlain && b[0] != recordStand {
 		return record{}, fmt.Errorf("record of a root is %x", b)
 	}
 	r.by = int8(b[1])
 	r.since, r.told = moment(binary.BigEndian.Uint32(b[2:])), moment(binary.BigEndian.Uint32(b[6:]))
-	for b = b[10:]; len(b) > 0; {
+	if b[0] == recordStand {
+		r.stand = moment(binary.BigEndian.Uint32(b[10:]))
+	}
+	for b = b[size:]; len(b) > 0; {
 		codec, n := binary.Uvarint(b)
 		if n <= 0 {
 			return record{}, fmt.Errorf("record of a root ends in %x", b)

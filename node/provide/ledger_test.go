@@ -2,6 +2,8 @@ package provide
 
 import (
 	"errors"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -25,9 +27,9 @@ func TestLedgerOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.told(one, now.Add(time.Second))
-	l.told(one, now.Add(time.Minute))
-	l.told(hashOf(rootOf(9)), now) // no root
+	l.told(one, now.Add(time.Second), false)
+	l.told(one, now.Add(time.Minute), false)
+	l.told(hashOf(rootOf(9)), now, false) // no root
 	if r, _, err := l.get(t.Context(), one); err != nil || !r.told.Equal(now.Add(time.Minute)) {
 		t.Errorf("before it is written it was told at %v, %v", r.told, err)
 	}
@@ -53,7 +55,7 @@ func TestLedgerOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	var s Stats
-	l.summary(&s)
+	l.summary(&s, false)
 	if s.Roots != 2 || s.Untold != 0 || !s.LastTold.Equal(now.Add(time.Hour)) || !s.Stalest.Equal(now.Add(time.Minute)) {
 		t.Errorf("it has %+v", s)
 	}
@@ -72,6 +74,30 @@ func TestLedgerOnDisk(t *testing.T) {
 	}
 }
 
+// Records are as they were before there was anything of stand-ins in them, unless
+// there is.
+func TestRecordVersions(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	old := []byte{1, 2, 0, 0, 0, 60, 0, 0, 0, 120, 0x55, 0xa9, 0x02}
+	r, err := decodeRecord(old)
+	if err != nil || r.since.Unix() != 60 || r.told.Unix() != 120 || !r.stand.IsZero() || r.by != 2 ||
+		!slices.Equal(r.codecs, []uint64{cid.Raw, cid.DagJSON}) {
+		t.Errorf("the old one is %+v, %v", r, err)
+	}
+	if again := r.encode(); !slices.Equal(again, old) {
+		t.Errorf("it is written as %x", again)
+	}
+	r.stand = now
+	if again, err := decodeRecord(r.encode()); err != nil || !reflect.DeepEqual(again, r) {
+		t.Errorf("%+v is read as %+v, %v", r, again, err)
+	}
+	for _, b := range [][]byte{nil, old[:9], r.encode()[:13], {3, 2, 0, 0, 0, 60, 0, 0, 0, 120, 0x55}, {1, 2, 0, 0, 0, 60, 0, 0, 0, 120, 0xff}} {
+		if r, err := decodeRecord(b); err == nil {
+			t.Errorf("%x is read as %+v", b, r)
+		}
+	}
+}
+
 // Many that were told are written in pieces.
 func TestLedgerFlushesAll(t *testing.T) {
 	l := openLedger(datastore.NewMapDatastore())
@@ -84,7 +110,7 @@ func TestLedgerFlushesAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range many {
-		l.told(hashOf(rootOf(i)), time.Now())
+		l.told(hashOf(rootOf(i)), time.Now(), false)
 	}
 	if err := l.flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -114,7 +140,7 @@ func TestLedgerFlushFails(t *testing.T) {
 	if err := l.put(t.Context(), map[string]record{string(h): {since: time.Now(), codecs: []uint64{cid.Raw}}}); err != nil {
 		t.Fatal(err)
 	}
-	l.told(h, time.Now())
+	l.told(h, time.Now(), false)
 	fail = true
 	if err := l.flush(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("it gives %v", err)
@@ -144,7 +170,7 @@ func TestLedgerClockSetBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.told(h, ahead)
+		l.told(h, ahead, false)
 		if err := l.flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +178,7 @@ func TestLedgerClockSetBack(t *testing.T) {
 	}
 	stats := func(l *ledger) Stats {
 		s := Stats{Interval: DefaultInterval}
-		l.summary(&s)
+		l.summary(&s, false)
 		return s
 	}
 	late := DefaultInterval + watchSlack + time.Hour
@@ -184,7 +210,7 @@ func TestLedgerClockSetBack(t *testing.T) {
 	t.Run("told again", func(t *testing.T) {
 		l, ds := setUp(t)
 		again := now.Add(time.Minute)
-		l.told(h, again)
+		l.told(h, again, false)
 		if err := l.flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -107,7 +107,7 @@ func (p *Provider) Compare() { wake(p.again) }
 // if not yet.
 func (p *Provider) Announced(d pin.DAG) time.Time {
 	ln, _ := p.ledger.line(d.CID().Hash())
-	return moment(ln.told)
+	return moment(ln.at(p.standIn()))
 }
 
 // look has a DAG looked at. Whether it is pinned is seen then, so that the order
@@ -175,9 +175,14 @@ func (p *Provider) run() {
 
 // told is called by the sweep, for every peer that took a key.
 func (p *Provider) told(n int, h multihash.Multihash) {
-	if counts := p.cfg.Networks[n].Counts; counts == nil || counts() {
-		p.ledger.told(h, time.Now())
+	if network := p.cfg.Networks[n]; network.counts() {
+		p.ledger.told(h, time.Now(), network.Counts != nil)
 	}
+}
+
+// standIn reports whether some network stands in for another now.
+func (p *Provider) standIn() bool {
+	return slices.ContainsFunc(p.cfg.Networks, func(n Network) bool { return n.Counts != nil && n.Counts() })
 }
 
 // applyFull takes up what is due if that is a batch.
@@ -321,17 +326,19 @@ func (p *Provider) complete(ctx context.Context, d pin.DAG) (bool, error) {
 	return ok, nil
 }
 
-// retell tells the roots that nobody was told of, if nothing waits to be told.
+// retell tells the roots that nobody was told of, if nothing waits to be told: to
+// the networks of which that counts.
 func (p *Provider) retell(ctx context.Context, now time.Time) error {
 	p.ledger.clamp(now)
 	s, err := p.Stats(ctx)
-	if err != nil || !s.reachable || s.QueuedKeys+s.Telling > 0 ||
+	if err != nil || len(s.reachable) == 0 || s.QueuedKeys+s.Telling > 0 ||
 		s.Untold == 0 || now.Sub(s.OldestUntold) < retellAfter {
 		return err
 	}
 	var keys []multihash.Multihash
+	standIn := p.standIn()
 	err = p.ledger.each(ctx, func(h multihash.Multihash, _ record) error {
-		if ln, ok := p.ledger.line(h); ok && ln.told == 0 && len(keys) < walkAhead {
+		if ln, ok := p.ledger.line(h); ok && ln.at(standIn) == 0 && len(keys) < walkAhead {
 			keys = append(keys, h)
 		}
 		return nil
@@ -339,7 +346,7 @@ func (p *Provider) retell(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return p.sweep.tell(keys...)
+	return p.sweep.tellTo(s.reachable, keys...)
 }
 
 // walkAll walks what is to be walked, one DAG after the other, as long as ctx

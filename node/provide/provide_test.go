@@ -452,6 +452,78 @@ func TestTwoNetworks(t *testing.T) {
 	})
 }
 
+// What only a network was told that stands in for another is told to that when it is
+// back, and is not said to be told until then; also after a restart.
+func TestStandIn(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		before  time.Duration // for how long the network was there before it was away
+		restart func(*rig)
+	}{
+		{"it comes back", time.Hour, nil},
+		{"it comes late", 0, nil},
+		{"close", time.Hour, (*rig).close},
+		{"kill", time.Hour, (*rig).kill},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, 300, func(r *rig) {
+				t := r.t
+				lan := newNetwork(40)
+				stand := lan.network("lan")
+				stand.Counts = func() bool { return !r.net.up.Load() }
+				r.cfg.Networks = append(r.cfg.Networks, stand)
+				r.net.up.Store(tt.before > 0)
+				r.start()
+				if tt.before > 0 {
+					r.pin(rootsOf(300)[100:]...)
+					r.wait(tt.before)
+					r.net.up.Store(false)
+					r.pin(rootOf(99)) // makes it notice
+					r.wait(4 * time.Hour)
+				}
+				late := rootsOf(20)
+				r.pin(late...)
+				r.wait(time.Minute)
+				for _, d := range late {
+					if r.Announced(d).IsZero() {
+						t.Fatal("what the stand-in was told does not count while it stands in")
+					}
+				}
+				if s := r.stats(); s.Untold != 0 || time.Since(s.LastTold) > time.Minute {
+					t.Errorf("stats are %+v", s)
+				}
+				if tt.restart != nil {
+					tt.restart(r)
+					r.start()
+					r.wait(time.Second)
+					if r.Announced(late[0]).IsZero() {
+						t.Error("after a restart it is not known what the stand-in was told")
+					}
+				}
+				_, before := lan.times(hashOf(late[0]))
+				r.net.up.Store(true)
+				for _, d := range late {
+					if least, _ := r.net.times(hashOf(d)); least == 0 && !r.Announced(d).IsZero() {
+						t.Fatal("what the stand-in was told counts when it stands in no more")
+					}
+				}
+				r.wait(15 * time.Minute)
+				for i, d := range late {
+					if least, _ := r.net.times(hashOf(d)); least == 0 || r.Announced(d).IsZero() {
+						t.Fatalf("root %d: each was told %d times, announced at %v", i, least, r.Announced(d))
+					}
+				}
+				if _, after := lan.times(hashOf(late[0])); after != before {
+					t.Errorf("the stand-in was told %d times more", after-before)
+				}
+				if s := r.stats(); s.Untold != 0 {
+					t.Errorf("stats are %+v", s)
+				}
+			})
+		})
+	}
+}
+
 func TestConfig(t *testing.T) {
 	for _, cfg := range []Config{
 		{Strategy: "everything"}, {Interval: -time.Second}, {Interval: MaxInterval + 1},

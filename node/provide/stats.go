@@ -39,7 +39,7 @@ type Stats struct {
 	// since there is no address by which this node could be.
 	NoAddress bool
 
-	reachable bool // some network is online and can be told something
+	reachable []int // the networks that count now, are online and can be told something
 }
 
 // Lag is by how much the telling is late: the root that waits longest for its next
@@ -57,7 +57,7 @@ func (s Stats) Lag(now time.Time) time.Duration {
 // Errors: the context's.
 func (p *Provider) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Strategy: p.cfg.Strategy, Interval: p.cfg.Interval}
-	p.ledger.summary(&s)
+	p.ledger.summary(&s, p.standIn())
 	select {
 	case <-p.open:
 	default:
@@ -72,7 +72,9 @@ func (p *Provider) Stats(ctx context.Context) (Stats, error) {
 		s.Online = s.Online || online
 		if online {
 			addressed := len(p.cfg.Networks[i].Addrs()) > 0
-			s.reachable = s.reachable || addressed
+			if addressed && p.cfg.Networks[i].counts() {
+				s.reachable = append(s.reachable, i)
+			}
 			s.NoAddress = s.NoAddress || !addressed
 		}
 		s.Keys = max(s.Keys, st.Schedule.Keys)

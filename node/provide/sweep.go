@@ -123,9 +123,18 @@ func (s *sweep) add(ctx context.Context, keys []multihash.Multihash) (fresh []mu
 // tell tells keys at once, as soon as there is a worker. What a network that
 // cannot be reached is not told comes by its schedule.
 func (s *sweep) tell(keys ...multihash.Multihash) error {
+	all := make([]int, len(s.nets))
+	for i := range all {
+		all[i] = i
+	}
+	return s.tellTo(all, keys...)
+}
+
+// tellTo tells some of the networks, as tell does.
+func (s *sweep) tellTo(nets []int, keys ...multihash.Multihash) error {
 	var errs []error
-	for _, p := range s.nets {
-		if err := p.ProvideOnce(keys...); err != nil {
+	for _, i := range nets {
+		if err := s.nets[i].ProvideOnce(keys...); err != nil {
 			errs = append(errs, fmt.Errorf("provide %d keys: %w", len(keys), err))
 		}
 	}
