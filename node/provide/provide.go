@@ -23,9 +23,12 @@ const (
 	// How often it is looked for roots that nobody was told of and that wait for
 	// nothing, and how long they may: a network that comes back after hours
 	// would else hear of them in its next sweep only. What could not be taken up,
-	// for want of disk space perhaps, is tried again then, too.
+	// for want of disk space perhaps, is tried again then, too; and so is the start.
 	retellEvery = time.Minute
 	retellAfter = 2 * time.Minute
+	// How many DAGs may wait for the start. What comes beyond that is found by the
+	// comparison that the start ends with.
+	maxEarly = 1 << 14
 	// How many keys may wait to be told before the walk of a DAG waits too: about
 	// 20 MB in memory.
 	walkAhead = 100_000
@@ -37,7 +40,8 @@ type Provider struct {
 	cfg    Config
 	ds     datastore.Batching
 	ledger *ledger
-	sweep  *sweep // set once open is closed
+	sweep  *sweep // belongs to run before open is closed, and then stays
+	loaded bool   // the ledger is in memory; belongs to run
 
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
@@ -114,9 +118,21 @@ func (p *Provider) Announced(d pin.DAG) time.Time {
 // in which it was announced and withdrawn does not matter.
 func (p *Provider) look(ds ...pin.DAG) {
 	p.mu.Lock()
-	p.due = append(p.due, ds...)
+	if p.isOpen() || p.cfg.Roots == nil || len(p.due) < maxEarly {
+		p.due = append(p.due, ds...)
+	}
 	p.mu.Unlock()
 	wake(p.kick)
+}
+
+// isOpen reports whether the start succeeded.
+func (p *Provider) isOpen() bool {
+	select {
+	case <-p.open:
+		return true
+	default:
+		return false
+	}
 }
 
 func wake(ch chan struct{}) {
@@ -128,10 +144,7 @@ func wake(ch chan struct{}) {
 
 // run owns what is on disk.
 func (p *Provider) run() {
-	if err := p.start(p.ctx); err != nil {
-		if p.ctx.Err() == nil {
-			p.cfg.Logger.Error("nothing is provided", "error", err)
-		}
+	if !p.startUp(p.ctx) {
 		return
 	}
 	close(p.open)

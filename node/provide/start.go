@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-datastore"
@@ -12,14 +13,47 @@ import (
 	"github.com/multiformats/go-multihash"
 )
 
-// start opens everything. A strategy that tells less than the last one has the
-// keys chosen anew.
-func (p *Provider) start(ctx context.Context) error {
+// startUp starts, and tries again until that succeeds or ctx ends: a disk that is
+// full now has room some time later. It reports whether it succeeded.
+func (p *Provider) startUp(ctx context.Context) bool {
+	told := make(map[string]bool)
+	for {
+		err := p.start(ctx)
+		if ctx.Err() != nil {
+			return false
+		}
+		if err == nil {
+			break
+		}
+		// By what was being tried: the rest may be another each time.
+		if what, _, _ := strings.Cut(err.Error(), ":"); !told[what] {
+			told[what] = true
+			p.cfg.Logger.Error("nothing is provided; it is tried again and again", "error", err)
+		}
+		select {
+		case <-time.After(retellEvery):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	if len(told) > 0 {
+		p.cfg.Logger.Info("what is pinned is provided again")
+	}
+	return true
+}
+
+// start opens everything, or nothing if it fails. A strategy that tells less than
+// the last one has the keys chosen anew.
+func (p *Provider) start(ctx context.Context) (err error) {
 	if err := p.ownState(ctx); err != nil {
 		return err
 	}
-	if err := p.ledger.load(ctx, time.Now()); err != nil {
-		return err
+	// Once: after that memory may have what was told by a sweep that was closed.
+	if !p.loaded {
+		if err := p.ledger.load(ctx, time.Now()); err != nil {
+			return err
+		}
+		p.loaded = true
 	}
 	var filter func(context.Context, multihash.Multihash) (bool, error)
 	if p.cfg.Strategy != Roots {
@@ -30,6 +64,12 @@ func (p *Provider) start(ctx context.Context) error {
 		return err
 	}
 	p.sweep = s
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+			p.sweep = nil
+		}
+	}()
 	at := datastore.NewKey("/strategy")
 	last, err := p.ds.Get(ctx, at)
 	if err != nil && !errors.Is(err, datastore.ErrNotFound) {

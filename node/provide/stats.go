@@ -53,14 +53,13 @@ func (s Stats) Lag(now time.Time) time.Duration {
 	return max(0, now.Sub(s.Stalest)-s.Interval-min(watchSlack, s.Interval))
 }
 
-// Stats tells how far the provider has come, over all networks.
+// Stats tells how far the provider has come, over all networks; before its start
+// succeeded nothing of those.
 // Errors: the context's.
 func (p *Provider) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Strategy: p.cfg.Strategy, Interval: p.cfg.Interval}
 	p.ledger.summary(&s, p.standIn())
-	select {
-	case <-p.open:
-	default:
+	if !p.isOpen() {
 		return s, nil
 	}
 	for i, n := range p.sweep.nets {
