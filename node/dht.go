@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/namespace"
+	dssync "github.com/ipfs/go-datastore/sync"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p-kad-dht/amino"
 	"github.com/libp2p/go-libp2p-kad-dht/dual"
@@ -29,22 +31,32 @@ type dhts struct {
 // newDHTs joins the public DHT as a client, or as a server while the host is
 // publicly reachable, and with private addresses allowed that of the local
 // network too, on loopback as well. Records of others, which servers keep, are
-// in ds; in memory if it is nil. The caller closes it.
-func newDHTs(h host.Host, private bool, ds datastore.Batching) (dhts, error) {
+// in ds, in memory if it is nil, and bounded ([dhtRecords]). The caller closes it.
+// ctx bounds only the start.
+func newDHTs(ctx context.Context, h host.Host, private bool, ds datastore.Batching, log *slog.Logger) (dhts, error) {
+	if ds == nil {
+		ds = dssync.MutexWrap(datastore.NewMapDatastore())
+	}
 	common := []dht.Option{
 		dht.Mode(dht.ModeAuto),
 		dht.Concurrency(10), // requests of one lookup at the same time, as in Kubo
 	}
-	on := func(name string) []dht.Option {
-		if ds == nil {
-			return common
-		}
-		return append(common[:len(common):len(common)], dht.Datastore(namespace.Wrap(ds, datastore.NewKey("/dht/"+name))))
+	on := func(name string) ([]dht.Option, error) {
+		r, err := newDHTRecords(ctx, namespace.Wrap(ds, datastore.NewKey("/dht/"+name)), h.ID(), log)
+		return append(common[:len(common):len(common)], dht.Datastore(r)), err
+	}
+	onWAN, err := on("wan")
+	if err != nil {
+		return dhts{}, err
 	}
 	if private {
+		onLAN, err := on("lan")
+		if err != nil {
+			return dhts{}, err
+		}
 		both, err := dual.New(h,
-			dual.WanDHTOption(on("wan")...),
-			dual.LanDHTOption(on("lan")...),
+			dual.WanDHTOption(onWAN...),
+			dual.LanDHTOption(onLAN...),
 			dual.LanDHTOption(dht.AddressFilter(nil)), // else loopback is filtered out
 		)
 		if err != nil {
@@ -53,7 +65,7 @@ func newDHTs(h host.Host, private bool, ds datastore.Batching) (dhts, error) {
 		return dhts{wan: both.WAN, lan: both.LAN}, nil
 	}
 	// What dual.New has the public one do, which it cannot make alone.
-	wan, err := dht.New(h, append(on("wan"),
+	wan, err := dht.New(h, append(onWAN,
 		dht.QueryFilter(dht.PublicQueryFilter),
 		dht.RoutingTableFilter(dht.PublicRoutingTableFilter),
 		dht.RoutingTablePeerDiversityFilter(dht.NewRTPeerDiversityFilter(h,

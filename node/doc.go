@@ -41,7 +41,8 @@
 //
 // [Limits] bound the memory, files and connections of all of them together, and
 // what one may ask of the Bitswap server. A peer that asks for blocks and does
-// not take them is cut off: sooner when others wait to be sent something.
+// not take them is cut off: sooner when others wait to be sent something. Of the
+// records that a server of the DHT keeps for others there are so many at most.
 //
 // # What it counts
 //

@@ -72,7 +72,8 @@ type router struct {
 }
 
 // newRouter joins the DHT in the background. Nothing of it is an error but a
-// malformed configuration: a node without a network still serves what it has.
+// malformed configuration and a datastore that cannot be read: a node without a
+// network still serves what it has.
 func newRouter(ctx context.Context, cfg Config, h host.Host, g *gater, s Store) (_ *router, err error) {
 	r := &router{
 		log: cfg.Logger, host: h, dialable: g.InterceptAddrDial,
@@ -95,7 +96,7 @@ func newRouter(ctx context.Context, cfg Config, h host.Host, g *gater, s Store) 
 			err = errors.Join(err, r.close())
 		}
 	}()
-	if r.dhts, err = newDHTs(h, cfg.AllowPrivateAddresses, ds); err != nil {
+	if r.dhts, err = newDHTs(ctx, h, cfg.AllowPrivateAddresses, ds, cfg.Logger); err != nil {
 		return nil, err
 	}
 	sources, err := r.sources(cfg)
