@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"sync"
@@ -33,13 +34,16 @@ const maxDeniedTold = 100
 // denials is what the denylists mean for the pins of this server. It is the
 // node's [node.Denylist]. A nil one denies nothing.
 type denials struct {
-	list  *denylist.List
-	store *store.Store
+	list  denyRules
+	store heldBlocks
 	log   *slog.Logger
 
 	// below has, for each node and each pin that has something denied below it, one
 	// such block, as they were when that was last looked for. It never changes.
 	below atomic.Pointer[map[pin.DAG]cid.Cid]
+
+	// known has the pins that the log was told of, and belongs to look.
+	known map[pin.DAG]cid.Cid
 
 	mu      sync.Mutex // of what follows
 	changes uint64
@@ -47,6 +51,21 @@ type denials struct {
 }
 
 var _ node.Denylist = (*denials)(nil)
+
+// denyRules is what there is of a [denylist.List].
+type denyRules interface {
+	Denied(cid.Cid) error
+	DeniedPath(path string) error
+	Empty() bool
+	Changes() (n uint64, next <-chan struct{})
+	Run(context.Context)
+}
+
+// heldBlocks is what there is of a [store.Store].
+type heldBlocks interface {
+	BlocksHeld(context.Context) iter.Seq2[multihash.Multihash, error]
+	AboveBlock(context.Context, multihash.Multihash) (store.Above, error)
+}
 
 // openDenials reads the lists. It gives nil if there are to be none.
 func openDenials(c DenylistConfig, d *dataDir, s *store.Store, log *slog.Logger) (*denials, error) {
@@ -139,18 +158,37 @@ func (d *denials) watch(ctx context.Context, changed func()) {
 		d.list.Run(ctx)
 	}()
 	defer func() { <-done }()
-	for {
-		_, next := d.list.Changes()
+	for ctx.Err() == nil {
+		d.watchOnce(ctx, changed)
+	}
+}
+
+// watchOnce looks, and takes in the next change of the lists. It does not wait for
+// the look before that: in a large store it takes long, and a walk that has not
+// heard of the change lets pass what is denied now. A look that still goes on is
+// given up, as the rules that it goes by are out of date.
+func (d *denials) watchOnce(ctx context.Context, changed func()) {
+	_, next := d.list.Changes()
+	ctx, cancel := context.WithCancel(ctx)
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
 		err := d.look(ctx)
-		if err != nil && ctx.Err() == nil {
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
 			d.log.Error("look for pins that are denied", "err", err)
 		}
 		changed()
-		select {
-		case <-ctx.Done():
-			return
-		case <-next:
-		}
+	}()
+	defer func() {
+		cancel()
+		<-looked
+	}()
+	select {
+	case <-ctx.Done():
+	case <-next:
 		d.change()
 		changed()
 	}
@@ -189,7 +227,7 @@ func (d *denials) look(ctx context.Context) error {
 		return err
 	}
 	d.below.Store(&below)
-	d.tell(dags, before, len(denied))
+	d.tell(dags, len(denied))
 	return nil
 }
 
@@ -212,9 +250,11 @@ func (d *denials) above(ctx context.Context, blocks []multihash.Multihash) (belo
 	return below, dags, nil
 }
 
-// tell has the log say which pins have something denied that had not before.
-func (d *denials) tell(dags, before map[pin.DAG]cid.Cid, blocks int) {
-	told := 0
+// tell has the log say which pins have something denied that had not when it was
+// last told.
+func (d *denials) tell(dags map[pin.DAG]cid.Cid, blocks int) {
+	told, before := 0, d.known
+	d.known = dags
 	for dag, block := range dags {
 		if _, known := before[dag]; known {
 			continue
