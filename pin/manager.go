@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -81,8 +82,9 @@ type Manager struct {
 	evicting int // of those, told to give up their place
 	parked   map[*job]struct{}
 	woken    []*job    // parked jobs to try before their time; some may be stale
+	turn     int       // counts places that were given
 	toldFull time.Time // when the log last had that the disk is full
-	wokenAll time.Time // when PeerConnected last woke everything
+	wokenAny time.Time // when PeerConnected last woke jobs that do not name the peer
 	drops    []Attempt // to be dropped
 	dropKick chan struct{}
 }
@@ -318,21 +320,27 @@ func (m *Manager) List(ctx context.Context, account string, q Query) (ViewPage, 
 
 // PeerConnected says that a peer which may have blocks is connected now. Pins
 // that were parked are tried again early: those that name the peer as an
-// origin, and if it came to us of itself all of them, since that is how a
-// client delivers what it asked us to pin.
+// origin, and if it came to us of itself others too, since that is how a
+// client delivers what it asked us to pin. A public node has such peers all the
+// time: of the others some are tried, those first whose next try is the nearest.
 func (m *Manager) PeerConnected(peer string, inbound bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed || len(m.parked) == 0 {
 		return
 	}
-	now := time.Now()
-	all := inbound && now.Sub(m.wokenAll) >= wakeInterval
-	if all {
-		m.wokenAll = now
-	}
+	var others []*job
 	for j := range m.parked {
-		if all || hasPeer(j.origins, peer) {
+		if hasPeer(j.origins, peer) {
+			m.wake(j)
+		} else if !j.woken {
+			others = append(others, j)
+		}
+	}
+	if now := time.Now(); inbound && now.Sub(m.wokenAny) >= wakeInterval {
+		m.wokenAny = now
+		slices.SortFunc(others, func(a, b *job) int { return a.nextTry.Compare(b.nextTry) })
+		for _, j := range others[:min(len(others), max(m.cfg.Seekers/wakePart, 1))] {
 			m.wake(j)
 		}
 	}

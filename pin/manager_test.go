@@ -446,6 +446,47 @@ func TestWake(t *testing.T) {
 	})
 }
 
+// Peers that come all the time, as they do to a public node, wake parked pins, and
+// those leave places for new ones.
+func TestWokenPinsLeavePlaces(t *testing.T) {
+	for _, dead := range []int{1000, 3000} {
+		t.Run(strconv.Itoa(dead), func(t *testing.T) {
+			run(t, pin.Config{}, func(r *rig) {
+				for n := range dead {
+					r.add(alice, n)
+					time.Sleep(time.Millisecond)
+				}
+				time.Sleep(time.Minute)
+				peers := time.NewTicker(time.Second)
+				defer peers.Stop()
+				stop := make(chan struct{})
+				defer close(stop)
+				go func() {
+					for {
+						select {
+						case <-peers.C:
+							r.PeerConnected("somebody", true)
+						case <-stop:
+							return
+						}
+					}
+				}()
+				time.Sleep(10 * time.Second)
+				r.net.set(dag(50_000), content{blocks: 3})
+				r.after(6*time.Second, r.add(bob, 50_000), pin.Pinned)
+				// Those that wait have their turns all the same.
+				r.net.set(dag(0), content{blocks: 3})
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				page, err := r.List(t.Context(), alice, pin.Query{DAGs: []pin.DAG{dag(0)}})
+				if err != nil || page.Count != 1 {
+					t.Errorf("the DAG that appeared is not pinned: %d, %v", page.Count, err)
+				}
+			})
+		})
+	}
+}
+
 // A request that joins a DAG that is fetched is pinning at once; its origins
 // are tried if nothing has come yet.
 func TestJoin(t *testing.T) {

@@ -20,9 +20,12 @@ const (
 	// turn; it doubles with each.
 	retryMin = 5 * time.Second
 	retryMax = 5 * time.Minute
-	// wakeInterval is the least time between two wakings of all parked DAGs:
-	// each of them asks every connected peer.
+	// wakeInterval is the least time between two wakings of parked DAGs because
+	// some peer came: each of them asks every connected peer.
 	wakeInterval = 5 * time.Second
+	// wakePart is the part of the places that so many may displace at a time as
+	// are woken: with peers coming all the time, a DAG keeps its place for 20 s.
+	wakePart = 4
 	// tellFullAgain is how often the log has that the disk is full.
 	tellFullAgain = 5 * time.Minute
 )
@@ -129,21 +132,34 @@ func (m *Manager) failLate(now time.Time) {
 	}
 }
 
-// fillPlaces starts what waits while there are places: woken jobs first, then
-// the queue, then those parked jobs that are given. It gives what is left of
-// these.
+// fillPlaces starts what waits while there are places, and gives what is left of
+// the parked jobs that are due. Every second place is the queue's: however many
+// jobs are tried again, new ones are not behind them. Those that were woken and
+// those that are due share the others.
 func (m *Manager) fillPlaces(now time.Time, due []*job) []*job {
-	for m.running < m.cfg.Seekers {
-		j := m.nextWoken()
-		if j == nil {
-			j = m.queue.pop()
-		}
-		if j == nil {
-			if len(due) == 0 {
-				break
-			}
+	fromDue := func() (j *job) {
+		if len(due) > 0 {
 			j, due = due[0], due[1:]
 		}
+		return j
+	}
+	turns := [...][]func() *job{
+		{m.queue.pop, m.nextWoken, fromDue},
+		{m.nextWoken, fromDue, m.queue.pop},
+		{m.queue.pop, fromDue, m.nextWoken},
+		{fromDue, m.nextWoken, m.queue.pop},
+	}
+	for m.running < m.cfg.Seekers {
+		var j *job
+		for _, next := range turns[m.turn%len(turns)] {
+			if j = next(); j != nil {
+				break
+			}
+		}
+		if j == nil {
+			break
+		}
+		m.turn++
 		m.start(j, now, m.run)
 	}
 	return due
