@@ -10,12 +10,12 @@ func (m *Manager) denied(d DAG) error {
 
 // DenialsChanged says that Config.Denied may answer otherwise from now on. DAGs
 // that are denied and wait for another try have it at once: it is where they
-// are refused. Those under way are the fetcher's to end, and those in the queue
-// are refused when it is their turn.
+// are refused. Those under way are the fetcher's to end, and those in the queue or
+// on disk are refused when it is their turn.
 func (m *Manager) DenialsChanged() {
 	m.mu.Lock()
 	var waiting []DAG
-	for j := range m.parked {
+	for j := range m.parked.all {
 		waiting = append(waiting, j.dag)
 	}
 	m.mu.Unlock()

@@ -39,14 +39,19 @@ func (m *Manager) view(r Request) View {
 func (m *Manager) describe(r Request, info map[string]string) {
 	j := m.jobs[r.DAG()]
 	if j == nil {
-		if l := m.queue.accounts[r.Account]; l != nil && l.onDisk {
+		switch l := m.queue.accounts[r.Account]; {
+		case l == nil:
+		case r.Status == Queued && l.onDisk:
 			info["status_details"] = fmt.Sprintf("queued behind more than %d others", len(l.waiting))
+		case r.Status == Pinning && l.tried.more:
+			info["status_details"] = fmt.Sprintf("put off after a try, as %d other pins of the account wait for another too; it has its next when some of those are over",
+				m.parked.kept[r.Account])
 		}
 		return
 	}
 	now := time.Now()
 	if r.Status == Queued {
-		if n := m.queue.position(r.Account, j.members[member{r.Account, r.ID}]); n > 0 {
+		if n := m.queue.position(r.Account, j.members[member{r.Account, r.ID}].place); n > 0 {
 			info["queue_position"] = strconv.Itoa(n)
 			info["status_details"] = fmt.Sprintf("queue position: %d", n)
 		}

@@ -14,20 +14,21 @@ import (
 // few times the 20 that the PSA allows in one.
 const maxJobOrigins = 64
 
-// jobState is where a job is. Jobs that are over are forgotten.
+// jobState is where a job is.
 type jobState int
 
 const (
 	jobWaiting jobState = iota // in the queue
 	jobRunning                 // has a place, and a goroutine
 	jobParked                  // gave its place up, until nextTry
+	jobOver                    // forgotten, but by lines that it has a place in
 )
 
 // job is one DAG that somebody waits for. The manager's lock guards it.
 type job struct {
 	dag     DAG
 	account string // of the request that made the job: its turn is taken
-	members map[member]uint64
+	members map[member]waiter
 	origins []string
 	state   jobState
 
@@ -51,14 +52,22 @@ type job struct {
 	tries    int       // runs that ended without success
 	nextTry  time.Time // when parked
 	woken    bool      // parked, and somebody who may have it appeared
-	blocked  bool      // parked until the operator acts; the stall clock stands
-	late     string    // why it is about to fail
-	trouble  string    // why the last run ended, for the user; "" if it only saw nothing
+	kept     bool      // it stays in memory until it is over
+	inTries  int       // its places in the agendas of those that are parked
+	inEnds   int
+	blocked  bool   // parked until the operator acts; the stall clock stands
+	late     string // why it is about to fail
+	trouble  string // why the last run ended, for the user; "" if it only saw nothing
 }
 
-// member is a request that waits for a job; its value in job.members is the
-// place in the account's line, 0 if it has none.
+// member is a request that waits for a job.
 type member struct{ account, id string }
+
+// waiter is what is kept of a request that waits for a job.
+type waiter struct {
+	place   uint64 // in the account's line; 0 if it has none
+	created time.Time
+}
 
 // Why a run is cancelled.
 var (

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 )
@@ -27,8 +26,10 @@ type Config struct {
 	// TotalTimeout is how long a DAG may take in all, from when it was first
 	// tried, while it gets further or not. Zero is no limit.
 	TotalTimeout time.Duration
-	// Window is how many queued requests of an account are held in memory.
-	Window int // default 10,000: about 6 MB
+	// Window is how many queued requests of an account are held in memory, and how
+	// many DAGs that wait for another try; of these three times as many over all,
+	// and 64 of each account. Others stay on disk until there is room.
+	Window int // default 10,000: about 6 MB of requests, and 10 MB of DAGs
 	// Limits bound every DAG.
 	Limits Limits
 	// Quotas bound what accounts may pin. Nil: nothing does.
@@ -78,9 +79,9 @@ type Manager struct {
 	jobs     map[DAG]*job
 	attempts map[Attempt]*job // that a run may be writing under
 	queue    *queue
-	running  int // jobs in state jobRunning
-	evicting int // of those, told to give up their place
-	parked   map[*job]struct{}
+	active   map[*job]struct{} // jobs in state jobRunning
+	evicting int               // of those, told to give up their place
+	parked   *parked
 	woken    []*job    // parked jobs to try before their time; some may be stale
 	turn     int       // counts places that were given
 	toldFull time.Time // when the log last had that the disk is full
@@ -97,31 +98,57 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 		cfg: cfg, log: cfg.Logger, records: records, fetcher: fetcher,
 		workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window), quotas: newQuotas(cfg.Quotas),
 		kicked: make(chan struct{}, 1), dropKick: make(chan struct{}, 1),
-		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job), parked: make(map[*job]struct{}),
+		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job), active: make(map[*job]struct{}),
 	}
+	m.parked = newParked(cfg.Window, m.deadline)
 	released, err := records.Released(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read what was being unpinned: %w", err)
 	}
 	m.drops = released
-	resumed := 0
-	for _, status := range []Status{Pinning, Queued} {
-		for r, err := range records.Unfinished(ctx, status) {
-			if err != nil {
-				return nil, fmt.Errorf("read unfinished pins: %w", err)
-			}
-			m.attach(r)
-			resumed++
-		}
-	}
-	if resumed > 0 {
-		m.log.Info("resuming unfinished pins", "requests", resumed)
+	if err := m.resume(ctx); err != nil {
+		return nil, fmt.Errorf("read unfinished pins: %w", err)
 	}
 	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	m.wg.Go(m.loop)
 	m.wg.Go(m.dropLoop)
 	m.kick()
 	return m, nil
+}
+
+// resume takes up what was unfinished, as much of it as is held in memory. What was
+// being fetched comes before what was only queued.
+func (m *Manager) resume(ctx context.Context) error {
+	resumed := 0
+	for _, status := range []Status{Pinning, Queued} {
+		accounts, err := m.records.Accounts(ctx, status)
+		if err != nil {
+			return err
+		}
+		for _, account := range accounts {
+			rs, err := m.records.UnfinishedAfter(ctx, account, status, time.Time{}, m.cfg.Window)
+			if err != nil {
+				return err
+			}
+			for _, r := range rs {
+				m.attach(r)
+			}
+			resumed += len(rs)
+			if len(rs) < m.cfg.Window {
+				continue
+			}
+			l, last := m.queue.line(account), rs[len(rs)-1].Created
+			if status == Queued {
+				m.queue.later(l, last.Add(time.Millisecond))
+			} else {
+				l.tried = round{more: true, tail: last}
+			}
+		}
+	}
+	if resumed > 0 {
+		m.log.Info("resuming unfinished pins", "requests", resumed)
+	}
+	return nil
 }
 
 // Close stops every fetch, waits until nothing runs any more, and leaves
@@ -318,44 +345,6 @@ func (m *Manager) List(ctx context.Context, account string, q Query) (ViewPage, 
 	return ViewPage{Count: page.Count, Views: views}, nil
 }
 
-// PeerConnected says that a peer which may have blocks is connected now. Pins
-// that were parked are tried again early: those that name the peer as an
-// origin, and if it came to us of itself others too, since that is how a
-// client delivers what it asked us to pin. A public node has such peers all the
-// time: of the others some are tried, those first whose next try is the nearest.
-func (m *Manager) PeerConnected(peer string, inbound bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed || len(m.parked) == 0 {
-		return
-	}
-	var others []*job
-	for j := range m.parked {
-		if hasPeer(j.origins, peer) {
-			m.wake(j)
-		} else if !j.woken {
-			others = append(others, j)
-		}
-	}
-	if now := time.Now(); inbound && now.Sub(m.wokenAny) >= wakeInterval {
-		m.wokenAny = now
-		slices.SortFunc(others, func(a, b *job) int { return a.nextTry.Compare(b.nextTry) })
-		for _, j := range others[:min(len(others), max(m.cfg.Seekers/wakePart, 1))] {
-			m.wake(j)
-		}
-	}
-	m.kick()
-}
-
-func hasPeer(origins []string, peer string) bool {
-	for _, o := range origins {
-		if peerOf(o) == peer {
-			return true
-		}
-	}
-	return false
-}
-
 // joined takes up a request that was just committed.
 func (m *Manager) joined(r Request) {
 	m.mu.Lock()
@@ -381,19 +370,18 @@ func (m *Manager) enqueue(r Request) {
 	d, who := r.DAG(), member{r.Account, r.ID}
 	j := m.jobs[d]
 	if j == nil {
-		j = &job{dag: d, account: r.Account, members: make(map[member]uint64)}
-		m.jobs[d] = j
+		j = m.newJob(r)
 	}
 	if _, ok := j.members[who]; ok {
 		return
 	}
 	fresh := j.addOrigins(r.Origins)
 	j.moved = time.Now() // nobody is told of a stall that began before they asked
+	j.members[who] = waiter{created: r.Created}
 	switch j.state {
 	case jobWaiting:
-		j.members[who] = m.queue.push(r.Account, j)
+		j.members[who] = waiter{m.queue.push(r.Account, j), r.Created}
 	case jobRunning:
-		j.members[who] = 0
 		j.dirty = true
 		if fresh && (j.progress == nil || j.progress.Received.Load() == 0) {
 			j.cancel(errRecheck) // so that the new origins are tried
@@ -401,9 +389,16 @@ func (m *Manager) enqueue(r Request) {
 			m.begin(j)
 		}
 	case jobParked:
-		j.members[who] = 0
+		m.parked.add(j)
 		m.wake(j)
 	}
+}
+
+// newJob makes the job that a request is for.
+func (m *Manager) newJob(r Request) *job {
+	j := &job{dag: r.DAG(), account: r.Account, members: make(map[member]waiter)}
+	m.jobs[j.dag] = j
+	return j
 }
 
 // begin moves a request that joined a running job on to Pinning.

@@ -27,6 +27,8 @@ type line struct {
 	// meanwhile is noted in skipped, as a tail.
 	reading bool
 	skipped time.Time // zero if nothing was
+	// tried are those that had their turn in the queue and were put off.
+	tried round
 }
 
 // place is a job's place in a line.
@@ -55,6 +57,12 @@ func (q *queue) full(account string, created time.Time) bool {
 	if !l.onDisk && len(l.waiting) < q.window {
 		return false
 	}
+	q.later(l, created)
+	return true
+}
+
+// later remembers to read a queued request from disk.
+func (q *queue) later(l *line, created time.Time) {
 	// Requests may come here in another order than they were committed in.
 	before := created.Add(-time.Millisecond)
 	if l.reading {
@@ -63,7 +71,6 @@ func (q *queue) full(account string, created time.Time) bool {
 		l.tail = earlier(l.tail, before)
 	}
 	l.onDisk = true
-	return true
 }
 
 // earlier gives the earlier of two times, of which zero is none.
@@ -125,7 +132,7 @@ func (q *queue) pop() *job {
 
 // forget drops an account's line if nothing needs it.
 func (q *queue) forget(l *line) {
-	if len(l.waiting) == 0 && !l.onDisk && !l.reading {
+	if len(l.waiting) == 0 && !l.onDisk && !l.reading && !l.tried.more && !l.tried.reading {
 		delete(q.accounts, l.account)
 	}
 }

@@ -225,8 +225,8 @@ func (m *Manager) checkQuotas() {
 	}
 	m.mu.Lock()
 	var running []run
-	for _, j := range m.jobs {
-		if j.state == jobRunning && j.progress != nil {
+	for j := range m.active {
+		if j.progress != nil {
 			if n := j.progress.Bytes.Load(); n > 0 {
 				running = append(running, run{j, n})
 			}

@@ -89,7 +89,7 @@ type Records interface {
 	// Complete marks the DAG complete with the given totals, then every
 	// request for it Pinned. The caller has made every block and link
 	// durable. The mark is atomic; requests follow in as many commits as they
-	// need, and after a crash in between Unfinished still has the rest.
+	// need, and after a crash in between UnfinishedAfter still has the rest.
 	// released is what the requests that became Pinned no longer hold.
 	// Errors: ErrSuperseded if a is not the DAG's attempt.
 	Complete(ctx context.Context, d DAG, a Attempt, t Totals) (released []Attempt, err error)
@@ -103,14 +103,14 @@ type Records interface {
 	// Errors: ErrNotFound.
 	FailRequest(ctx context.Context, account, id, details string) (released []Attempt, err error)
 
-	// Unfinished yields every request of the given status, Queued or Pinning,
-	// across accounts: by account, then oldest first. It yields an error once,
-	// last, if reading failed.
-	Unfinished(ctx context.Context, s Status) iter.Seq2[Request, error]
+	// Accounts lists the accounts that have requests of the given status, Queued or
+	// Pinning, each once.
+	Accounts(ctx context.Context, s Status) ([]string, error)
 
-	// QueuedAfter reads an account's queued requests that were created after
-	// the given time, oldest first, at most limit of them (limit > 0).
-	QueuedAfter(ctx context.Context, account string, after time.Time, limit int) ([]Request, error)
+	// UnfinishedAfter reads an account's requests of the given status, Queued or
+	// Pinning, that were created after the given time, oldest first, at most limit
+	// of them (limit > 0).
+	UnfinishedAfter(ctx context.Context, account string, s Status, after time.Time, limit int) ([]Request, error)
 
 	// Drop deletes what a released attempt holds and nothing else does, then its deleting
 	// mark. It may be interrupted anywhere and called again; an attempt that

@@ -47,9 +47,8 @@ func (m *Manager) loop() {
 		case <-m.ctx.Done():
 			return
 		case <-m.kicked:
-			// What comes with every request must not look at every job.
 			m.mu.Lock()
-			m.fillPlaces(time.Now(), nil)
+			m.fillPlaces(time.Now())
 			m.mu.Unlock()
 		case <-ticker.C:
 			m.checkQuotas()
@@ -58,29 +57,34 @@ func (m *Manager) loop() {
 	}
 }
 
-// look goes through all jobs, once a tick.
+// look goes through the jobs that run and those whose time has come, once a tick.
 func (m *Manager) look(now time.Time) {
 	m.workers.takeBack(now)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, j := range m.jobs {
+	for j := range m.active {
 		j.sample()
 	}
 	m.refill()
 	m.failLate(now)
-	due := m.fillPlaces(now, m.due(now))
-	if m.running >= m.cfg.Seekers {
-		m.evict(now, len(m.woken)+m.queue.waiting(m.cfg.Seekers), len(due))
+	m.fillPlaces(now)
+	if len(m.active) >= m.cfg.Seekers {
+		m.evict(now, len(m.woken)+m.queue.waiting(m.cfg.Seekers), m.parked.tries.countDue(now, m.cfg.Seekers))
 	}
 }
 
-// refill reads more of the queues that are partly on disk.
+// refill reads more of the queues that are partly on disk, and of what was put off.
 func (m *Manager) refill() {
+	for _, l := range m.queue.accounts {
+		if l.tried.more && !l.tried.reading && m.parked.roomy(l.account) {
+			m.readPutOff(l)
+		}
+	}
 	for _, l := range m.queue.hungry() {
 		l.reading = true
 		tail := l.tail
 		m.wg.Go(func() {
-			rs, err := m.records.QueuedAfter(m.ctx, l.account, tail, m.cfg.Window)
+			rs, err := m.records.UnfinishedAfter(m.ctx, l.account, Queued, tail, m.cfg.Window)
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			if err != nil {
@@ -108,48 +112,64 @@ func (m *Manager) refill() {
 // failLate ends the jobs that got no further for too long, or take too long in
 // all.
 func (m *Manager) failLate(now time.Time) {
-	for _, j := range m.jobs {
-		if j.state == jobWaiting || j.evicting {
-			continue
-		}
-		switch {
-		case m.cfg.TotalTimeout > 0 && now.Sub(j.began) >= m.cfg.TotalTimeout:
-			j.late = fmt.Sprintf("it took longer than the %v that pin.total_timeout allows", m.cfg.TotalTimeout)
-		case j.stalled(now, m.cfg.StallTimeout, m.cfg.IdleTimeout):
-			j.late = m.stallReason(j)
-		default:
-			continue
-		}
-		if j.state == jobRunning {
+	for j := range m.active {
+		if !j.evicting && m.late(j, now) {
 			j.evicting = true
 			m.evicting++
 			j.cancel(errLate)
-		} else {
-			m.start(j, now, func(ctx context.Context, j *job) (bool, error) {
-				return true, m.fail(context.WithoutCancel(ctx), j, j.late)
-			})
 		}
+	}
+	for {
+		j := m.parked.ends.due(now)
+		if j == nil {
+			return
+		}
+		m.late(j, now)
+		m.start(j, now, func(ctx context.Context, j *job) (bool, error) {
+			return true, m.fail(context.WithoutCancel(ctx), j, j.late)
+		})
 	}
 }
 
-// fillPlaces starts what waits while there are places, and gives what is left of
-// the parked jobs that are due. Every second place is the queue's: however many
-// jobs are tried again, new ones are not behind them. Those that were woken and
-// those that are due share the others.
-func (m *Manager) fillPlaces(now time.Time, due []*job) []*job {
-	fromDue := func() (j *job) {
-		if len(due) > 0 {
-			j, due = due[0], due[1:]
-		}
-		return j
+// late reports whether a job is to fail for the time it takes, and notes why.
+func (m *Manager) late(j *job, now time.Time) bool {
+	switch {
+	case m.cfg.TotalTimeout > 0 && now.Sub(j.began) >= m.cfg.TotalTimeout:
+		j.late = fmt.Sprintf("it took longer than the %v that pin.total_timeout allows", m.cfg.TotalTimeout)
+	case j.stalled(now, m.cfg.StallTimeout, m.cfg.IdleTimeout):
+		j.late = m.stallReason(j)
+	default:
+		return false
 	}
+	return true
+}
+
+// deadline is when a parked job is late, unless it gets further; zero is never.
+func (m *Manager) deadline(j *job) (at time.Time) {
+	if j.began.IsZero() {
+		return at // its clocks start with its first run
+	}
+	if !j.blocked {
+		at = j.moved.Add(m.cfg.StallTimeout)
+	}
+	if m.cfg.TotalTimeout > 0 {
+		at = earlier(at, j.began.Add(m.cfg.TotalTimeout))
+	}
+	return at
+}
+
+// fillPlaces starts what waits while there are places. Every second place is the
+// queue's: however many jobs are tried again, new ones are not behind them. Those
+// that were woken and those that are due share the others.
+func (m *Manager) fillPlaces(now time.Time) {
+	due := func() *job { return m.parked.tries.due(now) }
 	turns := [...][]func() *job{
-		{m.queue.pop, m.nextWoken, fromDue},
-		{m.nextWoken, fromDue, m.queue.pop},
-		{m.queue.pop, fromDue, m.nextWoken},
-		{fromDue, m.nextWoken, m.queue.pop},
+		{m.queue.pop, m.nextWoken, due},
+		{m.nextWoken, due, m.queue.pop},
+		{m.queue.pop, due, m.nextWoken},
+		{due, m.nextWoken, m.queue.pop},
 	}
-	for m.running < m.cfg.Seekers {
+	for len(m.active) < m.cfg.Seekers {
 		var j *job
 		for _, next := range turns[m.turn%len(turns)] {
 			if j = next(); j != nil {
@@ -157,45 +177,11 @@ func (m *Manager) fillPlaces(now time.Time, due []*job) []*job {
 			}
 		}
 		if j == nil {
-			break
+			return
 		}
 		m.turn++
 		m.start(j, now, m.run)
 	}
-	return due
-}
-
-// wake lets a parked job be tried again before its time.
-func (m *Manager) wake(j *job) {
-	if j.state == jobParked && !j.woken {
-		j.woken = true
-		m.woken = append(m.woken, j)
-	}
-}
-
-// nextWoken takes the job that was woken first, nil if there is none.
-func (m *Manager) nextWoken() *job {
-	for len(m.woken) > 0 {
-		j := m.woken[0]
-		m.woken[0] = nil
-		m.woken = m.woken[1:]
-		if j.state == jobParked && j.woken {
-			return j
-		}
-	}
-	return nil
-}
-
-// due gives the parked jobs whose pause is over, those first that have waited
-// longest. Jobs that were woken are not among them.
-func (m *Manager) due(now time.Time) (due []*job) {
-	for j := range m.parked {
-		if !j.woken && !now.Before(j.nextTry) {
-			due = append(due, j)
-		}
-	}
-	slices.SortFunc(due, func(a, b *job) int { return a.nextTry.Compare(b.nextTry) })
-	return due
 }
 
 // evict takes back places from fetches that receive nothing, for as many as
@@ -211,8 +197,8 @@ func (m *Manager) evict(now time.Time, fresh, due int) {
 		since time.Time
 	}
 	var idle []seeker
-	for _, j := range m.jobs {
-		if j.state != jobRunning || j.evicting || j.slot == nil || j.progress == nil {
+	for j := range m.active {
+		if j.evicting || j.slot == nil || j.progress == nil {
 			continue
 		}
 		if waits, held := j.slot.state(); waits || held {
@@ -240,7 +226,8 @@ func (m *Manager) evict(now time.Time, fresh, due int) {
 
 // start gives a job a place and runs it there.
 func (m *Manager) start(j *job, now time.Time, run func(context.Context, *job) (bool, error)) {
-	delete(m.parked, j)
+	m.parked.remove(j)
+	m.active[j] = struct{}{}
 	j.state, j.started, j.woken, j.dirty = jobRunning, now, false, false
 	if j.began.IsZero() {
 		j.began = now
@@ -248,7 +235,6 @@ func (m *Manager) start(j *job, now time.Time, run func(context.Context, *job) (
 	if j.began == now || j.blocked {
 		j.moved, j.blocked = now, false
 	}
-	m.running++
 	ctx, cancel := context.WithCancelCause(m.ctx)
 	j.cancel = cancel
 	m.wg.Go(func() {
@@ -263,7 +249,7 @@ func (m *Manager) ended(j *job, over bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	defer m.kick()
-	m.running--
+	delete(m.active, j)
 	if j.evicting {
 		j.evicting = false
 		m.evicting--
@@ -272,6 +258,7 @@ func (m *Manager) ended(j *job, over bool, err error) {
 	if j.progress != nil {
 		j.best = max(j.best, j.progress.Blocks.Load())
 	}
+	begun := j.attempt != 0 && !j.dirty
 	if j.attempt != 0 {
 		delete(m.attempts, j.attempt)
 		j.attempt = 0
@@ -281,16 +268,16 @@ func (m *Manager) ended(j *job, over bool, err error) {
 	switch {
 	case m.closed:
 	case err == nil && over && !j.dirty:
-		delete(m.jobs, j.dag)
+		m.forget(j)
 	case err == nil && over: // and somebody joined, for whom it begins anew
 		j.began, j.best, j.tries, j.trouble = time.Time{}, 0, 0, ""
-		m.park(j, 0)
+		m.park(j, 0, begun)
 	case errors.Is(err, errRecheck), errors.Is(err, errReleased), errors.Is(err, ErrSuperseded):
 		j.trouble = ""
-		m.park(j, 0)
+		m.park(j, 0, begun)
 	case errors.Is(err, errEvicted):
 		j.tries++
-		m.park(j, backoff(j.tries))
+		m.park(j, backoff(j.tries), begun)
 	default:
 		j.tries++
 		j.trouble = troubleText(err)
@@ -298,17 +285,7 @@ func (m *Manager) ended(j *job, over bool, err error) {
 		pause := backoff(j.tries)
 		m.counts.interrupted.Add(1)
 		m.log.Warn("pin interrupted", "cid", j.dag, j.whoLocked(), "err", err, "retry_in", pause)
-		m.park(j, pause)
-	}
-}
-
-// park puts a job aside. With no pause it is next.
-func (m *Manager) park(j *job, pause time.Duration) {
-	j.state = jobParked
-	j.nextTry = time.Now().Add(pause)
-	m.parked[j] = struct{}{}
-	if pause == 0 {
-		m.wake(j)
+		m.park(j, pause, begun)
 	}
 }
 

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -15,74 +14,30 @@ import (
 // keeps open for a reader cannot be given back meanwhile.
 const pageSize = 256
 
-// position is a request in the order of account and SEQ.
-type position struct {
-	account account
-	seq     uint64
-}
-
-// Unfinished implements [pin.Records]. It reads a piece at a time, so what
-// changes meanwhile may or may not be seen; a request is yielded only if it has
-// the status when its piece is read.
-func (s *Store) Unfinished(ctx context.Context, status pin.Status) iter.Seq2[pin.Request, error] {
-	return func(yield func(pin.Request, error) bool) {
-		code, ok := codeOf(status)
-		if !ok {
-			yield(pin.Request{}, fmt.Errorf("read unfinished requests: no status %q", status))
-			return
-		}
-		next := position{}
-		for more := true; more; {
-			var page []pin.Request
-			err := s.view(ctx, func(r *reader) (err error) {
-				page, next, more, err = s.statusPage(r, code, next)
-				return err
-			})
-			if err != nil {
-				yield(pin.Request{}, wrap(err, "read unfinished requests"))
-				return
-			}
-			for _, req := range page {
-				if !yield(req, nil) {
-					return
-				}
-			}
-		}
+// Accounts implements [pin.Records].
+func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, err error) {
+	code, ok := codeOf(status)
+	if !ok {
+		return nil, fmt.Errorf("list accounts: no status %q", status)
 	}
-}
-
-// statusPage reads requests of a status from a position on, and gives the
-// position after them. more is false at the end.
-func (s *Store) statusPage(r *reader, code statusCode, from position) (page []pin.Request, next position, more bool, err error) {
 	prefix := []byte{kStatus, byte(code)}
-	number, low := place(from.seq)
-	start := chunkKey(statusList(code, from.account), number)
-	var c chunk
-	err = r.scan(span{prefix: prefix, from: start}, func(key, value []byte) (bool, error) {
-		var a account
-		copy(a[:], key[len(prefix):])
-		number := binary.BigEndian.Uint32(key[len(prefix)+len(a):])
-		if err := c.decode(value); err != nil {
-			return false, err
-		}
-		if string(key) == string(start) {
-			c.clip(low, chunkBits)
-		}
-		for bit := range c.up {
-			next = position{a, seqAt(number, bit)}
-			if len(page) == pageSize {
-				more = true
-				return false, nil
+	var last account
+	err = s.view(ctx, func(r *reader) error {
+		// Of each account there is a key for every 2,048 requests.
+		return r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			var a account
+			copy(a[:], key[len(prefix):])
+			if len(all) == 0 || a != last {
+				last = a
+				all = append(all, a.String())
 			}
-			req, err := s.load(r, a, next.seq, code)
-			if err != nil {
-				return false, err
-			}
-			page = append(page, req)
-		}
-		return true, nil
+			return true, nil
+		})
 	})
-	return page, next, more, err
+	if err != nil {
+		return nil, wrap(err, "list accounts with %s requests", status)
+	}
+	return all, nil
 }
 
 // load reads a request by its SEQ.
@@ -112,14 +67,16 @@ func (s *Store) load(r *reader, a account, seq uint64, code statusCode) (pin.Req
 	return req.public()
 }
 
-// QueuedAfter implements [pin.Records].
-func (s *Store) QueuedAfter(ctx context.Context, acct string, after time.Time, limit int) (found []pin.Request, err error) {
+// UnfinishedAfter implements [pin.Records]. What changes while it reads may or may
+// not be seen.
+func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Status, after time.Time, limit int) (found []pin.Request, err error) {
+	code, known := codeOf(status)
 	a, ok := accountOf(acct)
-	if !ok || limit <= 0 {
+	if !ok || !known || limit <= 0 {
 		return nil, ctx.Err()
 	}
 	err = s.view(ctx, func(r *reader) error {
-		l := &lister{s: s, r: r, account: a, q: pin.Query{Statuses: []pin.Status{pin.Queued}, After: after}}
+		l := &lister{s: s, r: r, account: a, q: pin.Query{Statuses: []pin.Status{status}, After: after}}
 		if err := l.prepare(); err != nil {
 			return err
 		}
@@ -132,7 +89,7 @@ func (s *Store) QueuedAfter(ctx context.Context, acct string, after time.Time, l
 				if len(found) == limit {
 					break
 				}
-				req, err := s.load(r, a, seqAt(n, bit), codeQueued)
+				req, err := s.load(r, a, seqAt(n, bit), code)
 				if err != nil {
 					return err
 				}
@@ -142,7 +99,7 @@ func (s *Store) QueuedAfter(ctx context.Context, acct string, after time.Time, l
 		return nil
 	})
 	if err != nil {
-		return nil, wrap(err, "read queued requests")
+		return nil, wrap(err, "read %s requests", status)
 	}
 	return found, nil
 }

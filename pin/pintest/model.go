@@ -247,14 +247,15 @@ func (m *model) compareAll() {
 	}
 	account, limit := m.account(), 1+m.rng.IntN(9)
 	after := m.clock.now().Add(-time.Duration(m.rng.IntN(200)) * time.Millisecond)
-	f, ferr := m.fake.QueuedAfter(ctx, account, after, limit)
-	r, rerr := m.real.QueuedAfter(ctx, account, after, limit)
-	m.sameError("QueuedAfter", ferr, rerr)
+	status := []pin.Status{pin.Queued, pin.Pinning}[m.rng.IntN(2)]
+	f, ferr := m.fake.UnfinishedAfter(ctx, account, status, after, limit)
+	r, rerr := m.real.UnfinishedAfter(ctx, account, status, after, limit)
+	m.sameError("UnfinishedAfter", ferr, rerr)
 	if len(f) != len(r) {
-		m.Fatalf("%d requests are queued after, want %d", len(r), len(f))
+		m.Fatalf("%d requests are %s after, want %d", len(r), status, len(f))
 	}
 	for i := range f {
-		m.sameRequest("QueuedAfter", f[i], r[i])
+		m.sameRequest("UnfinishedAfter", f[i], r[i])
 	}
 	frel, ferr := m.fake.Released(ctx)
 	rrel, rerr := m.real.Released(ctx)
@@ -266,11 +267,9 @@ func (m *model) compareAll() {
 }
 
 func collect(m *model, recs pin.Records, s pin.Status) (all []pin.Request) {
-	for r, err := range recs.Unfinished(m.Context(), s) {
-		if err != nil {
-			m.Fatal(err)
-		}
-		all = append(all, r)
+	all, err := unfinished(m.Context(), recs, s)
+	if err != nil {
+		m.Fatal(err)
 	}
 	return all
 }

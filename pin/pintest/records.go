@@ -360,41 +360,30 @@ func (r *Records) FailRequest(ctx context.Context, account, id, details string) 
 	return r.release(), nil
 }
 
-// Unfinished implements [pin.Records]. It yields what there was at the start.
-func (r *Records) Unfinished(ctx context.Context, s pin.Status) iter.Seq2[pin.Request, error] {
-	return func(yield func(pin.Request, error) bool) {
-		if err := r.enter(ctx, "Unfinished"); err != nil {
-			yield(pin.Request{}, err)
-			return
-		}
-		var found []pin.Request
-		for _, req := range r.all() {
-			if req.Status == s {
-				found = append(found, clone(req.Request))
-			}
-		}
-		r.mu.Unlock()
-		for _, req := range found {
-			if err := ctx.Err(); err != nil {
-				yield(pin.Request{}, err)
-				return
-			}
-			if !yield(req, nil) {
-				return
-			}
+// Accounts implements [pin.Records].
+func (r *Records) Accounts(ctx context.Context, s pin.Status) ([]string, error) {
+	if err := r.enter(ctx, "Accounts"); err != nil {
+		return nil, err
+	}
+	defer r.mu.Unlock()
+	var found []string
+	for _, req := range r.all() {
+		if req.Status == s && !slices.Contains(found, req.Account) {
+			found = append(found, req.Account)
 		}
 	}
+	return found, nil
 }
 
-// QueuedAfter implements [pin.Records].
-func (r *Records) QueuedAfter(ctx context.Context, account string, after time.Time, limit int) ([]pin.Request, error) {
-	if err := r.enter(ctx, "QueuedAfter"); err != nil {
+// UnfinishedAfter implements [pin.Records].
+func (r *Records) UnfinishedAfter(ctx context.Context, account string, s pin.Status, after time.Time, limit int) ([]pin.Request, error) {
+	if err := r.enter(ctx, "UnfinishedAfter"); err != nil {
 		return nil, err
 	}
 	defer r.mu.Unlock()
 	var found []pin.Request
 	for _, req := range r.all() {
-		if req.Account == account && req.Status == pin.Queued && req.Created.After(after) && len(found) < limit {
+		if req.Account == account && req.Status == s && req.Created.After(after) && len(found) < limit {
 			found = append(found, clone(req.Request))
 		}
 	}

@@ -292,36 +292,9 @@ func testUnfinished(e *env) {
 		check(pin.Pinning, "pinning")
 		e.reopen()
 	}
-	for range e.recs.Unfinished(e.ctx, pin.Queued) { // may be left early
-		break
-	}
 }
 
-func testUnfinishedChanging(e *env) {
-	const n = 40
-	for i := range n {
-		e.add([]string{alice, bob}[i%2], named(i, fmt.Sprint(i)))
-	}
-	seen := map[string]bool{}
-	for r, err := range e.recs.Unfinished(e.ctx, pin.Queued) {
-		e.must(err)
-		if seen[r.ID] {
-			e.Errorf("%q twice", r.Name)
-		}
-		seen[r.ID] = true
-		a, _, err := e.recs.Begin(e.ctx, r.DAG())
-		e.must(err)
-		e.released(e.complete(r.Spec, a))
-	}
-	if len(seen) != n {
-		e.Errorf("saw %d of %d", len(seen), n)
-	}
-	if left := e.unfinished(pin.Queued); len(left) > 0 {
-		e.Errorf("%d are left", len(left))
-	}
-}
-
-func testQueuedAfter(e *env) {
+func testUnfinishedAfter(e *env) {
 	var at []time.Time
 	for i := range 6 {
 		at = append(at, e.add(alice, named(i, fmt.Sprint(i))).Created)
@@ -332,7 +305,7 @@ func testQueuedAfter(e *env) {
 	e.fail(DAGSpec(4), "why")
 	check := func(after time.Time, limit int, want ...string) {
 		e.Helper()
-		rs, err := e.recs.QueuedAfter(e.ctx, alice, after, limit)
+		rs, err := e.recs.UnfinishedAfter(e.ctx, alice, pin.Queued, after, limit)
 		e.must(err)
 		var got []string
 		for _, r := range rs {

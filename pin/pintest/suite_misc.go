@@ -92,16 +92,14 @@ func (e *env) refusedBy(want error, ctx context.Context, r pin.Request) {
 		"Complete":    func() error { _, err := e.recs.Complete(ctx, d, 1, pin.Totals{}); return err },
 		"Fail":        func() error { _, err := e.recs.Fail(ctx, d, ""); return err },
 		"FailRequest": func() error { _, err := e.recs.FailRequest(ctx, alice, r.ID, ""); return err },
-		"QueuedAfter": func() error { _, err := e.recs.QueuedAfter(ctx, alice, time.Time{}, 1); return err },
+		"Accounts":    func() error { _, err := e.recs.Accounts(ctx, pin.Queued); return err },
+		"UnfinishedAfter": func() error {
+			_, err := e.recs.UnfinishedAfter(ctx, alice, pin.Queued, time.Time{}, 1)
+			return err
+		},
 		"Drop":        func() error { return e.recs.Drop(ctx, 1) },
 		"Released":    func() error { _, err := e.recs.Released(ctx); return err },
 		"ReleasedDAG": func() error { _, err := e.recs.ReleasedDAG(ctx, 1); return err },
-		"Unfinished": func() error {
-			for _, err := range e.recs.Unfinished(ctx, pin.Queued) {
-				return err
-			}
-			return nil
-		},
 		"Roots": func() error {
 			for _, err := range e.recs.Roots(ctx) {
 				return err

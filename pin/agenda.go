@@ -1,0 +1,84 @@
+package pin
+
+import (
+	"container/heap"
+	"time"
+)
+
+// agenda keeps jobs by when something is to be done about each, so that a look at
+// it costs what is due. It has no lock of its own.
+type agenda struct {
+	jobs []*job
+	at   func(*job) time.Time // may change only with set and remove
+	spot func(*job) *int      // where a job keeps its place in jobs, counted from 1; 0 is none
+}
+
+// set puts a job in its place, whether it is here already or not.
+func (a *agenda) set(j *job) {
+	if i := *a.spot(j); i > 0 {
+		heap.Fix(a, i-1)
+	} else {
+		heap.Push(a, j)
+	}
+}
+
+// remove takes a job out if it is here.
+func (a *agenda) remove(j *job) {
+	if i := *a.spot(j); i > 0 {
+		heap.Remove(a, i-1)
+	}
+}
+
+// first gives the job that comes first, nil if there is none.
+func (a *agenda) first() *job {
+	if len(a.jobs) == 0 {
+		return nil
+	}
+	return a.jobs[0]
+}
+
+// due gives the first job if its time has come, else nil.
+func (a *agenda) due(now time.Time) *job {
+	if j := a.first(); j != nil && !now.Before(a.at(j)) {
+		return j
+	}
+	return nil
+}
+
+// countDue counts the jobs whose time has come, up to a number that is enough.
+func (a *agenda) countDue(now time.Time, enough int) (n int) {
+	for todo := []int{0}; len(todo) > 0 && n < enough; {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if i < len(a.jobs) && !now.Before(a.at(a.jobs[i])) {
+			n++
+			todo = append(todo, 2*i+1, 2*i+2) // those below it come after it
+		}
+	}
+	return n
+}
+
+// Len, Less, Swap, Push and Pop are for package heap.
+func (a *agenda) Len() int { return len(a.jobs) }
+
+func (a *agenda) Less(i, k int) bool { return a.at(a.jobs[i]).Before(a.at(a.jobs[k])) }
+
+func (a *agenda) Swap(i, k int) {
+	a.jobs[i], a.jobs[k] = a.jobs[k], a.jobs[i]
+	*a.spot(a.jobs[i]), *a.spot(a.jobs[k]) = i+1, k+1
+}
+
+func (a *agenda) Push(x any) {
+	j := x.(*job)
+	a.jobs = append(a.jobs, j)
+	*a.spot(j) = len(a.jobs)
+}
+
+func (a *agenda) Pop() any {
+	last := len(a.jobs) - 1
+	j := a.jobs[last]
+	a.jobs[last] = nil
+	a.jobs = a.jobs[:last]
+	*a.spot(j) = 0
+	return j
+}

@@ -1,0 +1,88 @@
+package pin_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// However many pins of an account nobody has, a bounded number of them is in memory.
+// The others have a try, are put off, and have their turn when there is room.
+func TestParkedPinsStayOnDisk(t *testing.T) {
+	const dead, window, seekers = 500, 20, 16
+	run(t, pin.Config{Window: window, Seekers: seekers, StallTimeout: 10 * time.Minute}, func(r *rig) {
+		var vs []pin.View
+		for n := range dead {
+			vs = append(vs, r.add(alice, n))
+			time.Sleep(time.Millisecond)
+		}
+		bounded := func() {
+			t.Helper()
+			synctest.Wait()
+			if s := r.Stats(); s.Parked > window+seekers || s.Waiting > window || s.Seeking > seekers {
+				t.Errorf("with a window of %d there are %+v", window, s)
+			}
+		}
+		for range 12 {
+			time.Sleep(30 * time.Second)
+			bounded()
+		}
+		v := r.after(0, vs[dead-1], pin.Pinning) // each has had its turn
+		if got := v.Info["status_details"]; !strings.HasPrefix(got, "put off after a try, as 20 other pins") {
+			t.Errorf("status_details %q", got)
+		}
+		live := func(n int) {
+			t.Helper()
+			r.net.set(dag(n), content{blocks: 2})
+			r.after(4*time.Second, r.add(alice, n), pin.Pinned)
+		}
+		live(1000)
+		r.Close()
+		r.start()
+		bounded()
+		time.Sleep(time.Minute)
+		bounded()
+		live(1001)
+		// One that is put off is found once it has its turn, and all others fail.
+		r.net.set(dag(dead-1), content{blocks: 2})
+		time.Sleep(24 * time.Hour)
+		r.after(0, vs[dead-1], pin.Pinned)
+		for _, v := range vs[:dead-1] {
+			r.after(0, v, pin.Failed)
+		}
+		if s := r.Stats(); s.Parked+s.Waiting+s.Seeking > 0 {
+			t.Errorf("at the end there are %+v", s)
+		}
+	})
+}
+
+// Who joins a pin that was put off is served with it, and it may be removed.
+func TestPutOffPins(t *testing.T) {
+	run(t, pin.Config{Window: 2, Seekers: 2}, func(r *rig) {
+		var vs []pin.View
+		for n := range 20 {
+			vs = append(vs, r.add(alice, n))
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		last := vs[len(vs)-1]
+		r.net.set(last.DAG(), content{blocks: 2})
+		joined := r.add(bob, len(vs)-1)
+		r.after(5*time.Second, joined, pin.Pinned)
+		r.after(0, last, pin.Pinned)
+		for _, v := range vs[:len(vs)-1] {
+			if err := r.Remove(t.Context(), v.Account, v.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if s := r.Stats(); s.Parked+s.Waiting+s.Seeking > 0 || r.net.walks() > 0 {
+			t.Errorf("at the end there are %+v and %d walks", s, r.net.walks())
+		}
+	})
+}
