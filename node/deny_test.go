@@ -134,6 +134,19 @@ func TestDeniedBefore(t *testing.T) {
 	}
 }
 
+// What was pinned is mended with what is denied by now, as it is kept with it.
+func TestDeniedAndRepaired(t *testing.T) {
+	all := dagtest.Tree(dagtest.Leaves(30, 100), 5)
+	n := newTestNode(t, walktest.NewStore(t, all[0]), denying(newTestDenylist(all[17].Cid(), dagtest.Last(all))))
+	src := newSource(t, all...)
+	job := newJob(dagtest.Last(all), src.addr())
+	job.Repair = true
+	done, result := start(t.Context(), n, job)
+	if totals, err := wait(t, done, result); err != nil || totals.Blocks != uint64(len(all)) {
+		t.Errorf("%+v, %v", totals, err)
+	}
+}
+
 // What becomes denied while it is fetched ends the fetch: the root that nobody
 // has, a block that came, one that is still on its way, and one that is in a part
 // that is whole.

@@ -35,7 +35,8 @@
 //
 // Blocks that a pin holds, complete or being fetched, and that the denylist does
 // not have: by Bitswap, and to who asks [Node.Served]. A DAG with a denied block
-// is not fetched, and one that becomes denied on the way is given up.
+// is not fetched, and one that becomes denied on the way is given up; but one that was
+// pinned is repaired with it.
 //
 // # What peers may take
 //

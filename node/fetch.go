@@ -25,11 +25,15 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 			n.remember(p)
 		}
 	}()
+	refuse := n.refuse()
+	if job.Repair {
+		refuse = nil
+	}
 	return walk.Run(ctx, walk.Config{
 		Store:   n.store,
 		Asker:   session,
 		Durable: n.bitswap.server.NotifyNewBlocks,
-		Refuse:  n.refuse(),
+		Refuse:  refuse,
 		Dir:     n.cfg.TempDir,
 		Share:   &n.share,
 		Logger:  n.log,

@@ -30,10 +30,23 @@
 // A DAG that has received nothing yet costs almost nothing: one want that is
 // open in Bitswap. So it takes no worker; it takes one of [Config.Seekers]
 // places, many, and asks for a worker only when its first block has come. When
-// there are more DAGs that nobody has than places, they take turns. That is
-// why a thousand dead CIDs do not delay the next live one.
+// there are more DAGs that nobody has than places, they take turns; every second
+// place goes to one that had none yet. That is why a thousand dead CIDs do not
+// delay the next live one.
+//
+// Those that wait for another turn are parked. Of an account [Config.Window] of
+// them are in memory; others are put off: they stay [Pinning] on disk until there
+// is room for them.
 //
 // A DAG that has a worker and receives nothing for [Config.IdleTimeout] gives
 // the worker back and goes on seeking; with nothing new for
 // [Config.StallTimeout] its requests fail, with the reason.
+//
+// # Repair
+//
+// A DAG that was complete and in which a block is found damaged or missing is
+// fetched again under the attempt that it has. Its requests are [Pinning]
+// meanwhile, however long that takes, and never fail: they have had what they
+// asked for, so no limit, quota or denylist is asked again, and what is still
+// there is held.
 package pin

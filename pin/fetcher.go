@@ -47,6 +47,9 @@ type Job struct {
 	Origins []string
 	// Limits of what the DAG may be.
 	Limits Limits
+	// Repair says that the DAG was complete and is to be so again: nothing of it is
+	// refused that was let in.
+	Repair bool
 	// Progress is written by the fetcher and read by anybody. Never nil.
 	Progress *Progress
 	// Slot is the worker that this job may hold. Never nil.

@@ -87,7 +87,13 @@ func (m *Manager) describe(r Request, info map[string]string) {
 		info["next_try"] = "in " + j.pause(now).String()
 	}
 	info["status_details"] = j.details(now)
+	if j.repair {
+		info["status_details"] = repairNote + info["status_details"]
+	}
 }
+
+// repairNote is before what a repair does or waits for.
+const repairNote = "it was pinned, and a block of it that was damaged is fetched again; it keeps what it has until that comes: "
 
 // details says in a sentence what a job does or waits for.
 func (j *job) details(now time.Time) string {

@@ -39,6 +39,8 @@ type job struct {
 	started  time.Time // of this run
 	evicting bool      // cancelled, and not yet back
 	dirty    bool      // a request joined since the run began
+	past     bool      // it is not held up any more
+	ended    chan struct{}
 	drop     []Attempt // released while the run may still write under them
 
 	sampled uint64  // bytes at the last tick
@@ -52,6 +54,7 @@ type job struct {
 	tries    int       // runs that ended without success
 	nextTry  time.Time // when parked
 	woken    bool      // parked, and somebody who may have it appeared
+	repair   bool      // it was complete: it does not fail
 	kept     bool      // it stays in memory until it is over
 	inTries  int       // its places in the agendas of those that are parked
 	inEnds   int
@@ -152,6 +155,9 @@ func (j *job) stalled(now time.Time, timeout, idle time.Duration) bool {
 
 // run tries once to bring the job's DAG to disk, and says how it went.
 func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
+	if err := m.pass(ctx, j); err != nil {
+		return false, err
+	}
 	// A released attempt is dropped only once every Begin that may have given
 	// it has been noted in m.attempts: see dropLoop.
 	m.beginning.RLock()
@@ -175,10 +181,20 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 			return false, fmt.Errorf("read what was released: %w", err)
 		}
 		m.drop(released)
+		m.fetcher.Announce(j.dag) // whoever marked it complete may not have come to that
 		return true, nil
 	}
 
+	repair, err := m.records.Repairing(ctx, j.dag)
+	if err != nil {
+		return false, fmt.Errorf("look whether it is repaired: %w", err)
+	}
+	limits, done := m.cfg.Limits, "pinned"
+	if repair {
+		limits, done = Limits{}, "repaired"
+	}
 	m.mu.Lock()
+	j.repair = repair
 	who := j.whoLocked()
 	progress := new(Progress)
 	j.progress = progress
@@ -187,7 +203,7 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 	origins := slices.Clone(j.origins)
 	m.mu.Unlock()
 	totals, err := m.fetcher.Fetch(ctx, Job{
-		DAG: j.dag, Attempt: a, Origins: origins, Limits: m.cfg.Limits,
+		DAG: j.dag, Attempt: a, Origins: origins, Limits: limits, Repair: repair,
 		Progress: progress, Slot: slot, IdleTimeout: m.cfg.IdleTimeout,
 	})
 	slot.Release()
@@ -196,26 +212,28 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 	var refused *RefusedError
 	switch {
 	case err == nil:
-		free, err := m.charge(record, j, totals)
-		if err != nil {
-			return false, err
+		if !repair {
+			free, err := m.charge(record, j, totals)
+			if err != nil {
+				return false, err
+			}
+			defer free()
 		}
-		defer free()
 		released, err := m.records.Complete(record, j.dag, a, totals)
 		if err != nil {
 			return false, fmt.Errorf("complete: %w", err)
 		}
 		m.drop(released)
 		m.counts.pinned.Add(1)
-		m.log.Info("pinned", "cid", j.dag, who, "blocks", totals.Blocks, "bytes", totals.Bytes,
+		m.log.Info(done, "cid", j.dag, who, "blocks", totals.Blocks, "bytes", totals.Bytes,
 			"elapsed", time.Since(j.began).Round(time.Millisecond),
 			"asked_again", progress.Again(), "longest_gap", progress.Gap().Round(time.Millisecond))
 		m.fetcher.Announce(j.dag)
 		return true, nil
 	case errors.As(err, &refused):
-		return true, m.fail(record, j, refused.Reason)
+		return m.fail(record, j, refused.Reason)
 	case errors.Is(context.Cause(ctx), errLate):
-		return true, m.fail(record, j, j.late)
+		return m.fail(record, j, j.late)
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
 	default:
@@ -223,19 +241,27 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 	}
 }
 
-// fail records that the job's requests failed.
-func (m *Manager) fail(ctx context.Context, j *job, reason string) error {
+// fail records that the job's requests failed, unless the DAG was complete: what was
+// pinned is not let go of because it cannot be mended.
+func (m *Manager) fail(ctx context.Context, j *job, reason string) (over bool, err error) {
 	m.mu.Lock()
 	who := j.whoLocked()
 	m.mu.Unlock()
+	repair, err := m.records.Repairing(ctx, j.dag)
+	if err != nil {
+		return false, fmt.Errorf("fail: %w", err)
+	}
+	if repair {
+		return false, fmt.Errorf("repair: %s", reason)
+	}
 	released, err := m.records.Fail(ctx, j.dag, reason)
 	if err != nil {
-		return fmt.Errorf("fail: %w", err)
+		return false, fmt.Errorf("fail: %w", err)
 	}
 	m.drop(released)
 	m.counts.failed.Add(1)
 	m.log.Warn("pin failed", "cid", j.dag, who, "reason", reason)
-	return nil
+	return true, nil
 }
 
 // stallReason says why a job that stood still fails.

@@ -86,6 +86,7 @@ type Manager struct {
 	turn     int       // counts places that were given
 	toldFull time.Time // when the log last had that the disk is full
 	wokenAny time.Time // when PeerConnected last woke jobs that do not name the peer
+	heldUp   map[DAG]*holdUp
 	drops    []Attempt // to be dropped
 	dropKick chan struct{}
 }
@@ -99,6 +100,7 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 		workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window), quotas: newQuotas(cfg.Quotas),
 		kicked: make(chan struct{}, 1), dropKick: make(chan struct{}, 1),
 		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job), active: make(map[*job]struct{}),
+		heldUp: make(map[DAG]*holdUp),
 	}
 	m.parked = newParked(cfg.Window, m.deadline)
 	released, err := records.Released(ctx)

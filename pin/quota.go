@@ -226,7 +226,7 @@ func (m *Manager) checkQuotas() {
 	m.mu.Lock()
 	var running []run
 	for j := range m.active {
-		if j.progress != nil {
+		if j.progress != nil && !j.repair {
 			if n := j.progress.Bytes.Load(); n > 0 {
 				running = append(running, run{j, n})
 			}

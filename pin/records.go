@@ -126,6 +126,10 @@ type Records interface {
 	// is not dropped. Errors: ErrNotFound.
 	ReleasedDAG(ctx context.Context, a Attempt) (DAG, error)
 
+	// Repairing reports whether a DAG was complete until [Refetcher].Refetch, and is
+	// not again. It is false if nothing holds the DAG.
+	Repairing(ctx context.Context, d DAG) (bool, error)
+
 	// Roots yields every complete DAG.
 	Roots(ctx context.Context) iter.Seq2[DAG, error]
 }

@@ -113,7 +113,7 @@ func (m *Manager) refill() {
 // all.
 func (m *Manager) failLate(now time.Time) {
 	for j := range m.active {
-		if !j.evicting && m.late(j, now) {
+		if !j.evicting && !j.repair && m.late(j, now) {
 			j.evicting = true
 			m.evicting++
 			j.cancel(errLate)
@@ -124,9 +124,13 @@ func (m *Manager) failLate(now time.Time) {
 		if j == nil {
 			return
 		}
+		if j.repair {
+			m.putOff(j, true) // so that those which are put off have their turns
+			continue
+		}
 		m.late(j, now)
 		m.start(j, now, func(ctx context.Context, j *job) (bool, error) {
-			return true, m.fail(context.WithoutCancel(ctx), j, j.late)
+			return m.fail(context.WithoutCancel(ctx), j, j.late)
 		})
 	}
 }
@@ -144,7 +148,8 @@ func (m *Manager) late(j *job, now time.Time) bool {
 	return true
 }
 
-// deadline is when a parked job is late, unless it gets further; zero is never.
+// deadline is when a parked job is late, unless it gets further; zero is never. One
+// that is a repair does not fail then, and makes room.
 func (m *Manager) deadline(j *job) (at time.Time) {
 	if j.began.IsZero() {
 		return at // its clocks start with its first run
@@ -152,7 +157,7 @@ func (m *Manager) deadline(j *job) (at time.Time) {
 	if !j.blocked {
 		at = j.moved.Add(m.cfg.StallTimeout)
 	}
-	if m.cfg.TotalTimeout > 0 {
+	if m.cfg.TotalTimeout > 0 && !j.repair {
 		at = earlier(at, j.began.Add(m.cfg.TotalTimeout))
 	}
 	return at
@@ -228,7 +233,8 @@ func (m *Manager) evict(now time.Time, fresh, due int) {
 func (m *Manager) start(j *job, now time.Time, run func(context.Context, *job) (bool, error)) {
 	m.parked.remove(j)
 	m.active[j] = struct{}{}
-	j.state, j.started, j.woken, j.dirty = jobRunning, now, false, false
+	j.state, j.started, j.woken, j.dirty, j.past = jobRunning, now, false, false, false
+	j.ended = make(chan struct{})
 	if j.began.IsZero() {
 		j.began = now
 	}
@@ -250,6 +256,10 @@ func (m *Manager) ended(j *job, over bool, err error) {
 	defer m.mu.Unlock()
 	defer m.kick()
 	delete(m.active, j)
+	defer close(j.ended)
+	if j.progress != nil {
+		j.progress.Providers.Store(0) // nobody is asked until the next run
+	}
 	if j.evicting {
 		j.evicting = false
 		m.evicting--

@@ -138,8 +138,9 @@ type walker struct {
 	measured, not int // how often it was, by another DAG
 	writes        int
 	beforeWrite   func(n int) // with the lock held; nil is nothing
-	anyTotals     bool        // the family knows none
-	leastRoom     int         // more than the blocks that the network does not have
+	passed        map[pin.DAG]bool
+	anyTotals     bool // the family knows none
+	leastRoom     int  // more than the blocks that the network does not have
 }
 
 // Write takes its time, so that more happens between two batches.
@@ -152,6 +153,20 @@ func (w *walker) Write(ctx context.Context, b pin.Batch) error {
 	}
 	w.mu.Unlock()
 	return w.Store.Write(ctx, b)
+}
+
+// Whole takes note of what walks pass over.
+func (w *walker) Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool) (whole bool, err error) {
+	whole, err = w.Store.Whole(ctx, d, l, surely)
+	if whole && surely {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.passed == nil {
+			w.passed = make(map[pin.DAG]bool)
+		}
+		w.passed[d] = true
+	}
+	return whole, err
 }
 
 func (w *walker) Measure(ctx context.Context, k pin.Known) (t pin.Totals, ok bool, err error) {

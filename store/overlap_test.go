@@ -18,15 +18,16 @@ type overlap struct {
 	t    *testing.T
 	s    *Store
 	net  *walktest.Network
+	w    *walker
 	pins *pin.Manager
 }
 
 func newOverlap(t *testing.T, have ...blocks.Block) *overlap {
 	s := openTest(t, t.TempDir(), Config{})
 	o := &overlap{t: t, s: s, net: walktest.NewNetwork(have...)}
-	w := &walker{t: t, f: &family{}, Store: s, net: o.net, dir: t.TempDir(), anyTotals: true, leastRoom: 10}
+	o.w = &walker{t: t, f: &family{}, Store: s, net: o.net, dir: t.TempDir(), anyTotals: true, leastRoom: 10}
 	var err error
-	o.pins, err = pin.New(t.Context(), pin.Config{Logger: slog.New(slog.DiscardHandler)}, s, w)
+	o.pins, err = pin.New(t.Context(), pin.Config{Logger: slog.New(slog.DiscardHandler)}, s, o.w)
 	must(t, err)
 	t.Cleanup(func() { must(t, o.pins.Close()) })
 	return o
@@ -70,6 +71,16 @@ func (o *overlap) awaitBlocks(all []blocks.Block) {
 	o.t.Helper()
 	o.await("some of it on disk", func() bool {
 		return has(o.t, o.s, all[len(all)-1]) && has(o.t, o.s, all[0])
+	})
+}
+
+// awaitPassed waits until a walk has passed over a node.
+func (o *overlap) awaitPassed(root cid.Cid) {
+	o.t.Helper()
+	o.await("passing over", func() bool {
+		o.w.mu.Lock()
+		defer o.w.mu.Unlock()
+		return o.w.passed[pin.DAGOf(root)]
 	})
 }
 

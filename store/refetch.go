@@ -2,6 +2,11 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -32,7 +37,7 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 					return err
 				}
 				if rec.Complete {
-					rec.Complete, rec.Blocks, rec.Bytes = false, 0, 0
+					rec.Complete = false // its totals stay: see Repairing
 					if err := s.put(t, dagKey(d), rec); err != nil {
 						return err
 					}
@@ -46,7 +51,7 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 			return err
 		})
 		if err != nil {
-			return nil, wrap(err, "refetch %s", d)
+			return some, wrap(err, "refetch %s", d)
 		}
 		if len(some) == 0 {
 			some = page
@@ -89,4 +94,59 @@ func (s *Store) refetchSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (
 		}
 	}
 	return work, some, nil
+}
+
+// Repairing implements [pin.Records]. A DAG that is not complete has totals if it was.
+func (s *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err error) {
+	err = s.view(ctx, func(r *reader) error {
+		var rec dagRecord
+		_, err := s.take(r, dagKey(d), &rec)
+		repairing = !rec.Complete && rec.Blocks > 0
+		return err
+	})
+	if err != nil {
+		return false, wrap(err, "look whether %s is repaired", d)
+	}
+	return repairing, nil
+}
+
+// NotWhole implements [pin.Refetcher].
+func (s *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dags []pin.DAG, marks int, err error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, 0, err
+	}
+	defer s.leave()
+	found := map[pin.DAG]struct{}{}
+	for _, h := range blocks {
+		var whole []pin.Holder
+		err := s.view(ctx, func(r *reader) error {
+			above, err := r.above(h)
+			if err != nil {
+				return err
+			}
+			for _, holder := range above {
+				d, inUse, err := r.get(attemptKey(pin.Attempt(holder)))
+				if err != nil {
+					return err
+				}
+				if inUse {
+					found[pin.DAG(d)] = struct{}{}
+				}
+				if _, marked, err := r.get(wholeKey(holder)); err != nil {
+					return err
+				} else if marked {
+					whole = append(whole, holder)
+				}
+			}
+			return nil
+		})
+		if err == nil && len(whole) > 0 {
+			err = s.notWhole(whole)
+		}
+		if err != nil {
+			return nil, 0, wrap(err, "take back what is whole above %s", cid.NewCidV1(cid.Raw, h))
+		}
+		marks += len(whole)
+	}
+	return slices.Sorted(maps.Keys(found)), marks, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -23,9 +24,10 @@ import (
 type adminStore struct {
 	store *store.Store
 	auth  *auth.Service
-	// repair has a damaged DAG fetched again. unpin brings to an end what was
-	// begun to be unpinned.
-	repair func(context.Context, pin.DAG) error
+	// repair has the DAGs that damaged blocks are of fetched again, tells of each, and
+	// goes on when its context ends. unpin brings to an end what was begun to be
+	// unpinned.
+	repair func(ctx context.Context, blocks []multihash.Multihash, told func(pin.DAG)) error
 	unpin  func(context.Context) error
 }
 
@@ -34,8 +36,15 @@ type adminStore struct {
 func offlineStore(s *store.Store, a *auth.Service) *adminStore {
 	return &adminStore{
 		store: s, auth: a,
-		repair: func(ctx context.Context, d pin.DAG) error {
-			_, err := s.Refetch(ctx, d)
+		repair: func(ctx context.Context, blocks []multihash.Multihash, told func(pin.DAG)) error {
+			ctx = context.WithoutCancel(ctx)
+			dags, _, err := s.NotWhole(ctx, blocks)
+			for _, d := range dags {
+				if _, err := s.Refetch(ctx, d); err != nil {
+					return err
+				}
+				told(d)
+			}
 			return err
 		},
 		unpin: func(ctx context.Context) error {
@@ -63,7 +72,9 @@ const (
 func servedStore(s *store.Store, a *auth.Service, pins *pin.Manager) *adminStore {
 	return &adminStore{
 		store: s, auth: a,
-		repair: func(ctx context.Context, d pin.DAG) error { return pins.Repair(ctx, s, d) },
+		repair: func(ctx context.Context, blocks []multihash.Multihash, told func(pin.DAG)) error {
+			return pins.Repair(ctx, s, blocks, told)
+		},
 		unpin: func(ctx context.Context) error {
 			for deadline := time.Now().Add(unpinWait); ; {
 				released, err := s.Released(ctx)
@@ -186,7 +197,7 @@ func (s *adminStore) reclaim(c echo.Context) error {
 func (s *adminStore) verify(c echo.Context) error {
 	m := newMessages(c)
 	ctx := c.Request().Context()
-	hurt := map[pin.DAG]bool{}
+	var damaged []multihash.Multihash
 	report, err := s.store.Verify(ctx, func(d store.Damage) error {
 		info := damageInfo{CID: d.CID().String(), Kind: d.Kind, DAGs: []hurtDAGInfo{}}
 		for _, h := range d.DAGs {
@@ -195,32 +206,19 @@ func (s *adminStore) verify(c echo.Context) error {
 				return err
 			}
 			info.DAGs = append(info.DAGs, one)
-			hurt[h.DAG] = true
 		}
+		damaged = append(damaged, d.Hash)
 		return m.send(storeMessage{Damage: &info})
 	}, func(p store.VerifyProgress) {
 		text := fmt.Sprintf("%d blocks, %s", p.Blocks, roughSize(p.Bytes))
 		m.progress(storeProgress{Text: text, Done: p.Done, Total: p.Total})
 	})
 	if err == nil && c.QueryParam("repair") == "true" {
-		for d := range hurt {
-			if err = s.repairOne(ctx, m, d); err != nil {
-				break
-			}
-		}
+		err = s.repair(ctx, damaged, func(d pin.DAG) {
+			_ = m.send(storeMessage{Repairing: d.String()}) // the end fails too then
+		})
 	}
 	return m.end(storeMessage{Verified: &report}, err)
-}
-
-func (s *adminStore) repairOne(ctx context.Context, m *messages, d pin.DAG) error {
-	err := s.repair(ctx, d)
-	if errors.Is(err, pin.ErrNotFound) {
-		return nil // it was unpinned meanwhile
-	}
-	if err != nil {
-		return err
-	}
-	return m.send(storeMessage{Repairing: d.String()})
 }
 
 func (s *adminStore) hurtInfo(ctx context.Context, h store.HurtDAG) (hurtDAGInfo, error) {

@@ -257,6 +257,13 @@ func (m *model) compareAll() {
 	for i := range f {
 		m.sameRequest("UnfinishedAfter", f[i], r[i])
 	}
+	d := m.dag()
+	fmends, ferr := m.fake.Repairing(ctx, d)
+	rmends, rerr := m.real.Repairing(ctx, d)
+	m.sameError("Repairing", ferr, rerr)
+	if fmends != rmends {
+		m.Errorf("Repairing: %v, want %v", rmends, fmends)
+	}
 	frel, ferr := m.fake.Released(ctx)
 	rrel, rerr := m.real.Released(ctx)
 	m.sameError("Released", ferr, rerr)

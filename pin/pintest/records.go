@@ -62,6 +62,8 @@ type dag struct {
 	attempt  pin.Attempt // zero until the first Begin
 	complete bool
 	totals   pin.Totals
+	// repairing says that it was complete, and is not.
+	repairing bool
 }
 
 // NewRecords makes an empty one that tells the time by now.
@@ -316,7 +318,7 @@ func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.
 	if !ok || rec.attempt != a || a == 0 {
 		return nil, pin.ErrSuperseded
 	}
-	rec.complete, rec.totals = true, t
+	rec.complete, rec.totals, rec.repairing = true, t, false
 	r.settle(d)
 	return r.release(), nil
 }

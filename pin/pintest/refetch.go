@@ -2,6 +2,9 @@ package pintest
 
 import (
 	"context"
+	"slices"
+
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -18,6 +21,7 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 	if !ok {
 		return nil, pin.ErrNotFound
 	}
+	rec.repairing = rec.repairing || rec.complete
 	rec.complete, rec.totals = false, pin.Totals{}
 	for _, req := range r.requests {
 		if req.DAG() != d {
@@ -31,4 +35,29 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 		}
 	}
 	return some, nil
+}
+
+// NotWhole implements [pin.Refetcher], as if each DAG were its root alone. Of what is
+// whole nothing is kept.
+func (r *Records) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dags []pin.DAG, marks int, err error) {
+	if err := r.enter(ctx, "NotWhole"); err != nil {
+		return nil, 0, err
+	}
+	defer r.mu.Unlock()
+	for d, rec := range r.dags {
+		if rec.attempt != 0 && slices.ContainsFunc(blocks, func(h multihash.Multihash) bool { return string(h) == string(d.CID().Hash()) }) {
+			dags = append(dags, d)
+		}
+	}
+	return dags, 0, nil
+}
+
+// Repairing implements [pin.Records].
+func (r *Records) Repairing(ctx context.Context, d pin.DAG) (bool, error) {
+	if err := r.enter(ctx, "Repairing"); err != nil {
+		return false, err
+	}
+	defer r.mu.Unlock()
+	rec, ok := r.dags[d]
+	return ok && rec.repairing, nil
 }

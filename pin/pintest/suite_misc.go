@@ -92,6 +92,7 @@ func (e *env) refusedBy(want error, ctx context.Context, r pin.Request) {
 		"Complete":    func() error { _, err := e.recs.Complete(ctx, d, 1, pin.Totals{}); return err },
 		"Fail":        func() error { _, err := e.recs.Fail(ctx, d, ""); return err },
 		"FailRequest": func() error { _, err := e.recs.FailRequest(ctx, alice, r.ID, ""); return err },
+		"Repairing":   func() error { _, err := e.recs.Repairing(ctx, d); return err },
 		"Accounts":    func() error { _, err := e.recs.Accounts(ctx, pin.Queued); return err },
 		"UnfinishedAfter": func() error {
 			_, err := e.recs.UnfinishedAfter(ctx, alice, pin.Queued, time.Time{}, 1)
