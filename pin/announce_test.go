@@ -1,7 +1,9 @@
 package pin_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -100,4 +102,31 @@ func TestWithdraws(t *testing.T) {
 		r.start()
 		check("after a restart", dag(1), dag(2), dag(3))
 	})
+}
+
+// A DAG is announced, though the commit that made it complete was followed by an error.
+func TestAnnouncedAfterAnError(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		r.Close()
+		m, err := pin.New(r.t.Context(), pin.Config{Logger: slog.New(slog.DiscardHandler)}, &halfComplete{Records: r.recs}, r.net)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Manager = m
+		r.net.set(dag(1), content{blocks: 1})
+		r.after(10*time.Second, r.add(alice, 1), pin.Pinned)
+		if got := r.net.announced(); !slices.Equal(got, []pin.DAG{dag(1)}) {
+			t.Errorf("announced %v", got)
+		}
+	})
+}
+
+// halfComplete has Complete end with an error once the DAG is marked.
+type halfComplete struct{ pin.Records }
+
+func (h *halfComplete) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) ([]pin.Attempt, error) {
+	if _, err := h.Records.Complete(ctx, d, a, t); err != nil {
+		return nil, err
+	}
+	return nil, errors.New("input/output error")
 }

@@ -25,6 +25,7 @@ type content struct {
 	refuse  string        // the reason why the DAG is refused, if it is
 	errs    []error       // what the next fetches end with
 	note    string
+	peers   int // that it comes from
 	fetches int // how many began
 }
 
@@ -187,6 +188,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{}, pin.Refused("%s", c.refuse)
 		}
 		j.Progress.SetNote(c.note)
+		j.Progress.Asked(c.peers, 0, 0)
 		if c.blocks > 0 && got >= c.blocks {
 			n.mu.Lock()
 			n.order = append(n.order, j.DAG)

@@ -95,6 +95,23 @@ func TestIdleGivesWorkerBack(t *testing.T) {
 	})
 }
 
+// A pin that waits for another try has no providers, whatever its last one had.
+func TestProvidersOfParked(t *testing.T) {
+	run(t, pin.Config{Seekers: 1}, func(r *rig) {
+		r.net.set(dag(1), content{blocks: 10, serve: 3, peers: 2})
+		v := r.after(time.Second, r.add(alice, 1), pin.Pinning)
+		if v.Info["providers"] != "2" {
+			t.Errorf("info %v", v.Info)
+		}
+		time.Sleep(30 * time.Second)
+		r.add(bob, 2) // displaces it
+		v = r.after(3*time.Second, v, pin.Pinning)
+		if v.Info["next_try"] == "" || v.Info["providers"] != "0" {
+			t.Errorf("info %v", v.Info)
+		}
+	})
+}
+
 // Workers go round: neither a DAG that takes hours nor an account with many of
 // them keeps the others waiting.
 func TestWorkersGoRound(t *testing.T) {
