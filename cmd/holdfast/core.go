@@ -27,6 +27,7 @@ const (
 	tokenKeysFile = "tokens.key"
 	nodeKeyFile   = "node.key"
 	swarmKeyName  = "swarm.key"
+	tempDirName   = "tmp"
 )
 
 // damagedHint is for who has a database that does not open. What seems to help

@@ -118,6 +118,20 @@ func (d *dataDir) Close() error { return d.dir.Close() }
 // file is a path to open a file of the directory by.
 func (d *dataDir) file(name string) string { return filepath.Join(d.open, name) }
 
+// clearTemp makes the directory for what no run outlives, and removes what an earlier
+// one left there. The system's own may be in memory, which is what such files are to
+// save, or on a disk with no room. If it is a link it is not followed.
+func (d *dataDir) clearTemp() error {
+	path := d.file(tempDirName)
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("clear the directory of temporary files: %w", err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return fmt.Errorf("make the directory of temporary files: %w", err)
+	}
+	return nil
+}
+
 // socket is a path to bind or dial a socket in the directory by.
 func (d *dataDir) socket(name string) string {
 	if p := d.file(name); len(p) <= maxSocketPath {

@@ -159,6 +159,9 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := p.Data.clearTemp(); err != nil {
+		return err
+	}
 	cfg.Limits = p.profile.limits
 	if p.metrics != nil {
 		cfg.Metrics = p.metrics.registry
@@ -213,6 +216,7 @@ func nodeConfig(c Config, d *dataDir, log *slog.Logger) (node.Config, error) {
 		Listen:       c.Node.Listen,
 		Announce:     c.Node.Announce,
 		KeyFile:      d.file(nodeKeyFile),
+		TempDir:      d.file(tempDirName),
 		SwarmKeyFile: key,
 		Routing:      c.Node.Routing,
 		Bootstrap:    bootstrapPeers(c.Node.Bootstrap),

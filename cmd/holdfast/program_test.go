@@ -136,7 +136,7 @@ func TestProgramRunsAndCloses(t *testing.T) {
 	}
 	for _, path := range left {
 		switch name := filepath.Base(path); name {
-		case "db", "holdfast.layout", nodeKeyFile, tokenKeysFile:
+		case "db", "holdfast.layout", nodeKeyFile, tokenKeysFile, tempDirName:
 		default:
 			t.Errorf("%s is left after Close", name)
 		}
@@ -148,6 +148,45 @@ func TestProgramRunsAndCloses(t *testing.T) {
 	}
 	if again.node.PeerID() != run.PeerID {
 		t.Error("the node has another identity after a restart")
+	}
+}
+
+// What fetches keep beside memory is on the disk of the data, and an earlier run's is
+// gone.
+func TestProgramClearsItsTempDir(t *testing.T) {
+	d := testDataDir(t)
+	outside := filepath.Join(t.TempDir(), "precious")
+	tmp := filepath.Join(d.shown, "tmp")
+	for _, leave := range []func() error{
+		func() error { return nil },
+		func() error { return os.WriteFile(filepath.Join(tmp, "seen-1"), []byte("left"), 0o600) },
+		func() error {
+			return errors.Join(os.WriteFile(outside, []byte("kept"), 0o600), os.Remove(tmp), os.Symlink(filepath.Dir(outside), tmp))
+		},
+	} {
+		if err := leave(); err != nil {
+			t.Fatal(err)
+		}
+		p, _ := testProgram(t, d)
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Lstat(tmp)
+		if err != nil || info.Mode() != os.ModeDir|0o700 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+		if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+			t.Errorf("left are %v, %v", left, err)
+		}
+		if cfg, err := nodeConfig(p.Config, d, p.Log); err != nil || cfg.TempDir != tmp {
+			t.Errorf("the node's is %q, %v", cfg.TempDir, err)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(outside); err != nil {
+		t.Error(err)
 	}
 }
 
