@@ -21,6 +21,7 @@ import (
 type api struct {
 	service   Service
 	delegates func() []string
+	answers   *answers
 }
 
 // list answers GET /pins.
@@ -33,11 +34,23 @@ func (a *api) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page, err := a.service.List(c.Request().Context(), account, q)
-	if err != nil {
-		return fmt.Errorf("list pins: %w", err)
+	ctx := c.Request().Context()
+	page := func() ([]byte, error) {
+		page, err := a.service.List(ctx, account, q)
+		if err != nil {
+			return nil, fmt.Errorf("list pins: %w", err)
+		}
+		return encodeJSON(NewPinResults(page, delegates))
 	}
-	return sendJSON(c, http.StatusOK, NewPinResults(page, delegates))
+	send := func(body []byte) error { return sendBody(c, http.StatusOK, body) }
+	if q.Limit > shortList {
+		return a.answers.send(ctx, account, page, send)
+	}
+	body, err := page()
+	if err != nil {
+		return err
+	}
+	return send(body)
 }
 
 // add answers POST /pins.
@@ -184,17 +197,30 @@ func checkMediaType(h http.Header) error {
 
 // sendJSON answers with v. Its errors are those of the connection.
 func sendJSON(c echo.Context, status int, v any) error {
+	body, err := encodeJSON(v)
+	if err != nil {
+		return err
+	}
+	return sendBody(c, status, body)
+}
+
+func encodeJSON(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false) // names come back as they were written
 	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("encode answer: %w", err)
+		return nil, fmt.Errorf("encode answer: %w", err)
 	}
+	return buf.Bytes(), nil
+}
+
+// sendBody answers with JSON. Its errors are those of the connection.
+func sendBody(c echo.Context, status int, body []byte) error {
 	h := c.Response().Header()
-	h.Set(echo.HeaderContentLength, strconv.Itoa(buf.Len()))
+	h.Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
 	if c.Request().Method == http.MethodHead {
 		h.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 		return c.NoContent(status)
 	}
-	return c.Blob(status, echo.MIMEApplicationJSON, buf.Bytes())
+	return c.Blob(status, echo.MIMEApplicationJSON, body)
 }

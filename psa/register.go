@@ -54,7 +54,7 @@ func Register(g *echo.Group, cfg Config) error {
 	open := []echo.MiddlewareFunc{Errors(cfg.Logger), announceMethods, allowOrigins}
 	guarded := append(open[:len(open):len(open)], cfg.Auth)
 
-	a := &api{service: cfg.Service, delegates: cfg.Delegates}
+	a := &api{service: cfg.Service, delegates: cfg.Delegates, answers: newAnswers()}
 	for _, base := range []string{"", "/"} { // a client's base path may end in a slash
 		for _, end := range []string{"", "/"} {
 			pins, one := base+"/pins"+end, base+"/pins/:requestid"+end
