@@ -2,6 +2,11 @@ package walk
 
 import "sync/atomic"
 
+// overMost is how many times the whole all shares together may be: each walk has the
+// least that is worth having as long as that is so. 512 may run, most of which wait for
+// somebody who has what they want.
+const overMost = 2
+
 // What all walks together may keep in memory. Each has its share, and the least that
 // is worth having.
 const (
@@ -25,7 +30,9 @@ type Share struct{ n atomic.Int64 }
 func (s *Share) join()  { s.n.Add(1) }
 func (s *Share) leave() { s.n.Add(-1) }
 
-// of is one walk's share of a total, and no less than least.
+// of is one walk's share of a total: no less than least, if that leaves all walks
+// within overMost totals.
 func (s *Share) of(total, least int) int {
-	return max(least, total/int(max(1, s.n.Load())))
+	n := int(max(1, s.n.Load()))
+	return max(1, total/n, min(least, overMost*total/n))
 }
