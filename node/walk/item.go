@@ -1,8 +1,6 @@
 package walk
 
 import (
-	"slices"
-
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
@@ -38,9 +36,10 @@ type item struct {
 	depth   uint64 // links from the root
 	size    int    // once its bytes are here
 	counted bool
-	// parents are who link to it and wait for it. Before it is held those are all
-	// that were walked so far.
+	// parents are the tracked nodes that link to it and wait for it. holders are the
+	// others, which are to be linked to it as soon as it is held.
 	parents []*item
+	holders []pin.Holder
 	held    bool // its links are written, or about to be
 	passed  bool // it is whole already: what is below it is not walked
 
@@ -62,29 +61,29 @@ func (it *item) dag() pin.DAG { return pin.DAGOf(it.cid) }
 func (it *item) isNode() bool { return it.id != 0 }
 
 // link is one that is to be written.
-func (it *item) link(parent *item) pin.Link {
+func (it *item) link(from pin.Holder) pin.Link {
 	return pin.Link{
-		Holder: parent.id,
+		Holder: from,
 		Ref:    pin.Ref{Hash: multihash.Multihash(it.hash), Size: it.size},
 		Codec:  it.cid.Type(),
 	}
 }
 
-// attach notes that another node links to an item that is not whole yet.
+// attach notes that a node links to an item that is not whole yet. It does so once, as
+// links are distinct.
 func (w *walk) attach(parent, it *item) {
-	if slices.Contains(it.parents, parent) {
-		return
-	}
-	if parent.tracked {
-		parent.pending++
-	}
 	if it.held {
 		w.writer.link(parent, it)
-		if !parent.tracked {
-			return // it waits for nothing
-		}
 	}
-	it.parents = append(it.parents, parent)
+	switch {
+	case parent.tracked:
+		parent.pending++
+		it.parents = append(it.parents, parent)
+		w.waits++
+	case !it.held:
+		it.holders = append(it.holders, parent.id)
+		w.late++
+	}
 }
 
 // hold has the links to an item written, with the item's bytes or before they are
@@ -94,7 +93,17 @@ func (w *walk) hold(it *item) {
 	for _, p := range it.parents {
 		w.writer.link(p, it)
 	}
-	it.parents = slices.DeleteFunc(it.parents, func(p *item) bool { return !p.tracked })
+	for _, h := range it.holders {
+		w.writer.linkFrom(h, it)
+	}
+	w.late -= len(it.holders)
+	it.holders = nil
+}
+
+// leave lets go of those that wait for an item.
+func (w *walk) leave(it *item) {
+	w.waits -= len(it.parents)
+	it.parents = nil
 }
 
 // landed notes that an item itself is durable.
@@ -131,6 +140,6 @@ func (w *walk) whole(it *item) {
 				todo = append(todo, p)
 			}
 		}
-		it.parents = nil
+		w.leave(it)
 	}
 }

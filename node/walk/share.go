@@ -15,6 +15,10 @@ const (
 	// Nodes that are kept until they are whole, at about 400 bytes each. A tree has
 	// only those of which something is on its way; a linked list has all.
 	openMost, openLeast = 64 << 10, 4 << 10
+	// Links to what is not whole yet, at about 10 bytes each. Nodes that come to be
+	// when there are more are not tracked, and when as many of those link to blocks
+	// that nobody has sent the walk waits for these.
+	waitMost, waitLeast = 512 << 10, 32 << 10
 	// Links that are kept of nodes on the way, at about 100 bytes each. One block of
 	// 2 MiB may have 50,000.
 	loadedMost, loadedLeast = 128 << 10, 8 << 10

@@ -7,6 +7,7 @@ func TestSharesAreBounded(t *testing.T) {
 	for name, of := range map[string]struct{ total, least int }{
 		"seen":   {seenMost, seenLeast},
 		"open":   {openMost, openLeast},
+		"wait":   {waitMost, waitLeast},
 		"loaded": {loadedMost, loadedLeast},
 		"batch":  {batchMost, batchLeast},
 	} {

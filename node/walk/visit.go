@@ -67,10 +67,8 @@ func (w *walk) visit(p *item, c cid.Cid) (local bool, err error) {
 	if limit := w.job.Limits.Blocks; limit > 0 && uint64(w.seen.Len()) > limit {
 		return false, w.tooMany(limit)
 	}
-	it := &item{key: k, cid: c, depth: depth, parents: []*item{p}}
-	if p.tracked {
-		p.pending++
-	}
+	it := &item{key: k, cid: c, depth: depth}
+	w.attach(p, it)
 	w.open[k] = it
 	if want := w.wants[k.hash]; want != nil {
 		want.items = append(want.items, it) // asked for under another codec
@@ -318,8 +316,7 @@ func (w *walk) inline(p *item, c cid.Cid, depth uint64, data []byte) error {
 		links: ls, count: len(ls), pending: 1,
 	}
 	if p.tracked {
-		it.parents = []*item{p}
-		p.pending++
+		w.attach(p, it)
 	}
 	w.push(it)
 	return nil
@@ -350,12 +347,14 @@ func (w *walk) expand(it *item, data []byte, stored bool) error {
 	}
 	w.writer.node(it, w.job.Attempt)
 	it.links, it.count = ls, len(ls)
-	if it.tracked = w.tracking < w.cfg.most(w.cfg.openMost, openMost, openLeast); it.tracked {
+	it.tracked = w.tracking < w.cfg.most(w.cfg.openMost, openMost, openLeast) &&
+		w.waits < w.cfg.most(w.cfg.waitMost, waitMost, waitLeast)
+	if it.tracked {
 		w.tracking++
 		it.pending = 2 // until it is durable, and until all links were visited
 	} else {
 		w.untracked = append(w.untracked, it.id)
-		it.parents = nil
+		w.leave(it)
 		delete(w.open, it.key)
 	}
 	w.push(it)
@@ -397,7 +396,7 @@ func (w *walk) reload(it *item) error {
 	return nil
 }
 
-// linksOf gives what a block links to, each once.
+// linksOf gives what a block links to, each once, by whatever version of its CID.
 func (w *walk) linksOf(c cid.Cid, codec codecs, data []byte) ([]cid.Cid, error) {
 	ls, err := links(c, codec, data)
 	if err != nil {
@@ -409,11 +408,11 @@ func (w *walk) linksOf(c cid.Cid, codec codecs, data []byte) ([]cid.Cid, error) 
 	if len(ls) < 2 {
 		return ls, nil
 	}
-	once := make(map[cid.Cid]struct{}, len(ls))
+	once := make(map[key]struct{}, len(ls))
 	distinct := ls[:0]
 	for _, l := range ls {
-		if _, twice := once[l]; !twice {
-			once[l] = struct{}{}
+		if _, twice := once[keyOf(l)]; !twice {
+			once[keyOf(l)] = struct{}{}
 			distinct = append(distinct, l)
 		}
 	}

@@ -50,7 +50,7 @@ type Config struct {
 	// Logger is where the walk logs; nil discards.
 	Logger *slog.Logger
 
-	seenMost, openMost, loadedMost int // for tests; 0 is what Share gives
+	seenMost, openMost, waitMost, loadedMost int // for tests; 0 is what Share gives
 }
 
 // Run walks the job's DAG until every block of it is durable, and gives its totals.
@@ -114,6 +114,9 @@ type walk struct {
 	wants  map[string]*want
 	asking []cid.Cid          // to be asked for
 	inbox  []exchange.Arrival // that came, and for which the disk was too slow
+
+	waits int // places in the parents of items
+	late  int // places in the holders of items, all of which are wanted
 
 	tracking  int          // nodes that are noted when they are whole
 	untracked []pin.Holder // nodes that are to be marked when all is done
@@ -182,6 +185,9 @@ func (w *walk) fill() (more bool, err error) {
 	for read := 0; len(w.stack) > 0 && len(w.asking) < room; {
 		if w.writer.full() {
 			return false, nil // the writer wakes wait
+		}
+		if w.late >= w.cfg.most(w.cfg.waitMost, waitMost, waitLeast) {
+			return false, nil // what all those link to has to come first
 		}
 		if read == localBatch {
 			return true, nil
@@ -385,9 +391,7 @@ func (w *walk) written(r written) error {
 		w.landed(it)
 	}
 	for _, p := range b.waiting {
-		if p.tracked {
-			w.settle(p)
-		}
+		w.settle(p)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ type batch struct {
 	pin.Batch
 	received []blocks.Block // the same as Blocks
 	bytes    int            // of those
-	waiting  []*item        // parents of the links, in the same order
+	waiting  []*item        // tracked parents of the links
 	landing  []*item        // that are durable with this, or were found and are looked for again
 	found    []*item        // of those, that were found
 	oldest   time.Time
@@ -126,14 +126,19 @@ func (b *batch) write(ctx context.Context, cfg Config) (r written) {
 	return r
 }
 
-// link writes that one node links to another. The parent waits for it.
+// link writes that one node links to another. If it is tracked it waits for that.
 func (w *writer) link(parent, it *item) {
-	w.age()
 	if parent.tracked {
 		parent.pending++
+		w.next.waiting = append(w.next.waiting, parent)
 	}
-	w.next.Links = append(w.next.Links, it.link(parent))
-	w.next.waiting = append(w.next.waiting, parent)
+	w.linkFrom(parent.id, it)
+}
+
+// linkFrom is link for a node that is not tracked.
+func (w *writer) linkFrom(h pin.Holder, it *item) {
+	w.age()
+	w.next.Links = append(w.next.Links, it.link(h))
 }
 
 // put writes an item's bytes, which were received.

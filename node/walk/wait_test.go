@@ -1,0 +1,89 @@
+package walk
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Many directories have the same files, and nobody has those: a walk keeps a bounded
+// number of links to them, and goes on when they come.
+func TestLinksToWhatNobodyHas(t *testing.T) {
+	common := []blocks.Block{dagtest.Raw("in every directory"), dagtest.Raw("this too")}
+	var dirs []blocks.Block
+	for i := range 1000 {
+		dirs = append(dirs, dagtest.PB(fmt.Sprint(i), dagtest.CIDs(common)...))
+	}
+	all := dagtest.Tree(append(common, dirs...), 100)
+	// Of as many as this each directory takes two: first of those that are tracked,
+	// then of the others.
+	const most = 200
+	for name, want := range map[string]struct{ open, blocks int }{
+		"all tracked":  {len(all), most},
+		"few tracked":  {20, most/2 + 20},
+		"none tracked": {1, most / 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSetting(t, without(all, common)...)
+				s.cfg.openMost, s.cfg.waitMost = want.open, most
+				job := newJob(dagtest.Last(all), 1)
+				var totals pin.Totals
+				ended := make(chan error)
+				go func() {
+					var err error
+					totals, err = s.run(t.Context(), job)
+					ended <- err
+				}()
+				time.Sleep(time.Minute)
+				// What is above the directories, and what was asked for by then, comes too.
+				if n := int(job.Progress.Blocks.Load()); n < want.blocks || n > want.blocks+s.room+120 {
+					t.Errorf("%d blocks came before the walk waits, want about %d", n, want.blocks)
+				}
+				s.net.Add(common...)
+				if err := <-ended; err != nil {
+					t.Fatal(err)
+				}
+				if int(totals.Blocks) != len(all) {
+					t.Errorf("totals are %+v, want %d blocks", totals, len(all))
+				}
+				s.store.CheckWhole(1, all)
+				s.store.CheckMarks()
+			})
+		})
+	}
+}
+
+func without(all, some []blocks.Block) (rest []blocks.Block) {
+	left := map[cid.Cid]bool{}
+	for _, b := range some {
+		left[b.Cid()] = true
+	}
+	for _, b := range all {
+		if !left[b.Cid()] {
+			rest = append(rest, b)
+		}
+	}
+	return rest
+}
+
+// A block that is linked to by both versions of its CID is one link.
+func TestLinksOfBothVersions(t *testing.T) {
+	leaf := dagtest.PB("leaf")
+	v0 := cid.NewCidV0(leaf.Cid().Hash())
+	root := dagtest.PB("root", leaf.Cid(), v0, dagtest.Raw("x").Cid())
+	all := []blocks.Block{leaf, dagtest.Raw("x"), root}
+	w := &walk{}
+	ls, err := w.linksOf(root.Cid(), codecDagPB, root.RawData())
+	if err != nil || len(ls) != 2 {
+		t.Errorf("links are %v, %v", ls, err)
+	}
+	newSetting(t, all...).mustWalk(t, all, 1)
+}
