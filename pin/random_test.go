@@ -75,7 +75,11 @@ func random(r *rig, rnd *rand.Rand) {
 				}
 			}
 		case 9:
-			switch rnd.IntN(4) {
+			switch rnd.IntN(5) {
+			case 4:
+				if _, err := r.repair(n); err != nil {
+					t.Fatal(err)
+				}
 			case 0:
 				r.Close()
 				r.start()

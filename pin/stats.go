@@ -9,7 +9,7 @@ type Stats struct {
 	Seeking  int // wanted of everybody, and nobody sends any of it
 	Ready    int // found, and waiting for a worker
 	Fetching int // with a worker: received, or walked through on disk
-	Parked   int // waiting for their next try
+	Parked   int // waiting for their next try, as far as that is in memory
 
 	Workers int // how many there are
 
