@@ -30,6 +30,12 @@ var (
 	ErrNotFailed = errors.New("the pin request has not failed")
 )
 
+// KeptTries is how many fetches that were never done a row of replacements keeps.
+// Who publishes faster than the network brings it has most of each version in the
+// next, so that the newest few have nearly all that came; and what one request
+// holds stays so little that a commit lets go of it.
+const KeptTries = 4
+
 // Records keeps requests, and what is known of DAGs, on disk.
 //
 // Every method that changes something returns only after the change would
@@ -39,10 +45,11 @@ var (
 //
 // The DAG of every request is held: it has a record from the first request
 // that names it until the last one that holds it is gone, pinned elsewhere or
-// failed. A request holds its DAG while it is queued, pinning or pinned, and
-// one that came by Replace also holds what the request it replaced held, until
-// it is done, so that shared blocks stay. What nothing holds any more is
-// released: marked as deleting, in the same commit, and returned to the caller
+// failed. A request holds its DAG while it is queued, pinning or pinned. One
+// that came by Replace also holds, until it is done, what was there before it, so
+// that shared blocks stay: of the requests in whose row it is, the DAG of the last
+// that was pinned, and those of the newest [KeptTries] since that were Pinning when
+// they were replaced. What nothing holds any more is released: marked as deleting, in the same commit, and returned to the caller
 // so that it calls Drop once no walk writes under the attempt.
 type Records interface {
 	// Add commits a new request. It gives it its ID and Created; Status is

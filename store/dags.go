@@ -51,44 +51,6 @@ func (s *Store) letGoMany(t *tx, d pin.DAG, n uint64, released []pin.Attempt) ([
 	return append(released, rec.Attempt), s.put(t, releasedKey(rec.Attempt.Holder()), releasedRecord{DAG: []byte(d)})
 }
 
-// held lists what a request holds: nothing if it failed, else its own DAG and,
-// until it is done, what it took over.
-func (s *Store) held(r *reader, req *request) ([]pin.DAG, error) {
-	if req.status == codeFailed {
-		return nil, nil
-	}
-	more, err := s.tookOver(r, req.account, req.Seq)
-	return append(more, req.dag()), err
-}
-
-// tookOver lists what a request holds besides its own DAG.
-func (s *Store) tookOver(r *reader, a account, seq uint64) (dags []pin.DAG, err error) {
-	var rec holdsRecord
-	_, err = s.take(r, holdsKey(a, seq), &rec)
-	for _, d := range rec.DAGs {
-		dags = append(dags, pin.DAG(d))
-	}
-	return dags, err
-}
-
-// takeOver makes a request hold the DAGs too, which another request held: their
-// holders stay as many. It gives those that the request does not take, as it
-// holds them anyway.
-func (s *Store) takeOver(t *tx, req *request, dags []pin.DAG) (rest []pin.DAG, err error) {
-	var rec holdsRecord
-	for _, d := range dags {
-		if d == req.dag() {
-			rest = append(rest, d)
-		} else {
-			rec.DAGs = append(rec.DAGs, []byte(d))
-		}
-	}
-	if len(rec.DAGs) == 0 {
-		return rest, nil
-	}
-	return rest, s.put(t, holdsKey(req.account, req.Seq), rec)
-}
-
 // Begin implements [pin.Records].
 func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
 	var work []chunkOf

@@ -100,72 +100,45 @@ func (s *Store) begin(t *tx, d pin.DAG, work []chunkOf) (left []chunkOf, wanted 
 }
 
 // settleSome makes the first pieces' unfinished requests Pinned, and lets go of
-// what they had taken over.
+// what they had taken over. It gives the pieces that are left.
 func (s *Store) settleSome(t *tx, d pin.DAG, work []chunkOf) (left []chunkOf, released []pin.Attempt, err error) {
-	n := min(len(work), chunksPerChange)
-	for _, of := range work[:n] {
+	takers := takersPerChange
+	for n := 0; len(work) > 0 && n < chunksPerChange; n++ {
+		of := work[0]
 		for _, from := range []statusCode{codeQueued, codePinning} {
 			which, err := t.requests(d, of, from)
 			if err != nil {
 				return nil, nil, err
 			}
+			some, more, err := t.takers(of, which, takers)
+			if err != nil {
+				return nil, nil, err
+			}
+			takers -= len(some)
 			if err := t.flip(of, which, from, codePinned); err != nil {
 				return nil, nil, err
 			}
 			if err := s.charge(t, of.account, d, which.count()); err != nil {
 				return nil, nil, err
 			}
-			if released, err = s.letGoTaken(t, of, which, released); err != nil {
+			if released, err = s.letGoOfTakers(t, of.account, some, released); err != nil {
 				return nil, nil, err
 			}
+			if more {
+				return work, released, nil
+			}
 		}
+		work = work[1:]
 	}
-	return work[n:], released, nil
-}
-
-// letGoTaken lets go of what requests hold besides their own DAG.
-func (s *Store) letGoTaken(t *tx, of chunkOf, which *chunk, released []pin.Attempt) ([]pin.Attempt, error) {
-	if which.empty() {
-		return released, nil
-	}
-	// Few requests hold more than their own: look at those there are.
-	var takers []uint64
-	first, end := seqAt(of.number, 0), seqAt(of.number+1, 0)
-	prefix := accountPrefix(kHolds, of.account)
-	err := t.scan(span{prefix: prefix, from: holdsKey(of.account, first), keysOnly: true}, func(key, _ []byte) (bool, error) {
-		seq := binary.BigEndian.Uint64(key[len(prefix):])
-		if seq >= end {
-			return false, nil
-		}
-		if _, bit := place(seq); which.has(bit) {
-			takers = append(takers, seq)
-		}
-		return true, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, seq := range takers {
-		dags, err := s.tookOver(&t.reader, of.account, seq)
-		if err != nil {
-			return nil, err
-		}
-		some, err := s.letGo(t, dags)
-		if err != nil {
-			return nil, err
-		}
-		released = append(released, some...)
-		t.delete(holdsKey(of.account, seq))
-	}
-	return released, nil
+	return work, released, nil
 }
 
 // failSome makes the first unfinished requests Failed. It gives the pieces
 // that are left.
 func (s *Store) failSome(t *tx, d pin.DAG, details string, work []chunkOf) (left []chunkOf, released []pin.Attempt, err error) {
 	limit := max(failBytes/(len(details)+entryOverhead+len(detailsKey(account{}, 0))), 1)
-	failed := 0
-	for chunks := 0; len(work) > 0 && failed < limit && chunks < chunksPerChange; chunks++ {
+	failed, takers, full := 0, takersPerChange, false
+	for chunks := 0; len(work) > 0 && !full && chunks < chunksPerChange; chunks++ {
 		of := work[0]
 		for _, from := range []statusCode{codeQueued, codePinning} {
 			which, err := t.requests(d, of, from)
@@ -173,21 +146,28 @@ func (s *Store) failSome(t *tx, d pin.DAG, details string, work []chunkOf) (left
 				return nil, nil, err
 			}
 			which.keepFirst(limit - failed)
+			some, more, err := t.takers(of, which, takers)
+			if err != nil {
+				return nil, nil, err
+			}
+			takers -= len(some)
 			if err := t.flip(of, which, from, codeFailed); err != nil {
 				return nil, nil, err
 			}
 			if err := s.noteLive(t, of.account, -which.count()); err != nil {
 				return nil, nil, err
 			}
-			if released, err = s.letGoTaken(t, of, which, released); err != nil {
+			if released, err = s.letGoOfTakers(t, of.account, some, released); err != nil {
 				return nil, nil, err
 			}
 			for bit := range which.up {
 				t.setDetails(of.account, seqAt(of.number, bit), details)
 				failed++
 			}
+			full = full || more
 		}
-		if failed < limit {
+		full = full || failed == limit
+		if !full {
 			work = work[1:] // else it may have more
 		}
 	}

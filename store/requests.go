@@ -190,19 +190,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, 
 		if err != nil {
 			return err
 		}
-		held, err := s.held(&t.reader, was)
-		if err != nil {
-			return err
-		}
-		if is.status == codeQueued {
-			// It takes over what the old one held, but for its own DAG, which
-			// add has counted.
-			held, err = s.takeOver(t, is, held)
-			if err != nil {
-				return err
-			}
-		}
-		if released, err = s.letGo(t, held); err != nil {
+		if released, err = s.takeOver(t, is, was); err != nil {
 			return err
 		}
 		if err := s.erase(t, was); err != nil {
@@ -227,11 +215,7 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 		if old, err = was.public(); err != nil {
 			return err
 		}
-		held, err := s.held(&t.reader, was)
-		if err != nil {
-			return err
-		}
-		if released, err = s.letGo(t, held); err != nil {
+		if released, err = s.letGoHeld(t, was); err != nil {
 			return err
 		}
 		return s.erase(t, was)
@@ -303,14 +287,9 @@ func (s *Store) FailRequest(ctx context.Context, account, id, details string) (r
 		if err != nil || req.status.done() {
 			return err
 		}
-		held, err := s.held(&t.reader, req)
-		if err != nil {
+		if released, err = s.letGoHeld(t, req); err != nil {
 			return err
 		}
-		if released, err = s.letGo(t, held); err != nil {
-			return err
-		}
-		t.delete(holdsKey(req.account, req.Seq))
 		return s.move(t, req, codeFailed, details)
 	})
 	if err != nil {

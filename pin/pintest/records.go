@@ -47,7 +47,8 @@ type state struct {
 // request is a request and what it holds besides its own DAG.
 type request struct {
 	pin.Request
-	holds []pin.DAG
+	pinned pin.DAG   // before it in its row of replacements, "" is none
+	tried  []pin.DAG // since then, the newest last
 }
 
 // latest is the newest request that an account ever made.
@@ -196,11 +197,37 @@ func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec, m
 		return now, old, nil, err
 	}
 	if is.Status == pin.Queued {
-		is.holds = held(was)
+		is.takeOver(was)
 	}
 	delete(r.requests, id)
 	return clone(is.Request), clone(was.Request), r.release(), nil
 }
+
+// takeOver makes a request hold what the one that it replaces held.
+func (r *request) takeOver(was *request) {
+	switch was.Status {
+	case pin.Pinned:
+		r.pinned = was.DAG()
+	case pin.Pinning:
+		r.pinned, r.tried = was.pinned, append(slices.Clone(was.tried), was.DAG())
+	case pin.Queued:
+		r.pinned, r.tried = was.pinned, slices.Clone(was.tried)
+	}
+	if r.pinned == r.DAG() {
+		r.pinned = ""
+	}
+	row := r.tried
+	r.tried = nil
+	for i, d := range row {
+		if d != r.DAG() && !slices.Contains(row[i+1:], d) {
+			r.tried = append(r.tried, d)
+		}
+	}
+	r.tried = r.tried[max(len(r.tried)-pin.KeptTries, 0):]
+}
+
+// letGo makes a request hold nothing besides its own DAG.
+func (r *request) letGo() { r.pinned, r.tried = "", nil }
 
 // Remove implements [pin.Records].
 func (r *Records) Remove(ctx context.Context, account, id string) (pin.Request, []pin.Attempt, error) {
@@ -325,7 +352,8 @@ func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.
 func (r *Records) settle(d pin.DAG) {
 	for _, req := range r.requests {
 		if req.DAG() == d && !req.Status.Done() {
-			req.Status, req.Details, req.holds = pin.Pinned, "", nil
+			req.Status, req.Details = pin.Pinned, ""
+			req.letGo()
 		}
 	}
 }
@@ -338,7 +366,8 @@ func (r *Records) Fail(ctx context.Context, d pin.DAG, details string) ([]pin.At
 	defer r.mu.Unlock()
 	for _, req := range r.requests {
 		if req.DAG() == d && !req.Status.Done() {
-			req.Status, req.Details, req.holds = pin.Failed, details, nil
+			req.Status, req.Details = pin.Failed, details
+			req.letGo()
 		}
 	}
 	return r.release(), nil
@@ -355,7 +384,8 @@ func (r *Records) FailRequest(ctx context.Context, account, id, details string) 
 		return nil, err
 	}
 	if !req.Status.Done() {
-		req.Status, req.Details, req.holds = pin.Failed, details, nil
+		req.Status, req.Details = pin.Failed, details
+		req.letGo()
 	}
 	return r.release(), nil
 }
@@ -496,7 +526,11 @@ func held(req *request) []pin.DAG {
 	if req.Status == pin.Failed {
 		return nil
 	}
-	return append([]pin.DAG{req.DAG()}, req.holds...)
+	all := append([]pin.DAG{req.DAG()}, req.tried...)
+	if req.pinned != "" {
+		all = append(all, req.pinned)
+	}
+	return all
 }
 
 // release forgets every DAG that nothing holds, marks its attempt deleting,

@@ -38,6 +38,8 @@ func RunRecords(t *testing.T, open Open) {
 		{"ReplaceWithSameDAG", testReplaceSame},
 		{"ReplaceChain", testReplaceChain},
 		{"ReplaceChainBackToStart", testReplaceBack},
+		{"ReplaceRow", testReplaceRow},
+		{"ReplaceRowOfTheSame", testReplaceRowSame},
 		{"ReplaceFailed", testReplaceFailed},
 		{"ReplaceThenRemove", testReplaceRemove},
 		{"ReplaceThenFail", testReplaceFail},
