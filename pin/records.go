@@ -129,6 +129,10 @@ type Records interface {
 	// yet, as a crash may leave them.
 	Released(ctx context.Context) ([]Attempt, error)
 
+	// Usage says what an account takes up. An account without pins, or that
+	// there is not, takes up nothing.
+	Usage(ctx context.Context, account string) (Usage, error)
+
 	// ReleasedDAG gives the DAG that a released attempt was for, as long as it
 	// is not dropped. Errors: ErrNotFound.
 	ReleasedDAG(ctx context.Context, a Attempt) (DAG, error)

@@ -171,6 +171,9 @@ func (c *checker) requests() error {
 		}
 		h, err := c.s.tookOver(c.r, req.account, req.Seq)
 		held := h.all()
+		if h.pinned != "" {
+			c.pinned[pinnedBy{req.account, h.pinned}]++
+		}
 		if req.status != codeFailed {
 			held = append(held, req.dag())
 		}

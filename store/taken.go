@@ -13,7 +13,7 @@ import (
 // done. However long the row of replacements is, it is a few DAGs, so that what
 // happens to a request fits into a commit.
 type taken struct {
-	pinned pin.DAG   // of the last request before it that was pinned; "" is none
+	pinned pin.DAG   // of the last request before it that was pinned, and charged as if it were yet; "" is none
 	tried  []pin.DAG // of those since that were being fetched, the newest last
 }
 
@@ -66,6 +66,11 @@ func (s *Store) takeOver(t *tx, is, was *request) (released []pin.Attempt, err e
 	var kept, rest taken
 	if is.status == codeQueued {
 		kept, rest = held.after(was, is.dag())
+		if was.status == codePinned {
+			if err := s.charge(t, is.account, was.dag(), 1); err != nil {
+				return nil, err
+			}
+		}
 	} else {
 		rest = held
 		if was.status != codeFailed {
@@ -75,7 +80,7 @@ func (s *Store) takeOver(t *tx, is, was *request) (released []pin.Attempt, err e
 	if err := s.putTaken(t, is.account, is.Seq, kept); err != nil {
 		return nil, err
 	}
-	return s.letGoTaken(t, rest)
+	return s.letGoTaken(t, is.account, rest)
 }
 
 // after gives what a request for d holds besides that when it comes after was,
@@ -106,8 +111,13 @@ func (h taken) after(was *request, d pin.DAG) (kept, rest taken) {
 	return kept, rest
 }
 
-// letGoTaken lets go of DAGs that were taken over.
-func (s *Store) letGoTaken(t *tx, h taken) ([]pin.Attempt, error) {
+// letGoTaken lets go of DAGs that a request of the account took over.
+func (s *Store) letGoTaken(t *tx, a account, h taken) ([]pin.Attempt, error) {
+	if h.pinned != "" {
+		if err := s.charge(t, a, h.pinned, -1); err != nil {
+			return nil, err
+		}
+	}
 	return s.letGo(t, h.all())
 }
 
@@ -121,7 +131,7 @@ func (s *Store) letGoHeld(t *tx, req *request) (released []pin.Attempt, err erro
 		return nil, err
 	}
 	t.delete(holdsKey(req.account, req.Seq))
-	if released, err = s.letGoTaken(t, h); err != nil {
+	if released, err = s.letGoTaken(t, req.account, h); err != nil {
 		return nil, err
 	}
 	return s.letGoMany(t, req.dag(), 1, released)
@@ -168,7 +178,7 @@ func (s *Store) letGoOfTakers(t *tx, a account, takers []uint64, released []pin.
 		if err != nil {
 			return nil, err
 		}
-		some, err := s.letGoTaken(t, h)
+		some, err := s.letGoTaken(t, a, h)
 		if err != nil {
 			return nil, err
 		}
@@ -188,8 +198,8 @@ type holdsRecord3 struct {
 const releasesPerChange = 256
 
 // boundedRows is the step from layout 3, in which a request by Replace held the
-// DAGs of all that were before it in the row: some thousand were more than a
-// commit could let go of.
+// DAGs of all that were before it in the row, and no account was charged for them:
+// some thousand were more than a commit could let go of.
 func boundedRows(ctx context.Context, s *Store) error {
 	var takers [][]byte
 	err := s.walk(ctx, span{prefix: []byte{kHolds}, keysOnly: true}, func(key, _ []byte) error {
@@ -267,5 +277,10 @@ func (s *Store) boundRow(t *tx, key []byte, most int) (used int, done bool, err 
 	}
 	slices.Reverse(kept.tried)
 	a, seq := account(key[1:17]), binary.BigEndian.Uint64(key[17:])
+	if kept.pinned != "" {
+		if err := s.charge(t, a, kept.pinned, 1); err != nil {
+			return 0, false, err
+		}
+	}
 	return len(rest), true, s.putTaken(t, a, seq, kept)
 }

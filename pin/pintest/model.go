@@ -164,7 +164,7 @@ func (m *model) begin(d pin.DAG, complete bool) {
 	}
 	m.attempts[f] = r
 	if complete {
-		t := pin.Totals{Blocks: 1, Bytes: 2}
+		t := pin.Totals{Blocks: 1 + uint64(d[len(d)-1]), Bytes: 2 + uint64(d[len(d)-2])}
 		frel, ferr := m.fake.Complete(m.Context(), d, f, t)
 		rrel, rerr := m.real.Complete(m.Context(), d, r, t)
 		m.sameError("Complete", ferr, rerr)
@@ -255,6 +255,14 @@ func (m *model) compareAll() {
 	}
 	for i := range f {
 		m.sameRequest("QueuedAfter", f[i], r[i])
+	}
+	for _, account := range []string{alice, bob} {
+		f, ferr := m.fake.Usage(ctx, account)
+		r, rerr := m.real.Usage(ctx, account)
+		m.sameError("Usage", ferr, rerr)
+		if f != r {
+			m.Errorf("usage of %s is %+v, want %+v", account, r, f)
+		}
 	}
 	frel, ferr := m.fake.Released(ctx)
 	rrel, rerr := m.real.Released(ctx)

@@ -431,6 +431,38 @@ func (r *Records) QueuedAfter(ctx context.Context, account string, after time.Ti
 	return found, nil
 }
 
+// Usage implements [pin.Records].
+func (r *Records) Usage(ctx context.Context, account string) (pin.Usage, error) {
+	if err := r.enter(ctx, "Usage"); err != nil {
+		return pin.Usage{}, err
+	}
+	defer r.mu.Unlock()
+	return r.usage(account), nil
+}
+
+func (r *Records) usage(account string) (u pin.Usage) {
+	seen := map[pin.DAG]bool{"": true}
+	for _, req := range r.requests {
+		if req.Account != account {
+			continue
+		}
+		if req.Status != pin.Failed {
+			u.Pins++
+		}
+		d := req.pinned
+		if req.Status == pin.Pinned {
+			d = req.DAG()
+		}
+		if !seen[d] {
+			seen[d] = true
+			u.DAGs++
+			u.Blocks += r.dags[d].totals.Blocks
+			u.Bytes += r.dags[d].totals.Bytes
+		}
+	}
+	return u
+}
+
 // Drop implements [pin.Records].
 func (r *Records) Drop(ctx context.Context, a pin.Attempt) error {
 	if err := r.enter(ctx, "Drop"); err != nil {

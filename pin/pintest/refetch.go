@@ -18,7 +18,7 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 	if !ok {
 		return nil, pin.ErrNotFound
 	}
-	rec.complete, rec.totals = false, pin.Totals{}
+	rec.complete = false // what replaced it is charged for as much as it was
 	for _, req := range r.requests {
 		if req.DAG() != d {
 			continue

@@ -55,6 +55,8 @@ func RunRecords(t *testing.T, open Open) {
 		{"FailRequest", testFailRequest},
 		{"Retry", testRetry},
 		{"RetryOfComplete", testRetryComplete},
+		{"Usage", testUsage},
+		{"UsageOfWhatIsReplaced", testUsageReplaced},
 		{"PinsLimit", testPinsLimit},
 		{"PinsLimitReplace", testPinsLimitReplace},
 		{"PinsLimitRetry", testPinsLimitRetry},
