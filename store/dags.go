@@ -92,7 +92,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 		return nil
 	})
 	if err == nil && complete {
-		_, err = s.settle(ctx, d, a, work)
+		_, err = s.settle(ctx, d, a, work, limits{})
 	}
 	for err == nil && !complete && len(work) > 0 {
 		err = s.update(ctx, func(t *tx) (err error) {
@@ -117,7 +117,11 @@ func (s *Store) newAttempt(t *tx, d pin.DAG) (pin.Attempt, error) {
 
 // Complete implements [pin.Records].
 func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (released []pin.Attempt, err error) {
-	var work []chunkOf
+	known, err := s.limitsFor(ctx, d)
+	if err != nil {
+		return nil, wrap(err, "complete %s", d)
+	}
+	var first settled
 	err = s.update(ctx, func(t *tx) error {
 		var rec dagRecord
 		if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
@@ -130,47 +134,51 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 		if err := s.put(t, dagKey(d), rec); err != nil {
 			return err
 		}
-		if work, err = chunksFor(&t.reader, d); err != nil {
+		work, err := chunksFor(&t.reader, d)
+		if err != nil {
 			return err
 		}
-		work, released, err = s.settleSome(t, d, work)
+		first, err = s.settleSome(t, d, rec.Bytes, work, known)
 		return err
 	})
-	if err == nil && len(work) > 0 {
-		var more []pin.Attempt
-		more, err = s.settle(ctx, d, a, work)
-		released = append(released, more...)
-	}
 	if err != nil {
 		return nil, wrap(err, "complete %s", d)
 	}
+	s.tellOver(d, first.over)
+	more, err := s.settle(ctx, d, a, first.left, known)
+	if err != nil {
+		return nil, wrap(err, "complete %s", d)
+	}
+	released = append(first.released, more...)
 	slices.Sort(released)
 	return released, nil
 }
 
-// settle makes the unfinished requests for a complete DAG Pinned. It stops
-// early if the attempt is released meanwhile, since then no request is left.
-func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chunkOf) (released []pin.Attempt, err error) {
+// settle makes the unfinished requests for a complete DAG Pinned, or Failed if
+// they are over quota. It stops early if the attempt is released meanwhile, since
+// then no request is left.
+func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chunkOf, known limits) (released []pin.Attempt, err error) {
 	for len(work) > 0 {
-		var some []pin.Attempt
+		if err := s.learn(ctx, known, work); err != nil {
+			return nil, err
+		}
+		var some settled
 		err := s.update(ctx, func(t *tx) error {
-			some = nil
+			some = settled{}
 			var rec dagRecord
 			found, err := s.take(&t.reader, dagKey(d), &rec)
-			if err != nil {
+			if err != nil || !found || rec.Attempt != a {
 				return err
 			}
-			if !found || rec.Attempt != a {
-				work = nil
-				return nil
-			}
-			work, some, err = s.settleSome(t, d, work)
+			some, err = s.settleSome(t, d, rec.Bytes, work, known)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		released = append(released, some...)
+		s.tellOver(d, some.over)
+		work = some.left
+		released = append(released, some.released...)
 	}
 	return released, nil
 }

@@ -154,9 +154,21 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec, most uin
 	if err := s.roomFor(0); err != nil {
 		return pin.Request{}, err
 	}
+	bytes, err := s.byteLimit(ctx, account)
+	if err != nil {
+		return pin.Request{}, wrap(err, "add pin request")
+	}
 	err = s.update(ctx, func(t *tx) error {
+		a, _ := accountOf(account)
+		used, err := s.charged(&t.reader, a)
+		if err != nil {
+			return err
+		}
 		req, err := s.add(t, account, spec, most, 0)
 		if err != nil {
+			return err
+		}
+		if err := s.admitBytes(t, req, used, bytes, false); err != nil {
 			return err
 		}
 		now, err = req.public()
@@ -173,9 +185,17 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, 
 	if err := s.roomFor(0); err != nil {
 		return now, old, nil, err
 	}
+	bytes, err := s.byteLimit(ctx, account)
+	if err != nil {
+		return now, old, nil, wrap(err, "replace pin request %s", id)
+	}
 	err = s.update(ctx, func(t *tx) error {
 		released = nil
 		was, err := s.find(&t.reader, account, id)
+		if err != nil {
+			return err
+		}
+		used, err := s.charged(&t.reader, was.account)
 		if err != nil {
 			return err
 		}
@@ -194,6 +214,9 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, 
 			return err
 		}
 		if err := s.erase(t, was); err != nil {
+			return err
+		}
+		if err := s.admitBytes(t, is, used, bytes, was.status.live()); err != nil {
 			return err
 		}
 		now, err = is.public()
@@ -244,8 +267,16 @@ func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, e
 
 // Retry implements [pin.Records].
 func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now pin.Request, err error) {
+	bytes, err := s.byteLimit(ctx, account)
+	if err != nil {
+		return pin.Request{}, wrap(err, "retry pin request %s", id)
+	}
 	err = s.update(ctx, func(t *tx) error {
 		req, err := s.find(&t.reader, account, id)
+		if err != nil {
+			return err
+		}
+		used, err := s.charged(&t.reader, req.account)
 		if err != nil {
 			return err
 		}
@@ -270,6 +301,9 @@ func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now
 		if err := s.move(t, req, to, ""); err != nil {
 			return err
 		}
+		if err := s.admitBytes(t, req, used, bytes, false); err != nil {
+			return err
+		}
 		now, err = req.public()
 		return err
 	})
@@ -277,25 +311,6 @@ func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now
 		return pin.Request{}, wrap(err, "retry pin request %s", id)
 	}
 	return now, nil
-}
-
-// FailRequest implements [pin.Records]. A request that is done already stays
-// as it is.
-func (s *Store) FailRequest(ctx context.Context, account, id, details string) (released []pin.Attempt, err error) {
-	err = s.update(ctx, func(t *tx) error {
-		req, err := s.find(&t.reader, account, id)
-		if err != nil || req.status.done() {
-			return err
-		}
-		if released, err = s.letGoHeld(t, req); err != nil {
-			return err
-		}
-		return s.move(t, req, codeFailed, details)
-	})
-	if err != nil {
-		return nil, wrap(err, "fail pin request %s", id)
-	}
-	return released, nil
 }
 
 // add writes a new request, which holds its own DAG. most and freed are as in

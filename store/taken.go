@@ -172,7 +172,7 @@ func (t *tx) takers(of chunkOf, which *chunk, most int) (takers []uint64, more b
 }
 
 // letGoOfTakers lets go of what requests of an account took over.
-func (s *Store) letGoOfTakers(t *tx, a account, takers []uint64, released []pin.Attempt) ([]pin.Attempt, error) {
+func (s *Store) letGoOfTakers(t *tx, a account, takers []uint64) (released []pin.Attempt, err error) {
 	for _, seq := range takers {
 		h, err := s.tookOver(&t.reader, a, seq)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
@@ -86,7 +87,9 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	if c.auth, err = auth.New(authConfig, s, keys); err != nil {
 		return nil, err
 	}
-	c.pins = offlinePins{s, quotas{s, c.auth}}
+	limits := quotas{c.auth}
+	s.LimitBytes(pin.BytesOf(limits))
+	c.pins = offlinePins{s, limits}
 	return c, nil
 }
 

@@ -10,8 +10,7 @@ import (
 
 // offlinePins is the pin service of a command that is run while no server is.
 // It changes records; the fetching, and the clearing up after what is removed,
-// is for the server when it next starts. Of quotas it keeps that of pins: how
-// many bytes a DAG has is known when it is fetched.
+// is for the server when it next starts. Records keep quotas of bytes by themselves.
 type offlinePins struct {
 	records pin.Records
 	quotas  pin.Quotas

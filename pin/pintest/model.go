@@ -1,6 +1,7 @@
 package pintest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -20,8 +21,9 @@ func RunModel(t *testing.T, open Open, seed uint64, calls int) {
 	m := &model{
 		T: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: clock,
 		real: recs, fake: NewRecords(clock.now),
-		ids: map[string]string{}, attempts: map[pin.Attempt]pin.Attempt{0: 0},
+		ids: map[string]string{}, attempts: map[pin.Attempt]pin.Attempt{0: 0}, bytes: map[string]uint64{},
 	}
+	m.limit()
 	t.Logf("seed %d", seed)
 	for n := range calls {
 		m.step = n
@@ -32,6 +34,7 @@ func RunModel(t *testing.T, open Open, seed uint64, calls int) {
 		}
 		if n%(calls/5+1) == calls/5 {
 			m.real, m.fake = reopen(), m.fake.Reopen()
+			m.limit()
 			m.compareAll()
 		}
 		if t.Failed() {
@@ -50,6 +53,14 @@ type model struct {
 	pairs    []pair                      // requests that were added, gone ones too
 	ids      map[string]string           // the fake's to the real ones
 	attempts map[pin.Attempt]pin.Attempt // the fake's to the real ones
+	bytes    map[string]uint64           // that accounts may be charged
+}
+
+// limit has both keep to the accounts' quotas of bytes.
+func (m *model) limit() {
+	of := func(_ context.Context, account string) (uint64, error) { return m.bytes[account], nil }
+	m.real.LimitBytes(of)
+	m.fake.LimitBytes(of)
 }
 
 // pair is one request as both know it.
@@ -92,6 +103,9 @@ func (m *model) some() pair {
 func (m *model) call() {
 	ctx := m.Context()
 	details := fmt.Sprint("why ", m.step)
+	if m.rng.IntN(10) == 0 { // half of the time there is no limit; a DAG has up to 256 bytes
+		m.bytes[m.account()] = uint64(max(m.rng.IntN(1600)-800, 0))
+	}
 	switch m.rng.IntN(10) {
 	case 0, 1, 2:
 		account, spec, most := m.account(), m.spec(), m.most()
@@ -119,11 +133,14 @@ func (m *model) call() {
 		m.sameError("Retry", ferr, rerr)
 		m.sameRequest("Retry", f, r)
 	case 6:
-		p := m.some()
-		frel, ferr := m.fake.FailRequest(ctx, p.fake.Account, p.fake.ID, details)
-		rrel, rerr := m.real.FailRequest(ctx, p.real.Account, p.real.ID, details)
-		m.sameError("FailRequest", ferr, rerr)
-		m.sameReleased("FailRequest", frel, rrel)
+		account, d, bytes := m.account(), m.dag(), uint64(m.rng.IntN(1500))
+		fn, frel, ferr := m.fake.FailOverQuota(ctx, account, d, bytes)
+		rn, rrel, rerr := m.real.FailOverQuota(ctx, account, d, bytes)
+		m.sameError("FailOverQuota", ferr, rerr)
+		m.sameReleased("FailOverQuota", frel, rrel)
+		if fn != rn {
+			m.Errorf("FailOverQuota: %d requests failed, want %d", rn, fn)
+		}
 	case 7, 8:
 		m.begin(m.dag(), m.rng.IntN(2) == 0)
 	case 9:

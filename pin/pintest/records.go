@@ -30,6 +30,7 @@ type Records struct {
 	mu     sync.Mutex
 	closed bool
 	fault  func(method string) error
+	limit  pin.ByteLimit
 	*state
 }
 
@@ -118,6 +119,13 @@ func (r *Records) enter(ctx context.Context, method string) error {
 	return nil
 }
 
+// LimitBytes implements [pin.Records].
+func (r *Records) LimitBytes(limit pin.ByteLimit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limit = limit
+}
+
 // Add implements [pin.Records].
 func (r *Records) Add(ctx context.Context, account string, s pin.Spec, most uint64) (pin.Request, error) {
 	if err := r.enter(ctx, "Add"); err != nil {
@@ -127,14 +135,14 @@ func (r *Records) Add(ctx context.Context, account string, s pin.Spec, most uint
 	if err := r.room(account, nil, most); err != nil {
 		return pin.Request{}, err
 	}
-	req, err := r.add(account, s)
+	req, err := r.add(account, s, func() error { return r.roomFor(ctx, account, s.DAG(), nil) })
 	if err != nil {
 		return pin.Request{}, err
 	}
 	return clone(req.Request), nil
 }
 
-func (r *Records) add(account string, s pin.Spec) (*request, error) {
+func (r *Records) add(account string, s pin.Spec, admit func() error) (*request, error) {
 	now := r.now().UTC().Truncate(time.Millisecond)
 	created := now
 	last := r.last[account]
@@ -148,6 +156,9 @@ func (r *Records) add(account string, s pin.Spec) (*request, error) {
 	}
 	if created.Sub(now)-back > maxAhead {
 		return nil, pin.ErrTooFast
+	}
+	if err := admit(); err != nil {
+		return nil, err
 	}
 	req := &request{Request: clone(pin.Request{
 		ID: newID(created), Account: account, Spec: s, Created: created, Status: pin.Queued,
@@ -179,6 +190,32 @@ func (r *Records) room(account string, old *request, most uint64) error {
 	return nil
 }
 
+// roomFor says whether the account may be charged for the DAG, if that is complete,
+// or for anything, when the old request, if it is not nil, is gone.
+func (r *Records) roomFor(ctx context.Context, account string, d pin.DAG, old *request) error {
+	most, err := r.mostBytes(ctx, account)
+	if err != nil || most == 0 {
+		return err
+	}
+	now := r.usage(account).Bytes
+	if rec := r.dags[d]; rec != nil && rec.complete {
+		if old != nil {
+			delete(r.requests, old.ID)
+			defer func() { r.requests[old.ID] = old }()
+		}
+		then, asked := r.usage(account).Bytes, rec.totals.Bytes
+		if r.charges(account, d) {
+			then -= asked
+		}
+		if then+asked > max(now, most) {
+			return &pin.QuotaError{Used: then, Asked: asked, Limit: most}
+		}
+	} else if now >= most && (old == nil || old.Status == pin.Failed) {
+		return &pin.QuotaError{Used: now, Limit: most}
+	}
+	return nil
+}
+
 // Replace implements [pin.Records].
 func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec, most uint64) (now, old pin.Request, released []pin.Attempt, err error) {
 	if err := r.enter(ctx, "Replace"); err != nil {
@@ -192,7 +229,7 @@ func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec, m
 	if err := r.room(account, was, most); err != nil {
 		return now, old, nil, err
 	}
-	is, err := r.add(account, s)
+	is, err := r.add(account, s, func() error { return r.roomFor(ctx, account, s.DAG(), was) })
 	if err != nil {
 		return now, old, nil, err
 	}
@@ -290,6 +327,9 @@ func (r *Records) Retry(ctx context.Context, account, id string, most uint64) (p
 	if err := r.room(account, nil, most); err != nil {
 		return pin.Request{}, err
 	}
+	if err := r.roomFor(ctx, account, req.DAG(), nil); err != nil {
+		return pin.Request{}, err
+	}
 	req.Status, req.Details = pin.Queued, ""
 	if r.hold(req.DAG()).complete {
 		req.Status = pin.Pinned
@@ -321,9 +361,9 @@ func (r *Records) Begin(ctx context.Context, d pin.DAG) (pin.Attempt, bool, erro
 		rec.attempt = r.attempts
 	}
 	if rec.complete {
-		r.settle(d)
+		err := r.settle(ctx, d)
 		r.release()
-		return rec.attempt, true, nil
+		return rec.attempt, true, err
 	}
 	for _, req := range r.requests {
 		if req.DAG() == d && req.Status == pin.Queued {
@@ -344,18 +384,33 @@ func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.
 		return nil, pin.ErrSuperseded
 	}
 	rec.complete, rec.totals = true, t
-	r.settle(d)
-	return r.release(), nil
+	err := r.settle(ctx, d)
+	return r.release(), err
 }
 
-// settle makes every unfinished request for a complete DAG Pinned.
-func (r *Records) settle(d pin.DAG) {
-	for _, req := range r.requests {
-		if req.DAG() == d && !req.Status.Done() {
-			req.Status, req.Details = pin.Pinned, ""
-			req.letGo()
+// settle makes every unfinished request for a complete DAG Pinned, or Failed if
+// its account has no room.
+func (r *Records) settle(ctx context.Context, d pin.DAG) error {
+	for _, req := range r.all() {
+		if req.DAG() != d || req.Status.Done() {
+			continue
+		}
+		over, err := r.over(ctx, req.Account, d, r.dags[d].totals.Bytes)
+		if err != nil {
+			return err
+		}
+		if over != nil {
+			r.failAll(req.Account, d, over.Error())
+			continue
+		}
+		for _, other := range r.requests {
+			if other.Account == req.Account && other.DAG() == d && !other.Status.Done() {
+				other.Status, other.Details = pin.Pinned, ""
+				other.letGo()
+			}
 		}
 	}
+	return nil
 }
 
 // Fail implements [pin.Records].
@@ -373,21 +428,62 @@ func (r *Records) Fail(ctx context.Context, d pin.DAG, details string) ([]pin.At
 	return r.release(), nil
 }
 
-// FailRequest implements [pin.Records].
-func (r *Records) FailRequest(ctx context.Context, account, id, details string) ([]pin.Attempt, error) {
-	if err := r.enter(ctx, "FailRequest"); err != nil {
-		return nil, err
+// FailOverQuota implements [pin.Records].
+func (r *Records) FailOverQuota(ctx context.Context, account string, d pin.DAG, bytes uint64) (int, []pin.Attempt, error) {
+	if err := r.enter(ctx, "FailOverQuota"); err != nil {
+		return 0, nil, err
 	}
 	defer r.mu.Unlock()
-	req, err := r.find(account, id)
-	if err != nil {
+	over, err := r.over(ctx, account, d, bytes)
+	if err != nil || over == nil {
+		return 0, nil, err
+	}
+	n := r.failAll(account, d, over.Error())
+	return n, r.release(), nil
+}
+
+// failAll makes an account's unfinished requests for a DAG Failed.
+func (r *Records) failAll(account string, d pin.DAG, details string) (n int) {
+	for _, req := range r.requests {
+		if req.Account == account && req.DAG() == d && !req.Status.Done() {
+			req.Status, req.Details = pin.Failed, details
+			req.letGo()
+			n++
+		}
+	}
+	return n
+}
+
+// over says whether the account would be charged too much if its requests for the
+// DAG were pinned, and that had so many bytes.
+func (r *Records) over(ctx context.Context, account string, d pin.DAG, bytes uint64) (*pin.QuotaError, error) {
+	most, err := r.mostBytes(ctx, account)
+	if err != nil || most == 0 {
 		return nil, err
 	}
-	if !req.Status.Done() {
-		req.Status, req.Details = pin.Failed, details
-		req.letGo()
+	now := r.usage(account).Bytes
+	then := r.usageBut(account, d).Bytes
+	if r.charges(account, d) || then+bytes <= max(now, most) {
+		return nil, nil
 	}
-	return r.release(), nil
+	return &pin.QuotaError{Used: then, Asked: bytes, Limit: most}, nil
+}
+
+// charges reports whether the account is charged for the DAG.
+func (r *Records) charges(account string, d pin.DAG) bool {
+	for _, req := range r.requests {
+		if req.Account == account && (req.pinned == d || req.Status == pin.Pinned && req.DAG() == d) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Records) mostBytes(ctx context.Context, account string) (uint64, error) {
+	if r.limit == nil {
+		return 0, nil
+	}
+	return r.limit(ctx, account)
 }
 
 // Unfinished implements [pin.Records]. It yields what there was at the start.
@@ -440,10 +536,13 @@ func (r *Records) Usage(ctx context.Context, account string) (pin.Usage, error) 
 	return r.usage(account), nil
 }
 
-func (r *Records) usage(account string) (u pin.Usage) {
+func (r *Records) usage(account string) (u pin.Usage) { return r.usageBut(account, "") }
+
+// usageBut is usage without what the unfinished requests for a DAG hold.
+func (r *Records) usageBut(account string, but pin.DAG) (u pin.Usage) {
 	seen := map[pin.DAG]bool{"": true}
 	for _, req := range r.requests {
-		if req.Account != account {
+		if req.Account != account || req.DAG() == but && !req.Status.Done() {
 			continue
 		}
 		if req.Status != pin.Failed {

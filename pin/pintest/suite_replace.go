@@ -200,16 +200,14 @@ func testReplaceFail(e *env) {
 	e.status(r, pin.Failed)
 	e.released(e.remove(keep), a)
 
-	// One request alone.
+	// Nobody else holds it.
 	r, a = e.pinned(alice, DAGSpec(3))
 	r, _ = e.replace(alice, r.ID, DAGSpec(4))
 	b = e.begin(DAGSpec(4))
-	released, err := e.recs.FailRequest(e.ctx, alice, r.ID, "why")
-	e.must(err)
-	e.released(released, a, b)
+	e.released(e.fail(DAGSpec(4), "why"), a, b)
 
 	// A retry holds its own DAG only.
-	_, err = e.recs.Retry(e.ctx, alice, r.ID, 0)
+	_, err := e.recs.Retry(e.ctx, alice, r.ID, 0)
 	e.must(err)
 	_, _, err = e.recs.Begin(e.ctx, DAGSpec(3).DAG())
 	e.notFound("Begin", "of what nothing holds", err)
