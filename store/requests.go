@@ -91,6 +91,7 @@ type request struct {
 	requestRecord
 	status  statusCode
 	details string
+	totals  pin.Totals
 }
 
 func (r *request) dag() pin.DAG { return r.requestRecord.dag() }
@@ -115,6 +116,7 @@ func (r *request) public() (pin.Request, error) {
 		Spec:    pin.Spec{CID: r.CID, Root: root, Name: r.Name},
 		Created: time.UnixMilli(r.Created).UTC(),
 		Status:  r.status.status(),
+		Totals:  r.totals,
 		Details: r.details,
 	}
 	if len(r.Meta) > 0 {
@@ -363,7 +365,10 @@ func (s *Store) add(t *tx, id string, spec pin.Spec, most, freed uint64) (*reque
 		return nil, err
 	}
 	t.set(rowKey(acct, req.Seq), encodeRow(&req.requestRecord))
-	return req, s.enlist(t, req, true)
+	if err := s.enlist(t, req, true); err != nil {
+		return nil, err
+	}
+	return req, s.readRest(&t.reader, req)
 }
 
 // enlist puts a request on all its lists, or takes it off them.
@@ -424,10 +429,13 @@ func (s *Store) move(t *tx, req *request, to statusCode, details string) error {
 	req.status = to
 	t.setDetails(req.account, req.Seq, details)
 	req.details = details
-	if to == codePinned {
-		return s.charge(t, req.account, req.dag(), 1)
+	if to != codePinned {
+		return nil
 	}
-	return nil
+	if err := s.charge(t, req.account, req.dag(), 1); err != nil {
+		return err
+	}
+	return s.readRest(&t.reader, req)
 }
 
 func (t *tx) setDetails(a account, seq uint64, details string) {
@@ -459,7 +467,7 @@ func (s *Store) find(r *reader, acct, id string) (*request, error) {
 	if req.status, err = r.statusOf(a, req.Seq); err != nil {
 		return nil, fmt.Errorf("request %s: %w", id, err)
 	}
-	return req, s.readDetails(r, req)
+	return req, s.readRest(r, req)
 }
 
 // statusOf tells the status of a request that is there.
@@ -477,13 +485,26 @@ func (r *reader) statusOf(a account, seq uint64) (statusCode, error) {
 	return 0, errors.New("it has no status")
 }
 
-func (s *Store) readDetails(r *reader, req *request) error {
-	if req.status != codeFailed { // no other status comes with any
-		return nil
+// readRest reads what goes with a request's status: why it failed, or how much it
+// has pinned.
+func (s *Store) readRest(r *reader, req *request) (err error) {
+	switch req.status {
+	case codePinned:
+		req.totals, err = s.pinnedTotals(r, req.account, req.dag())
+	case codeFailed:
+		var b []byte
+		b, _, err = r.get(detailsKey(req.account, req.Seq))
+		req.details = string(b)
 	}
-	b, _, err := r.get(detailsKey(req.account, req.Seq))
-	req.details = string(b)
 	return err
+}
+
+// pinnedTotals gives the totals of a DAG that the account has pinned, as it is
+// charged for it.
+func (s *Store) pinnedTotals(r *reader, a account, d pin.DAG) (pin.Totals, error) {
+	var c chargeRecord
+	_, err := s.take(r, chargeKey(a, d), &c)
+	return pin.Totals{Blocks: c.Blocks, Bytes: c.Bytes}, err
 }
 
 func (s *Store) accountRecord(r *reader, a account) (rec accountRecord, err error) {

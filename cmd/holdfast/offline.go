@@ -93,9 +93,5 @@ func (o offlinePins) List(ctx context.Context, account string, q pin.Query) (pin
 
 // offlineView tells of a request what its record does.
 func offlineView(r pin.Request) pin.View {
-	v := pin.View{Request: r}
-	if r.Details != "" {
-		v.Info = map[string]string{"status_details": r.Details}
-	}
-	return v
+	return pin.View{Request: r, Info: pin.InfoOf(r)}
 }

@@ -139,7 +139,7 @@ func (r *Records) Add(ctx context.Context, account string, s pin.Spec, most uint
 	if err != nil {
 		return pin.Request{}, err
 	}
-	return clone(req.Request), nil
+	return r.public(req), nil
 }
 
 func (r *Records) add(account string, s pin.Spec, admit func() error) (*request, error) {
@@ -236,8 +236,9 @@ func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec, m
 	if is.Status == pin.Queued {
 		is.takeOver(was)
 	}
+	old = r.public(was)
 	delete(r.requests, id)
-	return clone(is.Request), clone(was.Request), r.release(), nil
+	return r.public(is), old, r.release(), nil
 }
 
 // takeOver makes a request hold what the one that it replaces held.
@@ -276,8 +277,9 @@ func (r *Records) Remove(ctx context.Context, account, id string) (pin.Request, 
 	if err != nil {
 		return pin.Request{}, nil, err
 	}
+	old := r.public(req)
 	delete(r.requests, id)
-	return clone(req.Request), r.release(), nil
+	return old, r.release(), nil
 }
 
 // Get implements [pin.Records].
@@ -290,7 +292,7 @@ func (r *Records) Get(ctx context.Context, account, id string) (pin.Request, err
 	if err != nil {
 		return pin.Request{}, err
 	}
-	return clone(req.Request), nil
+	return r.public(req), nil
 }
 
 // List implements [pin.Records].
@@ -303,7 +305,7 @@ func (r *Records) List(ctx context.Context, account string, q pin.Query) (pin.Pa
 	for _, req := range r.all() {
 		if req.Account == account && matches(req.Request, q) {
 			page.Count++
-			page.Requests = append(page.Requests, clone(req.Request))
+			page.Requests = append(page.Requests, r.public(req))
 		}
 	}
 	slices.Reverse(page.Requests)
@@ -334,7 +336,7 @@ func (r *Records) Retry(ctx context.Context, account, id string, most uint64) (p
 	if r.hold(req.DAG()).complete {
 		req.Status = pin.Pinned
 	}
-	return clone(req.Request), nil
+	return r.public(req), nil
 }
 
 // Begin implements [pin.Records].
@@ -496,7 +498,7 @@ func (r *Records) Unfinished(ctx context.Context, s pin.Status) iter.Seq2[pin.Re
 		var found []pin.Request
 		for _, req := range r.all() {
 			if req.Status == s {
-				found = append(found, clone(req.Request))
+				found = append(found, r.public(req))
 			}
 		}
 		r.mu.Unlock()
@@ -521,7 +523,7 @@ func (r *Records) QueuedAfter(ctx context.Context, account string, after time.Ti
 	var found []pin.Request
 	for _, req := range r.all() {
 		if req.Account == account && req.Status == pin.Queued && req.Created.After(after) && len(found) < limit {
-			found = append(found, clone(req.Request))
+			found = append(found, r.public(req))
 		}
 	}
 	return found, nil
@@ -737,6 +739,15 @@ func fold(s string) string {
 		}
 		return least
 	}, s)
+}
+
+// public gives a request to others.
+func (r *Records) public(req *request) pin.Request {
+	out := clone(req.Request)
+	if out.Status == pin.Pinned {
+		out.Totals = r.dags[out.DAG()].totals
+	}
+	return out
 }
 
 // clone copies what r shares with others; empty becomes nil, as on disk.

@@ -27,7 +27,7 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 			req.Status = pin.Pinning
 		}
 		if req.Status == pin.Pinning {
-			some = append(some, clone(req.Request))
+			some = append(some, r.public(req))
 		}
 	}
 	return some, nil
