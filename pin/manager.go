@@ -97,7 +97,7 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job), parked: make(map[*job]struct{}),
 	}
 	if cfg.Quotas != nil {
-		records.LimitBytes(BytesOf(cfg.Quotas))
+		records.SetQuotas(cfg.Quotas)
 	}
 	released, err := records.Released(ctx)
 	if err != nil {
@@ -158,11 +158,10 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 		return View{}, err
 	}
 	defer m.calls.Done()
-	most, err := m.admit(ctx, account, s.DAG())
-	if err != nil {
+	if err := m.denied(s.DAG()); err != nil {
 		return View{}, err
 	}
-	r, err := m.records.Add(ctx, account, s, most)
+	r, err := m.records.Add(ctx, account, s, 0)
 	if err != nil {
 		m.warnFull(err)
 		return View{}, err
@@ -179,11 +178,10 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 		return View{}, err
 	}
 	defer m.calls.Done()
-	most, err := m.admit(ctx, account, s.DAG())
-	if err != nil {
+	if err := m.denied(s.DAG()); err != nil {
 		return View{}, err
 	}
-	r, old, released, err := m.records.Replace(ctx, account, id, s, most)
+	r, old, released, err := m.records.Replace(ctx, account, id, s, 0)
 	if err != nil {
 		m.warnFull(err)
 		return View{}, err
@@ -276,11 +274,10 @@ func (m *Manager) Retry(ctx context.Context, account, id string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	most, err := m.admit(ctx, account, r.DAG())
-	if err != nil {
+	if err := m.denied(r.DAG()); err != nil {
 		return View{}, err
 	}
-	r, err = m.records.Retry(ctx, account, id, most)
+	r, err = m.records.Retry(ctx, account, id, 0)
 	if err != nil {
 		return View{}, err
 	}

@@ -9,37 +9,9 @@ import (
 // Quotas says what accounts may have. [Records] keep them: they count where they
 // commit.
 type Quotas interface {
-	// Quota is what the account may have.
+	// Quota is what the account may have. It may be called by many goroutines, and
+	// by methods of Records that are under way: it must not call these.
 	Quota(ctx context.Context, account string) (Quota, error)
-}
-
-// BytesOf gives what [Records].LimitBytes is told of the quotas.
-func BytesOf(q Quotas) ByteLimit {
-	return func(ctx context.Context, account string) (uint64, error) {
-		limit, err := q.Quota(ctx, account)
-		return limit.Bytes, err
-	}
-}
-
-// quota reads what an account may have.
-func (m *Manager) quota(ctx context.Context, account string) (limit Quota, err error) {
-	if m.cfg.Quotas == nil {
-		return limit, nil
-	}
-	if limit, err = m.cfg.Quotas.Quota(ctx, account); err != nil {
-		return Quota{}, fmt.Errorf("read quota: %w", err)
-	}
-	return limit, nil
-}
-
-// admit asks whether a DAG may be pinned here, and gives how many pins the account
-// may have, which is for [Records] to keep. Errors: ErrDenied.
-func (m *Manager) admit(ctx context.Context, account string, d DAG) (most uint64, err error) {
-	if err := m.denied(d); err != nil {
-		return 0, err
-	}
-	limit, err := m.quota(ctx, account)
-	return limit.Pins, err
 }
 
 // quotaLoop stops fetches that have crossed the quota of those who wait for them,
@@ -99,9 +71,12 @@ func (m *Manager) fetching() map[string][]*fetched {
 // checkQuota fails an account's requests for those of the jobs that have more
 // bytes than it has room for.
 func (m *Manager) checkQuota(account string, jobs []*fetched) error {
-	limit, err := m.quota(m.ctx, account)
-	if err != nil || limit.Bytes == 0 {
-		return err
+	limit, err := m.cfg.Quotas.Quota(m.ctx, account)
+	if err != nil {
+		return fmt.Errorf("read quota: %w", err)
+	}
+	if limit.Bytes == 0 {
+		return nil
 	}
 	used, err := m.records.Usage(m.ctx, account)
 	if err != nil {

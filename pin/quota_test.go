@@ -94,6 +94,31 @@ func TestQuotaOfOneOfTwo(t *testing.T) {
 	})
 }
 
+// What was pinned and is replaced counts until the pin in its stead is done, and makes
+// room for that one alone.
+func TestQuotaOfWhatIsReplaced(t *testing.T) {
+	withQuota(t, func(r *rig) {
+		replace := func(v pin.View, n int) pin.View {
+			t.Helper()
+			v, err := r.Replace(t.Context(), alice, v.ID, pintest.DAGSpec(n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+		v := r.after(10*time.Second, r.add(alice, 9), pin.Pinned)
+		v = r.after(10*time.Second, replace(v, 10), pin.Pinned) // is fetched beside the 900 bytes
+		v = replace(v, 100)                                     // which nobody has
+		if _, err := r.Add(t.Context(), alice, pintest.DAGSpec(1)); !errors.Is(err, pin.ErrQuota) {
+			t.Errorf("add beside 1,000 bytes that are replaced and kept: %v, want ErrQuota", err)
+		}
+		if err := r.Remove(t.Context(), alice, v.ID); err != nil {
+			t.Fatal(err)
+		}
+		r.after(10*time.Second, r.add(alice, 10), pin.Pinned)
+	})
+}
+
 // Requests that wait on disk, as their account has more than are kept in memory, are
 // held to its quota when the DAG is completed for another.
 func TestQuotaOfRequestsOnDisk(t *testing.T) {

@@ -52,12 +52,12 @@ const KeptTries = 4
 // they were replaced. What nothing holds any more is released: marked as deleting, in the same commit, and returned to the caller
 // so that it calls Drop once no walk writes under the attempt.
 type Records interface {
-	// LimitBytes bounds what accounts may be charged, as Usage counts it, from now
-	// on; without, nothing does. It is not called while another method is.
-	// The bound is kept where requests become pinned, so that it holds exactly,
-	// whatever is done at the same time; a change that makes an account's charge no
-	// higher is never refused.
-	LimitBytes(limit ByteLimit)
+	// SetQuotas has accounts kept within what q gives them, as Usage counts it, from
+	// now on; without, nothing bounds them. It is not called while another method
+	// is. Quotas are kept where requests are made and become pinned, so that they
+	// hold exactly, whatever is done at the same time. A change by which an account
+	// is charged for no more bytes is never refused for these.
+	SetQuotas(q Quotas)
 
 	// Add commits a new request. It gives it its ID and Created; Status is
 	// Pinned if the DAG is complete already, else Queued. most is how many
@@ -118,8 +118,7 @@ type Records interface {
 
 	// FailOverQuota makes every queued or pinning request of the account for the
 	// DAG Failed, with the QuotaError as details, and lets go of what they held, if
-	// so many bytes of the DAG are more than [ByteLimit] lets the account be charged
-	// for. It says how many those were. Requests of others go on.
+	// so many bytes of the DAG are more than its quota has room for. It says how many those were. Requests of others go on.
 	FailOverQuota(ctx context.Context, account string, d DAG, bytes uint64) (failed int, released []Attempt, err error)
 
 	// Unfinished yields every request of the given status, Queued or Pinning,
@@ -152,11 +151,6 @@ type Records interface {
 	// Roots yields every complete DAG.
 	Roots(ctx context.Context) iter.Seq2[DAG, error]
 }
-
-// ByteLimit gives the bytes that an account may be charged for; 0 is no limit. It
-// may be called by many goroutines, and by methods of [Records] that are under way:
-// it must not call these.
-type ByteLimit func(ctx context.Context, account string) (uint64, error)
 
 // Totals is what a complete DAG holds, each block counted once.
 type Totals struct {

@@ -10,23 +10,22 @@ import (
 // A quota of bytes is kept where requests become pinned: the committer decides, by
 // what the account is charged then, so that nothing can come in between.
 
-// LimitBytes implements [pin.Records].
-func (s *Store) LimitBytes(limit pin.ByteLimit) { s.limit = limit }
+// SetQuotas implements [pin.Records].
+func (s *Store) SetQuotas(q pin.Quotas) { s.quotas = q }
 
-// byteLimit is what the account may be charged; 0 is no limit. It is not for
-// the committer's goroutine: it may read the store, or wait.
-func (s *Store) byteLimit(ctx context.Context, account string) (uint64, error) {
-	if s.limit == nil {
-		return 0, nil
+// quota is what the account may have. It is not for the committer's goroutine: it
+// may read the store, or wait.
+func (s *Store) quota(ctx context.Context, account string) (q pin.Quota, err error) {
+	if s.quotas == nil {
+		return q, nil
 	}
-	most, err := s.limit(ctx, account)
-	if err != nil {
-		return 0, fmt.Errorf("read quota: %w", err)
+	if q, err = s.quotas.Quota(ctx, account); err != nil {
+		return pin.Quota{}, fmt.Errorf("read quota: %w", err)
 	}
-	return most, nil
+	return q, nil
 }
 
-// limits are what accounts may be charged, as far as that was asked.
+// limits are the bytes that accounts may be charged, as far as that was asked.
 type limits map[account]uint64
 
 // learn asks for the limits of those who have requests in the pieces.
@@ -35,11 +34,11 @@ func (s *Store) learn(ctx context.Context, known limits, work []chunkOf) error {
 		if _, ok := known[of.account]; ok {
 			continue
 		}
-		most, err := s.byteLimit(ctx, of.account.String())
+		q, err := s.quota(ctx, of.account.String())
 		if err != nil {
 			return err
 		}
-		known[of.account] = most
+		known[of.account] = q.Bytes
 	}
 	return nil
 }
@@ -47,7 +46,7 @@ func (s *Store) learn(ctx context.Context, known limits, work []chunkOf) error {
 // limitsFor gives the limits of all who have requests for a DAG.
 func (s *Store) limitsFor(ctx context.Context, d pin.DAG) (limits, error) {
 	known := limits{}
-	if s.limit == nil {
+	if s.quotas == nil {
 		return known, nil
 	}
 	var work []chunkOf
@@ -157,7 +156,7 @@ func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes
 	if !ok {
 		return 0, nil, ctx.Err()
 	}
-	most, err := s.byteLimit(ctx, acct)
+	quota, err := s.quota(ctx, acct)
 	if err != nil {
 		return 0, nil, wrap(err, "fail what is over quota")
 	}
@@ -171,7 +170,7 @@ func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes
 					return err
 				}
 			}
-			work, n, some, err = s.failOver(t, d, bytes, most, work)
+			work, n, some, err = s.failOver(t, d, bytes, quota.Bytes, work)
 			return err
 		})
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // bytesFor limits accounts to as many bytes as the function says.
 func bytesFor(s *Store, of func(account string) uint64) {
-	s.LimitBytes(func(_ context.Context, account string) (uint64, error) { return of(account), nil })
+	s.SetQuotas(pintest.QuotaFunc(func(account string) pin.Quota { return pin.Quota{Bytes: of(account)} }))
 }
 
 // Requests of an account that is over its quota fail some thousand in a commit.
@@ -105,16 +105,16 @@ func TestQuotaOfWhoJoinsLate(t *testing.T) {
 	spec := pintest.DAGSpec(1)
 	var late pin.Request
 	asked := 0
-	s.LimitBytes(func(ctx context.Context, account string) (uint64, error) {
+	bytesFor(s, func(account string) uint64 {
 		if account != manyAccount(0) {
-			return 99, nil
+			return 99
 		}
 		if asked++; asked == 2 { // of Add, then of Complete
 			var err error
-			late, err = s.Add(ctx, manyAccount(1), spec, 0)
+			late, err = s.Add(t.Context(), manyAccount(1), spec, 0)
 			must(t, err)
 		}
-		return 0, nil
+		return 0
 	})
 	first, err := s.Add(t.Context(), manyAccount(0), spec, 0)
 	must(t, err)
@@ -130,4 +130,34 @@ func TestQuotaOfWhoJoinsLate(t *testing.T) {
 		}
 	}
 	checkInvariants(t, s)
+}
+
+// A call asks once for what an account may have: asking waits for what is written.
+func TestQuotaIsAskedOnce(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	asked := 0
+	bytesFor(s, func(string) uint64 { asked++; return 1 << 40 })
+	once := func(what string, err error) {
+		t.Helper()
+		must(t, err)
+		if asked != 1 {
+			t.Errorf("%s asks %d times", what, asked)
+		}
+		asked = 0
+	}
+	ctx := t.Context()
+	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1), 0)
+	once("Add", err)
+	r, _, _, err = s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(2), 0)
+	once("Replace", err)
+	_, err = s.Fail(ctx, r.DAG(), "why")
+	must(t, err)
+	_, err = s.Retry(ctx, benchAccount, r.ID, 0)
+	once("Retry", err)
+	a, _, err := s.Begin(ctx, r.DAG())
+	must(t, err)
+	_, _, err = s.FailOverQuota(ctx, benchAccount, r.DAG(), 10)
+	once("FailOverQuota", err)
+	_, err = s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1, Bytes: 10})
+	once("Complete", err)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -156,7 +157,7 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec, most uin
 	if err := s.roomFor(0); err != nil {
 		return pin.Request{}, err
 	}
-	bytes, err := s.byteLimit(ctx, account)
+	quota, err := s.quota(ctx, account)
 	if err != nil {
 		return pin.Request{}, wrap(err, "add pin request")
 	}
@@ -166,11 +167,11 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec, most uin
 		if err != nil {
 			return err
 		}
-		req, err := s.add(t, account, spec, most, 0)
+		req, err := s.add(t, account, spec, cmp.Or(most, quota.Pins), 0)
 		if err != nil {
 			return err
 		}
-		if err := s.admitBytes(t, req, used, bytes, false); err != nil {
+		if err := s.admitBytes(t, req, used, quota.Bytes, false); err != nil {
 			return err
 		}
 		now, err = req.public()
@@ -187,7 +188,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, 
 	if err := s.roomFor(0); err != nil {
 		return now, old, nil, err
 	}
-	bytes, err := s.byteLimit(ctx, account)
+	quota, err := s.quota(ctx, account)
 	if err != nil {
 		return now, old, nil, wrap(err, "replace pin request %s", id)
 	}
@@ -208,7 +209,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, 
 		if was.status.live() {
 			freed = 1
 		}
-		is, err := s.add(t, account, spec, most, freed)
+		is, err := s.add(t, account, spec, cmp.Or(most, quota.Pins), freed)
 		if err != nil {
 			return err
 		}
@@ -218,7 +219,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, 
 		if err := s.erase(t, was); err != nil {
 			return err
 		}
-		if err := s.admitBytes(t, is, used, bytes, was.status.live()); err != nil {
+		if err := s.admitBytes(t, is, used, quota.Bytes, was.status.live()); err != nil {
 			return err
 		}
 		now, err = is.public()
@@ -269,7 +270,7 @@ func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, e
 
 // Retry implements [pin.Records].
 func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now pin.Request, err error) {
-	bytes, err := s.byteLimit(ctx, account)
+	quota, err := s.quota(ctx, account)
 	if err != nil {
 		return pin.Request{}, wrap(err, "retry pin request %s", id)
 	}
@@ -287,7 +288,7 @@ func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now
 		}
 		rec, err := s.accountRecord(&t.reader, req.account)
 		if err == nil {
-			err = rec.admits(most, 0)
+			err = rec.admits(cmp.Or(most, quota.Pins), 0)
 		}
 		if err != nil {
 			return err
@@ -303,7 +304,7 @@ func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now
 		if err := s.move(t, req, to, ""); err != nil {
 			return err
 		}
-		if err := s.admitBytes(t, req, used, bytes, false); err != nil {
+		if err := s.admitBytes(t, req, used, quota.Bytes, false); err != nil {
 			return err
 		}
 		now, err = req.public()

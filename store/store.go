@@ -77,7 +77,7 @@ type Store struct {
 	beforeRelease func([]pin.Node)
 	duringWrite   func()
 	commit        *committer
-	limit         pin.ByteLimit // nil is none
+	quotas        pin.Quotas // nil is none
 	codec         codec
 	holders       struct { // numbers that are ours to give out
 		mu   sync.Mutex

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
-	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
@@ -87,9 +86,8 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	if c.auth, err = auth.New(authConfig, s, keys); err != nil {
 		return nil, err
 	}
-	limits := quotas{c.auth}
-	s.LimitBytes(pin.BytesOf(limits))
-	c.pins = offlinePins{s, limits}
+	s.SetQuotas(quotas{c.auth})
+	c.pins = offlinePins{s}
 	return c, nil
 }
 

@@ -1,7 +1,6 @@
 package pintest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -21,7 +20,7 @@ func RunModel(t *testing.T, open Open, seed uint64, calls int) {
 	m := &model{
 		T: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: clock,
 		real: recs, fake: NewRecords(clock.now),
-		ids: map[string]string{}, attempts: map[pin.Attempt]pin.Attempt{0: 0}, bytes: map[string]uint64{},
+		ids: map[string]string{}, attempts: map[pin.Attempt]pin.Attempt{0: 0}, quotas: map[string]pin.Quota{},
 	}
 	m.limit()
 	t.Logf("seed %d", seed)
@@ -53,14 +52,14 @@ type model struct {
 	pairs    []pair                      // requests that were added, gone ones too
 	ids      map[string]string           // the fake's to the real ones
 	attempts map[pin.Attempt]pin.Attempt // the fake's to the real ones
-	bytes    map[string]uint64           // that accounts may be charged
+	quotas   map[string]pin.Quota        // of accounts
 }
 
-// limit has both keep to the accounts' quotas of bytes.
+// limit has both keep to the accounts' quotas.
 func (m *model) limit() {
-	of := func(_ context.Context, account string) (uint64, error) { return m.bytes[account], nil }
-	m.real.LimitBytes(of)
-	m.fake.LimitBytes(of)
+	of := QuotaFunc(func(account string) pin.Quota { return m.quotas[account] })
+	m.real.SetQuotas(of)
+	m.fake.SetQuotas(of)
 }
 
 // pair is one request as both know it.
@@ -103,8 +102,11 @@ func (m *model) some() pair {
 func (m *model) call() {
 	ctx := m.Context()
 	details := fmt.Sprint("why ", m.step)
-	if m.rng.IntN(10) == 0 { // half of the time there is no limit; a DAG has up to 256 bytes
-		m.bytes[m.account()] = uint64(max(m.rng.IntN(1600)-800, 0))
+	if m.rng.IntN(10) == 0 { // often there is no limit; a DAG has up to 256 bytes
+		m.quotas[m.account()] = pin.Quota{
+			Bytes: uint64(max(m.rng.IntN(1600)-800, 0)),
+			Pins:  uint64(max(m.rng.IntN(240)-180, 0)),
+		}
 	}
 	switch m.rng.IntN(10) {
 	case 0, 1, 2:

@@ -30,7 +30,7 @@ type Records struct {
 	mu     sync.Mutex
 	closed bool
 	fault  func(method string) error
-	limit  pin.ByteLimit
+	quotas pin.Quotas
 	*state
 }
 
@@ -119,11 +119,19 @@ func (r *Records) enter(ctx context.Context, method string) error {
 	return nil
 }
 
-// LimitBytes implements [pin.Records].
-func (r *Records) LimitBytes(limit pin.ByteLimit) {
+// SetQuotas implements [pin.Records].
+func (r *Records) SetQuotas(q pin.Quotas) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limit = limit
+	r.quotas = q
+}
+
+// QuotaFunc is a function that is [pin.Quotas].
+type QuotaFunc func(account string) pin.Quota
+
+// Quota implements [pin.Quotas].
+func (f QuotaFunc) Quota(_ context.Context, account string) (pin.Quota, error) {
+	return f(account), nil
 }
 
 // Add implements [pin.Records].
@@ -132,7 +140,7 @@ func (r *Records) Add(ctx context.Context, account string, s pin.Spec, most uint
 		return pin.Request{}, err
 	}
 	defer r.mu.Unlock()
-	if err := r.room(account, nil, most); err != nil {
+	if err := r.room(ctx, account, nil, most); err != nil {
 		return pin.Request{}, err
 	}
 	req, err := r.add(account, s, func() error { return r.roomFor(ctx, account, s.DAG(), nil) })
@@ -174,7 +182,12 @@ func (r *Records) add(account string, s pin.Spec, admit func() error) (*request,
 
 // room says whether the account may have one more live request, when the old
 // one, if it is not nil, is gone.
-func (r *Records) room(account string, old *request, most uint64) error {
+func (r *Records) room(ctx context.Context, account string, old *request, most uint64) error {
+	quota, err := r.quota(ctx, account)
+	if err != nil {
+		return err
+	}
+	most = cmp.Or(most, quota.Pins)
 	var live, left uint64
 	for _, req := range r.requests {
 		if req.Account == account && req.Status != pin.Failed {
@@ -193,10 +206,11 @@ func (r *Records) room(account string, old *request, most uint64) error {
 // roomFor says whether the account may be charged for the DAG, if that is complete,
 // or for anything, when the old request, if it is not nil, is gone.
 func (r *Records) roomFor(ctx context.Context, account string, d pin.DAG, old *request) error {
-	most, err := r.mostBytes(ctx, account)
-	if err != nil || most == 0 {
+	quota, err := r.quota(ctx, account)
+	if err != nil || quota.Bytes == 0 {
 		return err
 	}
+	most := quota.Bytes
 	now := r.usage(account).Bytes
 	if rec := r.dags[d]; rec != nil && rec.complete {
 		if old != nil {
@@ -226,7 +240,7 @@ func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec, m
 	if err != nil {
 		return now, old, nil, err
 	}
-	if err := r.room(account, was, most); err != nil {
+	if err := r.room(ctx, account, was, most); err != nil {
 		return now, old, nil, err
 	}
 	is, err := r.add(account, s, func() error { return r.roomFor(ctx, account, s.DAG(), was) })
@@ -326,7 +340,7 @@ func (r *Records) Retry(ctx context.Context, account, id string, most uint64) (p
 	if req.Status != pin.Failed {
 		return pin.Request{}, pin.ErrNotFailed
 	}
-	if err := r.room(account, nil, most); err != nil {
+	if err := r.room(ctx, account, nil, most); err != nil {
 		return pin.Request{}, err
 	}
 	if err := r.roomFor(ctx, account, req.DAG(), nil); err != nil {
@@ -459,10 +473,11 @@ func (r *Records) failAll(account string, d pin.DAG, details string) (n int) {
 // over says whether the account would be charged too much if its requests for the
 // DAG were pinned, and that had so many bytes.
 func (r *Records) over(ctx context.Context, account string, d pin.DAG, bytes uint64) (*pin.QuotaError, error) {
-	most, err := r.mostBytes(ctx, account)
-	if err != nil || most == 0 {
+	quota, err := r.quota(ctx, account)
+	if err != nil || quota.Bytes == 0 {
 		return nil, err
 	}
+	most := quota.Bytes
 	now := r.usage(account).Bytes
 	then := r.usageBut(account, d).Bytes
 	if r.charges(account, d) || then+bytes <= max(now, most) {
@@ -481,11 +496,11 @@ func (r *Records) charges(account string, d pin.DAG) bool {
 	return false
 }
 
-func (r *Records) mostBytes(ctx context.Context, account string) (uint64, error) {
-	if r.limit == nil {
-		return 0, nil
+func (r *Records) quota(ctx context.Context, account string) (pin.Quota, error) {
+	if r.quotas == nil {
+		return pin.Quota{}, nil
 	}
-	return r.limit(ctx, account)
+	return r.quotas.Quota(ctx, account)
 }
 
 // Unfinished implements [pin.Records]. It yields what there was at the start.

@@ -57,6 +57,7 @@ func RunRecords(t *testing.T, open Open) {
 		{"Usage", testUsage},
 		{"UsageOfWhatIsReplaced", testUsageReplaced},
 		{"PinsLimit", testPinsLimit},
+		{"PinsLimitOfQuota", testPinsLimitOfQuota},
 		{"PinsLimitReplace", testPinsLimitReplace},
 		{"PinsLimitRetry", testPinsLimitRetry},
 		{"PinsLimitTogether", testPinsLimitTogether},

@@ -1,7 +1,6 @@
 package pintest
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -58,6 +57,23 @@ func testPinsLimit(e *env) {
 	e.must(err)
 	_, err = e.recs.Add(e.ctx, alice, DAGSpec(5), 3)
 	e.overPins("Add", err, 3, 3)
+}
+
+// Without another limit that of the account's quota holds.
+func testPinsLimitOfQuota(e *env) {
+	e.quota(pin.Quota{Pins: 2})
+	one := e.add(alice, DAGSpec(1))
+	e.fail(DAGSpec(1), "why")
+	r := e.add(alice, DAGSpec(2))
+	e.add(alice, DAGSpec(3))
+	_, err := e.recs.Add(e.ctx, alice, DAGSpec(4), 0)
+	e.overPins("Add", err, 2, 2)
+	_, err = e.recs.Retry(e.ctx, alice, one.ID, 0)
+	e.overPins("Retry", err, 2, 2)
+	_, _, _, err = e.recs.Replace(e.ctx, alice, one.ID, DAGSpec(4), 0)
+	e.overPins("Replace of a failed one", err, 2, 2)
+	e.replace(alice, r.ID, DAGSpec(4))
+	e.add(bob, DAGSpec(1))
 }
 
 func testPinsLimitReplace(e *env) {
@@ -142,14 +158,19 @@ func testPinsLimitTogether(e *env) {
 	}
 }
 
+// quota is what alice may have.
+func (e *env) quota(q pin.Quota) {
+	e.recs.SetQuotas(QuotaFunc(func(account string) pin.Quota {
+		if account != alice {
+			return pin.Quota{}
+		}
+		return q
+	}))
+}
+
 // limitBytes bounds what alice may be charged for; a DAG of [env.complete] has 1,000.
 func (e *env) limitBytes(most uint64) {
-	e.recs.LimitBytes(func(_ context.Context, account string) (uint64, error) {
-		if account != alice {
-			return 0, nil
-		}
-		return most, nil
-	})
+	e.quota(pin.Quota{Bytes: most})
 }
 
 // overBytes checks that a call was refused for the bytes of alice.
