@@ -83,9 +83,6 @@ func codeOf(s pin.Status) (c statusCode, ok bool) {
 	return 0, false
 }
 
-// done reports whether nothing more happens to a request by itself.
-func (c statusCode) done() bool { return c == codePinned || c == codeFailed }
-
 // request is a request with what is known of it outside of its record.
 type request struct {
 	account account
