@@ -13,7 +13,7 @@ func TestLookCostsWhatIsDue(t *testing.T) {
 	const n = 20_000
 	cfg := Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}.withDefaults()
 	m := &Manager{
-		cfg: cfg, log: cfg.Logger, workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window), quotas: newQuotas(nil),
+		cfg: cfg, log: cfg.Logger, workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window),
 		jobs: make(map[DAG]*job), active: make(map[*job]struct{}),
 	}
 	m.parked = newParked(n, m.deadline)

@@ -73,10 +73,9 @@ func TestRepairGoesOn(t *testing.T) {
 // What was pinned is repaired whatever limits its account has by now, and is not let go
 // of however long that takes.
 func TestRepairIsNotRefused(t *testing.T) {
-	l := &limits{of: map[string]pin.Quota{alice: {Bytes: 1000}}}
+	l := limits{alice: {Bytes: 1000}}
 	cfg := pin.Config{Quotas: l, StallTimeout: 10 * time.Minute, TotalTimeout: 20 * time.Minute, Window: 2}
 	run(t, cfg, func(r *rig) {
-		l.rig = r
 		pinned := func(n int, while content) pin.View {
 			t.Helper()
 			r.net.set(dag(n), content{blocks: n, delay: time.Second})
@@ -91,7 +90,9 @@ func TestRepairIsNotRefused(t *testing.T) {
 		two := pinned(2, content{blocks: 2, serve: 1})
 		three := pinned(3, content{blocks: 3, delay: 5 * time.Second})
 		four := pinned(4, content{errs: []error{errors.New("oops")}})
-		l.of[alice] = pin.Quota{Bytes: 100}
+		r.Close()
+		l[alice] = pin.Quota{Bytes: 100}
+		r.start()
 		r.after(30*time.Second, three, pin.Pinned)
 		if got := r.get(two).Info["status_details"]; !strings.HasPrefix(got, "it was pinned, and a block of it") || !strings.Contains(got, "nothing received for") {
 			t.Errorf("status_details %q", got)

@@ -51,7 +51,6 @@ func (m *Manager) loop() {
 			m.fillPlaces(time.Now())
 			m.mu.Unlock()
 		case <-ticker.C:
-			m.checkQuotas()
 			m.look(time.Now())
 		}
 	}

@@ -78,12 +78,6 @@ type requestRecord struct {
 	Origins []string
 }
 
-// holdsRecord lists what a request holds besides its own DAG.
-type holdsRecord struct {
-	_    struct{} `cbor:",toarray"`
-	DAGs [][]byte
-}
-
 // dagRecord is what is known of a DAG that some request holds.
 type dagRecord struct {
 	_        struct{}    `cbor:",toarray"`

@@ -37,7 +37,7 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 					return err
 				}
 				if rec.Complete {
-					rec.Complete = false // its totals stay: see Repairing
+					rec.Complete = false // its totals stay: see repairing
 					if err := s.put(t, dagKey(d), rec); err != nil {
 						return err
 					}
@@ -96,12 +96,15 @@ func (s *Store) refetchSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (
 	return work, some, nil
 }
 
-// Repairing implements [pin.Records]. A DAG that is not complete has totals if it was.
+// repairing is whether the DAG was complete, and is not: it has its totals still.
+func (r *dagRecord) repairing() bool { return !r.Complete && r.Blocks > 0 }
+
+// Repairing implements [pin.Records].
 func (s *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		var rec dagRecord
 		_, err := s.take(r, dagKey(d), &rec)
-		repairing = !rec.Complete && rec.Blocks > 0
+		repairing = rec.repairing()
 		return err
 	})
 	if err != nil {

@@ -21,8 +21,7 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 	if !ok {
 		return nil, pin.ErrNotFound
 	}
-	rec.repairing = rec.repairing || rec.complete
-	rec.complete, rec.totals = false, pin.Totals{}
+	rec.complete = false // what replaced it is charged for as much as it was
 	for _, req := range r.requests {
 		if req.DAG() != d {
 			continue
@@ -31,7 +30,7 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 			req.Status = pin.Pinning
 		}
 		if req.Status == pin.Pinning {
-			some = append(some, clone(req.Request))
+			some = append(some, r.public(req))
 		}
 	}
 	return some, nil
@@ -58,6 +57,11 @@ func (r *Records) Repairing(ctx context.Context, d pin.DAG) (bool, error) {
 		return false, err
 	}
 	defer r.mu.Unlock()
+	return r.repairing(d), nil
+}
+
+// repairing is whether a DAG was complete, and is not.
+func (r *Records) repairing(d pin.DAG) bool {
 	rec, ok := r.dags[d]
-	return ok && rec.repairing, nil
+	return ok && !rec.complete && rec.totals.Blocks > 0
 }

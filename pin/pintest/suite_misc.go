@@ -82,18 +82,19 @@ func testClosed(e *env) {
 func (e *env) refusedBy(want error, ctx context.Context, r pin.Request) {
 	d := r.DAG()
 	errOf := map[string]func() error{
-		"Add":         func() error { _, err := e.recs.Add(ctx, alice, DAGSpec(2), 0); return err },
-		"Replace":     func() error { _, _, _, err := e.recs.Replace(ctx, alice, r.ID, DAGSpec(2), 0); return err },
-		"Remove":      func() error { _, _, err := e.recs.Remove(ctx, alice, r.ID); return err },
-		"Get":         func() error { _, err := e.recs.Get(ctx, alice, r.ID); return err },
-		"List":        func() error { _, err := e.recs.List(ctx, alice, pin.Query{}); return err },
-		"Retry":       func() error { _, err := e.recs.Retry(ctx, alice, r.ID, 0); return err },
-		"Begin":       func() error { _, _, err := e.recs.Begin(ctx, d); return err },
-		"Complete":    func() error { _, err := e.recs.Complete(ctx, d, 1, pin.Totals{}); return err },
-		"Fail":        func() error { _, err := e.recs.Fail(ctx, d, ""); return err },
-		"FailRequest": func() error { _, err := e.recs.FailRequest(ctx, alice, r.ID, ""); return err },
-		"Repairing":   func() error { _, err := e.recs.Repairing(ctx, d); return err },
-		"Accounts":    func() error { _, err := e.recs.Accounts(ctx, pin.Queued); return err },
+		"Add":           func() error { _, err := e.recs.Add(ctx, alice, DAGSpec(2), 0); return err },
+		"Replace":       func() error { _, _, _, err := e.recs.Replace(ctx, alice, r.ID, DAGSpec(2), 0); return err },
+		"Remove":        func() error { _, _, err := e.recs.Remove(ctx, alice, r.ID); return err },
+		"Get":           func() error { _, err := e.recs.Get(ctx, alice, r.ID); return err },
+		"List":          func() error { _, err := e.recs.List(ctx, alice, pin.Query{}); return err },
+		"Retry":         func() error { _, err := e.recs.Retry(ctx, alice, r.ID, 0); return err },
+		"Begin":         func() error { _, _, err := e.recs.Begin(ctx, d); return err },
+		"Complete":      func() error { _, err := e.recs.Complete(ctx, d, 1, pin.Totals{}); return err },
+		"Fail":          func() error { _, err := e.recs.Fail(ctx, d, ""); return err },
+		"FailOverQuota": func() error { _, _, err := e.recs.FailOverQuota(ctx, alice, d, 1); return err },
+		"Usage":         func() error { _, err := e.recs.Usage(ctx, alice); return err },
+		"Repairing":     func() error { _, err := e.recs.Repairing(ctx, d); return err },
+		"Accounts":      func() error { _, err := e.recs.Accounts(ctx, pin.Queued); return err },
 		"UnfinishedAfter": func() error {
 			_, err := e.recs.UnfinishedAfter(ctx, alice, pin.Queued, time.Time{}, 1)
 			return err
