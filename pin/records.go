@@ -104,7 +104,8 @@ type Records interface {
 
 	// Complete marks the DAG complete with the given totals, then every
 	// request for it Pinned, or Failed if that is over its account's quota of
-	// bytes: what the request let go of makes room. The caller has made every block and link
+	// bytes: what the request let go of makes room, and what was complete before a
+	// [Refetcher].Refetch is never too much. The caller has made every block and link
 	// durable. The mark is atomic; requests follow in as many commits as they
 	// need, and after a crash in between Unfinished still has the rest.
 	// released is what the requests no longer hold: the attempt itself too, if
@@ -118,7 +119,8 @@ type Records interface {
 
 	// FailOverQuota makes every queued or pinning request of the account for the
 	// DAG Failed, with the QuotaError as details, and lets go of what they held, if
-	// so many bytes of the DAG are more than its quota has room for. It says how many those were. Requests of others go on.
+	// so many bytes of the DAG are more than its quota has room for, and it is not what was complete before.
+	// It says how many those were. Requests of others go on.
 	FailOverQuota(ctx context.Context, account string, d DAG, bytes uint64) (failed int, released []Attempt, err error)
 
 	// Unfinished yields every request of the given status, Queued or Pinning,

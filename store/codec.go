@@ -83,7 +83,7 @@ type dagRecord struct {
 	_        struct{}    `cbor:",toarray"`
 	Attempt  pin.Attempt // zero before the first Begin
 	Complete bool
-	Blocks   uint64 // of a complete DAG
+	Blocks   uint64 // of a DAG that is complete, or was and is repaired
 	Bytes    uint64
 	Holders  uint64 // requests that hold it, each counted once
 }

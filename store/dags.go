@@ -130,6 +130,9 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 		if a == 0 || rec.Attempt != a {
 			return pin.ErrSuperseded
 		}
+		if rec.repairing() {
+			known = nil
+		}
 		rec.Complete, rec.Blocks, rec.Bytes = true, totals.Blocks, totals.Bytes
 		if err := s.put(t, dagKey(d), rec); err != nil {
 			return err

@@ -64,6 +64,7 @@ func RunRecords(t *testing.T, open Open) {
 		{"BytesLimit", testBytesLimit},
 		{"BytesLimitReplace", testBytesLimitReplace},
 		{"BytesLimitTogether", testBytesLimitTogether},
+		{"BytesLimitOfWhatIsRepaired", testBytesLimitRepair},
 		{"FailOverQuota", testFailOverQuota},
 		{"Unfinished", testUnfinished},
 		{"UnfinishedWhileChanging", testUnfinishedChanging},

@@ -335,3 +335,23 @@ func testBytesLimitTogether(e *env) {
 		e.Errorf("usage %+v of 1500 bytes", u)
 	}
 }
+
+// What was pinned is not let go of because it is mended when its account has less room
+// than it had.
+func testBytesLimitRepair(e *env) {
+	r, _ := e.pinned(alice, DAGSpec(1))
+	e.limitBytes(500)
+	_, err := e.recs.(pin.Refetcher).Refetch(e.ctx, DAGSpec(1).DAG())
+	e.must(err)
+	e.status(r, pin.Pinning)
+	a := e.begin(DAGSpec(1))
+	n, released, err := e.recs.FailOverQuota(e.ctx, alice, DAGSpec(1).DAG(), 1000)
+	e.must(err)
+	e.released(released)
+	if n != 0 {
+		e.Errorf("%d requests fail", n)
+	}
+	e.released(e.complete(DAGSpec(1), a))
+	e.status(r, pin.Pinned)
+	e.usage(1, 1)
+}
