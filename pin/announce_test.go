@@ -46,8 +46,9 @@ func TestInfoWithoutAnnouncements(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.net.deaf = true
 		r.net.set(dag(1), content{blocks: 3})
-		if v := r.after(time.Second, r.add(alice, 1), pin.Pinned); v.Info != nil {
-			t.Errorf("it says %v", v.Info)
+		v := r.after(time.Second, r.add(alice, 1), pin.Pinned)
+		if said, ok := v.Info["announced"]; ok {
+			t.Errorf("it says %q", said)
 		}
 	})
 }

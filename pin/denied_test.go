@@ -76,8 +76,8 @@ func TestDeniedIsShown(t *testing.T) {
 		r.net.deaf = true
 		r.net.set(dag(1), content{blocks: 1})
 		v := r.after(time.Second, r.add(alice, 1), pin.Pinned)
-		if v.Info != nil {
-			t.Errorf("it says %v", v.Info)
+		if said, ok := v.Info["status_details"]; ok {
+			t.Errorf("it says %q", said)
 		}
 		list.deny(dag(1))
 		v = r.after(0, v, pin.Pinned)

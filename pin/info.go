@@ -6,13 +6,24 @@ import (
 	"time"
 )
 
+// InfoOf gives what a request's record says for [View].Info.
+func InfoOf(r Request) map[string]string {
+	info := make(map[string]string)
+	if r.Details != "" {
+		info["status_details"] = r.Details
+	}
+	if r.Status == Pinned {
+		info["blocks"] = strconv.FormatUint(r.Totals.Blocks, 10)
+		info["bytes"] = strconv.FormatUint(r.Totals.Bytes, 10)
+	}
+	return info
+}
+
 // view adds what is going on to a request, from memory.
 func (m *Manager) view(r Request) View {
 	v := View{Request: r}
-	info := make(map[string]string)
+	info := InfoOf(r)
 	switch r.Status {
-	case Failed:
-		info["status_details"] = r.Details
 	case Pinned:
 		if m.denied(r.DAG()) != nil {
 			info["status_details"] = deniedNote

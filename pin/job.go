@@ -187,16 +187,15 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 	var refused *RefusedError
 	switch {
 	case err == nil:
-		free, err := m.charge(record, j, totals)
-		if err != nil {
-			return false, err
-		}
-		defer free()
 		released, err := m.records.Complete(record, j.dag, a, totals)
 		if err != nil {
 			return false, fmt.Errorf("complete: %w", err)
 		}
 		m.drop(released)
+		if slices.Contains(released, a) { // nobody who waited for it has room
+			m.counts.failed.Add(1)
+			return true, nil
+		}
 		m.counts.pinned.Add(1)
 		m.log.Info("pinned", "cid", j.dag, who, "blocks", totals.Blocks, "bytes", totals.Bytes,
 			"elapsed", time.Since(j.began).Round(time.Millisecond),

@@ -60,7 +60,6 @@ type Manager struct {
 	records Records
 	fetcher Fetcher
 	workers *workers
-	quotas  *quotas
 	counts  counts
 
 	ctx    context.Context // ends when the manager closes
@@ -93,9 +92,12 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 	cfg = cfg.withDefaults()
 	m := &Manager{
 		cfg: cfg, log: cfg.Logger, records: records, fetcher: fetcher,
-		workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window), quotas: newQuotas(cfg.Quotas),
+		workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window),
 		kicked: make(chan struct{}, 1), dropKick: make(chan struct{}, 1),
 		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job), parked: make(map[*job]struct{}),
+	}
+	if cfg.Quotas != nil {
+		records.SetQuotas(cfg.Quotas)
 	}
 	released, err := records.Released(ctx)
 	if err != nil {
@@ -118,6 +120,9 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	m.wg.Go(m.loop)
 	m.wg.Go(m.dropLoop)
+	if cfg.Quotas != nil {
+		m.wg.Go(m.quotaLoop)
+	}
 	m.kick()
 	return m, nil
 }
@@ -147,18 +152,16 @@ func (m *Manager) enter() error {
 }
 
 // Add makes a request. It returns once the request is durable.
-// Errors: those of [Records].Add, ErrQuota and ErrDenied.
+// Errors: those of [Records].Add, and ErrDenied.
 func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error) {
 	if err := m.enter(); err != nil {
 		return View{}, err
 	}
 	defer m.calls.Done()
-	most, free, err := m.admit(ctx, account, s.DAG(), "")
-	if err != nil {
+	if err := m.denied(s.DAG()); err != nil {
 		return View{}, err
 	}
-	defer free()
-	r, err := m.records.Add(ctx, account, s, most)
+	r, err := m.records.Add(ctx, account, s, 0)
 	if err != nil {
 		m.warnFull(err)
 		return View{}, err
@@ -169,18 +172,16 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 
 // Replace removes a request and makes another in its stead, in one step. What
 // the old one held is kept until the new one is done.
-// Errors: those of [Records].Replace, ErrQuota and ErrDenied.
+// Errors: those of [Records].Replace, and ErrDenied.
 func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View, error) {
 	if err := m.enter(); err != nil {
 		return View{}, err
 	}
 	defer m.calls.Done()
-	most, free, err := m.admit(ctx, account, s.DAG(), id)
-	if err != nil {
+	if err := m.denied(s.DAG()); err != nil {
 		return View{}, err
 	}
-	defer free()
-	r, old, released, err := m.records.Replace(ctx, account, id, s, most)
+	r, old, released, err := m.records.Replace(ctx, account, id, s, 0)
 	if err != nil {
 		m.warnFull(err)
 		return View{}, err
@@ -273,12 +274,10 @@ func (m *Manager) Retry(ctx context.Context, account, id string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	most, free, err := m.admit(ctx, account, r.DAG(), "")
-	if err != nil {
+	if err := m.denied(r.DAG()); err != nil {
 		return View{}, err
 	}
-	defer free()
-	r, err = m.records.Retry(ctx, account, id, most)
+	r, err = m.records.Retry(ctx, account, id, 0)
 	if err != nil {
 		return View{}, err
 	}

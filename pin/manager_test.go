@@ -3,6 +3,7 @@ package pin_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ func TestPinned(t *testing.T) {
 			t.Errorf("info bytes_per_second is %q, and 100 bytes come in a second", v.Info["bytes_per_second"])
 		}
 		v = r.after(5*time.Second, v, pin.Pinned)
-		if len(v.Info) != 1 || v.Info["announced"] != "not yet" {
+		if want := map[string]string{"announced": "not yet", "blocks": "10", "bytes": "1000"}; !maps.Equal(v.Info, want) {
 			t.Errorf("info %v of a request just pinned", v.Info)
 		}
 		if got := r.net.announced(); !slices.Equal(got, []pin.DAG{dag(1)}) {
@@ -505,5 +506,28 @@ func TestCloseTwice(t *testing.T) {
 			}
 		}
 		r.PeerConnected("peerA", true)
+	})
+}
+
+// How much a pin has is told once it is pinned too, whether it was fetched for it or
+// was there.
+func TestInfoOfWhatIsPinned(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		r.net.set(dag(1), content{blocks: 3})
+		r.after(time.Second, r.add(alice, 1), pin.Pinned)
+		r.after(0, r.add(bob, 1), pin.Pinned)
+		r.Close()
+		r.start()
+		for _, account := range []string{alice, bob} {
+			page, err := r.List(t.Context(), account, pin.Query{Limit: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range []pin.View{page.Views[0], r.get(page.Views[0])} {
+				if v.Info["blocks"] != "3" || v.Info["bytes"] != "300" {
+					t.Errorf("info %v", v.Info)
+				}
+			}
+		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,48 +13,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
-// limits are Quotas over the rig's records. A block of the fake network has 100
-// bytes.
-type limits struct {
-	of  map[string]pin.Quota
-	rig *rig
-}
+// limits are Quotas. A block of the fake network has 100 bytes.
+type limits map[string]pin.Quota
 
-func (l *limits) Quota(_ context.Context, account string) (pin.Quota, error) {
-	return l.of[account], nil
-}
-
-func (l *limits) Usage(ctx context.Context, account string) (u pin.Usage, err error) {
-	page, err := l.rig.recs.List(ctx, account, pin.Query{Limit: 1000})
-	seen := make(map[pin.DAG]bool)
-	for _, r := range page.Requests {
-		if d := r.DAG(); !seen[d] {
-			seen[d] = true
-			u.Bytes += l.size(d)
-		}
-	}
-	return u, err
-}
-
-func (l *limits) DAGTotals(ctx context.Context, d pin.DAG) (pin.Totals, bool, error) {
-	for root, err := range l.rig.recs.Roots(ctx) {
-		if err != nil || root == d {
-			return pin.Totals{Bytes: l.size(d)}, err == nil, err
-		}
-	}
-	return pin.Totals{}, false, nil
-}
-
-func (l *limits) size(d pin.DAG) uint64 {
-	c, _ := l.rig.net.look(d)
-	return uint64(c.blocks) * 100
-}
+func (l limits) Quota(_ context.Context, account string) (pin.Quota, error) { return l[account], nil }
 
 // withQuota runs a test in which alice may pin 1,000 bytes, ten blocks.
 func withQuota(t *testing.T, test func(*rig)) {
-	l := &limits{of: map[string]pin.Quota{alice: {Bytes: 1000}}}
-	run(t, pin.Config{Quotas: l}, func(r *rig) {
-		l.rig = r
+	run(t, pin.Config{Quotas: limits{alice: {Bytes: 1000}}}, func(r *rig) {
 		for n := 1; n <= 20; n++ {
 			r.net.set(dag(n), content{blocks: n, delay: 300 * time.Millisecond})
 		}
@@ -126,11 +94,146 @@ func TestQuotaOfOneOfTwo(t *testing.T) {
 	})
 }
 
+// What was pinned and is replaced counts until the pin in its stead is done, and makes
+// room for that one alone.
+func TestQuotaOfWhatIsReplaced(t *testing.T) {
+	withQuota(t, func(r *rig) {
+		replace := func(v pin.View, n int) pin.View {
+			t.Helper()
+			v, err := r.Replace(t.Context(), alice, v.ID, pintest.DAGSpec(n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+		v := r.after(10*time.Second, r.add(alice, 9), pin.Pinned)
+		v = r.after(10*time.Second, replace(v, 10), pin.Pinned) // is fetched beside the 900 bytes
+		v = replace(v, 100)                                     // which nobody has
+		if _, err := r.Add(t.Context(), alice, pintest.DAGSpec(1)); !errors.Is(err, pin.ErrQuota) {
+			t.Errorf("add beside 1,000 bytes that are replaced and kept: %v, want ErrQuota", err)
+		}
+		if err := r.Remove(t.Context(), alice, v.ID); err != nil {
+			t.Fatal(err)
+		}
+		r.after(10*time.Second, r.add(alice, 10), pin.Pinned)
+	})
+}
+
+// Requests that wait on disk, as their account has more than are kept in memory, are
+// held to its quota when the DAG is completed for another.
+func TestQuotaOfRequestsOnDisk(t *testing.T) {
+	run(t, pin.Config{Quotas: limits{alice: {Bytes: 1000}}, Window: 4, Seekers: 2}, func(r *rig) {
+		for n := range 20 {
+			r.add(alice, 100+n) // nobody has them
+			time.Sleep(time.Millisecond)
+		}
+		r.net.set(dag(20), content{blocks: 20})
+		mine, his := r.add(alice, 20), r.add(bob, 20)
+		r.after(time.Minute, his, pin.Pinned)
+		v := r.after(0, mine, pin.Failed)
+		if got := v.Info["status_details"]; !strings.Contains(got, "this one has 2000") {
+			t.Errorf("status_details %q", got)
+		}
+		if u, err := r.recs.Usage(t.Context(), alice); err != nil || u.Bytes != 0 {
+			t.Errorf("usage %+v, %v", u, err)
+		}
+	})
+}
+
+// What is done and charged is not counted a second time while it is being settled.
+func TestQuotaWhileAnotherIsSettled(t *testing.T) {
+	withQuota(t, func(r *rig) {
+		r.Close()
+		slow := &slowComplete{Records: r.recs, of: dag(4)}
+		m, err := pin.New(t.Context(), r.cfg, slow, r.net)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Manager = m
+		r.net.set(dag(4), content{blocks: 4, delay: 100 * time.Millisecond})
+		r.net.set(dag(5), content{blocks: 5, delay: 1500 * time.Millisecond})
+		five := r.add(alice, 5)
+		time.Sleep(5500 * time.Millisecond) // 300 bytes of it are here
+		four := r.add(alice, 4)
+		r.after(30*time.Second, four, pin.Pinned)
+		r.after(0, five, pin.Pinned)
+	})
+}
+
+// slowComplete takes its time after the commit in which a DAG is complete, as when
+// it has many requests.
+type slowComplete struct {
+	pin.Records
+	of pin.DAG
+}
+
+func (s *slowComplete) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) ([]pin.Attempt, error) {
+	released, err := s.Records.Complete(ctx, d, a, t)
+	if d == s.of {
+		time.Sleep(1500 * time.Millisecond)
+	}
+	return released, err
+}
+
+// What looks after quotas reads each account once in a tick, and keeps nobody from
+// getting a place however long its reads and writes take.
+func TestQuotaHoldsUpNobody(t *testing.T) {
+	withQuota(t, func(r *rig) {
+		const fetches = 12 // fewer than there are workers
+		var reads, fails atomic.Int64
+		r.recs.SetFault(func(method string) error {
+			switch method {
+			case "Usage":
+				reads.Add(1)
+			case "FailOverQuota":
+				fails.Add(1)
+			}
+			return nil
+		})
+		for n := range fetches {
+			r.net.set(dag(100+n), content{blocks: 9, serve: 1})
+			r.add(alice, 100+n)
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(5 * time.Second)
+		reads.Store(0)
+		time.Sleep(10 * time.Second)
+		if n := reads.Load(); n == 0 || n > 11 || fails.Load() > 0 {
+			t.Errorf("%d reads of usage in 10 s for %d fetches that fit, and %d tries to fail them", n, fetches, fails.Load())
+		}
+
+		for _, method := range []string{"Usage", "FailOverQuota"} {
+			stuck, held := make(chan struct{}), make(chan struct{})
+			free := sync.OnceFunc(func() { close(held) })
+			defer free()
+			var once sync.Once
+			r.recs.SetFault(func(m string) error {
+				if m == method {
+					once.Do(func() { close(stuck) })
+					<-held
+				}
+				return nil
+			})
+			over := r.add(alice, 20)
+			<-stuck
+			for n := range 5 {
+				his := r.add(bob, 1)
+				r.after(2*time.Second, his, pin.Pinned)
+				if err := r.Remove(t.Context(), bob, his.ID); err != nil {
+					t.Fatal(n, err)
+				}
+			}
+			r.recs.SetFault(nil)
+			free()
+			r.after(10*time.Second, over, pin.Failed)
+		}
+	})
+}
+
 // A quota of pins counts what is queued, pinning or pinned, and nothing else.
 func TestQuotaOfPins(t *testing.T) {
-	l := &limits{of: map[string]pin.Quota{alice: {Pins: 3}}}
+	l := limits{alice: {Pins: 3}}
 	run(t, pin.Config{Quotas: l}, func(r *rig) {
-		l.rig = r
 		full := func(what string, err error, want string) {
 			t.Helper()
 			if !errors.Is(err, pin.ErrQuota) || !strings.Contains(err.Error(), want) {
@@ -158,11 +261,11 @@ func TestQuotaOfPins(t *testing.T) {
 		}
 		r.after(time.Second, one, pin.Pinned)
 		// A limit that is lowered removes nothing, and lets nothing new in.
-		l.of[alice] = pin.Quota{Pins: 2}
+		l[alice] = pin.Quota{Pins: 2}
 		_, err = r.Replace(t.Context(), alice, one.ID, pintest.DAGSpec(3))
 		full("replace over the limit", err, "it has 3 of 2")
 		r.after(0, one, pin.Pinned)
-		l.of[alice] = pin.Quota{Pins: 3}
+		l[alice] = pin.Quota{Pins: 3}
 		if err := r.Remove(t.Context(), alice, again.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +279,7 @@ func TestQuotaOfPins(t *testing.T) {
 		full("after the retry", err, "quota of pins is reached: it has 3 of 3")
 		r.after(time.Second, r.add(bob, 3), pin.Pinned) // who has no limit
 		// Both quotas hold beside each other.
-		l.of[alice] = pin.Quota{Pins: 100, Bytes: 200}
+		l[alice] = pin.Quota{Pins: 100, Bytes: 200}
 		_, err = r.Add(t.Context(), alice, pintest.DAGSpec(3))
 		full("a quota of bytes", err, "its other pins hold 200 of 200 bytes")
 	})

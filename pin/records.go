@@ -30,6 +30,12 @@ var (
 	ErrNotFailed = errors.New("the pin request has not failed")
 )
 
+// KeptTries is how many fetches that were never done a row of replacements keeps.
+// Who publishes faster than the network brings it has most of each version in the
+// next, so that the newest few have nearly all that came; and what one request
+// holds stays so little that a commit lets go of it.
+const KeptTries = 4
+
 // Records keeps requests, and what is known of DAGs, on disk.
 //
 // Every method that changes something returns only after the change would
@@ -39,24 +45,34 @@ var (
 //
 // The DAG of every request is held: it has a record from the first request
 // that names it until the last one that holds it is gone, pinned elsewhere or
-// failed. A request holds its DAG while it is queued, pinning or pinned, and
-// one that came by Replace also holds what the request it replaced held, until
-// it is done, so that shared blocks stay. What nothing holds any more is
-// released: marked as deleting, in the same commit, and returned to the caller
+// failed. A request holds its DAG while it is queued, pinning or pinned. One
+// that came by Replace also holds, until it is done, what was there before it, so
+// that shared blocks stay: of the requests in whose row it is, the DAG of the last
+// that was pinned, and those of the newest [KeptTries] since that were Pinning when
+// they were replaced. What nothing holds any more is released: marked as deleting, in the same commit, and returned to the caller
 // so that it calls Drop once no walk writes under the attempt.
 type Records interface {
+	// SetQuotas has accounts kept within what q gives them, as Usage counts it, from
+	// now on; without, nothing bounds them. It is not called while another method
+	// is. Quotas are kept where requests are made and become pinned, so that they
+	// hold exactly, whatever is done at the same time. A change by which an account
+	// is charged for no more bytes is never refused for these.
+	SetQuotas(q Quotas)
+
 	// Add commits a new request. It gives it its ID and Created; Status is
 	// Pinned if the DAG is complete already, else Queued. most is how many
 	// requests the account may have then that are queued, pinning or pinned,
 	// the new one among them; 0 is no limit. It holds exactly, whatever is
-	// added at the same time.
+	// added at the same time. An account that is charged all that it may be, or
+	// would be more than that at once, is refused too.
 	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError.
 	Add(ctx context.Context, account string, s Spec, most uint64) (Request, error)
 
 	// Replace removes request id of the account and adds a new one, in one
 	// commit. The new request may be for the same DAG. most is as in Add, and
 	// the old request does not count any more: unless it failed, an account
-	// that is at its limit can replace it, and one that is over it cannot.
+	// that is at its limit can replace it, and one that is over it cannot. A full
+	// account can replace too, unless it would be charged too much at once.
 	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull, a *QuotaError.
 	Replace(ctx context.Context, account, id string, s Spec, most uint64) (now, old Request, released []Attempt, err error)
 
@@ -79,18 +95,21 @@ type Records interface {
 	// Begin moves every queued request for the DAG to Pinning and gives the
 	// attempt to fetch it under: that of an earlier Begin if it was not
 	// released, else a new one. If the DAG is complete, Begin settles its
-	// requests as Pinned and returns complete = true with the attempt; what
-	// they let go of then is found by Released.
+	// requests as Complete does and returns complete = true with the attempt;
+	// what they let go of then is found by Released.
 	// It writes nothing when there is nothing to change.
 	// Errors: ErrNotFound if the DAG is not complete and no request for it is
 	// queued or pinning, even if one that came by Replace still holds it.
 	Begin(ctx context.Context, d DAG) (a Attempt, complete bool, err error)
 
 	// Complete marks the DAG complete with the given totals, then every
-	// request for it Pinned. The caller has made every block and link
+	// request for it Pinned, or Failed if that is over its account's quota of
+	// bytes: what the request let go of makes room, and what was complete before a
+	// [Refetcher].Refetch is never too much. The caller has made every block and link
 	// durable. The mark is atomic; requests follow in as many commits as they
 	// need, and after a crash in between Unfinished still has the rest.
-	// released is what the requests that became Pinned no longer hold.
+	// released is what the requests no longer hold: the attempt itself too, if
+	// all of them failed.
 	// Errors: ErrSuperseded if a is not the DAG's attempt.
 	Complete(ctx context.Context, d DAG, a Attempt, t Totals) (released []Attempt, err error)
 
@@ -98,10 +117,11 @@ type Records interface {
 	// details, and lets go of what they held.
 	Fail(ctx context.Context, d DAG, details string) (released []Attempt, err error)
 
-	// FailRequest makes one queued or pinning request Failed, with details,
-	// and lets go of what it held. Others for the same DAG go on.
-	// Errors: ErrNotFound.
-	FailRequest(ctx context.Context, account, id, details string) (released []Attempt, err error)
+	// FailOverQuota makes every queued or pinning request of the account for the
+	// DAG Failed, with the QuotaError as details, and lets go of what they held, if
+	// so many bytes of the DAG are more than its quota has room for, and it is not what was complete before.
+	// It says how many those were. Requests of others go on.
+	FailOverQuota(ctx context.Context, account string, d DAG, bytes uint64) (failed int, released []Attempt, err error)
 
 	// Unfinished yields every request of the given status, Queued or Pinning,
 	// across accounts: by account, then oldest first. It yields an error once,
@@ -121,6 +141,10 @@ type Records interface {
 	// Released yields the attempts that are marked deleting and not dropped
 	// yet, as a crash may leave them.
 	Released(ctx context.Context) ([]Attempt, error)
+
+	// Usage says what an account takes up. An account without pins, or that
+	// there is not, takes up nothing.
+	Usage(ctx context.Context, account string) (Usage, error)
 
 	// ReleasedDAG gives the DAG that a released attempt was for, as long as it
 	// is not dropped. Errors: ErrNotFound.

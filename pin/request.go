@@ -81,6 +81,7 @@ type Request struct {
 	// it has been set back are dated a millisecond after each other.
 	Created time.Time
 	Status  Status
+	Totals  Totals // of its DAG, if the request is Pinned
 	// Details says why a request is failed, or what it waits for, in words
 	// that its user can act on; "" is nothing to say.
 	Details string

@@ -49,7 +49,6 @@ func (m *Manager) loop() {
 			m.fillPlaces(time.Now(), nil)
 			m.mu.Unlock()
 		case <-ticker.C:
-			m.checkQuotas()
 			m.look(time.Now())
 		}
 	}

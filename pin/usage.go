@@ -2,7 +2,8 @@ package pin
 
 import "fmt"
 
-// Usage is what an account takes up.
+// Usage is what an account takes up. What was pinned and is replaced counts until
+// the request in its stead is done.
 type Usage struct {
 	Bytes  uint64 // of the blocks of each DAG that it has pinned, each DAG counted once
 	Blocks uint64 // of the same DAGs

@@ -11,7 +11,8 @@ type View struct {
 	// sent blocks), asked_again (blocks, as no answer came), longest_gap (without a
 	// block while somebody who has it was asked, from a second on), elapsed (since
 	// it was first tried), last_block (how long ago), attempt (from 2 on), next_try.
-	// Once it is pinned there is announced: when the network was last told of it, in
+	// Once it is pinned there are blocks and bytes of all of it, each block counted
+	// once, and announced: when the network was last told of it, in
 	// RFC 3339, or "not yet". Nil when there is nothing to say.
 	Info map[string]string
 }

@@ -78,18 +78,12 @@ type requestRecord struct {
 	Origins []string
 }
 
-// holdsRecord lists what a request holds besides its own DAG.
-type holdsRecord struct {
-	_    struct{} `cbor:",toarray"`
-	DAGs [][]byte
-}
-
 // dagRecord is what is known of a DAG that some request holds.
 type dagRecord struct {
 	_        struct{}    `cbor:",toarray"`
 	Attempt  pin.Attempt // zero before the first Begin
 	Complete bool
-	Blocks   uint64 // of a complete DAG
+	Blocks   uint64 // of a DAG that is complete, or was and is repaired
 	Bytes    uint64
 	Holders  uint64 // requests that hold it, each counted once
 }

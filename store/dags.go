@@ -51,44 +51,6 @@ func (s *Store) letGoMany(t *tx, d pin.DAG, n uint64, released []pin.Attempt) ([
 	return append(released, rec.Attempt), s.put(t, releasedKey(rec.Attempt.Holder()), releasedRecord{DAG: []byte(d)})
 }
 
-// held lists what a request holds: nothing if it failed, else its own DAG and,
-// until it is done, what it took over.
-func (s *Store) held(r *reader, req *request) ([]pin.DAG, error) {
-	if req.status == codeFailed {
-		return nil, nil
-	}
-	more, err := s.tookOver(r, req.account, req.Seq)
-	return append(more, req.dag()), err
-}
-
-// tookOver lists what a request holds besides its own DAG.
-func (s *Store) tookOver(r *reader, a account, seq uint64) (dags []pin.DAG, err error) {
-	var rec holdsRecord
-	_, err = s.take(r, holdsKey(a, seq), &rec)
-	for _, d := range rec.DAGs {
-		dags = append(dags, pin.DAG(d))
-	}
-	return dags, err
-}
-
-// takeOver makes a request hold the DAGs too, which another request held: their
-// holders stay as many. It gives those that the request does not take, as it
-// holds them anyway.
-func (s *Store) takeOver(t *tx, req *request, dags []pin.DAG) (rest []pin.DAG, err error) {
-	var rec holdsRecord
-	for _, d := range dags {
-		if d == req.dag() {
-			rest = append(rest, d)
-		} else {
-			rec.DAGs = append(rec.DAGs, []byte(d))
-		}
-	}
-	if len(rec.DAGs) == 0 {
-		return rest, nil
-	}
-	return rest, s.put(t, holdsKey(req.account, req.Seq), rec)
-}
-
 // Begin implements [pin.Records].
 func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
 	var work []chunkOf
@@ -130,7 +92,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 		return nil
 	})
 	if err == nil && complete {
-		_, err = s.settle(ctx, d, a, work)
+		_, err = s.settle(ctx, d, a, work, limits{})
 	}
 	for err == nil && !complete && len(work) > 0 {
 		err = s.update(ctx, func(t *tx) (err error) {
@@ -155,7 +117,11 @@ func (s *Store) newAttempt(t *tx, d pin.DAG) (pin.Attempt, error) {
 
 // Complete implements [pin.Records].
 func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (released []pin.Attempt, err error) {
-	var work []chunkOf
+	known, err := s.limitsFor(ctx, d)
+	if err != nil {
+		return nil, wrap(err, "complete %s", d)
+	}
+	var first settled
 	err = s.update(ctx, func(t *tx) error {
 		var rec dagRecord
 		if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
@@ -164,51 +130,58 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 		if a == 0 || rec.Attempt != a {
 			return pin.ErrSuperseded
 		}
+		if rec.repairing() {
+			known = nil
+		}
 		rec.Complete, rec.Blocks, rec.Bytes = true, totals.Blocks, totals.Bytes
 		if err := s.put(t, dagKey(d), rec); err != nil {
 			return err
 		}
-		if work, err = chunksFor(&t.reader, d); err != nil {
+		work, err := chunksFor(&t.reader, d)
+		if err != nil {
 			return err
 		}
-		work, released, err = s.settleSome(t, d, work)
+		first, err = s.settleSome(t, d, rec.Bytes, work, known)
 		return err
 	})
-	if err == nil && len(work) > 0 {
-		var more []pin.Attempt
-		more, err = s.settle(ctx, d, a, work)
-		released = append(released, more...)
-	}
 	if err != nil {
 		return nil, wrap(err, "complete %s", d)
 	}
+	s.tellOver(d, first.over)
+	more, err := s.settle(ctx, d, a, first.left, known)
+	if err != nil {
+		return nil, wrap(err, "complete %s", d)
+	}
+	released = append(first.released, more...)
 	slices.Sort(released)
 	return released, nil
 }
 
-// settle makes the unfinished requests for a complete DAG Pinned. It stops
-// early if the attempt is released meanwhile, since then no request is left.
-func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chunkOf) (released []pin.Attempt, err error) {
+// settle makes the unfinished requests for a complete DAG Pinned, or Failed if
+// they are over quota. It stops early if the attempt is released meanwhile, since
+// then no request is left.
+func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chunkOf, known limits) (released []pin.Attempt, err error) {
 	for len(work) > 0 {
-		var some []pin.Attempt
+		if err := s.learn(ctx, known, work); err != nil {
+			return nil, err
+		}
+		var some settled
 		err := s.update(ctx, func(t *tx) error {
-			some = nil
+			some = settled{}
 			var rec dagRecord
 			found, err := s.take(&t.reader, dagKey(d), &rec)
-			if err != nil {
+			if err != nil || !found || rec.Attempt != a {
 				return err
 			}
-			if !found || rec.Attempt != a {
-				work = nil
-				return nil
-			}
-			work, some, err = s.settleSome(t, d, work)
+			some, err = s.settleSome(t, d, rec.Bytes, work, known)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		released = append(released, some...)
+		s.tellOver(d, some.over)
+		work = some.left
+		released = append(released, some.released...)
 	}
 	return released, nil
 }

@@ -42,7 +42,7 @@
 //	15 ACCOUNT NAMEHASH CHUNK   bitmap: which requests have the name
 //	16 ACCOUNT SEQ        DAGs that a request by Replace holds besides its own
 //	17 ACCOUNT SEQ        why a request failed
-//	18 ACCOUNT DAG        how many of its requests for a DAG are pinned, and the DAG's totals
+//	18 ACCOUNT DAG        how many of its requests have a DAG pinned, and the DAG's totals
 //	19 ACCOUNT            what the account is charged: the sum of those totals
 //	20 DAG                a DAG that is held: attempt, state, totals, holders
 //	21 ATTEMPT            the DAG of an attempt that is in use

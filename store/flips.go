@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -26,11 +27,17 @@ const (
 )
 
 // chunksFor lists the pieces that a DAG's requests are in, of all accounts.
-func chunksFor(r *reader, d pin.DAG) (all []chunkOf, err error) {
-	prefix := dagLists(d)
+func chunksFor(r *reader, d pin.DAG) ([]chunkOf, error) { return chunksUnder(r, d, dagLists(d)) }
+
+// accountChunksFor lists those of one account.
+func accountChunksFor(r *reader, d pin.DAG, a account) ([]chunkOf, error) {
+	return chunksUnder(r, d, dagList(d, a))
+}
+
+func chunksUnder(r *reader, d pin.DAG, prefix []byte) (all []chunkOf, err error) {
 	err = r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
 		var c chunkOf
-		tail := key[len(prefix):]
+		tail := key[len(dagLists(d)):]
 		copy(c.account[:], tail)
 		c.number = binary.BigEndian.Uint32(tail[len(c.account):])
 		all = append(all, c)
@@ -99,100 +106,165 @@ func (s *Store) begin(t *tx, d pin.DAG, work []chunkOf) (left []chunkOf, wanted 
 	return work, wanted, nil
 }
 
-// settleSome makes the first pieces' unfinished requests Pinned, and lets go of
-// what they had taken over.
-func (s *Store) settleSome(t *tx, d pin.DAG, work []chunkOf) (left []chunkOf, released []pin.Attempt, err error) {
-	n := min(len(work), chunksPerChange)
-	for _, of := range work[:n] {
-		for _, from := range []statusCode{codeQueued, codePinning} {
-			which, err := t.requests(d, of, from)
-			if err != nil {
-				return nil, nil, err
-			}
-			if err := t.flip(of, which, from, codePinned); err != nil {
-				return nil, nil, err
-			}
-			if err := s.charge(t, of.account, d, which.count()); err != nil {
-				return nil, nil, err
-			}
-			if released, err = s.letGoTaken(t, of, which, released); err != nil {
-				return nil, nil, err
-			}
-		}
-	}
-	return work[n:], released, nil
+// changeRoom is what one change has room for yet.
+type changeRoom struct {
+	chunks, takers int
+	fails          int // requests that fail, each with the reason under a key of its own
+	full           bool
 }
 
-// letGoTaken lets go of what requests hold besides their own DAG.
-func (s *Store) letGoTaken(t *tx, of chunkOf, which *chunk, released []pin.Attempt) ([]pin.Attempt, error) {
-	if which.empty() {
-		return released, nil
+// newRoom is a change's room when the reasons for failing have so many bytes.
+func newRoom(details int) *changeRoom {
+	return &changeRoom{
+		chunks: chunksPerChange, takers: takersPerChange,
+		fails: max(failBytes/(details+entryOverhead+len(detailsKey(account{}, 0))), 1),
 	}
-	// Few requests hold more than their own: look at those there are.
-	var takers []uint64
-	first, end := seqAt(of.number, 0), seqAt(of.number+1, 0)
-	prefix := accountPrefix(kHolds, of.account)
-	err := t.scan(span{prefix: prefix, from: holdsKey(of.account, first), keysOnly: true}, func(key, _ []byte) (bool, error) {
-		seq := binary.BigEndian.Uint64(key[len(prefix):])
-		if seq >= end {
-			return false, nil
-		}
-		if _, bit := place(seq); which.has(bit) {
-			takers = append(takers, seq)
-		}
-		return true, nil
-	})
+}
+
+// part is as many of a piece's unfinished requests for a DAG as there was room for.
+type part struct {
+	which  *chunk
+	takers []uint64 // of these, the ones that hold more than their own DAG
+	more   bool     // there are others
+}
+
+func (t *tx) part(d pin.DAG, of chunkOf, room *changeRoom) (p part, err error) {
+	if p.which, err = t.requests(d, of, codeQueued); err != nil {
+		return p, err
+	}
+	pinning, err := t.requests(d, of, codePinning)
 	if err != nil {
+		return p, err
+	}
+	p.which.or(pinning)
+	p.takers, p.more, err = t.takers(of, p.which, room.takers)
+	room.chunks--
+	room.takers -= len(p.takers)
+	room.full = room.chunks <= 0 || p.more
+	return p, err
+}
+
+// finish gives requests that are unfinished another status.
+func (t *tx) finish(of chunkOf, which *chunk, to statusCode) error {
+	for _, from := range []statusCode{codeQueued, codePinning} {
+		some, err := t.chunk(statusList(from, of.account), of.number)
+		if err != nil {
+			return err
+		}
+		some.and(which)
+		if err := t.flip(of, some, from, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settled is what one change of [Store.settleSome] did.
+type settled struct {
+	left     []chunkOf // pieces
+	released []pin.Attempt
+	over     []overQuota
+}
+
+// settleSome makes the first pieces' unfinished requests Pinned, or Failed if
+// their accounts have no room for so many bytes, and lets go of what they had
+// taken over. It stops at an account whose limit is not known.
+func (s *Store) settleSome(t *tx, d pin.DAG, bytes uint64, work []chunkOf, known limits) (out settled, err error) {
+	room := newRoom(maxQuotaText)
+	for len(work) > 0 && !room.full {
+		of := work[0]
+		most, ok := known[of.account]
+		if !ok && known != nil {
+			break
+		}
+		p, err := t.part(d, of, room)
+		if err != nil {
+			return settled{}, err
+		}
+		why, err := s.over(&t.reader, of.account, d, bytes, p.takers, most)
+		if err != nil {
+			return settled{}, err
+		}
+		var some []pin.Attempt
+		if why == nil {
+			some, err = s.settlePart(t, d, of, p)
+		} else {
+			n := 0
+			if n, some, err = s.failPart(t, d, of, p, why.Error(), room); n > 0 {
+				out.over = append(out.over, overQuota{of.account, n, why})
+			}
+		}
+		if err != nil {
+			return settled{}, err
+		}
+		out.released = append(out.released, some...)
+		if p.more || room.fails == 0 {
+			break
+		}
+		work = work[1:]
+	}
+	out.left = work
+	return out, nil
+}
+
+func (s *Store) settlePart(t *tx, d pin.DAG, of chunkOf, p part) ([]pin.Attempt, error) {
+	if err := t.finish(of, p.which, codePinned); err != nil {
 		return nil, err
 	}
-	for _, seq := range takers {
-		dags, err := s.tookOver(&t.reader, of.account, seq)
-		if err != nil {
-			return nil, err
-		}
-		some, err := s.letGo(t, dags)
-		if err != nil {
-			return nil, err
-		}
-		released = append(released, some...)
-		t.delete(holdsKey(of.account, seq))
+	if err := s.charge(t, of.account, d, p.which.count()); err != nil {
+		return nil, err
 	}
-	return released, nil
+	return s.letGoOfTakers(t, of.account, p.takers)
+}
+
+// failPart makes requests Failed, as many as there is room for, and lets go of
+// what they hold.
+func (s *Store) failPart(t *tx, d pin.DAG, of chunkOf, p part, details string, room *changeRoom) (failed int, released []pin.Attempt, err error) {
+	p.which.keepFirst(room.fails)
+	p.takers = slices.DeleteFunc(p.takers, func(seq uint64) bool {
+		_, bit := place(seq)
+		return !p.which.has(bit)
+	})
+	if failed = p.which.count(); failed == 0 {
+		return 0, nil, nil
+	}
+	room.fails -= failed
+	room.full = room.full || room.fails == 0
+	if err := t.finish(of, p.which, codeFailed); err != nil {
+		return 0, nil, err
+	}
+	if err := s.noteLive(t, of.account, -failed); err != nil {
+		return 0, nil, err
+	}
+	for bit := range p.which.up {
+		t.setDetails(of.account, seqAt(of.number, bit), details)
+	}
+	if released, err = s.letGoOfTakers(t, of.account, p.takers); err != nil {
+		return 0, nil, err
+	}
+	released, err = s.letGoMany(t, d, uint64(failed), released)
+	return failed, released, err
 }
 
 // failSome makes the first unfinished requests Failed. It gives the pieces
 // that are left.
 func (s *Store) failSome(t *tx, d pin.DAG, details string, work []chunkOf) (left []chunkOf, released []pin.Attempt, err error) {
-	limit := max(failBytes/(len(details)+entryOverhead+len(detailsKey(account{}, 0))), 1)
-	failed := 0
-	for chunks := 0; len(work) > 0 && failed < limit && chunks < chunksPerChange; chunks++ {
+	room := newRoom(len(details))
+	for len(work) > 0 && !room.full {
 		of := work[0]
-		for _, from := range []statusCode{codeQueued, codePinning} {
-			which, err := t.requests(d, of, from)
-			if err != nil {
-				return nil, nil, err
-			}
-			which.keepFirst(limit - failed)
-			if err := t.flip(of, which, from, codeFailed); err != nil {
-				return nil, nil, err
-			}
-			if err := s.noteLive(t, of.account, -which.count()); err != nil {
-				return nil, nil, err
-			}
-			if released, err = s.letGoTaken(t, of, which, released); err != nil {
-				return nil, nil, err
-			}
-			for bit := range which.up {
-				t.setDetails(of.account, seqAt(of.number, bit), details)
-				failed++
-			}
+		p, err := t.part(d, of, room)
+		if err != nil {
+			return nil, nil, err
 		}
-		if failed < limit {
-			work = work[1:] // else it may have more
+		_, some, err := s.failPart(t, d, of, p, details, room)
+		if err != nil {
+			return nil, nil, err
 		}
+		released = append(released, some...)
+		if p.more || room.fails == 0 {
+			break
+		}
+		work = work[1:]
 	}
-	if failed > 0 {
-		released, err = s.letGoMany(t, d, uint64(failed), released)
-	}
-	return work, released, err
+	return work, released, nil
 }

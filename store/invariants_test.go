@@ -169,7 +169,14 @@ func (c *checker) requests() error {
 			}
 			chunks[k].add(bit)
 		}
-		held, err := c.s.held(c.r, &req)
+		h, err := c.s.tookOver(c.r, req.account, req.Seq)
+		held := h.all()
+		if h.pinned != "" {
+			c.pinned[pinnedBy{req.account, h.pinned}]++
+		}
+		if req.status != codeFailed {
+			held = append(held, req.dag())
+		}
 		for _, d := range held {
 			if c.dags[d] == nil {
 				c.dags[d] = &dagRecord{}

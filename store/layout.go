@@ -7,7 +7,7 @@ import (
 )
 
 // layoutVersion is the layout of records that this program reads and writes.
-const layoutVersion = 3
+const layoutVersion = 4
 
 // A migration brings records from one layout to the next. It may commit as
 // often as it needs, and must be able to start over on what an interrupted
@@ -15,7 +15,7 @@ const layoutVersion = 3
 type migration func(ctx context.Context, s *Store) error
 
 // migrations has the step from layout i+1 to layout i+2 at i.
-func migrations() []migration { return []migration{linksWithCodecs, liveCounts} }
+func migrations() []migration { return []migration{linksWithCodecs, liveCounts, boundedRows} }
 
 // migrate runs the steps that a directory needs. First the marker is raised,
 // durably, so that a program that does not know the new layout touches

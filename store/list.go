@@ -32,7 +32,7 @@ func (s *Store) List(ctx context.Context, account string, q pin.Query) (page pin
 				return err
 			}
 		}
-		return nil
+		return l.totals(&page)
 	})
 	if err != nil {
 		return pin.Page{}, wrap(err, "list pin requests")
@@ -353,14 +353,38 @@ func (l *lister) add(req *request, page *pin.Page) (err error) {
 	if req.status, err = l.statusOf(req.Seq); err != nil {
 		return err
 	}
-	if err := l.s.readDetails(l.r, req); err != nil {
-		return err
+	if req.status != codePinned { // whose totals are read together
+		if err := l.s.readRest(l.r, req); err != nil {
+			return err
+		}
 	}
 	p, err := req.public()
 	if err == nil {
 		page.Requests = append(page.Requests, p)
 	}
 	return err
+}
+
+// totals adds to the pinned requests of a page how much they have. Of a DAG that many
+// of them are for it is read once.
+func (l *lister) totals(page *pin.Page) (err error) {
+	read := map[pin.DAG]pin.Totals{}
+	for i := range page.Requests {
+		r := &page.Requests[i]
+		if r.Status != pin.Pinned {
+			continue
+		}
+		d := r.DAG()
+		t, ok := read[d]
+		if !ok {
+			if t, err = l.s.pinnedTotals(l.r, l.account, d); err != nil {
+				return err
+			}
+			read[d] = t
+		}
+		r.Totals = t
+	}
+	return nil
 }
 
 // statusOf tells which of the query's statuses a request has, of the chunk that

@@ -32,7 +32,7 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 					return err
 				}
 				if rec.Complete {
-					rec.Complete, rec.Blocks, rec.Bytes = false, 0, 0
+					rec.Complete = false // its totals stay: see repairing
 					if err := s.put(t, dagKey(d), rec); err != nil {
 						return err
 					}
@@ -90,3 +90,7 @@ func (s *Store) refetchSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (
 	}
 	return work, some, nil
 }
+
+// repairing says that the DAG was complete, and is not again: only then has one that
+// is not complete any totals.
+func (r *dagRecord) repairing() bool { return !r.Complete && r.Blocks > 0 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -82,15 +83,13 @@ func codeOf(s pin.Status) (c statusCode, ok bool) {
 	return 0, false
 }
 
-// done reports whether nothing more happens to a request by itself.
-func (c statusCode) done() bool { return c == codePinned || c == codeFailed }
-
 // request is a request with what is known of it outside of its record.
 type request struct {
 	account account
 	requestRecord
 	status  statusCode
 	details string
+	totals  pin.Totals
 }
 
 func (r *request) dag() pin.DAG { return r.requestRecord.dag() }
@@ -115,6 +114,7 @@ func (r *request) public() (pin.Request, error) {
 		Spec:    pin.Spec{CID: r.CID, Root: root, Name: r.Name},
 		Created: time.UnixMilli(r.Created).UTC(),
 		Status:  r.status.status(),
+		Totals:  r.totals,
 		Details: r.details,
 	}
 	if len(r.Meta) > 0 {
@@ -154,9 +154,21 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec, most uin
 	if err := s.roomFor(0); err != nil {
 		return pin.Request{}, err
 	}
+	quota, err := s.quota(ctx, account)
+	if err != nil {
+		return pin.Request{}, wrap(err, "add pin request")
+	}
 	err = s.update(ctx, func(t *tx) error {
-		req, err := s.add(t, account, spec, most, 0)
+		a, _ := accountOf(account)
+		used, err := s.charged(&t.reader, a)
 		if err != nil {
+			return err
+		}
+		req, err := s.add(t, account, spec, cmp.Or(most, quota.Pins), 0)
+		if err != nil {
+			return err
+		}
+		if err := s.admitBytes(t, req, used, quota.Bytes, false); err != nil {
 			return err
 		}
 		now, err = req.public()
@@ -173,9 +185,17 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, 
 	if err := s.roomFor(0); err != nil {
 		return now, old, nil, err
 	}
+	quota, err := s.quota(ctx, account)
+	if err != nil {
+		return now, old, nil, wrap(err, "replace pin request %s", id)
+	}
 	err = s.update(ctx, func(t *tx) error {
 		released = nil
 		was, err := s.find(&t.reader, account, id)
+		if err != nil {
+			return err
+		}
+		used, err := s.charged(&t.reader, was.account)
 		if err != nil {
 			return err
 		}
@@ -186,26 +206,17 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, 
 		if was.status.live() {
 			freed = 1
 		}
-		is, err := s.add(t, account, spec, most, freed)
+		is, err := s.add(t, account, spec, cmp.Or(most, quota.Pins), freed)
 		if err != nil {
 			return err
 		}
-		held, err := s.held(&t.reader, was)
-		if err != nil {
-			return err
-		}
-		if is.status == codeQueued {
-			// It takes over what the old one held, but for its own DAG, which
-			// add has counted.
-			held, err = s.takeOver(t, is, held)
-			if err != nil {
-				return err
-			}
-		}
-		if released, err = s.letGo(t, held); err != nil {
+		if released, err = s.takeOver(t, is, was); err != nil {
 			return err
 		}
 		if err := s.erase(t, was); err != nil {
+			return err
+		}
+		if err := s.admitBytes(t, is, used, quota.Bytes, was.status.live()); err != nil {
 			return err
 		}
 		now, err = is.public()
@@ -227,11 +238,7 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 		if old, err = was.public(); err != nil {
 			return err
 		}
-		held, err := s.held(&t.reader, was)
-		if err != nil {
-			return err
-		}
-		if released, err = s.letGo(t, held); err != nil {
+		if released, err = s.letGoHeld(t, was); err != nil {
 			return err
 		}
 		return s.erase(t, was)
@@ -260,8 +267,16 @@ func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, e
 
 // Retry implements [pin.Records].
 func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now pin.Request, err error) {
+	quota, err := s.quota(ctx, account)
+	if err != nil {
+		return pin.Request{}, wrap(err, "retry pin request %s", id)
+	}
 	err = s.update(ctx, func(t *tx) error {
 		req, err := s.find(&t.reader, account, id)
+		if err != nil {
+			return err
+		}
+		used, err := s.charged(&t.reader, req.account)
 		if err != nil {
 			return err
 		}
@@ -270,7 +285,7 @@ func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now
 		}
 		rec, err := s.accountRecord(&t.reader, req.account)
 		if err == nil {
-			err = rec.admits(most, 0)
+			err = rec.admits(cmp.Or(most, quota.Pins), 0)
 		}
 		if err != nil {
 			return err
@@ -286,6 +301,9 @@ func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now
 		if err := s.move(t, req, to, ""); err != nil {
 			return err
 		}
+		if err := s.admitBytes(t, req, used, quota.Bytes, false); err != nil {
+			return err
+		}
 		now, err = req.public()
 		return err
 	})
@@ -293,30 +311,6 @@ func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now
 		return pin.Request{}, wrap(err, "retry pin request %s", id)
 	}
 	return now, nil
-}
-
-// FailRequest implements [pin.Records]. A request that is done already stays
-// as it is.
-func (s *Store) FailRequest(ctx context.Context, account, id, details string) (released []pin.Attempt, err error) {
-	err = s.update(ctx, func(t *tx) error {
-		req, err := s.find(&t.reader, account, id)
-		if err != nil || req.status.done() {
-			return err
-		}
-		held, err := s.held(&t.reader, req)
-		if err != nil {
-			return err
-		}
-		if released, err = s.letGo(t, held); err != nil {
-			return err
-		}
-		t.delete(holdsKey(req.account, req.Seq))
-		return s.move(t, req, codeFailed, details)
-	})
-	if err != nil {
-		return nil, wrap(err, "fail pin request %s", id)
-	}
-	return released, nil
 }
 
 // add writes a new request, which holds its own DAG. most and freed are as in
@@ -369,7 +363,10 @@ func (s *Store) add(t *tx, id string, spec pin.Spec, most, freed uint64) (*reque
 		return nil, err
 	}
 	t.set(rowKey(acct, req.Seq), encodeRow(&req.requestRecord))
-	return req, s.enlist(t, req, true)
+	if err := s.enlist(t, req, true); err != nil {
+		return nil, err
+	}
+	return req, s.readRest(&t.reader, req)
 }
 
 // enlist puts a request on all its lists, or takes it off them.
@@ -430,10 +427,13 @@ func (s *Store) move(t *tx, req *request, to statusCode, details string) error {
 	req.status = to
 	t.setDetails(req.account, req.Seq, details)
 	req.details = details
-	if to == codePinned {
-		return s.charge(t, req.account, req.dag(), 1)
+	if to != codePinned {
+		return nil
 	}
-	return nil
+	if err := s.charge(t, req.account, req.dag(), 1); err != nil {
+		return err
+	}
+	return s.readRest(&t.reader, req)
 }
 
 func (t *tx) setDetails(a account, seq uint64, details string) {
@@ -465,7 +465,7 @@ func (s *Store) find(r *reader, acct, id string) (*request, error) {
 	if req.status, err = r.statusOf(a, req.Seq); err != nil {
 		return nil, fmt.Errorf("request %s: %w", id, err)
 	}
-	return req, s.readDetails(r, req)
+	return req, s.readRest(r, req)
 }
 
 // statusOf tells the status of a request that is there.
@@ -483,13 +483,26 @@ func (r *reader) statusOf(a account, seq uint64) (statusCode, error) {
 	return 0, errors.New("it has no status")
 }
 
-func (s *Store) readDetails(r *reader, req *request) error {
-	if req.status != codeFailed { // no other status comes with any
-		return nil
+// readRest reads what goes with a request's status: why it failed, or how much it
+// has pinned.
+func (s *Store) readRest(r *reader, req *request) (err error) {
+	switch req.status {
+	case codePinned:
+		req.totals, err = s.pinnedTotals(r, req.account, req.dag())
+	case codeFailed:
+		var b []byte
+		b, _, err = r.get(detailsKey(req.account, req.Seq))
+		req.details = string(b)
 	}
-	b, _, err := r.get(detailsKey(req.account, req.Seq))
-	req.details = string(b)
 	return err
+}
+
+// pinnedTotals gives the totals of a DAG that the account has pinned, as it is
+// charged for it.
+func (s *Store) pinnedTotals(r *reader, a account, d pin.DAG) (pin.Totals, error) {
+	var c chargeRecord
+	_, err := s.take(r, chargeKey(a, d), &c)
+	return pin.Totals{Blocks: c.Blocks, Bytes: c.Bytes}, err
 }
 
 func (s *Store) accountRecord(r *reader, a account) (rec accountRecord, err error) {

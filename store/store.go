@@ -77,6 +77,7 @@ type Store struct {
 	beforeRelease func([]pin.Node)
 	duringWrite   func()
 	commit        *committer
+	quotas        pin.Quotas // nil is none
 	codec         codec
 	holders       struct { // numbers that are ours to give out
 		mu   sync.Mutex

@@ -106,7 +106,7 @@ func (s *Store) load(r *reader, a account, seq uint64, code statusCode) (pin.Req
 	if !found {
 		return pin.Request{}, errors.New("a listed request has no record")
 	}
-	if err := s.readDetails(r, req); err != nil {
+	if err := s.readRest(r, req); err != nil {
 		return pin.Request{}, err
 	}
 	return req.public()

@@ -7,12 +7,13 @@ import (
 )
 
 // An account is charged for each DAG that it has pinned, once, however many of
-// its requests are for it, and in full, whoever else has it pinned too.
+// its requests are for it, and in full, whoever else has it pinned too. What it
+// replaced it is charged for as long as the request in its stead holds it.
 
 // chargeRecord is what an account is charged for a DAG.
 type chargeRecord struct {
 	_      struct{} `cbor:",toarray"`
-	Pinned uint64   // requests that are pinned, never zero
+	Pinned uint64   // requests that are pinned, or hold it as they replaced one that was; never zero
 	Blocks uint64   // the DAG's totals when the first of them was
 	Bytes  uint64
 }
@@ -25,8 +26,8 @@ type usageRecord struct {
 	Bytes  uint64
 }
 
-// charge notes that n more of an account's requests for a DAG are pinned, or
-// -n fewer. The DAG must be complete when they get more.
+// charge notes that n more of an account's requests have a DAG pinned or hold it
+// as what was, or -n fewer. The DAG must be complete when the first does.
 func (s *Store) charge(t *tx, a account, d pin.DAG, n int) error {
 	if n == 0 {
 		return nil
@@ -66,8 +67,7 @@ func (s *Store) charge(t *tx, a account, d pin.DAG, n int) error {
 	return s.put(t, usageKey(a), u)
 }
 
-// Usage says what an account takes up. An account without pins, or that there
-// is not, takes up nothing.
+// Usage implements [pin.Records].
 func (s *Store) Usage(ctx context.Context, id string) (u pin.Usage, err error) {
 	a, ok := accountOf(id)
 	if !ok {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,15 @@ type pinRequest struct {
 	Created   string            `json:"created"`
 	Pin       psa.Pin           `json:"pin"`
 	Info      map[string]string `json:"info,omitempty"`
+}
+
+// size is how much of the pin is here, for people.
+func (p pinRequest) size() string {
+	n, err := strconv.ParseUint(p.Info["bytes"], 10, 64)
+	if err != nil {
+		return orDash("")
+	}
+	return roughSize(n)
 }
 
 type pinPage struct {
@@ -138,10 +148,10 @@ func (c *cli) pinListCommand(user *string) *cobra.Command {
 				if asJSON {
 					return c.printJSON(pins)
 				}
-				rows := [][]string{{"ID", "STATUS", "CREATED", "CID", "NAME", "DETAILS"}}
+				rows := [][]string{{"ID", "STATUS", "CREATED", "BLOCKS", "SIZE", "CID", "NAME", "DETAILS"}}
 				for _, p := range pins {
-					rows = append(rows, []string{p.RequestID, string(p.Status), p.Created, p.Pin.CID,
-						orDash(p.Pin.Name), orDash(p.Info["status_details"])})
+					rows = append(rows, []string{p.RequestID, string(p.Status), p.Created,
+						orDash(p.Info["blocks"]), p.size(), p.Pin.CID, orDash(p.Pin.Name), orDash(p.Info["status_details"])})
 				}
 				return c.printTable(rows)
 			})

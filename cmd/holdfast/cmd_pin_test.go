@@ -56,6 +56,15 @@ func TestFollowForgetsWhatWas(t *testing.T) {
 	}
 }
 
+// A list shows how much each pin has, as far as that is known.
+func TestListShowsSizes(t *testing.T) {
+	for bytes, want := range map[string]string{"": "-", "0": "0 B", "1536": "1.5 KiB", "many": "-"} {
+		if got := (pinRequest{Info: map[string]string{"bytes": bytes}}).size(); got != want {
+			t.Errorf("%q bytes are %q, want %q", bytes, got, want)
+		}
+	}
+}
+
 // A list of more pins than fit one page is read to its end, each pin once.
 func TestListIsReadToItsEnd(t *testing.T) {
 	const all = 2500

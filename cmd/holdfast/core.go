@@ -86,7 +86,8 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	if c.auth, err = auth.New(authConfig, s, keys); err != nil {
 		return nil, err
 	}
-	c.pins = offlinePins{s, quotas{s, c.auth}}
+	s.SetQuotas(quotas{c.auth})
+	c.pins = offlinePins{s}
 	return c, nil
 }
 

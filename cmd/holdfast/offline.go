@@ -10,37 +10,18 @@ import (
 
 // offlinePins is the pin service of a command that is run while no server is.
 // It changes records; the fetching, and the clearing up after what is removed,
-// is for the server when it next starts. Of quotas it keeps that of pins: how
-// many bytes a DAG has is known when it is fetched.
+// is for the server when it next starts. Records keep quotas by themselves.
 type offlinePins struct {
 	records pin.Records
-	quotas  pin.Quotas
-}
-
-// most is how many pins the account may have.
-func (o offlinePins) most(ctx context.Context, account string) (uint64, error) {
-	limit, err := o.quotas.Quota(ctx, account)
-	if err != nil {
-		return 0, fmt.Errorf("read quota: %w", err)
-	}
-	return limit.Pins, nil
 }
 
 func (o offlinePins) Add(ctx context.Context, account string, s pin.Spec) (pin.View, error) {
-	most, err := o.most(ctx, account)
-	if err != nil {
-		return pin.View{}, err
-	}
-	r, err := o.records.Add(ctx, account, s, most)
+	r, err := o.records.Add(ctx, account, s, 0)
 	return offlineView(r), err
 }
 
 func (o offlinePins) Replace(ctx context.Context, account, id string, s pin.Spec) (pin.View, error) {
-	most, err := o.most(ctx, account)
-	if err != nil {
-		return pin.View{}, err
-	}
-	r, _, _, err := o.records.Replace(ctx, account, id, s, most)
+	r, _, _, err := o.records.Replace(ctx, account, id, s, 0)
 	return offlineView(r), err
 }
 
@@ -70,11 +51,7 @@ func (o offlinePins) RemoveAll(ctx context.Context, account string) (removed int
 }
 
 func (o offlinePins) Retry(ctx context.Context, account, id string) (pin.View, error) {
-	most, err := o.most(ctx, account)
-	if err != nil {
-		return pin.View{}, err
-	}
-	r, err := o.records.Retry(ctx, account, id, most)
+	r, err := o.records.Retry(ctx, account, id, 0)
 	return offlineView(r), err
 }
 
@@ -94,9 +71,5 @@ func (o offlinePins) List(ctx context.Context, account string, q pin.Query) (pin
 
 // offlineView tells of a request what its record does.
 func offlineView(r pin.Request) pin.View {
-	v := pin.View{Request: r}
-	if r.Details != "" {
-		v.Info = map[string]string{"status_details": r.Details}
-	}
-	return v
+	return pin.View{Request: r, Info: pin.InfoOf(r)}
 }

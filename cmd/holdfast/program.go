@@ -195,7 +195,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 			Depth:      uint64(p.Config.Pin.MaxDepth),
 		},
 		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
-		Quotas:       quotas{p.core.store, p.core.auth},
+		Quotas:       quotas{p.core.auth},
 		Denied:       p.denials.dag,
 		Logger:       p.Log,
 	}, p.core.store, p.node)

@@ -6,13 +6,11 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/store"
 )
 
 // quotas are the limits that accounts have, for the manager of pins. It is a
 // pin.Quotas.
 type quotas struct {
-	*store.Store
 	accounts *auth.Service
 }
 

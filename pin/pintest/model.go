@@ -20,8 +20,9 @@ func RunModel(t *testing.T, open Open, seed uint64, calls int) {
 	m := &model{
 		T: t, rng: rand.New(rand.NewPCG(seed, 0)), clock: clock,
 		real: recs, fake: NewRecords(clock.now),
-		ids: map[string]string{}, attempts: map[pin.Attempt]pin.Attempt{0: 0},
+		ids: map[string]string{}, attempts: map[pin.Attempt]pin.Attempt{0: 0}, quotas: map[string]pin.Quota{},
 	}
+	m.limit()
 	t.Logf("seed %d", seed)
 	for n := range calls {
 		m.step = n
@@ -32,6 +33,7 @@ func RunModel(t *testing.T, open Open, seed uint64, calls int) {
 		}
 		if n%(calls/5+1) == calls/5 {
 			m.real, m.fake = reopen(), m.fake.Reopen()
+			m.limit()
 			m.compareAll()
 		}
 		if t.Failed() {
@@ -50,6 +52,14 @@ type model struct {
 	pairs    []pair                      // requests that were added, gone ones too
 	ids      map[string]string           // the fake's to the real ones
 	attempts map[pin.Attempt]pin.Attempt // the fake's to the real ones
+	quotas   map[string]pin.Quota        // of accounts
+}
+
+// limit has both keep to the accounts' quotas.
+func (m *model) limit() {
+	of := QuotaFunc(func(account string) pin.Quota { return m.quotas[account] })
+	m.real.SetQuotas(of)
+	m.fake.SetQuotas(of)
 }
 
 // pair is one request as both know it.
@@ -92,6 +102,12 @@ func (m *model) some() pair {
 func (m *model) call() {
 	ctx := m.Context()
 	details := fmt.Sprint("why ", m.step)
+	if m.rng.IntN(10) == 0 { // often there is no limit; a DAG has up to 256 bytes
+		m.quotas[m.account()] = pin.Quota{
+			Bytes: uint64(max(m.rng.IntN(1600)-800, 0)),
+			Pins:  uint64(max(m.rng.IntN(240)-180, 0)),
+		}
+	}
 	switch m.rng.IntN(10) {
 	case 0, 1, 2:
 		account, spec, most := m.account(), m.spec(), m.most()
@@ -119,11 +135,14 @@ func (m *model) call() {
 		m.sameError("Retry", ferr, rerr)
 		m.sameRequest("Retry", f, r)
 	case 6:
-		p := m.some()
-		frel, ferr := m.fake.FailRequest(ctx, p.fake.Account, p.fake.ID, details)
-		rrel, rerr := m.real.FailRequest(ctx, p.real.Account, p.real.ID, details)
-		m.sameError("FailRequest", ferr, rerr)
-		m.sameReleased("FailRequest", frel, rrel)
+		account, d, bytes := m.account(), m.dag(), uint64(m.rng.IntN(1500))
+		fn, frel, ferr := m.fake.FailOverQuota(ctx, account, d, bytes)
+		rn, rrel, rerr := m.real.FailOverQuota(ctx, account, d, bytes)
+		m.sameError("FailOverQuota", ferr, rerr)
+		m.sameReleased("FailOverQuota", frel, rrel)
+		if fn != rn {
+			m.Errorf("FailOverQuota: %d requests failed, want %d", rn, fn)
+		}
 	case 7, 8:
 		m.begin(m.dag(), m.rng.IntN(2) == 0)
 	case 9:
@@ -164,7 +183,7 @@ func (m *model) begin(d pin.DAG, complete bool) {
 	}
 	m.attempts[f] = r
 	if complete {
-		t := pin.Totals{Blocks: 1, Bytes: 2}
+		t := pin.Totals{Blocks: 1 + uint64(d[len(d)-1]), Bytes: 2 + uint64(d[len(d)-2])}
 		frel, ferr := m.fake.Complete(m.Context(), d, f, t)
 		rrel, rerr := m.real.Complete(m.Context(), d, r, t)
 		m.sameError("Complete", ferr, rerr)
@@ -255,6 +274,14 @@ func (m *model) compareAll() {
 	}
 	for i := range f {
 		m.sameRequest("QueuedAfter", f[i], r[i])
+	}
+	for _, account := range []string{alice, bob} {
+		f, ferr := m.fake.Usage(ctx, account)
+		r, rerr := m.real.Usage(ctx, account)
+		m.sameError("Usage", ferr, rerr)
+		if f != r {
+			m.Errorf("usage of %s is %+v, want %+v", account, r, f)
+		}
 	}
 	frel, ferr := m.fake.Released(ctx)
 	rrel, rerr := m.real.Released(ctx)

@@ -30,6 +30,7 @@ type Records struct {
 	mu     sync.Mutex
 	closed bool
 	fault  func(method string) error
+	quotas pin.Quotas
 	*state
 }
 
@@ -47,7 +48,8 @@ type state struct {
 // request is a request and what it holds besides its own DAG.
 type request struct {
 	pin.Request
-	holds []pin.DAG
+	pinned pin.DAG   // before it in its row of replacements, "" is none
+	tried  []pin.DAG // since then, the newest last
 }
 
 // latest is the newest request that an account ever made.
@@ -61,8 +63,11 @@ type latest struct {
 type dag struct {
 	attempt  pin.Attempt // zero until the first Begin
 	complete bool
-	totals   pin.Totals
+	totals   pin.Totals // of one that is complete, or was and is repaired
 }
+
+// repairing reports whether it was complete, and is not again.
+func (d *dag) repairing() bool { return !d.complete && d.totals.Blocks > 0 }
 
 // NewRecords makes an empty one that tells the time by now.
 func NewRecords(now func() time.Time) *Records {
@@ -117,23 +122,38 @@ func (r *Records) enter(ctx context.Context, method string) error {
 	return nil
 }
 
+// SetQuotas implements [pin.Records].
+func (r *Records) SetQuotas(q pin.Quotas) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.quotas = q
+}
+
+// QuotaFunc is a function that is [pin.Quotas].
+type QuotaFunc func(account string) pin.Quota
+
+// Quota implements [pin.Quotas].
+func (f QuotaFunc) Quota(_ context.Context, account string) (pin.Quota, error) {
+	return f(account), nil
+}
+
 // Add implements [pin.Records].
 func (r *Records) Add(ctx context.Context, account string, s pin.Spec, most uint64) (pin.Request, error) {
 	if err := r.enter(ctx, "Add"); err != nil {
 		return pin.Request{}, err
 	}
 	defer r.mu.Unlock()
-	if err := r.room(account, nil, most); err != nil {
+	if err := r.room(ctx, account, nil, most); err != nil {
 		return pin.Request{}, err
 	}
-	req, err := r.add(account, s)
+	req, err := r.add(account, s, func() error { return r.roomFor(ctx, account, s.DAG(), nil) })
 	if err != nil {
 		return pin.Request{}, err
 	}
-	return clone(req.Request), nil
+	return r.public(req), nil
 }
 
-func (r *Records) add(account string, s pin.Spec) (*request, error) {
+func (r *Records) add(account string, s pin.Spec, admit func() error) (*request, error) {
 	now := r.now().UTC().Truncate(time.Millisecond)
 	created := now
 	last := r.last[account]
@@ -147,6 +167,9 @@ func (r *Records) add(account string, s pin.Spec) (*request, error) {
 	}
 	if created.Sub(now)-back > maxAhead {
 		return nil, pin.ErrTooFast
+	}
+	if err := admit(); err != nil {
+		return nil, err
 	}
 	req := &request{Request: clone(pin.Request{
 		ID: newID(created), Account: account, Spec: s, Created: created, Status: pin.Queued,
@@ -162,7 +185,12 @@ func (r *Records) add(account string, s pin.Spec) (*request, error) {
 
 // room says whether the account may have one more live request, when the old
 // one, if it is not nil, is gone.
-func (r *Records) room(account string, old *request, most uint64) error {
+func (r *Records) room(ctx context.Context, account string, old *request, most uint64) error {
+	quota, err := r.quota(ctx, account)
+	if err != nil {
+		return err
+	}
+	most = cmp.Or(most, quota.Pins)
 	var live, left uint64
 	for _, req := range r.requests {
 		if req.Account == account && req.Status != pin.Failed {
@@ -178,6 +206,33 @@ func (r *Records) room(account string, old *request, most uint64) error {
 	return nil
 }
 
+// roomFor says whether the account may be charged for the DAG, if that is complete,
+// or for anything, when the old request, if it is not nil, is gone.
+func (r *Records) roomFor(ctx context.Context, account string, d pin.DAG, old *request) error {
+	quota, err := r.quota(ctx, account)
+	if err != nil || quota.Bytes == 0 {
+		return err
+	}
+	most := quota.Bytes
+	now := r.usage(account).Bytes
+	if rec := r.dags[d]; rec != nil && rec.complete {
+		if old != nil {
+			delete(r.requests, old.ID)
+			defer func() { r.requests[old.ID] = old }()
+		}
+		then, asked := r.usage(account).Bytes, rec.totals.Bytes
+		if r.charges(account, d) {
+			then -= asked
+		}
+		if then+asked > max(now, most) {
+			return &pin.QuotaError{Used: then, Asked: asked, Limit: most}
+		}
+	} else if now >= most && (old == nil || old.Status == pin.Failed) {
+		return &pin.QuotaError{Used: now, Limit: most}
+	}
+	return nil
+}
+
 // Replace implements [pin.Records].
 func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec, most uint64) (now, old pin.Request, released []pin.Attempt, err error) {
 	if err := r.enter(ctx, "Replace"); err != nil {
@@ -188,19 +243,46 @@ func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec, m
 	if err != nil {
 		return now, old, nil, err
 	}
-	if err := r.room(account, was, most); err != nil {
+	if err := r.room(ctx, account, was, most); err != nil {
 		return now, old, nil, err
 	}
-	is, err := r.add(account, s)
+	is, err := r.add(account, s, func() error { return r.roomFor(ctx, account, s.DAG(), was) })
 	if err != nil {
 		return now, old, nil, err
 	}
 	if is.Status == pin.Queued {
-		is.holds = held(was)
+		is.takeOver(was)
 	}
+	old = r.public(was)
 	delete(r.requests, id)
-	return clone(is.Request), clone(was.Request), r.release(), nil
+	return r.public(is), old, r.release(), nil
 }
+
+// takeOver makes a request hold what the one that it replaces held.
+func (r *request) takeOver(was *request) {
+	switch was.Status {
+	case pin.Pinned:
+		r.pinned = was.DAG()
+	case pin.Pinning:
+		r.pinned, r.tried = was.pinned, append(slices.Clone(was.tried), was.DAG())
+	case pin.Queued:
+		r.pinned, r.tried = was.pinned, slices.Clone(was.tried)
+	}
+	if r.pinned == r.DAG() {
+		r.pinned = ""
+	}
+	row := r.tried
+	r.tried = nil
+	for i, d := range row {
+		if d != r.DAG() && !slices.Contains(row[i+1:], d) {
+			r.tried = append(r.tried, d)
+		}
+	}
+	r.tried = r.tried[max(len(r.tried)-pin.KeptTries, 0):]
+}
+
+// letGo makes a request hold nothing besides its own DAG.
+func (r *request) letGo() { r.pinned, r.tried = "", nil }
 
 // Remove implements [pin.Records].
 func (r *Records) Remove(ctx context.Context, account, id string) (pin.Request, []pin.Attempt, error) {
@@ -212,8 +294,9 @@ func (r *Records) Remove(ctx context.Context, account, id string) (pin.Request, 
 	if err != nil {
 		return pin.Request{}, nil, err
 	}
+	old := r.public(req)
 	delete(r.requests, id)
-	return clone(req.Request), r.release(), nil
+	return old, r.release(), nil
 }
 
 // Get implements [pin.Records].
@@ -226,7 +309,7 @@ func (r *Records) Get(ctx context.Context, account, id string) (pin.Request, err
 	if err != nil {
 		return pin.Request{}, err
 	}
-	return clone(req.Request), nil
+	return r.public(req), nil
 }
 
 // List implements [pin.Records].
@@ -239,7 +322,7 @@ func (r *Records) List(ctx context.Context, account string, q pin.Query) (pin.Pa
 	for _, req := range r.all() {
 		if req.Account == account && matches(req.Request, q) {
 			page.Count++
-			page.Requests = append(page.Requests, clone(req.Request))
+			page.Requests = append(page.Requests, r.public(req))
 		}
 	}
 	slices.Reverse(page.Requests)
@@ -260,14 +343,17 @@ func (r *Records) Retry(ctx context.Context, account, id string, most uint64) (p
 	if req.Status != pin.Failed {
 		return pin.Request{}, pin.ErrNotFailed
 	}
-	if err := r.room(account, nil, most); err != nil {
+	if err := r.room(ctx, account, nil, most); err != nil {
+		return pin.Request{}, err
+	}
+	if err := r.roomFor(ctx, account, req.DAG(), nil); err != nil {
 		return pin.Request{}, err
 	}
 	req.Status, req.Details = pin.Queued, ""
 	if r.hold(req.DAG()).complete {
 		req.Status = pin.Pinned
 	}
-	return clone(req.Request), nil
+	return r.public(req), nil
 }
 
 // Begin implements [pin.Records].
@@ -294,9 +380,9 @@ func (r *Records) Begin(ctx context.Context, d pin.DAG) (pin.Attempt, bool, erro
 		rec.attempt = r.attempts
 	}
 	if rec.complete {
-		r.settle(d)
+		err := r.settle(ctx, d, false)
 		r.release()
-		return rec.attempt, true, nil
+		return rec.attempt, true, err
 	}
 	for _, req := range r.requests {
 		if req.DAG() == d && req.Status == pin.Queued {
@@ -316,18 +402,35 @@ func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.
 	if !ok || rec.attempt != a || a == 0 {
 		return nil, pin.ErrSuperseded
 	}
+	repaired := rec.repairing()
 	rec.complete, rec.totals = true, t
-	r.settle(d)
-	return r.release(), nil
+	err := r.settle(ctx, d, repaired)
+	return r.release(), err
 }
 
-// settle makes every unfinished request for a complete DAG Pinned.
-func (r *Records) settle(d pin.DAG) {
-	for _, req := range r.requests {
-		if req.DAG() == d && !req.Status.Done() {
-			req.Status, req.Details, req.holds = pin.Pinned, "", nil
+// settle makes every unfinished request for a complete DAG Pinned, or Failed if
+// its account has no room, unless it was repaired.
+func (r *Records) settle(ctx context.Context, d pin.DAG, repaired bool) error {
+	for _, req := range r.all() {
+		if req.DAG() != d || req.Status.Done() {
+			continue
+		}
+		over, err := r.over(ctx, req.Account, d, r.dags[d].totals.Bytes)
+		if err != nil {
+			return err
+		}
+		if over != nil && !repaired {
+			r.failAll(req.Account, d, over.Error())
+			continue
+		}
+		for _, other := range r.requests {
+			if other.Account == req.Account && other.DAG() == d && !other.Status.Done() {
+				other.Status, other.Details = pin.Pinned, ""
+				other.letGo()
+			}
 		}
 	}
+	return nil
 }
 
 // Fail implements [pin.Records].
@@ -338,26 +441,73 @@ func (r *Records) Fail(ctx context.Context, d pin.DAG, details string) ([]pin.At
 	defer r.mu.Unlock()
 	for _, req := range r.requests {
 		if req.DAG() == d && !req.Status.Done() {
-			req.Status, req.Details, req.holds = pin.Failed, details, nil
+			req.Status, req.Details = pin.Failed, details
+			req.letGo()
 		}
 	}
 	return r.release(), nil
 }
 
-// FailRequest implements [pin.Records].
-func (r *Records) FailRequest(ctx context.Context, account, id, details string) ([]pin.Attempt, error) {
-	if err := r.enter(ctx, "FailRequest"); err != nil {
-		return nil, err
+// FailOverQuota implements [pin.Records].
+func (r *Records) FailOverQuota(ctx context.Context, account string, d pin.DAG, bytes uint64) (int, []pin.Attempt, error) {
+	if err := r.enter(ctx, "FailOverQuota"); err != nil {
+		return 0, nil, err
 	}
 	defer r.mu.Unlock()
-	req, err := r.find(account, id)
-	if err != nil {
+	if rec := r.dags[d]; rec != nil && rec.repairing() {
+		return 0, nil, nil
+	}
+	over, err := r.over(ctx, account, d, bytes)
+	if err != nil || over == nil {
+		return 0, nil, err
+	}
+	n := r.failAll(account, d, over.Error())
+	return n, r.release(), nil
+}
+
+// failAll makes an account's unfinished requests for a DAG Failed.
+func (r *Records) failAll(account string, d pin.DAG, details string) (n int) {
+	for _, req := range r.requests {
+		if req.Account == account && req.DAG() == d && !req.Status.Done() {
+			req.Status, req.Details = pin.Failed, details
+			req.letGo()
+			n++
+		}
+	}
+	return n
+}
+
+// over says whether the account would be charged too much if its requests for the
+// DAG were pinned, and that had so many bytes.
+func (r *Records) over(ctx context.Context, account string, d pin.DAG, bytes uint64) (*pin.QuotaError, error) {
+	quota, err := r.quota(ctx, account)
+	if err != nil || quota.Bytes == 0 {
 		return nil, err
 	}
-	if !req.Status.Done() {
-		req.Status, req.Details, req.holds = pin.Failed, details, nil
+	most := quota.Bytes
+	now := r.usage(account).Bytes
+	then := r.usageBut(account, d).Bytes
+	if r.charges(account, d) || then+bytes <= max(now, most) {
+		return nil, nil
 	}
-	return r.release(), nil
+	return &pin.QuotaError{Used: then, Asked: bytes, Limit: most}, nil
+}
+
+// charges reports whether the account is charged for the DAG.
+func (r *Records) charges(account string, d pin.DAG) bool {
+	for _, req := range r.requests {
+		if req.Account == account && (req.pinned == d || req.Status == pin.Pinned && req.DAG() == d) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Records) quota(ctx context.Context, account string) (pin.Quota, error) {
+	if r.quotas == nil {
+		return pin.Quota{}, nil
+	}
+	return r.quotas.Quota(ctx, account)
 }
 
 // Unfinished implements [pin.Records]. It yields what there was at the start.
@@ -370,7 +520,7 @@ func (r *Records) Unfinished(ctx context.Context, s pin.Status) iter.Seq2[pin.Re
 		var found []pin.Request
 		for _, req := range r.all() {
 			if req.Status == s {
-				found = append(found, clone(req.Request))
+				found = append(found, r.public(req))
 			}
 		}
 		r.mu.Unlock()
@@ -395,10 +545,45 @@ func (r *Records) QueuedAfter(ctx context.Context, account string, after time.Ti
 	var found []pin.Request
 	for _, req := range r.all() {
 		if req.Account == account && req.Status == pin.Queued && req.Created.After(after) && len(found) < limit {
-			found = append(found, clone(req.Request))
+			found = append(found, r.public(req))
 		}
 	}
 	return found, nil
+}
+
+// Usage implements [pin.Records].
+func (r *Records) Usage(ctx context.Context, account string) (pin.Usage, error) {
+	if err := r.enter(ctx, "Usage"); err != nil {
+		return pin.Usage{}, err
+	}
+	defer r.mu.Unlock()
+	return r.usage(account), nil
+}
+
+func (r *Records) usage(account string) (u pin.Usage) { return r.usageBut(account, "") }
+
+// usageBut is usage without what the unfinished requests for a DAG hold.
+func (r *Records) usageBut(account string, but pin.DAG) (u pin.Usage) {
+	seen := map[pin.DAG]bool{"": true}
+	for _, req := range r.requests {
+		if req.Account != account || req.DAG() == but && !req.Status.Done() {
+			continue
+		}
+		if req.Status != pin.Failed {
+			u.Pins++
+		}
+		d := req.pinned
+		if req.Status == pin.Pinned {
+			d = req.DAG()
+		}
+		if !seen[d] {
+			seen[d] = true
+			u.DAGs++
+			u.Blocks += r.dags[d].totals.Blocks
+			u.Bytes += r.dags[d].totals.Bytes
+		}
+	}
+	return u
 }
 
 // Drop implements [pin.Records].
@@ -496,7 +681,11 @@ func held(req *request) []pin.DAG {
 	if req.Status == pin.Failed {
 		return nil
 	}
-	return append([]pin.DAG{req.DAG()}, req.holds...)
+	all := append([]pin.DAG{req.DAG()}, req.tried...)
+	if req.pinned != "" {
+		all = append(all, req.pinned)
+	}
+	return all
 }
 
 // release forgets every DAG that nothing holds, marks its attempt deleting,
@@ -572,6 +761,15 @@ func fold(s string) string {
 		}
 		return least
 	}, s)
+}
+
+// public gives a request to others.
+func (r *Records) public(req *request) pin.Request {
+	out := clone(req.Request)
+	if out.Status == pin.Pinned {
+		out.Totals = r.dags[out.DAG()].totals
+	}
+	return out
 }
 
 // clone copies what r shares with others; empty becomes nil, as on disk.

@@ -18,7 +18,7 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 	if !ok {
 		return nil, pin.ErrNotFound
 	}
-	rec.complete, rec.totals = false, pin.Totals{}
+	rec.complete = false // what replaced it is charged for as much as it was
 	for _, req := range r.requests {
 		if req.DAG() != d {
 			continue
@@ -27,7 +27,7 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 			req.Status = pin.Pinning
 		}
 		if req.Status == pin.Pinning {
-			some = append(some, clone(req.Request))
+			some = append(some, r.public(req))
 		}
 	}
 	return some, nil

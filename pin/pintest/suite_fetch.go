@@ -133,31 +133,6 @@ func testFail(e *env) {
 	e.released(e.remove(a))
 }
 
-func testFailRequest(e *env) {
-	a := e.add(alice, DAGSpec(1))
-	b := e.add(alice, DAGSpec(1))
-	attempt := e.begin(DAGSpec(1))
-	released, err := e.recs.FailRequest(e.ctx, alice, a.ID, "over quota")
-	e.must(err)
-	e.released(released)
-	if got := e.get(a); got.Status != pin.Failed || got.Details != "over quota" {
-		e.Errorf("%s, %q", got.Status, got.Details)
-	}
-	e.status(b, pin.Pinning)
-	released, err = e.recs.FailRequest(e.ctx, alice, b.ID, "over quota too")
-	e.must(err)
-	e.released(released, attempt)
-
-	done, _ := e.pinned(alice, DAGSpec(2))
-	released, err = e.recs.FailRequest(e.ctx, alice, done.ID, "too late")
-	e.must(err)
-	e.released(released)
-	e.status(done, pin.Pinned)
-	if got := e.get(done); got.Details != "" {
-		e.Errorf("a pinned request has details %q", got.Details)
-	}
-}
-
 func testRetry(e *env) {
 	r := e.add(alice, DAGSpec(1))
 	_, err := e.recs.Retry(e.ctx, alice, r.ID, 0)

@@ -283,8 +283,6 @@ func testNotFound(e *env) {
 		e.notFound("Replace", id, err)
 		_, err = e.recs.Retry(e.ctx, alice, id, 0)
 		e.notFound("Retry", id, err)
-		_, err = e.recs.FailRequest(e.ctx, alice, id, "why")
-		e.notFound("FailRequest", id, err)
 	}
 	_, _, err := e.recs.Begin(e.ctx, DAGSpec(2).DAG())
 	e.notFound("Begin", "of a DAG that nothing holds", err)

@@ -82,20 +82,21 @@ func testClosed(e *env) {
 func (e *env) refusedBy(want error, ctx context.Context, r pin.Request) {
 	d := r.DAG()
 	errOf := map[string]func() error{
-		"Add":         func() error { _, err := e.recs.Add(ctx, alice, DAGSpec(2), 0); return err },
-		"Replace":     func() error { _, _, _, err := e.recs.Replace(ctx, alice, r.ID, DAGSpec(2), 0); return err },
-		"Remove":      func() error { _, _, err := e.recs.Remove(ctx, alice, r.ID); return err },
-		"Get":         func() error { _, err := e.recs.Get(ctx, alice, r.ID); return err },
-		"List":        func() error { _, err := e.recs.List(ctx, alice, pin.Query{}); return err },
-		"Retry":       func() error { _, err := e.recs.Retry(ctx, alice, r.ID, 0); return err },
-		"Begin":       func() error { _, _, err := e.recs.Begin(ctx, d); return err },
-		"Complete":    func() error { _, err := e.recs.Complete(ctx, d, 1, pin.Totals{}); return err },
-		"Fail":        func() error { _, err := e.recs.Fail(ctx, d, ""); return err },
-		"FailRequest": func() error { _, err := e.recs.FailRequest(ctx, alice, r.ID, ""); return err },
-		"QueuedAfter": func() error { _, err := e.recs.QueuedAfter(ctx, alice, time.Time{}, 1); return err },
-		"Drop":        func() error { return e.recs.Drop(ctx, 1) },
-		"Released":    func() error { _, err := e.recs.Released(ctx); return err },
-		"ReleasedDAG": func() error { _, err := e.recs.ReleasedDAG(ctx, 1); return err },
+		"Add":           func() error { _, err := e.recs.Add(ctx, alice, DAGSpec(2), 0); return err },
+		"Replace":       func() error { _, _, _, err := e.recs.Replace(ctx, alice, r.ID, DAGSpec(2), 0); return err },
+		"Remove":        func() error { _, _, err := e.recs.Remove(ctx, alice, r.ID); return err },
+		"Get":           func() error { _, err := e.recs.Get(ctx, alice, r.ID); return err },
+		"List":          func() error { _, err := e.recs.List(ctx, alice, pin.Query{}); return err },
+		"Retry":         func() error { _, err := e.recs.Retry(ctx, alice, r.ID, 0); return err },
+		"Begin":         func() error { _, _, err := e.recs.Begin(ctx, d); return err },
+		"Complete":      func() error { _, err := e.recs.Complete(ctx, d, 1, pin.Totals{}); return err },
+		"Fail":          func() error { _, err := e.recs.Fail(ctx, d, ""); return err },
+		"FailOverQuota": func() error { _, _, err := e.recs.FailOverQuota(ctx, alice, d, 1); return err },
+		"Usage":         func() error { _, err := e.recs.Usage(ctx, alice); return err },
+		"QueuedAfter":   func() error { _, err := e.recs.QueuedAfter(ctx, alice, time.Time{}, 1); return err },
+		"Drop":          func() error { return e.recs.Drop(ctx, 1) },
+		"Released":      func() error { _, err := e.recs.Released(ctx); return err },
+		"ReleasedDAG":   func() error { _, err := e.recs.ReleasedDAG(ctx, 1); return err },
 		"Unfinished": func() error {
 			for _, err := range e.recs.Unfinished(ctx, pin.Queued) {
 				return err

@@ -48,8 +48,7 @@ func testPinsLimit(e *env) {
 	e.add(alice, DAGSpec(4)) // without a limit
 	// One that fails counts no more, nor does one that is gone.
 	e.fail(DAGSpec(4), "why")
-	_, err = e.recs.FailRequest(e.ctx, alice, third.ID, "why")
-	e.must(err)
+	e.fail(DAGSpec(3), "why")
 	again, err := e.recs.Add(e.ctx, alice, DAGSpec(5), 3)
 	e.must(err)
 	e.remove(again)
@@ -58,6 +57,23 @@ func testPinsLimit(e *env) {
 	e.must(err)
 	_, err = e.recs.Add(e.ctx, alice, DAGSpec(5), 3)
 	e.overPins("Add", err, 3, 3)
+}
+
+// Without another limit that of the account's quota holds.
+func testPinsLimitOfQuota(e *env) {
+	e.quota(pin.Quota{Pins: 2})
+	one := e.add(alice, DAGSpec(1))
+	e.fail(DAGSpec(1), "why")
+	r := e.add(alice, DAGSpec(2))
+	e.add(alice, DAGSpec(3))
+	_, err := e.recs.Add(e.ctx, alice, DAGSpec(4), 0)
+	e.overPins("Add", err, 2, 2)
+	_, err = e.recs.Retry(e.ctx, alice, one.ID, 0)
+	e.overPins("Retry", err, 2, 2)
+	_, _, _, err = e.recs.Replace(e.ctx, alice, one.ID, DAGSpec(4), 0)
+	e.overPins("Replace of a failed one", err, 2, 2)
+	e.replace(alice, r.ID, DAGSpec(4))
+	e.add(bob, DAGSpec(1))
 }
 
 func testPinsLimitReplace(e *env) {
@@ -140,4 +156,202 @@ func testPinsLimitTogether(e *env) {
 	if n := e.list(alice, pin.Query{Statuses: []pin.Status{pin.Queued}}).Count; n != most {
 		e.Errorf("%d are queued, want %d", n, most)
 	}
+}
+
+// quota is what alice may have.
+func (e *env) quota(q pin.Quota) {
+	e.recs.SetQuotas(QuotaFunc(func(account string) pin.Quota {
+		if account != alice {
+			return pin.Quota{}
+		}
+		return q
+	}))
+}
+
+// limitBytes bounds what alice may be charged for; a DAG of [env.complete] has 1,000.
+func (e *env) limitBytes(most uint64) {
+	e.quota(pin.Quota{Bytes: most})
+}
+
+// overBytes checks that a call was refused for the bytes of alice.
+func (e *env) overBytes(method string, err error, used, asked, limit uint64) {
+	e.Helper()
+	var over *pin.QuotaError
+	if !errors.As(err, &over) || !errors.Is(err, pin.ErrQuota) {
+		e.Errorf("%s: %v, want a QuotaError", method, err)
+	} else if want := (pin.QuotaError{Used: used, Asked: asked, Limit: limit}); *over != want {
+		e.Errorf("%s: %+v, want %+v", method, *over, want)
+	}
+}
+
+// failedOver checks that a request failed for the quota of bytes.
+func (e *env) failedOver(r pin.Request, used, asked, limit uint64) {
+	e.Helper()
+	want := (&pin.QuotaError{Used: used, Asked: asked, Limit: limit}).Error()
+	if got := e.get(r); got.Status != pin.Failed || got.Details != want {
+		e.Errorf("%s, %q; want failed, %q", got.Status, got.Details, want)
+	}
+}
+
+func testBytesLimit(e *env) {
+	e.limitBytes(2500)
+	e.pinned(alice, DAGSpec(1))
+	e.pinned(bob, DAGSpec(2))
+	e.add(alice, DAGSpec(2)) // is charged at once
+	e.usage(2, 2)
+	e.pinned(bob, DAGSpec(3))
+	_, err := e.recs.Add(e.ctx, alice, DAGSpec(3), 0)
+	e.overBytes("Add of what is complete", err, 2000, 1000, 2500)
+	e.add(alice, DAGSpec(2)) // which costs nothing more
+	// What is not complete is decided when it is.
+	four := e.add(alice, DAGSpec(4))
+	his := e.add(bob, DAGSpec(4))
+	a := e.begin(DAGSpec(4))
+	e.released(e.complete(DAGSpec(4), a))
+	e.failedOver(four, 2000, 1000, 2500)
+	e.status(his, pin.Pinned)
+	_, err = e.recs.Retry(e.ctx, alice, four.ID, 0)
+	e.overBytes("Retry", err, 2000, 1000, 2500)
+	// If nobody has room it is let go of at once.
+	five, again := e.add(alice, DAGSpec(5)), e.add(alice, DAGSpec(5))
+	a = e.begin(DAGSpec(5))
+	e.released(e.complete(DAGSpec(5), a), a)
+	e.failedOver(five, 2000, 1000, 2500)
+	e.failedOver(again, 2000, 1000, 2500)
+	_, _, err = e.recs.Begin(e.ctx, DAGSpec(5).DAG())
+	e.notFound("Begin", "of what nobody has room for", err)
+	// A full account gets nothing new, and what it has stays.
+	e.limitBytes(2000)
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(6), 0)
+	e.overBytes("Add in a full account", err, 2000, 0, 2000)
+	_, err = e.recs.Retry(e.ctx, alice, five.ID, 0)
+	e.overBytes("Retry in a full account", err, 2000, 0, 2000)
+	_, _, _, err = e.recs.Replace(e.ctx, alice, five.ID, DAGSpec(6), 0)
+	e.overBytes("Replace of a failed one in a full account", err, 2000, 0, 2000)
+	e.usage(3, 2)
+}
+
+func testBytesLimitReplace(e *env) {
+	e.limitBytes(1500)
+	r, a := e.pinned(alice, DAGSpec(1))
+	// What goes makes room for what comes, whether that is complete or not.
+	r, _ = e.replace(alice, r.ID, DAGSpec(2))
+	e.usage(1, 1)
+	b := e.begin(DAGSpec(2))
+	n, released, err := e.recs.FailOverQuota(e.ctx, alice, DAGSpec(2).DAG(), 1500)
+	e.must(err)
+	e.released(released)
+	if n != 0 {
+		e.Errorf("%d requests fail with as much as there is room for", n)
+	}
+	e.released(e.complete(DAGSpec(2), b), a)
+	e.status(r, pin.Pinned)
+	e.pinned(bob, DAGSpec(3))
+	r, released = e.replace(alice, r.ID, DAGSpec(3))
+	e.released(released, b)
+	e.usage(1, 1)
+	// What another request has pinned makes none.
+	e.limitBytes(2500)
+	other := e.add(alice, DAGSpec(3))
+	r, _ = e.replace(alice, r.ID, DAGSpec(4))
+	d := e.begin(DAGSpec(4))
+	e.limitBytes(1500)
+	e.released(e.complete(DAGSpec(4), d), d)
+	e.failedOver(r, 1000, 1000, 1500)
+	e.usage(1, 1)
+	e.status(other, pin.Pinned)
+	// Nor does what is held twice until both let go of it.
+	e.limitBytes(0)
+	one, _ := e.pinned(alice, DAGSpec(5))
+	two := e.add(alice, DAGSpec(5))
+	e.limitBytes(2500)
+	one, _ = e.replace(alice, one.ID, DAGSpec(6))
+	two, _ = e.replace(alice, two.ID, DAGSpec(7))
+	f := e.begin(DAGSpec(6))
+	e.released(e.complete(DAGSpec(6), f), f)
+	e.failedOver(one, 2000, 1000, 2500)
+	g := e.begin(DAGSpec(7))
+	e.complete(DAGSpec(7), g)
+	e.status(two, pin.Pinned)
+	e.usage(2, 2)
+}
+
+func testFailOverQuota(e *env) {
+	e.limitBytes(2500)
+	over := func(n int, bytes uint64, failed int, want ...pin.Attempt) {
+		e.Helper()
+		got, released, err := e.recs.FailOverQuota(e.ctx, alice, DAGSpec(n).DAG(), bytes)
+		e.must(err)
+		e.released(released, want...)
+		if got != failed {
+			e.Errorf("%d requests fail, want %d", got, failed)
+		}
+	}
+	e.pinned(alice, DAGSpec(1))
+	mine := e.add(alice, DAGSpec(2))
+	a := e.begin(DAGSpec(2))
+	late, his := e.add(alice, DAGSpec(2)), e.add(bob, DAGSpec(2))
+	over(2, 1500, 0)
+	over(1, 5000, 0) // which is pinned
+	over(9, 5000, 0) // which nobody asked for
+	e.status(late, pin.Queued)
+	over(2, 1501, 2)
+	for _, r := range []pin.Request{mine, late} {
+		e.failedOver(r, 1000, 1501, 2500)
+	}
+	e.begin(DAGSpec(2))
+	e.status(his, pin.Pinning)
+	e.released(e.remove(his), a)
+	r := e.add(alice, DAGSpec(3))
+	b := e.begin(DAGSpec(3))
+	over(3, 1501, 1, b)
+	e.status(r, pin.Failed)
+}
+
+// Of many calls at the same time as many pass as there is room for.
+func testBytesLimitTogether(e *env) {
+	const together = 50
+	e.pinned(bob, DAGSpec(0))
+	e.limitBytes(1500)
+	var wg sync.WaitGroup
+	for n := 1; n <= together; n++ {
+		e.add(alice, DAGSpec(n))
+		a := e.begin(DAGSpec(n))
+		wg.Go(func() {
+			if _, err := e.recs.Complete(e.ctx, DAGSpec(n).DAG(), a, pin.Totals{Blocks: 3, Bytes: 1000}); err != nil {
+				e.Error(err)
+			}
+		})
+		wg.Go(func() { // and one that is complete is added
+			if _, err := e.recs.Add(e.ctx, alice, DAGSpec(0), 0); err != nil && !errors.Is(err, pin.ErrQuota) {
+				e.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	u, err := e.recs.Usage(e.ctx, alice)
+	e.must(err)
+	if u.DAGs != 1 || u.Bytes != 1000 {
+		e.Errorf("usage %+v of 1500 bytes", u)
+	}
+}
+
+// What was pinned is not let go of because it is mended when its account has less room
+// than it had.
+func testBytesLimitRepair(e *env) {
+	r, _ := e.pinned(alice, DAGSpec(1))
+	e.limitBytes(500)
+	_, err := e.recs.(pin.Refetcher).Refetch(e.ctx, DAGSpec(1).DAG())
+	e.must(err)
+	e.status(r, pin.Pinning)
+	a := e.begin(DAGSpec(1))
+	n, released, err := e.recs.FailOverQuota(e.ctx, alice, DAGSpec(1).DAG(), 1000)
+	e.must(err)
+	e.released(released)
+	if n != 0 {
+		e.Errorf("%d requests fail", n)
+	}
+	e.released(e.complete(DAGSpec(1), a))
+	e.status(r, pin.Pinned)
+	e.usage(1, 1)
 }

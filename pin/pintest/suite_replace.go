@@ -111,6 +111,66 @@ func testReplaceBack(e *env) {
 	e.released(e.remove(r), a)
 }
 
+// However long a row is, it holds what was pinned last and the newest tries.
+func testReplaceRow(e *env) {
+	r, first := e.pinned(alice, DAGSpec(0))
+	var tries []pin.Attempt
+	for n := 1; n < 30; n++ {
+		var released []pin.Attempt
+		r, released = e.replace(alice, r.ID, DAGSpec(n))
+		if len(tries) > pin.KeptTries {
+			e.released(released, tries[0])
+			tries = tries[1:]
+		} else {
+			e.released(released)
+		}
+		if n%5 == 0 { // one that never began is not held, and pushes nothing out
+			r, released = e.replace(alice, r.ID, DAGSpec(100+n))
+			e.released(released)
+			r, released = e.replace(alice, r.ID, DAGSpec(n))
+			e.released(released)
+		}
+		tries = append(tries, e.begin(DAGSpec(n)))
+		if n == 15 {
+			e.reopen()
+		}
+	}
+	if again := e.add(bob, DAGSpec(0)); again.Status != pin.Pinned {
+		e.Errorf("what was pinned before the row is %s", again.Status)
+	} else {
+		e.released(e.remove(again))
+	}
+	last := tries[len(tries)-1]
+	e.released(e.complete(DAGSpec(29), last), append(tries[:len(tries)-1], first)...)
+	e.status(r, pin.Pinned)
+	// Then the next row begins.
+	r, released := e.replace(alice, r.ID, DAGSpec(30))
+	e.released(released)
+	e.released(e.remove(r), last)
+}
+
+// Going to and fro holds each DAG once, and counts it once.
+func testReplaceRowSame(e *env) {
+	r := e.add(alice, DAGSpec(0))
+	other := e.begin(DAGSpec(0))
+	r, released := e.replace(alice, r.ID, DAGSpec(1))
+	e.released(released)
+	one := e.begin(DAGSpec(1))
+	two := pin.Attempt(0)
+	for n := range 20 {
+		r, released = e.replace(alice, r.ID, DAGSpec(2-n%2))
+		e.released(released)
+		switch a := e.begin(DAGSpec(2 - n%2)); {
+		case n == 0:
+			two = a
+		case n%2 == 0 && a != two, n%2 == 1 && a != one:
+			e.Fatalf("attempts %d and %d are %d in round %d", one, two, a, n)
+		}
+	}
+	e.released(e.complete(DAGSpec(1), one), two, other)
+	e.released(e.remove(r), one)
+}
+
 func testReplaceFailed(e *env) {
 	r := e.add(alice, DAGSpec(1))
 	a := e.begin(DAGSpec(1))
@@ -140,16 +200,14 @@ func testReplaceFail(e *env) {
 	e.status(r, pin.Failed)
 	e.released(e.remove(keep), a)
 
-	// One request alone.
+	// Nobody else holds it.
 	r, a = e.pinned(alice, DAGSpec(3))
 	r, _ = e.replace(alice, r.ID, DAGSpec(4))
 	b = e.begin(DAGSpec(4))
-	released, err := e.recs.FailRequest(e.ctx, alice, r.ID, "why")
-	e.must(err)
-	e.released(released, a, b)
+	e.released(e.fail(DAGSpec(4), "why"), a, b)
 
 	// A retry holds its own DAG only.
-	_, err = e.recs.Retry(e.ctx, alice, r.ID, 0)
+	_, err := e.recs.Retry(e.ctx, alice, r.ID, 0)
 	e.must(err)
 	_, _, err = e.recs.Begin(e.ctx, DAGSpec(3).DAG())
 	e.notFound("Begin", "of what nothing holds", err)

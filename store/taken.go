@@ -1,0 +1,286 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// taken is what a request by Replace holds besides its own DAG, until it is
+// done. However long the row of replacements is, it is a few DAGs, so that what
+// happens to a request fits into a commit.
+type taken struct {
+	pinned pin.DAG   // of the last request before it that was pinned, and charged as if it were yet; "" is none
+	tried  []pin.DAG // of those since that were being fetched, the newest last
+}
+
+// holdsRecord is taken as it is on disk.
+type holdsRecord struct {
+	_      struct{} `cbor:",toarray"`
+	Pinned []byte
+	Tried  [][]byte
+}
+
+// all lists the DAGs, each as often as it is held.
+func (h taken) all() []pin.DAG {
+	if h.pinned == "" {
+		return h.tried
+	}
+	return append([]pin.DAG{h.pinned}, h.tried...)
+}
+
+// tookOver reads what a request holds besides its own DAG.
+func (s *Store) tookOver(r *reader, a account, seq uint64) (h taken, err error) {
+	var rec holdsRecord
+	_, err = s.take(r, holdsKey(a, seq), &rec)
+	h.pinned = pin.DAG(rec.Pinned)
+	for _, d := range rec.Tried {
+		h.tried = append(h.tried, pin.DAG(d))
+	}
+	return h, err
+}
+
+func (s *Store) putTaken(t *tx, a account, seq uint64, h taken) error {
+	if len(h.all()) == 0 {
+		t.delete(holdsKey(a, seq))
+		return nil
+	}
+	rec := holdsRecord{Pinned: []byte(h.pinned)}
+	for _, d := range h.tried {
+		rec.Tried = append(rec.Tried, []byte(d))
+	}
+	return s.put(t, holdsKey(a, seq), rec)
+}
+
+// takeOver makes a new request hold what the one that it replaces held, as far
+// as it holds that longer: the holders of these DAGs stay as many. It lets go of
+// the rest.
+func (s *Store) takeOver(t *tx, is, was *request) (released []pin.Attempt, err error) {
+	held, err := s.tookOver(&t.reader, was.account, was.Seq)
+	if err != nil {
+		return nil, err
+	}
+	var kept, rest taken
+	if is.status == codeQueued {
+		kept, rest = held.after(was, is.dag())
+		if was.status == codePinned {
+			if err := s.charge(t, is.account, was.dag(), 1); err != nil {
+				return nil, err
+			}
+		}
+	} else {
+		rest = held
+		if was.status != codeFailed {
+			rest.tried = append(rest.tried, was.dag())
+		}
+	}
+	if err := s.putTaken(t, is.account, is.Seq, kept); err != nil {
+		return nil, err
+	}
+	return s.letGoTaken(t, is.account, rest)
+}
+
+// after gives what a request for d holds besides that when it comes after was,
+// which holds h, and what neither of them does then.
+func (h taken) after(was *request, d pin.DAG) (kept, rest taken) {
+	row := slices.Clone(h.tried)
+	switch was.status {
+	case codePinned: // and holds nothing else
+		kept.pinned = was.dag()
+	case codePinning:
+		kept.pinned = h.pinned
+		row = append(row, was.dag())
+	case codeQueued: // so nothing was fetched for it
+		kept.pinned = h.pinned
+		rest.tried = append(rest.tried, was.dag())
+	}
+	if kept.pinned == d {
+		kept.pinned, rest.pinned = "", d
+	}
+	for _, old := range slices.Backward(row) {
+		if old == d || len(kept.tried) == pin.KeptTries || slices.Contains(kept.tried, old) {
+			rest.tried = append(rest.tried, old)
+		} else {
+			kept.tried = append(kept.tried, old)
+		}
+	}
+	slices.Reverse(kept.tried)
+	return kept, rest
+}
+
+// letGoTaken lets go of DAGs that a request of the account took over.
+func (s *Store) letGoTaken(t *tx, a account, h taken) ([]pin.Attempt, error) {
+	if h.pinned != "" {
+		if err := s.charge(t, a, h.pinned, -1); err != nil {
+			return nil, err
+		}
+	}
+	return s.letGo(t, h.all())
+}
+
+// letGoHeld lets go of all that a request holds.
+func (s *Store) letGoHeld(t *tx, req *request) (released []pin.Attempt, err error) {
+	if req.status == codeFailed {
+		return nil, nil
+	}
+	h, err := s.tookOver(&t.reader, req.account, req.Seq)
+	if err != nil {
+		return nil, err
+	}
+	t.delete(holdsKey(req.account, req.Seq))
+	if released, err = s.letGoTaken(t, req.account, h); err != nil {
+		return nil, err
+	}
+	return s.letGoMany(t, req.dag(), 1, released)
+}
+
+// takersPerChange bounds the requests that one change has let go of what they
+// took over: with the longest CIDs that is half of what a commit holds.
+const takersPerChange = 64
+
+// takers lists those requests among which that hold more than their own DAG. If
+// there are more than most, the first too many and all after it are taken out of
+// which, and more is true.
+func (t *tx) takers(of chunkOf, which *chunk, most int) (takers []uint64, more bool, err error) {
+	if which.empty() {
+		return nil, false, nil
+	}
+	// Few requests hold more than their own: look at those there are.
+	first, end := seqAt(of.number, 0), seqAt(of.number+1, 0)
+	prefix := accountPrefix(kHolds, of.account)
+	err = t.scan(span{prefix: prefix, from: holdsKey(of.account, first), keysOnly: true}, func(key, _ []byte) (bool, error) {
+		seq := binary.BigEndian.Uint64(key[len(prefix):])
+		if seq >= end {
+			return false, nil
+		}
+		_, bit := place(seq)
+		if !which.has(bit) {
+			return true, nil
+		}
+		if len(takers) == most {
+			which.clip(0, bit)
+			more = true
+			return false, nil
+		}
+		takers = append(takers, seq)
+		return true, nil
+	})
+	return takers, more, err
+}
+
+// letGoOfTakers lets go of what requests of an account took over.
+func (s *Store) letGoOfTakers(t *tx, a account, takers []uint64) (released []pin.Attempt, err error) {
+	for _, seq := range takers {
+		h, err := s.tookOver(&t.reader, a, seq)
+		if err != nil {
+			return nil, err
+		}
+		some, err := s.letGoTaken(t, a, h)
+		if err != nil {
+			return nil, err
+		}
+		released = append(released, some...)
+		t.delete(holdsKey(a, seq))
+	}
+	return released, nil
+}
+
+// holdsRecord3 is a holdsRecord as layouts 1 to 3 have it.
+type holdsRecord3 struct {
+	_    struct{} `cbor:",toarray"`
+	DAGs [][]byte // the newest last; one may be there more than once
+}
+
+// releasesPerChange bounds the DAGs that one change of boundedRows lets go of.
+const releasesPerChange = 256
+
+// boundedRows is the step from layout 3, in which a request by Replace held the
+// DAGs of all that were before it in the row, and no account was charged for them:
+// some thousand were more than a commit could let go of.
+func boundedRows(ctx context.Context, s *Store) error {
+	var takers [][]byte
+	err := s.walk(ctx, span{prefix: []byte{kHolds}, keysOnly: true}, func(key, _ []byte) error {
+		takers = append(takers, slices.Clone(key))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for len(takers) > 0 {
+		left := takers
+		err := s.update(ctx, func(t *tx) error {
+			for room := releasesPerChange; len(left) > 0 && room > 0; room-- {
+				used, done, err := s.boundRow(t, left[0], room)
+				if err != nil {
+					return fmt.Errorf("what a request holds at key %x: %w", left[0], err)
+				}
+				room -= used
+				if done {
+					left = left[1:]
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		takers = left
+	}
+	return nil
+}
+
+// boundRow lets go of as many as most of the DAGs that a request holds too many
+// of. done says that none is left, and that the record has its new form.
+func (s *Store) boundRow(t *tx, key []byte, most int) (used int, done bool, err error) {
+	value, _, err := t.get(key)
+	if err != nil {
+		return 0, false, err
+	}
+	var old holdsRecord3
+	if err := s.codec.decode(value, &old); err != nil {
+		var rec holdsRecord // before the last interruption
+		return 0, true, s.codec.decode(value, &rec)
+	}
+	var kept taken
+	more := false
+	var left [][]byte // in the old form, the newest first
+	var rest []pin.DAG
+	for _, b := range slices.Backward(old.DAGs) {
+		d := pin.DAG(b)
+		var rec dagRecord
+		if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
+			return 0, false, err
+		}
+		again := d == kept.pinned || slices.Contains(kept.tried, d)
+		switch {
+		case rec.Complete && kept.pinned == "":
+			kept.pinned = d
+		case rec.Attempt != 0 && !again && len(kept.tried) < pin.KeptTries:
+			kept.tried = append(kept.tried, d)
+		case len(rest) < most:
+			rest = append(rest, d)
+			continue
+		default:
+			more = true
+		}
+		left = append(left, b)
+	}
+	if _, err := s.letGo(t, rest); err != nil { // the manager finds what was released
+		return 0, false, err
+	}
+	if more {
+		slices.Reverse(left)
+		return len(rest), false, s.put(t, key, holdsRecord3{DAGs: left})
+	}
+	slices.Reverse(kept.tried)
+	a, seq := account(key[1:17]), binary.BigEndian.Uint64(key[17:])
+	if kept.pinned != "" {
+		if err := s.charge(t, a, kept.pinned, 1); err != nil {
+			return 0, false, err
+		}
+	}
+	return len(rest), true, s.putTaken(t, a, seq, kept)
+}
