@@ -70,6 +70,7 @@ type Store struct {
 	cancel     context.CancelFunc
 	// dropping is held by the one Drop that runs.
 	dropping chan struct{}
+	drops    drops
 	// For tests, if not nil: beforeDelete is told which blocks are about to be
 	// deleted and beforeRelease which nodes are about to be released, with their
 	// stripes held; duringWrite is called with those of a batch held.
