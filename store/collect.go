@@ -87,13 +87,17 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 		return err
 	}
 	path := filepath.Join(s.dbDir, f.name)
+	if _, err := os.Lstat(path + deadLog); err == nil {
+		c.passed[f.id] = true
+		return nil
+	}
 	if err := checkLog(ctx, path); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		c.passed[f.id] = true
 		s.noteDamagedLog(f.name, err)
-		return nil
+		return s.rescue(ctx, f)
 	}
 	undo := c.discards.prefer(f.id)
 	err := s.db.RunValueLogGC(ratios[len(ratios)-1])

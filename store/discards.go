@@ -28,7 +28,7 @@ const discardLead = 1 << 32
 
 // discardsOf finds the table. An error means that this is not the Badger that we know.
 func discardsOf(db *badger.DB) (*discards, error) {
-	unknown := errors.New("Badger's table of what is dead in its files is not where it was in v4.9")
+	unknown := errors.New("the table of what is dead in Badger's files is not where it was in v4.9")
 	log := reflect.ValueOf(db).Elem().FieldByName("vlog")
 	if !log.IsValid() || log.Kind() != reflect.Struct {
 		return nil, unknown

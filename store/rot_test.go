@@ -128,6 +128,73 @@ func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 	if st, err := s.Stats(t.Context()); err != nil || st.Damaged != 1 {
 		t.Errorf("stats say %d damaged files, %v", st.Damaged, err)
 	}
+	if _, err := os.Lstat(flipped + deadLog); err != nil {
+		t.Errorf("what is alive in the file was not moved: %v", err)
+	}
+}
+
+// What is alive in a damaged file is moved, but for what is damaged itself, and the file
+// goes with the next start after that was mended.
+func TestDamagedFileGoes(t *testing.T) {
+	r := makeRotten(t)
+	var flipped string
+	var bad blocks.Block
+	for _, path := range valueLog(t, r.dir) {
+		data, err := os.ReadFile(path)
+		must(t, err)
+		for _, b := range r.keptBlocks {
+			if at := bytes.Index(data, blockKey(b.Cid().Hash())); at >= 0 && flipped == "" {
+				flip(t, path, at+1000)
+				flipped, bad = path, b
+			}
+		}
+	}
+	whole := func(s *Store) {
+		t.Helper()
+		for i, b := range r.keptBlocks {
+			if !s.holds(t, refOf(b)) {
+				t.Errorf("block %d is lost", i)
+			}
+		}
+	}
+	t.Run("damaged", func(t *testing.T) {
+		s, log := openLogged(t, r.dir)
+		r.gone.remove(t, s)
+		reclaimAll(t, s)
+		whole(s)
+		if _, err := os.Lstat(flipped + deadLog); err == nil || !strings.Contains(log.String(), "left=1") {
+			t.Errorf("it goes with a block in it that is to be mended, %v:\n%s", err, log)
+		}
+	})
+	t.Run("mended", func(t *testing.T) {
+		s, _ := openLogged(t, r.dir)
+		if found, _ := verify(t, s); len(found) != 1 {
+			t.Errorf("%d blocks are damaged", len(found))
+		}
+		must(t, putTo(s, t.Context(), r.kept.attempt, []blocks.Block{bad})) // as a repair does
+		more := beginPin(t, s, 3)
+		more.put(t, s, someBlocks(77, 40, 50_000))
+		more.remove(t, s)
+		reclaimAll(t, s)
+		whole(s)
+		if _, err := os.Lstat(flipped + deadLog); err != nil {
+			t.Error(err)
+		}
+	})
+	s, log := openLogged(t, r.dir)
+	for _, name := range []string{flipped, flipped + deadLog} {
+		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is there: %v", name, err)
+		}
+	}
+	whole(s)
+	if found, _ := verify(t, s); len(found) > 0 {
+		t.Errorf("%d blocks are damaged", len(found))
+	}
+	reclaimAll(t, s)
+	if n := s.damagedLogs(); n > 0 || log.Len() > 0 {
+		t.Errorf("%d files are damaged:\n%s", n, log)
+	}
 }
 
 // Nor is the newest file cut off at such a block when the store is opened, in whatever

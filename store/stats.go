@@ -27,7 +27,8 @@ type Stats struct {
 	Disk uint64 `json:"disk_bytes"`
 	Free uint64 `json:"free_bytes"`
 	// Damaged is how many files of the value log are known, since the start, to have
-	// something that cannot be read. Their space is not given back.
+	// something that cannot be read. Their space comes back with a restart, once all
+	// that was alive in them was moved or fetched again.
 	Damaged int `json:"damaged_files"`
 	// DAGs is how many some request holds, and Complete how many of those are
 	// on disk as a whole.

@@ -148,6 +148,9 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := checkManifest(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	if err := removeDead(s.dbDir); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
 	damaged, err := keepNewestLog(ctx, s.dbDir)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)

@@ -282,11 +282,7 @@ func writeEmptyLog(dir string, id uint32) error {
 	if err := os.Rename(path+".new", path); err != nil {
 		return err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDir(dir)
 }
 
 // noteDamagedLog remembers a file that is kept from Badger, and says so once.
@@ -300,9 +296,9 @@ func (s *Store) noteDamagedLog(name string, why error) {
 		s.tally.damagedLogs = map[string]bool{}
 	}
 	s.tally.damagedLogs[name] = true
-	s.log.Error("a file of the value log is damaged: its space is not given back, so that what can be read of it stays",
+	s.log.Error("a file of the value log is damaged, and is kept, so that what can be read of it is not lost",
 		"file", filepath.Join(s.dbDir, name), "err", why,
-		"hint", "run holdfast store verify --repair, and look at the disk")
+		"hint", "run holdfast store verify --repair, and look at the disk; the file goes with a start after a later reclaim")
 }
 
 // damagedLogs counts the files of the value log that are known to be damaged.

@@ -49,7 +49,7 @@ store.reclaim_interval.`,
 					left = fmt.Sprintf("; %s are left until there is more to give back", roughSize(r.Left))
 				}
 				if r.Damaged > 0 {
-					left += fmt.Sprintf("; %d of its files are damaged and give nothing back: run holdfast store verify --repair", r.Damaged)
+					left += fmt.Sprintf("; damaged files, which give nothing back: %d (run holdfast store verify --repair, then restart the server)", r.Damaged)
 				}
 				_, err = fmt.Fprintf(c.stdout, "deleted %d blocks of %s; %s came back in %v; the store takes %s%s\n",
 					r.Blocks, roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After), left)
