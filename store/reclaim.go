@@ -78,7 +78,8 @@ func (r ReclaimReport) Freed() uint64 {
 //
 // It works below the floors for new blocks and for other records. Errors:
 // pin.ErrDiskFull under half of the reserve, where moving what is alive out of
-// a file could fill the disk; pin.ErrClosed.
+// a file could fill the disk, unless what the last one left is room enough;
+// pin.ErrClosed. A damaged file is no error: it is logged, and counted.
 func (s *Store) Reclaim(ctx context.Context, progress func(ReclaimProgress)) (ReclaimReport, error) {
 	return s.reclaim(ctx, progress, false)
 }

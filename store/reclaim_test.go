@@ -551,3 +551,36 @@ func TestOpenAfterAReclaimOnAFullDisk(t *testing.T) {
 		t.Errorf("with less than a reclaim leaves: %v", err)
 	}
 }
+
+// A reclaim that was cut off when half of the reserve was not free any more goes on with
+// what is known to be dead, and makes room by that.
+func TestInterruptedReclaimOnAFullDisk(t *testing.T) {
+	disk := uint64(1 << 40)
+	s := openTest(t, t.TempDir(), Config{FreeSpace: func(dir string) (uint64, error) {
+		used, err := diskUse(dir)
+		return disk - min(used, disk), err
+	}})
+	gone, kept := beginPin(t, s, 1), beginPin(t, s, 2)
+	for i := range uint64(48) {
+		gone.put(t, s, someBlocks(2*i, 15, 256<<10))
+		kept.put(t, s, someBlocks(2*i+1, 1, 256<<10))
+	}
+	gone.remove(t, s)
+	ctx, kill := context.WithCancel(t.Context())
+	_, err := s.Reclaim(ctx, func(p ReclaimProgress) {
+		if p.Stage == ReclaimCollect {
+			kill()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	used, err := diskUse(s.dbDir)
+	must(t, err)
+	disk = used + DefaultReserve*3/8
+	r, err := s.Reclaim(t.Context(), nil)
+	must(t, err)
+	if r.Freed() < uint64(gone.bytes)*8/10 || r.Left > 0 {
+		t.Errorf("%d MiB of %d came back, %d bytes are left", r.Freed()>>20, gone.bytes>>20, r.Left)
+	}
+}

@@ -41,7 +41,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // errEntry: what there is of an entry is none, or has another checksum.
 var errEntry = errors.New("an entry is not as it was written")
 
-// logFile is a file of the value log that is not written any more.
+// logFile is a file of the value log.
 type logFile struct {
 	id   uint32
 	name string
