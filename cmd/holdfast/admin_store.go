@@ -54,7 +54,7 @@ const (
 	// A reclaim that is asked for waits this long for what is being unpinned,
 	// so that removing a pin and reclaiming gives its space back.
 	unpinWait = 5 * time.Minute
-	unpinPoll = 5 * time.Millisecond
+	unpinPoll = 200 * time.Millisecond // it reads all marks of what is unpinned
 	// Progress is told no more often than this.
 	tellInterval = 100 * time.Millisecond
 )
