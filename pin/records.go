@@ -104,8 +104,8 @@ type Records interface {
 
 	// Complete marks the DAG complete with the given totals, then every
 	// request for it Pinned, or Failed if that is over its account's quota of
-	// bytes: what the request let go of makes room. No quota is asked for a DAG that
-	// is Repairing until then. The caller has made every block and link
+	// bytes: what the request let go of makes room, and what was complete before a
+	// [Refetcher].Refetch is never too much. The caller has made every block and link
 	// durable. The mark is atomic; requests follow in as many commits as they
 	// need, and after a crash in between UnfinishedAfter still has the rest.
 	// released is what the requests no longer hold: the attempt itself too, if
@@ -119,7 +119,8 @@ type Records interface {
 
 	// FailOverQuota makes every queued or pinning request of the account for the
 	// DAG Failed, with the QuotaError as details, and lets go of what they held, if
-	// so many bytes of the DAG are more than its quota has room for and it is not Repairing. It says how many those were. Requests of others go on.
+	// so many bytes of the DAG are more than its quota has room for, and it is not what was complete before.
+	// It says how many those were. Requests of others go on.
 	FailOverQuota(ctx context.Context, account string, d DAG, bytes uint64) (failed int, released []Attempt, err error)
 
 	// Accounts lists the accounts that have requests of the given status, Queued or

@@ -120,6 +120,13 @@ func (s *Store) roomFor(n uint64) error {
 // before it can give that up, and the tree of keys likewise.
 func (s *Store) roomForReclaim() error { return s.floor(s.cfg.Reserve/2, 0) }
 
+// roomToOpen is a quarter of the lower floor, which a reclaim leaves wherever it is
+// killed. The next one deletes, and collects what it can, down to there.
+func (s *Store) roomToOpen() error { return s.roomToMove(0) }
+
+// roomToMove is that beside n bytes.
+func (s *Store) roomToMove(n uint64) error { return s.floor(s.cfg.Reserve/4, n) }
+
 // roomForUpkeep is the lower floor, under which only a reclaim writes.
 func (s *Store) roomForUpkeep() error { return s.floor(s.cfg.Reserve, 0) }
 

@@ -33,7 +33,7 @@
 //
 //	01 NAME               layout: the layout of the records
 //	                      attempt: the last number of an attempt or node that was given out
-//	                      dead, mark, filler: what a reclaim keeps for itself
+//	                      dead, mark, filler, canary: what a reclaim keeps for itself
 //	10 ACCOUNT            the account's last Created, its next SEQ, its clock, its live requests
 //	11 ACCOUNT MS         a request; MS is Created, so its ID says the key
 //	12 ACCOUNT SEQ        a request's Created, name and metadata, for scans

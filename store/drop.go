@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -21,7 +22,22 @@ const (
 	// dropsAhead is how many released nodes are remembered; others are found again
 	// by their marks.
 	dropsAhead = 64 << 10
+	// witnessesMost bounds of how many nodes a link is remembered: some 200 bytes each.
+	witnessesMost = 16 << 10
 )
+
+// drops is what is remembered from one Drop to the next, by the one that runs.
+type drops struct {
+	// settled: no node is released that the last Drop did not drop. Else, after a
+	// start or an error, the marks are read.
+	settled bool
+	// witnesses has a link to each of some nodes, under what all links to it start
+	// with. To a popular node, an empty directory say, many links go one after the
+	// other, and what they leave in Badger is stepped over by who begins at the first.
+	witnesses map[string]string
+	// For tests, if not nil, told how many links, or marks, were read at a time.
+	afterLinks, afterMarks func(n int)
+}
 
 // Drop implements [pin.Records].
 func (s *Store) Drop(ctx context.Context, a pin.Attempt) error {
@@ -58,21 +74,22 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 	if err := s.set(wholeKey(a.Holder()), nil); err != nil {
 		return err
 	}
-	d := &dropper{s: s, next: []pin.Holder{a.Holder()}}
-	// An interrupted Drop may have left released nodes, too.
-	for d.missed = true; ; {
+	d := &dropper{s: s, next: []pin.Holder{a.Holder()}, missed: !s.drops.settled}
+	s.drops.settled = false
+	for {
 		for len(d.next) > 0 {
 			if err := d.step(ctx, a); err != nil {
 				return err
 			}
 		}
-		if !d.missed {
+		if !d.missed && d.from == nil {
 			break
 		}
 		if err := d.find(ctx); err != nil {
 			return err
 		}
 	}
+	s.drops.settled = true
 	// The attempt's mark goes last: it is what an interrupted Drop is done by.
 	return s.update(ctx, func(t *tx) error {
 		t.delete(releasedKey(a.Holder()))
@@ -85,23 +102,34 @@ type dropper struct {
 	s      *Store
 	next   []pin.Holder // whose links are to be deleted, the last first
 	missed bool         // there are others, which have their marks
+	from   []byte       // the mark to go on at, if they are being read
 }
 
-// find reads the marks of released nodes.
+// find reads marks of released nodes, as many as are remembered. A row of calls goes
+// through them once; what is missed meanwhile takes another.
 func (d *dropper) find(ctx context.Context) error {
-	d.missed = false
-	return d.s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: []byte{kReleased}}, func(key, value []byte) (bool, error) {
-			if len(value) > 0 {
+	if d.from == nil {
+		d.missed = false
+	}
+	from, read := d.from, 0
+	d.from = nil
+	err := d.s.view(ctx, func(r *reader) error {
+		return r.scan(span{prefix: []byte{kReleased}, from: from}, func(key, value []byte) (bool, error) {
+			if read++; len(value) > 0 {
 				return true, nil // an attempt
 			}
-			if d.missed = len(d.next) == dropsAhead; d.missed {
+			if len(d.next) == dropsAhead {
+				d.from = bytes.Clone(key)
 				return false, nil
 			}
 			d.next = append(d.next, tailHolder(key))
 			return true, nil
 		})
 	})
+	if d.s.drops.afterMarks != nil {
+		d.s.drops.afterMarks(read)
+	}
+	return err
 }
 
 // step deletes a batch of links, of as many holders as it takes, and with it the marks
@@ -186,20 +214,17 @@ func (s *Store) orphans(page []pin.Link) (nodes []pin.Node, err error) {
 			going[string(linkToKey(l))] = struct{}{}
 		}
 	}
-	seen := map[pin.Holder]struct{}{}
+	looked := make(map[string]struct{}, len(page))
 	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every link
 	defer txn.Discard()
 	r := &reader{txn: txn}
 	for _, l := range page {
-		if !mayLink(l.Codec) {
+		to := linksTo(l.Hash, l.Codec)
+		if _, twice := looked[string(to)]; twice || !mayLink(l.Codec) {
 			continue
 		}
-		held := false
-		err := r.scan(span{prefix: linksTo(l.Hash, l.Codec), keysOnly: true}, func(key, _ []byte) (bool, error) {
-			_, goes := going[string(key)]
-			held = !goes
-			return !held, nil
-		})
+		looked[string(to)] = struct{}{}
+		held, err := s.drops.held(r, to, going)
 		if err != nil {
 			return nil, err
 		}
@@ -207,10 +232,7 @@ func (s *Store) orphans(page []pin.Link) (nodes []pin.Node, err error) {
 			continue
 		}
 		err = r.nodes(l.DAG(), func(id pin.Holder, a pin.Attempt) bool {
-			if _, twice := seen[id]; !twice {
-				seen[id] = struct{}{}
-				nodes = append(nodes, pin.Node{ID: id, DAG: l.DAG(), Attempt: a})
-			}
+			nodes = append(nodes, pin.Node{ID: id, DAG: l.DAG(), Attempt: a})
 			return true
 		})
 		if err != nil {
@@ -218,6 +240,54 @@ func (s *Store) orphans(page []pin.Link) (nodes []pin.Node, err error) {
 		}
 	}
 	return nodes, nil
+}
+
+// held reports whether there is a link that begins so and is not going. It remembers
+// it, and looks from there on the next time.
+func (d *drops) held(r *reader, to []byte, going map[string]struct{}) (held bool, err error) {
+	read := 0
+	if d.afterLinks != nil {
+		defer func() { d.afterLinks(read) }()
+	}
+	last, known := d.witnesses[string(to)]
+	stays := func(key []byte) bool {
+		read++
+		_, goes := going[string(key)]
+		return !goes
+	}
+	if known && stays([]byte(last)) {
+		if _, found, err := r.get([]byte(last)); err != nil || found {
+			return found, err
+		}
+	}
+	look := func(from []byte, until string) error {
+		return r.scan(span{prefix: to, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			if until != "" && string(key) >= until {
+				return false, nil
+			}
+			if held = stays(key); held {
+				d.remember(to, key)
+			}
+			return !held, nil
+		})
+	}
+	if known {
+		if err := look([]byte(last), ""); err != nil || held {
+			return held, err
+		}
+	}
+	if err := look(nil, last); err != nil || held {
+		return held, err
+	}
+	delete(d.witnesses, string(to))
+	return false, nil
+}
+
+func (d *drops) remember(to, link []byte) {
+	if d.witnesses == nil || len(d.witnesses) >= witnessesMost {
+		d.witnesses = map[string]string{}
+	}
+	d.witnesses[string(to)] = string(link)
 }
 
 // fillDrop writes it in an order in which it may be cut off anywhere, and be done

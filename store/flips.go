@@ -174,7 +174,7 @@ func (s *Store) settleSome(t *tx, d pin.DAG, bytes uint64, work []chunkOf, known
 	for len(work) > 0 && !room.full {
 		of := work[0]
 		most, ok := known[of.account]
-		if !ok && known != nil && s.quotas != nil {
+		if !ok && known != nil {
 			break
 		}
 		p, err := t.part(d, of, room)

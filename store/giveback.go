@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,17 +19,12 @@ import (
 //
 //   - what is in memory is not compacted, and a tree of keys as small as ours
 //     seldom is: so the memory is pushed out, and the tree compacted to one level;
-//   - the file that is written now is never collected, and while it has more
-//     dead bytes than any other, none is: so it is filled up first;
+//   - the file that is written now is never collected: so it is filled up first;
 //   - a file is collected from a ratio of dead bytes on: so the ratio goes down.
 //
 // Blocks are never deleted while files are collected: Badger writes what is alive
 // in a file anew some time after it looked, and a deletion in between might not
 // outlast that.
-
-// ratios are those of dead bytes from which on a file is collected, one after
-// the other: first where much comes back for little writing.
-var ratios = [...]float64{0.5, 0.3, 0.2, 0.1}
 
 const (
 	// fillerKey is the length of keys that fill the memory, fillerKeys how many
@@ -40,15 +34,25 @@ const (
 	fillerValue = 4 << 20
 	// pollInterval is how often Badger is asked how far it is, as it does not tell.
 	pollInterval = 10 * time.Millisecond
-	// deferredWait is how long a file may be kept by those who read through
-	// many keys; then it is left for the next reclaim.
-	deferredWait = 2 * time.Second
 )
 
 // giveBack makes Badger give up the space of what was deleted.
 func (r *reclaimer) giveBack(ctx context.Context) error {
 	r.progress(ReclaimProgress{Stage: ReclaimCompact})
-	if err := r.s.roomForReclaim(); err != nil {
+	c, err := newCollector(r)
+	if err != nil {
+		return err
+	}
+	if r.s.roomForReclaim() != nil {
+		// The last one was cut off. What was known to be dead then makes room.
+		if err := c.collect(ctx); err != nil {
+			return err
+		}
+		if err := r.s.roomForReclaim(); err != nil {
+			return err
+		}
+	}
+	if err := r.s.leaveCanary(); err != nil {
 		return err
 	}
 	if err := r.s.rollValueLog(ctx); err != nil {
@@ -57,61 +61,38 @@ func (r *reclaimer) giveBack(ctx context.Context) error {
 	if err := r.s.compact(ctx); err != nil {
 		return err
 	}
-	if err := r.collect(ctx); err != nil {
+	kept, err := r.s.canaryIsKept()
+	if err != nil {
 		return err
+	}
+	if err := c.collect(ctx); err != nil || kept {
+		return err // somebody reads what was deleted: the next one tries again
 	}
 	return r.s.set(metaKey(metaDead), nil)
 }
 
-// collect rewrites what is alive in files of which much is dead, file by file.
-func (r *reclaimer) collect(ctx context.Context) error {
-	began := time.Now()
-	waited := time.Duration(0)
-	for _, ratio := range ratios {
-		for {
-			if err := r.tellCollected(); err != nil {
-				return err
-			}
-			if err := r.s.roomForReclaim(); err != nil {
-				return err
-			}
-			err := r.s.db.RunValueLogGC(ratio)
-			if err != nil && strings.Contains(err.Error(), "marked for deletion") {
-				// It is empty already, and goes once nobody reads through keys.
-				if waited += pollInterval; waited > deferredWait {
-					return nil
-				}
-				if err := sleep(ctx, pollInterval); err != nil {
-					return err
-				}
-				continue
-			}
-			if errors.Is(err, badger.ErrNoRewrite) {
-				break
-			}
-			if err != nil {
-				return fmt.Errorf("collect the value log: %w", err)
-			}
-			if err := r.pause(ctx, time.Since(began)); err != nil {
-				return err
-			}
-			began = time.Now()
-		}
-	}
-	return nil
-}
+// A read transaction keeps what was deleted since it began. Whether there is one is told
+// by a key that was written and deleted after all that is to be given back: where
+// compaction left it, it may have left that, too.
 
-func (r *reclaimer) tellCollected() error {
-	now, err := diskUse(r.s.dbDir)
-	if err != nil {
+func (s *Store) leaveCanary() error {
+	if err := s.set(metaKey(metaCanary), []byte{0}); err != nil {
 		return err
 	}
-	done := uint64(0)
-	if now < r.report.Before {
-		done = r.report.Before - now
-	}
-	r.progress(ReclaimProgress{Stage: ReclaimCollect, Done: done})
-	return nil
+	return s.set(metaKey(metaCanary), nil)
+}
+
+func (s *Store) canaryIsKept() (kept bool, err error) {
+	err = s.db.View(func(txn *badger.Txn) error {
+		opt := badger.DefaultIteratorOptions
+		opt.AllVersions, opt.PrefetchValues = true, false
+		it := txn.NewKeyIterator(metaKey(metaCanary), opt)
+		defer it.Close()
+		it.Rewind()
+		kept = it.Valid()
+		return nil
+	})
+	return kept, err
 }
 
 // compact brings all that was written until now to the lowest level of the tree.

@@ -44,6 +44,7 @@ const (
 	metaDead   = "dead"    // bytes of blocks deleted since a reclaim last gave space back
 	metaMark   = "mark"    // written by a reclaim, to know what is out of memory
 	metaFiller = "filler"  // never there for long
+	metaCanary = "canary"  // nor is that
 )
 
 // maxKeyTail is more than what follows any prefix that is scanned backwards

@@ -25,8 +25,8 @@ func (s *Store) quota(ctx context.Context, account string) (q pin.Quota, err err
 	return q, nil
 }
 
-// limits are the bytes that accounts may be charged, as far as that was asked; nil is
-// that nobody is asked, as for what is repaired.
+// limits are the bytes that accounts may be charged, as far as that was asked. Nil
+// says that there are none.
 type limits map[account]uint64
 
 // learn asks for the limits of those who have requests in the pieces.
@@ -49,10 +49,10 @@ func (s *Store) learn(ctx context.Context, known limits, work []chunkOf) error {
 
 // limitsFor gives the limits of all who have requests for a DAG.
 func (s *Store) limitsFor(ctx context.Context, d pin.DAG) (limits, error) {
-	known := limits{}
 	if s.quotas == nil {
-		return known, nil
+		return nil, nil
 	}
+	known := limits{}
 	var work []chunkOf
 	err := s.view(ctx, func(r *reader) (err error) {
 		work, err = chunksFor(r, d)
@@ -169,15 +169,11 @@ func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes
 		n := 0
 		var some []pin.Attempt
 		err := s.update(ctx, func(t *tx) (err error) {
-			var rec dagRecord
-			if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
-				return err
-			}
-			if rec.repairing() {
-				work, n, some = nil, 0, nil
-				return nil
-			}
 			if first {
+				var rec dagRecord
+				if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil || rec.repairing() {
+					return err
+				}
 				if work, err = accountChunksFor(&t.reader, d, a); err != nil {
 					return err
 				}

@@ -53,9 +53,10 @@ type ReclaimReport struct {
 	Blocks  uint64        `json:"blocks"` // that were deleted
 	Bytes   uint64        `json:"bytes"`  // of those blocks
 	Before  uint64        `json:"disk_before"`
-	After   uint64        `json:"disk_after"` // bytes that the database takes on disk
-	Left    uint64        `json:"left"`       // bytes that are deleted and were too few to be given back
-	Elapsed time.Duration `json:"elapsed"`    // nanoseconds
+	After   uint64        `json:"disk_after"`    // bytes that the database takes on disk
+	Left    uint64        `json:"left"`          // bytes that are deleted and were not given back
+	Damaged int           `json:"damaged_files"` // of the value log, which keep what is dead in them
+	Elapsed time.Duration `json:"elapsed"`       // nanoseconds
 }
 
 // Freed is by how much the disk's use shrank; 0 if it grew, as others write
@@ -77,7 +78,8 @@ func (r ReclaimReport) Freed() uint64 {
 //
 // It works below the floors for new blocks and for other records. Errors:
 // pin.ErrDiskFull under half of the reserve, where moving what is alive out of
-// a file could fill the disk; pin.ErrClosed.
+// a file could fill the disk, unless what the last one left is room enough;
+// pin.ErrClosed. A damaged file is no error: it is logged, and counted.
 func (s *Store) Reclaim(ctx context.Context, progress func(ReclaimProgress)) (ReclaimReport, error) {
 	return s.reclaim(ctx, progress, false)
 }
@@ -199,6 +201,7 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	if r.report.Left, err = r.s.deadBytes(ctx); err != nil {
 		return err
 	}
+	r.report.Damaged = r.s.damagedLogs()
 	r.report.After, err = diskUse(r.s.dbDir)
 	return err
 }
@@ -265,7 +268,7 @@ func (s *Store) deleteUnclaimed(notes []pin.Ref, report *ReclaimReport) error {
 	if len(notes) == 0 {
 		return nil
 	}
-	if err := s.roomForReclaim(); err != nil {
+	if err := s.roomToOpen(); err != nil {
 		return err
 	}
 	hashes := make([]multihash.Multihash, len(notes))

@@ -96,7 +96,8 @@ func (s *Store) refetchSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (
 	return work, some, nil
 }
 
-// repairing is whether the DAG was complete, and is not: it has its totals still.
+// repairing says that the DAG was complete, and is not again: only then has one that
+// is not complete any totals.
 func (r *dagRecord) repairing() bool { return !r.Complete && r.Blocks > 0 }
 
 // Repairing implements [pin.Records].

@@ -70,12 +70,14 @@ type Store struct {
 	cancel     context.CancelFunc
 	// dropping is held by the one Drop that runs.
 	dropping chan struct{}
+	drops    drops
 	// For tests, if not nil: beforeDelete is told which blocks are about to be
 	// deleted and beforeRelease which nodes are about to be released, with their
 	// stripes held; duringWrite is called with those of a batch held.
 	beforeDelete  func([]pin.Ref)
 	beforeRelease func([]pin.Node)
 	duringWrite   func()
+	closeWait     time.Duration // the constant of that name
 	commit        *committer
 	quotas        pin.Quotas // nil is none
 	codec         codec
@@ -119,7 +121,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait}
 	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("make database directory: %w", err)
 	}
@@ -138,7 +140,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if s.cfg.Reserve == 0 {
 		s.cfg.Reserve = max(DefaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
 	}
-	if err := s.roomForUpkeep(); err != nil {
+	if err := s.roomToOpen(); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	if err := removeUnmade(s.dbDir); err != nil {
@@ -146,6 +148,16 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	}
 	if err := checkManifest(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := removeDead(s.dbDir); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	damaged, err := keepNewestLog(ctx, s.dbDir)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if damaged != "" {
+		s.noteDamagedLog(damaged, errEntry)
 	}
 	if s.ds, err = badger4.NewDatastore(s.dbDir, opts); err != nil {
 		return nil, fmt.Errorf("open database: %w", openError(err))
@@ -194,12 +206,35 @@ func (s *Store) Close() error {
 		s.commit.close()
 		s.users.Wait()
 		s.looks.close()
-		if err := s.ds.Close(); err != nil {
+		if err := s.closeDatabase(); err != nil {
 			s.err = fmt.Errorf("close database: %w", err)
 		}
 	})
 	return s.err
 }
+
+// closeWait is how long Badger has to close: it writes out its memory, which takes
+// seconds on a slow disk. systemd kills the server after 20 s.
+const closeWait = 15 * time.Second
+
+// closeDatabase closes Badger, or gives up: once it has met a value that has no room
+// for its length, it keeps the lock of that file, and would wait for it forever. All
+// that was acknowledged is synced by then; the next start opens as after a crash.
+func (s *Store) closeDatabase() error {
+	closed := make(chan error, 1)
+	go func() { closed <- s.ds.Close() }()
+	limit := time.NewTimer(s.closeWait)
+	defer limit.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-limit.C:
+		return fmt.Errorf("%w within %v, as it does after a read of a damaged file; all that was written is safe", errUnclosed, s.closeWait)
+	}
+}
+
+// errUnclosed: Badger did not close.
+var errUnclosed = errors.New("it does not end")
 
 // enter begins a call that uses the database. It must be ended with s.leave,
 // and must not wait for anything of the caller's meanwhile.

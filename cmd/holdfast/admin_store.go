@@ -63,7 +63,10 @@ const (
 	// A reclaim that is asked for waits this long for what is being unpinned,
 	// so that removing a pin and reclaiming gives its space back.
 	unpinWait = 5 * time.Minute
-	unpinPoll = 5 * time.Millisecond
+	// It is looked for that this often, but no more than for a twentieth of the time:
+	// each look reads all marks of what is unpinned.
+	unpinPoll  = 5 * time.Millisecond
+	unpinShare = 20
 	// Progress is told no more often than this.
 	tellInterval = 100 * time.Millisecond
 )
@@ -77,12 +80,13 @@ func servedStore(s *store.Store, a *auth.Service, pins *pin.Manager) *adminStore
 		},
 		unpin: func(ctx context.Context) error {
 			for deadline := time.Now().Add(unpinWait); ; {
+				began := time.Now()
 				released, err := s.Released(ctx)
 				if err != nil || len(released) == 0 || time.Now().After(deadline) {
 					return err
 				}
 				select {
-				case <-time.After(unpinPoll):
+				case <-time.After(max(unpinPoll, unpinShare*time.Since(began))):
 				case <-ctx.Done():
 					return ctx.Err()
 				}

@@ -48,6 +48,9 @@ store.reclaim_interval.`,
 				if r.Left > 0 {
 					left = fmt.Sprintf("; %s are left until there is more to give back", roughSize(r.Left))
 				}
+				if r.Damaged > 0 {
+					left += fmt.Sprintf("; damaged files, which give nothing back: %d (run holdfast store verify --repair, then restart the server)", r.Damaged)
+				}
 				_, err = fmt.Fprintf(c.stdout, "deleted %d blocks of %s; %s came back in %v; the store takes %s%s\n",
 					r.Blocks, roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After), left)
 				return err
@@ -83,6 +86,9 @@ back yet.`,
 					{"on disk", fmt.Sprintf("%s, with %s free", roughSize(st.Disk), roughSize(st.Free))},
 					{"DAGs", fmt.Sprintf("%d, of which %d are complete", st.DAGs, st.Complete)},
 					{"accounts", fmt.Sprint(st.Accounts)},
+				}
+				if st.Damaged > 0 {
+					rows = append(rows, []string{"damaged files", fmt.Sprint(st.Damaged)})
 				}
 				for _, s := range pin.Statuses() {
 					rows = append(rows, []string{"pins " + string(s), fmt.Sprint(st.Requests[s])})

@@ -63,8 +63,11 @@ type latest struct {
 type dag struct {
 	attempt  pin.Attempt // zero until the first Begin
 	complete bool
-	totals   pin.Totals
+	totals   pin.Totals // of one that is complete, or was and is repaired
 }
+
+// repairing reports whether it was complete, and is not again.
+func (d *dag) repairing() bool { return !d.complete && d.totals.Blocks > 0 }
 
 // NewRecords makes an empty one that tells the time by now.
 func NewRecords(now func() time.Time) *Records {
@@ -399,15 +402,15 @@ func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.
 	if !ok || rec.attempt != a || a == 0 {
 		return nil, pin.ErrSuperseded
 	}
-	repair := r.repairing(d)
+	repaired := rec.repairing()
 	rec.complete, rec.totals = true, t
-	err := r.settle(ctx, d, repair)
+	err := r.settle(ctx, d, repaired)
 	return r.release(), err
 }
 
 // settle makes every unfinished request for a complete DAG Pinned, or Failed if
-// its account has no room, which is not asked of what was repaired.
-func (r *Records) settle(ctx context.Context, d pin.DAG, repair bool) error {
+// its account has no room, unless it was repaired.
+func (r *Records) settle(ctx context.Context, d pin.DAG, repaired bool) error {
 	for _, req := range r.all() {
 		if req.DAG() != d || req.Status.Done() {
 			continue
@@ -416,7 +419,7 @@ func (r *Records) settle(ctx context.Context, d pin.DAG, repair bool) error {
 		if err != nil {
 			return err
 		}
-		if over != nil && !repair {
+		if over != nil && !repaired {
 			r.failAll(req.Account, d, over.Error())
 			continue
 		}
@@ -451,8 +454,11 @@ func (r *Records) FailOverQuota(ctx context.Context, account string, d pin.DAG, 
 		return 0, nil, err
 	}
 	defer r.mu.Unlock()
+	if rec := r.dags[d]; rec != nil && rec.repairing() {
+		return 0, nil, nil
+	}
 	over, err := r.over(ctx, account, d, bytes)
-	if err != nil || over == nil || r.repairing(d) {
+	if err != nil || over == nil {
 		return 0, nil, err
 	}
 	n := r.failAll(account, d, over.Error())

@@ -57,11 +57,6 @@ func (r *Records) Repairing(ctx context.Context, d pin.DAG) (bool, error) {
 		return false, err
 	}
 	defer r.mu.Unlock()
-	return r.repairing(d), nil
-}
-
-// repairing is whether a DAG was complete, and is not.
-func (r *Records) repairing(d pin.DAG) bool {
 	rec, ok := r.dags[d]
-	return ok && !rec.complete && rec.totals.Blocks > 0
+	return ok && rec.repairing(), nil
 }

@@ -187,3 +187,35 @@ func testRetryComplete(e *env) {
 	e.released(e.remove(e.list(bob, pin.Query{Limit: 1}).Requests[0]))
 	e.released(e.remove(r), a)
 }
+
+// A DAG is repaired from when it is taken back that it is complete until it is again.
+func testRepairing(e *env) {
+	refetcher, ok := e.recs.(pin.Refetcher)
+	if !ok {
+		e.Fatal("they cannot take back that a DAG is complete")
+	}
+	check := func(n int, want bool) {
+		e.Helper()
+		got, err := e.recs.Repairing(e.ctx, DAGSpec(n).DAG())
+		e.must(err)
+		if got != want {
+			e.Errorf("repairing DAG %d: %v", n, got)
+		}
+	}
+	_, a := e.pinned(alice, DAGSpec(1))
+	e.add(alice, DAGSpec(2))
+	e.begin(DAGSpec(2))
+	for n := range 3 {
+		check(n, false)
+	}
+	for n := 1; n <= 2; n++ {
+		_, err := refetcher.Refetch(e.ctx, DAGSpec(n).DAG())
+		e.must(err)
+	}
+	check(1, true)
+	check(2, false) // which was not complete
+	e.reopen()
+	check(1, true)
+	e.released(e.complete(DAGSpec(1), a))
+	check(1, false)
+}

@@ -309,49 +309,6 @@ func testFailOverQuota(e *env) {
 }
 
 // Of many calls at the same time as many pass as there is room for.
-// What was pinned is so again, whatever quota its account has by then.
-func testRepairOverQuota(e *env) {
-	mends, ok := e.recs.(pin.Refetcher)
-	if !ok {
-		e.Fatal("they cannot take back that a DAG is complete")
-	}
-	repairing := func(n int, want bool) {
-		e.Helper()
-		got, err := e.recs.Repairing(e.ctx, DAGSpec(n).DAG())
-		e.must(err)
-		if got != want {
-			e.Errorf("repairing DAG %d: %v", n, got)
-		}
-	}
-	e.limitBytes(2500)
-	r, a := e.pinned(alice, DAGSpec(1))
-	e.add(alice, DAGSpec(2))
-	e.begin(DAGSpec(2))
-	repairing(1, false)
-	repairing(2, false)
-	repairing(9, false)
-	for _, n := range []int{1, 2} {
-		_, err := mends.Refetch(e.ctx, DAGSpec(n).DAG())
-		e.must(err)
-	}
-	repairing(1, true)
-	repairing(2, false) // which was not complete
-	e.limitBytes(500)
-	n, released, err := e.recs.FailOverQuota(e.ctx, alice, DAGSpec(1).DAG(), 1000)
-	e.must(err)
-	e.released(released)
-	if n != 0 {
-		e.Errorf("%d requests fail", n)
-	}
-	if b := e.begin(DAGSpec(1)); b != a {
-		e.Errorf("attempt %d, want %d", b, a)
-	}
-	e.released(e.complete(DAGSpec(1), a))
-	e.status(r, pin.Pinned)
-	repairing(1, false)
-	e.usage(2, 1)
-}
-
 func testBytesLimitTogether(e *env) {
 	const together = 50
 	e.pinned(bob, DAGSpec(0))
@@ -377,4 +334,24 @@ func testBytesLimitTogether(e *env) {
 	if u.DAGs != 1 || u.Bytes != 1000 {
 		e.Errorf("usage %+v of 1500 bytes", u)
 	}
+}
+
+// What was pinned is not let go of because it is mended when its account has less room
+// than it had.
+func testBytesLimitRepair(e *env) {
+	r, _ := e.pinned(alice, DAGSpec(1))
+	e.limitBytes(500)
+	_, err := e.recs.(pin.Refetcher).Refetch(e.ctx, DAGSpec(1).DAG())
+	e.must(err)
+	e.status(r, pin.Pinning)
+	a := e.begin(DAGSpec(1))
+	n, released, err := e.recs.FailOverQuota(e.ctx, alice, DAGSpec(1).DAG(), 1000)
+	e.must(err)
+	e.released(released)
+	if n != 0 {
+		e.Errorf("%d requests fail", n)
+	}
+	e.released(e.complete(DAGSpec(1), a))
+	e.status(r, pin.Pinned)
+	e.usage(1, 1)
 }

@@ -1,0 +1,143 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// ratios are those of dead bytes from which on a file is collected, one after
+// the other: first where much comes back for little writing.
+var ratios = [...]float64{0.5, 0.3, 0.2, 0.1}
+
+// deferredWait is how long is waited for a file that is collected, and kept by those
+// who read through many keys. It goes when they are done, whether waited for or not.
+const deferredWait = 2 * time.Second
+
+// collector has Badger collect files of the value log, those that it chooses.
+type collector struct {
+	r        *reclaimer
+	discards *discards
+	// passed is files that are collected no more: those that are damaged, and those
+	// that are empty and are still read.
+	passed    map[uint32]bool
+	impatient bool // the last wait was in vain
+}
+
+func newCollector(r *reclaimer) (*collector, error) {
+	d, err := discardsOf(r.s.db)
+	if err != nil {
+		return nil, err
+	}
+	return &collector{r: r, discards: d, passed: map[uint32]bool{}}, nil
+}
+
+// collect rewrites what is alive in files of which much is dead, file by file.
+func (c *collector) collect(ctx context.Context) error {
+	for _, ratio := range ratios {
+		for {
+			began := time.Now()
+			if err := c.tell(); err != nil {
+				return err
+			}
+			f, dead, err := c.next(ratio)
+			if err != nil {
+				return err
+			}
+			if dead == 0 {
+				break
+			}
+			if err := c.one(ctx, f, dead); err != nil {
+				return err
+			}
+			if err := c.r.pause(ctx, time.Since(began)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// next gives the file that has the most dead bytes, and how many; none if there is no
+// file of which that part is dead.
+func (c *collector) next(ratio float64) (next logFile, most uint64, err error) {
+	all, err := logFiles(c.r.s.dbDir)
+	if err != nil || len(all) == 0 {
+		return next, 0, err
+	}
+	dead := c.discards.dead()
+	for _, f := range all[:len(all)-1] { // the newest is being written
+		n := min(dead[f.id], uint64(f.size))
+		if !c.passed[f.id] && n > most && float64(n) >= ratio*float64(f.size) {
+			next, most = f, n
+		}
+	}
+	return next, most, nil
+}
+
+// one collects a file, if all of it can be read.
+func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
+	s := c.r.s
+	if err := s.roomToMove(uint64(f.size) - dead); err != nil {
+		return err
+	}
+	path := filepath.Join(s.dbDir, f.name)
+	if _, err := os.Lstat(path + deadLog); err == nil {
+		c.passed[f.id] = true
+		return nil
+	}
+	if err := checkLog(ctx, path); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.passed[f.id] = true
+		s.noteDamagedLog(f.name, err)
+		return s.rescue(ctx, f)
+	}
+	undo := c.discards.prefer(f.id)
+	err := s.db.RunValueLogGC(ratios[len(ratios)-1])
+	if err != nil {
+		undo()
+	}
+	if errors.Is(err, badger.ErrNoRewrite) {
+		c.passed[f.id] = true
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("collect %s: %w", f.name, err)
+	}
+	// It is empty now, and goes once nobody reads through keys.
+	for waited := time.Duration(0); ; waited += pollInterval {
+		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+			c.impatient = false
+			return nil
+		}
+		c.passed[f.id] = true
+		if c.impatient || waited >= deferredWait {
+			c.impatient = true
+			return nil
+		}
+		if err := sleep(ctx, pollInterval); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *collector) tell() error {
+	r := c.r
+	now, err := diskUse(r.s.dbDir)
+	if err != nil {
+		return err
+	}
+	done := uint64(0)
+	if now < r.report.Before {
+		done = r.report.Before - now
+	}
+	r.progress(ReclaimProgress{Stage: ReclaimCollect, Done: done})
+	return nil
+}

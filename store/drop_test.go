@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// dirs pins a root over a node over n directories, each of which links to a node: one
+// of its own, or the same one as all others.
+func dirs(t *testing.T, s *Store, seed, n int, common bool) *pinned {
+	t.Helper()
+	p := beginPin(t, s, seed)
+	hash := func(a ...any) multihash.Multihash {
+		sum := sha256.Sum256([]byte(fmt.Sprint(a...)))
+		h, err := multihash.Encode(sum[:], multihash.SHA2_256)
+		must(t, err)
+		return h
+	}
+	node := func(id pin.Holder, h multihash.Multihash) pin.Node {
+		return pin.Node{ID: id, DAG: pin.DAGOf(cid.NewCidV1(cid.DagProtobuf, h)), Attempt: p.attempt}
+	}
+	link := func(from pin.Holder, h multihash.Multihash) pin.Link {
+		return pin.Link{Holder: from, Ref: pin.Ref{Hash: h, Size: 50}, Codec: cid.DagProtobuf}
+	}
+	const atATime = 500
+	first, err := s.NewHolders(t.Context(), 1)
+	must(t, err)
+	root := hash("root", seed)
+	must(t, s.Write(t.Context(), pin.Batch{Links: []pin.Link{link(p.attempt.Holder(), root)}, Nodes: []pin.Node{node(first, root)}}))
+	for at := 0; at < n; at += atATime {
+		id, err := s.NewHolders(t.Context(), atATime)
+		must(t, err)
+		var b pin.Batch
+		for i := range pin.Holder(atATime) {
+			dir, leaf := hash("dir", seed, id+i), hash("leaf", seed, id+i)
+			if common {
+				leaf = hash("the same in all")
+			}
+			b.Links = append(b.Links, link(first, dir), link(id+i, leaf))
+			b.Nodes = append(b.Nodes, node(id+i, dir))
+		}
+		must(t, s.Write(t.Context(), b))
+	}
+	p.complete(t, s, 2*n)
+	return p
+}
+
+// Unpinning reads as many links as the DAG has, and not for each link to a node all
+// others to it.
+func TestDropOfAPopularNode(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	const n = 2 * dropsPerBatch
+	read, most := 0, 0
+	s.drops.afterLinks = func(n int) { read += n; most = max(most, n) }
+	for _, common := range []bool{false, true} {
+		t.Run(fmt.Sprint("in common ", common), func(t *testing.T) {
+			one, two := dirs(t, s, 1, n, common), dirs(t, s, 2, n, common)
+			for _, p := range []*pinned{one, two} {
+				read = 0
+				p.remove(t, s)
+				if read > 3*n {
+					t.Errorf("%d links were read to drop %d", read, 2*n)
+				}
+			}
+			left, err := s.countKeys(t.Context(), []byte{kLinkTo})
+			must(t, err)
+			marks, err := s.countKeys(t.Context(), []byte{kReleased})
+			must(t, err)
+			nodes, err := s.countKeys(t.Context(), []byte{kNode})
+			must(t, err)
+			if left+marks+nodes > 0 {
+				t.Errorf("%d links, %d marks and %d nodes are left", left, marks, nodes)
+			}
+		})
+	}
+}
+
+// A node that is linked to from elsewhere is looked for where it was found the last
+// time, and found again wherever it is.
+func TestDropRemembersWhoHolds(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	to := linksTo(refOf(someBlocks(1, 1, 10)[0]).Hash, cid.DagProtobuf)
+	key := func(n int) string { return string(holderTail(append([]byte(nil), to...), pin.Holder(n))) }
+	set := func(there bool, keys ...int) {
+		for _, n := range keys {
+			value := []byte{1}
+			if !there {
+				value = nil
+			}
+			must(t, s.set([]byte(key(n)), value))
+		}
+	}
+	read := 0
+	s.drops.afterLinks = func(n int) { read = n }
+	held := func(want bool, atMost int, going ...int) {
+		t.Helper()
+		out := map[string]struct{}{}
+		for _, n := range going {
+			out[key(n)] = struct{}{}
+		}
+		must(t, s.view(t.Context(), func(r *reader) error {
+			got, err := s.drops.held(r, to, out)
+			if got != want || read > atMost {
+				t.Errorf("held: %v, want %v; %d links were read, want %d", got, want, read, atMost)
+			}
+			return err
+		}))
+	}
+	set(true, 1, 2, 3, 4, 5, 6)
+	held(true, 4, 1, 2, 3) // by 4
+	set(false, 1, 2, 3)
+	held(true, 1, 5)    // by 4 still
+	held(true, 4, 4, 5) // by 6
+	set(false, 4, 5)
+	set(true, 1)
+	held(true, 3, 6) // by 1, which is before what was remembered
+	set(false, 6)
+	held(false, 2, 1)
+	set(false, 1)
+	held(false, 1)
+	set(true, 9)
+	held(true, 1)
+}
+
+// A Drop reads the marks of what is released only if something may have been left: at
+// first, and after one that failed.
+func TestDropsReadMarksOnce(t *testing.T) {
+	dir := t.TempDir()
+	const n = 50
+	released := func(s *Store, from int) (all []pin.Attempt) {
+		for i := range n {
+			p := beginPin(t, s, from+i)
+			must(t, claimTo(s, t.Context(), p.attempt, []pin.Ref{refOf(someBlocks(uint64(i), 1, 10)[0])}))
+			p.complete(t, s, 1)
+			_, some, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+			must(t, err)
+			all = append(all, some...)
+		}
+		return all
+	}
+	s, lock := openSmall(t, dir)
+	defer func() { must(t, s.Close()); must(t, lock.Close()) }()
+	scans, marks := 0, 0
+	s.drops.afterMarks = func(n int) { scans++; marks += n }
+	for _, a := range released(s, 0) {
+		must(t, s.Drop(t.Context(), a))
+	}
+	if scans != 1 || marks > n {
+		t.Errorf("%d Drops read %d marks, in %d times", n, marks, scans)
+	}
+	// One that failed leaves a node that only its mark tells of.
+	p := dirs(t, s, 1000, 500, false)
+	_, some, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s.beforeRelease = func(nodes []pin.Node) {
+		if len(nodes) > 1 {
+			cancel()
+		}
+	}
+	if err := s.Drop(ctx, some[0]); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	s.beforeRelease = nil
+	scans, marks = 0, 0
+	all := released(s, 2000)
+	for _, a := range all {
+		must(t, s.Drop(t.Context(), a))
+	}
+	if scans != 1 {
+		t.Errorf("marks were read %d times after a failure", scans)
+	}
+	if nodes, err := s.countKeys(t.Context(), []byte{kLinkFrom}); err != nil || nodes > 0 {
+		t.Errorf("%d links are left, %v", nodes, err)
+	}
+	must(t, s.Drop(t.Context(), some[0]))
+	if left, err := s.Released(t.Context()); err != nil || len(left) > 0 {
+		t.Errorf("%v are left, %v", left, err)
+	}
+}

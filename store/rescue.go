@@ -1,0 +1,226 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/ipfs/go-datastore"
+	"github.com/multiformats/go-multihash"
+)
+
+// A damaged file of the value log is not Badger's to collect. What is alive in it and as
+// it was written is written again; the rest is for a repair. Once nothing is in it any
+// more it is marked, and removed before Badger opens the next time: it may hold a lock of
+// that file from a read that failed.
+
+// deadLog is what the mark of a file of the value log ends with.
+const deadLog = ".dead"
+
+// rescueBatch is how many bytes are moved together.
+const rescueBatch = 8 << 20
+
+// valuePlace is where in the value log the value of a key is.
+type valuePlace struct {
+	key         []byte
+	length, off int64
+}
+
+// valuePlaces tells where values are, which Badger's interface does not.
+type valuePlaces struct{ meta, pointer int }
+
+func newValuePlaces() (p valuePlaces, err error) {
+	item := reflect.TypeFor[badger.Item]()
+	meta, ok := item.FieldByName("meta")
+	pointer, ok2 := item.FieldByName("vptr")
+	if !ok || !ok2 || meta.Type.Kind() != reflect.Uint8 || pointer.Type != reflect.TypeFor[[]byte]() {
+		return p, errors.New("where Badger has its values is not told as in v4.9")
+	}
+	return valuePlaces{meta.Index[0], pointer.Index[0]}, nil
+}
+
+// in gives where the value of an item is, if it is in that file.
+func (p valuePlaces) in(file uint32, item *badger.Item) (at valuePlace, ok bool) {
+	const inLog = 1 << 1
+	v := reflect.ValueOf(item).Elem()
+	b := v.Field(p.pointer).Bytes()
+	if v.Field(p.meta).Uint()&inLog == 0 || len(b) != 12 || binary.NativeEndian.Uint32(b) != file {
+		return at, false
+	}
+	return valuePlace{
+		key:    item.KeyCopy(nil),
+		length: int64(binary.NativeEndian.Uint32(b[4:])),
+		off:    int64(binary.NativeEndian.Uint32(b[8:])),
+	}, true
+}
+
+// rescue moves what it can out of a damaged file, and marks the file if that is all that
+// was alive in it.
+func (s *Store) rescue(ctx context.Context, f logFile) error {
+	p, err := newValuePlaces()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(s.dbDir, f.name)
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("rescue what is in %s: %w", f.name, err)
+	}
+	defer file.Close()
+	moved, left := 0, 0
+	for from := []byte{}; from != nil; {
+		var some []valuePlace
+		if some, from, err = s.placesFrom(p, f.id, from); err != nil {
+			return err
+		}
+		n, err := s.moveSome(ctx, file, some)
+		if err != nil {
+			return fmt.Errorf("move values out of %s: %w", f.name, err)
+		}
+		moved += n
+		left += len(some) - n
+	}
+	if left == 0 {
+		if err := markDead(path); err != nil {
+			return err
+		}
+	}
+	s.log.Warn("what can be read of a damaged file of the value log was moved; it goes with the start after nothing is left",
+		"file", path, "moved", moved, "left", left)
+	return nil
+}
+
+// placesFrom looks through some keys, from one on, for those with values in a file. It
+// gives the key to go on at; nil at the end.
+func (s *Store) placesFrom(p valuePlaces, file uint32, from []byte) (some []valuePlace, next []byte, err error) {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	opt := badger.DefaultIteratorOptions
+	opt.PrefetchValues = false
+	it := txn.NewIterator(opt)
+	defer it.Close()
+	size := int64(0)
+	it.Seek(from)
+	for n := 0; it.Valid(); it.Next() {
+		if n++; n > walkPage || size > rescueBatch {
+			return some, it.Item().KeyCopy(nil), nil
+		}
+		if at, ok := p.in(file, it.Item()); ok {
+			some = append(some, at)
+			size += at.length
+		}
+	}
+	return some, nil, nil
+}
+
+// moveSome writes values again that are as they were written, and says how many. It
+// leaves alone those of which it is not known who else may write them.
+func (s *Store) moveSome(ctx context.Context, file *os.File, some []valuePlace) (moved int, err error) {
+	var blocks []valuePlace
+	var hashes []multihash.Multihash
+	for _, at := range some {
+		if err := ctx.Err(); err != nil {
+			return moved, err
+		}
+		r := bufio.NewReader(io.NewSectionReader(file, at.off, at.length))
+		if n, err := readEntry(r, at.length); err != nil || n != at.length {
+			continue // nor is Badger asked to read it: see closeDatabase
+		}
+		if bytes.HasPrefix(at.key, []byte("/")) {
+			if h, ok := blockOf(datastore.RawKey(string(at.key))); ok {
+				blocks, hashes = append(blocks, at), append(hashes, h)
+			}
+			continue
+		}
+		err := s.update(ctx, func(t *tx) error {
+			value, found, err := t.get(at.key)
+			if found {
+				t.set(at.key, value)
+			}
+			return err
+		})
+		if err != nil {
+			return moved, err
+		}
+		moved++
+	}
+	if err := s.moveBlocks(blocks, hashes); err != nil {
+		return moved, err
+	}
+	return moved + len(blocks), nil
+}
+
+// moveBlocks writes blocks again. Of each there is only one value, and reclaims alone
+// delete it.
+func (s *Store) moveBlocks(blocks []valuePlace, hashes []multihash.Multihash) error {
+	if len(blocks) == 0 {
+		return nil
+	}
+	if err := s.roomToOpen(); err != nil {
+		return err
+	}
+	defer s.claims.share(hashes)()
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	wb := s.db.NewWriteBatch()
+	defer wb.Cancel()
+	r := &reader{txn: txn}
+	for _, at := range blocks {
+		value, found, err := r.get(at.key)
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		if err := wb.Set(at.key, value); err != nil {
+			return err
+		}
+	}
+	return wb.Flush()
+}
+
+// markDead marks a file of the value log that nothing is in any more.
+func markDead(path string) error {
+	f, err := os.OpenFile(path+deadLog, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// removeDead removes the files that are marked. The database must not be open.
+func removeDead(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		log, marked := strings.CutSuffix(e.Name(), deadLog)
+		if !marked || filepath.Ext(log) != ".vlog" {
+			continue
+		}
+		// The mark goes last: else the file would come back to life, damaged.
+		for _, name := range []string{log, e.Name()} {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+			if err := syncDir(dir); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

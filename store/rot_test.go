@@ -1,0 +1,317 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	blocks "github.com/ipfs/go-block-format"
+)
+
+// rotten is a store of which 70 % is about to be unpinned, over many files of the
+// value log.
+type rotten struct {
+	dir                    string
+	gone, kept             *pinned
+	goneBlocks, keptBlocks []blocks.Block
+}
+
+func makeRotten(t *testing.T) *rotten {
+	t.Helper()
+	r := &rotten{dir: t.TempDir()}
+	s, lock := openSmall(t, r.dir)
+	r.gone, r.kept = beginPin(t, s, 1), beginPin(t, s, 2)
+	for i := range 20 {
+		g, k := someBlocks(uint64(3000+i), 12, 50_000), someBlocks(uint64(4000+i), 5, 50_000)
+		r.goneBlocks, r.keptBlocks = append(r.goneBlocks, g...), append(r.keptBlocks, k...)
+		r.gone.put(t, s, g)
+		r.kept.put(t, s, k)
+	}
+	r.gone.complete(t, s, len(r.goneBlocks))
+	r.kept.complete(t, s, len(r.keptBlocks))
+	must(t, s.Close())
+	must(t, lock.Close())
+	return r
+}
+
+// entries gives where in a file of the value log the entries of some blocks begin,
+// and where they end.
+func entries(t *testing.T, data []byte, bs []blocks.Block) (first, end int) {
+	t.Helper()
+	first = len(data)
+	for _, b := range bs {
+		at := bytes.Index(data, blockKey(b.Cid().Hash()))
+		if at < 0 {
+			continue
+		}
+		first, end = min(first, at), max(end, at)
+	}
+	return first, end
+}
+
+// flip changes a bit of a file.
+func flip(t *testing.T, path string, at int) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	must(t, err)
+	data[at] ^= 1
+	must(t, os.WriteFile(path, data, 0o600))
+}
+
+func valueLog(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	all, err := logFiles(filepath.Join(dir, dbName))
+	must(t, err)
+	for _, f := range all {
+		paths = append(paths, filepath.Join(dir, dbName, f.name))
+	}
+	return paths
+}
+
+// openLogged is openSmall with a log.
+func openLogged(t *testing.T, dir string) (*Store, *bytes.Buffer) {
+	t.Helper()
+	lock, err := Lock(dir)
+	must(t, err)
+	log := new(bytes.Buffer)
+	cfg := Config{Now: new(benchClock).now, Logger: slog.New(slog.NewTextHandler(log, nil))}
+	s, err := openWith(t.Context(), lock.dir, cfg.withDefaults(), smallFiles(), migrations())
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close()); must(t, lock.Close()) })
+	return s, log
+}
+
+// A bit that flipped in one block, even in one that nobody needs, costs none of the
+// others: its file is not collected, and the others are.
+func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
+	r := makeRotten(t)
+	flipped := ""
+	for _, path := range valueLog(t, r.dir) {
+		data, err := os.ReadFile(path)
+		must(t, err)
+		first, _ := entries(t, data, r.goneBlocks)
+		if _, last := entries(t, data, r.keptBlocks); first < last {
+			flip(t, path, first+1000)
+			flipped = path
+			break
+		}
+	}
+	if flipped == "" {
+		t.Fatal("no file has both")
+	}
+	s, log := openLogged(t, r.dir)
+	r.gone.remove(t, s)
+	if found, _ := verify(t, s); len(found) > 0 {
+		t.Fatalf("before the reclaim %d pinned blocks are damaged", len(found))
+	}
+	for range 2 {
+		report, err := s.Reclaim(t.Context(), nil)
+		must(t, err)
+		if report.Damaged != 1 {
+			t.Errorf("%d files are damaged, want 1", report.Damaged)
+		}
+	}
+	if found, report := verify(t, s); len(found) > 0 {
+		t.Errorf("after the reclaim %d pinned blocks are damaged: %d corrupt, %d missing", len(found), report.Corrupt, report.Missing)
+	}
+	if used, err := diskUse(s.dbDir); err != nil || used > uint64(r.kept.bytes)*13/10+8<<20 {
+		t.Errorf("%d KiB stay taken for %d KiB alive, %v", used>>10, r.kept.bytes>>10, err)
+	}
+	if n := strings.Count(log.String(), "is damaged"); n != 1 || !strings.Contains(log.String(), filepath.Base(flipped)) {
+		t.Errorf("it is told %d times:\n%s", n, log)
+	}
+	if st, err := s.Stats(t.Context()); err != nil || st.Damaged != 1 {
+		t.Errorf("stats say %d damaged files, %v", st.Damaged, err)
+	}
+	if _, err := os.Lstat(flipped + deadLog); err != nil {
+		t.Errorf("what is alive in the file was not moved: %v", err)
+	}
+}
+
+// What is alive in a damaged file is moved, but for what is damaged itself, and the file
+// goes with the next start after that was mended.
+func TestDamagedFileGoes(t *testing.T) {
+	r := makeRotten(t)
+	var flipped string
+	var bad blocks.Block
+	for _, path := range valueLog(t, r.dir) {
+		data, err := os.ReadFile(path)
+		must(t, err)
+		for _, b := range r.keptBlocks {
+			if at := bytes.Index(data, blockKey(b.Cid().Hash())); at >= 0 && flipped == "" {
+				flip(t, path, at+1000)
+				flipped, bad = path, b
+			}
+		}
+	}
+	whole := func(s *Store) {
+		t.Helper()
+		for i, b := range r.keptBlocks {
+			if !s.holds(t, refOf(b)) {
+				t.Errorf("block %d is lost", i)
+			}
+		}
+	}
+	t.Run("damaged", func(t *testing.T) {
+		s, log := openLogged(t, r.dir)
+		r.gone.remove(t, s)
+		reclaimAll(t, s)
+		whole(s)
+		if _, err := os.Lstat(flipped + deadLog); err == nil || !strings.Contains(log.String(), "left=1") {
+			t.Errorf("it goes with a block in it that is to be mended, %v:\n%s", err, log)
+		}
+	})
+	t.Run("mended", func(t *testing.T) {
+		s, _ := openLogged(t, r.dir)
+		if found, _ := verify(t, s); len(found) != 1 {
+			t.Errorf("%d blocks are damaged", len(found))
+		}
+		must(t, putTo(s, t.Context(), r.kept.attempt, []blocks.Block{bad})) // as a repair does
+		more := beginPin(t, s, 3)
+		more.put(t, s, someBlocks(77, 40, 50_000))
+		more.remove(t, s)
+		reclaimAll(t, s)
+		whole(s)
+		if _, err := os.Lstat(flipped + deadLog); err != nil {
+			t.Error(err)
+		}
+	})
+	s, log := openLogged(t, r.dir)
+	for _, name := range []string{flipped, flipped + deadLog} {
+		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is there: %v", name, err)
+		}
+	}
+	whole(s)
+	if found, _ := verify(t, s); len(found) > 0 {
+		t.Errorf("%d blocks are damaged", len(found))
+	}
+	reclaimAll(t, s)
+	if n := s.damagedLogs(); n > 0 || log.Len() > 0 {
+		t.Errorf("%d files are damaged:\n%s", n, log)
+	}
+}
+
+// Nor is the newest file cut off at such a block when the store is opened, in whatever
+// part of the entry it is.
+func TestOpenKeepsWhatIsBehindAFlippedBit(t *testing.T) {
+	for name, offset := range map[string]int{
+		"in the block":             1000,
+		"in its length":            -3,
+		"in the length of its key": -4,
+		"in its key":               20,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := makeRotten(t)
+			logs := valueLog(t, r.dir)
+			newest := logs[len(logs)-1]
+			data, err := os.ReadFile(newest)
+			must(t, err)
+			first, _ := entries(t, data, r.goneBlocks)
+			if _, last := entries(t, data, r.keptBlocks); first > last {
+				t.Fatal("there is no block behind")
+			}
+			flip(t, newest, first+offset)
+			for _, newestStill := range []bool{true, false} {
+				t.Run("", func(t *testing.T) {
+					s, log := openLogged(t, r.dir)
+					for i, b := range r.keptBlocks {
+						if !s.holds(t, refOf(b)) {
+							t.Errorf("block %d cannot be read", i)
+						}
+					}
+					told := strings.Contains(log.String(), "is damaged") && strings.Contains(log.String(), filepath.Base(newest))
+					if told != newestStill {
+						t.Errorf("the log says\n%s", log)
+					}
+				})
+			}
+		})
+	}
+}
+
+// What a crash leaves at the end of the newest file is cut off, as ever.
+func TestOpenAfterACrash(t *testing.T) {
+	r := makeRotten(t)
+	logs := valueLog(t, r.dir)
+	newest := logs[len(logs)-1]
+	data, err := os.ReadFile(newest)
+	must(t, err)
+	_, last := entries(t, data, append(r.goneBlocks, r.keptBlocks...))
+	must(t, os.WriteFile(newest, append(data[:last+300:last+300], make([]byte, 100_000)...), 0o600))
+	s, log := openLogged(t, r.dir)
+	if log.Len() > 0 {
+		t.Errorf("the log says\n%s", log)
+	}
+	info, err := os.Stat(newest)
+	must(t, err)
+	if info.Size() >= int64(last) {
+		t.Errorf("it has %d bytes, and was torn at %d", info.Size(), last)
+	}
+	if n := s.damagedLogs(); n > 0 {
+		t.Errorf("%d files are damaged", n)
+	}
+}
+
+// All of a file that was written can be read; what cannot be is found.
+func TestCheckLog(t *testing.T) {
+	r := makeRotten(t)
+	path := valueLog(t, r.dir)[0]
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	first, last := entries(t, whole, append(r.goneBlocks, r.keptBlocks...))
+	zeroed := bytes.Clone(whole)
+	clear(zeroed[first+4096 : first+8192])
+	for name, c := range map[string]struct {
+		data []byte
+		good bool
+	}{
+		"whole":           {whole, true},
+		"empty":           {whole[:logHeader], true},
+		"zeros behind it": {append(bytes.Clone(whole), make([]byte, 5000)...), true},
+		"cut off":         {whole[:last+100], false},
+		"garbage behind":  {append(bytes.Clone(whole), "garbage"...), false},
+		"zeros in it":     {zeroed, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			copied := filepath.Join(t.TempDir(), "000001.vlog")
+			must(t, os.WriteFile(copied, c.data, 0o600))
+			if err := checkLog(t.Context(), copied); (err == nil) != c.good {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	for at := logHeader; at < len(whole); at += 9973 {
+		data := bytes.Clone(whole)
+		data[at] ^= 1 << (at % 8)
+		must(t, os.WriteFile(path, data, 0o600))
+		if err := checkLog(t.Context(), path); err == nil {
+			t.Errorf("a bit at %d is not noticed", at)
+		}
+	}
+}
+
+// A value whose length is damaged leaves a lock behind in Badger; the store closes all
+// the same, and says what happened.
+func TestCloseAfterADamagedLength(t *testing.T) {
+	r := makeRotten(t)
+	path := valueLog(t, r.dir)[0]
+	data, err := os.ReadFile(path)
+	must(t, err)
+	first, _ := entries(t, data, r.keptBlocks)
+	flip(t, path, first-3)
+	s, lock := openSmall(t, r.dir)
+	if found, _ := verify(t, s); len(found) != 1 {
+		t.Errorf("%d blocks are damaged", len(found))
+	}
+	s.closeWait = 10 * time.Millisecond // it never ends
+	if err := s.Close(); !errors.Is(err, errUnclosed) {
+		t.Errorf("error %v", err)
+	}
+	must(t, lock.Close())
+}
