@@ -55,12 +55,12 @@ func (m *memoryPins) Add(ctx context.Context, account string, s pin.Spec) (pin.V
 	if err := m.begin(ctx, "Add"); err != nil {
 		return pin.View{}, err
 	}
-	r, err := m.Records.Add(ctx, account, s, 0)
+	r, err := m.Records.Add(ctx, account, s)
 	return pin.View{Request: r}, err
 }
 
 func (m *memoryPins) Replace(ctx context.Context, account, id string, s pin.Spec) (pin.View, error) {
-	r, _, _, err := m.Records.Replace(ctx, account, id, s, 0)
+	r, _, _, err := m.Records.Replace(ctx, account, id, s)
 	return pin.View{Request: r}, err
 }
 

@@ -192,7 +192,7 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 	if err := m.denied(s.DAG()); err != nil {
 		return View{}, err
 	}
-	r, err := m.records.Add(ctx, account, s, 0)
+	r, err := m.records.Add(ctx, account, s)
 	if err != nil {
 		m.warnFull(err)
 		return View{}, err
@@ -212,7 +212,7 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 	if err := m.denied(s.DAG()); err != nil {
 		return View{}, err
 	}
-	r, old, released, err := m.records.Replace(ctx, account, id, s, 0)
+	r, old, released, err := m.records.Replace(ctx, account, id, s)
 	if err != nil {
 		m.warnFull(err)
 		return View{}, err
@@ -308,7 +308,7 @@ func (m *Manager) Retry(ctx context.Context, account, id string) (View, error) {
 	if err := m.denied(r.DAG()); err != nil {
 		return View{}, err
 	}
-	r, err = m.records.Retry(ctx, account, id, 0)
+	r, err = m.records.Retry(ctx, account, id)
 	if err != nil {
 		return View{}, err
 	}

@@ -60,21 +60,19 @@ type Records interface {
 	SetQuotas(q Quotas)
 
 	// Add commits a new request. It gives it its ID and Created; Status is
-	// Pinned if the DAG is complete already, else Queued. most is how many
-	// requests the account may have then that are queued, pinning or pinned,
-	// the new one among them; 0 is no limit. It holds exactly, whatever is
-	// added at the same time. An account that is charged all that it may be, or
-	// would be more than that at once, is refused too.
+	// Pinned if the DAG is complete already, else Queued. An account that has as
+	// many requests as it may that are queued, pinning or pinned is refused, and
+	// one that is charged all that it may be, or would be more than that at once.
 	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError.
-	Add(ctx context.Context, account string, s Spec, most uint64) (Request, error)
+	Add(ctx context.Context, account string, s Spec) (Request, error)
 
 	// Replace removes request id of the account and adds a new one, in one
-	// commit. The new request may be for the same DAG. most is as in Add, and
-	// the old request does not count any more: unless it failed, an account
-	// that is at its limit can replace it, and one that is over it cannot. A full
-	// account can replace too, unless it would be charged too much at once.
+	// commit. The new request may be for the same DAG. The old request does not
+	// count any more: unless it failed, an account that is at its limit can
+	// replace it, and one that is over it cannot. A full account can replace too,
+	// unless it would be charged too much at once.
 	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull, a *QuotaError.
-	Replace(ctx context.Context, account, id string, s Spec, most uint64) (now, old Request, released []Attempt, err error)
+	Replace(ctx context.Context, account, id string, s Spec) (now, old Request, released []Attempt, err error)
 
 	// Remove deletes a request and gives it as it last was.
 	// Errors: ErrNotFound.
@@ -88,9 +86,9 @@ type Records interface {
 	List(ctx context.Context, account string, q Query) (Page, error)
 
 	// Retry moves a failed request back to Queued and holds its DAG again
-	// (or makes it Pinned, if the DAG is complete). most is as in Add.
+	// (or makes it Pinned, if the DAG is complete), within the quotas as Add is.
 	// Errors: ErrNotFound, ErrNotFailed, a *QuotaError.
-	Retry(ctx context.Context, account, id string, most uint64) (Request, error)
+	Retry(ctx context.Context, account, id string) (Request, error)
 
 	// Begin moves every queued request for the DAG to Pinning and gives the
 	// attempt to fetch it under: that of an earlier Begin if it was not

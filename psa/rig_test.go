@@ -84,12 +84,12 @@ func (s *stub) List(_ context.Context, account string, q pin.Query) (pin.ViewPag
 type inMemory struct{ *pintest.Records }
 
 func (m inMemory) Add(ctx context.Context, account string, s pin.Spec) (pin.View, error) {
-	r, err := m.Records.Add(ctx, account, s, 0)
+	r, err := m.Records.Add(ctx, account, s)
 	return pin.View{Request: r}, err
 }
 
 func (m inMemory) Replace(ctx context.Context, account, id string, s pin.Spec) (pin.View, error) {
-	r, _, _, err := m.Records.Replace(ctx, account, id, s, 0)
+	r, _, _, err := m.Records.Replace(ctx, account, id, s)
 	return pin.View{Request: r}, err
 }
 

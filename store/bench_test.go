@@ -84,7 +84,7 @@ func addBench(ctx context.Context, s *Store, i, d int) error {
 		spec.Name = "nightly"
 	}
 	spec.Meta = map[string]string{"app": "bench", "host": fmt.Sprint(i % 1000)}
-	_, err := s.Add(ctx, benchAccount, spec, 0)
+	_, err := s.Add(ctx, benchAccount, spec)
 	return err
 }
 
@@ -188,13 +188,15 @@ func BenchmarkList(b *testing.B) {
 	})
 	b.Run("AddWithLimit", func(b *testing.B) { // to the account of 100,000, by 64 clients
 		const adds = 5_000
+		s.SetQuotas(pintest.QuotaFunc(func(string) pin.Quota { return pin.Quota{Pins: 1_000_000} }))
+		defer s.SetQuotas(nil)
 		n := 0
 		for b.Loop() {
 			var wg sync.WaitGroup
 			for w := range benchWriters {
 				wg.Go(func() {
 					for i := range adds / benchWriters {
-						_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(10_000_000+n+w*adds+i), 1_000_000)
+						_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(10_000_000+n+w*adds+i))
 						if err != nil {
 							b.Error(err)
 							return
@@ -260,7 +262,7 @@ func BenchmarkAdd(b *testing.B) {
 			wg.Go(func() {
 				for i := total.Add(1); i <= end; i = total.Add(1) {
 					account := fmt.Sprintf("0a11ce00-0000-4000-8000-0000000000%02x", i%16)
-					if _, err := s.Add(b.Context(), account, pintest.DAGSpec(int(i)), 0); err != nil {
+					if _, err := s.Add(b.Context(), account, pintest.DAGSpec(int(i))); err != nil {
 						b.Error(err)
 						return
 					}
@@ -313,7 +315,7 @@ func BenchmarkComplete(b *testing.B) {
 		for range 50 {
 			wg.Go(func() {
 				for range 10_000 / 50 {
-					if _, err := s.Add(ctx, benchAccount, spec, 0); err != nil {
+					if _, err := s.Add(ctx, benchAccount, spec); err != nil {
 						b.Error(err)
 						return
 					}

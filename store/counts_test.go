@@ -120,7 +120,7 @@ func TestQueue(t *testing.T) {
 	expect("empty", 0, 0, time.Time{})
 	var made []pin.Request
 	for i, account := range []string{other, benchAccount, benchAccount, other} {
-		r, err := s.Add(ctx, account, pintest.DAGSpec(i), 0)
+		r, err := s.Add(ctx, account, pintest.DAGSpec(i))
 		must(t, err)
 		made = append(made, r)
 	}

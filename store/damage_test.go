@@ -35,7 +35,7 @@ func TestDamagedDatabase(t *testing.T) {
 			defer lock.Close()
 			s, err := Open(t.Context(), lock, Config{})
 			must(t, err)
-			_, err = s.Add(t.Context(), benchAccount, pintest.DAGSpec(1), 0)
+			_, err = s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
 			must(t, err)
 			must(t, s.Close())
 			path := filepath.Join(dir, dbName, damage.file)

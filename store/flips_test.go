@@ -28,7 +28,7 @@ func addMany(t *testing.T, s *Store, accounts, more int) {
 				if n >= accounts {
 					account = manyAccount(0)
 				}
-				if _, err := s.Add(t.Context(), account, pintest.DAGSpec(1), 0); err != nil {
+				if _, err := s.Add(t.Context(), account, pintest.DAGSpec(1)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -107,11 +107,11 @@ func TestCompleteInterrupted(t *testing.T) {
 	addMany(t, s, flipAccounts, 0)
 	// The last account's request came by Replace, and holds another DAG.
 	last := manyAccount(flipAccounts)
-	old, err := s.Add(t.Context(), last, pintest.DAGSpec(2), 0)
+	old, err := s.Add(t.Context(), last, pintest.DAGSpec(2))
 	must(t, err)
 	held, _, err := s.Begin(t.Context(), old.DAG())
 	must(t, err)
-	_, _, released, err := s.Replace(t.Context(), last, old.ID, spec, 0)
+	_, _, released, err := s.Replace(t.Context(), last, old.ID, spec)
 	must(t, err)
 	if len(released) > 0 {
 		t.Errorf("released %v", released)

@@ -26,7 +26,7 @@ func TestHeld(t *testing.T) {
 	}
 	begin := func(i int) (pin.Request, pin.Attempt) {
 		t.Helper()
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i), 0)
+		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
 		must(t, err)
 		a, complete, err := s.Begin(ctx, r.DAG())
 		must(t, err)
@@ -100,7 +100,7 @@ func TestHeld(t *testing.T) {
 func TestHeldAtOnce(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1), 0)
+	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	a, _, err := s.Begin(ctx, r.DAG())
 	must(t, err)
@@ -126,7 +126,7 @@ func TestHeldAtOnce(t *testing.T) {
 func BenchmarkHeld(b *testing.B) {
 	s := openTest(b, b.TempDir(), Config{})
 	ctx := b.Context()
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1), 0)
+	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(b, err)
 	a, _, err := s.Begin(ctx, r.DAG())
 	must(b, err)
@@ -176,7 +176,7 @@ func TestNeededBelowANode(t *testing.T) {
 	node := pin.Ref{Hash: pintest.DAGSpec(7).DAG().CID().Hash(), Size: 50}
 	var requests []pin.Request
 	for i := range 2 {
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i), 0)
+		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
 		must(t, err)
 		a, _, err := s.Begin(ctx, r.DAG())
 		must(t, err)
@@ -215,7 +215,7 @@ func TestAboveBlock(t *testing.T) {
 	nodeDAG := pin.Link{Ref: node, Codec: cid.DagProtobuf}.DAG()
 	var dags []pin.DAG
 	for i := range 3 {
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i), 0)
+		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
 		must(t, err)
 		a, _, err := s.Begin(ctx, r.DAG())
 		must(t, err)

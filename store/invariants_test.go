@@ -350,7 +350,7 @@ func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error 
 	ctx := t.Context()
 	spec := pintest.DAGSpec(n)
 	spec.Name = fmt.Sprint(n % 3)
-	r, err := s.Add(ctx, benchAccount, spec, 0)
+	r, err := s.Add(ctx, benchAccount, spec)
 	if err != nil {
 		return err
 	}
@@ -369,7 +369,7 @@ func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error 
 	}
 	say("-", r.ID)
 	if n%4 == 1 {
-		next, _, _, err := s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(n+1), 0)
+		next, _, _, err := s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(n+1))
 		if err != nil {
 			return err
 		}

@@ -186,7 +186,7 @@ func TestMigration(t *testing.T) {
 	must(t, err)
 	s, err := openWithSteps()
 	must(t, err)
-	kept, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1), 0)
+	kept, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	must(t, s.Close())
 

@@ -27,7 +27,7 @@ func TestMigrationOfLiveCounts(t *testing.T) {
 	_, err = old.Complete(t.Context(), d, a, pin.Totals{Blocks: 1})
 	must(t, err)
 	for n := 2; n <= 4; n++ {
-		r, err := old.Add(t.Context(), first, pintest.DAGSpec(n), 0)
+		r, err := old.Add(t.Context(), first, pintest.DAGSpec(n))
 		must(t, err)
 		switch n {
 		case 3:
@@ -73,11 +73,14 @@ func TestMigrationOfLiveCounts(t *testing.T) {
 	if u.Pins != live {
 		t.Errorf("%d pins, want %d", u.Pins, live)
 	}
+	most := uint64(live)
+	s.SetQuotas(pintest.QuotaFunc(func(string) pin.Quota { return pin.Quota{Pins: most} }))
 	var over *pin.QuotaError
-	if _, err := s.Add(t.Context(), first, pintest.DAGSpec(5), live); !errors.As(err, &over) || over.Used != live {
+	if _, err := s.Add(t.Context(), first, pintest.DAGSpec(5)); !errors.As(err, &over) || over.Used != live {
 		t.Errorf("one more than may be: %v", err)
 	}
-	if _, err := s.Add(t.Context(), first, pintest.DAGSpec(5), live+1); err != nil {
+	most++
+	if _, err := s.Add(t.Context(), first, pintest.DAGSpec(5)); err != nil {
 		t.Errorf("as many as may be: %v", err)
 	}
 	checkInvariants(t, s)

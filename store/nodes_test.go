@@ -28,7 +28,7 @@ func (freeSlot) Release()                          {}
 func pinDAG(tb testing.TB, s *Store, all []blocks.Block) *pinned {
 	tb.Helper()
 	root := dagtest.Last(all)
-	r, err := s.Add(tb.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root}, 0)
+	r, err := s.Add(tb.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root})
 	must(tb, err)
 	a, complete, err := s.Begin(tb.Context(), r.DAG())
 	must(tb, err)
@@ -133,7 +133,7 @@ func TestDropBesideARunningWalk(t *testing.T) {
 	over := append(append([]blocks.Block(nil), all...), dagtest.PB("over", dagtest.Last(all)))
 	p := pinDAG(t, s, all)
 	// Half of a walk: it has linked to the root, and seen that it is whole.
-	r, err := s.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(over).String(), Root: dagtest.Last(over)}, 0)
+	r, err := s.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(over).String(), Root: dagtest.Last(over)})
 	must(t, err)
 	a, _, err := s.Begin(t.Context(), r.DAG())
 	must(t, err)
@@ -235,7 +235,7 @@ func TestMigrationOfLinks(t *testing.T) {
 	old, err := openWith(t.Context(), dir, Config{}.withDefaults(), badgerOptions(), nil)
 	must(t, err)
 	all := dagtest.Tree(dagtest.Leaves(5000, 20), 50)
-	r, err := old.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)}, 0)
+	r, err := old.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)})
 	must(t, err)
 	a, _, err := old.Begin(t.Context(), r.DAG())
 	must(t, err)

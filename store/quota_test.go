@@ -111,12 +111,12 @@ func TestQuotaOfWhoJoinsLate(t *testing.T) {
 		}
 		if asked++; asked == 2 { // of Add, then of Complete
 			var err error
-			late, err = s.Add(t.Context(), manyAccount(1), spec, 0)
+			late, err = s.Add(t.Context(), manyAccount(1), spec)
 			must(t, err)
 		}
 		return 0
 	})
-	first, err := s.Add(t.Context(), manyAccount(0), spec, 0)
+	first, err := s.Add(t.Context(), manyAccount(0), spec)
 	must(t, err)
 	a, _, err := s.Begin(t.Context(), spec.DAG())
 	must(t, err)
@@ -146,13 +146,13 @@ func TestQuotaIsAskedOnce(t *testing.T) {
 		asked = 0
 	}
 	ctx := t.Context()
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1), 0)
+	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	once("Add", err)
-	r, _, _, err = s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(2), 0)
+	r, _, _, err = s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(2))
 	once("Replace", err)
 	_, err = s.Fail(ctx, r.DAG(), "why")
 	must(t, err)
-	_, err = s.Retry(ctx, benchAccount, r.ID, 0)
+	_, err = s.Retry(ctx, benchAccount, r.ID)
 	once("Retry", err)
 	a, _, err := s.Begin(ctx, r.DAG())
 	must(t, err)

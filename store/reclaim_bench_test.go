@@ -36,7 +36,7 @@ type pinned struct {
 // beginPin makes a request for the n-th test DAG and begins its attempt.
 func beginPin(tb testing.TB, s *Store, n int) *pinned {
 	tb.Helper()
-	r, err := s.Add(tb.Context(), benchAccount, pintest.DAGSpec(n), 0)
+	r, err := s.Add(tb.Context(), benchAccount, pintest.DAGSpec(n))
 	must(tb, err)
 	a, _, err := s.Begin(tb.Context(), r.DAG())
 	must(tb, err)

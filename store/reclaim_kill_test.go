@@ -181,7 +181,7 @@ const killFamily = 7
 
 // pinAndRemove pins one of the DAGs, and removes another pin if there are a few.
 func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Network, rng *rand.Rand) error {
-	r, err := s.Add(ctx, benchAccount, pin.Spec{CID: root.String(), Root: root}, 0)
+	r, err := s.Add(ctx, benchAccount, pin.Spec{CID: root.String(), Root: root})
 	if err != nil {
 		return err
 	}

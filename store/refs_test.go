@@ -161,7 +161,7 @@ func TestDropDeletesReferences(t *testing.T) {
 	ctx := t.Context()
 	bs := someBlocks(4, dropsPerBatch+100, 10)
 	attempt := func(n int) (pin.Request, pin.Attempt) {
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(n), 0)
+		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(n))
 		must(t, err)
 		a, _, err := s.Begin(ctx, r.DAG())
 		must(t, err)
@@ -276,7 +276,7 @@ func TestFloors(t *testing.T) {
 		free = n
 	}
 	t.Cleanup(func() { setFree(10 << 20) })
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1), 0)
+	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	bs := someBlocks(7, 10, 1000)
 	refs := []pin.Ref{{Hash: bs[0].Cid().Hash(), Size: 1000}}
@@ -289,9 +289,9 @@ func TestFloors(t *testing.T) {
 	fresh := someBlocks(8, 3, 10) // one for each check, as the blockstore skips what it has
 	check := func(newFull, upkeepFull bool) {
 		t.Helper()
-		_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1), 0)
+		_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
 		full("Add", err, newFull)
-		_, _, _, err = s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(1), 0)
+		_, _, _, err = s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(1))
 		if !newFull {
 			r = s.newest(t)
 		}
@@ -334,7 +334,7 @@ func (s *Store) newest(t *testing.T) pin.Request {
 func TestDatastoreHidesRecords(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1), 0)
+	_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	must(t, putTo(s, ctx, 1, someBlocks(9, 3, 10)))
 	d := s.Datastore()

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -150,7 +149,7 @@ func createdIn(id string) (u uuid.UUID, ms int64, ok bool) {
 }
 
 // Add implements [pin.Records].
-func (s *Store) Add(ctx context.Context, account string, spec pin.Spec, most uint64) (now pin.Request, err error) {
+func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin.Request, err error) {
 	if err := s.roomFor(0); err != nil {
 		return pin.Request{}, err
 	}
@@ -164,7 +163,7 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec, most uin
 		if err != nil {
 			return err
 		}
-		req, err := s.add(t, account, spec, cmp.Or(most, quota.Pins), 0)
+		req, err := s.add(t, account, spec, quota.Pins, 0)
 		if err != nil {
 			return err
 		}
@@ -181,7 +180,7 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec, most uin
 }
 
 // Replace implements [pin.Records].
-func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, most uint64) (now, old pin.Request, released []pin.Attempt, err error) {
+func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
 	if err := s.roomFor(0); err != nil {
 		return now, old, nil, err
 	}
@@ -206,7 +205,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec, 
 		if was.status.live() {
 			freed = 1
 		}
-		is, err := s.add(t, account, spec, cmp.Or(most, quota.Pins), freed)
+		is, err := s.add(t, account, spec, quota.Pins, freed)
 		if err != nil {
 			return err
 		}
@@ -266,7 +265,7 @@ func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, e
 }
 
 // Retry implements [pin.Records].
-func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now pin.Request, err error) {
+func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request, err error) {
 	quota, err := s.quota(ctx, account)
 	if err != nil {
 		return pin.Request{}, wrap(err, "retry pin request %s", id)
@@ -285,7 +284,7 @@ func (s *Store) Retry(ctx context.Context, account, id string, most uint64) (now
 		}
 		rec, err := s.accountRecord(&t.reader, req.account)
 		if err == nil {
-			err = rec.admits(cmp.Or(most, quota.Pins), 0)
+			err = rec.admits(quota.Pins, 0)
 		}
 		if err != nil {
 			return err

@@ -69,19 +69,19 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 			}
 			ctx := t.Context()
 			wanted := pintest.DAGSpec(1_000_000)
-			bobs, err := s.Add(ctx, modelAccounts[1], wanted, 0)
+			bobs, err := s.Add(ctx, modelAccounts[1], wanted)
 			must(t, err)
 			var next atomic.Int64
 			var wg sync.WaitGroup
 			for range benchWriters {
 				wg.Go(func() {
 					for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
-						r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i), 0)
+						r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
 						if err == nil {
 							_, _, err = s.Begin(ctx, r.DAG())
 						}
 						if err == nil {
-							_, _, _, err = s.Replace(ctx, benchAccount, r.ID, wanted, 0)
+							_, _, _, err = s.Replace(ctx, benchAccount, r.ID, wanted)
 						}
 						if err != nil {
 							t.Error(err)
@@ -119,13 +119,13 @@ func TestMigrationOfRows(t *testing.T) {
 	first, tries := map[int]pin.Attempt{}, map[int][]pin.Attempt{}
 	for i, n := range rows {
 		spec := func(k int) pin.Spec { return pintest.DAGSpec(100_000*i + k) }
-		r, err := old.Add(ctx, benchAccount, spec(0), 0)
+		r, err := old.Add(ctx, benchAccount, spec(0))
 		must(t, err)
 		first[i], _, err = old.Begin(ctx, r.DAG())
 		must(t, err)
 		_, err = old.Complete(ctx, r.DAG(), first[i], pin.Totals{Blocks: 1, Bytes: 10})
 		must(t, err)
-		r, _, _, err = old.Replace(ctx, benchAccount, r.ID, spec(n), 0)
+		r, _, _, err = old.Replace(ctx, benchAccount, r.ID, spec(n))
 		must(t, err)
 		requests = append(requests, r)
 		rec := holdsRecord3{DAGs: [][]byte{[]byte(spec(0).DAG())}}

@@ -159,7 +159,7 @@ func TestRefetch(t *testing.T) {
 	p.put(t, s, someBlocks(34, 3, 1000))
 	const requests = 2*chunkBits + 10
 	for range requests - 1 {
-		_, err := s.Add(ctx, benchAccount, p.request.Spec, 0)
+		_, err := s.Add(ctx, benchAccount, p.request.Spec)
 		must(t, err)
 	}
 	p.complete(t, s, 3)
@@ -218,11 +218,11 @@ func TestUsage(t *testing.T) {
 	p.complete(t, s, 3)
 	one := pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 1}
 	check("pinned", benchAccount, one)
-	twice, err := s.Add(ctx, benchAccount, p.request.Spec, 0)
+	twice, err := s.Add(ctx, benchAccount, p.request.Spec)
 	must(t, err)
 	one.Pins = 2
 	check("pinned twice", benchAccount, one)
-	theirs, err := s.Add(ctx, other, p.request.Spec, 0)
+	theirs, err := s.Add(ctx, other, p.request.Spec)
 	must(t, err)
 	check("by another too", other, pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 1})
 	q := beginPin(t, s, 2)
@@ -235,7 +235,7 @@ func TestUsage(t *testing.T) {
 		t.Errorf("stats %+v", st)
 	}
 	q.remove(t, s)
-	_, _, _, err = s.Replace(ctx, benchAccount, twice.ID, p.request.Spec, 0)
+	_, _, _, err = s.Replace(ctx, benchAccount, twice.ID, p.request.Spec)
 	must(t, err)
 	check("one removed, one replaced by the same", benchAccount, one)
 	if st, err := s.Stats(ctx); err != nil || st.Dead != (Amount{2, 2000}) || st.Live != (Amount{3, 3000}) {

@@ -72,7 +72,7 @@ func TestStoreCommandsOnDamage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := c.store.Add(ctx, a.ID, pin.Spec{CID: here.Cid().String(), Root: here.Cid()}, 0)
+		r, err := c.store.Add(ctx, a.ID, pin.Spec{CID: here.Cid().String(), Root: here.Cid()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +180,7 @@ func heldBy(a pin.Attempt, bs ...blocks.Block) pin.Batch {
 func hold(t *testing.T, p *Program, bs ...blocks.Block) {
 	t.Helper()
 	ctx, root := t.Context(), bs[0].Cid()
-	r, err := p.core.store.Add(ctx, uuid.NewString(), pin.Spec{CID: root.String(), Root: root}, 0)
+	r, err := p.core.store.Add(ctx, uuid.NewString(), pin.Spec{CID: root.String(), Root: root})
 	if err != nil {
 		t.Fatal(err)
 	}

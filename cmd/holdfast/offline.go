@@ -16,12 +16,12 @@ type offlinePins struct {
 }
 
 func (o offlinePins) Add(ctx context.Context, account string, s pin.Spec) (pin.View, error) {
-	r, err := o.records.Add(ctx, account, s, 0)
+	r, err := o.records.Add(ctx, account, s)
 	return offlineView(r), err
 }
 
 func (o offlinePins) Replace(ctx context.Context, account, id string, s pin.Spec) (pin.View, error) {
-	r, _, _, err := o.records.Replace(ctx, account, id, s, 0)
+	r, _, _, err := o.records.Replace(ctx, account, id, s)
 	return offlineView(r), err
 }
 
@@ -51,7 +51,7 @@ func (o offlinePins) RemoveAll(ctx context.Context, account string) (removed int
 }
 
 func (o offlinePins) Retry(ctx context.Context, account, id string) (pin.View, error) {
-	r, err := o.records.Retry(ctx, account, id, 0)
+	r, err := o.records.Retry(ctx, account, id)
 	return offlineView(r), err
 }
 

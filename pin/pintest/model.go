@@ -81,15 +81,6 @@ func (m *model) spec() pin.Spec {
 	return s
 }
 
-// most is how many pins the account may have, now and then so few that some
-// calls are refused.
-func (m *model) most() uint64 {
-	if m.rng.IntN(4) > 0 {
-		return 0
-	}
-	return uint64(1 + m.rng.IntN(60))
-}
-
 // some gives one of the newer requests, which may be gone already.
 func (m *model) some() pair {
 	if len(m.pairs) == 0 {
@@ -110,14 +101,14 @@ func (m *model) call() {
 	}
 	switch m.rng.IntN(10) {
 	case 0, 1, 2:
-		account, spec, most := m.account(), m.spec(), m.most()
-		f, ferr := m.fake.Add(ctx, account, spec, most)
-		r, rerr := m.real.Add(ctx, account, spec, most)
+		account, spec := m.account(), m.spec()
+		f, ferr := m.fake.Add(ctx, account, spec)
+		r, rerr := m.real.Add(ctx, account, spec)
 		m.added("Add", f, r, ferr, rerr)
 	case 3:
-		p, spec, most := m.some(), m.spec(), m.most()
-		f, fold, frel, ferr := m.fake.Replace(ctx, p.fake.Account, p.fake.ID, spec, most)
-		r, rold, rrel, rerr := m.real.Replace(ctx, p.real.Account, p.real.ID, spec, most)
+		p, spec := m.some(), m.spec()
+		f, fold, frel, ferr := m.fake.Replace(ctx, p.fake.Account, p.fake.ID, spec)
+		r, rold, rrel, rerr := m.real.Replace(ctx, p.real.Account, p.real.ID, spec)
 		m.added("Replace", f, r, ferr, rerr)
 		m.sameRequest("Replace's old one", fold, rold)
 		m.sameReleased("Replace", frel, rrel)
@@ -129,9 +120,9 @@ func (m *model) call() {
 		m.sameRequest("Remove", f, r)
 		m.sameReleased("Remove", frel, rrel)
 	case 5:
-		p, most := m.some(), m.most()
-		f, ferr := m.fake.Retry(ctx, p.fake.Account, p.fake.ID, most)
-		r, rerr := m.real.Retry(ctx, p.real.Account, p.real.ID, most)
+		p := m.some()
+		f, ferr := m.fake.Retry(ctx, p.fake.Account, p.fake.ID)
+		r, rerr := m.real.Retry(ctx, p.real.Account, p.real.ID)
 		m.sameError("Retry", ferr, rerr)
 		m.sameRequest("Retry", f, r)
 	case 6:

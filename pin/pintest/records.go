@@ -138,12 +138,12 @@ func (f QuotaFunc) Quota(_ context.Context, account string) (pin.Quota, error) {
 }
 
 // Add implements [pin.Records].
-func (r *Records) Add(ctx context.Context, account string, s pin.Spec, most uint64) (pin.Request, error) {
+func (r *Records) Add(ctx context.Context, account string, s pin.Spec) (pin.Request, error) {
 	if err := r.enter(ctx, "Add"); err != nil {
 		return pin.Request{}, err
 	}
 	defer r.mu.Unlock()
-	if err := r.room(ctx, account, nil, most); err != nil {
+	if err := r.room(ctx, account, nil); err != nil {
 		return pin.Request{}, err
 	}
 	req, err := r.add(account, s, func() error { return r.roomFor(ctx, account, s.DAG(), nil) })
@@ -185,12 +185,12 @@ func (r *Records) add(account string, s pin.Spec, admit func() error) (*request,
 
 // room says whether the account may have one more live request, when the old
 // one, if it is not nil, is gone.
-func (r *Records) room(ctx context.Context, account string, old *request, most uint64) error {
+func (r *Records) room(ctx context.Context, account string, old *request) error {
 	quota, err := r.quota(ctx, account)
 	if err != nil {
 		return err
 	}
-	most = cmp.Or(most, quota.Pins)
+	most := quota.Pins
 	var live, left uint64
 	for _, req := range r.requests {
 		if req.Account == account && req.Status != pin.Failed {
@@ -234,7 +234,7 @@ func (r *Records) roomFor(ctx context.Context, account string, d pin.DAG, old *r
 }
 
 // Replace implements [pin.Records].
-func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec, most uint64) (now, old pin.Request, released []pin.Attempt, err error) {
+func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
 	if err := r.enter(ctx, "Replace"); err != nil {
 		return now, old, nil, err
 	}
@@ -243,7 +243,7 @@ func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec, m
 	if err != nil {
 		return now, old, nil, err
 	}
-	if err := r.room(ctx, account, was, most); err != nil {
+	if err := r.room(ctx, account, was); err != nil {
 		return now, old, nil, err
 	}
 	is, err := r.add(account, s, func() error { return r.roomFor(ctx, account, s.DAG(), was) })
@@ -331,7 +331,7 @@ func (r *Records) List(ctx context.Context, account string, q pin.Query) (pin.Pa
 }
 
 // Retry implements [pin.Records].
-func (r *Records) Retry(ctx context.Context, account, id string, most uint64) (pin.Request, error) {
+func (r *Records) Retry(ctx context.Context, account, id string) (pin.Request, error) {
 	if err := r.enter(ctx, "Retry"); err != nil {
 		return pin.Request{}, err
 	}
@@ -343,7 +343,7 @@ func (r *Records) Retry(ctx context.Context, account, id string, most uint64) (p
 	if req.Status != pin.Failed {
 		return pin.Request{}, pin.ErrNotFailed
 	}
-	if err := r.room(ctx, account, nil, most); err != nil {
+	if err := r.room(ctx, account, nil); err != nil {
 		return pin.Request{}, err
 	}
 	if err := r.roomFor(ctx, account, req.DAG(), nil); err != nil {

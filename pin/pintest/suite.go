@@ -58,7 +58,7 @@ func RunRecords(t *testing.T, open Open) {
 		{"Usage", testUsage},
 		{"UsageOfWhatIsReplaced", testUsageReplaced},
 		{"PinsLimit", testPinsLimit},
-		{"PinsLimitOfQuota", testPinsLimitOfQuota},
+		{"PinsLimitOfOthers", testPinsLimitOfOthers},
 		{"PinsLimitReplace", testPinsLimitReplace},
 		{"PinsLimitRetry", testPinsLimitRetry},
 		{"PinsLimitTogether", testPinsLimitTogether},
@@ -135,14 +135,14 @@ func named(n int, name string) pin.Spec {
 
 func (e *env) add(account string, s pin.Spec) pin.Request {
 	e.Helper()
-	r, err := e.recs.Add(e.ctx, account, s, 0)
+	r, err := e.recs.Add(e.ctx, account, s)
 	e.must(err)
 	return r
 }
 
 func (e *env) replace(account, id string, s pin.Spec) (pin.Request, []pin.Attempt) {
 	e.Helper()
-	r, old, released, err := e.recs.Replace(e.ctx, account, id, s, 0)
+	r, old, released, err := e.recs.Replace(e.ctx, account, id, s)
 	e.must(err)
 	if old.ID != id {
 		e.Fatalf("replaced %s, was given back %s", id, old.ID)

@@ -135,14 +135,14 @@ func testFail(e *env) {
 
 func testRetry(e *env) {
 	r := e.add(alice, DAGSpec(1))
-	_, err := e.recs.Retry(e.ctx, alice, r.ID, 0)
+	_, err := e.recs.Retry(e.ctx, alice, r.ID)
 	e.notFailed(err)
 	old := e.begin(DAGSpec(1))
-	_, err = e.recs.Retry(e.ctx, alice, r.ID, 0)
+	_, err = e.recs.Retry(e.ctx, alice, r.ID)
 	e.notFailed(err)
 	e.released(e.fail(DAGSpec(1), "why"), old)
 
-	again, err := e.recs.Retry(e.ctx, alice, r.ID, 0)
+	again, err := e.recs.Retry(e.ctx, alice, r.ID)
 	e.must(err)
 	want := r
 	want.Status, want.Details = pin.Queued, ""
@@ -157,7 +157,7 @@ func testRetry(e *env) {
 		e.Error("a released attempt came back")
 	}
 	e.released(e.complete(DAGSpec(1), a))
-	_, err = e.recs.Retry(e.ctx, alice, r.ID, 0)
+	_, err = e.recs.Retry(e.ctx, alice, r.ID)
 	e.notFailed(err)
 	e.released(e.remove(r), a)
 }
@@ -174,7 +174,7 @@ func testRetryComplete(e *env) {
 	e.released(e.fail(DAGSpec(1), "why"))
 	_, a := e.pinned(bob, DAGSpec(1))
 	e.status(r, pin.Failed)
-	again, err := e.recs.Retry(e.ctx, alice, r.ID, 0)
+	again, err := e.recs.Retry(e.ctx, alice, r.ID)
 	e.must(err)
 	if again.Status != pin.Pinned || again.Details != "" {
 		e.Errorf("%s, %q", again.Status, again.Details)

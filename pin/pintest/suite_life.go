@@ -209,7 +209,7 @@ func testClockBack(e *env) {
 	e.reopen()
 	n := 0
 	for ; n < 2000; n++ {
-		r, err := e.recs.Add(e.ctx, alice, DAGSpec(n%7), 0)
+		r, err := e.recs.Add(e.ctx, alice, DAGSpec(n%7))
 		if errors.Is(err, pin.ErrTooFast) {
 			break
 		}
@@ -243,7 +243,7 @@ func testTooFast(e *env) {
 	n := 0
 	var last pin.Request
 	for ; n < 2000; n++ {
-		r, err := e.recs.Add(e.ctx, alice, DAGSpec(n%7), 0)
+		r, err := e.recs.Add(e.ctx, alice, DAGSpec(n%7))
 		if errors.Is(err, pin.ErrTooFast) {
 			break
 		}
@@ -253,7 +253,7 @@ func testTooFast(e *env) {
 	if n != 1001 { // now, and one in each of the 1,000 milliseconds after
 		e.Errorf("%d requests went through", n)
 	}
-	if _, _, _, err := e.recs.Replace(e.ctx, alice, last.ID, DAGSpec(1), 0); !errors.Is(err, pin.ErrTooFast) {
+	if _, _, _, err := e.recs.Replace(e.ctx, alice, last.ID, DAGSpec(1)); !errors.Is(err, pin.ErrTooFast) {
 		e.Errorf("Replace: %v", err)
 	}
 	e.status(last, pin.Queued)
@@ -265,7 +265,7 @@ func testTooFast(e *env) {
 	for range 3 {
 		e.add(alice, DAGSpec(1))
 	}
-	if _, err := e.recs.Add(e.ctx, alice, DAGSpec(1), 0); !errors.Is(err, pin.ErrTooFast) {
+	if _, err := e.recs.Add(e.ctx, alice, DAGSpec(1)); !errors.Is(err, pin.ErrTooFast) {
 		e.Errorf("the fourth in three milliseconds: %v", err)
 	}
 }
@@ -279,9 +279,9 @@ func testNotFound(e *env) {
 		e.notFound("Get", id, err)
 		_, _, err = e.recs.Remove(e.ctx, alice, id)
 		e.notFound("Remove", id, err)
-		_, _, _, err = e.recs.Replace(e.ctx, alice, id, DAGSpec(1), 0)
+		_, _, _, err = e.recs.Replace(e.ctx, alice, id, DAGSpec(1))
 		e.notFound("Replace", id, err)
-		_, err = e.recs.Retry(e.ctx, alice, id, 0)
+		_, err = e.recs.Retry(e.ctx, alice, id)
 		e.notFound("Retry", id, err)
 	}
 	_, _, err := e.recs.Begin(e.ctx, DAGSpec(2).DAG())

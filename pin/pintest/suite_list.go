@@ -321,7 +321,7 @@ func testUnfinishedAfter(e *env) {
 	check(at[0].Add(-time.Nanosecond), 1, "0")
 	check(at[2].Add(time.Nanosecond), 10, "3", "5")
 	check(at[5], 10)
-	_, err := e.recs.Retry(e.ctx, alice, e.list(alice, pin.Query{Statuses: []pin.Status{pin.Failed}, Limit: 1}).Requests[0].ID, 0)
+	_, err := e.recs.Retry(e.ctx, alice, e.list(alice, pin.Query{Statuses: []pin.Status{pin.Failed}, Limit: 1}).Requests[0].ID)
 	e.must(err)
 	check(at[3], 10, "4", "5") // where it was
 }

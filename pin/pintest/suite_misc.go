@@ -37,7 +37,7 @@ func testConcurrent(e *env) {
 // concurrentWriter adds requests of alice's, of which it removes every other.
 func concurrentWriter(ctx context.Context, recs pin.Records, w, n int) error {
 	for i := range n {
-		r, err := recs.Add(ctx, alice, named(i%5, fmt.Sprint(w, i)), 0)
+		r, err := recs.Add(ctx, alice, named(i%5, fmt.Sprint(w, i)))
 		if err != nil {
 			return err
 		}
@@ -82,12 +82,12 @@ func testClosed(e *env) {
 func (e *env) refusedBy(want error, ctx context.Context, r pin.Request) {
 	d := r.DAG()
 	errOf := map[string]func() error{
-		"Add":           func() error { _, err := e.recs.Add(ctx, alice, DAGSpec(2), 0); return err },
-		"Replace":       func() error { _, _, _, err := e.recs.Replace(ctx, alice, r.ID, DAGSpec(2), 0); return err },
+		"Add":           func() error { _, err := e.recs.Add(ctx, alice, DAGSpec(2)); return err },
+		"Replace":       func() error { _, _, _, err := e.recs.Replace(ctx, alice, r.ID, DAGSpec(2)); return err },
 		"Remove":        func() error { _, _, err := e.recs.Remove(ctx, alice, r.ID); return err },
 		"Get":           func() error { _, err := e.recs.Get(ctx, alice, r.ID); return err },
 		"List":          func() error { _, err := e.recs.List(ctx, alice, pin.Query{}); return err },
-		"Retry":         func() error { _, err := e.recs.Retry(ctx, alice, r.ID, 0); return err },
+		"Retry":         func() error { _, err := e.recs.Retry(ctx, alice, r.ID); return err },
 		"Begin":         func() error { _, _, err := e.recs.Begin(ctx, d); return err },
 		"Complete":      func() error { _, err := e.recs.Complete(ctx, d, 1, pin.Totals{}); return err },
 		"Fail":          func() error { _, err := e.recs.Fail(ctx, d, ""); return err },

@@ -29,48 +29,56 @@ func testPinsLimit(e *env) {
 	e.add(alice, DAGSpec(1))
 	e.begin(DAGSpec(1))
 	e.pinned(alice, DAGSpec(2))
-	third, err := e.recs.Add(e.ctx, alice, DAGSpec(3), 3)
+	e.limitPins(3)
+	third, err := e.recs.Add(e.ctx, alice, DAGSpec(3))
 	e.must(err)
 	// Queued, pinning and pinned: three.
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(4), 3)
+	e.limitPins(3)
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(4))
 	e.overPins("Add", err, 3, 3)
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(2), 2) // which is pinned already
+	e.limitPins(2)
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(2)) // which is pinned already
 	e.overPins("Add under a limit that was lowered", err, 3, 2)
 	if n := e.count(alice); n != 3 {
 		e.Errorf("%d requests, want 3", n)
 	}
 	// Others are counted apart, and the count outlasts a restart.
-	_, err = e.recs.Add(e.ctx, bob, DAGSpec(4), 1)
+	e.limitPins(1)
+	_, err = e.recs.Add(e.ctx, bob, DAGSpec(4))
 	e.must(err)
 	e.reopen()
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(4), 3)
+	e.limitPins(3)
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(4))
 	e.overPins("Add after a restart", err, 3, 3)
-	e.add(alice, DAGSpec(4)) // without a limit
+	e.limitPins(0)
+	e.add(alice, DAGSpec(4))
 	// One that fails counts no more, nor does one that is gone.
 	e.fail(DAGSpec(4), "why")
 	e.fail(DAGSpec(3), "why")
-	again, err := e.recs.Add(e.ctx, alice, DAGSpec(5), 3)
+	e.limitPins(3)
+	again, err := e.recs.Add(e.ctx, alice, DAGSpec(5))
 	e.must(err)
 	e.remove(again)
 	e.remove(third) // which had failed
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(5), 3)
+	e.limitPins(3)
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(5))
 	e.must(err)
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(5), 3)
+	e.limitPins(3)
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(5))
 	e.overPins("Add", err, 3, 3)
 }
 
-// Without another limit that of the account's quota holds.
-func testPinsLimitOfQuota(e *env) {
-	e.quota(pin.Quota{Pins: 2})
+func testPinsLimitOfOthers(e *env) {
+	e.limitPins(2)
 	one := e.add(alice, DAGSpec(1))
 	e.fail(DAGSpec(1), "why")
 	r := e.add(alice, DAGSpec(2))
 	e.add(alice, DAGSpec(3))
-	_, err := e.recs.Add(e.ctx, alice, DAGSpec(4), 0)
+	_, err := e.recs.Add(e.ctx, alice, DAGSpec(4))
 	e.overPins("Add", err, 2, 2)
-	_, err = e.recs.Retry(e.ctx, alice, one.ID, 0)
+	_, err = e.recs.Retry(e.ctx, alice, one.ID)
 	e.overPins("Retry", err, 2, 2)
-	_, _, _, err = e.recs.Replace(e.ctx, alice, one.ID, DAGSpec(4), 0)
+	_, _, _, err = e.recs.Replace(e.ctx, alice, one.ID, DAGSpec(4))
 	e.overPins("Replace of a failed one", err, 2, 2)
 	e.replace(alice, r.ID, DAGSpec(4))
 	e.add(bob, DAGSpec(1))
@@ -78,7 +86,9 @@ func testPinsLimitOfQuota(e *env) {
 
 func testPinsLimitReplace(e *env) {
 	replace := func(r pin.Request, n int, most uint64) (pin.Request, error) {
-		now, _, _, err := e.recs.Replace(e.ctx, alice, r.ID, DAGSpec(n), most)
+		e.limitPins(most)
+		now, _, _, err := e.recs.Replace(e.ctx, alice, r.ID, DAGSpec(n))
+		e.limitPins(0)
 		return now, err
 	}
 	one, two := e.add(alice, DAGSpec(1)), e.add(alice, DAGSpec(2))
@@ -97,27 +107,33 @@ func testPinsLimitReplace(e *env) {
 	e.status(two, pin.Failed)
 	_, err = replace(two, 4, 3)
 	e.must(err)
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(6), 3)
+	e.limitPins(3)
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(6))
 	e.overPins("Add", err, 3, 3)
 }
 
 func testPinsLimitRetry(e *env) {
 	one := e.add(alice, DAGSpec(1))
 	two, _ := e.pinned(alice, DAGSpec(2))
-	_, err := e.recs.Retry(e.ctx, alice, one.ID, 1)
+	e.limitPins(1)
+	_, err := e.recs.Retry(e.ctx, alice, one.ID)
 	if !errors.Is(err, pin.ErrNotFailed) {
 		e.Errorf("Retry of one that has not failed: %v", err)
 	}
 	e.fail(DAGSpec(1), "why")
-	_, err = e.recs.Retry(e.ctx, alice, one.ID, 1)
+	e.limitPins(1)
+	_, err = e.recs.Retry(e.ctx, alice, one.ID)
 	e.overPins("Retry", err, 1, 1)
 	e.status(one, pin.Failed)
-	_, err = e.recs.Retry(e.ctx, alice, one.ID, 2)
+	e.limitPins(2)
+	_, err = e.recs.Retry(e.ctx, alice, one.ID)
 	e.must(err)
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(3), 2)
+	e.limitPins(2)
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(3))
 	e.overPins("Add", err, 2, 2)
 	e.remove(two)
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(3), 2)
+	e.limitPins(2)
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(3))
 	e.must(err)
 }
 
@@ -129,15 +145,16 @@ func testPinsLimitTogether(e *env) {
 		failed = append(failed, e.add(alice, DAGSpec(0)))
 	}
 	e.fail(DAGSpec(0), "why")
+	e.limitPins(most)
 	var passed, refused atomic.Int64
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
 			var err error
 			if i%4 == 0 {
-				_, err = e.recs.Retry(e.ctx, alice, failed[i/4].ID, most)
+				_, err = e.recs.Retry(e.ctx, alice, failed[i/4].ID)
 			} else {
-				_, err = e.recs.Add(e.ctx, alice, DAGSpec(i), most)
+				_, err = e.recs.Add(e.ctx, alice, DAGSpec(i))
 			}
 			switch {
 			case err == nil:
@@ -166,6 +183,11 @@ func (e *env) quota(q pin.Quota) {
 		}
 		return q
 	}))
+}
+
+// limitPins bounds how many alice may have.
+func (e *env) limitPins(most uint64) {
+	e.quota(pin.Quota{Pins: most})
 }
 
 // limitBytes bounds what alice may be charged for; a DAG of [env.complete] has 1,000.
@@ -200,7 +222,7 @@ func testBytesLimit(e *env) {
 	e.add(alice, DAGSpec(2)) // is charged at once
 	e.usage(2, 2)
 	e.pinned(bob, DAGSpec(3))
-	_, err := e.recs.Add(e.ctx, alice, DAGSpec(3), 0)
+	_, err := e.recs.Add(e.ctx, alice, DAGSpec(3))
 	e.overBytes("Add of what is complete", err, 2000, 1000, 2500)
 	e.add(alice, DAGSpec(2)) // which costs nothing more
 	// What is not complete is decided when it is.
@@ -210,7 +232,7 @@ func testBytesLimit(e *env) {
 	e.released(e.complete(DAGSpec(4), a))
 	e.failedOver(four, 2000, 1000, 2500)
 	e.status(his, pin.Pinned)
-	_, err = e.recs.Retry(e.ctx, alice, four.ID, 0)
+	_, err = e.recs.Retry(e.ctx, alice, four.ID)
 	e.overBytes("Retry", err, 2000, 1000, 2500)
 	// If nobody has room it is let go of at once.
 	five, again := e.add(alice, DAGSpec(5)), e.add(alice, DAGSpec(5))
@@ -222,11 +244,11 @@ func testBytesLimit(e *env) {
 	e.notFound("Begin", "of what nobody has room for", err)
 	// A full account gets nothing new, and what it has stays.
 	e.limitBytes(2000)
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(6), 0)
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(6))
 	e.overBytes("Add in a full account", err, 2000, 0, 2000)
-	_, err = e.recs.Retry(e.ctx, alice, five.ID, 0)
+	_, err = e.recs.Retry(e.ctx, alice, five.ID)
 	e.overBytes("Retry in a full account", err, 2000, 0, 2000)
-	_, _, _, err = e.recs.Replace(e.ctx, alice, five.ID, DAGSpec(6), 0)
+	_, _, _, err = e.recs.Replace(e.ctx, alice, five.ID, DAGSpec(6))
 	e.overBytes("Replace of a failed one in a full account", err, 2000, 0, 2000)
 	e.usage(3, 2)
 }
@@ -323,7 +345,7 @@ func testBytesLimitTogether(e *env) {
 			}
 		})
 		wg.Go(func() { // and one that is complete is added
-			if _, err := e.recs.Add(e.ctx, alice, DAGSpec(0), 0); err != nil && !errors.Is(err, pin.ErrQuota) {
+			if _, err := e.recs.Add(e.ctx, alice, DAGSpec(0)); err != nil && !errors.Is(err, pin.ErrQuota) {
 				e.Error(err)
 			}
 		})

@@ -10,7 +10,7 @@ import (
 func testReplace(e *env) {
 	old, a := e.pinned(alice, named(1, "old"))
 	e.clock.move(time.Second)
-	now, was, released, err := e.recs.Replace(e.ctx, alice, old.ID, named(2, "new"), 0)
+	now, was, released, err := e.recs.Replace(e.ctx, alice, old.ID, named(2, "new"))
 	e.must(err)
 	e.released(released) // the new one holds it until it is done
 	if d := diff(was, old); d != "" {
@@ -207,7 +207,7 @@ func testReplaceFail(e *env) {
 	e.released(e.fail(DAGSpec(4), "why"), a, b)
 
 	// A retry holds its own DAG only.
-	_, err := e.recs.Retry(e.ctx, alice, r.ID, 0)
+	_, err := e.recs.Retry(e.ctx, alice, r.ID)
 	e.must(err)
 	_, _, err = e.recs.Begin(e.ctx, DAGSpec(3).DAG())
 	e.notFound("Begin", "of what nothing holds", err)
@@ -216,9 +216,9 @@ func testReplaceFail(e *env) {
 func testReplaceRefused(e *env) {
 	r, _ := e.pinned(alice, DAGSpec(1))
 	for err := error(nil); err == nil; { // until it is too fast
-		_, err = e.recs.Add(e.ctx, alice, DAGSpec(1), 0)
+		_, err = e.recs.Add(e.ctx, alice, DAGSpec(1))
 	}
-	_, _, released, err := e.recs.Replace(e.ctx, alice, r.ID, DAGSpec(2), 0)
+	_, _, released, err := e.recs.Replace(e.ctx, alice, r.ID, DAGSpec(2))
 	if !errors.Is(err, pin.ErrTooFast) || len(released) > 0 {
 		e.Errorf("Replace: %v, released %v", err, released)
 	}
