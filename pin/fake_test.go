@@ -3,9 +3,9 @@ package pin_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -260,6 +260,19 @@ type rig struct {
 	net  *network
 	recs *records
 	cfg  pin.Config
+	log  *strings.Builder
+}
+
+// logged gives the lines of the log that have a text. Nothing else may run.
+func (r *rig) logged(text string) (lines []string) {
+	r.t.Helper()
+	synctest.Wait()
+	for l := range strings.Lines(r.log.String()) {
+		if strings.Contains(l, text) {
+			lines = append(lines, l)
+		}
+	}
+	return lines
 }
 
 // account ids, for tests that need no more than two.
@@ -272,9 +285,10 @@ var (
 func run(t *testing.T, cfg pin.Config, test func(*rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		log := new(strings.Builder)
+		cfg.Logger = slog.New(slog.NewTextHandler(log, nil)) // a handler writes one record at a time
 		net := newNetwork(t)
-		r := &rig{t: t, net: net, cfg: cfg, recs: &records{Records: pintest.NewRecords(time.Now), net: net}}
+		r := &rig{t: t, net: net, cfg: cfg, log: log, recs: &records{Records: pintest.NewRecords(time.Now), net: net}}
 		r.start()
 		defer func() { r.Close() }()
 		test(r)

@@ -158,6 +158,13 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 	if err := m.pass(ctx, j); err != nil {
 		return false, err
 	}
+	defer func() {
+		if over {
+			m.mu.Lock()
+			delete(m.stuck, j.dag)
+			m.mu.Unlock()
+		}
+	}()
 	// A released attempt is dropped only once every Begin that may have given
 	// it has been noted in m.attempts: see dropLoop.
 	m.beginning.RLock()

@@ -86,7 +86,8 @@ type Manager struct {
 	toldFull time.Time // when the log last had that the disk is full
 	wokenAny time.Time // when PeerConnected last woke jobs that do not name the peer
 	heldUp   map[DAG]*holdUp
-	drops    []Attempt // to be dropped
+	stuck    map[DAG]*stuck // repairs that the log has
+	drops    []Attempt      // to be dropped
 	dropKick chan struct{}
 }
 
@@ -99,7 +100,7 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 		workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window),
 		kicked: make(chan struct{}, 1), dropKick: make(chan struct{}, 1),
 		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job), active: make(map[*job]struct{}),
-		heldUp: make(map[DAG]*holdUp),
+		heldUp: make(map[DAG]*holdUp), stuck: make(map[DAG]*stuck),
 	}
 	m.parked = newParked(cfg.Window, m.deadline)
 	if cfg.Quotas != nil {

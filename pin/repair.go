@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"time"
 
 	"github.com/multiformats/go-multihash"
 )
@@ -76,10 +79,63 @@ func (m *Manager) Repair(ctx context.Context, r Refetcher, blocks []multihash.Mu
 		delete(held, d)
 		m.goOn(d)
 		if err == nil {
+			m.warnRepair(d, len(blocks))
 			told(d)
 		}
 	}
 	return nil
+}
+
+// tellStuckMost bounds the pause between two lines on a repair that gets nowhere.
+const tellStuckMost = 24 * time.Hour
+
+// warnRepair tells the operator that a DAG is repaired. damaged is how many blocks
+// were found that are damaged or missing, in all DAGs together.
+func (m *Manager) warnRepair(d DAG, damaged int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	attrs := []any{"cid", d}
+	if j := m.jobs[d]; j != nil {
+		attrs = append(attrs, j.whoLocked())
+	}
+	m.log.Warn("a pin is damaged on disk, and is repaired: what is damaged or missing is fetched again",
+		append(attrs, "damaged_in_all", damaged)...)
+}
+
+// stuck is what the log has of a repair that gets nowhere. Its job may be put off and
+// made anew, and knows nothing of that then.
+type stuck struct {
+	told time.Time     // when it last had it
+	next time.Duration // how long after that it has it again
+}
+
+// warnStuck tells the operator of a repair that gets nowhere: at its first error, or
+// once nothing came for StallTimeout, and then after pauses that double. The
+// manager's lock is held.
+func (m *Manager) warnStuck(j *job, now time.Time, err error) {
+	if !j.repair || err == nil && now.Sub(j.lastMoved()) < m.cfg.StallTimeout {
+		return
+	}
+	s := m.stuck[j.dag]
+	if s == nil {
+		s = new(stuck)
+		m.stuck[j.dag] = s
+		maps.DeleteFunc(m.stuck, func(_ DAG, o *stuck) bool { // of pins that were removed while they were put off
+			return o != s && now.Sub(o.told) > 2*max(tellStuckMost, m.cfg.StallTimeout)
+		})
+	} else if now.Sub(s.told) < s.next {
+		return
+	}
+	if p := j.progress; p != nil && p.Received.Load() > 0 && p.LastBlock().After(s.told) {
+		s.next = 0 // it got further since
+	}
+	s.told, s.next = now, min(max(2*s.next, m.cfg.StallTimeout), max(tellStuckMost, m.cfg.StallTimeout))
+	why := slog.String("reason", m.stallReason(j))
+	if err != nil {
+		why = slog.Any("err", err)
+	}
+	m.log.Warn("the repair of a pin gets nowhere; it is tried until it is done or the pin is removed",
+		"cid", j.dag, j.whoLocked(), why)
 }
 
 // holdUp is what keeps a DAG from being fetched.

@@ -164,3 +164,53 @@ func (u *unmarking) NotWhole(ctx context.Context, blocks []multihash.Multihash) 
 	u.calls++
 	return dags, marks, err
 }
+
+// A repair has a line when it begins, one when it is done, and in between fewer and
+// fewer, whatever its turns end with.
+func TestRepairIsTold(t *testing.T) {
+	run(t, pin.Config{StallTimeout: 10 * time.Minute, Window: 2}, func(r *rig) {
+		for n := 1; n <= 2; n++ {
+			r.net.set(dag(n), content{blocks: 3})
+			r.after(10*time.Second, r.add(alice, n), pin.Pinned)
+		}
+		r.net.set(dag(1), content{}) // nobody has it
+		r.net.set(dag(2), content{errs: slices.Repeat([]error{errors.New("oops")}, 1000)})
+		for n := 1; n <= 2; n++ {
+			if _, err := r.repair(n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begins := r.logged("is damaged on disk")
+		if len(begins) != 2 || !strings.Contains(begins[0], "level=WARN") || !strings.Contains(begins[0], "requestid=") ||
+			!strings.Contains(begins[0], "requests=1 damaged_in_all=1") {
+			t.Errorf("at its begin: %q", begins)
+		}
+		time.Sleep(5 * time.Minute)
+		stuck := r.logged("gets nowhere")
+		if len(stuck) != 1 || !strings.Contains(stuck[0], dag(2).String()) || !strings.Contains(stuck[0], "err=oops") {
+			t.Errorf("after an error: %q", stuck)
+		}
+		time.Sleep(5*time.Hour - 5*time.Minute)
+		for n := 1; n <= 2; n++ { // after 10, 20, 40, 80 and 160 min, or so
+			lines := 0
+			for _, l := range r.logged("gets nowhere") {
+				if strings.Contains(l, dag(n).String()) && strings.Contains(l, "requestid=") {
+					lines++
+				}
+			}
+			if lines < 3 || lines > 7 {
+				t.Errorf("DAG %d has %d lines in 5 h", n, lines)
+			}
+		}
+		if l := r.logged("pin interrupted"); len(l) > 0 {
+			t.Errorf("its turns are told, too: %q", l)
+		}
+		for n := 1; n <= 2; n++ {
+			r.net.set(dag(n), content{blocks: 3})
+		}
+		time.Sleep(10 * time.Minute)
+		if l := r.logged("msg=repaired"); len(l) != 2 {
+			t.Errorf("at its end: %q", l)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -63,6 +64,7 @@ func (m *Manager) look(now time.Time) {
 	defer m.mu.Unlock()
 	for j := range m.active {
 		j.sample()
+		m.warnStuck(j, now, nil)
 	}
 	m.refill()
 	m.failLate(now)
@@ -124,6 +126,7 @@ func (m *Manager) failLate(now time.Time) {
 			return
 		}
 		if j.repair {
+			m.warnStuck(j, now, nil)
 			m.putOff(j, true) // so that those which are put off have their turns
 			continue
 		}
@@ -293,7 +296,12 @@ func (m *Manager) ended(j *job, over bool, err error) {
 		j.blocked = errors.Is(err, ErrDiskFull)
 		pause := backoff(j.tries)
 		m.counts.interrupted.Add(1)
-		m.log.Warn("pin interrupted", "cid", j.dag, j.whoLocked(), "err", err, "retry_in", pause)
+		level := slog.LevelWarn
+		if j.repair { // which goes on for ever: warnStuck tells less often
+			level = slog.LevelDebug
+			m.warnStuck(j, time.Now(), err)
+		}
+		m.log.Log(m.ctx, level, "pin interrupted", "cid", j.dag, j.whoLocked(), "err", err, "retry_in", pause)
 		m.park(j, pause, begun)
 	}
 }

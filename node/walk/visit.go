@@ -299,7 +299,8 @@ func (w *walk) isGood(c cid.Cid, data []byte) (bool, error) {
 		return false, pin.Refused("block %s has a hash that cannot be computed here: %v", c, err)
 	}
 	if !sum.Equals(c) {
-		w.cfg.Logger.Warn("a block on disk is damaged and is fetched again", "cid", c)
+		// The manager tells of the repair as a whole: each turn comes to each such block.
+		w.cfg.Logger.Debug("a block on disk is damaged and is fetched again", "cid", c)
 		return false, nil
 	}
 	return true, nil
