@@ -16,6 +16,7 @@ var (
 	// to tell them apart; try again in a second.
 	ErrTooFast = errors.New("too many pin requests at once for this account")
 	// ErrDiskFull: the floor of free disk space is reached; nothing was written.
+	// It may come as a [DiskFullError].
 	ErrDiskFull = errors.New("the disk is too full to store more")
 	// ErrQuota: the account holds as much as it may; nothing was written. It
 	// comes as a [QuotaError].
@@ -29,6 +30,20 @@ var (
 	// ErrNotFailed: only a failed request can be tried again.
 	ErrNotFailed = errors.New("the pin request has not failed")
 )
+
+// DiskFullError is an [ErrDiskFull] that says how full the disk is.
+type DiskFullError struct {
+	Free, Kept uint64 // bytes that are free, and that are to be kept free
+	// Upkeep: below Kept not even a removal is written. Else it is the floor for what
+	// is new, which the operator sets.
+	Upkeep bool
+}
+
+func (e *DiskFullError) Error() string {
+	return fmt.Sprintf("%v: %d bytes are free, %d are kept free", ErrDiskFull, e.Free, e.Kept)
+}
+
+func (e *DiskFullError) Unwrap() error { return ErrDiskFull }
 
 // KeptTries is how many fetches that were never done a row of replacements keeps.
 // Who publishes faster than the network brings it has most of each version in the

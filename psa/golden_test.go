@@ -132,6 +132,7 @@ func TestErrorTable(t *testing.T) {
 		{name: "closed", err: fmt.Errorf("list: %w", pin.ErrClosed), method: "GET", path: "/pins", status: 503, reason: "SERVICE_UNAVAILABLE"},
 		{name: "accounts-unavailable", err: auth.ErrUnavailable, method: "GET", path: "/pins", status: 503, reason: "SERVICE_UNAVAILABLE"},
 		{name: "disk-full", err: fmt.Errorf("add: %w", pin.ErrDiskFull), method: "POST", path: "/pins", body: pinBody(cidV0), status: 507, reason: "INSUFFICIENT_STORAGE"},
+		{name: "remove-disk-full", err: fmt.Errorf("commit: %w", pin.ErrDiskFull), method: "DELETE", path: "/pins/" + someID, status: 507, reason: "INSUFFICIENT_STORAGE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newServer(t, &stub{err: tt.err}, func(c *Config) {

@@ -3,6 +3,7 @@ package psa
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -118,7 +119,12 @@ func (a *api) remove(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.service.Remove(c.Request().Context(), account, id); err != nil {
+	err = a.service.Remove(c.Request().Context(), account, id)
+	if errors.Is(err, pin.ErrDiskFull) { // it is lower than what keeps new pins out
+		return fail(http.StatusInsufficientStorage,
+			"the disk is so full that not even a removal can be written: free some space on it by other means first")
+	}
+	if err != nil {
 		return fmt.Errorf("remove pin %s: %w", id, err)
 	}
 	return c.NoContent(http.StatusAccepted)

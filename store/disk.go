@@ -109,7 +109,7 @@ func fileUse(path string) (uint64, error) {
 	return uint64(st.Blocks) * unit, nil
 }
 
-// roomFor fails with pin.ErrDiskFull if writing n bytes would bring the free
+// roomFor fails with a *pin.DiskFullError if writing n bytes would bring the free
 // space under the floor for new blocks and requests.
 func (s *Store) roomFor(n uint64) error {
 	return s.floor(max(s.cfg.MinFreeSpace, s.cfg.Reserve), n)
@@ -139,7 +139,7 @@ func (s *Store) floor(floor, n uint64) error {
 		return err
 	}
 	if free < floor || free-floor < n {
-		return fmt.Errorf("%w: %d bytes are free, %d are kept free", pin.ErrDiskFull, free, floor)
+		return &pin.DiskFullError{Free: free, Kept: floor, Upkeep: floor <= s.cfg.Reserve}
 	}
 	return nil
 }

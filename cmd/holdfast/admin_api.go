@@ -40,6 +40,9 @@ import (
 // query-escaped. Without it there must be one account only.
 const userHeader = "Holdfast-User"
 
+// hintHeader carries a hint, query-escaped, beside a failure of the PSA.
+const hintHeader = "Holdfast-Hint"
+
 type serverInfo struct {
 	Running bool `json:"running"` // false within a command
 }

@@ -176,6 +176,9 @@ func readFailure(answer *http.Response) error {
 	if err := json.NewDecoder(answer.Body).Decode(&f); err == nil {
 		e.details, e.hint = f.Error.Details, f.Error.Hint
 	}
+	if hint, err := url.QueryUnescape(answer.Header.Get(hintHeader)); err == nil && e.hint == "" {
+		e.hint = hint
+	}
 	if e.details == "" {
 		e.details = "the server answered " + answer.Status
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -43,8 +44,25 @@ func failureOf(err error) (status int, f adminFailure) {
 			break
 		}
 	}
+	if hint := diskFullHint(err); hint != "" {
+		status, f.Error.Hint = http.StatusInsufficientStorage, hint
+	}
 	f.Error.Reason = strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
 	return status, f
+}
+
+// diskFullHint says what to do about an error of a full disk; "" if it is not one.
+func diskFullHint(err error) string {
+	full, ok := errors.AsType[*pin.DiskFullError](err)
+	switch {
+	case !ok:
+		return ""
+	case full.Upkeep:
+		return fmt.Sprintf("%s of the disk are free, and below %s only a reclaim writes: free some space on it by other means, "+
+			"or run `holdfast store reclaim` if pins were removed already", roughSize(full.Free), roughSize(full.Kept))
+	}
+	return fmt.Sprintf("%s of the disk are free, and store.min_free_space keeps %s free: remove pins and run `holdfast store reclaim`, "+
+		"make room by other means, or lower the setting", roughSize(full.Free), roughSize(full.Kept))
 }
 
 func answerAdmin(c echo.Context, err error) error {

@@ -62,7 +62,7 @@ func (s *adminServer) handler() (http.Handler, error) {
 	}
 	e.POST("/psa/pins/:requestid/retry", s.retryPin, psa.Errors(s.log), s.asUser)
 	err := psa.Register(e.Group("/psa"), psa.Config{
-		Service: s.pins,
+		Service: hintingPins{s.pins},
 		// Commands dial nobody, and the PSA has no answer without delegates,
 		// which a node that is not running does not have.
 		Delegates:   func() []string { return []string{"/unix/" + adminSocketName} },
@@ -74,6 +74,36 @@ func (s *adminServer) handler() (http.Handler, error) {
 		return nil, fmt.Errorf("serve pins to commands: %w", err)
 	}
 	return e, nil
+}
+
+// answerKey is what the header of the answer is under in a request's context.
+type answerKey struct{}
+
+// hintingPins is a pinService that puts a hint on a full disk into the header of the
+// answer: the PSA's own failure has no place for what is the operator's alone.
+type hintingPins struct{ pinService }
+
+func hintInAnswer(ctx context.Context, err error) error {
+	if h, ok := ctx.Value(answerKey{}).(http.Header); ok {
+		if hint := diskFullHint(err); hint != "" {
+			h.Set(hintHeader, url.QueryEscape(hint))
+		}
+	}
+	return err
+}
+
+func (p hintingPins) Add(ctx context.Context, account string, s pin.Spec) (pin.View, error) {
+	v, err := p.pinService.Add(ctx, account, s)
+	return v, hintInAnswer(ctx, err)
+}
+
+func (p hintingPins) Remove(ctx context.Context, account, id string) error {
+	return hintInAnswer(ctx, p.pinService.Remove(ctx, account, id))
+}
+
+func (p hintingPins) Retry(ctx context.Context, account, id string) (pin.View, error) {
+	v, err := p.pinService.Retry(ctx, account, id)
+	return v, hintInAnswer(ctx, err)
 }
 
 // errWhichUser: the request must name an account.
@@ -88,7 +118,8 @@ func (s *adminServer) asUser(next echo.HandlerFunc) echo.HandlerFunc {
 			return answerAdmin(c, err)
 		}
 		p := auth.Principal{Account: a.ID, Email: a.Email, Admin: a.Admin, Scope: auth.ScopeAdmin}
-		c.SetRequest(r.WithContext(auth.WithPrincipal(r.Context(), p)))
+		ctx := context.WithValue(r.Context(), answerKey{}, c.Response().Header())
+		c.SetRequest(r.WithContext(auth.WithPrincipal(ctx, p)))
 		return next(c)
 	}
 }
@@ -244,7 +275,7 @@ func (s *adminServer) revokeToken(c echo.Context) error {
 
 func (s *adminServer) retryPin(c echo.Context) error {
 	p, _ := auth.PrincipalFrom(c.Request().Context())
-	if _, err := s.pins.Retry(c.Request().Context(), p.Account, c.Param("requestid")); err != nil {
+	if _, err := (hintingPins{s.pins}).Retry(c.Request().Context(), p.Account, c.Param("requestid")); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusAccepted)
