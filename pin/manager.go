@@ -195,7 +195,7 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 	}
 	r, err := m.records.Add(ctx, account, s)
 	if err != nil {
-		m.warnFull(err)
+		m.WarnFull(err)
 		return View{}, err
 	}
 	m.joined(r)
@@ -215,7 +215,7 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 	}
 	r, old, released, err := m.records.Replace(ctx, account, id, s)
 	if err != nil {
-		m.warnFull(err)
+		m.WarnFull(err)
 		return View{}, err
 	}
 	m.joined(r)
@@ -224,9 +224,10 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 	return m.view(r), nil
 }
 
-// warnFull tells the operator, once in a while, that clients are refused
-// because the disk is full.
-func (m *Manager) warnFull(err error) {
+// WarnFull tells the operator, once in a while, that clients are refused because the
+// disk is full, if that is what err says. Whoever starts the server tells of the
+// disk as it is then.
+func (m *Manager) WarnFull(err error) {
 	if !errors.Is(err, ErrDiskFull) {
 		return
 	}

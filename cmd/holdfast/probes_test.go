@@ -74,7 +74,7 @@ func TestProbesOfAServer(t *testing.T) {
 
 // A server without room says so before anybody sends it pins.
 func TestReadyFollowsTheDisk(t *testing.T) {
-	p, _ := testProgram(t, testDataDir(t))
+	p, log := testProgram(t, testDataDir(t))
 	p.Config.Store.MinFreeSpace = 1 << 60
 	if err := p.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -83,4 +83,11 @@ func TestReadyFollowsTheDisk(t *testing.T) {
 		t.Errorf("readyz answers %d %q", status, body)
 	}
 	parseScrape(t, scrape(t, p)).want(t, 0, "holdfast_ready")
+	for l := range strings.Lines(log.String()) {
+		if strings.Contains(l, "level=WARN") && strings.Contains(l, "store.min_free_space") &&
+			strings.Contains(l, " bytes are free, 1152921504606846976 are kept free") {
+			return
+		}
+	}
+	t.Errorf("no warning at the start:\n%s", log)
 }
