@@ -72,6 +72,11 @@ func TestAudit(t *testing.T) {
 	expect(auth.EventQuotaSet, s.ann.ID, root.ID, away, "bytes=5")
 	post(account+"/quota", admin, map[string]any{"quota": 5, "max_pins": 6}, away)
 	expect(auth.EventQuotaSet, s.ann.ID, root.ID, away, "bytes=5 pins=6")
+	for _, want := range []string{`"quota":5,"max_pins":0`, `"quota":5,"max_pins":6`} {
+		if want = `"msg":"account.quota","account":"` + s.ann.ID + `",` + want; !strings.Contains(s.log.String(), want) {
+			t.Errorf("the log has not %q", want)
+		}
+	}
 	post(account+"/disable", admin, nil, away)
 	expect(auth.EventAccountDisabled, s.ann.ID, root.ID, away, "")
 	post("/api/auth/login", "", annsLogin, home)

@@ -322,7 +322,11 @@ func (s *Service) change(ctx context.Context, e Event, match func(Principal) boo
 	if err != nil {
 		return Account{}, fmt.Errorf("change account %s: %w", e.Account, err)
 	}
-	s.cfg.Log.Info(string(e.Kind), "account", e.Account)
+	attrs := []any{"account", e.Account}
+	if e.Kind == EventQuotaSet { // 0 is no limit
+		attrs = append(attrs, "quota", a.Quota, "max_pins", a.QuotaPins)
+	}
+	s.cfg.Log.Info(string(e.Kind), attrs...)
 	return a, nil
 }
 

@@ -218,6 +218,8 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 		m.WarnFull(err)
 		return View{}, err
 	}
+	m.log.Info("pin replaced", "cid", r.DAG(), "requestid", r.ID, "account", account,
+		"was_cid", old.DAG(), "was_requestid", old.ID)
 	m.joined(r)
 	m.left(old)
 	m.drop(released)
@@ -254,6 +256,7 @@ func (m *Manager) remove(ctx context.Context, account, id string) error {
 	if err != nil {
 		return err
 	}
+	m.log.Info("pin removed", "cid", old.DAG(), "requestid", old.ID, "account", account)
 	m.left(old)
 	m.drop(released)
 	return nil

@@ -3,6 +3,7 @@ package pin_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -586,6 +587,31 @@ func TestInfoOfWhatIsPinned(t *testing.T) {
 					t.Errorf("info %v", v.Info)
 				}
 			}
+		}
+	})
+}
+
+// The log has who removed and replaced what.
+func TestRemovalsAreLogged(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		old := r.add(alice, 1)
+		now, err := r.Replace(t.Context(), alice, old.ID, pintest.DAGSpec(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Remove(t.Context(), alice, now.ID); err != nil {
+			t.Fatal(err)
+		}
+		for text, rest := range map[string]string{
+			`level=INFO msg="pin replaced"`: fmt.Sprintf("cid=%s requestid=%s account=%s was_cid=%s was_requestid=%s", dag(2), now.ID, alice, dag(1), old.ID),
+			`level=INFO msg="pin removed"`:  fmt.Sprintf("cid=%s requestid=%s account=%s", dag(2), now.ID, alice),
+		} {
+			if lines := r.logged(text); len(lines) != 1 || !strings.Contains(lines[0], rest) {
+				t.Errorf("%s: %q, want %q", text, lines, rest)
+			}
+		}
+		if err := r.Remove(t.Context(), alice, now.ID); !errors.Is(err, pin.ErrNotFound) || len(r.logged("pin removed")) != 1 {
+			t.Errorf("removed twice: %v", err)
 		}
 	})
 }
