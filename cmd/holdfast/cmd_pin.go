@@ -49,6 +49,19 @@ func (c *cli) pinCommand() *cobra.Command {
 	return cmd
 }
 
+// pinLine is a pin command as a hint shows it, with the flags that this one was given
+// to say whose pins are meant, and where: without them it would be about others.
+func (c *cli) pinLine(user string, words ...string) string {
+	line := "holdfast pin " + strings.Join(words, " ")
+	if user != "" {
+		line += " --user " + shellQuote(user)
+	}
+	if c.dataFlag != "" {
+		line += " --data " + shellQuote(c.dataFlag)
+	}
+	return "`" + line + "`"
+}
+
 func (c *cli) pinAddCommand(user *string) *cobra.Command {
 	var in psa.Pin
 	var background bool
@@ -77,7 +90,7 @@ is. While no server runs the request is only recorded.`,
 					fmt.Fprintln(c.stderr, "queued: no server runs on this data directory; it is fetched when one does (holdfast serve)")
 					return nil
 				case background:
-					fmt.Fprintln(c.stderr, "queued: `holdfast pin ls` shows how it goes")
+					fmt.Fprintf(c.stderr, "queued: %s shows how it goes\n", c.pinLine(*user, "ls"))
 					return nil
 				}
 				return c.follow(cmd.Context(), a, *user, made)
@@ -111,7 +124,7 @@ func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequ
 		if ctx.Err() != nil {
 			display.close()
 			return hinted(errors.New("interrupted; the pin goes on in the server"),
-				fmt.Sprintf("`holdfast pin ls` shows how it goes, `holdfast pin rm %s` takes it back", p.RequestID))
+				fmt.Sprintf("%s shows how it goes, %s takes it back", c.pinLine(user, "ls"), c.pinLine(user, "rm", p.RequestID)))
 		}
 		if _, answered := errors.AsType[*answerError](err); err != nil && !answered {
 			display.close()
@@ -126,7 +139,7 @@ func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequ
 	display.close()
 	if p.Status == pin.Failed {
 		return hinted(fmt.Errorf("the pin failed: %s", orDash(p.Info["status_details"])),
-			fmt.Sprintf("`holdfast pin retry %s` tries it again", p.RequestID))
+			c.pinLine(user, "retry", p.RequestID)+" tries it again")
 	}
 	fmt.Fprintln(c.stderr, "pinned")
 	return nil
@@ -196,7 +209,7 @@ func (c *cli) pinRemoveCommand(user *string) *cobra.Command {
 		Args:  args("ID"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				if err := a.onPin(cmd.Context(), http.MethodDelete, *user, given[0], ""); err != nil {
+				if err := c.onPin(cmd.Context(), a, http.MethodDelete, *user, given[0], ""); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(c.stdout, "removed", given[0])
@@ -213,7 +226,7 @@ func (c *cli) pinRetryCommand(user *string) *cobra.Command {
 		Args:  args("ID"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				if err := a.onPin(cmd.Context(), http.MethodPost, *user, given[0], "/retry"); err != nil {
+				if err := c.onPin(cmd.Context(), a, http.MethodPost, *user, given[0], "/retry"); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(c.stdout, "queued", given[0])
@@ -225,10 +238,10 @@ func (c *cli) pinRetryCommand(user *string) *cobra.Command {
 
 // onPin does something to one pin. An id that is wrong gets a hint: it is easily
 // mistaken for a CID.
-func (c *adminClient) onPin(ctx context.Context, method, user, id, action string) error {
-	err := c.do(ctx, method, "/psa/pins/"+id+action, nil, actingFor(user), nil, nil)
+func (c *cli) onPin(ctx context.Context, a *adminClient, method, user, id, action string) error {
+	err := a.do(ctx, method, "/psa/pins/"+id+action, nil, actingFor(user), nil, nil)
 	if f, ok := errors.AsType[*answerError](err); ok && f.status == http.StatusNotFound && f.hint == "" {
-		return hinted(err, "`holdfast pin ls` lists the ids of pins")
+		return hinted(err, c.pinLine(user, "ls")+" lists the ids of pins")
 	}
 	return err
 }
