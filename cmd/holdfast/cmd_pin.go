@@ -70,10 +70,14 @@ func (c *cli) pinAddCommand(user *string) *cobra.Command {
 		Short: "Pin content",
 		Long: `Pin the DAG under a CID, print the id of the request on standard output, and
 wait until it is pinned or failed. Interrupting the command leaves the pin as it
-is. While no server runs the request is only recorded.`,
+is. While no server runs the request is only recorded. /ipfs/CID and ipfs://CID
+are taken for the CID.`,
 		Args: args("CID"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			in.CID = given[0]
+			var err error
+			if in.CID, err = bareCID(given[0]); err != nil {
+				return err
+			}
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
 				var made pinRequest
 				if err := a.do(cmd.Context(), http.MethodPost, "/psa/pins", nil, actingFor(*user), in, &made); err != nil {
@@ -101,6 +105,21 @@ is. While no server runs the request is only recorded.`,
 	cmd.Flags().StringArrayVar(&in.Origins, "origin", nil, "multiaddr of a node that has it, ending in /p2p/ID (may be given more than once)")
 	cmd.Flags().BoolVar(&background, "background", false, "do not wait until it is pinned")
 	return cmd
+}
+
+// bareCID takes off what people copy a CID with. A path under one names something that
+// only a look at its blocks would tell, and is an error.
+func bareCID(s string) (string, error) {
+	rest, isPath := strings.CutPrefix(s, "/ipfs/")
+	if !isPath {
+		rest, _ = strings.CutPrefix(s, "ipfs://")
+	}
+	rest = strings.TrimSuffix(rest, "/")
+	if strings.ContainsAny(rest, "/?#") {
+		return "", hinted(fmt.Errorf("pin %q: only a CID is taken, and no path", s),
+			"with Kubo, `ipfs resolve -r PATH` shows the CID of what is there")
+	}
+	return rest, nil
 }
 
 // followInterval is that of two looks at a pin, which the server answers from
