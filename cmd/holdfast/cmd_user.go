@@ -71,7 +71,7 @@ func (c *cli) userListCommand() *cobra.Command {
 				if asJSON {
 					return c.printJSON(users)
 				}
-				rows := [][]string{{"EMAIL", "ROLE", "STATE", "QUOTA", "MAX PINS", "CREATED"}}
+				rows := [][]string{{"EMAIL", "ROLE", "STATE", "QUOTA", "MAX PINS", "CREATED", "ID"}}
 				for _, u := range users {
 					role, state := "user", "enabled"
 					if u.Admin {
@@ -80,7 +80,7 @@ func (c *cli) userListCommand() *cobra.Command {
 					if u.Disabled {
 						state = "disabled"
 					}
-					rows = append(rows, []string{u.Email, role, state, quotaText(u.Quota), countText(u.MaxPins), u.Created.Format(time.RFC3339)})
+					rows = append(rows, []string{u.Email, role, state, quotaText(u.Quota), countText(u.MaxPins), u.Created.Format(time.RFC3339), u.ID})
 				}
 				return c.printTable(rows)
 			})
