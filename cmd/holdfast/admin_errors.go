@@ -58,8 +58,9 @@ func diskFullHint(err error) string {
 	case !ok:
 		return ""
 	case full.Upkeep:
-		return fmt.Sprintf("%s of the disk are free, and below %s only a reclaim writes: free some space on it by other means, "+
-			"or run `holdfast store reclaim` if pins were removed already", roughSize(full.Free), roughSize(full.Kept))
+		// A reclaim has a floor of its own, and fails like this, too.
+		return fmt.Sprintf("%s of the disk are free, and this is not done below %s: free some space on it by other means",
+			roughSize(full.Free), roughSize(full.Kept))
 	}
 	return fmt.Sprintf("%s of the disk are free, and store.min_free_space keeps %s free: remove pins and run `holdfast store reclaim`, "+
 		"make room by other means, or lower the setting", roughSize(full.Free), roughSize(full.Kept))

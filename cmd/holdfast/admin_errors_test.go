@@ -19,7 +19,7 @@ func TestFullDiskHints(t *testing.T) {
 	}{
 		"an account": {
 			fmt.Errorf("%w: %w", auth.ErrUnavailable, &pin.DiskFullError{Free: 10 << 20, Kept: 256 << 20, Upkeep: true}),
-			[]string{"10 MiB of the disk are free, and below 256 MiB only a reclaim writes", "free some space"},
+			[]string{"10 MiB of the disk are free, and this is not done below 256 MiB", "free some space"},
 		},
 		"a pin": {
 			fmt.Errorf("add: %w", &pin.DiskFullError{Free: 500 << 20, Kept: 1 << 30}),
