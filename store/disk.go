@@ -138,8 +138,11 @@ func (s *Store) floor(floor, n uint64) error {
 	if err != nil {
 		return err
 	}
-	if free < floor || free-floor < n {
+	switch {
+	case free < floor:
 		return fmt.Errorf("%w: %d bytes are free, %d are kept free", pin.ErrDiskFull, free, floor)
+	case free-floor < n:
+		return fmt.Errorf("%w: %d bytes are free, %d are kept free, and %d more are needed", pin.ErrDiskFull, free, floor, n)
 	}
 	return nil
 }

@@ -119,9 +119,9 @@ then fails.
 
 With --repair the pins that are hurt go back to "pinning": all of their blocks
 are hashed again, and what is damaged is fetched from whoever has it. The command
-does not wait for that, and fails only if a repair could not be begun. If nobody
-has the block any more, the pin fails after pin.stall_timeout as any other does,
-and what is left of it goes with the next reclaim: save that first.`,
+does not wait for that, and fails only if a repair could not be begun. Nothing of
+such a pin is given up: if nobody has the block now it stays "pinning" and is tried
+again, for as long as that takes.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
