@@ -152,12 +152,8 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := removeDead(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	damaged, err := keepNewestLog(ctx, s.dbDir)
-	if err != nil {
+	if err := s.keepNewestLog(ctx); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if damaged != "" {
-		s.noteDamagedLog(damaged, errEntry)
 	}
 	if s.ds, err = badger4.NewDatastore(s.dbDir, opts); err != nil {
 		return nil, fmt.Errorf("open database: %w", openError(err))

@@ -48,8 +48,11 @@ store.reclaim_interval.`,
 				if r.Left > 0 {
 					left = fmt.Sprintf("; %s are left until there is more to give back", roughSize(r.Left))
 				}
-				if r.Damaged > 0 {
-					left += fmt.Sprintf("; damaged files, which give nothing back: %d (run holdfast store verify --repair, then restart the server)", r.Damaged)
+				if n := r.Damaged - r.Emptied; n > 0 {
+					left += fmt.Sprintf("; damaged files, which give nothing back: %d (run holdfast store verify --repair, and reclaim again when that is done)", n)
+				}
+				if r.Emptied > 0 {
+					left += fmt.Sprintf("; damaged files that nothing is left in: %d (a restart removes them)", r.Emptied)
 				}
 				_, err = fmt.Fprintf(c.stdout, "deleted %d blocks of %s; %s came back in %v; the store takes %s%s\n",
 					r.Blocks, roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After), left)
