@@ -260,10 +260,28 @@ type rig struct {
 	net  *network
 	recs *records
 	cfg  pin.Config
-	log  *strings.Builder
+	log  *logText
 }
 
-// logged gives the lines of the log that have a text. Nothing else may run.
+// logText is where a manager under test logs to.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// logged gives the lines of the log that have a text.
 func (r *rig) logged(text string) (lines []string) {
 	r.t.Helper()
 	synctest.Wait()
@@ -285,8 +303,8 @@ var (
 func run(t *testing.T, cfg pin.Config, test func(*rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		log := new(strings.Builder)
-		cfg.Logger = slog.New(slog.NewTextHandler(log, nil)) // a handler writes one record at a time
+		log := new(logText)
+		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 		net := newNetwork(t)
 		r := &rig{t: t, net: net, cfg: cfg, log: log, recs: &records{Records: pintest.NewRecords(time.Now), net: net}}
 		r.start()

@@ -193,7 +193,11 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 	if err := m.denied(s.DAG()); err != nil {
 		return View{}, err
 	}
-	r, err := m.records.Add(ctx, account, s)
+	var r Request
+	err := m.unhurried(ctx, func() (err error) {
+		r, err = m.records.Add(ctx, account, s)
+		return err
+	})
 	if err != nil {
 		m.WarnFull(err)
 		return View{}, err
@@ -213,7 +217,14 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 	if err := m.denied(s.DAG()); err != nil {
 		return View{}, err
 	}
-	r, old, released, err := m.records.Replace(ctx, account, id, s)
+	var (
+		r, old   Request
+		released []Attempt
+	)
+	err := m.unhurried(ctx, func() (err error) {
+		r, old, released, err = m.records.Replace(ctx, account, id, s)
+		return err
+	})
 	if err != nil {
 		m.WarnFull(err)
 		return View{}, err
@@ -224,6 +235,30 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 	m.left(old)
 	m.drop(released)
 	return m.view(r), nil
+}
+
+const (
+	// An account that makes requests faster than milliseconds is slowed down to that,
+	// for so long, before it is refused.
+	tooFastWait  = 2 * time.Second
+	tooFastPause = 20 * time.Millisecond
+)
+
+// unhurried makes a request, and again while the account makes them too fast.
+func (m *Manager) unhurried(ctx context.Context, try func() error) error {
+	for deadline := time.Now().Add(tooFastWait); ; {
+		err := try()
+		if !errors.Is(err, ErrTooFast) || !time.Now().Before(deadline) {
+			return err
+		}
+		select {
+		case <-time.After(tooFastPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-m.ctx.Done():
+			return err
+		}
+	}
 }
 
 // WarnFull tells the operator, once in a while, that clients are refused because the

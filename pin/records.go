@@ -34,13 +34,18 @@ var (
 // DiskFullError is an [ErrDiskFull] that says how full the disk is.
 type DiskFullError struct {
 	Free, Kept uint64 // bytes that are free, and that are to be kept free
+	More       uint64 // that are needed beside these; 0 if Free is below Kept anyhow
 	// Upkeep: below Kept not even a removal is written. Else it is the floor for what
 	// is new, which the operator sets.
 	Upkeep bool
 }
 
 func (e *DiskFullError) Error() string {
-	return fmt.Sprintf("%v: %d bytes are free, %d are kept free", ErrDiskFull, e.Free, e.Kept)
+	s := fmt.Sprintf("%v: %d bytes are free, %d are kept free", ErrDiskFull, e.Free, e.Kept)
+	if e.More > 0 {
+		s += fmt.Sprintf(", and %d more are needed", e.More)
+	}
+	return s
 }
 
 func (e *DiskFullError) Unwrap() error { return ErrDiskFull }

@@ -10,6 +10,7 @@ type Stats struct {
 	Ready    int // found, and waiting for a worker
 	Fetching int // with a worker: received, or walked through on disk
 	Parked   int // waiting for their next try, as far as that is in memory
+	Blocked  int // of those, for room on the disk
 
 	Workers int // how many there are
 
@@ -39,6 +40,9 @@ func (m *Manager) Stats() Stats {
 			s.Waiting++
 		case j.state == jobParked:
 			s.Parked++
+			if j.blocked {
+				s.Blocked++
+			}
 		case waits:
 			s.Ready++
 		case held:

@@ -23,8 +23,8 @@ const deferredWait = 2 * time.Second
 type collector struct {
 	r        *reclaimer
 	discards *discards
-	// passed is files that are collected no more: those that are damaged, and those
-	// that are empty and are still read.
+	// passed is files that are collected no more: those that Badger did not collect, and
+	// those that are empty and are still read.
 	passed    map[uint32]bool
 	impatient bool // the last wait was in vain
 }
@@ -73,31 +73,28 @@ func (c *collector) next(ratio float64) (next logFile, most uint64, err error) {
 	dead := c.discards.dead()
 	for _, f := range all[:len(all)-1] { // the newest is being written
 		n := min(dead[f.id], uint64(f.size))
-		if !c.passed[f.id] && n > most && float64(n) >= ratio*float64(f.size) {
+		if c.passed[f.id] || n <= most || float64(n) < ratio*float64(f.size) {
+			continue
+		}
+		if !marked(filepath.Join(c.r.s.dbDir, f.name), damagedLog) { // see rescueDamaged
 			next, most = f, n
 		}
 	}
 	return next, most, nil
 }
 
-// one collects a file, if all of it can be read.
+// one collects a file, if all of it can be read; else it is known to be damaged then.
 func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 	s := c.r.s
 	if err := s.roomToMove(uint64(f.size) - dead); err != nil {
 		return err
 	}
 	path := filepath.Join(s.dbDir, f.name)
-	if _, err := os.Lstat(path + deadLog); err == nil {
-		c.passed[f.id] = true
-		return nil
-	}
 	if err := checkLog(ctx, path); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		c.passed[f.id] = true
-		s.noteDamagedLog(f.name, err)
-		return s.rescue(ctx, f)
+		return s.noteDamagedLog(f.name, err)
 	}
 	undo := c.discards.prefer(f.id)
 	err := s.db.RunValueLogGC(ratios[len(ratios)-1])

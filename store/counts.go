@@ -47,8 +47,6 @@ type tally struct {
 	mu       sync.Mutex
 	counted  Counts
 	reclaims ReclaimCounts
-	// damagedLogs is the files of the value log that were found to be damaged.
-	damagedLogs map[string]bool
 }
 
 // Count counts what the store has every so often, at once for the first time,

@@ -138,8 +138,13 @@ func (s *Store) floor(floor, n uint64) error {
 	if err != nil {
 		return err
 	}
-	if free < floor || free-floor < n {
-		return &pin.DiskFullError{Free: free, Kept: floor, Upkeep: floor <= s.cfg.Reserve}
+	full := &pin.DiskFullError{Free: free, Kept: floor, Upkeep: floor <= s.cfg.Reserve}
+	switch {
+	case free < floor:
+		return full
+	case free-floor < n:
+		full.More = n
+		return full
 	}
 	return nil
 }

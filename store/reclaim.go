@@ -56,6 +56,7 @@ type ReclaimReport struct {
 	After   uint64        `json:"disk_after"`    // bytes that the database takes on disk
 	Left    uint64        `json:"left"`          // bytes that are deleted and were not given back
 	Damaged int           `json:"damaged_files"` // of the value log, which keep what is dead in them
+	Emptied int           `json:"emptied_files"` // of those, that nothing is left in: a restart removes them
 	Elapsed time.Duration `json:"elapsed"`       // nanoseconds
 }
 
@@ -70,8 +71,8 @@ func (r ReclaimReport) Freed() uint64 {
 
 // Reclaim deletes every block that nothing holds, and gives the space back to the
 // system, unless it is less than a fiftieth of what is taken, while everything else
-// goes on. One runs at a time; others
-// wait for it. progress, if not nil, is told how it goes, by one goroutine.
+// goes on. It always looks at the files of the value log that are known to be damaged.
+// One runs at a time; others wait for it. progress, if not nil, is told how it goes, by one goroutine.
 //
 // It may be interrupted anywhere, by ctx too, and loses nothing: the next one
 // goes on. Compacting the tree of keys is not interrupted; it takes seconds.
@@ -198,10 +199,15 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := r.s.rescueDamaged(ctx); err != nil {
+		return err
+	}
 	if r.report.Left, err = r.s.deadBytes(ctx); err != nil {
 		return err
 	}
-	r.report.Damaged = r.s.damagedLogs()
+	if r.report.Damaged, r.report.Emptied, err = r.s.damagedLogs(); err != nil {
+		return err
+	}
 	r.report.After, err = diskUse(r.s.dbDir)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -549,6 +550,31 @@ func TestOpenAfterAReclaimOnAFullDisk(t *testing.T) {
 	free = DefaultReserve/4 - 1
 	if _, err := Open(t.Context(), lock, cfg); !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("with less than a reclaim leaves: %v", err)
+	}
+}
+
+// On a full disk the database is left as it is, and what was written is there.
+func TestCloseOnAFullDisk(t *testing.T) {
+	dir, copied := t.TempDir(), t.TempDir()
+	free := uint64(1 << 40)
+	cfg := Config{FreeSpace: func(string) (uint64, error) { return free, nil }}
+	lock, err := Lock(dir)
+	must(t, err)
+	s, err := Open(t.Context(), lock, cfg)
+	must(t, err)
+	b := someBlocks(71, 1, 3000)[0]
+	must(t, s.Blockstore().Put(t.Context(), b))
+	free = 0
+	if err := s.Close(); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("closing gives %v", err)
+	}
+	must(t, os.CopyFS(copied, os.DirFS(dir)))
+	must(t, s.ds.Close()) // the disk has room for a test
+	must(t, lock.Close())
+	free = 1 << 40
+	s = openTest(t, copied, cfg)
+	if !has(t, s, b) {
+		t.Error("a block is lost")
 	}
 }
 

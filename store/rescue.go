@@ -16,6 +16,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-datastore"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // A damaged file of the value log is not Badger's to collect. What is alive in it and as
@@ -23,8 +25,12 @@ import (
 // more it is marked, and removed before Badger opens the next time: it may hold a lock of
 // that file from a read that failed.
 
-// deadLog is what the mark of a file of the value log ends with.
-const deadLog = ".dead"
+// What the names of the marks of a file of the value log end with, after its own name.
+// They are empty files, as they are needed while Badger is not open, too.
+const (
+	damagedLog = ".damaged" // it is not Badger's to collect
+	deadLog    = ".dead"    // nor is anything left in it
+)
 
 // rescueBatch is how many bytes are moved together.
 const rescueBatch = 8 << 20
@@ -63,10 +69,39 @@ func (p valuePlaces) in(file uint32, item *badger.Item) (at valuePlace, ok bool)
 	}, true
 }
 
+// rescueDamaged looks at all files that are known to be damaged, whatever is dead in
+// them: what was left in one may have been mended. One for which there is no room waits
+// for the next time.
+func (s *Store) rescueDamaged(ctx context.Context) error {
+	all, err := logFiles(s.dbDir)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	for _, f := range all[:len(all)-1] { // the newest is being written
+		path := filepath.Join(s.dbDir, f.name)
+		if !marked(path, damagedLog) || marked(path, deadLog) {
+			continue
+		}
+		err := s.rescue(ctx, f)
+		if errors.Is(err, pin.ErrDiskFull) {
+			s.log.Warn("what can be read of a damaged file of the value log is not moved", "file", path, "err", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // rescue moves what it can out of a damaged file, and marks the file if that is all that
 // was alive in it.
 func (s *Store) rescue(ctx context.Context, f logFile) error {
 	p, err := newValuePlaces()
+	if err != nil {
+		return err
+	}
+	d, err := discardsOf(s.db)
 	if err != nil {
 		return err
 	}
@@ -76,11 +111,20 @@ func (s *Store) rescue(ctx context.Context, f logFile) error {
 		return fmt.Errorf("rescue what is in %s: %w", f.name, err)
 	}
 	defer file.Close()
+	room := uint64(f.size) - min(d.dead()[f.id], uint64(f.size))
 	moved, left := 0, 0
 	for from := []byte{}; from != nil; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		var some []valuePlace
 		if some, from, err = s.placesFrom(p, f.id, from); err != nil {
 			return err
+		}
+		if len(some) > 0 && moved == 0 {
+			if err := s.roomToMove(room); err != nil {
+				return err
+			}
 		}
 		n, err := s.moveSome(ctx, file, some)
 		if err != nil {
@@ -90,7 +134,7 @@ func (s *Store) rescue(ctx context.Context, f logFile) error {
 		left += len(some) - n
 	}
 	if left == 0 {
-		if err := markDead(path); err != nil {
+		if err := mark(path, deadLog); err != nil {
 			return err
 		}
 	}
@@ -189,9 +233,9 @@ func (s *Store) moveBlocks(blocks []valuePlace, hashes []multihash.Multihash) er
 	return wb.Flush()
 }
 
-// markDead marks a file of the value log that nothing is in any more.
-func markDead(path string) error {
-	f, err := os.OpenFile(path+deadLog, os.O_WRONLY|os.O_CREATE, 0o600)
+// mark puts a mark on a file of the value log.
+func mark(path, as string) error {
+	f, err := os.OpenFile(path+as, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
@@ -201,25 +245,49 @@ func markDead(path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// removeDead removes the files that are marked. The database must not be open.
+// marked reports whether a file of the value log has a mark.
+func marked(path, as string) bool {
+	_, err := os.Lstat(path + as)
+	return err == nil
+}
+
+// removeDead removes the files that nothing is left in, and the marks of files that are
+// gone: Badger may give their numbers to others. The database must not be open.
 func removeDead(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
+	remove := func(name string) error {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return syncDir(dir)
+	}
 	for _, e := range entries {
-		log, marked := strings.CutSuffix(e.Name(), deadLog)
-		if !marked || filepath.Ext(log) != ".vlog" {
+		log, is := strings.CutSuffix(e.Name(), deadLog)
+		if !is || filepath.Ext(log) != ".vlog" {
 			continue
 		}
 		// The mark goes last: else the file would come back to life, damaged.
-		for _, name := range []string{log, e.Name()} {
-			if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return err
-			}
-			if err := syncDir(dir); err != nil {
-				return err
-			}
+		if err := errors.Join(remove(log), remove(log+damagedLog)); err != nil {
+			return err
+		}
+		if err := remove(e.Name()); err != nil {
+			return err
+		}
+	}
+	for _, e := range entries {
+		log, is := strings.CutSuffix(e.Name(), damagedLog)
+		if !is || filepath.Ext(log) != ".vlog" {
+			continue
+		}
+		_, err := os.Lstat(filepath.Join(dir, log))
+		if errors.Is(err, os.ErrNotExist) {
+			err = remove(e.Name())
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -133,8 +133,9 @@ func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 	}
 }
 
-// What is alive in a damaged file is moved, but for what is damaged itself, and the file
-// goes with the next start after that was mended.
+// What is alive in a damaged file is moved, but for what is damaged itself. The file is
+// known over restarts. Once that was mended the next reclaim sees it, though nothing else
+// is dead, and the start after that removes the file.
 func TestDamagedFileGoes(t *testing.T) {
 	r := makeRotten(t)
 	var flipped string
@@ -157,10 +158,23 @@ func TestDamagedFileGoes(t *testing.T) {
 			}
 		}
 	}
+	counted := func(s *Store, damaged, emptied int) {
+		t.Helper()
+		if st, err := s.Stats(t.Context()); err != nil || st.Damaged != damaged {
+			t.Errorf("stats count %d damaged files, want %d, %v", st.Damaged, damaged, err)
+		}
+		report, err := s.Reclaim(t.Context(), nil)
+		must(t, err)
+		if report.Damaged != damaged || report.Emptied != emptied {
+			t.Errorf("a reclaim counts %d damaged files, of which %d are empty, want %d and %d",
+				report.Damaged, report.Emptied, damaged, emptied)
+		}
+	}
 	t.Run("damaged", func(t *testing.T) {
 		s, log := openLogged(t, r.dir)
 		r.gone.remove(t, s)
 		reclaimAll(t, s)
+		counted(s, 1, 0)
 		whole(s)
 		if _, err := os.Lstat(flipped + deadLog); err == nil || !strings.Contains(log.String(), "left=1") {
 			t.Errorf("it goes with a block in it that is to be mended, %v:\n%s", err, log)
@@ -168,21 +182,19 @@ func TestDamagedFileGoes(t *testing.T) {
 	})
 	t.Run("mended", func(t *testing.T) {
 		s, _ := openLogged(t, r.dir)
+		counted(s, 1, 0)
 		if found, _ := verify(t, s); len(found) != 1 {
 			t.Errorf("%d blocks are damaged", len(found))
 		}
 		must(t, putTo(s, t.Context(), r.kept.attempt, []blocks.Block{bad})) // as a repair does
-		more := beginPin(t, s, 3)
-		more.put(t, s, someBlocks(77, 40, 50_000))
-		more.remove(t, s)
-		reclaimAll(t, s)
+		counted(s, 1, 1)
 		whole(s)
 		if _, err := os.Lstat(flipped + deadLog); err != nil {
 			t.Error(err)
 		}
 	})
 	s, log := openLogged(t, r.dir)
-	for _, name := range []string{flipped, flipped + deadLog} {
+	for _, name := range []string{flipped, flipped + damagedLog, flipped + deadLog} {
 		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is there: %v", name, err)
 		}
@@ -191,9 +203,58 @@ func TestDamagedFileGoes(t *testing.T) {
 	if found, _ := verify(t, s); len(found) > 0 {
 		t.Errorf("%d blocks are damaged", len(found))
 	}
-	reclaimAll(t, s)
-	if n := s.damagedLogs(); n > 0 || log.Len() > 0 {
-		t.Errorf("%d files are damaged:\n%s", n, log)
+	counted(s, 0, 0)
+	if log.Len() > 0 {
+		t.Errorf("the log says\n%s", log)
+	}
+}
+
+// The mark of a file that is gone goes with a start: another may get its number.
+func TestMarksOfDamagedFilesGo(t *testing.T) {
+	dir := t.TempDir()
+	s, lock := openSmall(t, dir)
+	must(t, s.Close())
+	must(t, lock.Close())
+	path := filepath.Join(dir, dbName, "000042.vlog")
+	for _, as := range [][]string{{damagedLog}, {damagedLog, deadLog}} {
+		for _, m := range as {
+			must(t, mark(path, m))
+		}
+		must(t, removeDead(filepath.Dir(path)))
+		if marked(path, damagedLog) || marked(path, deadLog) {
+			t.Errorf("of %q something is left", as)
+		}
+	}
+}
+
+// Where there is no room to move what is alive in a damaged file, it waits, and the
+// reclaim goes on.
+func TestDamagedFileWaitsForRoom(t *testing.T) {
+	r := makeRotten(t)
+	path := valueLog(t, r.dir)[0]
+	data, err := os.ReadFile(path)
+	must(t, err)
+	first, _ := entries(t, data, r.goneBlocks)
+	flip(t, path, first+1000)
+	must(t, mark(path, damagedLog))
+	s, log := openLogged(t, r.dir)
+	s.cfg.FreeSpace = func(string) (uint64, error) { return s.cfg.Reserve/4 + 1<<10, nil }
+	report, err := s.Reclaim(t.Context(), nil)
+	if err != nil || report.Damaged != 1 || report.Emptied != 0 {
+		t.Errorf("without room: %+v, %v", report, err)
+	}
+	if !strings.Contains(log.String(), "is not moved") {
+		t.Errorf("the log says\n%s", log)
+	}
+	s.cfg.FreeSpace = freeSpace
+	report, err = s.Reclaim(t.Context(), nil)
+	if err != nil || report.Damaged != 1 || report.Emptied != 0 {
+		t.Errorf("with room, and the block still there: %+v, %v", report, err)
+	}
+	r.gone.remove(t, s)
+	report, err = s.Reclaim(t.Context(), nil)
+	if err != nil || report.Damaged != 1 || report.Emptied != 1 {
+		t.Errorf("with room, and without the block: %+v, %v", report, err)
 	}
 }
 
@@ -220,6 +281,9 @@ func TestOpenKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 			for _, newestStill := range []bool{true, false} {
 				t.Run("", func(t *testing.T) {
 					s, log := openLogged(t, r.dir)
+					if st, err := s.Stats(t.Context()); err != nil || st.Damaged != 1 {
+						t.Errorf("stats count %d damaged files, %v", st.Damaged, err)
+					}
 					for i, b := range r.keptBlocks {
 						if !s.holds(t, refOf(b)) {
 							t.Errorf("block %d cannot be read", i)
@@ -253,8 +317,8 @@ func TestOpenAfterACrash(t *testing.T) {
 	if info.Size() >= int64(last) {
 		t.Errorf("it has %d bytes, and was torn at %d", info.Size(), last)
 	}
-	if n := s.damagedLogs(); n > 0 {
-		t.Errorf("%d files are damaged", n)
+	if n, _, err := s.damagedLogs(); err != nil || n > 0 {
+		t.Errorf("%d files are damaged, %v", n, err)
 	}
 }
 

@@ -26,9 +26,9 @@ type Stats struct {
 	// on the file system it is on.
 	Disk uint64 `json:"disk_bytes"`
 	Free uint64 `json:"free_bytes"`
-	// Damaged is how many files of the value log are known, since the start, to have
-	// something that cannot be read. Their space comes back with a restart, once all
-	// that was alive in them was moved or fetched again.
+	// Damaged is how many files of the value log are known to have something that cannot
+	// be read. Their space comes back with a restart, once all that was alive in them was
+	// moved or fetched again, and a reclaim has seen that.
 	Damaged int `json:"damaged_files"`
 	// DAGs is how many some request holds, and Complete how many of those are
 	// on disk as a whole.
@@ -56,7 +56,9 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	if st.Free, err = s.cfg.FreeSpace(s.dbDir); err != nil {
 		return Stats{}, err
 	}
-	st.Damaged = s.damagedLogs()
+	if st.Damaged, _, err = s.damagedLogs(); err != nil {
+		return Stats{}, err
+	}
 	return st, nil
 }
 

@@ -152,12 +152,8 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := removeDead(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	damaged, err := keepNewestLog(ctx, s.dbDir)
-	if err != nil {
+	if err := s.keepNewestLog(ctx); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if damaged != "" {
-		s.noteDamagedLog(damaged, errEntry)
 	}
 	if s.ds, err = badger4.NewDatastore(s.dbDir, opts); err != nil {
 		return nil, fmt.Errorf("open database: %w", openError(err))
@@ -217,10 +213,15 @@ func (s *Store) Close() error {
 // seconds on a slow disk. systemd kills the server after 20 s.
 const closeWait = 15 * time.Second
 
-// closeDatabase closes Badger, or gives up: once it has met a value that has no room
-// for its length, it keeps the lock of that file, and would wait for it forever. All
-// that was acknowledged is synced by then; the next start opens as after a crash.
+// closeDatabase closes Badger, or gives up. All that was acknowledged is synced by then;
+// the next start opens as after a crash. It gives up without room: Badger writes a table
+// for each of its memories, in files that it maps, and the system kills who writes into
+// those when the disk is full. And once Badger has met a value that has no room for its
+// length: it keeps the lock of that file then, and would wait for it forever.
 func (s *Store) closeDatabase() error {
+	if err := s.roomToOpen(); errors.Is(err, pin.ErrDiskFull) {
+		return fmt.Errorf("%w; it is left as after a crash, and all that was written is safe", err)
+	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.ds.Close() }()
 	limit := time.NewTimer(s.closeWait)

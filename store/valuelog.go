@@ -237,31 +237,34 @@ func goesOn(f *os.File, bad, size int64) (bool, error) {
 }
 
 // keepNewestLog keeps Badger from cutting off the newest file where it cannot be read
-// although more follows: it has a newer one, which is empty. damaged names the file, ""
-// is none.
-func keepNewestLog(ctx context.Context, dir string) (damaged string, err error) {
-	all, err := logFiles(dir)
+// although more follows: it has a newer one, which is empty.
+func (s *Store) keepNewestLog(ctx context.Context) error {
+	all, err := logFiles(s.dbDir)
 	if err != nil || len(all) == 0 {
-		return "", err
+		return err
 	}
 	last := all[len(all)-1]
-	f, err := os.Open(filepath.Join(dir, last.name))
+	f, err := os.Open(filepath.Join(s.dbDir, last.name))
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer f.Close()
 	if last.size <= logHeader {
-		return "", nil
+		return nil
 	}
 	end, err := readable(ctx, f, logHeader, last.size)
 	if err == nil || err != errEntry {
-		return "", err
+		return err
 	}
 	more, err := goesOn(f, end, last.size)
 	if err != nil || !more {
-		return "", err
+		return err
 	}
-	return last.name, writeEmptyLog(dir, last.id+1)
+	// First, as the file is looked at no more once it is not the newest.
+	if err := s.noteDamagedLog(last.name, errEntry); err != nil {
+		return err
+	}
+	return writeEmptyLog(s.dbDir, last.id+1)
 }
 
 // writeEmptyLog makes a file of the value log without an entry, all of it or nothing.
@@ -285,30 +288,34 @@ func writeEmptyLog(dir string, id uint32) error {
 	return syncDir(dir)
 }
 
-// noteDamagedLog remembers a file that is kept from Badger, and says so once.
-func (s *Store) noteDamagedLog(name string, why error) {
-	s.tally.mu.Lock()
-	defer s.tally.mu.Unlock()
-	if s.tally.damagedLogs[name] {
-		return
+// noteDamagedLog marks a file that is kept from Badger, and says so once.
+func (s *Store) noteDamagedLog(name string, why error) error {
+	path := filepath.Join(s.dbDir, name)
+	if marked(path, damagedLog) {
+		return nil
 	}
-	if s.tally.damagedLogs == nil {
-		s.tally.damagedLogs = map[string]bool{}
-	}
-	s.tally.damagedLogs[name] = true
 	s.log.Error("a file of the value log is damaged, and is kept, so that what can be read of it is not lost",
-		"file", filepath.Join(s.dbDir, name), "err", why,
+		"file", path, "err", why,
 		"hint", "run holdfast store verify --repair, and look at the disk; the file goes with a start after a later reclaim")
+	return mark(path, damagedLog)
 }
 
-// damagedLogs counts the files of the value log that are known to be damaged.
-func (s *Store) damagedLogs() (n int) {
-	s.tally.mu.Lock()
-	defer s.tally.mu.Unlock()
-	for name := range s.tally.damagedLogs {
-		if _, err := os.Lstat(filepath.Join(s.dbDir, name)); err == nil {
-			n++
+// damagedLogs counts the files of the value log that are known to be damaged, and those
+// of them that nothing is left in.
+func (s *Store) damagedLogs() (damaged, emptied int, err error) {
+	all, err := logFiles(s.dbDir)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, f := range all {
+		path := filepath.Join(s.dbDir, f.name)
+		if !marked(path, damagedLog) {
+			continue
+		}
+		damaged++
+		if marked(path, deadLog) {
+			emptied++
 		}
 	}
-	return n
+	return damaged, emptied, nil
 }

@@ -48,8 +48,11 @@ store.reclaim_interval.`,
 				if r.Left > 0 {
 					left = fmt.Sprintf("; %s are left until there is more to give back", roughSize(r.Left))
 				}
-				if r.Damaged > 0 {
-					left += fmt.Sprintf("; damaged files, which give nothing back: %d (run holdfast store verify --repair, then restart the server)", r.Damaged)
+				if n := r.Damaged - r.Emptied; n > 0 {
+					left += fmt.Sprintf("; damaged files, which give nothing back: %d (run holdfast store verify --repair, and reclaim again when that is done)", n)
+				}
+				if r.Emptied > 0 {
+					left += fmt.Sprintf("; damaged files that nothing is left in: %d (a restart removes them)", r.Emptied)
 				}
 				_, err = fmt.Fprintf(c.stdout, "deleted %d blocks of %s; %s came back in %v; the store takes %s%s\n",
 					r.Blocks, roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After), left)
@@ -119,9 +122,9 @@ then fails.
 
 With --repair the pins that are hurt go back to "pinning": all of their blocks
 are hashed again, and what is damaged is fetched from whoever has it. The command
-does not wait for that, and fails only if a repair could not be begun. If nobody
-has the block any more, the pin fails after pin.stall_timeout as any other does,
-and what is left of it goes with the next reclaim: save that first.`,
+does not wait for that, and fails only if a repair could not be begun. Nothing of
+such a pin is given up: if nobody has the block now it stays "pinning" and is tried
+again, for as long as that takes.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
@@ -35,6 +36,10 @@ const (
 const damagedHint = "check the disk, and restore the data directory from a backup; keep a copy of it as it is, " +
 	"and remove none of the files in db: without its MANIFEST Badger deletes all others"
 
+// fullHint is for a disk that has no room to open.
+const fullHint = "nothing is lost; make room on that file system by other means, and start again: " +
+	"what is removed in Holdfast comes back only while it runs"
+
 // openCore opens the store and the accounts. The store is first: it is what
 // knows a directory that is not ours, and touches nothing there.
 func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *slog.Logger) (_ *core, err error) {
@@ -45,8 +50,11 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	})
 	if err != nil {
 		err = fmt.Errorf("open the store in %s: %w", d.shown, err)
-		if errors.Is(err, store.ErrDamaged) {
+		switch {
+		case errors.Is(err, store.ErrDamaged):
 			err = hinted(err, damagedHint)
+		case errors.Is(err, pin.ErrDiskFull):
+			err = hinted(err, fullHint)
 		}
 		return nil, err
 	}

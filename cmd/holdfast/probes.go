@@ -15,6 +15,7 @@ import (
 type probes struct {
 	healthy   func(context.Context) error // the store answers a read
 	storable  func(context.Context) error // the store would take a new pin
+	blocked   func() bool                 // pins wait for room on the disk
 	listening func() bool                 // other nodes can connect
 	draining  *atomic.Bool
 }
@@ -22,6 +23,7 @@ type probes struct {
 func (p *Program) probes() probes {
 	return probes{
 		healthy: p.core.healthy, storable: p.core.store.Ready,
+		blocked: func() bool { return p.pins.Stats().Blocked > 0 },
 		listening: p.node.Listening, draining: &p.draining,
 	}
 }
@@ -39,6 +41,11 @@ func (p probes) unready(ctx context.Context) string {
 	}
 	if p.healthy(ctx) != nil {
 		return "the store does not answer"
+	}
+	// A batch of blocks needs more than a request, so that some may wait above the
+	// floor.
+	if p.blocked() {
+		return "the disk is too full"
 	}
 	if !p.listening() {
 		return "the node does not listen"

@@ -17,18 +17,19 @@ func TestProbes(t *testing.T) {
 	fails := func(err error) func(context.Context) error {
 		return func(context.Context) error { return err }
 	}
-	up := func() bool { return true }
+	up, no := func() bool { return true }, func() bool { return false }
 	for name, c := range map[string]struct {
 		probes probes
 		stops  bool
 		why    string // "" is ready
 	}{
-		"well":           {probes{healthy: well, storable: well, listening: up}, false, ""},
-		"stopping":       {probes{healthy: well, storable: well, listening: up}, true, "stopping"},
-		"a full disk":    {probes{healthy: well, storable: fails(pin.ErrDiskFull), listening: up}, false, "the disk is too full"},
-		"a closed store": {probes{healthy: well, storable: fails(pin.ErrClosed), listening: up}, false, "the store cannot be written"},
-		"a deaf store":   {probes{healthy: fails(errors.New("secret")), storable: well, listening: up}, false, "the store does not answer"},
-		"no address":     {probes{healthy: well, storable: well, listening: func() bool { return false }}, false, "the node does not listen"},
+		"well":           {probes{healthy: well, storable: well, blocked: no, listening: up}, false, ""},
+		"stopping":       {probes{healthy: well, storable: well, blocked: no, listening: up}, true, "stopping"},
+		"a full disk":    {probes{healthy: well, storable: fails(pin.ErrDiskFull), blocked: no, listening: up}, false, "the disk is too full"},
+		"a closed store": {probes{healthy: well, storable: fails(pin.ErrClosed), blocked: no, listening: up}, false, "the store cannot be written"},
+		"a deaf store":   {probes{healthy: fails(errors.New("secret")), storable: well, blocked: no, listening: up}, false, "the store does not answer"},
+		"pins wait":      {probes{healthy: well, storable: well, blocked: up, listening: up}, false, "the disk is too full"},
+		"no address":     {probes{healthy: well, storable: well, blocked: no, listening: func() bool { return false }}, false, "the node does not listen"},
 	} {
 		c.probes.draining = new(atomic.Bool)
 		c.probes.draining.Store(c.stops)
