@@ -228,7 +228,13 @@ func TestDiskFull(t *testing.T) {
 		if got := v.Info["status_details"]; !strings.Contains(got, "disk is too full") {
 			t.Errorf("status_details %q", got)
 		}
+		if n := r.Blocked(); n != 1 {
+			t.Errorf("%d are blocked, want 1", n)
+		}
 		r.after(time.Hour, v, pin.Pinned)
+		if n := r.Blocked(); n != 0 {
+			t.Errorf("%d are blocked when there is room", n)
+		}
 	})
 }
 

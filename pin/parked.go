@@ -17,6 +17,7 @@ const (
 type parked struct {
 	window  int
 	all     map[*job]struct{}
+	blocked map[*job]struct{}            // those that wait for room on the disk
 	tries   *agenda                      // those that were not woken, by when they are tried again
 	ends    *agenda                      // those that may fail, by when they do
 	byPeer  map[string]map[*job]struct{} // by the peers that their origins name
@@ -28,18 +29,22 @@ type parked struct {
 // further; zero is never.
 func newParked(window int, deadline func(*job) time.Time) *parked {
 	return &parked{
-		window: window,
-		all:    make(map[*job]struct{}),
-		tries:  &agenda{at: func(j *job) time.Time { return j.nextTry }, spot: func(j *job) *int { return &j.inTries }},
-		ends:   &agenda{at: deadline, spot: func(j *job) *int { return &j.inEnds }},
-		byPeer: make(map[string]map[*job]struct{}),
-		kept:   make(map[string]int),
+		window:  window,
+		all:     make(map[*job]struct{}),
+		blocked: make(map[*job]struct{}),
+		tries:   &agenda{at: func(j *job) time.Time { return j.nextTry }, spot: func(j *job) *int { return &j.inTries }},
+		ends:    &agenda{at: deadline, spot: func(j *job) *int { return &j.inEnds }},
+		byPeer:  make(map[string]map[*job]struct{}),
+		kept:    make(map[string]int),
 	}
 }
 
 // add takes a parked job in, or takes note that it has changed.
 func (p *parked) add(j *job) {
 	p.all[j] = struct{}{}
+	if j.blocked {
+		p.blocked[j] = struct{}{}
+	}
 	if !j.woken {
 		p.tries.set(j)
 	}
@@ -60,6 +65,7 @@ func (p *parked) add(j *job) {
 // remove takes out a job that is not parked any more.
 func (p *parked) remove(j *job) {
 	delete(p.all, j)
+	delete(p.blocked, j)
 	p.tries.remove(j)
 	p.ends.remove(j)
 	for _, o := range j.origins {

@@ -10,7 +10,6 @@ type Stats struct {
 	Ready    int // found, and waiting for a worker
 	Fetching int // with a worker: received, or walked through on disk
 	Parked   int // waiting for their next try, as far as that is in memory
-	Blocked  int // of those, for room on the disk
 
 	Workers int // how many there are
 
@@ -40,9 +39,6 @@ func (m *Manager) Stats() Stats {
 			s.Waiting++
 		case j.state == jobParked:
 			s.Parked++
-			if j.blocked {
-				s.Blocked++
-			}
 		case waits:
 			s.Ready++
 		case held:
@@ -52,4 +48,12 @@ func (m *Manager) Stats() Stats {
 		}
 	}
 	return s
+}
+
+// Blocked counts the parked DAGs that wait for room on the disk, as far as they are in
+// memory. It is quick, however many others there are.
+func (m *Manager) Blocked() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.parked.blocked)
 }

@@ -23,7 +23,7 @@ type probes struct {
 func (p *Program) probes() probes {
 	return probes{
 		healthy: p.core.healthy, storable: p.core.store.Ready,
-		blocked:   func() bool { return p.pins.Stats().Blocked > 0 },
+		blocked:   func() bool { return p.pins.Blocked() > 0 },
 		listening: p.node.Listening, draining: &p.draining,
 	}
 }
