@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// Peers that were of use in recent pins: as many as one pin has origins, and
-	// some that delivered.
+	// Peers that delivered in recent pins: those of some accounts, as most have one or
+	// two nodes that they pin from.
 	maxRecent = 32
 	// Of those, how many are tried before anybody else for a block.
 	recentFirst = 8
@@ -170,7 +170,7 @@ func (r *router) resolve(ctx context.Context, p peer.ID) ([]ma.Multiaddr, error)
 	return r.dhts.findPeer(ctx, p)
 }
 
-// remember notes that a peer was of use.
+// remember notes that a peer delivered.
 func (r *router) remember(p peer.ID) {
 	r.recents.Note(peer.AddrInfo{ID: p, Addrs: r.addrs(p)})
 }

@@ -10,7 +10,7 @@ import (
 // recentAddrs bounds the addresses that are kept of one peer.
 const recentAddrs = 8
 
-// Recents are the peers that were of use last: those who want something pinned
+// Recents are the peers that delivered last: those who want something pinned
 // often have what they want pinned next. Its methods may be called concurrently.
 type Recents struct {
 	most int
