@@ -40,12 +40,6 @@ func badgerVars() []badgerVar {
 	}
 }
 
-// badgerByDirectory are those that each database of the process has for itself,
-// by its directory: what is on disk the store tells better.
-func badgerByDirectory() []string {
-	return []string{"badger_size_bytes_lsm", "badger_size_bytes_vlog", "badger_write_pending_num_memtable"}
-}
-
 func (v badgerVar) desc() *prometheus.Desc {
 	var labels []string
 	if v.label != "" {

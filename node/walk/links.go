@@ -45,15 +45,6 @@ func codecOf(c cid.Cid) codecs {
 	return 0
 }
 
-// each yields the codecs of the set one by one.
-func (s codecs) each(yield func(codecs) bool) {
-	for one := codecRaw; one <= codecDagJSON; one <<= 1 {
-		if s&one != 0 && !yield(one) {
-			return
-		}
-	}
-}
-
 func (s codecs) String() string {
 	switch s {
 	case codecRaw:

@@ -99,3 +99,12 @@ func TestClaimedSize(t *testing.T) {
 		}
 	}
 }
+
+// each yields the codecs of the set one by one.
+func (s codecs) each(yield func(codecs) bool) {
+	for one := codecRaw; one <= codecDagJSON; one <<= 1 {
+		if s&one != 0 && !yield(one) {
+			return
+		}
+	}
+}
