@@ -1,0 +1,139 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// A disk that is full of what was unpinned heals itself: deletes and reclaim go
+// on where nothing new is stored.
+func TestFullDiskHeals(t *testing.T) {
+	dir := t.TempDir()
+	const disk = 420 << 20
+	s := openTest(t, dir, Config{
+		MinFreeSpace: 300 << 20,
+		FreeSpace: func(dir string) (uint64, error) {
+			used, err := diskUse(dir)
+			return disk - min(used, disk), err
+		},
+	})
+	fill := func(p *pinned, seed uint64) (stored int) {
+		t.Helper()
+		for i := range uint64(100) {
+			err := putTo(s, t.Context(), p.attempt, someBlocks(seed+i, 16, 256<<10))
+			if errors.Is(err, pin.ErrDiskFull) {
+				return stored
+			}
+			must(t, err)
+			stored += 4 << 20
+		}
+		t.Fatal("the disk does not get full")
+		return 0
+	}
+	p := beginPin(t, s, 1)
+	first := fill(p, 1000)
+	p.remove(t, s)
+	r, err := s.Reclaim(t.Context(), nil)
+	must(t, err)
+	if r.Freed() < uint64(first)*8/10 {
+		t.Errorf("%d MiB were stored, %d MiB came back", first>>20, r.Freed()>>20)
+	}
+	if second := fill(beginPin(t, s, 2), 2000); second < first*8/10 {
+		t.Errorf("%d MiB were stored at first, %d MiB later", first>>20, second>>20)
+	}
+}
+
+// What a reclaim leaves free on a full disk, wherever it is killed, is enough to open,
+// and to make room by what is dead already.
+func TestOpenAfterAReclaimOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	free := uint64(1 << 40)
+	cfg := Config{FreeSpace: func(string) (uint64, error) { return free, nil }}
+	lock, err := Lock(dir)
+	must(t, err)
+	defer func() { must(t, lock.Close()) }()
+	s, err := Open(t.Context(), lock, cfg)
+	must(t, err)
+	b := someBlocks(70, 1, 3000)[0]
+	must(t, s.Blockstore().Put(t.Context(), b))
+	free = DefaultReserve / 2
+	if reclaimAll(t, s); has(t, s, b) {
+		t.Error("nothing was deleted")
+	}
+	must(t, s.Close())
+	free = DefaultReserve / 4
+	s, err = Open(t.Context(), lock, cfg)
+	must(t, err)
+	must(t, s.set(looseKey(b.Cid().Hash()), encodeSize(3000)))
+	must(t, s.set(blockKey(b.Cid().Hash()), b.RawData()))
+	if _, err := s.Reclaim(t.Context(), nil); has(t, s, b) || err != nil && !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("nothing is deleted: %v", err)
+	}
+	must(t, s.Close())
+	free = DefaultReserve/4 - 1
+	if _, err := Open(t.Context(), lock, cfg); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("with less than a reclaim leaves: %v", err)
+	}
+}
+
+// On a full disk the database is left as it is, and what was written is there.
+func TestCloseOnAFullDisk(t *testing.T) {
+	dir, copied := t.TempDir(), t.TempDir()
+	free := uint64(1 << 40)
+	cfg := Config{FreeSpace: func(string) (uint64, error) { return free, nil }}
+	lock, err := Lock(dir)
+	must(t, err)
+	s, err := Open(t.Context(), lock, cfg)
+	must(t, err)
+	b := someBlocks(71, 1, 3000)[0]
+	must(t, s.Blockstore().Put(t.Context(), b))
+	free = 0
+	if err := s.Close(); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("closing gives %v", err)
+	}
+	must(t, os.CopyFS(copied, os.DirFS(dir)))
+	must(t, s.ds.Close()) // the disk has room for a test
+	must(t, lock.Close())
+	free = 1 << 40
+	s = openTest(t, copied, cfg)
+	if !has(t, s, b) {
+		t.Error("a block is lost")
+	}
+}
+
+// A reclaim that was cut off when half of the reserve was not free any more goes on with
+// what is known to be dead, and makes room by that.
+func TestInterruptedReclaimOnAFullDisk(t *testing.T) {
+	disk := uint64(1 << 40)
+	s := openTest(t, t.TempDir(), Config{FreeSpace: func(dir string) (uint64, error) {
+		used, err := diskUse(dir)
+		return disk - min(used, disk), err
+	}})
+	gone, kept := beginPin(t, s, 1), beginPin(t, s, 2)
+	for i := range uint64(48) {
+		gone.put(t, s, someBlocks(2*i, 15, 256<<10))
+		kept.put(t, s, someBlocks(2*i+1, 1, 256<<10))
+	}
+	gone.remove(t, s)
+	ctx, kill := context.WithCancel(t.Context())
+	_, err := s.Reclaim(ctx, func(p ReclaimProgress) {
+		if p.Stage == ReclaimCollect {
+			kill()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	used, err := diskUse(s.dbDir)
+	must(t, err)
+	disk = used + DefaultReserve*3/8
+	r, err := s.Reclaim(t.Context(), nil)
+	must(t, err)
+	if r.Freed() < uint64(gone.bytes)*8/10 || r.Left > 0 {
+		t.Errorf("%d MiB of %d came back, %d bytes are left", r.Freed()>>20, gone.bytes>>20, r.Left)
+	}
+}
