@@ -86,9 +86,10 @@ type want struct {
 	searched time.Time       // when providers were last looked for
 	ctx      context.Context // while it is sought, ends with that
 	unsought context.CancelFunc
-	overdue  bool      // who was asked for it has not answered for long
-	told     time.Time // while it is sought, when lines were last asked whether they have it
-	missed   bool      // some of them could not be, since others were
+	overdue  bool                 // who was asked for it has not answered for long
+	told     time.Time            // while it is sought, when lines were last asked whether they have it
+	missed   bool                 // some of them could not be, since others were
+	named    map[peer.ID]struct{} // by whom the last search for it says it is provided
 }
 
 // askState is what is known of an ask.
@@ -155,11 +156,11 @@ func (x *Exchange) PeerConnected(p peer.ID) {
 			s.addSource(l, isNamed)
 		}
 	}
-	for w := range x.seeking {
-		x.seekAt(w, l)
-	}
 	for s := range x.sessions {
 		s.assign()
+	}
+	for w := range x.seeking {
+		x.seekAt(w, l)
 	}
 }
 
@@ -311,7 +312,7 @@ func (x *Exchange) lacks(a *ask) {
 	}
 	l.count(a, -1)
 	a.state = askLacks
-	l.question(w, 0)
+	l.question(w, true)
 	if !w.isAsked() {
 		w.requeue()
 	}

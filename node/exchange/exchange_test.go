@@ -396,9 +396,10 @@ func TestWindow(t *testing.T) {
 	})
 }
 
-// fakeFinder gives the same peers for everything.
+// fakeFinder gives the same peers for everything, or only for some.
 type fakeFinder struct {
 	give []peer.ID
+	only map[cid.Cid]bool // nil: everything
 	mu   sync.Mutex
 	for_ []cid.Cid
 }
@@ -410,6 +411,9 @@ func (f *fakeFinder) Find(ctx context.Context, about string, c cid.Cid) <-chan p
 	out := make(chan peer.AddrInfo)
 	go func() {
 		defer close(out)
+		if f.only != nil && !f.only[c] {
+			return
+		}
 		for _, id := range f.give {
 			select {
 			case out <- peer.AddrInfo{ID: id}:

@@ -358,3 +358,53 @@ func TestGoneProviders(t *testing.T) {
 		get(t, s, b, 10*time.Second)
 	})
 }
+
+// However many seek what nobody has, whoever is named as having a block is asked for it
+// once connected: as an origin, or as a provider that was found.
+func TestNamedPeersAreAskedFirst(t *testing.T) {
+	const dead, live = 500, 50
+	for _, how := range []string{"origin", "found", "found connected"} {
+		t.Run(how, func(t *testing.T) {
+			all := someBlocks(dead+live, 100)
+			f := &fakeFinder{give: []peer.ID{"has"}, only: map[cid.Cid]bool{}}
+			if how != "origin" {
+				for _, b := range all[dead:] {
+					f.only[b.Cid()] = true
+				}
+			}
+			bubble(t, Config{Finder: f}, func(t *testing.T, n *fakeNet) {
+				has := n.peer("has", all[dead:]...)
+				if how == "found connected" {
+					has.connect()
+				}
+				n.peer("other").connect()
+				for i, b := range all[:dead] {
+					s := n.x.NewSession(fmt.Sprint("dead", i), nil)
+					defer s.Close()
+					s.Ask(b.Cid())
+				}
+				var sessions []*Session
+				for i, b := range all[dead:] {
+					var origins []peer.ID
+					if how == "origin" {
+						origins = []peer.ID{"has"}
+					}
+					s := n.x.NewSession(fmt.Sprint("live", i), origins)
+					defer s.Close()
+					s.Ask(b.Cid())
+					sessions = append(sessions, s)
+				}
+				if how == "origin" {
+					time.Sleep(700 * time.Millisecond)
+					has.connect()
+				}
+				time.Sleep(searchAfter + 200*time.Millisecond)
+				for i, s := range sessions {
+					if n := len(s.Take()); n != 1 {
+						t.Errorf("live pin %d has %d blocks", i, n)
+					}
+				}
+			})
+		})
+	}
+}

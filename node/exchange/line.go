@@ -70,17 +70,23 @@ func (l *line) delivers(now time.Time) bool {
 	return l.open > 0 && now.Sub(l.lastBlock) < deliversFor
 }
 
-// question has room for one more ask that is not for a block, and makes it this
-// want's. To make room it takes back the oldest one, if that is at least so old; if
-// not, it gives false.
-func (l *line) question(w *want, atLeast time.Duration) bool {
+// question makes room for one more ask that is not for a block, and makes it this
+// want's. With force it takes back the oldest one for that. Without, it takes back the
+// oldest that had time to be answered, or one at which the line is not named if it is
+// for this one, and gives false if there is none.
+func (l *line) question(w *want, force bool) bool {
 	for l.questions.len() >= questionsMost && !l.questions.has(w) {
-		a := l.asks[l.questions.front()]
-		if atLeast > 0 && time.Since(a.first) < atLeast {
-			return false
+		out := l.questions.front()
+		if !force && time.Since(l.asks[out].first) < questionAge {
+			if !w.isNamed(l) {
+				return false
+			}
+			if out = l.questions.first(func(o *want) bool { return !o.isNamed(l) }); out == nil {
+				return false
+			}
 		}
-		l.x.drop(a)
-		l.cancel(a.want.cid)
+		l.x.drop(l.asks[out])
+		l.cancel(out.cid)
 	}
 	l.questions.put(w)
 	return true

@@ -20,6 +20,16 @@ func (q *queue) front() *want {
 	return nil
 }
 
+// first gives the first that fits; nil if none does.
+func (q *queue) first(fits func(*want) bool) *want {
+	for e := q.order.Front(); e != nil; e = e.Next() {
+		if w := e.Value.(*want); fits(w) {
+			return w
+		}
+	}
+	return nil
+}
+
 // put appends a want, unless it is there.
 func (q *queue) put(w *want) {
 	if !q.has(w) {

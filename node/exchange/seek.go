@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -56,12 +55,13 @@ func (x *Exchange) seekEverywhere(w *want) {
 	}
 }
 
-// seekAt asks a line whether it has a block, unless it was asked before.
+// seekAt asks a line whether it has a block, unless it was asked before. One that is
+// said to have it is asked in place of others.
 func (x *Exchange) seekAt(w *want, l *line) {
 	if l.gateway != nil || l.asks[w] != nil {
 		return
 	}
-	if !l.question(w, questionAge) {
+	if !l.question(w, false) {
 		w.missed = true
 		return
 	}
@@ -120,8 +120,9 @@ func (s *Session) search(now time.Time) {
 	}
 	s.searching, due.searched = true, now
 	ctx := due.ctx
+	due.named = make(map[peer.ID]struct{})
 	s.x.wg.Go(func() {
-		s.find(ctx, due.cid)
+		s.find(ctx, due)
 		s.x.mu.Lock()
 		defer s.x.mu.Unlock()
 		s.searching = false
@@ -130,17 +131,16 @@ func (s *Session) search(now time.Time) {
 
 // find connects to providers of a want while it is sought: they are asked once they
 // are connected.
-func (s *Session) find(sought context.Context, c cid.Cid) {
+func (s *Session) find(sought context.Context, w *want) {
 	ctx, cancel := context.WithCancel(sought)
 	defer context.AfterFunc(s.ctx, cancel)()
 	var dials sync.WaitGroup
 	defer dials.Wait()
 	defer cancel() // the search, not the dials
 	var reached atomic.Int32
-	tried := make(map[peer.ID]struct{})
 	enough := make(chan struct{})
-	found := s.x.cfg.Finder.Find(ctx, s.about, c)
-	for len(tried) < searchDials {
+	found := s.x.cfg.Finder.Find(ctx, s.about, w.cid)
+	for s.x.named(w) < searchDials {
 		var ai peer.AddrInfo
 		var ok bool
 		select {
@@ -150,9 +150,9 @@ func (s *Session) find(sought context.Context, c cid.Cid) {
 		if !ok {
 			return
 		}
-		tried[ai.ID] = struct{}{}
+		s.x.name(w, ai.ID)
 		if s.x.cfg.Gateways != nil {
-			s.x.Found(c, s.x.cfg.Gateways(ai))
+			s.x.Found(w.cid, s.x.cfg.Gateways(ai))
 		}
 		// Whoever has one block may have the next, so this goes on when it has come.
 		dials.Go(func() {
@@ -161,6 +161,30 @@ func (s *Session) find(sought context.Context, c cid.Cid) {
 			}
 		})
 	}
+}
+
+// name notes that a peer is said to have a block, and asks it if it is connected.
+func (x *Exchange) name(w *want, p peer.ID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	w.named[p] = struct{}{}
+	_, sought := x.seeking[w]
+	if l := x.lines[p]; l != nil && sought {
+		x.seekAt(w, l)
+	}
+}
+
+// isNamed reports whether a line is said to have the block.
+func (w *want) isNamed(l *line) bool {
+	_, ok := w.named[l.id]
+	return ok
+}
+
+// named counts the peers that are said to have a block.
+func (x *Exchange) named(w *want) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(w.named)
 }
 
 // dial connects to a provider, and reports whether it is connected.

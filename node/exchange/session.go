@@ -336,6 +336,12 @@ func (s *Session) addSource(l *line, by proof) {
 		s.parked.remove(w)
 		s.queue.put(w)
 	}
+	// What is sought is asked of it too, whether or not it has room for a question.
+	for _, w := range s.wants {
+		if _, ok := s.x.seeking[w]; ok && l.asks[w] == nil && !w.isAsked() {
+			s.queue.put(w)
+		}
+	}
 	s.tell()
 }
 
