@@ -31,7 +31,7 @@ func newHost(cfg Config, key crypto.PrivKey, swarmKey pnet.PSK, announce []ma.Mu
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, libp2p.Identity(key), libp2p.ConnectionGater(g))
+	options = append(options, libp2p.Identity(key), libp2p.ConnectionGater(g), newMuxer(cfg.Limits.streamWindow()).option())
 	h, err := libp2p.New(append(options, managers...)...)
 	if err != nil {
 		return nil, fmt.Errorf("start the libp2p host: %w", err)

@@ -155,6 +155,9 @@ func limitBitswap(limits *rcmgr.ScalingLimitConfig) {
 	limits.PeerBaseLimit.StreamsInbound = 2 * bitswapStreams
 	limits.PeerBaseLimit.StreamsOutbound = 2 * bitswapStreams
 	limits.PeerBaseLimit.Streams = 4 * bitswapStreams
+	limits.PeerLimitIncrease.StreamsInbound = 0 // as many on any machine: they share the peer's memory
+	limits.PeerLimitIncrease.StreamsOutbound = 0
+	limits.PeerLimitIncrease.Streams = 0
 	// Streams are transient until their protocol is agreed on.
 	limits.TransientBaseLimit.StreamsInbound = 2 * bitswapStreams
 	limits.TransientBaseLimit.Streams = 2 * bitswapStreams

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
@@ -102,7 +101,9 @@ func (r *run) replace(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("pin the first version: %w", err)
 	}
-	settle()
+	if err := settle(); err != nil {
+		return fmt.Errorf("before the next version: %w", err)
+	}
 	began := time.Now()
 	s, err := r.client.Replace(ctx, id, rig.Pin{CID: r.content.new, Origins: r.source.Addrs})
 	if err == nil {
@@ -143,16 +144,14 @@ func startHoldfast(ctx context.Context, r *rig.Rig, env map[string]string) (*rig
 	return s, rig.NewClient(s.HTTP, token), nil
 }
 
-// settle has the system write what earlier steps left, so that nobody's syncs wait for
-// what another wrote.
-func settle() { syscall.Sync() }
-
 // poll is how often it is looked whether something is done.
 const poll = 2 * time.Millisecond
 
 // pinInKubo times the command, from its start to its end.
 func pinInKubo(ctx context.Context, k *rig.Kubo, cid string) (time.Duration, error) {
-	settle()
+	if err := settle(); err != nil {
+		return 0, err
+	}
 	began := time.Now()
 	_, err := k.Run(ctx, nil, "pin", "add", "--progress=false", cid)
 	return time.Since(began), err
@@ -163,7 +162,9 @@ func pinInHoldfast(ctx context.Context, c *rig.Client, cid string, origins []str
 	// Ten times what Kubo took here for the slowest of the DAGs.
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	settle()
+	if err := settle(); err != nil {
+		return 0, "", err
+	}
 	began := time.Now()
 	s, err := c.Add(ctx, rig.Pin{CID: cid, Origins: origins})
 	if err != nil {
@@ -175,7 +176,9 @@ func pinInHoldfast(ctx context.Context, c *rig.Client, cid string, origins []str
 
 // unpinInKubo times the two commands that unpin a DAG and give its space back.
 func unpinInKubo(ctx context.Context, k *rig.Kubo, cid string) (time.Duration, error) {
-	settle()
+	if err := settle(); err != nil {
+		return 0, err
+	}
 	began := time.Now()
 	if _, err := k.Run(ctx, nil, "pin", "rm", cid); err != nil {
 		return 0, err
@@ -186,7 +189,9 @@ func unpinInKubo(ctx context.Context, k *rig.Kubo, cid string) (time.Duration, e
 
 // unpinInHoldfast times the request and the command that do.
 func unpinInHoldfast(ctx context.Context, s *rig.Server, c *rig.Client, id string) (time.Duration, error) {
-	settle()
+	if err := settle(); err != nil {
+		return 0, err
+	}
 	began := time.Now()
 	if err := c.Remove(ctx, id); err != nil {
 		return 0, err
