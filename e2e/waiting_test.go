@@ -44,7 +44,7 @@ func TestThousandDeadPins(t *testing.T) {
 	wg.Wait()
 
 	// Seconds, while pins that are parked for want of data wait for minutes.
-	const soon = 10 * patience
+	const soon = 20 * patience
 	began := time.Now()
 	pinned(t, c, rig.Pin{CID: own, Origins: source.Addrs}, soon)
 	t.Logf("own live pin after %s", time.Since(began))

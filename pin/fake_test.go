@@ -41,6 +41,7 @@ type network struct {
 	told      []pin.DAG
 	heard     map[pin.DAG]time.Time
 	deaf      bool // nothing is announced
+	full      bool // every fetch finds that the disk is
 	withdrawn []pin.DAG
 	order     []pin.DAG // in which DAGs were completed
 	origins   map[pin.DAG][]string
@@ -176,6 +177,9 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	var planned error
 	if len(c.errs) > 0 {
 		planned, c.errs = c.errs[0], c.errs[1:]
+	}
+	if n.full {
+		planned = &pin.DiskFullError{Kept: 1, More: 1}
 	}
 	n.mu.Unlock()
 	if planned != nil {

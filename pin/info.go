@@ -114,6 +114,8 @@ func (j *job) details(now time.Time) string {
 		note = p.Note()
 	}
 	switch {
+	case j.blocked && j.state != jobRunning:
+		return "waiting: " + j.trouble
 	case j.trouble != "" && j.state != jobRunning:
 		return fmt.Sprintf("waiting after an error: %s; next try in %v", j.trouble, j.pause(now))
 	case j.state == jobWaiting:

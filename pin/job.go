@@ -58,7 +58,8 @@ type job struct {
 	kept     bool      // it stays in memory until it is over
 	inTries  int       // its places in the agendas of those that are parked
 	inEnds   int
-	blocked  bool   // parked until the operator acts; the stall clock stands
+	blocked  bool   // parked until there is room on the disk; the stall clock stands
+	needs    uint64 // bytes that there was no room for; 0 if it is not known
 	late     string // why it is about to fail
 	trouble  string // why the last run ended, for the user; "" if it only saw nothing
 }

@@ -84,11 +84,15 @@ type Manager struct {
 	woken    []*job    // parked jobs to try before their time; some may be stale
 	turn     int       // counts places that were given
 	toldFull time.Time // when the log last had that the disk is full
+	room     room
 	wokenAny time.Time // when PeerConnected last woke jobs that do not name the peer
 	heldUp   map[DAG]*holdUp
 	stuck    map[DAG]*stuck // repairs that the log has
 	drops    []Attempt      // to be dropped
 	dropKick chan struct{}
+	// Released, and not dropped yet: in drops, or held up by a run, or being dropped.
+	undropped map[Attempt]struct{}
+	dropWaits map[*dropWait]struct{}
 }
 
 // New starts a manager, which takes up whatever was unfinished when the last
@@ -101,6 +105,7 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 		kicked: make(chan struct{}, 1), dropKick: make(chan struct{}, 1),
 		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job), active: make(map[*job]struct{}),
 		heldUp: make(map[DAG]*holdUp), stuck: make(map[DAG]*stuck),
+		undropped: make(map[Attempt]struct{}), dropWaits: make(map[*dropWait]struct{}),
 	}
 	m.parked = newParked(cfg.Window, m.deadline)
 	if cfg.Quotas != nil {
@@ -110,7 +115,7 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 	if err != nil {
 		return nil, fmt.Errorf("read what was being unpinned: %w", err)
 	}
-	m.drops = released
+	m.queueDrops(released)
 	if err := m.resume(ctx); err != nil {
 		return nil, fmt.Errorf("read unfinished pins: %w", err)
 	}

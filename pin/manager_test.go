@@ -223,6 +223,7 @@ func TestErrorsAreRetried(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	run(t, pin.Config{StallTimeout: time.Minute}, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 2, errs: slices.Repeat([]error{pin.ErrDiskFull}, 10)})
+		r.recs.SetFault(noRoom)
 		v := r.add(alice, 1)
 		v = r.after(2*time.Minute, v, pin.Pinning)
 		if got := v.Info["status_details"]; !strings.Contains(got, "disk is too full") {

@@ -172,6 +172,10 @@ type Records interface {
 	// not again. It is false if nothing holds the DAG.
 	Repairing(ctx context.Context, d DAG) (bool, error)
 
+	// Room reports whether so many bytes of blocks would be written now; with 0,
+	// whether a new request would. Errors: ErrDiskFull.
+	Room(ctx context.Context, bytes uint64) error
+
 	// Roots yields every complete DAG.
 	Roots(ctx context.Context) iter.Seq2[DAG, error]
 }

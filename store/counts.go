@@ -203,14 +203,13 @@ func (s *Store) oldest(r *reader, code statusCode) (oldest time.Time, err error)
 // Free gives the bytes that are free on the file system of the database.
 func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
 
-// Ready reports whether a new pin would be stored: the store is open, and the
-// disk has room. Errors: pin.ErrDiskFull, pin.ErrClosed.
-func (s *Store) Ready(ctx context.Context) error {
+// Room implements [pin.Records].
+func (s *Store) Room(ctx context.Context, bytes uint64) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	defer s.leave()
-	return s.roomFor(0)
+	return s.roomFor(bytes)
 }
 
 // Level is what one level of the tree of keys has on disk.

@@ -93,12 +93,15 @@ func TestReclaimsAreCounted(t *testing.T) {
 	if r := s.Reclaims(); r.Failed != 1 || r.Runs != 0 {
 		t.Errorf("after one that failed: %+v", r)
 	}
-	if err := s.Ready(t.Context()); !errors.Is(err, pin.ErrDiskFull) {
-		t.Errorf("with a full disk Ready gives %v", err)
+	if err := s.Room(t.Context(), 0); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("with a full disk Room gives %v", err)
 	}
 	free = 1 << 40
-	if err := s.Ready(t.Context()); err != nil {
-		t.Errorf("Ready gives %v", err)
+	if err := s.Room(t.Context(), free/2); err != nil {
+		t.Errorf("Room gives %v", err)
+	}
+	if err := s.Room(t.Context(), free); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("for all that is free Room gives %v", err)
 	}
 	if got, err := s.Free(); err != nil || got != free {
 		t.Errorf("%d bytes are free, %v", got, err)

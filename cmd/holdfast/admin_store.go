@@ -63,10 +63,6 @@ const (
 	// A reclaim that is asked for waits this long for what is being unpinned,
 	// so that removing a pin and reclaiming gives its space back.
 	unpinWait = 5 * time.Minute
-	// It is looked for that this often, but no more than for a twentieth of the time:
-	// each look reads all marks of what is unpinned.
-	unpinPoll  = 5 * time.Millisecond
-	unpinShare = 20
 	// Progress is told no more often than this.
 	tellInterval = 100 * time.Millisecond
 )
@@ -79,18 +75,13 @@ func servedStore(s *store.Store, a *auth.Service, pins *pin.Manager) *adminStore
 			return pins.Repair(ctx, s, blocks, told)
 		},
 		unpin: func(ctx context.Context) error {
-			for deadline := time.Now().Add(unpinWait); ; {
-				began := time.Now()
-				released, err := s.Released(ctx)
-				if err != nil || len(released) == 0 || time.Now().After(deadline) {
-					return err
-				}
-				select {
-				case <-time.After(max(unpinPoll, unpinShare*time.Since(began))):
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+			some, cancel := context.WithTimeout(ctx, unpinWait)
+			defer cancel()
+			err := pins.WaitUnpinned(some)
+			if err != nil && some.Err() != nil {
+				return ctx.Err() // if that is nil, what is not let go of is left to the next reclaim
 			}
+			return err
 		},
 	}
 }
@@ -214,7 +205,7 @@ func (s *adminStore) verify(c echo.Context) error {
 		damaged = append(damaged, d.Hash)
 		return m.send(storeMessage{Damage: &info})
 	}, func(p store.VerifyProgress) {
-		text := fmt.Sprintf("%d blocks, %s", p.Blocks, roughSize(p.Bytes))
+		text := counted(p.Blocks, "block") + ", " + roughSize(p.Bytes)
 		m.progress(storeProgress{Text: text, Done: p.Done, Total: p.Total})
 	})
 	if err == nil && c.QueryParam("repair") == "true" {

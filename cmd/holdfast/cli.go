@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -101,6 +102,13 @@ func args(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// textFlag adds a flag whose usage says what there is without it: cobra would add the
+// zero value to that.
+func textFlag(cmd *cobra.Command, v encoding.TextUnmarshaler, name string, zero encoding.TextMarshaler, usage string) {
+	cmd.Flags().TextVar(v, name, zero, usage)
+	cmd.Flags().Lookup(name).DefValue = ""
 }
 
 // group makes a command that only holds others.

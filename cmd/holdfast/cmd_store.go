@@ -54,8 +54,8 @@ store.reclaim_interval.`,
 				if r.Emptied > 0 {
 					left += fmt.Sprintf("; damaged files that nothing is left in: %d (a restart removes them)", r.Emptied)
 				}
-				_, err = fmt.Fprintf(c.stdout, "deleted %d blocks of %s; %s came back in %v; the store takes %s%s\n",
-					r.Blocks, roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After), left)
+				_, err = fmt.Fprintf(c.stdout, "deleted %s of %s; %s came back in %v; the store takes %s%s\n",
+					counted(r.Blocks, "block"), roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After), left)
 				return err
 			})
 		},
@@ -84,8 +84,8 @@ back yet.`,
 					return c.printJSON(st)
 				}
 				rows := [][]string{
-					{"live", fmt.Sprintf("%s in %d blocks", roughSize(st.Live.Bytes), st.Live.Blocks)},
-					{"dead", fmt.Sprintf("%s in %d blocks", roughSize(st.Dead.Bytes), st.Dead.Blocks)},
+					{"live", roughSize(st.Live.Bytes) + " in " + counted(st.Live.Blocks, "block")},
+					{"dead", roughSize(st.Dead.Bytes) + " in " + counted(st.Dead.Blocks, "block")},
 					{"on disk", fmt.Sprintf("%s, with %s free", roughSize(st.Disk), roughSize(st.Free))},
 					{"DAGs", fmt.Sprintf("%d, of which %d are complete", st.DAGs, st.Complete)},
 					{"accounts", fmt.Sprint(st.Accounts)},
@@ -177,23 +177,23 @@ func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
 		if err := c.printJSON(v); err != nil {
 			return err
 		}
-	} else if _, err := fmt.Fprintf(c.stdout, "checked %d blocks of %s in %v: %d corrupt, %d missing\n",
-		v.Blocks, roughSize(v.Bytes), v.Elapsed.Round(time.Millisecond), v.Corrupt, v.Missing); err != nil {
+	} else if _, err := fmt.Fprintf(c.stdout, "checked %s of %s in %v: %d corrupt, %d missing\n",
+		counted(v.Blocks, "block"), roughSize(v.Bytes), v.Elapsed.Round(time.Millisecond), v.Corrupt, v.Missing); err != nil {
 		return err
 	}
 	if v.Strays > 0 {
-		fmt.Fprintf(c.stderr, "%d blocks are in no pin and were not known to be; the next reclaim deletes them\n", v.Strays)
+		fmt.Fprintf(c.stderr, "in no pin, and not known to be: %s; the next reclaim deletes what is\n", counted(v.Strays, "block"))
 	}
 	switch {
 	case v.Damaged() == 0:
 		return nil
 	case !repair:
-		return hinted(fmt.Errorf("%d blocks are damaged", v.Damaged()),
+		return hinted(fmt.Errorf("damaged: %s", counted(v.Damaged(), "block")),
 			"`holdfast store verify --repair` fetches them again; check the disk, too")
 	case !running:
-		fmt.Fprintf(c.stderr, "%d DAGs are fetched again when the server runs (holdfast serve)\n", len(v.Repairing))
+		fmt.Fprintf(c.stderr, "to be fetched again when the server runs (holdfast serve): %s\n", counted(len(v.Repairing), "DAG"))
 	default:
-		fmt.Fprintf(c.stderr, "%d DAGs are fetched again; `holdfast pin ls` shows how it goes\n", len(v.Repairing))
+		fmt.Fprintf(c.stderr, "being fetched again: %s; `holdfast pin ls` shows how it goes\n", counted(len(v.Repairing), "DAG"))
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func TestStoreCommandsOnDamage(t *testing.T) {
 	want("stats", stdout, "11 KiB in 2 blocks", "1, of which 1 are complete")
 
 	stdout, _, err = holdfast(t, dir, "store", "verify")
-	if err == nil || err.Error() != "1 blocks are damaged" {
+	if err == nil || err.Error() != "damaged: 1 block" {
 		t.Errorf("verify: error %v", err)
 	}
 	root := pin.DAGOf(here.Cid()).String()
@@ -121,7 +121,7 @@ func TestStoreCommandsOnDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want("verify --repair", stderr, "1 DAGs are fetched again when the server runs")
+	want("verify --repair", stderr, "to be fetched again when the server runs (holdfast serve): 1 DAG")
 	stdout, _, err = holdfast(t, dir, "pin", "ls")
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestStoreCommandsOnDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want("reclaim", stdout, "deleted 1 blocks of 4.9 KiB")
+	want("reclaim", stdout, "deleted 1 block of 4.9 KiB")
 	stdout, _, err = holdfast(t, dir, "store", "stats", "--json")
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func TestRepairMends(t *testing.T) {
 		t.Errorf("verify: %q, %v", stdout, err)
 	}
 	_, stderr, err := holdfast(t, dir, "store", "verify", "--repair")
-	if err != nil || !strings.Contains(stderr, "1 DAGs are fetched again") {
+	if err != nil || !strings.Contains(stderr, "being fetched again: 1 DAG") {
 		t.Errorf("verify --repair: %q, %v", stderr, err)
 	}
 	if v, err = p.pins.Get(ctx, a.ID, v.ID); err != nil {

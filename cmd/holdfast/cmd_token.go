@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -30,7 +31,15 @@ output. It is shown this once. It works until it expires or is revoked.
 Its scope is what it may be used for: "read" to look at the account and its pins,
 "pin" to add, replace and remove pins too, "admin" for whatever the account may
 do, such as making other tokens.`,
-		Args: args("EMAIL"),
+		Args: func(cmd *cobra.Command, given []string) error {
+			if err := args("EMAIL")(cmd, given); err != nil {
+				return err
+			}
+			if !cmd.Flags().Changed("name") {
+				return errors.New("--name is missing: what the token is for, such as the name of a machine")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, given []string) error {
 			in.Expires, in.Scope = time.Duration(expires), auth.Scope(scope)
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
@@ -53,10 +62,7 @@ do, such as making other tokens.`,
 	cmd.Flags().StringVar(&in.Name, "name", "", "what the token is for, such as the name of a machine")
 	cmd.Flags().StringVar(&scope, "scope", string(auth.ScopePin), "what it may be used for: read, pin or admin")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the token in it")
-	cmd.Flags().TextVar(&expires, "expires", Duration(0), "how long it is valid, such as 12h or 90d (default: until it is revoked)")
-	if err := cmd.MarkFlagRequired("name"); err != nil {
-		panic(err) // there is no such flag
-	}
+	textFlag(cmd, &expires, "expires", Duration(0), "how long it is valid, such as 12h or 90d (default: until it is revoked)")
 	return cmd
 }
 

@@ -41,7 +41,7 @@ func testAPIWith(t *testing.T, cfg Config, lines *logLines, level slog.Level) *a
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
 		probes: probes{
-			healthy: c.healthy, storable: c.store.Ready, blocked: func() bool { return false },
+			healthy: c.healthy, storable: func(ctx context.Context) error { return c.store.Room(ctx, 0) }, blocked: func() bool { return false },
 			listening: func() bool { return true }, draining: new(atomic.Bool),
 		},
 		log: log,

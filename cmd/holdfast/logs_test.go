@@ -7,18 +7,19 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestLogFormatAndLevel(t *testing.T) {
 	var out bytes.Buffer
 	log := newLogger(&out, LogConfig{Level: "warn", Format: "json"})
 	log.Info("not this")
-	log.Warn("this", "cid", "bafy")
+	log.Warn("this", "cid", "bafy", slog.Group("", "elapsed", 1500*time.Millisecond))
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatalf("%v in %q", err, &out)
 	}
-	if line["msg"] != "this" || line["level"] != "WARN" || line["cid"] != "bafy" {
+	if line["msg"] != "this" || line["level"] != "WARN" || line["cid"] != "bafy" || line["elapsed"] != "1.5s" {
 		t.Errorf("logged %v", line)
 	}
 	out.Reset()

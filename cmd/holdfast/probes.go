@@ -22,7 +22,8 @@ type probes struct {
 
 func (p *Program) probes() probes {
 	return probes{
-		healthy: p.core.healthy, storable: p.core.store.Ready,
+		healthy:   p.core.healthy,
+		storable:  func(ctx context.Context) error { return p.core.store.Room(ctx, 0) },
 		blocked:   func() bool { return p.pins.Blocked() > 0 },
 		listening: p.node.Listening, draining: &p.draining,
 	}

@@ -140,7 +140,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := writeRunFile(p.Data.file(runFileName), run); err != nil {
 		return err
 	}
-	p.pins.WarnFull(p.core.store.Ready(ctx)) // before somebody finds out by a refused pin
+	p.pins.WarnFull(p.core.store.Room(ctx, 0)) // before somebody finds out by a refused pin
 	p.ready = true
 	p.Log.Info("ready", "http", run.HTTP, "metrics", run.Metrics, "peer", run.PeerID, "addrs", run.Addrs, "data", p.Data.shown)
 	if p.Notify != nil {

@@ -612,6 +612,15 @@ func (r *Records) ReleasedDAG(ctx context.Context, a pin.Attempt) (pin.DAG, erro
 	return d, nil
 }
 
+// Room implements [pin.Records]: there always is, but for a fault.
+func (r *Records) Room(ctx context.Context, _ uint64) error {
+	if err := r.enter(ctx, "Room"); err != nil {
+		return err
+	}
+	defer r.mu.Unlock()
+	return nil
+}
+
 // Roots implements [pin.Records].
 func (r *Records) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 	return func(yield func(pin.DAG, error) bool) {
