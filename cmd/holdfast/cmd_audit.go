@@ -54,7 +54,7 @@ auth.audit_keep sets for how long they are on record.`,
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "only what happened to this account, or what it did: its address, or its ID if it is gone")
-	textFlag(cmd, &since, "since", Duration(0), "only what happened within this time, such as 12h or 7d")
+	textFlag(cmd, &since, "since", Duration(0), "only what happened within this `duration`, such as 12h or 7d")
 	cmd.Flags().IntVar(&limit, "limit", 100, "most events to show; 0 for all")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

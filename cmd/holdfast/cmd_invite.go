@@ -43,9 +43,9 @@ on standard output. It is shown this once. auth.registration must be "invite" or
 			})
 		},
 	}
-	textFlag(cmd, &quota, "quota", Size(0), "quota of the account that it makes, such as 10GiB; 0 is no limit")
+	textFlag(cmd, &quota, "quota", Size(0), "`size` that the pins of the account that it makes may have, such as 10GiB; 0 is no limit")
 	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "most pins that account may have, those that wait included; 0 is no limit")
-	textFlag(cmd, &expires, "expires", Duration(0), "how long it is valid, such as 12h or 30d (default 7d)")
+	textFlag(cmd, &expires, "expires", Duration(0), "`duration` that it is valid for, such as 12h or 30d (default 7d)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the invitation in it")
 	return cmd
 }

@@ -62,7 +62,7 @@ do, such as making other tokens.`,
 	cmd.Flags().StringVar(&in.Name, "name", "", "what the token is for, such as the name of a machine")
 	cmd.Flags().StringVar(&scope, "scope", string(auth.ScopePin), "what it may be used for: read, pin or admin")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the token in it")
-	textFlag(cmd, &expires, "expires", Duration(0), "how long it is valid, such as 12h or 90d (default: until it is revoked)")
+	textFlag(cmd, &expires, "expires", Duration(0), "`duration` that it is valid for, such as 12h or 90d (default: until it is revoked)")
 	return cmd
 }
 

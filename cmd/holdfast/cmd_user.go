@@ -51,7 +51,7 @@ func (c *cli) userAddCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
 	cmd.Flags().BoolVar(&u.Admin, "admin", false, "make it an admin's account")
-	textFlag(cmd, &quota, "quota", Size(0), "most bytes its pins may hold, such as 10GiB; 0 is no limit")
+	textFlag(cmd, &quota, "quota", Size(0), "`size` that its pins may have at most, such as 10GiB; 0 is no limit")
 	cmd.Flags().Uint64Var(&u.MaxPins, "max-pins", 0, "most pins it may have, those that wait included; 0 is no limit")
 	return cmd
 }
