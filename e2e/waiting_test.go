@@ -43,7 +43,8 @@ func TestThousandDeadPins(t *testing.T) {
 	}
 	wg.Wait()
 
-	// Seconds, while pins that are parked for want of data wait for minutes.
+	// Seconds, while pins that are parked for want of data wait for minutes. That an
+	// origin is asked at once is shown in node/exchange.
 	const soon = 20 * patience
 	began := time.Now()
 	pinned(t, c, rig.Pin{CID: own, Origins: source.Addrs}, soon)

@@ -22,12 +22,12 @@ const (
 )
 
 // streamWindow is how many bytes a peer may send on a new stream before anybody reads:
-// so many that all the streams of one peer have room in what it may reserve, and the
-// usual ones of all peers in what all may. Yamux ends a connection whose next stream
-// has none.
+// so many that all the streams that one peer may open have room in seven eighths of
+// what it may reserve, which leaves some for ours to it, and the usual ones of all peers
+// in what all may. Yamux ends a connection whose next stream has none.
 func (l Limits) streamWindow() int {
 	peer := l.resourceLimits().ToPartialLimitConfig().PeerDefault
-	one := int64(peer.Memory) / int64(peer.StreamsInbound)
+	one := int64(peer.Memory) / 8 * 7 / int64(peer.StreamsInbound)
 	all := int64(l.Memory) / int64(streamsPerConn*l.ConnHigh)
 	return int(max(streamWindowLeast, min(one, all, streamWindowMost)))
 }
@@ -58,18 +58,36 @@ func (m *muxer) NewConn(conn net.Conn, isServer bool, scope network.PeerScope) (
 // windowScope is a peer's share of memory, of which yamux begins a span for each stream.
 type windowScope struct {
 	network.PeerScope
-	more int
+	more int // for each of them
 }
 
-// BeginSpan begins a span that has more reserved. The caller ends it.
+// BeginSpan begins a span for a stream. The caller ends it, unless it fails to reserve
+// the first window.
 func (s windowScope) BeginSpan() (network.ResourceScopeSpan, error) {
 	span, err := s.PeerScope.BeginSpan()
-	if err != nil || s.more == 0 {
-		return span, err
-	}
-	if err := span.ReserveMemory(s.more, network.ReservationPriorityAlways); err != nil {
-		span.Done()
+	if err != nil {
 		return nil, err
 	}
-	return span, nil
+	return &windowSpan{ResourceScopeSpan: span, more: s.more}, nil
+}
+
+// windowSpan is a stream's.
+type windowSpan struct {
+	network.ResourceScopeSpan
+	more  int
+	first bool // the first window was asked for
+}
+
+// ReserveMemory reserves memory: the first time, which is for the least window, more.
+// Yamux then forgets a span that has none left, and does not end it.
+func (s *windowSpan) ReserveMemory(n int, prio uint8) error {
+	if s.first {
+		return s.ResourceScopeSpan.ReserveMemory(n, prio)
+	}
+	s.first = true // before yamux shares the stream
+	err := s.ResourceScopeSpan.ReserveMemory(n+s.more, prio)
+	if err != nil {
+		s.Done()
+	}
+	return err
 }

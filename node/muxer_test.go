@@ -2,7 +2,6 @@ package node
 
 import (
 	"io"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,25 +131,73 @@ func TestStreamWindowIsReserved(t *testing.T) {
 	}
 }
 
-// A window that has no room is not given: yamux ends the connection.
+// A window that has no room is not given: yamux ends the connection. Nothing of it stays
+// reserved then, wherever the memory ends: before what a window has more than the least
+// one, within it, or after it.
 func TestStreamWindowWithoutRoom(t *testing.T) {
-	const memory = 64 << 20
-	from, to := muxedHosts(t, newMuxer(streamWindowMost), Limits{Memory: memory, Files: 100, ConnLow: 1, ConnHigh: 2})
-	var open atomic.Int64
-	to.SetStreamHandler(windowProtocol, func(s network.Stream) {
-		open.Add(1)
-		_, _ = io.Copy(io.Discard, s)
-	})
-	for from.Network().Connectedness(to.ID()) == network.Connected {
-		s, err := from.NewStream(network.WithNoDial(t.Context(), "it is to be this connection"), to.ID(), windowProtocol)
-		if err == nil {
-			_, _ = s.Write([]byte("x")) // that it fails is seen by the connection
+	const windows = 60
+	for _, left := range []int{1000, streamWindowLeast + 1000, streamWindowMost - 1000} {
+		l := Limits{}.withDefaults()
+		from, to := muxedHosts(t, newMuxer(streamWindowMost), l)
+		// Others have taken the rest of what the peer may have.
+		rest := int(l.resourceLimits().ToPartialLimitConfig().PeerDefault.Memory) - windows*streamWindowMost - left
+		var others network.ResourceScopeSpan
+		err := to.Network().ResourceManager().ViewPeer(from.ID(), func(s network.PeerScope) (err error) {
+			if others, err = s.BeginSpan(); err != nil {
+				return err
+			}
+			return others.ReserveMemory(rest, network.ReservationPriorityAlways)
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if n := open.Load(); n > memory/streamWindowMost {
-			t.Fatalf("%d windows were given, for which there is no room", n)
+		defer others.Done()
+		none := func(when string) {
+			var reserved int
+			for range 1000 {
+				err := to.Network().ResourceManager().ViewSystem(func(s network.ResourceScope) error {
+					reserved = int(s.Stat().Memory) - rest
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if reserved == 0 {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			t.Fatalf("%d bytes left: %s %d are reserved", left, when, reserved)
 		}
-	}
-	if open.Load() == 0 {
-		t.Error("no stream was taken")
+		arrived := make(chan struct{})
+		to.SetStreamHandler(windowProtocol, func(s network.Stream) {
+			arrived <- struct{}{}
+			_, _ = io.Copy(io.Discard, s)
+		})
+		none("before anything is sent")
+		open := func() {
+			s, err := from.NewStream(network.WithNoDial(t.Context(), "it is to be this connection"), to.ID(), windowProtocol)
+			if err == nil {
+				_, err = s.Write([]byte("x"))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		for range windows {
+			open()
+			<-arrived
+		}
+		open() // that there is no room is seen by the connection
+		for range 1000 {
+			if from.Network().Connectedness(to.ID()) != network.Connected {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if from.Network().Connectedness(to.ID()) == network.Connected {
+			t.Errorf("%d bytes left: a window was given for which there is no room", left)
+		}
+		none("after the end of the connection")
 	}
 }

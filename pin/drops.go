@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -41,7 +42,8 @@ func (m *Manager) dropLoop() {
 		m.drops = nil
 		m.mu.Unlock()
 		var failed []Attempt
-		for _, a := range batch {
+		full := false
+		for i, a := range batch {
 			m.withdraw(a)
 			if !m.mayDrop(a) {
 				continue
@@ -50,8 +52,17 @@ func (m *Manager) dropLoop() {
 				if m.ctx.Err() != nil || errors.Is(err, ErrClosed) {
 					return // the mark is durable; the next start goes on
 				}
-				m.log.Error("drop what was unpinned", "attempt", a, "err", err)
 				failed = append(failed, a)
+				if full = errors.Is(err, ErrDiskFull); full {
+					failed = append(failed, batch[i+1:]...)
+					m.failDropWaits(err)
+				}
+				if !full || pause == 0 {
+					m.log.Error("drop what was unpinned", "attempt", a, "err", err)
+				}
+				if full {
+					break
+				}
 				continue
 			}
 			m.dropped(a)
@@ -62,6 +73,9 @@ func (m *Manager) dropLoop() {
 			m.drops = append(m.drops, failed...)
 			m.mu.Unlock()
 			pause = min(max(2*pause, retryMin), retryMax)
+			if full {
+				pause = retryMin // a look at the disk, no more
+			}
 			again = time.After(pause)
 		} else {
 			pause = 0
@@ -108,7 +122,8 @@ func (m *Manager) mayDrop(a Attempt) bool {
 // dropWait waits for attempts to be dropped.
 type dropWait struct {
 	left map[Attempt]struct{}
-	done chan struct{} // closed when none is left
+	done chan struct{} // closed when none is left, or with err
+	err  error
 }
 
 // dropped takes note that an attempt was.
@@ -124,11 +139,31 @@ func (m *Manager) dropped(a Attempt) {
 	}
 }
 
+// failDropWaits ends the waiting for drops.
+func (m *Manager) failDropWaits(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for w := range m.dropWaits {
+		w.err = err
+		close(w.done)
+		delete(m.dropWaits, w)
+	}
+}
+
 // WaitUnpinned waits until what was unpinned by now is let go of, so that a reclaim
 // finds it. What the disk fails to take is tried again, and waited for. Errors: the
-// context's, ErrClosed.
+// context's; ErrDiskFull, when only a reclaim can make room; ErrClosed.
 func (m *Manager) WaitUnpinned(ctx context.Context) error {
+	// A request may be seen to be pinned before what it replaced is noted here.
+	released, err := m.records.Released(ctx)
+	if err != nil {
+		return err
+	}
 	m.mu.Lock()
+	m.queueDrops(slices.DeleteFunc(released, func(a Attempt) bool {
+		_, known := m.undropped[a]
+		return known
+	}))
 	if len(m.undropped) == 0 {
 		m.mu.Unlock()
 		return nil
@@ -143,7 +178,7 @@ func (m *Manager) WaitUnpinned(ctx context.Context) error {
 	}()
 	select {
 	case <-w.done:
-		return nil
+		return w.err
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-m.ctx.Done():

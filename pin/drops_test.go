@@ -79,3 +79,53 @@ func TestWaitUnpinned(t *testing.T) {
 		}
 	})
 }
+
+// A full disk ends the waiting, as it takes a reclaim to make room; what was unpinned is
+// let go of soon after that.
+func TestWaitUnpinnedOnAFullDisk(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		r.net.set(dag(1), content{blocks: 2})
+		v := r.after(time.Second, r.add(alice, 1), pin.Pinned)
+		r.recs.SetFault(func(method string) error {
+			if method == "Drop" {
+				return pin.ErrDiskFull
+			}
+			return nil
+		})
+		if err := r.Remove(r.t.Context(), alice, v.ID); err != nil {
+			r.t.Error(err)
+		}
+		time.Sleep(time.Hour)
+		began := time.Now()
+		if err := r.WaitUnpinned(r.t.Context()); !errors.Is(err, pin.ErrDiskFull) {
+			r.t.Errorf("on a full disk: %v", err)
+		}
+		r.recs.SetFault(nil)
+		if err := r.WaitUnpinned(r.t.Context()); err != nil {
+			r.t.Error(err)
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			r.t.Errorf("it took %v", took)
+		}
+		if n := len(r.logged("drop what was unpinned")); n != 1 {
+			r.t.Errorf("%d lines of log tell of it", n)
+		}
+	})
+}
+
+// What was released and is not known to the manager yet is waited for, too.
+func TestWaitUnpinnedReadsWhatIsReleased(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		r.net.set(dag(1), content{blocks: 2})
+		v := r.after(time.Second, r.add(alice, 1), pin.Pinned)
+		if _, _, err := r.recs.Remove(r.t.Context(), alice, v.ID); err != nil { // past the manager
+			r.t.Error(err)
+		}
+		if err := r.WaitUnpinned(r.t.Context()); err != nil {
+			r.t.Error(err)
+		}
+		if n := r.dropped(); n != 1 {
+			r.t.Errorf("%d attempts were dropped, want 1", n)
+		}
+	})
+}

@@ -78,8 +78,11 @@ func servedStore(s *store.Store, a *auth.Service, pins *pin.Manager) *adminStore
 			some, cancel := context.WithTimeout(ctx, unpinWait)
 			defer cancel()
 			err := pins.WaitUnpinned(some)
-			if err != nil && some.Err() != nil {
-				return ctx.Err() // if that is nil, what is not let go of is left to the next reclaim
+			switch {
+			case errors.Is(err, pin.ErrDiskFull):
+				return nil // the reclaim makes room
+			case err != nil && some.Err() != nil:
+				return ctx.Err() // if that is nil, what is left is for the next reclaim
 			}
 			return err
 		},

@@ -408,3 +408,51 @@ func TestNamedPeersAreAskedFirst(t *testing.T) {
 		})
 	}
 }
+
+// A source that has no room, as it answers nothing, holds up only what no other may
+// have; and for that others are asked too.
+func TestFullSourceHoldsUpNothingElse(t *testing.T) {
+	const others, dead, wanted = 100, 400, 50
+	for _, how := range []string{"it says to have a block", "it sends another"} {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
+				all := someBlocks(wanted+others+dead, 100)
+				lacked, have := all[:1], all[1:wanted]
+				n.peer("good", have...).connect()
+				liar := n.peer("liar")
+				liar.mute = true
+				liar.connect()
+				for i, b := range all[wanted:] {
+					var origins []peer.ID
+					if i < others {
+						origins = []peer.ID{"liar"}
+					}
+					s := n.x.NewSession(fmt.Sprint(i), origins)
+					defer s.Close()
+					s.Ask(b.Cid())
+				}
+				time.Sleep(3 * time.Second)
+				s := n.x.NewSession("s", []peer.ID{"good"})
+				defer s.Close()
+				s.Ask(have[0].Cid(), lacked[0].Cid())
+				time.Sleep(100 * time.Millisecond)
+				s.Ask(have[1].Cid())
+				if how == "it sends another" {
+					n.x.receive(liar.id, have[1:2], nil, nil)
+				} else {
+					n.x.receive(liar.id, nil, cidsOf(lacked), nil)
+				}
+				s.Ask(cidsOf(have[2:])...)
+				time.Sleep(time.Second)
+				if came := len(s.Take()); came != len(have) {
+					t.Errorf("%d of %d blocks came", came, len(have))
+				}
+				n.peer("late", lacked...).connect()
+				time.Sleep(heldUpAfter + questionAge + time.Second)
+				if came := len(s.Take()); came != 1 {
+					t.Errorf("what the full source may have did not come from another")
+				}
+			})
+		})
+	}
+}

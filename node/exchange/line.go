@@ -85,6 +85,9 @@ func (l *line) question(w *want, force bool) bool {
 				return false
 			}
 		}
+		if time.Since(l.asks[out].first) < questionAge {
+			out.missed = true // it may not have been answered
+		}
 		l.x.drop(l.asks[out])
 		l.cancel(out.cid)
 	}

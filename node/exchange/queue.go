@@ -1,6 +1,9 @@
 package exchange
 
-import "container/list"
+import (
+	"container/list"
+	"iter"
+)
 
 // queue is wants in an order, each once. The zero value is empty.
 type queue struct {
@@ -20,10 +23,23 @@ func (q *queue) front() *want {
 	return nil
 }
 
+// all gives all in order. The one that was given last may be removed meanwhile.
+func (q *queue) all() iter.Seq[*want] {
+	return func(yield func(*want) bool) {
+		for e := q.order.Front(); e != nil; {
+			next := e.Next()
+			if !yield(e.Value.(*want)) {
+				return
+			}
+			e = next
+		}
+	}
+}
+
 // first gives the first that fits; nil if none does.
 func (q *queue) first(fits func(*want) bool) *want {
-	for e := q.order.Front(); e != nil; e = e.Next() {
-		if w := e.Value.(*want); fits(w) {
+	for w := range q.all() {
+		if fits(w) {
 			return w
 		}
 	}

@@ -20,6 +20,8 @@ const (
 	// If a source, such as an origin, has been silent for so long, others are asked
 	// too. It is well past a round trip.
 	seekAfter = 500 * time.Millisecond
+	// Nor is one waited for that has been busy with other blocks for so long.
+	heldUpAfter = 5 * time.Second
 	// What nobody who is connected has is looked for elsewhere after this, and again
 	// after that.
 	searchAfter = time.Second
@@ -120,7 +122,6 @@ func (s *Session) search(now time.Time) {
 	}
 	s.searching, due.searched = true, now
 	ctx := due.ctx
-	due.named = make(map[peer.ID]struct{})
 	s.x.wg.Go(func() {
 		s.find(ctx, due)
 		s.x.mu.Lock()
@@ -140,7 +141,8 @@ func (s *Session) find(sought context.Context, w *want) {
 	var reached atomic.Int32
 	enough := make(chan struct{})
 	found := s.x.cfg.Finder.Find(ctx, s.about, w.cid)
-	for s.x.named(w) < searchDials {
+	tried := make(map[peer.ID]struct{})
+	for len(tried) < searchDials {
 		var ai peer.AddrInfo
 		var ok bool
 		select {
@@ -150,6 +152,10 @@ func (s *Session) find(sought context.Context, w *want) {
 		if !ok {
 			return
 		}
+		if len(tried) == 0 {
+			s.x.unname(w) // whoever the last search found
+		}
+		tried[ai.ID] = struct{}{}
 		s.x.name(w, ai.ID)
 		if s.x.cfg.Gateways != nil {
 			s.x.Found(w.cid, s.x.cfg.Gateways(ai))
@@ -161,6 +167,13 @@ func (s *Session) find(sought context.Context, w *want) {
 			}
 		})
 	}
+}
+
+// unname forgets who is said to have a block.
+func (x *Exchange) unname(w *want) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	w.named = make(map[peer.ID]struct{})
 }
 
 // name notes that a peer is said to have a block, and asks it if it is connected.
@@ -178,13 +191,6 @@ func (x *Exchange) name(w *want, p peer.ID) {
 func (w *want) isNamed(l *line) bool {
 	_, ok := w.named[l.id]
 	return ok
-}
-
-// named counts the peers that are said to have a block.
-func (x *Exchange) named(w *want) int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return len(w.named)
 }
 
 // dial connects to a provider, and reports whether it is connected.

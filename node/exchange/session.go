@@ -362,21 +362,24 @@ func (s *Session) removeSource(l *line) {
 	s.tell()
 }
 
-// assign asks sources for what is in the queue, as far as they have room.
+// assign asks sources for what is in the queue, as far as they have room. What only
+// those may have that have none waits, and holds up nothing else.
 func (s *Session) assign() {
 	if s.closed {
 		return
 	}
 	now := time.Now()
-	for s.queue.len() > 0 {
-		w := s.queue.front()
+	for w := range s.queue.all() {
 		if w.isAsked() {
 			s.queue.remove(w)
 			continue
 		}
 		l, full := s.pick(w)
 		if l == nil && full {
-			return
+			if !s.hasRoom() {
+				return
+			}
+			continue
 		}
 		s.queue.remove(w)
 		switch {
@@ -388,6 +391,11 @@ func (s *Session) assign() {
 			s.parked.put(w)
 		}
 	}
+}
+
+// hasRoom reports whether a source has.
+func (s *Session) hasRoom() bool {
+	return slices.ContainsFunc(s.sources, func(l *line) bool { return l.room(s) > 0 })
 }
 
 // pick gives the source that is asked best, if any has room; full is whether one

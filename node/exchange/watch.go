@@ -75,6 +75,8 @@ func (x *Exchange) look(now time.Time, retry bool) {
 		s.measure(now)
 		if !s.any {
 			s.seekFirst(now)
+		} else {
+			s.seekHeldUp(now)
 		}
 		s.search(now)
 	}
@@ -90,6 +92,17 @@ func (s *Session) seekFirst(now time.Time) {
 		if now.Sub(w.since) >= seekAfter {
 			s.x.seek(w)
 		}
+	}
+}
+
+// seekHeldUp asks others too for what waits for sources that have had no room for long:
+// they may say to have it, and give nothing.
+func (s *Session) seekHeldUp(now time.Time) {
+	for w := range s.queue.all() {
+		if s.sought == soughtMost || now.Sub(w.since) < heldUpAfter {
+			return // those behind it came later, or will be seen next
+		}
+		s.x.seek(w)
 	}
 }
 
