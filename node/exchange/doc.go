@@ -40,8 +40,10 @@
 //
 // Peers may lie, promise, be slow on purpose, or lack what they are asked. A line
 // keeps places for questions who has a block apart from those for blocks, and if there
-// are more questions they take turns. A want is in a queue once. Lines that deliver
-// nothing take nothing from the window of those that do. What waits in memory is
-// bounded: blocks for the disk, by session, and requests to gateways, which may send
+// are more questions they take turns; who is named as having a block, as an origin or
+// by a search, is asked out of turn. A want is in a queue once. Lines that deliver
+// nothing take nothing from the window of those that do. A source that has no room
+// holds up nothing that another may have, and what it holds up for 5 s is broadcast.
+// What waits in memory is bounded: blocks for the disk, by session, and requests to gateways, which may send
 // anything, over all.
 package exchange
