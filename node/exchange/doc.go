@@ -44,6 +44,6 @@
 // by a search, is asked out of turn. A want is in a queue once. Lines that deliver
 // nothing take nothing from the window of those that do. A source that has no room
 // holds up nothing that another may have, and what it holds up for 5 s is broadcast.
-// What waits in memory is bounded: blocks for the disk, by session, and requests to gateways, which may send
-// anything, over all.
+// What waits in memory is bounded: blocks for the disk, by session, and requests to
+// gateways, which may send anything, over all.
 package exchange

@@ -152,11 +152,8 @@ func (s *Session) find(sought context.Context, w *want) {
 		if !ok {
 			return
 		}
-		if len(tried) == 0 {
-			s.x.unname(w) // whoever the last search found
-		}
+		s.x.name(w, ai.ID, len(tried) == 0)
 		tried[ai.ID] = struct{}{}
-		s.x.name(w, ai.ID)
 		if s.x.cfg.Gateways != nil {
 			s.x.Found(w.cid, s.x.cfg.Gateways(ai))
 		}
@@ -169,17 +166,14 @@ func (s *Session) find(sought context.Context, w *want) {
 	}
 }
 
-// unname forgets who is said to have a block.
-func (x *Exchange) unname(w *want) {
+// name notes that a peer is said to have a block, and asks it if it is connected. The
+// first of a search takes the place of those that the last one found.
+func (x *Exchange) name(w *want, p peer.ID, first bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	w.named = make(map[peer.ID]struct{})
-}
-
-// name notes that a peer is said to have a block, and asks it if it is connected.
-func (x *Exchange) name(w *want, p peer.ID) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	if first {
+		w.named = make(map[peer.ID]struct{})
+	}
 	w.named[p] = struct{}{}
 	_, sought := x.seeking[w]
 	if l := x.lines[p]; l != nil && sought {
