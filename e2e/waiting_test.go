@@ -45,7 +45,7 @@ func TestThousandDeadPins(t *testing.T) {
 
 	// Seconds, while pins that are parked for want of data wait for minutes. That an
 	// origin is asked at once is shown in node/exchange.
-	const soon = 20 * patience
+	const soon = 10 * patience
 	began := time.Now()
 	pinned(t, c, rig.Pin{CID: own, Origins: source.Addrs}, soon)
 	t.Logf("own live pin after %s", time.Since(began))
