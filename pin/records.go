@@ -69,8 +69,9 @@ const KeptTries = 4
 // that came by Replace also holds, until it is done, what was there before it, so
 // that shared blocks stay: of the requests in whose row it is, the DAG of the last
 // that was pinned, and those of the newest [KeptTries] since that were Pinning when
-// they were replaced. What nothing holds any more is released: marked as deleting, in the same commit, and returned to the caller
-// so that it calls Drop once no walk writes under the attempt.
+// they were replaced. What nothing holds any more is released: marked as deleting, in the
+// same commit, and returned to the caller so that it calls Drop once no walk writes under
+// the attempt.
 type Records interface {
 	// SetQuotas has accounts kept within what q gives them, as Usage counts it, from
 	// now on; without, nothing bounds them. It is not called while another method
@@ -137,8 +138,8 @@ type Records interface {
 
 	// FailOverQuota makes every queued or pinning request of the account for the
 	// DAG Failed, with the QuotaError as details, and lets go of what they held, if
-	// so many bytes of the DAG are more than its quota has room for, and it is not what was complete before.
-	// It says how many those were. Requests of others go on.
+	// so many bytes of the DAG are more than its quota has room for, and it is not what
+	// was complete before. It says how many those were. Requests of others go on.
 	FailOverQuota(ctx context.Context, account string, d DAG, bytes uint64) (failed int, released []Attempt, err error)
 
 	// Accounts lists the accounts that have requests of the given status, Queued or
