@@ -20,7 +20,7 @@ func TestStreamWindow(t *testing.T) {
 	}{
 		"a small machine":                   {Limits{Memory: 128 * MiB, Files: 256, ConnHigh: 96}, streamWindowLeast, streamWindowLeast},
 		"many peers on little memory":       {Limits{Memory: 2048 * MiB, Files: 5000, ConnHigh: 2000}, streamWindowLeast, streamWindowLeast},
-		"a machine of 16 GiB":               {Limits{Memory: 4096 * MiB, Files: 5000, ConnHigh: 192}, streamWindowLeast + 1, streamWindowMost},
+		"a machine of 16 GiB":               {Limits{Memory: 4096 * MiB, Files: 5000, ConnHigh: 192}, 504 << 10, 504 << 10},
 		"a large one of 128 GiB":            {Limits{Memory: 64 << 30, Files: 5000, ConnHigh: 2000}, streamWindowMost, streamWindowMost},
 		"all memory that can be written of": {Limits{Memory: 1 << 50, Files: 5000, ConnHigh: 1}, streamWindowMost, streamWindowMost},
 	} {
