@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -206,6 +207,18 @@ func number(t *testing.T, info map[string]string, key string) int {
 		return 0
 	}
 	return must(strconv.Atoi(info[key]))(t)
+}
+
+// liveBlocks counts the blocks that requests hold, on disk: no server may run.
+func liveBlocks(t *testing.T, ctx context.Context, d *rig.Data) uint64 {
+	t.Helper()
+	var stats struct {
+		Live struct {
+			Blocks uint64 `json:"blocks"`
+		} `json:"live"`
+	}
+	check(t, json.Unmarshal([]byte(must(d.Run(ctx, nil, "store", "stats", "--json"))(t)), &stats))
+	return stats.Live.Blocks
 }
 
 func lines(s string) []string {
