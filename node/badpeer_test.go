@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"slices"
 	"sync"
@@ -21,6 +22,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/test"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
@@ -39,6 +44,15 @@ func newBadPeer(t *testing.T, n *Node) *badPeer {
 	t.Helper()
 	b := &badPeer{host: newTestHost(t), node: n.host.ID()}
 	b.host.SetStreamHandler(bsnet.ProtocolBitswap, func(network.Stream) { b.open.Add(1) })
+	(&source{host: b.host}).connect(t, n)
+	return b
+}
+
+// newSilentPeer connects one that does not say who it is.
+func newSilentPeer(t *testing.T, n *Node) *badPeer {
+	t.Helper()
+	b := &badPeer{host: newTestHost(t), node: n.host.ID()}
+	b.host.SetStreamHandler(identify.ID, func(network.Stream) {}) // it stays open
 	(&source{host: b.host}).connect(t, n)
 	return b
 }
@@ -215,25 +229,11 @@ func TestPeersThatTakeNothing(t *testing.T) {
 
 // A peer is cut off for what it does not take, and sooner while others wait.
 func TestStalledWrites(t *testing.T) {
-	n := newTestNode(t, walktest.NewStore(t))
-	conn := func() network.Conn {
-		src := newSource(t)
-		src.connect(t, n)
-		var c network.Conn
-		eventually(t, "it is connected", func() bool {
-			cs := n.host.Network().ConnsToPeer(src.host.ID())
-			if len(cs) > 0 {
-				c = cs[0]
-			}
-			return c != nil
-		})
-		return c
-	}
-	slow, quick := conn(), conn()
+	const slow, quick = peer.ID("slow"), peer.ID("quick")
 	now := time.Now()
 	w := newWrites(3)
-	open := func(c network.Conn, age time.Duration) {
-		w.open[&watchedStream{Stream: streamOf{conn: c}, moved: now.Add(-age)}] = struct{}{}
+	open := func(to peer.ID, age time.Duration) {
+		w.open[&sending{to: to, moved: now.Add(-age)}] = struct{}{}
 	}
 	expect := func(what string, want ...peer.ID) {
 		t.Helper()
@@ -246,19 +246,72 @@ func TestStalledWrites(t *testing.T) {
 	open(slow, writeStallBusy)
 	expect("there is room")
 	now = now.Add(writeStall - writeStallBusy)
-	expect("there is room, after long", slow.RemotePeer())
+	expect("there is room, after long", slow)
 	now = now.Add(writeStallBusy - writeStall)
 	open(quick, writeStallBusy-1)
-	expect("there is no room", slow.RemotePeer())
+	expect("there is no room", slow)
 }
 
-// streamOf is a stream of a connection, for what asks that.
-type streamOf struct {
-	network.Stream
-	conn network.Conn
+// Who asked for blocks and went away is not dialled to send them.
+func TestServesWhoIsConnected(t *testing.T) {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	gone, err := test.RandPeerID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newBitswapHost(newTestHost(t), Limits{SendWorkers: 1})
+	addr, err := manet.FromNetAddr(l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Peerstore().AddAddr(gone, addr, peerstore.PermanentAddrTTL)
+	dialled := func(ctx context.Context) bool {
+		ctx, cancel := context.WithTimeout(ctx, time.Second) // nobody answers
+		defer cancel()
+		if _, err := h.NewStream(ctx, gone, bsnet.ProtocolBitswap); err == nil {
+			t.Fatal("a stream was opened")
+		}
+		_ = l.SetDeadline(time.Now().Add(100 * time.Millisecond)) // what came is there
+		c, err := l.Accept()
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	}
+	if dialled(serving(t.Context())) {
+		t.Error("a worker dialled to send blocks")
+	}
+	if !dialled(t.Context()) {
+		t.Error("nor did who asks for blocks: nothing is shown")
+	}
 }
 
-func (s streamOf) Conn() network.Conn { return s.conn }
+// A peer that is silent when the protocol is agreed upon holds a worker no longer than
+// one that takes nothing.
+func TestSilentWhenServed(t *testing.T) {
+	leaves := dagtest.Leaves(10, 1000)
+	store := walktest.NewStore(t, leaves...)
+	hold(t, store, 99, leaves...)
+	n := newTestNode(t, store)
+	b := newSilentPeer(t, n)
+	b.send(t, wants([]cid.Cid{leaves[0].Cid()}, 1, bspb.Message_Wantlist_Block, true)...)
+	stalled := func(after time.Duration) []peer.ID { return n.bitswap.writes.stalled(time.Now().Add(after)) }
+	eventually(t, "a stream is being opened", func() bool { return len(stalled(writeStall)) > 0 })
+	if got := stalled(0); len(got) > 0 {
+		t.Errorf("%v are cut off at once", got)
+	}
+	if got := stalled(writeStall); !slices.Equal(got, []peer.ID{b.host.ID()}) {
+		t.Errorf("later %v are cut off, not %v", got, b.host.ID())
+	}
+	if err := n.host.Network().ClosePeer(b.host.ID()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the worker is free", func() bool { return len(stalled(writeStall)) == 0 })
+}
 
 // What is written in pieces is all of it, and is watched no more afterwards.
 func TestWatchedStream(t *testing.T) {
@@ -293,6 +346,8 @@ type sinkStream struct {
 	fails   error
 	look    func()
 }
+
+func (s *sinkStream) Conn() network.Conn { return pipeConn{peer: "taker"} }
 
 func (s *sinkStream) Write(b []byte) (int, error) {
 	s.look()

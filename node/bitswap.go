@@ -35,7 +35,7 @@ func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served,
 	watch, unwatch := context.WithCancel(context.Background()) // longer than ctx: until all is sent
 	b.unwatch = unwatch
 	b.watching.Go(func() { over.watch(watch) })
-	b.server = server.New(ctx, b.network, s, append(limits.server(), server.WithTargetMessageSize(messageSize))...)
+	b.server = server.New(serving(ctx), b.network, s, append(limits.server(), server.WithTargetMessageSize(messageSize))...)
 	cfg := exchange.Config{Network: b.network, Received: b.server.ReceivedBlocks, Logger: log}
 	if r != nil { // an interface holding nil is not nil
 		cfg.Finder = fairFinder{r.lookups}

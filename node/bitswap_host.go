@@ -26,8 +26,8 @@ const (
 )
 
 // bitswapHost is the host as Bitswap has it: its streams go by direct
-// connections alone, and by those only while the other end takes something. What
-// comes in is bounded.
+// connections alone, and by those only while the other end takes something. Blocks
+// go to who is connected. What comes in is bounded.
 type bitswapHost struct {
 	host.Host
 	writes *writes
@@ -55,8 +55,24 @@ func (h bitswapHost) SetStreamHandler(id protocol.ID, handle network.StreamHandl
 	})
 }
 
-// NewStream opens a stream whose writes are watched.
+type servingKey struct{}
+
+// serving gives the context of who sends blocks: see [bitswapHost.NewStream].
+func serving(ctx context.Context) context.Context {
+	return context.WithValue(ctx, servingKey{}, true)
+}
+
+// NewStream opens a stream whose writes are watched. Who serves opens it to a peer
+// that is connected or not at all, and is watched from here: a worker that dialled one
+// that has gone would be held for 5 s, which is all workers if that peer had asked for
+// enough; and one that is connected can be silent when the protocol is agreed upon.
 func (h bitswapHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
+	if ctx.Value(servingKey{}) != nil {
+		ctx = network.WithNoDial(ctx, "blocks go to who is connected")
+		opening := &sending{to: p}
+		h.writes.moves(opening)
+		defer h.writes.done(opening)
+	}
 	s, err := h.Host.NewStream(ctx, p, ids...)
 	if err != nil {
 		return nil, err
@@ -85,12 +101,32 @@ type writes struct {
 	busy int
 
 	mu     sync.Mutex
-	open   map[*watchedStream]struct{}
+	open   map[*sending]struct{}
 	ending bool // the server is closed, which waits for all of them
 }
 
+// sending is what a peer is to take.
+type sending struct {
+	to    peer.ID
+	moved time.Time // when it began, or the peer took something; guarded by writes.mu
+}
+
 func newWrites(busy int) *writes {
-	return &writes{busy: busy, open: make(map[*watchedStream]struct{})}
+	return &writes{busy: busy, open: make(map[*sending]struct{})}
+}
+
+// moves notes that something begins, or that the peer took some of it.
+func (w *writes) moves(s *sending) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.moved = time.Now()
+	w.open[s] = struct{}{}
+}
+
+func (w *writes) done(s *sending) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.open, s)
 }
 
 // end has peers cut off from now on that do not take at once what is sent to them.
@@ -113,7 +149,7 @@ func (w *writes) stalled(now time.Time) (peers []peer.ID) {
 	}
 	for s := range w.open {
 		if now.Sub(s.moved) >= patience {
-			peers = append(peers, s.Conn().RemotePeer())
+			peers = append(peers, s.to)
 		}
 	}
 	return peers
@@ -123,21 +159,14 @@ func (w *writes) stalled(now time.Time) (peers []peer.ID) {
 type watchedStream struct {
 	network.Stream
 	writes *writes
-	moved  time.Time // guarded by writes.mu
 }
 
 // Write writes a piece at a time.
 func (s *watchedStream) Write(b []byte) (n int, err error) {
-	defer func() {
-		s.writes.mu.Lock()
-		defer s.writes.mu.Unlock()
-		delete(s.writes.open, s)
-	}()
+	now := &sending{to: s.Conn().RemotePeer()}
+	defer s.writes.done(now)
 	for {
-		s.writes.mu.Lock()
-		s.moved = time.Now()
-		s.writes.open[s] = struct{}{}
-		s.writes.mu.Unlock()
+		s.writes.moves(now)
 		piece := b[n:min(n+writePiece, len(b))]
 		m, err := s.Stream.Write(piece)
 		n += m
