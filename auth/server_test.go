@@ -17,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/psa"
@@ -92,36 +93,18 @@ func (m *memoryPins) all(ctx context.Context, account string) ([]pin.Request, er
 	return p.Requests, err
 }
 
-// logBuffer is where a server under test logs to.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // server is the whole API on a real listener, behind a proxy on loopback that
 // is believed what it says of its clients.
 type server struct {
 	*fixture
 	url  string
 	pins *memoryPins
-	log  *logBuffer
+	log  *logtest.Buffer
 }
 
 func newServer(t testing.TB, change ...func(*auth.Config)) *server {
 	t.Helper()
-	s := &server{pins: &memoryPins{Records: pintest.NewRecords(time.Now)}, log: &logBuffer{}}
+	s := &server{pins: &memoryPins{Records: pintest.NewRecords(time.Now)}, log: &logtest.Buffer{}}
 	settings := func(c *auth.Config) {
 		c.Log = slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		c.Usage = func(ctx context.Context, account string) (auth.Usage, error) {

@@ -8,10 +8,12 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 func TestLibraryLogsAreRouted(t *testing.T) {
-	var out lockedBuffer
+	var out logtest.Buffer
 	h := warnings{slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})}
 	log := zap.New(slogCore{h}).Named("bitswap/client").Sugar().With("peer", "p1")
 	log.Infow("not this")
@@ -30,7 +32,7 @@ func TestLibraryLogsAreRouted(t *testing.T) {
 }
 
 func TestLibraryLogsKeepTheLoggersLevel(t *testing.T) {
-	var out lockedBuffer
+	var out logtest.Buffer
 	h := warnings{slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelError})}
 	core := slogCore{h}
 	if core.Enabled(zapcore.WarnLevel) || !core.Enabled(zapcore.ErrorLevel) || !core.Enabled(zapcore.PanicLevel) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 )
 
@@ -52,7 +53,7 @@ func TestPeeringWithOneThatIsLate(t *testing.T) {
 	addr, key := late.addr(), late.host.Peerstore().PrivKey(late.host.ID())
 	listen := late.host.Addrs()[0].String()
 	late.close()
-	var log lockedBuffer
+	var log logtest.Buffer
 	n := newTestNode(t, walktest.NewStore(t), logTo(&log), func(c *Config) { c.Peering = []string{addr} })
 	eventually(t, "it says so", func() bool { return strings.Contains(log.String(), "node.peering") })
 	late = &source{host: newTestHostAt(t, listen, key)}
@@ -63,7 +64,7 @@ func TestPeeringWithOneThatIsLate(t *testing.T) {
 // names the setting.
 func TestPeeringAtAPrivateAddress(t *testing.T) {
 	fixed := newSource(t)
-	var log lockedBuffer
+	var log logtest.Buffer
 	n := newTestNode(t, walktest.NewStore(t), logTo(&log), func(c *Config) {
 		c.Peering, c.AllowPrivateAddresses = []string{fixed.addr()}, false
 	})

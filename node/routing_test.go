@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"iter"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -185,26 +185,8 @@ func TestRoutingAnnouncesWhatIsPinned(t *testing.T) {
 	})
 }
 
-// lockedBuffer is a buffer that a logger may write to while a test reads.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // logTo has a node log to a buffer.
-func logTo(b *lockedBuffer) func(*Config) {
+func logTo(b *logtest.Buffer) func(*Config) {
 	return func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(b, nil)) }
 }
 
@@ -213,7 +195,7 @@ func TestRoutingWithoutANetwork(t *testing.T) {
 	gone := newTestHost(t)
 	addr := withPeer(gone.Addrs()[0], gone.ID())
 	gone.Close()
-	var log lockedBuffer
+	var log logtest.Buffer
 	all := dagtest.Tree(dagtest.Leaves(50, 100), 10)
 	store := walktest.NewStore(t)
 	n := newTestNode(t, store, auto(addr), logTo(&log))

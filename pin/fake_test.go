@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
@@ -264,25 +265,7 @@ type rig struct {
 	net  *network
 	recs *records
 	cfg  pin.Config
-	log  *logText
-}
-
-// logText is where a manager under test logs to.
-type logText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	log  *logtest.Buffer
 }
 
 // logged gives the lines of the log that have a text.
@@ -307,7 +290,7 @@ var (
 func run(t *testing.T, cfg pin.Config, test func(*rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		log := new(logText)
+		log := new(logtest.Buffer)
 		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 		net := newNetwork(t)
 		r := &rig{t: t, net: net, cfg: cfg, log: log, recs: &records{Records: pintest.NewRecords(time.Now), net: net}}

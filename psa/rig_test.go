@@ -1,7 +1,6 @@
 package psa
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
@@ -131,34 +131,16 @@ func bearer(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// logBuffer is where a server under test logs to.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // server is the API under /api/psa on a real listener.
 type server struct {
 	*httptest.Server
 	t   *testing.T
-	log *logBuffer
+	log *logtest.Buffer
 }
 
 func newServer(t *testing.T, svc Service, change ...func(*Config)) *server {
 	t.Helper()
-	s := &server{t: t, log: &logBuffer{}}
+	s := &server{t: t, log: &logtest.Buffer{}}
 	cfg := Config{
 		Service:   svc,
 		Delegates: func() []string { return []string{delegate} },

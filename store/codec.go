@@ -182,3 +182,22 @@ func nameHash(name string) (h [16]byte) {
 	copy(h[:], full[:])
 	return h
 }
+
+// put writes a record.
+func (s *Store) put(t *tx, key []byte, record any) error {
+	b, err := s.codec.encode(record)
+	if err == nil {
+		t.set(key, b)
+	}
+	return err
+}
+
+// take reads a record. found is false, and the record as it was, if it is not
+// there.
+func (s *Store) take(r *reader, key []byte, record any) (found bool, err error) {
+	b, found, err := r.get(key)
+	if err != nil || !found {
+		return false, err
+	}
+	return true, s.codec.decode(b, record)
+}

@@ -32,7 +32,9 @@ var ourImports = map[string][]string{
 	"node/walk":      {"pin", "node/exchange", "node/seen"},
 	"pin":            {},
 	"auth":           {},
-	// Suites and fakes for the tests of those who implement the interfaces.
+	// Suites and fakes for the tests of those who implement the interfaces, and what
+	// tests share.
+	"logtest":              {},
 	"pin/pintest":          {"pin"},
 	"auth/authtest":        {"auth"},
 	"node/dagtest":         {},

@@ -1,7 +1,6 @@
 package provide
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"iter"
@@ -19,6 +18,7 @@ import (
 	dssync "github.com/ipfs/go-datastore/sync"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -93,7 +93,7 @@ type rig struct {
 	net  *network
 	pins *pins
 	ds   datastore.Batching
-	log  *lockedBuffer
+	log  *logtest.Buffer
 	cfg  Config
 	*Provider
 }
@@ -101,7 +101,7 @@ type rig struct {
 // bubble runs a test with a network of some peers.
 func bubble(t *testing.T, peers int, f func(*rig)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, net: newNetwork(peers), pins: &pins{dags: make(map[pin.DAG]bool)}, log: new(lockedBuffer),
+		r := &rig{t: t, net: newNetwork(peers), pins: &pins{dags: make(map[pin.DAG]bool)}, log: new(logtest.Buffer),
 			ds: dssync.MutexWrap(datastore.NewMapDatastore())}
 		r.cfg = Config{
 			Networks: []Network{r.net.network("wan")},
@@ -198,22 +198,4 @@ func hashes(ds []pin.DAG) (all []multihash.Multihash) {
 		all = append(all, hashOf(d))
 	}
 	return all
-}
-
-// lockedBuffer is a buffer that a logger may write to while a test reads.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
