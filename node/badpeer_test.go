@@ -273,7 +273,7 @@ func TestServesWhoIsConnected(t *testing.T) {
 		ctx, cancel := context.WithTimeout(ctx, time.Second) // nobody answers
 		defer cancel()
 		if _, err := h.NewStream(ctx, gone, bsnet.ProtocolBitswap); err == nil {
-			t.Fatal("a stream was opened")
+			t.Fatal("a stream was opened to nobody")
 		}
 		_ = l.SetDeadline(time.Now().Add(100 * time.Millisecond)) // what came is there
 		c, err := l.Accept()

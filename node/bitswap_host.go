@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,12 +64,19 @@ func serving(ctx context.Context) context.Context {
 	return context.WithValue(ctx, servingKey{}, true)
 }
 
+// errNoDirect is that blocks were for a peer that has gone.
+var errNoDirect = errors.New("the peer has no direct connection")
+
 // NewStream opens a stream whose writes are watched. Who serves opens it to a peer
 // that is connected or not at all, and is watched from here: a worker that dialled one
-// that has gone would be held for 5 s, which is all workers if that peer had asked for
-// enough; and one that is connected can be silent when the protocol is agreed upon.
+// that has gone would be held for 5 s, and one that waited for a direct connection for
+// 10 s, which is all workers if that peer had asked for enough; and one that is
+// connected can be silent when the protocol is agreed upon.
 func (h bitswapHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
 	if ctx.Value(servingKey{}) != nil {
+		if !slices.ContainsFunc(h.Network().ConnsToPeer(p), direct) {
+			return nil, errNoDirect
+		}
 		ctx = network.WithNoDial(ctx, "blocks go to who is connected")
 		opening := &sending{to: p}
 		h.writes.moves(opening)

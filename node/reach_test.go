@@ -166,6 +166,11 @@ func TestRelayedConnectionsCarryNoBlocks(t *testing.T) {
 		t.Errorf("wants that came by a relay were taken: %v", w)
 	}
 
+	// Nor would what it had asked for be sent, or a direct connection be waited for.
+	if _, err := newBitswapHost(n.host, Limits{}).NewStream(serving(t.Context()), client.ID(), bsnet.ProtocolBitswap); !errors.Is(err, errNoDirect) {
+		t.Errorf("a stream to send by: %v, want %v", err, errNoDirect)
+	}
+
 	// What the node wants is not asked for by it, and pins are not woken.
 	job := newJob(dagtest.Last(all))
 	done, result := start(t.Context(), n, job)
