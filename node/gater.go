@@ -26,7 +26,7 @@ var _ connmgr.ConnectionGater = (*gater)(nil)
 
 func newGater(allowPrivate, namedOnly bool) *gater {
 	return &gater{
-		guard: guard.Guard{AllowPrivate: allowPrivate}, namedOnly: namedOnly,
+		guard: guard.Guard{AllowPrivate: allowPrivate, Own: guard.Interfaces()}, namedOnly: namedOnly,
 		named: make(map[peer.ID]int),
 	}
 }

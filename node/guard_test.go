@@ -198,6 +198,7 @@ func TestOriginsInTheirOwnNetwork(t *testing.T) {
 	for _, a := range guardtest.Hostile() {
 		hostile = append(hostile, tr.addrs(a.Addr)...)
 	}
+	hostile = append(hostile, tr.addrs(guardtest.Own)...)
 	public := tr.addrs(netip.MustParseAddr("1.1.1.1"))
 	resolver := tr.resolver(t)
 

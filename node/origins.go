@@ -171,8 +171,8 @@ func (o *origins) note(i int, address string) {
 	case 0:
 		o.job.Progress.SetNote("")
 	case 1:
-		o.job.Progress.SetNote("origin " + refused[0] + " is a private address and is not dialled while node.allow_private_addresses is off; waiting for a peer that connects to us")
+		o.job.Progress.SetNote("origin " + refused[0] + " is at a private address or one of this server's own, and is not dialled while node.allow_private_addresses is off; waiting for a peer that connects to us")
 	default:
-		o.job.Progress.SetNote("origins " + strings.Join(refused, ", ") + " are private addresses and are not dialled while node.allow_private_addresses is off; waiting for a peer that connects to us")
+		o.job.Progress.SetNote("origins " + strings.Join(refused, ", ") + " are at private addresses or this server's own, and are not dialled while node.allow_private_addresses is off; waiting for a peer that connects to us")
 	}
 }

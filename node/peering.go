@@ -33,7 +33,7 @@ func startPeering(ctx context.Context, cfg Config, h host.Host, g *gater) (*peer
 		g.name(ai.ID)
 		p.service.AddPeer(ai)
 		if !anyAddr(ai.Addrs, func(a ma.Multiaddr) bool { return g.InterceptAddrDial(ai.ID, a) }) {
-			cfg.Logger.Warn("node.peering names a peer at private addresses only, which are not dialled while node.allow_private_addresses is off",
+			cfg.Logger.Warn("node.peering names a peer at private addresses or this server's own only, which are not dialled while node.allow_private_addresses is off",
 				"peer", ai.ID)
 		}
 		// The service waits some seconds before its first dial.

@@ -6,11 +6,14 @@ import (
 )
 
 // Guard is the decision. The zero value refuses every address that is not one
-// of the public internet. It has no state, and may be used by anybody at once.
+// of the public internet. It may be used by anybody at once.
 type Guard struct {
 	// AllowPrivate lets every address pass, for those who run a network of
 	// their own.
 	AllowPrivate bool
+	// Own are addresses that are refused though they are public: what listens on
+	// this machine is reached by them, behind the firewall. nil is none.
+	Own *Own
 }
 
 // RefusedError is why an address is not connected to.
@@ -24,13 +27,24 @@ func (e *RefusedError) Error() string { return fmt.Sprintf("%s is %s", e.Addr, e
 // Addr judges an IP address: nil if it may be connected to, else a
 // [*RefusedError].
 func (g Guard) Addr(ip netip.Addr) error {
-	if g.AllowPrivate {
-		return nil
-	}
-	if why := private(ip); why != "" {
+	if why := g.why(ip); why != "" {
 		return &RefusedError{Addr: ip.String(), Why: why}
 	}
 	return nil
+}
+
+// why says what an address is that is refused, and "" of one that is not.
+func (g Guard) why(ip netip.Addr) string {
+	if g.AllowPrivate {
+		return ""
+	}
+	if why := private(ip); why != "" {
+		return why
+	}
+	if g.Own.has(plain(ip)) {
+		return "an address of this machine"
+	}
+	return ""
 }
 
 // Public reports whether an address is one of the public internet.
@@ -42,7 +56,7 @@ func private(ip netip.Addr) string {
 	if !ip.IsValid() {
 		return "no address"
 	}
-	ip = ip.Unmap().WithZone("") // a prefix contains no address that has a zone
+	ip = plain(ip) // a prefix contains no address that has a zone
 	for _, r := range refused {
 		if r.prefix.Contains(ip) {
 			return r.what
@@ -53,6 +67,9 @@ func private(ip netip.Addr) string {
 	}
 	return ""
 }
+
+// plain is an address as it is compared.
+func plain(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }
 
 // globalUnicast is the part of IPv6 that addresses of the internet are
 // assigned from; the rest is for special purposes or for the future.

@@ -223,34 +223,35 @@ func TestTransportInItsOwnNetwork(t *testing.T) {
 	var leads atomic.Pointer[[]netip.Addr] // where the name leads
 	resolver := guardtest.Resolver(t, guardtest.Names{Addrs: func(string) []netip.Addr { return *leads.Load() }})
 	public := netip.MustParseAddr("1.1.1.1")
-	for _, a := range guardtest.Hostile() {
+	g := guard.Guard{Own: guard.Interfaces()}
+	for _, a := range append(guardtest.Hostile(), guardtest.Address{Addr: guardtest.Own}) {
 		if a.Addr.Zone() != "" {
 			continue
 		}
-		if _, err := get(t, guard.Guard{}, nil, at(a.Addr, "/")); !isRefused(err) {
+		if _, err := get(t, g, nil, at(a.Addr, "/")); !isRefused(err) {
 			t.Errorf("%s: the error is %v", a.Addr, err)
 		}
 		url := fmt.Sprintf("https://%s", netip.AddrPortFrom(a.Addr, uint16(port)))
-		if _, err := get(t, guard.Guard{}, nil, url); !isRefused(err) {
+		if _, err := get(t, g, nil, url); !isRefused(err) {
 			t.Errorf("%s: the error is %v", url, err)
 		}
 		url = at(a.Addr, "/")
 		to.Store(&url)
-		if _, err := get(t, guard.Guard{}, nil, at(public, "/away")); !isRefused(err) {
+		if _, err := get(t, g, nil, at(public, "/away")); !isRefused(err) {
 			t.Errorf("by a redirect to %s: the error is %v", a.Addr, err)
 		}
 		// A name that changes its mind, and one of two minds.
 		url = fmt.Sprintf("http://rebind.test:%d/", port)
 		leads.Store(&[]netip.Addr{public})
-		if body, err := get(t, guard.Guard{}, resolver, url); err != nil || body != public.String() {
+		if body, err := get(t, g, resolver, url); err != nil || body != public.String() {
 			t.Errorf("a name that is public: %q, %v", body, err)
 		}
 		leads.Store(&[]netip.Addr{a.Addr})
-		if _, err := get(t, guard.Guard{}, resolver, url); !isRefused(err) {
+		if _, err := get(t, g, resolver, url); !isRefused(err) {
 			t.Errorf("a name that is now %s: the error is %v", a.Addr, err)
 		}
 		leads.Store(&[]netip.Addr{a.Addr, public})
-		if body, err := get(t, guard.Guard{}, resolver, url); err != nil || body != public.String() {
+		if body, err := get(t, g, resolver, url); err != nil || body != public.String() {
 			t.Errorf("a name that is both %s and public: %q, %v", a.Addr, body, err)
 		}
 	}

@@ -74,7 +74,7 @@ func (g Guard) multiaddr(a ma.Multiaddr, names bool) error {
 		default:
 			continue
 		}
-		if why := private(ip); why != "" {
+		if why := g.why(ip); why != "" {
 			return refuse(why)
 		}
 	}

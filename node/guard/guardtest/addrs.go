@@ -51,6 +51,9 @@ func Hostile() []Address {
 	return all
 }
 
+// Own is a public address that is this machine's own in a network of [Isolated].
+var Own = netip.MustParseAddr("9.9.9.9")
+
 // Public lists addresses that may be connected to, those next to a range that
 // may not among them.
 func Public() []netip.Addr {

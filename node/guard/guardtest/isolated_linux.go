@@ -16,7 +16,8 @@ const inside = "HOLDFAST_TEST_ISOLATED"
 // Isolated runs the calling test, which must not be a subtest, in a network
 // namespace that it makes: there is no network there but loopback, and every
 // address, private or public, leads to the test itself. So real sockets can be
-// seen to connect, or not to, and nothing ever leaves the machine.
+// seen to connect, or not to, and nothing ever leaves the machine. [Own] is an address
+// of its interface.
 //
 // It returns true in there, and false when that is over:
 //
@@ -31,6 +32,7 @@ func Isolated(t *testing.T) bool {
 	if os.Getenv(inside) == t.Name() {
 		for _, args := range [][]string{
 			{"link", "set", "lo", "up"},
+			{"address", "add", Own.String() + "/32", "dev", "lo"},
 			{"-4", "route", "add", "local", "0.0.0.0/0", "dev", "lo"},
 			{"-6", "route", "add", "local", "::/0", "dev", "lo"},
 		} {
