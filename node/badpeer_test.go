@@ -19,12 +19,12 @@ import (
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/test"
-	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
@@ -48,11 +48,11 @@ func newBadPeer(t *testing.T, n *Node) *badPeer {
 	return b
 }
 
-// newSilentPeer connects one that does not say who it is.
-func newSilentPeer(t *testing.T, n *Node) *badPeer {
+// newSilentPeer connects one that says nothing on streams that it did not open.
+func newSilentPeer(t *testing.T, n *Node, key crypto.PrivKey) *badPeer {
 	t.Helper()
-	b := &badPeer{host: newTestHost(t), node: n.host.ID()}
-	b.host.SetStreamHandler(identify.ID, func(network.Stream) {}) // it stays open
+	b := &badPeer{host: newTestHostAt(t, "/ip4/127.0.0.1/tcp/0", key), node: n.host.ID()}
+	b.host.Network().SetStreamHandler(func(network.Stream) {})
 	(&source{host: b.host}).connect(t, n)
 	return b
 }
@@ -227,15 +227,15 @@ func TestPeersThatTakeNothing(t *testing.T) {
 	}
 }
 
-// A peer is cut off for what it does not take, and sooner while others wait.
+// A connection is closed by which a peer takes nothing, and sooner while others wait.
 func TestStalledWrites(t *testing.T) {
-	const slow, quick = peer.ID("slow"), peer.ID("quick")
+	slow, quick := pipeConn{peer: "slow"}, pipeConn{peer: "quick"}
 	now := time.Now()
 	w := newWrites(3)
-	open := func(to peer.ID, age time.Duration) {
-		w.open[&sending{to: to, moved: now.Add(-age)}] = struct{}{}
+	open := func(by network.Conn, age time.Duration) {
+		w.open[&sending{by: by, moved: now.Add(-age)}] = struct{}{}
 	}
-	expect := func(what string, want ...peer.ID) {
+	expect := func(what string, want ...network.Conn) {
 		t.Helper()
 		if got := w.stalled(now); !slices.Equal(got, want) {
 			t.Errorf("%s: stalled are %v, want %v", what, got, want)
@@ -297,15 +297,15 @@ func TestSilentWhenServed(t *testing.T) {
 	store := walktest.NewStore(t, leaves...)
 	hold(t, store, 99, leaves...)
 	n := newTestNode(t, store)
-	b := newSilentPeer(t, n)
+	b := newSilentPeer(t, n, nil)
 	b.send(t, wants([]cid.Cid{leaves[0].Cid()}, 1, bspb.Message_Wantlist_Block, true)...)
-	stalled := func(after time.Duration) []peer.ID { return n.bitswap.writes.stalled(time.Now().Add(after)) }
+	stalled := func(after time.Duration) []network.Conn { return n.bitswap.writes.stalled(time.Now().Add(after)) }
 	eventually(t, "a stream is being opened", func() bool { return len(stalled(writeStall)) > 0 })
 	if got := stalled(0); len(got) > 0 {
-		t.Errorf("%v are cut off at once", got)
+		t.Errorf("%v are closed at once", got)
 	}
-	if got := stalled(writeStall); !slices.Equal(got, []peer.ID{b.host.ID()}) {
-		t.Errorf("later %v are cut off, not %v", got, b.host.ID())
+	if got, want := stalled(writeStall), n.host.Network().ConnsToPeer(b.host.ID()); !slices.Equal(got, want) {
+		t.Errorf("later %v are closed, not %v", got, want)
 	}
 	if err := n.host.Network().ClosePeer(b.host.ID()); err != nil {
 		t.Fatal(err)

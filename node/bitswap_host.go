@@ -3,7 +3,7 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
+	"io"
 	"sync"
 	"time"
 
@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	msmux "github.com/multiformats/go-multistream"
 )
 
 const (
@@ -67,29 +68,81 @@ func serving(ctx context.Context) context.Context {
 // errNoDirect is that blocks were for a peer that has gone.
 var errNoDirect = errors.New("the peer has no direct connection")
 
-// NewStream opens a stream whose writes are watched. Who serves opens it to a peer
-// that is connected or not at all, and is watched from here: a worker that dialled one
-// that has gone would be held for 5 s, and one that waited for a direct connection for
-// 10 s, which is all workers if that peer had asked for enough; and one that is
-// connected can be silent when the protocol is agreed upon.
+// NewStream opens a stream whose writes are watched. Who serves opens it by the newest
+// connection of the peer, or not at all, and is watched from here. A host dials who has
+// gone, which holds a worker for 5 s, and all workers if that peer had asked for enough;
+// and of two connections it takes the one with more streams, which is the older one of
+// a peer that was killed and has come back.
 func (h bitswapHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
+	open := h.Host.NewStream
 	if ctx.Value(servingKey{}) != nil {
-		if !slices.ContainsFunc(h.Network().ConnsToPeer(p), direct) {
-			return nil, errNoDirect
-		}
-		ctx = network.WithNoDial(ctx, "blocks go to who is connected")
-		opening := &sending{to: p}
-		h.writes.moves(opening)
-		defer h.writes.done(opening)
+		open = h.newServingStream
 	}
-	s, err := h.Host.NewStream(ctx, p, ids...)
+	s, err := open(ctx, p, ids...)
 	if err != nil {
 		return nil, err
 	}
 	return &watchedStream{Stream: s, writes: h.writes}, nil
 }
 
-// watch cuts off peers that take nothing, until ctx ends.
+func (h bitswapHost) newServingStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
+	c := newest(h.Network(), p)
+	if c == nil {
+		return nil, errNoDirect
+	}
+	opening := &sending{by: c}
+	h.writes.moves(opening)
+	defer h.writes.done(opening)
+	s, err := c.NewStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
+	defer stop()
+	chosen, err := h.speak(s, ids)
+	if err != nil {
+		_ = s.ResetWithError(network.StreamProtocolNegotiationFailed)
+		return nil, err
+	}
+	return chosen, nil
+}
+
+// speak agrees with the other end of a stream upon a protocol: with the first
+// write, on one that the peer is known to speak.
+func (h bitswapHost) speak(s network.Stream, ids []protocol.ID) (network.Stream, error) {
+	known, err := h.Peerstore().SupportsProtocols(s.Conn().RemotePeer(), ids...)
+	if err != nil {
+		return nil, err
+	}
+	if len(known) > 0 {
+		return &lazyStream{Stream: s, lazy: msmux.NewMSSelect(s, known[0])}, s.SetProtocol(known[0])
+	}
+	id, err := msmux.SelectOneOf(ids, s)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.SetProtocol(id)
+}
+
+// lazyStream is a stream whose protocol is agreed upon as it is used.
+type lazyStream struct {
+	network.Stream
+	lazy io.ReadWriteCloser
+}
+
+func (s *lazyStream) Read(b []byte) (int, error)  { return s.lazy.Read(b) }
+func (s *lazyStream) Write(b []byte) (int, error) { return s.lazy.Write(b) }
+
+// Close waits until the other end agreed to the protocol, or the read deadline.
+func (s *lazyStream) Close() error { return s.lazy.Close() }
+
+// CloseWrite has the other end told of the protocol though nothing was written.
+func (s *lazyStream) CloseWrite() error {
+	_, _ = s.lazy.Write(nil) // what is wrong with the stream is told when it is read
+	return s.Stream.CloseWrite()
+}
+
+// watch closes connections that nothing is taken from, until ctx ends.
 func (h bitswapHost) watch(ctx context.Context) {
 	ticker := time.NewTicker(writeCheck)
 	defer ticker.Stop()
@@ -98,8 +151,8 @@ func (h bitswapHost) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			for _, p := range h.writes.stalled(now) {
-				_ = h.Network().ClosePeer(p) // one that is gone is what we want
+			for _, c := range h.writes.stalled(now) {
+				_ = c.CloseWithError(network.ConnGarbageCollected) // one that is gone is what we want
 			}
 		}
 	}
@@ -116,7 +169,7 @@ type writes struct {
 
 // sending is what a peer is to take.
 type sending struct {
-	to    peer.ID
+	by    network.Conn
 	moved time.Time // when it began, or the peer took something; guarded by writes.mu
 }
 
@@ -145,8 +198,8 @@ func (w *writes) end() {
 	w.ending = true
 }
 
-// stalled gives the peers that take nothing.
-func (w *writes) stalled(now time.Time) (peers []peer.ID) {
+// stalled gives the connections of peers that take nothing by them.
+func (w *writes) stalled(now time.Time) (conns []network.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	patience := writeStall
@@ -158,10 +211,10 @@ func (w *writes) stalled(now time.Time) (peers []peer.ID) {
 	}
 	for s := range w.open {
 		if now.Sub(s.moved) >= patience {
-			peers = append(peers, s.to)
+			conns = append(conns, s.by)
 		}
 	}
-	return peers
+	return conns
 }
 
 // watchedStream is a stream that notes when its other end took something.
@@ -172,7 +225,7 @@ type watchedStream struct {
 
 // Write writes a piece at a time.
 func (s *watchedStream) Write(b []byte) (n int, err error) {
-	now := &sending{to: s.Conn().RemotePeer()}
+	now := &sending{by: s.Conn()}
 	defer s.writes.done(now)
 	for {
 		s.writes.moves(now)

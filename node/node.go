@@ -112,19 +112,20 @@ func DefaultListen() []string {
 
 // Node is a running node. Its methods may be called concurrently.
 type Node struct {
-	cfg      Config
-	log      *slog.Logger
-	store    Store
-	announce []ma.Multiaddr
-	gater    *gater
-	host     host.Host
-	up       chan struct{} // closed once all fields are set
-	router   *router       // nil with RoutingNone
-	hangups  *hangups
-	share    walk.Share
-	bitswap  *bitswapSides
-	gateways *gateways // nil without HTTPRetrieval
-	peering  *peering  // nil without peers
+	cfg        Config
+	log        *slog.Logger
+	store      Store
+	announce   []ma.Multiaddr
+	gater      *gater
+	host       host.Host
+	up         chan struct{} // closed once all fields are set
+	router     *router       // nil with RoutingNone
+	hangups    *hangups
+	supplanted *supplanted
+	share      walk.Share
+	bitswap    *bitswapSides
+	gateways   *gateways // nil without HTTPRetrieval
+	peering    *peering  // nil without peers
 
 	ctx       context.Context // ends with Close
 	stop      context.CancelFunc
@@ -197,6 +198,7 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 		}
 	}
 	n.hangups = newHangups(n.host.Network())
+	n.supplanted = newSupplanted(n.ctx, n.host.Network())
 	if cfg.HTTPRetrieval {
 		n.gateways = newGateways(n.gater, cfg.MaxBlock)
 	}
@@ -224,6 +226,9 @@ func (n *Node) Close() error {
 		}
 		if n.bitswap != nil {
 			n.bitswap.close()
+		}
+		if n.supplanted != nil {
+			n.supplanted.close()
 		}
 		n.gateways.close()
 		if n.router != nil {
