@@ -1,13 +1,11 @@
 package node
 
 import (
-	"crypto/rand"
 	"testing"
 
 	bspb "github.com/ipfs/boxo/bitswap/message/pb"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	"github.com/ipfs/go-cid"
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 
@@ -15,22 +13,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 )
 
-func newKey(t *testing.T) crypto.PrivKey {
+// comeBack connects another host of the same peer, which knows nothing of the first.
+func (b *badPeer) comeBack(t *testing.T, n *Node) *badPeer {
 	t.Helper()
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-// newPeerOf connects a host that a peer runs: with one key there may be several.
-func newPeerOf(t *testing.T, key crypto.PrivKey, n *Node) *badPeer {
-	t.Helper()
-	b := &badPeer{host: newTestHostAt(t, "/ip4/127.0.0.1/tcp/0", key), node: n.host.ID()}
-	b.host.SetStreamHandler(bsnet.ProtocolBitswap, func(network.Stream) { b.open.Add(1) })
-	(&source{host: b.host}).connect(t, n)
-	return b
+	return newBadPeerOf(t, n, b.host.Peerstore().PrivKey(b.host.ID()))
 }
 
 // Blocks go by the newest connection of a peer, and not by the one that libp2p would
@@ -40,8 +26,7 @@ func TestSentByTheNewestConnection(t *testing.T) {
 	store := walktest.NewStore(t, leaves...)
 	hold(t, store, 99, leaves...)
 	n := newTestNode(t, store)
-	key := newKey(t)
-	older := newPeerOf(t, key, n)
+	older := newBadPeer(t, n)
 	for range 10 {
 		s, err := older.stream(t.Context())
 		if err != nil {
@@ -52,7 +37,7 @@ func TestSentByTheNewestConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	newer := newPeerOf(t, key, n)
+	newer := older.comeBack(t, n)
 	for i, l := range leaves {
 		newer.send(t, wants([]cid.Cid{l.Cid()}, 1, bspb.Message_Wantlist_Block, true)...)
 		eventually(t, "a block comes", func() bool { return older.open.Load()+newer.open.Load() > int64(i) })
@@ -80,17 +65,17 @@ func TestSupplantedConnections(t *testing.T) {
 		eventually(t, "it is connected", func() bool { c = newest(n.host.Network(), b.host.ID()); return c != nil })
 		return c
 	}
-	key := newKey(t)
-	dead := conn(newSilentPeer(t, n, key))
-	back := newPeerOf(t, key, n)
+	killed := newSilentPeer(t, n)
+	dead := conn(killed)
+	back := killed.comeBack(t, n)
 	eventually(t, "the old connection is closed", dead.IsClosed)
 	if conns := n.host.Network().ConnsToPeer(back.host.ID()); len(conns) != 1 || conns[0].IsClosed() {
 		t.Errorf("connections are %v, and should be the new one", conns)
 	}
 
-	mute := newPeerOf(t, newKey(t), n)
+	mute := newBadPeer(t, n)
 	mute.host.RemoveStreamHandler(ping.ID)
-	for _, b := range []*badPeer{newPeerOf(t, newKey(t), n), mute} {
+	for _, b := range []*badPeer{newBadPeer(t, n), mute} {
 		c := conn(b)
 		if silent(t.Context(), c) || c.IsClosed() {
 			t.Error("a connection that answers counts as silent")

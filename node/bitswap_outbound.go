@@ -1,0 +1,102 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+)
+
+const (
+	// A peer that takes none of what is sent to it for so long is cut off. A
+	// piece of 64 KiB in 15 s is a hundredth of the slowest line that blocks
+	// are fetched by.
+	writeStall = 15 * time.Second
+	// While all that can be sent at the same time waits, others wait too: then
+	// it is sooner. A peer that asks for much and takes nothing would else hold
+	// up everybody for as long as Bitswap is patient, up to two minutes.
+	writeStallBusy = 3 * time.Second
+	// How often that is looked at.
+	writeCheck = 500 * time.Millisecond
+	writePiece = 64 << 10
+)
+
+// writes are those that are under way.
+type writes struct {
+	busy int
+
+	mu     sync.Mutex
+	open   map[*sending]struct{}
+	ending bool // the server is closed, which waits for all of them
+}
+
+// sending is what a peer is to take.
+type sending struct {
+	by    network.Conn
+	moved time.Time // when it began, or the peer took something; guarded by writes.mu
+}
+
+func newWrites(busy int) *writes {
+	return &writes{busy: busy, open: make(map[*sending]struct{})}
+}
+
+// moves notes that something begins, or that the peer took some of it.
+func (w *writes) moves(s *sending) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.moved = time.Now()
+	w.open[s] = struct{}{}
+}
+
+func (w *writes) done(s *sending) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.open, s)
+}
+
+// end has peers cut off from now on that do not take at once what is sent to them.
+func (w *writes) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ending = true
+}
+
+// stalled gives the connections of peers that take nothing by them.
+func (w *writes) stalled(now time.Time) (conns []network.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	patience := writeStall
+	switch {
+	case w.ending:
+		patience = writeCheck
+	case len(w.open) >= w.busy:
+		patience = writeStallBusy
+	}
+	for s := range w.open {
+		if now.Sub(s.moved) >= patience {
+			conns = append(conns, s.by)
+		}
+	}
+	return conns
+}
+
+// watchedStream is a stream that notes when its other end took something.
+type watchedStream struct {
+	network.Stream
+	writes *writes
+}
+
+// Write writes a piece at a time.
+func (s *watchedStream) Write(b []byte) (n int, err error) {
+	now := &sending{by: s.Conn()}
+	defer s.writes.done(now)
+	for {
+		s.writes.moves(now)
+		piece := b[n:min(n+writePiece, len(b))]
+		m, err := s.Stream.Write(piece)
+		n += m
+		if err != nil || n == len(b) {
+			return n, err
+		}
+	}
+}

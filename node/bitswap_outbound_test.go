@@ -1,0 +1,154 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	bspb "github.com/ipfs/boxo/bitswap/message/pb"
+	"github.com/ipfs/boxo/bitswap/network/bsnet"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/test"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
+)
+
+// A connection is closed by which a peer takes nothing, and sooner while others wait.
+func TestStalledWrites(t *testing.T) {
+	slow, quick := pipeConn{peer: "slow"}, pipeConn{peer: "quick"}
+	now := time.Now()
+	w := newWrites(3)
+	open := func(by network.Conn, age time.Duration) {
+		w.open[&sending{by: by, moved: now.Add(-age)}] = struct{}{}
+	}
+	expect := func(what string, want ...network.Conn) {
+		t.Helper()
+		if got := w.stalled(now); !slices.Equal(got, want) {
+			t.Errorf("%s: stalled are %v, want %v", what, got, want)
+		}
+	}
+	expect("nobody writes")
+	open(quick, 0)
+	open(slow, writeStallBusy)
+	expect("there is room")
+	now = now.Add(writeStall - writeStallBusy)
+	expect("there is room, after long", slow)
+	now = now.Add(writeStallBusy - writeStall)
+	open(quick, writeStallBusy-1)
+	expect("there is no room", slow)
+}
+
+// Who asked for blocks and went away is not dialled to send them.
+func TestServesWhoIsConnected(t *testing.T) {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	gone, err := test.RandPeerID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newBitswapHost(newTestHost(t), Limits{SendWorkers: 1})
+	addr, err := manet.FromNetAddr(l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Peerstore().AddAddr(gone, addr, peerstore.PermanentAddrTTL)
+	dialled := func(ctx context.Context) bool {
+		ctx, cancel := context.WithTimeout(ctx, time.Second) // nobody answers
+		defer cancel()
+		if _, err := h.NewStream(ctx, gone, bsnet.ProtocolBitswap); err == nil {
+			t.Fatal("a stream was opened to nobody")
+		}
+		_ = l.SetDeadline(time.Now().Add(100 * time.Millisecond)) // what came is there
+		c, err := l.Accept()
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	}
+	if dialled(serving(t.Context())) {
+		t.Error("a worker dialled to send blocks")
+	}
+	if !dialled(t.Context()) {
+		t.Error("nor did who asks for blocks: nothing is shown")
+	}
+}
+
+// A peer that is silent when the protocol is agreed upon holds a worker no longer than
+// one that takes nothing.
+func TestSilentWhenServed(t *testing.T) {
+	leaves := dagtest.Leaves(10, 1000)
+	store := walktest.NewStore(t, leaves...)
+	hold(t, store, 99, leaves...)
+	n := newTestNode(t, store)
+	b := newSilentPeer(t, n)
+	b.send(t, wants([]cid.Cid{leaves[0].Cid()}, 1, bspb.Message_Wantlist_Block, true)...)
+	stalled := func(after time.Duration) []network.Conn { return n.bitswap.writes.stalled(time.Now().Add(after)) }
+	eventually(t, "a stream is being opened", func() bool { return len(stalled(writeStall)) > 0 })
+	if got := stalled(0); len(got) > 0 {
+		t.Errorf("%v are closed at once", got)
+	}
+	if got, want := stalled(writeStall), n.host.Network().ConnsToPeer(b.host.ID()); !slices.Equal(got, want) {
+		t.Errorf("later %v are closed, not %v", got, want)
+	}
+	if err := n.host.Network().ClosePeer(b.host.ID()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the worker is free", func() bool { return len(stalled(writeStall)) == 0 })
+}
+
+// What is written in pieces is all of it, and is watched no more afterwards.
+func TestWatchedStream(t *testing.T) {
+	sink := &sinkStream{}
+	w := newWrites(1)
+	sink.look = func() { // while it writes
+		if len(w.open) != 1 {
+			t.Errorf("%d writes are watched", len(w.open))
+		}
+	}
+	data := bytes.Repeat([]byte("0123456789"), 20_000)
+	s := &watchedStream{Stream: sink, writes: w}
+	if n, err := s.Write(data); n != len(data) || err != nil || !bytes.Equal(sink.got, data) {
+		t.Errorf("%d of %d bytes were written, %v", n, len(data), err)
+	}
+	if sink.largest > writePiece || len(w.open) != 0 {
+		t.Errorf("the largest piece was %d; %d writes are watched after the end", sink.largest, len(w.open))
+	}
+	if n, err := s.Write(nil); n != 0 || err != nil {
+		t.Errorf("writing nothing gives %d, %v", n, err)
+	}
+	sink.fails = errors.New("gone")
+	if n, err := s.Write(data); n != 0 || !errors.Is(err, sink.fails) || len(w.open) != 0 {
+		t.Errorf("a write that fails gives %d, %v", n, err)
+	}
+}
+
+type sinkStream struct {
+	network.Stream
+	got     []byte
+	largest int
+	fails   error
+	look    func()
+}
+
+func (s *sinkStream) Conn() network.Conn { return pipeConn{peer: "taker"} }
+
+func (s *sinkStream) Write(b []byte) (int, error) {
+	s.look()
+	if s.fails != nil {
+		return 0, s.fails
+	}
+	s.got = append(s.got, b...)
+	s.largest = max(s.largest, len(b))
+	return len(b), nil
+}
