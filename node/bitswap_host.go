@@ -55,9 +55,10 @@ var errNoDirect = errors.New("the peer has no direct connection")
 
 // NewStream opens a stream whose writes are watched. Who serves opens it by the newest
 // connection of the peer, or not at all, and is watched from here. A host dials who has
-// gone, which holds a worker for 5 s, and all workers if that peer had asked for enough;
-// and of two connections it takes the one with more streams, which is the older one of
-// a peer that was killed and has come back.
+// gone, which holds a worker for as long as a dial may take (5 s, and 15 s to a public
+// address: go-libp2p's p2p/net/swarm/swarm.go), and all workers if that peer had asked
+// for enough; and of two connections it takes the one with more streams, which is the
+// older one of a peer that was killed and has come back.
 func (h bitswapHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
 	open := h.Host.NewStream
 	if ctx.Value(servingKey{}) != nil {
@@ -93,7 +94,8 @@ func (h bitswapHost) newServingStream(ctx context.Context, p peer.ID, ids ...pro
 }
 
 // speak agrees with the other end of a stream upon a protocol: with the first
-// write, on one that the peer is known to speak.
+// write, on one that the peer is known to speak. As a host does, it keeps what was
+// agreed upon with a peer that did not tell, so that not each message waits for that.
 func (h bitswapHost) speak(s network.Stream, ids []protocol.ID) (network.Stream, error) {
 	known, err := h.Peerstore().SupportsProtocols(s.Conn().RemotePeer(), ids...)
 	if err != nil {
@@ -106,6 +108,7 @@ func (h bitswapHost) speak(s network.Stream, ids []protocol.ID) (network.Stream,
 	if err != nil {
 		return nil, err
 	}
+	_ = h.Peerstore().AddProtocols(s.Conn().RemotePeer(), id) // else it is asked again
 	return s, s.SetProtocol(id)
 }
 

@@ -13,8 +13,10 @@ import (
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/test"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
@@ -105,6 +107,36 @@ func TestSilentWhenServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the worker is free", func() bool { return len(stalled(writeStall)) == 0 })
+}
+
+// With a peer that did not say what it speaks that is agreed upon once.
+func TestProtocolIsAgreedUponOnce(t *testing.T) {
+	h := newBitswapHost(newTestHost(t), Limits{SendWorkers: 1})
+	other := newTestHost(t)
+	other.SetStreamHandler(identify.ID, func(network.Stream) {}) // nothing is said, and it stays open
+	other.SetStreamHandler(bsnet.ProtocolBitswap, func(network.Stream) {})
+	if err := other.Connect(t.Context(), peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	open := func() (lazily bool) {
+		t.Helper()
+		s, err := h.NewStream(serving(t.Context()), other.ID(), bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Reset()
+		if s.Protocol() != bsnet.ProtocolBitswap {
+			t.Errorf("the protocol is %s", s.Protocol())
+		}
+		_, lazily = s.(*watchedStream).Stream.(*lazyStream)
+		return lazily
+	}
+	if open() {
+		t.Error("what it speaks is known at first: this test shows nothing")
+	}
+	if !open() {
+		t.Error("it is asked again what it speaks")
+	}
 }
 
 // What is written in pieces is all of it, and is watched no more afterwards.

@@ -163,5 +163,3 @@ func directAddrs(addrs []ma.Multiaddr) []ma.Multiaddr {
 // limited reports whether a connection leads through a relay that forwards
 // little, and only for a while.
 func limited(c network.Conn) bool { return c.Stat().Limited }
-
-func direct(c network.Conn) bool { return !limited(c) }

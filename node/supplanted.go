@@ -21,8 +21,9 @@ const answerTime = 700 * time.Millisecond
 
 // supplanted closes connections of which the peer knows nothing any more: it was
 // killed, or has moved to another network, and has come back by a newer one. libp2p
-// finds that out after 30 s or more, and until then opens streams on the older one, as
-// the one that has more of them.
+// finds that out when nothing was heard for long, of QUIC for 30 s (quic-go's
+// DefaultIdleTimeout), and until then opens streams on the older one, as the one that
+// has more of them.
 type supplanted struct {
 	ctx context.Context
 
@@ -38,7 +39,7 @@ func newSupplanted(ctx context.Context, n network.Network) *supplanted {
 	s := &supplanted{ctx: ctx, probing: make(map[network.Conn]struct{})}
 	n.Notify(&network.NotifyBundle{ConnectedF: func(n network.Network, c network.Conn) {
 		for _, older := range n.ConnsToPeer(c.RemotePeer()) {
-			if older != c && direct(older) && direct(c) && newer(c, older) {
+			if !limited(older) && !limited(c) && newer(c, older) {
 				s.probe(older)
 			}
 		}
@@ -94,7 +95,7 @@ func newer(c, other network.Conn) bool { return c.Stat().Opened.After(other.Stat
 // there is none.
 func newest(n network.Network, p peer.ID) (best network.Conn) {
 	for _, c := range n.ConnsToPeer(p) {
-		if direct(c) && !c.IsClosed() && (best == nil || !newer(best, c)) {
+		if !limited(c) && !c.IsClosed() && (best == nil || !newer(best, c)) {
 			best = c
 		}
 	}
