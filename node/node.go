@@ -54,7 +54,8 @@ type Config struct {
 	// to, whatever Routing is.
 	Peering []string
 	// AllowPrivateAddresses lets the node dial addresses outside the public
-	// internet, and join the DHT of the local network beside the public one.
+	// internet and those of this machine, and join the DHT of the local network
+	// beside the public one.
 	AllowPrivateAddresses bool
 	// Roots yields the DAGs that are to be announced, such as pin.Records.Roots,
 	// and Complete says whether one is among them; nil is those that were given

@@ -32,8 +32,9 @@
 // IPv6 address that only writes an IPv4 address in another way
 // (::ffff:192.0.2.1) is that IPv4 address, and is judged as it.
 //
-// So are the addresses of this machine's own interfaces ([Own]), public ones too:
-// what listens behind them may be for the machine alone, and no firewall is between.
+// The addresses of this machine's own interfaces ([Own]) are refused too, public as
+// they may be: what listens there may be for the machine alone, and no firewall is
+// between.
 //
 // The guard is about connections that this side opens. Those that come in are
 // welcome from anywhere.

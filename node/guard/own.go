@@ -32,7 +32,7 @@ func (o *Own) has(ip netip.Addr) bool {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.read.IsZero() || time.Since(o.read) > ownAge {
+	if time.Since(o.read) > ownAge {
 		if all, err := o.list(); err == nil {
 			o.addrs = make(map[netip.Addr]struct{}, len(all))
 			for _, a := range all {
