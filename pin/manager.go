@@ -463,7 +463,7 @@ func (m *Manager) begin(j *job) {
 // left notes that a request is gone, and stops the fetch if nobody here wants
 // it any more. Requests that are only on disk may: the next Begin tells.
 func (m *Manager) left(r Request) {
-	if r.Status.Done() {
+	if r.Status.Done() && !r.Damaged {
 		return
 	}
 	m.mu.Lock()

@@ -181,8 +181,8 @@ func splitLinkFrom(key, value []byte) (l pin.Link, err error) {
 	l.Holder = pin.Holder(binary.BigEndian.Uint64(key[1:]))
 	l.Hash = multihash.Multihash(key[9:end])
 	l.Codec = uint64(binary.BigEndian.Uint16(key[end:]))
-	l.Size, err = decodeSize(key, value)
-	return l, err
+	l.Size = sizeOr0(key, value)
+	return l, nil
 }
 
 // nodesKey lists a node of a DAG, as one attempt reads it, under the block and

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/ipfs/go-cid"
@@ -75,11 +76,12 @@ func (s *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h pin.Hol
 
 // nodes calls fn for each node of a block under a codec, until it returns false.
 func (r *reader) nodes(d pin.DAG, fn func(id pin.Holder, a pin.Attempt) (more bool)) error {
-	return r.scan(span{prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
-		if len(value) != 8 {
-			return false, fmt.Errorf("node %x is of attempt %x", key, value)
+	return r.scanEach(span{prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
+		var of pin.Attempt // none, if it cannot be read: a node of nobody's is nobody's to go on with
+		if len(value) == 8 {
+			of = pin.Attempt(binary.BigEndian.Uint64(value))
 		}
-		return fn(tailHolder(key), pin.Attempt(binary.BigEndian.Uint64(value))), nil
+		return fn(tailHolder(key), of), nil
 	})
 }
 
@@ -148,10 +150,16 @@ func firstError(errs ...error) error {
 func (r *reader) isWhole(h pin.Holder, l pin.Limits) (bool, error) {
 	value, found, err := r.get(wholeKey(h))
 	if err != nil || !found {
+		if errors.Is(err, ErrUnreadable) { // a walk looks for itself, and marks it again
+			err = nil
+		}
 		return false, err
 	}
 	kept, err := decodeKept(value)
-	return within(kept.BlockBytes, l.BlockBytes) && within(kept.Links, l.Links), err
+	if err != nil {
+		return false, nil
+	}
+	return within(kept.BlockBytes, l.BlockBytes) && within(kept.Links, l.Links), nil
 }
 
 // within reports whether what was held to one limit keeps another; 0 is none.
