@@ -30,6 +30,8 @@ const (
 	EventInviteCreated   EventKind = "invite.created"
 	EventInviteRevoked   EventKind = "invite.revoked"
 	EventKeysRotated     EventKind = "keys.rotated"
+	EventPinsAdopted     EventKind = "pins.adopted" // of an account that is gone, by another
+	EventDamaged         EventKind = "damaged"      // what happened cannot be read any more
 )
 
 // Event is one entry of the audit record. It never holds a password, a token or
