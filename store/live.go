@@ -84,7 +84,7 @@ func liveCounts(ctx context.Context, s *Store) error {
 		return err
 	}
 	for some := range slices.Chunk(accounts, maxChangesPerCommit) {
-		err := s.update(ctx, func(t *tx) error {
+		err := s.step(ctx, func(t *tx) error {
 			for _, a := range some {
 				if err := s.addLiveCount(t, a); err != nil {
 					return fmt.Errorf("account %s: %w", a, err)

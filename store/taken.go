@@ -206,7 +206,7 @@ type holdsRecord3 struct {
 }
 
 // releasesPerChange bounds the DAGs that one change of boundedRows lets go of.
-const releasesPerChange = 256
+const releasesPerChange = 96
 
 // boundedRows is the step from layout 3, in which a request by Replace held the
 // DAGs of all that were before it in the row, and no account was charged for them:
@@ -222,7 +222,7 @@ func boundedRows(ctx context.Context, s *Store) error {
 	}
 	for len(takers) > 0 {
 		left := takers
-		err := s.update(ctx, func(t *tx) error {
+		err := s.step(ctx, func(t *tx) error {
 			for room := releasesPerChange; len(left) > 0 && room > 0; room-- {
 				used, done, err := s.boundRow(t, left[0], room)
 				if err != nil {
