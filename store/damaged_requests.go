@@ -416,5 +416,5 @@ func (d *damagedRequest) text(status statusCode) string {
 	if d.dag == "" {
 		return s + "; its CID is not known, and " + unknownCID + " stands for it: remove the pin, and pin the content again"
 	}
-	return s + "; replace or remove the pin, or have the operator retry it, by which the record is written again without origins"
+	return s + "; replace or remove the pin, or ask the operator to retry it, which writes the record again, without its origins"
 }
