@@ -233,6 +233,26 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 	}
 }
 
+// A number that cannot be read is not given out again.
+func TestDamagedHolder(t *testing.T) {
+	s := withEverything(t, Config{Logger: slog.New(slog.DiscardHandler)})
+	spoil(t, s, metaKey(metaHolder), []byte{7})
+	last, err := s.NewHolders(t.Context(), 1)
+	must(t, err)
+	for _, key := range keysOf(t, s, kAttempt, kReleased, kLinkFrom) {
+		if given := tailHolder(key[:9]); given >= last {
+			t.Errorf("%d is given out, and %d is there", last, given)
+		}
+	}
+	must(t, s.view(t.Context(), func(r *reader) error {
+		b, _, err := r.get(metaKey(metaHolder))
+		if len(b) != 8 {
+			t.Errorf("the last number is %x", b)
+		}
+		return err
+	}))
+}
+
 func requestKeyOf(r pin.Request) []byte {
 	a, _ := accountOf(r.Account)
 	return requestKey(a, r.Created.UnixMilli())

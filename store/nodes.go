@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -43,19 +44,42 @@ func (s *Store) NewHolders(ctx context.Context, n int) (first pin.Holder, err er
 func (t *tx) takeHolders(n int) (last pin.Holder, err error) {
 	key := metaKey(metaHolder)
 	b, found, err := t.get(key)
-	if err != nil {
-		return 0, err
-	}
-	if found {
-		if len(b) != 8 {
-			return 0, fmt.Errorf("last holder is %x", b)
+	switch {
+	case errors.Is(err, ErrUnreadable), err == nil && found && len(b) != 8:
+		if last, err = t.lastHolder(); err != nil {
+			return 0, err
 		}
+		last += holdersUnknown
+	case err != nil:
+		return 0, err
+	case found:
 		last = pin.Holder(binary.BigEndian.Uint64(b))
 	}
 	last += pin.Holder(n)
 	t.set(key, binary.BigEndian.AppendUint64(nil, uint64(last)))
 	return last, nil
 }
+
+// holdersUnknown is more numbers than were given out beyond the last that anything has: to
+// holders that are gone, and to walks that have not written them yet. There are 2^64.
+const holdersUnknown = 1 << 40
+
+// lastHolder is the highest number that any key has.
+func (r *reader) lastHolder() (last pin.Holder, err error) {
+	for _, kind := range []byte{kAttempt, kReleased, kLinkFrom, kNode, kWhole} {
+		err := r.scan(span{prefix: []byte{kind}, reverse: true, keysOnly: true, from: lastKey(kind)}, func(key, _ []byte) (bool, error) {
+			last = max(last, pin.Holder(binary.BigEndian.Uint64(key[1:])))
+			return false, nil
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return last, nil
+}
+
+// lastKey is behind all keys of a kind that go by a holder.
+func lastKey(kind byte) []byte { return append([]byte{kind}, bytes.Repeat([]byte{0xff}, maxDAG)...) }
 
 // NodeOf gives the node that an attempt reads a block as, if an earlier run of it
 // has come so far.
