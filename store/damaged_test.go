@@ -129,10 +129,10 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 	must(t, err)
 	report, err := s.Verify(ctx, func(d Damage) error { return fmt.Errorf("block %s is %s", d.CID(), d.Kind) }, nil)
 	must(t, err)
-	if report.Unreadable != 1 || len(report.Records) != 1 || report.Records[0].Key != fmt.Sprintf("%x", key) {
+	if report.BadRecords != 1 || len(report.Records) != 1 || report.Records[0].Key != fmt.Sprintf("%x", key) {
 		t.Errorf("verify says %+v of key %x", report.DamagedRecords, key)
 	}
-	if key[0] < kLinkTo && st.Unreadable != 1 {
+	if key[0] < kLinkTo && st.BadRecords != 1 {
 		t.Errorf("stats say %+v of key %x", st.DamagedRecords, key)
 	}
 	if st.DAGs != 4 || st.Complete != 2 || st.Live.Blocks == 0 {
@@ -225,7 +225,7 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 			t.Errorf("%d blocks stay, %v", st.Dead.Blocks, err)
 		}
 	}
-	if st, err = s.Stats(ctx); err != nil || st.Live.Blocks+st.DAGs+st.Unreadable != 0 {
+	if st, err = s.Stats(ctx); err != nil || st.Live.Blocks+st.DAGs+st.BadRecords != 0 {
 		t.Errorf("in the end there is %+v, %v", st, err)
 	}
 	if u := usages(t, s); u[benchAccount] != (pin.Usage{}) || u[modelAccounts[1]] != (pin.Usage{}) {
@@ -395,8 +395,8 @@ func TestRequestsInACutValueLog(t *testing.T) {
 		t.Fatalf("%d of %d are damaged", n, all)
 	}
 	report, err := s.Verify(ctx, func(Damage) error { return nil }, nil)
-	if err != nil || report.Unreadable != uint64(n) {
-		t.Errorf("verify finds %d, %v", report.Unreadable, err)
+	if err != nil || report.BadRecords != uint64(n) {
+		t.Errorf("verify finds %d, %v", report.BadRecords, err)
 	}
 	if page, err := s.List(ctx, benchAccount, pin.Query{Statuses: pin.Statuses(), Name: "PIN", Match: pin.IPartial}); err != nil || page.Count != all {
 		t.Errorf("by name there are %d, %v", page.Count, err)

@@ -25,7 +25,7 @@ type DamagedRecord struct {
 
 // DamagedRecords is what was found of records that cannot be read.
 type DamagedRecords struct {
-	Unreadable uint64          `json:"damaged_records"`
+	BadRecords uint64          `json:"damaged_records"`
 	Records    []DamagedRecord `json:"damaged_record_list,omitempty"` // at most maxNamed of them
 }
 
@@ -33,7 +33,7 @@ type DamagedRecords struct {
 const maxNamed = 1000
 
 func (d *DamagedRecords) note(one DamagedRecord) error {
-	d.Unreadable++
+	d.BadRecords++
 	if len(d.Records) < maxNamed {
 		d.Records = append(d.Records, one)
 	}

@@ -93,8 +93,8 @@ back yet. Records that cannot be read are counted, and named below.`,
 				if st.Damaged > 0 {
 					rows = append(rows, []string{"damaged files", fmt.Sprint(st.Damaged)})
 				}
-				if st.Unreadable > 0 {
-					rows = append(rows, []string{"damaged records", fmt.Sprint(st.Unreadable)})
+				if st.BadRecords > 0 {
+					rows = append(rows, []string{"damaged records", fmt.Sprint(st.BadRecords)})
 				}
 				for _, s := range pin.Statuses() {
 					rows = append(rows, []string{"pins " + string(s), fmt.Sprint(st.Requests[s])})
@@ -117,7 +117,7 @@ func (c *cli) printRecords(d store.DamagedRecords) error {
 			return err
 		}
 	}
-	if more := d.Unreadable - uint64(len(d.Records)); more > 0 {
+	if more := d.BadRecords - uint64(len(d.Records)); more > 0 {
 		if _, err := fmt.Fprintf(c.stdout, "damaged records that are not named: %d\n", more); err != nil {
 			return err
 		}
@@ -211,8 +211,8 @@ func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
 		fmt.Fprintf(c.stderr, "in no pin, and not known to be: %s; the next reclaim deletes what is\n", counted(v.Strays, "block"))
 	}
 	switch {
-	case v.Damaged() == 0 && v.Unreadable > 0:
-		return damagedRecords(v.Unreadable)
+	case v.Damaged() == 0 && v.BadRecords > 0:
+		return damagedRecords(v.BadRecords)
 	case v.Damaged() == 0:
 		return nil
 	case !repair:
@@ -223,8 +223,8 @@ func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
 	default:
 		fmt.Fprintf(c.stderr, "being fetched again: %s; `holdfast pin ls` shows how it goes\n", counted(len(v.Repairing), "DAG"))
 	}
-	if v.Unreadable > 0 {
-		return damagedRecords(v.Unreadable)
+	if v.BadRecords > 0 {
+		return damagedRecords(v.BadRecords)
 	}
 	return nil
 }
