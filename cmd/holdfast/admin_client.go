@@ -97,6 +97,7 @@ func localAdmin(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log 
 		auth: c.auth, pins: c.pins, log: log,
 		endpoint: func() string { return endpointAt(configuredURL(cfg.HTTP)) },
 		store:    offlineStore(c.store, c.auth),
+		adopt:    offlineAdopt(c.store),
 	}
 	handler, err := admin.handler()
 	if err != nil {

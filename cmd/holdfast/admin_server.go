@@ -31,7 +31,9 @@ type adminServer struct {
 	// endpoint gives the URL of the pinning service.
 	endpoint func() string
 	store    *adminStore // nil serves nothing of it
-	log      *slog.Logger
+	// adopt gives the pins of one account to another; nil as store is.
+	adopt func(ctx context.Context, from, to string) (adopted, left int, err error)
+	log   *slog.Logger
 }
 
 // handler makes the router of the admin API. It is one of its own: nothing of
@@ -59,6 +61,7 @@ func (s *adminServer) handler() (http.Handler, error) {
 	e.GET("/audit", s.audit)
 	if s.store != nil {
 		s.store.register(e)
+		s.registerOwners(e)
 	}
 	e.POST("/psa/pins/:requestid/retry", s.retryPin, psa.Errors(s.log), s.asUser)
 	err := psa.Register(e.Group("/psa"), psa.Config{
@@ -114,7 +117,7 @@ func (s *adminServer) asUser(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		a, err := s.user(r)
-		if err != nil {
+		if err != nil && !s.mayTidy(r, a, err) {
 			return answerAdmin(c, err)
 		}
 		p := auth.Principal{Account: a.ID, Email: a.Email, Admin: a.Admin, Scope: auth.ScopeAdmin}
@@ -130,7 +133,7 @@ func (s *adminServer) user(r *http.Request) (auth.Account, error) {
 		if err != nil {
 			return auth.Account{}, &auth.InvalidError{Field: userHeader, Msg: "is not query-escaped"}
 		}
-		return s.auth.AccountByEmail(r.Context(), email)
+		return s.named(r.Context(), email)
 	}
 	all, err := s.auth.ListAccounts(r.Context())
 	switch {
@@ -170,9 +173,9 @@ func (s *adminServer) addUser(c echo.Context) error {
 	return c.JSON(http.StatusCreated, userInfoOf(a))
 }
 
-// account is the one whose address the query names.
+// account is the one whose address, or id, the query names.
 func (s *adminServer) account(c echo.Context) (auth.Account, error) {
-	return s.auth.AccountByEmail(c.Request().Context(), c.QueryParam("email"))
+	return s.named(c.Request().Context(), c.QueryParam("email"))
 }
 
 // changeUser serves what changes an account as a whole.
@@ -207,14 +210,15 @@ func (s *adminServer) setQuota(c echo.Context) error {
 // removeUser removes the account's pins too, unless they are to be kept.
 func (s *adminServer) removeUser(c echo.Context) error {
 	a, err := s.account(c)
-	if err != nil {
+	if err != nil && !a.Damaged {
 		return err
 	}
+	id := a.ID
 	a, n, err := s.auth.RemoveAccountAndPins(c.Request().Context(), a.ID, c.QueryParam("pins") == "keep")
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, removedUser{Email: a.Email, Pins: n})
+	return c.JSON(http.StatusOK, removedUser{Email: a.Email, Pins: n, ID: id})
 }
 
 func (s *adminServer) setPassword(c echo.Context) error {

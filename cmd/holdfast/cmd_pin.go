@@ -25,6 +25,15 @@ type pinRequest struct {
 	Created   string            `json:"created"`
 	Pin       psa.Pin           `json:"pin"`
 	Info      map[string]string `json:"info,omitempty"`
+	Account   *ownerInfo        `json:"account,omitempty"` // where pins of several are listed
+}
+
+// state is the pin's status, for people, who are told of damage apart from what failed.
+func (p pinRequest) state() string {
+	if p.Info[pin.InfoDamaged] != "" {
+		return "damaged"
+	}
+	return string(p.Status)
 }
 
 // size is how much of the pin is here, for people.
@@ -44,8 +53,8 @@ type pinPage struct {
 func (c *cli) pinCommand() *cobra.Command {
 	var user string
 	cmd := group("pin", "Pin content, and list, remove and retry pins",
-		c.pinAddCommand(&user), c.pinListCommand(&user), c.pinRemoveCommand(&user), c.pinRetryCommand(&user))
-	cmd.PersistentFlags().StringVar(&user, "user", "", "account to act for; needed if there is more than one")
+		c.pinAddCommand(&user), c.pinListCommand(&user), c.pinRemoveCommand(&user), c.pinRetryCommand(&user), c.pinAdoptCommand(&user))
+	cmd.PersistentFlags().StringVar(&user, "user", "", "account to act for, by its address or id; needed if there is more than one")
 	return cmd
 }
 
@@ -165,30 +174,38 @@ func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequ
 }
 
 func (c *cli) pinListCommand(user *string) *cobra.Command {
-	var asJSON bool
+	var asJSON, all bool
 	var statuses []string
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List pins, newest first",
-		Args:  args(),
+		Long: `List pins, newest first. With --all those of all accounts are listed, one account
+after the other, and at the end those of accounts that are gone (removed with
+--keep-pins): their account is shown by its id, which --user of the other commands
+takes. A pin whose record on disk cannot be read is shown as "damaged", with what
+is known of it; in the API it has failed.`,
+		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if all && *user != "" {
+				return errors.New("--all lists the pins of all accounts, --user those of one: give one of them")
+			}
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				pins, err := a.pins(cmd.Context(), *user, statuses)
+				list := func() ([]pinRequest, error) { return a.pins(cmd.Context(), *user, statuses) }
+				if all {
+					list = func() ([]pinRequest, error) { return a.allPins(cmd.Context(), statuses) }
+				}
+				pins, err := list()
 				if err != nil {
 					return err
 				}
 				if asJSON {
 					return c.printJSON(pins)
 				}
-				rows := [][]string{{"ID", "STATUS", "CREATED", "BLOCKS", "SIZE", "CID", "NAME", "DETAILS"}}
-				for _, p := range pins {
-					rows = append(rows, []string{p.RequestID, string(p.Status), p.Created,
-						orDash(p.Info["blocks"]), p.size(), p.Pin.CID, orDash(p.Pin.Name), orDash(p.Info["status_details"])})
-				}
-				return c.printTable(rows)
+				return c.printTable(pinRows(pins, all))
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "pins of all accounts, and of those that are gone")
 	cmd.Flags().StringSliceVar(&statuses, "status", statusNames(), "only pins of these statuses")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -222,11 +239,22 @@ func (c *adminClient) pins(ctx context.Context, user string, statuses []string) 
 }
 
 func (c *cli) pinRemoveCommand(user *string) *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use:   "rm ID",
-		Short: "Remove a pin",
-		Args:  args("ID"),
+		Short: "Remove a pin, or all of an account",
+		Long: `Remove a pin. With --all and --user all pins of an account are removed, which may
+be one that is gone: it is named by its id then, as "holdfast pin ls --all" shows it.`,
+		Args: func(cmd *cobra.Command, given []string) error {
+			if all {
+				return args()(cmd, given)
+			}
+			return args("ID")(cmd, given)
+		},
 		RunE: func(cmd *cobra.Command, given []string) error {
+			if all {
+				return c.removeAllPins(cmd.Context(), *user)
+			}
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
 				if err := c.onPin(cmd.Context(), a, http.MethodDelete, *user, given[0], ""); err != nil {
 					return err
@@ -236,6 +264,8 @@ func (c *cli) pinRemoveCommand(user *string) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "all pins of the account that --user names")
+	return cmd
 }
 
 func (c *cli) pinRetryCommand(user *string) *cobra.Command {

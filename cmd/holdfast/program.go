@@ -315,6 +315,9 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&adminServer{
 		auth: p.core.auth, pins: p.pins, running: true, endpoint: p.endpoint, log: p.Log,
 		store: servedStore(p.core.store, p.core.auth, p.pins),
+		adopt: func(ctx context.Context, from, to string) (adopted, left int, err error) {
+			return p.pins.Adopt(ctx, p.core.store, from, to)
+		},
 	}).handler()
 	if err != nil {
 		return err
