@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -75,7 +76,9 @@ func (r *refusals) giveBack(all []Event) {
 func (s *Service) flush(ctx context.Context) error {
 	if events := s.refusals.take(s.cfg.Now().UTC()); len(events) > 0 {
 		if err := s.accounts.AppendEvents(ctx, events); err != nil {
-			s.refusals.giveBack(events)
+			if !errors.Is(err, ErrInDoubt) { // else they would be there twice
+				s.refusals.giveBack(events)
+			}
 			return fmt.Errorf("write refusals: %w", err)
 		}
 	}

@@ -291,8 +291,13 @@ func (s *Store) viewAuth(ctx context.Context, fn func(authReader) error) error {
 }
 
 func authError(err error) error {
-	if errors.Is(err, pin.ErrClosed) || errors.Is(err, pin.ErrDiskFull) {
-		return fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
+	for theirs, ours := range map[error]error{
+		pin.ErrClosed: auth.ErrUnavailable, pin.ErrDiskFull: auth.ErrDiskFull,
+		pin.ErrUnwritable: auth.ErrUnwritable, pin.ErrInDoubt: auth.ErrInDoubt,
+	} {
+		if errors.Is(err, theirs) {
+			return fmt.Errorf("%w: %w", ours, err)
+		}
 	}
 	return err
 }

@@ -29,6 +29,8 @@ type adminStore struct {
 	// unpinned.
 	repair func(ctx context.Context, blocks []multihash.Multihash, told func(pin.DAG)) error
 	unpin  func(context.Context) error
+	// failure says what an error is answered with, and logs it if need be.
+	failure func(echo.Context, error) (status int, f adminFailure)
 }
 
 // offlineStore is for a command while no server runs: a repair is recorded, for
@@ -89,7 +91,8 @@ func servedStore(s *store.Store, a *auth.Service, pins *pin.Manager) *adminStore
 	}
 }
 
-func (s *adminStore) register(e *echo.Echo) {
+func (s *adminStore) register(e *echo.Echo, failure func(echo.Context, error) (int, adminFailure)) {
+	s.failure = failure
 	e.GET("/store/stats", s.stats)
 	e.POST("/store/reclaim", s.reclaim)
 	e.POST("/store/verify", s.verify)
@@ -170,9 +173,9 @@ func (m *messages) progress(p storeProgress) {
 }
 
 // end sends the last line.
-func (m *messages) end(msg storeMessage, err error) error {
+func (s *adminStore) end(m *messages, msg storeMessage, err error) error {
 	if err != nil {
-		_, f := failureOf(err)
+		_, f := s.failure(m.c, err)
 		msg = storeMessage{Failure: &f}
 	}
 	return m.send(msg)
@@ -189,7 +192,7 @@ func (s *adminStore) reclaim(c echo.Context) error {
 			m.progress(storeProgress{Text: p.Stage, Done: p.Done, Total: p.Total})
 		})
 	}
-	return m.end(storeMessage{Reclaimed: &report}, err)
+	return s.end(m, storeMessage{Reclaimed: &report}, err)
 }
 
 func (s *adminStore) verify(c echo.Context) error {
@@ -216,7 +219,7 @@ func (s *adminStore) verify(c echo.Context) error {
 			_ = m.send(storeMessage{Repairing: d.String()}) // the end fails too then
 		})
 	}
-	return m.end(storeMessage{Verified: &report}, err)
+	return s.end(m, storeMessage{Verified: &report}, err)
 }
 
 func (s *adminStore) hurtInfo(ctx context.Context, h store.HurtDAG) (hurtDAGInfo, error) {
