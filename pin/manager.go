@@ -86,8 +86,8 @@ type Manager struct {
 	active   map[*job]struct{} // jobs in state jobRunning
 	evicting int               // of those, told to give up their place
 	parked   *parked
-	woken    []*job    // parked jobs to try before their time; some may be stale
-	turn     int       // counts places that were given
+	woken    []*job // parked jobs to try before their time; some may be stale
+	turn     int    // counts places that were given
 	full     fullness
 	room     room
 	wokenAny time.Time // when PeerConnected last woke jobs that do not name the peer

@@ -53,9 +53,9 @@ func fail(status int, format string, a ...any) *failure {
 }
 
 // failureOf finds what may be said of an error. Nil is an error that the
-// client must not see. conn is the connection's context: that of the request
-// within the handlers ends for other reasons, too.
-func failureOf(conn context.Context, err error) *failure {
+// client must not see. conn is the connection's context: ctx, that of the request
+// within the handlers, ends for other reasons, too.
+func failureOf(conn, ctx context.Context, err error) *failure {
 	var (
 		own     *failure
 		bad     *pin.InvalidError
@@ -99,7 +99,7 @@ func failureOf(conn context.Context, err error) *failure {
 		return fail(other.Code, "%s", http.StatusText(other.Code))
 	case errors.Is(conn.Err(), context.Canceled) && errors.Is(err, context.Canceled):
 		return fail(statusClientGone, "the client hung up")
-	case errors.Is(conn.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded):
 		return unavailable("the server did not answer in time: try again soon")
 	}
 	return nil
@@ -150,7 +150,7 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.valu
 // answer sends the Failure for err, unless an answer is on its way already. conn
 // is the connection's context.
 func answer(c echo.Context, conn context.Context, log *slog.Logger, err error) {
-	f := failureOf(conn, err)
+	f := failureOf(conn, c.Request().Context(), err)
 	sent := c.Response().Committed
 	if _, panicked := errors.AsType[*panicError](err); sent && conn.Err() != nil && !panicked {
 		return // the client hung up in the middle of its answer

@@ -168,10 +168,10 @@ func (c *committer) commit(batch []*change) {
 			g = c.newGroup()
 			if err != nil {
 				// This change was not tried: no doubt is of it.
-				if failed = c.admit(); failed == nil {
-					failed = fmt.Errorf("the change before it failed: %v", err)
+				if failed = c.admit(); failed != nil {
+					err = failed
 				}
-				ch.answer <- failed
+				ch.answer <- fmt.Errorf("a change that it followed failed: %v", err)
 				continue
 			}
 		}

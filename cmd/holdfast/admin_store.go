@@ -22,7 +22,7 @@ import (
 // answered with a row of [storeMessage], each on a line, as it goes; it ends
 // when the client hangs up.
 type adminStore struct {
-	store *store.Store
+	store wholeStore
 	auth  *auth.Service
 	// repair has the DAGs that damaged blocks are of fetched again, tells of each, and
 	// goes on when its context ends. unpin brings to an end what was begun to be
@@ -31,6 +31,13 @@ type adminStore struct {
 	unpin  func(context.Context) error
 	// failure says what an error is answered with, and logs it if need be.
 	failure func(echo.Context, error) (status int, f adminFailure)
+}
+
+// wholeStore is what the admin API needs of the store; *store.Store is one.
+type wholeStore interface {
+	Stats(context.Context) (store.Stats, error)
+	Reclaim(context.Context, func(store.ReclaimProgress)) (store.ReclaimReport, error)
+	Verify(context.Context, func(store.Damage) error, func(store.VerifyProgress)) (store.VerifyReport, error)
 }
 
 // offlineStore is for a command while no server runs: a repair is recorded, for

@@ -113,7 +113,8 @@ func (c Config) guard(next http.Handler) http.Handler {
 			}
 		}
 		first, _, _ := strings.Cut(rest, "/")
-		if root, err := cid.Decode(first); err == nil {
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead // boxo refuses others
+		if root, err := cid.Decode(first); err == nil && reads {
 			switch has, err := c.Blocks.Has(r.Context(), root); {
 			case errors.Is(err, pin.ErrDenied):
 				http.Error(w, err.Error(), http.StatusGone)
