@@ -33,7 +33,7 @@ const reserveFiles = 4
 // Config says how to open a store. The zero value works.
 type Config struct {
 	// MinFreeSpace is how many bytes of the disk stay free of new blocks and
-	// new requests. Zero is no more than Reserve.
+	// new requests. Zero, or less than that, is five quarters of Reserve.
 	MinFreeSpace uint64
 	// Reserve is the lower floor, under which nothing is written but what a
 	// reclaim does. Zero is [DefaultReserve], or more in a large store.
