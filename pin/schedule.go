@@ -247,6 +247,9 @@ func (m *Manager) start(j *job, now time.Time, run func(context.Context, *job) (
 	m.wg.Go(func() {
 		defer cancel(nil)
 		over, err := run(ctx, j)
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			err = context.Cause(ctx) // whatever it was that the end was met in
+		}
 		m.ended(j, over, err)
 	})
 }
