@@ -70,7 +70,9 @@ const KeptTries = 4
 // Every method that changes something returns only after the change would
 // survive power loss; calls made at the same time share a sync. All methods
 // may be called concurrently. Once closed, methods return [ErrClosed]. The
-// manager does not close the Records that it is given.
+// manager does not close the Records that it is given. Any change may fail with
+// [ErrUnwritable], or with [ErrInDoubt]: then Add, Replace, Remove and Retry give
+// what they made beside it, and of all others what was released is found by Released.
 //
 // The DAG of every request is held: it has a record from the first request
 // that names it until the last one that holds it is gone, pinned elsewhere or
