@@ -25,13 +25,13 @@ func (g gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
 		return err
 	}
 	defer g.s.leave()
-	if err := g.s.roomForUpkeep(); err != nil {
+	if err := g.s.mayUpkeep(); err != nil {
 		return err
 	}
 	if h, ok := blockOf(key); ok {
 		return g.s.putLoose([]looseBlock{{h, value}})
 	}
-	return g.ds.Put(ctx, key, value)
+	return g.s.wrote(g.ds.Put(ctx, key, value))
 }
 
 func (g gated) Delete(ctx context.Context, key datastore.Key) error {
@@ -39,10 +39,10 @@ func (g gated) Delete(ctx context.Context, key datastore.Key) error {
 		return err
 	}
 	defer g.s.leave()
-	if err := g.s.roomForUpkeep(); err != nil {
+	if err := g.s.mayUpkeep(); err != nil {
 		return err
 	}
-	return g.ds.Delete(ctx, key)
+	return g.s.wrote(g.ds.Delete(ctx, key))
 }
 
 func (g gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
@@ -118,7 +118,7 @@ func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) e
 		return err
 	}
 	defer b.s.leave()
-	if err := b.s.roomForUpkeep(); err != nil { // a full batch is written at once
+	if err := b.s.mayUpkeep(); err != nil { // a full batch is written at once
 		return err
 	}
 	if h, ok := blockOf(key); ok {
@@ -133,7 +133,7 @@ func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
 		return err
 	}
 	defer b.s.leave()
-	if err := b.s.roomForUpkeep(); err != nil {
+	if err := b.s.mayUpkeep(); err != nil {
 		return err
 	}
 	if h, ok := blockOf(key); ok {
@@ -147,10 +147,10 @@ func (b *gatedBatch) Commit(ctx context.Context) error {
 		return err
 	}
 	defer b.s.leave()
-	if err := b.s.roomForUpkeep(); err != nil {
+	if err := b.s.mayUpkeep(); err != nil {
 		return err
 	}
-	if err := b.b.Commit(ctx); err != nil {
+	if err := b.s.wrote(b.b.Commit(ctx)); err != nil {
 		return err
 	}
 	return b.s.putLoose(b.blocks)
@@ -183,5 +183,5 @@ func (s *Store) putLoose(bs []looseBlock) error {
 			return err
 		}
 	}
-	return wb.Flush()
+	return s.wrote(wb.Flush())
 }

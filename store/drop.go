@@ -191,7 +191,7 @@ func (d *dropper) links(ctx context.Context, page []pin.Link, done []pin.Holder)
 	if err := fillDrop(wb, page, released, done); err != nil {
 		return err
 	}
-	if err := wb.Flush(); err != nil {
+	if err := s.wrote(wb.Flush()); err != nil {
 		return err
 	}
 	for _, n := range released {

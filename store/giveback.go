@@ -212,7 +212,7 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 				return 0, err
 			}
 		}
-		return fillerKeys * fillerKey, wb.Flush()
+		return fillerKeys * fillerKey, s.wrote(wb.Flush())
 	})
 	if err != nil {
 		return fmt.Errorf("push out memory: %w", err)
@@ -245,7 +245,7 @@ func (s *Store) set(key, value []byte) error {
 		}
 		return txn.Set(key, value)
 	})
-	if err != nil {
+	if err := s.wrote(err); err != nil {
 		return fmt.Errorf("write key %x: %w", key, err)
 	}
 	return nil

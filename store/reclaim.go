@@ -312,7 +312,7 @@ func (s *Store) deleteUnclaimed(notes []pin.Ref, report *ReclaimReport) error {
 			return err
 		}
 	}
-	if err := wb.Flush(); err != nil {
+	if err := s.wrote(wb.Flush()); err != nil {
 		return fmt.Errorf("delete %d blocks: %w", len(dead), err)
 	}
 	report.Blocks += uint64(len(dead))

@@ -230,7 +230,7 @@ func (s *Store) moveBlocks(blocks []valuePlace, hashes []multihash.Multihash) er
 			return err
 		}
 	}
-	return wb.Flush()
+	return s.wrote(wb.Flush())
 }
 
 // mark puts a mark on a file of the value log.

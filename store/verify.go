@@ -210,7 +210,7 @@ func (s *Store) notWhole(holders []pin.Holder) error {
 			return err
 		}
 	}
-	return wb.Flush()
+	return s.wrote(wb.Flush())
 }
 
 // hashBlock reads and hashes a block, and says what is wrong with it; "" is
@@ -379,5 +379,5 @@ func (s *Store) noteStrays(blocks []pin.Ref) (n uint64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("look for blocks that nothing refers to: %w", err)
 	}
-	return n, wb.Flush()
+	return n, s.wrote(wb.Flush())
 }

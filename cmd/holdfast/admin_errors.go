@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -13,8 +12,8 @@ import (
 )
 
 // failureOf is the one place where errors become answers of the admin API.
-// Unlike on TCP the cause of a fault is told, and so not logged: whoever asks
-// is the operator.
+// Unlike on TCP the cause of a fault is in the answer, too: whoever asks is the
+// operator.
 func failureOf(err error) (status int, f adminFailure) {
 	f.Error.Details = err.Error()
 	status = http.StatusInternalServerError
@@ -43,6 +42,8 @@ func failureOf(err error) (status int, f adminFailure) {
 		{errWhichUser, http.StatusBadRequest, "name one with --user EMAIL; `holdfast user ls` lists them"},
 		{auth.ErrBusy, http.StatusServiceUnavailable, ""},
 		{auth.ErrUnavailable, http.StatusServiceUnavailable, ""},
+		{pin.ErrInDoubt, http.StatusInternalServerError, "look whether it was done before you try again; check the disk"},
+		{pin.ErrUnwritable, http.StatusInternalServerError, "nothing was changed; check the disk"},
 		{pin.ErrClosed, http.StatusServiceUnavailable, "try again when it is done"},
 	} {
 		if errors.Is(err, known.err) {
@@ -53,7 +54,7 @@ func failureOf(err error) (status int, f adminFailure) {
 	if hint := diskFullHint(err); hint != "" {
 		status, f.Error.Hint = http.StatusInsufficientStorage, hint
 	}
-	f.Error.Reason = strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
+	f.Error.Reason = reasonOf(status)
 	return status, f
 }
 
@@ -72,15 +73,33 @@ func diskFullHint(err error) string {
 		"make room by other means, or lower the setting", roughSize(full.Free), roughSize(full.Kept))
 }
 
-func answerAdmin(c echo.Context, err error) error {
-	status, f := failureOf(err)
+// failure is failureOf. A fault of a running server's is logged as well, under the
+// request id that the answer has; that of a command is shown by the command.
+func (s *adminServer) failure(c echo.Context, err error) (status int, f adminFailure) {
+	if hungUp(c.Request().Context(), err) {
+		f.Error.Reason, f.Error.Details = reasonOf(statusClientGone), "the client hung up"
+		return statusClientGone, f
+	}
+	status, f = failureOf(err)
+	_, panicked := errors.AsType[*panicError](err)
+	if status == http.StatusInternalServerError && (s.running || panicked) {
+		f.Error.Details += "; request id " + logFault(s.log, c.Response().Header(), c.Request(), err)
+	}
+	return status, f
+}
+
+func (s *adminServer) answer(c echo.Context, err error) error {
+	status, f := s.failure(c, err)
 	return c.JSON(status, f)
 }
 
-// answerAdminError is an echo.HTTPErrorHandler.
-func answerAdminError(err error, c echo.Context) {
-	if c.Response().Committed {
+// answerError is an echo.HTTPErrorHandler.
+func (s *adminServer) answerError(err error, c echo.Context) {
+	if !c.Response().Committed {
+		_ = s.answer(c, err) // it fails only if the command is gone
 		return
 	}
-	_ = answerAdmin(c, err) // it fails only if the command is gone
+	if _, panicked := errors.AsType[*panicError](err); panicked || c.Request().Context().Err() == nil {
+		s.failure(c, err) // for the log
+	}
 }

@@ -38,9 +38,10 @@ type adminServer struct {
 
 // handler makes the router of the admin API. It is one of its own: nothing of
 // it is ever reachable over TCP.
-func (s *adminServer) handler() (http.Handler, error) {
+func (s *adminServer) handler() (*echo.Echo, error) {
 	e := echo.New()
-	e.HTTPErrorHandler = answerAdminError
+	e.HTTPErrorHandler = s.answerError
+	e.Use(recoverPanics)
 	e.GET("/server", func(c echo.Context) error {
 		return c.JSON(http.StatusOK, serverInfo{Running: s.running})
 	})
@@ -60,7 +61,7 @@ func (s *adminServer) handler() (http.Handler, error) {
 	e.POST("/keys/rotate", s.rotateKeys)
 	e.GET("/audit", s.audit)
 	if s.store != nil {
-		s.store.register(e)
+		s.store.register(e, s.failure)
 		s.registerOwners(e)
 	}
 	e.POST("/psa/pins/:requestid/retry", s.retryPin, psa.Errors(s.log), s.asUser)
@@ -118,7 +119,7 @@ func (s *adminServer) asUser(next echo.HandlerFunc) echo.HandlerFunc {
 		r := c.Request()
 		a, err := s.user(r)
 		if err != nil && !s.mayTidy(r, a, err) {
-			return answerAdmin(c, err)
+			return s.answer(c, err)
 		}
 		p := auth.Principal{Account: a.ID, Email: a.Email, Admin: a.Admin, Scope: auth.ScopeAdmin}
 		ctx := context.WithValue(r.Context(), answerKey{}, c.Response().Header())

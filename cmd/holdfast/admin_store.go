@@ -22,13 +22,23 @@ import (
 // answered with a row of [storeMessage], each on a line, as it goes; it ends
 // when the client hangs up.
 type adminStore struct {
-	store *store.Store
+	store wholeStore
 	auth  *auth.Service
 	// repair has the DAGs that damaged blocks are of fetched again, tells of each, and
 	// goes on when its context ends. unpin brings to an end what was begun to be
 	// unpinned.
 	repair func(ctx context.Context, blocks []multihash.Multihash, told func(pin.DAG)) error
 	unpin  func(context.Context) error
+	// failure says what an error is answered with, and logs it if need be.
+	failure func(echo.Context, error) (status int, f adminFailure)
+}
+
+// wholeStore is what the admin API needs of the store; *store.Store is one.
+type wholeStore interface {
+	Accounts(context.Context, pin.Status) ([]string, error)
+	Stats(context.Context) (store.Stats, error)
+	Reclaim(context.Context, func(store.ReclaimProgress)) (store.ReclaimReport, error)
+	Verify(context.Context, func(store.Damage) error, func(store.VerifyProgress)) (store.VerifyReport, error)
 }
 
 // offlineStore is for a command while no server runs: a repair is recorded, for
@@ -89,7 +99,8 @@ func servedStore(s *store.Store, a *auth.Service, pins *pin.Manager) *adminStore
 	}
 }
 
-func (s *adminStore) register(e *echo.Echo) {
+func (s *adminStore) register(e *echo.Echo, failure func(echo.Context, error) (int, adminFailure)) {
+	s.failure = failure
 	e.GET("/store/stats", s.stats)
 	e.POST("/store/reclaim", s.reclaim)
 	e.POST("/store/verify", s.verify)
@@ -170,9 +181,9 @@ func (m *messages) progress(p storeProgress) {
 }
 
 // end sends the last line.
-func (m *messages) end(msg storeMessage, err error) error {
+func (s *adminStore) end(m *messages, msg storeMessage, err error) error {
 	if err != nil {
-		_, f := failureOf(err)
+		_, f := s.failure(m.c, err)
 		msg = storeMessage{Failure: &f}
 	}
 	return m.send(msg)
@@ -189,7 +200,7 @@ func (s *adminStore) reclaim(c echo.Context) error {
 			m.progress(storeProgress{Text: p.Stage, Done: p.Done, Total: p.Total})
 		})
 	}
-	return m.end(storeMessage{Reclaimed: &report}, err)
+	return s.end(m, storeMessage{Reclaimed: &report}, err)
 }
 
 func (s *adminStore) verify(c echo.Context) error {
@@ -216,7 +227,7 @@ func (s *adminStore) verify(c echo.Context) error {
 			_ = m.send(storeMessage{Repairing: d.String()}) // the end fails too then
 		})
 	}
-	return m.end(storeMessage{Verified: &report}, err)
+	return s.end(m, storeMessage{Verified: &report}, err)
 }
 
 func (s *adminStore) hurtInfo(ctx context.Context, h store.HurtDAG) (hurtDAGInfo, error) {

@@ -105,7 +105,7 @@ func (c *cli) serveWith(ctx context.Context, cfg Config, warnings []string, log 
 	case failed = <-p.Failed():
 	}
 	if err := errors.Join(failed, closeInTime(p)); err != nil {
-		return err
+		return &stopError{err}
 	}
 	log.Info("stopped")
 	return nil

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/ipfs/boxo/blockstore"
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/node/gateway"
@@ -42,11 +43,7 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	if c.Listen == "" {
 		return nil
 	}
-	handler, err := gateway.New(gateway.Config{
-		Blocks:      p.node.Served(),
-		DeniedPath:  p.denials.path,
-		MaxRequests: c.MaxRequests,
-	})
+	router, err := p.gatewayRouter(p.node.Served(), p.denials.path)
 	if err != nil {
 		return err
 	}
@@ -56,18 +53,8 @@ func (p *Program) serveGateway(ctx context.Context) error {
 		return hinted(fmt.Errorf("serve the gateway on %s: %w", c.Listen, err),
 			"gateway.listen sets the address; port 0 takes a free one, and an empty one serves none")
 	}
-	// It is logged, and secured against browsers, as the API is.
-	api := &api{cfg: p.Config.HTTP, log: p.Log}
-	e := echo.New()
-	e.IPExtractor = clientIP(p.Config.HTTP.TrustedProxies)
-	e.HTTPErrorHandler = api.answerError
-	if p.metrics != nil {
-		e.Use(p.metrics.requests.middleware(gatewayRoute))
-	}
-	e.Use(api.logRequests, api.recoverPanics)
-	e.Any("/*", echo.WrapHandler(handler))
 	conns := newConnLimit(most, proxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
-	server := newHTTPServer(conns.count(secure(e)), p.Log)
+	server := newHTTPServer(conns.count(secure(router)), p.Log)
 	server.ConnContext = conns.context
 	// A DAG takes as long as it has blocks; who takes nothing is cut off by the
 	// connection and by the handler.
@@ -76,4 +63,25 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	p.serve(server, conns.listen(l))
 	p.Log.Info("the gateway serves what is pinned", "http", p.gateway.url())
 	return nil
+}
+
+// gatewayRouter serves the blocks, but for denied paths.
+func (p *Program) gatewayRouter(blocks blockstore.Blockstore, denied func(path string) error) (*echo.Echo, error) {
+	handler, err := gateway.New(gateway.Config{
+		Blocks: blocks, DeniedPath: denied, MaxRequests: p.Config.Gateway.MaxRequests, Logger: p.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// It is logged, and secured against browsers, as the API is.
+	api := &api{cfg: p.Config.HTTP, log: p.Log}
+	e := echo.New()
+	e.IPExtractor = clientIP(p.Config.HTTP.TrustedProxies)
+	e.HTTPErrorHandler = api.answerError
+	if p.metrics != nil {
+		e.Use(p.metrics.requests.middleware(gatewayRoute))
+	}
+	e.Use(api.logRequests, recoverPanics)
+	e.Any("/*", echo.WrapHandler(handler))
+	return e, nil
 }

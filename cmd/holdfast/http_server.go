@@ -61,7 +61,7 @@ func (a *api) router() (*echo.Echo, error) {
 	if a.requests != nil {
 		e.Use(a.requests.middleware("")) // first, so that it sees what was answered to errors
 	}
-	e.Use(a.logRequests, a.recoverPanics, a.cors())
+	e.Use(a.logRequests, recoverPanics, a.cors())
 	auth.Register(e, a.auth)
 	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
 		e.GET(path, echo.WrapHandler(serve))
@@ -144,32 +144,26 @@ func (a *api) logRequests(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// recoverPanics makes an error of a panic outside of the PSA, which has its
-// own way.
-func (a *api) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
-	return middleware.RecoverWithConfig(middleware.RecoverConfig{
-		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
-			return fmt.Errorf("panic: %w\n%s", err, stack)
-		},
-	})(next)
-}
-
 // answerError answers what no package's handler did: unknown paths and panics.
 func (a *api) answerError(err error, c echo.Context) {
-	if c.Response().Committed {
-		return
+	conn, sent := c.Request().Context(), c.Response().Committed
+	if _, panicked := errors.AsType[*panicError](err); sent && conn.Err() != nil && !panicked {
+		return // the client hung up in the middle of its answer
 	}
 	status := http.StatusInternalServerError
-	details := "something went wrong on the server; its log says what"
+	var details string
 	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
 		status, details = e.Code, http.StatusText(e.Code)
+	} else if hungUp(conn, err) {
+		status, details = statusClientGone, "the client hung up"
 	} else {
-		a.log.Error("request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "err", err)
+		id := logFault(a.log, c.Response().Header(), c.Request(), err)
+		details = "something went wrong on the server; its log says what, under request id " + id
 	}
-	f := psa.Failure{Error: psa.FailureError{
-		Reason:  strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_")),
-		Details: details,
-	}}
+	if sent {
+		return
+	}
+	f := psa.Failure{Error: psa.FailureError{Reason: reasonOf(status), Details: details}}
 	_ = c.JSON(status, f) // it fails only if the client is gone
 }
 

@@ -81,12 +81,8 @@ func (p *Program) serveMetrics(ctx, background context.Context) error {
 			"metrics.listen sets the address; port 0 takes a free one, and an empty one is no metrics")
 	}
 	p.metricsURL = baseURL("http", l.Addr())
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", p.metrics.handler(p.Log))
-	mux.HandleFunc("GET /healthz", p.probes().serveHealth)
-	mux.HandleFunc("GET /readyz", p.probes().serveReady)
 	conns := newConnLimit(metricsConns, nil, p.Log)
-	p.monitor = newHTTPServer(conns.count(secure(mux)), p.Log)
+	p.monitor = newHTTPServer(conns.count(secure(monitorHandler(p.metrics, p.probes(), p.Log))), p.Log)
 	p.monitor.ConnContext = conns.context
 	p.serve(p.monitor, conns.listen(l))
 	p.background.Go(func() {
@@ -95,4 +91,21 @@ func (p *Program) serveMetrics(ctx, background context.Context) error {
 		}
 	})
 	return nil
+}
+
+// monitorRoutes are those of the listener of the metrics.
+func monitorRoutes(m *metrics, probes probes, log *slog.Logger) map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /metrics": m.handler(log),
+		"GET /healthz": http.HandlerFunc(probes.serveHealth),
+		"GET /readyz":  http.HandlerFunc(probes.serveReady),
+	}
+}
+
+func monitorHandler(m *metrics, probes probes, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range monitorRoutes(m, probes, log) {
+		mux.Handle(pattern, h)
+	}
+	return withFaults(log, mux)
 }

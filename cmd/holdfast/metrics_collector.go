@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -17,14 +20,15 @@ import (
 // collector tells Prometheus what the parts of a server count, which know
 // nothing of it. All that is read is quick to read, whatever the store holds.
 type collector struct {
+	// read gives what can be read, and what kept it from reading the rest.
 	read     func(context.Context) (*reading, error)
 	families []family
 }
 
 // reading is what there is to tell at one moment.
 type reading struct {
-	queue    store.Queue
-	free     uint64
+	queue    *store.Queue // nil: it could not be read
+	free     *uint64      // nil: it could not be asked
 	counted  store.Counts
 	reclaims store.ReclaimCounts
 	levels   []store.Level
@@ -33,6 +37,7 @@ type reading struct {
 	failures map[auth.Failure]uint64
 	conns    int
 	ready    bool
+	writable bool
 	now      time.Time
 }
 
@@ -48,8 +53,9 @@ type teller func(value float64, labels ...string)
 
 // newCollector reads a program all of whose parts are started.
 func newCollector(p *Program) *collector {
-	return &collector{families: families(), read: func(ctx context.Context) (r *reading, err error) {
-		r = &reading{
+	return &collector{families: families(), read: func(ctx context.Context) (*reading, error) {
+		ready, _ := p.probes().ready(ctx)
+		r := &reading{
 			counted:  p.core.store.Counted(),
 			reclaims: p.core.store.Reclaims(),
 			levels:   p.core.store.Levels(),
@@ -57,14 +63,19 @@ func newCollector(p *Program) *collector {
 			node:     p.node.Stats(),
 			failures: p.core.auth.Failures(),
 			conns:    p.conns.open(),
-			ready:    p.probes().unready(ctx) == "",
+			ready:    ready == "",
+			writable: p.core.store.Writable(ctx) == nil,
 			now:      time.Now(),
 		}
-		if r.queue, err = p.core.store.Queue(ctx); err != nil {
-			return nil, err
+		queue, queueErr := p.core.store.Queue(ctx)
+		if queueErr == nil {
+			r.queue = &queue
 		}
-		r.free, err = p.core.store.Free()
-		return r, err
+		free, freeErr := p.core.store.Free()
+		if freeErr == nil {
+			r.free = &free
+		}
+		return r, errors.Join(queueErr, freeErr)
 	}}
 }
 
@@ -79,9 +90,12 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout) // a scrape brings no context
 	defer cancel()
-	r, err := c.read(ctx)
-	if err != nil {
-		out <- prometheus.NewInvalidMetric(c.families[0].desc, err)
+	r, err := c.tryRead(ctx)
+	if err != nil { // it is logged, and the rest is told
+		out <- prometheus.NewInvalidMetric(unread, err)
+	}
+	if r == nil { // of which nothing is known
+		out <- prometheus.MustNewConstMetric(c.families[0].desc, prometheus.GaugeValue, 0)
 		return
 	}
 	for _, f := range c.families {
@@ -89,6 +103,19 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 		})
 	}
+}
+
+// unread names what could not be read, for the log.
+var unread = prometheus.NewDesc("holdfast_unread", "What could not be read.", nil, nil)
+
+// tryRead is read; a panic, which would end the process, is an error.
+func (c *collector) tryRead(ctx context.Context) (r *reading, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return c.read(ctx)
 }
 
 // families is every metric that is read at a scrape.
@@ -106,16 +133,25 @@ func families() []family {
 
 	gauge("holdfast_ready", "1 while new pins can come, as /readyz says, else 0.",
 		func(r *reading) float64 { return number(r.ready) })
+	gauge("holdfast_store_writable", "1 while what is written comes to disk, else 0: the disk fails, or is too full even for removals.",
+		func(r *reading) float64 { return number(r.writable) })
 
 	// Pins.
 	add(prometheus.GaugeValue, "holdfast_pins", "Pin requests of all accounts, by status.", []string{"status"},
 		func(r *reading, tell teller) {
+			if r.queue == nil {
+				return
+			}
 			for status, n := range r.queue.Requests {
 				tell(float64(n), string(status))
 			}
 		})
-	gauge("holdfast_pins_oldest_queued_age_seconds", "Age of the oldest request that is queued; 0 if none is.",
-		func(r *reading) float64 { return since(r.queue.Oldest, r.now) })
+	add(prometheus.GaugeValue, "holdfast_pins_oldest_queued_age_seconds", "Age of the oldest request that is queued; 0 if none is.", nil,
+		func(r *reading, tell teller) {
+			if r.queue != nil {
+				tell(since(r.queue.Oldest, r.now))
+			}
+		})
 	add(prometheus.GaugeValue, "holdfast_dags", "DAGs that are to be brought to disk, by what is done for them.", []string{"state"},
 		func(r *reading, tell teller) {
 			tell(float64(r.pins.Waiting), "waiting")
@@ -204,8 +240,12 @@ func families() []family {
 		func(c store.Counts) float64 { return float64(c.Disk) })
 	counted("holdfast_store_counted_timestamp_seconds", "When that was counted last.",
 		func(c store.Counts) float64 { return seconds(c.At) })
-	gauge("holdfast_store_free_bytes", "Bytes that are free on the database's file system.",
-		func(r *reading) float64 { return float64(r.free) })
+	add(prometheus.GaugeValue, "holdfast_store_free_bytes", "Bytes that are free on the database's file system.", nil,
+		func(r *reading, tell teller) {
+			if r.free != nil {
+				tell(float64(*r.free))
+			}
+		})
 	counter("holdfast_reclaim_runs_total", "Reclaims that came to their end.",
 		func(r *reading) uint64 { return r.reclaims.Runs })
 	counter("holdfast_reclaim_failures_total", "Reclaims that met an error.",

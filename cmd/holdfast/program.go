@@ -64,6 +64,8 @@ type Program struct {
 	stop       context.CancelFunc
 	background sync.WaitGroup
 	ready      bool
+	told       toldState
+	filesLimit uint64 // how many may be open
 	closeOnce  sync.Once
 	closeErr   error
 }
@@ -84,6 +86,10 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		if p.Machine, err = thisMachine(p.Log); err != nil {
 			return err
 		}
+	}
+	p.filesLimit = p.Machine.files
+	if p.Machine, err = setFilesAside(p.Machine, p.Data); err != nil {
+		return err
 	}
 	p.profile = newProfile(p.Config.Node.Profile, p.Machine)
 	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {

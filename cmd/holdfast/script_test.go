@@ -15,7 +15,12 @@ import (
 
 // The real main, in processes of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"holdfast": main})
+	testscript.Main(m, map[string]func(){"holdfast": func() {
+		if os.Getenv(tracedEnv) != "" {
+			letTrace()
+		}
+		main()
+	}})
 }
 
 // patience is how long a test waits for a process: machines under test are busy.

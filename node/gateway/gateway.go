@@ -22,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -60,6 +61,8 @@ type Config struct {
 	// Metrics takes what boxo counts, under names that begin with ipfs_http_gw;
 	// nil throws it away.
 	Metrics prometheus.Registerer
+	// Logger gets the causes of what is answered 500. Nil logs nothing.
+	Logger *slog.Logger
 }
 
 // New makes the handler of a gateway. It owns nothing; an answer under way
@@ -68,6 +71,10 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = prometheus.NewRegistry()
 	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.Blocks = noted{cfg.Blocks}
 	backend, err := boxo.NewBlocksBackend(service(cfg.Blocks))
 	if err != nil {
 		return nil, fmt.Errorf("make the gateway: %w", err)
@@ -81,7 +88,7 @@ func New(cfg Config) (http.Handler, error) {
 		MaxRequestDuration:    MaxDuration,
 		MetricsRegistry:       cfg.Metrics,
 	}, backend)
-	return boxo.NewHeaders(nil).ApplyCors().Wrap(cfg.guard(handler)), nil
+	return boxo.NewHeaders(nil).ApplyCors().Wrap(tellFaults(cfg.Logger, cfg.guard(handler))), nil
 }
 
 // service is boxo's view of the blocks.
@@ -106,7 +113,8 @@ func (c Config) guard(next http.Handler) http.Handler {
 			}
 		}
 		first, _, _ := strings.Cut(rest, "/")
-		if root, err := cid.Decode(first); err == nil {
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead // boxo refuses others
+		if root, err := cid.Decode(first); err == nil && reads {
 			switch has, err := c.Blocks.Has(r.Context(), root); {
 			case errors.Is(err, pin.ErrDenied):
 				http.Error(w, err.Error(), http.StatusGone)

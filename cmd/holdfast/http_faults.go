@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+)
+
+// statusClientGone is nginx's status for a client that hung up. Nobody reads it but
+// logs and metrics.
+const statusClientGone = 499
+
+// reasonOf names a status for machines, such as METHOD_NOT_ALLOWED.
+func reasonOf(status int) string {
+	if status == statusClientGone { // not one of HTTP's
+		return "CLIENT_CLOSED_REQUEST"
+	}
+	return strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
+}
+
+// panicError is a panic of a handler.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// recovered makes an error of what recover gave; nil is none. What net/http ends
+// a connection by goes on.
+func recovered(p any) error {
+	switch p {
+	case nil:
+		return nil
+	case http.ErrAbortHandler:
+		panic(p)
+	}
+	return &panicError{p, debug.Stack()}
+}
+
+// recoverPanics makes errors of panics.
+func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			if p := recovered(recover()); p != nil {
+				err = p
+			}
+		}()
+		return next(c)
+	}
+}
+
+// hungUp reports whether a request failed because its client is gone. conn is the
+// connection's context, and not one that the server ends by itself.
+func hungUp(conn context.Context, err error) bool {
+	return conn.Err() != nil && errors.Is(err, context.Canceled)
+}
+
+// logFault logs a fault of the server's own, once, and gives the id under which the
+// client is told of it: that of the answer's header, where it is put if it is not there.
+func logFault(log *slog.Logger, h http.Header, r *http.Request, err error) (id string) {
+	if id = h.Get(echo.HeaderXRequestID); id == "" {
+		id = uuid.NewString()
+		h.Set(echo.HeaderXRequestID, id)
+	}
+	attrs := []any{"request", id, "method", r.Method, "path", r.URL.Path, "err", err}
+	if p, ok := errors.AsType[*panicError](err); ok {
+		attrs = append(attrs, "stack", string(p.stack))
+	}
+	log.Error("request failed", attrs...)
+	return id
+}
+
+// withFaults answers panics of a handler that is no router, in plain text.
+func withFaults(log *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if err := recovered(recover()); err != nil {
+				id := logFault(log, w.Header(), r, err)
+				// If an answer is on its way already, this is lost.
+				http.Error(w, "something went wrong on the server; its log says what, under request id "+id, http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
