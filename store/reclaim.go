@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -331,32 +332,41 @@ func (s *Store) unclaimed(blocks []pin.Ref) (loose []pin.Ref, err error) {
 	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every claim
 	defer txn.Discard()
 	opt := badger.DefaultIteratorOptions
-	opt.Prefix, opt.PrefetchValues = []byte{kLinkTo}, false
-	it := txn.NewIterator(opt)
-	defer it.Close()
+	opt.Prefix = []byte{kLinkTo}
+	it := iterate(txn, opt)
+	defer it.close()
+	// before reports whether the iterator is before what begins with a prefix.
+	before := func(prefix []byte) bool {
+		item, ok := it.at(nil)
+		return ok && bytes.Compare(item.Key(), prefix) < 0
+	}
 	var last []byte
 	for _, b := range blocks {
 		prefix := blockLinks(b.Hash)
 		if bytes.Compare(prefix, last) < 0 || last == nil {
-			it.Seek(prefix)
+			it.seek(prefix)
 		}
 		last = prefix
-		for n := 0; it.Valid() && bytes.Compare(it.Item().Key(), prefix) < 0; n++ {
+		for n := 0; before(prefix); n++ {
 			if n == nearSteps {
-				it.Seek(prefix)
+				it.seek(prefix)
 				break
 			}
-			it.Next()
+			it.next()
 		}
-		if it.ValidForPrefix(prefix) {
+		_, linked := it.at(prefix)
+		if err := it.failed(); err != nil {
+			return nil, fmt.Errorf("look for links to block %x: %w", b.Hash, err)
+		}
+		if linked {
 			continue
 		}
-		item, err := txn.Get(blockKey(b.Hash))
+		_, err := find(txn, blockKey(b.Hash))
 		switch {
-		case err == badger.ErrKeyNotFound:
+		case errors.Is(err, badger.ErrKeyNotFound):
 		case err != nil:
 			return nil, fmt.Errorf("look for block %x: %w", b.Hash, err)
-		case !item.IsDeletedOrExpired():
+		default:
 			loose = append(loose, b)
 		}
 	}

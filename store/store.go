@@ -62,7 +62,9 @@ type Store struct {
 	blocks blockstore.Blockstore
 	claims claimLocks
 	looks  lookout
-	tally  tally
+	// unreadable is the blocks that are known to be.
+	unreadable unreadable
+	tally      tally
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
 	reclaiming chan struct{}

@@ -1,8 +1,101 @@
 package store
 
-import "github.com/holdfast-ipfs/holdfast/pin"
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
 
 // ErrUnreadable is [pin.ErrUnreadable]: every read of the store that finds a key, and
 // cannot have the value as it was written, returns an error that is one. The bytes are
 // then nil. It was tried again before, so that a reclaim under way is not the cause.
 var ErrUnreadable = pin.ErrUnreadable
+
+// unreadableMost bounds how many blocks are known by name to be unreadable.
+const unreadableMost = 1000
+
+// unreadable is the blocks that somebody wanted and that could not be read, since the
+// store was opened. [Store.Verify] finds all that there are.
+type unreadable struct {
+	n  atomic.Int64 // how many there are; nearly always none
+	mu sync.Mutex
+	is map[string]struct{}
+}
+
+// readBlock reads a block, and notes it if it cannot be read. Errors:
+// badger.ErrKeyNotFound; ErrUnreadable.
+func (s *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error) {
+	data, err := fetch(txn, blockKey(h), nil)
+	s.noteRead(h, err)
+	return data, err
+}
+
+// noteRead notes how it went to read a block.
+func (s *Store) noteRead(h multihash.Multihash, err error) {
+	u := &s.unreadable
+	bad := errors.Is(err, ErrUnreadable)
+	if !bad && u.n.Load() == 0 {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, known := u.is[string(h)]
+	switch {
+	case !bad && known:
+		delete(u.is, string(h))
+	case bad && !known && len(u.is) < unreadableMost:
+		if u.is == nil {
+			u.is = map[string]struct{}{}
+		}
+		u.is[string(h)] = struct{}{}
+		s.log.Error("a block cannot be read, and is not served", "cid", cid.NewCidV1(cid.Raw, h), "err", err,
+			"hint", "run holdfast store verify --repair, and look at the disk")
+	}
+	u.n.Store(int64(len(u.is)))
+}
+
+// isUnreadable reports whether a block could not be read when somebody wanted it last.
+func (s *Store) isUnreadable(h multihash.Multihash) bool {
+	u := &s.unreadable
+	if u.n.Load() == 0 {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, known := u.is[string(h)]
+	return known
+}
+
+// stillUnreadable lists the blocks that cannot be read, of those that are known. Others
+// may have been mended, or deleted.
+func (s *Store) stillUnreadable(ctx context.Context) (bad []cid.Cid, err error) {
+	u := &s.unreadable
+	u.mu.Lock()
+	known := make([]multihash.Multihash, 0, len(u.is))
+	for h := range u.is {
+		known = append(known, multihash.Multihash(h))
+	}
+	u.mu.Unlock()
+	slices.SortFunc(known, func(a, b multihash.Multihash) int { return slices.Compare(a, b) })
+	for _, h := range known {
+		err := s.view(ctx, func(r *reader) error {
+			_, err := s.readBlock(r.txn, h)
+			return err
+		})
+		switch {
+		case errors.Is(err, ErrUnreadable):
+			bad = append(bad, cid.NewCidV1(cid.Raw, h))
+		case err != nil && !errors.Is(err, badger.ErrKeyNotFound):
+			return nil, err
+		}
+	}
+	return bad, nil
+}

@@ -217,23 +217,18 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
 	}
 	err = s.view(ctx, func(r *reader) error {
-		return readAgain(func() error {
-			item, err := r.txn.Get(blockKey(h))
-			if err != nil {
-				return err
-			}
-			return item.Value(func(data []byte) error {
-				size, kind = len(data), ""
-				sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
-				if err != nil {
-					return fmt.Errorf("hash block %x: %w", h, err)
-				}
-				if string(sum) != string(h) {
-					kind = DamageCorrupt
-				}
-				return nil
-			})
-		})
+		data, err := s.readBlock(r.txn, h)
+		if err != nil {
+			return err
+		}
+		sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
+		if err != nil {
+			return fmt.Errorf("hash block %x: %w", h, err)
+		}
+		if size = len(data); string(sum) != string(h) {
+			kind = DamageCorrupt
+		}
+		return nil
 	})
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
@@ -241,7 +236,6 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 	case err != nil && (ctx.Err() != nil || errors.Is(err, pin.ErrClosed)):
 		return 0, "", err
 	case err != nil: // what is damaged around the bytes makes them unreadable
-		s.log.Warn("a block cannot be read", "block", cid.NewCidV1(cid.Raw, h), "err", err)
 		return 0, DamageCorrupt, nil
 	}
 	return size, kind, nil
@@ -349,20 +343,20 @@ func (s *Store) noteStrays(blocks []pin.Ref) (n uint64, err error) {
 	defer wb.Cancel()
 	err = s.db.View(func(txn *badger.Txn) error {
 		for _, l := range loose {
-			if _, err := txn.Get(looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
+			if _, err := find(txn, looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
 				if err != nil {
 					return err
 				}
 				continue
 			}
-			item, err := txn.Get(blockKey(l.Hash))
+			item, err := find(txn, blockKey(l.Hash))
 			if errors.Is(err, badger.ErrKeyNotFound) {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			if err := wb.Set(looseKey(l.Hash), encodeSize(int(item.ValueSize()))); err != nil {
+			if err := wb.Set(looseKey(l.Hash), encodeSize(sizeOf(item))); err != nil {
 				return err
 			}
 			n++
