@@ -53,7 +53,7 @@ func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 		defer txn.Discard()
 		data, err = fetch(txn, blockKey(h), nil)
 	}
-	s.noteRead(h, err)
+	err = s.noteRead(h, err)
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
 		return nil, false, nil

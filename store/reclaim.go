@@ -81,7 +81,8 @@ func (r ReclaimReport) Freed() uint64 {
 // It works below the floors for new blocks and for other records. Errors:
 // pin.ErrDiskFull under half of the reserve, where moving what is alive out of
 // a file could fill the disk, unless what the last one left is room enough;
-// pin.ErrClosed. A damaged file is no error: it is logged, and counted.
+// pin.ErrClosed; a [*DamagedTablesError], with nothing changed. A damaged file of the value
+// log is no error: it is logged, and counted.
 func (s *Store) Reclaim(ctx context.Context, progress func(ReclaimProgress)) (ReclaimReport, error) {
 	return s.reclaim(ctx, progress, false)
 }
@@ -183,6 +184,14 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { r.report.Elapsed = time.Since(start) }()
+	// What a damaged table had would seem not to be linked to, and would not be moved.
+	bad, err := r.s.liveBadTables(ctx)
+	if err != nil {
+		return err
+	}
+	if len(bad) > 0 {
+		return &DamagedTablesError{bad}
+	}
 	if err := r.deleteLoose(ctx); err != nil {
 		return err
 	}

@@ -52,7 +52,11 @@ func (s *Store) write(ctx context.Context, b pin.Batch) error {
 	if err := fill(wb, b); err != nil {
 		return err
 	}
-	return wb.Flush()
+	if err := wb.Flush(); err != nil {
+		return err
+	}
+	s.noteWritten(b.Blocks)
+	return nil
 }
 
 // roomForBatch fails with pin.ErrDiskFull if there is no room. Links alone may go

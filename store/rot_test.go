@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	blocks "github.com/ipfs/go-block-format"
 )
@@ -150,11 +149,11 @@ func TestDamagedFileGoes(t *testing.T) {
 			}
 		}
 	}
-	whole := func(s *Store) {
+	whole := func(s *Store, mended bool) {
 		t.Helper()
 		for i, b := range r.keptBlocks {
-			if !s.holds(t, refOf(b)) {
-				t.Errorf("block %d is lost", i)
+			if good := mended || b.Cid() != bad.Cid(); s.holds(t, refOf(b)) != good {
+				t.Errorf("block %d can be read: %v", i, !good)
 			}
 		}
 	}
@@ -175,7 +174,7 @@ func TestDamagedFileGoes(t *testing.T) {
 		r.gone.remove(t, s)
 		reclaimAll(t, s)
 		counted(s, 1, 0)
-		whole(s)
+		whole(s, false)
 		if _, err := os.Lstat(flipped + deadLog); err == nil || !strings.Contains(log.String(), "left=1") {
 			t.Errorf("it goes with a block in it that is to be mended, %v:\n%s", err, log)
 		}
@@ -188,7 +187,7 @@ func TestDamagedFileGoes(t *testing.T) {
 		}
 		must(t, putTo(s, t.Context(), r.kept.attempt, []blocks.Block{bad})) // as a repair does
 		counted(s, 1, 1)
-		whole(s)
+		whole(s, true)
 		if _, err := os.Lstat(flipped + deadLog); err != nil {
 			t.Error(err)
 		}
@@ -199,7 +198,7 @@ func TestDamagedFileGoes(t *testing.T) {
 			t.Errorf("%s is there: %v", name, err)
 		}
 	}
-	whole(s)
+	whole(s, true)
 	if found, _ := verify(t, s); len(found) > 0 {
 		t.Errorf("%d blocks are damaged", len(found))
 	}
@@ -360,8 +359,8 @@ func TestCheckLog(t *testing.T) {
 	}
 }
 
-// A value whose length is damaged leaves a lock behind in Badger; the store closes all
-// the same, and says what happened.
+// A value whose length is damaged cannot be read, and leaves no lock behind in Badger: the
+// store closes.
 func TestCloseAfterADamagedLength(t *testing.T) {
 	r := makeRotten(t)
 	path := valueLog(t, r.dir)[0]
@@ -373,8 +372,15 @@ func TestCloseAfterADamagedLength(t *testing.T) {
 	if found, _ := verify(t, s); len(found) != 1 {
 		t.Errorf("%d blocks are damaged", len(found))
 	}
-	s.closeWait = 10 * time.Millisecond // it never ends
-	if err := s.Close(); !errors.Is(err, errUnclosed) {
+	must(t, s.Close())
+	must(t, lock.Close())
+}
+
+// A database that does not close is given up.
+func TestCloseGivesUp(t *testing.T) {
+	s, lock := openSmall(t, t.TempDir())
+	s.closeWait = 0
+	if err := s.Close(); err != nil && !errors.Is(err, errUnclosed) {
 		t.Errorf("error %v", err)
 	}
 	must(t, lock.Close())

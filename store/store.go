@@ -99,7 +99,7 @@ type Store struct {
 // Open opens the data directory that the lock is on, and brings its records
 // to this version's layout. The lock must be held until after Close; it stays
 // the caller's. Errors: those of [Lock], which come before anything is
-// touched, ErrDamaged, and whatever the disk says.
+// touched, ErrDamaged, of which a [*DamagedTablesError] is one, and whatever the disk says.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	return openWith(ctx, lock.dir, cfg, badgerOptions(), migrations())
@@ -151,13 +151,16 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := checkManifest(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	if err := checkTables(ctx, s.dbDir); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
 	if err := removeDead(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	if err := s.keepNewestLog(ctx); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if s.ds, err = badger4.NewDatastore(s.dbDir, opts); err != nil {
+	if err := guarded(func() (err error) { s.ds, err = badger4.NewDatastore(s.dbDir, opts); return err }); err != nil {
 		return nil, fmt.Errorf("open database: %w", openError(err))
 	}
 	s.db = s.ds.DB
@@ -177,18 +180,20 @@ func badgerOptions() *badger4.Options {
 	o := badger.DefaultOptions("")
 	o.SyncWrites = true // an answer comes after the sync
 	o.Compression = options.None
-	o.BlockCacheSize = 0           // uncompressed tables are read where they are mapped
-	o.IndexCacheSize = 0           // and so are their indexes
-	o.MemTableSize = 8 << 20       // each is an arena of the heap; also how much a crash replays
-	o.NumMemtables = 2             // that wait to be written out, beside the one that fills
-	o.ValueThreshold = 1 << 10     // blocks go to the value log, records stay in the tree
-	o.ValueLogFileSize = 0         // as large as valueLogFileSize says
-	o.TableSizeMultiplier = 1      // compaction has twice a table in memory, of a dozen at a time
-	o.NumLevelZeroTables = 5       // with fewer every small write would rewrite the level below;
-	o.BaseLevelSize = 64 << 20     // a reclaim compacts all of it anyway
-	o.NumLevelZeroTablesStall = 15 // well above, so that writers seldom wait
-	o.NumCompactors = 2            // the fewest that Badger takes
-	o.DetectConflicts = false      // records have one writer, and claims have locks
+	o.BlockCacheSize = 0                             // uncompressed tables are read where they are mapped
+	o.IndexCacheSize = 0                             // and so are their indexes
+	o.MemTableSize = 8 << 20                         // each is an arena of the heap; also how much a crash replays
+	o.NumMemtables = 2                               // that wait to be written out, beside the one that fills
+	o.ValueThreshold = 1 << 10                       // blocks go to the value log, records stay in the tree
+	o.ValueLogFileSize = 0                           // as large as valueLogFileSize says
+	o.TableSizeMultiplier = 1                        // compaction has twice a table in memory, of a dozen at a time
+	o.NumLevelZeroTables = 5                         // with fewer every small write would rewrite the level below;
+	o.BaseLevelSize = 64 << 20                       // a reclaim compacts all of it anyway
+	o.NumLevelZeroTablesStall = 15                   // well above, so that writers seldom wait
+	o.NumCompactors = 2                              // the fewest that Badger takes
+	o.DetectConflicts = false                        // records have one writer, and claims have locks
+	o.VerifyValueChecksum = true                     // what is read of the value log is what was written,
+	o.ChecksumVerificationMode = options.OnBlockRead // and so is what is read of tables
 	return &badger4.Options{Options: o}
 }
 

@@ -61,17 +61,22 @@ type VerifyReport struct {
 	Missing uint64        `json:"missing"`
 	Strays  uint64        `json:"unreferenced"` // blocks that nothing refers to and no reclaim knew of; the next does
 	Elapsed time.Duration `json:"elapsed"`      // nanoseconds
+	// Tables is the tables of the database that are damaged. What those have cannot be
+	// told, so that the rest of the report may lack something, and Verify fails.
+	Tables []BadTable `json:"damaged_tables,omitempty"`
 }
 
 // Damaged is how many blocks are not as they should be.
 func (r VerifyReport) Damaged() uint64 { return r.Corrupt + r.Missing }
 
-// Verify reads and hashes every block that something refers to, and tells report
+// Verify checks the tables of the database, reads and hashes every block that something
+// refers to, and tells report
 // of each that is damaged. It also looks for blocks that nothing refers to and
 // that a reclaim would not find, and has the next one look at them. Its memory
 // does not grow with the store. What changes meanwhile may or may not be seen,
 // but is never reported as damage. progress may be nil. Both functions are
-// called by one goroutine; an error of report ends the check.
+// called by one goroutine; an error of report ends the check. Errors: a
+// [*DamagedTablesError], after all that can be looked at was.
 func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress func(VerifyProgress)) (VerifyReport, error) {
 	start := time.Now()
 	if progress == nil {
@@ -80,6 +85,9 @@ func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress 
 	v := &verifier{s: s, report: report, progress: progress}
 	err := v.run(ctx)
 	v.found.Elapsed = time.Since(start)
+	if len(v.found.Tables) > 0 && (err == nil || errors.Is(err, ErrUnreadable)) {
+		err = &DamagedTablesError{v.found.Tables}
+	}
 	if err != nil {
 		return v.found, wrap(err, "verify the store")
 	}
@@ -93,7 +101,10 @@ type verifier struct {
 	found    VerifyReport
 }
 
-func (v *verifier) run(ctx context.Context) error {
+func (v *verifier) run(ctx context.Context) (err error) {
+	if v.found.Tables, err = v.s.liveBadTables(ctx); err != nil {
+		return err
+	}
 	total, err := v.s.countKeys(ctx, []byte{kLinkTo})
 	if err != nil {
 		return err
@@ -217,9 +228,9 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
 	}
 	err = s.view(ctx, func(r *reader) error {
-		data, err := s.readBlock(r.txn, h)
+		data, err := fetch(r.txn, blockKey(h), nil)
 		if err != nil {
-			return err
+			return s.noteRead(h, err)
 		}
 		sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
 		if err != nil {
@@ -227,8 +238,10 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 		}
 		if size = len(data); string(sum) != string(h) {
 			kind = DamageCorrupt
+			s.noteCorrupt(h)
+			return nil
 		}
-		return nil
+		return s.noteRead(h, nil)
 	})
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
