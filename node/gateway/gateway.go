@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/boxo/blockservice"
@@ -49,7 +50,9 @@ const (
 // Config is what a gateway serves, and how much at once.
 type Config struct {
 	// Blocks is what is given out, and has what is its own CID. It must not ask
-	// anybody else for what it does not have. An error of it that is a [pin.ErrDenied] is 410.
+	// anybody else for what it does not have. An error of it that is a [pin.ErrDenied] is 410,
+	// and a [pin.ErrUnreadable] 500: it is here, and others may have it. In the midst of a
+	// CAR any error cuts the answer off.
 	Blocks blockstore.Blockstore
 	// DeniedPath says why a path such as "/ipfs/CID/some/file" is not to be
 	// served; nil denies none. Blocks denies blocks by itself.
@@ -116,8 +119,51 @@ func (c Config) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
-		next.ServeHTTP(w, r) // which meets any other error again
+		out := &answer{ResponseWriter: w}
+		var failed atomic.Bool
+		next.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), failedKey{}, &failed))) // which meets any other error again
+		if failed.Load() && !out.refused {
+			out.cutOff()
+		}
 	})
+}
+
+// failedKey is what a request's context has a flag under that says of some block that it
+// could not be had.
+type failedKey struct{}
+
+func noteFailed(ctx context.Context, err error) {
+	if failed, ok := ctx.Value(failedKey{}).(*atomic.Bool); ok && err != nil {
+		failed.Store(true)
+	}
+}
+
+// answer is an answer of boxo's, which says of a CAR that is not whole so in a trailer
+// and at its end, at which few clients look and no caches; and of errors that they may be
+// kept for ever.
+type answer struct {
+	http.ResponseWriter
+	refused bool // it is an error by its status
+}
+
+func (a *answer) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		a.refused = true
+		a.Header().Del("Cache-Control")
+		a.Header().Del("Etag")
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Flush() { _ = http.NewResponseController(a.ResponseWriter).Flush() }
+
+// Unwrap is for [http.ResponseController].
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// cutOff ends the answer in a way that nobody takes for its end.
+func (a *answer) cutOff() {
+	a.Flush() // so that the client sees what it is that ended
+	panic(http.ErrAbortHandler)
 }
 
 // gone is a block store whose denials boxo answers with 410.
@@ -130,6 +176,7 @@ func (g gone) Has(ctx context.Context, c cid.Cid) (bool, error) {
 
 func (g gone) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	b, err := g.Blockstore.Get(ctx, c)
+	noteFailed(ctx, err)
 	return b, gone410(err)
 }
 
