@@ -23,6 +23,8 @@ type noticed struct {
 	n  atomic.Uint64
 	mu sync.Mutex
 	by map[string]uint64 // what n was after a goroutine counted
+	// stopped is how many compactions came to one.
+	stopped atomic.Int64
 }
 
 // noticedMost bounds of how many goroutines it is known.
@@ -86,6 +88,7 @@ func (e checksumMismatch) Error() string {
 		badTables.note()
 	}
 	if table && compaction {
+		badTables.stopped.Add(1)
 		select {}
 	}
 	return e.is.Error()

@@ -104,7 +104,10 @@ func uvarintLen(v uint64) (n int64) {
 func guarded(call func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		if _, fault := p.(interface{ Addr() uintptr }); fault {
+			err = fmt.Errorf("%w: a file is shorter than it was, or the disk does not read it", ErrUnreadable)
+		} else if p != nil {
 			err = fmt.Errorf("%w: %.200v", ErrUnreadable, p)
 		}
 	}()

@@ -20,8 +20,9 @@ import (
 // then nil. It was tried again before, so that a reclaim under way is not the cause.
 var ErrUnreadable = pin.ErrUnreadable
 
-// unreadableMost bounds how many blocks are known by name to be unreadable.
-const unreadableMost = 1000
+// unreadableMost bounds how many blocks are known by name to be unreadable, and
+// unreadableLogged how many of them have a line in the log: a file that is cut has thousands.
+const unreadableMost, unreadableLogged = 1000, 10
 
 // unreadable is the blocks that somebody wanted and that could not be read, or that did
 // not have their hash, since the store was opened. [Store.Verify] finds all that there are.
@@ -65,8 +66,10 @@ func (s *Store) noteRead(h multihash.Multihash, err error) error {
 	switch {
 	case bad && !known:
 		u.add(h, seenUnreadable)
-		s.log.Error("a block cannot be read, and is not served", "cid", cid.NewCidV1(cid.Raw, h), "err", err,
-			"hint", "run holdfast store verify --repair, and look at the disk")
+		if len(u.is) <= unreadableLogged {
+			s.log.Error("a block cannot be read, and is not served", "cid", cid.NewCidV1(cid.Raw, h), "err", err,
+				"hint", "run holdfast store verify --repair, and look at the disk; holdfast store stats names more such blocks")
+		}
 	case bad || !known:
 	case err == nil && seen == seenCorrupt:
 		return errHash
