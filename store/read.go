@@ -1,9 +1,12 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"runtime/debug"
+	"unsafe"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -57,15 +60,24 @@ func fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
 // valueOf reads the value of an item into buf, or into memory of its own. It is never
 // nil without an error. Errors: ErrUnreadable. [fetch] is for who has no item.
 func valueOf(item *badger.Item, buf []byte) (value []byte, err error) {
-	err = guarded(func() (err error) {
-		value, err = item.ValueCopy(buf)
-		return err
+	want, came := sizeOf(item), 0
+	err = guarded(func() error {
+		return item.Value(func(v []byte) error {
+			if came = len(v); came != want {
+				return nil
+			}
+			value = append(buf[:0], v...)
+			if isInLog(item) && !isAsWritten(v, value, item.EstimatedSize()) {
+				return fmt.Errorf("%w: it has another checksum", ErrUnreadable)
+			}
+			return nil
+		})
 	})
+	if err == nil && came != want {
+		err = fmt.Errorf("%w: %d bytes came of %d", ErrUnreadable, came, want)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if want := sizeOf(item); len(value) != want {
-		return nil, fmt.Errorf("%w: %d bytes came of %d", ErrUnreadable, len(value), want)
 	}
 	if value == nil {
 		value = []byte{}
@@ -73,13 +85,32 @@ func valueOf(item *badger.Item, buf []byte) (value []byte, err error) {
 	return value, nil
 }
 
+// isInLog reports whether the value of an item is in the value log.
+func isInLog(item *badger.Item) bool {
+	return item.EstimatedSize()-item.KeySize()-item.ValueSize() == logSlack
+}
+
+// isAsWritten looks at the checksum of an entry of the value log, of which copied is a copy
+// of the value: that is in the cache, so that it costs less than when Badger does it, which
+// goes through the file once more. The value lies in the file as Badger maps it,
+// between the header and the key, and the checksum.
+func isAsWritten(v, copied []byte, entry int64) bool {
+	before := entry - int64(len(v)) - crc32.Size
+	if len(v) == 0 || before <= 0 || before > entryHeader+entryKeyMost || cap(v) < len(v)+crc32.Size {
+		return false
+	}
+	head := unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(v)), -before)), before)
+	sum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, copied)
+	return sum == binary.BigEndian.Uint32(v[len(v):len(v)+crc32.Size])
+}
+
 // sizeOf gives the length of an item's value, without reading it. Badger's ValueSize is
 // that of a value in the tree; for one in the value log it takes all headers to be as
 // long, though lengths in them take more bytes the larger they are.
 func sizeOf(item *badger.Item) int {
 	guess := item.ValueSize()
-	if item.EstimatedSize()-item.KeySize()-guess != logSlack {
-		return int(guess) // it is in the tree
+	if !isInLog(item) {
+		return int(guess)
 	}
 	// A header has two bytes of marks, then three numbers: the length of the key with its
 	// version, that of the value, and when it expires.

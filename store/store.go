@@ -180,20 +180,21 @@ func badgerOptions() *badger4.Options {
 	o := badger.DefaultOptions("")
 	o.SyncWrites = true // an answer comes after the sync
 	o.Compression = options.None
-	o.BlockCacheSize = 0                             // uncompressed tables are read where they are mapped
-	o.IndexCacheSize = 0                             // and so are their indexes
-	o.MemTableSize = 8 << 20                         // each is an arena of the heap; also how much a crash replays
-	o.NumMemtables = 2                               // that wait to be written out, beside the one that fills
-	o.ValueThreshold = 1 << 10                       // blocks go to the value log, records stay in the tree
-	o.ValueLogFileSize = 0                           // as large as valueLogFileSize says
-	o.TableSizeMultiplier = 1                        // compaction has twice a table in memory, of a dozen at a time
-	o.NumLevelZeroTables = 5                         // with fewer every small write would rewrite the level below;
-	o.BaseLevelSize = 64 << 20                       // a reclaim compacts all of it anyway
-	o.NumLevelZeroTablesStall = 15                   // well above, so that writers seldom wait
-	o.NumCompactors = 2                              // the fewest that Badger takes
-	o.DetectConflicts = false                        // records have one writer, and claims have locks
-	o.VerifyValueChecksum = true                     // what is read of the value log is what was written,
-	o.ChecksumVerificationMode = options.OnBlockRead // and so is what is read of tables
+	o.BlockCacheSize = 0           // uncompressed tables are read where they are mapped
+	o.IndexCacheSize = 0           // and so are their indexes
+	o.MemTableSize = 8 << 20       // each is an arena of the heap; also how much a crash replays
+	o.NumMemtables = 2             // that wait to be written out, beside the one that fills
+	o.ValueThreshold = 1 << 10     // blocks go to the value log, records stay in the tree
+	o.ValueLogFileSize = 0         // as large as valueLogFileSize says
+	o.TableSizeMultiplier = 1      // compaction has twice a table in memory, of a dozen at a time
+	o.NumLevelZeroTables = 5       // with fewer every small write would rewrite the level below;
+	o.BaseLevelSize = 64 << 20     // a reclaim compacts all of it anyway
+	o.NumLevelZeroTablesStall = 15 // well above, so that writers seldom wait
+	o.NumCompactors = 2            // the fewest that Badger takes
+	o.DetectConflicts = false      // records have one writer, and claims have locks
+	// A block of a table is 4 KiB and read for a key or some dozens; of values in the
+	// value log valueOf looks at the checksums, for less than Badger takes for that.
+	o.ChecksumVerificationMode = options.OnBlockRead
 	return &badger4.Options{Options: o}
 }
 
