@@ -38,6 +38,8 @@ func failureOf(err error) (status int, f adminFailure) {
 		{auth.ErrBusy, http.StatusServiceUnavailable, ""},
 		{auth.ErrUnavailable, http.StatusServiceUnavailable, ""},
 		{pin.ErrClosed, http.StatusServiceUnavailable, "try again when it is done"},
+		{store.ErrDamaged, http.StatusInternalServerError, damagedHint},
+		{pin.ErrUnreadable, http.StatusInternalServerError, "run `holdfast store verify`, and look at the disk"},
 	} {
 		if errors.Is(err, known.err) {
 			status, f.Error.Hint = known.status, known.hint
