@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
 )
 
 // failureOf is the one place where errors become answers of the admin API.
