@@ -159,6 +159,18 @@ func (s *Store) hashesFrom(ctx context.Context, from []byte) (hashes []multihash
 // can be claimed or deleted there.
 func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 	size, kind, err := v.s.hashBlock(ctx, h)
+	if _, noHash := multihash.Decode(h); noHash != nil || kind == DamageMissing {
+		if err := v.s.roomForUpkeep(); err != nil {
+			return err
+		}
+		n, err := v.s.mendLinks(ctx, h)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return v.checkAgain(ctx, h)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -177,6 +189,22 @@ func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 		v.found.Corrupt++
 	}
 	return v.report(d)
+}
+
+// checkAgain is check after links to the block were deleted: there may be no other.
+func (v *verifier) checkAgain(ctx context.Context, h multihash.Multihash) error {
+	linked := false
+	err := v.s.view(ctx, func(r *reader) error {
+		return r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
+			l, err := splitLinkTo(key)
+			linked = err == nil && string(l.Hash) == string(h)
+			return !linked, err
+		})
+	})
+	if err != nil || !linked {
+		return err
+	}
+	return v.check(ctx, h)
 }
 
 // confirm looks again at a block that seems damaged. It gives no kind if it is
