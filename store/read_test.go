@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -411,5 +413,52 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	}
 	if err := s.Close(); err != nil && !errors.Is(err, errUnclosed) {
 		t.Error(err)
+	}
+}
+
+// While space is given back, again and again, all that is pinned is read as it is.
+func TestReadsBesideReclaims(t *testing.T) {
+	s, lock := openSmall(t, t.TempDir())
+	defer func() { must(t, s.Close()); must(t, lock.Close()) }()
+	kept := beginPin(t, s, 1)
+	bs := someBlocks(56, 100, 20_000)
+	kept.put(t, s, bs)
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	var reads atomic.Int64
+	for n := range 2 {
+		readers.Go(func() {
+			for i := n; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				b := bs[i*7%len(bs)]
+				data, found, err := s.Look(t.Context(), b.Cid().Hash())
+				if err != nil || found && !bytes.Equal(data, b.RawData()) {
+					t.Errorf("a look gives %d bytes, %v, %v", len(data), found, err)
+				}
+				got, err := s.Blockstore().Get(t.Context(), b.Cid())
+				if err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
+					t.Errorf("the block store gives %v", err)
+				}
+				reads.Add(1)
+			}
+		})
+	}
+	for i := range 5 {
+		gone := beginPin(t, s, 10+i)
+		for j := range 5 { // kept ones in between, so that they are moved
+			gone.put(t, s, someBlocks(uint64(200+5*i+j), 30, 20_000))
+			kept.put(t, s, bs[j*20:(j+1)*20])
+		}
+		gone.remove(t, s)
+		reclaimAll(t, s)
+	}
+	close(done)
+	readers.Wait()
+	if n := s.unreadable.n.Load(); n > 0 || reads.Load() == 0 {
+		t.Errorf("%d blocks were taken to be unreadable in %d reads", n, reads.Load())
 	}
 }
