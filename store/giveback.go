@@ -85,12 +85,12 @@ func (s *Store) leaveCanary() error {
 func (s *Store) canaryIsKept() (kept bool, err error) {
 	err = s.db.View(func(txn *badger.Txn) error {
 		opt := badger.DefaultIteratorOptions
-		opt.AllVersions, opt.PrefetchValues = true, false
-		it := txn.NewKeyIterator(metaKey(metaCanary), opt)
-		defer it.Close()
-		it.Rewind()
-		kept = it.Valid()
-		return nil
+		opt.AllVersions, opt.Prefix = true, metaKey(metaCanary)
+		it := iterate(txn, opt)
+		defer it.close()
+		it.seek(opt.Prefix)
+		_, kept = it.at(opt.Prefix)
+		return it.failed()
 	})
 	return kept, err
 }
@@ -191,7 +191,7 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 	// Reading also tells Badger that older versions are of no use any more.
 	var mark uint64
 	err := s.db.View(func(txn *badger.Txn) error {
-		item, err := txn.Get(metaKey(metaMark))
+		item, err := find(txn, metaKey(metaMark))
 		if err == nil {
 			mark = item.Version()
 		}

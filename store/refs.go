@@ -55,7 +55,11 @@ func (s *Store) write(ctx context.Context, b pin.Batch) error {
 	if err := fill(wb, b); err != nil { // it may have been written in part
 		return s.wrote(err)
 	}
-	return s.wrote(wb.Flush())
+	if err := s.wrote(wb.Flush()); err != nil {
+		return err
+	}
+	s.noteWritten(b.Blocks)
+	return nil
 }
 
 // roomForBatch fails with pin.ErrDiskFull if there is no room. Links alone may go

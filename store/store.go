@@ -66,6 +66,8 @@ type Store struct {
 	// damaged is the requests that cannot be read, as far as that is known.
 	damaged damagedRequests
 	told    told
+	// unreadable is the blocks that are known to be.
+	unreadable unreadable
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
 	reclaiming chan struct{}
@@ -102,7 +104,7 @@ type Store struct {
 // Open opens the data directory that the lock is on, and brings its records
 // to this version's layout. The lock must be held until after Close; it stays
 // the caller's. Errors: those of [Lock], which come before anything is
-// touched, ErrDamaged, and whatever the disk says.
+// touched, ErrDamaged, of which a [*DamagedTablesError] is one, and whatever the disk says.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	return openWith(ctx, lock.dir, cfg, badgerOptions(), migrations())
@@ -154,13 +156,16 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := checkManifest(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	if err := checkTables(ctx, s.dbDir); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
 	if err := removeDead(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	if err := s.keepNewestLog(ctx); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if s.ds, err = badger4.NewDatastore(s.dbDir, opts); err != nil {
+	if err := guarded(func() (err error) { s.ds, err = badger4.NewDatastore(s.dbDir, opts); return err }); err != nil {
 		return nil, fmt.Errorf("open database: %w", openError(err))
 	}
 	s.db = s.ds.DB
@@ -192,6 +197,9 @@ func badgerOptions() *badger4.Options {
 	o.NumLevelZeroTablesStall = 15 // well above, so that writers seldom wait
 	o.NumCompactors = 2            // the fewest that Badger takes
 	o.DetectConflicts = false      // records have one writer, and claims have locks
+	// A block of a table is 4 KiB and read for a key or some dozens; of values in the
+	// value log valueOf looks at the checksums, for less than Badger takes for that.
+	o.ChecksumVerificationMode = options.OnBlockRead
 	return &badger4.Options{Options: o}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
 )
 
 // failureOf is the one place where errors become answers of the admin API.
@@ -45,6 +46,8 @@ func failureOf(err error) (status int, f adminFailure) {
 		{pin.ErrInDoubt, http.StatusInternalServerError, "look whether it was done before you try again; check the disk"},
 		{pin.ErrUnwritable, http.StatusInternalServerError, "nothing was changed; check the disk"},
 		{pin.ErrClosed, http.StatusServiceUnavailable, "try again when it is done"},
+		{store.ErrDamaged, http.StatusInternalServerError, damagedHint},
+		{pin.ErrUnreadable, http.StatusInternalServerError, "run `holdfast store verify`, and look at the disk"},
 	} {
 		if errors.Is(err, known.err) {
 			status, f.Error.Hint = known.status, known.hint

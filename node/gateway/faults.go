@@ -31,13 +31,23 @@ const (
 )
 
 // fault is what went wrong while one request was served: the first error of the
-// block store's that is not about the request.
+// block store's that is not about the request, and whether any block could not be had.
 type fault struct {
-	mu  sync.Mutex
-	err error
+	mu     sync.Mutex
+	err    error
+	missed bool // some block could not be had, for whatever reason
 }
 
 type faultKey struct{}
+
+// noteMissed takes note that a block of the request that ctx is of could not be had.
+func noteMissed(ctx context.Context) {
+	if f, ok := ctx.Value(faultKey{}).(*fault); ok {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.missed = true
+	}
+}
 
 // note takes note of a fault of the request that ctx is of.
 func note(ctx context.Context, err error) {
@@ -56,6 +66,12 @@ func (f *fault) get() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
+}
+
+func (f *fault) isMissed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.missed
 }
 
 // noted is a block store whose faults are noted. Its panics are errors: boxo reads
@@ -90,7 +106,8 @@ func noteFault(ctx context.Context, err *error) {
 }
 
 // tellFaults answers what is the server's own fault with 500 and a request id, and
-// logs its cause once under that id. Of a client that hung up the answer is 499.
+// logs its cause once under that id. Of a client that hung up the answer is 499. An answer
+// that has begun and lacks a block is cut off, so that nobody takes it for whole.
 func tellFaults(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := new(fault)
@@ -107,6 +124,9 @@ func tellFaults(log *slog.Logger, next http.Handler) http.Handler {
 			if cause := a.cause(); cause != nil {
 				log.Error("gateway request failed", "request", a.requestID(), "method", r.Method, "path", r.URL.Path, "err", cause)
 			}
+			if f.isMissed() && !a.isRefused() {
+				a.cutOff()
+			}
 		}()
 		next.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), faultKey{}, f)))
 	})
@@ -119,11 +139,12 @@ type answer struct {
 	conn  context.Context // of the client's connection
 	fault *fault
 
-	mu    sync.Mutex
-	sent  bool   // the header is
-	ours  bool   // the text is ours; boxo's is not sent
-	their string // the beginning of boxo's
-	id    string
+	mu      sync.Mutex
+	sent    bool   // the header is
+	refused bool   // it is an error by its status
+	ours    bool   // the text is ours; boxo's is not sent
+	their   string // the beginning of boxo's
+	id      string
 }
 
 // requestID is the id of the request, which it gets when it is first asked for.
@@ -160,13 +181,18 @@ func (a *answer) WriteHeader(status int) {
 		return
 	}
 	a.sent = true
+	h := a.Header()
+	if status >= http.StatusBadRequest { // boxo lets caches keep errors for ever
+		a.refused = true
+		h.Del("Cache-Control")
+		h.Del("Etag")
+	}
 	if status != http.StatusInternalServerError {
 		a.ResponseWriter.WriteHeader(status)
 		return
 	}
 	a.ours = true
-	h := a.Header()
-	for _, name := range []string{"Cache-Control", "Etag", "Content-Length", "Content-Disposition", "Last-Modified"} {
+	for _, name := range []string{"Content-Length", "Content-Disposition", "Last-Modified"} {
 		h.Del(name)
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -191,6 +217,19 @@ func (a *answer) Write(p []byte) (int, error) {
 	a.sent = true
 	a.mu.Unlock()
 	return a.ResponseWriter.Write(p)
+}
+
+func (a *answer) isRefused() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refused
+}
+
+// cutOff ends the answer in a way that nobody takes for its end. Boxo says of a CAR that
+// is not whole so in a trailer and at its end, at which few clients look, and no cache.
+func (a *answer) cutOff() {
+	a.Flush() // so that the client sees what it is that ended
+	panic(http.ErrAbortHandler)
 }
 
 // Flush and Hijack are there since boxo asks for them by type.

@@ -50,7 +50,9 @@ const (
 // Config is what a gateway serves, and how much at once.
 type Config struct {
 	// Blocks is what is given out, and has what is its own CID. It must not ask
-	// anybody else for what it does not have. An error of it that is a [pin.ErrDenied] is 410.
+	// anybody else for what it does not have. An error of it that is a [pin.ErrDenied] is 410,
+	// and a [pin.ErrUnreadable] 500: it is here, and others may have it. In the midst of a
+	// CAR any error cuts the answer off.
 	Blocks blockstore.Blockstore
 	// DeniedPath says why a path such as "/ipfs/CID/some/file" is not to be
 	// served; nil denies none. Blocks denies blocks by itself.
@@ -138,6 +140,9 @@ func (g gone) Has(ctx context.Context, c cid.Cid) (bool, error) {
 
 func (g gone) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	b, err := g.Blockstore.Get(ctx, c)
+	if err != nil {
+		noteMissed(ctx)
+	}
 	return b, gone410(err)
 }
 
