@@ -144,14 +144,28 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// isWhole reports whether all below a holder is there, and was held to limits.
+// isWhole reports whether all below a holder is there, and was held to limits. Of an
+// attempt or node that was released it never is, whatever its mark says: a walk may
+// write that after the release, when what is below may be going already.
 func (r *reader) isWhole(h pin.Holder, l pin.Limits) (bool, error) {
 	value, found, err := r.get(wholeKey(h))
 	if err != nil || !found {
 		return false, err
 	}
 	kept, err := decodeKept(value)
-	return within(kept.BlockBytes, l.BlockBytes) && within(kept.Links, l.Links), err
+	if err != nil || !within(kept.BlockBytes, l.BlockBytes) || !within(kept.Links, l.Links) {
+		return false, err
+	}
+	return r.inUse(h)
+}
+
+// inUse reports whether a holder is a node, or an attempt that is not released.
+func (r *reader) inUse(h pin.Holder) (bool, error) {
+	_, found, err := r.get(nodeKey(h))
+	if err == nil && !found {
+		_, found, err = r.get(attemptKey(pin.Attempt(h)))
+	}
+	return found, err
 }
 
 // within reports whether what was held to one limit keeps another; 0 is none.
