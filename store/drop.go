@@ -41,10 +41,12 @@ type drops struct {
 	// For tests, if not nil. afterLinks and afterMarks are told how many links, or
 	// marks, were read at a time. beforeStripes is called between finding out what a
 	// batch may take and taking its stripes. cut gives how many of a batch's changes
-	// are made before it fails, if that is fewer than all.
+	// are made before it fails, if that is fewer than all. levels, if not zero, is in
+	// place of levelsPerBatch.
 	afterLinks, afterMarks func(n int)
 	beforeStripes          func()
 	cut                    func(changes int) int
+	levels                 int
 }
 
 // Drop implements [pin.Records].

@@ -51,7 +51,11 @@ func (b *dropBatch) read() error {
 // gather takes links until the batch is full or nothing is due: those of all holders
 // that are due, then those of the nodes that have so lost their last, and so on.
 func (b *dropBatch) gather(r *reader) error {
-	for levels := 0; len(b.next) > 0 && levels < levelsPerBatch; levels++ {
+	limit := levelsPerBatch
+	if b.s.drops.levels > 0 {
+		limit = b.s.drops.levels
+	}
+	for level := 0; len(b.next) > 0 && level < limit; level++ {
 		from := len(b.links)
 		full, err := b.take(r)
 		if err != nil {

@@ -33,10 +33,10 @@ func over(name string, all ...blocks.Block) []blocks.Block {
 // of its levels; and a batch is bounded.
 func TestDropOfDeepDAGs(t *testing.T) {
 	const n = 6000
-	for name, shape := range deepShapes(n) {
-		t.Run(name, func(t *testing.T) {
+	for _, shape := range deepShapes(n) {
+		t.Run(shape.name, func(t *testing.T) {
 			s := openTest(t, t.TempDir(), Config{})
-			all := shape()
+			all := shape.make()
 			p := pinDAG(t, s, all)
 			batches := 0
 			s.drops.cut = func(changes int) int {
@@ -72,7 +72,7 @@ func TestDropOfASharedTail(t *testing.T) {
 	}
 }
 
-// family of one: a chain of directories with a file each of its own, and one in common.
+// smallChain is directories in a row, with a file each of their own and some in common.
 func smallChain(name string, n int) []blocks.Block {
 	return chainOf(name, n, func(i int) []blocks.Block {
 		leaf := dagtest.Raw("in every directory of " + name)
@@ -80,48 +80,59 @@ func smallChain(name string, n int) []blocks.Block {
 	})
 }
 
-// A batch may be cut off after any of its changes: then whoever comes before it is done
-// again sees of each node that it is gone, or keeps it and all below.
+// A Drop may be cut off after any of its changes, in one batch or between batches: then
+// whoever comes before it is done again sees of each node that it is gone, or keeps it
+// and all below.
 func TestDropIsCutOffAnywhere(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
-	cut := func(n int) (changes int) {
-		name := fmt.Sprint("cut ", n, " ")
-		all := smallChain(name, 6)
-		tail := over(name+"tail", all[:8]...)
-		p, q := pinDAG(t, s, all), pinDAG(t, s, tail)
-		p.release(t, s)
-		s.drops.cut = func(of int) int { changes = of; return n }
-		err := s.Drop(t.Context(), p.attempt)
-		s.drops.cut = nil
-		if n < changes != errors.Is(err, errCut) {
-			t.Fatalf("cut off after %d of %d: %v", n, changes, err)
-		}
-		held := tail
-		var others []*pinned
-		for i, at := range []int{len(all), 16, 12} { // the head, and two on the way
-			if n%2 == 0 || i == n/2%3 { // others by themselves
-				late := over(fmt.Sprint(name, "late", i), all[:at]...)
-				others = append(others, pinDAG(t, s, late))
-				held = append(held, late...)
+	for _, levels := range []int{levelsPerBatch, 2} {
+		t.Run(fmt.Sprint(levels, " levels in a batch"), func(t *testing.T) {
+			s := openTest(t, t.TempDir(), Config{})
+			s.drops.levels = levels
+			for n, whole := 0, false; !whole && !t.Failed(); n++ {
+				whole = cutDrop(t, s, n)
 			}
-		}
-		must(t, s.Drop(t.Context(), p.attempt))
-		reclaimAll(t, s)
-		for _, b := range held {
-			if !has(t, s, b) {
-				t.Errorf("cut off after %d of %d changes: %s is lost", n, changes, b.Cid())
-			}
-		}
-		for _, o := range append(others, q) {
-			o.remove(t, s)
-		}
-		reclaimAll(t, s)
-		checkHeld(t, s, nil)
-		return changes
+		})
 	}
-	for n, of := 0, 1; n < of && !t.Failed(); n++ {
-		of = cut(n)
+}
+
+// cutDrop cuts a Drop off after n changes, has others come, and does it again. whole is
+// whether it has no more.
+func cutDrop(t *testing.T, s *Store, n int) (whole bool) {
+	t.Helper()
+	name := fmt.Sprint("cut ", n, " ")
+	all := smallChain(name, 6)
+	tail := over(name+"tail", all[:8]...)
+	p, q := pinDAG(t, s, all), pinDAG(t, s, tail)
+	p.release(t, s)
+	left := n
+	s.drops.cut = func(of int) int { left -= of; return left + of }
+	err := s.Drop(t.Context(), p.attempt)
+	s.drops.cut = nil
+	if whole = left >= 0; whole != (err == nil) || !whole && !errors.Is(err, errCut) {
+		t.Fatalf("cut off after %d: %v", n, err)
 	}
+	held := tail
+	others := []*pinned{q}
+	for i, at := range []int{len(all), 16, 12} { // the head, and two on the way
+		if n%2 == 0 || i == n/2%3 { // all of them, or one
+			late := over(fmt.Sprint(name, "late", i), all[:at]...)
+			others = append(others, pinDAG(t, s, late))
+			held = append(held, late...)
+		}
+	}
+	must(t, s.Drop(t.Context(), p.attempt))
+	reclaimAll(t, s)
+	for _, b := range held {
+		if !has(t, s, b) {
+			t.Errorf("cut off after %d changes: %s is lost", n, b.Cid())
+		}
+	}
+	for _, o := range others {
+		o.remove(t, s)
+	}
+	reclaimAll(t, s)
+	checkHeld(t, s, nil)
+	return whole
 }
 
 // A walk that was slow to stop writes that its attempt is whole when that was released,

@@ -30,22 +30,28 @@ func chainOf(name string, n int, beside func(i int) []blocks.Block) (all []block
 	return all
 }
 
-// deepShapes are DAGs of about n blocks that are deep and narrow, by what they are.
-func deepShapes(n int) map[string]func() []blocks.Block {
-	return map[string]func() []blocks.Block{
-		"Chain": func() []blocks.Block { return chainOf("chain", n, nil) },
-		"Directories": func() []blocks.Block { // each with the next, and two files
+// deepShape is a kind of DAG that is deep and narrow.
+type deepShape struct {
+	name string
+	make func() []blocks.Block
+}
+
+// deepShapes are such DAGs of about n blocks.
+func deepShapes(n int) []deepShape {
+	return []deepShape{
+		{"Chain", func() []blocks.Block { return chainOf("chain", n, nil) }},
+		{"Directories", func() []blocks.Block { // each with the next, and two files
 			return chainOf("directory", n/3, func(i int) []blocks.Block {
 				return []blocks.Block{dagtest.Raw(fmt.Sprint("one", i)), dagtest.Raw(fmt.Sprint("two", i))}
 			})
-		},
-		"Skinny": func() []blocks.Block { // each with the next, and one that has a leaf
+		}},
+		{"Skinny", func() []blocks.Block { // each with the next, and one that has a leaf
 			return chainOf("trunk", n/3, func(i int) []blocks.Block {
 				leaf := dagtest.CBOR(fmt.Sprint("leaf", i))
 				return []blocks.Block{leaf, dagtest.CBOR(fmt.Sprint("twig", i), leaf.Cid())}
 			})
-		},
-		"SixteenChains": func() []blocks.Block {
+		}},
+		{"SixteenChains", func() []blocks.Block {
 			var all []blocks.Block
 			var heads []cid.Cid
 			for c := range 16 {
@@ -53,7 +59,7 @@ func deepShapes(n int) map[string]func() []blocks.Block {
 				heads = append(heads, dagtest.Last(all))
 			}
 			return append(all, dagtest.CBOR("top", heads...))
-		},
+		}},
 	}
 }
 
@@ -78,10 +84,10 @@ func BenchmarkUnpin(b *testing.B) {
 		}
 		b.ReportMetric(flat.time.Seconds(), "unpin-s")
 	})
-	for name, shape := range deepShapes(n) {
-		b.Run(name, func(b *testing.B) {
+	for _, shape := range deepShapes(n) {
+		b.Run(shape.name, func(b *testing.B) {
 			for b.Loop() {
-				deep := unpinCost(b, shape())
+				deep := unpinCost(b, shape.make())
 				longer := deep.time.Seconds() / flat.time.Seconds()
 				b.ReportMetric(longer, "times-as-long")
 				b.ReportMetric(deep.time.Seconds(), "unpin-s")
