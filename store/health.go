@@ -137,7 +137,7 @@ func (s *Store) Writable(ctx context.Context) error {
 		s.health.proof = proof
 		go func() {
 			defer s.leave()
-			_ = s.set(metaKey(metaMark), []byte{0}) // whoever waits for it asks mayWrite
+			_ = s.setMeta(metaProof, []byte{0}) // whoever waits for it asks mayWrite
 			s.health.mu.Lock()
 			s.health.proof = nil
 			s.health.mu.Unlock()
