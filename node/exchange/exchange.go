@@ -384,6 +384,9 @@ func (x *Exchange) forget(w *want, by *line) {
 		if a.line != by {
 			a.line.cancel(w.cid)
 		}
+		if a.line.gateway == nil { // with a new want a peer has another try
+			delete(a.line.health.odd, w.key)
+		}
 	}
 	x.unseek(w)
 	for _, s := range w.sessions {

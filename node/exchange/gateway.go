@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	blocks "github.com/ipfs/go-block-format"
@@ -68,7 +69,7 @@ func (x *Exchange) Found(c cid.Cid, gs []Gateway) {
 		if l == nil {
 			l = newLine(x, id)
 			l.window = window{size: gatewayStart, most: gatewayMost}
-			l.gateway, l.fetches, l.rest = g, make(map[string]*fetch), make(map[*Session]rest)
+			l.gateway, l.fetches, l.rest = g, make(map[string]*fetch), make(map[*Session]*rest)
 			l.health = x.healthOf(id)
 			x.lines[id] = l
 		}
@@ -137,14 +138,19 @@ func (l *line) fetched(c cid.Cid, f *fetch, data []byte, err error) {
 	x := l.x
 	switch {
 	case err == nil:
-		b, err := blocks.NewBlockWithCid(data, c)
-		if err == nil {
+		key := string(c.Hash())
+		var sessions []*Session
+		x.mu.Lock()
+		if w := x.wants[key]; w != nil {
+			sessions = slices.Clone(w.sessions)
+		}
+		x.mu.Unlock()
+		if b, err := blocks.NewBlockWithCid(data, c); err == nil {
 			x.receive(l.id, []blocks.Block{b}, nil, nil)
 		}
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		delete(l.health.odd, string(c.Hash()))
-		l.recovers()
+		l.gave(key, sessions)
 	case errors.Is(err, ErrAbsent):
 		x.receive(l.id, nil, nil, []cid.Cid{c})
 	case errors.Is(err, context.Canceled):
@@ -174,12 +180,20 @@ func (x *Exchange) requestEnded(l *line, c cid.Cid, f *fetch) {
 	if !full {
 		return
 	}
-	for s := range x.sessions {
-		if s.gateways > 0 {
-			s.assign()
-			s.tell()
+	// Those first that have nothing under way.
+	for _, has := range []bool{false, true} {
+		for s := range x.sessions {
+			if s.gateways > 0 && s.hasRequests() == has {
+				s.assign()
+				s.tell()
+			}
 		}
 	}
+}
+
+// hasRequests reports whether any are under way for the session.
+func (s *Session) hasRequests() bool {
+	return slices.ContainsFunc(s.sources, func(l *line) bool { return l.gateway != nil && l.counts[s] > 0 })
 }
 
 // makeRoom gives up requests that nothing came of for long, while a session waits that
@@ -192,11 +206,7 @@ func (x *Exchange) makeRoom(now time.Time) {
 		if s.gateways == 0 || s.queue.len() == 0 || s.crowded() {
 			continue
 		}
-		waits := true
-		for _, l := range s.sources {
-			waits = waits && (l.gateway == nil || l.counts[s] == 0)
-		}
-		if waits && !s.hasRoom() {
+		if !s.hasRequests() && !s.hasRoom() {
 			x.giveUp(s, now)
 		}
 	}

@@ -8,34 +8,57 @@ import (
 )
 
 const (
-	// A gateway ails when so many different blocks have failed there, one after the
-	// other, and none came: twice as many as it is asked for at first, so that it takes
-	// more than one round, and more than the odd blocks of one DAG while another comes.
+	// A session is held back at a gateway when so many different blocks of it have failed
+	// there and none came since: twice as many as it is asked for at first, so that it
+	// takes more than one round, and far more than a DAG has by accident. When as many
+	// have failed of all sessions, the gateway ails, and those that begin are held back.
 	ailingAfter = 2 * gatewayStart
-	// It does so sooner if it says itself that it is asked for too much: when that was the
-	// answer for so many blocks. One may be for that block alone.
+	// It is so sooner if the gateway itself says that it is asked for too much: when that
+	// was the answer for so many blocks. For one it may be about that block alone.
 	busyAfter = gatewayStart / 2
-	// Of one that ails each session asks one block at a time, the first at once, and
-	// after that one failed waits for so long, twice as long each time up to restMost. So
-	// who has a block that the gateway gives waits for nobody's odd ones, and one that is
-	// dead costs little. What it asks for itself is heeded up to restMost.
+	// A session that is held back asks for one block at a time. After that one failed it
+	// waits for so long, twice as long each time up to restMost, and what the gateway asks
+	// for itself is heeded up to that too. One block that comes ends it. So a gateway that
+	// is dead costs a session little, and the blocks that failed for one session hold up no
+	// other: that gets its first block there at once.
 	restFirst, restMost = 5 * time.Second, 10 * time.Minute
 	// So many gateways are remembered that nobody asks just now.
 	healthMost = 1024
+	// That a gateway ails is logged so often.
+	tellAgain = time.Hour
 )
+
+// failures are different blocks that failed, since one came.
+type failures struct {
+	all  map[string]struct{} // by multihash
+	busy map[string]struct{} // for which the gateway said that it is busy
+}
+
+// note takes a failure in, and reports whether there are too many.
+func (f *failures) note(key string, busy bool) bool {
+	if f.all == nil {
+		f.all, f.busy = make(map[string]struct{}), make(map[string]struct{})
+	}
+	if len(f.all) < ailingAfter {
+		f.all[key] = struct{}{}
+	}
+	if busy && len(f.busy) < busyAfter {
+		f.busy[key] = struct{}{}
+	}
+	return len(f.all) >= ailingAfter || len(f.busy) >= busyAfter
+}
 
 // health is how a peer or a gateway has answered. Of gateways it is known beyond the
 // sessions that use them.
 type health struct {
 	odd    oddities
-	failed map[string]struct{} // blocks, since one came
-	busy   map[string]struct{} // those of them for which it said that it is busy
+	failed failures // of a gateway
 	ails   bool
+	told   time.Time // when the log last had that it ails
+	logged bool      // the log has that it does
 }
 
-func newHealth() *health {
-	return &health{odd: oddities{}, failed: map[string]struct{}{}, busy: map[string]struct{}{}}
-}
+func newHealth() *health { return &health{odd: oddities{}} }
 
 // healthOf gives a gateway's.
 func (x *Exchange) healthOf(id peer.ID) *health {
@@ -54,60 +77,103 @@ func (x *Exchange) healthOf(id peer.ID) *health {
 	return h
 }
 
-// rest is how a session leaves a gateway alone that ails.
+// rest is how a session fares at a gateway.
 type rest struct {
-	until time.Time
-	pause time.Duration
+	failed failures
+	gave   bool // it got a block
+	held   bool // it is held back
+	until  time.Time
+	pause  time.Duration
+}
+
+// isHeldBack reports whether a session asks the gateway for one block at a time.
+func (l *line) isHeldBack(s *Session) bool {
+	r := l.rest[s]
+	if r == nil {
+		return l.health.ails
+	}
+	return r.held || l.health.ails && !r.gave
 }
 
 // rests reports whether a session asks the gateway nothing now.
 func (l *line) rests(s *Session, now time.Time) bool {
-	return l.health.ails && (l.counts[s] > 0 || now.Before(l.rest[s].until))
+	if l.gateway == nil || !l.isHeldBack(s) {
+		return false
+	}
+	r := l.rest[s]
+	return l.counts[s] > 0 || r != nil && now.Before(r.until)
+}
+
+// restOf gives how a session fares there, to be changed.
+func (l *line) restOf(s *Session) *rest {
+	if l.rest[s] == nil {
+		l.rest[s] = new(rest)
+	}
+	return l.rest[s]
 }
 
 // failure takes note that a gateway gave something that is not a block, or nothing.
 func (l *line) failure(key string, err error, now time.Time) {
-	x, h := l.x, l.health
+	h := l.health
 	var wait time.Duration
 	var busy *BusyError
-	if errors.As(err, &busy) {
+	isBusy := errors.As(err, &busy)
+	if isBusy {
 		wait = busy.For
-		h.busy[key] = struct{}{}
 	}
-	if !h.ails {
-		h.failed[key] = struct{}{}
-		if len(h.failed) >= ailingAfter || len(h.busy) >= busyAfter {
-			h.ails = true
-			l.window.size = max(1, l.window.size/2) // it may have been too much
-			x.log.Info("a gateway fails for one block after the other, and is asked for few until it gives one", "gateway", string(l.id), "err", err)
+	if h.failed.note(key, isBusy) && !h.ails {
+		h.ails = true
+		if isBusy {
+			l.window.size = max(1, l.window.size/2) // it was too much
+		}
+		if h.told.IsZero() || now.Sub(h.told) >= tellAgain {
+			h.told, h.logged = now, true
+			l.x.log.Info("a gateway fails for one block after the other; it is asked for few until it gives some", "gateway", string(l.id), "err", err)
 		}
 	}
-	if a := l.asks[x.wants[key]]; a != nil && h.ails {
-		r := l.rest[a.by]
-		r.pause = min(max(2*r.pause, restFirst, wait), restMost)
-		r.until = now.Add(r.pause)
-		l.rest[a.by] = r
-	}
-	x.oddly(l, key, err.Error(), wait, now)
-	for s := range l.sources { // what it keeps for others has room elsewhere
-		if h.ails {
-			s.assign()
+	if a := l.asks[l.x.wants[key]]; a != nil {
+		for _, s := range a.want.sessions {
+			if _, ok := l.sources[s]; !ok {
+				continue
+			}
+			was := l.isHeldBack(s)
+			r := l.restOf(s)
+			r.held = r.failed.note(key, isBusy)
+			// What was under way before does not make it longer.
+			if l.isHeldBack(s) && (!was || !now.Before(r.until)) {
+				r.pause = min(max(2*r.pause, restFirst, wait), restMost)
+				r.until = now.Add(r.pause)
+			}
 		}
 	}
+	l.x.oddly(l, key, err.Error(), wait, now)
+	l.assign()
 }
 
-// recovers takes note that a gateway gave a block.
-func (l *line) recovers() {
+// gave takes note that a gateway gave a block to sessions.
+func (l *line) gave(key string, sessions []*Session) {
 	h := l.health
-	clear(h.failed)
-	clear(h.busy)
-	if !h.ails {
-		return
+	delete(h.odd, key)
+	h.failed = failures{}
+	var free []*Session
+	for _, s := range sessions {
+		if _, ok := l.sources[s]; !ok {
+			continue
+		}
+		if l.isHeldBack(s) {
+			free = append(free, s)
+		}
+		r := l.restOf(s)
+		*r = rest{gave: true}
 	}
-	h.ails = false
-	clear(l.rest)
-	l.x.log.Info("a gateway that failed gives blocks again", "gateway", string(l.id))
-	for s := range l.sources {
+	if h.ails {
+		h.ails = false
+		if h.logged {
+			h.logged = false
+			l.x.log.Info("a gateway that failed gives blocks again", "gateway", string(l.id))
+		}
+	}
+	for _, s := range free {
 		for _, w := range s.wants {
 			if !w.isAsked() {
 				s.parked.remove(w)
@@ -119,13 +185,13 @@ func (l *line) recovers() {
 	}
 }
 
-// probe has sessions ask a gateway that ails for a block each, when it is time.
+// probe has sessions that are held back ask for a block each, when it is time.
 func (l *line) probe(now time.Time) {
-	if !l.health.ails {
+	if l.gateway == nil {
 		return
 	}
 	for s := range l.sources {
-		if l.rests(s, now) {
+		if !l.isHeldBack(s) || l.rests(s, now) {
 			continue
 		}
 		for _, w := range s.wants {
@@ -136,6 +202,19 @@ func (l *line) probe(now time.Time) {
 			s.queue.putFirst(w)
 			s.assign()
 			break
+		}
+	}
+}
+
+// assign has sessions ask the line for what they wait for, those first that have nothing
+// under way there.
+func (l *line) assign() {
+	for _, has := range []bool{false, true} {
+		for s := range l.sources {
+			if (l.counts[s] > 0) == has {
+				s.assign()
+				s.tell()
+			}
 		}
 	}
 }

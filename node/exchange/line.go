@@ -20,9 +20,9 @@ type line struct {
 	window window
 	health *health
 
-	gateway Gateway           // nil for a peer
-	fetches map[string]*fetch // by multihash, under way to the gateway
-	rest    map[*Session]rest // of a gateway that ails
+	gateway Gateway            // nil for a peer
+	fetches map[string]*fetch  // by multihash, under way to the gateway
+	rest    map[*Session]*rest // of a gateway that ails
 
 	toldOdd    bool      // the log has that it answers oddly
 	strange    int       // blocks that it sent and nobody asked for
@@ -152,7 +152,7 @@ func (l *line) room(s *Session) int {
 	most := l.window.room(l.x.busy)
 	if l.gateway != nil {
 		most = min(most, l.open+l.slots(time.Now()))
-		if l.health.ails {
+		if l.isHeldBack(s) {
 			return min(1-l.counts[s], most-l.open)
 		}
 	}

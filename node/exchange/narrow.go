@@ -53,10 +53,7 @@ func (x *Exchange) TooLarge(p peer.ID, bytes uint64) {
 			break
 		}
 	}
-	for s := range l.sources {
-		s.assign()
-		s.tell()
-	}
+	l.assign()
 }
 
 // narrow has the line asked for less than is open, and takes back what is too much. What
@@ -100,8 +97,5 @@ func (l *line) goOn(now time.Time) {
 			l.ask(a.want, a.by, askBlock, now)
 		}
 	}
-	for s := range l.sources {
-		s.assign()
-		s.tell()
-	}
+	l.assign()
 }

@@ -64,8 +64,8 @@ func (o oddities) tooSoon(key string, now time.Time) bool {
 }
 
 // oddly takes note that a line answered for a block with something else, or not at all.
-// That block is asked of others, and of this line later, after the time that is given at
-// least. Nothing else changes for it.
+// That block is to be asked of others, which is the caller's to do, and of this line
+// later, after the time that is given at least. Nothing else changes for the line.
 func (x *Exchange) oddly(l *line, key, what string, least time.Duration, now time.Time) {
 	odd := l.health.odd.note(key, what)
 	pause := longer(oddPause, odd.times-2) // a peer is asked by a few bytes
@@ -82,17 +82,14 @@ func (x *Exchange) oddly(l *line, key, what string, least time.Duration, now tim
 	if a == nil {
 		return
 	}
-	if odd.times == lostForLong {
+	if l.toldOdd {
 		x.log.Debug("a source answers oddly for a block", "source", l.name(), "cid", a.want.cid, "answer", odd.what)
-	}
-	if !l.toldOdd {
+	} else {
 		l.toldOdd = true
 		x.log.Info("a source answers oddly for a block, which is asked of others", "source", l.name(), "cid", a.want.cid, "answer", odd.what)
 	}
-	sessions := slices.Clone(a.want.sessions)
 	x.lacks(a)
-	for _, s := range sessions {
-		s.assign()
+	for _, s := range a.want.sessions {
 		s.tell()
 	}
 }
@@ -142,7 +139,7 @@ func (s *Session) troubles(now time.Time) string {
 		t := trouble{w: w}
 		for _, l := range s.sources {
 			o := l.health.odd[w.key]
-			if o == nil || l.gateway == nil && o.times < lostForLong {
+			if o == nil {
 				continue
 			}
 			text := l.name() + ": " + o.what
@@ -184,7 +181,7 @@ func (s *Session) troubles(now time.Time) string {
 	return strings.Join(texts, "; ")
 }
 
-// strange takes note that a line sent a block that nobody asked for: bytes that are not
+// blame takes note that a line sent a block that nobody asked for: bytes that are not
 // those of what it was asked for, most likely. Of which block they are to be is known
 // when no more are open than came so, or than did not come with the others.
 func (l *line) blame(now time.Time) {
@@ -207,6 +204,7 @@ func (l *line) blame(now time.Time) {
 	for _, a := range open {
 		l.x.oddly(l, a.want.key, "it sends other bytes for it", oddPause, now)
 	}
+	l.assign()
 }
 
 // endedMost is for how many wants it is remembered that they ended: what was asked of

@@ -144,13 +144,17 @@ func (l *line) findLost(now time.Time) {
 		}
 	default:
 		l.last = now // it has as long for these
-		if l.silences++; l.silences == 1 || l.open == 1 {
+		if l.open == 1 {
+			break // which says nothing of how many are too many
+		}
+		if l.silences++; l.silences == 1 {
 			l.window.lost()
 			break
 		}
 		kept := l.narrow(now)
 		lost = slices.DeleteFunc(lost, func(a *ask) bool { return !slices.Contains(kept, a) })
 	}
+	again := false // others may have what is put aside
 	for _, a := range lost {
 		l.x.again.Add(1)
 		for _, s := range a.want.sessions {
@@ -162,10 +166,11 @@ func (l *line) findLost(now time.Time) {
 			o.ask(a.want, a.by, askBlock, now)
 			continue
 		}
-		if l.gateway == nil && !silent && a.again > lostForLong {
-			// It is this block, for which others have to make room no longer.
+		if l.gateway == nil && (a.again > lostForLong || l.health.odd[a.want.key] != nil) && l.newest.After(a.first) {
+			// Others were answered: it is this block, for which they make room no longer.
 			a.want.overdue = true
 			l.x.oddly(l, a.want.key, "it does not answer for it", 0, now)
+			again = true
 			if !a.want.isAsked() && a.by.sought < soughtMost {
 				l.x.seek(a.want)
 			}
@@ -182,6 +187,9 @@ func (l *line) findLost(now time.Time) {
 				l.x.seek(a.want)
 			}
 		}
+	}
+	if again {
+		l.assign()
 	}
 }
 
