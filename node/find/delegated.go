@@ -53,6 +53,7 @@ type Router struct {
 	until   time.Time // not asked before that
 	told    time.Time // when the log last had that it fails
 	failing bool      // the log has that it fails
+	odd     time.Time // when the log last had that it gives records that cannot be read
 }
 
 var _ routing.ContentDiscovery = (*Router)(nil)
@@ -98,11 +99,16 @@ func NewRouter(cfg RouterConfig) (*Router, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c, err := client.New(cfg.URL,
+	u, err := url.Parse(cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("delegated router: %w", err)
+	}
+	r := &Router{url: u.Redacted(), log: cfg.Logger, now: cfg.Now}
+	r.client, err = client.New(cfg.URL,
 		client.WithHTTPClient(&http.Client{
-			Transport: &client.ResponseBodyLimitedTransport{
+			Transport: readable{&client.ResponseBodyLimitedTransport{
 				RoundTripper: cfg.Transport, LimitBytes: routerAnswer, UserAgent: cfg.UserAgent,
-			},
+			}, r.noteUnread},
 			CheckRedirect: sameHost,
 		}),
 		// Records of all that this node may fetch by. Filtering here as well
@@ -113,11 +119,7 @@ func NewRouter(cfg RouterConfig) (*Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("delegated router: %w", err)
 	}
-	u, err := url.Parse(cfg.URL)
-	if err != nil {
-		return nil, fmt.Errorf("delegated router: %w", err)
-	}
-	return &Router{url: u.Redacted(), client: c, log: cfg.Logger, now: cfg.Now}, nil
+	return r, nil
 }
 
 // defaultTransport gives up on hosts that are not there well before a lookup
@@ -223,6 +225,18 @@ func (r *Router) ready() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return !r.now().Before(r.until)
+}
+
+// noteUnread has it logged, now and then, that some records of an answer cannot be read.
+func (r *Router) noteUnread(n int, first error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	if !r.odd.IsZero() && now.Sub(r.odd) < routerTellAgain {
+		return
+	}
+	r.odd = now
+	r.log.Warn("a delegated router gives records that cannot be read; its others are used", "url", r.url, "records", n, "first", first)
 }
 
 // note counts a failure, or that there was none.
