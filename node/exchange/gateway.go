@@ -196,6 +196,23 @@ func (s *Session) hasRequests() bool {
 	return slices.ContainsFunc(s.sources, func(l *line) bool { return l.gateway != nil && l.counts[s] > 0 })
 }
 
+// findStuck finds out which requests take much longer than others, so that who waits for
+// these alone counts for nothing when the gateway's window is shared out.
+func (l *line) findStuck(now time.Time) {
+	clear(l.stuck)
+	for key, f := range l.fetches {
+		if now.Sub(f.began) < l.window.patience() {
+			continue
+		}
+		if a := l.asks[l.x.wants[key]]; a != nil && a.state == askBlock {
+			if l.stuck == nil {
+				l.stuck = make(map[*Session]int)
+			}
+			l.stuck[a.by]++
+		}
+	}
+}
+
 // makeRoom gives up requests that nothing came of for long, while a session waits that
 // has none under way: else who has slow blocks would hold up all others.
 func (x *Exchange) makeRoom(now time.Time) {

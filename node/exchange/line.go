@@ -23,6 +23,7 @@ type line struct {
 	gateway Gateway            // nil for a peer
 	fetches map[string]*fetch  // by multihash, under way to the gateway
 	rest    map[*Session]*rest // of a gateway that ails
+	stuck   map[*Session]int   // requests that a gateway does not answer as quickly as others
 
 	toldOdd    bool      // the log has that it answers oddly
 	strange    int       // blocks that it sent and nobody asked for
@@ -157,6 +158,11 @@ func (l *line) room(s *Session) int {
 		}
 	}
 	users := len(l.counts)
+	for o, n := range l.stuck {
+		if at := l.counts[o]; o != s && at > 0 && at <= n {
+			users-- // it has no use for its part
+		}
+	}
 	if l.counts[s] == 0 {
 		users++
 	}

@@ -61,6 +61,7 @@ func (x *Exchange) look(now time.Time, retry bool) {
 	}
 	for _, l := range x.lines {
 		l.goOn(now)
+		l.findStuck(now)
 		if l.open > 0 {
 			l.findLost(now)
 		}
