@@ -158,9 +158,11 @@ func (l *line) room(s *Session) int {
 		}
 	}
 	users := len(l.counts)
-	for o, n := range l.stuck {
-		if at := l.counts[o]; o != s && at > 0 && at <= n {
-			users-- // it has no use for its part
+	if l.stuck[s] == 0 {
+		for o, n := range l.stuck {
+			if at := l.counts[o]; at > 0 && at <= n {
+				users-- // it has no use for its part
+			}
 		}
 	}
 	if l.counts[s] == 0 {
