@@ -187,7 +187,7 @@ func families() []family {
 		func(r *reading) uint64 { return r.node.BytesReceived })
 	counter("holdfast_blocks_unwanted_total", "Blocks that came and nobody wanted, or not any more.",
 		func(r *reading) uint64 { return r.node.BlocksUnwanted })
-	counter("holdfast_blocks_served_total", "Blocks that were sent to other nodes.",
+	counter("holdfast_blocks_served_total", "Blocks that have arrived at other nodes.",
 		func(r *reading) uint64 { return r.node.BlocksServed })
 	counter("holdfast_blocks_served_bytes_total", "Bytes of those blocks.",
 		func(r *reading) uint64 { return r.node.BytesServed })

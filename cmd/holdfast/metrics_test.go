@@ -184,7 +184,13 @@ func TestMetricsTell(t *testing.T) {
 		}
 	}
 
-	s = parseScrape(t, scrape(t, source))
+	// They count when the other node has taken all of a stream, which is soon.
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		s = parseScrape(t, scrape(t, source))
+		if v, _ := s.value("holdfast_blocks_served_total"); v > 0 || time.Now().After(deadline) {
+			break
+		}
+	}
 	s.want(t, 2, "holdfast_blocks_served_total")
 	s.want(t, size, "holdfast_blocks_served_bytes_total")
 
