@@ -106,15 +106,18 @@ func (c Config) guard(next http.Handler) http.Handler {
 			}
 		}
 		first, _, _ := strings.Cut(rest, "/")
-		if root, err := cid.Decode(first); err == nil {
-			switch has, err := c.Blocks.Has(r.Context(), root); {
-			case errors.Is(err, pin.ErrDenied):
-				http.Error(w, err.Error(), http.StatusGone)
-				return
-			case err == nil && !has:
-				http.Error(w, root.String()+" is not here", http.StatusNotFound)
-				return
-			}
+		root, err := pin.ParseCID(first)
+		if err != nil {
+			http.Error(w, fmt.Sprintf("%.100q %v", first, err), http.StatusBadRequest)
+			return
+		}
+		switch has, err := c.Blocks.Has(r.Context(), root); {
+		case errors.Is(err, pin.ErrDenied):
+			http.Error(w, err.Error(), http.StatusGone)
+			return
+		case err == nil && !has:
+			http.Error(w, root.String()+" is not here", http.StatusNotFound)
+			return
 		}
 		next.ServeHTTP(w, r) // which meets any other error again
 	})
