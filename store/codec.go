@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -160,6 +161,23 @@ func (r row) hasMeta(want map[string]string) bool {
 		}
 	}
 	return found == len(want)
+}
+
+// metadata reads all the metadata of the row, which must not be large.
+func (r row) metadata() (map[string]string, error) {
+	meta := map[string]string{}
+	for b := r.meta; len(b) > 0; {
+		k, rest, ok := cutText(b)
+		if !ok {
+			return nil, errors.New("decode row: its metadata end early")
+		}
+		v, rest, ok := cutText(rest)
+		if !ok {
+			return nil, errors.New("decode row: its metadata end early")
+		}
+		meta[string(k)], b = string(v), rest
+	}
+	return meta, nil
 }
 
 func appendText(b []byte, s string) []byte {
