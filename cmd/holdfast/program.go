@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,6 +186,10 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		return fmt.Errorf("start the node: %w", err)
 	}
 	if err := theNodeKey().check(ctx, cfg.Datastore, p.Data, p.node.PeerID(), lost, p.Log); err != nil {
+		return err
+	}
+	network := cmp.Or(p.node.Network(), publicNetwork)
+	if err := theSwarmKey(p.Config.Node.SwarmKey).check(ctx, cfg.Datastore, p.Data, network, false, p.Log); err != nil {
 		return err
 	}
 	p.pins, err = pin.New(ctx, pin.Config{
