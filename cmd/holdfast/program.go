@@ -87,6 +87,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		}
 	}
 	p.profile = newProfile(p.Config.Node.Profile, p.Machine)
+	p.Data.warnOpen(p.Log)
 	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	}
 	run := RunFile{
 		PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), Metrics: p.metricsURL,
-		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(),
+		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(), Directory: p.Data.number(),
 	}
 	if err := writeRunFile(p.Data.file(runFileName), run); err != nil {
 		return err
