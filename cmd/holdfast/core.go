@@ -36,6 +36,12 @@ const (
 const damagedHint = "check the disk, and restore the data directory from a backup; keep a copy of it as it is, " +
 	"and remove none of the files in db: without its MANIFEST Badger deletes all others"
 
+// copiedHint is for who has a copy that does not open, which a server that was not
+// stopped has left its marks in.
+const copiedHint = "this directory is a copy of one in which a server ran, or was killed; if it ran while the copy was made, " +
+	"the files are of different moments, and nothing is wrong with the disk: stop that server and copy its directory again, " +
+	"or take a snapshot of the file system. Else " + damagedHint
+
 // fullHint is for a disk that has no room to open.
 const fullHint = "nothing is lost; make room on that file system by other means, and start again: " +
 	"what is removed in Holdfast comes back only while it runs"
@@ -51,6 +57,8 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	if err != nil {
 		err = fmt.Errorf("open the store in %s: %w", d.shown, err)
 		switch {
+		case errors.Is(err, store.ErrDamaged) && d.copiedInUse():
+			err = hinted(err, copiedHint)
 		case errors.Is(err, store.ErrDamaged):
 			err = hinted(err, damagedHint)
 		case errors.Is(err, pin.ErrDiskFull):

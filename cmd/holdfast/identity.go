@@ -48,6 +48,36 @@ func theNodeKey() keyFile {
 	}
 }
 
+// publicNetwork is the database's word for the network that is everybody's; that of a private
+// one is its key's fingerprint.
+const publicNetwork = "public"
+
+// theSwarmKey is the key of a private network, which is never made. Each 64 digits are a
+// key, so that a damaged one is seen only by its not being the one that it was.
+func theSwarmKey(configured string) keyFile {
+	name := swarmKeyName
+	if configured != "" {
+		name = configured
+	}
+	const other = "the node is in another network than at the last use of this directory: " +
+		"its swarm key is another one, is new, or is gone. Only nodes with the same key, or the same lack of one, can connect"
+	return keyFile{
+		name:  name,
+		last:  datastore.NewKey("/holdfast/network"),
+		lost:  other,
+		other: other,
+		hint:  "if you did not mean that, stop the server and put the file as it is with the other nodes of the network",
+	}
+}
+
+// path is where the file is, as people know it.
+func (k keyFile) path(d *dataDir) string {
+	if filepath.IsAbs(k.name) {
+		return k.name
+	}
+	return filepath.Join(d.shown, k.name)
+}
+
 // missing reports whether the file is not there, before it is made.
 func (k keyFile) missing(d *dataDir) bool {
 	_, err := os.Stat(d.file(k.name))
@@ -70,7 +100,7 @@ func (k keyFile) check(ctx context.Context, ds datastore.Datastore, d *dataDir, 
 		if missing {
 			what = k.lost
 		}
-		log.Warn(what, "file", filepath.Join(d.shown, k.name), "was", string(was), "is", identity, "hint", k.hint)
+		log.Warn(what, "file", k.path(d), "was", string(was), "is", identity, "hint", k.hint)
 	}
 	if err := ds.Put(ctx, k.last, []byte(identity)); err != nil {
 		return fmt.Errorf("note whose %s is: %w", k.name, err)

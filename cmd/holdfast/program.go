@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		return err
 	}
 	p.profile = newProfile(p.Config.Node.Profile, p.Machine)
+	p.Data.warnOpen(p.Log)
 	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {
 		return err
 	}
@@ -141,7 +143,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	}
 	run := RunFile{
 		PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), Metrics: p.metricsURL,
-		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(),
+		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(), Directory: p.Data.number(),
 	}
 	if err := writeRunFile(p.Data.file(runFileName), run); err != nil {
 		return err
@@ -191,6 +193,10 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		return fmt.Errorf("start the node: %w", err)
 	}
 	if err := theNodeKey().check(ctx, cfg.Datastore, p.Data, p.node.PeerID(), lost, p.Log); err != nil {
+		return err
+	}
+	network := cmp.Or(p.node.Network(), publicNetwork)
+	if err := theSwarmKey(p.Config.Node.SwarmKey).check(ctx, cfg.Datastore, p.Data, network, false, p.Log); err != nil {
 		return err
 	}
 	p.pins, err = pin.New(ctx, pin.Config{
