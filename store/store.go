@@ -62,8 +62,6 @@ type Store struct {
 	blocks blockstore.Blockstore
 	claims claimLocks
 	looks  lookout
-	// unreadable is the blocks that are known to be.
-	unreadable unreadable
 	tally      tally
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
@@ -73,6 +71,8 @@ type Store struct {
 	// dropping is held by the one Drop that runs.
 	dropping chan struct{}
 	drops    drops
+	// unreadable is the blocks that are known to be.
+	unreadable unreadable
 	// For tests, if not nil: beforeDelete is told which blocks are about to be
 	// deleted and beforeRelease which nodes are about to be released, with their
 	// stripes held; duringWrite is called with those of a batch held.
