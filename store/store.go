@@ -62,7 +62,7 @@ type Store struct {
 	blocks blockstore.Blockstore
 	claims claimLocks
 	looks  lookout
-	tally      tally
+	tally  tally
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
 	reclaiming chan struct{}
@@ -71,8 +71,6 @@ type Store struct {
 	// dropping is held by the one Drop that runs.
 	dropping chan struct{}
 	drops    drops
-	// unreadable is the blocks that are known to be.
-	unreadable unreadable
 	// For tests, if not nil: beforeDelete is told which blocks are about to be
 	// deleted and beforeRelease which nodes are about to be released, with their
 	// stripes held; duringWrite is called with those of a batch held.
@@ -93,7 +91,10 @@ type Store struct {
 	closed  bool
 	users   sync.WaitGroup // calls that are in the database
 	closing sync.Once
-	err     error // of closing
+	// unreadable is the blocks that are known to be.
+	unreadable unreadable
+
+	err error // of closing
 }
 
 // Open opens the data directory that the lock is on, and brings its records

@@ -57,7 +57,7 @@ type VerifyProgress struct {
 type VerifyReport struct {
 	// Tables is the tables of the database that are damaged. What those have cannot be
 	// told, so that the rest of the report may lack something, and Verify fails.
-	Tables []BadTable `json:"damaged_tables,omitempty"`
+	Tables  []BadTable    `json:"damaged_tables,omitempty"`
 	Blocks  uint64        `json:"blocks"` // that were hashed, or are missing
 	Bytes   uint64        `json:"bytes"`
 	Corrupt uint64        `json:"corrupt"`
