@@ -91,10 +91,9 @@ type Store struct {
 	closed  bool
 	users   sync.WaitGroup // calls that are in the database
 	closing sync.Once
-	// unreadable is the blocks that are known to be.
-	unreadable unreadable
+	err     error // of closing
 
-	err error // of closing
+	unreadable unreadable // the blocks that are known to be
 }
 
 // Open opens the data directory that the lock is on, and brings its records
