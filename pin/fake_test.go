@@ -234,7 +234,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{}, context.Cause(ctx)
 		}
 		got++
-		j.Progress.Advance(time.Now(), 100, true)
+		j.Progress.Advance(100, true)
 	}
 }
 

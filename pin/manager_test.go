@@ -405,39 +405,57 @@ func TestResumeDrops(t *testing.T) {
 	})
 }
 
-// A long queue is on disk but for a window of it, and is served in order.
+// A long queue is on disk but for its ends, and is served from both.
 func TestLongQueue(t *testing.T) {
 	run(t, pin.Config{Workers: 1, Seekers: 1, Window: 10}, func(r *rig) {
 		var vs []pin.View
 		for n := range 100 {
 			r.net.set(dag(n), content{blocks: 1, delay: time.Second})
 			vs = append(vs, r.add(alice, n))
+			synctest.Wait()
 		}
+		// The first is done, and the newest is under way.
+		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
-		if got := r.get(vs[4]).Info["queue_position"]; got != "4" {
-			t.Errorf("queue_position %q, want 4", got)
-		}
-		// The window is 10, less the one that left it if that was full by then.
-		if got := r.get(vs[99]).Info["status_details"]; got != "queued behind more than 9 others" && got != "queued behind more than 10 others" {
-			t.Errorf("status_details %q", got)
+		for i, want := range map[int]string{
+			4:  "queue position: 4, counted from the oldest of the account's pins that wait for their first try",
+			97: "queue position: 2, counted from the newest of the account's pins that wait for their first try",
+			60: "queued, with more than ",
+		} {
+			if got := r.get(vs[i]).Info["status_details"]; !strings.HasPrefix(got, want) {
+				t.Errorf("status_details of number %d: %q, want %q", i, got, want)
+			}
 		}
 		if err := r.Remove(t.Context(), alice, vs[50].ID); err != nil {
 			t.Fatal(err)
 		}
 		r.net.set(dag(200), content{blocks: 1, delay: time.Second})
 		other := r.add(bob, 200)
-		r.after(3*time.Second, other, pin.Pinned)
+		r.after(5*time.Second, other, pin.Pinned)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		var want []pin.DAG
-		for n := range 100 {
-			if n != 50 {
-				want = append(want, dag(n))
-			}
-		}
 		got := slices.DeleteFunc(r.net.completed(), func(d pin.DAG) bool { return d == dag(200) })
-		if !slices.Equal(got, want) {
-			t.Errorf("%d of 99 were completed in the order they came", len(got))
+		if len(got) != 99 || slices.Contains(got, dag(50)) {
+			t.Errorf("%d were completed, want 99", len(got))
+		}
+		// Two of three are the oldest that were left, and the third is the newest.
+		next, last, oldest := 0, 99, 0
+		for i, d := range got {
+			if next == 50 {
+				next++
+			}
+			switch d {
+			case dag(next):
+				next++
+				oldest++
+			case dag(last):
+				last--
+			default:
+				t.Fatalf("number %d of those that were completed is neither the oldest nor the newest that was left", i)
+			}
+			if want := 2 * (i + 1) / 3; oldest < want-2 || oldest > want+2 {
+				t.Fatalf("of the first %d that were completed %d are the oldest, want some %d", i+1, oldest, want)
+			}
 		}
 	})
 }
