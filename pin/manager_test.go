@@ -438,7 +438,7 @@ func TestLongQueue(t *testing.T) {
 		if len(got) != 99 || slices.Contains(got, dag(50)) {
 			t.Errorf("%d were completed, want 99", len(got))
 		}
-		// Two of three are the oldest that were left, and the third is the newest, as
+		// Five of six are the oldest that were left, and the sixth is the newest, as
 		// long as there is one in memory.
 		next, last, oldest := 0, 99, 0
 		for i, d := range got {
@@ -455,7 +455,7 @@ func TestLongQueue(t *testing.T) {
 				t.Fatalf("number %d of those that were completed is neither the oldest nor the newest that was left", i)
 			}
 			// Of the newest ten are in memory.
-			if want := 2 * (i + 1) / 3; last > 89 && (oldest < want-2 || oldest > want+2) {
+			if want := 5 * (i + 1) / 6; last > 89 && (oldest < want-2 || oldest > want+2) {
 				t.Fatalf("of the first %d that were completed %d are the oldest, want some %d", i+1, oldest, want)
 			}
 		}

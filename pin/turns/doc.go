@@ -1,6 +1,6 @@
 // Package turns decides who may have which place when. It knows nothing of requests,
 // blocks or disks, starts no goroutine and looks at no clock: callers tell it the time.
-// Nothing in it may be called concurrently, but for [Workers] and [Slot].
+// Its methods may not be called concurrently, but for those of [Workers] and [Slot].
 //
 // # Words
 //
@@ -19,11 +19,12 @@
 //
 // Accounts have turns one after the other, however many jobs each has. There are three
 // kinds of turns: for the oldest of an account, for its newest, and for those that are
-// tried again. When more jobs wait than there are places, half of the places that are
-// used for seeking are for the oldest, a quarter each for the other two; what a kind
-// does not need the others have. So what is asked for now is tried at once whatever
-// lies before it, and what lies there is tried all the same, in its order: none waits
-// for more than those before it in its account, and their part of half of the places.
+// tried again. When more jobs wait than there are places, five eighths of those that are
+// used for seeking are for the oldest, one for the newest, and two for those that are
+// tried again; what a kind does not need the others have. Besides, every 32nd turn is
+// for the newest. So what is asked for now is tried at once whatever lies before it, and
+// what lies there is tried all the same, in its order: none waits for more than those
+// before it in its account, however many come after it.
 //
 // # How long a turn is
 //

@@ -24,9 +24,18 @@ const (
 	kinds
 )
 
-// shares are the parts of the places that each kind has when all want some. Half is for
-// the oldest, so that a million of them have their turns within 20 minutes.
-var shares = [kinds]int{Oldest: 2, Newest: 1, Again: 1}
+// shares are the eighths of the places that each kind has when all want some. With 512
+// places five are enough for a thousand of the oldest a second, if who is asked answers
+// soon, and one for 32 of the newest a second, whose turns last 2 s.
+var shares = [kinds]int{Oldest: 5, Newest: 1, Again: 2}
+
+// newestEvery is how many turns begin at the most before one is for the newest, if there
+// is one, even if these have their share: it may have been taken all at once, and what is
+// asked for now is not to wait until the first of those had its turn.
+const newestEvery = 32
+
+// turnCost is what a turn counts for a kind that has one share; the others divide it.
+const turnCost = 10
 
 // Job is what [Turns] knows of a job. What is embedded in one of the caller's is told
 // apart by its Key. The fields are set when it is made, and are not changed then.

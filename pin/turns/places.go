@@ -29,6 +29,7 @@ type Turns struct {
 	evicting int        // of those, asked for their places
 	seeking  [kinds]int // of those, by the kind of their turns, that have nothing yet
 	passed   [kinds]int // turns that began, each over the kind's share
+	others   int        // turns that began since one for the newest did
 	due      bool       // whether the next turn again is for a job that is due, not woken
 }
 
@@ -46,19 +47,26 @@ func (t *Turns) Next(now time.Time) *Job {
 		return nil
 	}
 	order := []Kind{Oldest, Newest, Again}
-	slices.SortStableFunc(order, func(a, b Kind) int {
-		// Who has the fewest places for its share; among equals, who had the fewest turns.
-		if d := t.seeking[a]*shares[b] - t.seeking[b]*shares[a]; d != 0 {
-			return d
-		}
-		return t.passed[a] - t.passed[b]
-	})
+	if t.others >= newestEvery {
+		order = []Kind{Newest, Oldest, Again}
+	} else {
+		slices.SortStableFunc(order, func(a, b Kind) int {
+			// Who has the fewest places for its share; among equals, who had the fewest turns.
+			if d := t.seeking[a]*shares[b] - t.seeking[b]*shares[a]; d != 0 {
+				return d
+			}
+			return t.passed[a] - t.passed[b]
+		})
+	}
 	for i, k := range order {
 		j := t.nextOf(k, now)
 		if j == nil {
 			continue
 		}
-		t.passed[k] += shares[Oldest] / shares[k]
+		t.passed[k] += turnCost / shares[k]
+		if t.others++; k == Newest {
+			t.others = 0
+		}
 		for _, none := range order[:i] { // what a kind did not want it does not want later
 			t.passed[none] = max(t.passed[none], t.passed[k])
 		}
