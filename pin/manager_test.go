@@ -462,6 +462,53 @@ func TestLongQueue(t *testing.T) {
 	})
 }
 
+// Behind many dead pins of its own account, and of others, a live one is pinned
+// at once; and the dead have a try each, a thousand a second.
+func TestLiveBehindDead(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		const dead = 1500
+		r.net.answers = 200 * time.Millisecond
+		for n := range dead {
+			r.add([]string{alice, bob}[n%2], n)
+		}
+		r.net.set(dag(dead), content{blocks: 3})
+		r.after(time.Second, r.add(alice, dead), pin.Pinned)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		for n := range dead {
+			if r.net.fetches(dag(n)) == 0 {
+				t.Fatalf("number %d had no try", n)
+			}
+		}
+		// They are tried again, and so is one that somebody has by now.
+		r.net.set(dag(7), content{blocks: 3})
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if got := r.net.completed(); len(got) != 2 || got[1] != dag(7) {
+			t.Errorf("%d were completed, want the live one and the one that is live by now", len(got))
+		}
+	})
+}
+
+// Somebody who says to have it is waited for longer than those who have nothing.
+func TestTurnOfWhoHasIt(t *testing.T) {
+	run(t, pin.Config{Seekers: 4}, func(r *rig) {
+		r.net.answers = 200 * time.Millisecond
+		// A peer has it, and is slow to send it.
+		r.net.set(dag(0), content{peers: 1})
+		v := r.add(alice, 0)
+		for n := range 100 {
+			r.add(alice, 1+n)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if n := r.net.fetches(dag(0)); n != 1 {
+			t.Fatalf("%d tries of what somebody has", n)
+		}
+		r.net.set(dag(0), content{blocks: 1, peers: 1})
+		r.after(100*time.Millisecond, v, pin.Pinned)
+	})
+}
+
 // A parked pin is woken by its origin, and by whoever connects to us.
 func TestWake(t *testing.T) {
 	run(t, pin.Config{Seekers: 1}, func(r *rig) {
