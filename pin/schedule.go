@@ -215,6 +215,7 @@ func (m *Manager) ended(j *job, over bool, err error) {
 	defer m.kick()
 	m.turns.Ended(&j.Job)
 	defer close(j.ended)
+	j.cancel = nil // so that what belongs to the run goes with it
 	if j.progress != nil {
 		j.progress.Providers.Store(0) // nobody is asked until the next run
 	}

@@ -20,7 +20,6 @@ type sim struct {
 	now   time.Time
 	disk  map[string][]simRequest // of each account, those that wait for their first turn
 	made  map[string]simRequest   // by key
-	began []*Job                  // turns, in order
 	tries map[*Job]int
 	live  map[string]*Job // in memory
 	had   map[string]bool // keys of those that had a turn
