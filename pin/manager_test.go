@@ -490,6 +490,42 @@ func TestLiveBehindDead(t *testing.T) {
 	})
 }
 
+// What was asked for last before a restart is tried at once after it, be it queued or
+// under way then.
+func TestRestartBehindDead(t *testing.T) {
+	run(t, pin.Config{Seekers: 4, Window: 10}, func(r *rig) {
+		r.Close()
+		var lives []pin.Request
+		add := func(n int) pin.Request {
+			q, err := r.recs.Add(t.Context(), alice, pintest.DAGSpec(n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+			return q
+		}
+		for status, first := range map[pin.Status]int{pin.Pinning: 0, pin.Queued: 1000} {
+			for n := range 300 {
+				q := add(first + n)
+				if n == 299 {
+					r.net.set(q.DAG(), content{blocks: 2})
+					lives = append(lives, q)
+				}
+				if status != pin.Pinning {
+					continue
+				}
+				if _, _, err := r.recs.Begin(t.Context(), q.DAG()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		r.start()
+		for _, q := range lives {
+			r.after(8*time.Second, pin.View{Request: q}, pin.Pinned)
+		}
+	})
+}
+
 // Somebody who says to have it is waited for longer than those who have nothing.
 func TestTurnOfWhoHasIt(t *testing.T) {
 	run(t, pin.Config{Seekers: 4}, func(r *rig) {

@@ -97,7 +97,8 @@ func (m *Manager) readLine(account string) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if err != nil {
-			m.turns.EndRead(account, tail, true) // the next tick tries again
+			m.turns.EndRead(account, tail, true)
+			m.refilled = m.clock.Now().Add(tick) // then it is tried again
 			if m.ctx.Err() == nil {
 				m.log.Error("read more of the queue", "account", account, "err", err)
 			}
@@ -121,7 +122,10 @@ func (m *Manager) readPutOff(account string) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		tail, more := m.takeBackAll(rs, tail, limit)
-		m.turns.EndRound(account, tail, more || err != nil) // after an error the next tick tries again
+		m.turns.EndRound(account, tail, more || err != nil)
+		if err != nil {
+			m.refilled = m.clock.Now().Add(tick) // then it is tried again
+		}
 		if err != nil && m.ctx.Err() == nil {
 			m.log.Error("read pins that were put off", "account", account, "err", err)
 		}
@@ -137,15 +141,15 @@ func (m *Manager) takeBackAll(rs []Request, tail time.Time, limit int) (left tim
 		if m.jobs[r.DAG()] == nil && !m.turns.Room(r.Account) {
 			return tail, true
 		}
-		m.takeBack(r, true)
+		m.takeBack(r, true, m.clock.Now())
 		tail = r.Created
 	}
 	return tail, len(rs) == limit
 }
 
 // takeBack makes a parked job for a request that was put off, if there is none. keep is
-// whether it is kept in memory from now on.
-func (m *Manager) takeBack(r Request, keep bool) {
+// whether it is kept in memory from now on, and nextTry when it is tried.
+func (m *Manager) takeBack(r Request, keep bool, nextTry time.Time) {
 	if m.jobs[r.DAG()] != nil {
 		m.enqueue(r, true)
 		return
@@ -156,5 +160,5 @@ func (m *Manager) takeBack(r Request, keep bool) {
 	if keep {
 		m.turns.Keep(&j.Job)
 	}
-	m.setParked(j, m.clock.Now())
+	m.setParked(j, nextTry)
 }

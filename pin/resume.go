@@ -36,7 +36,7 @@ func (m *Manager) resume(ctx context.Context) error {
 // resumePinning takes up the oldest and the newest of an account's requests that were
 // being fetched. Whether one is kept in memory is seen after its first try.
 func (m *Manager) resumePinning(ctx context.Context, account string) (int, error) {
-	limit := m.turns.RoomForOld(account)
+	limit, n := m.turns.RoomForOld(account), 0
 	rs, err := m.records.UnfinishedAfter(ctx, account, Pinning, time.Time{}, limit)
 	if err != nil {
 		return 0, err
@@ -48,12 +48,17 @@ func (m *Manager) resumePinning(ctx context.Context, account string) (int, error
 		if err != nil {
 			return 0, err
 		}
-		rs = append(rs, newest.Requests...)
+		n = len(newest.Requests)
+		// They are tried before the oldest, the newest first.
+		ahead := m.clock.Now().Add(-time.Second)
+		for i, r := range newest.Requests {
+			m.takeBack(r, false, ahead.Add(time.Duration(i)))
+		}
 	}
 	for _, r := range rs {
-		m.takeBack(r, false)
+		m.takeBack(r, false, m.clock.Now())
 	}
-	return len(rs), nil
+	return n + len(rs), nil
 }
 
 // resumeQueued takes up the oldest and the newest of an account's queued requests.

@@ -24,8 +24,8 @@ const (
 	// as there are places in it are as much as a small machine does.
 	minAnswer = 200 * time.Millisecond
 	// slice is how long a DAG that receives nothing keeps its place while
-	// new ones wait: long enough to dial an origin and ask it, and so short
-	// that a thousand dead ones hold up a live one for two turns of 512, 4 s.
+	// new ones wait: long enough to dial an origin and ask it, and no longer, since
+	// what is asked for now may wait so long for a place.
 	slice = 2 * time.Second
 	// retryMin and retryMax bound the pause before a parked DAG has another
 	// turn; it doubles with each.
@@ -49,7 +49,7 @@ func (m *Manager) loop() {
 	defer ticker.Stop()
 	crowd := time.NewTimer(turnTick)
 	defer crowd.Stop()
-	evicted := m.clock.Now()
+	evictAt := m.clock.Now() // not before this, as long as it is crowded
 	for {
 		ticked := false
 		select {
@@ -64,10 +64,18 @@ func (m *Manager) loop() {
 		m.mu.Lock()
 		now := m.clock.Now()
 		m.fillPlaces(now)
-		if ticked || m.turns.Crowded() && now.Sub(evicted) >= turnTick {
+		crowded := m.turns.Crowded()
+		if ticked || crowded && !now.Before(evictAt) {
 			next := m.evict(now)
-			evicted = now
-			crowd.Reset(max(turnTick, cmp.Or(next, minAnswer)))
+			evictAt = now.Add(turnTick)
+			if crowded {
+				evictAt = now.Add(max(turnTick, cmp.Or(next, minAnswer)))
+			}
+		}
+		if crowded {
+			crowd.Reset(evictAt.Sub(now))
+		} else if m.turns.Starving() {
+			crowd.Reset(turnTick)
 		}
 		m.mu.Unlock()
 	}
@@ -148,12 +156,10 @@ func (m *Manager) deadline(j *job) (at time.Time) {
 
 // fillPlaces starts what waits while there are places.
 func (m *Manager) fillPlaces(now time.Time) {
-	started := false
 	for t := m.turns.Next(now); t != nil; t = m.turns.Next(now) {
 		m.start(m.of(t), now, m.run)
-		started = true
 	}
-	if started && now.Sub(m.refilled) >= turnTick {
+	if now.Sub(m.refilled) >= turnTick {
 		m.refill()
 	}
 }

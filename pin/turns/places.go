@@ -181,6 +181,9 @@ func (t *Turns) Evict(now time.Time, look func(*Job) Look) (out []*Job, next tim
 // firsts counts those that wait for a place and do not wait for others' idle time.
 func (t *Turns) firsts() int { return len(t.parked.woken) + t.WaitingJobs(t.cfg.Places) }
 
+// Starving reports whether a place is free while jobs for it are on disk alone.
+func (t *Turns) Starving() bool { return len(t.running) < t.cfg.Places && len(t.Hungry()) > 0 }
+
 // Crowded reports whether every place is taken and a job waits for one that others give
 // up after a short turn. Then Evict is to be called, and again when it says.
 func (t *Turns) Crowded() bool {
