@@ -106,8 +106,8 @@ func dead(ctx context.Context, r *rig.Rig, requests int, source *rig.Kubo, out i
 		fmt.Fprintf(out, "a live pin %s, with an origin: %s; target under %v: %s\n", whose, atMost(lives[i], liveMost), liveTarget, verdict(lives[i] < liveTarget))
 	}
 	target := triedTarget * time.Duration(requests) / deadRequests
-	fmt.Fprintf(out, "all had a first turn %s after the first was posted, %.0f a second; target under %s: %s\n",
-		tried.Round(time.Second), rate, target.Round(time.Second), verdict(waiting == 0 && tried < target))
+	fmt.Fprintf(out, "all had a first turn %s after the first was posted, %s after the last, %.0f a second; target under %s: %s\n",
+		tried.Round(time.Second), (tried - posted).Round(time.Second), rate, target.Round(time.Second), verdict(waiting == 0 && tried < target))
 	if waiting > 0 {
 		fmt.Fprintf(out, "%d of them had none by then\n", waiting)
 	}
