@@ -19,10 +19,10 @@ var ourImports = map[string][]string{
 	"cmd/holdfast": {"pin", "node", "node/denylist", "node/find", "node/gateway", "node/provide", "store", "auth", "psa"},
 	"psa":          {"pin", "auth"},
 	"store":        {"pin", "auth"},
-	"node":         {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
+	"node":         {"internal/awake", "pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin"},
-	"node/exchange":  {},
+	"node/exchange":  {"internal/awake"},
 	"node/find":      {"pin"},
 	"node/gateway":   {"pin"},
 	"node/guard":     {},
@@ -30,7 +30,9 @@ var ourImports = map[string][]string{
 	"node/seen":      {},
 	"node/trustless": {"node/guard"},
 	"node/walk":      {"pin", "node/exchange", "node/seen"},
-	"pin":            {},
+	"pin":            {"internal/awake", "pin/turns"},
+	"pin/turns":      {},
+	"internal/awake": {},
 	"auth":           {},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
