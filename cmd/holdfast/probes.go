@@ -75,6 +75,12 @@ const (
 	fewFiles = "too few files may be open"
 )
 
+// What the log has of why a server is not ready that nothing else gave an error for.
+var (
+	errBlocked      = errors.New("pins wait for more room than there is")
+	errNotListening = errors.New("none of the addresses in node.listen is open")
+)
+
 // filesEvery is how often a server looks by itself whether more files can be open: soon
 // enough for those who look at the log because nobody is answered.
 const filesEvery = 5 * time.Second
@@ -123,10 +129,10 @@ func (p probes) unready(ctx context.Context) (why string, cause error) {
 	// A batch of blocks needs more than a request, so that some may wait above the
 	// floor.
 	if p.blocked() {
-		return "the disk is too full", nil
+		return "the disk is too full", errBlocked
 	}
 	if !p.listening() {
-		return "the node does not listen", nil
+		return "the node does not listen", errNotListening
 	}
 	return "", nil
 }

@@ -38,8 +38,12 @@ func TestProbes(t *testing.T) {
 	} {
 		c.probes.draining = new(atomic.Bool)
 		c.probes.draining.Store(c.stops)
-		if why, _ := c.probes.unready(t.Context()); why != c.why {
+		why, cause := c.probes.unready(t.Context())
+		if why != c.why {
 			t.Errorf("%s: not ready for %q, want %q", name, why, c.why)
+		}
+		if wants := why != "" && why != stopping; (cause != nil) != wants { // the log has it
+			t.Errorf("%s: the cause is %v", name, cause)
 		}
 	}
 }
