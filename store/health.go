@@ -49,8 +49,8 @@ func (s *Store) mayWrite() error {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	if s.health.err != nil {
-		// What was in doubt is no doubt of what comes after it.
-		return fmt.Errorf("%w: %v", pin.ErrUnwritable, s.health.err)
+		// What was in doubt is no doubt of what comes after it, nor may it read so.
+		return fmt.Errorf("%w: %s", pin.ErrUnwritable, strings.TrimPrefix(s.health.err.Error(), pin.ErrInDoubt.Error()+": "))
 	}
 	return nil
 }
