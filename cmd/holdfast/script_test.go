@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+var updateScripts = flag.Bool("update", false, "write what the scripts compare anew")
 
 // The real main, in processes of its own.
 func TestMain(m *testing.M) {
@@ -26,6 +29,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		UpdateScripts:       *updateScripts,
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars,
 				"HOME="+filepath.Join(e.WorkDir, "home"),
@@ -46,6 +50,8 @@ func TestScripts(t *testing.T) {
 			"http":  httpCommand,
 			"save":  saveCommand,
 			"await": awaitCommand,
+			"exits": exitsCommand,
+			"calls": callsCommand,
 		},
 	})
 }
