@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -96,3 +98,27 @@ func (s *adminServer) audit(c echo.Context) error {
 // isAccountID tells an account's ID from its address. Of an account that was
 // removed, the record knows only that.
 func isAccountID(s string) bool { return uuid.Validate(s) == nil }
+
+// auditPage is how many events are asked for at once.
+const auditPage = 1000
+
+// events reads the newest events that match, at most limit; 0 is all.
+func (c *adminClient) events(ctx context.Context, query url.Values, limit int) ([]eventInfo, error) {
+	all := []eventInfo{}
+	for {
+		n := auditPage
+		if limit > 0 {
+			n = min(n, limit-len(all))
+		}
+		query.Set("limit", strconv.Itoa(n))
+		var page []eventInfo
+		if err := c.do(ctx, http.MethodGet, "/audit", query, nil, nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if len(page) < n || len(all) == limit {
+			return all, nil
+		}
+		query.Set("before", page[len(page)-1].ID)
+	}
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -54,12 +53,4 @@ func (c *adminClient) tellWaiting(say func(text string)) {
 	c.waits.mu.Lock()
 	defer c.waits.mu.Unlock()
 	c.waits.say = say
-}
-
-// serverOf names the server of a directory.
-func serverOf(d *dataDir) string {
-	if r, ok := readRunFile(d.file(runFileName)); ok {
-		return fmt.Sprintf("the server on %s, process %d,", d.shown, r.PID)
-	}
-	return "the server on " + d.shown
 }

@@ -8,13 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -186,26 +183,4 @@ func (c *cli) printTable(rows [][]string) error {
 	return w.Flush()
 }
 
-// printable escapes what could move the cursor or colour the terminal: names
-// and details come from clients.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		q := strconv.QuoteRuneToASCII(r)
-		b.WriteString(q[1 : len(q)-1])
-	}
-	return b.String()
-}
-
 func emailQuery(email string) url.Values { return url.Values{"email": {email}} }
-
-func actingFor(email string) http.Header {
-	if email == "" {
-		return nil
-	}
-	return http.Header{userHeader: {url.QueryEscape(email)}}
-}

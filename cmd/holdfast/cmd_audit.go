@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,28 +73,4 @@ func eventRow(e eventInfo) []string {
 		detail = fmt.Sprintf("%d times; %s", e.Count, detail)
 	}
 	return []string{e.Time.Format(time.RFC3339), string(e.Kind), orDash(account), orDash(by), from, orDash(detail)}
-}
-
-// auditPage is how many events are asked for at once.
-const auditPage = 1000
-
-// events reads the newest events that match, at most limit; 0 is all.
-func (c *adminClient) events(ctx context.Context, query url.Values, limit int) ([]eventInfo, error) {
-	all := []eventInfo{}
-	for {
-		n := auditPage
-		if limit > 0 {
-			n = min(n, limit-len(all))
-		}
-		query.Set("limit", strconv.Itoa(n))
-		var page []eventInfo
-		if err := c.do(ctx, http.MethodGet, "/audit", query, nil, nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-		if len(page) < n || len(all) == limit {
-			return all, nil
-		}
-		query.Set("before", page[len(page)-1].ID)
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,16 +16,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
-// pinRequest is what a command shows of a pin. Unlike the PSA's object it has
-// no delegates, which are for those who deliver.
-type pinRequest struct {
-	RequestID string            `json:"requestid"`
-	Status    pin.Status        `json:"status"`
-	Created   string            `json:"created"`
-	Pin       psa.Pin           `json:"pin"`
-	Info      map[string]string `json:"info,omitempty"`
-}
-
 // size is how much of the pin is here, for people.
 func (p pinRequest) size() string {
 	n, err := strconv.ParseUint(p.Info["bytes"], 10, 64)
@@ -34,11 +23,6 @@ func (p pinRequest) size() string {
 		return orDash("")
 	}
 	return roughSize(n)
-}
-
-type pinPage struct {
-	Count   int          `json:"count"`
-	Results []pinRequest `json:"results"`
 }
 
 func (c *cli) pinCommand() *cobra.Command {
@@ -200,25 +184,6 @@ func statusNames() []string {
 		names = append(names, string(s))
 	}
 	return names
-}
-
-// pins reads all pages of an account's pins, newest first.
-func (c *adminClient) pins(ctx context.Context, user string, statuses []string) ([]pinRequest, error) {
-	const limit = 1000 // the most that the PSA gives at once
-	all := []pinRequest{}
-	query := url.Values{"status": {strings.Join(statuses, ",")}, "limit": {fmt.Sprint(limit)}}
-	for {
-		var page pinPage
-		if err := c.do(ctx, http.MethodGet, "/psa/pins", query, actingFor(user), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Results...)
-		if page.Count <= len(page.Results) || len(page.Results) == 0 {
-			return all, nil
-		}
-		all = slices.Grow(all, page.Count-len(page.Results))
-		query.Set("before", all[len(all)-1].Created)
-	}
 }
 
 func (c *cli) pinRemoveCommand(user *string) *cobra.Command {

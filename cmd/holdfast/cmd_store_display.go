@@ -36,14 +36,6 @@ func newStoreDisplay(w io.Writer, terminal bool) *storeDisplay {
 	return d
 }
 
-// line is what stands beside the bar.
-func (p storeProgress) line() string {
-	if p.Total == 0 {
-		return p.Text
-	}
-	return fmt.Sprintf("%s, %d%%", p.Text, 100*p.Done/p.Total)
-}
-
 func (d *storeDisplay) show(p storeProgress) {
 	d.last.Store(&p)
 	if d.bar != nil {

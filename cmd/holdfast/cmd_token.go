@@ -136,10 +136,3 @@ func orNever(t time.Time) string {
 	}
 	return t.Format(time.RFC3339)
 }
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}

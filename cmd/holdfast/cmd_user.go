@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -88,11 +87,6 @@ func (c *cli) userListCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
-}
-
-// users lists the accounts.
-func (c *adminClient) users(ctx context.Context) (users []userInfo, err error) {
-	return users, c.do(ctx, http.MethodGet, "/users", nil, nil, nil, &users)
 }
 
 func (c *cli) userPasswdCommand() *cobra.Command {

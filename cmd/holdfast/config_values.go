@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/dustin/go-humanize/english"
 )
 
 // Duration is a time.Duration that is written as Go writes them, with days
@@ -86,9 +85,3 @@ func (s Size) String() string {
 
 // MarshalText writes what UnmarshalText reads.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// counted is so many of something for people, such as "1 block" and "2 blocks".
-func counted[N ~int | ~uint64](n N, what string) string { return english.Plural(int(n), what, "") }
-
-// roughSize is a number of bytes for people: "1.4 GiB".
-func roughSize(n uint64) string { return humanize.IBytes(n) }

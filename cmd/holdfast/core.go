@@ -23,14 +23,6 @@ type core struct {
 	pins pinService
 }
 
-// Files of the data directory that the packages name no place for.
-const (
-	tokenKeysFile = "tokens.key"
-	nodeKeyFile   = "node.key"
-	swarmKeyName  = "swarm.key"
-	tempDirName   = "tmp"
-)
-
 // damagedHint is for who has a database that does not open. What seems to help
 // elsewhere, removing what is reported, would here be the end of it.
 const damagedHint = "check the disk, and restore the data directory from a backup; keep a copy of it as it is, " +

@@ -18,11 +18,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
-// autoDenylists in denylist.dirs stands for the places where Kubo's users put
-// lists: a directory of the data directory, and one for all IPFS software of
-// the machine.
+// The places that autoDenylists stands for.
 const (
-	autoDenylists   = "auto"
 	denylistsName   = "denylists"
 	systemDenylists = "/etc/ipfs/denylists"
 )

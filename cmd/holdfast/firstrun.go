@@ -72,14 +72,3 @@ func (p *Program) endpoint() string {
 
 // endpointAt is the pinning service of a base URL.
 func endpointAt(base string) string { return strings.TrimSuffix(base, "/") + psaPath + "/" }
-
-// shellQuote makes one word of s for a shell.
-func shellQuote(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+,:@%=", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}

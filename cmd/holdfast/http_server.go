@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -20,19 +18,6 @@ import (
 
 // psaPath is the base path of the Pinning Services API.
 const psaPath = "/api/psa"
-
-// Bounds of one HTTP request. Bodies are a MiB at most and answers are made
-// from memory or an index, so that what takes longer is a client that dawdles.
-const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = time.Minute
-	// The longest answer, 1,000 pins with 16 KiB of meta each, at 30 KB/s.
-	// Whoever takes nothing at all is cut off earlier, after writeStall.
-	writeTimeout = 10 * time.Minute
-	idleTimeout  = 2 * time.Minute // longer than any client's pause between polls
-	// 16 KiB of meta, every byte of it escaped, beside ten CIDs.
-	maxHeaderBytes = 128 << 10
-)
 
 // api is what is served over TCP.
 type api struct {
@@ -83,19 +68,6 @@ func (a *api) router() (*echo.Echo, error) {
 		return nil, fmt.Errorf("serve %s: %w", psaPath, err)
 	}
 	return e, nil
-}
-
-// newHTTPServer bounds what a client may take of the server.
-func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients' faults
-	}
 }
 
 // refuseWhileDraining answers 503 to what would begin something new.
@@ -171,69 +143,4 @@ func (a *api) answerError(err error, c echo.Context) {
 		Details: details,
 	}}
 	_ = c.JSON(status, f) // it fails only if the client is gone
-}
-
-// clientIP finds a request's address: that of the connection, or what trusted
-// proxies say of it. The configuration was checked.
-func clientIP(proxies []string) echo.IPExtractor {
-	if len(proxies) == 0 {
-		return echo.ExtractIPDirect()
-	}
-	// Echo trusts private networks by default, which is more than was asked for.
-	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
-	for _, network := range proxyNetworks(proxies) {
-		trust = append(trust, echo.TrustIPRange(network))
-	}
-	return echo.ExtractIPFromXFFHeader(trust...)
-}
-
-// proxyNetworks reads http.trusted_proxies, which was checked.
-func proxyNetworks(proxies []string) (networks []*net.IPNet) {
-	for _, s := range proxies {
-		if network, err := parseProxy(s); err == nil {
-			networks = append(networks, network)
-		}
-	}
-	return networks
-}
-
-// baseURL is where a program on this host reaches a listener: an address that
-// is not specified is taken as loopback.
-func baseURL(scheme string, a net.Addr) string {
-	host, port, err := net.SplitHostPort(a.String())
-	if err != nil {
-		return scheme + "://" + a.String()
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-		if ip.To4() == nil {
-			// A socket on [::] takes IPv4 as well, unless the host has none.
-			host = "localhost"
-		}
-	}
-	u := url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port)}
-	return u.String()
-}
-
-// publicURL is where clients find a server of that configuration; "" if that is
-// its address, as far as it is known.
-func (c HTTPConfig) publicURL() string {
-	if c.PublicURL == "" && c.TLS == tlsACME {
-		return "https://" + c.ACMEDomains[0] // the CA was there, on its port 443
-	}
-	return c.PublicURL
-}
-
-// configuredURL is where clients find a server of that configuration, as far
-// as that can be known while none runs.
-func configuredURL(c HTTPConfig) string {
-	if base := c.publicURL(); base != "" {
-		return base
-	}
-	host, port, err := net.SplitHostPort(c.Listen)
-	if err != nil || host == "" {
-		host = "127.0.0.1"
-	}
-	u := url.URL{Scheme: c.scheme(), Host: net.JoinHostPort(host, port)}
-	return u.String()
 }

@@ -4,14 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
-	"os"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-ipfs/holdfast/store"
 )
@@ -56,46 +50,10 @@ func awaitLock(ctx context.Context, d *dataDir, log *slog.Logger, done func() (b
 	}
 }
 
-// lockForServer takes the lock for a server. It waits for a command that holds
-// it, but not for another server.
-func lockForServer(ctx context.Context, d *dataDir, log *slog.Logger) (lock *dirLock, err error) {
-	err = awaitLock(ctx, d, log, func() (bool, error) {
-		other, running := dialAdmin(ctx, d)
-		if !running {
-			return false, nil
-		}
-		err := other.Close()
-		who := ""
-		if r, ok := readRunFile(d.file(runFileName)); ok {
-			who = fmt.Sprintf(", as process %d", r.PID)
-		}
-		return false, hinted(errors.Join(fmt.Errorf("a server runs on %s already%s", d.shown, who), err),
-			"stop it first, or name another directory with --data DIR")
-	}, func(l *dirLock) error {
-		lock = l
-		return nil
-	})
-	return lock, err
-}
-
-// listenAdmin listens on the admin socket, for its owner alone. The caller
-// holds the directory's lock, so that a socket that is there is stale.
-func listenAdmin(ctx context.Context, d *dataDir) (net.Listener, error) {
-	path := d.socket(adminSocketName)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove the admin socket of an earlier server: %w", err)
-	}
-	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var err error
-		// Before bind this sets the mode that the socket's file is made with.
-		if ctlErr := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); ctlErr != nil {
-			return ctlErr
-		}
-		return err
-	}}
-	l, err := config.Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("serve commands on %s: %w", adminSocketName, err)
-	}
-	return l, nil
-}
+const (
+	// lockWait is how long a command waits for a server that starts or stops,
+	// or for another command, and a server for a command: longer than a
+	// server may take to stop.
+	lockWait = 15 * time.Second
+	lockPoll = 50 * time.Millisecond
+)

@@ -8,13 +8,6 @@ import (
 	"net"
 )
 
-// Values of http.tls.
-const (
-	tlsOff   = "off"
-	tlsFiles = "files"
-	tlsACME  = "acme"
-)
-
 // encryption is how the server speaks TLS.
 type encryption interface {
 	// config is for the server's listener.
@@ -38,12 +31,4 @@ func openEncryption(c HTTPConfig, d *dataDir, l net.Listener, log *slog.Logger) 
 		return nil, nil
 	}
 	return nil, fmt.Errorf("http.tls is %q", c.TLS)
-}
-
-// scheme is that of the URLs of a server with that configuration.
-func (c HTTPConfig) scheme() string {
-	if c.TLS == tlsOff {
-		return "http"
-	}
-	return "https"
 }

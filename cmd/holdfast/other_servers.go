@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// otherServers lists the directories, of those that a server is likely to be
+// on, where one runs, but for ours.
+func (c *cli) otherServers(ours string) []string {
+	var dirs []string
+	for _, dir := range []string{c.unit.stateDir, xdgDataDir(c.getenv)} {
+		if dir == "" || sameDir(dir, ours) {
+			continue
+		}
+		_, running := readRunFile(filepath.Join(dir, runFileName))
+		if !running && dir == c.unit.stateDir {
+			_, err := os.Stat(c.unit.cgroup)
+			running = err == nil
+		}
+		if running {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// warnOfOtherServer says so when a server runs on another directory than that
+// which the command uses: an account that is made there is not known here.
+func (c *cli) warnOfOtherServer(ours string) {
+	for _, dir := range c.otherServers(ours) {
+		fmt.Fprintf(c.stderr, "holdfast: warning: a server runs on %s, and this account is made in %s; use --data %s for that server\n",
+			dir, ours, shellQuote(dir))
+	}
+}
+
+func sameDir(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}
