@@ -309,10 +309,14 @@ func (m *Manager) RemoveAll(ctx context.Context, account string) (int, error) {
 		return 0, err
 	}
 	defer m.calls.Done()
-	removed := 0
+	return removeAll(ctx, m.records, account, m.remove)
+}
+
+// removeAll is RemoveAll of all who have records. Each request goes by remove.
+func removeAll(ctx context.Context, records Records, account string, remove func(ctx context.Context, account, id string) error) (removed int, err error) {
 	q := Query{Statuses: Statuses(), Limit: 1000}
 	for {
-		page, err := m.records.List(ctx, account, q)
+		page, err := records.List(ctx, account, q)
 		if err != nil {
 			return removed, fmt.Errorf("list pins to remove: %w", err)
 		}
@@ -322,7 +326,7 @@ func (m *Manager) RemoveAll(ctx context.Context, account string) (int, error) {
 		// Together, they share syncs.
 		errs := make(chan error, len(page.Requests))
 		for _, r := range page.Requests {
-			go func() { errs <- m.remove(ctx, account, r.ID) }()
+			go func() { errs <- remove(ctx, account, r.ID) }()
 		}
 		var failed error
 		for range page.Requests {

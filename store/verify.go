@@ -55,12 +55,12 @@ type VerifyProgress struct {
 
 // VerifyReport is what a check found.
 type VerifyReport struct {
-	Blocks  uint64        `json:"blocks"` // that were hashed, or are missing
-	Bytes   uint64        `json:"bytes"`
-	Corrupt uint64        `json:"corrupt"`
-	Missing uint64        `json:"missing"`
-	Strays  uint64        `json:"unreferenced"` // blocks that nothing refers to and no reclaim knew of; the next does
-	Elapsed time.Duration `json:"elapsed"`      // nanoseconds
+	Blocks  uint64 // that were hashed, or are missing
+	Bytes   uint64
+	Corrupt uint64
+	Missing uint64
+	Strays  uint64        // blocks that nothing refers to and no reclaim knew of; the next does
+	Elapsed time.Duration // nanoseconds
 }
 
 // Damaged is how many blocks are not as they should be.

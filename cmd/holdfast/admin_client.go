@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 )
@@ -20,6 +21,27 @@ type adminClient struct {
 	running bool              // a server answers
 	waits   *tellingTransport // nil within this process
 	close   func() error
+}
+
+// dialFunc connects to what serves the admin API.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// newAdminClient is for a server that dial reaches. who names it to somebody who waits
+// for it.
+func newAdminClient(dial dialFunc, who func() string) *adminClient {
+	waits := &tellingTransport{Transport: &http.Transport{DialContext: dial}, who: who}
+	return &adminClient{
+		http:    &http.Client{Transport: waits},
+		running: true,
+		waits:   waits,
+		close:   func() error { return nil },
+	}
+}
+
+// newLocalClient is for handlers within this process, which dial reaches. It calls
+// close when it is closed.
+func newLocalClient(dial dialFunc, close func() error) *adminClient {
+	return &adminClient{http: &http.Client{Transport: &http.Transport{DialContext: dial}}, close: close}
 }
 
 // Close ends what the client started.

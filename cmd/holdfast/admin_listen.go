@@ -12,10 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenAdmin listens on the admin socket, for its owner alone. The caller
+// listenAdmin listens on the admin socket, which has that path, for its owner alone. The caller
 // holds the directory's lock, so that a socket that is there is stale.
-func listenAdmin(ctx context.Context, d *dataDir) (net.Listener, error) {
-	path := d.socket(adminSocketName)
+func listenAdmin(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove the admin socket of an earlier server: %w", err)
 	}

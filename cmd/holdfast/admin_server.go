@@ -16,7 +16,7 @@ import (
 )
 
 // pinService is what the admin API needs of pins; *pin.Manager is one, and
-// offlinePins where no server runs.
+// [pin.Offline] where no server runs.
 type pinService interface {
 	psa.Service
 	Retry(ctx context.Context, account, id string) (pin.View, error)
@@ -30,7 +30,7 @@ type adminServer struct {
 	running bool // a server does this, and not a command
 	// endpoint gives the URL of the pinning service.
 	endpoint func() string
-	store    *adminStore // nil serves nothing of it
+	store    storeUpkeep // nil serves nothing of it
 	log      *slog.Logger
 }
 
@@ -58,7 +58,7 @@ func (s *adminServer) handler() (http.Handler, error) {
 	e.POST("/keys/rotate", s.rotateKeys)
 	e.GET("/audit", s.audit)
 	if s.store != nil {
-		s.store.register(e)
+		(&adminStore{s.store}).register(e)
 	}
 	e.POST("/psa/pins/:requestid/retry", s.retryPin, psa.Errors(s.log), s.asUser)
 	err := psa.Register(e.Group("/psa"), psa.Config{

@@ -11,33 +11,35 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/multiformats/go-multihash"
 
-	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/store"
 )
+
+// storeUpkeep is what the admin API needs of the store.
+type storeUpkeep interface {
+	Stats(context.Context) (storeStats, error)
+	// Reclaim first brings to an end what was begun to be unpinned. It calls progress
+	// in one goroutine.
+	Reclaim(ctx context.Context, progress func(storeProgress)) (reclaimed, error)
+	// Verify, with repair, has the DAGs that damaged blocks are of fetched again once
+	// all was looked at. It may go on with that when ctx ends.
+	Verify(ctx context.Context, repair bool, tell verifyWatch) (verifyReport, error)
+}
+
+// verifyWatch hears, in one goroutine, of what a check finds and begins.
+type verifyWatch struct {
+	Progress  func(storeProgress)
+	Damage    func(damageInfo) error // an error ends the check
+	Repairing func(cid string)
+}
 
 // adminStore serves what concerns the store as a whole. What takes long is
 // answered with a row of [storeMessage], each on a line, as it goes; it ends
 // when the client hangs up.
-type adminStore struct {
-	store *store.Store
-	auth  *auth.Service
-	// repair has the DAGs that damaged blocks are of fetched again, tells of each, and
-	// goes on when its context ends. unpin brings to an end what was begun to be
-	// unpinned.
-	repair func(ctx context.Context, blocks []multihash.Multihash, told func(pin.DAG)) error
-	unpin  func(context.Context) error
-}
+type adminStore struct{ store storeUpkeep }
 
-const (
-	// A reclaim that is asked for waits this long for what is being unpinned,
-	// so that removing a pin and reclaiming gives its space back.
-	unpinWait = 5 * time.Minute
-	// Progress is told no more often than this.
-	tellInterval = 100 * time.Millisecond
-)
+// Progress is told no more often than this.
+const tellInterval = 100 * time.Millisecond
 
 func (s *adminStore) register(e *echo.Echo) {
 	e.GET("/store/stats", s.stats)
@@ -47,13 +49,67 @@ func (s *adminStore) register(e *echo.Echo) {
 
 // storeMessage is a line of an answer. One field is set.
 type storeMessage struct {
-	Progress  *storeProgress       `json:"progress,omitempty"`
-	Damage    *damageInfo          `json:"damage,omitempty"`
-	Repairing string               `json:"repairing,omitempty"` // the CID of a DAG
-	Reclaimed *store.ReclaimReport `json:"reclaimed,omitempty"` // the end
-	Verified  *store.VerifyReport  `json:"verified,omitempty"`  // the end
-	Failure   *adminFailure        `json:"failure,omitempty"`   // the end
+	Progress  *storeProgress `json:"progress,omitempty"`
+	Damage    *damageInfo    `json:"damage,omitempty"`
+	Repairing string         `json:"repairing,omitempty"` // the CID of a DAG
+	Reclaimed *reclaimed     `json:"reclaimed,omitempty"` // the end
+	Verified  *verifyReport  `json:"verified,omitempty"`  // the end
+	Failure   *adminFailure  `json:"failure,omitempty"`   // the end
 }
+
+// amount is some blocks.
+type amount struct {
+	Blocks uint64 `json:"blocks"`
+	Bytes  uint64 `json:"bytes"`
+}
+
+// storeStats says what a store has.
+type storeStats struct {
+	Live amount `json:"live"` // the blocks that some pin needs, each counted once
+	Dead amount `json:"dead"` // those that the next reclaim deletes
+	Disk uint64 `json:"disk_bytes"`
+	Free uint64 `json:"free_bytes"` // on the file system of the database
+	// Damaged is how many files of the database have something that cannot be read.
+	Damaged  int                   `json:"damaged_files"`
+	DAGs     uint64                `json:"dags"`
+	Complete uint64                `json:"complete_dags"` // of those
+	Accounts uint64                `json:"accounts"`
+	Requests map[pin.Status]uint64 `json:"requests"` // every status has an entry
+}
+
+// reclaimed says what a reclaim did.
+type reclaimed struct {
+	Blocks  uint64        `json:"blocks"` // that were deleted
+	Bytes   uint64        `json:"bytes"`  // of those blocks
+	Before  uint64        `json:"disk_before"`
+	After   uint64        `json:"disk_after"`    // bytes that the database takes on disk
+	Left    uint64        `json:"left"`          // bytes that are deleted and were not given back
+	Damaged int           `json:"damaged_files"` // of the database, which keep what is dead in them
+	Emptied int           `json:"emptied_files"` // of those, that nothing is left in: a restart removes them
+	Elapsed time.Duration `json:"elapsed"`       // nanoseconds
+}
+
+// Freed is by how much the disk's use shrank; 0 if it grew, as others write
+// meanwhile.
+func (r reclaimed) Freed() uint64 {
+	if r.After > r.Before {
+		return 0
+	}
+	return r.Before - r.After
+}
+
+// verifyReport is what a check found.
+type verifyReport struct {
+	Blocks  uint64        `json:"blocks"` // that were hashed, or are missing
+	Bytes   uint64        `json:"bytes"`
+	Corrupt uint64        `json:"corrupt"`
+	Missing uint64        `json:"missing"`
+	Strays  uint64        `json:"unreferenced"` // blocks that nothing refers to and no reclaim knew of; the next does
+	Elapsed time.Duration `json:"elapsed"`      // nanoseconds
+}
+
+// BadBlocks is how many blocks are not as they should be.
+func (r verifyReport) BadBlocks() uint64 { return r.Corrupt + r.Missing }
 
 type storeProgress struct {
 	Text  string `json:"text"`
@@ -130,58 +186,18 @@ func (m *messages) end(msg storeMessage, err error) error {
 
 func (s *adminStore) reclaim(c echo.Context) error {
 	m := newMessages(c)
-	ctx := c.Request().Context()
-	m.progress(storeProgress{Text: "unpinning"})
-	var report store.ReclaimReport
-	err := s.unpin(ctx)
-	if err == nil {
-		report, err = s.store.Reclaim(ctx, func(p store.ReclaimProgress) {
-			m.progress(storeProgress{Text: p.Stage, Done: p.Done, Total: p.Total})
-		})
-	}
+	report, err := s.store.Reclaim(c.Request().Context(), m.progress)
 	return m.end(storeMessage{Reclaimed: &report}, err)
 }
 
 func (s *adminStore) verify(c echo.Context) error {
 	m := newMessages(c)
-	ctx := c.Request().Context()
-	var damaged []multihash.Multihash
-	report, err := s.store.Verify(ctx, func(d store.Damage) error {
-		info := damageInfo{CID: d.CID().String(), Kind: d.Kind, DAGs: []hurtDAGInfo{}}
-		for _, h := range d.DAGs {
-			one, err := s.hurtInfo(ctx, h)
-			if err != nil {
-				return err
-			}
-			info.DAGs = append(info.DAGs, one)
-		}
-		damaged = append(damaged, d.Hash)
-		return m.send(storeMessage{Damage: &info})
-	}, func(p store.VerifyProgress) {
-		text := counted(p.Blocks, "block") + ", " + roughSize(p.Bytes)
-		m.progress(storeProgress{Text: text, Done: p.Done, Total: p.Total})
+	report, err := s.store.Verify(c.Request().Context(), c.QueryParam("repair") == "true", verifyWatch{
+		Progress:  m.progress,
+		Damage:    func(d damageInfo) error { return m.send(storeMessage{Damage: &d}) },
+		Repairing: func(cid string) { _ = m.send(storeMessage{Repairing: cid}) }, // the end fails too then
 	})
-	if err == nil && c.QueryParam("repair") == "true" {
-		err = s.repair(ctx, damaged, func(d pin.DAG) {
-			_ = m.send(storeMessage{Repairing: d.String()}) // the end fails too then
-		})
-	}
 	return m.end(storeMessage{Verified: &report}, err)
-}
-
-func (s *adminStore) hurtInfo(ctx context.Context, h store.HurtDAG) (hurtDAGInfo, error) {
-	info := hurtDAGInfo{CID: h.DAG.String(), Complete: h.Complete, Pins: []hurtInfo{}, More: h.More}
-	for _, r := range h.Requests {
-		user := r.Account
-		a, err := s.auth.AccountByID(ctx, r.Account)
-		if err == nil {
-			user = a.Email
-		} else if !errors.Is(err, auth.ErrNoAccount) {
-			return info, err
-		}
-		info.Pins = append(info.Pins, hurtInfo{RequestID: r.ID, Name: r.Name, User: user})
-	}
-	return info, nil
 }
 
 // watch asks for something that takes long, and calls show for every line of

@@ -84,7 +84,8 @@ func (c *cli) serveWith(ctx context.Context, cfg Config, warnings []string, log 
 	}
 	defer func() { err = d.explain(errors.Join(err, d.Close())) }()
 
-	p := &Program{Config: cfg, Data: d, Log: log, Machine: machine, Notify: systemdNotifier(log)}
+	name, _ := buildVersion()
+	p := &Program{Config: cfg, Data: d, Log: log, Version: name, Machine: machine, Notify: systemdNotifier(log)}
 	if c.interactive {
 		p.Terminal = c.stderr
 	}

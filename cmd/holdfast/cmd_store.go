@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/store"
 )
 
 func (c *cli) storeCommand() *cobra.Command {
@@ -31,7 +30,7 @@ store.reclaim_interval.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var r store.ReclaimReport
+				var r reclaimed
 				err := c.watchStore(cmd.Context(), a, "/store/reclaim", nil, func(m storeMessage) error {
 					if m.Reclaimed != nil {
 						r = *m.Reclaimed
@@ -76,7 +75,7 @@ back yet.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var st store.Stats
+				var st storeStats
 				if err := a.do(cmd.Context(), http.MethodGet, "/store/stats", nil, nil, nil, &st); err != nil {
 					return err
 				}
@@ -106,7 +105,7 @@ back yet.`,
 
 // verified is what `store verify --json` prints.
 type verified struct {
-	store.VerifyReport
+	verifyReport
 	Damage    []damageInfo `json:"damage"`
 	Repairing []string     `json:"repairing"` // CIDs of DAGs
 }
@@ -139,7 +138,7 @@ again, for as long as that takes.`,
 					case m.Repairing != "":
 						found.Repairing = append(found.Repairing, m.Repairing)
 					case m.Verified != nil:
-						found.VerifyReport = *m.Verified
+						found.verifyReport = *m.Verified
 					}
 					return nil
 				})
@@ -185,10 +184,10 @@ func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
 		fmt.Fprintf(c.stderr, "in no pin, and not known to be: %s; the next reclaim deletes what is\n", counted(v.Strays, "block"))
 	}
 	switch {
-	case v.Damaged() == 0:
+	case v.BadBlocks() == 0:
 		return nil
 	case !repair:
-		return hinted(fmt.Errorf("damaged: %s", counted(v.Damaged(), "block")),
+		return hinted(fmt.Errorf("damaged: %s", counted(v.BadBlocks(), "block")),
 			"`holdfast store verify --repair` fetches them again; check the disk, too")
 	case !running:
 		fmt.Fprintf(c.stderr, "to be fetched again when the server runs (holdfast serve): %s\n", counted(len(v.Repairing), "DAG"))

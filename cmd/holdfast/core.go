@@ -18,8 +18,7 @@ import (
 type core struct {
 	store *store.Store // whoever opened the core closes it
 	auth  *auth.Service
-	// pins are those of the store alone at first. The server puts its manager
-	// in their place before anybody can ask for anything.
+	// pins are set by whoever opened the core, before anybody can ask for anything.
 	pins pinService
 }
 
@@ -87,8 +86,6 @@ func openCore(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log *s
 	if c.auth, err = auth.New(authConfig, s, keys); err != nil {
 		return nil, err
 	}
-	s.SetQuotas(quotas{c.auth})
-	c.pins = offlinePins{s}
 	return c, nil
 }
 

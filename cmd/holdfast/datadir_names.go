@@ -6,4 +6,5 @@ const (
 	nodeKeyFile   = "node.key"
 	swarmKeyName  = "swarm.key"
 	tempDirName   = "tmp"
+	acmeDirName   = "acme" // accounts, keys and certificates of ACME
 )

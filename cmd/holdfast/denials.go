@@ -12,24 +12,16 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
-	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/node/denylist"
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/store"
-)
-
-// The places that autoDenylists stands for.
-const (
-	denylistsName   = "denylists"
-	systemDenylists = "/etc/ipfs/denylists"
 )
 
 // maxDeniedTold bounds how many pins a look through all of them names in the
 // log.
 const maxDeniedTold = 100
 
-// denials is what the denylists mean for the pins of this server. It is the
-// node's [node.Denylist]. A nil one denies nothing.
+// denials is what the denylists mean for the pins of this server. It is what the node
+// asks. A nil one denies nothing.
 type denials struct {
 	list  denyRules
 	store heldBlocks
@@ -47,8 +39,6 @@ type denials struct {
 	next    chan struct{} // closed with the next change
 }
 
-var _ node.Denylist = (*denials)(nil)
-
 // denyRules is what there is of a [denylist.List].
 type denyRules interface {
 	Denied(cid.Cid) error
@@ -58,46 +48,28 @@ type denyRules interface {
 	Run(context.Context)
 }
 
-// heldBlocks is what there is of a [store.Store].
+// heldBlocks is what there is of a store.
 type heldBlocks interface {
 	BlocksHeld(context.Context) iter.Seq2[multihash.Multihash, error]
-	AboveBlock(context.Context, multihash.Multihash) (store.Above, error)
+	AboveBlock(context.Context, multihash.Multihash) (pin.Above, error)
 }
 
 // openDenials reads the lists. It gives nil if there are to be none.
-func openDenials(c DenylistConfig, d *dataDir, s *store.Store, log *slog.Logger) (*denials, error) {
-	var dirs []denylist.Dir
-	for _, dir := range c.Dirs {
-		if dir == autoDenylists {
-			dirs = append(dirs,
-				denylist.Dir{Path: d.file(denylistsName), Optional: true},
-				denylist.Dir{Path: systemDenylists, Optional: true})
-			continue
-		}
-		dirs = append(dirs, denylist.Dir{Path: dir})
-	}
+func openDenials(dirs []denylist.Dir, held heldBlocks, log *slog.Logger) (*denials, error) {
 	if len(dirs) == 0 {
 		return nil, nil
 	}
 	list, err := denylist.Open(dirs, log)
 	if err != nil {
-		return nil, hinted(d.explain(err), "denylist.dirs sets where denylists are; an empty list is none")
+		return nil, err
 	}
-	return &denials{list: list, store: s, log: log, next: make(chan struct{})}, nil
+	return &denials{list: list, store: held, log: log, next: make(chan struct{})}, nil
 }
 
-// forNode is what the node is given; nil if there are no lists.
-func (d *denials) forNode() node.Denylist {
-	if d == nil {
-		return nil // of the interface, which holding nil would not be
-	}
-	return d
-}
-
-// Denied implements [node.Denylist].
+// Denied is for the node, and tells what it must not pass on.
 func (d *denials) Denied(c cid.Cid) error { return d.list.Denied(c) }
 
-// DeniedBelow implements [node.Denylist].
+// DeniedBelow is for the node, and gives a block below a DAG that is denied.
 func (d *denials) DeniedBelow(dag pin.DAG) (block cid.Cid, denied bool) {
 	if below := d.below.Load(); below != nil {
 		block, denied = (*below)[dag]
@@ -105,7 +77,8 @@ func (d *denials) DeniedBelow(dag pin.DAG) (block cid.Cid, denied bool) {
 	return block, denied
 }
 
-// Changes implements [node.Denylist].
+// Changes counts those that may make answers others, and gives what is closed with the
+// next.
 func (d *denials) Changes() (n uint64, next <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

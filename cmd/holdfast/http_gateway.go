@@ -57,14 +57,13 @@ func (p *Program) serveGateway(ctx context.Context) error {
 			"gateway.listen sets the address; port 0 takes a free one, and an empty one serves none")
 	}
 	// It is logged, and secured against browsers, as the API is.
-	api := &api{cfg: p.Config.HTTP, log: p.Log}
 	e := echo.New()
 	e.IPExtractor = clientIP(p.Config.HTTP.TrustedProxies)
-	e.HTTPErrorHandler = api.answerError
+	e.HTTPErrorHandler = answerFault(p.Log)
 	if p.metrics != nil {
 		e.Use(p.metrics.requests.middleware(gatewayRoute))
 	}
-	e.Use(api.logRequests, api.recoverPanics)
+	e.Use(logRequests(p.Log), recoverPanics)
 	e.Any("/*", echo.WrapHandler(handler))
 	conns := newConnLimit(most, proxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
 	server := newHTTPServer(conns.count(secure(e)), p.Log)

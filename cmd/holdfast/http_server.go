@@ -42,11 +42,11 @@ func (a *api) handler() (http.Handler, error) {
 func (a *api) router() (*echo.Echo, error) {
 	e := echo.New()
 	e.IPExtractor = clientIP(a.cfg.TrustedProxies)
-	e.HTTPErrorHandler = a.answerError
+	e.HTTPErrorHandler = answerFault(a.log)
 	if a.requests != nil {
 		e.Use(a.requests.middleware("")) // first, so that it sees what was answered to errors
 	}
-	e.Use(a.logRequests, a.recoverPanics, a.cors())
+	e.Use(logRequests(a.log), recoverPanics, a.cors())
 	auth.Register(e, a.auth)
 	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
 		e.GET(path, echo.WrapHandler(serve))
@@ -100,25 +100,27 @@ func (a *api) cors() echo.MiddlewareFunc {
 
 // logRequests tells of each request at debug level only: what goes wrong is
 // logged where it is dealt with.
-func (a *api) logRequests(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		r := c.Request()
-		if !a.log.Enabled(r.Context(), slog.LevelDebug) {
-			return next(c)
+func logRequests(log *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			if !log.Enabled(r.Context(), slog.LevelDebug) {
+				return next(c)
+			}
+			start := time.Now()
+			if err := next(c); err != nil {
+				c.Error(err)
+			}
+			log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", c.Response().Status,
+				"client", c.RealIP(), "took", time.Since(start))
+			return nil
 		}
-		start := time.Now()
-		if err := next(c); err != nil {
-			c.Error(err)
-		}
-		a.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", c.Response().Status,
-			"client", c.RealIP(), "took", time.Since(start))
-		return nil
 	}
 }
 
 // recoverPanics makes an error of a panic outside of the PSA, which has its
 // own way.
-func (a *api) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
+func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	return middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
 			return fmt.Errorf("panic: %w\n%s", err, stack)
@@ -126,21 +128,23 @@ func (a *api) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	})(next)
 }
 
-// answerError answers what no package's handler did: unknown paths and panics.
-func (a *api) answerError(err error, c echo.Context) {
-	if c.Response().Committed {
-		return
+// answerFault answers what no package's handler did: unknown paths and panics.
+func answerFault(log *slog.Logger) echo.HTTPErrorHandler {
+	return func(err error, c echo.Context) {
+		if c.Response().Committed {
+			return
+		}
+		status := http.StatusInternalServerError
+		details := "something went wrong on the server; its log says what"
+		if e, ok := errors.AsType[*echo.HTTPError](err); ok {
+			status, details = e.Code, http.StatusText(e.Code)
+		} else {
+			log.Error("request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "err", err)
+		}
+		f := psa.Failure{Error: psa.FailureError{
+			Reason:  strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_")),
+			Details: details,
+		}}
+		_ = c.JSON(status, f) // it fails only if the client is gone
 	}
-	status := http.StatusInternalServerError
-	details := "something went wrong on the server; its log says what"
-	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
-		status, details = e.Code, http.StatusText(e.Code)
-	} else {
-		a.log.Error("request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "err", err)
-	}
-	f := psa.Failure{Error: psa.FailureError{
-		Reason:  strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_")),
-		Details: details,
-	}}
-	_ = c.JSON(status, f) // it fails only if the client is gone
 }

@@ -35,6 +35,7 @@ func testAPIWith(t *testing.T, cfg Config, lines *logLines, level slog.Level) *a
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.store.Close() })
+	c.pins = pin.NewOffline(c.store, quotas{c.auth})
 	return &api{
 		cfg: DefaultConfig().HTTP, auth: c.auth, pins: c.pins,
 		delegates: func() []string {

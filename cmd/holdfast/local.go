@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // dialAdmin connects to the server of the directory, if one answers.
@@ -19,13 +21,7 @@ func dialAdmin(ctx context.Context, d *dataDir) (*adminClient, bool) {
 		return nil, false
 	}
 	conn.Close()
-	waits := &tellingTransport{Transport: &http.Transport{DialContext: dial}, who: func() string { return serverOf(d) }}
-	return &adminClient{
-		http:    &http.Client{Transport: waits},
-		running: true,
-		waits:   waits,
-		close:   func() error { return nil },
-	}, true
+	return newAdminClient(dial, func() string { return serverOf(d) }), true
 }
 
 // connectAdmin gives a client for the directory: to its server if one runs,
@@ -63,10 +59,12 @@ func localAdmin(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log 
 			err = errors.Join(err, c.store.Close())
 		}
 	}()
+	pins := pin.NewOffline(c.store, quotas{c.auth})
+	c.pins = pins
 	admin := &adminServer{
 		auth: c.auth, pins: c.pins, log: log,
 		endpoint: func() string { return endpointAt(configuredURL(cfg.HTTP)) },
-		store:    offlineStore(c.store, c.auth),
+		store:    offlineStore(c.store, c.auth, pins),
 	}
 	handler, err := admin.handler()
 	if err != nil {
@@ -76,14 +74,11 @@ func localAdmin(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log 
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	return &adminClient{
-		http: &http.Client{Transport: &http.Transport{DialContext: listener.dial}},
-		close: func() error {
-			err := server.Shutdown(context.WithoutCancel(ctx))
-			<-served
-			return errors.Join(err, c.store.Close(), lock.Close())
-		},
-	}, nil
+	return newLocalClient(listener.dial, func() error {
+		err := server.Shutdown(context.WithoutCancel(ctx))
+		<-served
+		return errors.Join(err, c.store.Close(), lock.Close())
+	}), nil
 }
 
 // serverOf names the server of a directory.

@@ -33,7 +33,7 @@ func awaitLock(ctx context.Context, d *dataDir, log *slog.Logger, done func() (b
 		}
 		if turn == 0 {
 			log.Info("waiting for another holdfast that uses the data directory", "data", d.shown)
-		} else if waited := time.Since(began); waited >= tellWait && !told {
+		} else if waited := time.Since(began); waited >= quietWait && !told {
 			told = true // also to somebody who is not told what is usual
 			log.Warn("still waiting for another holdfast that uses the data directory",
 				"data", d.shown, "giving_up_in", lockWait-waited.Round(time.Second))
@@ -56,4 +56,6 @@ const (
 	// server may take to stop.
 	lockWait = 15 * time.Second
 	lockPoll = 50 * time.Millisecond
+	// quietWait is how long nobody is told but those who want to know everything.
+	quietWait = 3 * time.Second
 )

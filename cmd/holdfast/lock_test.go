@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
@@ -149,11 +150,11 @@ func TestCommandWaitsForServer(t *testing.T) {
 		t.Fatalf("the command did not wait: %v", err)
 	default:
 	}
-	l, err := listenAdmin(t.Context(), d)
+	l, err := listenAdmin(t.Context(), d.socket(adminSocketName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, err := (&adminServer{running: true, log: slog.New(slog.DiscardHandler), pins: offlinePins{}}).handler()
+	handler, err := (&adminServer{running: true, log: slog.New(slog.DiscardHandler), pins: new(pin.Offline)}).handler()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,6 @@ const (
 	// this are a mistake, or an attack.
 	scrapesAtOnce = 4
 	scrapeTimeout = 30 * time.Second
-	metricsConns  = 64
-	// countEvery is how often what is in the store is counted, if that is quick.
-	countEvery = 5 * time.Minute
 )
 
 // metrics is everything that is told to Prometheus. Each Program has its own;
@@ -28,14 +25,14 @@ type metrics struct {
 	requests *requestMetrics
 }
 
-// newMetrics makes a registry with what is known before anything runs.
-func newMetrics() *metrics {
+// newMetrics makes a registry with what is known before anything runs. version is the
+// program's.
+func newMetrics(version string) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry()}
 	m.requests = newRequestMetrics(m.registry)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "holdfast_build_info", Help: "Always 1, with the version of the program.",
 	}, []string{"version", "goversion"})
-	version, _ := buildVersion()
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m.registry.MustRegister(
 		build,

@@ -46,26 +46,9 @@ type family struct {
 // teller takes a value, with a value for each of the family's labels.
 type teller func(value float64, labels ...string)
 
-// newCollector reads a program all of whose parts are started.
-func newCollector(p *Program) *collector {
-	return &collector{families: families(), read: func(ctx context.Context) (r *reading, err error) {
-		r = &reading{
-			counted:  p.core.store.Counted(),
-			reclaims: p.core.store.Reclaims(),
-			levels:   p.core.store.Levels(),
-			pins:     p.pins.Stats(),
-			node:     p.node.Stats(),
-			failures: p.core.auth.Failures(),
-			conns:    p.conns.open(),
-			ready:    p.probes().unready(ctx) == "",
-			now:      time.Now(),
-		}
-		if r.queue, err = p.core.store.Queue(ctx); err != nil {
-			return nil, err
-		}
-		r.free, err = p.core.store.Free()
-		return r, err
-	}}
+// newCollector tells what read gives at each scrape.
+func newCollector(read func(context.Context) (*reading, error)) *collector {
+	return &collector{families: families(), read: read}
 }
 
 // Describe implements [prometheus.Collector].

@@ -31,6 +31,8 @@ type Program struct {
 	Config Config
 	Data   *dataDir // the caller closes it after Close
 	Log    *slog.Logger
+	// Version is told to those who read metrics.
+	Version string
 	// Machine is what there is to be used, by which limits are set. Zero asks
 	// the system.
 	Machine machine
@@ -103,10 +105,10 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		}
 	})
 	if p.Config.Metrics.Listen != "" {
-		p.metrics = newMetrics()
+		p.metrics = newMetrics(p.Version)
 	}
-	if p.denials, err = openDenials(p.Config.Denylist, p.Data, p.core.store, p.Log); err != nil {
-		return err
+	if p.denials, err = openDenials(denylistDirs(p.Config.Denylist, p.Data), p.core.store, p.Log); err != nil {
+		return hinted(p.Data.explain(err), "denylist.dirs sets where denylists are; an empty list is none")
 	}
 	if err := p.startNode(ctx); err != nil {
 		return err
@@ -174,7 +176,9 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		return complete, err
 	}
 	cfg.Datastore = p.core.store.Datastore()
-	cfg.Denylist = p.denials.forNode()
+	if p.denials != nil { // holding nil, the interface would not be nil
+		cfg.Denylist = p.denials
+	}
 	cfg.OnPeer = func(peer string, inbound bool) {
 		if m := manager.Load(); m != nil {
 			m.PeerConnected(peer, inbound)
@@ -293,7 +297,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 		return hinted(fmt.Errorf("serve HTTP on %s: %w", p.Config.HTTP.Listen, err),
 			"http.listen sets the address; port 0 takes a free one")
 	}
-	if p.tls, err = openEncryption(p.Config.HTTP, p.Data, p.listener, p.Log); err != nil {
+	if p.tls, err = openEncryption(p.Config.HTTP, p.Data.file(acmeDirName), p.listener, p.Log); err != nil {
 		return err
 	}
 	most := mostConns(p.Config.HTTP.MaxConnections, p.Machine.files, p.Log)
@@ -319,7 +323,7 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := listenAdmin(ctx, p.Data)
+	l, err := listenAdmin(ctx, p.Data.socket(adminSocketName))
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 )
 
 // serveMetrics serves /metrics, and beside it what tells whether the server is
@@ -15,7 +16,7 @@ func (p *Program) serveMetrics(ctx, background context.Context) error {
 	if p.metrics == nil {
 		return nil
 	}
-	p.metrics.registry.MustRegister(newCollector(p))
+	p.metrics.registry.MustRegister(newCollector(p.read))
 	address := p.Config.Metrics.Listen
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil && address == defaultMetricsListen && errors.Is(err, syscall.EADDRINUSE) {
@@ -43,3 +44,29 @@ func (p *Program) serveMetrics(ctx, background context.Context) error {
 	})
 	return nil
 }
+
+// read gives what the metrics tell of the parts of the server, all of which are started.
+func (p *Program) read(ctx context.Context) (r *reading, err error) {
+	r = &reading{
+		counted:  p.core.store.Counted(),
+		reclaims: p.core.store.Reclaims(),
+		levels:   p.core.store.Levels(),
+		pins:     p.pins.Stats(),
+		node:     p.node.Stats(),
+		failures: p.core.auth.Failures(),
+		conns:    p.conns.open(),
+		ready:    p.probes().unready(ctx) == "",
+		now:      time.Now(),
+	}
+	if r.queue, err = p.core.store.Queue(ctx); err != nil {
+		return nil, err
+	}
+	r.free, err = p.core.store.Free()
+	return r, err
+}
+
+const (
+	metricsConns = 64
+	// countEvery is how often what is in the store is counted, if that is quick.
+	countEvery = 5 * time.Minute
+)

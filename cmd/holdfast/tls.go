@@ -19,14 +19,15 @@ type encryption interface {
 	close()
 }
 
-// openEncryption makes what http.tls asks for: nil if it is off. The listener is
+// openEncryption makes what http.tls asks for: nil if it is off. acmeDir is a directory for
+// what ACME keeps, which need not exist. The listener is
 // where the server will be.
-func openEncryption(c HTTPConfig, d *dataDir, l net.Listener, log *slog.Logger) (encryption, error) {
+func openEncryption(c HTTPConfig, acmeDir string, l net.Listener, log *slog.Logger) (encryption, error) {
 	switch c.TLS {
 	case tlsFiles:
 		return openTLSFiles(c.TLSCert, c.TLSKey, log)
 	case tlsACME:
-		return openACME(c, d, l.Addr(), log)
+		return openACME(c, acmeDir, l.Addr(), log)
 	case tlsOff:
 		return nil, nil
 	}

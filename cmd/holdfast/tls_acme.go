@@ -16,9 +16,6 @@ import (
 	"go.uber.org/zap"
 )
 
-// acmeDirName is in the data directory: accounts, keys and certificates of ACME.
-const acmeDirName = "acme"
-
 // acmeCerts is TLS with certificates that a CA gives by ACME (RFC 8555). The
 // CA finds that the domains are ours by TLS-ALPN-01 (RFC 8737), over the
 // server's own port: port 443 of the domains must lead there.
@@ -29,7 +26,7 @@ type acmeCerts struct {
 	log     *slog.Logger
 }
 
-func openACME(c HTTPConfig, d *dataDir, at net.Addr, log *slog.Logger) (*acmeCerts, error) {
+func openACME(c HTTPConfig, dir string, at net.Addr, log *slog.Logger) (*acmeCerts, error) {
 	roots, err := readRoots(c.ACMECARoots)
 	if err != nil {
 		return nil, hinted(err, "http.acme_ca_roots is for a CA of your own, and may be empty")
@@ -43,7 +40,7 @@ func openACME(c HTTPConfig, d *dataDir, at net.Addr, log *slog.Logger) (*acmeCer
 		Logger:           quiet,
 	})
 	a.magic = certmagic.New(a.cache, certmagic.Config{
-		Storage: &certmagic.FileStorage{Path: d.file(acmeDirName)},
+		Storage: &certmagic.FileStorage{Path: dir},
 		// Nobody but the CA is asked: CAs that people use have given OCSP up.
 		OCSP:    certmagic.OCSPConfig{DisableStapling: true},
 		OnEvent: a.event,

@@ -233,7 +233,7 @@ func TestACMEAsksOneCA(t *testing.T) {
 	p, _ := testProgram(t, testDataDir(t))
 	c := DefaultConfig().HTTP
 	c.TLS, c.ACMEDomains, c.ACMECA, c.ACMEEmail = tlsACME, []string{"pins.example.com"}, "https://ca.example.com/dir", "me@example.com"
-	a, err := openACME(c, p.Data, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8443}, slog.New(slog.DiscardHandler))
+	a, err := openACME(c, p.Data.file(acmeDirName), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8443}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
