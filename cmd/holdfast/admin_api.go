@@ -108,7 +108,7 @@ type newToken struct {
 
 type createdToken struct {
 	tokenInfo
-	Token string `json:"token"`
+	Secret string `json:"token"` // the token itself, which is shown only now
 	// Endpoint is the URL of the pinning service.
 	Endpoint string `json:"endpoint"`
 }

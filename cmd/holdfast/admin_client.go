@@ -38,10 +38,21 @@ func newAdminClient(dial dialFunc, who func() string) *adminClient {
 	}
 }
 
-// newLocalClient is for handlers within this process, which dial reaches. It calls
-// close when it is closed.
-func newLocalClient(dial dialFunc, close func() error) *adminClient {
-	return &adminClient{http: &http.Client{Transport: &http.Transport{DialContext: dial}}, close: close}
+// newLocalClient is for a handler within this process, which it serves until it is
+// closed. It calls closed then.
+func newLocalClient(h http.Handler, closed func() error) *adminClient {
+	l := newPipeListener()
+	s := &http.Server{Handler: h}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	return &adminClient{
+		http: &http.Client{Transport: &http.Transport{DialContext: l.dial}},
+		close: func() error {
+			err := s.Shutdown(context.Background()) // nobody but this client has requests under way
+			<-served
+			return errors.Join(err, closed())
+		},
+	}
 }
 
 // Close ends what the client started.

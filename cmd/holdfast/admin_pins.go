@@ -52,3 +52,23 @@ func actingFor(email string) http.Header {
 	}
 	return http.Header{userHeader: {url.QueryEscape(email)}}
 }
+
+// addPin makes a request.
+func (c *adminClient) addPin(ctx context.Context, user string, p psa.Pin) (made pinRequest, err error) {
+	return made, c.do(ctx, http.MethodPost, "/psa/pins", nil, actingFor(user), p, &made)
+}
+
+// pin gives a request as it is now.
+func (c *adminClient) pin(ctx context.Context, user, id string) (p pinRequest, err error) {
+	return p, c.do(ctx, http.MethodGet, "/psa/pins/"+url.PathEscape(id), nil, actingFor(user), nil, &p)
+}
+
+// removePin deletes a request.
+func (c *adminClient) removePin(ctx context.Context, user, id string) error {
+	return c.do(ctx, http.MethodDelete, "/psa/pins/"+id, nil, actingFor(user), nil, nil)
+}
+
+// retryPin has a failed request tried again.
+func (c *adminClient) retryPin(ctx context.Context, user, id string) error {
+	return c.do(ctx, http.MethodPost, "/psa/pins/"+id+"/retry", nil, actingFor(user), nil, nil)
+}

@@ -200,6 +200,42 @@ func (s *adminStore) verify(c echo.Context) error {
 	return m.end(storeMessage{Verified: &report}, err)
 }
 
+// verified is what a check found and began.
+type verified struct {
+	verifyReport
+	Damage    []damageInfo `json:"damage"`
+	Repairing []string     `json:"repairing"` // CIDs of DAGs
+}
+
+// reclaim gives space back. show hears of each message, and its error ends it.
+func (c *adminClient) reclaim(ctx context.Context, show func(storeMessage) error) (r reclaimed, err error) {
+	err = c.watch(ctx, "/store/reclaim", nil, func(m storeMessage) error {
+		if m.Reclaimed != nil {
+			r = *m.Reclaimed
+		}
+		return show(m)
+	})
+	return r, err
+}
+
+// verify checks every block. show hears of each message, and its error ends it.
+func (c *adminClient) verify(ctx context.Context, repair bool, show func(storeMessage) error) (verified, error) {
+	found := verified{Damage: []damageInfo{}, Repairing: []string{}}
+	query := url.Values{"repair": {fmt.Sprint(repair)}}
+	err := c.watch(ctx, "/store/verify", query, func(m storeMessage) error {
+		switch {
+		case m.Damage != nil:
+			found.Damage = append(found.Damage, *m.Damage)
+		case m.Repairing != "":
+			found.Repairing = append(found.Repairing, m.Repairing)
+		case m.Verified != nil:
+			found.verifyReport = *m.Verified
+		}
+		return show(m)
+	})
+	return found, err
+}
+
 // watch asks for something that takes long, and calls show for every line of
 // the answer. An answer that says so itself, or that ends early, is an error.
 func (c *adminClient) watch(ctx context.Context, path string, query url.Values, show func(storeMessage) error) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,12 +30,10 @@ store.reclaim_interval.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
 				var r reclaimed
-				err := c.watchStore(cmd.Context(), a, "/store/reclaim", nil, func(m storeMessage) error {
-					if m.Reclaimed != nil {
-						r = *m.Reclaimed
-					}
-					return nil
-				})
+				err := c.watchStore(cmd.Context(), a, func(show func(storeMessage) error) (err error) {
+					r, err = a.reclaim(cmd.Context(), show)
+					return err
+				}, nil)
 				if err != nil {
 					return err
 				}
@@ -103,13 +100,6 @@ back yet.`,
 	return cmd
 }
 
-// verified is what `store verify --json` prints.
-type verified struct {
-	verifyReport
-	Damage    []damageInfo `json:"damage"`
-	Repairing []string     `json:"repairing"` // CIDs of DAGs
-}
-
 func (c *cli) storeVerifyCommand() *cobra.Command {
 	var asJSON, repair bool
 	cmd := &cobra.Command{
@@ -127,18 +117,13 @@ again, for as long as that takes.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				found := verified{Damage: []damageInfo{}, Repairing: []string{}}
-				query := url.Values{"repair": {fmt.Sprint(repair)}}
-				err := c.watchStore(cmd.Context(), a, "/store/verify", query, func(m storeMessage) error {
-					switch {
-					case m.Damage != nil && asJSON:
-						found.Damage = append(found.Damage, *m.Damage)
-					case m.Damage != nil:
+				var found verified
+				err := c.watchStore(cmd.Context(), a, func(show func(storeMessage) error) (err error) {
+					found, err = a.verify(cmd.Context(), repair, show)
+					return err
+				}, func(m storeMessage) error {
+					if m.Damage != nil && !asJSON {
 						return c.printDamage(*m.Damage)
-					case m.Repairing != "":
-						found.Repairing = append(found.Repairing, m.Repairing)
-					case m.Verified != nil:
-						found.verifyReport = *m.Verified
 					}
 					return nil
 				})
@@ -197,18 +182,22 @@ func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
 	return nil
 }
 
-// watchStore follows something that takes long, with a bar on a terminal.
-func (c *cli) watchStore(ctx context.Context, a *adminClient, path string, query url.Values, show func(storeMessage) error) error {
+// watchStore follows something that takes long, with a bar on a terminal. do gives it
+// what comes; what is no progress goes to show, if that is not nil.
+func (c *cli) watchStore(ctx context.Context, a *adminClient, do func(func(storeMessage) error) error, show func(storeMessage) error) error {
 	display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 	defer display.close()
 	a.tellWaiting(display.note)
-	err := a.watch(ctx, path, query, func(m storeMessage) error {
+	err := do(func(m storeMessage) error {
 		if m.Progress != nil {
 			display.show(*m.Progress)
 			return nil
 		}
 		if m.Reclaimed != nil || m.Verified != nil {
 			display.close() // before anything is printed about the end
+		}
+		if show == nil {
+			return nil
 		}
 		return show(m)
 	})

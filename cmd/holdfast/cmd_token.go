@@ -52,9 +52,9 @@ do, such as making other tokens.`,
 				}
 				fmt.Fprintf(c.stderr, "token %s for %s, scope %s, %s\n", made.ID, given[0], made.Scope, expiry(made.Expires))
 				if made.Scope.Includes(auth.ScopePin) {
-					fmt.Fprintf(c.stderr, "to pin from Kubo: ipfs pin remote service add holdfast %s %s\n", made.Endpoint, c.ifWatched(made.Token))
+					fmt.Fprintf(c.stderr, "to pin from Kubo: ipfs pin remote service add holdfast %s %s\n", made.Endpoint, c.ifWatched(made.Secret))
 				}
-				_, err := fmt.Fprintln(c.stdout, made.Token)
+				_, err := fmt.Fprintln(c.stdout, made.Secret)
 				return err
 			})
 		},

@@ -126,19 +126,19 @@ func (r *deniedRig) until(v pin.View, what string, ok func(pin.View) bool) {
 	}
 }
 
-// listed is the line of `holdfast pin ls` about a request.
+// listed is what `holdfast pin ls` says of a request.
 func (r *deniedRig) listed(v pin.View) string {
 	r.t.Helper()
-	stdout, _, err := holdfast(r.t, r.Data.shown, "pin", "ls")
+	pins, err := command(r.t, r.Program).pins(r.t.Context(), "", []string{"queued", "pinning", "pinned", "failed"})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	for line := range strings.Lines(stdout) {
-		if strings.HasPrefix(line, v.ID) {
-			return line
+	for _, p := range pins {
+		if p.RequestID == v.ID {
+			return string(p.Status) + " " + p.Info["status_details"]
 		}
 	}
-	r.t.Fatalf("`holdfast pin ls` does not have %s:\n%s", v.ID, stdout)
+	r.t.Fatalf("`holdfast pin ls` does not have %s: %+v", v.ID, pins)
 	return ""
 }
 
@@ -207,7 +207,8 @@ func TestDeniedBeforePinning(t *testing.T) {
 		f.Error.Reason != "UNAVAILABLE_FOR_LEGAL_REASONS" || !strings.Contains(f.Error.Details, "denylist") {
 		t.Errorf("POST: %s %s, %v", answer.Status, body, err)
 	}
-	if _, _, err := holdfast(t, r.Data.shown, "pin", "add", leaf.Cid().String()); err == nil || !strings.Contains(err.Error(), "denylist") {
+	_, err := command(t, r.Program).addPin(t.Context(), "", psa.Pin{CID: leaf.Cid().String()})
+	if err == nil || !strings.Contains(err.Error(), "denylist") {
 		t.Errorf("`holdfast pin add`: %v", err)
 	}
 	page, err := r.pins.List(t.Context(), r.account, pin.Query{Statuses: pin.Statuses()})
@@ -313,7 +314,7 @@ func TestDeniedInWhatIsShared(t *testing.T) {
 		t.Errorf("`holdfast pin ls` has %q", line)
 	}
 	r.deny()
-	if _, _, err := holdfast(t, r.Data.shown, "pin", "retry", w.ID); err != nil {
+	if err := command(t, r.Program).retryPin(t.Context(), "", w.ID); err != nil {
 		t.Fatal(err)
 	}
 	r.until(w, "it is pinned when nothing is denied", func(v pin.View) bool { return v.Status == pin.Pinned })

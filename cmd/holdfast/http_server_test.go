@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -207,24 +205,6 @@ func TestAdminErrors(t *testing.T) {
 		if w.Code != tt.status || f.Error.Details == "" || !strings.Contains(f.Error.Details, tt.details) {
 			t.Errorf("%s %s answers %d %+v, want %d with %q", tt.method, tt.path, w.Code, f, tt.status, tt.details)
 		}
-	}
-}
-
-func TestHints(t *testing.T) {
-	var out bytes.Buffer
-	printError(&out, hinted(errors.New("it broke"), "mend it"))
-	if want := "holdfast: error: it broke\nhint: mend it\n"; out.String() != want {
-		t.Errorf("printed %q, want %q", &out, want)
-	}
-	out.Reset()
-	printError(&out, errors.Join(hinted(errors.New("it broke"), "mend it"), errors.New("twice")))
-	if want := "holdfast: error: it broke\ntwice\nhint: mend it\n"; out.String() != want {
-		t.Errorf("printed %q, want %q", &out, want)
-	}
-	out.Reset()
-	printError(&out, errors.New("it broke"))
-	if want := "holdfast: error: it broke\n"; out.String() != want {
-		t.Errorf("printed %q, want %q", &out, want)
 	}
 }
 

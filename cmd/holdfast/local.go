@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -70,15 +69,7 @@ func localAdmin(ctx context.Context, d *dataDir, lock *dirLock, cfg Config, log 
 	if err != nil {
 		return nil, err
 	}
-	listener := newPipeListener()
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	return newLocalClient(listener.dial, func() error {
-		err := server.Shutdown(context.WithoutCancel(ctx))
-		<-served
-		return errors.Join(err, c.store.Close(), lock.Close())
-	}), nil
+	return newLocalClient(handler, func() error { return errors.Join(c.store.Close(), lock.Close()) }), nil
 }
 
 // serverOf names the server of a directory.

@@ -1,15 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"math"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"runtime/debug"
-	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/spf13/pflag"
@@ -89,64 +82,5 @@ func TestProfileDefaults(t *testing.T) {
 		if got.Node.Profile != profileSmall || got.Pin.Workers != c.want {
 			t.Errorf("%q and %q: profile %s with %d workers, want %d", c.file, c.env, got.Node.Profile, got.Pin.Workers, c.want)
 		}
-	}
-}
-
-// The server says in one line what it goes by, and has as many files as it may.
-func TestLimitsAreLogged(t *testing.T) {
-	var hard syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &hard); err != nil {
-		t.Fatal(err)
-	}
-	s := &server{data: t.TempDir(), log: new(logLines)}
-	s.Cmd = holdfastCmd(t, s.data, "serve")
-	sh, err := exec.LookPath("sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Path, s.Args = sh, append([]string{"sh", "-c", `ulimit -S -n 256 && exec "$0" "$@"`, s.Path}, s.Args[1:]...)
-	s.Env = append(s.Env, "HOLDFAST_NODE_PROFILE=small", "GOMEMLIMIT=300MiB")
-	s.Stderr = s.log
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Process.Kill(); s.Wait() })
-	awaitReady(t, s.data, s.Process.Pid)
-	line := regexp.MustCompile(`(?m)^.*msg=limits .*$`).FindAllString(s.log.String(), -1)
-	if len(line) != 1 {
-		t.Fatalf("the limits are logged %d times:\n%s", len(line), s.log)
-	}
-	for _, want := range []string{
-		"profile=small", `heap_limit="300 MiB"`, "peers=96", "pin_workers=4", "memory=",
-	} {
-		if !strings.Contains(line[0], want) {
-			t.Errorf("the line has no %s:\n%s", want, line[0])
-		}
-	}
-	// Go goes to the hard limit, or to one less.
-	var files uint64
-	if m := regexp.MustCompile(`open_files=(\d+)`).FindStringSubmatch(line[0]); m == nil {
-		t.Errorf("the line has no open_files:\n%s", line[0])
-	} else if fmt.Sscan(m[1], &files); files+1 < hard.Max {
-		t.Errorf("%d files may be open, and %d could be", files, hard.Max)
-	}
-}
-
-// A key in the data directory makes the network a private one, as in Kubo.
-func TestSwarmKeyInTheDataDirectory(t *testing.T) {
-	p, lines := testProgram(t, testDataDir(t))
-	key := "/key/swarm/psk/1.0.0/\n/base16/\n" + strings.Repeat("ab", 32) + "\n"
-	if err := os.WriteFile(p.Data.file(swarmKeyName), []byte(key), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	lines.await(t, "private network: only peers with the same swarm key")
-
-	p, _ = testProgram(t, testDataDir(t))
-	p.Config.Node.SwarmKey = filepath.Join(t.TempDir(), "none.key")
-	if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "none.key") {
-		t.Errorf("with a key that is not there the error is %v", err)
 	}
 }

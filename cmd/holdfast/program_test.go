@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
-	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
@@ -44,19 +43,6 @@ func testDataDir(t *testing.T) *dataDir {
 	}
 	t.Cleanup(func() { d.Close() })
 	return d
-}
-
-// logLines is a log that a test may read while it is written.
-type logLines struct{ logtest.Buffer }
-
-// await waits until a text was logged.
-func (l *logLines) await(t *testing.T, text string) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !strings.Contains(l.String(), text); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%q was not logged:\n%s", text, l)
-		}
-	}
 }
 
 func testProgram(t *testing.T, d *dataDir) (*Program, *logLines) {

@@ -21,9 +21,6 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"holdfast": main})
 }
 
-// patience is how long a test waits for a process: machines under test are busy.
-const patience = time.Minute
-
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",

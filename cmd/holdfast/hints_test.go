@@ -1,0 +1,25 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+func TestHints(t *testing.T) {
+	var out bytes.Buffer
+	printError(&out, hinted(errors.New("it broke"), "mend it"))
+	if want := "holdfast: error: it broke\nhint: mend it\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", &out, want)
+	}
+	out.Reset()
+	printError(&out, errors.Join(hinted(errors.New("it broke"), "mend it"), errors.New("twice")))
+	if want := "holdfast: error: it broke\ntwice\nhint: mend it\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", &out, want)
+	}
+	out.Reset()
+	printError(&out, errors.New("it broke"))
+	if want := "holdfast: error: it broke\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", &out, want)
+	}
+}
