@@ -7,11 +7,15 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 func (c *cli) auditCommand() *cobra.Command {
 	var user string
-	var since Duration
+	var since config.Duration
 	var limit int
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -26,7 +30,7 @@ auth.audit_keep sets for how long they are on record.`,
 			}
 			query := url.Values{}
 			switch {
-			case isAccountID(user):
+			case admin.IsAccountID(user):
 				query.Set("account", user)
 			case user != "":
 				query.Set("email", user)
@@ -34,8 +38,8 @@ auth.audit_keep sets for how long they are on record.`,
 			if since > 0 {
 				query.Set("from", time.Now().Add(-time.Duration(since)).UTC().Format(time.RFC3339Nano))
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				events, err := a.events(cmd.Context(), query, limit)
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				events, err := a.Events(cmd.Context(), query, limit)
 				if err != nil {
 					return err
 				}
@@ -51,14 +55,14 @@ auth.audit_keep sets for how long they are on record.`,
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "only what happened to this account, or what it did: its address, or its ID if it is gone")
-	textFlag(cmd, &since, "since", Duration(0), "only what happened within this `duration`, such as 12h or 7d")
+	textFlag(cmd, &since, "since", config.Duration(0), "only what happened within this `duration`, such as 12h or 7d")
 	cmd.Flags().IntVar(&limit, "limit", 100, "most events to show; 0 for all")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
 // eventRow is one line on an event.
-func eventRow(e eventInfo) []string {
+func eventRow(e admin.Event) []string {
 	account, by, from, detail := e.Email, e.Actor, e.Address, e.Detail
 	if account == "" {
 		account = e.Account
@@ -72,5 +76,5 @@ func eventRow(e eventInfo) []string {
 	if e.Count > 1 {
 		detail = fmt.Sprintf("%d times; %s", e.Count, detail)
 	}
-	return []string{e.Time.Format(time.RFC3339), string(e.Kind), orDash(account), orDash(by), from, orDash(detail)}
+	return []string{e.Time.Format(time.RFC3339), string(e.Kind), text.OrDash(account), text.OrDash(by), from, text.OrDash(detail)}
 }

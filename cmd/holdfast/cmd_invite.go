@@ -8,13 +8,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 )
 
 func (c *cli) userInviteCommand() *cobra.Command {
-	var quota Size
+	var quota config.Size
 	var maxPins uint64
-	var expires Duration
+	var expires config.Duration
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "invite",
@@ -24,10 +26,10 @@ on standard output. It is shown this once. auth.registration must be "invite" or
 "open" for it to be of use.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var made createdInvite
-				in := newInvite{Quota: uint64(quota), MaxPins: maxPins, Expires: time.Duration(expires)}
-				if err := a.do(cmd.Context(), http.MethodPost, "/invites", nil, nil, in, &made); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var made admin.CreatedInvite
+				in := admin.NewInvite{Quota: uint64(quota), MaxPins: maxPins, Expires: time.Duration(expires)}
+				if err := a.Do(cmd.Context(), http.MethodPost, "/invites", nil, nil, in, &made); err != nil {
 					return err
 				}
 				if made.Registration == auth.RegistrationClosed {
@@ -43,9 +45,9 @@ on standard output. It is shown this once. auth.registration must be "invite" or
 			})
 		},
 	}
-	textFlag(cmd, &quota, "quota", Size(0), "`size` that the pins of the account that it makes may have, such as 10GiB; 0 is no limit")
+	textFlag(cmd, &quota, "quota", config.Size(0), "`size` that the pins of the account that it makes may have, such as 10GiB; 0 is no limit")
 	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "most pins that account may have, those that wait included; 0 is no limit")
-	textFlag(cmd, &expires, "expires", Duration(0), "`duration` that it is valid for, such as 12h or 30d (default 7d)")
+	textFlag(cmd, &expires, "expires", config.Duration(0), "`duration` that it is valid for, such as 12h or 30d (default 7d)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the invitation in it")
 	return cmd
 }
@@ -57,9 +59,9 @@ func (c *cli) userInvitesCommand() *cobra.Command {
 		Short: "List the invitations that can still be used",
 		Args:  args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var all []inviteInfo
-				if err := a.do(cmd.Context(), http.MethodGet, "/invites", nil, nil, nil, &all); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var all []admin.InviteInfo
+				if err := a.Do(cmd.Context(), http.MethodGet, "/invites", nil, nil, nil, &all); err != nil {
 					return err
 				}
 				if asJSON {
@@ -83,9 +85,9 @@ func (c *cli) userUninviteCommand() *cobra.Command {
 		Short: "Take an invitation back",
 		Args:  args("ID"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
 				query := url.Values{"id": {given[0]}}
-				if err := a.do(cmd.Context(), http.MethodDelete, "/invite", query, nil, nil, nil); err != nil {
+				if err := a.Do(cmd.Context(), http.MethodDelete, "/invite", query, nil, nil, nil); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(c.stdout, "revoked", given[0])

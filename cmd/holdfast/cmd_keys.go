@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
 )
 
 func (c *cli) keysCommand() *cobra.Command {
@@ -13,7 +15,7 @@ func (c *cli) keysCommand() *cobra.Command {
 }
 
 func (c *cli) keysRotateCommand() *cobra.Command {
-	var in newKeys
+	var in admin.NewKeys
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "rotate",
@@ -25,9 +27,9 @@ With --end-tokens the older keys are dropped at once, and so every session and
 every device token of every account ends. That is for when a key has leaked.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var keys []keyInfo
-				if err := a.do(cmd.Context(), http.MethodPost, "/keys/rotate", nil, nil, in, &keys); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var keys []admin.KeyInfo
+				if err := a.Do(cmd.Context(), http.MethodPost, "/keys/rotate", nil, nil, in, &keys); err != nil {
 					return err
 				}
 				if asJSON {

@@ -12,17 +12,20 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
-// size is how much of the pin is here, for people.
-func (p pinRequest) size() string {
+// pinSize is how much of the pin is here, for people.
+func pinSize(p admin.Pin) string {
 	n, err := strconv.ParseUint(p.Info["bytes"], 10, 64)
 	if err != nil {
-		return orDash("")
+		return text.OrDash("")
 	}
-	return roughSize(n)
+	return text.RoughSize(n)
 }
 
 func (c *cli) pinCommand() *cobra.Command {
@@ -38,10 +41,10 @@ func (c *cli) pinCommand() *cobra.Command {
 func (c *cli) pinLine(user string, words ...string) string {
 	line := "holdfast pin " + strings.Join(words, " ")
 	if user != "" {
-		line += " --user " + shellQuote(user)
+		line += " --user " + text.ShellQuote(user)
 	}
 	if c.dataFlag != "" {
-		line += " --data " + shellQuote(c.dataFlag)
+		line += " --data " + text.ShellQuote(c.dataFlag)
 	}
 	return "`" + line + "`"
 }
@@ -62,9 +65,9 @@ are taken for the CID.`,
 			if in.CID, err = bareCID(given[0]); err != nil {
 				return err
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var made pinRequest
-				if err := a.do(cmd.Context(), http.MethodPost, "/psa/pins", nil, actingFor(*user), in, &made); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var made admin.Pin
+				if err := a.Do(cmd.Context(), http.MethodPost, "/psa/pins", nil, admin.ActingFor(*user), in, &made); err != nil {
 					return err
 				}
 				if _, err := fmt.Fprintln(c.stdout, made.RequestID); err != nil {
@@ -74,7 +77,7 @@ are taken for the CID.`,
 				case made.Status == pin.Pinned:
 					fmt.Fprintln(c.stderr, "pinned: all of it is here already")
 					return nil
-				case !a.running:
+				case !a.Running:
 					fmt.Fprintln(c.stderr, "queued: no server runs on this data directory; it is fetched when one does (holdfast serve)")
 					return nil
 				case background:
@@ -100,7 +103,7 @@ func bareCID(s string) (string, error) {
 	}
 	rest = strings.TrimSuffix(rest, "/")
 	if strings.ContainsAny(rest, "/?#") {
-		return "", hinted(fmt.Errorf("pin %q: only a CID is taken, and no path", s),
+		return "", hint.Add(fmt.Errorf("pin %q: only a CID is taken, and no path", s),
 			"with Kubo, `ipfs resolve -r PATH` shows the CID of what is there")
 	}
 	return rest, nil
@@ -111,10 +114,10 @@ func bareCID(s string) (string, error) {
 const followInterval = 500 * time.Millisecond
 
 // follow shows how a pin goes until it is pinned or failed.
-func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequest) error {
+func (c *cli) follow(ctx context.Context, a *admin.Client, user string, p admin.Pin) error {
 	display := newPinDisplay(c.stderr, c.interactive && canDraw(c.stderr), p)
 	defer display.close()
-	a.tellWaiting(display.note)
+	a.TellWaiting(display.note)
 	ticker := time.NewTicker(followInterval)
 	defer ticker.Stop()
 	for !p.Status.Done() {
@@ -122,16 +125,16 @@ func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequ
 		case <-ctx.Done():
 		case <-ticker.C:
 		}
-		var now pinRequest
-		err := a.do(ctx, http.MethodGet, "/psa/pins/"+url.PathEscape(p.RequestID), nil, actingFor(user), nil, &now)
+		var now admin.Pin
+		err := a.Do(ctx, http.MethodGet, "/psa/pins/"+url.PathEscape(p.RequestID), nil, admin.ActingFor(user), nil, &now)
 		if ctx.Err() != nil {
 			display.close()
-			return hinted(errors.New("interrupted; the pin goes on in the server"),
+			return hint.Add(errors.New("interrupted; the pin goes on in the server"),
 				fmt.Sprintf("%s shows how it goes, %s takes it back", c.pinLine(user, "ls"), c.pinLine(user, "rm", p.RequestID)))
 		}
-		if _, answered := errors.AsType[*answerError](err); err != nil && !answered {
+		if _, answered := errors.AsType[*admin.AnswerError](err); err != nil && !answered {
 			display.close()
-			return hinted(err, "if the server stopped, the pin goes on when it runs again")
+			return hint.Add(err, "if the server stopped, the pin goes on when it runs again")
 		}
 		if err != nil {
 			return err
@@ -141,7 +144,7 @@ func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequ
 	}
 	display.close()
 	if p.Status == pin.Failed {
-		return hinted(fmt.Errorf("the pin failed: %s", orDash(p.Info["status_details"])),
+		return hint.Add(fmt.Errorf("the pin failed: %s", text.OrDash(p.Info["status_details"])),
 			c.pinLine(user, "retry", p.RequestID)+" tries it again")
 	}
 	fmt.Fprintln(c.stderr, "pinned")
@@ -156,8 +159,8 @@ func (c *cli) pinListCommand(user *string) *cobra.Command {
 		Short: "List pins, newest first",
 		Args:  args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				pins, err := a.pins(cmd.Context(), *user, statuses)
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				pins, err := a.Pins(cmd.Context(), *user, statuses)
 				if err != nil {
 					return err
 				}
@@ -167,7 +170,7 @@ func (c *cli) pinListCommand(user *string) *cobra.Command {
 				rows := [][]string{{"ID", "STATUS", "CREATED", "BLOCKS", "SIZE", "CID", "NAME", "DETAILS"}}
 				for _, p := range pins {
 					rows = append(rows, []string{p.RequestID, string(p.Status), p.Created,
-						orDash(p.Info["blocks"]), p.size(), p.Pin.CID, orDash(p.Pin.Name), orDash(p.Info["status_details"])})
+						text.OrDash(p.Info["blocks"]), pinSize(p), p.Pin.CID, text.OrDash(p.Pin.Name), text.OrDash(p.Info["status_details"])})
 				}
 				return c.printTable(rows)
 			})
@@ -192,7 +195,7 @@ func (c *cli) pinRemoveCommand(user *string) *cobra.Command {
 		Short: "Remove a pin",
 		Args:  args("ID"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
 				if err := c.onPin(cmd.Context(), a, http.MethodDelete, *user, given[0], ""); err != nil {
 					return err
 				}
@@ -209,7 +212,7 @@ func (c *cli) pinRetryCommand(user *string) *cobra.Command {
 		Short: "Try a failed pin again",
 		Args:  args("ID"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
 				if err := c.onPin(cmd.Context(), a, http.MethodPost, *user, given[0], "/retry"); err != nil {
 					return err
 				}
@@ -222,10 +225,10 @@ func (c *cli) pinRetryCommand(user *string) *cobra.Command {
 
 // onPin does something to one pin. An id that is wrong gets a hint: it is easily
 // mistaken for a CID.
-func (c *cli) onPin(ctx context.Context, a *adminClient, method, user, id, action string) error {
-	err := a.do(ctx, method, "/psa/pins/"+id+action, nil, actingFor(user), nil, nil)
-	if f, ok := errors.AsType[*answerError](err); ok && f.status == http.StatusNotFound && f.hint == "" {
-		return hinted(err, c.pinLine(user, "ls")+" lists the ids of pins")
+func (c *cli) onPin(ctx context.Context, a *admin.Client, method, user, id, action string) error {
+	err := a.Do(ctx, method, "/psa/pins/"+id+action, nil, admin.ActingFor(user), nil, nil)
+	if f, ok := errors.AsType[*admin.AnswerError](err); ok && f.Status == http.StatusNotFound && f.Hint == "" {
+		return hint.Add(err, c.pinLine(user, "ls")+" lists the ids of pins")
 	}
 	return err
 }

@@ -9,6 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -28,10 +31,10 @@ rest for the next time. The server does this by itself every
 store.reclaim_interval.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var r reclaimed
-				err := c.watchStore(cmd.Context(), a, func(show func(storeMessage) error) (err error) {
-					r, err = a.reclaim(cmd.Context(), show)
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var r admin.Reclaimed
+				err := c.watchStore(cmd.Context(), a, func(show func(admin.StoreMessage) error) (err error) {
+					r, err = a.Reclaim(cmd.Context(), show)
 					return err
 				}, nil)
 				if err != nil {
@@ -42,7 +45,7 @@ store.reclaim_interval.`,
 				}
 				left := ""
 				if r.Left > 0 {
-					left = fmt.Sprintf("; %s are left until there is more to give back", roughSize(r.Left))
+					left = fmt.Sprintf("; %s are left until there is more to give back", text.RoughSize(r.Left))
 				}
 				if n := r.Damaged - r.Emptied; n > 0 {
 					left += fmt.Sprintf("; damaged files, which give nothing back: %d (run holdfast store verify --repair, and reclaim again when that is done)", n)
@@ -51,7 +54,7 @@ store.reclaim_interval.`,
 					left += fmt.Sprintf("; damaged files that nothing is left in: %d (a restart removes them)", r.Emptied)
 				}
 				_, err = fmt.Fprintf(c.stdout, "deleted %s of %s; %s came back in %v; the store takes %s%s\n",
-					counted(r.Blocks, "block"), roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After), left)
+					text.Counted(r.Blocks, "block"), text.RoughSize(r.Bytes), text.RoughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), text.RoughSize(r.After), left)
 				return err
 			})
 		},
@@ -71,18 +74,18 @@ disk than its blocks have: keys, records, and what was deleted and did not come
 back yet.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var st storeStats
-				if err := a.do(cmd.Context(), http.MethodGet, "/store/stats", nil, nil, nil, &st); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var st admin.StoreStats
+				if err := a.Do(cmd.Context(), http.MethodGet, "/store/stats", nil, nil, nil, &st); err != nil {
 					return err
 				}
 				if asJSON {
 					return c.printJSON(st)
 				}
 				rows := [][]string{
-					{"live", roughSize(st.Live.Bytes) + " in " + counted(st.Live.Blocks, "block")},
-					{"dead", roughSize(st.Dead.Bytes) + " in " + counted(st.Dead.Blocks, "block")},
-					{"on disk", fmt.Sprintf("%s, with %s free", roughSize(st.Disk), roughSize(st.Free))},
+					{"live", text.RoughSize(st.Live.Bytes) + " in " + text.Counted(st.Live.Blocks, "block")},
+					{"dead", text.RoughSize(st.Dead.Bytes) + " in " + text.Counted(st.Dead.Blocks, "block")},
+					{"on disk", fmt.Sprintf("%s, with %s free", text.RoughSize(st.Disk), text.RoughSize(st.Free))},
 					{"DAGs", fmt.Sprintf("%d, of which %d are complete", st.DAGs, st.Complete)},
 					{"accounts", fmt.Sprint(st.Accounts)},
 				}
@@ -116,12 +119,12 @@ such a pin is given up: if nobody has the block now it stays "pinning" and is tr
 again, for as long as that takes.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var found verified
-				err := c.watchStore(cmd.Context(), a, func(show func(storeMessage) error) (err error) {
-					found, err = a.verify(cmd.Context(), repair, show)
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var found admin.Verified
+				err := c.watchStore(cmd.Context(), a, func(show func(admin.StoreMessage) error) (err error) {
+					found, err = a.Verify(cmd.Context(), repair, show)
 					return err
-				}, func(m storeMessage) error {
+				}, func(m admin.StoreMessage) error {
 					if m.Damage != nil && !asJSON {
 						return c.printDamage(*m.Damage)
 					}
@@ -130,7 +133,7 @@ again, for as long as that takes.`,
 				if err != nil {
 					return err
 				}
-				return c.tellVerified(found, asJSON, repair, a.running)
+				return c.tellVerified(found, asJSON, repair, a.Running)
 			})
 		},
 	}
@@ -139,11 +142,11 @@ again, for as long as that takes.`,
 	return cmd
 }
 
-func (c *cli) printDamage(d damageInfo) error {
+func (c *cli) printDamage(d admin.Damage) error {
 	for _, dag := range d.DAGs {
 		for _, p := range dag.Pins {
 			if _, err := fmt.Fprintf(c.stdout, "%s %s: in %s, pin %s of %s\n",
-				d.Kind, d.CID, dag.CID, p.RequestID, printable(p.User)); err != nil {
+				d.Kind, d.CID, dag.CID, p.RequestID, text.Printable(p.User)); err != nil {
 				return err
 			}
 		}
@@ -156,39 +159,39 @@ func (c *cli) printDamage(d damageInfo) error {
 	return nil
 }
 
-func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
+func (c *cli) tellVerified(v admin.Verified, asJSON, repair, running bool) error {
 	if asJSON {
 		if err := c.printJSON(v); err != nil {
 			return err
 		}
 	} else if _, err := fmt.Fprintf(c.stdout, "checked %s of %s in %v: %d corrupt, %d missing\n",
-		counted(v.Blocks, "block"), roughSize(v.Bytes), v.Elapsed.Round(time.Millisecond), v.Corrupt, v.Missing); err != nil {
+		text.Counted(v.Blocks, "block"), text.RoughSize(v.Bytes), v.Elapsed.Round(time.Millisecond), v.Corrupt, v.Missing); err != nil {
 		return err
 	}
 	if v.Strays > 0 {
-		fmt.Fprintf(c.stderr, "in no pin, and not known to be: %s; the next reclaim deletes what is\n", counted(v.Strays, "block"))
+		fmt.Fprintf(c.stderr, "in no pin, and not known to be: %s; the next reclaim deletes what is\n", text.Counted(v.Strays, "block"))
 	}
 	switch {
 	case v.BadBlocks() == 0:
 		return nil
 	case !repair:
-		return hinted(fmt.Errorf("damaged: %s", counted(v.BadBlocks(), "block")),
+		return hint.Add(fmt.Errorf("damaged: %s", text.Counted(v.BadBlocks(), "block")),
 			"`holdfast store verify --repair` fetches them again; check the disk, too")
 	case !running:
-		fmt.Fprintf(c.stderr, "to be fetched again when the server runs (holdfast serve): %s\n", counted(len(v.Repairing), "DAG"))
+		fmt.Fprintf(c.stderr, "to be fetched again when the server runs (holdfast serve): %s\n", text.Counted(len(v.Repairing), "DAG"))
 	default:
-		fmt.Fprintf(c.stderr, "being fetched again: %s; `holdfast pin ls` shows how it goes\n", counted(len(v.Repairing), "DAG"))
+		fmt.Fprintf(c.stderr, "being fetched again: %s; `holdfast pin ls` shows how it goes\n", text.Counted(len(v.Repairing), "DAG"))
 	}
 	return nil
 }
 
 // watchStore follows something that takes long, with a bar on a terminal. do gives it
 // what comes; what is no progress goes to show, if that is not nil.
-func (c *cli) watchStore(ctx context.Context, a *adminClient, do func(func(storeMessage) error) error, show func(storeMessage) error) error {
+func (c *cli) watchStore(ctx context.Context, a *admin.Client, do func(func(admin.StoreMessage) error) error, show func(admin.StoreMessage) error) error {
 	display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 	defer display.close()
-	a.tellWaiting(display.note)
-	err := do(func(m storeMessage) error {
+	a.TellWaiting(display.note)
+	err := do(func(m admin.StoreMessage) error {
 		if m.Progress != nil {
 			display.show(*m.Progress)
 			return nil
@@ -202,7 +205,7 @@ func (c *cli) watchStore(ctx context.Context, a *adminClient, do func(func(store
 		return show(m)
 	})
 	if ctx.Err() != nil {
-		return hinted(errors.New("interrupted"), "run it again: what was done is not lost")
+		return hint.Add(errors.New("interrupted"), "run it again: what was done is not lost")
 	}
 	return err
 }

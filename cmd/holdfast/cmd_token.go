@@ -9,7 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 func (c *cli) tokenCommand() *cobra.Command {
@@ -18,8 +21,8 @@ func (c *cli) tokenCommand() *cobra.Command {
 }
 
 func (c *cli) tokenCreateCommand() *cobra.Command {
-	var in newToken
-	var expires Duration
+	var in admin.NewToken
+	var expires config.Duration
 	var scope string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -42,9 +45,9 @@ do, such as making other tokens.`,
 		},
 		RunE: func(cmd *cobra.Command, given []string) error {
 			in.Expires, in.Scope = time.Duration(expires), auth.Scope(scope)
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var made createdToken
-				if err := a.do(cmd.Context(), http.MethodPost, "/user/tokens", emailQuery(given[0]), nil, in, &made); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var made admin.CreatedToken
+				if err := a.Do(cmd.Context(), http.MethodPost, "/user/tokens", emailQuery(given[0]), nil, in, &made); err != nil {
 					return err
 				}
 				if asJSON {
@@ -62,7 +65,7 @@ do, such as making other tokens.`,
 	cmd.Flags().StringVar(&in.Name, "name", "", "what the token is for, such as the name of a machine")
 	cmd.Flags().StringVar(&scope, "scope", string(auth.ScopePin), "what it may be used for: read, pin or admin")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the token in it")
-	textFlag(cmd, &expires, "expires", Duration(0), "`duration` that it is valid for, such as 12h or 90d (default: until it is revoked)")
+	textFlag(cmd, &expires, "expires", config.Duration(0), "`duration` that it is valid for, such as 12h or 90d (default: until it is revoked)")
 	return cmd
 }
 
@@ -89,9 +92,9 @@ func (c *cli) tokenListCommand() *cobra.Command {
 		Short: "List the tokens and sessions of an account",
 		Args:  args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var tokens []tokenInfo
-				if err := a.do(cmd.Context(), http.MethodGet, "/user/tokens", emailQuery(given[0]), nil, nil, &tokens); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var tokens []admin.TokenInfo
+				if err := a.Do(cmd.Context(), http.MethodGet, "/user/tokens", emailQuery(given[0]), nil, nil, &tokens); err != nil {
 					return err
 				}
 				if asJSON {
@@ -100,7 +103,7 @@ func (c *cli) tokenListCommand() *cobra.Command {
 				rows := [][]string{{"ID", "KIND", "NAME", "SCOPE", "CREATED", "LAST USED", "EXPIRES"}}
 				for _, t := range tokens {
 					rows = append(rows, []string{
-						t.ID, string(t.Kind), orDash(t.Name), string(t.Scope),
+						t.ID, string(t.Kind), text.OrDash(t.Name), string(t.Scope),
 						t.Created.Format(time.RFC3339), orNever(t.Used), orNever(t.Expires),
 					})
 				}
@@ -118,9 +121,9 @@ func (c *cli) tokenRevokeCommand() *cobra.Command {
 		Short: "End a token or a session, at once",
 		Args:  args("ID"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
 				query := url.Values{"id": {given[0]}}
-				if err := a.do(cmd.Context(), http.MethodDelete, "/token", query, nil, nil, nil); err != nil {
+				if err := a.Do(cmd.Context(), http.MethodDelete, "/token", query, nil, nil, nil); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(c.stdout, "revoked", given[0])

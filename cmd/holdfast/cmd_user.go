@@ -7,7 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 )
 
 func (c *cli) userCommand() *cobra.Command {
@@ -21,8 +24,8 @@ func (c *cli) userCommand() *cobra.Command {
 }
 
 func (c *cli) userAddCommand() *cobra.Command {
-	var u newUser
-	var quota Size
+	var u admin.NewAccount
+	var quota config.Size
 	var fromStdin bool
 	cmd := &cobra.Command{
 		Use:   "add EMAIL",
@@ -30,7 +33,7 @@ func (c *cli) userAddCommand() *cobra.Command {
 		Args:  args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			u.Email, u.Quota = given[0], uint64(quota)
-			ours, err := findDataDir(c.dataFlag, c.getenv)
+			ours, err := datadir.Find(c.dataFlag, c.getenv)
 			if err != nil {
 				return err
 			}
@@ -38,9 +41,9 @@ func (c *cli) userAddCommand() *cobra.Command {
 			if u.Password, err = c.readPassword(cmd.Context(), fromStdin); err != nil {
 				return err
 			}
-			return c.withAdmin(cmd.Context(), true, func(a *adminClient) error {
-				var made userInfo
-				if err := a.do(cmd.Context(), http.MethodPost, "/users", nil, nil, u, &made); err != nil {
+			return c.withAdmin(cmd.Context(), true, func(a *admin.Client) error {
+				var made admin.Account
+				if err := a.Do(cmd.Context(), http.MethodPost, "/users", nil, nil, u, &made); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(c.stdout, "added", made.Email)
@@ -50,7 +53,7 @@ func (c *cli) userAddCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
 	cmd.Flags().BoolVar(&u.Admin, "admin", false, "make it an admin's account")
-	textFlag(cmd, &quota, "quota", Size(0), "`size` that its pins may have at most, such as 10GiB; 0 is no limit")
+	textFlag(cmd, &quota, "quota", config.Size(0), "`size` that its pins may have at most, such as 10GiB; 0 is no limit")
 	cmd.Flags().Uint64Var(&u.MaxPins, "max-pins", 0, "most pins it may have, those that wait included; 0 is no limit")
 	return cmd
 }
@@ -62,8 +65,8 @@ func (c *cli) userListCommand() *cobra.Command {
 		Short: "List the accounts",
 		Args:  args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				users, err := a.users(cmd.Context())
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				users, err := a.Users(cmd.Context())
 				if err != nil {
 					return err
 				}
@@ -102,10 +105,10 @@ its Kubos use, stay unless --revoke-tokens is given.`,
 			if err != nil {
 				return err
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
 				var ended auth.Ended
-				in := newPassword{Password: password, RevokeTokens: revoke}
-				if err := a.do(cmd.Context(), http.MethodPost, "/user/password", emailQuery(given[0]), nil, in, &ended); err != nil {
+				in := admin.NewPassword{Password: password, RevokeTokens: revoke}
+				if err := a.Do(cmd.Context(), http.MethodPost, "/user/password", emailQuery(given[0]), nil, in, &ended); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(c.stdout, passwordChanged(ended, revoke))
@@ -137,9 +140,9 @@ func (c *cli) userChangeCommand(name, done, short string) *cobra.Command {
 		Short: short,
 		Args:  args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var u userInfo
-				if err := a.do(cmd.Context(), http.MethodPost, "/user/"+name, emailQuery(given[0]), nil, nil, &u); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var u admin.Account
+				if err := a.Do(cmd.Context(), http.MethodPost, "/user/"+name, emailQuery(given[0]), nil, nil, &u); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(c.stdout, done, u.Email)
@@ -158,13 +161,13 @@ func (c *cli) userRemoveCommand() *cobra.Command {
 nobody.`,
 		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var gone removedUser
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var gone admin.RemovedAccount
 				query := emailQuery(given[0])
 				if keep {
 					query.Set("pins", "keep")
 				}
-				if err := a.do(cmd.Context(), http.MethodDelete, "/user", query, nil, nil, &gone); err != nil {
+				if err := a.Do(cmd.Context(), http.MethodDelete, "/user", query, nil, nil, &gone); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", gone.Email, gone.Pins)

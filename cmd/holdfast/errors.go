@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"log/slog"
+
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
 // loggedError was logged already, and is not to be shown again.
@@ -14,8 +16,8 @@ func (e *loggedError) Unwrap() error { return e.error }
 // line of another form would be lost or break them.
 func logged(log *slog.Logger, err error) error {
 	attrs := []any{"err", err}
-	if h, ok := errors.AsType[*hintedError](err); ok {
-		attrs = append(attrs, "hint", h.hint)
+	if h, ok := errors.AsType[*hint.Error](err); ok {
+		attrs = append(attrs, "hint", h.Hint)
 	}
 	log.Error("the server ended with an error", attrs...)
 	return &loggedError{err}

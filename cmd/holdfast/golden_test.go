@@ -13,6 +13,9 @@ import (
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 // plainer makes texts of different runs alike: what is made anew each time becomes
@@ -105,12 +108,12 @@ func callsCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: calls FILE")
 	}
-	run, ok := readRunFile(filepath.Join(ts.Getenv("DATA"), runFileName))
+	run, ok := datadir.ReadRunFile(filepath.Join(ts.Getenv("DATA"), datadir.RunFileName))
 	if !ok {
 		ts.Fatalf("no server runs")
 	}
 	p := newPlainer()
-	client := http.Client{Timeout: patience}
+	client := http.Client{Timeout: logtest.Patience}
 	for line := range strings.Lines(ts.ReadFile(args[0])) {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {

@@ -16,10 +16,23 @@ const module = "github.com/holdfast-ipfs/holdfast"
 // ourImports says which of our packages each may import. Tests may import what
 // else they need of ours, as long as nothing goes in a circle.
 var ourImports = map[string][]string{
-	"cmd/holdfast": {"pin", "node", "node/denylist", "node/find", "node/gateway", "node/provide", "store", "auth", "psa"},
-	"psa":          {"pin", "auth"},
-	"store":        {"pin", "auth"},
-	"node":         {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
+	"cmd/holdfast": {
+		"admin", "auth", "pin", "psa",
+		"cmd/holdfast/internal/config", "cmd/holdfast/internal/daemon", "cmd/holdfast/internal/datadir",
+	},
+	"cmd/holdfast/internal/config":  {"auth", "node", "node/find", "node/provide"},
+	"cmd/holdfast/internal/datadir": {"cmd/holdfast/internal/config", "store"},
+	"cmd/holdfast/internal/httpd":   {"cmd/holdfast/internal/config"},
+	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
+	// What joins them all.
+	"cmd/holdfast/internal/daemon": {
+		"admin", "auth", "node", "node/denylist", "node/gateway", "node/provide", "pin", "psa", "store",
+		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
+	},
+	"admin": {"auth", "pin", "psa"},
+	"psa":   {"pin", "auth"},
+	"store": {"pin", "auth"},
+	"node":  {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin"},
 	"node/exchange":  {},
@@ -86,7 +99,8 @@ func TestImports(t *testing.T) {
 			continue
 		}
 		for _, i := range p.Imports {
-			if ours, ok := strings.CutPrefix(i, module+"/"); ok && !slices.Contains(allowed, ours) {
+			ours, ok := strings.CutPrefix(i, module+"/")
+			if ok && !slices.Contains(allowed, ours) && (!strings.HasPrefix(ours, "internal/") || strings.HasPrefix(name, "internal/")) {
 				t.Errorf("%s imports %s, and may import %v of ours", name, ours, allowed)
 			}
 		}

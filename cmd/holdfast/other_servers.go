@@ -4,19 +4,22 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 // otherServers lists the directories, of those that a server is likely to be
 // on, where one runs, but for ours.
 func (c *cli) otherServers(ours string) []string {
 	var dirs []string
-	for _, dir := range []string{c.unit.stateDir, xdgDataDir(c.getenv)} {
+	for _, dir := range []string{c.unit.StateDir, datadir.XDG(c.getenv)} {
 		if dir == "" || sameDir(dir, ours) {
 			continue
 		}
-		_, running := readRunFile(filepath.Join(dir, runFileName))
-		if !running && dir == c.unit.stateDir {
-			_, err := os.Stat(c.unit.cgroup)
+		_, running := datadir.ReadRunFile(filepath.Join(dir, datadir.RunFileName))
+		if !running && dir == c.unit.StateDir {
+			_, err := os.Stat(c.unit.Cgroup)
 			running = err == nil
 		}
 		if running {
@@ -31,7 +34,7 @@ func (c *cli) otherServers(ours string) []string {
 func (c *cli) warnOfOtherServer(ours string) {
 	for _, dir := range c.otherServers(ours) {
 		fmt.Fprintf(c.stderr, "holdfast: warning: a server runs on %s, and this account is made in %s; use --data %s for that server\n",
-			dir, ours, shellQuote(dir))
+			dir, ours, text.ShellQuote(dir))
 	}
 }
 

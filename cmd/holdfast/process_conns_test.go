@@ -14,12 +14,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 // base is where a server of its own process is.
 func (s *server) base(t *testing.T) string {
 	t.Helper()
-	run, ok := readRunFile(filepath.Join(s.data, runFileName))
+	run, ok := datadir.ReadRunFile(filepath.Join(s.data, datadir.RunFileName))
 	if !ok {
 		t.Fatal("no server runs")
 	}
@@ -71,7 +75,7 @@ func openMany(t *testing.T, base string, n int, say func(i int) string) {
 			c.Close()
 		}
 	})
-	dialer := net.Dialer{Timeout: patience}
+	dialer := net.Dialer{Timeout: logtest.Patience}
 	for i := range n {
 		conn, err := dialer.Dial("tcp", strings.TrimPrefix(base, "http://"))
 		if err != nil {
@@ -97,7 +101,7 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if most := DefaultConfig().HTTP.MaxConnections + 200; len(fds) > most {
+	if most := config.Default().HTTP.MaxConnections + 200; len(fds) > most {
 		t.Errorf("the server has %d files open, want %d at most", len(fds), most)
 	}
 	if n := strings.Count(s.log.String(), "are closed to make room"); n != 1 {
@@ -129,7 +133,7 @@ func TestLargeHeadersDoNotStopTheServer(t *testing.T) {
 		sent.Go(func() { // an error is the server's hanging up in the middle of it
 			io.WriteString(conn, "GET /api/psa/pins HTTP/1.1\r\nHost: x\r\n"+header+"\r\n")
 		})
-		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(logtest.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)

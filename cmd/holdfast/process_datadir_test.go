@@ -11,6 +11,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 // nobody owns what root must not use as root. Any id but 0 will do.
@@ -143,8 +147,8 @@ func checkOwners(t *testing.T, dir string) {
 
 func awaitReady(t *testing.T, dir string, pid int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		if r, ok := readRunFile(filepath.Join(dir, runFileName)); ok && r.PID == pid {
+	for deadline := time.Now().Add(logtest.Patience); ; time.Sleep(5 * time.Millisecond) {
+		if r, ok := datadir.ReadRunFile(filepath.Join(dir, datadir.RunFileName)); ok && r.PID == pid {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -208,41 +212,41 @@ func TestUserAddWarnsOfAnotherServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	env := map[string]string{envData: dirs["ours"], "XDG_DATA_HOME": filepath.Join(base, "home")}
+	env := map[string]string{config.EnvData: dirs["ours"], "XDG_DATA_HOME": filepath.Join(base, "home")}
 	var stderr bytes.Buffer
 	c := &cli{
 		stderr: &stderr,
 		getenv: func(k string) string { return env[k] },
-		unit:   serviceUnit{stateDir: dirs["service"], cgroup: filepath.Join(base, "cgroup")},
+		unit:   datadir.ServiceUnit{StateDir: dirs["service"], Cgroup: filepath.Join(base, "cgroup")},
 	}
 	warned := func() string {
 		stderr.Reset()
-		c.warnOfOtherServer(env[envData])
+		c.warnOfOtherServer(env[config.EnvData])
 		return stderr.String()
 	}
 	if s := warned(); s != "" {
 		t.Errorf("warned %q, and no server runs", s)
 	}
-	running := RunFile{PID: os.Getpid()}
+	running := datadir.RunFile{PID: os.Getpid()}
 	for _, name := range []string{"service", "home/holdfast"} {
-		path := filepath.Join(dirs[name], runFileName)
-		if err := writeRunFile(path, running); err != nil {
+		path := filepath.Join(dirs[name], datadir.RunFileName)
+		if err := datadir.WriteRunFile(path, running); err != nil {
 			t.Fatal(err)
 		}
 		if s := warned(); !strings.Contains(s, "a server runs on "+dirs[name]) || !strings.Contains(s, "made in "+dirs["ours"]) || strings.Count(s, "\n") != 1 {
 			t.Errorf("with a server on %s it warned %q", dirs[name], s)
 		}
-		env[envData] = dirs[name]
+		env[config.EnvData] = dirs[name]
 		if s := warned(); s != "" {
 			t.Errorf("warned %q of the server that is meant", s)
 		}
-		env[envData] = dirs["ours"]
+		env[config.EnvData] = dirs["ours"]
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// The data of a dynamic user cannot be looked at, but its cgroup can.
-	if err := os.Mkdir(c.unit.cgroup, 0o700); err != nil {
+	if err := os.Mkdir(c.unit.Cgroup, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if s := warned(); !strings.Contains(s, "a server runs on "+dirs["service"]) {

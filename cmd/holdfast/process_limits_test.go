@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 // The server says in one line what it goes by, and has as many files as it may.
@@ -15,7 +17,7 @@ func TestLimitsAreLogged(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &hard); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{data: t.TempDir(), log: new(logLines)}
+	s := &server{data: t.TempDir(), log: new(logtest.Lines)}
 	s.Cmd = holdfastCmd(t, s.data, "serve")
 	sh, err := exec.LookPath("sh")
 	if err != nil {

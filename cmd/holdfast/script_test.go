@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 var updateScripts = flag.Bool("update", false, "write what the scripts compare anew")
@@ -63,7 +66,7 @@ func readyCommand(ts *testscript.TestScript, neg bool, args []string) {
 		dir = ts.MkAbs(args[0])
 	}
 	poll(ts, func() bool {
-		_, ok := readRunFile(filepath.Join(dir, runFileName))
+		_, ok := datadir.ReadRunFile(filepath.Join(dir, datadir.RunFileName))
 		return ok
 	}, "no server is ready on "+dir)
 }
@@ -74,7 +77,7 @@ func httpCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 4 {
 		ts.Fatalf("usage: http METHOD PATH [TOKEN [BODY]]")
 	}
-	run, ok := readRunFile(filepath.Join(ts.Getenv("DATA"), runFileName))
+	run, ok := datadir.ReadRunFile(filepath.Join(ts.Getenv("DATA"), datadir.RunFileName))
 	if !ok {
 		ts.Fatalf("no server runs")
 	}
@@ -88,7 +91,7 @@ func httpCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 2 {
 		r.Header.Set("Authorization", "Bearer "+args[2])
 	}
-	client := http.Client{Timeout: patience}
+	client := http.Client{Timeout: logtest.Patience}
 	answer, err := client.Do(r)
 	ts.Check(err)
 	defer answer.Body.Close()
@@ -121,7 +124,7 @@ func awaitCommand(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func poll(ts *testscript.TestScript, done func() bool, failure string) {
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(logtest.Patience); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("%s", failure)
 		}

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/daemon"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 )
 
 // watched is everything that a run said, and every secret that it used.
@@ -118,7 +120,7 @@ func (w *watched) pair(what string, answer map[string]any) (access, refresh stri
 // keys takes the secrets out of the files of the data directory.
 func (w *watched) keys() {
 	w.t.Helper()
-	b, err := os.ReadFile(filepath.Join(w.data, tokenKeysFile))
+	b, err := os.ReadFile(filepath.Join(w.data, datadir.TokenKeysFile))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -146,9 +148,9 @@ func (w *watched) keys() {
 	}
 	walk("", file)
 	if len(w.secrets) == before {
-		w.t.Fatalf("no key was found in %s", tokenKeysFile)
+		w.t.Fatalf("no key was found in %s", datadir.TokenKeysFile)
 	}
-	node, err := os.ReadFile(filepath.Join(w.data, nodeKeyFile))
+	node, err := os.ReadFile(filepath.Join(w.data, datadir.NodeKeyFile))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -212,11 +214,11 @@ func TestSecretsAreNotTold(t *testing.T) {
 	for _, token := range []string{boss, mine, device, laptop, laptop + "x", bossRefresh, "", unused} {
 		for _, path := range []string{
 			auth.MePath, auth.TokensPath, auth.AccountsPath, auth.InvitesPath, auth.AuditPath,
-			psaPath + "/pins", psaPath + "/pins/x", "/healthz", "/nothing",
+			daemon.PSAPath + "/pins", daemon.PSAPath + "/pins/x", "/healthz", "/nothing",
 		} {
 			w.ask(false, "GET", path, token, nil)
 		}
-		w.ask(false, "POST", psaPath+"/pins", token, map[string]string{"cid": "no"})
+		w.ask(false, "POST", daemon.PSAPath+"/pins", token, map[string]string{"cid": "no"})
 	}
 	w.ask(false, "POST", auth.PasswordPath, mine, map[string]string{"password": wrongPassword, "new_password": newPassword})
 	w.ask(false, "POST", auth.PasswordPath, mine, map[string]any{"password": userPassword, "new_password": newPassword})

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 // A command whose server is stopped says what it waits for, and goes on when
@@ -13,13 +15,13 @@ import (
 func TestStoppedServerIsToldOf(t *testing.T) {
 	s := startServer(t)
 	s.signal(t, syscall.SIGSTOP)
-	var errs, out logLines
+	var errs, out logtest.Lines
 	cmd := holdfastCmd(t, s.data, "user", "ls")
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	errs.await(t, "\n")
+	errs.Await(t, "\n")
 	if want := fmt.Sprintf("holdfast: waiting for the server on %s, process %d, to answer\n", s.data, s.Process.Pid); errs.String() != want {
 		t.Errorf("it says %q, want %q", &errs, want)
 	}
@@ -31,7 +33,7 @@ func TestStoppedServerIsToldOf(t *testing.T) {
 
 // A terminal that says it has no room is not drawn on.
 func TestCanDraw(t *testing.T) {
-	if canDraw(new(logLines)) {
+	if canDraw(new(logtest.Lines)) {
 		t.Error("a buffer can be drawn on")
 	}
 	f, err := os.Create(t.TempDir() + "/file")

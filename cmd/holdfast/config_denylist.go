@@ -1,6 +1,0 @@
-package main
-
-// autoDenylists in denylist.dirs stands for the places where Kubo's users put
-// lists: a directory of the data directory, and one for all IPFS software of
-// the machine.
-const autoDenylists = "auto"

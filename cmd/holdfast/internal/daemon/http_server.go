@@ -1,0 +1,153 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/psa"
+)
+
+// PSAPath is the base path of the Pinning Services API.
+const PSAPath = "/api/psa"
+
+// api is what is served over TCP.
+type api struct {
+	cfg       config.HTTP
+	auth      *auth.Service
+	pins      psa.Service
+	delegates func() []string
+	probes    probes
+	requests  *metrics.Requests // nil counts nothing
+	log       *slog.Logger
+}
+
+// handler makes what serves everything.
+func (a *api) handler() (http.Handler, error) {
+	e, err := a.router()
+	if err != nil {
+		return nil, err
+	}
+	return httpd.Secure(e), nil
+}
+
+func (a *api) router() (*echo.Echo, error) {
+	e := echo.New()
+	e.IPExtractor = httpd.ClientIP(a.cfg.TrustedProxies)
+	e.HTTPErrorHandler = answerFault(a.log)
+	if a.requests != nil {
+		e.Use(a.requests.Middleware("")) // first, so that it sees what was answered to errors
+	}
+	e.Use(logRequests(a.log), recoverPanics, a.cors())
+	auth.Register(e, a.auth)
+	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
+		e.GET(path, echo.WrapHandler(serve))
+		e.HEAD(path, echo.WrapHandler(serve))
+	}
+	e.GET(openAPIPath, serveOpenAPI)
+	e.HEAD(openAPIPath, serveOpenAPI)
+
+	authenticate := auth.Middleware(a.auth, func(_ echo.Context, err error) error { return err })
+	err := psa.Register(e.Group(PSAPath), psa.Config{
+		Service:   a.pins,
+		Delegates: a.delegates,
+		// Where the PSA authenticates, it answers errors as it should.
+		Auth:        func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(authenticate(next)) },
+		CORSOrigins: a.cfg.CORSOrigins,
+		Logger:      a.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("serve %s: %w", PSAPath, err)
+	}
+	return e, nil
+}
+
+// refuseWhileDraining answers 503 to what would begin something new.
+func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Request().Method == http.MethodPost && a.probes.draining.Load() {
+			return pin.ErrClosed
+		}
+		return next(c)
+	}
+}
+
+// cors lets web pages of the configured origins use what is under /api but the
+// PSA, which brings its own.
+func (a *api) cors() echo.MiddlewareFunc {
+	config := middleware.CORSConfig{
+		Skipper: func(c echo.Context) bool {
+			path := c.Request().URL.Path
+			return !strings.HasPrefix(path, "/api/") || strings.HasPrefix(path+"/", PSAPath+"/")
+		},
+		AllowOrigins:  a.cfg.CORSOrigins,
+		AllowMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
+		ExposeHeaders: []string{echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate},
+	}
+	if len(a.cfg.CORSOrigins) == 0 { // to Echo, none would mean any
+		config.AllowOriginFunc = func(string) (bool, error) { return false, nil }
+	}
+	return middleware.CORSWithConfig(config)
+}
+
+// logRequests tells of each request at debug level only: what goes wrong is
+// logged where it is dealt with.
+func logRequests(log *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			if !log.Enabled(r.Context(), slog.LevelDebug) {
+				return next(c)
+			}
+			start := time.Now()
+			if err := next(c); err != nil {
+				c.Error(err)
+			}
+			log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", c.Response().Status,
+				"client", c.RealIP(), "took", time.Since(start))
+			return nil
+		}
+	}
+}
+
+// recoverPanics makes an error of a panic outside of the PSA, which has its
+// own way.
+func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
+	return middleware.RecoverWithConfig(middleware.RecoverConfig{
+		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
+			return fmt.Errorf("panic: %w\n%s", err, stack)
+		},
+	})(next)
+}
+
+// answerFault answers what no package's handler did: unknown paths and panics.
+func answerFault(log *slog.Logger) echo.HTTPErrorHandler {
+	return func(err error, c echo.Context) {
+		if c.Response().Committed {
+			return
+		}
+		status := http.StatusInternalServerError
+		details := "something went wrong on the server; its log says what"
+		if e, ok := errors.AsType[*echo.HTTPError](err); ok {
+			status, details = e.Code, http.StatusText(e.Code)
+		} else {
+			log.Error("request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "err", err)
+		}
+		f := psa.Failure{Error: psa.FailureError{
+			Reason:  strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_")),
+			Details: details,
+		}}
+		_ = c.JSON(status, f) // it fails only if the client is gone
+	}
+}

@@ -1,0 +1,93 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+func TestProbes(t *testing.T) {
+	well := func(context.Context) error { return nil }
+	fails := func(err error) func(context.Context) error {
+		return func(context.Context) error { return err }
+	}
+	up, no := func() bool { return true }, func() bool { return false }
+	for name, c := range map[string]struct {
+		probes probes
+		stops  bool
+		why    string // "" is ready
+	}{
+		"well":           {probes{healthy: well, storable: well, blocked: no, listening: up}, false, ""},
+		"stopping":       {probes{healthy: well, storable: well, blocked: no, listening: up}, true, "stopping"},
+		"a full disk":    {probes{healthy: well, storable: fails(pin.ErrDiskFull), blocked: no, listening: up}, false, "the disk is too full"},
+		"a closed store": {probes{healthy: well, storable: fails(pin.ErrClosed), blocked: no, listening: up}, false, "the store cannot be written"},
+		"a deaf store":   {probes{healthy: fails(errors.New("secret")), storable: well, blocked: no, listening: up}, false, "the store does not answer"},
+		"pins wait":      {probes{healthy: well, storable: well, blocked: up, listening: up}, false, "the disk is too full"},
+		"no address":     {probes{healthy: well, storable: well, blocked: no, listening: func() bool { return false }}, false, "the node does not listen"},
+	} {
+		c.probes.draining = new(atomic.Bool)
+		c.probes.draining.Store(c.stops)
+		if why := c.probes.unready(t.Context()); why != c.why {
+			t.Errorf("%s: not ready for %q, want %q", name, why, c.why)
+		}
+	}
+}
+
+// Both listeners answer both, and what happens to the server shows.
+func TestProbesOfAServer(t *testing.T) {
+	p, _ := runProgram(t)
+	expect := func(path string, status int, text string) {
+		t.Helper()
+		for _, base := range []string{p.URL(), p.metricsURL} {
+			if got, body := get(t, base+path); got != status || body != text+"\n" {
+				t.Errorf("%s%s answers %d %q, want %d %q", base, path, got, body, status, text)
+			}
+		}
+	}
+	expect("/healthz", http.StatusOK, "ok")
+	expect("/readyz", http.StatusOK, "ok")
+	p.draining.Store(true)
+	expect("/healthz", http.StatusOK, "ok")
+	expect("/readyz", http.StatusServiceUnavailable, "not ready: stopping")
+	p.draining.Store(false)
+	if s := parseScrape(t, scrape(t, p)); true {
+		s.want(t, 1, "holdfast_ready")
+	}
+	if err := p.node.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect("/healthz", http.StatusOK, "ok")
+	expect("/readyz", http.StatusServiceUnavailable, "not ready: the node does not listen")
+	p.core.store.Close()
+	expect("/healthz", http.StatusServiceUnavailable, "not healthy")
+	expect("/readyz", http.StatusServiceUnavailable, "not ready: the store cannot be written")
+	// What can still be told is.
+	if body := scrape(t, p); !strings.Contains(body, "go_goroutines") {
+		t.Error("nothing is told any more")
+	}
+}
+
+// A server without room says so before anybody sends it pins.
+func TestReadyFollowsTheDisk(t *testing.T) {
+	p, log := testProgram(t, testDataDir(t))
+	p.Config.Store.MinFreeSpace = 1 << 60
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := get(t, p.URL()+"/readyz"); status != http.StatusServiceUnavailable || body != "not ready: the disk is too full\n" {
+		t.Errorf("readyz answers %d %q", status, body)
+	}
+	parseScrape(t, scrape(t, p)).want(t, 0, "holdfast_ready")
+	for l := range strings.Lines(log.String()) {
+		if strings.Contains(l, "level=WARN") && strings.Contains(l, "store.min_free_space") &&
+			strings.Contains(l, " bytes are free, 1152921504606846976 are kept free") {
+			return
+		}
+	}
+	t.Errorf("no warning at the start:\n%s", log)
+}
