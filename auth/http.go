@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -69,8 +70,11 @@ type answer struct {
 // All of them answer with an object that has "status": "success", or with
 // [failure] and the status that fits. The client's address is what e's
 // IPExtractor says; without one, the connection's.
-func Register(e *echo.Echo, s *Service) {
-	h := handler{s}
+func Register(e *echo.Echo, s *Service, cfg HTTPConfig) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	h := handler{s, cfg}
 	routes := h.routes()
 	for _, r := range routes {
 		serve := h.wrap(r.serve, r.guard)
@@ -90,7 +94,21 @@ func Register(e *echo.Echo, s *Service) {
 	}
 }
 
-type handler struct{ s *Service }
+// HTTPConfig is how the endpoints answer. The zero value of each field stands for its
+// default.
+type HTTPConfig struct {
+	// Endpoint gives the URL of the pinning service, such as
+	// https://pins.example.com/api/psa/, for the lines that add it to Kubo. Nil:
+	// it is made of the address that the client used.
+	Endpoint func() string
+	// Log gets what is the server's fault. Default: nothing is logged.
+	Log *slog.Logger
+}
+
+type handler struct {
+	s   *Service
+	cfg HTTPConfig
+}
 
 // route is one method of one path. guard says what a token must be good for;
 // nil is no token.
@@ -106,7 +124,7 @@ func (h handler) routes() []route {
 		if err := p.Require(ScopeAdmin); err != nil || c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead {
 			return err
 		}
-		return h.s.limits.changes.take(p.Account, h.s.cfg.Now())
+		return h.s.TakeChange(p.Account)
 	}
 	admin := func(_ echo.Context, p Principal) error { return p.RequireAdmin() }
 	return []route{

@@ -68,12 +68,8 @@ func (h handler) me(c echo.Context) error {
 		Scope   Scope       `json:"scope"` // of the token
 		Usage   *Usage      `json:"usage,omitempty"`
 	}{ok, accountJSONOf(a), principal(c).Scope, nil}
-	if h.s.cfg.Usage != nil {
-		u, err := h.s.cfg.Usage(ctx, a.ID)
-		if err != nil {
-			return fmt.Errorf("usage of account %s: %w", a.ID, err)
-		}
-		out.Usage = &u
+	if out.Usage, err = h.s.UsageOf(ctx, a.ID); err != nil {
+		return err
 	}
 	return c.JSON(http.StatusOK, out)
 }
@@ -179,8 +175,8 @@ func (h handler) addToken(c echo.Context) error {
 // endpoint is where the client finds the pinning service; "" if that is not
 // known.
 func (h handler) endpoint(c echo.Context) string {
-	if h.s.cfg.Endpoint != nil {
-		return h.s.cfg.Endpoint()
+	if h.cfg.Endpoint != nil {
+		return h.cfg.Endpoint()
 	}
 	r := c.Request()
 	// It becomes part of a line for a shell.

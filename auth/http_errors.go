@@ -57,7 +57,7 @@ func (h handler) fail(c echo.Context, err error) error {
 			details = ErrBusy.Error()
 			break
 		}
-		h.s.cfg.Log.Error("accounts are not available", "err", err)
+		h.cfg.Log.Error("accounts are not available", "err", err)
 		details = ErrUnavailable.Error()
 	case http.StatusInternalServerError:
 		id := header.Get(echo.HeaderXRequestID)
@@ -65,7 +65,7 @@ func (h handler) fail(c echo.Context, err error) error {
 			id = uuid.NewString()
 			header.Set(echo.HeaderXRequestID, id)
 		}
-		h.s.cfg.Log.Error("request failed", "path", c.Request().URL.Path, "request", id, "err", err)
+		h.cfg.Log.Error("request failed", "path", c.Request().URL.Path, "request", id, "err", err)
 		details = "something went wrong on the server; its log says what, beside the request id " + id
 	}
 	return c.JSON(code, failure{Status: "error", Error: failureError{Reason: reasonOf(code), Details: details}})

@@ -24,7 +24,7 @@ import (
 // serve answers one request with the endpoints of s.
 func serve(s *auth.Service, r *http.Request) *httptest.ResponseRecorder {
 	e := echo.New()
-	auth.Register(e, s)
+	auth.Register(e, s, auth.HTTPConfig{})
 	w := httptest.NewRecorder()
 	e.ServeHTTP(w, r)
 	return w

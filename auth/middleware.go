@@ -23,7 +23,7 @@ const Challenge = `Bearer realm="holdfast"`
 // Otherwise it returns what onError makes of the error: one that wraps
 // [ErrUnauthorized], for which onError answers 401 with [Challenge]; one that
 // wraps [ErrForbidden]; a [*LimitError], for which the Retry-After header is
-// set already, and which Echo answers 429; any other is a fault of the server's.
+// set already, and the status is 429; any other is a fault of the server's.
 func Middleware(s *Service, onError func(c echo.Context, err error) error) echo.MiddlewareFunc {
 	return authenticate(s, onError, func(c echo.Context, p Principal) error {
 		switch c.Request().Method {
@@ -37,7 +37,7 @@ func Middleware(s *Service, onError func(c echo.Context, err error) error) echo.
 // authenticate is Middleware with another way to say what a token is good for.
 func authenticate(s *Service, onError func(echo.Context, error) error, allowed func(echo.Context, Principal) error) echo.MiddlewareFunc {
 	refuse := func(c echo.Context, err error) error {
-		s.failed.request(err)
+		s.CountRefusal(err)
 		return onError(c, err)
 	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -47,15 +47,12 @@ func authenticate(s *Service, onError func(echo.Context, error) error, allowed f
 			if err != nil {
 				return refuse(c, err)
 			}
-			ctx, p, done, err := s.admit(r.Context(), raw)
+			ctx, p, done, err := s.Admit(r.Context(), raw)
 			if err != nil {
-				return refuse(c, err)
-			}
-			defer done()
-			if err := s.limits.token.take(p.TokenID, s.cfg.Now()); err != nil {
 				setRetryAfter(c, err)
 				return refuse(c, err)
 			}
+			defer done()
 			if err := allowed(c, p); err != nil {
 				return refuse(c, err)
 			}
@@ -66,25 +63,6 @@ func authenticate(s *Service, onError func(echo.Context, error) error, allowed f
 			}
 			return err
 		}
-	}
-}
-
-// admit is Verify with a context that ends with the token. done must be called
-// when the request was served.
-func (s *Service) admit(ctx context.Context, raw string) (_ context.Context, p Principal, done func(), err error) {
-	for {
-		era := s.seen.current()
-		p, err := s.Verify(ctx, raw)
-		if err != nil {
-			return nil, Principal{}, nil, err
-		}
-		ctx, done := s.flights.begin(ctx, p)
-		if s.seen.current() == era {
-			return ctx, p, done, nil
-		}
-		// Something ended between the two: it may be this token, and then the
-		// request began too late to be ended with it.
-		done()
 	}
 }
 

@@ -84,9 +84,6 @@ func openCore(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg confi
 	if authConfig.AuditKeep == 0 {
 		authConfig.AuditKeep = -1 // what is for ever there
 	}
-	if base := cfg.HTTP.Public(); base != "" {
-		authConfig.Endpoint = func() string { return endpointAt(base) }
-	}
 	if c.auth, err = auth.New(authConfig, s, keys); err != nil {
 		return nil, err
 	}

@@ -50,7 +50,11 @@ func (a *api) router() (*echo.Echo, error) {
 		e.Use(a.requests.Middleware("")) // first, so that it sees what was answered to errors
 	}
 	e.Use(logRequests(a.log), recoverPanics, a.cors())
-	auth.Register(e, a.auth)
+	var endpoint func() string
+	if base := a.cfg.Public(); base != "" {
+		endpoint = func() string { return endpointAt(base) }
+	}
+	auth.Register(e, a.auth, auth.HTTPConfig{Endpoint: endpoint, Log: a.log})
 	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
 		e.GET(path, echo.WrapHandler(serve))
 		e.HEAD(path, echo.WrapHandler(serve))
