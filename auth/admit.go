@@ -5,6 +5,9 @@ import (
 	"fmt"
 )
 
+// Challenge is the WWW-Authenticate header of every 401 (RFC 6750).
+const Challenge = `Bearer realm="holdfast"`
+
 // Admit is Verify with a context that ends with the token, and with the token's limit
 // of requests. done must be called when the request was served. Errors, besides those
 // of Verify: [*LimitError].

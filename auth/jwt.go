@@ -106,11 +106,11 @@ func notInJWT(r rune) bool {
 
 // The ways in which a token does not count.
 var (
-	errNoToken  = fmt.Errorf("%w: the Authorization header with a bearer token is missing", ErrUnauthorized)
-	errHeader   = fmt.Errorf("%w: the Authorization header must be one, and read: Bearer TOKEN", ErrUnauthorized)
-	errNotOurs  = fmt.Errorf("%w: the token is not one of this server", ErrUnauthorized)
-	errWrongUse = fmt.Errorf("%w: the token is for another use (an access token is not a refresh token)", ErrUnauthorized)
-	errExpired  = fmt.Errorf("%w: the token has expired", ErrUnauthorized)
-	errNotYet   = fmt.Errorf("%w: the token is not valid yet: the server's clock was set back", ErrUnauthorized)
-	errRevoked  = fmt.Errorf("%w: the token was revoked", ErrUnauthorized)
+	ErrTokenMissing = fmt.Errorf("%w: the Authorization header with a bearer token is missing", ErrUnauthorized)
+	ErrHeader       = fmt.Errorf("%w: the Authorization header must be one, and read: Bearer TOKEN", ErrUnauthorized)
+	errNotOurs      = fmt.Errorf("%w: the token is not one of this server", ErrUnauthorized)
+	errWrongUse     = fmt.Errorf("%w: the token is for another use (an access token is not a refresh token)", ErrUnauthorized)
+	errExpired      = fmt.Errorf("%w: the token has expired", ErrUnauthorized)
+	errNotYet       = fmt.Errorf("%w: the token is not valid yet: the server's clock was set back", ErrUnauthorized)
+	ErrRevoked      = fmt.Errorf("%w: the token was revoked", ErrUnauthorized)
 )

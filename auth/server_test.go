@@ -17,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
@@ -134,10 +135,10 @@ func newServerAt(t testing.TB, endpoint func() string, change ...func(*auth.Conf
 	s.ok(err)
 	e.IPExtractor = echo.ExtractIPFromXFFHeader(echo.TrustLoopback(false), echo.TrustLinkLocal(false),
 		echo.TrustPrivateNet(false), echo.TrustIPRange(loopback))
-	auth.Register(e, s.Service, auth.HTTPConfig{Endpoint: endpoint, Log: log})
+	authhttp.Register(e, s.Service, authhttp.Config{Endpoint: endpoint, Log: log})
 	s.ok(psa.Register(e.Group("/api/psa"), psa.Config{
 		Service: s.pins, Delegates: func() []string { return []string{delegate} },
-		Auth:   auth.Middleware(s.Service, func(_ echo.Context, err error) error { return err }),
+		Auth:   authhttp.Middleware(s.Service, func(_ echo.Context, err error) error { return err }),
 		Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}))
 	web := httptest.NewServer(e)

@@ -143,14 +143,14 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 	}
 	t, err := s.accounts.TokenByID(ctx, c.Record)
 	if errors.Is(err, ErrNoToken) {
-		return Principal{}, errRevoked
+		return Principal{}, ErrRevoked
 	}
 	if err != nil {
 		return Principal{}, fmt.Errorf("verify token: %w", err)
 	}
 	a, err := s.accounts.AccountByID(ctx, t.Account)
 	if errors.Is(err, ErrNoAccount) {
-		return Principal{}, errRevoked
+		return Principal{}, ErrRevoked
 	}
 	if err != nil {
 		return Principal{}, fmt.Errorf("verify token: %w", err)
@@ -159,7 +159,7 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 	case t.Account != c.Subject || t.Kind == Session && c.ExpiresAt == nil:
 		return Principal{}, errNotOurs
 	case !a.Allows(t):
-		return Principal{}, errRevoked
+		return Principal{}, ErrRevoked
 	case t.Expired(now):
 		return Principal{}, errExpired
 	}

@@ -26,7 +26,7 @@ var ourImports = map[string][]string{
 	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
 	// What joins them all.
 	"cmd/holdfast/internal/daemon": {
-		"admin", "auth", "node", "node/denylist", "node/gateway", "node/provide", "pin", "psa", "store",
+		"admin", "auth", "auth/authhttp", "node", "node/denylist", "node/gateway", "node/provide", "pin", "psa", "store",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "pin", "psa"},
@@ -45,6 +45,7 @@ var ourImports = map[string][]string{
 	"node/walk":      {"pin", "node/exchange", "node/seen"},
 	"pin":            {},
 	"auth":           {},
+	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
 	"logtest":              {},

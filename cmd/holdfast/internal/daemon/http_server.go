@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
@@ -54,7 +55,7 @@ func (a *api) router() (*echo.Echo, error) {
 	if base := a.cfg.Public(); base != "" {
 		endpoint = func() string { return endpointAt(base) }
 	}
-	auth.Register(e, a.auth, auth.HTTPConfig{Endpoint: endpoint, Log: a.log})
+	authhttp.Register(e, a.auth, authhttp.Config{Endpoint: endpoint, Log: a.log})
 	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
 		e.GET(path, echo.WrapHandler(serve))
 		e.HEAD(path, echo.WrapHandler(serve))
@@ -62,7 +63,7 @@ func (a *api) router() (*echo.Echo, error) {
 	e.GET(openAPIPath, serveOpenAPI)
 	e.HEAD(openAPIPath, serveOpenAPI)
 
-	authenticate := auth.Middleware(a.auth, func(_ echo.Context, err error) error { return err })
+	authenticate := authhttp.Middleware(a.auth, func(_ echo.Context, err error) error { return err })
 	err := psa.Register(e.Group(PSAPath), psa.Config{
 		Service:   a.pins,
 		Delegates: a.delegates,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
@@ -250,7 +251,7 @@ func TestAdminRemovesPinsToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequest(http.MethodDelete, auth.AccountsPath+"/"+gone, nil)
+	r := httptest.NewRequest(http.MethodDelete, authhttp.AccountsPath+"/"+gone, nil)
 	r.Header.Set("Authorization", "Bearer "+pair.Access)
 	if w := a.serve(t, r); w.Code != http.StatusOK {
 		t.Fatalf("it answers %d %s", w.Code, w.Body)

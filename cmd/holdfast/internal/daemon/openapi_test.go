@@ -21,6 +21,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
@@ -221,7 +222,7 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 	}
 	login := func(email, password string) (access, refresh string) {
 		t.Helper()
-		o := c.do("POST", auth.LoginPath, "", object{"email": email, "password": password}, 200)
+		o := c.do("POST", authhttp.LoginPath, "", object{"email": email, "password": password}, 200)
 		return get(o, "access_token"), get(o, "refresh_token")
 	}
 
@@ -234,57 +235,57 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 
 	// Sessions.
 	boss, refresh := login(admin, password)
-	c.do("POST", auth.LoginPath, "", url.Values{"email": {admin}, "password": {password}}, 200)
-	c.do("POST", auth.LoginPath, "", object{"email": admin}, 400)
-	c.do("POST", auth.LoginPath, "", object{"email": admin, "password": "another one"}, 401)
-	c.do("POST", auth.LoginPath, "", "hello", 415)
-	c.do("POST", auth.LoginPath, "", object{"email": admin, "password": strings.Repeat("x", 20_000)}, 413)
-	c.do("POST", auth.RefreshPath, "", object{"refresh_token": refresh}, 200)
-	c.do("POST", auth.RefreshPath, "", object{"refresh_token": boss}, 401)
-	c.do("POST", auth.RefreshPath, "", object{}, 400)
-	c.do("POST", auth.RegisterPath, "", object{"email": user, "password": password}, 403)
+	c.do("POST", authhttp.LoginPath, "", url.Values{"email": {admin}, "password": {password}}, 200)
+	c.do("POST", authhttp.LoginPath, "", object{"email": admin}, 400)
+	c.do("POST", authhttp.LoginPath, "", object{"email": admin, "password": "another one"}, 401)
+	c.do("POST", authhttp.LoginPath, "", "hello", 415)
+	c.do("POST", authhttp.LoginPath, "", object{"email": admin, "password": strings.Repeat("x", 20_000)}, 413)
+	c.do("POST", authhttp.RefreshPath, "", object{"refresh_token": refresh}, 200)
+	c.do("POST", authhttp.RefreshPath, "", object{"refresh_token": boss}, 401)
+	c.do("POST", authhttp.RefreshPath, "", object{}, 400)
+	c.do("POST", authhttp.RegisterPath, "", object{"email": user, "password": password}, 403)
 
 	// Admin.
-	for _, path := range []string{auth.AccountsPath, auth.InvitesPath, auth.AuditPath} {
+	for _, path := range []string{authhttp.AccountsPath, authhttp.InvitesPath, authhttp.AuditPath} {
 		c.do("GET", path, boss, nil, 200)
 		c.do("GET", path, "", nil, 401)
 	}
-	made := c.do("POST", auth.AccountsPath, boss, object{"email": user, "password": password, "quota": 1 << 40, "max_pins": 1000}, 201)
+	made := c.do("POST", authhttp.AccountsPath, boss, object{"email": user, "password": password, "quota": 1 << 40, "max_pins": 1000}, 201)
 	id := get(made, "account", "id")
-	c.do("POST", auth.AccountsPath, boss, object{"email": user, "password": password}, 409)
-	c.do("POST", auth.AccountsPath, boss, object{"email": "nobody"}, 400)
-	one := auth.AccountsPath + "/" + id
+	c.do("POST", authhttp.AccountsPath, boss, object{"email": user, "password": password}, 409)
+	c.do("POST", authhttp.AccountsPath, boss, object{"email": "nobody"}, 400)
+	one := authhttp.AccountsPath + "/" + id
 	c.do("GET", one, boss, nil, 200)
 	c.do("GET", one+"x", boss, nil, 404)
 	c.do("POST", one+"/quota", boss, object{"quota": 0}, 200)
 	c.do("POST", one+"/quota", boss, object{"max_pins": 2000}, 200)
 	c.do("POST", one+"/quota", boss, object{}, 400)
 	c.do("POST", one+"/disable", boss, nil, 200)
-	c.do("POST", auth.LoginPath, "", object{"email": user, "password": password}, 403)
+	c.do("POST", authhttp.LoginPath, "", object{"email": user, "password": password}, 403)
 	c.do("POST", one+"/enable", boss, nil, 200)
-	c.do("POST", auth.AccountsPath+"/x/enable", boss, nil, 404)
-	c.do("POST", auth.AccountsPath+"/x/disable", boss, nil, 404)
-	invite := c.do("POST", auth.InvitesPath, boss, object{"quota": 5, "max_pins": 6, "expires_in": 60}, 201)
-	c.do("POST", auth.InvitesPath, boss, object{"expires_in": -1}, 400)
-	c.do("GET", auth.InvitesPath, boss, nil, 200)
-	c.do("DELETE", auth.InvitesPath+"/"+get(invite, "id"), boss, nil, 200)
-	c.do("DELETE", auth.InvitesPath+"/"+get(invite, "id"), boss, nil, 404)
-	c.do("GET", auth.AuditPath+"?limit=1001", boss, nil, 400)
-	c.do("GET", auth.AuditPath+"?limit=1000&account="+id+"&from=2020-01-01T00:00:00Z", boss, nil, 200)
+	c.do("POST", authhttp.AccountsPath+"/x/enable", boss, nil, 404)
+	c.do("POST", authhttp.AccountsPath+"/x/disable", boss, nil, 404)
+	invite := c.do("POST", authhttp.InvitesPath, boss, object{"quota": 5, "max_pins": 6, "expires_in": 60}, 201)
+	c.do("POST", authhttp.InvitesPath, boss, object{"expires_in": -1}, 400)
+	c.do("GET", authhttp.InvitesPath, boss, nil, 200)
+	c.do("DELETE", authhttp.InvitesPath+"/"+get(invite, "id"), boss, nil, 200)
+	c.do("DELETE", authhttp.InvitesPath+"/"+get(invite, "id"), boss, nil, 404)
+	c.do("GET", authhttp.AuditPath+"?limit=1001", boss, nil, 400)
+	c.do("GET", authhttp.AuditPath+"?limit=1000&account="+id+"&from=2020-01-01T00:00:00Z", boss, nil, 200)
 
 	// The own account, and its tokens.
 	mine, _ := login(user, password)
-	c.do("GET", auth.MePath, mine, nil, 200)
-	c.do("GET", auth.MePath, "not a token", nil, 401)
-	c.do("GET", auth.AccountsPath, mine, nil, 403)
-	c.do("POST", auth.AccountsPath, mine, object{"email": "x@example.org", "password": password}, 403)
-	device := c.do("POST", auth.TokensPath, mine, object{"name": "kubo"}, 201)
-	c.do("POST", auth.TokensPath, mine, object{"name": "looker", "scope": "read", "expires_in": 3600}, 201)
-	c.do("POST", auth.TokensPath, mine, object{"name": ""}, 400)
-	c.do("POST", auth.TokensPath, mine, "hello", 415)
-	c.do("POST", auth.TokensPath, get(device, "token"), object{"name": "x"}, 403)
-	c.do("GET", auth.TokensPath, mine, nil, 200)
-	c.do("GET", auth.TokensPath, get(device, "token"), nil, 403)
+	c.do("GET", authhttp.MePath, mine, nil, 200)
+	c.do("GET", authhttp.MePath, "not a token", nil, 401)
+	c.do("GET", authhttp.AccountsPath, mine, nil, 403)
+	c.do("POST", authhttp.AccountsPath, mine, object{"email": "x@example.org", "password": password}, 403)
+	device := c.do("POST", authhttp.TokensPath, mine, object{"name": "kubo"}, 201)
+	c.do("POST", authhttp.TokensPath, mine, object{"name": "looker", "scope": "read", "expires_in": 3600}, 201)
+	c.do("POST", authhttp.TokensPath, mine, object{"name": ""}, 400)
+	c.do("POST", authhttp.TokensPath, mine, "hello", 415)
+	c.do("POST", authhttp.TokensPath, get(device, "token"), object{"name": "x"}, 403)
+	c.do("GET", authhttp.TokensPath, mine, nil, 200)
+	c.do("GET", authhttp.TokensPath, get(device, "token"), nil, 403)
 
 	// Pins.
 	const pins = PSAPath + "/pins"
@@ -302,40 +303,40 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 	replaced := c.do("POST", pinned, token, object{"cid": root, "name": "two"}, 202)
 	c.do("POST", pinned, token, object{"cid": root}, 404)
 	pinned = pins + "/" + get(replaced, "requestid")
-	c.do("GET", auth.MePath, mine, nil, 200)
+	c.do("GET", authhttp.MePath, mine, nil, 200)
 	c.do("DELETE", pinned, boss, nil, 404)
 	c.do("DELETE", pinned, token, nil, 202)
 
 	// The end of things.
-	c.do("DELETE", auth.TokensPath+"/"+get(device, "id"), mine, nil, 200)
-	c.do("DELETE", auth.TokensPath+"/"+get(device, "id"), mine, nil, 404)
-	c.do("POST", auth.PasswordPath, mine, object{"password": "another one", "new_password": "staple correct horse"}, 400)
-	c.do("POST", auth.PasswordPath, mine, object{"password": password, "new_password": "staple correct horse", "revoke_tokens": true}, 200)
-	c.do("POST", auth.PasswordPath, mine, object{"password": password, "new_password": "x"}, 401)
+	c.do("DELETE", authhttp.TokensPath+"/"+get(device, "id"), mine, nil, 200)
+	c.do("DELETE", authhttp.TokensPath+"/"+get(device, "id"), mine, nil, 404)
+	c.do("POST", authhttp.PasswordPath, mine, object{"password": "another one", "new_password": "staple correct horse"}, 400)
+	c.do("POST", authhttp.PasswordPath, mine, object{"password": password, "new_password": "staple correct horse", "revoke_tokens": true}, 200)
+	c.do("POST", authhttp.PasswordPath, mine, object{"password": password, "new_password": "x"}, 401)
 	mine, _ = login(user, "staple correct horse")
-	c.do("POST", auth.LogoutPath, mine, nil, 200)
-	c.do("POST", auth.LogoutPath, mine, nil, 401)
+	c.do("POST", authhttp.LogoutPath, mine, nil, 200)
+	c.do("POST", authhttp.LogoutPath, mine, nil, 401)
 	mine, _ = login(user, "staple correct horse")
-	c.do("POST", auth.LogoutAllPath, mine, nil, 200)
-	c.do("POST", auth.LogoutAllPath, mine, nil, 401)
+	c.do("POST", authhttp.LogoutAllPath, mine, nil, 200)
+	c.do("POST", authhttp.LogoutAllPath, mine, nil, 401)
 	c.do("DELETE", one+"?pins=no", boss, nil, 400)
 	c.do("DELETE", one, boss, nil, 200)
 	c.do("DELETE", one, boss, nil, 404)
 
 	// Too many tries.
 	for range 30 { // at once, from one address
-		r := httptest.NewRequest("POST", auth.LoginPath, strings.NewReader(`{"email":"x@example.org","password":"nonsense"}`))
+		r := httptest.NewRequest("POST", authhttp.LoginPath, strings.NewReader(`{"email":"x@example.org","password":"nonsense"}`))
 		r.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 		c.handler.ServeHTTP(httptest.NewRecorder(), r)
 	}
-	c.do("POST", auth.LoginPath, "", object{"email": "x@example.org", "password": "nonsense"}, 429)
+	c.do("POST", authhttp.LoginPath, "", object{"email": "x@example.org", "password": "nonsense"}, 429)
 
 	for op := range described(loadOpenAPI(t)) {
 		good, bad := false, op == "GET /healthz" || op == "GET "+openAPIPath
 		for status := range c.seen[op] {
 			good, bad = good || status < 300, bad || status >= 400
 		}
-		if op == "POST "+auth.RegisterPath {
+		if op == "POST "+authhttp.RegisterPath {
 			good = true // TestOpenAPIHasRegistration
 		}
 		if !good || !bad {
@@ -350,14 +351,14 @@ func TestOpenAPIHasRegistration(t *testing.T) {
 	c := newChecker(t, testAPIWith(t, cfg, new(logtest.Lines), slog.LevelInfo))
 	register := func(email string, want int) {
 		t.Helper()
-		c.do("POST", auth.RegisterPath, "", object{"email": email, "password": "correct horse battery"}, want)
+		c.do("POST", authhttp.RegisterPath, "", object{"email": email, "password": "correct horse battery"}, want)
 	}
 	register("new@example.org", 201)
 	register("new@example.org", 409)
 	register("nobody", 400)
-	c.do("POST", auth.RegisterPath, "", object{"email": "x@example.org", "password": "correct horse battery", "invite": "none"}, 403)
+	c.do("POST", authhttp.RegisterPath, "", object{"email": "x@example.org", "password": "correct horse battery", "invite": "none"}, 403)
 	for i := range 10 {
-		r := httptest.NewRequest("POST", auth.RegisterPath, strings.NewReader(fmt.Sprintf(`{"email":"n%d@example.org","password":"correct horse battery"}`, i)))
+		r := httptest.NewRequest("POST", authhttp.RegisterPath, strings.NewReader(fmt.Sprintf(`{"email":"n%d@example.org","password":"correct horse battery"}`, i)))
 		r.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 		c.handler.ServeHTTP(httptest.NewRecorder(), r)
 	}

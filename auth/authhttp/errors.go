@@ -1,14 +1,17 @@
-package auth
+package authhttp
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
 // failure is the body of every answer that is not a success.
@@ -50,15 +53,15 @@ func (h handler) fail(c echo.Context, err error) error {
 	case http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusBadRequest:
 		details = known(err).Error()
 	case http.StatusUnauthorized:
-		header.Set(echo.HeaderWWWAuthenticate, Challenge)
+		header.Set(echo.HeaderWWWAuthenticate, auth.Challenge)
 	case http.StatusServiceUnavailable:
 		header.Set(echo.HeaderRetryAfter, strconv.Itoa(busySeconds))
-		if errors.Is(err, ErrBusy) {
-			details = ErrBusy.Error()
+		if errors.Is(err, auth.ErrBusy) {
+			details = auth.ErrBusy.Error()
 			break
 		}
 		h.cfg.Log.Error("accounts are not available", "err", err)
-		details = ErrUnavailable.Error()
+		details = auth.ErrUnavailable.Error()
 	case http.StatusInternalServerError:
 		id := header.Get(echo.HeaderXRequestID)
 		if id == "" {
@@ -74,15 +77,15 @@ func (h handler) fail(c echo.Context, err error) error {
 // known is the error that callers know, without what was being tried: that is
 // for the log.
 func known(err error) error {
-	var asInvalid *InvalidError
-	var asLimit *LimitError
+	var asInvalid *auth.InvalidError
+	var asLimit *auth.LimitError
 	switch {
 	case errors.As(err, &asInvalid):
 		return asInvalid
 	case errors.As(err, &asLimit):
 		return asLimit
 	}
-	for _, k := range []error{ErrDisabled, ErrClosed, ErrNoInvite, ErrNoAccount, ErrNoToken, ErrExists, ErrEnded} {
+	for _, k := range []error{auth.ErrDisabled, auth.ErrClosed, auth.ErrNoInvite, auth.ErrNoAccount, auth.ErrNoToken, auth.ErrExists, auth.ErrEnded} {
 		if errors.Is(err, k) {
 			return k
 		}
@@ -93,24 +96,24 @@ func known(err error) error {
 // statusOf is the one place where errors become HTTP status codes.
 func statusOf(err error) int {
 	var asHTTP *httpError
-	var asInvalid *InvalidError
-	var asLimit *LimitError
+	var asInvalid *auth.InvalidError
+	var asLimit *auth.LimitError
 	switch {
 	case errors.As(err, &asHTTP):
 		return asHTTP.code
 	case errors.As(err, &asInvalid):
 		return http.StatusBadRequest
-	case errors.Is(err, ErrBadCredentials), errors.Is(err, ErrUnauthorized):
+	case errors.Is(err, auth.ErrBadCredentials), errors.Is(err, auth.ErrUnauthorized):
 		return http.StatusUnauthorized
-	case errors.Is(err, ErrDisabled), errors.Is(err, ErrForbidden), errors.Is(err, ErrClosed), errors.Is(err, ErrNoInvite):
+	case errors.Is(err, auth.ErrDisabled), errors.Is(err, auth.ErrForbidden), errors.Is(err, auth.ErrClosed), errors.Is(err, auth.ErrNoInvite):
 		return http.StatusForbidden
-	case errors.Is(err, ErrNoAccount), errors.Is(err, ErrNoToken):
+	case errors.Is(err, auth.ErrNoAccount), errors.Is(err, auth.ErrNoToken):
 		return http.StatusNotFound
-	case errors.Is(err, ErrExists), errors.Is(err, ErrEnded):
+	case errors.Is(err, auth.ErrExists), errors.Is(err, auth.ErrEnded):
 		return http.StatusConflict
 	case errors.As(err, &asLimit):
 		return http.StatusTooManyRequests
-	case errors.Is(err, ErrBusy), errors.Is(err, ErrUnavailable):
+	case errors.Is(err, auth.ErrBusy), errors.Is(err, auth.ErrUnavailable):
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
@@ -119,4 +122,8 @@ func statusOf(err error) int {
 // reasonOf spells a status as the PSA's reasons are spelt: BAD_REQUEST.
 func reasonOf(code int) string {
 	return strings.ToUpper(strings.ReplaceAll(http.StatusText(code), " ", "_"))
+}
+
+func invalid(field, format string, a ...any) error {
+	return &auth.InvalidError{Field: field, Msg: fmt.Sprintf(format, a...)}
 }

@@ -1,4 +1,4 @@
-package auth
+package authhttp
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
 // oneAccount is the answer that tells of one account.
@@ -42,7 +44,7 @@ func (h handler) addAccount(c echo.Context) error {
 	if err := readJSON(c, &in); err != nil {
 		return err
 	}
-	a, err := h.s.AddAccount(c.Request().Context(), NewAccount(in))
+	a, err := h.s.AddAccount(c.Request().Context(), auth.NewAccount(in))
 	if err != nil {
 		return err
 	}
@@ -65,7 +67,7 @@ func (h handler) setQuota(c echo.Context) error {
 	if err := readJSON(c, &in); err != nil {
 		return err
 	}
-	a, err := h.s.SetQuota(c.Request().Context(), c.Param("id"), NewQuota(in))
+	a, err := h.s.SetQuota(c.Request().Context(), c.Param("id"), auth.NewQuota(in))
 	if err != nil {
 		return err
 	}
@@ -130,7 +132,7 @@ type inviteJSON struct {
 	QuotaPins uint64    `json:"max_pins"` // 0 is no limit
 }
 
-func inviteJSONOf(i Invite) inviteJSON {
+func inviteJSONOf(i auth.Invite) inviteJSON {
 	return inviteJSON(i)
 }
 
@@ -162,7 +164,7 @@ func (h handler) addInvite(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	i, code, err := h.s.AddInvite(c.Request().Context(), NewInvite{Quota: in.Quota, QuotaPins: in.MaxPins, TTL: ttl})
+	i, code, err := h.s.AddInvite(c.Request().Context(), auth.NewInvite{Quota: in.Quota, QuotaPins: in.MaxPins, TTL: ttl})
 	if err != nil {
 		return err
 	}
@@ -175,7 +177,7 @@ func (h handler) addInvite(c echo.Context) error {
 
 func (h handler) revokeInvite(c echo.Context) error {
 	i, err := h.s.RevokeInvite(c.Request().Context(), c.Param("id"))
-	if errors.Is(err, ErrNoInvite) {
+	if errors.Is(err, auth.ErrNoInvite) {
 		// To who registers it is 403: the code does not let them in. Here an
 		// invitation is asked for by its id, as an account is.
 		return &httpError{http.StatusNotFound, "no such invitation: it may be used already, or expired"}
@@ -190,20 +192,20 @@ func (h handler) revokeInvite(c echo.Context) error {
 }
 
 type eventJSON struct {
-	ID      string    `json:"id"`
-	Time    time.Time `json:"time"`
-	Kind    EventKind `json:"event"`
-	Account string    `json:"account,omitempty"`
-	Email   string    `json:"email,omitempty"`
-	Actor   string    `json:"actor,omitempty"`
-	Address string    `json:"address,omitempty"`
-	Token   string    `json:"token,omitempty"`
-	Detail  string    `json:"detail,omitempty"`
-	Count   int       `json:"count"`
+	ID      string         `json:"id"`
+	Time    time.Time      `json:"time"`
+	Kind    auth.EventKind `json:"event"`
+	Account string         `json:"account,omitempty"`
+	Email   string         `json:"email,omitempty"`
+	Actor   string         `json:"actor,omitempty"`
+	Address string         `json:"address,omitempty"`
+	Token   string         `json:"token,omitempty"`
+	Detail  string         `json:"detail,omitempty"`
+	Count   int            `json:"count"`
 }
 
 func (h handler) audit(c echo.Context) error {
-	q := EventQuery{Account: c.QueryParam("account"), Before: c.QueryParam("before")}
+	q := auth.EventQuery{Account: c.QueryParam("account"), Before: c.QueryParam("before")}
 	for name, at := range map[string]*time.Time{"from": &q.From, "to": &q.To} {
 		s := c.QueryParam(name)
 		if s == "" {
@@ -217,7 +219,7 @@ func (h handler) audit(c echo.Context) error {
 	if s := c.QueryParam("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 {
-			return invalid("limit", "must be from 1 to %d", maxEvents)
+			return invalid("limit", "must be from 1 to %d", auth.MaxEvents)
 		}
 		q.Limit = n
 	}

@@ -1,4 +1,4 @@
-package auth
+package authhttp
 
 import (
 	"log/slog"
@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
 // Paths of the endpoints; each is served with a trailing slash too.
@@ -70,7 +72,7 @@ type answer struct {
 // All of them answer with an object that has "status": "success", or with
 // [failure] and the status that fits. The client's address is what e's
 // IPExtractor says; without one, the connection's.
-func Register(e *echo.Echo, s *Service, cfg HTTPConfig) {
+func Register(e *echo.Echo, s *auth.Service, cfg Config) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -94,9 +96,9 @@ func Register(e *echo.Echo, s *Service, cfg HTTPConfig) {
 	}
 }
 
-// HTTPConfig is how the endpoints answer. The zero value of each field stands for its
+// Config is how the endpoints answer. The zero value of each field stands for its
 // default.
-type HTTPConfig struct {
+type Config struct {
 	// Endpoint gives the URL of the pinning service, such as
 	// https://pins.example.com/api/psa/, for the lines that add it to Kubo. Nil:
 	// it is made of the address that the client used.
@@ -106,8 +108,8 @@ type HTTPConfig struct {
 }
 
 type handler struct {
-	s   *Service
-	cfg HTTPConfig
+	s   *auth.Service
+	cfg Config
 }
 
 // route is one method of one path. guard says what a token must be good for;
@@ -115,18 +117,18 @@ type handler struct {
 type route struct {
 	method, path string
 	serve        echo.HandlerFunc
-	guard        func(echo.Context, Principal) error
+	guard        func(echo.Context, auth.Principal) error
 }
 
 func (h handler) routes() []route {
-	anyToken := func(_ echo.Context, p Principal) error { return p.Require(ScopeRead) }
-	wholeAccount := func(c echo.Context, p Principal) error {
-		if err := p.Require(ScopeAdmin); err != nil || c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead {
+	anyToken := func(_ echo.Context, p auth.Principal) error { return p.Require(auth.ScopeRead) }
+	wholeAccount := func(c echo.Context, p auth.Principal) error {
+		if err := p.Require(auth.ScopeAdmin); err != nil || c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead {
 			return err
 		}
 		return h.s.TakeChange(p.Account)
 	}
-	admin := func(_ echo.Context, p Principal) error { return p.RequireAdmin() }
+	admin := func(_ echo.Context, p auth.Principal) error { return p.RequireAdmin() }
 	return []route{
 		{http.MethodPost, LoginPath, h.login, nil},
 		{http.MethodPost, RefreshPath, h.refresh, nil},
@@ -156,7 +158,7 @@ func (h handler) routes() []route {
 }
 
 // wrap answers errors, and gives the request's context the client's address.
-func (h handler) wrap(next echo.HandlerFunc, guard func(echo.Context, Principal) error) echo.HandlerFunc {
+func (h handler) wrap(next echo.HandlerFunc, guard func(echo.Context, auth.Principal) error) echo.HandlerFunc {
 	if guard != nil {
 		next = authenticate(h.s, func(_ echo.Context, err error) error { return err }, guard)(next)
 	}
@@ -164,7 +166,7 @@ func (h handler) wrap(next echo.HandlerFunc, guard func(echo.Context, Principal)
 		// Tokens, accounts and failures are for this client, now.
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 		r := c.Request()
-		c.SetRequest(r.WithContext(WithAddress(r.Context(), clientAddress(c))))
+		c.SetRequest(r.WithContext(auth.WithAddress(r.Context(), clientAddress(c))))
 		if err := next(c); err != nil {
 			return h.fail(c, err)
 		}
@@ -233,7 +235,7 @@ func (h handler) register(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	pair, err := h.s.Register(c.Request().Context(), NewRegistration{
+	pair, err := h.s.Register(c.Request().Context(), auth.NewRegistration{
 		Email: in["email"], Password: in["password"], Invite: in["invite"],
 	})
 	if err != nil {

@@ -1,4 +1,4 @@
-package auth
+package authhttp
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
 // accountJSON is an account as the endpoints tell of it.
@@ -20,24 +22,24 @@ type accountJSON struct {
 	Created  time.Time `json:"created"`
 }
 
-func accountJSONOf(a Account) accountJSON {
+func accountJSONOf(a auth.Account) accountJSON {
 	return accountJSON{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created}
 }
 
 // tokenJSON is a token as the endpoints tell of it.
 type tokenJSON struct {
-	ID       string    `json:"id"`
-	Kind     Kind      `json:"kind"`
-	Name     string    `json:"name,omitempty"`
-	Scope    Scope     `json:"scope"`
-	Created  time.Time `json:"created"`
-	Expires  time.Time `json:"expires,omitzero"`   // left out: never
-	LastUsed time.Time `json:"last_used,omitzero"` // some minutes behind; left out: never
-	Address  string    `json:"address,omitempty"`  // where it was made from
-	Current  bool      `json:"current"`            // this request came with it
+	ID       string     `json:"id"`
+	Kind     auth.Kind  `json:"kind"`
+	Name     string     `json:"name,omitempty"`
+	Scope    auth.Scope `json:"scope"`
+	Created  time.Time  `json:"created"`
+	Expires  time.Time  `json:"expires,omitzero"`   // left out: never
+	LastUsed time.Time  `json:"last_used,omitzero"` // some minutes behind; left out: never
+	Address  string     `json:"address,omitempty"`  // where it was made from
+	Current  bool       `json:"current"`            // this request came with it
 }
 
-func tokenJSONOf(t Token, p Principal) tokenJSON {
+func tokenJSONOf(t auth.Token, p auth.Principal) tokenJSON {
 	return tokenJSON{
 		t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address, t.ID == p.TokenID,
 	}
@@ -51,8 +53,8 @@ type success struct {
 var ok = success{"success"}
 
 // principal is the request's: authenticate put it there.
-func principal(c echo.Context) Principal {
-	p, _ := PrincipalFrom(c.Request().Context())
+func principal(c echo.Context) auth.Principal {
+	p, _ := auth.PrincipalFrom(c.Request().Context())
 	return p
 }
 
@@ -65,8 +67,8 @@ func (h handler) me(c echo.Context) error {
 	out := struct {
 		success
 		Account accountJSON `json:"account"`
-		Scope   Scope       `json:"scope"` // of the token
-		Usage   *Usage      `json:"usage,omitempty"`
+		Scope   auth.Scope  `json:"scope"` // of the token
+		Usage   *auth.Usage `json:"usage,omitempty"`
 	}{ok, accountJSONOf(a), principal(c).Scope, nil}
 	if out.Usage, err = h.s.UsageOf(ctx, a.ID); err != nil {
 		return err
@@ -145,9 +147,9 @@ func secondsOf(n int64) (time.Duration, error) {
 
 func (h handler) addToken(c echo.Context) error {
 	var in struct {
-		Name      string `json:"name"`
-		Scope     Scope  `json:"scope"`
-		ExpiresIn int64  `json:"expires_in"`
+		Name      string     `json:"name"`
+		Scope     auth.Scope `json:"scope"`
+		ExpiresIn int64      `json:"expires_in"`
 	}
 	if err := readJSON(c, &in); err != nil {
 		return err
@@ -156,7 +158,7 @@ func (h handler) addToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	t, raw, err := h.s.AddDevice(c.Request().Context(), principal(c).Account, NewDevice{Name: in.Name, Scope: in.Scope, TTL: ttl})
+	t, raw, err := h.s.AddDevice(c.Request().Context(), principal(c).Account, auth.NewDevice{Name: in.Name, Scope: in.Scope, TTL: ttl})
 	if err != nil {
 		return err
 	}
@@ -166,7 +168,7 @@ func (h handler) addToken(c echo.Context) error {
 		Token   string `json:"token"`
 		Command string `json:"command,omitempty"` // that adds the service to Kubo
 	}{ok, tokenJSONOf(t, principal(c)), raw, ""}
-	if endpoint := h.endpoint(c); endpoint != "" && t.Scope.Includes(ScopePin) {
+	if endpoint := h.endpoint(c); endpoint != "" && t.Scope.Includes(auth.ScopePin) {
 		out.Command = fmt.Sprintf("ipfs pin remote service add holdfast %s %s", endpoint, raw)
 	}
 	return c.JSON(http.StatusCreated, out)

@@ -1,4 +1,4 @@
-package auth
+package authhttp
 
 import (
 	"context"
@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-)
 
-// Challenge is the WWW-Authenticate header of every 401.
-const Challenge = `Bearer realm="holdfast"`
+	"github.com/holdfast-ipfs/holdfast/auth"
+)
 
 // Middleware lets a request through if its Authorization header holds a bearer
 // token that counts and that may be used for a request of that method: one
@@ -21,21 +20,21 @@ const Challenge = `Bearer realm="holdfast"`
 // what was begun with a token does not outlive it.
 //
 // Otherwise it returns what onError makes of the error: one that wraps
-// [ErrUnauthorized], for which onError answers 401 with [Challenge]; one that
-// wraps [ErrForbidden]; a [*LimitError], for which the Retry-After header is
+// [auth.ErrUnauthorized], for which onError answers 401 with [auth.Challenge]; one that
+// wraps [auth.ErrForbidden]; a [*auth.LimitError], for which the Retry-After header is
 // set already, and the status is 429; any other is a fault of the server's.
-func Middleware(s *Service, onError func(c echo.Context, err error) error) echo.MiddlewareFunc {
-	return authenticate(s, onError, func(c echo.Context, p Principal) error {
+func Middleware(s *auth.Service, onError func(c echo.Context, err error) error) echo.MiddlewareFunc {
+	return authenticate(s, onError, func(c echo.Context, p auth.Principal) error {
 		switch c.Request().Method {
 		case http.MethodGet, http.MethodHead, http.MethodOptions:
-			return p.Require(ScopeRead)
+			return p.Require(auth.ScopeRead)
 		}
-		return p.Require(ScopePin)
+		return p.Require(auth.ScopePin)
 	})
 }
 
 // authenticate is Middleware with another way to say what a token is good for.
-func authenticate(s *Service, onError func(echo.Context, error) error, allowed func(echo.Context, Principal) error) echo.MiddlewareFunc {
+func authenticate(s *auth.Service, onError func(echo.Context, error) error, allowed func(echo.Context, auth.Principal) error) echo.MiddlewareFunc {
 	refuse := func(c echo.Context, err error) error {
 		s.CountRefusal(err)
 		return onError(c, err)
@@ -56,10 +55,10 @@ func authenticate(s *Service, onError func(echo.Context, error) error, allowed f
 			if err := allowed(c, p); err != nil {
 				return refuse(c, err)
 			}
-			c.SetRequest(r.WithContext(WithPrincipal(ctx, p)))
+			c.SetRequest(r.WithContext(auth.WithPrincipal(ctx, p)))
 			err = next(c)
-			if err != nil && errors.Is(context.Cause(ctx), errRevoked) {
-				return refuse(c, errRevoked)
+			if err != nil && errors.Is(context.Cause(ctx), auth.ErrRevoked) {
+				return refuse(c, auth.ErrRevoked)
 			}
 			return err
 		}
@@ -68,7 +67,7 @@ func authenticate(s *Service, onError func(echo.Context, error) error, allowed f
 
 // setRetryAfter says when to come back, if the error is about that.
 func setRetryAfter(c echo.Context, err error) {
-	if limit := (*LimitError)(nil); errors.As(err, &limit) {
+	if limit := (*auth.LimitError)(nil); errors.As(err, &limit) {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(limit.RetryAfter/time.Second)))
 	}
 }
@@ -76,12 +75,12 @@ func setRetryAfter(c echo.Context, err error) {
 // bearer takes the token out of the values of the Authorization header.
 func bearer(values []string) (string, error) {
 	if len(values) == 0 {
-		return "", errNoToken
+		return "", auth.ErrTokenMissing
 	}
 	scheme, raw, ok := strings.Cut(values[0], " ")
 	raw = strings.Trim(raw, " ")
 	if len(values) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") || raw == "" {
-		return "", errHeader
+		return "", auth.ErrHeader
 	}
 	return raw, nil
 }
