@@ -25,6 +25,9 @@ func failureOf(err error) (status int, f Failure) {
 	if _, ok := errors.AsType[*auth.InvalidError](err); ok {
 		status = http.StatusBadRequest
 	}
+	if _, ok := errors.AsType[*adoptedSome](err); ok {
+		status, f.Error.Hint = http.StatusConflict, "`holdfast user quota` gives the account more; adopt again then"
+	}
 	for _, known := range []struct {
 		err    error
 		status int
@@ -35,6 +38,9 @@ func failureOf(err error) (status int, f Failure) {
 		{auth.ErrNoInvite, http.StatusNotFound, "`holdfast user invites` lists the invitations"},
 		{auth.ErrExists, http.StatusConflict, "`holdfast user passwd EMAIL` gives it a new password"},
 		{auth.ErrDisabled, http.StatusForbidden, "`holdfast user enable EMAIL` enables it"},
+		{errNoPins, http.StatusNotFound, "`holdfast pin ls --all` shows whose pins there are"},
+		{auth.ErrDamaged, http.StatusInternalServerError, "`holdfast store verify` names what is damaged; restore a backup, or remove it: " +
+			"`holdfast user rm` and `holdfast token revoke` do that too"},
 		{errWhichUser, http.StatusBadRequest, "name one with --user EMAIL; `holdfast user ls` lists them"},
 		{auth.ErrBusy, http.StatusServiceUnavailable, ""},
 		{auth.ErrUnavailable, http.StatusServiceUnavailable, ""},

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,6 +21,7 @@ type Pin struct {
 	Created   string            `json:"created"`
 	Pin       psa.Pin           `json:"pin"`
 	Info      map[string]string `json:"info,omitempty"`
+	Account   *Owner            `json:"account,omitempty"` // where pins of several are listed
 }
 
 type pinPage struct {
@@ -71,4 +73,38 @@ func (c *Client) removePin(ctx context.Context, user, id string) error {
 // RetryPin has a failed request tried again.
 func (c *Client) RetryPin(ctx context.Context, user, id string) error {
 	return c.Do(ctx, http.MethodPost, "/psa/pins/"+id+"/retry", nil, ActingFor(user), nil, nil)
+}
+
+// AllPins reads the pins of all accounts, and of those that are gone.
+func (c *Client) AllPins(ctx context.Context, statuses []string) ([]Pin, error) {
+	var owners []Owner
+	if err := c.Do(ctx, http.MethodGet, "/owners", nil, nil, nil, &owners); err != nil {
+		return nil, err
+	}
+	all := []Pin{}
+	for _, owner := range owners {
+		pins, err := c.Pins(ctx, owner.ID, statuses)
+		if f, ok := errors.AsType[*AnswerError](err); ok && f.Status == http.StatusNotFound {
+			continue // its last pin went meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i := range pins {
+			pins[i].Account = &owner
+		}
+		all = append(all, pins...)
+	}
+	return all, nil
+}
+
+// RemoveAllPins removes the pins of an account, which may be gone: it is named by its
+// address or its id.
+func (c *Client) RemoveAllPins(ctx context.Context, account string) (gone RemovedPins, err error) {
+	return gone, c.Do(ctx, http.MethodDelete, "/pins", url.Values{"account": {account}}, nil, nil, &gone)
+}
+
+// AdoptPins gives the pins of an account that is gone, by its id, to another.
+func (c *Client) AdoptPins(ctx context.Context, from, to string) (done AdoptedPins, err error) {
+	return done, c.Do(ctx, http.MethodPost, "/pins/adopt", url.Values{"from": {from}, "to": {to}}, nil, nil, &done)
 }

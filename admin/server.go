@@ -59,6 +59,7 @@ func (s *Server) Handler() (http.Handler, error) {
 	e.GET("/audit", s.audit)
 	if s.Store != nil {
 		(&storeHandlers{s.Store}).register(e)
+		s.registerOwners(e)
 	}
 	e.POST("/psa/pins/:requestid/retry", s.retryPin, psa.Errors(s.Log), s.asUser)
 	err := psa.Register(e.Group("/psa"), psa.Config{
@@ -114,7 +115,7 @@ func (s *Server) asUser(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		a, err := s.user(r)
-		if err != nil {
+		if err != nil && !s.mayTidy(r, a, err) {
 			return answer(c, err)
 		}
 		p := auth.Principal{Account: a.ID, Email: a.Email, Admin: a.Admin, Scope: auth.ScopeAdmin}
@@ -130,7 +131,7 @@ func (s *Server) user(r *http.Request) (auth.Account, error) {
 		if err != nil {
 			return auth.Account{}, &auth.InvalidError{Field: userHeader, Msg: "is not query-escaped"}
 		}
-		return s.Auth.AccountByEmail(r.Context(), email)
+		return s.named(r.Context(), email)
 	}
 	all, err := s.Auth.ListAccounts(r.Context())
 	switch {
@@ -170,9 +171,9 @@ func (s *Server) addUser(c echo.Context) error {
 	return c.JSON(http.StatusCreated, accountOf(a))
 }
 
-// account is the one whose address the query names.
+// account is the one whose address, or id, the query names.
 func (s *Server) account(c echo.Context) (auth.Account, error) {
-	return s.Auth.AccountByEmail(c.Request().Context(), c.QueryParam("email"))
+	return s.named(c.Request().Context(), c.QueryParam("email"))
 }
 
 // changeUser serves what changes an account as a whole.
@@ -207,14 +208,15 @@ func (s *Server) setQuota(c echo.Context) error {
 // removeUser removes the account's pins too, unless they are to be kept.
 func (s *Server) removeUser(c echo.Context) error {
 	a, err := s.account(c)
-	if err != nil {
+	if err != nil && !a.Damaged {
 		return err
 	}
+	id := a.ID
 	a, n, err := s.Auth.RemoveAccountAndPins(c.Request().Context(), a.ID, c.QueryParam("pins") == "keep")
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, RemovedAccount{Email: a.Email, Pins: n})
+	return c.JSON(http.StatusOK, RemovedAccount{Email: a.Email, Pins: n, ID: id})
 }
 
 func (s *Server) setPassword(c echo.Context) error {

@@ -25,6 +25,39 @@ type Store interface {
 	// Verify, with repair, has the DAGs that damaged blocks are of fetched again once
 	// all was looked at. It may go on with that when ctx ends.
 	Verify(ctx context.Context, repair bool, tell VerifyWatch) (VerifyReport, error)
+	// Accounts lists the accounts that have requests of the given status, each once.
+	Accounts(ctx context.Context, s pin.Status) ([]string, error)
+	// Adopt gives the requests of one account to another; left is how many stay, as
+	// their CID cannot be read. Errors: a [*pin.QuotaError].
+	Adopt(ctx context.Context, from, to string) (adopted, left int, err error)
+}
+
+// DamagedRecord is a record of the database that cannot be read.
+type DamagedRecord struct {
+	Kind string `json:"kind"` // such as "pin" or "account", in words
+	Key  string `json:"key"`  // in hexadecimal
+	// What it is about, as far as its key says so.
+	Account   string `json:"account,omitempty"`
+	RequestID string `json:"requestid,omitempty"`
+	CID       string `json:"cid,omitempty"`
+	Token     string `json:"token,omitempty"`
+}
+
+// DamagedRecords is what was found of records that cannot be read.
+type DamagedRecords struct {
+	BadRecords uint64          `json:"damaged_records"`
+	Records    []DamagedRecord `json:"damaged_record_list,omitempty"` // some of them, if there are many
+}
+
+// String names the record for people.
+func (d DamagedRecord) String() string {
+	s := d.Kind
+	for _, of := range [][2]string{{"requestid", d.RequestID}, {"cid", d.CID}, {"token", d.Token}, {"account", d.Account}} {
+		if of[1] != "" {
+			s += " " + of[0] + "=" + of[1]
+		}
+	}
+	return s + " (key " + d.Key + ")"
 }
 
 // VerifyWatch hears, in one goroutine, of what a check finds and begins.
@@ -76,6 +109,7 @@ type StoreStats struct {
 	Complete uint64                `json:"complete_dags"` // of those
 	Accounts uint64                `json:"accounts"`
 	Requests map[pin.Status]uint64 `json:"requests"` // every status has an entry
+	DamagedRecords
 }
 
 // Reclaimed says what a reclaim did.
@@ -107,6 +141,7 @@ type VerifyReport struct {
 	Missing uint64        `json:"missing"`
 	Strays  uint64        `json:"unreferenced"` // blocks that nothing refers to and no reclaim knew of; the next does
 	Elapsed time.Duration `json:"elapsed"`      // nanoseconds
+	DamagedRecords
 }
 
 // BadBlocks is how many blocks are not as they should be.

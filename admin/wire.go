@@ -30,13 +30,17 @@ import (
 //	GET    /store/stats                 store.Stats
 //	POST   /store/reclaim               StoreMessage, on many lines
 //	POST   /store/verify?repair=        StoreMessage, on many lines
+//	GET    /owners                      []Owner: whose pins there are
+//	POST   /pins/adopt?from=&to=        AdoptedPins; from is an account's id, to an address
+//	DELETE /pins?account=               RemovedPins; account is an address or an id
 //	POST   /psa/pins/{id}/retry         202
 //	       /psa/...                     the PSA, as its own handlers serve it
 //
-// Under /psa the account is that of the header [userHeader]. Errors are an
+// Under /psa the account is that of the header [userHeader]; of one that is gone, or that
+// cannot be read, pins can be read and removed there. Errors are a
 // [Failure]; those under /psa the PSA's Failure, which reads as one.
 
-// userHeader carries the address of the account that a request acts for,
+// userHeader carries the address, or the id, of the account that a request acts for,
 // query-escaped. Without it there must be one account only.
 const userHeader = "Holdfast-User"
 
@@ -55,10 +59,11 @@ type Account struct {
 	Quota    uint64    `json:"quota"`    // bytes; 0 is no limit
 	MaxPins  uint64    `json:"max_pins"` // 0 is no limit
 	Created  time.Time `json:"created"`
+	Damaged  bool      `json:"damaged,omitempty"` // its record cannot be read: only id and email say something
 }
 
 func accountOf(a auth.Account) Account {
-	return Account{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created}
+	return Account{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created, a.Damaged}
 }
 
 type NewAccount struct {
@@ -72,6 +77,23 @@ type NewAccount struct {
 type RemovedAccount struct {
 	Email string `json:"email"`
 	Pins  int    `json:"pins"` // requests that were removed with it
+	ID    string `json:"id"`   // by which pins are known that were kept
+}
+
+// Owner is an account that has pins.
+type Owner struct {
+	ID    string `json:"id"`
+	Email string `json:"email,omitempty"`
+	Gone  bool   `json:"gone,omitempty"` // there is no such account any more
+}
+
+type AdoptedPins struct {
+	Adopted int `json:"adopted"`
+	Left    int `json:"left"` // whose CID cannot be read
+}
+
+type RemovedPins struct {
+	Removed int `json:"removed"`
 }
 
 type NewPassword struct {
@@ -94,10 +116,11 @@ type TokenInfo struct {
 	Expires time.Time  `json:"expires,omitzero"`   // left out: never
 	Used    time.Time  `json:"last_used,omitzero"` // to some minutes; left out: never
 	Address string     `json:"address,omitempty"`  // where it was made from; left out: this host
+	Damaged bool       `json:"damaged,omitempty"`  // its record cannot be read: only id says something
 }
 
 func tokenInfoOf(t auth.Token) TokenInfo {
-	return TokenInfo{t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address}
+	return TokenInfo{t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address, t.Damaged}
 }
 
 type NewToken struct {

@@ -26,6 +26,9 @@ type Account struct {
 	// were all ended at once. A token that was made before counts no more.
 	Sessions uint64
 	Devices  uint64
+	// Damaged: its record cannot be read, and only ID and Email say something; Email is
+	// "" if it is not known either.
+	Damaged bool
 }
 
 // Allows reports whether the account lets t count: it is enabled, and has not
@@ -96,6 +99,9 @@ type Token struct {
 	// Expires is when the last JWT that stands on it does. UTC, to the second;
 	// the zero time is never.
 	Expires time.Time
+	// Damaged: its record cannot be read, and only ID and Account say something. It does
+	// not count.
+	Damaged bool
 }
 
 // Expired reports whether the token's time is over.

@@ -35,6 +35,9 @@ var (
 	// ErrBusy: as many passwords as may be are being checked already; try
 	// again in a few seconds.
 	ErrBusy = errors.New("too many passwords are being checked; try again")
+	// ErrDamaged: there is such an account, token or invitation, and its record cannot be
+	// read. The operator can remove it, or restore a backup.
+	ErrDamaged = errors.New("its record on the server cannot be read")
 	// ErrUnavailable: accounts cannot be read or written now: the disk is full
 	// or the server is stopping.
 	ErrUnavailable = errors.New("accounts are not available now")
@@ -67,14 +70,16 @@ type Accounts interface {
 	// Errors: ErrExists if another has its ID or its Email.
 	CreateAccount(ctx context.Context, a Account, log ...Event) error
 
-	// AccountByID reads one account. Errors: ErrNoAccount.
+	// AccountByID reads one account. Errors: ErrNoAccount; ErrDamaged, with what is
+	// known of the account all the same: its ID, and Email if an index has it.
 	AccountByID(ctx context.Context, id string) (Account, error)
 
 	// AccountByEmail reads the account with that address, which is compared as
-	// it is: the caller normalises it. Errors: ErrNoAccount.
+	// it is: the caller normalises it. Errors: those of AccountByID.
 	AccountByEmail(ctx context.Context, email string) (Account, error)
 
-	// ListAccounts reads every account, in the order of their addresses.
+	// ListAccounts reads every account, in the order of their addresses. One whose
+	// record cannot be read has Damaged set and what is known of it.
 	ListAccounts(ctx context.Context) ([]Account, error)
 
 	// ChangeAccount reads an account, calls change with it, and commits what
@@ -87,7 +92,7 @@ type Accounts interface {
 	// DeleteAccount removes an account, gives it as it last was, and frees its
 	// address. Its tokens count for nothing from then on; their records go in
 	// as many commits as they need, and what a crash leaves of them is removed
-	// by SweepTokens. Errors: ErrNoAccount.
+	// by SweepTokens. One that cannot be read is removed too. Errors: ErrNoAccount.
 	DeleteAccount(ctx context.Context, id string, log ...Event) (Account, error)
 
 	// CreateToken commits a new token.
@@ -95,20 +100,22 @@ type Accounts interface {
 	CreateToken(ctx context.Context, t Token, log ...Event) error
 
 	// TokenByID reads one token, whether or not it still counts.
-	// Errors: ErrNoToken.
+	// Errors: ErrNoToken; ErrDamaged, with its ID, and its Account if that is known.
 	TokenByID(ctx context.Context, id string) (Token, error)
 
 	// ListTokens reads the tokens of an account, whether or not they still
 	// count, oldest first, and by ID where Created is the same. An account
-	// that does not exist has none.
+	// that does not exist has none. One whose record cannot be read has Damaged set,
+	// and no more than its ID and Account.
 	ListTokens(ctx context.Context, account string) ([]Token, error)
 
 	// ChangeToken is to a token what ChangeAccount is to an account. change
 	// must leave ID, Account, Kind, Epoch and Created as they are.
-	// Errors: ErrNoToken; ErrEnded if its account does not allow it any more.
+	// Errors: ErrNoToken; ErrDamaged, as TokenByID; ErrEnded if its account does not allow it any more.
 	ChangeToken(ctx context.Context, id string, change func(*Token) error) (Token, error)
 
-	// DeleteToken removes a token, and gives it as it last was.
+	// DeleteToken removes a token, and gives it as it last was. One that cannot be read
+	// is removed too.
 	// Errors: ErrNoToken.
 	DeleteToken(ctx context.Context, id string, log ...Event) (Token, error)
 
@@ -159,7 +166,8 @@ type Audit interface {
 	// their times do, to the millisecond, and those of one time as they came.
 	AppendEvents(ctx context.Context, log []Event) error
 
-	// Events reads the events that match, newest first, at most q.Limit.
+	// Events reads the events that match, newest first, at most q.Limit. One that cannot
+	// be read is of the kind [EventDamaged].
 	Events(ctx context.Context, q EventQuery) ([]Event, error)
 
 	// SweepEvents removes all events from before a time, in as many commits as

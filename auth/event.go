@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -30,6 +31,8 @@ const (
 	EventInviteCreated   EventKind = "invite.created"
 	EventInviteRevoked   EventKind = "invite.revoked"
 	EventKeysRotated     EventKind = "keys.rotated"
+	EventPinsAdopted     EventKind = "pins.adopted" // of an account that is gone, by another
+	EventDamaged         EventKind = "damaged"      // what happened cannot be read any more
 )
 
 // Event is one entry of the audit record. It never holds a password, a token or
@@ -57,6 +60,13 @@ type EventQuery struct {
 	To      time.Time // before this time
 	Before  string    // of an ID less than this one, to read on after a page
 	Limit   int
+}
+
+// NoteAdopted puts on record that an account has the pins now of one that is gone.
+func (s *Service) NoteAdopted(ctx context.Context, from string, to Account, pins int) error {
+	e := s.event(ctx, EventPinsAdopted, to.ID)
+	e.Email, e.Detail = to.Email, fmt.Sprintf("%d pins of account %s", pins, from)
+	return s.accounts.AppendEvents(ctx, []Event{e})
 }
 
 type addressKey struct{}

@@ -112,5 +112,6 @@ var (
 	errWrongUse     = fmt.Errorf("%w: the token is for another use (an access token is not a refresh token)", ErrUnauthorized)
 	errExpired      = fmt.Errorf("%w: the token has expired", ErrUnauthorized)
 	errNotYet       = fmt.Errorf("%w: the token is not valid yet: the server's clock was set back", ErrUnauthorized)
+	errDamaged      = fmt.Errorf("%w: the server cannot read its record of this token; log in again, or have another token made", ErrUnauthorized)
 	ErrRevoked      = fmt.Errorf("%w: the token was revoked", ErrUnauthorized)
 )

@@ -183,7 +183,7 @@ func (s *Service) LogoutAll(ctx context.Context, account string) (ended int, err
 		return 0, err
 	}
 	for _, t := range live {
-		if t.Kind == Session {
+		if t.Kind == Session && !t.Damaged {
 			ended++
 		}
 	}
@@ -195,7 +195,7 @@ func (s *Service) LogoutAll(ctx context.Context, account string) (ended int, err
 func (s *Service) RemoveAccount(ctx context.Context, account string) (Account, error) {
 	ctx = context.WithoutCancel(ctx) // who hangs up has asked for it all the same
 	a, err := s.accounts.AccountByID(ctx, account)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return Account{}, fmt.Errorf("remove account %s: %w", account, err)
 	}
 	removed := s.event(ctx, EventAccountRemoved, account)
@@ -211,11 +211,12 @@ func (s *Service) RemoveAccount(ctx context.Context, account string) (Account, e
 }
 
 // RemoveAccountAndPins disables the account, removes its pins unless they are to
-// be kept, and then the account. If it is interrupted it can be called again.
+// be kept, and then the account, also one whose record cannot be read. If it is interrupted it can be called again.
 // It says how many pins were removed. Pins that are kept belong to nobody, and
 // stay on disk.
 func (s *Service) RemoveAccountAndPins(ctx context.Context, account string, keepPins bool) (a Account, pins int, err error) {
-	if _, err := s.Disable(ctx, account); err != nil {
+	// No token of one that cannot be read counts.
+	if _, err := s.Disable(ctx, account); err != nil && !errors.Is(err, ErrDamaged) {
 		return Account{}, 0, err
 	}
 	if s.cfg.RemovePins != nil && !keepPins {
@@ -269,6 +270,7 @@ func (s *Service) SetPassword(ctx context.Context, account, password string, end
 	var e Ended
 	for _, t := range live {
 		switch {
+		case t.Damaged: // it does not work
 		case t.Kind == Session:
 			e.Sessions++
 		case endDevices:

@@ -175,7 +175,7 @@ func (s *Service) Refresh(ctx context.Context, refresh string) (_ Pair, err erro
 		return Pair{}, err
 	}
 	var pair Pair
-	_, err = s.accounts.ChangeToken(ctx, c.Record, func(t *Token) (err error) {
+	t, err := s.accounts.ChangeToken(ctx, c.Record, func(t *Token) (err error) {
 		now := s.cfg.Now()
 		switch {
 		case t.Kind != Session || t.Account != c.Subject || t.Expired(now):
@@ -194,6 +194,8 @@ func (s *Service) Refresh(ctx context.Context, refresh string) (_ Pair, err erro
 		return Pair{}, s.endReused(ctx, c)
 	case errors.Is(err, ErrNoToken), errors.Is(err, ErrEnded):
 		return Pair{}, ErrRevoked
+	case t.Damaged:
+		return Pair{}, errDamaged
 	case errors.Is(err, ErrUnauthorized):
 		return Pair{}, err
 	case err != nil:

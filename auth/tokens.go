@@ -64,7 +64,8 @@ func (s *Service) AddDevice(ctx context.Context, account string, n NewDevice) (T
 	return t, raw, nil
 }
 
-// ListTokens reads the account's tokens that count now, oldest first.
+// ListTokens reads the account's tokens that count now, oldest first, and those that cannot
+// be read.
 func (s *Service) ListTokens(ctx context.Context, account string) ([]Token, error) {
 	a, err := s.accounts.AccountByID(ctx, account)
 	if err != nil {
@@ -75,7 +76,9 @@ func (s *Service) ListTokens(ctx context.Context, account string) ([]Token, erro
 		return nil, fmt.Errorf("list tokens: %w", err)
 	}
 	now := s.cfg.Now()
-	all = slices.DeleteFunc(all, func(t Token) bool { return t.Expired(now) || !a.Allows(t) || !s.keys.has(t.Key) })
+	all = slices.DeleteFunc(all, func(t Token) bool {
+		return !t.Damaged && (t.Expired(now) || !a.Allows(t) || !s.keys.has(t.Key))
+	})
 	for i, t := range all {
 		all[i].Used = s.uses.of(t)
 	}
@@ -104,10 +107,11 @@ func (s *Service) Logout(ctx context.Context, p Principal) error {
 func (s *Service) revoke(ctx context.Context, account, id string, kind EventKind) (Token, error) {
 	ctx = context.WithoutCancel(ctx) // who hangs up has asked for it all the same
 	t, err := s.accounts.TokenByID(ctx, id)
-	if err == nil && account != "" && t.Account != account {
-		err = ErrNoToken
+	readable := err == nil || t.Damaged
+	if readable && account != "" && t.Account != account {
+		err, readable = ErrNoToken, false
 	}
-	if err != nil {
+	if !readable {
 		return Token{}, fmt.Errorf("revoke token: %w", err)
 	}
 	e := s.event(ctx, kind, t.Account)
@@ -142,10 +146,12 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 		return Principal{}, err
 	}
 	t, err := s.accounts.TokenByID(ctx, c.Record)
-	if errors.Is(err, ErrNoToken) {
+	switch {
+	case errors.Is(err, ErrNoToken):
 		return Principal{}, ErrRevoked
-	}
-	if err != nil {
+	case t.Damaged:
+		return Principal{}, errDamaged
+	case err != nil:
 		return Principal{}, fmt.Errorf("verify token: %w", err)
 	}
 	a, err := s.accounts.AccountByID(ctx, t.Account)

@@ -1,8 +1,9 @@
 package pin
 
-// denied asks Config.Denied. Errors: ErrDenied.
+// denied asks Config.Denied. The zero DAG, which is that of a request that cannot be
+// read, is never denied. Errors: ErrDenied.
 func (m *Manager) denied(d DAG) error {
-	if m.cfg.Denied == nil {
+	if m.cfg.Denied == nil || d == "" {
 		return nil
 	}
 	return m.cfg.Denied(d)

@@ -6,11 +6,18 @@ import (
 	"time"
 )
 
+// InfoDamaged is the member of [View].Info that a request has whose record cannot be
+// read; its value is "record".
+const InfoDamaged = "damaged"
+
 // InfoOf gives what a request's record says for [View].Info.
 func InfoOf(r Request) map[string]string {
 	info := make(map[string]string)
 	if r.Details != "" {
 		info["status_details"] = r.Details
+	}
+	if r.Damaged {
+		info[InfoDamaged] = "record"
 	}
 	if r.Status == Pinned {
 		info["blocks"] = strconv.FormatUint(r.Totals.Blocks, 10)

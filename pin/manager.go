@@ -288,28 +288,39 @@ func (m *Manager) Remove(ctx context.Context, account, id string) error {
 		return err
 	}
 	defer m.calls.Done()
-	return m.remove(ctx, account, id)
+	old, err := m.remove(ctx, account, id)
+	if err == nil {
+		m.log.Info("pin removed", "cid", old.DAG(), "requestid", old.ID, "account", account)
+	}
+	return err
 }
 
-func (m *Manager) remove(ctx context.Context, account, id string) error {
+func (m *Manager) remove(ctx context.Context, account, id string) (Request, error) {
 	old, released, err := m.records.Remove(ctx, account, id)
 	if err != nil {
-		return err
+		return Request{}, err
 	}
-	m.log.Info("pin removed", "cid", old.DAG(), "requestid", old.ID, "account", account)
 	m.left(old)
 	m.drop(released)
-	return nil
+	return old, nil
 }
 
-// RemoveAll deletes every request of an account, and says how many those were.
-// Requests that are made meanwhile may stay.
-func (m *Manager) RemoveAll(ctx context.Context, account string) (int, error) {
+// RemoveAll deletes every request of an account, and says how many those were; the log
+// has that in one line. Requests that are made meanwhile may stay.
+func (m *Manager) RemoveAll(ctx context.Context, account string) (removed int, err error) {
 	if err := m.enter(); err != nil {
 		return 0, err
 	}
 	defer m.calls.Done()
-	return removeAll(ctx, m.records, account, m.remove)
+	defer func() {
+		if removed > 0 {
+			m.log.Info("all pins of an account removed", "account", account, "requests", removed)
+		}
+	}()
+	return removeAll(ctx, m.records, account, func(ctx context.Context, account, id string) error {
+		_, err := m.remove(ctx, account, id)
+		return err
+	})
 }
 
 // removeAll is RemoveAll of all who have records. Each request goes by remove.
@@ -467,7 +478,7 @@ func (m *Manager) begin(j *job) {
 // left notes that a request is gone, and stops the fetch if nobody here wants
 // it any more. Requests that are only on disk may: the next Begin tells.
 func (m *Manager) left(r Request) {
-	if r.Status.Done() {
+	if r.Status.Done() && !r.Damaged {
 		return
 	}
 	m.mu.Lock()

@@ -552,6 +552,10 @@ func TestRemoveAll(t *testing.T) {
 		if err != nil || page.Count != 0 {
 			t.Errorf("%d left, %v", page.Count, err)
 		}
+		log := r.log.String()
+		if lines := strings.Count(log, "removed"); lines != 1 || !strings.Contains(log, "requests=2500") {
+			t.Errorf("the log has that in %d lines", lines)
+		}
 	})
 }
 

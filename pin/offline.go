@@ -77,6 +77,12 @@ func (o *Offline) Repair(ctx context.Context, r Refetcher, blocks []multihash.Mu
 	return err
 }
 
+// Adopt gives all requests of an account to another, as [Manager.Adopt] does.
+func (o *Offline) Adopt(ctx context.Context, r Adopter, from, to string) (adopted, left int, err error) {
+	left, err = r.Adopt(ctx, from, to, func(some []Adopted) { adopted += len(some) })
+	return adopted, left, err
+}
+
 // Unpin drops what was released.
 func (o *Offline) Unpin(ctx context.Context) error {
 	released, err := o.records.Released(ctx)

@@ -142,8 +142,8 @@ type Records interface {
 	// was complete before. It says how many those were. Requests of others go on.
 	FailOverQuota(ctx context.Context, account string, d DAG, bytes uint64) (failed int, released []Attempt, err error)
 
-	// Accounts lists the accounts that have requests of the given status, Queued or
-	// Pinning, each once.
+	// Accounts lists the accounts that have requests of the given status, each once.
+	// A damaged request counts as what it was.
 	Accounts(ctx context.Context, s Status) ([]string, error)
 
 	// UnfinishedAfter reads an account's requests of the given status, Queued or

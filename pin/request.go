@@ -82,6 +82,10 @@ type Request struct {
 	Created time.Time
 	Status  Status
 	Totals  Totals // of its DAG, if the request is Pinned
+	// Damaged: its record cannot be read. It is Failed then, whatever it holds, and has
+	// what is known by other means; Root is [cid.Undef] if its CID is not, and CID one
+	// that stands for it.
+	Damaged bool
 	// Details says why a request is failed, or what it waits for, in words
 	// that its user can act on; "" is nothing to say.
 	Details string

@@ -1,7 +1,7 @@
 package store
 
 import (
-	"fmt"
+	"errors"
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
@@ -48,12 +48,18 @@ func (r *reader) above(h multihash.Multihash) (all []pin.Holder, err error) {
 // nodeCID gives what a holder is the node of. ok is false if it is none.
 func (r *reader) nodeCID(h pin.Holder) (c cid.Cid, ok bool, err error) {
 	d, found, err := r.get(nodeKey(h))
-	if err != nil || !found {
+	if err != nil && !errors.Is(err, ErrUnreadable) || err == nil && !found {
 		return cid.Undef, false, err
 	}
-	c = pin.DAG(d).CID()
-	if !c.Defined() {
-		return cid.Undef, false, fmt.Errorf("node %d is of %x", h, d)
+	if c = pin.DAG(d).CID(); c.Defined() {
+		return c, true, nil
 	}
-	return c, true, nil
+	// It cannot be read; the other side says the same, under keys of another order.
+	err = r.scan(span{prefix: []byte{kNodes}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		if tailHolder(key) == h && len(key) > 3+8 {
+			c = pin.DAG(key[3 : len(key)-8]).CID()
+		}
+		return !c.Defined(), nil
+	})
+	return c, c.Defined(), err
 }

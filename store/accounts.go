@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -41,7 +43,7 @@ func (s *Store) CreateAccount(ctx context.Context, a auth.Account, log ...auth.E
 // createLogin writes an account that must be new.
 func (t authTx) createLogin(id account, a auth.Account) error {
 	for _, key := range [][]byte{loginKey(id), emailKey(a.Email)} {
-		if _, taken, err := t.get(key); err != nil {
+		if taken, err := t.has(key); err != nil {
 			return err
 		} else if taken {
 			return auth.ErrExists
@@ -63,14 +65,16 @@ func (s *Store) AccountByID(ctx context.Context, id string) (a auth.Account, err
 // AccountByEmail implements [auth.Accounts].
 func (s *Store) AccountByEmail(ctx context.Context, email string) (a auth.Account, err error) {
 	err = s.viewAuth(ctx, func(r authReader) error {
-		id, found, err := r.get(emailKey(email))
+		id, found, err := r.accountAt(email)
 		if err != nil {
 			return err
 		}
 		if !found {
 			return auth.ErrNoAccount
 		}
-		a, err = r.indexedLogin(id)
+		if a, err = r.login(id.String()); errors.Is(err, auth.ErrNoAccount) {
+			err = fmt.Errorf("account %s is in the index of addresses and nowhere else", id)
+		}
 		return err
 	})
 	return a, err
@@ -79,8 +83,16 @@ func (s *Store) AccountByEmail(ctx context.Context, email string) (a auth.Accoun
 // ListAccounts implements [auth.Accounts].
 func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error) {
 	err = s.viewAuth(ctx, func(r authReader) error {
-		return r.scan(span{prefix: []byte{kEmail}}, func(_, id []byte) (bool, error) {
-			a, err := r.indexedLogin(id)
+		return r.scan(span{prefix: []byte{kLogin}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			id, err := uuid.FromBytes(key[1:])
+			if err != nil {
+				return false, fmt.Errorf("account %x: %w", key, err)
+			}
+			a, err := r.login(id.String())
+			if a.Damaged {
+				s.tellUnreadable(key, err)
+				err = nil
+			}
 			all = append(all, a)
 			return true, err
 		})
@@ -88,6 +100,9 @@ func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(all, func(x, y auth.Account) int {
+		return cmp.Or(cmp.Compare(x.Email, y.Email), cmp.Compare(x.ID, y.ID))
+	})
 	return all, nil
 }
 
@@ -121,11 +136,13 @@ func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.
 func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event) (a auth.Account, err error) {
 	key, _ := accountOf(id)
 	err = s.updateAuth(ctx, func(t authTx) error {
-		if a, err = t.read().login(id); err != nil {
+		if a, err = t.read().login(id); err != nil && !a.Damaged {
 			return err
 		}
 		t.delete(loginKey(key))
-		t.delete(emailKey(a.Email))
+		if a.Email != "" {
+			t.delete(emailKey(a.Email))
+		}
 		return t.append(log)
 	})
 	if err != nil {
@@ -163,7 +180,7 @@ func (s *Store) CreateToken(ctx context.Context, n auth.Token, log ...auth.Event
 		if !a.Allows(n) {
 			return auth.ErrEnded
 		}
-		if _, taken, err := t.get(tokenKey(id)); err != nil {
+		if taken, err := t.has(tokenKey(id)); err != nil {
 			return err
 		} else if taken {
 			return fmt.Errorf("token %s exists already", n.ID)
@@ -203,6 +220,10 @@ func (s *Store) ListTokens(ctx context.Context, id string) (all []auth.Token, er
 		}
 		for _, token := range tokens {
 			n, err := r.token(token)
+			if n.Damaged {
+				s.tellUnreadable(tokenKey(token), err)
+				n.Account, err = id, nil
+			}
 			if err != nil {
 				return fmt.Errorf("token %s of account %s: %w", token, id, err)
 			}
@@ -228,6 +249,7 @@ func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.To
 	err = s.updateAuth(ctx, func(t authTx) error {
 		old, err := t.read().token(key)
 		if err != nil {
+			n = old
 			return err
 		}
 		a, err := t.read().login(old.Account)
@@ -250,10 +272,10 @@ func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.To
 		account, _ := accountOf(n.Account)
 		return t.putToken(account, key, n)
 	})
-	if err != nil {
+	if err != nil && !n.Damaged {
 		return auth.Token{}, err
 	}
-	return n, nil
+	return n, err
 }
 
 // DeleteToken implements [auth.Accounts].
@@ -263,7 +285,7 @@ func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (
 		return auth.Token{}, auth.ErrNoToken
 	}
 	err = s.updateAuth(ctx, func(t authTx) error {
-		if n, err = t.read().token(key); err != nil {
+		if n, err = t.read().token(key); err != nil && !n.Damaged {
 			return err
 		}
 		account, _ := accountOf(n.Account)
@@ -291,6 +313,9 @@ func (s *Store) viewAuth(ctx context.Context, fn func(authReader) error) error {
 }
 
 func authError(err error) error {
+	if errors.Is(err, ErrUnreadable) {
+		return fmt.Errorf("%w: %w", auth.ErrDamaged, err)
+	}
 	if errors.Is(err, pin.ErrClosed) || errors.Is(err, pin.ErrDiskFull) {
 		return fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
 	}

@@ -36,7 +36,7 @@ func (s *Store) CreateInvite(ctx context.Context, i auth.Invite, log ...auth.Eve
 		return fmt.Errorf("create invitation: %q is not a UUID", i.ID)
 	}
 	return s.updateAuth(ctx, func(t authTx) error {
-		if _, taken, err := t.get(key); err != nil {
+		if taken, err := t.has(key); err != nil {
 			return err
 		} else if taken {
 			return fmt.Errorf("invitation %s exists already", i.ID)
@@ -91,12 +91,16 @@ func (r authReader) decodeInvite(id string, value []byte) (auth.Invite, error) {
 // ListInvites implements [auth.Invites].
 func (s *Store) ListInvites(ctx context.Context) (all []auth.Invite, err error) {
 	err = s.viewAuth(ctx, func(r authReader) error {
-		return r.scan(span{prefix: []byte{kInvite}}, func(key, value []byte) (bool, error) {
+		return r.scanEach(span{prefix: []byte{kInvite}}, func(key, value []byte) (bool, error) {
 			id, err := uuid.FromBytes(key[1:])
 			if err != nil {
 				return false, fmt.Errorf("invitation %x: %w", key, err)
 			}
 			i, err := r.decodeInvite(id.String(), value)
+			if errors.Is(err, ErrUnreadable) { // nobody can use it; it can be revoked by its ID
+				s.tellUnreadable(key, err)
+				return true, nil
+			}
 			all = append(all, i)
 			return true, err
 		})
@@ -113,7 +117,12 @@ func (s *Store) ListInvites(ctx context.Context) (all []auth.Invite, err error) 
 // DeleteInvite implements [auth.Invites].
 func (s *Store) DeleteInvite(ctx context.Context, id string, log ...auth.Event) (i auth.Invite, err error) {
 	err = s.updateAuth(ctx, func(t authTx) error {
-		if i, err = t.takeInvite(id); err != nil {
+		if i, err = t.takeInvite(id); errors.Is(err, ErrUnreadable) {
+			key, _ := inviteKey(id)
+			t.delete(key)
+			i, err = auth.Invite{ID: id}, nil
+		}
+		if err != nil {
 			return err
 		}
 		return t.append(log)

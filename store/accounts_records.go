@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -106,21 +107,35 @@ type authTx struct {
 // read reads what the change sees.
 func (t authTx) read() authReader { return authReader{&t.reader, t.codec} }
 
-// login reads an account.
+// addressOf finds the address of an account in their index; "" if it is not there.
+func (r authReader) addressOf(a account) (email string) {
+	_ = r.scanEach(span{prefix: []byte{kEmail}}, func(key, id []byte) (bool, error) {
+		if bytes.Equal(id, a[:]) {
+			email = string(key[1:])
+		}
+		return email == "", nil
+	}) // what cannot be read says nothing
+	return email
+}
+
+// login reads an account. Errors: auth.ErrNoAccount; ErrUnreadable, with what is known.
 func (r authReader) login(id string) (auth.Account, error) {
 	key, ok := accountOf(id)
 	if !ok {
 		return auth.Account{}, auth.ErrNoAccount
 	}
 	value, found, err := r.get(loginKey(key))
-	if err != nil {
-		return auth.Account{}, err
-	}
-	if !found {
+	if err == nil && !found {
 		return auth.Account{}, auth.ErrNoAccount
 	}
 	var rec loginRecord
-	if err := r.codec.decode(value, &rec); err != nil {
+	if err == nil {
+		err = r.codec.decode(value, &rec)
+	}
+	if errors.Is(err, ErrUnreadable) {
+		return auth.Account{ID: id, Email: r.addressOf(key), Damaged: true}, fmt.Errorf("account %s: %w", id, err)
+	}
+	if err != nil {
 		return auth.Account{}, fmt.Errorf("account %s: %w", id, err)
 	}
 	return auth.Account{
@@ -129,17 +144,28 @@ func (r authReader) login(id string) (auth.Account, error) {
 	}, nil
 }
 
-// indexedLogin reads an account that the index of addresses has.
-func (r authReader) indexedLogin(key []byte) (auth.Account, error) {
-	id, err := uuid.FromBytes(key)
-	if err != nil {
-		return auth.Account{}, fmt.Errorf("index of addresses: %w", err)
+// accountAt gives the account that the index of addresses has under one. If the entry
+// cannot be read, the accounts are looked through.
+func (r authReader) accountAt(email string) (id account, found bool, err error) {
+	b, found, err := r.get(emailKey(email))
+	if err != nil && !errors.Is(err, ErrUnreadable) || err == nil && !found {
+		return id, false, err
 	}
-	a, err := r.login(id.String())
-	if errors.Is(err, auth.ErrNoAccount) {
-		return auth.Account{}, fmt.Errorf("account %s is in the index of addresses and nowhere else", id)
+	if len(b) == len(id) {
+		return account(b), true, nil
 	}
-	return a, err
+	found = false
+	err = r.scanEach(span{prefix: []byte{kLogin}}, func(key, value []byte) (bool, error) {
+		var rec loginRecord
+		if r.codec.decode(value, &rec) == nil && rec.Email == email && len(key) == 1+len(id) {
+			id, found = account(key[1:]), true
+		}
+		return !found, nil
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("the index of addresses: %w", ErrUnreadable)
+	}
+	return id, found, err
 }
 
 func (t authTx) putLogin(id account, a auth.Account) error {
@@ -154,17 +180,35 @@ func (t authTx) putLogin(id account, a auth.Account) error {
 	return nil
 }
 
-// token reads a token.
+// ownerOf finds the account of a token in the lists of all accounts.
+func (r authReader) ownerOf(id tokenID) (owner account, ok bool) {
+	_ = r.scan(span{prefix: []byte{kAccountToken}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		if len(key) == 1+len(owner)+len(id) && bytes.Equal(key[1+len(owner):], id[:]) {
+			owner, ok = account(key[1:1+len(owner)]), true
+		}
+		return !ok, nil
+	}) // an error is one more way not to know
+	return owner, ok
+}
+
+// token reads a token. Errors: auth.ErrNoToken; ErrUnreadable, with what is known.
 func (r authReader) token(id tokenID) (auth.Token, error) {
 	value, found, err := r.get(tokenKey(id))
-	if err != nil {
-		return auth.Token{}, err
-	}
-	if !found {
+	if err == nil && !found {
 		return auth.Token{}, auth.ErrNoToken
 	}
 	var rec tokenRecord
-	if err := r.codec.decode(value, &rec); err != nil {
+	if err == nil {
+		err = r.codec.decode(value, &rec)
+	}
+	if errors.Is(err, ErrUnreadable) {
+		n := auth.Token{ID: id.String(), Damaged: true}
+		if owner, ok := r.ownerOf(id); ok {
+			n.Account = owner.String()
+		}
+		return n, fmt.Errorf("token %s: %w", id, err)
+	}
+	if err != nil {
 		return auth.Token{}, fmt.Errorf("token %s: %w", id, err)
 	}
 	return auth.Token{
@@ -207,13 +251,16 @@ func (r authReader) accountTokens(a account, n int) (ids []tokenID, err error) {
 // deadToken says whose a token is, and whether it can never count again.
 func (r authReader) deadToken(id tokenID, now time.Time) (owner account, dead bool, err error) {
 	n, err := r.token(id)
-	if err != nil {
+	if err != nil && !n.Damaged {
 		return account{}, false, err
 	}
 	owner, _ = accountOf(n.Account)
 	a, err := r.login(n.Account)
 	if errors.Is(err, auth.ErrNoAccount) {
 		return owner, true, nil
+	}
+	if n.Damaged || a.Damaged { // the operator may get it back
+		return owner, false, nil
 	}
 	if err != nil {
 		return account{}, false, err

@@ -21,7 +21,7 @@ func (s *Store) MarkUsed(ctx context.Context, used map[string]time.Time) error {
 					continue
 				}
 				n, err := t.read().token(key)
-				if errors.Is(err, auth.ErrNoToken) {
+				if errors.Is(err, auth.ErrNoToken) || n.Damaged {
 					continue
 				}
 				if err != nil {
@@ -50,6 +50,9 @@ func (s *Store) KeysInUse(ctx context.Context, now time.Time) (devices []string,
 	found := map[string]bool{}
 	err = s.eachToken(ctx, func(r authReader, id tokenID) error {
 		n, err := r.token(id)
+		if n.Damaged { // it does not count
+			return nil
+		}
 		if err != nil {
 			return err
 		}

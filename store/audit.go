@@ -164,6 +164,16 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 				return true, nil // the end is exclusive
 			}
 			e, err := r.event(id)
+			if errors.Is(err, errNoEvent) { // what was about it could not be read when it was swept
+				return true, nil
+			}
+			if errors.Is(err, ErrUnreadable) {
+				s.tellUnreadable(eventKey(id), err)
+				e, err = auth.Event{
+					ID: id.String(), Time: id.time(), Kind: auth.EventDamaged, Account: q.Account,
+					Detail: "what happened cannot be read any more", Count: 1,
+				}, nil
+			}
 			page = append(page, e)
 			return len(page) < q.Limit, err
 		})
@@ -183,14 +193,17 @@ func ceilMilli(t time.Time) int64 {
 	return ms
 }
 
-// event reads an event that is there.
+// errNoEvent: the list of an account has an event that is nowhere else.
+var errNoEvent = errors.New("there is no such event")
+
+// event reads an event that is there. Errors: errNoEvent, ErrUnreadable.
 func (r authReader) event(id eventID) (auth.Event, error) {
 	value, found, err := r.get(eventKey(id))
 	if err != nil {
 		return auth.Event{}, err
 	}
 	if !found {
-		return auth.Event{}, fmt.Errorf("event %s is in the list of an account and nowhere else", id)
+		return auth.Event{}, fmt.Errorf("event %s: %w", id, errNoEvent)
 	}
 	var rec eventRecord
 	if err := r.codec.decode(value, &rec); err != nil {
@@ -224,7 +237,7 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int,
 			err := s.updateAuth(ctx, func(t authTx) error {
 				for _, id := range batch {
 					e, err := t.read().event(id)
-					if err != nil {
+					if err != nil && !errors.Is(err, ErrUnreadable) {
 						return err
 					}
 					t.delete(eventKey(id))

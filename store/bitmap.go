@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
 )
@@ -132,9 +133,13 @@ func (c *chunk) encode() []byte {
 	return b
 }
 
-// decode is the opposite of encode.
+// decode is the opposite of encode. An empty chunk has no key, so that no bytes are no
+// chunk. Errors: ErrUnreadable.
 func (c *chunk) decode(b []byte) error {
 	*c = chunk{}
+	if len(b) == 0 {
+		return fmt.Errorf("%w: bitmap chunk of no bytes", ErrUnreadable)
+	}
 	if len(b) == chunkBytes {
 		for i := range c {
 			c[i] = binary.BigEndian.Uint64(b[8*i:])
@@ -142,29 +147,33 @@ func (c *chunk) decode(b []byte) error {
 		return nil
 	}
 	if len(b)%2 != 0 || len(b) > chunkBytes {
-		return fmt.Errorf("bitmap chunk of %d bytes", len(b))
+		return fmt.Errorf("%w: bitmap chunk of %d bytes", ErrUnreadable, len(b))
 	}
 	for ; len(b) > 0; b = b[2:] {
 		bit := binary.BigEndian.Uint16(b)
 		if bit >= chunkBits {
-			return fmt.Errorf("bit %d in a bitmap chunk of %d", bit, chunkBits)
+			return fmt.Errorf("%w: bit %d in a bitmap chunk of %d", ErrUnreadable, bit, chunkBits)
 		}
 		c.add(int(bit))
 	}
 	return nil
 }
 
-// chunk reads a piece of a list; an absent one is empty.
+// chunk reads a piece of a list; an absent one is empty. One that cannot be read is worked
+// out, if it can be.
 func (r *reader) chunk(list []byte, number uint32) (*chunk, error) {
 	b, found, err := r.get(chunkKey(list, number))
+	c := new(chunk)
+	if err == nil && found {
+		err = c.decode(b)
+	}
+	if errors.Is(err, ErrUnreadable) {
+		return r.workOutChunk(list, number, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	c := new(chunk)
-	if found {
-		err = c.decode(b)
-	}
-	return c, err
+	return c, nil
 }
 
 // setChunk writes a piece of a list.

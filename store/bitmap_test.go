@@ -39,7 +39,9 @@ func TestChunk(t *testing.T) {
 			t.Errorf("%d bits take %d bytes", fill, len(b))
 		}
 		var back chunk
-		must(t, back.decode(b))
+		if fill > 0 { // an empty one has no key
+			must(t, back.decode(b))
+		}
 		check("decoded", &back, sorted)
 
 		for range 20 {

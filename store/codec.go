@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,12 +46,13 @@ func (c codec) encode(record any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// decode is the opposite of encode. Errors: ErrUnreadable.
 func (c codec) decode(value []byte, record any) error {
 	if len(value) == 0 || value[0] != recordVersion {
-		return fmt.Errorf("decode %T: not of version %d: %.8x", record, recordVersion, value)
+		return fmt.Errorf("decode %T: %w: not of version %d: %.8x", record, ErrUnreadable, recordVersion, value)
 	}
 	if err := c.dec.Unmarshal(value[1:], record); err != nil {
-		return fmt.Errorf("decode %T: %w", record, err)
+		return fmt.Errorf("decode %T: %w: %w", record, ErrUnreadable, err)
 	}
 	return nil
 }
@@ -130,14 +132,15 @@ type row struct {
 	meta    []byte // keys and values, in turn
 }
 
+// decodeRow is the opposite of encodeRow. Errors: ErrUnreadable.
 func decodeRow(b []byte) (r row, err error) {
 	if len(b) < 9 || b[0] != recordVersion {
-		return row{}, fmt.Errorf("decode row: not of version %d: %.16x", recordVersion, b)
+		return row{}, fmt.Errorf("decode row: %w: not of version %d: %.16x", ErrUnreadable, recordVersion, b)
 	}
 	r.created = int64(binary.BigEndian.Uint64(b[1:]))
 	var ok bool
 	if r.name, b, ok = cutText(b[9:]); !ok || len(b) == 0 {
-		return row{}, fmt.Errorf("decode row: it ends early")
+		return row{}, fmt.Errorf("decode row: %w: it ends early", ErrUnreadable)
 	}
 	r.large, r.meta = b[0] == rowLarge, b[1:]
 	return r, nil
@@ -160,6 +163,26 @@ func (r row) hasMeta(want map[string]string) bool {
 		}
 	}
 	return found == len(want)
+}
+
+// metaMap gives the row's metadata; nil if it has none, or it is not in the row.
+func (r row) metaMap() map[string]string {
+	m := map[string]string{}
+	for b := r.meta; !r.large && len(b) > 0; {
+		var k, v []byte
+		var ok bool
+		if k, b, ok = cutText(b); !ok {
+			break
+		}
+		if v, b, ok = cutText(b); !ok {
+			break
+		}
+		m[string(k)] = string(v)
+	}
+	if len(m) == 0 {
+		return nil
+	}
+	return m
 }
 
 func appendText(b []byte, s string) []byte {
@@ -193,11 +216,17 @@ func (s *Store) put(t *tx, key []byte, record any) error {
 }
 
 // take reads a record. found is false, and the record as it was, if it is not
-// there.
+// there. Errors: ErrUnreadable, and then found is true.
 func (s *Store) take(r *reader, key []byte, record any) (found bool, err error) {
 	b, found, err := r.get(key)
-	if err != nil || !found {
-		return false, err
+	if err != nil {
+		return errors.Is(err, ErrUnreadable), err
 	}
-	return true, s.codec.decode(b, record)
+	if !found {
+		return false, nil
+	}
+	if err := s.codec.decode(b, record); err != nil {
+		return true, fmt.Errorf("key %x: %w", key, err)
+	}
+	return true, nil
 }

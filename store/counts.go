@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -166,30 +165,26 @@ func (s *Store) oldest(r *reader, code statusCode) (oldest time.Time, err error)
 	prefix := []byte{kStatus, byte(code)}
 	var last account
 	seen := false
-	err = r.scan(span{prefix: prefix}, func(key, value []byte) (bool, error) {
+	err = r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
 		var a account
 		copy(a[:], key[len(prefix):])
 		if seen && a == last {
 			return true, nil
 		}
-		var c chunk
-		if err := c.decode(value); err != nil {
-			return false, err
-		}
 		number := binary.BigEndian.Uint32(key[len(prefix)+len(a):])
+		c, err := r.chunk(statusList(code, a), number)
+		if err != nil {
+			return passUnreadable(err) == nil, passUnreadable(err)
+		}
 		for bit := range c.up {
+			row, err := r.row(a, seqAt(number, bit))
+			if errors.Is(err, ErrUnreadable) {
+				continue
+			}
+			if err != nil {
+				return false, err
+			}
 			last, seen = a, true
-			b, found, err := r.get(rowKey(a, seqAt(number, bit)))
-			if err != nil {
-				return false, err
-			}
-			if !found {
-				return false, fmt.Errorf("a listed request of account %s has no row", a)
-			}
-			row, err := decodeRow(b)
-			if err != nil {
-				return false, err
-			}
 			if made := time.UnixMilli(row.created); oldest.IsZero() || made.Before(oldest) {
 				oldest = made
 			}

@@ -10,8 +10,8 @@ import (
 
 // hold counts one more holder of a DAG and says whether the DAG is complete.
 func (s *Store) hold(t *tx, d pin.DAG) (complete bool, err error) {
-	var rec dagRecord
-	if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
+	rec, _, err := s.dag(&t.reader, d)
+	if err != nil {
 		return false, err
 	}
 	rec.Holders++
@@ -30,8 +30,7 @@ func (s *Store) letGo(t *tx, dags []pin.DAG) (released []pin.Attempt, err error)
 }
 
 func (s *Store) letGoMany(t *tx, d pin.DAG, n uint64, released []pin.Attempt) ([]pin.Attempt, error) {
-	var rec dagRecord
-	found, err := s.take(&t.reader, dagKey(d), &rec)
+	rec, found, err := s.dag(&t.reader, d)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +55,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 	var work []chunkOf
 	err = s.update(ctx, func(t *tx) error {
 		a, complete, work = 0, false, nil
-		var rec dagRecord
-		found, err := s.take(&t.reader, dagKey(d), &rec)
+		rec, found, err := s.dag(&t.reader, d)
 		if err != nil {
 			return err
 		}
@@ -123,8 +121,8 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 	}
 	var first settled
 	err = s.update(ctx, func(t *tx) error {
-		var rec dagRecord
-		if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
+		rec, _, err := s.dag(&t.reader, d)
+		if err != nil {
 			return err
 		}
 		if a == 0 || rec.Attempt != a {
@@ -168,8 +166,7 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chu
 		var some settled
 		err := s.update(ctx, func(t *tx) error {
 			some = settled{}
-			var rec dagRecord
-			found, err := s.take(&t.reader, dagKey(d), &rec)
+			rec, found, err := s.dag(&t.reader, d)
 			if err != nil || !found || rec.Attempt != a {
 				return err
 			}

@@ -57,14 +57,14 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 	}
 	marked := false
 	err := s.view(ctx, func(r *reader) error {
-		_, inUse, err := r.get(attemptKey(a))
+		inUse, err := r.has(attemptKey(a))
 		if err != nil {
 			return err
 		}
 		if inUse {
 			return fmt.Errorf("it is not released")
 		}
-		_, marked, err = r.get(releasedKey(a.Holder()))
+		marked, err = r.has(releasedKey(a.Holder()))
 		return err
 	})
 	if err != nil || !marked {
@@ -114,9 +114,10 @@ func (d *dropper) find(ctx context.Context) error {
 	from, read := d.from, 0
 	d.from = nil
 	err := d.s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: []byte{kReleased}, from: from}, func(key, value []byte) (bool, error) {
-			if read++; len(value) > 0 {
-				return true, nil // an attempt
+		return r.scan(span{prefix: []byte{kReleased}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			read++
+			if node, err := d.s.releasedNode(r, key); err != nil || !node {
+				return true, err // an attempt
 			}
 			if len(d.next) == dropsAhead {
 				d.from = bytes.Clone(key)

@@ -33,8 +33,8 @@ func (s *Store) Needed(ctx context.Context, h multihash.Multihash) (needed bool,
 func (r *reader) needed(h multihash.Multihash) (needed bool, err error) {
 	err = r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
 		holder := tailHolder(key)
-		if _, needed, err = r.get(attemptKey(pin.Attempt(holder))); err == nil && !needed {
-			_, needed, err = r.get(nodeKey(holder))
+		if needed, err = r.has(attemptKey(pin.Attempt(holder))); err == nil && !needed {
+			needed, err = r.has(nodeKey(holder))
 		}
 		return !needed, err
 	})

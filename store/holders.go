@@ -26,11 +26,11 @@ func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a pin.Ab
 				a.Nodes = append(a.Nodes, pin.DAGOf(c))
 				continue
 			}
-			d, inUse, err := r.get(attemptKey(pin.Attempt(holder)))
+			d, inUse, err := s.attemptDAG(r, pin.Attempt(holder))
 			if err != nil {
 				return err
 			}
-			if inUse {
+			if inUse && d != "" {
 				a.DAGs = append(a.DAGs, pin.DAG(d))
 			}
 		}

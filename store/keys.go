@@ -17,6 +17,7 @@ import (
 // the table. Keys of the go-datastore start with '/', 0x2f.
 const (
 	kMeta     = 0x01
+	kKept     = 0x02
 	kAccount  = 0x10
 	kRequest  = 0x11
 	kRow      = 0x12
@@ -40,11 +41,13 @@ const (
 
 // Names of metaKey.
 const (
-	metaHolder = "attempt" // the last number that a holder was given; at first only attempts were
-	metaDead   = "dead"    // bytes of blocks deleted since a reclaim last gave space back
-	metaMark   = "mark"    // written by a reclaim, to know what is out of memory
-	metaFiller = "filler"  // never there for long
-	metaCanary = "canary"  // nor is that
+	metaLayout  = "layout"  // of the records
+	metaUpgrade = "upgrade" // from which layout, while the records are brought to another
+	metaHolder  = "attempt" // the last number that a holder was given; at first only attempts were
+	metaDead    = "dead"    // bytes of blocks deleted since a reclaim last gave space back
+	metaMark    = "mark"    // written by a reclaim, to know what is out of memory
+	metaFiller  = "filler"  // never there for long
+	metaCanary  = "canary"  // nor is that
 )
 
 // maxKeyTail is more than what follows any prefix that is scanned backwards
@@ -181,8 +184,8 @@ func splitLinkFrom(key, value []byte) (l pin.Link, err error) {
 	l.Holder = pin.Holder(binary.BigEndian.Uint64(key[1:]))
 	l.Hash = multihash.Multihash(key[9:end])
 	l.Codec = uint64(binary.BigEndian.Uint16(key[end:]))
-	l.Size, err = decodeSize(key, value)
-	return l, err
+	l.Size = sizeOr0(key, value)
+	return l, nil
 }
 
 // nodesKey lists a node of a DAG, as one attempt reads it, under the block and

@@ -9,20 +9,23 @@ import (
 // layoutVersion is the layout of records that this program reads and writes.
 const layoutVersion = 4
 
-// A migration brings records from one layout to the next. It may commit as
-// often as it needs, and must be able to start over on what an interrupted
-// run of it left.
+// A migration brings records from one layout to the next. It may commit as often as it
+// needs, and changes records by [Store.step] alone, so that all of it can be taken back.
 type migration func(ctx context.Context, s *Store) error
 
 // migrations has the step from layout i+1 to layout i+2 at i.
 func migrations() []migration { return []migration{linksWithCodecs, liveCounts, boundedRows} }
 
-// migrate runs the steps that a directory needs. First the marker is raised,
-// durably, so that a program that does not know the new layout touches
-// nothing from then on. The layout that the records have is among them, and
-// is raised after each step.
+// migrate runs the steps that a directory needs. What they change is kept as it was until
+// all of them are done: if one fails, everything is put back, and the program that wrote
+// the records can go on with them. While they run, and if they are cut off, the layout
+// that is among the records is the new one, by which that program refuses them; the next
+// start puts everything back, and begins again. The marker of the directory comes last.
 func (s *Store) migrate(ctx context.Context, dir string, steps []migration) error {
 	target := 1 + len(steps)
+	if err := s.takeBackCutOff(ctx); err != nil {
+		return err
+	}
 	have, err := s.layout(ctx)
 	if err != nil {
 		return fmt.Errorf("read layout: %w", err)
@@ -30,23 +33,17 @@ func (s *Store) migrate(ctx context.Context, dir string, steps []migration) erro
 	if have > target {
 		return fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, ErrNewerLayout, have, target)
 	}
-	if have == target {
-		return nil
-	}
 	if have == 0 { // nothing was ever written
 		return s.setLayout(ctx, target)
 	}
-	if err := writeMarker(dir, target); err != nil {
-		return err
-	}
-	for ; have < target; have++ {
-		s.log.Info("bringing the records to a newer layout", "from", have, "to", have+1)
-		if err := steps[have-1](ctx, s); err != nil {
-			return fmt.Errorf("bring records from layout %d to %d: %w", have, have+1, err)
-		}
-		if err := s.setLayout(ctx, have+1); err != nil {
+	if have < target {
+		if err := s.upgrade(ctx, have, target, steps); err != nil {
 			return err
 		}
+	}
+	// It may have been upgraded by a run that did not come to the marker.
+	if marked, err := readMarker(dir); err == nil && marked < target {
+		return writeMarker(dir, target)
 	}
 	return nil
 }
@@ -54,7 +51,7 @@ func (s *Store) migrate(ctx context.Context, dir string, steps []migration) erro
 // layout is what the records have; zero in a new database.
 func (s *Store) layout(ctx context.Context) (layout int, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		b, found, err := r.get(metaKey("layout"))
+		b, found, err := r.get(metaKey(metaLayout))
 		if err != nil || !found {
 			return err
 		}
@@ -69,7 +66,7 @@ func (s *Store) layout(ctx context.Context) (layout int, err error) {
 
 func (s *Store) setLayout(ctx context.Context, layout int) error {
 	err := s.update(ctx, func(t *tx) error {
-		t.set(metaKey("layout"), binary.BigEndian.AppendUint64(nil, uint64(layout)))
+		t.set(metaKey(metaLayout), binary.BigEndian.AppendUint64(nil, uint64(layout)))
 		return nil
 	})
 	if err != nil {

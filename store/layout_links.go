@@ -13,25 +13,21 @@ import (
 // its DAG and the keys of that had no codec. Such an attempt stays as it is, all
 // blocks linked to by it; only DAGs that are fetched from now on share nodes.
 func linksWithCodecs(ctx context.Context, s *Store) error {
-	const page = 4096
+	const page = 512 // with four keys each, and as many that are kept: half of what a commit holds
 	var links []pin.Link
 	rewrite := func() error {
-		wb := s.db.NewWriteBatch()
-		defer wb.Cancel()
-		for _, l := range links {
-			if err := fill(wb, pin.Batch{Links: []pin.Link{l}}); err != nil {
-				return err
+		err := s.step(ctx, func(t *tx) error {
+			for _, l := range links {
+				from, to := oldLinkKeys(l)
+				t.set(linkToKey(l), encodeSize(l.Size))
+				t.set(linkFromKey(l), encodeSize(l.Size))
+				t.delete(to)
+				t.delete(from)
 			}
-			from, to := oldLinkKeys(l)
-			if err := wb.Delete(to); err != nil {
-				return err
-			}
-			if err := wb.Delete(from); err != nil { // last: it is what the others are found by
-				return err
-			}
-		}
+			return nil
+		})
 		links = links[:0]
-		return wb.Flush()
+		return err
 	}
 	err := s.walk(ctx, span{prefix: []byte{kLinkFrom}}, func(key, value []byte) error {
 		n, h, err := multihash.MHFromBytes(key[9:])

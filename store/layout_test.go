@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
@@ -190,33 +191,91 @@ func TestMigration(t *testing.T) {
 	must(t, err)
 	must(t, s.Close())
 
-	errPower := errors.New("power cut")
+	// A step that changes one record, deletes another and makes two.
+	a, _ := accountOf(benchAccount)
+	changed, gone := accountKey(a), rowKey(a, 0)
+	var during func(*Store) error // what happens in the middle
 	runs := 0
-	step := func(fails bool) migration {
-		return func(ctx context.Context, s *Store) error {
-			runs++
-			for i, half := range []string{"first half", "second half"} {
-				if i == 1 && fails {
-					return errPower
-				}
-				if err := s.update(ctx, func(t *tx) error {
-					t.set(testKey(half), []byte("done"))
-					return nil
-				}); err != nil {
+	step := func(ctx context.Context, s *Store) error {
+		runs++
+		for i, half := range []string{"first half", "second half"} {
+			if i == 1 && during != nil {
+				if err := during(s); err != nil {
 					return err
 				}
 			}
-			return nil
+			err := s.step(ctx, func(t *tx) error {
+				t.set(changed, []byte(half))
+				t.delete(gone)
+				t.set(testKey(half), []byte("done"))
+				return nil
+			})
+			if err != nil {
+				return err
+			}
 		}
+		return nil
 	}
-	if _, err := openWithSteps(step(true)); !errors.Is(err, errPower) {
+	// It fails in the middle: the program that has not that step goes on as if nothing had
+	// been.
+	errStep := errors.New("a record that it cannot make sense of")
+	during = func(*Store) error { return errStep }
+	if _, err := openWithSteps(step); !errors.Is(err, errStep) {
 		t.Fatalf("half a migration: %v", err)
 	}
 	must(t, lock.Close())
-	refused(t, dir, ErrNewerLayout) // to this program, which has not that step
-
-	s, err = openWithSteps(step(false))
+	lock, err = Lock(dir)
 	must(t, err)
+	s, err = openWithSteps()
+	must(t, err)
+	checkInvariants(t, s)
+	for _, key := range [][]byte{testKey("first half"), keptKey(changed), keptKey(gone), keptKey(testKey("first half"))} {
+		if value, found := read(t, s, key); found {
+			t.Errorf("key %x is left, with %x", key, value)
+		}
+	}
+	more, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(2))
+	must(t, err)
+	_, _, err = s.Remove(t.Context(), benchAccount, more.ID)
+	must(t, err)
+	must(t, s.Close())
+
+	// It is cut off in the middle, by a store that closes under it. Programs that know
+	// nothing of that refuse the records by their layout; others put them back.
+	cutOff := func() {
+		t.Helper()
+		during = func(s *Store) error {
+			layout, err := s.layout(t.Context())
+			must(t, err)
+			if layout != layoutVersion+1 {
+				t.Errorf("in the middle the records are of layout %d", layout)
+			}
+			return s.Close()
+		}
+		if _, err := openWithSteps(step); !errors.Is(err, pin.ErrClosed) {
+			t.Fatalf("a migration that is cut off: %v", err)
+		}
+	}
+	cutOff()
+	must(t, lock.Close())
+	lock, err = Lock(dir) // the marker comes last
+	must(t, err)
+	must(t, lock.Close())
+	s, err = openWithSteps()
+	must(t, err)
+	checkInvariants(t, s)
+	must(t, s.Close())
+	cutOff()
+	during = func(s *Store) error { // after it was put back
+		if value, _ := read(t, s, keptKey(changed)); value[1:] == "first half" {
+			return fmt.Errorf("what a try keeps is what another wrote: %q", value)
+		}
+		return nil
+	}
+	s, err = openWithSteps(step)
+	must(t, err)
+	during = nil
+	refused(t, dir, ErrNewerLayout) // to this program, which has not that step
 	for _, half := range []string{"first half", "second half"} {
 		if _, found := read(t, s, testKey(half)); !found {
 			t.Errorf("the %s is missing", half)
@@ -227,12 +286,15 @@ func TestMigration(t *testing.T) {
 	if got.CID != kept.CID {
 		t.Errorf("read back %+v", got)
 	}
+	if value, found := read(t, s, keptKey(changed)); found {
+		t.Errorf("what was kept is left: %x", value)
+	}
 	must(t, s.Close())
-	s, err = openWithSteps(step(false))
+	s, err = openWithSteps(step)
 	must(t, err)
 	must(t, s.Close())
-	if runs != 2 {
-		t.Errorf("the step ran %d times, want a half and a whole one", runs)
+	if runs != 4 {
+		t.Errorf("the step ran %d times, want three halves and a whole one", runs)
 	}
 	if _, err := openWithSteps(); !errors.Is(err, ErrNewerLayout) {
 		t.Errorf("records of a newer layout: %v", err)

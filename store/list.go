@@ -12,14 +12,15 @@ import (
 
 // List implements [pin.Records]. Statuses, DAGs, exact names and times are
 // answered from the bitmaps alone; other names and metadata read the row of
-// each request that is left.
+// each request that is left. What cannot be read is listed as failed, and counted so.
 func (s *Store) List(ctx context.Context, account string, q pin.Query) (page pin.Page, err error) {
 	a, ok := accountOf(account)
 	if !ok {
 		return pin.Page{}, ctx.Err()
 	}
-	err = s.view(ctx, func(r *reader) error {
-		l := &lister{s: s, r: r, account: a, q: q}
+	err = s.viewLearning(ctx, func(r *reader) error {
+		page = pin.Page{}
+		l := &lister{s: s, r: r, account: a, q: q, damaged: s.damaged.get(a)}
 		if err := l.prepare(); err != nil {
 			return err
 		}
@@ -46,6 +47,8 @@ type lister struct {
 	r       *reader
 	account account
 	q       pin.Query
+	damaged *damagedOf // what is known of requests that cannot be read
+	asKept  bool       // these count as what the lists say
 
 	statuses []statusCode
 	dags     [][]byte // lists, any of them; none is no filter
@@ -135,11 +138,22 @@ func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
 	ms = max(ms, 0) // as keys are unsigned
 	prefix := accountPrefix(kRequest, l.account)
 	seq := next
-	err := l.r.scan(span{prefix: prefix, from: requestKey(l.account, ms)}, func(_, value []byte) (bool, error) {
+	err := l.r.scan(span{prefix: prefix, from: requestKey(l.account, ms), keysOnly: true}, func(key, _ []byte) (bool, error) {
 		var rec requestRecord
-		err := l.s.codec.decode(value, &rec)
+		_, err := l.s.take(l.r, key, &rec)
+		if errors.Is(err, ErrUnreadable) {
+			d, err := l.s.damagedAt(l.account, int64(binary.BigEndian.Uint64(key[len(prefix):])), err)
+			if err != nil || !d.placed {
+				return err == nil, err
+			}
+			seq = d.seq
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
 		seq = rec.Seq
-		return false, err
+		return false, nil
 	})
 	return seq, err
 }
@@ -175,16 +189,27 @@ func (l *lister) chunk(number uint32, page *pin.Page) error {
 
 // page adds the n newest of a chunk's requests to the page.
 func (l *lister) page(number uint32, which *chunk, n int, page *pin.Page) error {
+	byScan := true
 	for bit := range which.down {
 		if n <= 0 {
 			break
 		}
-		created, err := l.created(seqAt(number, bit))
+		created, found, err := l.created(seqAt(number, bit))
 		if err != nil {
 			return err
 		}
-		if n >= manyRows && which.count() > (bit+1)/4 {
-			return l.pageByScan(number, which, n, created, page)
+		if !found {
+			n--
+			continue
+		}
+		if byScan && n >= manyRows && which.count() > (bit+1)/4 {
+			have := len(page.Requests)
+			err := l.pageByScan(number, which, n, created, page)
+			if !errors.Is(err, ErrUnreadable) {
+				return err
+			}
+			page.Requests = page.Requests[:have]
+			byScan = false // there is one that cannot be read
 		}
 		if err := l.take(created, page); err != nil {
 			return err
@@ -248,7 +273,7 @@ func (l *lister) matches(number uint32) (*chunk, error) {
 	}
 	var sum chunk
 	for _, code := range l.statuses {
-		c, err := l.r.chunk(statusList(code, l.account), number)
+		c, err := l.ofStatus(code, number)
 		if err != nil {
 			return nil, err
 		}
@@ -259,62 +284,27 @@ func (l *lister) matches(number uint32) (*chunk, error) {
 	return which, nil
 }
 
-// created reads when a request was created, which is its key.
-func (l *lister) created(seq uint64) (int64, error) {
-	b, found, err := l.r.get(rowKey(l.account, seq))
-	if err != nil {
-		return 0, err
+// ofStatus gives the requests of a chunk that are shown as of a status: those that cannot
+// be read are failed.
+func (l *lister) ofStatus(code statusCode, number uint32) (*chunk, error) {
+	c, err := l.r.chunk(statusList(code, l.account), number)
+	damaged := l.damaged.chunks[number]
+	if err != nil || damaged == nil || l.asKept {
+		return c, err
 	}
-	if !found {
-		return 0, errors.New("a listed request has no row")
+	if code != codeFailed {
+		c.andNot(damaged)
+		return c, nil
 	}
-	r, err := decodeRow(b)
-	return r.created, err
-}
-
-// manyRows is from how many requests on reading neighbours in one go is quicker
-// than one by one: a scan has to be set up, and steps over what was not asked
-// for too.
-const manyRows = 64
-
-// rows calls fn for the row of each request of a chunk, newest first.
-func (l *lister) rows(number uint32, which *chunk, fn func(row) error) error {
-	if which.count() < manyRows {
-		for bit := range which.down {
-			b, found, err := l.r.get(rowKey(l.account, seqAt(number, bit)))
-			if err != nil {
-				return err
-			}
-			if !found {
-				return errors.New("a listed request has no row")
-			}
-			r, err := decodeRow(b)
-			if err == nil {
-				err = fn(r)
-			}
-			if err != nil {
-				return err
-			}
+	for _, other := range byLikelihood() {
+		o, err := l.r.chunk(statusList(other, l.account), number)
+		if err != nil {
+			return nil, err
 		}
-		return nil
+		o.and(damaged) // one that is gone meanwhile is on no list
+		c.or(o)
 	}
-	prefix := accountPrefix(kRow, l.account)
-	start := seqAt(number, 0)
-	last := rowKey(l.account, start+chunkBits-1)
-	return l.r.scan(span{prefix: prefix, from: last, reverse: true}, func(key, value []byte) (bool, error) {
-		seq := binary.BigEndian.Uint64(key[len(prefix):])
-		if seq < start {
-			return false, nil
-		}
-		if !which.has(int(seq - start)) {
-			return true, nil
-		}
-		r, err := decodeRow(value)
-		if err == nil {
-			err = fn(r)
-		}
-		return true, err
-	})
+	return c, nil
 }
 
 // metaMatches reports whether a request has all the metadata of the query.
@@ -324,6 +314,9 @@ func (l *lister) metaMatches(r row) (bool, error) {
 	}
 	var rec requestRecord
 	found, err := l.s.take(l.r, requestKey(l.account, r.created), &rec)
+	if errors.Is(err, ErrUnreadable) {
+		return false, nil // it is not known to match
+	}
 	if err != nil || !found {
 		return false, err
 	}
@@ -339,11 +332,27 @@ func (l *lister) metaMatches(r row) (bool, error) {
 func (l *lister) take(created int64, page *pin.Page) error {
 	req := &request{account: l.account}
 	found, err := l.s.take(l.r, requestKey(l.account, created), &req.requestRecord)
+	if errors.Is(err, ErrUnreadable) {
+		d := l.damaged.records[created]
+		if d == nil {
+			return &unlearnedError{l.account, err}
+		}
+		if req, err = l.s.damagedRequest(l.r, l.account, d, plainID(created)); err != nil {
+			return err
+		}
+		p, err := req.public()
+		page.Requests = append(page.Requests, p)
+		return err
+	}
 	if err != nil {
 		return err
 	}
 	if !found {
 		return errors.New("a listed request has no record")
+	}
+	if l.damaged.records[created] != nil { // it can be read again
+		l.s.damaged.forget(l.account, created)
+		return &unlearnedError{l.account, errors.New("what could not be read can be read again")}
 	}
 	return l.add(req, page)
 }

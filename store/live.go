@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -47,10 +48,12 @@ func (r *reader) countOnLists(a account) (live uint64, err error) {
 		if !code.live() {
 			continue
 		}
-		err := r.scan(span{prefix: statusList(code, a)}, func(_, value []byte) (bool, error) {
-			var c chunk
-			err := c.decode(value)
-			live += uint64(c.count())
+		list := statusList(code, a)
+		err := r.scan(span{prefix: list, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			c, err := r.chunk(list, binary.BigEndian.Uint32(key[len(list):]))
+			if err == nil {
+				live += uint64(c.count())
+			}
 			return true, err
 		})
 		if err != nil {
@@ -81,7 +84,7 @@ func liveCounts(ctx context.Context, s *Store) error {
 		return err
 	}
 	for some := range slices.Chunk(accounts, maxChangesPerCommit) {
-		err := s.update(ctx, func(t *tx) error {
+		err := s.step(ctx, func(t *tx) error {
 			for _, a := range some {
 				if err := s.addLiveCount(t, a); err != nil {
 					return fmt.Errorf("account %s: %w", a, err)

@@ -75,13 +75,13 @@ func (s *Store) basesOf(r *reader, d pin.DAG) (bases []base, err error) {
 	}
 	slices.Sort(attempts)
 	for _, a := range slices.Backward(attempts) {
-		root, inUse, err := r.get(attemptKey(a))
+		root, inUse, err := s.attemptDAG(r, a)
 		if err != nil {
 			return nil, err
 		}
 		var rec dagRecord
-		if inUse {
-			if _, err := s.take(r, dagKey(pin.DAG(root)), &rec); err != nil {
+		if inUse && root != "" {
+			if rec, _, err = s.dag(r, pin.DAG(root)); err != nil {
 				return nil, err
 			}
 		}

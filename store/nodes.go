@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/ipfs/go-cid"
@@ -42,19 +44,42 @@ func (s *Store) NewHolders(ctx context.Context, n int) (first pin.Holder, err er
 func (t *tx) takeHolders(n int) (last pin.Holder, err error) {
 	key := metaKey(metaHolder)
 	b, found, err := t.get(key)
-	if err != nil {
-		return 0, err
-	}
-	if found {
-		if len(b) != 8 {
-			return 0, fmt.Errorf("last holder is %x", b)
+	switch {
+	case errors.Is(err, ErrUnreadable), err == nil && found && len(b) != 8:
+		if last, err = t.lastHolder(); err != nil {
+			return 0, err
 		}
+		last += holdersUnknown
+	case err != nil:
+		return 0, err
+	case found:
 		last = pin.Holder(binary.BigEndian.Uint64(b))
 	}
 	last += pin.Holder(n)
 	t.set(key, binary.BigEndian.AppendUint64(nil, uint64(last)))
 	return last, nil
 }
+
+// holdersUnknown is more numbers than were given out beyond the last that anything has: to
+// holders that are gone, and to walks that have not written them yet. There are 2^64.
+const holdersUnknown = 1 << 40
+
+// lastHolder is the highest number that any key has.
+func (r *reader) lastHolder() (last pin.Holder, err error) {
+	for _, kind := range []byte{kAttempt, kReleased, kLinkFrom, kNode, kWhole} {
+		err := r.scan(span{prefix: []byte{kind}, reverse: true, keysOnly: true, from: lastKey(kind)}, func(key, _ []byte) (bool, error) {
+			last = max(last, pin.Holder(binary.BigEndian.Uint64(key[1:])))
+			return false, nil
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return last, nil
+}
+
+// lastKey is behind all keys of a kind that go by a holder.
+func lastKey(kind byte) []byte { return append([]byte{kind}, bytes.Repeat([]byte{0xff}, maxDAG)...) }
 
 // NodeOf gives the node that an attempt reads a block as, if an earlier run of it
 // has come so far.
@@ -75,11 +100,12 @@ func (s *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h pin.Hol
 
 // nodes calls fn for each node of a block under a codec, until it returns false.
 func (r *reader) nodes(d pin.DAG, fn func(id pin.Holder, a pin.Attempt) (more bool)) error {
-	return r.scan(span{prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
-		if len(value) != 8 {
-			return false, fmt.Errorf("node %x is of attempt %x", key, value)
+	return r.scanEach(span{prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
+		var of pin.Attempt // none, if it cannot be read: a node of nobody's is nobody's to go on with
+		if len(value) == 8 {
+			of = pin.Attempt(binary.BigEndian.Uint64(value))
 		}
-		return fn(tailHolder(key), pin.Attempt(binary.BigEndian.Uint64(value))), nil
+		return fn(tailHolder(key), of), nil
 	})
 }
 
@@ -148,10 +174,16 @@ func firstError(errs ...error) error {
 func (r *reader) isWhole(h pin.Holder, l pin.Limits) (bool, error) {
 	value, found, err := r.get(wholeKey(h))
 	if err != nil || !found {
+		if errors.Is(err, ErrUnreadable) { // a walk looks for itself, and marks it again
+			err = nil
+		}
 		return false, err
 	}
 	kept, err := decodeKept(value)
-	return within(kept.BlockBytes, l.BlockBytes) && within(kept.Links, l.Links), err
+	if err != nil {
+		return false, nil
+	}
+	return within(kept.BlockBytes, l.BlockBytes) && within(kept.Links, l.Links), nil
 }
 
 // within reports whether what was held to one limit keeps another; 0 is none.

@@ -79,8 +79,7 @@ func (s *Store) tellOver(d pin.DAG, over []overQuota) {
 
 // charged is the bytes that an account is charged.
 func (s *Store) charged(r *reader, a account) (bytes uint64, err error) {
-	var u usageRecord
-	_, err = s.take(r, usageKey(a), &u)
+	u, err := s.takeUsage(r, a)
 	return u.Bytes, err
 }
 
@@ -97,8 +96,8 @@ func (s *Store) admitBytes(t *tx, req *request, was, most uint64, replaces bool)
 	}
 	switch {
 	case req.status == codePinned && now > was && now > most:
-		var rec dagRecord
-		if _, err := s.take(&t.reader, dagKey(req.dag()), &rec); err != nil {
+		rec, _, err := s.dag(&t.reader, req.dag())
+		if err != nil {
 			return err
 		}
 		return &pin.QuotaError{Used: now - rec.Bytes, Asked: rec.Bytes, Limit: most}
@@ -115,7 +114,7 @@ func (s *Store) over(r *reader, a account, d pin.DAG, bytes uint64, takers []uin
 	if most == 0 {
 		return nil, nil
 	}
-	if _, found, err := r.get(chargeKey(a, d)); err != nil || found {
+	if _, charged, err := s.takeCharge(r, a, d); err != nil || charged {
 		return nil, err
 	}
 	used, err := s.charged(r, a)
@@ -143,8 +142,8 @@ func (s *Store) freed(r *reader, a account, takers []uint64) (bytes uint64, err 
 		}
 	}
 	for d, n := range holds {
-		var c chargeRecord
-		if _, err := s.take(r, chargeKey(a, d), &c); err != nil {
+		c, _, err := s.takeCharge(r, a, d)
+		if err != nil {
 			return 0, err
 		}
 		if c.Pinned == n {
@@ -170,8 +169,7 @@ func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes
 		var some []pin.Attempt
 		err := s.update(ctx, func(t *tx) (err error) {
 			if first {
-				var rec dagRecord
-				if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil || rec.repairing() {
+				if rec, _, err := s.dag(&t.reader, d); err != nil || rec.repairing() {
 					return err
 				}
 				if work, err = accountChunksFor(&t.reader, d, a); err != nil {

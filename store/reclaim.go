@@ -253,14 +253,13 @@ func (r *reclaimer) pause(ctx context.Context, took time.Duration) error {
 // gives the key to go on from; nil at the end.
 func (s *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []pin.Ref, next []byte, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: []byte{kLoose}, from: from}, func(key, value []byte) (bool, error) {
+		return r.scanEach(span{prefix: []byte{kLoose}, from: from}, func(key, value []byte) (bool, error) {
 			if len(notes) == limit {
 				next = append(next, key...)
 				return false, nil
 			}
-			size, err := decodeSize(key, value)
-			notes = append(notes, pin.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: size})
-			return true, err
+			notes = append(notes, pin.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
+			return true, nil
 		})
 	})
 	return notes, next, err
@@ -402,11 +401,11 @@ func (s *Store) walk(ctx context.Context, sp span, fn func(key, value []byte) er
 	}
 }
 
-// piece is the first piece of a walk. rest is the key to go on at; nil at the end.
+// piece is the first piece of a walk. A value that cannot be read is given as nil. rest is the key to go on at; nil at the end.
 func (s *Store) piece(ctx context.Context, sp span, fn func(key, value []byte) error) (rest []byte, err error) {
 	n := 0
 	err = s.view(ctx, func(r *reader) error {
-		return r.scan(sp, func(key, value []byte) (bool, error) {
+		return r.scanEach(sp, func(key, value []byte) (bool, error) {
 			if n++; n > walkPage {
 				rest = bytes.Clone(key)
 				return false, nil

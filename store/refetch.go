@@ -18,10 +18,9 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 	var work []chunkOf
 	for first := true; first || len(work) > 0; first = false {
 		var page []pin.Request
-		err := s.update(ctx, func(t *tx) error {
+		err := s.updateLearning(ctx, func(t *tx) error {
 			page = nil
-			var rec dagRecord
-			found, err := s.take(&t.reader, dagKey(d), &rec)
+			rec, found, err := s.dag(&t.reader, d)
 			if err != nil {
 				return err
 			}
@@ -86,11 +85,13 @@ func (s *Store) refetchSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (
 			if len(some) == pageSize {
 				break
 			}
-			req, err := s.load(&t.reader, of.account, seqAt(of.number, bit), codePinning)
+			req, found, err := s.load(&t.reader, of.account, seqAt(of.number, bit), codePinning)
 			if err != nil {
 				return nil, nil, err
 			}
-			some = append(some, req)
+			if found {
+				some = append(some, req)
+			}
 		}
 	}
 	return work, some, nil
@@ -103,8 +104,7 @@ func (r *dagRecord) repairing() bool { return !r.Complete && r.Blocks > 0 }
 // Repairing implements [pin.Records].
 func (s *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		var rec dagRecord
-		_, err := s.take(r, dagKey(d), &rec)
+		rec, _, err := s.dag(r, d)
 		repairing = rec.repairing()
 		return err
 	})
@@ -129,14 +129,14 @@ func (s *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 				return err
 			}
 			for _, holder := range above {
-				d, inUse, err := r.get(attemptKey(pin.Attempt(holder)))
+				d, inUse, err := s.attemptDAG(r, pin.Attempt(holder))
 				if err != nil {
 					return err
 				}
-				if inUse {
+				if inUse && d != "" {
 					found[pin.DAG(d)] = struct{}{}
 				}
-				if _, marked, err := r.get(wholeKey(holder)); err != nil {
+				if marked, err := r.has(wholeKey(holder)); err != nil {
 					return err
 				} else if marked {
 					whole = append(whole, holder)

@@ -123,7 +123,7 @@ func encodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 func decodeSize(key, value []byte) (int, error) {
 	n, w := binary.Uvarint(value)
 	if w <= 0 {
-		return 0, fmt.Errorf("key %x has size %x", key, value)
+		return 0, fmt.Errorf("%w: key %x has size %x", ErrUnreadable, key, value)
 	}
 	return int(n), nil
 }
@@ -156,7 +156,7 @@ func (s *Store) Links(ctx context.Context, h pin.Holder) iter.Seq2[pin.Link, err
 // first), and gives the key to go on from; nil at the end.
 func (s *Store) linksPage(ctx context.Context, h pin.Holder, from []byte, limit int) (page []pin.Link, next []byte, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: linksFrom(h), from: from}, func(key, value []byte) (bool, error) {
+		return r.scanEach(span{prefix: linksFrom(h), from: from}, func(key, value []byte) (bool, error) {
 			if len(page) == limit {
 				next = append(next, key...)
 				return false, nil
@@ -175,7 +175,7 @@ func (s *Store) linksPage(ctx context.Context, h pin.Holder, from []byte, limit 
 func (s *Store) DAGTotals(ctx context.Context, d pin.DAG) (t pin.Totals, ok bool, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		var rec dagRecord
-		_, err := s.take(r, dagKey(d), &rec)
+		rec, _, err := s.dag(r, d)
 		t, ok = pin.Totals{Blocks: rec.Blocks, Bytes: rec.Bytes}, rec.Complete
 		return err
 	})

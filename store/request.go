@@ -83,6 +83,7 @@ type request struct {
 	status  statusCode
 	details string
 	totals  pin.Totals
+	damage  *damagedRequest // not nil: the record cannot be read, and this is what is known
 }
 
 func (r *request) dag() pin.DAG { return r.requestRecord.dag() }
@@ -95,8 +96,21 @@ func (r *requestRecord) dag() pin.DAG {
 	return pin.DAGOf(c)
 }
 
-// public gives the request as package pin knows it.
+// public gives the request as package pin knows it. One whose record cannot be read is
+// Failed there, whatever it holds.
 func (r *request) public() (pin.Request, error) {
+	if r.damage != nil {
+		out := pin.Request{
+			ID: uuid.UUID(r.ID).String(), Account: r.account.String(),
+			Spec:    pin.Spec{CID: unknownCID, Name: r.Name, Meta: r.Meta},
+			Created: time.UnixMilli(r.Created).UTC(),
+			Status:  pin.Failed, Damaged: true, Details: r.damage.text(r.status),
+		}
+		if r.damage.dag != "" {
+			out.CID, out.Root = r.CID, r.damage.dag.CID()
+		}
+		return out, nil
+	}
 	root, err := cid.Cast(r.Root)
 	if err != nil {
 		return pin.Request{}, fmt.Errorf("request %s: root CID: %w", uuid.UUID(r.ID), err)

@@ -52,7 +52,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 	if err != nil {
 		return now, old, nil, wrap(err, "replace pin request %s", id)
 	}
-	err = s.update(ctx, func(t *tx) error {
+	err = s.updateLearning(ctx, func(t *tx) error {
 		released = nil
 		was, err := s.find(&t.reader, account, id)
 		if err != nil {
@@ -88,12 +88,13 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 	if err != nil {
 		return pin.Request{}, pin.Request{}, nil, wrap(err, "replace pin request %s", id)
 	}
+	s.forgetDamaged(old)
 	return now, old, released, nil
 }
 
 // Remove implements [pin.Records].
 func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request, released []pin.Attempt, err error) {
-	err = s.update(ctx, func(t *tx) error {
+	err = s.updateLearning(ctx, func(t *tx) error {
 		was, err := s.find(&t.reader, account, id)
 		if err != nil {
 			return err
@@ -109,12 +110,13 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 	if err != nil {
 		return pin.Request{}, nil, wrap(err, "remove pin request %s", id)
 	}
+	s.forgetDamaged(old)
 	return old, released, nil
 }
 
 // Get implements [pin.Records].
 func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, err error) {
-	err = s.view(ctx, func(r *reader) error {
+	err = s.viewLearning(ctx, func(r *reader) error {
 		req, err := s.find(r, account, id)
 		if err != nil {
 			return err
@@ -134,10 +136,19 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 	if err != nil {
 		return pin.Request{}, wrap(err, "retry pin request %s", id)
 	}
-	err = s.update(ctx, func(t *tx) error {
+	err = s.updateLearning(ctx, func(t *tx) error {
 		req, err := s.find(&t.reader, account, id)
 		if err != nil {
 			return err
+		}
+		if req.damage != nil {
+			if err := s.writeAnew(t, req); err != nil {
+				return err
+			}
+			if req.status.live() { // it holds its DAG, and goes on as it was
+				now, err = req.public()
+				return err
+			}
 		}
 		used, err := s.charged(&t.reader, req.account)
 		if err != nil {
@@ -173,6 +184,7 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 	if err != nil {
 		return pin.Request{}, wrap(err, "retry pin request %s", id)
 	}
+	s.forgetDamaged(now)
 	return now, nil
 }
 
@@ -234,7 +246,7 @@ func (s *Store) add(t *tx, id string, spec pin.Spec, most, freed uint64) (*reque
 
 // enlist puts a request on all its lists, or takes it off them.
 func (s *Store) enlist(t *tx, req *request, on bool) error {
-	if req.status == codePinned {
+	if req.status == codePinned && req.dag() != "" {
 		n := 1
 		if !on {
 			n = -1
@@ -243,7 +255,10 @@ func (s *Store) enlist(t *tx, req *request, on bool) error {
 			return err
 		}
 	}
-	lists := [][]byte{statusList(req.status, req.account), dagList(req.dag(), req.account)}
+	lists := [][]byte{statusList(req.status, req.account)}
+	if d := req.dag(); d != "" {
+		lists = append(lists, dagList(d, req.account))
+	}
 	if req.Name != "" {
 		lists = append(lists, nameList(req.account, nameHash(req.Name)))
 	}
@@ -258,6 +273,9 @@ func (s *Store) enlist(t *tx, req *request, on bool) error {
 // erase deletes a request and everything that belongs to it alone.
 func (s *Store) erase(t *tx, req *request) error {
 	t.delete(requestKey(req.account, req.Created))
+	if req.damage != nil && !req.damage.placed {
+		return nil // nothing else is known to be its
+	}
 	t.delete(rowKey(req.account, req.Seq))
 	t.delete(holdsKey(req.account, req.Seq))
 	t.delete(detailsKey(req.account, req.Seq))
@@ -319,6 +337,13 @@ func (s *Store) find(r *reader, acct, id string) (*request, error) {
 	}
 	req := &request{account: a}
 	found, err := s.take(r, requestKey(a, ms), &req.requestRecord)
+	if errors.Is(err, ErrUnreadable) {
+		d, err := s.damagedAt(a, ms, err)
+		if err != nil {
+			return nil, err
+		}
+		return s.damagedRequest(r, a, d, u)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -343,7 +368,32 @@ func (r *reader) statusOf(a account, seq uint64) (statusCode, error) {
 			return code, nil
 		}
 	}
-	return 0, errors.New("it has no status")
+	return 0, errNoStatus
+}
+
+// errNoStatus: no list has the request.
+var errNoStatus = errors.New("it has no status")
+
+// writeAnew writes the record and the row of a damaged request, as far as it is known.
+// Errors: *pin.InvalidError if its CID is not.
+func (s *Store) writeAnew(t *tx, req *request) error {
+	if req.dag() == "" {
+		return &pin.InvalidError{Field: "requestid", Msg: "is of a pin whose record cannot be read, and whose CID is not known: " +
+			"remove it, and pin the content again"}
+	}
+	req.damage = nil
+	if err := s.put(t, requestKey(req.account, req.Created), req.requestRecord); err != nil {
+		return err
+	}
+	t.set(rowKey(req.account, req.Seq), encodeRow(&req.requestRecord))
+	return s.readRest(&t.reader, req)
+}
+
+// forgetDamaged takes note that a request is gone, or was written anew.
+func (s *Store) forgetDamaged(r pin.Request) {
+	if a, ok := accountOf(r.Account); ok {
+		s.damaged.forget(a, r.Created.UnixMilli())
+	}
 }
 
 // readRest reads what goes with a request's status: why it failed, or how much it
@@ -356,6 +406,9 @@ func (s *Store) readRest(r *reader, req *request) (err error) {
 		var b []byte
 		b, _, err = r.get(detailsKey(req.account, req.Seq))
 		req.details = string(b)
+		if errors.Is(err, ErrUnreadable) {
+			req.details, err = "why it failed cannot be read any more", nil
+		}
 	}
 	return err
 }
@@ -363,14 +416,8 @@ func (s *Store) readRest(r *reader, req *request) (err error) {
 // pinnedTotals gives the totals of a DAG that the account has pinned, as it is
 // charged for it.
 func (s *Store) pinnedTotals(r *reader, a account, d pin.DAG) (pin.Totals, error) {
-	var c chargeRecord
-	_, err := s.take(r, chargeKey(a, d), &c)
+	c, _, err := s.takeCharge(r, a, d)
 	return pin.Totals{Blocks: c.Blocks, Bytes: c.Bytes}, err
-}
-
-func (s *Store) accountRecord(r *reader, a account) (rec accountRecord, err error) {
-	_, err = s.take(r, accountKey(a), &rec)
-	return rec, err
 }
 
 // wrap says what was being tried.

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/multiformats/go-multihash"
@@ -36,6 +38,8 @@ type Stats struct {
 	Complete uint64
 	Accounts uint64
 	Requests map[pin.Status]uint64 // every status has an entry
+	// Those of links and nodes, of which there are as many as blocks, are left to Verify.
+	DamagedRecords
 }
 
 // Stats counts what there is. It reads through all references, a million in a
@@ -46,6 +50,9 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 		if err := step(ctx, s.walk, &st); err != nil {
 			return Stats{}, wrap(err, "count what the store has")
 		}
+	}
+	if err := s.checkRecords(ctx, false, st.DamagedRecords.note); err != nil {
+		return Stats{}, err
 	}
 	if st.Accounts, err = s.countKeys(ctx, []byte{kLogin}); err != nil {
 		return Stats{}, wrap(err, "count accounts")
@@ -73,10 +80,9 @@ func (s *Store) countLive(ctx context.Context, walk keyWalk, st *Stats) error {
 			return err
 		}
 		last = append(last[:0], l.Hash...)
-		size, err := decodeSize(key, value)
 		st.Live.Blocks++
-		st.Live.Bytes += uint64(size)
-		return err
+		st.Live.Bytes += uint64(sizeOr0(key, value))
+		return nil
 	})
 }
 
@@ -92,11 +98,7 @@ func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 		return err
 	}
 	err := walk(ctx, span{prefix: []byte{kLoose}}, func(key, value []byte) error {
-		size, err := decodeSize(key, value)
-		if err != nil {
-			return err
-		}
-		page = append(page, pin.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: size})
+		page = append(page, pin.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
 		if len(page) == deletesPerBatch {
 			return count()
 		}
@@ -114,11 +116,19 @@ func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 
 func (s *Store) countDAGs(ctx context.Context, walk keyWalk, st *Stats) error {
 	return walk(ctx, span{prefix: []byte{kDAG}}, func(key, value []byte) error {
+		st.DAGs++
 		var rec dagRecord
-		if err := s.codec.decode(value, &rec); err != nil {
+		if err := s.codec.decode(value, &rec); errors.Is(err, ErrUnreadable) {
+			return s.view(ctx, func(r *reader) error {
+				rec, _, err := s.dag(r, pin.DAG(key[3:]))
+				if err == nil && rec.Complete {
+					st.Complete++
+				}
+				return passUnreadable(err)
+			})
+		} else if err != nil {
 			return fmt.Errorf("DAG %x: %w", key, err)
 		}
-		st.DAGs++
 		if rec.Complete {
 			st.Complete++
 		}
@@ -129,11 +139,20 @@ func (s *Store) countDAGs(ctx context.Context, walk keyWalk, st *Stats) error {
 func (s *Store) countRequests(ctx context.Context, walk keyWalk, st *Stats) error {
 	for _, code := range byLikelihood() {
 		n := uint64(0)
-		err := walk(ctx, span{prefix: []byte{kStatus, byte(code)}}, func(_, value []byte) error {
-			var c chunk
+		err := walk(ctx, span{prefix: []byte{kStatus, byte(code)}}, func(key, value []byte) error {
+			c := new(chunk)
 			err := c.decode(value)
-			n += uint64(c.count())
-			return err
+			if errors.Is(err, ErrUnreadable) {
+				list, number := key[:len(key)-4], binary.BigEndian.Uint32(key[len(key)-4:])
+				err = s.view(ctx, func(r *reader) (err error) {
+					c, err = r.chunk(list, number)
+					return err
+				})
+			}
+			if err == nil {
+				n += uint64(c.count())
+			}
+			return passUnreadable(err)
 		})
 		if err != nil {
 			return err

@@ -63,6 +63,9 @@ type Store struct {
 	claims claimLocks
 	looks  lookout
 	tally  tally
+	// damaged is the requests that cannot be read, as far as that is known.
+	damaged damagedRequests
+	told    told
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
 	reclaiming chan struct{}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -32,10 +33,14 @@ func (h taken) all() []pin.DAG {
 	return append([]pin.DAG{h.pinned}, h.tried...)
 }
 
-// tookOver reads what a request holds besides its own DAG.
+// tookOver reads what a request holds besides its own DAG. What cannot be read stays held:
+// too much is kept rather than too little.
 func (s *Store) tookOver(r *reader, a account, seq uint64) (h taken, err error) {
 	var rec holdsRecord
-	_, err = s.take(r, holdsKey(a, seq), &rec)
+	if _, err = s.take(r, holdsKey(a, seq), &rec); errors.Is(err, ErrUnreadable) {
+		s.tellUnreadable(holdsKey(a, seq), err)
+		return taken{}, nil
+	}
 	h.pinned = pin.DAG(rec.Pinned)
 	for _, d := range rec.Tried {
 		h.tried = append(h.tried, pin.DAG(d))
@@ -62,6 +67,9 @@ func (s *Store) takeOver(t *tx, is, was *request) (released []pin.Attempt, err e
 	held, err := s.tookOver(&t.reader, was.account, was.Seq)
 	if err != nil {
 		return nil, err
+	}
+	if was.dag() == "" { // its record cannot be read: what it was for stays held
+		return s.letGoTaken(t, is.account, held)
 	}
 	var kept, rest taken
 	if is.status == codeQueued {
@@ -134,6 +142,9 @@ func (s *Store) letGoHeld(t *tx, req *request) (released []pin.Attempt, err erro
 	if released, err = s.letGoTaken(t, req.account, h); err != nil {
 		return nil, err
 	}
+	if req.dag() == "" { // its record cannot be read, and no list has it
+		return released, nil
+	}
 	return s.letGoMany(t, req.dag(), 1, released)
 }
 
@@ -195,7 +206,7 @@ type holdsRecord3 struct {
 }
 
 // releasesPerChange bounds the DAGs that one change of boundedRows lets go of.
-const releasesPerChange = 256
+const releasesPerChange = 96
 
 // boundedRows is the step from layout 3, in which a request by Replace held the
 // DAGs of all that were before it in the row, and no account was charged for them:
@@ -211,7 +222,7 @@ func boundedRows(ctx context.Context, s *Store) error {
 	}
 	for len(takers) > 0 {
 		left := takers
-		err := s.update(ctx, func(t *tx) error {
+		err := s.step(ctx, func(t *tx) error {
 			for room := releasesPerChange; len(left) > 0 && room > 0; room-- {
 				used, done, err := s.boundRow(t, left[0], room)
 				if err != nil {
@@ -250,8 +261,8 @@ func (s *Store) boundRow(t *tx, key []byte, most int) (used int, done bool, err 
 	var rest []pin.DAG
 	for _, b := range slices.Backward(old.DAGs) {
 		d := pin.DAG(b)
-		var rec dagRecord
-		if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
+		rec, _, err := s.dag(&t.reader, d)
+		if err != nil {
 			return 0, false, err
 		}
 		again := d == kept.pinned || slices.Contains(kept.tried, d)

@@ -40,31 +40,40 @@ func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, 
 	return all, nil
 }
 
-// load reads a request by its SEQ.
-func (s *Store) load(r *reader, a account, seq uint64, code statusCode) (pin.Request, error) {
-	b, found, err := r.get(rowKey(a, seq))
-	if err != nil {
-		return pin.Request{}, err
-	}
-	if !found {
-		return pin.Request{}, errors.New("a listed request has no row")
-	}
-	row, err := decodeRow(b)
-	if err != nil {
-		return pin.Request{}, err
+// load reads a request by its SEQ. One that cannot be read, but whose CID is known, has
+// its status all the same, so that it goes on. found is false if it has no record.
+// Errors: *unlearnedError.
+func (s *Store) load(r *reader, a account, seq uint64, code statusCode) (out pin.Request, found bool, err error) {
+	ms, found, err := s.createdOf(r, a, seq)
+	if err != nil || !found {
+		return pin.Request{}, false, err
 	}
 	req := &request{account: a, status: code}
-	found, err = s.take(r, requestKey(a, row.created), &req.requestRecord)
+	found, err = s.take(r, requestKey(a, ms), &req.requestRecord)
+	if errors.Is(err, ErrUnreadable) {
+		d, err := s.damagedAt(a, ms, err)
+		if err != nil {
+			return pin.Request{}, false, err
+		}
+		if req, err = s.damagedRequest(r, a, d, plainID(ms)); err != nil {
+			return pin.Request{}, false, err
+		}
+		if out, err = req.public(); err == nil && d.dag != "" {
+			out.Status = code.status()
+		}
+		return out, true, err
+	}
 	if err != nil {
-		return pin.Request{}, err
+		return pin.Request{}, false, err
 	}
 	if !found {
-		return pin.Request{}, errors.New("a listed request has no record")
+		return pin.Request{}, false, errors.New("a listed request has no record")
 	}
 	if err := s.readRest(r, req); err != nil {
-		return pin.Request{}, err
+		return pin.Request{}, false, err
 	}
-	return req.public()
+	out, err = req.public()
+	return out, true, err
 }
 
 // UnfinishedAfter implements [pin.Records]. What changes while it reads may or may
@@ -75,8 +84,10 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 	if !ok || !known || limit <= 0 {
 		return nil, ctx.Err()
 	}
-	err = s.view(ctx, func(r *reader) error {
-		l := &lister{s: s, r: r, account: a, q: pin.Query{Statuses: []pin.Status{status}, After: after}}
+	err = s.viewLearning(ctx, func(r *reader) error {
+		found = nil
+		l := &lister{s: s, r: r, account: a, asKept: true, damaged: s.damaged.get(a),
+			q: pin.Query{Statuses: []pin.Status{status}, After: after}}
 		if err := l.prepare(); err != nil {
 			return err
 		}
@@ -89,11 +100,13 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 				if len(found) == limit {
 					break
 				}
-				req, err := s.load(r, a, seqAt(n, bit), code)
+				req, ok, err := s.load(r, a, seqAt(n, bit), code)
 				if err != nil {
 					return err
 				}
-				found = append(found, req)
+				if ok && req.Status == status { // else there is no telling what to fetch
+					found = append(found, req)
+				}
 			}
 		}
 		return nil
@@ -131,20 +144,21 @@ func (s *Store) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 // nil at the end.
 func (s *Store) rootPage(r *reader, from []byte) (page []pin.DAG, next []byte, err error) {
 	looked := 0
-	err = r.scan(span{prefix: []byte{kDAG}, from: from}, func(key, value []byte) (bool, error) {
+	err = r.scan(span{prefix: []byte{kDAG}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
 		if looked == pageSize {
 			next = append(next, key...)
 			return false, nil
 		}
 		looked++
-		var rec dagRecord
-		if err := s.codec.decode(value, &rec); err != nil {
-			return false, err
+		d := pin.DAG(key[3:]) // after the kind and the length
+		rec, _, err := s.dag(r, d)
+		if errors.Is(err, ErrUnreadable) {
+			return true, nil // it was logged
 		}
 		if rec.Complete {
-			page = append(page, pin.DAG(key[3:])) // after the kind and the length
+			page = append(page, d)
 		}
-		return true, nil
+		return true, err
 	})
 	return page, next, err
 }
@@ -152,11 +166,12 @@ func (s *Store) rootPage(r *reader, from []byte) (page []pin.DAG, next []byte, e
 // Released implements [pin.Records].
 func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: []byte{kReleased}}, func(key, value []byte) (bool, error) {
-			if len(value) > 0 { // else a node, which goes with the attempt that comes to be dropped
+		return r.scan(span{prefix: []byte{kReleased}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			node, err := s.releasedNode(r, key)
+			if err == nil && !node { // a node goes with the attempt that comes to be dropped
 				all = append(all, pin.Attempt(tailHolder(key)))
 			}
-			return true, nil
+			return true, err
 		})
 	})
 	if err != nil {
@@ -165,19 +180,34 @@ func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	return all, nil
 }
 
+// releasedNode says whether what is released is a node. A record that cannot be read is an
+// attempt's: nodes have none.
+func (s *Store) releasedNode(r *reader, key []byte) (bool, error) {
+	value, _, err := r.get(key)
+	if errors.Is(err, ErrUnreadable) {
+		s.tellUnreadable(key, err)
+		return false, nil
+	}
+	return len(value) == 0, err
+}
+
 // ReleasedDAG implements [pin.Records].
 func (s *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		value, found, err := r.get(releasedKey(a.Holder()))
+		var rec releasedRecord
+		if err == nil && len(value) > 0 {
+			err = s.codec.decode(value, &rec)
+		}
+		if errors.Is(err, ErrUnreadable) {
+			s.tellUnreadable(releasedKey(a.Holder()), err)
+			return pin.ErrNotFound
+		}
 		if err != nil {
 			return err
 		}
 		if !found || len(value) == 0 { // a node has the same key, and nothing in it
 			return pin.ErrNotFound
-		}
-		var rec releasedRecord
-		if err := s.codec.decode(value, &rec); err != nil {
-			return err
 		}
 		d = pin.DAG(rec.DAG)
 		return nil

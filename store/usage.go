@@ -33,8 +33,7 @@ func (s *Store) charge(t *tx, a account, d pin.DAG, n int) error {
 		return nil
 	}
 	key := chargeKey(a, d)
-	var c chargeRecord
-	charged, err := s.take(&t.reader, key, &c)
+	c, charged, err := s.takeCharge(&t.reader, a, d)
 	if err != nil {
 		return err
 	}
@@ -42,8 +41,8 @@ func (s *Store) charge(t *tx, a account, d pin.DAG, n int) error {
 		c.Pinned += uint64(n)
 		return s.put(t, key, c)
 	}
-	var u usageRecord
-	if _, err := s.take(&t.reader, usageKey(a), &u); err != nil {
+	u, err := s.takeUsage(&t.reader, a)
+	if err != nil {
 		return err
 	}
 	if charged { // and that was the last
@@ -55,8 +54,8 @@ func (s *Store) charge(t *tx, a account, d pin.DAG, n int) error {
 		}
 		return s.put(t, usageKey(a), u)
 	}
-	var rec dagRecord
-	if _, err := s.take(&t.reader, dagKey(d), &rec); err != nil {
+	rec, _, err := s.dag(&t.reader, d)
+	if err != nil {
 		return err
 	}
 	c.Pinned, c.Blocks, c.Bytes = uint64(n), rec.Blocks, rec.Bytes
@@ -74,8 +73,8 @@ func (s *Store) Usage(ctx context.Context, id string) (u pin.Usage, err error) {
 		return u, ctx.Err()
 	}
 	err = s.view(ctx, func(r *reader) error {
-		var rec usageRecord
-		if _, err := s.take(r, usageKey(a), &rec); err != nil {
+		rec, err := s.takeUsage(r, a)
+		if err != nil {
 			return err
 		}
 		acct, err := s.accountRecord(r, a)

@@ -61,13 +61,14 @@ type VerifyReport struct {
 	Missing uint64
 	Strays  uint64        // blocks that nothing refers to and no reclaim knew of; the next does
 	Elapsed time.Duration // nanoseconds
+	DamagedRecords
 }
 
 // Damaged is how many blocks are not as they should be.
 func (r VerifyReport) Damaged() uint64 { return r.Corrupt + r.Missing }
 
 // Verify reads and hashes every block that something refers to, and tells report
-// of each that is damaged. It also looks for blocks that nothing refers to and
+// of each that is damaged. It then reads every record. It also looks for blocks that nothing refers to and
 // that a reclaim would not find, and has the next one look at them. Its memory
 // does not grow with the store. What changes meanwhile may or may not be seen,
 // but is never reported as damage. progress may be nil. Both functions are
@@ -117,7 +118,10 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 		from = next
 	}
-	return v.strays(ctx)
+	if err := v.strays(ctx); err != nil {
+		return err
+	}
+	return v.s.checkRecords(ctx, true, v.found.DamagedRecords.note)
 }
 
 // hashesFrom reads the hashes of some references from a key on, each once, how
@@ -250,21 +254,22 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 // hurtBy lists the DAGs that a block is of, with their requests, and all that is
 // above it.
 func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtDAG, above []pin.Holder, err error) {
-	err = s.view(ctx, func(r *reader) error {
+	err = s.viewLearning(ctx, func(r *reader) error {
+		hurt = nil
 		if above, err = r.above(h); err != nil {
 			return err
 		}
 		slices.Sort(above)
 		for _, holder := range above {
-			d, inUse, err := r.get(attemptKey(pin.Attempt(holder)))
+			d, inUse, err := s.attemptDAG(r, pin.Attempt(holder))
 			if err != nil {
 				return err
 			}
-			if !inUse {
+			if !inUse || d == "" {
 				continue // a node, or an attempt that is being dropped
 			}
-			var rec dagRecord
-			if _, err := s.take(r, dagKey(pin.DAG(d)), &rec); err != nil {
+			rec, _, err := s.dag(r, pin.DAG(d))
+			if err != nil {
 				return err
 			}
 			one := HurtDAG{DAG: pin.DAG(d), Complete: rec.Complete}
@@ -297,11 +302,13 @@ func (s *Store) holdersOf(r *reader, hurt *HurtDAG) error {
 					hurt.More++
 					continue
 				}
-				req, err := s.load(r, of.account, seqAt(of.number, bit), code)
+				req, found, err := s.load(r, of.account, seqAt(of.number, bit), code)
 				if err != nil {
 					return err
 				}
-				hurt.Requests = append(hurt.Requests, req)
+				if found {
+					hurt.Requests = append(hurt.Requests, req)
+				}
 			}
 		}
 	}

@@ -70,6 +70,9 @@ func (h handler) fail(c echo.Context, err error) error {
 		}
 		h.cfg.Log.Error("request failed", "path", c.Request().URL.Path, "request", id, "err", err)
 		details = "something went wrong on the server; its log says what, beside the request id " + id
+		if errors.Is(err, auth.ErrDamaged) {
+			details = "the server cannot read its record of that; tell the operator, with the request id " + id
+		}
 	}
 	return c.JSON(code, failure{Status: "error", Error: failureError{Reason: reasonOf(code), Details: details}})
 }

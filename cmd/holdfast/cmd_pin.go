@@ -19,6 +19,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
+// pinState is the pin's status, for people, who are told of damage apart from what failed.
+func pinState(p admin.Pin) string {
+	if p.Info[pin.InfoDamaged] != "" {
+		return "damaged"
+	}
+	return string(p.Status)
+}
+
 // pinSize is how much of the pin is here, for people.
 func pinSize(p admin.Pin) string {
 	n, err := strconv.ParseUint(p.Info["bytes"], 10, 64)
@@ -31,8 +39,8 @@ func pinSize(p admin.Pin) string {
 func (c *cli) pinCommand() *cobra.Command {
 	var user string
 	cmd := group("pin", "Pin content, and list, remove and retry pins",
-		c.pinAddCommand(&user), c.pinListCommand(&user), c.pinRemoveCommand(&user), c.pinRetryCommand(&user))
-	cmd.PersistentFlags().StringVar(&user, "user", "", "account to act for; needed if there is more than one")
+		c.pinAddCommand(&user), c.pinListCommand(&user), c.pinRemoveCommand(&user), c.pinRetryCommand(&user), c.pinAdoptCommand(&user))
+	cmd.PersistentFlags().StringVar(&user, "user", "", "account to act for, by its address or id; needed if there is more than one")
 	return cmd
 }
 
@@ -152,30 +160,38 @@ func (c *cli) follow(ctx context.Context, a *admin.Client, user string, p admin.
 }
 
 func (c *cli) pinListCommand(user *string) *cobra.Command {
-	var asJSON bool
+	var asJSON, all bool
 	var statuses []string
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List pins, newest first",
-		Args:  args(),
+		Long: `List pins, newest first. With --all those of all accounts are listed, one account
+after the other, and at the end those of accounts that are gone (removed with
+--keep-pins): their account is shown by its id, which --user of the other commands
+takes. A pin whose record on disk cannot be read is shown as "damaged", with what
+is known of it; in the API it has failed.`,
+		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if all && *user != "" {
+				return errors.New("--all lists the pins of all accounts, --user those of one: give one of them")
+			}
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				pins, err := a.Pins(cmd.Context(), *user, statuses)
+				list := func() ([]admin.Pin, error) { return a.Pins(cmd.Context(), *user, statuses) }
+				if all {
+					list = func() ([]admin.Pin, error) { return a.AllPins(cmd.Context(), statuses) }
+				}
+				pins, err := list()
 				if err != nil {
 					return err
 				}
 				if asJSON {
 					return c.printJSON(pins)
 				}
-				rows := [][]string{{"ID", "STATUS", "CREATED", "BLOCKS", "SIZE", "CID", "NAME", "DETAILS"}}
-				for _, p := range pins {
-					rows = append(rows, []string{p.RequestID, string(p.Status), p.Created,
-						text.OrDash(p.Info["blocks"]), pinSize(p), p.Pin.CID, text.OrDash(p.Pin.Name), text.OrDash(p.Info["status_details"])})
-				}
-				return c.printTable(rows)
+				return c.printTable(pinRows(pins, all))
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "pins of all accounts, and of those that are gone")
 	cmd.Flags().StringSliceVar(&statuses, "status", statusNames(), "only pins of these statuses")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -190,11 +206,22 @@ func statusNames() []string {
 }
 
 func (c *cli) pinRemoveCommand(user *string) *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use:   "rm ID",
-		Short: "Remove a pin",
-		Args:  args("ID"),
+		Short: "Remove a pin, or all of an account",
+		Long: `Remove a pin. With --all and --user all pins of an account are removed, which may
+be one that is gone: it is named by its id then, as "holdfast pin ls --all" shows it.`,
+		Args: func(cmd *cobra.Command, given []string) error {
+			if all {
+				return args()(cmd, given)
+			}
+			return args("ID")(cmd, given)
+		},
 		RunE: func(cmd *cobra.Command, given []string) error {
+			if all {
+				return c.removeAllPins(cmd.Context(), *user)
+			}
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
 				if err := c.onPin(cmd.Context(), a, http.MethodDelete, *user, given[0], ""); err != nil {
 					return err
@@ -204,6 +231,8 @@ func (c *cli) pinRemoveCommand(user *string) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "all pins of the account that --user names")
+	return cmd
 }
 
 func (c *cli) pinRetryCommand(user *string) *cobra.Command {

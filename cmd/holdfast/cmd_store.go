@@ -71,7 +71,7 @@ func (c *cli) storeStatsCommand() *cobra.Command {
 		Long: `Show what the store holds. Live blocks are those that some pin needs, each
 counted once; dead ones are deleted by the next reclaim. The store takes more on
 disk than its blocks have: keys, records, and what was deleted and did not come
-back yet.`,
+back yet. Records that cannot be read are counted, and named below.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
@@ -92,15 +92,36 @@ back yet.`,
 				if st.Damaged > 0 {
 					rows = append(rows, []string{"damaged files", fmt.Sprint(st.Damaged)})
 				}
+				if st.BadRecords > 0 {
+					rows = append(rows, []string{"damaged records", fmt.Sprint(st.BadRecords)})
+				}
 				for _, s := range pin.Statuses() {
 					rows = append(rows, []string{"pins " + string(s), fmt.Sprint(st.Requests[s])})
 				}
-				return c.printTable(rows)
+				if err := c.printTable(rows); err != nil {
+					return err
+				}
+				return c.printRecords(st.DamagedRecords)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// printRecords names the records that cannot be read.
+func (c *cli) printRecords(d admin.DamagedRecords) error {
+	for _, r := range d.Records {
+		if _, err := fmt.Fprintf(c.stdout, "damaged record: %s\n", text.Printable(r.String())); err != nil {
+			return err
+		}
+	}
+	if more := d.BadRecords - uint64(len(d.Records)); more > 0 {
+		if _, err := fmt.Fprintf(c.stdout, "damaged records that are not named: %d\n", more); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *cli) storeVerifyCommand() *cobra.Command {
@@ -109,8 +130,8 @@ func (c *cli) storeVerifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "Hash every block that a pin needs, and find what is damaged",
 		Long: `Read every block that a pin needs and compare it with its hash. Each block that
-is corrupt or missing is printed with the pins that it hurts, and the command
-then fails.
+is corrupt or missing is printed with the pins that it hurts, and each record that
+cannot be read with what it is about; the command then fails.
 
 With --repair the pins that are hurt go back to "pinning": all of their blocks
 are hashed again, and what is damaged is fetched from whoever has it. The command
@@ -164,14 +185,21 @@ func (c *cli) tellVerified(v admin.Verified, asJSON, repair, running bool) error
 		if err := c.printJSON(v); err != nil {
 			return err
 		}
-	} else if _, err := fmt.Fprintf(c.stdout, "checked %s of %s in %v: %d corrupt, %d missing\n",
-		text.Counted(v.Blocks, "block"), text.RoughSize(v.Bytes), v.Elapsed.Round(time.Millisecond), v.Corrupt, v.Missing); err != nil {
-		return err
+	} else {
+		if err := c.printRecords(v.DamagedRecords); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(c.stdout, "checked %s of %s in %v: %d corrupt, %d missing\n",
+			text.Counted(v.Blocks, "block"), text.RoughSize(v.Bytes), v.Elapsed.Round(time.Millisecond), v.Corrupt, v.Missing); err != nil {
+			return err
+		}
 	}
 	if v.Strays > 0 {
 		fmt.Fprintf(c.stderr, "in no pin, and not known to be: %s; the next reclaim deletes what is\n", text.Counted(v.Strays, "block"))
 	}
 	switch {
+	case v.BadBlocks() == 0 && v.BadRecords > 0:
+		return damagedRecords(v.BadRecords)
 	case v.BadBlocks() == 0:
 		return nil
 	case !repair:
@@ -182,7 +210,17 @@ func (c *cli) tellVerified(v admin.Verified, asJSON, repair, running bool) error
 	default:
 		fmt.Fprintf(c.stderr, "being fetched again: %s; `holdfast pin ls` shows how it goes\n", text.Counted(len(v.Repairing), "DAG"))
 	}
+	if v.BadRecords > 0 {
+		return damagedRecords(v.BadRecords)
+	}
 	return nil
+}
+
+// damagedRecords is how a check ends that found some.
+func damagedRecords(n uint64) error {
+	return hint.Add(fmt.Errorf("damaged: %s", text.Counted(n, "record")),
+		"`holdfast pin ls` shows the pins among them, and `holdfast pin retry` writes those anew whose CID is known; "+
+			"for accounts and tokens restore a backup, or remove and make them again; check the disk, too")
 }
 
 // watchStore follows something that takes long, with a bar on a terminal. do gives it

@@ -102,6 +102,10 @@ func (c *cli) tokenListCommand() *cobra.Command {
 				}
 				rows := [][]string{{"ID", "KIND", "NAME", "SCOPE", "CREATED", "LAST USED", "EXPIRES"}}
 				for _, t := range tokens {
+					if t.Damaged {
+						rows = append(rows, []string{t.ID, "damaged", text.OrDash(""), text.OrDash(""), text.OrDash(""), text.OrDash(""), text.OrDash("")})
+						continue
+					}
 					rows = append(rows, []string{
 						t.ID, string(t.Kind), text.OrDash(t.Name), string(t.Scope),
 						t.Created.Format(time.RFC3339), orNever(t.Used), orNever(t.Expires),

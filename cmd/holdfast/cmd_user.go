@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 func (c *cli) userCommand() *cobra.Command {
@@ -82,7 +84,10 @@ func (c *cli) userListCommand() *cobra.Command {
 					if u.Disabled {
 						state = "disabled"
 					}
-					rows = append(rows, []string{u.Email, role, state, quotaText(u.Quota), countText(u.MaxPins), u.Created.Format(time.RFC3339), u.ID})
+					if u.Damaged {
+						role, state = text.OrDash(""), "damaged"
+					}
+					rows = append(rows, []string{text.OrDash(u.Email), role, state, quotaText(u.Quota), countText(u.MaxPins), u.Created.Format(time.RFC3339), u.ID})
 				}
 				return c.printTable(rows)
 			})
@@ -158,7 +163,9 @@ func (c *cli) userRemoveCommand() *cobra.Command {
 		Use:   "rm EMAIL",
 		Short: "Remove an account and its pins",
 		Long: `Remove an account and its pins. With --keep-pins they stay on disk and belong to
-nobody.`,
+nobody: "holdfast pin ls --all" lists them under the id of the account, and
+"holdfast pin adopt" gives them to another. An account that cannot be read, and has
+no address therefore, is named by its id.`,
 		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
@@ -170,7 +177,11 @@ nobody.`,
 				if err := a.Do(cmd.Context(), http.MethodDelete, "/user", query, nil, nil, &gone); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", gone.Email, gone.Pins)
+				if keep {
+					_, err := fmt.Fprintf(c.stdout, "removed %s; its pins stay, as those of account %s\n", cmp.Or(gone.Email, gone.ID), gone.ID)
+					return err
+				}
+				_, err := fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", cmp.Or(gone.Email, gone.ID), gone.Pins)
 				return err
 			})
 		},

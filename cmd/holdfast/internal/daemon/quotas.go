@@ -17,10 +17,11 @@ type quotas struct {
 var _ pin.Quotas = quotas{}
 
 // Quota implements [pin.Quotas]. An account that is gone has no limit: its
-// pins are about to go too.
+// pins are about to go too. One whose record cannot be read has none either: it can ask
+// for nothing new, and what it waits for with others must not keep these waiting.
 func (q quotas) Quota(ctx context.Context, account string) (pin.Quota, error) {
 	a, err := q.accounts.AccountByID(ctx, account)
-	if errors.Is(err, auth.ErrNoAccount) {
+	if errors.Is(err, auth.ErrNoAccount) || errors.Is(err, auth.ErrDamaged) {
 		return pin.Quota{}, nil
 	}
 	return pin.Quota{Bytes: a.Quota, Pins: a.QuotaPins}, err

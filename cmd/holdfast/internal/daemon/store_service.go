@@ -21,6 +21,7 @@ type storeService struct {
 	auth  *auth.Service
 	pins  interface {
 		Repair(ctx context.Context, r pin.Refetcher, blocks []multihash.Multihash, told func(pin.DAG)) error
+		Adopt(ctx context.Context, r pin.Adopter, from, to string) (adopted, left int, err error)
 	}
 	// unpin brings to an end what was begun to be unpinned.
 	unpin func(context.Context) error
@@ -64,6 +65,7 @@ func (s *storeService) Stats(ctx context.Context) (admin.StoreStats, error) {
 		Live: admin.Amount(st.Live), Dead: admin.Amount(st.Dead),
 		Disk: st.Disk, Free: st.Free, Damaged: st.Damaged,
 		DAGs: st.DAGs, Complete: st.Complete, Accounts: st.Accounts, Requests: st.Requests,
+		DamagedRecords: damagedRecords(st.DamagedRecords),
 	}, err
 }
 
@@ -100,7 +102,28 @@ func (s *storeService) Verify(ctx context.Context, repair bool, tell admin.Verif
 	if err == nil && repair {
 		err = s.pins.Repair(ctx, s.store, damaged, func(d pin.DAG) { tell.Repairing(d.String()) })
 	}
-	return admin.VerifyReport(report), err
+	return admin.VerifyReport{
+		Blocks: report.Blocks, Bytes: report.Bytes, Corrupt: report.Corrupt, Missing: report.Missing,
+		Strays: report.Strays, Elapsed: report.Elapsed, DamagedRecords: damagedRecords(report.DamagedRecords),
+	}, err
+}
+
+// Accounts implements [admin.Store].
+func (s *storeService) Accounts(ctx context.Context, status pin.Status) ([]string, error) {
+	return s.store.Accounts(ctx, status)
+}
+
+// Adopt implements [admin.Store].
+func (s *storeService) Adopt(ctx context.Context, from, to string) (adopted, left int, err error) {
+	return s.pins.Adopt(ctx, s.store, from, to)
+}
+
+func damagedRecords(d store.DamagedRecords) admin.DamagedRecords {
+	all := admin.DamagedRecords{BadRecords: d.BadRecords}
+	for _, r := range d.Records {
+		all.Records = append(all.Records, admin.DamagedRecord(r))
+	}
+	return all
 }
 
 func (s *storeService) hurtInfo(ctx context.Context, h store.HurtDAG) (admin.HurtDAG, error) {

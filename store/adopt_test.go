@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+)
+
+// quotaOf has the quotas of some accounts.
+type quotaOf map[string]pin.Quota
+
+func (q quotaOf) Quota(_ context.Context, account string) (pin.Quota, error) { return q[account], nil }
+
+// adoptAll gives all requests of the first account to the third.
+func adoptAll(t *testing.T, s *Store) (moved []pin.Adopted, err error) {
+	t.Helper()
+	left, err := s.Adopt(t.Context(), modelAccounts[0], modelAccounts[2], func(some []pin.Adopted) { moved = append(moved, some...) })
+	if left != 0 {
+		t.Errorf("%d are left", left)
+	}
+	return moved, err
+}
+
+// What an account adopts is as it was, but for whose it is: everything is charged to that
+// one, and nothing to the other.
+func TestAdopt(t *testing.T) {
+	ctx := t.Context()
+	s := withEverything(t, Config{})
+	was, err := s.List(ctx, modelAccounts[0], everyStatus)
+	must(t, err)
+	usage := usages(t, s)[modelAccounts[0]]
+	moved, err := adoptAll(t, s)
+	must(t, err)
+	checkInvariants(t, s)
+	now, err := s.List(ctx, modelAccounts[2], everyStatus)
+	must(t, err)
+	if len(moved) != 4 || now.Count != 4 {
+		t.Fatalf("%d moved, and there are %d", len(moved), now.Count)
+	}
+	for i, r := range now.Requests {
+		want := was.Requests[i]
+		want.Account = modelAccounts[2]
+		if r.ID != want.ID || !r.Created.Equal(want.Created) || r.Status != want.Status || r.Totals != want.Totals ||
+			r.CID != want.CID || r.Name != want.Name || r.Details != want.Details || r.Account != want.Account {
+			t.Errorf("%+v is %+v", want, r)
+		}
+	}
+	if left, err := s.List(ctx, modelAccounts[0], everyStatus); err != nil || left.Count != 0 {
+		t.Errorf("%d are left, %v", left.Count, err)
+	}
+	if u, err := s.Usage(ctx, modelAccounts[2]); err != nil || u != usage {
+		t.Errorf("it is charged %+v, %v, want %+v", u, err, usage)
+	}
+	if u := usages(t, s)[modelAccounts[0]]; u != (pin.Usage{}) {
+		t.Errorf("the other is charged %+v", u)
+	}
+	// What replaced another lets go of that when it is done, for its new account.
+	replaces := now.Requests[slices.IndexFunc(now.Requests, func(r pin.Request) bool { return r.Status == pin.Pinning })]
+	a, _, err := s.Begin(ctx, replaces.DAG())
+	must(t, err)
+	released, err := s.Complete(ctx, replaces.DAG(), a, pin.Totals{Blocks: 1, Bytes: 50})
+	must(t, err)
+	if len(released) != 1 {
+		t.Errorf("%v are let go of", released)
+	}
+	if u, err := s.Usage(ctx, modelAccounts[2]); err != nil || u.Bytes != 3000+50 || u.DAGs != 2 {
+		t.Errorf("then it is charged %+v, %v", u, err)
+	}
+	checkInvariants(t, s)
+}
+
+// Quotas hold: what there is no room for stays, and comes when there is. Who has newer pins
+// gets the others under new ids, and no date twice.
+func TestAdoptWithinQuotas(t *testing.T) {
+	ctx := t.Context()
+	s := withEverything(t, Config{})
+	limits := quotaOf{}
+	s.SetQuotas(limits)
+	own, err := s.Add(ctx, modelAccounts[2], pintest.DAGSpec(9))
+	must(t, err)
+	adopted := 0
+	for _, step := range []struct {
+		quota pin.Quota
+		bytes bool // which of the two is in the way
+		more  int
+	}{
+		{pin.Quota{Bytes: 2999}, true, 0},           // pinned: 3,000 bytes
+		{pin.Quota{Bytes: 3000, Pins: 1}, false, 0}, // its own
+		{pin.Quota{Bytes: 3000}, true, 1},
+		{pin.Quota{Bytes: 6000}, true, 1}, // one that replaced what had 3,000; no room for what is queued
+		{pin.Quota{Pins: 3}, false, 0},
+		{pin.Quota{Bytes: 6001, Pins: 4}, false, 2}, // queued, and one that failed, which takes no room
+	} {
+		limits[modelAccounts[2]] = step.quota
+		moved, err := adoptAll(t, s)
+		adopted += len(moved)
+		var over *pin.QuotaError
+		if len(moved) != step.more || errors.As(err, &over) != (adopted < 4) || over != nil && over.Pins == step.bytes {
+			t.Errorf("with %+v %d move, %v", step.quota, len(moved), err)
+		}
+		checkInvariants(t, s)
+		for _, m := range moved {
+			if m.Now.ID == m.Was.ID || !m.Now.Created.After(own.Created) {
+				t.Errorf("%+v is %+v", m.Was, m.Now)
+			}
+		}
+	}
+	page, err := s.List(ctx, modelAccounts[2], everyStatus)
+	if err != nil || page.Count != 5 {
+		t.Errorf("in the end it has %d, %v", page.Count, err)
+	}
+}
+
+// A damaged request is written anew for its new account; one whose CID is not known stays.
+func TestAdoptDamaged(t *testing.T) {
+	ctx := t.Context()
+	s := withEverything(t, Config{})
+	page, err := s.List(ctx, modelAccounts[0], everyStatus)
+	must(t, err)
+	a, _ := accountOf(modelAccounts[0])
+	known, unknown := page.Requests[0], page.Requests[1]
+	for _, key := range [][]byte{requestKeyOf(known), requestKeyOf(unknown), chunkKey(dagList(unknown.DAG(), a), 0)} {
+		spoil(t, s, key, nil)
+	}
+	moved := 0
+	left, err := s.Adopt(ctx, modelAccounts[0], modelAccounts[2], func(some []pin.Adopted) { moved += len(some) })
+	if err != nil || left != 1 || moved != 3 {
+		t.Errorf("%d move, %d are left, %v", moved, left, err)
+	}
+	now, err := s.List(ctx, modelAccounts[2], everyStatus)
+	if err != nil || now.Count != 3 || slices.ContainsFunc(now.Requests, func(r pin.Request) bool { return r.Damaged }) || now.Requests[0].DAG() != known.DAG() {
+		t.Errorf("now there are %+v, %v", now, err)
+	}
+}

@@ -1,0 +1,420 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// A request whose record cannot be read is shown with what the lists know of it: its
+// DAG, its status, and its Created, which is in the key. To find that takes a look
+// through all records of the account and all lists of DAGs, so it is done when such a
+// record is met, outside of changes, and is remembered. What is on disk stays as it is:
+// a file that is missing may come back.
+
+// damagedRequest is what is known of a request whose record cannot be read. It is not
+// changed once others may see it.
+type damagedRequest struct {
+	created int64
+	seq     uint64
+	placed  bool    // seq is known
+	dag     pin.DAG // "" is not known
+	name    string
+	meta    map[string]string // nil if there is none, or if it is not known
+}
+
+// damagedOf is what is known of an account. It is not changed either.
+type damagedOf struct {
+	records map[int64]*damagedRequest // by Created
+	chunks  map[uint32]*chunk         // those of them that are placed
+	// rows has Created of the requests whose row cannot be read; noRecord is for one
+	// that no record was found for.
+	rows map[uint64]int64
+}
+
+const noRecord = -1
+
+// damagedRequests is what is known of all accounts.
+type damagedRequests struct {
+	mu sync.Mutex
+	of map[account]*damagedOf
+}
+
+// get gives what is known of an account; never nil.
+func (d *damagedRequests) get(a account) *damagedOf {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if of := d.of[a]; of != nil {
+		return of
+	}
+	return &damagedOf{}
+}
+
+func (d *damagedRequests) set(a account, of *damagedOf) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(of.records)+len(of.rows) == 0 {
+		delete(d.of, a)
+		return
+	}
+	if d.of == nil {
+		d.of = map[account]*damagedOf{}
+	}
+	d.of[a] = of
+}
+
+// forget takes note that a request is gone, or can be read again.
+func (d *damagedRequests) forget(a account, created int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := d.of[a]
+	if old == nil || old.records[created] == nil {
+		return
+	}
+	of := &damagedOf{records: maps.Clone(old.records), rows: old.rows}
+	delete(of.records, created)
+	of.index()
+	d.of[a] = of
+}
+
+// index fills in the chunks.
+func (of *damagedOf) index() {
+	of.chunks = map[uint32]*chunk{}
+	for _, d := range of.records {
+		if !d.placed {
+			continue
+		}
+		number, bit := place(d.seq)
+		if of.chunks[number] == nil {
+			of.chunks[number] = new(chunk)
+		}
+		of.chunks[number].add(bit)
+	}
+}
+
+// unlearnedError: a record, or a row, cannot be read, and what is known of it has not
+// been looked for. It is no ErrUnreadable.
+type unlearnedError struct {
+	account account
+	cause   error
+}
+
+func (e *unlearnedError) Error() string { return e.cause.Error() }
+
+// learnTries is how often something is done that keeps finding new damage.
+const learnTries = 4
+
+// learning does something, and again when what it found damaged has been looked for.
+func (s *Store) learning(ctx context.Context, do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		unlearned, ok := errors.AsType[*unlearnedError](err)
+		if !ok {
+			return err
+		}
+		if try == learnTries {
+			return fmt.Errorf("%w: %w", ErrUnreadable, unlearned.cause)
+		}
+		if err := s.learnDamaged(ctx, unlearned.account); err != nil {
+			return err
+		}
+	}
+}
+
+// viewLearning and updateLearning are view and update for what reads requests.
+func (s *Store) viewLearning(ctx context.Context, fn func(*reader) error) error {
+	return s.learning(ctx, func() error { return s.view(ctx, fn) })
+}
+
+func (s *Store) updateLearning(ctx context.Context, fn func(*tx) error) error {
+	return s.learning(ctx, func() error { return s.update(ctx, fn) })
+}
+
+// learnDamaged looks through the requests of an account for those that cannot be read, and
+// logs those that were not known.
+func (s *Store) learnDamaged(ctx context.Context, a account) error {
+	var of *damagedOf
+	err := s.view(ctx, func(r *reader) (err error) {
+		of, err = s.lookThrough(ctx, r, a)
+		return err
+	})
+	if err != nil {
+		return wrap(err, "look for damaged records of account %s", a)
+	}
+	was := s.damaged.get(a)
+	s.damaged.set(a, of)
+	for _, ms := range slices.Sorted(maps.Keys(of.records)) {
+		if was.records[ms] == nil {
+			s.log.Error("the record of a pin cannot be read", "requestid", plainID(ms), "account", a, "cid", of.records[ms].dag)
+		}
+	}
+	for _, seq := range slices.Sorted(maps.Keys(of.rows)) {
+		if _, known := was.rows[seq]; !known {
+			s.log.Error("the row of a pin cannot be read", "row", fmt.Sprintf("%x", rowKey(a, seq)), "account", a)
+		}
+	}
+	return nil
+}
+
+// pairing matches the records of an account's requests with their SEQs, which come in
+// the same order.
+type pairing struct {
+	created []int64          // of the records, in order
+	seqOf   map[int64]uint64 // by Created, where the record or the row says so
+	bad     map[int64]bool   // the record cannot be read
+	seqs    []uint64         // of rows and of lists, in order
+	rows    map[uint64]row   // that can be read
+	at      map[uint64]int64 // seqOf the other way round
+}
+
+// lookThrough reads all records and rows of an account.
+func (s *Store) lookThrough(ctx context.Context, r *reader, a account) (*damagedOf, error) {
+	p := &pairing{seqOf: map[int64]uint64{}, bad: map[int64]bool{}, rows: map[uint64]row{}, at: map[uint64]int64{}}
+	if err := s.pairRows(ctx, r, a, p); err != nil {
+		return nil, err
+	}
+	if err := s.pairRecords(ctx, r, a, p); err != nil {
+		return nil, err
+	}
+	p.byOrder()
+	of := &damagedOf{records: map[int64]*damagedRequest{}, rows: map[uint64]int64{}}
+	for ms := range p.bad {
+		d := &damagedRequest{created: ms}
+		d.seq, d.placed = p.seqOf[ms]
+		if row, ok := p.rows[d.seq]; ok && d.placed {
+			d.name, d.meta = string(row.name), row.metaMap()
+		}
+		of.records[ms] = d
+	}
+	for _, seq := range p.seqs {
+		if _, ok := p.rows[seq]; ok {
+			continue
+		}
+		ms, ok := p.at[seq]
+		if !ok {
+			ms = noRecord
+		}
+		of.rows[seq] = ms
+	}
+	of.index()
+	return of, s.findDAGs(ctx, r, a, of)
+}
+
+// pairRows reads the rows, and finds the SEQs whose row is not there by the lists.
+func (s *Store) pairRows(ctx context.Context, r *reader, a account, p *pairing) error {
+	prefix := accountPrefix(kRow, a)
+	err := r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		p.seqs = append(p.seqs, binary.BigEndian.Uint64(key[len(prefix):]))
+		return true, ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for _, seq := range p.seqs {
+		b, found, err := r.get(rowKey(a, seq))
+		if err == nil && found {
+			var row row
+			if row, err = decodeRow(b); err == nil {
+				p.rows[seq] = row
+				p.pair(row.created, seq)
+			}
+		}
+		if err != nil && !errors.Is(err, ErrUnreadable) {
+			return err
+		}
+	}
+	for _, code := range byLikelihood() {
+		list := statusList(code, a)
+		err := r.scan(span{prefix: list, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			number := binary.BigEndian.Uint32(key[len(list):])
+			c, err := r.chunk(list, number)
+			if errors.Is(err, ErrUnreadable) {
+				return true, nil
+			}
+			if err != nil {
+				return false, err
+			}
+			for bit := range c.up {
+				p.seqs = append(p.seqs, seqAt(number, bit))
+			}
+			return true, ctx.Err()
+		})
+		if err != nil {
+			return err
+		}
+	}
+	slices.Sort(p.seqs)
+	p.seqs = slices.Compact(p.seqs)
+	return nil
+}
+
+func (s *Store) pairRecords(ctx context.Context, r *reader, a account, p *pairing) error {
+	prefix := accountPrefix(kRequest, a)
+	err := r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		p.created = append(p.created, int64(binary.BigEndian.Uint64(key[len(prefix):])))
+		return true, ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for _, ms := range p.created {
+		var rec requestRecord
+		_, err := s.take(r, requestKey(a, ms), &rec)
+		switch {
+		case errors.Is(err, ErrUnreadable):
+			p.bad[ms] = true
+		case err != nil:
+			return err
+		default:
+			p.pair(ms, rec.Seq)
+		}
+	}
+	return nil
+}
+
+func (p *pairing) pair(created int64, seq uint64) { p.seqOf[created], p.at[seq] = seq, created }
+
+// byOrder pairs what is between two pairs, if there is as much of it on both sides.
+func (p *pairing) byOrder() {
+	var open []int64
+	next := 0 // in seqs
+	flush := func(end int) {
+		var free []uint64
+		for ; next < end; next++ {
+			if _, paired := p.at[p.seqs[next]]; !paired {
+				free = append(free, p.seqs[next])
+			}
+		}
+		if len(free) == len(open) {
+			for i, ms := range open {
+				p.pair(ms, free[i])
+			}
+		}
+		open = open[:0]
+	}
+	for _, ms := range p.created {
+		seq, paired := p.seqOf[ms]
+		if !paired {
+			open = append(open, ms)
+			continue
+		}
+		end, _ := slices.BinarySearch(p.seqs, seq)
+		flush(max(end, next))
+	}
+	flush(len(p.seqs))
+}
+
+// findDAGs finds what damaged requests are for, in the lists of all DAGs.
+func (s *Store) findDAGs(ctx context.Context, r *reader, a account, of *damagedOf) error {
+	if len(of.chunks) == 0 {
+		return nil
+	}
+	found := map[uint64]pin.DAG{}
+	err := r.scan(span{prefix: []byte{kByDAG}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		const tail = len(account{}) + 4
+		if len(key) < 3+tail || account(key[len(key)-tail:len(key)-4]) != a {
+			return true, ctx.Err()
+		}
+		number := binary.BigEndian.Uint32(key[len(key)-4:])
+		wanted := of.chunks[number]
+		if wanted == nil {
+			return true, nil
+		}
+		d := pin.DAG(key[3 : len(key)-tail])
+		c, err := r.chunk(dagList(d, a), number)
+		if errors.Is(err, ErrUnreadable) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		c.and(wanted)
+		for bit := range c.up {
+			found[seqAt(number, bit)] = d
+		}
+		return true, nil
+	})
+	for _, d := range of.records {
+		if dag := found[d.seq]; d.placed && dag.CID().Defined() {
+			d.dag = dag
+		}
+	}
+	return err
+}
+
+// plainID is the ID that a request whose own is not known is shown under: that of its
+// key, with nothing else in it. Any other that says the same time finds it too.
+func plainID(ms int64) uuid.UUID {
+	var u uuid.UUID
+	var t [8]byte
+	binary.BigEndian.PutUint64(t[:], uint64(ms))
+	copy(u[:6], t[2:])
+	u[6], u[8] = 0x70, 0x80
+	return u
+}
+
+// damagedAt gives what is known of a request whose record cannot be read, which cause
+// says. Errors: *unlearnedError.
+func (s *Store) damagedAt(a account, ms int64, cause error) (*damagedRequest, error) {
+	if d := s.damaged.get(a).records[ms]; d != nil {
+		return d, nil
+	}
+	return nil, &unlearnedError{a, cause}
+}
+
+// createdByOrder gives Created of a request whose row cannot be read, which cause says.
+// found is false if it has no record either. Errors: *unlearnedError.
+func (s *Store) createdByOrder(a account, seq uint64, cause error) (ms int64, found bool, err error) {
+	ms, known := s.damaged.get(a).rows[seq]
+	if !known {
+		return 0, false, &unlearnedError{a, cause}
+	}
+	return ms, ms != noRecord, nil
+}
+
+// request makes a request of what is known, under an ID. Its status is that of the
+// lists.
+func (s *Store) damagedRequest(r *reader, a account, d *damagedRequest, id uuid.UUID) (*request, error) {
+	req := &request{account: a, damage: d, status: codeFailed, requestRecord: requestRecord{
+		ID: id, Created: d.created, Seq: d.seq, Name: d.name, Meta: d.meta,
+	}}
+	if d.dag != "" {
+		req.CID, req.Root = d.dag.CID().String(), d.dag.CID().Bytes()
+	}
+	if !d.placed {
+		return req, nil
+	}
+	code, err := r.statusOf(a, d.seq)
+	if err == nil {
+		req.status = code
+	} else if !errors.Is(err, ErrUnreadable) && !errors.Is(err, errNoStatus) {
+		return nil, err
+	}
+	return req, nil
+}
+
+// unknownCID stands for one that is not known: it is a CID, as clients expect, of
+// nothing.
+const unknownCID = "bafkqaaa"
+
+// text says to the client what is the matter.
+func (d *damagedRequest) text(status statusCode) string {
+	s := "damaged: the server cannot read its record of this pin"
+	if status.live() {
+		s += ", which was " + string(status.status()) + "; what it holds is kept"
+	} else {
+		s += ", which had failed"
+	}
+	if d.dag == "" {
+		return s + "; its CID is not known, and " + unknownCID + " stands for it: remove the pin, and pin the content again"
+	}
+	return s + "; replace or remove the pin, or ask the operator to retry it, which writes the record again, without its origins"
+}

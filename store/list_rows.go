@@ -1,0 +1,116 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// created reads when a request was created, which is its key. found is false if it has
+// no record.
+func (l *lister) created(seq uint64) (ms int64, found bool, err error) {
+	return l.s.createdOf(l.r, l.account, seq)
+}
+
+func (s *Store) createdOf(r *reader, a account, seq uint64) (ms int64, found bool, err error) {
+	row, err := r.row(a, seq)
+	if errors.Is(err, ErrUnreadable) {
+		return s.createdByOrder(a, seq, err)
+	}
+	return row.created, err == nil, err
+}
+
+// row reads the row of a request that a list has. Errors: ErrUnreadable, also if it is not
+// there.
+func (r *reader) row(a account, seq uint64) (row, error) {
+	key := rowKey(a, seq)
+	b, found, err := r.get(key)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: a listed request has no row at key %x", ErrUnreadable, key)
+	}
+	if err != nil {
+		return row{}, err
+	}
+	return decodeRow(b)
+}
+
+// row is what the record says if the row cannot be read.
+func (l *lister) row(seq uint64) (r row, found bool, err error) {
+	if r, err = l.r.row(l.account, seq); !errors.Is(err, ErrUnreadable) {
+		return r, err == nil, err
+	}
+	ms, found, err := l.s.createdByOrder(l.account, seq, err)
+	if err != nil || !found {
+		return row{}, false, err
+	}
+	var rec requestRecord
+	_, err = l.s.take(l.r, requestKey(l.account, ms), &rec)
+	if errors.Is(err, ErrUnreadable) {
+		return row{created: ms}, true, nil
+	}
+	if err == nil {
+		r, err = decodeRow(encodeRow(&rec))
+	}
+	return r, err == nil, err
+}
+
+// manyRows is from how many requests on reading neighbours in one go is quicker
+// than one by one: a scan has to be set up, and steps over what was not asked
+// for too.
+const manyRows = 64
+
+// rows calls fn for the row of each request of a chunk, newest first.
+func (l *lister) rows(number uint32, which *chunk, fn func(row) error) error {
+	end := chunkBits // of what is left
+	if which.count() >= manyRows {
+		if done, err := l.rowsByScan(number, which, fn); !errors.Is(err, ErrUnreadable) {
+			return err
+		} else {
+			end = done
+		}
+	}
+	for bit := range which.down {
+		if bit >= end {
+			continue
+		}
+		r, found, err := l.row(seqAt(number, bit))
+		if err == nil && found {
+			err = fn(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowsByScan is rows until one cannot be read. It has come down to done.
+func (l *lister) rowsByScan(number uint32, which *chunk, fn func(row) error) (done int, err error) {
+	prefix := accountPrefix(kRow, l.account)
+	start := seqAt(number, 0)
+	last := rowKey(l.account, start+chunkBits-1)
+	done = chunkBits
+	var inner error
+	err = l.r.scan(span{prefix: prefix, from: last, reverse: true}, func(key, value []byte) (bool, error) {
+		seq := binary.BigEndian.Uint64(key[len(prefix):])
+		if seq < start {
+			return false, nil
+		}
+		bit := int(seq - start)
+		if which.has(bit) {
+			r, err := decodeRow(value)
+			if err != nil {
+				return false, err
+			}
+			if inner = fn(r); inner != nil {
+				return false, nil
+			}
+		}
+		done = bit
+		return true, nil
+	})
+	if inner != nil {
+		return done, inner
+	}
+	return done, err
+}

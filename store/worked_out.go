@@ -1,0 +1,312 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Some of what is kept follows from the rest: what an account's requests are numbered
+// by, the lists, what an account is charged, what is known of a DAG. If such a value
+// cannot be read it is worked out anew, at a cost that only then arises, and the next
+// change that writes it mends it.
+
+// before reads what there was before the change that r reads for: a change may have
+// written half of what another value follows from. A view has no such thing.
+func (r *reader) before() *reader {
+	if len(r.over) < 2 { // what was committed, and what this commit has before; then its own
+		return r
+	}
+	return &reader{txn: r.txn, over: r.over[:len(r.over)-1]}
+}
+
+// accountRecord reads what an account's requests are numbered by.
+func (s *Store) accountRecord(r *reader, a account) (rec accountRecord, err error) {
+	_, err = s.take(r, accountKey(a), &rec)
+	if errors.Is(err, ErrUnreadable) {
+		s.tellUnreadable(accountKey(a), err)
+		return workOutAccount(r.before(), a)
+	}
+	return rec, err
+}
+
+// workOutAccount gives a record by which nothing is numbered or dated twice that is there.
+func workOutAccount(r *reader, a account) (rec accountRecord, err error) {
+	err = r.scan(span{prefix: accountPrefix(kRequest, a), reverse: true, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		rec.Last = int64(binary.BigEndian.Uint64(key[1+len(a):]))
+		rec.Clock = rec.Last
+		return false, nil
+	})
+	if err != nil {
+		return rec, err
+	}
+	err = r.scan(span{prefix: accountPrefix(kRow, a), reverse: true, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		rec.NextSeq = binary.BigEndian.Uint64(key[1+len(a):]) + 1
+		return false, nil
+	})
+	if err != nil {
+		return rec, err
+	}
+	// A row may be missing, and what a list says of it must not be somebody else's.
+	for _, code := range byLikelihood() {
+		list := statusList(code, a)
+		err := r.scan(span{prefix: list, reverse: true, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			number := binary.BigEndian.Uint32(key[len(list):])
+			c, err := r.chunk(list, number)
+			for bit := range c.down {
+				rec.NextSeq = max(rec.NextSeq, seqAt(number, bit)+1)
+				break
+			}
+			return false, err
+		})
+		if err != nil {
+			return rec, err
+		}
+	}
+	rec.Live, err = r.countOnLists(a)
+	return rec, err
+}
+
+// workOutChunk works out a piece of a list whose value cannot be read, which cause says.
+// What cannot be worked out is cause.
+func (r *reader) workOutChunk(list []byte, number uint32, cause error) (*chunk, error) {
+	switch {
+	case list[0] == kStatus && len(list) == 2+len(account{}):
+		return r.workOutStatus(statusCode(list[1]), account(list[2:]), number, cause)
+	case list[0] == kByName && len(list) == 1+len(account{})+16:
+		a, hash := account(list[1:]), [16]byte(list[1+len(account{}):])
+		c := new(chunk)
+		err := r.eachRow(a, number, func(seq uint64, bit int) error {
+			row, err := r.row(a, seq)
+			if err == nil && nameHash(string(row.name)) == hash {
+				c.add(bit)
+			}
+			if errors.Is(err, ErrUnreadable) {
+				return nil
+			}
+			return err
+		})
+		return c, err
+	case list[0] == kByDAG:
+		return r.workOutByDAG(list, number)
+	}
+	return nil, cause
+}
+
+// workOutStatus gives the requests that have a row and no other status: each has one.
+func (r *reader) workOutStatus(code statusCode, a account, number uint32, cause error) (*chunk, error) {
+	c := new(chunk)
+	err := r.eachRow(a, number, func(_ uint64, bit int) error {
+		c.add(bit)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range byLikelihood() {
+		if other == code {
+			continue
+		}
+		b, found, err := r.get(chunkKey(statusList(other, a), number))
+		if err == nil && !found {
+			continue
+		}
+		var o chunk
+		if err == nil {
+			err = o.decode(b)
+		}
+		if errors.Is(err, ErrUnreadable) {
+			return nil, cause // two of them: there is no telling which is which
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.andNot(&o)
+	}
+	return c, nil
+}
+
+// workOutByDAG gives the requests whose records say that they are for the DAG.
+func (r *reader) workOutByDAG(list []byte, number uint32) (*chunk, error) {
+	codec, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	const tail = len(account{})
+	a, d := account(list[len(list)-tail:]), pin.DAG(list[3:len(list)-tail])
+	c := new(chunk)
+	err = r.eachRow(a, number, func(seq uint64, bit int) error {
+		row, err := r.row(a, seq)
+		if err != nil {
+			return err
+		}
+		b, found, err := r.get(requestKey(a, row.created))
+		if err != nil || !found {
+			return err
+		}
+		var rec requestRecord
+		if err = codec.decode(b, &rec); err == nil && rec.dag() == d {
+			c.add(bit)
+		}
+		return err
+	}, ErrUnreadable)
+	return c, err
+}
+
+// eachRow calls fn for each request of a piece that has a row, whether that can be read
+// or not, and passes over errors of it that are one of those.
+func (r *reader) eachRow(a account, number uint32, fn func(seq uint64, bit int) error, over ...error) error {
+	prefix, start := accountPrefix(kRow, a), seqAt(number, 0)
+	return r.scan(span{prefix: prefix, from: rowKey(a, start), keysOnly: true}, func(key, _ []byte) (bool, error) {
+		seq := binary.BigEndian.Uint64(key[len(prefix):])
+		if seq >= start+chunkBits {
+			return false, nil
+		}
+		err := fn(seq, int(seq-start))
+		for _, o := range over {
+			if errors.Is(err, o) {
+				err = nil
+			}
+		}
+		return true, err
+	})
+}
+
+// has reports whether a key is there, whatever its value, which may not be readable.
+func (r *reader) has(key []byte) (bool, error) {
+	_, found, err := r.get(key)
+	if errors.Is(err, ErrUnreadable) {
+		return true, nil
+	}
+	return found, err
+}
+
+// takeCharge reads what an account is charged for a DAG.
+func (s *Store) takeCharge(r *reader, a account, d pin.DAG) (c chargeRecord, charged bool, err error) {
+	charged, err = s.take(r, chargeKey(a, d), &c)
+	if !errors.Is(err, ErrUnreadable) {
+		return c, charged, err
+	}
+	s.tellUnreadable(chargeKey(a, d), err)
+	return s.workOutCharge(r.before(), a, d)
+}
+
+func (s *Store) workOutCharge(r *reader, a account, d pin.DAG) (c chargeRecord, charged bool, err error) {
+	work, err := accountChunksFor(r, d, a)
+	if err != nil {
+		return c, false, err
+	}
+	for _, of := range work {
+		which, err := r.requests(d, of, codePinned)
+		if err != nil {
+			return c, false, err
+		}
+		c.Pinned += uint64(which.count())
+	}
+	err = s.eachTaken(r, accountPrefix(kHolds, a), func(h taken) {
+		if h.pinned == d {
+			c.Pinned++
+		}
+	})
+	if err != nil || c.Pinned == 0 {
+		return c, false, err
+	}
+	rec, _, err := s.dag(r, d)
+	c.Blocks, c.Bytes = rec.Blocks, rec.Bytes
+	return c, true, err
+}
+
+// takeUsage reads what an account is charged in all.
+func (s *Store) takeUsage(r *reader, a account) (u usageRecord, err error) {
+	_, err = s.take(r, usageKey(a), &u)
+	if !errors.Is(err, ErrUnreadable) {
+		return u, err
+	}
+	s.tellUnreadable(usageKey(a), err)
+	r, u = r.before(), usageRecord{}
+	prefix := accountPrefix(kCharge, a)
+	err = r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		c, charged, err := s.takeCharge(r, a, pin.DAG(key[len(prefix)+2:]))
+		if charged {
+			u.DAGs, u.Blocks, u.Bytes = u.DAGs+1, u.Blocks+c.Blocks, u.Bytes+c.Bytes
+		}
+		return true, err
+	})
+	return u, err
+}
+
+// eachTaken gives what requests hold that came by Replace, of those under a prefix.
+func (s *Store) eachTaken(r *reader, prefix []byte, fn func(taken)) error {
+	return r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		h, err := s.tookOver(r, account(key[1:]), binary.BigEndian.Uint64(key[1+len(account{}):]))
+		if err == nil {
+			fn(h)
+		}
+		return true, err
+	})
+}
+
+// dag reads what is known of a DAG. found is false if nothing holds it.
+func (s *Store) dag(r *reader, d pin.DAG) (rec dagRecord, found bool, err error) {
+	found, err = s.take(r, dagKey(d), &rec)
+	if !errors.Is(err, ErrUnreadable) {
+		return rec, found, err
+	}
+	s.tellUnreadable(dagKey(d), err)
+	return s.workOutDAG(r.before(), d)
+}
+
+// workOutDAG goes by the requests that hold the DAG. It is complete if some of them are
+// pinned and none waits for it; if some do, it is one that is repaired, so that all of it
+// is looked at.
+func (s *Store) workOutDAG(r *reader, d pin.DAG) (rec dagRecord, found bool, err error) {
+	work, err := chunksFor(r, d)
+	if err != nil {
+		return rec, false, err
+	}
+	var pinned, waiting bool
+	for _, of := range work {
+		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
+			which, err := r.requests(d, of, code)
+			if err != nil {
+				return rec, false, err
+			}
+			rec.Holders += uint64(which.count())
+			pinned = pinned || code == codePinned && !which.empty()
+			waiting = waiting || code != codePinned && !which.empty()
+		}
+		var c chargeRecord
+		if charged, err := s.take(r, chargeKey(of.account, d), &c); err == nil && charged {
+			rec.Blocks, rec.Bytes = c.Blocks, c.Bytes
+		} else if err != nil && !errors.Is(err, ErrUnreadable) {
+			return rec, false, err
+		}
+	}
+	err = s.eachTaken(r, []byte{kHolds}, func(h taken) {
+		for _, held := range h.all() {
+			if held == d {
+				rec.Holders++
+			}
+		}
+		pinned = pinned || h.pinned == d
+	})
+	if err != nil {
+		return rec, false, err
+	}
+	rec.Complete = pinned && !waiting
+	if !pinned {
+		rec.Blocks, rec.Bytes = 0, 0
+	}
+	err = r.scan(span{prefix: []byte{kAttempt}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		of, _, err := r.get(key)
+		if errors.Is(err, ErrUnreadable) {
+			return true, nil
+		}
+		if err == nil && pin.DAG(of) == d {
+			rec.Attempt = pin.Attempt(tailHolder(key))
+		}
+		return err == nil && rec.Attempt == 0, err
+	})
+	return rec, rec.Holders > 0, err
+}
