@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster
 
-.PHONY: help build run test test-unit test-e2e check fmt-check tidy-check bench bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run test test-unit test-e2e check fmt-check tidy-check damage bench bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ fmt-check:
 
 tidy-check:
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff) || { echo "run 'go mod tidy' in $$m"; exit 1; }; done
+
+damage: ## 500 rounds of random damage to a store, some 10 minutes; the log has the seed of each
+	$(GO) test -count=1 -timeout 60m -run '^TestDamageRounds$$' -v ./store -rot-rounds=500
 
 bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins and lists, some 15 minutes
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store

@@ -4,19 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // failureOf is the one place where errors become answers of the admin API.
-// Unlike on TCP the cause of a fault is told, and so not logged: whoever asks
-// is the operator.
-func failureOf(err error) (status int, f Failure) {
+// Unlike on TCP the cause of a fault is in the answer, too: whoever asks is the
+// operator.
+func (s *Server) failureOf(err error) (status int, f Failure) {
 	f.Error.Details = err.Error()
 	status = http.StatusInternalServerError
 	if other, ok := errors.AsType[*echo.HTTPError](err); ok {
@@ -44,17 +44,23 @@ func failureOf(err error) (status int, f Failure) {
 		{errWhichUser, http.StatusBadRequest, "name one with --user EMAIL; `holdfast user ls` lists them"},
 		{auth.ErrBusy, http.StatusServiceUnavailable, ""},
 		{auth.ErrUnavailable, http.StatusServiceUnavailable, ""},
+		{pin.ErrInDoubt, http.StatusInternalServerError, "look whether it was done before you try again; check the disk"},
+		{pin.ErrUnwritable, http.StatusInternalServerError, "nothing was changed; check the disk"},
 		{pin.ErrClosed, http.StatusServiceUnavailable, "try again when it is done"},
+		{pin.ErrUnreadable, http.StatusInternalServerError, "run `holdfast store verify`, and look at the disk"},
 	} {
 		if errors.Is(err, known.err) {
 			status, f.Error.Hint = known.status, known.hint
 			break
 		}
 	}
+	if s.Hint != nil && f.Error.Hint == "" {
+		f.Error.Hint = s.Hint(err)
+	}
 	if hint := diskFullHint(err); hint != "" {
 		status, f.Error.Hint = http.StatusInsufficientStorage, hint
 	}
-	f.Error.Reason = strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
+	f.Error.Reason = faults.Reason(status)
 	return status, f
 }
 
@@ -73,15 +79,33 @@ func diskFullHint(err error) string {
 		"make room by other means, or lower the setting", text.RoughSize(full.Free), text.RoughSize(full.Kept))
 }
 
-func answer(c echo.Context, err error) error {
-	status, f := failureOf(err)
+// failure is failureOf. A fault of a running server's is logged as well, under the
+// request id that the answer has; that of a command is shown by the command.
+func (s *Server) failure(c echo.Context, err error) (status int, f Failure) {
+	if faults.HungUp(c.Request().Context(), err) {
+		f.Error.Reason, f.Error.Details = faults.Reason(faults.StatusClientGone), "the client hung up"
+		return faults.StatusClientGone, f
+	}
+	status, f = s.failureOf(err)
+	_, panicked := errors.AsType[*faults.PanicError](err)
+	if status == http.StatusInternalServerError && (s.Running || panicked) {
+		f.Error.Details += "; request id " + faults.Log(s.Log, c.Response().Header(), c.Request(), err)
+	}
+	return status, f
+}
+
+func (s *Server) answer(c echo.Context, err error) error {
+	status, f := s.failure(c, err)
 	return c.JSON(status, f)
 }
 
-// answerFault is an echo.HTTPErrorHandler.
-func answerFault(err error, c echo.Context) {
-	if c.Response().Committed {
+// answerError is an echo.HTTPErrorHandler.
+func (s *Server) answerError(err error, c echo.Context) {
+	if !c.Response().Committed {
+		_ = s.answer(c, err) // it fails only if the command is gone
 		return
 	}
-	_ = answer(c, err) // it fails only if the command is gone
+	if _, panicked := errors.AsType[*faults.PanicError](err); panicked || c.Request().Context().Err() == nil {
+		s.failure(c, err) // for the log
+	}
 }

@@ -26,14 +26,14 @@ func TestFullDiskHints(t *testing.T) {
 			[]string{"500 MiB of the disk are free, and store.min_free_space keeps 1.0 GiB free"},
 		},
 	} {
-		status, f := failureOf(tt.err)
+		status, f := new(Server).failureOf(tt.err)
 		for _, want := range tt.hints {
 			if status != http.StatusInsufficientStorage || !strings.Contains(f.Error.Hint, want) {
 				t.Errorf("%s: %d, hint %q, want %q", name, status, f.Error.Hint, want)
 			}
 		}
 	}
-	if _, f := failureOf(auth.ErrUnavailable); f.Error.Hint != "" {
+	if _, f := new(Server).failureOf(auth.ErrUnavailable); f.Error.Hint != "" {
 		t.Errorf("hint of something else: %q", f.Error.Hint)
 	}
 }

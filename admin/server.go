@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
@@ -31,14 +32,18 @@ type Server struct {
 	// Endpoint gives the URL of the pinning service.
 	Endpoint func() string
 	Store    Store // nil serves nothing of it
-	Log      *slog.Logger
+	// Hint says what to do about an error that is not one of this API's; "" if there
+	// is nothing to say. Nil says nothing.
+	Hint func(error) string
+	Log  *slog.Logger
 }
 
 // Handler makes the router of the admin API. It is one of its own: nothing of
 // it is ever reachable over TCP.
-func (s *Server) Handler() (http.Handler, error) {
+func (s *Server) Handler() (*echo.Echo, error) {
 	e := echo.New()
-	e.HTTPErrorHandler = answerFault
+	e.HTTPErrorHandler = s.answerError
+	e.Use(faults.RecoverPanics)
 	e.GET("/server", func(c echo.Context) error {
 		return c.JSON(http.StatusOK, ServerInfo{Running: s.Running})
 	})
@@ -58,7 +63,7 @@ func (s *Server) Handler() (http.Handler, error) {
 	e.POST("/keys/rotate", s.rotateKeys)
 	e.GET("/audit", s.audit)
 	if s.Store != nil {
-		(&storeHandlers{s.Store}).register(e)
+		(&storeHandlers{s.Store, s.failure}).register(e)
 		s.registerOwners(e)
 	}
 	e.POST("/psa/pins/:requestid/retry", s.retryPin, psa.Errors(s.Log), s.asUser)
@@ -116,7 +121,7 @@ func (s *Server) asUser(next echo.HandlerFunc) echo.HandlerFunc {
 		r := c.Request()
 		a, err := s.user(r)
 		if err != nil && !s.mayTidy(r, a, err) {
-			return answer(c, err)
+			return s.answer(c, err)
 		}
 		p := auth.Principal{Account: a.ID, Email: a.Email, Admin: a.Admin, Scope: auth.ScopeAdmin}
 		ctx := context.WithValue(r.Context(), answerKey{}, c.Response().Header())

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
@@ -70,7 +71,11 @@ type VerifyWatch struct {
 // storeHandlers serves what concerns the store as a whole. What takes long is
 // answered with a row of [StoreMessage], each on a line, as it goes; it ends
 // when the client hangs up.
-type storeHandlers struct{ store Store }
+type storeHandlers struct {
+	store Store
+	// failure says what an error is answered with, and logs it if need be.
+	failure func(echo.Context, error) (status int, f Failure)
+}
 
 // Progress is told no more often than this.
 const tellInterval = 100 * time.Millisecond
@@ -104,7 +109,10 @@ type StoreStats struct {
 	Disk uint64 `json:"disk_bytes"`
 	Free uint64 `json:"free_bytes"` // on the file system of the database
 	// Damaged is how many files of the database have something that cannot be read.
-	Damaged  int                   `json:"damaged_files"`
+	Damaged int `json:"damaged_files"`
+	// Unreadable is blocks that could not be read when somebody wanted them.
+	Unreadable []cid.Cid `json:"unreadable_blocks,omitempty"`
+
 	DAGs     uint64                `json:"dags"`
 	Complete uint64                `json:"complete_dags"` // of those
 	Accounts uint64                `json:"accounts"`
@@ -212,9 +220,9 @@ func (m *messages) progress(p StoreProgress) {
 }
 
 // end sends the last line.
-func (m *messages) end(msg StoreMessage, err error) error {
+func (s *storeHandlers) end(m *messages, msg StoreMessage, err error) error {
 	if err != nil {
-		_, f := failureOf(err)
+		_, f := s.failure(m.c, err)
 		msg = StoreMessage{Failure: &f}
 	}
 	return m.send(msg)
@@ -223,7 +231,7 @@ func (m *messages) end(msg StoreMessage, err error) error {
 func (s *storeHandlers) reclaim(c echo.Context) error {
 	m := newMessages(c)
 	report, err := s.store.Reclaim(c.Request().Context(), m.progress)
-	return m.end(StoreMessage{Reclaimed: &report}, err)
+	return s.end(m, StoreMessage{Reclaimed: &report}, err)
 }
 
 func (s *storeHandlers) verify(c echo.Context) error {
@@ -233,7 +241,7 @@ func (s *storeHandlers) verify(c echo.Context) error {
 		Damage:    func(d Damage) error { return m.send(StoreMessage{Damage: &d}) },
 		Repairing: func(cid string) { _ = m.send(StoreMessage{Repairing: cid}) }, // the end fails too then
 	})
-	return m.end(StoreMessage{Verified: &report}, err)
+	return s.end(m, StoreMessage{Verified: &report}, err)
 }
 
 // Verified is what a check found and began.

@@ -38,9 +38,17 @@ var (
 	// ErrDamaged: there is such an account, token or invitation, and its record cannot be
 	// read. The operator can remove it, or restore a backup.
 	ErrDamaged = errors.New("its record on the server cannot be read")
-	// ErrUnavailable: accounts cannot be read or written now: the disk is full
-	// or the server is stopping.
+	// ErrUnavailable: accounts cannot be read or written now: the server is
+	// stopping.
 	ErrUnavailable = errors.New("accounts are not available now")
+	// ErrDiskFull: the disk is too full to write to; nothing was changed.
+	ErrDiskFull = errors.New("the server's disk is too full to write to, and nothing was changed: its operator has to make room")
+	// ErrUnwritable: the disk does not take what is written to it; nothing was
+	// changed.
+	ErrUnwritable = errors.New("the server cannot write to its disk now, and nothing was changed")
+	// ErrInDoubt: the disk failed while the change was written. From then on it is
+	// read as made, but a crash may undo it.
+	ErrInDoubt = errors.New("the server's disk failed, and it is not known whether this was done: look before you ask again")
 )
 
 // InvalidError is a bad value in what a client or an operator gave.
@@ -63,8 +71,9 @@ func invalid(field, format string, a ...any) error {
 // nothing. The events that a change is given are part of its commit. Times are
 // kept to the second, in UTC. All methods may be called
 // concurrently. Once closed, methods return an error that wraps
-// [ErrUnavailable], as do changes that find the disk full. The Service does
-// not close the Accounts that it is given.
+// [ErrUnavailable]. A change that finds the disk full returns [ErrDiskFull], and
+// one that the disk fails [ErrUnwritable] or [ErrInDoubt], wrapped. The Service
+// does not close the Accounts that it is given.
 type Accounts interface {
 	// CreateAccount commits a new account.
 	// Errors: ErrExists if another has its ID or its Email.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -75,7 +76,9 @@ func (r *refusals) giveBack(all []Event) {
 func (s *Service) flush(ctx context.Context) error {
 	if events := s.refusals.take(s.cfg.Now().UTC()); len(events) > 0 {
 		if err := s.accounts.AppendEvents(ctx, events); err != nil {
-			s.refusals.giveBack(events)
+			if !errors.Is(err, ErrInDoubt) { // else they would be there twice
+				s.refusals.giveBack(events)
+			}
 			return fmt.Errorf("write refusals: %w", err)
 		}
 	}
@@ -101,13 +104,13 @@ func (s *Service) Events(ctx context.Context, q EventQuery) ([]Event, error) {
 	case q.Limit == 0:
 		q.Limit = 100
 	}
-	if err := s.flush(ctx); err != nil {
-		// On a full disk, say: then the record is what is read all the more.
-		s.cfg.Log.Warn("the newest refused logins are not on record yet", "err", err)
-	}
+	flushed := s.flush(ctx)
 	page, err := s.accounts.Events(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
+	}
+	if flushed != nil { // on a full disk, say: then the record is what is read all the more
+		s.cfg.Log.Warn("the newest refused logins are not on record yet", "err", flushed)
 	}
 	emails := map[string]string{}
 	for i, e := range page {

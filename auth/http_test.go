@@ -235,6 +235,9 @@ func TestFaultAnswer(t *testing.T) {
 	for cause, want := range map[error]string{
 		errors.New("secret cause"):                          "500 INTERNAL_SERVER_ERROR something went wrong",
 		fmt.Errorf("%w: secret cause", auth.ErrUnavailable): "503 SERVICE_UNAVAILABLE accounts are not available now",
+		fmt.Errorf("%w: secret cause", auth.ErrDiskFull):    "507 INSUFFICIENT_STORAGE the server's disk is too full to write to",
+		fmt.Errorf("%w: secret cause", auth.ErrUnwritable):  "500 INTERNAL_SERVER_ERROR the server cannot write to its disk now, and nothing was changed",
+		fmt.Errorf("%w: secret cause", auth.ErrInDoubt):     "500 INTERNAL_SERVER_ERROR the server's disk failed, and it is not known whether this was done",
 	} {
 		log.Reset()
 		f.accounts.SetFault(func(string) error { return cause })

@@ -339,7 +339,7 @@ func (s *Service) change(ctx context.Context, e Event, match func(Principal) boo
 func ending[T any](ctx context.Context, s *Service, match func(Principal) bool, commit func(context.Context) (T, error)) (T, error) {
 	v, err := commit(context.WithoutCancel(ctx))
 	s.seen.forget()
-	if err == nil {
+	if err == nil || errors.Is(err, ErrInDoubt) {
 		s.flights.end(match)
 	}
 	return v, err

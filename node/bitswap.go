@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/exchange"
 )
 
-// Blocks are put together to messages of this size; the default of 16 KiB opens
-// a stream for every four blocks of 4 KiB.
+// Blocks are put together to messages of this size; the default of 16 KiB is a message
+// for every four blocks of 4 KiB.
 const messageSize = 64 << 10
 
 // bitswapSides is both sides of Bitswap on one host: what asks for blocks is ours, what
@@ -23,6 +23,7 @@ type bitswapSides struct {
 	network  network.BitSwapNetwork
 	exchange *exchange.Exchange
 	server   *server.Server
+	sender   *sender
 	writes   *writes
 	watching sync.WaitGroup
 	unwatch  context.CancelFunc
@@ -32,10 +33,11 @@ type bitswapSides struct {
 func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served, gateways *gateways, limits Limits, log *slog.Logger) *bitswapSides {
 	over := newBitswapHost(h, limits)
 	b := &bitswapSides{network: bsnet.NewFromIpfsHost(over), writes: over.writes}
+	b.sender = newSender(b.network, over, log)
 	watch, unwatch := context.WithCancel(context.Background()) // longer than ctx: until all is sent
 	b.unwatch = unwatch
-	b.watching.Go(func() { over.watch(watch) })
-	b.server = server.New(serving(ctx), b.network, s, append(limits.server(), server.WithTargetMessageSize(messageSize))...)
+	b.watching.Go(func() { over.watch(watch, b.sender) })
+	b.server = server.New(ctx, b.sender, s, append(limits.server(), server.WithTargetMessageSize(messageSize))...)
 	cfg := exchange.Config{Network: b.network, Received: b.server.ReceivedBlocks, Logger: log}
 	if r != nil { // an interface holding nil is not nil
 		cfg.Finder = fairFinder{r.lookups}
@@ -45,6 +47,7 @@ func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served,
 		cfg.Gateways = gateways.of
 	}
 	b.exchange = exchange.New(cfg)
+	over.reads.tooLarge = b.exchange.TooLarge // before anything comes in
 	b.network.Start(b.exchange, b.server)
 	return b
 }
@@ -57,4 +60,5 @@ func (b *bitswapSides) close() {
 	b.server.Close()
 	b.unwatch()
 	b.watching.Wait()
+	b.sender.close()
 }

@@ -43,39 +43,25 @@ func (h bitswapHost) SetStreamHandler(id protocol.ID, handle network.StreamHandl
 	})
 }
 
-type servingKey struct{}
-
-// serving gives the context of who sends blocks: see [bitswapHost.NewStream].
-func serving(ctx context.Context) context.Context {
-	return context.WithValue(ctx, servingKey{}, true)
-}
-
 // errNoDirect is that blocks were for a peer that has gone.
 var errNoDirect = errors.New("the peer has no direct connection")
 
-// NewStream opens a stream whose writes are watched. Who serves opens it by the newest
-// connection of the peer, or not at all, and is watched from here. A host dials who has
-// gone, which holds a worker for as long as a dial may take (5 s, and 15 s to a public
-// address: go-libp2p's p2p/net/swarm/swarm.go), and all workers if that peer had asked
-// for enough; and of two connections it takes the one with more streams, which is the
-// older one of a peer that was killed and has come back.
+// NewStream opens a stream whose writes are watched.
 func (h bitswapHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
-	open := h.Host.NewStream
-	if ctx.Value(servingKey{}) != nil {
-		open = h.newServingStream
-	}
-	s, err := open(ctx, p, ids...)
+	s, err := h.Host.NewStream(ctx, p, ids...)
 	if err != nil {
 		return nil, err
 	}
 	return &watchedStream{Stream: s, writes: h.writes}, nil
 }
 
-func (h bitswapHost) newServingStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
-	c := newest(h.Network(), p)
-	if c == nil {
-		return nil, errNoDirect
-	}
+// newServingStream opens a stream for blocks by a connection, the newest one of the
+// peer, and is watched from here. A host dials who has gone, which holds a worker for as
+// long as a dial may take (5 s, and 15 s to a public address: go-libp2p's
+// p2p/net/swarm/swarm.go), and all workers if that peer had asked for enough; and of two
+// connections it takes the one with more streams, which is the older one of a peer that
+// was killed and has come back.
+func (h bitswapHost) newServingStream(ctx context.Context, c network.Conn, ids ...protocol.ID) (network.Stream, error) {
 	opening := &sending{by: c}
 	h.writes.moves(opening)
 	defer h.writes.done(opening)
@@ -130,8 +116,9 @@ func (s *lazyStream) CloseWrite() error {
 	return s.Stream.CloseWrite()
 }
 
-// watch closes connections that nothing is taken from, until ctx ends.
-func (h bitswapHost) watch(ctx context.Context) {
+// watch closes connections that nothing is taken from, and streams of a sender that
+// nothing is sent by, until ctx ends.
+func (h bitswapHost) watch(ctx context.Context, s *sender) {
 	ticker := time.NewTicker(writeCheck)
 	defer ticker.Stop()
 	for {
@@ -142,6 +129,7 @@ func (h bitswapHost) watch(ctx context.Context) {
 			for _, c := range h.writes.stalled(now) {
 				_ = c.CloseWithError(network.ConnGarbageCollected) // one that is gone is what we want
 			}
+			s.sweep(now)
 		}
 	}
 }

@@ -33,6 +33,9 @@ var errReadStall = errors.New("there was no room for a Bitswap message in time")
 // reads bounds the memory of messages that come in.
 type reads struct {
 	all *semaphore.Weighted
+	// tooLarge is told of a message that is not read, since it says to be longer than
+	// any may be. Nil: nobody is.
+	tooLarge func(from peer.ID, bytes uint64)
 
 	mu    sync.Mutex
 	peers map[peer.ID]*peerReads // with streams
@@ -120,6 +123,9 @@ func (s *meteredStream) lengthByte(b byte) error {
 	length := s.length
 	s.length, s.shift = 0, 0
 	s.left, s.piece = length, readPiece
+	if length > network.MessageSizeMax && s.reads.tooLarge != nil {
+		s.reads.tooLarge(s.peer, length)
+	}
 	if length <= readFree || length > network.MessageSizeMax { // those are refused, too
 		s.deadline(time.Now().Add(readStall))
 		return nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,6 +96,13 @@ func TestReads(t *testing.T) {
 func TestReadsRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReads(Limits{})
+		var told []uint64
+		r.tooLarge = func(from peer.ID, bytes uint64) { told = append(told, bytes) }
+		defer func() {
+			if !slices.Equal(told, []uint64{network.MessageSizeMax + 1}) { // the others are no lengths
+				t.Errorf("told of %d", told)
+			}
+		}()
 		for _, head := range [][]byte{
 			binary.AppendUvarint(nil, network.MessageSizeMax+1),
 			binary.AppendUvarint(nil, 1<<63),

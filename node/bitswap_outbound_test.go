@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/ipfs/boxo/bitswap/message"
 	bspb "github.com/ipfs/boxo/bitswap/message/pb"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	"github.com/ipfs/go-cid"
@@ -65,10 +67,10 @@ func TestServesWhoIsConnected(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Peerstore().AddAddr(gone, addr, peerstore.PermanentAddrTTL)
-	dialled := func(ctx context.Context) bool {
-		ctx, cancel := context.WithTimeout(ctx, time.Second) // nobody answers
+	dialled := func(send func(context.Context) error) bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // nobody answers
 		defer cancel()
-		if _, err := h.NewStream(ctx, gone, bsnet.ProtocolBitswap); err == nil {
+		if send(ctx) == nil {
 			t.Fatal("a stream was opened to nobody")
 		}
 		_ = l.SetDeadline(time.Now().Add(100 * time.Millisecond)) // what came is there
@@ -78,10 +80,14 @@ func TestServesWhoIsConnected(t *testing.T) {
 		}
 		return err == nil
 	}
-	if dialled(serving(t.Context())) {
+	s := newSender(nil, h, slog.New(slog.DiscardHandler))
+	if dialled(func(ctx context.Context) error { return s.SendMessage(ctx, gone, message.New(false)) }) {
 		t.Error("a worker dialled to send blocks")
 	}
-	if !dialled(t.Context()) {
+	if !dialled(func(ctx context.Context) error {
+		_, err := h.NewStream(ctx, gone, bsnet.ProtocolBitswap)
+		return err
+	}) {
 		t.Error("nor did who asks for blocks: nothing is shown")
 	}
 }
@@ -120,7 +126,7 @@ func TestProtocolIsAgreedUponOnce(t *testing.T) {
 	}
 	open := func() (lazily bool) {
 		t.Helper()
-		s, err := h.NewStream(serving(t.Context()), other.ID(), bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswap)
+		s, err := h.newServingStream(t.Context(), newest(h.Network(), other.ID()), bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswap)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +134,7 @@ func TestProtocolIsAgreedUponOnce(t *testing.T) {
 		if s.Protocol() != bsnet.ProtocolBitswap {
 			t.Errorf("the protocol is %s", s.Protocol())
 		}
-		_, lazily = s.(*watchedStream).Stream.(*lazyStream)
+		_, lazily = s.(*lazyStream)
 		return lazily
 	}
 	if open() {

@@ -51,12 +51,23 @@ func (g gateway) String() string { return g.provider.String() }
 
 func (g gateway) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 	data, err := g.client.Block(ctx, g.provider, c)
-	var busy *trustless.BusyError
+	// The exchange knows which block and which gateway it is, and says so.
+	var (
+		busy *trustless.BusyError
+		bad  *trustless.BadError
+		gone *trustless.UnreachableError
+	)
 	switch {
 	case errors.Is(err, trustless.ErrNotFound):
 		return nil, exchange.ErrAbsent
+	case errors.As(err, &busy) && busy.Asks():
+		return nil, &exchange.BusyError{For: busy.RetryAfter, Err: busy}
 	case errors.As(err, &busy):
-		return nil, &exchange.BusyError{For: busy.RetryAfter, Err: err}
+		return nil, busy
+	case errors.As(err, &bad):
+		return nil, bad
+	case errors.As(err, &gone):
+		return nil, gone
 	}
 	return data, err
 }

@@ -167,8 +167,8 @@ func TestRelayedConnectionsCarryNoBlocks(t *testing.T) {
 	}
 
 	// Nor would what it had asked for be sent, or a direct connection be waited for.
-	if _, err := newBitswapHost(n.host, Limits{}).NewStream(serving(t.Context()), client.ID(), bsnet.ProtocolBitswap); !errors.Is(err, errNoDirect) {
-		t.Errorf("a stream to send by: %v, want %v", err, errNoDirect)
+	if err := n.bitswap.sender.SendMessage(t.Context(), client.ID(), message.New(false)); !errors.Is(err, errNoDirect) {
+		t.Errorf("what is sent: %v, want %v", err, errNoDirect)
 	}
 
 	// What the node wants is not asked for by it, and pins are not woken.

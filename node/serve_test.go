@@ -17,7 +17,7 @@ import (
 )
 
 // hold has an attempt need blocks, so that they are served.
-func hold(t *testing.T, s Store, a pin.Attempt, bs ...blocks.Block) {
+func hold(t testing.TB, s Store, a pin.Attempt, bs ...blocks.Block) {
 	t.Helper()
 	var b pin.Batch
 	for _, block := range bs {

@@ -33,8 +33,12 @@ type held struct {
 	store Store
 }
 
+// Has does not say of a block that it is here if it is known to be unreadable.
 func (h held) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	has, err := h.Blockstore.Has(ctx, c)
+	if err == nil && has {
+		_, _, err = h.store.LookSize(ctx, c.Hash())
+	}
 	if err != nil || !has {
 		return false, err
 	}
@@ -61,7 +65,6 @@ func (h held) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	return b, h.check(ctx, c)
 }
 
-// GetSize may give a few bytes too many.
 func (h held) GetSize(ctx context.Context, c cid.Cid) (int, error) {
 	n, found, err := h.store.LookSize(ctx, c.Hash())
 	if err == nil && !found {
@@ -122,7 +125,7 @@ func (u undenied) GetSize(ctx context.Context, c cid.Cid) (int, error) {
 //
 // It keeps Bitswap from storing: the client could only put a block that no
 // attempt holds, which boxo's block store would then skip for good. What is
-// denied is to a peer simply not here. And empty blocks, which every empty file
+// denied is to a peer simply not here, and so is what cannot be read. And empty blocks, which every empty file
 // is, look a byte long: the server takes a size of 0 for one that is not known,
 // and answers HAVE for ever.
 type served struct{ undenied }
@@ -133,7 +136,7 @@ func newServed(s Store, d Denylist) served {
 
 func (s served) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	has, err := s.undenied.Has(ctx, c)
-	if errors.Is(err, pin.ErrDenied) {
+	if ipld.IsNotFound(absent(c, err)) {
 		return false, nil
 	}
 	return has, err
@@ -157,9 +160,10 @@ func (s served) holds(ctx context.Context, h multihash.Multihash) (bool, error) 
 	return s.Has(ctx, cid.NewCidV1(cid.Raw, h))
 }
 
-// absent makes a denial an error that says the block is not here.
+// absent makes a denial, and what cannot be read, an error that says the block is not
+// here: then a peer asks others at once.
 func absent(c cid.Cid, err error) error {
-	if errors.Is(err, pin.ErrDenied) {
+	if errors.Is(err, pin.ErrDenied) || errors.Is(err, pin.ErrUnreadable) {
 		return ipld.ErrNotFound{Cid: c}
 	}
 	return err

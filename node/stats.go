@@ -21,7 +21,7 @@ type Stats struct {
 	LongestGap    time.Duration // between two blocks of one walk, in the last minute or two
 
 	// What came from others and was wanted, what came and was not, and what
-	// went to others by Bitswap.
+	// arrived at others by Bitswap.
 	BlocksReceived, BytesReceived uint64
 	BlocksUnwanted                uint64
 	BlocksServed, BytesServed     uint64
@@ -50,10 +50,7 @@ func (n *Node) Stats() Stats {
 			s.Peers++
 		}
 	}
-	// It never fails.
-	if sent, err := n.bitswap.server.Stat(); err == nil {
-		s.BlocksServed, s.BytesServed = sent.BlocksSent, sent.DataSent
-	}
+	s.BlocksServed, s.BytesServed = n.bitswap.sender.sent()
 	if n.router != nil {
 		s.Lookups, s.LookupsWaiting = n.router.lookups.Count()
 	}

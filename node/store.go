@@ -14,7 +14,7 @@ type Store interface {
 	// Needed reports whether a pin that is complete or being fetched needs the
 	// block. It is asked for each block that is to be given to others.
 	Needed(ctx context.Context, h multihash.Multihash) (bool, error)
-	// LookSize gives about how many bytes a block has, as Look would give those: a
-	// few too many at most.
+	// LookSize gives how many bytes a block has, as Look would give those. Errors:
+	// pin.ErrUnreadable, if that is known of the block.
 	LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error)
 }

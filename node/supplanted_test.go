@@ -40,10 +40,13 @@ func TestSentByTheNewestConnection(t *testing.T) {
 	newer := older.comeBack(t, n)
 	for i, l := range leaves {
 		newer.send(t, wants([]cid.Cid{l.Cid()}, 1, bspb.Message_Wantlist_Block, true)...)
-		eventually(t, "a block comes", func() bool { return older.open.Load()+newer.open.Load() > int64(i) })
+		eventually(t, "a block is sent", func() bool {
+			return n.bitswap.server.LedgerForPeer(newer.host.ID()).Sent >= uint64((i+1)*len(l.RawData()))
+		})
 	}
+	eventually(t, "a stream comes", func() bool { return older.open.Load()+newer.open.Load() > 0 })
 	if got := older.open.Load(); got > 0 {
-		t.Errorf("%d messages were sent by the older connection", got)
+		t.Errorf("%d streams were opened by the older connection", got)
 	}
 	s, err := n.host.NewStream(t.Context(), newer.host.ID(), bsnet.ProtocolBitswap)
 	if err != nil {

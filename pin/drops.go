@@ -19,6 +19,26 @@ func (m *Manager) drop(released []Attempt) {
 	m.queueDrops(released)
 }
 
+// dropFound drops what the records have as released and nobody here was told of.
+func (m *Manager) dropFound(ctx context.Context) {
+	released, err := m.records.Released(ctx)
+	if err != nil {
+		m.doubt.Store(true) // the next run looks again
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queueUnknown(released)
+}
+
+// queueUnknown queues those that are not queued yet.
+func (m *Manager) queueUnknown(released []Attempt) {
+	m.queueDrops(slices.DeleteFunc(released, func(a Attempt) bool {
+		_, known := m.undropped[a]
+		return known
+	}))
+}
+
 func (m *Manager) queueDrops(as []Attempt) {
 	if len(as) == 0 {
 		return
@@ -160,10 +180,7 @@ func (m *Manager) WaitUnpinned(ctx context.Context) error {
 		return err
 	}
 	m.mu.Lock()
-	m.queueDrops(slices.DeleteFunc(released, func(a Attempt) bool {
-		_, known := m.undropped[a]
-		return known
-	}))
+	m.queueUnknown(released)
 	if len(m.undropped) == 0 {
 		m.mu.Unlock()
 		return nil

@@ -107,6 +107,7 @@ type Progress struct {
 	lastBlock atomic.Int64  // Unix nanoseconds
 	mu        sync.Mutex
 	note      string
+	troubles  string
 }
 
 // Advance records that a block new to this fetch is here: received, or found
@@ -160,9 +161,27 @@ func (p *Progress) SetNote(s string) {
 	p.note = s
 }
 
-// Note is what SetNote left.
+// SetTroubles leaves a sentence for the user on blocks for which something else came, or
+// that nobody has: it names them. "" takes it back.
+func (p *Progress) SetTroubles(s string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.troubles = s
+}
+
+// Troubles is what SetTroubles left.
+func (p *Progress) Troubles() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.troubles
+}
+
+// Note is what SetNote and SetTroubles left.
 func (p *Progress) Note() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.note
+	if p.note == "" || p.troubles == "" {
+		return p.note + p.troubles
+	}
+	return p.note + "; " + p.troubles
 }

@@ -148,6 +148,9 @@ func (j *job) details(now time.Time) string {
 		}
 		return s
 	default:
+		if t := p.Troubles(); t != "" {
+			return "receiving blocks; " + t
+		}
 		return "receiving blocks"
 	}
 }

@@ -160,6 +160,9 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 		return false, err
 	}
 	defer func() {
+		if errors.Is(err, ErrInDoubt) {
+			m.doubt.Store(true)
+		}
 		if over {
 			m.mu.Lock()
 			delete(m.stuck, j.dag)
@@ -177,6 +180,9 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 		m.mu.Unlock()
 	}
 	m.beginning.RUnlock()
+	if (err == nil || errors.Is(err, ErrNotFound)) && m.doubt.Swap(false) {
+		m.dropFound(ctx)
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return true, nil // nobody wants it any more

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -70,6 +71,10 @@ type Manager struct {
 	calls  sync.WaitGroup // calls of clients
 	kicked chan struct{}  // wakes the loop; holds one
 
+	// doubt: a change of a run's own failed and may have been made, which may have
+	// released something.
+	doubt atomic.Bool
+
 	// beginning is held for reading while an attempt is asked for and noted.
 	beginning sync.RWMutex
 
@@ -81,9 +86,9 @@ type Manager struct {
 	active   map[*job]struct{} // jobs in state jobRunning
 	evicting int               // of those, told to give up their place
 	parked   *parked
-	woken    []*job    // parked jobs to try before their time; some may be stale
-	turn     int       // counts places that were given
-	toldFull time.Time // when the log last had that the disk is full
+	woken    []*job // parked jobs to try before their time; some may be stale
+	turn     int    // counts places that were given
+	full     fullness
 	room     room
 	wokenAny time.Time // when PeerConnected last woke jobs that do not name the peer
 	heldUp   map[DAG]*holdUp
@@ -189,7 +194,8 @@ func (m *Manager) enter() error {
 }
 
 // Add makes a request. It returns once the request is durable.
-// Errors: those of [Records].Add, and ErrDenied.
+// Errors: those of [Records].Add, and ErrDenied. After ErrInDoubt the request goes
+// on as if there were none; so it is with all that changes something.
 func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error) {
 	if err := m.enter(); err != nil {
 		return View{}, err
@@ -203,12 +209,12 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 		r, err = m.records.Add(ctx, account, s)
 		return err
 	})
-	if err != nil {
-		m.WarnFull(err)
+	m.WarnFull(err)
+	if err != nil && !errors.Is(err, ErrInDoubt) {
 		return View{}, err
 	}
 	m.joined(r)
-	return m.view(r), nil
+	return m.view(r), err
 }
 
 // Replace removes a request and makes another in its stead, in one step. What
@@ -230,8 +236,8 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 		r, old, released, err = m.records.Replace(ctx, account, id, s)
 		return err
 	})
-	if err != nil {
-		m.WarnFull(err)
+	m.WarnFull(err)
+	if err != nil && !errors.Is(err, ErrInDoubt) {
 		return View{}, err
 	}
 	m.log.Info("pin replaced", "cid", r.DAG(), "requestid", r.ID, "account", account,
@@ -239,7 +245,7 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 	m.joined(r)
 	m.left(old)
 	m.drop(released)
-	return m.view(r), nil
+	return m.view(r), err
 }
 
 const (
@@ -266,21 +272,6 @@ func (m *Manager) unhurried(ctx context.Context, try func() error) error {
 	}
 }
 
-// WarnFull tells the operator, once in a while, that clients are refused because the
-// disk is full, if that is what err says. Whoever starts the server tells of the
-// disk as it is then.
-func (m *Manager) WarnFull(err error) {
-	if !errors.Is(err, ErrDiskFull) {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if now := time.Now(); now.Sub(m.toldFull) >= tellFullAgain {
-		m.toldFull = now
-		m.log.Warn("pins are refused for want of disk space; remove some and reclaim, or see store.min_free_space", "err", err)
-	}
-}
-
 // Remove deletes a request. A fetch that only it wanted is stopped.
 // Errors: ErrNotFound.
 func (m *Manager) Remove(ctx context.Context, account, id string) error {
@@ -297,12 +288,13 @@ func (m *Manager) Remove(ctx context.Context, account, id string) error {
 
 func (m *Manager) remove(ctx context.Context, account, id string) (Request, error) {
 	old, released, err := m.records.Remove(ctx, account, id)
-	if err != nil {
+	m.warnNoRemoval(err)
+	if err != nil && !errors.Is(err, ErrInDoubt) {
 		return Request{}, err
 	}
 	m.left(old)
 	m.drop(released)
-	return old, nil
+	return old, err
 }
 
 // RemoveAll deletes every request of an account, and says how many those were; the log
@@ -369,11 +361,12 @@ func (m *Manager) Retry(ctx context.Context, account, id string) (View, error) {
 		return View{}, err
 	}
 	r, err = m.records.Retry(ctx, account, id)
-	if err != nil {
+	m.WarnFull(err)
+	if err != nil && !errors.Is(err, ErrInDoubt) {
 		return View{}, err
 	}
 	m.joined(r)
-	return m.view(r), nil
+	return m.view(r), err
 }
 
 // Get reads a request. Errors: ErrNotFound.

@@ -18,6 +18,12 @@ var (
 	// ErrDiskFull: the floor of free disk space is reached; nothing was written.
 	// It may come as a [DiskFullError].
 	ErrDiskFull = errors.New("the disk is too full to store more")
+	// ErrUnwritable: the disk does not take what is written to it; nothing was changed.
+	ErrUnwritable = errors.New("the disk cannot be written now")
+	// ErrInDoubt: the disk failed while the change was written. From then on it is
+	// read as made, but a crash may undo it. What a method gives beside it is as if
+	// it had succeeded.
+	ErrInDoubt = errors.New("the disk failed, and whether the change outlasts a crash is not known")
 	// ErrQuota: the account holds as much as it may; nothing was written. It
 	// comes as a [QuotaError].
 	ErrQuota = errors.New("the account's quota is reached")
@@ -41,11 +47,14 @@ type DiskFullError struct {
 }
 
 func (e *DiskFullError) Error() string {
-	s := fmt.Sprintf("%v: %d bytes are free, %d are kept free", ErrDiskFull, e.Free, e.Kept)
-	if e.More > 0 {
-		s += fmt.Sprintf(", and %d more are needed", e.More)
+	what := ErrDiskFull.Error()
+	if e.Upkeep {
+		what = "the disk is too full to write to"
 	}
-	return s
+	if e.More > 0 {
+		return fmt.Sprintf("%s: this needs %d bytes beside the %d that are kept free, and %d are free", what, e.More, e.Kept, e.Free)
+	}
+	return fmt.Sprintf("%s: %d bytes are free, and %d have to be", what, e.Free, e.Kept)
 }
 
 func (e *DiskFullError) Unwrap() error { return ErrDiskFull }
@@ -61,7 +70,9 @@ const KeptTries = 4
 // Every method that changes something returns only after the change would
 // survive power loss; calls made at the same time share a sync. All methods
 // may be called concurrently. Once closed, methods return [ErrClosed]. The
-// manager does not close the Records that it is given.
+// manager does not close the Records that it is given. Any change may fail with
+// [ErrUnwritable], or with [ErrInDoubt]: then Add, Replace, Remove and Retry give
+// what they made beside it, and of all others what was released is found by Released.
 //
 // The DAG of every request is held: it has a record from the first request
 // that names it until the last one that holds it is gone, pinned elsewhere or

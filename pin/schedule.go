@@ -27,8 +27,6 @@ const (
 	// wakePart is the part of the places that so many may displace at a time as
 	// are woken: with peers coming all the time, a DAG keeps its place for 20 s.
 	wakePart = 4
-	// tellFullAgain is how often the log has that the disk is full.
-	tellFullAgain = 5 * time.Minute
 )
 
 // kick makes the loop look at once.
@@ -249,6 +247,9 @@ func (m *Manager) start(j *job, now time.Time, run func(context.Context, *job) (
 	m.wg.Go(func() {
 		defer cancel(nil)
 		over, err := run(ctx, j)
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			err = context.Cause(ctx) // whatever it was that the end was met in
+		}
 		m.ended(j, over, err)
 	})
 }
@@ -302,6 +303,9 @@ func (m *Manager) ended(j *job, over bool, err error) {
 			level = slog.LevelDebug
 			m.warnStuck(j, time.Now(), err)
 		}
+		if len(j.members) == 0 { // they were removed: nobody waits for it
+			level = slog.LevelDebug
+		}
 		m.log.Log(m.ctx, level, "pin interrupted", "cid", j.dag, j.whoLocked(), "err", err, "retry_in", pause)
 		m.park(j, pause, begun)
 	}
@@ -312,6 +316,9 @@ func (m *Manager) ended(j *job, over bool, err error) {
 func troubleText(err error) string {
 	if errors.Is(err, ErrDiskFull) {
 		return "the server's disk is too full to store more; it goes on when there is room"
+	}
+	if errors.Is(err, ErrUnwritable) || errors.Is(err, ErrInDoubt) {
+		return "the server cannot write to its disk; it goes on when that works again"
 	}
 	return "an error of the server's own, which its log has"
 }

@@ -53,8 +53,9 @@ func fail(status int, format string, a ...any) *failure {
 }
 
 // failureOf finds what may be said of an error. Nil is an error that the
-// client must not see. ctx is the request's.
-func failureOf(ctx context.Context, err error) *failure {
+// client must not see. conn is the connection's context: ctx, that of the request
+// within the handlers, ends for other reasons, too.
+func failureOf(conn, ctx context.Context, err error) *failure {
 	var (
 		own     *failure
 		bad     *pin.InvalidError
@@ -99,9 +100,9 @@ func failureOf(ctx context.Context, err error) *failure {
 		// From somebody else's middleware. There is no telling what its
 		// message holds, so the status speaks alone.
 		return fail(other.Code, "%s", http.StatusText(other.Code))
-	case errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(conn.Err(), context.Canceled) && errors.Is(err, context.Canceled):
 		return fail(statusClientGone, "the client hung up")
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded):
 		return unavailable("the server did not answer in time: try again soon")
 	}
 	return nil
@@ -121,16 +122,18 @@ func unavailable(details string) *failure {
 func Errors(log *slog.Logger) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) (err error) {
+			// What is within may give the request a context of its own, and end that.
+			conn := c.Request().Context()
 			defer func() {
 				switch p := recover(); p {
 				case nil:
 				case http.ErrAbortHandler: // net/http's own way to end a connection
 					panic(p)
 				default:
-					err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+					err = &panicError{p, debug.Stack()}
 				}
 				if err != nil {
-					answer(c, log, err)
+					answer(c, conn, log, err)
 					err = nil
 				}
 			}()
@@ -139,20 +142,31 @@ func Errors(log *slog.Logger) echo.MiddlewareFunc {
 	}
 }
 
-// answer sends the Failure for err, unless an answer is on its way already.
-func answer(c echo.Context, log *slog.Logger, err error) {
-	ctx := c.Request().Context()
-	f := failureOf(ctx, err)
+// panicError is a panic of a handler.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.value, e.stack) }
+
+// answer sends the Failure for err, unless an answer is on its way already. conn
+// is the connection's context.
+func answer(c echo.Context, conn context.Context, log *slog.Logger, err error) {
+	f := failureOf(conn, c.Request().Context(), err)
 	sent := c.Response().Committed
-	if sent && ctx.Err() != nil {
+	if _, panicked := errors.AsType[*panicError](err); sent && conn.Err() != nil && !panicked {
 		return // the client hung up in the middle of its answer
 	}
+	h := c.Response().Header()
 	if f == nil {
-		id := c.Response().Header().Get(echo.HeaderXRequestID)
+		id := h.Get(echo.HeaderXRequestID)
 		if id == "" {
 			id = uuid.NewString()
+			h.Set(echo.HeaderXRequestID, id)
 		}
-		f = fail(http.StatusInternalServerError, "something went wrong on the server; its log says what, under request id %s", id)
+		f = fail(http.StatusInternalServerError, "%s", internalDetails(err, id))
+		ctx := c.Request().Context()
 		who, _ := auth.PrincipalFrom(ctx)
 		log.LogAttrs(ctx, slog.LevelError, "pinning API request failed",
 			slog.String("request", id), slog.String("method", c.Request().Method),
@@ -162,7 +176,6 @@ func answer(c echo.Context, log *slog.Logger, err error) {
 	if sent {
 		return
 	}
-	h := c.Response().Header()
 	if f.retryAfter > 0 {
 		h.Set(echo.HeaderRetryAfter, strconv.Itoa(int(f.retryAfter/time.Second)))
 	}
@@ -171,4 +184,16 @@ func answer(c echo.Context, log *slog.Logger, err error) {
 	}
 	// An error here is the client's connection: nobody is left to tell.
 	_ = sendJSON(c, f.status, Failure{Error: FailureError{Reason: reason(f.status), Details: f.details}})
+}
+
+// internalDetails says what a client may know of a fault of the server's: whether
+// what it asked for was done.
+func internalDetails(err error, request string) string {
+	switch {
+	case errors.Is(err, pin.ErrInDoubt), errors.Is(err, auth.ErrInDoubt):
+		return "the server's disk failed, and it is not known whether this was done: look before you ask again; request id " + request
+	case errors.Is(err, pin.ErrUnwritable), errors.Is(err, auth.ErrUnwritable):
+		return "the server cannot write to its disk now, and nothing was changed; request id " + request
+	}
+	return "something went wrong on the server; its log says what, under request id " + request
 }

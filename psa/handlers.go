@@ -175,7 +175,7 @@ func readSpec(c echo.Context) (pin.Spec, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(c.Response().Writer, r.Body, maxBody))
 	if err != nil {
 		if r.Context().Err() != nil {
-			return pin.Spec{}, fmt.Errorf("read body: %w", err)
+			return pin.Spec{}, fmt.Errorf("read body: %w", errors.Join(r.Context().Err(), err))
 		}
 		if _, ok := err.(*http.MaxBytesError); ok {
 			return pin.Spec{}, err

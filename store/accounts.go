@@ -316,8 +316,13 @@ func authError(err error) error {
 	if errors.Is(err, ErrUnreadable) {
 		return fmt.Errorf("%w: %w", auth.ErrDamaged, err)
 	}
-	if errors.Is(err, pin.ErrClosed) || errors.Is(err, pin.ErrDiskFull) {
-		return fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
+	for theirs, ours := range map[error]error{
+		pin.ErrClosed: auth.ErrUnavailable, pin.ErrDiskFull: auth.ErrDiskFull,
+		pin.ErrUnwritable: auth.ErrUnwritable, pin.ErrInDoubt: auth.ErrInDoubt,
+	} {
+		if errors.Is(err, theirs) {
+			return fmt.Errorf("%w: %w", ours, err)
+		}
 	}
 	return err
 }

@@ -74,7 +74,7 @@ func TestAccountsOnFullDisk(t *testing.T) {
 	n := testToken(t, s, a)
 	free = DefaultReserve - 1
 	_, err := s.DeleteToken(t.Context(), n.ID)
-	if !errors.Is(err, auth.ErrUnavailable) || !errors.Is(err, pin.ErrDiskFull) {
+	if !errors.Is(err, auth.ErrDiskFull) || !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("on a full disk: %v", err)
 	}
 	if got, err := s.TokenByID(t.Context(), n.ID); err != nil || got != n {

@@ -22,6 +22,8 @@ const maxChangesPerCommit = 512
 type committer struct {
 	db    *badger.DB
 	admit func() error // says whether anything may be written now
+	// wrote takes note of how a commit ended, and gives its error.
+	wrote func(error) error
 
 	mu      sync.Mutex
 	waiting []*change
@@ -36,14 +38,15 @@ type change struct {
 	answer chan error // buffered
 }
 
-func newCommitter(db *badger.DB, admit func() error) *committer {
-	c := &committer{db: db, admit: admit, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newCommitter(db *badger.DB, admit func() error, wrote func(error) error) *committer {
+	c := &committer{db: db, admit: admit, wrote: wrote, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go c.run()
 	return c
 }
 
 // do runs fn in the next commit and returns once that is durable, or with
-// fn's error, in which case fn changed nothing. If ctx ends while fn is still
+// an error, in which case fn changed nothing, unless it is pin.ErrInDoubt: then
+// what fn wrote is read from now on, and may not outlast a crash. If ctx ends while fn is still
 // waiting for its turn, fn is not run and do returns the context's error; once
 // fn has been taken up, do waits for the outcome.
 func (c *committer) do(ctx context.Context, fn func(*tx) error) error {
@@ -141,7 +144,12 @@ func (c *committer) commit(batch []*change) {
 		return
 	}
 	g := c.newGroup()
+	var failed error // why nothing more is written
 	for _, ch := range batch {
+		if failed != nil {
+			ch.answer <- failed
+			continue
+		}
 		t := &tx{own: map[string]write{}}
 		t.reader = reader{txn: g.base, over: []map[string]write{g.writes, t.own}}
 		if err := ch.fn(t); err != nil {
@@ -159,7 +167,11 @@ func (c *committer) commit(batch []*change) {
 			err := g.flush()
 			g = c.newGroup()
 			if err != nil {
-				ch.answer <- err
+				// This change was not tried: no doubt is of it.
+				if failed = c.admit(); failed != nil {
+					err = failed
+				}
+				ch.answer <- fmt.Errorf("a change that it followed failed: %v", err)
 				continue
 			}
 		}
@@ -174,6 +186,7 @@ func (c *committer) commit(batch []*change) {
 // group is the part of a batch that is committed together.
 type group struct {
 	db          *badger.DB
+	wrote       func(error) error
 	base        *badger.Txn // what was committed before
 	writes      map[string]write
 	count, size int64 // of what was written, never too low
@@ -181,7 +194,7 @@ type group struct {
 }
 
 func (c *committer) newGroup() *group {
-	return &group{db: c.db, base: c.db.NewTransaction(false), writes: map[string]write{}}
+	return &group{db: c.db, wrote: c.wrote, base: c.db.NewTransaction(false), writes: map[string]write{}}
 }
 
 // cost says what the writes take up in a Badger transaction, by its own rules.
@@ -204,12 +217,36 @@ func (g *group) fits(count, size, moreCount, moreSize int64) bool {
 
 // flush commits and answers. The group cannot be used afterwards.
 func (g *group) flush() error {
+	before := g.base.ReadTs()
 	g.base.Discard()
-	err := g.commit()
+	err := g.wrote(g.commit())
+	if err != nil && g.isRead(before) {
+		err = fmt.Errorf("%w: %v", pin.ErrInDoubt, err)
+	}
 	for _, ch := range g.changes {
 		ch.answer <- err
 	}
 	return err
+}
+
+// isRead reports whether what the group wrote is read, although its commit failed:
+// Badger makes a write in memory before it syncs it. Nobody else writes records, so
+// that what is newer than the group's base is its own.
+func (g *group) isRead(base uint64) (is bool) {
+	txn := g.db.NewTransaction(false)
+	defer txn.Discard()
+	opt := badger.DefaultIteratorOptions
+	opt.AllVersions, opt.PrefetchValues = true, false // deletions, too
+	for k := range g.writes {
+		it := txn.NewKeyIterator([]byte(k), opt)
+		it.Rewind()
+		is = it.Valid() && it.Item().Version() > base
+		it.Close()
+		if is {
+			break
+		}
+	}
+	return is
 }
 
 func (g *group) commit() error {

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
 	badger4 "github.com/ipfs/go-ds-badger4"
@@ -11,8 +13,7 @@ import (
 )
 
 // gated is the go-datastore with the store's gate before it: Badger must not
-// be called once it is closed. Queries hold what they need open themselves, as
-// go-ds-badger4 waits for them when it closes.
+// be called once it is closed. What it reads it reads as the store does.
 type gated struct {
 	ds *badger4.Datastore
 	s  *Store
@@ -25,13 +26,13 @@ func (g gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
 		return err
 	}
 	defer g.s.leave()
-	if err := g.s.roomForUpkeep(); err != nil {
+	if err := g.s.mayUpkeep(); err != nil {
 		return err
 	}
 	if h, ok := blockOf(key); ok {
 		return g.s.putLoose([]looseBlock{{h, value}})
 	}
-	return g.ds.Put(ctx, key, value)
+	return g.s.wrote(g.ds.Put(ctx, key, value))
 }
 
 func (g gated) Delete(ctx context.Context, key datastore.Key) error {
@@ -39,48 +40,117 @@ func (g gated) Delete(ctx context.Context, key datastore.Key) error {
 		return err
 	}
 	defer g.s.leave()
-	if err := g.s.roomForUpkeep(); err != nil {
+	if err := g.s.mayUpkeep(); err != nil {
 		return err
 	}
-	return g.ds.Delete(ctx, key)
+	return g.s.wrote(g.ds.Delete(ctx, key))
 }
 
+// Get's errors: datastore.ErrNotFound; ErrUnreadable.
 func (g gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
-	if err := g.s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer g.s.leave()
-	err = readAgain(func() error {
-		value, err = g.ds.Get(ctx, key)
+	err = g.read(ctx, func(r *reader) error {
+		if h, ok := blockOf(key); ok {
+			value, err = g.s.readBlock(r.txn, h)
+		} else {
+			value, err = fetch(r.txn, key.Bytes(), nil)
+		}
 		return err
 	})
 	return value, err
 }
 
+// Has reports whether the key is there, be its value readable or not.
 func (g gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
-	if err := g.s.enter(ctx); err != nil {
-		return false, err
+	err := g.read(ctx, func(r *reader) error {
+		_, err := find(r.txn, key.Bytes())
+		return err
+	})
+	if errors.Is(err, datastore.ErrNotFound) {
+		return false, nil
 	}
-	defer g.s.leave()
-	return g.ds.Has(ctx, key)
+	return err == nil, err
 }
 
-func (g gated) GetSize(ctx context.Context, key datastore.Key) (int, error) {
-	if err := g.s.enter(ctx); err != nil {
-		return -1, err
-	}
-	defer g.s.leave()
-	return g.ds.GetSize(ctx, key)
+func (g gated) GetSize(ctx context.Context, key datastore.Key) (size int, err error) {
+	size = -1
+	err = g.read(ctx, func(r *reader) error {
+		item, err := find(r.txn, key.Bytes())
+		if err == nil {
+			size = sizeOf(item)
+		}
+		return err
+	})
+	return size, err
 }
 
+// read is [Store.view] with the errors of a datastore.
+func (g gated) read(ctx context.Context, fn func(*reader) error) error {
+	err := g.s.view(ctx, fn)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return datastore.ErrNotFound
+	}
+	return err
+}
+
+// queryPage is how many entries of a query are read at a time, and queryBytes after how
+// many bytes of them no more are.
+const queryPage, queryBytes = 512, 1 << 20
+
+// Query reads a piece at a time, so that a slow caller keeps nothing open: what changes
+// meanwhile may or may not be seen. Sizes are given only with values. A value that cannot
+// be read is an error in its place, and the rest follows.
 func (g gated) Query(ctx context.Context, q query.Query) (query.Results, error) {
-	if err := g.s.enter(ctx); err != nil {
-		return nil, err
+	prefix := datastore.NewKey(q.Prefix).String()
+	if prefix != "/" {
+		prefix += "/"
 	}
-	defer g.s.leave()
-	// Without a prefix a query would come upon the records.
-	q.Filters = append(slices.Clone(q.Filters), query.FilterKeyPrefix{Prefix: "/"})
-	return g.ds.Query(ctx, q)
+	sp := span{prefix: []byte(prefix), keysOnly: true}
+	var page []query.Result
+	end := false
+	next := func() (query.Result, bool) {
+		for len(page) == 0 && !end {
+			var err error
+			if page, sp.from, err = g.page(ctx, sp, !q.KeysOnly); err != nil {
+				page = append(page, query.Result{Error: err})
+			}
+			end = sp.from == nil
+		}
+		if len(page) == 0 {
+			return query.Result{}, false
+		}
+		first := page[0]
+		page = page[1:]
+		return first, true
+	}
+	rest := q
+	rest.Prefix = "" // this is done
+	return query.NaiveQueryApply(rest, query.ResultsFromIterator(q, query.Iterator{Next: next})), nil
+}
+
+// page reads some entries, and gives the key to go on from; nil at the end, and with an
+// error.
+func (g gated) page(ctx context.Context, sp span, values bool) (page []query.Result, next []byte, err error) {
+	err = g.s.view(ctx, func(r *reader) error {
+		bytes := 0
+		return r.scan(sp, func(key, _ []byte) (bool, error) {
+			if len(page) == queryPage || bytes > queryBytes {
+				next = append(next, key...)
+				return false, nil
+			}
+			one := query.Result{Entry: query.Entry{Key: string(key), Size: -1}}
+			if values {
+				one.Value, _, one.Error = r.get(key)
+				one.Size = len(one.Value)
+				bytes += one.Size
+			}
+			page = append(page, one)
+			return true, nil
+		})
+	})
+	if err != nil {
+		return page, nil, err
+	}
+	return page, next, nil
 }
 
 func (g gated) Sync(ctx context.Context, prefix datastore.Key) error {
@@ -118,7 +188,7 @@ func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) e
 		return err
 	}
 	defer b.s.leave()
-	if err := b.s.roomForUpkeep(); err != nil { // a full batch is written at once
+	if err := b.s.mayUpkeep(); err != nil { // a full batch is written at once
 		return err
 	}
 	if h, ok := blockOf(key); ok {
@@ -133,7 +203,7 @@ func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
 		return err
 	}
 	defer b.s.leave()
-	if err := b.s.roomForUpkeep(); err != nil {
+	if err := b.s.mayUpkeep(); err != nil {
 		return err
 	}
 	if h, ok := blockOf(key); ok {
@@ -147,10 +217,10 @@ func (b *gatedBatch) Commit(ctx context.Context) error {
 		return err
 	}
 	defer b.s.leave()
-	if err := b.s.roomForUpkeep(); err != nil {
+	if err := b.s.mayUpkeep(); err != nil {
 		return err
 	}
-	if err := b.b.Commit(ctx); err != nil {
+	if err := b.s.wrote(b.b.Commit(ctx)); err != nil {
 		return err
 	}
 	return b.s.putLoose(b.blocks)
@@ -183,5 +253,5 @@ func (s *Store) putLoose(bs []looseBlock) error {
 			return err
 		}
 	}
-	return wb.Flush()
+	return s.wrote(wb.Flush())
 }

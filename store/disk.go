@@ -110,9 +110,10 @@ func fileUse(path string) (uint64, error) {
 }
 
 // roomFor fails with a *pin.DiskFullError if writing n bytes would bring the free
-// space under the floor for new blocks and requests.
+// space under the floor for new blocks and requests. That is a quarter above the lower
+// one at least: where new pins are refused, pins can be removed for a good while.
 func (s *Store) roomFor(n uint64) error {
-	return s.floor(max(s.cfg.MinFreeSpace, s.cfg.Reserve), n)
+	return s.floor(max(s.cfg.MinFreeSpace, s.cfg.Reserve+s.cfg.Reserve/4), n)
 }
 
 // roomForReclaim is half of the lower floor. Reclaim goes below that floor, as it

@@ -35,6 +35,7 @@
 //	                      upgrade: from which layout they are being brought to it
 //	                      attempt: the last number of an attempt or node that was given out
 //	                      dead, mark, filler, canary: what a reclaim keeps for itself
+//	                      proof: written to know that writes work
 //	02 KEY                what was under a key before an upgrade changed it, until that is done
 //	10 ACCOUNT            the account's last Created, its next SEQ, its clock, its live requests
 //	11 ACCOUNT MS         a request; MS is Created, so its ID says the key

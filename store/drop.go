@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
@@ -17,8 +16,12 @@ import (
 // on: what a DAG shares with others is not even looked at.
 
 const (
-	// dropsPerBatch bounds how many links are deleted at a time.
+	// dropsPerBatch bounds how many links are deleted at a time, however many levels
+	// of the DAG they are of: pins wait for that long for a stripe. Each batch is a sync.
 	dropsPerBatch = 4096
+	// levelsPerBatch bounds how far down a batch goes, for the same reason: each level
+	// is looked up by itself.
+	levelsPerBatch = 1024
 	// dropsAhead is how many released nodes are remembered; others are found again
 	// by their marks.
 	dropsAhead = 64 << 10
@@ -35,8 +38,15 @@ type drops struct {
 	// with. To a popular node, an empty directory say, many links go one after the
 	// other, and what they leave in Badger is stepped over by who begins at the first.
 	witnesses map[string]string
-	// For tests, if not nil, told how many links, or marks, were read at a time.
+	// For tests, if not nil. afterLinks and afterMarks are told how many links, or
+	// marks, were read at a time. beforeStripes is called between finding out what a
+	// batch may take and taking its stripes. cut gives how many of a batch's changes
+	// are made before it fails, if that is fewer than all. levels, if not zero, is in
+	// place of levelsPerBatch.
 	afterLinks, afterMarks func(n int)
+	beforeStripes          func()
+	cut                    func(changes int) int
+	levels                 int
 }
 
 // Drop implements [pin.Records].
@@ -70,15 +80,11 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 	if err != nil || !marked {
 		return err
 	}
-	// A walk that was slow to stop may have written it after the release.
-	if err := s.set(wholeKey(a.Holder()), nil); err != nil {
-		return err
-	}
-	d := &dropper{s: s, next: []pin.Holder{a.Holder()}, missed: !s.drops.settled}
+	d := &dropper{s: s, attempt: a.Holder(), next: []pin.Holder{a.Holder()}, missed: !s.drops.settled}
 	s.drops.settled = false
 	for {
 		for len(d.next) > 0 {
-			if err := d.step(ctx, a); err != nil {
+			if err := d.step(ctx); err != nil {
 				return err
 			}
 		}
@@ -90,8 +96,11 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 		}
 	}
 	s.drops.settled = true
-	// The attempt's mark goes last: it is what an interrupted Drop is done by.
+	// The attempt's mark goes last: it is what an interrupted Drop is done by. With it
+	// goes that the attempt is whole, which a walk that was slow to stop may have
+	// written after the release; it has counted for nothing since then.
 	return s.update(ctx, func(t *tx) error {
+		t.delete(wholeKey(a.Holder()))
 		t.delete(releasedKey(a.Holder()))
 		return nil
 	})
@@ -99,10 +108,11 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 
 // dropper goes down from an attempt.
 type dropper struct {
-	s      *Store
-	next   []pin.Holder // whose links are to be deleted, the last first
-	missed bool         // there are others, which have their marks
-	from   []byte       // the mark to go on at, if they are being read
+	s       *Store
+	attempt pin.Holder
+	next    []pin.Holder // whose links are to be deleted, the last first
+	missed  bool         // there are others, which have their marks
+	from    []byte       // the mark to go on at, if they are being read
 }
 
 // find reads marks of released nodes, as many as are remembered. A row of calls goes
@@ -134,35 +144,25 @@ func (d *dropper) find(ctx context.Context) error {
 }
 
 // step deletes a batch of links, of as many holders as it takes, and with it the marks
-// of the nodes that have no more.
-func (d *dropper) step(ctx context.Context, a pin.Attempt) error {
-	var page []pin.Link
-	var done []pin.Holder
-	for len(d.next) > 0 && len(page) < dropsPerBatch {
-		h := d.next[len(d.next)-1]
-		links, more, err := d.s.linksPage(ctx, h, nil, dropsPerBatch-len(page))
-		if err != nil {
-			return err
-		}
-		page = append(page, links...)
-		if more != nil {
-			break // the rest of them comes next
-		}
-		d.next = d.next[:len(d.next)-1]
-		if h != a.Holder() {
-			done = append(done, h)
-		}
-	}
-	return d.links(ctx, page, done)
-}
-
-// links deletes links, with the marks of the nodes that have no others, and releases
-// the nodes that lose their last. Each block is noted, for the next reclaim to look
-// at. The stripes are held meanwhile: shared, so that no reclaim takes a note as
-// settled by a link that is just going; and alone where a node may be released, so
-// that nobody comes to rely on it.
-func (d *dropper) links(ctx context.Context, page []pin.Link, done []pin.Holder) error {
+// of the nodes that have no more. It releases the nodes that lose their last link, and
+// goes on with their links in the same batch. Each block is noted, for the next reclaim
+// to look at.
+//
+// The stripes of all that the links lead to are held meanwhile: shared, so that no
+// reclaim takes a note as settled by a link that is just going; and alone where a node
+// may be released, so that nobody comes to rely on it. Stripes are taken in order and
+// all at once, so what may go is found out before. Whether anything else holds a node is
+// then looked at again. If nothing does its other records are as they were: a walk links
+// to a node before it writes anything of it, and only a Drop takes a link away.
+func (d *dropper) step(ctx context.Context) error {
 	s := d.s
+	guess := d.batch(nil)
+	if err := s.view(ctx, guess.gather); err != nil {
+		return err
+	}
+	if s.drops.beforeStripes != nil {
+		s.drops.beforeStripes()
+	}
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (d *dropper) links(ctx context.Context, page []pin.Link, done []pin.Holder)
 		return err
 	}
 	var shared, alone []multihash.Multihash
-	for _, l := range page {
+	for _, l := range guess.links {
 		if mayLink(l.Codec) {
 			alone = append(alone, l.Hash)
 		} else {
@@ -179,69 +179,22 @@ func (d *dropper) links(ctx context.Context, page []pin.Link, done []pin.Holder)
 		}
 	}
 	defer s.claims.hold(shared, alone)()
-	released, err := s.orphans(page)
-	if err != nil {
+	b := d.batch(guess)
+	if err := b.read(); err != nil {
 		return err
 	}
-	if s.beforeRelease != nil && len(released) > 0 {
-		s.beforeRelease(released)
+	if s.beforeRelease != nil && len(b.released) > 0 {
+		s.beforeRelease(b.released)
 	}
-	wb := s.db.NewWriteBatch()
-	defer wb.Cancel()
-	if err := fillDrop(wb, page, released, done); err != nil {
+	if err := b.write(); err != nil {
 		return err
 	}
-	if err := wb.Flush(); err != nil {
-		return err
-	}
-	for _, n := range released {
-		if len(d.next) >= dropsAhead {
-			d.missed = true
-			break
-		}
-		d.next = append(d.next, n.ID)
-	}
+	d.next, d.missed = b.next, b.missed
 	return nil
 }
 
 // mayLink reports whether a block read under a codec may link to others.
 func mayLink(codec uint64) bool { return codec != cid.Raw && codec != codecUnknown }
-
-// orphans lists the nodes that are linked to by nothing but links of the page.
-func (s *Store) orphans(page []pin.Link) (nodes []pin.Node, err error) {
-	going := make(map[string]struct{}, len(page))
-	for _, l := range page {
-		if mayLink(l.Codec) {
-			going[string(linkToKey(l))] = struct{}{}
-		}
-	}
-	looked := make(map[string]struct{}, len(page))
-	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every link
-	defer txn.Discard()
-	r := &reader{txn: txn}
-	for _, l := range page {
-		to := linksTo(l.Hash, l.Codec)
-		if _, twice := looked[string(to)]; twice || !mayLink(l.Codec) {
-			continue
-		}
-		looked[string(to)] = struct{}{}
-		held, err := s.drops.held(r, to, going)
-		if err != nil {
-			return nil, err
-		}
-		if held {
-			continue
-		}
-		err = r.nodes(l.DAG(), func(id pin.Holder, a pin.Attempt) bool {
-			nodes = append(nodes, pin.Node{ID: id, DAG: l.DAG(), Attempt: a})
-			return true
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return nodes, nil
-}
 
 // held reports whether there is a link that begins so and is not going. It remembers
 // it, and looks from there on the next time.
@@ -289,37 +242,4 @@ func (d *drops) remember(to, link []byte) {
 		d.witnesses = map[string]string{}
 	}
 	d.witnesses[string(to)] = string(link)
-}
-
-// fillDrop writes it in an order in which it may be cut off anywhere, and be done
-// again: a node is marked before it is no node any more, a link's side by which it is
-// found goes after the other, and the marks of those that have no more go last.
-func fillDrop(wb *badger.WriteBatch, page []pin.Link, released []pin.Node, done []pin.Holder) error {
-	for _, n := range released {
-		if err := wb.Set(releasedKey(n.ID), nil); err != nil {
-			return err
-		}
-		for _, key := range [][]byte{wholeKey(n.ID), nodeKey(n.ID), nodesKey(n)} {
-			if err := wb.Delete(key); err != nil {
-				return err
-			}
-		}
-	}
-	for _, l := range page {
-		if err := wb.Set(looseKey(l.Hash), encodeSize(l.Size)); err != nil {
-			return err
-		}
-		if err := wb.Delete(linkToKey(l)); err != nil {
-			return err
-		}
-		if err := wb.Delete(linkFromKey(l)); err != nil {
-			return err
-		}
-	}
-	for _, h := range done {
-		if err := wb.Delete(releasedKey(h)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -156,7 +156,7 @@ func TestDropsReadMarksOnce(t *testing.T) {
 		t.Errorf("%d Drops read %d marks, in %d times", n, marks, scans)
 	}
 	// One that failed leaves a node that only its mark tells of.
-	p := dirs(t, s, 1000, 500, false)
+	p := dirs(t, s, 1000, 2*dropsPerBatch, false)
 	_, some, err := s.Remove(t.Context(), benchAccount, p.request.ID)
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/dgraph-io/badger/v4"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 
@@ -44,4 +45,14 @@ func links(t testing.TB, s *Store, h pin.Holder) (all []pin.Link) {
 		all = append(all, l)
 	}
 	return all
+}
+
+// set writes a key beside all rules, as damage does; nil deletes it.
+func (s *Store) set(key, value []byte) error {
+	return s.db.Update(func(txn *badger.Txn) error {
+		if value == nil {
+			return txn.Delete(key)
+		}
+		return txn.Set(key, value)
+	})
 }

@@ -68,7 +68,7 @@ func (r *reclaimer) giveBack(ctx context.Context) error {
 	if err := c.collect(ctx); err != nil || kept {
 		return err // somebody reads what was deleted: the next one tries again
 	}
-	return r.s.set(metaKey(metaDead), nil)
+	return r.s.setMeta(metaDead, nil)
 }
 
 // A read transaction keeps what was deleted since it began. Whether there is one is told
@@ -76,21 +76,21 @@ func (r *reclaimer) giveBack(ctx context.Context) error {
 // compaction left it, it may have left that, too.
 
 func (s *Store) leaveCanary() error {
-	if err := s.set(metaKey(metaCanary), []byte{0}); err != nil {
+	if err := s.setMeta(metaCanary, []byte{0}); err != nil {
 		return err
 	}
-	return s.set(metaKey(metaCanary), nil)
+	return s.setMeta(metaCanary, nil)
 }
 
 func (s *Store) canaryIsKept() (kept bool, err error) {
 	err = s.db.View(func(txn *badger.Txn) error {
 		opt := badger.DefaultIteratorOptions
-		opt.AllVersions, opt.PrefetchValues = true, false
-		it := txn.NewKeyIterator(metaKey(metaCanary), opt)
-		defer it.Close()
-		it.Rewind()
-		kept = it.Valid()
-		return nil
+		opt.AllVersions, opt.Prefix = true, metaKey(metaCanary)
+		it := iterate(txn, opt)
+		defer it.close()
+		it.seek(opt.Prefix)
+		_, kept = it.at(opt.Prefix)
+		return it.failed()
 	})
 	return kept, err
 }
@@ -124,12 +124,12 @@ func (s *Store) rollValueLog(ctx context.Context) error {
 	}
 	value := make([]byte, min(fillerValue, size/4))
 	err = s.fillUp(ctx, ".vlog", size, func() (int, error) {
-		return len(value), s.set(metaKey(metaFiller), value)
+		return len(value), s.setMeta(metaFiller, value)
 	})
 	if err != nil {
 		return fmt.Errorf("begin a new value log: %w", err)
 	}
-	return s.set(metaKey(metaFiller), nil)
+	return s.setMeta(metaFiller, nil)
 }
 
 // fillUp writes until Badger begins a new file of a kind, each of which holds
@@ -185,13 +185,13 @@ func (s *Store) newestFile(kind string) (name string, used uint64, err error) {
 // that compaction sees it. Deletions of keys that are not there do that, as they
 // fill the memory and leave nothing behind.
 func (s *Store) pushOutMemory(ctx context.Context) error {
-	if err := s.set(metaKey(metaMark), binary.BigEndian.AppendUint64(nil, uint64(s.cfg.Now().UnixMilli()))); err != nil {
+	if err := s.setMeta(metaMark, binary.BigEndian.AppendUint64(nil, uint64(s.cfg.Now().UnixMilli()))); err != nil {
 		return err
 	}
 	// Reading also tells Badger that older versions are of no use any more.
 	var mark uint64
 	err := s.db.View(func(txn *badger.Txn) error {
-		item, err := txn.Get(metaKey(metaMark))
+		item, err := find(txn, metaKey(metaMark))
 		if err == nil {
 			mark = item.Version()
 		}
@@ -212,7 +212,7 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 				return 0, err
 			}
 		}
-		return fillerKeys * fillerKey, wb.Flush()
+		return fillerKeys * fillerKey, s.wrote(wb.Flush())
 	})
 	if err != nil {
 		return fmt.Errorf("push out memory: %w", err)
@@ -236,17 +236,17 @@ func (s *Store) inTables(version uint64) bool {
 	return false
 }
 
-// set writes a key past the committer; nil deletes it. It is for keys that
-// reclaims alone write.
-func (s *Store) set(key, value []byte) error {
+// setMeta writes a key of the store's own past the committer; nil deletes it. Only one
+// goroutine at a time may write the key: nobody else's writes are in order with this.
+func (s *Store) setMeta(name string, value []byte) error {
 	err := s.db.Update(func(txn *badger.Txn) error {
 		if value == nil {
-			return txn.Delete(key)
+			return txn.Delete(metaKey(name))
 		}
-		return txn.Set(key, value)
+		return txn.Set(metaKey(name), value)
 	})
-	if err != nil {
-		return fmt.Errorf("write key %x: %w", key, err)
+	if err := s.wrote(err); err != nil {
+		return fmt.Errorf("write %s of a reclaim: %w", name, err)
 	}
 	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/multiformats/go-multihash"
-
-	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // Needed reports whether a pin that is complete or being fetched needs the block,
@@ -32,10 +30,7 @@ func (s *Store) Needed(ctx context.Context, h multihash.Multihash) (needed bool,
 // more; a node is none any more when nothing links to it.
 func (r *reader) needed(h multihash.Multihash) (needed bool, err error) {
 	err = r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
-		holder := tailHolder(key)
-		if needed, err = r.has(attemptKey(pin.Attempt(holder))); err == nil && !needed {
-			needed, err = r.has(nodeKey(holder))
-		}
+		needed, err = r.inUse(tailHolder(key))
 		return !needed, err
 	})
 	return needed, err

@@ -38,7 +38,7 @@ type glimpse struct {
 
 // Look reads a block as it was within the last moments, without waiting for
 // what is being written. found is false if it is not there, or was put too
-// recently: only Blockstore tells for sure. The data is the caller's.
+// recently: only Blockstore tells for sure. The data is the caller's. Errors: ErrUnreadable.
 func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, false, err
@@ -46,24 +46,14 @@ func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 	defer s.leave()
 	g := s.looks.take(s)
 	defer s.looks.release(g)
-	item, err := g.txn.Get(blockKey(h))
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, false, nil
+	data, err = fetch(g.txn, blockKey(h), nil)
+	if errors.Is(err, ErrUnreadable) {
+		// What was deleted since may be gone from its file already.
+		txn := s.db.NewTransaction(false)
+		defer txn.Discard()
+		data, err = fetch(txn, blockKey(h), nil)
 	}
-	if err == nil {
-		data, err = item.ValueCopy(nil)
-	}
-	if err == nil {
-		return data, true, nil
-	}
-	// What was deleted since may be gone from its file already.
-	err = s.db.View(func(txn *badger.Txn) error {
-		item, err := txn.Get(blockKey(h))
-		if err == nil {
-			data, err = item.ValueCopy(nil)
-		}
-		return err
-	})
+	err = s.noteRead(h, err)
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
 		return nil, false, nil
@@ -73,13 +63,17 @@ func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 	return data, true, nil
 }
 
-// LookSize gives about how many bytes a block has, as Look gives those: it may be a
-// few too many. found is false as with Look.
+// LookSize gives how many bytes a block has, as Look gives those. found is false as with
+// Look. Errors: ErrUnreadable, if it is known of the block.
 func (s *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error) {
+	if s.isUnreadable(h) { // it may be readable again
+		data, found, err := s.Look(ctx, h)
+		return len(data), found, err
+	}
 	err = s.glance(ctx, func(r *reader) error {
-		item, err := r.txn.Get(blockKey(h))
+		item, err := find(r.txn, blockKey(h))
 		if err == nil {
-			size, found = int(item.ValueSize()), true
+			size, found = sizeOf(item), true
 		}
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			err = nil

@@ -70,11 +70,40 @@ func newFamily(seed uint64) *family {
 	f.root(chain[29])
 	f.root(chain[20])
 	f.root(dagtest.PB("longer", chain[25].Cid()))
+	// Directories in a row, of which two rows have the lower half in common.
+	rows := smallChain("row", 20)
+	f.add(rows...)
+	f.root(rows[len(rows)-1])
+	half := rows[len(rows)/2-1]
+	other := []cid.Cid{half.Cid()}
+	for i := range 10 {
+		b := dagtest.CBOR(fmt.Sprint("other row", i), append(other, common.Cid())...)
+		other = []cid.Cid{b.Cid()}
+		f.add(b)
+	}
+	f.root(dagtest.CBOR("head of the other row", other...))
+	f.root(dagtest.PB("both rows", other[0], rows[len(rows)-5].Cid()))
+	f.weigh()
+	return f
+}
+
+// deep adds two long chains that share a part. To drop one takes more changes than the
+// smallest database makes at once.
+func (f *family) deep() *family {
+	long := chainOf("long", 500, nil)
+	f.add(long...)
+	f.root(long[499])
+	f.root(dagtest.CBOR("in the middle", long[300].Cid()))
+	f.weigh()
+	return f
+}
+
+// weigh finds out what each root needs.
+func (f *family) weigh() {
 	for _, r := range f.roots {
 		f.below[r] = map[string]int{}
 		f.collect(r, f.below[r], map[cid.Cid]bool{})
 	}
-	return f
 }
 
 func (f *family) add(bs ...blocks.Block) {

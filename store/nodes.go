@@ -170,7 +170,9 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// isWhole reports whether all below a holder is there, and was held to limits.
+// isWhole reports whether all below a holder is there, and was held to limits. Of an
+// attempt or node that was released it never is, whatever its mark says: a walk may
+// write that after the release, when what is below may be going already.
 func (r *reader) isWhole(h pin.Holder, l pin.Limits) (bool, error) {
 	value, found, err := r.get(wholeKey(h))
 	if err != nil || !found {
@@ -180,10 +182,19 @@ func (r *reader) isWhole(h pin.Holder, l pin.Limits) (bool, error) {
 		return false, err
 	}
 	kept, err := decodeKept(value)
-	if err != nil {
+	if err != nil || !within(kept.BlockBytes, l.BlockBytes) || !within(kept.Links, l.Links) {
 		return false, nil
 	}
-	return within(kept.BlockBytes, l.BlockBytes) && within(kept.Links, l.Links), nil
+	return r.inUse(h)
+}
+
+// inUse reports whether a holder is a node, or an attempt that is not released.
+func (r *reader) inUse(h pin.Holder) (bool, error) {
+	found, err := r.has(nodeKey(h))
+	if err == nil && !found {
+		found, err = r.has(attemptKey(pin.Attempt(h)))
+	}
+	return found, err
 }
 
 // within reports whether what was held to one limit keeps another; 0 is none.

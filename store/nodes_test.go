@@ -98,6 +98,7 @@ func TestDropIsInterrupted(t *testing.T) {
 	kept := pinDAG(t, s, all[:20])
 	_, released, err := s.Remove(t.Context(), benchAccount, p.request.ID)
 	must(t, err)
+	s.drops.levels = 3 // so that there is something between batches
 	for cut := 1; len(released) > 0; cut++ {
 		ctx, cancel := context.WithCancel(t.Context())
 		n := 0

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -80,7 +81,8 @@ func (r ReclaimReport) Freed() uint64 {
 // It works below the floors for new blocks and for other records. Errors:
 // pin.ErrDiskFull under half of the reserve, where moving what is alive out of
 // a file could fill the disk, unless what the last one left is room enough;
-// pin.ErrClosed. A damaged file is no error: it is logged, and counted.
+// pin.ErrClosed; a [*DamagedTablesError], with nothing changed. A damaged file of the value
+// log is no error: it is logged, and counted.
 func (s *Store) Reclaim(ctx context.Context, progress func(ReclaimProgress)) (ReclaimReport, error) {
 	return s.reclaim(ctx, progress, false)
 }
@@ -182,6 +184,14 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { r.report.Elapsed = time.Since(start) }()
+	// What a damaged table had would seem not to be linked to, and would not be moved.
+	bad, err := r.s.liveBadTables(ctx)
+	if err != nil {
+		return err
+	}
+	if len(bad) > 0 {
+		return &DamagedTablesError{bad}
+	}
 	if err := r.deleteLoose(ctx); err != nil {
 		return err
 	}
@@ -312,7 +322,7 @@ func (s *Store) deleteUnclaimed(notes []pin.Ref, report *ReclaimReport) error {
 			return err
 		}
 	}
-	if err := wb.Flush(); err != nil {
+	if err := s.wrote(wb.Flush()); err != nil {
 		return fmt.Errorf("delete %d blocks: %w", len(dead), err)
 	}
 	report.Blocks += uint64(len(dead))
@@ -330,32 +340,41 @@ func (s *Store) unclaimed(blocks []pin.Ref) (loose []pin.Ref, err error) {
 	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every claim
 	defer txn.Discard()
 	opt := badger.DefaultIteratorOptions
-	opt.Prefix, opt.PrefetchValues = []byte{kLinkTo}, false
-	it := txn.NewIterator(opt)
-	defer it.Close()
+	opt.Prefix = []byte{kLinkTo}
+	it := iterate(txn, opt)
+	defer it.close()
+	// before reports whether the iterator is before what begins with a prefix.
+	before := func(prefix []byte) bool {
+		item, ok := it.at(nil)
+		return ok && bytes.Compare(item.Key(), prefix) < 0
+	}
 	var last []byte
 	for _, b := range blocks {
 		prefix := blockLinks(b.Hash)
 		if bytes.Compare(prefix, last) < 0 || last == nil {
-			it.Seek(prefix)
+			it.seek(prefix)
 		}
 		last = prefix
-		for n := 0; it.Valid() && bytes.Compare(it.Item().Key(), prefix) < 0; n++ {
+		for n := 0; before(prefix); n++ {
 			if n == nearSteps {
-				it.Seek(prefix)
+				it.seek(prefix)
 				break
 			}
-			it.Next()
+			it.next()
 		}
-		if it.ValidForPrefix(prefix) {
+		_, linked := it.at(prefix)
+		if err := it.failed(); err != nil {
+			return nil, fmt.Errorf("look for links to block %x: %w", b.Hash, err)
+		}
+		if linked {
 			continue
 		}
-		item, err := txn.Get(blockKey(b.Hash))
+		_, err := find(txn, blockKey(b.Hash))
 		switch {
-		case err == badger.ErrKeyNotFound:
+		case errors.Is(err, badger.ErrKeyNotFound):
 		case err != nil:
 			return nil, fmt.Errorf("look for block %x: %w", b.Hash, err)
-		case !item.IsDeletedOrExpired():
+		default:
 			loose = append(loose, b)
 		}
 	}

@@ -72,7 +72,7 @@ func killAndCheck(t *testing.T, rounds int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	f := newFamily(killFamily)
+	f := newFamily(killFamily).deep()
 	var deleted, hashed uint64
 	pins := 0
 	for round := range rounds {
@@ -143,7 +143,7 @@ func killOnce(t *testing.T, dir string, things int, after time.Duration) {
 
 func pinAndReclaimForever(t *testing.T, dir string) {
 	s, _ := openSmall(t, dir)
-	f := newFamily(killFamily)
+	f := newFamily(killFamily).deep()
 	net := walktest.NewNetwork(f.all()...)
 	fail := func(err error) { fmt.Fprintf(os.Stdout, "FAIL %v\n", err) }
 	var walking sync.Map // roots: a DAG is fetched once at a time

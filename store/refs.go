@@ -19,8 +19,8 @@ const refBytes = 128
 // the presence of a block that is linked to and not written be trusted, or that a
 // node is whole. Batches of several MiB are worth while. Blocks must have been
 // checked against their hash; one that is there already is written again. Errors:
-// pin.ErrDiskFull, with nothing written; after another error a part of the batch
-// may be there, which is harmless.
+// pin.ErrDiskFull, with nothing written; after pin.ErrUnwritable, or another error,
+// a part of the batch may be there, which is harmless.
 func (s *Store) Write(ctx context.Context, b pin.Batch) error {
 	if err := s.write(ctx, b); err != nil {
 		return wrap(err, "write %d links and %d blocks", len(b.Links), len(b.Blocks))
@@ -36,6 +36,9 @@ func (s *Store) write(ctx context.Context, b pin.Batch) error {
 	if b.Empty() {
 		return nil
 	}
+	if err := s.mayWrite(); err != nil {
+		return err
+	}
 	if err := s.roomForBatch(b); err != nil {
 		return err
 	}
@@ -49,10 +52,14 @@ func (s *Store) write(ctx context.Context, b pin.Batch) error {
 	}
 	wb := s.db.NewWriteBatch()
 	defer wb.Cancel()
-	if err := fill(wb, b); err != nil {
+	if err := fill(wb, b); err != nil { // it may have been written in part
+		return s.wrote(err)
+	}
+	if err := s.wrote(wb.Flush()); err != nil {
 		return err
 	}
-	return wb.Flush()
+	s.noteWritten(b.Blocks)
+	return nil
 }
 
 // roomForBatch fails with pin.ErrDiskFull if there is no room. Links alone may go

@@ -180,11 +180,10 @@ func TestDropDeletesReferences(t *testing.T) {
 		t.Fatalf("released %v, want %d", released, a)
 	}
 	// Interrupted after a part, and done again.
-	page, next, err := s.linksPage(ctx, a.Holder(), nil, dropsPerBatch)
-	must(t, err)
-	must(t, (&dropper{s: s}).links(ctx, page, nil))
-	if left := len(references(t, s, a)); left != 100 || next == nil {
-		t.Errorf("%d references are left, the next is %x", left, next)
+	d := &dropper{s: s, attempt: a.Holder(), next: []pin.Holder{a.Holder()}}
+	must(t, d.step(ctx))
+	if left := len(references(t, s, a)); left != 100 || len(d.next) != 1 {
+		t.Errorf("%d references are left, of %v", left, d.next)
 	}
 	must(t, s.Drop(ctx, a))
 	must(t, s.Drop(ctx, a))

@@ -38,9 +38,18 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 		return err
 	})
 	if err != nil {
-		return pin.Request{}, wrap(err, "add pin request")
+		return inDoubt(err, now), wrap(err, "add pin request")
 	}
 	return now, nil
+}
+
+// inDoubt gives what a change made, if it may have been made although it failed with
+// err, else nothing.
+func inDoubt[T any](err error, made T) (none T) {
+	if errors.Is(err, pin.ErrInDoubt) {
+		return made
+	}
+	return none
 }
 
 // Replace implements [pin.Records].
@@ -86,7 +95,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		return err
 	})
 	if err != nil {
-		return pin.Request{}, pin.Request{}, nil, wrap(err, "replace pin request %s", id)
+		return inDoubt(err, now), inDoubt(err, old), inDoubt(err, released), wrap(err, "replace pin request %s", id)
 	}
 	s.forgetDamaged(old)
 	return now, old, released, nil
@@ -108,7 +117,7 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 		return s.erase(t, was)
 	})
 	if err != nil {
-		return pin.Request{}, nil, wrap(err, "remove pin request %s", id)
+		return inDoubt(err, old), inDoubt(err, released), wrap(err, "remove pin request %s", id)
 	}
 	s.forgetDamaged(old)
 	return old, released, nil
@@ -182,7 +191,7 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 		return err
 	})
 	if err != nil {
-		return pin.Request{}, wrap(err, "retry pin request %s", id)
+		return inDoubt(err, now), wrap(err, "retry pin request %s", id)
 	}
 	s.forgetDamaged(now)
 	return now, nil

@@ -148,22 +148,24 @@ func (s *Store) rescue(ctx context.Context, f logFile) error {
 func (s *Store) placesFrom(p valuePlaces, file uint32, from []byte) (some []valuePlace, next []byte, err error) {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	opt := badger.DefaultIteratorOptions
-	opt.PrefetchValues = false
-	it := txn.NewIterator(opt)
-	defer it.Close()
+	it := iterate(txn, badger.DefaultIteratorOptions)
+	defer it.close()
 	size := int64(0)
-	it.Seek(from)
-	for n := 0; it.Valid(); it.Next() {
-		if n++; n > walkPage || size > rescueBatch {
-			return some, it.Item().KeyCopy(nil), nil
+	it.seek(from)
+	for n := 1; ; n++ {
+		item, ok := it.at(nil)
+		if !ok {
+			return some, nil, it.failed()
 		}
-		if at, ok := p.in(file, it.Item()); ok {
+		if n > walkPage || size > rescueBatch {
+			return some, item.KeyCopy(nil), nil
+		}
+		if at, ok := p.in(file, item); ok {
 			some = append(some, at)
 			size += at.length
 		}
+		it.next()
 	}
-	return some, nil, nil
 }
 
 // moveSome writes values again that are as they were written, and says how many. It
@@ -230,7 +232,7 @@ func (s *Store) moveBlocks(blocks []valuePlace, hashes []multihash.Multihash) er
 			return err
 		}
 	}
-	return wb.Flush()
+	return s.wrote(wb.Flush())
 }
 
 // mark puts a mark on a file of the value log.

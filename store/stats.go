@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -32,6 +33,9 @@ type Stats struct {
 	// be read. Their space comes back with a restart, once all that was alive in them was
 	// moved or fetched again, and a reclaim has seen that.
 	Damaged int
+	// Unreadable is blocks that could not be read, or have another hash, of those that
+	// somebody wanted since the store was opened: the first thousand. Verify finds all.
+	Unreadable []cid.Cid
 	// DAGs is how many some request holds, and Complete how many of those are
 	// on disk as a whole.
 	DAGs     uint64
@@ -65,6 +69,9 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	}
 	if st.Damaged, _, err = s.damagedLogs(); err != nil {
 		return Stats{}, err
+	}
+	if st.Unreadable, err = s.stillUnreadable(ctx); err != nil {
+		return Stats{}, wrap(err, "look at what could not be read")
 	}
 	return st, nil
 }

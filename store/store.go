@@ -33,7 +33,7 @@ const reserveFiles = 4
 // Config says how to open a store. The zero value works.
 type Config struct {
 	// MinFreeSpace is how many bytes of the disk stay free of new blocks and
-	// new requests. Zero is no more than Reserve.
+	// new requests. Zero, or less than that, is five quarters of Reserve.
 	MinFreeSpace uint64
 	// Reserve is the lower floor, under which nothing is written but what a
 	// reclaim does. Zero is [DefaultReserve], or more in a large store.
@@ -66,6 +66,8 @@ type Store struct {
 	// damaged is the requests that cannot be read, as far as that is known.
 	damaged damagedRequests
 	told    told
+	// unreadable is the blocks that are known to be.
+	unreadable unreadable
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
 	reclaiming chan struct{}
@@ -81,6 +83,8 @@ type Store struct {
 	beforeRelease func([]pin.Node)
 	duringWrite   func()
 	closeWait     time.Duration // the constant of that name
+	mendEvery     time.Duration // likewise
+	health        health
 	commit        *committer
 	quotas        pin.Quotas // nil is none
 	codec         codec
@@ -100,7 +104,7 @@ type Store struct {
 // Open opens the data directory that the lock is on, and brings its records
 // to this version's layout. The lock must be held until after Close; it stays
 // the caller's. Errors: those of [Lock], which come before anything is
-// touched, ErrDamaged, and whatever the disk says.
+// touched, ErrDamaged, of which a [*DamagedTablesError] is one, and whatever the disk says.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	return openWith(ctx, lock.dir, cfg, badgerOptions(), migrations())
@@ -124,7 +128,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait}
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait, mendEvery: mendEvery}
 	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("make database directory: %w", err)
 	}
@@ -152,20 +156,23 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := checkManifest(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	if err := checkTables(ctx, s.dbDir); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
 	if err := removeDead(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	if err := s.keepNewestLog(ctx); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if s.ds, err = badger4.NewDatastore(s.dbDir, opts); err != nil {
+	if err := guarded(func() (err error) { s.ds, err = badger4.NewDatastore(s.dbDir, opts); return err }); err != nil {
 		return nil, fmt.Errorf("open database: %w", openError(err))
 	}
 	s.db = s.ds.DB
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.claims.seed = maphash.MakeSeed()
 	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
-	s.commit = newCommitter(s.db, s.roomForUpkeep)
+	s.commit = newCommitter(s.db, s.mayUpkeep, s.wrote)
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -190,6 +197,9 @@ func badgerOptions() *badger4.Options {
 	o.NumLevelZeroTablesStall = 15 // well above, so that writers seldom wait
 	o.NumCompactors = 2            // the fewest that Badger takes
 	o.DetectConflicts = false      // records have one writer, and claims have locks
+	// A block of a table is 4 KiB and read for a key or some dozens; of values in the
+	// value log valueOf looks at the checksums, for less than Badger takes for that.
+	o.ChecksumVerificationMode = options.OnBlockRead
 	return &badger4.Options{Options: o}
 }
 
@@ -204,6 +214,7 @@ func (s *Store) Close() error {
 		s.cancel()
 		s.commit.close()
 		s.users.Wait()
+		s.health.mending.Wait()
 		s.looks.close()
 		if err := s.closeDatabase(); err != nil {
 			s.err = fmt.Errorf("close database: %w", err)
@@ -223,7 +234,8 @@ const closeWait = 15 * time.Second
 // length: it keeps the lock of that file then, and would wait for it forever.
 func (s *Store) closeDatabase() error {
 	if err := s.roomToOpen(); errors.Is(err, pin.ErrDiskFull) {
-		return fmt.Errorf("%w; it is left as after a crash, and all that was written is safe", err)
+		s.log.Warn("the disk is too full to close the database: it is left as after a crash, and all that was written is safe", "err", err)
+		return nil
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.ds.Close() }()
@@ -267,7 +279,8 @@ func (s *Store) leave() { s.users.Done() }
 //
 // If ctx ends before fn was taken up, fn does not run and update returns the
 // context's error; later than that, update waits for the outcome. Errors of its
-// own: pin.ErrClosed; pin.ErrDiskFull under the reserve.
+// own: pin.ErrClosed; pin.ErrDiskFull under the reserve; pin.ErrUnwritable; and
+// pin.ErrInDoubt, after which fn's writes are read as made.
 func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
 	return s.commit.do(ctx, fn)
 }

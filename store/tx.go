@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/ipfs/go-datastore"
 )
 
 // reader reads records, as they are at one instant. It is not for concurrent
@@ -26,20 +25,14 @@ type write struct {
 }
 
 // get reads a key. found is false if it is not there. The value is the
-// caller's to keep, but not to change.
+// caller's to keep, but not to change. Errors: ErrUnreadable.
 func (r *reader) get(key []byte) (value []byte, found bool, err error) {
 	for _, m := range slices.Backward(r.over) {
 		if w, ok := m[string(key)]; ok {
 			return w.value, !w.deleted, nil
 		}
 	}
-	err = readAgain(func() error {
-		item, err := r.txn.Get(key)
-		if err == nil {
-			value, err = item.ValueCopy(nil)
-		}
-		return err
-	})
+	value, err = fetch(r.txn, key, nil)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, false, nil
 	}
@@ -59,12 +52,13 @@ type span struct {
 
 // scan calls fn for each key of the span, in order, until fn returns false or
 // an error, which scan returns. Key and value are valid only until fn returns.
+// It ends at the first value that cannot be read. Errors of its own: ErrUnreadable.
 func (r *reader) scan(s span, fn func(key, value []byte) (bool, error)) error {
 	over := r.overlay(s)
 	opt := badger.DefaultIteratorOptions
-	opt.Prefix, opt.Reverse, opt.PrefetchValues = s.prefix, s.reverse, false
-	it := r.txn.NewIterator(opt)
-	defer it.Close()
+	opt.Prefix, opt.Reverse = s.prefix, s.reverse
+	it := iterate(r.txn, opt)
+	defer it.close()
 
 	seek := s.from
 	if seek == nil && s.reverse {
@@ -72,16 +66,20 @@ func (r *reader) scan(s span, fn func(key, value []byte) (bool, error)) error {
 	} else if seek == nil {
 		seek = s.prefix
 	}
-	it.Seek(seek)
+	it.seek(seek)
+	var buf []byte // for values
 	for {
-		valid := it.ValidForPrefix(s.prefix)
+		item, valid := it.at(s.prefix)
+		if err := it.failed(); err != nil {
+			return fmt.Errorf("read keys that begin with %x: %w", s.prefix, err)
+		}
 		if !valid && len(over) == 0 {
 			return nil
 		}
 		if len(over) > 0 {
 			order := -1
 			if valid {
-				order = bytes.Compare([]byte(over[0]), it.Item().Key())
+				order = bytes.Compare([]byte(over[0]), item.Key())
 				if s.reverse {
 					order = -order
 				}
@@ -90,7 +88,7 @@ func (r *reader) scan(s span, fn func(key, value []byte) (bool, error)) error {
 				key := over[0]
 				over = over[1:]
 				if order == 0 {
-					it.Next()
+					it.next()
 				}
 				value, found, err := r.get([]byte(key))
 				if err != nil {
@@ -108,27 +106,28 @@ func (r *reader) scan(s span, fn func(key, value []byte) (bool, error)) error {
 				continue
 			}
 		}
-		more, err := visit(it.Item(), s.keysOnly, fn)
-		if err != nil || !more {
+		var value []byte
+		if !s.keysOnly {
+			var err error
+			if value, err = r.valueAt(item, buf); err != nil {
+				return fmt.Errorf("read key %x: %w", item.Key(), err)
+			}
+			buf = value[:0]
+		}
+		if more, err := fn(item.Key(), value); err != nil || !more {
 			return err
 		}
-		it.Next()
+		it.next()
 	}
 }
 
-func visit(item *badger.Item, keysOnly bool, fn func(key, value []byte) (bool, error)) (more bool, err error) {
-	if keysOnly {
-		return fn(item.Key(), nil)
+// valueAt reads the value of an item that an iterator is at.
+func (r *reader) valueAt(item *badger.Item, buf []byte) ([]byte, error) {
+	value, err := valueOf(item, buf)
+	if errors.Is(err, ErrUnreadable) { // it may have been moved since
+		return fetch(r.txn, item.KeyCopy(nil), buf)
 	}
-	var inner error
-	err = item.Value(func(v []byte) error {
-		more, inner = fn(item.Key(), v)
-		return nil
-	})
-	if err != nil {
-		return false, fmt.Errorf("read key %x: %w", item.Key(), err)
-	}
-	return more, inner
+	return value, err
 }
 
 // overlay lists the keys of a span that are in the maps, in the scan's order.
@@ -165,16 +164,3 @@ func (t *tx) set(key, value []byte) { t.own[string(key)] = write{value: value} }
 
 // delete deletes a key, which need not be there.
 func (t *tx) delete(key []byte) { t.own[string(key)] = write{deleted: true} }
-
-// readAgain runs read up to three times, until it works. Badger finds a value's
-// place first and reads it then; in between, collecting the value log may have
-// moved it and removed the file, which is an error of no kind of its own.
-func readAgain(read func() error) (err error) {
-	for range 3 {
-		err = read()
-		if err == nil || errors.Is(err, badger.ErrKeyNotFound) || errors.Is(err, datastore.ErrNotFound) {
-			return err
-		}
-	}
-	return err
-}

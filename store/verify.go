@@ -62,17 +62,22 @@ type VerifyReport struct {
 	Strays  uint64        // blocks that nothing refers to and no reclaim knew of; the next does
 	Elapsed time.Duration // nanoseconds
 	DamagedRecords
+	// Tables is the tables of the database that are damaged. What those have cannot be
+	// told, so that the rest of the report may lack something, and Verify fails.
+	Tables []BadTable `json:"damaged_tables,omitempty"`
 }
 
 // Damaged is how many blocks are not as they should be.
 func (r VerifyReport) Damaged() uint64 { return r.Corrupt + r.Missing }
 
-// Verify reads and hashes every block that something refers to, and tells report
-// of each that is damaged. It then reads every record. It also looks for blocks that nothing refers to and
+// Verify checks the tables of the database, reads and hashes every block that something
+// refers to, and tells report of each that is damaged. It then reads every record. It
+// also looks for blocks that nothing refers to and
 // that a reclaim would not find, and has the next one look at them. Its memory
 // does not grow with the store. What changes meanwhile may or may not be seen,
 // but is never reported as damage. progress may be nil. Both functions are
-// called by one goroutine; an error of report ends the check.
+// called by one goroutine; an error of report ends the check. Errors: a
+// [*DamagedTablesError], after all that can be looked at was.
 func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress func(VerifyProgress)) (VerifyReport, error) {
 	start := time.Now()
 	if progress == nil {
@@ -81,6 +86,9 @@ func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress 
 	v := &verifier{s: s, report: report, progress: progress}
 	err := v.run(ctx)
 	v.found.Elapsed = time.Since(start)
+	if len(v.found.Tables) > 0 && (err == nil || errors.Is(err, ErrUnreadable)) {
+		err = &DamagedTablesError{v.found.Tables}
+	}
 	if err != nil {
 		return v.found, wrap(err, "verify the store")
 	}
@@ -94,7 +102,10 @@ type verifier struct {
 	found    VerifyReport
 }
 
-func (v *verifier) run(ctx context.Context) error {
+func (v *verifier) run(ctx context.Context) (err error) {
+	if v.found.Tables, err = v.s.liveBadTables(ctx); err != nil {
+		return err
+	}
 	total, err := v.s.countKeys(ctx, []byte{kLinkTo})
 	if err != nil {
 		return err
@@ -152,6 +163,18 @@ func (s *Store) hashesFrom(ctx context.Context, from []byte) (hashes []multihash
 // can be claimed or deleted there.
 func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 	size, kind, err := v.s.hashBlock(ctx, h)
+	if _, noHash := multihash.Decode(h); noHash != nil || kind == DamageMissing {
+		if err := v.s.roomForUpkeep(); err != nil {
+			return err
+		}
+		n, err := v.s.mendLinks(ctx, h)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return v.checkAgain(ctx, h)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -170,6 +193,22 @@ func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 		v.found.Corrupt++
 	}
 	return v.report(d)
+}
+
+// checkAgain is check after links to the block were deleted: there may be no other.
+func (v *verifier) checkAgain(ctx context.Context, h multihash.Multihash) error {
+	linked := false
+	err := v.s.view(ctx, func(r *reader) error {
+		return r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
+			l, err := splitLinkTo(key)
+			linked = err == nil && string(l.Hash) == string(h)
+			return !linked, err
+		})
+	})
+	if err != nil || !linked {
+		return err
+	}
+	return v.check(ctx, h)
 }
 
 // confirm looks again at a block that seems damaged. It gives no kind if it is
@@ -210,7 +249,7 @@ func (s *Store) notWhole(holders []pin.Holder) error {
 			return err
 		}
 	}
-	return wb.Flush()
+	return s.wrote(wb.Flush())
 }
 
 // hashBlock reads and hashes a block, and says what is wrong with it; "" is
@@ -221,23 +260,20 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
 	}
 	err = s.view(ctx, func(r *reader) error {
-		return readAgain(func() error {
-			item, err := r.txn.Get(blockKey(h))
-			if err != nil {
-				return err
-			}
-			return item.Value(func(data []byte) error {
-				size, kind = len(data), ""
-				sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
-				if err != nil {
-					return fmt.Errorf("hash block %x: %w", h, err)
-				}
-				if string(sum) != string(h) {
-					kind = DamageCorrupt
-				}
-				return nil
-			})
-		})
+		data, err := fetch(r.txn, blockKey(h), nil)
+		if err != nil {
+			return s.noteRead(h, err)
+		}
+		sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
+		if err != nil {
+			return fmt.Errorf("hash block %x: %w", h, err)
+		}
+		if size = len(data); string(sum) != string(h) {
+			kind = DamageCorrupt
+			s.noteCorrupt(h)
+			return nil
+		}
+		return s.noteRead(h, nil)
 	})
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
@@ -245,7 +281,6 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 	case err != nil && (ctx.Err() != nil || errors.Is(err, pin.ErrClosed)):
 		return 0, "", err
 	case err != nil: // what is damaged around the bytes makes them unreadable
-		s.log.Warn("a block cannot be read", "block", cid.NewCidV1(cid.Raw, h), "err", err)
 		return 0, DamageCorrupt, nil
 	}
 	return size, kind, nil
@@ -356,20 +391,20 @@ func (s *Store) noteStrays(blocks []pin.Ref) (n uint64, err error) {
 	defer wb.Cancel()
 	err = s.db.View(func(txn *badger.Txn) error {
 		for _, l := range loose {
-			if _, err := txn.Get(looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
+			if _, err := find(txn, looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
 				if err != nil {
 					return err
 				}
 				continue
 			}
-			item, err := txn.Get(blockKey(l.Hash))
+			item, err := find(txn, blockKey(l.Hash))
 			if errors.Is(err, badger.ErrKeyNotFound) {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			if err := wb.Set(looseKey(l.Hash), encodeSize(int(item.ValueSize()))); err != nil {
+			if err := wb.Set(looseKey(l.Hash), encodeSize(sizeOf(item))); err != nil {
 				return err
 			}
 			n++
@@ -379,5 +414,5 @@ func (s *Store) noteStrays(blocks []pin.Ref) (n uint64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("look for blocks that nothing refers to: %w", err)
 	}
-	return n, wb.Flush()
+	return n, s.wrote(wb.Flush())
 }

@@ -277,3 +277,38 @@ func TestVerifyAfterHalfARepair(t *testing.T) {
 	}
 	checkInvariants(t, s)
 }
+
+// A link that was damaged names a block that never was, once, and then no more; the block
+// that it did name is held as it was.
+func TestVerifyMendsDamagedLinks(t *testing.T) {
+	for name, damage := range map[string]func(key []byte){
+		"in the digest":           func(key []byte) { key[10] ^= 1 },
+		"in the name of the hash": func(key []byte) { key[1] = 0xff },
+		"in its length":           func(key []byte) { key[2] ^= 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openTest(t, t.TempDir(), Config{})
+			bs := someBlocks(37, 20, 2000)
+			p := beginPin(t, s, 1)
+			p.put(t, s, bs)
+			p.complete(t, s, len(bs))
+			l := rawLinks(p.attempt, []pin.Ref{refOf(bs[3])})[0]
+			key := linkToKey(l)
+			must(t, s.set(key, nil))
+			bad := append([]byte(nil), key...)
+			damage(bad)
+			must(t, s.set(bad, encodeSize(l.Size)))
+			for range 2 {
+				if found, r := verify(t, s); len(found) > 0 || r.Missing > 0 {
+					t.Errorf("found %v, %+v", found, r)
+				}
+			}
+			wantReferences(t, s, p.attempt, bs...)
+			if n := sides(t, s); n != 2*len(bs) {
+				t.Errorf("%d sides of %d links", n, len(bs))
+			}
+			reclaimAll(t, s)
+			wantExactly(t, s)
+		})
+	}
+}

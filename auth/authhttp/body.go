@@ -92,6 +92,9 @@ func readBody(c echo.Context) ([]byte, error) {
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, &httpError{http.StatusRequestEntityTooLarge, "the body is larger than 8 KiB"}
 	}
+	if gone := c.Request().Context().Err(); err != nil && gone != nil {
+		return nil, fmt.Errorf("read body: %w", errors.Join(gone, err))
+	}
 	if err != nil {
 		return nil, &httpError{http.StatusBadRequest, "the body could not be read to its end"}
 	}

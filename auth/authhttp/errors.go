@@ -37,13 +37,30 @@ func (e *httpError) Error() string { return e.msg }
 // longer than they all take.
 const busySeconds = 5
 
+// statusClientGone is nginx's status for a client that hung up. Nobody reads it
+// but logs and metrics.
+const statusClientGone = 499
+
+// panicError is a panic of a handler.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.value, e.stack) }
+
 // fail answers with an error. The cause of one that is the server's fault is
-// logged, and not sent.
-func (h handler) fail(c echo.Context, err error) error {
-	if c.Response().Committed || errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil {
+// logged, and not sent. conn is the connection's context: that of the request
+// within the handlers ends for other reasons, too.
+func (h handler) fail(c echo.Context, conn context.Context, err error) error {
+	code := statusOf(err)
+	if conn.Err() != nil && errors.Is(err, context.Canceled) {
+		code, err = statusClientGone, errClientGone
+	}
+	sent := c.Response().Committed
+	if _, panicked := errors.AsType[*panicError](err); sent && !panicked && (code < 500 || conn.Err() != nil) {
 		return nil // nobody reads an answer any more
 	}
-	code := statusOf(err)
 	header := c.Response().Header()
 	details := err.Error()
 	switch code {
@@ -68,14 +85,28 @@ func (h handler) fail(c echo.Context, err error) error {
 			id = uuid.NewString()
 			header.Set(echo.HeaderXRequestID, id)
 		}
-		h.cfg.Log.Error("request failed", "path", c.Request().URL.Path, "request", id, "err", err)
+		h.cfg.Log.Error("request failed", "method", c.Request().Method, "path", c.Request().URL.Path,
+			"account", principal(c).Account, "request", id, "err", err)
 		details = "something went wrong on the server; its log says what, beside the request id " + id
 		if errors.Is(err, auth.ErrDamaged) {
 			details = "the server cannot read its record of that; tell the operator, with the request id " + id
 		}
+		for _, told := range []error{auth.ErrInDoubt, auth.ErrUnwritable} {
+			if errors.Is(err, told) {
+				details = told.Error() + "; request id " + id
+			}
+		}
+	case http.StatusInsufficientStorage:
+		h.cfg.Log.Warn("accounts cannot be changed for want of disk space", "path", c.Request().URL.Path, "err", err)
+		details = auth.ErrDiskFull.Error()
+	}
+	if sent {
+		return nil
 	}
 	return c.JSON(code, failure{Status: "error", Error: failureError{Reason: reasonOf(code), Details: details}})
 }
+
+var errClientGone = errors.New("the client hung up")
 
 // known is the error that callers know, without what was being tried: that is
 // for the log.
@@ -118,12 +149,17 @@ func statusOf(err error) int {
 		return http.StatusTooManyRequests
 	case errors.Is(err, auth.ErrBusy), errors.Is(err, auth.ErrUnavailable):
 		return http.StatusServiceUnavailable
+	case errors.Is(err, auth.ErrDiskFull):
+		return http.StatusInsufficientStorage
 	}
 	return http.StatusInternalServerError
 }
 
 // reasonOf spells a status as the PSA's reasons are spelt: BAD_REQUEST.
 func reasonOf(code int) string {
+	if code == statusClientGone { // not one of HTTP's
+		return "CLIENT_CLOSED_REQUEST"
+	}
 	return strings.ToUpper(strings.ReplaceAll(http.StatusText(code), " ", "_"))
 }
 

@@ -3,6 +3,7 @@ package authhttp
 import (
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -157,20 +158,29 @@ func (h handler) routes() []route {
 	}
 }
 
-// wrap answers errors, and gives the request's context the client's address.
+// wrap answers errors and panics, and gives the request's context the client's address.
 func (h handler) wrap(next echo.HandlerFunc, guard func(echo.Context, auth.Principal) error) echo.HandlerFunc {
 	if guard != nil {
 		next = authenticate(h.s, func(_ echo.Context, err error) error { return err }, guard)(next)
 	}
-	return func(c echo.Context) error {
+	return func(c echo.Context) (err error) {
+		r := c.Request()
+		defer func() {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler: // net/http's own way to end a connection
+				panic(p)
+			default:
+				err = &panicError{p, debug.Stack()}
+			}
+			if err != nil {
+				err = h.fail(c, r.Context(), err)
+			}
+		}()
 		// Tokens, accounts and failures are for this client, now.
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
-		r := c.Request()
 		c.SetRequest(r.WithContext(auth.WithAddress(r.Context(), clientAddress(c))))
-		if err := next(c); err != nil {
-			return h.fail(c, err)
-		}
-		return nil
+		return next(c)
 	}
 }
 

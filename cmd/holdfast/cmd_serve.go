@@ -110,7 +110,7 @@ func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []strin
 	case failed = <-p.Failed():
 	}
 	if err := errors.Join(failed, closeInTime(p)); err != nil {
-		return err
+		return &stopError{err}
 	}
 	log.Info("stopped")
 	return nil

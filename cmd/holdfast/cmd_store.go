@@ -71,7 +71,8 @@ func (c *cli) storeStatsCommand() *cobra.Command {
 		Long: `Show what the store holds. Live blocks are those that some pin needs, each
 counted once; dead ones are deleted by the next reclaim. The store takes more on
 disk than its blocks have: keys, records, and what was deleted and did not come
-back yet. Records that cannot be read are counted, and named below.`,
+back yet. Records that cannot be read are counted, and named below. Blocks that could not be read when somebody wanted them are named;
+"holdfast store verify" finds all.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
@@ -94,6 +95,9 @@ back yet. Records that cannot be read are counted, and named below.`,
 				}
 				if st.BadRecords > 0 {
 					rows = append(rows, []string{"damaged records", fmt.Sprint(st.BadRecords)})
+				}
+				for _, c := range st.Unreadable {
+					rows = append(rows, []string{"unreadable block", c.String()})
 				}
 				for _, s := range pin.Statuses() {
 					rows = append(rows, []string{"pins " + string(s), fmt.Sprint(st.Requests[s])})
@@ -131,7 +135,8 @@ func (c *cli) storeVerifyCommand() *cobra.Command {
 		Short: "Hash every block that a pin needs, and find what is damaged",
 		Long: `Read every block that a pin needs and compare it with its hash. Each block that
 is corrupt or missing is printed with the pins that it hurts, and each record that
-cannot be read with what it is about; the command then fails.
+cannot be read with what it is about; the command then fails. It also fails if a table
+of the database is damaged, and names that.
 
 With --repair the pins that are hurt go back to "pinning": all of their blocks
 are hashed again, and what is damaged is fetched from whoever has it. The command

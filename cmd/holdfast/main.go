@@ -42,7 +42,7 @@ func run() int {
 		return 0
 	}
 	printError(os.Stderr, err)
-	if ctx.Err() != nil {
+	if _, ok := errors.AsType[*stopError](err); ctx.Err() != nil && !ok {
 		return 130 // as shells have it for a command that was interrupted
 	}
 	return 1

@@ -21,7 +21,12 @@ var updateScripts = flag.Bool("update", false, "write what the scripts compare a
 
 // The real main, in processes of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"holdfast": main})
+	testscript.Main(m, map[string]func(){"holdfast": func() {
+		if os.Getenv(tracedEnv) != "" {
+			letTrace()
+		}
+		main()
+	}})
 }
 
 func TestScripts(t *testing.T) {

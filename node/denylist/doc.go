@@ -11,8 +11,17 @@
 // They are watched: a list that is added, changed in any place or taken away
 // counts within seconds, without a restart. (nopfs by itself, and so Kubo,
 // sees only what is appended to the files that there were at the start.) While
-// a file is being written the old one counts; one that cannot be read is
-// reported, and what it said before goes on to count.
+// a file is being written the old one counts.
+//
+// # What cannot be read
+//
+// A line that is no rule costs that line, a header that cannot be read costs the header,
+// and a file or a directory that cannot be read costs that one: each is logged once, with
+// its file, and what is beside it counts. What a file denied goes on to be denied for as
+// long as it is there and cannot be read: content that was kept out must not come in
+// because a disk failed or a mode is wrong. At the start it is not known what such a file
+// denied, so [Open] refuses, which costs nothing that was promised. A file that is gone
+// was taken away, and counts no more.
 //
 // # Which list wins
 //

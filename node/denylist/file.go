@@ -39,36 +39,54 @@ func (p place) same(q place) bool {
 	return p.path == q.path && p.stamp.size == q.stamp.size && p.stamp.changed.Equal(q.stamp.changed)
 }
 
-// find lists the lists of all directories, in the order that they count in.
-func find(dirs []Dir) (found []place, err error) {
+// find lists the lists of all directories, in the order that they count in. Where it
+// cannot look, the lists count that were known there; err says where that is, and why.
+func find(dirs []Dir, known []place) (found []place, err error) {
+	var errs []error
 	for _, d := range dirs {
 		_, err := os.Stat(d.Path)
 		if errors.Is(err, fs.ErrNotExist) && d.Optional {
 			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("look for denylists: %w", err)
+		var here []place
+		keep := func(at string, err error) {
+			errs = append(errs, fmt.Errorf("look for denylists: %w", err))
+			below := filepath.Clean(at) + string(filepath.Separator)
+			for _, p := range known {
+				if p.path == at || strings.HasPrefix(p.path, below) {
+					here = append(here, p)
+				}
+			}
 		}
-		paths, err := nopfs.GetDenylistFilesInDir(root(d))
 		if err != nil {
-			return nil, fmt.Errorf("look for denylists: %w", err)
+			keep(d.Path, err)
+		} else {
+			_ = filepath.WalkDir(root(d), func(p string, e fs.DirEntry, err error) error { // gives no error
+				switch {
+				case errors.Is(err, fs.ErrNotExist): // gone since
+				case err != nil:
+					keep(p, err)
+				case !e.IsDir() && filepath.Ext(p) == extension:
+					info, err := os.Stat(p)
+					switch {
+					case errors.Is(err, fs.ErrNotExist): // gone already, or a link to nothing
+					case err != nil:
+						keep(p, err)
+					default:
+						here = append(here, place{p, stamp{info.Size(), info.ModTime()}})
+					}
+				}
+				return nil
+			})
 		}
-		slices.Sort(paths)
-		for _, p := range paths {
-			if slices.ContainsFunc(found, func(q place) bool { return q.path == p }) {
-				continue // a directory given twice
+		slices.SortStableFunc(here, func(a, b place) int { return strings.Compare(a.path, b.path) })
+		for _, p := range here {
+			if !slices.ContainsFunc(found, func(q place) bool { return q.path == p.path }) { // a directory given twice
+				found = append(found, p)
 			}
-			info, err := os.Stat(p)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // gone already, or a link to nothing
-			}
-			if err != nil {
-				return nil, fmt.Errorf("look for denylists: %w", err)
-			}
-			found = append(found, place{p, stamp{info.Size(), info.ModTime()}})
 		}
 	}
-	return found, nil
+	return found, errors.Join(errs...)
 }
 
 // root is a path of the directory that leads into it if it is a link.
@@ -77,9 +95,10 @@ func root(d Dir) string { return d.Path + string(filepath.Separator) + "." }
 // file is a list that was read.
 type file struct {
 	place
-	list  *nopfs.Denylist
-	added uint64 // lines that parse put in front
-	rules int
+	failing bool // it could not be read since, which the log has, and is tried again
+	list    *nopfs.Denylist
+	added   uint64 // lines that parse put in front
+	rules   int
 	// unread are the lines that are no rules, or would deny what is empty:
 	// nopfs leaves both out.
 	unread []uint64
@@ -90,7 +109,11 @@ func readFile(at place) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the denylist: %w", err)
 	}
-	f, err := parse(data)
+	f, err := parse(data, true)
+	if err != nil && !strings.Contains(err.Error(), "unsupported denylist version") {
+		// Its header cannot be read, which is about no rule.
+		f, err = parse(data, false)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the denylist %s: %w", at.path, err)
 	}
@@ -98,13 +121,18 @@ func readFile(at place) (*file, error) {
 	return f, nil
 }
 
-// maxHeader is how far nopfs looks for the end of a header.
-const maxHeader = 1 << 20
+const (
+	// maxHeader is how far nopfs looks for the end of a header.
+	maxHeader = 1 << 20
+	// maxLine is what the format allows for a line: with one that is longer nopfs reads
+	// nothing of a list.
+	maxLine = 2<<20 - 1
+)
 
-// parse reads a list. nopfs drops a last line that has no end, cannot stand
-// lines of spaces or ends of lines as Windows writes them, and complains of a
-// list that has no header.
-func parse(data []byte) (*file, error) {
+// parse reads a list, with its header or without. nopfs drops a last line that has no
+// end, cannot stand lines of spaces or ends of lines as Windows writes them, and
+// complains of a list that has no header.
+func parse(data []byte, header bool) (*file, error) {
 	var clean bytes.Buffer
 	clean.Grow(len(data) + len("---\n") + 1)
 	head := data[:min(len(data), maxHeader)]
@@ -114,7 +142,7 @@ func parse(data []byte) (*file, error) {
 	for line := range bytes.Lines(head) {
 		inHeader = inHeader || string(trim(line)) == "---"
 	}
-	if !inHeader {
+	if !inHeader || !header {
 		clean.WriteString("---\n")
 		f.added = 1
 	}
@@ -122,20 +150,28 @@ func parse(data []byte) (*file, error) {
 	for line := range bytes.Lines(data) {
 		number++
 		line = trim(line)
-		clean.Write(line)
-		clean.WriteByte('\n')
 		switch {
 		case inHeader:
 			inHeader = string(line) != "---"
+			if !header {
+				lines[number] = inHeader
+				line = nil
+			}
 		case len(line) > 0 && line[0] != '#':
 			lines[number] = true
+			if len(line) > maxLine {
+				line = nil
+			}
 		}
+		clean.Write(line)
+		clean.WriteByte('\n')
 	}
 	var err error
 	if f.list, err = nopfs.NewDenylistReader(inMemory{bytes.NewReader(clean.Bytes())}); err != nil {
 		return nil, err
 	}
 	f.rules = len(f.list.Entries)
+	maps.DeleteFunc(lines, func(_ uint64, should bool) bool { return !should })
 	for _, e := range f.list.Entries {
 		delete(lines, e.Line-f.added)
 	}
@@ -149,12 +185,22 @@ func trim(line []byte) []byte { return bytes.TrimRightFunc(line, unicode.IsSpace
 
 // unreadable stands for a list that could not be read. It has no rules.
 func unreadable(at place) *file {
-	f, err := parse(nil)
+	f, err := parse(nil, true)
 	if err != nil {
 		panic(err) // there is nothing to be wrong
 	}
 	f.place = at
 	return f
+}
+
+// tried takes note that a file could not be read, or not as a list. The same bytes are
+// no list later either; what the system refused it may give the next time.
+func (f *file) tried(at place, err error) {
+	f.stamp = at.stamp
+	var system *fs.PathError
+	if f.failing = errors.As(err, &system); f.failing {
+		f.stamp = stamp{size: -1}
+	}
 }
 
 // inMemory is a file that needs no closing.

@@ -49,7 +49,7 @@ type rules struct{ files []*file }
 // asks for a denylist does not want to run without it.
 func Open(dirs []Dir, log *slog.Logger) (*List, error) {
 	l := &List{dirs: dirs, log: log, next: make(chan struct{}), settle: settleTime, poll: pollTime}
-	found, err := find(dirs)
+	found, err := find(dirs, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -162,15 +162,18 @@ func (l *List) Run(ctx context.Context) { l.watch(ctx) }
 // now counts as it was, and reload reports that there is more to come.
 func (l *List) reload(patient bool) (more bool) {
 	old := l.now.Load()
-	found, err := find(l.dirs)
-	if err != nil {
-		if s := err.Error(); s != l.trouble {
-			l.trouble = s
-			l.log.Error("cannot look for denylists; what they said before counts on", "err", err)
-		}
-		return false
+	var known []place
+	for _, f := range old.files {
+		known = append(known, f.place)
 	}
-	l.trouble = ""
+	found, err := find(l.dirs, known)
+	trouble := ""
+	if err != nil {
+		if trouble = err.Error(); trouble != l.trouble {
+			l.log.Error("cannot look for denylists everywhere; what those there said before counts on", "err", err)
+		}
+	}
+	l.trouble = trouble
 	had := make(map[string]*file, len(old.files))
 	for _, f := range old.files {
 		had[f.path] = f
@@ -198,14 +201,18 @@ func (l *List) reload(patient bool) (more bool) {
 			}
 			continue
 		case err != nil && was != nil:
-			l.log.Error("cannot read a denylist; what it said before counts on", "file", at.path, "err", err)
 			kept := *was
-			kept.stamp = at.stamp // said once, until it changes again
+			kept.tried(at, err)
+			if !was.failing || !kept.failing {
+				l.log.Error("cannot read a denylist; what it said before counts on", "file", at.path, "err", err)
+			}
 			r.files = append(r.files, &kept)
 			continue
 		case err != nil:
 			l.log.Error("cannot read a denylist: NOTHING of it counts", "file", at.path, "err", err)
-			r.files = append(r.files, unreadable(at))
+			f := unreadable(at)
+			f.tried(at, err)
+			r.files = append(r.files, f)
 			continue
 		}
 		l.tell(f, "denylist changed")

@@ -252,7 +252,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		read, err := parse(data)
+		read, err := parse(data, true)
 		if err != nil {
 			return
 		}

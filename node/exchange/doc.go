@@ -31,10 +31,27 @@
 // note. What a slow line has not answered for a second is asked of another one too
 // that has nothing to do.
 //
+// # What comes in place of a block
+//
+// A source may send other bytes for a block, a message that is too large to be read, an
+// error, or nothing, and have all other blocks. So an odd answer is about that block: it
+// is asked of others at once, and of that source again after a while, a few times more.
+// A peer whose unwanted blocks are as many as the asks that it leaves open has them for
+// these. If a message was too large, or all that was asked is lost twice in a row, less
+// is asked for at a time, down to one block, by which it is known whether it was that
+// block or how many there were. [SessionStats] names the blocks, the sources and what
+// came.
+//
+// A gateway that fails for many different blocks, one after the other, is asked for one
+// at a time by each session that it failed for, ever more seldom, until it gives one.
+// Others do not notice: each session fares there for itself, one that begins asks for a
+// block at once, and who waits for slow answers keeps neither the places of others nor
+// all of those for gateways that give nothing.
+//
 // # The window
 //
 // How many asks a line has open grows with each answer while it is used and answers
-// come quickly, and shrinks when some are lost. All sessions share it.
+// come quickly, and shrinks when some are lost for the first time. All sessions share it.
 //
 // # What it holds against
 //

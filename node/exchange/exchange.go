@@ -63,11 +63,13 @@ type Exchange struct {
 	lines    map[peer.ID]*line
 	wants    map[string]*want // by multihash
 	sessions map[*Session]struct{}
-	seeking  map[*want]struct{}    // that are broadcast
-	busy     int                   // lines that are asked for blocks, and send some
-	waiting  int                   // sessions for which blocks wait
-	requests int                   // that are under way to gateways
-	useless  map[peer.ID]time.Time // gateways, until when
+	seeking  map[*want]struct{}  // that are broadcast
+	busy     int                 // lines that are asked for blocks, and send some
+	waiting  int                 // sessions for which blocks wait
+	requests int                 // that are under way to gateways
+	idle     int                 // of those, to gateways that give nothing
+	health   map[peer.ID]*health // of gateways
+	ended    ended
 	stalls   uint64
 	gaps     recentMax
 
@@ -125,7 +127,7 @@ func New(cfg Config) *Exchange {
 		wants:    make(map[string]*want),
 		sessions: make(map[*Session]struct{}),
 		seeking:  make(map[*want]struct{}),
-		useless:  make(map[peer.ID]time.Time),
+		health:   make(map[peer.ID]*health),
 	}
 	x.ctx, x.stop = context.WithCancel(context.Background())
 	x.wg.Go(x.watch)
@@ -222,11 +224,15 @@ func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid)
 	defer x.mu.Unlock()
 	l := x.lines[p] // nil if it has just gone: what it sent is good all the same
 	touched := map[*Session]struct{}{}
-	full := l != nil && l.full()
+	full, odd := l != nil && l.full(), false
 	for _, b := range bs {
 		w := x.wants[string(b.Cid().Hash())]
 		if w == nil {
 			x.twice.Add(1)
+			if l != nil && l.open > 0 && !x.ended.has(b.Cid()) {
+				l.strange++
+				odd = true
+			}
 			continue
 		}
 		if l != nil {
@@ -274,6 +280,9 @@ func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid)
 				x.lacks(a)
 			}
 		}
+	}
+	if odd {
+		l.blame(now)
 	}
 	if full && !l.full() { // there is room for all
 		for s := range l.sources {
@@ -375,6 +384,9 @@ func (x *Exchange) forget(w *want, by *line) {
 		if a.line != by {
 			a.line.cancel(w.cid)
 		}
+		if a.line.gateway == nil { // with a new want a peer has another try
+			delete(a.line.health.odd, w.key)
+		}
 	}
 	x.unseek(w)
 	for _, s := range w.sessions {
@@ -382,4 +394,5 @@ func (x *Exchange) forget(w *want, by *line) {
 	}
 	w.sessions = nil
 	delete(x.wants, w.key)
+	x.ended.add(w.key)
 }

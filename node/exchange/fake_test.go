@@ -44,6 +44,12 @@ type fakePeer struct {
 	lost   map[cid.Cid]int
 	seen   int
 	mute   bool // answers nothing
+
+	limit   int             // messages of more bytes are not read, as the exchange is told; 0 is none
+	unheard bool            // it is not told
+	broken  map[string]bool // by multihash: other bytes are sent for these
+	deaf    map[string]bool // and for these nothing
+	batches []int           // how many blocks were asked for in each message
 }
 
 func newFakeNet(t *testing.T, cfg Config) *fakeNet {
@@ -106,6 +112,16 @@ func (p *fakePeer) add(have ...blocks.Block) {
 }
 
 func (p *fakePeer) send(m message.BitSwapMessage) {
+	size := 0
+	for _, b := range m.Blocks() {
+		size += len(b.RawData())
+	}
+	if p.limit > 0 && size > p.limit {
+		if !p.unheard {
+			time.AfterFunc(p.delay, func() { p.net.x.TooLarge(p.id, uint64(size)) })
+		}
+		return
+	}
 	time.AfterFunc(p.delay, func() { p.net.x.ReceiveMessage(context.Background(), p.id, m) })
 }
 
@@ -143,7 +159,11 @@ func (p *fakePeer) SendMsg(_ context.Context, m message.BitSwapMessage) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	reply := message.New(false)
+	asked := 0
 	for _, e := range m.Wantlist() {
+		if forBlock(entry{have: e.WantType == pb.Message_Wantlist_Have, cancel: e.Cancel}) {
+			asked++
+		}
 		have := e.WantType == pb.Message_Wantlist_Have
 		p.told = append(p.told, entry{cid: e.Cid, have: have, cancel: e.Cancel})
 		if e.Cancel {
@@ -156,9 +176,12 @@ func (p *fakePeer) SendMsg(_ context.Context, m message.BitSwapMessage) error {
 		p.wants[e.Cid] = !have
 		b, ok := p.blocks[string(e.Cid.Hash())]
 		switch {
-		case p.mute:
+		case p.mute || p.deaf[string(e.Cid.Hash())]:
 		case ok && have:
 			reply.AddHave(e.Cid)
+			delete(p.wants, e.Cid)
+		case ok && p.broken[string(e.Cid.Hash())]:
+			reply.AddBlock(blocks.NewBlock(fmt.Appendf(nil, "not %s", e.Cid)))
 			delete(p.wants, e.Cid)
 		case ok && p.loses(e.Cid):
 		case ok:
@@ -167,6 +190,9 @@ func (p *fakePeer) SendMsg(_ context.Context, m message.BitSwapMessage) error {
 		case e.SendDontHave:
 			reply.AddDontHave(e.Cid)
 		}
+	}
+	if asked > 0 {
+		p.batches = append(p.batches, asked)
 	}
 	if !reply.Empty() {
 		p.send(reply)

@@ -3,6 +3,8 @@ package exchange
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	blocks "github.com/ipfs/go-block-format"
@@ -15,15 +17,15 @@ type Gateway interface {
 	// String says which it is, such as its base URL.
 	String() string
 	// Block fetches a block, whose hash the caller need not check. Errors:
-	// ErrAbsent; [*BusyError]; the context's; any other is that the gateway is of
-	// no use.
+	// ErrAbsent; the context's; any other is what came in place of the block, in words
+	// for a user: a [*BusyError] if the gateway wants to be asked less.
 	Block(ctx context.Context, c cid.Cid) ([]byte, error)
 }
 
 // ErrAbsent: the gateway does not have the block.
 var ErrAbsent = errors.New("the gateway does not have the block")
 
-// BusyError is a gateway that wants to be left alone for a while.
+// BusyError is a gateway that wants to be asked less. It may mean this block alone.
 type BusyError struct {
 	For time.Duration // zero is that it did not say
 	Err error
@@ -41,12 +43,12 @@ const (
 	requestsMost = bytesInFlight / (2 << 20)
 	// A session asks so many gateways: records of providers may name any number.
 	gatewaysMost = 8
-	// One that does not say how long it is busy is left alone for so long, and one
-	// that is of no use for longer.
-	gatewayPause   = 5 * time.Second
-	gatewayUseless = 10 * time.Minute
-	// So many useless ones are remembered.
-	uselessMost = 1024
+	// So many of those may be to gateways that have given nothing of late: half, so that
+	// those which give something are asked in any case.
+	requestsIdle = requestsMost / 2
+	// A request that nothing came of for so long makes room for a session that waits for
+	// a place and has none.
+	requestPatience = 5 * time.Second
 )
 
 // Found makes gateways that are said to have a block sources of the sessions that want
@@ -60,14 +62,15 @@ func (x *Exchange) Found(c cid.Cid, gs []Gateway) {
 	}
 	for _, g := range gs {
 		id := peer.ID(g.String()) // which no peer has
-		if x.closed || time.Now().Before(x.useless[id]) {
+		if x.closed {
 			continue
 		}
 		l := x.lines[id]
 		if l == nil {
 			l = newLine(x, id)
 			l.window = window{size: gatewayStart, most: gatewayMost}
-			l.gateway, l.fetches = g, make(map[string]context.CancelFunc)
+			l.gateway, l.fetches, l.rest = g, make(map[string]*fetch), make(map[*Session]*rest)
+			l.health = x.healthOf(id)
 			x.lines[id] = l
 		}
 		for _, s := range w.sessions {
@@ -86,82 +89,169 @@ func (x *Exchange) Found(c cid.Cid, gs []Gateway) {
 	}
 }
 
+// fetch is a request that is under way to a gateway.
+type fetch struct {
+	cancel context.CancelFunc
+	began  time.Time
+	idle   bool // the gateway had given nothing of late
+}
+
+// slots is how many more requests may be under way to the gateway.
+func (l *line) slots(now time.Time) int {
+	n := requestsMost - l.x.requests
+	if l.gives(now) {
+		return n
+	}
+	return min(n, requestsIdle-l.x.idle)
+}
+
+// gives reports whether the line has sent a block of late.
+func (l *line) gives(now time.Time) bool { return now.Sub(l.lastBlock) < deliversFor }
+
 // request does for a gateway what an entry of a message says.
 func (l *line) request(e entry) {
 	key := string(e.cid.Hash())
-	cancel, under := l.fetches[key]
+	f := l.fetches[key]
 	switch {
-	case e.cancel && under:
-		cancel()
-	case !e.cancel && !e.have && !under:
+	case e.cancel && f != nil:
+		f.cancel()
+	case !e.cancel && !e.have && f == nil:
 		ctx, cancel := context.WithCancel(l.x.ctx)
-		l.fetches[key] = cancel
+		now := time.Now()
+		f = &fetch{cancel: cancel, began: now, idle: !l.gives(now)}
+		l.fetches[key] = f
 		l.x.requests++
+		if f.idle {
+			l.x.idle++
+		}
 		l.x.wg.Go(func() {
 			defer cancel()
 			data, err := l.gateway.Block(ctx, e.cid)
-			l.fetched(e.cid, data, err)
+			l.fetched(e.cid, f, data, err)
 		})
 	}
 }
 
 // fetched takes in what a gateway answered.
-func (l *line) fetched(c cid.Cid, data []byte, err error) {
+func (l *line) fetched(c cid.Cid, f *fetch, data []byte, err error) {
+	l.x.requestEnded(l, c, f)
 	x := l.x
+	switch {
+	case err == nil:
+		key := string(c.Hash())
+		var sessions []*Session
+		x.mu.Lock()
+		if w := x.wants[key]; w != nil {
+			sessions = slices.Clone(w.sessions)
+		}
+		x.mu.Unlock()
+		if b, err := blocks.NewBlockWithCid(data, c); err == nil {
+			x.receive(l.id, []blocks.Block{b}, nil, nil)
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		l.gave(key, sessions)
+	case errors.Is(err, ErrAbsent):
+		x.receive(l.id, nil, nil, []cid.Cid{c})
+	case errors.Is(err, context.Canceled):
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		// It may be wanted anew since, of which nothing came as this was under way.
+		if a := l.asks[x.wants[string(c.Hash())]]; a != nil && a.state == askBlock {
+			l.request(entry{cid: c})
+		}
+	default:
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		l.failure(string(c.Hash()), err, time.Now())
+	}
+}
+
+// requestEnded makes room for another.
+func (x *Exchange) requestEnded(l *line, c cid.Cid, f *fetch) {
 	x.mu.Lock()
+	defer x.mu.Unlock()
 	delete(l.fetches, string(c.Hash()))
-	if x.requests--; x.requests == requestsMost-1 {
+	full := x.requests == requestsMost || f.idle && x.idle == requestsIdle
+	x.requests--
+	if f.idle {
+		x.idle--
+	}
+	if !full {
+		return
+	}
+	// Those first that have nothing under way.
+	for _, has := range []bool{false, true} {
 		for s := range x.sessions {
-			if s.gateways > 0 {
+			if s.gateways > 0 && s.hasRequests() == has {
 				s.assign()
 				s.tell()
 			}
 		}
 	}
-	x.mu.Unlock()
-	var busy *BusyError
-	switch {
-	case err == nil:
-		b, err := blocks.NewBlockWithCid(data, c)
-		if err == nil {
-			x.receive(l.id, []blocks.Block{b}, nil, nil)
+}
+
+// hasRequests reports whether any are under way for the session.
+func (s *Session) hasRequests() bool {
+	return slices.ContainsFunc(s.sources, func(l *line) bool { return l.gateway != nil && l.counts[s] > 0 })
+}
+
+// findStuck finds out which requests take much longer than others, so that who waits for
+// these alone counts for nothing when the gateway's window is shared out.
+func (l *line) findStuck(now time.Time) {
+	clear(l.stuck)
+	for key, f := range l.fetches {
+		if now.Sub(f.began) < l.window.patience() {
+			continue
 		}
-	case errors.Is(err, ErrAbsent):
-		x.receive(l.id, nil, nil, []cid.Cid{c})
-	case errors.Is(err, context.Canceled):
-	case errors.As(err, &busy):
-		x.log.Debug("a gateway is busy", "gateway", l.id, "err", err)
-		x.pause(l, max(busy.For, gatewayPause))
-	default:
-		x.log.Info("a gateway is of no use", "gateway", string(l.id), "err", err)
-		x.mu.Lock()
-		if len(x.useless) >= uselessMost {
-			clear(x.useless)
+		if a := l.asks[l.x.wants[key]]; a != nil && a.state == askBlock {
+			if l.stuck == nil {
+				l.stuck = make(map[*Session]int)
+			}
+			l.stuck[a.by]++
 		}
-		x.useless[l.id] = time.Now().Add(gatewayUseless)
-		x.mu.Unlock()
-		x.PeerDisconnected(l.id)
 	}
 }
 
-// resume asks a gateway again that was busy.
-func (l *line) resume() {
-	l.paused = time.Time{}
-	for s := range l.sources {
-		for _, w := range s.wants {
-			if !w.isAsked() {
-				s.parked.remove(w)
-				s.queue.put(w)
+// makeRoom gives up requests that nothing came of for long, while a session waits that
+// has none under way: else who has slow blocks would hold up all others.
+func (x *Exchange) makeRoom(now time.Time) {
+	if x.requests == 0 {
+		return
+	}
+	for s := range x.sessions {
+		if s.gateways == 0 || s.queue.len() == 0 || s.crowded() {
+			continue
+		}
+		if !s.hasRequests() && !s.hasRoom() {
+			x.giveUp(s, now)
+		}
+	}
+}
+
+// giveUp ends the oldest request that stands in a session's way.
+func (x *Exchange) giveUp(s *Session, now time.Time) {
+	all := x.requests >= requestsMost || x.idle >= requestsIdle
+	var at *line
+	var oldest string
+	for _, l := range x.lines {
+		if _, source := l.sources[s]; !all && !source {
+			continue
+		}
+		for key, f := range l.fetches {
+			if a := l.asks[x.wants[key]]; a == nil || a.state != askBlock || now.Sub(f.began) < requestPatience {
+				continue
+			}
+			if at == nil || f.began.Before(at.fetches[oldest].began) {
+				at, oldest = l, key
 			}
 		}
-		s.assign()
 	}
+	if at == nil {
+		return
+	}
+	at.fetches[oldest].cancel()
+	at.failure(oldest, errSlow, now)
 }
 
-// pause asks a gateway nothing for a while, and others for what it was asked.
-func (x *Exchange) pause(l *line, d time.Duration) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	l.paused = time.Now().Add(d)
-	x.takeBack(l)
-}
+var errSlow = fmt.Errorf("the gateway gave nothing for %v while others waited", requestPatience)

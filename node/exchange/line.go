@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"context"
 	"math"
 	"time"
 
@@ -18,11 +17,20 @@ type line struct {
 	x      *Exchange
 	id     peer.ID
 	gone   bool
-	paused time.Time // until when it is asked nothing; zero is that it is asked
 	window window
+	health *health
 
-	gateway Gateway                       // nil for a peer
-	fetches map[string]context.CancelFunc // by multihash, under way to the gateway
+	gateway Gateway            // nil for a peer
+	fetches map[string]*fetch  // by multihash, under way to the gateway
+	rest    map[*Session]*rest // of a gateway that ails
+	stuck   map[*Session]int   // requests that a gateway does not answer as quickly as others
+
+	toldOdd    bool      // the log has that it answers oddly
+	strange    int       // blocks that it sent and nobody asked for
+	silences   int       // how often in a row it has lost all that was asked
+	wide       int       // the window before a message was too large; 0 is that none was
+	held       time.Time // until when it is asked nothing, after one; zero is that it is asked
+	lossyUntil time.Time // when the window may be as wide again
 
 	asks      map[*want]*ask
 	open      int                // of those, for blocks
@@ -49,7 +57,7 @@ type entry struct {
 func newLine(x *Exchange, id peer.ID) *line {
 	return &line{
 		x: x, id: id, window: newWindow(),
-		asks: make(map[*want]*ask), counts: make(map[*Session]int), sources: make(map[*Session]proof),
+		health: newHealth(), asks: make(map[*want]*ask), counts: make(map[*Session]int), sources: make(map[*Session]proof),
 	}
 }
 
@@ -121,7 +129,7 @@ func (l *line) ask(w *want, by *Session, state askState, now time.Time) {
 
 // answered takes note that an ask was.
 func (l *line) answered(a *ask, bytes int, now time.Time) {
-	l.last = now
+	l.last, l.silences = now, 0
 	if a.sent.After(l.newest) {
 		l.newest = a.sent
 	}
@@ -139,14 +147,24 @@ func (l *line) cancel(c cid.Cid) { l.send(entry{cid: c, cancel: true}) }
 // room is how many more asks for blocks the line takes from a session. Sessions
 // that use it divide it among them.
 func (l *line) room(s *Session) int {
-	if l.gone || !l.paused.IsZero() || s.crowded() {
+	if l.gone || !l.held.IsZero() || s.crowded() {
 		return 0
 	}
 	most := l.window.room(l.x.busy)
 	if l.gateway != nil {
-		most = min(most, l.open+requestsMost-l.x.requests)
+		most = min(most, l.open+l.slots(time.Now()))
+		if l.isHeldBack(s) {
+			return min(1-l.counts[s], most-l.open)
+		}
 	}
 	users := len(l.counts)
+	if l.stuck[s] == 0 {
+		for o, n := range l.stuck {
+			if at := l.counts[o]; at > 0 && at <= n {
+				users-- // it has no use for its part
+			}
+		}
+	}
 	if l.counts[s] == 0 {
 		users++
 	}

@@ -52,6 +52,9 @@ type SessionStats struct {
 	Sources int           // connected peers that have had blocks of it
 	Again   uint64        // asks that were lost, and sent again
 	Gap     time.Duration // the longest time without a block while a source was asked for one
+	// Troubles says, for a user, of which blocks something else came or nobody has them.
+	// "" is that there are none.
+	Troubles string
 }
 
 // NewSession begins a session about something, such as a DAG: those about the same
@@ -239,8 +242,9 @@ func (w *want) fits(bytes int) bool {
 func (s *Session) Stats() SessionStats {
 	s.x.mu.Lock()
 	defer s.x.mu.Unlock()
-	s.measure(time.Now())
-	st := SessionStats{Open: len(s.wants), Again: s.again, Gap: s.gap}
+	now := time.Now()
+	s.measure(now)
+	st := SessionStats{Open: len(s.wants), Again: s.again, Gap: s.gap, Troubles: s.troubles(now)}
 	for _, l := range s.sources {
 		if l.sources[s]&(saidHave|sentBlock) != 0 {
 			st.Sources++
@@ -348,6 +352,7 @@ func (s *Session) addSource(l *line, by proof) {
 func (s *Session) removeSource(l *line) {
 	kept := l.sources[s].keeps()
 	delete(l.sources, s)
+	delete(l.rest, s)
 	s.sources = slices.DeleteFunc(s.sources, func(o *line) bool { return o == l })
 	switch {
 	case l.gateway != nil:
@@ -374,7 +379,7 @@ func (s *Session) assign() {
 			s.queue.remove(w)
 			continue
 		}
-		l, full := s.pick(w)
+		l, full := s.pick(w, now)
 		if l == nil && full {
 			if !s.hasRoom() {
 				return
@@ -400,13 +405,13 @@ func (s *Session) hasRoom() bool {
 
 // pick gives the source that is asked best, if any has room; full is whether one
 // may have the block and has no room.
-func (s *Session) pick(w *want) (best *line, full bool) {
+func (s *Session) pick(w *want, now time.Time) (best *line, full bool) {
 	least := 0.0
 	for _, l := range s.sources {
 		if a := l.asks[w]; a != nil && a.state == askLacks {
 			continue
 		}
-		if !l.paused.IsZero() {
+		if l.health.odd.tooSoon(w.key, now) || l.rests(s, now) {
 			continue
 		}
 		if l.room(s) <= 0 {

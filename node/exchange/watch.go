@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"slices"
 	"time"
 )
 
@@ -59,13 +60,15 @@ func (x *Exchange) look(now time.Time, retry bool) {
 		}
 	}
 	for _, l := range x.lines {
+		l.goOn(now)
+		l.findStuck(now)
 		if l.open > 0 {
 			l.findLost(now)
 		}
-		if !l.paused.IsZero() && now.After(l.paused) {
-			l.resume()
-		}
+		l.askOddAgain(now)
+		l.probe(now)
 	}
+	x.makeRoom(now)
 	for w := range x.seeking {
 		if retry && !w.isAsked() {
 			x.retry(w)
@@ -108,6 +111,9 @@ func (s *Session) seekHeldUp(now time.Time) {
 
 // findLost sends again what the line was asked and did not answer.
 func (l *line) findLost(now time.Time) {
+	if !l.held.IsZero() {
+		return // it is not waited for now
+	}
 	patience := l.window.patience()
 	silent := now.Sub(l.last) >= patience
 	var lost []*ask
@@ -121,7 +127,7 @@ func (l *line) findLost(now time.Time) {
 			lost = append(lost, a)
 		} else if age >= lostAfter {
 			// A line may be slow for long, and another have nothing to do.
-			if o := a.by.other(a); o != nil && (o.open == 0 || idle[o]) && age >= lostLatencies*o.window.latency {
+			if o := a.by.other(a, now); o != nil && (o.open == 0 || idle[o]) && age >= lostLatencies*o.window.latency {
 				idle[o] = true
 				o.ask(a.want, a.by, askBlock, now)
 			}
@@ -130,19 +136,45 @@ func (l *line) findLost(now time.Time) {
 	if len(lost) == 0 {
 		return
 	}
-	l.window.lost()
-	if silent {
+	switch {
+	case l.gateway != nil: // each request is for itself
+	case !silent:
+		// What was lost before says something of the block, and nothing of the line.
+		if slices.ContainsFunc(lost, func(a *ask) bool { return a.again == 0 }) {
+			l.window.lost()
+		}
+	default:
 		l.last = now // it has as long for these
+		if l.open == 1 {
+			break // which says nothing of how many are too many
+		}
+		if l.silences++; l.silences == 1 {
+			l.window.lost()
+			break
+		}
+		kept := l.narrow(now)
+		lost = slices.DeleteFunc(lost, func(a *ask) bool { return !slices.Contains(kept, a) })
 	}
+	again := false // others may have what is put aside
 	for _, a := range lost {
 		l.x.again.Add(1)
 		for _, s := range a.want.sessions {
 			s.again++
 		}
 		a.again++
-		if o := a.by.other(a); o != nil {
+		if o := a.by.other(a, now); o != nil {
 			a.sent = now // it may come yet
 			o.ask(a.want, a.by, askBlock, now)
+			continue
+		}
+		if l.gateway == nil && (a.again > lostForLong || l.health.odd[a.want.key] != nil) && l.newest.After(a.first) {
+			// Others were answered: it is this block, for which they make room no longer.
+			a.want.overdue = true
+			l.x.oddly(l, a.want.key, "it does not answer for it", 0, now)
+			again = true
+			if !a.want.isAsked() && a.by.sought < soughtMost {
+				l.x.seek(a.want)
+			}
 			continue
 		}
 		if l.gateway == nil { // a request by HTTP ends by itself
@@ -157,12 +189,15 @@ func (l *line) findLost(now time.Time) {
 			}
 		}
 	}
+	if again {
+		l.assign()
+	}
 }
 
 // other gives another source that may have what an ask is for, and has room.
-func (s *Session) other(a *ask) (best *line) {
+func (s *Session) other(a *ask, now time.Time) (best *line) {
 	for _, l := range s.sources {
-		if l == a.line || l.asks[a.want] != nil || l.room(s) <= 0 {
+		if l == a.line || l.asks[a.want] != nil || l.room(s) <= 0 || l.health.odd.tooSoon(a.want.key, now) || l.rests(s, now) {
 			continue
 		}
 		if best == nil || l.open < best.open {

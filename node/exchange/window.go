@@ -6,7 +6,7 @@ const (
 	// A window begins with what one message of a slow start is worth, and doubles
 	// with each round of answers.
 	windowStart = 64
-	windowLeast = 4
+	windowLeast = 4 // while some answers come
 	// A peer keeps 1,024 wants of another (boxo's MaxQueuedWantlistEntriesPerPeer) and
 	// drops what is more; the rest of that is for questions who has a block.
 	windowMost    = 768
@@ -31,6 +31,7 @@ type window struct {
 	latency time.Duration // usual, to an answer; 0 while not known
 	least   time.Duration // the shortest there was
 	bytes   int           // usual size of a block; 0 while not known
+	lossy   int           // so many at a time were all lost; 0 is that none were
 }
 
 func newWindow() window { return window{size: windowStart, most: windowMost} }
@@ -53,10 +54,19 @@ func (w *window) answered(after time.Duration, bytes, open int) {
 	if open >= w.size/2 && w.latency < max(latencyWide, latencyTimes*w.least) {
 		w.size = min(w.size+1, w.most)
 	}
+	if w.lossy > 1 {
+		w.size = min(w.size, w.lossy-1)
+	}
 }
 
 // lost narrows the window: the peer may have been asked for too much.
 func (w *window) lost() { w.size = max(windowLeast, w.size*3/4) }
+
+// narrowed takes note that all of so many were lost.
+func (w *window) narrowed(open int) {
+	w.size = max(1, min(w.size, open)/narrowBy)
+	w.lossy = open // of one alone it says nothing
+}
 
 // room is how many may be open if so many lines are in use.
 func (w *window) room(lines int) int {

@@ -27,11 +27,20 @@ const (
 	routerAnswer  = 1 << 20
 	routerRecords = 256
 
-	// A router that failed this often in a row is left alone for a time, which
-	// doubles with each further failure: else every lookup would wait for it.
+	// A router that failed for so many different blocks in a row is left alone for a time,
+	// which doubles with each further one: else every lookup would wait for it. A block
+	// that it failed for is not looked up there for such a time either, and counts once:
+	// it may be about that block alone.
 	routerPatience = 3
 	routerPause    = 30 * time.Second
 	routerPauseMax = 10 * time.Minute
+	// Meanwhile it is asked for others now and then, and ends to be left alone with the
+	// first answer, so that who looks for what it does know hardly waits for those who
+	// look for what it fails for.
+	routerProbe  = time.Second
+	routerProbes = 4 // at a time, of 16 lookups
+	// So many blocks that it failed for are remembered.
+	routerFailed = 256
 	// A router that goes on failing is mentioned this often in the log.
 	routerTellAgain = time.Hour
 )
@@ -49,13 +58,23 @@ type Router struct {
 	now    func() time.Time
 
 	mu      sync.Mutex
-	failed  int       // in a row
-	until   time.Time // not asked before that
-	told    time.Time // when the log last had that it fails
-	failing bool      // the log has that it fails
+	failed  int               // different blocks in a row
+	blocks  map[string]failed // that it failed for, by multihash
+	probes  int               // that are under way
+	probed  time.Time         // when the last one was begun
+	until   time.Time         // not asked before that
+	told    time.Time         // when the log last had that it fails
+	failing bool              // the log has that it fails
+	odd     time.Time         // when the log last had that it gives records that cannot be read
 }
 
 var _ routing.ContentDiscovery = (*Router)(nil)
+
+// failed is how a router has failed for a block.
+type failed struct {
+	times int
+	until time.Time // it is not asked for it before
+}
 
 // RouterConfig is how a [Router] is reached.
 type RouterConfig struct {
@@ -98,11 +117,16 @@ func NewRouter(cfg RouterConfig) (*Router, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c, err := client.New(cfg.URL,
+	u, err := url.Parse(cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("delegated router: %w", err)
+	}
+	r := &Router{url: u.Redacted(), log: cfg.Logger, now: cfg.Now, blocks: make(map[string]failed)}
+	r.client, err = client.New(cfg.URL,
 		client.WithHTTPClient(&http.Client{
-			Transport: &client.ResponseBodyLimitedTransport{
+			Transport: readable{&client.ResponseBodyLimitedTransport{
 				RoundTripper: cfg.Transport, LimitBytes: routerAnswer, UserAgent: cfg.UserAgent,
-			},
+			}, r.noteUnread},
 			CheckRedirect: sameHost,
 		}),
 		// Records of all that this node may fetch by. Filtering here as well
@@ -113,11 +137,7 @@ func NewRouter(cfg RouterConfig) (*Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("delegated router: %w", err)
 	}
-	u, err := url.Parse(cfg.URL)
-	if err != nil {
-		return nil, fmt.Errorf("delegated router: %w", err)
-	}
-	return &Router{url: u.Redacted(), client: c, log: cfg.Logger, now: cfg.Now}, nil
+	return r, nil
 }
 
 // defaultTransport gives up on hosts that are not there well before a lookup
@@ -146,12 +166,16 @@ func sameHost(req *http.Request, via []*http.Request) error {
 // gives nobody while the router is left alone after failures.
 func (r *Router) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo)
-	if !r.ready() {
+	ready, probe := r.ready(c)
+	if !ready {
 		close(out)
 		return out
 	}
 	go func() { // ends with ctx, or routerTimeout
 		defer close(out)
+		if probe {
+			defer r.probeEnded()
+		}
 		ctx, cancel := context.WithTimeoutCause(ctx, routerTimeout, errSlowRouter)
 		defer cancel()
 		err := r.find(ctx, c, count, out)
@@ -160,7 +184,7 @@ func (r *Router) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <
 		} else if ctx.Err() != nil {
 			return // the caller has enough, which says nothing of the router
 		}
-		r.note(err)
+		r.note(c, err)
 	}()
 	return out
 }
@@ -218,28 +242,76 @@ func addrInfo(r types.Record) (ai peer.AddrInfo) {
 	return ai
 }
 
-// ready reports whether the router is worth asking.
-func (r *Router) ready() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return !r.now().Before(r.until)
-}
-
-// note counts a failure, or that there was none.
-func (r *Router) note(err error) {
+// ready reports whether the router is worth asking for a block. The caller of a probe
+// says when it has ended.
+func (r *Router) ready(c cid.Cid) (ready, probe bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
+	if now.Before(r.blocks[string(c.Hash())].until) {
+		return false, false
+	}
+	if !now.Before(r.until) {
+		return true, false
+	}
+	if r.probes == routerProbes || now.Sub(r.probed) < routerProbe {
+		return false, false
+	}
+	r.probes++
+	r.probed = now
+	return true, true
+}
+
+func (r *Router) probeEnded() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.probes--
+}
+
+// routerPauseAfter is how long what failed so often is left alone, from the first time
+// on.
+func routerPauseAfter(times int) time.Duration {
+	return min(routerPause<<min(times, 8), routerPauseMax)
+}
+
+// noteUnread has it logged, now and then, that some records of an answer cannot be read.
+func (r *Router) noteUnread(n int, first error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	if !r.odd.IsZero() && now.Sub(r.odd) < routerTellAgain {
+		return
+	}
+	r.odd = now
+	r.log.Warn("a delegated router gives records that cannot be read; its others are used", "url", r.url, "records", n, "first", first)
+}
+
+// note counts a failure at a block, or that there was none.
+func (r *Router) note(c cid.Cid, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, key := r.now(), string(c.Hash())
 	if err == nil {
 		if r.failing {
 			r.log.Info("a delegated router answers again", "url", r.url)
 		}
+		delete(r.blocks, key)
 		r.failed, r.until, r.failing = 0, time.Time{}, false
 		return
 	}
-	r.failed++
-	if over := r.failed - routerPatience; over >= 0 {
-		r.until = now.Add(min(routerPause<<min(over, 8), routerPauseMax))
+	was, known := r.blocks[key]
+	for old := range r.blocks {
+		if known || len(r.blocks) < routerFailed {
+			break
+		}
+		delete(r.blocks, old)
+	}
+	r.blocks[key] = failed{was.times + 1, now.Add(routerPauseAfter(was.times))}
+	if !known {
+		r.failed++
+	}
+	if over := r.failed - routerPatience; over >= 0 && (!known || !now.Before(r.until)) {
+		r.until = now.Add(routerPauseAfter(over))
 	}
 	if !r.failing || now.Sub(r.told) >= routerTellAgain {
 		r.log.Warn("a delegated router fails; others are asked without it", "url", r.url, "failures", r.failed, "error", err)

@@ -91,7 +91,7 @@ func TestRouterKnowsNobody(t *testing.T) {
 	for range 2 * routerPatience {
 		same(t, collect(r.FindProvidersAsync(t.Context(), key(1), 0)))
 	}
-	if !r.ready() {
+	if ready, _ := r.ready(key(1)); !ready {
 		t.Error("it is left alone")
 	}
 }
@@ -126,19 +126,20 @@ func TestRouterThatFails(t *testing.T) {
 	)
 	r := router(t, RouterConfig{URL: bad.URL, Now: at.now, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	f := finder(t, Config{}, routing.ContentDiscovery(r), router(t, RouterConfig{URL: good.URL}))
-	for range 100 {
-		same(t, collect(f.FindProvidersAsync(t.Context(), key(1), 0)), who(2, addrB))
+	for i := range 100 {
+		same(t, collect(f.FindProvidersAsync(t.Context(), key(i), 0)), who(2, addrB))
 	}
-	if n := asked.Load(); n != routerPatience {
+	if n := asked.Load(); n != routerPatience+1 { // and a probe
 		t.Errorf("it was asked %d times", n)
 	}
 	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), bad.URL) {
 		t.Errorf("%d warnings: %s", n, &log)
 	}
-	at.forward(routerPause)
-	collect(r.FindProvidersAsync(t.Context(), key(1), 0))
-	collect(r.FindProvidersAsync(t.Context(), key(1), 0))
-	if n := asked.Load(); n != routerPatience+1 {
+	at.forward(routerPauseAfter(1))
+	for i := range 4 {
+		collect(r.FindProvidersAsync(t.Context(), key(1000+i), 0))
+	}
+	if n := asked.Load(); n != routerPatience+3 { // and a probe again
 		t.Errorf("it was asked %d times after the pause", n)
 	}
 	at.forward(routerTellAgain)
@@ -161,10 +162,11 @@ func TestRouterPause(t *testing.T) {
 	var at clock
 	r := router(t, RouterConfig{URL: "http://127.0.0.1:1", Now: at.now})
 	for range 1000 {
-		r.note(errSlowRouter)
+		r.note(key(1), errSlowRouter)
+		r.note(key(2), errSlowRouter)
 	}
 	at.forward(routerPauseMax)
-	if !r.ready() {
+	if ready, probe := r.ready(key(1)); !ready || probe {
 		t.Error("it is still left alone")
 	}
 }
@@ -185,7 +187,7 @@ func TestRouterCallerHasEnough(t *testing.T) {
 		cancel()
 		collect(ch)
 	}
-	if !r.ready() {
+	if ready, _ := r.ready(key(1)); !ready {
 		t.Error("it is left alone")
 	}
 }
@@ -254,4 +256,36 @@ func TestCheckRouterURL(t *testing.T) {
 			t.Errorf("a router at %q: %v", url, err)
 		}
 	}
+}
+
+// A router that fails for one block is asked for others as ever, however often that one
+// is looked up; and if it fails for many, one that it knows is found all the same.
+func TestRouterThatFailsForSome(t *testing.T) {
+	var odd atomic.Int64
+	s := answer(t, func(w http.ResponseWriter, req *http.Request) {
+		if !strings.HasSuffix(req.URL.Path, key(1).String()) {
+			odd.Add(1)
+			http.Error(w, "not this one", http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		fmt.Fprintln(w, record(who(1, addrA)))
+	})
+	var at clock
+	r := router(t, RouterConfig{URL: s.URL, Now: at.now})
+	for range 20 {
+		collect(r.FindProvidersAsync(t.Context(), key(2), 0))
+		at.forward(time.Minute)
+		same(t, collect(r.FindProvidersAsync(t.Context(), key(1), 0)), who(1, addrA))
+	}
+	if n := odd.Load(); n > 6 {
+		t.Errorf("it was asked %d times for what it fails for", n)
+	}
+	for i := range 50 {
+		collect(r.FindProvidersAsync(t.Context(), key(100+i), 0))
+	}
+	at.forward(routerProbe)
+	same(t, collect(r.FindProvidersAsync(t.Context(), key(1), 0)), who(1, addrA))
+	at.forward(routerProbe / 2)
+	same(t, collect(r.FindProvidersAsync(t.Context(), key(1), 0)), who(1, addrA))
 }

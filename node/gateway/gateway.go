@@ -22,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -49,7 +50,9 @@ const (
 // Config is what a gateway serves, and how much at once.
 type Config struct {
 	// Blocks is what is given out, and has what is its own CID. It must not ask
-	// anybody else for what it does not have. An error of it that is a [pin.ErrDenied] is 410.
+	// anybody else for what it does not have. An error of it that is a [pin.ErrDenied] is 410,
+	// and a [pin.ErrUnreadable] 500: it is here, and others may have it. In the midst of a
+	// CAR any error cuts the answer off.
 	Blocks blockstore.Blockstore
 	// DeniedPath says why a path such as "/ipfs/CID/some/file" is not to be
 	// served; nil denies none. Blocks denies blocks by itself.
@@ -60,6 +63,8 @@ type Config struct {
 	// Metrics takes what boxo counts, under names that begin with ipfs_http_gw;
 	// nil throws it away.
 	Metrics prometheus.Registerer
+	// Logger gets the causes of what is answered 500. Nil logs nothing.
+	Logger *slog.Logger
 }
 
 // New makes the handler of a gateway. It owns nothing; an answer under way
@@ -68,6 +73,10 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = prometheus.NewRegistry()
 	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.Blocks = noted{cfg.Blocks}
 	backend, err := boxo.NewBlocksBackend(service(cfg.Blocks))
 	if err != nil {
 		return nil, fmt.Errorf("make the gateway: %w", err)
@@ -81,7 +90,7 @@ func New(cfg Config) (http.Handler, error) {
 		MaxRequestDuration:    MaxDuration,
 		MetricsRegistry:       cfg.Metrics,
 	}, backend)
-	return boxo.NewHeaders(nil).ApplyCors().Wrap(cfg.guard(handler)), nil
+	return boxo.NewHeaders(nil).ApplyCors().Wrap(tellFaults(cfg.Logger, cfg.guard(handler))), nil
 }
 
 // service is boxo's view of the blocks.
@@ -106,7 +115,8 @@ func (c Config) guard(next http.Handler) http.Handler {
 			}
 		}
 		first, _, _ := strings.Cut(rest, "/")
-		if root, err := cid.Decode(first); err == nil {
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead // boxo refuses others
+		if root, err := cid.Decode(first); err == nil && reads {
 			switch has, err := c.Blocks.Has(r.Context(), root); {
 			case errors.Is(err, pin.ErrDenied):
 				http.Error(w, err.Error(), http.StatusGone)
@@ -130,6 +140,9 @@ func (g gone) Has(ctx context.Context, c cid.Cid) (bool, error) {
 
 func (g gone) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	b, err := g.Blockstore.Get(ctx, c)
+	if err != nil {
+		noteMissed(ctx)
+	}
 	return b, gone410(err)
 }
 

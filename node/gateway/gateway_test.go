@@ -34,6 +34,8 @@ type shop struct {
 	blockstore.Blockstore
 	mu     sync.Mutex
 	denied map[string]bool
+	// unreadable, if defined, is here and cannot be read.
+	unreadable cid.Cid
 	// before, if not nil, is called with each block that is read.
 	before func(cid.Cid)
 }
@@ -75,6 +77,9 @@ func (s *shop) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	}
 	if err := s.check(c); err != nil {
 		return nil, err
+	}
+	if c == s.unreadable {
+		return nil, pin.ErrUnreadable
 	}
 	return s.Blockstore.Get(ctx, c)
 }
@@ -277,6 +282,43 @@ func TestDenied(t *testing.T) {
 			}
 			if slices.Contains(got, c.not) || bytes.Contains(body, s.b.RawData()) && c.not == s.b.Cid() {
 				t.Errorf("what is denied came, in %v", got)
+			}
+		})
+	}
+}
+
+// What is here and cannot be read is an error, and a CAR that comes to it is cut off: it
+// does not end as if it were whole, nor do caches keep it.
+func TestUnreadable(t *testing.T) {
+	s := newSite()
+	root := s.root.Cid().String()
+	for name, c := range map[string]struct {
+		bad  cid.Cid
+		path string
+		cut  bool
+	}{
+		"a block":            {s.b.Cid(), "/ipfs/" + s.b.Cid().String() + "?format=raw", false},
+		"the root of a CAR":  {s.root.Cid(), "/ipfs/" + root + "?format=car", true},
+		"one block as a CAR": {s.b.Cid(), "/ipfs/" + s.b.Cid().String() + "?format=car&dag-scope=block", true},
+		"on the way":         {s.a.Cid(), "/ipfs/" + root + "/a/b.txt?format=car", false},
+		"a leaf of a CAR":    {s.b.Cid(), "/ipfs/" + root + "?format=car", true},
+		"a node of a CAR":    {s.a.Cid(), "/ipfs/" + root + "?format=car", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			have := newShop(t, s.blocks()...)
+			have.unreadable = c.bad
+			answer, body, err := get(t, newServer(t, Config{Blocks: have}).URL+c.path)
+			if !c.cut {
+				if answer.StatusCode != http.StatusInternalServerError || answer.Header.Get("Cache-Control") != "" {
+					t.Errorf("%s, Cache-Control %q, %q", answer.Status, answer.Header.Get("Cache-Control"), body)
+				}
+				return
+			}
+			if answer.StatusCode != http.StatusOK || err == nil {
+				t.Errorf("%s with %d bytes ends with %v", answer.Status, len(body), err)
+			}
+			if _, err := carBlocks(body); err == nil {
+				t.Error("the CAR looks whole")
 			}
 		})
 	}

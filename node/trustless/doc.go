@@ -13,8 +13,8 @@
 // A server that does not have a block ([ErrNotFound]), one that wants to be
 // left alone for a while ([*BusyError]), one that does not do what a gateway
 // does, or lies ([*BadError]), and one that cannot be reached or does not
-// answer ([*UnreachableError]) are told apart: the first is asked for other
-// blocks, the second later, the others rather not.
+// answer ([*UnreachableError]) are told apart. Each is about one block first of all:
+// a gateway that answers oddly for one may have all others.
 //
 // A server cannot make a client wait for long, store much, or ask somebody else
 // many times: an answer is bounded in size, in time in all, in time in which

@@ -20,6 +20,12 @@ type BusyError struct {
 	RetryAfter time.Duration
 }
 
+// Asks reports whether it asks to be asked less. A gateway before another says of one
+// block that nobody answered it in time (502, 504).
+func (e *BusyError) Asks() bool {
+	return e.RetryAfter > 0 || e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable
+}
+
 func (e *BusyError) Error() string {
 	if e.RetryAfter == 0 {
 		return fmt.Sprintf("the gateway is busy: %d %s", e.Status, http.StatusText(e.Status))

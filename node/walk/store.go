@@ -30,7 +30,8 @@ type Store interface {
 	// a moment ago; only after a link to d was written does it last.
 	Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool) (bool, error)
 	// Look reads a block without waiting for what is being written. found is
-	// false if it is not there, or was put within the last moments.
+	// false if it is not there, or was put within the last moments. Errors:
+	// pin.ErrUnreadable, also of Blockstore: it is to be fetched again.
 	Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error)
 	// Blockstore reads blocks as they are now; the walk never writes by it.
 	Blockstore() blockstore.Blockstore

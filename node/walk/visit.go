@@ -1,6 +1,7 @@
 package walk
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -102,7 +103,7 @@ func (w *walk) again(p, it *item) {
 
 // findOrAsk looks for a new item on disk, and asks for it if it is not there.
 func (w *walk) findOrAsk(it *item) (local bool, err error) {
-	data, found, err := w.cfg.Store.Look(w.ctx, multihash.Multihash(it.hash))
+	data, found, err := w.look(it.hash)
 	if err != nil {
 		return false, err
 	}
@@ -117,6 +118,15 @@ func (w *walk) findOrAsk(it *item) (local bool, err error) {
 	}
 	w.ask(it)
 	return false, nil
+}
+
+// look reads a block from disk. One that cannot be read is fetched again.
+func (w *walk) look(hash string) (data []byte, found bool, err error) {
+	data, found, err = w.cfg.Store.Look(w.ctx, multihash.Multihash(hash))
+	if errors.Is(err, pin.ErrUnreadable) {
+		return nil, false, nil
+	}
+	return data, found, err
 }
 
 // found goes on with an item that is on disk: passes it over if all of it is known
@@ -209,7 +219,7 @@ func (w *walk) relook(now time.Time) error {
 			continue
 		}
 		want.asked = now
-		data, found, err := w.cfg.Store.Look(w.ctx, multihash.Multihash(hash))
+		data, found, err := w.look(hash)
 		if err != nil {
 			return err
 		}
@@ -283,7 +293,7 @@ func (w *walk) lost(it *item) error {
 func (w *walk) read(c cid.Cid) (data []byte, found bool, err error) {
 	b, err := w.cfg.Store.Blockstore().Get(w.ctx, c)
 	switch {
-	case ipld.IsNotFound(err):
+	case ipld.IsNotFound(err), errors.Is(err, pin.ErrUnreadable):
 		return nil, false, nil
 	case err != nil:
 		return nil, false, fmt.Errorf("read block %s: %w", c, err)

@@ -294,6 +294,7 @@ func (w *walk) tell(now time.Time) {
 	w.told = now
 	st := w.cfg.Asker.Stats()
 	w.job.Progress.Asked(st.Sources, st.Again, st.Gap)
+	w.job.Progress.SetTroubles(st.Troubles)
 }
 
 // arrivals takes in the blocks that came, up to a batch. Their CIDs were computed

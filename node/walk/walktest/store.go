@@ -207,6 +207,9 @@ func (s *Store) isWhole(h pin.Holder, l pin.Limits) bool {
 
 // Look implements walk.Store.
 func (s *Store) Look(_ context.Context, h multihash.Multihash) (data []byte, found bool, err error) {
+	if s.isUnreadable(h) {
+		return nil, false, pin.ErrUnreadable
+	}
 	data, found = s.look(h)
 	return data, found, nil
 }
@@ -257,6 +260,19 @@ func (s *Store) Damage(c cid.Cid, data []byte) {
 	s.blocks[string(c.Hash())] = data
 }
 
+// Unreadable has a block be there, and not be readable until it is written again.
+func (s *Store) Unreadable(c cid.Cid) { s.Damage(c, unreadable) }
+
+// unreadable is in the place of a block that cannot be read.
+var unreadable = []byte("unreadable")
+
+func (s *Store) isUnreadable(h multihash.Multihash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data := s.blocks[string(h)]
+	return len(data) > 0 && &data[0] == &unreadable[0]
+}
+
 // Has reports whether a block is there.
 func (s *Store) Has(c cid.Cid) bool {
 	s.mu.Lock()
@@ -305,6 +321,9 @@ func (s *Store) Held(a pin.Attempt) map[string]int {
 
 // LookSize gives how many bytes a block has.
 func (s *Store) LookSize(_ context.Context, h multihash.Multihash) (size int, found bool, err error) {
+	if s.isUnreadable(h) {
+		return 0, false, pin.ErrUnreadable
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	data, found := s.blocks[string(h)]
@@ -431,6 +450,9 @@ func (m readOnly) Has(_ context.Context, c cid.Cid) (bool, error) {
 }
 
 func (m readOnly) Get(_ context.Context, c cid.Cid) (blocks.Block, error) {
+	if m.s.isUnreadable(c.Hash()) {
+		return nil, pin.ErrUnreadable
+	}
 	data, ok := m.s.look(c.Hash())
 	if !ok {
 		return nil, ipld.ErrNotFound{Cid: c}

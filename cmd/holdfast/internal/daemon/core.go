@@ -31,6 +31,15 @@ type core struct {
 const damagedHint = "check the disk, and restore the data directory from a backup; keep a copy of it as it is, " +
 	"and remove none of the files in db: without its MANIFEST Badger deletes all others"
 
+// storeHint says what to do about an error of the store's that the operator's API does
+// not know.
+func storeHint(err error) string {
+	if errors.Is(err, store.ErrDamaged) {
+		return damagedHint
+	}
+	return ""
+}
+
 // fullHint is for a disk that has no room to open.
 const fullHint = "nothing is lost; make room on that file system by other means, and start again: " +
 	"what is removed in Holdfast comes back only while it runs"

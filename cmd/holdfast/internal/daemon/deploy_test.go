@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics/metricstest"
 	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
 )
@@ -104,7 +105,7 @@ func exported(t *testing.T) map[string]bool {
 	_, p, _ := two(t)
 	get(t, p.URL()+"/healthz")
 	names := map[string]bool{}
-	add := func(s scraped) {
+	add := func(s metricstest.Scrape) {
 		for name, f := range s {
 			names[name] = true
 			if f.GetType().String() == "HISTOGRAM" {
@@ -112,7 +113,7 @@ func exported(t *testing.T) map[string]bool {
 			}
 		}
 	}
-	add(parseScrape(t, scrape(t, p)))
+	add(metricstest.Parse(t, scrape(t, p)))
 	// Everything that the server's collector can tell, with values made up.
 	r := prometheus.NewRegistry()
 	r.MustRegister(&metrics.Collector{Families: metrics.Families(), Read: func(context.Context) (*metrics.Reading, error) {

@@ -6,10 +6,12 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/ipfs/boxo/blockstore"
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/node/gateway"
 )
@@ -45,11 +47,7 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	if c.Listen == "" {
 		return nil
 	}
-	handler, err := gateway.New(gateway.Config{
-		Blocks:      p.node.Served(),
-		DeniedPath:  p.denials.DeniedPath,
-		MaxRequests: c.MaxRequests,
-	})
+	router, err := p.gatewayRouter(p.node.Served(), p.denials.DeniedPath)
 	if err != nil {
 		return err
 	}
@@ -59,17 +57,8 @@ func (p *Program) serveGateway(ctx context.Context) error {
 		return hint.Add(fmt.Errorf("serve the gateway on %s: %w", c.Listen, err),
 			"gateway.listen sets the address; port 0 takes a free one, and an empty one serves none")
 	}
-	// It is logged, and secured against browsers, as the API is.
-	e := echo.New()
-	e.IPExtractor = httpd.ClientIP(p.Config.HTTP.TrustedProxies)
-	e.HTTPErrorHandler = answerFault(p.Log)
-	if p.metrics != nil {
-		e.Use(p.metrics.Requests.Middleware(metrics.GatewayRoute))
-	}
-	e.Use(logRequests(p.Log), recoverPanics)
-	e.Any("/*", echo.WrapHandler(handler))
 	conns := httpd.NewConnLimit(most, httpd.ProxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
-	server := httpd.NewServer(conns.Count(httpd.Secure(e)), p.Log)
+	server := httpd.NewServer(conns.Count(httpd.Secure(router)), p.Log)
 	server.ConnContext = conns.Context
 	// A DAG takes as long as it has blocks; who takes nothing is cut off by the
 	// connection and by the handler.
@@ -78,4 +67,24 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	p.serve(server, conns.Listen(l))
 	p.Log.Info("the gateway serves what is pinned", "http", p.gateway.url())
 	return nil
+}
+
+// gatewayRouter serves the blocks, but for denied paths.
+func (p *Program) gatewayRouter(blocks blockstore.Blockstore, denied func(path string) error) (*echo.Echo, error) {
+	handler, err := gateway.New(gateway.Config{
+		Blocks: blocks, DeniedPath: denied, MaxRequests: p.Config.Gateway.MaxRequests, Logger: p.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// It is logged, and secured against browsers, as the API is.
+	e := echo.New()
+	e.IPExtractor = httpd.ClientIP(p.Config.HTTP.TrustedProxies)
+	e.HTTPErrorHandler = answerFault(p.Log)
+	if p.metrics != nil {
+		e.Use(p.metrics.Requests.Middleware(metrics.GatewayRoute))
+	}
+	e.Use(logRequests(p.Log), faults.RecoverPanics)
+	e.Any("/*", echo.WrapHandler(handler))
+	return e, nil
 }

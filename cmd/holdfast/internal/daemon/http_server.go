@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
@@ -50,7 +51,7 @@ func (a *api) router() (*echo.Echo, error) {
 	if a.requests != nil {
 		e.Use(a.requests.Middleware("")) // first, so that it sees what was answered to errors
 	}
-	e.Use(logRequests(a.log), recoverPanics, a.cors())
+	e.Use(logRequests(a.log), faults.RecoverPanics, a.cors())
 	var endpoint func() string
 	if base := a.cfg.Public(); base != "" {
 		endpoint = func() string { return endpointAt(base) }
@@ -126,33 +127,27 @@ func logRequests(log *slog.Logger) echo.MiddlewareFunc {
 	}
 }
 
-// recoverPanics makes an error of a panic outside of the PSA, which has its
-// own way.
-func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
-	return middleware.RecoverWithConfig(middleware.RecoverConfig{
-		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
-			return fmt.Errorf("panic: %w\n%s", err, stack)
-		},
-	})(next)
-}
-
 // answerFault answers what no package's handler did: unknown paths and panics.
 func answerFault(log *slog.Logger) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
-		if c.Response().Committed {
-			return
+		conn, sent := c.Request().Context(), c.Response().Committed
+		if _, panicked := errors.AsType[*faults.PanicError](err); sent && conn.Err() != nil && !panicked {
+			return // the client hung up in the middle of its answer
 		}
 		status := http.StatusInternalServerError
-		details := "something went wrong on the server; its log says what"
+		var details string
 		if e, ok := errors.AsType[*echo.HTTPError](err); ok {
 			status, details = e.Code, http.StatusText(e.Code)
+		} else if faults.HungUp(conn, err) {
+			status, details = faults.StatusClientGone, "the client hung up"
 		} else {
-			log.Error("request failed", "method", c.Request().Method, "path", c.Request().URL.Path, "err", err)
+			id := faults.Log(log, c.Response().Header(), c.Request(), err)
+			details = "something went wrong on the server; its log says what, under request id " + id
 		}
-		f := psa.Failure{Error: psa.FailureError{
-			Reason:  strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_")),
-			Details: details,
-		}}
+		if sent {
+			return
+		}
+		f := psa.Failure{Error: psa.FailureError{Reason: faults.Reason(status), Details: details}}
 		_ = c.JSON(status, f) // it fails only if the client is gone
 	}
 }

@@ -47,7 +47,8 @@ func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level sl
 		},
 		probes: probes{
 			healthy: c.healthy, storable: func(ctx context.Context) error { return c.store.Room(ctx, 0) }, blocked: func() bool { return false },
-			listening: func() bool { return true }, draining: new(atomic.Bool),
+			writable: c.store.Writable, openable: func() error { return nil },
+			listening: func() bool { return true }, draining: new(atomic.Bool), told: new(toldState), log: log,
 		},
 		log: log,
 	}

@@ -20,9 +20,9 @@ func NewLogger(w io.Writer, c config.Log) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
 		options.ReplaceAttr = readableDuration
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(repeatHandler{slog.NewJSONHandler(w, options), newRepeats()})
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(repeatHandler{slog.NewTextHandler(w, options), newRepeats()})
 }
 
 // readableDuration writes durations as the text format has them, such as "1.5s": JSON
@@ -48,12 +48,15 @@ func (l LineLogger) Write(b []byte) (int, error) {
 // changes what is global in those libraries, so it is for main, before anything
 // is started.
 func RouteLibraryLogs(log *slog.Logger) {
-	node.RouteLogs(slog.New(libraryHandler{log.Handler()}))
+	node.RouteLogs(slog.New(libraryHandler{log.Handler(), newRepeats()}))
 }
 
 // libraryHandler lowers levels: error to warn, warn to debug, and the rest is
-// dropped.
-type libraryHandler struct{ slog.Handler }
+// dropped. A warning that comes again and again is logged once a minute.
+type libraryHandler struct {
+	slog.Handler
+	repeats *repeats
+}
 
 func libraryLevel(l slog.Level) (_ slog.Level, ok bool) {
 	switch {
@@ -76,13 +79,16 @@ func (h libraryHandler) Handle(ctx context.Context, r slog.Record) error {
 		return nil
 	}
 	r.Level = l
-	return h.Handler.Handle(ctx, r)
+	if l < slog.LevelWarn {
+		return h.Handler.Handle(ctx, r)
+	}
+	return h.repeats.handle(ctx, h.Handler, withoutNumbers(r.Message), r)
 }
 
 func (h libraryHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return libraryHandler{h.Handler.WithAttrs(attrs)}
+	return libraryHandler{h.Handler.WithAttrs(attrs), h.repeats}
 }
 
 func (h libraryHandler) WithGroup(name string) slog.Handler {
-	return libraryHandler{h.Handler.WithGroup(name)}
+	return libraryHandler{h.Handler.WithGroup(name), h.repeats}
 }

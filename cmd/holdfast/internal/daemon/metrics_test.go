@@ -15,14 +15,12 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics/metricstest"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -35,50 +33,6 @@ func scrape(t *testing.T, p *Program) string {
 		t.Fatalf("/metrics answers %d: %s", status, body)
 	}
 	return body
-}
-
-// scraped is a scrape, by name.
-type scraped map[string]*dto.MetricFamily
-
-func parseScrape(t *testing.T, text string) scraped {
-	t.Helper()
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	all, err := parser.TextToMetricFamilies(strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-// value is that of the series with the labels, given as "name=value".
-func (s scraped) value(name string, labels ...string) (float64, bool) {
-	f := s[name]
-	for _, m := range f.GetMetric() {
-		var have []string
-		for _, l := range m.GetLabel() {
-			have = append(have, l.GetName()+"="+l.GetValue())
-		}
-		if slices.ContainsFunc(labels, func(l string) bool { return !slices.Contains(have, l) }) {
-			continue
-		}
-		switch f.GetType() {
-		case dto.MetricType_COUNTER:
-			return m.GetCounter().GetValue(), true
-		case dto.MetricType_GAUGE:
-			return m.GetGauge().GetValue(), true
-		case dto.MetricType_HISTOGRAM:
-			return float64(m.GetHistogram().GetSampleCount()), true
-		}
-	}
-	return 0, false
-}
-
-// want checks values, each given as a name, labels, and the value.
-func (s scraped) want(t *testing.T, value float64, name string, labels ...string) {
-	t.Helper()
-	if got, ok := s.value(name, labels...); !ok || got != value {
-		t.Errorf("%s%v is %v (there: %v), want %v", name, labels, got, ok, value)
-	}
 }
 
 // two are programs of which one has a DAG of two blocks, and the other pinned
@@ -152,25 +106,25 @@ func TestMetricsTell(t *testing.T) {
 	if status != http.StatusUnauthorized {
 		t.Fatalf("without a token the answer is %d", status)
 	}
-	s := parseScrape(t, scrape(t, p))
-	s.want(t, 1, "holdfast_ready")
-	s.want(t, 1, "holdfast_pins", "status=pinned")
-	s.want(t, 0, "holdfast_pins", "status=queued")
-	s.want(t, 0, "holdfast_pins_oldest_queued_age_seconds")
-	s.want(t, 1, "holdfast_dags_ended_total", "result=pinned")
-	s.want(t, 0, "holdfast_dags", "state=fetching")
-	s.want(t, 16, "holdfast_pin_workers")
-	s.want(t, 2, "holdfast_blocks_received_total")
-	s.want(t, size, "holdfast_blocks_received_bytes_total")
-	s.want(t, 0, "holdfast_wants_in_flight")
-	s.want(t, 1, "holdfast_peers")
-	s.want(t, 3, "holdfast_auth_failures_total", "reason=no_token")
-	s.want(t, 3, "holdfast_http_requests_total", "route=/api/psa/pins", "method=GET", "code=401")
-	s.want(t, 3, "holdfast_http_request_duration_seconds", "route=/api/psa/pins", "method=GET")
-	if v, ok := s.value("holdfast_store_free_bytes"); !ok || v < 64<<20 {
+	s := metricstest.Parse(t, scrape(t, p))
+	s.Want(t, 1, "holdfast_ready")
+	s.Want(t, 1, "holdfast_pins", "status=pinned")
+	s.Want(t, 0, "holdfast_pins", "status=queued")
+	s.Want(t, 0, "holdfast_pins_oldest_queued_age_seconds")
+	s.Want(t, 1, "holdfast_dags_ended_total", "result=pinned")
+	s.Want(t, 0, "holdfast_dags", "state=fetching")
+	s.Want(t, 16, "holdfast_pin_workers")
+	s.Want(t, 2, "holdfast_blocks_received_total")
+	s.Want(t, size, "holdfast_blocks_received_bytes_total")
+	s.Want(t, 0, "holdfast_wants_in_flight")
+	s.Want(t, 1, "holdfast_peers")
+	s.Want(t, 3, "holdfast_auth_failures_total", "reason=no_token")
+	s.Want(t, 3, "holdfast_http_requests_total", "route=/api/psa/pins", "method=GET", "code=401")
+	s.Want(t, 3, "holdfast_http_request_duration_seconds", "route=/api/psa/pins", "method=GET")
+	if v, ok := s.Value("holdfast_store_free_bytes"); !ok || v < 64<<20 {
 		t.Errorf("%v bytes are free", v)
 	}
-	if v, ok := s.value("holdfast_http_connections"); !ok || v < 1 {
+	if v, ok := s.Value("holdfast_http_connections"); !ok || v < 1 {
 		t.Errorf("there are %v connections, and one is ours", v)
 	}
 	if _, ok := s["holdfast_provide_lag_seconds"]; ok {
@@ -187,9 +141,15 @@ func TestMetricsTell(t *testing.T) {
 		}
 	}
 
-	s = parseScrape(t, scrape(t, source))
-	s.want(t, 2, "holdfast_blocks_served_total")
-	s.want(t, size, "holdfast_blocks_served_bytes_total")
+	// They count when the other node has taken all of a stream, which is soon.
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		s = metricstest.Parse(t, scrape(t, source))
+		if v, _ := s.Value("holdfast_blocks_served_total"); v > 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	s.Want(t, 2, "holdfast_blocks_served_total")
+	s.Want(t, size, "holdfast_blocks_served_bytes_total")
 
 	// What is in the store is counted at once when it starts.
 	if err := p.Close(); err != nil {
@@ -200,7 +160,7 @@ func TestMetricsTell(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(logtest.Patience); ; time.Sleep(10 * time.Millisecond) {
-		s = parseScrape(t, scrape(t, again))
+		s = metricstest.Parse(t, scrape(t, again))
 		if _, ok := s["holdfast_store_counted_timestamp_seconds"]; ok {
 			break
 		}
@@ -208,10 +168,10 @@ func TestMetricsTell(t *testing.T) {
 			t.Fatal("the store was not counted")
 		}
 	}
-	s.want(t, 2, "holdfast_store_live_blocks")
-	s.want(t, size, "holdfast_store_live_bytes")
-	s.want(t, 0, "holdfast_store_dead_bytes")
-	if v, ok := s.value("holdfast_store_disk_bytes"); !ok || v <= 0 {
+	s.Want(t, 2, "holdfast_store_live_blocks")
+	s.Want(t, size, "holdfast_store_live_bytes")
+	s.Want(t, 0, "holdfast_store_dead_bytes")
+	if v, ok := s.Value("holdfast_store_disk_bytes"); !ok || v <= 0 {
 		t.Errorf("the database takes %v bytes", v)
 	}
 }
@@ -230,9 +190,9 @@ func TestMetricsOfTheGateway(t *testing.T) {
 		t.Fatalf("the gateway answers %d, %d bytes", status, len(body))
 	}
 	get(t, p.gateway.url()+"/made/up")
-	s := parseScrape(t, scrape(t, p))
-	s.want(t, 1, "holdfast_http_requests_total", "route="+metrics.GatewayRoute, "method=GET", "code=200")
-	if v, _ := s.value("holdfast_http_response_bytes_total", "route="+metrics.GatewayRoute); v < float64(len(body)) {
+	s := metricstest.Parse(t, scrape(t, p))
+	s.Want(t, 1, "holdfast_http_requests_total", "route="+metrics.GatewayRoute, "method=GET", "code=200")
+	if v, _ := s.Value("holdfast_http_response_bytes_total", "route="+metrics.GatewayRoute); v < float64(len(body)) {
 		t.Errorf("%v bytes were sent, of a block of %d", v, len(body))
 	}
 	for _, m := range s["holdfast_http_requests_total"].GetMetric() {
@@ -259,7 +219,7 @@ func TestMetricsAreBounded(t *testing.T) {
 		answer.Body.Close()
 	}
 	series := func() (n int) {
-		for name, f := range parseScrape(t, scrape(t, p)) {
+		for name, f := range metricstest.Parse(t, scrape(t, p)) {
 			if strings.HasPrefix(name, "holdfast_http_") {
 				n += len(f.GetMetric())
 			}
@@ -281,7 +241,7 @@ func TestMetricsAreBounded(t *testing.T) {
 	if after := series(); after != before {
 		t.Errorf("there were %d time series of requests, and %d after 320 more", before, after)
 	}
-	for _, m := range parseScrape(t, scrape(t, p))["holdfast_http_requests_total"].GetMetric() {
+	for _, m := range metricstest.Parse(t, scrape(t, p))["holdfast_http_requests_total"].GetMetric() {
 		for _, l := range m.GetLabel() {
 			if strings.Contains(l.GetValue(), "MADEUP") || strings.Contains(l.GetValue(), "x1") {
 				t.Errorf("%s is %q", l.GetName(), l.GetValue())

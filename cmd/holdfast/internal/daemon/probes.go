@@ -3,73 +3,135 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"os"
+	"sync"
 	"sync/atomic"
 
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // probes tell those who watch the server how it is. /healthz is whether it
 // should be restarted: the store does not answer. /readyz is whether it should
-// be sent new pins.
+// be sent new pins. The log has why it is not ready, once, and when it is again.
 type probes struct {
 	healthy   func(context.Context) error // the store answers a read
 	storable  func(context.Context) error // the store would take a new pin
+	writable  func(context.Context) error // what is written comes to disk
+	openable  func() error                // more files can be open
 	blocked   func() bool                 // pins wait for room on the disk
 	listening func() bool                 // other nodes can connect
 	draining  *atomic.Bool
+	told      *toldState
+	log       *slog.Logger
 }
 
 func (p *Program) probes() probes {
 	return probes{
 		healthy:   p.core.healthy,
 		storable:  func(ctx context.Context) error { return p.core.store.Room(ctx, 0) },
+		writable:  p.core.store.Writable,
+		openable:  func() error { return roomForFiles(p.filesLimit) },
 		blocked:   func() bool { return p.pins.Blocked() > 0 },
 		listening: p.node.Listening, draining: &p.draining,
+		told: &p.told, log: p.Log,
 	}
 }
 
-// unready says in a few words why no new pins should come; "" if they may.
-func (p probes) unready(ctx context.Context) string {
+// toldState is what the log had last of whether the server is ready.
+type toldState struct {
+	mu  sync.Mutex
+	why string // "" is ready
+}
+
+// tell has the log say what changed.
+func (t *toldState) tell(log *slog.Logger, why string, cause error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case why == t.why, why == stopping:
+		return
+	case why == "":
+		log.Info("ready again")
+	default:
+		log.Warn("not ready", "why", why, "err", cause)
+	}
+	t.why = why
+}
+
+// stopping is why a server that stops is not ready; the log has that anyway.
+const stopping = "stopping"
+
+// unready says in a few words why no new pins should come, "" if they may, and what
+// that was found by.
+func (p probes) unready(ctx context.Context) (why string, cause error) {
 	if p.draining.Load() {
-		return "stopping"
+		return stopping, nil
 	}
 	if err := p.storable(ctx); err != nil {
 		if errors.Is(err, pin.ErrDiskFull) {
-			return "the disk is too full"
+			return "the disk is too full", err
 		}
-		return "the store cannot be written"
+		return "the store cannot be written", err
 	}
-	if p.healthy(ctx) != nil {
-		return "the store does not answer"
+	if err := p.healthy(ctx); err != nil {
+		return "the store does not answer", err
+	}
+	if err := p.writable(ctx); err != nil {
+		return "the disk cannot be written", err
+	}
+	if err := p.openable(); err != nil {
+		return "too few files may be open", err
 	}
 	// A batch of blocks needs more than a request, so that some may wait above the
 	// floor.
 	if p.blocked() {
-		return "the disk is too full"
+		return "the disk is too full", nil
 	}
 	if !p.listening() {
-		return "the node does not listen"
+		return "the node does not listen", nil
 	}
-	return ""
+	return "", nil
+}
+
+// ready is unready for those who ask. gone reports that who asked has hung up, and
+// that nothing is known therefore.
+func (p probes) ready(ctx context.Context) (why string, gone bool) {
+	why, cause := p.unready(ctx)
+	if faults.HungUp(ctx, cause) {
+		return "", true
+	}
+	p.told.tell(p.log, why, cause)
+	return why, false
 }
 
 // serveHealth answers 200 while the store answers reads.
 func (p probes) serveHealth(w http.ResponseWriter, r *http.Request) {
-	if p.healthy(r.Context()) != nil {
+	err := p.healthy(r.Context())
+	switch {
+	case faults.HungUp(r.Context(), err):
+		answerProbe(w, faults.StatusClientGone, "the client hung up")
+	case err != nil:
+		p.told.tell(p.log, "the store does not answer", err)
 		answerProbe(w, http.StatusServiceUnavailable, "not healthy")
-		return
+	default:
+		answerProbe(w, http.StatusOK, "ok")
 	}
-	answerProbe(w, http.StatusOK, "ok")
 }
 
 // serveReady answers 200 while new pins may come.
 func (p probes) serveReady(w http.ResponseWriter, r *http.Request) {
-	if why := p.unready(r.Context()); why != "" {
+	switch why, gone := p.ready(r.Context()); {
+	case gone:
+		answerProbe(w, faults.StatusClientGone, "the client hung up")
+	case why != "":
 		answerProbe(w, http.StatusServiceUnavailable, "not ready: "+why)
-		return
+	default:
+		answerProbe(w, http.StatusOK, "ok")
 	}
-	answerProbe(w, http.StatusOK, "ok")
 }
 
 func answerProbe(w http.ResponseWriter, status int, text string) {
@@ -78,4 +140,23 @@ func answerProbe(w http.ResponseWriter, status int, text string) {
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text + "\n")) // it fails only if the client is gone
+}
+
+// spareFiles are what must be left of the files that may be open: the database makes
+// a few at a time when it compacts, beside those that it replaces.
+const spareFiles = 16
+
+// roomForFiles fails if hardly any more files can be open, of those that may be.
+func roomForFiles(limit uint64) error {
+	open, err := os.ReadDir("/proc/self/fd")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // not on Linux, or in a place without /proc
+	}
+	if err != nil {
+		return fmt.Errorf("count the open files: %w", err)
+	}
+	if n := uint64(len(open)); n+spareFiles > limit {
+		return fmt.Errorf("%d files are open, of %d that may be", n, limit)
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics/metricstest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -16,23 +17,26 @@ func TestProbes(t *testing.T) {
 	fails := func(err error) func(context.Context) error {
 		return func(context.Context) error { return err }
 	}
+	able := func() error { return nil }
 	up, no := func() bool { return true }, func() bool { return false }
 	for name, c := range map[string]struct {
 		probes probes
 		stops  bool
 		why    string // "" is ready
 	}{
-		"well":           {probes{healthy: well, storable: well, blocked: no, listening: up}, false, ""},
-		"stopping":       {probes{healthy: well, storable: well, blocked: no, listening: up}, true, "stopping"},
-		"a full disk":    {probes{healthy: well, storable: fails(pin.ErrDiskFull), blocked: no, listening: up}, false, "the disk is too full"},
-		"a closed store": {probes{healthy: well, storable: fails(pin.ErrClosed), blocked: no, listening: up}, false, "the store cannot be written"},
-		"a deaf store":   {probes{healthy: fails(errors.New("secret")), storable: well, blocked: no, listening: up}, false, "the store does not answer"},
-		"pins wait":      {probes{healthy: well, storable: well, blocked: up, listening: up}, false, "the disk is too full"},
-		"no address":     {probes{healthy: well, storable: well, blocked: no, listening: func() bool { return false }}, false, "the node does not listen"},
+		"well":              {probes{healthy: well, storable: well, writable: well, openable: able, blocked: no, listening: up}, false, ""},
+		"stopping":          {probes{healthy: well, storable: well, writable: well, openable: able, blocked: no, listening: up}, true, "stopping"},
+		"a full disk":       {probes{healthy: well, storable: fails(pin.ErrDiskFull), writable: well, openable: able, blocked: no, listening: up}, false, "the disk is too full"},
+		"a closed store":    {probes{healthy: well, storable: fails(pin.ErrClosed), writable: well, openable: able, blocked: no, listening: up}, false, "the store cannot be written"},
+		"a deaf store":      {probes{healthy: fails(errors.New("secret")), storable: well, writable: well, openable: able, blocked: no, listening: up}, false, "the store does not answer"},
+		"pins wait":         {probes{healthy: well, storable: well, writable: well, openable: able, blocked: up, listening: up}, false, "the disk is too full"},
+		"a disk that fails": {probes{healthy: well, storable: well, writable: fails(pin.ErrUnwritable), openable: able, blocked: no, listening: up}, false, "the disk cannot be written"},
+		"no files":          {probes{healthy: well, storable: well, writable: well, openable: func() error { return errors.New("few") }, blocked: no, listening: up}, false, "too few files may be open"},
+		"no address":        {probes{healthy: well, storable: well, writable: well, openable: able, blocked: no, listening: func() bool { return false }}, false, "the node does not listen"},
 	} {
 		c.probes.draining = new(atomic.Bool)
 		c.probes.draining.Store(c.stops)
-		if why := c.probes.unready(t.Context()); why != c.why {
+		if why, _ := c.probes.unready(t.Context()); why != c.why {
 			t.Errorf("%s: not ready for %q, want %q", name, why, c.why)
 		}
 	}
@@ -55,8 +59,8 @@ func TestProbesOfAServer(t *testing.T) {
 	expect("/healthz", http.StatusOK, "ok")
 	expect("/readyz", http.StatusServiceUnavailable, "not ready: stopping")
 	p.draining.Store(false)
-	if s := parseScrape(t, scrape(t, p)); true {
-		s.want(t, 1, "holdfast_ready")
+	if s := metricstest.Parse(t, scrape(t, p)); true {
+		s.Want(t, 1, "holdfast_ready")
 	}
 	if err := p.node.Close(); err != nil {
 		t.Fatal(err)
@@ -82,10 +86,10 @@ func TestReadyFollowsTheDisk(t *testing.T) {
 	if status, body := get(t, p.URL()+"/readyz"); status != http.StatusServiceUnavailable || body != "not ready: the disk is too full\n" {
 		t.Errorf("readyz answers %d %q", status, body)
 	}
-	parseScrape(t, scrape(t, p)).want(t, 0, "holdfast_ready")
+	metricstest.Parse(t, scrape(t, p)).Want(t, 0, "holdfast_ready")
 	for l := range strings.Lines(log.String()) {
 		if strings.Contains(l, "level=WARN") && strings.Contains(l, "store.min_free_space") &&
-			strings.Contains(l, " bytes are free, 1152921504606846976 are kept free") {
+			strings.Contains(l, " bytes are free, and 1152921504606846976 have to be") {
 			return
 		}
 	}

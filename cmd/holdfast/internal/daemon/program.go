@@ -73,6 +73,8 @@ type Program struct {
 	stop       context.CancelFunc
 	background sync.WaitGroup
 	ready      bool
+	told       toldState
+	filesLimit uint64 // how many may be open
 	closeOnce  sync.Once
 	closeErr   error
 }
@@ -93,6 +95,10 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		if p.Machine, err = config.ThisMachine(p.Log); err != nil {
 			return err
 		}
+	}
+	p.filesLimit = p.Machine.Files
+	if p.Machine, err = setFilesAside(p.Machine, p.Data); err != nil {
+		return err
 	}
 	p.profile = config.NewProfile(p.Config.Node.Profile, p.Machine)
 	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {
@@ -325,7 +331,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
-		Store: servedStore(p.core.store, p.core.auth, p.pins),
+		Store: servedStore(p.core.store, p.core.auth, p.pins), Hint: storeHint,
 	}).Handler()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
@@ -34,12 +36,8 @@ func (p *Program) serveMetrics(ctx, background context.Context) error {
 			"metrics.listen sets the address; port 0 takes a free one, and an empty one is no metrics")
 	}
 	p.metricsURL = httpd.BaseURL("http", l.Addr())
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", p.metrics.Handler(p.Log))
-	mux.HandleFunc("GET /healthz", p.probes().serveHealth)
-	mux.HandleFunc("GET /readyz", p.probes().serveReady)
 	conns := httpd.NewConnLimit(metricsConns, nil, p.Log)
-	p.monitor = httpd.NewServer(conns.Count(httpd.Secure(mux)), p.Log)
+	p.monitor = httpd.NewServer(conns.Count(httpd.Secure(monitorHandler(p.metrics, p.probes(), p.Log))), p.Log)
 	p.monitor.ConnContext = conns.Context
 	p.serve(p.monitor, conns.Listen(l))
 	p.background.Go(func() {
@@ -50,9 +48,28 @@ func (p *Program) serveMetrics(ctx, background context.Context) error {
 	return nil
 }
 
-// read gives what the metrics tell of the parts of the server, all of which are started.
-func (p *Program) read(ctx context.Context) (r *metrics.Reading, err error) {
-	r = &metrics.Reading{
+// monitorRoutes are those of the listener of the metrics.
+func monitorRoutes(m *metrics.Set, probes probes, log *slog.Logger) map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /metrics": m.Handler(log),
+		"GET /healthz": http.HandlerFunc(probes.serveHealth),
+		"GET /readyz":  http.HandlerFunc(probes.serveReady),
+	}
+}
+
+func monitorHandler(m *metrics.Set, probes probes, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range monitorRoutes(m, probes, log) {
+		mux.Handle(pattern, h)
+	}
+	return faults.Handler(log, mux)
+}
+
+// read gives what the metrics tell of the parts of the server, all of which are
+// started, and what kept it from reading the rest.
+func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
+	ready, _ := p.probes().ready(ctx)
+	r := &metrics.Reading{
 		Counted:  p.core.store.Counted(),
 		Reclaims: p.core.store.Reclaims(),
 		Levels:   p.core.store.Levels(),
@@ -60,14 +77,19 @@ func (p *Program) read(ctx context.Context) (r *metrics.Reading, err error) {
 		Node:     p.node.Stats(),
 		Failures: p.core.auth.Failures(),
 		Conns:    p.conns.Open(),
-		Ready:    p.probes().unready(ctx) == "",
+		Ready:    ready == "",
+		Writable: p.core.store.Writable(ctx) == nil,
 		Now:      time.Now(),
 	}
-	if r.Queue, err = p.core.store.Queue(ctx); err != nil {
-		return nil, err
+	queue, queueErr := p.core.store.Queue(ctx)
+	if queueErr == nil {
+		r.Queue = &queue
 	}
-	r.Free, err = p.core.store.Free()
-	return r, err
+	free, freeErr := p.core.store.Free()
+	if freeErr == nil {
+		r.Free = &free
+	}
+	return r, errors.Join(queueErr, freeErr)
 }
 
 const (

@@ -63,7 +63,7 @@ func (s *storeService) Stats(ctx context.Context) (admin.StoreStats, error) {
 	st, err := s.store.Stats(ctx)
 	return admin.StoreStats{
 		Live: admin.Amount(st.Live), Dead: admin.Amount(st.Dead),
-		Disk: st.Disk, Free: st.Free, Damaged: st.Damaged,
+		Disk: st.Disk, Free: st.Free, Damaged: st.Damaged, Unreadable: st.Unreadable,
 		DAGs: st.DAGs, Complete: st.Complete, Accounts: st.Accounts, Requests: st.Requests,
 		DamagedRecords: damagedRecords(st.DamagedRecords),
 	}, err

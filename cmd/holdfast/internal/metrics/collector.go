@@ -2,6 +2,8 @@ package metrics
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -17,14 +19,15 @@ import (
 // Collector tells Prometheus what the parts of a server count, which know
 // nothing of it. All that is read is quick to read, whatever the store holds.
 type Collector struct {
-	Read     func(context.Context) (*Reading, error)
-	Families []family
+	// read gives what can be read, and what kept it from reading the rest.
+	read     func(context.Context) (*Reading, error)
+	families []family
 }
 
 // Reading is what there is to tell at one moment.
 type Reading struct {
-	Queue    store.Queue
-	Free     uint64
+	Queue    *store.Queue // nil: it could not be read
+	Free     *uint64      // nil: it could not be asked
 	Counted  store.Counts
 	Reclaims store.ReclaimCounts
 	Levels   []store.Level
@@ -33,12 +36,13 @@ type Reading struct {
 	Failures map[auth.Failure]uint64
 	Conns    int
 	Ready    bool
+	Writable bool // what is written comes to disk
 	Now      time.Time
 }
 
 // family is a metric: all values of one name.
 type family struct {
-	Desc *prometheus.Desc
+	desc *prometheus.Desc
 	kind prometheus.ValueType
 	tell func(*Reading, teller)
 }
@@ -46,15 +50,16 @@ type family struct {
 // teller takes a value, with a value for each of the family's labels.
 type teller func(value float64, labels ...string)
 
-// NewCollector tells what read gives at each scrape.
+// NewCollector tells what read gives at each scrape: what can be read, and with it what
+// kept it from reading the rest.
 func NewCollector(read func(context.Context) (*Reading, error)) *Collector {
-	return &Collector{Families: Families(), Read: read}
+	return &Collector{families: families(), read: read}
 }
 
 // Describe implements [prometheus.Collector].
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, f := range c.Families {
-		out <- f.Desc
+	for _, f := range c.families {
+		out <- f.desc
 	}
 }
 
@@ -62,20 +67,36 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout) // a scrape brings no context
 	defer cancel()
-	r, err := c.Read(ctx)
-	if err != nil {
-		out <- prometheus.NewInvalidMetric(c.Families[0].Desc, err)
+	r, err := c.tryRead(ctx)
+	if err != nil { // it is logged, and the rest is told
+		out <- prometheus.NewInvalidMetric(unread, err)
+	}
+	if r == nil { // of which nothing is known
+		out <- prometheus.MustNewConstMetric(c.families[0].desc, prometheus.GaugeValue, 0)
 		return
 	}
-	for _, f := range c.Families {
+	for _, f := range c.families {
 		f.tell(r, func(value float64, labels ...string) {
-			out <- prometheus.MustNewConstMetric(f.Desc, f.kind, value, labels...)
+			out <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 		})
 	}
 }
 
-// Families is every metric that is read at a scrape.
-func Families() []family {
+// unread names what could not be read, for the log.
+var unread = prometheus.NewDesc("holdfast_unread", "What could not be read.", nil, nil)
+
+// tryRead is read; a panic, which would end the process, is an error.
+func (c *Collector) tryRead(ctx context.Context) (r *Reading, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return c.read(ctx)
+}
+
+// families is every metric that is read at a scrape.
+func families() []family {
 	var all []family
 	add := func(kind prometheus.ValueType, name, help string, labels []string, tell func(*Reading, teller)) {
 		all = append(all, family{prometheus.NewDesc(name, help, labels, nil), kind, tell})
@@ -89,16 +110,25 @@ func Families() []family {
 
 	gauge("holdfast_ready", "1 while new pins can come, as /readyz says, else 0.",
 		func(r *Reading) float64 { return number(r.Ready) })
+	gauge("holdfast_store_writable", "1 while what is written comes to disk, else 0: the disk fails, or is too full even for removals.",
+		func(r *Reading) float64 { return number(r.Writable) })
 
 	// Pins.
 	add(prometheus.GaugeValue, "holdfast_pins", "Pin requests of all accounts, by status.", []string{"status"},
 		func(r *Reading, tell teller) {
+			if r.Queue == nil {
+				return
+			}
 			for status, n := range r.Queue.Requests {
 				tell(float64(n), string(status))
 			}
 		})
-	gauge("holdfast_pins_oldest_queued_age_seconds", "Age of the oldest request that is queued; 0 if none is.",
-		func(r *Reading) float64 { return since(r.Queue.Oldest, r.Now) })
+	add(prometheus.GaugeValue, "holdfast_pins_oldest_queued_age_seconds", "Age of the oldest request that is queued; 0 if none is.", nil,
+		func(r *Reading, tell teller) {
+			if r.Queue != nil {
+				tell(since(r.Queue.Oldest, r.Now))
+			}
+		})
 	add(prometheus.GaugeValue, "holdfast_dags", "DAGs that are to be brought to disk, by what is done for them.", []string{"state"},
 		func(r *Reading, tell teller) {
 			tell(float64(r.Pins.Waiting), "waiting")
@@ -134,7 +164,7 @@ func Families() []family {
 		func(r *Reading) uint64 { return r.Node.BytesReceived })
 	counter("holdfast_blocks_unwanted_total", "Blocks that came and nobody wanted, or not any more.",
 		func(r *Reading) uint64 { return r.Node.BlocksUnwanted })
-	counter("holdfast_blocks_served_total", "Blocks that were sent to other nodes.",
+	counter("holdfast_blocks_served_total", "Blocks that have arrived at other nodes.",
 		func(r *Reading) uint64 { return r.Node.BlocksServed })
 	counter("holdfast_blocks_served_bytes_total", "Bytes of those blocks.",
 		func(r *Reading) uint64 { return r.Node.BytesServed })
@@ -187,8 +217,12 @@ func Families() []family {
 		func(c store.Counts) float64 { return float64(c.Disk) })
 	counted("holdfast_store_counted_timestamp_seconds", "When that was counted last.",
 		func(c store.Counts) float64 { return seconds(c.At) })
-	gauge("holdfast_store_free_bytes", "Bytes that are free on the database's file system.",
-		func(r *Reading) float64 { return float64(r.Free) })
+	add(prometheus.GaugeValue, "holdfast_store_free_bytes", "Bytes that are free on the database's file system.", nil,
+		func(r *Reading, tell teller) {
+			if r.Free != nil {
+				tell(float64(*r.Free))
+			}
+		})
 	counter("holdfast_reclaim_runs_total", "Reclaims that came to their end.",
 		func(r *Reading) uint64 { return r.Reclaims.Runs })
 	counter("holdfast_reclaim_failures_total", "Reclaims that met an error.",

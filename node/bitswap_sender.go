@@ -1,0 +1,321 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ipfs/boxo/bitswap/message"
+	bsnetwork "github.com/ipfs/boxo/bitswap/network"
+	"github.com/ipfs/boxo/bitswap/network/bsnet"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+)
+
+const (
+	// streamsPerPeer is how many streams are open to a peer to send blocks by. By libp2p's
+	// defaults a peer takes 64 of a protocol and resets the others without a word to
+	// Bitswap. The rest is for what the node asks of it, and for streams that the peer
+	// closes a moment later than this side learns of.
+	streamsPerPeer = 48
+	// A stream takes message after message, up to so many bytes: enough that opening it
+	// costs nothing, and few enough that what is sent is soon known to have arrived.
+	streamBytes = 4 << 20
+	// It ends when nothing was sent by it for so long, which is well past the time
+	// between two messages of a transfer, and before readers think that it is dead.
+	streamIdle = time.Second
+	// A peer has so long to say that it has read a stream to its end.
+	streamEnds = 30 * time.Second
+
+	// A message may take two seconds and the time at this rate, a modem's, within
+	// bounds: as with boxo's network. One that makes no headway is cut off sooner.
+	sendRate               = 100_000 / 8 // bytes a second
+	sendLeast, sendLongest = 10 * time.Second, 2 * time.Minute
+	sendLatency            = 2 * time.Second
+)
+
+// bitswapProtocols are those that blocks are sent by, the best first.
+var bitswapProtocols = []protocol.ID{
+	bsnet.ProtocolBitswap, bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers,
+}
+
+// errSenderClosed is that nothing is sent any more.
+var errSenderClosed = errors.New("the Bitswap server is closed")
+
+// sender sends what Bitswap's server has for peers. Boxo's network opens a stream for
+// each message, and what a peer resets because it has too many of them is lost, and
+// counted as sent. Here a stream takes many messages, as the protocol allows, and of
+// the others that are needed at the same time there are no more than a peer takes.
+//
+// What was sent by a stream counts when the peer has read the stream to its end. If it
+// resets it, nothing does: a reset is told some time after what was written before it
+// went out.
+type sender struct {
+	bsnetwork.BitSwapNetwork // for all but sending
+	host                     bitswapHost
+	log                      *slog.Logger
+
+	blocks, bytes atomic.Uint64 // that arrived
+
+	mu     sync.Mutex // is not held while something is sent
+	closed bool
+	peers  map[peer.ID]*outlet
+	open   map[*outStream]struct{} // that are heard
+	wg     sync.WaitGroup          // what waits for their ends, or ends them
+}
+
+// outlet is the streams that are open to a peer. The sender's lock guards it.
+type outlet struct {
+	open   int
+	idle   []*outStream
+	freed  chan struct{} // is closed when there is a place or an idle stream
+	single bool          // the peer ends a stream after a message
+}
+
+// outStream is a stream that messages are sent by, of one SendMessage at a time. The
+// sender's lock guards all but the stream.
+type outStream struct {
+	network.Stream
+	to    peer.ID
+	heard bool      // its end is waited for
+	ended bool      // it has come
+	shut  bool      // nobody sends by it any more
+	used  time.Time // when it was given back
+
+	size          int    // what was written
+	blocks, bytes uint64 // of the messages
+}
+
+// newSender makes one. The caller closes it when nobody sends any more.
+func newSender(n bsnetwork.BitSwapNetwork, h bitswapHost, log *slog.Logger) *sender {
+	return &sender{BitSwapNetwork: n, host: h, log: log, peers: make(map[peer.ID]*outlet), open: make(map[*outStream]struct{})}
+}
+
+// SendMessage sends a message. That it gives no error does not say that it arrives.
+func (s *sender) SendMessage(ctx context.Context, p peer.ID, m message.BitSwapMessage) error {
+	timeout := min(max(sendLatency+time.Duration(m.Size())*time.Second/sendRate, sendLeast), sendLongest)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		out, fresh, err := s.take(ctx, p)
+		if err != nil {
+			return fmt.Errorf("open a stream to send by: %w", err)
+		}
+		if err = s.write(ctx, out, m); err == nil {
+			s.giveBack(out, m)
+			return nil
+		}
+		s.drop(out)
+		// One that was open may have been reset since. Of this message the peer has no
+		// more than a part, which is nothing.
+		if fresh || ctx.Err() != nil {
+			return fmt.Errorf("send a message: %w", err)
+		}
+	}
+}
+
+// write sends a message by a stream.
+func (s *sender) write(ctx context.Context, out *outStream, m message.BitSwapMessage) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := out.SetWriteDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	w := &watchedStream{Stream: out.Stream, writes: s.host.writes}
+	var err error
+	switch out.Protocol() {
+	case bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers:
+		err = m.ToNetV0(w)
+	default:
+		err = m.ToNetV1(w)
+	}
+	return err
+}
+
+// take gives a stream to a peer that nobody else uses, by its newest connection. fresh
+// is whether it is a new one. The caller gives it back, or ends it.
+func (s *sender) take(ctx context.Context, p peer.ID) (out *outStream, fresh bool, err error) {
+	c := newest(s.host.Network(), p)
+	if c == nil {
+		return nil, false, errNoDirect
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if s.closed {
+			return nil, false, errSenderClosed
+		}
+		o := s.peers[p]
+		if o == nil {
+			o = &outlet{freed: make(chan struct{})}
+			s.peers[p] = o
+		}
+		for len(o.idle) > 0 {
+			out := o.idle[len(o.idle)-1]
+			o.idle = o.idle[:len(o.idle)-1]
+			if out.Conn() == c {
+				return out, false, nil
+			}
+			s.shut(out)
+		}
+		if o.open < streamsPerPeer {
+			o.open++
+			s.mu.Unlock()
+			stream, err := s.host.newServingStream(ctx, c, bitswapProtocols...)
+			s.mu.Lock()
+			if err != nil {
+				s.leave(p)
+				return nil, false, err
+			}
+			return &outStream{Stream: stream, to: p}, true, nil
+		}
+		freed := o.freed
+		s.mu.Unlock()
+		select {
+		case <-freed:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// giveBack has a stream used again by which a message went, unless it is time for it to
+// end.
+func (s *sender) giveBack(out *outStream, m message.BitSwapMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if out.ended {
+		// Nobody may have read the message.
+		s.left(out)
+		return
+	}
+	out.size += m.Size()
+	for _, b := range m.Blocks() {
+		out.blocks++
+		out.bytes += uint64(len(b.RawData()))
+	}
+	if !out.heard { // not before something was written: what is agreed upon goes with that
+		out.heard = true
+		s.open[out] = struct{}{}
+		s.wg.Go(func() { s.hear(out) })
+	}
+	o := s.peers[out.to]
+	if o.single || out.size >= streamBytes {
+		s.shut(out)
+		return
+	}
+	out.used = time.Now()
+	o.idle = append(o.idle, out)
+	o.wake()
+}
+
+// drop ends a stream by which a message could not be sent.
+func (s *sender) drop(out *outStream) {
+	_ = out.Reset() // one that is gone is what we want
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if out.shut = true; out.ended || !out.heard {
+		s.left(out)
+	}
+}
+
+// shut ends this side of a stream. Once the peer has ended the other, what went by it
+// counts.
+func (s *sender) shut(out *outStream) {
+	out.shut = true
+	s.wg.Go(func() {
+		_ = out.SetReadDeadline(time.Now().Add(streamEnds)) // of a stream that is gone the end is heard
+		if out.CloseWrite() != nil {
+			_ = out.Reset()
+		}
+	})
+}
+
+// hear waits for the end of a stream. Nothing is expected to come by it.
+func (s *sender) hear(out *outStream) {
+	_, err := io.Copy(io.Discard, out)
+	if err == nil {
+		_ = out.Close()
+	} else {
+		_ = out.Reset()
+		s.log.Debug("a peer did not take all that was sent to it", "peer", out.to, "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out.ended = true
+	if err == nil {
+		s.blocks.Add(out.blocks)
+		s.bytes.Add(out.bytes)
+	}
+	o := s.peers[out.to]
+	if err == nil && !out.shut {
+		o.single = true // some read one message of a stream, and end it
+	}
+	i := slices.Index(o.idle, out)
+	if i >= 0 {
+		o.idle = slices.Delete(o.idle, i, i+1)
+	}
+	if i >= 0 || out.shut {
+		s.left(out)
+	} // else somebody sends by it just now, and will see
+}
+
+// left gives the place of a stream away.
+func (s *sender) left(out *outStream) {
+	delete(s.open, out)
+	s.leave(out.to)
+}
+
+func (s *sender) leave(p peer.ID) {
+	o := s.peers[p]
+	if o.open--; o.open == 0 {
+		delete(s.peers, p)
+	}
+	o.wake()
+}
+
+func (o *outlet) wake() {
+	close(o.freed)
+	o.freed = make(chan struct{})
+}
+
+// sweep ends streams that nothing was sent by for long.
+func (s *sender) sweep(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.peers {
+		o.idle = slices.DeleteFunc(o.idle, func(out *outStream) bool {
+			long := now.Sub(out.used) >= streamIdle
+			if long {
+				s.shut(out)
+			}
+			return long
+		})
+	}
+}
+
+// sent gives how many blocks, and bytes of them, have arrived at peers.
+func (s *sender) sent() (blocks, bytes uint64) { return s.blocks.Load(), s.bytes.Load() }
+
+// close ends all streams, and waits for that. It may be called twice.
+func (s *sender) close() {
+	s.mu.Lock()
+	s.closed = true
+	open := slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock()
+	for _, out := range open {
+		_ = out.Reset()
+	}
+	s.wg.Wait()
+}

@@ -1,0 +1,241 @@
+package exchange
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+)
+
+const (
+	// A gateway that answers oddly for a block is asked for it again after so long, then
+	// after four times that and sixteen times: what was passing has passed by then. From
+	// then on it is asked now and then, as what a server has may be mended.
+	oddPause   = time.Second
+	oddTries   = 4
+	oddForLong = 10 * time.Minute
+	// So many odd blocks are remembered of a peer or a gateway. What is forgotten is asked
+	// for a few times more.
+	oddMost = 256
+
+	// A block that nobody who is connected has is named after so long.
+	missingAfter = 10 * time.Second
+	// So many blocks are named, and of what came for one so much is told.
+	troublesMost = 3
+	oddText      = 200
+)
+
+// oddity is what a peer or a gateway answers for a block in place of it.
+type oddity struct {
+	what  string
+	times int
+	next  time.Time // it is not asked before; zero is that it may be
+}
+
+// oddities are those of one peer or gateway, by multihash.
+type oddities map[string]*oddity
+
+// note adds one.
+func (o oddities) note(key, what string) *oddity {
+	if o[key] == nil {
+		for old := range o {
+			if len(o) < oddMost {
+				break
+			}
+			delete(o, old)
+		}
+		o[key] = new(oddity)
+	}
+	if len(what) > oddText {
+		what = strings.ToValidUTF8(what[:oddText], "") + "..."
+	}
+	o[key].what = what
+	o[key].times++
+	return o[key]
+}
+
+// tooSoon reports whether a block is not asked for yet.
+func (o oddities) tooSoon(key string, now time.Time) bool {
+	odd := o[key]
+	return odd != nil && now.Before(odd.next)
+}
+
+// oddly takes note that a line answered for a block with something else, or not at all.
+// That block is to be asked of others, which is the caller's to do, and of this line
+// later, after the time that is given at least. Nothing else changes for the line.
+func (x *Exchange) oddly(l *line, key, what string, least time.Duration, now time.Time) {
+	odd := l.health.odd.note(key, what)
+	pause := longer(oddPause, odd.times-2) // a peer is asked by a few bytes
+	switch {
+	case l.gateway != nil && odd.times >= oddTries:
+		pause = oddForLong
+	case l.gateway != nil:
+		pause = oddPause << (2 * (odd.times - 1))
+	case odd.times == 1:
+		pause = 0 // it may have been lost on the way
+	}
+	odd.next = now.Add(max(pause, least))
+	a := l.asks[x.wants[key]]
+	if a == nil {
+		return
+	}
+	if l.toldOdd {
+		x.log.Debug("a source answers oddly for a block", "source", l.name(), "cid", a.want.cid, "answer", odd.what)
+	} else {
+		l.toldOdd = true
+		x.log.Info("a source answers oddly for a block, which is asked of others", "source", l.name(), "cid", a.want.cid, "answer", odd.what)
+	}
+	x.lacks(a)
+	for _, s := range a.want.sessions {
+		s.tell()
+	}
+}
+
+// askOddAgain asks a line again for blocks that it answered oddly, when it is time.
+func (l *line) askOddAgain(now time.Time) {
+	for key, odd := range l.health.odd {
+		if odd.next.IsZero() || now.Before(odd.next) {
+			continue
+		}
+		w := l.x.wants[key]
+		if w == nil {
+			continue
+		}
+		odd.next = time.Time{}
+		if a := l.asks[w]; a != nil && a.state == askLacks {
+			l.x.drop(a)
+		}
+		if w.isAsked() {
+			continue
+		}
+		w.requeue()
+		for _, s := range w.sessions {
+			s.assign()
+		}
+	}
+}
+
+// name says who a line is, for a user.
+func (l *line) name() string {
+	if l.gateway != nil {
+		return "gateway " + string(l.id)
+	}
+	return "peer " + l.id.String()
+}
+
+// troubles says of which blocks there is something to tell, the longest wanted first:
+// what came in place of them, or that nobody has them. "" is that there are none.
+func (s *Session) troubles(now time.Time) string {
+	type trouble struct {
+		w    *want
+		what []string
+	}
+	var odd []trouble
+	var missing []*want
+	for _, w := range s.wants {
+		t := trouble{w: w}
+		for _, l := range s.sources {
+			o := l.health.odd[w.key]
+			if o == nil {
+				continue
+			}
+			text := l.name() + ": " + o.what
+			if o.times > 1 {
+				text += fmt.Sprintf(" (asked %d times)", o.times)
+			}
+			t.what = append(t.what, text)
+		}
+		_, sought := s.x.seeking[w]
+		switch {
+		case len(t.what) > 0:
+			odd = append(odd, t)
+		case s.any && sought && !w.isAsked() && now.Sub(w.since) >= missingAfter:
+			missing = append(missing, w)
+		}
+	}
+	older := func(a, b *want) int { return cmp.Or(a.since.Compare(b.since), strings.Compare(a.key, b.key)) }
+	slices.SortFunc(odd, func(a, b trouble) int { return older(a.w, b.w) })
+	slices.SortFunc(missing, older)
+	var texts []string
+	for _, t := range odd[:min(len(odd), troublesMost)] {
+		slices.Sort(t.what)
+		texts = append(texts, fmt.Sprintf("block %s: %s", t.w.cid, strings.Join(t.what, ", ")))
+	}
+	if n := len(odd) - troublesMost; n > 0 {
+		texts = append(texts, fmt.Sprintf("%d more blocks are answered oddly", n))
+	}
+	if n := len(missing); n > 0 {
+		var cs []string
+		for _, w := range missing[:min(n, troublesMost)] {
+			cs = append(cs, w.cid.String())
+		}
+		text := fmt.Sprintf("no connected peer has %d of the blocks that are wanted now: %s", n, strings.Join(cs, ", "))
+		if n > troublesMost {
+			text += ", ..."
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, "; ")
+}
+
+// blame takes note that a line sent a block that nobody asked for: bytes that are not
+// those of what it was asked for, most likely. Of which block they are to be is known
+// when no more are open than came so, or than did not come with the others.
+func (l *line) blame(now time.Time) {
+	var open, again []*ask
+	for _, a := range l.asks {
+		if a.state == askBlock {
+			open = append(open, a)
+			if a.again > 0 {
+				again = append(again, a)
+			}
+		}
+	}
+	if len(again) > 0 {
+		open = again
+	}
+	if len(open) == 0 || l.strange < len(open) {
+		return
+	}
+	l.strange = 0
+	for _, a := range open {
+		l.x.oddly(l, a.want.key, "it sends other bytes for it", oddPause, now)
+	}
+	l.assign()
+}
+
+// endedMost is for how many wants it is remembered that they ended: what was asked of
+// two, or twice, may come once more.
+const endedMost = 4096
+
+// ended are the wants that ended last. The zero value is ready.
+type ended struct {
+	keys map[string]struct{}
+	ring []string
+	next int
+}
+
+func (e *ended) add(key string) {
+	if e.keys == nil {
+		e.keys = make(map[string]struct{})
+	}
+	if _, ok := e.keys[key]; ok {
+		return
+	}
+	e.keys[key] = struct{}{}
+	if len(e.ring) < endedMost {
+		e.ring = append(e.ring, key)
+		return
+	}
+	delete(e.keys, e.ring[e.next])
+	e.ring[e.next] = key
+	e.next = (e.next + 1) % endedMost
+}
+
+func (e *ended) has(c cid.Cid) bool {
+	_, ok := e.keys[string(c.Hash())]
+	return ok
+}

@@ -1,0 +1,244 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/ipfs/boxo/blockstore"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+const (
+	requestIDHeader = "X-Request-ID"
+	// statusClientGone is nginx's status for a client that hung up. Nobody reads it
+	// but logs and metrics.
+	statusClientGone = 499
+	// maxCause is how much of boxo's own text goes to the log, in bytes.
+	maxCause = 1 << 10
+)
+
+// fault is what went wrong while one request was served: the first error of the
+// block store's that is not about the request, and whether any block could not be had.
+type fault struct {
+	mu     sync.Mutex
+	err    error
+	missed bool // some block could not be had, for whatever reason
+}
+
+type faultKey struct{}
+
+// noteMissed takes note that a block of the request that ctx is of could not be had.
+func noteMissed(ctx context.Context) {
+	if f, ok := ctx.Value(faultKey{}).(*fault); ok {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.missed = true
+	}
+}
+
+// note takes note of a fault of the request that ctx is of.
+func note(ctx context.Context, err error) {
+	f, ok := ctx.Value(faultKey{}).(*fault)
+	if !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+func (f *fault) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+func (f *fault) isMissed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.missed
+}
+
+// noted is a block store whose faults are noted. Its panics are errors: boxo reads
+// blocks in goroutines of its own.
+type noted struct{ blockstore.Blockstore }
+
+func (n noted) Has(ctx context.Context, c cid.Cid) (has bool, err error) {
+	defer noteFault(ctx, &err)
+	return n.Blockstore.Has(ctx, c)
+}
+
+func (n noted) Get(ctx context.Context, c cid.Cid) (b blocks.Block, err error) {
+	defer noteFault(ctx, &err)
+	return n.Blockstore.Get(ctx, c)
+}
+
+func (n noted) GetSize(ctx context.Context, c cid.Cid) (size int, err error) {
+	defer noteFault(ctx, &err)
+	return n.Blockstore.GetSize(ctx, c)
+}
+
+// noteFault is for defer.
+func noteFault(ctx context.Context, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
+	switch {
+	case *err == nil, ipld.IsNotFound(*err), errors.Is(*err, pin.ErrDenied), errors.Is(*err, context.Canceled):
+	default:
+		note(ctx, *err)
+	}
+}
+
+// tellFaults answers what is the server's own fault with 500 and a request id, and
+// logs its cause once under that id. Of a client that hung up the answer is 499. An answer
+// that has begun and lacks a block is cut off, so that nobody takes it for whole.
+func tellFaults(log *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f := new(fault)
+		a := &answer{ResponseWriter: w, conn: r.Context(), fault: f}
+		defer func() {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler: // net/http's own way to end a connection
+				panic(p)
+			default:
+				note(context.WithValue(r.Context(), faultKey{}, f), fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+				a.WriteHeader(http.StatusInternalServerError) // unless one is on its way
+			}
+			if cause := a.cause(); cause != nil {
+				log.Error("gateway request failed", "request", a.requestID(), "method", r.Method, "path", r.URL.Path, "err", cause)
+			}
+			if f.isMissed() && !a.isRefused() {
+				a.cutOff()
+			}
+		}()
+		next.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), faultKey{}, f)))
+	})
+}
+
+// answer has its own text in place of boxo's where boxo answers 500. Boxo may still
+// hold it when it has been sent.
+type answer struct {
+	http.ResponseWriter
+	conn  context.Context // of the client's connection
+	fault *fault
+
+	mu      sync.Mutex
+	sent    bool   // the header is
+	refused bool   // it is an error by its status
+	ours    bool   // the text is ours; boxo's is not sent
+	their   string // the beginning of boxo's
+	id      string
+}
+
+// requestID is the id of the request, which it gets when it is first asked for.
+func (a *answer) requestID() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.requestIDLocked()
+}
+
+func (a *answer) requestIDLocked() string {
+	if a.id == "" {
+		a.id = uuid.NewString()
+	}
+	return a.id
+}
+
+// cause is what is to be logged; nil is nothing.
+func (a *answer) cause() error {
+	if err := a.fault.get(); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ours && a.id != "" {
+		return errors.New(strings.TrimSpace(a.their))
+	}
+	return nil
+}
+
+func (a *answer) WriteHeader(status int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.sent {
+		return
+	}
+	a.sent = true
+	h := a.Header()
+	if status >= http.StatusBadRequest { // boxo lets caches keep errors for ever
+		a.refused = true
+		h.Del("Cache-Control")
+		h.Del("Etag")
+	}
+	if status != http.StatusInternalServerError {
+		a.ResponseWriter.WriteHeader(status)
+		return
+	}
+	a.ours = true
+	for _, name := range []string{"Content-Length", "Content-Disposition", "Last-Modified"} {
+		h.Del(name)
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	if a.fault.get() == nil && a.conn.Err() != nil {
+		a.ResponseWriter.WriteHeader(statusClientGone)
+		return
+	}
+	h.Set(requestIDHeader, a.requestIDLocked())
+	a.ResponseWriter.WriteHeader(status)
+	fmt.Fprintf(a.ResponseWriter, "something went wrong on the server; its log says what, under request id %s\n", a.id)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.mu.Lock()
+	if a.ours {
+		if room := maxCause - len(a.their); room > 0 {
+			a.their += string(p[:min(room, len(p))])
+		}
+		a.mu.Unlock()
+		return len(p), nil
+	}
+	a.sent = true
+	a.mu.Unlock()
+	return a.ResponseWriter.Write(p)
+}
+
+func (a *answer) isRefused() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refused
+}
+
+// cutOff ends the answer in a way that nobody takes for its end. Boxo says of a CAR that
+// is not whole so in a trailer and at its end, at which few clients look, and no cache.
+func (a *answer) cutOff() {
+	a.Flush() // so that the client sees what it is that ended
+	panic(http.ErrAbortHandler)
+}
+
+// Flush and Hijack are there since boxo asks for them by type.
+
+func (a *answer) Flush() { _ = http.NewResponseController(a.ResponseWriter).Flush() }
+
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(a.ResponseWriter).Hijack()
+}
+
+// Unwrap is for [http.ResponseController].
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -1,0 +1,115 @@
+package pin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+)
+
+// doubtful are records whose changes are made and end in doubt, while on is set.
+type doubtful struct {
+	*records
+	on atomic.Bool
+}
+
+func (d *doubtful) end(err error) error {
+	if err == nil && d.on.Load() {
+		return fmt.Errorf("commit: %w", pin.ErrInDoubt)
+	}
+	return err
+}
+
+func (d *doubtful) Add(ctx context.Context, account string, s pin.Spec) (pin.Request, error) {
+	r, err := d.records.Add(ctx, account, s)
+	return r, d.end(err)
+}
+
+func (d *doubtful) Replace(ctx context.Context, account, id string, s pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
+	now, old, released, err = d.records.Replace(ctx, account, id, s)
+	return now, old, released, d.end(err)
+}
+
+func (d *doubtful) Remove(ctx context.Context, account, id string) (pin.Request, []pin.Attempt, error) {
+	old, released, err := d.records.Remove(ctx, account, id)
+	return old, released, d.end(err)
+}
+
+func (d *doubtful) Retry(ctx context.Context, account, id string) (pin.Request, error) {
+	r, err := d.records.Retry(ctx, account, id)
+	return r, d.end(err)
+}
+
+func (d *doubtful) Fail(ctx context.Context, dag pin.DAG, reason string) ([]pin.Attempt, error) {
+	released, err := d.records.Fail(ctx, dag, reason)
+	if err = d.end(err); err != nil {
+		return nil, err
+	}
+	return released, nil
+}
+
+// What is in doubt is read as made, and so it goes on: what was asked for is fetched,
+// and what was let go of is dropped.
+func TestChangesInDoubtGoOn(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		r.Close()
+		recs := &doubtful{records: r.recs}
+		var err error
+		if r.Manager, err = pin.New(t.Context(), r.cfg, recs, r.net); err != nil {
+			t.Fatal(err)
+		}
+		inDoubt := func(what string, err error) {
+			t.Helper()
+			if !errors.Is(err, pin.ErrInDoubt) {
+				t.Errorf("%s: %v, want that it is in doubt", what, err)
+			}
+		}
+		doubting := func(do func()) {
+			recs.on.Store(true)
+			do()
+			recs.on.Store(false)
+		}
+		for n := range 4 {
+			r.net.set(dag(n), content{blocks: 3})
+		}
+		r.net.set(dag(9), content{refuse: "it is too deep"})
+
+		var added, replaced pin.View
+		doubting(func() { added, err = r.Add(t.Context(), alice, pintest.DAGSpec(0)); inDoubt("a pin", err) })
+		r.after(5*time.Second, added, pin.Pinned)
+		doubting(func() {
+			replaced, err = r.Replace(t.Context(), alice, added.ID, pintest.DAGSpec(1))
+			inDoubt("a replacement", err)
+		})
+		r.after(5*time.Second, replaced, pin.Pinned)
+		if n := r.dropped(); n != 1 {
+			t.Errorf("%d attempts were dropped, want that of what was replaced", n)
+		}
+		doubting(func() { inDoubt("a removal", r.Remove(t.Context(), alice, replaced.ID)) })
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := r.dropped(); n != 2 {
+			t.Errorf("%d attempts were dropped, want that of what was removed, too", n)
+		}
+
+		recs.on.Store(true)
+		failing, err := r.Add(t.Context(), alice, pintest.DAGSpec(9))
+		inDoubt("a pin that fails", err)
+		r.after(time.Second, failing, pin.Failed)
+		recs.on.Store(false)
+		time.Sleep(time.Minute) // it is tried again, and what it let go of is found
+		synctest.Wait()
+		if n := r.dropped(); n != 3 {
+			t.Errorf("%d attempts were dropped, want that of what failed, too", n)
+		}
+		r.net.set(dag(9), content{blocks: 3})
+		doubting(func() { _, err = r.Retry(t.Context(), alice, failing.ID); inDoubt("a retry", err) })
+		r.after(5*time.Second, failing, pin.Pinned)
+	})
+}

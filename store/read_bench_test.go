@@ -1,0 +1,100 @@
+package store
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-ipfs/holdfast/node/gateway"
+)
+
+// BenchmarkServe reads blocks over HTTP, one after the other, as a client of the gateway
+// does. Beside the commit before:
+//
+//	go test -run '^$' -bench 'Serve|Look|Scan' -count 6 ./store
+func BenchmarkServe(b *testing.B) {
+	for _, size := range []int{256 << 10, 16 << 10} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			s := openTest(b, b.TempDir(), Config{})
+			p := beginPin(b, s, 1)
+			bs := someBlocks(80, 64<<20/size, size)
+			p.put(b, s, bs)
+			h, err := gateway.New(gateway.Config{Blocks: s.Blockstore()})
+			must(b, err)
+			server := httptest.NewServer(h)
+			defer server.Close()
+			b.SetBytes(int64(size))
+			n, done := 0, reportCPU(b)
+			for b.Loop() {
+				answer, err := http.Get(server.URL + "/ipfs/" + bs[n%len(bs)].Cid().String() + "?format=raw")
+				must(b, err)
+				got, err := io.Copy(io.Discard, answer.Body)
+				if err != nil || got != int64(size) {
+					b.Fatalf("%d bytes, %v", got, err)
+				}
+				answer.Body.Close()
+				n++
+			}
+			done()
+		})
+	}
+}
+
+// reportCPU adds how much of the processor a benchmark takes from now on, which others on
+// the machine change less than the time. It is to be called before the loop, and what it
+// gives after.
+func reportCPU(b *testing.B) func() {
+	used := func() time.Duration {
+		var u unix.Rusage
+		must(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	before := used()
+	return func() { b.ReportMetric(float64(used()-before)/float64(b.N), "cpu-ns/op") }
+}
+
+// BenchmarkLook reads blocks from a store that has them in its memory.
+func BenchmarkLook(b *testing.B) {
+	for _, size := range []int{256 << 10, 4 << 10, 300} {
+		b.Run(fmt.Sprintf("%d", size), func(b *testing.B) {
+			dir := b.TempDir()
+			s := openTest(b, dir, Config{})
+			p := beginPin(b, s, 1)
+			bs := someBlocks(81, min(32<<20/size, 20_000), size)
+			p.put(b, s, bs)
+			must(b, s.compact(b.Context())) // small ones are in tables, then
+			b.SetBytes(int64(size))
+			n, done := 0, reportCPU(b)
+			for b.Loop() {
+				data, found, err := s.Look(b.Context(), bs[n%len(bs)].Cid().Hash())
+				if err != nil || !found || len(data) != size {
+					b.Fatalf("%d bytes, %v, %v", len(data), found, err)
+				}
+				n++
+			}
+			done()
+		})
+	}
+}
+
+// BenchmarkScan goes through the links of 100,000 blocks, in tables.
+func BenchmarkScan(b *testing.B) {
+	s := openTest(b, b.TempDir(), Config{})
+	p := beginPin(b, s, 1)
+	for i := range 10 {
+		p.put(b, s, someBlocks(uint64(90+i), 10_000, 100))
+	}
+	must(b, s.compact(b.Context()))
+	defer reportCPU(b)()
+	for b.Loop() {
+		n, err := s.countKeys(b.Context(), []byte{kLinkTo})
+		if err != nil || n != 100_000 {
+			b.Fatalf("%d links, %v", n, err)
+		}
+	}
+}

@@ -1,0 +1,464 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/query"
+	ipld "github.com/ipfs/go-ipld-format"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// bypasses lists the calls by which a file reads Badger past read.go.
+func bypasses(src any, name string) (found []string, err error) {
+	files := token.NewFileSet()
+	f, err := parser.ParseFile(files, name, src, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	// Methods that no other type here has, and those of a transaction or a datastore.
+	always := map[string]bool{
+		"Value": true, "ValueCopy": true, "ValueSize": true, "EstimatedSize": true,
+		"NewIterator": true, "NewKeyIterator": true, "NewStream": true, "Backup": true, "VerifyChecksum": true,
+	}
+	ofThese := map[string]bool{"txn": true, "ds": true, "Txn": true}
+	their := map[string]bool{"Get": true, "Has": true, "GetSize": true, "Query": true}
+	last := func(e ast.Expr) string {
+		switch e := e.(type) {
+		case *ast.Ident:
+			return e.Name
+		case *ast.SelectorExpr:
+			return e.Sel.Name
+		}
+		return ""
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok && (always[sel.Sel.Name] || their[sel.Sel.Name] && ofThese[last(sel.X)]) {
+			found = append(found, files.Position(sel.Pos()).String()+": "+last(sel.X)+"."+sel.Sel.Name)
+		}
+		return true
+	})
+	return found, nil
+}
+
+// All reads go through read.go, which knows what Badger does with what it cannot read.
+func TestNothingReadsPastTheOnePlace(t *testing.T) {
+	all, err := filepath.Glob("*.go")
+	must(t, err)
+	for _, name := range all {
+		if strings.HasSuffix(name, "_test.go") || name == "read.go" {
+			continue
+		}
+		found, err := bypasses(nil, name)
+		must(t, err)
+		for _, f := range found {
+			t.Errorf("%s: it is to go by read.go", f)
+		}
+	}
+	if found, err := bypasses(nil, "read.go"); err != nil || len(found) < 5 {
+		t.Errorf("of read.go itself %q are seen, %v", found, err)
+	}
+	if found, err := bypasses("package p\nfunc f() { g.txn.Get(k); ds.Query(q); item.Value(nil); r.get(k) }", "x.go"); err != nil || len(found) != 3 {
+		t.Errorf("of three ways %q are seen, %v", found, err)
+	}
+}
+
+// No other package opens the database.
+func TestOnlyTheStoreUsesBadger(t *testing.T) {
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (d.Name() == "store" || d.Name() == "e2e") {
+			if err == nil {
+				err = filepath.SkipDir
+			}
+			return err
+		}
+		if d.IsDir() || filepath.Ext(path) != ".go" {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, i := range f.Imports {
+			if strings.Contains(i.Path.Value, "badger") {
+				t.Errorf("%s imports %s", path, i.Path.Value)
+			}
+		}
+		return nil
+	})
+	must(t, err)
+}
+
+// The length of a value is known exactly, in the tree and in the value log, also where
+// Badger's own guess is another.
+func TestSizeOf(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	guessed := 0
+	for _, key := range []string{"/k", "/" + strings.Repeat("k", 118), "/" + strings.Repeat("k", 119), "/" + strings.Repeat("k", 300)} {
+		for _, size := range []int{0, 1, 127, 128, 1023, 1024, 1025, 16382, 16383, 16384, 16385, 1 << 20, 2<<20 - 1, 2 << 20, 2<<20 + 1} {
+			must(t, s.set([]byte(key), make([]byte, size)))
+			must(t, s.view(t.Context(), func(r *reader) error {
+				item, err := find(r.txn, []byte(key))
+				must(t, err)
+				if got := sizeOf(item); got != size {
+					t.Errorf("a value of %d bytes at a key of %d has %d", size, len(key), got)
+				}
+				if int(item.ValueSize()) != size {
+					guessed++
+				}
+				return nil
+			}))
+			if n, err := s.Datastore().GetSize(t.Context(), datastore.RawKey(key)); err != nil || n != size {
+				t.Errorf("a value of %d bytes at a key of %d has %d, %v", size, len(key), n, err)
+			}
+		}
+	}
+	if guessed == 0 {
+		t.Error("Badger's guess is always right")
+	}
+}
+
+// cut makes a store whose oldest file of the value log was cut to a part, and which has
+// large records, blocks and others' values there. It gives what of all that is lost.
+func makeCut(t *testing.T) (s *Store, bs []blocks.Block, lost map[string]bool) {
+	t.Helper()
+	dir := t.TempDir()
+	s, lock := openSmall(t, dir)
+	bs = someBlocks(50, 100, 50_000)
+	p := beginPin(t, s, 1)
+	p.put(t, s, bs)
+	p.complete(t, s, len(bs))
+	must(t, s.Close())
+	must(t, lock.Close())
+	path := valueLog(t, dir)[0]
+	data, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.Truncate(path, int64(len(data)/3)))
+	lost = map[string]bool{}
+	for _, b := range bs {
+		if at := bytes.Index(data, blockKey(b.Cid().Hash())); at >= 0 && at+60+50_000 > len(data)/3 {
+			lost[string(b.Cid().Hash())] = true
+		}
+	}
+	if len(lost) < 5 || len(lost) > 90 {
+		t.Fatalf("%d blocks are lost", len(lost))
+	}
+	s, _ = openLogged(t, dir)
+	return s, bs, lost
+}
+
+// What is in a file that was cut is an error by every way to read it: it is not empty, nor
+// absent. The rest is as it was.
+func TestCutValueLog(t *testing.T) {
+	s, bs, lost := makeCut(t)
+	for _, b := range bs {
+		h := b.Cid().Hash()
+		bad := lost[string(h)]
+		ways := map[string]func() ([]byte, error){
+			"Look": func() ([]byte, error) {
+				data, found, err := s.Look(t.Context(), h)
+				if err == nil && !found {
+					err = ipld.ErrNotFound{Cid: b.Cid()}
+				}
+				return data, err
+			},
+			"Blockstore": func() ([]byte, error) {
+				got, err := s.Blockstore().Get(t.Context(), b.Cid())
+				if err != nil {
+					return nil, err
+				}
+				return got.RawData(), nil
+			},
+			"Datastore": func() ([]byte, error) {
+				return s.Datastore().Get(t.Context(), datastore.RawKey(string(blockKey(h))))
+			},
+		}
+		for name, way := range ways {
+			data, err := way()
+			if bad && (!errors.Is(err, ErrUnreadable) || data != nil) || !bad && (err != nil || !bytes.Equal(data, b.RawData())) {
+				t.Errorf("%s of a block that is lost (%v): %d bytes, %v", name, bad, len(data), err)
+			}
+		}
+		if size, _, err := s.LookSize(t.Context(), h); bad != errors.Is(err, ErrUnreadable) || !bad && size != len(b.RawData()) {
+			t.Errorf("LookSize of a block that is lost (%v): %d, %v", bad, size, err)
+		}
+	}
+	res, err := s.Datastore().Query(t.Context(), query.Query{Prefix: "/blocks"})
+	must(t, err)
+	good, bad := 0, 0
+	for {
+		e, ok := res.NextSync()
+		if !ok {
+			break
+		}
+		if e.Error != nil && errors.Is(e.Error, ErrUnreadable) {
+			bad++
+		} else if e.Error == nil && len(e.Value) == 50_000 {
+			good++
+		}
+	}
+	if bad != len(lost) || good != len(bs)-len(lost) {
+		t.Errorf("a query gives %d values and %d errors, of %d blocks and %d lost", good, bad, len(bs), len(lost))
+	}
+	st, err := s.Stats(t.Context())
+	must(t, err)
+	named := map[string]bool{}
+	for _, c := range st.Unreadable {
+		named[string(c.Hash())] = true
+	}
+	if !maps.Equal(named, lost) {
+		t.Errorf("stats name %d blocks, %d are lost", len(named), len(lost))
+	}
+	found, _ := verify(t, s)
+	if !slices.Equal(slices.Sorted(maps.Keys(found)), slices.Sorted(maps.Keys(lost))) {
+		t.Errorf("verify finds %d blocks, %d are lost", len(found), len(lost))
+	}
+	// Fetched again, they are as if nothing had been.
+	for _, b := range bs {
+		if lost[string(b.Cid().Hash())] {
+			must(t, putTo(s, t.Context(), 1, []blocks.Block{b}))
+		}
+	}
+	if st, err := s.Stats(t.Context()); err != nil || len(st.Unreadable) > 0 {
+		t.Errorf("mended, stats name %v, %v", st.Unreadable, err)
+	}
+}
+
+// A file that gets shorter while it is mapped, or that the disk does not read, is an error
+// and not the end of the process.
+func TestValueLogCutWhileOpen(t *testing.T) {
+	s, lock := openSmall(t, t.TempDir())
+	defer func() { must(t, lock.Close()) }()
+	s.closeWait = 0 // Badger may keep locks
+	bs := someBlocks(51, 100, 50_000)
+	beginPin(t, s, 1).put(t, s, bs)
+	must(t, os.Truncate(filepath.Join(s.dbDir, "000001.vlog"), 100_000))
+	bad := 0
+	for _, b := range bs {
+		data, found, err := s.Look(t.Context(), b.Cid().Hash())
+		switch {
+		case errors.Is(err, ErrUnreadable) && data == nil:
+			bad++
+		case err != nil || found && !bytes.Equal(data, b.RawData()):
+			t.Fatalf("%d bytes, %v, %v", len(data), found, err)
+		}
+	}
+	if bad == 0 {
+		t.Error("all can be read of a file that was cut")
+	}
+	if err := s.Close(); err != nil && !errors.Is(err, errUnclosed) {
+		t.Error(err)
+	}
+}
+
+// A block whose hash is another, though it is as it was written, is not given out once
+// that is known.
+func TestCorruptBlockIsNotGivenOut(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	b := someBlocks(52, 1, 5000)[0]
+	p := beginPin(t, s, 1)
+	p.put(t, s, []blocks.Block{b})
+	p.complete(t, s, 1)
+	overwrite(t, s, b, make([]byte, 5000))
+	if found, _ := verify(t, s); len(found) != 1 {
+		t.Fatalf("%d blocks are damaged", len(found))
+	}
+	for range 2 {
+		if _, _, err := s.Look(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
+			t.Errorf("a look gives %v", err)
+		}
+		if _, _, err := s.LookSize(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
+			t.Errorf("its size gives %v", err)
+		}
+	}
+	must(t, putTo(s, t.Context(), p.attempt, []blocks.Block{b}))
+	if got, err := s.Blockstore().Get(t.Context(), b.Cid()); err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
+		t.Errorf("written again it is %v, %v", got, err)
+	}
+}
+
+// A query of the datastore is as go-datastore says.
+func TestQuery(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	d := s.Datastore()
+	const n = 3*queryPage + 7
+	for i := range n {
+		must(t, d.Put(t.Context(), datastore.NewKey("/q/a").ChildString(string(rune('a'+i%26))+strings.Repeat("x", i/26)), []byte{byte(i)}))
+	}
+	must(t, d.Put(t.Context(), datastore.NewKey("/qq/b"), nil))
+	_, err := s.Add(t.Context(), benchAccount, pin.Spec{CID: someBlocks(53, 1, 10)[0].Cid().String(), Root: someBlocks(53, 1, 10)[0].Cid()})
+	must(t, err)
+	for name, c := range map[string]struct {
+		q    query.Query
+		want int
+	}{
+		"all":               {query.Query{}, n + 1},
+		"a prefix":          {query.Query{Prefix: "/q"}, n},
+		"keys":              {query.Query{Prefix: "q", KeysOnly: true}, n},
+		"a filter":          {query.Query{Filters: []query.Filter{query.FilterKeyPrefix{Prefix: "/qq"}}}, 1},
+		"a limit":           {query.Query{Limit: 600}, 600},
+		"an offset":         {query.Query{Offset: n - 1}, 2},
+		"backwards, by key": {query.Query{Orders: []query.Order{query.OrderByKeyDescending{}}, Limit: 3}, 3},
+		"nothing":           {query.Query{Prefix: "/none"}, 0},
+	} {
+		res, err := d.Query(t.Context(), c.q)
+		must(t, err)
+		all, err := res.Rest()
+		if err != nil || len(all) != c.want {
+			t.Errorf("%s: %d entries, %v, want %d", name, len(all), err, c.want)
+		}
+		if name == "backwards, by key" && len(all) > 0 && all[0].Key != "/qq/b" {
+			t.Errorf("%s: the first is %s", name, all[0].Key)
+		}
+	}
+}
+
+// A table that is damaged while it is open is an error: it has not, for that, no such key.
+// Nor is it compacted away.
+func TestTableDamagedWhileOpen(t *testing.T) {
+	dir := t.TempDir()
+	s, lock := openSmall(t, dir)
+	p := beginPin(t, s, 1)
+	p.put(t, s, someBlocks(54, 2000, 300))
+	must(t, s.Close())
+	s, err := openWith(t.Context(), lock.dir, Config{Now: new(benchClock).now}.withDefaults(), smallFiles(), migrations())
+	must(t, err)
+	defer func() { must(t, lock.Close()) }()
+	s.closeWait = 0
+	if s.db.Opts().ChecksumVerificationMode != options.OnBlockRead {
+		t.Fatal("tables are not verified")
+	}
+	count := func() (n int, err error) {
+		err = s.view(t.Context(), func(r *reader) error {
+			return r.scan(span{prefix: []byte{kLinkTo}, keysOnly: true}, func(_, _ []byte) (bool, error) { n++; return true, nil })
+		})
+		return n, err
+	}
+	if n, err := count(); n != 2000 || err != nil {
+		t.Fatalf("%d links, %v", n, err)
+	}
+	tables, err := filepath.Glob(filepath.Join(s.dbDir, "*.sst"))
+	must(t, err)
+	for _, path := range tables {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		must(t, err)
+		info, err := f.Stat()
+		must(t, err)
+		b := make([]byte, 1)
+		for at := int64(0); at < info.Size()/2; at += 16 << 10 {
+			_, err = f.ReadAt(b, at)
+			must(t, err)
+			_, err = f.WriteAt([]byte{b[0] ^ 4}, at)
+			must(t, err)
+		}
+		must(t, f.Close())
+	}
+	if n, err := count(); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("%d links, %v", n, err)
+	}
+	unreadable, absent := 0, 0
+	must(t, s.view(t.Context(), func(r *reader) error {
+		for _, b := range someBlocks(54, 2000, 300) {
+			_, err := fetch(r.txn, blockKey(b.Cid().Hash()), nil)
+			switch {
+			case errors.Is(err, ErrUnreadable):
+				unreadable++
+			case errors.Is(err, badger.ErrKeyNotFound):
+				absent++
+			}
+		}
+		return nil
+	}))
+	if absent > 0 {
+		t.Errorf("%d blocks are taken to be absent, %d are unreadable", absent, unreadable)
+	}
+	var named *DamagedTablesError
+	if _, err := s.Reclaim(t.Context(), nil); !errors.As(err, &named) || !errors.Is(err, ErrDamaged) {
+		t.Errorf("a reclaim gives %v", err)
+	}
+	if r, err := s.Verify(t.Context(), func(Damage) error { return nil }, nil); !errors.As(err, &named) || len(r.Tables) == 0 || len(r.Tables[0].Hurt) == 0 {
+		t.Errorf("verify gives %+v, %v", r.Tables, err)
+	}
+	// A compaction that comes to it stops there, and nothing is lost.
+	p.put(t, s, someBlocks(55, 100, 300))
+	go func() { _ = s.compact(context.Background()) }() // it never ends
+	for deadline := time.Now().Add(30 * time.Second); badTables.stopped.Load() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no compaction came to it")
+		}
+	}
+	for _, path := range tables {
+		if _, err := os.Lstat(path); err != nil {
+			t.Errorf("a table was compacted: %v", err)
+		}
+	}
+	if err := s.Close(); err != nil && !errors.Is(err, errUnclosed) {
+		t.Error(err)
+	}
+}
+
+// While space is given back, again and again, all that is pinned is read as it is.
+func TestReadsBesideReclaims(t *testing.T) {
+	s, lock := openSmall(t, t.TempDir())
+	defer func() { must(t, s.Close()); must(t, lock.Close()) }()
+	kept := beginPin(t, s, 1)
+	bs := someBlocks(56, 100, 20_000)
+	kept.put(t, s, bs)
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	var reads atomic.Int64
+	for n := range 2 {
+		readers.Go(func() {
+			for i := n; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				b := bs[i*7%len(bs)]
+				data, found, err := s.Look(t.Context(), b.Cid().Hash())
+				if err != nil || found && !bytes.Equal(data, b.RawData()) {
+					t.Errorf("a look gives %d bytes, %v, %v", len(data), found, err)
+				}
+				got, err := s.Blockstore().Get(t.Context(), b.Cid())
+				if err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
+					t.Errorf("the block store gives %v", err)
+				}
+				reads.Add(1)
+			}
+		})
+	}
+	for i := range 5 {
+		gone := beginPin(t, s, 10+i)
+		for j := range 5 { // kept ones in between, so that they are moved
+			gone.put(t, s, someBlocks(uint64(200+5*i+j), 30, 20_000))
+			kept.put(t, s, bs[j*20:(j+1)*20])
+		}
+		gone.remove(t, s)
+		reclaimAll(t, s)
+	}
+	close(done)
+	readers.Wait()
+	if n := s.unreadable.n.Load(); n > 0 || reads.Load() == 0 {
+		t.Errorf("%d blocks were taken to be unreadable in %d reads", n, reads.Load())
+	}
+}

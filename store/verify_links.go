@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// A link has two sides, of which the holder's is written first and deleted last. A
+// block's side without the holder's is a key that got damaged before tables were
+// verified: it names a block that never was, and the block that it did name lacks it.
+
+// mendLinks deletes the sides of links to a block that have no other, and gives the
+// holders' links the sides that they lack. It says how many it deleted.
+func (s *Store) mendLinks(ctx context.Context, h multihash.Multihash) (halves int, err error) {
+	half, err := s.halves(ctx, h)
+	if err != nil || len(half) == 0 {
+		return 0, err
+	}
+	for _, l := range half {
+		var from []byte
+		for {
+			page, next, err := s.linksPage(ctx, l.Holder, from, pageSize)
+			if err != nil {
+				return 0, err
+			}
+			if err := s.restoreSides(ctx, page); err != nil {
+				return 0, err
+			}
+			if next == nil {
+				break
+			}
+			from = next
+		}
+	}
+	defer s.claims.alone([]multihash.Multihash{h})()
+	if half, err = s.halves(ctx, h); err != nil {
+		return 0, err
+	}
+	for _, l := range half {
+		if err := s.set(linkToKey(l), nil); err != nil {
+			return 0, err
+		}
+		s.log.Warn("a link to a block has only one side, and is deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
+	}
+	return len(half), nil
+}
+
+// halves lists the links to a block that have no holder's side.
+func (s *Store) halves(ctx context.Context, h multihash.Multihash) (half []pin.Link, err error) {
+	err = s.view(ctx, func(r *reader) error {
+		return r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
+			l, err := splitLinkTo(key)
+			if err != nil || string(l.Hash) != string(h) {
+				return err == nil, err
+			}
+			l.Hash = append(multihash.Multihash(nil), l.Hash...)
+			_, both, err := r.get(linkFromKey(l))
+			if !both && err == nil {
+				half = append(half, l)
+			}
+			return true, err
+		})
+	})
+	return half, err
+}
+
+// restoreSides writes the blocks' sides of links that lack them. Their stripes are held
+// alone, so that none is going just now.
+func (s *Store) restoreSides(ctx context.Context, page []pin.Link) error {
+	lacking := func(links []pin.Link) (lack []pin.Link, err error) {
+		err = s.view(ctx, func(r *reader) error {
+			for _, l := range links {
+				_, from, err := r.get(linkFromKey(l))
+				if err != nil {
+					return err
+				}
+				_, to, err := r.get(linkToKey(l))
+				if err != nil {
+					return err
+				}
+				if from && !to {
+					lack = append(lack, l)
+				}
+			}
+			return nil
+		})
+		return lack, err
+	}
+	lack, err := lacking(page)
+	if err != nil || len(lack) == 0 {
+		return err
+	}
+	hashes := make([]multihash.Multihash, len(lack))
+	for i, l := range lack {
+		hashes[i] = l.Hash
+	}
+	defer s.claims.alone(hashes)()
+	if lack, err = lacking(lack); err != nil {
+		return err
+	}
+	for _, l := range lack {
+		if err := s.set(linkToKey(l), encodeSize(l.Size)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
