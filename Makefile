@@ -3,9 +3,9 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  = -X main.version=$(VERSION)
-MODULES  = . e2e e2e/cluster
+MODULES  = . e2e e2e/cluster e2e/clients
 
-.PHONY: help build run test test-unit test-e2e check fmt-check tidy-check damage bench bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run test test-unit test-e2e test-clients check fmt-check tidy-check damage bench bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +24,15 @@ test-unit: ## the tests of the packages
 test-e2e: ## the real binary against a real Kubo, which the first run builds (some minutes)
 	cd e2e && $(GO) test -timeout 40m ./...
 
+test-clients: ## the API called by clients that four generators make of its description; needs npm, not part of CI
+	cd e2e/clients && $(GO) test -count=1 -timeout 20m ./...
+
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
 	$(GO) tool staticcheck ./...
 	cd e2e && $(GO) tool -modfile=../go.mod staticcheck ./...
 	cd e2e/cluster && $(GO) tool -modfile=../../go.mod staticcheck ./...
+	cd e2e/clients && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	$(GO) test -count=1 -run '^TestImports$$' ./cmd/holdfast
 	deploy/check.sh
 

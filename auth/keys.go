@@ -2,6 +2,8 @@ package auth
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,6 +138,18 @@ type keysFile struct {
 	Version  int       `json:"version"`
 	Instance string    `json:"instance"`
 	Keys     []keyFile `json:"keys"` // the first one signs
+	// Sum is checksum's. The first form of the file had none.
+	Sum string `json:"sum,omitempty"`
+}
+
+// checksum is of all else in the file: the SHA-256, in hex, of its JSON without spaces
+// and without the sum. A flipped bit in a secret, which is as good as any other, would
+// silently end every token.
+func (f keysFile) checksum() (string, error) {
+	f.Sum = ""
+	text, err := json.Marshal(f)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), err
 }
 
 type keyFile struct {
@@ -149,8 +163,9 @@ type keyFile struct {
 // OpenKeys reads the keys at path. If no file is there it makes new ones, and
 // returns only once they would survive power loss. A file that cannot be read
 // or makes no sense is an error, and is left as it is: to replace the keys
-// would end every token. The file is readable by its owner alone, and is made
-// so again if it is not, as a restored backup may be.
+// would end every token. So is one of which a bit was flipped, which its checksum
+// tells; a file of the first form, without one, is given it. The file is readable by
+// its owner alone, and is made so again if it is not, as a restored backup may be.
 //
 // The caller keeps other processes from the directory meanwhile.
 func OpenKeys(path string) (*Keys, error) {
@@ -186,6 +201,16 @@ func OpenKeys(path string) (*Keys, error) {
 	r, err := file.ring()
 	if err != nil {
 		return nil, damaged(path, err)
+	}
+	sum, err := file.checksum()
+	switch {
+	case err != nil:
+		return nil, damaged(path, err)
+	case file.Sum == "":
+		// On a full disk it stays as it is, and the next start tries again.
+		_ = writeKeys(path, file)
+	case file.Sum != sum:
+		return nil, damaged(path, errors.New("the checksum is wrong"))
 	}
 	return openedKeys(path, file.Instance, r), nil
 }
@@ -243,6 +268,9 @@ func createKeys(path string) (*Keys, error) {
 
 // writeKeys puts the whole file in place, durably, or nothing.
 func writeKeys(path string, file keysFile) (err error) {
+	if file.Sum, err = file.checksum(); err != nil {
+		return err
+	}
 	data, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {
 		return err

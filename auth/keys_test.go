@@ -99,3 +99,61 @@ func TestOpenDamagedKeys(t *testing.T) {
 		t.Error("keys were made under a file")
 	}
 }
+
+// A key file with any one bit flipped is refused, or has the keys that it had.
+func TestFlippedKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	keys, err := auth.OpenKeys(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := auth.Forge(keys, nil, map[string]any{"sub": "x"})
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for bit := range 8 * len(data) {
+		flipped := bytes.Clone(data)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		if err := os.WriteFile(path, flipped, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		keys, err := auth.OpenKeys(path)
+		if err != nil {
+			refused++
+		} else if auth.Forge(keys, nil, map[string]any{"sub": "x"}) != token {
+			t.Fatalf("bit %d gives other keys:\n%s", bit, flipped)
+		}
+	}
+	if refused < len(data) { // of eight times as many
+		t.Errorf("only %d of %d flips are refused", refused, 8*len(data))
+	}
+}
+
+// A file of the first form is read, and is given a checksum.
+func TestKeysWithoutChecksum(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	first, err := auth.OpenKeys(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, found := strings.Cut(string(whole), ",\n  \"sum\"")
+	if !found {
+		t.Fatalf("there is no checksum in\n%s", whole)
+	}
+	if err := os.WriteFile(path, []byte(before+"\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := auth.OpenKeys(path)
+	if err != nil || auth.KeyID(again) != auth.KeyID(first) {
+		t.Fatalf("opened: %v", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, whole) {
+		t.Errorf("the file is now\n%s, %v, want\n%s", after, err, whole)
+	}
+}

@@ -66,16 +66,16 @@ func (s *Service) register(ctx context.Context, n NewRegistration) (Pair, error)
 		return Pair{}, err
 	}
 	a := Account{ID: newID(), Quota: s.cfg.RegisterQuota, QuotaPins: s.cfg.RegisterQuotaPins, Created: s.now()}
-	invite := inviteID(n.Invite)
+	invite := ""
 	if n.Invite != "" || s.cfg.Registration == RegistrationInvite {
-		i, err := s.accounts.InviteByID(ctx, invite)
+		i, err := s.inviteByCode(ctx, n.Invite)
 		if err == nil && !s.cfg.Now().Before(i.Expires) {
 			err = ErrNoInvite
 		}
 		if err != nil {
 			return Pair{}, fmt.Errorf("register: %w", err)
 		}
-		a.Quota, a.QuotaPins = i.Quota, i.QuotaPins
+		invite, a.Quota, a.QuotaPins = i.ID, i.Quota, i.QuotaPins
 	}
 	var err error
 	if a.Email, err = NormalizeEmail(n.Email); err != nil {
@@ -178,13 +178,31 @@ func (s *Service) RevokeInvite(ctx context.Context, id string) (Invite, error) {
 	return i, nil
 }
 
-// inviteID is the ID that a code is kept under: half a hash of it, from which
-// nobody finds the code. Codes are read aloud, so their case does not count.
-func inviteID(code string) string {
-	hash := sha256.Sum256([]byte(strings.ToUpper(strings.TrimSpace(code))))
-	id, err := uuid.FromBytes(hash[:16])
-	if err != nil {
-		panic(err) // only for a wrong length
+// inviteByCode finds the invitation of a code. Errors: ErrNoInvite.
+func (s *Service) inviteByCode(ctx context.Context, code string) (Invite, error) {
+	i, err := s.accounts.InviteByID(ctx, inviteID(code))
+	if errors.Is(err, ErrNoInvite) {
+		return s.accounts.InviteByID(ctx, plainInviteID(code))
 	}
+	return i, err
+}
+
+// inviteID is the ID that a code is kept under: nearly half a hash of it, from which
+// nobody finds the code. It is a UUID of version 8, which RFC 9562 has for that.
+func inviteID(code string) string {
+	id := inviteHash(code)
+	id[6] = id[6]&0x0f | 0x80 // the version
+	id[8] = id[8]&0x3f | 0x80 // the variant
 	return id.String()
+}
+
+// plainInviteID is the ID that invitations had at first: it has neither a version nor a
+// variant. They last up to a year.
+func plainInviteID(code string) string { return inviteHash(code).String() }
+
+// inviteHash is half a hash of a code. Codes are read aloud, so their case does not
+// count.
+func inviteHash(code string) uuid.UUID {
+	hash := sha256.Sum256([]byte(strings.ToUpper(strings.TrimSpace(code))))
+	return uuid.UUID(hash[:16])
 }

@@ -1,22 +1,42 @@
 package node
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	cryptopb "github.com/libp2p/go-libp2p/core/crypto/pb"
 )
 
+// The file of the node's identity holds libp2p's protobuf form of an Ed25519 key, and
+// behind it a field that libp2p passes over: number 15, fixed64, the first 8 bytes of the
+// SHA-256 of what is before it. The first form of the file had no such field, and is
+// read as well; the key itself says then whether it is whole, as its public half
+// follows from the private one.
+
+// sumField is the field's number and its type, fixed64.
+const sumField = 15<<3 | 1
+
+// withSum adds the checksum to a key in libp2p's form.
+func withSum(key []byte) []byte {
+	sum := sha256.Sum256(key)
+	return slices.Concat(key, []byte{sumField}, sum[:8])
+}
+
 // loadIdentity reads the node's private key from a file, and makes one there
-// at first. The file holds libp2p's protobuf form of an Ed25519 key and is
-// readable by its owner alone. What cannot be read as that is an error and is
+// at first. The file is readable by its owner alone. What cannot be read as a key, or
+// is one of which a bit has changed, is an error and is
 // left as it is: a node that silently took a new identity could no longer be
-// found under the addresses that it gave out.
+// found under the addresses that it gave out, and to one whose public half is not
+// that of its private one nobody can connect.
 //
 // An empty path gives a key that is kept nowhere.
 func loadIdentity(path string) (crypto.PrivKey, error) {
@@ -31,12 +51,44 @@ func loadIdentity(path string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the node's identity: %w", err)
 	}
-	key, err := crypto.UnmarshalPrivateKey(data)
+	key, err := parseIdentity(data)
+	if other := (*otherKeyError)(nil); errors.As(err, &other) {
+		return nil, fmt.Errorf("the node's identity in %s is %w; move it away to start with a new peer ID", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the node's identity in %s is damaged (%w); restore the file from a backup, or move it away to start with a new peer ID", path, err)
 	}
+	return key, nil
+}
+
+// otherKeyError: it is a key, and not of the type that is used here.
+type otherKeyError struct{ keyType cryptopb.KeyType }
+
+func (e *otherKeyError) Error() string {
+	return fmt.Sprintf("a key of type %s, not Ed25519", e.keyType)
+}
+
+func parseIdentity(data []byte) (crypto.PrivKey, error) {
+	key, err := crypto.UnmarshalPrivateKey(data)
+	if err != nil {
+		return nil, err
+	}
 	if key.Type() != cryptopb.KeyType_Ed25519 {
-		return nil, fmt.Errorf("the node's identity in %s is a key of type %s, not Ed25519; move it away to start with a new peer ID", path, key.Type())
+		return nil, &otherKeyError{key.Type()}
+	}
+	raw, err := key.Raw()
+	if err != nil {
+		return nil, err
+	}
+	if seed := raw[:ed25519.SeedSize]; !bytes.Equal(ed25519.NewKeyFromSeed(seed), raw) {
+		return nil, errors.New("its public half is not that of its private one")
+	}
+	plain, err := crypto.MarshalPrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if behind, ok := bytes.CutPrefix(data, plain); ok && len(behind) > 0 && !bytes.Equal(data, withSum(plain)) {
+		return nil, errors.New("its checksum is wrong")
 	}
 	return key, nil
 }
@@ -63,7 +115,7 @@ func makeIdentity(path string) (_ crypto.PrivKey, err error) {
 		return nil, err
 	}
 	defer os.Remove(f.Name()) // gone already if all went well
-	if _, err := f.Write(data); err != nil {
+	if _, err := f.Write(withSum(data)); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -2,7 +2,11 @@ package node
 
 import (
 	"context"
+	"encoding/hex"
 	"log/slog"
+	"regexp"
+	"strconv"
+	"strings"
 
 	golog "github.com/ipfs/go-log/v2"
 	"github.com/libp2p/go-libp2p/gologshim"
@@ -60,10 +64,35 @@ func (c slogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Chec
 }
 
 func (c slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	r := slog.NewRecord(e.Time, slogLevel(e.Level), e.Message, 0)
+	r := slog.NewRecord(e.Time, slogLevel(e.Level), readable(e.Message), 0)
 	r.AddAttrs(slog.String("logger", e.LoggerName))
 	r.AddAttrs(attrs(fields)...)
 	return c.Handle(context.Background(), r)
+}
+
+// byteList is how Go prints bytes. Of two, since one alone may be anything.
+var byteList = regexp.MustCompile(`\[\d{1,3}(?: \d{1,3})+\]`)
+
+// readable writes the keys in a message of Badger's as text, or else in hex, as
+// docs/architecture.md has them. Badger prints their bytes in decimal, and ends its
+// messages with the end of a line.
+func readable(message string) string {
+	return byteList.ReplaceAllStringFunc(strings.TrimRight(message, "\n"), func(list string) string {
+		var key []byte
+		for number := range strings.FieldsSeq(strings.Trim(list, "[]")) {
+			b, err := strconv.ParseUint(number, 10, 8)
+			if err != nil {
+				return list // other numbers
+			}
+			key = append(key, byte(b))
+		}
+		for _, b := range key {
+			if b < ' ' || b > '~' {
+				return hex.EncodeToString(key)
+			}
+		}
+		return strconv.Quote(string(key))
+	})
 }
 
 func (slogCore) Sync() error { return nil }

@@ -2,7 +2,9 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -37,5 +39,22 @@ func TestLibraryLogsKeepTheLoggersLevel(t *testing.T) {
 	core := slogCore{h}
 	if core.Enabled(zapcore.WarnLevel) || !core.Enabled(zapcore.ErrorLevel) || !core.Enabled(zapcore.PanicLevel) {
 		t.Error("the level of the logger is not kept")
+	}
+}
+
+// Badger's own words for a value that it cannot read, with a block's key and a record's.
+func TestBadgersKeysAreReadable(t *testing.T) {
+	for message, want := range map[string]string{
+		fmt.Sprintf("Unable to read: Key: %v, Version : %v, meta: %v, userMeta: %v Error: %v\n", []byte("/blocks/CIQA"), 7, byte(2), 0, errors.New("EOF")): `Unable to read: Key: "/blocks/CIQA", Version : 7, meta: 2, userMeta: 0 Error: EOF`,
+		fmt.Sprintf("Key: %v, Version", append([]byte{0x11}, "0123"...)):                                                                                   "Key: 1130313233, Version",
+		"levels [1 2 300] and [7]": "levels [1 2 300] and [7]",
+		"nothing of that kind":     "nothing of that kind",
+	} {
+		var out logtest.Buffer
+		core := slogCore{slog.NewTextHandler(&out, nil)}
+		zap.New(core).Named("badger4").Error(message)
+		if got := out.String(); !strings.Contains(got, "msg="+strconv.Quote(want)+" ") {
+			t.Errorf("it is logged as\n%s\nwant %s", got, want)
+		}
 	}
 }

@@ -95,7 +95,7 @@ type Config struct {
 	// Logger is where the node logs; nil discards.
 	Logger *slog.Logger
 
-	network  string                       // the fingerprint of a private network's key
+	network  string                       // privatePrefix and the fingerprint of a private network's key
 	resolver network.MultiaddrDNSResolver // nil asks the system; for tests
 }
 
@@ -244,6 +244,10 @@ func (n *Node) Close() error {
 
 // PeerID is the node's peer ID.
 func (n *Node) PeerID() string { return n.host.ID().String() }
+
+// Network is the fingerprint of the private network's key, as Kubo prints it; "" in the
+// public network.
+func (n *Node) Network() string { return strings.TrimPrefix(n.cfg.network, privatePrefix) }
 
 // watchPeers calls Config.OnPeer, from a goroutine that ends with n.ctx.
 func (n *Node) watchPeers() error {

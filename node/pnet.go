@@ -55,6 +55,9 @@ func keyFingerprint(key pnet.PSK) string {
 	return hex.EncodeToString(sha3.SumSHAKE128(block, 16))
 }
 
+// privatePrefix is before the fingerprint in the keys of the datastore.
+const privatePrefix = "private-"
+
 // privateConfig makes a configuration one of a private network: it listens by
 // what works there, asks nobody outside but the routers that the operator names, and
 // has its own saved peers and record of what was told. Joining the public network's
@@ -84,7 +87,7 @@ func privateConfig(cfg Config, key pnet.PSK, log *slog.Logger) (Config, error) {
 		log.Info("private network: not fetching from gateways over HTTP, which are outside of it")
 		cfg.HTTPRetrieval = false
 	}
-	cfg.Listen, cfg.network = usable, "private-"+keyFingerprint(key)
+	cfg.Listen, cfg.network = usable, privatePrefix+keyFingerprint(key)
 	return cfg, nil
 }
 

@@ -218,9 +218,13 @@ type Query struct {
 	Name     string            // compared by Match
 	Match    Match             // "" is Exact
 	Meta     map[string]string // all of them
-	Before   time.Time         // created strictly before
-	After    time.Time         // created strictly after
-	Limit    int               // most results; 0 counts only
+	// PrintedMeta is a map as Go prints it, without map[ and ] around it: what is
+	// found has metadata that is printed so, beside any other. Where a key or a value
+	// ends is not to be seen in the text, so each way to read it counts. "" is any.
+	PrintedMeta string
+	Before      time.Time // created strictly before
+	After       time.Time // created strictly after
+	Limit       int       // most results; 0 counts only
 }
 
 // Page is what List gives.

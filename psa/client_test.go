@@ -136,7 +136,7 @@ func TestIndependentClientFilters(t *testing.T) {
 		clock = clock.Add(time.Second)
 		spec := pintest.DAGSpec(i % 3)
 		spec.Name = fmt.Sprintf("Name %d", i%5)
-		spec.Meta = map[string]string{"five": fmt.Sprint(i % 5), "all": "1"}
+		spec.Meta = map[string]string{"five": fmt.Sprint(i % 5), "all": "1", "url": "https://example.org/a b"}
 		v, err := svc.Add(t.Context(), account, spec)
 		if err != nil {
 			t.Fatal(err)
@@ -163,6 +163,8 @@ func TestIndependentClientFilters(t *testing.T) {
 		{"after", []client.LsOption{queued, client.PinOpts.FilterAfter(created[25])}, 4, 4},
 		{"after, finer", []client.LsOption{queued, client.PinOpts.FilterAfter(created[25].Add(-1))}, 5, 5},
 		{"meta", []client.LsOption{queued, client.PinOpts.LsMeta(map[string]string{"five": "2", "all": "1"})}, 6, 6},
+		{"meta with spaces and colons", []client.LsOption{queued, client.PinOpts.LsMeta(map[string]string{"five": "2", "url": "https://example.org/a b"})}, 6, 6},
+		{"other meta with spaces", []client.LsOption{queued, client.PinOpts.LsMeta(map[string]string{"five": "2", "url": "a b"})}, 0, 0},
 		{"no meta", []client.LsOption{queued, client.PinOpts.LsMeta(map[string]string{})}, 10, 30},
 		{"other meta", []client.LsOption{queued, client.PinOpts.LsMeta(map[string]string{"all": "2"})}, 0, 0},
 		{"all at once", []client.LsOption{queued, client.PinOpts.FilterAfter(created[0]), client.PinOpts.FilterBefore(created[29]),

@@ -13,23 +13,35 @@ import (
 // answer: 2 hours, the most that Chromium takes.
 const preflightAge = 7200
 
-// cors gives the middleware that lets browsers read the answers to pages of
+// CORS gives the middleware that lets browsers read the answers to pages of
 // the given origins, and that answers OPTIONS. Nil is any origin; an empty list
-// is none.
-func cors(origins []string) (echo.MiddlewareFunc, error) {
+// is none. The error is of an origin.
+//
+// The answer names the page's own origin, and allows credentials: a page may send
+// requests with credentials: "include", as many HTTP libraries do, and browsers do
+// not show it an answer for "*" then. Nothing is given away by it. A browser adds
+// cookies, passwords that it remembers and TLS certificates to requests by itself,
+// and none of these count here: only a bearer token does, which the page must have.
+//
+// PUT and PATCH are among the methods, so that a page can read that it is to use
+// another one.
+func CORS(origins []string) (echo.MiddlewareFunc, error) {
 	for _, o := range origins {
 		if err := checkCORSOrigin(o); err != nil {
 			return nil, err
 		}
 	}
 	config := middleware.CORSConfig{
-		AllowOrigins:  origins,
-		AllowMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
-		ExposeHeaders: []string{echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate},
-		MaxAge:        preflightAge,
+		AllowOrigins: origins,
+		AllowMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete,
+			http.MethodPut, http.MethodPatch},
+		AllowCredentials:                         true,
+		UnsafeWildcardOriginWithAllowCredentials: true, // safe here, as is said above
+		ExposeHeaders:                            []string{echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate},
+		MaxAge:                                   preflightAge,
 		// AllowHeaders is left empty: whatever a preflight asks for is allowed.
 	}
-	if origins != nil && len(origins) == 0 {
+	if origins != nil && len(origins) == 0 { // to Echo, none would mean any
 		config.AllowOriginFunc = func(string) (bool, error) { return false, nil }
 	}
 	return middleware.CORSWithConfig(config), nil

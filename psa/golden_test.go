@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite testdata/*.golden")
 // goldenHeaders are the headers that are part of what the API promises.
 var goldenHeaders = []string{
 	"Content-Type", "Content-Length", "Allow", "Retry-After", "WWW-Authenticate", "Vary",
-	"Access-Control-Allow-Origin", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers",
+	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods", "Access-Control-Allow-Headers",
 	"Access-Control-Expose-Headers", "Access-Control-Max-Age",
 }
 
@@ -182,7 +182,7 @@ func TestPanicIs500(t *testing.T) {
 	})
 	r := s.call("GET", "/pins", "", "Origin", "https://app.example.com")
 	r.wantFailure(t, 500, "INTERNAL_SERVER_ERROR", "request id")
-	if strings.Contains(r.body, "SECRET") || r.Header.Get("Access-Control-Allow-Origin") != "*" {
+	if strings.Contains(r.body, "SECRET") || r.Header.Get("Access-Control-Allow-Origin") != "https://app.example.com" {
 		t.Errorf("%v %s", r.Header, r.body)
 	}
 	if log := s.log.String(); strings.Count(log, "SECRET panic") != 1 || !strings.Contains(log, "golden_test.go") {

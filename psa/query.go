@@ -189,42 +189,31 @@ func clamp(t time.Time) time.Time {
 }
 
 func parseMetaFilter(q *pin.Query, v string) error {
-	meta, ok := parsePrintedMap(v)
-	if !ok {
-		var err error
-		if meta, err = stringMap([]byte(v)); err != nil {
-			return invalid("meta", "%v", err)
-		}
+	if printed, ok := strings.CutPrefix(v, "map["); ok {
+		return parsePrintedMeta(q, printed)
+	}
+	meta, err := stringMap([]byte(v))
+	if err != nil {
+		return invalid("meta", "%v", err)
 	}
 	q.Meta = meta
 	return checkMeta(meta)
 }
 
-// parsePrintedMap reads a map as Go prints it, map[key:value other:value]: so
-// boxo's client, up to v0.43 at least, writes what the spec wants as JSON. No
-// JSON starts like that, so nothing that the spec allows is read otherwise. The
-// form says nothing of where a text ends, and is read only where that is as good
-// as certain: keys and values without colons or spaces, and keys in the order in
-// which Go prints them. ok is false for anything else.
-func parsePrintedMap(v string) (m map[string]string, ok bool) {
-	v, ok = strings.CutPrefix(v, "map[")
-	if !ok {
-		return nil, false
+// parsePrintedMeta reads a map as Go prints it, map[key:value other:value], from behind
+// its bracket: so boxo's client, up to v0.43 at least, writes what the spec wants as
+// JSON. No JSON begins like that, so nothing that the spec allows is read otherwise.
+func parsePrintedMeta(q *pin.Query, v string) error {
+	v, ok := strings.CutSuffix(v, "]")
+	switch {
+	case !utf8.ValidString(v):
+		return invalid("meta", "is not valid UTF-8")
+	case !ok || v != "" && !strings.Contains(v, ":"):
+		return invalid("meta", "is neither a JSON object nor a map as Go prints it, such as map[key:value]")
+	case len(v) > pin.MaxPrintedMeta:
+		return invalid("meta", "has %d bytes as a map that Go prints; %d are the most, and as a JSON object %d",
+			len(v), pin.MaxPrintedMeta, maxMeta)
 	}
-	if v, ok = strings.CutSuffix(v, "]"); !ok || !utf8.ValidString(v) {
-		return nil, false
-	}
-	if v == "" {
-		return nil, true
-	}
-	m = make(map[string]string)
-	last := ""
-	for item := range strings.SplitSeq(v, " ") {
-		key, value, found := strings.Cut(item, ":")
-		if !found || strings.Contains(value, ":") || len(m) > 0 && key <= last {
-			return nil, false
-		}
-		m[key], last = value, key
-	}
-	return m, true
+	q.PrintedMeta = v
+	return nil
 }

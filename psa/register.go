@@ -45,7 +45,7 @@ func Register(g *echo.Group, cfg Config) error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	allowOrigins, err := cors(cfg.CORSOrigins)
+	allowOrigins, err := CORS(cfg.CORSOrigins)
 	if err != nil {
 		return err
 	}

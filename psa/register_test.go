@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -122,8 +123,9 @@ func TestPreflight(t *testing.T) {
 	for _, path := range []string{"/pins/", "//pins", "/pins/" + someID, "/pins/" + someID + "/", "/nothing"} {
 		r := s.call("OPTIONS", path, "", preflight("DELETE")...)
 		h := r.Header
-		if r.StatusCode != 204 || h.Get("Access-Control-Allow-Origin") != "*" ||
-			!strings.Contains(h.Get("Access-Control-Allow-Methods"), "DELETE") ||
+		if r.StatusCode != 204 || h.Get("Access-Control-Allow-Origin") != "https://app.example.com" ||
+			h.Get("Access-Control-Allow-Credentials") != "true" ||
+			!strings.Contains(h.Get("Access-Control-Allow-Methods"), "DELETE,PUT,PATCH") ||
 			h.Get("Access-Control-Allow-Headers") != "authorization,content-type" {
 			t.Errorf("%s: %d %v", path, r.StatusCode, h)
 		}
@@ -142,9 +144,11 @@ func TestCORSOnEveryAnswer(t *testing.T) {
 		s.call("POST", "/pins", "x", "Origin", "https://app.example.com"),
 		s.call("GET", "/pins", "", "Origin", "https://app.example.com", "Authorization", ""),
 		s.call("PUT", "/pins", "", "Origin", "https://app.example.com"),
+		s.call("PATCH", "/pins/"+someID, "", "Origin", "https://app.example.com"),
 		s.call("GET", "/nothing", "", "Origin", "https://app.example.com"),
 	} {
-		if r.Header.Get("Access-Control-Allow-Origin") != "*" || r.Header.Get("Access-Control-Allow-Credentials") != "" {
+		if r.Header.Get("Access-Control-Allow-Origin") != "https://app.example.com" ||
+			r.Header.Get("Access-Control-Allow-Credentials") != "true" {
 			t.Errorf("%d: %v", r.StatusCode, r.Header)
 		}
 		if got := r.Header.Get("Access-Control-Expose-Headers"); got != "Retry-After,WWW-Authenticate" {
@@ -159,8 +163,9 @@ func TestCORSOrigins(t *testing.T) {
 		from    string
 		want    string
 	}{
-		{nil, "https://any.example", "*"},
-		{[]string{"*"}, "https://any.example", "*"},
+		{nil, "https://any.example", "https://any.example"},
+		{[]string{"*"}, "https://any.example", "https://any.example"},
+		{[]string{"*"}, "null", "null"}, // a page from a file
 		{[]string{}, "https://any.example", ""},
 		{[]string{"https://app.example.com"}, "https://app.example.com", "https://app.example.com"},
 		{[]string{"https://app.example.com"}, "http://app.example.com", ""},
@@ -177,6 +182,12 @@ func TestCORSOrigins(t *testing.T) {
 		} {
 			if got := r.Header.Get("Access-Control-Allow-Origin"); got != tt.want {
 				t.Errorf("%q from %s: got %q, want %q", tt.origins, tt.from, got, tt.want)
+			}
+			if got := r.Header.Get("Access-Control-Allow-Credentials"); (got == "true") != (tt.want != "") {
+				t.Errorf("%q from %s: credentials %q", tt.origins, tt.from, got)
+			}
+			if !slices.Contains(r.Header.Values("Vary"), "Origin") {
+				t.Errorf("%q from %s: it is kept for other origins: %v", tt.origins, tt.from, r.Header)
 			}
 		}
 	}

@@ -22,12 +22,9 @@ const (
 	maxMeta    = 16 << 10 // bytes of all keys and values together
 	maxOrigins = 20       // as the spec has it
 
-	// maxCID bounds a CID's text before it is decoded, which takes time
-	// quadratic in its length. The longest there is has a digest of 128 bytes
-	// in base2: under 1,300.
-	maxCID = 1500
-	// maxOrigin bounds an address likewise. A DNS name has at most 253 bytes,
-	// a peer ID and each of two certificate hashes under 100.
+	// maxOrigin bounds an address before it is decoded, which takes time quadratic
+	// in the length of a peer ID. A DNS name has at most 253 bytes, a peer ID and
+	// each of two certificate hashes under 100.
 	maxOrigin = 1024
 )
 
@@ -93,15 +90,9 @@ func parseRoot(raw json.RawMessage) (string, cid.Cid, error) {
 
 // parseCID reads a CIDv0 or a CIDv1 in any base.
 func parseCID(text string) (cid.Cid, error) {
-	if len(text) > maxCID {
-		return cid.Undef, invalid("cid", "is too long to be one: %d bytes", len(text))
-	}
-	if len(text) > 0 && text[0] == 0 { // multibase's identity: bytes, not text
-		return cid.Undef, invalid("cid", "must be in a base that is text, such as base32")
-	}
-	c, err := cid.Decode(text)
+	c, err := pin.ParseCID(text)
 	if err != nil {
-		return cid.Undef, invalid("cid", "%s is not a CID: %v", quote(text), err)
+		return cid.Undef, invalid("cid", "%s %v", quote(text), err)
 	}
 	return c, nil
 }

@@ -104,6 +104,22 @@ func TestSpecTakesEveryCID(t *testing.T) {
 	}
 }
 
+// A text that the decoders of multibase read as the CID, and that is not it.
+func TestSpecRefusesWhatIsPassedOver(t *testing.T) {
+	for text, msg := range map[string]string{
+		cidV1 + "\n":                     "line break",
+		"\n" + cidV1:                     "line break",
+		cidV1[:20] + "\r\n" + cidV1[20:]: "line break",
+	} {
+		b, err := json.Marshal(map[string]string{"cid": text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = parseSpec(b)
+		wantInvalid(t, err, "cid", msg)
+	}
+}
+
 func TestSpecRefuses(t *testing.T) {
 	with := func(rest string) string { return `{"cid":"` + cidV0 + `",` + rest + `}` }
 	origins := func(n int) string {

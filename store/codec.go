@@ -165,24 +165,34 @@ func (r row) hasMeta(want map[string]string) bool {
 	return found == len(want)
 }
 
-// metaMap gives the row's metadata; nil if it has none, or it is not in the row.
+// metaMap gives what can be read of the row's metadata; nil if it has none, or it is not
+// in the row.
 func (r row) metaMap() map[string]string {
-	m := map[string]string{}
-	for b := r.meta; !r.large && len(b) > 0; {
-		var k, v []byte
-		var ok bool
-		if k, b, ok = cutText(b); !ok {
-			break
-		}
-		if v, b, ok = cutText(b); !ok {
-			break
-		}
-		m[string(k)] = string(v)
-	}
-	if len(m) == 0 {
+	if r.large {
 		return nil
 	}
-	return m
+	if m, _ := r.metadata(); len(m) > 0 {
+		return m
+	}
+	return nil
+}
+
+// metadata reads all the metadata of the row, which must not be large. With an error
+// comes what could be read.
+func (r row) metadata() (map[string]string, error) {
+	meta := map[string]string{}
+	for b := r.meta; len(b) > 0; {
+		k, rest, ok := cutText(b)
+		if !ok {
+			return meta, errors.New("decode row: its metadata end early")
+		}
+		v, rest, ok := cutText(rest)
+		if !ok {
+			return meta, errors.New("decode row: its metadata end early")
+		}
+		meta[string(k)], b = string(v), rest
+	}
+	return meta, nil
 }
 
 func appendText(b []byte, s string) []byte {

@@ -46,9 +46,9 @@ func newCommitter(db *badger.DB, admit func() error, wrote func(error) error) *c
 
 // do runs fn in the next commit and returns once that is durable, or with
 // an error, in which case fn changed nothing, unless it is pin.ErrInDoubt: then
-// what fn wrote is read from now on, and may not outlast a crash. If ctx ends while fn is still
-// waiting for its turn, fn is not run and do returns the context's error; once
-// fn has been taken up, do waits for the outcome.
+// what fn wrote is read from now on, and may not outlast a crash. If ctx ends
+// while fn is still waiting for its turn, fn is not run and do returns the
+// context's error; once fn has been taken up, do waits for the outcome.
 func (c *committer) do(ctx context.Context, fn func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -169,9 +169,10 @@ func (c *committer) commit(batch []*change) {
 			if err != nil {
 				// This change was not tried: no doubt is of it.
 				if failed = c.admit(); failed != nil {
-					err = failed
+					ch.answer <- failed
+				} else {
+					ch.answer <- fmt.Errorf("a change that it followed failed: %v", err)
 				}
-				ch.answer <- fmt.Errorf("a change that it followed failed: %v", err)
 				continue
 			}
 		}
@@ -219,10 +220,11 @@ func (g *group) fits(count, size, moreCount, moreSize int64) bool {
 func (g *group) flush() error {
 	before := g.base.ReadTs()
 	g.base.Discard()
-	err := g.wrote(g.commit())
+	err := g.commit()
 	if err != nil && g.isRead(before) {
 		err = fmt.Errorf("%w: %v", pin.ErrInDoubt, err)
 	}
+	err = g.wrote(err)
 	for _, ch := range g.changes {
 		ch.answer <- err
 	}

@@ -237,18 +237,24 @@ func (s *Store) inTables(version uint64) bool {
 }
 
 // setMeta writes a key of the store's own past the committer; nil deletes it. Only one
-// goroutine at a time may write the key: nobody else's writes are in order with this.
+// goroutine at a time may write the key.
 func (s *Store) setMeta(name string, value []byte) error {
-	err := s.db.Update(func(txn *badger.Txn) error {
-		if value == nil {
-			return txn.Delete(metaKey(name))
-		}
-		return txn.Set(metaKey(name), value)
-	})
-	if err := s.wrote(err); err != nil {
-		return fmt.Errorf("write %s of a reclaim: %w", name, err)
+	if err := s.setAlone(metaKey(name), value); err != nil {
+		return fmt.Errorf("write key %s: %w", name, err)
 	}
 	return nil
+}
+
+// setAlone writes a key past the committer, and past its floor of free space; nil deletes
+// it. Nobody else may write the key meanwhile, since no order with other writes is kept:
+// it is one that a single goroutine has, or its block's stripe of locks is held alone.
+func (s *Store) setAlone(key, value []byte) error {
+	return s.wrote(s.db.Update(func(txn *badger.Txn) error {
+		if value == nil {
+			return txn.Delete(key)
+		}
+		return txn.Set(key, value)
+	}))
 }
 
 // sleep waits for a time, or until ctx ends, and then gives its error.

@@ -45,7 +45,8 @@ func (s *Store) mayWrite() error {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	if s.health.err != nil {
-		return fmt.Errorf("%w: %w", pin.ErrUnwritable, s.health.err)
+		// What was in doubt is no doubt of what comes after it.
+		return fmt.Errorf("%w: %v", pin.ErrUnwritable, s.health.err)
 	}
 	return nil
 }
@@ -69,6 +70,9 @@ func ofDisk(err error) bool {
 	if err == nil {
 		return false
 	}
+	if errors.Is(err, pin.ErrInDoubt) { // whatever it is, memory and disk may differ
+		return true
+	}
 	text := err.Error()
 	return slices.ContainsFunc(diskErrors, func(e syscall.Errno) bool {
 		return errors.Is(err, e) || strings.Contains(text, e.Error())
@@ -90,6 +94,9 @@ func (s *Store) wrote(err error) error {
 		s.health.err, s.health.since = err, now
 		s.log.Error("the disk does not take what is written: nothing is changed or stored until it does", "err", err)
 		s.health.mending.Go(s.mend)
+	}
+	if errors.Is(err, pin.ErrInDoubt) {
+		return err
 	}
 	return fmt.Errorf("%w: %w", pin.ErrUnwritable, err)
 }

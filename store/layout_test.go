@@ -66,6 +66,7 @@ func TestForeignDirectories(t *testing.T) {
 		"a bare database":  {"MANIFEST", "000001.vlog", "KEYREGISTRY"},
 		"hidden files":     {".ssh"},
 		"our names":        {"db", "config.toml"},
+		"ours beside more": {"denylists", "thesis.odt"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -90,6 +91,10 @@ func TestDirectoriesAsGoodAsEmpty(t *testing.T) {
 	writeFile(t, "123\n", dir, pidName)
 	must(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o700))
 	must(t, os.WriteFile(filepath.Join(dir, "swarm.key"), nil, 0o600))
+	for _, name := range []string{"denylists", "acme"} {
+		must(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+		writeFile(t, "x", dir, name, "what.deny")
+	}
 	openTest(t, dir, Config{})
 }
 

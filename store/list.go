@@ -74,7 +74,7 @@ func (l *lister) prepare() error {
 	if l.q.Name != "" && names == nil {
 		l.name = nameList(l.account, nameHash(l.q.Name))
 	}
-	if names != nil || len(l.q.Meta) > 0 {
+	if names != nil || l.q.FiltersMeta() {
 		l.scan = func(r row) bool { return names == nil || names(r.name) }
 	}
 
@@ -173,7 +173,7 @@ func (l *lister) chunk(number uint32, page *pin.Page) error {
 		if !l.scan(r) {
 			return nil
 		}
-		if len(l.q.Meta) > 0 {
+		if l.q.FiltersMeta() {
 			ok, err := l.metaMatches(r)
 			if err != nil || !ok {
 				return err
@@ -310,7 +310,11 @@ func (l *lister) ofStatus(code statusCode, number uint32) (*chunk, error) {
 // metaMatches reports whether a request has all the metadata of the query.
 func (l *lister) metaMatches(r row) (bool, error) {
 	if !r.large {
-		return r.hasMeta(l.q.Meta), nil
+		if l.q.PrintedMeta == "" {
+			return r.hasMeta(l.q.Meta), nil
+		}
+		meta, err := r.metadata()
+		return err == nil && l.q.HasMeta(meta), err
 	}
 	var rec requestRecord
 	found, err := l.s.take(l.r, requestKey(l.account, r.created), &rec)
@@ -320,12 +324,7 @@ func (l *lister) metaMatches(r row) (bool, error) {
 	if err != nil || !found {
 		return false, err
 	}
-	for k, v := range l.q.Meta {
-		if have, ok := rec.Meta[k]; !ok || have != v {
-			return false, nil
-		}
-	}
-	return true, nil
+	return l.q.HasMeta(rec.Meta), nil
 }
 
 // take adds a request to the page.

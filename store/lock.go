@@ -50,11 +50,14 @@ const (
 
 // harmless reports whether a file may be in a directory that is not ours yet.
 func harmless(name string) bool {
-	// An operator puts the configuration, and the key of a private network,
-	// there before the first start, and a fresh file system has lost+found. A
-	// pid, or a file whose name starts like that, is what a start leaves that
-	// was killed before the marker.
-	return name == "config.toml" || name == "swarm.key" || name == "lost+found" || strings.HasPrefix(name, pidName)
+	switch name {
+	case "config.toml", "swarm.key", "denylists", "acme":
+		return true // an operator puts them there before the first start
+	case "lost+found":
+		return true // a fresh file system has it
+	}
+	// What a start leaves that was killed before the marker.
+	return strings.HasPrefix(name, pidName)
 }
 
 // DirLock is the right to use a data directory, which one process has at a time.

@@ -185,7 +185,8 @@ func (r *reader) isWhole(h pin.Holder, l pin.Limits) (bool, error) {
 	if err != nil || !within(kept.BlockBytes, l.BlockBytes) || !within(kept.Links, l.Links) {
 		return false, nil
 	}
-	return r.inUse(h)
+	_, released, err := r.get(releasedKey(h))
+	return err == nil && !released, err
 }
 
 // inUse reports whether a holder is a node, or an attempt that is not released.

@@ -211,7 +211,9 @@ func (s *Store) Close() error {
 		s.gate.Lock()
 		s.closed = true
 		s.gate.Unlock()
+		s.health.mu.Lock() // nobody begins to mend after it
 		s.cancel()
+		s.health.mu.Unlock()
 		s.commit.close()
 		s.users.Wait()
 		s.health.mending.Wait()

@@ -41,7 +41,7 @@ func (s *Store) mendLinks(ctx context.Context, h multihash.Multihash) (halves in
 		return 0, err
 	}
 	for _, l := range half {
-		if err := s.set(linkToKey(l), nil); err != nil {
+		if err := s.setAlone(linkToKey(l), nil); err != nil {
 			return 0, err
 		}
 		s.log.Warn("a link to a block has only one side, and is deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
@@ -103,7 +103,7 @@ func (s *Store) restoreSides(ctx context.Context, page []pin.Link) error {
 		return err
 	}
 	for _, l := range lack {
-		if err := s.set(linkToKey(l), encodeSize(l.Size)); err != nil {
+		if err := s.setAlone(linkToKey(l), encodeSize(l.Size)); err != nil {
 			return err
 		}
 	}

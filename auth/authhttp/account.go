@@ -14,34 +14,36 @@ import (
 // accountJSON is an account as the endpoints tell of it.
 type accountJSON struct {
 	ID       string    `json:"id"`
-	Email    string    `json:"email"`
+	Email    string    `json:"email,omitempty"` // left out: it is damaged, and its address is not known
 	Admin    bool      `json:"admin"`
 	Disabled bool      `json:"disabled"`
 	Quota    uint64    `json:"quota"`    // bytes; 0 is no limit
 	MaxPins  uint64    `json:"max_pins"` // 0 is no limit
-	Created  time.Time `json:"created"`
+	Created  time.Time `json:"created,omitzero"`
+	Damaged  bool      `json:"damaged,omitempty"` // its record cannot be read: only id and email say something
 }
 
 func accountJSONOf(a auth.Account) accountJSON {
-	return accountJSON{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created}
+	return accountJSON{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created, a.Damaged}
 }
 
 // tokenJSON is a token as the endpoints tell of it.
 type tokenJSON struct {
 	ID       string     `json:"id"`
-	Kind     auth.Kind  `json:"kind"`
+	Kind     auth.Kind  `json:"kind,omitempty"`
 	Name     string     `json:"name,omitempty"`
-	Scope    auth.Scope `json:"scope"`
-	Created  time.Time  `json:"created"`
+	Scope    auth.Scope `json:"scope,omitempty"`
+	Created  time.Time  `json:"created,omitzero"`
 	Expires  time.Time  `json:"expires,omitzero"`   // left out: never
 	LastUsed time.Time  `json:"last_used,omitzero"` // some minutes behind; left out: never
 	Address  string     `json:"address,omitempty"`  // where it was made from
 	Current  bool       `json:"current"`            // this request came with it
+	Damaged  bool       `json:"damaged,omitempty"`  // its record cannot be read: only id says something
 }
 
 func tokenJSONOf(t auth.Token, p auth.Principal) tokenJSON {
 	return tokenJSON{
-		t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address, t.ID == p.TokenID,
+		t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address, t.ID == p.TokenID, t.Damaged,
 	}
 }
 

@@ -37,14 +37,23 @@ const optional = "?"
 // readFields reads the named fields, which are text, from a body that is JSON or
 // a form. Other fields are passed over, and so is the query:
 // what stands in a URL is logged on the way.
+//
+// A body of no type, or of that which curl gives to everything, is JSON if it begins
+// with a brace: no form of these fields does.
 func readFields(c echo.Context, names ...string) (map[string]string, error) {
-	media, params, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
-	if err != nil {
-		return nil, errMediaType
+	media, params := "", map[string]string(nil)
+	if given := c.Request().Header.Get(echo.HeaderContentType); given != "" {
+		var err error
+		if media, params, err = mime.ParseMediaType(given); err != nil {
+			return nil, errMediaType
+		}
 	}
 	body, err := readBody(c)
 	if err != nil {
 		return nil, err
+	}
+	if (media == "" || media == echo.MIMEApplicationForm) && beginsObject(body) {
+		media = echo.MIMEApplicationJSON
 	}
 	required := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return strings.HasPrefix(n, optional) })
 	for i, n := range names {
@@ -116,7 +125,7 @@ func readJSON(c echo.Context, v any) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+	if !beginsObject(body) {
 		return errNoObject
 	}
 	err = json.Unmarshal(body, v)
@@ -127,6 +136,11 @@ func readJSON(c echo.Context, v any) error {
 		return errNoObject
 	}
 	return nil
+}
+
+// beginsObject reports whether a text may be a JSON object.
+func beginsObject(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{"))
 }
 
 // jsonFields reads fields of an object. No error holds anything of the body,

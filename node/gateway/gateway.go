@@ -115,8 +115,12 @@ func (c Config) guard(next http.Handler) http.Handler {
 			}
 		}
 		first, _, _ := strings.Cut(rest, "/")
-		reads := r.Method == http.MethodGet || r.Method == http.MethodHead // boxo refuses others
-		if root, err := cid.Decode(first); err == nil && reads {
+		root, err := pin.ParseCID(first)
+		if err != nil {
+			http.Error(w, fmt.Sprintf("%.100q %v", first, err), http.StatusBadRequest)
+			return
+		}
+		if r.Method == http.MethodGet || r.Method == http.MethodHead { // boxo refuses others
 			switch has, err := c.Blocks.Has(r.Context(), root); {
 			case errors.Is(err, pin.ErrDenied):
 				http.Error(w, err.Error(), http.StatusGone)

@@ -207,6 +207,7 @@ func TestRefuses(t *testing.T) {
 		"/ipfs/" + root + "/c.txt?format=raw":        http.StatusNotAcceptable,
 		"/ipfs/" + missing + "?format=raw":           http.StatusNotFound,
 		"/ipfs/nonsense?format=raw":                  http.StatusBadRequest,
+		"/ipfs/" + root + "%0A?format=raw":           http.StatusBadRequest,
 		"/ipns/" + key + "?format=ipns-record":       http.StatusNotFound,
 		"/ipns/example.com?format=car":               http.StatusNotFound,
 		"/ipns/" + key + "/x?format=raw":             http.StatusNotFound,

@@ -725,10 +725,8 @@ func matches(req pin.Request, q pin.Query) bool {
 	if q.Name != "" && !nameMatches(req.Name, q.Name, q.Match) {
 		return false
 	}
-	for k, v := range q.Meta {
-		if have, ok := req.Meta[k]; !ok || have != v {
-			return false
-		}
+	if !q.HasMeta(req.Meta) {
+		return false
 	}
 	if !q.Before.IsZero() && !req.Created.Before(q.Before) {
 		return false

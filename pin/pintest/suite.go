@@ -78,6 +78,7 @@ func RunRecords(t *testing.T, open Open) {
 		{"ListByDAG", testListDAG},
 		{"ListByName", testListName},
 		{"ListByMeta", testListMeta},
+		{"ListByPrintedMeta", testListPrintedMeta},
 		{"ListByTime", testListTime},
 		{"ListCombined", testListCombined},
 		{"ListPages", testListPages},

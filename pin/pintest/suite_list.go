@@ -3,6 +3,7 @@ package pintest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -160,6 +161,48 @@ func testListMeta(e *env) {
 	} {
 		e.wantNames(every(pin.Query{Meta: c.meta}), c.want...)
 	}
+}
+
+// A map as Go prints it finds what has that map, whatever is in it.
+func testListPrintedMeta(e *env) {
+	for i, m := range []map[string]string{
+		nil, {"app": "my cool app"}, {"app": "my cool app", "url": "https://example.org:80/"}, {"dc:title": "a b", "z": ""},
+		{"app": "my", "zero": " 0"}, {"": "x", "a key": "v"}, {"app": "x", "big": strings.Repeat("b", 4<<10)},
+	} {
+		s := named(i, fmt.Sprint(i))
+		s.Meta = m
+		e.add(alice, s)
+	}
+	for _, c := range []struct {
+		meta map[string]string
+		want []string
+	}{
+		{map[string]string{"app": "my cool app"}, []string{"2", "1"}},
+		{map[string]string{"url": "https://example.org:80/"}, []string{"2"}},
+		{map[string]string{"app": "my cool app", "url": "https://example.org:80/"}, []string{"2"}},
+		{map[string]string{"app": "my cool app", "url": "https://example.org:80"}, nil},
+		{map[string]string{"app": "my cool"}, nil},
+		{map[string]string{"cool": "app"}, nil},
+		{map[string]string{"dc:title": "a b"}, []string{"3"}},
+		{map[string]string{"dc:title": "a b", "z": ""}, []string{"3"}},
+		{map[string]string{"z": ""}, []string{"3"}},
+		{map[string]string{"app": "my"}, []string{"4"}},
+		{map[string]string{"zero": " 0"}, []string{"4"}},
+		{map[string]string{"zero": "0"}, nil},
+		{map[string]string{"": "x"}, []string{"5"}},
+		{map[string]string{"": "x", "a key": "v"}, []string{"5"}},
+		{map[string]string{"app": "x"}, []string{"6"}},
+	} {
+		printed := strings.TrimSuffix(strings.TrimPrefix(fmt.Sprint(c.meta), "map["), "]")
+		e.wantNames(every(pin.Query{PrintedMeta: printed}), c.want...)
+		e.wantNames(every(pin.Query{Meta: c.meta}), c.want...) // which is what it means
+	}
+	// One text may be that of two maps: both are found.
+	one, two := named(7, "7"), named(8, "8")
+	one.Meta, two.Meta = map[string]string{"p": "q r:s"}, map[string]string{"p": "q", "r": "s"}
+	e.add(alice, one)
+	e.add(alice, two)
+	e.wantNames(every(pin.Query{PrintedMeta: "p:q r:s"}), "8", "7")
 }
 
 func testListTime(e *env) {

@@ -31,6 +31,12 @@ type core struct {
 const damagedHint = "check the disk, and restore the data directory from a backup; keep a copy of it as it is, " +
 	"and remove none of the files in db: without its MANIFEST Badger deletes all others"
 
+// copiedHint is for who has a copy that does not open, which a server that was not
+// stopped has left its marks in.
+const copiedHint = "this directory is a copy of one in which a server ran, or was killed; if it ran while the copy was made, " +
+	"the files are of different moments, and nothing is wrong with the disk: stop that server and copy its directory again, " +
+	"or take a snapshot of the file system. Else " + damagedHint
+
 // storeHint says what to do about an error of the store's that the operator's API does
 // not know.
 func storeHint(err error) string {
@@ -55,6 +61,8 @@ func openCore(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg confi
 	if err != nil {
 		err = fmt.Errorf("open the store in %s: %w", d.Shown, err)
 		switch {
+		case errors.Is(err, store.ErrDamaged) && d.CopiedInUse():
+			err = hint.Add(err, copiedHint)
 		case errors.Is(err, store.ErrDamaged):
 			err = hint.Add(err, damagedHint)
 		case errors.Is(err, pin.ErrDiskFull):

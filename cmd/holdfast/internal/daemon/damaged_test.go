@@ -65,7 +65,7 @@ func TestLoginToDamagedAccount(t *testing.T) {
 	var id uuid.UUID
 	withCore(t, d, func(c *core) {
 		for _, email := range []string{"bob@example.org", "alice@example.org"} {
-			a, err := c.auth.AddAccount(t.Context(), auth.NewAccount{Email: email, Password: password})
+			a, err := c.auth.AddAccount(t.Context(), auth.NewAccount{Email: email, Password: password, Admin: email == "bob@example.org"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,31 @@ func TestLoginToDamagedAccount(t *testing.T) {
 	if status, body := login("alice@example.org"); status != http.StatusInternalServerError || !strings.Contains(body, "cannot read its record") {
 		t.Errorf("alice: %d %s", status, body)
 	}
-	if status, body := login("bob@example.org"); status != http.StatusOK {
-		t.Errorf("bob: %d %s", status, body)
+	status, body := login("bob@example.org")
+	var session struct {
+		Access string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(body), &session); err != nil || status != http.StatusOK {
+		t.Fatalf("bob: %d %s", status, body)
+	}
+	// Who is an admin sees both.
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/api/admin/accounts", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+session.Access)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var list struct {
+		Accounts []struct {
+			ID, Email string
+			Damaged   bool
+		}
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&list); err != nil || len(list.Accounts) != 2 || !list.Accounts[0].Damaged || list.Accounts[0].ID != id.String() || list.Accounts[1].Damaged {
+		t.Errorf("%s, %v: %+v", answer.Status, err, list)
 	}
 }

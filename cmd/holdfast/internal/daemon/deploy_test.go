@@ -116,12 +116,12 @@ func exported(t *testing.T) map[string]bool {
 	add(metricstest.Parse(t, scrape(t, p)))
 	// Everything that the server's collector can tell, with values made up.
 	r := prometheus.NewRegistry()
-	r.MustRegister(&metrics.Collector{Families: metrics.Families(), Read: func(context.Context) (*metrics.Reading, error) {
+	r.MustRegister(metrics.NewCollector(func(context.Context) (*metrics.Reading, error) {
 		now := time.Unix(1_800_000_000, 0)
 		made := metrics.Reading{Now: now, Node: node.Stats{Provide: &provide.Stats{}}}
 		made.Counted.At, made.Reclaims.Last = now, now
 		return &made, nil
-	}})
+	}))
 	all, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -166,8 +166,11 @@ func TestDashboardUsesWhatIsTold(t *testing.T) {
 		}
 	}
 	// What is ours is there to be looked at.
-	for _, f := range metrics.Families() {
-		name := regexp.MustCompile(`fqName: "([^"]+)"`).FindStringSubmatch(f.Desc.String())[1]
+	descs := make(chan *prometheus.Desc, 1000)
+	metrics.NewCollector(nil).Describe(descs)
+	close(descs)
+	for d := range descs {
+		name := regexp.MustCompile(`fqName: "([^"]+)"`).FindStringSubmatch(d.String())[1]
 		if !used[name] && !slices.Contains(notShown, name) {
 			t.Errorf("the dashboard does not show %s", name)
 		}

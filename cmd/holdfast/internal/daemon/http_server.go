@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/labstack/echo/v4/middleware"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
@@ -51,7 +50,11 @@ func (a *api) router() (*echo.Echo, error) {
 	if a.requests != nil {
 		e.Use(a.requests.Middleware("")) // first, so that it sees what was answered to errors
 	}
-	e.Use(logRequests(a.log), faults.RecoverPanics, a.cors())
+	cors, err := a.cors()
+	if err != nil {
+		return nil, err
+	}
+	e.Use(logRequests(a.log), faults.RecoverPanics, cors)
 	var endpoint func() string
 	if base := a.cfg.Public(); base != "" {
 		endpoint = func() string { return endpointAt(base) }
@@ -65,12 +68,12 @@ func (a *api) router() (*echo.Echo, error) {
 	e.HEAD(openAPIPath, serveOpenAPI)
 
 	authenticate := authhttp.Middleware(a.auth, func(_ echo.Context, err error) error { return err })
-	err := psa.Register(e.Group(PSAPath), psa.Config{
+	err = psa.Register(e.Group(PSAPath), psa.Config{
 		Service:   a.pins,
 		Delegates: a.delegates,
 		// Where the PSA authenticates, it answers errors as it should.
 		Auth:        func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(authenticate(next)) },
-		CORSOrigins: a.cfg.CORSOrigins,
+		CORSOrigins: a.origins(),
 		Logger:      a.log,
 	})
 	if err != nil {
@@ -89,23 +92,26 @@ func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// cors lets web pages of the configured origins use what is under /api but the
-// PSA, which brings its own.
-func (a *api) cors() echo.MiddlewareFunc {
-	config := middleware.CORSConfig{
-		Skipper: func(c echo.Context) bool {
-			path := c.Request().URL.Path
-			return !strings.HasPrefix(path, "/api/") || strings.HasPrefix(path+"/", PSAPath+"/")
-		},
-		AllowOrigins:  a.cfg.CORSOrigins,
-		AllowMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
-		ExposeHeaders: []string{echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate},
+// cors lets web pages of the configured origins read every answer, but for those
+// of the PSA, which brings its own CORS.
+func (a *api) cors() (echo.MiddlewareFunc, error) {
+	allow, err := psa.CORS(a.origins())
+	if err != nil {
+		return nil, err
 	}
-	if len(a.cfg.CORSOrigins) == 0 { // to Echo, none would mean any
-		config.AllowOriginFunc = func(string) (bool, error) { return false, nil }
-	}
-	return middleware.CORSWithConfig(config)
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		allowed := allow(next)
+		return func(c echo.Context) error {
+			if strings.HasPrefix(c.Request().URL.Path+"/", PSAPath+"/") {
+				return next(c)
+			}
+			return allowed(c)
+		}
+	}, nil
 }
+
+// origins are the configured ones, not nil: that would be any.
+func (a *api) origins() []string { return append([]string{}, a.cfg.CORSOrigins...) }
 
 // logRequests tells of each request at debug level only: what goes wrong is
 // logged where it is dealt with.

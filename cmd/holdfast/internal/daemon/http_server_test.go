@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -72,10 +73,11 @@ func TestCORS(t *testing.T) {
 		origins []string
 		allowed string
 	}{
-		{"any", []string{"*"}, "*"},
+		{"any", []string{"*"}, page},
 		{"this one", []string{"https://x.example.com", page}, page},
 		{"another", []string{"https://x.example.com"}, ""},
 		{"none", []string{}, ""},
+		{"none, as an empty variable has it", nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
@@ -92,12 +94,40 @@ func TestCORS(t *testing.T) {
 				if tt.allowed != "" && (w.Code != http.StatusNoContent || !strings.Contains(w.Header().Get("Access-Control-Allow-Methods"), http.MethodPost)) {
 					t.Errorf("preflight of %s answers %d, %v", path, w.Code, w.Header())
 				}
+				if got := w.Header().Get("Access-Control-Max-Age"); (got == "7200") != (tt.allowed != "") {
+					t.Errorf("preflight of %s may be remembered for %q seconds", path, got)
+				}
 				// An error can be read by the page too.
 				r = httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}"))
 				r.Header.Set("Origin", page)
 				w = a.serve(t, r)
 				if got := w.Header().Get("Access-Control-Allow-Origin"); got != tt.allowed || w.Code < 400 {
 					t.Errorf("POST %s answers %d and allows the origin %q, want %q", path, w.Code, got, tt.allowed)
+				}
+			}
+			// Whatever is answered can be read, by a page that sends credentials too.
+			for _, asked := range []string{
+				"GET /healthz", "GET /readyz", "GET /api/openapi.yaml", "GET /nothing", "GET /api/auth/nothing",
+				"PUT /api/auth/me", "PATCH /api/auth/login", "PUT /api/admin/accounts", "PATCH /api/psa/pins", "PUT /api/psa/pins/x",
+			} {
+				method, path, _ := strings.Cut(asked, " ")
+				for _, preflight := range []bool{true, false} {
+					r := httptest.NewRequest(method, path, nil)
+					if preflight {
+						r = httptest.NewRequest(http.MethodOptions, path, nil)
+						r.Header.Set("Access-Control-Request-Method", method)
+					}
+					r.Header.Set("Origin", page)
+					h := a.serve(t, r).Header()
+					if got := h.Get("Access-Control-Allow-Origin"); got != tt.allowed {
+						t.Errorf("%s, preflight %v, allows the origin %q, want %q", asked, preflight, got, tt.allowed)
+					}
+					if got := h.Get("Access-Control-Allow-Credentials"); (got == "true") != (tt.allowed != "") {
+						t.Errorf("%s, preflight %v, allows credentials: %q", asked, preflight, got)
+					}
+					if preflight && tt.allowed != "" && !slices.Contains(strings.Split(h.Get("Access-Control-Allow-Methods"), ","), method) {
+						t.Errorf("%s: its preflight allows %q", asked, h.Get("Access-Control-Allow-Methods"))
+					}
 				}
 			}
 		})

@@ -96,3 +96,53 @@ func TestNewKeysAreNotToldOf(t *testing.T) {
 		t.Errorf("it says\n%s", s)
 	}
 }
+
+// That the node is in another network is told once, whatever way it came there.
+func TestAnotherSwarmKeyIsToldOf(t *testing.T) {
+	d := testDataDir(t)
+	use := func() (told int) {
+		t.Helper()
+		p, lines := testProgram(t, d)
+		p.Config.Node.Bootstrap = []string{}
+		if err := p.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if s := lines.String(); strings.Contains(s, "another network") && !strings.Contains(s, "file="+d.File(datadir.SwarmKeyName)) {
+			t.Errorf("the file is not named:\n%s", s)
+		}
+		return strings.Count(lines.String(), "the node is in another network")
+	}
+	key := func(digits string) {
+		t.Helper()
+		text := "/key/swarm/psk/1.0.0/\n/base16/\n" + digits + "\n"
+		if err := os.WriteFile(d.File(datadir.SwarmKeyName), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	digits := strings.Repeat("0123456789abcdef", 4)
+	key(digits)
+	for i, step := range []struct {
+		change func()
+		told   int
+	}{
+		{func() {}, 0},
+		{func() {}, 0},
+		{func() { key("1" + digits[1:]) }, 1}, // one bit
+		{func() {}, 0},
+		{func() { key(digits) }, 1},
+		{func() {
+			if err := os.Remove(d.File(datadir.SwarmKeyName)); err != nil {
+				t.Fatal(err)
+			}
+		}, 1},
+		{func() {}, 0},
+	} {
+		step.change()
+		if told := use(); told != step.told {
+			t.Errorf("step %d: it was told of %d times, want %d", i, told, step.told)
+		}
+	}
+}

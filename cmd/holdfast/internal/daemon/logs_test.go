@@ -49,7 +49,7 @@ func TestLibrariesAreLowered(t *testing.T) {
 			}
 			return a
 		}})
-		log := slog.New(libraryHandler{text})
+		log := slog.New(libraryHandler{text, newRepeats()})
 		log.Error("error")
 		log.Warn("warning")
 		log.Info("information")

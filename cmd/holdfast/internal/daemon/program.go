@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,6 +102,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		return err
 	}
 	p.profile = config.NewProfile(p.Config.Node.Profile, p.Machine)
+	p.Data.WarnOpen(p.Log)
 	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {
 		return err
 	}
@@ -150,7 +152,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	}
 	run := datadir.RunFile{
 		PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), Metrics: p.metricsURL,
-		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(),
+		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(), Directory: p.Data.Number(),
 	}
 	if err := datadir.WriteRunFile(p.Data.File(datadir.RunFileName), run); err != nil {
 		return err
@@ -202,6 +204,10 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		return fmt.Errorf("start the node: %w", err)
 	}
 	if err := datadir.NodeKey().Check(ctx, cfg.Datastore, p.Data, p.node.PeerID(), lost, p.Log); err != nil {
+		return err
+	}
+	network := cmp.Or(p.node.Network(), datadir.PublicNetwork)
+	if err := datadir.SwarmKey(p.Config.Node.SwarmKey).Check(ctx, cfg.Datastore, p.Data, network, false, p.Log); err != nil {
 		return err
 	}
 	p.pins, err = pin.New(ctx, pin.Config{

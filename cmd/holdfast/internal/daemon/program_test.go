@@ -237,7 +237,7 @@ func TestDrainingRefusesNewPins(t *testing.T) {
 	if answer := ask(http.MethodPost); answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
 		t.Errorf("POST answers %s with Retry-After %q", answer.Status, answer.Header.Get("Retry-After"))
 	}
-	if got := ask(http.MethodPost).Header.Get("Access-Control-Allow-Origin"); got != "*" {
+	if got := ask(http.MethodPost).Header.Get("Access-Control-Allow-Origin"); got != "https://app.example.com" {
 		t.Errorf("the refusal allows the origin %q", got)
 	}
 	if s := ask(http.MethodGet).StatusCode; s != http.StatusOK {

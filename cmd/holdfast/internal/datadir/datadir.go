@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 // Dir is a data directory that is there and may be used. It holds the
@@ -120,6 +122,35 @@ func (d *Dir) Close() error { return d.dir.Close() }
 
 // File is a path to open a file of the directory by.
 func (d *Dir) File(name string) string { return filepath.Join(d.Open, name) }
+
+// Number is the file system's for the directory: its inode. 0 is not known.
+func (d *Dir) Number() uint64 {
+	if info, err := os.Stat(d.Open); err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			return st.Ino
+		}
+	}
+	return 0
+}
+
+// WarnOpen says so if everybody on the host may change what is in the directory: they
+// can put keys of theirs in the place of the server's, or remove the database.
+func (d *Dir) WarnOpen(log *slog.Logger) {
+	const others = 0o002 // to write
+	if info, err := os.Stat(d.Open); err == nil && info.Mode().Perm()&others != 0 {
+		log.Warn("every user of this host may change the data directory; it has the server's keys",
+			"data", d.Shown, "mode", fmt.Sprintf("%#o", info.Mode().Perm()), "hint", "chmod 700 "+text.ShellQuote(d.Shown))
+	}
+}
+
+// CopiedInUse reports whether the directory is a copy that was made while a server used
+// the original: what a running server leaves there is in it, and names another
+// directory. A copy that a file system makes of itself, a snapshot, has the same
+// number, and counts as none.
+func (d *Dir) CopiedInUse() bool {
+	r, _ := ReadRunFile(d.File(RunFileName)) // whether that server still runs or not
+	return r.Directory != 0 && r.Directory != d.Number()
+}
 
 // ClearTemp makes the directory for what no run outlives, and removes what an earlier
 // one left there. The system's own may be in memory, which is what such files are to

@@ -48,6 +48,36 @@ func NodeKey() KeyFile {
 	}
 }
 
+// PublicNetwork is the database's word for the network that is everybody's; that of a private
+// one is its key's fingerprint.
+const PublicNetwork = "public"
+
+// SwarmKey is the key of a private network, which is never made. Each 64 digits are a
+// key, so that a damaged one is seen only by its not being the one that it was.
+func SwarmKey(configured string) KeyFile {
+	name := SwarmKeyName
+	if configured != "" {
+		name = configured
+	}
+	const other = "the node is in another network than at the last use of this directory: " +
+		"its swarm key is another one, is new, or is gone. Only nodes with the same key, or the same lack of one, can connect"
+	return KeyFile{
+		name:  name,
+		last:  datastore.NewKey("/holdfast/network"),
+		lost:  other,
+		other: other,
+		hint:  "if you did not mean that, stop the server and put the file as it is with the other nodes of the network",
+	}
+}
+
+// path is where the file is, as people know it.
+func (k KeyFile) path(d *Dir) string {
+	if filepath.IsAbs(k.name) {
+		return k.name
+	}
+	return filepath.Join(d.Shown, k.name)
+}
+
 // Missing reports whether the file is not there, before it is made.
 func (k KeyFile) Missing(d *Dir) bool {
 	_, err := os.Stat(d.File(k.name))
@@ -70,7 +100,7 @@ func (k KeyFile) Check(ctx context.Context, ds datastore.Datastore, d *Dir, iden
 		if missing {
 			what = k.lost
 		}
-		log.Warn(what, "file", filepath.Join(d.Shown, k.name), "was", string(was), "is", identity, "hint", k.hint)
+		log.Warn(what, "file", k.path(d), "was", string(was), "is", identity, "hint", k.hint)
 	}
 	if err := ds.Put(ctx, k.last, []byte(identity)); err != nil {
 		return fmt.Errorf("note whose %s is: %w", k.name, err)

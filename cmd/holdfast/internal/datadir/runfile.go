@@ -19,6 +19,9 @@ type RunFile struct {
 	Metrics string   `json:"metrics,omitempty"` // the same of /metrics, if it is served
 	PeerID  string   `json:"peer_id"`
 	Addrs   []string `json:"addrs"` // multiaddrs that end in /p2p/ID
+	// Directory is the number that the file system has for the data directory. In a
+	// copy of it the number is another one than the copy's.
+	Directory uint64 `json:"directory,omitempty"`
 }
 
 // WriteRunFile puts a whole file in place at once. It need not survive power

@@ -1,8 +1,11 @@
 package httpd
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -66,8 +69,55 @@ func (f *certFiles) read() error {
 	if err != nil {
 		return fmt.Errorf("read the TLS certificate in %s and %s: %w", f.cert, f.key, err)
 	}
+	signed, err := checkChain(cert)
+	if err != nil {
+		return fmt.Errorf("the TLS certificate in %s is damaged: %w; put it there again", f.cert, err)
+	}
+	if !signed {
+		f.log.Warn("none of the certificates behind the TLS certificate signed it; clients may refuse it", "file", f.cert)
+	}
 	f.now = &cert
 	return nil
+}
+
+// checkChain verifies the signatures of a certificate and its chain, as far as the file
+// alone allows it: a certificate of which a bit has changed is read well, and refused by
+// every client. signed is false if there is a chain, and nothing in it is by name what
+// signed the first.
+func checkChain(c tls.Certificate) (signed bool, err error) {
+	chain := make([]*x509.Certificate, len(c.Certificate))
+	for i, der := range c.Certificate {
+		if chain[i], err = x509.ParseCertificate(der); err != nil {
+			return false, fmt.Errorf("certificate %d: %w", i+1, err)
+		}
+	}
+	signed = len(chain) == 1
+	for i, cert := range chain {
+		for _, signer := range chain[i:] {
+			if !signs(signer, cert) {
+				continue
+			}
+			signed = signed || i == 0
+			err := signer.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature)
+			// What Go cannot check, or does not want to any more, clients may.
+			if weak := x509.InsecureAlgorithmError(0); errors.As(err, &weak) || errors.Is(err, x509.ErrUnsupportedAlgorithm) {
+				continue
+			}
+			if err != nil {
+				return false, fmt.Errorf("the signature of certificate %d does not fit it: %w", i+1, err)
+			}
+		}
+	}
+	return signed, nil
+}
+
+// signs reports whether a certificate says that it was signed with the key of the other.
+// A CA may have several keys under one name, and a key may have several names.
+func signs(signer, cert *x509.Certificate) bool {
+	if len(cert.AuthorityKeyId) > 0 && len(signer.SubjectKeyId) > 0 {
+		return bytes.Equal(cert.AuthorityKeyId, signer.SubjectKeyId)
+	}
+	return bytes.Equal(cert.RawIssuer, signer.RawSubject)
 }
 
 // certificate fits tls.Config.GetCertificate.

@@ -1,0 +1,172 @@
+package clients
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long the server may take to start: machines under test are busy.
+const patience = time.Minute
+
+const (
+	description = "../../cmd/holdfast/internal/daemon/openapi.yaml"
+	email       = "admin@example.com"
+	password    = "correct horse battery"
+)
+
+// TestGeneratedClients has each generator make a client and a program call every
+// operation with it, and read each answer as what the description says of it.
+func TestGeneratedClients(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "holdfast")
+	run(t, "../..", "go", "build", "-o", binary, "./cmd/holdfast")
+	for name, generate := range map[string]func(t *testing.T, dir string) (command []string){
+		"oapi-codegen": func(t *testing.T, dir string) []string {
+			run(t, ".", "go", "tool", "oapi-codegen", "-generate", "types,client", "-package", "main",
+				"-o", filepath.Join(dir, "client.go"), description)
+			return goProgram(t, dir, "oapi")
+		},
+		"ogen": func(t *testing.T, dir string) []string {
+			run(t, ".", "go", "tool", "ogen", "--target", dir, "--package", "main", "--clean", description)
+			return goProgram(t, dir, "ogen")
+		},
+		"hey-api": func(t *testing.T, dir string) []string {
+			npm(t, dir)
+			run(t, dir, "npx", "openapi-ts", "-f", "openapi-ts.config.ts")
+			run(t, dir, "npx", "tsc", "--noEmit", "-p", "hey.json")
+			return []string{"npx", "tsx", "hey.ts"}
+		},
+		"openapi-typescript": func(t *testing.T, dir string) []string {
+			npm(t, dir)
+			run(t, dir, "npx", "openapi-typescript", "openapi.yaml", "-o", "schema.d.ts")
+			run(t, dir, "npx", "tsc", "--noEmit", "-p", "fetch.json")
+			return []string{"npx", "tsx", "fetch.ts"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// In the module, so that Go finds what the code imports; of a name that
+			// ./... passes over.
+			dir, err := os.MkdirTemp(".", "_generated-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if dir, err = filepath.Abs(dir); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			command := generate(t, dir)
+			called := strings.Fields(run(t, dir, append(command, serve(t, binary), email, password)...))
+			text, err := os.ReadFile(description)
+			if err != nil {
+				t.Fatal(err)
+			}
+			operations := regexp.MustCompile(`(?m)^ +operationId: (\w+)$`).FindAllStringSubmatch(string(text), -1)
+			if len(operations) < 25 {
+				t.Fatalf("only %d operations are described", len(operations))
+			}
+			for _, o := range operations {
+				if !slices.Contains(called, o[1]) {
+					t.Errorf("%s was not called", o[1])
+				}
+			}
+		})
+	}
+}
+
+// goProgram builds the program that goes with the client in the directory.
+func goProgram(t *testing.T, dir, name string) (command []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name, "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), name)
+	run(t, dir, "go", "build", "-o", program, ".")
+	return []string{program}
+}
+
+// npm puts the generators, as package-lock.json pins them, and the programs into the
+// directory.
+func npm(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.CopyFS(dir, os.DirFS("testdata/js")); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(description)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "openapi.yaml"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, dir, "npm", "ci", "--no-audit", "--no-fund")
+}
+
+// serve starts a server on a data directory of its own, with one admin, and gives its
+// base URL. It ends with the test.
+func serve(t *testing.T, binary string) (base string) {
+	t.Helper()
+	data := filepath.Join(t.TempDir(), "data")
+	env := append(os.Environ(),
+		"HOLDFAST_DATA="+data, "HOLDFAST_HTTP_LISTEN=127.0.0.1:0", "HOLDFAST_METRICS_LISTEN=",
+		"HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0", "HOLDFAST_NODE_ROUTING=none", "HOLDFAST_NODE_BOOTSTRAP=",
+		"HOLDFAST_STORE_MIN_FREE_SPACE=64MiB", "HOLDFAST_AUTH_REGISTRATION=invite",
+	)
+	add := exec.Command(binary, "user", "add", email, "--admin", "--password-stdin")
+	add.Env, add.Stdin = env, strings.NewReader(password)
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("add the admin: %v\n%s", err, out)
+	}
+	var log bytes.Buffer
+	server := exec.Command(binary, "serve")
+	server.Env, server.Stderr = env, &log
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		if err := server.Wait(); err != nil {
+			t.Errorf("the server: %v\n%s", err, &log)
+		}
+	})
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		text, err := os.ReadFile(filepath.Join(data, "run.json"))
+		if err != nil {
+			continue
+		}
+		var run struct{ HTTP string }
+		if err := json.Unmarshal(text, &run); err != nil {
+			t.Fatal(err)
+		}
+		return run.HTTP
+	}
+	t.Fatal("the server is not ready")
+	return ""
+}
+
+// run runs a command in a directory and gives its standard output.
+func run(t *testing.T, dir string, command ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	cmd.Dir = dir
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatal(fmt.Errorf("%s: %w\n%s%s", strings.Join(command, " "), err, &out, &errs))
+	}
+	return out.String()
+}

@@ -1,0 +1,82 @@
+// Calls every operation with openapi-fetch and the types that openapi-typescript
+// generates: fetch.ts BASE EMAIL PASSWORD. It prints the operations that it called.
+import createClient from 'openapi-fetch';
+import type { paths } from './schema';
+
+const [base, email, password] = process.argv.slice(2);
+const root = 'bafkqaaa';
+let token = '';
+const api = createClient<paths>({ baseUrl: base });
+api.use({
+	onRequest({ request }) {
+		if (token) request.headers.set('Authorization', `Bearer ${token}`);
+	},
+});
+
+/** call ends the program unless the operation succeeds. */
+async function call<T>(name: string, answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+	const { data, error, response } = await answer;
+	if (!response.ok || error !== undefined) {
+		console.error(name, response.status, error);
+		process.exit(1);
+	}
+	console.log(name);
+	return data as T;
+}
+
+function want(what: string, ok: boolean, got: unknown) {
+	if (!ok) {
+		console.error(what, got);
+		process.exit(1);
+	}
+}
+
+async function login(secret: string) {
+	token = '';
+	const s = await call('login', api.POST('/api/auth/login', { body: { email, password: secret } }));
+	token = s.access_token;
+	return s;
+}
+
+await call('health', api.GET('/healthz', { parseAs: 'text' }));
+await call('ready', api.GET('/readyz', { parseAs: 'text' }));
+const description = await call('getDescription', api.GET('/api/openapi.yaml', { parseAs: 'text' }));
+want('description', description.startsWith('openapi:'), description);
+const session = await login(password);
+token = (await call('refresh', api.POST('/api/auth/refresh', { body: { refresh_token: session.refresh_token } }))).access_token;
+const me = await call('me', api.GET('/api/auth/me'));
+want('me', me.account.email === email, me);
+
+const made = await call('addAccount', api.POST('/api/admin/accounts', { body: { email: 'made@example.com', password: 'correct horse battery', quota: 1 << 30 } }));
+const params = { path: { id: made.account.id } };
+await call('listAccounts', api.GET('/api/admin/accounts'));
+await call('getAccount', api.GET('/api/admin/accounts/{id}', { params }));
+await call('setQuota', api.POST('/api/admin/accounts/{id}/quota', { params, body: { max_pins: 5 } }));
+await call('disableAccount', api.POST('/api/admin/accounts/{id}/disable', { params }));
+await call('enableAccount', api.POST('/api/admin/accounts/{id}/enable', { params }));
+await call('removeAccount', api.DELETE('/api/admin/accounts/{id}', { params }));
+const invite = await call('addInvite', api.POST('/api/admin/invites', { body: { expires_in: 60 } }));
+const invites = await call('listInvites', api.GET('/api/admin/invites'));
+want('invitations', invites.invites.length === 1 && invites.invites[0].id === invite.id, invites);
+await call('register', api.POST('/api/auth/register', { body: { email: 'fetch@example.com', password: 'correct horse battery', invite: invite.invite } }));
+const other = await call('addInvite', api.POST('/api/admin/invites', { body: {} }));
+await call('revokeInvite', api.DELETE('/api/admin/invites/{id}', { params: { path: { id: other.id } } }));
+await call('audit', api.GET('/api/admin/audit', { params: { query: { limit: 5 } } }));
+
+const added = await call('addPin', api.POST('/api/psa/pins', { body: { cid: root, name: 'a name', meta: { app: 'with a space' } } }));
+const found = await call('getPins', api.GET('/api/psa/pins', {
+	params: { query: { cid: [root], status: ['queued', 'pinning', 'pinned', 'failed'], name: 'a name', meta: JSON.stringify({ app: 'with a space' }) } },
+}));
+want('pins', found.count === 1 && found.results[0].requestid === added.requestid, found);
+await call('getPinByRequestId', api.GET('/api/psa/pins/{requestid}', { params: { path: { requestid: added.requestid } } }));
+const replaced = await call('replacePinByRequestId', api.POST('/api/psa/pins/{requestid}', { params: { path: { requestid: added.requestid } }, body: { cid: root } }));
+await call('deletePinByRequestId', api.DELETE('/api/psa/pins/{requestid}', { params: { path: { requestid: replaced.requestid } } }));
+
+const device = await call('createToken', api.POST('/api/auth/tokens', { body: { name: 'kubo', scope: 'pin' } }));
+await call('listTokens', api.GET('/api/auth/tokens'));
+await call('revokeToken', api.DELETE('/api/auth/tokens/{id}', { params: { path: { id: device.id } } }));
+await call('changePassword', api.POST('/api/auth/password', { body: { password, new_password: password + '!' } }));
+await login(password + '!');
+await call('logout', api.POST('/api/auth/logout'));
+await login(password + '!');
+await call('logoutAll', api.POST('/api/auth/logout-all'));

@@ -1,0 +1,81 @@
+// Calls every operation with the client that hey-api generates, which has zod check each
+// answer: hey.ts BASE EMAIL PASSWORD. It prints the operations that it called.
+import { client } from './client/client.gen';
+import * as api from './client/sdk.gen';
+
+const [base, email, password] = process.argv.slice(2);
+const root = 'bafkqaaa';
+let token = '';
+client.setConfig({ baseUrl: base, auth: () => token, throwOnError: true });
+
+/** call ends the program unless the operation answers as is described. */
+async function call<T>(name: string, answer: Promise<{ data: T; response: Response }>): Promise<NonNullable<T>> {
+	try {
+		const { data, response } = await answer;
+		if (!response.ok) throw new Error(`status ${response.status}`);
+		console.log(name);
+		return data as NonNullable<T>;
+	} catch (e) {
+		console.error(name, e);
+		process.exit(1);
+	}
+}
+
+function want(what: string, ok: boolean, got: unknown) {
+	if (!ok) {
+		console.error(what, got);
+		process.exit(1);
+	}
+}
+
+const t = { throwOnError: true } as const;
+
+async function login(secret: string) {
+	token = '';
+	const s = await call('login', api.login({ ...t, body: { email, password: secret } }));
+	token = s.access_token;
+	return s;
+}
+
+await call('health', api.health(t));
+await call('ready', api.ready(t));
+const description = await call('getDescription', api.getDescription(t));
+want('description', (await (description as Blob).text()).startsWith('openapi:'), description);
+const session = await login(password);
+token = (await call('refresh', api.refresh({ ...t, body: { refresh_token: session.refresh_token } }))).access_token;
+const me = await call('me', api.me(t));
+want('me', me.account.email === email, me);
+
+const made = await call('addAccount', api.addAccount({ ...t, body: { email: 'made@example.com', password: 'correct horse battery', quota: 1 << 30 } }));
+const path = { id: made.account.id };
+await call('listAccounts', api.listAccounts(t));
+await call('getAccount', api.getAccount({ ...t, path }));
+await call('setQuota', api.setQuota({ ...t, path, body: { max_pins: 5 } }));
+await call('disableAccount', api.disableAccount({ ...t, path }));
+await call('enableAccount', api.enableAccount({ ...t, path }));
+await call('removeAccount', api.removeAccount({ ...t, path }));
+const invite = await call('addInvite', api.addInvite({ ...t, body: { expires_in: 60 } }));
+const invites = await call('listInvites', api.listInvites(t));
+want('invitations', invites.invites.length === 1 && invites.invites[0].id === invite.id, invites);
+await call('register', api.register({ ...t, body: { email: 'hey@example.com', password: 'correct horse battery', invite: invite.invite } }));
+const other = await call('addInvite', api.addInvite({ ...t, body: {} }));
+await call('revokeInvite', api.revokeInvite({ ...t, path: { id: other.id } }));
+await call('audit', api.audit({ ...t, query: { limit: 5 } }));
+
+const added = await call('addPin', api.addPin({ ...t, body: { cid: root, name: 'a name', meta: { app: 'with a space' } } }));
+const found = await call('getPins', api.getPins({
+	...t, query: { cid: [root], status: ['queued', 'pinning', 'pinned', 'failed'], name: 'a name', meta: { app: 'with a space' } },
+}));
+want('pins', found.count === 1 && found.results[0].requestid === added.requestid, found);
+await call('getPinByRequestId', api.getPinByRequestId({ ...t, path: { requestid: added.requestid } }));
+const replaced = await call('replacePinByRequestId', api.replacePinByRequestId({ ...t, path: { requestid: added.requestid }, body: { cid: root } }));
+await call('deletePinByRequestId', api.deletePinByRequestId({ ...t, path: { requestid: replaced.requestid } }));
+
+const device = await call('createToken', api.createToken({ ...t, body: { name: 'kubo', scope: 'pin' } }));
+await call('listTokens', api.listTokens(t));
+await call('revokeToken', api.revokeToken({ ...t, path: { id: device.id } }));
+await call('changePassword', api.changePassword({ ...t, body: { password, new_password: password + '!' } }));
+await login(password + '!');
+await call('logout', api.logout(t));
+await login(password + '!');
+await call('logoutAll', api.logoutAll(t));

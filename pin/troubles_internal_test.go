@@ -1,0 +1,30 @@
+package pin
+
+import (
+	"testing"
+	"time"
+)
+
+// What came in place of a block is told while others come, and beside what is said of
+// origins while nothing does.
+func TestTroublesAreTold(t *testing.T) {
+	now := time.Now()
+	p := new(Progress)
+	j := &job{state: jobRunning, progress: p, moved: now}
+	p.SetNote("origin X is not dialled")
+	p.SetTroubles("block Y: peer Z sends other bytes for it")
+	if got, want := j.details(now), "origin X is not dialled; block Y: peer Z sends other bytes for it"; got != want {
+		t.Errorf("before the first block it says %q", got)
+	}
+	p.Advance(now, 1, true)
+	if got, want := j.details(now), "receiving blocks; block Y: peer Z sends other bytes for it"; got != want {
+		t.Errorf("while blocks come it says %q", got)
+	}
+	if got, want := j.details(now.Add(10*time.Second)), "nothing received for 10s; origin X is not dialled; block Y: peer Z sends other bytes for it"; got != want {
+		t.Errorf("when none come it says %q", got)
+	}
+	p.SetTroubles("")
+	if got := j.details(now); got != "receiving blocks" {
+		t.Errorf("afterwards it says %q", got)
+	}
+}
