@@ -51,7 +51,7 @@ bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins and list
 	cd e2e && $(GO) run ./bench
 	cd e2e/cluster && $(GO) run .
 
-bench-full: ## the same, medians of 3 of all, beside a million blocks that stay, and 20 pins in a row
+bench-full: ## the same, medians of 3 of all, beside a million blocks that stay, 20 pins in a row, and a million requests for what nobody has
 	$(GO) test -run '^$$' -bench . -benchtime 1x -count 3 ./store
 	$(GO) test -run '^$$' -bench . -count 3 ./auth
 	cd e2e && $(GO) run ./bench --full

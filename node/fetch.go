@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -9,12 +10,31 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
+const (
+	// Peers that are connected are asked for a root at once, and have answered after
+	// this: it is more than a round trip on one continent. Who is further away is
+	// heard in a later turn, which is longer.
+	peersAnswer = 200 * time.Millisecond
+	// With many peers a turn is longer by this for each: 512 places then put some
+	// 25,000 questions a second to all peers together, whatever their number, which is
+	// about 1 MB/s.
+	eachAnswers = 20 * time.Millisecond
+)
+
+// rootAnswers is after how long so many peers have answered whether they have a root.
+func rootAnswers(peers int) time.Duration {
+	return max(peersAnswer, time.Duration(peers)*eachAnswers)
+}
+
 // walk walks a DAG once.
 func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)() // the node's Close ends it too
 
+	if len(job.Origins) == 0 {
+		job.Progress.SetAnswerTime(rootAnswers(len(n.host.Network().Peers())))
+	}
 	origins := n.startOrigins(ctx, job)
 	defer origins.stop()
 	defer cancel()

@@ -11,6 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	msmux "github.com/multiformats/go-multistream"
+
+	"github.com/holdfast-ipfs/holdfast/internal/awake"
 )
 
 // answerTime is how long a connection has to answer when a newer one of the same peer
@@ -76,6 +78,7 @@ func (s *supplanted) probe(c network.Conn) {
 // silent reports whether a connection has no answer in time. Any is one: that there is
 // no such protocol, too. One that takes no stream now, for what it may use, is not.
 func silent(ctx context.Context, c network.Conn) bool {
+	began := time.Now()
 	timed, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	s, err := c.NewStream(timed)
@@ -85,7 +88,8 @@ func silent(ctx context.Context, c network.Conn) bool {
 		stop()
 		_ = s.Reset() // it was opened for the answer
 	}
-	return err != nil && errors.Is(timed.Err(), context.DeadlineExceeded) && ctx.Err() == nil
+	stopped := time.Since(began) > answerTime+awake.Gap // this process, which says nothing of the peer
+	return err != nil && errors.Is(timed.Err(), context.DeadlineExceeded) && ctx.Err() == nil && !stopped
 }
 
 // newer reports whether a connection was opened after another one.

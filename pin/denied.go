@@ -1,5 +1,7 @@
 package pin
 
+import "github.com/holdfast-ipfs/holdfast/pin/turns"
+
 // denied asks Config.Denied. The zero DAG, which is that of a request that cannot be
 // read, is never denied. Errors: ErrDenied.
 func (m *Manager) denied(d DAG) error {
@@ -16,9 +18,7 @@ func (m *Manager) denied(d DAG) error {
 func (m *Manager) DenialsChanged() {
 	m.mu.Lock()
 	var waiting []DAG
-	for j := range m.parked.all {
-		waiting = append(waiting, j.dag)
-	}
+	m.turns.Parked(func(j *turns.Job) { waiting = append(waiting, DAG(j.Key)) })
 	m.mu.Unlock()
 	// Asking takes a while for each, and everybody needs the lock.
 	for _, d := range waiting {
@@ -27,7 +27,7 @@ func (m *Manager) DenialsChanged() {
 		}
 		m.mu.Lock()
 		if j := m.jobs[d]; j != nil && !m.closed {
-			m.wake(j)
+			m.turns.Wake(&j.Job)
 		}
 		m.mu.Unlock()
 	}

@@ -30,17 +30,19 @@
 // A DAG that has received nothing yet costs almost nothing: one want that is
 // open in Bitswap. So it takes no worker; it takes one of [Config.Seekers]
 // places, many, and asks for a worker only when its first block has come. When
-// there are more DAGs that nobody has than places, they take turns; every second
-// place goes to one that had none yet. That is why a thousand dead CIDs do not
-// delay the next live one.
+// there are more DAGs that nobody has than places, they take turns, by the rules of
+// package turns: what was asked for last is tried at once, and what waited longest all
+// the same. That is why a million dead CIDs do not delay the next live one.
 //
-// Those that wait for another turn are parked. Of an account [Config.Window] of
-// them are in memory; others are put off: they stay [Pinning] on disk until there
-// is room for them.
+// Of those that wait for their first turn the oldest and the newest of each account are
+// in memory; others stay [Queued] on disk until their turn comes. Those that wait for
+// another turn are parked. Of an account [Config.Window] of them are in memory; others
+// are put off: they stay [Pinning] on disk until there is room for them.
 //
 // A DAG that has a worker and receives nothing for [Config.IdleTimeout] gives
 // the worker back and goes on seeking; with nothing new for
-// [Config.StallTimeout] its requests fail, with the reason.
+// [Config.StallTimeout] its requests fail, with the reason. Time in which the process
+// did not run counts for neither.
 //
 // # Repair
 //

@@ -41,8 +41,9 @@ type network struct {
 	most      int // the most that did at the same time
 	told      []pin.DAG
 	heard     map[pin.DAG]time.Time
-	deaf      bool // nothing is announced
-	full      bool // every fetch finds that the disk is
+	deaf      bool          // nothing is announced
+	full      bool          // every fetch finds that the disk is
+	answers   time.Duration // after how long peers have said that they do not have a root
 	withdrawn []pin.DAG
 	order     []pin.DAG // in which DAGs were completed
 	origins   map[pin.DAG][]string
@@ -174,6 +175,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	}()
 	c, _ := n.look(j.DAG)
 	n.mu.Lock()
+	j.Progress.SetAnswerTime(n.answers)
 	c.fetches++
 	var planned error
 	if len(c.errs) > 0 {
@@ -234,7 +236,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{}, context.Cause(ctx)
 		}
 		got++
-		j.Progress.Advance(time.Now(), 100, true)
+		j.Progress.Advance(100, true)
 	}
 }
 

@@ -104,7 +104,9 @@ type Progress struct {
 	again     atomic.Uint64 // blocks that were asked for again, as no answer came
 	gap       atomic.Int64  // the longest time without a block from those who have it, in nanoseconds
 	claimed   atomic.Uint64 // bytes of all of it, as its root says
-	lastBlock atomic.Int64  // Unix nanoseconds
+	answers   atomic.Int64  // in nanoseconds
+	lastBlock atomic.Pointer[time.Time]
+	now       func() time.Time // nil is time.Now
 	mu        sync.Mutex
 	note      string
 	troubles  string
@@ -112,13 +114,18 @@ type Progress struct {
 
 // Advance records that a block new to this fetch is here: received, or found
 // on disk.
-func (p *Progress) Advance(now time.Time, size int, received bool) {
+func (p *Progress) Advance(size int, received bool) {
 	p.Blocks.Add(1)
 	p.Bytes.Add(uint64(size))
 	if received {
 		p.Received.Add(1)
 	}
-	p.lastBlock.Store(now.UnixNano())
+	now := time.Now
+	if p.now != nil {
+		now = p.now
+	}
+	at := now()
+	p.lastBlock.Store(&at)
 }
 
 // Asked records how the asking goes: how many providers are connected, how many
@@ -143,14 +150,23 @@ func (p *Progress) SetClaimed(bytes uint64) { p.claimed.Store(bytes) }
 // Claimed is what SetClaimed recorded.
 func (p *Progress) Claimed() uint64 { return p.claimed.Load() }
 
-// LastBlock is when Advance was last called; the zero time if never.
+// LastBlock is when Advance was last called, by the clock of who made the Progress; the
+// zero time if never.
 func (p *Progress) LastBlock() time.Time {
-	n := p.lastBlock.Load()
-	if n == 0 {
-		return time.Time{}
+	if at := p.lastBlock.Load(); at != nil {
+		return *at
 	}
-	return time.Unix(0, n)
+	return time.Time{}
 }
+
+// SetAnswerTime records after how long those who are asked for the DAG's root, when a
+// fetch begins, will have answered, as far as that is known: a fetch that still has
+// nothing then may have to make room for others. 0 is that it is not known, as when
+// somebody is dialled.
+func (p *Progress) SetAnswerTime(d time.Duration) { p.answers.Store(int64(d)) }
+
+// AnswerTime is what SetAnswerTime recorded.
+func (p *Progress) AnswerTime() time.Duration { return time.Duration(p.answers.Load()) }
 
 // SetNote leaves a sentence for the user on what the fetch waits for, such as
 // an origin that is not dialled and the setting that would allow it. "" takes

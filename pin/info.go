@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
 
 // InfoDamaged is the member of [View].Info that a request has whose record cannot be
@@ -57,21 +59,26 @@ func (m *Manager) view(r Request) View {
 func (m *Manager) describe(r Request, info map[string]string) {
 	j := m.jobs[r.DAG()]
 	if j == nil {
-		switch l := m.queue.accounts[r.Account]; {
-		case l == nil:
-		case r.Status == Queued && l.onDisk:
-			info["status_details"] = fmt.Sprintf("queued behind more than %d others", len(l.waiting))
-		case r.Status == Pinning && l.tried.more:
+		some, others := m.turns.OnDisk(r.Account)
+		switch {
+		case r.Status == Queued && some:
+			info["status_details"] = fmt.Sprintf("queued, with more than %d other pins of the account: the oldest and the newest are tried first, and it is between these", others)
+		case r.Status == Pinning && m.turns.IsPutOff(r.Account):
 			info["status_details"] = fmt.Sprintf("put off after a try, as %d other pins of the account wait for another too; it has its next when some of those are over",
-				m.parked.kept[r.Account])
+				m.turns.Kept(r.Account))
 		}
 		return
 	}
-	now := time.Now()
+	now := m.clock.Now()
 	if r.Status == Queued {
-		if n := m.queue.position(r.Account, j.members[member{r.Account, r.ID}].place); n > 0 {
+		w, _ := j.members.get(member{r.Account, r.ID})
+		if n, newest := m.turns.Position(r.Account, w.place); n > 0 {
+			from := "oldest"
+			if newest {
+				from = "newest"
+			}
 			info["queue_position"] = strconv.Itoa(n)
-			info["status_details"] = fmt.Sprintf("queue position: %d", n)
+			info["status_details"] = fmt.Sprintf("queue position: %d, counted from the %s of the account's pins that wait for their first try", n, from)
 		}
 		return
 	}
@@ -101,7 +108,7 @@ func (m *Manager) describe(r Request, info map[string]string) {
 	if j.tries > 0 {
 		info["attempt"] = strconv.Itoa(j.tries + 1)
 	}
-	if j.state == jobParked {
+	if j.State() == turns.Parked {
 		info["next_try"] = "in " + j.pause(now).String()
 	}
 	info["status_details"] = j.details(now)
@@ -121,14 +128,14 @@ func (j *job) details(now time.Time) string {
 		note = p.Note()
 	}
 	switch {
-	case j.blocked && j.state != jobRunning:
+	case j.blocked && j.State() != turns.Running:
 		return "waiting: " + j.trouble
-	case j.trouble != "" && j.state != jobRunning:
+	case j.trouble != "" && j.State() != turns.Running:
 		return fmt.Sprintf("waiting after an error: %s; next try in %v", j.trouble, j.pause(now))
-	case j.state == jobWaiting:
+	case j.State() == turns.Waiting:
 		return "waiting for its turn"
 	case j.slot != nil:
-		if waits, _ := j.slot.state(); waits {
+		if waits, _ := j.slot.State(); waits {
 			return "found; waiting for a worker"
 		}
 	}
@@ -141,7 +148,7 @@ func (j *job) details(now time.Time) string {
 		return note
 	case p.Blocks.Load() == 0:
 		return fmt.Sprintf("no connected peer has it; looking for %v", since)
-	case since >= 2*seekSlice:
+	case since >= 2*slice:
 		s := fmt.Sprintf("nothing received for %v", since)
 		if note != "" {
 			s += "; " + note
@@ -157,5 +164,5 @@ func (j *job) details(now time.Time) string {
 
 // pause is how long a parked job waits yet.
 func (j *job) pause(now time.Time) time.Duration {
-	return max(j.nextTry.Sub(now), 0).Round(time.Second)
+	return max(j.NextTry().Sub(now), 0).Round(time.Second)
 }

@@ -8,40 +8,31 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
 
 // maxJobOrigins bounds the hints that one DAG collects from its requests: a
 // few times the 20 that the PSA allows in one.
 const maxJobOrigins = 64
 
-// jobState is where a job is.
-type jobState int
-
-const (
-	jobWaiting jobState = iota // in the queue
-	jobRunning                 // has a place, and a goroutine
-	jobParked                  // gave its place up, until nextTry
-	jobOver                    // forgotten, but by lines that it has a place in
-)
-
 // job is one DAG that somebody waits for. The manager's lock guards it.
 type job struct {
+	turns.Job // whose account is that of the request that made the job
+
 	dag     DAG
-	account string // of the request that made the job: its turn is taken
-	members map[member]waiter
+	members waiters
 	origins []string
-	state   jobState
 
 	// While running.
-	cancel   context.CancelCauseFunc
-	attempt  Attempt // zero until Begin gave one
-	slot     *slot
-	started  time.Time // of this run
-	evicting bool      // cancelled, and not yet back
-	dirty    bool      // a request joined since the run began
-	past     bool      // it is not held up any more
-	ended    chan struct{}
-	drop     []Attempt // released while the run may still write under them
+	cancel  context.CancelCauseFunc
+	attempt Attempt // zero until Begin gave one
+	slot    *turns.Slot
+	dirty   bool // a request joined since the run began
+	past    bool // it is not held up any more
+	ended   chan struct{}
+	seeking time.Time // since when this run seeks; zero if it does not yet
+	drop    []Attempt // released while the run may still write under them
 
 	sampled uint64  // bytes at the last tick
 	rate    float64 // bytes per second of late
@@ -52,25 +43,11 @@ type job struct {
 	best     uint64    // the most blocks that an earlier run had
 	moved    time.Time // when it last got further: the stall clock
 	tries    int       // runs that ended without success
-	nextTry  time.Time // when parked
-	woken    bool      // parked, and somebody who may have it appeared
 	repair   bool      // it was complete: it does not fail
-	kept     bool      // it stays in memory until it is over
-	inTries  int       // its places in the agendas of those that are parked
-	inEnds   int
-	blocked  bool   // parked until there is room on the disk; the stall clock stands
-	needs    uint64 // bytes that there was no room for; 0 if it is not known
-	late     string // why it is about to fail
-	trouble  string // why the last run ended, for the user; "" if it only saw nothing
-}
-
-// member is a request that waits for a job.
-type member struct{ account, id string }
-
-// waiter is what is kept of a request that waits for a job.
-type waiter struct {
-	place   uint64 // in the account's line; 0 if it has none
-	created time.Time
+	blocked  bool      // parked until there is room on the disk; the stall clock stands
+	needs    uint64    // bytes that there was no room for; 0 if it is not known
+	late     string    // why it is about to fail
+	trouble  string    // why the last run ended, for the user; "" if it only saw nothing
 }
 
 // Why a run is cancelled.
@@ -97,12 +74,12 @@ func (j *job) addOrigins(origins []string) bool {
 // a pin by is its requestid. The manager's lock is held.
 func (j *job) whoLocked() slog.Attr {
 	var first member
-	for who := range j.members {
+	for who := range j.members.all() {
 		if first.id == "" || who.id < first.id {
 			first = who
 		}
 	}
-	return slog.Group("", "requestid", first.id, "account", first.account, "requests", len(j.members))
+	return slog.Group("", "requestid", first.id, "account", first.account, "requests", j.members.len())
 }
 
 // peerOf gives the peer id that an origin ends in, "" if it does not.
@@ -128,7 +105,7 @@ func (j *job) lastMoved() time.Time {
 
 // sample takes note of the bytes that came since the last tick, for the rate.
 func (j *job) sample() {
-	if j.state != jobRunning || j.progress == nil {
+	if j.State() != turns.Running || j.progress == nil {
 		return
 	}
 	bytes := j.progress.Bytes.Load()
@@ -146,8 +123,8 @@ func (j *job) stalled(now time.Time, timeout, idle time.Duration) bool {
 	if j.blocked {
 		return false
 	}
-	if j.state == jobRunning && j.slot != nil {
-		if waits, _ := j.slot.state(); waits || now.Sub(j.progress.LastBlock()) < idle {
+	if j.State() == turns.Running && j.slot != nil {
+		if waits, _ := j.slot.State(); waits || now.Sub(j.progress.LastBlock()) < idle {
 			return false
 		}
 	}
@@ -210,10 +187,10 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 	m.mu.Lock()
 	j.repair = repair
 	who := j.whoLocked()
-	progress := new(Progress)
+	progress := &Progress{now: m.clock.Now}
 	j.progress = progress
-	slot := m.workers.slot(j.account)
-	j.slot = slot
+	slot := m.workers.Slot(j.Account)
+	j.slot, j.seeking = slot, m.clock.Now()
 	origins := slices.Clone(j.origins)
 	m.mu.Unlock()
 	totals, err := m.fetcher.Fetch(ctx, Job{
@@ -237,7 +214,7 @@ func (m *Manager) run(ctx context.Context, j *job) (over bool, err error) {
 		}
 		m.counts.pinned.Add(1)
 		m.log.Info(done, "cid", j.dag, who, "blocks", totals.Blocks, "bytes", totals.Bytes,
-			"elapsed", time.Since(j.began).Round(time.Millisecond),
+			"elapsed", m.clock.Now().Sub(j.began).Round(time.Millisecond),
 			"asked_again", progress.Again(), "longest_gap", progress.Gap().Round(time.Millisecond))
 		m.fetcher.Announce(j.dag)
 		return true, nil

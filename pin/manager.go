@@ -9,6 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/awake"
+	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
 
 // Config tunes a [Manager]. The zero value of a field means its default.
@@ -27,10 +30,11 @@ type Config struct {
 	// TotalTimeout is how long a DAG may take in all, from when it was first
 	// tried, while it gets further or not. Zero is no limit.
 	TotalTimeout time.Duration
-	// Window is how many queued requests of an account are held in memory, and how
-	// many DAGs that wait for another try; of these three times as many over all,
-	// and 64 of each account. Others stay on disk until there is room.
-	Window int // default 10,000: about 6 MB of requests, and 10 MB of DAGs
+	// Window is how many DAGs of all accounts together are in memory that wait for their
+	// first try, the oldest of each account, and as many of the newest; and how many of
+	// an account that wait for another try; of these three times as many over all. 64 of
+	// each account there may be in any case. Others stay on disk until there is room.
+	Window int // default 10,000: about 50 MB in all
 	// Limits bound every DAG.
 	Limits Limits
 	// Quotas bound what accounts may pin. Nil: nothing does.
@@ -41,6 +45,8 @@ type Config struct {
 	Denied func(DAG) error
 	// Logger is told what happens to pins; default slog.Default().
 	Logger *slog.Logger
+	// Now tells the time, for timeouts; default [time.Now].
+	Now func() time.Time
 }
 
 func (c Config) withDefaults() Config {
@@ -62,7 +68,8 @@ type Manager struct {
 	log     *slog.Logger
 	records Records
 	fetcher Fetcher
-	workers *workers
+	workers *turns.Workers
+	clock   *awake.Clock // of all timeouts; it is looked at once a tick
 	counts  counts
 
 	ctx    context.Context // ends when the manager closes
@@ -82,15 +89,9 @@ type Manager struct {
 	closed   bool
 	jobs     map[DAG]*job
 	attempts map[Attempt]*job // that a run may be writing under
-	queue    *queue
-	active   map[*job]struct{} // jobs in state jobRunning
-	evicting int               // of those, told to give up their place
-	parked   *parked
-	woken    []*job // parked jobs to try before their time; some may be stale
-	turn     int    // counts places that were given
+	turns    *turns.Turns
+	refilled time.Time // when it was last looked whether more is to be read
 	full     fullness
-	room     room
-	wokenAny time.Time // when PeerConnected last woke jobs that do not name the peer
 	heldUp   map[DAG]*holdUp
 	stuck    map[DAG]*stuck // repairs that the log has
 	drops    []Attempt      // to be dropped
@@ -106,13 +107,14 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 	cfg = cfg.withDefaults()
 	m := &Manager{
 		cfg: cfg, log: cfg.Logger, records: records, fetcher: fetcher,
-		workers: newWorkers(cfg.Workers), queue: newQueue(cfg.Window),
+		clock:  awake.New(cfg.Now),
 		kicked: make(chan struct{}, 1), dropKick: make(chan struct{}, 1),
-		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job), active: make(map[*job]struct{}),
+		jobs: make(map[DAG]*job), attempts: make(map[Attempt]*job),
 		heldUp: make(map[DAG]*holdUp), stuck: make(map[DAG]*stuck),
 		undropped: make(map[Attempt]struct{}), dropWaits: make(map[*dropWait]struct{}),
 	}
-	m.parked = newParked(cfg.Window, m.deadline)
+	m.workers = turns.NewWorkers(cfg.Workers, m.clock.Now)
+	m.turns = turns.New(turns.Config{Places: cfg.Seekers, Window: cfg.Window, Slice: slice, IdleSlice: cfg.IdleTimeout})
 	if cfg.Quotas != nil {
 		records.SetQuotas(cfg.Quotas)
 	}
@@ -132,41 +134,6 @@ func New(ctx context.Context, cfg Config, records Records, fetcher Fetcher) (*Ma
 	}
 	m.kick()
 	return m, nil
-}
-
-// resume takes up what was unfinished, as much of it as is held in memory. What was
-// being fetched comes before what was only queued.
-func (m *Manager) resume(ctx context.Context) error {
-	resumed := 0
-	for _, status := range []Status{Pinning, Queued} {
-		accounts, err := m.records.Accounts(ctx, status)
-		if err != nil {
-			return err
-		}
-		for _, account := range accounts {
-			rs, err := m.records.UnfinishedAfter(ctx, account, status, time.Time{}, m.cfg.Window)
-			if err != nil {
-				return err
-			}
-			for _, r := range rs {
-				m.attach(r)
-			}
-			resumed += len(rs)
-			if len(rs) < m.cfg.Window {
-				continue
-			}
-			l, last := m.queue.line(account), rs[len(rs)-1].Created
-			if status == Queued {
-				m.queue.later(l, last.Add(time.Millisecond))
-			} else {
-				l.tried = round{more: true, tail: last}
-			}
-		}
-	}
-	if resumed > 0 {
-		m.log.Info("resuming unfinished pins", "requests", resumed)
-	}
-	return nil
 }
 
 // Close stops every fetch, waits until nothing runs any more, and leaves
@@ -407,50 +374,58 @@ func (m *Manager) joined(r Request) {
 	m.kick()
 }
 
-// attach adds a request to the job for its DAG, or leaves it on disk for now if
-// its account has enough of them in memory.
+// attach adds a request that was just made, or tried again, to the job for its DAG.
 func (m *Manager) attach(r Request) {
 	if r.Status.Done() {
 		return
 	}
-	if r.Status == Queued && m.jobs[r.DAG()] == nil && m.queue.full(r.Account, r.Created) {
-		return
-	}
-	m.enqueue(r)
+	m.enqueue(r, false)
 }
 
-// enqueue adds a request to the job for its DAG, which it makes if need be.
-func (m *Manager) enqueue(r Request) {
+// enqueue adds a request to the job for its DAG, which it makes if need be. old is
+// whether it was read from disk, and is behind the oldest of its account.
+func (m *Manager) enqueue(r Request, old bool) {
 	d, who := r.DAG(), member{r.Account, r.ID}
 	j := m.jobs[d]
 	if j == nil {
 		j = m.newJob(r)
 	}
-	if _, ok := j.members[who]; ok {
+	if _, ok := j.members.get(who); ok {
 		return
 	}
 	fresh := j.addOrigins(r.Origins)
-	j.moved = time.Now() // nobody is told of a stall that began before they asked
-	j.members[who] = waiter{created: r.Created}
-	switch j.state {
-	case jobWaiting:
-		j.members[who] = waiter{m.queue.push(r.Account, j), r.Created}
-	case jobRunning:
+	j.moved = m.clock.Now() // nobody is told of a stall that began before they asked
+	w := waiter{created: r.Created, status: r.Status}
+	j.members.set(who, w)
+	switch j.State() {
+	case turns.Waiting:
+		var spilled []*turns.Job
+		if old || r.Status != Queued { // a repair does not go to disk before its first try
+			w.place = m.turns.PushOld(&j.Job, r.Account)
+		} else {
+			w.place, spilled = m.turns.Push(&j.Job, r.Account)
+		}
+		j.members.set(who, w)
+		for _, t := range spilled {
+			m.leaveOnDisk(m.of(t))
+		}
+	case turns.Running:
 		j.dirty = true
 		if fresh && (j.progress == nil || j.progress.Received.Load() == 0) {
 			j.cancel(errRecheck) // so that the new origins are tried
 		} else if r.Status == Queued {
 			m.begin(j)
 		}
-	case jobParked:
-		m.parked.add(j)
-		m.wake(j)
+	case turns.Parked:
+		m.setParked(j, j.NextTry())
+		m.turns.Wake(&j.Job)
 	}
 }
 
 // newJob makes the job that a request is for.
 func (m *Manager) newJob(r Request) *job {
-	j := &job{dag: r.DAG(), account: r.Account, members: make(map[member]waiter)}
+	j := &job{dag: r.DAG()}
+	j.Key, j.Account = string(j.dag), r.Account
 	m.jobs[j.dag] = j
 	return j
 }
@@ -483,16 +458,16 @@ func (m *Manager) left(r Request) {
 
 // leave takes a request from a job.
 func (m *Manager) leave(j *job, who member) {
-	delete(j.members, who)
-	if len(j.members) > 0 {
+	j.members.remove(who)
+	if j.members.len() > 0 {
 		return
 	}
-	switch j.state {
-	case jobRunning:
+	switch j.State() {
+	case turns.Running:
 		j.dirty = true // the next run forgets it, if it should be
 		j.cancel(errRecheck)
-	case jobParked:
-		m.wake(j)
+	case turns.Parked:
+		m.turns.Wake(&j.Job)
 	}
 	m.kick()
 }

@@ -405,43 +405,6 @@ func TestResumeDrops(t *testing.T) {
 	})
 }
 
-// A long queue is on disk but for a window of it, and is served in order.
-func TestLongQueue(t *testing.T) {
-	run(t, pin.Config{Workers: 1, Seekers: 1, Window: 10}, func(r *rig) {
-		var vs []pin.View
-		for n := range 100 {
-			r.net.set(dag(n), content{blocks: 1, delay: time.Second})
-			vs = append(vs, r.add(alice, n))
-		}
-		synctest.Wait()
-		if got := r.get(vs[4]).Info["queue_position"]; got != "4" {
-			t.Errorf("queue_position %q, want 4", got)
-		}
-		// The window is 10, less the one that left it if that was full by then.
-		if got := r.get(vs[99]).Info["status_details"]; got != "queued behind more than 9 others" && got != "queued behind more than 10 others" {
-			t.Errorf("status_details %q", got)
-		}
-		if err := r.Remove(t.Context(), alice, vs[50].ID); err != nil {
-			t.Fatal(err)
-		}
-		r.net.set(dag(200), content{blocks: 1, delay: time.Second})
-		other := r.add(bob, 200)
-		r.after(3*time.Second, other, pin.Pinned)
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
-		var want []pin.DAG
-		for n := range 100 {
-			if n != 50 {
-				want = append(want, dag(n))
-			}
-		}
-		got := slices.DeleteFunc(r.net.completed(), func(d pin.DAG) bool { return d == dag(200) })
-		if !slices.Equal(got, want) {
-			t.Errorf("%d of 99 were completed in the order they came", len(got))
-		}
-	})
-}
-
 // A parked pin is woken by its origin, and by whoever connects to us.
 func TestWake(t *testing.T) {
 	run(t, pin.Config{Seekers: 1}, func(r *rig) {

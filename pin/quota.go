@@ -47,7 +47,8 @@ func (m *Manager) fetching() map[string][]*fetched {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := make(map[string][]*fetched)
-	for j := range m.active {
+	for t := range m.turns.Running() {
+		j := m.of(t)
 		if j.progress == nil || j.repair {
 			continue
 		}
@@ -55,7 +56,7 @@ func (m *Manager) fetching() map[string][]*fetched {
 		if bytes == 0 {
 			continue
 		}
-		for who := range j.members {
+		for who := range j.members.all() {
 			of := all[who.account]
 			if len(of) == 0 || of[len(of)-1].job != j {
 				of = append(of, &fetched{job: j, bytes: bytes})

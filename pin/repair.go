@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
 
 // Refetcher takes back that DAGs are complete. What implements [Records] does
@@ -155,7 +157,7 @@ func (m *Manager) holdUp(d DAG) {
 	}
 	h.by++
 	var ended chan struct{}
-	if j := m.jobs[d]; j != nil && j.state == jobRunning && j.past {
+	if j := m.jobs[d]; j != nil && j.State() == turns.Running && j.past {
 		j.cancel(errRecheck)
 		ended = j.ended
 	}

@@ -1,32 +1,36 @@
 package pin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/awake"
+	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
 
 const (
 	// tick is how often stalls, slices and parked pins are looked at while
-	// there are jobs: the resolution of every timeout here.
-	tick = time.Second
-	// seekSlice is how long a DAG that receives nothing keeps its place while
-	// new ones wait: long enough to dial an origin and ask it, and so short
-	// that 1,000 dead CIDs hold up a live one for two turns of 512, 4 s.
-	seekSlice = 2 * time.Second
+	// there are jobs: the resolution of every timeout here. It is also how often
+	// the clock is told that the process runs.
+	tick = awake.Beat
+	// turnTick is how often it is looked who has had a turn, while others wait for
+	// theirs: a quarter of the shortest one.
+	turnTick = minAnswer / 4
+	// minAnswer is the shortest turn, whatever the fetcher says: as many turns a second
+	// as there are places in it are as much as a small machine does.
+	minAnswer = 200 * time.Millisecond
+	// slice is how long a DAG that receives nothing keeps its place while
+	// new ones wait: long enough to dial an origin and ask it, and no longer, since
+	// what is asked for now may wait so long for a place.
+	slice = 2 * time.Second
 	// retryMin and retryMax bound the pause before a parked DAG has another
 	// turn; it doubles with each.
 	retryMin = 5 * time.Second
 	retryMax = 5 * time.Minute
-	// wakeInterval is the least time between two wakings of parked DAGs because
-	// some peer came: each of them asks every connected peer.
-	wakeInterval = 5 * time.Second
-	// wakePart is the part of the places that so many may displace at a time as
-	// are woken: with peers coming all the time, a DAG keeps its place for 20 s.
-	wakePart = 4
 )
 
 // kick makes the loop look at once.
@@ -41,95 +45,77 @@ func (m *Manager) kick() {
 func (m *Manager) loop() {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	crowd := time.NewTimer(turnTick)
+	defer crowd.Stop()
+	evictAt := m.clock.Now() // not before this, as long as it is crowded
 	for {
+		ticked := false
 		select {
 		case <-m.ctx.Done():
 			return
 		case <-m.kicked:
-			m.mu.Lock()
-			m.fillPlaces(time.Now())
-			m.mu.Unlock()
+		case <-crowd.C:
 		case <-ticker.C:
-			m.look(time.Now())
+			ticked = true
+			m.look(m.clock.Now())
 		}
+		m.mu.Lock()
+		now := m.clock.Now()
+		m.fillPlaces(now)
+		crowded := m.turns.Crowded()
+		if ticked || crowded && !now.Before(evictAt) {
+			next := m.evict(now)
+			evictAt = now.Add(turnTick)
+			if crowded {
+				evictAt = now.Add(max(turnTick, cmp.Or(next, minAnswer)))
+			}
+		}
+		if crowded {
+			crowd.Reset(evictAt.Sub(now))
+		} else if m.turns.Starving() {
+			crowd.Reset(turnTick)
+		}
+		m.mu.Unlock()
 	}
 }
 
 // look goes through the jobs that run and those whose time has come, once a tick.
 func (m *Manager) look(now time.Time) {
-	m.workers.takeBack(now)
+	m.workers.TakeBack(now)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for j := range m.active {
+	for t := range m.turns.Running() {
+		j := m.of(t)
 		j.sample()
 		m.warnStuck(j, now, nil)
 	}
 	m.refill()
 	m.failLate(now)
 	m.tryBlocked()
-	m.fillPlaces(now)
-	if len(m.active) >= m.cfg.Seekers {
-		m.evict(now, len(m.woken)+m.queue.waiting(m.cfg.Seekers), m.parked.tries.countDue(now, m.cfg.Seekers))
-	}
-}
-
-// refill reads more of the queues that are partly on disk, and of what was put off.
-func (m *Manager) refill() {
-	for _, l := range m.queue.accounts {
-		if l.tried.more && !l.tried.reading && m.parked.roomy(l.account) {
-			m.readPutOff(l)
-		}
-	}
-	for _, l := range m.queue.hungry() {
-		l.reading = true
-		tail := l.tail
-		m.wg.Go(func() {
-			rs, err := m.records.UnfinishedAfter(m.ctx, l.account, Queued, tail, m.cfg.Window)
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			if err != nil {
-				m.queue.read(l, tail, true) // the next tick tries again
-				if m.ctx.Err() == nil {
-					m.log.Error("read more of the queue", "account", l.account, "err", err)
-				}
-				return
-			}
-			more := len(rs) == m.cfg.Window
-			for _, r := range rs {
-				if len(l.waiting) >= m.cfg.Window {
-					more = true
-					break
-				}
-				m.enqueue(r)
-				tail = r.Created
-			}
-			m.queue.read(l, tail, more)
-			m.kick()
-		})
-	}
 }
 
 // failLate ends the jobs that got no further for too long, or take too long in
 // all.
 func (m *Manager) failLate(now time.Time) {
-	for j := range m.active {
-		if !j.evicting && !j.repair && m.late(j, now) {
-			j.evicting = true
-			m.evicting++
+	for t := range m.turns.Running() {
+		if j := m.of(t); !j.Evicting() && !j.repair && m.late(j, now) {
+			m.turns.Ask(t)
 			j.cancel(errLate)
 		}
 	}
 	for {
-		j := m.parked.ends.due(now)
-		if j == nil {
+		t := m.turns.Late(now)
+		if t == nil {
 			return
 		}
+		j := m.of(t)
 		if j.repair {
 			m.warnStuck(j, now, nil)
 			m.putOff(j, true) // so that those which are put off have their turns
 			continue
 		}
 		m.late(j, now)
+		m.turns.Start(t, turns.Again, now)
 		m.start(j, now, func(ctx context.Context, j *job) (bool, error) {
 			return m.fail(context.WithoutCancel(ctx), j, j.late)
 		})
@@ -159,82 +145,57 @@ func (m *Manager) deadline(j *job) (at time.Time) {
 		at = j.moved.Add(m.cfg.StallTimeout)
 	}
 	if m.cfg.TotalTimeout > 0 && !j.repair {
-		at = earlier(at, j.began.Add(m.cfg.TotalTimeout))
+		if total := j.began.Add(m.cfg.TotalTimeout); at.IsZero() || total.Before(at) {
+			at = total
+		}
 	}
 	return at
 }
 
-// fillPlaces starts what waits while there are places. Every second place is the
-// queue's: however many jobs are tried again, new ones are not behind them. Those
-// that were woken and those that are due share the others.
+// fillPlaces starts what waits while there are places.
 func (m *Manager) fillPlaces(now time.Time) {
-	due := func() *job { return m.parked.tries.due(now) }
-	turns := [...][]func() *job{
-		{m.queue.pop, m.nextWoken, due},
-		{m.nextWoken, due, m.queue.pop},
-		{m.queue.pop, due, m.nextWoken},
-		{due, m.nextWoken, m.queue.pop},
+	for t := m.turns.Next(now); t != nil; t = m.turns.Next(now) {
+		m.start(m.of(t), now, m.run)
 	}
-	for len(m.active) < m.cfg.Seekers {
-		var j *job
-		for _, next := range turns[m.turn%len(turns)] {
-			if j = next(); j != nil {
-				break
-			}
-		}
-		if j == nil {
-			return
-		}
-		m.turn++
-		m.start(j, now, m.run)
+	if now.Sub(m.refilled) >= turnTick {
+		m.refill()
 	}
 }
 
-// evict takes back places from fetches that receive nothing, for as many as
-// are waiting: new jobs displace after a short slice, parked ones that are due
-// again after the idle timeout.
-func (m *Manager) evict(now time.Time, fresh, due int) {
-	need := fresh + due - m.evicting
-	if need <= 0 {
-		return
+// evict takes back places from fetches that receive nothing, if others wait. It gives
+// after how long there may be more of them.
+func (m *Manager) evict(now time.Time) (next time.Duration) {
+	out, next := m.turns.Evict(now, m.lookAt)
+	for _, t := range out {
+		m.of(t).cancel(errEvicted)
 	}
-	type seeker struct {
-		j     *job
-		since time.Time
-	}
-	var idle []seeker
-	for j := range m.active {
-		if j.evicting || j.slot == nil || j.progress == nil {
-			continue
-		}
-		if waits, held := j.slot.state(); waits || held {
-			continue
-		}
-		since := j.started
-		if b := j.progress.LastBlock(); b.After(since) {
-			since = b
-		}
-		slice := seekSlice
-		if fresh <= m.evicting {
-			slice = m.cfg.IdleTimeout
-		}
-		if now.Sub(since) >= slice {
-			idle = append(idle, seeker{j, since})
-		}
-	}
-	slices.SortFunc(idle, func(a, b seeker) int { return a.since.Compare(b.since) })
-	for _, s := range idle[:min(need, len(idle))] {
-		s.j.evicting = true
-		m.evicting++
-		s.j.cancel(errEvicted)
-	}
+	return next
 }
 
-// start gives a job a place and runs it there.
+// lookAt says what a job does that has a place.
+func (m *Manager) lookAt(t *turns.Job) turns.Look {
+	j := m.of(t)
+	if j.slot == nil || j.progress == nil || j.seeking.IsZero() {
+		return turns.Look{Busy: true}
+	}
+	l := turns.Look{Since: j.seeking}
+	if waits, held := j.slot.State(); waits || held {
+		l.Busy = true
+	}
+	if b := j.progress.LastBlock(); b.After(l.Since) {
+		l.Since = b
+	}
+	l.Got = l.Busy || j.progress.Blocks.Load() > 0
+	// Who says to have it is asked for it: that may take a second round trip.
+	if d := j.progress.AnswerTime(); d > 0 && !l.Got && j.progress.Providers.Load() == 0 {
+		l.Answers = max(d, minAnswer)
+	}
+	return l
+}
+
+// start runs a job that was given a place.
 func (m *Manager) start(j *job, now time.Time, run func(context.Context, *job) (bool, error)) {
-	m.parked.remove(j)
-	m.active[j] = struct{}{}
-	j.state, j.started, j.woken, j.dirty, j.past = jobRunning, now, false, false, false
+	j.dirty, j.past, j.seeking = false, false, time.Time{}
 	j.ended = make(chan struct{})
 	if j.began.IsZero() {
 		j.began = now
@@ -259,14 +220,11 @@ func (m *Manager) ended(j *job, over bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	defer m.kick()
-	delete(m.active, j)
+	m.turns.Ended(&j.Job)
 	defer close(j.ended)
+	j.cancel = nil // so that what belongs to the run goes with it
 	if j.progress != nil {
 		j.progress.Providers.Store(0) // nobody is asked until the next run
-	}
-	if j.evicting {
-		j.evicting = false
-		m.evicting--
 	}
 	j.moved = j.lastMoved()
 	if j.progress != nil {
@@ -301,9 +259,9 @@ func (m *Manager) ended(j *job, over bool, err error) {
 		level := slog.LevelWarn
 		if j.repair { // which goes on for ever: warnStuck tells less often
 			level = slog.LevelDebug
-			m.warnStuck(j, time.Now(), err)
+			m.warnStuck(j, m.clock.Now(), err)
 		}
-		if len(j.members) == 0 { // they were removed: nobody waits for it
+		if j.members.len() == 0 { // they were removed: nobody waits for it
 			level = slog.LevelDebug
 		}
 		m.log.Log(m.ctx, level, "pin interrupted", "cid", j.dag, j.whoLocked(), "err", err, "retry_in", pause)

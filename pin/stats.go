@@ -1,6 +1,10 @@
 package pin
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/holdfast-ipfs/holdfast/pin/turns"
+)
 
 // Stats is what a manager does now and has done since it started.
 type Stats struct {
@@ -32,12 +36,12 @@ func (m *Manager) Stats() Stats {
 	for _, j := range m.jobs {
 		var waits, held bool
 		if j.slot != nil {
-			waits, held = j.slot.state()
+			waits, held = j.slot.State()
 		}
 		switch {
-		case j.state == jobWaiting:
+		case j.State() == turns.Waiting:
 			s.Waiting++
-		case j.state == jobParked:
+		case j.State() == turns.Parked:
 			s.Parked++
 		case waits:
 			s.Ready++
@@ -55,5 +59,5 @@ func (m *Manager) Stats() Stats {
 func (m *Manager) Blocked() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.parked.blocked)
+	return m.turns.Blocked()
 }

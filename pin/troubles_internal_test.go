@@ -3,20 +3,23 @@ package pin
 import (
 	"testing"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
 
 // What came in place of a block is told while others come, and beside what is said of
 // origins while nothing does.
 func TestTroublesAreTold(t *testing.T) {
 	now := time.Now()
-	p := new(Progress)
-	j := &job{state: jobRunning, progress: p, moved: now}
+	p := &Progress{now: func() time.Time { return now }}
+	j := &job{progress: p, moved: now}
+	turns.New(turns.Config{Places: 1}).Start(&j.Job, turns.Newest, now)
 	p.SetNote("origin X is not dialled")
 	p.SetTroubles("block Y: peer Z sends other bytes for it")
 	if got, want := j.details(now), "origin X is not dialled; block Y: peer Z sends other bytes for it"; got != want {
 		t.Errorf("before the first block it says %q", got)
 	}
-	p.Advance(now, 1, true)
+	p.Advance(1, true)
 	if got, want := j.details(now), "receiving blocks; block Y: peer Z sends other bytes for it"; got != want {
 		t.Errorf("while blocks come it says %q", got)
 	}

@@ -66,8 +66,6 @@ type Store struct {
 	// damaged is the requests that cannot be read, as far as that is known.
 	damaged damagedRequests
 	told    told
-	// unreadable is the blocks that are known to be.
-	unreadable unreadable
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
 	reclaiming chan struct{}
@@ -99,6 +97,8 @@ type Store struct {
 	users   sync.WaitGroup // calls that are in the database
 	closing sync.Once
 	err     error // of closing
+
+	unreadable unreadable // the blocks that are known to be
 }
 
 // Open opens the data directory that the lock is on, and brings its records

@@ -55,6 +55,9 @@ type VerifyProgress struct {
 
 // VerifyReport is what a check found.
 type VerifyReport struct {
+	// Tables is the tables of the database that are damaged. What those have cannot be
+	// told, so that the rest of the report may lack something, and Verify fails.
+	Tables  []BadTable
 	Blocks  uint64 // that were hashed, or are missing
 	Bytes   uint64
 	Corrupt uint64
@@ -62,9 +65,6 @@ type VerifyReport struct {
 	Strays  uint64        // blocks that nothing refers to and no reclaim knew of; the next does
 	Elapsed time.Duration // nanoseconds
 	DamagedRecords
-	// Tables is the tables of the database that are damaged. What those have cannot be
-	// told, so that the rest of the report may lack something, and Verify fails.
-	Tables []BadTable `json:"damaged_tables,omitempty"`
 }
 
 // Damaged is how many blocks are not as they should be.
@@ -76,8 +76,8 @@ func (r VerifyReport) Damaged() uint64 { return r.Corrupt + r.Missing }
 // that a reclaim would not find, and has the next one look at them. Its memory
 // does not grow with the store. What changes meanwhile may or may not be seen,
 // but is never reported as damage. progress may be nil. Both functions are
-// called by one goroutine; an error of report ends the check. Errors: a
-// [*DamagedTablesError], after all that can be looked at was.
+// called by one goroutine; an error of report ends the check. The tables of the database
+// are looked at first. Errors: a [*DamagedTablesError], after all that can be read was.
 func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress func(VerifyProgress)) (VerifyReport, error) {
 	start := time.Now()
 	if progress == nil {

@@ -71,8 +71,8 @@ func (c *cli) storeStatsCommand() *cobra.Command {
 		Long: `Show what the store holds. Live blocks are those that some pin needs, each
 counted once; dead ones are deleted by the next reclaim. The store takes more on
 disk than its blocks have: keys, records, and what was deleted and did not come
-back yet. Records that cannot be read are counted, and named below. Blocks that could not be read when somebody wanted them are named;
-"holdfast store verify" finds all.`,
+back yet. Records that cannot be read are counted, and named below. Blocks that could
+not be read when somebody wanted them are named; "holdfast store verify" finds all.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
@@ -90,14 +90,14 @@ back yet. Records that cannot be read are counted, and named below. Blocks that 
 					{"DAGs", fmt.Sprintf("%d, of which %d are complete", st.DAGs, st.Complete)},
 					{"accounts", fmt.Sprint(st.Accounts)},
 				}
-				if st.Damaged > 0 {
-					rows = append(rows, []string{"damaged files", fmt.Sprint(st.Damaged)})
-				}
 				if st.BadRecords > 0 {
 					rows = append(rows, []string{"damaged records", fmt.Sprint(st.BadRecords)})
 				}
 				for _, c := range st.Unreadable {
 					rows = append(rows, []string{"unreadable block", c.String()})
+				}
+				if st.Damaged > 0 {
+					rows = append(rows, []string{"damaged files", fmt.Sprint(st.Damaged)})
 				}
 				for _, s := range pin.Statuses() {
 					rows = append(rows, []string{"pins " + string(s), fmt.Sprint(st.Requests[s])})
@@ -135,14 +135,14 @@ func (c *cli) storeVerifyCommand() *cobra.Command {
 		Short: "Hash every block that a pin needs, and find what is damaged",
 		Long: `Read every block that a pin needs and compare it with its hash. Each block that
 is corrupt or missing is printed with the pins that it hurts, and each record that
-cannot be read with what it is about; the command then fails. It also fails if a table
-of the database is damaged, and names that.
+cannot be read with what it is about; the command then fails.
 
 With --repair the pins that are hurt go back to "pinning": all of their blocks
 are hashed again, and what is damaged is fetched from whoever has it. The command
 does not wait for that, and fails only if a repair could not be begun. Nothing of
 such a pin is given up: if nobody has the block now it stays "pinning" and is tried
-again, for as long as that takes.`,
+again, for as long as that takes. A table of the database that is damaged is named,
+and makes the command fail, too: that is for a backup to mend.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {

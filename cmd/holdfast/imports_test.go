@@ -43,7 +43,8 @@ var ourImports = map[string][]string{
 	"node/seen":      {},
 	"node/trustless": {"node/guard"},
 	"node/walk":      {"pin", "node/exchange", "node/seen"},
-	"pin":            {},
+	"pin":            {"pin/turns"},
+	"pin/turns":      {},
 	"auth":           {},
 	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what

@@ -9,7 +9,9 @@
 //	cd e2e && go run ./bench [--runs N] [--full]
 //
 // With --idle it measures the memory of an idle Holdfast alone, for each
-// node.profile.
+// node.profile. With --dead N it measures what N requests for CIDs that nobody has cost
+// and hold up, and nothing else; --full does that with a million. With --holdfast FILE it
+// measures another binary, such as one of an earlier commit.
 package main
 
 import (
@@ -20,6 +22,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 
@@ -29,8 +32,10 @@ import (
 func main() {
 	o := options{}
 	flag.IntVar(&o.runs, "runs", 3, "how often everything is run; medians are given")
-	flag.BoolVar(&o.full, "full", false, "also reclaim beside ten times as many blocks, and pin the same DAG 20 times in a row")
+	flag.BoolVar(&o.full, "full", false, "also a million requests for what nobody has, reclaim beside ten times as many blocks, and pin the same DAG 20 times in a row")
 	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile, and nothing else")
+	flag.IntVar(&o.dead, "dead", 0, "measure this many requests for CIDs that nobody has, and nothing else")
+	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := bench(ctx, o, os.Stdout, os.Stderr)
@@ -45,6 +50,9 @@ type options struct {
 	runs int
 	full bool
 	idle bool
+	dead int // 0 is that everything else is measured
+
+	holdfast string // "" is the one that is built
 }
 
 // bench prints results to out and what it is doing to progress.
@@ -56,11 +64,19 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	if o.holdfast != "" {
+		if r.Holdfast, err = filepath.Abs(o.holdfast); err != nil {
+			return err
+		}
+	}
 	source, err := r.StartKubo(ctx, "source", rig.KuboOptions{})
 	if err != nil {
 		return err
 	}
 	defer source.Kill()
+	if o.dead > 0 {
+		return dead(ctx, r, o.dead, source, out, say)
+	}
 	c, err := addContent(ctx, source, say)
 	if err != nil {
 		return err
@@ -84,6 +100,9 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 	}
 	if !o.full {
 		return nil
+	}
+	if err := dead(ctx, r, deadRequests, source, out, say); err != nil {
+		return err
 	}
 	if err := manyStay(ctx, r, source, c, out, say); err != nil {
 		return err

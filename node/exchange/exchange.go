@@ -12,6 +12,8 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/holdfast-ipfs/holdfast/internal/awake"
 )
 
 // Network is what is needed of Bitswap's network layer, of which boxo's bsnet is
@@ -46,6 +48,8 @@ type Config struct {
 	Received func(from peer.ID, bs []blocks.Block)
 	// Logger is where it logs; nil discards.
 	Logger *slog.Logger
+
+	now func() time.Time // for tests, by which it is known when the process did not run; nil is time.Now
 }
 
 // Exchange keeps the wants of all sessions. It receives what comes from the network
@@ -57,6 +61,8 @@ type Exchange struct {
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
 	wg   sync.WaitGroup
+
+	awake *awake.Clock // tells when the process did not run
 
 	mu       sync.Mutex
 	closed   bool
@@ -122,6 +128,7 @@ func New(cfg Config) *Exchange {
 	}
 	x := &Exchange{
 		cfg:      cfg,
+		awake:    awake.New(cfg.now),
 		log:      cfg.Logger,
 		lines:    make(map[peer.ID]*line),
 		wants:    make(map[string]*want),

@@ -126,7 +126,11 @@ func (l *line) request(e entry) {
 		}
 		l.x.wg.Go(func() {
 			defer cancel()
+			lost := l.x.awake.Lost()
 			data, err := l.gateway.Block(ctx, e.cid)
+			if err != nil && l.x.awake.Lost() > lost { // it is not to blame for what it was too late for
+				data, err = l.gateway.Block(ctx, e.cid)
+			}
 			l.fetched(e.cid, f, data, err)
 		})
 	}

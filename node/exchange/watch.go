@@ -32,12 +32,18 @@ func (x *Exchange) watch() {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	lastRetry, lastTurn := time.Now(), time.Now()
+	lost := x.awake.Lost()
 	for {
 		select {
 		case <-x.ctx.Done():
 			return
-		case now := <-ticker.C:
+		case <-ticker.C:
+			now := time.Now() // the tick may be from before the process was stopped
 			x.mu.Lock()
+			if l := x.awake.Lost(); l > lost {
+				x.forgive(l - lost)
+				lost = l
+			}
 			retry := now.Sub(lastRetry) >= retryAfter
 			if retry {
 				lastRetry = now

@@ -468,7 +468,7 @@ func (w *walk) countBlock(h multihash.Multihash, size int, as codecs, received b
 	if err := w.checkTotals(w.totals); err != nil {
 		return false, err
 	}
-	w.job.Progress.Advance(time.Now(), size, received)
+	w.job.Progress.Advance(size, received)
 	return true, nil
 }
 

@@ -286,9 +286,10 @@ func (w *walk) rest(now time.Time) time.Duration {
 	return idleTick
 }
 
-// tell says how the asking goes.
+// tell says how the asking goes; before anything came at each chance, as who says to
+// have it is waited for.
 func (w *walk) tell(now time.Time) {
-	if now.Sub(w.told) < tellEvery {
+	if !w.lastGot.IsZero() && now.Sub(w.told) < tellEvery {
 		return
 	}
 	w.told = now

@@ -1,4 +1,4 @@
-package pin
+package turns
 
 import (
 	"container/heap"
@@ -8,13 +8,13 @@ import (
 // agenda keeps jobs by when something is to be done about each, so that a look at
 // it costs what is due. It has no lock of its own.
 type agenda struct {
-	jobs []*job
-	at   func(*job) time.Time // may change only with set and remove
-	spot func(*job) *int      // where a job keeps its place in jobs, counted from 1; 0 is none
+	jobs []*Job
+	at   func(*Job) time.Time // may change only with set and remove
+	spot func(*Job) *int      // where a job keeps its place in jobs, counted from 1; 0 is none
 }
 
 // set puts a job in its place, whether it is here already or not.
-func (a *agenda) set(j *job) {
+func (a *agenda) set(j *Job) {
 	if i := *a.spot(j); i > 0 {
 		heap.Fix(a, i-1)
 	} else {
@@ -23,14 +23,14 @@ func (a *agenda) set(j *job) {
 }
 
 // remove takes a job out if it is here.
-func (a *agenda) remove(j *job) {
+func (a *agenda) remove(j *Job) {
 	if i := *a.spot(j); i > 0 {
 		heap.Remove(a, i-1)
 	}
 }
 
 // first gives the job that comes first, nil if there is none.
-func (a *agenda) first() *job {
+func (a *agenda) first() *Job {
 	if len(a.jobs) == 0 {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (a *agenda) first() *job {
 }
 
 // due gives the first job if its time has come, else nil.
-func (a *agenda) due(now time.Time) *job {
+func (a *agenda) due(now time.Time) *Job {
 	if j := a.first(); j != nil && !now.Before(a.at(j)) {
 		return j
 	}
@@ -69,7 +69,7 @@ func (a *agenda) Swap(i, k int) {
 }
 
 func (a *agenda) Push(x any) {
-	j := x.(*job)
+	j := x.(*Job)
 	a.jobs = append(a.jobs, j)
 	*a.spot(j) = len(a.jobs)
 }

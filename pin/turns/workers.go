@@ -1,4 +1,4 @@
-package pin
+package turns
 
 import (
 	"context"
@@ -13,22 +13,26 @@ import (
 // that a small pin behind large ones waits for seconds.
 const workerSlice = 5 * time.Second
 
-// workers are the few places from which blocks may be handled. A free worker
-// goes to the account that holds the fewest; within an account, in order.
-type workers struct {
+// Workers are the few places from which blocks may be handled. A free worker
+// goes to the account that holds the fewest; within an account, in order. Its methods
+// and those of its slots may be called concurrently.
+type Workers struct {
+	now func() time.Time
+
 	mu      sync.Mutex
 	free    int
-	held    map[*slot]struct{}
-	waiting []*slot // in the order in which they came
+	held    map[*Slot]struct{}
+	waiting []*Slot // in the order in which they came
 }
 
-func newWorkers(n int) *workers {
-	return &workers{free: n, held: make(map[*slot]struct{})}
+// NewWorkers makes n of them. now tells the time.
+func NewWorkers(n int, now func() time.Time) *Workers {
+	return &Workers{now: now, free: n, held: make(map[*Slot]struct{})}
 }
 
-// slot is one fetch's claim to a worker; it is a [Slot].
-type slot struct {
-	w       *workers
+// Slot is one fetch's claim to a worker.
+type Slot struct {
+	w       *Workers
 	account string
 	ok      atomic.Bool // held, and not asked back: the fast path of Acquire
 	held    bool
@@ -36,10 +40,12 @@ type slot struct {
 	ready   chan struct{} // closed when granted; nil when not waiting
 }
 
-func (w *workers) slot(account string) *slot { return &slot{w: w, account: account} }
+// Slot makes a claim of an account's, which holds no worker yet.
+func (w *Workers) Slot(account string) *Slot { return &Slot{w: w, account: account} }
 
-// Acquire implements [Slot].
-func (s *slot) Acquire(ctx context.Context) error {
+// Acquire blocks until it holds a worker, or ctx ends: then it gives the cause of that.
+// It is quick if it holds one that was not asked back.
+func (s *Slot) Acquire(ctx context.Context) error {
 	if s.ok.Load() {
 		return nil
 	}
@@ -62,13 +68,14 @@ func (s *slot) Acquire(ctx context.Context) error {
 	}
 }
 
-// Release implements [Slot]. It also takes back an Acquire that still waits.
-func (s *slot) Release() {
+// Release gives the worker back, if it holds one. It also takes back an Acquire that
+// still waits.
+func (s *Slot) Release() {
 	w := s.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.ready != nil {
-		w.waiting = slices.DeleteFunc(w.waiting, func(o *slot) bool { return o == s })
+		w.waiting = slices.DeleteFunc(w.waiting, func(o *Slot) bool { return o == s })
 		s.ready = nil
 	}
 	if s.held {
@@ -76,7 +83,7 @@ func (s *slot) Release() {
 	}
 }
 
-func (w *workers) release(s *slot) {
+func (w *Workers) release(s *Slot) {
 	s.ok.Store(false)
 	s.held = false
 	delete(w.held, s)
@@ -85,7 +92,7 @@ func (w *workers) release(s *slot) {
 }
 
 // grant gives the free workers to those that wait.
-func (w *workers) grant() {
+func (w *Workers) grant() {
 	for w.free > 0 && len(w.waiting) > 0 {
 		holds := w.holds()
 		best := 0
@@ -98,7 +105,7 @@ func (w *workers) grant() {
 		w.waiting = slices.Delete(w.waiting, best, best+1)
 		w.free--
 		w.held[s] = struct{}{}
-		s.held, s.since = true, time.Now()
+		s.held, s.since = true, w.now()
 		s.ok.Store(true)
 		close(s.ready)
 		s.ready = nil
@@ -106,7 +113,7 @@ func (w *workers) grant() {
 }
 
 // holds counts the workers of each account.
-func (w *workers) holds() map[string]int {
+func (w *Workers) holds() map[string]int {
 	n := make(map[string]int, len(w.held))
 	for s := range w.held {
 		n[s.account]++
@@ -114,23 +121,23 @@ func (w *workers) holds() map[string]int {
 	return n
 }
 
-// takeBack asks for a worker back for each fetch that waits, from those that
+// TakeBack asks for a worker back for each fetch that waits, from those that
 // had theirs for longer than a slice, accounts that hold the most first. The
 // holder gives it up at its next Acquire.
-func (w *workers) takeBack(now time.Time) {
+func (w *Workers) TakeBack(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.waiting) == 0 {
 		return
 	}
-	var old []*slot
+	var old []*Slot
 	for s := range w.held {
 		if s.ok.Load() && now.Sub(s.since) >= workerSlice {
 			old = append(old, s)
 		}
 	}
 	holds := w.holds()
-	slices.SortFunc(old, func(a, b *slot) int {
+	slices.SortFunc(old, func(a, b *Slot) int {
 		if d := holds[b.account] - holds[a.account]; d != 0 {
 			return d
 		}
@@ -141,8 +148,8 @@ func (w *workers) takeBack(now time.Time) {
 	}
 }
 
-// state reports whether the slot waits for a worker or holds one.
-func (s *slot) state() (waits, held bool) {
+// State reports whether the slot waits for a worker or holds one.
+func (s *Slot) State() (waits, held bool) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	return s.ready != nil, s.held

@@ -1,0 +1,27 @@
+package exchange
+
+import "time"
+
+// forgive moves on when things were asked and answered by the time in which the process
+// did not run: nobody could be heard then, and nobody is held to be silent for it.
+func (x *Exchange) forgive(d time.Duration) {
+	later := func(ts ...*time.Time) {
+		for _, t := range ts {
+			if !t.IsZero() {
+				*t = t.Add(d)
+			}
+		}
+	}
+	for _, l := range x.lines {
+		later(&l.last, &l.lastBlock, &l.newest)
+		for _, a := range l.asks {
+			later(&a.first, &a.sent)
+		}
+	}
+	for _, w := range x.wants {
+		later(&w.since, &w.searched, &w.told)
+	}
+	for s := range x.sessions {
+		later(&s.last)
+	}
+}
