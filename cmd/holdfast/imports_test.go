@@ -49,8 +49,9 @@ var ourImports = map[string][]string{
 	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
-	"logtest":              {},
-	"pin/pintest":          {"pin"},
+	"logtest":     {},
+	"pin/pintest": {"pin"},
+	"cmd/holdfast/internal/metrics/metricstest": {},
 	"auth/authtest":        {"auth"},
 	"node/dagtest":         {},
 	"node/guard/guardtest": {},
