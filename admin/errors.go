@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -17,13 +18,9 @@ import (
 // Unlike on TCP the cause of a fault is in the answer, too: whoever asks is the
 // operator.
 func (s *Server) failureOf(err error) (status int, f Failure) {
-	f.Error.Details = err.Error()
-	status = http.StatusInternalServerError
+	status, f = authhttp.StatusOf(err), authhttp.NewFailure(0, err.Error())
 	if other, ok := errors.AsType[*echo.HTTPError](err); ok {
 		status = other.Code
-	}
-	if _, ok := errors.AsType[*auth.InvalidError](err); ok {
-		status = http.StatusBadRequest
 	}
 	if _, ok := errors.AsType[*adoptedSome](err); ok {
 		status, f.Error.Hint = http.StatusConflict, "`holdfast user quota` gives the account more; adopt again then"
@@ -83,8 +80,7 @@ func diskFullHint(err error) string {
 // request id that the answer has; that of a command is shown by the command.
 func (s *Server) failure(c echo.Context, err error) (status int, f Failure) {
 	if faults.HungUp(c.Request().Context(), err) {
-		f.Error.Reason, f.Error.Details = faults.Reason(faults.StatusClientGone), "the client hung up"
-		return faults.StatusClientGone, f
+		return faults.StatusClientGone, authhttp.NewFailure(faults.StatusClientGone, "the client hung up")
 	}
 	status, f = s.failureOf(err)
 	_, panicked := errors.AsType[*faults.PanicError](err)

@@ -29,18 +29,10 @@ func (e *adoptedSome) Error() string {
 
 func (e *adoptedSome) Unwrap() error { return e.cause }
 
-// registerOwners serves what concerns whose pins are whose, with those of accounts that
-// are gone.
-func (s *Server) registerOwners(e *echo.Echo) {
-	e.GET("/owners", s.listOwners)
-	e.POST("/pins/adopt", s.adoptPins)
-	e.DELETE("/pins", s.removePins)
-}
-
 // named finds an account by its address or its id. With the error of an account that cannot
 // be read, or of an id that no account has, comes what is known of it.
 func (s *Server) named(ctx context.Context, who string) (auth.Account, error) {
-	if !IsAccountID(who) {
+	if !isAccountID(who) {
 		return s.Auth.AccountByEmail(ctx, who)
 	}
 	a, err := s.Auth.AccountByID(ctx, who)
@@ -70,11 +62,11 @@ func (s *Server) hasPins(ctx context.Context, account string) (bool, error) {
 
 // listOwners lists the accounts that have pins, in the order of their addresses; those that
 // are gone come last.
-func (s *Server) listOwners(c echo.Context) error {
+func (h handlers) listOwners(c echo.Context) error {
 	ctx := c.Request().Context()
 	ids := map[string]bool{}
 	for _, status := range pin.Statuses() {
-		some, err := s.Store.Accounts(ctx, status)
+		some, err := h.Store.Accounts(ctx, status)
 		if err != nil {
 			return err
 		}
@@ -82,7 +74,7 @@ func (s *Server) listOwners(c echo.Context) error {
 			ids[id] = true
 		}
 	}
-	all, err := s.Auth.ListAccounts(ctx)
+	all, err := h.Auth.ListAccounts(ctx)
 	if err != nil {
 		return err
 	}
@@ -98,36 +90,39 @@ func (s *Server) listOwners(c echo.Context) error {
 		owners = append(owners, Owner{ID: id, Gone: true})
 	}
 	slices.SortFunc(owners[known:], func(x, y Owner) int { return cmp.Compare(x.ID, y.ID) })
-	return c.JSON(http.StatusOK, owners)
+	return c.JSON(http.StatusOK, struct {
+		success
+		Owners []Owner `json:"owners"`
+	}{ok, owners})
 }
 
 // adoptPins gives the pins of an account that is gone to another.
-func (s *Server) adoptPins(c echo.Context) error {
+func (h handlers) adoptPins(c echo.Context) error {
 	ctx := c.Request().Context()
 	from := c.QueryParam("from")
-	if !IsAccountID(from) {
+	if !isAccountID(from) {
 		return &auth.InvalidError{Field: "from", Msg: "must be the id of an account, as `holdfast pin ls --all` shows it"}
 	}
-	to, err := s.named(ctx, c.QueryParam("to"))
+	to, err := h.named(ctx, c.QueryParam("to"))
 	if err != nil {
 		return err
 	}
-	switch old, err := s.Auth.AccountByID(ctx, from); {
+	switch old, err := h.Auth.AccountByID(ctx, from); {
 	case err == nil:
 		return &auth.InvalidError{Field: "from", Msg: "is the id of " + old.Email + ", which is there: " +
 			"only pins of an account that is gone can be adopted; `holdfast user rm --keep-pins` removes one and leaves its pins"}
 	case !errors.Is(err, auth.ErrNoAccount):
 		return err
 	}
-	if owned, err := s.hasPins(ctx, from); err != nil {
+	if owned, err := h.hasPins(ctx, from); err != nil {
 		return err
 	} else if !owned {
 		return errNoPins
 	}
-	adopted, left, err := s.Store.Adopt(ctx, from, to.ID)
+	adopted, left, err := h.Store.Adopt(ctx, from, to.ID)
 	if adopted > 0 {
-		if err := s.Auth.NoteAdopted(ctx, from, to, adopted); err != nil {
-			s.Log.Warn("the adoption of pins is not on record", "account", to.ID, "err", err)
+		if err := h.Auth.NoteAdopted(ctx, from, to, adopted); err != nil {
+			h.Log.Warn("the adoption of pins is not on record", "account", to.ID, "err", err)
 		}
 	}
 	if quota, ok := errors.AsType[*pin.QuotaError](err); ok {
@@ -136,19 +131,25 @@ func (s *Server) adoptPins(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, AdoptedPins{adopted, left})
+	return c.JSON(http.StatusOK, struct {
+		success
+		AdoptedPins
+	}{ok, AdoptedPins{adopted, left}})
 }
 
 // removePins removes all pins of an account, which may be gone.
-func (s *Server) removePins(c echo.Context) error {
+func (h handlers) removePins(c echo.Context) error {
 	ctx := c.Request().Context()
-	a, err := s.named(ctx, c.QueryParam("account"))
+	a, err := h.named(ctx, c.QueryParam("account"))
 	if err != nil && a.ID == "" {
 		return err
 	}
-	n, err := s.Pins.RemoveAll(ctx, a.ID)
+	n, err := h.Pins.RemoveAll(ctx, a.ID)
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, RemovedPins{n})
+	return c.JSON(http.StatusOK, struct {
+		success
+		RemovedPins
+	}{ok, RemovedPins{n}})
 }

@@ -36,7 +36,7 @@ func (c *Client) Pins(ctx context.Context, user string, statuses []string) ([]Pi
 	query := url.Values{"status": {strings.Join(statuses, ",")}, "limit": {fmt.Sprint(limit)}}
 	for {
 		var page pinPage
-		if err := c.Do(ctx, http.MethodGet, "/psa/pins", query, ActingFor(user), nil, &page); err != nil {
+		if err := c.do(ctx, call{method: http.MethodGet, path: psaPath + "/pins", query: query, user: user}, &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Results...)
@@ -48,41 +48,39 @@ func (c *Client) Pins(ctx context.Context, user string, statuses []string) ([]Pi
 	}
 }
 
-func ActingFor(email string) http.Header {
-	if email == "" {
-		return nil
-	}
-	return http.Header{userHeader: {url.QueryEscape(email)}}
-}
-
-// AddPin makes a request.
+// AddPin makes a request. user is whom it is for, by address or id; "" is the only
+// account that there is.
 func (c *Client) AddPin(ctx context.Context, user string, p psa.Pin) (made Pin, err error) {
-	return made, c.Do(ctx, http.MethodPost, "/psa/pins", nil, ActingFor(user), p, &made)
+	err = c.do(ctx, call{method: http.MethodPost, path: psaPath + "/pins", user: user, in: p}, &made)
+	return made, err
 }
 
-// pin gives a request as it is now.
-func (c *Client) pin(ctx context.Context, user, id string) (p Pin, err error) {
-	return p, c.Do(ctx, http.MethodGet, "/psa/pins/"+url.PathEscape(id), nil, ActingFor(user), nil, &p)
+// Pin gives a request as it is now.
+func (c *Client) Pin(ctx context.Context, user, id string) (p Pin, err error) {
+	err = c.do(ctx, call{method: http.MethodGet, path: onePin(id), user: user}, &p)
+	return p, err
 }
 
-// removePin deletes a request.
-func (c *Client) removePin(ctx context.Context, user, id string) error {
-	return c.Do(ctx, http.MethodDelete, "/psa/pins/"+id, nil, ActingFor(user), nil, nil)
+// RemovePin deletes a request.
+func (c *Client) RemovePin(ctx context.Context, user, id string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: onePin(id), user: user}, nil)
 }
 
 // RetryPin has a failed request tried again.
 func (c *Client) RetryPin(ctx context.Context, user, id string) error {
-	return c.Do(ctx, http.MethodPost, "/psa/pins/"+id+"/retry", nil, ActingFor(user), nil, nil)
+	return c.do(ctx, call{method: http.MethodPost, path: onePin(id) + "/retry", user: user}, nil)
 }
+
+func onePin(id string) string { return psaPath + "/pins/" + url.PathEscape(id) }
 
 // AllPins reads the pins of all accounts, and of those that are gone.
 func (c *Client) AllPins(ctx context.Context, statuses []string) ([]Pin, error) {
-	var owners []Owner
-	if err := c.Do(ctx, http.MethodGet, "/owners", nil, nil, nil, &owners); err != nil {
+	var known struct{ Owners []Owner }
+	if err := c.do(ctx, call{method: http.MethodGet, path: ownersPath}, &known); err != nil {
 		return nil, err
 	}
 	all := []Pin{}
-	for _, owner := range owners {
+	for _, owner := range known.Owners {
 		pins, err := c.Pins(ctx, owner.ID, statuses)
 		if f, ok := errors.AsType[*AnswerError](err); ok && f.Status == http.StatusNotFound {
 			continue // its last pin went meanwhile
@@ -101,10 +99,12 @@ func (c *Client) AllPins(ctx context.Context, statuses []string) ([]Pin, error) 
 // RemoveAllPins removes the pins of an account, which may be gone: it is named by its
 // address or its id.
 func (c *Client) RemoveAllPins(ctx context.Context, account string) (gone RemovedPins, err error) {
-	return gone, c.Do(ctx, http.MethodDelete, "/pins", url.Values{"account": {account}}, nil, nil, &gone)
+	err = c.do(ctx, call{method: http.MethodDelete, path: pinsPath, query: url.Values{"account": {account}}}, &gone)
+	return gone, err
 }
 
 // AdoptPins gives the pins of an account that is gone, by its id, to another.
 func (c *Client) AdoptPins(ctx context.Context, from, to string) (done AdoptedPins, err error) {
-	return done, c.Do(ctx, http.MethodPost, "/pins/adopt", url.Values{"from": {from}, "to": {to}}, nil, nil, &done)
+	err = c.do(ctx, call{method: http.MethodPost, path: adoptPath, query: url.Values{"from": {from}, "to": {to}}}, &done)
+	return done, err
 }

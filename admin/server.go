@@ -24,50 +24,34 @@ type Pins interface {
 	RemoveAll(ctx context.Context, account string) (int, error)
 }
 
-// Server serves the admin API.
+// Server serves the API. Over TCP it needs Auth and Log alone.
 type Server struct {
 	Auth    *auth.Service
 	Pins    Pins
 	Running bool // a server does this, and not a command
 	// Endpoint gives the URL of the pinning service.
 	Endpoint func() string
-	Store    Store // nil serves nothing of it
+	Store    Store
 	// Hint says what to do about an error that is not one of this API's; "" if there
 	// is nothing to say. Nil says nothing.
 	Hint func(error) string
 	Log  *slog.Logger
 }
 
-// Handler makes the router of the admin API. It is one of its own: nothing of
-// it is ever reachable over TCP.
+// Handler makes the router of what may be called by the socket. It is one of its own:
+// nothing of it is ever reachable over TCP but what [Server.Register] adds there.
 func (s *Server) Handler() (*echo.Echo, error) {
 	e := echo.New()
 	e.HTTPErrorHandler = s.answerError
 	e.Use(faults.RecoverPanics)
-	e.GET("/server", func(c echo.Context) error {
-		return c.JSON(http.StatusOK, ServerInfo{Running: s.Running})
-	})
-	e.GET("/users", s.listUsers)
-	e.POST("/users", s.addUser)
-	e.DELETE("/user", s.removeUser)
-	e.POST("/user/password", s.setPassword)
-	e.POST("/user/quota", s.setQuota)
-	e.POST("/user/disable", s.changeUser((*auth.Service).Disable))
-	e.POST("/user/enable", s.changeUser((*auth.Service).Enable))
-	e.GET("/user/tokens", s.listTokens)
-	e.POST("/user/tokens", s.createToken)
-	e.DELETE("/token", s.revokeToken)
-	e.GET("/invites", s.listInvites)
-	e.POST("/invites", s.addInvite)
-	e.DELETE("/invite", s.revokeInvite)
-	e.POST("/keys/rotate", s.rotateKeys)
-	e.GET("/audit", s.audit)
-	if s.Store != nil {
-		(&storeHandlers{s.Store, s.failure}).register(e)
-		s.registerOwners(e)
+	h := handlers{s, BySocket}
+	for _, r := range routes {
+		if r.callers&BySocket != 0 {
+			e.Add(r.method, r.path, func(c echo.Context) error { return r.serve(h, c) })
+		}
 	}
-	e.POST("/psa/pins/:requestid/retry", s.retryPin, psa.Errors(s.Log), s.asUser)
-	err := psa.Register(e.Group("/psa"), psa.Config{
+	e.POST(psaPath+"/pins/:requestid/retry", s.retryPin, psa.Errors(s.Log), s.asUser)
+	err := psa.Register(e.Group(psaPath), psa.Config{
 		Service: hintingPins{s.Pins},
 		// Commands dial nobody, and the PSA has no answer without delegates,
 		// which a node that is not running does not have.
@@ -80,6 +64,16 @@ func (s *Server) Handler() (*echo.Echo, error) {
 		return nil, fmt.Errorf("serve pins to commands: %w", err)
 	}
 	return e, nil
+}
+
+// psaPath is where the PSA is on the socket.
+const psaPath = "/api/psa"
+
+func (h handlers) server(c echo.Context) error {
+	return c.JSON(http.StatusOK, struct {
+		success
+		ServerInfo
+	}{ok, ServerInfo{Running: h.Running}})
 }
 
 // answerKey is what the header of the answer is under in a request's context.
@@ -148,136 +142,6 @@ func (s *Server) user(r *http.Request) (auth.Account, error) {
 		return auth.Account{}, errWhichUser
 	}
 	return all[0], nil
-}
-
-func (s *Server) listUsers(c echo.Context) error {
-	all, err := s.Auth.ListAccounts(c.Request().Context())
-	if err != nil {
-		return err
-	}
-	infos := make([]Account, len(all))
-	for i, a := range all {
-		infos[i] = accountOf(a)
-	}
-	return c.JSON(http.StatusOK, infos)
-}
-
-func (s *Server) addUser(c echo.Context) error {
-	var in NewAccount
-	if err := c.Bind(&in); err != nil {
-		return err
-	}
-	a, err := s.Auth.AddAccount(c.Request().Context(), auth.NewAccount{
-		Email: in.Email, Password: in.Password, Admin: in.Admin, Quota: in.Quota, QuotaPins: in.MaxPins,
-	})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusCreated, accountOf(a))
-}
-
-// account is the one whose address, or id, the query names.
-func (s *Server) account(c echo.Context) (auth.Account, error) {
-	return s.named(c.Request().Context(), c.QueryParam("email"))
-}
-
-// changeUser serves what changes an account as a whole.
-func (s *Server) changeUser(change func(*auth.Service, context.Context, string) (auth.Account, error)) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		a, err := s.account(c)
-		if err != nil {
-			return err
-		}
-		if a, err = change(s.Auth, c.Request().Context(), a.ID); err != nil {
-			return err
-		}
-		return c.JSON(http.StatusOK, accountOf(a))
-	}
-}
-
-func (s *Server) setQuota(c echo.Context) error {
-	var in NewQuota
-	if err := c.Bind(&in); err != nil {
-		return err
-	}
-	a, err := s.account(c)
-	if err != nil {
-		return err
-	}
-	if a, err = s.Auth.SetQuota(c.Request().Context(), a.ID, auth.NewQuota(in)); err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, accountOf(a))
-}
-
-// removeUser removes the account's pins too, unless they are to be kept.
-func (s *Server) removeUser(c echo.Context) error {
-	a, err := s.account(c)
-	if err != nil && !a.Damaged {
-		return err
-	}
-	id := a.ID
-	a, n, err := s.Auth.RemoveAccountAndPins(c.Request().Context(), a.ID, c.QueryParam("pins") == "keep")
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, RemovedAccount{Email: a.Email, Pins: n, ID: id})
-}
-
-func (s *Server) setPassword(c echo.Context) error {
-	var in NewPassword
-	if err := c.Bind(&in); err != nil {
-		return err
-	}
-	a, err := s.account(c)
-	if err != nil {
-		return err
-	}
-	ended, err := s.Auth.SetPassword(c.Request().Context(), a.ID, in.Password, in.RevokeTokens)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, ended)
-}
-
-func (s *Server) listTokens(c echo.Context) error {
-	a, err := s.account(c)
-	if err != nil {
-		return err
-	}
-	all, err := s.Auth.ListTokens(c.Request().Context(), a.ID)
-	if err != nil {
-		return err
-	}
-	infos := make([]TokenInfo, len(all))
-	for i, t := range all {
-		infos[i] = tokenInfoOf(t)
-	}
-	return c.JSON(http.StatusOK, infos)
-}
-
-func (s *Server) createToken(c echo.Context) error {
-	var in NewToken
-	if err := c.Bind(&in); err != nil {
-		return err
-	}
-	a, err := s.account(c)
-	if err != nil {
-		return err
-	}
-	t, raw, err := s.Auth.AddDevice(c.Request().Context(), a.ID, auth.NewDevice{Name: in.Name, Scope: in.Scope, TTL: in.Expires})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusCreated, CreatedToken{tokenInfoOf(t), raw, s.Endpoint()})
-}
-
-func (s *Server) revokeToken(c echo.Context) error {
-	t, err := s.Auth.RevokeToken(c.Request().Context(), c.QueryParam("id"))
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, tokenInfoOf(t))
 }
 
 func (s *Server) retryPin(c echo.Context) error {

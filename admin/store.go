@@ -68,25 +68,11 @@ type VerifyWatch struct {
 	Repairing func(cid string)
 }
 
-// storeHandlers serves what concerns the store as a whole. What takes long is
-// answered with a row of [StoreMessage], each on a line, as it goes; it ends
-// when the client hangs up.
-type storeHandlers struct {
-	store Store
-	// failure says what an error is answered with, and logs it if need be.
-	failure func(echo.Context, error) (status int, f Failure)
-}
-
 // Progress is told no more often than this.
 const tellInterval = 100 * time.Millisecond
 
-func (s *storeHandlers) register(e *echo.Echo) {
-	e.GET("/store/stats", s.stats)
-	e.POST("/store/reclaim", s.reclaim)
-	e.POST("/store/verify", s.verify)
-}
-
-// StoreMessage is a line of an answer. One field is set.
+// StoreMessage is a line of an answer to what takes long: it comes as it goes, until
+// the client hangs up. One field is set.
 type StoreMessage struct {
 	Progress  *StoreProgress `json:"progress,omitempty"`
 	Damage    *Damage        `json:"damage,omitempty"`
@@ -180,12 +166,15 @@ type HurtPin struct {
 	User      string `json:"user"` // the account's address
 }
 
-func (s *storeHandlers) stats(c echo.Context) error {
-	st, err := s.store.Stats(c.Request().Context())
+func (h handlers) stats(c echo.Context) error {
+	st, err := h.Store.Stats(c.Request().Context())
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, st)
+	return c.JSON(http.StatusOK, struct {
+		success
+		StoreStats
+	}{ok, st})
 }
 
 // messages writes the lines of an answer. Once the client is gone nothing
@@ -220,85 +209,86 @@ func (m *messages) progress(p StoreProgress) {
 }
 
 // end sends the last line.
-func (s *storeHandlers) end(m *messages, msg StoreMessage, err error) error {
+func (h handlers) end(m *messages, msg StoreMessage, err error) error {
 	if err != nil {
-		_, f := s.failure(m.c, err)
+		_, f := h.failure(m.c, err)
 		msg = StoreMessage{Failure: &f}
 	}
 	return m.send(msg)
 }
 
-func (s *storeHandlers) reclaim(c echo.Context) error {
+func (h handlers) reclaim(c echo.Context) error {
 	m := newMessages(c)
-	report, err := s.store.Reclaim(c.Request().Context(), m.progress)
-	return s.end(m, StoreMessage{Reclaimed: &report}, err)
+	report, err := h.Store.Reclaim(c.Request().Context(), m.progress)
+	return h.end(m, StoreMessage{Reclaimed: &report}, err)
 }
 
-func (s *storeHandlers) verify(c echo.Context) error {
+func (h handlers) verify(c echo.Context) error {
 	m := newMessages(c)
-	report, err := s.store.Verify(c.Request().Context(), c.QueryParam("repair") == "true", VerifyWatch{
+	report, err := h.Store.Verify(c.Request().Context(), c.QueryParam("repair") == "true", VerifyWatch{
 		Progress:  m.progress,
 		Damage:    func(d Damage) error { return m.send(StoreMessage{Damage: &d}) },
 		Repairing: func(cid string) { _ = m.send(StoreMessage{Repairing: cid}) }, // the end fails too then
 	})
-	return s.end(m, StoreMessage{Verified: &report}, err)
+	return h.end(m, StoreMessage{Verified: &report}, err)
 }
 
 // Verified is what a check found and began.
 type Verified struct {
 	VerifyReport
-	Damage    []Damage `json:"damage"`
+	Damage    []Damage `json:"damage"`    // as far as it was kept
 	Repairing []string `json:"repairing"` // CIDs of DAGs
 }
 
-// Reclaim gives space back. show hears of each message, and its error ends it.
-func (c *Client) Reclaim(ctx context.Context, show func(StoreMessage) error) (r Reclaimed, err error) {
-	err = c.watch(ctx, "/store/reclaim", nil, func(m StoreMessage) error {
-		if m.Reclaimed != nil {
+// Stats says what the store has.
+func (c *Client) Stats(ctx context.Context) (st StoreStats, err error) {
+	err = c.do(ctx, call{method: http.MethodGet, path: statsPath}, &st)
+	return st, err
+}
+
+// Reclaim gives space back. progress hears how it goes.
+func (c *Client) Reclaim(ctx context.Context, progress func(StoreProgress)) (r Reclaimed, err error) {
+	err = c.watch(ctx, call{method: http.MethodPost, path: reclaimPath}, func(m StoreMessage) error {
+		switch {
+		case m.Progress != nil:
+			progress(*m.Progress)
+		case m.Reclaimed != nil:
 			r = *m.Reclaimed
 		}
-		return show(m)
+		return nil
 	})
 	return r, err
 }
 
-// Verify checks every block. show hears of each message, and its error ends it.
-func (c *Client) Verify(ctx context.Context, repair bool, show func(StoreMessage) error) (Verified, error) {
+// Verify checks every block. progress hears how it goes, and damage of each block that is
+// damaged; its error ends the check. What it is told is not kept in the answer.
+func (c *Client) Verify(ctx context.Context, repair bool, progress func(StoreProgress), damage func(Damage) error) (Verified, error) {
 	found := Verified{Damage: []Damage{}, Repairing: []string{}}
-	query := url.Values{"repair": {fmt.Sprint(repair)}}
-	err := c.watch(ctx, "/store/verify", query, func(m StoreMessage) error {
+	r := call{method: http.MethodPost, path: verifyPath, query: url.Values{"repair": {fmt.Sprint(repair)}}}
+	err := c.watch(ctx, r, func(m StoreMessage) error {
 		switch {
+		case m.Progress != nil:
+			progress(*m.Progress)
 		case m.Damage != nil:
-			found.Damage = append(found.Damage, *m.Damage)
+			return damage(*m.Damage)
 		case m.Repairing != "":
 			found.Repairing = append(found.Repairing, m.Repairing)
 		case m.Verified != nil:
 			found.VerifyReport = *m.Verified
 		}
-		return show(m)
+		return nil
 	})
 	return found, err
 }
 
 // watch asks for something that takes long, and calls show for every line of
 // the answer. An answer that says so itself, or that ends early, is an error.
-func (c *Client) watch(ctx context.Context, path string, query url.Values, show func(StoreMessage) error) error {
-	u := url.URL{Scheme: "http", Host: "holdfast", Path: path, RawQuery: query.Encode()}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), nil)
+func (c *Client) watch(ctx context.Context, r call, show func(StoreMessage) error) error {
+	answer, err := c.send(ctx, r)
 	if err != nil {
-		return fmt.Errorf("ask the server: %w", err)
-	}
-	answer, err := c.http.Do(r)
-	if err != nil {
-		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err // the URL is of no interest: its host is a socket
-		}
-		return fmt.Errorf("ask the server: %w", err)
+		return err
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode >= 300 {
-		return readFailure(answer)
-	}
 	for lines := json.NewDecoder(answer.Body); ; {
 		var m StoreMessage
 		err := lines.Decode(&m)
@@ -308,11 +298,7 @@ func (c *Client) watch(ctx context.Context, path string, query url.Values, show 
 		case err != nil:
 			return fmt.Errorf("read the server's answer: %w", err)
 		case m.Failure != nil:
-			e := &AnswerError{details: m.Failure.Error.Details}
-			if m.Failure.Error.Hint != "" {
-				return hint.Add(e, m.Failure.Error.Hint)
-			}
-			return e
+			return failed(0, *m.Failure)
 		}
 		if err := show(m); err != nil {
 			return err
@@ -321,12 +307,4 @@ func (c *Client) watch(ctx context.Context, path string, query url.Values, show 
 			return nil
 		}
 	}
-}
-
-// Line is what stands beside the bar.
-func (p StoreProgress) Line() string {
-	if p.Total == 0 {
-		return p.Text
-	}
-	return fmt.Sprintf("%s, %d%%", p.Text, 100*p.Done/p.Total)
 }

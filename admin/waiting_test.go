@@ -38,8 +38,8 @@ func TestSlowAnswersAreToldOf(t *testing.T) {
 		ask := func() {
 			t.Helper()
 			start = time.Now()
-			var info ServerInfo
-			if err := c.Do(t.Context(), http.MethodGet, "/server", nil, nil, nil, &info); err != nil || !info.Running {
+			info, err := c.Server(t.Context())
+			if err != nil || !info.Running {
 				t.Fatalf("%+v, %v", info, err)
 			}
 		}

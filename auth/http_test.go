@@ -18,6 +18,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
@@ -31,6 +32,7 @@ func serve(s *auth.Service, r *http.Request) *httptest.ResponseRecorder {
 func serveLogged(s *auth.Service, log *slog.Logger, r *http.Request) *httptest.ResponseRecorder {
 	e := echo.New()
 	authhttp.Register(e, s, authhttp.Config{Log: log})
+	(&admin.Server{Auth: s, Log: log}).Register(e)
 	w := httptest.NewRecorder()
 	e.ServeHTTP(w, r)
 	return w

@@ -16,6 +16,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/logtest"
@@ -136,6 +137,7 @@ func newServerAt(t testing.TB, endpoint func() string, change ...func(*auth.Conf
 	e.IPExtractor = echo.ExtractIPFromXFFHeader(echo.TrustLoopback(false), echo.TrustLinkLocal(false),
 		echo.TrustPrivateNet(false), echo.TrustIPRange(loopback))
 	authhttp.Register(e, s.Service, authhttp.Config{Endpoint: endpoint, Log: log})
+	(&admin.Server{Auth: s.Service, Log: log}).Register(e)
 	s.ok(psa.Register(e.Group("/api/psa"), psa.Config{
 		Service: s.pins, Delegates: func() []string { return []string{delegate} },
 		Auth:   authhttp.Middleware(s.Service, func(_ echo.Context, err error) error { return err }),

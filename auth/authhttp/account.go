@@ -102,7 +102,7 @@ func (h handler) password(c echo.Context) error {
 		NewPassword  string `json:"new_password"`
 		RevokeTokens bool   `json:"revoke_tokens"`
 	}
-	if err := readJSON(c, &in); err != nil {
+	if err := ReadJSON(c, &in); err != nil {
 		return err
 	}
 	switch {
@@ -138,8 +138,8 @@ func (h handler) listTokens(c echo.Context) error {
 	return c.JSON(http.StatusOK, out)
 }
 
-// secondsOf reads expires_in. 0 is what the default means.
-func secondsOf(n int64) (time.Duration, error) {
+// Seconds reads expires_in. 0 is what the default means.
+func Seconds(n int64) (time.Duration, error) {
 	const most = 100 * 365 * 24 * 3600
 	if n < 0 || n > most {
 		return 0, invalid("expires_in", "must be a number of seconds, %d at most", most)
@@ -153,10 +153,10 @@ func (h handler) addToken(c echo.Context) error {
 		Scope     auth.Scope `json:"scope"`
 		ExpiresIn int64      `json:"expires_in"`
 	}
-	if err := readJSON(c, &in); err != nil {
+	if err := ReadJSON(c, &in); err != nil {
 		return err
 	}
-	ttl, err := secondsOf(in.ExpiresIn)
+	ttl, err := Seconds(in.ExpiresIn)
 	if err != nil {
 		return err
 	}

@@ -114,9 +114,9 @@ func readBody(c echo.Context) ([]byte, error) {
 	return body, nil
 }
 
-// readJSON reads a JSON object into the fields of v. Others are passed over. No
+// ReadJSON reads a JSON object into the fields of v. Others are passed over. No
 // error holds anything of the body.
-func readJSON(c echo.Context, v any) error {
+func ReadJSON(c echo.Context, v any) error {
 	media, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil || media != echo.MIMEApplicationJSON {
 		return errNotJSON

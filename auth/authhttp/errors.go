@@ -6,24 +6,33 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 )
 
-// failure is the body of every answer that is not a success.
-type failure struct {
+// Failure is the body of every answer that is not a success.
+type Failure struct {
 	Status string       `json:"status"` // "error"
-	Error  failureError `json:"error"`
+	Error  FailureError `json:"error"`
 }
 
-type failureError struct {
-	Reason  string `json:"reason"`  // one word for programs, such as UNAUTHORIZED
-	Details string `json:"details"` // a sentence for people
+// FailureError says what went wrong.
+type FailureError struct {
+	Reason  string `json:"reason"`         // one word for programs, such as UNAUTHORIZED
+	Details string `json:"details"`        // a sentence for people
+	Hint    string `json:"hint,omitempty"` // what to do about it, for who is at the host
 }
+
+// NewFailure is the failure of a status.
+func NewFailure(code int, details string) Failure {
+	return Failure{Status: "error", Error: FailureError{Reason: faults.Reason(code), Details: details}}
+}
+
+// NotFound is an error that is answered 404 with the message.
+func NotFound(msg string) error { return &httpError{http.StatusNotFound, msg} }
 
 // httpError is a fault of the request's that has no name outside of HTTP.
 type httpError struct {
@@ -37,28 +46,16 @@ func (e *httpError) Error() string { return e.msg }
 // longer than they all take.
 const busySeconds = 5
 
-// statusClientGone is nginx's status for a client that hung up. Nobody reads it
-// but logs and metrics.
-const statusClientGone = 499
-
-// panicError is a panic of a handler.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.value, e.stack) }
-
 // fail answers with an error. The cause of one that is the server's fault is
 // logged, and not sent. conn is the connection's context: that of the request
 // within the handlers ends for other reasons, too.
-func (h handler) fail(c echo.Context, conn context.Context, err error) error {
-	code := statusOf(err)
-	if conn.Err() != nil && errors.Is(err, context.Canceled) {
-		code, err = statusClientGone, errClientGone
+func (m mount) fail(c echo.Context, conn context.Context, err error) error {
+	code := StatusOf(err)
+	if faults.HungUp(conn, err) {
+		code, err = faults.StatusClientGone, errClientGone
 	}
 	sent := c.Response().Committed
-	if _, panicked := errors.AsType[*panicError](err); sent && !panicked && (code < 500 || conn.Err() != nil) {
+	if _, panicked := errors.AsType[*faults.PanicError](err); sent && !panicked && (code < 500 || conn.Err() != nil) {
 		return nil // nobody reads an answer any more
 	}
 	header := c.Response().Header()
@@ -77,16 +74,10 @@ func (h handler) fail(c echo.Context, conn context.Context, err error) error {
 			details = auth.ErrBusy.Error()
 			break
 		}
-		h.cfg.Log.Error("accounts are not available", "err", err)
+		m.log.Error("accounts are not available", "err", err)
 		details = auth.ErrUnavailable.Error()
 	case http.StatusInternalServerError:
-		id := header.Get(echo.HeaderXRequestID)
-		if id == "" {
-			id = uuid.NewString()
-			header.Set(echo.HeaderXRequestID, id)
-		}
-		h.cfg.Log.Error("request failed", "method", c.Request().Method, "path", c.Request().URL.Path,
-			"account", principal(c).Account, "request", id, "err", err)
+		id := faults.Log(m.log.With("account", principal(c).Account), header, c.Request(), err)
 		details = "something went wrong on the server; its log says what, beside the request id " + id
 		if errors.Is(err, auth.ErrDamaged) {
 			details = "the server cannot read its record of that; tell the operator, with the request id " + id
@@ -97,13 +88,13 @@ func (h handler) fail(c echo.Context, conn context.Context, err error) error {
 			}
 		}
 	case http.StatusInsufficientStorage:
-		h.cfg.Log.Warn("accounts cannot be changed for want of disk space", "path", c.Request().URL.Path, "err", err)
+		m.log.Warn("accounts cannot be changed for want of disk space", "path", c.Request().URL.Path, "err", err)
 		details = auth.ErrDiskFull.Error()
 	}
 	if sent {
 		return nil
 	}
-	return c.JSON(code, failure{Status: "error", Error: failureError{Reason: reasonOf(code), Details: details}})
+	return c.JSON(code, NewFailure(code, details))
 }
 
 var errClientGone = errors.New("the client hung up")
@@ -127,8 +118,8 @@ func known(err error) error {
 	return err
 }
 
-// statusOf is the one place where errors become HTTP status codes.
-func statusOf(err error) int {
+// StatusOf is the one place where errors become HTTP status codes.
+func StatusOf(err error) int {
 	var asHTTP *httpError
 	var asInvalid *auth.InvalidError
 	var asLimit *auth.LimitError
@@ -153,14 +144,6 @@ func statusOf(err error) int {
 		return http.StatusInsufficientStorage
 	}
 	return http.StatusInternalServerError
-}
-
-// reasonOf spells a status as the PSA's reasons are spelt: BAD_REQUEST.
-func reasonOf(code int) string {
-	if code == statusClientGone { // not one of HTTP's
-		return "CLIENT_CLOSED_REQUEST"
-	}
-	return strings.ToUpper(strings.ReplaceAll(http.StatusText(code), " ", "_"))
 }
 
 func invalid(field, format string, a ...any) error {

@@ -3,13 +3,13 @@ package authhttp
 import (
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 )
 
 // Paths of the endpoints; each is served with a trailing slash too.
@@ -22,9 +22,6 @@ const (
 	MePath        = "/api/auth/me"
 	PasswordPath  = "/api/auth/password"
 	TokensPath    = "/api/auth/tokens"
-	AccountsPath  = "/api/admin/accounts"
-	InvitesPath   = "/api/admin/invites"
-	AuditPath     = "/api/admin/audit"
 )
 
 // answer is what login, refresh and register give, and nothing else: clients
@@ -35,7 +32,7 @@ type answer struct {
 	Status       string `json:"status"` // "success"
 }
 
-// Register adds the endpoints under /api/auth and /api/admin to e.
+// Register adds the endpoints under /api/auth to e.
 //
 // For everybody, with a body that is JSON or a form:
 //
@@ -56,45 +53,42 @@ type answer struct {
 //	POST   /api/auth/tokens       {"name","scope","expires_in"}, in seconds
 //	DELETE /api/auth/tokens/{id}
 //
-// With such a token of an admin:
-//
-//	GET    /api/admin/accounts
-//	POST   /api/admin/accounts    {"email","password","admin","quota","max_pins"}
-//	GET    /api/admin/accounts/{id}
-//	DELETE /api/admin/accounts/{id}?pins=keep  without the query, pins go too
-//	POST   /api/admin/accounts/{id}/quota      {"quota","max_pins"}; what is left out stays
-//	POST   /api/admin/accounts/{id}/disable
-//	POST   /api/admin/accounts/{id}/enable
-//	GET    /api/admin/invites
-//	POST   /api/admin/invites     {"quota","max_pins","expires_in"}
-//	DELETE /api/admin/invites/{id}
-//	GET    /api/admin/audit       ?account=&from=&to=&before=&limit=
-//
 // All of them answer with an object that has "status": "success", or with
-// [failure] and the status that fits. The client's address is what e's
+// [Failure] and the status that fits. The client's address is what e's
 // IPExtractor says; without one, the connection's.
 func Register(e *echo.Echo, s *auth.Service, cfg Config) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	h := handler{s, cfg}
-	routes := h.routes()
+	Mount(e, s, cfg.Log, "/api/auth", handler{s, cfg}.routes())
+}
+
+// Mount serves routes that lie below a base path, each with a slash at its end too and
+// with HEAD where it has GET. Errors and panics of theirs, and what is below the base and
+// is none of them, are answered with a [Failure]; log gets those that are the server's
+// fault.
+func Mount(e *echo.Echo, s *auth.Service, log *slog.Logger, base string, routes []Route) {
+	m := mount{s, log}
 	for _, r := range routes {
-		serve := h.wrap(r.serve, r.guard)
-		methods := []string{r.method}
-		if r.method == http.MethodGet {
+		serve := m.wrap(r.Serve, r.Guard)
+		methods := []string{r.Method}
+		if r.Method == http.MethodGet {
 			methods = append(methods, http.MethodHead)
 		}
-		for _, m := range methods {
-			e.Add(m, r.path, serve)
-			e.Add(m, r.path+"/", serve)
+		for _, method := range methods {
+			e.Add(method, r.Path, serve)
+			e.Add(method, r.Path+"/", serve)
 		}
 	}
-	none := h.wrap(func(c echo.Context) error { return noRoute(c, routes) }, nil)
-	for _, base := range []string{"/api/auth", "/api/admin"} {
-		e.RouteNotFound(base, none)
-		e.RouteNotFound(base+"/*", none)
-	}
+	none := m.wrap(func(c echo.Context) error { return noRoute(c, routes) }, nil)
+	e.RouteNotFound(base, none)
+	e.RouteNotFound(base+"/*", none)
+}
+
+// mount is what all of the routes stand on.
+type mount struct {
+	s   *auth.Service
+	log *slog.Logger
 }
 
 // Config is how the endpoints answer. The zero value of each field stands for its
@@ -113,15 +107,15 @@ type handler struct {
 	cfg Config
 }
 
-// route is one method of one path. guard says what a token must be good for;
+// Route is one method of one path. Guard says what a token must be good for;
 // nil is no token.
-type route struct {
-	method, path string
-	serve        echo.HandlerFunc
-	guard        func(echo.Context, auth.Principal) error
+type Route struct {
+	Method, Path string
+	Serve        echo.HandlerFunc
+	Guard        func(echo.Context, auth.Principal) error
 }
 
-func (h handler) routes() []route {
+func (h handler) routes() []Route {
 	anyToken := func(_ echo.Context, p auth.Principal) error { return p.Require(auth.ScopeRead) }
 	wholeAccount := func(c echo.Context, p auth.Principal) error {
 		if err := p.Require(auth.ScopeAdmin); err != nil || c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead {
@@ -129,8 +123,7 @@ func (h handler) routes() []route {
 		}
 		return h.s.TakeChange(p.Account)
 	}
-	admin := func(_ echo.Context, p auth.Principal) error { return p.RequireAdmin() }
-	return []route{
+	return []Route{
 		{http.MethodPost, LoginPath, h.login, nil},
 		{http.MethodPost, RefreshPath, h.refresh, nil},
 		{http.MethodPost, RegisterPath, h.register, nil},
@@ -143,38 +136,22 @@ func (h handler) routes() []route {
 		{http.MethodGet, TokensPath, h.listTokens, wholeAccount},
 		{http.MethodPost, TokensPath, h.addToken, wholeAccount},
 		{http.MethodDelete, TokensPath + "/:id", h.revokeToken, wholeAccount},
-
-		{http.MethodGet, AccountsPath, h.listAccounts, admin},
-		{http.MethodPost, AccountsPath, h.addAccount, admin},
-		{http.MethodGet, AccountsPath + "/:id", h.getAccount, admin},
-		{http.MethodDelete, AccountsPath + "/:id", h.removeAccount, admin},
-		{http.MethodPost, AccountsPath + "/:id/quota", h.setQuota, admin},
-		{http.MethodPost, AccountsPath + "/:id/disable", h.disable, admin},
-		{http.MethodPost, AccountsPath + "/:id/enable", h.enable, admin},
-		{http.MethodGet, InvitesPath, h.listInvites, admin},
-		{http.MethodPost, InvitesPath, h.addInvite, admin},
-		{http.MethodDelete, InvitesPath + "/:id", h.revokeInvite, admin},
-		{http.MethodGet, AuditPath, h.audit, admin},
 	}
 }
 
 // wrap answers errors and panics, and gives the request's context the client's address.
-func (h handler) wrap(next echo.HandlerFunc, guard func(echo.Context, auth.Principal) error) echo.HandlerFunc {
+func (m mount) wrap(next echo.HandlerFunc, guard func(echo.Context, auth.Principal) error) echo.HandlerFunc {
 	if guard != nil {
-		next = authenticate(h.s, func(_ echo.Context, err error) error { return err }, guard)(next)
+		next = authenticate(m.s, func(_ echo.Context, err error) error { return err }, guard)(next)
 	}
 	return func(c echo.Context) (err error) {
 		r := c.Request()
 		defer func() {
-			switch p := recover(); p {
-			case nil:
-			case http.ErrAbortHandler: // net/http's own way to end a connection
-				panic(p)
-			default:
-				err = &panicError{p, debug.Stack()}
+			if p := faults.Recovered(recover()); p != nil {
+				err = p
 			}
 			if err != nil {
-				err = h.fail(c, r.Context(), err)
+				err = m.fail(c, r.Context(), err)
 			}
 		}()
 		// Tokens, accounts and failures are for this client, now.
@@ -193,11 +170,11 @@ func clientAddress(c echo.Context) string {
 }
 
 // noRoute answers what no route is for.
-func noRoute(c echo.Context, routes []route) error {
+func noRoute(c echo.Context, routes []Route) error {
 	var methods []string
 	for _, r := range routes {
-		if pathMatches(r.path, c.Request().URL.Path) {
-			methods = append(methods, r.method)
+		if pathMatches(r.Path, c.Request().URL.Path) {
+			methods = append(methods, r.Method)
 		}
 	}
 	if len(methods) == 0 {

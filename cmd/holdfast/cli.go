@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -190,4 +189,60 @@ func (c *cli) printTable(rows [][]string) error {
 	return w.Flush()
 }
 
-func emailQuery(email string) url.Values { return url.Values{"email": {email}} }
+// listing is a command that prints a list: as JSON if that is asked for, else as a table
+// with a row for each.
+type listing[T any] struct {
+	use, short, long string
+	args             cobra.PositionalArgs // nil takes none
+	get              func(ctx context.Context, a *admin.Client, given []string) ([]T, error)
+	heads            []string
+	row              func(T) []string
+}
+
+// listCommand makes the command.
+func listCommand[T any](c *cli, l listing[T]) *cobra.Command {
+	var asJSON bool
+	if l.args == nil {
+		l.args = args()
+	}
+	cmd := &cobra.Command{
+		Use: l.use, Short: l.short, Long: l.long, Args: l.args,
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				all, err := l.get(cmd.Context(), a, given)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(all)
+				}
+				rows := [][]string{l.heads}
+				for _, one := range all {
+					rows = append(rows, l.row(one))
+				}
+				return c.printTable(rows)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// idCommand makes a command that does something to what an id names, and says that it
+// is done.
+func (c *cli) idCommand(use, short, done string, do func(ctx context.Context, a *admin.Client, id string) error) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  args("ID"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				if err := do(cmd.Context(), a, given[0]); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(c.stdout, done, given[0])
+				return err
+			})
+		},
+	}
+}

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,47 +17,31 @@ func (c *cli) auditCommand() *cobra.Command {
 	var user string
 	var since config.Duration
 	var limit int
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "audit",
-		Short: "Show what happened to accounts and tokens",
-		Long: `Show logins, refusals, and changes to accounts, tokens and keys, the newest first.
+	cmd := listCommand(c, listing[admin.Event]{
+		use:   "audit",
+		short: "Show what happened to accounts and tokens",
+		long: `Show logins, refusals, and changes to accounts, tokens and keys, the newest first.
 auth.audit_keep sets for how long they are on record.`,
-		Args: args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 0 {
-				return errors.New("--limit: want a number of events, or 0 for all")
-			}
-			query := url.Values{}
-			switch {
-			case admin.IsAccountID(user):
-				query.Set("account", user)
-			case user != "":
-				query.Set("email", user)
-			}
+		get: func(ctx context.Context, a *admin.Client, _ []string) ([]admin.Event, error) {
+			var from time.Time
 			if since > 0 {
-				query.Set("from", time.Now().Add(-time.Duration(since)).UTC().Format(time.RFC3339Nano))
+				from = time.Now().Add(-time.Duration(since))
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				events, err := a.Events(cmd.Context(), query, limit)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return c.printJSON(events)
-				}
-				rows := [][]string{{"TIME", "EVENT", "ACCOUNT", "BY", "FROM", "DETAIL"}}
-				for _, e := range events {
-					rows = append(rows, eventRow(e))
-				}
-				return c.printTable(rows)
-			})
+			return a.Events(ctx, user, from, limit)
 		},
+		heads: []string{"TIME", "EVENT", "ACCOUNT", "BY", "FROM", "DETAIL"},
+		row:   eventRow,
+	})
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, given []string) error {
+		if limit < 0 {
+			return errors.New("--limit: want a number of events, or 0 for all")
+		}
+		return run(cmd, given)
 	}
 	cmd.Flags().StringVar(&user, "user", "", "only what happened to this account, or what it did: its address, or its ID if it is gone")
 	textFlag(cmd, &since, "since", config.Duration(0), "only what happened within this `duration`, such as 12h or 7d")
 	cmd.Flags().IntVar(&limit, "limit", 100, "most events to show; 0 for all")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 

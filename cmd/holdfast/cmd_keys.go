@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +14,7 @@ func (c *cli) keysCommand() *cobra.Command {
 }
 
 func (c *cli) keysRotateCommand() *cobra.Command {
-	var in admin.NewKeys
+	var endTokens bool
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "rotate",
@@ -28,8 +27,8 @@ every device token of every account ends. That is for when a key has leaked.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				var keys []admin.KeyInfo
-				if err := a.Do(cmd.Context(), http.MethodPost, "/keys/rotate", nil, nil, in, &keys); err != nil {
+				keys, err := a.RotateKeys(cmd.Context(), endTokens)
+				if err != nil {
 					return err
 				}
 				if asJSON {
@@ -43,14 +42,14 @@ every device token of every account ends. That is for when a key has leaked.`,
 					}
 					rows = append(rows, []string{k.ID, createdText(k.Created), kept})
 				}
-				if in.EndTokens {
+				if endTokens {
 					fmt.Fprintln(c.stderr, "every session and every device token was ended")
 				}
 				return c.printTable(rows)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&in.EndTokens, "end-tokens", false, "drop the older keys, and with them every token")
+	cmd.Flags().BoolVar(&endTokens, "end-tokens", false, "drop the older keys, and with them every token")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -74,8 +73,8 @@ are taken for the CID.`,
 				return err
 			}
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				var made admin.Pin
-				if err := a.Do(cmd.Context(), http.MethodPost, "/psa/pins", nil, admin.ActingFor(*user), in, &made); err != nil {
+				made, err := a.AddPin(cmd.Context(), *user, in)
+				if err != nil {
 					return err
 				}
 				if _, err := fmt.Fprintln(c.stdout, made.RequestID); err != nil {
@@ -85,7 +84,7 @@ are taken for the CID.`,
 				case made.Status == pin.Pinned:
 					fmt.Fprintln(c.stderr, "pinned: all of it is here already")
 					return nil
-				case !a.Running:
+				case !a.Running():
 					fmt.Fprintln(c.stderr, "queued: no server runs on this data directory; it is fetched when one does (holdfast serve)")
 					return nil
 				case background:
@@ -133,8 +132,7 @@ func (c *cli) follow(ctx context.Context, a *admin.Client, user string, p admin.
 		case <-ctx.Done():
 		case <-ticker.C:
 		}
-		var now admin.Pin
-		err := a.Do(ctx, http.MethodGet, "/psa/pins/"+url.PathEscape(p.RequestID), nil, admin.ActingFor(user), nil, &now)
+		now, err := a.Pin(ctx, user, p.RequestID)
 		if ctx.Err() != nil {
 			display.close()
 			return hint.Add(errors.New("interrupted; the pin goes on in the server"),
@@ -223,7 +221,7 @@ be one that is gone: it is named by its id then, as "holdfast pin ls --all" show
 				return c.removeAllPins(cmd.Context(), *user)
 			}
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				if err := c.onPin(cmd.Context(), a, http.MethodDelete, *user, given[0], ""); err != nil {
+				if err := c.aboutPin(*user, a.RemovePin(cmd.Context(), *user, given[0])); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(c.stdout, "removed", given[0])
@@ -236,26 +234,14 @@ be one that is gone: it is named by its id then, as "holdfast pin ls --all" show
 }
 
 func (c *cli) pinRetryCommand(user *string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "retry ID",
-		Short: "Try a failed pin again",
-		Args:  args("ID"),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				if err := c.onPin(cmd.Context(), a, http.MethodPost, *user, given[0], "/retry"); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.stdout, "queued", given[0])
-				return err
-			})
-		},
-	}
+	return c.idCommand("retry ID", "Try a failed pin again", "queued", func(ctx context.Context, a *admin.Client, id string) error {
+		return c.aboutPin(*user, a.RetryPin(ctx, *user, id))
+	})
 }
 
-// onPin does something to one pin. An id that is wrong gets a hint: it is easily
-// mistaken for a CID.
-func (c *cli) onPin(ctx context.Context, a *admin.Client, method, user, id, action string) error {
-	err := a.Do(ctx, method, "/psa/pins/"+id+action, nil, admin.ActingFor(user), nil, nil)
+// aboutPin adds a hint to the error of an id that is wrong: it is easily mistaken for a
+// CID.
+func (c *cli) aboutPin(user string, err error) error {
 	if f, ok := errors.AsType[*admin.AnswerError](err); ok && f.Status == http.StatusNotFound && f.Hint == "" {
 		return hint.Add(err, c.pinLine(user, "ls")+" lists the ids of pins")
 	}

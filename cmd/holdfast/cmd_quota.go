@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -43,11 +42,11 @@ Nothing is removed from an account that has more already.`,
 				in.Pins = &maxPins
 			}
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				var u admin.Account
-				if err := a.Do(cmd.Context(), http.MethodPost, "/user/quota", emailQuery(given[0]), nil, in, &u); err != nil {
+				u, err := a.SetQuota(cmd.Context(), given[0], in)
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(c.stdout, "quota of %s: %s; max pins: %s\n", u.Email, quotaText(u.Quota), countText(u.MaxPins))
+				_, err = fmt.Fprintf(c.stdout, "quota of %s: %s; max pins: %s\n", u.Email, quotaText(u.Quota), countText(u.MaxPins))
 				return err
 			})
 		},

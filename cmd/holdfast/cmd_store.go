@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,10 +32,10 @@ store.reclaim_interval.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
 				var r admin.Reclaimed
-				err := c.watchStore(cmd.Context(), a, func(show func(admin.StoreMessage) error) (err error) {
-					r, err = a.Reclaim(cmd.Context(), show)
+				err := c.watchStore(cmd.Context(), a, func(d *storeDisplay) (err error) {
+					r, err = a.Reclaim(cmd.Context(), d.show)
 					return err
-				}, nil)
+				})
 				if err != nil {
 					return err
 				}
@@ -76,8 +75,8 @@ not be read when somebody wanted them are named; "holdfast store verify" finds a
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				var st admin.StoreStats
-				if err := a.Do(cmd.Context(), http.MethodGet, "/store/stats", nil, nil, nil, &st); err != nil {
+				st, err := a.Stats(cmd.Context())
+				if err != nil {
 					return err
 				}
 				if asJSON {
@@ -147,19 +146,22 @@ and makes the command fail, too: that is for a backup to mend.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
 				var found admin.Verified
-				err := c.watchStore(cmd.Context(), a, func(show func(admin.StoreMessage) error) (err error) {
-					found, err = a.Verify(cmd.Context(), repair, show)
+				damage := []admin.Damage{}
+				err := c.watchStore(cmd.Context(), a, func(d *storeDisplay) (err error) {
+					found, err = a.Verify(cmd.Context(), repair, d.show, func(one admin.Damage) error {
+						if asJSON {
+							damage = append(damage, one)
+							return nil
+						}
+						return c.printDamage(one)
+					})
 					return err
-				}, func(m admin.StoreMessage) error {
-					if m.Damage != nil && !asJSON {
-						return c.printDamage(*m.Damage)
-					}
-					return nil
 				})
+				found.Damage = damage
 				if err != nil {
 					return err
 				}
-				return c.tellVerified(found, asJSON, repair, a.Running)
+				return c.tellVerified(found, asJSON, repair, a.Running())
 			})
 		},
 	}
@@ -228,25 +230,13 @@ func damagedRecords(n uint64) error {
 			"for accounts and tokens restore a backup, or remove and make them again; check the disk, too")
 }
 
-// watchStore follows something that takes long, with a bar on a terminal. do gives it
-// what comes; what is no progress goes to show, if that is not nil.
-func (c *cli) watchStore(ctx context.Context, a *admin.Client, do func(func(admin.StoreMessage) error) error, show func(admin.StoreMessage) error) error {
+// watchStore follows something that takes long, with a bar on a terminal while do runs.
+func (c *cli) watchStore(ctx context.Context, a *admin.Client, do func(*storeDisplay) error) error {
 	display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 	defer display.close()
 	a.TellWaiting(display.note)
-	err := do(func(m admin.StoreMessage) error {
-		if m.Progress != nil {
-			display.show(*m.Progress)
-			return nil
-		}
-		if m.Reclaimed != nil || m.Verified != nil {
-			display.close() // before anything is printed about the end
-		}
-		if show == nil {
-			return nil
-		}
-		return show(m)
-	})
+	err := do(display)
+	display.close() // before anything is printed about the end
 	if ctx.Err() != nil {
 		return hint.Add(errors.New("interrupted"), "run it again: what was done is not lost")
 	}

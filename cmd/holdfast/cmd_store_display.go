@@ -33,9 +33,17 @@ func newStoreDisplay(w io.Writer, terminal bool) *storeDisplay {
 	d.bar = d.progress.New(0, mpb.BarStyle(),
 		mpb.BarWidth(24), // beside the text it fits in 80 columns
 		mpb.BarRemoveOnComplete(),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return d.last.Load().Line() })),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return progressLine(*d.last.Load()) })),
 	)
 	return d
+}
+
+// progressLine is what stands beside the bar.
+func progressLine(p admin.StoreProgress) string {
+	if p.Total == 0 {
+		return p.Text
+	}
+	return fmt.Sprintf("%s, %d%%", p.Text, 100*p.Done/p.Total)
 }
 
 func (d *storeDisplay) show(p admin.StoreProgress) {

@@ -1,10 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +20,7 @@ func (c *cli) tokenCommand() *cobra.Command {
 }
 
 func (c *cli) tokenCreateCommand() *cobra.Command {
-	var in admin.NewToken
+	var in auth.NewDevice
 	var expires config.Duration
 	var scope string
 	var asJSON bool
@@ -44,10 +43,10 @@ do, such as making other tokens.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, given []string) error {
-			in.Expires, in.Scope = time.Duration(expires), auth.Scope(scope)
+			in.TTL, in.Scope = time.Duration(expires), auth.Scope(scope)
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				var made admin.CreatedToken
-				if err := a.Do(cmd.Context(), http.MethodPost, "/user/tokens", emailQuery(given[0]), nil, in, &made); err != nil {
+				made, err := a.CreateToken(cmd.Context(), given[0], in)
+				if err != nil {
 					return err
 				}
 				if asJSON {
@@ -57,7 +56,7 @@ do, such as making other tokens.`,
 				if made.Scope.Includes(auth.ScopePin) {
 					fmt.Fprintf(c.stderr, "to pin from Kubo: ipfs pin remote service add holdfast %s %s\n", made.Endpoint, c.ifWatched(made.Secret))
 				}
-				_, err := fmt.Fprintln(c.stdout, made.Secret)
+				_, err = fmt.Fprintln(c.stdout, made.Secret)
 				return err
 			})
 		},
@@ -86,55 +85,29 @@ func expiry(t time.Time) string {
 }
 
 func (c *cli) tokenListCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "ls EMAIL",
-		Short: "List the tokens and sessions of an account",
-		Args:  args("EMAIL"),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				var tokens []admin.TokenInfo
-				if err := a.Do(cmd.Context(), http.MethodGet, "/user/tokens", emailQuery(given[0]), nil, nil, &tokens); err != nil {
-					return err
-				}
-				if asJSON {
-					return c.printJSON(tokens)
-				}
-				rows := [][]string{{"ID", "KIND", "NAME", "SCOPE", "CREATED", "LAST USED", "EXPIRES"}}
-				for _, t := range tokens {
-					if t.Damaged {
-						rows = append(rows, []string{t.ID, "damaged", text.OrDash(""), text.OrDash(""), text.OrDash(""), text.OrDash(""), text.OrDash("")})
-						continue
-					}
-					rows = append(rows, []string{
-						t.ID, string(t.Kind), text.OrDash(t.Name), string(t.Scope),
-						t.Created.Format(time.RFC3339), orNever(t.Used), orNever(t.Expires),
-					})
-				}
-				return c.printTable(rows)
-			})
+	return listCommand(c, listing[admin.TokenInfo]{
+		use:   "ls EMAIL",
+		short: "List the tokens and sessions of an account",
+		args:  args("EMAIL"),
+		get: func(ctx context.Context, a *admin.Client, given []string) ([]admin.TokenInfo, error) {
+			return a.Tokens(ctx, given[0])
 		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+		heads: []string{"ID", "KIND", "NAME", "SCOPE", "CREATED", "LAST USED", "EXPIRES"},
+		row: func(t admin.TokenInfo) []string {
+			if t.Damaged {
+				return []string{t.ID, "damaged", text.OrDash(""), text.OrDash(""), text.OrDash(""), text.OrDash(""), text.OrDash("")}
+			}
+			return []string{
+				t.ID, string(t.Kind), text.OrDash(t.Name), string(t.Scope),
+				t.Created.Format(time.RFC3339), orNever(t.Used), orNever(t.Expires),
+			}
+		},
+	})
 }
 
 func (c *cli) tokenRevokeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "revoke ID",
-		Short: "End a token or a session, at once",
-		Args:  args("ID"),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				query := url.Values{"id": {given[0]}}
-				if err := a.Do(cmd.Context(), http.MethodDelete, "/token", query, nil, nil, nil); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.stdout, "revoked", given[0])
-				return err
-			})
-		},
-	}
+	return c.idCommand("revoke ID", "End a token or a session, at once", "revoked",
+		func(ctx context.Context, a *admin.Client, id string) error { return a.RevokeToken(ctx, id) })
 }
 
 func orNever(t time.Time) string {

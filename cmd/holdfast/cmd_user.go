@@ -2,14 +2,13 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-ipfs/holdfast/admin"
-	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
@@ -18,8 +17,8 @@ import (
 func (c *cli) userCommand() *cobra.Command {
 	return group("user", "Manage accounts",
 		c.userAddCommand(), c.userListCommand(), c.userPasswdCommand(),
-		c.userChangeCommand("disable", "disabled", "Disable an account and end all its tokens"),
-		c.userChangeCommand("enable", "enabled", "Enable an account that was disabled"),
+		c.userChangeCommand("disable", "disabled", "Disable an account and end all its tokens", (*admin.Client).Disable),
+		c.userChangeCommand("enable", "enabled", "Enable an account that was disabled", (*admin.Client).Enable),
 		c.userQuotaCommand(), c.userRemoveCommand(),
 		c.userInviteCommand(), c.userInvitesCommand(), c.userUninviteCommand(),
 	)
@@ -44,11 +43,11 @@ func (c *cli) userAddCommand() *cobra.Command {
 				return err
 			}
 			return c.withAdmin(cmd.Context(), true, func(a *admin.Client) error {
-				var made admin.Account
-				if err := a.Do(cmd.Context(), http.MethodPost, "/users", nil, nil, u, &made); err != nil {
+				made, err := a.AddAccount(cmd.Context(), u)
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(c.stdout, "added", made.Email)
+				_, err = fmt.Fprintln(c.stdout, "added", made.Email)
 				return err
 			})
 		},
@@ -61,40 +60,27 @@ func (c *cli) userAddCommand() *cobra.Command {
 }
 
 func (c *cli) userListCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "ls",
-		Short: "List the accounts",
-		Args:  args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				users, err := a.Users(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return c.printJSON(users)
-				}
-				rows := [][]string{{"EMAIL", "ROLE", "STATE", "QUOTA", "MAX PINS", "CREATED", "ID"}}
-				for _, u := range users {
-					role, state := "user", "enabled"
-					if u.Admin {
-						role = "admin"
-					}
-					if u.Disabled {
-						state = "disabled"
-					}
-					if u.Damaged {
-						role, state = text.OrDash(""), "damaged"
-					}
-					rows = append(rows, []string{text.OrDash(u.Email), role, state, quotaText(u.Quota), countText(u.MaxPins), u.Created.Format(time.RFC3339), u.ID})
-				}
-				return c.printTable(rows)
-			})
+	return listCommand(c, listing[admin.Account]{
+		use:   "ls",
+		short: "List the accounts",
+		get: func(ctx context.Context, a *admin.Client, _ []string) ([]admin.Account, error) {
+			return a.Accounts(ctx)
 		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+		heads: []string{"EMAIL", "ROLE", "STATE", "QUOTA", "MAX PINS", "CREATED", "ID"},
+		row: func(u admin.Account) []string {
+			role, state := "user", "enabled"
+			if u.Admin {
+				role = "admin"
+			}
+			if u.Disabled {
+				state = "disabled"
+			}
+			if u.Damaged {
+				role, state = text.OrDash(""), "damaged"
+			}
+			return []string{text.OrDash(u.Email), role, state, quotaText(u.Quota), countText(u.MaxPins), u.Created.Format(time.RFC3339), u.ID}
+		},
+	})
 }
 
 func (c *cli) userPasswdCommand() *cobra.Command {
@@ -111,12 +97,11 @@ its Kubos use, stay unless --revoke-tokens is given.`,
 				return err
 			}
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				var ended auth.Ended
-				in := admin.NewPassword{Password: password, RevokeTokens: revoke}
-				if err := a.Do(cmd.Context(), http.MethodPost, "/user/password", emailQuery(given[0]), nil, in, &ended); err != nil {
+				ended, err := a.SetPassword(cmd.Context(), given[0], admin.NewPassword{Password: password, RevokeTokens: revoke})
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(c.stdout, passwordChanged(ended, revoke))
+				_, err = fmt.Fprintln(c.stdout, passwordChanged(ended, revoke))
 				return err
 			})
 		},
@@ -127,7 +112,7 @@ its Kubos use, stay unless --revoke-tokens is given.`,
 }
 
 // passwordChanged says what a new password ended and what goes on.
-func passwordChanged(e auth.Ended, revoked bool) string {
+func passwordChanged(e admin.Ended, revoked bool) string {
 	s := fmt.Sprintf("password changed; sessions ended: %d", e.Sessions)
 	if revoked {
 		return s + fmt.Sprintf("; device tokens revoked: %d", e.Devices)
@@ -139,18 +124,18 @@ func passwordChanged(e auth.Ended, revoked bool) string {
 	return s
 }
 
-func (c *cli) userChangeCommand(name, done, short string) *cobra.Command {
+func (c *cli) userChangeCommand(name, done, short string, change func(a *admin.Client, ctx context.Context, who string) (admin.Account, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   name + " EMAIL",
 		Short: short,
 		Args:  args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				var u admin.Account
-				if err := a.Do(cmd.Context(), http.MethodPost, "/user/"+name, emailQuery(given[0]), nil, nil, &u); err != nil {
+				u, err := change(a, cmd.Context(), given[0])
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(c.stdout, done, u.Email)
+				_, err = fmt.Fprintln(c.stdout, done, u.Email)
 				return err
 			})
 		},
@@ -169,19 +154,15 @@ no address therefore, is named by its id.`,
 		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				var gone admin.RemovedAccount
-				query := emailQuery(given[0])
-				if keep {
-					query.Set("pins", "keep")
-				}
-				if err := a.Do(cmd.Context(), http.MethodDelete, "/user", query, nil, nil, &gone); err != nil {
+				gone, err := a.RemoveAccount(cmd.Context(), given[0], keep)
+				if err != nil {
 					return err
 				}
 				if keep {
-					_, err := fmt.Fprintf(c.stdout, "removed %s; its pins stay, as those of account %s\n", cmp.Or(gone.Email, gone.ID), gone.ID)
+					_, err := fmt.Fprintf(c.stdout, "removed %s; its pins stay, as those of account %s\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Account.ID)
 					return err
 				}
-				_, err := fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", cmp.Or(gone.Email, gone.ID), gone.Pins)
+				_, err = fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Pins)
 				return err
 			})
 		},

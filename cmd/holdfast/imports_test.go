@@ -29,7 +29,7 @@ var ourImports = map[string][]string{
 		"admin", "auth", "auth/authhttp", "node", "node/denylist", "node/gateway", "node/provide", "pin", "psa", "store",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
-	"admin": {"auth", "pin", "psa"},
+	"admin": {"auth", "auth/authhttp", "pin", "psa"},
 	"psa":   {"pin", "auth"},
 	"store": {"pin", "auth"},
 	"node":  {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},

@@ -213,7 +213,7 @@ func TestSecretsAreNotTold(t *testing.T) {
 	// Everything that lists or refuses.
 	for _, token := range []string{boss, mine, device, laptop, laptop + "x", bossRefresh, "", unused} {
 		for _, path := range []string{
-			authhttp.MePath, authhttp.TokensPath, authhttp.AccountsPath, authhttp.InvitesPath, authhttp.AuditPath,
+			authhttp.MePath, authhttp.TokensPath, "/api/admin/accounts", "/api/admin/invites", "/api/admin/audit",
 			daemon.PSAPath + "/pins", daemon.PSAPath + "/pins/x", "/healthz", "/nothing",
 		} {
 			w.ask(false, "GET", path, token, nil)

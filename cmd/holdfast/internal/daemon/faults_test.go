@@ -422,7 +422,7 @@ func expectBody(t *testing.T, router, route string, body []byte) {
 		}
 	default:
 		if err := json.Unmarshal(body, &f); err != nil || f.Error.Reason != "INTERNAL_SERVER_ERROR" || f.Error.Details == "" ||
-			isAuth != (f.Status == "error") {
+			isAuth != (f.Status == "error") && router != "admin" { // where who is meant comes before the PSA
 			t.Errorf("the body is %q, %v", body, err)
 		}
 	}

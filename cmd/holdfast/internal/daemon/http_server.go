@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
@@ -60,6 +61,7 @@ func (a *api) router() (*echo.Echo, error) {
 		endpoint = func() string { return endpointAt(base) }
 	}
 	authhttp.Register(e, a.auth, authhttp.Config{Endpoint: endpoint, Log: a.log})
+	(&admin.Server{Auth: a.auth, Log: a.log}).Register(e)
 	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
 		e.GET(path, echo.WrapHandler(serve))
 		e.HEAD(path, echo.WrapHandler(serve))

@@ -16,7 +16,6 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
-	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
@@ -224,12 +223,12 @@ func TestAdminErrors(t *testing.T) {
 		status             int
 		details            string
 	}{
-		{http.MethodPost, "/users", "{", http.StatusBadRequest, ""},
-		{http.MethodPost, "/users", `{"email":"x"}`, http.StatusBadRequest, "email: "},
-		{http.MethodPost, "/user/disable?email=a@example.org", "", http.StatusNotFound, "no such account"},
-		{http.MethodDelete, "/token?id=x", "", http.StatusNotFound, "no such token"},
+		{http.MethodPost, "/api/admin/accounts", "{", http.StatusBadRequest, ""},
+		{http.MethodPost, "/api/admin/accounts", `{"email":"x"}`, http.StatusBadRequest, "email: "},
+		{http.MethodPost, "/api/admin/accounts/a@example.org/disable", "", http.StatusNotFound, "no such account"},
+		{http.MethodDelete, "/api/admin/tokens/x", "", http.StatusNotFound, "no such token"},
 		{http.MethodGet, "/nothing", "", http.StatusNotFound, ""},
-		{http.MethodGet, "/psa/pins", "", http.StatusNotFound, "no such account"},
+		{http.MethodGet, "/api/psa/pins", "", http.StatusNotFound, "no such account"},
 	} {
 		r := httptest.NewRequest(tt.method, tt.path, strings.NewReader(tt.body))
 		r.Header.Set("Content-Type", "application/json")
@@ -282,7 +281,7 @@ func TestAdminRemovesPinsToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequest(http.MethodDelete, authhttp.AccountsPath+"/"+gone, nil)
+	r := httptest.NewRequest(http.MethodDelete, admin.AccountsPath+"/"+gone, nil)
 	r.Header.Set("Authorization", "Bearer "+pair.Access)
 	if w := a.serve(t, r); w.Code != http.StatusOK {
 		t.Fatalf("it answers %d %s", w.Code, w.Body)

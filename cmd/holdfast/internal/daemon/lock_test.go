@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -107,7 +106,7 @@ func TestServerWaitsForCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if command.Running {
+	if command.Running() {
 		t.Fatal("the command speaks to a server, and there is none")
 	}
 	p, lines := testProgram(t, d)
@@ -119,7 +118,7 @@ func TestServerWaitsForCommand(t *testing.T) {
 		t.Fatalf("the server did not wait: %v", err)
 	default:
 	}
-	if _, err := command.Users(t.Context()); err != nil {
+	if _, err := command.Accounts(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := command.Close(); err != nil {
@@ -144,7 +143,7 @@ func TestCommandWaitsForServer(t *testing.T) {
 	go func() {
 		c, err := Connect(t.Context(), d, func() (config.Config, error) { return testConfig(), nil }, log)
 		if err == nil {
-			err = c.Do(t.Context(), http.MethodGet, "/server", nil, nil, nil, new(admin.ServerInfo))
+			_, err = c.Server(t.Context())
 			err = errors.Join(err, c.Close())
 		}
 		connected <- err

@@ -20,6 +20,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/labstack/echo/v4"
 
+	adminapi "github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/logtest"
@@ -246,15 +247,15 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 	c.do("POST", authhttp.RegisterPath, "", object{"email": user, "password": password}, 403)
 
 	// Admin.
-	for _, path := range []string{authhttp.AccountsPath, authhttp.InvitesPath, authhttp.AuditPath} {
+	for _, path := range []string{adminapi.AccountsPath, adminapi.InvitesPath, adminapi.AuditPath} {
 		c.do("GET", path, boss, nil, 200)
 		c.do("GET", path, "", nil, 401)
 	}
-	made := c.do("POST", authhttp.AccountsPath, boss, object{"email": user, "password": password, "quota": 1 << 40, "max_pins": 1000}, 201)
+	made := c.do("POST", adminapi.AccountsPath, boss, object{"email": user, "password": password, "quota": 1 << 40, "max_pins": 1000}, 201)
 	id := get(made, "account", "id")
-	c.do("POST", authhttp.AccountsPath, boss, object{"email": user, "password": password}, 409)
-	c.do("POST", authhttp.AccountsPath, boss, object{"email": "nobody"}, 400)
-	one := authhttp.AccountsPath + "/" + id
+	c.do("POST", adminapi.AccountsPath, boss, object{"email": user, "password": password}, 409)
+	c.do("POST", adminapi.AccountsPath, boss, object{"email": "nobody"}, 400)
+	one := adminapi.AccountsPath + "/" + id
 	c.do("GET", one, boss, nil, 200)
 	c.do("GET", one+"x", boss, nil, 404)
 	c.do("POST", one+"/quota", boss, object{"quota": 0}, 200)
@@ -263,22 +264,22 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 	c.do("POST", one+"/disable", boss, nil, 200)
 	c.do("POST", authhttp.LoginPath, "", object{"email": user, "password": password}, 403)
 	c.do("POST", one+"/enable", boss, nil, 200)
-	c.do("POST", authhttp.AccountsPath+"/x/enable", boss, nil, 404)
-	c.do("POST", authhttp.AccountsPath+"/x/disable", boss, nil, 404)
-	invite := c.do("POST", authhttp.InvitesPath, boss, object{"quota": 5, "max_pins": 6, "expires_in": 60}, 201)
-	c.do("POST", authhttp.InvitesPath, boss, object{"expires_in": -1}, 400)
-	c.do("GET", authhttp.InvitesPath, boss, nil, 200)
-	c.do("DELETE", authhttp.InvitesPath+"/"+get(invite, "id"), boss, nil, 200)
-	c.do("DELETE", authhttp.InvitesPath+"/"+get(invite, "id"), boss, nil, 404)
-	c.do("GET", authhttp.AuditPath+"?limit=1001", boss, nil, 400)
-	c.do("GET", authhttp.AuditPath+"?limit=1000&account="+id+"&from=2020-01-01T00:00:00Z", boss, nil, 200)
+	c.do("POST", adminapi.AccountsPath+"/x/enable", boss, nil, 404)
+	c.do("POST", adminapi.AccountsPath+"/x/disable", boss, nil, 404)
+	invite := c.do("POST", adminapi.InvitesPath, boss, object{"quota": 5, "max_pins": 6, "expires_in": 60}, 201)
+	c.do("POST", adminapi.InvitesPath, boss, object{"expires_in": -1}, 400)
+	c.do("GET", adminapi.InvitesPath, boss, nil, 200)
+	c.do("DELETE", adminapi.InvitesPath+"/"+get(invite, "id"), boss, nil, 200)
+	c.do("DELETE", adminapi.InvitesPath+"/"+get(invite, "id"), boss, nil, 404)
+	c.do("GET", adminapi.AuditPath+"?limit=1001", boss, nil, 400)
+	c.do("GET", adminapi.AuditPath+"?limit=1000&account="+id+"&from=2020-01-01T00:00:00Z", boss, nil, 200)
 
 	// The own account, and its tokens.
 	mine, _ := login(user, password)
 	c.do("GET", authhttp.MePath, mine, nil, 200)
 	c.do("GET", authhttp.MePath, "not a token", nil, 401)
-	c.do("GET", authhttp.AccountsPath, mine, nil, 403)
-	c.do("POST", authhttp.AccountsPath, mine, object{"email": "x@example.org", "password": password}, 403)
+	c.do("GET", adminapi.AccountsPath, mine, nil, 403)
+	c.do("POST", adminapi.AccountsPath, mine, object{"email": "x@example.org", "password": password}, 403)
 	device := c.do("POST", authhttp.TokensPath, mine, object{"name": "kubo"}, 201)
 	c.do("POST", authhttp.TokensPath, mine, object{"name": "looker", "scope": "read", "expires_in": 3600}, 201)
 	c.do("POST", authhttp.TokensPath, mine, object{"name": ""}, 400)

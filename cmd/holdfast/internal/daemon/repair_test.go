@@ -113,9 +113,10 @@ func TestRepairMends(t *testing.T) {
 		}
 	}
 	pinned()
+	damaged := 0
 	verify := func(repair bool) (v admin.Verified) {
 		t.Helper()
-		v, err := command(t, p).Verify(ctx, repair, func(admin.StoreMessage) error { return nil })
+		v, err := command(t, p).Verify(ctx, repair, func(admin.StoreProgress) {}, func(admin.Damage) error { damaged++; return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +135,7 @@ func TestRepairMends(t *testing.T) {
 	if err := p.core.store.Blockstore().DeleteBlock(ctx, root.Cid()); err != nil {
 		t.Fatal(err)
 	}
-	if v := verify(false); v.Corrupt != 1 || v.Missing != 1 || len(v.Damage) != 2 || len(v.Repairing) > 0 {
+	if v := verify(false); v.Corrupt != 1 || v.Missing != 1 || damaged != 2 || len(v.Repairing) > 0 {
 		t.Errorf("verify: %+v", v)
 	}
 	if v := verify(true); len(v.Repairing) != 1 {
@@ -152,7 +153,7 @@ func TestRepairMends(t *testing.T) {
 	if err := p.pins.Remove(ctx, a.ID, v.ID); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := command(t, p).Reclaim(ctx, func(admin.StoreMessage) error { return nil }); err != nil || r.Blocks != 2 {
+	if r, err := command(t, p).Reclaim(ctx, func(admin.StoreProgress) {}); err != nil || r.Blocks != 2 {
 		t.Errorf("reclaim: %+v, %v", r, err)
 	}
 }
