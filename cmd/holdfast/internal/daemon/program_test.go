@@ -76,6 +76,16 @@ func runProgram(t *testing.T) (*Program, *logtest.Lines) {
 
 func get(t *testing.T, url string) (status int, body string) {
 	t.Helper()
+	status, body, err := getAll(t, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, body
+}
+
+// getAll gives what came of an answer that may be cut off, and how that ended.
+func getAll(t *testing.T, url string) (status int, body string, err error) {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -86,10 +96,7 @@ func get(t *testing.T, url string) (status int, body string) {
 	}
 	defer answer.Body.Close()
 	b, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, string(b)
+	return answer.StatusCode, string(b), err
 }
 
 func TestProgramRunsAndCloses(t *testing.T) {
