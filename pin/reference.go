@@ -77,3 +77,9 @@ type Known struct {
 	Walked func(d DAG) bool
 	Seen   func(r Ref) bool
 }
+
+// Above is what a block is a part of.
+type Above struct {
+	DAGs  []DAG // that are pinned or being fetched
+	Nodes []DAG // below the roots of those, the roots among them if they are known as nodes
+}

@@ -240,7 +240,7 @@ func TestAboveBlock(t *testing.T) {
 			must(t, err)
 		}
 	}
-	above := func(b blocks.Block) Above {
+	above := func(b blocks.Block) pin.Above {
 		t.Helper()
 		a, err := s.AboveBlock(ctx, b.Cid().Hash())
 		must(t, err)

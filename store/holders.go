@@ -10,14 +10,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Above is what a block is a part of.
-type Above struct {
-	DAGs  []pin.DAG // that are pinned or being fetched
-	Nodes []pin.DAG // below the roots of those, the roots among them if they are known as nodes
-}
-
 // AboveBlock gives what a block is a part of. It costs what that is.
-func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above, err error) {
+func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a pin.Above, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		holders, err := r.above(h)
 		if err != nil {
@@ -43,7 +37,7 @@ func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above,
 		return nil
 	})
 	if err != nil {
-		return Above{}, wrap(err, "look what is above block %s", h.B58String())
+		return pin.Above{}, wrap(err, "look what is above block %s", h.B58String())
 	}
 	return a, nil
 }

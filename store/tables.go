@@ -28,10 +28,10 @@ import (
 
 // BadTable is a table that is not as it was written.
 type BadTable struct {
-	File  string   `json:"file"`
-	Parts int      `json:"parts"` // of it that are damaged; 0 is the table as a whole
-	Of    int      `json:"of"`    // how many parts it has; 0 is not known
-	Hurt  []string `json:"hurt"`  // what may be in those parts, in words
+	File  string
+	Parts int      // of it that are damaged; 0 is the table as a whole
+	Of    int      // how many parts it has; 0 is not known
+	Hurt  []string // what may be in those parts, in words
 }
 
 func (b BadTable) String() string {

@@ -17,6 +17,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics/metricstest"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 // tracedEnv has a server of a test let strace look at it.
@@ -58,7 +62,7 @@ func failSyncs(t *testing.T, pid int) (heal func()) {
 // the server is not ready, the log is not flooded; and all of that ends with the fault.
 func TestFailingDiskIsTold(t *testing.T) {
 	s := startServer(t, tracedEnv+"=1")
-	run, _ := readRunFile(filepath.Join(s.data, runFileName))
+	run, _ := datadir.ReadRunFile(filepath.Join(s.data, datadir.RunFileName))
 	add := holdfastCmd(t, s.data, "user", "add", "ann@example.org", "--password-stdin")
 	add.Stdin = strings.NewReader("correct horse battery\n")
 	if out, err := add.CombinedOutput(); err != nil {
@@ -132,11 +136,11 @@ func TestFailingDiskIsTold(t *testing.T) {
 		}
 	}
 	_, text := get(t, run.Metrics+"/metrics")
-	m := parseScrape(t, text)
-	m.want(t, 0, "holdfast_ready")
-	m.want(t, 0, "holdfast_store_writable")
-	m.want(t, 200, "holdfast_http_requests_total", "route=/api/psa/pins", "method=POST", "code=500")
-	if n, there := m.value("holdfast_http_requests_total", "code=499"); there {
+	m := metricstest.Parse(t, text)
+	m.Want(t, 0, "holdfast_ready")
+	m.Want(t, 0, "holdfast_store_writable")
+	m.Want(t, 200, "holdfast_http_requests_total", "route=/api/psa/pins", "method=POST", "code=500")
+	if n, there := m.Value("holdfast_http_requests_total", "code=499"); there {
 		t.Errorf("%v requests are counted as hung up", n)
 	}
 	warnings := 0
@@ -150,7 +154,7 @@ func TestFailingDiskIsTold(t *testing.T) {
 	}
 
 	heal()
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(logtest.Patience); ; time.Sleep(10 * time.Millisecond) {
 		status, body := get(t, run.HTTP+"/readyz")
 		if status == http.StatusOK {
 			break
@@ -162,5 +166,5 @@ func TestFailingDiskIsTold(t *testing.T) {
 	if status, body := post("/api/psa/pins", pin); status != http.StatusAccepted {
 		t.Errorf("a pin is answered %d %s", status, body)
 	}
-	s.log.await(t, "the disk takes writes again")
+	s.log.Await(t, "the disk takes writes again")
 }
