@@ -42,6 +42,8 @@ type health struct {
 
 	unsynced *unsynced // what is in doubt in the value log; nil is nothing
 	unsyncs  int       // how many syncs of it failed
+	// collecting is whether Badger moves values from one file of it to another.
+	collecting bool
 }
 
 // mayWrite fails with pin.ErrUnwritable while the disk does not take what is written.

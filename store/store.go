@@ -81,6 +81,7 @@ type Store struct {
 	closeWait     time.Duration // the constant of that name
 	mendEvery     time.Duration // likewise
 	health        health
+	endOfLog      func() int64 // how far the newest file of the value log is written
 	commit        *committer
 	quotas        pin.Quotas // nil is none
 	codec         codec
@@ -171,6 +172,10 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options,
 	if err := guarded(func() (err error) { s.db, err = badger.Open(*opts); return err }); err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("open database: %w", openError(err))
+	}
+	if s.endOfLog, err = endOfLog(s.db); err != nil {
+		s.cancel()
+		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.db.Close())
 	}
 	s.claims.seed = maphash.MakeSeed()
 	s.blocks = blockstore.NewBlockstore(gated{s})

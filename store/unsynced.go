@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -59,6 +61,57 @@ func (s *Store) noteUnsynced(cause error) {
 	if err != nil {
 		s.log.Debug("a file of the value log is not marked as not synced, or that is not on disk", "err", err)
 	}
+	s.holdUp(filepath.Join(s.dbDir, newest.name))
+}
+
+// holdUp holds Badger up, and all who write, while it moves values that may have been
+// acknowledged long ago: where they are now is not written before they are on disk. It
+// gives up when the store closes, or when values are lost.
+func (s *Store) holdUp(newest string) {
+	for {
+		s.health.mu.Lock()
+		collecting := s.health.collecting
+		s.health.mu.Unlock()
+		if !collecting || s.ctx.Err() != nil {
+			return
+		}
+		err := writeLogAgain(s.ctx, newest, s.endOfLog())
+		if err == nil || errors.Is(err, errLostValues) {
+			return
+		}
+		_ = sleep(s.ctx, s.mendEvery)
+	}
+}
+
+// collect has Badger move what is alive out of the file of which most is dead. Errors:
+// Badger's; pin.ErrInDoubt, after which the file is there until that is no doubt.
+func (s *Store) collect(ratio float64) error {
+	collecting := func(is bool) {
+		s.health.mu.Lock()
+		defer s.health.mu.Unlock()
+		s.health.collecting = is
+	}
+	release := s.holdLogs()
+	collecting(true)
+	err := s.db.RunValueLogGC(ratio)
+	collecting(false)
+	return errors.Join(err, s.releaseLogs(release))
+}
+
+// endOfLog finds where Badger has how far the newest file of the value log is written. An
+// error means that this is not the Badger that we know.
+func endOfLog(db *badger.DB) (func() int64, error) {
+	unknown := errors.New("how far Badger's value log is written is not where it was in v4.9")
+	log := reflect.ValueOf(db).Elem().FieldByName("vlog")
+	if !log.IsValid() || log.Kind() != reflect.Struct {
+		return nil, unknown
+	}
+	end := log.FieldByName("writableLogOffset")
+	if !end.IsValid() || end.Type() != reflect.TypeFor[atomic.Uint32]() {
+		return nil, unknown
+	}
+	at := (*atomic.Uint32)(end.Addr().UnsafePointer())
+	return func() int64 { return int64(at.Load()) }, nil
 }
 
 // inDoubt gives the error of a write that Badger calls made: nil unless the value log is

@@ -223,8 +223,14 @@ func TestUnsyncedThenStarted(t *testing.T) {
 	}
 }
 
-// A file that is collected stays until what was moved out of it is on disk.
+// What is moved out of a file that is collected is on disk before the file goes. If that
+// cannot be had at once the file stays until it is.
 func TestCollectedNotSynced(t *testing.T) {
+	t.Run("at once", func(t *testing.T) { collectUnsynced(t, true) })
+	t.Run("later", func(t *testing.T) { collectUnsynced(t, false) })
+}
+
+func collectUnsynced(t *testing.T, atOnce bool) {
 	bs := someBlocks(904, 6, 250_000)
 	s, lock, _ := unsyncedStore(t, t.TempDir())
 	must(t, s.Write(t.Context(), batchOf(bs...)))
@@ -242,9 +248,20 @@ func TestCollectedNotSynced(t *testing.T) {
 	if err != nil || f.id != old.id {
 		t.Fatalf("%s is collected, want %s: %v", f.name, old.name, err)
 	}
+	end, asked := s.endOfLog, 0
+	s.endOfLog = func() int64 { // by the goroutine that writes
+		asked++
+		if atOnce {
+			return end()
+		}
+		return end() + 1 // what is there is not all that was written
+	}
 	_, again := failLogSync(t, s)
 	if err := c.one(t.Context(), f, dead); !errors.Is(err, pin.ErrInDoubt) {
 		t.Errorf("collecting gives %v", err)
+	}
+	if asked == 0 {
+		t.Error("values were moved before they were written again")
 	}
 	path := filepath.Join(s.dbDir, f.name)
 	if info, err := os.Stat(path); err != nil || info.Size() != f.size {
