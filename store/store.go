@@ -83,6 +83,7 @@ type Store struct {
 	closeWait     time.Duration // the constant of that name
 	mendEvery     time.Duration // likewise
 	health        health
+	soundness     soundness
 	commit        *committer
 	quotas        pin.Quotas // nil is none
 	codec         codec
@@ -156,6 +157,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := checkManifest(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	s.soundness.before = badTables.count()
 	if err := checkTables(ctx, s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}

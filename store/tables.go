@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
@@ -112,7 +113,30 @@ func (s *Store) liveBadTables(ctx context.Context) ([]BadTable, error) {
 	}); err != nil {
 		return nil, err
 	}
-	return badAmong(ctx, s.dbDir, ids)
+	bad, err := badAmong(ctx, s.dbDir, ids)
+	if len(bad) > 0 {
+		s.soundness.found.Store(&DamagedTablesError{bad})
+	}
+	return bad, err
+}
+
+// soundness is whether a table was found damaged since the store was opened.
+type soundness struct {
+	before uint64 // what was noted of other stores
+	found  atomic.Pointer[DamagedTablesError]
+}
+
+// Sound fails with an ErrDamaged once a table was found damaged, by whatever read it.
+// It reads nothing itself. What else can be read still is, but the next start refuses
+// the database, with all that came to it since.
+func (s *Store) Sound() error {
+	if e := s.soundness.found.Load(); e != nil {
+		return e
+	}
+	if badTables.count() > s.soundness.before {
+		return fmt.Errorf("%w: a table has parts that are not as they were written", ErrDamaged)
+	}
+	return nil
 }
 
 func badAmong(ctx context.Context, dir string, ids []uint64) (bad []BadTable, err error) {

@@ -158,7 +158,7 @@ func newFaultRig(t *testing.T) *faultRig {
 
 	p := &Program{Config: testConfig(), Log: log, metrics: newMetrics()}
 	probes := probes{
-		healthy: b.probe, storable: b.probe, writable: b.probe, openable: b.call,
+		healthy: b.probe, storable: b.probe, writable: b.probe, sound: b.call, openable: b.call,
 		blocked: func() bool { return false }, listening: func() bool { return true },
 		draining: new(atomic.Bool), told: new(toldState), log: log,
 	}
