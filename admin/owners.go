@@ -15,7 +15,7 @@ import (
 )
 
 // errNoPins: the account has no pins, and there is no such account.
-var errNoPins = errors.New("no account with this id has pins, or ever had")
+var errNoPins = errors.New("no account with this id has pins")
 
 // adoptedSome is how an adoption ends for which the account has no room.
 type adoptedSome struct {

@@ -82,6 +82,7 @@ type Store struct {
 	mendEvery     time.Duration // likewise
 	health        health
 	endOfLog      func() int64 // how far the newest file of the value log is written
+	soundness     soundness
 	commit        *committer
 	quotas        pin.Quotas // nil is none
 	codec         codec
@@ -155,6 +156,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options,
 	if err := checkManifest(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	s.soundness.before = badTables.count()
 	if err := checkTables(ctx, s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}

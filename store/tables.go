@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
@@ -121,9 +122,13 @@ func (s *Store) liveBadAmong(ctx context.Context, ids []uint64) ([]BadTable, err
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(bad, func(b BadTable) bool {
+	bad = slices.DeleteFunc(bad, func(b BadTable) bool {
 		return !slices.ContainsFunc(now, func(id uint64) bool { return table.IDToFilename(id) == b.File })
-	}), nil
+	})
+	if len(bad) > 0 {
+		s.soundness.found.Store(&DamagedTablesError{bad})
+	}
+	return bad, nil
 }
 
 // liveTables lists the tables of a database that is open.
@@ -135,6 +140,25 @@ func (s *Store) liveTables() (ids []uint64, err error) {
 		return nil
 	})
 	return ids, err
+}
+
+// soundness is whether a table was found damaged since the store was opened.
+type soundness struct {
+	before uint64 // what was noted of other stores
+	found  atomic.Pointer[DamagedTablesError]
+}
+
+// Sound fails with an ErrDamaged once a table was found damaged, by whatever read it.
+// It reads nothing itself. What else can be read still is, but the next start refuses
+// the database, with all that came to it since.
+func (s *Store) Sound() error {
+	if e := s.soundness.found.Load(); e != nil {
+		return e
+	}
+	if badTables.count() > s.soundness.before {
+		return fmt.Errorf("%w: a table has parts that are not as they were written", ErrDamaged)
+	}
+	return nil
 }
 
 func badAmong(ctx context.Context, dir string, ids []uint64) (bad []BadTable, err error) {

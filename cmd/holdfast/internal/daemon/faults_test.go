@@ -169,7 +169,7 @@ func newFaultRig(t *testing.T) *faultRig {
 
 	p := &Program{Config: testConfig(), Log: log, metrics: metrics.New("v1.2.3-test")}
 	probes := probes{
-		healthy: b.probe, storable: b.probe, writable: b.probe, openable: b.call,
+		healthy: b.probe, storable: b.probe, writable: b.probe, sound: b.call, openable: b.call,
 		blocked: func() bool { return false }, listening: func() bool { return true },
 		draining: new(atomic.Bool), told: new(toldState), log: log,
 	}

@@ -22,6 +22,7 @@ type probes struct {
 	healthy   func(context.Context) error // the store answers a read
 	storable  func(context.Context) error // the store would take a new pin
 	writable  func(context.Context) error // what is written comes to disk
+	sound     func() error                // no table of the database is known to be damaged
 	openable  func() error                // more files can be open
 	blocked   func() bool                 // pins wait for room on the disk
 	listening func() bool                 // other nodes can connect
@@ -35,6 +36,7 @@ func (p *Program) probes() probes {
 		healthy:   p.core.healthy,
 		storable:  func(ctx context.Context) error { return p.core.store.Room(ctx, 0) },
 		writable:  p.core.store.Writable,
+		sound:     p.core.store.Sound,
 		openable:  func() error { return roomForFiles(p.filesLimit) },
 		blocked:   func() bool { return p.pins.Blocked() > 0 },
 		listening: p.node.Listening, draining: &p.draining,
@@ -72,8 +74,9 @@ func (t *toldState) is(why string) bool {
 
 // Reasons not to be ready.
 const (
-	stopping = "stopping" // the log has that anyway
-	fewFiles = "too few files may be open"
+	stopping      = "stopping" // the log has that anyway
+	fewFiles      = "too few files may be open"
+	damagedTables = "the database is damaged, and the next start refuses it: restore a backup"
 )
 
 // What the log has of why a server is not ready that nothing else gave an error for.
@@ -82,14 +85,15 @@ var (
 	errNotListening = errors.New("none of the addresses in node.listen is open")
 )
 
-// filesEvery is how often a server looks by itself whether more files can be open: soon
+// watchEvery is how often a server looks by itself at what costs nothing to look at: soon
 // enough for those who look at the log because nobody is answered.
-const filesEvery = 5 * time.Second
+const watchEvery = 5 * time.Second
 
-// watchFiles has the log say when too few files may be open, and when that is over,
-// until ctx ends. A connection is a file, so that nobody may get in to ask.
-func (p probes) watchFiles(ctx context.Context) {
-	ticker := time.NewTicker(filesEvery)
+// watch has the log say, until ctx ends, why the server is not ready if nobody may ask or
+// notice: too few files may be open, and a connection is one; or a table is damaged, which
+// a compaction found. And it has the log say when that is over.
+func (p probes) watch(ctx context.Context) {
+	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -97,10 +101,7 @@ func (p probes) watchFiles(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		switch err := p.openable(); {
-		case err != nil:
-			p.told.tell(p.log, fewFiles, err)
-		case p.told.is(fewFiles):
+		if p.openable() != nil || p.sound() != nil || p.told.is(fewFiles) {
 			p.ready(ctx)
 		}
 	}
@@ -120,6 +121,9 @@ func (p probes) unready(ctx context.Context) (why string, cause error) {
 	}
 	if err := p.healthy(ctx); err != nil {
 		return "the store does not answer", err
+	}
+	if err := p.sound(); err != nil {
+		return damagedTables, err
 	}
 	if err := p.writable(ctx); err != nil {
 		return "the disk cannot be written", err

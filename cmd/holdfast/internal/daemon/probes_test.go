@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics/metricstest"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
 )
 
 func TestProbes(t *testing.T) {
@@ -29,15 +30,16 @@ func TestProbes(t *testing.T) {
 		stops  bool
 		why    string // "" is ready
 	}{
-		"well":              {probes{healthy: well, storable: well, writable: well, openable: able, blocked: no, listening: up}, false, ""},
-		"stopping":          {probes{healthy: well, storable: well, writable: well, openable: able, blocked: no, listening: up}, true, "stopping"},
-		"a full disk":       {probes{healthy: well, storable: fails(pin.ErrDiskFull), writable: well, openable: able, blocked: no, listening: up}, false, "the disk is too full"},
-		"a closed store":    {probes{healthy: well, storable: fails(pin.ErrClosed), writable: well, openable: able, blocked: no, listening: up}, false, "the store cannot be written"},
-		"a deaf store":      {probes{healthy: fails(errors.New("secret")), storable: well, writable: well, openable: able, blocked: no, listening: up}, false, "the store does not answer"},
-		"pins wait":         {probes{healthy: well, storable: well, writable: well, openable: able, blocked: up, listening: up}, false, "the disk is too full"},
-		"a disk that fails": {probes{healthy: well, storable: well, writable: fails(pin.ErrUnwritable), openable: able, blocked: no, listening: up}, false, "the disk cannot be written"},
-		"no files":          {probes{healthy: well, storable: well, writable: well, openable: func() error { return errors.New("few") }, blocked: no, listening: up}, false, "too few files may be open"},
-		"no address":        {probes{healthy: well, storable: well, writable: well, openable: able, blocked: no, listening: func() bool { return false }}, false, "the node does not listen"},
+		"well":              {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: no, listening: up}, false, ""},
+		"stopping":          {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: no, listening: up}, true, "stopping"},
+		"a full disk":       {probes{healthy: well, storable: fails(pin.ErrDiskFull), writable: well, sound: able, openable: able, blocked: no, listening: up}, false, "the disk is too full"},
+		"a closed store":    {probes{healthy: well, storable: fails(pin.ErrClosed), writable: well, sound: able, openable: able, blocked: no, listening: up}, false, "the store cannot be written"},
+		"a deaf store":      {probes{healthy: fails(errors.New("secret")), storable: well, writable: well, sound: able, openable: able, blocked: no, listening: up}, false, "the store does not answer"},
+		"pins wait":         {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: up, listening: up}, false, "the disk is too full"},
+		"a disk that fails": {probes{healthy: well, storable: well, writable: fails(pin.ErrUnwritable), sound: able, openable: able, blocked: no, listening: up}, false, "the disk cannot be written"},
+		"no files":          {probes{healthy: well, storable: well, writable: well, sound: able, openable: func() error { return errors.New("few") }, blocked: no, listening: up}, false, "too few files may be open"},
+		"a bad table":       {probes{healthy: well, storable: well, writable: well, sound: func() error { return store.ErrDamaged }, openable: able, blocked: no, listening: up}, false, damagedTables},
+		"no address":        {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: no, listening: func() bool { return false }}, false, "the node does not listen"},
 	} {
 		c.probes.draining = new(atomic.Bool)
 		c.probes.draining.Store(c.stops)
@@ -51,14 +53,20 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// When no more files can be open nobody can ask why, so the log says it by itself.
-func TestTooFewFilesAreInTheLog(t *testing.T) {
+// When no more files can be open nobody can ask why, and what a compaction finds nobody
+// sees. So the log says it by itself.
+func TestTroubleIsInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines logtest.Buffer
 		well := func(context.Context) error { return nil }
-		var few atomic.Bool
+		var few, bad atomic.Bool
 		p := probes{
-			healthy: well, storable: well, writable: well, openable: func() error {
+			healthy: well, storable: well, writable: well, sound: func() error {
+				if bad.Load() {
+					return store.ErrDamaged
+				}
+				return nil
+			}, openable: func() error {
 				if few.Load() {
 					return errors.New("150 files are open, of 160 that may be")
 				}
@@ -69,11 +77,11 @@ func TestTooFewFilesAreInTheLog(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
-		watching.Go(func() { p.watchFiles(ctx) })
+		watching.Go(func() { p.watch(ctx) })
 		after := func(now bool, warned, over int) {
 			t.Helper()
 			few.Store(now)
-			time.Sleep(3 * filesEvery)
+			time.Sleep(3 * watchEvery)
 			synctest.Wait()
 			if w, o := strings.Count(lines.String(), "too few files may be open"), strings.Count(lines.String(), "ready again"); w != warned || o != over {
 				t.Errorf("the log warns %d times, want %d, and says %d times that it is over, want %d:\n%s", w, warned, o, over, &lines)
@@ -84,6 +92,11 @@ func TestTooFewFilesAreInTheLog(t *testing.T) {
 		after(false, 1, 1)
 		p.told.tell(p.log, "the disk is too full", nil) // which is not over by that
 		after(false, 1, 1)
+		bad.Store(true)
+		after(true, 1, 1)                                                          // there is one reason at a time, and no to and fro
+		if n := strings.Count(lines.String(), "the database is damaged"); n != 2 { // the reason and its cause
+			t.Errorf("the log has %d times that the database is damaged:\n%s", n, &lines)
+		}
 		stop()
 		watching.Wait()
 	})
