@@ -97,9 +97,13 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 		return s.noteDamagedLog(f.name, err)
 	}
 	undo := c.discards.prefer(f.id)
+	release := s.holdLogs()
 	err := s.db.RunValueLogGC(ratios[len(ratios)-1])
 	if err != nil {
 		undo()
+	}
+	if unsynced := s.releaseLogs(release); unsynced != nil {
+		return fmt.Errorf("collect %s: %w", f.name, unsynced)
 	}
 	if errors.Is(err, badger.ErrNoRewrite) {
 		c.passed[f.id] = true

@@ -303,14 +303,14 @@ func (s *Store) deleteUnclaimed(notes []pin.Ref, report *ReclaimReport) error {
 	size := uint64(0)
 	for _, d := range dead {
 		if err := wb.Delete(blockKey(d.Hash)); err != nil {
-			return err
+			return s.wrote(err)
 		}
 		size += uint64(d.Size)
 	}
 	// The notes last: they are what an interrupted reclaim goes on by.
 	for _, n := range notes {
 		if err := wb.Delete(looseKey(n.Hash)); err != nil {
-			return err
+			return s.wrote(err)
 		}
 	}
 	if len(dead) > 0 {
@@ -319,7 +319,7 @@ func (s *Store) deleteUnclaimed(notes []pin.Ref, report *ReclaimReport) error {
 			return err
 		}
 		if err := wb.Set(metaKey(metaDead), binary.BigEndian.AppendUint64(nil, before+size)); err != nil {
-			return err
+			return s.wrote(err)
 		}
 	}
 	if err := s.wrote(wb.Flush()); err != nil {

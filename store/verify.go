@@ -246,7 +246,7 @@ func (s *Store) notWhole(holders []pin.Holder) error {
 	defer wb.Cancel()
 	for _, h := range holders {
 		if err := wb.Delete(wholeKey(h)); err != nil {
-			return err
+			return s.wrote(err)
 		}
 	}
 	return s.wrote(wb.Flush())
@@ -405,7 +405,7 @@ func (s *Store) noteStrays(blocks []pin.Ref) (n uint64, err error) {
 				return err
 			}
 			if err := wb.Set(looseKey(l.Hash), encodeSize(sizeOf(item))); err != nil {
-				return err
+				return s.wrote(err)
 			}
 			n++
 		}

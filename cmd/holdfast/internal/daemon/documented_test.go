@@ -76,6 +76,7 @@ var elsewhere = map[string]string{
 	"~/.local/share/holdfast":              "cmd/holdfast/testdata/script/documented.txtar home/.local/share/holdfast",
 	"docs/benchmarks.md":                   "docs/benchmarks.md",
 	"docs/architecture.md":                 "docs/architecture.md",
+	"docs/surprises.md":                    "docs/surprises.md",
 	"CHANGELOG.md":                         "CHANGELOG.md",
 	"config.example.toml":                  "cmd/holdfast/internal/config/config_test.go TestExampleIsTheDefaults",
 	"*.deny":                               "cmd/holdfast/testdata/script/denylists.txtar mine.deny",

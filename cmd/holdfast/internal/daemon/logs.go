@@ -82,7 +82,7 @@ func (h libraryHandler) Handle(ctx context.Context, r slog.Record) error {
 	if l < slog.LevelWarn {
 		return h.Handler.Handle(ctx, r)
 	}
-	return h.repeats.handle(ctx, h.Handler, withoutNumbers(r.Message), r)
+	return h.repeats.handle(ctx, h.Handler, withoutParticulars(r.Message), r)
 }
 
 func (h libraryHandler) WithAttrs(attrs []slog.Attr) slog.Handler {

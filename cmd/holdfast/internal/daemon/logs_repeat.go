@@ -68,7 +68,8 @@ func (r *repeats) handle(ctx context.Context, h slog.Handler, line string, rec s
 }
 
 // repeatHandler logs a warning or an error that the disk causes once a minute. What
-// else goes wrong is logged each time.
+// else goes wrong is logged each time, and so is what cannot be read, but for requests:
+// everybody may ask for the same block again and again.
 type repeatHandler struct {
 	slog.Handler
 	repeats *repeats
@@ -94,11 +95,14 @@ func diskCause(rec slog.Record) (cause string) {
 	if rec.Level < slog.LevelWarn {
 		return ""
 	}
+	ofRequest, unreadable := false, false
 	rec.Attrs(func(a slog.Attr) bool {
 		err, ok := a.Value.Any().(error)
 		if !ok {
+			ofRequest = ofRequest || a.Key == "request"
 			return true
 		}
+		unreadable = unreadable || errors.Is(err, pin.ErrUnreadable)
 		for name, known := range map[string][]error{
 			"full":       {pin.ErrDiskFull, auth.ErrDiskFull},
 			"unwritable": {pin.ErrUnwritable, auth.ErrUnwritable},
@@ -112,10 +116,14 @@ func diskCause(rec slog.Record) (cause string) {
 		}
 		return cause == ""
 	})
+	if cause == "" && ofRequest && unreadable {
+		return "unreadable"
+	}
 	return cause
 }
 
-var numbers = regexp.MustCompile(`[0-9]+`)
+// particulars are numbers and what is quoted, such as keys.
+var particulars = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|[0-9]+`)
 
-// withoutNumbers is a library's message as one that differs in numbers alone has it.
-func withoutNumbers(s string) string { return numbers.ReplaceAllString(s, "0") }
+// withoutParticulars is a library's message as one that differs in these alone has it.
+func withoutParticulars(s string) string { return particulars.ReplaceAllString(s, "0") }

@@ -32,29 +32,33 @@ func TestRepeatsAreSuppressed(t *testing.T) {
 			for i := range 1000 {
 				log.With("request", i).Error("request failed", "err", fmt.Errorf("add pin %d: %w: EIO", i, pin.ErrUnwritable))
 				log.Warn("request refused", "err", fmt.Errorf("log in %d: %w", i, auth.ErrDiskFull))
+				log.Error("a block was not served", "request", fmt.Sprint(i), "err", fmt.Errorf("look for block %d: %w", i, pin.ErrUnreadable))
 				library.Error(fmt.Sprintf("cannot write at offset %d", i))
+				library.Error(fmt.Sprintf("unable to read: Key: %q", "/blocks/"+strings.Repeat("A\"", i%9)))
 			}
 		}
 		all()
-		for _, text := range []string{"request failed", "request refused", "cannot write at offset"} {
+		for _, text := range []string{"request failed", "request refused", "a block was not served", "cannot write at offset", "unable to read"} {
 			count(text, 1)
 		}
 		count("suppressed", 0)
 		time.Sleep(repeatEvery)
 		all()
-		for _, text := range []string{"request failed", "request refused", "cannot write at offset"} {
+		for _, text := range []string{"request failed", "request refused", "a block was not served", "cannot write at offset", "unable to read"} {
 			count(text, 2)
 		}
-		count("suppressed=999", 3)
+		count("suppressed=999", 5)
 
 		log.Error("request failed", "err", pin.ErrInDoubt) // another cause
 		count("request failed", 3)
 		for range 10 {
 			log.Error("of another kind", "err", errors.New("a bug"))
 			log.Info("pin removed", "err", pin.ErrUnwritable)
+			log.Error("a record cannot be read", "err", pin.ErrUnreadable)
 		}
 		count("of another kind", 10)
 		count("pin removed", 10)
+		count("a record cannot be read", 10)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -62,8 +63,48 @@ func (t *toldState) tell(log *slog.Logger, why string, cause error) {
 	t.why = why
 }
 
-// stopping is why a server that stops is not ready; the log has that anyway.
-const stopping = "stopping"
+// is reports whether that is what the log had last.
+func (t *toldState) is(why string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.why == why
+}
+
+// Reasons not to be ready.
+const (
+	stopping = "stopping" // the log has that anyway
+	fewFiles = "too few files may be open"
+)
+
+// What the log has of why a server is not ready that nothing else gave an error for.
+var (
+	errBlocked      = errors.New("pins wait for more room than there is")
+	errNotListening = errors.New("none of the addresses in node.listen is open")
+)
+
+// filesEvery is how often a server looks by itself whether more files can be open: soon
+// enough for those who look at the log because nobody is answered.
+const filesEvery = 5 * time.Second
+
+// watchFiles has the log say when too few files may be open, and when that is over,
+// until ctx ends. A connection is a file, so that nobody may get in to ask.
+func (p probes) watchFiles(ctx context.Context) {
+	ticker := time.NewTicker(filesEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		switch err := p.openable(); {
+		case err != nil:
+			p.told.tell(p.log, fewFiles, err)
+		case p.told.is(fewFiles):
+			p.ready(ctx)
+		}
+	}
+}
 
 // unready says in a few words why no new pins should come, "" if they may, and what
 // that was found by.
@@ -84,15 +125,15 @@ func (p probes) unready(ctx context.Context) (why string, cause error) {
 		return "the disk cannot be written", err
 	}
 	if err := p.openable(); err != nil {
-		return "too few files may be open", err
+		return fewFiles, err
 	}
 	// A batch of blocks needs more than a request, so that some may wait above the
 	// floor.
 	if p.blocked() {
-		return "the disk is too full", nil
+		return "the disk is too full", errBlocked
 	}
 	if !p.listening() {
-		return "the node does not listen", nil
+		return "the node does not listen", errNotListening
 	}
 	return "", nil
 }

@@ -5,10 +5,15 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics/metricstest"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -36,10 +41,52 @@ func TestProbes(t *testing.T) {
 	} {
 		c.probes.draining = new(atomic.Bool)
 		c.probes.draining.Store(c.stops)
-		if why, _ := c.probes.unready(t.Context()); why != c.why {
+		why, cause := c.probes.unready(t.Context())
+		if why != c.why {
 			t.Errorf("%s: not ready for %q, want %q", name, why, c.why)
 		}
+		if wants := why != "" && why != stopping; (cause != nil) != wants { // the log has it
+			t.Errorf("%s: the cause is %v", name, cause)
+		}
 	}
+}
+
+// When no more files can be open nobody can ask why, so the log says it by itself.
+func TestTooFewFilesAreInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines logtest.Buffer
+		well := func(context.Context) error { return nil }
+		var few atomic.Bool
+		p := probes{
+			healthy: well, storable: well, writable: well, openable: func() error {
+				if few.Load() {
+					return errors.New("150 files are open, of 160 that may be")
+				}
+				return nil
+			},
+			blocked: func() bool { return false }, listening: func() bool { return true },
+			draining: new(atomic.Bool), told: new(toldState), log: NewLogger(&lines, config.Log{Level: "info", Format: "text"}),
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { p.watchFiles(ctx) })
+		after := func(now bool, warned, over int) {
+			t.Helper()
+			few.Store(now)
+			time.Sleep(3 * filesEvery)
+			synctest.Wait()
+			if w, o := strings.Count(lines.String(), "too few files may be open"), strings.Count(lines.String(), "ready again"); w != warned || o != over {
+				t.Errorf("the log warns %d times, want %d, and says %d times that it is over, want %d:\n%s", w, warned, o, over, &lines)
+			}
+		}
+		after(false, 0, 0)
+		after(true, 1, 0)
+		after(false, 1, 1)
+		p.told.tell(p.log, "the disk is too full", nil) // which is not over by that
+		after(false, 1, 1)
+		stop()
+		watching.Wait()
+	})
 }
 
 // Both listeners answer both, and what happens to the server shows.

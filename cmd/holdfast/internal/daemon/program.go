@@ -135,6 +135,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		}).run(background)
 	})
 	p.background.Go(func() { p.denials.Watch(background, p.pins.DenialsChanged) })
+	p.background.Go(func() { p.probes().watchFiles(background) })
 	if err := p.serveGateway(ctx); err != nil {
 		return err
 	}
