@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/holdfast-ipfs/holdfast/internal/client"
 )
 
 // Rate bounds how often something may be done: Burst times at once, and from
@@ -175,9 +177,5 @@ func network(address string) string {
 	if err != nil {
 		return "unknown" // all of them are one client
 	}
-	ip = ip.Unmap().WithZone("")
-	if ip.Is4() {
-		return ip.String()
-	}
-	return netip.PrefixFrom(ip, 64).Masked().String()
+	return client.Network(ip)
 }

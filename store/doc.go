@@ -104,4 +104,11 @@
 // stays, or it comes when the block is gone, which its writer sees when it looks
 // again. Dropping links shares the stripe too: a note is never taken as settled by a
 // link that is just going.
+//
+// # Files
+//
+// There are more than fit one look. One type, [Store], has them: what is held, what is
+// counted and what is reclaimed change in the same transactions, by the same committer.
+// Files that begin alike belong together, and to part them into packages comes next.
+
 package store

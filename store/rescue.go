@@ -17,6 +17,7 @@ import (
 	"github.com/ipfs/go-datastore"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -250,7 +251,7 @@ func mark(path, as string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // marked reports whether a file of the value log has a mark.
@@ -270,7 +271,7 @@ func removeDead(dir string) error {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		return syncDir(dir)
+		return durable.SyncDir(dir)
 	}
 	for _, e := range entries {
 		log, is := strings.CutSuffix(e.Name(), deadLog)

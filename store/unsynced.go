@@ -243,7 +243,7 @@ func wholeEntries(ctx context.Context, f *os.File, size int64) error {
 		return nil
 	}
 	end, err := readable(ctx, f, logHeader, size)
-	if err == errEntry || err == nil && end != size {
+	if errors.Is(err, errEntry) || err == nil && end != size {
 		return fmt.Errorf("%w (at %d of %d bytes of %s)", errLostValues, end, size, filepath.Base(f.Name()))
 	}
 	return err
@@ -258,7 +258,7 @@ func writeInPlace(ctx context.Context, f *os.File, size int64) error {
 			return err
 		}
 		n, err := f.ReadAt(buf[:min(logBuf, size-at)], at)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		if n == 0 {

@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"github.com/ipfs/boxo/blockstore"
+
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 )
 
 // Badger reads a file of the value log from its beginning when it collects it, and the
@@ -104,7 +106,7 @@ func entrySizes(b []byte) (header, body int64, ok bool) {
 // nothing is left; whatever the disk says.
 func readEntry(r *bufio.Reader, left int64) (n int64, err error) {
 	head, err := r.Peek(entryHeader)
-	if len(head) == 0 || err != nil && err != io.EOF {
+	if len(head) == 0 || err != nil && !errors.Is(err, io.EOF) {
 		return 0, err
 	}
 	header, body, ok := entrySizes(head)
@@ -142,9 +144,9 @@ func readable(ctx context.Context, f *os.File, from, size int64) (end int64, err
 		}
 		n, err := readEntry(r, size-end)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return end, nil
-		case err == errEntry:
+		case errors.Is(err, errEntry):
 			if zero, err := zeros(f, end, size); err != nil || zero {
 				return end, err
 			}
@@ -165,7 +167,7 @@ func zeros(f *os.File, from, to int64) (bool, error) {
 		if !bytes.Equal(buf[:n], zero[:n]) {
 			return false, nil
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
 		if err != nil {
@@ -203,7 +205,7 @@ func goesOn(f *os.File, bad, size int64) (bool, error) {
 	// Its header may be right; if not, a block is told by how its key begins.
 	var head [entryHeader]byte
 	n, err := f.ReadAt(head[:], bad)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
 	if header, body, ok := entrySizes(head[:n]); ok && entryAt(bad+header+body+crc32.Size) {
@@ -213,7 +215,7 @@ func goesOn(f *os.File, bad, size int64) (bool, error) {
 	buf := make([]byte, logBuf)
 	for at := bad; at < size; {
 		n, err := f.ReadAt(buf, at)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return false, err
 		}
 		for i := 0; ; i++ {
@@ -253,7 +255,7 @@ func (s *Store) keepNewestLog(ctx context.Context) error {
 		return nil
 	}
 	end, err := readable(ctx, f, logHeader, last.size)
-	if err == nil || err != errEntry {
+	if err == nil || !errors.Is(err, errEntry) {
 		return err
 	}
 	more, err := goesOn(f, end, last.size)
@@ -273,19 +275,8 @@ func writeEmptyLog(dir string, id uint32) error {
 	if _, err := rand.Read(header[logKeyID:]); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, fmt.Sprintf("%06d.vlog", id))
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(header[:])
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	name := fmt.Sprintf("%06d.vlog", id)
+	return durable.WriteFile(filepath.Join(dir, name), name+".new", header[:], 0o600)
 }
 
 // noteDamagedLog marks a file that is kept from Badger, and says so once.

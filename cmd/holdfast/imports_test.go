@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/parser"
+	"go/token"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -58,25 +62,44 @@ var ourImports = map[string][]string{
 	"node/walk/walktest":   {"pin", "node/exchange"},
 }
 
-// notForPin is what the package of pins knows nothing of, also through others.
-var notForPin = []string{
-	"net/http",
-	"github.com/labstack/",
-	"github.com/dgraph-io/",
-	"github.com/libp2p/",
-	"github.com/ipfs/boxo/",
-	"github.com/ipfs/go-datastore",
-	"github.com/ipfs/go-ds-badger4",
+// notFor is what packages know nothing of, also through others.
+var notFor = map[string][]string{
+	"pin": {
+		"net/http",
+		"github.com/labstack/",
+		"github.com/dgraph-io/",
+		"github.com/libp2p/",
+		"github.com/ipfs/boxo/",
+		"github.com/ipfs/go-datastore",
+		"github.com/ipfs/go-ds-badger4",
+	},
+	// What HTTP is to accounts is package authhttp's.
+	"auth": {"net/http", "github.com/labstack/", "github.com/dgraph-io/"},
+	// The operator's API knows neither the server nor what it is made of.
+	"admin": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 }
+
+// inside lists the files that look into what Go hides: by reflection, or with unsafe.
+var inside = []string{
+	"cmd/holdfast/internal/config/settings.go", // the fields of the configuration are its keys
+	// What Badger does not tell of its files, and what it keeps in them.
+	"store/discards.go", "store/read.go", "store/rescue.go",
+}
+
+// maxFiles is how many files a package's directory may have that says nothing of that:
+// one look takes in no more.
+const maxFiles = 25
 
 type goPackage struct {
 	ImportPath string
+	Dir        string
+	GoFiles    []string
 	Imports    []string
 	Deps       []string
 }
 
 func TestImports(t *testing.T) {
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./...")
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
 	cmd.Dir = "../.."
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -107,17 +130,43 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s, and may import %v of ours", name, ours, allowed)
 			}
 		}
-		if name == "pin" {
-			for _, d := range p.Deps {
-				if slices.ContainsFunc(notForPin, func(prefix string) bool { return strings.HasPrefix(d, prefix) }) {
-					t.Errorf("pin depends on %s", d)
-				}
+		for _, d := range p.Deps {
+			if slices.ContainsFunc(notFor[name], func(prefix string) bool { return strings.HasPrefix(d, prefix) }) {
+				t.Errorf("%s depends on %s", name, d)
 			}
 		}
+		checkFiles(t, name, p)
 	}
 	for name := range ourImports {
 		if !slices.Contains(seen, name) {
 			t.Errorf("%s is in the table, and there is no such package", name)
+		}
+	}
+}
+
+// checkFiles looks at how many files a package has, and at what each imports.
+func checkFiles(t *testing.T, name string, p goPackage) {
+	t.Helper()
+	if len(p.GoFiles) > maxFiles {
+		doc, err := os.ReadFile(filepath.Join(p.Dir, "doc.go"))
+		if err != nil || !bytes.Contains(doc, []byte("\n// # Files\n")) {
+			t.Errorf("%s has %d files, and no section # Files of its doc.go says why (%v)", name, len(p.GoFiles), err)
+		}
+	}
+	if strings.HasSuffix(name, "test") { // a suite compares what it does not know
+		return
+	}
+	for _, file := range p.GoFiles {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			if i.Path.Value == `"reflect"` || i.Path.Value == `"unsafe"` {
+				if at := name + "/" + file; !slices.Contains(inside, at) {
+					t.Errorf("%s imports %s", at, i.Path.Value)
+				}
+			}
 		}
 	}
 }

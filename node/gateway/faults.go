@@ -18,14 +18,12 @@ import (
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
 
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 const (
 	requestIDHeader = "X-Request-ID"
-	// statusClientGone is nginx's status for a client that hung up. Nobody reads it
-	// but logs and metrics.
-	statusClientGone = 499
 	// maxCause is how much of boxo's own text goes to the log, in bytes.
 	maxCause = 1 << 10
 )
@@ -197,7 +195,7 @@ func (a *answer) WriteHeader(status int) {
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	if a.fault.get() == nil && a.conn.Err() != nil {
-		a.ResponseWriter.WriteHeader(statusClientGone)
+		a.ResponseWriter.WriteHeader(faults.StatusClientGone)
 		return
 	}
 	h.Set(requestIDHeader, a.requestIDLocked())

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 )
 
 // RunFileName is in the data directory while a server is ready there.
@@ -24,8 +26,7 @@ type RunFile struct {
 	Directory uint64 `json:"directory,omitempty"`
 }
 
-// WriteRunFile puts a whole file in place at once. It need not survive power
-// loss: nothing runs then.
+// WriteRunFile puts a whole file in place at once.
 func WriteRunFile(path string, r RunFile) error {
 	if r.Addrs == nil {
 		r.Addrs = []string{}
@@ -34,12 +35,9 @@ func WriteRunFile(path string, r RunFile) error {
 	if err != nil {
 		return err
 	}
-	tmp := path + ".tmp" // one name will do: the directory is locked
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o644); err != nil {
+	temp := RunFileName + ".tmp" // one name will do: the directory is locked
+	if err := durable.WriteFile(path, temp, append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", RunFileName, err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", RunFileName, err), os.Remove(tmp))
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/client"
 )
 
 // Bounds of a connection beside those of [NewServer].
@@ -102,8 +104,7 @@ func (l *limitedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// client is what counts as one: an IPv4 address, or an IPv6 network of 64 bits,
-// which is what one customer has. Each connection of a trusted proxy is one.
+// client is what counts as one. Each connection of a trusted proxy is one.
 func (l *ConnLimit) client(a net.Addr) string {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok || slices.ContainsFunc(l.proxies, func(n *net.IPNet) bool { return n.Contains(tcp.IP) }) {
@@ -113,10 +114,7 @@ func (l *ConnLimit) client(a net.Addr) string {
 	if !ok {
 		return a.String()
 	}
-	if ip = ip.Unmap(); ip.Is4() {
-		return ip.String()
-	}
-	return netip.PrefixFrom(ip, 64).Masked().String()
+	return client.Network(ip)
 }
 
 // Open is how many connections there are.
