@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // hold counts one more holder of a DAG and says whether the DAG is complete.
@@ -46,8 +47,8 @@ func (s *Store) letGoMany(t *tx, d pin.DAG, n uint64, released []pin.Attempt) ([
 		return released, nil
 	}
 	t.delete(attemptKey(rec.Attempt))
-	t.delete(wholeKey(rec.Attempt.Holder()))
-	return append(released, rec.Attempt), s.put(t, releasedKey(rec.Attempt.Holder()), releasedRecord{DAG: []byte(d)})
+	t.delete(wholeKey(graph.HolderOf(rec.Attempt)))
+	return append(released, rec.Attempt), s.put(t, releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
 }
 
 // Begin implements [pin.Records].

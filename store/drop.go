@@ -9,6 +9,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // Letting go of an attempt takes its links away. A node that nothing links to any
@@ -74,13 +75,13 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 		if inUse {
 			return fmt.Errorf("it is not released")
 		}
-		marked, err = r.has(releasedKey(a.Holder()))
+		marked, err = r.has(releasedKey(graph.HolderOf(a)))
 		return err
 	})
 	if err != nil || !marked {
 		return err
 	}
-	d := &dropper{s: s, attempt: a.Holder(), next: []pin.Holder{a.Holder()}, missed: !s.drops.settled}
+	d := &dropper{s: s, attempt: graph.HolderOf(a), next: []graph.Holder{graph.HolderOf(a)}, missed: !s.drops.settled}
 	s.drops.settled = false
 	for {
 		for len(d.next) > 0 {
@@ -100,8 +101,8 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 	// goes that the attempt is whole, which a walk that was slow to stop may have
 	// written after the release; it has counted for nothing since then.
 	return s.update(ctx, func(t *tx) error {
-		t.delete(wholeKey(a.Holder()))
-		t.delete(releasedKey(a.Holder()))
+		t.delete(wholeKey(graph.HolderOf(a)))
+		t.delete(releasedKey(graph.HolderOf(a)))
 		return nil
 	})
 }
@@ -109,10 +110,10 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 // dropper goes down from an attempt.
 type dropper struct {
 	s       *Store
-	attempt pin.Holder
-	next    []pin.Holder // whose links are to be deleted, the last first
-	missed  bool         // there are others, which have their marks
-	from    []byte       // the mark to go on at, if they are being read
+	attempt graph.Holder
+	next    []graph.Holder // whose links are to be deleted, the last first
+	missed  bool           // there are others, which have their marks
+	from    []byte         // the mark to go on at, if they are being read
 }
 
 // find reads marks of released nodes, as many as are remembered. A row of calls goes

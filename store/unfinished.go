@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // pageSize is how many things a walk over many reads at a time: what Badger
@@ -194,13 +195,13 @@ func (s *Store) releasedNode(r *reader, key []byte) (bool, error) {
 // ReleasedDAG implements [pin.Records].
 func (s *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		value, found, err := r.get(releasedKey(a.Holder()))
+		value, found, err := r.get(releasedKey(graph.HolderOf(a)))
 		var rec releasedRecord
 		if err == nil && len(value) > 0 {
 			err = s.codec.decode(value, &rec)
 		}
 		if errors.Is(err, ErrUnreadable) {
-			s.tellUnreadable(releasedKey(a.Holder()), err)
+			s.tellUnreadable(releasedKey(graph.HolderOf(a)), err)
 			return pin.ErrNotFound
 		}
 		if err != nil {

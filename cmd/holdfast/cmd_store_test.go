@@ -20,6 +20,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // withCore runs fn on what a command opens in a directory.
@@ -165,12 +166,12 @@ func twoBlocks(t *testing.T) (root, leaf blocks.Block) {
 }
 
 // heldBy is blocks that an attempt holds itself.
-func heldBy(a pin.Attempt, bs ...blocks.Block) pin.Batch {
-	var batch pin.Batch
+func heldBy(a pin.Attempt, bs ...blocks.Block) graph.Batch {
+	var batch graph.Batch
 	for _, b := range bs {
-		batch.Blocks = append(batch.Blocks, pin.Block{Hash: b.Cid().Hash(), Data: b.RawData()})
-		batch.Links = append(batch.Links, pin.Link{
-			Holder: a.Holder(), Ref: pin.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())}, Codec: b.Cid().Type(),
+		batch.Blocks = append(batch.Blocks, graph.Block{Hash: b.Cid().Hash(), Data: b.RawData()})
+		batch.Links = append(batch.Links, graph.Link{
+			Holder: graph.HolderOf(a), Ref: graph.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())}, Codec: b.Cid().Type(),
 		})
 	}
 	return batch

@@ -18,7 +18,7 @@ const module = "github.com/holdfast-ipfs/holdfast"
 var ourImports = map[string][]string{
 	"cmd/holdfast": {"pin", "node", "node/denylist", "node/find", "node/gateway", "node/provide", "store", "auth", "psa"},
 	"psa":          {"pin", "auth"},
-	"store":        {"pin", "auth"},
+	"store":        {"pin", "pin/graph", "auth"},
 	"node":         {"internal/awake", "pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin"},
@@ -29,8 +29,9 @@ var ourImports = map[string][]string{
 	"node/provide":   {"pin"},
 	"node/seen":      {},
 	"node/trustless": {"node/guard"},
-	"node/walk":      {"pin", "node/exchange", "node/seen"},
+	"node/walk":      {"pin", "pin/graph", "node/exchange", "node/seen"},
 	"pin":            {"internal/awake", "pin/turns"},
+	"pin/graph":      {"pin"},
 	"pin/turns":      {},
 	"internal/awake": {},
 	"auth":           {},
@@ -41,7 +42,7 @@ var ourImports = map[string][]string{
 	"auth/authtest":        {"auth"},
 	"node/dagtest":         {},
 	"node/guard/guardtest": {},
-	"node/walk/walktest":   {"pin", "node/exchange"},
+	"node/walk/walktest":   {"pin", "pin/graph", "node/exchange"},
 }
 
 // notForPin is what the package of pins knows nothing of, also through others.
