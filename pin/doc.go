@@ -1,6 +1,6 @@
 // Package pin says what a pin is and how it moves. It knows nothing of HTTP,
 // Badger or libp2p: it declares the small interfaces that it needs of them
-// ([Records], [Fetcher]) and they are handed to [New].
+// ([Records], [Engine]), and [New] is given them.
 //
 // # Words
 //

@@ -1,70 +1,78 @@
 package pin
 
 import (
+	"context"
 	"errors"
+	"log/slog"
+	"sync"
 	"time"
 )
 
 const (
-	// tellFullAgain is how often the log has that the disk is full.
-	tellFullAgain = 5 * time.Minute
-	// lookForRoom is how often it is looked whether it still is.
-	lookForRoom = 5 * time.Second
+	// fullLogInterval is the shortest time between two log lines that say the disk is
+	// full.
+	fullLogInterval = 5 * time.Minute
+	// spaceCheckInterval is how often it is checked whether the disk still is full.
+	spaceCheckInterval = 5 * time.Second
 )
 
-// fullness is what the log has of a full disk. The manager's lock guards it.
-type fullness struct {
-	pins, removals time.Time // when the log last had that they are refused
-	watched        bool      // somebody looks for room
+// fullLog logs, once in a while, that clients are refused because the disk is full, and
+// once that it has space again.
+type fullLog struct {
+	log   *slog.Logger
+	room  func(ctx context.Context, bytes uint64) error
+	tasks *tasks
+	ctx   context.Context // the manager's
+
+	mu       sync.Mutex
+	pins     time.Time // when it was last logged that pins are refused
+	removals time.Time // when it was last logged that removals are
+	watched  bool      // a goroutine checks for space
 }
 
-// WarnFull has the log say, once in a while, that clients are refused because the
-// disk is full, if that is what err says, and again when there is room. Whoever
-// starts the server calls it with what the disk is then.
-func (m *Manager) WarnFull(err error) {
-	m.warnFull(err, &m.full.pins, "pins are refused for want of disk space; remove some and reclaim, or see store.min_free_space")
+// pinRefused logs err if it is an ErrDiskFull for something new.
+func (f *fullLog) pinRefused(err error) {
+	f.refused(err, &f.pins, "pins are refused for want of disk space; remove some and reclaim, or see store.min_free_space")
 }
 
-// warnNoRemoval does that for removals, which need far less room.
-func (m *Manager) warnNoRemoval(err error) {
-	m.warnFull(err, &m.full.removals, "removals are refused for want of disk space; make room on the disk by other means")
+// removalRefused logs err if it is an ErrDiskFull for a removal, which needs far less
+// space.
+func (f *fullLog) removalRefused(err error) {
+	f.refused(err, &f.removals, "removals are refused for want of disk space; make room on the disk by other means")
 }
 
-func (m *Manager) warnFull(err error, told *time.Time, text string) {
-	if !errors.Is(err, ErrDiskFull) {
+func (f *fullLog) refused(err error, logged *time.Time, text string) {
+	if !errors.Is(err, ErrDiskFull) || f.ctx.Err() != nil {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := time.Now(); now.Sub(*logged) >= fullLogInterval {
+		*logged = now
+		f.log.Warn(text, "err", err)
 	}
-	if now := time.Now(); now.Sub(*told) >= tellFullAgain {
-		*told = now
-		m.log.Warn(text, "err", err)
-	}
-	if !m.full.watched {
-		m.full.watched = true
-		m.wg.Go(m.awaitRoom)
+	if !f.watched {
+		f.watched = true
+		f.tasks.run(f.awaitSpace)
 	}
 }
 
-// awaitRoom has the log say when there is room again.
-func (m *Manager) awaitRoom() {
-	look := time.NewTicker(lookForRoom)
-	defer look.Stop()
+// awaitSpace logs that the disk has space, once it has.
+func (f *fullLog) awaitSpace() {
+	check := time.NewTicker(spaceCheckInterval)
+	defer check.Stop()
 	for {
 		select {
-		case <-m.ctx.Done():
+		case <-f.ctx.Done():
 			return
-		case <-look.C:
+		case <-check.C:
 		}
-		if m.records.Room(m.ctx, 0) == nil {
+		if f.room(f.ctx, 0) == nil {
 			break
 		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.full = fullness{}
-	m.log.Info("there is room on the disk again: pins and removals are taken")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pins, f.removals, f.watched = time.Time{}, time.Time{}, false
+	f.log.Info("there is room on the disk again: pins and removals are taken")
 }

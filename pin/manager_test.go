@@ -359,7 +359,7 @@ func TestResume(t *testing.T) {
 			vs = append(vs, r.add(alice, n))
 		}
 		gone := r.add(bob, 30)
-		r.after(4*time.Second, gone, pin.Pinning) // one that is before it takes 3 s
+		r.after(7*time.Second, gone, pin.Pinning) // up to two that are before it take 3 s each
 		for range 5 {
 			time.Sleep(time.Second)
 			r.Close()

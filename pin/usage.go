@@ -1,6 +1,6 @@
 package pin
 
-import "fmt"
+import "context"
 
 // Usage is what an account takes up. What was pinned and is replaced counts until
 // the request in its stead is done.
@@ -18,26 +18,10 @@ type Quota struct {
 	Pins  uint64
 }
 
-// QuotaError says which quota an account has reached. It is an [ErrQuota], and
-// fit to be shown to the account's owner.
-type QuotaError struct {
-	Pins  bool   // the quota of pins, or else that of bytes
-	Used  uint64 // by the account, without what it asks for
-	Asked uint64 // bytes that it asks for besides; 0 is not known
-	Limit uint64
+// Quotas says what accounts may have. [Records] keep them: they count where they
+// commit.
+type Quotas interface {
+	// Quota is what the account may have. It may be called by many goroutines, and
+	// by methods of Records that are under way: it must not call these.
+	Quota(ctx context.Context, account string) (Quota, error)
 }
-
-func (e *QuotaError) Error() string {
-	switch {
-	case e.Pins:
-		return fmt.Sprintf("the account's quota of pins is reached: it has %d of %d", e.Used, e.Limit)
-	case e.Asked == 0:
-		return fmt.Sprintf("the account's quota of bytes is reached: its pins hold %d of %d bytes", e.Used, e.Limit)
-	default:
-		return fmt.Sprintf("the account's quota of bytes is reached: its other pins hold %d of %d bytes, and this one has %d",
-			e.Used, e.Limit, e.Asked)
-	}
-}
-
-// Is makes it an ErrQuota.
-func (e *QuotaError) Is(target error) bool { return target == ErrQuota }

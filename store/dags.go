@@ -51,7 +51,7 @@ func (s *Store) letGoMany(t *tx, d pin.DAG, n uint64, released []pin.Attempt) ([
 	return append(released, rec.Attempt), s.put(t, releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
 }
 
-// Begin implements [pin.Records].
+// Begin implements [pin.Work].
 func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
 	var work []chunkOf
 	err = s.update(ctx, func(t *tx) error {
@@ -114,7 +114,7 @@ func (s *Store) newAttempt(t *tx, d pin.DAG) (pin.Attempt, error) {
 	return a, err
 }
 
-// Complete implements [pin.Records].
+// Complete implements [pin.Work].
 func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (released []pin.Attempt, err error) {
 	known, err := s.limitsFor(ctx, d)
 	if err != nil {
@@ -184,7 +184,7 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chu
 	return released, nil
 }
 
-// Fail implements [pin.Records].
+// Fail implements [pin.Work].
 func (s *Store) Fail(ctx context.Context, d pin.DAG, details string) (released []pin.Attempt, err error) {
 	var work []chunkOf
 	for first := true; first || len(work) > 0; first = false {

@@ -50,7 +50,9 @@ type drops struct {
 	levels                 int
 }
 
-// Drop implements [pin.Records].
+// Drop lets go of what a released attempt holds, for [pin.Engine]. With the last link it
+// forgets the attempt, as Dropped does. It is an error if the attempt is not released;
+// then nothing is dropped.
 func (s *Store) Drop(ctx context.Context, a pin.Attempt) error {
 	if err := s.drop(ctx, a); err != nil {
 		return wrap(err, "drop attempt %d", a)

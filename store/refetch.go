@@ -102,7 +102,7 @@ func (s *Store) refetchSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (
 // is not complete any totals.
 func (r *dagRecord) repairing() bool { return !r.Complete && r.Blocks > 0 }
 
-// Repairing implements [pin.Records].
+// Repairing implements [pin.Work].
 func (s *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		rec, _, err := s.dag(r, d)

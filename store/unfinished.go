@@ -15,7 +15,7 @@ import (
 // keeps open for a reader cannot be given back meanwhile.
 const pageSize = 256
 
-// Accounts implements [pin.Records].
+// Accounts implements [pin.Work].
 func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, err error) {
 	code, ok := codeOf(status)
 	if !ok {
@@ -77,7 +77,7 @@ func (s *Store) load(r *reader, a account, seq uint64, code statusCode) (out pin
 	return out, true, err
 }
 
-// UnfinishedAfter implements [pin.Records]. What changes while it reads may or may
+// UnfinishedAfter implements [pin.Work]. What changes while it reads may or may
 // not be seen.
 func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Status, after time.Time, limit int) (found []pin.Request, err error) {
 	code, known := codeOf(status)
@@ -118,7 +118,7 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 	return found, nil
 }
 
-// Roots implements [pin.Records].
+// Roots implements [pin.Work].
 func (s *Store) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 	return func(yield func(pin.DAG, error) bool) {
 		from := []byte{kDAG}
@@ -164,7 +164,7 @@ func (s *Store) rootPage(r *reader, from []byte) (page []pin.DAG, next []byte, e
 	return page, next, err
 }
 
-// Released implements [pin.Records].
+// Released implements [pin.Releases].
 func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		return r.scan(span{prefix: []byte{kReleased}, keysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -192,7 +192,7 @@ func (s *Store) releasedNode(r *reader, key []byte) (bool, error) {
 	return len(value) == 0, err
 }
 
-// ReleasedDAG implements [pin.Records].
+// ReleasedDAG implements [pin.Releases].
 func (s *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		value, found, err := r.get(releasedKey(graph.HolderOf(a)))

@@ -185,10 +185,10 @@ func (m *model) begin(d pin.DAG, complete bool) {
 // drop drops one of the attempts, which need not be released.
 func (m *model) drop() {
 	f := pin.Attempt(m.rng.IntN(len(m.attempts)))
-	ferr := m.fake.Drop(m.Context(), f)
-	rerr := m.real.Drop(m.Context(), m.attempts[f])
+	ferr := m.fake.Dropped(m.Context(), f)
+	rerr := m.real.Dropped(m.Context(), m.attempts[f])
 	if (ferr == nil) != (rerr == nil) {
-		m.Errorf("Drop: %v, want %v", rerr, ferr)
+		m.Errorf("Dropped: %v, want %v", rerr, ferr)
 	}
 }
 

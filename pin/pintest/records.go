@@ -122,7 +122,7 @@ func (r *Records) enter(ctx context.Context, method string) error {
 	return nil
 }
 
-// SetQuotas implements [pin.Records].
+// SetQuotas implements [pin.Requests].
 func (r *Records) SetQuotas(q pin.Quotas) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,7 +137,7 @@ func (f QuotaFunc) Quota(_ context.Context, account string) (pin.Quota, error) {
 	return f(account), nil
 }
 
-// Add implements [pin.Records].
+// Add implements [pin.Requests].
 func (r *Records) Add(ctx context.Context, account string, s pin.Spec) (pin.Request, error) {
 	if err := r.enter(ctx, "Add"); err != nil {
 		return pin.Request{}, err
@@ -233,7 +233,7 @@ func (r *Records) roomFor(ctx context.Context, account string, d pin.DAG, old *r
 	return nil
 }
 
-// Replace implements [pin.Records].
+// Replace implements [pin.Requests].
 func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
 	if err := r.enter(ctx, "Replace"); err != nil {
 		return now, old, nil, err
@@ -284,7 +284,7 @@ func (r *request) takeOver(was *request) {
 // letGo makes a request hold nothing besides its own DAG.
 func (r *request) letGo() { r.pinned, r.tried = "", nil }
 
-// Remove implements [pin.Records].
+// Remove implements [pin.Requests].
 func (r *Records) Remove(ctx context.Context, account, id string) (pin.Request, []pin.Attempt, error) {
 	if err := r.enter(ctx, "Remove"); err != nil {
 		return pin.Request{}, nil, err
@@ -299,7 +299,7 @@ func (r *Records) Remove(ctx context.Context, account, id string) (pin.Request, 
 	return old, r.release(), nil
 }
 
-// Get implements [pin.Records].
+// Get implements [pin.Requests].
 func (r *Records) Get(ctx context.Context, account, id string) (pin.Request, error) {
 	if err := r.enter(ctx, "Get"); err != nil {
 		return pin.Request{}, err
@@ -312,7 +312,7 @@ func (r *Records) Get(ctx context.Context, account, id string) (pin.Request, err
 	return r.public(req), nil
 }
 
-// List implements [pin.Records].
+// List implements [pin.Requests].
 func (r *Records) List(ctx context.Context, account string, q pin.Query) (pin.Page, error) {
 	if err := r.enter(ctx, "List"); err != nil {
 		return pin.Page{}, err
@@ -330,7 +330,7 @@ func (r *Records) List(ctx context.Context, account string, q pin.Query) (pin.Pa
 	return page, nil
 }
 
-// Retry implements [pin.Records].
+// Retry implements [pin.Requests].
 func (r *Records) Retry(ctx context.Context, account, id string) (pin.Request, error) {
 	if err := r.enter(ctx, "Retry"); err != nil {
 		return pin.Request{}, err
@@ -356,7 +356,7 @@ func (r *Records) Retry(ctx context.Context, account, id string) (pin.Request, e
 	return r.public(req), nil
 }
 
-// Begin implements [pin.Records].
+// Begin implements [pin.Work].
 func (r *Records) Begin(ctx context.Context, d pin.DAG) (pin.Attempt, bool, error) {
 	if err := r.enter(ctx, "Begin"); err != nil {
 		return 0, false, err
@@ -392,7 +392,7 @@ func (r *Records) Begin(ctx context.Context, d pin.DAG) (pin.Attempt, bool, erro
 	return rec.attempt, false, nil
 }
 
-// Complete implements [pin.Records].
+// Complete implements [pin.Work].
 func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) ([]pin.Attempt, error) {
 	if err := r.enter(ctx, "Complete"); err != nil {
 		return nil, err
@@ -433,7 +433,7 @@ func (r *Records) settle(ctx context.Context, d pin.DAG, repaired bool) error {
 	return nil
 }
 
-// Fail implements [pin.Records].
+// Fail implements [pin.Work].
 func (r *Records) Fail(ctx context.Context, d pin.DAG, details string) ([]pin.Attempt, error) {
 	if err := r.enter(ctx, "Fail"); err != nil {
 		return nil, err
@@ -448,7 +448,7 @@ func (r *Records) Fail(ctx context.Context, d pin.DAG, details string) ([]pin.At
 	return r.release(), nil
 }
 
-// FailOverQuota implements [pin.Records].
+// FailOverQuota implements [pin.Work].
 func (r *Records) FailOverQuota(ctx context.Context, account string, d pin.DAG, bytes uint64) (int, []pin.Attempt, error) {
 	if err := r.enter(ctx, "FailOverQuota"); err != nil {
 		return 0, nil, err
@@ -510,7 +510,7 @@ func (r *Records) quota(ctx context.Context, account string) (pin.Quota, error) 
 	return r.quotas.Quota(ctx, account)
 }
 
-// Accounts implements [pin.Records].
+// Accounts implements [pin.Work].
 func (r *Records) Accounts(ctx context.Context, s pin.Status) ([]string, error) {
 	if err := r.enter(ctx, "Accounts"); err != nil {
 		return nil, err
@@ -525,7 +525,7 @@ func (r *Records) Accounts(ctx context.Context, s pin.Status) ([]string, error) 
 	return found, nil
 }
 
-// UnfinishedAfter implements [pin.Records].
+// UnfinishedAfter implements [pin.Work].
 func (r *Records) UnfinishedAfter(ctx context.Context, account string, s pin.Status, after time.Time, limit int) ([]pin.Request, error) {
 	if err := r.enter(ctx, "UnfinishedAfter"); err != nil {
 		return nil, err
@@ -540,7 +540,7 @@ func (r *Records) UnfinishedAfter(ctx context.Context, account string, s pin.Sta
 	return found, nil
 }
 
-// Usage implements [pin.Records].
+// Usage implements [pin.Requests].
 func (r *Records) Usage(ctx context.Context, account string) (pin.Usage, error) {
 	if err := r.enter(ctx, "Usage"); err != nil {
 		return pin.Usage{}, err
@@ -575,22 +575,7 @@ func (r *Records) usageBut(account string, but pin.DAG) (u pin.Usage) {
 	return u
 }
 
-// Drop implements [pin.Records].
-func (r *Records) Drop(ctx context.Context, a pin.Attempt) error {
-	if err := r.enter(ctx, "Drop"); err != nil {
-		return err
-	}
-	defer r.mu.Unlock()
-	for d, rec := range r.dags {
-		if rec.attempt == a && a != 0 {
-			return fmt.Errorf("attempt %d at %s is not released", a, d)
-		}
-	}
-	delete(r.deleting, a)
-	return nil
-}
-
-// Released implements [pin.Records].
+// Released implements [pin.Releases].
 func (r *Records) Released(ctx context.Context) ([]pin.Attempt, error) {
 	if err := r.enter(ctx, "Released"); err != nil {
 		return nil, err
@@ -599,7 +584,7 @@ func (r *Records) Released(ctx context.Context) ([]pin.Attempt, error) {
 	return slices.Sorted(maps.Keys(r.deleting)), nil
 }
 
-// ReleasedDAG implements [pin.Records].
+// ReleasedDAG implements [pin.Releases].
 func (r *Records) ReleasedDAG(ctx context.Context, a pin.Attempt) (pin.DAG, error) {
 	if err := r.enter(ctx, "ReleasedDAG"); err != nil {
 		return "", err
@@ -612,16 +597,22 @@ func (r *Records) ReleasedDAG(ctx context.Context, a pin.Attempt) (pin.DAG, erro
 	return d, nil
 }
 
-// Room implements [pin.Records]: there always is, but for a fault.
-func (r *Records) Room(ctx context.Context, _ uint64) error {
-	if err := r.enter(ctx, "Room"); err != nil {
+// Dropped implements [pin.Releases].
+func (r *Records) Dropped(ctx context.Context, a pin.Attempt) error {
+	if err := r.enter(ctx, "Dropped"); err != nil {
 		return err
 	}
 	defer r.mu.Unlock()
+	for d, rec := range r.dags {
+		if rec.attempt == a && a != 0 {
+			return fmt.Errorf("attempt %d at %s is not released", a, d)
+		}
+	}
+	delete(r.deleting, a)
 	return nil
 }
 
-// Roots implements [pin.Records].
+// Roots implements [pin.Work].
 func (r *Records) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 	return func(yield func(pin.DAG, error) bool) {
 		if err := r.enter(ctx, "Roots"); err != nil {

@@ -51,7 +51,7 @@ func (r *Records) NotWhole(ctx context.Context, blocks []multihash.Multihash) (d
 	return dags, 0, nil
 }
 
-// Repairing implements [pin.Records].
+// Repairing implements [pin.Work].
 func (r *Records) Repairing(ctx context.Context, d pin.DAG) (bool, error) {
 	if err := r.enter(ctx, "Repairing"); err != nil {
 		return false, err

@@ -70,7 +70,7 @@ func RunRecords(t *testing.T, open Open) {
 		{"Repairing", testRepairing},
 		{"Unfinished", testUnfinished},
 		{"UnfinishedAfter", testUnfinishedAfter},
-		{"DropAndReleased", testDrop},
+		{"DroppedAndReleased", testDropped},
 		{"Roots", testRoots},
 		{"CodecsAreTwoDAGs", testCodecs},
 		{"ListDefaults", testListDefaults},

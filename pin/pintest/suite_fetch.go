@@ -45,7 +45,7 @@ func testAttempts(e *env) {
 		seen[a] = true
 		e.released(e.remove(r), a)
 		if i%3 == 0 {
-			e.must(e.recs.Drop(e.ctx, a))
+			e.must(e.recs.Dropped(e.ctx, a))
 		}
 		if i%5 == 0 {
 			e.reopen()

@@ -250,15 +250,15 @@ func testHeldOnly(e *env) {
 	e.released(e.remove(r), b)
 }
 
-func testDrop(e *env) {
+func testDropped(e *env) {
 	r, a := e.pinned(alice, DAGSpec(1))
-	if err := e.recs.Drop(e.ctx, a); err == nil {
-		e.Error("Drop of an attempt that is in use")
+	if err := e.recs.Dropped(e.ctx, a); err == nil {
+		e.Error("Dropped of an attempt that is in use")
 	}
 	fetched := e.add(alice, DAGSpec(2))
 	b := e.begin(DAGSpec(2))
-	if err := e.recs.Drop(e.ctx, b); err == nil {
-		e.Error("Drop of an attempt that is under way")
+	if err := e.recs.Dropped(e.ctx, b); err == nil {
+		e.Error("Dropped of an attempt that is under way")
 	}
 	e.released(e.remove(r), a)
 	e.released(e.remove(fetched), b)
@@ -275,14 +275,14 @@ func testDrop(e *env) {
 	_, err = e.recs.ReleasedDAG(e.ctx, e.begin(DAGSpec(3)))
 	e.notFound("ReleasedDAG", "of an attempt in use", err)
 	for range 2 { // the second finds nothing to do
-		e.must(e.recs.Drop(e.ctx, a))
+		e.must(e.recs.Dropped(e.ctx, a))
 		marked, err = e.recs.Released(e.ctx)
 		e.must(err)
 		e.sameAttempts(marked, []pin.Attempt{b})
 	}
-	e.must(e.recs.Drop(e.ctx, b))
-	e.must(e.recs.Drop(e.ctx, 1<<60)) // never was
-	e.must(e.recs.Drop(e.ctx, 0))
+	e.must(e.recs.Dropped(e.ctx, b))
+	e.must(e.recs.Dropped(e.ctx, 1<<60)) // never was
+	e.must(e.recs.Dropped(e.ctx, 0))
 	for _, a := range []pin.Attempt{a, b, 1 << 60, 0} {
 		_, err := e.recs.ReleasedDAG(e.ctx, a)
 		e.notFound("ReleasedDAG", "of an attempt that is not there", err)

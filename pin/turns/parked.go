@@ -4,10 +4,10 @@ import "time"
 
 const (
 	// keptWindows is how many times [Config.Window] parked jobs there may be of all
-	// accounts together, and keptLeast how many each account may have however many
+	// accounts together, and minKept how many each account may have however many
 	// the others have.
 	keptWindows = 3
-	keptLeast   = 64
+	minKept     = 64
 	// wakeInterval is the least time between two wakings of parked jobs because
 	// some peer came: each of them asks every connected peer.
 	wakeInterval = 5 * time.Second
@@ -23,8 +23,8 @@ const (
 type parked struct {
 	all     map[*Job]struct{}
 	blocked map[*Job]struct{}            // those that wait for room on the disk
-	tries   *agenda                      // those that were not woken, by when they are tried again
-	ends    *agenda                      // those that may fail, by when they do
+	tries   *dueQueue                    // those that were not woken, by when they are tried again
+	ends    *dueQueue                    // those that may fail, by when they do
 	byPeer  map[string]map[*Job]struct{} // by the peers that they name
 	woken   []*Job                       // to be tried before their time; some may be stale
 	any     time.Time                    // when jobs that do not name the peer were last woken
@@ -36,8 +36,8 @@ func newParked() parked {
 	return parked{
 		all:     make(map[*Job]struct{}),
 		blocked: make(map[*Job]struct{}),
-		tries:   &agenda{at: func(j *Job) time.Time { return j.nextTry }, spot: func(j *Job) *int { return &j.inTries }},
-		ends:    &agenda{at: func(j *Job) time.Time { return j.ends }, spot: func(j *Job) *int { return &j.inEnds }},
+		tries:   &dueQueue{at: func(j *Job) time.Time { return j.nextTry }, spot: func(j *Job) *int { return &j.inTries }},
+		ends:    &dueQueue{at: func(j *Job) time.Time { return j.ends }, spot: func(j *Job) *int { return &j.inEnds }},
 		byPeer:  make(map[string]map[*Job]struct{}),
 		kept:    make(map[string]int),
 	}
@@ -105,15 +105,15 @@ func (t *Turns) Forget(j *Job) {
 }
 
 // Room reports whether another job of the account may be kept.
-func (t *Turns) Room(account string) bool {
+func (t *Turns) CanKeep(account string) bool {
 	n := t.parked.kept[account]
-	return n < min(keptLeast, t.cfg.Window) || n < t.cfg.Window && t.parked.keptAll < keptWindows*t.cfg.Window
+	return n < min(minKept, t.cfg.Window) || n < t.cfg.Window && t.parked.keptAll < keptWindows*t.cfg.Window
 }
 
 // Keep reports whether a job may stay in memory until it is over, which it may from
 // then on.
 func (t *Turns) Keep(j *Job) bool {
-	if !j.kept && t.Room(j.Account) {
+	if !j.kept && t.CanKeep(j.Account) {
 		j.kept = true
 		t.parked.kept[j.Account]++
 		t.parked.keptAll++

@@ -9,8 +9,8 @@ import (
 type Config struct {
 	Places int // that jobs may have at the same time
 	// Window is how many jobs that had no turn are in memory at each end of the lines of
-	// all accounts together, and how many parked ones of an account; see lineLeast,
-	// keptWindows and keptLeast.
+	// all accounts together, and how many parked ones of an account; see minQueue,
+	// keptWindows and minKept.
 	Window    int
 	Slice     time.Duration
 	IdleSlice time.Duration
@@ -19,11 +19,11 @@ type Config struct {
 // Turns keeps the jobs that wait, run and are parked.
 type Turns struct {
 	cfg    Config
-	lines  map[string]*line // by account
-	ring   [kinds][]*line   // those with jobs for a kind of turn, the next to serve first
-	seq    uint64           // of the last place in a line
+	queues map[string]*queue // by account
+	ring   [kinds][]*queue   // those with jobs for a kind of turn, the next to serve first
+	seq    uint64            // of the last place in a line
 	parked parked
-	room   room
+	space  space
 
 	running  map[*Job]struct{}
 	evicting int        // of those, asked for their places
@@ -35,7 +35,7 @@ type Turns struct {
 
 // New makes an empty one.
 func New(cfg Config) *Turns {
-	return &Turns{cfg: cfg, lines: make(map[string]*line), running: make(map[*Job]struct{}), parked: newParked()}
+	return &Turns{cfg: cfg, queues: make(map[string]*queue), running: make(map[*Job]struct{}), parked: newParked()}
 }
 
 // Running gives the jobs that have a place.
@@ -123,8 +123,8 @@ func (t *Turns) Ask(j *Job) {
 	}
 }
 
-// Look is what a job does that has a place.
-type Look struct {
+// Activity is what a job does that has a place.
+type Activity struct {
 	Busy    bool          // it has a worker, waits for one, or did not begin to seek
 	Since   time.Time     // when it began to seek, or last received something
 	Got     bool          // it received something in this turn
@@ -134,7 +134,7 @@ type Look struct {
 // Evict gives the jobs that have to give up their places, since others wait and they
 // receive nothing. look says what a job does. next is after how long another one may
 // have to; 0 is that none has while things are as they are.
-func (t *Turns) Evict(now time.Time, look func(*Job) Look) (out []*Job, next time.Duration) {
+func (t *Turns) Evict(now time.Time, look func(*Job) Activity) (out []*Job, next time.Duration) {
 	type idler struct {
 		j     *Job
 		age   time.Duration
@@ -159,7 +159,7 @@ func (t *Turns) Evict(now time.Time, look func(*Job) Look) (out []*Job, next tim
 	if len(t.running) < t.cfg.Places {
 		return nil, 0
 	}
-	fresh := t.firsts() - t.evicting
+	fresh := t.waiting() - t.evicting
 	all := fresh + t.parked.tries.countDue(now, t.cfg.Places)
 	slices.SortFunc(idle, func(a, b idler) int { return int(b.age - a.age) })
 	for _, i := range idle {
@@ -179,10 +179,10 @@ func (t *Turns) Evict(now time.Time, look func(*Job) Look) (out []*Job, next tim
 }
 
 // firsts counts those that wait for a place and do not wait for others' idle time.
-func (t *Turns) firsts() int { return len(t.parked.woken) + t.WaitingJobs(t.cfg.Places) }
+func (t *Turns) waiting() int { return len(t.parked.woken) + t.WaitingJobs(t.cfg.Places) }
 
 // Starving reports whether a place is free while jobs for it are on disk alone.
-func (t *Turns) Starving() bool { return len(t.running) < t.cfg.Places && len(t.Hungry()) > 0 }
+func (t *Turns) Starving() bool { return len(t.running) < t.cfg.Places && len(t.ToRead()) > 0 }
 
 // Crowded reports whether every place is taken and a job waits for one that others give
 // up after a short turn. Then Evict is to be called, and again when it says.

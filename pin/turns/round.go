@@ -11,31 +11,31 @@ type round struct {
 	reading bool      // more of them are being read
 }
 
-// PutOff takes note of a request that had a turn and is on disk alone from now on.
-func (t *Turns) PutOff(account string, created time.Time) {
-	r := &t.line(account).tried
+// SpillTried takes note of a request that had a turn and is on disk alone from now on.
+func (t *Turns) SpillTried(account string, created time.Time) {
+	r := &t.queue(account).tried
 	r.more = true
 	if r.reading || !created.After(r.tail) {
 		r.behind = true
 	}
 }
 
-// PutOffAfter says of what was put off that there may be some after tail, as after a
+// SpilledAfter says of what was put off that there may be some after tail, as after a
 // start.
-func (t *Turns) PutOffAfter(account string, tail time.Time) {
-	t.line(account).tried = round{more: true, tail: tail}
+func (t *Turns) SpilledAfter(account string, tail time.Time) {
+	t.queue(account).tried = round{more: true, tail: tail}
 }
 
-// IsPutOff reports whether some of an account's requests are put off.
-func (t *Turns) IsPutOff(account string) bool {
-	l := t.lines[account]
+// HasSpilled reports whether some of an account's requests are put off.
+func (t *Turns) HasSpilled(account string) bool {
+	l := t.queues[account]
 	return l != nil && l.tried.more
 }
 
-// Roomy gives the accounts that have requests which were put off, and room for some.
-func (t *Turns) Roomy() (accounts []string) {
-	for _, l := range t.lines {
-		if l.tried.more && !l.tried.reading && t.parked.kept[l.account] <= t.cfg.Window/2 && t.Room(l.account) {
+// ToRestore gives the accounts that have requests which were put off, and room for some.
+func (t *Turns) ToRestore() (accounts []string) {
+	for _, l := range t.queues {
+		if l.tried.more && !l.tried.reading && t.parked.kept[l.account] <= t.cfg.Window/2 && t.CanKeep(l.account) {
 			accounts = append(accounts, l.account)
 		}
 	}
@@ -45,26 +45,26 @@ func (t *Turns) Roomy() (accounts []string) {
 // BeginRound begins the reading of requests that were put off, and were created after
 // tail, as many as limit. EndRound ends it.
 func (t *Turns) BeginRound(account string) (tail time.Time, limit int) {
-	r := &t.line(account).tried
+	r := &t.queue(account).tried
 	r.reading = true
-	return r.tail, t.roomFor(account)
+	return r.tail, t.canKeep(account)
 }
 
 // roomFor is how many more jobs of the account may be kept, 1 at least.
-func (t *Turns) roomFor(account string) int {
+func (t *Turns) canKeep(account string) int {
 	n := t.parked.kept[account]
 	all := keptWindows*t.cfg.Window - t.parked.keptAll
-	return max(1, min(keptLeast, t.cfg.Window)-n, min(t.cfg.Window-n, all))
+	return max(1, min(minKept, t.cfg.Window)-n, min(t.cfg.Window-n, all))
 }
 
 // EndRound ends a reading: those that were created after tail are left, or none are if
 // more is false.
 func (t *Turns) EndRound(account string, tail time.Time, more bool) {
-	l := t.line(account)
+	l := t.queue(account)
 	r := &l.tried
 	r.reading, r.tail, r.more = false, tail, more || r.behind
 	if !more {
 		r.tail, r.behind = time.Time{}, false
 	}
-	t.forgetLine(l)
+	t.forgetQueue(l)
 }

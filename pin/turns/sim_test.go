@@ -51,7 +51,7 @@ func (s *sim) ask(account, key string) *Job {
 	for _, o := range spilled {
 		s.Forget(o)
 		delete(s.live, o.Key)
-		s.Later(o.Account, s.made[o.Key].created)
+		s.SpillUntried(o.Account, s.made[o.Key].created)
 	}
 	return j
 }
@@ -59,7 +59,7 @@ func (s *sim) ask(account, key string) *Job {
 // step lets time pass, and gives the jobs whose turns began.
 func (s *sim) step() []*Job {
 	s.now = s.now.Add(simStep)
-	out, _ := s.Evict(s.now, func(j *Job) Look { return Look{Since: j.Started(), Answers: simAnswer} })
+	out, _ := s.Evict(s.now, func(j *Job) Activity { return Activity{Since: j.Started(), Answers: simAnswer} })
 	for _, j := range out {
 		s.Ended(j)
 		s.tries[j]++
@@ -70,7 +70,7 @@ func (s *sim) step() []*Job {
 			delete(s.live, j.Key)
 		}
 	}
-	for _, account := range s.Hungry() {
+	for _, account := range s.ToRead() {
 		tail, limit := s.BeginRead(account)
 		read := 0
 		rest := s.disk[account]
@@ -145,7 +145,7 @@ func TestWhatIsAskedForNowIsTriedNow(t *testing.T) {
 			if again == 0 {
 				t.Error("none was tried again meanwhile")
 			}
-			if n := len(s.live); n > 4*s.cfg.Window+s.cfg.Places+accounts*keptLeast {
+			if n := len(s.live); n > 4*s.cfg.Window+s.cfg.Places+accounts*minKept {
 				t.Errorf("%d jobs are in memory", n)
 			}
 		})
@@ -240,7 +240,7 @@ func TestShares(t *testing.T) {
 	if got := run(1, true); got[Oldest] < 35 || got[Newest] < 8 || got[Newest] > 16 || got[Again] < 14 {
 		t.Errorf("places by kind %v, want some %v", got, [kinds]int{Oldest: 40, Newest: 8, Again: 16})
 	}
-	s.lines, s.ring = make(map[string]*line), [kinds][]*line{}
+	s.queues, s.ring = make(map[string]*queue), [kinds][]*queue{}
 	run(20, false)
 	if got := run(1, false); got[Newest] != 0 || got[Oldest]+got[Again] < 64 || got[Again] > 19 {
 		t.Errorf("places by kind %v, without any newest", got)
@@ -251,7 +251,7 @@ func TestShares(t *testing.T) {
 // of its kind; one that asked for longer has the whole slice.
 func TestEvict(t *testing.T) {
 	s := newSim(t, Config{Places: 4, Window: 10})
-	looks := map[string]Look{
+	looks := map[string]Activity{
 		"dead": {Answers: simAnswer}, "dials": {}, "works": {Busy: true, Got: true}, "got some": {Got: true},
 	}
 	for key := range looks {
@@ -262,7 +262,7 @@ func TestEvict(t *testing.T) {
 		s.Next(s.now)
 	}
 	began := s.now
-	look := func(j *Job) Look {
+	look := func(j *Job) Activity {
 		l := looks[j.Key]
 		l.Since = began
 		return l

@@ -1,98 +1,10 @@
 package pin
 
 import (
-	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// Fetcher brings DAGs to disk.
-type Fetcher interface {
-	// Fetch walks the job's DAG and returns nil once every block of it is on
-	// disk, checked against its hash, held by the attempt, and durable
-	// against power loss. Blocks that are on disk already are not fetched; they
-	// are hashed again unless all that is below them is known to be good.
-	//
-	// It returns when ctx ends, with the context's error, after everything it
-	// started has stopped: nothing is written under the attempt any more. It
-	// does not time out by itself: the caller watches the job's Progress.
-	//
-	// Errors: [*RefusedError] when no retry can help; ErrDiskFull; any other
-	// may be tried again.
-	Fetch(ctx context.Context, j Job) (Totals, error)
-
-	// Announce tells the network that this node has the DAG, which is complete
-	// now, and goes on telling until Withdraw. It does not wait for that to
-	// happen.
-	Announce(d DAG)
-
-	// Withdraw takes back Announce: the DAG is not held any more. One that is
-	// pinned again by then stays announced, in whatever order the two came. It
-	// may be called for a DAG that never was announced.
-	Withdraw(d DAG)
-
-	// Announced tells when the network was last told that this node has the
-	// DAG's root; the zero time is not yet. ok is false if it is not to be told
-	// at all. It answers from memory.
-	Announced(d DAG) (at time.Time, ok bool)
-}
-
-// Job is one DAG to fetch.
-type Job struct {
-	DAG     DAG
-	Attempt Attempt
-	// Origins are hints of where to find it: multiaddrs ending in /p2p/ID.
-	Origins []string
-	// Limits of what the DAG may be.
-	Limits Limits
-	// Repair says that the DAG was complete and is to be so again: nothing of it is
-	// refused that was let in.
-	Repair bool
-	// Progress is written by the fetcher and read by anybody. Never nil.
-	Progress *Progress
-	// Slot is the worker that this job may hold. Never nil.
-	Slot Slot
-	// IdleTimeout is how long the fetch keeps its worker while nothing comes.
-	IdleTimeout time.Duration
-}
-
-// Slot is a place among the workers, of which there are few. A fetch that only
-// waits for the network needs none: it holds one while it handles blocks.
-//
-// The fetcher acquires the slot before it handles a block, whether received or
-// found on disk, and releases it when it can do nothing but wait: at once if
-// nothing was received since it acquired it, else after Job.IdleTimeout
-// without a block. Both are idempotent and are called by one goroutine of the
-// fetch; the manager releases what a fetch still holds when it returns.
-type Slot interface {
-	// Acquire blocks until a worker is free. Its errors end the fetch.
-	Acquire(ctx context.Context) error
-	Release()
-}
-
-// Limits bound one DAG. Zero in a field is no limit.
-type Limits struct {
-	Bytes      uint64 // of all blocks, each counted once
-	Blocks     uint64
-	BlockBytes uint64 // of one block
-	Links      uint64 // in one block
-	Depth      uint64 // links from the root to a block, by the way the walk came
-}
-
-// RefusedError is why a DAG cannot be pinned, whoever tries and however
-// often: a block that does not decode, a codec that is not known, a limit.
-type RefusedError struct {
-	Reason string // in words that a user can act on
-}
-
-func (e *RefusedError) Error() string { return e.Reason }
-
-// Refused makes a [*RefusedError] from a format.
-func Refused(format string, a ...any) error {
-	return &RefusedError{Reason: fmt.Sprintf(format, a...)}
-}
 
 // Progress is how far a fetch has come. The fetcher writes it, and any number
 // of readers may look at the same time. The zero value is ready to use.

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// agenda keeps jobs by when something is to be done about each, so that a look at
+// dueQueue keeps jobs by when something is to be done about each, so that a look at
 // it costs what is due. It has no lock of its own.
-type agenda struct {
+type dueQueue struct {
 	jobs []*Job
 	at   func(*Job) time.Time // may change only with set and remove
 	spot func(*Job) *int      // where a job keeps its place in jobs, counted from 1; 0 is none
 }
 
 // set puts a job in its place, whether it is here already or not.
-func (a *agenda) set(j *Job) {
+func (a *dueQueue) set(j *Job) {
 	if i := *a.spot(j); i > 0 {
 		heap.Fix(a, i-1)
 	} else {
@@ -23,14 +23,14 @@ func (a *agenda) set(j *Job) {
 }
 
 // remove takes a job out if it is here.
-func (a *agenda) remove(j *Job) {
+func (a *dueQueue) remove(j *Job) {
 	if i := *a.spot(j); i > 0 {
 		heap.Remove(a, i-1)
 	}
 }
 
 // first gives the job that comes first, nil if there is none.
-func (a *agenda) first() *Job {
+func (a *dueQueue) first() *Job {
 	if len(a.jobs) == 0 {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (a *agenda) first() *Job {
 }
 
 // due gives the first job if its time has come, else nil.
-func (a *agenda) due(now time.Time) *Job {
+func (a *dueQueue) due(now time.Time) *Job {
 	if j := a.first(); j != nil && !now.Before(a.at(j)) {
 		return j
 	}
@@ -46,7 +46,7 @@ func (a *agenda) due(now time.Time) *Job {
 }
 
 // countDue counts the jobs whose time has come, up to a number that is enough.
-func (a *agenda) countDue(now time.Time, enough int) (n int) {
+func (a *dueQueue) countDue(now time.Time, enough int) (n int) {
 	for todo := []int{0}; len(todo) > 0 && n < enough; {
 		i := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
@@ -59,22 +59,22 @@ func (a *agenda) countDue(now time.Time, enough int) (n int) {
 }
 
 // Len, Less, Swap, Push and Pop are for package heap.
-func (a *agenda) Len() int { return len(a.jobs) }
+func (a *dueQueue) Len() int { return len(a.jobs) }
 
-func (a *agenda) Less(i, k int) bool { return a.at(a.jobs[i]).Before(a.at(a.jobs[k])) }
+func (a *dueQueue) Less(i, k int) bool { return a.at(a.jobs[i]).Before(a.at(a.jobs[k])) }
 
-func (a *agenda) Swap(i, k int) {
+func (a *dueQueue) Swap(i, k int) {
 	a.jobs[i], a.jobs[k] = a.jobs[k], a.jobs[i]
 	*a.spot(a.jobs[i]), *a.spot(a.jobs[k]) = i+1, k+1
 }
 
-func (a *agenda) Push(x any) {
+func (a *dueQueue) Push(x any) {
 	j := x.(*Job)
 	a.jobs = append(a.jobs, j)
 	*a.spot(j) = len(a.jobs)
 }
 
-func (a *agenda) Pop() any {
+func (a *dueQueue) Pop() any {
 	last := len(a.jobs) - 1
 	j := a.jobs[last]
 	a.jobs[last] = nil

@@ -33,38 +33,30 @@ const (
 	retryMax = 5 * time.Minute
 )
 
-// kick makes the loop look at once.
-func (m *Manager) kick() {
-	select {
-	case m.kicked <- struct{}{}:
-	default:
-	}
-}
-
 // loop gives places to jobs, and watches the clock, until the manager closes.
-func (m *Manager) loop() {
+func (s *scheduler) loop() {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	crowd := time.NewTimer(turnTick)
 	defer crowd.Stop()
-	evictAt := m.clock.Now() // not before this, as long as it is crowded
+	evictAt := s.clock.Now() // not before this, as long as it is crowded
 	for {
 		ticked := false
 		select {
-		case <-m.ctx.Done():
+		case <-s.ctx.Done():
 			return
-		case <-m.kicked:
+		case <-s.kicked:
 		case <-crowd.C:
 		case <-ticker.C:
 			ticked = true
-			m.look(m.clock.Now())
+			s.look(s.clock.Now())
 		}
-		m.mu.Lock()
-		now := m.clock.Now()
-		m.fillPlaces(now)
-		crowded := m.turns.Crowded()
+		s.mu.Lock()
+		now := s.clock.Now()
+		s.fillPlaces(now)
+		crowded := s.turns.Crowded()
 		if ticked || crowded && !now.Before(evictAt) {
-			next := m.evict(now)
+			next := s.evict(now)
 			evictAt = now.Add(turnTick)
 			if crowded {
 				evictAt = now.Add(max(turnTick, cmp.Or(next, minAnswer)))
@@ -72,113 +64,96 @@ func (m *Manager) loop() {
 		}
 		if crowded {
 			crowd.Reset(evictAt.Sub(now))
-		} else if m.turns.Starving() {
+		} else if s.turns.Starving() {
 			crowd.Reset(turnTick)
 		}
-		m.mu.Unlock()
+		s.mu.Unlock()
 	}
 }
 
 // look goes through the jobs that run and those whose time has come, once a tick.
-func (m *Manager) look(now time.Time) {
-	m.workers.TakeBack(now)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for t := range m.turns.Running() {
-		j := m.of(t)
+func (s *scheduler) look(now time.Time) {
+	s.workers.TakeBack(now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t := range s.turns.Running() {
+		j := s.of(t)
 		j.sample()
-		m.warnStuck(j, now, nil)
+		s.warnStuck(j, now, nil)
 	}
-	m.refill()
-	m.failLate(now)
-	m.tryBlocked()
+	s.refill()
+	s.failLate(now)
+	s.tryBlocked()
 }
 
 // failLate ends the jobs that got no further for too long, or take too long in
 // all.
-func (m *Manager) failLate(now time.Time) {
-	for t := range m.turns.Running() {
-		if j := m.of(t); !j.Evicting() && !j.repair && m.late(j, now) {
-			m.turns.Ask(t)
+func (s *scheduler) failLate(now time.Time) {
+	for t := range s.turns.Running() {
+		if j := s.of(t); !j.Evicting() && !j.repair && s.late(j, now) {
+			s.turns.Ask(t)
 			j.cancel(errLate)
 		}
 	}
 	for {
-		t := m.turns.Late(now)
+		t := s.turns.Late(now)
 		if t == nil {
 			return
 		}
-		j := m.of(t)
+		j := s.of(t)
 		if j.repair {
-			m.warnStuck(j, now, nil)
-			m.putOff(j, true) // so that those which are put off have their turns
+			s.warnStuck(j, now, nil)
+			s.spill(j, true) // so that those on disk have their turns
 			continue
 		}
-		m.late(j, now)
-		m.turns.Start(t, turns.Again, now)
-		m.start(j, now, func(ctx context.Context, j *job) (bool, error) {
-			return m.fail(context.WithoutCancel(ctx), j, j.late)
+		s.late(j, now)
+		s.turns.Start(t, turns.Again, now)
+		s.start(j, now, func(ctx context.Context, j *job) (bool, error) {
+			return s.fail(context.WithoutCancel(ctx), j, j.late)
 		})
 	}
 }
 
 // late reports whether a job is to fail for the time it takes, and notes why.
-func (m *Manager) late(j *job, now time.Time) bool {
+func (s *scheduler) late(j *job, now time.Time) bool {
 	switch {
-	case m.cfg.TotalTimeout > 0 && now.Sub(j.began) >= m.cfg.TotalTimeout:
-		j.late = fmt.Sprintf("it took longer than the %v that pin.total_timeout allows", m.cfg.TotalTimeout)
-	case j.stalled(now, m.cfg.StallTimeout, m.cfg.IdleTimeout):
-		j.late = m.stallReason(j)
+	case s.cfg.TotalTimeout > 0 && now.Sub(j.began) >= s.cfg.TotalTimeout:
+		j.late = fmt.Sprintf("it took longer than the %v that pin.total_timeout allows", s.cfg.TotalTimeout)
+	case j.stalled(now, s.cfg.StallTimeout, s.cfg.IdleTimeout):
+		j.late = j.stallReason(s.cfg.StallTimeout)
 	default:
 		return false
 	}
 	return true
 }
 
-// deadline is when a parked job is late, unless it gets further; zero is never. One
-// that is a repair does not fail then, and makes room.
-func (m *Manager) deadline(j *job) (at time.Time) {
-	if j.began.IsZero() {
-		return at // its clocks start with its first run
-	}
-	if !j.blocked {
-		at = j.moved.Add(m.cfg.StallTimeout)
-	}
-	if m.cfg.TotalTimeout > 0 && !j.repair {
-		if total := j.began.Add(m.cfg.TotalTimeout); at.IsZero() || total.Before(at) {
-			at = total
-		}
-	}
-	return at
-}
-
 // fillPlaces starts what waits while there are places.
-func (m *Manager) fillPlaces(now time.Time) {
-	for t := m.turns.Next(now); t != nil; t = m.turns.Next(now) {
-		m.start(m.of(t), now, m.run)
+func (s *scheduler) fillPlaces(now time.Time) {
+	for t := s.turns.Next(now); t != nil; t = s.turns.Next(now) {
+		s.start(s.of(t), now, s.run)
 	}
-	if now.Sub(m.refilled) >= turnTick {
-		m.refill()
+	if now.Sub(s.refilled) >= turnTick {
+		s.refill()
 	}
 }
 
 // evict takes back places from fetches that receive nothing, if others wait. It gives
 // after how long there may be more of them.
-func (m *Manager) evict(now time.Time) (next time.Duration) {
-	out, next := m.turns.Evict(now, m.lookAt)
+func (s *scheduler) evict(now time.Time) (next time.Duration) {
+	out, next := s.turns.Evict(now, s.activity)
 	for _, t := range out {
-		m.of(t).cancel(errEvicted)
+		s.of(t).cancel(errEvicted)
 	}
 	return next
 }
 
-// lookAt says what a job does that has a place.
-func (m *Manager) lookAt(t *turns.Job) turns.Look {
-	j := m.of(t)
+// activity says what a job does that has a place.
+func (s *scheduler) activity(t *turns.Job) turns.Activity {
+	j := s.of(t)
 	if j.slot == nil || j.progress == nil || j.seeking.IsZero() {
-		return turns.Look{Busy: true}
+		return turns.Activity{Busy: true}
 	}
-	l := turns.Look{Since: j.seeking}
+	l := turns.Activity{Since: j.seeking}
 	if waits, held := j.slot.State(); waits || held {
 		l.Busy = true
 	}
@@ -194,34 +169,32 @@ func (m *Manager) lookAt(t *turns.Job) turns.Look {
 }
 
 // start runs a job that was given a place.
-func (m *Manager) start(j *job, now time.Time, run func(context.Context, *job) (bool, error)) {
-	j.dirty, j.past, j.seeking = false, false, time.Time{}
-	j.ended = make(chan struct{})
+func (s *scheduler) start(j *job, now time.Time, run func(context.Context, *job) (bool, error)) {
+	j.dirty, j.seeking = false, time.Time{}
 	if j.began.IsZero() {
 		j.began = now
 	}
 	if j.began == now || j.blocked {
 		j.moved, j.blocked = now, false
 	}
-	ctx, cancel := context.WithCancelCause(m.ctx)
+	ctx, cancel := context.WithCancelCause(s.ctx)
 	j.cancel = cancel
-	m.wg.Go(func() {
+	s.tasks.run(func() {
 		defer cancel(nil)
 		over, err := run(ctx, j)
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			err = context.Cause(ctx) // whatever it was that the end was met in
 		}
-		m.ended(j, over, err)
+		s.ended(j, over, err)
 	})
 }
 
 // ended decides what becomes of a job whose run ended.
-func (m *Manager) ended(j *job, over bool, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	defer m.kick()
-	m.turns.Ended(&j.Job)
-	defer close(j.ended)
+func (s *scheduler) ended(j *job, over bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.kick()
+	s.turns.Ended(&j.Job)
 	j.cancel = nil // so that what belongs to the run goes with it
 	if j.progress != nil {
 		j.progress.Providers.Store(0) // nobody is asked until the next run
@@ -232,40 +205,40 @@ func (m *Manager) ended(j *job, over bool, err error) {
 	}
 	begun := j.attempt != 0 && !j.dirty
 	if j.attempt != 0 {
-		delete(m.attempts, j.attempt)
+		delete(s.attempts, j.attempt)
 		j.attempt = 0
 	}
-	m.queueDrops(j.drop)
-	j.drop, j.slot, j.rate = nil, nil, 0
+	s.drops.add(j.released)
+	j.released, j.slot, j.rate = nil, nil, 0
 	switch {
-	case m.closed:
+	case s.closed():
 	case err == nil && over && !j.dirty:
-		m.forget(j)
+		s.forget(j)
 	case err == nil && over: // and somebody joined, for whom it begins anew
 		j.began, j.best, j.tries, j.trouble = time.Time{}, 0, 0, ""
-		m.park(j, 0, begun)
+		s.park(j, 0, begun)
 	case errors.Is(err, errRecheck), errors.Is(err, errReleased), errors.Is(err, ErrSuperseded):
 		j.trouble = ""
-		m.park(j, 0, begun)
+		s.park(j, 0, begun)
 	case errors.Is(err, errEvicted):
 		j.tries++
-		m.park(j, backoff(j.tries), begun)
+		s.park(j, backoff(j.tries), begun)
 	default:
 		j.tries++
 		j.trouble = troubleText(err)
-		m.noteFull(j, err)
+		s.noteBlocked(j, err)
 		pause := backoff(j.tries)
-		m.counts.interrupted.Add(1)
+		s.counts.interrupted.Add(1)
 		level := slog.LevelWarn
 		if j.repair { // which goes on for ever: warnStuck tells less often
 			level = slog.LevelDebug
-			m.warnStuck(j, m.clock.Now(), err)
+			s.warnStuck(j, s.clock.Now(), err)
 		}
 		if j.members.len() == 0 { // they were removed: nobody waits for it
 			level = slog.LevelDebug
 		}
-		m.log.Log(m.ctx, level, "pin interrupted", "cid", j.dag, j.whoLocked(), "err", err, "retry_in", pause)
-		m.park(j, pause, begun)
+		s.log.Log(s.ctx, level, "pin interrupted", "cid", j.dag, j.requestsLocked(), "err", err, "retry_in", pause)
+		s.park(j, pause, begun)
 	}
 }
 

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// lineLeast is how many jobs each end of a line may have in memory however many
+// minQueue is how many jobs each end of a line may have in memory however many
 // accounts there are: enough that a line which is read from disk is not read for each.
-const lineLeast = 64
+const minQueue = 64
 
 // line is what waits of one account.
-type line struct {
+type queue struct {
 	account string
 	old     []place // the oldest, in order; a job may have left by another account's line
 	fresh   []place // the newest, in order
@@ -33,23 +33,23 @@ type place struct {
 	job *Job
 }
 
-func (t *Turns) line(account string) *line {
-	l := t.lines[account]
+func (t *Turns) queue(account string) *queue {
+	l := t.queues[account]
 	if l == nil {
-		l = &line{account: account}
-		t.lines[account] = l
+		l = &queue{account: account}
+		t.queues[account] = l
 	}
 	return l
 }
 
-// lineMost is how many jobs each end of a line may have in memory: accounts divide the
+// maxQueue is how many jobs each end of a line may have in memory: accounts divide the
 // window among them.
-func (t *Turns) lineMost() int {
-	return min(t.cfg.Window, max(lineLeast, t.cfg.Window/max(1, len(t.lines))))
+func (t *Turns) maxQueue() int {
+	return min(t.cfg.Window, max(minQueue, t.cfg.Window/max(1, len(t.queues))))
 }
 
 // list takes note that a line may have a job for a kind of turn.
-func (t *Turns) list(l *line, k Kind) {
+func (t *Turns) list(l *queue, k Kind) {
 	if !l.listed[k] {
 		l.listed[k] = true
 		t.ring[k] = append(t.ring[k], l)
@@ -58,13 +58,13 @@ func (t *Turns) list(l *line, k Kind) {
 
 // Push puts a job that came just now at the end of the account's line, and gives its
 // place there. spilled are jobs that there is no room for any more: the caller leaves
-// them on disk, which [Turns.Later] is told of.
+// them on disk, which [Turns.SpillUntried] is told of.
 func (t *Turns) Push(j *Job, account string) (at uint64, spilled []*Job) {
-	l := t.line(account)
+	l := t.queue(account)
 	t.seq++
 	at = t.seq
 	l.fresh = append(l.fresh, place{at, j})
-	for len(l.fresh) > t.lineMost() {
+	for len(l.fresh) > t.maxQueue() {
 		old := l.fresh[0].job
 		l.fresh[0] = place{}
 		l.fresh = l.fresh[1:]
@@ -83,7 +83,7 @@ func (t *Turns) Push(j *Job, account string) (at uint64, spilled []*Job) {
 // PushOld puts a job behind the oldest of the account's line, as it was read from disk,
 // and gives its place there.
 func (t *Turns) PushOld(j *Job, account string) (at uint64) {
-	l := t.line(account)
+	l := t.queue(account)
 	t.seq++
 	l.old = append(l.old, place{t.seq, j})
 	t.list(l, Oldest)
@@ -92,12 +92,12 @@ func (t *Turns) PushOld(j *Job, account string) (at uint64) {
 
 // RoomForOld is how many more of the account's oldest may be in memory.
 func (t *Turns) RoomForOld(account string) int {
-	return max(0, t.lineMost()-len(t.line(account).old))
+	return max(0, t.maxQueue()-len(t.queue(account).old))
 }
 
 // Later remembers that a request which waits for its first turn is on disk alone.
-func (t *Turns) Later(account string, created time.Time) {
-	l := t.line(account)
+func (t *Turns) SpillUntried(account string, created time.Time) {
+	l := t.queue(account)
 	// Requests may come here in another order than they were committed in.
 	before := created.Add(-time.Millisecond)
 	if l.reading {
@@ -116,10 +116,10 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// Hungry gives the accounts of which more of the oldest are to be read from disk.
-func (t *Turns) Hungry() (accounts []string) {
-	for _, l := range t.lines {
-		if l.onDisk && !l.reading && len(l.old) <= t.lineMost()/2 {
+// ToRead gives the accounts of which more of the oldest are to be read from disk.
+func (t *Turns) ToRead() (accounts []string) {
+	for _, l := range t.queues {
+		if l.onDisk && !l.reading && len(l.old) <= t.maxQueue()/2 {
 			accounts = append(accounts, l.account)
 		}
 	}
@@ -129,7 +129,7 @@ func (t *Turns) Hungry() (accounts []string) {
 // BeginRead begins the reading of requests that were created after tail, as many as
 // limit. EndRead ends it.
 func (t *Turns) BeginRead(account string) (tail time.Time, limit int) {
-	l := t.line(account)
+	l := t.queue(account)
 	l.reading = true
 	return l.tail, max(1, t.RoomForOld(account))
 }
@@ -137,7 +137,7 @@ func (t *Turns) BeginRead(account string) (tail time.Time, limit int) {
 // EndRead ends the reading of an account's line: what is left on disk was created after
 // tail, or nothing is if more is false and nothing was left there meanwhile.
 func (t *Turns) EndRead(account string, tail time.Time, more bool) {
-	l := t.line(account)
+	l := t.queue(account)
 	if !more {
 		tail = time.Time{}
 	}
@@ -147,7 +147,7 @@ func (t *Turns) EndRead(account string, tail time.Time, more bool) {
 	if len(l.fresh) > 0 && !l.onDisk {
 		t.list(l, Oldest)
 	}
-	t.forgetLine(l)
+	t.forgetQueue(l)
 }
 
 // first takes a job of the account whose turn of the kind it is. Nil means that none
@@ -161,7 +161,7 @@ func (t *Turns) first(k Kind) *Job {
 		if k == Newest && len(l.fresh) > 0 || k == Oldest && (len(l.old) > 0 || len(l.fresh) > 0 && !l.onDisk) {
 			t.list(l, k)
 		} else {
-			t.forgetLine(l)
+			t.forgetQueue(l)
 		}
 		if j != nil {
 			return j
@@ -171,7 +171,7 @@ func (t *Turns) first(k Kind) *Job {
 }
 
 // take takes the oldest or the newest job that waits in the line.
-func (l *line) take(k Kind) *Job {
+func (l *queue) take(k Kind) *Job {
 	if k == Newest {
 		for len(l.fresh) > 0 {
 			last := len(l.fresh) - 1
@@ -200,13 +200,13 @@ func (l *line) take(k Kind) *Job {
 	return nil
 }
 
-// forgetLine drops an account's line if nothing needs it.
-func (t *Turns) forgetLine(l *line) {
+// forgetQueue drops an account's line if nothing needs it.
+func (t *Turns) forgetQueue(l *queue) {
 	if len(l.old)+len(l.fresh) == 0 && !l.onDisk && !l.reading && !l.tried.more && !l.tried.reading {
-		delete(t.lines, l.account)
+		delete(t.queues, l.account)
 		for k := range t.ring { // under another one of the same account it would be served twice
 			if l.listed[k] {
-				t.ring[k] = slices.DeleteFunc(t.ring[k], func(o *line) bool { return o == l })
+				t.ring[k] = slices.DeleteFunc(t.ring[k], func(o *queue) bool { return o == l })
 			}
 		}
 	}
@@ -217,7 +217,7 @@ func (t *Turns) forgetLine(l *line) {
 // is the newest. Zero means that the line does not have the place. Jobs that left by
 // another account's line still count until they are passed.
 func (t *Turns) Position(account string, at uint64) (n int, newest bool) {
-	l := t.lines[account]
+	l := t.queues[account]
 	if l == nil || at == 0 {
 		return 0, false
 	}
@@ -245,7 +245,7 @@ func (t *Turns) Position(account string, at uint64) (n int, newest bool) {
 // OnDisk reports whether some of an account's line is on disk alone, and how many of it
 // are in memory.
 func (t *Turns) OnDisk(account string) (some bool, others int) {
-	l := t.lines[account]
+	l := t.queues[account]
 	if l == nil {
 		return false, 0
 	}
@@ -255,7 +255,7 @@ func (t *Turns) OnDisk(account string) (some bool, others int) {
 // WaitingJobs counts the jobs that wait in memory for their first turn, up to a number
 // that is enough.
 func (t *Turns) WaitingJobs(enough int) (n int) {
-	for _, l := range t.lines {
+	for _, l := range t.queues {
 		for _, end := range [][]place{l.old, l.fresh} {
 			for _, p := range end {
 				if p.job.state == Waiting {
