@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// Adopt gives all requests of an account to another, and says how many those were, and
-// how many stay where they are as their CID cannot be read. The caller sees to it that
-// nobody acts for the first account meanwhile.
+// Adopt gives all requests of one account to another. It returns how many it gave, and how
+// many stay where they are because their CID cannot be read. The caller makes sure that
+// nothing is done for the first account meanwhile.
 // Errors: those of the [Adopter].
 func (m *Manager) Adopt(ctx context.Context, r Adopter, from, to string) (adopted, left int, err error) {
 	if err := m.enter(); err != nil {
@@ -17,7 +17,7 @@ func (m *Manager) Adopt(ctx context.Context, r Adopter, from, to string) (adopte
 	left, err = r.Adopt(ctx, from, to, func(some []Adopted) {
 		adopted += len(some)
 		for _, a := range some {
-			m.jobs.joined(a.Now) // first: what they wait for must not be left by all
+			m.jobs.joined(a.Now) // first, so that a job is never left without a request in between
 			m.jobs.left(a.Was)
 		}
 	})

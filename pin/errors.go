@@ -12,21 +12,21 @@ var (
 	// ErrTooFast: an account made more requests than there are milliseconds
 	// to tell them apart; try again in a second.
 	ErrTooFast = errors.New("too many pin requests at once for this account")
-	// ErrDiskFull: the floor of free disk space is reached; nothing was written.
-	// It may come as a [DiskFullError].
+	// ErrDiskFull: the floor of free disk space is reached; nothing was written. It may be
+	// a [DiskFullError].
 	ErrDiskFull = errors.New("the disk is too full to store more")
-	// ErrUnwritable: the disk does not take what is written to it; nothing was changed.
+	// ErrUnwritable: writes to the disk fail; nothing was changed.
 	ErrUnwritable = errors.New("the disk cannot be written now")
-	// ErrInDoubt: the disk failed while the change was written. From then on it is
-	// read as made, but a crash may undo it. What a method gives beside it is as if
-	// it had succeeded.
+	// ErrInDoubt: the disk failed while the change was written. From then on it is read as
+	// made, but a crash may undo it. What a method returns beside this error is what it
+	// returns after a success.
 	ErrInDoubt = errors.New("the disk failed, and whether the change outlasts a crash is not known")
-	// ErrQuota: the account holds as much as it may; nothing was written. It
-	// comes as a [QuotaError].
+	// ErrQuota: the account holds as much as it may; nothing was written. It is a
+	// [QuotaError].
 	ErrQuota = errors.New("the account's quota is reached")
-	// ErrDenied: the operator's denylists have the content; nothing was written.
+	// ErrDenied: the content is on a denylist of the operator's; nothing was written.
 	ErrDenied = errors.New("the content is on a denylist of this server")
-	// ErrSuperseded: the attempt is no longer the one its DAG is tried by.
+	// ErrSuperseded: the attempt is no longer its DAG's.
 	ErrSuperseded = errors.New("the attempt was superseded")
 	// ErrClosed: the store or the manager is closing or closed.
 	ErrClosed = errors.New("shutting down")
@@ -36,10 +36,10 @@ var (
 
 // DiskFullError is an [ErrDiskFull] that says how full the disk is.
 type DiskFullError struct {
-	Free, Kept uint64 // bytes that are free, and that are to be kept free
-	More       uint64 // that are needed beside these; 0 if Free is below Kept anyhow
-	// Upkeep: below Kept not even a removal is written. Else it is the floor for what
-	// is new, which the operator sets.
+	Free, Kept uint64 // bytes that are free, and bytes to be kept free
+	More       uint64 // bytes needed beside Kept; 0 if Free is below Kept already
+	// Upkeep says that Kept is the lower floor, below which not even a removal is written.
+	// Else Kept is the floor for what is new, which the operator sets.
 	Upkeep bool
 }
 
@@ -56,17 +56,17 @@ func (e *DiskFullError) Error() string {
 
 func (e *DiskFullError) Unwrap() error { return ErrDiskFull }
 
-// ErrUnreadable: something is kept here, and what it says cannot be read: the disk gives
-// an error or other bytes than were written. It is neither absent nor empty, and is not
-// to be taken for that; what is asked for next may well be readable.
+// ErrUnreadable: something is kept here and cannot be read. The disk returns an error, or
+// other bytes than were written. The thing is neither absent nor empty, and must not be
+// taken for that. Other things may well be readable.
 var ErrUnreadable = errors.New("what is on disk cannot be read")
 
-// QuotaError says which quota an account has reached. It is an [ErrQuota], and
-// fit to be shown to the account's owner.
+// QuotaError says which quota an account has reached. It is an [ErrQuota], in words for
+// the account's owner.
 type QuotaError struct {
-	Pins  bool   // the quota of pins, or else that of bytes
-	Used  uint64 // by the account, without what it asks for
-	Asked uint64 // bytes that it asks for besides; 0 is not known
+	Pins  bool   // the quota of pins, else that of bytes
+	Used  uint64 // by the account, without the request
+	Asked uint64 // bytes of the request; 0 if not known
 	Limit uint64
 }
 
@@ -85,9 +85,9 @@ func (e *QuotaError) Error() string {
 // Is makes it an ErrQuota.
 func (e *QuotaError) Is(target error) bool { return target == ErrQuota }
 
-// InvalidError is a bad value in what a client sent.
+// InvalidError is an invalid value that a client sent.
 type InvalidError struct {
-	Field string // the PSA's name of it, such as "cid" or "origins"
+	Field string // its name in the PSA, such as "cid" or "origins"
 	Msg   string // what is wrong with it, and what would be right
 }
 

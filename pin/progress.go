@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// Progress is how far a fetch has come. The fetcher writes it, and any number
-// of readers may look at the same time. The zero value is ready to use.
+// Progress is how far a fetch has come. The engine writes it, and any number of readers may
+// read it at the same time. The zero value is ready to use.
 type Progress struct {
 	Blocks    atomic.Uint64 // on disk or in hand, each counted once
 	Bytes     atomic.Uint64 // of those blocks
 	Received  atomic.Uint64 // blocks that came from the network
 	Providers atomic.Int64  // peers that are connected and have sent blocks of it
 	again     atomic.Uint64 // blocks that were asked for again, as no answer came
-	gap       atomic.Int64  // the longest time without a block from those who have it, in nanoseconds
-	claimed   atomic.Uint64 // bytes of all of it, as its root says
-	answers   atomic.Int64  // in nanoseconds
+	gap       atomic.Int64  // the longest time without a block from a provider, in nanoseconds
+	claimed   atomic.Uint64 // bytes of the whole DAG, as its root says
+	answers   atomic.Int64  // see SetAnswerTime; in nanoseconds
 	lastBlock atomic.Pointer[time.Time]
 	now       func() time.Time // nil is time.Now
 	mu        sync.Mutex
@@ -24,8 +24,7 @@ type Progress struct {
 	troubles  string
 }
 
-// Advance records that a block new to this fetch is here: received, or found
-// on disk.
+// Advance records that a block that is new to this fetch is here: received, or found.
 func (p *Progress) Advance(size int, received bool) {
 	p.Blocks.Add(1)
 	p.Bytes.Add(uint64(size))
@@ -40,30 +39,29 @@ func (p *Progress) Advance(size int, received bool) {
 	p.lastBlock.Store(&at)
 }
 
-// Asked records how the asking goes: how many providers are connected, how many
-// blocks were asked for again as no answer came, and the longest time without a
-// block while a provider was asked for one.
+// Asked records how many providers are connected, how many blocks were asked for again as
+// no answer came, and the longest time without a block while a provider was asked.
 func (p *Progress) Asked(providers int, again uint64, gap time.Duration) {
 	p.Providers.Store(int64(providers))
 	p.again.Store(again)
 	p.gap.Store(int64(gap))
 }
 
-// Again is how many blocks were asked for again as no answer came.
+// Again is how many blocks were asked for again, as no answer came.
 func (p *Progress) Again() uint64 { return p.again.Load() }
 
-// Gap is the longest time without a block while a provider was asked for one.
+// Gap is the longest time without a block while a provider was asked.
 func (p *Progress) Gap() time.Duration { return time.Duration(p.gap.Load()) }
 
-// SetClaimed records how many bytes the DAG has as its root says, which is not to be
-// relied upon; 0 is that it does not say.
+// SetClaimed records how many bytes the DAG has according to its root, which may be wrong;
+// 0 if the root does not say.
 func (p *Progress) SetClaimed(bytes uint64) { p.claimed.Store(bytes) }
 
 // Claimed is what SetClaimed recorded.
 func (p *Progress) Claimed() uint64 { return p.claimed.Load() }
 
-// LastBlock is when Advance was last called, by the clock of who made the Progress; the
-// zero time if never.
+// LastBlock is when Advance was last called, by the manager's clock; the zero time if
+// never.
 func (p *Progress) LastBlock() time.Time {
 	if at := p.lastBlock.Load(); at != nil {
 		return *at
@@ -71,40 +69,38 @@ func (p *Progress) LastBlock() time.Time {
 	return time.Time{}
 }
 
-// SetAnswerTime records after how long those who are asked for the DAG's root, when a
-// fetch begins, will have answered, as far as that is known: a fetch that still has
-// nothing then may have to make room for others. 0 is that it is not known, as when
-// somebody is dialled.
+// SetAnswerTime records, when a fetch begins, after how long the peers that are asked for
+// the root will have answered. A fetch that has nothing by then may have to give up its
+// place. 0 means not known, as when a peer is being dialled.
 func (p *Progress) SetAnswerTime(d time.Duration) { p.answers.Store(int64(d)) }
 
 // AnswerTime is what SetAnswerTime recorded.
 func (p *Progress) AnswerTime() time.Duration { return time.Duration(p.answers.Load()) }
 
-// SetNote leaves a sentence for the user on what the fetch waits for, such as
-// an origin that is not dialled and the setting that would allow it. "" takes
-// it back.
+// SetNote records a sentence for the user on what the fetch waits for, such as an origin
+// that is not dialled and the setting that would allow it. "" takes it back.
 func (p *Progress) SetNote(s string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.note = s
 }
 
-// SetTroubles leaves a sentence for the user on blocks for which something else came, or
-// that nobody has: it names them. "" takes it back.
+// SetTroubles records a sentence for the user that names blocks for which other bytes came,
+// or which no peer has. "" takes it back.
 func (p *Progress) SetTroubles(s string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.troubles = s
 }
 
-// Troubles is what SetTroubles left.
+// Troubles is what SetTroubles recorded.
 func (p *Progress) Troubles() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.troubles
 }
 
-// Note is what SetNote and SetTroubles left.
+// Note is what SetNote and SetTroubles recorded.
 func (p *Progress) Note() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

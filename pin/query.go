@@ -13,26 +13,25 @@ const (
 	IPartial Match = "ipartial"
 )
 
-// Query selects requests of one account. The zero value of each field filters
-// nothing, but for Statuses, of which an empty list means Pinned alone (the
-// PSA's default), and Limit.
+// Query selects requests of one account. A field with its zero value filters nothing,
+// except Statuses and Limit.
 type Query struct {
-	Statuses []Status
+	Statuses []Status          // any of them; empty is Pinned alone, the PSA's default
 	DAGs     []DAG             // any of them
 	Name     string            // compared by Match
 	Match    Match             // "" is Exact
 	Meta     map[string]string // all of them
-	// PrintedMeta is a map as Go prints it, without map[ and ] around it: what is
-	// found has metadata that is printed so, beside any other. Where a key or a value
-	// ends is not to be seen in the text, so each way to read it counts. "" is any.
+	// PrintedMeta is a map as Go prints it, without map[ and ] around it. It selects
+	// requests that have this metadata among theirs. The text does not show where a key
+	// or a value ends, so every way to read it counts. "" is any.
 	PrintedMeta string
 	Before      time.Time // created strictly before
 	After       time.Time // created strictly after
-	Limit       int       // most results; 0 counts only
+	Limit       int       // maximum of results; 0 only counts
 }
 
-// Page is what List gives.
+// Page is what List returns.
 type Page struct {
-	Count    int       // of all that match, Before and After included
-	Requests []Request // newest first, at most Limit
+	Count    int       // how many match, by Before and After too
+	Requests []Request // the newest of them first, at most Limit
 }

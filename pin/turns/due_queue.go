@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// dueQueue keeps jobs by when something is to be done about each, so that a look at
-// it costs what is due. It has no lock of its own.
+// dueQueue orders jobs by the time at which each is due. To look at it costs time by the
+// jobs that are due, not by all. It has no lock.
 type dueQueue struct {
 	jobs []*Job
-	at   func(*Job) time.Time // may change only with set and remove
-	spot func(*Job) *int      // where a job keeps its place in jobs, counted from 1; 0 is none
+	at   func(*Job) time.Time // when a job is due; it may change only with set and remove
+	spot func(*Job) *int      // where a job keeps its index in jobs, counted from 1; 0 is none
 }
 
-// set puts a job in its place, whether it is here already or not.
+// set puts a job where it belongs, whether it is in the queue already or not.
 func (a *dueQueue) set(j *Job) {
 	if i := *a.spot(j); i > 0 {
 		heap.Fix(a, i-1)
@@ -22,14 +22,14 @@ func (a *dueQueue) set(j *Job) {
 	}
 }
 
-// remove takes a job out if it is here.
+// remove takes a job out if it is in the queue.
 func (a *dueQueue) remove(j *Job) {
 	if i := *a.spot(j); i > 0 {
 		heap.Remove(a, i-1)
 	}
 }
 
-// first gives the job that comes first, nil if there is none.
+// first returns the job that is due first, nil if there is none.
 func (a *dueQueue) first() *Job {
 	if len(a.jobs) == 0 {
 		return nil
@@ -37,7 +37,7 @@ func (a *dueQueue) first() *Job {
 	return a.jobs[0]
 }
 
-// due gives the first job if its time has come, else nil.
+// due returns the first job if it is due, else nil.
 func (a *dueQueue) due(now time.Time) *Job {
 	if j := a.first(); j != nil && !now.Before(a.at(j)) {
 		return j
@@ -45,20 +45,20 @@ func (a *dueQueue) due(now time.Time) *Job {
 	return nil
 }
 
-// countDue counts the jobs whose time has come, up to a number that is enough.
-func (a *dueQueue) countDue(now time.Time, enough int) (n int) {
-	for todo := []int{0}; len(todo) > 0 && n < enough; {
+// countDue counts the jobs that are due, up to limit.
+func (a *dueQueue) countDue(now time.Time, limit int) (n int) {
+	for todo := []int{0}; len(todo) > 0 && n < limit; {
 		i := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		if i < len(a.jobs) && !now.Before(a.at(a.jobs[i])) {
 			n++
-			todo = append(todo, 2*i+1, 2*i+2) // those below it come after it
+			todo = append(todo, 2*i+1, 2*i+2) // the heap: those are due later
 		}
 	}
 	return n
 }
 
-// Len, Less, Swap, Push and Pop are for package heap.
+// Len, Less, Swap, Push and Pop implement heap.Interface.
 func (a *dueQueue) Len() int { return len(a.jobs) }
 
 func (a *dueQueue) Less(i, k int) bool { return a.at(a.jobs[i]).Before(a.at(a.jobs[k])) }

@@ -81,7 +81,8 @@ func TestParkedRoom(t *testing.T) {
 	}
 }
 
-// What was put off is read round by round, those too that are put off meanwhile.
+// Spilled requests that have had a turn are read round by round, also those that are
+// spilled meanwhile.
 func TestRounds(t *testing.T) {
 	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
 	tu := New(Config{Places: 1, Window: 10})
@@ -100,7 +101,7 @@ func TestRounds(t *testing.T) {
 	equal(t, "which begins at the start", tail.IsZero(), true)
 	tu.EndRound("a", at(2), false)
 	equal(t, "and is the last", tu.HasSpilled("a"), false)
-	equal(t, "lines in the end", len(tu.queues), 0)
+	equal(t, "queues in the end", len(tu.queues), 0)
 }
 
 // A peer that comes wakes who names it, and of the others a part of the places.

@@ -22,8 +22,8 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
-// A line is served from both ends, and what spills over is what lies between them.
-func TestLine(t *testing.T) {
+// A queue is served from both ends, and what is spilled is what lies between them.
+func TestQueue(t *testing.T) {
 	const window = 3
 	tu := New(Config{Places: 1, Window: window})
 	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
@@ -48,13 +48,13 @@ func TestLine(t *testing.T) {
 	n, newest := tu.Position("a", places[8])
 	equal(t, "position", n, 2)
 	equal(t, "counted from the newest", newest, true)
-	equal(t, "hungry", tu.ToRead(), []string{"a"})
+	equal(t, "to read", tu.ToRead(), []string{"a"})
 	tail, limit := tu.BeginRead("a")
 	equal(t, "limit", limit, window)
 	if !tail.Before(at(0)) {
 		t.Errorf("the reading begins after %v", tail)
 	}
-	equal(t, "hungry while it is read", len(tu.ToRead()), 0)
+	equal(t, "to read while it is read", len(tu.ToRead()), 0)
 	for n := range window {
 		places[n] = tu.PushOld(&Job{Key: fmt.Sprint(n), Account: "a"}, "a")
 	}
@@ -73,14 +73,14 @@ func TestLine(t *testing.T) {
 		t.Errorf("the next reading begins after %v", tail)
 	}
 	tu.EndRead("a", at(20), false)
-	equal(t, "lines in the end", len(tu.queues), 0)
+	equal(t, "queues in the end", len(tu.queues), 0)
 	if n, _ := tu.Position("a", places[1]); n != 0 {
 		t.Errorf("position %d of what is gone", n)
 	}
 }
 
 // What is all in memory is served in order from either end, each job once.
-func TestShortLine(t *testing.T) {
+func TestShortQueue(t *testing.T) {
 	tu := New(Config{Places: 1, Window: 100})
 	for n := range 5 {
 		tu.Push(&Job{Key: fmt.Sprint(n), Account: "a"}, "a")
@@ -93,13 +93,13 @@ func TestShortLine(t *testing.T) {
 	}
 	equal(t, "served", got, []int{0, 4, 1, 3, 2})
 	equal(t, "left", len(take(tu, Oldest))+len(take(tu, Newest)), 0)
-	equal(t, "lines in the end", len(tu.queues), 0)
+	equal(t, "queues in the end", len(tu.queues), 0)
 	tu.Push(&Job{Key: "again", Account: "a"}, "a")
 	equal(t, "an account that comes back", take(tu, Oldest), []string{"again"})
 }
 
 // Accounts divide what may be in memory among them.
-func TestManyLines(t *testing.T) {
+func TestManyQueues(t *testing.T) {
 	const accounts, window = 100, 1000
 	tu := New(Config{Places: 1, Window: window})
 	spilled := 0

@@ -1,19 +1,19 @@
 package turns
 
-// room is what is known of the disk's while jobs wait for it.
+// space is what is known of the disk while jobs wait for space on it.
 type space struct {
-	asking bool // whether there is any
-	next   int  // so many jobs are tried when there is
+	asking bool // the caller finds out whether there is any
+	next   int  // how many jobs are tried when there is
 }
 
-// Full takes note that a job found no room on the disk.
+// DiskFull notes that a job found no space on the disk.
 func (t *Turns) DiskFull() { t.space.next = 1 }
 
-// Blocked is how many parked jobs wait for room on the disk.
+// Blocked is how many parked jobs wait for disk space.
 func (t *Turns) Blocked() int { return len(t.parked.blocked) }
 
-// AskForSpace reports whether it is time to ask whether the disk has room, and for how
-// many bytes. Who is told so asks, and calls SpaceIs.
+// AskForSpace reports whether the caller is to find out now whether the disk has space, and
+// for how many bytes; 0 is for anything. The caller then calls SpaceIs.
 func (t *Turns) AskForSpace() (needs uint64, ask bool) {
 	if t.space.asking || t.space.next == 0 {
 		return 0, false
@@ -27,10 +27,9 @@ func (t *Turns) AskForSpace() (needs uint64, ask bool) {
 	return 0, false
 }
 
-// SpaceIs ends what AskForSpace began: there is room for so many bytes, or not. Jobs that
-// wait for it are woken if there is: one at first, and with each time twice as many, for
-// as long as none of them finds the disk full again. Their own next try may be minutes
-// away.
+// SpaceIs says whether there is space for the bytes that AskForSpace named. If there is, jobs
+// that wait for it are woken, as their own next try may be minutes away: one job at first,
+// and each time twice as many, as long as none finds the disk full again.
 func (t *Turns) SpaceIs(needs uint64, there bool) {
 	t.space.asking = false
 	if !there {
