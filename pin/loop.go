@@ -13,33 +13,33 @@ import (
 )
 
 const (
-	// tick is how often stalls, slices and parked pins are looked at while
-	// there are jobs: the resolution of every timeout here. It is also how often
-	// the clock is told that the process runs.
+	// tick is how often stalls, turns and parked jobs are checked while there are jobs: the
+	// resolution of every timeout here. It is also how often the clock learns that the
+	// process runs.
 	tick = awake.Beat
-	// turnTick is how often it is looked who has had a turn, while others wait for
-	// theirs: a quarter of the shortest one.
+	// turnTick is how often turns are checked while others wait for theirs: a quarter of
+	// the shortest turn.
 	turnTick = minAnswer / 4
-	// minAnswer is the shortest turn, whatever the fetcher says: as many turns a second
-	// as there are places in it are as much as a small machine does.
+	// minAnswer is the shortest turn, whatever the engine says. A small machine can begin
+	// about as many turns in it as there are places.
 	minAnswer = 200 * time.Millisecond
-	// slice is how long a DAG that receives nothing keeps its place while
-	// new ones wait: long enough to dial an origin and ask it, and no longer, since
-	// what is asked for now may wait so long for a place.
+	// slice is how long a DAG that receives nothing keeps its place while new ones wait:
+	// long enough to dial an origin and ask it, but no longer, since a new request may
+	// wait that long for a place.
 	slice = 2 * time.Second
-	// retryMin and retryMax bound the pause before a parked DAG has another
-	// turn; it doubles with each.
+	// retryMin and retryMax bound the pause before a parked DAG has another turn. It
+	// doubles each time.
 	retryMin = 5 * time.Second
 	retryMax = 5 * time.Minute
 )
 
-// loop gives places to jobs, and watches the clock, until the manager closes.
+// loop gives places to jobs and watches the clock, until the manager closes.
 func (s *scheduler) loop() {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	crowd := time.NewTimer(turnTick)
 	defer crowd.Stop()
-	evictAt := s.clock.Now() // not before this, as long as it is crowded
+	evictAt := s.clock.Now() // while it is crowded, not before this
 	for {
 		ticked := false
 		select {
@@ -71,7 +71,7 @@ func (s *scheduler) loop() {
 	}
 }
 
-// look goes through the jobs that run and those whose time has come, once a tick.
+// look checks the jobs that run and those that are due. It is called once a tick.
 func (s *scheduler) look(now time.Time) {
 	s.workers.TakeBack(now)
 	s.mu.Lock()
@@ -86,8 +86,7 @@ func (s *scheduler) look(now time.Time) {
 	s.tryBlocked()
 }
 
-// failLate ends the jobs that got no further for too long, or take too long in
-// all.
+// failLate ends the jobs that made no progress for too long, or take too long in all.
 func (s *scheduler) failLate(now time.Time) {
 	for t := range s.turns.Running() {
 		if j := s.of(t); !j.Evicting() && !j.repair && s.late(j, now) {
@@ -114,7 +113,7 @@ func (s *scheduler) failLate(now time.Time) {
 	}
 }
 
-// late reports whether a job is to fail for the time it takes, and notes why.
+// late reports whether a job is to fail because of the time it takes, and notes why.
 func (s *scheduler) late(j *job, now time.Time) bool {
 	switch {
 	case s.cfg.TotalTimeout > 0 && now.Sub(j.began) >= s.cfg.TotalTimeout:
@@ -127,7 +126,7 @@ func (s *scheduler) late(j *job, now time.Time) bool {
 	return true
 }
 
-// fillPlaces starts what waits while there are places.
+// fillPlaces starts jobs that wait, while there are free places.
 func (s *scheduler) fillPlaces(now time.Time) {
 	for t := s.turns.Next(now); t != nil; t = s.turns.Next(now) {
 		s.start(s.of(t), now, s.run)
@@ -137,8 +136,8 @@ func (s *scheduler) fillPlaces(now time.Time) {
 	}
 }
 
-// evict takes back places from fetches that receive nothing, if others wait. It gives
-// after how long there may be more of them.
+// evict takes places back from fetches that receive nothing, if others wait. It returns
+// after how long there may be more such fetches.
 func (s *scheduler) evict(now time.Time) (next time.Duration) {
 	out, next := s.turns.Evict(now, s.activity)
 	for _, t := range out {
@@ -147,7 +146,7 @@ func (s *scheduler) evict(now time.Time) (next time.Duration) {
 	return next
 }
 
-// activity says what a job does that has a place.
+// activity says what a job with a place does.
 func (s *scheduler) activity(t *turns.Job) turns.Activity {
 	j := s.of(t)
 	if j.slot == nil || j.progress == nil || j.seeking.IsZero() {
@@ -161,7 +160,7 @@ func (s *scheduler) activity(t *turns.Job) turns.Activity {
 		l.Since = b
 	}
 	l.Got = l.Busy || j.progress.Blocks.Load() > 0
-	// Who says to have it is asked for it: that may take a second round trip.
+	// A peer that says it has the root is asked for it, which may take another round trip.
 	if d := j.progress.AnswerTime(); d > 0 && !l.Got && j.progress.Providers.Load() == 0 {
 		l.Answers = max(d, minAnswer)
 	}
@@ -183,7 +182,7 @@ func (s *scheduler) start(j *job, now time.Time, run func(context.Context, *job)
 		defer cancel(nil)
 		over, err := run(ctx, j)
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			err = context.Cause(ctx) // whatever it was that the end was met in
+			err = context.Cause(ctx) // whatever call met the end of ctx
 		}
 		s.ended(j, over, err)
 	})
@@ -195,9 +194,9 @@ func (s *scheduler) ended(j *job, over bool, err error) {
 	defer s.mu.Unlock()
 	defer s.kick()
 	s.turns.Ended(&j.Job)
-	j.cancel = nil // so that what belongs to the run goes with it
+	j.cancel = nil // it would keep the run's memory
 	if j.progress != nil {
-		j.progress.Providers.Store(0) // nobody is asked until the next run
+		j.progress.Providers.Store(0) // no peer is asked until the next run
 	}
 	j.moved = j.lastMoved()
 	if j.progress != nil {
@@ -214,7 +213,7 @@ func (s *scheduler) ended(j *job, over bool, err error) {
 	case s.closed():
 	case err == nil && over && !j.dirty:
 		s.forget(j)
-	case err == nil && over: // and somebody joined, for whom it begins anew
+	case err == nil && over: // a request joined meanwhile: it begins anew
 		j.began, j.best, j.tries, j.trouble = time.Time{}, 0, 0, ""
 		s.park(j, 0, begun)
 	case errors.Is(err, errRecheck), errors.Is(err, errReleased), errors.Is(err, ErrSuperseded):
@@ -230,11 +229,11 @@ func (s *scheduler) ended(j *job, over bool, err error) {
 		pause := backoff(j.tries)
 		s.counts.interrupted.Add(1)
 		level := slog.LevelWarn
-		if j.repair { // which goes on for ever: warnStuck tells less often
+		if j.repair { // which never fails: warnStuck logs it, less often
 			level = slog.LevelDebug
 			s.warnStuck(j, s.clock.Now(), err)
 		}
-		if j.members.len() == 0 { // they were removed: nobody waits for it
+		if j.members.len() == 0 { // all were removed
 			level = slog.LevelDebug
 		}
 		s.log.Log(s.ctx, level, "pin interrupted", "cid", j.dag, j.requestsLocked(), "err", err, "retry_in", pause)
@@ -242,8 +241,8 @@ func (s *scheduler) ended(j *job, over bool, err error) {
 	}
 }
 
-// troubleText is what a user is told of an error that a retry may mend. What
-// only an operator can act on is in the log.
+// troubleText is what a user sees of an error that a retry may mend. What only an operator
+// can act on is in the log.
 func troubleText(err error) string {
 	if errors.Is(err, ErrDiskFull) {
 		return "the server's disk is too full to store more; it goes on when there is room"

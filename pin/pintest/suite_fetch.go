@@ -188,7 +188,7 @@ func testRetryComplete(e *env) {
 	e.released(e.remove(r), a)
 }
 
-// A DAG is repaired from when it is taken back that it is complete until it is again.
+// A DAG is being repaired from Refetch until it is complete again.
 func testRepairing(e *env) {
 	refetcher, ok := e.recs.(pin.Refetcher)
 	if !ok {

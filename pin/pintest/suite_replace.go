@@ -111,7 +111,8 @@ func testReplaceBack(e *env) {
 	e.released(e.remove(r), a)
 }
 
-// However long a row is, it holds what was pinned last and the newest tries.
+// However long a chain of replacements is, it holds the last pinned DAG and the newest
+// tries.
 func testReplaceRow(e *env) {
 	r, first := e.pinned(alice, DAGSpec(0))
 	var tries []pin.Attempt
@@ -149,7 +150,7 @@ func testReplaceRow(e *env) {
 	e.released(e.remove(r), last)
 }
 
-// Going to and fro holds each DAG once, and counts it once.
+// A chain that goes to and fro between DAGs holds and counts each of them once.
 func testReplaceRowSame(e *env) {
 	r := e.add(alice, DAGSpec(0))
 	other := e.begin(DAGSpec(0))
@@ -234,8 +235,8 @@ func testHeldOnly(e *env) {
 	a := e.begin(DAGSpec(1))
 	r, released := e.replace(alice, r.ID, DAGSpec(2))
 	e.released(released)
-	// Nobody asks for it any more, so it is not fetched; a walk that was
-	// at its end all the same may still finish it.
+	// No request is for it any more, so Begin does not give it out; a fetch that was at
+	// its end may still complete it.
 	_, _, err := e.recs.Begin(e.ctx, DAGSpec(1).DAG())
 	e.notFound("Begin", "of a DAG that is only held", err)
 	e.released(e.complete(DAGSpec(1), a))
