@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
-// What the manager's tests stand on keeps the contract that real engines keep.
+// The engine of the manager's tests keeps the contract that real engines keep.
 func TestFakeEngine(t *testing.T) {
 	pintest.RunEngine(t, func(t *testing.T) pintest.EngineRig {
 		net := newNetwork(t)

@@ -110,7 +110,7 @@ func (n *network) keeps(d pin.DAG) (all, some bool) {
 	return all, some
 }
 
-// set gives a DAG its content from now on.
+// set changes the content of a DAG.
 func (n *network) set(d pin.DAG, c content) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -119,7 +119,7 @@ func (n *network) set(d pin.DAG, c content) {
 	n.changed = make(chan struct{})
 }
 
-// look gives what there is of a DAG, and a channel that ends the view.
+// look returns what there is of a DAG, and a channel that is closed when that changes.
 func (n *network) look(d pin.DAG) (*content, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -131,7 +131,7 @@ func (n *network) look(d pin.DAG) (*content, <-chan struct{}) {
 	return c, n.changed
 }
 
-// fetches is how many fetches of a DAG began.
+// fetches is how many fetches of a DAG have begun.
 func (n *network) fetches(d pin.DAG) int {
 	c, _ := n.look(d)
 	n.mu.Lock()
@@ -139,7 +139,7 @@ func (n *network) fetches(d pin.DAG) int {
 	return c.fetches
 }
 
-// walks is how many fetches go on.
+// walks is how many fetches are under way.
 func (n *network) walks() (walks int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -149,7 +149,7 @@ func (n *network) walks() (walks int) {
 	return walks
 }
 
-// hints are the origins that the last fetch of a DAG was given.
+// hints are the origins given to the last fetch of a DAG.
 func (n *network) hints(d pin.DAG) []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -162,7 +162,7 @@ func (n *network) announced() []pin.DAG {
 	return slices.Clone(n.told)
 }
 
-// completed gives the DAGs that were fetched, in order.
+// completed returns the DAGs that were fetched, in order.
 func (n *network) completed() []pin.DAG {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -195,14 +195,14 @@ func (n *network) Announced(d pin.DAG) (time.Time, bool) {
 	return at, true
 }
 
-// taken gives the DAGs that were withdrawn, in order.
+// taken returns the DAGs that were withdrawn, in order.
 func (n *network) taken() []pin.DAG {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.withdrawn)
 }
 
-// announceTime is how long it takes to tell of a DAG.
+// announceTime is how long it takes to announce a DAG.
 const announceTime = time.Minute
 
 func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
@@ -325,7 +325,7 @@ type rig struct {
 	log  *logtest.Buffer
 }
 
-// logged gives the lines of the log that have a text.
+// logged returns the lines of the log that contain a text.
 func (r *rig) logged(text string) (lines []string) {
 	r.t.Helper()
 	synctest.Wait()
@@ -388,7 +388,7 @@ func (r *rig) get(v pin.View) pin.View {
 	return v
 }
 
-// after lets time pass and then wants a request in a status.
+// after lets time pass and then checks the status of a request.
 func (r *rig) after(d time.Duration, v pin.View, want pin.Status) pin.View {
 	r.t.Helper()
 	time.Sleep(d) // of the bubble
@@ -400,7 +400,7 @@ func (r *rig) after(d time.Duration, v pin.View, want pin.Status) pin.View {
 	return v
 }
 
-// busy is how many fetches hold a worker, and the most that ever did at once.
+// busy is how many fetches hold a worker, and the maximum so far.
 func (r *rig) busy() (now, most int) {
 	r.net.mu.Lock()
 	defer r.net.mu.Unlock()

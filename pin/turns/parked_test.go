@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Looks at many parked jobs cost what is due.
+// A look at many parked jobs costs time by those that are due.
 func TestLookCostsWhatIsDue(t *testing.T) {
 	const n = 20_000
 	tu := New(Config{Places: 512, Window: n, Slice: time.Second, IdleSlice: time.Minute})
@@ -104,7 +104,7 @@ func TestRounds(t *testing.T) {
 	equal(t, "queues in the end", len(tu.queues), 0)
 }
 
-// A peer that comes wakes who names it, and of the others a part of the places.
+// A peer that connects wakes the jobs that name it, and some others, by the places.
 func TestPeerCame(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	tu := New(Config{Places: 8, Window: 100})
@@ -129,8 +129,8 @@ func TestPeerCame(t *testing.T) {
 	equal(t, "woken later", woken(), []string{"7", "6"})
 }
 
-// Jobs that wait for room are tried one at first, then ever more, until one finds the
-// disk full again.
+// Of the jobs that wait for disk space one is tried at first, then ever more, until one finds
+// the disk full again.
 func TestRoom(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	tu := New(Config{Places: 100, Window: 1000})

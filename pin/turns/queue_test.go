@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// take takes all jobs that wait, as one place would, and gives their keys.
+// take takes all jobs that wait, one after the other, and returns their keys.
 func take(t *Turns, k Kind) (keys []string) {
 	for j := t.first(k); j != nil; j = t.first(k) {
 		j.state = Running
@@ -79,7 +79,7 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// What is all in memory is served in order from either end, each job once.
+// A queue that is all in memory is served in order from both ends, each job once.
 func TestShortQueue(t *testing.T) {
 	tu := New(Config{Places: 1, Window: 100})
 	for n := range 5 {
@@ -98,7 +98,7 @@ func TestShortQueue(t *testing.T) {
 	equal(t, "an account that comes back", take(tu, Oldest), []string{"again"})
 }
 
-// Accounts divide what may be in memory among them.
+// Accounts divide the window among themselves.
 func TestManyQueues(t *testing.T) {
 	const accounts, window = 100, 1000
 	tu := New(Config{Places: 1, Window: window})

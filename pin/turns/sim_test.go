@@ -12,8 +12,7 @@ const (
 	simAnswer = 200 * time.Millisecond
 )
 
-// sim is turns with jobs that get nothing, as if nobody had what they seek, and with a
-// disk that is read at once.
+// sim is turns with jobs that receive nothing, and with a disk that is read at once.
 type sim struct {
 	*Turns
 	t     *testing.T
@@ -56,7 +55,7 @@ func (s *sim) ask(account, key string) *Job {
 	return j
 }
 
-// step lets time pass, and gives the jobs whose turns began.
+// step lets time pass and returns the jobs whose turns began.
 func (s *sim) step() []*Job {
 	s.now = s.now.Add(simStep)
 	out, _ := s.Evict(s.now, func(j *Job) Activity { return Activity{Since: j.Started(), Answers: simAnswer} })
@@ -101,9 +100,9 @@ func (s *sim) step() []*Job {
 	return began
 }
 
-// Behind many dead requests, of one account or of sixteen, what is asked for now has a
-// turn at once; the dead have theirs at a thousand a second, in their order, and are
-// tried again meanwhile.
+// Behind many dead requests, of one account or of sixteen, a new request has a turn at once.
+// The dead ones have theirs at a thousand a second, in their order, and are tried again
+// meanwhile.
 func TestWhatIsAskedForNowIsTriedNow(t *testing.T) {
 	for _, accounts := range []int{1, 16} {
 		t.Run(fmt.Sprint(accounts), func(t *testing.T) {
@@ -152,8 +151,8 @@ func TestWhatIsAskedForNowIsTriedNow(t *testing.T) {
 	}
 }
 
-// However many come after a request, and however many are tried again, it has its turn
-// when those before it had theirs.
+// A request has its turn after those before it, however many come after it and however many
+// are tried again.
 func TestNoneWaitsForThoseAfterIt(t *testing.T) {
 	const before = 2000
 	s := newSim(t, Config{Places: 64, Window: 100})
@@ -209,8 +208,7 @@ func TestAccountsTakeTurns(t *testing.T) {
 	}
 }
 
-// When all kinds want places, each has its share of them; what one does not want the
-// others have.
+// When all kinds want places, each has its share. What one does not want the others have.
 func TestShares(t *testing.T) {
 	s := newSim(t, Config{Places: 64, Window: 1000})
 	n := 0
@@ -247,8 +245,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// Who has something, or waits for a worker, keeps its place, and takes none from others
-// of its kind; one that asked for longer has the whole slice.
+// A job that receives something or waits for a worker keeps its place, and does not count
+// for the share of its kind. A job without a known answer time has the whole slice.
 func TestEvict(t *testing.T) {
 	s := newSim(t, Config{Places: 4, Window: 10})
 	looks := map[string]Activity{
