@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"github.com/labstack/echo/v4"
 )
 
 // Rate bounds how often something may be done: Burst times at once, and from
@@ -85,9 +84,6 @@ type LimitError struct {
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("too many requests: try again in %d seconds", int(e.RetryAfter/time.Second))
 }
-
-// Unwrap lets Echo, and what reads its errors, know the status.
-func (e *LimitError) Unwrap() error { return echo.ErrTooManyRequests }
 
 // maxBuckets bounds the clients that one limiter remembers, about 250 bytes
 // each. Who is forgotten starts with a full bucket.

@@ -61,6 +61,7 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		bad     *pin.InvalidError
 		quota   *pin.QuotaError
 		tooMuch *http.MaxBytesError
+		often   *auth.LimitError
 		other   *echo.HTTPError
 	)
 	switch {
@@ -72,6 +73,8 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		return fail(http.StatusUnauthorized, "%v", err)
 	case errors.Is(err, auth.ErrForbidden):
 		return fail(http.StatusForbidden, "the access token is valid, but not for this")
+	case errors.As(err, &often): // of the token; whoever gave it has said when to come back
+		return fail(http.StatusTooManyRequests, "%s", http.StatusText(http.StatusTooManyRequests))
 	case errors.Is(err, pin.ErrNotFound):
 		return fail(http.StatusNotFound, "there is no pin request with this id")
 	case errors.Is(err, pin.ErrNotFailed):

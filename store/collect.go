@@ -97,7 +97,7 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 		return s.noteDamagedLog(f.name, err)
 	}
 	undo := c.discards.prefer(f.id)
-	err := s.db.RunValueLogGC(ratios[len(ratios)-1])
+	err := s.collect(ratios[len(ratios)-1])
 	if err != nil {
 		undo()
 	}

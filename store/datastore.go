@@ -8,15 +8,13 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
-	badger4 "github.com/ipfs/go-ds-badger4"
 	"github.com/multiformats/go-multihash"
 )
 
 // gated is the go-datastore with the store's gate before it: Badger must not
 // be called once it is closed. What it reads it reads as the store does.
 type gated struct {
-	ds *badger4.Datastore
-	s  *Store
+	s *Store
 }
 
 var _ datastore.Batching = gated{}
@@ -32,7 +30,7 @@ func (g gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
 	if h, ok := blockOf(key); ok {
 		return g.s.putLoose([]looseBlock{{h, value}})
 	}
-	return g.s.wrote(g.ds.Put(ctx, key, value))
+	return g.s.wrote(g.s.db.Update(func(txn *badger.Txn) error { return txn.Set(key.Bytes(), value) }))
 }
 
 func (g gated) Delete(ctx context.Context, key datastore.Key) error {
@@ -43,7 +41,7 @@ func (g gated) Delete(ctx context.Context, key datastore.Key) error {
 	if err := g.s.mayUpkeep(); err != nil {
 		return err
 	}
-	return g.s.wrote(g.ds.Delete(ctx, key))
+	return g.s.wrote(g.s.db.Update(func(txn *badger.Txn) error { return txn.Delete(key.Bytes()) }))
 }
 
 // Get's errors: datastore.ErrNotFound; ErrUnreadable.
@@ -153,12 +151,13 @@ func (g gated) page(ctx context.Context, sp span, values bool) (page []query.Res
 	return page, next, nil
 }
 
-func (g gated) Sync(ctx context.Context, prefix datastore.Key) error {
+// Sync does nothing: every write is synced.
+func (g gated) Sync(ctx context.Context, _ datastore.Key) error {
 	if err := g.s.enter(ctx); err != nil {
 		return err
 	}
-	defer g.s.leave()
-	return g.ds.Sync(ctx, prefix)
+	g.s.leave()
+	return nil
 }
 
 // Close does nothing: the store closes the database.
@@ -169,18 +168,14 @@ func (g gated) Batch(ctx context.Context) (datastore.Batch, error) {
 		return nil, err
 	}
 	defer g.s.leave()
-	b, err := g.ds.Batch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &gatedBatch{b: b, s: g.s}, nil
+	return &gatedBatch{s: g.s}, nil
 }
 
-// gatedBatch keeps blocks to itself until Commit, which writes them last.
+// gatedBatch keeps all to itself until Commit, which writes blocks last.
 type gatedBatch struct {
-	b      datastore.Batch
-	s      *Store
-	blocks []looseBlock
+	s       *Store
+	changes []keyChange
+	blocks  []looseBlock
 }
 
 func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) error {
@@ -188,14 +183,15 @@ func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) e
 		return err
 	}
 	defer b.s.leave()
-	if err := b.s.mayUpkeep(); err != nil { // a full batch is written at once
+	if err := b.s.mayUpkeep(); err != nil {
 		return err
 	}
 	if h, ok := blockOf(key); ok {
 		b.blocks = append(b.blocks, looseBlock{h, value})
 		return nil
 	}
-	return b.b.Put(ctx, key, value)
+	b.changes = append(b.changes, keyChange{key.Bytes(), write{value: value}})
+	return nil
 }
 
 func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
@@ -209,7 +205,8 @@ func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
 	if h, ok := blockOf(key); ok {
 		b.blocks = slices.DeleteFunc(b.blocks, func(l looseBlock) bool { return string(l.hash) == string(h) })
 	}
-	return b.b.Delete(ctx, key)
+	b.changes = append(b.changes, keyChange{key.Bytes(), write{deleted: true}})
+	return nil
 }
 
 func (b *gatedBatch) Commit(ctx context.Context) error {
@@ -220,7 +217,12 @@ func (b *gatedBatch) Commit(ctx context.Context) error {
 	if err := b.s.mayUpkeep(); err != nil {
 		return err
 	}
-	if err := b.s.wrote(b.b.Commit(ctx)); err != nil {
+	wb := b.s.db.NewWriteBatch()
+	defer wb.Cancel()
+	if err := fillChanges(wb, b.changes); err != nil { // a part may have been written
+		return b.s.wrote(err)
+	}
+	if err := b.s.wrote(wb.Flush()); err != nil {
 		return err
 	}
 	return b.s.putLoose(b.blocks)
@@ -247,10 +249,10 @@ func (s *Store) putLoose(bs []looseBlock) error {
 	defer wb.Cancel()
 	for _, b := range bs {
 		if err := wb.Set(looseKey(b.hash), encodeSize(len(b.data))); err != nil {
-			return err
+			return s.wrote(err)
 		}
 		if err := wb.Set(blockKey(b.hash), b.data); err != nil {
-			return err
+			return s.wrote(err)
 		}
 	}
 	return s.wrote(wb.Flush())

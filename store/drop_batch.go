@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
@@ -190,16 +192,8 @@ func (b *dropBatch) write() error {
 	}
 	wb := b.s.db.NewWriteBatch()
 	defer wb.Cancel()
-	for _, c := range changes {
-		var err error
-		if c.deleted {
-			err = wb.Delete(c.key)
-		} else {
-			err = wb.Set(c.key, c.value)
-		}
-		if err != nil { // a part may have been written
-			return b.s.wrote(err)
-		}
+	if err := fillChanges(wb, changes); err != nil { // a part may have been written
+		return b.s.wrote(err)
 	}
 	return errors.Join(b.s.wrote(wb.Flush()), cut)
 }
@@ -208,6 +202,22 @@ func (b *dropBatch) write() error {
 type keyChange struct {
 	key []byte
 	write
+}
+
+// fillChanges puts changes into a batch, which is written at once as far as it gets full.
+func fillChanges(wb *badger.WriteBatch, changes []keyChange) error {
+	for _, c := range changes {
+		var err error
+		if c.deleted {
+			err = wb.Delete(c.key)
+		} else {
+			err = wb.Set(c.key, c.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // changes lists what is to be written, in an order in which it may be cut off anywhere,

@@ -209,7 +209,7 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 			number++
 			binary.BigEndian.PutUint64(key[len(key)-8:], number)
 			if err := wb.Delete(bytes.Clone(key)); err != nil {
-				return 0, err
+				return 0, s.wrote(err)
 			}
 		}
 		return fillerKeys * fillerKey, s.wrote(wb.Flush())

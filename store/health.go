@@ -18,7 +18,8 @@ import (
 // says nothing of it, as Linux forgets what it could not write; and what follows it in
 // Badger's log is lost with it in a crash. So after such an error nothing is written any
 // more until the disk takes writes again and all that is in memory has been written
-// anew, to a table. Then memory and disk agree.
+// anew: values to where they are in the value log, the rest to a table. Then memory and
+// disk agree.
 
 const (
 	// mendEvery is how often it is tried whether the disk takes writes again.
@@ -38,6 +39,11 @@ type health struct {
 	written time.Time     // when a write last worked
 	proof   chan struct{} // closed when the write ends that is to prove it; nil is none
 	mending sync.WaitGroup
+
+	unsynced *unsynced // what is in doubt in the value log; nil is nothing
+	unsyncs  int       // how many syncs of it failed
+	// collecting is whether Badger moves values from one file of it to another.
+	collecting bool
 }
 
 // mayWrite fails with pin.ErrUnwritable while the disk does not take what is written.
@@ -45,8 +51,8 @@ func (s *Store) mayWrite() error {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	if s.health.err != nil {
-		// What was in doubt is no doubt of what comes after it.
-		return fmt.Errorf("%w: %v", pin.ErrUnwritable, s.health.err)
+		// What was in doubt is no doubt of what comes after it, nor may it read so.
+		return fmt.Errorf("%w: %s", pin.ErrUnwritable, strings.TrimPrefix(s.health.err.Error(), pin.ErrInDoubt.Error()+": "))
 	}
 	return nil
 }
@@ -85,20 +91,30 @@ func (s *Store) wrote(err error) error {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	switch {
+	case err == nil && s.health.unsynced != nil:
+		return s.health.inDoubt()
 	case !ofDisk(err):
 		if err == nil {
 			s.health.written = now
 		}
 		return err
-	case s.health.err == nil && s.ctx.Err() == nil:
-		s.health.err, s.health.since = err, now
-		s.log.Error("the disk does not take what is written: nothing is changed or stored until it does", "err", err)
-		s.health.mending.Go(s.mend)
 	}
+	s.fails(err)
 	if errors.Is(err, pin.ErrInDoubt) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", pin.ErrUnwritable, err)
+}
+
+// fails takes note of why the disk does not take what is written, and begins to mend
+// that. health.mu must be held.
+func (s *Store) fails(err error) {
+	if s.health.err != nil || s.ctx.Err() != nil {
+		return
+	}
+	s.health.err, s.health.since = err, s.cfg.Now()
+	s.log.Error("the disk does not take what is written: nothing is changed or stored until it does", "err", err)
+	s.health.mending.Go(s.mend)
 }
 
 // mend tries until the disk takes writes again, and all that is in memory is written.
@@ -107,18 +123,41 @@ func (s *Store) mend() {
 		if sleep(s.ctx, s.mendEvery) != nil {
 			return
 		}
-		if err := s.pushOutMemory(s.ctx); err != nil {
+		err := s.writeAllAgain(s.ctx)
+		if errors.Is(err, errLostValues) {
+			s.log.Error("what the disk did not take is lost, and nothing is changed or stored until the server is restarted", "err", err)
+			s.health.mu.Lock()
+			s.health.err = err
+			s.health.mu.Unlock()
+			return
+		}
+		if err != nil {
 			if s.ctx.Err() == nil {
 				s.log.Debug("the disk does not take writes yet", "err", err)
 			}
 			continue
 		}
 		s.health.mu.Lock()
+		if s.health.unsynced != nil {
+			s.health.mu.Unlock()
+			continue
+		}
 		s.log.Info("the disk takes writes again", "after", s.cfg.Now().Sub(s.health.since).Round(time.Second))
 		s.health.err, s.health.written = nil, s.cfg.Now()
 		s.health.mu.Unlock()
 		return
 	}
+}
+
+// writeAllAgain brings to disk what may be in memory alone.
+func (s *Store) writeAllAgain(ctx context.Context) error {
+	if err := s.writeValuesAgain(ctx); err != nil {
+		return err
+	}
+	if err := s.pushOutMemory(ctx); err != nil {
+		return err
+	}
+	return s.setMeta(metaEnd, nil)
 }
 
 // Writable says whether what is written comes to disk. Unless a write proved that in

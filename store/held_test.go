@@ -241,7 +241,7 @@ func TestAboveBlock(t *testing.T) {
 			must(t, err)
 		}
 	}
-	above := func(b blocks.Block) Above {
+	above := func(b blocks.Block) graph.Above {
 		t.Helper()
 		a, err := s.AboveBlock(ctx, b.Cid().Hash())
 		must(t, err)

@@ -8,16 +8,11 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
-// Above is what a block is a part of.
-type Above struct {
-	DAGs  []pin.DAG // that are pinned or being fetched
-	Nodes []pin.DAG // below the roots of those, the roots among them if they are known as nodes
-}
-
 // AboveBlock gives what a block is a part of. It costs what that is.
-func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above, err error) {
+func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a graph.Above, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		holders, err := r.above(h)
 		if err != nil {
@@ -43,7 +38,7 @@ func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above,
 		return nil
 	})
 	if err != nil {
-		return Above{}, wrap(err, "look what is above block %s", h.B58String())
+		return graph.Above{}, wrap(err, "look what is above block %s", h.B58String())
 	}
 	return a, nil
 }

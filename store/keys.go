@@ -49,6 +49,7 @@ const (
 	metaMark    = "mark"    // written by a reclaim, to know what is out of memory
 	metaFiller  = "filler"  // never there for long
 	metaCanary  = "canary"  // nor is that
+	metaEnd     = "end"     // nor that
 	metaProof   = "proof"   // written by Writable alone, to know that writes work
 )
 

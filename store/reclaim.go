@@ -52,14 +52,14 @@ const (
 
 // ReclaimReport says what a reclaim did.
 type ReclaimReport struct {
-	Blocks  uint64        `json:"blocks"` // that were deleted
-	Bytes   uint64        `json:"bytes"`  // of those blocks
-	Before  uint64        `json:"disk_before"`
-	After   uint64        `json:"disk_after"`    // bytes that the database takes on disk
-	Left    uint64        `json:"left"`          // bytes that are deleted and were not given back
-	Damaged int           `json:"damaged_files"` // of the value log, which keep what is dead in them
-	Emptied int           `json:"emptied_files"` // of those, that nothing is left in: a restart removes them
-	Elapsed time.Duration `json:"elapsed"`       // nanoseconds
+	Blocks  uint64 // that were deleted
+	Bytes   uint64 // of those blocks
+	Before  uint64
+	After   uint64        // bytes that the database takes on disk
+	Left    uint64        // bytes that are deleted and were not given back
+	Damaged int           // of the value log, which keep what is dead in them
+	Emptied int           // of those, that nothing is left in: a restart removes them
+	Elapsed time.Duration // nanoseconds
 }
 
 // Freed is by how much the disk's use shrank; 0 if it grew, as others write
@@ -304,14 +304,14 @@ func (s *Store) deleteUnclaimed(notes []graph.Ref, report *ReclaimReport) error 
 	size := uint64(0)
 	for _, d := range dead {
 		if err := wb.Delete(blockKey(d.Hash)); err != nil {
-			return err
+			return s.wrote(err)
 		}
 		size += uint64(d.Size)
 	}
 	// The notes last: they are what an interrupted reclaim goes on by.
 	for _, n := range notes {
 		if err := wb.Delete(looseKey(n.Hash)); err != nil {
-			return err
+			return s.wrote(err)
 		}
 	}
 	if len(dead) > 0 {
@@ -320,7 +320,7 @@ func (s *Store) deleteUnclaimed(notes []graph.Ref, report *ReclaimReport) error 
 			return err
 		}
 		if err := wb.Set(metaKey(metaDead), binary.BigEndian.AppendUint64(nil, before+size)); err != nil {
-			return err
+			return s.wrote(err)
 		}
 	}
 	if err := s.wrote(wb.Flush()); err != nil {

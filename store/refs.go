@@ -51,16 +51,29 @@ func (s *Store) write(ctx context.Context, b graph.Batch) error {
 	if s.duringWrite != nil {
 		s.duringWrite()
 	}
+	whole := b.Whole
+	if len(b.Blocks) > 0 {
+		b.Whole = nil
+	}
+	if err := s.writePart(b); err != nil {
+		return err
+	}
+	s.noteWritten(b.Blocks)
+	if len(b.Blocks) == 0 || len(whole) == 0 {
+		return nil
+	}
+	// Badger writes a mark although the sync of a block before it failed.
+	return s.writePart(graph.Batch{Whole: whole, Limits: b.Limits})
+}
+
+// writePart makes a batch durable whose marks are not of what is in it.
+func (s *Store) writePart(b graph.Batch) error {
 	wb := s.db.NewWriteBatch()
 	defer wb.Cancel()
 	if err := fill(wb, b); err != nil { // it may have been written in part
 		return s.wrote(err)
 	}
-	if err := s.wrote(wb.Flush()); err != nil {
-		return err
-	}
-	s.noteWritten(b.Blocks)
-	return nil
+	return s.wrote(wb.Flush())
 }
 
 // roomForBatch fails with pin.ErrDiskFull if there is no room. Links alone may go

@@ -56,13 +56,19 @@ func newValuePlaces() (p valuePlaces, err error) {
 
 // in gives where the value of an item is, if it is in that file.
 func (p valuePlaces) in(file uint32, item *badger.Item) (at valuePlace, ok bool) {
+	in, at, ok := p.of(item)
+	return at, ok && in == file
+}
+
+// of gives in which file the value of an item is, and where, if it is in the value log.
+func (p valuePlaces) of(item *badger.Item) (file uint32, at valuePlace, ok bool) {
 	const inLog = 1 << 1
 	v := reflect.ValueOf(item).Elem()
 	b := v.Field(p.pointer).Bytes()
-	if v.Field(p.meta).Uint()&inLog == 0 || len(b) != 12 || binary.NativeEndian.Uint32(b) != file {
-		return at, false
+	if v.Field(p.meta).Uint()&inLog == 0 || len(b) != 12 {
+		return 0, at, false
 	}
-	return valuePlace{
+	return binary.NativeEndian.Uint32(b), valuePlace{
 		key:    item.KeyCopy(nil),
 		length: int64(binary.NativeEndian.Uint32(b[4:])),
 		off:    int64(binary.NativeEndian.Uint32(b[8:])),
@@ -229,7 +235,7 @@ func (s *Store) moveBlocks(blocks []valuePlace, hashes []multihash.Multihash) er
 			continue
 		}
 		if err := wb.Set(at.key, value); err != nil {
-			return err
+			return s.wrote(err)
 		}
 	}
 	return s.wrote(wb.Flush())

@@ -15,7 +15,6 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/go-datastore"
-	badger4 "github.com/ipfs/go-ds-badger4"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
@@ -57,7 +56,6 @@ type Store struct {
 	cfg   Config
 	log   *slog.Logger
 	dbDir string
-	ds    *badger4.Datastore
 	db    *badger.DB
 
 	blocks blockstore.Blockstore
@@ -84,6 +82,7 @@ type Store struct {
 	closeWait     time.Duration // the constant of that name
 	mendEvery     time.Duration // likewise
 	health        health
+	endOfLog      func() int64 // how far the newest file of the value log is written
 	commit        *committer
 	quotas        pin.Quotas // nil is none
 	codec         codec
@@ -124,7 +123,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options, steps []migration) (_ *Store, err error) {
+func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options, steps []migration) (_ *Store, err error) {
 	codec, err := newCodec()
 	if err != nil {
 		return nil, err
@@ -163,16 +162,24 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := removeDead(s.dbDir); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	if err := writeMarkedAgain(ctx, s.dbDir); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
 	if err := s.keepNewestLog(ctx); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if err := guarded(func() (err error) { s.ds, err = badger4.NewDatastore(s.dbDir, opts); return err }); err != nil {
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	opts.Dir, opts.ValueDir, opts.Logger = s.dbDir, s.dbDir, s.badgerLog()
+	if err := guarded(func() (err error) { s.db, err = badger.Open(*opts); return err }); err != nil {
+		s.cancel()
 		return nil, fmt.Errorf("open database: %w", openError(err))
 	}
-	s.db = s.ds.DB
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if s.endOfLog, err = endOfLog(s.db); err != nil {
+		s.cancel()
+		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.db.Close())
+	}
 	s.claims.seed = maphash.MakeSeed()
-	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
+	s.blocks = blockstore.NewBlockstore(gated{s})
 	s.commit = newCommitter(s.db, s.mayUpkeep, s.wrote)
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -182,7 +189,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 
 // badgerOptions are the settings that docs/architecture.md has the
 // measurements for.
-func badgerOptions() *badger4.Options {
+func badgerOptions() *badger.Options {
 	o := badger.DefaultOptions("")
 	o.SyncWrites = true // an answer comes after the sync
 	o.Compression = options.None
@@ -201,7 +208,7 @@ func badgerOptions() *badger4.Options {
 	// A block of a table is 4 KiB and read for a key or some dozens; of values in the
 	// value log valueOf looks at the checksums, for less than Badger takes for that.
 	o.ChecksumVerificationMode = options.OnBlockRead
-	return &badger4.Options{Options: o}
+	return &o
 }
 
 // Close ends the store: changes that wait are refused, the one commit that may
@@ -241,7 +248,7 @@ func (s *Store) closeDatabase() error {
 		return nil
 	}
 	closed := make(chan error, 1)
-	go func() { closed <- s.ds.Close() }()
+	go func() { closed <- s.db.Close() }()
 	limit := time.NewTimer(s.closeWait)
 	defer limit.Stop()
 	select {
@@ -310,4 +317,4 @@ func (s *Store) Blockstore() blockstore.Blockstore { return s.blocks }
 // Datastore is the go-datastore in the same database, for others' small state,
 // each under a prefix of its own; "/blocks" is taken. Its transactions do not
 // detect conflicts. It ends with the store; closing it does nothing.
-func (s *Store) Datastore() datastore.Batching { return gated{s.ds, s} }
+func (s *Store) Datastore() datastore.Batching { return gated{s} }

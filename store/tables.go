@@ -28,10 +28,10 @@ import (
 
 // BadTable is a table that is not as it was written.
 type BadTable struct {
-	File  string   `json:"file"`
-	Parts int      `json:"parts"` // of it that are damaged; 0 is the table as a whole
-	Of    int      `json:"of"`    // how many parts it has; 0 is not known
-	Hurt  []string `json:"hurt"`  // what may be in those parts, in words
+	File  string
+	Parts int      // of it that are damaged; 0 is the table as a whole
+	Of    int      // how many parts it has; 0 is not known
+	Hurt  []string // what may be in those parts, in words
 }
 
 func (b BadTable) String() string {
@@ -103,16 +103,38 @@ func tablesOf(dir string) (ids []uint64, err error) {
 // liveBadTables looks at the tables of a database that is open. What is compacted
 // meanwhile is not looked at.
 func (s *Store) liveBadTables(ctx context.Context) ([]BadTable, error) {
-	var ids []uint64
-	if err := guarded(func() error {
+	ids, err := s.liveTables()
+	if err != nil {
+		return nil, err
+	}
+	return s.liveBadAmong(ctx, ids)
+}
+
+// liveBadAmong looks at those tables that are not compacted meanwhile: Badger cuts a file
+// that it deletes to no length first.
+func (s *Store) liveBadAmong(ctx context.Context, ids []uint64) ([]BadTable, error) {
+	bad, err := badAmong(ctx, s.dbDir, ids)
+	if err != nil || len(bad) == 0 {
+		return nil, err
+	}
+	now, err := s.liveTables()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(bad, func(b BadTable) bool {
+		return !slices.ContainsFunc(now, func(id uint64) bool { return table.IDToFilename(id) == b.File })
+	}), nil
+}
+
+// liveTables lists the tables of a database that is open.
+func (s *Store) liveTables() (ids []uint64, err error) {
+	err = guarded(func() error {
 		for _, t := range s.db.Tables() {
 			ids = append(ids, t.ID)
 		}
 		return nil
-	}); err != nil {
-		return nil, err
-	}
-	return badAmong(ctx, s.dbDir, ids)
+	})
+	return ids, err
 }
 
 func badAmong(ctx context.Context, dir string, ids []uint64) (bad []BadTable, err error) {

@@ -58,13 +58,13 @@ type VerifyProgress struct {
 type VerifyReport struct {
 	// Tables is the tables of the database that are damaged. What those have cannot be
 	// told, so that the rest of the report may lack something, and Verify fails.
-	Tables  []BadTable    `json:"damaged_tables,omitempty"`
-	Blocks  uint64        `json:"blocks"` // that were hashed, or are missing
-	Bytes   uint64        `json:"bytes"`
-	Corrupt uint64        `json:"corrupt"`
-	Missing uint64        `json:"missing"`
-	Strays  uint64        `json:"unreferenced"` // blocks that nothing refers to and no reclaim knew of; the next does
-	Elapsed time.Duration `json:"elapsed"`      // nanoseconds
+	Tables  []BadTable
+	Blocks  uint64 // that were hashed, or are missing
+	Bytes   uint64
+	Corrupt uint64
+	Missing uint64
+	Strays  uint64        // blocks that nothing refers to and no reclaim knew of; the next does
+	Elapsed time.Duration // nanoseconds
 	DamagedRecords
 }
 
@@ -247,7 +247,7 @@ func (s *Store) notWhole(holders []graph.Holder) error {
 	defer wb.Cancel()
 	for _, h := range holders {
 		if err := wb.Delete(wholeKey(h)); err != nil {
-			return err
+			return s.wrote(err)
 		}
 	}
 	return s.wrote(wb.Flush())
@@ -406,7 +406,7 @@ func (s *Store) noteStrays(blocks []graph.Ref) (n uint64, err error) {
 				return err
 			}
 			if err := wb.Set(looseKey(l.Hash), encodeSize(sizeOf(item))); err != nil {
-				return err
+				return s.wrote(err)
 			}
 			n++
 		}

@@ -19,6 +19,9 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
 func main() { os.Exit(run()) }
@@ -32,7 +35,7 @@ func run() int {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		environ: os.Environ(), getenv: os.Getenv,
 		interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
-		unit:        systemUnit(),
+		unit:        datadir.SystemUnit(),
 	}
 	err := c.command().ExecuteContext(ctx)
 	if err == nil {
@@ -73,7 +76,7 @@ func printError(w io.Writer, err error) {
 		return
 	}
 	fmt.Fprintf(w, "holdfast: error: %v\n", err)
-	if h, ok := errors.AsType[*hintedError](err); ok {
-		fmt.Fprintf(w, "hint: %s\n", h.hint)
+	if h, ok := errors.AsType[*hint.Error](err); ok {
+		fmt.Fprintf(w, "hint: %s\n", h.Hint)
 	}
 }

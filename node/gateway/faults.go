@@ -225,8 +225,8 @@ func (a *answer) isRefused() bool {
 	return a.refused
 }
 
-// cutOff ends the answer in a way that nobody takes for its end. Boxo says of a CAR that
-// is not whole so in a trailer and at its end, at which few clients look, and no cache.
+// cutOff ends the answer in a way that nobody takes for its end. Boxo says that a CAR is
+// not whole by a text at its end, at which few clients look, and no cache.
 func (a *answer) cutOff() {
 	a.Flush() // so that the client sees what it is that ended
 	panic(http.ErrAbortHandler)
