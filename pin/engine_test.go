@@ -1,6 +1,7 @@
 package pin_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -13,15 +14,16 @@ func TestFakeEngine(t *testing.T) {
 	pintest.RunEngine(t, func(t *testing.T) pintest.EngineRig {
 		net := newNetwork(t)
 		recs := pintest.NewRecords(time.Now)
-		blocks := make(map[int]int) // of the n-th DAG
+		var blocks sync.Map // how many the n-th DAG has
 		return pintest.EngineRig{
 			Records: recs, Engine: net,
 			Content: func(n, count int) (pin.Spec, pin.Totals) {
-				blocks[n] = count
+				blocks.Store(n, count)
 				return pintest.DAGSpec(n), pin.Totals{Blocks: uint64(count), Bytes: uint64(count) * 100}
 			},
 			Serve: func(n int, all bool) {
-				c := content{blocks: blocks[n]}
+				count, _ := blocks.Load(n)
+				c := content{blocks: count.(int)}
 				if !all {
 					c.serve = 1
 				}

@@ -359,7 +359,6 @@ func run(t *testing.T, cfg pin.Config, test func(*rig)) {
 
 func (r *rig) start() {
 	r.t.Helper()
-	r.recs.SetQuotas(r.cfg.Quotas)
 	m, err := pin.New(r.t.Context(), r.cfg, r.recs, r.net)
 	if err != nil {
 		r.t.Fatal(err)

@@ -33,8 +33,8 @@ type Config struct {
 	Window int // default 10,000: about 50 MB in all
 	// Limits bound every DAG.
 	Limits Limits
-	// Quotas are those that the records were given by SetQuotas. The manager ends
-	// fetches that exceed them early. Nil: it does not.
+	// Quotas bound what accounts may pin: New gives them to the records, and the manager
+	// ends fetches that exceed them. Nil bounds nothing.
 	Quotas Quotas
 	// Denied returns why the operator does not want a DAG here: an error that is an
 	// ErrDenied, or nil if the DAG may be here. It is called for each request, and for
@@ -87,6 +87,9 @@ func New(ctx context.Context, cfg Config, records Records, engine Engine) (*Mana
 	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	m.jobs = newScheduler(m.ctx, cfg, records, engine, &m.tasks)
 	m.drops = m.jobs.drops
+	if cfg.Quotas != nil {
+		records.SetQuotas(cfg.Quotas)
+	}
 	m.full = &fullLog{log: cfg.Logger, room: engine.Room, tasks: &m.tasks, ctx: m.ctx}
 	if err := m.resume(ctx, records); err != nil {
 		m.cancel()

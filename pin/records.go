@@ -48,11 +48,11 @@ type Records interface {
 // Requests is the part of [Records] that clients' calls end at.
 type Requests interface {
 	// SetQuotas bounds what accounts may have, as Usage counts it. Nil bounds nothing,
-	// and so it is until SetQuotas is called. The one who opens the records calls it,
-	// once, before any other method. Quotas are checked in the commit that makes a
-	// request or that makes it pinned, so they hold exactly, whatever happens at the
-	// same time. A change that does not raise what an account is charged is never
-	// refused for its quota of bytes.
+	// and so it is until SetQuotas is called. [New] and [NewOffline] call it, once, and no
+	// other method is called at the same time. Quotas are checked in the commit that makes
+	// a request or that makes it pinned, so they hold exactly, whatever happens at the same
+	// time. A change that does not raise what an account is charged is never refused for
+	// its quota of bytes.
 	SetQuotas(q Quotas)
 
 	// Add commits a new request and gives it its ID and Created. Its Status is Pinned if
