@@ -52,7 +52,6 @@ var notForPin = []string{
 	"github.com/libp2p/",
 	"github.com/ipfs/boxo/",
 	"github.com/ipfs/go-datastore",
-	"github.com/ipfs/go-ds-badger4",
 }
 
 type goPackage struct {
