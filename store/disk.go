@@ -131,13 +131,15 @@ func (s *Store) roomToMove(n uint64) error { return s.floor(s.cfg.Reserve/4, n) 
 // roomForUpkeep is the lower floor, under which only a reclaim writes.
 func (s *Store) roomForUpkeep() error { return s.floor(s.cfg.Reserve, 0) }
 
+// floor fails with a *pin.DiskFullError if less than floor would be left of what is free
+// after n bytes, and with pin.ErrUnwritable if the file system does not say what is free.
 func (s *Store) floor(floor, n uint64) error {
 	if floor == 0 {
 		return nil
 	}
 	free, err := s.cfg.FreeSpace(s.dbDir)
-	if err != nil {
-		return err
+	if err != nil { // who cannot say what is free takes no writes either
+		return fmt.Errorf("%w: %w", pin.ErrUnwritable, err)
 	}
 	full := &pin.DiskFullError{Free: free, Kept: floor, Upkeep: floor <= s.cfg.Reserve}
 	switch {
