@@ -83,7 +83,7 @@ var notFor = map[string][]string{
 var inside = []string{
 	"cmd/holdfast/internal/config/settings.go", // the fields of the configuration are its keys
 	// What Badger does not tell of its files, and what it keeps in them.
-	"store/discards.go", "store/read.go", "store/rescue.go",
+	"store/discards.go", "store/read.go", "store/rescue.go", "store/unsynced.go",
 }
 
 // maxFiles is how many files a package's directory may have that says nothing of that:
