@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // testDenylist denies blocks by their hash.
@@ -238,8 +239,8 @@ func TestDeniedAtTheEnd(t *testing.T) {
 	list := newTestDenylist()
 	store := walktest.NewStore(t)
 	var once sync.Once
-	store.BeforeWrite = func(_ context.Context, b pin.Batch) error {
-		if slices.Contains(b.Whole, pin.Attempt(1).Holder()) {
+	store.BeforeWrite = func(_ context.Context, b graph.Batch) error {
+		if slices.Contains(b.Whole, graph.HolderOf(pin.Attempt(1))) {
 			once.Do(func() { list.find(all[3].Cid(), root) })
 		}
 		return nil

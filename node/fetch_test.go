@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 func TestFetch(t *testing.T) {
@@ -264,7 +266,7 @@ func TestBlockThatIsGoneOnceItIsClaimed(t *testing.T) {
 	all := dagtest.Tree(dagtest.Leaves(20, 100), 5)
 	store := walktest.NewStore(t, all...)
 	victims := []cid.Cid{all[3].Cid(), dagtest.Last(all)}
-	store.BeforeWrite = func(context.Context, pin.Batch) error {
+	store.BeforeWrite = func(context.Context, graph.Batch) error {
 		for _, c := range victims {
 			store.Lose(c)
 		}
@@ -287,7 +289,7 @@ func TestBlockThatIsGoneOnceItIsClaimed(t *testing.T) {
 func TestErrorsOfTheStoreEndTheFetch(t *testing.T) {
 	all := dagtest.Tree(dagtest.Leaves(20, 100), 5)
 	store := walktest.NewStore(t)
-	store.BeforeWrite = func(context.Context, pin.Batch) error { return fmt.Errorf("put: %w", pin.ErrDiskFull) }
+	store.BeforeWrite = func(context.Context, graph.Batch) error { return fmt.Errorf("put: %w", pin.ErrDiskFull) }
 	n := newTestNode(t, store)
 	if _, err := n.Fetch(t.Context(), newJob(dagtest.Last(all), newSource(t, all...).addr())); !errors.Is(err, pin.ErrDiskFull) {
 		t.Fatalf("the error is %v", err)
@@ -295,7 +297,7 @@ func TestErrorsOfTheStoreEndTheFetch(t *testing.T) {
 
 	other := walktest.NewStore(t, all...)
 	broken := errors.New("broken")
-	other.BeforeWrite = func(context.Context, pin.Batch) error { return broken }
+	other.BeforeWrite = func(context.Context, graph.Batch) error { return broken }
 	if _, err := newTestNode(t, other).Fetch(t.Context(), newJob(dagtest.Last(all))); !errors.Is(err, broken) {
 		t.Fatalf("the error is %v", err)
 	}
@@ -306,7 +308,7 @@ func TestFetchWaitsForTheDisk(t *testing.T) {
 	all := dagtest.Tree(dagtest.Leaves(20, 100), 5)
 	store := walktest.NewStore(t)
 	release := make(chan struct{})
-	store.BeforeWrite = func(context.Context, pin.Batch) error { <-release; return nil }
+	store.BeforeWrite = func(context.Context, graph.Batch) error { <-release; return nil }
 	n := newTestNode(t, store)
 	job := newJob(dagtest.Last(all), newSource(t, all...).addr())
 	done, result := start(t.Context(), n, job)
@@ -330,7 +332,7 @@ func TestSlowDiskBoundsWhatIsInMemory(t *testing.T) {
 	store := walktest.NewStore(t)
 	release := make(chan struct{})
 	largest := 0
-	store.BeforeWrite = func(_ context.Context, b pin.Batch) error {
+	store.BeforeWrite = func(_ context.Context, b graph.Batch) error {
 		<-release
 		size := 0
 		for _, block := range b.Blocks {
@@ -367,7 +369,7 @@ func TestResumeFetchesNothingTwice(t *testing.T) {
 	store := walktest.NewStore(t)
 	n := newTestNode(t, store)
 	ctx, cancel := context.WithCancel(t.Context())
-	store.BeforeWrite = func(context.Context, pin.Batch) error {
+	store.BeforeWrite = func(context.Context, graph.Batch) error {
 		if store.Stored() > 300 {
 			cancel()
 		}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"io"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 
 	"github.com/ipfs/boxo/bitswap/message"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // A root that nobody has is waited for without a worker, and comes from
@@ -96,7 +98,7 @@ func TestSourceDropsConnections(t *testing.T) {
 	src := newSource(t, all...)
 	job := newJob(dagtest.Last(all), src.addr())
 	drops := 0
-	store.BeforeWrite = func(context.Context, pin.Batch) error { // of 4,096 links at most
+	store.BeforeWrite = func(context.Context, graph.Batch) error { // of 4,096 links at most
 		if drops < 6 {
 			drops++
 			time.Sleep(lastingConn) // as long as a connection has to last to be made again at once

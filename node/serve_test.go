@@ -14,15 +14,16 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // hold has an attempt need blocks, so that they are served.
 func hold(t testing.TB, s Store, a pin.Attempt, bs ...blocks.Block) {
 	t.Helper()
-	var b pin.Batch
+	var b graph.Batch
 	for _, block := range bs {
-		b.Links = append(b.Links, pin.Link{
-			Holder: a.Holder(), Ref: pin.Ref{Hash: block.Cid().Hash(), Size: len(block.RawData())}, Codec: block.Cid().Type(),
+		b.Links = append(b.Links, graph.Link{
+			Holder: graph.HolderOf(a), Ref: graph.Ref{Hash: block.Cid().Hash(), Size: len(block.RawData())}, Codec: block.Cid().Type(),
 		})
 	}
 	if err := s.Write(t.Context(), b); err != nil {
@@ -36,7 +37,7 @@ func TestBlocksAreServedOnceTheyAreDurable(t *testing.T) {
 	root := dagtest.Last(all)
 	store := walktest.NewStore(t)
 	release := make(chan struct{})
-	store.BeforeWrite = func(context.Context, pin.Batch) error { <-release; return nil }
+	store.BeforeWrite = func(context.Context, graph.Batch) error { <-release; return nil }
 	n := newTestNode(t, store)
 	third := newSource(t)
 	third.connect(t, n)

@@ -83,12 +83,12 @@ func (o *Offline) Adopt(ctx context.Context, r Adopter, from, to string) (adopte
 	return adopted, left, err
 }
 
-// Unpin drops what was released.
-func (o *Offline) Unpin(ctx context.Context) error {
+// Unpin drops what was released, as [Engine].Drop does.
+func (o *Offline) Unpin(ctx context.Context, drop func(context.Context, Attempt) error) error {
 	released, err := o.records.Released(ctx)
 	for _, a := range released {
 		if err == nil {
-			err = o.records.Drop(ctx, a)
+			err = drop(ctx, a)
 		}
 	}
 	return err

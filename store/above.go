@@ -7,6 +7,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // What holds a block is found by going up: from its links to their holders, from
@@ -15,8 +16,8 @@ import (
 
 // above lists what is above a block, read under whatever codec: every node and
 // attempt, each once.
-func (r *reader) above(h multihash.Multihash) (all []pin.Holder, err error) {
-	seen := map[pin.Holder]struct{}{}
+func (r *reader) above(h multihash.Multihash) (all []graph.Holder, err error) {
+	seen := map[graph.Holder]struct{}{}
 	for todo := [][]byte{blockLinks(h)}; len(todo) > 0; {
 		prefix := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
@@ -46,7 +47,7 @@ func (r *reader) above(h multihash.Multihash) (all []pin.Holder, err error) {
 }
 
 // nodeCID gives what a holder is the node of. ok is false if it is none.
-func (r *reader) nodeCID(h pin.Holder) (c cid.Cid, ok bool, err error) {
+func (r *reader) nodeCID(h graph.Holder) (c cid.Cid, ok bool, err error) {
 	d, found, err := r.get(nodeKey(h))
 	if err != nil && !errors.Is(err, ErrUnreadable) || err == nil && !found {
 		return cid.Undef, false, err

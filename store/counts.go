@@ -198,7 +198,7 @@ func (s *Store) oldest(r *reader, code statusCode) (oldest time.Time, err error)
 // Free gives the bytes that are free on the file system of the database.
 func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
 
-// Room implements [pin.Records].
+// Room is that of [pin.Engine].
 func (s *Store) Room(ctx context.Context, bytes uint64) error {
 	if err := s.enter(ctx); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
@@ -46,13 +47,13 @@ func TestCount(t *testing.T) {
 
 	p := beginPin(t, s, 1)
 	p.put(t, s, someBlocks(41, 5, 1000))
-	links := make([]pin.Link, walkPage+1000)
+	links := make([]graph.Link, walkPage+1000)
 	for i := range links {
 		h, err := multihash.Sum([]byte{byte(i), byte(i >> 8), byte(i >> 16)}, multihash.SHA2_256, -1)
 		must(t, err)
-		links[i] = pin.Link{Holder: p.attempt.Holder(), Ref: pin.Ref{Hash: h, Size: 2}, Codec: cid.Raw}
+		links[i] = graph.Link{Holder: graph.HolderOf(p.attempt), Ref: graph.Ref{Hash: h, Size: 2}, Codec: cid.Raw}
 	}
-	must(t, s.Write(ctx, pin.Batch{Links: links}))
+	must(t, s.Write(ctx, graph.Batch{Links: links}))
 	want := Amount{Blocks: 5 + uint64(len(links)), Bytes: 5000 + 2*uint64(len(links))}
 	eventuallyCounted(t, s, "pinning", func(c Counts) bool { return c.Live == want && c.Dead == Amount{} })
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // hold counts one more holder of a DAG and says whether the DAG is complete.
@@ -46,11 +47,11 @@ func (s *Store) letGoMany(t *tx, d pin.DAG, n uint64, released []pin.Attempt) ([
 		return released, nil
 	}
 	t.delete(attemptKey(rec.Attempt))
-	t.delete(wholeKey(rec.Attempt.Holder()))
-	return append(released, rec.Attempt), s.put(t, releasedKey(rec.Attempt.Holder()), releasedRecord{DAG: []byte(d)})
+	t.delete(wholeKey(graph.HolderOf(rec.Attempt)))
+	return append(released, rec.Attempt), s.put(t, releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
 }
 
-// Begin implements [pin.Records].
+// Begin implements [pin.Work].
 func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
 	var work []chunkOf
 	err = s.update(ctx, func(t *tx) error {
@@ -113,7 +114,7 @@ func (s *Store) newAttempt(t *tx, d pin.DAG) (pin.Attempt, error) {
 	return a, err
 }
 
-// Complete implements [pin.Records].
+// Complete implements [pin.Work].
 func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (released []pin.Attempt, err error) {
 	known, err := s.limitsFor(ctx, d)
 	if err != nil {
@@ -183,7 +184,7 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chu
 	return released, nil
 }
 
-// Fail implements [pin.Records].
+// Fail implements [pin.Work].
 func (s *Store) Fail(ctx context.Context, d pin.DAG, details string) (released []pin.Attempt, err error) {
 	var work []chunkOf
 	for first := true; first || len(work) > 0; first = false {

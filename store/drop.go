@@ -9,6 +9,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // Letting go of an attempt takes its links away. A node that nothing links to any
@@ -49,7 +50,9 @@ type drops struct {
 	levels                 int
 }
 
-// Drop implements [pin.Records].
+// Drop lets go of what a released attempt holds, for [pin.Engine]. With the last link it
+// forgets the attempt, as Dropped does. It is an error if the attempt is not released;
+// then nothing is dropped.
 func (s *Store) Drop(ctx context.Context, a pin.Attempt) error {
 	if err := s.drop(ctx, a); err != nil {
 		return wrap(err, "drop attempt %d", a)
@@ -74,13 +77,13 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 		if inUse {
 			return fmt.Errorf("it is not released")
 		}
-		marked, err = r.has(releasedKey(a.Holder()))
+		marked, err = r.has(releasedKey(graph.HolderOf(a)))
 		return err
 	})
 	if err != nil || !marked {
 		return err
 	}
-	d := &dropper{s: s, attempt: a.Holder(), next: []pin.Holder{a.Holder()}, missed: !s.drops.settled}
+	d := &dropper{s: s, attempt: graph.HolderOf(a), next: []graph.Holder{graph.HolderOf(a)}, missed: !s.drops.settled}
 	s.drops.settled = false
 	for {
 		for len(d.next) > 0 {
@@ -100,8 +103,8 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 	// goes that the attempt is whole, which a walk that was slow to stop may have
 	// written after the release; it has counted for nothing since then.
 	return s.update(ctx, func(t *tx) error {
-		t.delete(wholeKey(a.Holder()))
-		t.delete(releasedKey(a.Holder()))
+		t.delete(wholeKey(graph.HolderOf(a)))
+		t.delete(releasedKey(graph.HolderOf(a)))
 		return nil
 	})
 }
@@ -109,10 +112,10 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 // dropper goes down from an attempt.
 type dropper struct {
 	s       *Store
-	attempt pin.Holder
-	next    []pin.Holder // whose links are to be deleted, the last first
-	missed  bool         // there are others, which have their marks
-	from    []byte       // the mark to go on at, if they are being read
+	attempt graph.Holder
+	next    []graph.Holder // whose links are to be deleted, the last first
+	missed  bool           // there are others, which have their marks
+	from    []byte         // the mark to go on at, if they are being read
 }
 
 // find reads marks of released nodes, as many as are remembered. A row of calls goes

@@ -7,6 +7,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // dropBatch is what one commit of a Drop takes away. It lies over what is on disk: its
@@ -15,22 +16,22 @@ import (
 // commits as its links fill, however deep it is.
 type dropBatch struct {
 	s       *Store
-	attempt pin.Holder
-	guess   *dropBatch   // what it is made from; nil for a guess
-	next    []pin.Holder // whose links are still to be deleted, the last first
-	missed  bool         // nodes were released that next had no room for
+	attempt graph.Holder
+	guess   *dropBatch     // what it is made from; nil for a guess
+	next    []graph.Holder // whose links are still to be deleted, the last first
+	missed  bool           // nodes were released that next had no room for
 
-	links    []pin.Link
-	taken    []taking              // whose they are, in the same order
-	of       map[pin.Holder]taking // the same, by the holder
-	going    map[string]struct{}   // links that may hold a node, by the block's side
-	nodes    map[string][]pin.Node // by what links to them start with
-	released []pin.Node
+	links    []graph.Link
+	taken    []taking                // whose they are, in the same order
+	of       map[graph.Holder]taking // the same, by the holder
+	going    map[string]struct{}     // links that may hold a node, by the block's side
+	nodes    map[string][]graph.Node // by what links to them start with
+	released []graph.Node
 }
 
 // taking is the links of a holder that are in a batch, links[from:to].
 type taking struct {
-	holder   pin.Holder
+	holder   graph.Holder
 	from, to int
 	more     bool // it has others
 }
@@ -39,7 +40,7 @@ type taking struct {
 func (d *dropper) batch(guess *dropBatch) *dropBatch {
 	return &dropBatch{
 		s: d.s, attempt: d.attempt, guess: guess, next: slices.Clone(d.next), missed: d.missed,
-		of: map[pin.Holder]taking{}, going: map[string]struct{}{}, nodes: map[string][]pin.Node{},
+		of: map[graph.Holder]taking{}, going: map[string]struct{}{}, nodes: map[string][]graph.Node{},
 	}
 }
 
@@ -102,7 +103,7 @@ func (b *dropBatch) take(r *reader) (full bool, err error) {
 }
 
 // readLinks takes the links of a holder, as many as there is room for.
-func (b *dropBatch) readLinks(r *reader, h pin.Holder) (more bool, err error) {
+func (b *dropBatch) readLinks(r *reader, h graph.Holder) (more bool, err error) {
 	err = r.scan(span{prefix: linksFrom(h)}, func(key, value []byte) (bool, error) {
 		if more = len(b.links) == dropsPerBatch; more {
 			return false, nil
@@ -115,7 +116,7 @@ func (b *dropBatch) readLinks(r *reader, h pin.Holder) (more bool, err error) {
 	return more, err
 }
 
-func (b *dropBatch) add(links ...pin.Link) {
+func (b *dropBatch) add(links ...graph.Link) {
 	for _, l := range links {
 		b.links = append(b.links, l)
 		if mayLink(l.Codec) {
@@ -125,7 +126,7 @@ func (b *dropBatch) add(links ...pin.Link) {
 }
 
 // release releases the nodes that some of the links lead to and no other does.
-func (b *dropBatch) release(r *reader, links []pin.Link) error {
+func (b *dropBatch) release(r *reader, links []graph.Link) error {
 	looked := make(map[string]struct{}, len(links))
 	for _, l := range links {
 		if !mayLink(l.Codec) {
@@ -160,14 +161,14 @@ func (b *dropBatch) release(r *reader, links []pin.Link) error {
 }
 
 // nodesOf lists the nodes of a block that nothing links to.
-func (b *dropBatch) nodesOf(r *reader, d pin.DAG, to []byte) (nodes []pin.Node, err error) {
+func (b *dropBatch) nodesOf(r *reader, d pin.DAG, to []byte) (nodes []graph.Node, err error) {
 	if b.guess != nil {
 		if nodes, known := b.guess.nodes[string(to)]; known {
 			return nodes, nil
 		}
 	}
-	err = r.nodes(d, func(id pin.Holder, a pin.Attempt) bool {
-		nodes = append(nodes, pin.Node{ID: id, DAG: d, Attempt: a})
+	err = r.nodes(d, func(id graph.Holder, a pin.Attempt) bool {
+		nodes = append(nodes, graph.Node{ID: id, DAG: d, Attempt: a})
 		return true
 	})
 	b.nodes[string(to)] = nodes
@@ -231,8 +232,8 @@ func (b *dropBatch) changes() []keyChange {
 	all := make([]keyChange, 0, 4*len(b.released)+3*len(b.links)+len(b.taken))
 	set := func(key, value []byte) { all = append(all, keyChange{key, write{value: value}}) }
 	del := func(key []byte) { all = append(all, keyChange{key, write{deleted: true}}) }
-	leave := func(n pin.Node) { del(nodeKey(n.ID)); del(nodesKey(n)) }
-	nodes := make(map[pin.Holder]pin.Node, len(b.released))
+	leave := func(n graph.Node) { del(nodeKey(n.ID)); del(nodesKey(n)) }
+	nodes := make(map[graph.Holder]graph.Node, len(b.released))
 	for _, n := range b.released {
 		nodes[n.ID] = n
 		del(wholeKey(n.ID))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // release removes a pin's request and leaves what it held to be dropped.
@@ -142,7 +143,7 @@ func TestLateMarkOfBeingWhole(t *testing.T) {
 		"before the drop": func(_ *Store, late func()) { late() },
 		"before stripes":  func(s *Store, late func()) { s.drops.beforeStripes = late },
 		"with the stripes held": func(s *Store, late func()) {
-			s.beforeRelease = func([]pin.Node) { late() }
+			s.beforeRelease = func([]graph.Node) { late() }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +152,7 @@ func TestLateMarkOfBeingWhole(t *testing.T) {
 			p := pinDAG(t, s, all)
 			p.release(t, s)
 			write(s, func() {
-				must(t, s.Write(context.WithoutCancel(t.Context()), pin.Batch{Whole: []pin.Holder{p.attempt.Holder()}}))
+				must(t, s.Write(context.WithoutCancel(t.Context()), graph.Batch{Whole: []graph.Holder{graph.HolderOf(p.attempt)}}))
 			})
 			// The nodes are gone, and the attempt's own link is not.
 			s.drops.cut = func(changes int) int { return changes - 3 }
@@ -159,7 +160,7 @@ func TestLateMarkOfBeingWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.drops, s.beforeRelease = drops{}, nil
-			if n := len(links(t, s, p.attempt.Holder())); n != 1 {
+			if n := len(links(t, s, graph.HolderOf(p.attempt))); n != 1 {
 				t.Fatalf("the attempt has %d links", n)
 			}
 			if whole, err := s.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true); err != nil || whole {
@@ -196,7 +197,7 @@ func TestLinkRacesReleaseFarDown(t *testing.T) {
 			if whole, err := s.Whole(t.Context(), pin.DAGOf(all[at-1].Cid()), pin.Limits{}, true); err != nil || !whole {
 				t.Errorf("what was linked to in time is whole: %v, %v", whole, err)
 			}
-			must(t, s.Write(t.Context(), pin.Batch{Whole: []pin.Holder{q.node, q.attempt.Holder()}}))
+			must(t, s.Write(t.Context(), graph.Batch{Whole: []graph.Holder{q.node, graph.HolderOf(q.attempt)}}))
 			reclaimAll(t, s)
 			checkHeld(t, s, sizesOf(other))
 		})
@@ -207,7 +208,7 @@ func TestLinkRacesReleaseFarDown(t *testing.T) {
 			other := over("other", all[:at]...)
 			q := beginDAG(t, s, other)
 			linked, released := make(chan struct{}), false
-			s.beforeRelease = func([]pin.Node) {
+			s.beforeRelease = func([]graph.Node) {
 				s.beforeRelease = nil
 				go func() {
 					defer close(linked)
@@ -231,7 +232,7 @@ func TestLinkRacesReleaseFarDown(t *testing.T) {
 // halfWalk is a walk that has come to the one thing that its root links to.
 type halfWalk struct {
 	attempt pin.Attempt
-	node    pin.Holder
+	node    graph.Holder
 }
 
 func beginDAG(t *testing.T, s *Store, all []blocks.Block) *halfWalk {
@@ -248,13 +249,13 @@ func beginDAG(t *testing.T, s *Store, all []blocks.Block) *halfWalk {
 
 func (w *halfWalk) link(t *testing.T, s *Store, all []blocks.Block) {
 	root, below := all[len(all)-1], all[len(all)-2]
-	err := s.Write(context.WithoutCancel(t.Context()), pin.Batch{
-		Links: []pin.Link{
-			{Holder: w.attempt.Holder(), Ref: refOf(root), Codec: cid.DagProtobuf},
+	err := s.Write(context.WithoutCancel(t.Context()), graph.Batch{
+		Links: []graph.Link{
+			{Holder: graph.HolderOf(w.attempt), Ref: refOf(root), Codec: cid.DagProtobuf},
 			{Holder: w.node, Ref: refOf(below), Codec: below.Cid().Type()},
 		},
-		Nodes:  []pin.Node{{ID: w.node, DAG: pin.DAGOf(root.Cid()), Attempt: w.attempt}},
-		Blocks: []pin.Block{{Hash: root.Cid().Hash(), Data: root.RawData()}},
+		Nodes:  []graph.Node{{ID: w.node, DAG: pin.DAGOf(root.Cid()), Attempt: w.attempt}},
+		Blocks: []graph.Block{{Hash: root.Cid().Hash(), Data: root.RawData()}},
 	})
 	if err != nil {
 		t.Error(err)

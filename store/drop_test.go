@@ -10,6 +10,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // dirs pins a root over a node over n directories, each of which links to a node: one
@@ -23,22 +24,22 @@ func dirs(t *testing.T, s *Store, seed, n int, common bool) *pinned {
 		must(t, err)
 		return h
 	}
-	node := func(id pin.Holder, h multihash.Multihash) pin.Node {
-		return pin.Node{ID: id, DAG: pin.DAGOf(cid.NewCidV1(cid.DagProtobuf, h)), Attempt: p.attempt}
+	node := func(id graph.Holder, h multihash.Multihash) graph.Node {
+		return graph.Node{ID: id, DAG: pin.DAGOf(cid.NewCidV1(cid.DagProtobuf, h)), Attempt: p.attempt}
 	}
-	link := func(from pin.Holder, h multihash.Multihash) pin.Link {
-		return pin.Link{Holder: from, Ref: pin.Ref{Hash: h, Size: 50}, Codec: cid.DagProtobuf}
+	link := func(from graph.Holder, h multihash.Multihash) graph.Link {
+		return graph.Link{Holder: from, Ref: graph.Ref{Hash: h, Size: 50}, Codec: cid.DagProtobuf}
 	}
 	const atATime = 500
 	first, err := s.NewHolders(t.Context(), 1)
 	must(t, err)
 	root := hash("root", seed)
-	must(t, s.Write(t.Context(), pin.Batch{Links: []pin.Link{link(p.attempt.Holder(), root)}, Nodes: []pin.Node{node(first, root)}}))
+	must(t, s.Write(t.Context(), graph.Batch{Links: []graph.Link{link(graph.HolderOf(p.attempt), root)}, Nodes: []graph.Node{node(first, root)}}))
 	for at := 0; at < n; at += atATime {
 		id, err := s.NewHolders(t.Context(), atATime)
 		must(t, err)
-		var b pin.Batch
-		for i := range pin.Holder(atATime) {
+		var b graph.Batch
+		for i := range graph.Holder(atATime) {
 			dir, leaf := hash("dir", seed, id+i), hash("leaf", seed, id+i)
 			if common {
 				leaf = hash("the same in all")
@@ -87,7 +88,7 @@ func TestDropOfAPopularNode(t *testing.T) {
 func TestDropRemembersWhoHolds(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	to := linksTo(refOf(someBlocks(1, 1, 10)[0]).Hash, cid.DagProtobuf)
-	key := func(n int) string { return string(holderTail(append([]byte(nil), to...), pin.Holder(n))) }
+	key := func(n int) string { return string(holderTail(append([]byte(nil), to...), graph.Holder(n))) }
 	set := func(there bool, keys ...int) {
 		for _, n := range keys {
 			value := []byte{1}
@@ -137,7 +138,7 @@ func TestDropsReadMarksOnce(t *testing.T) {
 	released := func(s *Store, from int) (all []pin.Attempt) {
 		for i := range n {
 			p := beginPin(t, s, from+i)
-			must(t, claimTo(s, t.Context(), p.attempt, []pin.Ref{refOf(someBlocks(uint64(i), 1, 10)[0])}))
+			must(t, claimTo(s, t.Context(), p.attempt, []graph.Ref{refOf(someBlocks(uint64(i), 1, 10)[0])}))
 			p.complete(t, s, 1)
 			_, some, err := s.Remove(t.Context(), benchAccount, p.request.ID)
 			must(t, err)
@@ -161,7 +162,7 @@ func TestDropsReadMarksOnce(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	s.beforeRelease = func(nodes []pin.Node) {
+	s.beforeRelease = func(nodes []graph.Node) {
 		if len(nodes) > 1 {
 			cancel()
 		}

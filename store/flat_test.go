@@ -9,36 +9,37 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // The simplest DAG is flat: its attempt holds raw blocks. Much of what the store
 // has to keep to shows with these already.
 
 // claimTo writes links from an attempt to raw blocks.
-func claimTo(s *Store, ctx context.Context, a pin.Attempt, refs []pin.Ref) error {
-	return s.Write(ctx, pin.Batch{Links: rawLinks(a, refs)})
+func claimTo(s *Store, ctx context.Context, a pin.Attempt, refs []graph.Ref) error {
+	return s.Write(ctx, graph.Batch{Links: rawLinks(a, refs)})
 }
 
 // putTo writes raw blocks and the links from an attempt to them.
 func putTo(s *Store, ctx context.Context, a pin.Attempt, bs []blocks.Block) error {
-	refs, written := make([]pin.Ref, len(bs)), make([]pin.Block, len(bs))
+	refs, written := make([]graph.Ref, len(bs)), make([]graph.Block, len(bs))
 	for i, b := range bs {
 		refs[i] = refOf(b)
-		written[i] = pin.Block{Hash: b.Cid().Hash(), Data: b.RawData()}
+		written[i] = graph.Block{Hash: b.Cid().Hash(), Data: b.RawData()}
 	}
-	return s.Write(ctx, pin.Batch{Links: rawLinks(a, refs), Blocks: written})
+	return s.Write(ctx, graph.Batch{Links: rawLinks(a, refs), Blocks: written})
 }
 
-func rawLinks(a pin.Attempt, refs []pin.Ref) []pin.Link {
-	links := make([]pin.Link, len(refs))
+func rawLinks(a pin.Attempt, refs []graph.Ref) []graph.Link {
+	links := make([]graph.Link, len(refs))
 	for i, r := range refs {
-		links[i] = pin.Link{Holder: a.Holder(), Ref: r, Codec: cid.Raw}
+		links[i] = graph.Link{Holder: graph.HolderOf(a), Ref: r, Codec: cid.Raw}
 	}
 	return links
 }
 
 // links collects what a holder holds.
-func links(t testing.TB, s *Store, h pin.Holder) (all []pin.Link) {
+func links(t testing.TB, s *Store, h graph.Holder) (all []graph.Link) {
 	t.Helper()
 	for l, err := range s.Links(t.Context(), h) {
 		must(t, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
@@ -51,7 +52,7 @@ func TestHeld(t *testing.T) {
 	}
 	second, b := begin(2)
 	// A claim is enough: the block may come a moment later.
-	must(t, claimTo(s, ctx, b, []pin.Ref{{Hash: both.Cid().Hash(), Size: 100}, {Hash: other.Cid().Hash(), Size: 100}}))
+	must(t, claimTo(s, ctx, b, []graph.Ref{{Hash: both.Cid().Hash(), Size: 100}, {Hash: other.Cid().Hash(), Size: 100}}))
 	if !held(other) {
 		t.Fatal("what was claimed is not held")
 	}
@@ -173,7 +174,7 @@ func TestNeededBelowANode(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
 	leaf := someBlocks(1, 1, 100)[0]
-	node := pin.Ref{Hash: pintest.DAGSpec(7).DAG().CID().Hash(), Size: 50}
+	node := graph.Ref{Hash: pintest.DAGSpec(7).DAG().CID().Hash(), Size: 50}
 	var requests []pin.Request
 	for i := range 2 {
 		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
@@ -182,10 +183,10 @@ func TestNeededBelowANode(t *testing.T) {
 		must(t, err)
 		id, err := s.NewHolders(ctx, 1)
 		must(t, err)
-		toNode := pin.Link{Holder: a.Holder(), Ref: node, Codec: cid.DagProtobuf}
-		must(t, s.Write(ctx, pin.Batch{
-			Links: []pin.Link{toNode, {Holder: id, Ref: refOf(leaf), Codec: cid.Raw}},
-			Nodes: []pin.Node{{ID: id, DAG: toNode.DAG(), Attempt: a}},
+		toNode := graph.Link{Holder: graph.HolderOf(a), Ref: node, Codec: cid.DagProtobuf}
+		must(t, s.Write(ctx, graph.Batch{
+			Links: []graph.Link{toNode, {Holder: id, Ref: refOf(leaf), Codec: cid.Raw}},
+			Nodes: []graph.Node{{ID: id, DAG: toNode.DAG(), Attempt: a}},
 		}))
 		requests = append(requests, r)
 	}
@@ -211,8 +212,8 @@ func TestAboveBlock(t *testing.T) {
 	ctx := t.Context()
 	bs := someBlocks(1, 3*pageSize, 10)
 	shared, own := bs[1], bs[2]
-	node := pin.Ref{Hash: pintest.DAGSpec(7).DAG().CID().Hash(), Size: 50}
-	nodeDAG := pin.Link{Ref: node, Codec: cid.DagProtobuf}.DAG()
+	node := graph.Ref{Hash: pintest.DAGSpec(7).DAG().CID().Hash(), Size: 50}
+	nodeDAG := graph.Link{Ref: node, Codec: cid.DagProtobuf}.DAG()
 	var dags []pin.DAG
 	for i := range 3 {
 		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
@@ -224,12 +225,12 @@ func TestAboveBlock(t *testing.T) {
 		case 0: // a DAG with a node between it and its blocks
 			id, err := s.NewHolders(ctx, 1)
 			must(t, err)
-			b := pin.Batch{
-				Links: []pin.Link{{Holder: a.Holder(), Ref: node, Codec: cid.DagProtobuf}},
-				Nodes: []pin.Node{{ID: id, DAG: nodeDAG, Attempt: a}},
+			b := graph.Batch{
+				Links: []graph.Link{{Holder: graph.HolderOf(a), Ref: node, Codec: cid.DagProtobuf}},
+				Nodes: []graph.Node{{ID: id, DAG: nodeDAG, Attempt: a}},
 			}
 			for _, block := range bs {
-				b.Links = append(b.Links, pin.Link{Holder: id, Ref: refOf(block), Codec: cid.Raw})
+				b.Links = append(b.Links, graph.Link{Holder: id, Ref: refOf(block), Codec: cid.Raw})
 			}
 			must(t, s.Write(ctx, b))
 		case 1:
@@ -240,7 +241,7 @@ func TestAboveBlock(t *testing.T) {
 			must(t, err)
 		}
 	}
-	above := func(b blocks.Block) pin.Above {
+	above := func(b blocks.Block) graph.Above {
 		t.Helper()
 		a, err := s.AboveBlock(ctx, b.Cid().Hash())
 		must(t, err)

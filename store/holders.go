@@ -8,10 +8,11 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // AboveBlock gives what a block is a part of. It costs what that is.
-func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a pin.Above, err error) {
+func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a graph.Above, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		holders, err := r.above(h)
 		if err != nil {
@@ -37,7 +38,7 @@ func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a pin.Ab
 		return nil
 	})
 	if err != nil {
-		return pin.Above{}, wrap(err, "look what is above block %s", h.B58String())
+		return graph.Above{}, wrap(err, "look what is above block %s", h.B58String())
 	}
 	return a, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // The first byte of a record's key says what it is. The package comment has
@@ -134,10 +135,10 @@ func appendDAG(key []byte, d pin.DAG) []byte {
 	return append(binary.BigEndian.AppendUint16(key, uint16(len(d))), d...)
 }
 
-func attemptKey(a pin.Attempt) []byte { return holderKey(kAttempt, a.Holder()) }
+func attemptKey(a pin.Attempt) []byte { return holderKey(kAttempt, graph.HolderOf(a)) }
 
 // releasedKey marks an attempt, or a node, whose links are to be dropped.
-func releasedKey(h pin.Holder) []byte { return holderKey(kReleased, h) }
+func releasedKey(h graph.Holder) []byte { return holderKey(kReleased, h) }
 
 // A link has a key on each side. A multihash says its own length, so none is the
 // prefix of another. A codec has 2 bytes: those that can be walked need no more.
@@ -145,9 +146,9 @@ func releasedKey(h pin.Holder) []byte { return holderKey(kReleased, h) }
 // codecUnknown is in links that come from the first layout of the records.
 const codecUnknown = 0
 
-func linkToKey(l pin.Link) []byte { return holderTail(linksTo(l.Hash, l.Codec), l.Holder) }
+func linkToKey(l graph.Link) []byte { return holderTail(linksTo(l.Hash, l.Codec), l.Holder) }
 
-func linkFromKey(l pin.Link) []byte {
+func linkFromKey(l graph.Link) []byte {
 	key := make([]byte, 0, 1+8+len(l.Hash)+2)
 	key = binary.BigEndian.AppendUint64(append(key, kLinkFrom), uint64(l.Holder))
 	return binary.BigEndian.AppendUint16(append(key, l.Hash...), uint16(l.Codec))
@@ -163,27 +164,27 @@ func linksTo(h multihash.Multihash, codec uint64) []byte {
 }
 
 // linksFrom is what all links of a holder start with.
-func linksFrom(h pin.Holder) []byte { return holderKey(kLinkFrom, h) }
+func linksFrom(h graph.Holder) []byte { return holderKey(kLinkFrom, h) }
 
 // splitLinkTo takes apart what [linkToKey] made, and splitLinkFrom what
 // [linkFromKey] did. The hash is a part of key, and the size is in the value.
-func splitLinkTo(key []byte) (l pin.Link, err error) {
+func splitLinkTo(key []byte) (l graph.Link, err error) {
 	end := len(key) - 10
 	if end < 1 {
 		return l, fmt.Errorf("link %x is too short", key)
 	}
 	l.Hash = multihash.Multihash(key[1:end])
 	l.Codec = uint64(binary.BigEndian.Uint16(key[end:]))
-	l.Holder = pin.Holder(binary.BigEndian.Uint64(key[end+2:]))
+	l.Holder = graph.Holder(binary.BigEndian.Uint64(key[end+2:]))
 	return l, nil
 }
 
-func splitLinkFrom(key, value []byte) (l pin.Link, err error) {
+func splitLinkFrom(key, value []byte) (l graph.Link, err error) {
 	end := len(key) - 2
 	if end < 9 {
 		return l, fmt.Errorf("link %x is too short", key)
 	}
-	l.Holder = pin.Holder(binary.BigEndian.Uint64(key[1:]))
+	l.Holder = graph.Holder(binary.BigEndian.Uint64(key[1:]))
 	l.Hash = multihash.Multihash(key[9:end])
 	l.Codec = uint64(binary.BigEndian.Uint16(key[end:]))
 	l.Size = sizeOr0(key, value)
@@ -192,26 +193,26 @@ func splitLinkFrom(key, value []byte) (l pin.Link, err error) {
 
 // nodesKey lists a node of a DAG, as one attempt reads it, under the block and
 // the codec.
-func nodesKey(n pin.Node) []byte { return holderTail(nodesOf(n.DAG), n.ID) }
+func nodesKey(n graph.Node) []byte { return holderTail(nodesOf(n.DAG), n.ID) }
 
 // nodesOf is what the keys of all nodes of a block under a codec start with.
 func nodesOf(d pin.DAG) []byte { return appendDAG([]byte{kNodes}, d) }
 
 // nodeKey says what a holder is the node of.
-func nodeKey(h pin.Holder) []byte { return holderKey(kNode, h) }
+func nodeKey(h graph.Holder) []byte { return holderKey(kNode, h) }
 
 // wholeKey marks a holder of which all that is below is there.
-func wholeKey(h pin.Holder) []byte { return holderKey(kWhole, h) }
+func wholeKey(h graph.Holder) []byte { return holderKey(kWhole, h) }
 
-func holderKey(kind byte, h pin.Holder) []byte { return holderTail([]byte{kind}, h) }
+func holderKey(kind byte, h graph.Holder) []byte { return holderTail([]byte{kind}, h) }
 
-func holderTail(key []byte, h pin.Holder) []byte {
+func holderTail(key []byte, h graph.Holder) []byte {
 	return binary.BigEndian.AppendUint64(key, uint64(h))
 }
 
 // tailHolder gives the holder that a key ends with.
-func tailHolder(key []byte) pin.Holder {
-	return pin.Holder(binary.BigEndian.Uint64(key[len(key)-8:]))
+func tailHolder(key []byte) graph.Holder {
+	return graph.Holder(binary.BigEndian.Uint64(key[len(key)-8:]))
 }
 
 // looseKey notes that nothing may refer to the block any more.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/multiformats/go-multihash"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // linksWithCodecs is the step from layout 1, in which an attempt held every block of
@@ -14,7 +14,7 @@ import (
 // blocks linked to by it; only DAGs that are fetched from now on share nodes.
 func linksWithCodecs(ctx context.Context, s *Store) error {
 	const page = 512 // with four keys each, and as many that are kept: half of what a commit holds
-	var links []pin.Link
+	var links []graph.Link
 	rewrite := func() error {
 		err := s.step(ctx, func(t *tx) error {
 			for _, l := range links {
@@ -41,8 +41,8 @@ func linksWithCodecs(ctx context.Context, s *Store) error {
 		if err != nil {
 			return err
 		}
-		ref := pin.Ref{Hash: append(multihash.Multihash(nil), h...), Size: size}
-		links = append(links, pin.Link{Holder: tailHolder(key[:9]), Ref: ref, Codec: codecUnknown})
+		ref := graph.Ref{Hash: append(multihash.Multihash(nil), h...), Size: size}
+		links = append(links, graph.Link{Holder: tailHolder(key[:9]), Ref: ref, Codec: codecUnknown})
 		if len(links) == page {
 			return rewrite()
 		}
@@ -55,7 +55,7 @@ func linksWithCodecs(ctx context.Context, s *Store) error {
 }
 
 // oldLinkKeys gives the two sides of a link in layout 1.
-func oldLinkKeys(l pin.Link) (from, to []byte) {
+func oldLinkKeys(l graph.Link) (from, to []byte) {
 	from = append(holderKey(kLinkFrom, l.Holder), l.Hash...)
 	return from, holderTail(blockLinks(l.Hash), l.Holder)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 const (
@@ -28,7 +29,7 @@ var errTooFar = errors.New("too much differs")
 // that is complete and has all of that part: its totals, and what of each is not in
 // the other. That costs what differs. ok is false if there is no such DAG, or it has
 // little in common.
-func (s *Store) Measure(ctx context.Context, k pin.Known) (t pin.Totals, ok bool, err error) {
+func (s *Store) Measure(ctx context.Context, k graph.Known) (t pin.Totals, ok bool, err error) {
 	if len(k.Passed) == 0 {
 		return t, false, nil
 	}
@@ -64,7 +65,7 @@ type base struct {
 // is the last version of what is measured.
 func (s *Store) basesOf(r *reader, d pin.DAG) (bases []base, err error) {
 	c := d.CID()
-	up := &climber{r: r, left: measureLeast, known: map[pin.Holder]bool{}}
+	up := &climber{r: r, left: measureLeast, known: map[graph.Holder]bool{}}
 	var attempts []pin.Attempt
 	up.reached = func(a pin.Attempt) bool {
 		attempts = append(attempts, a)
@@ -98,17 +99,17 @@ func (s *Store) basesOf(r *reader, d pin.DAG) (bases []base, err error) {
 // measurer measures one DAG by another.
 type measurer struct {
 	r    *reader
-	k    pin.Known
+	k    graph.Known
 	base base
 	old  *climber // to the base
 	now  *climber // to what is measured
 	left int
 }
 
-func newMeasurer(r *reader, k pin.Known, b base) *measurer {
+func newMeasurer(r *reader, k graph.Known, b base) *measurer {
 	left := max(measureLeast, min(measureMost, int(b.totals.Blocks/measurePart)))
 	to := func(a pin.Attempt) *climber {
-		return &climber{r: r, left: left, known: map[pin.Holder]bool{}, reached: func(o pin.Attempt) bool { return o == a }}
+		return &climber{r: r, left: left, known: map[graph.Holder]bool{}, reached: func(o pin.Attempt) bool { return o == a }}
 	}
 	return &measurer{r: r, k: k, base: b, old: to(b.attempt), now: to(k.Attempt), left: left}
 }
@@ -145,11 +146,11 @@ func (m *measurer) run() (t pin.Totals, err error) {
 func (m *measurer) gone() (t pin.Totals, err error) {
 	seen := map[string]bool{} // blocks
 	done := map[pin.DAG]bool{m.base.root: true}
-	holders := []pin.Holder{m.base.attempt.Holder()}
+	holders := []graph.Holder{graph.HolderOf(m.base.attempt)}
 	for len(holders) > 0 {
 		h := holders[len(holders)-1]
 		holders = holders[:len(holders)-1]
-		var below []pin.Link
+		var below []graph.Link
 		err := m.r.scan(span{prefix: linksFrom(h)}, func(key, value []byte) (bool, error) {
 			l, err := splitLinkFrom(key, value)
 			l.Hash = slices.Clone(l.Hash)
@@ -197,7 +198,7 @@ func (m *measurer) gone() (t pin.Totals, err error) {
 }
 
 // shares reports whether a node of the base is one of what is measured, too.
-func (m *measurer) shares(l pin.Link, d pin.DAG) (bool, error) {
+func (m *measurer) shares(l graph.Link, d pin.DAG) (bool, error) {
 	if m.k.Walked(d) {
 		return true, nil
 	}
@@ -212,7 +213,7 @@ func (m *measurer) shares(l pin.Link, d pin.DAG) (bool, error) {
 type climber struct {
 	r       *reader
 	left    int // records that it may read
-	known   map[pin.Holder]bool
+	known   map[graph.Holder]bool
 	reached func(pin.Attempt) bool
 }
 
@@ -220,10 +221,10 @@ type climber struct {
 // block is, under any codec. Errors: errTooFar.
 func (c *climber) fromNode(id cid.Cid) (bool, error) { return c.from(linksTo(id.Hash(), id.Type())) }
 
-func (c *climber) fromBlock(r pin.Ref) (bool, error) { return c.from(blockLinks(r.Hash)) }
+func (c *climber) fromBlock(r graph.Ref) (bool, error) { return c.from(blockLinks(r.Hash)) }
 
 func (c *climber) from(prefix []byte) (bool, error) {
-	var up []pin.Holder
+	var up []graph.Holder
 	err := c.r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
 		if c.left--; c.left < 0 {
 			return false, errTooFar
@@ -242,7 +243,7 @@ func (c *climber) from(prefix []byte) (bool, error) {
 	return false, nil
 }
 
-func (c *climber) holder(h pin.Holder) (is bool, err error) {
+func (c *climber) holder(h graph.Holder) (is bool, err error) {
 	if is, known := c.known[h]; known {
 		return is, nil
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // family is DAGs that share much: versions of a tree, parts of them as roots of their
@@ -173,7 +174,7 @@ type walker struct {
 }
 
 // Write takes its time, so that more happens between two batches.
-func (w *walker) Write(ctx context.Context, b pin.Batch) error {
+func (w *walker) Write(ctx context.Context, b graph.Batch) error {
 	time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
 	w.mu.Lock()
 	w.writes++
@@ -198,7 +199,7 @@ func (w *walker) Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool
 	return whole, err
 }
 
-func (w *walker) Measure(ctx context.Context, k pin.Known) (t pin.Totals, ok bool, err error) {
+func (w *walker) Measure(ctx context.Context, k graph.Known) (t pin.Totals, ok bool, err error) {
 	t, ok, err = w.Store.Measure(ctx, k)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -223,6 +224,10 @@ func (w *walker) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
 		w.t.Errorf("%s has %+v, want %+v", job.DAG, got, want)
 	}
 	return got, err
+}
+
+func (w *walker) Drop(ctx context.Context, a pin.Attempt, _ pin.DAG) error {
+	return w.Store.Drop(ctx, a)
 }
 
 func (*walker) Announce(pin.DAG)                    {}
@@ -438,7 +443,7 @@ func checkHeld(t *testing.T, s *Store, needed map[string]int) {
 // are linked to, and marks are of holders.
 func checkNodes(r *reader) error {
 	kinds := map[byte]int{}
-	inUse := func(h pin.Holder) (bool, error) {
+	inUse := func(h graph.Holder) (bool, error) {
 		for _, key := range [][]byte{attemptKey(pin.Attempt(h)), nodeKey(h)} {
 			if _, found, err := r.get(key); found || err != nil {
 				return found, err

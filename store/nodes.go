@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // holdersAtATime is how many numbers are taken from the committer together: one
@@ -18,11 +19,11 @@ const holdersAtATime = 4096
 
 // NewHolders gives n numbers, first and those that follow it, which no holder has
 // or ever had. n is from 1 to a thousand.
-func (s *Store) NewHolders(ctx context.Context, n int) (first pin.Holder, err error) {
+func (s *Store) NewHolders(ctx context.Context, n int) (first graph.Holder, err error) {
 	s.holders.mu.Lock()
 	defer s.holders.mu.Unlock()
 	if s.holders.left < n {
-		var last pin.Holder
+		var last graph.Holder
 		err := s.update(ctx, func(t *tx) (err error) {
 			last, err = t.takeHolders(holdersAtATime)
 			return err
@@ -33,7 +34,7 @@ func (s *Store) NewHolders(ctx context.Context, n int) (first pin.Holder, err er
 		s.holders.next, s.holders.left = last-holdersAtATime+1, holdersAtATime
 	}
 	first = s.holders.next
-	s.holders.next += pin.Holder(n)
+	s.holders.next += graph.Holder(n)
 	s.holders.left -= n
 	return first, nil
 }
@@ -41,7 +42,7 @@ func (s *Store) NewHolders(ctx context.Context, n int) (first pin.Holder, err er
 // takeHolders counts numbers up and gives the last of them. They are counted in
 // the change that uses them or before it, so one comes back only if no use of it
 // was ever committed.
-func (t *tx) takeHolders(n int) (last pin.Holder, err error) {
+func (t *tx) takeHolders(n int) (last graph.Holder, err error) {
 	key := metaKey(metaHolder)
 	b, found, err := t.get(key)
 	switch {
@@ -53,9 +54,9 @@ func (t *tx) takeHolders(n int) (last pin.Holder, err error) {
 	case err != nil:
 		return 0, err
 	case found:
-		last = pin.Holder(binary.BigEndian.Uint64(b))
+		last = graph.Holder(binary.BigEndian.Uint64(b))
 	}
-	last += pin.Holder(n)
+	last += graph.Holder(n)
 	t.set(key, binary.BigEndian.AppendUint64(nil, uint64(last)))
 	return last, nil
 }
@@ -65,10 +66,10 @@ func (t *tx) takeHolders(n int) (last pin.Holder, err error) {
 const holdersUnknown = 1 << 40
 
 // lastHolder is the highest number that any key has.
-func (r *reader) lastHolder() (last pin.Holder, err error) {
+func (r *reader) lastHolder() (last graph.Holder, err error) {
 	for _, kind := range []byte{kAttempt, kReleased, kLinkFrom, kNode, kWhole} {
 		err := r.scan(span{prefix: []byte{kind}, reverse: true, keysOnly: true, from: lastKey(kind)}, func(key, _ []byte) (bool, error) {
-			last = max(last, pin.Holder(binary.BigEndian.Uint64(key[1:])))
+			last = max(last, graph.Holder(binary.BigEndian.Uint64(key[1:])))
 			return false, nil
 		})
 		if err != nil {
@@ -83,9 +84,9 @@ func lastKey(kind byte) []byte { return append([]byte{kind}, bytes.Repeat([]byte
 
 // NodeOf gives the node that an attempt reads a block as, if an earlier run of it
 // has come so far.
-func (s *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h pin.Holder, found bool, err error) {
+func (s *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.Holder, found bool, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		return r.nodes(d, func(id pin.Holder, of pin.Attempt) bool {
+		return r.nodes(d, func(id graph.Holder, of pin.Attempt) bool {
 			if of == a {
 				h, found = id, true
 			}
@@ -99,7 +100,7 @@ func (s *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h pin.Hol
 }
 
 // nodes calls fn for each node of a block under a codec, until it returns false.
-func (r *reader) nodes(d pin.DAG, fn func(id pin.Holder, a pin.Attempt) (more bool)) error {
+func (r *reader) nodes(d pin.DAG, fn func(id graph.Holder, a pin.Attempt) (more bool)) error {
 	return r.scanEach(span{prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
 		var of pin.Attempt // none, if it cannot be read: a node of nobody's is nobody's to go on with
 		if len(value) == 8 {
@@ -139,14 +140,14 @@ func (s *Store) Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool)
 
 func (r *reader) whole(c cid.Cid, l pin.Limits) (whole bool, err error) {
 	looks := 0
-	ask := func(h pin.Holder) (more bool, err error) {
+	ask := func(h graph.Holder) (more bool, err error) {
 		whole, err = r.isWhole(h, l)
 		looks++
 		return !whole && looks < wholeLooks, err
 	}
 	if c.Type() != cid.Raw {
 		var inner error
-		err := r.nodes(pin.DAGOf(c), func(id pin.Holder, _ pin.Attempt) (more bool) {
+		err := r.nodes(pin.DAGOf(c), func(id graph.Holder, _ pin.Attempt) (more bool) {
 			more, inner = ask(id)
 			return more && inner == nil
 		})
@@ -173,7 +174,7 @@ func firstError(errs ...error) error {
 // isWhole reports whether all below a holder is there, and was held to limits. Of an
 // attempt or node that was released it never is, whatever its mark says: a walk may
 // write that after the release, when what is below may be going already.
-func (r *reader) isWhole(h pin.Holder, l pin.Limits) (bool, error) {
+func (r *reader) isWhole(h graph.Holder, l pin.Limits) (bool, error) {
 	value, found, err := r.get(wholeKey(h))
 	if err != nil || !found {
 		if errors.Is(err, ErrUnreadable) { // a walk looks for itself, and marks it again
@@ -190,7 +191,7 @@ func (r *reader) isWhole(h pin.Holder, l pin.Limits) (bool, error) {
 }
 
 // inUse reports whether a holder is a node, or an attempt that is not released.
-func (r *reader) inUse(h pin.Holder) (bool, error) {
+func (r *reader) inUse(h graph.Holder) (bool, error) {
 	found, err := r.has(nodeKey(h))
 	if err == nil && !found {
 		found, err = r.has(attemptKey(pin.Attempt(h)))
@@ -220,9 +221,9 @@ func decodeKept(b []byte) (l pin.Limits, err error) {
 }
 
 // wholeNode gives a node of a block that is whole. ok is false if there is none.
-func (r *reader) wholeNode(d pin.DAG) (id pin.Holder, ok bool, err error) {
+func (r *reader) wholeNode(d pin.DAG) (id graph.Holder, ok bool, err error) {
 	var inner error
-	err = r.nodes(d, func(h pin.Holder, _ pin.Attempt) bool {
+	err = r.nodes(d, func(h graph.Holder, _ pin.Attempt) bool {
 		if ok, inner = r.isWhole(h, pin.Limits{}); ok {
 			id = h
 		}
@@ -233,8 +234,8 @@ func (r *reader) wholeNode(d pin.DAG) (id pin.Holder, ok bool, err error) {
 
 // Below lists what a node of a DAG that is whole links to, by its records. ok is
 // false if it has no links.
-func (s *Store) Below(ctx context.Context, d pin.DAG) (below []pin.Link, ok bool, err error) {
-	var id pin.Holder
+func (s *Store) Below(ctx context.Context, d pin.DAG) (below []graph.Link, ok bool, err error) {
+	var id graph.Holder
 	err = s.view(ctx, func(r *reader) (err error) {
 		id, ok, err = r.wholeNode(d)
 		return err

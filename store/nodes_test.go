@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 func TestWalkStore(t *testing.T) {
@@ -102,7 +103,7 @@ func TestDropIsInterrupted(t *testing.T) {
 	for cut := 1; len(released) > 0; cut++ {
 		ctx, cancel := context.WithCancel(t.Context())
 		n := 0
-		s.beforeRelease = func([]pin.Node) {
+		s.beforeRelease = func([]graph.Node) {
 			if n++; n == cut%7 {
 				cancel()
 			}
@@ -141,13 +142,13 @@ func TestDropBesideARunningWalk(t *testing.T) {
 	id, err := s.NewHolders(t.Context(), 1)
 	must(t, err)
 	root := over[len(over)-1]
-	must(t, s.Write(t.Context(), pin.Batch{
-		Links: []pin.Link{
-			{Holder: a.Holder(), Ref: refOf(root), Codec: cid.DagProtobuf},
+	must(t, s.Write(t.Context(), graph.Batch{
+		Links: []graph.Link{
+			{Holder: graph.HolderOf(a), Ref: refOf(root), Codec: cid.DagProtobuf},
 			{Holder: id, Ref: refOf(all[len(all)-1]), Codec: cid.DagProtobuf},
 		},
-		Nodes:  []pin.Node{{ID: id, DAG: r.DAG(), Attempt: a}},
-		Blocks: []pin.Block{{Hash: root.Cid().Hash(), Data: root.RawData()}},
+		Nodes:  []graph.Node{{ID: id, DAG: r.DAG(), Attempt: a}},
+		Blocks: []graph.Block{{Hash: root.Cid().Hash(), Data: root.RawData()}},
 	}))
 	whole, err := s.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true)
 	if err != nil || !whole {
@@ -158,7 +159,7 @@ func TestDropBesideARunningWalk(t *testing.T) {
 	if whole, err = s.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true); err != nil || !whole {
 		t.Errorf("it is whole: %v, %v", whole, err)
 	}
-	must(t, s.Write(t.Context(), pin.Batch{Whole: []pin.Holder{id, a.Holder()}}))
+	must(t, s.Write(t.Context(), graph.Batch{Whole: []graph.Holder{id, graph.HolderOf(a)}}))
 	checkHeld(t, s, sizesOf(over))
 }
 
@@ -186,7 +187,7 @@ func TestLinkRacesRelease(t *testing.T) {
 	t.Run("release first", func(t *testing.T) {
 		s, p, root := racingPins(t)
 		linked := make(chan error, 1)
-		s.beforeRelease = func([]pin.Node) {
+		s.beforeRelease = func([]graph.Node) {
 			s.beforeRelease = nil
 			go func() { linked <- s.Write(context.WithoutCancel(t.Context()), linkFromElsewhere(root)) }()
 			awaitWaiter(t, s, root)
@@ -205,8 +206,8 @@ func racingPins(t *testing.T) (*Store, *pinned, blocks.Block) {
 	return s, pinDAG(t, s, all), all[len(all)-1]
 }
 
-func linkFromElsewhere(b blocks.Block) pin.Batch {
-	return pin.Batch{Links: []pin.Link{{Holder: 1 << 40, Ref: refOf(b), Codec: cid.DagProtobuf}}}
+func linkFromElsewhere(b blocks.Block) graph.Batch {
+	return graph.Batch{Links: []graph.Link{{Holder: 1 << 40, Ref: refOf(b), Codec: cid.DagProtobuf}}}
 }
 
 func TestMeasure(t *testing.T) {
@@ -243,9 +244,9 @@ func TestMigrationOfLinks(t *testing.T) {
 	wb := old.db.NewWriteBatch()
 	for i, b := range all {
 		if i%1000 == 5 { // as an interrupted migration leaves it
-			must(t, fill(wb, pin.Batch{Links: []pin.Link{{Holder: a.Holder(), Ref: refOf(b), Codec: codecUnknown}}}))
+			must(t, fill(wb, graph.Batch{Links: []graph.Link{{Holder: graph.HolderOf(a), Ref: refOf(b), Codec: codecUnknown}}}))
 		} else {
-			from, to := oldLinkKeys(pin.Link{Holder: a.Holder(), Ref: refOf(b)})
+			from, to := oldLinkKeys(graph.Link{Holder: graph.HolderOf(a), Ref: refOf(b)})
 			must(t, wb.Set(from, encodeSize(len(b.RawData()))))
 			must(t, wb.Set(to, encodeSize(len(b.RawData()))))
 		}
@@ -259,7 +260,7 @@ func TestMigrationOfLinks(t *testing.T) {
 	must(t, lock.Close())
 
 	s := openTest(t, dir, Config{})
-	if n := len(links(t, s, a.Holder())); n != len(all) {
+	if n := len(links(t, s, graph.HolderOf(a))); n != len(all) {
 		t.Errorf("%d links of %d", n, len(all))
 	}
 	reclaimAll(t, s)

@@ -10,7 +10,7 @@ import (
 // A quota of bytes is kept where requests become pinned: the committer decides, by
 // what the account is charged then, so that nothing can come in between.
 
-// SetQuotas implements [pin.Records].
+// SetQuotas implements [pin.Requests].
 func (s *Store) SetQuotas(q pin.Quotas) { s.quotas = q }
 
 // quota is what the account may have. It is not for the committer's goroutine: it
@@ -153,7 +153,7 @@ func (s *Store) freed(r *reader, a account, takers []uint64) (bytes uint64, err 
 	return bytes, nil
 }
 
-// FailOverQuota implements [pin.Records].
+// FailOverQuota implements [pin.Work].
 func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes uint64) (failed int, released []pin.Attempt, err error) {
 	a, ok := accountOf(acct)
 	if !ok {

@@ -12,6 +12,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // A reclaim has two halves: deleting the blocks that nothing refers to, and
@@ -261,14 +262,14 @@ func (r *reclaimer) pause(ctx context.Context, took time.Duration) error {
 
 // looseFrom reads up to limit notes from a key on (nil is from the first), and
 // gives the key to go on from; nil at the end.
-func (s *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []pin.Ref, next []byte, err error) {
+func (s *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []graph.Ref, next []byte, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		return r.scanEach(span{prefix: []byte{kLoose}, from: from}, func(key, value []byte) (bool, error) {
 			if len(notes) == limit {
 				next = append(next, key...)
 				return false, nil
 			}
-			notes = append(notes, pin.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
+			notes = append(notes, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
 			return true, nil
 		})
 	})
@@ -279,7 +280,7 @@ func (s *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []
 // the notes. Whoever claims one of the blocks meanwhile waits: a claim is either
 // seen here, and the block stays, or it comes after the block is gone, and its
 // writer then sees that.
-func (s *Store) deleteUnclaimed(notes []pin.Ref, report *ReclaimReport) error {
+func (s *Store) deleteUnclaimed(notes []graph.Ref, report *ReclaimReport) error {
 	if len(notes) == 0 {
 		return nil
 	}
@@ -336,7 +337,7 @@ const nearSteps = 16
 
 // unclaimed gives those of the blocks that are there and that nothing refers to.
 // It is fastest in the order of their hashes.
-func (s *Store) unclaimed(blocks []pin.Ref) (loose []pin.Ref, err error) {
+func (s *Store) unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every claim
 	defer txn.Discard()
 	opt := badger.DefaultIteratorOptions

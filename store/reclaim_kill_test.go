@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // smallFiles are settings by which little data fills memory and files, so that
@@ -240,9 +241,9 @@ func wantNoOthers(t *testing.T, s *Store) {
 	t.Helper()
 	keys, err := s.Blockstore().AllKeysChan(t.Context())
 	must(t, err)
-	var all []pin.Ref
+	var all []graph.Ref
 	for c := range keys {
-		all = append(all, pin.Ref{Hash: c.Hash()})
+		all = append(all, graph.Ref{Hash: c.Hash()})
 	}
 	others, err := s.unclaimed(all)
 	must(t, err)

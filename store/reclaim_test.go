@@ -13,6 +13,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // has reports whether a block is there.
@@ -31,7 +32,7 @@ func reclaimAll(t *testing.T, s *Store) uint64 {
 	return r.Blocks
 }
 
-func refOf(b blocks.Block) pin.Ref { return pin.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())} }
+func refOf(b blocks.Block) graph.Ref { return graph.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())} }
 
 func TestReclaim(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
@@ -101,7 +102,7 @@ func TestReclaimGivesSpaceBack(t *testing.T) {
 				t.Errorf("%d bytes are taken, %d are reported; %v", used, r.After, err)
 			}
 			for n, p := range pins {
-				for _, ref := range links(t, s, p.attempt.Holder()) {
+				for _, ref := range links(t, s, graph.HolderOf(p.attempt)) {
 					if n%5 < 3 {
 						t.Fatalf("attempt %d still refers to %s", p.attempt, ref.Hash)
 					}
@@ -115,7 +116,7 @@ func TestReclaimGivesSpaceBack(t *testing.T) {
 }
 
 // holds reports whether a block can be read and has its size.
-func (s *Store) holds(t *testing.T, ref pin.Ref) bool {
+func (s *Store) holds(t *testing.T, ref graph.Ref) bool {
 	t.Helper()
 	data, found, err := s.lookNow(t, ref)
 	if err != nil && !errors.Is(err, ErrUnreadable) {
@@ -125,7 +126,7 @@ func (s *Store) holds(t *testing.T, ref pin.Ref) bool {
 }
 
 // lookNow reads a block as it is now.
-func (s *Store) lookNow(t *testing.T, ref pin.Ref) (data []byte, found bool, err error) {
+func (s *Store) lookNow(t *testing.T, ref graph.Ref) (data []byte, found bool, err error) {
 	t.Helper()
 	err = s.view(t.Context(), func(r *reader) error {
 		data, found, err = r.get(blockKey(ref.Hash))
@@ -140,7 +141,7 @@ func TestClaimBeforeDeletion(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	b := someBlocks(21, 1, 3000)[0]
 	must(t, s.Blockstore().Put(t.Context(), b))
-	s.beforeDelete = func(dead []pin.Ref) {
+	s.beforeDelete = func(dead []graph.Ref) {
 		if len(dead) > 0 {
 			t.Errorf("%v is about to be deleted", dead)
 		}
@@ -166,7 +167,7 @@ func TestClaimBeforeDeletion(t *testing.T) {
 			t.Error("the block went while it was being claimed")
 		}
 	}
-	must(t, claimTo(s, t.Context(), 1, []pin.Ref{refOf(b)}))
+	must(t, claimTo(s, t.Context(), 1, []graph.Ref{refOf(b)}))
 	must(t, <-reclaimed)
 	if !has(t, s, b) {
 		t.Error("a claimed block was deleted")
@@ -180,14 +181,14 @@ func TestClaimAfterDeletion(t *testing.T) {
 	b := someBlocks(22, 1, 3000)[0]
 	must(t, s.Blockstore().Put(t.Context(), b))
 	claimed := make(chan error, 1)
-	s.beforeDelete = func(dead []pin.Ref) {
+	s.beforeDelete = func(dead []graph.Ref) {
 		if len(dead) != 1 {
 			t.Errorf("%d blocks are about to be deleted", len(dead))
 		}
 		if !has(t, s, b) { // what a walk sees before it claims
 			t.Error("the block went early")
 		}
-		go func() { claimed <- claimTo(s, context.WithoutCancel(t.Context()), 1, []pin.Ref{refOf(b)}) }()
+		go func() { claimed <- claimTo(s, context.WithoutCancel(t.Context()), 1, []graph.Ref{refOf(b)}) }()
 		select {
 		case err := <-claimed:
 			t.Errorf("a claim was written during the deletion: %v", err)
@@ -217,7 +218,7 @@ func TestPutDuringDeletion(t *testing.T) {
 	b := someBlocks(23, 1, 3000)[0]
 	must(t, s.Blockstore().Put(t.Context(), b))
 	put := make(chan error, 1)
-	s.beforeDelete = func([]pin.Ref) {
+	s.beforeDelete = func([]graph.Ref) {
 		go func() { put <- putTo(s, context.WithoutCancel(t.Context()), 1, []blocks.Block{b}) }()
 	}
 	if n := reclaimAll(t, s); n != 1 {
@@ -235,7 +236,7 @@ func TestReclaimOfUnclaimedPuts(t *testing.T) {
 	bs := someBlocks(24, 20, 2000)
 	must(t, s.Blockstore().Put(t.Context(), bs[0]))
 	must(t, s.Blockstore().PutMany(t.Context(), bs[1:]))
-	must(t, claimTo(s, t.Context(), 1, []pin.Ref{refOf(bs[5])}))
+	must(t, claimTo(s, t.Context(), 1, []graph.Ref{refOf(bs[5])}))
 	if n := reclaimAll(t, s); n != 19 {
 		t.Errorf("%d blocks were deleted", n)
 	}
@@ -318,7 +319,7 @@ func pinSome(t *testing.T, s *Store, n int, bs []blocks.Block, rng *rand.Rand) {
 		mine = append(mine, bs[i])
 	}
 	var found []blocks.Block
-	var refs []pin.Ref
+	var refs []graph.Ref
 	for _, b := range mine {
 		if has(t, s, b) {
 			found, refs = append(found, b), append(refs, refOf(b))
@@ -375,7 +376,7 @@ func TestCloseEndsReclaim(t *testing.T) {
 	must(t, s.Blockstore().PutMany(t.Context(), someBlocks(27, 2*deletesPerBatch, 100)))
 	closed := make(chan error, 1)
 	var once sync.Once
-	s.beforeDelete = func([]pin.Ref) {
+	s.beforeDelete = func([]graph.Ref) {
 		once.Do(func() {
 			go func() { closed <- s.Close() }()
 			<-s.ctx.Done()

@@ -9,6 +9,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 var _ pin.Refetcher = (*Store)(nil)
@@ -40,7 +41,7 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 					if err := s.put(t, dagKey(d), rec); err != nil {
 						return err
 					}
-					t.delete(wholeKey(rec.Attempt.Holder()))
+					t.delete(wholeKey(graph.HolderOf(rec.Attempt)))
 				}
 			} else if rec.Complete {
 				work = nil // it was mended before all requests were told
@@ -101,7 +102,7 @@ func (s *Store) refetchSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (
 // is not complete any totals.
 func (r *dagRecord) repairing() bool { return !r.Complete && r.Blocks > 0 }
 
-// Repairing implements [pin.Records].
+// Repairing implements [pin.Work].
 func (s *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		rec, _, err := s.dag(r, d)
@@ -122,7 +123,7 @@ func (s *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 	defer s.leave()
 	found := map[pin.DAG]struct{}{}
 	for _, h := range blocks {
-		var whole []pin.Holder
+		var whole []graph.Holder
 		err := s.view(ctx, func(r *reader) error {
 			above, err := r.above(h)
 			if err != nil {

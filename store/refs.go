@@ -10,6 +10,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // refBytes is about what a link takes on disk, both sides of it.
@@ -21,14 +22,14 @@ const refBytes = 128
 // checked against their hash; one that is there already is written again. Errors:
 // pin.ErrDiskFull, with nothing written; after pin.ErrUnwritable, or another error,
 // a part of the batch may be there, which is harmless.
-func (s *Store) Write(ctx context.Context, b pin.Batch) error {
+func (s *Store) Write(ctx context.Context, b graph.Batch) error {
 	if err := s.write(ctx, b); err != nil {
 		return wrap(err, "write %d links and %d blocks", len(b.Links), len(b.Blocks))
 	}
 	return nil
 }
 
-func (s *Store) write(ctx context.Context, b pin.Batch) error {
+func (s *Store) write(ctx context.Context, b graph.Batch) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
@@ -62,11 +63,11 @@ func (s *Store) write(ctx context.Context, b pin.Batch) error {
 		return nil
 	}
 	// Badger writes a mark although the sync of a block before it failed.
-	return s.writePart(pin.Batch{Whole: whole, Limits: b.Limits})
+	return s.writePart(graph.Batch{Whole: whole, Limits: b.Limits})
 }
 
 // writePart makes a batch durable whose marks are not of what is in it.
-func (s *Store) writePart(b pin.Batch) error {
+func (s *Store) writePart(b graph.Batch) error {
 	wb := s.db.NewWriteBatch()
 	defer wb.Cancel()
 	if err := fill(wb, b); err != nil { // it may have been written in part
@@ -77,7 +78,7 @@ func (s *Store) writePart(b pin.Batch) error {
 
 // roomForBatch fails with pin.ErrDiskFull if there is no room. Links alone may go
 // under the floor for new blocks.
-func (s *Store) roomForBatch(b pin.Batch) error {
+func (s *Store) roomForBatch(b graph.Batch) error {
 	if len(b.Blocks) == 0 {
 		return s.roomForUpkeep()
 	}
@@ -92,8 +93,8 @@ func (s *Store) roomForBatch(b pin.Batch) error {
 // side of a link is first, which is what links are dropped by. What a node holds
 // comes after the node, and that after the link to it, which comes first in a batch:
 // nothing is ever held by what nobody would find.
-func fill(wb *badger.WriteBatch, b pin.Batch) error {
-	nodes := make(map[pin.Holder]pin.Node, len(b.Nodes))
+func fill(wb *badger.WriteBatch, b graph.Batch) error {
+	nodes := make(map[graph.Holder]graph.Node, len(b.Nodes))
 	for _, n := range b.Nodes {
 		nodes[n.ID] = n
 	}
@@ -130,7 +131,7 @@ func fill(wb *badger.WriteBatch, b pin.Batch) error {
 	return nil
 }
 
-func fillNode(wb *badger.WriteBatch, n pin.Node) error {
+func fillNode(wb *badger.WriteBatch, n graph.Node) error {
 	if err := wb.Set(nodesKey(n), binary.BigEndian.AppendUint64(nil, uint64(n.Attempt))); err != nil {
 		return err
 	}
@@ -150,13 +151,13 @@ func decodeSize(key, value []byte) (int, error) {
 
 // Links yields what a holder holds, in the order of hashes. It reads a piece at a
 // time. It yields an error once, last, if reading failed.
-func (s *Store) Links(ctx context.Context, h pin.Holder) iter.Seq2[pin.Link, error] {
-	return func(yield func(pin.Link, error) bool) {
+func (s *Store) Links(ctx context.Context, h graph.Holder) iter.Seq2[graph.Link, error] {
+	return func(yield func(graph.Link, error) bool) {
 		var from []byte
 		for {
 			page, next, err := s.linksPage(ctx, h, from, pageSize)
 			if err != nil {
-				yield(pin.Link{}, wrap(err, "read links of %d", h))
+				yield(graph.Link{}, wrap(err, "read links of %d", h))
 				return
 			}
 			for _, l := range page {
@@ -174,7 +175,7 @@ func (s *Store) Links(ctx context.Context, h pin.Holder) iter.Seq2[pin.Link, err
 
 // linksPage reads up to limit links of a holder from a key on (nil is from the
 // first), and gives the key to go on from; nil at the end.
-func (s *Store) linksPage(ctx context.Context, h pin.Holder, from []byte, limit int) (page []pin.Link, next []byte, err error) {
+func (s *Store) linksPage(ctx context.Context, h graph.Holder, from []byte, limit int) (page []graph.Link, next []byte, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		return r.scanEach(span{prefix: linksFrom(h), from: from}, func(key, value []byte) (bool, error) {
 			if len(page) == limit {

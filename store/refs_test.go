@@ -14,6 +14,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
@@ -33,11 +34,11 @@ func someBlocks(seed uint64, n, size int) []blocks.Block {
 func references(t *testing.T, s *Store, a pin.Attempt) map[string]int {
 	t.Helper()
 	got := map[string]int{}
-	for _, l := range links(t, s, a.Holder()) {
+	for _, l := range links(t, s, graph.HolderOf(a)) {
 		if _, twice := got[string(l.Hash)]; twice {
 			t.Errorf("%s is there twice", l.Hash)
 		}
-		if l.Codec != cid.Raw || l.Holder != a.Holder() {
+		if l.Codec != cid.Raw || l.Holder != graph.HolderOf(a) {
 			t.Errorf("link %+v of attempt %d", l, a)
 		}
 		got[string(l.Hash)] = l.Size
@@ -53,7 +54,7 @@ func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
 		if size, ok := got[string(h)]; !ok || size != len(b.RawData()) {
 			t.Errorf("attempt %d has %s: %v, %d bytes", a, h, ok, size)
 		}
-		if _, ok := read(t, s, linkToKey(rawLinks(a, []pin.Ref{refOf(b)})[0])); !ok {
+		if _, ok := read(t, s, linkToKey(rawLinks(a, []graph.Ref{refOf(b)})[0])); !ok {
 			t.Errorf("%s has no reference from attempt %d", h, a)
 		}
 	}
@@ -105,9 +106,9 @@ func TestWrite(t *testing.T) {
 func TestClaim(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	bs := someBlocks(3, 20, 100)
-	var refs []pin.Ref
+	var refs []graph.Ref
 	for _, b := range bs {
-		refs = append(refs, pin.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())})
+		refs = append(refs, graph.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())})
 	}
 	must(t, claimTo(s, t.Context(), 7, refs))
 	must(t, claimTo(s, t.Context(), 7, nil))
@@ -126,7 +127,7 @@ func TestClaim(t *testing.T) {
 // attempts.
 func TestReferencesOfOddHashes(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	var refs []pin.Ref
+	var refs []graph.Ref
 	for _, c := range []struct{ code, length uint64 }{
 		{multihash.IDENTITY, 0}, {multihash.IDENTITY, 1}, {multihash.IDENTITY, 2},
 		{multihash.SHA2_256, 20}, {multihash.SHA2_256, 32}, {multihash.SHA2_512, 64}, {multihash.BLAKE3, 32},
@@ -134,7 +135,7 @@ func TestReferencesOfOddHashes(t *testing.T) {
 		digest := make([]byte, c.length)
 		h, err := multihash.Encode(digest, c.code)
 		must(t, err)
-		refs = append(refs, pin.Ref{Hash: h, Size: int(c.length) << 10})
+		refs = append(refs, graph.Ref{Hash: h, Size: int(c.length) << 10})
 	}
 	attempts := []pin.Attempt{1, 255, 256, 1 << 40}
 	for _, a := range attempts {
@@ -180,7 +181,7 @@ func TestDropDeletesReferences(t *testing.T) {
 		t.Fatalf("released %v, want %d", released, a)
 	}
 	// Interrupted after a part, and done again.
-	d := &dropper{s: s, attempt: a.Holder(), next: []pin.Holder{a.Holder()}}
+	d := &dropper{s: s, attempt: graph.HolderOf(a), next: []graph.Holder{graph.HolderOf(a)}}
 	must(t, d.step(ctx))
 	if left := len(references(t, s, a)); left != 100 || len(d.next) != 1 {
 		t.Errorf("%d references are left, of %v", left, d.next)
@@ -225,7 +226,7 @@ func TestClaimsAtTheSameTime(t *testing.T) {
 // them and no others, until what they wrote is durable.
 func TestClaimsShareTheirStripes(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	var refs []pin.Ref
+	var refs []graph.Ref
 	mine := map[uint8]bool{}
 	for _, b := range someBlocks(6, 30, 10) {
 		refs = append(refs, refOf(b))
@@ -278,7 +279,7 @@ func TestFloors(t *testing.T) {
 	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	bs := someBlocks(7, 10, 1000)
-	refs := []pin.Ref{{Hash: bs[0].Cid().Hash(), Size: 1000}}
+	refs := []graph.Ref{{Hash: bs[0].Cid().Hash(), Size: 1000}}
 	full := func(what string, err error, want bool) {
 		t.Helper()
 		if errors.Is(err, pin.ErrDiskFull) != want || err != nil && !want {

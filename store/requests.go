@@ -12,7 +12,7 @@ import (
 
 var _ pin.Records = (*Store)(nil)
 
-// Add implements [pin.Records].
+// Add implements [pin.Requests].
 func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin.Request, err error) {
 	if err := s.roomFor(0); err != nil {
 		return pin.Request{}, err
@@ -52,7 +52,7 @@ func inDoubt[T any](err error, made T) (none T) {
 	return none
 }
 
-// Replace implements [pin.Records].
+// Replace implements [pin.Requests].
 func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
 	if err := s.roomFor(0); err != nil {
 		return now, old, nil, err
@@ -101,7 +101,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 	return now, old, released, nil
 }
 
-// Remove implements [pin.Records].
+// Remove implements [pin.Requests].
 func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request, released []pin.Attempt, err error) {
 	err = s.updateLearning(ctx, func(t *tx) error {
 		was, err := s.find(&t.reader, account, id)
@@ -123,7 +123,7 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 	return old, released, nil
 }
 
-// Get implements [pin.Records].
+// Get implements [pin.Requests].
 func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, err error) {
 	err = s.viewLearning(ctx, func(r *reader) error {
 		req, err := s.find(r, account, id)
@@ -139,7 +139,7 @@ func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, e
 	return got, nil
 }
 
-// Retry implements [pin.Records].
+// Retry implements [pin.Requests].
 func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request, err error) {
 	quota, err := s.quota(ctx, account)
 	if err != nil {

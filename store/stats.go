@@ -10,6 +10,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // Amount is some blocks.
@@ -94,7 +95,7 @@ func (s *Store) countLive(ctx context.Context, walk keyWalk, st *Stats) error {
 }
 
 func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
-	var page []pin.Ref
+	var page []graph.Ref
 	count := func() error {
 		dead, err := s.unclaimed(page)
 		for _, d := range dead {
@@ -105,7 +106,7 @@ func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 		return err
 	}
 	err := walk(ctx, span{prefix: []byte{kLoose}}, func(key, value []byte) error {
-		page = append(page, pin.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
+		page = append(page, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
 		if len(page) == deletesPerBatch {
 			return count()
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/ipfs/go-datastore"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // DefaultReserve is what stays free so that deletes and records can still be
@@ -75,8 +76,8 @@ type Store struct {
 	// For tests, if not nil: beforeDelete is told which blocks are about to be
 	// deleted and beforeRelease which nodes are about to be released, with their
 	// stripes held; duringWrite is called with those of a batch held.
-	beforeDelete  func([]pin.Ref)
-	beforeRelease func([]pin.Node)
+	beforeDelete  func([]graph.Ref)
+	beforeRelease func([]graph.Node)
 	duringWrite   func()
 	closeWait     time.Duration // the constant of that name
 	mendEvery     time.Duration // likewise
@@ -88,7 +89,7 @@ type Store struct {
 	codec         codec
 	holders       struct { // numbers that are ours to give out
 		mu   sync.Mutex
-		next pin.Holder
+		next graph.Holder
 		left int
 	}
 

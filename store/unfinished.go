@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // pageSize is how many things a walk over many reads at a time: what Badger
 // keeps open for a reader cannot be given back meanwhile.
 const pageSize = 256
 
-// Accounts implements [pin.Records].
+// Accounts implements [pin.Work].
 func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, err error) {
 	code, ok := codeOf(status)
 	if !ok {
@@ -76,7 +77,7 @@ func (s *Store) load(r *reader, a account, seq uint64, code statusCode) (out pin
 	return out, true, err
 }
 
-// UnfinishedAfter implements [pin.Records]. What changes while it reads may or may
+// UnfinishedAfter implements [pin.Work]. What changes while it reads may or may
 // not be seen.
 func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Status, after time.Time, limit int) (found []pin.Request, err error) {
 	code, known := codeOf(status)
@@ -117,7 +118,7 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 	return found, nil
 }
 
-// Roots implements [pin.Records].
+// Roots implements [pin.Work].
 func (s *Store) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 	return func(yield func(pin.DAG, error) bool) {
 		from := []byte{kDAG}
@@ -163,7 +164,7 @@ func (s *Store) rootPage(r *reader, from []byte) (page []pin.DAG, next []byte, e
 	return page, next, err
 }
 
-// Released implements [pin.Records].
+// Released implements [pin.Releases].
 func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		return r.scan(span{prefix: []byte{kReleased}, keysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -191,16 +192,16 @@ func (s *Store) releasedNode(r *reader, key []byte) (bool, error) {
 	return len(value) == 0, err
 }
 
-// ReleasedDAG implements [pin.Records].
+// ReleasedDAG implements [pin.Releases].
 func (s *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err error) {
 	err = s.view(ctx, func(r *reader) error {
-		value, found, err := r.get(releasedKey(a.Holder()))
+		value, found, err := r.get(releasedKey(graph.HolderOf(a)))
 		var rec releasedRecord
 		if err == nil && len(value) > 0 {
 			err = s.codec.decode(value, &rec)
 		}
 		if errors.Is(err, ErrUnreadable) {
-			s.tellUnreadable(releasedKey(a.Holder()), err)
+			s.tellUnreadable(releasedKey(graph.HolderOf(a)), err)
 			return pin.ErrNotFound
 		}
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // unreadableMost bounds how many blocks are known by name to be unreadable, and
@@ -82,7 +82,7 @@ func (s *Store) noteCorrupt(h multihash.Multihash) {
 }
 
 // noteWritten notes that blocks were written, which mends them.
-func (s *Store) noteWritten(bs []pin.Block) {
+func (s *Store) noteWritten(bs []graph.Block) {
 	u := &s.unreadable
 	if u.n.Load() == 0 {
 		return

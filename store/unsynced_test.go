@@ -20,6 +20,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
@@ -85,9 +86,9 @@ func awaitWritable(t *testing.T, s *Store) {
 	}
 }
 
-func batchOf(bs ...blocks.Block) (b pin.Batch) {
+func batchOf(bs ...blocks.Block) (b graph.Batch) {
 	for _, block := range bs {
-		b.Blocks = append(b.Blocks, pin.Block{Hash: block.Cid().Hash(), Data: block.RawData()})
+		b.Blocks = append(b.Blocks, graph.Block{Hash: block.Cid().Hash(), Data: block.RawData()})
 	}
 	return b
 }

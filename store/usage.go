@@ -66,7 +66,7 @@ func (s *Store) charge(t *tx, a account, d pin.DAG, n int) error {
 	return s.put(t, usageKey(a), u)
 }
 
-// Usage implements [pin.Records].
+// Usage implements [pin.Requests].
 func (s *Store) Usage(ctx context.Context, id string) (u pin.Usage, err error) {
 	a, ok := accountOf(id)
 	if !ok {

@@ -14,6 +14,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // What may be wrong with a block.
@@ -219,7 +220,7 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 	if err != nil || kind == "" {
 		return d, err
 	}
-	var above []pin.Holder
+	var above []graph.Holder
 	if d.DAGs, above, err = v.s.hurtBy(ctx, h); err != nil {
 		return d, err
 	}
@@ -238,7 +239,7 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 
 // notWhole takes back that holders are whole, so that no walk takes what is below
 // them as known: the next one that comes there looks for itself, and mends it.
-func (s *Store) notWhole(holders []pin.Holder) error {
+func (s *Store) notWhole(holders []graph.Holder) error {
 	if err := s.roomForUpkeep(); err != nil {
 		return err
 	}
@@ -288,7 +289,7 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 
 // hurtBy lists the DAGs that a block is of, with their requests, and all that is
 // above it.
-func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtDAG, above []pin.Holder, err error) {
+func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtDAG, above []graph.Holder, err error) {
 	err = s.viewLearning(ctx, func(r *reader) error {
 		hurt = nil
 		if above, err = r.above(h); err != nil {
@@ -352,7 +353,7 @@ func (s *Store) holdersOf(r *reader, hurt *HurtDAG) error {
 
 // strays notes the blocks that nothing refers to and that have no note.
 func (v *verifier) strays(ctx context.Context) error {
-	var page []pin.Ref
+	var page []graph.Ref
 	note := func() error {
 		if err := v.s.enter(ctx); err != nil {
 			return err
@@ -365,7 +366,7 @@ func (v *verifier) strays(ctx context.Context) error {
 	}
 	err := v.s.walk(ctx, span{prefix: append(blockstore.BlockPrefix.Bytes(), '/'), keysOnly: true}, func(key, _ []byte) error {
 		if h, ok := blockOf(datastore.RawKey(string(key))); ok {
-			page = append(page, pin.Ref{Hash: h})
+			page = append(page, graph.Ref{Hash: h})
 		}
 		if len(page) < deletesPerBatch {
 			return nil
@@ -379,7 +380,7 @@ func (v *verifier) strays(ctx context.Context) error {
 }
 
 // noteStrays notes those of the blocks that need it, and says how many.
-func (s *Store) noteStrays(blocks []pin.Ref) (n uint64, err error) {
+func (s *Store) noteStrays(blocks []graph.Ref) (n uint64, err error) {
 	loose, err := s.unclaimed(blocks)
 	if err != nil || len(loose) == 0 {
 		return 0, err

@@ -6,7 +6,7 @@ import (
 
 	"github.com/multiformats/go-multihash"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // A link has two sides, of which the holder's is written first and deleted last. A
@@ -50,7 +50,7 @@ func (s *Store) mendLinks(ctx context.Context, h multihash.Multihash) (halves in
 }
 
 // halves lists the links to a block that have no holder's side.
-func (s *Store) halves(ctx context.Context, h multihash.Multihash) (half []pin.Link, err error) {
+func (s *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph.Link, err error) {
 	err = s.view(ctx, func(r *reader) error {
 		return r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
 			l, err := splitLinkTo(key)
@@ -70,8 +70,8 @@ func (s *Store) halves(ctx context.Context, h multihash.Multihash) (half []pin.L
 
 // restoreSides writes the blocks' sides of links that lack them. Their stripes are held
 // alone, so that none is going just now.
-func (s *Store) restoreSides(ctx context.Context, page []pin.Link) error {
-	lacking := func(links []pin.Link) (lack []pin.Link, err error) {
+func (s *Store) restoreSides(ctx context.Context, page []graph.Link) error {
+	lacking := func(links []graph.Link) (lack []graph.Link, err error) {
 		err = s.view(ctx, func(r *reader) error {
 			for _, l := range links {
 				_, from, err := r.get(linkFromKey(l))

@@ -10,6 +10,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
@@ -57,7 +58,7 @@ func TestVerify(t *testing.T) {
 	b.put(t, s, bs[100:])
 	b.complete(t, s, len(bs)-100)
 	fresh := someBlocks(31, 1, 100)[0]
-	must(t, claimTo(s, t.Context(), unfinished.attempt, []pin.Ref{refOf(fresh)}))
+	must(t, claimTo(s, t.Context(), unfinished.attempt, []graph.Ref{refOf(fresh)}))
 	found, r := verify(t, s)
 	if len(found) != 0 || r.Blocks != uint64(len(bs))+1 || r.Bytes != uint64(2000*len(bs)) {
 		t.Errorf("found %v, %+v", found, r)
@@ -292,7 +293,7 @@ func TestVerifyMendsDamagedLinks(t *testing.T) {
 			p := beginPin(t, s, 1)
 			p.put(t, s, bs)
 			p.complete(t, s, len(bs))
-			l := rawLinks(p.attempt, []pin.Ref{refOf(bs[3])})[0]
+			l := rawLinks(p.attempt, []graph.Ref{refOf(bs[3])})[0]
 			key := linkToKey(l)
 			must(t, s.set(key, nil))
 			bad := append([]byte(nil), key...)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
@@ -149,12 +150,12 @@ func TestStoreCommandsOnDamage(t *testing.T) {
 }
 
 // stored is blocks that an attempt holds itself.
-func stored(a pin.Attempt, bs ...blocks.Block) pin.Batch {
-	var batch pin.Batch
+func stored(a pin.Attempt, bs ...blocks.Block) graph.Batch {
+	var batch graph.Batch
 	for _, b := range bs {
-		batch.Blocks = append(batch.Blocks, pin.Block{Hash: b.Cid().Hash(), Data: b.RawData()})
-		batch.Links = append(batch.Links, pin.Link{
-			Holder: a.Holder(), Ref: pin.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())}, Codec: b.Cid().Type(),
+		batch.Blocks = append(batch.Blocks, graph.Block{Hash: b.Cid().Hash(), Data: b.RawData()})
+		batch.Links = append(batch.Links, graph.Link{
+			Holder: graph.HolderOf(a), Ref: graph.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())}, Codec: b.Cid().Type(),
 		})
 	}
 	return batch

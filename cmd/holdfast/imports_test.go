@@ -35,10 +35,10 @@ var ourImports = map[string][]string{
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
 	"psa":   {"pin", "auth"},
-	"store": {"pin", "auth"},
+	"store": {"pin", "pin/graph", "auth"},
 	"node":  {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
-	"node/denylist":  {"pin"},
+	"node/denylist":  {"pin", "pin/graph"},
 	"node/exchange":  {},
 	"node/find":      {"pin"},
 	"node/gateway":   {"pin"},
@@ -46,8 +46,9 @@ var ourImports = map[string][]string{
 	"node/provide":   {"pin"},
 	"node/seen":      {},
 	"node/trustless": {"node/guard"},
-	"node/walk":      {"pin", "node/exchange", "node/seen"},
+	"node/walk":      {"pin", "pin/graph", "node/exchange", "node/seen"},
 	"pin":            {"pin/turns"},
+	"pin/graph":      {"pin"},
 	"pin/turns":      {},
 	"auth":           {},
 	"auth/authhttp":  {"auth"},
@@ -59,7 +60,7 @@ var ourImports = map[string][]string{
 	"auth/authtest":        {"auth"},
 	"node/dagtest":         {},
 	"node/guard/guardtest": {},
-	"node/walk/walktest":   {"pin", "node/exchange"},
+	"node/walk/walktest":   {"pin", "pin/graph", "node/exchange"},
 }
 
 // notFor is what packages know nothing of, also through others.

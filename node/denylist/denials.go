@@ -13,6 +13,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // maxDeniedTold bounds how many pins a look through all of them names in the
@@ -50,7 +51,7 @@ type ruleSet interface {
 // Held is what there is of a store.
 type Held interface {
 	BlocksHeld(context.Context) iter.Seq2[multihash.Multihash, error]
-	AboveBlock(context.Context, multihash.Multihash) (pin.Above, error)
+	AboveBlock(context.Context, multihash.Multihash) (graph.Above, error)
 }
 
 // OpenDenials reads the lists. It gives nil if there are to be none.

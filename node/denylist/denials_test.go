@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // fakeRules deny some blocks.
@@ -81,8 +82,8 @@ func (s *largeStore) BlocksHeld(ctx context.Context) iter.Seq2[multihash.Multiha
 	}
 }
 
-func (s *largeStore) AboveBlock(_ context.Context, h multihash.Multihash) (pin.Above, error) {
-	return pin.Above{DAGs: []pin.DAG{pin.DAGOf(cid.NewCidV1(cid.DagProtobuf, h))}}, nil
+func (s *largeStore) AboveBlock(_ context.Context, h multihash.Multihash) (graph.Above, error) {
+	return graph.Above{DAGs: []pin.DAG{pin.DAGOf(cid.NewCidV1(cid.DagProtobuf, h))}}, nil
 }
 
 // A change of the lists while it is looked through all blocks counts at once: walks

@@ -11,7 +11,7 @@
 // # What holds what
 //
 // The attempt holds the root, and each node with links holds the blocks that it
-// links to (see [pin.Holder]). A link is written before the presence of its block
+// links to (see [graph.Holder]). A link is written before the presence of its block
 // is trusted, or with the block. A node is whole once all that is below it is
 // durable; that is written down too, so that this walk, if it is interrupted, and
 // others, if they come to the same node, pass it over. What such a node holds is

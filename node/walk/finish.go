@@ -9,6 +9,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // passedMost is how many nodes that were passed over, and how many other blocks, are
@@ -45,7 +46,7 @@ func (w *walk) markRest() error {
 		marks = append(marks, w.top.id)
 	}
 	for page := range slices.Chunk(marks, batchLinks) {
-		if err := w.cfg.Store.Write(w.ctx, pin.Batch{Whole: page, Limits: w.job.Limits}); err != nil {
+		if err := w.cfg.Store.Write(w.ctx, graph.Batch{Whole: page, Limits: w.job.Limits}); err != nil {
 			return err
 		}
 	}
@@ -94,13 +95,13 @@ func (w *walk) measureByAnother() (t pin.Totals, ok bool, err error) {
 		}
 		return m
 	}
-	t, ok, err = w.cfg.Store.Measure(w.ctx, pin.Known{
+	t, ok, err = w.cfg.Store.Measure(w.ctx, graph.Known{
 		Attempt: w.job.Attempt, Passed: w.over, Others: w.others,
 		Walked: func(d pin.DAG) bool {
 			c := d.CID()
 			return mark(c.Hash())&uint32(codecOf(c)) != 0
 		},
-		Seen: func(r pin.Ref) bool { return mark(r.Hash) != 0 },
+		Seen: func(r graph.Ref) bool { return mark(r.Hash) != 0 },
 	})
 	if err == nil {
 		err = failed

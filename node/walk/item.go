@@ -5,6 +5,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // key is a block and one codec that it is read under.
@@ -39,12 +40,12 @@ type item struct {
 	// parents are the tracked nodes that link to it and wait for it. holders are the
 	// others, which are to be linked to it as soon as it is held.
 	parents []*item
-	holders []pin.Holder
+	holders []graph.Holder
 	held    bool // its links are written, or about to be
 	passed  bool // it is whole already: what is below it is not walked
 
 	// What follows is for nodes with links; id is 0 for others.
-	id      pin.Holder
+	id      graph.Holder
 	inlined bool // it has no block, and its links are the parent's
 	links   []cid.Cid
 	next    int  // of the links, the first that was not visited
@@ -61,10 +62,10 @@ func (it *item) dag() pin.DAG { return pin.DAGOf(it.cid) }
 func (it *item) isNode() bool { return it.id != 0 }
 
 // link is one that is to be written.
-func (it *item) link(from pin.Holder) pin.Link {
-	return pin.Link{
+func (it *item) link(from graph.Holder) graph.Link {
+	return graph.Link{
 		Holder: from,
-		Ref:    pin.Ref{Hash: multihash.Multihash(it.hash), Size: it.size},
+		Ref:    graph.Ref{Hash: multihash.Multihash(it.hash), Size: it.size},
 		Codec:  it.cid.Type(),
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/exchange"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // Store is where a walk puts blocks and what holds them. *store.Store is one.
@@ -19,12 +20,12 @@ type Store interface {
 	// returned may the presence of a block that is linked to be trusted: look
 	// again then. Blocks must have been checked against their hash. Errors:
 	// pin.ErrDiskFull, with nothing written.
-	Write(ctx context.Context, b pin.Batch) error
+	Write(ctx context.Context, b graph.Batch) error
 	// NewHolders gives n numbers in a row that no holder has or ever had.
-	NewHolders(ctx context.Context, n int) (first pin.Holder, err error)
+	NewHolders(ctx context.Context, n int) (first graph.Holder, err error)
 	// NodeOf gives the node that an attempt reads a block as, if an earlier run of
 	// it came so far.
-	NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h pin.Holder, found bool, err error)
+	NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.Holder, found bool, err error)
 	// Whole reports whether all of a DAG is known to be there, and was held to
 	// limits no wider than those given. Unless surely, it looks at how things were
 	// a moment ago; only after a link to d was written does it last.
@@ -37,10 +38,10 @@ type Store interface {
 	Blockstore() blockstore.Blockstore
 	// Measure gives the totals of a DAG of which a part was passed over, by another
 	// that has that part. ok is false if that cannot be, or is not worth while.
-	Measure(ctx context.Context, k pin.Known) (t pin.Totals, ok bool, err error)
+	Measure(ctx context.Context, k graph.Known) (t pin.Totals, ok bool, err error)
 	// Below lists what a node of a DAG that is whole links to. ok is false if it
 	// has no links.
-	Below(ctx context.Context, d pin.DAG) (below []pin.Link, ok bool, err error)
+	Below(ctx context.Context, d pin.DAG) (below []graph.Link, ok bool, err error)
 }
 
 // Asker is where a walk asks for blocks. [exchange.Session] is one.

@@ -11,6 +11,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // What the seen-set has of a multihash: the codecs that it is read under, whether
@@ -198,7 +199,7 @@ func (w *walk) noteOther(it *item) {
 		w.others = nil
 		return
 	}
-	w.others = append(w.others, pin.Ref{Hash: multihash.Multihash(it.hash), Size: it.size})
+	w.others = append(w.others, graph.Ref{Hash: multihash.Multihash(it.hash), Size: it.size})
 }
 
 // ask wants an item's bytes from the network.

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/exchange"
 	"github.com/holdfast-ipfs/holdfast/node/seen"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 const (
@@ -54,7 +55,7 @@ type Config struct {
 }
 
 // Run walks the job's DAG until every block of it is durable, and gives its totals.
-// See [pin.Fetcher] for what else it keeps to. When it returns nothing that it
+// See [pin.Engine] for what else it keeps to. When it returns nothing that it
 // started runs any more.
 func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	root := job.DAG.CID()
@@ -78,7 +79,7 @@ func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 		wants:  make(map[string]*want),
 		writer: newWriter(ctx, cfg, job.Limits),
 	}
-	w.top = &item{id: job.Attempt.Holder(), links: []cid.Cid{root}, count: 1, tracked: true, pending: 1}
+	w.top = &item{id: graph.HolderOf(job.Attempt), links: []cid.Cid{root}, count: 1, tracked: true, pending: 1}
 	w.tracking, w.loaded = 1, 1
 	w.stack = []*item{w.top}
 	err := w.run()
@@ -118,14 +119,14 @@ type walk struct {
 	waits int // places in the parents of items
 	late  int // places in the holders of items, all of which are wanted
 
-	tracking  int          // nodes that are noted when they are whole
-	untracked []pin.Holder // nodes that are to be marked when all is done
+	tracking  int            // nodes that are noted when they are whole
+	untracked []graph.Holder // nodes that are to be marked when all is done
 	numbers   numbers
 
-	totals     pin.Totals // of what was counted
-	over       []pin.DAG  // nodes that were passed over and what is below them is not counted
-	others     []pin.Ref  // what was walked; nil if it is too much
-	manyOthers bool       // it is too much
+	totals     pin.Totals  // of what was counted
+	over       []pin.DAG   // nodes that were passed over and what is below them is not counted
+	others     []graph.Ref // what was walked; nil if it is too much
+	manyOthers bool        // it is too much
 
 	sharing  bool      // it is one of those that divide memory
 	held     bool      // the slot, as far as this side knows
@@ -400,14 +401,14 @@ func (w *walk) written(r written) error {
 
 // numbers are holders that were given out and not used.
 type numbers struct {
-	next pin.Holder
+	next graph.Holder
 	left int
 }
 
 // numbersAtATime is few: each walk leaves some of them unused.
 const numbersAtATime = 64
 
-func (w *walk) number() (pin.Holder, error) {
+func (w *walk) number() (graph.Holder, error) {
 	n := &w.numbers
 	if n.left == 0 {
 		first, err := w.cfg.Store.NewHolders(w.ctx, numbersAtATime)

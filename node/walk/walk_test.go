@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // freeSlot is a worker that is always free.
@@ -207,7 +208,7 @@ func TestPassedOverAndThenNotWhole(t *testing.T) {
 			s := newSetting(t, now...)
 			s.mustWalk(t, all, 1)
 			lost := false
-			s.store.BeforeWrite = func(_ context.Context, b pin.Batch) error {
+			s.store.BeforeWrite = func(_ context.Context, b graph.Batch) error {
 				for _, l := range b.Links {
 					if !lost && l.DAG() == pin.DAGOf(dagtest.Last(all)) {
 						lost = true
@@ -271,7 +272,7 @@ func TestResume(t *testing.T) {
 				n, _ := dagtest.Distinct(all)
 				for part := 1; part < 4; part++ {
 					ctx, cancel := context.WithCancel(t.Context())
-					s.store.BeforeWrite = func(context.Context, pin.Batch) error {
+					s.store.BeforeWrite = func(context.Context, graph.Batch) error {
 						if s.store.Stored() > n*part/4 {
 							cancel()
 						}

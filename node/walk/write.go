@@ -10,6 +10,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 const (
@@ -38,7 +39,7 @@ type writer struct {
 
 // batch is what is written at a time, and for whom.
 type batch struct {
-	pin.Batch
+	graph.Batch
 	received []blocks.Block // the same as Blocks
 	bytes    int            // of those
 	waiting  []*item        // tracked parents of the links
@@ -136,7 +137,7 @@ func (w *writer) link(parent, it *item) {
 }
 
 // linkFrom is link for a node that is not tracked.
-func (w *writer) linkFrom(h pin.Holder, it *item) {
+func (w *writer) linkFrom(h graph.Holder, it *item) {
 	w.age()
 	w.next.Links = append(w.next.Links, it.link(h))
 }
@@ -144,7 +145,7 @@ func (w *writer) linkFrom(h pin.Holder, it *item) {
 // put writes an item's bytes, which were received.
 func (w *writer) put(it *item, b blocks.Block) {
 	w.age()
-	w.next.Blocks = append(w.next.Blocks, pin.Block{Hash: multihash.Multihash(it.hash), Data: b.RawData()})
+	w.next.Blocks = append(w.next.Blocks, graph.Block{Hash: multihash.Multihash(it.hash), Data: b.RawData()})
 	w.next.received = append(w.next.received, b)
 	w.next.bytes += len(b.RawData())
 }
@@ -162,11 +163,11 @@ func (w *writer) land(it *item, found bool) {
 // node writes what an item is the node of.
 func (w *writer) node(it *item, a pin.Attempt) {
 	w.age()
-	w.next.Nodes = append(w.next.Nodes, pin.Node{ID: it.id, DAG: it.dag(), Attempt: a})
+	w.next.Nodes = append(w.next.Nodes, graph.Node{ID: it.id, DAG: it.dag(), Attempt: a})
 }
 
 // whole writes that a node is.
-func (w *writer) whole(h pin.Holder) {
+func (w *writer) whole(h graph.Holder) {
 	w.age()
 	w.next.Whole = append(w.next.Whole, h)
 }

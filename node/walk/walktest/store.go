@@ -16,6 +16,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // firstNode is the number of the first node: attempts of tests are below.
@@ -29,21 +30,21 @@ type Store struct {
 
 	mu       sync.Mutex
 	blocks   map[string][]byte // by multihash
-	links    map[pin.Holder]map[pin.DAG]pin.Link
-	linked   map[pin.DAG]map[pin.Holder]struct{} // the same from the other side
-	nodes    map[pin.DAG]map[pin.Holder]pin.Attempt
-	nodeOf   map[pin.Holder]pin.DAG
-	whole    map[pin.Holder]pin.Limits
+	links    map[graph.Holder]map[pin.DAG]graph.Link
+	linked   map[pin.DAG]map[graph.Holder]struct{} // the same from the other side
+	nodes    map[pin.DAG]map[graph.Holder]pin.Attempt
+	nodeOf   map[graph.Holder]pin.DAG
+	whole    map[graph.Holder]pin.Limits
 	hashes   map[string]struct{} // that are linked to, by multihash
 	looked   map[string]bool     // by multihash: looked at since the last link, or put
 	reads    map[string]bool     // by multihash: looked at since ForgetLooks
-	next     pin.Holder
+	next     graph.Holder
 	attempts pin.Attempt
 	puts     int
 	batches  int
 
 	// BeforeWrite, if not nil, is called with each batch, without the lock.
-	BeforeWrite func(ctx context.Context, b pin.Batch) error
+	BeforeWrite func(ctx context.Context, b graph.Batch) error
 	// Slow makes each batch small, by writing it after a moment.
 	Slow bool
 }
@@ -53,11 +54,11 @@ func NewStore(t testing.TB, have ...blocks.Block) *Store {
 	s := &Store{
 		t:      t,
 		blocks: make(map[string][]byte),
-		links:  make(map[pin.Holder]map[pin.DAG]pin.Link),
-		linked: make(map[pin.DAG]map[pin.Holder]struct{}),
-		nodes:  make(map[pin.DAG]map[pin.Holder]pin.Attempt),
-		nodeOf: make(map[pin.Holder]pin.DAG),
-		whole:  make(map[pin.Holder]pin.Limits),
+		links:  make(map[graph.Holder]map[pin.DAG]graph.Link),
+		linked: make(map[pin.DAG]map[graph.Holder]struct{}),
+		nodes:  make(map[pin.DAG]map[graph.Holder]pin.Attempt),
+		nodeOf: make(map[graph.Holder]pin.DAG),
+		whole:  make(map[graph.Holder]pin.Limits),
 		hashes: make(map[string]struct{}),
 		looked: make(map[string]bool),
 		reads:  make(map[string]bool),
@@ -70,7 +71,7 @@ func NewStore(t testing.TB, have ...blocks.Block) *Store {
 }
 
 // Write implements walk.Store.
-func (s *Store) Write(ctx context.Context, b pin.Batch) error {
+func (s *Store) Write(ctx context.Context, b graph.Batch) error {
 	if s.Slow {
 		time.Sleep(time.Millisecond)
 	}
@@ -85,7 +86,7 @@ func (s *Store) Write(ctx context.Context, b pin.Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.batches++
-	fresh := make(map[pin.Holder]pin.Node)
+	fresh := make(map[graph.Holder]graph.Node)
 	for _, n := range b.Nodes {
 		fresh[n.ID] = n
 	}
@@ -98,11 +99,11 @@ func (s *Store) Write(ctx context.Context, b pin.Batch) error {
 			s.t.Errorf("%s is held by %d, which nobody would find", l.DAG(), l.Holder)
 		}
 		if s.links[l.Holder] == nil {
-			s.links[l.Holder] = make(map[pin.DAG]pin.Link)
+			s.links[l.Holder] = make(map[pin.DAG]graph.Link)
 		}
 		s.links[l.Holder][l.DAG()] = l
 		if s.linked[l.DAG()] == nil {
-			s.linked[l.DAG()] = make(map[pin.Holder]struct{})
+			s.linked[l.DAG()] = make(map[graph.Holder]struct{})
 			s.looked[string(l.Hash)] = false
 		}
 		s.hashes[string(l.Hash)] = struct{}{}
@@ -125,7 +126,7 @@ func (s *Store) Write(ctx context.Context, b pin.Batch) error {
 	return nil
 }
 
-func (s *Store) node(n pin.Node) {
+func (s *Store) node(n graph.Node) {
 	if len(s.linked[n.DAG]) == 0 {
 		s.t.Errorf("node %d of %s is before the link to it", n.ID, n.DAG)
 	}
@@ -133,13 +134,13 @@ func (s *Store) node(n pin.Node) {
 		s.t.Errorf("node %d of %s is of no attempt", n.ID, n.DAG)
 	}
 	if s.nodes[n.DAG] == nil {
-		s.nodes[n.DAG] = make(map[pin.Holder]pin.Attempt)
+		s.nodes[n.DAG] = make(map[graph.Holder]pin.Attempt)
 	}
 	s.nodes[n.DAG][n.ID] = n.Attempt
 	s.nodeOf[n.ID] = n.DAG
 }
 
-func (s *Store) put(b pin.Block) {
+func (s *Store) put(b graph.Block) {
 	key := string(b.Hash)
 	c := cid.NewCidV1(cid.Raw, b.Hash)
 	if sum, err := c.Prefix().Sum(b.Data); err != nil || !sum.Equals(c) {
@@ -154,11 +155,11 @@ func (s *Store) put(b pin.Block) {
 }
 
 // NewHolders implements walk.Store.
-func (s *Store) NewHolders(_ context.Context, n int) (pin.Holder, error) {
+func (s *Store) NewHolders(_ context.Context, n int) (graph.Holder, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := s.next
-	s.next += pin.Holder(n)
+	s.next += graph.Holder(n)
 	return first, nil
 }
 
@@ -171,7 +172,7 @@ func (s *Store) NewAttempt() pin.Attempt {
 }
 
 // NodeOf implements walk.Store.
-func (s *Store) NodeOf(_ context.Context, a pin.Attempt, d pin.DAG) (pin.Holder, bool, error) {
+func (s *Store) NodeOf(_ context.Context, a pin.Attempt, d pin.DAG) (graph.Holder, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, of := range s.nodes[d] {
@@ -199,7 +200,7 @@ func (s *Store) Whole(_ context.Context, d pin.DAG, l pin.Limits, surely bool) (
 	return false, nil
 }
 
-func (s *Store) isWhole(h pin.Holder, l pin.Limits) bool {
+func (s *Store) isWhole(h graph.Holder, l pin.Limits) bool {
 	kept, ok := s.whole[h]
 	within := func(kept, limit uint64) bool { return limit == 0 || kept > 0 && kept <= limit }
 	return ok && within(kept.BlockBytes, l.BlockBytes) && within(kept.Links, l.Links)
@@ -215,12 +216,12 @@ func (s *Store) Look(_ context.Context, h multihash.Multihash) (data []byte, fou
 }
 
 // Measure implements walk.Store: it never knows better.
-func (s *Store) Measure(context.Context, pin.Known) (pin.Totals, bool, error) {
+func (s *Store) Measure(context.Context, graph.Known) (pin.Totals, bool, error) {
 	return pin.Totals{}, false, nil
 }
 
 // Below implements walk.Store.
-func (s *Store) Below(_ context.Context, d pin.DAG) (below []pin.Link, ok bool, err error) {
+func (s *Store) Below(_ context.Context, d pin.DAG) (below []graph.Link, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.nodes[d] {
@@ -301,8 +302,8 @@ func (s *Store) Held(a pin.Attempt) map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held := make(map[string]int)
-	done := make(map[pin.Holder]bool)
-	for todo := []pin.Holder{a.Holder()}; len(todo) > 0; {
+	done := make(map[graph.Holder]bool)
+	for todo := []graph.Holder{graph.HolderOf(a)}; len(todo) > 0; {
 		h := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		if done[h] {
@@ -362,7 +363,7 @@ func (s *Store) CheckWhole(a pin.Attempt, all []blocks.Block) {
 	if len(held) != len(distinct) {
 		s.t.Fatalf("%d blocks are held of %d", len(held), len(distinct))
 	}
-	if _, ok := s.whole[a.Holder()]; !ok {
+	if _, ok := s.whole[graph.HolderOf(a)]; !ok {
 		s.t.Fatalf("attempt %d is not marked as whole", a)
 	}
 }
@@ -485,3 +486,47 @@ func (m readOnly) DeleteBlock(_ context.Context, c cid.Cid) error {
 func (m readOnly) AllKeysChan(context.Context) (<-chan cid.Cid, error) {
 	return nil, fmt.Errorf("nobody should list all blocks")
 }
+
+// Drop takes away what an attempt holds and nothing else does, with the blocks that
+// nothing holds then.
+func (s *Store) Drop(ctx context.Context, a pin.Attempt) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for next := []graph.Holder{graph.HolderOf(a)}; len(next) > 0; {
+		h := next[0]
+		next = next[1:]
+		for d, l := range s.links[h] {
+			delete(s.linked[d], h)
+			if len(s.linked[d]) > 0 {
+				continue
+			}
+			delete(s.linked, d)
+			for node := range s.nodes[d] {
+				next = append(next, node)
+				delete(s.nodeOf, node)
+			}
+			delete(s.nodes, d)
+			s.unlink(l)
+		}
+		delete(s.links, h)
+		delete(s.whole, h)
+	}
+	return nil
+}
+
+// unlink deletes a block unless it is linked to under another codec.
+func (s *Store) unlink(l graph.Link) {
+	for d := range s.linked {
+		if string(d.CID().Hash()) == string(l.Hash) {
+			return
+		}
+	}
+	delete(s.hashes, string(l.Hash))
+	delete(s.blocks, string(l.Hash))
+}
+
+// Room says that there is room.
+func (s *Store) Room(ctx context.Context, _ uint64) error { return ctx.Err() }

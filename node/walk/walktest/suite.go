@@ -14,18 +14,19 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // WalkStore is walk.Store, which cannot be imported from here.
 type WalkStore interface {
-	Write(ctx context.Context, b pin.Batch) error
-	NewHolders(ctx context.Context, n int) (first pin.Holder, err error)
-	NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h pin.Holder, found bool, err error)
+	Write(ctx context.Context, b graph.Batch) error
+	NewHolders(ctx context.Context, n int) (first graph.Holder, err error)
+	NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.Holder, found bool, err error)
 	Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool) (bool, error)
 	Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error)
 	Blockstore() blockstore.Blockstore
-	Measure(ctx context.Context, k pin.Known) (t pin.Totals, ok bool, err error)
-	Below(ctx context.Context, d pin.DAG) (below []pin.Link, ok bool, err error)
+	Measure(ctx context.Context, k graph.Known) (t pin.Totals, ok bool, err error)
+	Below(ctx context.Context, d pin.DAG) (below []graph.Link, ok bool, err error)
 }
 
 // RunStore holds a store to what walks rely on. start gives an empty one.
@@ -53,7 +54,7 @@ func must(t *testing.T, err error) {
 
 func testNewHolders(t *testing.T, s WalkStore) {
 	var mu sync.Mutex
-	seen := map[pin.Holder]bool{}
+	seen := map[graph.Holder]bool{}
 	var wg sync.WaitGroup
 	for n := range 8 {
 		wg.Go(func() {
@@ -64,7 +65,7 @@ func testNewHolders(t *testing.T, s WalkStore) {
 					return
 				}
 				mu.Lock()
-				for h := first; h < first+pin.Holder(n+1); h++ {
+				for h := first; h < first+graph.Holder(n+1); h++ {
 					if seen[h] || h == 0 {
 						t.Errorf("%d was given out twice, or is none", h)
 					}
@@ -102,13 +103,13 @@ func raw(s string) blocks.Block {
 }
 
 // link is from a holder to a block under a codec.
-func link(h pin.Holder, b blocks.Block, codec uint64) pin.Link {
-	return pin.Link{Holder: h, Ref: pin.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())}, Codec: codec}
+func link(h graph.Holder, b blocks.Block, codec uint64) graph.Link {
+	return graph.Link{Holder: h, Ref: graph.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())}, Codec: codec}
 }
 
-func written(bs ...blocks.Block) (out []pin.Block) {
+func written(bs ...blocks.Block) (out []graph.Block) {
 	for _, b := range bs {
-		out = append(out, pin.Block{Hash: b.Cid().Hash(), Data: b.RawData()})
+		out = append(out, graph.Block{Hash: b.Cid().Hash(), Data: b.RawData()})
 	}
 	return out
 }
@@ -119,10 +120,10 @@ func dagOf(b blocks.Block, codec uint64) pin.DAG {
 
 func testBlocks(t *testing.T, s WalkStore) {
 	ctx := t.Context()
-	h := attempt(t, s).Holder()
+	h := graph.HolderOf(attempt(t, s))
 	a, b := raw("a"), raw("b")
-	must(t, s.Write(ctx, pin.Batch{Links: []pin.Link{link(h, a, cid.Raw), link(h, b, cid.Raw)}, Blocks: written(a)}))
-	must(t, s.Write(ctx, pin.Batch{}))
+	must(t, s.Write(ctx, graph.Batch{Links: []graph.Link{link(h, a, cid.Raw), link(h, b, cid.Raw)}, Blocks: written(a)}))
+	must(t, s.Write(ctx, graph.Batch{}))
 	for _, c := range []cid.Cid{a.Cid(), cid.NewCidV1(cid.DagProtobuf, a.Cid().Hash()), cid.NewCidV0(a.Cid().Hash())} {
 		got, err := s.Blockstore().Get(ctx, c)
 		must(t, err)
@@ -144,8 +145,8 @@ func testBlocks(t *testing.T, s WalkStore) {
 // testTree is a root that links to a node with two leaves, and to one of them.
 type testTree struct {
 	root, node, x, y blocks.Block
-	id, top          pin.Holder
-	batch            pin.Batch
+	id, top          graph.Holder
+	batch            graph.Batch
 }
 
 func newTestTree(t *testing.T, s WalkStore, a pin.Attempt) *testTree {
@@ -153,13 +154,13 @@ func newTestTree(t *testing.T, s WalkStore, a pin.Attempt) *testTree {
 	first, err := s.NewHolders(t.Context(), 2)
 	must(t, err)
 	tr := &testTree{root: raw("root"), node: raw("node"), x: raw("x"), y: raw("y"), id: first, top: first + 1}
-	tr.batch = pin.Batch{
-		Links: []pin.Link{
-			link(a.Holder(), tr.root, cid.DagProtobuf),
+	tr.batch = graph.Batch{
+		Links: []graph.Link{
+			link(graph.HolderOf(a), tr.root, cid.DagProtobuf),
 			link(tr.top, tr.node, cid.DagProtobuf), link(tr.top, tr.x, cid.Raw),
 			link(tr.id, tr.x, cid.Raw), link(tr.id, tr.y, cid.Raw),
 		},
-		Nodes: []pin.Node{
+		Nodes: []graph.Node{
 			{ID: tr.top, DAG: dagOf(tr.root, cid.DagProtobuf), Attempt: a},
 			{ID: tr.id, DAG: dagOf(tr.node, cid.DagProtobuf), Attempt: a},
 		},
@@ -175,7 +176,7 @@ func testNodeOf(t *testing.T, s WalkStore) {
 	must(t, s.Write(ctx, one.batch))
 	two := newTestTree(t, s, b)
 	must(t, s.Write(ctx, two.batch))
-	for a, want := range map[pin.Attempt]pin.Holder{a: one.id, b: two.id, attempt(t, s): 0} {
+	for a, want := range map[pin.Attempt]graph.Holder{a: one.id, b: two.id, attempt(t, s): 0} {
 		id, found, err := s.NodeOf(ctx, a, dagOf(one.node, cid.DagProtobuf))
 		if err != nil || found != (want != 0) || found && id != want {
 			t.Errorf("attempt %d has node %d, %v, %v, want %d", a, id, found, err, want)
@@ -206,18 +207,18 @@ func testWhole(t *testing.T, s WalkStore) {
 	for what, d := range map[string]pin.DAG{"node": node, "root": root, "x": x} {
 		wantWhole(t, s, what+" before the mark", d, pin.Limits{}, false)
 	}
-	must(t, s.Write(ctx, pin.Batch{Whole: []pin.Holder{tr.id}}))
+	must(t, s.Write(ctx, graph.Batch{Whole: []graph.Holder{tr.id}}))
 	wantWhole(t, s, "node", node, pin.Limits{}, true)
 	wantWhole(t, s, "leaf of the node", x, pin.Limits{}, true)
 	wantWhole(t, s, "root", root, pin.Limits{}, false)
-	must(t, s.Write(ctx, pin.Batch{Whole: []pin.Holder{tr.top}}))
+	must(t, s.Write(ctx, graph.Batch{Whole: []graph.Holder{tr.top}}))
 	wantWhole(t, s, "root", root, pin.Limits{}, true)
 	wantWhole(t, s, "nothing", dagOf(raw("else"), cid.Raw), pin.Limits{}, false)
 	wantWhole(t, s, "no DAG", "", pin.Limits{}, false)
-	single, h := raw("single"), attempt(t, s).Holder()
-	must(t, s.Write(ctx, pin.Batch{Links: []pin.Link{link(h, single, cid.Raw)}, Blocks: written(single)}))
+	single, h := raw("single"), graph.HolderOf(attempt(t, s))
+	must(t, s.Write(ctx, graph.Batch{Links: []graph.Link{link(h, single, cid.Raw)}, Blocks: written(single)}))
 	wantWhole(t, s, "root without links", dagOf(single, cid.Raw), pin.Limits{}, false)
-	must(t, s.Write(ctx, pin.Batch{Whole: []pin.Holder{h}}))
+	must(t, s.Write(ctx, graph.Batch{Whole: []graph.Holder{h}}))
 	wantWhole(t, s, "root without links", dagOf(single, cid.Raw), pin.Limits{}, true)
 }
 
@@ -225,7 +226,7 @@ func testWholeKeepsLimits(t *testing.T, s WalkStore) {
 	ctx := t.Context()
 	tr := newTestTree(t, s, attempt(t, s))
 	must(t, s.Write(ctx, tr.batch))
-	must(t, s.Write(ctx, pin.Batch{Whole: []pin.Holder{tr.id}, Limits: pin.Limits{BlockBytes: 100, Bytes: 7, Blocks: 7, Depth: 7}}))
+	must(t, s.Write(ctx, graph.Batch{Whole: []graph.Holder{tr.id}, Limits: pin.Limits{BlockBytes: 100, Bytes: 7, Blocks: 7, Depth: 7}}))
 	d := dagOf(tr.node, cid.DagProtobuf)
 	for _, c := range []struct {
 		limits pin.Limits
@@ -245,10 +246,10 @@ func testWholeKeepsLimits(t *testing.T, s WalkStore) {
 // The same bytes under a codec that they were not read under are not known.
 func testWholeIsOfACodec(t *testing.T, s WalkStore) {
 	ctx := t.Context()
-	node, leaf, h := raw("node"), raw("leaf"), attempt(t, s).Holder()
-	must(t, s.Write(ctx, pin.Batch{
-		Links:  []pin.Link{link(h, node, cid.Raw), link(h, leaf, cid.Raw)},
-		Blocks: written(node, leaf), Whole: []pin.Holder{h},
+	node, leaf, h := raw("node"), raw("leaf"), graph.HolderOf(attempt(t, s))
+	must(t, s.Write(ctx, graph.Batch{
+		Links:  []graph.Link{link(h, node, cid.Raw), link(h, leaf, cid.Raw)},
+		Blocks: written(node, leaf), Whole: []graph.Holder{h},
 	}))
 	wantWhole(t, s, "as raw", dagOf(node, cid.Raw), pin.Limits{}, true)
 	wantWhole(t, s, "as dag-pb", dagOf(node, cid.DagProtobuf), pin.Limits{}, false)
@@ -262,7 +263,7 @@ func testBelow(t *testing.T, s WalkStore) {
 	if below, ok, err := s.Below(ctx, d); err != nil || ok {
 		t.Errorf("before it is whole: %v, %v, %v", below, ok, err)
 	}
-	must(t, s.Write(ctx, pin.Batch{Whole: []pin.Holder{tr.id}}))
+	must(t, s.Write(ctx, graph.Batch{Whole: []graph.Holder{tr.id}}))
 	below, ok, err := s.Below(ctx, d)
 	must(t, err)
 	want := []pin.DAG{dagOf(tr.x, cid.Raw), dagOf(tr.y, cid.Raw)}
@@ -287,7 +288,7 @@ func testCancelled(t *testing.T, s WalkStore) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b := raw("a")
-	if err := s.Write(ctx, pin.Batch{Links: []pin.Link{link(1, b, cid.Raw)}, Blocks: written(b)}); err == nil {
+	if err := s.Write(ctx, graph.Batch{Links: []graph.Link{link(1, b, cid.Raw)}, Blocks: written(b)}); err == nil {
 		t.Error("written")
 	}
 	if has, err := s.Blockstore().Has(t.Context(), b.Cid()); err != nil || has {

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
 // twoBlocks makes a DAG of a dag-pb root and a raw leaf.
@@ -60,12 +61,12 @@ func hold(t *testing.T, p *Program, bs ...blocks.Block) {
 }
 
 // heldBy is blocks that an attempt holds itself.
-func heldBy(a pin.Attempt, bs ...blocks.Block) pin.Batch {
-	var batch pin.Batch
+func heldBy(a pin.Attempt, bs ...blocks.Block) graph.Batch {
+	var batch graph.Batch
 	for _, b := range bs {
-		batch.Blocks = append(batch.Blocks, pin.Block{Hash: b.Cid().Hash(), Data: b.RawData()})
-		batch.Links = append(batch.Links, pin.Link{
-			Holder: a.Holder(), Ref: pin.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())}, Codec: b.Cid().Type(),
+		batch.Blocks = append(batch.Blocks, graph.Block{Hash: b.Cid().Hash(), Data: b.RawData()})
+		batch.Links = append(batch.Links, graph.Link{
+			Holder: graph.HolderOf(a), Ref: graph.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())}, Codec: b.Cid().Type(),
 		})
 	}
 	return batch

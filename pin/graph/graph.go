@@ -1,8 +1,12 @@
-package pin
+// Package graph has the words of those who write down what holds which block, and
+// of those who find it out: a walk and a store. Package pin needs none of them.
+package graph
 
 import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // Holder identifies what holds blocks: an attempt, which holds the root of its
@@ -11,8 +15,8 @@ import (
 // of a data directory. Zero is none.
 type Holder uint64
 
-// Holder is the attempt as what holds the root of its DAG.
-func (a Attempt) Holder() Holder { return Holder(a) }
+// HolderOf is an attempt as what holds the root of its DAG.
+func HolderOf(a pin.Attempt) Holder { return Holder(a) }
 
 // Ref is a block that something holds.
 type Ref struct {
@@ -38,13 +42,13 @@ type Link struct {
 // to is held by ID.
 type Node struct {
 	ID      Holder
-	DAG     DAG // the block and the codec that it is read under
-	Attempt Attempt
+	DAG     pin.DAG // the block and the codec that it is read under
+	Attempt pin.Attempt
 }
 
 // DAG gives what the link names: a block together with the codec it is read
 // under.
-func (l Link) DAG() DAG { return DAGOf(cid.NewCidV1(l.Codec, l.Hash)) }
+func (l Link) DAG() pin.DAG { return pin.DAGOf(cid.NewCidV1(l.Codec, l.Hash)) }
 
 // Batch is what a walk makes durable at a time, in this order; but a node is written
 // before what it holds.
@@ -58,7 +62,7 @@ type Batch struct {
 	// batches, or by what comes before in this one.
 	Whole []Holder
 	// Limits are those that what is below them was held to.
-	Limits Limits
+	Limits pin.Limits
 }
 
 // Empty reports whether there is nothing to write.
@@ -69,17 +73,17 @@ func (b *Batch) Empty() bool {
 // Known is what a walk knows of a DAG of which it passed over some nodes, as they
 // were whole; from that the totals can follow.
 type Known struct {
-	Attempt Attempt // all of its links are durable
-	Passed  []DAG   // nodes that were passed over; what is below them was not walked
-	Others  []Ref   // all other blocks, each once
+	Attempt pin.Attempt // all of its links are durable
+	Passed  []pin.DAG   // nodes that were passed over; what is below them was not walked
+	Others  []Ref       // all other blocks, each once
 	// Walked reports whether a node was walked or passed over, and Seen whether a
 	// block was, under any codec.
-	Walked func(d DAG) bool
+	Walked func(d pin.DAG) bool
 	Seen   func(r Ref) bool
 }
 
 // Above is what a block is a part of.
 type Above struct {
-	DAGs  []DAG // that are pinned or being fetched
-	Nodes []DAG // below the roots of those, the roots among them if they are known as nodes
+	DAGs  []pin.DAG // that are pinned or being fetched
+	Nodes []pin.DAG // below the roots of those, the roots among them if they are known as nodes
 }
