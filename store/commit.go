@@ -234,21 +234,16 @@ func (g *group) flush() error {
 // isRead reports whether what the group wrote is read, although its commit failed:
 // Badger makes a write in memory before it syncs it. Nobody else writes records, so
 // that what is newer than the group's base is its own.
-func (g *group) isRead(base uint64) (is bool) {
+func (g *group) isRead(base uint64) bool {
 	txn := g.db.NewTransaction(false)
 	defer txn.Discard()
-	opt := badger.DefaultIteratorOptions
-	opt.AllVersions, opt.PrefetchValues = true, false // deletions, too
 	for k := range g.writes {
-		it := txn.NewKeyIterator([]byte(k), opt)
-		it.Rewind()
-		is = it.Valid() && it.Item().Version() > base
-		it.Close()
-		if is {
-			break
+		version, err := newestVersion(txn, []byte(k))
+		if err != nil || version > base { // what cannot be told is in doubt
+			return true
 		}
 	}
-	return is
+	return false
 }
 
 func (g *group) commit() error {

@@ -159,6 +159,22 @@ func sound(call func() error) error {
 	return err
 }
 
+// newestVersion gives the version of a key that was written last, also if that deleted it;
+// 0 if the key was never there. It reads no value. Errors: ErrUnreadable.
+func newestVersion(txn *badger.Txn, key []byte) (version uint64, err error) {
+	opt := badger.DefaultIteratorOptions
+	opt.AllVersions, opt.PrefetchValues = true, false
+	err = sound(func() error {
+		it := txn.NewKeyIterator(key, opt)
+		defer it.Close()
+		if it.Rewind(); it.Valid() {
+			version = it.Item().Version()
+		}
+		return nil
+	})
+	return version, err
+}
+
 // iterator goes through keys. One goroutine uses it, and closes it.
 type iterator struct {
 	it  *badger.Iterator
