@@ -30,7 +30,7 @@ type Config struct {
 	// together, and as many of the newest. For another try there are as many as Window
 	// of each account, and three times as many over all. Each account may have 64 in any
 	// case. The others stay on disk until there is room.
-	Window int // default 10,000: about 50 MB in all
+	Window int // default 5,000: about 25 MB in all
 	// Limits bound every DAG.
 	Limits Limits
 	// Quotas bound what accounts may pin: New gives them to the records, and the manager
@@ -51,7 +51,7 @@ func (c Config) withDefaults() Config {
 	c.Seekers = cmp.Or(c.Seekers, 512)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 20*time.Second)
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Minute)
-	c.Window = cmp.Or(c.Window, 10_000)
+	c.Window = cmp.Or(c.Window, 5_000)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
