@@ -195,7 +195,7 @@ func (d *dropper) step(ctx context.Context) error {
 }
 
 // mayLink reports whether a block read under a codec may link to others.
-func mayLink(codec uint64) bool { return codec != cid.Raw && codec != codecUnknown }
+func mayLink(codec uint64) bool { return codec != cid.Raw }
 
 // held reports whether there is a link that begins so and is not going. It remembers
 // it, and looks from there on the next time.

@@ -142,9 +142,6 @@ func releasedKey(h graph.Holder) []byte { return holderKey(kReleased, h) }
 // A link has a key on each side. A multihash says its own length, so none is the
 // prefix of another. A codec has 2 bytes: those that can be walked need no more.
 
-// codecUnknown is in links that come from the first layout of the records.
-const codecUnknown = 0
-
 func linkToKey(l graph.Link) []byte { return holderTail(linksTo(l.Hash, l.Codec), l.Holder) }
 
 func linkFromKey(l graph.Link) []byte {

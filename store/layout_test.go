@@ -98,13 +98,30 @@ func TestDirectoriesAsGoodAsEmpty(t *testing.T) {
 	openTest(t, dir, Config{})
 }
 
-func TestNewerLayout(t *testing.T) {
+func TestOtherLayouts(t *testing.T) {
+	for layout, want := range map[int]error{layoutVersion + 1: ErrNewerLayout, firstLayout - 1: ErrOlderLayout} {
+		dir := t.TempDir()
+		lock, err := Lock(dir)
+		must(t, err)
+		must(t, lock.Close())
+		writeFile(t, fmt.Sprint(markerText, layout, "\n"), dir, markerName)
+		refused(t, dir, want)
+	}
+}
+
+// Records from before the first release are refused by what they say themselves, too.
+func TestOlderRecords(t *testing.T) {
 	dir := t.TempDir()
 	lock, err := Lock(dir)
 	must(t, err)
+	s, err := Open(t.Context(), lock, Config{})
+	must(t, err)
+	must(t, s.setLayout(t.Context(), firstLayout-1))
+	must(t, s.Close())
+	if _, err := Open(t.Context(), lock, Config{}); !errors.Is(err, ErrOlderLayout) {
+		t.Errorf("error %v, want %v", err, ErrOlderLayout)
+	}
 	must(t, lock.Close())
-	writeFile(t, fmt.Sprint(markerText, layoutVersion+1, "\n"), dir, markerName)
-	refused(t, dir, ErrNewerLayout)
 }
 
 func TestMissingDirectory(t *testing.T) {
@@ -178,7 +195,7 @@ func TestLocked(t *testing.T) {
 }
 
 func TestLayoutVersionMatchesMigrations(t *testing.T) {
-	if layoutVersion != 1+len(migrations()) {
+	if layoutVersion != firstLayout+len(migrations()) {
 		t.Errorf("layout %d, %d migrations", layoutVersion, len(migrations()))
 	}
 }

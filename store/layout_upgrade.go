@@ -37,7 +37,7 @@ func (s *Store) upgrade(ctx context.Context, from, to int, steps []migration) er
 	}
 	for have := from; have < to; have++ {
 		s.log.Info("bringing the records to a newer layout", "from", have, "to", have+1)
-		if err := steps[have-1](ctx, s); err != nil {
+		if err := steps[have-firstLayout](ctx, s); err != nil {
 			err = fmt.Errorf("bring records from layout %d to %d: %w", have, have+1, err)
 			// Also if it was interrupted: the program that wrote them may be started next.
 			if back := s.takeBack(context.WithoutCancel(ctx), from); back != nil {

@@ -1,10 +1,8 @@
 package store
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -61,59 +59,4 @@ func (r *reader) countOnLists(a account) (live uint64, err error) {
 		}
 	}
 	return live, nil
-}
-
-// accountRecord2 is an accountRecord as layouts 1 and 2 have it.
-type accountRecord2 struct {
-	_       struct{} `cbor:",toarray"`
-	Last    int64
-	NextSeq uint64
-	Clock   int64
-	Back    int64
-}
-
-// liveCounts is the step from layout 2, in which accounts had no count of their
-// live requests.
-func liveCounts(ctx context.Context, s *Store) error {
-	var accounts []account
-	err := s.walk(ctx, span{prefix: []byte{kAccount}, keysOnly: true}, func(key, _ []byte) error {
-		accounts = append(accounts, account(key[1:]))
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for some := range slices.Chunk(accounts, maxChangesPerCommit) {
-		err := s.step(ctx, func(t *tx) error {
-			for _, a := range some {
-				if err := s.addLiveCount(t, a); err != nil {
-					return fmt.Errorf("account %s: %w", a, err)
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Store) addLiveCount(t *tx, a account) error {
-	value, _, err := t.get(accountKey(a))
-	if err != nil {
-		return err
-	}
-	var old accountRecord2
-	if err := s.codec.decode(value, &old); err != nil {
-		var done accountRecord // before the last interruption
-		return s.codec.decode(value, &done)
-	}
-	live, err := t.countOnLists(a)
-	if err != nil {
-		return err
-	}
-	return s.put(t, accountKey(a), accountRecord{
-		Last: old.Last, NextSeq: old.NextSeq, Clock: old.Clock, Back: old.Back, Live: live,
-	})
 }

@@ -202,9 +202,6 @@ func (m *measurer) shares(l graph.Link, d pin.DAG) (bool, error) {
 	if m.k.Walked(d) {
 		return true, nil
 	}
-	if l.Codec == codecUnknown {
-		return false, errTooFar
-	}
 	return m.now.fromNode(cid.NewCidV1(l.Codec, l.Hash))
 }
 

@@ -228,53 +228,6 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// Attempts of before have links without codecs: they hold what they held, and are
-// not relied upon for more.
-func TestMigrationOfLinks(t *testing.T) {
-	dir := t.TempDir()
-	lock, err := Lock(dir)
-	must(t, err)
-	old, err := openWith(t.Context(), dir, Config{}.withDefaults(), badgerOptions(), nil)
-	must(t, err)
-	all := dagtest.Tree(dagtest.Leaves(5000, 20), 50)
-	r, err := old.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)})
-	must(t, err)
-	a, _, err := old.Begin(t.Context(), r.DAG())
-	must(t, err)
-	wb := old.db.NewWriteBatch()
-	for i, b := range all {
-		if i%1000 == 5 { // as an interrupted migration leaves it
-			must(t, fill(wb, graph.Batch{Links: []graph.Link{{Holder: graph.HolderOf(a), Ref: refOf(b), Codec: codecUnknown}}}))
-		} else {
-			from, to := oldLinkKeys(graph.Link{Holder: graph.HolderOf(a), Ref: refOf(b)})
-			must(t, wb.Set(from, encodeSize(len(b.RawData()))))
-			must(t, wb.Set(to, encodeSize(len(b.RawData()))))
-		}
-		must(t, wb.Set(blockKey(b.Cid().Hash()), b.RawData()))
-	}
-	must(t, wb.Flush())
-	totals := pin.Totals{Blocks: uint64(len(all))}
-	_, err = old.Complete(t.Context(), r.DAG(), a, totals)
-	must(t, err)
-	must(t, old.Close())
-	must(t, lock.Close())
-
-	s := openTest(t, dir, Config{})
-	if n := len(links(t, s, graph.HolderOf(a))); n != len(all) {
-		t.Errorf("%d links of %d", n, len(all))
-	}
-	reclaimAll(t, s)
-	checkHeld(t, s, sizesOf(all))
-	part := pinDAG(t, s, append(all[:len(all):len(all)], dagtest.PB("over", dagtest.Last(all))))
-	p := &pinned{request: r, attempt: a}
-	p.remove(t, s)
-	reclaimAll(t, s)
-	checkHeld(t, s, sizesOf(append(all[:len(all):len(all)], dagtest.PB("over", dagtest.Last(all)))))
-	part.remove(t, s)
-	reclaimAll(t, s)
-	checkHeld(t, s, nil)
-}
-
 // awaitWaiter waits until somebody waits for the stripe of a block, which is held.
 func awaitWaiter(t *testing.T, s *Store, b blocks.Block) {
 	t.Helper()

@@ -1,10 +1,8 @@
 package store
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -197,101 +195,4 @@ func (s *Store) letGoOfTakers(t *tx, a account, takers []uint64) (released []pin
 		t.delete(holdsKey(a, seq))
 	}
 	return released, nil
-}
-
-// holdsRecord3 is a holdsRecord as layouts 1 to 3 have it.
-type holdsRecord3 struct {
-	_    struct{} `cbor:",toarray"`
-	DAGs [][]byte // the newest last; one may be there more than once
-}
-
-// releasesPerChange bounds the DAGs that one change of boundedRows lets go of.
-const releasesPerChange = 96
-
-// boundedRows is the step from layout 3, in which a request by Replace held the
-// DAGs of all that were before it in the row, and no account was charged for them:
-// some thousand were more than a commit could let go of.
-func boundedRows(ctx context.Context, s *Store) error {
-	var takers [][]byte
-	err := s.walk(ctx, span{prefix: []byte{kHolds}, keysOnly: true}, func(key, _ []byte) error {
-		takers = append(takers, slices.Clone(key))
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for len(takers) > 0 {
-		left := takers
-		err := s.step(ctx, func(t *tx) error {
-			for room := releasesPerChange; len(left) > 0 && room > 0; room-- {
-				used, done, err := s.boundRow(t, left[0], room)
-				if err != nil {
-					return fmt.Errorf("what a request holds at key %x: %w", left[0], err)
-				}
-				room -= used
-				if done {
-					left = left[1:]
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		takers = left
-	}
-	return nil
-}
-
-// boundRow lets go of as many as most of the DAGs that a request holds too many
-// of. done says that none is left, and that the record has its new form.
-func (s *Store) boundRow(t *tx, key []byte, most int) (used int, done bool, err error) {
-	value, _, err := t.get(key)
-	if err != nil {
-		return 0, false, err
-	}
-	var old holdsRecord3
-	if err := s.codec.decode(value, &old); err != nil {
-		var rec holdsRecord // before the last interruption
-		return 0, true, s.codec.decode(value, &rec)
-	}
-	var kept taken
-	more := false
-	var left [][]byte // in the old form, the newest first
-	var rest []pin.DAG
-	for _, b := range slices.Backward(old.DAGs) {
-		d := pin.DAG(b)
-		rec, _, err := s.dag(&t.reader, d)
-		if err != nil {
-			return 0, false, err
-		}
-		again := d == kept.pinned || slices.Contains(kept.tried, d)
-		switch {
-		case rec.Complete && kept.pinned == "":
-			kept.pinned = d
-		case rec.Attempt != 0 && !again && len(kept.tried) < pin.KeptTries:
-			kept.tried = append(kept.tried, d)
-		case len(rest) < most:
-			rest = append(rest, d)
-			continue
-		default:
-			more = true
-		}
-		left = append(left, b)
-	}
-	if _, err := s.letGo(t, rest); err != nil { // the manager finds what was released
-		return 0, false, err
-	}
-	if more {
-		slices.Reverse(left)
-		return len(rest), false, s.put(t, key, holdsRecord3{DAGs: left})
-	}
-	slices.Reverse(kept.tried)
-	a, seq := account(key[1:17]), binary.BigEndian.Uint64(key[17:])
-	if kept.pinned != "" {
-		if err := s.charge(t, a, kept.pinned, 1); err != nil {
-			return 0, false, err
-		}
-	}
-	return len(rest), true, s.putTaken(t, a, seq, kept)
 }

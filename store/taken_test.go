@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -100,105 +99,5 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 			}
 			checkInvariants(t, s)
 		})
-	}
-}
-
-// What requests held by the layout of before, in rows without a bound, is let go of,
-// but for what such a row holds now.
-func TestMigrationOfRows(t *testing.T) {
-	dir := t.TempDir()
-	lock, err := Lock(dir)
-	must(t, err)
-	clock := new(benchClock)
-	ctx := t.Context()
-	old, err := openWith(ctx, dir, Config{Now: clock.now}.withDefaults(), badgerOptions(), migrations()[:2])
-	must(t, err)
-	// Each row begins with a DAG that was pinned, and has one twice.
-	rows := []int{3400, 3, 1}
-	var requests []pin.Request
-	first, tries := map[int]pin.Attempt{}, map[int][]pin.Attempt{}
-	for i, n := range rows {
-		spec := func(k int) pin.Spec { return pintest.DAGSpec(100_000*i + k) }
-		r, err := old.Add(ctx, benchAccount, spec(0))
-		must(t, err)
-		first[i], _, err = old.Begin(ctx, r.DAG())
-		must(t, err)
-		_, err = old.Complete(ctx, r.DAG(), first[i], pin.Totals{Blocks: 1, Bytes: 10})
-		must(t, err)
-		r, _, _, err = old.Replace(ctx, benchAccount, r.ID, spec(n))
-		must(t, err)
-		requests = append(requests, r)
-		rec := holdsRecord3{DAGs: [][]byte{[]byte(spec(0).DAG())}}
-		for k := range slices.Chunk(slices.Collect(numbers(1, n)), 500) {
-			must(t, old.update(ctx, func(t *tx) error {
-				for _, k := range k {
-					d := spec(k).DAG()
-					a, err := old.newAttempt(t, d)
-					if err != nil {
-						return err
-					}
-					holders := uint64(1)
-					if k == 2 {
-						holders++
-						rec.DAGs = append(rec.DAGs, []byte(d))
-					}
-					rec.DAGs = append(rec.DAGs, []byte(d))
-					tries[i] = append(tries[i], a)
-					if err := old.put(t, dagKey(d), dagRecord{Attempt: a, Holders: holders}); err != nil {
-						return err
-					}
-				}
-				return nil
-			}))
-		}
-		if n == 1 { // as an interrupted migration leaves it
-			continue
-		}
-		must(t, old.update(ctx, func(t *tx) error {
-			a, _ := accountOf(benchAccount)
-			if err := old.charge(t, a, spec(0).DAG(), -1); err != nil {
-				return err
-			}
-			req, err := old.find(&t.reader, benchAccount, r.ID)
-			if err != nil {
-				return err
-			}
-			return old.put(t, holdsKey(a, req.Seq), rec)
-		}))
-	}
-	must(t, old.Close())
-	must(t, lock.Close())
-
-	s := openTest(t, dir, Config{Now: clock.now})
-	checkInvariants(t, s)
-	u, err := s.Usage(ctx, benchAccount)
-	must(t, err)
-	if u.DAGs != uint64(len(rows)) || u.Bytes != 10*u.DAGs {
-		t.Errorf("usage %+v, want that of %d DAGs", u, len(rows))
-	}
-	released, err := s.Released(ctx)
-	must(t, err)
-	if want := tries[0][:len(tries[0])-pin.KeptTries]; !slices.Equal(released, want) {
-		t.Errorf("%d attempts are released, want %d", len(released), len(want))
-	}
-	for i, r := range requests {
-		kept := tries[i][max(len(tries[i])-pin.KeptTries, 0):]
-		_, released, err := s.Remove(ctx, benchAccount, r.ID)
-		must(t, err)
-		slices.Sort(released)
-		if want := slices.Sorted(slices.Values(append(kept, first[i]))); !slices.Equal(released, want) {
-			t.Errorf("row of %d: %v is released with the last, want %v", rows[i], released, want)
-		}
-	}
-	checkInvariants(t, s)
-}
-
-func numbers(from, to int) func(yield func(int) bool) {
-	return func(yield func(int) bool) {
-		for n := from; n < to; n++ {
-			if !yield(n) {
-				return
-			}
-		}
 	}
 }
