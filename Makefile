@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster e2e/clients
 
-.PHONY: help build run test test-unit test-e2e test-clients check fmt-check tidy-check damage bench bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run test test-unit test-e2e test-clients check fmt-check tidy-check damage bench bench-before bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ bench-full: ## the same, medians of 3 of all, beside a million blocks that stay,
 	$(GO) test -run '^$$' -bench . -count 3 ./auth
 	cd e2e && $(GO) run ./bench --full
 	cd e2e/cluster && $(GO) run .
+
+BEFORE ?= HEAD^
+bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving, lists, reclaim; some 15 minutes
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git archive $(BEFORE) | tar -x -C "$$dir" && \
+	(cd "$$dir" && $(GO) build -trimpath -o "$$dir/before" ./cmd/holdfast) && \
+	(cd e2e && $(GO) run ./bench --beside "$$dir/before")
 
 bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memory of 512 MiB; not part of CI
 	cd e2e && $(GO) run ./large

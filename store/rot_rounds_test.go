@@ -241,7 +241,6 @@ func (h *healthy) checkRequests(t *testing.T, s *Store, touched func([]byte, int
 		want := h.requests[got.ID]
 		return reflect.DeepEqual(got, want) || pin.InfoOf(got)["damaged"] != ""
 	}
-	lost := 0
 	a, _ := accountOf(benchAccount)
 	for id, want := range h.requests {
 		size := 300 // beside its metadata, at most
@@ -251,18 +250,12 @@ func (h *healthy) checkRequests(t *testing.T, s *Store, touched func([]byte, int
 		was := touched(requestKey(a, want.Created.UnixMilli()), size)
 		got, err := s.Get(t.Context(), benchAccount, id)
 		switch {
-		case was && errors.Is(err, ErrUnreadable):
-			lost++
 		case was && err == nil && pin.InfoOf(got)["damaged"] != "":
-			lost++
 		case err != nil || !reflect.DeepEqual(got, want):
 			t.Errorf("request %s (hit: %v) is %+v, %v; was %+v", id, was, got, err, want)
 		}
 	}
 	page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
-	if lost > 0 && errors.Is(err, ErrUnreadable) {
-		return // it says so
-	}
 	if err != nil || len(page.Requests) != len(h.requests) || page.Count != len(h.requests) {
 		t.Errorf("%d requests are listed and %d counted, of %d, %v", len(page.Requests), page.Count, len(h.requests), err)
 	}
@@ -280,7 +273,7 @@ func (h *healthy) repair(t *testing.T, s *Store, bad map[string]bool) {
 	check := func() map[string]bool {
 		found := map[string]bool{}
 		_, err := s.Verify(t.Context(), func(d Damage) error { found[string(d.Hash)] = true; return nil }, nil)
-		if err != nil && !errors.Is(err, ErrUnreadable) { // of the requests that a block is of
+		if err != nil {
 			t.Errorf("verify: %v", err)
 		}
 		return found

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 	"github.com/google/uuid"
 	"github.com/ipfs/go-cid"
 
@@ -21,7 +22,8 @@ import (
 // spoilRecord writes nonsense under the first key of a database that begins so.
 func spoilRecord(t *testing.T, dir string, prefix ...byte) {
 	t.Helper()
-	db, err := badger.Open(badger.DefaultOptions(filepath.Join(dir, "db")).WithLogger(nil))
+	// As the store has it, its tables are not compressed.
+	db, err := badger.Open(badger.DefaultOptions(filepath.Join(dir, "db")).WithLogger(nil).WithCompression(options.None))
 	if err != nil {
 		t.Fatal(err)
 	}

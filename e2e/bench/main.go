@@ -11,7 +11,8 @@
 // With --idle it measures the memory of an idle Holdfast alone, for each
 // node.profile. With --dead N it measures what N requests for CIDs that nobody has cost
 // and hold up, and nothing else; --full does that with a million. With --holdfast FILE it
-// measures another binary, such as one of an earlier commit.
+// measures another binary, such as one of an earlier commit. With --beside FILE it measures
+// that binary and this one in turns, without Kubo but as their source.
 package main
 
 import (
@@ -36,6 +37,7 @@ func main() {
 	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile, and nothing else")
 	flag.IntVar(&o.dead, "dead", 0, "measure this many requests for CIDs that nobody has, and nothing else")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
+	flag.StringVar(&o.beside, "beside", "", "measure this binary and the one that is built in turns, and nothing else")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := bench(ctx, o, os.Stdout, os.Stderr)
@@ -53,6 +55,7 @@ type options struct {
 	dead int // 0 is that everything else is measured
 
 	holdfast string // "" is the one that is built
+	beside   string // "" is none
 }
 
 // bench prints results to out and what it is doing to progress.
@@ -82,6 +85,9 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 		return err
 	}
 
+	if o.beside != "" {
+		return beside(ctx, r, o, source, c, out, say)
+	}
 	if o.idle {
 		return idle(ctx, r, source, c, out, say)
 	}
