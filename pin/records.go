@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
 )
 
 // Errors that callers act on. All of them may come wrapped.
@@ -17,13 +19,13 @@ var (
 	ErrTooFast = errors.New("too many pin requests at once for this account")
 	// ErrDiskFull: the floor of free disk space is reached; nothing was written.
 	// It may come as a [DiskFullError].
-	ErrDiskFull = errors.New("the disk is too full to store more")
+	ErrDiskFull = fault.ErrDiskFull
 	// ErrUnwritable: the disk does not take what is written to it; nothing was changed.
-	ErrUnwritable = errors.New("the disk cannot be written now")
+	ErrUnwritable = fault.ErrUnwritable
 	// ErrInDoubt: the disk failed while the change was written. From then on it is
 	// read as made, but a crash may undo it. What a method gives beside it is as if
 	// it had succeeded.
-	ErrInDoubt = errors.New("the disk failed, and whether the change outlasts a crash is not known")
+	ErrInDoubt = fault.ErrInDoubt
 	// ErrQuota: the account holds as much as it may; nothing was written. It
 	// comes as a [QuotaError].
 	ErrQuota = errors.New("the account's quota is reached")
@@ -32,32 +34,13 @@ var (
 	// ErrSuperseded: the attempt is no longer the one its DAG is tried by.
 	ErrSuperseded = errors.New("the attempt was superseded")
 	// ErrClosed: the store or the manager is closing or closed.
-	ErrClosed = errors.New("shutting down")
+	ErrClosed = fault.ErrClosed
 	// ErrNotFailed: only a failed request can be tried again.
 	ErrNotFailed = errors.New("the pin request has not failed")
 )
 
 // DiskFullError is an [ErrDiskFull] that says how full the disk is.
-type DiskFullError struct {
-	Free, Kept uint64 // bytes that are free, and that are to be kept free
-	More       uint64 // that are needed beside these; 0 if Free is below Kept anyhow
-	// Upkeep: below Kept not even a removal is written. Else it is the floor for what
-	// is new, which the operator sets.
-	Upkeep bool
-}
-
-func (e *DiskFullError) Error() string {
-	what := ErrDiskFull.Error()
-	if e.Upkeep {
-		what = "the disk is too full to write to"
-	}
-	if e.More > 0 {
-		return fmt.Sprintf("%s: this needs %d bytes beside the %d that are kept free, and %d are free", what, e.More, e.Kept, e.Free)
-	}
-	return fmt.Sprintf("%s: %d bytes are free, and %d have to be", what, e.Free, e.Kept)
-}
-
-func (e *DiskFullError) Unwrap() error { return ErrDiskFull }
+type DiskFullError = fault.DiskFullError
 
 // KeptTries is how many fetches that were never done a row of replacements keeps.
 // Who publishes faster than the network brings it has most of each version in the

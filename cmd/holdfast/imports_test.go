@@ -30,10 +30,11 @@ var ourImports = map[string][]string{
 	"node/seen":      {},
 	"node/trustless": {"node/guard"},
 	"node/walk":      {"pin", "pin/graph", "node/exchange", "node/seen"},
-	"pin":            {"internal/awake", "pin/turns"},
+	"pin":            {"internal/awake", "internal/fault", "pin/turns"},
 	"pin/graph":      {"pin"},
 	"pin/turns":      {},
 	"internal/awake": {},
+	"internal/fault": {},
 	"auth":           {},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
