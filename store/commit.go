@@ -8,7 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
 )
 
 // maxChangesPerCommit bounds how many changes share a commit, so that the
@@ -45,7 +45,7 @@ func newCommitter(db *badger.DB, admit func() error, wrote func(error) error) *c
 }
 
 // do runs fn in the next commit and returns once that is durable, or with
-// an error, in which case fn changed nothing, unless it is pin.ErrInDoubt: then
+// an error, in which case fn changed nothing, unless it is fault.ErrInDoubt: then
 // what fn wrote is read from now on, and may not outlast a crash. If ctx ends
 // while fn is still waiting for its turn, fn is not run and do returns the
 // context's error; once fn has been taken up, do waits for the outcome.
@@ -57,7 +57,7 @@ func (c *committer) do(ctx context.Context, fn func(*tx) error) error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return pin.ErrClosed
+		return fault.ErrClosed
 	}
 	c.waiting = append(c.waiting, ch)
 	c.mu.Unlock()
@@ -111,7 +111,7 @@ func (c *committer) run() {
 			batch, closed := c.take()
 			if closed {
 				for _, ch := range batch {
-					ch.answer <- pin.ErrClosed
+					ch.answer <- fault.ErrClosed
 				}
 				return
 			}
@@ -222,7 +222,7 @@ func (g *group) flush() error {
 	g.base.Discard()
 	err := g.commit()
 	if err != nil && g.isRead(before) {
-		err = fmt.Errorf("%w: %v", pin.ErrInDoubt, err)
+		err = fmt.Errorf("%w: %v", fault.ErrInDoubt, err)
 	}
 	err = g.wrote(err)
 	for _, ch := range g.changes {
@@ -237,18 +237,12 @@ func (g *group) flush() error {
 func (g *group) isRead(base uint64) (is bool) {
 	txn := g.db.NewTransaction(false)
 	defer txn.Discard()
-	opt := badger.DefaultIteratorOptions
-	opt.AllVersions, opt.PrefetchValues = true, false // deletions, too
 	for k := range g.writes {
-		it := txn.NewKeyIterator([]byte(k), opt)
-		it.Rewind()
-		is = it.Valid() && it.Item().Version() > base
-		it.Close()
-		if is {
-			break
+		if newer, err := isNewer(txn, []byte(k), base); err != nil || newer { // what cannot be told is in doubt
+			return true
 		}
 	}
-	return is
+	return false
 }
 
 func (g *group) commit() error {

@@ -80,7 +80,7 @@ func (s *Store) count(ctx context.Context) (Counts, error) {
 		}
 	}
 	disk, err := diskUse(s.dbDir)
-	return Counts{Live: st.Live, Dead: st.Dead, Disk: disk, At: s.cfg.Now()}, err
+	return Counts{Live: st.Live, Dead: st.Dead, Disk: disk, At: s.now()}, err
 }
 
 // stroll is walk with a pause after each piece.
@@ -124,7 +124,7 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 	case err == nil:
 		t.Runs++
 		t.Freed += r.Freed()
-		t.Last = s.cfg.Now()
+		t.Last = s.now()
 	case !ended:
 		t.Failed++
 	}

@@ -102,7 +102,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 	if err != nil {
 		return 0, false, wrap(err, "begin %s", d)
 	}
-	s.looks.refresh() // a walk sees all that was there before it began
+	s.lookAfresh() // a walk sees all that was there before it began
 	return a, complete, nil
 }
 

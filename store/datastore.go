@@ -243,7 +243,7 @@ func (s *Store) putLoose(bs []looseBlock) error {
 		hashes[i] = b.hash
 	}
 	defer s.claims.share(hashes)()
-	wb := s.db.NewWriteBatch()
+	wb := s.newBatch()
 	defer wb.Cancel()
 	for _, b := range bs {
 		if err := wb.Set(looseKey(b.hash), encodeSize(len(b.data))); err != nil {
@@ -253,5 +253,5 @@ func (s *Store) putLoose(bs []looseBlock) error {
 			return err
 		}
 	}
-	return s.wrote(wb.Flush())
+	return wb.Flush()
 }

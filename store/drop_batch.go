@@ -188,7 +188,7 @@ func (b *dropBatch) write() error {
 			changes, cut = changes[:n], errCut
 		}
 	}
-	wb := b.s.db.NewWriteBatch()
+	wb := b.s.newBatch()
 	defer wb.Cancel()
 	for _, c := range changes {
 		var err error
@@ -201,7 +201,7 @@ func (b *dropBatch) write() error {
 			return b.s.wrote(err)
 		}
 	}
-	return errors.Join(b.s.wrote(wb.Flush()), cut)
+	return errors.Join(wb.Flush(), cut)
 }
 
 // keyChange is a write with its key.

@@ -185,7 +185,7 @@ func (s *Store) newestFile(kind string) (name string, used uint64, err error) {
 // that compaction sees it. Deletions of keys that are not there do that, as they
 // fill the memory and leave nothing behind.
 func (s *Store) pushOutMemory(ctx context.Context) error {
-	if err := s.setMeta(metaMark, binary.BigEndian.AppendUint64(nil, uint64(s.cfg.Now().UnixMilli()))); err != nil {
+	if err := s.setMeta(metaMark, binary.BigEndian.AppendUint64(nil, uint64(s.now().UnixMilli()))); err != nil {
 		return err
 	}
 	// Reading also tells Badger that older versions are of no use any more.
@@ -203,7 +203,7 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 	key := append(metaKey(metaFiller), make([]byte, fillerKey)...)
 	number := uint64(0)
 	err = s.fillUp(ctx, ".mem", s.db.Opts().MemTableSize, func() (int, error) {
-		wb := s.db.NewWriteBatch()
+		wb := s.newBatch()
 		defer wb.Cancel()
 		for range fillerKeys {
 			number++
@@ -212,7 +212,7 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 				return 0, err
 			}
 		}
-		return fillerKeys * fillerKey, s.wrote(wb.Flush())
+		return fillerKeys * fillerKey, wb.Flush()
 	})
 	if err != nil {
 		return fmt.Errorf("push out memory: %w", err)
@@ -234,37 +234,4 @@ func (s *Store) inTables(version uint64) bool {
 		}
 	}
 	return false
-}
-
-// setMeta writes a key of the store's own past the committer; nil deletes it. Only one
-// goroutine at a time may write the key.
-func (s *Store) setMeta(name string, value []byte) error {
-	if err := s.setAlone(metaKey(name), value); err != nil {
-		return fmt.Errorf("write key %s: %w", name, err)
-	}
-	return nil
-}
-
-// setAlone writes a key past the committer, and past its floor of free space; nil deletes
-// it. Nobody else may write the key meanwhile, since no order with other writes is kept:
-// it is one that a single goroutine has, or its block's stripe of locks is held alone.
-func (s *Store) setAlone(key, value []byte) error {
-	return s.wrote(s.db.Update(func(txn *badger.Txn) error {
-		if value == nil {
-			return txn.Delete(key)
-		}
-		return txn.Set(key, value)
-	}))
-}
-
-// sleep waits for a time, or until ctx ends, and then gives its error.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
 )
 
 // What a disk does not take is an error of a sync, mostly. Badger has made the write
@@ -40,13 +40,13 @@ type health struct {
 	mending sync.WaitGroup
 }
 
-// mayWrite fails with pin.ErrUnwritable while the disk does not take what is written.
+// mayWrite fails with fault.ErrUnwritable while the disk does not take what is written.
 func (s *Store) mayWrite() error {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	if s.health.err != nil {
 		// What was in doubt is no doubt of what comes after it.
-		return fmt.Errorf("%w: %v", pin.ErrUnwritable, s.health.err)
+		return fmt.Errorf("%w: %v", fault.ErrUnwritable, s.health.err)
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (s *Store) mayUpkeep() error {
 	if err := s.mayWrite(); err != nil {
 		return err
 	}
-	return s.roomForUpkeep()
+	return s.room()
 }
 
 // diskErrors are those by which a system says that it cannot write.
@@ -70,7 +70,7 @@ func ofDisk(err error) bool {
 	if err == nil {
 		return false
 	}
-	if errors.Is(err, pin.ErrInDoubt) { // whatever it is, memory and disk may differ
+	if errors.Is(err, fault.ErrInDoubt) { // whatever it is, memory and disk may differ
 		return true
 	}
 	text := err.Error()
@@ -81,7 +81,7 @@ func ofDisk(err error) bool {
 
 // wrote takes note of how a write to Badger ended, and gives its error.
 func (s *Store) wrote(err error) error {
-	now := s.cfg.Now()
+	now := s.now()
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	switch {
@@ -95,10 +95,10 @@ func (s *Store) wrote(err error) error {
 		s.log.Error("the disk does not take what is written: nothing is changed or stored until it does", "err", err)
 		s.health.mending.Go(s.mend)
 	}
-	if errors.Is(err, pin.ErrInDoubt) {
+	if errors.Is(err, fault.ErrInDoubt) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", pin.ErrUnwritable, err)
+	return fmt.Errorf("%w: %w", fault.ErrUnwritable, err)
 }
 
 // mend tries until the disk takes writes again, and all that is in memory is written.
@@ -107,30 +107,30 @@ func (s *Store) mend() {
 		if sleep(s.ctx, s.mendEvery) != nil {
 			return
 		}
-		if err := s.pushOutMemory(s.ctx); err != nil {
+		if err := s.pushOut(s.ctx); err != nil {
 			if s.ctx.Err() == nil {
 				s.log.Debug("the disk does not take writes yet", "err", err)
 			}
 			continue
 		}
 		s.health.mu.Lock()
-		s.log.Info("the disk takes writes again", "after", s.cfg.Now().Sub(s.health.since).Round(time.Second))
-		s.health.err, s.health.written = nil, s.cfg.Now()
+		s.log.Info("the disk takes writes again", "after", s.now().Sub(s.health.since).Round(time.Second))
+		s.health.err, s.health.written = nil, s.now()
 		s.health.mu.Unlock()
 		return
 	}
 }
 
 // Writable says whether what is written comes to disk. Unless a write proved that in
-// the last seconds, it makes one. Errors: pin.ErrUnwritable, when writes fail or one
-// does not end; pin.ErrDiskFull, when there is no room even for removals;
-// pin.ErrClosed; the context's.
+// the last seconds, it makes one. Errors: fault.ErrUnwritable, when writes fail or one
+// does not end; fault.ErrDiskFull, when there is no room even for removals;
+// fault.ErrClosed; the context's.
 func (s *Store) Writable(ctx context.Context) error {
 	if err := s.mayUpkeep(); err != nil {
 		return err
 	}
 	s.health.mu.Lock()
-	if s.cfg.Now().Sub(s.health.written).Abs() < provenFor {
+	if s.now().Sub(s.health.written).Abs() < provenFor {
 		s.health.mu.Unlock()
 		return nil
 	}
@@ -160,6 +160,6 @@ func (s *Store) Writable(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-limit.C:
-		return fmt.Errorf("%w: a write did not end within %v", pin.ErrUnwritable, proofWait)
+		return fmt.Errorf("%w: a write did not end within %v", fault.ErrUnwritable, proofWait)
 	}
 }

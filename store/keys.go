@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/google/uuid"
 	"github.com/ipfs/boxo/blockstore"
 	dshelp "github.com/ipfs/boxo/datastore/dshelp"
 	"github.com/ipfs/go-datastore"
@@ -17,8 +16,6 @@ import (
 // The first byte of a record's key says what it is. The package comment has
 // the table. Keys of the go-datastore start with '/', 0x2f.
 const (
-	kMeta     = 0x01
-	kKept     = 0x02
 	kAccount  = 0x10
 	kRequest  = 0x11
 	kRow      = 0x12
@@ -40,40 +37,7 @@ const (
 	kWhole    = 0x28
 )
 
-// Names of metaKey.
-const (
-	metaLayout  = "layout"  // of the records
-	metaUpgrade = "upgrade" // from which layout, while the records are brought to another
-	metaHolder  = "attempt" // the last number that a holder was given; at first only attempts were
-	metaDead    = "dead"    // bytes of blocks deleted since a reclaim last gave space back
-	metaMark    = "mark"    // written by a reclaim, to know what is out of memory
-	metaFiller  = "filler"  // never there for long
-	metaCanary  = "canary"  // nor is that
-	metaProof   = "proof"   // written by Writable alone, to know that writes work
-)
-
-// maxKeyTail is more than what follows any prefix that is scanned backwards
-// from its end.
-const maxKeyTail = 32
-
-// account is an account's id as it is in keys.
-type account [16]byte
-
-// accountOf parses an account's id. ok is false if it is not a UUID in its
-// usual form; no record is kept for such an account.
-func accountOf(s string) (a account, ok bool) {
-	u, err := uuid.Parse(s)
-	if err != nil || u.String() != s {
-		return account{}, false
-	}
-	return account(u), true
-}
-
-func (a account) String() string { return uuid.UUID(a).String() }
-
 // Numbers in keys are big endian, so that keys sort as numbers do.
-
-func metaKey(name string) []byte { return append([]byte{kMeta}, name...) }
 
 func accountKey(a account) []byte { return append([]byte{kAccount}, a[:]...) }
 
@@ -93,9 +57,6 @@ func detailsKey(a account, seq uint64) []byte { return seqKey(kDetails, a, seq) 
 func chargeKey(a account, d pin.DAG) []byte { return appendDAG(accountPrefix(kCharge, a), d) }
 
 func usageKey(a account) []byte { return accountPrefix(kUsage, a) }
-
-// accountPrefix is what all of an account's keys of a kind start with.
-func accountPrefix(kind byte, a account) []byte { return append([]byte{kind}, a[:]...) }
 
 func seqKey(kind byte, a account, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(append([]byte{kind}, a[:]...), seq)

@@ -162,15 +162,6 @@ func (r *reader) whole(c cid.Cid, l pin.Limits) (whole bool, err error) {
 	return whole, err
 }
 
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // isWhole reports whether all below a holder is there, and was held to limits. Of an
 // attempt or node that was released it never is, whatever its mark says: a walk may
 // write that after the release, when what is below may be going already.

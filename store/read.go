@@ -8,12 +8,14 @@ import (
 	"runtime/debug"
 	"unsafe"
 
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
+
 	"github.com/dgraph-io/badger/v4"
 )
 
 // All that is read from Badger is read here, and nowhere else: a test sees to that. What
 // Badger does with what it cannot read is of three kinds, and each is here made an error
-// that is an [ErrUnreadable]:
+// that is an [fault.ErrUnreadable]:
 //
 //   - a value in the value log comes as no bytes, without an error;
 //   - a table whose checksum is wrong is passed over, as if it did not have the key;
@@ -33,7 +35,7 @@ const (
 )
 
 // find looks a key up. The item is good as long as the transaction. Errors:
-// badger.ErrKeyNotFound; ErrUnreadable if a table may have it, and cannot be read.
+// badger.ErrKeyNotFound; fault.ErrUnreadable if a table may have it, and cannot be read.
 func find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
 	err = sound(func() error {
 		item, err = txn.Get(key)
@@ -43,14 +45,14 @@ func find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
 }
 
 // fetch reads the value of a key into buf, or into memory of its own if that is too
-// small. Errors are those of find; also ErrUnreadable if the value cannot be read.
+// small. Errors are those of find; also fault.ErrUnreadable if the value cannot be read.
 func fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
 	for range readTries {
 		var item *badger.Item
 		if item, err = find(txn, key); err == nil {
 			value, err = valueOf(item, buf)
 		}
-		if !errors.Is(err, ErrUnreadable) {
+		if !errors.Is(err, fault.ErrUnreadable) {
 			return value, err
 		}
 	}
@@ -58,7 +60,7 @@ func fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
 }
 
 // valueOf reads the value of an item into buf, or into memory of its own. It is never
-// nil without an error. Errors: ErrUnreadable. [fetch] is for who has no item.
+// nil without an error. Errors: fault.ErrUnreadable. [fetch] is for who has no item.
 func valueOf(item *badger.Item, buf []byte) (value []byte, err error) {
 	want, came := sizeOf(item), 0
 	err = guarded(func() error {
@@ -68,13 +70,13 @@ func valueOf(item *badger.Item, buf []byte) (value []byte, err error) {
 			}
 			value = append(buf[:0], v...)
 			if isInLog(item) && !isAsWritten(v, value, item.EstimatedSize()) {
-				return fmt.Errorf("%w: it has another checksum", ErrUnreadable)
+				return fmt.Errorf("%w: it has another checksum", fault.ErrUnreadable)
 			}
 			return nil
 		})
 	})
 	if err == nil && came != want {
-		err = fmt.Errorf("%w: %d bytes came of %d", ErrUnreadable, came, want)
+		err = fmt.Errorf("%w: %d bytes came of %d", fault.ErrUnreadable, came, want)
 	}
 	if err != nil {
 		return nil, err
@@ -136,17 +138,17 @@ func guarded(call func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		p := recover()
-		if _, fault := p.(interface{ Addr() uintptr }); fault {
-			err = fmt.Errorf("%w: a file is shorter than it was, or the disk does not read it", ErrUnreadable)
+		if _, is := p.(interface{ Addr() uintptr }); is {
+			err = fmt.Errorf("%w: a file is shorter than it was, or the disk does not read it", fault.ErrUnreadable)
 		} else if p != nil {
-			err = fmt.Errorf("%w: %.200v", ErrUnreadable, p)
+			err = fmt.Errorf("%w: %.200v", fault.ErrUnreadable, p)
 		}
 	}()
 	return call()
 }
 
 // errTable: what a table has cannot be told.
-var errTable = fmt.Errorf("%w: a table of the database is damaged", ErrUnreadable)
+var errTable = fmt.Errorf("%w: a table of the database is damaged", fault.ErrUnreadable)
 
 // sound is guarded for calls that look through tables: their answer is good only if they
 // found none damaged.
@@ -171,6 +173,17 @@ func iterate(txn *badger.Txn, opt badger.IteratorOptions) *iterator {
 	i := &iterator{}
 	i.move(func() { i.it = txn.NewIterator(opt) })
 	return i
+}
+
+// isNewer reports whether a key was written, or deleted, after a version. Errors:
+// fault.ErrUnreadable.
+func isNewer(txn *badger.Txn, key []byte, version uint64) (newer bool, err error) {
+	opt := badger.DefaultIteratorOptions
+	opt.AllVersions, opt.PrefetchValues = true, false // deletions, too
+	i := &iterator{}
+	i.move(func() { i.it = txn.NewKeyIterator(key, opt); i.it.Rewind() })
+	defer i.close()
+	return i.err == nil && i.it.Valid() && i.it.Item().Version() > version, i.err
 }
 
 func (i *iterator) close() {
@@ -199,5 +212,5 @@ func (i *iterator) at(prefix []byte) (item *badger.Item, ok bool) {
 	return i.it.Item(), true
 }
 
-// failed says why it does not go on, if that is not the end. Errors: ErrUnreadable.
+// failed says why it does not go on, if that is not the end. Errors: fault.ErrUnreadable.
 func (i *iterator) failed() error { return i.err }

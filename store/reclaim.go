@@ -23,9 +23,6 @@ const (
 	// deletesPerBatch bounds how many blocks are decided on at a time: claims
 	// wait for about as long as that takes, some 30 ms. Each batch is a sync.
 	deletesPerBatch = 4096
-	// Work that may wait gives way: it pauses as long as each step took, but
-	// for no longer than this.
-	maxPause = time.Second
 	// Giving space back rewrites what is alive beside what is dead, and the tree of
 	// keys. worthwhile is the part of the disk's use that must be dead before a
 	// reclaim does so, and worthwhileGently before one in the background does.
@@ -299,7 +296,7 @@ func (s *Store) deleteUnclaimed(notes []graph.Ref, report *ReclaimReport) error 
 	if s.beforeDelete != nil {
 		s.beforeDelete(dead)
 	}
-	wb := s.db.NewWriteBatch()
+	wb := s.newBatch()
 	defer wb.Cancel()
 	size := uint64(0)
 	for _, d := range dead {
@@ -323,7 +320,7 @@ func (s *Store) deleteUnclaimed(notes []graph.Ref, report *ReclaimReport) error 
 			return err
 		}
 	}
-	if err := s.wrote(wb.Flush()); err != nil {
+	if err := wb.Flush(); err != nil {
 		return fmt.Errorf("delete %d blocks: %w", len(dead), err)
 	}
 	report.Blocks += uint64(len(dead))
@@ -393,45 +390,4 @@ func (s *Store) deadBytes(ctx context.Context) (n uint64, err error) {
 		return err
 	})
 	return n, err
-}
-
-// countKeys counts the keys with a prefix.
-func (s *Store) countKeys(ctx context.Context, prefix []byte) (n uint64, err error) {
-	err = s.walk(ctx, span{prefix: prefix, keysOnly: true}, func(_, _ []byte) error {
-		n++
-		return nil
-	})
-	return n, err
-}
-
-// walkPage is how many keys are read before what Badger keeps open for it is
-// let go: a few milliseconds' worth.
-const walkPage = 8192
-
-// walk calls fn for every key of a span, in order, a piece at a time: what
-// changes meanwhile may or may not be seen. Key and value are valid only until
-// fn returns. The span must not be reversed.
-func (s *Store) walk(ctx context.Context, sp span, fn func(key, value []byte) error) error {
-	for {
-		rest, err := s.piece(ctx, sp, fn)
-		if err != nil || rest == nil {
-			return err
-		}
-		sp.from = rest
-	}
-}
-
-// piece is the first piece of a walk. A value that cannot be read is given as nil. rest is the key to go on at; nil at the end.
-func (s *Store) piece(ctx context.Context, sp span, fn func(key, value []byte) error) (rest []byte, err error) {
-	n := 0
-	err = s.view(ctx, func(r *reader) error {
-		return r.scanEach(sp, func(key, value []byte) (bool, error) {
-			if n++; n > walkPage {
-				rest = bytes.Clone(key)
-				return false, nil
-			}
-			return true, fn(key, value)
-		})
-	})
-	return rest, err
 }

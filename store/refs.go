@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -51,12 +50,12 @@ func (s *Store) write(ctx context.Context, b graph.Batch) error {
 	if s.duringWrite != nil {
 		s.duringWrite()
 	}
-	wb := s.db.NewWriteBatch()
+	wb := s.newBatch()
 	defer wb.Cancel()
 	if err := fill(wb, b); err != nil { // it may have been written in part
 		return s.wrote(err)
 	}
-	if err := s.wrote(wb.Flush()); err != nil {
+	if err := wb.Flush(); err != nil {
 		return err
 	}
 	s.noteWritten(b.Blocks)
@@ -80,7 +79,7 @@ func (s *Store) roomForBatch(b graph.Batch) error {
 // side of a link is first, which is what links are dropped by. What a node holds
 // comes after the node, and that after the link to it, which comes first in a batch:
 // nothing is ever held by what nobody would find.
-func fill(wb *badger.WriteBatch, b graph.Batch) error {
+func fill(wb *batch, b graph.Batch) error {
 	nodes := make(map[graph.Holder]graph.Node, len(b.Nodes))
 	for _, n := range b.Nodes {
 		nodes[n.ID] = n
@@ -118,7 +117,7 @@ func fill(wb *badger.WriteBatch, b graph.Batch) error {
 	return nil
 }
 
-func fillNode(wb *badger.WriteBatch, n graph.Node) error {
+func fillNode(wb *batch, n graph.Node) error {
 	if err := wb.Set(nodesKey(n), binary.BigEndian.AppendUint64(nil, uint64(n.Attempt))); err != nil {
 		return err
 	}

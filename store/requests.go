@@ -217,7 +217,7 @@ func (s *Store) add(t *tx, id string, spec pin.Spec, most, freed uint64) (*reque
 	if err := rec.admits(most, freed); err != nil {
 		return nil, err
 	}
-	created, err := rec.tick(s.cfg.Now().UnixMilli())
+	created, err := rec.tick(s.now().UnixMilli())
 	if err != nil {
 		return nil, err
 	}
@@ -427,9 +427,4 @@ func (s *Store) readRest(r *reader, req *request) (err error) {
 func (s *Store) pinnedTotals(r *reader, a account, d pin.DAG) (pin.Totals, error) {
 	c, _, err := s.takeCharge(r, a, d)
 	return pin.Totals{Blocks: c.Blocks, Bytes: c.Bytes}, err
-}
-
-// wrap says what was being tried.
-func wrap(err error, format string, a ...any) error {
-	return fmt.Errorf("%s: %w", fmt.Sprintf(format, a...), err)
 }

@@ -217,7 +217,7 @@ func (s *Store) moveBlocks(blocks []valuePlace, hashes []multihash.Multihash) er
 	defer s.claims.share(hashes)()
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	wb := s.db.NewWriteBatch()
+	wb := s.newBatch()
 	defer wb.Cancel()
 	r := &reader{txn: txn}
 	for _, at := range blocks {
@@ -232,7 +232,7 @@ func (s *Store) moveBlocks(blocks []valuePlace, hashes []multihash.Multihash) er
 			return err
 		}
 	}
-	return s.wrote(wb.Flush())
+	return wb.Flush()
 }
 
 // mark puts a mark on a file of the value log.

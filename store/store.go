@@ -54,11 +54,15 @@ type Config struct {
 // Store is an open data directory. All methods may be called concurrently.
 // After Close they return [pin.ErrClosed].
 type Store struct {
-	cfg   Config
-	log   *slog.Logger
-	dbDir string
-	ds    *badger4.Datastore
-	db    *badger.DB
+	cfg     Config
+	now     func() time.Time
+	room    func() error
+	pushOut func(context.Context) error
+	kindOf  func([]byte) string
+	log     *slog.Logger
+	dbDir   string
+	ds      *badger4.Datastore
+	db      *badger.DB
 
 	blocks blockstore.Blockstore
 	claims claimLocks
@@ -129,7 +133,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait, mendEvery: mendEvery}
+	s := &Store{cfg: cfg, now: cfg.Now, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait, mendEvery: mendEvery}
 	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("make database directory: %w", err)
 	}
@@ -173,6 +177,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.claims.seed = maphash.MakeSeed()
 	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
+	s.room, s.pushOut, s.kindOf = s.roomForUpkeep, s.pushOutMemory, kindOf
 	s.commit = newCommitter(s.db, s.mayUpkeep, s.wrote)
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -209,16 +214,7 @@ func badgerOptions() *badger4.Options {
 // every call that is in the database. It may be called twice.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		s.gate.Lock()
-		s.closed = true
-		s.gate.Unlock()
-		s.health.mu.Lock() // nobody begins to mend after it
-		s.cancel()
-		s.health.mu.Unlock()
-		s.commit.close()
-		s.users.Wait()
-		s.health.mending.Wait()
-		s.looks.close()
+		s.shut()
 		if err := s.closeDatabase(); err != nil {
 			s.err = fmt.Errorf("close database: %w", err)
 		}
@@ -254,52 +250,6 @@ func (s *Store) closeDatabase() error {
 
 // errUnclosed: Badger did not close.
 var errUnclosed = errors.New("it does not end")
-
-// enter begins a call that uses the database. It must be ended with s.leave,
-// and must not wait for anything of the caller's meanwhile.
-func (s *Store) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.gate.RLock()
-	defer s.gate.RUnlock()
-	if s.closed {
-		return pin.ErrClosed
-	}
-	s.users.Add(1)
-	return nil
-}
-
-func (s *Store) leave() { s.users.Done() }
-
-// update runs fn as one change to the records: all that it sets and deletes is
-// committed at once, or nothing if it returns an error, which update returns.
-// When update returns nil the change is durable. No other change runs at the
-// same time, so what fn reads stays true until its writes are committed. fn
-// should only read, decide and write: everybody's changes wait for it. A
-// change may write about 10,000 keys and 1 MiB of values of up to 1 KiB (of a
-// longer value only the key counts); what may be more takes several.
-//
-// If ctx ends before fn was taken up, fn does not run and update returns the
-// context's error; later than that, update waits for the outcome. Errors of its
-// own: pin.ErrClosed; pin.ErrDiskFull under the reserve; pin.ErrUnwritable; and
-// pin.ErrInDoubt, after which fn's writes are read as made.
-func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
-	return s.commit.do(ctx, fn)
-}
-
-// view runs fn to read the records as they are at one instant, beside all that
-// changes them. fn should be quick: what it may read cannot be given back
-// while it runs. Errors of its own: pin.ErrClosed and the context's.
-func (s *Store) view(ctx context.Context, fn func(*reader) error) error {
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.leave()
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	return fn(&reader{txn: txn})
-}
 
 // Blockstore gives the blocks, by multihash, as IPFS software expects them. A
 // Put by it is not claimed by any attempt, so that a reclaim deletes it unless

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
+
 	"github.com/dgraph-io/badger/v4"
 )
 
@@ -25,7 +27,7 @@ type write struct {
 }
 
 // get reads a key. found is false if it is not there. The value is the
-// caller's to keep, but not to change. Errors: ErrUnreadable.
+// caller's to keep, but not to change. Errors: fault.ErrUnreadable.
 func (r *reader) get(key []byte) (value []byte, found bool, err error) {
 	for _, m := range slices.Backward(r.over) {
 		if w, ok := m[string(key)]; ok {
@@ -52,7 +54,7 @@ type span struct {
 
 // scan calls fn for each key of the span, in order, until fn returns false or
 // an error, which scan returns. Key and value are valid only until fn returns.
-// It ends at the first value that cannot be read. Errors of its own: ErrUnreadable.
+// It ends at the first value that cannot be read. Errors of its own: fault.ErrUnreadable.
 func (r *reader) scan(s span, fn func(key, value []byte) (bool, error)) error {
 	over := r.overlay(s)
 	opt := badger.DefaultIteratorOptions
@@ -124,7 +126,7 @@ func (r *reader) scan(s span, fn func(key, value []byte) (bool, error)) error {
 // valueAt reads the value of an item that an iterator is at.
 func (r *reader) valueAt(item *badger.Item, buf []byte) ([]byte, error) {
 	value, err := valueOf(item, buf)
-	if errors.Is(err, ErrUnreadable) { // it may have been moved since
+	if errors.Is(err, fault.ErrUnreadable) { // it may have been moved since
 		return fetch(r.txn, item.KeyCopy(nil), buf)
 	}
 	return value, err
@@ -164,3 +166,63 @@ func (t *tx) set(key, value []byte) { t.own[string(key)] = write{value: value} }
 
 // delete deletes a key, which need not be there.
 func (t *tx) delete(key []byte) { t.own[string(key)] = write{deleted: true} }
+
+// before reads what there was before the change that r reads for: a change may have
+// written half of what another value follows from. A view has no such thing.
+func (r *reader) before() *reader {
+	if len(r.over) < 2 { // what was committed, and what this commit has before; then its own
+		return r
+	}
+	return &reader{txn: r.txn, over: r.over[:len(r.over)-1]}
+}
+
+// has reports whether a key is there, whatever its value, which may not be readable.
+func (r *reader) has(key []byte) (bool, error) {
+	_, found, err := r.get(key)
+	if errors.Is(err, fault.ErrUnreadable) {
+		return true, nil
+	}
+	return found, err
+}
+
+// scanEach is scan that goes on past values that cannot be read: they are given as nil.
+func (r *reader) scanEach(sp span, fn func(key, value []byte) (bool, error)) error {
+	var done []byte
+	var inner error
+	err := r.scan(sp, func(key, value []byte) (more bool, err error) {
+		if more, inner = fn(key, value); inner != nil {
+			return false, nil
+		}
+		done = append(done[:0], key...)
+		return more, nil
+	})
+	if inner != nil || !errors.Is(err, fault.ErrUnreadable) {
+		return firstError(inner, err)
+	}
+	// One by one: there may be more of them where there is one.
+	if done != nil {
+		sp.from = done
+	}
+	sp.keysOnly = true
+	return r.scan(sp, func(key, _ []byte) (bool, error) {
+		if bytes.Equal(key, done) {
+			return true, nil
+		}
+		value, found, err := r.get(key)
+		if errors.Is(err, fault.ErrUnreadable) {
+			return fn(key, nil)
+		}
+		if err != nil || !found {
+			return err == nil, err
+		}
+		return fn(key, value)
+	})
+}
+
+// passUnreadable is for what is counted and not done: it goes on past what cannot be read.
+func passUnreadable(err error) error {
+	if errors.Is(err, fault.ErrUnreadable) {
+		return nil
+	}
+	return err
+}

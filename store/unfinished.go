@@ -11,10 +11,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
-// pageSize is how many things a walk over many reads at a time: what Badger
-// keeps open for a reader cannot be given back meanwhile.
-const pageSize = 256
-
 // Accounts implements [pin.Records].
 func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, err error) {
 	code, ok := codeOf(status)

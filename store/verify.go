@@ -243,14 +243,14 @@ func (s *Store) notWhole(holders []graph.Holder) error {
 	if err := s.roomForUpkeep(); err != nil {
 		return err
 	}
-	wb := s.db.NewWriteBatch()
+	wb := s.newBatch()
 	defer wb.Cancel()
 	for _, h := range holders {
 		if err := wb.Delete(wholeKey(h)); err != nil {
 			return err
 		}
 	}
-	return s.wrote(wb.Flush())
+	return wb.Flush()
 }
 
 // hashBlock reads and hashes a block, and says what is wrong with it; "" is
@@ -388,7 +388,7 @@ func (s *Store) noteStrays(blocks []graph.Ref) (n uint64, err error) {
 	if err := s.roomForUpkeep(); err != nil {
 		return 0, err
 	}
-	wb := s.db.NewWriteBatch()
+	wb := s.newBatch()
 	defer wb.Cancel()
 	err = s.db.View(func(txn *badger.Txn) error {
 		for _, l := range loose {
@@ -415,5 +415,5 @@ func (s *Store) noteStrays(blocks []graph.Ref) (n uint64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("look for blocks that nothing refers to: %w", err)
 	}
-	return n, s.wrote(wb.Flush())
+	return n, wb.Flush()
 }

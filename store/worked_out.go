@@ -12,15 +12,6 @@ import (
 // cannot be read it is worked out anew, at a cost that only then arises, and the next
 // change that writes it mends it.
 
-// before reads what there was before the change that r reads for: a change may have
-// written half of what another value follows from. A view has no such thing.
-func (r *reader) before() *reader {
-	if len(r.over) < 2 { // what was committed, and what this commit has before; then its own
-		return r
-	}
-	return &reader{txn: r.txn, over: r.over[:len(r.over)-1]}
-}
-
 // accountRecord reads what an account's requests are numbered by.
 func (s *Store) accountRecord(r *reader, a account) (rec accountRecord, err error) {
 	_, err = s.take(r, accountKey(a), &rec)
@@ -171,15 +162,6 @@ func (r *reader) eachRow(a account, number uint32, fn func(seq uint64, bit int) 
 		}
 		return true, err
 	})
-}
-
-// has reports whether a key is there, whatever its value, which may not be readable.
-func (r *reader) has(key []byte) (bool, error) {
-	_, found, err := r.get(key)
-	if errors.Is(err, ErrUnreadable) {
-		return true, nil
-	}
-	return found, err
 }
 
 // takeCharge reads what an account is charged for a DAG.
