@@ -94,3 +94,8 @@ func (s *Store) snapshot() (r *reader, done func()) {
 	txn := s.db.NewTransaction(false)
 	return &reader{txn: txn}, txn.Discard
 }
+
+func (s *Store) initKV(room func() error, pushOut func(context.Context) error, kindOf func([]byte) string) {
+	s.room, s.pushOut, s.kindOf, s.mendEvery = room, pushOut, kindOf, mendEvery
+	s.commit = newCommitter(s.db, s.mayUpkeep, s.wrote)
+}

@@ -133,7 +133,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, now: cfg.Now, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait, mendEvery: mendEvery}
+	s := &Store{cfg: cfg, now: cfg.Now, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait}
 	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("make database directory: %w", err)
 	}
@@ -177,8 +177,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.claims.seed = maphash.MakeSeed()
 	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
-	s.room, s.pushOut, s.kindOf = s.roomForUpkeep, s.pushOutMemory, kindOf
-	s.commit = newCommitter(s.db, s.mayUpkeep, s.wrote)
+	s.initKV(s.roomForUpkeep, s.pushOutMemory, kindOf)
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
