@@ -8,21 +8,22 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // What holds a block is found by going up: from its links to their holders, from
 // those that are nodes to the links to them, and so on to attempts. Going down from
 // a root costs what the DAG has; going up costs what is above.
 
-// above lists what is above a block, read under whatever codec: every node and
+// holdersAbove lists what is above a block, read under whatever codec: every node and
 // attempt, each once.
-func (r *reader) above(h multihash.Multihash) (all []graph.Holder, err error) {
+func holdersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err error) {
 	seen := map[graph.Holder]struct{}{}
 	for todo := [][]byte{blockLinks(h)}; len(todo) > 0; {
 		prefix := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		from := len(all)
-		err := r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		err := r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			holder := tailHolder(key)
 			if _, twice := seen[holder]; !twice {
 				seen[holder] = struct{}{}
@@ -34,7 +35,7 @@ func (r *reader) above(h multihash.Multihash) (all []graph.Holder, err error) {
 			return nil, err
 		}
 		for _, holder := range all[from:] {
-			c, ok, err := r.nodeCID(holder)
+			c, ok, err := nodeCID(r, holder)
 			if err != nil {
 				return nil, err
 			}
@@ -47,8 +48,8 @@ func (r *reader) above(h multihash.Multihash) (all []graph.Holder, err error) {
 }
 
 // nodeCID gives what a holder is the node of. ok is false if it is none.
-func (r *reader) nodeCID(h graph.Holder) (c cid.Cid, ok bool, err error) {
-	d, found, err := r.get(nodeKey(h))
+func nodeCID(r *kv.Reader, h graph.Holder) (c cid.Cid, ok bool, err error) {
+	d, found, err := r.Get(nodeKey(h))
 	if err != nil && !errors.Is(err, ErrUnreadable) || err == nil && !found {
 		return cid.Undef, false, err
 	}
@@ -56,7 +57,7 @@ func (r *reader) nodeCID(h graph.Holder) (c cid.Cid, ok bool, err error) {
 		return c, true, nil
 	}
 	// It cannot be read; the other side says the same, under keys of another order.
-	err = r.scan(span{prefix: []byte{kNodes}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = r.Scan(kv.Span{Prefix: []byte{kNodes}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		if tailHolder(key) == h && len(key) > 3+8 {
 			c = pin.DAG(key[3 : len(key)-8]).CID()
 		}

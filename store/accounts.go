@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // Accounts and tokens are kept beside the pins, so that one backup has all.
@@ -28,7 +29,7 @@ const (
 
 // CreateAccount implements [auth.Accounts].
 func (s *Store) CreateAccount(ctx context.Context, a auth.Account, log ...auth.Event) error {
-	id, ok := accountOf(a.ID)
+	id, ok := kv.AccountOf(a.ID)
 	if !ok {
 		return fmt.Errorf("create account: %q is not a UUID", a.ID)
 	}
@@ -41,15 +42,15 @@ func (s *Store) CreateAccount(ctx context.Context, a auth.Account, log ...auth.E
 }
 
 // createLogin writes an account that must be new.
-func (t authTx) createLogin(id account, a auth.Account) error {
+func (t authTx) createLogin(id kv.Account, a auth.Account) error {
 	for _, key := range [][]byte{loginKey(id), emailKey(a.Email)} {
-		if taken, err := t.has(key); err != nil {
+		if taken, err := t.Has(key); err != nil {
 			return err
 		} else if taken {
 			return auth.ErrExists
 		}
 	}
-	t.set(emailKey(a.Email), id[:])
+	t.Set(emailKey(a.Email), id[:])
 	return t.putLogin(id, a)
 }
 
@@ -83,14 +84,14 @@ func (s *Store) AccountByEmail(ctx context.Context, email string) (a auth.Accoun
 // ListAccounts implements [auth.Accounts].
 func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error) {
 	err = s.viewAuth(ctx, func(r authReader) error {
-		return r.scan(span{prefix: []byte{kLogin}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		return r.Scan(kv.Span{Prefix: []byte{kLogin}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			id, err := uuid.FromBytes(key[1:])
 			if err != nil {
 				return false, fmt.Errorf("account %x: %w", key, err)
 			}
 			a, err := r.login(id.String())
 			if a.Damaged {
-				s.tellUnreadable(key, err)
+				s.kv.TellUnreadable(key, err)
 				err = nil
 			}
 			all = append(all, a)
@@ -120,7 +121,7 @@ func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.
 		if a.ID != old.ID || a.Email != old.Email || !a.Created.Equal(old.Created) {
 			return fmt.Errorf("account %s: its ID, Email and Created are fixed", id)
 		}
-		key, _ := accountOf(id)
+		key, _ := kv.AccountOf(id)
 		if err := t.putLogin(key, a); err != nil {
 			return err
 		}
@@ -134,14 +135,14 @@ func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.
 
 // DeleteAccount implements [auth.Accounts].
 func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event) (a auth.Account, err error) {
-	key, _ := accountOf(id)
+	key, _ := kv.AccountOf(id)
 	err = s.updateAuth(ctx, func(t authTx) error {
 		if a, err = t.read().login(id); err != nil && !a.Damaged {
 			return err
 		}
-		t.delete(loginKey(key))
+		t.Delete(loginKey(key))
 		if a.Email != "" {
-			t.delete(emailKey(a.Email))
+			t.Delete(emailKey(a.Email))
 		}
 		return t.append(log)
 	})
@@ -180,13 +181,13 @@ func (s *Store) CreateToken(ctx context.Context, n auth.Token, log ...auth.Event
 		if !a.Allows(n) {
 			return auth.ErrEnded
 		}
-		if taken, err := t.has(tokenKey(id)); err != nil {
+		if taken, err := t.Has(tokenKey(id)); err != nil {
 			return err
 		} else if taken {
 			return fmt.Errorf("token %s exists already", n.ID)
 		}
-		account, _ := accountOf(n.Account)
-		t.set(accountTokenKey(account, id), nil)
+		account, _ := kv.AccountOf(n.Account)
+		t.Set(accountTokenKey(account, id), nil)
 		if err := t.putToken(account, id, n); err != nil {
 			return err
 		}
@@ -209,7 +210,7 @@ func (s *Store) TokenByID(ctx context.Context, id string) (n auth.Token, err err
 
 // ListTokens implements [auth.Accounts].
 func (s *Store) ListTokens(ctx context.Context, id string) (all []auth.Token, err error) {
-	key, ok := accountOf(id)
+	key, ok := kv.AccountOf(id)
 	if !ok {
 		return nil, nil
 	}
@@ -221,7 +222,7 @@ func (s *Store) ListTokens(ctx context.Context, id string) (all []auth.Token, er
 		for _, token := range tokens {
 			n, err := r.token(token)
 			if n.Damaged {
-				s.tellUnreadable(tokenKey(token), err)
+				s.kv.TellUnreadable(tokenKey(token), err)
 				n.Account, err = id, nil
 			}
 			if err != nil {
@@ -269,7 +270,7 @@ func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.To
 		for _, at := range []*time.Time{&n.Expires, &n.Refreshed, &n.Used} {
 			*at = at.UTC().Truncate(time.Second) // as it is read back
 		}
-		account, _ := accountOf(n.Account)
+		account, _ := kv.AccountOf(n.Account)
 		return t.putToken(account, key, n)
 	})
 	if err != nil && !n.Damaged {
@@ -288,7 +289,7 @@ func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (
 		if n, err = t.read().token(key); err != nil && !n.Damaged {
 			return err
 		}
-		account, _ := accountOf(n.Account)
+		account, _ := kv.AccountOf(n.Account)
 		t.deleteToken(account, key)
 		return t.append(log)
 	})
@@ -301,13 +302,13 @@ func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (
 // updateAuth and viewAuth are update and view, with errors that package auth
 // knows.
 func (s *Store) updateAuth(ctx context.Context, fn func(authTx) error) error {
-	return authError(s.update(ctx, func(t *tx) error {
+	return authError(s.kv.Update(ctx, func(t *kv.Tx) error {
 		return fn(authTx{t, s.codec})
 	}))
 }
 
 func (s *Store) viewAuth(ctx context.Context, fn func(authReader) error) error {
-	return authError(s.view(ctx, func(r *reader) error {
+	return authError(s.kv.View(ctx, func(r *kv.Reader) error {
 		return fn(authReader{r, s.codec})
 	}))
 }

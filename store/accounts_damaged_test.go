@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // damagedAccounts is a service over a store, with two accounts, a device token of each, an
@@ -49,8 +50,8 @@ func newDamagedAccounts(t *testing.T) *damagedAccounts {
 	return f
 }
 
-func (f *damagedAccounts) keyOfAnn() account {
-	id, _ := accountOf(f.ann.ID)
+func (f *damagedAccounts) keyOfAnn() kv.Account {
+	id, _ := kv.AccountOf(f.ann.ID)
 	return id
 }
 
@@ -181,7 +182,7 @@ func TestDamagedEventAndInvite(t *testing.T) {
 	events := keysOf(t, f.s, kEvent)
 	spoil(t, f.s, events[0], nil) // that ann was added
 	invite, _ := inviteKey(f.invite.ID)
-	spoil(t, f.s, invite, []byte{recordVersion})
+	spoil(t, f.s, invite, []byte{kv.RecordVersion})
 	f.others(t)
 	after, err := f.Events(ctx, auth.EventQuery{Account: f.ann.ID})
 	must(t, err)

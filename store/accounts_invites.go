@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // inviteRecord is an auth.Invite on disk, as loginRecord is an account.
@@ -25,7 +26,7 @@ type inviteRecord struct {
 
 // inviteKey is where an invitation is. ok is false if no such ID can be.
 func inviteKey(id string) (key []byte, ok bool) {
-	n, ok := accountOf(id)
+	n, ok := kv.AccountOf(id)
 	return append([]byte{kInvite}, n[:]...), ok
 }
 
@@ -36,18 +37,18 @@ func (s *Store) CreateInvite(ctx context.Context, i auth.Invite, log ...auth.Eve
 		return fmt.Errorf("create invitation: %q is not a UUID", i.ID)
 	}
 	return s.updateAuth(ctx, func(t authTx) error {
-		if taken, err := t.has(key); err != nil {
+		if taken, err := t.Has(key); err != nil {
 			return err
 		} else if taken {
 			return fmt.Errorf("invitation %s exists already", i.ID)
 		}
-		value, err := t.codec.encode(inviteRecord{
+		value, err := t.codec.Encode(inviteRecord{
 			By: i.By, Created: i.Created.Unix(), Expires: i.Expires.Unix(), Quota: i.Quota, QuotaPins: i.QuotaPins,
 		})
 		if err != nil {
 			return fmt.Errorf("invitation %s: %w", i.ID, err)
 		}
-		t.set(key, value)
+		t.Set(key, value)
 		return t.append(log)
 	})
 }
@@ -67,7 +68,7 @@ func (r authReader) invite(id string) (auth.Invite, error) {
 	if !ok {
 		return auth.Invite{}, auth.ErrNoInvite
 	}
-	value, found, err := r.get(key)
+	value, found, err := r.Get(key)
 	if err != nil {
 		return auth.Invite{}, err
 	}
@@ -79,7 +80,7 @@ func (r authReader) invite(id string) (auth.Invite, error) {
 
 func (r authReader) decodeInvite(id string, value []byte) (auth.Invite, error) {
 	var rec inviteRecord
-	if err := r.codec.decode(value, &rec); err != nil {
+	if err := r.codec.Decode(value, &rec); err != nil {
 		return auth.Invite{}, fmt.Errorf("invitation %s: %w", id, err)
 	}
 	return auth.Invite{
@@ -91,14 +92,14 @@ func (r authReader) decodeInvite(id string, value []byte) (auth.Invite, error) {
 // ListInvites implements [auth.Invites].
 func (s *Store) ListInvites(ctx context.Context) (all []auth.Invite, err error) {
 	err = s.viewAuth(ctx, func(r authReader) error {
-		return r.scanEach(span{prefix: []byte{kInvite}}, func(key, value []byte) (bool, error) {
+		return r.ScanEach(kv.Span{Prefix: []byte{kInvite}}, func(key, value []byte) (bool, error) {
 			id, err := uuid.FromBytes(key[1:])
 			if err != nil {
 				return false, fmt.Errorf("invitation %x: %w", key, err)
 			}
 			i, err := r.decodeInvite(id.String(), value)
 			if errors.Is(err, ErrUnreadable) { // nobody can use it; it can be revoked by its ID
-				s.tellUnreadable(key, err)
+				s.kv.TellUnreadable(key, err)
 				return true, nil
 			}
 			all = append(all, i)
@@ -119,7 +120,7 @@ func (s *Store) DeleteInvite(ctx context.Context, id string, log ...auth.Event) 
 	err = s.updateAuth(ctx, func(t authTx) error {
 		if i, err = t.takeInvite(id); errors.Is(err, ErrUnreadable) {
 			key, _ := inviteKey(id)
-			t.delete(key)
+			t.Delete(key)
 			i, err = auth.Invite{ID: id}, nil
 		}
 		if err != nil {
@@ -135,7 +136,7 @@ func (s *Store) DeleteInvite(ctx context.Context, id string, log ...auth.Event) 
 
 // RedeemInvite implements [auth.Invites].
 func (s *Store) RedeemInvite(ctx context.Context, id string, a auth.Account, log ...auth.Event) error {
-	key, ok := accountOf(a.ID)
+	key, ok := kv.AccountOf(a.ID)
 	if !ok {
 		return fmt.Errorf("create account: %q is not a UUID", a.ID)
 	}
@@ -157,7 +158,7 @@ func (t authTx) takeInvite(id string) (auth.Invite, error) {
 		return auth.Invite{}, err
 	}
 	key, _ := inviteKey(id)
-	t.delete(key)
+	t.Delete(key)
 	return i, nil
 }
 

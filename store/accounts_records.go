@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // The first bytes of the keys of accounts and tokens; the package comment has
@@ -27,22 +28,22 @@ const (
 type tokenID [16]byte
 
 func tokenOf(s string) (tokenID, bool) {
-	id, ok := accountOf(s)
+	id, ok := kv.AccountOf(s)
 	return tokenID(id), ok
 }
 
 func (t tokenID) String() string { return uuid.UUID(t).String() }
 
-func loginKey(a account) []byte { return append([]byte{kLogin}, a[:]...) }
+func loginKey(a kv.Account) []byte { return append([]byte{kLogin}, a[:]...) }
 
 func emailKey(email string) []byte { return append([]byte{kEmail}, email...) }
 
 func tokenKey(t tokenID) []byte { return append([]byte{kToken}, t[:]...) }
 
 // accountTokens is the prefix of the tokens of an account.
-func accountTokens(a account) []byte { return append([]byte{kAccountToken}, a[:]...) }
+func accountTokens(a kv.Account) []byte { return append([]byte{kAccountToken}, a[:]...) }
 
-func accountTokenKey(a account, t tokenID) []byte { return append(accountTokens(a), t[:]...) }
+func accountTokenKey(a kv.Account, t tokenID) []byte { return append(accountTokens(a), t[:]...) }
 
 // loginRecord is an auth.Account on disk. It is a map, so that a field can join
 // without a new version; numbers of fields are never used for something else.
@@ -60,13 +61,13 @@ type loginRecord struct {
 
 // tokenRecord is an auth.Token on disk, in the same way.
 type tokenRecord struct {
-	Account account `cbor:"1,keyasint"`
-	Kind    string  `cbor:"2,keyasint"`
-	Name    string  `cbor:"3,keyasint,omitempty"`
-	Epoch   uint64  `cbor:"4,keyasint,omitempty"`
-	Refresh string  `cbor:"5,keyasint,omitempty"`
-	Created int64   `cbor:"6,keyasint"`           // Unix seconds
-	Expires *int64  `cbor:"7,keyasint,omitempty"` // Unix seconds; nil is never
+	Account kv.Account `cbor:"1,keyasint"`
+	Kind    string     `cbor:"2,keyasint"`
+	Name    string     `cbor:"3,keyasint,omitempty"`
+	Epoch   uint64     `cbor:"4,keyasint,omitempty"`
+	Refresh string     `cbor:"5,keyasint,omitempty"`
+	Created int64      `cbor:"6,keyasint"`           // Unix seconds
+	Expires *int64     `cbor:"7,keyasint,omitempty"` // Unix seconds; nil is never
 
 	Scope     string `cbor:"8,keyasint,omitempty"`
 	Key       string `cbor:"9,keyasint,omitempty"`
@@ -94,22 +95,22 @@ func fromSeconds(n *int64) time.Time {
 
 // authReader is a reader of accounts and tokens.
 type authReader struct {
-	*reader
-	codec codec
+	*kv.Reader
+	codec kv.Codec
 }
 
 // authTx is a change to accounts and tokens.
 type authTx struct {
-	*tx
-	codec codec
+	*kv.Tx
+	codec kv.Codec
 }
 
 // read reads what the change sees.
-func (t authTx) read() authReader { return authReader{&t.reader, t.codec} }
+func (t authTx) read() authReader { return authReader{&t.Reader, t.codec} }
 
 // addressOf finds the address of an account in their index; "" if it is not there.
-func (r authReader) addressOf(a account) (email string) {
-	_ = r.scanEach(span{prefix: []byte{kEmail}}, func(key, id []byte) (bool, error) {
+func (r authReader) addressOf(a kv.Account) (email string) {
+	_ = r.ScanEach(kv.Span{Prefix: []byte{kEmail}}, func(key, id []byte) (bool, error) {
 		if bytes.Equal(id, a[:]) {
 			email = string(key[1:])
 		}
@@ -120,17 +121,17 @@ func (r authReader) addressOf(a account) (email string) {
 
 // login reads an account. Errors: auth.ErrNoAccount; ErrUnreadable, with what is known.
 func (r authReader) login(id string) (auth.Account, error) {
-	key, ok := accountOf(id)
+	key, ok := kv.AccountOf(id)
 	if !ok {
 		return auth.Account{}, auth.ErrNoAccount
 	}
-	value, found, err := r.get(loginKey(key))
+	value, found, err := r.Get(loginKey(key))
 	if err == nil && !found {
 		return auth.Account{}, auth.ErrNoAccount
 	}
 	var rec loginRecord
 	if err == nil {
-		err = r.codec.decode(value, &rec)
+		err = r.codec.Decode(value, &rec)
 	}
 	if errors.Is(err, ErrUnreadable) {
 		return auth.Account{ID: id, Email: r.addressOf(key), Damaged: true}, fmt.Errorf("account %s: %w", id, err)
@@ -146,19 +147,19 @@ func (r authReader) login(id string) (auth.Account, error) {
 
 // accountAt gives the account that the index of addresses has under one. If the entry
 // cannot be read, the accounts are looked through.
-func (r authReader) accountAt(email string) (id account, found bool, err error) {
-	b, found, err := r.get(emailKey(email))
+func (r authReader) accountAt(email string) (id kv.Account, found bool, err error) {
+	b, found, err := r.Get(emailKey(email))
 	if err != nil && !errors.Is(err, ErrUnreadable) || err == nil && !found {
 		return id, false, err
 	}
 	if len(b) == len(id) {
-		return account(b), true, nil
+		return kv.Account(b), true, nil
 	}
 	found = false
-	err = r.scanEach(span{prefix: []byte{kLogin}}, func(key, value []byte) (bool, error) {
+	err = r.ScanEach(kv.Span{Prefix: []byte{kLogin}}, func(key, value []byte) (bool, error) {
 		var rec loginRecord
-		if r.codec.decode(value, &rec) == nil && rec.Email == email && len(key) == 1+len(id) {
-			id, found = account(key[1:]), true
+		if r.codec.Decode(value, &rec) == nil && rec.Email == email && len(key) == 1+len(id) {
+			id, found = kv.Account(key[1:]), true
 		}
 		return !found, nil
 	})
@@ -168,23 +169,23 @@ func (r authReader) accountAt(email string) (id account, found bool, err error) 
 	return id, found, err
 }
 
-func (t authTx) putLogin(id account, a auth.Account) error {
-	value, err := t.codec.encode(loginRecord{
+func (t authTx) putLogin(id kv.Account, a auth.Account) error {
+	value, err := t.codec.Encode(loginRecord{
 		Email: a.Email, PasswordHash: a.PasswordHash, Admin: a.Admin, Disabled: a.Disabled,
 		Created: a.Created.Unix(), Quota: a.Quota, QuotaPins: a.QuotaPins, Sessions: a.Sessions, Devices: a.Devices,
 	})
 	if err != nil {
 		return fmt.Errorf("account %s: %w", id, err)
 	}
-	t.set(loginKey(id), value)
+	t.Set(loginKey(id), value)
 	return nil
 }
 
 // ownerOf finds the account of a token in the lists of all accounts.
-func (r authReader) ownerOf(id tokenID) (owner account, ok bool) {
-	_ = r.scan(span{prefix: []byte{kAccountToken}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+func (r authReader) ownerOf(id tokenID) (owner kv.Account, ok bool) {
+	_ = r.Scan(kv.Span{Prefix: []byte{kAccountToken}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		if len(key) == 1+len(owner)+len(id) && bytes.Equal(key[1+len(owner):], id[:]) {
-			owner, ok = account(key[1:1+len(owner)]), true
+			owner, ok = kv.Account(key[1:1+len(owner)]), true
 		}
 		return !ok, nil
 	}) // an error is one more way not to know
@@ -193,13 +194,13 @@ func (r authReader) ownerOf(id tokenID) (owner account, ok bool) {
 
 // token reads a token. Errors: auth.ErrNoToken; ErrUnreadable, with what is known.
 func (r authReader) token(id tokenID) (auth.Token, error) {
-	value, found, err := r.get(tokenKey(id))
+	value, found, err := r.Get(tokenKey(id))
 	if err == nil && !found {
 		return auth.Token{}, auth.ErrNoToken
 	}
 	var rec tokenRecord
 	if err == nil {
-		err = r.codec.decode(value, &rec)
+		err = r.codec.Decode(value, &rec)
 	}
 	if errors.Is(err, ErrUnreadable) {
 		n := auth.Token{ID: id.String(), Damaged: true}
@@ -219,8 +220,8 @@ func (r authReader) token(id tokenID) (auth.Token, error) {
 	}, nil
 }
 
-func (t authTx) putToken(owner account, id tokenID, n auth.Token) error {
-	value, err := t.codec.encode(tokenRecord{
+func (t authTx) putToken(owner kv.Account, id tokenID, n auth.Token) error {
+	value, err := t.codec.Encode(tokenRecord{
 		Account: owner, Kind: string(n.Kind), Name: n.Name, Epoch: n.Epoch,
 		Refresh: n.Refresh, Created: n.Created.Unix(), Expires: seconds(n.Expires),
 		Scope: string(n.Scope), Key: n.Key, Previous: n.Previous, Refreshed: seconds(n.Refreshed),
@@ -229,19 +230,19 @@ func (t authTx) putToken(owner account, id tokenID, n auth.Token) error {
 	if err != nil {
 		return fmt.Errorf("token %s: %w", id, err)
 	}
-	t.set(tokenKey(id), value)
+	t.Set(tokenKey(id), value)
 	return nil
 }
 
-func (t authTx) deleteToken(owner account, id tokenID) {
-	t.delete(tokenKey(id))
-	t.delete(accountTokenKey(owner, id))
+func (t authTx) deleteToken(owner kv.Account, id tokenID) {
+	t.Delete(tokenKey(id))
+	t.Delete(accountTokenKey(owner, id))
 }
 
 // accountTokens gives the tokens of an account, at most n of them.
-func (r authReader) accountTokens(a account, n int) (ids []tokenID, err error) {
+func (r authReader) accountTokens(a kv.Account, n int) (ids []tokenID, err error) {
 	prefix := accountTokens(a)
-	err = r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		ids = append(ids, tokenID(key[len(prefix):]))
 		return len(ids) < n, nil
 	})
@@ -249,12 +250,12 @@ func (r authReader) accountTokens(a account, n int) (ids []tokenID, err error) {
 }
 
 // deadToken says whose a token is, and whether it can never count again.
-func (r authReader) deadToken(id tokenID, now time.Time) (owner account, dead bool, err error) {
+func (r authReader) deadToken(id tokenID, now time.Time) (owner kv.Account, dead bool, err error) {
 	n, err := r.token(id)
 	if err != nil && !n.Damaged {
-		return account{}, false, err
+		return kv.Account{}, false, err
 	}
-	owner, _ = accountOf(n.Account)
+	owner, _ = kv.AccountOf(n.Account)
 	a, err := r.login(n.Account)
 	if errors.Is(err, auth.ErrNoAccount) {
 		return owner, true, nil
@@ -263,7 +264,7 @@ func (r authReader) deadToken(id tokenID, now time.Time) (owner account, dead bo
 		return owner, false, nil
 	}
 	if err != nil {
-		return account{}, false, err
+		return kv.Account{}, false, err
 	}
 	return owner, !a.Allows(n) || n.Expired(now), nil
 }

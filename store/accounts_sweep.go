@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // MarkUsed implements [auth.Accounts].
@@ -31,7 +32,7 @@ func (s *Store) MarkUsed(ctx context.Context, used map[string]time.Time) error {
 					continue
 				}
 				n.Used = used[id]
-				owner, _ := accountOf(n.Account)
+				owner, _ := kv.AccountOf(n.Account)
 				if err := t.putToken(owner, key, n); err != nil {
 					return err
 				}
@@ -81,7 +82,7 @@ func (s *Store) eachToken(ctx context.Context, fn func(authReader, tokenID) erro
 		err := s.viewAuth(ctx, func(r authReader) error {
 			from, seen := next, 0
 			next = nil
-			return r.scan(span{prefix: []byte{kToken}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			return r.Scan(kv.Span{Prefix: []byte{kToken}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 				if seen == sweepPiece {
 					next = bytes.Clone(key)
 					return false, nil

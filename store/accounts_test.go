@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/auth/authtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // openAccounts opens a store in dir, and gives it with what closes it. It is
@@ -88,10 +89,10 @@ func TestSweepOfOrphans(t *testing.T) {
 	a, b := testAccount(t, s, "ann@example.com"), testAccount(t, s, "bob@example.com")
 	orphans := []auth.Token{testToken(t, s, a), testToken(t, s, a)}
 	stays := testToken(t, s, b)
-	id, _ := accountOf(a.ID)
-	err := s.update(t.Context(), func(tx *tx) error {
-		tx.delete(loginKey(id))
-		tx.delete(emailKey(a.Email))
+	id, _ := kv.AccountOf(a.ID)
+	err := s.kv.Update(t.Context(), func(tx *kv.Tx) error {
+		tx.Delete(loginKey(id))
+		tx.Delete(emailKey(a.Email))
 		return nil
 	})
 	if err != nil {
@@ -121,12 +122,12 @@ func TestSweepOfOrphans(t *testing.T) {
 func TestDeleteAccountLeavesNothing(t *testing.T) {
 	s, _ := openAccounts(t, t.TempDir(), Config{})
 	a := testAccount(t, s, "ann@example.com")
-	id, _ := accountOf(a.ID)
+	id, _ := kv.AccountOf(a.ID)
 	for range 3 { // in commits of many, for speed
 		err := s.updateAuth(t.Context(), func(tx authTx) error {
 			for range tokenBatch {
 				n := tokenID(uuid.New())
-				tx.set(accountTokenKey(id, n), nil)
+				tx.Set(accountTokenKey(id, n), nil)
 				if err := tx.putToken(id, n, auth.Token{Kind: auth.Session}); err != nil {
 					return err
 				}
@@ -151,9 +152,9 @@ func TestDeleteAccountLeavesNothing(t *testing.T) {
 // accountKeys counts the keys that accounts and tokens take up.
 func accountKeys(t *testing.T, s *Store) (n int) {
 	t.Helper()
-	err := s.view(t.Context(), func(r *reader) error {
+	err := s.kv.View(t.Context(), func(r *kv.Reader) error {
 		for _, kind := range []byte{kLogin, kEmail, kToken, kAccountToken} {
-			err := r.scan(span{prefix: []byte{kind}, keysOnly: true}, func(_, _ []byte) (bool, error) {
+			err := r.Scan(kv.Span{Prefix: []byte{kind}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				n++
 				return true, nil
 			})
@@ -175,18 +176,18 @@ func TestDamagedAccountRecords(t *testing.T) {
 	s, _ := openAccounts(t, t.TempDir(), Config{})
 	a := testAccount(t, s, "ann@example.com")
 	n := testToken(t, s, a)
-	id, _ := accountOf(a.ID)
+	id, _ := kv.AccountOf(a.ID)
 	token, _ := tokenOf(n.ID)
 	for name, value := range map[string][]byte{
 		"empty":         {},
-		"a newer form":  {recordVersion + 1, 0xa0},
-		"not CBOR":      {recordVersion, 0xff},
-		"cut":           {recordVersion, 0xa1, 0x01},
-		"another shape": {recordVersion, 0x01},
+		"a newer form":  {kv.RecordVersion + 1, 0xa0},
+		"not CBOR":      {kv.RecordVersion, 0xff},
+		"cut":           {kv.RecordVersion, 0xa1, 0x01},
+		"another shape": {kv.RecordVersion, 0x01},
 	} {
-		err := s.update(t.Context(), func(tx *tx) error {
-			tx.set(loginKey(id), value)
-			tx.set(tokenKey(token), value)
+		err := s.kv.Update(t.Context(), func(tx *kv.Tx) error {
+			tx.Set(loginKey(id), value)
+			tx.Set(tokenKey(token), value)
 			return nil
 		})
 		if err != nil {
@@ -268,14 +269,14 @@ func TestAccountsOfBefore(t *testing.T) {
 	a := testAccount(t, s, "ann@example.com")
 	i := auth.Invite{ID: uuid.NewString(), Created: a.Created, Expires: a.Created.Add(time.Hour), Quota: 5}
 	must(t, s.CreateInvite(t.Context(), i))
-	id, _ := accountOf(a.ID)
+	id, _ := kv.AccountOf(a.ID)
 	invite, _ := inviteKey(i.ID)
-	must(t, s.update(t.Context(), func(t *tx) error {
-		err := s.put(t, loginKey(id), map[int]any{1: a.Email, 2: "hash", 3: true, 5: a.Created.Unix(), 6: 7, 7: 8, 8: 9})
+	must(t, s.kv.Update(t.Context(), func(t *kv.Tx) error {
+		err := s.kv.Put(t, loginKey(id), map[int]any{1: a.Email, 2: "hash", 3: true, 5: a.Created.Unix(), 6: 7, 7: 8, 8: 9})
 		if err != nil {
 			return err
 		}
-		return s.put(t, invite, map[int]any{2: i.Created.Unix(), 3: i.Expires.Unix(), 4: i.Quota})
+		return s.kv.Put(t, invite, map[int]any{2: i.Created.Unix(), 3: i.Expires.Unix(), 4: i.Quota})
 	}))
 	a.PasswordHash, a.Admin, a.Quota, a.Sessions, a.Devices = "hash", true, 7, 8, 9
 	if got, err := s.AccountByID(t.Context(), a.ID); err != nil || got != a {

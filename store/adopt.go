@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 var _ pin.Adopter = (*Store)(nil)
@@ -24,8 +25,8 @@ const (
 
 // Adopt implements [pin.Adopter].
 func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adopted)) (left int, err error) {
-	a, okA := accountOf(from)
-	b, okB := accountOf(to)
+	a, okA := kv.AccountOf(from)
+	b, okB := kv.AccountOf(to)
 	if !okA || !okB || a == b {
 		return 0, fmt.Errorf("account %q cannot adopt the pins of account %q", to, from)
 	}
@@ -38,9 +39,9 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 		var some []pin.Adopted
 		var stop error // what kept the rest from being taken
 		skipped, more, from := 0, false, next
-		err := s.updateLearning(ctx, func(t *tx) error {
+		err := s.updateLearning(ctx, func(t *kv.Tx) error {
 			some, stop, skipped, more = nil, nil, 0, false
-			page, err := requestsFrom(&t.reader, a, from, adoptsPerChange+1)
+			page, err := requestsFrom(&t.Reader, a, from, adoptsPerChange+1)
 			if err != nil {
 				return err
 			}
@@ -49,7 +50,7 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 					more = true
 					return nil
 				}
-				was, err := s.find(&t.reader, a.String(), plainOrOwn(s, &t.reader, a, ms))
+				was, err := s.find(&t.Reader, a.String(), plainOrOwn(s, &t.Reader, a, ms))
 				if err != nil {
 					return err
 				}
@@ -81,7 +82,7 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 		}
 		switch {
 		case errors.Is(stop, pin.ErrTooFast):
-			if err := sleep(ctx, adoptPause); err != nil {
+			if err := kv.Sleep(ctx, adoptPause); err != nil {
 				return left, err
 			}
 		case stop != nil:
@@ -93,9 +94,9 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 }
 
 // requestsFrom lists Created of an account's requests from one on, at most n of them.
-func requestsFrom(r *reader, a account, ms int64, n int) (page []int64, err error) {
-	prefix := accountPrefix(kRequest, a)
-	err = r.scan(span{prefix: prefix, from: requestKey(a, ms), keysOnly: true}, func(key, _ []byte) (bool, error) {
+func requestsFrom(r *kv.Reader, a kv.Account, ms int64, n int) (page []int64, err error) {
+	prefix := kv.AccountPrefix(kRequest, a)
+	err = r.Scan(kv.Span{Prefix: prefix, From: requestKey(a, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		page = append(page, int64(binary.BigEndian.Uint64(key[len(prefix):])))
 		return len(page) < n, nil
 	})
@@ -103,9 +104,9 @@ func requestsFrom(r *reader, a account, ms int64, n int) (page []int64, err erro
 }
 
 // plainOrOwn gives an ID by which a request is found.
-func plainOrOwn(s *Store, r *reader, a account, ms int64) string {
+func plainOrOwn(s *Store, r *kv.Reader, a kv.Account, ms int64) string {
 	var rec requestRecord
-	if found, err := s.take(r, requestKey(a, ms), &rec); err == nil && found {
+	if found, err := s.kv.Take(r, requestKey(a, ms), &rec); err == nil && found {
 		return uuid.UUID(rec.ID).String()
 	}
 	return plainID(ms).String()
@@ -113,15 +114,15 @@ func plainOrOwn(s *Store, r *reader, a account, ms int64) string {
 
 // adoptOne makes a request another account's. It writes nothing if that has no room for it.
 // Errors: a *pin.QuotaError, pin.ErrTooFast.
-func (s *Store) adoptOne(t *tx, was *request, b account, quota pin.Quota) (one pin.Adopted, err error) {
+func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) (one pin.Adopted, err error) {
 	if one.Was, err = was.public(); err != nil {
 		return one, err
 	}
-	rec, err := s.accountRecord(&t.reader, b)
+	rec, err := s.accountRecord(&t.Reader, b)
 	if err != nil {
 		return one, err
 	}
-	held, err := s.tookOver(&t.reader, was.account, was.Seq)
+	held, err := s.tookOver(&t.Reader, was.account, was.Seq)
 	if err != nil {
 		return one, err
 	}
@@ -129,7 +130,7 @@ func (s *Store) adoptOne(t *tx, was *request, b account, quota pin.Quota) (one p
 		if err := rec.admits(quota.Pins, 0); err != nil {
 			return one, err
 		}
-		if err := s.admitAdopted(&t.reader, was, held, b, quota.Bytes); err != nil {
+		if err := s.admitAdopted(&t.Reader, was, held, b, quota.Bytes); err != nil {
 			return one, err
 		}
 	}
@@ -137,7 +138,7 @@ func (s *Store) adoptOne(t *tx, was *request, b account, quota pin.Quota) (one p
 	if was.Created > rec.Last {
 		rec.Last, rec.Clock, rec.Back = was.Created, was.Created, 0
 	} else {
-		if is.Created, err = rec.tick(s.now().UnixMilli()); err != nil {
+		if is.Created, err = rec.tick(s.cfg.Now().UnixMilli()); err != nil {
 			return one, err
 		}
 		is.ID = newID(is.Created)
@@ -147,15 +148,15 @@ func (s *Store) adoptOne(t *tx, was *request, b account, quota pin.Quota) (one p
 	if is.status.live() {
 		rec.Live++
 	}
-	if err := s.put(t, accountKey(b), rec); err != nil {
+	if err := s.kv.Put(t, accountKey(b), rec); err != nil {
 		return one, err
 	}
-	if err := s.put(t, requestKey(b, is.Created), is.requestRecord); err != nil {
+	if err := s.kv.Put(t, requestKey(b, is.Created), is.requestRecord); err != nil {
 		return one, err
 	}
-	t.set(rowKey(b, is.Seq), encodeRow(&is.requestRecord))
+	t.Set(rowKey(b, is.Seq), encodeRow(&is.requestRecord))
 	if is.status == codeFailed {
-		t.setDetails(b, is.Seq, is.details)
+		setDetails(t, b, is.Seq, is.details)
 	}
 	if err := s.enlist(t, is, true); err != nil {
 		return one, err
@@ -174,7 +175,7 @@ func (s *Store) adoptOne(t *tx, was *request, b account, quota pin.Quota) (one p
 	if err := s.erase(t, was); err != nil {
 		return one, err
 	}
-	if err := s.readRest(&t.reader, is); err != nil {
+	if err := s.readRest(&t.Reader, is); err != nil {
 		return one, err
 	}
 	one.Now, err = is.public()
@@ -183,7 +184,7 @@ func (s *Store) adoptOne(t *tx, was *request, b account, quota pin.Quota) (one p
 
 // admitAdopted says whether an account has room for what it would be charged for a request
 // and for what that replaced, as [Store.admitBytes] does for one that is made.
-func (s *Store) admitAdopted(r *reader, was *request, held taken, b account, limit uint64) error {
+func (s *Store) admitAdopted(r *kv.Reader, was *request, held taken, b kv.Account, limit uint64) error {
 	if limit == 0 {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // quotaOf has the quotas of some accounts.
@@ -121,7 +122,7 @@ func TestAdoptDamaged(t *testing.T) {
 	s := withEverything(t, Config{})
 	page, err := s.List(ctx, modelAccounts[0], everyStatus)
 	must(t, err)
-	a, _ := accountOf(modelAccounts[0])
+	a, _ := kv.AccountOf(modelAccounts[0])
 	known, unknown := page.Requests[0], page.Requests[1]
 	for _, key := range [][]byte{requestKeyOf(known), requestKeyOf(unknown), chunkKey(dagList(unknown.DAG(), a), 0)} {
 		spoil(t, s, key, nil)

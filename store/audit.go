@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // eventRecord is an auth.Event on disk, as loginRecord is an account. Its time
@@ -46,14 +47,14 @@ func (id eventID) String() string { return hex.EncodeToString(id[:]) }
 func eventKey(id eventID) []byte { return append([]byte{kEvent}, id[:]...) }
 
 // accountEvents is the prefix of the events of an account.
-func accountEvents(a account) []byte { return append([]byte{kAccountEvent}, a[:]...) }
+func accountEvents(a kv.Account) []byte { return append([]byte{kAccountEvent}, a[:]...) }
 
-func accountEventKey(a account, id eventID) []byte { return append(accountEvents(a), id[:]...) }
+func accountEventKey(a kv.Account, id eventID) []byte { return append(accountEvents(a), id[:]...) }
 
 // owners are the accounts that an event is listed under.
-func owners(e auth.Event) (all []account) {
+func owners(e auth.Event) (all []kv.Account) {
 	for _, s := range []string{e.Account, e.Actor} {
-		if a, ok := accountOf(s); ok && !slices.Contains(all, a) {
+		if a, ok := kv.AccountOf(s); ok && !slices.Contains(all, a) {
 			all = append(all, a)
 		}
 	}
@@ -73,16 +74,16 @@ func (t authTx) append(log []auth.Event) error {
 			return err
 		}
 		id := eventIDOf(ms, n)
-		value, err := t.codec.encode(eventRecord{
+		value, err := t.codec.Encode(eventRecord{
 			Kind: string(e.Kind), Account: e.Account, Email: e.Email, Actor: e.Actor,
 			Address: e.Address, Token: e.Token, Detail: e.Detail, Count: e.Count,
 		})
 		if err != nil {
 			return fmt.Errorf("event %s: %w", id, err)
 		}
-		t.set(eventKey(id), value)
+		t.Set(eventKey(id), value)
 		for _, a := range owners(e) {
-			t.set(accountEventKey(a, id), nil)
+			t.Set(accountEventKey(a, id), nil)
 		}
 	}
 	return nil
@@ -92,8 +93,8 @@ func (t authTx) append(log []auth.Event) error {
 // clock dates alike, also after it was set back, all stay.
 func (t authTx) nextEvent(ms int64) (next uint32, err error) {
 	first := eventKey(eventIDOf(ms, 0))
-	err = t.scan(span{
-		prefix: first[:len(first)-4], from: eventKey(eventIDOf(ms, math.MaxUint32)), reverse: true, keysOnly: true,
+	err = t.Scan(kv.Span{
+		Prefix: first[:len(first)-4], From: eventKey(eventIDOf(ms, math.MaxUint32)), Reverse: true, KeysOnly: true,
 	}, func(key, _ []byte) (bool, error) {
 		last := binary.BigEndian.Uint32(key[len(key)-4:])
 		if last == maxEventsPerMS {
@@ -127,8 +128,8 @@ const (
 func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Event, err error) {
 	prefix, ok := []byte{kEvent}, true
 	if q.Account != "" {
-		var a account
-		a, ok = accountOf(q.Account)
+		var a kv.Account
+		a, ok = kv.AccountOf(q.Account)
 		prefix = accountEvents(a)
 	}
 	end := eventIDOf(math.MaxInt64, math.MaxUint32)
@@ -153,8 +154,8 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 		from = eventIDOf(max(ceilMilli(q.From), 0), 0)
 	}
 	err = s.viewAuth(ctx, func(r authReader) error {
-		return r.scan(span{
-			prefix: prefix, from: append(bytes.Clone(prefix), end[:]...), reverse: true, keysOnly: true,
+		return r.Scan(kv.Span{
+			Prefix: prefix, From: append(bytes.Clone(prefix), end[:]...), Reverse: true, KeysOnly: true,
 		}, func(key, _ []byte) (bool, error) {
 			id := eventID(key[len(prefix):])
 			if bytes.Compare(id[:], from[:]) < 0 {
@@ -168,7 +169,7 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 				return true, nil
 			}
 			if errors.Is(err, ErrUnreadable) {
-				s.tellUnreadable(eventKey(id), err)
+				s.kv.TellUnreadable(eventKey(id), err)
 				e, err = auth.Event{
 					ID: id.String(), Time: id.time(), Kind: auth.EventDamaged, Account: q.Account,
 					Detail: "what happened cannot be read any more", Count: 1,
@@ -198,7 +199,7 @@ var errNoEvent = errors.New("there is no such event")
 
 // event reads an event that is there. Errors: errNoEvent, ErrUnreadable.
 func (r authReader) event(id eventID) (auth.Event, error) {
-	value, found, err := r.get(eventKey(id))
+	value, found, err := r.Get(eventKey(id))
 	if err != nil {
 		return auth.Event{}, err
 	}
@@ -206,7 +207,7 @@ func (r authReader) event(id eventID) (auth.Event, error) {
 		return auth.Event{}, fmt.Errorf("event %s: %w", id, errNoEvent)
 	}
 	var rec eventRecord
-	if err := r.codec.decode(value, &rec); err != nil {
+	if err := r.codec.Decode(value, &rec); err != nil {
 		return auth.Event{}, fmt.Errorf("event %s: %w", id, err)
 	}
 	return auth.Event{
@@ -221,7 +222,7 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int,
 	for {
 		var old []eventID
 		err := s.viewAuth(ctx, func(r authReader) error {
-			return r.scan(span{prefix: []byte{kEvent}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+			return r.Scan(kv.Span{Prefix: []byte{kEvent}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 				id := eventID(key[1:])
 				if bytes.Compare(id[:], end[:]) >= 0 {
 					return false, nil
@@ -240,9 +241,9 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int,
 					if err != nil && !errors.Is(err, ErrUnreadable) {
 						return err
 					}
-					t.delete(eventKey(id))
+					t.Delete(eventKey(id))
 					for _, a := range owners(e) {
-						t.delete(accountEventKey(a, id))
+						t.Delete(accountEventKey(a, id))
 					}
 				}
 				return nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // A bitmap over the SEQs of an account is cut into chunks of chunkBits, each
@@ -159,16 +161,16 @@ func (c *chunk) decode(b []byte) error {
 	return nil
 }
 
-// chunk reads a piece of a list; an absent one is empty. One that cannot be read is worked
+// chunkAt reads a piece of a list; an absent one is empty. One that cannot be read is worked
 // out, if it can be.
-func (r *reader) chunk(list []byte, number uint32) (*chunk, error) {
-	b, found, err := r.get(chunkKey(list, number))
+func chunkAt(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
+	b, found, err := r.Get(chunkKey(list, number))
 	c := new(chunk)
 	if err == nil && found {
 		err = c.decode(b)
 	}
 	if errors.Is(err, ErrUnreadable) {
-		return r.workOutChunk(list, number, err)
+		return workOutChunk(r, list, number, err)
 	}
 	if err != nil {
 		return nil, err
@@ -177,19 +179,19 @@ func (r *reader) chunk(list []byte, number uint32) (*chunk, error) {
 }
 
 // setChunk writes a piece of a list.
-func (t *tx) setChunk(list []byte, number uint32, c *chunk) {
+func setChunk(t *kv.Tx, list []byte, number uint32, c *chunk) {
 	key := chunkKey(list, number)
 	if b := c.encode(); b != nil {
-		t.set(key, b)
+		t.Set(key, b)
 	} else {
-		t.delete(key)
+		t.Delete(key)
 	}
 }
 
-// mark adds a request to a list, or takes it off.
-func (t *tx) mark(list []byte, seq uint64, on bool) error {
+// markList adds a request to a list, or takes it off.
+func markList(t *kv.Tx, list []byte, seq uint64, on bool) error {
 	number, bit := place(seq)
-	c, err := t.chunk(list, number)
+	c, err := chunkAt(&t.Reader, list, number)
 	if err != nil {
 		return err
 	}
@@ -198,6 +200,6 @@ func (t *tx) mark(list []byte, seq uint64, on bool) error {
 	} else {
 		c.remove(bit)
 	}
-	t.setChunk(list, number, c)
+	setChunk(t, list, number, c)
 	return nil
 }

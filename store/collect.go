@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // ratios are those of dead bytes from which on a file is collected, one after
@@ -119,7 +121,7 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 			c.impatient = true
 			return nil
 		}
-		if err := sleep(ctx, pollInterval); err != nil {
+		if err := kv.Sleep(ctx, pollInterval); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // What a monitor asks for every few seconds must cost little, however large the
@@ -66,7 +67,7 @@ func (s *Store) Count(ctx context.Context, every time.Duration) error {
 			s.tally.counted = c
 			s.tally.mu.Unlock()
 		}
-		if sleep(ctx, max(every, countMost*time.Since(began))) != nil {
+		if kv.Sleep(ctx, max(every, countMost*time.Since(began))) != nil {
 			return nil
 		}
 	}
@@ -80,19 +81,19 @@ func (s *Store) count(ctx context.Context) (Counts, error) {
 		}
 	}
 	disk, err := diskUse(s.dbDir)
-	return Counts{Live: st.Live, Dead: st.Dead, Disk: disk, At: s.now()}, err
+	return Counts{Live: st.Live, Dead: st.Dead, Disk: disk, At: s.cfg.Now()}, err
 }
 
 // stroll is walk with a pause after each piece.
-func (s *Store) stroll(ctx context.Context, sp span, fn func(key, value []byte) error) error {
+func (s *Store) stroll(ctx context.Context, sp kv.Span, fn func(key, value []byte) error) error {
 	for {
 		began := time.Now()
-		rest, err := s.piece(ctx, sp, fn)
+		rest, err := s.kv.Piece(ctx, sp, fn)
 		if err != nil || rest == nil {
 			return err
 		}
-		sp.from = rest
-		if err := sleep(ctx, min(countYield*time.Since(began), maxPause)); err != nil {
+		sp.From = rest
+		if err := kv.Sleep(ctx, min(countYield*time.Since(began), kv.MaxPause)); err != nil {
 			return err
 		}
 	}
@@ -124,7 +125,7 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 	case err == nil:
 		t.Runs++
 		t.Freed += r.Freed()
-		t.Last = s.now()
+		t.Last = s.cfg.Now()
 	case !ended:
 		t.Failed++
 	}
@@ -142,42 +143,42 @@ type Queue struct {
 // for every 2,048 of an account.
 func (s *Store) Queue(ctx context.Context) (q Queue, err error) {
 	st := Stats{Requests: map[pin.Status]uint64{}}
-	if err := s.countRequests(ctx, s.walk, &st); err != nil {
-		return Queue{}, wrap(err, "count requests")
+	if err := s.countRequests(ctx, s.kv.Walk, &st); err != nil {
+		return Queue{}, kv.Wrap(err, "count requests")
 	}
 	q.Requests = st.Requests
 	if q.Requests[pin.Queued] == 0 {
 		return q, nil
 	}
-	err = s.view(ctx, func(r *reader) (err error) {
+	err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
 		q.Oldest, err = s.oldest(r, codeQueued)
 		return err
 	})
 	if err != nil {
-		return Queue{}, wrap(err, "look for the oldest request")
+		return Queue{}, kv.Wrap(err, "look for the oldest request")
 	}
 	return q, nil
 }
 
 // oldest is when the oldest request of a status was made: an account's are in
 // that order.
-func (s *Store) oldest(r *reader, code statusCode) (oldest time.Time, err error) {
+func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err error) {
 	prefix := []byte{kStatus, byte(code)}
-	var last account
+	var last kv.Account
 	seen := false
-	err = r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
-		var a account
+	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		var a kv.Account
 		copy(a[:], key[len(prefix):])
 		if seen && a == last {
 			return true, nil
 		}
 		number := binary.BigEndian.Uint32(key[len(prefix)+len(a):])
-		c, err := r.chunk(statusList(code, a), number)
+		c, err := chunkAt(r, statusList(code, a), number)
 		if err != nil {
-			return passUnreadable(err) == nil, passUnreadable(err)
+			return kv.PassUnreadable(err) == nil, kv.PassUnreadable(err)
 		}
 		for bit := range c.up {
-			row, err := r.row(a, seqAt(number, bit))
+			row, err := rowAt(r, a, seqAt(number, bit))
 			if errors.Is(err, ErrUnreadable) {
 				continue
 			}
@@ -200,10 +201,10 @@ func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
 
 // Room implements [pin.Records].
 func (s *Store) Room(ctx context.Context, bytes uint64) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.leave()
+	defer s.kv.Leave()
 	return s.roomFor(bytes)
 }
 
@@ -216,10 +217,10 @@ type Level struct {
 // Levels gives the levels of the tree of keys, the top one first. None, once
 // the store is closed.
 func (s *Store) Levels() []Level {
-	if s.enter(context.Background()) != nil {
+	if s.kv.Enter(context.Background()) != nil {
 		return nil
 	}
-	defer s.leave()
+	defer s.kv.Leave()
 	var all []Level
 	for _, l := range s.db.Levels() {
 		all = append(all, Level{l.NumTables, l.Size})

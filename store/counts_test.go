@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // patience is how long a test waits for what should happen at once.
@@ -47,7 +48,7 @@ func TestCount(t *testing.T) {
 
 	p := beginPin(t, s, 1)
 	p.put(t, s, someBlocks(41, 5, 1000))
-	links := make([]graph.Link, walkPage+1000)
+	links := make([]graph.Link, kv.WalkPage+1000)
 	for i := range links {
 		h, err := multihash.Sum([]byte{byte(i), byte(i >> 8), byte(i >> 16)}, multihash.SHA2_256, -1)
 		must(t, err)

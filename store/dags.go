@@ -7,21 +7,22 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // hold counts one more holder of a DAG and says whether the DAG is complete.
-func (s *Store) hold(t *tx, d pin.DAG) (complete bool, err error) {
-	rec, _, err := s.dag(&t.reader, d)
+func (s *Store) hold(t *kv.Tx, d pin.DAG) (complete bool, err error) {
+	rec, _, err := s.dag(&t.Reader, d)
 	if err != nil {
 		return false, err
 	}
 	rec.Holders++
-	return rec.Complete, s.put(t, dagKey(d), rec)
+	return rec.Complete, s.kv.Put(t, dagKey(d), rec)
 }
 
 // letGo counts one holder less of each DAG. A DAG that nothing holds any more
 // loses its record, and its attempt is marked as deleting and returned.
-func (s *Store) letGo(t *tx, dags []pin.DAG) (released []pin.Attempt, err error) {
+func (s *Store) letGo(t *kv.Tx, dags []pin.DAG) (released []pin.Attempt, err error) {
 	for _, d := range dags {
 		if released, err = s.letGoMany(t, d, 1, released); err != nil {
 			return nil, err
@@ -30,8 +31,8 @@ func (s *Store) letGo(t *tx, dags []pin.DAG) (released []pin.Attempt, err error)
 	return released, nil
 }
 
-func (s *Store) letGoMany(t *tx, d pin.DAG, n uint64, released []pin.Attempt) ([]pin.Attempt, error) {
-	rec, found, err := s.dag(&t.reader, d)
+func (s *Store) letGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt) ([]pin.Attempt, error) {
+	rec, found, err := s.dag(&t.Reader, d)
 	if err != nil {
 		return nil, err
 	}
@@ -40,30 +41,30 @@ func (s *Store) letGoMany(t *tx, d pin.DAG, n uint64, released []pin.Attempt) ([
 	}
 	rec.Holders -= n
 	if rec.Holders > 0 {
-		return released, s.put(t, dagKey(d), rec)
+		return released, s.kv.Put(t, dagKey(d), rec)
 	}
-	t.delete(dagKey(d))
+	t.Delete(dagKey(d))
 	if rec.Attempt == 0 {
 		return released, nil
 	}
-	t.delete(attemptKey(rec.Attempt))
-	t.delete(wholeKey(graph.HolderOf(rec.Attempt)))
-	return append(released, rec.Attempt), s.put(t, releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
+	t.Delete(attemptKey(rec.Attempt))
+	t.Delete(wholeKey(graph.HolderOf(rec.Attempt)))
+	return append(released, rec.Attempt), s.kv.Put(t, releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
 }
 
 // Begin implements [pin.Records].
 func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
 	var work []chunkOf
-	err = s.update(ctx, func(t *tx) error {
+	err = s.kv.Update(ctx, func(t *kv.Tx) error {
 		a, complete, work = 0, false, nil
-		rec, found, err := s.dag(&t.reader, d)
+		rec, found, err := s.dag(&t.Reader, d)
 		if err != nil {
 			return err
 		}
 		if !found {
 			return pin.ErrNotFound
 		}
-		if work, err = chunksFor(&t.reader, d); err != nil {
+		if work, err = chunksFor(&t.Reader, d); err != nil {
 			return err
 		}
 		if rec.Complete {
@@ -83,7 +84,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 			if rec.Attempt, err = s.newAttempt(t, d); err != nil {
 				return err
 			}
-			if err := s.put(t, dagKey(d), rec); err != nil {
+			if err := s.kv.Put(t, dagKey(d), rec); err != nil {
 				return err
 			}
 		}
@@ -94,23 +95,23 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 		_, err = s.settle(ctx, d, a, work, limits{})
 	}
 	for err == nil && !complete && len(work) > 0 {
-		err = s.update(ctx, func(t *tx) (err error) {
+		err = s.kv.Update(ctx, func(t *kv.Tx) (err error) {
 			work, _, err = s.begin(t, d, work)
 			return err
 		})
 	}
 	if err != nil {
-		return 0, false, wrap(err, "begin %s", d)
+		return 0, false, kv.Wrap(err, "begin %s", d)
 	}
-	s.lookAfresh() // a walk sees all that was there before it began
+	s.kv.LookAfresh() // a walk sees all that was there before it began
 	return a, complete, nil
 }
 
 // newAttempt gives out an attempt, in the change that uses it.
-func (s *Store) newAttempt(t *tx, d pin.DAG) (pin.Attempt, error) {
-	last, err := t.takeHolders(1)
+func (s *Store) newAttempt(t *kv.Tx, d pin.DAG) (pin.Attempt, error) {
+	last, err := takeHolders(t, 1)
 	a := pin.Attempt(last)
-	t.set(attemptKey(a), []byte(d))
+	t.Set(attemptKey(a), []byte(d))
 	return a, err
 }
 
@@ -118,11 +119,11 @@ func (s *Store) newAttempt(t *tx, d pin.DAG) (pin.Attempt, error) {
 func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (released []pin.Attempt, err error) {
 	known, err := s.limitsFor(ctx, d)
 	if err != nil {
-		return nil, wrap(err, "complete %s", d)
+		return nil, kv.Wrap(err, "complete %s", d)
 	}
 	var first settled
-	err = s.update(ctx, func(t *tx) error {
-		rec, _, err := s.dag(&t.reader, d)
+	err = s.kv.Update(ctx, func(t *kv.Tx) error {
+		rec, _, err := s.dag(&t.Reader, d)
 		if err != nil {
 			return err
 		}
@@ -133,10 +134,10 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 			known = nil
 		}
 		rec.Complete, rec.Blocks, rec.Bytes = true, totals.Blocks, totals.Bytes
-		if err := s.put(t, dagKey(d), rec); err != nil {
+		if err := s.kv.Put(t, dagKey(d), rec); err != nil {
 			return err
 		}
-		work, err := chunksFor(&t.reader, d)
+		work, err := chunksFor(&t.Reader, d)
 		if err != nil {
 			return err
 		}
@@ -144,12 +145,12 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 		return err
 	})
 	if err != nil {
-		return nil, wrap(err, "complete %s", d)
+		return nil, kv.Wrap(err, "complete %s", d)
 	}
 	s.tellOver(d, first.over)
 	more, err := s.settle(ctx, d, a, first.left, known)
 	if err != nil {
-		return nil, wrap(err, "complete %s", d)
+		return nil, kv.Wrap(err, "complete %s", d)
 	}
 	released = append(first.released, more...)
 	slices.Sort(released)
@@ -165,9 +166,9 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chu
 			return nil, err
 		}
 		var some settled
-		err := s.update(ctx, func(t *tx) error {
+		err := s.kv.Update(ctx, func(t *kv.Tx) error {
 			some = settled{}
-			rec, found, err := s.dag(&t.reader, d)
+			rec, found, err := s.dag(&t.Reader, d)
 			if err != nil || !found || rec.Attempt != a {
 				return err
 			}
@@ -189,10 +190,10 @@ func (s *Store) Fail(ctx context.Context, d pin.DAG, details string) (released [
 	var work []chunkOf
 	for first := true; first || len(work) > 0; first = false {
 		var some []pin.Attempt
-		err := s.update(ctx, func(t *tx) error {
+		err := s.kv.Update(ctx, func(t *kv.Tx) error {
 			var err error
 			if first {
-				if work, err = chunksFor(&t.reader, d); err != nil {
+				if work, err = chunksFor(&t.Reader, d); err != nil {
 					return err
 				}
 			}
@@ -200,7 +201,7 @@ func (s *Store) Fail(ctx context.Context, d pin.DAG, details string) (released [
 			return err
 		})
 		if err != nil {
-			return nil, wrap(err, "fail %s", d)
+			return nil, kv.Wrap(err, "fail %s", d)
 		}
 		released = append(released, some...)
 	}

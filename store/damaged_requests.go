@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // A request whose record cannot be read is shown with what the lists know of it: its
@@ -45,11 +46,11 @@ const noRecord = -1
 // damagedRequests is what is known of all accounts.
 type damagedRequests struct {
 	mu sync.Mutex
-	of map[account]*damagedOf
+	of map[kv.Account]*damagedOf
 }
 
 // get gives what is known of an account; never nil.
-func (d *damagedRequests) get(a account) *damagedOf {
+func (d *damagedRequests) get(a kv.Account) *damagedOf {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if of := d.of[a]; of != nil {
@@ -58,7 +59,7 @@ func (d *damagedRequests) get(a account) *damagedOf {
 	return &damagedOf{}
 }
 
-func (d *damagedRequests) set(a account, of *damagedOf) {
+func (d *damagedRequests) set(a kv.Account, of *damagedOf) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(of.records)+len(of.rows) == 0 {
@@ -66,13 +67,13 @@ func (d *damagedRequests) set(a account, of *damagedOf) {
 		return
 	}
 	if d.of == nil {
-		d.of = map[account]*damagedOf{}
+		d.of = map[kv.Account]*damagedOf{}
 	}
 	d.of[a] = of
 }
 
 // forget takes note that a request is gone, or can be read again.
-func (d *damagedRequests) forget(a account, created int64) {
+func (d *damagedRequests) forget(a kv.Account, created int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.of[a]
@@ -103,7 +104,7 @@ func (of *damagedOf) index() {
 // unlearnedError: a record, or a row, cannot be read, and what is known of it has not
 // been looked for. It is no ErrUnreadable.
 type unlearnedError struct {
-	account account
+	account kv.Account
 	cause   error
 }
 
@@ -130,24 +131,24 @@ func (s *Store) learning(ctx context.Context, do func() error) error {
 }
 
 // viewLearning and updateLearning are view and update for what reads requests.
-func (s *Store) viewLearning(ctx context.Context, fn func(*reader) error) error {
-	return s.learning(ctx, func() error { return s.view(ctx, fn) })
+func (s *Store) viewLearning(ctx context.Context, fn func(*kv.Reader) error) error {
+	return s.learning(ctx, func() error { return s.kv.View(ctx, fn) })
 }
 
-func (s *Store) updateLearning(ctx context.Context, fn func(*tx) error) error {
-	return s.learning(ctx, func() error { return s.update(ctx, fn) })
+func (s *Store) updateLearning(ctx context.Context, fn func(*kv.Tx) error) error {
+	return s.learning(ctx, func() error { return s.kv.Update(ctx, fn) })
 }
 
 // learnDamaged looks through the requests of an account for those that cannot be read, and
 // logs those that were not known.
-func (s *Store) learnDamaged(ctx context.Context, a account) error {
+func (s *Store) learnDamaged(ctx context.Context, a kv.Account) error {
 	var of *damagedOf
-	err := s.view(ctx, func(r *reader) (err error) {
+	err := s.kv.View(ctx, func(r *kv.Reader) (err error) {
 		of, err = s.lookThrough(ctx, r, a)
 		return err
 	})
 	if err != nil {
-		return wrap(err, "look for damaged records of account %s", a)
+		return kv.Wrap(err, "look for damaged records of account %s", a)
 	}
 	was := s.damaged.get(a)
 	s.damaged.set(a, of)
@@ -176,7 +177,7 @@ type pairing struct {
 }
 
 // lookThrough reads all records and rows of an account.
-func (s *Store) lookThrough(ctx context.Context, r *reader, a account) (*damagedOf, error) {
+func (s *Store) lookThrough(ctx context.Context, r *kv.Reader, a kv.Account) (*damagedOf, error) {
 	p := &pairing{seqOf: map[int64]uint64{}, bad: map[int64]bool{}, rows: map[uint64]row{}, at: map[uint64]int64{}}
 	if err := s.pairRows(ctx, r, a, p); err != nil {
 		return nil, err
@@ -209,9 +210,9 @@ func (s *Store) lookThrough(ctx context.Context, r *reader, a account) (*damaged
 }
 
 // pairRows reads the rows, and finds the SEQs whose row is not there by the lists.
-func (s *Store) pairRows(ctx context.Context, r *reader, a account, p *pairing) error {
-	prefix := accountPrefix(kRow, a)
-	err := r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pairing) error {
+	prefix := kv.AccountPrefix(kRow, a)
+	err := r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		p.seqs = append(p.seqs, binary.BigEndian.Uint64(key[len(prefix):]))
 		return true, ctx.Err()
 	})
@@ -219,7 +220,7 @@ func (s *Store) pairRows(ctx context.Context, r *reader, a account, p *pairing) 
 		return err
 	}
 	for _, seq := range p.seqs {
-		b, found, err := r.get(rowKey(a, seq))
+		b, found, err := r.Get(rowKey(a, seq))
 		if err == nil && found {
 			var row row
 			if row, err = decodeRow(b); err == nil {
@@ -233,9 +234,9 @@ func (s *Store) pairRows(ctx context.Context, r *reader, a account, p *pairing) 
 	}
 	for _, code := range byLikelihood() {
 		list := statusList(code, a)
-		err := r.scan(span{prefix: list, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		err := r.Scan(kv.Span{Prefix: list, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			number := binary.BigEndian.Uint32(key[len(list):])
-			c, err := r.chunk(list, number)
+			c, err := chunkAt(r, list, number)
 			if errors.Is(err, ErrUnreadable) {
 				return true, nil
 			}
@@ -256,9 +257,9 @@ func (s *Store) pairRows(ctx context.Context, r *reader, a account, p *pairing) 
 	return nil
 }
 
-func (s *Store) pairRecords(ctx context.Context, r *reader, a account, p *pairing) error {
-	prefix := accountPrefix(kRequest, a)
-	err := r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+func (s *Store) pairRecords(ctx context.Context, r *kv.Reader, a kv.Account, p *pairing) error {
+	prefix := kv.AccountPrefix(kRequest, a)
+	err := r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		p.created = append(p.created, int64(binary.BigEndian.Uint64(key[len(prefix):])))
 		return true, ctx.Err()
 	})
@@ -267,7 +268,7 @@ func (s *Store) pairRecords(ctx context.Context, r *reader, a account, p *pairin
 	}
 	for _, ms := range p.created {
 		var rec requestRecord
-		_, err := s.take(r, requestKey(a, ms), &rec)
+		_, err := s.kv.Take(r, requestKey(a, ms), &rec)
 		switch {
 		case errors.Is(err, ErrUnreadable):
 			p.bad[ms] = true
@@ -313,14 +314,14 @@ func (p *pairing) byOrder() {
 }
 
 // findDAGs finds what damaged requests are for, in the lists of all DAGs.
-func (s *Store) findDAGs(ctx context.Context, r *reader, a account, of *damagedOf) error {
+func (s *Store) findDAGs(ctx context.Context, r *kv.Reader, a kv.Account, of *damagedOf) error {
 	if len(of.chunks) == 0 {
 		return nil
 	}
 	found := map[uint64]pin.DAG{}
-	err := r.scan(span{prefix: []byte{kByDAG}, keysOnly: true}, func(key, _ []byte) (bool, error) {
-		const tail = len(account{}) + 4
-		if len(key) < 3+tail || account(key[len(key)-tail:len(key)-4]) != a {
+	err := r.Scan(kv.Span{Prefix: []byte{kByDAG}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		const tail = len(kv.Account{}) + 4
+		if len(key) < 3+tail || kv.Account(key[len(key)-tail:len(key)-4]) != a {
 			return true, ctx.Err()
 		}
 		number := binary.BigEndian.Uint32(key[len(key)-4:])
@@ -329,7 +330,7 @@ func (s *Store) findDAGs(ctx context.Context, r *reader, a account, of *damagedO
 			return true, nil
 		}
 		d := pin.DAG(key[3 : len(key)-tail])
-		c, err := r.chunk(dagList(d, a), number)
+		c, err := chunkAt(r, dagList(d, a), number)
 		if errors.Is(err, ErrUnreadable) {
 			return true, nil
 		}
@@ -363,7 +364,7 @@ func plainID(ms int64) uuid.UUID {
 
 // damagedAt gives what is known of a request whose record cannot be read, which cause
 // says. Errors: *unlearnedError.
-func (s *Store) damagedAt(a account, ms int64, cause error) (*damagedRequest, error) {
+func (s *Store) damagedAt(a kv.Account, ms int64, cause error) (*damagedRequest, error) {
 	if d := s.damaged.get(a).records[ms]; d != nil {
 		return d, nil
 	}
@@ -372,7 +373,7 @@ func (s *Store) damagedAt(a account, ms int64, cause error) (*damagedRequest, er
 
 // createdByOrder gives Created of a request whose row cannot be read, which cause says.
 // found is false if it has no record either. Errors: *unlearnedError.
-func (s *Store) createdByOrder(a account, seq uint64, cause error) (ms int64, found bool, err error) {
+func (s *Store) createdByOrder(a kv.Account, seq uint64, cause error) (ms int64, found bool, err error) {
 	ms, known := s.damaged.get(a).rows[seq]
 	if !known {
 		return 0, false, &unlearnedError{a, cause}
@@ -382,7 +383,7 @@ func (s *Store) createdByOrder(a account, seq uint64, cause error) (ms int64, fo
 
 // request makes a request of what is known, under an ID. Its status is that of the
 // lists.
-func (s *Store) damagedRequest(r *reader, a account, d *damagedRequest, id uuid.UUID) (*request, error) {
+func (s *Store) damagedRequest(r *kv.Reader, a kv.Account, d *damagedRequest, id uuid.UUID) (*request, error) {
 	req := &request{account: a, damage: d, status: codeFailed, requestRecord: requestRecord{
 		ID: id, Created: d.created, Seq: d.seq, Name: d.name, Meta: d.meta,
 	}}
@@ -392,7 +393,7 @@ func (s *Store) damagedRequest(r *reader, a account, d *damagedRequest, id uuid.
 	if !d.placed {
 		return req, nil
 	}
-	code, err := r.statusOf(a, d.seq)
+	code, err := statusOf(r, a, d.seq)
 	if err == nil {
 		req.status = code
 	} else if !errors.Is(err, ErrUnreadable) && !errors.Is(err, errNoStatus) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // spoil writes another value under a key.
@@ -76,8 +77,8 @@ func withEverything(t *testing.T, cfg Config) *Store {
 func keysOf(t *testing.T, s *Store, kinds ...byte) (keys [][]byte) {
 	t.Helper()
 	for _, kind := range kinds {
-		must(t, s.view(t.Context(), func(r *reader) error {
-			return r.scan(span{prefix: []byte{kind}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
+			return r.Scan(kv.Span{Prefix: []byte{kind}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 				keys = append(keys, bytes.Clone(key))
 				return true, nil
 			})
@@ -236,7 +237,7 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 // A number that cannot be read is not given out again.
 func TestDamagedHolder(t *testing.T) {
 	s := withEverything(t, Config{Logger: slog.New(slog.DiscardHandler)})
-	spoil(t, s, metaKey(metaHolder), []byte{7})
+	spoil(t, s, kv.MetaKey(kv.MetaHolder), []byte{7})
 	last, err := s.NewHolders(t.Context(), 1)
 	must(t, err)
 	for _, key := range keysOf(t, s, kAttempt, kReleased, kLinkFrom) {
@@ -244,8 +245,8 @@ func TestDamagedHolder(t *testing.T) {
 			t.Errorf("%d is given out, and %d is there", last, given)
 		}
 	}
-	must(t, s.view(t.Context(), func(r *reader) error {
-		b, _, err := r.get(metaKey(metaHolder))
+	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
+		b, _, err := r.Get(kv.MetaKey(kv.MetaHolder))
 		if len(b) != 8 {
 			t.Errorf("the last number is %x", b)
 		}
@@ -254,7 +255,7 @@ func TestDamagedHolder(t *testing.T) {
 }
 
 func requestKeyOf(r pin.Request) []byte {
-	a, _ := accountOf(r.Account)
+	a, _ := kv.AccountOf(r.Account)
 	return requestKey(a, r.Created.UnixMilli())
 }
 
@@ -323,7 +324,7 @@ func TestDamagedRequestOfUnknownCID(t *testing.T) {
 	page, err := s.List(ctx, benchAccount, everyStatus)
 	must(t, err)
 	was := page.Requests[len(page.Requests)-1]
-	a, _ := accountOf(benchAccount)
+	a, _ := kv.AccountOf(benchAccount)
 	for _, key := range [][]byte{requestKeyOf(was), chunkKey(dagList(was.DAG(), a), 0), rowKey(a, 0)} {
 		spoil(t, s, key, []byte{0})
 	}

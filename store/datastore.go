@@ -10,6 +10,9 @@ import (
 	"github.com/ipfs/go-datastore/query"
 	badger4 "github.com/ipfs/go-ds-badger4"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // gated is the go-datastore with the store's gate before it: Badger must not
@@ -22,37 +25,37 @@ type gated struct {
 var _ datastore.Batching = gated{}
 
 func (g gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
-	if err := g.s.enter(ctx); err != nil {
+	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer g.s.leave()
-	if err := g.s.mayUpkeep(); err != nil {
+	defer g.s.kv.Leave()
+	if err := g.s.kv.MayUpkeep(); err != nil {
 		return err
 	}
 	if h, ok := blockOf(key); ok {
 		return g.s.putLoose([]looseBlock{{h, value}})
 	}
-	return g.s.wrote(g.ds.Put(ctx, key, value))
+	return g.s.kv.Wrote(g.ds.Put(ctx, key, value))
 }
 
 func (g gated) Delete(ctx context.Context, key datastore.Key) error {
-	if err := g.s.enter(ctx); err != nil {
+	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer g.s.leave()
-	if err := g.s.mayUpkeep(); err != nil {
+	defer g.s.kv.Leave()
+	if err := g.s.kv.MayUpkeep(); err != nil {
 		return err
 	}
-	return g.s.wrote(g.ds.Delete(ctx, key))
+	return g.s.kv.Wrote(g.ds.Delete(ctx, key))
 }
 
 // Get's errors: datastore.ErrNotFound; ErrUnreadable.
 func (g gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
-	err = g.read(ctx, func(r *reader) error {
+	err = g.read(ctx, func(r *kv.Reader) error {
 		if h, ok := blockOf(key); ok {
-			value, err = g.s.readBlock(r.txn, h)
+			value, err = g.s.readBlock(r.Txn, h)
 		} else {
-			value, err = fetch(r.txn, key.Bytes(), nil)
+			value, err = reading.Fetch(r.Txn, key.Bytes(), nil)
 		}
 		return err
 	})
@@ -61,8 +64,8 @@ func (g gated) Get(ctx context.Context, key datastore.Key) (value []byte, err er
 
 // Has reports whether the key is there, be its value readable or not.
 func (g gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
-	err := g.read(ctx, func(r *reader) error {
-		_, err := find(r.txn, key.Bytes())
+	err := g.read(ctx, func(r *kv.Reader) error {
+		_, err := reading.Find(r.Txn, key.Bytes())
 		return err
 	})
 	if errors.Is(err, datastore.ErrNotFound) {
@@ -73,10 +76,10 @@ func (g gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
 
 func (g gated) GetSize(ctx context.Context, key datastore.Key) (size int, err error) {
 	size = -1
-	err = g.read(ctx, func(r *reader) error {
-		item, err := find(r.txn, key.Bytes())
+	err = g.read(ctx, func(r *kv.Reader) error {
+		item, err := reading.Find(r.Txn, key.Bytes())
 		if err == nil {
-			size = sizeOf(item)
+			size = reading.SizeOf(item)
 		}
 		return err
 	})
@@ -84,8 +87,8 @@ func (g gated) GetSize(ctx context.Context, key datastore.Key) (size int, err er
 }
 
 // read is [Store.view] with the errors of a datastore.
-func (g gated) read(ctx context.Context, fn func(*reader) error) error {
-	err := g.s.view(ctx, fn)
+func (g gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
+	err := g.s.kv.View(ctx, fn)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return datastore.ErrNotFound
 	}
@@ -104,16 +107,16 @@ func (g gated) Query(ctx context.Context, q query.Query) (query.Results, error) 
 	if prefix != "/" {
 		prefix += "/"
 	}
-	sp := span{prefix: []byte(prefix), keysOnly: true}
+	sp := kv.Span{Prefix: []byte(prefix), KeysOnly: true}
 	var page []query.Result
 	end := false
 	next := func() (query.Result, bool) {
 		for len(page) == 0 && !end {
 			var err error
-			if page, sp.from, err = g.page(ctx, sp, !q.KeysOnly); err != nil {
+			if page, sp.From, err = g.page(ctx, sp, !q.KeysOnly); err != nil {
 				page = append(page, query.Result{Error: err})
 			}
-			end = sp.from == nil
+			end = sp.From == nil
 		}
 		if len(page) == 0 {
 			return query.Result{}, false
@@ -129,17 +132,17 @@ func (g gated) Query(ctx context.Context, q query.Query) (query.Results, error) 
 
 // page reads some entries, and gives the key to go on from; nil at the end, and with an
 // error.
-func (g gated) page(ctx context.Context, sp span, values bool) (page []query.Result, next []byte, err error) {
-	err = g.s.view(ctx, func(r *reader) error {
+func (g gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.Result, next []byte, err error) {
+	err = g.s.kv.View(ctx, func(r *kv.Reader) error {
 		bytes := 0
-		return r.scan(sp, func(key, _ []byte) (bool, error) {
+		return r.Scan(sp, func(key, _ []byte) (bool, error) {
 			if len(page) == queryPage || bytes > queryBytes {
 				next = append(next, key...)
 				return false, nil
 			}
 			one := query.Result{Entry: query.Entry{Key: string(key), Size: -1}}
 			if values {
-				one.Value, _, one.Error = r.get(key)
+				one.Value, _, one.Error = r.Get(key)
 				one.Size = len(one.Value)
 				bytes += one.Size
 			}
@@ -154,10 +157,10 @@ func (g gated) page(ctx context.Context, sp span, values bool) (page []query.Res
 }
 
 func (g gated) Sync(ctx context.Context, prefix datastore.Key) error {
-	if err := g.s.enter(ctx); err != nil {
+	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer g.s.leave()
+	defer g.s.kv.Leave()
 	return g.ds.Sync(ctx, prefix)
 }
 
@@ -165,10 +168,10 @@ func (g gated) Sync(ctx context.Context, prefix datastore.Key) error {
 func (g gated) Close() error { return nil }
 
 func (g gated) Batch(ctx context.Context) (datastore.Batch, error) {
-	if err := g.s.enter(ctx); err != nil {
+	if err := g.s.kv.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer g.s.leave()
+	defer g.s.kv.Leave()
 	b, err := g.ds.Batch(ctx)
 	if err != nil {
 		return nil, err
@@ -184,11 +187,11 @@ type gatedBatch struct {
 }
 
 func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) error {
-	if err := b.s.enter(ctx); err != nil {
+	if err := b.s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer b.s.leave()
-	if err := b.s.mayUpkeep(); err != nil { // a full batch is written at once
+	defer b.s.kv.Leave()
+	if err := b.s.kv.MayUpkeep(); err != nil { // a full batch is written at once
 		return err
 	}
 	if h, ok := blockOf(key); ok {
@@ -199,11 +202,11 @@ func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) e
 }
 
 func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
-	if err := b.s.enter(ctx); err != nil {
+	if err := b.s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer b.s.leave()
-	if err := b.s.mayUpkeep(); err != nil {
+	defer b.s.kv.Leave()
+	if err := b.s.kv.MayUpkeep(); err != nil {
 		return err
 	}
 	if h, ok := blockOf(key); ok {
@@ -213,14 +216,14 @@ func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
 }
 
 func (b *gatedBatch) Commit(ctx context.Context) error {
-	if err := b.s.enter(ctx); err != nil {
+	if err := b.s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer b.s.leave()
-	if err := b.s.mayUpkeep(); err != nil {
+	defer b.s.kv.Leave()
+	if err := b.s.kv.MayUpkeep(); err != nil {
 		return err
 	}
-	if err := b.s.wrote(b.b.Commit(ctx)); err != nil {
+	if err := b.s.kv.Wrote(b.b.Commit(ctx)); err != nil {
 		return err
 	}
 	return b.s.putLoose(b.blocks)
@@ -243,7 +246,7 @@ func (s *Store) putLoose(bs []looseBlock) error {
 		hashes[i] = b.hash
 	}
 	defer s.claims.share(hashes)()
-	wb := s.newBatch()
+	wb := s.kv.NewBatch()
 	defer wb.Cancel()
 	for _, b := range bs {
 		if err := wb.Set(looseKey(b.hash), encodeSize(len(b.data))); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // Letting go of an attempt takes its links away. A node that nothing links to any
@@ -53,7 +54,7 @@ type drops struct {
 // Drop implements [pin.Records].
 func (s *Store) Drop(ctx context.Context, a pin.Attempt) error {
 	if err := s.drop(ctx, a); err != nil {
-		return wrap(err, "drop attempt %d", a)
+		return kv.Wrap(err, "drop attempt %d", a)
 	}
 	return nil
 }
@@ -67,15 +68,15 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 		return ctx.Err()
 	}
 	marked := false
-	err := s.view(ctx, func(r *reader) error {
-		inUse, err := r.has(attemptKey(a))
+	err := s.kv.View(ctx, func(r *kv.Reader) error {
+		inUse, err := r.Has(attemptKey(a))
 		if err != nil {
 			return err
 		}
 		if inUse {
 			return fmt.Errorf("it is not released")
 		}
-		marked, err = r.has(releasedKey(graph.HolderOf(a)))
+		marked, err = r.Has(releasedKey(graph.HolderOf(a)))
 		return err
 	})
 	if err != nil || !marked {
@@ -100,9 +101,9 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 	// The attempt's mark goes last: it is what an interrupted Drop is done by. With it
 	// goes that the attempt is whole, which a walk that was slow to stop may have
 	// written after the release; it has counted for nothing since then.
-	return s.update(ctx, func(t *tx) error {
-		t.delete(wholeKey(graph.HolderOf(a)))
-		t.delete(releasedKey(graph.HolderOf(a)))
+	return s.kv.Update(ctx, func(t *kv.Tx) error {
+		t.Delete(wholeKey(graph.HolderOf(a)))
+		t.Delete(releasedKey(graph.HolderOf(a)))
 		return nil
 	})
 }
@@ -124,8 +125,8 @@ func (d *dropper) find(ctx context.Context) error {
 	}
 	from, read := d.from, 0
 	d.from = nil
-	err := d.s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: []byte{kReleased}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err := d.s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{kReleased}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			read++
 			if node, err := d.s.releasedNode(r, key); err != nil || !node {
 				return true, err // an attempt
@@ -158,16 +159,16 @@ func (d *dropper) find(ctx context.Context) error {
 func (d *dropper) step(ctx context.Context) error {
 	s := d.s
 	guess := d.batch(nil)
-	if err := s.view(ctx, guess.gather); err != nil {
+	if err := s.kv.View(ctx, guess.gather); err != nil {
 		return err
 	}
 	if s.drops.beforeStripes != nil {
 		s.drops.beforeStripes()
 	}
-	if err := s.enter(ctx); err != nil {
+	if err := s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.leave()
+	defer s.kv.Leave()
 	if err := s.roomForUpkeep(); err != nil {
 		return err
 	}
@@ -199,7 +200,7 @@ func mayLink(codec uint64) bool { return codec != cid.Raw }
 
 // held reports whether there is a link that begins so and is not going. It remembers
 // it, and looks from there on the next time.
-func (d *drops) held(r *reader, to []byte, going map[string]struct{}) (held bool, err error) {
+func (d *drops) held(r *kv.Reader, to []byte, going map[string]struct{}) (held bool, err error) {
 	read := 0
 	if d.afterLinks != nil {
 		defer func() { d.afterLinks(read) }()
@@ -211,12 +212,12 @@ func (d *drops) held(r *reader, to []byte, going map[string]struct{}) (held bool
 		return !goes
 	}
 	if known && stays([]byte(last)) {
-		if _, found, err := r.get([]byte(last)); err != nil || found {
+		if _, found, err := r.Get([]byte(last)); err != nil || found {
 			return found, err
 		}
 	}
 	look := func(from []byte, until string) error {
-		return r.scan(span{prefix: to, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		return r.Scan(kv.Span{Prefix: to, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			if until != "" && string(key) >= until {
 				return false, nil
 			}

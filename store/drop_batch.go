@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // dropBatch is what one commit of a Drop takes away. It lies over what is on disk: its
@@ -46,12 +47,12 @@ func (d *dropper) batch(guess *dropBatch) *dropBatch {
 func (b *dropBatch) read() error {
 	txn := b.s.db.NewTransaction(false) // after the stripes were taken: it sees every link
 	defer txn.Discard()
-	return b.gather(&reader{txn: txn})
+	return b.gather(&kv.Reader{Txn: txn})
 }
 
 // gather takes links until the batch is full or nothing is due: those of all holders
 // that are due, then those of the nodes that have so lost their last, and so on.
-func (b *dropBatch) gather(r *reader) error {
+func (b *dropBatch) gather(r *kv.Reader) error {
 	limit := levelsPerBatch
 	if b.s.drops.levels > 0 {
 		limit = b.s.drops.levels
@@ -74,7 +75,7 @@ func (b *dropBatch) gather(r *reader) error {
 
 // take takes the links of the holders that are due. full is whether the batch has no
 // room for more.
-func (b *dropBatch) take(r *reader) (full bool, err error) {
+func (b *dropBatch) take(r *kv.Reader) (full bool, err error) {
 	for len(b.next) > 0 {
 		last := len(b.next) - 1
 		h := b.next[last]
@@ -101,8 +102,8 @@ func (b *dropBatch) take(r *reader) (full bool, err error) {
 }
 
 // readLinks takes the links of a holder, as many as there is room for.
-func (b *dropBatch) readLinks(r *reader, h graph.Holder) (more bool, err error) {
-	err = r.scan(span{prefix: linksFrom(h)}, func(key, value []byte) (bool, error) {
+func (b *dropBatch) readLinks(r *kv.Reader, h graph.Holder) (more bool, err error) {
+	err = r.Scan(kv.Span{Prefix: linksFrom(h)}, func(key, value []byte) (bool, error) {
 		if more = len(b.links) == dropsPerBatch; more {
 			return false, nil
 		}
@@ -124,7 +125,7 @@ func (b *dropBatch) add(links ...graph.Link) {
 }
 
 // release releases the nodes that some of the links lead to and no other does.
-func (b *dropBatch) release(r *reader, links []graph.Link) error {
+func (b *dropBatch) release(r *kv.Reader, links []graph.Link) error {
 	looked := make(map[string]struct{}, len(links))
 	for _, l := range links {
 		if !mayLink(l.Codec) {
@@ -159,13 +160,13 @@ func (b *dropBatch) release(r *reader, links []graph.Link) error {
 }
 
 // nodesOf lists the nodes of a block that nothing links to.
-func (b *dropBatch) nodesOf(r *reader, d pin.DAG, to []byte) (nodes []graph.Node, err error) {
+func (b *dropBatch) nodesOf(r *kv.Reader, d pin.DAG, to []byte) (nodes []graph.Node, err error) {
 	if b.guess != nil {
 		if nodes, known := b.guess.nodes[string(to)]; known {
 			return nodes, nil
 		}
 	}
-	err = r.nodes(d, func(id graph.Holder, a pin.Attempt) bool {
+	err = eachNode(r, d, func(id graph.Holder, a pin.Attempt) bool {
 		nodes = append(nodes, graph.Node{ID: id, DAG: d, Attempt: a})
 		return true
 	})
@@ -188,17 +189,17 @@ func (b *dropBatch) write() error {
 			changes, cut = changes[:n], errCut
 		}
 	}
-	wb := b.s.newBatch()
+	wb := b.s.kv.NewBatch()
 	defer wb.Cancel()
 	for _, c := range changes {
 		var err error
-		if c.deleted {
+		if c.Deleted {
 			err = wb.Delete(c.key)
 		} else {
-			err = wb.Set(c.key, c.value)
+			err = wb.Set(c.key, c.Value)
 		}
 		if err != nil { // a part may have been written
-			return b.s.wrote(err)
+			return b.s.kv.Wrote(err)
 		}
 	}
 	return errors.Join(wb.Flush(), cut)
@@ -207,7 +208,7 @@ func (b *dropBatch) write() error {
 // keyChange is a write with its key.
 type keyChange struct {
 	key []byte
-	write
+	kv.Write
 }
 
 // changes lists what is to be written, in an order in which it may be cut off anywhere,
@@ -220,8 +221,8 @@ type keyChange struct {
 //   - Of a link the side by which it is found goes after the other.
 func (b *dropBatch) changes() []keyChange {
 	all := make([]keyChange, 0, 4*len(b.released)+3*len(b.links)+len(b.taken))
-	set := func(key, value []byte) { all = append(all, keyChange{key, write{value: value}}) }
-	del := func(key []byte) { all = append(all, keyChange{key, write{deleted: true}}) }
+	set := func(key, value []byte) { all = append(all, keyChange{key, kv.Write{Value: value}}) }
+	del := func(key []byte) { all = append(all, keyChange{key, kv.Write{Deleted: true}}) }
 	leave := func(n graph.Node) { del(nodeKey(n.ID)); del(nodesKey(n)) }
 	nodes := make(map[graph.Holder]graph.Node, len(b.released))
 	for _, n := range b.released {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // dirs pins a root over a node over n directories, each of which links to a node: one
@@ -70,11 +71,11 @@ func TestDropOfAPopularNode(t *testing.T) {
 					t.Errorf("%d links were read to drop %d", read, 2*n)
 				}
 			}
-			left, err := s.countKeys(t.Context(), []byte{kLinkTo})
+			left, err := s.kv.CountKeys(t.Context(), []byte{kLinkTo})
 			must(t, err)
-			marks, err := s.countKeys(t.Context(), []byte{kReleased})
+			marks, err := s.kv.CountKeys(t.Context(), []byte{kReleased})
 			must(t, err)
-			nodes, err := s.countKeys(t.Context(), []byte{kNode})
+			nodes, err := s.kv.CountKeys(t.Context(), []byte{kNode})
 			must(t, err)
 			if left+marks+nodes > 0 {
 				t.Errorf("%d links, %d marks and %d nodes are left", left, marks, nodes)
@@ -106,7 +107,7 @@ func TestDropRemembersWhoHolds(t *testing.T) {
 		for _, n := range going {
 			out[key(n)] = struct{}{}
 		}
-		must(t, s.view(t.Context(), func(r *reader) error {
+		must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
 			got, err := s.drops.held(r, to, out)
 			if got != want || read > atMost {
 				t.Errorf("held: %v, want %v; %d links were read, want %d", got, want, read, atMost)
@@ -179,7 +180,7 @@ func TestDropsReadMarksOnce(t *testing.T) {
 	if scans != 1 {
 		t.Errorf("marks were read %d times after a failure", scans)
 	}
-	if nodes, err := s.countKeys(t.Context(), []byte{kLinkFrom}); err != nil || nodes > 0 {
+	if nodes, err := s.kv.CountKeys(t.Context(), []byte{kLinkFrom}); err != nil || nodes > 0 {
 		t.Errorf("%d links are left, %v", nodes, err)
 	}
 	must(t, s.Drop(t.Context(), some[0]))

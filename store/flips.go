@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // What happens to a DAG happens to all its requests, which may be 100,000. It
@@ -13,7 +14,7 @@ import (
 
 // chunkOf is one account's piece of the requests for a DAG.
 type chunkOf struct {
-	account account
+	account kv.Account
 	number  uint32
 }
 
@@ -27,15 +28,15 @@ const (
 )
 
 // chunksFor lists the pieces that a DAG's requests are in, of all accounts.
-func chunksFor(r *reader, d pin.DAG) ([]chunkOf, error) { return chunksUnder(r, d, dagLists(d)) }
+func chunksFor(r *kv.Reader, d pin.DAG) ([]chunkOf, error) { return chunksUnder(r, d, dagLists(d)) }
 
 // accountChunksFor lists those of one account.
-func accountChunksFor(r *reader, d pin.DAG, a account) ([]chunkOf, error) {
+func accountChunksFor(r *kv.Reader, d pin.DAG, a kv.Account) ([]chunkOf, error) {
 	return chunksUnder(r, d, dagList(d, a))
 }
 
-func chunksUnder(r *reader, d pin.DAG, prefix []byte) (all []chunkOf, err error) {
-	err = r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+func chunksUnder(r *kv.Reader, d pin.DAG, prefix []byte) (all []chunkOf, err error) {
+	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		var c chunkOf
 		tail := key[len(dagLists(d)):]
 		copy(c.account[:], tail)
@@ -47,56 +48,56 @@ func chunksUnder(r *reader, d pin.DAG, prefix []byte) (all []chunkOf, err error)
 }
 
 // requests gives which of the piece's requests for the DAG have the status.
-func (r *reader) requests(d pin.DAG, of chunkOf, s statusCode) (*chunk, error) {
-	c, err := r.chunk(dagList(d, of.account), of.number)
+func requests(r *kv.Reader, d pin.DAG, of chunkOf, s statusCode) (*chunk, error) {
+	c, err := chunkAt(r, dagList(d, of.account), of.number)
 	if err != nil || c.empty() {
 		return c, err
 	}
-	has, err := r.chunk(statusList(s, of.account), of.number)
+	has, err := chunkAt(r, statusList(s, of.account), of.number)
 	if err == nil {
 		c.and(has)
 	}
 	return c, err
 }
 
-// flip gives all of a piece's requests in which another status.
-func (t *tx) flip(of chunkOf, which *chunk, from, to statusCode) error {
+// flipChunk gives all of a piece's requests in which another status.
+func flipChunk(t *kv.Tx, of chunkOf, which *chunk, from, to statusCode) error {
 	if which.empty() {
 		return nil
 	}
-	was, err := t.chunk(statusList(from, of.account), of.number)
+	was, err := chunkAt(&t.Reader, statusList(from, of.account), of.number)
 	if err != nil {
 		return err
 	}
-	is, err := t.chunk(statusList(to, of.account), of.number)
+	is, err := chunkAt(&t.Reader, statusList(to, of.account), of.number)
 	if err != nil {
 		return err
 	}
 	was.andNot(which)
 	is.or(which)
-	t.setChunk(statusList(from, of.account), of.number, was)
-	t.setChunk(statusList(to, of.account), of.number, is)
+	setChunk(t, statusList(from, of.account), of.number, was)
+	setChunk(t, statusList(to, of.account), of.number, is)
 	return nil
 }
 
 // begin makes the first pieces' queued requests Pinning. It gives the pieces
 // that are left, and says whether any request in the others is unfinished: if
 // not, none is left.
-func (s *Store) begin(t *tx, d pin.DAG, work []chunkOf) (left []chunkOf, wanted bool, err error) {
+func (s *Store) begin(t *kv.Tx, d pin.DAG, work []chunkOf) (left []chunkOf, wanted bool, err error) {
 	for n := 0; len(work) > 0 && (n < chunksPerChange || !wanted); n++ {
 		of := work[0]
 		work = work[1:]
-		queued, err := t.requests(d, of, codeQueued)
+		queued, err := requests(&t.Reader, d, of, codeQueued)
 		if err != nil {
 			return nil, false, err
 		}
-		if err := t.flip(of, queued, codeQueued, codePinning); err != nil {
+		if err := flipChunk(t, of, queued, codeQueued, codePinning); err != nil {
 			return nil, false, err
 		}
 		if !queued.empty() {
 			wanted = true
 		} else if !wanted {
-			pinning, err := t.requests(d, of, codePinning)
+			pinning, err := requests(&t.Reader, d, of, codePinning)
 			if err != nil {
 				return nil, false, err
 			}
@@ -117,7 +118,7 @@ type changeRoom struct {
 func newRoom(details int) *changeRoom {
 	return &changeRoom{
 		chunks: chunksPerChange, takers: takersPerChange,
-		fails: max(failBytes/(details+entryOverhead+len(detailsKey(account{}, 0))), 1),
+		fails: max(failBytes/(details+kv.EntryOverhead+len(detailsKey(kv.Account{}, 0))), 1),
 	}
 }
 
@@ -128,16 +129,16 @@ type part struct {
 	more   bool     // there are others
 }
 
-func (t *tx) part(d pin.DAG, of chunkOf, room *changeRoom) (p part, err error) {
-	if p.which, err = t.requests(d, of, codeQueued); err != nil {
+func partOf(t *kv.Tx, d pin.DAG, of chunkOf, room *changeRoom) (p part, err error) {
+	if p.which, err = requests(&t.Reader, d, of, codeQueued); err != nil {
 		return p, err
 	}
-	pinning, err := t.requests(d, of, codePinning)
+	pinning, err := requests(&t.Reader, d, of, codePinning)
 	if err != nil {
 		return p, err
 	}
 	p.which.or(pinning)
-	p.takers, p.more, err = t.takers(of, p.which, room.takers)
+	p.takers, p.more, err = takers(t, of, p.which, room.takers)
 	room.chunks--
 	room.takers -= len(p.takers)
 	room.full = room.chunks <= 0 || p.more
@@ -145,14 +146,14 @@ func (t *tx) part(d pin.DAG, of chunkOf, room *changeRoom) (p part, err error) {
 }
 
 // finish gives requests that are unfinished another status.
-func (t *tx) finish(of chunkOf, which *chunk, to statusCode) error {
+func finish(t *kv.Tx, of chunkOf, which *chunk, to statusCode) error {
 	for _, from := range []statusCode{codeQueued, codePinning} {
-		some, err := t.chunk(statusList(from, of.account), of.number)
+		some, err := chunkAt(&t.Reader, statusList(from, of.account), of.number)
 		if err != nil {
 			return err
 		}
 		some.and(which)
-		if err := t.flip(of, some, from, to); err != nil {
+		if err := flipChunk(t, of, some, from, to); err != nil {
 			return err
 		}
 	}
@@ -169,7 +170,7 @@ type settled struct {
 // settleSome makes the first pieces' unfinished requests Pinned, or Failed if
 // their accounts have no room for so many bytes, and lets go of what they had
 // taken over. It stops at an account whose limit is not known.
-func (s *Store) settleSome(t *tx, d pin.DAG, bytes uint64, work []chunkOf, known limits) (out settled, err error) {
+func (s *Store) settleSome(t *kv.Tx, d pin.DAG, bytes uint64, work []chunkOf, known limits) (out settled, err error) {
 	room := newRoom(maxQuotaText)
 	for len(work) > 0 && !room.full {
 		of := work[0]
@@ -177,11 +178,11 @@ func (s *Store) settleSome(t *tx, d pin.DAG, bytes uint64, work []chunkOf, known
 		if !ok && known != nil {
 			break
 		}
-		p, err := t.part(d, of, room)
+		p, err := partOf(t, d, of, room)
 		if err != nil {
 			return settled{}, err
 		}
-		why, err := s.over(&t.reader, of.account, d, bytes, p.takers, most)
+		why, err := s.over(&t.Reader, of.account, d, bytes, p.takers, most)
 		if err != nil {
 			return settled{}, err
 		}
@@ -207,8 +208,8 @@ func (s *Store) settleSome(t *tx, d pin.DAG, bytes uint64, work []chunkOf, known
 	return out, nil
 }
 
-func (s *Store) settlePart(t *tx, d pin.DAG, of chunkOf, p part) ([]pin.Attempt, error) {
-	if err := t.finish(of, p.which, codePinned); err != nil {
+func (s *Store) settlePart(t *kv.Tx, d pin.DAG, of chunkOf, p part) ([]pin.Attempt, error) {
+	if err := finish(t, of, p.which, codePinned); err != nil {
 		return nil, err
 	}
 	if err := s.charge(t, of.account, d, p.which.count()); err != nil {
@@ -219,7 +220,7 @@ func (s *Store) settlePart(t *tx, d pin.DAG, of chunkOf, p part) ([]pin.Attempt,
 
 // failPart makes requests Failed, as many as there is room for, and lets go of
 // what they hold.
-func (s *Store) failPart(t *tx, d pin.DAG, of chunkOf, p part, details string, room *changeRoom) (failed int, released []pin.Attempt, err error) {
+func (s *Store) failPart(t *kv.Tx, d pin.DAG, of chunkOf, p part, details string, room *changeRoom) (failed int, released []pin.Attempt, err error) {
 	p.which.keepFirst(room.fails)
 	p.takers = slices.DeleteFunc(p.takers, func(seq uint64) bool {
 		_, bit := place(seq)
@@ -230,14 +231,14 @@ func (s *Store) failPart(t *tx, d pin.DAG, of chunkOf, p part, details string, r
 	}
 	room.fails -= failed
 	room.full = room.full || room.fails == 0
-	if err := t.finish(of, p.which, codeFailed); err != nil {
+	if err := finish(t, of, p.which, codeFailed); err != nil {
 		return 0, nil, err
 	}
 	if err := s.noteLive(t, of.account, -failed); err != nil {
 		return 0, nil, err
 	}
 	for bit := range p.which.up {
-		t.setDetails(of.account, seqAt(of.number, bit), details)
+		setDetails(t, of.account, seqAt(of.number, bit), details)
 	}
 	if released, err = s.letGoOfTakers(t, of.account, p.takers); err != nil {
 		return 0, nil, err
@@ -248,11 +249,11 @@ func (s *Store) failPart(t *tx, d pin.DAG, of chunkOf, p part, details string, r
 
 // failSome makes the first unfinished requests Failed. It gives the pieces
 // that are left.
-func (s *Store) failSome(t *tx, d pin.DAG, details string, work []chunkOf) (left []chunkOf, released []pin.Attempt, err error) {
+func (s *Store) failSome(t *kv.Tx, d pin.DAG, details string, work []chunkOf) (left []chunkOf, released []pin.Attempt, err error) {
 	room := newRoom(len(details))
 	for len(work) > 0 && !room.full {
 		of := work[0]
-		p, err := t.part(d, of, room)
+		p, err := partOf(t, d, of, room)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // Badger's value log learns what is dead in its files when compaction drops the
@@ -68,7 +71,7 @@ func (r *reclaimer) giveBack(ctx context.Context) error {
 	if err := c.collect(ctx); err != nil || kept {
 		return err // somebody reads what was deleted: the next one tries again
 	}
-	return r.s.setMeta(metaDead, nil)
+	return r.s.kv.SetMeta(kv.MetaDead, nil)
 }
 
 // A read transaction keeps what was deleted since it began. Whether there is one is told
@@ -76,21 +79,21 @@ func (r *reclaimer) giveBack(ctx context.Context) error {
 // compaction left it, it may have left that, too.
 
 func (s *Store) leaveCanary() error {
-	if err := s.setMeta(metaCanary, []byte{0}); err != nil {
+	if err := s.kv.SetMeta(kv.MetaCanary, []byte{0}); err != nil {
 		return err
 	}
-	return s.setMeta(metaCanary, nil)
+	return s.kv.SetMeta(kv.MetaCanary, nil)
 }
 
 func (s *Store) canaryIsKept() (kept bool, err error) {
 	err = s.db.View(func(txn *badger.Txn) error {
 		opt := badger.DefaultIteratorOptions
-		opt.AllVersions, opt.Prefix = true, metaKey(metaCanary)
-		it := iterate(txn, opt)
-		defer it.close()
-		it.seek(opt.Prefix)
-		_, kept = it.at(opt.Prefix)
-		return it.failed()
+		opt.AllVersions, opt.Prefix = true, kv.MetaKey(kv.MetaCanary)
+		it := reading.Iterate(txn, opt)
+		defer it.Close()
+		it.Seek(opt.Prefix)
+		_, kept = it.At(opt.Prefix)
+		return it.Failed()
 	})
 	return kept, err
 }
@@ -124,12 +127,12 @@ func (s *Store) rollValueLog(ctx context.Context) error {
 	}
 	value := make([]byte, min(fillerValue, size/4))
 	err = s.fillUp(ctx, ".vlog", size, func() (int, error) {
-		return len(value), s.setMeta(metaFiller, value)
+		return len(value), s.kv.SetMeta(kv.MetaFiller, value)
 	})
 	if err != nil {
 		return fmt.Errorf("begin a new value log: %w", err)
 	}
-	return s.setMeta(metaFiller, nil)
+	return s.kv.SetMeta(kv.MetaFiller, nil)
 }
 
 // fillUp writes until Badger begins a new file of a kind, each of which holds
@@ -185,13 +188,13 @@ func (s *Store) newestFile(kind string) (name string, used uint64, err error) {
 // that compaction sees it. Deletions of keys that are not there do that, as they
 // fill the memory and leave nothing behind.
 func (s *Store) pushOutMemory(ctx context.Context) error {
-	if err := s.setMeta(metaMark, binary.BigEndian.AppendUint64(nil, uint64(s.now().UnixMilli()))); err != nil {
+	if err := s.kv.SetMeta(kv.MetaMark, binary.BigEndian.AppendUint64(nil, uint64(s.cfg.Now().UnixMilli()))); err != nil {
 		return err
 	}
 	// Reading also tells Badger that older versions are of no use any more.
 	var mark uint64
 	err := s.db.View(func(txn *badger.Txn) error {
-		item, err := find(txn, metaKey(metaMark))
+		item, err := reading.Find(txn, kv.MetaKey(kv.MetaMark))
 		if err == nil {
 			mark = item.Version()
 		}
@@ -200,10 +203,10 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the mark of a reclaim: %w", err)
 	}
-	key := append(metaKey(metaFiller), make([]byte, fillerKey)...)
+	key := append(kv.MetaKey(kv.MetaFiller), make([]byte, fillerKey)...)
 	number := uint64(0)
 	err = s.fillUp(ctx, ".mem", s.db.Opts().MemTableSize, func() (int, error) {
-		wb := s.newBatch()
+		wb := s.kv.NewBatch()
 		defer wb.Cancel()
 		for range fillerKeys {
 			number++
@@ -218,7 +221,7 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 		return fmt.Errorf("push out memory: %w", err)
 	}
 	for !s.inTables(mark) {
-		if err := sleep(ctx, pollInterval); err != nil {
+		if err := kv.Sleep(ctx, pollInterval); err != nil {
 			return err
 		}
 	}

@@ -113,12 +113,12 @@ func failWhile(t *testing.T, dir string) {
 	var log logtest.Buffer
 	s, err := Open(t.Context(), lock, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	must(t, err)
-	s.mendEvery = 10 * time.Millisecond
+	s.kv.MendEvery = 10 * time.Millisecond
 	ctx := t.Context()
 	first, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	account := testAccount(t, s, "ann@example.com")
-	must(t, s.Writable(ctx))
+	must(t, s.kv.Writable(ctx))
 	step("well")
 
 	now, old, released, err := s.Replace(ctx, benchAccount, first.ID, pintest.DAGSpec(2))
@@ -146,7 +146,7 @@ func failWhile(t *testing.T, dir string) {
 	if err := s.CreateToken(ctx, token); !errors.Is(err, auth.ErrUnwritable) {
 		t.Errorf("a token: %v", err)
 	}
-	if err := s.Writable(ctx); !errors.Is(err, pin.ErrUnwritable) {
+	if err := s.kv.Writable(ctx); !errors.Is(err, pin.ErrUnwritable) {
 		t.Errorf("it is writable: %v", err)
 	}
 	if page, err := s.List(ctx, benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 10}); err != nil || len(page.Requests) != 1 {
@@ -154,9 +154,9 @@ func failWhile(t *testing.T, dir string) {
 	}
 	step("failed")
 
-	for deadline := time.Now().Add(straceWait); s.Writable(ctx) != nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(straceWait); s.kv.Writable(ctx) != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("it was not mended: %v", s.Writable(ctx))
+			t.Fatalf("it was not mended: %v", s.kv.Writable(ctx))
 		}
 	}
 	last, err := s.Add(ctx, benchAccount, pintest.DAGSpec(4))

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // Needed reports whether a pin that is complete or being fetched needs the block,
@@ -12,25 +14,25 @@ import (
 // What was let go of may count for a moment yet, and what is below a node until
 // that was dropped; what is needed always does.
 func (s *Store) Needed(ctx context.Context, h multihash.Multihash) (needed bool, err error) {
-	look := func(r *reader) (err error) {
-		needed, err = r.needed(h)
+	look := func(r *kv.Reader) (err error) {
+		needed, err = isNeeded(r, h)
 		return err
 	}
-	if err = s.glance(ctx, look); err == nil && !needed { // it may be linked to since
-		err = s.view(ctx, look)
+	if err = s.kv.Glance(ctx, look); err == nil && !needed { // it may be linked to since
+		err = s.kv.View(ctx, look)
 	}
 	if err != nil {
-		return false, wrap(err, "look who needs block %s", h.B58String())
+		return false, kv.Wrap(err, "look who needs block %s", h.B58String())
 	}
 	return needed, nil
 }
 
-// needed reports whether an attempt that is in use or a node links to the block. An
+// isNeeded reports whether an attempt that is in use or a node links to the block. An
 // attempt that is released keeps its links until they are dropped, and counts no
 // more; a node is none any more when nothing links to it.
-func (r *reader) needed(h multihash.Multihash) (needed bool, err error) {
-	err = r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
-		needed, err = r.inUse(tailHolder(key))
+func isNeeded(r *kv.Reader, h multihash.Multihash) (needed bool, err error) {
+	err = r.Scan(kv.Span{Prefix: blockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		needed, err = inUse(r, tailHolder(key))
 		return !needed, err
 	})
 	return needed, err

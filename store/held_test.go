@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 func TestHeld(t *testing.T) {
@@ -162,7 +163,7 @@ func BenchmarkHeld(b *testing.B) {
 // waitUntil waits for what a look sees a little later.
 func waitUntil(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(lookAge / 10) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(kv.LookAge / 10) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not happen: %s", what)
 		}
@@ -210,7 +211,7 @@ func TestNeededBelowANode(t *testing.T) {
 func TestAboveBlock(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	bs := someBlocks(1, 3*pageSize, 10)
+	bs := someBlocks(1, 3*kv.PageSize, 10)
 	shared, own := bs[1], bs[2]
 	node := graph.Ref{Hash: pintest.DAGSpec(7).DAG().CID().Hash(), Size: 50}
 	nodeDAG := graph.Link{Ref: node, Codec: cid.DagProtobuf}.DAG()

@@ -8,6 +8,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // Above is what a block is a part of.
@@ -18,13 +19,13 @@ type Above struct {
 
 // AboveBlock gives what a block is a part of. It costs what that is.
 func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		holders, err := r.above(h)
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		holders, err := holdersAbove(r, h)
 		if err != nil {
 			return err
 		}
 		for _, holder := range holders {
-			c, ok, err := r.nodeCID(holder)
+			c, ok, err := nodeCID(r, holder)
 			if err != nil {
 				return err
 			}
@@ -43,7 +44,7 @@ func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above,
 		return nil
 	})
 	if err != nil {
-		return Above{}, wrap(err, "look what is above block %s", h.B58String())
+		return Above{}, kv.Wrap(err, "look what is above block %s", h.B58String())
 	}
 	return a, nil
 }
@@ -67,10 +68,10 @@ func (s *Store) BlocksHeld(ctx context.Context) iter.Seq2[multihash.Multihash, e
 				if next == nil {
 					return
 				}
-				err = sleep(ctx, min(time.Since(began), maxPause))
+				err = kv.Sleep(ctx, min(time.Since(began), kv.MaxPause))
 			}
 			if err != nil {
-				yield(nil, wrap(err, "look through the blocks that pins need"))
+				yield(nil, kv.Wrap(err, "look through the blocks that pins need"))
 				return
 			}
 			from = next

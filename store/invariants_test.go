@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // checkInvariants works out every list, row, holder and attempt anew from the
@@ -22,8 +23,8 @@ import (
 func checkInvariants(t *testing.T, s *Store) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // cleanups come here too
-	must(t, s.view(ctx, func(r *reader) error {
-		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*dagRecord{}, pinned: map[pinnedBy]uint64{}, live: map[account]uint64{}}
+	must(t, s.kv.View(ctx, func(r *kv.Reader) error {
+		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*dagRecord{}, pinned: map[pinnedBy]uint64{}, live: map[kv.Account]uint64{}}
 		if err := c.requests(); err != nil {
 			return err
 		}
@@ -48,17 +49,17 @@ func (c *checker) charges() error {
 	if err != nil {
 		return err
 	}
-	sums := map[account]*usageRecord{}
+	sums := map[kv.Account]*usageRecord{}
 	for key, value := range stored {
 		var rec chargeRecord
-		if err := c.s.codec.decode([]byte(value), &rec); err != nil {
+		if err := c.s.codec.Decode([]byte(value), &rec); err != nil {
 			return err
 		}
-		var a account
+		var a kv.Account
 		copy(a[:], key[1:])
 		d := pin.DAG(key[1+len(a)+2:])
 		var dag dagRecord
-		if _, err := c.s.take(c.r, dagKey(d), &dag); err != nil {
+		if _, err := c.s.kv.Take(c.r, dagKey(d), &dag); err != nil {
 			return err
 		}
 		if n := c.pinned[pinnedBy{a, d}]; rec.Pinned != n || dag.Complete && (rec.Blocks != dag.Blocks || rec.Bytes != dag.Bytes) {
@@ -79,7 +80,7 @@ func (c *checker) charges() error {
 		return err
 	}
 	for a, want := range sums {
-		value, err := c.s.codec.encode(*want)
+		value, err := c.s.codec.Encode(*want)
 		if err != nil {
 			return err
 		}
@@ -101,10 +102,10 @@ func (c *checker) counts() error {
 	}
 	for key, value := range stored {
 		var rec accountRecord
-		if err := c.s.codec.decode([]byte(value), &rec); err != nil {
+		if err := c.s.codec.Decode([]byte(value), &rec); err != nil {
 			return err
 		}
-		a := account([]byte(key[1:]))
+		a := kv.Account([]byte(key[1:]))
 		if n := c.live[a]; rec.Live != n {
 			return fmt.Errorf("%s has %d live requests by its record, and %d in truth", a, rec.Live, n)
 		}
@@ -118,33 +119,33 @@ func (c *checker) counts() error {
 
 // pinnedBy is an account and a DAG of which it has requests that are pinned.
 type pinnedBy struct {
-	account account
+	account kv.Account
 	dag     pin.DAG
 }
 
 type checker struct {
 	s      *Store
-	r      *reader
+	r      *kv.Reader
 	want   map[string]string // keys that follow from the requests
 	dags   map[pin.DAG]*dagRecord
 	pinned map[pinnedBy]uint64
-	live   map[account]uint64
+	live   map[kv.Account]uint64
 }
 
 // requests reads every request and notes what follows from it.
 func (c *checker) requests() error {
 	chunks := map[string]*chunk{}
-	err := c.r.scan(span{prefix: []byte{kRequest}}, func(key, value []byte) (bool, error) {
+	err := c.r.Scan(kv.Span{Prefix: []byte{kRequest}}, func(key, value []byte) (bool, error) {
 		req := request{}
 		copy(req.account[:], key[1:])
-		if err := c.s.codec.decode(value, &req.requestRecord); err != nil {
+		if err := c.s.codec.Decode(value, &req.requestRecord); err != nil {
 			return false, err
 		}
 		if string(requestKey(req.account, req.Created)) != string(key) {
 			return false, fmt.Errorf("request %x is under key %x", req.ID, key)
 		}
 		var err error
-		if req.status, err = c.r.statusOf(req.account, req.Seq); err != nil {
+		if req.status, err = statusOf(c.r, req.account, req.Seq); err != nil {
 			return false, err
 		}
 		if req.status == codePinned {
@@ -208,7 +209,7 @@ func (c *checker) compare(kind byte) error {
 
 func (c *checker) all(kind byte) (map[string]string, error) {
 	got := map[string]string{}
-	err := c.r.scan(span{prefix: []byte{kind}}, func(key, value []byte) (bool, error) {
+	err := c.r.Scan(kv.Span{Prefix: []byte{kind}}, func(key, value []byte) (bool, error) {
 		got[string(key)] = string(value)
 		return true, nil
 	})
@@ -224,7 +225,7 @@ func (c *checker) attempts() error {
 	inUse := map[string]string{}
 	for d, want := range c.dags {
 		var rec dagRecord
-		if err := c.s.codec.decode([]byte(stored[string(dagKey(d))]), &rec); err != nil {
+		if err := c.s.codec.Decode([]byte(stored[string(dagKey(d))]), &rec); err != nil {
 			return fmt.Errorf("DAG %s: %w", d, err)
 		}
 		if rec.Holders != want.Holders {

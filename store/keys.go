@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // The first byte of a record's key says what it is. The package comment has
@@ -39,38 +40,38 @@ const (
 
 // Numbers in keys are big endian, so that keys sort as numbers do.
 
-func accountKey(a account) []byte { return append([]byte{kAccount}, a[:]...) }
+func accountKey(a kv.Account) []byte { return append([]byte{kAccount}, a[:]...) }
 
 // requestKey is where a request's record is. ms is Created, in Unix
 // milliseconds.
-func requestKey(a account, ms int64) []byte {
+func requestKey(a kv.Account, ms int64) []byte {
 	return binary.BigEndian.AppendUint64(append([]byte{kRequest}, a[:]...), uint64(ms))
 }
 
-func rowKey(a account, seq uint64) []byte { return seqKey(kRow, a, seq) }
+func rowKey(a kv.Account, seq uint64) []byte { return seqKey(kRow, a, seq) }
 
-func holdsKey(a account, seq uint64) []byte { return seqKey(kHolds, a, seq) }
+func holdsKey(a kv.Account, seq uint64) []byte { return seqKey(kHolds, a, seq) }
 
-func detailsKey(a account, seq uint64) []byte { return seqKey(kDetails, a, seq) }
+func detailsKey(a kv.Account, seq uint64) []byte { return seqKey(kDetails, a, seq) }
 
 // chargeKey is what an account is charged for a DAG.
-func chargeKey(a account, d pin.DAG) []byte { return appendDAG(accountPrefix(kCharge, a), d) }
+func chargeKey(a kv.Account, d pin.DAG) []byte { return appendDAG(kv.AccountPrefix(kCharge, a), d) }
 
-func usageKey(a account) []byte { return accountPrefix(kUsage, a) }
+func usageKey(a kv.Account) []byte { return kv.AccountPrefix(kUsage, a) }
 
-func seqKey(kind byte, a account, seq uint64) []byte {
+func seqKey(kind byte, a kv.Account, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(append([]byte{kind}, a[:]...), seq)
 }
 
 // A bitmap's key is a list's prefix, then the number of the chunk in 4 bytes.
 
 // statusList holds the account's requests of a status.
-func statusList(s statusCode, a account) []byte {
+func statusList(s statusCode, a kv.Account) []byte {
 	return append([]byte{kStatus, byte(s)}, a[:]...)
 }
 
 // dagList holds the account's requests for a DAG, whatever their status.
-func dagList(d pin.DAG, a account) []byte {
+func dagList(d pin.DAG, a kv.Account) []byte {
 	return append(dagLists(d), a[:]...)
 }
 
@@ -79,7 +80,7 @@ func dagLists(d pin.DAG) []byte { return appendDAG([]byte{kByDAG}, d) }
 
 // nameList holds the account's requests with exactly that name, which is known
 // by its hash.
-func nameList(a account, name [16]byte) []byte {
+func nameList(a kv.Account, name [16]byte) []byte {
 	return append(append([]byte{kByName}, a[:]...), name[:]...)
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 const (
@@ -59,8 +61,8 @@ func (s *Store) migrate(ctx context.Context, dir string, steps []migration) erro
 
 // layout is what the records have; zero in a new database.
 func (s *Store) layout(ctx context.Context) (layout int, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		b, found, err := r.get(metaKey(metaLayout))
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		b, found, err := r.Get(kv.MetaKey(kv.MetaLayout))
 		if err != nil || !found {
 			return err
 		}
@@ -74,8 +76,8 @@ func (s *Store) layout(ctx context.Context) (layout int, err error) {
 }
 
 func (s *Store) setLayout(ctx context.Context, layout int) error {
-	err := s.update(ctx, func(t *tx) error {
-		t.set(metaKey(metaLayout), binary.BigEndian.AppendUint64(nil, uint64(layout)))
+	err := s.kv.Update(ctx, func(t *kv.Tx) error {
+		t.Set(kv.MetaKey(kv.MetaLayout), binary.BigEndian.AppendUint64(nil, uint64(layout)))
 		return nil
 	})
 	if err != nil {

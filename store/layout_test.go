@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // contents gives what is in a directory, and when and how it was last changed.
@@ -214,7 +215,7 @@ func TestMigration(t *testing.T) {
 	must(t, s.Close())
 
 	// A step that changes one record, deletes another and makes two.
-	a, _ := accountOf(benchAccount)
+	a, _ := kv.AccountOf(benchAccount)
 	changed, gone := accountKey(a), rowKey(a, 0)
 	var during func(*Store) error // what happens in the middle
 	runs := 0
@@ -226,10 +227,10 @@ func TestMigration(t *testing.T) {
 					return err
 				}
 			}
-			err := s.step(ctx, func(t *tx) error {
-				t.set(changed, []byte(half))
-				t.delete(gone)
-				t.set(testKey(half), []byte("done"))
+			err := s.step(ctx, func(t *kv.Tx) error {
+				t.Set(changed, []byte(half))
+				t.Delete(gone)
+				t.Set(testKey(half), []byte("done"))
 				return nil
 			})
 			if err != nil {

@@ -8,17 +8,18 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // List implements [pin.Records]. Statuses, DAGs, exact names and times are
 // answered from the bitmaps alone; other names and metadata read the row of
 // each request that is left. What cannot be read is listed as failed, and counted so.
 func (s *Store) List(ctx context.Context, account string, q pin.Query) (page pin.Page, err error) {
-	a, ok := accountOf(account)
+	a, ok := kv.AccountOf(account)
 	if !ok {
 		return pin.Page{}, ctx.Err()
 	}
-	err = s.viewLearning(ctx, func(r *reader) error {
+	err = s.viewLearning(ctx, func(r *kv.Reader) error {
 		page = pin.Page{}
 		l := &lister{s: s, r: r, account: a, q: q, damaged: s.damaged.get(a)}
 		if err := l.prepare(); err != nil {
@@ -36,7 +37,7 @@ func (s *Store) List(ctx context.Context, account string, q pin.Query) (page pin
 		return l.totals(&page)
 	})
 	if err != nil {
-		return pin.Page{}, wrap(err, "list pin requests")
+		return pin.Page{}, kv.Wrap(err, "list pin requests")
 	}
 	return page, nil
 }
@@ -44,8 +45,8 @@ func (s *Store) List(ctx context.Context, account string, q pin.Query) (page pin
 // lister answers one query.
 type lister struct {
 	s       *Store
-	r       *reader
-	account account
+	r       *kv.Reader
+	account kv.Account
 	q       pin.Query
 	damaged *damagedOf // what is known of requests that cannot be read
 	asKept  bool       // these count as what the lists say
@@ -136,11 +137,11 @@ func saturate(a, b int64) int64 {
 // next if there is none.
 func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
 	ms = max(ms, 0) // as keys are unsigned
-	prefix := accountPrefix(kRequest, l.account)
+	prefix := kv.AccountPrefix(kRequest, l.account)
 	seq := next
-	err := l.r.scan(span{prefix: prefix, from: requestKey(l.account, ms), keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err := l.r.Scan(kv.Span{Prefix: prefix, From: requestKey(l.account, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		var rec requestRecord
-		_, err := l.s.take(l.r, key, &rec)
+		_, err := l.s.kv.Take(l.r, key, &rec)
 		if errors.Is(err, ErrUnreadable) {
 			d, err := l.s.damagedAt(l.account, int64(binary.BigEndian.Uint64(key[len(prefix):])), err)
 			if err != nil || !d.placed {
@@ -222,10 +223,10 @@ func (l *lister) page(number uint32, which *chunk, n int, page *pin.Page) error 
 // pageByScan is page for many requests close to each other, of which the
 // newest was created at newest.
 func (l *lister) pageByScan(number uint32, which *chunk, n int, newest int64, page *pin.Page) error {
-	prefix, from := accountPrefix(kRequest, l.account), requestKey(l.account, newest)
-	return l.r.scan(span{prefix: prefix, from: from, reverse: true}, func(_, value []byte) (bool, error) {
+	prefix, from := kv.AccountPrefix(kRequest, l.account), requestKey(l.account, newest)
+	return l.r.Scan(kv.Span{Prefix: prefix, From: from, Reverse: true}, func(_, value []byte) (bool, error) {
 		req := &request{account: l.account}
-		if err := l.s.codec.decode(value, &req.requestRecord); err != nil {
+		if err := l.s.codec.Decode(value, &req.requestRecord); err != nil {
 			return false, err
 		}
 		if req.Seq < seqAt(number, 0) {
@@ -251,7 +252,7 @@ func (l *lister) matches(number uint32) (*chunk, error) {
 	which.clip(int(max(l.lo, start)-start), int(min(l.hi-start, chunkBits)))
 	// Names and DAGs first: they leave the least.
 	if l.name != nil {
-		c, err := l.r.chunk(l.name, number)
+		c, err := chunkAt(l.r, l.name, number)
 		if err != nil {
 			return nil, err
 		}
@@ -260,7 +261,7 @@ func (l *lister) matches(number uint32) (*chunk, error) {
 	if l.dags != nil && !which.empty() {
 		var sum chunk
 		for _, list := range l.dags {
-			c, err := l.r.chunk(list, number)
+			c, err := chunkAt(l.r, list, number)
 			if err != nil {
 				return nil, err
 			}
@@ -287,7 +288,7 @@ func (l *lister) matches(number uint32) (*chunk, error) {
 // ofStatus gives the requests of a chunk that are shown as of a status: those that cannot
 // be read are failed.
 func (l *lister) ofStatus(code statusCode, number uint32) (*chunk, error) {
-	c, err := l.r.chunk(statusList(code, l.account), number)
+	c, err := chunkAt(l.r, statusList(code, l.account), number)
 	damaged := l.damaged.chunks[number]
 	if err != nil || damaged == nil || l.asKept {
 		return c, err
@@ -297,7 +298,7 @@ func (l *lister) ofStatus(code statusCode, number uint32) (*chunk, error) {
 		return c, nil
 	}
 	for _, other := range byLikelihood() {
-		o, err := l.r.chunk(statusList(other, l.account), number)
+		o, err := chunkAt(l.r, statusList(other, l.account), number)
 		if err != nil {
 			return nil, err
 		}
@@ -317,7 +318,7 @@ func (l *lister) metaMatches(r row) (bool, error) {
 		return err == nil && l.q.HasMeta(meta), err
 	}
 	var rec requestRecord
-	found, err := l.s.take(l.r, requestKey(l.account, r.created), &rec)
+	found, err := l.s.kv.Take(l.r, requestKey(l.account, r.created), &rec)
 	if errors.Is(err, ErrUnreadable) {
 		return false, nil // it is not known to match
 	}
@@ -330,7 +331,7 @@ func (l *lister) metaMatches(r row) (bool, error) {
 // take adds a request to the page.
 func (l *lister) take(created int64, page *pin.Page) error {
 	req := &request{account: l.account}
-	found, err := l.s.take(l.r, requestKey(l.account, created), &req.requestRecord)
+	found, err := l.s.kv.Take(l.r, requestKey(l.account, created), &req.requestRecord)
 	if errors.Is(err, ErrUnreadable) {
 		d := l.damaged.records[created]
 		if d == nil {

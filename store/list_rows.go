@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // created reads when a request was created, which is its key. found is false if it has
@@ -12,19 +14,19 @@ func (l *lister) created(seq uint64) (ms int64, found bool, err error) {
 	return l.s.createdOf(l.r, l.account, seq)
 }
 
-func (s *Store) createdOf(r *reader, a account, seq uint64) (ms int64, found bool, err error) {
-	row, err := r.row(a, seq)
+func (s *Store) createdOf(r *kv.Reader, a kv.Account, seq uint64) (ms int64, found bool, err error) {
+	row, err := rowAt(r, a, seq)
 	if errors.Is(err, ErrUnreadable) {
 		return s.createdByOrder(a, seq, err)
 	}
 	return row.created, err == nil, err
 }
 
-// row reads the row of a request that a list has. Errors: ErrUnreadable, also if it is not
+// rowAt reads the row of a request that a list has. Errors: ErrUnreadable, also if it is not
 // there.
-func (r *reader) row(a account, seq uint64) (row, error) {
+func rowAt(r *kv.Reader, a kv.Account, seq uint64) (row, error) {
 	key := rowKey(a, seq)
-	b, found, err := r.get(key)
+	b, found, err := r.Get(key)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: a listed request has no row at key %x", ErrUnreadable, key)
 	}
@@ -36,7 +38,7 @@ func (r *reader) row(a account, seq uint64) (row, error) {
 
 // row is what the record says if the row cannot be read.
 func (l *lister) row(seq uint64) (r row, found bool, err error) {
-	if r, err = l.r.row(l.account, seq); !errors.Is(err, ErrUnreadable) {
+	if r, err = rowAt(l.r, l.account, seq); !errors.Is(err, ErrUnreadable) {
 		return r, err == nil, err
 	}
 	ms, found, err := l.s.createdByOrder(l.account, seq, err)
@@ -44,7 +46,7 @@ func (l *lister) row(seq uint64) (r row, found bool, err error) {
 		return row{}, false, err
 	}
 	var rec requestRecord
-	_, err = l.s.take(l.r, requestKey(l.account, ms), &rec)
+	_, err = l.s.kv.Take(l.r, requestKey(l.account, ms), &rec)
 	if errors.Is(err, ErrUnreadable) {
 		return row{created: ms}, true, nil
 	}
@@ -86,12 +88,12 @@ func (l *lister) rows(number uint32, which *chunk, fn func(row) error) error {
 
 // rowsByScan is rows until one cannot be read. It has come down to done.
 func (l *lister) rowsByScan(number uint32, which *chunk, fn func(row) error) (done int, err error) {
-	prefix := accountPrefix(kRow, l.account)
+	prefix := kv.AccountPrefix(kRow, l.account)
 	start := seqAt(number, 0)
 	last := rowKey(l.account, start+chunkBits-1)
 	done = chunkBits
 	var inner error
-	err = l.r.scan(span{prefix: prefix, from: last, reverse: true}, func(key, value []byte) (bool, error) {
+	err = l.r.Scan(kv.Span{Prefix: prefix, From: last, Reverse: true}, func(key, value []byte) (bool, error) {
 		seq := binary.BigEndian.Uint64(key[len(prefix):])
 		if seq < start {
 			return false, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // A request is live while it is queued, pinning or pinned. How many of an
@@ -24,11 +25,11 @@ func (r *accountRecord) admits(most, freed uint64) error {
 }
 
 // noteLive notes that n more of an account's requests are live, or -n fewer.
-func (s *Store) noteLive(t *tx, a account, n int) error {
+func (s *Store) noteLive(t *kv.Tx, a kv.Account, n int) error {
 	if n == 0 {
 		return nil
 	}
-	rec, err := s.accountRecord(&t.reader, a)
+	rec, err := s.accountRecord(&t.Reader, a)
 	if err != nil {
 		return err
 	}
@@ -36,19 +37,19 @@ func (s *Store) noteLive(t *tx, a account, n int) error {
 		return fmt.Errorf("account %s has %d live requests, and %d of them end", a, rec.Live, -n)
 	}
 	rec.Live += uint64(n)
-	return s.put(t, accountKey(a), rec)
+	return s.kv.Put(t, accountKey(a), rec)
 }
 
 // countOnLists counts an account's live requests by the lists. It reads all of
 // these that there are.
-func (r *reader) countOnLists(a account) (live uint64, err error) {
+func countOnLists(r *kv.Reader, a kv.Account) (live uint64, err error) {
 	for _, code := range byLikelihood() {
 		if !code.live() {
 			continue
 		}
 		list := statusList(code, a)
-		err := r.scan(span{prefix: list, keysOnly: true}, func(key, _ []byte) (bool, error) {
-			c, err := r.chunk(list, binary.BigEndian.Uint32(key[len(list):]))
+		err := r.Scan(kv.Span{Prefix: list, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			c, err := chunkAt(r, list, binary.BigEndian.Uint32(key[len(list):]))
 			if err == nil {
 				live += uint64(c.count())
 			}

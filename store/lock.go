@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // Errors of opening a data directory. All of them come wrapped, with the
@@ -194,7 +196,7 @@ func writeMarker(dir string, layout int) error {
 		err = os.Rename(f.Name(), filepath.Join(dir, markerName))
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = kv.SyncDir(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("mark data directory: %w", errors.Join(err, os.Remove(f.Name())))

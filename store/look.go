@@ -7,24 +7,27 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // Look reads a block as it was within the last moments, without waiting for
 // what is being written. found is false if it is not there, or was put too
 // recently: only Blockstore tells for sure. The data is the caller's. Errors: ErrUnreadable.
 func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.kv.Enter(ctx); err != nil {
 		return nil, false, err
 	}
-	defer s.leave()
-	r, release := s.glimpse()
+	defer s.kv.Leave()
+	r, release := s.kv.Glimpse()
 	defer release()
-	data, err = fetch(r.txn, blockKey(h), nil)
+	data, err = reading.Fetch(r.Txn, blockKey(h), nil)
 	if errors.Is(err, ErrUnreadable) {
 		// What was deleted since may be gone from its file already.
-		now, done := s.snapshot()
+		now, done := s.kv.Snapshot()
 		defer done()
-		data, err = fetch(now.txn, blockKey(h), nil)
+		data, err = reading.Fetch(now.Txn, blockKey(h), nil)
 	}
 	err = s.noteRead(h, err)
 	switch {
@@ -43,10 +46,10 @@ func (s *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, 
 		data, found, err := s.Look(ctx, h)
 		return len(data), found, err
 	}
-	err = s.glance(ctx, func(r *reader) error {
-		item, err := find(r.txn, blockKey(h))
+	err = s.kv.Glance(ctx, func(r *kv.Reader) error {
+		item, err := reading.Find(r.Txn, blockKey(h))
 		if err == nil {
-			size, found = sizeOf(item), true
+			size, found = reading.SizeOf(item), true
 		}
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			err = nil
@@ -54,7 +57,7 @@ func (s *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, 
 		return err
 	})
 	if err != nil {
-		return 0, false, wrap(err, "look for block %s", h.B58String())
+		return 0, false, kv.Wrap(err, "look for block %s", h.B58String())
 	}
 	return size, found, nil
 }

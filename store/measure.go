@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 const (
@@ -33,7 +34,7 @@ func (s *Store) Measure(ctx context.Context, k graph.Known) (t pin.Totals, ok bo
 	if len(k.Passed) == 0 {
 		return t, false, nil
 	}
-	err = s.view(ctx, func(r *reader) error {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
 		bases, err := s.basesOf(r, k.Passed[0])
 		for _, b := range bases {
 			if err != nil || ok {
@@ -49,7 +50,7 @@ func (s *Store) Measure(ctx context.Context, k graph.Known) (t pin.Totals, ok bo
 		return err
 	})
 	if err != nil {
-		return pin.Totals{}, false, wrap(err, "measure what attempt %d has", k.Attempt)
+		return pin.Totals{}, false, kv.Wrap(err, "measure what attempt %d has", k.Attempt)
 	}
 	return t, ok, nil
 }
@@ -63,7 +64,7 @@ type base struct {
 
 // basesOf lists complete DAGs that have a node, the newest first, which most likely
 // is the last version of what is measured.
-func (s *Store) basesOf(r *reader, d pin.DAG) (bases []base, err error) {
+func (s *Store) basesOf(r *kv.Reader, d pin.DAG) (bases []base, err error) {
 	c := d.CID()
 	up := &climber{r: r, left: measureLeast, known: map[graph.Holder]bool{}}
 	var attempts []pin.Attempt
@@ -98,7 +99,7 @@ func (s *Store) basesOf(r *reader, d pin.DAG) (bases []base, err error) {
 
 // measurer measures one DAG by another.
 type measurer struct {
-	r    *reader
+	r    *kv.Reader
 	k    graph.Known
 	base base
 	old  *climber // to the base
@@ -106,7 +107,7 @@ type measurer struct {
 	left int
 }
 
-func newMeasurer(r *reader, k graph.Known, b base) *measurer {
+func newMeasurer(r *kv.Reader, k graph.Known, b base) *measurer {
 	left := max(measureLeast, min(measureMost, int(b.totals.Blocks/measurePart)))
 	to := func(a pin.Attempt) *climber {
 		return &climber{r: r, left: left, known: map[graph.Holder]bool{}, reached: func(o pin.Attempt) bool { return o == a }}
@@ -151,7 +152,7 @@ func (m *measurer) gone() (t pin.Totals, err error) {
 		h := holders[len(holders)-1]
 		holders = holders[:len(holders)-1]
 		var below []graph.Link
-		err := m.r.scan(span{prefix: linksFrom(h)}, func(key, value []byte) (bool, error) {
+		err := m.r.Scan(kv.Span{Prefix: linksFrom(h)}, func(key, value []byte) (bool, error) {
 			l, err := splitLinkFrom(key, value)
 			l.Hash = slices.Clone(l.Hash)
 			below = append(below, l)
@@ -187,7 +188,7 @@ func (m *measurer) gone() (t pin.Totals, err error) {
 				}
 			}
 			seen[string(l.Hash)] = true
-			if id, ok, err := m.r.wholeNode(d); err != nil {
+			if id, ok, err := wholeNode(m.r, d); err != nil {
 				return t, err
 			} else if ok {
 				holders = append(holders, id)
@@ -208,7 +209,7 @@ func (m *measurer) shares(l graph.Link, d pin.DAG) (bool, error) {
 // climber finds out what is below an attempt by going up to it. Of each holder it
 // remembers whether it is.
 type climber struct {
-	r       *reader
+	r       *kv.Reader
 	left    int // records that it may read
 	known   map[graph.Holder]bool
 	reached func(pin.Attempt) bool
@@ -222,7 +223,7 @@ func (c *climber) fromBlock(r graph.Ref) (bool, error) { return c.from(blockLink
 
 func (c *climber) from(prefix []byte) (bool, error) {
 	var up []graph.Holder
-	err := c.r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err := c.r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		if c.left--; c.left < 0 {
 			return false, errTooFar
 		}
@@ -247,7 +248,7 @@ func (c *climber) holder(h graph.Holder) (is bool, err error) {
 	if c.left--; c.left < 0 {
 		return false, errTooFar
 	}
-	id, isNode, err := c.r.nodeCID(h)
+	id, isNode, err := nodeCID(c.r, h)
 	if err != nil {
 		return false, err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // family is DAGs that share much: versions of a tree, parts of them as roots of their
@@ -432,29 +433,29 @@ func checkHeld(t *testing.T, s *Store, needed map[string]int) {
 	if st.Live != want || st.Dead != (Amount{}) {
 		t.Errorf("stats %+v, want %+v alive", st, want)
 	}
-	must(t, s.view(t.Context(), func(r *reader) error { return checkNodes(r) }))
+	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error { return checkNodes(r) }))
 }
 
 // checkNodes looks whether links have both sides and their holders are in use, nodes
 // are linked to, and marks are of holders.
-func checkNodes(r *reader) error {
+func checkNodes(r *kv.Reader) error {
 	kinds := map[byte]int{}
 	inUse := func(h graph.Holder) (bool, error) {
 		for _, key := range [][]byte{attemptKey(pin.Attempt(h)), nodeKey(h)} {
-			if _, found, err := r.get(key); found || err != nil {
+			if _, found, err := r.Get(key); found || err != nil {
 				return found, err
 			}
 		}
 		return false, nil
 	}
 	return errors.Join(
-		r.scan(span{prefix: []byte{kLinkTo}}, func(key, value []byte) (bool, error) {
+		r.Scan(kv.Span{Prefix: []byte{kLinkTo}}, func(key, value []byte) (bool, error) {
 			kinds[kLinkTo]++
 			l, err := splitLinkTo(key)
 			if err != nil {
 				return false, err
 			}
-			other, found, err := r.get(linkFromKey(l))
+			other, found, err := r.Get(linkFromKey(l))
 			if err != nil || !found || string(other) != string(value) {
 				return false, fmt.Errorf("link %x has %x on its other side, %v", key, other, err)
 			}
@@ -463,15 +464,15 @@ func checkNodes(r *reader) error {
 			}
 			return true, nil
 		}),
-		r.scan(span{prefix: []byte{kLinkFrom}, keysOnly: true}, func(_, _ []byte) (bool, error) {
+		r.Scan(kv.Span{Prefix: []byte{kLinkFrom}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
 			kinds[kLinkFrom]++
 			return true, nil
 		}),
-		r.scan(span{prefix: []byte{kNode}}, func(key, value []byte) (bool, error) {
+		r.Scan(kv.Span{Prefix: []byte{kNode}}, func(key, value []byte) (bool, error) {
 			kinds[kNode]++
 			c := pin.DAG(value).CID()
 			linked := false
-			err := r.scan(span{prefix: linksTo(c.Hash(), c.Type()), keysOnly: true}, func(_, _ []byte) (bool, error) {
+			err := r.Scan(kv.Span{Prefix: linksTo(c.Hash(), c.Type()), KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				linked = true
 				return false, nil
 			})
@@ -480,15 +481,15 @@ func checkNodes(r *reader) error {
 			}
 			return true, nil
 		}),
-		r.scan(span{prefix: []byte{kNodes}}, func(key, _ []byte) (bool, error) {
+		r.Scan(kv.Span{Prefix: []byte{kNodes}}, func(key, _ []byte) (bool, error) {
 			kinds[kNodes]++
-			d, found, err := r.get(nodeKey(tailHolder(key)))
+			d, found, err := r.Get(nodeKey(tailHolder(key)))
 			if err != nil || !found || string(nodesOf(pin.DAG(d))) != string(key[:len(key)-8]) {
 				return false, fmt.Errorf("node %x is of %x, %v", key, d, err)
 			}
 			return true, nil
 		}),
-		r.scan(span{prefix: []byte{kWhole}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		r.Scan(kv.Span{Prefix: []byte{kWhole}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			if used, err := inUse(tailHolder(key)); err != nil || !used {
 				return false, fmt.Errorf("%d is marked as whole and not in use, %v", binary.BigEndian.Uint64(key[1:]), err)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // holdersAtATime is how many numbers are taken from the committer together: one
@@ -24,12 +25,12 @@ func (s *Store) NewHolders(ctx context.Context, n int) (first graph.Holder, err 
 	defer s.holders.mu.Unlock()
 	if s.holders.left < n {
 		var last graph.Holder
-		err := s.update(ctx, func(t *tx) (err error) {
-			last, err = t.takeHolders(holdersAtATime)
+		err := s.kv.Update(ctx, func(t *kv.Tx) (err error) {
+			last, err = takeHolders(t, holdersAtATime)
 			return err
 		})
 		if err != nil {
-			return 0, wrap(err, "number %d nodes", n)
+			return 0, kv.Wrap(err, "number %d nodes", n)
 		}
 		s.holders.next, s.holders.left = last-holdersAtATime+1, holdersAtATime
 	}
@@ -42,12 +43,12 @@ func (s *Store) NewHolders(ctx context.Context, n int) (first graph.Holder, err 
 // takeHolders counts numbers up and gives the last of them. They are counted in
 // the change that uses them or before it, so one comes back only if no use of it
 // was ever committed.
-func (t *tx) takeHolders(n int) (last graph.Holder, err error) {
-	key := metaKey(metaHolder)
-	b, found, err := t.get(key)
+func takeHolders(t *kv.Tx, n int) (last graph.Holder, err error) {
+	key := kv.MetaKey(kv.MetaHolder)
+	b, found, err := t.Get(key)
 	switch {
 	case errors.Is(err, ErrUnreadable), err == nil && found && len(b) != 8:
-		if last, err = t.lastHolder(); err != nil {
+		if last, err = lastHolder(&t.Reader); err != nil {
 			return 0, err
 		}
 		last += holdersUnknown
@@ -57,7 +58,7 @@ func (t *tx) takeHolders(n int) (last graph.Holder, err error) {
 		last = graph.Holder(binary.BigEndian.Uint64(b))
 	}
 	last += graph.Holder(n)
-	t.set(key, binary.BigEndian.AppendUint64(nil, uint64(last)))
+	t.Set(key, binary.BigEndian.AppendUint64(nil, uint64(last)))
 	return last, nil
 }
 
@@ -66,9 +67,9 @@ func (t *tx) takeHolders(n int) (last graph.Holder, err error) {
 const holdersUnknown = 1 << 40
 
 // lastHolder is the highest number that any key has.
-func (r *reader) lastHolder() (last graph.Holder, err error) {
+func lastHolder(r *kv.Reader) (last graph.Holder, err error) {
 	for _, kind := range []byte{kAttempt, kReleased, kLinkFrom, kNode, kWhole} {
-		err := r.scan(span{prefix: []byte{kind}, reverse: true, keysOnly: true, from: lastKey(kind)}, func(key, _ []byte) (bool, error) {
+		err := r.Scan(kv.Span{Prefix: []byte{kind}, Reverse: true, KeysOnly: true, From: lastKey(kind)}, func(key, _ []byte) (bool, error) {
 			last = max(last, graph.Holder(binary.BigEndian.Uint64(key[1:])))
 			return false, nil
 		})
@@ -85,8 +86,8 @@ func lastKey(kind byte) []byte { return append([]byte{kind}, bytes.Repeat([]byte
 // NodeOf gives the node that an attempt reads a block as, if an earlier run of it
 // has come so far.
 func (s *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.Holder, found bool, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		return r.nodes(d, func(id graph.Holder, of pin.Attempt) bool {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		return eachNode(r, d, func(id graph.Holder, of pin.Attempt) bool {
 			if of == a {
 				h, found = id, true
 			}
@@ -94,14 +95,14 @@ func (s *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.H
 		})
 	})
 	if err != nil {
-		return 0, false, wrap(err, "look for a node of %s", d)
+		return 0, false, kv.Wrap(err, "look for a node of %s", d)
 	}
 	return h, found, nil
 }
 
-// nodes calls fn for each node of a block under a codec, until it returns false.
-func (r *reader) nodes(d pin.DAG, fn func(id graph.Holder, a pin.Attempt) (more bool)) error {
-	return r.scanEach(span{prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
+// eachNode calls fn for each node of a block under a codec, until it returns false.
+func eachNode(r *kv.Reader, d pin.DAG, fn func(id graph.Holder, a pin.Attempt) (more bool)) error {
+	return r.ScanEach(kv.Span{Prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
 		var of pin.Attempt // none, if it cannot be read: a node of nobody's is nobody's to go on with
 		if len(value) == 8 {
 			of = pin.Attempt(binary.BigEndian.Uint64(value))
@@ -123,40 +124,40 @@ func (s *Store) Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool)
 	if !c.Defined() {
 		return false, nil
 	}
-	read := func(r *reader) (err error) {
-		whole, err = r.whole(c, l)
+	read := func(r *kv.Reader) (err error) {
+		whole, err = isWholeDAG(r, c, l)
 		return err
 	}
 	if surely {
-		err = s.view(ctx, read)
+		err = s.kv.View(ctx, read)
 	} else {
-		err = s.glance(ctx, read)
+		err = s.kv.Glance(ctx, read)
 	}
 	if err != nil {
-		return false, wrap(err, "look whether %s is whole", d)
+		return false, kv.Wrap(err, "look whether %s is whole", d)
 	}
 	return whole, nil
 }
 
-func (r *reader) whole(c cid.Cid, l pin.Limits) (whole bool, err error) {
+func isWholeDAG(r *kv.Reader, c cid.Cid, l pin.Limits) (whole bool, err error) {
 	looks := 0
 	ask := func(h graph.Holder) (more bool, err error) {
-		whole, err = r.isWhole(h, l)
+		whole, err = isWhole(r, h, l)
 		looks++
 		return !whole && looks < wholeLooks, err
 	}
 	if c.Type() != cid.Raw {
 		var inner error
-		err := r.nodes(pin.DAGOf(c), func(id graph.Holder, _ pin.Attempt) (more bool) {
+		err := eachNode(r, pin.DAGOf(c), func(id graph.Holder, _ pin.Attempt) (more bool) {
 			more, inner = ask(id)
 			return more && inner == nil
 		})
 		if err != nil || inner != nil || whole {
-			return whole, firstError(err, inner)
+			return whole, kv.FirstError(err, inner)
 		}
 	}
 	looks = 0
-	err = r.scan(span{prefix: linksTo(c.Hash(), c.Type()), keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = r.Scan(kv.Span{Prefix: linksTo(c.Hash(), c.Type()), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		return ask(tailHolder(key))
 	})
 	return whole, err
@@ -165,8 +166,8 @@ func (r *reader) whole(c cid.Cid, l pin.Limits) (whole bool, err error) {
 // isWhole reports whether all below a holder is there, and was held to limits. Of an
 // attempt or node that was released it never is, whatever its mark says: a walk may
 // write that after the release, when what is below may be going already.
-func (r *reader) isWhole(h graph.Holder, l pin.Limits) (bool, error) {
-	value, found, err := r.get(wholeKey(h))
+func isWhole(r *kv.Reader, h graph.Holder, l pin.Limits) (bool, error) {
+	value, found, err := r.Get(wholeKey(h))
 	if err != nil || !found {
 		if errors.Is(err, ErrUnreadable) { // a walk looks for itself, and marks it again
 			err = nil
@@ -177,15 +178,15 @@ func (r *reader) isWhole(h graph.Holder, l pin.Limits) (bool, error) {
 	if err != nil || !within(kept.BlockBytes, l.BlockBytes) || !within(kept.Links, l.Links) {
 		return false, nil
 	}
-	_, released, err := r.get(releasedKey(h))
+	_, released, err := r.Get(releasedKey(h))
 	return err == nil && !released, err
 }
 
 // inUse reports whether a holder is a node, or an attempt that is not released.
-func (r *reader) inUse(h graph.Holder) (bool, error) {
-	found, err := r.has(nodeKey(h))
+func inUse(r *kv.Reader, h graph.Holder) (bool, error) {
+	found, err := r.Has(nodeKey(h))
 	if err == nil && !found {
-		found, err = r.has(attemptKey(pin.Attempt(h)))
+		found, err = r.Has(attemptKey(pin.Attempt(h)))
 	}
 	return found, err
 }
@@ -212,23 +213,23 @@ func decodeKept(b []byte) (l pin.Limits, err error) {
 }
 
 // wholeNode gives a node of a block that is whole. ok is false if there is none.
-func (r *reader) wholeNode(d pin.DAG) (id graph.Holder, ok bool, err error) {
+func wholeNode(r *kv.Reader, d pin.DAG) (id graph.Holder, ok bool, err error) {
 	var inner error
-	err = r.nodes(d, func(h graph.Holder, _ pin.Attempt) bool {
-		if ok, inner = r.isWhole(h, pin.Limits{}); ok {
+	err = eachNode(r, d, func(h graph.Holder, _ pin.Attempt) bool {
+		if ok, inner = isWhole(r, h, pin.Limits{}); ok {
 			id = h
 		}
 		return !ok && inner == nil
 	})
-	return id, ok, firstError(inner, err)
+	return id, ok, kv.FirstError(inner, err)
 }
 
 // Below lists what a node of a DAG that is whole links to, by its records. ok is
 // false if it has no links.
 func (s *Store) Below(ctx context.Context, d pin.DAG) (below []graph.Link, ok bool, err error) {
 	var id graph.Holder
-	err = s.view(ctx, func(r *reader) (err error) {
-		id, ok, err = r.wholeNode(d)
+	err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
+		id, ok, err = wholeNode(r, d)
 		return err
 	})
 	if err == nil && ok {
@@ -240,7 +241,7 @@ func (s *Store) Below(ctx context.Context, d pin.DAG) (below []graph.Link, ok bo
 		}
 	}
 	if err != nil {
-		return nil, false, wrap(err, "look for what is below %s", d)
+		return nil, false, kv.Wrap(err, "look for what is below %s", d)
 	}
 	return below, ok, nil
 }

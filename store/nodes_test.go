@@ -275,7 +275,7 @@ func TestRepairOfSharedNodes(t *testing.T) {
 	} {
 		for _, b := range []blocks.Block{all[123], all[len(all)-1]} {
 			damage(b)
-			s.looks.close() // a real disk does not show what was there a moment ago
+			s.kv.LookAfresh() // a real disk does not show what was there a moment ago
 			found, report := verify(t, s)
 			d := found[string(b.Cid().Hash())]
 			if len(found) != 1 || len(d.DAGs) != 2 || report.Damaged() != 1 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // A quota of bytes is kept where requests become pinned: the committer decides, by
@@ -27,7 +28,7 @@ func (s *Store) quota(ctx context.Context, account string) (q pin.Quota, err err
 
 // limits are the bytes that accounts may be charged, as far as that was asked. Nil
 // says that there are none.
-type limits map[account]uint64
+type limits map[kv.Account]uint64
 
 // learn asks for the limits of those who have requests in the pieces.
 func (s *Store) learn(ctx context.Context, known limits, work []chunkOf) error {
@@ -54,7 +55,7 @@ func (s *Store) limitsFor(ctx context.Context, d pin.DAG) (limits, error) {
 	}
 	known := limits{}
 	var work []chunkOf
-	err := s.view(ctx, func(r *reader) (err error) {
+	err := s.kv.View(ctx, func(r *kv.Reader) (err error) {
 		work, err = chunksFor(r, d)
 		return err
 	})
@@ -66,7 +67,7 @@ func (s *Store) limitsFor(ctx context.Context, d pin.DAG) (limits, error) {
 
 // overQuota is requests of an account that failed as they were over its quota.
 type overQuota struct {
-	account  account
+	account  kv.Account
 	requests int
 	why      *pin.QuotaError
 }
@@ -78,7 +79,7 @@ func (s *Store) tellOver(d pin.DAG, over []overQuota) {
 }
 
 // charged is the bytes that an account is charged.
-func (s *Store) charged(r *reader, a account) (bytes uint64, err error) {
+func (s *Store) charged(r *kv.Reader, a kv.Account) (bytes uint64, err error) {
 	u, err := s.takeUsage(r, a)
 	return u.Bytes, err
 }
@@ -86,17 +87,17 @@ func (s *Store) charged(r *reader, a account) (bytes uint64, err error) {
 // admitBytes says whether a request that was just made or tried again may be. was
 // is what its account was charged before, most what it may be, and replaces says
 // that another live request went for it.
-func (s *Store) admitBytes(t *tx, req *request, was, most uint64, replaces bool) error {
+func (s *Store) admitBytes(t *kv.Tx, req *request, was, most uint64, replaces bool) error {
 	if most == 0 {
 		return nil
 	}
-	now, err := s.charged(&t.reader, req.account)
+	now, err := s.charged(&t.Reader, req.account)
 	if err != nil {
 		return err
 	}
 	switch {
 	case req.status == codePinned && now > was && now > most:
-		rec, _, err := s.dag(&t.reader, req.dag())
+		rec, _, err := s.dag(&t.Reader, req.dag())
 		if err != nil {
 			return err
 		}
@@ -110,7 +111,7 @@ func (s *Store) admitBytes(t *tx, req *request, was, most uint64, replaces bool)
 // over says whether an account would be over its quota if it were charged for
 // so many bytes of a DAG, and no more for what those requests hold that would be
 // pinned then. It gives nil if it would not.
-func (s *Store) over(r *reader, a account, d pin.DAG, bytes uint64, takers []uint64, most uint64) (*pin.QuotaError, error) {
+func (s *Store) over(r *kv.Reader, a kv.Account, d pin.DAG, bytes uint64, takers []uint64, most uint64) (*pin.QuotaError, error) {
 	if most == 0 {
 		return nil, nil
 	}
@@ -130,7 +131,7 @@ func (s *Store) over(r *reader, a account, d pin.DAG, bytes uint64, takers []uin
 
 // freed is what an account is not charged any more once requests let go of what
 // they took over.
-func (s *Store) freed(r *reader, a account, takers []uint64) (bytes uint64, err error) {
+func (s *Store) freed(r *kv.Reader, a kv.Account, takers []uint64) (bytes uint64, err error) {
 	holds := map[pin.DAG]uint64{}
 	for _, seq := range takers {
 		h, err := s.tookOver(r, a, seq)
@@ -155,24 +156,24 @@ func (s *Store) freed(r *reader, a account, takers []uint64) (bytes uint64, err 
 
 // FailOverQuota implements [pin.Records].
 func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes uint64) (failed int, released []pin.Attempt, err error) {
-	a, ok := accountOf(acct)
+	a, ok := kv.AccountOf(acct)
 	if !ok {
 		return 0, nil, ctx.Err()
 	}
 	quota, err := s.quota(ctx, acct)
 	if err != nil {
-		return 0, nil, wrap(err, "fail what is over quota")
+		return 0, nil, kv.Wrap(err, "fail what is over quota")
 	}
 	var work []chunkOf
 	for first := true; first || len(work) > 0; first = false {
 		n := 0
 		var some []pin.Attempt
-		err := s.update(ctx, func(t *tx) (err error) {
+		err := s.kv.Update(ctx, func(t *kv.Tx) (err error) {
 			if first {
-				if rec, _, err := s.dag(&t.reader, d); err != nil || rec.repairing() {
+				if rec, _, err := s.dag(&t.Reader, d); err != nil || rec.repairing() {
 					return err
 				}
-				if work, err = accountChunksFor(&t.reader, d, a); err != nil {
+				if work, err = accountChunksFor(&t.Reader, d, a); err != nil {
 					return err
 				}
 			}
@@ -180,7 +181,7 @@ func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes
 			return err
 		})
 		if err != nil {
-			return failed, released, wrap(err, "fail what is over quota")
+			return failed, released, kv.Wrap(err, "fail what is over quota")
 		}
 		failed += n
 		released = append(released, some...)
@@ -190,15 +191,15 @@ func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes
 
 // failOver makes unfinished requests of the first pieces, which are of one account,
 // Failed if they are over its quota. It gives the pieces that are left.
-func (s *Store) failOver(t *tx, d pin.DAG, bytes, most uint64, work []chunkOf) (left []chunkOf, failed int, released []pin.Attempt, err error) {
+func (s *Store) failOver(t *kv.Tx, d pin.DAG, bytes, most uint64, work []chunkOf) (left []chunkOf, failed int, released []pin.Attempt, err error) {
 	room := newRoom(maxQuotaText)
 	for len(work) > 0 && !room.full {
 		of := work[0]
-		p, err := t.part(d, of, room)
+		p, err := partOf(t, d, of, room)
 		if err != nil {
 			return nil, 0, nil, err
 		}
-		why, err := s.over(&t.reader, of.account, d, bytes, p.takers, most)
+		why, err := s.over(&t.Reader, of.account, d, bytes, p.takers, most)
 		if err != nil {
 			return nil, 0, nil, err
 		}

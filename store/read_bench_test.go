@@ -92,7 +92,7 @@ func BenchmarkScan(b *testing.B) {
 	must(b, s.compact(b.Context()))
 	defer reportCPU(b)()
 	for b.Loop() {
-		n, err := s.countKeys(b.Context(), []byte{kLinkTo})
+		n, err := s.kv.CountKeys(b.Context(), []byte{kLinkTo})
 		if err != nil || n != 100_000 {
 			b.Fatalf("%d links, %v", n, err)
 		}

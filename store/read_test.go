@@ -26,6 +26,8 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // bypasses lists the calls by which a file reads Badger past read.go.
@@ -64,21 +66,26 @@ func bypasses(src any, name string) (found []string, err error) {
 	return found, nil
 }
 
-// All reads go through read.go, which knows what Badger does with what it cannot read.
+// All reads go through package reading, which knows what Badger does with what it cannot
+// read.
 func TestNothingReadsPastTheOnePlace(t *testing.T) {
-	all, err := filepath.Glob("*.go")
-	must(t, err)
-	for _, name := range all {
-		if strings.HasSuffix(name, "_test.go") || name == "read.go" {
-			continue
+	const one = "internal/space/reading"
+	must(t, filepath.WalkDir(".", func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path == one:
+			return filepath.SkipDir
+		case e.IsDir(), filepath.Ext(path) != ".go", strings.HasSuffix(path, "_test.go"):
+			return nil
 		}
-		found, err := bypasses(nil, name)
-		must(t, err)
+		found, err := bypasses(nil, path)
 		for _, f := range found {
-			t.Errorf("%s: it is to go by read.go", f)
+			t.Errorf("%s: it is to go by package reading", f)
 		}
-	}
-	if found, err := bypasses(nil, "read.go"); err != nil || len(found) < 5 {
+		return err
+	}))
+	if found, err := bypasses(nil, filepath.Join(one, "read.go")); err != nil || len(found) < 5 {
 		t.Errorf("of read.go itself %q are seen, %v", found, err)
 	}
 	if found, err := bypasses("package p\nfunc f() { g.txn.Get(k); ds.Query(q); item.Value(nil); r.get(k) }", "x.go"); err != nil || len(found) != 3 {
@@ -120,10 +127,10 @@ func TestSizeOf(t *testing.T) {
 	for _, key := range []string{"/k", "/" + strings.Repeat("k", 118), "/" + strings.Repeat("k", 119), "/" + strings.Repeat("k", 300)} {
 		for _, size := range []int{0, 1, 127, 128, 1023, 1024, 1025, 16382, 16383, 16384, 16385, 1 << 20, 2<<20 - 1, 2 << 20, 2<<20 + 1} {
 			must(t, s.set([]byte(key), make([]byte, size)))
-			must(t, s.view(t.Context(), func(r *reader) error {
-				item, err := find(r.txn, []byte(key))
+			must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
+				item, err := reading.Find(r.Txn, []byte(key))
 				must(t, err)
-				if got := sizeOf(item); got != size {
+				if got := reading.SizeOf(item); got != size {
 					t.Errorf("a value of %d bytes at a key of %d has %d", size, len(key), got)
 				}
 				if int(item.ValueSize()) != size {
@@ -352,8 +359,8 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 		t.Fatal("tables are not verified")
 	}
 	count := func() (n int, err error) {
-		err = s.view(t.Context(), func(r *reader) error {
-			return r.scan(span{prefix: []byte{kLinkTo}, keysOnly: true}, func(_, _ []byte) (bool, error) { n++; return true, nil })
+		err = s.kv.View(t.Context(), func(r *kv.Reader) error {
+			return r.Scan(kv.Span{Prefix: []byte{kLinkTo}, KeysOnly: true}, func(_, _ []byte) (bool, error) { n++; return true, nil })
 		})
 		return n, err
 	}
@@ -380,9 +387,9 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 		t.Errorf("%d links, %v", n, err)
 	}
 	unreadable, absent := 0, 0
-	must(t, s.view(t.Context(), func(r *reader) error {
+	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
 		for _, b := range someBlocks(54, 2000, 300) {
-			_, err := fetch(r.txn, blockKey(b.Cid().Hash()), nil)
+			_, err := reading.Fetch(r.Txn, blockKey(b.Cid().Hash()), nil)
 			switch {
 			case errors.Is(err, ErrUnreadable):
 				unreadable++
@@ -405,7 +412,7 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	// A compaction that comes to it stops there, and nothing is lost.
 	p.put(t, s, someBlocks(55, 100, 300))
 	go func() { _ = s.compact(context.Background()) }() // it never ends
-	for deadline := time.Now().Add(30 * time.Second); badTables.stopped.Load() == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); reading.BadTables.Stopped.Load() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no compaction came to it")
 		}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // A reclaim has two halves: deleting the blocks that nothing refers to, and
@@ -122,10 +124,10 @@ func (s *Store) Run(ctx context.Context) error {
 // reclaim is Reclaim. If gentle it makes room for others, and gives space back
 // only if that is worth while.
 func (s *Store) reclaim(ctx context.Context, progress func(ReclaimProgress), gentle bool) (report ReclaimReport, err error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.kv.Enter(ctx); err != nil {
 		return report, err
 	}
-	defer s.leave()
+	defer s.kv.Leave()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)() // Close does not wait for all of it
@@ -144,7 +146,7 @@ func (s *Store) reclaim(ctx context.Context, progress func(ReclaimProgress), gen
 		if ctx.Err() != nil {
 			err = s.ended(ctx)
 		}
-		return report, wrap(err, "reclaim")
+		return report, kv.Wrap(err, "reclaim")
 	}
 	return report, nil
 }
@@ -223,7 +225,7 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 // deleteLoose goes through the notes and deletes the blocks that nothing refers
 // to, until it comes to the end.
 func (r *reclaimer) deleteLoose(ctx context.Context) error {
-	total, err := r.s.countKeys(ctx, []byte{kLoose})
+	total, err := r.s.kv.CountKeys(ctx, []byte{kLoose})
 	if err != nil {
 		return err
 	}
@@ -254,14 +256,14 @@ func (r *reclaimer) pause(ctx context.Context, took time.Duration) error {
 	if !r.gentle {
 		return ctx.Err()
 	}
-	return sleep(ctx, min(took, maxPause))
+	return kv.Sleep(ctx, min(took, kv.MaxPause))
 }
 
 // looseFrom reads up to limit notes from a key on (nil is from the first), and
 // gives the key to go on from; nil at the end.
 func (s *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []graph.Ref, next []byte, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		return r.scanEach(span{prefix: []byte{kLoose}, from: from}, func(key, value []byte) (bool, error) {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.ScanEach(kv.Span{Prefix: []byte{kLoose}, From: from}, func(key, value []byte) (bool, error) {
 			if len(notes) == limit {
 				next = append(next, key...)
 				return false, nil
@@ -296,7 +298,7 @@ func (s *Store) deleteUnclaimed(notes []graph.Ref, report *ReclaimReport) error 
 	if s.beforeDelete != nil {
 		s.beforeDelete(dead)
 	}
-	wb := s.newBatch()
+	wb := s.kv.NewBatch()
 	defer wb.Cancel()
 	size := uint64(0)
 	for _, d := range dead {
@@ -316,7 +318,7 @@ func (s *Store) deleteUnclaimed(notes []graph.Ref, report *ReclaimReport) error 
 		if err != nil {
 			return err
 		}
-		if err := wb.Set(metaKey(metaDead), binary.BigEndian.AppendUint64(nil, before+size)); err != nil {
+		if err := wb.Set(kv.MetaKey(kv.MetaDead), binary.BigEndian.AppendUint64(nil, before+size)); err != nil {
 			return err
 		}
 	}
@@ -339,35 +341,35 @@ func (s *Store) unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 	defer txn.Discard()
 	opt := badger.DefaultIteratorOptions
 	opt.Prefix = []byte{kLinkTo}
-	it := iterate(txn, opt)
-	defer it.close()
+	it := reading.Iterate(txn, opt)
+	defer it.Close()
 	// before reports whether the iterator is before what begins with a prefix.
 	before := func(prefix []byte) bool {
-		item, ok := it.at(nil)
+		item, ok := it.At(nil)
 		return ok && bytes.Compare(item.Key(), prefix) < 0
 	}
 	var last []byte
 	for _, b := range blocks {
 		prefix := blockLinks(b.Hash)
 		if bytes.Compare(prefix, last) < 0 || last == nil {
-			it.seek(prefix)
+			it.Seek(prefix)
 		}
 		last = prefix
 		for n := 0; before(prefix); n++ {
 			if n == nearSteps {
-				it.seek(prefix)
+				it.Seek(prefix)
 				break
 			}
-			it.next()
+			it.Next()
 		}
-		_, linked := it.at(prefix)
-		if err := it.failed(); err != nil {
+		_, linked := it.At(prefix)
+		if err := it.Failed(); err != nil {
 			return nil, fmt.Errorf("look for links to block %x: %w", b.Hash, err)
 		}
 		if linked {
 			continue
 		}
-		_, err := find(txn, blockKey(b.Hash))
+		_, err := reading.Find(txn, blockKey(b.Hash))
 		switch {
 		case errors.Is(err, badger.ErrKeyNotFound):
 		case err != nil:
@@ -382,8 +384,8 @@ func (s *Store) unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 // deadBytes is how much was deleted since space was last given back. Reclaims
 // alone write it, not the committer.
 func (s *Store) deadBytes(ctx context.Context) (n uint64, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		b, found, err := r.get(metaKey(metaDead))
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		b, found, err := r.Get(kv.MetaKey(kv.MetaDead))
 		if err == nil && found {
 			n = binary.BigEndian.Uint64(b)
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // smallFiles are settings by which little data fills memory and files, so that
@@ -96,7 +97,7 @@ func killAndCheck(t *testing.T, rounds int) {
 		}
 		deleted += reclaimAll(t, s)
 		wantNoOthers(t, s)
-		must(t, s.view(t.Context(), func(r *reader) error { return checkNodes(r) }))
+		must(t, s.kv.View(t.Context(), func(r *kv.Reader) error { return checkNodes(r) }))
 		must(t, s.Close())
 		must(t, lock.Close())
 		if t.Failed() {

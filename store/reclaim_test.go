@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // has reports whether a block is there.
@@ -71,7 +72,7 @@ func TestReclaim(t *testing.T) {
 			t.Errorf("%s: %v", b.Cid(), err)
 		}
 	}
-	if n, err := s.countKeys(t.Context(), []byte{kLoose}); err != nil || n != 0 {
+	if n, err := s.kv.CountKeys(t.Context(), []byte{kLoose}); err != nil || n != 0 {
 		t.Errorf("%d notes are left, %v", n, err)
 	}
 }
@@ -128,8 +129,8 @@ func (s *Store) holds(t *testing.T, ref graph.Ref) bool {
 // lookNow reads a block as it is now.
 func (s *Store) lookNow(t *testing.T, ref graph.Ref) (data []byte, found bool, err error) {
 	t.Helper()
-	err = s.view(t.Context(), func(r *reader) error {
-		data, found, err = r.get(blockKey(ref.Hash))
+	err = s.kv.View(t.Context(), func(r *kv.Reader) error {
+		data, found, err = r.Get(blockKey(ref.Hash))
 		return err
 	})
 	return data, found, err
@@ -252,7 +253,7 @@ func TestReclaimOfUnclaimedPuts(t *testing.T) {
 func wantExactly(t *testing.T, s *Store) {
 	t.Helper()
 	referred := map[string]bool{}
-	must(t, s.walk(t.Context(), span{prefix: []byte{kLinkTo}}, func(key, _ []byte) error {
+	must(t, s.kv.Walk(t.Context(), kv.Span{Prefix: []byte{kLinkTo}}, func(key, _ []byte) error {
 		l, err := splitLinkTo(key)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 var _ pin.Refetcher = (*Store)(nil)
@@ -19,9 +20,9 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 	var work []chunkOf
 	for first := true; first || len(work) > 0; first = false {
 		var page []pin.Request
-		err := s.updateLearning(ctx, func(t *tx) error {
+		err := s.updateLearning(ctx, func(t *kv.Tx) error {
 			page = nil
-			rec, found, err := s.dag(&t.reader, d)
+			rec, found, err := s.dag(&t.Reader, d)
 			if err != nil {
 				return err
 			}
@@ -33,15 +34,15 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 				return nil
 			}
 			if first {
-				if work, err = chunksFor(&t.reader, d); err != nil {
+				if work, err = chunksFor(&t.Reader, d); err != nil {
 					return err
 				}
 				if rec.Complete {
 					rec.Complete = false // its totals stay: see repairing
-					if err := s.put(t, dagKey(d), rec); err != nil {
+					if err := s.kv.Put(t, dagKey(d), rec); err != nil {
 						return err
 					}
-					t.delete(wholeKey(graph.HolderOf(rec.Attempt)))
+					t.Delete(wholeKey(graph.HolderOf(rec.Attempt)))
 				}
 			} else if rec.Complete {
 				work = nil // it was mended before all requests were told
@@ -51,7 +52,7 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 			return err
 		})
 		if err != nil {
-			return some, wrap(err, "refetch %s", d)
+			return some, kv.Wrap(err, "refetch %s", d)
 		}
 		if len(some) == 0 {
 			some = page
@@ -64,29 +65,29 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 // pieces that are left, and some of the requests that are Pinning then. If
 // there are any in work one is made so, or the rest would not be found again
 // after a crash.
-func (s *Store) refetchSome(t *tx, d pin.DAG, work []chunkOf, atLeastOne bool) (left []chunkOf, some []pin.Request, err error) {
+func (s *Store) refetchSome(t *kv.Tx, d pin.DAG, work []chunkOf, atLeastOne bool) (left []chunkOf, some []pin.Request, err error) {
 	for n := 0; len(work) > 0 && (n < chunksPerChange || atLeastOne && len(some) == 0); n++ {
 		of := work[0]
 		work = work[1:]
-		which, err := t.requests(d, of, codePinned)
+		which, err := requests(&t.Reader, d, of, codePinned)
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := t.flip(of, which, codePinned, codePinning); err != nil {
+		if err := flipChunk(t, of, which, codePinned, codePinning); err != nil {
 			return nil, nil, err
 		}
 		if err := s.charge(t, of.account, d, -which.count()); err != nil {
 			return nil, nil, err
 		}
-		pinning, err := t.requests(d, of, codePinning)
+		pinning, err := requests(&t.Reader, d, of, codePinning)
 		if err != nil {
 			return nil, nil, err
 		}
 		for bit := range pinning.up {
-			if len(some) == pageSize {
+			if len(some) == kv.PageSize {
 				break
 			}
-			req, found, err := s.load(&t.reader, of.account, seqAt(of.number, bit), codePinning)
+			req, found, err := s.load(&t.Reader, of.account, seqAt(of.number, bit), codePinning)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -104,28 +105,28 @@ func (r *dagRecord) repairing() bool { return !r.Complete && r.Blocks > 0 }
 
 // Repairing implements [pin.Records].
 func (s *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err error) {
-	err = s.view(ctx, func(r *reader) error {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
 		rec, _, err := s.dag(r, d)
 		repairing = rec.repairing()
 		return err
 	})
 	if err != nil {
-		return false, wrap(err, "look whether %s is repaired", d)
+		return false, kv.Wrap(err, "look whether %s is repaired", d)
 	}
 	return repairing, nil
 }
 
 // NotWhole implements [pin.Refetcher].
 func (s *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dags []pin.DAG, marks int, err error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.kv.Enter(ctx); err != nil {
 		return nil, 0, err
 	}
-	defer s.leave()
+	defer s.kv.Leave()
 	found := map[pin.DAG]struct{}{}
 	for _, h := range blocks {
 		var whole []graph.Holder
-		err := s.view(ctx, func(r *reader) error {
-			above, err := r.above(h)
+		err := s.kv.View(ctx, func(r *kv.Reader) error {
+			above, err := holdersAbove(r, h)
 			if err != nil {
 				return err
 			}
@@ -137,7 +138,7 @@ func (s *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 				if inUse && d != "" {
 					found[pin.DAG(d)] = struct{}{}
 				}
-				if marked, err := r.has(wholeKey(holder)); err != nil {
+				if marked, err := r.Has(wholeKey(holder)); err != nil {
 					return err
 				} else if marked {
 					whole = append(whole, holder)
@@ -149,7 +150,7 @@ func (s *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 			err = s.notWhole(whole)
 		}
 		if err != nil {
-			return nil, 0, wrap(err, "take back what is whole above %s", cid.NewCidV1(cid.Raw, h))
+			return nil, 0, kv.Wrap(err, "take back what is whole above %s", cid.NewCidV1(cid.Raw, h))
 		}
 		marks += len(whole)
 	}

@@ -25,7 +25,7 @@ func TestRepairBelowWhatAWalkPassed(t *testing.T) {
 			o.awaitPassed(dagtest.Last(all))
 			bad := all[42]
 			overwrite(t, o.s, bad, []byte("torn"))
-			o.s.looks.close() // a real disk does not show what was there a moment ago
+			o.s.kv.LookAfresh() // a real disk does not show what was there a moment ago
 			found, _ := verify(t, o.s)
 			if d := found[string(bad.Cid().Hash())]; len(found) != 1 || len(d.DAGs) != 2 {
 				t.Fatalf("found %v", found)

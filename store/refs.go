@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // refBytes is about what a link takes on disk, both sides of it.
@@ -23,20 +24,20 @@ const refBytes = 128
 // a part of the batch may be there, which is harmless.
 func (s *Store) Write(ctx context.Context, b graph.Batch) error {
 	if err := s.write(ctx, b); err != nil {
-		return wrap(err, "write %d links and %d blocks", len(b.Links), len(b.Blocks))
+		return kv.Wrap(err, "write %d links and %d blocks", len(b.Links), len(b.Blocks))
 	}
 	return nil
 }
 
 func (s *Store) write(ctx context.Context, b graph.Batch) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.leave()
+	defer s.kv.Leave()
 	if b.Empty() {
 		return nil
 	}
-	if err := s.mayWrite(); err != nil {
+	if err := s.kv.MayWrite(); err != nil {
 		return err
 	}
 	if err := s.roomForBatch(b); err != nil {
@@ -50,10 +51,10 @@ func (s *Store) write(ctx context.Context, b graph.Batch) error {
 	if s.duringWrite != nil {
 		s.duringWrite()
 	}
-	wb := s.newBatch()
+	wb := s.kv.NewBatch()
 	defer wb.Cancel()
 	if err := fill(wb, b); err != nil { // it may have been written in part
-		return s.wrote(err)
+		return s.kv.Wrote(err)
 	}
 	if err := wb.Flush(); err != nil {
 		return err
@@ -79,7 +80,7 @@ func (s *Store) roomForBatch(b graph.Batch) error {
 // side of a link is first, which is what links are dropped by. What a node holds
 // comes after the node, and that after the link to it, which comes first in a batch:
 // nothing is ever held by what nobody would find.
-func fill(wb *batch, b graph.Batch) error {
+func fill(wb *kv.Batch, b graph.Batch) error {
 	nodes := make(map[graph.Holder]graph.Node, len(b.Nodes))
 	for _, n := range b.Nodes {
 		nodes[n.ID] = n
@@ -117,7 +118,7 @@ func fill(wb *batch, b graph.Batch) error {
 	return nil
 }
 
-func fillNode(wb *batch, n graph.Node) error {
+func fillNode(wb *kv.Batch, n graph.Node) error {
 	if err := wb.Set(nodesKey(n), binary.BigEndian.AppendUint64(nil, uint64(n.Attempt))); err != nil {
 		return err
 	}
@@ -141,9 +142,9 @@ func (s *Store) Links(ctx context.Context, h graph.Holder) iter.Seq2[graph.Link,
 	return func(yield func(graph.Link, error) bool) {
 		var from []byte
 		for {
-			page, next, err := s.linksPage(ctx, h, from, pageSize)
+			page, next, err := s.linksPage(ctx, h, from, kv.PageSize)
 			if err != nil {
-				yield(graph.Link{}, wrap(err, "read links of %d", h))
+				yield(graph.Link{}, kv.Wrap(err, "read links of %d", h))
 				return
 			}
 			for _, l := range page {
@@ -162,8 +163,8 @@ func (s *Store) Links(ctx context.Context, h graph.Holder) iter.Seq2[graph.Link,
 // linksPage reads up to limit links of a holder from a key on (nil is from the
 // first), and gives the key to go on from; nil at the end.
 func (s *Store) linksPage(ctx context.Context, h graph.Holder, from []byte, limit int) (page []graph.Link, next []byte, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		return r.scanEach(span{prefix: linksFrom(h), from: from}, func(key, value []byte) (bool, error) {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.ScanEach(kv.Span{Prefix: linksFrom(h), From: from}, func(key, value []byte) (bool, error) {
 			if len(page) == limit {
 				next = append(next, key...)
 				return false, nil
@@ -180,14 +181,14 @@ func (s *Store) linksPage(ctx context.Context, h graph.Holder, from []byte, limi
 // DAGTotals gives the totals of a DAG that is complete. ok is false if it is
 // not, or nothing holds it.
 func (s *Store) DAGTotals(ctx context.Context, d pin.DAG) (t pin.Totals, ok bool, err error) {
-	err = s.view(ctx, func(r *reader) error {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
 		var rec dagRecord
 		rec, _, err := s.dag(r, d)
 		t, ok = pin.Totals{Blocks: rec.Blocks, Bytes: rec.Bytes}, rec.Complete
 		return err
 	})
 	if err != nil {
-		return pin.Totals{}, false, wrap(err, "read totals of %s", d)
+		return pin.Totals{}, false, kv.Wrap(err, "read totals of %s", d)
 	}
 	return t, ok, nil
 }

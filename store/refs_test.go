@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // someBlocks makes n distinct blocks of a size.
@@ -66,9 +67,9 @@ func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
 // sides counts the keys of both sides of all references.
 func sides(t *testing.T, s *Store) (n int) {
 	t.Helper()
-	must(t, s.view(t.Context(), func(r *reader) error {
+	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
 		for _, kind := range []byte{kLinkTo, kLinkFrom} {
-			if err := r.scan(span{prefix: []byte{kind}, keysOnly: true}, func(_, _ []byte) (bool, error) {
+			if err := r.Scan(kv.Span{Prefix: []byte{kind}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				n++
 				return true, nil
 			}); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // maxAhead is how far Created may run ahead of the clock because requests came
@@ -78,7 +79,7 @@ func codeOf(s pin.Status) (c statusCode, ok bool) {
 
 // request is a request with what is known of it outside of its record.
 type request struct {
-	account account
+	account kv.Account
 	requestRecord
 	status  statusCode
 	details string

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 var _ pin.Records = (*Store)(nil)
@@ -19,11 +20,11 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 	}
 	quota, err := s.quota(ctx, account)
 	if err != nil {
-		return pin.Request{}, wrap(err, "add pin request")
+		return pin.Request{}, kv.Wrap(err, "add pin request")
 	}
-	err = s.update(ctx, func(t *tx) error {
-		a, _ := accountOf(account)
-		used, err := s.charged(&t.reader, a)
+	err = s.kv.Update(ctx, func(t *kv.Tx) error {
+		a, _ := kv.AccountOf(account)
+		used, err := s.charged(&t.Reader, a)
 		if err != nil {
 			return err
 		}
@@ -38,7 +39,7 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 		return err
 	})
 	if err != nil {
-		return inDoubt(err, now), wrap(err, "add pin request")
+		return inDoubt(err, now), kv.Wrap(err, "add pin request")
 	}
 	return now, nil
 }
@@ -59,15 +60,15 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 	}
 	quota, err := s.quota(ctx, account)
 	if err != nil {
-		return now, old, nil, wrap(err, "replace pin request %s", id)
+		return now, old, nil, kv.Wrap(err, "replace pin request %s", id)
 	}
-	err = s.updateLearning(ctx, func(t *tx) error {
+	err = s.updateLearning(ctx, func(t *kv.Tx) error {
 		released = nil
-		was, err := s.find(&t.reader, account, id)
+		was, err := s.find(&t.Reader, account, id)
 		if err != nil {
 			return err
 		}
-		used, err := s.charged(&t.reader, was.account)
+		used, err := s.charged(&t.Reader, was.account)
 		if err != nil {
 			return err
 		}
@@ -95,7 +96,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		return err
 	})
 	if err != nil {
-		return inDoubt(err, now), inDoubt(err, old), inDoubt(err, released), wrap(err, "replace pin request %s", id)
+		return inDoubt(err, now), inDoubt(err, old), inDoubt(err, released), kv.Wrap(err, "replace pin request %s", id)
 	}
 	s.forgetDamaged(old)
 	return now, old, released, nil
@@ -103,8 +104,8 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 
 // Remove implements [pin.Records].
 func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request, released []pin.Attempt, err error) {
-	err = s.updateLearning(ctx, func(t *tx) error {
-		was, err := s.find(&t.reader, account, id)
+	err = s.updateLearning(ctx, func(t *kv.Tx) error {
+		was, err := s.find(&t.Reader, account, id)
 		if err != nil {
 			return err
 		}
@@ -117,7 +118,7 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 		return s.erase(t, was)
 	})
 	if err != nil {
-		return inDoubt(err, old), inDoubt(err, released), wrap(err, "remove pin request %s", id)
+		return inDoubt(err, old), inDoubt(err, released), kv.Wrap(err, "remove pin request %s", id)
 	}
 	s.forgetDamaged(old)
 	return old, released, nil
@@ -125,7 +126,7 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 
 // Get implements [pin.Records].
 func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, err error) {
-	err = s.viewLearning(ctx, func(r *reader) error {
+	err = s.viewLearning(ctx, func(r *kv.Reader) error {
 		req, err := s.find(r, account, id)
 		if err != nil {
 			return err
@@ -134,7 +135,7 @@ func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, e
 		return err
 	})
 	if err != nil {
-		return pin.Request{}, wrap(err, "read pin request %s", id)
+		return pin.Request{}, kv.Wrap(err, "read pin request %s", id)
 	}
 	return got, nil
 }
@@ -143,10 +144,10 @@ func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, e
 func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request, err error) {
 	quota, err := s.quota(ctx, account)
 	if err != nil {
-		return pin.Request{}, wrap(err, "retry pin request %s", id)
+		return pin.Request{}, kv.Wrap(err, "retry pin request %s", id)
 	}
-	err = s.updateLearning(ctx, func(t *tx) error {
-		req, err := s.find(&t.reader, account, id)
+	err = s.updateLearning(ctx, func(t *kv.Tx) error {
+		req, err := s.find(&t.Reader, account, id)
 		if err != nil {
 			return err
 		}
@@ -159,14 +160,14 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 				return err
 			}
 		}
-		used, err := s.charged(&t.reader, req.account)
+		used, err := s.charged(&t.Reader, req.account)
 		if err != nil {
 			return err
 		}
 		if req.status != codeFailed {
 			return pin.ErrNotFailed
 		}
-		rec, err := s.accountRecord(&t.reader, req.account)
+		rec, err := s.accountRecord(&t.Reader, req.account)
 		if err == nil {
 			err = rec.admits(quota.Pins, 0)
 		}
@@ -191,7 +192,7 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 		return err
 	})
 	if err != nil {
-		return inDoubt(err, now), wrap(err, "retry pin request %s", id)
+		return inDoubt(err, now), kv.Wrap(err, "retry pin request %s", id)
 	}
 	s.forgetDamaged(now)
 	return now, nil
@@ -199,8 +200,8 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 
 // add writes a new request, which holds its own DAG. most and freed are as in
 // [accountRecord.admits].
-func (s *Store) add(t *tx, id string, spec pin.Spec, most, freed uint64) (*request, error) {
-	acct, ok := accountOf(id)
+func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*request, error) {
+	acct, ok := kv.AccountOf(id)
 	if !ok {
 		return nil, fmt.Errorf("account %q is not a UUID", id)
 	}
@@ -210,14 +211,14 @@ func (s *Store) add(t *tx, id string, spec pin.Spec, most, freed uint64) (*reque
 	if n := spec.Root.ByteLen(); n > maxDAG {
 		return nil, fmt.Errorf("a root CID of %d bytes", n)
 	}
-	rec, err := s.accountRecord(&t.reader, acct)
+	rec, err := s.accountRecord(&t.Reader, acct)
 	if err != nil {
 		return nil, err
 	}
 	if err := rec.admits(most, freed); err != nil {
 		return nil, err
 	}
-	created, err := rec.tick(s.now().UnixMilli())
+	created, err := rec.tick(s.cfg.Now().UnixMilli())
 	if err != nil {
 		return nil, err
 	}
@@ -240,21 +241,21 @@ func (s *Store) add(t *tx, id string, spec pin.Spec, most, freed uint64) (*reque
 	if complete {
 		req.status = codePinned
 	}
-	if err := s.put(t, accountKey(acct), rec); err != nil {
+	if err := s.kv.Put(t, accountKey(acct), rec); err != nil {
 		return nil, err
 	}
-	if err := s.put(t, requestKey(acct, created), req.requestRecord); err != nil {
+	if err := s.kv.Put(t, requestKey(acct, created), req.requestRecord); err != nil {
 		return nil, err
 	}
-	t.set(rowKey(acct, req.Seq), encodeRow(&req.requestRecord))
+	t.Set(rowKey(acct, req.Seq), encodeRow(&req.requestRecord))
 	if err := s.enlist(t, req, true); err != nil {
 		return nil, err
 	}
-	return req, s.readRest(&t.reader, req)
+	return req, s.readRest(&t.Reader, req)
 }
 
 // enlist puts a request on all its lists, or takes it off them.
-func (s *Store) enlist(t *tx, req *request, on bool) error {
+func (s *Store) enlist(t *kv.Tx, req *request, on bool) error {
 	if req.status == codePinned && req.dag() != "" {
 		n := 1
 		if !on {
@@ -272,7 +273,7 @@ func (s *Store) enlist(t *tx, req *request, on bool) error {
 		lists = append(lists, nameList(req.account, nameHash(req.Name)))
 	}
 	for _, l := range lists {
-		if err := t.mark(l, req.Seq, on); err != nil {
+		if err := markList(t, l, req.Seq, on); err != nil {
 			return err
 		}
 	}
@@ -280,14 +281,14 @@ func (s *Store) enlist(t *tx, req *request, on bool) error {
 }
 
 // erase deletes a request and everything that belongs to it alone.
-func (s *Store) erase(t *tx, req *request) error {
-	t.delete(requestKey(req.account, req.Created))
+func (s *Store) erase(t *kv.Tx, req *request) error {
+	t.Delete(requestKey(req.account, req.Created))
 	if req.damage != nil && !req.damage.placed {
 		return nil // nothing else is known to be its
 	}
-	t.delete(rowKey(req.account, req.Seq))
-	t.delete(holdsKey(req.account, req.Seq))
-	t.delete(detailsKey(req.account, req.Seq))
+	t.Delete(rowKey(req.account, req.Seq))
+	t.Delete(holdsKey(req.account, req.Seq))
+	t.Delete(detailsKey(req.account, req.Seq))
 	if req.status.live() {
 		if err := s.noteLive(t, req.account, -1); err != nil {
 			return err
@@ -297,11 +298,11 @@ func (s *Store) erase(t *tx, req *request) error {
 }
 
 // move gives a request another status. It was not pinned before.
-func (s *Store) move(t *tx, req *request, to statusCode, details string) error {
-	if err := t.mark(statusList(req.status, req.account), req.Seq, false); err != nil {
+func (s *Store) move(t *kv.Tx, req *request, to statusCode, details string) error {
+	if err := markList(t, statusList(req.status, req.account), req.Seq, false); err != nil {
 		return err
 	}
-	if err := t.mark(statusList(to, req.account), req.Seq, true); err != nil {
+	if err := markList(t, statusList(to, req.account), req.Seq, true); err != nil {
 		return err
 	}
 	change := 0
@@ -315,7 +316,7 @@ func (s *Store) move(t *tx, req *request, to statusCode, details string) error {
 		return err
 	}
 	req.status = to
-	t.setDetails(req.account, req.Seq, details)
+	setDetails(t, req.account, req.Seq, details)
 	req.details = details
 	if to != codePinned {
 		return nil
@@ -323,20 +324,20 @@ func (s *Store) move(t *tx, req *request, to statusCode, details string) error {
 	if err := s.charge(t, req.account, req.dag(), 1); err != nil {
 		return err
 	}
-	return s.readRest(&t.reader, req)
+	return s.readRest(&t.Reader, req)
 }
 
-func (t *tx) setDetails(a account, seq uint64, details string) {
+func setDetails(t *kv.Tx, a kv.Account, seq uint64, details string) {
 	if details == "" {
-		t.delete(detailsKey(a, seq))
+		t.Delete(detailsKey(a, seq))
 	} else {
-		t.set(detailsKey(a, seq), []byte(details))
+		t.Set(detailsKey(a, seq), []byte(details))
 	}
 }
 
 // find reads the account's request, or gives pin.ErrNotFound.
-func (s *Store) find(r *reader, acct, id string) (*request, error) {
-	a, ok := accountOf(acct)
+func (s *Store) find(r *kv.Reader, acct, id string) (*request, error) {
+	a, ok := kv.AccountOf(acct)
 	if !ok {
 		return nil, pin.ErrNotFound
 	}
@@ -345,7 +346,7 @@ func (s *Store) find(r *reader, acct, id string) (*request, error) {
 		return nil, pin.ErrNotFound
 	}
 	req := &request{account: a}
-	found, err := s.take(r, requestKey(a, ms), &req.requestRecord)
+	found, err := s.kv.Take(r, requestKey(a, ms), &req.requestRecord)
 	if errors.Is(err, ErrUnreadable) {
 		d, err := s.damagedAt(a, ms, err)
 		if err != nil {
@@ -359,17 +360,17 @@ func (s *Store) find(r *reader, acct, id string) (*request, error) {
 	if !found || req.ID != u {
 		return nil, pin.ErrNotFound
 	}
-	if req.status, err = r.statusOf(a, req.Seq); err != nil {
+	if req.status, err = statusOf(r, a, req.Seq); err != nil {
 		return nil, fmt.Errorf("request %s: %w", id, err)
 	}
 	return req, s.readRest(r, req)
 }
 
 // statusOf tells the status of a request that is there.
-func (r *reader) statusOf(a account, seq uint64) (statusCode, error) {
+func statusOf(r *kv.Reader, a kv.Account, seq uint64) (statusCode, error) {
 	number, bit := place(seq)
 	for _, code := range byLikelihood() {
-		c, err := r.chunk(statusList(code, a), number)
+		c, err := chunkAt(r, statusList(code, a), number)
 		if err != nil {
 			return 0, err
 		}
@@ -385,35 +386,35 @@ var errNoStatus = errors.New("it has no status")
 
 // writeAnew writes the record and the row of a damaged request, as far as it is known.
 // Errors: *pin.InvalidError if its CID is not.
-func (s *Store) writeAnew(t *tx, req *request) error {
+func (s *Store) writeAnew(t *kv.Tx, req *request) error {
 	if req.dag() == "" {
 		return &pin.InvalidError{Field: "requestid", Msg: "is of a pin whose record cannot be read, and whose CID is not known: " +
 			"remove it, and pin the content again"}
 	}
 	req.damage = nil
-	if err := s.put(t, requestKey(req.account, req.Created), req.requestRecord); err != nil {
+	if err := s.kv.Put(t, requestKey(req.account, req.Created), req.requestRecord); err != nil {
 		return err
 	}
-	t.set(rowKey(req.account, req.Seq), encodeRow(&req.requestRecord))
-	return s.readRest(&t.reader, req)
+	t.Set(rowKey(req.account, req.Seq), encodeRow(&req.requestRecord))
+	return s.readRest(&t.Reader, req)
 }
 
 // forgetDamaged takes note that a request is gone, or was written anew.
 func (s *Store) forgetDamaged(r pin.Request) {
-	if a, ok := accountOf(r.Account); ok {
+	if a, ok := kv.AccountOf(r.Account); ok {
 		s.damaged.forget(a, r.Created.UnixMilli())
 	}
 }
 
 // readRest reads what goes with a request's status: why it failed, or how much it
 // has pinned.
-func (s *Store) readRest(r *reader, req *request) (err error) {
+func (s *Store) readRest(r *kv.Reader, req *request) (err error) {
 	switch req.status {
 	case codePinned:
 		req.totals, err = s.pinnedTotals(r, req.account, req.dag())
 	case codeFailed:
 		var b []byte
-		b, _, err = r.get(detailsKey(req.account, req.Seq))
+		b, _, err = r.Get(detailsKey(req.account, req.Seq))
 		req.details = string(b)
 		if errors.Is(err, ErrUnreadable) {
 			req.details, err = "why it failed cannot be read any more", nil
@@ -424,7 +425,7 @@ func (s *Store) readRest(r *reader, req *request) (err error) {
 
 // pinnedTotals gives the totals of a DAG that the account has pinned, as it is
 // charged for it.
-func (s *Store) pinnedTotals(r *reader, a account, d pin.DAG) (pin.Totals, error) {
+func (s *Store) pinnedTotals(r *kv.Reader, a kv.Account, d pin.DAG) (pin.Totals, error) {
 	c, _, err := s.takeCharge(r, a, d)
 	return pin.Totals{Blocks: c.Blocks, Bytes: c.Bytes}, err
 }

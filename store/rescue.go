@@ -18,6 +18,8 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // A damaged file of the value log is not Badger's to collect. What is alive in it and as
@@ -148,23 +150,23 @@ func (s *Store) rescue(ctx context.Context, f logFile) error {
 func (s *Store) placesFrom(p valuePlaces, file uint32, from []byte) (some []valuePlace, next []byte, err error) {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	it := iterate(txn, badger.DefaultIteratorOptions)
-	defer it.close()
+	it := reading.Iterate(txn, badger.DefaultIteratorOptions)
+	defer it.Close()
 	size := int64(0)
-	it.seek(from)
+	it.Seek(from)
 	for n := 1; ; n++ {
-		item, ok := it.at(nil)
+		item, ok := it.At(nil)
 		if !ok {
-			return some, nil, it.failed()
+			return some, nil, it.Failed()
 		}
-		if n > walkPage || size > rescueBatch {
+		if n > kv.WalkPage || size > rescueBatch {
 			return some, item.KeyCopy(nil), nil
 		}
 		if at, ok := p.in(file, item); ok {
 			some = append(some, at)
 			size += at.length
 		}
-		it.next()
+		it.Next()
 	}
 }
 
@@ -178,7 +180,7 @@ func (s *Store) moveSome(ctx context.Context, file *os.File, some []valuePlace) 
 			return moved, err
 		}
 		r := bufio.NewReader(io.NewSectionReader(file, at.off, at.length))
-		if n, err := readEntry(r, at.length); err != nil || n != at.length {
+		if n, err := reading.ReadEntry(r, at.length); err != nil || n != at.length {
 			continue // nor is Badger asked to read it: see closeDatabase
 		}
 		if bytes.HasPrefix(at.key, []byte("/")) {
@@ -187,10 +189,10 @@ func (s *Store) moveSome(ctx context.Context, file *os.File, some []valuePlace) 
 			}
 			continue
 		}
-		err := s.update(ctx, func(t *tx) error {
-			value, found, err := t.get(at.key)
+		err := s.kv.Update(ctx, func(t *kv.Tx) error {
+			value, found, err := t.Get(at.key)
 			if found {
-				t.set(at.key, value)
+				t.Set(at.key, value)
 			}
 			return err
 		})
@@ -217,11 +219,11 @@ func (s *Store) moveBlocks(blocks []valuePlace, hashes []multihash.Multihash) er
 	defer s.claims.share(hashes)()
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	wb := s.newBatch()
+	wb := s.kv.NewBatch()
 	defer wb.Cancel()
-	r := &reader{txn: txn}
+	r := &kv.Reader{Txn: txn}
 	for _, at := range blocks {
-		value, found, err := r.get(at.key)
+		value, found, err := r.Get(at.key)
 		if err != nil {
 			return err
 		}
@@ -244,7 +246,7 @@ func mark(path, as string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return kv.SyncDir(filepath.Dir(path))
 }
 
 // marked reports whether a file of the value log has a mark.
@@ -264,7 +266,7 @@ func removeDead(dir string) error {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		return syncDir(dir)
+		return kv.SyncDir(dir)
 	}
 	for _, e := range entries {
 		log, is := strings.CutSuffix(e.Name(), deadLog)

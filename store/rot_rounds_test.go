@@ -21,6 +21,8 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 var (
@@ -163,7 +165,7 @@ func rotForRounds(t *testing.T) {
 func (h *healthy) where(key []byte, size int) (at hit, ok bool) {
 	for name, data := range h.logs {
 		if i := bytes.Index(data, key); i >= 0 && int64(size) >= badgerOptions().ValueThreshold {
-			return hit{name, int64(i) - entryHeader, int64(i + len(key) + 8 + size + 4)}, true
+			return hit{name, int64(i) - reading.EntryHeader, int64(i + len(key) + 8 + size + 4)}, true
 		}
 	}
 	return hit{}, false
@@ -241,7 +243,7 @@ func (h *healthy) checkRequests(t *testing.T, s *Store, touched func([]byte, int
 		want := h.requests[got.ID]
 		return reflect.DeepEqual(got, want) || pin.InfoOf(got)["damaged"] != ""
 	}
-	a, _ := accountOf(benchAccount)
+	a, _ := kv.AccountOf(benchAccount)
 	for id, want := range h.requests {
 		size := 300 // beside its metadata, at most
 		for k, v := range want.Meta {

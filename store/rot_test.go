@@ -11,6 +11,8 @@ import (
 	"time"
 
 	blocks "github.com/ipfs/go-block-format"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // rotten is a store of which 70 % is about to be unpinned, over many files of the
@@ -336,7 +338,7 @@ func TestCheckLog(t *testing.T) {
 		good bool
 	}{
 		"whole":           {whole, true},
-		"empty":           {whole[:logHeader], true},
+		"empty":           {whole[:reading.LogHeader], true},
 		"zeros behind it": {append(bytes.Clone(whole), make([]byte, 5000)...), true},
 		"cut off":         {whole[:last+100], false},
 		"garbage behind":  {append(bytes.Clone(whole), "garbage"...), false},
@@ -350,7 +352,7 @@ func TestCheckLog(t *testing.T) {
 			}
 		})
 	}
-	for at := logHeader; at < len(whole); at += 9973 {
+	for at := reading.LogHeader; at < len(whole); at += 9973 {
 		data := bytes.Clone(whole)
 		data[at] ^= 1 << (at % 8)
 		must(t, os.WriteFile(path, data, 0o600))

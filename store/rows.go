@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // A row is what scans read of a request: 8 bytes of Created, the name, and the
@@ -24,7 +26,7 @@ func encodeRow(rec *requestRecord) []byte {
 	for k, v := range rec.Meta {
 		size += len(k) + len(v)
 	}
-	b := append(make([]byte, 0, 32+len(rec.Name)+min(size, maxRowMeta)), recordVersion)
+	b := append(make([]byte, 0, 32+len(rec.Name)+min(size, maxRowMeta)), kv.RecordVersion)
 	b = binary.BigEndian.AppendUint64(b, uint64(rec.Created))
 	b = appendText(b, rec.Name)
 	if size > maxRowMeta {
@@ -47,8 +49,8 @@ type row struct {
 
 // decodeRow is the opposite of encodeRow. Errors: ErrUnreadable.
 func decodeRow(b []byte) (r row, err error) {
-	if len(b) < 9 || b[0] != recordVersion {
-		return row{}, fmt.Errorf("decode row: %w: not of version %d: %.16x", ErrUnreadable, recordVersion, b)
+	if len(b) < 9 || b[0] != kv.RecordVersion {
+		return row{}, fmt.Errorf("decode row: %w: not of version %d: %.16x", ErrUnreadable, kv.RecordVersion, b)
 	}
 	r.created = int64(binary.BigEndian.Uint64(b[1:]))
 	var ok bool

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // Amount is some blocks.
@@ -52,15 +53,15 @@ type Stats struct {
 func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	st.Requests = map[pin.Status]uint64{}
 	for _, step := range []func(context.Context, keyWalk, *Stats) error{s.countLive, s.countDead, s.countDAGs, s.countRequests} {
-		if err := step(ctx, s.walk, &st); err != nil {
-			return Stats{}, wrap(err, "count what the store has")
+		if err := step(ctx, s.kv.Walk, &st); err != nil {
+			return Stats{}, kv.Wrap(err, "count what the store has")
 		}
 	}
 	if err := s.checkRecords(ctx, false, st.DamagedRecords.note); err != nil {
 		return Stats{}, err
 	}
-	if st.Accounts, err = s.countKeys(ctx, []byte{kLogin}); err != nil {
-		return Stats{}, wrap(err, "count accounts")
+	if st.Accounts, err = s.kv.CountKeys(ctx, []byte{kLogin}); err != nil {
+		return Stats{}, kv.Wrap(err, "count accounts")
 	}
 	if st.Disk, err = diskUse(s.dbDir); err != nil {
 		return Stats{}, err
@@ -72,17 +73,17 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 		return Stats{}, err
 	}
 	if st.Unreadable, err = s.stillUnreadable(ctx); err != nil {
-		return Stats{}, wrap(err, "look at what could not be read")
+		return Stats{}, kv.Wrap(err, "look at what could not be read")
 	}
 	return st, nil
 }
 
 // keyWalk is [Store.walk], or a slower one.
-type keyWalk func(ctx context.Context, sp span, fn func(key, value []byte) error) error
+type keyWalk func(ctx context.Context, sp kv.Span, fn func(key, value []byte) error) error
 
 func (s *Store) countLive(ctx context.Context, walk keyWalk, st *Stats) error {
 	var last []byte
-	return walk(ctx, span{prefix: []byte{kLinkTo}}, func(key, value []byte) error {
+	return walk(ctx, kv.Span{Prefix: []byte{kLinkTo}}, func(key, value []byte) error {
 		l, err := splitLinkTo(key)
 		if err != nil || string(l.Hash) == string(last) {
 			return err
@@ -105,7 +106,7 @@ func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 		page = page[:0]
 		return err
 	}
-	err := walk(ctx, span{prefix: []byte{kLoose}}, func(key, value []byte) error {
+	err := walk(ctx, kv.Span{Prefix: []byte{kLoose}}, func(key, value []byte) error {
 		page = append(page, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
 		if len(page) == deletesPerBatch {
 			return count()
@@ -115,24 +116,24 @@ func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 	if err != nil {
 		return err
 	}
-	if err := s.enter(ctx); err != nil {
+	if err := s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.leave()
+	defer s.kv.Leave()
 	return count()
 }
 
 func (s *Store) countDAGs(ctx context.Context, walk keyWalk, st *Stats) error {
-	return walk(ctx, span{prefix: []byte{kDAG}}, func(key, value []byte) error {
+	return walk(ctx, kv.Span{Prefix: []byte{kDAG}}, func(key, value []byte) error {
 		st.DAGs++
 		var rec dagRecord
-		if err := s.codec.decode(value, &rec); errors.Is(err, ErrUnreadable) {
-			return s.view(ctx, func(r *reader) error {
+		if err := s.codec.Decode(value, &rec); errors.Is(err, ErrUnreadable) {
+			return s.kv.View(ctx, func(r *kv.Reader) error {
 				rec, _, err := s.dag(r, pin.DAG(key[3:]))
 				if err == nil && rec.Complete {
 					st.Complete++
 				}
-				return passUnreadable(err)
+				return kv.PassUnreadable(err)
 			})
 		} else if err != nil {
 			return fmt.Errorf("DAG %x: %w", key, err)
@@ -147,20 +148,20 @@ func (s *Store) countDAGs(ctx context.Context, walk keyWalk, st *Stats) error {
 func (s *Store) countRequests(ctx context.Context, walk keyWalk, st *Stats) error {
 	for _, code := range byLikelihood() {
 		n := uint64(0)
-		err := walk(ctx, span{prefix: []byte{kStatus, byte(code)}}, func(key, value []byte) error {
+		err := walk(ctx, kv.Span{Prefix: []byte{kStatus, byte(code)}}, func(key, value []byte) error {
 			c := new(chunk)
 			err := c.decode(value)
 			if errors.Is(err, ErrUnreadable) {
 				list, number := key[:len(key)-4], binary.BigEndian.Uint32(key[len(key)-4:])
-				err = s.view(ctx, func(r *reader) (err error) {
-					c, err = r.chunk(list, number)
+				err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
+					c, err = chunkAt(r, list, number)
 					return err
 				})
 			}
 			if err == nil {
 				n += uint64(c.count())
 			}
-			return passUnreadable(err)
+			return kv.PassUnreadable(err)
 		})
 		if err != nil {
 			return err

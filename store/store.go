@@ -19,6 +19,8 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // DefaultReserve is what stays free so that deletes and records can still be
@@ -54,23 +56,22 @@ type Config struct {
 // Store is an open data directory. All methods may be called concurrently.
 // After Close they return [pin.ErrClosed].
 type Store struct {
-	cfg     Config
-	now     func() time.Time
-	room    func() error
-	pushOut func(context.Context) error
-	kindOf  func([]byte) string
-	log     *slog.Logger
-	dbDir   string
-	ds      *badger4.Datastore
-	db      *badger.DB
+	cfg Config
+
+
+	log   *slog.Logger
+	dbDir string
+	ds    *badger4.Datastore
+	kv    *kv.DB
+	db    *badger.DB
 
 	blocks blockstore.Blockstore
 	claims claimLocks
-	looks  lookout
-	tally  tally
+
+	tally tally
 	// damaged is the requests that cannot be read, as far as that is known.
 	damaged damagedRequests
-	told    told
+
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
 	reclaiming chan struct{}
@@ -86,20 +87,15 @@ type Store struct {
 	beforeRelease func([]graph.Node)
 	duringWrite   func()
 	closeWait     time.Duration // the constant of that name
-	mendEvery     time.Duration // likewise
-	health        health
-	commit        *committer
-	quotas        pin.Quotas // nil is none
-	codec         codec
-	holders       struct { // numbers that are ours to give out
+
+	quotas  pin.Quotas // nil is none
+	codec   kv.Codec
+	holders struct { // numbers that are ours to give out
 		mu   sync.Mutex
 		next graph.Holder
 		left int
 	}
 
-	gate    sync.RWMutex // guards closed, and the first Add of users
-	closed  bool
-	users   sync.WaitGroup // calls that are in the database
 	closing sync.Once
 	err     error // of closing
 
@@ -129,11 +125,11 @@ func (c Config) withDefaults() Config {
 }
 
 func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options, steps []migration) (_ *Store, err error) {
-	codec, err := newCodec()
+	codec, err := kv.NewCodec()
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, now: cfg.Now, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait}
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait}
 	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("make database directory: %w", err)
 	}
@@ -170,14 +166,17 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err := s.keepNewestLog(ctx); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if err := guarded(func() (err error) { s.ds, err = badger4.NewDatastore(s.dbDir, opts); return err }); err != nil {
+	if err := reading.Guarded(func() (err error) { s.ds, err = badger4.NewDatastore(s.dbDir, opts); return err }); err != nil {
 		return nil, fmt.Errorf("open database: %w", openError(err))
 	}
 	s.db = s.ds.DB
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.claims.seed = maphash.MakeSeed()
 	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
-	s.initKV(s.roomForUpkeep, s.pushOutMemory, kindOf)
+	s.kv, err = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.roomForUpkeep, PushOut: s.pushOutMemory, KindOf: kindOf})
+	if err != nil {
+		return nil, errors.Join(err, s.ds.Close())
+	}
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -213,7 +212,8 @@ func badgerOptions() *badger4.Options {
 // every call that is in the database. It may be called twice.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		s.shut()
+		s.cancel()
+		s.kv.Shut()
 		if err := s.closeDatabase(); err != nil {
 			s.err = fmt.Errorf("close database: %w", err)
 		}
@@ -260,3 +260,9 @@ func (s *Store) Blockstore() blockstore.Blockstore { return s.blocks }
 // each under a prefix of its own; "/blocks" is taken. Its transactions do not
 // detect conflicts. It ends with the store; closing it does nothing.
 func (s *Store) Datastore() datastore.Batching { return gated{s.ds, s} }
+
+// Writable says whether what is written comes to disk. Unless a write proved that in
+// the last seconds, it makes one. Errors: pin.ErrUnwritable, when writes fail or one
+// does not end; pin.ErrDiskFull, when there is no room even for removals;
+// pin.ErrClosed; the context's.
+func (s *Store) Writable(ctx context.Context) error { return s.kv.Writable(ctx) }

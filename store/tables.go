@@ -20,6 +20,8 @@ import (
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // A table of the tree of keys is a row of blocks of some 4 KiB, each with a checksum, and
@@ -104,7 +106,7 @@ func tablesOf(dir string) (ids []uint64, err error) {
 // meanwhile is not looked at.
 func (s *Store) liveBadTables(ctx context.Context) ([]BadTable, error) {
 	var ids []uint64
-	if err := guarded(func() error {
+	if err := reading.Guarded(func() error {
 		for _, t := range s.db.Tables() {
 			ids = append(ids, t.ID)
 		}
@@ -148,11 +150,11 @@ func checkTable(path string) (b BadTable, bad bool, err error) {
 	b.File = filepath.Base(path)
 	// Lengths that make no sense make the parsers of an index panic.
 	var index []tablePart
-	if err := guarded(func() (err error) { index, err = readIndex(f, info.Size()); return err }); err != nil {
+	if err := reading.Guarded(func() (err error) { index, err = readIndex(f, info.Size()); return err }); err != nil {
 		return b, true, nil
 	}
 	b.Of = len(index)
-	r := bufio.NewReaderSize(f, logBuf)
+	r := bufio.NewReaderSize(f, reading.LogBuf)
 	at := int64(0)
 	var buf []byte
 	for i, part := range index {
@@ -194,7 +196,7 @@ func readIndex(f io.ReaderAt, size int64) (parts []tablePart, err error) {
 	end := size
 	read := func(n int64) []byte {
 		if err != nil || n > end {
-			err = errors.Join(err, errEntry)
+			err = errors.Join(err, reading.ErrEntry)
 			return nil
 		}
 		b := make([]byte, n)
@@ -215,13 +217,13 @@ func readIndex(f io.ReaderAt, size int64) (parts []tablePart, err error) {
 		return nil, err
 	}
 	if !sumIsGood(data, sum) {
-		return nil, errEntry
+		return nil, reading.ErrEntry
 	}
 	index := fb.GetRootAsTableIndex(data, 0)
 	for i := range index.OffsetsLength() {
 		var o fb.BlockOffset
 		if !index.Offsets(&o, i) || int64(o.Offset())+int64(o.Len()) > end {
-			return nil, errEntry
+			return nil, reading.ErrEntry
 		}
 		parts = append(parts, tablePart{key: y.ParseKey(o.KeyBytes()), offset: int64(o.Offset()), length: o.Len()})
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // taken is what a request by Replace holds besides its own DAG, until it is
@@ -33,10 +34,10 @@ func (h taken) all() []pin.DAG {
 
 // tookOver reads what a request holds besides its own DAG. What cannot be read stays held:
 // too much is kept rather than too little.
-func (s *Store) tookOver(r *reader, a account, seq uint64) (h taken, err error) {
+func (s *Store) tookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err error) {
 	var rec holdsRecord
-	if _, err = s.take(r, holdsKey(a, seq), &rec); errors.Is(err, ErrUnreadable) {
-		s.tellUnreadable(holdsKey(a, seq), err)
+	if _, err = s.kv.Take(r, holdsKey(a, seq), &rec); errors.Is(err, ErrUnreadable) {
+		s.kv.TellUnreadable(holdsKey(a, seq), err)
 		return taken{}, nil
 	}
 	h.pinned = pin.DAG(rec.Pinned)
@@ -46,23 +47,23 @@ func (s *Store) tookOver(r *reader, a account, seq uint64) (h taken, err error) 
 	return h, err
 }
 
-func (s *Store) putTaken(t *tx, a account, seq uint64, h taken) error {
+func (s *Store) putTaken(t *kv.Tx, a kv.Account, seq uint64, h taken) error {
 	if len(h.all()) == 0 {
-		t.delete(holdsKey(a, seq))
+		t.Delete(holdsKey(a, seq))
 		return nil
 	}
 	rec := holdsRecord{Pinned: []byte(h.pinned)}
 	for _, d := range h.tried {
 		rec.Tried = append(rec.Tried, []byte(d))
 	}
-	return s.put(t, holdsKey(a, seq), rec)
+	return s.kv.Put(t, holdsKey(a, seq), rec)
 }
 
 // takeOver makes a new request hold what the one that it replaces held, as far
 // as it holds that longer: the holders of these DAGs stay as many. It lets go of
 // the rest.
-func (s *Store) takeOver(t *tx, is, was *request) (released []pin.Attempt, err error) {
-	held, err := s.tookOver(&t.reader, was.account, was.Seq)
+func (s *Store) takeOver(t *kv.Tx, is, was *request) (released []pin.Attempt, err error) {
+	held, err := s.tookOver(&t.Reader, was.account, was.Seq)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func (h taken) after(was *request, d pin.DAG) (kept, rest taken) {
 }
 
 // letGoTaken lets go of DAGs that a request of the account took over.
-func (s *Store) letGoTaken(t *tx, a account, h taken) ([]pin.Attempt, error) {
+func (s *Store) letGoTaken(t *kv.Tx, a kv.Account, h taken) ([]pin.Attempt, error) {
 	if h.pinned != "" {
 		if err := s.charge(t, a, h.pinned, -1); err != nil {
 			return nil, err
@@ -128,15 +129,15 @@ func (s *Store) letGoTaken(t *tx, a account, h taken) ([]pin.Attempt, error) {
 }
 
 // letGoHeld lets go of all that a request holds.
-func (s *Store) letGoHeld(t *tx, req *request) (released []pin.Attempt, err error) {
+func (s *Store) letGoHeld(t *kv.Tx, req *request) (released []pin.Attempt, err error) {
 	if req.status == codeFailed {
 		return nil, nil
 	}
-	h, err := s.tookOver(&t.reader, req.account, req.Seq)
+	h, err := s.tookOver(&t.Reader, req.account, req.Seq)
 	if err != nil {
 		return nil, err
 	}
-	t.delete(holdsKey(req.account, req.Seq))
+	t.Delete(holdsKey(req.account, req.Seq))
 	if released, err = s.letGoTaken(t, req.account, h); err != nil {
 		return nil, err
 	}
@@ -153,14 +154,14 @@ const takersPerChange = 64
 // takers lists those requests among which that hold more than their own DAG. If
 // there are more than most, the first too many and all after it are taken out of
 // which, and more is true.
-func (t *tx) takers(of chunkOf, which *chunk, most int) (takers []uint64, more bool, err error) {
+func takers(t *kv.Tx, of chunkOf, which *chunk, most int) (takers []uint64, more bool, err error) {
 	if which.empty() {
 		return nil, false, nil
 	}
 	// Few requests hold more than their own: look at those there are.
 	first, end := seqAt(of.number, 0), seqAt(of.number+1, 0)
-	prefix := accountPrefix(kHolds, of.account)
-	err = t.scan(span{prefix: prefix, from: holdsKey(of.account, first), keysOnly: true}, func(key, _ []byte) (bool, error) {
+	prefix := kv.AccountPrefix(kHolds, of.account)
+	err = t.Scan(kv.Span{Prefix: prefix, From: holdsKey(of.account, first), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		seq := binary.BigEndian.Uint64(key[len(prefix):])
 		if seq >= end {
 			return false, nil
@@ -181,9 +182,9 @@ func (t *tx) takers(of chunkOf, which *chunk, most int) (takers []uint64, more b
 }
 
 // letGoOfTakers lets go of what requests of an account took over.
-func (s *Store) letGoOfTakers(t *tx, a account, takers []uint64) (released []pin.Attempt, err error) {
+func (s *Store) letGoOfTakers(t *kv.Tx, a kv.Account, takers []uint64) (released []pin.Attempt, err error) {
 	for _, seq := range takers {
-		h, err := s.tookOver(&t.reader, a, seq)
+		h, err := s.tookOver(&t.Reader, a, seq)
 		if err != nil {
 			return nil, err
 		}
@@ -192,7 +193,7 @@ func (s *Store) letGoOfTakers(t *tx, a account, takers []uint64) (released []pin
 			return nil, err
 		}
 		released = append(released, some...)
-		t.delete(holdsKey(a, seq))
+		t.Delete(holdsKey(a, seq))
 	}
 	return released, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // Accounts implements [pin.Records].
@@ -18,11 +19,11 @@ func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, 
 		return nil, fmt.Errorf("list accounts: no status %q", status)
 	}
 	prefix := []byte{kStatus, byte(code)}
-	var last account
-	err = s.view(ctx, func(r *reader) error {
+	var last kv.Account
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
 		// Of each account there is a key for every 2,048 requests.
-		return r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
-			var a account
+		return r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			var a kv.Account
 			copy(a[:], key[len(prefix):])
 			if len(all) == 0 || a != last {
 				last = a
@@ -32,7 +33,7 @@ func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, 
 		})
 	})
 	if err != nil {
-		return nil, wrap(err, "list accounts with %s requests", status)
+		return nil, kv.Wrap(err, "list accounts with %s requests", status)
 	}
 	return all, nil
 }
@@ -40,13 +41,13 @@ func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, 
 // load reads a request by its SEQ. One that cannot be read, but whose CID is known, has
 // its status all the same, so that it goes on. found is false if it has no record.
 // Errors: *unlearnedError.
-func (s *Store) load(r *reader, a account, seq uint64, code statusCode) (out pin.Request, found bool, err error) {
+func (s *Store) load(r *kv.Reader, a kv.Account, seq uint64, code statusCode) (out pin.Request, found bool, err error) {
 	ms, found, err := s.createdOf(r, a, seq)
 	if err != nil || !found {
 		return pin.Request{}, false, err
 	}
 	req := &request{account: a, status: code}
-	found, err = s.take(r, requestKey(a, ms), &req.requestRecord)
+	found, err = s.kv.Take(r, requestKey(a, ms), &req.requestRecord)
 	if errors.Is(err, ErrUnreadable) {
 		d, err := s.damagedAt(a, ms, err)
 		if err != nil {
@@ -77,11 +78,11 @@ func (s *Store) load(r *reader, a account, seq uint64, code statusCode) (out pin
 // not be seen.
 func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Status, after time.Time, limit int) (found []pin.Request, err error) {
 	code, known := codeOf(status)
-	a, ok := accountOf(acct)
+	a, ok := kv.AccountOf(acct)
 	if !ok || !known || limit <= 0 {
 		return nil, ctx.Err()
 	}
-	err = s.viewLearning(ctx, func(r *reader) error {
+	err = s.viewLearning(ctx, func(r *kv.Reader) error {
 		found = nil
 		l := &lister{s: s, r: r, account: a, asKept: true, damaged: s.damaged.get(a),
 			q: pin.Query{Statuses: []pin.Status{status}, After: after}}
@@ -109,7 +110,7 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 		return nil
 	})
 	if err != nil {
-		return nil, wrap(err, "read %s requests", status)
+		return nil, kv.Wrap(err, "read %s requests", status)
 	}
 	return found, nil
 }
@@ -120,12 +121,12 @@ func (s *Store) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 		from := []byte{kDAG}
 		for from != nil {
 			var page []pin.DAG
-			err := s.view(ctx, func(r *reader) (err error) {
+			err := s.kv.View(ctx, func(r *kv.Reader) (err error) {
 				page, from, err = s.rootPage(r, from)
 				return err
 			})
 			if err != nil {
-				yield("", wrap(err, "read roots"))
+				yield("", kv.Wrap(err, "read roots"))
 				return
 			}
 			for _, d := range page {
@@ -139,10 +140,10 @@ func (s *Store) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 
 // rootPage reads complete DAGs from a key on, and gives the key to go on from;
 // nil at the end.
-func (s *Store) rootPage(r *reader, from []byte) (page []pin.DAG, next []byte, err error) {
+func (s *Store) rootPage(r *kv.Reader, from []byte) (page []pin.DAG, next []byte, err error) {
 	looked := 0
-	err = r.scan(span{prefix: []byte{kDAG}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
-		if looked == pageSize {
+	err = r.Scan(kv.Span{Prefix: []byte{kDAG}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		if looked == kv.PageSize {
 			next = append(next, key...)
 			return false, nil
 		}
@@ -162,8 +163,8 @@ func (s *Store) rootPage(r *reader, from []byte) (page []pin.DAG, next []byte, e
 
 // Released implements [pin.Records].
 func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: []byte{kReleased}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{kReleased}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			node, err := s.releasedNode(r, key)
 			if err == nil && !node { // a node goes with the attempt that comes to be dropped
 				all = append(all, pin.Attempt(tailHolder(key)))
@@ -172,17 +173,17 @@ func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 		})
 	})
 	if err != nil {
-		return nil, wrap(err, "read released attempts")
+		return nil, kv.Wrap(err, "read released attempts")
 	}
 	return all, nil
 }
 
 // releasedNode says whether what is released is a node. A record that cannot be read is an
 // attempt's: nodes have none.
-func (s *Store) releasedNode(r *reader, key []byte) (bool, error) {
-	value, _, err := r.get(key)
+func (s *Store) releasedNode(r *kv.Reader, key []byte) (bool, error) {
+	value, _, err := r.Get(key)
 	if errors.Is(err, ErrUnreadable) {
-		s.tellUnreadable(key, err)
+		s.kv.TellUnreadable(key, err)
 		return false, nil
 	}
 	return len(value) == 0, err
@@ -190,14 +191,14 @@ func (s *Store) releasedNode(r *reader, key []byte) (bool, error) {
 
 // ReleasedDAG implements [pin.Records].
 func (s *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		value, found, err := r.get(releasedKey(graph.HolderOf(a)))
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		value, found, err := r.Get(releasedKey(graph.HolderOf(a)))
 		var rec releasedRecord
 		if err == nil && len(value) > 0 {
-			err = s.codec.decode(value, &rec)
+			err = s.codec.Decode(value, &rec)
 		}
 		if errors.Is(err, ErrUnreadable) {
-			s.tellUnreadable(releasedKey(graph.HolderOf(a)), err)
+			s.kv.TellUnreadable(releasedKey(graph.HolderOf(a)), err)
 			return pin.ErrNotFound
 		}
 		if err != nil {
@@ -210,7 +211,7 @@ func (s *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err 
 		return nil
 	})
 	if err != nil {
-		return "", wrap(err, "read what released attempt %d was for", a)
+		return "", kv.Wrap(err, "read what released attempt %d was for", a)
 	}
 	return d, nil
 }

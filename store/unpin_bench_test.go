@@ -122,7 +122,7 @@ func unpinCost(b *testing.B, all []blocks.Block) cost {
 	p.remove(b, s)
 	b.StopTimer()
 	c := cost{time.Since(start), writtenBytes(b) - before}
-	if left, err := s.countKeys(b.Context(), []byte{kLinkFrom}); err != nil || left > 0 {
+	if left, err := s.kv.CountKeys(b.Context(), []byte{kLinkFrom}); err != nil || left > 0 {
 		b.Errorf("%d links are left, %v", left, err)
 	}
 	must(b, s.Close())

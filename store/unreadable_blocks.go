@@ -13,6 +13,8 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // unreadableMost bounds how many blocks are known by name to be unreadable, and
@@ -40,7 +42,7 @@ var errHash = fmt.Errorf("%w: it has another hash", ErrUnreadable)
 // readBlock reads a block, and notes it if it cannot be read. Errors:
 // badger.ErrKeyNotFound; ErrUnreadable.
 func (s *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error) {
-	data, err := fetch(txn, blockKey(h), nil)
+	data, err := reading.Fetch(txn, blockKey(h), nil)
 	if err = s.noteRead(h, err); err != nil {
 		return nil, err
 	}
@@ -134,8 +136,8 @@ func (s *Store) stillUnreadable(ctx context.Context) (bad []cid.Cid, err error) 
 	u.mu.Unlock()
 	slices.SortFunc(known, func(a, b multihash.Multihash) int { return slices.Compare(a, b) })
 	for _, h := range known {
-		err := s.view(ctx, func(r *reader) error {
-			_, err := s.readBlock(r.txn, h)
+		err := s.kv.View(ctx, func(r *kv.Reader) error {
+			_, err := s.readBlock(r.Txn, h)
 			return err
 		})
 		switch {

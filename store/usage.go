@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // An account is charged for each DAG that it has pinned, once, however many of
@@ -28,51 +29,51 @@ type usageRecord struct {
 
 // charge notes that n more of an account's requests have a DAG pinned or hold it
 // as what was, or -n fewer. The DAG must be complete when the first does.
-func (s *Store) charge(t *tx, a account, d pin.DAG, n int) error {
+func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 	if n == 0 {
 		return nil
 	}
 	key := chargeKey(a, d)
-	c, charged, err := s.takeCharge(&t.reader, a, d)
+	c, charged, err := s.takeCharge(&t.Reader, a, d)
 	if err != nil {
 		return err
 	}
 	if charged && uint64(-n) != c.Pinned {
 		c.Pinned += uint64(n)
-		return s.put(t, key, c)
+		return s.kv.Put(t, key, c)
 	}
-	u, err := s.takeUsage(&t.reader, a)
+	u, err := s.takeUsage(&t.Reader, a)
 	if err != nil {
 		return err
 	}
 	if charged { // and that was the last
 		u.DAGs, u.Blocks, u.Bytes = u.DAGs-1, u.Blocks-c.Blocks, u.Bytes-c.Bytes
-		t.delete(key)
+		t.Delete(key)
 		if u.DAGs == 0 {
-			t.delete(usageKey(a))
+			t.Delete(usageKey(a))
 			return nil
 		}
-		return s.put(t, usageKey(a), u)
+		return s.kv.Put(t, usageKey(a), u)
 	}
-	rec, _, err := s.dag(&t.reader, d)
+	rec, _, err := s.dag(&t.Reader, d)
 	if err != nil {
 		return err
 	}
 	c.Pinned, c.Blocks, c.Bytes = uint64(n), rec.Blocks, rec.Bytes
 	u.DAGs, u.Blocks, u.Bytes = u.DAGs+1, u.Blocks+c.Blocks, u.Bytes+c.Bytes
-	if err := s.put(t, key, c); err != nil {
+	if err := s.kv.Put(t, key, c); err != nil {
 		return err
 	}
-	return s.put(t, usageKey(a), u)
+	return s.kv.Put(t, usageKey(a), u)
 }
 
 // Usage implements [pin.Records].
 func (s *Store) Usage(ctx context.Context, id string) (u pin.Usage, err error) {
-	a, ok := accountOf(id)
+	a, ok := kv.AccountOf(id)
 	if !ok {
 		return u, ctx.Err()
 	}
-	err = s.view(ctx, func(r *reader) error {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
 		rec, err := s.takeUsage(r, a)
 		if err != nil {
 			return err
@@ -82,7 +83,7 @@ func (s *Store) Usage(ctx context.Context, id string) (u pin.Usage, err error) {
 		return err
 	})
 	if err != nil {
-		return pin.Usage{}, wrap(err, "read usage of account %s", id)
+		return pin.Usage{}, kv.Wrap(err, "read usage of account %s", id)
 	}
 	return u, nil
 }

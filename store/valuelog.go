@@ -15,6 +15,9 @@ import (
 	"strings"
 
 	"github.com/ipfs/boxo/blockstore"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // Badger reads a file of the value log from its beginning when it collects it, and the
@@ -63,20 +66,20 @@ func logFiles(dir string) (all []logFile, err error) {
 // readable gives how far a file of the value log can be read from an offset on. err is
 // nil if that is its end, which zeros may follow.
 func readable(ctx context.Context, f *os.File, from, size int64) (end int64, err error) {
-	r := bufio.NewReaderSize(io.NewSectionReader(f, from, size-from), logBuf)
+	r := bufio.NewReaderSize(io.NewSectionReader(f, from, size-from), reading.LogBuf)
 	for end = from; ; {
 		if err := ctx.Err(); err != nil {
 			return end, err
 		}
-		n, err := readEntry(r, size-end)
+		n, err := reading.ReadEntry(r, size-end)
 		switch {
 		case err == io.EOF:
 			return end, nil
-		case err == errEntry:
+		case err == reading.ErrEntry:
 			if zero, err := zeros(f, end, size); err != nil || zero {
 				return end, err
 			}
-			return end, errEntry
+			return end, reading.ErrEntry
 		case err != nil:
 			return end, err
 		}
@@ -86,8 +89,8 @@ func readable(ctx context.Context, f *os.File, from, size int64) (end int64, err
 
 // zeros reports whether there is nothing but zeros in a part of a file.
 func zeros(f *os.File, from, to int64) (bool, error) {
-	buf := make([]byte, logBuf)
-	zero := make([]byte, logBuf)
+	buf := make([]byte, reading.LogBuf)
+	zero := make([]byte, reading.LogBuf)
 	for r := io.NewSectionReader(f, from, to-from); ; {
 		n, err := r.Read(buf)
 		if !bytes.Equal(buf[:n], zero[:n]) {
@@ -111,10 +114,10 @@ func checkLog(ctx context.Context, path string) error {
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err != nil || info.Size() <= logHeader {
+	if err != nil || info.Size() <= reading.LogHeader {
 		return err
 	}
-	end, err := readable(ctx, f, logHeader, info.Size())
+	end, err := readable(ctx, f, reading.LogHeader, info.Size())
 	if err != nil {
 		return fmt.Errorf("%w, at %d of %d bytes", err, end, info.Size())
 	}
@@ -125,20 +128,20 @@ func checkLog(ctx context.Context, path string) error {
 // leaves none: entries are written one after the other.
 func goesOn(f *os.File, bad, size int64) (bool, error) {
 	entryAt := func(at int64) bool {
-		_, err := readEntry(bufio.NewReaderSize(io.NewSectionReader(f, at, size-at), entryHeader), size-at)
+		_, err := reading.ReadEntry(bufio.NewReaderSize(io.NewSectionReader(f, at, size-at), reading.EntryHeader), size-at)
 		return err == nil
 	}
 	// Its header may be right; if not, a block is told by how its key begins.
-	var head [entryHeader]byte
+	var head [reading.EntryHeader]byte
 	n, err := f.ReadAt(head[:], bad)
 	if err != nil && err != io.EOF {
 		return false, err
 	}
-	if header, body, ok := entrySizes(head[:n]); ok && entryAt(bad+header+body+crc32.Size) {
+	if header, body, ok := reading.EntrySizes(head[:n]); ok && entryAt(bad+header+body+crc32.Size) {
 		return true, nil
 	}
 	key := append(blockstore.BlockPrefix.Bytes(), '/')
-	buf := make([]byte, logBuf)
+	buf := make([]byte, reading.LogBuf)
 	for at := bad; at < size; {
 		n, err := f.ReadAt(buf, at)
 		if err != nil && err != io.EOF {
@@ -150,7 +153,7 @@ func goesOn(f *os.File, bad, size int64) (bool, error) {
 				break
 			}
 			i += next
-			for header := int64(entryMarks + 3); header <= entryHeader; header++ {
+			for header := int64(reading.EntryMarks + 3); header <= reading.EntryHeader; header++ {
 				if begin := at + int64(i) - header; begin > bad && entryAt(begin) {
 					return true, nil
 				}
@@ -177,11 +180,11 @@ func (s *Store) keepNewestLog(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	if last.size <= logHeader {
+	if last.size <= reading.LogHeader {
 		return nil
 	}
-	end, err := readable(ctx, f, logHeader, last.size)
-	if err == nil || err != errEntry {
+	end, err := readable(ctx, f, reading.LogHeader, last.size)
+	if err == nil || err != reading.ErrEntry {
 		return err
 	}
 	more, err := goesOn(f, end, last.size)
@@ -189,7 +192,7 @@ func (s *Store) keepNewestLog(ctx context.Context) error {
 		return err
 	}
 	// First, as the file is looked at no more once it is not the newest.
-	if err := s.noteDamagedLog(last.name, errEntry); err != nil {
+	if err := s.noteDamagedLog(last.name, reading.ErrEntry); err != nil {
 		return err
 	}
 	return writeEmptyLog(s.dbDir, last.id+1)
@@ -197,8 +200,8 @@ func (s *Store) keepNewestLog(ctx context.Context) error {
 
 // writeEmptyLog makes a file of the value log without an entry, all of it or nothing.
 func writeEmptyLog(dir string, id uint32) error {
-	var header [logHeader]byte
-	if _, err := rand.Read(header[logKeyID:]); err != nil {
+	var header [reading.LogHeader]byte
+	if _, err := rand.Read(header[reading.LogKeyID:]); err != nil {
 		return err
 	}
 	path := filepath.Join(dir, fmt.Sprintf("%06d.vlog", id))
@@ -213,7 +216,7 @@ func writeEmptyLog(dir string, id uint32) error {
 	if err := os.Rename(path+".new", path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return kv.SyncDir(dir)
 }
 
 // noteDamagedLog marks a file that is kept from Badger, and says so once.

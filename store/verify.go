@@ -15,6 +15,8 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // What may be wrong with a block.
@@ -91,7 +93,7 @@ func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress 
 		err = &DamagedTablesError{v.found.Tables}
 	}
 	if err != nil {
-		return v.found, wrap(err, "verify the store")
+		return v.found, kv.Wrap(err, "verify the store")
 	}
 	return v.found, nil
 }
@@ -107,7 +109,7 @@ func (v *verifier) run(ctx context.Context) (err error) {
 	if v.found.Tables, err = v.s.liveBadTables(ctx); err != nil {
 		return err
 	}
-	total, err := v.s.countKeys(ctx, []byte{kLinkTo})
+	total, err := v.s.kv.CountKeys(ctx, []byte{kLinkTo})
 	if err != nil {
 		return err
 	}
@@ -139,15 +141,15 @@ func (v *verifier) run(ctx context.Context) (err error) {
 // hashesFrom reads the hashes of some references from a key on, each once, how
 // many references those are, and the key to go on from; nil at the end.
 func (s *Store) hashesFrom(ctx context.Context, from []byte) (hashes []multihash.Multihash, refs uint64, next []byte, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: []byte{kLinkTo}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{kLinkTo}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			l, err := splitLinkTo(key)
 			if err != nil {
 				return false, err
 			}
 			h := l.Hash
 			if n := len(hashes); n == 0 || string(hashes[n-1]) != string(h) {
-				if n == pageSize {
+				if n == kv.PageSize {
 					next = append(next, key...)
 					return false, nil
 				}
@@ -199,8 +201,8 @@ func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 // checkAgain is check after links to the block were deleted: there may be no other.
 func (v *verifier) checkAgain(ctx context.Context, h multihash.Multihash) error {
 	linked := false
-	err := v.s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err := v.s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: blockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			l, err := splitLinkTo(key)
 			linked = err == nil && string(l.Hash) == string(h)
 			return !linked, err
@@ -243,7 +245,7 @@ func (s *Store) notWhole(holders []graph.Holder) error {
 	if err := s.roomForUpkeep(); err != nil {
 		return err
 	}
-	wb := s.newBatch()
+	wb := s.kv.NewBatch()
 	defer wb.Cancel()
 	for _, h := range holders {
 		if err := wb.Delete(wholeKey(h)); err != nil {
@@ -260,8 +262,8 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 	if err != nil {
 		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
 	}
-	err = s.view(ctx, func(r *reader) error {
-		data, err := fetch(r.txn, blockKey(h), nil)
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		data, err := reading.Fetch(r.Txn, blockKey(h), nil)
 		if err != nil {
 			return s.noteRead(h, err)
 		}
@@ -288,11 +290,11 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 }
 
 // hurtBy lists the DAGs that a block is of, with their requests, and all that is
-// above it.
+// holdersAbove it.
 func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtDAG, above []graph.Holder, err error) {
-	err = s.viewLearning(ctx, func(r *reader) error {
+	err = s.viewLearning(ctx, func(r *kv.Reader) error {
 		hurt = nil
-		if above, err = r.above(h); err != nil {
+		if above, err = holdersAbove(r, h); err != nil {
 			return err
 		}
 		slices.Sort(above)
@@ -320,14 +322,14 @@ func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtD
 }
 
 // holdersOf reads the requests for a DAG that are not failed.
-func (s *Store) holdersOf(r *reader, hurt *HurtDAG) error {
+func (s *Store) holdersOf(r *kv.Reader, hurt *HurtDAG) error {
 	chunks, err := chunksFor(r, hurt.DAG)
 	if err != nil {
 		return err
 	}
 	for _, of := range chunks {
 		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
-			which, err := r.requests(hurt.DAG, of, code)
+			which, err := requests(r, hurt.DAG, of, code)
 			if err != nil {
 				return err
 			}
@@ -355,16 +357,16 @@ func (s *Store) holdersOf(r *reader, hurt *HurtDAG) error {
 func (v *verifier) strays(ctx context.Context) error {
 	var page []graph.Ref
 	note := func() error {
-		if err := v.s.enter(ctx); err != nil {
+		if err := v.s.kv.Enter(ctx); err != nil {
 			return err
 		}
-		defer v.s.leave()
+		defer v.s.kv.Leave()
 		n, err := v.s.noteStrays(page)
 		v.found.Strays += n
 		page = page[:0]
 		return err
 	}
-	err := v.s.walk(ctx, span{prefix: append(blockstore.BlockPrefix.Bytes(), '/'), keysOnly: true}, func(key, _ []byte) error {
+	err := v.s.kv.Walk(ctx, kv.Span{Prefix: append(blockstore.BlockPrefix.Bytes(), '/'), KeysOnly: true}, func(key, _ []byte) error {
 		if h, ok := blockOf(datastore.RawKey(string(key))); ok {
 			page = append(page, graph.Ref{Hash: h})
 		}
@@ -388,24 +390,24 @@ func (s *Store) noteStrays(blocks []graph.Ref) (n uint64, err error) {
 	if err := s.roomForUpkeep(); err != nil {
 		return 0, err
 	}
-	wb := s.newBatch()
+	wb := s.kv.NewBatch()
 	defer wb.Cancel()
 	err = s.db.View(func(txn *badger.Txn) error {
 		for _, l := range loose {
-			if _, err := find(txn, looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
+			if _, err := reading.Find(txn, looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
 				if err != nil {
 					return err
 				}
 				continue
 			}
-			item, err := find(txn, blockKey(l.Hash))
+			item, err := reading.Find(txn, blockKey(l.Hash))
 			if errors.Is(err, badger.ErrKeyNotFound) {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			if err := wb.Set(looseKey(l.Hash), encodeSize(sizeOf(item))); err != nil {
+			if err := wb.Set(looseKey(l.Hash), encodeSize(reading.SizeOf(item))); err != nil {
 				return err
 			}
 			n++

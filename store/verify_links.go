@@ -7,6 +7,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // A link has two sides, of which the holder's is written first and deleted last. A
@@ -23,7 +24,7 @@ func (s *Store) mendLinks(ctx context.Context, h multihash.Multihash) (halves in
 	for _, l := range half {
 		var from []byte
 		for {
-			page, next, err := s.linksPage(ctx, l.Holder, from, pageSize)
+			page, next, err := s.linksPage(ctx, l.Holder, from, kv.PageSize)
 			if err != nil {
 				return 0, err
 			}
@@ -41,7 +42,7 @@ func (s *Store) mendLinks(ctx context.Context, h multihash.Multihash) (halves in
 		return 0, err
 	}
 	for _, l := range half {
-		if err := s.setAlone(linkToKey(l), nil); err != nil {
+		if err := s.kv.SetAlone(linkToKey(l), nil); err != nil {
 			return 0, err
 		}
 		s.log.Warn("a link to a block has only one side, and is deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
@@ -51,14 +52,14 @@ func (s *Store) mendLinks(ctx context.Context, h multihash.Multihash) (halves in
 
 // halves lists the links to a block that have no holder's side.
 func (s *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph.Link, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: blockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			l, err := splitLinkTo(key)
 			if err != nil || string(l.Hash) != string(h) {
 				return err == nil, err
 			}
 			l.Hash = append(multihash.Multihash(nil), l.Hash...)
-			_, both, err := r.get(linkFromKey(l))
+			_, both, err := r.Get(linkFromKey(l))
 			if !both && err == nil {
 				half = append(half, l)
 			}
@@ -72,13 +73,13 @@ func (s *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph
 // alone, so that none is going just now.
 func (s *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 	lacking := func(links []graph.Link) (lack []graph.Link, err error) {
-		err = s.view(ctx, func(r *reader) error {
+		err = s.kv.View(ctx, func(r *kv.Reader) error {
 			for _, l := range links {
-				_, from, err := r.get(linkFromKey(l))
+				_, from, err := r.Get(linkFromKey(l))
 				if err != nil {
 					return err
 				}
-				_, to, err := r.get(linkToKey(l))
+				_, to, err := r.Get(linkToKey(l))
 				if err != nil {
 					return err
 				}
@@ -103,7 +104,7 @@ func (s *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 		return err
 	}
 	for _, l := range lack {
-		if err := s.setAlone(linkToKey(l), encodeSize(l.Size)); err != nil {
+		if err := s.kv.SetAlone(linkToKey(l), encodeSize(l.Size)); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // DamagedRecord is a record, or an entry of a list, whose value cannot be read.
@@ -63,7 +64,7 @@ type recordKind struct {
 // recordOf checks a value that [codec] encodes.
 func recordOf[T any](s *Store, _, value []byte) error {
 	var rec T
-	return s.codec.decode(value, &rec)
+	return s.codec.Decode(value, &rec)
 }
 
 // recordKinds is every kind whose value says something.
@@ -91,7 +92,7 @@ func recordKinds() []recordKind {
 		{prefix: kAccount, name: "counter of an account", check: recordOf[accountRecord]},
 		{prefix: kRequest, name: "pin", check: func(s *Store, _, value []byte) error {
 			var rec requestRecord
-			err := s.codec.decode(value, &rec)
+			err := s.codec.Decode(value, &rec)
 			if err == nil && rec.dag() == "" {
 				err = fmt.Errorf("%w: its root is no CID", ErrUnreadable)
 			}
@@ -120,7 +121,7 @@ func recordKinds() []recordKind {
 				return nil // a node
 			}
 			var rec releasedRecord
-			return s.codec.decode(value, &rec)
+			return s.codec.Decode(value, &rec)
 		}},
 		{prefix: kLinkTo, name: "link", check: size, many: true},
 		{prefix: kLinkFrom, name: "link", check: size, many: true},
@@ -134,7 +135,7 @@ func recordKinds() []recordKind {
 			return nil
 		}, many: true},
 		{prefix: kLogin, name: "account", check: recordOf[loginRecord]},
-		{prefix: kEmail, name: "address of an account", check: bytes(len(account{}))},
+		{prefix: kEmail, name: "address of an account", check: bytes(len(kv.Account{}))},
 		{prefix: kToken, name: "token", check: recordOf[tokenRecord]},
 		{prefix: kInvite, name: "invitation", check: recordOf[inviteRecord]},
 		{prefix: kEvent, name: "event of the audit record", check: recordOf[eventRecord]},
@@ -158,7 +159,7 @@ func (s *Store) checkRecords(ctx context.Context, all bool, report func(DamagedR
 		if k.many && !all {
 			continue
 		}
-		err := s.walk(ctx, span{prefix: []byte{k.prefix}}, func(key, value []byte) error {
+		err := s.kv.Walk(ctx, kv.Span{Prefix: []byte{k.prefix}}, func(key, value []byte) error {
 			err := k.check(s, key, value)
 			if err == nil {
 				return nil
@@ -166,7 +167,7 @@ func (s *Store) checkRecords(ctx context.Context, all bool, report func(DamagedR
 			if !errors.Is(err, ErrUnreadable) {
 				return err
 			}
-			s.tellUnreadable(key, err)
+			s.kv.TellUnreadable(key, err)
 			return report(describe(k.name, key))
 		})
 		if err != nil {

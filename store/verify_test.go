@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // complete marks a pin's DAG complete.
@@ -51,7 +52,7 @@ func overwrite(t *testing.T, s *Store, b blocks.Block, data []byte) {
 
 func TestVerify(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	bs := someBlocks(30, pageSize+50, 2000)
+	bs := someBlocks(30, kv.PageSize+50, 2000)
 	a, b, unfinished := beginPin(t, s, 1), beginPin(t, s, 2), beginPin(t, s, 3)
 	a.put(t, s, bs[:200])
 	a.complete(t, s, 200)
@@ -260,9 +261,9 @@ func TestVerifyAfterHalfARepair(t *testing.T) {
 	p := beginPin(t, s, 1)
 	p.put(t, s, []blocks.Block{b})
 	p.complete(t, s, 1)
-	must(t, s.update(ctx, func(t *tx) error {
+	must(t, s.kv.Update(ctx, func(t *kv.Tx) error {
 		rec := dagRecord{Attempt: p.attempt, Holders: 1}
-		return s.put(t, dagKey(p.request.DAG()), rec)
+		return s.kv.Put(t, dagKey(p.request.DAG()), rec)
 	}))
 	must(t, s.set(blockKey(b.Cid().Hash()), nil))
 	found, r := verify(t, s)

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // Some of what is kept follows from the rest: what an account's requests are numbered
@@ -13,18 +14,18 @@ import (
 // change that writes it mends it.
 
 // accountRecord reads what an account's requests are numbered by.
-func (s *Store) accountRecord(r *reader, a account) (rec accountRecord, err error) {
-	_, err = s.take(r, accountKey(a), &rec)
+func (s *Store) accountRecord(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
+	_, err = s.kv.Take(r, accountKey(a), &rec)
 	if errors.Is(err, ErrUnreadable) {
-		s.tellUnreadable(accountKey(a), err)
-		return workOutAccount(r.before(), a)
+		s.kv.TellUnreadable(accountKey(a), err)
+		return workOutAccount(r.Before(), a)
 	}
 	return rec, err
 }
 
 // workOutAccount gives a record by which nothing is numbered or dated twice that is there.
-func workOutAccount(r *reader, a account) (rec accountRecord, err error) {
-	err = r.scan(span{prefix: accountPrefix(kRequest, a), reverse: true, keysOnly: true}, func(key, _ []byte) (bool, error) {
+func workOutAccount(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
+	err = r.Scan(kv.Span{Prefix: kv.AccountPrefix(kRequest, a), Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		rec.Last = int64(binary.BigEndian.Uint64(key[1+len(a):]))
 		rec.Clock = rec.Last
 		return false, nil
@@ -32,7 +33,7 @@ func workOutAccount(r *reader, a account) (rec accountRecord, err error) {
 	if err != nil {
 		return rec, err
 	}
-	err = r.scan(span{prefix: accountPrefix(kRow, a), reverse: true, keysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = r.Scan(kv.Span{Prefix: kv.AccountPrefix(kRow, a), Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		rec.NextSeq = binary.BigEndian.Uint64(key[1+len(a):]) + 1
 		return false, nil
 	})
@@ -42,9 +43,9 @@ func workOutAccount(r *reader, a account) (rec accountRecord, err error) {
 	// A row may be missing, and what a list says of it must not be somebody else's.
 	for _, code := range byLikelihood() {
 		list := statusList(code, a)
-		err := r.scan(span{prefix: list, reverse: true, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		err := r.Scan(kv.Span{Prefix: list, Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			number := binary.BigEndian.Uint32(key[len(list):])
-			c, err := r.chunk(list, number)
+			c, err := chunkAt(r, list, number)
 			for bit := range c.down {
 				rec.NextSeq = max(rec.NextSeq, seqAt(number, bit)+1)
 				break
@@ -55,21 +56,21 @@ func workOutAccount(r *reader, a account) (rec accountRecord, err error) {
 			return rec, err
 		}
 	}
-	rec.Live, err = r.countOnLists(a)
+	rec.Live, err = countOnLists(r, a)
 	return rec, err
 }
 
 // workOutChunk works out a piece of a list whose value cannot be read, which cause says.
 // What cannot be worked out is cause.
-func (r *reader) workOutChunk(list []byte, number uint32, cause error) (*chunk, error) {
+func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*chunk, error) {
 	switch {
-	case list[0] == kStatus && len(list) == 2+len(account{}):
-		return r.workOutStatus(statusCode(list[1]), account(list[2:]), number, cause)
-	case list[0] == kByName && len(list) == 1+len(account{})+16:
-		a, hash := account(list[1:]), [16]byte(list[1+len(account{}):])
+	case list[0] == kStatus && len(list) == 2+len(kv.Account{}):
+		return workOutStatus(r, statusCode(list[1]), kv.Account(list[2:]), number, cause)
+	case list[0] == kByName && len(list) == 1+len(kv.Account{})+16:
+		a, hash := kv.Account(list[1:]), [16]byte(list[1+len(kv.Account{}):])
 		c := new(chunk)
-		err := r.eachRow(a, number, func(seq uint64, bit int) error {
-			row, err := r.row(a, seq)
+		err := eachRow(r, a, number, func(seq uint64, bit int) error {
+			row, err := rowAt(r, a, seq)
 			if err == nil && nameHash(string(row.name)) == hash {
 				c.add(bit)
 			}
@@ -80,15 +81,15 @@ func (r *reader) workOutChunk(list []byte, number uint32, cause error) (*chunk, 
 		})
 		return c, err
 	case list[0] == kByDAG:
-		return r.workOutByDAG(list, number)
+		return workOutByDAG(r, list, number)
 	}
 	return nil, cause
 }
 
 // workOutStatus gives the requests that have a row and no other status: each has one.
-func (r *reader) workOutStatus(code statusCode, a account, number uint32, cause error) (*chunk, error) {
+func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, cause error) (*chunk, error) {
 	c := new(chunk)
-	err := r.eachRow(a, number, func(_ uint64, bit int) error {
+	err := eachRow(r, a, number, func(_ uint64, bit int) error {
 		c.add(bit)
 		return nil
 	})
@@ -99,7 +100,7 @@ func (r *reader) workOutStatus(code statusCode, a account, number uint32, cause 
 		if other == code {
 			continue
 		}
-		b, found, err := r.get(chunkKey(statusList(other, a), number))
+		b, found, err := r.Get(chunkKey(statusList(other, a), number))
 		if err == nil && !found {
 			continue
 		}
@@ -119,25 +120,25 @@ func (r *reader) workOutStatus(code statusCode, a account, number uint32, cause 
 }
 
 // workOutByDAG gives the requests whose records say that they are for the DAG.
-func (r *reader) workOutByDAG(list []byte, number uint32) (*chunk, error) {
-	codec, err := newCodec()
+func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
+	codec, err := kv.NewCodec()
 	if err != nil {
 		return nil, err
 	}
-	const tail = len(account{})
-	a, d := account(list[len(list)-tail:]), pin.DAG(list[3:len(list)-tail])
+	const tail = len(kv.Account{})
+	a, d := kv.Account(list[len(list)-tail:]), pin.DAG(list[3:len(list)-tail])
 	c := new(chunk)
-	err = r.eachRow(a, number, func(seq uint64, bit int) error {
-		row, err := r.row(a, seq)
+	err = eachRow(r, a, number, func(seq uint64, bit int) error {
+		row, err := rowAt(r, a, seq)
 		if err != nil {
 			return err
 		}
-		b, found, err := r.get(requestKey(a, row.created))
+		b, found, err := r.Get(requestKey(a, row.created))
 		if err != nil || !found {
 			return err
 		}
 		var rec requestRecord
-		if err = codec.decode(b, &rec); err == nil && rec.dag() == d {
+		if err = codec.Decode(b, &rec); err == nil && rec.dag() == d {
 			c.add(bit)
 		}
 		return err
@@ -147,9 +148,9 @@ func (r *reader) workOutByDAG(list []byte, number uint32) (*chunk, error) {
 
 // eachRow calls fn for each request of a piece that has a row, whether that can be read
 // or not, and passes over errors of it that are one of those.
-func (r *reader) eachRow(a account, number uint32, fn func(seq uint64, bit int) error, over ...error) error {
-	prefix, start := accountPrefix(kRow, a), seqAt(number, 0)
-	return r.scan(span{prefix: prefix, from: rowKey(a, start), keysOnly: true}, func(key, _ []byte) (bool, error) {
+func eachRow(r *kv.Reader, a kv.Account, number uint32, fn func(seq uint64, bit int) error, over ...error) error {
+	prefix, start := kv.AccountPrefix(kRow, a), seqAt(number, 0)
+	return r.Scan(kv.Span{Prefix: prefix, From: rowKey(a, start), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		seq := binary.BigEndian.Uint64(key[len(prefix):])
 		if seq >= start+chunkBits {
 			return false, nil
@@ -165,28 +166,28 @@ func (r *reader) eachRow(a account, number uint32, fn func(seq uint64, bit int) 
 }
 
 // takeCharge reads what an account is charged for a DAG.
-func (s *Store) takeCharge(r *reader, a account, d pin.DAG) (c chargeRecord, charged bool, err error) {
-	charged, err = s.take(r, chargeKey(a, d), &c)
+func (s *Store) takeCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRecord, charged bool, err error) {
+	charged, err = s.kv.Take(r, chargeKey(a, d), &c)
 	if !errors.Is(err, ErrUnreadable) {
 		return c, charged, err
 	}
-	s.tellUnreadable(chargeKey(a, d), err)
-	return s.workOutCharge(r.before(), a, d)
+	s.kv.TellUnreadable(chargeKey(a, d), err)
+	return s.workOutCharge(r.Before(), a, d)
 }
 
-func (s *Store) workOutCharge(r *reader, a account, d pin.DAG) (c chargeRecord, charged bool, err error) {
+func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRecord, charged bool, err error) {
 	work, err := accountChunksFor(r, d, a)
 	if err != nil {
 		return c, false, err
 	}
 	for _, of := range work {
-		which, err := r.requests(d, of, codePinned)
+		which, err := requests(r, d, of, codePinned)
 		if err != nil {
 			return c, false, err
 		}
 		c.Pinned += uint64(which.count())
 	}
-	err = s.eachTaken(r, accountPrefix(kHolds, a), func(h taken) {
+	err = s.eachTaken(r, kv.AccountPrefix(kHolds, a), func(h taken) {
 		if h.pinned == d {
 			c.Pinned++
 		}
@@ -200,15 +201,15 @@ func (s *Store) workOutCharge(r *reader, a account, d pin.DAG) (c chargeRecord, 
 }
 
 // takeUsage reads what an account is charged in all.
-func (s *Store) takeUsage(r *reader, a account) (u usageRecord, err error) {
-	_, err = s.take(r, usageKey(a), &u)
+func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u usageRecord, err error) {
+	_, err = s.kv.Take(r, usageKey(a), &u)
 	if !errors.Is(err, ErrUnreadable) {
 		return u, err
 	}
-	s.tellUnreadable(usageKey(a), err)
-	r, u = r.before(), usageRecord{}
-	prefix := accountPrefix(kCharge, a)
-	err = r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
+	s.kv.TellUnreadable(usageKey(a), err)
+	r, u = r.Before(), usageRecord{}
+	prefix := kv.AccountPrefix(kCharge, a)
+	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		c, charged, err := s.takeCharge(r, a, pin.DAG(key[len(prefix)+2:]))
 		if charged {
 			u.DAGs, u.Blocks, u.Bytes = u.DAGs+1, u.Blocks+c.Blocks, u.Bytes+c.Bytes
@@ -219,9 +220,9 @@ func (s *Store) takeUsage(r *reader, a account) (u usageRecord, err error) {
 }
 
 // eachTaken gives what requests hold that came by Replace, of those under a prefix.
-func (s *Store) eachTaken(r *reader, prefix []byte, fn func(taken)) error {
-	return r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
-		h, err := s.tookOver(r, account(key[1:]), binary.BigEndian.Uint64(key[1+len(account{}):]))
+func (s *Store) eachTaken(r *kv.Reader, prefix []byte, fn func(taken)) error {
+	return r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		h, err := s.tookOver(r, kv.Account(key[1:]), binary.BigEndian.Uint64(key[1+len(kv.Account{}):]))
 		if err == nil {
 			fn(h)
 		}
@@ -230,19 +231,19 @@ func (s *Store) eachTaken(r *reader, prefix []byte, fn func(taken)) error {
 }
 
 // dag reads what is known of a DAG. found is false if nothing holds it.
-func (s *Store) dag(r *reader, d pin.DAG) (rec dagRecord, found bool, err error) {
-	found, err = s.take(r, dagKey(d), &rec)
+func (s *Store) dag(r *kv.Reader, d pin.DAG) (rec dagRecord, found bool, err error) {
+	found, err = s.kv.Take(r, dagKey(d), &rec)
 	if !errors.Is(err, ErrUnreadable) {
 		return rec, found, err
 	}
-	s.tellUnreadable(dagKey(d), err)
-	return s.workOutDAG(r.before(), d)
+	s.kv.TellUnreadable(dagKey(d), err)
+	return s.workOutDAG(r.Before(), d)
 }
 
 // workOutDAG goes by the requests that hold the DAG. It is complete if some of them are
 // pinned and none waits for it; if some do, it is one that is repaired, so that all of it
 // is looked at.
-func (s *Store) workOutDAG(r *reader, d pin.DAG) (rec dagRecord, found bool, err error) {
+func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec dagRecord, found bool, err error) {
 	work, err := chunksFor(r, d)
 	if err != nil {
 		return rec, false, err
@@ -250,7 +251,7 @@ func (s *Store) workOutDAG(r *reader, d pin.DAG) (rec dagRecord, found bool, err
 	var pinned, waiting bool
 	for _, of := range work {
 		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
-			which, err := r.requests(d, of, code)
+			which, err := requests(r, d, of, code)
 			if err != nil {
 				return rec, false, err
 			}
@@ -259,7 +260,7 @@ func (s *Store) workOutDAG(r *reader, d pin.DAG) (rec dagRecord, found bool, err
 			waiting = waiting || code != codePinned && !which.empty()
 		}
 		var c chargeRecord
-		if charged, err := s.take(r, chargeKey(of.account, d), &c); err == nil && charged {
+		if charged, err := s.kv.Take(r, chargeKey(of.account, d), &c); err == nil && charged {
 			rec.Blocks, rec.Bytes = c.Blocks, c.Bytes
 		} else if err != nil && !errors.Is(err, ErrUnreadable) {
 			return rec, false, err
@@ -280,8 +281,8 @@ func (s *Store) workOutDAG(r *reader, d pin.DAG) (rec dagRecord, found bool, err
 	if !pinned {
 		rec.Blocks, rec.Bytes = 0, 0
 	}
-	err = r.scan(span{prefix: []byte{kAttempt}, keysOnly: true}, func(key, _ []byte) (bool, error) {
-		of, _, err := r.get(key)
+	err = r.Scan(kv.Span{Prefix: []byte{kAttempt}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		of, _, err := r.Get(key)
 		if errors.Is(err, ErrUnreadable) {
 			return true, nil
 		}

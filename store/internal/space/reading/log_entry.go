@@ -1,4 +1,4 @@
-package store
+package reading
 
 import (
 	"bufio"
@@ -10,28 +10,28 @@ import (
 
 const (
 	// A file begins with the number of its key, 0 is none, and a nonce.
-	logKeyID, logHeader = 8, 8 + 12
+	LogKeyID, LogHeader = 8, 8 + 12
 	// An entry is a header, its key, its value and a checksum. The header is two
 	// bytes of marks, then the lengths of the two, and a time, as varints.
-	entryMarks, entryHeader = 2, 22
+	EntryMarks, EntryHeader = 2, 22
 	entryKeyMost            = 1 << 16
 	// No entry of a value log has the marks of transactions.
 	entryTxn = 1<<6 | 1<<7
-	logBuf   = 1 << 20
+	LogBuf   = 1 << 20
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// errEntry: what there is of an entry is none, or has another checksum.
-var errEntry = errors.New("an entry is not as it was written")
+// ErrEntry: what there is of an entry is none, or has another checksum.
+var ErrEntry = errors.New("an entry is not as it was written")
 
-// entrySizes reads a header. ok is false if it is none.
-func entrySizes(b []byte) (header, body int64, ok bool) {
-	if len(b) < entryMarks || b[0]&entryTxn != 0 {
+// EntrySizes reads a header. ok is false if it is none.
+func EntrySizes(b []byte) (header, body int64, ok bool) {
+	if len(b) < EntryMarks || b[0]&entryTxn != 0 {
 		return 0, 0, false
 	}
 	var n [3]uint64
-	at := entryMarks
+	at := EntryMarks
 	for i := range n {
 		v, w := binary.Uvarint(b[at:])
 		if w <= 0 {
@@ -47,16 +47,16 @@ func entrySizes(b []byte) (header, body int64, ok bool) {
 	return int64(at), int64(key + value), true
 }
 
-// readEntry reads one entry, and gives how long it is. Errors: errEntry; io.EOF if
+// ReadEntry reads one entry, and gives how long it is. Errors: errEntry; io.EOF if
 // nothing is left; whatever the disk says.
-func readEntry(r *bufio.Reader, left int64) (n int64, err error) {
-	head, err := r.Peek(entryHeader)
+func ReadEntry(r *bufio.Reader, left int64) (n int64, err error) {
+	head, err := r.Peek(EntryHeader)
 	if len(head) == 0 || err != nil && err != io.EOF {
 		return 0, err
 	}
-	header, body, ok := entrySizes(head)
+	header, body, ok := EntrySizes(head)
 	if !ok || header+body+crc32.Size > left {
-		return 0, errEntry
+		return 0, ErrEntry
 	}
 	sum := crc32.New(castagnoli)
 	if _, err := io.CopyN(sum, r, header+body); err != nil {
@@ -67,14 +67,14 @@ func readEntry(r *bufio.Reader, left int64) (n int64, err error) {
 		return 0, noEOF(err)
 	}
 	if binary.BigEndian.Uint32(want[:]) != sum.Sum32() {
-		return 0, errEntry
+		return 0, ErrEntry
 	}
 	return header + body + crc32.Size, nil
 }
 
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errEntry
+		return ErrEntry
 	}
 	return err
 }

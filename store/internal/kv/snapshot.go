@@ -1,4 +1,4 @@
-package store
+package kv
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 // its own batches to be synced, one after the other: with small blocks that
 // was most of its time. So looks share a transaction that is a little old.
 
-// lookAge is how old what a look sees may be before a new transaction is begun:
+// LookAge is how old what a look sees may be before a new transaction is begun:
 // several batches' worth, and short beside any wait for the network.
-const lookAge = 100 * time.Millisecond
+const LookAge = 100 * time.Millisecond
 
 // lookout is the transaction that looks share. It is given back soon after the
 // last look, since what it may see cannot be reclaimed.
@@ -33,39 +33,39 @@ type glimpse struct {
 	users int // the lookout's own among them
 }
 
-// glance runs fn to read the records as they were within the last moments.
-func (s *Store) glance(ctx context.Context, fn func(*reader) error) error {
-	if err := s.enter(ctx); err != nil {
+// Glance runs fn to read the records as they were within the last moments.
+func (d *DB) Glance(ctx context.Context, fn func(*Reader) error) error {
+	if err := d.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.leave()
-	r, release := s.glimpse()
+	defer d.Leave()
+	r, release := d.Glimpse()
 	defer release()
 	return fn(r)
 }
 
-// glimpse gives the records as they were within the last moments, until release is called.
+// Glimpse gives the records as they were within the last moments, until release is called.
 // The caller must have entered.
-func (s *Store) glimpse() (r *reader, release func()) {
-	g := s.looks.take(s)
-	return &reader{txn: g.txn}, func() { s.looks.release(g) }
+func (d *DB) Glimpse() (r *Reader, release func()) {
+	g := d.looks.take(d)
+	return &Reader{Txn: g.txn}, func() { d.looks.release(g) }
 }
 
-// lookAfresh has the next glimpse see all that is committed now.
-func (s *Store) lookAfresh() { s.looks.refresh() }
+// LookAfresh has the next glimpse see all that is committed now.
+func (d *DB) LookAfresh() { d.looks.refresh() }
 
 // take gives the glimpse there is. One that is too old is renewed behind the
 // caller's back; one is begun before its eyes only if there is none.
-func (l *lookout) take(s *Store) *glimpse {
+func (l *lookout) take(s *DB) *glimpse {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.now == nil {
 		l.set(s, s.db.NewTransaction(false))
-	} else if !l.renewing && time.Since(l.now.taken) >= lookAge {
+	} else if !l.renewing && time.Since(l.now.taken) >= LookAge {
 		l.renewing = true
 		s.users.Add(1) // the caller is one, so the store is open
 		go func() {
-			defer s.leave()
+			defer s.Leave()
 			txn := s.db.NewTransaction(false)
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -78,11 +78,11 @@ func (l *lookout) take(s *Store) *glimpse {
 }
 
 // set puts a new glimpse in the place of the old one, for a while.
-func (l *lookout) set(s *Store, txn *badger.Txn) {
+func (l *lookout) set(s *DB, txn *badger.Txn) {
 	l.expire()
 	g := &glimpse{txn: txn, taken: time.Now(), users: 1}
 	l.now = g
-	l.expiry = time.AfterFunc(2*lookAge, func() {
+	l.expiry = time.AfterFunc(2*LookAge, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.now == g {
@@ -125,4 +125,11 @@ func (l *lookout) release(g *glimpse) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.drop(g)
+}
+
+// Looking reports whether a glimpse is open: what it may see cannot be given back.
+func (d *DB) Looking() bool {
+	d.looks.mu.Lock()
+	defer d.looks.mu.Unlock()
+	return d.looks.now != nil
 }

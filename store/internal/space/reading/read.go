@@ -1,4 +1,4 @@
-package store
+package reading
 
 import (
 	"encoding/binary"
@@ -34,9 +34,9 @@ const (
 	logSlack    = 8 + headerGuess + 4
 )
 
-// find looks a key up. The item is good as long as the transaction. Errors:
+// Find looks a key up. The item is good as long as the transaction. Errors:
 // badger.ErrKeyNotFound; fault.ErrUnreadable if a table may have it, and cannot be read.
-func find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
+func Find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
 	err = sound(func() error {
 		item, err = txn.Get(key)
 		return err
@@ -44,13 +44,13 @@ func find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
 	return item, err
 }
 
-// fetch reads the value of a key into buf, or into memory of its own if that is too
+// Fetch reads the value of a key into buf, or into memory of its own if that is too
 // small. Errors are those of find; also fault.ErrUnreadable if the value cannot be read.
-func fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
+func Fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
 	for range readTries {
 		var item *badger.Item
-		if item, err = find(txn, key); err == nil {
-			value, err = valueOf(item, buf)
+		if item, err = Find(txn, key); err == nil {
+			value, err = ValueOf(item, buf)
 		}
 		if !errors.Is(err, fault.ErrUnreadable) {
 			return value, err
@@ -59,11 +59,11 @@ func fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
 	return nil, err
 }
 
-// valueOf reads the value of an item into buf, or into memory of its own. It is never
+// ValueOf reads the value of an item into buf, or into memory of its own. It is never
 // nil without an error. Errors: fault.ErrUnreadable. [fetch] is for who has no item.
-func valueOf(item *badger.Item, buf []byte) (value []byte, err error) {
-	want, came := sizeOf(item), 0
-	err = guarded(func() error {
+func ValueOf(item *badger.Item, buf []byte) (value []byte, err error) {
+	want, came := SizeOf(item), 0
+	err = Guarded(func() error {
 		return item.Value(func(v []byte) error {
 			if came = len(v); came != want {
 				return nil
@@ -98,7 +98,7 @@ func isInLog(item *badger.Item) bool {
 // between the header and the key, and the checksum.
 func isAsWritten(v, copied []byte, entry int64) bool {
 	before := entry - int64(len(v)) - crc32.Size
-	if len(v) == 0 || before <= 0 || before > entryHeader+entryKeyMost || cap(v) < len(v)+crc32.Size {
+	if len(v) == 0 || before <= 0 || before > EntryHeader+entryKeyMost || cap(v) < len(v)+crc32.Size {
 		return false
 	}
 	head := unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(v)), -before)), before)
@@ -106,10 +106,10 @@ func isAsWritten(v, copied []byte, entry int64) bool {
 	return sum == binary.BigEndian.Uint32(v[len(v):len(v)+crc32.Size])
 }
 
-// sizeOf gives the length of an item's value, without reading it. Badger's ValueSize is
+// SizeOf gives the length of an item's value, without reading it. Badger's ValueSize is
 // that of a value in the tree; for one in the value log it takes all headers to be as
 // long, though lengths in them take more bytes the larger they are.
-func sizeOf(item *badger.Item) int {
+func SizeOf(item *badger.Item) int {
 	guess := item.ValueSize()
 	if !isInLog(item) {
 		return int(guess)
@@ -131,10 +131,10 @@ func uvarintLen(v uint64) (n int64) {
 	return n
 }
 
-// guarded runs a call of Badger's that reads files. A panic of it is an error then, and so
+// Guarded runs a call of Badger's that reads files. A panic of it is an error then, and so
 // is a page of a file that cannot be read, be it of a disk that fails or of a file
 // that is shorter than it was. What Badger had locked it may keep: see closeDatabase.
-func guarded(call func() error) (err error) {
+func Guarded(call func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		p := recover()
@@ -153,9 +153,9 @@ var errTable = fmt.Errorf("%w: a table of the database is damaged", fault.ErrUnr
 // sound is guarded for calls that look through tables: their answer is good only if they
 // found none damaged.
 func sound(call func() error) error {
-	before := badTables.count()
-	err := guarded(call)
-	if badTables.since(before) {
+	before := BadTables.count()
+	err := Guarded(call)
+	if BadTables.since(before) {
 		return errTable
 	}
 	return err
@@ -167,35 +167,35 @@ type iterator struct {
 	err error
 }
 
-// iterate begins to go through keys; values are read by valueOf.
-func iterate(txn *badger.Txn, opt badger.IteratorOptions) *iterator {
+// Iterate begins to go through keys; values are read by valueOf.
+func Iterate(txn *badger.Txn, opt badger.IteratorOptions) *iterator {
 	opt.PrefetchValues = false // goroutines would read them, and no errors be told
 	i := &iterator{}
 	i.move(func() { i.it = txn.NewIterator(opt) })
 	return i
 }
 
-// isNewer reports whether a key was written, or deleted, after a version. Errors:
+// IsNewer reports whether a key was written, or deleted, after a version. Errors:
 // fault.ErrUnreadable.
-func isNewer(txn *badger.Txn, key []byte, version uint64) (newer bool, err error) {
+func IsNewer(txn *badger.Txn, key []byte, version uint64) (newer bool, err error) {
 	opt := badger.DefaultIteratorOptions
 	opt.AllVersions, opt.PrefetchValues = true, false // deletions, too
 	i := &iterator{}
 	i.move(func() { i.it = txn.NewKeyIterator(key, opt); i.it.Rewind() })
-	defer i.close()
+	defer i.Close()
 	return i.err == nil && i.it.Valid() && i.it.Item().Version() > version, i.err
 }
 
-func (i *iterator) close() {
+func (i *iterator) Close() {
 	if i.it != nil {
-		_ = guarded(func() error { i.it.Close(); return nil })
+		_ = Guarded(func() error { i.it.Close(); return nil })
 	}
 }
 
-// seek goes to a key or, if that is not there, to the next one.
-func (i *iterator) seek(key []byte) { i.move(func() { i.it.Seek(key) }) }
+// Seek goes to a key or, if that is not there, to the next one.
+func (i *iterator) Seek(key []byte) { i.move(func() { i.it.Seek(key) }) }
 
-func (i *iterator) next() { i.move(i.it.Next) }
+func (i *iterator) Next() { i.move(i.it.Next) }
 
 func (i *iterator) move(how func()) {
 	if i.err == nil {
@@ -203,14 +203,14 @@ func (i *iterator) move(how func()) {
 	}
 }
 
-// at gives the item that the iterator is at, if its key has a prefix. There is none
+// At gives the item that the iterator is at, if its key has a prefix. There is none
 // at the end, nor once it failed.
-func (i *iterator) at(prefix []byte) (item *badger.Item, ok bool) {
+func (i *iterator) At(prefix []byte) (item *badger.Item, ok bool) {
 	if i.err != nil || !i.it.ValidForPrefix(prefix) {
 		return nil, false
 	}
 	return i.it.Item(), true
 }
 
-// failed says why it does not go on, if that is not the end. Errors: fault.ErrUnreadable.
-func (i *iterator) failed() error { return i.err }
+// Failed says why it does not go on, if that is not the end. Errors: fault.ErrUnreadable.
+func (i *iterator) Failed() error { return i.err }

@@ -8,6 +8,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // A look may miss what was put just now, and sees it soon.
@@ -34,7 +35,7 @@ func TestLook(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("a look does not see what was put long ago")
 		}
-		time.Sleep(lookAge / 10)
+		time.Sleep(kv.LookAge / 10)
 	}
 	if !look(old) {
 		t.Error("the older block is gone")
@@ -55,16 +56,13 @@ func TestLookEnds(t *testing.T) {
 	}
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		s.looks.mu.Lock()
-		now := s.looks.now
-		s.looks.mu.Unlock()
-		if now == nil {
+		if !s.kv.Looking() {
 			break
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("the transaction of the last look is still open")
 		}
-		time.Sleep(lookAge / 10)
+		time.Sleep(kv.LookAge / 10)
 	}
 	must(t, s.Close())
 	if _, _, err := s.Look(context.Background(), b.Cid().Hash()); err != pin.ErrClosed {

@@ -1,4 +1,4 @@
-package store
+package kv
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // maxChangesPerCommit bounds how many changes share a commit, so that the
@@ -34,7 +35,7 @@ type committer struct {
 
 // change is a function that waits to be run, or runs.
 type change struct {
-	fn     func(*tx) error
+	fn     func(*Tx) error
 	answer chan error // buffered
 }
 
@@ -49,7 +50,7 @@ func newCommitter(db *badger.DB, admit func() error, wrote func(error) error) *c
 // what fn wrote is read from now on, and may not outlast a crash. If ctx ends
 // while fn is still waiting for its turn, fn is not run and do returns the
 // context's error; once fn has been taken up, do waits for the outcome.
-func (c *committer) do(ctx context.Context, fn func(*tx) error) error {
+func (c *committer) do(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -150,13 +151,13 @@ func (c *committer) commit(batch []*change) {
 			ch.answer <- failed
 			continue
 		}
-		t := &tx{own: map[string]write{}}
-		t.reader = reader{txn: g.base, over: []map[string]write{g.writes, t.own}}
+		t := &Tx{Own: map[string]Write{}}
+		t.Reader = Reader{Txn: g.base, over: []map[string]Write{g.writes, t.Own}}
 		if err := ch.fn(t); err != nil {
 			ch.answer <- err
 			continue
 		}
-		count, size := g.cost(t.own)
+		count, size := g.cost(t.Own)
 		if !g.fits(0, 0, count, size) {
 			ch.answer <- fmt.Errorf("a change of %d keys and %d bytes is more than one commit holds", count, size)
 			continue
@@ -176,7 +177,7 @@ func (c *committer) commit(batch []*change) {
 				continue
 			}
 		}
-		maps.Copy(g.writes, t.own)
+		maps.Copy(g.writes, t.Own)
 		g.count += count
 		g.size += size
 		g.changes = append(g.changes, ch)
@@ -189,31 +190,31 @@ type group struct {
 	db          *badger.DB
 	wrote       func(error) error
 	base        *badger.Txn // what was committed before
-	writes      map[string]write
+	writes      map[string]Write
 	count, size int64 // of what was written, never too low
 	changes     []*change
 }
 
 func (c *committer) newGroup() *group {
-	return &group{db: c.db, wrote: c.wrote, base: c.db.NewTransaction(false), writes: map[string]write{}}
+	return &group{db: c.db, wrote: c.wrote, base: c.db.NewTransaction(false), writes: map[string]Write{}}
 }
 
 // cost says what the writes take up in a Badger transaction, by its own rules.
-func (g *group) cost(writes map[string]write) (count, size int64) {
+func (g *group) cost(writes map[string]Write) (count, size int64) {
 	threshold := int64(g.db.Opts().ValueThreshold)
 	for k, w := range writes {
-		size += int64(len(k)) + min(int64(len(w.value)), threshold) + entryOverhead
+		size += int64(len(k)) + min(int64(len(w.Value)), threshold) + EntryOverhead
 	}
 	return int64(len(writes)), size
 }
 
-// entryOverhead is the most that Badger adds to key and value of an entry when
+// EntryOverhead is the most that Badger adds to key and value of an entry when
 // it counts what a transaction holds: a value pointer, two bytes, a version.
-const entryOverhead = 12 + 2 + 10
+const EntryOverhead = 12 + 2 + 10
 
 // fits reports whether a transaction that holds count and size can take more.
 func (g *group) fits(count, size, moreCount, moreSize int64) bool {
-	return count+moreCount < g.db.MaxBatchCount()-1 && size+moreSize < g.db.MaxBatchSize()-entryOverhead
+	return count+moreCount < g.db.MaxBatchCount()-1 && size+moreSize < g.db.MaxBatchSize()-EntryOverhead
 }
 
 // flush commits and answers. The group cannot be used afterwards.
@@ -238,7 +239,7 @@ func (g *group) isRead(base uint64) (is bool) {
 	txn := g.db.NewTransaction(false)
 	defer txn.Discard()
 	for k := range g.writes {
-		if newer, err := isNewer(txn, []byte(k), base); err != nil || newer { // what cannot be told is in doubt
+		if newer, err := reading.IsNewer(txn, []byte(k), base); err != nil || newer { // what cannot be told is in doubt
 			return true
 		}
 	}
@@ -253,10 +254,10 @@ func (g *group) commit() error {
 	defer txn.Discard()
 	for k, w := range g.writes {
 		var err error
-		if w.deleted {
+		if w.Deleted {
 			err = txn.Delete([]byte(k))
 		} else {
-			err = txn.Set([]byte(k), w.value)
+			err = txn.Set([]byte(k), w.Value)
 		}
 		if err != nil {
 			return fmt.Errorf("write key %x: %w", k, err)

@@ -1,4 +1,4 @@
-package store
+package reading
 
 import (
 	"bytes"
@@ -15,8 +15,8 @@ import (
 // nobody. But it makes an error of it first, and asks for the text of one that can be
 // put in the place of its own. That is asked for by the goroutine that reads.
 
-// badTables is where it is noted that a block of a table has another checksum.
-var badTables noticed
+// BadTables is where it is noted that a block of a table has another checksum.
+var BadTables noticed
 
 // noticed counts, and knows which goroutine was the last to count.
 type noticed struct {
@@ -24,7 +24,7 @@ type noticed struct {
 	mu sync.Mutex
 	by map[string]uint64 // what n was after a goroutine counted
 	// stopped is how many compactions came to one.
-	stopped atomic.Int64
+	Stopped atomic.Int64
 }
 
 // noticedMost bounds of how many goroutines it is known.
@@ -85,10 +85,10 @@ func (e checksumMismatch) Error() string {
 		compaction = compaction || strings.Contains(f.Function, "(*levelsController).subcompact")
 	}
 	if table {
-		badTables.note()
+		BadTables.note()
 	}
 	if table && compaction {
-		badTables.stopped.Add(1)
+		BadTables.Stopped.Add(1)
 		select {}
 	}
 	return e.is.Error()

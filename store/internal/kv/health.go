@@ -1,4 +1,4 @@
-package store
+package kv
 
 import (
 	"context"
@@ -40,23 +40,23 @@ type health struct {
 	mending sync.WaitGroup
 }
 
-// mayWrite fails with fault.ErrUnwritable while the disk does not take what is written.
-func (s *Store) mayWrite() error {
-	s.health.mu.Lock()
-	defer s.health.mu.Unlock()
-	if s.health.err != nil {
+// MayWrite fails with fault.ErrUnwritable while the disk does not take what is written.
+func (d *DB) MayWrite() error {
+	d.health.mu.Lock()
+	defer d.health.mu.Unlock()
+	if d.health.err != nil {
 		// What was in doubt is no doubt of what comes after it.
-		return fmt.Errorf("%w: %v", fault.ErrUnwritable, s.health.err)
+		return fmt.Errorf("%w: %v", fault.ErrUnwritable, d.health.err)
 	}
 	return nil
 }
 
-// mayUpkeep is for what is written down to the lower floor.
-func (s *Store) mayUpkeep() error {
-	if err := s.mayWrite(); err != nil {
+// MayUpkeep is for what is written down to the lower floor.
+func (d *DB) MayUpkeep() error {
+	if err := d.MayWrite(); err != nil {
 		return err
 	}
-	return s.room()
+	return d.room()
 }
 
 // diskErrors are those by which a system says that it cannot write.
@@ -79,21 +79,21 @@ func ofDisk(err error) bool {
 	})
 }
 
-// wrote takes note of how a write to Badger ended, and gives its error.
-func (s *Store) wrote(err error) error {
-	now := s.now()
-	s.health.mu.Lock()
-	defer s.health.mu.Unlock()
+// Wrote takes note of how a write to Badger ended, and gives its error.
+func (d *DB) Wrote(err error) error {
+	now := d.now()
+	d.health.mu.Lock()
+	defer d.health.mu.Unlock()
 	switch {
 	case !ofDisk(err):
 		if err == nil {
-			s.health.written = now
+			d.health.written = now
 		}
 		return err
-	case s.health.err == nil && s.ctx.Err() == nil:
-		s.health.err, s.health.since = err, now
-		s.log.Error("the disk does not take what is written: nothing is changed or stored until it does", "err", err)
-		s.health.mending.Go(s.mend)
+	case d.health.err == nil && d.ctx.Err() == nil:
+		d.health.err, d.health.since = err, now
+		d.log.Error("the disk does not take what is written: nothing is changed or stored until it does", "err", err)
+		d.health.mending.Go(d.mend)
 	}
 	if errors.Is(err, fault.ErrInDoubt) {
 		return err
@@ -102,21 +102,21 @@ func (s *Store) wrote(err error) error {
 }
 
 // mend tries until the disk takes writes again, and all that is in memory is written.
-func (s *Store) mend() {
+func (d *DB) mend() {
 	for {
-		if sleep(s.ctx, s.mendEvery) != nil {
+		if Sleep(d.ctx, d.MendEvery) != nil {
 			return
 		}
-		if err := s.pushOut(s.ctx); err != nil {
-			if s.ctx.Err() == nil {
-				s.log.Debug("the disk does not take writes yet", "err", err)
+		if err := d.pushOut(d.ctx); err != nil {
+			if d.ctx.Err() == nil {
+				d.log.Debug("the disk does not take writes yet", "err", err)
 			}
 			continue
 		}
-		s.health.mu.Lock()
-		s.log.Info("the disk takes writes again", "after", s.now().Sub(s.health.since).Round(time.Second))
-		s.health.err, s.health.written = nil, s.now()
-		s.health.mu.Unlock()
+		d.health.mu.Lock()
+		d.log.Info("the disk takes writes again", "after", d.now().Sub(d.health.since).Round(time.Second))
+		d.health.err, d.health.written = nil, d.now()
+		d.health.mu.Unlock()
 		return
 	}
 }
@@ -125,38 +125,38 @@ func (s *Store) mend() {
 // the last seconds, it makes one. Errors: fault.ErrUnwritable, when writes fail or one
 // does not end; fault.ErrDiskFull, when there is no room even for removals;
 // fault.ErrClosed; the context's.
-func (s *Store) Writable(ctx context.Context) error {
-	if err := s.mayUpkeep(); err != nil {
+func (d *DB) Writable(ctx context.Context) error {
+	if err := d.MayUpkeep(); err != nil {
 		return err
 	}
-	s.health.mu.Lock()
-	if s.now().Sub(s.health.written).Abs() < provenFor {
-		s.health.mu.Unlock()
+	d.health.mu.Lock()
+	if d.now().Sub(d.health.written).Abs() < provenFor {
+		d.health.mu.Unlock()
 		return nil
 	}
-	proof := s.health.proof
+	proof := d.health.proof
 	if proof == nil {
-		if err := s.enter(ctx); err != nil {
-			s.health.mu.Unlock()
+		if err := d.Enter(ctx); err != nil {
+			d.health.mu.Unlock()
 			return err
 		}
 		proof = make(chan struct{})
-		s.health.proof = proof
+		d.health.proof = proof
 		go func() {
-			defer s.leave()
-			_ = s.setMeta(metaProof, []byte{0}) // whoever waits for it asks mayWrite
-			s.health.mu.Lock()
-			s.health.proof = nil
-			s.health.mu.Unlock()
+			defer d.Leave()
+			_ = d.SetMeta(metaProof, []byte{0}) // whoever waits for it asks mayWrite
+			d.health.mu.Lock()
+			d.health.proof = nil
+			d.health.mu.Unlock()
 			close(proof)
 		}()
 	}
-	s.health.mu.Unlock()
+	d.health.mu.Unlock()
 	limit := time.NewTimer(proofWait)
 	defer limit.Stop()
 	select {
 	case <-proof:
-		return s.mayWrite()
+		return d.MayWrite()
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-limit.C:

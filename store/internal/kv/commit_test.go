@@ -1,28 +1,60 @@
-package store
+package kv
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
 )
+
+// open opens a database that has what it goes by, and room.
+func open(t *testing.T) *DB {
+	t.Helper()
+	opt := badger.DefaultOptions(t.TempDir()).WithLogger(nil)
+	opt.SyncWrites, opt.DetectConflicts, opt.MemTableSize, opt.ValueThreshold = true, false, 8<<20, 1<<10
+	b, err := badger.Open(opt)
+	must(t, err)
+	d, err := New(b, Config{
+		Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Room:    func() error { return nil },
+		PushOut: func(context.Context) error { return nil },
+		KindOf:  func([]byte) string { return "record" },
+	})
+	must(t, err)
+	t.Cleanup(func() {
+		d.Shut()
+		must(t, b.Close())
+	})
+	return d
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 func testKey(s string) []byte { return append([]byte{0x7f}, s...) }
 
 // hold makes the committer busy until release is called, so that what is
 // asked for meanwhile waits.
-func (s *Store) stall(t *testing.T) (release func()) {
+func (s *DB) stall(t *testing.T) (release func()) {
 	t.Helper()
 	started, end := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- s.update(context.WithoutCancel(t.Context()), func(*tx) error {
+		done <- s.Update(context.WithoutCancel(t.Context()), func(*Tx) error {
 			close(started)
 			<-end
 			return nil
@@ -38,7 +70,7 @@ func (s *Store) stall(t *testing.T) (release func()) {
 }
 
 // waiting blocks until n changes wait.
-func (s *Store) waiting(t *testing.T, n int) {
+func (s *DB) waiting(t *testing.T, n int) {
 	t.Helper()
 	for t.Context().Err() == nil {
 		s.commit.mu.Lock()
@@ -50,10 +82,10 @@ func (s *Store) waiting(t *testing.T, n int) {
 	}
 }
 
-func read(t *testing.T, s *Store, key []byte) (value string, found bool) {
+func read(t *testing.T, s *DB, key []byte) (value string, found bool) {
 	t.Helper()
-	must(t, s.view(t.Context(), func(r *reader) error {
-		b, ok, err := r.get(key)
+	must(t, s.View(t.Context(), func(r *Reader) error {
+		b, ok, err := r.Get(key)
 		value, found = string(b), ok
 		return err
 	}))
@@ -61,16 +93,16 @@ func read(t *testing.T, s *Store, key []byte) (value string, found bool) {
 }
 
 func TestWaitingChangesShareACommit(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
+	s := open(t)
 	release := s.stall(t)
 	before := s.db.MaxVersion()
 	const n = 50
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
-			if err := s.update(t.Context(), func(t *tx) error {
-				b, _, err := t.get(testKey("n"))
-				t.set(testKey("n"), append(bytes.Clone(b), 'x'))
+			if err := s.Update(t.Context(), func(t *Tx) error {
+				b, _, err := t.Get(testKey("n"))
+				t.Set(testKey("n"), append(bytes.Clone(b), 'x'))
 				return err
 			}); err != nil {
 				t.Error(err)
@@ -90,16 +122,16 @@ func TestWaitingChangesShareACommit(t *testing.T) {
 }
 
 func TestFailedChangeSpoilsNoOther(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
+	s := open(t)
 	release := s.stall(t)
 	errOdd := errors.New("odd")
 	errs := make([]error, 10)
 	var wg sync.WaitGroup
 	for i := range errs {
 		wg.Go(func() {
-			errs[i] = s.update(t.Context(), func(t *tx) error {
-				t.set(testKey(fmt.Sprint(i)), []byte("there"))
-				t.delete(testKey(fmt.Sprint((i + 1) % 10 * 100)))
+			errs[i] = s.Update(t.Context(), func(t *Tx) error {
+				t.Set(testKey(fmt.Sprint(i)), []byte("there"))
+				t.Delete(testKey(fmt.Sprint((i + 1) % 10 * 100)))
 				if i%2 == 1 {
 					return errOdd
 				}
@@ -119,16 +151,16 @@ func TestFailedChangeSpoilsNoOther(t *testing.T) {
 }
 
 func TestChangesThatDoNotFitOneCommit(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
+	s := open(t)
 	release := s.stall(t)
 	const n, each = 8, 6000 // 48,000 keys, where a transaction holds about 25,000
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			errs[i] = s.update(t.Context(), func(t *tx) error {
+			errs[i] = s.Update(t.Context(), func(t *Tx) error {
 				seen := 0
-				err := t.scan(span{prefix: testKey("k"), keysOnly: true}, func(_, _ []byte) (bool, error) {
+				err := t.Scan(Span{Prefix: testKey("k"), KeysOnly: true}, func(_, _ []byte) (bool, error) {
 					seen++
 					return true, nil
 				})
@@ -136,7 +168,7 @@ func TestChangesThatDoNotFitOneCommit(t *testing.T) {
 					return fmt.Errorf("saw %d keys of other changes", seen)
 				}
 				for k := range each {
-					t.set(testKey(fmt.Sprint("k", i, "-", k)), []byte("v"))
+					t.Set(testKey(fmt.Sprint("k", i, "-", k)), []byte("v"))
 				}
 				return err
 			})
@@ -144,9 +176,9 @@ func TestChangesThatDoNotFitOneCommit(t *testing.T) {
 	}
 	var tooBig error
 	wg.Go(func() {
-		tooBig = s.update(t.Context(), func(t *tx) error {
+		tooBig = s.Update(t.Context(), func(t *Tx) error {
 			for k := range 60_000 {
-				t.set(testKey(fmt.Sprint("big", k)), nil)
+				t.Set(testKey(fmt.Sprint("big", k)), nil)
 			}
 			return nil
 		})
@@ -164,8 +196,8 @@ func TestChangesThatDoNotFitOneCommit(t *testing.T) {
 	}
 	for prefix, want := range map[string]int{"k": n * each, "big": 0} {
 		got := 0
-		must(t, s.view(t.Context(), func(r *reader) error {
-			return r.scan(span{prefix: testKey(prefix), keysOnly: true}, func(_, _ []byte) (bool, error) {
+		must(t, s.View(t.Context(), func(r *Reader) error {
+			return r.Scan(Span{Prefix: testKey(prefix), KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				got++
 				return true, nil
 			})
@@ -177,13 +209,13 @@ func TestChangesThatDoNotFitOneCommit(t *testing.T) {
 }
 
 func TestContextEndsWhileWaiting(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
+	s := open(t)
 	release := s.stall(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	answer := make(chan error)
 	go func() {
-		answer <- s.update(ctx, func(t *tx) error {
-			t.set(testKey("withdrawn"), nil)
+		answer <- s.Update(ctx, func(t *Tx) error {
+			t.Set(testKey("withdrawn"), nil)
 			return nil
 		})
 	}()
@@ -199,9 +231,9 @@ func TestContextEndsWhileWaiting(t *testing.T) {
 
 	// Once it is taken up, the outcome is waited for.
 	ctx, cancel = context.WithCancel(t.Context())
-	err := s.update(ctx, func(t *tx) error {
+	err := s.Update(ctx, func(t *Tx) error {
 		cancel()
-		t.set(testKey("taken up"), nil)
+		t.Set(testKey("taken up"), nil)
 		return nil
 	})
 	if _, found := read(t, s, testKey("taken up")); !found || err != nil {
@@ -210,49 +242,48 @@ func TestContextEndsWhileWaiting(t *testing.T) {
 }
 
 func TestCloseRefusesWhatWaits(t *testing.T) {
-	dir := t.TempDir()
-	s := openTest(t, dir, Config{})
+	s := open(t)
 	release := s.stall(t)
 	answer := make(chan error)
 	go func() {
-		answer <- s.update(t.Context(), func(t *tx) error {
-			t.set(testKey("late"), nil)
+		answer <- s.Update(t.Context(), func(t *Tx) error {
+			t.Set(testKey("late"), nil)
 			return nil
 		})
 	}()
 	s.waiting(t, 1)
 	closed := make(chan error)
-	go func() { closed <- s.Close() }()
-	for !errors.Is(s.view(t.Context(), func(*reader) error { return nil }), pin.ErrClosed) {
+	go func() { s.Shut(); closed <- nil }()
+	for !errors.Is(s.View(t.Context(), func(*Reader) error { return nil }), fault.ErrClosed) {
 		// until Close has begun
 	}
 	s.commit.mu.Lock()
 	s.commit.closed = true // Close may be just about to
 	s.commit.mu.Unlock()
 	release()
-	if err := <-answer; !errors.Is(err, pin.ErrClosed) {
+	if err := <-answer; !errors.Is(err, fault.ErrClosed) {
 		t.Errorf("late: %v", err)
 	}
 	must(t, <-closed)
-	must(t, s.Close())
-	if err := s.update(t.Context(), func(*tx) error { return nil }); !errors.Is(err, pin.ErrClosed) {
+	s.Shut()
+	if err := s.Update(t.Context(), func(*Tx) error { return nil }); !errors.Is(err, fault.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
 
 func TestCloseWaitsForReaders(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
-	must(t, s.update(t.Context(), func(t *tx) error {
-		t.set(testKey("k"), []byte("v"))
+	s := open(t)
+	must(t, s.Update(t.Context(), func(t *Tx) error {
+		t.Set(testKey("k"), []byte("v"))
 		return nil
 	}))
 	closed := make(chan error, 1)
-	must(t, s.view(t.Context(), func(r *reader) error {
-		go func() { closed <- s.Close() }()
-		for s.view(t.Context(), func(*reader) error { return nil }) == nil {
+	must(t, s.View(t.Context(), func(r *Reader) error {
+		go func() { s.Shut(); closed <- nil }()
+		for s.View(t.Context(), func(*Reader) error { return nil }) == nil {
 			// until Close has begun
 		}
-		_, found, err := r.get(testKey("k"))
+		_, found, err := r.Get(testKey("k"))
 		if !found {
 			t.Error("the database was closed under a reader")
 		}
@@ -262,48 +293,48 @@ func TestCloseWaitsForReaders(t *testing.T) {
 }
 
 func TestScanSeesWhatIsNotCommitted(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
+	s := open(t)
 	set := func(keys ...string) {
-		must(t, s.update(t.Context(), func(t *tx) error {
+		must(t, s.Update(t.Context(), func(t *Tx) error {
 			for _, k := range keys {
-				t.set(testKey(k), []byte("old "+k))
+				t.Set(testKey(k), []byte("old "+k))
 			}
 			return nil
 		}))
 	}
 	set("a0", "a2", "a4", "a6", "b1", "\xff")
-	keysOf := func(r *reader, sp span) (got []string) {
-		must(t, r.scan(sp, func(k, v []byte) (bool, error) {
+	keysOf := func(r *Reader, sp Span) (got []string) {
+		must(t, r.Scan(sp, func(k, v []byte) (bool, error) {
 			got = append(got, strings.TrimSpace(string(k[1:])+" "+string(v)))
 			return true, nil
 		}))
 		return got
 	}
-	must(t, s.update(t.Context(), func(x *tx) error {
-		x.set(testKey("a1"), []byte("new"))
-		x.set(testKey("a2"), []byte("new"))
-		x.delete(testKey("a4"))
-		x.delete(testKey("a5")) // was never there
-		x.set(testKey("a7"), []byte("new"))
-		x.set(testKey("c"), []byte("new"))
+	must(t, s.Update(t.Context(), func(x *Tx) error {
+		x.Set(testKey("a1"), []byte("new"))
+		x.Set(testKey("a2"), []byte("new"))
+		x.Delete(testKey("a4"))
+		x.Delete(testKey("a5")) // was never there
+		x.Set(testKey("a7"), []byte("new"))
+		x.Set(testKey("c"), []byte("new"))
 		for _, c := range []struct {
-			span
+			Span
 			want []string
 		}{
-			{span{prefix: testKey("a")}, []string{"a0 old a0", "a1 new", "a2 new", "a6 old a6", "a7 new"}},
-			{span{prefix: testKey("a"), reverse: true}, []string{"a7 new", "a6 old a6", "a2 new", "a1 new", "a0 old a0"}},
-			{span{prefix: testKey("a"), from: testKey("a2"), keysOnly: true}, []string{"a2", "a6", "a7"}},
-			{span{prefix: testKey("a"), from: testKey("a5"), reverse: true, keysOnly: true}, []string{"a2", "a1", "a0"}},
-			{span{prefix: testKey("c")}, []string{"c new"}},
-			{span{prefix: testKey("d")}, nil},
-			{span{prefix: testKey("\xff"), reverse: true, keysOnly: true}, []string{"\xff"}},
+			{Span{Prefix: testKey("a")}, []string{"a0 old a0", "a1 new", "a2 new", "a6 old a6", "a7 new"}},
+			{Span{Prefix: testKey("a"), Reverse: true}, []string{"a7 new", "a6 old a6", "a2 new", "a1 new", "a0 old a0"}},
+			{Span{Prefix: testKey("a"), From: testKey("a2"), KeysOnly: true}, []string{"a2", "a6", "a7"}},
+			{Span{Prefix: testKey("a"), From: testKey("a5"), Reverse: true, KeysOnly: true}, []string{"a2", "a1", "a0"}},
+			{Span{Prefix: testKey("c")}, []string{"c new"}},
+			{Span{Prefix: testKey("d")}, nil},
+			{Span{Prefix: testKey("\xff"), Reverse: true, KeysOnly: true}, []string{"\xff"}},
 		} {
-			if got := keysOf(&x.reader, c.span); !slices.Equal(got, c.want) {
-				t.Errorf("scan %+v: %q, want %q", c.span, got, c.want)
+			if got := keysOf(&x.Reader, c.Span); !slices.Equal(got, c.want) {
+				t.Errorf("scan %+v: %q, want %q", c.Span, got, c.want)
 			}
 		}
 		n := 0
-		return x.scan(span{prefix: testKey("a")}, func(_, _ []byte) (bool, error) {
+		return x.Scan(Span{Prefix: testKey("a")}, func(_, _ []byte) (bool, error) {
 			n++
 			if n > 2 {
 				t.Error("a scan went on after it was ended")
@@ -316,35 +347,35 @@ func TestScanSeesWhatIsNotCommitted(t *testing.T) {
 // A change that read what a commit before it would have written, and came into
 // the next commit because both did not fit into one, fails with it.
 func TestChangeFailsWithWhatItRead(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
+	s := open(t)
 	release := s.stall(t)
 	big := bytes.Repeat([]byte{1}, 1000)
-	fill := func(t *tx, name string) {
+	fill := func(t *Tx, name string) {
 		for i := range int(s.db.MaxBatchSize()) * 2 / 3 / len(big) {
-			t.set(testKey(fmt.Sprint(name, i)), big)
+			t.Set(testKey(fmt.Sprint(name, i)), big)
 		}
 	}
 	errs := make([]error, 3)
 	var wg sync.WaitGroup
-	ask := func(i int, fn func(*tx) error) {
-		wg.Go(func() { errs[i] = s.update(t.Context(), fn) })
+	ask := func(i int, fn func(*Tx) error) {
+		wg.Go(func() { errs[i] = s.Update(t.Context(), fn) })
 		s.waiting(t, i+1)
 	}
-	ask(0, func(t *tx) error {
+	ask(0, func(t *Tx) error {
 		fill(t, "a")
-		t.set(nil, nil) // Badger takes no empty key, so this commit fails
+		t.Set(nil, nil) // Badger takes no empty key, so this commit fails
 		return nil
 	})
-	ask(1, func(t *tx) error {
-		_, found, err := t.get(testKey("a0"))
+	ask(1, func(t *Tx) error {
+		_, found, err := t.Get(testKey("a0"))
 		if found {
-			t.set(testKey("saw a"), nil)
+			t.Set(testKey("saw a"), nil)
 		}
 		fill(t, "b")
 		return err
 	})
-	ask(2, func(t *tx) error {
-		t.set(testKey("c"), nil)
+	ask(2, func(t *Tx) error {
+		t.Set(testKey("c"), nil)
 		return nil
 	})
 	release()
