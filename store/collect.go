@@ -23,20 +23,12 @@ const deferredWait = 2 * time.Second
 
 // collector has Badger collect files of the value log, those that it chooses.
 type collector struct {
-	r        *reclaimer
-	discards *discards
+	s *Store
+	w giveBackWork
 	// passed is files that are collected no more: those that Badger did not collect, and
 	// those that are empty and are still read.
 	passed    map[uint32]bool
 	impatient bool // the last wait was in vain
-}
-
-func newCollector(r *reclaimer) (*collector, error) {
-	d, err := discardsOf(r.s.db)
-	if err != nil {
-		return nil, err
-	}
-	return &collector{r: r, discards: d, passed: map[uint32]bool{}}, nil
 }
 
 // collect rewrites what is alive in files of which much is dead, file by file.
@@ -57,7 +49,7 @@ func (c *collector) collect(ctx context.Context) error {
 			if err := c.one(ctx, f, dead); err != nil {
 				return err
 			}
-			if err := c.r.pause(ctx, time.Since(began)); err != nil {
+			if err := c.w.Pause(ctx, time.Since(began)); err != nil {
 				return err
 			}
 		}
@@ -68,17 +60,17 @@ func (c *collector) collect(ctx context.Context) error {
 // next gives the file that has the most dead bytes, and how many; none if there is no
 // file of which that part is dead.
 func (c *collector) next(ratio float64) (next logFile, most uint64, err error) {
-	all, err := logFiles(c.r.s.dbDir)
+	all, err := logFiles(c.s.dbDir)
 	if err != nil || len(all) == 0 {
 		return next, 0, err
 	}
-	dead := c.discards.dead()
+	dead := c.s.inside.discards.dead()
 	for _, f := range all[:len(all)-1] { // the newest is being written
 		n := min(dead[f.id], uint64(f.size))
 		if c.passed[f.id] || n <= most || float64(n) < ratio*float64(f.size) {
 			continue
 		}
-		if !marked(filepath.Join(c.r.s.dbDir, f.name), damagedLog) { // see rescueDamaged
+		if !marked(filepath.Join(c.s.dbDir, f.name), damagedLog) { // see rescueDamaged
 			next, most = f, n
 		}
 	}
@@ -87,7 +79,7 @@ func (c *collector) next(ratio float64) (next logFile, most uint64, err error) {
 
 // one collects a file, if all of it can be read; else it is known to be damaged then.
 func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
-	s := c.r.s
+	s := c.s
 	if err := s.roomToMove(uint64(f.size) - dead); err != nil {
 		return err
 	}
@@ -98,7 +90,7 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 		}
 		return s.noteDamagedLog(f.name, err)
 	}
-	undo := c.discards.prefer(f.id)
+	undo := c.s.inside.discards.prefer(f.id)
 	err := s.db.RunValueLogGC(ratios[len(ratios)-1])
 	if err != nil {
 		undo()
@@ -128,15 +120,10 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 }
 
 func (c *collector) tell() error {
-	r := c.r
-	now, err := diskUse(r.s.dbDir)
+	now, err := diskUse(c.s.dbDir)
 	if err != nil {
 		return err
 	}
-	done := uint64(0)
-	if now < r.report.Before {
-		done = r.report.Before - now
-	}
-	r.progress(ReclaimProgress{Stage: ReclaimCollect, Done: done})
+	c.w.Collecting(c.w.Before - min(now, c.w.Before))
 	return nil
 }

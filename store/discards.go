@@ -2,11 +2,9 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"reflect"
 	"sync"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
 // discards is Badger's table of how many bytes are dead in each file of the value log.
@@ -26,9 +24,9 @@ const discardSlot = 16
 // what is compacted meanwhile does not change the order.
 const discardLead = 1 << 32
 
-// discardsOf finds the table. An error means that this is not the Badger that we know.
-func discardsOf(db *badger.DB) (*discards, error) {
-	unknown := errors.New("the table of what is dead in Badger's files is not where it was in v4.9")
+// discardsOf finds the table in a Badger database. Errors: ErrUnknownBadger.
+func discardsOf(db any) (*discards, error) {
+	unknown := fmt.Errorf("%w: the table of what is dead in its files is not where that has it", ErrUnknownBadger)
 	log := reflect.ValueOf(db).Elem().FieldByName("vlog")
 	if !log.IsValid() || log.Kind() != reflect.Struct {
 		return nil, unknown

@@ -6,9 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
+	"golang.org/x/sys/unix"
 )
 
 // Badger maps its files into memory: writing to a map on a full disk is a
@@ -109,7 +109,7 @@ func fileUse(path string) (uint64, error) {
 	return uint64(st.Blocks) * unit, nil
 }
 
-// roomFor fails with a *pin.DiskFullError if writing n bytes would bring the free
+// roomFor fails with a *fault.DiskFullError if writing n bytes would bring the free
 // space under the floor for new blocks and requests. That is a quarter above the lower
 // one at least: where new pins are refused, pins can be removed for a good while.
 func (s *Store) roomFor(n uint64) error {
@@ -139,7 +139,7 @@ func (s *Store) floor(floor, n uint64) error {
 	if err != nil {
 		return err
 	}
-	full := &pin.DiskFullError{Free: free, Kept: floor, Upkeep: floor <= s.cfg.Reserve}
+	full := &fault.DiskFullError{Free: free, Kept: floor, Upkeep: floor <= s.cfg.Reserve}
 	switch {
 	case free < floor:
 		return full

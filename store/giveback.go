@@ -39,39 +39,44 @@ const (
 	pollInterval = 10 * time.Millisecond
 )
 
+// giveBackWork is who gives space back: it hears how far that is, and makes it give way.
+type giveBackWork struct {
+	Before     uint64 // bytes that the database took on disk when it began
+	Compacting func()
+	Collecting func(freed uint64) // by how many bytes that is less now
+	Pause      func(ctx context.Context, took time.Duration) error
+}
+
 // giveBack makes Badger give up the space of what was deleted.
-func (r *reclaimer) giveBack(ctx context.Context) error {
-	r.progress(ReclaimProgress{Stage: ReclaimCompact})
-	c, err := newCollector(r)
-	if err != nil {
-		return err
-	}
-	if r.s.roomForReclaim() != nil {
+func (s *Store) giveBack(ctx context.Context, w giveBackWork) error {
+	w.Compacting()
+	c := &collector{s: s, w: w, passed: map[uint32]bool{}}
+	if s.roomForReclaim() != nil {
 		// The last one was cut off. What was known to be dead then makes room.
 		if err := c.collect(ctx); err != nil {
 			return err
 		}
-		if err := r.s.roomForReclaim(); err != nil {
+		if err := s.roomForReclaim(); err != nil {
 			return err
 		}
 	}
-	if err := r.s.leaveCanary(); err != nil {
+	if err := s.leaveCanary(); err != nil {
 		return err
 	}
-	if err := r.s.rollValueLog(ctx); err != nil {
+	if err := s.rollValueLog(ctx); err != nil {
 		return err
 	}
-	if err := r.s.compact(ctx); err != nil {
+	if err := s.compact(ctx); err != nil {
 		return err
 	}
-	kept, err := r.s.canaryIsKept()
+	kept, err := s.canaryIsKept()
 	if err != nil {
 		return err
 	}
 	if err := c.collect(ctx); err != nil || kept {
 		return err // somebody reads what was deleted: the next one tries again
 	}
-	return r.s.kv.SetMeta(kv.MetaDead, nil)
+	return s.kv.SetMeta(kv.MetaDead, nil)
 }
 
 // A read transaction keeps what was deleted since it began. Whether there is one is told

@@ -205,11 +205,16 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	}
 	full := r.s.roomFor(nearlyFull) != nil
 	if dead > 0 && (full || dead >= r.report.Before/part) {
-		if err := r.giveBack(ctx); err != nil {
+		if err := r.s.giveBack(ctx, giveBackWork{
+			Before:     r.report.Before,
+			Compacting: func() { r.progress(ReclaimProgress{Stage: ReclaimCompact}) },
+			Collecting: func(freed uint64) { r.progress(ReclaimProgress{Stage: ReclaimCollect, Done: freed}) },
+			Pause:      r.pause,
+		}); err != nil {
 			return err
 		}
 	}
-	if err := r.s.rescueDamaged(ctx); err != nil {
+	if err := r.s.rescueDamaged(ctx, r.s.rewriteBlocks); err != nil {
 		return err
 	}
 	if r.report.Left, err = r.s.deadBytes(ctx); err != nil {

@@ -4,20 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 
-	"github.com/dgraph-io/badger/v4"
-	"github.com/ipfs/go-datastore"
-	"github.com/multiformats/go-multihash"
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
@@ -37,44 +34,14 @@ const (
 // rescueBatch is how many bytes are moved together.
 const rescueBatch = 8 << 20
 
-// valuePlace is where in the value log the value of a key is.
-type valuePlace struct {
-	key         []byte
-	length, off int64
-}
-
-// valuePlaces tells where values are, which Badger's interface does not.
-type valuePlaces struct{ meta, pointer int }
-
-func newValuePlaces() (p valuePlaces, err error) {
-	item := reflect.TypeFor[badger.Item]()
-	meta, ok := item.FieldByName("meta")
-	pointer, ok2 := item.FieldByName("vptr")
-	if !ok || !ok2 || meta.Type.Kind() != reflect.Uint8 || pointer.Type != reflect.TypeFor[[]byte]() {
-		return p, errors.New("where Badger has its values is not told as in v4.9")
-	}
-	return valuePlaces{meta.Index[0], pointer.Index[0]}, nil
-}
-
-// in gives where the value of an item is, if it is in that file.
-func (p valuePlaces) in(file uint32, item *badger.Item) (at valuePlace, ok bool) {
-	const inLog = 1 << 1
-	v := reflect.ValueOf(item).Elem()
-	b := v.Field(p.pointer).Bytes()
-	if v.Field(p.meta).Uint()&inLog == 0 || len(b) != 12 || binary.NativeEndian.Uint32(b) != file {
-		return at, false
-	}
-	return valuePlace{
-		key:    item.KeyCopy(nil),
-		length: int64(binary.NativeEndian.Uint32(b[4:])),
-		off:    int64(binary.NativeEndian.Uint32(b[8:])),
-	}, true
-}
+// rewriter writes values again that are under some keys of the go-datastore, and says how
+// many: blocks, of which it has the locks.
+type rewriter func(keys [][]byte) (n int, err error)
 
 // rescueDamaged looks at all files that are known to be damaged, whatever is dead in
 // them: what was left in one may have been mended. One for which there is no room waits
 // for the next time.
-func (s *Store) rescueDamaged(ctx context.Context) error {
+func (s *Store) rescueDamaged(ctx context.Context, rewrite rewriter) error {
 	all, err := logFiles(s.dbDir)
 	if err != nil || len(all) == 0 {
 		return err
@@ -84,8 +51,8 @@ func (s *Store) rescueDamaged(ctx context.Context) error {
 		if !marked(path, damagedLog) || marked(path, deadLog) {
 			continue
 		}
-		err := s.rescue(ctx, f)
-		if errors.Is(err, pin.ErrDiskFull) {
+		err := s.rescue(ctx, f, rewrite)
+		if errors.Is(err, fault.ErrDiskFull) {
 			s.log.Warn("what can be read of a damaged file of the value log is not moved", "file", path, "err", err)
 			continue
 		}
@@ -98,15 +65,8 @@ func (s *Store) rescueDamaged(ctx context.Context) error {
 
 // rescue moves what it can out of a damaged file, and marks the file if that is all that
 // was alive in it.
-func (s *Store) rescue(ctx context.Context, f logFile) error {
-	p, err := newValuePlaces()
-	if err != nil {
-		return err
-	}
-	d, err := discardsOf(s.db)
-	if err != nil {
-		return err
-	}
+func (s *Store) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
+	p, d := s.inside.places, s.inside.discards
 	path := filepath.Join(s.dbDir, f.name)
 	file, err := os.Open(path)
 	if err != nil {
@@ -128,7 +88,7 @@ func (s *Store) rescue(ctx context.Context, f logFile) error {
 				return err
 			}
 		}
-		n, err := s.moveSome(ctx, file, some)
+		n, err := s.moveSome(ctx, file, some, rewrite)
 		if err != nil {
 			return fmt.Errorf("move values out of %s: %w", f.name, err)
 		}
@@ -170,11 +130,10 @@ func (s *Store) placesFrom(p valuePlaces, file uint32, from []byte) (some []valu
 	}
 }
 
-// moveSome writes values again that are as they were written, and says how many. It
-// leaves alone those of which it is not known who else may write them.
-func (s *Store) moveSome(ctx context.Context, file *os.File, some []valuePlace) (moved int, err error) {
-	var blocks []valuePlace
-	var hashes []multihash.Multihash
+// moveSome writes values again that are as they were written, and says how many. Those of
+// keys of the go-datastore, which others may write, are left to rewrite.
+func (s *Store) moveSome(ctx context.Context, file *os.File, some []valuePlace, rewrite rewriter) (moved int, err error) {
+	var others [][]byte
 	for _, at := range some {
 		if err := ctx.Err(); err != nil {
 			return moved, err
@@ -184,9 +143,7 @@ func (s *Store) moveSome(ctx context.Context, file *os.File, some []valuePlace) 
 			continue // nor is Badger asked to read it: see closeDatabase
 		}
 		if bytes.HasPrefix(at.key, []byte("/")) {
-			if h, ok := blockOf(datastore.RawKey(string(at.key))); ok {
-				blocks, hashes = append(blocks, at), append(hashes, h)
-			}
+			others = append(others, at.key)
 			continue
 		}
 		err := s.kv.Update(ctx, func(t *kv.Tx) error {
@@ -201,40 +158,8 @@ func (s *Store) moveSome(ctx context.Context, file *os.File, some []valuePlace) 
 		}
 		moved++
 	}
-	if err := s.moveBlocks(blocks, hashes); err != nil {
-		return moved, err
-	}
-	return moved + len(blocks), nil
-}
-
-// moveBlocks writes blocks again. Of each there is only one value, and reclaims alone
-// delete it.
-func (s *Store) moveBlocks(blocks []valuePlace, hashes []multihash.Multihash) error {
-	if len(blocks) == 0 {
-		return nil
-	}
-	if err := s.roomToOpen(); err != nil {
-		return err
-	}
-	defer s.claims.share(hashes)()
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	wb := s.kv.NewBatch()
-	defer wb.Cancel()
-	r := &kv.Reader{Txn: txn}
-	for _, at := range blocks {
-		value, found, err := r.Get(at.key)
-		if err != nil {
-			return err
-		}
-		if !found {
-			continue
-		}
-		if err := wb.Set(at.key, value); err != nil {
-			return err
-		}
-	}
-	return wb.Flush()
+	n, err := rewrite(others)
+	return moved + n, err
 }
 
 // mark puts a mark on a file of the value log.

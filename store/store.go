@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/go-datastore"
 	badger4 "github.com/ipfs/go-ds-badger4"
@@ -20,7 +18,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
-	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // DefaultReserve is what stays free so that deletes and records can still be
@@ -28,10 +25,6 @@ import (
 // its next tables before it gives the old ones up. Where the value log's files
 // are larger than 64 MiB, more is.
 const DefaultReserve = 256 << 20
-
-// reserveFiles is how many files of the value log the reserve holds: Badger makes
-// each twice as large as it will be.
-const reserveFiles = 4
 
 // Config says how to open a store. The zero value works.
 type Config struct {
@@ -57,7 +50,6 @@ type Config struct {
 // After Close they return [pin.ErrClosed].
 type Store struct {
 	cfg Config
-
 
 	log   *slog.Logger
 	dbDir string
@@ -88,6 +80,7 @@ type Store struct {
 	duringWrite   func()
 	closeWait     time.Duration // the constant of that name
 
+	inside  insides
 	quotas  pin.Quotas // nil is none
 	codec   kv.Codec
 	holders struct { // numbers that are ours to give out
@@ -129,82 +122,17 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait}
-	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("make database directory: %w", err)
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1)}
+	if err := s.openBadger(ctx, opts); err != nil {
+		return nil, err
 	}
-	// Opening writes: it replays logs and starts new ones.
-	used, err := diskUse(s.dbDir)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	capacity, err := capacity(s.dbDir)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if opts.ValueLogFileSize == 0 {
-		opts.ValueLogFileSize = valueLogFileSize(used, capacity)
-	}
-	if s.cfg.Reserve == 0 {
-		s.cfg.Reserve = max(DefaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
-	}
-	if err := s.roomToOpen(); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := removeUnmade(s.dbDir); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := checkManifest(s.dbDir); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := checkTables(ctx, s.dbDir); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := removeDead(s.dbDir); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := s.keepNewestLog(ctx); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := reading.Guarded(func() (err error) { s.ds, err = badger4.NewDatastore(s.dbDir, opts); return err }); err != nil {
-		return nil, fmt.Errorf("open database: %w", openError(err))
-	}
-	s.db = s.ds.DB
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.claims.seed = maphash.MakeSeed()
 	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
-	s.kv, err = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.roomForUpkeep, PushOut: s.pushOutMemory, KindOf: kindOf})
-	if err != nil {
-		return nil, errors.Join(err, s.ds.Close())
-	}
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
-}
-
-// badgerOptions are the settings that docs/architecture.md has the
-// measurements for.
-func badgerOptions() *badger4.Options {
-	o := badger.DefaultOptions("")
-	o.SyncWrites = true // an answer comes after the sync
-	o.Compression = options.None
-	o.BlockCacheSize = 0           // uncompressed tables are read where they are mapped
-	o.IndexCacheSize = 0           // and so are their indexes
-	o.MemTableSize = 8 << 20       // each is an arena of the heap; also how much a crash replays
-	o.NumMemtables = 2             // that wait to be written out, beside the one that fills
-	o.ValueThreshold = 1 << 10     // blocks go to the value log, records stay in the tree
-	o.ValueLogFileSize = 0         // as large as valueLogFileSize says
-	o.TableSizeMultiplier = 1      // compaction has twice a table in memory, of a dozen at a time
-	o.NumLevelZeroTables = 5       // with fewer every small write would rewrite the level below;
-	o.BaseLevelSize = 64 << 20     // a reclaim compacts all of it anyway
-	o.NumLevelZeroTablesStall = 15 // well above, so that writers seldom wait
-	o.NumCompactors = 2            // the fewest that Badger takes
-	o.DetectConflicts = false      // records have one writer, and claims have locks
-	// A block of a table is 4 KiB and read for a key or some dozens; of values in the
-	// value log valueOf looks at the checksums, for less than Badger takes for that.
-	o.ChecksumVerificationMode = options.OnBlockRead
-	return &badger4.Options{Options: o}
 }
 
 // Close ends the store: changes that wait are refused, the one commit that may
@@ -220,35 +148,6 @@ func (s *Store) Close() error {
 	})
 	return s.err
 }
-
-// closeWait is how long Badger has to close: it writes out its memory, which takes
-// seconds on a slow disk. systemd kills the server after 20 s.
-const closeWait = 15 * time.Second
-
-// closeDatabase closes Badger, or gives up. All that was acknowledged is synced by then;
-// the next start opens as after a crash. It gives up without room: Badger writes a table
-// for each of its memories, in files that it maps, and the system kills who writes into
-// those when the disk is full. And once Badger has met a value that has no room for its
-// length: it keeps the lock of that file then, and would wait for it forever.
-func (s *Store) closeDatabase() error {
-	if err := s.roomToOpen(); errors.Is(err, pin.ErrDiskFull) {
-		s.log.Warn("the disk is too full to close the database: it is left as after a crash, and all that was written is safe", "err", err)
-		return nil
-	}
-	closed := make(chan error, 1)
-	go func() { closed <- s.ds.Close() }()
-	limit := time.NewTimer(s.closeWait)
-	defer limit.Stop()
-	select {
-	case err := <-closed:
-		return err
-	case <-limit.C:
-		return fmt.Errorf("%w within %v, as it does after a read of a damaged file; all that was written is safe", errUnclosed, s.closeWait)
-	}
-}
-
-// errUnclosed: Badger did not close.
-var errUnclosed = errors.New("it does not end")
 
 // Blockstore gives the blocks, by multihash, as IPFS software expects them. A
 // Put by it is not claimed by any attempt, so that a reclaim deletes it unless

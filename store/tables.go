@@ -105,16 +105,37 @@ func tablesOf(dir string) (ids []uint64, err error) {
 // liveBadTables looks at the tables of a database that is open. What is compacted
 // meanwhile is not looked at.
 func (s *Store) liveBadTables(ctx context.Context) ([]BadTable, error) {
-	var ids []uint64
-	if err := reading.Guarded(func() error {
+	ids, err := s.liveTables()
+	if err != nil {
+		return nil, err
+	}
+	bad, err := badAmong(ctx, s.dbDir, ids)
+	if err != nil || len(bad) == 0 {
+		return nil, err
+	}
+	// Badger cuts the file of a table that was compacted before it removes it.
+	if ids, err = s.liveTables(); err != nil {
+		return nil, err
+	}
+	return stillThere(bad, ids), nil
+}
+
+// liveTables lists the tables of the database that is open.
+func (s *Store) liveTables() (ids []uint64, err error) {
+	err = reading.Guarded(func() error {
 		for _, t := range s.db.Tables() {
 			ids = append(ids, t.ID)
 		}
 		return nil
-	}); err != nil {
-		return nil, err
-	}
-	return badAmong(ctx, s.dbDir, ids)
+	})
+	return ids, err
+}
+
+// stillThere gives those of the damaged tables that are among some.
+func stillThere(bad []BadTable, ids []uint64) []BadTable {
+	return slices.DeleteFunc(bad, func(b BadTable) bool {
+		return !slices.ContainsFunc(ids, func(id uint64) bool { return filepath.Base(table.NewFilename(id, "")) == b.File })
+	})
 }
 
 func badAmong(ctx context.Context, dir string, ids []uint64) (bad []BadTable, err error) {
@@ -266,11 +287,11 @@ func (b *BadTable) hurts(from, to []byte) {
 	}
 }
 
-// kindsOfKeys names what the package comment's table has, in order.
+// kindsOfKeys names what the key table in the comment of package store has, in order.
 var kindsOfKeys = []struct{ from, below, name string }{
-	{"\x00", string(rune(kAccount)), "what the store keeps for itself"},
-	{string(rune(kAccount)), string(rune(kDAG)), "requests and lists of them"},
-	{string(rune(kDAG)), "/", "links between DAGs and blocks"},
+	{"\x00", "\x10", "what the store keeps for itself"},
+	{"\x10", "\x20", "requests and lists of them"},
+	{"\x20", "/", "links between DAGs and blocks"},
 	{"/", "/blocks/", "the node's own state"},
 	{"/blocks/", "/blocks0", "blocks"},
 	{"/blocks0", "0", "the node's own state"},

@@ -73,9 +73,9 @@ func readable(ctx context.Context, f *os.File, from, size int64) (end int64, err
 		}
 		n, err := reading.ReadEntry(r, size-end)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return end, nil
-		case err == reading.ErrEntry:
+		case errors.Is(err, reading.ErrEntry):
 			if zero, err := zeros(f, end, size); err != nil || zero {
 				return end, err
 			}
@@ -96,7 +96,7 @@ func zeros(f *os.File, from, to int64) (bool, error) {
 		if !bytes.Equal(buf[:n], zero[:n]) {
 			return false, nil
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
 		if err != nil {
@@ -134,7 +134,7 @@ func goesOn(f *os.File, bad, size int64) (bool, error) {
 	// Its header may be right; if not, a block is told by how its key begins.
 	var head [reading.EntryHeader]byte
 	n, err := f.ReadAt(head[:], bad)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
 	if header, body, ok := reading.EntrySizes(head[:n]); ok && entryAt(bad+header+body+crc32.Size) {
@@ -144,7 +144,7 @@ func goesOn(f *os.File, bad, size int64) (bool, error) {
 	buf := make([]byte, reading.LogBuf)
 	for at := bad; at < size; {
 		n, err := f.ReadAt(buf, at)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return false, err
 		}
 		for i := 0; ; i++ {
@@ -184,7 +184,7 @@ func (s *Store) keepNewestLog(ctx context.Context) error {
 		return nil
 	}
 	end, err := readable(ctx, f, reading.LogHeader, last.size)
-	if err == nil || err != reading.ErrEntry {
+	if err == nil || !errors.Is(err, reading.ErrEntry) {
 		return err
 	}
 	more, err := goesOn(f, end, last.size)

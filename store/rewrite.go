@@ -1,0 +1,43 @@
+package store
+
+import (
+	"github.com/ipfs/go-datastore"
+	"github.com/multiformats/go-multihash"
+)
+
+// rewriteBlocks writes blocks again that are under some keys of the go-datastore, and says
+// how many. Others' keys it leaves alone. Of each block there is only one value, and
+// reclaims alone delete it.
+func (s *Store) rewriteBlocks(keys [][]byte) (n int, err error) {
+	var blocks [][]byte
+	var hashes []multihash.Multihash
+	for _, key := range keys {
+		if h, ok := blockOf(datastore.RawKey(string(key))); ok {
+			blocks, hashes = append(blocks, key), append(hashes, h)
+		}
+	}
+	if len(blocks) == 0 {
+		return 0, nil
+	}
+	if err := s.roomToOpen(); err != nil {
+		return 0, err
+	}
+	defer s.claims.share(hashes)()
+	r, done := s.kv.Snapshot()
+	defer done()
+	wb := s.kv.NewBatch()
+	defer wb.Cancel()
+	for _, key := range blocks {
+		value, found, err := r.Get(key)
+		if err != nil {
+			return 0, err
+		}
+		if !found {
+			continue
+		}
+		if err := wb.Set(key, value); err != nil {
+			return 0, err
+		}
+	}
+	return len(blocks), wb.Flush()
+}
