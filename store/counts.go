@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // What a monitor asks for every few seconds must cost little, however large the
@@ -80,7 +81,7 @@ func (s *Store) count(ctx context.Context) (Counts, error) {
 			return Counts{}, err
 		}
 	}
-	disk, err := diskUse(s.dbDir)
+	disk, err := space.DiskUse(s.dbDir)
 	return Counts{Live: st.Live, Dead: st.Dead, Disk: disk, At: s.cfg.Now()}, err
 }
 
@@ -205,7 +206,7 @@ func (s *Store) Room(ctx context.Context, bytes uint64) error {
 		return err
 	}
 	defer s.kv.Leave()
-	return s.roomFor(bytes)
+	return s.space.RoomFor(bytes)
 }
 
 // Level is what one level of the tree of keys has on disk.

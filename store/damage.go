@@ -1,51 +1,18 @@
 package store
 
-import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
-	"syscall"
+import "github.com/holdfast-ipfs/holdfast/store/internal/space"
 
-	"github.com/dgraph-io/badger/v4"
+// What the files of the database say of themselves, for those who open it.
+type (
+	// BadTable is a table of the database that is not as it was written.
+	BadTable = space.BadTable
+	// DamagedTablesError is an ErrDamaged that says which tables are at fault.
+	DamagedTablesError = space.DamagedTablesError
 )
 
-// ErrDamaged: Badger cannot make sense of its files. They are as they were.
-var ErrDamaged = errors.New("the database is damaged")
-
-// checkManifest refuses a database that has lost its MANIFEST, the list of its
-// tables. Badger would make a new one, and then delete every table that is not
-// on it. Errors: ErrDamaged.
-func checkManifest(dir string) error {
-	_, err := os.Lstat(filepath.Join(dir, badger.ManifestFilename))
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		// It makes the list before any of these.
-		if ext := filepath.Ext(e.Name()); ext == ".sst" || ext == ".mem" || ext == ".vlog" {
-			return fmt.Errorf("%w: %s has %s and no %s", ErrDamaged, dir, e.Name(), badger.ManifestFilename)
-		}
-	}
-	return nil
-}
-
-// openError says of an error with which Badger did not open whether its files
-// are at fault. Some of what the system said comes as text only.
-func openError(err error) error {
-	for _, system := range []syscall.Errno{
-		syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT,
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN,
-	} {
-		if errors.Is(err, system) || strings.Contains(err.Error(), system.Error()) {
-			return err
-		}
-	}
-	return fmt.Errorf("%w: %w", ErrDamaged, err)
-}
+var (
+	// ErrDamaged: Badger cannot make sense of its files. They are as they were.
+	ErrDamaged = space.ErrDamaged
+	// ErrUnknownBadger: holdfast was built with a Badger whose insides it does not know.
+	ErrUnknownBadger = space.ErrUnknownBadger
+)

@@ -32,8 +32,8 @@ func TestRemovalsOutlastNewPins(t *testing.T) {
 func TestFullDiskTexts(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{MinFreeSpace: 1 << 30, FreeSpace: func(string) (uint64, error) { return 1100 << 20, nil }})
 	for want, err := range map[string]error{
-		"this needs 104857600 bytes beside the 1073741824 that are kept free, and 1153433600 are free": s.roomFor(100 << 20),
-		"1153433600 bytes are free, and 1153433601 have to be":                                         s.floor(1100<<20+1, 0),
+		"this needs 104857600 bytes beside the 1073741824 that are kept free, and 1153433600 are free": s.space.RoomFor(100 << 20),
+		"1153433600 bytes are free, and 1153433601 have to be":                                         s.space.Floor(1100<<20+1, 0),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %q, want %q", err, want)

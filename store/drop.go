@@ -169,7 +169,7 @@ func (d *dropper) step(ctx context.Context) error {
 		return err
 	}
 	defer s.kv.Leave()
-	if err := s.roomForUpkeep(); err != nil {
+	if err := s.space.RoomForUpkeep(); err != nil {
 		return err
 	}
 	var shared, alone []multihash.Multihash

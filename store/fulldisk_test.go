@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // A disk that is full of what was unpinned heals itself: deletes and reclaim go
@@ -20,7 +21,7 @@ func TestFullDiskHeals(t *testing.T) {
 	s := openTest(t, dir, Config{
 		MinFreeSpace: 300 << 20,
 		FreeSpace: func(dir string) (uint64, error) {
-			used, err := diskUse(dir)
+			used, err := space.DiskUse(dir)
 			return disk - min(used, disk), err
 		},
 	})
@@ -117,7 +118,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 func TestInterruptedReclaimOnAFullDisk(t *testing.T) {
 	disk := uint64(1 << 40)
 	s := openTest(t, t.TempDir(), Config{FreeSpace: func(dir string) (uint64, error) {
-		used, err := diskUse(dir)
+		used, err := space.DiskUse(dir)
 		return disk - min(used, disk), err
 	}})
 	gone, kept := beginPin(t, s, 1), beginPin(t, s, 2)
@@ -135,7 +136,7 @@ func TestInterruptedReclaimOnAFullDisk(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v", err)
 	}
-	used, err := diskUse(s.dbDir)
+	used, err := space.DiskUse(s.dbDir)
 	must(t, err)
 	disk = used + DefaultReserve*3/8
 	r, err := s.Reclaim(t.Context(), nil)

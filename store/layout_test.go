@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // contents gives what is in a directory, and when and how it was last changed.
@@ -204,7 +205,7 @@ func TestLayoutVersionMatchesMigrations(t *testing.T) {
 func TestMigration(t *testing.T) {
 	dir := t.TempDir()
 	openWithSteps := func(steps ...migration) (*Store, error) {
-		return openWith(t.Context(), dir, Config{}.withDefaults(), badgerOptions(), append(migrations(), steps...))
+		return openWith(t.Context(), dir, Config{}.withDefaults(), space.BadgerOptions(), append(migrations(), steps...))
 	}
 	lock, err := Lock(dir)
 	must(t, err)
@@ -326,7 +327,7 @@ func TestMigration(t *testing.T) {
 
 // A disk of any size is full before a process may map no more files.
 func TestValueLogFileSize(t *testing.T) {
-	for _, c := range []struct{ used, capacity, want uint64 }{
+	for _, c := range []struct{ used, capacityOf, want uint64 }{
 		{0, 100 << 30, 64 << 20},
 		{30 << 30, 1 << 40, 64 << 20},
 		{33 << 30, 1 << 40, 128 << 20},
@@ -334,8 +335,8 @@ func TestValueLogFileSize(t *testing.T) {
 		{300 << 30, 1 << 40, 1 << 30},
 		{1 << 50, 1 << 50, 1 << 30},
 	} {
-		if got := valueLogFileSize(c.used, c.capacity); got != int64(c.want) {
-			t.Errorf("%d GiB of %d: files of %d MiB, want %d", c.used>>30, c.capacity>>30, got>>20, c.want>>20)
+		if got := space.ValueLogFileSize(c.used, c.capacityOf); got != int64(c.want) {
+			t.Errorf("%d GiB of %d: files of %d MiB, want %d", c.used>>30, c.capacityOf>>30, got>>20, c.want>>20)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func BenchmarkLook(b *testing.B) {
 			p := beginPin(b, s, 1)
 			bs := someBlocks(81, min(32<<20/size, 20_000), size)
 			p.put(b, s, bs)
-			must(b, s.compact(b.Context())) // small ones are in tables, then
+			must(b, s.space.Compact(b.Context())) // small ones are in tables, then
 			b.SetBytes(int64(size))
 			n, done := 0, reportCPU(b)
 			for b.Loop() {
@@ -89,7 +89,7 @@ func BenchmarkScan(b *testing.B) {
 	for i := range 10 {
 		p.put(b, s, someBlocks(uint64(90+i), 10_000, 100))
 	}
-	must(b, s.compact(b.Context()))
+	must(b, s.space.Compact(b.Context()))
 	defer reportCPU(b)()
 	for b.Loop() {
 		n, err := s.kv.CountKeys(b.Context(), []byte{kLinkTo})

@@ -27,6 +27,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
@@ -259,7 +260,7 @@ func TestCutValueLog(t *testing.T) {
 func TestValueLogCutWhileOpen(t *testing.T) {
 	s, lock := openSmall(t, t.TempDir())
 	defer func() { must(t, lock.Close()) }()
-	s.closeWait = 0 // Badger may keep locks
+	s.space.CloseWait = 0 // Badger may keep locks
 	bs := someBlocks(51, 100, 50_000)
 	beginPin(t, s, 1).put(t, s, bs)
 	must(t, os.Truncate(filepath.Join(s.dbDir, "000001.vlog"), 100_000))
@@ -276,7 +277,7 @@ func TestValueLogCutWhileOpen(t *testing.T) {
 	if bad == 0 {
 		t.Error("all can be read of a file that was cut")
 	}
-	if err := s.Close(); err != nil && !errors.Is(err, errUnclosed) {
+	if err := s.Close(); err != nil && !errors.Is(err, space.ErrUnclosed) {
 		t.Error(err)
 	}
 }
@@ -354,7 +355,7 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	s, err := openWith(t.Context(), lock.dir, Config{Now: new(benchClock).now}.withDefaults(), smallFiles(), migrations())
 	must(t, err)
 	defer func() { must(t, lock.Close()) }()
-	s.closeWait = 0
+	s.space.CloseWait = 0
 	if s.db.Opts().ChecksumVerificationMode != options.OnBlockRead {
 		t.Fatal("tables are not verified")
 	}
@@ -402,8 +403,8 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	if absent > 0 {
 		t.Errorf("%d blocks are taken to be absent, %d are unreadable", absent, unreadable)
 	}
-	var named *DamagedTablesError
-	if _, err := s.Reclaim(t.Context(), nil); !errors.As(err, &named) || !errors.Is(err, ErrDamaged) {
+	var named *space.DamagedTablesError
+	if _, err := s.Reclaim(t.Context(), nil); !errors.As(err, &named) || !errors.Is(err, space.ErrDamaged) {
 		t.Errorf("a reclaim gives %v", err)
 	}
 	if r, err := s.Verify(t.Context(), func(Damage) error { return nil }, nil); !errors.As(err, &named) || len(r.Tables) == 0 || len(r.Tables[0].Hurt) == 0 {
@@ -411,7 +412,7 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	}
 	// A compaction that comes to it stops there, and nothing is lost.
 	p.put(t, s, someBlocks(55, 100, 300))
-	go func() { _ = s.compact(context.Background()) }() // it never ends
+	go func() { _ = s.space.Compact(context.Background()) }() // it never ends
 	for deadline := time.Now().Add(30 * time.Second); reading.BadTables.Stopped.Load() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no compaction came to it")
@@ -422,7 +423,7 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 			t.Errorf("a table was compacted: %v", err)
 		}
 	}
-	if err := s.Close(); err != nil && !errors.Is(err, errUnclosed) {
+	if err := s.Close(); err != nil && !errors.Is(err, space.ErrUnclosed) {
 		t.Error(err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
@@ -153,7 +154,7 @@ func (s *Store) reclaim(ctx context.Context, progress func(ReclaimProgress), gen
 
 // pressed reports whether the disk is nearly full and something can be deleted.
 func (s *Store) pressed(ctx context.Context) bool {
-	if s.roomFor(nearlyFull) == nil {
+	if s.space.RoomFor(nearlyFull) == nil {
 		return false
 	}
 	if dead, err := s.deadBytes(ctx); err != nil || dead > 0 {
@@ -180,17 +181,17 @@ type reclaimer struct {
 
 func (r *reclaimer) run(ctx context.Context) (err error) {
 	start := time.Now()
-	if r.report.Before, err = diskUse(r.s.dbDir); err != nil {
+	if r.report.Before, err = space.DiskUse(r.s.dbDir); err != nil {
 		return err
 	}
 	defer func() { r.report.Elapsed = time.Since(start) }()
 	// What a damaged table had would seem not to be linked to, and would not be moved.
-	bad, err := r.s.liveBadTables(ctx)
+	bad, err := r.s.space.LiveBadTables(ctx)
 	if err != nil {
 		return err
 	}
 	if len(bad) > 0 {
-		return &DamagedTablesError{bad}
+		return &space.DamagedTablesError{Tables: bad}
 	}
 	if err := r.deleteLoose(ctx); err != nil {
 		return err
@@ -203,9 +204,9 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	if r.gentle {
 		part = worthwhileGently
 	}
-	full := r.s.roomFor(nearlyFull) != nil
+	full := r.s.space.RoomFor(nearlyFull) != nil
 	if dead > 0 && (full || dead >= r.report.Before/part) {
-		if err := r.s.giveBack(ctx, giveBackWork{
+		if err := r.s.space.GiveBack(ctx, space.GiveBackWork{
 			Before:     r.report.Before,
 			Compacting: func() { r.progress(ReclaimProgress{Stage: ReclaimCompact}) },
 			Collecting: func(freed uint64) { r.progress(ReclaimProgress{Stage: ReclaimCollect, Done: freed}) },
@@ -214,16 +215,16 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := r.s.rescueDamaged(ctx, r.s.rewriteBlocks); err != nil {
+	if err := r.s.space.RescueDamaged(ctx, r.s.rewriteBlocks); err != nil {
 		return err
 	}
 	if r.report.Left, err = r.s.deadBytes(ctx); err != nil {
 		return err
 	}
-	if r.report.Damaged, r.report.Emptied, err = r.s.damagedLogs(); err != nil {
+	if r.report.Damaged, r.report.Emptied, err = r.s.space.DamagedLogs(); err != nil {
 		return err
 	}
-	r.report.After, err = diskUse(r.s.dbDir)
+	r.report.After, err = space.DiskUse(r.s.dbDir)
 	return err
 }
 
@@ -288,7 +289,7 @@ func (s *Store) deleteUnclaimed(notes []graph.Ref, report *ReclaimReport) error 
 	if len(notes) == 0 {
 		return nil
 	}
-	if err := s.roomToOpen(); err != nil {
+	if err := s.space.RoomToOpen(); err != nil {
 		return err
 	}
 	hashes := make([]multihash.Multihash, len(notes))

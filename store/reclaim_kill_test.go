@@ -25,12 +25,13 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // smallFiles are settings by which little data fills memory and files, so that
 // they are written out, compacted and collected all the time.
 func smallFiles() *badger4.Options {
-	o := badgerOptions()
+	o := space.BadgerOptions()
 	o.MemTableSize = 1 << 20
 	o.BaseLevelSize = 1 << 20
 	o.ValueLogFileSize = 2 << 20

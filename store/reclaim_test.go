@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // has reports whether a block is there.
@@ -99,7 +100,7 @@ func TestReclaimGivesSpaceBack(t *testing.T) {
 			if ratio > 1.15 || r.Before < total {
 				t.Errorf("%d MiB were taken, and %d MiB are, for %d MiB alive: %.3f", r.Before>>20, r.After>>20, live>>20, ratio)
 			}
-			if used, err := diskUse(s.dbDir); err != nil || used > r.After+1<<20 {
+			if used, err := space.DiskUse(s.dbDir); err != nil || used > r.After+1<<20 {
 				t.Errorf("%d bytes are taken, %d are reported; %v", used, r.After, err)
 			}
 			for n, p := range pins {
@@ -491,7 +492,7 @@ func TestReclaimWhileKeysAreRead(t *testing.T) {
 	}
 	it.Close()
 	txn.Discard()
-	if used, err := diskUse(s.dbDir); err != nil || used > uint64(kept.bytes)*13/10+8<<20 {
+	if used, err := space.DiskUse(s.dbDir); err != nil || used > uint64(kept.bytes)*13/10+8<<20 {
 		t.Errorf("%d KiB stay taken for %d KiB alive, %v", used>>10, kept.bytes>>10, err)
 	}
 }

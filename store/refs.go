@@ -67,13 +67,13 @@ func (s *Store) write(ctx context.Context, b graph.Batch) error {
 // under the floor for new blocks.
 func (s *Store) roomForBatch(b graph.Batch) error {
 	if len(b.Blocks) == 0 {
-		return s.roomForUpkeep()
+		return s.space.RoomForUpkeep()
 	}
 	size := uint64(len(b.Links)+len(b.Nodes)) * refBytes
 	for _, block := range b.Blocks {
 		size += uint64(len(block.Data))
 	}
-	return s.roomFor(size)
+	return s.space.RoomFor(size)
 }
 
 // fill writes a batch in an order in which it may be cut off anywhere. The holder's

@@ -15,7 +15,7 @@ var _ pin.Records = (*Store)(nil)
 
 // Add implements [pin.Records].
 func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin.Request, err error) {
-	if err := s.roomFor(0); err != nil {
+	if err := s.space.RoomFor(0); err != nil {
 		return pin.Request{}, err
 	}
 	quota, err := s.quota(ctx, account)
@@ -55,7 +55,7 @@ func inDoubt[T any](err error, made T) (none T) {
 
 // Replace implements [pin.Records].
 func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
-	if err := s.roomFor(0); err != nil {
+	if err := s.space.RoomFor(0); err != nil {
 		return now, old, nil, err
 	}
 	quota, err := s.quota(ctx, account)

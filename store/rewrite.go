@@ -19,7 +19,7 @@ func (s *Store) rewriteBlocks(keys [][]byte) (n int, err error) {
 	if len(blocks) == 0 {
 		return 0, nil
 	}
-	if err := s.roomToOpen(); err != nil {
+	if err := s.space.RoomToOpen(); err != nil {
 		return 0, err
 	}
 	defer s.claims.share(hashes)()

@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
@@ -164,7 +165,7 @@ func rotForRounds(t *testing.T) {
 // where gives the part of a file of the value log that has a key's value.
 func (h *healthy) where(key []byte, size int) (at hit, ok bool) {
 	for name, data := range h.logs {
-		if i := bytes.Index(data, key); i >= 0 && int64(size) >= badgerOptions().ValueThreshold {
+		if i := bytes.Index(data, key); i >= 0 && int64(size) >= space.BadgerOptions().ValueThreshold {
 			return hit{name, int64(i) - reading.EntryHeader, int64(i + len(key) + 8 + size + 4)}, true
 		}
 	}
@@ -195,7 +196,7 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	s, err := openWith(t.Context(), dir, Config{Now: new(benchClock).now, Logger: log}.withDefaults(), smallFiles(), migrations())
 	if err != nil {
-		if !errors.Is(err, ErrDamaged) {
+		if !errors.Is(err, space.ErrDamaged) {
 			t.Errorf("it does not open: %v", err)
 		}
 		if hits[0].file[len(hits[0].file)-4:] == ".sst" && !strings.Contains(err.Error(), hits[0].file) {
@@ -204,9 +205,9 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 		t.Logf("it does not open: %v", err)
 		return
 	}
-	s.closeWait = 100 * time.Millisecond // it may keep a lock, see closeDatabase
+	s.space.CloseWait = 100 * time.Millisecond // it may keep a lock, see closeDatabase
 	defer func() {
-		if err := s.Close(); err != nil && !errors.Is(err, errUnclosed) {
+		if err := s.Close(); err != nil && !errors.Is(err, space.ErrUnclosed) {
 			t.Errorf("it does not close: %v", err)
 		}
 	}()

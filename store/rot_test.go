@@ -12,6 +12,7 @@ import (
 
 	blocks "github.com/ipfs/go-block-format"
 
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
@@ -67,10 +68,10 @@ func flip(t *testing.T, path string, at int) {
 
 func valueLog(t *testing.T, dir string) (paths []string) {
 	t.Helper()
-	all, err := logFiles(filepath.Join(dir, dbName))
+	all, err := space.LogFiles(filepath.Join(dir, dbName))
 	must(t, err)
 	for _, f := range all {
-		paths = append(paths, filepath.Join(dir, dbName, f.name))
+		paths = append(paths, filepath.Join(dir, dbName, f.Name))
 	}
 	return paths
 }
@@ -121,7 +122,7 @@ func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 	if found, report := verify(t, s); len(found) > 0 {
 		t.Errorf("after the reclaim %d pinned blocks are damaged: %d corrupt, %d missing", len(found), report.Corrupt, report.Missing)
 	}
-	if used, err := diskUse(s.dbDir); err != nil || used > uint64(r.kept.bytes)*13/10+8<<20 {
+	if used, err := space.DiskUse(s.dbDir); err != nil || used > uint64(r.kept.bytes)*13/10+8<<20 {
 		t.Errorf("%d KiB stay taken for %d KiB alive, %v", used>>10, r.kept.bytes>>10, err)
 	}
 	if n := strings.Count(log.String(), "is damaged"); n != 1 || !strings.Contains(log.String(), filepath.Base(flipped)) {
@@ -130,7 +131,7 @@ func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 	if st, err := s.Stats(t.Context()); err != nil || st.Damaged != 1 {
 		t.Errorf("stats say %d damaged files, %v", st.Damaged, err)
 	}
-	if _, err := os.Lstat(flipped + deadLog); err != nil {
+	if _, err := os.Lstat(flipped + space.DeadLog); err != nil {
 		t.Errorf("what is alive in the file was not moved: %v", err)
 	}
 }
@@ -178,7 +179,7 @@ func TestDamagedFileGoes(t *testing.T) {
 		reclaimAll(t, s)
 		counted(s, 1, 0)
 		whole(s, false)
-		if _, err := os.Lstat(flipped + deadLog); err == nil || !strings.Contains(log.String(), "left=1") {
+		if _, err := os.Lstat(flipped + space.DeadLog); err == nil || !strings.Contains(log.String(), "left=1") {
 			t.Errorf("it goes with a block in it that is to be mended, %v:\n%s", err, log)
 		}
 	})
@@ -191,12 +192,12 @@ func TestDamagedFileGoes(t *testing.T) {
 		must(t, putTo(s, t.Context(), r.kept.attempt, []blocks.Block{bad})) // as a repair does
 		counted(s, 1, 1)
 		whole(s, true)
-		if _, err := os.Lstat(flipped + deadLog); err != nil {
+		if _, err := os.Lstat(flipped + space.DeadLog); err != nil {
 			t.Error(err)
 		}
 	})
 	s, log := openLogged(t, r.dir)
-	for _, name := range []string{flipped, flipped + damagedLog, flipped + deadLog} {
+	for _, name := range []string{flipped, flipped + space.DamagedLog, flipped + space.DeadLog} {
 		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is there: %v", name, err)
 		}
@@ -218,12 +219,12 @@ func TestMarksOfDamagedFilesGo(t *testing.T) {
 	must(t, s.Close())
 	must(t, lock.Close())
 	path := filepath.Join(dir, dbName, "000042.vlog")
-	for _, as := range [][]string{{damagedLog}, {damagedLog, deadLog}} {
+	for _, as := range [][]string{{space.DamagedLog}, {space.DamagedLog, space.DeadLog}} {
 		for _, m := range as {
-			must(t, mark(path, m))
+			must(t, space.Mark(path, m))
 		}
-		must(t, removeDead(filepath.Dir(path)))
-		if marked(path, damagedLog) || marked(path, deadLog) {
+		must(t, space.RemoveDead(filepath.Dir(path)))
+		if space.Marked(path, space.DamagedLog) || space.Marked(path, space.DeadLog) {
 			t.Errorf("of %q something is left", as)
 		}
 	}
@@ -238,7 +239,7 @@ func TestDamagedFileWaitsForRoom(t *testing.T) {
 	must(t, err)
 	first, _ := entries(t, data, r.goneBlocks)
 	flip(t, path, first+1000)
-	must(t, mark(path, damagedLog))
+	must(t, space.Mark(path, space.DamagedLog))
 	s, log := openLogged(t, r.dir)
 	s.cfg.FreeSpace = func(string) (uint64, error) { return s.cfg.Reserve/4 + 1<<10, nil }
 	report, err := s.Reclaim(t.Context(), nil)
@@ -248,7 +249,7 @@ func TestDamagedFileWaitsForRoom(t *testing.T) {
 	if !strings.Contains(log.String(), "is not moved") {
 		t.Errorf("the log says\n%s", log)
 	}
-	s.cfg.FreeSpace = freeSpace
+	s.cfg.FreeSpace = space.FreeSpace
 	report, err = s.Reclaim(t.Context(), nil)
 	if err != nil || report.Damaged != 1 || report.Emptied != 0 {
 		t.Errorf("with room, and the block still there: %+v, %v", report, err)
@@ -319,7 +320,7 @@ func TestOpenAfterACrash(t *testing.T) {
 	if info.Size() >= int64(last) {
 		t.Errorf("it has %d bytes, and was torn at %d", info.Size(), last)
 	}
-	if n, _, err := s.damagedLogs(); err != nil || n > 0 {
+	if n, _, err := s.space.DamagedLogs(); err != nil || n > 0 {
 		t.Errorf("%d files are damaged, %v", n, err)
 	}
 }
@@ -347,7 +348,7 @@ func TestCheckLog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			copied := filepath.Join(t.TempDir(), "000001.vlog")
 			must(t, os.WriteFile(copied, c.data, 0o600))
-			if err := checkLog(t.Context(), copied); (err == nil) != c.good {
+			if err := space.CheckLog(t.Context(), copied); (err == nil) != c.good {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -356,7 +357,7 @@ func TestCheckLog(t *testing.T) {
 		data := bytes.Clone(whole)
 		data[at] ^= 1 << (at % 8)
 		must(t, os.WriteFile(path, data, 0o600))
-		if err := checkLog(t.Context(), path); err == nil {
+		if err := space.CheckLog(t.Context(), path); err == nil {
 			t.Errorf("a bit at %d is not noticed", at)
 		}
 	}
@@ -375,8 +376,8 @@ func TestCloseAfterADamagedLength(t *testing.T) {
 	if found, _ := verify(t, s); len(found) != 1 {
 		t.Errorf("%d blocks are damaged", len(found))
 	}
-	s.closeWait = 10 * time.Millisecond // it never ends
-	if err := s.Close(); !errors.Is(err, errUnclosed) {
+	s.space.CloseWait = 10 * time.Millisecond // it never ends
+	if err := s.Close(); !errors.Is(err, space.ErrUnclosed) {
 		t.Errorf("error %v", err)
 	}
 	must(t, lock.Close())

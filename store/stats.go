@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // Amount is some blocks.
@@ -63,13 +64,13 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	if st.Accounts, err = s.kv.CountKeys(ctx, []byte{kLogin}); err != nil {
 		return Stats{}, kv.Wrap(err, "count accounts")
 	}
-	if st.Disk, err = diskUse(s.dbDir); err != nil {
+	if st.Disk, err = space.DiskUse(s.dbDir); err != nil {
 		return Stats{}, err
 	}
 	if st.Free, err = s.cfg.FreeSpace(s.dbDir); err != nil {
 		return Stats{}, err
 	}
-	if st.Damaged, _, err = s.damagedLogs(); err != nil {
+	if st.Damaged, _, err = s.space.DamagedLogs(); err != nil {
 		return Stats{}, err
 	}
 	if st.Unreadable, err = s.stillUnreadable(ctx); err != nil {

@@ -18,13 +18,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// DefaultReserve is what stays free so that deletes and records can still be
-// written: Badger makes its next value log (128 MiB until it is closed) and
-// its next tables before it gives the old ones up. Where the value log's files
-// are larger than 64 MiB, more is.
-const DefaultReserve = 256 << 20
+// DefaultReserve is [space.DefaultReserve].
+const DefaultReserve = space.DefaultReserve
 
 // Config says how to open a store. The zero value works.
 type Config struct {
@@ -53,6 +51,7 @@ type Store struct {
 
 	log   *slog.Logger
 	dbDir string
+	space *space.Space
 	ds    *badger4.Datastore
 	kv    *kv.DB
 	db    *badger.DB
@@ -78,9 +77,7 @@ type Store struct {
 	beforeDelete  func([]graph.Ref)
 	beforeRelease func([]graph.Node)
 	duringWrite   func()
-	closeWait     time.Duration // the constant of that name
 
-	inside  insides
 	quotas  pin.Quotas // nil is none
 	codec   kv.Codec
 	holders struct { // numbers that are ours to give out
@@ -101,7 +98,7 @@ type Store struct {
 // touched, ErrDamaged, of which a [*DamagedTablesError] is one, and whatever the disk says.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
-	return openWith(ctx, lock.dir, cfg, badgerOptions(), migrations())
+	return openWith(ctx, lock.dir, cfg, space.BadgerOptions(), migrations())
 }
 
 func (c Config) withDefaults() Config {
@@ -112,7 +109,7 @@ func (c Config) withDefaults() Config {
 		c.Now = time.Now
 	}
 	if c.FreeSpace == nil {
-		c.FreeSpace = freeSpace
+		c.FreeSpace = space.FreeSpace
 	}
 	return c
 }
@@ -123,9 +120,13 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 		return nil, err
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1)}
-	if err := s.openBadger(ctx, opts); err != nil {
+	if s.space, err = space.Open(ctx, space.Config{
+		Dir: s.dbDir, MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
+		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf,
+	}, opts); err != nil {
 		return nil, err
 	}
+	s.ds, s.db, s.kv = s.space.Datastore(), s.space.Badger(), s.space.DB()
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.claims.seed = maphash.MakeSeed()
 	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
@@ -142,7 +143,7 @@ func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.cancel()
 		s.kv.Shut()
-		if err := s.closeDatabase(); err != nil {
+		if err := s.space.Close(); err != nil {
 			s.err = fmt.Errorf("close database: %w", err)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 const syncChild = "HOLDFAST_TEST_SYNC_CHILD"
@@ -67,7 +68,7 @@ func addOnce(t *testing.T, unsynced bool) {
 	dir := t.TempDir()
 	lock, err := Lock(dir)
 	must(t, err)
-	options := badgerOptions()
+	options := space.BadgerOptions()
 	options.SyncWrites = !unsynced
 	s, err := openWith(t.Context(), dir, Config{}.withDefaults(), options, migrations())
 	must(t, err)

@@ -116,7 +116,7 @@ func unpinCost(b *testing.B, all []blocks.Block) cost {
 	defer b.StartTimer()
 	s := openTest(b, b.TempDir(), Config{})
 	p := pinDAG(b, s, all)
-	must(b, s.compact(b.Context())) // as a reclaim leaves it
+	must(b, s.space.Compact(b.Context())) // as a reclaim leaves it
 	start, before := time.Now(), writtenBytes(b)
 	b.StartTimer()
 	p.remove(b, s)

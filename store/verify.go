@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
@@ -60,13 +61,13 @@ type VerifyProgress struct {
 type VerifyReport struct {
 	// Tables is the tables of the database that are damaged. What those have cannot be
 	// told, so that the rest of the report may lack something, and Verify fails.
-	Tables  []BadTable    `json:"damaged_tables,omitempty"`
-	Blocks  uint64        `json:"blocks"` // that were hashed, or are missing
-	Bytes   uint64        `json:"bytes"`
-	Corrupt uint64        `json:"corrupt"`
-	Missing uint64        `json:"missing"`
-	Strays  uint64        `json:"unreferenced"` // blocks that nothing refers to and no reclaim knew of; the next does
-	Elapsed time.Duration `json:"elapsed"`      // nanoseconds
+	Tables  []space.BadTable `json:"damaged_tables,omitempty"`
+	Blocks  uint64           `json:"blocks"` // that were hashed, or are missing
+	Bytes   uint64           `json:"bytes"`
+	Corrupt uint64           `json:"corrupt"`
+	Missing uint64           `json:"missing"`
+	Strays  uint64           `json:"unreferenced"` // blocks that nothing refers to and no reclaim knew of; the next does
+	Elapsed time.Duration    `json:"elapsed"`      // nanoseconds
 	DamagedRecords
 }
 
@@ -90,7 +91,7 @@ func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress 
 	err := v.run(ctx)
 	v.found.Elapsed = time.Since(start)
 	if len(v.found.Tables) > 0 && (err == nil || errors.Is(err, ErrUnreadable)) {
-		err = &DamagedTablesError{v.found.Tables}
+		err = &space.DamagedTablesError{Tables: v.found.Tables}
 	}
 	if err != nil {
 		return v.found, kv.Wrap(err, "verify the store")
@@ -106,7 +107,7 @@ type verifier struct {
 }
 
 func (v *verifier) run(ctx context.Context) (err error) {
-	if v.found.Tables, err = v.s.liveBadTables(ctx); err != nil {
+	if v.found.Tables, err = v.s.space.LiveBadTables(ctx); err != nil {
 		return err
 	}
 	total, err := v.s.kv.CountKeys(ctx, []byte{kLinkTo})
@@ -167,7 +168,7 @@ func (s *Store) hashesFrom(ctx context.Context, from []byte) (hashes []multihash
 func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 	size, kind, err := v.s.hashBlock(ctx, h)
 	if _, noHash := multihash.Decode(h); noHash != nil || kind == DamageMissing {
-		if err := v.s.roomForUpkeep(); err != nil {
+		if err := v.s.space.RoomForUpkeep(); err != nil {
 			return err
 		}
 		n, err := v.s.mendLinks(ctx, h)
@@ -242,7 +243,7 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 // notWhole takes back that holders are whole, so that no walk takes what is below
 // them as known: the next one that comes there looks for itself, and mends it.
 func (s *Store) notWhole(holders []graph.Holder) error {
-	if err := s.roomForUpkeep(); err != nil {
+	if err := s.space.RoomForUpkeep(); err != nil {
 		return err
 	}
 	wb := s.kv.NewBatch()
@@ -387,7 +388,7 @@ func (s *Store) noteStrays(blocks []graph.Ref) (n uint64, err error) {
 	if err != nil || len(loose) == 0 {
 		return 0, err
 	}
-	if err := s.roomForUpkeep(); err != nil {
+	if err := s.space.RoomForUpkeep(); err != nil {
 		return 0, err
 	}
 	wb := s.kv.NewBatch()

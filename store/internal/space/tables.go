@@ -1,4 +1,4 @@
-package store
+package space
 
 import (
 	"bufio"
@@ -102,9 +102,9 @@ func tablesOf(dir string) (ids []uint64, err error) {
 	return ids, nil
 }
 
-// liveBadTables looks at the tables of a database that is open. What is compacted
+// LiveBadTables looks at the tables of a database that is open. What is compacted
 // meanwhile is not looked at.
-func (s *Store) liveBadTables(ctx context.Context) ([]BadTable, error) {
+func (s *Space) LiveBadTables(ctx context.Context) ([]BadTable, error) {
 	ids, err := s.liveTables()
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (s *Store) liveBadTables(ctx context.Context) ([]BadTable, error) {
 }
 
 // liveTables lists the tables of the database that is open.
-func (s *Store) liveTables() (ids []uint64, err error) {
+func (s *Space) liveTables() (ids []uint64, err error) {
 	err = reading.Guarded(func() error {
 		for _, t := range s.db.Tables() {
 			ids = append(ids, t.ID)

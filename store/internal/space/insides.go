@@ -1,4 +1,4 @@
-package store
+package space
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package store
+package space
 
 import (
 	"bytes"
@@ -39,16 +39,16 @@ const (
 	pollInterval = 10 * time.Millisecond
 )
 
-// giveBackWork is who gives space back: it hears how far that is, and makes it give way.
-type giveBackWork struct {
+// GiveBackWork is who gives space back: it hears how far that is, and makes it give way.
+type GiveBackWork struct {
 	Before     uint64 // bytes that the database took on disk when it began
 	Compacting func()
 	Collecting func(freed uint64) // by how many bytes that is less now
 	Pause      func(ctx context.Context, took time.Duration) error
 }
 
-// giveBack makes Badger give up the space of what was deleted.
-func (s *Store) giveBack(ctx context.Context, w giveBackWork) error {
+// GiveBack makes Badger give up the space of what was deleted.
+func (s *Space) GiveBack(ctx context.Context, w GiveBackWork) error {
 	w.Compacting()
 	c := &collector{s: s, w: w, passed: map[uint32]bool{}}
 	if s.roomForReclaim() != nil {
@@ -66,7 +66,7 @@ func (s *Store) giveBack(ctx context.Context, w giveBackWork) error {
 	if err := s.rollValueLog(ctx); err != nil {
 		return err
 	}
-	if err := s.compact(ctx); err != nil {
+	if err := s.Compact(ctx); err != nil {
 		return err
 	}
 	kept, err := s.canaryIsKept()
@@ -83,14 +83,14 @@ func (s *Store) giveBack(ctx context.Context, w giveBackWork) error {
 // by a key that was written and deleted after all that is to be given back: where
 // compaction left it, it may have left that, too.
 
-func (s *Store) leaveCanary() error {
+func (s *Space) leaveCanary() error {
 	if err := s.kv.SetMeta(kv.MetaCanary, []byte{0}); err != nil {
 		return err
 	}
 	return s.kv.SetMeta(kv.MetaCanary, nil)
 }
 
-func (s *Store) canaryIsKept() (kept bool, err error) {
+func (s *Space) canaryIsKept() (kept bool, err error) {
 	err = s.db.View(func(txn *badger.Txn) error {
 		opt := badger.DefaultIteratorOptions
 		opt.AllVersions, opt.Prefix = true, kv.MetaKey(kv.MetaCanary)
@@ -103,8 +103,8 @@ func (s *Store) canaryIsKept() (kept bool, err error) {
 	return kept, err
 }
 
-// compact brings all that was written until now to the lowest level of the tree.
-func (s *Store) compact(ctx context.Context) error {
+// Compact brings all that was written until now to the lowest level of the tree.
+func (s *Space) Compact(ctx context.Context) error {
 	// While nothing is below the top level, Badger leaves alone a few tables
 	// there; one is added each time.
 	for range s.db.Opts().NumLevelZeroTables + 1 {
@@ -124,7 +124,7 @@ func (s *Store) compact(ctx context.Context) error {
 
 // rollValueLog makes Badger begin a new file of the value log, if the present
 // one holds enough that it matters. The only way is to fill it.
-func (s *Store) rollValueLog(ctx context.Context) error {
+func (s *Space) rollValueLog(ctx context.Context) error {
 	size := s.db.Opts().ValueLogFileSize
 	_, used, err := s.newestFile(".vlog")
 	if err != nil || int64(used) < size/10 {
@@ -142,7 +142,7 @@ func (s *Store) rollValueLog(ctx context.Context) error {
 
 // fillUp writes until Badger begins a new file of a kind, each of which holds
 // size bytes.
-func (s *Store) fillUp(ctx context.Context, kind string, size int64, write func() (int, error)) error {
+func (s *Space) fillUp(ctx context.Context, kind string, size int64, write func() (int, error)) error {
 	file, _, err := s.newestFile(kind)
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (s *Store) fillUp(ctx context.Context, kind string, size int64, write func(
 
 // newestFile gives the name of the file of a kind that is written now, and what it
 // takes on disk.
-func (s *Store) newestFile(kind string) (name string, used uint64, err error) {
+func (s *Space) newestFile(kind string) (name string, used uint64, err error) {
 	entries, err := os.ReadDir(s.dbDir)
 	if err != nil {
 		return "", 0, fmt.Errorf("look for %s files: %w", kind, err)
@@ -192,7 +192,7 @@ func (s *Store) newestFile(kind string) (name string, used uint64, err error) {
 // pushOutMemory brings all that was written until now from memory to tables, so
 // that compaction sees it. Deletions of keys that are not there do that, as they
 // fill the memory and leave nothing behind.
-func (s *Store) pushOutMemory(ctx context.Context) error {
+func (s *Space) pushOutMemory(ctx context.Context) error {
 	if err := s.kv.SetMeta(kv.MetaMark, binary.BigEndian.AppendUint64(nil, uint64(s.cfg.Now().UnixMilli()))); err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (s *Store) pushOutMemory(ctx context.Context) error {
 
 // inTables reports whether tables have what was written up to a version: they
 // are written in order.
-func (s *Store) inTables(version uint64) bool {
+func (s *Space) inTables(version uint64) bool {
 	for _, t := range s.db.Tables() {
 		if t.MaxVersion >= version {
 			return true

@@ -1,4 +1,4 @@
-package store
+package space
 
 import (
 	"errors"
@@ -15,9 +15,9 @@ import (
 // SIGBUS, which ends the process, not an error. So the free space is looked at
 // before each write; statfs takes about a microsecond, so nothing is cached.
 
-// freeSpace gives the bytes that an unprivileged process may still write to
+// FreeSpace gives the bytes that an unprivileged process may still write to
 // the file system that holds dir.
-func freeSpace(dir string) (uint64, error) {
+func FreeSpace(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)
@@ -25,8 +25,8 @@ func freeSpace(dir string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), nil
 }
 
-// capacity gives the bytes of the file system that holds dir, used and free.
-func capacity(dir string) (uint64, error) {
+// capacityOf gives the bytes of the file system that holds dir, used and free.
+func capacityOf(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("capacity of %s: %w", dir, err)
@@ -45,9 +45,9 @@ const (
 	valueLogFilesMost = 16 << 10
 )
 
-// valueLogFileSize gives how large the files of the value log are to be that are
+// ValueLogFileSize gives how large the files of the value log are to be that are
 // written from now on.
-func valueLogFileSize(used, capacity uint64) int64 {
+func ValueLogFileSize(used, capacity uint64) int64 {
 	size := uint64(valueLogLeast)
 	for size < valueLogMost && (size*valueLogFiles < used || size*valueLogFilesMost < capacity) {
 		size *= 2
@@ -78,9 +78,9 @@ func removeUnmade(dir string) error {
 	return nil
 }
 
-// diskUse gives the bytes that the files of a directory take on disk, which is
+// DiskUse gives the bytes that the files of a directory take on disk, which is
 // less than their sizes: Badger makes files larger than it fills them.
-func diskUse(dir string) (n uint64, err error) {
+func DiskUse(dir string) (n uint64, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return 0, fmt.Errorf("disk use: %w", err)
@@ -109,29 +109,29 @@ func fileUse(path string) (uint64, error) {
 	return uint64(st.Blocks) * unit, nil
 }
 
-// roomFor fails with a *fault.DiskFullError if writing n bytes would bring the free
+// RoomFor fails with a *fault.DiskFullError if writing n bytes would bring the free
 // space under the floor for new blocks and requests. That is a quarter above the lower
 // one at least: where new pins are refused, pins can be removed for a good while.
-func (s *Store) roomFor(n uint64) error {
-	return s.floor(max(s.cfg.MinFreeSpace, s.cfg.Reserve+s.cfg.Reserve/4), n)
+func (s *Space) RoomFor(n uint64) error {
+	return s.Floor(max(s.cfg.MinFreeSpace, s.cfg.Reserve+s.cfg.Reserve/4), n)
 }
 
 // roomForReclaim is half of the lower floor. Reclaim goes below that floor, as it
 // is what makes room; but it moves what is alive out of one file, of 64 MiB,
 // before it can give that up, and the tree of keys likewise.
-func (s *Store) roomForReclaim() error { return s.floor(s.cfg.Reserve/2, 0) }
+func (s *Space) roomForReclaim() error { return s.Floor(s.cfg.Reserve/2, 0) }
 
-// roomToOpen is a quarter of the lower floor, which a reclaim leaves wherever it is
+// RoomToOpen is a quarter of the lower floor, which a reclaim leaves wherever it is
 // killed. The next one deletes, and collects what it can, down to there.
-func (s *Store) roomToOpen() error { return s.roomToMove(0) }
+func (s *Space) RoomToOpen() error { return s.roomToMove(0) }
 
 // roomToMove is that beside n bytes.
-func (s *Store) roomToMove(n uint64) error { return s.floor(s.cfg.Reserve/4, n) }
+func (s *Space) roomToMove(n uint64) error { return s.Floor(s.cfg.Reserve/4, n) }
 
-// roomForUpkeep is the lower floor, under which only a reclaim writes.
-func (s *Store) roomForUpkeep() error { return s.floor(s.cfg.Reserve, 0) }
+// RoomForUpkeep is the lower floor, under which only a reclaim writes.
+func (s *Space) RoomForUpkeep() error { return s.Floor(s.cfg.Reserve, 0) }
 
-func (s *Store) floor(floor, n uint64) error {
+func (s *Space) Floor(floor, n uint64) error {
 	if floor == 0 {
 		return nil
 	}

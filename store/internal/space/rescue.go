@@ -1,4 +1,4 @@
-package store
+package space
 
 import (
 	"bufio"
@@ -27,8 +27,8 @@ import (
 // What the names of the marks of a file of the value log end with, after its own name.
 // They are empty files, as they are needed while Badger is not open, too.
 const (
-	damagedLog = ".damaged" // it is not Badger's to collect
-	deadLog    = ".dead"    // nor is anything left in it
+	DamagedLog = ".damaged" // it is not Badger's to collect
+	DeadLog    = ".dead"    // nor is anything left in it
 )
 
 // rescueBatch is how many bytes are moved together.
@@ -38,17 +38,17 @@ const rescueBatch = 8 << 20
 // many: blocks, of which it has the locks.
 type rewriter func(keys [][]byte) (n int, err error)
 
-// rescueDamaged looks at all files that are known to be damaged, whatever is dead in
+// RescueDamaged looks at all files that are known to be damaged, whatever is dead in
 // them: what was left in one may have been mended. One for which there is no room waits
 // for the next time.
-func (s *Store) rescueDamaged(ctx context.Context, rewrite rewriter) error {
-	all, err := logFiles(s.dbDir)
+func (s *Space) RescueDamaged(ctx context.Context, rewrite rewriter) error {
+	all, err := LogFiles(s.dbDir)
 	if err != nil || len(all) == 0 {
 		return err
 	}
 	for _, f := range all[:len(all)-1] { // the newest is being written
-		path := filepath.Join(s.dbDir, f.name)
-		if !marked(path, damagedLog) || marked(path, deadLog) {
+		path := filepath.Join(s.dbDir, f.Name)
+		if !Marked(path, DamagedLog) || Marked(path, DeadLog) {
 			continue
 		}
 		err := s.rescue(ctx, f, rewrite)
@@ -65,12 +65,12 @@ func (s *Store) rescueDamaged(ctx context.Context, rewrite rewriter) error {
 
 // rescue moves what it can out of a damaged file, and marks the file if that is all that
 // was alive in it.
-func (s *Store) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
+func (s *Space) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
 	p, d := s.inside.places, s.inside.discards
-	path := filepath.Join(s.dbDir, f.name)
+	path := filepath.Join(s.dbDir, f.Name)
 	file, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("rescue what is in %s: %w", f.name, err)
+		return fmt.Errorf("rescue what is in %s: %w", f.Name, err)
 	}
 	defer file.Close()
 	room := uint64(f.size) - min(d.dead()[f.id], uint64(f.size))
@@ -90,13 +90,13 @@ func (s *Store) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
 		}
 		n, err := s.moveSome(ctx, file, some, rewrite)
 		if err != nil {
-			return fmt.Errorf("move values out of %s: %w", f.name, err)
+			return fmt.Errorf("move values out of %s: %w", f.Name, err)
 		}
 		moved += n
 		left += len(some) - n
 	}
 	if left == 0 {
-		if err := mark(path, deadLog); err != nil {
+		if err := Mark(path, DeadLog); err != nil {
 			return err
 		}
 	}
@@ -107,7 +107,7 @@ func (s *Store) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
 
 // placesFrom looks through some keys, from one on, for those with values in a file. It
 // gives the key to go on at; nil at the end.
-func (s *Store) placesFrom(p valuePlaces, file uint32, from []byte) (some []valuePlace, next []byte, err error) {
+func (s *Space) placesFrom(p valuePlaces, file uint32, from []byte) (some []valuePlace, next []byte, err error) {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	it := reading.Iterate(txn, badger.DefaultIteratorOptions)
@@ -132,7 +132,7 @@ func (s *Store) placesFrom(p valuePlaces, file uint32, from []byte) (some []valu
 
 // moveSome writes values again that are as they were written, and says how many. Those of
 // keys of the go-datastore, which others may write, are left to rewrite.
-func (s *Store) moveSome(ctx context.Context, file *os.File, some []valuePlace, rewrite rewriter) (moved int, err error) {
+func (s *Space) moveSome(ctx context.Context, file *os.File, some []valuePlace, rewrite rewriter) (moved int, err error) {
 	var others [][]byte
 	for _, at := range some {
 		if err := ctx.Err(); err != nil {
@@ -162,8 +162,8 @@ func (s *Store) moveSome(ctx context.Context, file *os.File, some []valuePlace, 
 	return moved + n, err
 }
 
-// mark puts a mark on a file of the value log.
-func mark(path, as string) error {
+// Mark puts a mark on a file of the value log.
+func Mark(path, as string) error {
 	f, err := os.OpenFile(path+as, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -174,15 +174,15 @@ func mark(path, as string) error {
 	return kv.SyncDir(filepath.Dir(path))
 }
 
-// marked reports whether a file of the value log has a mark.
-func marked(path, as string) bool {
+// Marked reports whether a file of the value log has a mark.
+func Marked(path, as string) bool {
 	_, err := os.Lstat(path + as)
 	return err == nil
 }
 
-// removeDead removes the files that nothing is left in, and the marks of files that are
+// RemoveDead removes the files that nothing is left in, and the marks of files that are
 // gone: Badger may give their numbers to others. The database must not be open.
-func removeDead(dir string) error {
+func RemoveDead(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -194,12 +194,12 @@ func removeDead(dir string) error {
 		return kv.SyncDir(dir)
 	}
 	for _, e := range entries {
-		log, is := strings.CutSuffix(e.Name(), deadLog)
+		log, is := strings.CutSuffix(e.Name(), DeadLog)
 		if !is || filepath.Ext(log) != ".vlog" {
 			continue
 		}
 		// The mark goes last: else the file would come back to life, damaged.
-		if err := errors.Join(remove(log), remove(log+damagedLog)); err != nil {
+		if err := errors.Join(remove(log), remove(log+DamagedLog)); err != nil {
 			return err
 		}
 		if err := remove(e.Name()); err != nil {
@@ -207,7 +207,7 @@ func removeDead(dir string) error {
 		}
 	}
 	for _, e := range entries {
-		log, is := strings.CutSuffix(e.Name(), damagedLog)
+		log, is := strings.CutSuffix(e.Name(), DamagedLog)
 		if !is || filepath.Ext(log) != ".vlog" {
 			continue
 		}

@@ -1,4 +1,4 @@
-package store
+package space
 
 import (
 	"context"
@@ -23,8 +23,8 @@ const deferredWait = 2 * time.Second
 
 // collector has Badger collect files of the value log, those that it chooses.
 type collector struct {
-	s *Store
-	w giveBackWork
+	s *Space
+	w GiveBackWork
 	// passed is files that are collected no more: those that Badger did not collect, and
 	// those that are empty and are still read.
 	passed    map[uint32]bool
@@ -60,7 +60,7 @@ func (c *collector) collect(ctx context.Context) error {
 // next gives the file that has the most dead bytes, and how many; none if there is no
 // file of which that part is dead.
 func (c *collector) next(ratio float64) (next logFile, most uint64, err error) {
-	all, err := logFiles(c.s.dbDir)
+	all, err := LogFiles(c.s.dbDir)
 	if err != nil || len(all) == 0 {
 		return next, 0, err
 	}
@@ -70,7 +70,7 @@ func (c *collector) next(ratio float64) (next logFile, most uint64, err error) {
 		if c.passed[f.id] || n <= most || float64(n) < ratio*float64(f.size) {
 			continue
 		}
-		if !marked(filepath.Join(c.s.dbDir, f.name), damagedLog) { // see rescueDamaged
+		if !Marked(filepath.Join(c.s.dbDir, f.Name), DamagedLog) { // see rescueDamaged
 			next, most = f, n
 		}
 	}
@@ -83,12 +83,12 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 	if err := s.roomToMove(uint64(f.size) - dead); err != nil {
 		return err
 	}
-	path := filepath.Join(s.dbDir, f.name)
-	if err := checkLog(ctx, path); err != nil {
+	path := filepath.Join(s.dbDir, f.Name)
+	if err := CheckLog(ctx, path); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return s.noteDamagedLog(f.name, err)
+		return s.noteDamagedLog(f.Name, err)
 	}
 	undo := c.s.inside.discards.prefer(f.id)
 	err := s.db.RunValueLogGC(ratios[len(ratios)-1])
@@ -100,7 +100,7 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("collect %s: %w", f.name, err)
+		return fmt.Errorf("collect %s: %w", f.Name, err)
 	}
 	// It is empty now, and goes once nobody reads through keys.
 	for waited := time.Duration(0); ; waited += pollInterval {
@@ -120,7 +120,7 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 }
 
 func (c *collector) tell() error {
-	now, err := diskUse(c.s.dbDir)
+	now, err := DiskUse(c.s.dbDir)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package store
+package space
 
 import (
 	"bufio"
@@ -29,13 +29,13 @@ import (
 // logFile is a file of the value log.
 type logFile struct {
 	id   uint32
-	name string
+	Name string
 	size int64
 }
 
-// logFiles lists the files of the value log, the newest last, which is the one that is
+// LogFiles lists the files of the value log, the newest last, which is the one that is
 // written while the database is open.
-func logFiles(dir string) (all []logFile, err error) {
+func LogFiles(dir string) (all []logFile, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("look for the value log: %w", err)
@@ -105,9 +105,9 @@ func zeros(f *os.File, from, to int64) (bool, error) {
 	}
 }
 
-// checkLog says what is wrong with a file of the value log: nil if all of it can be
+// CheckLog says what is wrong with a file of the value log: nil if all of it can be
 // read. It reads all of it.
-func checkLog(ctx context.Context, path string) error {
+func CheckLog(ctx context.Context, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -169,13 +169,13 @@ func goesOn(f *os.File, bad, size int64) (bool, error) {
 
 // keepNewestLog keeps Badger from cutting off the newest file where it cannot be read
 // although more follows: it has a newer one, which is empty.
-func (s *Store) keepNewestLog(ctx context.Context) error {
-	all, err := logFiles(s.dbDir)
+func (s *Space) keepNewestLog(ctx context.Context) error {
+	all, err := LogFiles(s.dbDir)
 	if err != nil || len(all) == 0 {
 		return err
 	}
 	last := all[len(all)-1]
-	f, err := os.Open(filepath.Join(s.dbDir, last.name))
+	f, err := os.Open(filepath.Join(s.dbDir, last.Name))
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (s *Store) keepNewestLog(ctx context.Context) error {
 		return err
 	}
 	// First, as the file is looked at no more once it is not the newest.
-	if err := s.noteDamagedLog(last.name, reading.ErrEntry); err != nil {
+	if err := s.noteDamagedLog(last.Name, reading.ErrEntry); err != nil {
 		return err
 	}
 	return writeEmptyLog(s.dbDir, last.id+1)
@@ -220,31 +220,31 @@ func writeEmptyLog(dir string, id uint32) error {
 }
 
 // noteDamagedLog marks a file that is kept from Badger, and says so once.
-func (s *Store) noteDamagedLog(name string, why error) error {
+func (s *Space) noteDamagedLog(name string, why error) error {
 	path := filepath.Join(s.dbDir, name)
-	if marked(path, damagedLog) {
+	if Marked(path, DamagedLog) {
 		return nil
 	}
 	s.log.Error("a file of the value log is damaged, and is kept, so that what can be read of it is not lost",
 		"file", path, "err", why,
 		"hint", "run holdfast store verify --repair, and look at the disk; the file goes with a start after a later reclaim")
-	return mark(path, damagedLog)
+	return Mark(path, DamagedLog)
 }
 
-// damagedLogs counts the files of the value log that are known to be damaged, and those
+// DamagedLogs counts the files of the value log that are known to be damaged, and those
 // of them that nothing is left in.
-func (s *Store) damagedLogs() (damaged, emptied int, err error) {
-	all, err := logFiles(s.dbDir)
+func (s *Space) DamagedLogs() (damaged, emptied int, err error) {
+	all, err := LogFiles(s.dbDir)
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, f := range all {
-		path := filepath.Join(s.dbDir, f.name)
-		if !marked(path, damagedLog) {
+		path := filepath.Join(s.dbDir, f.Name)
+		if !Marked(path, DamagedLog) {
 			continue
 		}
 		damaged++
-		if marked(path, deadLog) {
+		if Marked(path, DeadLog) {
 			emptied++
 		}
 	}

@@ -1,4 +1,4 @@
-package store
+package space
 
 import (
 	"context"
@@ -17,13 +17,19 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
+// DefaultReserve is what stays free so that deletes and records can still be
+// written: Badger makes its next value log (128 MiB until it is closed) and
+// its next tables before it gives the old ones up. Where the value log's files
+// are larger than 64 MiB, more is.
+const DefaultReserve = 256 << 20
+
 // reserveFiles is how many files of the value log the reserve holds: Badger makes
 // each twice as large as it will be.
 const reserveFiles = 4
 
-// badgerOptions are the settings that docs/architecture.md has the
+// BadgerOptions are the settings that docs/architecture.md has the
 // measurements for.
-func badgerOptions() *badger4.Options {
+func BadgerOptions() *badger4.Options {
 	o := badger.DefaultOptions("")
 	o.SyncWrites = true // an answer comes after the sync
 	o.Compression = options.None
@@ -49,54 +55,53 @@ func badgerOptions() *badger4.Options {
 // seconds on a slow disk. systemd kills the server after 20 s.
 const closeWait = 15 * time.Second
 
-// closeDatabase closes Badger, or gives up. All that was acknowledged is synced by then;
+// Close closes Badger, or gives up. All that was acknowledged is synced by then;
 // the next start opens as after a crash. It gives up without room: Badger writes a table
 // for each of its memories, in files that it maps, and the system kills who writes into
 // those when the disk is full. And once Badger has met a value that has no room for its
 // length: it keeps the lock of that file then, and would wait for it forever.
-func (s *Store) closeDatabase() error {
-	if err := s.roomToOpen(); errors.Is(err, fault.ErrDiskFull) {
+func (s *Space) Close() error {
+	if err := s.RoomToOpen(); errors.Is(err, fault.ErrDiskFull) {
 		s.log.Warn("the disk is too full to close the database: it is left as after a crash, and all that was written is safe", "err", err)
 		return nil
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.ds.Close() }()
-	limit := time.NewTimer(s.closeWait)
+	limit := time.NewTimer(s.CloseWait)
 	defer limit.Stop()
 	select {
 	case err := <-closed:
 		return err
 	case <-limit.C:
-		return fmt.Errorf("%w within %v, as it does after a read of a damaged file; all that was written is safe", errUnclosed, s.closeWait)
+		return fmt.Errorf("%w within %v, as it does after a read of a damaged file; all that was written is safe", ErrUnclosed, s.CloseWait)
 	}
 }
 
-// errUnclosed: Badger did not close.
-var errUnclosed = errors.New("it does not end")
+// ErrUnclosed: Badger did not close.
+var ErrUnclosed = errors.New("it does not end")
 
 // openBadger opens the database, and what commits to it. What a crash or a failing disk
 // left is seen to first, so that Badger loses nothing by it.
-func (s *Store) openBadger(ctx context.Context, opts *badger4.Options) (err error) {
-	s.closeWait = closeWait
+func (s *Space) openBadger(ctx context.Context, opts *badger4.Options, find func(*badger.DB) (insides, error)) (err error) {
 	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("make database directory: %w", err)
 	}
 	// Opening writes: it replays logs and starts new ones.
-	used, err := diskUse(s.dbDir)
+	used, err := DiskUse(s.dbDir)
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	capacity, err := capacity(s.dbDir)
+	capacity, err := capacityOf(s.dbDir)
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
 	if opts.ValueLogFileSize == 0 {
-		opts.ValueLogFileSize = valueLogFileSize(used, capacity)
+		opts.ValueLogFileSize = ValueLogFileSize(used, capacity)
 	}
 	if s.cfg.Reserve == 0 {
 		s.cfg.Reserve = max(DefaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
 	}
-	if err := s.roomToOpen(); err != nil {
+	if err := s.RoomToOpen(); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
 	if err := removeUnmade(s.dbDir); err != nil {
@@ -108,22 +113,22 @@ func (s *Store) openBadger(ctx context.Context, opts *badger4.Options) (err erro
 	if err := checkTables(ctx, s.dbDir); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	if err := removeDead(s.dbDir); err != nil {
+	if err := RemoveDead(s.dbDir); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
 	if err := s.keepNewestLog(ctx); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
 	if err := reading.Guarded(func() (err error) { s.ds, err = badger4.NewDatastore(s.dbDir, opts); return err }); err != nil {
-		return fmt.Errorf("open database: %w", openError(err))
+		return fmt.Errorf("open database: %w", OpenError(err))
 	}
 	s.db = s.ds.DB
-	if s.inside, err = findInsides(s.db); err != nil {
-		return errors.Join(err, s.closeDatabase())
+	if s.inside, err = find(s.db); err != nil {
+		return errors.Join(err, s.Close())
 	}
-	s.kv, err = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.roomForUpkeep, PushOut: s.pushOutMemory, KindOf: kindOf})
+	s.kv, err = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.RoomForUpkeep, PushOut: s.pushOutMemory, KindOf: s.cfg.KindOf})
 	if err != nil {
-		return errors.Join(err, s.closeDatabase())
+		return errors.Join(err, s.Close())
 	}
 	return nil
 }
