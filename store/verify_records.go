@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -52,101 +53,14 @@ func (d DamagedRecord) String() string {
 	return s + " (key " + d.Key + ")"
 }
 
-// recordKind is what is under keys that begin with one byte.
-type recordKind struct {
-	prefix byte
-	name   string
-	// check says whether a value is as it was written. Errors: ErrUnreadable.
-	check func(s *Store, key, value []byte) error
-	many  bool // there are as many as blocks, so that only a check of all of them looks
-}
-
-// recordOf checks a value that [codec] encodes.
-func recordOf[T any](s *Store, _, value []byte) error {
-	var rec T
-	return s.codec.Decode(value, &rec)
-}
-
 // recordKinds is every kind whose value says something.
-func recordKinds() []recordKind {
-	list := func(_ *Store, _, value []byte) error { return new(chunk).decode(value) }
-	size := func(_ *Store, key, value []byte) error {
-		_, err := decodeSize(key, value)
-		return err
-	}
-	dag := func(_ *Store, _, value []byte) error {
-		if !pin.DAG(value).CID().Defined() {
-			return fmt.Errorf("%w: %x is no CID", ErrUnreadable, value)
-		}
-		return nil
-	}
-	bytes := func(n int) func(*Store, []byte, []byte) error {
-		return func(_ *Store, _, value []byte) error {
-			if len(value) != n {
-				return fmt.Errorf("%w: %d bytes, not %d", ErrUnreadable, len(value), n)
-			}
-			return nil
-		}
-	}
-	return []recordKind{
-		{prefix: kAccount, name: "counter of an account", check: recordOf[accountRecord]},
-		{prefix: kRequest, name: "pin", check: func(s *Store, _, value []byte) error {
-			var rec requestRecord
-			err := s.codec.Decode(value, &rec)
-			if err == nil && rec.dag() == "" {
-				err = fmt.Errorf("%w: its root is no CID", ErrUnreadable)
-			}
-			return err
-		}},
-		{prefix: kRow, name: "row of a pin", check: func(_ *Store, _, value []byte) error {
-			_, err := decodeRow(value)
-			return err
-		}},
-		{prefix: kStatus, name: "list of pins by status", check: list},
-		{prefix: kByDAG, name: "list of pins by CID", check: list},
-		{prefix: kByName, name: "list of pins by name", check: list},
-		{prefix: kHolds, name: "what a pin replaced", check: recordOf[holdsRecord]},
-		{prefix: kDetails, name: "why a pin failed", check: func(_ *Store, _, value []byte) error {
-			if len(value) == 0 {
-				return fmt.Errorf("%w: no bytes", ErrUnreadable)
-			}
-			return nil
-		}},
-		{prefix: kCharge, name: "charge for a CID", check: recordOf[chargeRecord]},
-		{prefix: kUsage, name: "usage of an account", check: recordOf[usageRecord]},
-		{prefix: kDAG, name: "DAG", check: recordOf[dagRecord]},
-		{prefix: kAttempt, name: "attempt", check: dag},
-		{prefix: kReleased, name: "released attempt", check: func(s *Store, _, value []byte) error {
-			if len(value) == 0 {
-				return nil // a node
-			}
-			var rec releasedRecord
-			return s.codec.Decode(value, &rec)
-		}},
-		{prefix: kLinkTo, name: "link", check: size, many: true},
-		{prefix: kLinkFrom, name: "link", check: size, many: true},
-		{prefix: kLoose, name: "note of a block", check: size, many: true},
-		{prefix: kNodes, name: "node", check: bytes(8), many: true},
-		{prefix: kNode, name: "node", check: dag, many: true},
-		{prefix: kWhole, name: "mark of being whole", check: func(_ *Store, _, value []byte) error {
-			if _, err := decodeKept(value); err != nil {
-				return fmt.Errorf("%w: %w", ErrUnreadable, err)
-			}
-			return nil
-		}, many: true},
-		{prefix: kLogin, name: "account", check: recordOf[loginRecord]},
-		{prefix: kEmail, name: "address of an account", check: bytes(len(kv.Account{}))},
-		{prefix: kToken, name: "token", check: recordOf[tokenRecord]},
-		{prefix: kInvite, name: "invitation", check: recordOf[inviteRecord]},
-		{prefix: kEvent, name: "event of the audit record", check: recordOf[eventRecord]},
-	}
-}
+func recordKinds() []kind { return slices.Concat(kindsOfRequests(), kindsOfGraph(), kindsOfAccounts()) }
 
 // kindOf names what is under a key.
 func kindOf(key []byte) string {
 	for _, k := range recordKinds() {
-		if len(key) > 0 && key[0] == k.prefix {
-			return k.name
+		if len(key) > 0 && key[0] == k.Prefix {
+			return k.Name
 		}
 	}
 	return "record"
@@ -156,11 +70,11 @@ func kindOf(key []byte) string {
 // are as many as blocks only if all is set. An error of report ends it.
 func (s *Store) checkRecords(ctx context.Context, all bool, report func(DamagedRecord) error) error {
 	for _, k := range recordKinds() {
-		if k.many && !all {
+		if k.Many && !all {
 			continue
 		}
-		err := s.kv.Walk(ctx, kv.Span{Prefix: []byte{k.prefix}}, func(key, value []byte) error {
-			err := k.check(s, key, value)
+		err := s.kv.Walk(ctx, kv.Span{Prefix: []byte{k.Prefix}}, func(key, value []byte) error {
+			err := k.Check(s.codec, key, value)
 			if err == nil {
 				return nil
 			}
@@ -168,7 +82,7 @@ func (s *Store) checkRecords(ctx context.Context, all bool, report func(DamagedR
 				return err
 			}
 			s.kv.TellUnreadable(key, err)
-			return report(describe(k.name, key))
+			return report(describe(k.Name, key))
 		})
 		if err != nil {
 			return fmt.Errorf("look through the records: %w", err)

@@ -1,0 +1,45 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// kindsOfGraph is every kind of record of what holds blocks whose value says something.
+func kindsOfGraph() []kind {
+	size := func(_ kv.Codec, key, value []byte) error {
+		_, err := decodeSize(key, value)
+		return err
+	}
+	dag := func(_ kv.Codec, _, value []byte) error {
+		if !pin.DAG(value).CID().Defined() {
+			return fmt.Errorf("%w: %x is no CID", fault.ErrUnreadable, value)
+		}
+		return nil
+	}
+	return []kind{
+		{Prefix: kDAG, Name: "DAG", Check: checkRecord[dagRecord]},
+		{Prefix: kAttempt, Name: "attempt", Check: dag},
+		{Prefix: kReleased, Name: "released attempt", Check: func(c kv.Codec, _, value []byte) error {
+			if len(value) == 0 {
+				return nil // a node
+			}
+			var rec releasedRecord
+			return c.Decode(value, &rec)
+		}},
+		{Prefix: kLinkTo, Name: "link", Check: size, Many: true},
+		{Prefix: kLinkFrom, Name: "link", Check: size, Many: true},
+		{Prefix: kLoose, Name: "note of a block", Check: size, Many: true},
+		{Prefix: kNodes, Name: "node", Check: checkLen(8), Many: true},
+		{Prefix: kNode, Name: "node", Check: dag, Many: true},
+		{Prefix: kWhole, Name: "mark of being whole", Check: func(_ kv.Codec, _, value []byte) error {
+			if _, err := decodeKept(value); err != nil {
+				return fmt.Errorf("%w: %w", fault.ErrUnreadable, err)
+			}
+			return nil
+		}, Many: true},
+	}
+}
