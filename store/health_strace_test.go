@@ -143,7 +143,7 @@ func failWhile(t *testing.T, dir string) {
 		t.Errorf("blocks: %v", err)
 	}
 	token := auth.Token{ID: uuid.NewString(), Account: account.ID, Kind: auth.Device, Name: "kubo", Created: time.Unix(1e9, 0).UTC()}
-	if err := s.CreateToken(ctx, token); !errors.Is(err, auth.ErrUnwritable) {
+	if err := s.accountRecords.CreateToken(ctx, token); !errors.Is(err, auth.ErrUnwritable) {
 		t.Errorf("a token: %v", err)
 	}
 	if err := s.kv.Writable(ctx); !errors.Is(err, pin.ErrUnwritable) {

@@ -9,7 +9,7 @@ import (
 )
 
 // kindsOfGraph is every kind of record of what holds blocks whose value says something.
-func kindsOfGraph() []kind {
+func kindsOfGraph() []kv.Kind {
 	size := func(_ kv.Codec, key, value []byte) error {
 		_, err := decodeSize(key, value)
 		return err
@@ -20,8 +20,8 @@ func kindsOfGraph() []kind {
 		}
 		return nil
 	}
-	return []kind{
-		{Prefix: kDAG, Name: "DAG", Check: checkRecord[dagRecord]},
+	return []kv.Kind{
+		{Prefix: kDAG, Name: "DAG", Check: kv.CheckRecord[dagRecord]},
 		{Prefix: kAttempt, Name: "attempt", Check: dag},
 		{Prefix: kReleased, Name: "released attempt", Check: func(c kv.Codec, _, value []byte) error {
 			if len(value) == 0 {
@@ -33,7 +33,7 @@ func kindsOfGraph() []kind {
 		{Prefix: kLinkTo, Name: "link", Check: size, Many: true},
 		{Prefix: kLinkFrom, Name: "link", Check: size, Many: true},
 		{Prefix: kLoose, Name: "note of a block", Check: size, Many: true},
-		{Prefix: kNodes, Name: "node", Check: checkLen(8), Many: true},
+		{Prefix: kNodes, Name: "node", Check: kv.CheckLen(8), Many: true},
 		{Prefix: kNode, Name: "node", Check: dag, Many: true},
 		{Prefix: kWhole, Name: "mark of being whole", Check: func(_ kv.Codec, _, value []byte) error {
 			if _, err := decodeKept(value); err != nil {

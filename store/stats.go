@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
@@ -61,7 +62,7 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	if err := s.checkRecords(ctx, false, st.DamagedRecords.note); err != nil {
 		return Stats{}, err
 	}
-	if st.Accounts, err = s.kv.CountKeys(ctx, []byte{kLogin}); err != nil {
+	if st.Accounts, err = s.kv.CountKeys(ctx, []byte{accounts.KLogin}); err != nil {
 		return Stats{}, kv.Wrap(err, "count accounts")
 	}
 	if st.Disk, err = space.DiskUse(s.dbDir); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
@@ -44,9 +45,16 @@ type Config struct {
 	FreeSpace func(dir string) (uint64, error)
 }
 
+// The rooms whose methods are the store's, by the names that they have here.
+type (
+	accountRecords = accounts.Store
+)
+
 // Store is an open data directory. All methods may be called concurrently.
 // After Close they return [pin.ErrClosed].
 type Store struct {
+	*accountRecords
+
 	cfg Config
 
 	log   *slog.Logger
@@ -127,6 +135,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 		return nil, err
 	}
 	s.ds, s.db, s.kv = s.space.Datastore(), s.space.Badger(), s.space.DB()
+	s.accountRecords = accounts.New(s.kv)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.claims.seed = maphash.MakeSeed()
 	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -54,7 +55,9 @@ func (d DamagedRecord) String() string {
 }
 
 // recordKinds is every kind whose value says something.
-func recordKinds() []kind { return slices.Concat(kindsOfRequests(), kindsOfGraph(), kindsOfAccounts()) }
+func recordKinds() []kv.Kind {
+	return slices.Concat(kindsOfRequests(), kindsOfGraph(), accounts.Kinds())
+}
 
 // kindOf names what is under a key.
 func kindOf(key []byte) string {
@@ -109,7 +112,7 @@ func describe(kind string, key []byte) DamagedRecord {
 		return pin.DAG(b[2:n]).String(), b[n:]
 	}
 	switch key[0] {
-	case kAccount, kRow, kByName, kHolds, kDetails, kUsage, kLogin:
+	case kAccount, kRow, kByName, kHolds, kDetails, kUsage, accounts.KLogin:
 		d.Account = id(tail)
 	case kRequest:
 		d.Account = id(tail)
@@ -127,7 +130,7 @@ func describe(kind string, key []byte) DamagedRecord {
 		d.CID, _ = dag(tail[min(16, len(tail)):])
 	case kDAG:
 		d.CID, _ = dag(tail)
-	case kToken:
+	case accounts.KToken:
 		d.Token = id(tail)
 	}
 	return d

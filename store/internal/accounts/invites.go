@@ -1,4 +1,4 @@
-package store
+package accounts
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
 
 	"github.com/google/uuid"
 
@@ -24,19 +26,19 @@ type inviteRecord struct {
 	QuotaPins uint64 `cbor:"5,keyasint,omitempty"`
 }
 
-// inviteKey is where an invitation is. ok is false if no such ID can be.
-func inviteKey(id string) (key []byte, ok bool) {
+// InviteKey is where an invitation is. ok is false if no such ID can be.
+func InviteKey(id string) (key []byte, ok bool) {
 	n, ok := kv.AccountOf(id)
 	return append([]byte{kInvite}, n[:]...), ok
 }
 
 // CreateInvite implements [auth.Invites].
 func (s *Store) CreateInvite(ctx context.Context, i auth.Invite, log ...auth.Event) error {
-	key, ok := inviteKey(i.ID)
+	key, ok := InviteKey(i.ID)
 	if !ok {
 		return fmt.Errorf("create invitation: %q is not a UUID", i.ID)
 	}
-	return s.updateAuth(ctx, func(t authTx) error {
+	return s.UpdateAuth(ctx, func(t AuthTx) error {
 		if taken, err := t.Has(key); err != nil {
 			return err
 		} else if taken {
@@ -64,7 +66,7 @@ func (s *Store) InviteByID(ctx context.Context, id string) (i auth.Invite, err e
 
 // invite reads an invitation.
 func (r authReader) invite(id string) (auth.Invite, error) {
-	key, ok := inviteKey(id)
+	key, ok := InviteKey(id)
 	if !ok {
 		return auth.Invite{}, auth.ErrNoInvite
 	}
@@ -98,7 +100,7 @@ func (s *Store) ListInvites(ctx context.Context) (all []auth.Invite, err error) 
 				return false, fmt.Errorf("invitation %x: %w", key, err)
 			}
 			i, err := r.decodeInvite(id.String(), value)
-			if errors.Is(err, ErrUnreadable) { // nobody can use it; it can be revoked by its ID
+			if errors.Is(err, fault.ErrUnreadable) { // nobody can use it; it can be revoked by its ID
 				s.kv.TellUnreadable(key, err)
 				return true, nil
 			}
@@ -117,9 +119,9 @@ func (s *Store) ListInvites(ctx context.Context) (all []auth.Invite, err error) 
 
 // DeleteInvite implements [auth.Invites].
 func (s *Store) DeleteInvite(ctx context.Context, id string, log ...auth.Event) (i auth.Invite, err error) {
-	err = s.updateAuth(ctx, func(t authTx) error {
-		if i, err = t.takeInvite(id); errors.Is(err, ErrUnreadable) {
-			key, _ := inviteKey(id)
+	err = s.UpdateAuth(ctx, func(t AuthTx) error {
+		if i, err = t.takeInvite(id); errors.Is(err, fault.ErrUnreadable) {
+			key, _ := InviteKey(id)
 			t.Delete(key)
 			i, err = auth.Invite{ID: id}, nil
 		}
@@ -140,7 +142,7 @@ func (s *Store) RedeemInvite(ctx context.Context, id string, a auth.Account, log
 	if !ok {
 		return fmt.Errorf("create account: %q is not a UUID", a.ID)
 	}
-	return s.updateAuth(ctx, func(t authTx) error {
+	return s.UpdateAuth(ctx, func(t AuthTx) error {
 		if _, err := t.takeInvite(id); err != nil {
 			return err
 		}
@@ -152,12 +154,12 @@ func (s *Store) RedeemInvite(ctx context.Context, id string, a auth.Account, log
 }
 
 // takeInvite removes an invitation that must be there.
-func (t authTx) takeInvite(id string) (auth.Invite, error) {
+func (t AuthTx) takeInvite(id string) (auth.Invite, error) {
 	i, err := t.read().invite(id)
 	if err != nil {
 		return auth.Invite{}, err
 	}
-	key, _ := inviteKey(id)
+	key, _ := InviteKey(id)
 	t.Delete(key)
 	return i, nil
 }

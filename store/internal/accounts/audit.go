@@ -1,4 +1,4 @@
-package store
+package accounts
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -44,7 +46,7 @@ func (id eventID) time() time.Time {
 
 func (id eventID) String() string { return hex.EncodeToString(id[:]) }
 
-func eventKey(id eventID) []byte { return append([]byte{kEvent}, id[:]...) }
+func eventKey(id eventID) []byte { return append([]byte{KEvent}, id[:]...) }
 
 // accountEvents is the prefix of the events of an account.
 func accountEvents(a kv.Account) []byte { return append([]byte{kAccountEvent}, a[:]...) }
@@ -66,7 +68,7 @@ func owners(e auth.Event) (all []kv.Account) {
 const maxEventsPerMS = math.MaxUint32
 
 // append adds events to the record.
-func (t authTx) append(log []auth.Event) error {
+func (t AuthTx) append(log []auth.Event) error {
 	for _, e := range log {
 		ms := max(e.Time.UnixMilli(), 0)
 		n, err := t.nextEvent(ms)
@@ -91,7 +93,7 @@ func (t authTx) append(log []auth.Event) error {
 
 // nextEvent is the number of the next event of a millisecond: events that the
 // clock dates alike, also after it was set back, all stay.
-func (t authTx) nextEvent(ms int64) (next uint32, err error) {
+func (t AuthTx) nextEvent(ms int64) (next uint32, err error) {
 	first := eventKey(eventIDOf(ms, 0))
 	err = t.Scan(kv.Span{
 		Prefix: first[:len(first)-4], From: eventKey(eventIDOf(ms, math.MaxUint32)), Reverse: true, KeysOnly: true,
@@ -109,7 +111,7 @@ func (t authTx) nextEvent(ms int64) (next uint32, err error) {
 // AppendEvents implements [auth.Audit].
 func (s *Store) AppendEvents(ctx context.Context, log []auth.Event) error {
 	for batch := range slices.Chunk(log, eventBatch) {
-		if err := s.updateAuth(ctx, func(t authTx) error { return t.append(batch) }); err != nil {
+		if err := s.UpdateAuth(ctx, func(t AuthTx) error { return t.append(batch) }); err != nil {
 			return err
 		}
 	}
@@ -126,7 +128,7 @@ const (
 
 // Events implements [auth.Audit].
 func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Event, err error) {
-	prefix, ok := []byte{kEvent}, true
+	prefix, ok := []byte{KEvent}, true
 	if q.Account != "" {
 		var a kv.Account
 		a, ok = kv.AccountOf(q.Account)
@@ -168,7 +170,7 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 			if errors.Is(err, errNoEvent) { // what was about it could not be read when it was swept
 				return true, nil
 			}
-			if errors.Is(err, ErrUnreadable) {
+			if errors.Is(err, fault.ErrUnreadable) {
 				s.kv.TellUnreadable(eventKey(id), err)
 				e, err = auth.Event{
 					ID: id.String(), Time: id.time(), Kind: auth.EventDamaged, Account: q.Account,
@@ -197,7 +199,7 @@ func ceilMilli(t time.Time) int64 {
 // errNoEvent: the list of an account has an event that is nowhere else.
 var errNoEvent = errors.New("there is no such event")
 
-// event reads an event that is there. Errors: errNoEvent, ErrUnreadable.
+// event reads an event that is there. Errors: errNoEvent, fault.ErrUnreadable.
 func (r authReader) event(id eventID) (auth.Event, error) {
 	value, found, err := r.Get(eventKey(id))
 	if err != nil {
@@ -222,7 +224,7 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int,
 	for {
 		var old []eventID
 		err := s.viewAuth(ctx, func(r authReader) error {
-			return r.Scan(kv.Span{Prefix: []byte{kEvent}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			return r.Scan(kv.Span{Prefix: []byte{KEvent}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 				id := eventID(key[1:])
 				if bytes.Compare(id[:], end[:]) >= 0 {
 					return false, nil
@@ -235,10 +237,10 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int,
 			return removed, err
 		}
 		for batch := range slices.Chunk(old, eventBatch) {
-			err := s.updateAuth(ctx, func(t authTx) error {
+			err := s.UpdateAuth(ctx, func(t AuthTx) error {
 				for _, id := range batch {
 					e, err := t.read().event(id)
-					if err != nil && !errors.Is(err, ErrUnreadable) {
+					if err != nil && !errors.Is(err, fault.ErrUnreadable) {
 						return err
 					}
 					t.Delete(eventKey(id))

@@ -1,10 +1,12 @@
-package store
+package accounts
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
 
 	"github.com/google/uuid"
 
@@ -15,35 +17,35 @@ import (
 // The first bytes of the keys of accounts and tokens; the package comment has
 // the table.
 const (
-	kLogin        = 0x40 // account -> loginRecord
-	kEmail        = 0x41 // address -> account
-	kToken        = 0x42 // token -> tokenRecord
-	kAccountToken = 0x43 // account, token -> nothing
+	KLogin        = 0x40 // account -> loginRecord
+	KEmail        = 0x41 // address -> account
+	KToken        = 0x42 // token -> tokenRecord
+	KAccountToken = 0x43 // account, token -> nothing
 	kInvite       = 0x44 // invitation -> inviteRecord
-	kEvent        = 0x45 // time, number -> eventRecord
+	KEvent        = 0x45 // time, number -> eventRecord
 	kAccountEvent = 0x46 // account, time, number -> nothing
 )
 
-// tokenID is a token's ID as it is in keys.
-type tokenID [16]byte
+// TokenID is a token's ID as it is in keys.
+type TokenID [16]byte
 
-func tokenOf(s string) (tokenID, bool) {
+func TokenOf(s string) (TokenID, bool) {
 	id, ok := kv.AccountOf(s)
-	return tokenID(id), ok
+	return TokenID(id), ok
 }
 
-func (t tokenID) String() string { return uuid.UUID(t).String() }
+func (t TokenID) String() string { return uuid.UUID(t).String() }
 
-func loginKey(a kv.Account) []byte { return append([]byte{kLogin}, a[:]...) }
+func LoginKey(a kv.Account) []byte { return append([]byte{KLogin}, a[:]...) }
 
-func emailKey(email string) []byte { return append([]byte{kEmail}, email...) }
+func EmailKey(email string) []byte { return append([]byte{KEmail}, email...) }
 
-func tokenKey(t tokenID) []byte { return append([]byte{kToken}, t[:]...) }
+func TokenKey(t TokenID) []byte { return append([]byte{KToken}, t[:]...) }
 
 // accountTokens is the prefix of the tokens of an account.
-func accountTokens(a kv.Account) []byte { return append([]byte{kAccountToken}, a[:]...) }
+func accountTokens(a kv.Account) []byte { return append([]byte{KAccountToken}, a[:]...) }
 
-func accountTokenKey(a kv.Account, t tokenID) []byte { return append(accountTokens(a), t[:]...) }
+func AccountTokenKey(a kv.Account, t TokenID) []byte { return append(accountTokens(a), t[:]...) }
 
 // loginRecord is an auth.Account on disk. It is a map, so that a field can join
 // without a new version; numbers of fields are never used for something else.
@@ -99,18 +101,18 @@ type authReader struct {
 	codec kv.Codec
 }
 
-// authTx is a change to accounts and tokens.
-type authTx struct {
+// AuthTx is a change to accounts and tokens.
+type AuthTx struct {
 	*kv.Tx
 	codec kv.Codec
 }
 
 // read reads what the change sees.
-func (t authTx) read() authReader { return authReader{&t.Reader, t.codec} }
+func (t AuthTx) read() authReader { return authReader{&t.Reader, t.codec} }
 
 // addressOf finds the address of an account in their index; "" if it is not there.
 func (r authReader) addressOf(a kv.Account) (email string) {
-	_ = r.ScanEach(kv.Span{Prefix: []byte{kEmail}}, func(key, id []byte) (bool, error) {
+	_ = r.ScanEach(kv.Span{Prefix: []byte{KEmail}}, func(key, id []byte) (bool, error) {
 		if bytes.Equal(id, a[:]) {
 			email = string(key[1:])
 		}
@@ -119,13 +121,13 @@ func (r authReader) addressOf(a kv.Account) (email string) {
 	return email
 }
 
-// login reads an account. Errors: auth.ErrNoAccount; ErrUnreadable, with what is known.
+// login reads an account. Errors: auth.ErrNoAccount; fault.ErrUnreadable, with what is known.
 func (r authReader) login(id string) (auth.Account, error) {
 	key, ok := kv.AccountOf(id)
 	if !ok {
 		return auth.Account{}, auth.ErrNoAccount
 	}
-	value, found, err := r.Get(loginKey(key))
+	value, found, err := r.Get(LoginKey(key))
 	if err == nil && !found {
 		return auth.Account{}, auth.ErrNoAccount
 	}
@@ -133,7 +135,7 @@ func (r authReader) login(id string) (auth.Account, error) {
 	if err == nil {
 		err = r.codec.Decode(value, &rec)
 	}
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, fault.ErrUnreadable) {
 		return auth.Account{ID: id, Email: r.addressOf(key), Damaged: true}, fmt.Errorf("account %s: %w", id, err)
 	}
 	if err != nil {
@@ -148,15 +150,15 @@ func (r authReader) login(id string) (auth.Account, error) {
 // accountAt gives the account that the index of addresses has under one. If the entry
 // cannot be read, the accounts are looked through.
 func (r authReader) accountAt(email string) (id kv.Account, found bool, err error) {
-	b, found, err := r.Get(emailKey(email))
-	if err != nil && !errors.Is(err, ErrUnreadable) || err == nil && !found {
+	b, found, err := r.Get(EmailKey(email))
+	if err != nil && !errors.Is(err, fault.ErrUnreadable) || err == nil && !found {
 		return id, false, err
 	}
 	if len(b) == len(id) {
 		return kv.Account(b), true, nil
 	}
 	found = false
-	err = r.ScanEach(kv.Span{Prefix: []byte{kLogin}}, func(key, value []byte) (bool, error) {
+	err = r.ScanEach(kv.Span{Prefix: []byte{KLogin}}, func(key, value []byte) (bool, error) {
 		var rec loginRecord
 		if r.codec.Decode(value, &rec) == nil && rec.Email == email && len(key) == 1+len(id) {
 			id, found = kv.Account(key[1:]), true
@@ -164,12 +166,12 @@ func (r authReader) accountAt(email string) (id kv.Account, found bool, err erro
 		return !found, nil
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("the index of addresses: %w", ErrUnreadable)
+		err = fmt.Errorf("the index of addresses: %w", fault.ErrUnreadable)
 	}
 	return id, found, err
 }
 
-func (t authTx) putLogin(id kv.Account, a auth.Account) error {
+func (t AuthTx) putLogin(id kv.Account, a auth.Account) error {
 	value, err := t.codec.Encode(loginRecord{
 		Email: a.Email, PasswordHash: a.PasswordHash, Admin: a.Admin, Disabled: a.Disabled,
 		Created: a.Created.Unix(), Quota: a.Quota, QuotaPins: a.QuotaPins, Sessions: a.Sessions, Devices: a.Devices,
@@ -177,13 +179,13 @@ func (t authTx) putLogin(id kv.Account, a auth.Account) error {
 	if err != nil {
 		return fmt.Errorf("account %s: %w", id, err)
 	}
-	t.Set(loginKey(id), value)
+	t.Set(LoginKey(id), value)
 	return nil
 }
 
 // ownerOf finds the account of a token in the lists of all accounts.
-func (r authReader) ownerOf(id tokenID) (owner kv.Account, ok bool) {
-	_ = r.Scan(kv.Span{Prefix: []byte{kAccountToken}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+func (r authReader) ownerOf(id TokenID) (owner kv.Account, ok bool) {
+	_ = r.Scan(kv.Span{Prefix: []byte{KAccountToken}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		if len(key) == 1+len(owner)+len(id) && bytes.Equal(key[1+len(owner):], id[:]) {
 			owner, ok = kv.Account(key[1:1+len(owner)]), true
 		}
@@ -192,9 +194,9 @@ func (r authReader) ownerOf(id tokenID) (owner kv.Account, ok bool) {
 	return owner, ok
 }
 
-// token reads a token. Errors: auth.ErrNoToken; ErrUnreadable, with what is known.
-func (r authReader) token(id tokenID) (auth.Token, error) {
-	value, found, err := r.Get(tokenKey(id))
+// token reads a token. Errors: auth.ErrNoToken; fault.ErrUnreadable, with what is known.
+func (r authReader) token(id TokenID) (auth.Token, error) {
+	value, found, err := r.Get(TokenKey(id))
 	if err == nil && !found {
 		return auth.Token{}, auth.ErrNoToken
 	}
@@ -202,7 +204,7 @@ func (r authReader) token(id tokenID) (auth.Token, error) {
 	if err == nil {
 		err = r.codec.Decode(value, &rec)
 	}
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, fault.ErrUnreadable) {
 		n := auth.Token{ID: id.String(), Damaged: true}
 		if owner, ok := r.ownerOf(id); ok {
 			n.Account = owner.String()
@@ -220,7 +222,7 @@ func (r authReader) token(id tokenID) (auth.Token, error) {
 	}, nil
 }
 
-func (t authTx) putToken(owner kv.Account, id tokenID, n auth.Token) error {
+func (t AuthTx) PutToken(owner kv.Account, id TokenID, n auth.Token) error {
 	value, err := t.codec.Encode(tokenRecord{
 		Account: owner, Kind: string(n.Kind), Name: n.Name, Epoch: n.Epoch,
 		Refresh: n.Refresh, Created: n.Created.Unix(), Expires: seconds(n.Expires),
@@ -230,27 +232,27 @@ func (t authTx) putToken(owner kv.Account, id tokenID, n auth.Token) error {
 	if err != nil {
 		return fmt.Errorf("token %s: %w", id, err)
 	}
-	t.Set(tokenKey(id), value)
+	t.Set(TokenKey(id), value)
 	return nil
 }
 
-func (t authTx) deleteToken(owner kv.Account, id tokenID) {
-	t.Delete(tokenKey(id))
-	t.Delete(accountTokenKey(owner, id))
+func (t AuthTx) deleteToken(owner kv.Account, id TokenID) {
+	t.Delete(TokenKey(id))
+	t.Delete(AccountTokenKey(owner, id))
 }
 
 // accountTokens gives the tokens of an account, at most n of them.
-func (r authReader) accountTokens(a kv.Account, n int) (ids []tokenID, err error) {
+func (r authReader) accountTokens(a kv.Account, n int) (ids []TokenID, err error) {
 	prefix := accountTokens(a)
 	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-		ids = append(ids, tokenID(key[len(prefix):]))
+		ids = append(ids, TokenID(key[len(prefix):]))
 		return len(ids) < n, nil
 	})
 	return ids, err
 }
 
 // deadToken says whose a token is, and whether it can never count again.
-func (r authReader) deadToken(id tokenID, now time.Time) (owner kv.Account, dead bool, err error) {
+func (r authReader) deadToken(id TokenID, now time.Time) (owner kv.Account, dead bool, err error) {
 	n, err := r.token(id)
 	if err != nil && !n.Damaged {
 		return kv.Account{}, false, err

@@ -1,4 +1,4 @@
-package store
+package accounts
 
 import (
 	"cmp"
@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
-	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -20,9 +20,9 @@ import (
 var _ auth.Accounts = (*Store)(nil)
 
 const (
-	// tokenBatch is how many tokens one commit removes: two keys each, far
+	// TokenBatch is how many tokens one commit removes: two keys each, far
 	// from what it holds, and done before others notice that they wait.
-	tokenBatch = 500
+	TokenBatch = 500
 	// sweepPiece is how many tokens one view looks at, so that none lasts long.
 	sweepPiece = 10_000
 )
@@ -33,7 +33,7 @@ func (s *Store) CreateAccount(ctx context.Context, a auth.Account, log ...auth.E
 	if !ok {
 		return fmt.Errorf("create account: %q is not a UUID", a.ID)
 	}
-	return s.updateAuth(ctx, func(t authTx) error {
+	return s.UpdateAuth(ctx, func(t AuthTx) error {
 		if err := t.createLogin(id, a); err != nil {
 			return err
 		}
@@ -42,15 +42,15 @@ func (s *Store) CreateAccount(ctx context.Context, a auth.Account, log ...auth.E
 }
 
 // createLogin writes an account that must be new.
-func (t authTx) createLogin(id kv.Account, a auth.Account) error {
-	for _, key := range [][]byte{loginKey(id), emailKey(a.Email)} {
+func (t AuthTx) createLogin(id kv.Account, a auth.Account) error {
+	for _, key := range [][]byte{LoginKey(id), EmailKey(a.Email)} {
 		if taken, err := t.Has(key); err != nil {
 			return err
 		} else if taken {
 			return auth.ErrExists
 		}
 	}
-	t.Set(emailKey(a.Email), id[:])
+	t.Set(EmailKey(a.Email), id[:])
 	return t.putLogin(id, a)
 }
 
@@ -84,7 +84,7 @@ func (s *Store) AccountByEmail(ctx context.Context, email string) (a auth.Accoun
 // ListAccounts implements [auth.Accounts].
 func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error) {
 	err = s.viewAuth(ctx, func(r authReader) error {
-		return r.Scan(kv.Span{Prefix: []byte{kLogin}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		return r.Scan(kv.Span{Prefix: []byte{KLogin}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			id, err := uuid.FromBytes(key[1:])
 			if err != nil {
 				return false, fmt.Errorf("account %x: %w", key, err)
@@ -109,7 +109,7 @@ func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error
 
 // ChangeAccount implements [auth.Accounts].
 func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.Account) error, log ...auth.Event) (a auth.Account, err error) {
-	err = s.updateAuth(ctx, func(t authTx) error {
+	err = s.UpdateAuth(ctx, func(t AuthTx) error {
 		old, err := t.read().login(id)
 		if err != nil {
 			return err
@@ -136,13 +136,13 @@ func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.
 // DeleteAccount implements [auth.Accounts].
 func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event) (a auth.Account, err error) {
 	key, _ := kv.AccountOf(id)
-	err = s.updateAuth(ctx, func(t authTx) error {
+	err = s.UpdateAuth(ctx, func(t AuthTx) error {
 		if a, err = t.read().login(id); err != nil && !a.Damaged {
 			return err
 		}
-		t.Delete(loginKey(key))
+		t.Delete(LoginKey(key))
 		if a.Email != "" {
-			t.Delete(emailKey(a.Email))
+			t.Delete(EmailKey(a.Email))
 		}
 		return t.append(log)
 	})
@@ -151,8 +151,8 @@ func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event)
 	}
 	for {
 		n := 0
-		err := s.updateAuth(ctx, func(t authTx) error {
-			tokens, err := t.read().accountTokens(key, tokenBatch)
+		err := s.UpdateAuth(ctx, func(t AuthTx) error {
+			tokens, err := t.read().accountTokens(key, TokenBatch)
 			for _, token := range tokens {
 				t.deleteToken(key, token)
 			}
@@ -161,7 +161,7 @@ func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event)
 		})
 		// The account is gone, whatever became of the records of its tokens:
 		// SweepTokens removes what is left of them.
-		if err != nil || n < tokenBatch {
+		if err != nil || n < TokenBatch {
 			return a, nil
 		}
 	}
@@ -169,11 +169,11 @@ func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event)
 
 // CreateToken implements [auth.Accounts].
 func (s *Store) CreateToken(ctx context.Context, n auth.Token, log ...auth.Event) error {
-	id, ok := tokenOf(n.ID)
+	id, ok := TokenOf(n.ID)
 	if !ok {
 		return fmt.Errorf("create token: %q is not a UUID", n.ID)
 	}
-	return s.updateAuth(ctx, func(t authTx) error {
+	return s.UpdateAuth(ctx, func(t AuthTx) error {
 		a, err := t.read().login(n.Account)
 		if err != nil {
 			return err
@@ -181,14 +181,14 @@ func (s *Store) CreateToken(ctx context.Context, n auth.Token, log ...auth.Event
 		if !a.Allows(n) {
 			return auth.ErrEnded
 		}
-		if taken, err := t.Has(tokenKey(id)); err != nil {
+		if taken, err := t.Has(TokenKey(id)); err != nil {
 			return err
 		} else if taken {
 			return fmt.Errorf("token %s exists already", n.ID)
 		}
 		account, _ := kv.AccountOf(n.Account)
-		t.Set(accountTokenKey(account, id), nil)
-		if err := t.putToken(account, id, n); err != nil {
+		t.Set(AccountTokenKey(account, id), nil)
+		if err := t.PutToken(account, id, n); err != nil {
 			return err
 		}
 		return t.append(log)
@@ -197,7 +197,7 @@ func (s *Store) CreateToken(ctx context.Context, n auth.Token, log ...auth.Event
 
 // TokenByID implements [auth.Accounts].
 func (s *Store) TokenByID(ctx context.Context, id string) (n auth.Token, err error) {
-	key, ok := tokenOf(id)
+	key, ok := TokenOf(id)
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
 	}
@@ -222,7 +222,7 @@ func (s *Store) ListTokens(ctx context.Context, id string) (all []auth.Token, er
 		for _, token := range tokens {
 			n, err := r.token(token)
 			if n.Damaged {
-				s.kv.TellUnreadable(tokenKey(token), err)
+				s.kv.TellUnreadable(TokenKey(token), err)
 				n.Account, err = id, nil
 			}
 			if err != nil {
@@ -243,11 +243,11 @@ func (s *Store) ListTokens(ctx context.Context, id string) (all []auth.Token, er
 
 // ChangeToken implements [auth.Accounts].
 func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.Token) error) (n auth.Token, err error) {
-	key, ok := tokenOf(id)
+	key, ok := TokenOf(id)
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
 	}
-	err = s.updateAuth(ctx, func(t authTx) error {
+	err = s.UpdateAuth(ctx, func(t AuthTx) error {
 		old, err := t.read().token(key)
 		if err != nil {
 			n = old
@@ -271,7 +271,7 @@ func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.To
 			*at = at.UTC().Truncate(time.Second) // as it is read back
 		}
 		account, _ := kv.AccountOf(n.Account)
-		return t.putToken(account, key, n)
+		return t.PutToken(account, key, n)
 	})
 	if err != nil && !n.Damaged {
 		return auth.Token{}, err
@@ -281,11 +281,11 @@ func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.To
 
 // DeleteToken implements [auth.Accounts].
 func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (n auth.Token, err error) {
-	key, ok := tokenOf(id)
+	key, ok := TokenOf(id)
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
 	}
-	err = s.updateAuth(ctx, func(t authTx) error {
+	err = s.UpdateAuth(ctx, func(t AuthTx) error {
 		if n, err = t.read().token(key); err != nil && !n.Damaged {
 			return err
 		}
@@ -299,11 +299,11 @@ func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (
 	return n, nil
 }
 
-// updateAuth and viewAuth are update and view, with errors that package auth
+// UpdateAuth and viewAuth are update and view, with errors that package auth
 // knows.
-func (s *Store) updateAuth(ctx context.Context, fn func(authTx) error) error {
+func (s *Store) UpdateAuth(ctx context.Context, fn func(AuthTx) error) error {
 	return authError(s.kv.Update(ctx, func(t *kv.Tx) error {
-		return fn(authTx{t, s.codec})
+		return fn(AuthTx{t, s.codec})
 	}))
 }
 
@@ -314,12 +314,12 @@ func (s *Store) viewAuth(ctx context.Context, fn func(authReader) error) error {
 }
 
 func authError(err error) error {
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, fault.ErrUnreadable) {
 		return fmt.Errorf("%w: %w", auth.ErrDamaged, err)
 	}
 	for theirs, ours := range map[error]error{
-		pin.ErrClosed: auth.ErrUnavailable, pin.ErrDiskFull: auth.ErrDiskFull,
-		pin.ErrUnwritable: auth.ErrUnwritable, pin.ErrInDoubt: auth.ErrInDoubt,
+		fault.ErrClosed: auth.ErrUnavailable, fault.ErrDiskFull: auth.ErrDiskFull,
+		fault.ErrUnwritable: auth.ErrUnwritable, fault.ErrInDoubt: auth.ErrInDoubt,
 	} {
 		if errors.Is(err, theirs) {
 			return fmt.Errorf("%w: %w", ours, err)
