@@ -16,11 +16,11 @@ func TestRemovalsOutlastNewPins(t *testing.T) {
 		s := openTest(t, t.TempDir(), Config{MinFreeSpace: keep, FreeSpace: func(string) (uint64, error) { return free, nil }})
 		r, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
 		must(t, err)
-		free = s.cfg.Reserve + s.cfg.Reserve/4 - 1
+		free = s.space.Reserve() + s.space.Reserve()/4 - 1
 		if _, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(2)); !errors.Is(err, pin.ErrDiskFull) {
 			t.Errorf("with %d kept free, a pin on a full disk: %v", keep, err)
 		}
-		free = s.cfg.Reserve
+		free = s.space.Reserve()
 		if _, _, err := s.Remove(t.Context(), benchAccount, r.ID); err != nil {
 			t.Errorf("with %d kept free, no pin can be removed when none can be made: %v", keep, err)
 		}

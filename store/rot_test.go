@@ -77,12 +77,15 @@ func valueLog(t *testing.T, dir string) (paths []string) {
 }
 
 // openLogged is openSmall with a log.
-func openLogged(t *testing.T, dir string) (*Store, *bytes.Buffer) {
+func openLogged(t *testing.T, dir string, change ...func(*Config)) (*Store, *bytes.Buffer) {
 	t.Helper()
 	lock, err := Lock(dir)
 	must(t, err)
 	log := new(bytes.Buffer)
 	cfg := Config{Now: new(benchClock).now, Logger: slog.New(slog.NewTextHandler(log, nil))}
+	for _, f := range change {
+		f(&cfg)
+	}
 	s, err := openWith(t.Context(), lock.dir, cfg.withDefaults(), smallFiles(), migrations())
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()); must(t, lock.Close()) })
@@ -240,8 +243,16 @@ func TestDamagedFileWaitsForRoom(t *testing.T) {
 	first, _ := entries(t, data, r.goneBlocks)
 	flip(t, path, first+1000)
 	must(t, space.Mark(path, space.DamagedLog))
-	s, log := openLogged(t, r.dir)
-	s.cfg.FreeSpace = func(string) (uint64, error) { return s.cfg.Reserve/4 + 1<<10, nil }
+	full := false
+	s, log := openLogged(t, r.dir, func(c *Config) {
+		c.FreeSpace = func(dir string) (uint64, error) {
+			if full {
+				return DefaultReserve/4 + 1<<10, nil
+			}
+			return space.FreeSpace(dir)
+		}
+	})
+	full = true
 	report, err := s.Reclaim(t.Context(), nil)
 	if err != nil || report.Damaged != 1 || report.Emptied != 0 {
 		t.Errorf("without room: %+v, %v", report, err)
@@ -249,7 +260,7 @@ func TestDamagedFileWaitsForRoom(t *testing.T) {
 	if !strings.Contains(log.String(), "is not moved") {
 		t.Errorf("the log says\n%s", log)
 	}
-	s.cfg.FreeSpace = space.FreeSpace
+	full = false
 	report, err = s.Reclaim(t.Context(), nil)
 	if err != nil || report.Damaged != 1 || report.Emptied != 0 {
 		t.Errorf("with room, and the block still there: %+v, %v", report, err)

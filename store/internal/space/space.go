@@ -73,6 +73,9 @@ func (s *Space) Badger() *badger.DB { return s.db }
 // Datastore is Badger as a go-datastore. It reads and writes past all that is here.
 func (s *Space) Datastore() *badger4.Datastore { return s.ds }
 
+// Reserve is the lower floor, in bytes.
+func (s *Space) Reserve() uint64 { return s.cfg.Reserve }
+
 // Dir is where the files are.
 func (s *Space) Dir() string { return s.dbDir }
 
