@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
+
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
@@ -50,7 +52,7 @@ func holdersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err 
 // nodeCID gives what a holder is the node of. ok is false if it is none.
 func nodeCID(r *kv.Reader, h graph.Holder) (c cid.Cid, ok bool, err error) {
 	d, found, err := r.Get(nodeKey(h))
-	if err != nil && !errors.Is(err, ErrUnreadable) || err == nil && !found {
+	if err != nil && !errors.Is(err, fault.ErrUnreadable) || err == nil && !found {
 		return cid.Undef, false, err
 	}
 	if c = pin.DAG(d).CID(); c.Defined() {

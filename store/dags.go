@@ -2,55 +2,11 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
-
-// hold counts one more holder of a DAG and says whether the DAG is complete.
-func (s *Store) hold(t *kv.Tx, d pin.DAG) (complete bool, err error) {
-	rec, _, err := s.dag(&t.Reader, d)
-	if err != nil {
-		return false, err
-	}
-	rec.Holders++
-	return rec.Complete, s.kv.Put(t, dagKey(d), rec)
-}
-
-// letGo counts one holder less of each DAG. A DAG that nothing holds any more
-// loses its record, and its attempt is marked as deleting and returned.
-func (s *Store) letGo(t *kv.Tx, dags []pin.DAG) (released []pin.Attempt, err error) {
-	for _, d := range dags {
-		if released, err = s.letGoMany(t, d, 1, released); err != nil {
-			return nil, err
-		}
-	}
-	return released, nil
-}
-
-func (s *Store) letGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt) ([]pin.Attempt, error) {
-	rec, found, err := s.dag(&t.Reader, d)
-	if err != nil {
-		return nil, err
-	}
-	if !found || rec.Holders < n {
-		return nil, fmt.Errorf("DAG %s is let go by %d holders and has %d", d, n, rec.Holders)
-	}
-	rec.Holders -= n
-	if rec.Holders > 0 {
-		return released, s.kv.Put(t, dagKey(d), rec)
-	}
-	t.Delete(dagKey(d))
-	if rec.Attempt == 0 {
-		return released, nil
-	}
-	t.Delete(attemptKey(rec.Attempt))
-	t.Delete(wholeKey(graph.HolderOf(rec.Attempt)))
-	return append(released, rec.Attempt), s.kv.Put(t, releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
-}
 
 // Begin implements [pin.Records].
 func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
@@ -105,14 +61,6 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 	}
 	s.kv.LookAfresh() // a walk sees all that was there before it began
 	return a, complete, nil
-}
-
-// newAttempt gives out an attempt, in the change that uses it.
-func (s *Store) newAttempt(t *kv.Tx, d pin.DAG) (pin.Attempt, error) {
-	last, err := takeHolders(t, 1)
-	a := pin.Attempt(last)
-	t.Set(attemptKey(a), []byte(d))
-	return a, err
 }
 
 // Complete implements [pin.Records].

@@ -6,8 +6,10 @@ import (
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
+
 	badger4 "github.com/ipfs/go-ds-badger4"
 	"github.com/multiformats/go-multihash"
 
@@ -49,7 +51,7 @@ func (g gated) Delete(ctx context.Context, key datastore.Key) error {
 	return g.s.kv.Wrote(g.ds.Delete(ctx, key))
 }
 
-// Get's errors: datastore.ErrNotFound; ErrUnreadable.
+// Get's errors: datastore.ErrNotFound; fault.ErrUnreadable.
 func (g gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
 	err = g.read(ctx, func(r *kv.Reader) error {
 		if h, ok := blockOf(key); ok {
@@ -258,3 +260,14 @@ func (s *Store) putLoose(bs []looseBlock) error {
 	}
 	return wb.Flush()
 }
+
+// Blockstore gives the blocks, by multihash, as IPFS software expects them. A
+// Put by it is not claimed by any attempt, so that a reclaim deletes it unless
+// one claims it before: fetched blocks come by Write.
+// It ends with the store.
+func (s *Store) Blockstore() blockstore.Blockstore { return s.blocks }
+
+// Datastore is the go-datastore in the same database, for others' small state,
+// each under a prefix of its own; "/blocks" is taken. Its transactions do not
+// detect conflicts. It ends with the store; closing it does nothing.
+func (s *Store) Datastore() datastore.Batching { return gated{s.ds, s} }

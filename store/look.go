@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
+
 	"github.com/dgraph-io/badger/v4"
 	"github.com/multiformats/go-multihash"
 
@@ -14,7 +16,7 @@ import (
 
 // Look reads a block as it was within the last moments, without waiting for
 // what is being written. found is false if it is not there, or was put too
-// recently: only Blockstore tells for sure. The data is the caller's. Errors: ErrUnreadable.
+// recently: only Blockstore tells for sure. The data is the caller's. Errors: fault.ErrUnreadable.
 func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error) {
 	if err := s.kv.Enter(ctx); err != nil {
 		return nil, false, err
@@ -23,7 +25,7 @@ func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 	r, release := s.kv.Glimpse()
 	defer release()
 	data, err = reading.Fetch(r.Txn, blockKey(h), nil)
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, fault.ErrUnreadable) {
 		// What was deleted since may be gone from its file already.
 		now, done := s.kv.Snapshot()
 		defer done()
@@ -40,7 +42,7 @@ func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 }
 
 // LookSize gives how many bytes a block has, as Look gives those. found is false as with
-// Look. Errors: ErrUnreadable, if it is known of the block.
+// Look. Errors: fault.ErrUnreadable, if it is known of the block.
 func (s *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error) {
 	if s.isUnreadable(h) { // it may be readable again
 		data, found, err := s.Look(ctx, h)

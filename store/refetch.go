@@ -2,11 +2,6 @@ package store
 
 import (
 	"context"
-	"maps"
-	"slices"
-
-	"github.com/ipfs/go-cid"
-	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
@@ -97,62 +92,4 @@ func (s *Store) refetchSome(t *kv.Tx, d pin.DAG, work []chunkOf, atLeastOne bool
 		}
 	}
 	return work, some, nil
-}
-
-// repairing says that the DAG was complete, and is not again: only then has one that
-// is not complete any totals.
-func (r *dagRecord) repairing() bool { return !r.Complete && r.Blocks > 0 }
-
-// Repairing implements [pin.Records].
-func (s *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		rec, _, err := s.dag(r, d)
-		repairing = rec.repairing()
-		return err
-	})
-	if err != nil {
-		return false, kv.Wrap(err, "look whether %s is repaired", d)
-	}
-	return repairing, nil
-}
-
-// NotWhole implements [pin.Refetcher].
-func (s *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dags []pin.DAG, marks int, err error) {
-	if err := s.kv.Enter(ctx); err != nil {
-		return nil, 0, err
-	}
-	defer s.kv.Leave()
-	found := map[pin.DAG]struct{}{}
-	for _, h := range blocks {
-		var whole []graph.Holder
-		err := s.kv.View(ctx, func(r *kv.Reader) error {
-			above, err := holdersAbove(r, h)
-			if err != nil {
-				return err
-			}
-			for _, holder := range above {
-				d, inUse, err := s.attemptDAG(r, pin.Attempt(holder))
-				if err != nil {
-					return err
-				}
-				if inUse && d != "" {
-					found[pin.DAG(d)] = struct{}{}
-				}
-				if marked, err := r.Has(wholeKey(holder)); err != nil {
-					return err
-				} else if marked {
-					whole = append(whole, holder)
-				}
-			}
-			return nil
-		})
-		if err == nil && len(whole) > 0 {
-			err = s.notWhole(whole)
-		}
-		if err != nil {
-			return nil, 0, kv.Wrap(err, "take back what is whole above %s", cid.NewCidV1(cid.Raw, h))
-		}
-		marks += len(whole)
-	}
-	return slices.Sorted(maps.Keys(found)), marks, nil
 }

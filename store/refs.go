@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
+
 	"github.com/multiformats/go-multihash"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
@@ -131,7 +132,7 @@ func encodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 func decodeSize(key, value []byte) (int, error) {
 	n, w := binary.Uvarint(value)
 	if w <= 0 {
-		return 0, fmt.Errorf("%w: key %x has size %x", ErrUnreadable, key, value)
+		return 0, fmt.Errorf("%w: key %x has size %x", fault.ErrUnreadable, key, value)
 	}
 	return int(n), nil
 }
@@ -176,19 +177,4 @@ func (s *Store) linksPage(ctx context.Context, h graph.Holder, from []byte, limi
 		})
 	})
 	return page, next, err
-}
-
-// DAGTotals gives the totals of a DAG that is complete. ok is false if it is
-// not, or nothing holds it.
-func (s *Store) DAGTotals(ctx context.Context, d pin.DAG) (t pin.Totals, ok bool, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		var rec dagRecord
-		rec, _, err := s.dag(r, d)
-		t, ok = pin.Totals{Blocks: rec.Blocks, Bytes: rec.Bytes}, rec.Complete
-		return err
-	})
-	if err != nil {
-		return pin.Totals{}, false, kv.Wrap(err, "read totals of %s", d)
-	}
-	return t, ok, nil
 }

@@ -35,10 +35,6 @@ func (r *accountRecord) tick(clock int64) (created int64, err error) {
 	return created, nil
 }
 
-// maxDAG bounds the bytes of a root's CID, since they are part of keys. Any that
-// verifcid lets pass is shorter by far.
-const maxDAG = 1 << 10
-
 // statusCode is a status as it is in keys.
 type statusCode byte
 

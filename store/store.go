@@ -12,7 +12,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/boxo/blockstore"
-	"github.com/ipfs/go-datastore"
 	badger4 "github.com/ipfs/go-ds-badger4"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -66,6 +65,8 @@ type Store struct {
 
 	blocks blockstore.Blockstore
 	claims claimLocks
+	// workOut gives the record of a DAG that cannot be read, by the requests for it.
+	workOut func(r *kv.Reader, d pin.DAG) (dagRecord, bool, error)
 
 	tally tally
 	// damaged is the requests that cannot be read, as far as that is known.
@@ -138,6 +139,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	s.accountRecords = accounts.New(s.kv)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.claims.seed = maphash.MakeSeed()
+	s.workOut = s.workOutDAG
 	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -158,17 +160,6 @@ func (s *Store) Close() error {
 	})
 	return s.err
 }
-
-// Blockstore gives the blocks, by multihash, as IPFS software expects them. A
-// Put by it is not claimed by any attempt, so that a reclaim deletes it unless
-// one claims it before: fetched blocks come by Write.
-// It ends with the store.
-func (s *Store) Blockstore() blockstore.Blockstore { return s.blocks }
-
-// Datastore is the go-datastore in the same database, for others' small state,
-// each under a prefix of its own; "/blocks" is taken. Its transactions do not
-// detect conflicts. It ends with the store; closing it does nothing.
-func (s *Store) Datastore() datastore.Batching { return gated{s.ds, s} }
 
 // Writable says whether what is written comes to disk. Unless a write proved that in
 // the last seconds, it makes one. Errors: pin.ErrUnwritable, when writes fail or one

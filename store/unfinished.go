@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -113,105 +111,4 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 		return nil, kv.Wrap(err, "read %s requests", status)
 	}
 	return found, nil
-}
-
-// Roots implements [pin.Records].
-func (s *Store) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
-	return func(yield func(pin.DAG, error) bool) {
-		from := []byte{kDAG}
-		for from != nil {
-			var page []pin.DAG
-			err := s.kv.View(ctx, func(r *kv.Reader) (err error) {
-				page, from, err = s.rootPage(r, from)
-				return err
-			})
-			if err != nil {
-				yield("", kv.Wrap(err, "read roots"))
-				return
-			}
-			for _, d := range page {
-				if !yield(d, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// rootPage reads complete DAGs from a key on, and gives the key to go on from;
-// nil at the end.
-func (s *Store) rootPage(r *kv.Reader, from []byte) (page []pin.DAG, next []byte, err error) {
-	looked := 0
-	err = r.Scan(kv.Span{Prefix: []byte{kDAG}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-		if looked == kv.PageSize {
-			next = append(next, key...)
-			return false, nil
-		}
-		looked++
-		d := pin.DAG(key[3:]) // after the kind and the length
-		rec, _, err := s.dag(r, d)
-		if errors.Is(err, ErrUnreadable) {
-			return true, nil // it was logged
-		}
-		if rec.Complete {
-			page = append(page, d)
-		}
-		return true, err
-	})
-	return page, next, err
-}
-
-// Released implements [pin.Records].
-func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		return r.Scan(kv.Span{Prefix: []byte{kReleased}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-			node, err := s.releasedNode(r, key)
-			if err == nil && !node { // a node goes with the attempt that comes to be dropped
-				all = append(all, pin.Attempt(tailHolder(key)))
-			}
-			return true, err
-		})
-	})
-	if err != nil {
-		return nil, kv.Wrap(err, "read released attempts")
-	}
-	return all, nil
-}
-
-// releasedNode says whether what is released is a node. A record that cannot be read is an
-// attempt's: nodes have none.
-func (s *Store) releasedNode(r *kv.Reader, key []byte) (bool, error) {
-	value, _, err := r.Get(key)
-	if errors.Is(err, ErrUnreadable) {
-		s.kv.TellUnreadable(key, err)
-		return false, nil
-	}
-	return len(value) == 0, err
-}
-
-// ReleasedDAG implements [pin.Records].
-func (s *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		value, found, err := r.Get(releasedKey(graph.HolderOf(a)))
-		var rec releasedRecord
-		if err == nil && len(value) > 0 {
-			err = s.codec.Decode(value, &rec)
-		}
-		if errors.Is(err, ErrUnreadable) {
-			s.kv.TellUnreadable(releasedKey(graph.HolderOf(a)), err)
-			return pin.ErrNotFound
-		}
-		if err != nil {
-			return err
-		}
-		if !found || len(value) == 0 { // a node has the same key, and nothing in it
-			return pin.ErrNotFound
-		}
-		d = pin.DAG(rec.DAG)
-		return nil
-	})
-	if err != nil {
-		return "", kv.Wrap(err, "read what released attempt %d was for", a)
-	}
-	return d, nil
 }

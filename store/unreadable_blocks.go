@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/holdfast-ipfs/holdfast/internal/fault"
+
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
@@ -37,10 +39,10 @@ const (
 )
 
 // errHash: the bytes of a block are not those that its hash is of.
-var errHash = fmt.Errorf("%w: it has another hash", ErrUnreadable)
+var errHash = fmt.Errorf("%w: it has another hash", fault.ErrUnreadable)
 
 // readBlock reads a block, and notes it if it cannot be read. Errors:
-// badger.ErrKeyNotFound; ErrUnreadable.
+// badger.ErrKeyNotFound; fault.ErrUnreadable.
 func (s *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error) {
 	data, err := reading.Fetch(txn, blockKey(h), nil)
 	if err = s.noteRead(h, err); err != nil {
@@ -53,7 +55,7 @@ func (s *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error
 // block is known to be corrupt.
 func (s *Store) noteRead(h multihash.Multihash, err error) error {
 	u := &s.unreadable
-	bad := errors.Is(err, ErrUnreadable)
+	bad := errors.Is(err, fault.ErrUnreadable)
 	if !bad && u.n.Load() == 0 {
 		return err
 	}
@@ -141,7 +143,7 @@ func (s *Store) stillUnreadable(ctx context.Context) (bad []cid.Cid, err error) 
 			return err
 		})
 		switch {
-		case errors.Is(err, ErrUnreadable):
+		case errors.Is(err, fault.ErrUnreadable):
 			bad = append(bad, cid.NewCidV1(cid.Raw, h))
 		case err != nil && !errors.Is(err, badger.ErrKeyNotFound):
 			return nil, err

@@ -3,11 +3,9 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
@@ -17,7 +15,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
-	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // What may be wrong with a block.
@@ -139,30 +136,6 @@ func (v *verifier) run(ctx context.Context) (err error) {
 	return v.s.checkRecords(ctx, true, v.found.DamagedRecords.note)
 }
 
-// hashesFrom reads the hashes of some references from a key on, each once, how
-// many references those are, and the key to go on from; nil at the end.
-func (s *Store) hashesFrom(ctx context.Context, from []byte) (hashes []multihash.Multihash, refs uint64, next []byte, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		return r.Scan(kv.Span{Prefix: []byte{kLinkTo}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-			l, err := splitLinkTo(key)
-			if err != nil {
-				return false, err
-			}
-			h := l.Hash
-			if n := len(hashes); n == 0 || string(hashes[n-1]) != string(h) {
-				if n == kv.PageSize {
-					next = append(next, key...)
-					return false, nil
-				}
-				hashes = append(hashes, append(multihash.Multihash(nil), h...))
-			}
-			refs++
-			return true, nil
-		})
-	})
-	return hashes, refs, next, err
-}
-
 // check looks at one block. What seems wrong is looked at again while nothing
 // can be claimed or deleted there.
 func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
@@ -238,56 +211,6 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 		return d, nil
 	}
 	return d, v.s.notWhole(above)
-}
-
-// notWhole takes back that holders are whole, so that no walk takes what is below
-// them as known: the next one that comes there looks for itself, and mends it.
-func (s *Store) notWhole(holders []graph.Holder) error {
-	if err := s.space.RoomForUpkeep(); err != nil {
-		return err
-	}
-	wb := s.kv.NewBatch()
-	defer wb.Cancel()
-	for _, h := range holders {
-		if err := wb.Delete(wholeKey(h)); err != nil {
-			return err
-		}
-	}
-	return wb.Flush()
-}
-
-// hashBlock reads and hashes a block, and says what is wrong with it; "" is
-// nothing.
-func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int, kind string, err error) {
-	decoded, err := multihash.Decode(h)
-	if err != nil {
-		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
-	}
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		data, err := reading.Fetch(r.Txn, blockKey(h), nil)
-		if err != nil {
-			return s.noteRead(h, err)
-		}
-		sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
-		if err != nil {
-			return fmt.Errorf("hash block %x: %w", h, err)
-		}
-		if size = len(data); string(sum) != string(h) {
-			kind = DamageCorrupt
-			s.noteCorrupt(h)
-			return nil
-		}
-		return s.noteRead(h, nil)
-	})
-	switch {
-	case errors.Is(err, badger.ErrKeyNotFound):
-		return 0, DamageMissing, nil
-	case err != nil && (ctx.Err() != nil || errors.Is(err, pin.ErrClosed)):
-		return 0, "", err
-	case err != nil: // what is damaged around the bytes makes them unreadable
-		return 0, DamageCorrupt, nil
-	}
-	return size, kind, nil
 }
 
 // hurtBy lists the DAGs that a block is of, with their requests, and all that is
@@ -380,43 +303,4 @@ func (v *verifier) strays(ctx context.Context) error {
 		return err
 	}
 	return note()
-}
-
-// noteStrays notes those of the blocks that need it, and says how many.
-func (s *Store) noteStrays(blocks []graph.Ref) (n uint64, err error) {
-	loose, err := s.unclaimed(blocks)
-	if err != nil || len(loose) == 0 {
-		return 0, err
-	}
-	if err := s.space.RoomForUpkeep(); err != nil {
-		return 0, err
-	}
-	wb := s.kv.NewBatch()
-	defer wb.Cancel()
-	err = s.db.View(func(txn *badger.Txn) error {
-		for _, l := range loose {
-			if _, err := reading.Find(txn, looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
-				if err != nil {
-					return err
-				}
-				continue
-			}
-			item, err := reading.Find(txn, blockKey(l.Hash))
-			if errors.Is(err, badger.ErrKeyNotFound) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if err := wb.Set(looseKey(l.Hash), encodeSize(reading.SizeOf(item))); err != nil {
-				return err
-			}
-			n++
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("look for blocks that nothing refers to: %w", err)
-	}
-	return n, wb.Flush()
 }

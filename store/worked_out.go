@@ -230,16 +230,6 @@ func (s *Store) eachTaken(r *kv.Reader, prefix []byte, fn func(taken)) error {
 	})
 }
 
-// dag reads what is known of a DAG. found is false if nothing holds it.
-func (s *Store) dag(r *kv.Reader, d pin.DAG) (rec dagRecord, found bool, err error) {
-	found, err = s.kv.Take(r, dagKey(d), &rec)
-	if !errors.Is(err, ErrUnreadable) {
-		return rec, found, err
-	}
-	s.kv.TellUnreadable(dagKey(d), err)
-	return s.workOutDAG(r.Before(), d)
-}
-
 // workOutDAG goes by the requests that hold the DAG. It is complete if some of them are
 // pinned and none waits for it; if some do, it is one that is repaired, so that all of it
 // is looked at.

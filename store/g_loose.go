@@ -1,0 +1,197 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
+)
+
+// looseFrom reads up to limit notes from a key on (nil is from the first), and
+// gives the key to go on from; nil at the end.
+func (s *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []graph.Ref, next []byte, err error) {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.ScanEach(kv.Span{Prefix: []byte{kLoose}, From: from}, func(key, value []byte) (bool, error) {
+			if len(notes) == limit {
+				next = append(next, key...)
+				return false, nil
+			}
+			notes = append(notes, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
+			return true, nil
+		})
+	})
+	return notes, next, err
+}
+
+// deleteUnclaimed deletes those of the blocks that nothing refers to, and all of
+// the notes. Whoever claims one of the blocks meanwhile waits: a claim is either
+// seen here, and the block stays, or it comes after the block is gone, and its
+// writer then sees that.
+func (s *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes uint64)) error {
+	if len(notes) == 0 {
+		return nil
+	}
+	if err := s.space.RoomToOpen(); err != nil {
+		return err
+	}
+	hashes := make([]multihash.Multihash, len(notes))
+	for i, n := range notes {
+		hashes[i] = n.Hash
+	}
+	defer s.claims.alone(hashes)()
+	dead, err := s.unclaimed(notes)
+	if err != nil {
+		return err
+	}
+	if s.beforeDelete != nil {
+		s.beforeDelete(dead)
+	}
+	wb := s.kv.NewBatch()
+	defer wb.Cancel()
+	size := uint64(0)
+	for _, d := range dead {
+		if err := wb.Delete(blockKey(d.Hash)); err != nil {
+			return err
+		}
+		size += uint64(d.Size)
+	}
+	// The notes last: they are what an interrupted reclaim goes on by.
+	for _, n := range notes {
+		if err := wb.Delete(looseKey(n.Hash)); err != nil {
+			return err
+		}
+	}
+	if len(dead) > 0 {
+		before, err := s.deadBytes(context.Background())
+		if err != nil {
+			return err
+		}
+		if err := wb.Set(kv.MetaKey(kv.MetaDead), binary.BigEndian.AppendUint64(nil, before+size)); err != nil {
+			return err
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("delete %d blocks: %w", len(dead), err)
+	}
+	deleted(uint64(len(dead)), size)
+	return nil
+}
+
+// nearSteps is how many keys are stepped over before seeking, which costs as
+// much as some of them in each table.
+const nearSteps = 16
+
+// unclaimed gives those of the blocks that are there and that nothing refers to.
+// It is fastest in the order of their hashes.
+func (s *Store) unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
+	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every claim
+	defer txn.Discard()
+	opt := badger.DefaultIteratorOptions
+	opt.Prefix = []byte{kLinkTo}
+	it := reading.Iterate(txn, opt)
+	defer it.Close()
+	// before reports whether the iterator is before what begins with a prefix.
+	before := func(prefix []byte) bool {
+		item, ok := it.At(nil)
+		return ok && bytes.Compare(item.Key(), prefix) < 0
+	}
+	var last []byte
+	for _, b := range blocks {
+		prefix := blockLinks(b.Hash)
+		if bytes.Compare(prefix, last) < 0 || last == nil {
+			it.Seek(prefix)
+		}
+		last = prefix
+		for n := 0; before(prefix); n++ {
+			if n == nearSteps {
+				it.Seek(prefix)
+				break
+			}
+			it.Next()
+		}
+		_, linked := it.At(prefix)
+		if err := it.Failed(); err != nil {
+			return nil, fmt.Errorf("look for links to block %x: %w", b.Hash, err)
+		}
+		if linked {
+			continue
+		}
+		_, err := reading.Find(txn, blockKey(b.Hash))
+		switch {
+		case errors.Is(err, badger.ErrKeyNotFound):
+		case err != nil:
+			return nil, fmt.Errorf("look for block %x: %w", b.Hash, err)
+		default:
+			loose = append(loose, b)
+		}
+	}
+	return loose, nil
+}
+
+// deadBytes is how much was deleted since space was last given back. Reclaims
+// alone write it, not the committer.
+func (s *Store) deadBytes(ctx context.Context) (n uint64, err error) {
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		b, found, err := r.Get(kv.MetaKey(kv.MetaDead))
+		if err == nil && found {
+			n = binary.BigEndian.Uint64(b)
+		}
+		return err
+	})
+	return n, err
+}
+
+// deletesPerBatch bounds how many blocks are decided on at a time: claims
+// wait for about as long as that takes, some 30 ms. Each batch is a sync.
+const deletesPerBatch = 4096
+
+// looseWork is who has blocks deleted: it hears how far that is, and makes it give way.
+type looseWork struct {
+	Progress func(done, total uint64)   // notes that were looked at, of how many
+	Deleted  func(blocks, bytes uint64) // those of one batch
+	Pause    func(ctx context.Context, took time.Duration) error
+}
+
+// deleteLoose goes through the notes and deletes the blocks that nothing refers
+// to, until it comes to the end.
+func (s *Store) deleteLoose(ctx context.Context, w looseWork) error {
+	total, err := s.kv.CountKeys(ctx, []byte{kLoose})
+	if err != nil {
+		return err
+	}
+	var from []byte
+	for done := uint64(0); ; {
+		w.Progress(done, max(done, total))
+		began := time.Now()
+		notes, next, err := s.looseFrom(ctx, from, deletesPerBatch)
+		if err != nil {
+			return err
+		}
+		if err := s.deleteUnclaimed(notes, w.Deleted); err != nil {
+			return err
+		}
+		done += uint64(len(notes))
+		if next == nil {
+			return nil
+		}
+		from = next
+		if err := w.Pause(ctx, time.Since(began)); err != nil {
+			return err
+		}
+	}
+}
+
+// anyLoose reports whether there is a note of a block.
+func (s *Store) anyLoose(ctx context.Context) (bool, error) {
+	notes, _, err := s.looseFrom(ctx, nil, 1)
+	return len(notes) > 0, err
+}
