@@ -206,7 +206,7 @@ func (s *Store) admitAdopted(r *kv.Reader, was *request, held taken, b kv.Accoun
 			return err
 		}
 		if !charged {
-			rec, _, err := s.dag(r, d)
+			rec, _, err := s.held.DAG(r, d)
 			if err != nil {
 				return err
 			}

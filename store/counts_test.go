@@ -54,7 +54,7 @@ func TestCount(t *testing.T) {
 		must(t, err)
 		links[i] = graph.Link{Holder: graph.HolderOf(p.attempt), Ref: graph.Ref{Hash: h, Size: 2}, Codec: cid.Raw}
 	}
-	must(t, s.Write(ctx, graph.Batch{Links: links}))
+	must(t, s.held.Write(ctx, graph.Batch{Links: links}))
 	want := Amount{Blocks: 5 + uint64(len(links)), Bytes: 5000 + 2*uint64(len(links))}
 	eventuallyCounted(t, s, "pinning", func(c Counts) bool { return c.Live == want && c.Dead == Amount{} })
 

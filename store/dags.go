@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -13,7 +14,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 	var work []chunkOf
 	err = s.kv.Update(ctx, func(t *kv.Tx) error {
 		a, complete, work = 0, false, nil
-		rec, found, err := s.dag(&t.Reader, d)
+		rec, found, err := s.held.DAG(&t.Reader, d)
 		if err != nil {
 			return err
 		}
@@ -37,10 +38,10 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 			return pin.ErrNotFound
 		}
 		if rec.Attempt == 0 {
-			if rec.Attempt, err = s.newAttempt(t, d); err != nil {
+			if rec.Attempt, err = s.held.NewAttempt(t, d); err != nil {
 				return err
 			}
-			if err := s.kv.Put(t, dagKey(d), rec); err != nil {
+			if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
 				return err
 			}
 		}
@@ -71,18 +72,18 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 	}
 	var first settled
 	err = s.kv.Update(ctx, func(t *kv.Tx) error {
-		rec, _, err := s.dag(&t.Reader, d)
+		rec, _, err := s.held.DAG(&t.Reader, d)
 		if err != nil {
 			return err
 		}
 		if a == 0 || rec.Attempt != a {
 			return pin.ErrSuperseded
 		}
-		if rec.repairing() {
+		if rec.Repairing() {
 			known = nil
 		}
 		rec.Complete, rec.Blocks, rec.Bytes = true, totals.Blocks, totals.Bytes
-		if err := s.kv.Put(t, dagKey(d), rec); err != nil {
+		if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
 			return err
 		}
 		work, err := chunksFor(&t.Reader, d)
@@ -116,7 +117,7 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chu
 		var some settled
 		err := s.kv.Update(ctx, func(t *kv.Tx) error {
 			some = settled{}
-			rec, found, err := s.dag(&t.Reader, d)
+			rec, found, err := s.held.DAG(&t.Reader, d)
 			if err != nil || !found || rec.Attempt != a {
 				return err
 			}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -89,8 +90,8 @@ func keysOf(t *testing.T, s *Store, kinds ...byte) (keys [][]byte) {
 
 func requestKinds() []byte {
 	return []byte{
-		kAccount, kRequest, kRow, kStatus, kByDAG, kByName, kHolds, kDetails, kCharge, kUsage, kDAG, kAttempt, kReleased,
-		kLinkTo, kLinkFrom,
+		kAccount, kRequest, kRow, kStatus, kByDAG, kByName, kHolds, kDetails, kCharge, kUsage, holding.KDAG, holding.KAttempt, holding.KReleased,
+		holding.KLinkTo, holding.KLinkFrom,
 	}
 }
 
@@ -107,7 +108,7 @@ func TestOneDamagedRecord(t *testing.T) {
 	perKind := map[byte]int{}
 	for i := range keys {
 		kind := keys[i][0]
-		if perKind[kind]++; perKind[kind] > 5 || perKind[kind] > 1 && kind >= kLinkTo {
+		if perKind[kind]++; perKind[kind] > 5 || perKind[kind] > 1 && kind >= holding.KLinkTo {
 			continue // links: one is like another
 		}
 		name, value := "others", []byte{0xff, 0xfe, 0xfd}
@@ -133,7 +134,7 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 	if report.BadRecords != 1 || len(report.Records) != 1 || report.Records[0].Key != fmt.Sprintf("%x", key) {
 		t.Errorf("verify says %+v of key %x", report.DamagedRecords, key)
 	}
-	if key[0] < kLinkTo && st.BadRecords != 1 {
+	if key[0] < holding.KLinkTo && st.BadRecords != 1 {
 		t.Errorf("stats say %+v of key %x", st.DamagedRecords, key)
 	}
 	if st.DAGs != 4 || st.Complete != 2 || st.Live.Blocks == 0 {
@@ -178,12 +179,12 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 			t.Errorf("%s: %d, %v", status, len(some), err)
 		}
 	}
-	released, err := s.Released(ctx)
+	released, err := s.held.Released(ctx)
 	if err != nil || len(released) != 1 {
 		t.Errorf("released: %v, %v", released, err)
 	}
 	roots := 0
-	for _, err := range s.Roots(ctx) {
+	for _, err := range s.held.Roots(ctx) {
 		must(t, err)
 		roots++
 	}
@@ -214,13 +215,13 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 		}
 	}
 	for _, a := range released {
-		must(t, s.Drop(ctx, a))
+		must(t, s.held.Drop(ctx, a))
 	}
 	if key[0] == kHolds { // what it held stays, rather than too little
 		return
 	}
 	checkInvariants(t, s)
-	if key[0] > kDAG { // for the others it takes only time
+	if key[0] > holding.KDAG { // for the others it takes only time
 		reclaimAll(t, s)
 		if st, err = s.Stats(ctx); err != nil || st.Dead.Blocks != 0 {
 			t.Errorf("%d blocks stay, %v", st.Dead.Blocks, err)
@@ -238,10 +239,10 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 func TestDamagedHolder(t *testing.T) {
 	s := withEverything(t, Config{Logger: slog.New(slog.DiscardHandler)})
 	spoil(t, s, kv.MetaKey(kv.MetaHolder), []byte{7})
-	last, err := s.NewHolders(t.Context(), 1)
+	last, err := s.held.NewHolders(t.Context(), 1)
 	must(t, err)
-	for _, key := range keysOf(t, s, kAttempt, kReleased, kLinkFrom) {
-		if given := tailHolder(key[:9]); given >= last {
+	for _, key := range keysOf(t, s, holding.KAttempt, holding.KReleased, holding.KLinkFrom) {
+		if given := holding.TailHolder(key[:9]); given >= last {
 			t.Errorf("%d is given out, and %d is there", last, given)
 		}
 	}

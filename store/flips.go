@@ -243,7 +243,7 @@ func (s *Store) failPart(t *kv.Tx, d pin.DAG, of chunkOf, p part, details string
 	if released, err = s.letGoOfTakers(t, of.account, p.takers); err != nil {
 		return 0, nil, err
 	}
-	released, err = s.letGoMany(t, d, uint64(failed), released)
+	released, err = s.held.LetGoMany(t, d, uint64(failed), released)
 	return failed, released, err
 }
 

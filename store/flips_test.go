@@ -141,7 +141,7 @@ func TestCompleteInterrupted(t *testing.T) {
 		t.Errorf("attempt %d, complete %v", got, complete)
 	}
 	wantAll(t, s, flipAccounts, 0, pin.Pinned)
-	marked, err := s.Released(t.Context())
+	marked, err := s.held.Released(t.Context())
 	must(t, err)
 	if len(marked) != 1 || marked[0] != held {
 		t.Errorf("released %v, want %d", marked, held)

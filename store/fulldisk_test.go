@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
@@ -63,7 +64,7 @@ func TestOpenAfterAReclaimOnAFullDisk(t *testing.T) {
 	s, err := Open(t.Context(), lock, cfg)
 	must(t, err)
 	b := someBlocks(70, 1, 3000)[0]
-	must(t, s.Blockstore().Put(t.Context(), b))
+	must(t, s.held.Blockstore().Put(t.Context(), b))
 	free = DefaultReserve / 2
 	if reclaimAll(t, s); has(t, s, b) {
 		t.Error("nothing was deleted")
@@ -72,8 +73,8 @@ func TestOpenAfterAReclaimOnAFullDisk(t *testing.T) {
 	free = DefaultReserve / 4
 	s, err = Open(t.Context(), lock, cfg)
 	must(t, err)
-	must(t, s.set(looseKey(b.Cid().Hash()), encodeSize(3000)))
-	must(t, s.set(blockKey(b.Cid().Hash()), b.RawData()))
+	must(t, s.set(holding.LooseKey(b.Cid().Hash()), holding.EncodeSize(3000)))
+	must(t, s.set(holding.BlockKey(b.Cid().Hash()), b.RawData()))
 	if _, err := s.Reclaim(t.Context(), nil); has(t, s, b) || err != nil && !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("nothing is deleted: %v", err)
 	}
@@ -95,7 +96,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	s, err := Open(t.Context(), lock, cfg)
 	must(t, err)
 	b := someBlocks(71, 1, 3000)[0]
-	must(t, s.Blockstore().Put(t.Context(), b))
+	must(t, s.held.Blockstore().Put(t.Context(), b))
 	free = 0
 	if err := s.Close(); err != nil { // nothing is lost
 		t.Errorf("closing gives %v", err)

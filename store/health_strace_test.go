@@ -139,7 +139,7 @@ func failWhile(t *testing.T, dir string) {
 	if _, _, err := s.Remove(ctx, benchAccount, now.ID); !errors.Is(err, pin.ErrUnwritable) {
 		t.Errorf("a removal: %v", err)
 	}
-	if err := s.Write(ctx, graph.Batch{Whole: []graph.Holder{1}}); !errors.Is(err, pin.ErrUnwritable) {
+	if err := s.held.Write(ctx, graph.Batch{Whole: []graph.Holder{1}}); !errors.Is(err, pin.ErrUnwritable) {
 		t.Errorf("blocks: %v", err)
 	}
 	token := auth.Token{ID: uuid.NewString(), Account: account.ID, Kind: auth.Device, Name: "kubo", Created: time.Unix(1e9, 0).UTC()}

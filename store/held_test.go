@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -22,7 +23,7 @@ func TestHeld(t *testing.T) {
 	ctx := t.Context()
 	held := func(b blocks.Block) bool {
 		t.Helper()
-		h, err := s.Needed(ctx, b.Cid().Hash())
+		h, err := s.held.Needed(ctx, b.Cid().Hash())
 		must(t, err)
 		return h
 	}
@@ -39,7 +40,7 @@ func TestHeld(t *testing.T) {
 	}
 	bs := someBlocks(1, 4, 100)
 	both, one, other, loose := bs[0], bs[1], bs[2], bs[3]
-	must(t, s.Blockstore().Put(ctx, loose))
+	must(t, s.held.Blockstore().Put(ctx, loose))
 	for _, b := range bs {
 		if held(b) {
 			t.Fatalf("%s is held by nobody", b.Cid())
@@ -73,27 +74,27 @@ func TestHeld(t *testing.T) {
 	if !held(both) {
 		t.Fatal("what another pin needs is gone with the failed one")
 	}
-	must(t, s.Drop(ctx, b))
+	must(t, s.held.Drop(ctx, b))
 	if held(other) || !held(both) {
 		t.Fatal("dropping changed more than it should, or less")
 	}
 	_, released, err = s.Remove(ctx, benchAccount, first.ID)
 	must(t, err)
 	waitUntil(t, "it is let go of", func() bool { return !held(both) && !held(one) })
-	must(t, s.Drop(ctx, released[0]))
+	must(t, s.held.Drop(ctx, released[0]))
 	for _, b := range bs {
 		if held(b) {
 			t.Errorf("%s is held by nobody", b.Cid())
 		}
 	}
-	has, err := s.Blockstore().Has(ctx, one.Cid())
+	has, err := s.held.Blockstore().Has(ctx, one.Cid())
 	must(t, err)
 	if !has {
 		t.Error("the test says nothing: the block was deleted, too")
 	}
 
 	must(t, s.Close())
-	if _, err := s.Needed(context.Background(), both.Cid().Hash()); !errors.Is(err, pin.ErrClosed) {
+	if _, err := s.held.Needed(context.Background(), both.Cid().Hash()); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
@@ -114,7 +115,7 @@ func TestHeldAtOnce(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if held, err := s.Needed(ctx, b.Cid().Hash()); err != nil || !held {
+				if held, err := s.held.Needed(ctx, b.Cid().Hash()); err != nil || !held {
 					t.Errorf("held: %v, %v", held, err)
 				}
 			}
@@ -139,21 +140,21 @@ func BenchmarkHeld(b *testing.B) {
 	unknown := someBlocks(2, 1000, 100)
 	b.Run("held", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
-			if held, err := s.Needed(ctx, bs[i*7919%len(bs)].Cid().Hash()); err != nil || !held {
+			if held, err := s.held.Needed(ctx, bs[i*7919%len(bs)].Cid().Hash()); err != nil || !held {
 				b.Fatal(held, err)
 			}
 		}
 	})
 	b.Run("unknown", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
-			if held, err := s.Needed(ctx, unknown[i%len(unknown)].Cid().Hash()); err != nil || held {
+			if held, err := s.held.Needed(ctx, unknown[i%len(unknown)].Cid().Hash()); err != nil || held {
 				b.Fatal(held, err)
 			}
 		}
 	})
 	b.Run("get", func(b *testing.B) { // to compare with
 		for i := 0; b.Loop(); i++ {
-			if _, err := s.Blockstore().Get(ctx, bs[i*7919%len(bs)].Cid()); err != nil {
+			if _, err := s.held.Blockstore().Get(ctx, bs[i*7919%len(bs)].Cid()); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -182,10 +183,10 @@ func TestNeededBelowANode(t *testing.T) {
 		must(t, err)
 		a, _, err := s.Begin(ctx, r.DAG())
 		must(t, err)
-		id, err := s.NewHolders(ctx, 1)
+		id, err := s.held.NewHolders(ctx, 1)
 		must(t, err)
 		toNode := graph.Link{Holder: graph.HolderOf(a), Ref: node, Codec: cid.DagProtobuf}
-		must(t, s.Write(ctx, graph.Batch{
+		must(t, s.held.Write(ctx, graph.Batch{
 			Links: []graph.Link{toNode, {Holder: id, Ref: refOf(leaf), Codec: cid.Raw}},
 			Nodes: []graph.Node{{ID: id, DAG: toNode.DAG(), Attempt: a}},
 		}))
@@ -193,7 +194,7 @@ func TestNeededBelowANode(t *testing.T) {
 	}
 	needed := func() bool {
 		t.Helper()
-		n, err := s.Needed(ctx, leaf.Cid().Hash())
+		n, err := s.held.Needed(ctx, leaf.Cid().Hash())
 		must(t, err)
 		return n
 	}
@@ -203,7 +204,7 @@ func TestNeededBelowANode(t *testing.T) {
 		}
 		_, released, err := s.Remove(ctx, benchAccount, r.ID)
 		must(t, err)
-		must(t, s.Drop(ctx, released[0]))
+		must(t, s.held.Drop(ctx, released[0]))
 	}
 	waitUntil(t, "nobody needs it", func() bool { return !needed() })
 }
@@ -224,7 +225,7 @@ func TestAboveBlock(t *testing.T) {
 		dags = append(dags, r.DAG())
 		switch i {
 		case 0: // a DAG with a node between it and its blocks
-			id, err := s.NewHolders(ctx, 1)
+			id, err := s.held.NewHolders(ctx, 1)
 			must(t, err)
 			b := graph.Batch{
 				Links: []graph.Link{{Holder: graph.HolderOf(a), Ref: node, Codec: cid.DagProtobuf}},
@@ -233,7 +234,7 @@ func TestAboveBlock(t *testing.T) {
 			for _, block := range bs {
 				b.Links = append(b.Links, graph.Link{Holder: id, Ref: refOf(block), Codec: cid.Raw})
 			}
-			must(t, s.Write(ctx, b))
+			must(t, s.held.Write(ctx, b))
 		case 1:
 			must(t, putTo(s, ctx, a, []blocks.Block{shared}))
 		case 2: // one that fails, and is not dropped yet
@@ -242,9 +243,9 @@ func TestAboveBlock(t *testing.T) {
 			must(t, err)
 		}
 	}
-	above := func(b blocks.Block) Above {
+	above := func(b blocks.Block) holding.Above {
 		t.Helper()
-		a, err := s.AboveBlock(ctx, b.Cid().Hash())
+		a, err := s.held.AboveBlock(ctx, b.Cid().Hash())
 		must(t, err)
 		return a
 	}
@@ -263,7 +264,7 @@ func TestAboveBlock(t *testing.T) {
 	}
 
 	seen := map[string]int{}
-	for h, err := range s.BlocksHeld(ctx) {
+	for h, err := range s.held.BlocksHeld(ctx) {
 		must(t, err)
 		seen[string(h)]++
 	}
@@ -272,7 +273,7 @@ func TestAboveBlock(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, err := range s.BlocksHeld(ended) {
+	for _, err := range s.held.BlocksHeld(ended) {
 		cancel()
 		if err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)

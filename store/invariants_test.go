@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -24,7 +25,7 @@ func checkInvariants(t *testing.T, s *Store) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // cleanups come here too
 	must(t, s.kv.View(ctx, func(r *kv.Reader) error {
-		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*dagRecord{}, pinned: map[pinnedBy]uint64{}, live: map[kv.Account]uint64{}}
+		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*holding.DAGRecord{}, pinned: map[pinnedBy]uint64{}, live: map[kv.Account]uint64{}}
 		if err := c.requests(); err != nil {
 			return err
 		}
@@ -58,8 +59,8 @@ func (c *checker) charges() error {
 		var a kv.Account
 		copy(a[:], key[1:])
 		d := pin.DAG(key[1+len(a)+2:])
-		var dag dagRecord
-		if _, err := c.s.kv.Take(c.r, dagKey(d), &dag); err != nil {
+		var dag holding.DAGRecord
+		if _, err := c.s.kv.Take(c.r, holding.DAGKey(d), &dag); err != nil {
 			return err
 		}
 		if n := c.pinned[pinnedBy{a, d}]; rec.Pinned != n || dag.Complete && (rec.Blocks != dag.Blocks || rec.Bytes != dag.Bytes) {
@@ -127,7 +128,7 @@ type checker struct {
 	s      *Store
 	r      *kv.Reader
 	want   map[string]string // keys that follow from the requests
-	dags   map[pin.DAG]*dagRecord
+	dags   map[pin.DAG]*holding.DAGRecord
 	pinned map[pinnedBy]uint64
 	live   map[kv.Account]uint64
 }
@@ -180,7 +181,7 @@ func (c *checker) requests() error {
 		}
 		for _, d := range held {
 			if c.dags[d] == nil {
-				c.dags[d] = &dagRecord{}
+				c.dags[d] = &holding.DAGRecord{}
 			}
 			c.dags[d].Holders++
 		}
@@ -218,21 +219,21 @@ func (c *checker) all(kind byte) (map[string]string, error) {
 
 // attempts compares the DAGs' holders, and the attempts in use.
 func (c *checker) attempts() error {
-	stored, err := c.all(kDAG)
+	stored, err := c.all(holding.KDAG)
 	if err != nil {
 		return err
 	}
 	inUse := map[string]string{}
 	for d, want := range c.dags {
-		var rec dagRecord
-		if err := c.s.codec.Decode([]byte(stored[string(dagKey(d))]), &rec); err != nil {
+		var rec holding.DAGRecord
+		if err := c.s.codec.Decode([]byte(stored[string(holding.DAGKey(d))]), &rec); err != nil {
 			return fmt.Errorf("DAG %s: %w", d, err)
 		}
 		if rec.Holders != want.Holders {
 			return fmt.Errorf("DAG %s has %d holders, want %d", d, rec.Holders, want.Holders)
 		}
 		if rec.Attempt != 0 {
-			inUse[string(attemptKey(rec.Attempt))] = string(d)
+			inUse[string(holding.AttemptKey(rec.Attempt))] = string(d)
 		} else if rec.Complete {
 			return fmt.Errorf("DAG %s is complete without an attempt", d)
 		}
@@ -240,16 +241,16 @@ func (c *checker) attempts() error {
 	if len(stored) != len(c.dags) {
 		return fmt.Errorf("%d DAGs have records, want %d", len(stored), len(c.dags))
 	}
-	attempts, err := c.all(kAttempt)
+	attempts, err := c.all(holding.KAttempt)
 	if err != nil {
 		return err
 	}
 	if !maps.Equal(attempts, inUse) {
 		return fmt.Errorf("attempts %x, want %x", attempts, inUse)
 	}
-	deleting, err := c.all(kReleased)
+	deleting, err := c.all(holding.KReleased)
 	for k := range deleting {
-		if a := binary.BigEndian.Uint64([]byte(k[1:])); inUse[string(attemptKey(pin.Attempt(a)))] != "" {
+		if a := binary.BigEndian.Uint64([]byte(k[1:])); inUse[string(holding.AttemptKey(pin.Attempt(a)))] != "" {
 			return fmt.Errorf("attempt %d is in use and deleting", a)
 		}
 	}
@@ -378,7 +379,7 @@ func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error 
 	} else if _, released, err := s.Remove(ctx, benchAccount, r.ID); err != nil {
 		return err
 	} else if len(released) > 0 {
-		if err := s.Drop(ctx, released[0]); err != nil {
+		if err := s.held.Drop(ctx, released[0]); err != nil {
 			return err
 		}
 	}

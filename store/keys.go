@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -39,7 +40,9 @@ func holdsKey(a kv.Account, seq uint64) []byte { return seqKey(kHolds, a, seq) }
 func detailsKey(a kv.Account, seq uint64) []byte { return seqKey(kDetails, a, seq) }
 
 // chargeKey is what an account is charged for a DAG.
-func chargeKey(a kv.Account, d pin.DAG) []byte { return appendDAG(kv.AccountPrefix(kCharge, a), d) }
+func chargeKey(a kv.Account, d pin.DAG) []byte {
+	return holding.AppendDAG(kv.AccountPrefix(kCharge, a), d)
+}
 
 func usageKey(a kv.Account) []byte { return kv.AccountPrefix(kUsage, a) }
 
@@ -60,7 +63,7 @@ func dagList(d pin.DAG, a kv.Account) []byte {
 }
 
 // dagLists is the prefix of the lists of all accounts for a DAG.
-func dagLists(d pin.DAG) []byte { return appendDAG([]byte{kByDAG}, d) }
+func dagLists(d pin.DAG) []byte { return holding.AppendDAG([]byte{kByDAG}, d) }
 
 // nameList holds the account's requests with exactly that name, which is known
 // by its hash.

@@ -19,7 +19,7 @@ func TestLook(t *testing.T) {
 	must(t, putTo(s, ctx, 1, []blocks.Block{old}))
 	look := func(b blocks.Block) bool {
 		t.Helper()
-		data, found, err := s.Look(ctx, b.Cid().Hash())
+		data, found, err := s.held.Look(ctx, b.Cid().Hash())
 		must(t, err)
 		if found && string(data) != string(b.RawData()) {
 			t.Fatalf("block %s is %q", b.Cid(), data)
@@ -48,7 +48,7 @@ func TestLookEnds(t *testing.T) {
 	b := blocks.NewBlock([]byte("block"))
 	must(t, putTo(s, t.Context(), 1, []blocks.Block{b}))
 	for range 50 {
-		_, found, err := s.Look(t.Context(), b.Cid().Hash())
+		_, found, err := s.held.Look(t.Context(), b.Cid().Hash())
 		must(t, err)
 		if !found {
 			t.Fatal("the block is not found")
@@ -65,7 +65,7 @@ func TestLookEnds(t *testing.T) {
 		time.Sleep(kv.LookAge / 10)
 	}
 	must(t, s.Close())
-	if _, _, err := s.Look(context.Background(), b.Cid().Hash()); err != pin.ErrClosed {
+	if _, _, err := s.held.Look(context.Background(), b.Cid().Hash()); err != pin.ErrClosed {
 		t.Errorf("a look after Close: %v", err)
 	}
 }

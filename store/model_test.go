@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -360,7 +361,7 @@ func settle(t *testing.T, s *Store, m *model) {
 			must(t, err)
 			unfinished += page.Count
 		}
-		released, err := s.Released(t.Context())
+		released, err := s.held.Released(t.Context())
 		must(t, err)
 		if unfinished+len(released) == 0 {
 			break
@@ -408,7 +409,7 @@ func checkModel(t *testing.T, s *Store, f *family, m *model) {
 // good, and links and nodes are those that lead to them.
 func checkHeld(t *testing.T, s *Store, needed map[string]int) {
 	t.Helper()
-	keys, err := s.Blockstore().AllKeysChan(t.Context())
+	keys, err := s.held.Blockstore().AllKeysChan(t.Context())
 	must(t, err)
 	there := 0
 	for c := range keys {
@@ -441,7 +442,7 @@ func checkHeld(t *testing.T, s *Store, needed map[string]int) {
 func checkNodes(r *kv.Reader) error {
 	kinds := map[byte]int{}
 	inUse := func(h graph.Holder) (bool, error) {
-		for _, key := range [][]byte{attemptKey(pin.Attempt(h)), nodeKey(h)} {
+		for _, key := range [][]byte{holding.AttemptKey(pin.Attempt(h)), holding.NodeKey(h)} {
 			if _, found, err := r.Get(key); found || err != nil {
 				return found, err
 			}
@@ -449,13 +450,13 @@ func checkNodes(r *kv.Reader) error {
 		return false, nil
 	}
 	return errors.Join(
-		r.Scan(kv.Span{Prefix: []byte{kLinkTo}}, func(key, value []byte) (bool, error) {
-			kinds[kLinkTo]++
-			l, err := splitLinkTo(key)
+		r.Scan(kv.Span{Prefix: []byte{holding.KLinkTo}}, func(key, value []byte) (bool, error) {
+			kinds[holding.KLinkTo]++
+			l, err := holding.SplitLinkTo(key)
 			if err != nil {
 				return false, err
 			}
-			other, found, err := r.Get(linkFromKey(l))
+			other, found, err := r.Get(holding.LinkFromKey(l))
 			if err != nil || !found || string(other) != string(value) {
 				return false, fmt.Errorf("link %x has %x on its other side, %v", key, other, err)
 			}
@@ -464,15 +465,15 @@ func checkNodes(r *kv.Reader) error {
 			}
 			return true, nil
 		}),
-		r.Scan(kv.Span{Prefix: []byte{kLinkFrom}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
-			kinds[kLinkFrom]++
+		r.Scan(kv.Span{Prefix: []byte{holding.KLinkFrom}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
+			kinds[holding.KLinkFrom]++
 			return true, nil
 		}),
-		r.Scan(kv.Span{Prefix: []byte{kNode}}, func(key, value []byte) (bool, error) {
-			kinds[kNode]++
+		r.Scan(kv.Span{Prefix: []byte{holding.KNode}}, func(key, value []byte) (bool, error) {
+			kinds[holding.KNode]++
 			c := pin.DAG(value).CID()
 			linked := false
-			err := r.Scan(kv.Span{Prefix: linksTo(c.Hash(), c.Type()), KeysOnly: true}, func(_, _ []byte) (bool, error) {
+			err := r.Scan(kv.Span{Prefix: holding.LinksTo(c.Hash(), c.Type()), KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				linked = true
 				return false, nil
 			})
@@ -481,22 +482,22 @@ func checkNodes(r *kv.Reader) error {
 			}
 			return true, nil
 		}),
-		r.Scan(kv.Span{Prefix: []byte{kNodes}}, func(key, _ []byte) (bool, error) {
-			kinds[kNodes]++
-			d, found, err := r.Get(nodeKey(tailHolder(key)))
-			if err != nil || !found || string(nodesOf(pin.DAG(d))) != string(key[:len(key)-8]) {
+		r.Scan(kv.Span{Prefix: []byte{holding.KNodes}}, func(key, _ []byte) (bool, error) {
+			kinds[holding.KNodes]++
+			d, found, err := r.Get(holding.NodeKey(holding.TailHolder(key)))
+			if err != nil || !found || string(holding.NodesOf(pin.DAG(d))) != string(key[:len(key)-8]) {
 				return false, fmt.Errorf("node %x is of %x, %v", key, d, err)
 			}
 			return true, nil
 		}),
-		r.Scan(kv.Span{Prefix: []byte{kWhole}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-			if used, err := inUse(tailHolder(key)); err != nil || !used {
+		r.Scan(kv.Span{Prefix: []byte{holding.KWhole}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			if used, err := inUse(holding.TailHolder(key)); err != nil || !used {
 				return false, fmt.Errorf("%d is marked as whole and not in use, %v", binary.BigEndian.Uint64(key[1:]), err)
 			}
 			return true, nil
 		}),
 		func() error {
-			if kinds[kLinkTo] != kinds[kLinkFrom] || kinds[kNode] != kinds[kNodes] {
+			if kinds[holding.KLinkTo] != kinds[holding.KLinkFrom] || kinds[holding.KNode] != kinds[holding.KNodes] {
 				return fmt.Errorf("keys of kinds %v", kinds)
 			}
 			return nil

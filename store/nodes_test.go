@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 )
 
 func TestWalkStore(t *testing.T) {
@@ -99,16 +100,16 @@ func TestDropIsInterrupted(t *testing.T) {
 	kept := pinDAG(t, s, all[:20])
 	_, released, err := s.Remove(t.Context(), benchAccount, p.request.ID)
 	must(t, err)
-	s.drops.levels = 3 // so that there is something between batches
+	s.held.Drops.Levels = 3 // so that there is something between batches
 	for cut := 1; len(released) > 0; cut++ {
 		ctx, cancel := context.WithCancel(t.Context())
 		n := 0
-		s.beforeRelease = func([]graph.Node) {
+		s.held.BeforeRelease = func([]graph.Node) {
 			if n++; n == cut%7 {
 				cancel()
 			}
 		}
-		err := s.Drop(ctx, released[0])
+		err := s.held.Drop(ctx, released[0])
 		if err != nil && ctx.Err() == nil {
 			t.Fatal(err)
 		}
@@ -116,10 +117,10 @@ func TestDropIsInterrupted(t *testing.T) {
 		if cut > 200 {
 			t.Fatal("it does not end")
 		}
-		released, err = s.Released(t.Context())
+		released, err = s.held.Released(t.Context())
 		must(t, err)
 	}
-	s.beforeRelease = nil
+	s.held.BeforeRelease = nil
 	reclaimAll(t, s)
 	checkHeld(t, s, sizesOf(all[:20]))
 	kept.remove(t, s)
@@ -139,10 +140,10 @@ func TestDropBesideARunningWalk(t *testing.T) {
 	must(t, err)
 	a, _, err := s.Begin(t.Context(), r.DAG())
 	must(t, err)
-	id, err := s.NewHolders(t.Context(), 1)
+	id, err := s.held.NewHolders(t.Context(), 1)
 	must(t, err)
 	root := over[len(over)-1]
-	must(t, s.Write(t.Context(), graph.Batch{
+	must(t, s.held.Write(t.Context(), graph.Batch{
 		Links: []graph.Link{
 			{Holder: graph.HolderOf(a), Ref: refOf(root), Codec: cid.DagProtobuf},
 			{Holder: id, Ref: refOf(all[len(all)-1]), Codec: cid.DagProtobuf},
@@ -150,16 +151,16 @@ func TestDropBesideARunningWalk(t *testing.T) {
 		Nodes:  []graph.Node{{ID: id, DAG: r.DAG(), Attempt: a}},
 		Blocks: []graph.Block{{Hash: root.Cid().Hash(), Data: root.RawData()}},
 	}))
-	whole, err := s.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true)
+	whole, err := s.held.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true)
 	if err != nil || !whole {
 		t.Fatalf("%v, %v", whole, err)
 	}
 	p.remove(t, s)
 	reclaimAll(t, s)
-	if whole, err = s.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true); err != nil || !whole {
+	if whole, err = s.held.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true); err != nil || !whole {
 		t.Errorf("it is whole: %v, %v", whole, err)
 	}
-	must(t, s.Write(t.Context(), graph.Batch{Whole: []graph.Holder{id, graph.HolderOf(a)}}))
+	must(t, s.held.Write(t.Context(), graph.Batch{Whole: []graph.Holder{id, graph.HolderOf(a)}}))
 	checkHeld(t, s, sizesOf(over))
 }
 
@@ -168,8 +169,8 @@ func TestDropBesideARunningWalk(t *testing.T) {
 func TestLinkRacesRelease(t *testing.T) {
 	t.Run("link first", func(t *testing.T) {
 		s, p, root := racingPins(t)
-		s.duringWrite = func() {
-			s.duringWrite = nil
+		s.held.DuringWrite = func() {
+			s.held.DuringWrite = nil
 			dropped := make(chan struct{})
 			go func() {
 				defer close(dropped)
@@ -178,23 +179,23 @@ func TestLinkRacesRelease(t *testing.T) {
 			t.Cleanup(func() { <-dropped })
 			awaitWaiter(t, s, root)
 		}
-		must(t, s.Write(t.Context(), linkFromElsewhere(root)))
+		must(t, s.held.Write(t.Context(), linkFromElsewhere(root)))
 		waitReleased(t, s)
-		if whole, err := s.Whole(t.Context(), pin.DAGOf(root.Cid()), pin.Limits{}, true); err != nil || !whole {
+		if whole, err := s.held.Whole(t.Context(), pin.DAGOf(root.Cid()), pin.Limits{}, true); err != nil || !whole {
 			t.Errorf("what was linked to in time is whole: %v, %v", whole, err)
 		}
 	})
 	t.Run("release first", func(t *testing.T) {
 		s, p, root := racingPins(t)
 		linked := make(chan error, 1)
-		s.beforeRelease = func([]graph.Node) {
-			s.beforeRelease = nil
-			go func() { linked <- s.Write(context.WithoutCancel(t.Context()), linkFromElsewhere(root)) }()
+		s.held.BeforeRelease = func([]graph.Node) {
+			s.held.BeforeRelease = nil
+			go func() { linked <- s.held.Write(context.WithoutCancel(t.Context()), linkFromElsewhere(root)) }()
 			awaitWaiter(t, s, root)
 		}
 		p.remove(t, s)
 		must(t, <-linked)
-		if whole, err := s.Whole(t.Context(), pin.DAGOf(root.Cid()), pin.Limits{}, true); err != nil || whole {
+		if whole, err := s.held.Whole(t.Context(), pin.DAGOf(root.Cid()), pin.Limits{}, true); err != nil || whole {
 			t.Errorf("what was linked to too late is whole: %v, %v", whole, err)
 		}
 	})
@@ -221,7 +222,7 @@ func TestMeasure(t *testing.T) {
 		now := dagtest.Tree(leaves, 20)
 		p := pinDAG(t, s, now)
 		n, size := dagtest.Distinct(now)
-		got, ok, err := s.DAGTotals(t.Context(), p.request.DAG())
+		got, ok, err := s.held.DAGTotals(t.Context(), p.request.DAG())
 		if want := (pin.Totals{Blocks: uint64(n), Bytes: uint64(size)}); err != nil || !ok || got != want {
 			t.Errorf("version %d has %+v, %v, %v, want %+v", i, got, ok, err, want)
 		}
@@ -231,7 +232,7 @@ func TestMeasure(t *testing.T) {
 // awaitWaiter waits until somebody waits for the stripe of a block, which is held.
 func awaitWaiter(t *testing.T, s *Store, b blocks.Block) {
 	t.Helper()
-	stripe := &s.claims.stripes[s.claims.index(b.Cid().Hash())]
+	stripe := &s.held.Claims.Stripes[s.held.Claims.Index(b.Cid().Hash())]
 	for deadline := time.Now().Add(20 * time.Millisecond); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		// The longer, the surer to catch one who does not wait.
 		if stripe.TryRLock() {
@@ -244,7 +245,7 @@ func awaitWaiter(t *testing.T, s *Store, b blocks.Block) {
 func waitReleased(t *testing.T, s *Store) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		released, err := s.Released(t.Context())
+		released, err := s.held.Released(t.Context())
 		must(t, err)
 		page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses()})
 		must(t, err)
@@ -271,7 +272,7 @@ func TestRepairOfSharedNodes(t *testing.T) {
 	checkHeld(t, s, want)
 	for _, damage := range []func(b blocks.Block){
 		func(b blocks.Block) { overwrite(t, s, b, []byte("torn")) },
-		func(b blocks.Block) { must(t, s.set(blockKey(b.Cid().Hash()), nil)) },
+		func(b blocks.Block) { must(t, s.set(holding.BlockKey(b.Cid().Hash()), nil)) },
 	} {
 		for _, b := range []blocks.Block{all[123], all[len(all)-1]} {
 			damage(b)

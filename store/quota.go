@@ -97,7 +97,7 @@ func (s *Store) admitBytes(t *kv.Tx, req *request, was, most uint64, replaces bo
 	}
 	switch {
 	case req.status == codePinned && now > was && now > most:
-		rec, _, err := s.dag(&t.Reader, req.dag())
+		rec, _, err := s.held.DAG(&t.Reader, req.dag())
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes
 		var some []pin.Attempt
 		err := s.kv.Update(ctx, func(t *kv.Tx) (err error) {
 			if first {
-				if rec, _, err := s.dag(&t.Reader, d); err != nil || rec.repairing() {
+				if rec, _, err := s.held.DAG(&t.Reader, d); err != nil || rec.Repairing() {
 					return err
 				}
 				if work, err = accountChunksFor(&t.Reader, d, a); err != nil {

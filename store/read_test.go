@@ -26,6 +26,7 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
@@ -139,7 +140,7 @@ func TestSizeOf(t *testing.T) {
 				}
 				return nil
 			}))
-			if n, err := s.Datastore().GetSize(t.Context(), datastore.RawKey(key)); err != nil || n != size {
+			if n, err := s.held.Datastore().GetSize(t.Context(), datastore.RawKey(key)); err != nil || n != size {
 				t.Errorf("a value of %d bytes at a key of %d has %d, %v", size, len(key), n, err)
 			}
 		}
@@ -167,7 +168,7 @@ func makeCut(t *testing.T) (s *Store, bs []blocks.Block, lost map[string]bool) {
 	must(t, os.Truncate(path, int64(len(data)/3)))
 	lost = map[string]bool{}
 	for _, b := range bs {
-		if at := bytes.Index(data, blockKey(b.Cid().Hash())); at >= 0 && at+60+50_000 > len(data)/3 {
+		if at := bytes.Index(data, holding.BlockKey(b.Cid().Hash())); at >= 0 && at+60+50_000 > len(data)/3 {
 			lost[string(b.Cid().Hash())] = true
 		}
 	}
@@ -187,21 +188,21 @@ func TestCutValueLog(t *testing.T) {
 		bad := lost[string(h)]
 		ways := map[string]func() ([]byte, error){
 			"Look": func() ([]byte, error) {
-				data, found, err := s.Look(t.Context(), h)
+				data, found, err := s.held.Look(t.Context(), h)
 				if err == nil && !found {
 					err = ipld.ErrNotFound{Cid: b.Cid()}
 				}
 				return data, err
 			},
 			"Blockstore": func() ([]byte, error) {
-				got, err := s.Blockstore().Get(t.Context(), b.Cid())
+				got, err := s.held.Blockstore().Get(t.Context(), b.Cid())
 				if err != nil {
 					return nil, err
 				}
 				return got.RawData(), nil
 			},
 			"Datastore": func() ([]byte, error) {
-				return s.Datastore().Get(t.Context(), datastore.RawKey(string(blockKey(h))))
+				return s.held.Datastore().Get(t.Context(), datastore.RawKey(string(holding.BlockKey(h))))
 			},
 		}
 		for name, way := range ways {
@@ -210,11 +211,11 @@ func TestCutValueLog(t *testing.T) {
 				t.Errorf("%s of a block that is lost (%v): %d bytes, %v", name, bad, len(data), err)
 			}
 		}
-		if size, _, err := s.LookSize(t.Context(), h); bad != errors.Is(err, ErrUnreadable) || !bad && size != len(b.RawData()) {
+		if size, _, err := s.held.LookSize(t.Context(), h); bad != errors.Is(err, ErrUnreadable) || !bad && size != len(b.RawData()) {
 			t.Errorf("LookSize of a block that is lost (%v): %d, %v", bad, size, err)
 		}
 	}
-	res, err := s.Datastore().Query(t.Context(), query.Query{Prefix: "/blocks"})
+	res, err := s.held.Datastore().Query(t.Context(), query.Query{Prefix: "/blocks"})
 	must(t, err)
 	good, bad := 0, 0
 	for {
@@ -266,7 +267,7 @@ func TestValueLogCutWhileOpen(t *testing.T) {
 	must(t, os.Truncate(filepath.Join(s.dbDir, "000001.vlog"), 100_000))
 	bad := 0
 	for _, b := range bs {
-		data, found, err := s.Look(t.Context(), b.Cid().Hash())
+		data, found, err := s.held.Look(t.Context(), b.Cid().Hash())
 		switch {
 		case errors.Is(err, ErrUnreadable) && data == nil:
 			bad++
@@ -295,15 +296,15 @@ func TestCorruptBlockIsNotGivenOut(t *testing.T) {
 		t.Fatalf("%d blocks are damaged", len(found))
 	}
 	for range 2 {
-		if _, _, err := s.Look(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
+		if _, _, err := s.held.Look(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("a look gives %v", err)
 		}
-		if _, _, err := s.LookSize(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
+		if _, _, err := s.held.LookSize(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("its size gives %v", err)
 		}
 	}
 	must(t, putTo(s, t.Context(), p.attempt, []blocks.Block{b}))
-	if got, err := s.Blockstore().Get(t.Context(), b.Cid()); err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
+	if got, err := s.held.Blockstore().Get(t.Context(), b.Cid()); err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
 		t.Errorf("written again it is %v, %v", got, err)
 	}
 }
@@ -311,8 +312,8 @@ func TestCorruptBlockIsNotGivenOut(t *testing.T) {
 // A query of the datastore is as go-datastore says.
 func TestQuery(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	d := s.Datastore()
-	const n = 3*queryPage + 7
+	d := s.held.Datastore()
+	const n = 3*holding.QueryPage + 7
 	for i := range n {
 		must(t, d.Put(t.Context(), datastore.NewKey("/q/a").ChildString(string(rune('a'+i%26))+strings.Repeat("x", i/26)), []byte{byte(i)}))
 	}
@@ -361,7 +362,7 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	}
 	count := func() (n int, err error) {
 		err = s.kv.View(t.Context(), func(r *kv.Reader) error {
-			return r.Scan(kv.Span{Prefix: []byte{kLinkTo}, KeysOnly: true}, func(_, _ []byte) (bool, error) { n++; return true, nil })
+			return r.Scan(kv.Span{Prefix: []byte{holding.KLinkTo}, KeysOnly: true}, func(_, _ []byte) (bool, error) { n++; return true, nil })
 		})
 		return n, err
 	}
@@ -390,7 +391,7 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	unreadable, absent := 0, 0
 	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
 		for _, b := range someBlocks(54, 2000, 300) {
-			_, err := reading.Fetch(r.Txn, blockKey(b.Cid().Hash()), nil)
+			_, err := reading.Fetch(r.Txn, holding.BlockKey(b.Cid().Hash()), nil)
 			switch {
 			case errors.Is(err, ErrUnreadable):
 				unreadable++
@@ -447,11 +448,11 @@ func TestReadsBesideReclaims(t *testing.T) {
 				default:
 				}
 				b := bs[i*7%len(bs)]
-				data, found, err := s.Look(t.Context(), b.Cid().Hash())
+				data, found, err := s.held.Look(t.Context(), b.Cid().Hash())
 				if err != nil || found && !bytes.Equal(data, b.RawData()) {
 					t.Errorf("a look gives %d bytes, %v, %v", len(data), found, err)
 				}
-				got, err := s.Blockstore().Get(t.Context(), b.Cid())
+				got, err := s.held.Blockstore().Get(t.Context(), b.Cid())
 				if err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
 					t.Errorf("the block store gives %v", err)
 				}
@@ -470,7 +471,7 @@ func TestReadsBesideReclaims(t *testing.T) {
 	}
 	close(done)
 	readers.Wait()
-	if n := s.unreadable.n.Load(); n > 0 || reads.Load() == 0 {
+	if n := s.held.Unreadable.N.Load(); n > 0 || reads.Load() == 0 {
 		t.Errorf("%d blocks were taken to be unreadable in %d reads", n, reads.Load())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
@@ -145,10 +146,10 @@ func (s *Store) pressed(ctx context.Context) bool {
 	if s.space.RoomFor(nearlyFull) == nil {
 		return false
 	}
-	if dead, err := s.deadBytes(ctx); err != nil || dead > 0 {
+	if dead, err := s.held.DeadBytes(ctx); err != nil || dead > 0 {
 		return err == nil
 	}
-	any, err := s.anyLoose(ctx)
+	any, err := s.held.AnyLoose(ctx)
 	return err == nil && any
 }
 
@@ -181,7 +182,7 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	if len(bad) > 0 {
 		return &space.DamagedTablesError{Tables: bad}
 	}
-	if err := r.s.deleteLoose(ctx, looseWork{
+	if err := r.s.held.DeleteLoose(ctx, holding.LooseWork{
 		Progress: func(done, total uint64) { r.progress(ReclaimProgress{ReclaimDelete, done, total}) },
 		Deleted: func(blocks, bytes uint64) {
 			r.report.Blocks += blocks
@@ -191,7 +192,7 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	dead, err := r.s.deadBytes(ctx)
+	dead, err := r.s.held.DeadBytes(ctx)
 	if err != nil {
 		return err
 	}
@@ -210,10 +211,10 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := r.s.space.RescueDamaged(ctx, r.s.rewriteBlocks); err != nil {
+	if err := r.s.space.RescueDamaged(ctx, r.s.held.RewriteBlocks); err != nil {
 		return err
 	}
-	if r.report.Left, err = r.s.deadBytes(ctx); err != nil {
+	if r.report.Left, err = r.s.held.DeadBytes(ctx); err != nil {
 		return err
 	}
 	if r.report.Damaged, r.report.Emptied, err = r.s.space.DamagedLogs(); err != nil {

@@ -58,7 +58,7 @@ func (p *pinned) remove(tb testing.TB, s *Store) {
 	_, released, err := s.Remove(tb.Context(), benchAccount, p.request.ID)
 	must(tb, err)
 	for _, a := range released {
-		must(tb, s.Drop(tb.Context(), a))
+		must(tb, s.held.Drop(tb.Context(), a))
 	}
 }
 

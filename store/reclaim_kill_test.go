@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
@@ -91,10 +92,10 @@ func killAndCheck(t *testing.T, rounds int) {
 				t.Errorf("round %d: %d blocks are not referred to and were not noted", round, r.Strays)
 			}
 		}
-		released, err := s.Released(t.Context())
+		released, err := s.held.Released(t.Context())
 		must(t, err)
 		for _, a := range released {
-			must(t, s.Drop(t.Context(), a))
+			must(t, s.held.Drop(t.Context(), a))
 		}
 		deleted += reclaimAll(t, s)
 		wantNoOthers(t, s)
@@ -216,7 +217,7 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 		return nil // another was faster
 	}
 	for _, a := range released {
-		if err := s.Drop(ctx, a); err != nil {
+		if err := s.held.Drop(ctx, a); err != nil {
 			return err
 		}
 	}
@@ -230,7 +231,7 @@ func wantPinned(t *testing.T, s *Store, f *family) (pins int) {
 	must(t, err)
 	for _, r := range page.Requests {
 		for h := range f.below[r.Root] {
-			if _, ok := read(t, s, blockKey(multihash.Multihash(h))); !ok {
+			if _, ok := read(t, s, holding.BlockKey(multihash.Multihash(h))); !ok {
 				t.Errorf("%s is pinned, and %x of it is missing", r.Root, h)
 			}
 		}
@@ -241,13 +242,13 @@ func wantPinned(t *testing.T, s *Store, f *family) (pins int) {
 // wantNoOthers fails if a block is there that nothing refers to.
 func wantNoOthers(t *testing.T, s *Store) {
 	t.Helper()
-	keys, err := s.Blockstore().AllKeysChan(t.Context())
+	keys, err := s.held.Blockstore().AllKeysChan(t.Context())
 	must(t, err)
 	var all []graph.Ref
 	for c := range keys {
 		all = append(all, graph.Ref{Hash: c.Hash()})
 	}
-	others, err := s.unclaimed(all)
+	others, err := s.held.Unclaimed(all)
 	must(t, err)
 	if len(others) > 0 {
 		t.Errorf("%d blocks of %d are there that nothing refers to", len(others), len(all))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -17,7 +18,7 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 		var page []pin.Request
 		err := s.updateLearning(ctx, func(t *kv.Tx) error {
 			page = nil
-			rec, found, err := s.dag(&t.Reader, d)
+			rec, found, err := s.held.DAG(&t.Reader, d)
 			if err != nil {
 				return err
 			}
@@ -34,10 +35,10 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 				}
 				if rec.Complete {
 					rec.Complete = false // its totals stay: see repairing
-					if err := s.kv.Put(t, dagKey(d), rec); err != nil {
+					if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
 						return err
 					}
-					t.Delete(wholeKey(graph.HolderOf(rec.Attempt)))
+					t.Delete(holding.WholeKey(graph.HolderOf(rec.Attempt)))
 				}
 			} else if rec.Complete {
 				work = nil // it was mended before all requests were told

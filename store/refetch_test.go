@@ -59,7 +59,7 @@ func TestNotWhole(t *testing.T) {
 	other := pinDAG(t, s, dagtest.Tree(dagtest.Leaves(7, 50)[:3], 5))
 	hashes := []multihash.Multihash{all[42].Cid().Hash(), dagtest.Raw("nobody has it").Cid().Hash()}
 	for call := range 2 {
-		dags, marks, err := s.NotWhole(t.Context(), hashes)
+		dags, marks, err := s.held.NotWhole(t.Context(), hashes)
 		must(t, err)
 		if len(dags) != 2 || !slices.Contains(dags, p.request.DAG()) || !slices.Contains(dags, q.request.DAG()) {
 			t.Errorf("above the block are %v", dags)
@@ -68,7 +68,7 @@ func TestNotWhole(t *testing.T) {
 			t.Errorf("call %d took %d marks back", call, marks)
 		}
 	}
-	if whole, err := s.Whole(t.Context(), other.request.DAG(), pin.Limits{}, true); err != nil || !whole {
+	if whole, err := s.held.Whole(t.Context(), other.request.DAG(), pin.Limits{}, true); err != nil || !whole {
 		t.Errorf("another DAG is whole: %v, %v", whole, err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -55,7 +56,7 @@ func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
 		if size, ok := got[string(h)]; !ok || size != len(b.RawData()) {
 			t.Errorf("attempt %d has %s: %v, %d bytes", a, h, ok, size)
 		}
-		if _, ok := read(t, s, linkToKey(rawLinks(a, []graph.Ref{refOf(b)})[0])); !ok {
+		if _, ok := read(t, s, holding.LinkToKey(rawLinks(a, []graph.Ref{refOf(b)})[0])); !ok {
 			t.Errorf("%s has no reference from attempt %d", h, a)
 		}
 	}
@@ -68,7 +69,7 @@ func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
 func sides(t *testing.T, s *Store) (n int) {
 	t.Helper()
 	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
-		for _, kind := range []byte{kLinkTo, kLinkFrom} {
+		for _, kind := range []byte{holding.KLinkTo, holding.KLinkFrom} {
 			if err := r.Scan(kv.Span{Prefix: []byte{kind}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				n++
 				return true, nil
@@ -95,7 +96,7 @@ func TestWrite(t *testing.T) {
 	for _, b := range append(small[:10:10], large...) {
 		// Any CID of the multihash finds it.
 		for _, c := range []cid.Cid{b.Cid(), cid.NewCidV1(cid.Raw, b.Cid().Hash())} {
-			got, err := s.Blockstore().Get(t.Context(), c)
+			got, err := s.held.Blockstore().Get(t.Context(), c)
 			must(t, err)
 			if string(got.RawData()) != string(b.RawData()) {
 				t.Errorf("%s reads back otherwise", c)
@@ -115,7 +116,7 @@ func TestClaim(t *testing.T) {
 	must(t, claimTo(s, t.Context(), 7, nil))
 	wantReferences(t, s, 7, bs...)
 	for _, b := range bs {
-		if has, err := s.Blockstore().Has(t.Context(), b.Cid()); err != nil || has {
+		if has, err := s.held.Blockstore().Has(t.Context(), b.Cid()); err != nil || has {
 			t.Errorf("a claim alone: has %v, error %v", has, err)
 		}
 	}
@@ -161,7 +162,7 @@ func TestReferencesOfOddHashes(t *testing.T) {
 func TestDropDeletesReferences(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	bs := someBlocks(4, dropsPerBatch+100, 10)
+	bs := someBlocks(4, holding.DropsPerBatch+100, 10)
 	attempt := func(n int) (pin.Request, pin.Attempt) {
 		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(n))
 		must(t, err)
@@ -172,7 +173,7 @@ func TestDropDeletesReferences(t *testing.T) {
 	}
 	gone, a := attempt(1)
 	_, kept := attempt(2)
-	if err := s.Drop(ctx, a); err == nil {
+	if err := s.held.Drop(ctx, a); err == nil {
 		t.Error("dropped an attempt that is in use")
 	}
 	wantReferences(t, s, a, bs...)
@@ -182,19 +183,19 @@ func TestDropDeletesReferences(t *testing.T) {
 		t.Fatalf("released %v, want %d", released, a)
 	}
 	// Interrupted after a part, and done again.
-	d := &dropper{s: s, attempt: graph.HolderOf(a), next: []graph.Holder{graph.HolderOf(a)}}
-	must(t, d.step(ctx))
-	if left := len(references(t, s, a)); left != 100 || len(d.next) != 1 {
-		t.Errorf("%d references are left, of %v", left, d.next)
+	d := &holding.Dropper{S: s.held, Attempt: graph.HolderOf(a), Next: []graph.Holder{graph.HolderOf(a)}}
+	must(t, d.Step(ctx))
+	if left := len(references(t, s, a)); left != 100 || len(d.Next) != 1 {
+		t.Errorf("%d references are left, of %v", left, d.Next)
 	}
-	must(t, s.Drop(ctx, a))
-	must(t, s.Drop(ctx, a))
+	must(t, s.held.Drop(ctx, a))
+	must(t, s.held.Drop(ctx, a))
 	wantReferences(t, s, a)
 	wantReferences(t, s, kept, bs...)
 	if n := sides(t, s); n != 2*len(bs) {
 		t.Errorf("%d keys of references, want %d", n, 2*len(bs))
 	}
-	if has, err := s.Blockstore().Has(ctx, bs[0].Cid()); err != nil || !has {
+	if has, err := s.held.Blockstore().Has(ctx, bs[0].Cid()); err != nil || !has {
 		t.Errorf("a block went with a reference: %v, %v", has, err)
 	}
 }
@@ -231,14 +232,14 @@ func TestClaimsShareTheirStripes(t *testing.T) {
 	mine := map[uint8]bool{}
 	for _, b := range someBlocks(6, 30, 10) {
 		refs = append(refs, refOf(b))
-		mine[s.claims.index(b.Cid().Hash())] = true
+		mine[s.held.Claims.Index(b.Cid().Hash())] = true
 	}
 	check := func(held bool) {
 		t.Helper()
-		for i := range s.claims.stripes {
-			free := s.claims.stripes[i].TryLock()
+		for i := range s.held.Claims.Stripes {
+			free := s.held.Claims.Stripes[i].TryLock()
 			if free {
-				s.claims.stripes[i].Unlock()
+				s.held.Claims.Stripes[i].Unlock()
 			}
 			if want := !held || !mine[uint8(i)]; free != want {
 				t.Errorf("stripe %d is free: %v, want %v", i, free, want)
@@ -247,7 +248,7 @@ func TestClaimsShareTheirStripes(t *testing.T) {
 	}
 	check(false)
 	written := false
-	s.duringWrite = func() {
+	s.held.DuringWrite = func() {
 		written = true
 		check(true)
 	}
@@ -301,9 +302,9 @@ func TestFloors(t *testing.T) {
 		full("Write of links", claimTo(s, ctx, 1, refs), upkeepFull)
 		_, _, err = s.Begin(ctx, pintest.DAGSpec(1).DAG())
 		full("Begin", err, upkeepFull)
-		full("Blockstore.Put", s.Blockstore().Put(ctx, fresh[0]), upkeepFull)
+		full("Blockstore.Put", s.held.Blockstore().Put(ctx, fresh[0]), upkeepFull)
 		fresh = fresh[1:]
-		full("Datastore.Put", s.Datastore().Put(ctx, datastore.NewKey("/x"), nil), upkeepFull)
+		full("Datastore.Put", s.held.Datastore().Put(ctx, datastore.NewKey("/x"), nil), upkeepFull)
 		_, err = s.Get(ctx, benchAccount, r.ID)
 		must(t, err)
 	}
@@ -338,7 +339,7 @@ func TestDatastoreHidesRecords(t *testing.T) {
 	_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	must(t, putTo(s, ctx, 1, someBlocks(9, 3, 10)))
-	d := s.Datastore()
+	d := s.held.Datastore()
 	batch, err := d.Batch(ctx)
 	must(t, err)
 	for i := range 3 {
@@ -362,7 +363,7 @@ func TestDatastoreHidesRecords(t *testing.T) {
 	if _, err := d.Get(ctx, datastore.NewKey("/mine/1")); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
-	if _, err := s.Blockstore().Get(ctx, someBlocks(9, 1, 10)[0].Cid()); !errors.Is(err, pin.ErrClosed) {
+	if _, err := s.held.Blockstore().Get(ctx, someBlocks(9, 1, 10)[0].Cid()); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("blocks after Close: %v", err)
 	}
 	if err := putTo(s, ctx, 1, someBlocks(9, 1, 10)); !errors.Is(err, pin.ErrClosed) {

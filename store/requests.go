@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -174,7 +175,7 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 		if err != nil {
 			return err
 		}
-		complete, err := s.hold(t, req.dag())
+		complete, err := s.held.Hold(t, req.dag())
 		if err != nil {
 			return err
 		}
@@ -208,7 +209,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*re
 	if !spec.Root.Defined() {
 		return nil, fmt.Errorf("the root CID is not set")
 	}
-	if n := spec.Root.ByteLen(); n > maxDAG {
+	if n := spec.Root.ByteLen(); n > holding.MaxDAG {
 		return nil, fmt.Errorf("a root CID of %d bytes", n)
 	}
 	rec, err := s.accountRecord(&t.Reader, acct)
@@ -234,7 +235,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*re
 	}}
 	rec.NextSeq++
 	rec.Live++
-	complete, err := s.hold(t, req.dag())
+	complete, err := s.held.Hold(t, req.dag())
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
@@ -214,8 +215,8 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 	bad := map[string]bool{}
 	for i, b := range h.blocks {
 		hash := b.Cid().Hash()
-		was := touched(blockKey(hash), len(b.RawData()))
-		data, found, err := s.Look(t.Context(), hash)
+		was := touched(holding.BlockKey(hash), len(b.RawData()))
+		data, found, err := s.held.Look(t.Context(), hash)
 		switch {
 		case errors.Is(err, ErrUnreadable) && data == nil && was:
 			bad[string(hash)] = true
@@ -224,7 +225,7 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 		case !bytes.Equal(data, b.RawData()):
 			t.Errorf("block %d of %d bytes (hit: %v) has %d others", i, len(b.RawData()), was, len(data))
 		}
-		if got, err := s.Blockstore().Get(t.Context(), b.Cid()); (err != nil) != bad[string(hash)] || err == nil && !bytes.Equal(got.RawData(), b.RawData()) {
+		if got, err := s.held.Blockstore().Get(t.Context(), b.Cid()); (err != nil) != bad[string(hash)] || err == nil && !bytes.Equal(got.RawData(), b.RawData()) {
 			t.Errorf("block %d by the block store: %v", i, err)
 		}
 	}
@@ -298,7 +299,7 @@ func (h *healthy) repair(t *testing.T, s *Store, bad map[string]bool) {
 		t.Errorf("a reclaim: %v", err)
 	}
 	for _, b := range h.blocks {
-		if got, err := s.Blockstore().Get(t.Context(), b.Cid()); err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
+		if got, err := s.held.Blockstore().Get(t.Context(), b.Cid()); err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
 			t.Errorf("mended and reclaimed, block %s: %v", b.Cid(), err)
 		}
 	}

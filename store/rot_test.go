@@ -12,6 +12,7 @@ import (
 
 	blocks "github.com/ipfs/go-block-format"
 
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
@@ -48,7 +49,7 @@ func entries(t *testing.T, data []byte, bs []blocks.Block) (first, end int) {
 	t.Helper()
 	first = len(data)
 	for _, b := range bs {
-		at := bytes.Index(data, blockKey(b.Cid().Hash()))
+		at := bytes.Index(data, holding.BlockKey(b.Cid().Hash()))
 		if at < 0 {
 			continue
 		}
@@ -150,7 +151,7 @@ func TestDamagedFileGoes(t *testing.T) {
 		data, err := os.ReadFile(path)
 		must(t, err)
 		for _, b := range r.keptBlocks {
-			if at := bytes.Index(data, blockKey(b.Cid().Hash())); at >= 0 && flipped == "" {
+			if at := bytes.Index(data, holding.BlockKey(b.Cid().Hash())); at >= 0 && flipped == "" {
 				flip(t, path, at+1000)
 				flipped, bad = path, b
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
@@ -74,7 +75,7 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	if st.Damaged, _, err = s.space.DamagedLogs(); err != nil {
 		return Stats{}, err
 	}
-	if st.Unreadable, err = s.stillUnreadable(ctx); err != nil {
+	if st.Unreadable, err = s.held.StillUnreadable(ctx); err != nil {
 		return Stats{}, kv.Wrap(err, "look at what could not be read")
 	}
 	return st, nil
@@ -85,14 +86,14 @@ type keyWalk func(ctx context.Context, sp kv.Span, fn func(key, value []byte) er
 
 func (s *Store) countLive(ctx context.Context, walk keyWalk, st *Stats) error {
 	var last []byte
-	return walk(ctx, kv.Span{Prefix: []byte{kLinkTo}}, func(key, value []byte) error {
-		l, err := splitLinkTo(key)
+	return walk(ctx, kv.Span{Prefix: []byte{holding.KLinkTo}}, func(key, value []byte) error {
+		l, err := holding.SplitLinkTo(key)
 		if err != nil || string(l.Hash) == string(last) {
 			return err
 		}
 		last = append(last[:0], l.Hash...)
 		st.Live.Blocks++
-		st.Live.Bytes += uint64(sizeOr0(key, value))
+		st.Live.Bytes += uint64(holding.SizeOr0(key, value))
 		return nil
 	})
 }
@@ -100,7 +101,7 @@ func (s *Store) countLive(ctx context.Context, walk keyWalk, st *Stats) error {
 func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 	var page []graph.Ref
 	count := func() error {
-		dead, err := s.unclaimed(page)
+		dead, err := s.held.Unclaimed(page)
 		for _, d := range dead {
 			st.Dead.Blocks++
 			st.Dead.Bytes += uint64(d.Size)
@@ -108,9 +109,9 @@ func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 		page = page[:0]
 		return err
 	}
-	err := walk(ctx, kv.Span{Prefix: []byte{kLoose}}, func(key, value []byte) error {
-		page = append(page, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
-		if len(page) == deletesPerBatch {
+	err := walk(ctx, kv.Span{Prefix: []byte{holding.KLoose}}, func(key, value []byte) error {
+		page = append(page, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: holding.SizeOr0(key, value)})
+		if len(page) == holding.DeletesPerBatch {
 			return count()
 		}
 		return nil
@@ -126,12 +127,12 @@ func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 }
 
 func (s *Store) countDAGs(ctx context.Context, walk keyWalk, st *Stats) error {
-	return walk(ctx, kv.Span{Prefix: []byte{kDAG}}, func(key, value []byte) error {
+	return walk(ctx, kv.Span{Prefix: []byte{holding.KDAG}}, func(key, value []byte) error {
 		st.DAGs++
-		var rec dagRecord
+		var rec holding.DAGRecord
 		if err := s.codec.Decode(value, &rec); errors.Is(err, ErrUnreadable) {
 			return s.kv.View(ctx, func(r *kv.Reader) error {
-				rec, _, err := s.dag(r, pin.DAG(key[3:]))
+				rec, _, err := s.held.DAG(r, pin.DAG(key[3:]))
 				if err == nil && rec.Complete {
 					st.Complete++
 				}

@@ -4,19 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/ipfs/boxo/blockstore"
 	badger4 "github.com/ipfs/go-ds-badger4"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
@@ -47,12 +45,14 @@ type Config struct {
 // The rooms whose methods are the store's, by the names that they have here.
 type (
 	accountRecords = accounts.Store
+	held           = holding.Store
 )
 
 // Store is an open data directory. All methods may be called concurrently.
 // After Close they return [pin.ErrClosed].
 type Store struct {
 	*accountRecords
+	*held
 
 	cfg Config
 
@@ -63,11 +63,6 @@ type Store struct {
 	kv    *kv.DB
 	db    *badger.DB
 
-	blocks blockstore.Blockstore
-	claims claimLocks
-	// workOut gives the record of a DAG that cannot be read, by the requests for it.
-	workOut func(r *kv.Reader, d pin.DAG) (dagRecord, bool, error)
-
 	tally tally
 	// damaged is the requests that cannot be read, as far as that is known.
 	damaged damagedRequests
@@ -77,28 +72,13 @@ type Store struct {
 	reclaiming chan struct{}
 	ctx        context.Context
 	cancel     context.CancelFunc
-	// dropping is held by the one Drop that runs.
-	dropping chan struct{}
-	drops    drops
-	// For tests, if not nil: beforeDelete is told which blocks are about to be
-	// deleted and beforeRelease which nodes are about to be released, with their
-	// stripes held; duringWrite is called with those of a batch held.
-	beforeDelete  func([]graph.Ref)
-	beforeRelease func([]graph.Node)
-	duringWrite   func()
 
-	quotas  pin.Quotas // nil is none
-	codec   kv.Codec
-	holders struct { // numbers that are ours to give out
-		mu   sync.Mutex
-		next graph.Holder
-		left int
-	}
+	quotas pin.Quotas // nil is none
+	codec  kv.Codec
 
 	closing sync.Once
 	err     error // of closing
 
-	unreadable unreadable // the blocks that are known to be
 }
 
 // Open opens the data directory that the lock is on, and brings its records
@@ -128,7 +108,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
 	if s.space, err = space.Open(ctx, space.Config{
 		Dir: s.dbDir, MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
 		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf,
@@ -137,10 +117,9 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	}
 	s.ds, s.db, s.kv = s.space.Datastore(), s.space.Badger(), s.space.DB()
 	s.accountRecords = accounts.New(s.kv)
+	s.held = holding.New(s.space, s.log)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.claims.seed = maphash.MakeSeed()
-	s.workOut = s.workOutDAG
-	s.blocks = blockstore.NewBlockstore(gated{s.ds, s})
+	s.held.WorkOut = s.workOutDAG
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

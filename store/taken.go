@@ -125,7 +125,7 @@ func (s *Store) letGoTaken(t *kv.Tx, a kv.Account, h taken) ([]pin.Attempt, erro
 			return nil, err
 		}
 	}
-	return s.letGo(t, h.all())
+	return s.held.LetGo(t, h.all())
 }
 
 // letGoHeld lets go of all that a request holds.
@@ -144,7 +144,7 @@ func (s *Store) letGoHeld(t *kv.Tx, req *request) (released []pin.Attempt, err e
 	if req.dag() == "" { // its record cannot be read, and no list has it
 		return released, nil
 	}
-	return s.letGoMany(t, req.dag(), 1, released)
+	return s.held.LetGoMany(t, req.dag(), 1, released)
 }
 
 // takersPerChange bounds the requests that one change has let go of what they

@@ -42,7 +42,7 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 			if !complete {
 				t.Error("it is not complete")
 			}
-			released, _ := s.Released(t.Context())
+			released, _ := s.held.Released(t.Context())
 			if len(released) != n {
 				t.Errorf("%d attempts are released, want %d", len(released), n)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 )
 
 // chainOf makes n dag-cbor blocks of which each links to the one before, and to what
@@ -122,7 +123,7 @@ func unpinCost(b *testing.B, all []blocks.Block) cost {
 	p.remove(b, s)
 	b.StopTimer()
 	c := cost{time.Since(start), writtenBytes(b) - before}
-	if left, err := s.kv.CountKeys(b.Context(), []byte{kLinkFrom}); err != nil || left > 0 {
+	if left, err := s.kv.CountKeys(b.Context(), []byte{holding.KLinkFrom}); err != nil || left > 0 {
 		b.Errorf("%d links are left, %v", left, err)
 	}
 	must(b, s.Close())

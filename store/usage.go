@@ -55,7 +55,7 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 		}
 		return s.kv.Put(t, usageKey(a), u)
 	}
-	rec, _, err := s.dag(&t.Reader, d)
+	rec, _, err := s.held.DAG(&t.Reader, d)
 	if err != nil {
 		return err
 	}

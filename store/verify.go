@@ -13,14 +13,15 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // What may be wrong with a block.
 const (
-	DamageMissing = "missing" // a DAG that is complete refers to it, and it is not there
-	DamageCorrupt = "corrupt" // its bytes do not have its hash, or cannot be read
+	DamageMissing = holding.DamageMissing // a DAG that is complete refers to it, and it is not there
+	DamageCorrupt = holding.DamageCorrupt // its bytes do not have its hash, or cannot be read
 )
 
 // Damage is a block that is not as it should be, and what it hurts.
@@ -107,14 +108,14 @@ func (v *verifier) run(ctx context.Context) (err error) {
 	if v.found.Tables, err = v.s.space.LiveBadTables(ctx); err != nil {
 		return err
 	}
-	total, err := v.s.kv.CountKeys(ctx, []byte{kLinkTo})
+	total, err := v.s.kv.CountKeys(ctx, []byte{holding.KLinkTo})
 	if err != nil {
 		return err
 	}
 	done := uint64(0)
 	var from []byte
 	for {
-		hashes, refs, next, err := v.s.hashesFrom(ctx, from)
+		hashes, refs, next, err := v.s.held.HashesFrom(ctx, from)
 		if err != nil {
 			return err
 		}
@@ -139,12 +140,12 @@ func (v *verifier) run(ctx context.Context) (err error) {
 // check looks at one block. What seems wrong is looked at again while nothing
 // can be claimed or deleted there.
 func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
-	size, kind, err := v.s.hashBlock(ctx, h)
+	size, kind, err := v.s.held.HashBlock(ctx, h)
 	if _, noHash := multihash.Decode(h); noHash != nil || kind == DamageMissing {
 		if err := v.s.space.RoomForUpkeep(); err != nil {
 			return err
 		}
-		n, err := v.s.mendLinks(ctx, h)
+		n, err := v.s.held.MendLinks(ctx, h)
 		if err != nil {
 			return err
 		}
@@ -176,8 +177,8 @@ func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 func (v *verifier) checkAgain(ctx context.Context, h multihash.Multihash) error {
 	linked := false
 	err := v.s.kv.View(ctx, func(r *kv.Reader) error {
-		return r.Scan(kv.Span{Prefix: blockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
-			l, err := splitLinkTo(key)
+		return r.Scan(kv.Span{Prefix: holding.BlockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			l, err := holding.SplitLinkTo(key)
 			linked = err == nil && string(l.Hash) == string(h)
 			return !linked, err
 		})
@@ -191,8 +192,8 @@ func (v *verifier) checkAgain(ctx context.Context, h multihash.Multihash) error 
 // confirm looks again at a block that seems damaged. It gives no kind if it is
 // not, or if that hurts nothing.
 func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage, err error) {
-	defer v.s.claims.alone([]multihash.Multihash{h})()
-	_, kind, err := v.s.hashBlock(ctx, h)
+	defer v.s.held.Claims.Alone([]multihash.Multihash{h})()
+	_, kind, err := v.s.held.HashBlock(ctx, h)
 	if err != nil || kind == "" {
 		return d, err
 	}
@@ -210,7 +211,7 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 	if d.Kind == "" {
 		return d, nil
 	}
-	return d, v.s.notWhole(above)
+	return d, v.s.held.TakeBackWhole(above)
 }
 
 // hurtBy lists the DAGs that a block is of, with their requests, and all that is
@@ -218,19 +219,19 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtDAG, above []graph.Holder, err error) {
 	err = s.viewLearning(ctx, func(r *kv.Reader) error {
 		hurt = nil
-		if above, err = holdersAbove(r, h); err != nil {
+		if above, err = holding.HoldersAbove(r, h); err != nil {
 			return err
 		}
 		slices.Sort(above)
 		for _, holder := range above {
-			d, inUse, err := s.attemptDAG(r, pin.Attempt(holder))
+			d, inUse, err := s.held.AttemptDAG(r, pin.Attempt(holder))
 			if err != nil {
 				return err
 			}
 			if !inUse || d == "" {
 				continue // a node, or an attempt that is being dropped
 			}
-			rec, _, err := s.dag(r, pin.DAG(d))
+			rec, _, err := s.held.DAG(r, pin.DAG(d))
 			if err != nil {
 				return err
 			}
@@ -285,16 +286,16 @@ func (v *verifier) strays(ctx context.Context) error {
 			return err
 		}
 		defer v.s.kv.Leave()
-		n, err := v.s.noteStrays(page)
+		n, err := v.s.held.NoteStrays(page)
 		v.found.Strays += n
 		page = page[:0]
 		return err
 	}
 	err := v.s.kv.Walk(ctx, kv.Span{Prefix: append(blockstore.BlockPrefix.Bytes(), '/'), KeysOnly: true}, func(key, _ []byte) error {
-		if h, ok := blockOf(datastore.RawKey(string(key))); ok {
+		if h, ok := holding.BlockOf(datastore.RawKey(string(key))); ok {
 			page = append(page, graph.Ref{Hash: h})
 		}
-		if len(page) < deletesPerBatch {
+		if len(page) < holding.DeletesPerBatch {
 			return nil
 		}
 		return note()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -56,7 +57,7 @@ func (d DamagedRecord) String() string {
 
 // recordKinds is every kind whose value says something.
 func recordKinds() []kv.Kind {
-	return slices.Concat(kindsOfRequests(), kindsOfGraph(), accounts.Kinds())
+	return slices.Concat(kindsOfRequests(), holding.Kinds(), accounts.Kinds())
 }
 
 // kindOf names what is under a key.
@@ -128,7 +129,7 @@ func describe(kind string, key []byte) DamagedRecord {
 	case kCharge:
 		d.Account = id(tail)
 		d.CID, _ = dag(tail[min(16, len(tail)):])
-	case kDAG:
+	case holding.KDAG:
 		d.CID, _ = dag(tail)
 	case accounts.KToken:
 		d.Token = id(tail)

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -47,7 +48,7 @@ func verify(t *testing.T, s *Store) (map[string]Damage, VerifyReport) {
 // overwrite puts other bytes in the place of a block.
 func overwrite(t *testing.T, s *Store, b blocks.Block, data []byte) {
 	t.Helper()
-	must(t, s.set(blockKey(b.Cid().Hash()), data))
+	must(t, s.set(holding.BlockKey(b.Cid().Hash()), data))
 }
 
 func TestVerify(t *testing.T) {
@@ -67,7 +68,7 @@ func TestVerify(t *testing.T) {
 
 	overwrite(t, s, bs[0], append([]byte("x"), bs[0].RawData()[1:]...))
 	overwrite(t, s, bs[150], []byte{})
-	must(t, s.set(blockKey(bs[201].Cid().Hash()), nil)) // deleted
+	must(t, s.set(holding.BlockKey(bs[201].Cid().Hash()), nil)) // deleted
 	found, r = verify(t, s)
 	if r.Corrupt != 2 || r.Missing != 1 {
 		t.Errorf("report %+v", r)
@@ -138,9 +139,9 @@ func TestVerifyFindsStrays(t *testing.T) {
 	bs := someBlocks(33, 10, 3000)
 	p := beginPin(t, s, 1)
 	p.put(t, s, bs[:4])
-	must(t, s.Blockstore().PutMany(t.Context(), bs[4:]))
+	must(t, s.held.Blockstore().PutMany(t.Context(), bs[4:]))
 	for _, b := range bs[6:] {
-		must(t, s.set(looseKey(b.Cid().Hash()), nil))
+		must(t, s.set(holding.LooseKey(b.Cid().Hash()), nil))
 	}
 	if _, r := verify(t, s); r.Strays != 4 {
 		t.Errorf("report %+v", r)
@@ -262,10 +263,10 @@ func TestVerifyAfterHalfARepair(t *testing.T) {
 	p.put(t, s, []blocks.Block{b})
 	p.complete(t, s, 1)
 	must(t, s.kv.Update(ctx, func(t *kv.Tx) error {
-		rec := dagRecord{Attempt: p.attempt, Holders: 1}
-		return s.kv.Put(t, dagKey(p.request.DAG()), rec)
+		rec := holding.DAGRecord{Attempt: p.attempt, Holders: 1}
+		return s.kv.Put(t, holding.DAGKey(p.request.DAG()), rec)
 	}))
-	must(t, s.set(blockKey(b.Cid().Hash()), nil))
+	must(t, s.set(holding.BlockKey(b.Cid().Hash()), nil))
 	found, r := verify(t, s)
 	if d := found[string(b.Cid().Hash())]; r.Missing != 1 || len(d.DAGs) != 1 || !d.DAGs[0].Complete {
 		t.Errorf("found %v, %+v", found, r)
@@ -295,11 +296,11 @@ func TestVerifyMendsDamagedLinks(t *testing.T) {
 			p.put(t, s, bs)
 			p.complete(t, s, len(bs))
 			l := rawLinks(p.attempt, []graph.Ref{refOf(bs[3])})[0]
-			key := linkToKey(l)
+			key := holding.LinkToKey(l)
 			must(t, s.set(key, nil))
 			bad := append([]byte(nil), key...)
 			damage(bad)
-			must(t, s.set(bad, encodeSize(l.Size)))
+			must(t, s.set(bad, holding.EncodeSize(l.Size)))
 			for range 2 {
 				if found, r := verify(t, s); len(found) > 0 || r.Missing > 0 {
 					t.Errorf("found %v, %+v", found, r)

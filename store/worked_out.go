@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -195,7 +196,7 @@ func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRe
 	if err != nil || c.Pinned == 0 {
 		return c, false, err
 	}
-	rec, _, err := s.dag(r, d)
+	rec, _, err := s.held.DAG(r, d)
 	c.Blocks, c.Bytes = rec.Blocks, rec.Bytes
 	return c, true, err
 }
@@ -233,7 +234,7 @@ func (s *Store) eachTaken(r *kv.Reader, prefix []byte, fn func(taken)) error {
 // workOutDAG goes by the requests that hold the DAG. It is complete if some of them are
 // pinned and none waits for it; if some do, it is one that is repaired, so that all of it
 // is looked at.
-func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec dagRecord, found bool, err error) {
+func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, found bool, err error) {
 	work, err := chunksFor(r, d)
 	if err != nil {
 		return rec, false, err
@@ -271,13 +272,13 @@ func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec dagRecord, found bool, 
 	if !pinned {
 		rec.Blocks, rec.Bytes = 0, 0
 	}
-	err = r.Scan(kv.Span{Prefix: []byte{kAttempt}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = r.Scan(kv.Span{Prefix: []byte{holding.KAttempt}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		of, _, err := r.Get(key)
 		if errors.Is(err, ErrUnreadable) {
 			return true, nil
 		}
 		if err == nil && pin.DAG(of) == d {
-			rec.Attempt = pin.Attempt(tailHolder(key))
+			rec.Attempt = pin.Attempt(holding.TailHolder(key))
 		}
 		return err == nil && rec.Attempt == 0, err
 	})

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -13,13 +13,13 @@ import (
 // somebody wants: like [Store.Look] it does not wait for what is being written.
 // What was let go of may count for a moment yet, and what is below a node until
 // that was dropped; what is needed always does.
-func (s *Store) Needed(ctx context.Context, h multihash.Multihash) (needed bool, err error) {
+func (g *Store) Needed(ctx context.Context, h multihash.Multihash) (needed bool, err error) {
 	look := func(r *kv.Reader) (err error) {
 		needed, err = isNeeded(r, h)
 		return err
 	}
-	if err = s.kv.Glance(ctx, look); err == nil && !needed { // it may be linked to since
-		err = s.kv.View(ctx, look)
+	if err = g.kv.Glance(ctx, look); err == nil && !needed { // it may be linked to since
+		err = g.kv.View(ctx, look)
 	}
 	if err != nil {
 		return false, kv.Wrap(err, "look who needs block %s", h.B58String())
@@ -31,8 +31,8 @@ func (s *Store) Needed(ctx context.Context, h multihash.Multihash) (needed bool,
 // attempt that is released keeps its links until they are dropped, and counts no
 // more; a node is none any more when nothing links to it.
 func isNeeded(r *kv.Reader, h multihash.Multihash) (needed bool, err error) {
-	err = r.Scan(kv.Span{Prefix: blockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
-		needed, err = inUse(r, tailHolder(key))
+	err = r.Scan(kv.Span{Prefix: BlockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		needed, err = inUse(r, TailHolder(key))
 		return !needed, err
 	})
 	return needed, err

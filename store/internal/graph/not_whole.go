@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -14,28 +14,28 @@ import (
 )
 
 // NotWhole implements [pin.Refetcher].
-func (s *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dags []pin.DAG, marks int, err error) {
-	if err := s.kv.Enter(ctx); err != nil {
+func (g *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dags []pin.DAG, marks int, err error) {
+	if err := g.kv.Enter(ctx); err != nil {
 		return nil, 0, err
 	}
-	defer s.kv.Leave()
+	defer g.kv.Leave()
 	found := map[pin.DAG]struct{}{}
 	for _, h := range blocks {
 		var whole []graph.Holder
-		err := s.kv.View(ctx, func(r *kv.Reader) error {
-			above, err := holdersAbove(r, h)
+		err := g.kv.View(ctx, func(r *kv.Reader) error {
+			above, err := HoldersAbove(r, h)
 			if err != nil {
 				return err
 			}
 			for _, holder := range above {
-				d, inUse, err := s.attemptDAG(r, pin.Attempt(holder))
+				d, inUse, err := g.AttemptDAG(r, pin.Attempt(holder))
 				if err != nil {
 					return err
 				}
 				if inUse && d != "" {
 					found[pin.DAG(d)] = struct{}{}
 				}
-				if marked, err := r.Has(wholeKey(holder)); err != nil {
+				if marked, err := r.Has(WholeKey(holder)); err != nil {
 					return err
 				} else if marked {
 					whole = append(whole, holder)
@@ -44,7 +44,7 @@ func (s *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 			return nil
 		})
 		if err == nil && len(whole) > 0 {
-			err = s.notWhole(whole)
+			err = g.TakeBackWhole(whole)
 		}
 		if err != nil {
 			return nil, 0, kv.Wrap(err, "take back what is whole above %s", cid.NewCidV1(cid.Raw, h))
@@ -54,16 +54,16 @@ func (s *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 	return slices.Sorted(maps.Keys(found)), marks, nil
 }
 
-// notWhole takes back that holders are whole, so that no walk takes what is below
+// TakeBackWhole takes back that holders are whole, so that no walk takes what is below
 // them as known: the next one that comes there looks for itself, and mends it.
-func (s *Store) notWhole(holders []graph.Holder) error {
-	if err := s.space.RoomForUpkeep(); err != nil {
+func (g *Store) TakeBackWhole(holders []graph.Holder) error {
+	if err := g.space.RoomForUpkeep(); err != nil {
 		return err
 	}
-	wb := s.kv.NewBatch()
+	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	for _, h := range holders {
-		if err := wb.Delete(wholeKey(h)); err != nil {
+		if err := wb.Delete(WholeKey(h)); err != nil {
 			return err
 		}
 	}

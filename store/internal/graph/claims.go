@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"hash/maphash"
@@ -12,8 +12,8 @@ import (
 // deciding that a block is unclaimed and deleting it takes the stripe alone.
 // Claims are many and deletes come in batches, so the stripes need not be many.
 type claimLocks struct {
-	seed    maphash.Seed
-	stripes [256]sync.RWMutex
+	Seed    maphash.Seed
+	Stripes [256]sync.RWMutex
 }
 
 // share takes the stripes of the hashes, to claim them or to let go of them, and
@@ -23,33 +23,33 @@ func (l *claimLocks) share(hashes []multihash.Multihash) (unlock func()) {
 	return l.hold(hashes, nil)
 }
 
-// alone takes the stripes of the hashes with nobody else, to decide that blocks
+// Alone takes the stripes of the hashes with nobody else, to decide that blocks
 // are unclaimed and to delete them, and gives what ends that.
-func (l *claimLocks) alone(hashes []multihash.Multihash) (unlock func()) {
+func (l *claimLocks) Alone(hashes []multihash.Multihash) (unlock func()) {
 	return l.hold(nil, hashes)
 }
 
 // hold takes the stripes of some hashes to be shared and those of others alone; a
 // stripe that both have is taken alone.
 func (l *claimLocks) hold(shared, alone []multihash.Multihash) (unlock func()) {
-	var mine [len(l.stripes)]bool
+	var mine [len(l.Stripes)]bool
 	for _, i := range l.of(alone) {
 		mine[i] = true
 	}
 	stripes := l.of(slices.Concat(shared, alone))
 	for _, i := range stripes {
 		if mine[i] {
-			l.stripes[i].Lock()
+			l.Stripes[i].Lock()
 		} else {
-			l.stripes[i].RLock()
+			l.Stripes[i].RLock()
 		}
 	}
 	return func() {
 		for _, i := range stripes {
 			if mine[i] {
-				l.stripes[i].Unlock()
+				l.Stripes[i].Unlock()
 			} else {
-				l.stripes[i].RUnlock()
+				l.Stripes[i].RUnlock()
 			}
 		}
 	}
@@ -58,9 +58,9 @@ func (l *claimLocks) hold(shared, alone []multihash.Multihash) (unlock func()) {
 // of gives the stripes of the hashes, each once, in order.
 func (l *claimLocks) of(hashes []multihash.Multihash) []uint8 {
 	var stripes []uint8
-	var seen [len(l.stripes)]bool
+	var seen [len(l.Stripes)]bool
 	for _, h := range hashes {
-		i := l.index(h)
+		i := l.Index(h)
 		if !seen[i] {
 			seen[i] = true
 			stripes = append(stripes, i)
@@ -70,4 +70,4 @@ func (l *claimLocks) of(hashes []multihash.Multihash) []uint8 {
 	return stripes
 }
 
-func (l *claimLocks) index(h multihash.Multihash) uint8 { return uint8(maphash.Bytes(l.seed, h)) }
+func (l *claimLocks) Index(h multihash.Multihash) uint8 { return uint8(maphash.Bytes(l.Seed, h)) }

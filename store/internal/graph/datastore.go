@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -17,16 +17,16 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// gated is the go-datastore with the store's gate before it: Badger must not
+// Gated is the go-datastore with the store's gate before it: Badger must not
 // be called once it is closed. What it reads it reads as the store does.
-type gated struct {
+type Gated struct {
 	ds *badger4.Datastore
 	s  *Store
 }
 
-var _ datastore.Batching = gated{}
+var _ datastore.Batching = Gated{}
 
-func (g gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
+func (g Gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
 	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
@@ -34,13 +34,13 @@ func (g gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
 	if err := g.s.kv.MayUpkeep(); err != nil {
 		return err
 	}
-	if h, ok := blockOf(key); ok {
+	if h, ok := BlockOf(key); ok {
 		return g.s.putLoose([]looseBlock{{h, value}})
 	}
 	return g.s.kv.Wrote(g.ds.Put(ctx, key, value))
 }
 
-func (g gated) Delete(ctx context.Context, key datastore.Key) error {
+func (g Gated) Delete(ctx context.Context, key datastore.Key) error {
 	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
@@ -52,9 +52,9 @@ func (g gated) Delete(ctx context.Context, key datastore.Key) error {
 }
 
 // Get's errors: datastore.ErrNotFound; fault.ErrUnreadable.
-func (g gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
+func (g Gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
 	err = g.read(ctx, func(r *kv.Reader) error {
-		if h, ok := blockOf(key); ok {
+		if h, ok := BlockOf(key); ok {
 			value, err = g.s.readBlock(r.Txn, h)
 		} else {
 			value, err = reading.Fetch(r.Txn, key.Bytes(), nil)
@@ -65,7 +65,7 @@ func (g gated) Get(ctx context.Context, key datastore.Key) (value []byte, err er
 }
 
 // Has reports whether the key is there, be its value readable or not.
-func (g gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
+func (g Gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
 	err := g.read(ctx, func(r *kv.Reader) error {
 		_, err := reading.Find(r.Txn, key.Bytes())
 		return err
@@ -76,7 +76,7 @@ func (g gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
 	return err == nil, err
 }
 
-func (g gated) GetSize(ctx context.Context, key datastore.Key) (size int, err error) {
+func (g Gated) GetSize(ctx context.Context, key datastore.Key) (size int, err error) {
 	size = -1
 	err = g.read(ctx, func(r *kv.Reader) error {
 		item, err := reading.Find(r.Txn, key.Bytes())
@@ -89,7 +89,7 @@ func (g gated) GetSize(ctx context.Context, key datastore.Key) (size int, err er
 }
 
 // read is [Store.view] with the errors of a datastore.
-func (g gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
+func (g Gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
 	err := g.s.kv.View(ctx, fn)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return datastore.ErrNotFound
@@ -97,14 +97,14 @@ func (g gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
 	return err
 }
 
-// queryPage is how many entries of a query are read at a time, and queryBytes after how
+// QueryPage is how many entries of a query are read at a time, and queryBytes after how
 // many bytes of them no more are.
-const queryPage, queryBytes = 512, 1 << 20
+const QueryPage, queryBytes = 512, 1 << 20
 
 // Query reads a piece at a time, so that a slow caller keeps nothing open: what changes
 // meanwhile may or may not be seen. Sizes are given only with values. A value that cannot
 // be read is an error in its place, and the rest follows.
-func (g gated) Query(ctx context.Context, q query.Query) (query.Results, error) {
+func (g Gated) Query(ctx context.Context, q query.Query) (query.Results, error) {
 	prefix := datastore.NewKey(q.Prefix).String()
 	if prefix != "/" {
 		prefix += "/"
@@ -134,11 +134,11 @@ func (g gated) Query(ctx context.Context, q query.Query) (query.Results, error) 
 
 // page reads some entries, and gives the key to go on from; nil at the end, and with an
 // error.
-func (g gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.Result, next []byte, err error) {
+func (g Gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.Result, next []byte, err error) {
 	err = g.s.kv.View(ctx, func(r *kv.Reader) error {
 		bytes := 0
 		return r.Scan(sp, func(key, _ []byte) (bool, error) {
-			if len(page) == queryPage || bytes > queryBytes {
+			if len(page) == QueryPage || bytes > queryBytes {
 				next = append(next, key...)
 				return false, nil
 			}
@@ -158,7 +158,7 @@ func (g gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.
 	return page, next, nil
 }
 
-func (g gated) Sync(ctx context.Context, prefix datastore.Key) error {
+func (g Gated) Sync(ctx context.Context, prefix datastore.Key) error {
 	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
@@ -167,9 +167,9 @@ func (g gated) Sync(ctx context.Context, prefix datastore.Key) error {
 }
 
 // Close does nothing: the store closes the database.
-func (g gated) Close() error { return nil }
+func (g Gated) Close() error { return nil }
 
-func (g gated) Batch(ctx context.Context) (datastore.Batch, error) {
+func (g Gated) Batch(ctx context.Context) (datastore.Batch, error) {
 	if err := g.s.kv.Enter(ctx); err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) e
 	if err := b.s.kv.MayUpkeep(); err != nil { // a full batch is written at once
 		return err
 	}
-	if h, ok := blockOf(key); ok {
+	if h, ok := BlockOf(key); ok {
 		b.blocks = append(b.blocks, looseBlock{h, value})
 		return nil
 	}
@@ -211,7 +211,7 @@ func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
 	if err := b.s.kv.MayUpkeep(); err != nil {
 		return err
 	}
-	if h, ok := blockOf(key); ok {
+	if h, ok := BlockOf(key); ok {
 		b.blocks = slices.DeleteFunc(b.blocks, func(l looseBlock) bool { return string(l.hash) == string(h) })
 	}
 	return b.b.Delete(ctx, key)
@@ -239,7 +239,7 @@ type looseBlock struct {
 
 // putLoose writes blocks that came by the go-datastore, each with a note for the
 // next reclaim, which else would not find them.
-func (s *Store) putLoose(bs []looseBlock) error {
+func (g *Store) putLoose(bs []looseBlock) error {
 	if len(bs) == 0 {
 		return nil
 	}
@@ -247,14 +247,14 @@ func (s *Store) putLoose(bs []looseBlock) error {
 	for i, b := range bs {
 		hashes[i] = b.hash
 	}
-	defer s.claims.share(hashes)()
-	wb := s.kv.NewBatch()
+	defer g.Claims.share(hashes)()
+	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	for _, b := range bs {
-		if err := wb.Set(looseKey(b.hash), encodeSize(len(b.data))); err != nil {
+		if err := wb.Set(LooseKey(b.hash), EncodeSize(len(b.data))); err != nil {
 			return err
 		}
-		if err := wb.Set(blockKey(b.hash), b.data); err != nil {
+		if err := wb.Set(BlockKey(b.hash), b.data); err != nil {
 			return err
 		}
 	}
@@ -265,9 +265,9 @@ func (s *Store) putLoose(bs []looseBlock) error {
 // Put by it is not claimed by any attempt, so that a reclaim deletes it unless
 // one claims it before: fetched blocks come by Write.
 // It ends with the store.
-func (s *Store) Blockstore() blockstore.Blockstore { return s.blocks }
+func (g *Store) Blockstore() blockstore.Blockstore { return g.Blocks }
 
 // Datastore is the go-datastore in the same database, for others' small state,
 // each under a prefix of its own; "/blocks" is taken. Its transactions do not
 // detect conflicts. It ends with the store; closing it does nothing.
-func (s *Store) Datastore() datastore.Batching { return gated{s.ds, s} }
+func (g *Store) Datastore() datastore.Batching { return Gated{g.ds, g} }

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"bytes"
@@ -18,14 +18,14 @@ import (
 
 // looseFrom reads up to limit notes from a key on (nil is from the first), and
 // gives the key to go on from; nil at the end.
-func (s *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []graph.Ref, next []byte, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		return r.ScanEach(kv.Span{Prefix: []byte{kLoose}, From: from}, func(key, value []byte) (bool, error) {
+func (g *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []graph.Ref, next []byte, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return r.ScanEach(kv.Span{Prefix: []byte{KLoose}, From: from}, func(key, value []byte) (bool, error) {
 			if len(notes) == limit {
 				next = append(next, key...)
 				return false, nil
 			}
-			notes = append(notes, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
+			notes = append(notes, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: SizeOr0(key, value)})
 			return true, nil
 		})
 	})
@@ -36,42 +36,42 @@ func (s *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []
 // the notes. Whoever claims one of the blocks meanwhile waits: a claim is either
 // seen here, and the block stays, or it comes after the block is gone, and its
 // writer then sees that.
-func (s *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes uint64)) error {
+func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes uint64)) error {
 	if len(notes) == 0 {
 		return nil
 	}
-	if err := s.space.RoomToOpen(); err != nil {
+	if err := g.space.RoomToOpen(); err != nil {
 		return err
 	}
 	hashes := make([]multihash.Multihash, len(notes))
 	for i, n := range notes {
 		hashes[i] = n.Hash
 	}
-	defer s.claims.alone(hashes)()
-	dead, err := s.unclaimed(notes)
+	defer g.Claims.Alone(hashes)()
+	dead, err := g.Unclaimed(notes)
 	if err != nil {
 		return err
 	}
-	if s.beforeDelete != nil {
-		s.beforeDelete(dead)
+	if g.BeforeDelete != nil {
+		g.BeforeDelete(dead)
 	}
-	wb := s.kv.NewBatch()
+	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	size := uint64(0)
 	for _, d := range dead {
-		if err := wb.Delete(blockKey(d.Hash)); err != nil {
+		if err := wb.Delete(BlockKey(d.Hash)); err != nil {
 			return err
 		}
 		size += uint64(d.Size)
 	}
 	// The notes last: they are what an interrupted reclaim goes on by.
 	for _, n := range notes {
-		if err := wb.Delete(looseKey(n.Hash)); err != nil {
+		if err := wb.Delete(LooseKey(n.Hash)); err != nil {
 			return err
 		}
 	}
 	if len(dead) > 0 {
-		before, err := s.deadBytes(context.Background())
+		before, err := g.DeadBytes(context.Background())
 		if err != nil {
 			return err
 		}
@@ -90,13 +90,14 @@ func (s *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes ui
 // much as some of them in each table.
 const nearSteps = 16
 
-// unclaimed gives those of the blocks that are there and that nothing refers to.
+// Unclaimed gives those of the blocks that are there and that nothing refers to.
 // It is fastest in the order of their hashes.
-func (s *Store) unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
-	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every claim
-	defer txn.Discard()
+func (g *Store) Unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
+	r, done := g.kv.Snapshot() // after the stripes were taken: it sees every claim
+	defer done()
+	txn := r.Txn
 	opt := badger.DefaultIteratorOptions
-	opt.Prefix = []byte{kLinkTo}
+	opt.Prefix = []byte{KLinkTo}
 	it := reading.Iterate(txn, opt)
 	defer it.Close()
 	// before reports whether the iterator is before what begins with a prefix.
@@ -106,7 +107,7 @@ func (s *Store) unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 	}
 	var last []byte
 	for _, b := range blocks {
-		prefix := blockLinks(b.Hash)
+		prefix := BlockLinks(b.Hash)
 		if bytes.Compare(prefix, last) < 0 || last == nil {
 			it.Seek(prefix)
 		}
@@ -125,7 +126,7 @@ func (s *Store) unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 		if linked {
 			continue
 		}
-		_, err := reading.Find(txn, blockKey(b.Hash))
+		_, err := reading.Find(txn, BlockKey(b.Hash))
 		switch {
 		case errors.Is(err, badger.ErrKeyNotFound):
 		case err != nil:
@@ -137,10 +138,10 @@ func (s *Store) unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 	return loose, nil
 }
 
-// deadBytes is how much was deleted since space was last given back. Reclaims
+// DeadBytes is how much was deleted since space was last given back. Reclaims
 // alone write it, not the committer.
-func (s *Store) deadBytes(ctx context.Context) (n uint64, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
+func (g *Store) DeadBytes(ctx context.Context) (n uint64, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		b, found, err := r.Get(kv.MetaKey(kv.MetaDead))
 		if err == nil && found {
 			n = binary.BigEndian.Uint64(b)
@@ -150,21 +151,21 @@ func (s *Store) deadBytes(ctx context.Context) (n uint64, err error) {
 	return n, err
 }
 
-// deletesPerBatch bounds how many blocks are decided on at a time: claims
+// DeletesPerBatch bounds how many blocks are decided on at a time: claims
 // wait for about as long as that takes, some 30 ms. Each batch is a sync.
-const deletesPerBatch = 4096
+const DeletesPerBatch = 4096
 
-// looseWork is who has blocks deleted: it hears how far that is, and makes it give way.
-type looseWork struct {
+// LooseWork is who has blocks deleted: it hears how far that is, and makes it give way.
+type LooseWork struct {
 	Progress func(done, total uint64)   // notes that were looked at, of how many
 	Deleted  func(blocks, bytes uint64) // those of one batch
 	Pause    func(ctx context.Context, took time.Duration) error
 }
 
-// deleteLoose goes through the notes and deletes the blocks that nothing refers
+// DeleteLoose goes through the notes and deletes the blocks that nothing refers
 // to, until it comes to the end.
-func (s *Store) deleteLoose(ctx context.Context, w looseWork) error {
-	total, err := s.kv.CountKeys(ctx, []byte{kLoose})
+func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
+	total, err := g.kv.CountKeys(ctx, []byte{KLoose})
 	if err != nil {
 		return err
 	}
@@ -172,11 +173,11 @@ func (s *Store) deleteLoose(ctx context.Context, w looseWork) error {
 	for done := uint64(0); ; {
 		w.Progress(done, max(done, total))
 		began := time.Now()
-		notes, next, err := s.looseFrom(ctx, from, deletesPerBatch)
+		notes, next, err := g.looseFrom(ctx, from, DeletesPerBatch)
 		if err != nil {
 			return err
 		}
-		if err := s.deleteUnclaimed(notes, w.Deleted); err != nil {
+		if err := g.deleteUnclaimed(notes, w.Deleted); err != nil {
 			return err
 		}
 		done += uint64(len(notes))
@@ -190,8 +191,8 @@ func (s *Store) deleteLoose(ctx context.Context, w looseWork) error {
 	}
 }
 
-// anyLoose reports whether there is a note of a block.
-func (s *Store) anyLoose(ctx context.Context) (bool, error) {
-	notes, _, err := s.looseFrom(ctx, nil, 1)
+// AnyLoose reports whether there is a note of a block.
+func (g *Store) AnyLoose(ctx context.Context) (bool, error) {
+	notes, _, err := g.looseFrom(ctx, nil, 1)
 	return len(notes) > 0, err
 }

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"bytes"
@@ -22,23 +22,23 @@ const holdersAtATime = 4096
 
 // NewHolders gives n numbers, first and those that follow it, which no holder has
 // or ever had. n is from 1 to a thousand.
-func (s *Store) NewHolders(ctx context.Context, n int) (first graph.Holder, err error) {
-	s.holders.mu.Lock()
-	defer s.holders.mu.Unlock()
-	if s.holders.left < n {
+func (g *Store) NewHolders(ctx context.Context, n int) (first graph.Holder, err error) {
+	g.holders.mu.Lock()
+	defer g.holders.mu.Unlock()
+	if g.holders.left < n {
 		var last graph.Holder
-		err := s.kv.Update(ctx, func(t *kv.Tx) (err error) {
+		err := g.kv.Update(ctx, func(t *kv.Tx) (err error) {
 			last, err = takeHolders(t, holdersAtATime)
 			return err
 		})
 		if err != nil {
 			return 0, kv.Wrap(err, "number %d nodes", n)
 		}
-		s.holders.next, s.holders.left = last-holdersAtATime+1, holdersAtATime
+		g.holders.next, g.holders.left = last-holdersAtATime+1, holdersAtATime
 	}
-	first = s.holders.next
-	s.holders.next += graph.Holder(n)
-	s.holders.left -= n
+	first = g.holders.next
+	g.holders.next += graph.Holder(n)
+	g.holders.left -= n
 	return first, nil
 }
 
@@ -70,7 +70,7 @@ const holdersUnknown = 1 << 40
 
 // lastHolder is the highest number that any key has.
 func lastHolder(r *kv.Reader) (last graph.Holder, err error) {
-	for _, kind := range []byte{kAttempt, kReleased, kLinkFrom, kNode, kWhole} {
+	for _, kind := range []byte{KAttempt, KReleased, KLinkFrom, KNode, KWhole} {
 		err := r.Scan(kv.Span{Prefix: []byte{kind}, Reverse: true, KeysOnly: true, From: lastKey(kind)}, func(key, _ []byte) (bool, error) {
 			last = max(last, graph.Holder(binary.BigEndian.Uint64(key[1:])))
 			return false, nil
@@ -83,12 +83,12 @@ func lastHolder(r *kv.Reader) (last graph.Holder, err error) {
 }
 
 // lastKey is behind all keys of a kind that go by a holder.
-func lastKey(kind byte) []byte { return append([]byte{kind}, bytes.Repeat([]byte{0xff}, maxDAG)...) }
+func lastKey(kind byte) []byte { return append([]byte{kind}, bytes.Repeat([]byte{0xff}, MaxDAG)...) }
 
 // NodeOf gives the node that an attempt reads a block as, if an earlier run of it
 // has come so far.
-func (s *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.Holder, found bool, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
+func (g *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.Holder, found bool, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return eachNode(r, d, func(id graph.Holder, of pin.Attempt) bool {
 			if of == a {
 				h, found = id, true
@@ -104,12 +104,12 @@ func (s *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.H
 
 // eachNode calls fn for each node of a block under a codec, until it returns false.
 func eachNode(r *kv.Reader, d pin.DAG, fn func(id graph.Holder, a pin.Attempt) (more bool)) error {
-	return r.ScanEach(kv.Span{Prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
+	return r.ScanEach(kv.Span{Prefix: NodesOf(d)}, func(key, value []byte) (bool, error) {
 		var of pin.Attempt // none, if it cannot be read: a node of nobody's is nobody's to go on with
 		if len(value) == 8 {
 			of = pin.Attempt(binary.BigEndian.Uint64(value))
 		}
-		return fn(tailHolder(key), of), nil
+		return fn(TailHolder(key), of), nil
 	})
 }
 
@@ -121,7 +121,7 @@ const wholeLooks = 16
 // something that is, and was held to limits no wider than those given. It looks as
 // [Store.Look] does, at how things were a moment ago, or, if surely, at how they
 // are; only after a link to d was written, which keeps it, does that last.
-func (s *Store) Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool) (whole bool, err error) {
+func (g *Store) Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool) (whole bool, err error) {
 	c := d.CID()
 	if !c.Defined() {
 		return false, nil
@@ -131,9 +131,9 @@ func (s *Store) Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool)
 		return err
 	}
 	if surely {
-		err = s.kv.View(ctx, read)
+		err = g.kv.View(ctx, read)
 	} else {
-		err = s.kv.Glance(ctx, read)
+		err = g.kv.Glance(ctx, read)
 	}
 	if err != nil {
 		return false, kv.Wrap(err, "look whether %s is whole", d)
@@ -159,8 +159,8 @@ func isWholeDAG(r *kv.Reader, c cid.Cid, l pin.Limits) (whole bool, err error) {
 		}
 	}
 	looks = 0
-	err = r.Scan(kv.Span{Prefix: linksTo(c.Hash(), c.Type()), KeysOnly: true}, func(key, _ []byte) (bool, error) {
-		return ask(tailHolder(key))
+	err = r.Scan(kv.Span{Prefix: LinksTo(c.Hash(), c.Type()), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		return ask(TailHolder(key))
 	})
 	return whole, err
 }
@@ -169,7 +169,7 @@ func isWholeDAG(r *kv.Reader, c cid.Cid, l pin.Limits) (whole bool, err error) {
 // attempt or node that was released it never is, whatever its mark says: a walk may
 // write that after the release, when what is below may be going already.
 func isWhole(r *kv.Reader, h graph.Holder, l pin.Limits) (bool, error) {
-	value, found, err := r.Get(wholeKey(h))
+	value, found, err := r.Get(WholeKey(h))
 	if err != nil || !found {
 		if errors.Is(err, fault.ErrUnreadable) { // a walk looks for itself, and marks it again
 			err = nil
@@ -186,9 +186,9 @@ func isWhole(r *kv.Reader, h graph.Holder, l pin.Limits) (bool, error) {
 
 // inUse reports whether a holder is a node, or an attempt that is not released.
 func inUse(r *kv.Reader, h graph.Holder) (bool, error) {
-	found, err := r.Has(nodeKey(h))
+	found, err := r.Has(NodeKey(h))
 	if err == nil && !found {
-		found, err = r.Has(attemptKey(pin.Attempt(h)))
+		found, err = r.Has(AttemptKey(pin.Attempt(h)))
 	}
 	return found, err
 }
@@ -228,14 +228,14 @@ func wholeNode(r *kv.Reader, d pin.DAG) (id graph.Holder, ok bool, err error) {
 
 // Below lists what a node of a DAG that is whole links to, by its records. ok is
 // false if it has no links.
-func (s *Store) Below(ctx context.Context, d pin.DAG) (below []graph.Link, ok bool, err error) {
+func (g *Store) Below(ctx context.Context, d pin.DAG) (below []graph.Link, ok bool, err error) {
 	var id graph.Holder
-	err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) (err error) {
 		id, ok, err = wholeNode(r, d)
 		return err
 	})
 	if err == nil && ok {
-		for l, err := range s.Links(ctx, id) {
+		for l, err := range g.Links(ctx, id) {
 			if err != nil {
 				return nil, false, err
 			}

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -14,21 +14,21 @@ import (
 // block's side without the holder's is a key that got damaged before tables were
 // verified: it names a block that never was, and the block that it did name lacks it.
 
-// mendLinks deletes the sides of links to a block that have no other, and gives the
+// MendLinks deletes the sides of links to a block that have no other, and gives the
 // holders' links the sides that they lack. It says how many it deleted.
-func (s *Store) mendLinks(ctx context.Context, h multihash.Multihash) (halves int, err error) {
-	half, err := s.halves(ctx, h)
+func (g *Store) MendLinks(ctx context.Context, h multihash.Multihash) (halves int, err error) {
+	half, err := g.halves(ctx, h)
 	if err != nil || len(half) == 0 {
 		return 0, err
 	}
 	for _, l := range half {
 		var from []byte
 		for {
-			page, next, err := s.linksPage(ctx, l.Holder, from, kv.PageSize)
+			page, next, err := g.linksPage(ctx, l.Holder, from, kv.PageSize)
 			if err != nil {
 				return 0, err
 			}
-			if err := s.restoreSides(ctx, page); err != nil {
+			if err := g.restoreSides(ctx, page); err != nil {
 				return 0, err
 			}
 			if next == nil {
@@ -37,29 +37,29 @@ func (s *Store) mendLinks(ctx context.Context, h multihash.Multihash) (halves in
 			from = next
 		}
 	}
-	defer s.claims.alone([]multihash.Multihash{h})()
-	if half, err = s.halves(ctx, h); err != nil {
+	defer g.Claims.Alone([]multihash.Multihash{h})()
+	if half, err = g.halves(ctx, h); err != nil {
 		return 0, err
 	}
 	for _, l := range half {
-		if err := s.kv.SetAlone(linkToKey(l), nil); err != nil {
+		if err := g.kv.SetAlone(LinkToKey(l), nil); err != nil {
 			return 0, err
 		}
-		s.log.Warn("a link to a block has only one side, and is deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
+		g.log.Warn("a link to a block has only one side, and is deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
 	}
 	return len(half), nil
 }
 
 // halves lists the links to a block that have no holder's side.
-func (s *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph.Link, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		return r.Scan(kv.Span{Prefix: blockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
-			l, err := splitLinkTo(key)
+func (g *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph.Link, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: BlockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			l, err := SplitLinkTo(key)
 			if err != nil || string(l.Hash) != string(h) {
 				return err == nil, err
 			}
 			l.Hash = append(multihash.Multihash(nil), l.Hash...)
-			_, both, err := r.Get(linkFromKey(l))
+			_, both, err := r.Get(LinkFromKey(l))
 			if !both && err == nil {
 				half = append(half, l)
 			}
@@ -71,15 +71,15 @@ func (s *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph
 
 // restoreSides writes the blocks' sides of links that lack them. Their stripes are held
 // alone, so that none is going just now.
-func (s *Store) restoreSides(ctx context.Context, page []graph.Link) error {
+func (g *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 	lacking := func(links []graph.Link) (lack []graph.Link, err error) {
-		err = s.kv.View(ctx, func(r *kv.Reader) error {
+		err = g.kv.View(ctx, func(r *kv.Reader) error {
 			for _, l := range links {
-				_, from, err := r.Get(linkFromKey(l))
+				_, from, err := r.Get(LinkFromKey(l))
 				if err != nil {
 					return err
 				}
-				_, to, err := r.Get(linkToKey(l))
+				_, to, err := r.Get(LinkToKey(l))
 				if err != nil {
 					return err
 				}
@@ -99,12 +99,12 @@ func (s *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 	for i, l := range lack {
 		hashes[i] = l.Hash
 	}
-	defer s.claims.alone(hashes)()
+	defer g.Claims.Alone(hashes)()
 	if lack, err = lacking(lack); err != nil {
 		return err
 	}
 	for _, l := range lack {
-		if err := s.kv.SetAlone(linkToKey(l), encodeSize(l.Size)); err != nil {
+		if err := g.kv.SetAlone(LinkToKey(l), EncodeSize(l.Size)); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -23,58 +23,58 @@ const refBytes = 128
 // checked against their hash; one that is there already is written again. Errors:
 // pin.ErrDiskFull, with nothing written; after pin.ErrUnwritable, or another error,
 // a part of the batch may be there, which is harmless.
-func (s *Store) Write(ctx context.Context, b graph.Batch) error {
-	if err := s.write(ctx, b); err != nil {
+func (g *Store) Write(ctx context.Context, b graph.Batch) error {
+	if err := g.write(ctx, b); err != nil {
 		return kv.Wrap(err, "write %d links and %d blocks", len(b.Links), len(b.Blocks))
 	}
 	return nil
 }
 
-func (s *Store) write(ctx context.Context, b graph.Batch) error {
-	if err := s.kv.Enter(ctx); err != nil {
+func (g *Store) write(ctx context.Context, b graph.Batch) error {
+	if err := g.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.kv.Leave()
+	defer g.kv.Leave()
 	if b.Empty() {
 		return nil
 	}
-	if err := s.kv.MayWrite(); err != nil {
+	if err := g.kv.MayWrite(); err != nil {
 		return err
 	}
-	if err := s.roomForBatch(b); err != nil {
+	if err := g.roomForBatch(b); err != nil {
 		return err
 	}
 	hashes := make([]multihash.Multihash, len(b.Links))
 	for i, l := range b.Links {
 		hashes[i] = l.Hash
 	}
-	defer s.claims.share(hashes)()
-	if s.duringWrite != nil {
-		s.duringWrite()
+	defer g.Claims.share(hashes)()
+	if g.DuringWrite != nil {
+		g.DuringWrite()
 	}
-	wb := s.kv.NewBatch()
+	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	if err := fill(wb, b); err != nil { // it may have been written in part
-		return s.kv.Wrote(err)
+		return g.kv.Wrote(err)
 	}
 	if err := wb.Flush(); err != nil {
 		return err
 	}
-	s.noteWritten(b.Blocks)
+	g.noteWritten(b.Blocks)
 	return nil
 }
 
 // roomForBatch fails with pin.ErrDiskFull if there is no room. Links alone may go
 // under the floor for new blocks.
-func (s *Store) roomForBatch(b graph.Batch) error {
+func (g *Store) roomForBatch(b graph.Batch) error {
 	if len(b.Blocks) == 0 {
-		return s.space.RoomForUpkeep()
+		return g.space.RoomForUpkeep()
 	}
 	size := uint64(len(b.Links)+len(b.Nodes)) * refBytes
 	for _, block := range b.Blocks {
 		size += uint64(len(block.Data))
 	}
-	return s.space.RoomFor(size)
+	return g.space.RoomFor(size)
 }
 
 // fill writes a batch in an order in which it may be cut off anywhere. The holder's
@@ -93,11 +93,11 @@ func fill(wb *kv.Batch, b graph.Batch) error {
 			}
 			delete(nodes, l.Holder)
 		}
-		size := encodeSize(l.Size)
-		if err := wb.Set(linkFromKey(l), size); err != nil {
+		size := EncodeSize(l.Size)
+		if err := wb.Set(LinkFromKey(l), size); err != nil {
 			return err
 		}
-		if err := wb.Set(linkToKey(l), size); err != nil {
+		if err := wb.Set(LinkToKey(l), size); err != nil {
 			return err
 		}
 	}
@@ -107,12 +107,12 @@ func fill(wb *kv.Batch, b graph.Batch) error {
 		}
 	}
 	for _, block := range b.Blocks {
-		if err := wb.Set(blockKey(block.Hash), block.Data); err != nil {
+		if err := wb.Set(BlockKey(block.Hash), block.Data); err != nil {
 			return err
 		}
 	}
 	for _, h := range b.Whole {
-		if err := wb.Set(wholeKey(h), encodeKept(b.Limits)); err != nil {
+		if err := wb.Set(WholeKey(h), encodeKept(b.Limits)); err != nil {
 			return err
 		}
 	}
@@ -123,10 +123,10 @@ func fillNode(wb *kv.Batch, n graph.Node) error {
 	if err := wb.Set(nodesKey(n), binary.BigEndian.AppendUint64(nil, uint64(n.Attempt))); err != nil {
 		return err
 	}
-	return wb.Set(nodeKey(n.ID), []byte(n.DAG))
+	return wb.Set(NodeKey(n.ID), []byte(n.DAG))
 }
 
-func encodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
+func EncodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 
 // decodeSize gives the size in the value of a key.
 func decodeSize(key, value []byte) (int, error) {
@@ -139,11 +139,11 @@ func decodeSize(key, value []byte) (int, error) {
 
 // Links yields what a holder holds, in the order of hashes. It reads a piece at a
 // time. It yields an error once, last, if reading failed.
-func (s *Store) Links(ctx context.Context, h graph.Holder) iter.Seq2[graph.Link, error] {
+func (g *Store) Links(ctx context.Context, h graph.Holder) iter.Seq2[graph.Link, error] {
 	return func(yield func(graph.Link, error) bool) {
 		var from []byte
 		for {
-			page, next, err := s.linksPage(ctx, h, from, kv.PageSize)
+			page, next, err := g.linksPage(ctx, h, from, kv.PageSize)
 			if err != nil {
 				yield(graph.Link{}, kv.Wrap(err, "read links of %d", h))
 				return
@@ -163,8 +163,8 @@ func (s *Store) Links(ctx context.Context, h graph.Holder) iter.Seq2[graph.Link,
 
 // linksPage reads up to limit links of a holder from a key on (nil is from the
 // first), and gives the key to go on from; nil at the end.
-func (s *Store) linksPage(ctx context.Context, h graph.Holder, from []byte, limit int) (page []graph.Link, next []byte, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
+func (g *Store) linksPage(ctx context.Context, h graph.Holder, from []byte, limit int) (page []graph.Link, next []byte, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return r.ScanEach(kv.Span{Prefix: linksFrom(h), From: from}, func(key, value []byte) (bool, error) {
 			if len(page) == limit {
 				next = append(next, key...)

@@ -1,31 +1,31 @@
-package store
+package graph
 
 import (
 	"github.com/ipfs/go-datastore"
 	"github.com/multiformats/go-multihash"
 )
 
-// rewriteBlocks writes blocks again that are under some keys of the go-datastore, and says
+// RewriteBlocks writes blocks again that are under some keys of the go-datastore, and says
 // how many. Others' keys it leaves alone. Of each block there is only one value, and
 // reclaims alone delete it.
-func (s *Store) rewriteBlocks(keys [][]byte) (n int, err error) {
+func (g *Store) RewriteBlocks(keys [][]byte) (n int, err error) {
 	var blocks [][]byte
 	var hashes []multihash.Multihash
 	for _, key := range keys {
-		if h, ok := blockOf(datastore.RawKey(string(key))); ok {
+		if h, ok := BlockOf(datastore.RawKey(string(key))); ok {
 			blocks, hashes = append(blocks, key), append(hashes, h)
 		}
 	}
 	if len(blocks) == 0 {
 		return 0, nil
 	}
-	if err := s.space.RoomToOpen(); err != nil {
+	if err := g.space.RoomToOpen(); err != nil {
 		return 0, err
 	}
-	defer s.claims.share(hashes)()
-	r, done := s.kv.Snapshot()
+	defer g.Claims.share(hashes)()
+	r, done := g.kv.Snapshot()
 	defer done()
-	wb := s.kv.NewBatch()
+	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	for _, key := range blocks {
 		value, found, err := r.Get(key)

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -12,12 +12,12 @@ import (
 )
 
 // Released implements [pin.Records].
-func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		return r.Scan(kv.Span{Prefix: []byte{kReleased}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-			node, err := s.releasedNode(r, key)
+func (g *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{KReleased}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			node, err := g.releasedNode(r, key)
 			if err == nil && !node { // a node goes with the attempt that comes to be dropped
-				all = append(all, pin.Attempt(tailHolder(key)))
+				all = append(all, pin.Attempt(TailHolder(key)))
 			}
 			return true, err
 		})
@@ -30,25 +30,25 @@ func (s *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 
 // releasedNode says whether what is released is a node. A record that cannot be read is an
 // attempt's: nodes have none.
-func (s *Store) releasedNode(r *kv.Reader, key []byte) (bool, error) {
+func (g *Store) releasedNode(r *kv.Reader, key []byte) (bool, error) {
 	value, _, err := r.Get(key)
 	if errors.Is(err, fault.ErrUnreadable) {
-		s.kv.TellUnreadable(key, err)
+		g.kv.TellUnreadable(key, err)
 		return false, nil
 	}
 	return len(value) == 0, err
 }
 
 // ReleasedDAG implements [pin.Records].
-func (s *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
+func (g *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		value, found, err := r.Get(releasedKey(graph.HolderOf(a)))
 		var rec releasedRecord
 		if err == nil && len(value) > 0 {
-			err = s.codec.Decode(value, &rec)
+			err = g.codec.Decode(value, &rec)
 		}
 		if errors.Is(err, fault.ErrUnreadable) {
-			s.kv.TellUnreadable(releasedKey(graph.HolderOf(a)), err)
+			g.kv.TellUnreadable(releasedKey(graph.HolderOf(a)), err)
 			return pin.ErrNotFound
 		}
 		if err != nil {

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -26,7 +26,7 @@ const unreadableMost, unreadableLogged = 1000, 10
 // unreadable is the blocks that somebody wanted and that could not be read, or that did
 // not have their hash, since the store was opened. [Store.Verify] finds all that there are.
 type unreadable struct {
-	n  atomic.Int64 // how many there are; nearly always none
+	N  atomic.Int64 // how many there are; nearly always none
 	mu sync.Mutex
 	is map[string]damageSeen
 }
@@ -43,9 +43,9 @@ var errHash = fmt.Errorf("%w: it has another hash", fault.ErrUnreadable)
 
 // readBlock reads a block, and notes it if it cannot be read. Errors:
 // badger.ErrKeyNotFound; fault.ErrUnreadable.
-func (s *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error) {
-	data, err := reading.Fetch(txn, blockKey(h), nil)
-	if err = s.noteRead(h, err); err != nil {
+func (g *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error) {
+	data, err := reading.Fetch(txn, BlockKey(h), nil)
+	if err = g.noteRead(h, err); err != nil {
 		return nil, err
 	}
 	return data, nil
@@ -53,10 +53,10 @@ func (s *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error
 
 // noteRead notes how it went to read a block. It gives the error back, or another if the
 // block is known to be corrupt.
-func (s *Store) noteRead(h multihash.Multihash, err error) error {
-	u := &s.unreadable
+func (g *Store) noteRead(h multihash.Multihash, err error) error {
+	u := &g.Unreadable
 	bad := errors.Is(err, fault.ErrUnreadable)
-	if !bad && u.n.Load() == 0 {
+	if !bad && u.N.Load() == 0 {
 		return err
 	}
 	u.mu.Lock()
@@ -66,7 +66,7 @@ func (s *Store) noteRead(h multihash.Multihash, err error) error {
 	case bad && !known:
 		u.add(h, seenUnreadable)
 		if len(u.is) <= unreadableLogged {
-			s.log.Error("a block cannot be read, and is not served", "cid", cid.NewCidV1(cid.Raw, h), "err", err,
+			g.log.Error("a block cannot be read, and is not served", "cid", cid.NewCidV1(cid.Raw, h), "err", err,
 				"hint", "run holdfast store verify --repair, and look at the disk; holdfast store stats names more such blocks")
 		}
 	case bad || !known:
@@ -79,16 +79,16 @@ func (s *Store) noteRead(h multihash.Multihash, err error) error {
 }
 
 // noteCorrupt notes that a block does not have its hash, until it is written again.
-func (s *Store) noteCorrupt(h multihash.Multihash) {
-	s.unreadable.mu.Lock()
-	defer s.unreadable.mu.Unlock()
-	s.unreadable.add(h, seenCorrupt)
+func (g *Store) noteCorrupt(h multihash.Multihash) {
+	g.Unreadable.mu.Lock()
+	defer g.Unreadable.mu.Unlock()
+	g.Unreadable.add(h, seenCorrupt)
 }
 
 // noteWritten notes that blocks were written, which mends them.
-func (s *Store) noteWritten(bs []graph.Block) {
-	u := &s.unreadable
-	if u.n.Load() == 0 {
+func (g *Store) noteWritten(bs []graph.Block) {
+	u := &g.Unreadable
+	if u.N.Load() == 0 {
 		return
 	}
 	u.mu.Lock()
@@ -106,18 +106,18 @@ func (u *unreadable) add(h multihash.Multihash, how damageSeen) {
 		u.is = map[string]damageSeen{}
 	}
 	u.is[string(h)] = how
-	u.n.Store(int64(len(u.is)))
+	u.N.Store(int64(len(u.is)))
 }
 
 func (u *unreadable) drop(h multihash.Multihash) {
 	delete(u.is, string(h))
-	u.n.Store(int64(len(u.is)))
+	u.N.Store(int64(len(u.is)))
 }
 
 // isUnreadable reports whether a block could not be read when somebody wanted it last.
-func (s *Store) isUnreadable(h multihash.Multihash) bool {
-	u := &s.unreadable
-	if u.n.Load() == 0 {
+func (g *Store) isUnreadable(h multihash.Multihash) bool {
+	u := &g.Unreadable
+	if u.N.Load() == 0 {
 		return false
 	}
 	u.mu.Lock()
@@ -126,10 +126,10 @@ func (s *Store) isUnreadable(h multihash.Multihash) bool {
 	return known
 }
 
-// stillUnreadable lists the blocks that cannot be read, of those that are known. Others
+// StillUnreadable lists the blocks that cannot be read, of those that are known. Others
 // may have been mended, or deleted.
-func (s *Store) stillUnreadable(ctx context.Context) (bad []cid.Cid, err error) {
-	u := &s.unreadable
+func (g *Store) StillUnreadable(ctx context.Context) (bad []cid.Cid, err error) {
+	u := &g.Unreadable
 	u.mu.Lock()
 	known := make([]multihash.Multihash, 0, len(u.is))
 	for h := range u.is {
@@ -138,8 +138,8 @@ func (s *Store) stillUnreadable(ctx context.Context) (bad []cid.Cid, err error) 
 	u.mu.Unlock()
 	slices.SortFunc(known, func(a, b multihash.Multihash) int { return slices.Compare(a, b) })
 	for _, h := range known {
-		err := s.kv.View(ctx, func(r *kv.Reader) error {
-			_, err := s.readBlock(r.Txn, h)
+		err := g.kv.View(ctx, func(r *kv.Reader) error {
+			_, err := g.readBlock(r.Txn, h)
 			return err
 		})
 		switch {

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -30,12 +30,12 @@ var errTooFar = errors.New("too much differs")
 // that is complete and has all of that part: its totals, and what of each is not in
 // the other. That costs what differs. ok is false if there is no such DAG, or it has
 // little in common.
-func (s *Store) Measure(ctx context.Context, k graph.Known) (t pin.Totals, ok bool, err error) {
+func (g *Store) Measure(ctx context.Context, k graph.Known) (t pin.Totals, ok bool, err error) {
 	if len(k.Passed) == 0 {
 		return t, false, nil
 	}
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		bases, err := s.basesOf(r, k.Passed[0])
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		bases, err := g.basesOf(r, k.Passed[0])
 		for _, b := range bases {
 			if err != nil || ok {
 				return err
@@ -64,7 +64,7 @@ type base struct {
 
 // basesOf lists complete DAGs that have a node, the newest first, which most likely
 // is the last version of what is measured.
-func (s *Store) basesOf(r *kv.Reader, d pin.DAG) (bases []base, err error) {
+func (g *Store) basesOf(r *kv.Reader, d pin.DAG) (bases []base, err error) {
 	c := d.CID()
 	up := &climber{r: r, left: measureLeast, known: map[graph.Holder]bool{}}
 	var attempts []pin.Attempt
@@ -77,13 +77,13 @@ func (s *Store) basesOf(r *kv.Reader, d pin.DAG) (bases []base, err error) {
 	}
 	slices.Sort(attempts)
 	for _, a := range slices.Backward(attempts) {
-		root, inUse, err := s.attemptDAG(r, a)
+		root, inUse, err := g.AttemptDAG(r, a)
 		if err != nil {
 			return nil, err
 		}
-		var rec dagRecord
+		var rec DAGRecord
 		if inUse && root != "" {
-			if rec, _, err = s.dag(r, pin.DAG(root)); err != nil {
+			if rec, _, err = g.DAG(r, pin.DAG(root)); err != nil {
 				return nil, err
 			}
 		}
@@ -217,9 +217,9 @@ type climber struct {
 
 // fromNode reports whether a node is below the attempt, and fromBlock whether a
 // block is, under any codec. Errors: errTooFar.
-func (c *climber) fromNode(id cid.Cid) (bool, error) { return c.from(linksTo(id.Hash(), id.Type())) }
+func (c *climber) fromNode(id cid.Cid) (bool, error) { return c.from(LinksTo(id.Hash(), id.Type())) }
 
-func (c *climber) fromBlock(r graph.Ref) (bool, error) { return c.from(blockLinks(r.Hash)) }
+func (c *climber) fromBlock(r graph.Ref) (bool, error) { return c.from(BlockLinks(r.Hash)) }
 
 func (c *climber) from(prefix []byte) (bool, error) {
 	var up []graph.Holder
@@ -227,7 +227,7 @@ func (c *climber) from(prefix []byte) (bool, error) {
 		if c.left--; c.left < 0 {
 			return false, errTooFar
 		}
-		up = append(up, tailHolder(key))
+		up = append(up, TailHolder(key))
 		return true, nil
 	})
 	if err != nil {

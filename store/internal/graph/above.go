@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"errors"
@@ -17,16 +17,16 @@ import (
 // those that are nodes to the links to them, and so on to attempts. Going down from
 // a root costs what the DAG has; going up costs what is above.
 
-// holdersAbove lists what is above a block, read under whatever codec: every node and
+// HoldersAbove lists what is above a block, read under whatever codec: every node and
 // attempt, each once.
-func holdersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err error) {
+func HoldersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err error) {
 	seen := map[graph.Holder]struct{}{}
-	for todo := [][]byte{blockLinks(h)}; len(todo) > 0; {
+	for todo := [][]byte{BlockLinks(h)}; len(todo) > 0; {
 		prefix := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		from := len(all)
 		err := r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-			holder := tailHolder(key)
+			holder := TailHolder(key)
 			if _, twice := seen[holder]; !twice {
 				seen[holder] = struct{}{}
 				all = append(all, holder)
@@ -42,7 +42,7 @@ func holdersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err 
 				return nil, err
 			}
 			if ok {
-				todo = append(todo, linksTo(c.Hash(), c.Type()))
+				todo = append(todo, LinksTo(c.Hash(), c.Type()))
 			}
 		}
 	}
@@ -51,7 +51,7 @@ func holdersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err 
 
 // nodeCID gives what a holder is the node of. ok is false if it is none.
 func nodeCID(r *kv.Reader, h graph.Holder) (c cid.Cid, ok bool, err error) {
-	d, found, err := r.Get(nodeKey(h))
+	d, found, err := r.Get(NodeKey(h))
 	if err != nil && !errors.Is(err, fault.ErrUnreadable) || err == nil && !found {
 		return cid.Undef, false, err
 	}
@@ -59,8 +59,8 @@ func nodeCID(r *kv.Reader, h graph.Holder) (c cid.Cid, ok bool, err error) {
 		return c, true, nil
 	}
 	// It cannot be read; the other side says the same, under keys of another order.
-	err = r.Scan(kv.Span{Prefix: []byte{kNodes}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-		if tailHolder(key) == h && len(key) > 3+8 {
+	err = r.Scan(kv.Span{Prefix: []byte{KNodes}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		if TailHolder(key) == h && len(key) > 3+8 {
 			c = pin.DAG(key[3 : len(key)-8]).CID()
 		}
 		return !c.Defined(), nil

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -14,12 +14,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// hashesFrom reads the hashes of some references from a key on, each once, how
+// HashesFrom reads the hashes of some references from a key on, each once, how
 // many references those are, and the key to go on from; nil at the end.
-func (s *Store) hashesFrom(ctx context.Context, from []byte) (hashes []multihash.Multihash, refs uint64, next []byte, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		return r.Scan(kv.Span{Prefix: []byte{kLinkTo}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-			l, err := splitLinkTo(key)
+func (g *Store) HashesFrom(ctx context.Context, from []byte) (hashes []multihash.Multihash, refs uint64, next []byte, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{KLinkTo}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			l, err := SplitLinkTo(key)
 			if err != nil {
 				return false, err
 			}
@@ -38,17 +38,17 @@ func (s *Store) hashesFrom(ctx context.Context, from []byte) (hashes []multihash
 	return hashes, refs, next, err
 }
 
-// hashBlock reads and hashes a block, and says what is wrong with it; "" is
+// HashBlock reads and hashes a block, and says what is wrong with it; "" is
 // nothing.
-func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int, kind string, err error) {
+func (g *Store) HashBlock(ctx context.Context, h multihash.Multihash) (size int, kind string, err error) {
 	decoded, err := multihash.Decode(h)
 	if err != nil {
 		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
 	}
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		data, err := reading.Fetch(r.Txn, blockKey(h), nil)
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		data, err := reading.Fetch(r.Txn, BlockKey(h), nil)
 		if err != nil {
-			return s.noteRead(h, err)
+			return g.noteRead(h, err)
 		}
 		sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
 		if err != nil {
@@ -56,10 +56,10 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 		}
 		if size = len(data); string(sum) != string(h) {
 			kind = DamageCorrupt
-			s.noteCorrupt(h)
+			g.noteCorrupt(h)
 			return nil
 		}
-		return s.noteRead(h, nil)
+		return g.noteRead(h, nil)
 	})
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
@@ -72,41 +72,50 @@ func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int,
 	return size, kind, nil
 }
 
-// noteStrays notes those of the blocks that need it, and says how many.
-func (s *Store) noteStrays(blocks []graph.Ref) (n uint64, err error) {
-	loose, err := s.unclaimed(blocks)
+// NoteStrays notes those of the blocks that need it, and says how many.
+func (g *Store) NoteStrays(blocks []graph.Ref) (n uint64, err error) {
+	loose, err := g.Unclaimed(blocks)
 	if err != nil || len(loose) == 0 {
 		return 0, err
 	}
-	if err := s.space.RoomForUpkeep(); err != nil {
+	if err := g.space.RoomForUpkeep(); err != nil {
 		return 0, err
 	}
-	wb := s.kv.NewBatch()
+	wb := g.kv.NewBatch()
 	defer wb.Cancel()
-	err = s.db.View(func(txn *badger.Txn) error {
+	r, done := g.kv.Snapshot()
+	defer done()
+	txn := r.Txn
+	err = func() error {
 		for _, l := range loose {
-			if _, err := reading.Find(txn, looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
+			if _, err := reading.Find(txn, LooseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
 				if err != nil {
 					return err
 				}
 				continue
 			}
-			item, err := reading.Find(txn, blockKey(l.Hash))
+			item, err := reading.Find(txn, BlockKey(l.Hash))
 			if errors.Is(err, badger.ErrKeyNotFound) {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			if err := wb.Set(looseKey(l.Hash), encodeSize(reading.SizeOf(item))); err != nil {
+			if err := wb.Set(LooseKey(l.Hash), EncodeSize(reading.SizeOf(item))); err != nil {
 				return err
 			}
 			n++
 		}
 		return nil
-	})
+	}()
 	if err != nil {
 		return 0, fmt.Errorf("look for blocks that nothing refers to: %w", err)
 	}
 	return n, wb.Flush()
 }
+
+// What may be wrong with a block.
+const (
+	DamageMissing = "missing" // a DAG that is complete refers to it, and it is not there
+	DamageCorrupt = "corrupt" // its bytes do not have its hash, or cannot be read
+)

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"bytes"
@@ -18,12 +18,12 @@ import (
 // on: what a DAG shares with others is not even looked at.
 
 const (
-	// dropsPerBatch bounds how many links are deleted at a time, however many levels
+	// DropsPerBatch bounds how many links are deleted at a time, however many levels
 	// of the DAG they are of: pins wait for that long for a stripe. Each batch is a sync.
-	dropsPerBatch = 4096
-	// levelsPerBatch bounds how far down a batch goes, for the same reason: each level
+	DropsPerBatch = 4096
+	// LevelsPerBatch bounds how far down a batch goes, for the same reason: each level
 	// is looked up by itself.
-	levelsPerBatch = 1024
+	LevelsPerBatch = 1024
 	// dropsAhead is how many released nodes are remembered; others are found again
 	// by their marks.
 	dropsAhead = 64 << 10
@@ -31,8 +31,8 @@ const (
 	witnessesMost = 16 << 10
 )
 
-// drops is what is remembered from one Drop to the next, by the one that runs.
-type drops struct {
+// Drops is what is remembered from one Drop to the next, by the one that runs.
+type Drops struct {
 	// settled: no node is released that the last Drop did not drop. Else, after a
 	// start or an error, the marks are read.
 	settled bool
@@ -45,31 +45,31 @@ type drops struct {
 	// batch may take and taking its stripes. cut gives how many of a batch's changes
 	// are made before it fails, if that is fewer than all. levels, if not zero, is in
 	// place of levelsPerBatch.
-	afterLinks, afterMarks func(n int)
-	beforeStripes          func()
-	cut                    func(changes int) int
-	levels                 int
+	AfterLinks, AfterMarks func(n int)
+	BeforeStripes          func()
+	Cut                    func(changes int) int
+	Levels                 int
 }
 
 // Drop implements [pin.Records].
-func (s *Store) Drop(ctx context.Context, a pin.Attempt) error {
-	if err := s.drop(ctx, a); err != nil {
+func (g *Store) Drop(ctx context.Context, a pin.Attempt) error {
+	if err := g.drop(ctx, a); err != nil {
 		return kv.Wrap(err, "drop attempt %d", a)
 	}
 	return nil
 }
 
-func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
+func (g *Store) drop(ctx context.Context, a pin.Attempt) error {
 	// One at a time: each ends by dropping all nodes that are marked.
 	select {
-	case s.dropping <- struct{}{}:
-		defer func() { <-s.dropping }()
+	case g.Dropping <- struct{}{}:
+		defer func() { <-g.Dropping }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	marked := false
-	err := s.kv.View(ctx, func(r *kv.Reader) error {
-		inUse, err := r.Has(attemptKey(a))
+	err := g.kv.View(ctx, func(r *kv.Reader) error {
+		inUse, err := r.Has(AttemptKey(a))
 		if err != nil {
 			return err
 		}
@@ -82,11 +82,11 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 	if err != nil || !marked {
 		return err
 	}
-	d := &dropper{s: s, attempt: graph.HolderOf(a), next: []graph.Holder{graph.HolderOf(a)}, missed: !s.drops.settled}
-	s.drops.settled = false
+	d := &Dropper{S: g, Attempt: graph.HolderOf(a), Next: []graph.Holder{graph.HolderOf(a)}, missed: !g.Drops.settled}
+	g.Drops.settled = false
 	for {
-		for len(d.next) > 0 {
-			if err := d.step(ctx); err != nil {
+		for len(d.Next) > 0 {
+			if err := d.Step(ctx); err != nil {
 				return err
 			}
 		}
@@ -97,55 +97,55 @@ func (s *Store) drop(ctx context.Context, a pin.Attempt) error {
 			return err
 		}
 	}
-	s.drops.settled = true
+	g.Drops.settled = true
 	// The attempt's mark goes last: it is what an interrupted Drop is done by. With it
 	// goes that the attempt is whole, which a walk that was slow to stop may have
 	// written after the release; it has counted for nothing since then.
-	return s.kv.Update(ctx, func(t *kv.Tx) error {
-		t.Delete(wholeKey(graph.HolderOf(a)))
+	return g.kv.Update(ctx, func(t *kv.Tx) error {
+		t.Delete(WholeKey(graph.HolderOf(a)))
 		t.Delete(releasedKey(graph.HolderOf(a)))
 		return nil
 	})
 }
 
-// dropper goes down from an attempt.
-type dropper struct {
-	s       *Store
-	attempt graph.Holder
-	next    []graph.Holder // whose links are to be deleted, the last first
+// Dropper goes down from an attempt.
+type Dropper struct {
+	S       *Store
+	Attempt graph.Holder
+	Next    []graph.Holder // whose links are to be deleted, the last first
 	missed  bool           // there are others, which have their marks
 	from    []byte         // the mark to go on at, if they are being read
 }
 
 // find reads marks of released nodes, as many as are remembered. A row of calls goes
 // through them once; what is missed meanwhile takes another.
-func (d *dropper) find(ctx context.Context) error {
+func (d *Dropper) find(ctx context.Context) error {
 	if d.from == nil {
 		d.missed = false
 	}
 	from, read := d.from, 0
 	d.from = nil
-	err := d.s.kv.View(ctx, func(r *kv.Reader) error {
-		return r.Scan(kv.Span{Prefix: []byte{kReleased}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	err := d.S.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{KReleased}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			read++
-			if node, err := d.s.releasedNode(r, key); err != nil || !node {
+			if node, err := d.S.releasedNode(r, key); err != nil || !node {
 				return true, err // an attempt
 			}
-			if len(d.next) == dropsAhead {
+			if len(d.Next) == dropsAhead {
 				d.from = bytes.Clone(key)
 				return false, nil
 			}
-			d.next = append(d.next, tailHolder(key))
+			d.Next = append(d.Next, TailHolder(key))
 			return true, nil
 		})
 	})
-	if d.s.drops.afterMarks != nil {
-		d.s.drops.afterMarks(read)
+	if d.S.Drops.AfterMarks != nil {
+		d.S.Drops.AfterMarks(read)
 	}
 	return err
 }
 
-// step deletes a batch of links, of as many holders as it takes, and with it the marks
+// Step deletes a batch of links, of as many holders as it takes, and with it the marks
 // of the nodes that have no more. It releases the nodes that lose their last link, and
 // goes on with their links in the same batch. Each block is noted, for the next reclaim
 // to look at.
@@ -156,14 +156,14 @@ func (d *dropper) find(ctx context.Context) error {
 // all at once, so what may go is found out before. Whether anything else holds a node is
 // then looked at again. If nothing does its other records are as they were: a walk links
 // to a node before it writes anything of it, and only a Drop takes a link away.
-func (d *dropper) step(ctx context.Context) error {
-	s := d.s
+func (d *Dropper) Step(ctx context.Context) error {
+	s := d.S
 	guess := d.batch(nil)
 	if err := s.kv.View(ctx, guess.gather); err != nil {
 		return err
 	}
-	if s.drops.beforeStripes != nil {
-		s.drops.beforeStripes()
+	if s.Drops.BeforeStripes != nil {
+		s.Drops.BeforeStripes()
 	}
 	if err := s.kv.Enter(ctx); err != nil {
 		return err
@@ -180,30 +180,30 @@ func (d *dropper) step(ctx context.Context) error {
 			shared = append(shared, l.Hash)
 		}
 	}
-	defer s.claims.hold(shared, alone)()
+	defer s.Claims.hold(shared, alone)()
 	b := d.batch(guess)
 	if err := b.read(); err != nil {
 		return err
 	}
-	if s.beforeRelease != nil && len(b.released) > 0 {
-		s.beforeRelease(b.released)
+	if s.BeforeRelease != nil && len(b.released) > 0 {
+		s.BeforeRelease(b.released)
 	}
 	if err := b.write(); err != nil {
 		return err
 	}
-	d.next, d.missed = b.next, b.missed
+	d.Next, d.missed = b.next, b.missed
 	return nil
 }
 
 // mayLink reports whether a block read under a codec may link to others.
 func mayLink(codec uint64) bool { return codec != cid.Raw }
 
-// held reports whether there is a link that begins so and is not going. It remembers
+// Held reports whether there is a link that begins so and is not going. It remembers
 // it, and looks from there on the next time.
-func (d *drops) held(r *kv.Reader, to []byte, going map[string]struct{}) (held bool, err error) {
+func (d *Drops) Held(r *kv.Reader, to []byte, going map[string]struct{}) (held bool, err error) {
 	read := 0
-	if d.afterLinks != nil {
-		defer func() { d.afterLinks(read) }()
+	if d.AfterLinks != nil {
+		defer func() { d.AfterLinks(read) }()
 	}
 	last, known := d.witnesses[string(to)]
 	stays := func(key []byte) bool {
@@ -239,7 +239,7 @@ func (d *drops) held(r *kv.Reader, to []byte, going map[string]struct{}) (held b
 	return false, nil
 }
 
-func (d *drops) remember(to, link []byte) {
+func (d *Drops) remember(to, link []byte) {
 	if d.witnesses == nil || len(d.witnesses) >= witnessesMost {
 		d.witnesses = map[string]string{}
 	}

@@ -1,6 +1,9 @@
 package store
 
-import "github.com/holdfast-ipfs/holdfast/store/internal/space"
+import (
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
+)
 
 // What the files of the database say of themselves, for those who open it.
 type (
@@ -16,3 +19,6 @@ var (
 	// ErrUnknownBadger: holdfast was built with a Badger whose insides it does not know.
 	ErrUnknownBadger = space.ErrUnknownBadger
 )
+
+// Above is the DAGs that a block is of.
+type Above = holding.Above

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -17,21 +17,21 @@ import (
 // Look reads a block as it was within the last moments, without waiting for
 // what is being written. found is false if it is not there, or was put too
 // recently: only Blockstore tells for sure. The data is the caller's. Errors: fault.ErrUnreadable.
-func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error) {
-	if err := s.kv.Enter(ctx); err != nil {
+func (g *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error) {
+	if err := g.kv.Enter(ctx); err != nil {
 		return nil, false, err
 	}
-	defer s.kv.Leave()
-	r, release := s.kv.Glimpse()
+	defer g.kv.Leave()
+	r, release := g.kv.Glimpse()
 	defer release()
-	data, err = reading.Fetch(r.Txn, blockKey(h), nil)
+	data, err = reading.Fetch(r.Txn, BlockKey(h), nil)
 	if errors.Is(err, fault.ErrUnreadable) {
 		// What was deleted since may be gone from its file already.
-		now, done := s.kv.Snapshot()
+		now, done := g.kv.Snapshot()
 		defer done()
-		data, err = reading.Fetch(now.Txn, blockKey(h), nil)
+		data, err = reading.Fetch(now.Txn, BlockKey(h), nil)
 	}
-	err = s.noteRead(h, err)
+	err = g.noteRead(h, err)
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
 		return nil, false, nil
@@ -43,13 +43,13 @@ func (s *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 
 // LookSize gives how many bytes a block has, as Look gives those. found is false as with
 // Look. Errors: fault.ErrUnreadable, if it is known of the block.
-func (s *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error) {
-	if s.isUnreadable(h) { // it may be readable again
-		data, found, err := s.Look(ctx, h)
+func (g *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error) {
+	if g.isUnreadable(h) { // it may be readable again
+		data, found, err := g.Look(ctx, h)
 		return len(data), found, err
 	}
-	err = s.kv.Glance(ctx, func(r *kv.Reader) error {
-		item, err := reading.Find(r.Txn, blockKey(h))
+	err = g.kv.Glance(ctx, func(r *kv.Reader) error {
+		item, err := reading.Find(r.Txn, BlockKey(h))
 		if err == nil {
 			size, found = reading.SizeOf(item), true
 		}

@@ -1,4 +1,4 @@
-package store
+package graph
 
 import (
 	"context"
@@ -18,9 +18,9 @@ type Above struct {
 }
 
 // AboveBlock gives what a block is a part of. It costs what that is.
-func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above, err error) {
-	err = s.kv.View(ctx, func(r *kv.Reader) error {
-		holders, err := holdersAbove(r, h)
+func (g *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		holders, err := HoldersAbove(r, h)
 		if err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above,
 				a.Nodes = append(a.Nodes, pin.DAGOf(c))
 				continue
 			}
-			d, inUse, err := s.attemptDAG(r, pin.Attempt(holder))
+			d, inUse, err := g.AttemptDAG(r, pin.Attempt(holder))
 			if err != nil {
 				return err
 			}
@@ -53,12 +53,12 @@ func (s *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above,
 // all links, and pauses as long as its caller and it work, so that others get on.
 // What changes meanwhile may or may not be seen. It yields an error once, last, if
 // reading failed.
-func (s *Store) BlocksHeld(ctx context.Context) iter.Seq2[multihash.Multihash, error] {
+func (g *Store) BlocksHeld(ctx context.Context) iter.Seq2[multihash.Multihash, error] {
 	return func(yield func(multihash.Multihash, error) bool) {
 		var from []byte
 		for {
 			began := time.Now()
-			hashes, _, next, err := s.hashesFrom(ctx, from)
+			hashes, _, next, err := g.HashesFrom(ctx, from)
 			if err == nil {
 				for _, h := range hashes {
 					if !yield(h, nil) {
