@@ -138,7 +138,7 @@ func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) 
 	if was.Created > rec.Last {
 		rec.Last, rec.Clock, rec.Back = was.Created, was.Created, 0
 	} else {
-		if is.Created, err = rec.tick(s.cfg.Now().UnixMilli()); err != nil {
+		if is.Created, err = rec.tick(s.now().UnixMilli()); err != nil {
 			return one, err
 		}
 		is.ID = newID(is.Created)

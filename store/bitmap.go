@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/holdfast-ipfs/holdfast/pin"
+
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -136,11 +138,11 @@ func (c *chunk) encode() []byte {
 }
 
 // decode is the opposite of encode. An empty chunk has no key, so that no bytes are no
-// chunk. Errors: ErrUnreadable.
+// chunk. Errors: pin.ErrUnreadable.
 func (c *chunk) decode(b []byte) error {
 	*c = chunk{}
 	if len(b) == 0 {
-		return fmt.Errorf("%w: bitmap chunk of no bytes", ErrUnreadable)
+		return fmt.Errorf("%w: bitmap chunk of no bytes", pin.ErrUnreadable)
 	}
 	if len(b) == chunkBytes {
 		for i := range c {
@@ -149,12 +151,12 @@ func (c *chunk) decode(b []byte) error {
 		return nil
 	}
 	if len(b)%2 != 0 || len(b) > chunkBytes {
-		return fmt.Errorf("%w: bitmap chunk of %d bytes", ErrUnreadable, len(b))
+		return fmt.Errorf("%w: bitmap chunk of %d bytes", pin.ErrUnreadable, len(b))
 	}
 	for ; len(b) > 0; b = b[2:] {
 		bit := binary.BigEndian.Uint16(b)
 		if bit >= chunkBits {
-			return fmt.Errorf("%w: bit %d in a bitmap chunk of %d", ErrUnreadable, bit, chunkBits)
+			return fmt.Errorf("%w: bit %d in a bitmap chunk of %d", pin.ErrUnreadable, bit, chunkBits)
 		}
 		c.add(int(bit))
 	}
@@ -169,7 +171,7 @@ func chunkAt(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
 	if err == nil && found {
 		err = c.decode(b)
 	}
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, pin.ErrUnreadable) {
 		return workOutChunk(r, list, number, err)
 	}
 	if err != nil {

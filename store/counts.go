@@ -75,7 +75,7 @@ func (s *Store) Count(ctx context.Context, every time.Duration) error {
 
 func (s *Store) count(ctx context.Context) (Counts, error) {
 	var st Stats
-	for _, step := range []func(context.Context, keyWalk, *Stats) error{s.countLive, s.countDead} {
+	for _, step := range []func(context.Context, kv.KeyWalk, *Stats) error{s.countLive, s.countDead} {
 		if err := step(ctx, s.stroll, &st); err != nil {
 			return Counts{}, err
 		}
@@ -129,35 +129,6 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 	case !ended:
 		t.Failed++
 	}
-}
-
-// Queue is the requests of all accounts by status.
-type Queue struct {
-	Requests map[pin.Status]uint64 // every status has an entry
-	// Oldest is when the oldest of those that are queued was made; zero if none
-	// is.
-	Oldest time.Time
-}
-
-// Queue reads how many requests there are, from a bitmap of a few hundred bytes
-// for every 2,048 of an account.
-func (s *Store) Queue(ctx context.Context) (q Queue, err error) {
-	st := Stats{Requests: map[pin.Status]uint64{}}
-	if err := s.countRequests(ctx, s.kv.Walk, &st); err != nil {
-		return Queue{}, kv.Wrap(err, "count requests")
-	}
-	q.Requests = st.Requests
-	if q.Requests[pin.Queued] == 0 {
-		return q, nil
-	}
-	err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
-		q.Oldest, err = s.oldest(r, codeQueued)
-		return err
-	})
-	if err != nil {
-		return Queue{}, kv.Wrap(err, "look for the oldest request")
-	}
-	return q, nil
 }
 
 // Free gives the bytes that are free on the file system of the database.

@@ -102,7 +102,7 @@ func (of *damagedOf) index() {
 }
 
 // unlearnedError: a record, or a row, cannot be read, and what is known of it has not
-// been looked for. It is no ErrUnreadable.
+// been looked for. It is no pin.ErrUnreadable.
 type unlearnedError struct {
 	account kv.Account
 	cause   error
@@ -122,7 +122,7 @@ func (s *Store) learning(ctx context.Context, do func() error) error {
 			return err
 		}
 		if try == learnTries {
-			return fmt.Errorf("%w: %w", ErrUnreadable, unlearned.cause)
+			return fmt.Errorf("%w: %w", pin.ErrUnreadable, unlearned.cause)
 		}
 		if err := s.learnDamaged(ctx, unlearned.account); err != nil {
 			return err
@@ -228,7 +228,7 @@ func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pai
 				p.pair(row.created, seq)
 			}
 		}
-		if err != nil && !errors.Is(err, ErrUnreadable) {
+		if err != nil && !errors.Is(err, pin.ErrUnreadable) {
 			return err
 		}
 	}
@@ -237,7 +237,7 @@ func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pai
 		err := r.Scan(kv.Span{Prefix: list, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			number := binary.BigEndian.Uint32(key[len(list):])
 			c, err := chunkAt(r, list, number)
-			if errors.Is(err, ErrUnreadable) {
+			if errors.Is(err, pin.ErrUnreadable) {
 				return true, nil
 			}
 			if err != nil {
@@ -270,7 +270,7 @@ func (s *Store) pairRecords(ctx context.Context, r *kv.Reader, a kv.Account, p *
 		var rec requestRecord
 		_, err := s.kv.Take(r, requestKey(a, ms), &rec)
 		switch {
-		case errors.Is(err, ErrUnreadable):
+		case errors.Is(err, pin.ErrUnreadable):
 			p.bad[ms] = true
 		case err != nil:
 			return err
@@ -331,7 +331,7 @@ func (s *Store) findDAGs(ctx context.Context, r *kv.Reader, a kv.Account, of *da
 		}
 		d := pin.DAG(key[3 : len(key)-tail])
 		c, err := chunkAt(r, dagList(d, a), number)
-		if errors.Is(err, ErrUnreadable) {
+		if errors.Is(err, pin.ErrUnreadable) {
 			return true, nil
 		}
 		if err != nil {
@@ -396,7 +396,7 @@ func (s *Store) damagedRequest(r *kv.Reader, a kv.Account, d *damagedRequest, id
 	code, err := statusOf(r, a, d.seq)
 	if err == nil {
 		req.status = code
-	} else if !errors.Is(err, ErrUnreadable) && !errors.Is(err, errNoStatus) {
+	} else if !errors.Is(err, pin.ErrUnreadable) && !errors.Is(err, errNoStatus) {
 		return nil, err
 	}
 	return req, nil

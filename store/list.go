@@ -142,7 +142,7 @@ func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
 	err := l.r.Scan(kv.Span{Prefix: prefix, From: requestKey(l.account, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		var rec requestRecord
 		_, err := l.s.kv.Take(l.r, key, &rec)
-		if errors.Is(err, ErrUnreadable) {
+		if errors.Is(err, pin.ErrUnreadable) {
 			d, err := l.s.damagedAt(l.account, int64(binary.BigEndian.Uint64(key[len(prefix):])), err)
 			if err != nil || !d.placed {
 				return err == nil, err
@@ -206,7 +206,7 @@ func (l *lister) page(number uint32, which *chunk, n int, page *pin.Page) error 
 		if byScan && n >= manyRows && which.count() > (bit+1)/4 {
 			have := len(page.Requests)
 			err := l.pageByScan(number, which, n, created, page)
-			if !errors.Is(err, ErrUnreadable) {
+			if !errors.Is(err, pin.ErrUnreadable) {
 				return err
 			}
 			page.Requests = page.Requests[:have]
@@ -319,7 +319,7 @@ func (l *lister) metaMatches(r row) (bool, error) {
 	}
 	var rec requestRecord
 	found, err := l.s.kv.Take(l.r, requestKey(l.account, r.created), &rec)
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, pin.ErrUnreadable) {
 		return false, nil // it is not known to match
 	}
 	if err != nil || !found {
@@ -332,7 +332,7 @@ func (l *lister) metaMatches(r row) (bool, error) {
 func (l *lister) take(created int64, page *pin.Page) error {
 	req := &request{account: l.account}
 	found, err := l.s.kv.Take(l.r, requestKey(l.account, created), &req.requestRecord)
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, pin.ErrUnreadable) {
 		d := l.damaged.records[created]
 		if d == nil {
 			return &unlearnedError{l.account, err}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/holdfast-ipfs/holdfast/pin"
+
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -16,19 +18,19 @@ func (l *lister) created(seq uint64) (ms int64, found bool, err error) {
 
 func (s *Store) createdOf(r *kv.Reader, a kv.Account, seq uint64) (ms int64, found bool, err error) {
 	row, err := rowAt(r, a, seq)
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, pin.ErrUnreadable) {
 		return s.createdByOrder(a, seq, err)
 	}
 	return row.created, err == nil, err
 }
 
-// rowAt reads the row of a request that a list has. Errors: ErrUnreadable, also if it is not
+// rowAt reads the row of a request that a list has. Errors: pin.ErrUnreadable, also if it is not
 // there.
 func rowAt(r *kv.Reader, a kv.Account, seq uint64) (row, error) {
 	key := rowKey(a, seq)
 	b, found, err := r.Get(key)
 	if err == nil && !found {
-		err = fmt.Errorf("%w: a listed request has no row at key %x", ErrUnreadable, key)
+		err = fmt.Errorf("%w: a listed request has no row at key %x", pin.ErrUnreadable, key)
 	}
 	if err != nil {
 		return row{}, err
@@ -38,7 +40,7 @@ func rowAt(r *kv.Reader, a kv.Account, seq uint64) (row, error) {
 
 // row is what the record says if the row cannot be read.
 func (l *lister) row(seq uint64) (r row, found bool, err error) {
-	if r, err = rowAt(l.r, l.account, seq); !errors.Is(err, ErrUnreadable) {
+	if r, err = rowAt(l.r, l.account, seq); !errors.Is(err, pin.ErrUnreadable) {
 		return r, err == nil, err
 	}
 	ms, found, err := l.s.createdByOrder(l.account, seq, err)
@@ -47,7 +49,7 @@ func (l *lister) row(seq uint64) (r row, found bool, err error) {
 	}
 	var rec requestRecord
 	_, err = l.s.kv.Take(l.r, requestKey(l.account, ms), &rec)
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, pin.ErrUnreadable) {
 		return row{created: ms}, true, nil
 	}
 	if err == nil {
@@ -65,7 +67,7 @@ const manyRows = 64
 func (l *lister) rows(number uint32, which *chunk, fn func(row) error) error {
 	end := chunkBits // of what is left
 	if which.count() >= manyRows {
-		if done, err := l.rowsByScan(number, which, fn); !errors.Is(err, ErrUnreadable) {
+		if done, err := l.rowsByScan(number, which, fn); !errors.Is(err, pin.ErrUnreadable) {
 			return err
 		} else {
 			end = done

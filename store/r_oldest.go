@@ -1,9 +1,12 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
 
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
@@ -27,7 +30,7 @@ func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err err
 		}
 		for bit := range c.up {
 			row, err := rowAt(r, a, seqAt(number, bit))
-			if errors.Is(err, ErrUnreadable) {
+			if errors.Is(err, pin.ErrUnreadable) {
 				continue
 			}
 			if err != nil {
@@ -42,4 +45,58 @@ func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err err
 		return true, nil
 	})
 	return oldest, err
+}
+
+func (s *Store) countRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Status]uint64, error) {
+	all := map[pin.Status]uint64{}
+	for _, code := range byLikelihood() {
+		n := uint64(0)
+		err := walk(ctx, kv.Span{Prefix: []byte{kStatus, byte(code)}}, func(key, value []byte) error {
+			c := new(chunk)
+			err := c.decode(value)
+			if errors.Is(err, pin.ErrUnreadable) {
+				list, number := key[:len(key)-4], binary.BigEndian.Uint32(key[len(key)-4:])
+				err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
+					c, err = chunkAt(r, list, number)
+					return err
+				})
+			}
+			if err == nil {
+				n += uint64(c.count())
+			}
+			return kv.PassUnreadable(err)
+		})
+		if err != nil {
+			return nil, err
+		}
+		all[code.status()] = n
+	}
+	return all, nil
+}
+
+// Queue is the requests of all accounts by status.
+type Queue struct {
+	Requests map[pin.Status]uint64 // every status has an entry
+	// Oldest is when the oldest of those that are queued was made; zero if none
+	// is.
+	Oldest time.Time
+}
+
+// Queue reads how many requests there are, from a bitmap of a few hundred bytes
+// for every 2,048 of an account.
+func (s *Store) Queue(ctx context.Context) (q Queue, err error) {
+	if q.Requests, err = s.countRequests(ctx, s.kv.Walk); err != nil {
+		return Queue{}, kv.Wrap(err, "count requests")
+	}
+	if q.Requests[pin.Queued] == 0 {
+		return q, nil
+	}
+	err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
+		q.Oldest, err = s.oldest(r, codeQueued)
+		return err
+	})
+	if err != nil {
+		return Queue{}, kv.Wrap(err, "look for the oldest request")
+	}
+	return q, nil
 }

@@ -9,8 +9,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-var _ pin.Refetcher = (*Store)(nil)
-
 // Refetch implements [pin.Refetcher].
 func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err error) {
 	var work []chunkOf

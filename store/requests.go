@@ -12,8 +12,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-var _ pin.Records = (*Store)(nil)
-
 // Add implements [pin.Records].
 func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin.Request, err error) {
 	if err := s.space.RoomFor(0); err != nil {
@@ -219,7 +217,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*re
 	if err := rec.admits(most, freed); err != nil {
 		return nil, err
 	}
-	created, err := rec.tick(s.cfg.Now().UnixMilli())
+	created, err := rec.tick(s.now().UnixMilli())
 	if err != nil {
 		return nil, err
 	}
@@ -348,7 +346,7 @@ func (s *Store) find(r *kv.Reader, acct, id string) (*request, error) {
 	}
 	req := &request{account: a}
 	found, err := s.kv.Take(r, requestKey(a, ms), &req.requestRecord)
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, pin.ErrUnreadable) {
 		d, err := s.damagedAt(a, ms, err)
 		if err != nil {
 			return nil, err
@@ -417,7 +415,7 @@ func (s *Store) readRest(r *kv.Reader, req *request) (err error) {
 		var b []byte
 		b, _, err = r.Get(detailsKey(req.account, req.Seq))
 		req.details = string(b)
-		if errors.Is(err, ErrUnreadable) {
+		if errors.Is(err, pin.ErrUnreadable) {
 			req.details, err = "why it failed cannot be read any more", nil
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/holdfast-ipfs/holdfast/pin"
+
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -47,15 +49,15 @@ type row struct {
 	meta    []byte // keys and values, in turn
 }
 
-// decodeRow is the opposite of encodeRow. Errors: ErrUnreadable.
+// decodeRow is the opposite of encodeRow. Errors: pin.ErrUnreadable.
 func decodeRow(b []byte) (r row, err error) {
 	if len(b) < 9 || b[0] != kv.RecordVersion {
-		return row{}, fmt.Errorf("decode row: %w: not of version %d: %.16x", ErrUnreadable, kv.RecordVersion, b)
+		return row{}, fmt.Errorf("decode row: %w: not of version %d: %.16x", pin.ErrUnreadable, kv.RecordVersion, b)
 	}
 	r.created = int64(binary.BigEndian.Uint64(b[1:]))
 	var ok bool
 	if r.name, b, ok = cutText(b[9:]); !ok || len(b) == 0 {
-		return row{}, fmt.Errorf("decode row: %w: it ends early", ErrUnreadable)
+		return row{}, fmt.Errorf("decode row: %w: it ends early", pin.ErrUnreadable)
 	}
 	r.large, r.meta = b[0] == rowLarge, b[1:]
 	return r, nil

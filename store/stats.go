@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -54,11 +53,13 @@ type Stats struct {
 // Stats counts what there is. It reads through all references, a million in a
 // second or so; what changes meanwhile may or may not be counted.
 func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
-	st.Requests = map[pin.Status]uint64{}
-	for _, step := range []func(context.Context, keyWalk, *Stats) error{s.countLive, s.countDead, s.countDAGs, s.countRequests} {
+	for _, step := range []func(context.Context, kv.KeyWalk, *Stats) error{s.countLive, s.countDead, s.countDAGs} {
 		if err := step(ctx, s.kv.Walk, &st); err != nil {
 			return Stats{}, kv.Wrap(err, "count what the store has")
 		}
+	}
+	if st.Requests, err = s.countRequests(ctx, s.kv.Walk); err != nil {
+		return Stats{}, kv.Wrap(err, "count what the store has")
 	}
 	if err := s.checkRecords(ctx, false, st.DamagedRecords.note); err != nil {
 		return Stats{}, err
@@ -81,10 +82,7 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	return st, nil
 }
 
-// keyWalk is [Store.walk], or a slower one.
-type keyWalk func(ctx context.Context, sp kv.Span, fn func(key, value []byte) error) error
-
-func (s *Store) countLive(ctx context.Context, walk keyWalk, st *Stats) error {
+func (s *Store) countLive(ctx context.Context, walk kv.KeyWalk, st *Stats) error {
 	var last []byte
 	return walk(ctx, kv.Span{Prefix: []byte{holding.KLinkTo}}, func(key, value []byte) error {
 		l, err := holding.SplitLinkTo(key)
@@ -98,7 +96,7 @@ func (s *Store) countLive(ctx context.Context, walk keyWalk, st *Stats) error {
 	})
 }
 
-func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
+func (s *Store) countDead(ctx context.Context, walk kv.KeyWalk, st *Stats) error {
 	var page []graph.Ref
 	count := func() error {
 		dead, err := s.held.Unclaimed(page)
@@ -126,7 +124,7 @@ func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 	return count()
 }
 
-func (s *Store) countDAGs(ctx context.Context, walk keyWalk, st *Stats) error {
+func (s *Store) countDAGs(ctx context.Context, walk kv.KeyWalk, st *Stats) error {
 	return walk(ctx, kv.Span{Prefix: []byte{holding.KDAG}}, func(key, value []byte) error {
 		st.DAGs++
 		var rec holding.DAGRecord
@@ -146,30 +144,4 @@ func (s *Store) countDAGs(ctx context.Context, walk keyWalk, st *Stats) error {
 		}
 		return nil
 	})
-}
-
-func (s *Store) countRequests(ctx context.Context, walk keyWalk, st *Stats) error {
-	for _, code := range byLikelihood() {
-		n := uint64(0)
-		err := walk(ctx, kv.Span{Prefix: []byte{kStatus, byte(code)}}, func(key, value []byte) error {
-			c := new(chunk)
-			err := c.decode(value)
-			if errors.Is(err, ErrUnreadable) {
-				list, number := key[:len(key)-4], binary.BigEndian.Uint32(key[len(key)-4:])
-				err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
-					c, err = chunkAt(r, list, number)
-					return err
-				})
-			}
-			if err == nil {
-				n += uint64(c.count())
-			}
-			return kv.PassUnreadable(err)
-		})
-		if err != nil {
-			return err
-		}
-		st.Requests[code.status()] = n
-	}
-	return nil
 }

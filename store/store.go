@@ -55,6 +55,7 @@ type Store struct {
 	*held
 
 	cfg Config
+	now func() time.Time
 
 	log   *slog.Logger
 	dbDir string
@@ -80,6 +81,11 @@ type Store struct {
 	err     error // of closing
 
 }
+
+var (
+	_ pin.Records   = (*Store)(nil)
+	_ pin.Refetcher = (*Store)(nil)
+)
 
 // Open opens the data directory that the lock is on, and brings its records
 // to this version's layout. The lock must be held until after Close; it stays
@@ -108,7 +114,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, now: cfg.Now, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
 	if s.space, err = space.Open(ctx, space.Config{
 		Dir: s.dbDir, MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
 		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf,

@@ -36,7 +36,7 @@ func (h taken) all() []pin.DAG {
 // too much is kept rather than too little.
 func (s *Store) tookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err error) {
 	var rec holdsRecord
-	if _, err = s.kv.Take(r, holdsKey(a, seq), &rec); errors.Is(err, ErrUnreadable) {
+	if _, err = s.kv.Take(r, holdsKey(a, seq), &rec); errors.Is(err, pin.ErrUnreadable) {
 		s.kv.TellUnreadable(holdsKey(a, seq), err)
 		return taken{}, nil
 	}

@@ -34,20 +34,6 @@ type Damage struct {
 // CID gives the block as a CID.
 func (d Damage) CID() cid.Cid { return cid.NewCidV1(cid.Raw, d.Hash) }
 
-// HurtDAG is a DAG that a damaged block is of.
-type HurtDAG struct {
-	DAG pin.DAG
-	// Complete is whether any request for it says that it is, until now; any
-	// other is hashed again anyway.
-	Complete bool
-	// Requests is those that hold it, at most maxHurt of them.
-	Requests []pin.Request
-	More     uint64 // how many others there are
-}
-
-// maxHurt is how many requests are named for each damaged DAG.
-const maxHurt = 100
-
 // VerifyProgress is how far a check is.
 type VerifyProgress struct {
 	Blocks, Bytes uint64 // that were looked at
@@ -244,38 +230,6 @@ func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtD
 		return nil
 	})
 	return hurt, above, err
-}
-
-// holdersOf reads the requests for a DAG that are not failed.
-func (s *Store) holdersOf(r *kv.Reader, hurt *HurtDAG) error {
-	chunks, err := chunksFor(r, hurt.DAG)
-	if err != nil {
-		return err
-	}
-	for _, of := range chunks {
-		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
-			which, err := requests(r, hurt.DAG, of, code)
-			if err != nil {
-				return err
-			}
-			// What is left of a repair that was cut off says so, too.
-			hurt.Complete = hurt.Complete || code == codePinned && !which.empty()
-			for bit := range which.up {
-				if len(hurt.Requests) == maxHurt {
-					hurt.More++
-					continue
-				}
-				req, found, err := s.load(r, of.account, seqAt(of.number, bit), code)
-				if err != nil {
-					return err
-				}
-				if found {
-					hurt.Requests = append(hurt.Requests, req)
-				}
-			}
-		}
-	}
-	return nil
 }
 
 // strays notes the blocks that nothing refers to and that have no note.

@@ -17,7 +17,7 @@ import (
 // accountRecord reads what an account's requests are numbered by.
 func (s *Store) accountRecord(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
 	_, err = s.kv.Take(r, accountKey(a), &rec)
-	if errors.Is(err, ErrUnreadable) {
+	if errors.Is(err, pin.ErrUnreadable) {
 		s.kv.TellUnreadable(accountKey(a), err)
 		return workOutAccount(r.Before(), a)
 	}
@@ -75,7 +75,7 @@ func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*chunk
 			if err == nil && nameHash(string(row.name)) == hash {
 				c.add(bit)
 			}
-			if errors.Is(err, ErrUnreadable) {
+			if errors.Is(err, pin.ErrUnreadable) {
 				return nil
 			}
 			return err
@@ -109,7 +109,7 @@ func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, c
 		if err == nil {
 			err = o.decode(b)
 		}
-		if errors.Is(err, ErrUnreadable) {
+		if errors.Is(err, pin.ErrUnreadable) {
 			return nil, cause // two of them: there is no telling which is which
 		}
 		if err != nil {
@@ -143,7 +143,7 @@ func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
 			c.add(bit)
 		}
 		return err
-	}, ErrUnreadable)
+	}, pin.ErrUnreadable)
 	return c, err
 }
 
@@ -169,7 +169,7 @@ func eachRow(r *kv.Reader, a kv.Account, number uint32, fn func(seq uint64, bit 
 // takeCharge reads what an account is charged for a DAG.
 func (s *Store) takeCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRecord, charged bool, err error) {
 	charged, err = s.kv.Take(r, chargeKey(a, d), &c)
-	if !errors.Is(err, ErrUnreadable) {
+	if !errors.Is(err, pin.ErrUnreadable) {
 		return c, charged, err
 	}
 	s.kv.TellUnreadable(chargeKey(a, d), err)
@@ -204,7 +204,7 @@ func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRe
 // takeUsage reads what an account is charged in all.
 func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u usageRecord, err error) {
 	_, err = s.kv.Take(r, usageKey(a), &u)
-	if !errors.Is(err, ErrUnreadable) {
+	if !errors.Is(err, pin.ErrUnreadable) {
 		return u, err
 	}
 	s.kv.TellUnreadable(usageKey(a), err)
@@ -253,7 +253,7 @@ func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, foun
 		var c chargeRecord
 		if charged, err := s.kv.Take(r, chargeKey(of.account, d), &c); err == nil && charged {
 			rec.Blocks, rec.Bytes = c.Blocks, c.Bytes
-		} else if err != nil && !errors.Is(err, ErrUnreadable) {
+		} else if err != nil && !errors.Is(err, pin.ErrUnreadable) {
 			return rec, false, err
 		}
 	}
@@ -274,7 +274,7 @@ func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, foun
 	}
 	err = r.Scan(kv.Span{Prefix: []byte{holding.KAttempt}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		of, _, err := r.Get(key)
-		if errors.Is(err, ErrUnreadable) {
+		if errors.Is(err, pin.ErrUnreadable) {
 			return true, nil
 		}
 		if err == nil && pin.DAG(of) == d {

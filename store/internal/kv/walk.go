@@ -45,3 +45,6 @@ func (d *DB) Piece(ctx context.Context, sp Span, fn func(key, value []byte) erro
 	})
 	return rest, err
 }
+
+// KeyWalk is [DB.Walk], or a slower one.
+type KeyWalk func(ctx context.Context, sp Span, fn func(key, value []byte) error) error
