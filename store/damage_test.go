@@ -36,7 +36,7 @@ func TestDamagedDatabase(t *testing.T) {
 			defer lock.Close()
 			s, err := Open(t.Context(), lock, Config{})
 			must(t, err)
-			_, err = s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+			_, err = s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
 			must(t, err)
 			must(t, s.Close())
 			path := filepath.Join(dir, dbName, damage.file)
@@ -62,7 +62,7 @@ func TestDamagedDatabase(t *testing.T) {
 			must(t, os.WriteFile(path, whole, 0o600))
 			s, err = Open(t.Context(), lock, Config{})
 			must(t, err)
-			u, err := s.Usage(t.Context(), benchAccount)
+			u, err := s.requestRecords.Usage(t.Context(), benchAccount)
 			must(t, err)
 			if u.Pins != 1 {
 				t.Errorf("%d pins, want 1", u.Pins)

@@ -14,14 +14,14 @@ func TestRemovalsOutlastNewPins(t *testing.T) {
 	for _, keep := range []uint64{0, 64 << 20, DefaultReserve} {
 		free := uint64(1 << 40)
 		s := openTest(t, t.TempDir(), Config{MinFreeSpace: keep, FreeSpace: func(string) (uint64, error) { return free, nil }})
-		r, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+		r, err := s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
 		must(t, err)
 		free = s.space.Reserve() + s.space.Reserve()/4 - 1
-		if _, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(2)); !errors.Is(err, pin.ErrDiskFull) {
+		if _, err := s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(2)); !errors.Is(err, pin.ErrDiskFull) {
 			t.Errorf("with %d kept free, a pin on a full disk: %v", keep, err)
 		}
 		free = s.space.Reserve()
-		if _, _, err := s.Remove(t.Context(), benchAccount, r.ID); err != nil {
+		if _, _, err := s.requestRecords.Remove(t.Context(), benchAccount, r.ID); err != nil {
 			t.Errorf("with %d kept free, no pin can be removed when none can be made: %v", keep, err)
 		}
 	}

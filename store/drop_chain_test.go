@@ -19,7 +19,7 @@ import (
 // release removes a pin's request and leaves what it held to be dropped.
 func (p *pinned) release(t *testing.T, s *Store) {
 	t.Helper()
-	_, released, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+	_, released, err := s.requestRecords.Remove(t.Context(), benchAccount, p.request.ID)
 	must(t, err)
 	if !slices.Equal(released, []pin.Attempt{p.attempt}) {
 		t.Fatalf("released %v, want %d", released, p.attempt)
@@ -239,9 +239,9 @@ type halfWalk struct {
 func beginDAG(t *testing.T, s *Store, all []blocks.Block) *halfWalk {
 	t.Helper()
 	root := dagtest.Last(all)
-	r, err := s.Add(t.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root})
+	r, err := s.requestRecords.Add(t.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root})
 	must(t, err)
-	a, _, err := s.Begin(t.Context(), r.DAG())
+	a, _, err := s.requestRecords.Begin(t.Context(), r.DAG())
 	must(t, err)
 	id, err := s.held.NewHolders(t.Context(), 1)
 	must(t, err)

@@ -142,7 +142,7 @@ func TestDropsReadMarksOnce(t *testing.T) {
 			p := beginPin(t, s, from+i)
 			must(t, claimTo(s, t.Context(), p.attempt, []graph.Ref{refOf(someBlocks(uint64(i), 1, 10)[0])}))
 			p.complete(t, s, 1)
-			_, some, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+			_, some, err := s.requestRecords.Remove(t.Context(), benchAccount, p.request.ID)
 			must(t, err)
 			all = append(all, some...)
 		}
@@ -160,7 +160,7 @@ func TestDropsReadMarksOnce(t *testing.T) {
 	}
 	// One that failed leaves a node that only its mark tells of.
 	p := dirs(t, s, 1000, 2*holding.DropsPerBatch, false)
-	_, some, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+	_, some, err := s.requestRecords.Remove(t.Context(), benchAccount, p.request.ID)
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

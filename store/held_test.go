@@ -29,9 +29,9 @@ func TestHeld(t *testing.T) {
 	}
 	begin := func(i int) (pin.Request, pin.Attempt) {
 		t.Helper()
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
+		r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(i))
 		must(t, err)
-		a, complete, err := s.Begin(ctx, r.DAG())
+		a, complete, err := s.requestRecords.Begin(ctx, r.DAG())
 		must(t, err)
 		if complete {
 			t.Fatal("complete from the start")
@@ -58,14 +58,14 @@ func TestHeld(t *testing.T) {
 	if !held(other) {
 		t.Fatal("what was claimed is not held")
 	}
-	_, err := s.Complete(ctx, first.DAG(), a, pin.Totals{Blocks: 2, Bytes: 200})
+	_, err := s.requestRecords.Complete(ctx, first.DAG(), a, pin.Totals{Blocks: 2, Bytes: 200})
 	must(t, err)
 	if !held(both) || !held(one) {
 		t.Fatal("what a complete pin needs is not held")
 	}
 
 	// Released is no longer held, before its references are dropped and after.
-	released, err := s.Fail(ctx, second.DAG(), "nobody has it")
+	released, err := s.requestRecords.Fail(ctx, second.DAG(), "nobody has it")
 	must(t, err)
 	if len(released) != 1 || released[0] != b {
 		t.Fatalf("released %v, want %d", released, b)
@@ -78,7 +78,7 @@ func TestHeld(t *testing.T) {
 	if held(other) || !held(both) {
 		t.Fatal("dropping changed more than it should, or less")
 	}
-	_, released, err = s.Remove(ctx, benchAccount, first.ID)
+	_, released, err = s.requestRecords.Remove(ctx, benchAccount, first.ID)
 	must(t, err)
 	waitUntil(t, "it is let go of", func() bool { return !held(both) && !held(one) })
 	must(t, s.held.Drop(ctx, released[0]))
@@ -103,9 +103,9 @@ func TestHeld(t *testing.T) {
 func TestHeldAtOnce(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
-	a, _, err := s.Begin(ctx, r.DAG())
+	a, _, err := s.requestRecords.Begin(ctx, r.DAG())
 	must(t, err)
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -129,9 +129,9 @@ func TestHeldAtOnce(t *testing.T) {
 func BenchmarkHeld(b *testing.B) {
 	s := openTest(b, b.TempDir(), Config{})
 	ctx := b.Context()
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(b, err)
-	a, _, err := s.Begin(ctx, r.DAG())
+	a, _, err := s.requestRecords.Begin(ctx, r.DAG())
 	must(b, err)
 	bs := someBlocks(1, 100_000, 100)
 	for some := bs; len(some) > 0; some = some[min(len(some), 4096):] {
@@ -179,9 +179,9 @@ func TestNeededBelowANode(t *testing.T) {
 	node := graph.Ref{Hash: pintest.DAGSpec(7).DAG().CID().Hash(), Size: 50}
 	var requests []pin.Request
 	for i := range 2 {
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
+		r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(i))
 		must(t, err)
-		a, _, err := s.Begin(ctx, r.DAG())
+		a, _, err := s.requestRecords.Begin(ctx, r.DAG())
 		must(t, err)
 		id, err := s.held.NewHolders(ctx, 1)
 		must(t, err)
@@ -202,7 +202,7 @@ func TestNeededBelowANode(t *testing.T) {
 		if !needed() {
 			t.Fatal("it is not needed while a pin needs it")
 		}
-		_, released, err := s.Remove(ctx, benchAccount, r.ID)
+		_, released, err := s.requestRecords.Remove(ctx, benchAccount, r.ID)
 		must(t, err)
 		must(t, s.held.Drop(ctx, released[0]))
 	}
@@ -218,9 +218,9 @@ func TestAboveBlock(t *testing.T) {
 	nodeDAG := graph.Link{Ref: node, Codec: cid.DagProtobuf}.DAG()
 	var dags []pin.DAG
 	for i := range 3 {
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
+		r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(i))
 		must(t, err)
-		a, _, err := s.Begin(ctx, r.DAG())
+		a, _, err := s.requestRecords.Begin(ctx, r.DAG())
 		must(t, err)
 		dags = append(dags, r.DAG())
 		switch i {
@@ -239,7 +239,7 @@ func TestAboveBlock(t *testing.T) {
 			must(t, putTo(s, ctx, a, []blocks.Block{shared}))
 		case 2: // one that fails, and is not dropped yet
 			must(t, putTo(s, ctx, a, []blocks.Block{shared}))
-			_, err := s.Fail(ctx, r.DAG(), "nobody has it")
+			_, err := s.requestRecords.Fail(ctx, r.DAG(), "nobody has it")
 			must(t, err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 )
 
 // checkInvariants works out every list, row, holder and attempt anew from the
@@ -29,7 +30,7 @@ func checkInvariants(t *testing.T, s *Store) {
 		if err := c.requests(); err != nil {
 			return err
 		}
-		for _, kind := range []byte{kRow, kStatus, kByDAG, kByName} {
+		for _, kind := range []byte{requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName} {
 			if err := c.compare(kind); err != nil {
 				return err
 			}
@@ -46,13 +47,13 @@ func checkInvariants(t *testing.T, s *Store) {
 
 // charges works out anew what accounts are charged.
 func (c *checker) charges() error {
-	stored, err := c.all(kCharge)
+	stored, err := c.all(requests.KCharge)
 	if err != nil {
 		return err
 	}
-	sums := map[kv.Account]*usageRecord{}
+	sums := map[kv.Account]*requests.UsageRecord{}
 	for key, value := range stored {
-		var rec chargeRecord
+		var rec requests.ChargeRecord
 		if err := c.s.codec.Decode([]byte(value), &rec); err != nil {
 			return err
 		}
@@ -67,7 +68,7 @@ func (c *checker) charges() error {
 			return fmt.Errorf("%s is charged %+v for %s, of which it has %d pinned: %+v", a, rec, d, n, dag)
 		}
 		if sums[a] == nil {
-			sums[a] = &usageRecord{}
+			sums[a] = &requests.UsageRecord{}
 		}
 		sums[a].DAGs++
 		sums[a].Blocks += rec.Blocks
@@ -76,7 +77,7 @@ func (c *checker) charges() error {
 	if len(stored) != len(c.pinned) {
 		return fmt.Errorf("%d charges, want %d", len(stored), len(c.pinned))
 	}
-	usage, err := c.all(kUsage)
+	usage, err := c.all(requests.KUsage)
 	if err != nil {
 		return err
 	}
@@ -85,8 +86,8 @@ func (c *checker) charges() error {
 		if err != nil {
 			return err
 		}
-		if usage[string(usageKey(a))] != string(value) {
-			return fmt.Errorf("usage of %s is %x, want %+v", a, usage[string(usageKey(a))], want)
+		if usage[string(requests.UsageKey(a))] != string(value) {
+			return fmt.Errorf("usage of %s is %x, want %+v", a, usage[string(requests.UsageKey(a))], want)
 		}
 	}
 	if len(usage) != len(sums) {
@@ -97,12 +98,12 @@ func (c *checker) charges() error {
 
 // counts compares how many live requests each account has with its record.
 func (c *checker) counts() error {
-	stored, err := c.all(kAccount)
+	stored, err := c.all(requests.KAccount)
 	if err != nil {
 		return err
 	}
 	for key, value := range stored {
-		var rec accountRecord
+		var rec requests.AccountRecord
 		if err := c.s.codec.Decode([]byte(value), &rec); err != nil {
 			return err
 		}
@@ -135,49 +136,49 @@ type checker struct {
 
 // requests reads every request and notes what follows from it.
 func (c *checker) requests() error {
-	chunks := map[string]*chunk{}
-	err := c.r.Scan(kv.Span{Prefix: []byte{kRequest}}, func(key, value []byte) (bool, error) {
-		req := request{}
-		copy(req.account[:], key[1:])
-		if err := c.s.codec.Decode(value, &req.requestRecord); err != nil {
+	chunks := map[string]*requests.Chunk{}
+	err := c.r.Scan(kv.Span{Prefix: []byte{requests.KRequest}}, func(key, value []byte) (bool, error) {
+		req := requests.Request{}
+		copy(req.Account[:], key[1:])
+		if err := c.s.codec.Decode(value, &req.RequestRecord); err != nil {
 			return false, err
 		}
-		if string(requestKey(req.account, req.Created)) != string(key) {
+		if string(requests.RequestKey(req.Account, req.Created)) != string(key) {
 			return false, fmt.Errorf("request %x is under key %x", req.ID, key)
 		}
 		var err error
-		if req.status, err = statusOf(c.r, req.account, req.Seq); err != nil {
+		if req.Status, err = requests.StatusOf(c.r, req.Account, req.Seq); err != nil {
 			return false, err
 		}
-		if req.status == codePinned {
-			c.pinned[pinnedBy{req.account, req.dag()}]++
+		if req.Status == requests.CodePinned {
+			c.pinned[pinnedBy{req.Account, req.Dag()}]++
 		}
-		if req.status != codeFailed {
-			c.live[req.account]++
+		if req.Status != requests.CodeFailed {
+			c.live[req.Account]++
 		}
-		c.want[string(rowKey(req.account, req.Seq))] = string(encodeRow(&req.requestRecord))
-		lists := [][]byte{statusList(req.status, req.account), dagList(req.dag(), req.account)}
+		c.want[string(requests.RowKey(req.Account, req.Seq))] = string(requests.EncodeRow(&req.RequestRecord))
+		lists := [][]byte{requests.StatusList(req.Status, req.Account), requests.DagList(req.Dag(), req.Account)}
 		if req.Name != "" {
-			lists = append(lists, nameList(req.account, nameHash(req.Name)))
+			lists = append(lists, requests.NameList(req.Account, requests.NameHash(req.Name)))
 		}
 		for _, l := range lists {
-			number, bit := place(req.Seq)
-			k := string(chunkKey(l, number))
+			number, bit := requests.Place(req.Seq)
+			k := string(requests.ChunkKey(l, number))
 			if chunks[k] == nil {
-				chunks[k] = new(chunk)
+				chunks[k] = new(requests.Chunk)
 			}
-			if chunks[k].has(bit) {
-				return false, fmt.Errorf("SEQ %d of %s twice", req.Seq, req.account)
+			if chunks[k].Has(bit) {
+				return false, fmt.Errorf("SEQ %d of %s twice", req.Seq, req.Account)
 			}
-			chunks[k].add(bit)
+			chunks[k].Add(bit)
 		}
-		h, err := c.s.tookOver(c.r, req.account, req.Seq)
-		held := h.all()
-		if h.pinned != "" {
-			c.pinned[pinnedBy{req.account, h.pinned}]++
+		h, err := c.s.requestRecords.TookOver(c.r, req.Account, req.Seq)
+		held := h.All()
+		if h.Pinned != "" {
+			c.pinned[pinnedBy{req.Account, h.Pinned}]++
 		}
-		if req.status != codeFailed {
-			held = append(held, req.dag())
+		if req.Status != requests.CodeFailed {
+			held = append(held, req.Dag())
 		}
 		for _, d := range held {
 			if c.dags[d] == nil {
@@ -188,7 +189,7 @@ func (c *checker) requests() error {
 		return true, err
 	})
 	for k, ch := range chunks {
-		c.want[k] = string(ch.encode())
+		c.want[k] = string(ch.Encode())
 	}
 	return err
 }
@@ -292,7 +293,7 @@ func TestKilled(t *testing.T) {
 		must(t, err)
 		checkInvariants(t, s)
 		for id, want := range there {
-			if _, err := s.Get(t.Context(), benchAccount, id); (err == nil) != want {
+			if _, err := s.requestRecords.Get(t.Context(), benchAccount, id); (err == nil) != want {
 				t.Errorf("round %d: request %s is there: %v, want %v", round, id, err, want)
 			}
 		}
@@ -352,17 +353,17 @@ func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error 
 	ctx := t.Context()
 	spec := pintest.DAGSpec(n)
 	spec.Name = fmt.Sprint(n % 3)
-	r, err := s.Add(ctx, benchAccount, spec)
+	r, err := s.requestRecords.Add(ctx, benchAccount, spec)
 	if err != nil {
 		return err
 	}
 	say("+", r.ID)
-	a, complete, err := s.Begin(ctx, r.DAG())
+	a, complete, err := s.requestRecords.Begin(ctx, r.DAG())
 	if err != nil {
 		return err
 	}
 	if !complete && n%3 == 0 {
-		if _, err := s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1}); err != nil {
+		if _, err := s.requestRecords.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1}); err != nil {
 			return err
 		}
 	}
@@ -371,12 +372,12 @@ func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error 
 	}
 	say("-", r.ID)
 	if n%4 == 1 {
-		next, _, _, err := s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(n+1))
+		next, _, _, err := s.requestRecords.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(n+1))
 		if err != nil {
 			return err
 		}
 		say("+", next.ID)
-	} else if _, released, err := s.Remove(ctx, benchAccount, r.ID); err != nil {
+	} else if _, released, err := s.requestRecords.Remove(ctx, benchAccount, r.ID); err != nil {
 		return err
 	} else if len(released) > 0 {
 		if err := s.held.Drop(ctx, released[0]); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
@@ -211,13 +212,13 @@ func TestMigration(t *testing.T) {
 	must(t, err)
 	s, err := openWithSteps()
 	must(t, err)
-	kept, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+	kept, err := s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	must(t, s.Close())
 
 	// A step that changes one record, deletes another and makes two.
 	a, _ := kv.AccountOf(benchAccount)
-	changed, gone := accountKey(a), rowKey(a, 0)
+	changed, gone := requests.AccountKey(a), requests.RowKey(a, 0)
 	var during func(*Store) error // what happens in the middle
 	runs := 0
 	step := func(ctx context.Context, s *Store) error {
@@ -258,9 +259,9 @@ func TestMigration(t *testing.T) {
 			t.Errorf("key %x is left, with %x", key, value)
 		}
 	}
-	more, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(2))
+	more, err := s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(2))
 	must(t, err)
-	_, _, err = s.Remove(t.Context(), benchAccount, more.ID)
+	_, _, err = s.requestRecords.Remove(t.Context(), benchAccount, more.ID)
 	must(t, err)
 	must(t, s.Close())
 
@@ -305,7 +306,7 @@ func TestMigration(t *testing.T) {
 			t.Errorf("the %s is missing", half)
 		}
 	}
-	got, err := s.Get(t.Context(), benchAccount, kept.ID)
+	got, err := s.requestRecords.Get(t.Context(), benchAccount, kept.ID)
 	must(t, err)
 	if got.CID != kept.CID {
 		t.Errorf("read back %+v", got)

@@ -234,15 +234,15 @@ func (*walker) Announced(pin.DAG) (time.Time, bool) { return time.Time{}, false 
 
 // model is what should be.
 type model struct {
-	mu       sync.Mutex
-	requests map[string]map[string]cid.Cid // by account and requestid
+	mu         sync.Mutex
+	requestsOf map[string]map[string]cid.Cid // by account and requestid
 }
 
 func (m *model) any(account string, rng *rand.Rand) (id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ids := make([]string, 0, len(m.requests[account]))
-	for id := range m.requests[account] {
+	ids := make([]string, 0, len(m.requestsOf[account]))
+	for id := range m.requestsOf[account] {
 		ids = append(ids, id)
 	}
 	if len(ids) == 0 {
@@ -255,13 +255,13 @@ func (m *model) any(account string, rng *rand.Rand) (id string) {
 func (m *model) set(account, id string, root cid.Cid) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.requests[account][id] = root
+	m.requestsOf[account][id] = root
 }
 
 func (m *model) forget(account, id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.requests[account], id)
+	delete(m.requestsOf[account], id)
 }
 
 var modelAccounts = []string{benchAccount, "0a11ce00-0000-4000-8000-000000000002", "0a11ce00-0000-4000-8000-000000000003"}
@@ -285,9 +285,9 @@ func TestAgainstModel(t *testing.T) {
 	pins, err := pin.New(t.Context(), pin.Config{Workers: 3, Logger: slog.New(slog.DiscardHandler)}, s, w)
 	must(t, err)
 	defer func() { must(t, pins.Close()) }()
-	m := &model{requests: map[string]map[string]cid.Cid{}}
+	m := &model{requestsOf: map[string]map[string]cid.Cid{}}
 	for _, a := range modelAccounts {
-		m.requests[a] = map[string]cid.Cid{}
+		m.requestsOf[a] = map[string]cid.Cid{}
 	}
 	for round := range rounds {
 		ctx, stop := context.WithCancel(t.Context())
@@ -357,7 +357,7 @@ func settle(t *testing.T, s *Store, m *model) {
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		unfinished := 0
 		for _, a := range modelAccounts {
-			page, err := s.List(t.Context(), a, pin.Query{Statuses: []pin.Status{pin.Queued, pin.Pinning}})
+			page, err := s.requestRecords.List(t.Context(), a, pin.Query{Statuses: []pin.Status{pin.Queued, pin.Pinning}})
 			must(t, err)
 			unfinished += page.Count
 		}
@@ -378,19 +378,19 @@ func checkModel(t *testing.T, s *Store, f *family, m *model) {
 	checkInvariants(t, s)
 	needed := map[string]int{}
 	for _, a := range modelAccounts {
-		page, err := s.List(t.Context(), a, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
+		page, err := s.requestRecords.List(t.Context(), a, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
 		must(t, err)
-		if page.Count != len(m.requests[a]) {
-			t.Errorf("%s has %d requests, want %d", a, page.Count, len(m.requests[a]))
+		if page.Count != len(m.requestsOf[a]) {
+			t.Errorf("%s has %d requests, want %d", a, page.Count, len(m.requestsOf[a]))
 		}
 		dags := map[pin.DAG]cid.Cid{}
 		for _, r := range page.Requests {
-			if r.Status != pin.Pinned || r.Root != m.requests[a][r.ID] {
+			if r.Status != pin.Pinned || r.Root != m.requestsOf[a][r.ID] {
 				t.Errorf("request %s is %s (%s), for %s", r.ID, r.Status, r.Details, r.CID)
 			}
 			dags[r.DAG()] = r.Root
 		}
-		want := pin.Usage{Pins: uint64(len(m.requests[a])), DAGs: uint64(len(dags))}
+		want := pin.Usage{Pins: uint64(len(m.requestsOf[a])), DAGs: uint64(len(dags))}
 		for _, root := range dags {
 			for h, size := range f.below[root] {
 				want.Blocks++
@@ -398,7 +398,7 @@ func checkModel(t *testing.T, s *Store, f *family, m *model) {
 				needed[h] = size
 			}
 		}
-		if u, err := s.Usage(t.Context(), a); err != nil || u != want {
+		if u, err := s.requestRecords.Usage(t.Context(), a); err != nil || u != want {
 			t.Errorf("usage of %s is %+v, %v, want %+v", a, u, err, want)
 		}
 	}

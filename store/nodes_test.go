@@ -30,16 +30,16 @@ func (freeSlot) Release()                          {}
 func pinDAG(tb testing.TB, s *Store, all []blocks.Block) *pinned {
 	tb.Helper()
 	root := dagtest.Last(all)
-	r, err := s.Add(tb.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root})
+	r, err := s.requestRecords.Add(tb.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root})
 	must(tb, err)
-	a, complete, err := s.Begin(tb.Context(), r.DAG())
+	a, complete, err := s.requestRecords.Begin(tb.Context(), r.DAG())
 	must(tb, err)
 	p := &pinned{request: r, attempt: a}
 	if complete {
 		return p
 	}
 	t := walkDAG(tb, s, a, all)
-	_, err = s.Complete(tb.Context(), r.DAG(), a, t)
+	_, err = s.requestRecords.Complete(tb.Context(), r.DAG(), a, t)
 	must(tb, err)
 	return p
 }
@@ -98,7 +98,7 @@ func TestDropIsInterrupted(t *testing.T) {
 	all := dagtest.Chain(60)
 	p := pinDAG(t, s, all)
 	kept := pinDAG(t, s, all[:20])
-	_, released, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+	_, released, err := s.requestRecords.Remove(t.Context(), benchAccount, p.request.ID)
 	must(t, err)
 	s.held.Drops.Levels = 3 // so that there is something between batches
 	for cut := 1; len(released) > 0; cut++ {
@@ -136,9 +136,9 @@ func TestDropBesideARunningWalk(t *testing.T) {
 	over := append(append([]blocks.Block(nil), all...), dagtest.PB("over", dagtest.Last(all)))
 	p := pinDAG(t, s, all)
 	// Half of a walk: it has linked to the root, and seen that it is whole.
-	r, err := s.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(over).String(), Root: dagtest.Last(over)})
+	r, err := s.requestRecords.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(over).String(), Root: dagtest.Last(over)})
 	must(t, err)
-	a, _, err := s.Begin(t.Context(), r.DAG())
+	a, _, err := s.requestRecords.Begin(t.Context(), r.DAG())
 	must(t, err)
 	id, err := s.held.NewHolders(t.Context(), 1)
 	must(t, err)
@@ -247,7 +247,7 @@ func waitReleased(t *testing.T, s *Store) {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		released, err := s.held.Released(t.Context())
 		must(t, err)
-		page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses()})
+		page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses()})
 		must(t, err)
 		if len(released)+page.Count == 0 {
 			return
@@ -283,11 +283,11 @@ func TestRepairOfSharedNodes(t *testing.T) {
 				t.Fatalf("found %v, %+v", found, report)
 			}
 			for _, hurt := range d.DAGs {
-				_, err := s.Refetch(t.Context(), hurt.DAG)
+				_, err := s.requestRecords.Refetch(t.Context(), hurt.DAG)
 				must(t, err)
 			}
 			for n, p := range []*pinned{q, r} {
-				a, complete, err := s.Begin(t.Context(), p.request.DAG())
+				a, complete, err := s.requestRecords.Begin(t.Context(), p.request.DAG())
 				if err != nil || complete || a != p.attempt {
 					t.Fatalf("Begin gives %d, %v, %v", a, complete, err)
 				}
@@ -299,7 +299,7 @@ func TestRepairOfSharedNodes(t *testing.T) {
 				if totals.Blocks != uint64(len(whole)) {
 					t.Errorf("totals %+v of %d", totals, len(whole))
 				}
-				_, err = s.Complete(t.Context(), p.request.DAG(), a, totals)
+				_, err = s.requestRecords.Complete(t.Context(), p.request.DAG(), a, totals)
 				must(t, err)
 			}
 			checkHeld(t, s, want)

@@ -2,6 +2,7 @@ package store
 
 import (
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
@@ -20,5 +21,11 @@ var (
 	ErrUnknownBadger = space.ErrUnknownBadger
 )
 
-// Above is the DAGs that a block is of.
-type Above = holding.Above
+type (
+	// Above is the DAGs that a block is of.
+	Above = holding.Above
+	// HurtDAG is a DAG that a damaged block is of.
+	HurtDAG = requests.HurtDAG
+	// Queue is the requests of all accounts by status.
+	Queue = requests.Queue
+)

@@ -318,7 +318,7 @@ func TestQuery(t *testing.T) {
 		must(t, d.Put(t.Context(), datastore.NewKey("/q/a").ChildString(string(rune('a'+i%26))+strings.Repeat("x", i/26)), []byte{byte(i)}))
 	}
 	must(t, d.Put(t.Context(), datastore.NewKey("/qq/b"), nil))
-	_, err := s.Add(t.Context(), benchAccount, pin.Spec{CID: someBlocks(53, 1, 10)[0].Cid().String(), Root: someBlocks(53, 1, 10)[0].Cid()})
+	_, err := s.requestRecords.Add(t.Context(), benchAccount, pin.Spec{CID: someBlocks(53, 1, 10)[0].Cid().String(), Root: someBlocks(53, 1, 10)[0].Cid()})
 	must(t, err)
 	for name, c := range map[string]struct {
 		q    query.Query

@@ -185,11 +185,11 @@ const killFamily = 7
 
 // pinAndRemove pins one of the DAGs, and removes another pin if there are a few.
 func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Network, rng *rand.Rand) error {
-	r, err := s.Add(ctx, benchAccount, pin.Spec{CID: root.String(), Root: root})
+	r, err := s.requestRecords.Add(ctx, benchAccount, pin.Spec{CID: root.String(), Root: root})
 	if err != nil {
 		return err
 	}
-	a, complete, err := s.Begin(ctx, r.DAG())
+	a, complete, err := s.requestRecords.Begin(ctx, r.DAG())
 	if err != nil && !errors.Is(err, pin.ErrNotFound) { // another finished it, and a third removed it
 		return err
 	}
@@ -202,17 +202,17 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 		if err != nil {
 			return err
 		}
-		if _, err := s.Complete(ctx, r.DAG(), a, totals); err != nil && !errors.Is(err, pin.ErrSuperseded) {
+		if _, err := s.requestRecords.Complete(ctx, r.DAG(), a, totals); err != nil && !errors.Is(err, pin.ErrSuperseded) {
 			return err
 		}
 	}
 	// Only what is pinned: under others a walk writes.
-	page, err := s.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 20})
+	page, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 20})
 	if err != nil || len(page.Requests) < 5 {
 		return err
 	}
 	old := page.Requests[rng.IntN(len(page.Requests))]
-	_, released, err := s.Remove(ctx, benchAccount, old.ID)
+	_, released, err := s.requestRecords.Remove(ctx, benchAccount, old.ID)
 	if err != nil {
 		return nil // another was faster
 	}
@@ -227,7 +227,7 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 // wantPinned fails if a block is missing of a DAG that a request says is pinned.
 func wantPinned(t *testing.T, s *Store, f *family) (pins int) {
 	t.Helper()
-	page, err := s.List(t.Context(), benchAccount, pin.Query{Limit: 1000})
+	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Limit: 1000})
 	must(t, err)
 	for _, r := range page.Requests {
 		for h := range f.below[r.Root] {

@@ -337,7 +337,7 @@ func pinSome(t *testing.T, s *Store, n int, bs []blocks.Block, rng *rand.Rand) {
 		}
 	}
 	must(t, putTo(s, t.Context(), p.attempt, missing))
-	_, err := s.Complete(t.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(len(mine))})
+	_, err := s.requestRecords.Complete(t.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(len(mine))})
 	must(t, err)
 	for _, b := range mine {
 		got, err := s.held.Blockstore().Get(t.Context(), b.Cid())

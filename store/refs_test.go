@@ -164,9 +164,9 @@ func TestDropDeletesReferences(t *testing.T) {
 	ctx := t.Context()
 	bs := someBlocks(4, holding.DropsPerBatch+100, 10)
 	attempt := func(n int) (pin.Request, pin.Attempt) {
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(n))
+		r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(n))
 		must(t, err)
-		a, _, err := s.Begin(ctx, r.DAG())
+		a, _, err := s.requestRecords.Begin(ctx, r.DAG())
 		must(t, err)
 		must(t, putTo(s, ctx, a, bs))
 		return r, a
@@ -177,7 +177,7 @@ func TestDropDeletesReferences(t *testing.T) {
 		t.Error("dropped an attempt that is in use")
 	}
 	wantReferences(t, s, a, bs...)
-	_, released, err := s.Remove(ctx, benchAccount, gone.ID)
+	_, released, err := s.requestRecords.Remove(ctx, benchAccount, gone.ID)
 	must(t, err)
 	if len(released) != 1 || released[0] != a {
 		t.Fatalf("released %v, want %d", released, a)
@@ -278,7 +278,7 @@ func TestFloors(t *testing.T) {
 		free = n
 	}
 	t.Cleanup(func() { setFree(10 << 20) })
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	bs := someBlocks(7, 10, 1000)
 	refs := []graph.Ref{{Hash: bs[0].Cid().Hash(), Size: 1000}}
@@ -291,21 +291,21 @@ func TestFloors(t *testing.T) {
 	fresh := someBlocks(8, 3, 10) // one for each check, as the blockstore skips what it has
 	check := func(newFull, upkeepFull bool) {
 		t.Helper()
-		_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+		_, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 		full("Add", err, newFull)
-		_, _, _, err = s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(1))
+		_, _, _, err = s.requestRecords.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(1))
 		if !newFull {
 			r = s.newest(t)
 		}
 		full("Replace", err, newFull)
 		full("Write of blocks", putTo(s, ctx, 1, bs), newFull)
 		full("Write of links", claimTo(s, ctx, 1, refs), upkeepFull)
-		_, _, err = s.Begin(ctx, pintest.DAGSpec(1).DAG())
+		_, _, err = s.requestRecords.Begin(ctx, pintest.DAGSpec(1).DAG())
 		full("Begin", err, upkeepFull)
 		full("Blockstore.Put", s.held.Blockstore().Put(ctx, fresh[0]), upkeepFull)
 		fresh = fresh[1:]
 		full("Datastore.Put", s.held.Datastore().Put(ctx, datastore.NewKey("/x"), nil), upkeepFull)
-		_, err = s.Get(ctx, benchAccount, r.ID)
+		_, err = s.requestRecords.Get(ctx, benchAccount, r.ID)
 		must(t, err)
 	}
 	check(false, false)
@@ -318,17 +318,17 @@ func TestFloors(t *testing.T) {
 	check(true, false)
 	setFree(1<<20 - 1)
 	check(true, true)
-	_, _, err = s.Remove(ctx, benchAccount, r.ID)
+	_, _, err = s.requestRecords.Remove(ctx, benchAccount, r.ID)
 	full("Remove", err, true)
 	setFree(2 << 20)
-	_, _, err = s.Remove(ctx, benchAccount, r.ID)
+	_, _, err = s.requestRecords.Remove(ctx, benchAccount, r.ID)
 	full("Remove", err, false)
 }
 
 // newest gives the newest request of the bench's account.
 func (s *Store) newest(t *testing.T) pin.Request {
 	t.Helper()
-	page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1})
+	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1})
 	must(t, err)
 	return page.Requests[0]
 }
@@ -336,7 +336,7 @@ func (s *Store) newest(t *testing.T) pin.Request {
 func TestDatastoreHidesRecords(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	_, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	must(t, putTo(s, ctx, 1, someBlocks(9, 3, 10)))
 	d := s.held.Datastore()

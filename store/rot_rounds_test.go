@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
@@ -65,16 +66,16 @@ func TestDamageRounds(t *testing.T) {
 
 // healthy is a store before it is damaged, and what it has.
 type healthy struct {
-	dir      string
-	kept     *pinned
-	blocks   []blocks.Block
-	requests map[string]pin.Request
-	logs     map[string][]byte // the files of the value log
+	dir        string
+	kept       *pinned
+	blocks     []blocks.Block
+	requestsOf map[string]pin.Request
+	logs       map[string][]byte // the files of the value log
 }
 
 func makeHealthy(t *testing.T) *healthy {
 	t.Helper()
-	h := &healthy{dir: t.TempDir(), requests: map[string]pin.Request{}}
+	h := &healthy{dir: t.TempDir(), requestsOf: map[string]pin.Request{}}
 	s, lock := openSmall(t, h.dir)
 	h.kept = beginPin(t, s, 0)
 	for i, size := range []int{200, 900, 3000, 40_000, 300} {
@@ -88,17 +89,17 @@ func makeHealthy(t *testing.T) *healthy {
 		if i%4 == 0 {
 			spec.Meta = map[string]string{"long": strings.Repeat(spec.Name+" ", 200)}
 		}
-		_, err := s.Add(t.Context(), benchAccount, spec)
+		_, err := s.requestRecords.Add(t.Context(), benchAccount, spec)
 		must(t, err)
 	}
 	must(t, s.Close())
 	// Each start begins a file of the value log, and the newest one is like no other.
 	s, err := openWith(t.Context(), lock.dir, Config{Now: new(benchClock).now}.withDefaults(), smallFiles(), migrations())
 	must(t, err)
-	page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
+	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
 	must(t, err)
 	for _, r := range page.Requests {
-		h.requests[r.ID] = r
+		h.requestsOf[r.ID] = r
 	}
 	if found, _ := verify(t, s); len(found) > 0 || len(page.Requests) != 121 {
 		t.Fatalf("%d blocks are damaged, and %d requests listed", len(found), len(page.Requests))
@@ -242,30 +243,30 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 func (h *healthy) checkRequests(t *testing.T, s *Store, touched func([]byte, int) bool) {
 	t.Helper()
 	same := func(got pin.Request) bool {
-		want := h.requests[got.ID]
+		want := h.requestsOf[got.ID]
 		return reflect.DeepEqual(got, want) || pin.InfoOf(got)["damaged"] != ""
 	}
 	a, _ := kv.AccountOf(benchAccount)
-	for id, want := range h.requests {
+	for id, want := range h.requestsOf {
 		size := 300 // beside its metadata, at most
 		for k, v := range want.Meta {
 			size += len(k) + len(v)
 		}
-		was := touched(requestKey(a, want.Created.UnixMilli()), size)
-		got, err := s.Get(t.Context(), benchAccount, id)
+		was := touched(requests.RequestKey(a, want.Created.UnixMilli()), size)
+		got, err := s.requestRecords.Get(t.Context(), benchAccount, id)
 		switch {
 		case was && err == nil && pin.InfoOf(got)["damaged"] != "":
 		case err != nil || !reflect.DeepEqual(got, want):
 			t.Errorf("request %s (hit: %v) is %+v, %v; was %+v", id, was, got, err, want)
 		}
 	}
-	page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
-	if err != nil || len(page.Requests) != len(h.requests) || page.Count != len(h.requests) {
-		t.Errorf("%d requests are listed and %d counted, of %d, %v", len(page.Requests), page.Count, len(h.requests), err)
+	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
+	if err != nil || len(page.Requests) != len(h.requestsOf) || page.Count != len(h.requestsOf) {
+		t.Errorf("%d requests are listed and %d counted, of %d, %v", len(page.Requests), page.Count, len(h.requestsOf), err)
 	}
 	for _, got := range page.Requests {
 		if !same(got) {
-			t.Errorf("listed is %+v, was %+v", got, h.requests[got.ID])
+			t.Errorf("listed is %+v, was %+v", got, h.requestsOf[got.ID])
 		}
 	}
 }

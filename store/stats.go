@@ -58,7 +58,7 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 			return Stats{}, kv.Wrap(err, "count what the store has")
 		}
 	}
-	if st.Requests, err = s.countRequests(ctx, s.kv.Walk); err != nil {
+	if st.Requests, err = s.requestRecords.CountRequests(ctx, s.kv.Walk); err != nil {
 		return Stats{}, kv.Wrap(err, "count what the store has")
 	}
 	if err := s.checkRecords(ctx, false, st.DamagedRecords.note); err != nil {

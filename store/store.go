@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
@@ -46,6 +47,7 @@ type Config struct {
 type (
 	accountRecords = accounts.Store
 	held           = holding.Store
+	requestRecords = requests.Store
 )
 
 // Store is an open data directory. All methods may be called concurrently.
@@ -53,9 +55,9 @@ type (
 type Store struct {
 	*accountRecords
 	*held
+	*requestRecords
 
 	cfg Config
-	now func() time.Time
 
 	log   *slog.Logger
 	dbDir string
@@ -65,8 +67,6 @@ type Store struct {
 	db    *badger.DB
 
 	tally tally
-	// damaged is the requests that cannot be read, as far as that is known.
-	damaged damagedRequests
 
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
@@ -74,8 +74,7 @@ type Store struct {
 	ctx        context.Context
 	cancel     context.CancelFunc
 
-	quotas pin.Quotas // nil is none
-	codec  kv.Codec
+	codec kv.Codec
 
 	closing sync.Once
 	err     error // of closing
@@ -114,7 +113,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, now: cfg.Now, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
 	if s.space, err = space.Open(ctx, space.Config{
 		Dir: s.dbDir, MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
 		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf,
@@ -125,7 +124,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	s.accountRecords = accounts.New(s.kv)
 	s.held = holding.New(s.space, s.log)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.held.WorkOut = s.workOutDAG
+	s.requestRecords = requests.New(s.space, s.held, s.log, cfg.Now)
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

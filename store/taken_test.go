@@ -20,25 +20,25 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 	const n = 3000
 	for name, end := range map[string]func(s *Store, d pin.DAG, a pin.Attempt, stop stopAfter) error{
 		"complete": func(s *Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
-			released, err := s.Complete(t.Context(), d, a, pin.Totals{Blocks: 1, Bytes: 1})
+			released, err := s.requestRecords.Complete(t.Context(), d, a, pin.Totals{Blocks: 1, Bytes: 1})
 			if err == nil && len(released) != n {
 				t.Errorf("%d attempts are released, want %d", len(released), n)
 			}
 			return err
 		},
 		"fail": func(s *Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
-			released, err := s.Fail(t.Context(), d, "no block was received")
+			released, err := s.requestRecords.Fail(t.Context(), d, "no block was received")
 			if err == nil && len(released) != n+1 {
 				t.Errorf("%d attempts are released, want %d", len(released), n+1)
 			}
 			return err
 		},
 		"interrupted": func(s *Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
-			if _, err := s.Complete(stop(3), d, a, pin.Totals{Blocks: 1, Bytes: 1}); !errors.Is(err, context.Canceled) {
+			if _, err := s.requestRecords.Complete(stop(3), d, a, pin.Totals{Blocks: 1, Bytes: 1}); !errors.Is(err, context.Canceled) {
 				t.Errorf("Complete in three commits: %v", err)
 			}
 			checkInvariants(t, s)
-			_, complete, err := s.Begin(t.Context(), d)
+			_, complete, err := s.requestRecords.Begin(t.Context(), d)
 			if !complete {
 				t.Error("it is not complete")
 			}
@@ -68,19 +68,19 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 			}
 			ctx := t.Context()
 			wanted := pintest.DAGSpec(1_000_000)
-			bobs, err := s.Add(ctx, modelAccounts[1], wanted)
+			bobs, err := s.requestRecords.Add(ctx, modelAccounts[1], wanted)
 			must(t, err)
 			var next atomic.Int64
 			var wg sync.WaitGroup
 			for range benchWriters {
 				wg.Go(func() {
 					for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
-						r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
+						r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(i))
 						if err == nil {
-							_, _, err = s.Begin(ctx, r.DAG())
+							_, _, err = s.requestRecords.Begin(ctx, r.DAG())
 						}
 						if err == nil {
-							_, _, _, err = s.Replace(ctx, benchAccount, r.ID, wanted)
+							_, _, _, err = s.requestRecords.Replace(ctx, benchAccount, r.ID, wanted)
 						}
 						if err != nil {
 							t.Error(err)
@@ -89,10 +89,10 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			a, _, err := s.Begin(ctx, wanted.DAG())
+			a, _, err := s.requestRecords.Begin(ctx, wanted.DAG())
 			must(t, err)
 			must(t, end(s, wanted.DAG(), a, stop))
-			got, err := s.Get(ctx, modelAccounts[1], bobs.ID)
+			got, err := s.requestRecords.Get(ctx, modelAccounts[1], bobs.ID)
 			must(t, err)
 			if !got.Status.Done() {
 				t.Errorf("the other account's request is %s", got.Status)

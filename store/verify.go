@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
@@ -28,7 +29,7 @@ const (
 type Damage struct {
 	Hash multihash.Multihash
 	Kind string // DamageMissing or DamageCorrupt
-	DAGs []HurtDAG
+	DAGs []requests.HurtDAG
 }
 
 // CID gives the block as a CID.
@@ -202,8 +203,8 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 
 // hurtBy lists the DAGs that a block is of, with their requests, and all that is
 // holdersAbove it.
-func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtDAG, above []graph.Holder, err error) {
-	err = s.viewLearning(ctx, func(r *kv.Reader) error {
+func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []requests.HurtDAG, above []graph.Holder, err error) {
+	err = s.requestRecords.ViewLearning(ctx, func(r *kv.Reader) error {
 		hurt = nil
 		if above, err = holding.HoldersAbove(r, h); err != nil {
 			return err
@@ -221,8 +222,8 @@ func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtD
 			if err != nil {
 				return err
 			}
-			one := HurtDAG{DAG: pin.DAG(d), Complete: rec.Complete}
-			if err := s.holdersOf(r, &one); err != nil {
+			one := requests.HurtDAG{DAG: pin.DAG(d), Complete: rec.Complete}
+			if err := s.requestRecords.HoldersOf(r, &one); err != nil {
 				return err
 			}
 			hurt = append(hurt, one)

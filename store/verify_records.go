@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 )
 
 // DamagedRecord is a record, or an entry of a list, whose value cannot be read.
@@ -57,7 +58,7 @@ func (d DamagedRecord) String() string {
 
 // recordKinds is every kind whose value says something.
 func recordKinds() []kv.Kind {
-	return slices.Concat(kindsOfRequests(), holding.Kinds(), accounts.Kinds())
+	return slices.Concat(requests.Kinds(), holding.Kinds(), accounts.Kinds())
 }
 
 // kindOf names what is under a key.
@@ -113,20 +114,20 @@ func describe(kind string, key []byte) DamagedRecord {
 		return pin.DAG(b[2:n]).String(), b[n:]
 	}
 	switch key[0] {
-	case kAccount, kRow, kByName, kHolds, kDetails, kUsage, accounts.KLogin:
+	case requests.KAccount, requests.KRow, requests.KByName, requests.KHolds, requests.KDetails, requests.KUsage, accounts.KLogin:
 		d.Account = id(tail)
-	case kRequest:
+	case requests.KRequest:
 		d.Account = id(tail)
 		if len(tail) == 16+8 {
-			d.RequestID = plainID(int64(binary.BigEndian.Uint64(tail[16:]))).String()
+			d.RequestID = requests.PlainID(int64(binary.BigEndian.Uint64(tail[16:]))).String()
 		}
-	case kStatus:
+	case requests.KStatus:
 		d.Account = id(tail[min(1, len(tail)):])
-	case kByDAG:
+	case requests.KByDAG:
 		var rest []byte
 		d.CID, rest = dag(tail)
 		d.Account = id(rest)
-	case kCharge:
+	case requests.KCharge:
 		d.Account = id(tail)
 		d.CID, _ = dag(tail[min(16, len(tail)):])
 	case holding.KDAG:

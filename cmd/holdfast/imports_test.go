@@ -18,11 +18,12 @@ const module = "github.com/holdfast-ipfs/holdfast"
 var ourImports = map[string][]string{
 	"cmd/holdfast": {"pin", "node", "node/denylist", "node/find", "node/gateway", "node/provide", "store", "auth", "psa"},
 	"psa":          {"pin", "auth"},
-	"store":        {"pin", "pin/graph", "auth", "internal/fault", "store/internal/accounts", "store/internal/graph", "store/internal/kv", "store/internal/space", "store/internal/space/reading"},
+	"store":        {"pin", "pin/graph", "auth", "internal/fault", "store/internal/accounts", "store/internal/graph", "store/internal/kv", "store/internal/requests", "store/internal/space", "store/internal/space/reading"},
 	// The rooms of the store.
 	"store/internal/accounts":      {"auth", "internal/fault", "store/internal/kv"},
 	"store/internal/graph":         {"internal/fault", "pin", "pin/graph", "store/internal/kv", "store/internal/space", "store/internal/space/reading"},
 	"store/internal/kv":            {"internal/fault", "store/internal/space/reading"},
+	"store/internal/requests":      {"pin", "store/internal/graph", "store/internal/kv", "store/internal/space"},
 	"store/internal/space":         {"internal/fault", "store/internal/kv", "store/internal/space/reading"},
 	"store/internal/space/reading": {"internal/fault"},
 	"node":                         {"internal/awake", "pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},

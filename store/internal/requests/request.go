@@ -1,4 +1,4 @@
-package store
+package requests
 
 import (
 	"crypto/rand"
@@ -22,7 +22,7 @@ const maxAhead = time.Second
 // When the clock was set back, requests are dated a millisecond apart until it
 // has caught up: refusing them for so long would be an outage. How far it was
 // set back does not count as running ahead.
-func (r *accountRecord) tick(clock int64) (created int64, err error) {
+func (r *AccountRecord) tick(clock int64) (created int64, err error) {
 	created = max(clock, r.Last+1)
 	back := r.Back + max(r.Clock-clock, 0)
 	if created == clock {
@@ -41,13 +41,13 @@ type statusCode byte
 const (
 	codeQueued statusCode = iota + 1
 	codePinning
-	codePinned
-	codeFailed
+	CodePinned
+	CodeFailed
 )
 
 // byLikelihood is every status, the one that most requests have first.
 func byLikelihood() [4]statusCode {
-	return [...]statusCode{codePinned, codeQueued, codePinning, codeFailed}
+	return [...]statusCode{CodePinned, codeQueued, codePinning, CodeFailed}
 }
 
 func (c statusCode) status() pin.Status {
@@ -56,7 +56,7 @@ func (c statusCode) status() pin.Status {
 		return pin.Queued
 	case codePinning:
 		return pin.Pinning
-	case codePinned:
+	case CodePinned:
 		return pin.Pinned
 	default:
 		return pin.Failed
@@ -73,19 +73,19 @@ func codeOf(s pin.Status) (c statusCode, ok bool) {
 	return 0, false
 }
 
-// request is a request with what is known of it outside of its record.
-type request struct {
-	account kv.Account
-	requestRecord
-	status  statusCode
+// Request is a request with what is known of it outside of its record.
+type Request struct {
+	Account kv.Account
+	RequestRecord
+	Status  statusCode
 	details string
 	totals  pin.Totals
 	damage  *damagedRequest // not nil: the record cannot be read, and this is what is known
 }
 
-func (r *request) dag() pin.DAG { return r.requestRecord.dag() }
+func (r *Request) Dag() pin.DAG { return r.RequestRecord.dag() }
 
-func (r *requestRecord) dag() pin.DAG {
+func (r *RequestRecord) dag() pin.DAG {
 	c, err := cid.Cast(r.Root)
 	if err != nil {
 		return ""
@@ -95,13 +95,13 @@ func (r *requestRecord) dag() pin.DAG {
 
 // public gives the request as package pin knows it. One whose record cannot be read is
 // Failed there, whatever it holds.
-func (r *request) public() (pin.Request, error) {
+func (r *Request) public() (pin.Request, error) {
 	if r.damage != nil {
 		out := pin.Request{
-			ID: uuid.UUID(r.ID).String(), Account: r.account.String(),
-			Spec:    pin.Spec{CID: unknownCID, Name: r.Name, Meta: r.Meta},
+			ID: uuid.UUID(r.ID).String(), Account: r.Account.String(),
+			Spec:    pin.Spec{CID: UnknownCID, Name: r.Name, Meta: r.Meta},
 			Created: time.UnixMilli(r.Created).UTC(),
-			Status:  pin.Failed, Damaged: true, Details: r.damage.text(r.status),
+			Status:  pin.Failed, Damaged: true, Details: r.damage.text(r.Status),
 		}
 		if r.damage.dag != "" {
 			out.CID, out.Root = r.CID, r.damage.dag.CID()
@@ -114,10 +114,10 @@ func (r *request) public() (pin.Request, error) {
 	}
 	out := pin.Request{
 		ID:      uuid.UUID(r.ID).String(),
-		Account: r.account.String(),
+		Account: r.Account.String(),
 		Spec:    pin.Spec{CID: r.CID, Root: root, Name: r.Name},
 		Created: time.UnixMilli(r.Created).UTC(),
-		Status:  r.status.status(),
+		Status:  r.Status.status(),
 		Totals:  r.totals,
 		Details: r.details,
 	}

@@ -1,4 +1,4 @@
-package store
+package requests
 
 import (
 	"context"
@@ -16,7 +16,7 @@ func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, 
 	if !ok {
 		return nil, fmt.Errorf("list accounts: no status %q", status)
 	}
-	prefix := []byte{kStatus, byte(code)}
+	prefix := []byte{KStatus, byte(code)}
 	var last kv.Account
 	err = s.kv.View(ctx, func(r *kv.Reader) error {
 		// Of each account there is a key for every 2,048 requests.
@@ -44,14 +44,14 @@ func (s *Store) load(r *kv.Reader, a kv.Account, seq uint64, code statusCode) (o
 	if err != nil || !found {
 		return pin.Request{}, false, err
 	}
-	req := &request{account: a, status: code}
-	found, err = s.kv.Take(r, requestKey(a, ms), &req.requestRecord)
+	req := &Request{Account: a, Status: code}
+	found, err = s.kv.Take(r, RequestKey(a, ms), &req.RequestRecord)
 	if errors.Is(err, pin.ErrUnreadable) {
 		d, err := s.damagedAt(a, ms, err)
 		if err != nil {
 			return pin.Request{}, false, err
 		}
-		if req, err = s.damagedRequest(r, a, d, plainID(ms)); err != nil {
+		if req, err = s.damagedRequest(r, a, d, PlainID(ms)); err != nil {
 			return pin.Request{}, false, err
 		}
 		if out, err = req.public(); err == nil && d.dag != "" {
@@ -80,7 +80,7 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 	if !ok || !known || limit <= 0 {
 		return nil, ctx.Err()
 	}
-	err = s.viewLearning(ctx, func(r *kv.Reader) error {
+	err = s.ViewLearning(ctx, func(r *kv.Reader) error {
 		found = nil
 		l := &lister{s: s, r: r, account: a, asKept: true, damaged: s.damaged.get(a),
 			q: pin.Query{Statuses: []pin.Status{status}, After: after}}
@@ -92,7 +92,7 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 			if err != nil {
 				return err
 			}
-			for bit := range c.up {
+			for bit := range c.Up {
 				if len(found) == limit {
 					break
 				}

@@ -1,4 +1,4 @@
-package store
+package requests
 
 import (
 	"context"
@@ -67,14 +67,14 @@ func (s *Store) limitsFor(ctx context.Context, d pin.DAG) (limits, error) {
 
 // overQuota is requests of an account that failed as they were over its quota.
 type overQuota struct {
-	account  kv.Account
-	requests int
-	why      *pin.QuotaError
+	account    kv.Account
+	requestsOf int
+	why        *pin.QuotaError
 }
 
 func (s *Store) tellOver(d pin.DAG, over []overQuota) {
 	for _, o := range over {
-		s.log.Warn("pin over quota", "cid", d, "account", o.account, "requests", o.requests, "reason", o.why)
+		s.log.Warn("pin over quota", "cid", d, "account", o.account, "requests", o.requestsOf, "reason", o.why)
 	}
 }
 
@@ -87,22 +87,22 @@ func (s *Store) charged(r *kv.Reader, a kv.Account) (bytes uint64, err error) {
 // admitBytes says whether a request that was just made or tried again may be. was
 // is what its account was charged before, most what it may be, and replaces says
 // that another live request went for it.
-func (s *Store) admitBytes(t *kv.Tx, req *request, was, most uint64, replaces bool) error {
+func (s *Store) admitBytes(t *kv.Tx, req *Request, was, most uint64, replaces bool) error {
 	if most == 0 {
 		return nil
 	}
-	now, err := s.charged(&t.Reader, req.account)
+	now, err := s.charged(&t.Reader, req.Account)
 	if err != nil {
 		return err
 	}
 	switch {
-	case req.status == codePinned && now > was && now > most:
-		rec, _, err := s.held.DAG(&t.Reader, req.dag())
+	case req.Status == CodePinned && now > was && now > most:
+		rec, _, err := s.held.DAG(&t.Reader, req.Dag())
 		if err != nil {
 			return err
 		}
 		return &pin.QuotaError{Used: now - rec.Bytes, Asked: rec.Bytes, Limit: most}
-	case req.status == codeQueued && !replaces && now >= most:
+	case req.Status == codeQueued && !replaces && now >= most:
 		return &pin.QuotaError{Used: now, Limit: most}
 	}
 	return nil
@@ -134,12 +134,12 @@ func (s *Store) over(r *kv.Reader, a kv.Account, d pin.DAG, bytes uint64, takers
 func (s *Store) freed(r *kv.Reader, a kv.Account, takers []uint64) (bytes uint64, err error) {
 	holds := map[pin.DAG]uint64{}
 	for _, seq := range takers {
-		h, err := s.tookOver(r, a, seq)
+		h, err := s.TookOver(r, a, seq)
 		if err != nil {
 			return 0, err
 		}
-		if h.pinned != "" {
-			holds[h.pinned]++
+		if h.Pinned != "" {
+			holds[h.Pinned]++
 		}
 	}
 	for d, n := range holds {

@@ -1,4 +1,4 @@
-package store
+package requests
 
 import (
 	"math/rand/v2"
@@ -8,58 +8,58 @@ import (
 
 func TestChunk(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for _, fill := range []int{0, 1, 5, chunkBytes/2 - 1, chunkBytes / 2, chunkBytes, chunkBits} {
-		var c chunk
+	for _, fill := range []int{0, 1, 5, ChunkBytes/2 - 1, ChunkBytes / 2, ChunkBytes, ChunkBits} {
+		var c Chunk
 		want := map[int]bool{}
 		for len(want) < fill {
-			bit := rng.IntN(chunkBits)
+			bit := rng.IntN(ChunkBits)
 			want[bit] = true
-			c.add(bit)
+			c.Add(bit)
 		}
 		var sorted []int
 		for bit := range want {
 			sorted = append(sorted, bit)
 		}
 		slices.Sort(sorted)
-		check := func(what string, c *chunk, want []int) {
+		check := func(what string, c *Chunk, want []int) {
 			t.Helper()
-			if got := slices.Collect(c.up); !slices.Equal(got, want) {
+			if got := slices.Collect(c.Up); !slices.Equal(got, want) {
 				t.Errorf("%d bits, %s: %v, want %v", fill, what, got, want)
 			}
-			down := slices.Collect(c.down)
+			down := slices.Collect(c.Down)
 			slices.Reverse(down)
-			if !slices.Equal(down, want) || c.count() != len(want) || c.empty() != (len(want) == 0) {
-				t.Errorf("%d bits, %s: down %v, count %d, empty %v", fill, what, down, c.count(), c.empty())
+			if !slices.Equal(down, want) || c.Count() != len(want) || c.Empty() != (len(want) == 0) {
+				t.Errorf("%d bits, %s: down %v, count %d, empty %v", fill, what, down, c.Count(), c.Empty())
 			}
 		}
 		check("set", &c, sorted)
 
-		b := c.encode()
-		if (b == nil) != (fill == 0) || len(b) > chunkBytes {
+		b := c.Encode()
+		if (b == nil) != (fill == 0) || len(b) > ChunkBytes {
 			t.Errorf("%d bits take %d bytes", fill, len(b))
 		}
-		var back chunk
+		var back Chunk
 		if fill > 0 { // an empty one has no key
-			must(t, back.decode(b))
+			must(t, back.Decode(b))
 		}
 		check("decoded", &back, sorted)
 
 		for range 20 {
-			lo, hi := rng.IntN(chunkBits+1), rng.IntN(chunkBits+1)
+			lo, hi := rng.IntN(ChunkBits+1), rng.IntN(ChunkBits+1)
 			clipped := c
-			clipped.clip(lo, hi)
+			clipped.Clip(lo, hi)
 			check("clipped", &clipped, slices.DeleteFunc(slices.Clone(sorted), func(b int) bool { return b < lo || b >= hi }))
 		}
 		for _, n := range []int{0, 1, fill - 1, fill, fill + 1} {
 			if n >= 0 {
 				first := c
-				first.keepFirst(n)
+				first.KeepFirst(n)
 				check("kept first", &first, sorted[:min(n, fill)])
 			}
 		}
 		for bit := range want {
-			c.remove(bit)
-			if c.has(bit) {
+			c.Remove(bit)
+			if c.Has(bit) {
 				t.Errorf("bit %d is there after it was removed", bit)
 			}
 		}
@@ -68,10 +68,17 @@ func TestChunk(t *testing.T) {
 }
 
 func TestChunkRefusesGarbage(t *testing.T) {
-	var c chunk
-	for _, b := range [][]byte{{1}, {0xff, 0xff}, make([]byte, chunkBytes+2), {0x08, 0x00}} {
-		if err := c.decode(b); err == nil {
+	var c Chunk
+	for _, b := range [][]byte{{1}, {0xff, 0xff}, make([]byte, ChunkBytes+2), {0x08, 0x00}} {
+		if err := c.Decode(b); err == nil {
 			t.Errorf("decoded %x", b)
 		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,4 +1,4 @@
-package store
+package requests
 
 import (
 	"encoding/binary"
@@ -13,7 +13,7 @@ import (
 // done. However long the row of replacements is, it is a few DAGs, so that what
 // happens to a request fits into a commit.
 type taken struct {
-	pinned pin.DAG   // of the last request before it that was pinned, and charged as if it were yet; "" is none
+	Pinned pin.DAG   // of the last request before it that was pinned, and charged as if it were yet; "" is none
 	tried  []pin.DAG // of those since that were being fetched, the newest last
 }
 
@@ -24,23 +24,23 @@ type holdsRecord struct {
 	Tried  [][]byte
 }
 
-// all lists the DAGs, each as often as it is held.
-func (h taken) all() []pin.DAG {
-	if h.pinned == "" {
+// All lists the DAGs, each as often as it is held.
+func (h taken) All() []pin.DAG {
+	if h.Pinned == "" {
 		return h.tried
 	}
-	return append([]pin.DAG{h.pinned}, h.tried...)
+	return append([]pin.DAG{h.Pinned}, h.tried...)
 }
 
-// tookOver reads what a request holds besides its own DAG. What cannot be read stays held:
+// TookOver reads what a request holds besides its own DAG. What cannot be read stays held:
 // too much is kept rather than too little.
-func (s *Store) tookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err error) {
+func (s *Store) TookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err error) {
 	var rec holdsRecord
 	if _, err = s.kv.Take(r, holdsKey(a, seq), &rec); errors.Is(err, pin.ErrUnreadable) {
 		s.kv.TellUnreadable(holdsKey(a, seq), err)
 		return taken{}, nil
 	}
-	h.pinned = pin.DAG(rec.Pinned)
+	h.Pinned = pin.DAG(rec.Pinned)
 	for _, d := range rec.Tried {
 		h.tried = append(h.tried, pin.DAG(d))
 	}
@@ -48,11 +48,11 @@ func (s *Store) tookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err e
 }
 
 func (s *Store) putTaken(t *kv.Tx, a kv.Account, seq uint64, h taken) error {
-	if len(h.all()) == 0 {
+	if len(h.All()) == 0 {
 		t.Delete(holdsKey(a, seq))
 		return nil
 	}
-	rec := holdsRecord{Pinned: []byte(h.pinned)}
+	rec := holdsRecord{Pinned: []byte(h.Pinned)}
 	for _, d := range h.tried {
 		rec.Tried = append(rec.Tried, []byte(d))
 	}
@@ -62,50 +62,50 @@ func (s *Store) putTaken(t *kv.Tx, a kv.Account, seq uint64, h taken) error {
 // takeOver makes a new request hold what the one that it replaces held, as far
 // as it holds that longer: the holders of these DAGs stay as many. It lets go of
 // the rest.
-func (s *Store) takeOver(t *kv.Tx, is, was *request) (released []pin.Attempt, err error) {
-	held, err := s.tookOver(&t.Reader, was.account, was.Seq)
+func (s *Store) takeOver(t *kv.Tx, is, was *Request) (released []pin.Attempt, err error) {
+	held, err := s.TookOver(&t.Reader, was.Account, was.Seq)
 	if err != nil {
 		return nil, err
 	}
-	if was.dag() == "" { // its record cannot be read: what it was for stays held
-		return s.letGoTaken(t, is.account, held)
+	if was.Dag() == "" { // its record cannot be read: what it was for stays held
+		return s.letGoTaken(t, is.Account, held)
 	}
 	var kept, rest taken
-	if is.status == codeQueued {
-		kept, rest = held.after(was, is.dag())
-		if was.status == codePinned {
-			if err := s.charge(t, is.account, was.dag(), 1); err != nil {
+	if is.Status == codeQueued {
+		kept, rest = held.after(was, is.Dag())
+		if was.Status == CodePinned {
+			if err := s.charge(t, is.Account, was.Dag(), 1); err != nil {
 				return nil, err
 			}
 		}
 	} else {
 		rest = held
-		if was.status != codeFailed {
-			rest.tried = append(rest.tried, was.dag())
+		if was.Status != CodeFailed {
+			rest.tried = append(rest.tried, was.Dag())
 		}
 	}
-	if err := s.putTaken(t, is.account, is.Seq, kept); err != nil {
+	if err := s.putTaken(t, is.Account, is.Seq, kept); err != nil {
 		return nil, err
 	}
-	return s.letGoTaken(t, is.account, rest)
+	return s.letGoTaken(t, is.Account, rest)
 }
 
 // after gives what a request for d holds besides that when it comes after was,
 // which holds h, and what neither of them does then.
-func (h taken) after(was *request, d pin.DAG) (kept, rest taken) {
+func (h taken) after(was *Request, d pin.DAG) (kept, rest taken) {
 	row := slices.Clone(h.tried)
-	switch was.status {
-	case codePinned: // and holds nothing else
-		kept.pinned = was.dag()
+	switch was.Status {
+	case CodePinned: // and holds nothing else
+		kept.Pinned = was.Dag()
 	case codePinning:
-		kept.pinned = h.pinned
-		row = append(row, was.dag())
+		kept.Pinned = h.Pinned
+		row = append(row, was.Dag())
 	case codeQueued: // so nothing was fetched for it
-		kept.pinned = h.pinned
-		rest.tried = append(rest.tried, was.dag())
+		kept.Pinned = h.Pinned
+		rest.tried = append(rest.tried, was.Dag())
 	}
-	if kept.pinned == d {
-		kept.pinned, rest.pinned = "", d
+	if kept.Pinned == d {
+		kept.Pinned, rest.Pinned = "", d
 	}
 	for _, old := range slices.Backward(row) {
 		if old == d || len(kept.tried) == pin.KeptTries || slices.Contains(kept.tried, old) {
@@ -120,31 +120,31 @@ func (h taken) after(was *request, d pin.DAG) (kept, rest taken) {
 
 // letGoTaken lets go of DAGs that a request of the account took over.
 func (s *Store) letGoTaken(t *kv.Tx, a kv.Account, h taken) ([]pin.Attempt, error) {
-	if h.pinned != "" {
-		if err := s.charge(t, a, h.pinned, -1); err != nil {
+	if h.Pinned != "" {
+		if err := s.charge(t, a, h.Pinned, -1); err != nil {
 			return nil, err
 		}
 	}
-	return s.held.LetGo(t, h.all())
+	return s.held.LetGo(t, h.All())
 }
 
 // letGoHeld lets go of all that a request holds.
-func (s *Store) letGoHeld(t *kv.Tx, req *request) (released []pin.Attempt, err error) {
-	if req.status == codeFailed {
+func (s *Store) letGoHeld(t *kv.Tx, req *Request) (released []pin.Attempt, err error) {
+	if req.Status == CodeFailed {
 		return nil, nil
 	}
-	h, err := s.tookOver(&t.Reader, req.account, req.Seq)
+	h, err := s.TookOver(&t.Reader, req.Account, req.Seq)
 	if err != nil {
 		return nil, err
 	}
-	t.Delete(holdsKey(req.account, req.Seq))
-	if released, err = s.letGoTaken(t, req.account, h); err != nil {
+	t.Delete(holdsKey(req.Account, req.Seq))
+	if released, err = s.letGoTaken(t, req.Account, h); err != nil {
 		return nil, err
 	}
-	if req.dag() == "" { // its record cannot be read, and no list has it
+	if req.Dag() == "" { // its record cannot be read, and no list has it
 		return released, nil
 	}
-	return s.held.LetGoMany(t, req.dag(), 1, released)
+	return s.held.LetGoMany(t, req.Dag(), 1, released)
 }
 
 // takersPerChange bounds the requests that one change has let go of what they
@@ -154,24 +154,24 @@ const takersPerChange = 64
 // takers lists those requests among which that hold more than their own DAG. If
 // there are more than most, the first too many and all after it are taken out of
 // which, and more is true.
-func takers(t *kv.Tx, of chunkOf, which *chunk, most int) (takers []uint64, more bool, err error) {
-	if which.empty() {
+func takers(t *kv.Tx, of chunkOf, which *Chunk, most int) (takers []uint64, more bool, err error) {
+	if which.Empty() {
 		return nil, false, nil
 	}
 	// Few requests hold more than their own: look at those there are.
 	first, end := seqAt(of.number, 0), seqAt(of.number+1, 0)
-	prefix := kv.AccountPrefix(kHolds, of.account)
+	prefix := kv.AccountPrefix(KHolds, of.account)
 	err = t.Scan(kv.Span{Prefix: prefix, From: holdsKey(of.account, first), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		seq := binary.BigEndian.Uint64(key[len(prefix):])
 		if seq >= end {
 			return false, nil
 		}
-		_, bit := place(seq)
-		if !which.has(bit) {
+		_, bit := Place(seq)
+		if !which.Has(bit) {
 			return true, nil
 		}
 		if len(takers) == most {
-			which.clip(0, bit)
+			which.Clip(0, bit)
 			more = true
 			return false, nil
 		}
@@ -184,7 +184,7 @@ func takers(t *kv.Tx, of chunkOf, which *chunk, most int) (takers []uint64, more
 // letGoOfTakers lets go of what requests of an account took over.
 func (s *Store) letGoOfTakers(t *kv.Tx, a kv.Account, takers []uint64) (released []pin.Attempt, err error) {
 	for _, seq := range takers {
-		h, err := s.tookOver(&t.Reader, a, seq)
+		h, err := s.TookOver(&t.Reader, a, seq)
 		if err != nil {
 			return nil, err
 		}

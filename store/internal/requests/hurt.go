@@ -1,4 +1,4 @@
-package store
+package requests
 
 import (
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -16,21 +16,21 @@ type HurtDAG struct {
 	More     uint64 // how many others there are
 }
 
-// holdersOf reads the requests for a DAG that are not failed.
-func (s *Store) holdersOf(r *kv.Reader, hurt *HurtDAG) error {
+// HoldersOf reads the requests for a DAG that are not failed.
+func (s *Store) HoldersOf(r *kv.Reader, hurt *HurtDAG) error {
 	chunks, err := chunksFor(r, hurt.DAG)
 	if err != nil {
 		return err
 	}
 	for _, of := range chunks {
-		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
-			which, err := requests(r, hurt.DAG, of, code)
+		for _, code := range []statusCode{codeQueued, codePinning, CodePinned} {
+			which, err := requestsOf(r, hurt.DAG, of, code)
 			if err != nil {
 				return err
 			}
 			// What is left of a repair that was cut off says so, too.
-			hurt.Complete = hurt.Complete || code == codePinned && !which.empty()
-			for bit := range which.up {
+			hurt.Complete = hurt.Complete || code == CodePinned && !which.Empty()
+			for bit := range which.Up {
 				if len(hurt.Requests) == maxHurt {
 					hurt.More++
 					continue

@@ -1,4 +1,4 @@
-package store
+package requests
 
 import (
 	"crypto/sha256"
@@ -23,7 +23,7 @@ const (
 	rowLarge = 1 // it is in the record
 )
 
-func encodeRow(rec *requestRecord) []byte {
+func EncodeRow(rec *RequestRecord) []byte {
 	size := 0
 	for k, v := range rec.Meta {
 		size += len(k) + len(v)
@@ -124,10 +124,10 @@ func cutText(b []byte) (text, rest []byte, ok bool) {
 	return b[w : w+int(n)], b[w+int(n):], true
 }
 
-// nameHash stands for a name in keys. It is of a cryptographic hash, half as
+// NameHash stands for a name in keys. It is of a cryptographic hash, half as
 // long: finding two names that collide takes 2^64 tries, and shows them to
 // nobody but their own account.
-func nameHash(name string) (h [16]byte) {
+func NameHash(name string) (h [16]byte) {
 	full := sha256.Sum256([]byte(name))
 	copy(h[:], full[:])
 	return h

@@ -1,4 +1,4 @@
-package store
+package requests
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 // oldest is when the oldest request of a status was made: an account's are in
 // that order.
 func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err error) {
-	prefix := []byte{kStatus, byte(code)}
+	prefix := []byte{KStatus, byte(code)}
 	var last kv.Account
 	seen := false
 	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -24,11 +24,11 @@ func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err err
 			return true, nil
 		}
 		number := binary.BigEndian.Uint32(key[len(prefix)+len(a):])
-		c, err := chunkAt(r, statusList(code, a), number)
+		c, err := chunkAt(r, StatusList(code, a), number)
 		if err != nil {
 			return kv.PassUnreadable(err) == nil, kv.PassUnreadable(err)
 		}
-		for bit := range c.up {
+		for bit := range c.Up {
 			row, err := rowAt(r, a, seqAt(number, bit))
 			if errors.Is(err, pin.ErrUnreadable) {
 				continue
@@ -47,13 +47,13 @@ func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err err
 	return oldest, err
 }
 
-func (s *Store) countRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Status]uint64, error) {
+func (s *Store) CountRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Status]uint64, error) {
 	all := map[pin.Status]uint64{}
 	for _, code := range byLikelihood() {
 		n := uint64(0)
-		err := walk(ctx, kv.Span{Prefix: []byte{kStatus, byte(code)}}, func(key, value []byte) error {
-			c := new(chunk)
-			err := c.decode(value)
+		err := walk(ctx, kv.Span{Prefix: []byte{KStatus, byte(code)}}, func(key, value []byte) error {
+			c := new(Chunk)
+			err := c.Decode(value)
 			if errors.Is(err, pin.ErrUnreadable) {
 				list, number := key[:len(key)-4], binary.BigEndian.Uint32(key[len(key)-4:])
 				err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
@@ -62,7 +62,7 @@ func (s *Store) countRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Sta
 				})
 			}
 			if err == nil {
-				n += uint64(c.count())
+				n += uint64(c.Count())
 			}
 			return kv.PassUnreadable(err)
 		})
@@ -85,7 +85,7 @@ type Queue struct {
 // Queue reads how many requests there are, from a bitmap of a few hundred bytes
 // for every 2,048 of an account.
 func (s *Store) Queue(ctx context.Context) (q Queue, err error) {
-	if q.Requests, err = s.countRequests(ctx, s.kv.Walk); err != nil {
+	if q.Requests, err = s.CountRequests(ctx, s.kv.Walk); err != nil {
 		return Queue{}, kv.Wrap(err, "count requests")
 	}
 	if q.Requests[pin.Queued] == 0 {
