@@ -23,7 +23,7 @@ var ourImports = map[string][]string{
 	"store/internal/accounts":      {"auth", "internal/fault", "store/internal/kv"},
 	"store/internal/graph":         {"internal/fault", "pin", "pin/graph", "store/internal/kv", "store/internal/space", "store/internal/space/reading"},
 	"store/internal/kv":            {"internal/fault", "store/internal/space/reading"},
-	"store/internal/requests":      {"pin", "store/internal/graph", "store/internal/kv", "store/internal/space"},
+	"store/internal/requests":      {"internal/fault", "pin", "pin/graph", "store/internal/graph", "store/internal/kv", "store/internal/space"},
 	"store/internal/space":         {"internal/fault", "store/internal/kv", "store/internal/space/reading"},
 	"store/internal/space/reading": {"internal/fault"},
 	"node":                         {"internal/awake", "pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
@@ -64,6 +64,22 @@ var notForPin = []string{
 	"github.com/ipfs/go-ds-badger4",
 }
 
+// onlyIn says who alone may import some packages that are not ours: whoever else needs
+// them asks there. A name that ends with a slash stands for all below it.
+var onlyIn = map[string][]string{
+	"github.com/dgraph-io/badger/":  {"store", "store/internal/"},
+	"github.com/ipfs/go-ds-badger4": {"store", "store/internal/"},
+	"reflect":                       {"cmd/holdfast", "auth/authtest", "store/internal/space", "store/internal/space/"},
+	"unsafe":                        {"store/internal/space/"},
+}
+
+// isAmong reports whether a package is one of those, or below one that ends with a slash.
+func isAmong(name string, all []string) bool {
+	return slices.ContainsFunc(all, func(a string) bool {
+		return name == a || strings.HasSuffix(a, "/") && strings.HasPrefix(name, a)
+	})
+}
+
 type goPackage struct {
 	ImportPath string
 	Imports    []string
@@ -97,6 +113,11 @@ func TestImports(t *testing.T) {
 			continue
 		}
 		for _, i := range p.Imports {
+			for what, who := range onlyIn {
+				if isAmong(i, []string{what}) && !isAmong(name, who) {
+					t.Errorf("%s imports %s, which only %v may", name, i, who)
+				}
+			}
 			if ours, ok := strings.CutPrefix(i, module+"/"); ok && !slices.Contains(allowed, ours) {
 				t.Errorf("%s imports %s, and may import %v of ours", name, ours, allowed)
 			}
