@@ -125,7 +125,7 @@ func TestAdoptDamaged(t *testing.T) {
 	must(t, err)
 	a, _ := kv.AccountOf(modelAccounts[0])
 	known, unknown := page.Requests[0], page.Requests[1]
-	for _, key := range [][]byte{requestKeyOf(known), requestKeyOf(unknown), requests.ChunkKey(requests.DagList(unknown.DAG(), a), 0)} {
+	for _, key := range [][]byte{requestKeyOf(known), requestKeyOf(unknown), requests.ChunkKey(requests.DAGList(unknown.DAG(), a), 0)} {
 		spoil(t, s, key, nil)
 	}
 	moved := 0

@@ -327,7 +327,7 @@ func TestDamagedRequestOfUnknownCID(t *testing.T) {
 	must(t, err)
 	was := page.Requests[len(page.Requests)-1]
 	a, _ := kv.AccountOf(benchAccount)
-	for _, key := range [][]byte{requestKeyOf(was), requests.ChunkKey(requests.DagList(was.DAG(), a), 0), requests.RowKey(a, 0)} {
+	for _, key := range [][]byte{requestKeyOf(was), requests.ChunkKey(requests.DAGList(was.DAG(), a), 0), requests.RowKey(a, 0)} {
 		spoil(t, s, key, []byte{0})
 	}
 	page, err = s.requestRecords.List(ctx, benchAccount, everyStatus)

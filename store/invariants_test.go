@@ -151,13 +151,13 @@ func (c *checker) requests() error {
 			return false, err
 		}
 		if req.Status == requests.CodePinned {
-			c.pinned[pinnedBy{req.Account, req.Dag()}]++
+			c.pinned[pinnedBy{req.Account, req.DAG()}]++
 		}
 		if req.Status != requests.CodeFailed {
 			c.live[req.Account]++
 		}
 		c.want[string(requests.RowKey(req.Account, req.Seq))] = string(requests.EncodeRow(&req.RequestRecord))
-		lists := [][]byte{requests.StatusList(req.Status, req.Account), requests.DagList(req.Dag(), req.Account)}
+		lists := [][]byte{requests.StatusList(req.Status, req.Account), requests.DAGList(req.DAG(), req.Account)}
 		if req.Name != "" {
 			lists = append(lists, requests.NameList(req.Account, requests.NameHash(req.Name)))
 		}
@@ -178,7 +178,7 @@ func (c *checker) requests() error {
 			c.pinned[pinnedBy{req.Account, h.Pinned}]++
 		}
 		if req.Status != requests.CodeFailed {
-			held = append(held, req.Dag())
+			held = append(held, req.DAG())
 		}
 		for _, d := range held {
 			if c.dags[d] == nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -65,7 +66,7 @@ func TestLookEnds(t *testing.T) {
 		time.Sleep(kv.LookAge / 10)
 	}
 	must(t, s.Close())
-	if _, _, err := s.held.Look(context.Background(), b.Cid().Hash()); err != pin.ErrClosed {
+	if _, _, err := s.held.Look(context.Background(), b.Cid().Hash()); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("a look after Close: %v", err)
 	}
 }

@@ -276,8 +276,8 @@ func TestAgainstModel(t *testing.T) {
 	if testing.Short() {
 		rounds = 4
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seedOf(*modelSeed)
+	t.Logf("choices are those of -model-seed=%d", seed)
 	f := newFamily(seed)
 	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
 	net := walktest.NewNetwork(f.all()...)

@@ -63,18 +63,18 @@ func TestKilledDuringReclaim(t *testing.T) {
 	if testing.Short() {
 		rounds = 5
 	}
-	for range lanes {
+	seed := seedOf(*killSeed)
+	t.Logf("choices are those of -kill-seed=%d", seed)
+	for lane := range uint64(lanes) {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			killAndCheck(t, rounds)
+			killAndCheck(t, rounds, seed+lane)
 		})
 	}
 }
 
-func killAndCheck(t *testing.T, rounds int) {
+func killAndCheck(t *testing.T, rounds int, seed uint64) {
 	dir := t.TempDir()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	f := newFamily(killFamily).deep()
 	var deleted, hashed uint64

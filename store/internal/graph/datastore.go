@@ -88,7 +88,7 @@ func (g Gated) GetSize(ctx context.Context, key datastore.Key) (size int, err er
 	return size, err
 }
 
-// read is [Store.view] with the errors of a datastore.
+// read is [kv.DB.View] with the errors of a datastore.
 func (g Gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
 	err := g.s.kv.View(ctx, fn)
 	if errors.Is(err, badger.ErrKeyNotFound) {

@@ -24,7 +24,7 @@ import (
 const unreadableMost, unreadableLogged = 1000, 10
 
 // unreadable is the blocks that somebody wanted and that could not be read, or that did
-// not have their hash, since the store was opened. [Store.Verify] finds all that there are.
+// not have their hash, since the store was opened. A check of the store finds all that there are.
 type unreadable struct {
 	N  atomic.Int64 // how many there are; nearly always none
 	mu sync.Mutex

@@ -54,7 +54,7 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 				if err != nil {
 					return err
 				}
-				if was.damage != nil && (was.Dag() == "" || !was.damage.placed) {
+				if was.damage != nil && (was.DAG() == "" || !was.damage.placed) {
 					skipped++
 					continue
 				}
@@ -194,9 +194,9 @@ func (s *Store) admitAdopted(r *kv.Reader, was *Request, held taken, b kv.Accoun
 	}
 	var dags []pin.DAG
 	if was.Status == CodePinned {
-		dags = append(dags, was.Dag())
+		dags = append(dags, was.DAG())
 	}
-	if held.Pinned != "" && held.Pinned != was.Dag() {
+	if held.Pinned != "" && held.Pinned != was.DAG() {
 		dags = append(dags, held.Pinned)
 	}
 	var more uint64

@@ -330,7 +330,7 @@ func (s *Store) findDAGs(ctx context.Context, r *kv.Reader, a kv.Account, of *da
 			return true, nil
 		}
 		d := pin.DAG(key[3 : len(key)-tail])
-		c, err := chunkAt(r, DagList(d, a), number)
+		c, err := chunkAt(r, DAGList(d, a), number)
 		if errors.Is(err, pin.ErrUnreadable) {
 			return true, nil
 		}

@@ -67,21 +67,21 @@ func (s *Store) takeOver(t *kv.Tx, is, was *Request) (released []pin.Attempt, er
 	if err != nil {
 		return nil, err
 	}
-	if was.Dag() == "" { // its record cannot be read: what it was for stays held
+	if was.DAG() == "" { // its record cannot be read: what it was for stays held
 		return s.letGoTaken(t, is.Account, held)
 	}
 	var kept, rest taken
 	if is.Status == codeQueued {
-		kept, rest = held.after(was, is.Dag())
+		kept, rest = held.after(was, is.DAG())
 		if was.Status == CodePinned {
-			if err := s.charge(t, is.Account, was.Dag(), 1); err != nil {
+			if err := s.charge(t, is.Account, was.DAG(), 1); err != nil {
 				return nil, err
 			}
 		}
 	} else {
 		rest = held
 		if was.Status != CodeFailed {
-			rest.tried = append(rest.tried, was.Dag())
+			rest.tried = append(rest.tried, was.DAG())
 		}
 	}
 	if err := s.putTaken(t, is.Account, is.Seq, kept); err != nil {
@@ -96,13 +96,13 @@ func (h taken) after(was *Request, d pin.DAG) (kept, rest taken) {
 	row := slices.Clone(h.tried)
 	switch was.Status {
 	case CodePinned: // and holds nothing else
-		kept.Pinned = was.Dag()
+		kept.Pinned = was.DAG()
 	case codePinning:
 		kept.Pinned = h.Pinned
-		row = append(row, was.Dag())
+		row = append(row, was.DAG())
 	case codeQueued: // so nothing was fetched for it
 		kept.Pinned = h.Pinned
-		rest.tried = append(rest.tried, was.Dag())
+		rest.tried = append(rest.tried, was.DAG())
 	}
 	if kept.Pinned == d {
 		kept.Pinned, rest.Pinned = "", d
@@ -141,10 +141,10 @@ func (s *Store) letGoHeld(t *kv.Tx, req *Request) (released []pin.Attempt, err e
 	if released, err = s.letGoTaken(t, req.Account, h); err != nil {
 		return nil, err
 	}
-	if req.Dag() == "" { // its record cannot be read, and no list has it
+	if req.DAG() == "" { // its record cannot be read, and no list has it
 		return released, nil
 	}
-	return s.held.LetGoMany(t, req.Dag(), 1, released)
+	return s.held.LetGoMany(t, req.DAG(), 1, released)
 }
 
 // takersPerChange bounds the requests that one change has let go of what they

@@ -57,8 +57,8 @@ func StatusList(s statusCode, a kv.Account) []byte {
 	return append([]byte{KStatus, byte(s)}, a[:]...)
 }
 
-// DagList holds the account's requests for a DAG, whatever their status.
-func DagList(d pin.DAG, a kv.Account) []byte {
+// DAGList holds the account's requests for a DAG, whatever their status.
+func DAGList(d pin.DAG, a kv.Account) []byte {
 	return append(dagLists(d), a[:]...)
 }
 

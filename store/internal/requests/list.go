@@ -68,7 +68,7 @@ func (l *lister) prepare() error {
 	for _, d := range l.q.DAGs {
 		if !seen[d] {
 			seen[d] = true
-			l.dags = append(l.dags, DagList(d, l.account))
+			l.dags = append(l.dags, DAGList(d, l.account))
 		}
 	}
 	names := nameFilter(l.q)

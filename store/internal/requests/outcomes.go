@@ -136,24 +136,41 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chu
 
 // Fail implements [pin.Records].
 func (s *Store) Fail(ctx context.Context, d pin.DAG, details string) (released []pin.Attempt, err error) {
-	var work []chunkOf
-	for first := true; first || len(work) > 0; first = false {
-		var some []pin.Attempt
-		err := s.kv.Update(ctx, func(t *kv.Tx) error {
-			var err error
-			if first {
-				if work, err = chunksFor(&t.Reader, d); err != nil {
-					return err
-				}
+	var some []pin.Attempt
+	err = inPieces(ctx, s.kv.Update, func(t *kv.Tx, work []chunkOf, first bool) (left []chunkOf, err error) {
+		if first {
+			if work, err = chunksFor(&t.Reader, d); err != nil {
+				return nil, err
 			}
-			work, some, err = s.failSome(t, d, details, work)
-			return err
-		})
-		if err != nil {
-			return nil, kv.Wrap(err, "fail %s", d)
 		}
-		released = append(released, some...)
+		left, some, err = s.failSome(t, d, details, work)
+		return left, err
+	}, func() { released = append(released, some...) })
+	if err != nil {
+		return nil, kv.Wrap(err, "fail %s", d)
 	}
 	slices.Sort(released)
 	return released, nil
+}
+
+// inPieces makes changes until no piece of work is left. The first is given none, and says
+// which there are; each says what it leaves for the next, and may be run again. done is
+// called after each.
+func inPieces(ctx context.Context, update func(context.Context, func(*kv.Tx) error) error,
+	change func(t *kv.Tx, work []chunkOf, first bool) (left []chunkOf, err error), done func(),
+) error {
+	var work []chunkOf
+	for first := true; first || len(work) > 0; first = false {
+		var left []chunkOf
+		err := update(ctx, func(t *kv.Tx) (err error) {
+			left, err = change(t, work, first)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		work = left
+		done()
+	}
+	return nil
 }

@@ -97,7 +97,7 @@ func (s *Store) admitBytes(t *kv.Tx, req *Request, was, most uint64, replaces bo
 	}
 	switch {
 	case req.Status == CodePinned && now > was && now > most:
-		rec, _, err := s.held.DAG(&t.Reader, req.Dag())
+		rec, _, err := s.held.DAG(&t.Reader, req.DAG())
 		if err != nil {
 			return err
 		}
@@ -164,27 +164,26 @@ func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes
 	if err != nil {
 		return 0, nil, kv.Wrap(err, "fail what is over quota")
 	}
-	var work []chunkOf
-	for first := true; first || len(work) > 0; first = false {
-		n := 0
-		var some []pin.Attempt
-		err := s.kv.Update(ctx, func(t *kv.Tx) (err error) {
-			if first {
-				if rec, _, err := s.held.DAG(&t.Reader, d); err != nil || rec.Repairing() {
-					return err
-				}
-				if work, err = accountChunksFor(&t.Reader, d, a); err != nil {
-					return err
-				}
+	var n int
+	var some []pin.Attempt
+	err = inPieces(ctx, s.kv.Update, func(t *kv.Tx, work []chunkOf, first bool) (left []chunkOf, err error) {
+		n, some = 0, nil
+		if first {
+			if rec, _, err := s.held.DAG(&t.Reader, d); err != nil || rec.Repairing() {
+				return nil, err
 			}
-			work, n, some, err = s.failOver(t, d, bytes, quota.Bytes, work)
-			return err
-		})
-		if err != nil {
-			return failed, released, kv.Wrap(err, "fail what is over quota")
+			if work, err = accountChunksFor(&t.Reader, d, a); err != nil {
+				return nil, err
+			}
 		}
+		left, n, some, err = s.failOver(t, d, bytes, quota.Bytes, work)
+		return left, err
+	}, func() {
 		failed += n
 		released = append(released, some...)
+	})
+	if err != nil {
+		return failed, released, kv.Wrap(err, "fail what is over quota")
 	}
 	return failed, released, nil
 }

@@ -11,46 +11,41 @@ import (
 
 // Refetch implements [pin.Refetcher].
 func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err error) {
-	var work []chunkOf
-	for first := true; first || len(work) > 0; first = false {
-		var page []pin.Request
-		err := s.updateLearning(ctx, func(t *kv.Tx) error {
-			page = nil
-			rec, found, err := s.held.DAG(&t.Reader, d)
-			if err != nil {
-				return err
-			}
-			if !found {
-				if first {
-					return pin.ErrNotFound
-				}
-				work = nil // all its requests went meanwhile
-				return nil
-			}
-			if first {
-				if work, err = chunksFor(&t.Reader, d); err != nil {
-					return err
-				}
-				if rec.Complete {
-					rec.Complete = false // its totals stay: see repairing
-					if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
-						return err
-					}
-					t.Delete(holding.WholeKey(graph.HolderOf(rec.Attempt)))
-				}
-			} else if rec.Complete {
-				work = nil // it was mended before all requests were told
-				return nil
-			}
-			work, page, err = s.refetchSome(t, d, work, first)
-			return err
-		})
-		if err != nil {
-			return some, kv.Wrap(err, "refetch %s", d)
+	var page []pin.Request
+	err = inPieces(ctx, s.updateLearning, func(t *kv.Tx, work []chunkOf, first bool) (left []chunkOf, err error) {
+		page = nil
+		rec, found, err := s.held.DAG(&t.Reader, d)
+		switch {
+		case err != nil:
+			return nil, err
+		case !found && first:
+			return nil, pin.ErrNotFound
+		case !found: // all its requests went meanwhile
+			return nil, nil
+		case !first && rec.Complete: // it was mended before all requests were told
+			return nil, nil
 		}
+		if first {
+			if work, err = chunksFor(&t.Reader, d); err != nil {
+				return nil, err
+			}
+			if rec.Complete {
+				rec.Complete = false // its totals stay: see Repairing
+				if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
+					return nil, err
+				}
+				t.Delete(holding.WholeKey(graph.HolderOf(rec.Attempt)))
+			}
+		}
+		left, page, err = s.refetchSome(t, d, work, first)
+		return left, err
+	}, func() {
 		if len(some) == 0 {
 			some = page
 		}
+	})
+	if err != nil {
+		return some, kv.Wrap(err, "refetch %s", d)
 	}
 	return some, nil
 }

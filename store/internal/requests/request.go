@@ -83,7 +83,7 @@ type Request struct {
 	damage  *damagedRequest // not nil: the record cannot be read, and this is what is known
 }
 
-func (r *Request) Dag() pin.DAG { return r.RequestRecord.dag() }
+func (r *Request) DAG() pin.DAG { return r.RequestRecord.dag() }
 
 func (r *RequestRecord) dag() pin.DAG {
 	c, err := cid.Cast(r.Root)

@@ -31,16 +31,22 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 		if err != nil {
 			return err
 		}
-		if err := s.admitBytes(t, req, used, quota.Bytes, false); err != nil {
-			return err
-		}
-		now, err = req.public()
+		now, err = s.admitted(t, req, used, quota.Bytes)
 		return err
 	})
 	if err != nil {
 		return inDoubt(err, now), kv.Wrap(err, "add pin request")
 	}
 	return now, nil
+}
+
+// admitted gives a request that was just made, or is tried again, if its account may have
+// it: was is what that was charged before, most what it may be.
+func (s *Store) admitted(t *kv.Tx, req *Request, was, most uint64) (pin.Request, error) {
+	if err := s.admitBytes(t, req, was, most, false); err != nil {
+		return pin.Request{}, err
+	}
+	return req.public()
 }
 
 // inDoubt gives what a change made, if it may have been made although it failed with
@@ -173,7 +179,7 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 		if err != nil {
 			return err
 		}
-		complete, err := s.held.Hold(t, req.Dag())
+		complete, err := s.held.Hold(t, req.DAG())
 		if err != nil {
 			return err
 		}
@@ -184,10 +190,7 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 		if err := s.move(t, req, to, ""); err != nil {
 			return err
 		}
-		if err := s.admitBytes(t, req, used, quota.Bytes, false); err != nil {
-			return err
-		}
-		now, err = req.public()
+		now, err = s.admitted(t, req, used, quota.Bytes)
 		return err
 	})
 	if err != nil {
@@ -233,7 +236,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*Re
 	}}
 	rec.NextSeq++
 	rec.Live++
-	complete, err := s.held.Hold(t, req.Dag())
+	complete, err := s.held.Hold(t, req.DAG())
 	if err != nil {
 		return nil, err
 	}
@@ -255,18 +258,18 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*Re
 
 // enlist puts a request on all its lists, or takes it off them.
 func (s *Store) enlist(t *kv.Tx, req *Request, on bool) error {
-	if req.Status == CodePinned && req.Dag() != "" {
+	if req.Status == CodePinned && req.DAG() != "" {
 		n := 1
 		if !on {
 			n = -1
 		}
-		if err := s.charge(t, req.Account, req.Dag(), n); err != nil {
+		if err := s.charge(t, req.Account, req.DAG(), n); err != nil {
 			return err
 		}
 	}
 	lists := [][]byte{StatusList(req.Status, req.Account)}
-	if d := req.Dag(); d != "" {
-		lists = append(lists, DagList(d, req.Account))
+	if d := req.DAG(); d != "" {
+		lists = append(lists, DAGList(d, req.Account))
 	}
 	if req.Name != "" {
 		lists = append(lists, NameList(req.Account, NameHash(req.Name)))
@@ -320,7 +323,7 @@ func (s *Store) move(t *kv.Tx, req *Request, to statusCode, details string) erro
 	if to != CodePinned {
 		return nil
 	}
-	if err := s.charge(t, req.Account, req.Dag(), 1); err != nil {
+	if err := s.charge(t, req.Account, req.DAG(), 1); err != nil {
 		return err
 	}
 	return s.readRest(&t.Reader, req)
@@ -386,7 +389,7 @@ var errNoStatus = errors.New("it has no status")
 // writeAnew writes the record and the row of a damaged request, as far as it is known.
 // Errors: *pin.InvalidError if its CID is not.
 func (s *Store) writeAnew(t *kv.Tx, req *Request) error {
-	if req.Dag() == "" {
+	if req.DAG() == "" {
 		return &pin.InvalidError{Field: "requestid", Msg: "is of a pin whose record cannot be read, and whose CID is not known: " +
 			"remove it, and pin the content again"}
 	}
@@ -410,7 +413,7 @@ func (s *Store) forgetDamaged(r pin.Request) {
 func (s *Store) readRest(r *kv.Reader, req *Request) (err error) {
 	switch req.Status {
 	case CodePinned:
-		req.totals, err = s.pinnedTotals(r, req.Account, req.Dag())
+		req.totals, err = s.pinnedTotals(r, req.Account, req.DAG())
 	case CodeFailed:
 		var b []byte
 		b, _, err = r.Get(detailsKey(req.Account, req.Seq))

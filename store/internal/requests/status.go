@@ -32,7 +32,7 @@ func chunksFor(r *kv.Reader, d pin.DAG) ([]chunkOf, error) { return chunksUnder(
 
 // accountChunksFor lists those of one account.
 func accountChunksFor(r *kv.Reader, d pin.DAG, a kv.Account) ([]chunkOf, error) {
-	return chunksUnder(r, d, DagList(d, a))
+	return chunksUnder(r, d, DAGList(d, a))
 }
 
 func chunksUnder(r *kv.Reader, d pin.DAG, prefix []byte) (all []chunkOf, err error) {
@@ -49,7 +49,7 @@ func chunksUnder(r *kv.Reader, d pin.DAG, prefix []byte) (all []chunkOf, err err
 
 // requestsOf gives which of the piece's requests for the DAG have the status.
 func requestsOf(r *kv.Reader, d pin.DAG, of chunkOf, s statusCode) (*Chunk, error) {
-	c, err := chunkAt(r, DagList(d, of.account), of.number)
+	c, err := chunkAt(r, DAGList(d, of.account), of.number)
 	if err != nil || c.Empty() {
 		return c, err
 	}

@@ -26,7 +26,7 @@ import (
 
 // A table of the tree of keys is a row of blocks of some 4 KiB, each with a checksum, and
 // an index of them with one of its own. All of them are read before Badger opens, and by
-// [Store.Verify]: Badger compacts by itself, and would then lose what it cannot read.
+// a check of the store: Badger compacts by itself, and would then lose what it cannot read.
 
 // BadTable is a table that is not as it was written.
 type BadTable struct {
