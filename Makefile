@@ -5,21 +5,25 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster e2e/clients
 
-.PHONY: help build run test test-unit test-e2e test-clients check fmt-check tidy-check damage bench bench-before bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-clients check fmt-check tidy-check damage bench bench-before bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# No flag here changes how packages are compiled: what `go run` compiled is used.
 build: ## build ./holdfast
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o holdfast ./cmd/holdfast
+	$(GO) build -ldflags '$(LDFLAGS)' -o holdfast ./cmd/holdfast
 
 run: ## run the server on ./data, for trying things out
 	$(GO) run ./cmd/holdfast serve --data ./data
 
-test: test-unit test-e2e ## all tests, with the race detector, the end-to-end ones included
+deps: ## install what the tests need, on Debian and Ubuntu; elsewhere say what that is
+	@.ci/deps
+
+test: deps test-unit test-e2e ## all tests, with the race detector, the end-to-end ones included
 
 test-unit: ## the tests of the packages
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 30m ./...
 
 test-e2e: ## the real binary against a real Kubo, which the first run builds (some minutes)
 	cd e2e && $(GO) test -timeout 40m ./...
@@ -27,13 +31,14 @@ test-e2e: ## the real binary against a real Kubo, which the first run builds (so
 test-clients: ## the API called by clients that four generators make of its description; needs npm, not part of CI
 	cd e2e/clients && $(GO) test -count=1 -timeout 20m ./...
 
-check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, the systemd unit
+check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
 	$(GO) tool staticcheck ./...
 	cd e2e && $(GO) tool -modfile=../go.mod staticcheck ./...
 	cd e2e/cluster && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	cd e2e/clients && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	$(GO) test -count=1 -run '^TestImports$$' ./cmd/holdfast
+	CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/holdfast
 	deploy/check.sh
 
 fmt-check:
@@ -60,7 +65,7 @@ bench-full: ## the same, medians of 3 of all, beside a million blocks that stay,
 BEFORE ?= HEAD^
 bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving, lists, reclaim; some 15 minutes
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git archive $(BEFORE) | tar -x -C "$$dir" && \
-	(cd "$$dir" && $(GO) build -trimpath -o "$$dir/before" ./cmd/holdfast) && \
+	(cd "$$dir" && $(GO) build -o "$$dir/before" ./cmd/holdfast) && \
 	(cd e2e && $(GO) run ./bench --beside "$$dir/before")
 
 bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memory of 512 MiB; not part of CI

@@ -91,16 +91,16 @@ func (s *Service) flush(ctx context.Context) error {
 	return nil
 }
 
-// maxEvents is how many events are read at once.
-const maxEvents = 1000
+// MaxEvents is how many events are read at once.
+const MaxEvents = 1000
 
 // Events reads the audit record, newest first. Limit is bounded to 1,000, and 0
 // stands for 100. Events of accounts that still exist have their address.
 // Errors: *InvalidError.
 func (s *Service) Events(ctx context.Context, q EventQuery) ([]Event, error) {
 	switch {
-	case q.Limit < 0 || q.Limit > maxEvents:
-		return nil, invalid("limit", "must be from 1 to %d", maxEvents)
+	case q.Limit < 0 || q.Limit > MaxEvents:
+		return nil, invalid("limit", "must be from 1 to %d", MaxEvents)
 	case q.Limit == 0:
 		q.Limit = 100
 	}

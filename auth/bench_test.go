@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
 
 // BenchmarkVerify is what each request pays: one core must do far more than
@@ -37,7 +38,7 @@ func BenchmarkMiddleware(b *testing.B) {
 	f := newFixture(b, func(c *auth.Config) { c.Now = time.Now; c.Limits.Token.Every = 1 })
 	_, raw := f.device()
 	e := echo.New()
-	serve := auth.Middleware(f.Service, func(_ echo.Context, err error) error { return err })(func(echo.Context) error { return nil })
+	serve := authhttp.Middleware(f.Service, func(_ echo.Context, err error) error { return err })(func(echo.Context) error { return nil })
 	b.RunParallel(func(pb *testing.PB) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Authorization", "Bearer "+raw)

@@ -43,10 +43,6 @@ type Config struct {
 	// RemovePins removes all pins of an account that is going to be removed,
 	// and says how many. Nil: there are none.
 	RemovePins func(ctx context.Context, account string) (int, error)
-	// Endpoint gives the URL of the pinning service, such as
-	// https://pins.example.com/api/psa/, for the lines that add it to Kubo. Nil:
-	// it is made of the address that the client used.
-	Endpoint func() string
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Log gets what an operator wants to know. Default: nothing is logged.

@@ -20,10 +20,8 @@ var random = regexp.MustCompile(`[\w-]+\.[\w-]+\.[\w-]{43}|[0-9a-f]{8}(-[0-9a-f]
 
 // TestEndpointsGolden: every answer that is a success, in order.
 func TestEndpointsGolden(t *testing.T) {
-	s := newServer(t, func(c *auth.Config) {
-		c.Registration = auth.RegistrationInvite
-		c.Endpoint = func() string { return "https://pins.example.com/api/psa/" }
-	})
+	endpoint := func() string { return "https://pins.example.com/api/psa/" }
+	s := newServerAt(t, endpoint, func(c *auth.Config) { c.Registration = auth.RegistrationInvite })
 	_, admin := s.admin()
 	access := s.logIn(s.ann.Email, goodPassword).Access
 	s.wants(s.call("POST", "/api/psa/pins", access, addPin("x")), 202, "")

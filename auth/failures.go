@@ -54,7 +54,7 @@ func (c *failureCounts) event(k EventKind) {
 func (c *failureCounts) request(err error) {
 	var limit *LimitError
 	switch {
-	case errors.Is(err, errNoToken):
+	case errors.Is(err, ErrTokenMissing):
 		c.note(FailedNoToken)
 	case errors.Is(err, ErrUnauthorized):
 		c.note(FailedToken)

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
 
 // Each way of not being let in is counted, as that alone.
@@ -20,7 +21,7 @@ func TestFailuresAreCounted(t *testing.T) {
 	})
 	e := echo.New()
 	e.Any("/", func(c echo.Context) error { return c.NoContent(http.StatusOK) },
-		auth.Middleware(f.Service, func(echo.Context, error) error { return echo.ErrTeapot }))
+		authhttp.Middleware(f.Service, func(echo.Context, error) error { return echo.ErrTeapot }))
 	request := func(method, token string) {
 		r := httptest.NewRequestWithContext(t.Context(), method, "/", nil)
 		if token != "" {

@@ -20,7 +20,7 @@ type flight struct {
 func newFlights() *flights { return &flights{all: map[*flight]struct{}{}} }
 
 // begin gives a context for a request of p, which ends with the cause
-// errRevoked when its token does. done must be called when it was served.
+// ErrRevoked when its token does. done must be called when it was served.
 func (f *flights) begin(ctx context.Context, p Principal) (_ context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	one := &flight{principal: p, cancel: cancel}
@@ -41,7 +41,7 @@ func (f *flights) end(match func(Principal) bool) {
 	defer f.mu.Unlock()
 	for one := range f.all {
 		if match(one.principal) {
-			one.cancel(errRevoked)
+			one.cancel(ErrRevoked)
 		}
 	}
 }

@@ -18,13 +18,21 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
 
 // serve answers one request with the endpoints of s.
 func serve(s *auth.Service, r *http.Request) *httptest.ResponseRecorder {
+	return serveLogged(s, nil, r)
+}
+
+// serveLogged is serve with a log; nil is none.
+func serveLogged(s *auth.Service, log *slog.Logger, r *http.Request) *httptest.ResponseRecorder {
 	e := echo.New()
-	auth.Register(e, s)
+	authhttp.Register(e, s, authhttp.Config{Log: log})
+	(&admin.Server{Auth: s, Log: log}).Register(e)
 	w := httptest.NewRecorder()
 	e.ServeHTTP(w, r)
 	return w
@@ -227,7 +235,8 @@ func TestBusyAnswer(t *testing.T) {
 // TestFaultAnswer: the cause of a fault is in the log and not in the answer.
 func TestFaultAnswer(t *testing.T) {
 	var log bytes.Buffer
-	f := newFixture(t, func(c *auth.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	f := newFixture(t, func(c *auth.Config) { c.Log = logger })
 	for cause, want := range map[error]string{
 		errors.New("secret cause"):                          "500 INTERNAL_SERVER_ERROR something went wrong",
 		fmt.Errorf("%w: secret cause", auth.ErrUnavailable): "503 SERVICE_UNAVAILABLE accounts are not available now",
@@ -237,7 +246,7 @@ func TestFaultAnswer(t *testing.T) {
 	} {
 		log.Reset()
 		f.accounts.SetFault(func(string) error { return cause })
-		w := serve(f.Service, post("/api/auth/login", mediaJSON, annsLogin))
+		w := serveLogged(f.Service, logger, post("/api/auth/login", mediaJSON, annsLogin))
 		got := readFailure(t, w)
 		if !strings.HasPrefix(got, want) || strings.Contains(got, "secret cause") {
 			t.Errorf("%s, want %s", got, want)
@@ -264,7 +273,7 @@ func TestMiddleware(t *testing.T) {
 
 	var failed error
 	e := echo.New()
-	e.Use(auth.Middleware(f.Service, func(c echo.Context, err error) error {
+	e.Use(authhttp.Middleware(f.Service, func(c echo.Context, err error) error {
 		failed = err
 		return c.NoContent(http.StatusTeapot)
 	}))

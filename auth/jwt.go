@@ -106,12 +106,12 @@ func notInJWT(r rune) bool {
 
 // The ways in which a token does not count.
 var (
-	errNoToken  = fmt.Errorf("%w: the Authorization header with a bearer token is missing", ErrUnauthorized)
-	errHeader   = fmt.Errorf("%w: the Authorization header must be one, and read: Bearer TOKEN", ErrUnauthorized)
-	errNotOurs  = fmt.Errorf("%w: the token is not one of this server", ErrUnauthorized)
-	errWrongUse = fmt.Errorf("%w: the token is for another use (an access token is not a refresh token)", ErrUnauthorized)
-	errExpired  = fmt.Errorf("%w: the token has expired", ErrUnauthorized)
-	errNotYet   = fmt.Errorf("%w: the token is not valid yet: the server's clock was set back", ErrUnauthorized)
-	errDamaged  = fmt.Errorf("%w: the server cannot read its record of this token; log in again, or have another token made", ErrUnauthorized)
-	errRevoked  = fmt.Errorf("%w: the token was revoked", ErrUnauthorized)
+	ErrTokenMissing = fmt.Errorf("%w: the Authorization header with a bearer token is missing", ErrUnauthorized)
+	ErrHeader       = fmt.Errorf("%w: the Authorization header must be one, and read: Bearer TOKEN", ErrUnauthorized)
+	errNotOurs      = fmt.Errorf("%w: the token is not one of this server", ErrUnauthorized)
+	errWrongUse     = fmt.Errorf("%w: the token is for another use (an access token is not a refresh token)", ErrUnauthorized)
+	errExpired      = fmt.Errorf("%w: the token has expired", ErrUnauthorized)
+	errNotYet       = fmt.Errorf("%w: the token is not valid yet: the server's clock was set back", ErrUnauthorized)
+	errDamaged      = fmt.Errorf("%w: the server cannot read its record of this token; log in again, or have another token made", ErrUnauthorized)
+	ErrRevoked      = fmt.Errorf("%w: the token was revoked", ErrUnauthorized)
 )

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/internal/client"
 )
 
 // Rate bounds how often something may be done: Burst times at once, and from
@@ -85,9 +86,6 @@ type LimitError struct {
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("too many requests: try again in %d seconds", int(e.RetryAfter/time.Second))
 }
-
-// Unwrap lets Echo, and what reads its errors, know the status.
-func (e *LimitError) Unwrap() error { return echo.ErrTooManyRequests }
 
 // maxBuckets bounds the clients that one limiter remembers, about 250 bytes
 // each. Who is forgotten starts with a full bucket.
@@ -179,9 +177,5 @@ func network(address string) string {
 	if err != nil {
 		return "unknown" // all of them are one client
 	}
-	ip = ip.Unmap().WithZone("")
-	if ip.Is4() {
-		return ip.String()
-	}
-	return netip.PrefixFrom(ip, 64).Masked().String()
+	return client.Network(ip)
 }

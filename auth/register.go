@@ -137,8 +137,8 @@ func (s *Service) AddInvite(ctx context.Context, n NewInvite) (Invite, string, e
 	if n.TTL == 0 {
 		n.TTL = defaultInvite
 	}
-	if n.TTL < time.Second || n.TTL > maxInvite {
-		return Invite{}, "", invalid("expires", "must be from a second to 365 days")
+	if err := CheckInviteTTL(n.TTL); err != nil {
+		return Invite{}, "", err
 	}
 	code := rand.Text() // 128 bits
 	e := s.event(ctx, EventInviteCreated, "")
@@ -205,4 +205,13 @@ func plainInviteID(code string) string { return inviteHash(code).String() }
 func inviteHash(code string) uuid.UUID {
 	hash := sha256.Sum256([]byte(strings.ToUpper(strings.TrimSpace(code))))
 	return uuid.UUID(hash[:16])
+}
+
+// CheckInviteTTL says what is wrong with the life of an invitation; 0 is the default.
+// Errors: *InvalidError.
+func CheckInviteTTL(ttl time.Duration) error {
+	if ttl != 0 && (ttl < time.Second || ttl > maxInvite) {
+		return invalid("expires", "must be from a second to 365 days")
+	}
+	return nil
 }

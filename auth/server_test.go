@@ -16,7 +16,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
@@ -104,9 +106,16 @@ type server struct {
 
 func newServer(t testing.TB, change ...func(*auth.Config)) *server {
 	t.Helper()
+	return newServerAt(t, nil, change...)
+}
+
+// newServerAt is a server that knows where clients find it.
+func newServerAt(t testing.TB, endpoint func() string, change ...func(*auth.Config)) *server {
+	t.Helper()
 	s := &server{pins: &memoryPins{Records: pintest.NewRecords(time.Now)}, log: &logtest.Buffer{}}
+	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	settings := func(c *auth.Config) {
-		c.Log = slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c.Log = log
 		c.Usage = func(ctx context.Context, account string) (auth.Usage, error) {
 			all, err := s.pins.all(ctx, account)
 			return auth.Usage{Bytes: uint64(len(all)) << 10, Pins: len(all)}, err
@@ -127,10 +136,11 @@ func newServer(t testing.TB, change ...func(*auth.Config)) *server {
 	s.ok(err)
 	e.IPExtractor = echo.ExtractIPFromXFFHeader(echo.TrustLoopback(false), echo.TrustLinkLocal(false),
 		echo.TrustPrivateNet(false), echo.TrustIPRange(loopback))
-	auth.Register(e, s.Service)
+	authhttp.Register(e, s.Service, authhttp.Config{Endpoint: endpoint, Log: log})
+	(&admin.Server{Auth: s.Service, Log: log}).Register(e)
 	s.ok(psa.Register(e.Group("/api/psa"), psa.Config{
 		Service: s.pins, Delegates: func() []string { return []string{delegate} },
-		Auth:   auth.Middleware(s.Service, func(_ echo.Context, err error) error { return err }),
+		Auth:   authhttp.Middleware(s.Service, func(_ echo.Context, err error) error { return err }),
 		Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}))
 	web := httptest.NewServer(e)

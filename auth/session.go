@@ -179,7 +179,7 @@ func (s *Service) Refresh(ctx context.Context, refresh string) (_ Pair, err erro
 		now := s.cfg.Now()
 		switch {
 		case t.Kind != Session || t.Account != c.Subject || t.Expired(now):
-			return errRevoked
+			return ErrRevoked
 		case t.Refresh == c.ID:
 			pair, err = s.renew(t)
 		case t.Previous == c.ID && now.Sub(t.Refreshed).Abs() <= refreshGrace:
@@ -193,7 +193,7 @@ func (s *Service) Refresh(ctx context.Context, refresh string) (_ Pair, err erro
 	case errors.Is(err, errUsed):
 		return Pair{}, s.endReused(ctx, c)
 	case errors.Is(err, ErrNoToken), errors.Is(err, ErrEnded):
-		return Pair{}, errRevoked
+		return Pair{}, ErrRevoked
 	case t.Damaged:
 		return Pair{}, errDamaged
 	case errors.Is(err, ErrUnauthorized):

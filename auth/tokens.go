@@ -33,8 +33,8 @@ func (s *Service) AddDevice(ctx context.Context, account string, n NewDevice) (T
 	if !slices.Contains(Scopes(), n.Scope) {
 		return Token{}, "", invalid("scope", "must be one of %q", Scopes())
 	}
-	if n.TTL < 0 || n.TTL > 0 && n.TTL < time.Second {
-		return Token{}, "", invalid("expires", "must be a second at least, or 0 for never")
+	if err := CheckDeviceTTL(n.TTL); err != nil {
+		return Token{}, "", err
 	}
 	a, err := s.accounts.AccountByID(ctx, account)
 	if err != nil {
@@ -148,7 +148,7 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 	t, err := s.accounts.TokenByID(ctx, c.Record)
 	switch {
 	case errors.Is(err, ErrNoToken):
-		return Principal{}, errRevoked
+		return Principal{}, ErrRevoked
 	case t.Damaged:
 		return Principal{}, errDamaged
 	case err != nil:
@@ -156,7 +156,7 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 	}
 	a, err := s.accounts.AccountByID(ctx, t.Account)
 	if errors.Is(err, ErrNoAccount) {
-		return Principal{}, errRevoked
+		return Principal{}, ErrRevoked
 	}
 	if err != nil {
 		return Principal{}, fmt.Errorf("verify token: %w", err)
@@ -165,7 +165,7 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 	case t.Account != c.Subject || t.Kind == Session && c.ExpiresAt == nil:
 		return Principal{}, errNotOurs
 	case !a.Allows(t):
-		return Principal{}, errRevoked
+		return Principal{}, ErrRevoked
 	case t.Expired(now):
 		return Principal{}, errExpired
 	}
@@ -180,4 +180,13 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 	}
 	s.seen.put(era, key, entry)
 	return p, nil
+}
+
+// CheckDeviceTTL says what is wrong with the life of a device token; 0 is for ever.
+// Errors: *InvalidError.
+func CheckDeviceTTL(ttl time.Duration) error {
+	if ttl < 0 || ttl > 0 && ttl < time.Second {
+		return invalid("expires", "must be a second at least, or 0 for never")
+	}
+	return nil
 }

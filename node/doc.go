@@ -49,4 +49,11 @@
 //
 // [Node.Stats] tells, in plain numbers, what the walks and the server did. What
 // libp2p counts it registers itself, with [Config.Metrics].
+//
+// # Files
+//
+// There are many since the host, the Bitswap server and the routing are joined here: each
+// is set up from the same [Config], and none is of use alone. What stands by itself is in
+// packages below.
+
 package node

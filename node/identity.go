@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	cryptopb "github.com/libp2p/go-libp2p/core/crypto/pb"
+
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 )
 
 // The file of the node's identity holds libp2p's protobuf form of an Ed25519 key, and
@@ -109,32 +110,7 @@ func makeIdentity(path string) (_ crypto.PrivKey, err error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".identity-*") // made with mode 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(f.Name()) // gone already if all went well
-	if _, err := f.Write(withSum(data)); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if err := f.Sync(); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if err := f.Close(); err != nil {
-		return nil, err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return nil, err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil { // the name, too
+	if err := durable.WriteFile(path, ".identity-*", withSum(data), 0o600); err != nil {
 		return nil, err
 	}
 	return key, nil

@@ -51,4 +51,10 @@
 // meanwhile, however long that takes, and never fail: they have had what they
 // asked for, so no limit, quota or denylist is asked again, and what is still
 // there is held.
+//
+// # Files
+//
+// One [Manager] has most of them, since a request, its job and its place change under one
+// lock. What can be told apart from that, who may have which place, is package turns.
+
 package pin

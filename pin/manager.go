@@ -276,9 +276,17 @@ func (m *Manager) RemoveAll(ctx context.Context, account string) (removed int, e
 			m.log.Info("all pins of an account removed", "account", account, "requests", removed)
 		}
 	}()
+	return removeAll(ctx, m.records, account, func(ctx context.Context, account, id string) error {
+		_, err := m.remove(ctx, account, id)
+		return err
+	})
+}
+
+// removeAll is RemoveAll of all who have records. Each request goes by remove.
+func removeAll(ctx context.Context, records Records, account string, remove func(ctx context.Context, account, id string) error) (removed int, err error) {
 	q := Query{Statuses: Statuses(), Limit: 1000}
 	for {
-		page, err := m.records.List(ctx, account, q)
+		page, err := records.List(ctx, account, q)
 		if err != nil {
 			return removed, fmt.Errorf("list pins to remove: %w", err)
 		}
@@ -288,10 +296,7 @@ func (m *Manager) RemoveAll(ctx context.Context, account string) (removed int, e
 		// Together, they share syncs.
 		errs := make(chan error, len(page.Requests))
 		for _, r := range page.Requests {
-			go func() {
-				_, err := m.remove(ctx, account, r.ID)
-				errs <- err
-			}()
+			go func() { errs <- remove(ctx, account, r.ID) }()
 		}
 		var failed error
 		for range page.Requests {

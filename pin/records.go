@@ -7,7 +7,7 @@ import (
 	"iter"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // Errors that callers act on. All of them may come wrapped.
@@ -19,13 +19,13 @@ var (
 	ErrTooFast = errors.New("too many pin requests at once for this account")
 	// ErrDiskFull: the floor of free disk space is reached; nothing was written.
 	// It may come as a [DiskFullError].
-	ErrDiskFull = fault.ErrDiskFull
+	ErrDiskFull = diskerr.ErrDiskFull
 	// ErrUnwritable: the disk does not take what is written to it; nothing was changed.
-	ErrUnwritable = fault.ErrUnwritable
+	ErrUnwritable = diskerr.ErrUnwritable
 	// ErrInDoubt: the disk failed while the change was written. From then on it is
 	// read as made, but a crash may undo it. What a method gives beside it is as if
 	// it had succeeded.
-	ErrInDoubt = fault.ErrInDoubt
+	ErrInDoubt = diskerr.ErrInDoubt
 	// ErrQuota: the account holds as much as it may; nothing was written. It
 	// comes as a [QuotaError].
 	ErrQuota = errors.New("the account's quota is reached")
@@ -34,13 +34,13 @@ var (
 	// ErrSuperseded: the attempt is no longer the one its DAG is tried by.
 	ErrSuperseded = errors.New("the attempt was superseded")
 	// ErrClosed: the store or the manager is closing or closed.
-	ErrClosed = fault.ErrClosed
+	ErrClosed = diskerr.ErrClosed
 	// ErrNotFailed: only a failed request can be tried again.
 	ErrNotFailed = errors.New("the pin request has not failed")
 )
 
 // DiskFullError is an [ErrDiskFull] that says how full the disk is.
-type DiskFullError = fault.DiskFullError
+type DiskFullError = diskerr.DiskFullError
 
 // KeptTries is how many fetches that were never done a row of replacements keeps.
 // Who publishes faster than the network brings it has most of each version in the

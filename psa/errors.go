@@ -8,21 +8,17 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 const (
-	// statusClientGone is nginx's status for a client that hung up. Nobody
-	// reads it but logs and metrics.
-	statusClientGone = 499
-
 	retryTooFast = time.Second      // created is at most that far ahead of the clock
 	retryClosed  = 10 * time.Second // what a stop may take
 )
@@ -30,13 +26,10 @@ const (
 // reason names a status for machines: in the words of the spec where it has
 // any, else in those of HTTP, such as METHOD_NOT_ALLOWED.
 func reason(status int) string {
-	switch status {
-	case http.StatusConflict:
+	if status == http.StatusConflict {
 		return "INSUFFICIENT_FUNDS"
-	case statusClientGone:
-		return "CLIENT_CLOSED_REQUEST"
 	}
-	return strings.ReplaceAll(strings.ToUpper(http.StatusText(status)), " ", "_")
+	return faults.Reason(status)
 }
 
 // failure is an error that is fit to be sent.
@@ -61,6 +54,7 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		bad     *pin.InvalidError
 		quota   *pin.QuotaError
 		tooMuch *http.MaxBytesError
+		often   *auth.LimitError
 		other   *echo.HTTPError
 	)
 	switch {
@@ -72,6 +66,8 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		return fail(http.StatusUnauthorized, "%v", err)
 	case errors.Is(err, auth.ErrForbidden):
 		return fail(http.StatusForbidden, "the access token is valid, but not for this")
+	case errors.As(err, &often): // of the token; whoever gave it has said when to come back
+		return fail(http.StatusTooManyRequests, "%s", http.StatusText(http.StatusTooManyRequests))
 	case errors.Is(err, pin.ErrNotFound):
 		return fail(http.StatusNotFound, "there is no pin request with this id")
 	case errors.Is(err, pin.ErrNotFailed):
@@ -98,7 +94,7 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		// message holds, so the status speaks alone.
 		return fail(other.Code, "%s", http.StatusText(other.Code))
 	case errors.Is(conn.Err(), context.Canceled) && errors.Is(err, context.Canceled):
-		return fail(statusClientGone, "the client hung up")
+		return fail(faults.StatusClientGone, "the client hung up")
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded):
 		return unavailable("the server did not answer in time: try again soon")
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -242,7 +243,7 @@ func TestHangUpIsNotLogged(t *testing.T) {
 		t.Fatalf("client got %v", err)
 	}
 	<-w.left
-	if status != statusClientGone || s.log.String() != "" {
+	if status != faults.StatusClientGone || s.log.String() != "" {
 		t.Errorf("status %d, log %s", status, s.log)
 	}
 }

@@ -105,7 +105,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 		t.Errorf("the log has it %d times: %s", n, &log)
 	}
 	must(t, os.CopyFS(copied, os.DirFS(dir)))
-	must(t, s.ds.Close()) // the disk has room for a test
+	must(t, s.db.Close()) // the disk has room for a test
 	must(t, lock.Close())
 	free = 1 << 40
 	s = openTest(t, copied, cfg)

@@ -14,7 +14,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
-	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -243,7 +242,7 @@ func TestAboveBlock(t *testing.T) {
 			must(t, err)
 		}
 	}
-	above := func(b blocks.Block) holding.Above {
+	above := func(b blocks.Block) graph.Above {
 		t.Helper()
 		a, err := s.held.AboveBlock(ctx, b.Cid().Hash())
 		must(t, err)

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 
-	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"golang.org/x/sys/unix"
 )
 
 // Errors of opening a data directory. All of them come wrapped, with the
@@ -186,20 +186,10 @@ func checkEmpty(dir string) error {
 
 // writeMarker writes the marker so that it is there whole or not at all.
 func writeMarker(dir string, layout int) error {
-	f, err := os.CreateTemp(dir, pidName) // a name that is harmless if a crash leaves it
+	// A name that is harmless if a crash leaves it.
+	err := durable.WriteFile(filepath.Join(dir, markerName), pidName+"*", fmt.Appendf(nil, "%s%d\n", markerText, layout), 0o600)
 	if err != nil {
 		return fmt.Errorf("mark data directory: %w", err)
-	}
-	_, err = fmt.Fprintf(f, "%s%d\n", markerText, layout)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, markerName))
-	}
-	if err == nil {
-		err = kv.SyncDir(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("mark data directory: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }

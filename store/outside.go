@@ -1,7 +1,6 @@
 package store
 
 import (
-	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
@@ -22,8 +21,6 @@ var (
 )
 
 type (
-	// Above is the DAGs that a block is of.
-	Above = holding.Above
 	// HurtDAG is a DAG that a damaged block is of.
 	HurtDAG = requests.HurtDAG
 	// Queue is the requests of all accounts by status.

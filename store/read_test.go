@@ -369,6 +369,7 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	if n, err := count(); n != 2000 || err != nil {
 		t.Fatalf("%d links, %v", n, err)
 	}
+	must(t, s.Sound())
 	tables, err := filepath.Glob(filepath.Join(s.dbDir, "*.sst"))
 	must(t, err)
 	for _, path := range tables {
@@ -387,6 +388,9 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	}
 	if n, err := count(); !errors.Is(err, ErrUnreadable) {
 		t.Errorf("%d links, %v", n, err)
+	}
+	if err := s.Sound(); !errors.Is(err, ErrDamaged) {
+		t.Errorf("after that it is sound: %v", err)
 	}
 	unreadable, absent := 0, 0
 	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
@@ -410,6 +414,9 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	}
 	if r, err := s.Verify(t.Context(), func(Damage) error { return nil }, nil); !errors.As(err, &named) || len(r.Tables) == 0 || len(r.Tables[0].Hurt) == 0 {
 		t.Errorf("verify gives %+v, %v", r.Tables, err)
+	}
+	if err := s.Sound(); !errors.As(err, &named) {
+		t.Errorf("what a reclaim found is not known: %v", err)
 	}
 	// A compaction that comes to it stops there, and nothing is lost.
 	p.put(t, s, someBlocks(55, 100, 300))

@@ -41,14 +41,14 @@ const (
 
 // ReclaimReport says what a reclaim did.
 type ReclaimReport struct {
-	Blocks  uint64        `json:"blocks"` // that were deleted
-	Bytes   uint64        `json:"bytes"`  // of those blocks
-	Before  uint64        `json:"disk_before"`
-	After   uint64        `json:"disk_after"`    // bytes that the database takes on disk
-	Left    uint64        `json:"left"`          // bytes that are deleted and were not given back
-	Damaged int           `json:"damaged_files"` // of the value log, which keep what is dead in them
-	Emptied int           `json:"emptied_files"` // of those, that nothing is left in: a restart removes them
-	Elapsed time.Duration `json:"elapsed"`       // nanoseconds
+	Blocks  uint64 // that were deleted
+	Bytes   uint64 // of those blocks
+	Before  uint64
+	After   uint64        // bytes that the database takes on disk
+	Left    uint64        // bytes that are deleted and were not given back
+	Damaged int           // of the value log, which keep what is dead in them
+	Emptied int           // of those, that nothing is left in: a restart removes them
+	Elapsed time.Duration // nanoseconds
 }
 
 // Freed is by how much the disk's use shrank; 0 if it grew, as others write

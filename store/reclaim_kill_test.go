@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
-	badger4 "github.com/ipfs/go-ds-badger4"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/node/walk"
@@ -31,7 +31,7 @@ import (
 
 // smallFiles are settings by which little data fills memory and files, so that
 // they are written out, compacted and collected all the time.
-func smallFiles() *badger4.Options {
+func smallFiles() *badger.Options {
 	o := space.BadgerOptions()
 	o.MemTableSize = 1 << 20
 	o.BaseLevelSize = 1 << 20

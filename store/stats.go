@@ -18,34 +18,34 @@ import (
 
 // Amount is some blocks.
 type Amount struct {
-	Blocks uint64 `json:"blocks"`
-	Bytes  uint64 `json:"bytes"`
+	Blocks uint64
+	Bytes  uint64
 }
 
 // Stats says what a store has.
 type Stats struct {
 	// Live is the blocks that some DAG refers to, each counted once.
-	Live Amount `json:"live"`
+	Live Amount
 	// Dead is the blocks that none refers to any more and the next reclaim
 	// deletes.
-	Dead Amount `json:"dead"`
+	Dead Amount
 	// Disk is the bytes that the database takes on disk, and Free what is free
 	// on the file system it is on.
-	Disk uint64 `json:"disk_bytes"`
-	Free uint64 `json:"free_bytes"`
+	Disk uint64
+	Free uint64
 	// Damaged is how many files of the value log are known to have something that cannot
 	// be read. Their space comes back with a restart, once all that was alive in them was
 	// moved or fetched again, and a reclaim has seen that.
-	Damaged int `json:"damaged_files"`
+	Damaged int
 	// Unreadable is blocks that could not be read, or have another hash, of those that
 	// somebody wanted since the store was opened: the first thousand. Verify finds all.
-	Unreadable []cid.Cid `json:"unreadable_blocks,omitempty"`
+	Unreadable []cid.Cid
 	// DAGs is how many some request holds, and Complete how many of those are
 	// on disk as a whole.
-	DAGs     uint64                `json:"dags"`
-	Complete uint64                `json:"complete_dags"`
-	Accounts uint64                `json:"accounts"`
-	Requests map[pin.Status]uint64 `json:"requests"` // every status has an entry
+	DAGs     uint64
+	Complete uint64
+	Accounts uint64
+	Requests map[pin.Status]uint64 // every status has an entry
 	// Those of links and nodes, of which there are as many as blocks, are left to Verify.
 	DamagedRecords
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	badger4 "github.com/ipfs/go-ds-badger4"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
@@ -62,7 +61,6 @@ type Store struct {
 	log   *slog.Logger
 	dbDir string
 	space *space.Space
-	ds    *badger4.Datastore
 	kv    *kv.DB
 	db    *badger.DB
 
@@ -108,7 +106,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options, steps []migration) (_ *Store, err error) {
+func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options, steps []migration) (_ *Store, err error) {
 	codec, err := kv.NewCodec()
 	if err != nil {
 		return nil, err
@@ -120,7 +118,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger4.Options
 	}, opts); err != nil {
 		return nil, err
 	}
-	s.ds, s.db, s.kv = s.space.Datastore(), s.space.Badger(), s.space.DB()
+	s.db, s.kv = s.space.Badger(), s.space.DB()
 	s.accountRecords = accounts.New(s.kv)
 	s.held = holding.New(s.space, s.log)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -150,3 +148,8 @@ func (s *Store) Close() error {
 // does not end; pin.ErrDiskFull, when there is no room even for removals;
 // pin.ErrClosed; the context's.
 func (s *Store) Writable(ctx context.Context) error { return s.kv.Writable(ctx) }
+
+// Sound fails with an ErrDamaged once a table was found damaged, by whatever read it.
+// It reads nothing itself. What else can be read still is, but the next start refuses
+// the database, with all that came to it since.
+func (s *Store) Sound() error { return s.space.Sound() }

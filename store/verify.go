@@ -46,13 +46,13 @@ type VerifyProgress struct {
 type VerifyReport struct {
 	// Tables is the tables of the database that are damaged. What those have cannot be
 	// told, so that the rest of the report may lack something, and Verify fails.
-	Tables  []space.BadTable `json:"damaged_tables,omitempty"`
-	Blocks  uint64           `json:"blocks"` // that were hashed, or are missing
-	Bytes   uint64           `json:"bytes"`
-	Corrupt uint64           `json:"corrupt"`
-	Missing uint64           `json:"missing"`
-	Strays  uint64           `json:"unreferenced"` // blocks that nothing refers to and no reclaim knew of; the next does
-	Elapsed time.Duration    `json:"elapsed"`      // nanoseconds
+	Tables  []space.BadTable
+	Blocks  uint64 // that were hashed, or are missing
+	Bytes   uint64
+	Corrupt uint64
+	Missing uint64
+	Strays  uint64        // blocks that nothing refers to and no reclaim knew of; the next does
+	Elapsed time.Duration // nanoseconds
 	DamagedRecords
 }
 

@@ -19,19 +19,19 @@ import (
 
 // DamagedRecord is a record, or an entry of a list, whose value cannot be read.
 type DamagedRecord struct {
-	Kind string `json:"kind"` // such as "pin" or "account", in words
-	Key  string `json:"key"`  // in hexadecimal
+	Kind string // such as "pin" or "account", in words
+	Key  string // in hexadecimal
 	// What it is about, as far as its key says so.
-	Account   string `json:"account,omitempty"`
-	RequestID string `json:"requestid,omitempty"`
-	CID       string `json:"cid,omitempty"`
-	Token     string `json:"token,omitempty"`
+	Account   string
+	RequestID string
+	CID       string
+	Token     string
 }
 
 // DamagedRecords is what was found of records that cannot be read.
 type DamagedRecords struct {
-	BadRecords uint64          `json:"damaged_records"`
-	Records    []DamagedRecord `json:"damaged_record_list,omitempty"` // at most maxNamed of them
+	BadRecords uint64
+	Records    []DamagedRecord // at most maxNamed of them
 }
 
 // maxNamed is how many damaged records are named: enough to see what they have in common.
@@ -43,17 +43,6 @@ func (d *DamagedRecords) note(one DamagedRecord) error {
 		d.Records = append(d.Records, one)
 	}
 	return nil
-}
-
-// String names the record for people.
-func (d DamagedRecord) String() string {
-	s := d.Kind
-	for _, of := range [][2]string{{"requestid", d.RequestID}, {"cid", d.CID}, {"token", d.Token}, {"account", d.Account}} {
-		if of[1] != "" {
-			s += " " + of[0] + "=" + of[1]
-		}
-	}
-	return s + " (key " + d.Key + ")"
 }
 
 // recordKinds is every kind whose value says something.

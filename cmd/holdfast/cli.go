@@ -8,15 +8,18 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
-	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/daemon"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 // cli is what all commands share.
@@ -26,7 +29,7 @@ type cli struct {
 	environ        []string
 	getenv         func(string) string
 	interactive    bool // somebody sits at stdin and stderr
-	unit           serviceUnit
+	unit           datadir.ServiceUnit
 
 	// Flags of every command.
 	dataFlag, configFlag string
@@ -49,11 +52,11 @@ and while it does not.`,
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return hinted(err, fmt.Sprintf("`%s --help` shows how it is used", cmd.CommandPath()))
+		return hint.Add(err, fmt.Sprintf("`%s --help` shows how it is used", cmd.CommandPath()))
 	})
 	flags := root.PersistentFlags()
-	flags.StringVar(&c.dataFlag, "data", "", "data directory (default $"+envData+", else "+xdgHint+")")
-	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+envConfig+")")
+	flags.StringVar(&c.dataFlag, "data", "", "data directory (default $"+config.EnvData+", else "+xdgHint+")")
+	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+config.EnvConfig+")")
 	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(), c.storeCommand(),
 		c.keysCommand(), c.auditCommand(), c.versionCommand())
 	help := root.RunE
@@ -82,7 +85,7 @@ func (c *cli) explainArgs(cmd *cobra.Command) {
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return hinted(err, fmt.Sprintf("`%s --help` shows how it is used", cmd.CommandPath()))
+			return hint.Add(err, fmt.Sprintf("`%s --help` shows how it is used", cmd.CommandPath()))
 		}
 		return nil
 	}
@@ -120,39 +123,39 @@ func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 
 // withAdmin opens the data directory and runs fn with a client to it. create
 // lets the directory be made.
-func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*adminClient) error) (err error) {
-	path, err := findDataDir(c.dataFlag, c.getenv)
+func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*admin.Client) error) (err error) {
+	path, err := datadir.Find(c.dataFlag, c.getenv)
 	if err != nil {
 		return err
 	}
 	// Before root is given up: the files may be root's to read.
-	loaded, _, loadErr := loadConfig(c.configPath(), c.environ, nil)
-	d, err := openDataDir(path, create, c.stderr)
+	loaded, _, loadErr := config.Load(c.configPath(), c.environ, nil)
+	d, err := datadir.Open(path, create, c.stderr)
 	switch {
-	case errors.Is(err, errNoDataDir):
-		return hinted(err, c.whereData(path))
+	case errors.Is(err, datadir.ErrNone):
+		return hint.Add(err, c.whereData(path))
 	case err != nil:
 		return hintOwner(err)
 	}
-	defer func() { err = d.explain(errors.Join(err, d.Close())) }()
+	defer func() { err = d.Explain(errors.Join(err, d.Close())) }()
 	// A command's own log is of no interest but for what goes wrong.
-	log := newLogger(c.stderr, LogConfig{Level: "warn", Format: "text"})
-	routeLibraryLogs(log)
+	log := daemon.NewLogger(c.stderr, config.Log{Level: "warn", Format: "text"})
+	daemon.RouteLibraryLogs(log)
 	// A server has its own configuration, so that only a command that opens
 	// the store itself stumbles over a wrong one.
-	client, err := connectAdmin(ctx, d, func() (Config, error) { return loaded, loadErr }, log)
+	client, err := daemon.Connect(ctx, d, func() (config.Config, error) { return loaded, loadErr }, log)
 	if err != nil {
 		return hintOwner(err)
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	client.tellWaiting(func(text string) { fmt.Fprintln(c.stderr, "holdfast:", text) })
+	client.TellWaiting(func(text string) { fmt.Fprintln(c.stderr, "holdfast:", text) })
 	return fn(client)
 }
 
 // hintOwner adds a hint to an error of a directory that is somebody else's.
 func hintOwner(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return hinted(err, "run it as root, or as the owner of the directory")
+		return hint.Add(err, "run it as root, or as the owner of the directory")
 	}
 	return err
 }
@@ -160,9 +163,9 @@ func hintOwner(err error) error {
 // whereData is a hint for somebody whose data is not at the path.
 func (c *cli) whereData(path string) string {
 	if dirs := c.otherServers(path); len(dirs) > 0 {
-		return fmt.Sprintf("a server runs on %s: use --data %s", dirs[0], shellQuote(dirs[0]))
+		return fmt.Sprintf("a server runs on %s: use --data %s", dirs[0], text.ShellQuote(dirs[0]))
 	}
-	return "`holdfast serve` and `holdfast user add` make one; name another with --data DIR or " + envData
+	return "`holdfast serve` and `holdfast user add` make one; name another with --data DIR or " + config.EnvData
 }
 
 // printJSON writes v to stdout as people read it.
@@ -179,33 +182,67 @@ func (c *cli) printTable(rows [][]string) error {
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = printable(cell)
+			cells[i] = text.Printable(cell)
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
 }
 
-// printable escapes what could move the cursor or colour the terminal: names
-// and details come from clients.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		q := strconv.QuoteRuneToASCII(r)
-		b.WriteString(q[1 : len(q)-1])
-	}
-	return b.String()
+// listing is a command that prints a list: as JSON if that is asked for, else as a table
+// with a row for each.
+type listing[T any] struct {
+	use, short, long string
+	args             cobra.PositionalArgs // nil takes none
+	get              func(ctx context.Context, a *admin.Client, given []string) ([]T, error)
+	heads            []string
+	row              func(T) []string
 }
 
-func emailQuery(email string) url.Values { return url.Values{"email": {email}} }
-
-func actingFor(email string) http.Header {
-	if email == "" {
-		return nil
+// listCommand makes the command.
+func listCommand[T any](c *cli, l listing[T]) *cobra.Command {
+	var asJSON bool
+	if l.args == nil {
+		l.args = args()
 	}
-	return http.Header{userHeader: {url.QueryEscape(email)}}
+	cmd := &cobra.Command{
+		Use: l.use, Short: l.short, Long: l.long, Args: l.args,
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				all, err := l.get(cmd.Context(), a, given)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return c.printJSON(all)
+				}
+				rows := [][]string{l.heads}
+				for _, one := range all {
+					rows = append(rows, l.row(one))
+				}
+				return c.printTable(rows)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// idCommand makes a command that does something to what an id names, and says that it
+// is done.
+func (c *cli) idCommand(use, short, done string, do func(ctx context.Context, a *admin.Client, id string) error) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  args("ID"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				if err := do(cmd.Context(), a, given[0]); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(c.stdout, done, given[0])
+				return err
+			})
+		},
+	}
 }

@@ -4,64 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 func (c *cli) auditCommand() *cobra.Command {
 	var user string
-	var since Duration
+	var since config.Duration
 	var limit int
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "audit",
-		Short: "Show what happened to accounts and tokens",
-		Long: `Show logins, refusals, and changes to accounts, tokens and keys, the newest first.
+	cmd := listCommand(c, listing[admin.Event]{
+		use:   "audit",
+		short: "Show what happened to accounts and tokens",
+		long: `Show logins, refusals, and changes to accounts, tokens and keys, the newest first.
 auth.audit_keep sets for how long they are on record.`,
-		Args: args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 0 {
-				return errors.New("--limit: want a number of events, or 0 for all")
-			}
-			query := url.Values{}
-			switch {
-			case isAccountID(user):
-				query.Set("account", user)
-			case user != "":
-				query.Set("email", user)
-			}
+		get: func(ctx context.Context, a *admin.Client, _ []string) ([]admin.Event, error) {
+			var from time.Time
 			if since > 0 {
-				query.Set("from", time.Now().Add(-time.Duration(since)).UTC().Format(time.RFC3339Nano))
+				from = time.Now().Add(-time.Duration(since))
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				events, err := a.events(cmd.Context(), query, limit)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return c.printJSON(events)
-				}
-				rows := [][]string{{"TIME", "EVENT", "ACCOUNT", "BY", "FROM", "DETAIL"}}
-				for _, e := range events {
-					rows = append(rows, eventRow(e))
-				}
-				return c.printTable(rows)
-			})
+			return a.Events(ctx, user, from, limit)
 		},
+		heads: []string{"TIME", "EVENT", "ACCOUNT", "BY", "FROM", "DETAIL"},
+		row:   eventRow,
+	})
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, given []string) error {
+		if limit < 0 {
+			return errors.New("--limit: want a number of events, or 0 for all")
+		}
+		return run(cmd, given)
 	}
 	cmd.Flags().StringVar(&user, "user", "", "only what happened to this account, or what it did: its address, or its ID if it is gone")
-	textFlag(cmd, &since, "since", Duration(0), "only what happened within this `duration`, such as 12h or 7d")
+	textFlag(cmd, &since, "since", config.Duration(0), "only what happened within this `duration`, such as 12h or 7d")
 	cmd.Flags().IntVar(&limit, "limit", 100, "most events to show; 0 for all")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
 // eventRow is one line on an event.
-func eventRow(e eventInfo) []string {
+func eventRow(e admin.Event) []string {
 	account, by, from, detail := e.Email, e.Actor, e.Address, e.Detail
 	if account == "" {
 		account = e.Account
@@ -75,29 +60,5 @@ func eventRow(e eventInfo) []string {
 	if e.Count > 1 {
 		detail = fmt.Sprintf("%d times; %s", e.Count, detail)
 	}
-	return []string{e.Time.Format(time.RFC3339), string(e.Kind), orDash(account), orDash(by), from, orDash(detail)}
-}
-
-// auditPage is how many events are asked for at once.
-const auditPage = 1000
-
-// events reads the newest events that match, at most limit; 0 is all.
-func (c *adminClient) events(ctx context.Context, query url.Values, limit int) ([]eventInfo, error) {
-	all := []eventInfo{}
-	for {
-		n := auditPage
-		if limit > 0 {
-			n = min(n, limit-len(all))
-		}
-		query.Set("limit", strconv.Itoa(n))
-		var page []eventInfo
-		if err := c.do(ctx, http.MethodGet, "/audit", query, nil, nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-		if len(page) < n || len(all) == limit {
-			return all, nil
-		}
-		query.Set("before", page[len(page)-1].ID)
-	}
+	return []string{e.Time.Format(time.RFC3339), string(e.Kind), text.OrDash(account), text.OrDash(by), from, text.OrDash(detail)}
 }

@@ -1,20 +1,21 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 )
 
 func (c *cli) userInviteCommand() *cobra.Command {
-	var quota Size
+	var quota config.Size
 	var maxPins uint64
-	var expires Duration
+	var expires config.Duration
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "invite",
@@ -24,10 +25,9 @@ on standard output. It is shown this once. auth.registration must be "invite" or
 "open" for it to be of use.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var made createdInvite
-				in := newInvite{Quota: uint64(quota), MaxPins: maxPins, Expires: time.Duration(expires)}
-				if err := a.do(cmd.Context(), http.MethodPost, "/invites", nil, nil, in, &made); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				made, err := a.CreateInvite(cmd.Context(), auth.NewInvite{Quota: uint64(quota), QuotaPins: maxPins, TTL: time.Duration(expires)})
+				if err != nil {
 					return err
 				}
 				if made.Registration == auth.RegistrationClosed {
@@ -35,62 +35,63 @@ on standard output. It is shown this once. auth.registration must be "invite" or
 						made.Registration, auth.RegistrationInvite, auth.RegistrationOpen)
 				}
 				if asJSON {
-					return c.printJSON(made)
+					return c.printJSON(createdInvitation{invitationOf(made.InviteInfo), made.Code, made.Registration})
 				}
 				fmt.Fprintf(c.stderr, "invitation %s, %s\n", made.ID, expiry(made.Expires))
-				_, err := fmt.Fprintln(c.stdout, made.Code)
+				_, err = fmt.Fprintln(c.stdout, made.Code)
 				return err
 			})
 		},
 	}
-	textFlag(cmd, &quota, "quota", Size(0), "`size` that the pins of the account that it makes may have, such as 10GiB; 0 is no limit")
+	textFlag(cmd, &quota, "quota", config.Size(0), "`size` that the pins of the account that it makes may have, such as 10GiB; 0 is no limit")
 	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "most pins that account may have, those that wait included; 0 is no limit")
-	textFlag(cmd, &expires, "expires", Duration(0), "`duration` that it is valid for, such as 12h or 30d (default 7d)")
+	textFlag(cmd, &expires, "expires", config.Duration(0), "`duration` that it is valid for, such as 12h or 30d (default 7d)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the invitation in it")
 	return cmd
 }
 
 func (c *cli) userInvitesCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "invites",
-		Short: "List the invitations that can still be used",
-		Args:  args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var all []inviteInfo
-				if err := a.do(cmd.Context(), http.MethodGet, "/invites", nil, nil, nil, &all); err != nil {
-					return err
-				}
-				if asJSON {
-					return c.printJSON(all)
-				}
-				rows := [][]string{{"ID", "QUOTA", "MAX PINS", "CREATED", "EXPIRES"}}
-				for _, i := range all {
-					rows = append(rows, []string{i.ID, quotaText(i.Quota), countText(i.MaxPins), i.Created.Format(time.RFC3339), i.Expires.Format(time.RFC3339)})
-				}
-				return c.printTable(rows)
-			})
+	return listCommand(c, listing[invitation]{
+		use:   "invites",
+		short: "List the invitations that can still be used",
+		get: func(ctx context.Context, a *admin.Client, _ []string) ([]invitation, error) {
+			all, err := a.Invites(ctx)
+			list := make([]invitation, len(all))
+			for i, one := range all {
+				list[i] = invitationOf(one)
+			}
+			return list, err
 		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+		heads: []string{"ID", "QUOTA", "MAX PINS", "CREATED", "EXPIRES"},
+		row: func(i invitation) []string {
+			return []string{i.ID, quotaText(i.Quota), countText(i.MaxPins), i.Created.Format(time.RFC3339), i.Expires.Format(time.RFC3339)}
+		},
+	})
 }
 
 func (c *cli) userUninviteCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "uninvite ID",
-		Short: "Take an invitation back",
-		Args:  args("ID"),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				query := url.Values{"id": {given[0]}}
-				if err := a.do(cmd.Context(), http.MethodDelete, "/invite", query, nil, nil, nil); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.stdout, "revoked", given[0])
-				return err
-			})
-		},
-	}
+	return c.idCommand("uninvite ID", "Take an invitation back", "revoked",
+		func(ctx context.Context, a *admin.Client, id string) error { return a.RevokeInvite(ctx, id) })
+}
+
+// invitation is an [admin.InviteInfo] with its members in the order in which commands
+// have always printed them.
+type invitation struct {
+	ID      string    `json:"id"`
+	By      string    `json:"by,omitempty"`
+	Quota   uint64    `json:"quota"`
+	MaxPins uint64    `json:"max_pins"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+}
+
+func invitationOf(i admin.InviteInfo) invitation {
+	return invitation{i.ID, i.By, i.Quota, i.MaxPins, i.Created, i.Expires}
+}
+
+// createdInvitation is one with its code.
+type createdInvitation struct {
+	invitation
+	Code         string            `json:"invite"`
+	Registration auth.Registration `json:"registration"`
 }

@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
 )
 
 func (c *cli) keysCommand() *cobra.Command {
@@ -13,7 +14,7 @@ func (c *cli) keysCommand() *cobra.Command {
 }
 
 func (c *cli) keysRotateCommand() *cobra.Command {
-	var in newKeys
+	var endTokens bool
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "rotate",
@@ -25,9 +26,9 @@ With --end-tokens the older keys are dropped at once, and so every session and
 every device token of every account ends. That is for when a key has leaked.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var keys []keyInfo
-				if err := a.do(cmd.Context(), http.MethodPost, "/keys/rotate", nil, nil, in, &keys); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				keys, err := a.RotateKeys(cmd.Context(), endTokens)
+				if err != nil {
 					return err
 				}
 				if asJSON {
@@ -41,14 +42,14 @@ every device token of every account ends. That is for when a key has leaked.`,
 					}
 					rows = append(rows, []string{k.ID, createdText(k.Created), kept})
 				}
-				if in.EndTokens {
+				if endTokens {
 					fmt.Fprintln(c.stderr, "every session and every device token was ended")
 				}
 				return c.printTable(rows)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&in.EndTokens, "end-tokens", false, "drop the older keys, and with them every token")
+	cmd.Flags().BoolVar(&endTokens, "end-tokens", false, "drop the older keys, and with them every token")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -5,49 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
-// pinRequest is what a command shows of a pin. Unlike the PSA's object it has
-// no delegates, which are for those who deliver.
-type pinRequest struct {
-	RequestID string            `json:"requestid"`
-	Status    pin.Status        `json:"status"`
-	Created   string            `json:"created"`
-	Pin       psa.Pin           `json:"pin"`
-	Info      map[string]string `json:"info,omitempty"`
-	Account   *ownerInfo        `json:"account,omitempty"` // where pins of several are listed
-}
-
-// state is the pin's status, for people, who are told of damage apart from what failed.
-func (p pinRequest) state() string {
+// pinState is the pin's status, for people, who are told of damage apart from what failed.
+func pinState(p admin.Pin) string {
 	if p.Info[pin.InfoDamaged] != "" {
 		return "damaged"
 	}
 	return string(p.Status)
 }
 
-// size is how much of the pin is here, for people.
-func (p pinRequest) size() string {
+// pinSize is how much of the pin is here, for people.
+func pinSize(p admin.Pin) string {
 	n, err := strconv.ParseUint(p.Info["bytes"], 10, 64)
 	if err != nil {
-		return orDash("")
+		return text.OrDash("")
 	}
-	return roughSize(n)
-}
-
-type pinPage struct {
-	Count   int          `json:"count"`
-	Results []pinRequest `json:"results"`
+	return text.RoughSize(n)
 }
 
 func (c *cli) pinCommand() *cobra.Command {
@@ -63,10 +48,10 @@ func (c *cli) pinCommand() *cobra.Command {
 func (c *cli) pinLine(user string, words ...string) string {
 	line := "holdfast pin " + strings.Join(words, " ")
 	if user != "" {
-		line += " --user " + shellQuote(user)
+		line += " --user " + text.ShellQuote(user)
 	}
 	if c.dataFlag != "" {
-		line += " --data " + shellQuote(c.dataFlag)
+		line += " --data " + text.ShellQuote(c.dataFlag)
 	}
 	return "`" + line + "`"
 }
@@ -87,9 +72,9 @@ are taken for the CID.`,
 			if in.CID, err = bareCID(given[0]); err != nil {
 				return err
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var made pinRequest
-				if err := a.do(cmd.Context(), http.MethodPost, "/psa/pins", nil, actingFor(*user), in, &made); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				made, err := a.AddPin(cmd.Context(), *user, in)
+				if err != nil {
 					return err
 				}
 				if _, err := fmt.Fprintln(c.stdout, made.RequestID); err != nil {
@@ -99,7 +84,7 @@ are taken for the CID.`,
 				case made.Status == pin.Pinned:
 					fmt.Fprintln(c.stderr, "pinned: all of it is here already")
 					return nil
-				case !a.running:
+				case !a.Running():
 					fmt.Fprintln(c.stderr, "queued: no server runs on this data directory; it is fetched when one does (holdfast serve)")
 					return nil
 				case background:
@@ -125,7 +110,7 @@ func bareCID(s string) (string, error) {
 	}
 	rest = strings.TrimSuffix(rest, "/")
 	if strings.ContainsAny(rest, "/?#") {
-		return "", hinted(fmt.Errorf("pin %q: only a CID is taken, and no path", s),
+		return "", hint.Add(fmt.Errorf("pin %q: only a CID is taken, and no path", s),
 			"with Kubo, `ipfs resolve -r PATH` shows the CID of what is there")
 	}
 	return rest, nil
@@ -136,10 +121,10 @@ func bareCID(s string) (string, error) {
 const followInterval = 500 * time.Millisecond
 
 // follow shows how a pin goes until it is pinned or failed.
-func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequest) error {
+func (c *cli) follow(ctx context.Context, a *admin.Client, user string, p admin.Pin) error {
 	display := newPinDisplay(c.stderr, c.interactive && canDraw(c.stderr), p)
 	defer display.close()
-	a.tellWaiting(display.note)
+	a.TellWaiting(display.note)
 	ticker := time.NewTicker(followInterval)
 	defer ticker.Stop()
 	for !p.Status.Done() {
@@ -147,16 +132,15 @@ func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequ
 		case <-ctx.Done():
 		case <-ticker.C:
 		}
-		var now pinRequest
-		err := a.do(ctx, http.MethodGet, "/psa/pins/"+url.PathEscape(p.RequestID), nil, actingFor(user), nil, &now)
+		now, err := a.Pin(ctx, user, p.RequestID)
 		if ctx.Err() != nil {
 			display.close()
-			return hinted(errors.New("interrupted; the pin goes on in the server"),
+			return hint.Add(errors.New("interrupted; the pin goes on in the server"),
 				fmt.Sprintf("%s shows how it goes, %s takes it back", c.pinLine(user, "ls"), c.pinLine(user, "rm", p.RequestID)))
 		}
-		if _, answered := errors.AsType[*answerError](err); err != nil && !answered {
+		if _, answered := errors.AsType[*admin.AnswerError](err); err != nil && !answered {
 			display.close()
-			return hinted(err, "if the server stopped, the pin goes on when it runs again")
+			return hint.Add(err, "if the server stopped, the pin goes on when it runs again")
 		}
 		if err != nil {
 			return err
@@ -166,7 +150,7 @@ func (c *cli) follow(ctx context.Context, a *adminClient, user string, p pinRequ
 	}
 	display.close()
 	if p.Status == pin.Failed {
-		return hinted(fmt.Errorf("the pin failed: %s", orDash(p.Info["status_details"])),
+		return hint.Add(fmt.Errorf("the pin failed: %s", text.OrDash(p.Info["status_details"])),
 			c.pinLine(user, "retry", p.RequestID)+" tries it again")
 	}
 	fmt.Fprintln(c.stderr, "pinned")
@@ -189,10 +173,10 @@ is known of it; in the API it has failed.`,
 			if all && *user != "" {
 				return errors.New("--all lists the pins of all accounts, --user those of one: give one of them")
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				list := func() ([]pinRequest, error) { return a.pins(cmd.Context(), *user, statuses) }
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				list := func() ([]admin.Pin, error) { return a.Pins(cmd.Context(), *user, statuses) }
 				if all {
-					list = func() ([]pinRequest, error) { return a.allPins(cmd.Context(), statuses) }
+					list = func() ([]admin.Pin, error) { return a.AllPins(cmd.Context(), statuses) }
 				}
 				pins, err := list()
 				if err != nil {
@@ -219,25 +203,6 @@ func statusNames() []string {
 	return names
 }
 
-// pins reads all pages of an account's pins, newest first.
-func (c *adminClient) pins(ctx context.Context, user string, statuses []string) ([]pinRequest, error) {
-	const limit = 1000 // the most that the PSA gives at once
-	all := []pinRequest{}
-	query := url.Values{"status": {strings.Join(statuses, ",")}, "limit": {fmt.Sprint(limit)}}
-	for {
-		var page pinPage
-		if err := c.do(ctx, http.MethodGet, "/psa/pins", query, actingFor(user), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Results...)
-		if page.Count <= len(page.Results) || len(page.Results) == 0 {
-			return all, nil
-		}
-		all = slices.Grow(all, page.Count-len(page.Results))
-		query.Set("before", all[len(all)-1].Created)
-	}
-}
-
 func (c *cli) pinRemoveCommand(user *string) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
@@ -255,8 +220,8 @@ be one that is gone: it is named by its id then, as "holdfast pin ls --all" show
 			if all {
 				return c.removeAllPins(cmd.Context(), *user)
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				if err := c.onPin(cmd.Context(), a, http.MethodDelete, *user, given[0], ""); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				if err := c.aboutPin(*user, a.RemovePin(cmd.Context(), *user, given[0])); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(c.stdout, "removed", given[0])
@@ -269,28 +234,16 @@ be one that is gone: it is named by its id then, as "holdfast pin ls --all" show
 }
 
 func (c *cli) pinRetryCommand(user *string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "retry ID",
-		Short: "Try a failed pin again",
-		Args:  args("ID"),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				if err := c.onPin(cmd.Context(), a, http.MethodPost, *user, given[0], "/retry"); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.stdout, "queued", given[0])
-				return err
-			})
-		},
-	}
+	return c.idCommand("retry ID", "Try a failed pin again", "queued", func(ctx context.Context, a *admin.Client, id string) error {
+		return c.aboutPin(*user, a.RetryPin(ctx, *user, id))
+	})
 }
 
-// onPin does something to one pin. An id that is wrong gets a hint: it is easily
-// mistaken for a CID.
-func (c *cli) onPin(ctx context.Context, a *adminClient, method, user, id, action string) error {
-	err := a.do(ctx, method, "/psa/pins/"+id+action, nil, actingFor(user), nil, nil)
-	if f, ok := errors.AsType[*answerError](err); ok && f.status == http.StatusNotFound && f.hint == "" {
-		return hinted(err, c.pinLine(user, "ls")+" lists the ids of pins")
+// aboutPin adds a hint to the error of an id that is wrong: it is easily mistaken for a
+// CID.
+func (c *cli) aboutPin(user string, err error) error {
+	if f, ok := errors.AsType[*admin.AnswerError](err); ok && f.Status == http.StatusNotFound && f.Hint == "" {
+		return hint.Add(err, c.pinLine(user, "ls")+" lists the ids of pins")
 	}
 	return err
 }

@@ -3,30 +3,17 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
 // pipeClient is a client of a handler in this process.
-func pipeClient(t *testing.T, h http.Handler) *adminClient {
+func pipeClient(t *testing.T, h http.Handler) *admin.Client {
 	t.Helper()
-	l := newPipeListener()
-	s := &http.Server{Handler: h}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	c := &adminClient{
-		http: &http.Client{Transport: &http.Transport{DialContext: l.dial}},
-		close: func() error {
-			err := s.Close()
-			<-served
-			return err
-		},
-	}
+	c := admin.NewLocalClient(h, func() error { return nil })
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)
@@ -37,7 +24,7 @@ func pipeClient(t *testing.T, h http.Handler) *adminClient {
 
 // What was true of a pin a moment ago is not told of it now.
 func TestFollowForgetsWhatWas(t *testing.T) {
-	states := []pinRequest{
+	states := []admin.Pin{
 		{RequestID: "x", Status: pin.Pinning, Info: map[string]string{"status_details": "receiving blocks", "blocks": "7"}},
 		{RequestID: "x", Status: pin.Failed},
 	}
@@ -47,7 +34,7 @@ func TestFollowForgetsWhatWas(t *testing.T) {
 	}))
 	var stderr bytes.Buffer
 	c := &cli{stderr: &stderr}
-	err := c.follow(t.Context(), a, "", pinRequest{RequestID: "x", Status: pin.Queued})
+	err := c.follow(t.Context(), a, "", admin.Pin{RequestID: "x", Status: pin.Queued})
 	if err == nil || err.Error() != "the pin failed: -" {
 		t.Errorf("error is %v", err)
 	}
@@ -56,45 +43,10 @@ func TestFollowForgetsWhatWas(t *testing.T) {
 	}
 }
 
-// A list shows how much each pin has, as far as that is known.
 func TestListShowsSizes(t *testing.T) {
 	for bytes, want := range map[string]string{"": "-", "0": "0 B", "1536": "1.5 KiB", "many": "-"} {
-		if got := (pinRequest{Info: map[string]string{"bytes": bytes}}).size(); got != want {
+		if got := pinSize(admin.Pin{Info: map[string]string{"bytes": bytes}}); got != want {
 			t.Errorf("%q bytes are %q, want %q", bytes, got, want)
-		}
-	}
-}
-
-// A list of more pins than fit one page is read to its end, each pin once.
-func TestListIsReadToItsEnd(t *testing.T) {
-	const all = 2500
-	created := func(n int) string { return fmt.Sprintf("2026-01-01T00:00:%02d.%03dZ", n/1000, n%1000) }
-	asked := 0
-	a := pipeClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked++
-		q := r.URL.Query()
-		if q.Get("status") != "queued,failed" || q.Get("limit") != "1000" || r.Header.Get(userHeader) != "a%2Bb%40example.org" {
-			t.Errorf("it asks %s as %q", r.URL, r.Header.Get(userHeader))
-		}
-		page := psa.PinResults{Results: []psa.PinStatus{}}
-		for n := all - 1; n >= 0; n-- {
-			if before := q.Get("before"); before != "" && created(n) >= before {
-				continue
-			}
-			page.Count++
-			if len(page.Results) < 1000 {
-				page.Results = append(page.Results, psa.PinStatus{RequestID: fmt.Sprint(n), Created: created(n)})
-			}
-		}
-		json.NewEncoder(w).Encode(page)
-	}))
-	pins, err := a.pins(t.Context(), "a+b@example.org", strings.Split("queued,failed", ","))
-	if err != nil || len(pins) != all || asked != 3 {
-		t.Fatalf("%d pins in %d pages (%v)", len(pins), asked, err)
-	}
-	for i, p := range pins {
-		if p.RequestID != fmt.Sprint(all-1-i) {
-			t.Fatalf("pin %d is %s", i, p.RequestID)
 		}
 	}
 }

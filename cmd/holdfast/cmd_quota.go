@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 )
 
 func (c *cli) userQuotaCommand() *cobra.Command {
@@ -28,9 +30,9 @@ Nothing is removed from an account that has more already.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, given []string) error {
-			var in newQuota
+			var in admin.NewQuota
 			if len(given) > 1 {
-				var quota Size
+				var quota config.Size
 				if err := quota.UnmarshalText([]byte(given[1])); err != nil {
 					return err
 				}
@@ -39,12 +41,12 @@ Nothing is removed from an account that has more already.`,
 			if cmd.Flags().Changed("max-pins") {
 				in.Pins = &maxPins
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var u userInfo
-				if err := a.do(cmd.Context(), http.MethodPost, "/user/quota", emailQuery(given[0]), nil, in, &u); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				u, err := a.SetQuota(cmd.Context(), given[0], in)
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(c.stdout, "quota of %s: %s; max pins: %s\n", u.Email, quotaText(u.Quota), countText(u.MaxPins))
+				_, err = fmt.Fprintf(c.stdout, "quota of %s: %s; max pins: %s\n", u.Email, quotaText(u.Quota), countText(u.MaxPins))
 				return err
 			})
 		},
@@ -58,7 +60,7 @@ func quotaText(bytes uint64) string {
 	if bytes == 0 {
 		return "-"
 	}
-	return Size(bytes).String()
+	return config.Size(bytes).String()
 }
 
 func countText(n uint64) string {

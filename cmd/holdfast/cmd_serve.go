@@ -9,8 +9,12 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/daemon"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 )
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -26,7 +30,7 @@ win over the environment, which wins over the file.`,
 		Args: args(),
 		RunE: c.serve,
 	}
-	addConfigFlags(cmd.Flags())
+	config.AddConfigFlags(cmd.Flags())
 	return cmd
 }
 
@@ -36,7 +40,7 @@ func (c *cli) configPath() string {
 	if c.configFlag != "" {
 		return c.configFlag
 	}
-	if path := c.getenv(envConfig); path != "" {
+	if path := c.getenv(config.EnvConfig); path != "" {
 		return path
 	}
 	if dir := c.getenv("CONFIGURATION_DIRECTORY"); dir != "" {
@@ -49,8 +53,8 @@ func (c *cli) configPath() string {
 }
 
 func (c *cli) serve(cmd *cobra.Command, _ []string) error {
-	cfg, warnings, err := loadConfig(c.configPath(), c.environ, cmd.Flags())
-	log := newLogger(c.stderr, cfg.Log) // as far as it was read, if there is an error
+	cfg, warnings, err := config.Load(c.configPath(), c.environ, cmd.Flags())
+	log := daemon.NewLogger(c.stderr, cfg.Log) // as far as it was read, if there is an error
 	if err == nil {
 		err = c.serveWith(cmd.Context(), cfg, warnings, log)
 	}
@@ -61,37 +65,38 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) error {
 }
 
 // serveWith is serve with the configuration read.
-func (c *cli) serveWith(ctx context.Context, cfg Config, warnings []string, log *slog.Logger) (err error) {
-	routeLibraryLogs(log)
-	logConfigWarnings(log, warnings)
-	machine, err := thisMachine(log)
+func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []string, log *slog.Logger) (err error) {
+	daemon.RouteLibraryLogs(log)
+	config.LogConfigWarnings(log, warnings)
+	machine, err := config.ThisMachine(log)
 	if err != nil {
 		return err
 	}
-	profile := newProfile(cfg.Node.Profile, machine)
-	profile.apply(c.getenv)
-	path, err := findDataDir(c.dataFlag, c.getenv)
+	profile := config.NewProfile(cfg.Node.Profile, machine)
+	profile.Apply(c.getenv)
+	path, err := datadir.Find(c.dataFlag, c.getenv)
 	if err != nil {
 		return err
 	}
 	messages := c.stderr
 	if cfg.Log.Format == "json" {
-		messages = lineLogger{log}
+		messages = daemon.LineLogger{Log: log}
 	}
-	d, err := openDataDir(path, true, messages)
+	d, err := datadir.Open(path, true, messages)
 	if err != nil {
 		return hintOwner(err)
 	}
-	defer func() { err = d.explain(errors.Join(err, d.Close())) }()
+	defer func() { err = d.Explain(errors.Join(err, d.Close())) }()
 
-	p := &Program{Config: cfg, Data: d, Log: log, Machine: machine, Notify: systemdNotifier(log)}
+	name, _ := buildVersion()
+	p := &daemon.Program{Config: cfg, Data: d, Log: log, Version: name, Machine: machine, Notify: daemon.SystemdNotifier(log)}
 	if c.interactive {
 		p.Terminal = c.stderr
 	}
-	if p.WatchdogInterval, err = daemon.SdWatchdogEnabled(false); err != nil {
+	if p.WatchdogInterval, err = systemd.SdWatchdogEnabled(false); err != nil {
 		return fmt.Errorf("read what systemd says of its watchdog: %w", err)
 	}
-	log.Info("starting", "version", versionLine(), "data", d.shown)
+	log.Info("starting", "version", versionLine(), "data", d.Shown)
 	if err := p.Run(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return nil // told to stop before it was ready
@@ -113,13 +118,13 @@ func (c *cli) serveWith(ctx context.Context, cfg Config, warnings []string, log 
 
 // closeInTime closes the program. One that does not close in time is left as
 // it is: what was acknowledged is on disk.
-func closeInTime(p *Program) error {
+func closeInTime(p *daemon.Program) error {
 	closed := make(chan error, 1)
 	go func() { closed <- p.Close() }()
 	select {
 	case err := <-closed:
 		return err
-	case <-time.After(stopTimeout):
-		return fmt.Errorf("the server did not stop within %v", stopTimeout)
+	case <-time.After(daemon.StopTimeout):
+		return fmt.Errorf("the server did not stop within %v", daemon.StopTimeout)
 	}
 }

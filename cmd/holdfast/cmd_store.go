@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/store"
 )
 
 func (c *cli) storeCommand() *cobra.Command {
@@ -30,13 +30,11 @@ rest for the next time. The server does this by itself every
 store.reclaim_interval.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var r store.ReclaimReport
-				err := c.watchStore(cmd.Context(), a, "/store/reclaim", nil, func(m storeMessage) error {
-					if m.Reclaimed != nil {
-						r = *m.Reclaimed
-					}
-					return nil
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var r admin.Reclaimed
+				err := c.watchStore(cmd.Context(), a, func(d *storeDisplay) (err error) {
+					r, err = a.Reclaim(cmd.Context(), d.show)
+					return err
 				})
 				if err != nil {
 					return err
@@ -46,7 +44,7 @@ store.reclaim_interval.`,
 				}
 				left := ""
 				if r.Left > 0 {
-					left = fmt.Sprintf("; %s are left until there is more to give back", roughSize(r.Left))
+					left = fmt.Sprintf("; %s are left until there is more to give back", text.RoughSize(r.Left))
 				}
 				if n := r.Damaged - r.Emptied; n > 0 {
 					left += fmt.Sprintf("; damaged files, which give nothing back: %d (run holdfast store verify --repair, and reclaim again when that is done)", n)
@@ -55,7 +53,7 @@ store.reclaim_interval.`,
 					left += fmt.Sprintf("; damaged files that nothing is left in: %d (a restart removes them)", r.Emptied)
 				}
 				_, err = fmt.Fprintf(c.stdout, "deleted %s of %s; %s came back in %v; the store takes %s%s\n",
-					counted(r.Blocks, "block"), roughSize(r.Bytes), roughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), roughSize(r.After), left)
+					text.Counted(r.Blocks, "block"), text.RoughSize(r.Bytes), text.RoughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), text.RoughSize(r.After), left)
 				return err
 			})
 		},
@@ -76,18 +74,18 @@ back yet. Records that cannot be read are counted, and named below. Blocks that 
 not be read when somebody wanted them are named; "holdfast store verify" finds all.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var st store.Stats
-				if err := a.do(cmd.Context(), http.MethodGet, "/store/stats", nil, nil, nil, &st); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				st, err := a.Stats(cmd.Context())
+				if err != nil {
 					return err
 				}
 				if asJSON {
 					return c.printJSON(st)
 				}
 				rows := [][]string{
-					{"live", roughSize(st.Live.Bytes) + " in " + counted(st.Live.Blocks, "block")},
-					{"dead", roughSize(st.Dead.Bytes) + " in " + counted(st.Dead.Blocks, "block")},
-					{"on disk", fmt.Sprintf("%s, with %s free", roughSize(st.Disk), roughSize(st.Free))},
+					{"live", text.RoughSize(st.Live.Bytes) + " in " + text.Counted(st.Live.Blocks, "block")},
+					{"dead", text.RoughSize(st.Dead.Bytes) + " in " + text.Counted(st.Dead.Blocks, "block")},
+					{"on disk", fmt.Sprintf("%s, with %s free", text.RoughSize(st.Disk), text.RoughSize(st.Free))},
 					{"DAGs", fmt.Sprintf("%d, of which %d are complete", st.DAGs, st.Complete)},
 					{"accounts", fmt.Sprint(st.Accounts)},
 				}
@@ -115,9 +113,9 @@ not be read when somebody wanted them are named; "holdfast store verify" finds a
 }
 
 // printRecords names the records that cannot be read.
-func (c *cli) printRecords(d store.DamagedRecords) error {
+func (c *cli) printRecords(d admin.DamagedRecords) error {
 	for _, r := range d.Records {
-		if _, err := fmt.Fprintf(c.stdout, "damaged record: %s\n", printable(r.String())); err != nil {
+		if _, err := fmt.Fprintf(c.stdout, "damaged record: %s\n", text.Printable(r.String())); err != nil {
 			return err
 		}
 	}
@@ -127,13 +125,6 @@ func (c *cli) printRecords(d store.DamagedRecords) error {
 		}
 	}
 	return nil
-}
-
-// verified is what `store verify --json` prints.
-type verified struct {
-	store.VerifyReport
-	Damage    []damageInfo `json:"damage"`
-	Repairing []string     `json:"repairing"` // CIDs of DAGs
 }
 
 func (c *cli) storeVerifyCommand() *cobra.Command {
@@ -153,26 +144,24 @@ again, for as long as that takes. A table of the database that is damaged is nam
 and makes the command fail, too: that is for a backup to mend.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				found := verified{Damage: []damageInfo{}, Repairing: []string{}}
-				query := url.Values{"repair": {fmt.Sprint(repair)}}
-				err := c.watchStore(cmd.Context(), a, "/store/verify", query, func(m storeMessage) error {
-					switch {
-					case m.Damage != nil && asJSON:
-						found.Damage = append(found.Damage, *m.Damage)
-					case m.Damage != nil:
-						return c.printDamage(*m.Damage)
-					case m.Repairing != "":
-						found.Repairing = append(found.Repairing, m.Repairing)
-					case m.Verified != nil:
-						found.VerifyReport = *m.Verified
-					}
-					return nil
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				var found admin.Verified
+				damage := []admin.Damage{}
+				err := c.watchStore(cmd.Context(), a, func(d *storeDisplay) (err error) {
+					found, err = a.Verify(cmd.Context(), repair, d.show, func(one admin.Damage) error {
+						if asJSON {
+							damage = append(damage, one)
+							return nil
+						}
+						return c.printDamage(one)
+					})
+					return err
 				})
+				found.Damage = damage
 				if err != nil {
 					return err
 				}
-				return c.tellVerified(found, asJSON, repair, a.running)
+				return c.tellVerified(found, asJSON, repair, a.Running())
 			})
 		},
 	}
@@ -181,11 +170,11 @@ and makes the command fail, too: that is for a backup to mend.`,
 	return cmd
 }
 
-func (c *cli) printDamage(d damageInfo) error {
+func (c *cli) printDamage(d admin.Damage) error {
 	for _, dag := range d.DAGs {
 		for _, p := range dag.Pins {
 			if _, err := fmt.Fprintf(c.stdout, "%s %s: in %s, pin %s of %s\n",
-				d.Kind, d.CID, dag.CID, p.RequestID, printable(p.User)); err != nil {
+				d.Kind, d.CID, dag.CID, p.RequestID, text.Printable(p.User)); err != nil {
 				return err
 			}
 		}
@@ -198,7 +187,7 @@ func (c *cli) printDamage(d damageInfo) error {
 	return nil
 }
 
-func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
+func (c *cli) tellVerified(v admin.Verified, asJSON, repair, running bool) error {
 	if asJSON {
 		if err := c.printJSON(v); err != nil {
 			return err
@@ -208,25 +197,25 @@ func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
 			return err
 		}
 		if _, err := fmt.Fprintf(c.stdout, "checked %s of %s in %v: %d corrupt, %d missing\n",
-			counted(v.Blocks, "block"), roughSize(v.Bytes), v.Elapsed.Round(time.Millisecond), v.Corrupt, v.Missing); err != nil {
+			text.Counted(v.Blocks, "block"), text.RoughSize(v.Bytes), v.Elapsed.Round(time.Millisecond), v.Corrupt, v.Missing); err != nil {
 			return err
 		}
 	}
 	if v.Strays > 0 {
-		fmt.Fprintf(c.stderr, "in no pin, and not known to be: %s; the next reclaim deletes what is\n", counted(v.Strays, "block"))
+		fmt.Fprintf(c.stderr, "in no pin, and not known to be: %s; the next reclaim deletes what is\n", text.Counted(v.Strays, "block"))
 	}
 	switch {
-	case v.Damaged() == 0 && v.BadRecords > 0:
+	case v.BadBlocks() == 0 && v.BadRecords > 0:
 		return damagedRecords(v.BadRecords)
-	case v.Damaged() == 0:
+	case v.BadBlocks() == 0:
 		return nil
 	case !repair:
-		return hinted(fmt.Errorf("damaged: %s", counted(v.Damaged(), "block")),
+		return hint.Add(fmt.Errorf("damaged: %s", text.Counted(v.BadBlocks(), "block")),
 			"`holdfast store verify --repair` fetches them again; check the disk, too")
 	case !running:
-		fmt.Fprintf(c.stderr, "to be fetched again when the server runs (holdfast serve): %s\n", counted(len(v.Repairing), "DAG"))
+		fmt.Fprintf(c.stderr, "to be fetched again when the server runs (holdfast serve): %s\n", text.Counted(len(v.Repairing), "DAG"))
 	default:
-		fmt.Fprintf(c.stderr, "being fetched again: %s; `holdfast pin ls` shows how it goes\n", counted(len(v.Repairing), "DAG"))
+		fmt.Fprintf(c.stderr, "being fetched again: %s; `holdfast pin ls` shows how it goes\n", text.Counted(len(v.Repairing), "DAG"))
 	}
 	if v.BadRecords > 0 {
 		return damagedRecords(v.BadRecords)
@@ -236,28 +225,20 @@ func (c *cli) tellVerified(v verified, asJSON, repair, running bool) error {
 
 // damagedRecords is how a check ends that found some.
 func damagedRecords(n uint64) error {
-	return hinted(fmt.Errorf("damaged: %s", counted(n, "record")),
+	return hint.Add(fmt.Errorf("damaged: %s", text.Counted(n, "record")),
 		"`holdfast pin ls` shows the pins among them, and `holdfast pin retry` writes those anew whose CID is known; "+
 			"for accounts and tokens restore a backup, or remove and make them again; check the disk, too")
 }
 
-// watchStore follows something that takes long, with a bar on a terminal.
-func (c *cli) watchStore(ctx context.Context, a *adminClient, path string, query url.Values, show func(storeMessage) error) error {
+// watchStore follows something that takes long, with a bar on a terminal while do runs.
+func (c *cli) watchStore(ctx context.Context, a *admin.Client, do func(*storeDisplay) error) error {
 	display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 	defer display.close()
-	a.tellWaiting(display.note)
-	err := a.watch(ctx, path, query, func(m storeMessage) error {
-		if m.Progress != nil {
-			display.show(*m.Progress)
-			return nil
-		}
-		if m.Reclaimed != nil || m.Verified != nil {
-			display.close() // before anything is printed about the end
-		}
-		return show(m)
-	})
+	a.TellWaiting(display.note)
+	err := do(display)
+	display.close() // before anything is printed about the end
 	if ctx.Err() != nil {
-		return hinted(errors.New("interrupted"), "run it again: what was done is not lost")
+		return hint.Add(errors.New("interrupted"), "run it again: what was done is not lost")
 	}
 	return err
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
 )
 
 // storeDisplay shows somebody how something goes that takes long: a bar on a
@@ -17,13 +19,13 @@ type storeDisplay struct {
 	w        io.Writer
 	progress *mpb.Progress // nil where there is no terminal
 	bar      *mpb.Bar
-	last     atomic.Pointer[storeProgress]
+	last     atomic.Pointer[admin.StoreProgress]
 	once     sync.Once
 }
 
 func newStoreDisplay(w io.Writer, terminal bool) *storeDisplay {
 	d := &storeDisplay{w: w}
-	d.last.Store(&storeProgress{Text: "starting"})
+	d.last.Store(&admin.StoreProgress{Text: "starting"})
 	if !terminal {
 		return d
 	}
@@ -31,20 +33,20 @@ func newStoreDisplay(w io.Writer, terminal bool) *storeDisplay {
 	d.bar = d.progress.New(0, mpb.BarStyle(),
 		mpb.BarWidth(24), // beside the text it fits in 80 columns
 		mpb.BarRemoveOnComplete(),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return d.last.Load().line() })),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return progressLine(*d.last.Load()) })),
 	)
 	return d
 }
 
-// line is what stands beside the bar.
-func (p storeProgress) line() string {
+// progressLine is what stands beside the bar.
+func progressLine(p admin.StoreProgress) string {
 	if p.Total == 0 {
 		return p.Text
 	}
 	return fmt.Sprintf("%s, %d%%", p.Text, 100*p.Done/p.Total)
 }
 
-func (d *storeDisplay) show(p storeProgress) {
+func (d *storeDisplay) show(p admin.StoreProgress) {
 	d.last.Store(&p)
 	if d.bar != nil {
 		d.bar.SetTotal(int64(p.Total), false)

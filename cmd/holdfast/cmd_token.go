@@ -1,15 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 func (c *cli) tokenCommand() *cobra.Command {
@@ -18,8 +20,8 @@ func (c *cli) tokenCommand() *cobra.Command {
 }
 
 func (c *cli) tokenCreateCommand() *cobra.Command {
-	var in newToken
-	var expires Duration
+	var in auth.NewDevice
+	var expires config.Duration
 	var scope string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -41,10 +43,10 @@ do, such as making other tokens.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, given []string) error {
-			in.Expires, in.Scope = time.Duration(expires), auth.Scope(scope)
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var made createdToken
-				if err := a.do(cmd.Context(), http.MethodPost, "/user/tokens", emailQuery(given[0]), nil, in, &made); err != nil {
+			in.TTL, in.Scope = time.Duration(expires), auth.Scope(scope)
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				made, err := a.CreateToken(cmd.Context(), given[0], in)
+				if err != nil {
 					return err
 				}
 				if asJSON {
@@ -52,9 +54,9 @@ do, such as making other tokens.`,
 				}
 				fmt.Fprintf(c.stderr, "token %s for %s, scope %s, %s\n", made.ID, given[0], made.Scope, expiry(made.Expires))
 				if made.Scope.Includes(auth.ScopePin) {
-					fmt.Fprintf(c.stderr, "to pin from Kubo: ipfs pin remote service add holdfast %s %s\n", made.Endpoint, c.ifWatched(made.Token))
+					fmt.Fprintf(c.stderr, "to pin from Kubo: ipfs pin remote service add holdfast %s %s\n", made.Endpoint, c.ifWatched(made.Secret))
 				}
-				_, err := fmt.Fprintln(c.stdout, made.Token)
+				_, err = fmt.Fprintln(c.stdout, made.Secret)
 				return err
 			})
 		},
@@ -62,7 +64,7 @@ do, such as making other tokens.`,
 	cmd.Flags().StringVar(&in.Name, "name", "", "what the token is for, such as the name of a machine")
 	cmd.Flags().StringVar(&scope, "scope", string(auth.ScopePin), "what it may be used for: read, pin or admin")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the token in it")
-	textFlag(cmd, &expires, "expires", Duration(0), "`duration` that it is valid for, such as 12h or 90d (default: until it is revoked)")
+	textFlag(cmd, &expires, "expires", config.Duration(0), "`duration` that it is valid for, such as 12h or 90d (default: until it is revoked)")
 	return cmd
 }
 
@@ -83,55 +85,29 @@ func expiry(t time.Time) string {
 }
 
 func (c *cli) tokenListCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "ls EMAIL",
-		Short: "List the tokens and sessions of an account",
-		Args:  args("EMAIL"),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var tokens []tokenInfo
-				if err := a.do(cmd.Context(), http.MethodGet, "/user/tokens", emailQuery(given[0]), nil, nil, &tokens); err != nil {
-					return err
-				}
-				if asJSON {
-					return c.printJSON(tokens)
-				}
-				rows := [][]string{{"ID", "KIND", "NAME", "SCOPE", "CREATED", "LAST USED", "EXPIRES"}}
-				for _, t := range tokens {
-					if t.Damaged {
-						rows = append(rows, []string{t.ID, "damaged", orDash(""), orDash(""), orDash(""), orDash(""), orDash("")})
-						continue
-					}
-					rows = append(rows, []string{
-						t.ID, string(t.Kind), orDash(t.Name), string(t.Scope),
-						t.Created.Format(time.RFC3339), orNever(t.Used), orNever(t.Expires),
-					})
-				}
-				return c.printTable(rows)
-			})
+	return listCommand(c, listing[admin.TokenInfo]{
+		use:   "ls EMAIL",
+		short: "List the tokens and sessions of an account",
+		args:  args("EMAIL"),
+		get: func(ctx context.Context, a *admin.Client, given []string) ([]admin.TokenInfo, error) {
+			return a.Tokens(ctx, given[0])
 		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+		heads: []string{"ID", "KIND", "NAME", "SCOPE", "CREATED", "LAST USED", "EXPIRES"},
+		row: func(t admin.TokenInfo) []string {
+			if t.Damaged {
+				return []string{t.ID, "damaged", text.OrDash(""), text.OrDash(""), text.OrDash(""), text.OrDash(""), text.OrDash("")}
+			}
+			return []string{
+				t.ID, string(t.Kind), text.OrDash(t.Name), string(t.Scope),
+				t.Created.Format(time.RFC3339), orNever(t.Used), orNever(t.Expires),
+			}
+		},
+	})
 }
 
 func (c *cli) tokenRevokeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "revoke ID",
-		Short: "End a token or a session, at once",
-		Args:  args("ID"),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				query := url.Values{"id": {given[0]}}
-				if err := a.do(cmd.Context(), http.MethodDelete, "/token", query, nil, nil, nil); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.stdout, "revoked", given[0])
-				return err
-			})
-		},
-	}
+	return c.idCommand("revoke ID", "End a token or a session, at once", "revoked",
+		func(ctx context.Context, a *admin.Client, id string) error { return a.RevokeToken(ctx, id) })
 }
 
 func orNever(t time.Time) string {
@@ -139,11 +115,4 @@ func orNever(t time.Time) string {
 		return "never"
 	}
 	return t.Format(time.RFC3339)
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

@@ -4,27 +4,29 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 func (c *cli) userCommand() *cobra.Command {
 	return group("user", "Manage accounts",
 		c.userAddCommand(), c.userListCommand(), c.userPasswdCommand(),
-		c.userChangeCommand("disable", "disabled", "Disable an account and end all its tokens"),
-		c.userChangeCommand("enable", "enabled", "Enable an account that was disabled"),
+		c.userChangeCommand("disable", "disabled", "Disable an account and end all its tokens", (*admin.Client).Disable),
+		c.userChangeCommand("enable", "enabled", "Enable an account that was disabled", (*admin.Client).Enable),
 		c.userQuotaCommand(), c.userRemoveCommand(),
 		c.userInviteCommand(), c.userInvitesCommand(), c.userUninviteCommand(),
 	)
 }
 
 func (c *cli) userAddCommand() *cobra.Command {
-	var u newUser
-	var quota Size
+	var u admin.NewAccount
+	var quota config.Size
 	var fromStdin bool
 	cmd := &cobra.Command{
 		Use:   "add EMAIL",
@@ -32,7 +34,7 @@ func (c *cli) userAddCommand() *cobra.Command {
 		Args:  args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			u.Email, u.Quota = given[0], uint64(quota)
-			ours, err := findDataDir(c.dataFlag, c.getenv)
+			ours, err := datadir.Find(c.dataFlag, c.getenv)
 			if err != nil {
 				return err
 			}
@@ -40,63 +42,45 @@ func (c *cli) userAddCommand() *cobra.Command {
 			if u.Password, err = c.readPassword(cmd.Context(), fromStdin); err != nil {
 				return err
 			}
-			return c.withAdmin(cmd.Context(), true, func(a *adminClient) error {
-				var made userInfo
-				if err := a.do(cmd.Context(), http.MethodPost, "/users", nil, nil, u, &made); err != nil {
+			return c.withAdmin(cmd.Context(), true, func(a *admin.Client) error {
+				made, err := a.AddAccount(cmd.Context(), u)
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(c.stdout, "added", made.Email)
+				_, err = fmt.Fprintln(c.stdout, "added", made.Email)
 				return err
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
 	cmd.Flags().BoolVar(&u.Admin, "admin", false, "make it an admin's account")
-	textFlag(cmd, &quota, "quota", Size(0), "`size` that its pins may have at most, such as 10GiB; 0 is no limit")
+	textFlag(cmd, &quota, "quota", config.Size(0), "`size` that its pins may have at most, such as 10GiB; 0 is no limit")
 	cmd.Flags().Uint64Var(&u.MaxPins, "max-pins", 0, "most pins it may have, those that wait included; 0 is no limit")
 	return cmd
 }
 
 func (c *cli) userListCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "ls",
-		Short: "List the accounts",
-		Args:  args(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				users, err := a.users(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return c.printJSON(users)
-				}
-				rows := [][]string{{"EMAIL", "ROLE", "STATE", "QUOTA", "MAX PINS", "CREATED", "ID"}}
-				for _, u := range users {
-					role, state := "user", "enabled"
-					if u.Admin {
-						role = "admin"
-					}
-					if u.Disabled {
-						state = "disabled"
-					}
-					if u.Damaged {
-						role, state = orDash(""), "damaged"
-					}
-					rows = append(rows, []string{orDash(u.Email), role, state, quotaText(u.Quota), countText(u.MaxPins), u.Created.Format(time.RFC3339), u.ID})
-				}
-				return c.printTable(rows)
-			})
+	return listCommand(c, listing[admin.Account]{
+		use:   "ls",
+		short: "List the accounts",
+		get: func(ctx context.Context, a *admin.Client, _ []string) ([]admin.Account, error) {
+			return a.Accounts(ctx)
 		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-// users lists the accounts.
-func (c *adminClient) users(ctx context.Context) (users []userInfo, err error) {
-	return users, c.do(ctx, http.MethodGet, "/users", nil, nil, nil, &users)
+		heads: []string{"EMAIL", "ROLE", "STATE", "QUOTA", "MAX PINS", "CREATED", "ID"},
+		row: func(u admin.Account) []string {
+			role, state := "user", "enabled"
+			if u.Admin {
+				role = "admin"
+			}
+			if u.Disabled {
+				state = "disabled"
+			}
+			if u.Damaged {
+				role, state = text.OrDash(""), "damaged"
+			}
+			return []string{text.OrDash(u.Email), role, state, quotaText(u.Quota), countText(u.MaxPins), u.Created.Format(time.RFC3339), u.ID}
+		},
+	})
 }
 
 func (c *cli) userPasswdCommand() *cobra.Command {
@@ -112,13 +96,12 @@ its Kubos use, stay unless --revoke-tokens is given.`,
 			if err != nil {
 				return err
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var ended auth.Ended
-				in := newPassword{Password: password, RevokeTokens: revoke}
-				if err := a.do(cmd.Context(), http.MethodPost, "/user/password", emailQuery(given[0]), nil, in, &ended); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				ended, err := a.SetPassword(cmd.Context(), given[0], admin.NewPassword{Password: password, RevokeTokens: revoke})
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(c.stdout, passwordChanged(ended, revoke))
+				_, err = fmt.Fprintln(c.stdout, passwordChanged(ended, revoke))
 				return err
 			})
 		},
@@ -129,7 +112,7 @@ its Kubos use, stay unless --revoke-tokens is given.`,
 }
 
 // passwordChanged says what a new password ended and what goes on.
-func passwordChanged(e auth.Ended, revoked bool) string {
+func passwordChanged(e admin.Ended, revoked bool) string {
 	s := fmt.Sprintf("password changed; sessions ended: %d", e.Sessions)
 	if revoked {
 		return s + fmt.Sprintf("; device tokens revoked: %d", e.Devices)
@@ -141,18 +124,18 @@ func passwordChanged(e auth.Ended, revoked bool) string {
 	return s
 }
 
-func (c *cli) userChangeCommand(name, done, short string) *cobra.Command {
+func (c *cli) userChangeCommand(name, done, short string, change func(a *admin.Client, ctx context.Context, who string) (admin.Account, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   name + " EMAIL",
 		Short: short,
 		Args:  args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var u userInfo
-				if err := a.do(cmd.Context(), http.MethodPost, "/user/"+name, emailQuery(given[0]), nil, nil, &u); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				u, err := change(a, cmd.Context(), given[0])
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(c.stdout, done, u.Email)
+				_, err = fmt.Fprintln(c.stdout, done, u.Email)
 				return err
 			})
 		},
@@ -170,20 +153,16 @@ nobody: "holdfast pin ls --all" lists them under the id of the account, and
 no address therefore, is named by its id.`,
 		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *adminClient) error {
-				var gone removedUser
-				query := emailQuery(given[0])
-				if keep {
-					query.Set("pins", "keep")
-				}
-				if err := a.do(cmd.Context(), http.MethodDelete, "/user", query, nil, nil, &gone); err != nil {
+			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				gone, err := a.RemoveAccount(cmd.Context(), given[0], keep)
+				if err != nil {
 					return err
 				}
 				if keep {
-					_, err := fmt.Fprintf(c.stdout, "removed %s; its pins stay, as those of account %s\n", cmp.Or(gone.Email, gone.ID), gone.ID)
+					_, err := fmt.Fprintf(c.stdout, "removed %s; its pins stay, as those of account %s\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Account.ID)
 					return err
 				}
-				_, err := fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", cmp.Or(gone.Email, gone.ID), gone.Pins)
+				_, err = fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Pins)
 				return err
 			})
 		},

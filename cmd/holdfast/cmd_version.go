@@ -32,22 +32,36 @@ func versionLine() string {
 
 // buildVersion is the name of the version, and the details of versionLine.
 func buildVersion() (name string, details []string) {
-	name, details = version, []string{runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if name == "" {
-			name = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				details = append(details, "commit "+s.Value[:min(12, len(s.Value))])
-			case s.Key == "vcs.modified" && s.Value == "true":
-				details = append(details, "modified")
-			}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = new(debug.BuildInfo)
+	}
+	return versionOf(version, info)
+}
+
+// versionOf is buildVersion of a build: set is what the linker was told, if it was.
+func versionOf(set string, info *debug.BuildInfo) (name string, details []string) {
+	details = []string{runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+	commit, modified := "", false
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			commit = s.Value[:min(12, len(s.Value))]
+			details = append(details, "commit "+commit)
+		case "vcs.modified":
+			modified = s.Value == "true"
 		}
 	}
-	if name == "" {
-		name = "devel"
+	if modified {
+		details = append(details, "modified")
 	}
-	return name, details
+	switch {
+	case set != "":
+		return set, details
+	case info.Main.Version != "" && info.Main.Version != "(devel)": // of a module that was downloaded, or of a tag
+		return info.Main.Version, details
+	case commit != "":
+		return "devel-" + commit, details
+	}
+	return "devel", details // `go run` does not say which commit it builds
 }

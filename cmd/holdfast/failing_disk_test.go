@@ -17,6 +17,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics/metricstest"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 // tracedEnv has a server of a test let strace look at it.
@@ -58,16 +62,16 @@ func failSyncs(t *testing.T, pid int) (heal func()) {
 // the server is not ready, the log is not flooded; and all of that ends with the fault.
 func TestFailingDiskIsTold(t *testing.T) {
 	s := startServer(t, tracedEnv+"=1")
-	run, _ := readRunFile(filepath.Join(s.data, runFileName))
+	run, _ := datadir.ReadRunFile(filepath.Join(s.data, datadir.RunFileName))
 	add := holdfastCmd(t, s.data, "user", "add", "ann@example.org", "--password-stdin")
 	add.Stdin = strings.NewReader("correct horse battery\n")
 	if out, err := add.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	token := ""
-	post := func(path, body string) (int, string) {
+	ask := func(method, path, body string) (int, string) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, run.HTTP+path, strings.NewReader(body))
+		r, err := http.NewRequestWithContext(t.Context(), method, run.HTTP+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,6 +90,7 @@ func TestFailingDiskIsTold(t *testing.T) {
 		}
 		return answer.StatusCode, string(b)
 	}
+	post := func(path, body string) (int, string) { t.Helper(); return ask(http.MethodPost, path, body) }
 	const login = `{"email":"ann@example.org","password":"correct horse battery"}`
 	status, body := post("/api/auth/login", login)
 	var in struct {
@@ -104,8 +109,15 @@ func TestFailingDiskIsTold(t *testing.T) {
 	from := len(s.log.String())
 
 	heal := failSyncs(t, s.Process.Pid)
-	if status, body := post("/api/psa/pins/"+first.RequestID, pin); status != http.StatusInternalServerError || !strings.Contains(body, "not known whether this was done") {
+	// The first write that fails is in doubt, and read as made. It is this one, unless the
+	// server proved just before that it cannot write: then nothing is changed.
+	status, body = post("/api/psa/pins/"+first.RequestID, pin)
+	doubt, unchanged := strings.Contains(body, "not known whether this was done"), strings.Contains(body, "nothing was changed")
+	if status != http.StatusInternalServerError || doubt == unchanged {
 		t.Errorf("a replacement is answered %d %s", status, body)
+	}
+	if status, _ := ask(http.MethodGet, "/api/psa/pins/"+first.RequestID, ""); unchanged != (status == http.StatusOK) {
+		t.Errorf("after %s the old request is answered %d", body, status)
 	}
 	for range 200 {
 		if status, body := post("/api/psa/pins", pin); status != http.StatusInternalServerError || !strings.Contains(body, "nothing was changed") {
@@ -124,11 +136,11 @@ func TestFailingDiskIsTold(t *testing.T) {
 		}
 	}
 	_, text := get(t, run.Metrics+"/metrics")
-	m := parseScrape(t, text)
-	m.want(t, 0, "holdfast_ready")
-	m.want(t, 0, "holdfast_store_writable")
-	m.want(t, 200, "holdfast_http_requests_total", "route=/api/psa/pins", "method=POST", "code=500")
-	if n, there := m.value("holdfast_http_requests_total", "code=499"); there {
+	m := metricstest.Parse(t, text)
+	m.Want(t, 0, "holdfast_ready")
+	m.Want(t, 0, "holdfast_store_writable")
+	m.Want(t, 200, "holdfast_http_requests_total", "route=/api/psa/pins", "method=POST", "code=500")
+	if n, there := m.Value("holdfast_http_requests_total", "code=499"); there {
 		t.Errorf("%v requests are counted as hung up", n)
 	}
 	warnings := 0
@@ -142,7 +154,7 @@ func TestFailingDiskIsTold(t *testing.T) {
 	}
 
 	heal()
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(logtest.Patience); ; time.Sleep(10 * time.Millisecond) {
 		status, body := get(t, run.HTTP+"/readyz")
 		if status == http.StatusOK {
 			break
@@ -154,5 +166,5 @@ func TestFailingDiskIsTold(t *testing.T) {
 	if status, body := post("/api/psa/pins", pin); status != http.StatusAccepted {
 		t.Errorf("a pin is answered %d %s", status, body)
 	}
-	s.log.await(t, "the disk takes writes again")
+	s.log.Await(t, "the disk takes writes again")
 }

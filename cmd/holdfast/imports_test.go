@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/parser"
+	"go/token"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,20 +20,36 @@ const module = "github.com/holdfast-ipfs/holdfast"
 // ourImports says which of our packages each may import. Tests may import what
 // else they need of ours, as long as nothing goes in a circle.
 var ourImports = map[string][]string{
-	"cmd/holdfast": {"pin", "node", "node/denylist", "node/find", "node/gateway", "node/provide", "store", "auth", "psa"},
-	"psa":          {"pin", "auth"},
-	"store":        {"pin", "pin/graph", "auth", "internal/fault", "store/internal/accounts", "store/internal/graph", "store/internal/kv", "store/internal/requests", "store/internal/space", "store/internal/space/reading"},
+	"cmd/holdfast": {
+		"admin", "auth", "pin", "psa",
+		"cmd/holdfast/internal/config", "cmd/holdfast/internal/daemon", "cmd/holdfast/internal/datadir",
+	},
+	"cmd/holdfast/internal/config":  {"auth", "node", "node/find", "node/provide"},
+	"cmd/holdfast/internal/datadir": {"cmd/holdfast/internal/config", "store"},
+	"cmd/holdfast/internal/httpd":   {"cmd/holdfast/internal/config"},
+	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
+	// What joins them all.
+	"cmd/holdfast/internal/daemon": {
+		"admin", "auth", "auth/authhttp", "node", "node/denylist", "node/gateway", "node/provide", "pin", "psa", "store",
+		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
+	},
+	"admin": {"auth", "auth/authhttp", "pin", "psa"},
+	"psa":   {"pin", "auth"},
+	"store": {
+		"pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
+		"store/internal/requests", "store/internal/space", "store/internal/space/reading",
+	},
 	// The rooms of the store.
-	"store/internal/accounts":      {"auth", "internal/fault", "store/internal/kv"},
-	"store/internal/graph":         {"internal/fault", "pin", "pin/graph", "store/internal/kv", "store/internal/space", "store/internal/space/reading"},
-	"store/internal/kv":            {"internal/fault", "store/internal/space/reading"},
-	"store/internal/requests":      {"internal/fault", "pin", "pin/graph", "store/internal/graph", "store/internal/kv", "store/internal/space"},
-	"store/internal/space":         {"internal/fault", "store/internal/kv", "store/internal/space/reading"},
-	"store/internal/space/reading": {"internal/fault"},
-	"node":                         {"internal/awake", "pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
+	"store/internal/accounts":      {"auth", "store/internal/kv"},
+	"store/internal/graph":         {"pin", "pin/graph", "store/internal/kv", "store/internal/space", "store/internal/space/reading"},
+	"store/internal/kv":            {"store/internal/space/reading"},
+	"store/internal/requests":      {"pin", "pin/graph", "store/internal/graph", "store/internal/kv", "store/internal/space"},
+	"store/internal/space":         {"store/internal/kv", "store/internal/space/reading"},
+	"store/internal/space/reading": {},
+	"node":                         {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
-	"node/denylist":  {"pin"},
-	"node/exchange":  {"internal/awake"},
+	"node/denylist":  {"pin", "pin/graph"},
+	"node/exchange":  {},
 	"node/find":      {"pin"},
 	"node/gateway":   {"pin"},
 	"node/guard":     {},
@@ -37,57 +57,74 @@ var ourImports = map[string][]string{
 	"node/seen":      {},
 	"node/trustless": {"node/guard"},
 	"node/walk":      {"pin", "pin/graph", "node/exchange", "node/seen"},
-	"pin":            {"internal/awake", "internal/fault", "pin/turns"},
+	"pin":            {"pin/turns"},
 	"pin/graph":      {"pin"},
 	"pin/turns":      {},
-	"internal/awake": {},
-	"internal/fault": {},
 	"auth":           {},
+	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
-	"logtest":              {},
-	"pin/pintest":          {"pin"},
+	"logtest":     {},
+	"pin/pintest": {"pin"},
+	"cmd/holdfast/internal/metrics/metricstest": {},
 	"auth/authtest":        {"auth"},
 	"node/dagtest":         {},
 	"node/guard/guardtest": {},
 	"node/walk/walktest":   {"pin", "pin/graph", "node/exchange"},
 }
 
-// notForPin is what the package of pins knows nothing of, also through others.
-var notForPin = []string{
-	"net/http",
-	"github.com/labstack/",
-	"github.com/dgraph-io/",
-	"github.com/libp2p/",
-	"github.com/ipfs/boxo/",
-	"github.com/ipfs/go-datastore",
-	"github.com/ipfs/go-ds-badger4",
+// notFor is what packages know nothing of, also through others.
+var notFor = map[string][]string{
+	"pin": {
+		"net/http",
+		"github.com/labstack/",
+		"github.com/dgraph-io/",
+		"github.com/libp2p/",
+		"github.com/ipfs/boxo/",
+		"github.com/ipfs/go-datastore",
+		"github.com/ipfs/go-ds-badger4",
+	},
+	// What HTTP is to accounts is package authhttp's.
+	"auth": {"net/http", "github.com/labstack/", "github.com/dgraph-io/"},
+	// The operator's API knows neither the server nor what it is made of.
+	"admin": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 }
 
-// onlyIn says who alone may import some packages that are not ours: whoever else needs
-// them asks there. A name that ends with a slash stands for all below it.
+// onlyIn says who alone may import some packages that are not ours. A name that ends with
+// a slash stands for all below it.
 var onlyIn = map[string][]string{
 	"github.com/dgraph-io/badger/":  {"store", "store/internal/"},
-	"github.com/ipfs/go-ds-badger4": {"store", "store/internal/"},
-	"reflect":                       {"cmd/holdfast", "auth/authtest", "store/internal/space", "store/internal/space/"},
-	"unsafe":                        {"store/internal/space/"},
+	"github.com/ipfs/go-ds-badger4": {},
 }
 
 // isAmong reports whether a package is one of those, or below one that ends with a slash.
-func isAmong(name string, all []string) bool {
+func isAmong(name string, all ...string) bool {
 	return slices.ContainsFunc(all, func(a string) bool {
 		return name == a || strings.HasSuffix(a, "/") && strings.HasPrefix(name, a)
 	})
 }
 
+// inside lists the files that look into what Go hides: by reflection, or with unsafe.
+var inside = []string{
+	"cmd/holdfast/internal/config/settings.go", // the fields of the configuration are its keys
+	// What Badger does not tell of its files, and what it keeps in them.
+	"store/internal/space/discards.go", "store/internal/space/insides.go", "store/internal/space/reading/read.go",
+}
+
+// maxFiles is how many files a package's directory may have that says nothing of that:
+// one look takes in no more.
+const maxFiles = 25
+
 type goPackage struct {
 	ImportPath string
+	Dir        string
+	GoFiles    []string
 	Imports    []string
 	Deps       []string
 }
 
 func TestImports(t *testing.T) {
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./...")
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
 	cmd.Dir = "../.."
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -114,25 +151,52 @@ func TestImports(t *testing.T) {
 		}
 		for _, i := range p.Imports {
 			for what, who := range onlyIn {
-				if isAmong(i, []string{what}) && !isAmong(name, who) {
+				if isAmong(i, what) && !isAmong(name, who...) {
 					t.Errorf("%s imports %s, which only %v may", name, i, who)
 				}
 			}
-			if ours, ok := strings.CutPrefix(i, module+"/"); ok && !slices.Contains(allowed, ours) {
+			ours, ok := strings.CutPrefix(i, module+"/")
+			if ok && !slices.Contains(allowed, ours) && (!strings.HasPrefix(ours, "internal/") || strings.HasPrefix(name, "internal/")) {
 				t.Errorf("%s imports %s, and may import %v of ours", name, ours, allowed)
 			}
 		}
-		if name == "pin" {
-			for _, d := range p.Deps {
-				if slices.ContainsFunc(notForPin, func(prefix string) bool { return strings.HasPrefix(d, prefix) }) {
-					t.Errorf("pin depends on %s", d)
-				}
+		for _, d := range p.Deps {
+			if slices.ContainsFunc(notFor[name], func(prefix string) bool { return strings.HasPrefix(d, prefix) }) {
+				t.Errorf("%s depends on %s", name, d)
 			}
 		}
+		checkFiles(t, name, p)
 	}
 	for name := range ourImports {
 		if !slices.Contains(seen, name) {
 			t.Errorf("%s is in the table, and there is no such package", name)
+		}
+	}
+}
+
+// checkFiles looks at how many files a package has, and at what each imports.
+func checkFiles(t *testing.T, name string, p goPackage) {
+	t.Helper()
+	if len(p.GoFiles) > maxFiles {
+		doc, err := os.ReadFile(filepath.Join(p.Dir, "doc.go"))
+		if err != nil || !bytes.Contains(doc, []byte("\n// # Files\n")) {
+			t.Errorf("%s has %d files, and no section # Files of its doc.go says why (%v)", name, len(p.GoFiles), err)
+		}
+	}
+	if strings.HasSuffix(name, "test") { // a suite compares what it does not know
+		return
+	}
+	for _, file := range p.GoFiles {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			if i.Path.Value == `"reflect"` || i.Path.Value == `"unsafe"` {
+				if at := name + "/" + file; !slices.Contains(inside, at) {
+					t.Errorf("%s imports %s", at, i.Path.Value)
+				}
+			}
 		}
 	}
 }

@@ -1,12 +1,13 @@
 // Command holdfast is an IPFS pinning server and the commands that manage it.
 //
-// It wires the packages together and holds none of their logic: configuration
-// (config.go and its neighbours), the server as a value that main and tests
-// both start ([Program]), the data directory and its lock, and the commands.
+// It holds the commands and nothing else: what they are called with, what they ask, and
+// what they print. The server is a value that package daemon puts together, and that main
+// and tests both start; what can be set is in package config, and the data directory in
+// package datadir.
 //
 // While a server runs the commands speak to it over a Unix socket in the data
-// directory; while none does they serve the same HTTP API to themselves over a
-// pipe, so that there is one code path (admin_api.go).
+// directory; while none does they serve the same API to themselves over a pipe, so that
+// there is one code path ([daemon.Connect], package admin).
 package main
 
 import (
@@ -19,6 +20,9 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
 func main() { os.Exit(run()) }
@@ -32,7 +36,7 @@ func run() int {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		environ: os.Environ(), getenv: os.Getenv,
 		interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
-		unit:        systemUnit(),
+		unit:        datadir.SystemUnit(),
 	}
 	err := c.command().ExecuteContext(ctx)
 	if err == nil {
@@ -73,7 +77,7 @@ func printError(w io.Writer, err error) {
 		return
 	}
 	fmt.Fprintf(w, "holdfast: error: %v\n", err)
-	if h, ok := errors.AsType[*hintedError](err); ok {
-		fmt.Fprintf(w, "hint: %s\n", h.hint)
+	if h, ok := errors.AsType[*hint.Error](err); ok {
+		fmt.Fprintf(w, "hint: %s\n", h.Hint)
 	}
 }

@@ -14,13 +14,15 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // pinDisplay shows somebody how a pin goes. note shows something beside that,
 // and may be called by another goroutine. close may be called twice.
 type pinDisplay interface {
-	show(pinRequest)
+	show(admin.Pin)
 	note(text string)
 	close()
 }
@@ -46,7 +48,7 @@ func noteAbove(p *mpb.Progress, w io.Writer, text string) {
 }
 
 // newPinDisplay shows a bar on a terminal, and lines elsewhere.
-func newPinDisplay(w io.Writer, terminal bool, p pinRequest) pinDisplay {
+func newPinDisplay(w io.Writer, terminal bool, p admin.Pin) pinDisplay {
 	if terminal {
 		return newBarDisplay(w, p)
 	}
@@ -66,7 +68,7 @@ type lineDisplay struct {
 	shown  time.Time
 }
 
-func (d *lineDisplay) show(p pinRequest) {
+func (d *lineDisplay) show(p admin.Pin) {
 	now := time.Now()
 	if p.Status.Done() || p.Status == d.status && now.Sub(d.shown) < linePause {
 		return // how it ended is the command's to say
@@ -89,7 +91,7 @@ type barDisplay struct {
 	once     sync.Once
 }
 
-func newBarDisplay(w io.Writer, p pinRequest) *barDisplay {
+func newBarDisplay(w io.Writer, p admin.Pin) *barDisplay {
 	d := &barDisplay{w: w, progress: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh())}
 	d.show(p)
 	d.bar = d.progress.New(0, mpb.SpinnerStyle().PositionLeft(),
@@ -100,7 +102,7 @@ func newBarDisplay(w io.Writer, p pinRequest) *barDisplay {
 	return d
 }
 
-func (d *barDisplay) show(p pinRequest) {
+func (d *barDisplay) show(p admin.Pin) {
 	text := pinText(p)
 	d.text.Store(&text)
 }
@@ -115,18 +117,18 @@ func (d *barDisplay) close() {
 }
 
 // pinText is one line on how a pin goes.
-func pinText(p pinRequest) string {
+func pinText(p admin.Pin) string {
 	parts := []string{string(p.Status)}
 	add := func(format string, key string) {
 		if v := p.Info[key]; v != "" {
-			parts = append(parts, fmt.Sprintf(format, printable(v)))
+			parts = append(parts, fmt.Sprintf(format, text.Printable(v)))
 		}
 	}
 	add("%s blocks", "blocks")
 	if n, err := strconv.ParseUint(p.Info["bytes"], 10, 64); err == nil {
-		size := roughSize(n)
+		size := text.RoughSize(n)
 		if all, err := strconv.ParseUint(p.Info["bytes_claimed"], 10, 64); err == nil && all >= n {
-			size += " of " + roughSize(all)
+			size += " of " + text.RoughSize(all)
 		}
 		parts = append(parts, size)
 	}

@@ -10,18 +10,22 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/daemon"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 // server is a `holdfast serve` in a process of its own.
 type server struct {
 	*exec.Cmd
 	data string
-	log  *logLines
+	log  *logtest.Lines
 }
 
 func startServer(t *testing.T, env ...string) *server {
 	t.Helper()
-	s := &server{data: t.TempDir(), log: new(logLines)}
+	s := &server{data: t.TempDir(), log: new(logtest.Lines)}
 	s.Cmd = holdfastCmd(t, s.data, "serve")
 	s.Env = append(s.Env, env...)
 	s.Stderr = s.log
@@ -39,7 +43,7 @@ func startServer(t *testing.T, env ...string) *server {
 // hang begins a request that never ends.
 func (s *server) hang(t *testing.T) {
 	t.Helper()
-	run, _ := readRunFile(filepath.Join(s.data, runFileName))
+	run, _ := datadir.ReadRunFile(filepath.Join(s.data, datadir.RunFileName))
 	conn, err := net.Dial("tcp", strings.TrimPrefix(run.HTTP, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +74,7 @@ func TestSystemdIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	if err := socket.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := socket.SetReadDeadline(time.Now().Add(logtest.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	read := func() string {
@@ -109,7 +113,7 @@ func TestStopsInTime(t *testing.T) {
 	if err := s.Wait(); err != nil {
 		t.Errorf("serve: %v\n%s", err, s.log)
 	}
-	if took := time.Since(start); took > stopTimeout {
+	if took := time.Since(start); took > daemon.StopTimeout {
 		t.Errorf("it took %v to stop", took)
 	}
 	if !strings.Contains(s.log.String(), "cut off HTTP requests") {
@@ -121,7 +125,7 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 	s := startServer(t)
 	s.hang(t)
 	s.signal(t, syscall.SIGINT)
-	s.log.await(t, "stopping")
+	s.log.Await(t, "stopping")
 	s.signal(t, syscall.SIGINT)
 	exit, ok := errors.AsType[*exec.ExitError](s.Wait())
 	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGINT {

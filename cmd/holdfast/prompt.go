@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
 // maxPasswordLine bounds what is read for a password; longer ones are refused
@@ -30,7 +32,7 @@ func (c *cli) readPassword(ctx context.Context, fromStdin bool) (string, error) 
 		return strings.TrimRight(line, "\r\n"), nil
 	}
 	if !c.interactive {
-		return "", hinted(errors.New("there is no terminal to ask for the password on"),
+		return "", hint.Add(errors.New("there is no terminal to ask for the password on"),
 			"give it on standard input, with --password-stdin")
 	}
 	first, err := c.ask(ctx, "Password: ")

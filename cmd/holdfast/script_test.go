@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,7 +12,12 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
+
+var updateScripts = flag.Bool("update", false, "write what the scripts compare anew")
 
 // The real main, in processes of its own.
 func TestMain(m *testing.M) {
@@ -23,14 +29,12 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// patience is how long a test waits for a process: machines under test are busy.
-const patience = time.Minute
-
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		UpdateScripts:       *updateScripts,
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars,
 				"HOME="+filepath.Join(e.WorkDir, "home"),
@@ -51,6 +55,8 @@ func TestScripts(t *testing.T) {
 			"http":  httpCommand,
 			"save":  saveCommand,
 			"await": awaitCommand,
+			"exits": exitsCommand,
+			"calls": callsCommand,
 		},
 	})
 }
@@ -65,7 +71,7 @@ func readyCommand(ts *testscript.TestScript, neg bool, args []string) {
 		dir = ts.MkAbs(args[0])
 	}
 	poll(ts, func() bool {
-		_, ok := readRunFile(filepath.Join(dir, runFileName))
+		_, ok := datadir.ReadRunFile(filepath.Join(dir, datadir.RunFileName))
 		return ok
 	}, "no server is ready on "+dir)
 }
@@ -76,7 +82,7 @@ func httpCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 4 {
 		ts.Fatalf("usage: http METHOD PATH [TOKEN [BODY]]")
 	}
-	run, ok := readRunFile(filepath.Join(ts.Getenv("DATA"), runFileName))
+	run, ok := datadir.ReadRunFile(filepath.Join(ts.Getenv("DATA"), datadir.RunFileName))
 	if !ok {
 		ts.Fatalf("no server runs")
 	}
@@ -90,7 +96,7 @@ func httpCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 2 {
 		r.Header.Set("Authorization", "Bearer "+args[2])
 	}
-	client := http.Client{Timeout: patience}
+	client := http.Client{Timeout: logtest.Patience}
 	answer, err := client.Do(r)
 	ts.Check(err)
 	defer answer.Body.Close()
@@ -123,7 +129,7 @@ func awaitCommand(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func poll(ts *testscript.TestScript, done func() bool, failure string) {
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(logtest.Patience); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("%s", failure)
 		}

@@ -15,7 +15,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/daemon"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 )
 
 // watched is everything that a run said, and every secret that it used.
@@ -118,7 +120,7 @@ func (w *watched) pair(what string, answer map[string]any) (access, refresh stri
 // keys takes the secrets out of the files of the data directory.
 func (w *watched) keys() {
 	w.t.Helper()
-	b, err := os.ReadFile(filepath.Join(w.data, tokenKeysFile))
+	b, err := os.ReadFile(filepath.Join(w.data, datadir.TokenKeysFile))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -146,9 +148,9 @@ func (w *watched) keys() {
 	}
 	walk("", file)
 	if len(w.secrets) == before {
-		w.t.Fatalf("no key was found in %s", tokenKeysFile)
+		w.t.Fatalf("no key was found in %s", datadir.TokenKeysFile)
 	}
-	node, err := os.ReadFile(filepath.Join(w.data, nodeKeyFile))
+	node, err := os.ReadFile(filepath.Join(w.data, datadir.NodeKeyFile))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -194,32 +196,32 @@ func TestSecretsAreNotTold(t *testing.T) {
 	unused := w.secret("an invitation that nobody used", w.run(true, "", "user", "invite"))
 
 	// Sessions, over HTTP.
-	w.ask(false, "POST", auth.LoginPath, "", map[string]string{"email": user, "password": wrongPassword})
-	w.ask(false, "POST", auth.LoginPath, "", map[string]string{"email": "nobody@example.org", "password": wrongPassword})
-	w.ask(false, "POST", auth.LoginPath, "", `{"email":"`+user+`","password":"`+wrongPassword) // cut short
-	w.ask(false, "POST", auth.LoginPath+"?password="+url.QueryEscape(wrongPassword), "", url.Values{"email": {user}})
-	boss, bossRefresh := w.pair("the admin", w.ask(true, "POST", auth.LoginPath, "", map[string]string{"email": admin, "password": adminPassword}))
-	mine, refresh := w.pair("the user", w.ask(true, "POST", auth.LoginPath, "", url.Values{"email": {user}, "password": {userPassword}}))
-	w.pair("the renewed session", w.ask(true, "POST", auth.RefreshPath, "", map[string]string{"refresh_token": refresh}))
-	w.ask(false, "POST", auth.RefreshPath, "", map[string]string{"refresh_token": mine})
-	w.pair("the guest", w.ask(true, "POST", auth.RegisterPath, "", map[string]string{"email": guest, "password": userPassword, "invite": invite}))
-	w.ask(false, "POST", auth.RegisterPath, "", map[string]string{"email": guest, "password": userPassword, "invite": invite})
-	made := w.ask(true, "POST", auth.TokensPath, mine, map[string]any{"name": "laptop", "scope": "read"})
+	w.ask(false, "POST", authhttp.LoginPath, "", map[string]string{"email": user, "password": wrongPassword})
+	w.ask(false, "POST", authhttp.LoginPath, "", map[string]string{"email": "nobody@example.org", "password": wrongPassword})
+	w.ask(false, "POST", authhttp.LoginPath, "", `{"email":"`+user+`","password":"`+wrongPassword) // cut short
+	w.ask(false, "POST", authhttp.LoginPath+"?password="+url.QueryEscape(wrongPassword), "", url.Values{"email": {user}})
+	boss, bossRefresh := w.pair("the admin", w.ask(true, "POST", authhttp.LoginPath, "", map[string]string{"email": admin, "password": adminPassword}))
+	mine, refresh := w.pair("the user", w.ask(true, "POST", authhttp.LoginPath, "", url.Values{"email": {user}, "password": {userPassword}}))
+	w.pair("the renewed session", w.ask(true, "POST", authhttp.RefreshPath, "", map[string]string{"refresh_token": refresh}))
+	w.ask(false, "POST", authhttp.RefreshPath, "", map[string]string{"refresh_token": mine})
+	w.pair("the guest", w.ask(true, "POST", authhttp.RegisterPath, "", map[string]string{"email": guest, "password": userPassword, "invite": invite}))
+	w.ask(false, "POST", authhttp.RegisterPath, "", map[string]string{"email": guest, "password": userPassword, "invite": invite})
+	made := w.ask(true, "POST", authhttp.TokensPath, mine, map[string]any{"name": "laptop", "scope": "read"})
 	laptop, _ := made["token"].(string)
 	w.secret("another device token", laptop)
 
 	// Everything that lists or refuses.
 	for _, token := range []string{boss, mine, device, laptop, laptop + "x", bossRefresh, "", unused} {
 		for _, path := range []string{
-			auth.MePath, auth.TokensPath, auth.AccountsPath, auth.InvitesPath, auth.AuditPath,
-			psaPath + "/pins", psaPath + "/pins/x", "/healthz", "/nothing",
+			authhttp.MePath, authhttp.TokensPath, "/api/admin/accounts", "/api/admin/invites", "/api/admin/audit",
+			daemon.PSAPath + "/pins", daemon.PSAPath + "/pins/x", "/healthz", "/nothing",
 		} {
 			w.ask(false, "GET", path, token, nil)
 		}
-		w.ask(false, "POST", psaPath+"/pins", token, map[string]string{"cid": "no"})
+		w.ask(false, "POST", daemon.PSAPath+"/pins", token, map[string]string{"cid": "no"})
 	}
-	w.ask(false, "POST", auth.PasswordPath, mine, map[string]string{"password": wrongPassword, "new_password": newPassword})
-	w.ask(false, "POST", auth.PasswordPath, mine, map[string]any{"password": userPassword, "new_password": newPassword})
+	w.ask(false, "POST", authhttp.PasswordPath, mine, map[string]string{"password": wrongPassword, "new_password": newPassword})
+	w.ask(false, "POST", authhttp.PasswordPath, mine, map[string]any{"password": userPassword, "new_password": newPassword})
 	for _, args := range [][]string{
 		{"user", "ls"}, {"user", "ls", "--json"}, {"user", "invites"}, {"user", "invites", "--json"},
 		{"token", "ls", user}, {"token", "ls", admin, "--json"}, {"audit", "--limit", "0"}, {"audit", "--json"},

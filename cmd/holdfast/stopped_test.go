@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/internal/awake"
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 // The time for which a server is stopped is not counted as time that a pin took.
@@ -29,14 +31,14 @@ func TestStoppedServer(t *testing.T) {
 	run("", "pin", "add", nobodyHas, "--user", "a@example.org", "--background")
 	elapsed := func() (e time.Duration) {
 		t.Helper()
-		var all []pinRequest
+		var all []admin.Pin
 		if err := json.Unmarshal([]byte(run("", "pin", "ls", "--json", "--user", "a@example.org")), &all); err != nil || len(all) != 1 {
 			t.Fatalf("%d pins, %v", len(all), err)
 		}
 		e, _ = time.ParseDuration(all[0].Info["elapsed"]) // there is none before it is begun
 		return e
 	}
-	for deadline := began.Add(patience); elapsed() < time.Second; time.Sleep(100 * time.Millisecond) {
+	for deadline := began.Add(logtest.Patience); elapsed() < time.Second; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the pin does not begin\n%s", s.log)
 		}

@@ -19,7 +19,7 @@ import (
 const patience = time.Minute
 
 const (
-	description = "../../cmd/holdfast/openapi.yaml"
+	description = "../../cmd/holdfast/internal/daemon/openapi.yaml"
 	email       = "admin@example.com"
 	password    = "correct horse battery"
 )

@@ -238,7 +238,7 @@ type streamBody struct{ res *http.Response }
 
 func (b *streamBody) Read(p []byte) (int, error) {
 	n, err := b.res.Body.Read(p)
-	if msg := b.res.Trailer.Get("X-Stream-Error"); err == io.EOF && msg != "" {
+	if msg := b.res.Trailer.Get("X-Stream-Error"); errors.Is(err, io.EOF) && msg != "" {
 		err = errors.New(msg)
 	}
 	return n, err

@@ -18,14 +18,12 @@ import (
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
 
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 const (
 	requestIDHeader = "X-Request-ID"
-	// statusClientGone is nginx's status for a client that hung up. Nobody reads it
-	// but logs and metrics.
-	statusClientGone = 499
 	// maxCause is how much of boxo's own text goes to the log, in bytes.
 	maxCause = 1 << 10
 )
@@ -197,7 +195,7 @@ func (a *answer) WriteHeader(status int) {
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	if a.fault.get() == nil && a.conn.Err() != nil {
-		a.ResponseWriter.WriteHeader(statusClientGone)
+		a.ResponseWriter.WriteHeader(faults.StatusClientGone)
 		return
 	}
 	h.Set(requestIDHeader, a.requestIDLocked())
@@ -225,8 +223,8 @@ func (a *answer) isRefused() bool {
 	return a.refused
 }
 
-// cutOff ends the answer in a way that nobody takes for its end. Boxo says of a CAR that
-// is not whole so in a trailer and at its end, at which few clients look, and no cache.
+// cutOff ends the answer in a way that nobody takes for its end. Boxo says that a CAR is
+// not whole by a text at its end, at which few clients look, and no cache.
 func (a *answer) cutOff() {
 	a.Flush() // so that the client sees what it is that ended
 	panic(http.ErrAbortHandler)

@@ -81,3 +81,9 @@ type Known struct {
 	Walked func(d pin.DAG) bool
 	Seen   func(r Ref) bool
 }
+
+// Above is what a block is a part of.
+type Above struct {
+	DAGs  []pin.DAG // that are pinned or being fetched
+	Nodes []pin.DAG // below the roots of those, the roots among them if they are known as nodes
+}

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -314,12 +314,12 @@ func (s *Store) viewAuth(ctx context.Context, fn func(authReader) error) error {
 }
 
 func authError(err error) error {
-	if errors.Is(err, fault.ErrUnreadable) {
+	if errors.Is(err, diskerr.ErrUnreadable) {
 		return fmt.Errorf("%w: %w", auth.ErrDamaged, err)
 	}
 	for theirs, ours := range map[error]error{
-		fault.ErrClosed: auth.ErrUnavailable, fault.ErrDiskFull: auth.ErrDiskFull,
-		fault.ErrUnwritable: auth.ErrUnwritable, fault.ErrInDoubt: auth.ErrInDoubt,
+		diskerr.ErrClosed: auth.ErrUnavailable, diskerr.ErrDiskFull: auth.ErrDiskFull,
+		diskerr.ErrUnwritable: auth.ErrUnwritable, diskerr.ErrInDoubt: auth.ErrInDoubt,
 	} {
 		if errors.Is(err, theirs) {
 			return fmt.Errorf("%w: %w", ours, err)

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -170,7 +170,7 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 			if errors.Is(err, errNoEvent) { // what was about it could not be read when it was swept
 				return true, nil
 			}
-			if errors.Is(err, fault.ErrUnreadable) {
+			if errors.Is(err, diskerr.ErrUnreadable) {
 				s.kv.TellUnreadable(eventKey(id), err)
 				e, err = auth.Event{
 					ID: id.String(), Time: id.time(), Kind: auth.EventDamaged, Account: q.Account,
@@ -199,7 +199,7 @@ func ceilMilli(t time.Time) int64 {
 // errNoEvent: the list of an account has an event that is nowhere else.
 var errNoEvent = errors.New("there is no such event")
 
-// event reads an event that is there. Errors: errNoEvent, fault.ErrUnreadable.
+// event reads an event that is there. Errors: errNoEvent, diskerr.ErrUnreadable.
 func (r authReader) event(id eventID) (auth.Event, error) {
 	value, found, err := r.Get(eventKey(id))
 	if err != nil {
@@ -240,7 +240,7 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int,
 			err := s.UpdateAuth(ctx, func(t AuthTx) error {
 				for _, id := range batch {
 					e, err := t.read().event(id)
-					if err != nil && !errors.Is(err, fault.ErrUnreadable) {
+					if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {
 						return err
 					}
 					t.Delete(eventKey(id))

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/google/uuid"
 
@@ -100,7 +100,7 @@ func (s *Store) ListInvites(ctx context.Context) (all []auth.Invite, err error) 
 				return false, fmt.Errorf("invitation %x: %w", key, err)
 			}
 			i, err := r.decodeInvite(id.String(), value)
-			if errors.Is(err, fault.ErrUnreadable) { // nobody can use it; it can be revoked by its ID
+			if errors.Is(err, diskerr.ErrUnreadable) { // nobody can use it; it can be revoked by its ID
 				s.kv.TellUnreadable(key, err)
 				return true, nil
 			}
@@ -120,7 +120,7 @@ func (s *Store) ListInvites(ctx context.Context) (all []auth.Invite, err error) 
 // DeleteInvite implements [auth.Invites].
 func (s *Store) DeleteInvite(ctx context.Context, id string, log ...auth.Event) (i auth.Invite, err error) {
 	err = s.UpdateAuth(ctx, func(t AuthTx) error {
-		if i, err = t.takeInvite(id); errors.Is(err, fault.ErrUnreadable) {
+		if i, err = t.takeInvite(id); errors.Is(err, diskerr.ErrUnreadable) {
 			key, _ := InviteKey(id)
 			t.Delete(key)
 			i, err = auth.Invite{ID: id}, nil

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/google/uuid"
 
@@ -121,7 +121,7 @@ func (r authReader) addressOf(a kv.Account) (email string) {
 	return email
 }
 
-// login reads an account. Errors: auth.ErrNoAccount; fault.ErrUnreadable, with what is known.
+// login reads an account. Errors: auth.ErrNoAccount; diskerr.ErrUnreadable, with what is known.
 func (r authReader) login(id string) (auth.Account, error) {
 	key, ok := kv.AccountOf(id)
 	if !ok {
@@ -135,7 +135,7 @@ func (r authReader) login(id string) (auth.Account, error) {
 	if err == nil {
 		err = r.codec.Decode(value, &rec)
 	}
-	if errors.Is(err, fault.ErrUnreadable) {
+	if errors.Is(err, diskerr.ErrUnreadable) {
 		return auth.Account{ID: id, Email: r.addressOf(key), Damaged: true}, fmt.Errorf("account %s: %w", id, err)
 	}
 	if err != nil {
@@ -151,7 +151,7 @@ func (r authReader) login(id string) (auth.Account, error) {
 // cannot be read, the accounts are looked through.
 func (r authReader) accountAt(email string) (id kv.Account, found bool, err error) {
 	b, found, err := r.Get(EmailKey(email))
-	if err != nil && !errors.Is(err, fault.ErrUnreadable) || err == nil && !found {
+	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) || err == nil && !found {
 		return id, false, err
 	}
 	if len(b) == len(id) {
@@ -166,7 +166,7 @@ func (r authReader) accountAt(email string) (id kv.Account, found bool, err erro
 		return !found, nil
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("the index of addresses: %w", fault.ErrUnreadable)
+		err = fmt.Errorf("the index of addresses: %w", diskerr.ErrUnreadable)
 	}
 	return id, found, err
 }
@@ -194,7 +194,7 @@ func (r authReader) ownerOf(id TokenID) (owner kv.Account, ok bool) {
 	return owner, ok
 }
 
-// token reads a token. Errors: auth.ErrNoToken; fault.ErrUnreadable, with what is known.
+// token reads a token. Errors: auth.ErrNoToken; diskerr.ErrUnreadable, with what is known.
 func (r authReader) token(id TokenID) (auth.Token, error) {
 	value, found, err := r.Get(TokenKey(id))
 	if err == nil && !found {
@@ -204,7 +204,7 @@ func (r authReader) token(id TokenID) (auth.Token, error) {
 	if err == nil {
 		err = r.codec.Decode(value, &rec)
 	}
-	if errors.Is(err, fault.ErrUnreadable) {
+	if errors.Is(err, diskerr.ErrUnreadable) {
 		n := auth.Token{ID: id.String(), Damaged: true}
 		if owner, ok := r.ownerOf(id); ok {
 			n.Account = owner.String()

@@ -3,7 +3,7 @@ package graph
 import (
 	"errors"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
@@ -52,7 +52,7 @@ func HoldersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err 
 // nodeCID gives what a holder is the node of. ok is false if it is none.
 func nodeCID(r *kv.Reader, h graph.Holder) (c cid.Cid, ok bool, err error) {
 	d, found, err := r.Get(NodeKey(h))
-	if err != nil && !errors.Is(err, fault.ErrUnreadable) || err == nil && !found {
+	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) || err == nil && !found {
 		return cid.Undef, false, err
 	}
 	if c = pin.DAG(d).CID(); c.Defined() {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
@@ -82,7 +82,7 @@ func (g *Store) NewAttempt(t *kv.Tx, d pin.DAG) (pin.Attempt, error) {
 // DAG reads what is known of a DAG. found is false if nothing holds it.
 func (g *Store) DAG(r *kv.Reader, d pin.DAG) (rec DAGRecord, found bool, err error) {
 	found, err = g.kv.Take(r, DAGKey(d), &rec)
-	if !errors.Is(err, fault.ErrUnreadable) {
+	if !errors.Is(err, diskerr.ErrUnreadable) {
 		return rec, found, err
 	}
 	g.kv.TellUnreadable(DAGKey(d), err)
@@ -113,10 +113,10 @@ func (g *Store) AttemptDAG(r *kv.Reader, a pin.Attempt) (d pin.DAG, inUse bool, 
 	if err == nil && (!inUse || pin.DAG(b).CID().Defined()) {
 		return pin.DAG(b), inUse, nil
 	}
-	if err != nil && !errors.Is(err, fault.ErrUnreadable) {
+	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {
 		return "", false, err
 	}
-	g.kv.TellUnreadable(AttemptKey(a), kv.FirstError(err, fault.ErrUnreadable))
+	g.kv.TellUnreadable(AttemptKey(a), kv.FirstError(err, diskerr.ErrUnreadable))
 	err = r.ScanEach(kv.Span{Prefix: []byte{KDAG}}, func(key, value []byte) (bool, error) {
 		var rec DAGRecord
 		if g.codec.Decode(value, &rec) == nil && rec.Attempt == a {
@@ -162,7 +162,7 @@ func (g *Store) rootPage(r *kv.Reader, from []byte) (page []pin.DAG, next []byte
 		looked++
 		d := pin.DAG(key[3:]) // after the kind and the length
 		rec, _, err := g.DAG(r, d)
-		if errors.Is(err, fault.ErrUnreadable) {
+		if errors.Is(err, diskerr.ErrUnreadable) {
 			return true, nil // it was logged
 		}
 		if rec.Complete {

@@ -10,7 +10,6 @@ import (
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
 
-	badger4 "github.com/ipfs/go-ds-badger4"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -20,8 +19,7 @@ import (
 // Gated is the go-datastore with the store's gate before it: Badger must not
 // be called once it is closed. What it reads it reads as the store does.
 type Gated struct {
-	ds *badger4.Datastore
-	s  *Store
+	s *Store
 }
 
 var _ datastore.Batching = Gated{}
@@ -37,7 +35,10 @@ func (g Gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
 	if h, ok := BlockOf(key); ok {
 		return g.s.putLoose([]looseBlock{{h, value}})
 	}
-	return g.s.kv.Wrote(g.ds.Put(ctx, key, value))
+	if value == nil {
+		value = []byte{}
+	}
+	return g.s.kv.SetAlone(key.Bytes(), value)
 }
 
 func (g Gated) Delete(ctx context.Context, key datastore.Key) error {
@@ -48,10 +49,10 @@ func (g Gated) Delete(ctx context.Context, key datastore.Key) error {
 	if err := g.s.kv.MayUpkeep(); err != nil {
 		return err
 	}
-	return g.s.kv.Wrote(g.ds.Delete(ctx, key))
+	return g.s.kv.SetAlone(key.Bytes(), nil)
 }
 
-// Get's errors: datastore.ErrNotFound; fault.ErrUnreadable.
+// Get's errors: datastore.ErrNotFound; diskerr.ErrUnreadable.
 func (g Gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
 	err = g.read(ctx, func(r *kv.Reader) error {
 		if h, ok := BlockOf(key); ok {
@@ -158,12 +159,13 @@ func (g Gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.
 	return page, next, nil
 }
 
-func (g Gated) Sync(ctx context.Context, prefix datastore.Key) error {
+// Sync does nothing: every write is synced.
+func (g Gated) Sync(ctx context.Context, _ datastore.Key) error {
 	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer g.s.kv.Leave()
-	return g.ds.Sync(ctx, prefix)
+	g.s.kv.Leave()
+	return nil
 }
 
 // Close does nothing: the store closes the database.
@@ -174,18 +176,14 @@ func (g Gated) Batch(ctx context.Context) (datastore.Batch, error) {
 		return nil, err
 	}
 	defer g.s.kv.Leave()
-	b, err := g.ds.Batch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &gatedBatch{b: b, s: g.s}, nil
+	return &gatedBatch{s: g.s}, nil
 }
 
-// gatedBatch keeps blocks to itself until Commit, which writes them last.
+// gatedBatch keeps all to itself until Commit, which writes blocks last.
 type gatedBatch struct {
-	b      datastore.Batch
-	s      *Store
-	blocks []looseBlock
+	s       *Store
+	changes []keyChange
+	blocks  []looseBlock
 }
 
 func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) error {
@@ -193,14 +191,15 @@ func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) e
 		return err
 	}
 	defer b.s.kv.Leave()
-	if err := b.s.kv.MayUpkeep(); err != nil { // a full batch is written at once
+	if err := b.s.kv.MayUpkeep(); err != nil {
 		return err
 	}
 	if h, ok := BlockOf(key); ok {
 		b.blocks = append(b.blocks, looseBlock{h, value})
 		return nil
 	}
-	return b.b.Put(ctx, key, value)
+	b.changes = append(b.changes, keyChange{key.Bytes(), kv.Write{Value: value}})
+	return nil
 }
 
 func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
@@ -214,7 +213,8 @@ func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
 	if h, ok := BlockOf(key); ok {
 		b.blocks = slices.DeleteFunc(b.blocks, func(l looseBlock) bool { return string(l.hash) == string(h) })
 	}
-	return b.b.Delete(ctx, key)
+	b.changes = append(b.changes, keyChange{key.Bytes(), kv.Write{Deleted: true}})
+	return nil
 }
 
 func (b *gatedBatch) Commit(ctx context.Context) error {
@@ -225,7 +225,12 @@ func (b *gatedBatch) Commit(ctx context.Context) error {
 	if err := b.s.kv.MayUpkeep(); err != nil {
 		return err
 	}
-	if err := b.s.kv.Wrote(b.b.Commit(ctx)); err != nil {
+	wb := b.s.kv.NewBatch()
+	defer wb.Cancel()
+	if err := fillChanges(wb, b.changes); err != nil {
+		return err
+	}
+	if err := wb.Flush(); err != nil {
 		return err
 	}
 	return b.s.putLoose(b.blocks)
@@ -270,4 +275,4 @@ func (g *Store) Blockstore() blockstore.Blockstore { return g.Blocks }
 // Datastore is the go-datastore in the same database, for others' small state,
 // each under a prefix of its own; "/blocks" is taken. Its transactions do not
 // detect conflicts. It ends with the store; closing it does nothing.
-func (g *Store) Datastore() datastore.Batching { return Gated{g.ds, g} }
+func (g *Store) Datastore() datastore.Batching { return Gated{g} }

@@ -15,7 +15,6 @@ import (
 	"sync"
 
 	"github.com/ipfs/boxo/blockstore"
-	badger4 "github.com/ipfs/go-ds-badger4"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
@@ -28,7 +27,6 @@ type Store struct {
 	log   *slog.Logger
 	space *space.Space
 	kv    *kv.DB
-	ds    *badger4.Datastore
 	codec kv.Codec
 
 	// WorkOut gives the record of a DAG that cannot be read, by the requests for it. It is
@@ -56,8 +54,8 @@ type Store struct {
 
 // New gives what an open database has of blocks, with which it ends.
 func New(sp *space.Space, log *slog.Logger) *Store {
-	g := &Store{log: log, space: sp, kv: sp.DB(), ds: sp.Datastore(), codec: sp.DB().Codec(), Dropping: make(chan struct{}, 1)}
+	g := &Store{log: log, space: sp, kv: sp.DB(), codec: sp.DB().Codec(), Dropping: make(chan struct{}, 1)}
 	g.Claims.Seed = maphash.MakeSeed()
-	g.Blocks = blockstore.NewBlockstore(Gated{g.ds, g})
+	g.Blocks = blockstore.NewBlockstore(Gated{g})
 	return g
 }

@@ -191,16 +191,8 @@ func (b *dropBatch) write() error {
 	}
 	wb := b.s.kv.NewBatch()
 	defer wb.Cancel()
-	for _, c := range changes {
-		var err error
-		if c.Deleted {
-			err = wb.Delete(c.key)
-		} else {
-			err = wb.Set(c.key, c.Value)
-		}
-		if err != nil { // a part may have been written
-			return b.s.kv.Wrote(err)
-		}
+	if err := fillChanges(wb, changes); err != nil {
+		return err
 	}
 	return errors.Join(wb.Flush(), cut)
 }
@@ -250,4 +242,20 @@ func (b *dropBatch) changes() []keyChange {
 		}
 	}
 	return all
+}
+
+// fillChanges puts changes into a batch.
+func fillChanges(wb *kv.Batch, changes []keyChange) error {
+	for _, c := range changes {
+		var err error
+		if c.Deleted {
+			err = wb.Delete(c.key)
+		} else {
+			err = wb.Set(c.key, c.Value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

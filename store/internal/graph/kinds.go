@@ -3,7 +3,7 @@ package graph
 import (
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
@@ -16,7 +16,7 @@ func Kinds() []kv.Kind {
 	}
 	dag := func(_ kv.Codec, _, value []byte) error {
 		if !pin.DAG(value).CID().Defined() {
-			return fmt.Errorf("%w: %x is no CID", fault.ErrUnreadable, value)
+			return fmt.Errorf("%w: %x is no CID", diskerr.ErrUnreadable, value)
 		}
 		return nil
 	}
@@ -37,7 +37,7 @@ func Kinds() []kv.Kind {
 		{Prefix: KNode, Name: "node", Check: dag, Many: true},
 		{Prefix: KWhole, Name: "mark of being whole", Check: func(_ kv.Codec, _, value []byte) error {
 			if _, err := decodeKept(value); err != nil {
-				return fmt.Errorf("%w: %w", fault.ErrUnreadable, err)
+				return fmt.Errorf("%w: %w", diskerr.ErrUnreadable, err)
 			}
 			return nil
 		}, Many: true},

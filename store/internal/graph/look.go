@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/multiformats/go-multihash"
@@ -16,7 +16,7 @@ import (
 
 // Look reads a block as it was within the last moments, without waiting for
 // what is being written. found is false if it is not there, or was put too
-// recently: only Blockstore tells for sure. The data is the caller's. Errors: fault.ErrUnreadable.
+// recently: only Blockstore tells for sure. The data is the caller's. Errors: diskerr.ErrUnreadable.
 func (g *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error) {
 	if err := g.kv.Enter(ctx); err != nil {
 		return nil, false, err
@@ -25,7 +25,7 @@ func (g *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 	r, release := g.kv.Glimpse()
 	defer release()
 	data, err = reading.Fetch(r.Txn, BlockKey(h), nil)
-	if errors.Is(err, fault.ErrUnreadable) {
+	if errors.Is(err, diskerr.ErrUnreadable) {
 		// What was deleted since may be gone from its file already.
 		now, done := g.kv.Snapshot()
 		defer done()
@@ -42,7 +42,7 @@ func (g *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 }
 
 // LookSize gives how many bytes a block has, as Look gives those. found is false as with
-// Look. Errors: fault.ErrUnreadable, if it is known of the block.
+// Look. Errors: diskerr.ErrUnreadable, if it is known of the block.
 func (g *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error) {
 	if g.isUnreadable(h) { // it may be readable again
 		data, found, err := g.Look(ctx, h)

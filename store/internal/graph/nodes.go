@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/ipfs/go-cid"
 
@@ -49,7 +49,7 @@ func takeHolders(t *kv.Tx, n int) (last graph.Holder, err error) {
 	key := kv.MetaKey(kv.MetaHolder)
 	b, found, err := t.Get(key)
 	switch {
-	case errors.Is(err, fault.ErrUnreadable), err == nil && found && len(b) != 8:
+	case errors.Is(err, diskerr.ErrUnreadable), err == nil && found && len(b) != 8:
 		if last, err = lastHolder(&t.Reader); err != nil {
 			return 0, err
 		}
@@ -171,7 +171,7 @@ func isWholeDAG(r *kv.Reader, c cid.Cid, l pin.Limits) (whole bool, err error) {
 func isWhole(r *kv.Reader, h graph.Holder, l pin.Limits) (bool, error) {
 	value, found, err := r.Get(WholeKey(h))
 	if err != nil || !found {
-		if errors.Is(err, fault.ErrUnreadable) { // a walk looks for itself, and marks it again
+		if errors.Is(err, diskerr.ErrUnreadable) { // a walk looks for itself, and marks it again
 			err = nil
 		}
 		return false, err

@@ -8,17 +8,12 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Above is what a block is a part of.
-type Above struct {
-	DAGs  []pin.DAG // that are pinned or being fetched
-	Nodes []pin.DAG // below the roots of those, the roots among them if they are known as nodes
-}
-
 // AboveBlock gives what a block is a part of. It costs what that is.
-func (g *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above, err error) {
+func (g *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a graph.Above, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		holders, err := HoldersAbove(r, h)
 		if err != nil {
@@ -44,7 +39,7 @@ func (g *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a Above,
 		return nil
 	})
 	if err != nil {
-		return Above{}, kv.Wrap(err, "look what is above block %s", h.B58String())
+		return graph.Above{}, kv.Wrap(err, "look what is above block %s", h.B58String())
 	}
 	return a, nil
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
@@ -32,7 +32,7 @@ func (g *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 // attempt's: nodes have none.
 func (g *Store) releasedNode(r *kv.Reader, key []byte) (bool, error) {
 	value, _, err := r.Get(key)
-	if errors.Is(err, fault.ErrUnreadable) {
+	if errors.Is(err, diskerr.ErrUnreadable) {
 		g.kv.TellUnreadable(key, err)
 		return false, nil
 	}
@@ -47,7 +47,7 @@ func (g *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err 
 		if err == nil && len(value) > 0 {
 			err = g.codec.Decode(value, &rec)
 		}
-		if errors.Is(err, fault.ErrUnreadable) {
+		if errors.Is(err, diskerr.ErrUnreadable) {
 			g.kv.TellUnreadable(releasedKey(graph.HolderOf(a)), err)
 			return pin.ErrNotFound
 		}

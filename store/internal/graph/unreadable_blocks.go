@@ -8,7 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-cid"
@@ -39,10 +39,10 @@ const (
 )
 
 // errHash: the bytes of a block are not those that its hash is of.
-var errHash = fmt.Errorf("%w: it has another hash", fault.ErrUnreadable)
+var errHash = fmt.Errorf("%w: it has another hash", diskerr.ErrUnreadable)
 
 // readBlock reads a block, and notes it if it cannot be read. Errors:
-// badger.ErrKeyNotFound; fault.ErrUnreadable.
+// badger.ErrKeyNotFound; diskerr.ErrUnreadable.
 func (g *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error) {
 	data, err := reading.Fetch(txn, BlockKey(h), nil)
 	if err = g.noteRead(h, err); err != nil {
@@ -55,7 +55,7 @@ func (g *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error
 // block is known to be corrupt.
 func (g *Store) noteRead(h multihash.Multihash, err error) error {
 	u := &g.Unreadable
-	bad := errors.Is(err, fault.ErrUnreadable)
+	bad := errors.Is(err, diskerr.ErrUnreadable)
 	if !bad && u.N.Load() == 0 {
 		return err
 	}
@@ -143,7 +143,7 @@ func (g *Store) StillUnreadable(ctx context.Context) (bad []cid.Cid, err error) 
 			return err
 		})
 		switch {
-		case errors.Is(err, fault.ErrUnreadable):
+		case errors.Is(err, diskerr.ErrUnreadable):
 			bad = append(bad, cid.NewCidV1(cid.Raw, h))
 		case err != nil && !errors.Is(err, badger.ErrKeyNotFound):
 			return nil, err

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/multiformats/go-multihash"
 
@@ -52,16 +52,29 @@ func (g *Store) write(ctx context.Context, b graph.Batch) error {
 	if g.DuringWrite != nil {
 		g.DuringWrite()
 	}
-	wb := g.kv.NewBatch()
-	defer wb.Cancel()
-	if err := fill(wb, b); err != nil { // it may have been written in part
-		return g.kv.Wrote(err)
+	whole := b.Whole
+	if len(b.Blocks) > 0 {
+		b.Whole = nil
 	}
-	if err := wb.Flush(); err != nil {
+	if err := g.writePart(b); err != nil {
 		return err
 	}
 	g.noteWritten(b.Blocks)
-	return nil
+	if len(b.Blocks) == 0 || len(whole) == 0 {
+		return nil
+	}
+	// Badger writes a mark although the sync of a block before it failed.
+	return g.writePart(graph.Batch{Whole: whole, Limits: b.Limits})
+}
+
+// writePart makes a batch durable whose marks are not of what is in it.
+func (g *Store) writePart(b graph.Batch) error {
+	wb := g.kv.NewBatch()
+	defer wb.Cancel()
+	if err := fill(wb, b); err != nil {
+		return err
+	}
+	return wb.Flush()
 }
 
 // roomForBatch fails with pin.ErrDiskFull if there is no room. Links alone may go
@@ -132,7 +145,7 @@ func EncodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 func decodeSize(key, value []byte) (int, error) {
 	n, w := binary.Uvarint(value)
 	if w <= 0 {
-		return 0, fmt.Errorf("%w: key %x has size %x", fault.ErrUnreadable, key, value)
+		return 0, fmt.Errorf("%w: key %x has size %x", diskerr.ErrUnreadable, key, value)
 	}
 	return int(n), nil
 }

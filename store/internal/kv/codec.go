@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -42,13 +42,13 @@ func (c Codec) Encode(record any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Decode is the opposite of encode. Errors: fault.ErrUnreadable.
+// Decode is the opposite of encode. Errors: diskerr.ErrUnreadable.
 func (c Codec) Decode(value []byte, record any) error {
 	if len(value) == 0 || value[0] != RecordVersion {
-		return fmt.Errorf("decode %T: %w: not of version %d: %.8x", record, fault.ErrUnreadable, RecordVersion, value)
+		return fmt.Errorf("decode %T: %w: not of version %d: %.8x", record, diskerr.ErrUnreadable, RecordVersion, value)
 	}
 	if err := c.dec.Unmarshal(value[1:], record); err != nil {
-		return fmt.Errorf("decode %T: %w: %w", record, fault.ErrUnreadable, err)
+		return fmt.Errorf("decode %T: %w: %w", record, diskerr.ErrUnreadable, err)
 	}
 	return nil
 }
@@ -63,11 +63,11 @@ func (d *DB) Put(t *Tx, key []byte, record any) error {
 }
 
 // Take reads a record. found is false, and the record as it was, if it is not
-// there. Errors: fault.ErrUnreadable, and then found is true.
+// there. Errors: diskerr.ErrUnreadable, and then found is true.
 func (d *DB) Take(r *Reader, key []byte, record any) (found bool, err error) {
 	b, found, err := r.Get(key)
 	if err != nil {
-		return errors.Is(err, fault.ErrUnreadable), err
+		return errors.Is(err, diskerr.ErrUnreadable), err
 	}
 	if !found {
 		return false, nil

@@ -8,7 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
@@ -46,7 +46,7 @@ func newCommitter(db *badger.DB, admit func() error, wrote func(error) error) *c
 }
 
 // do runs fn in the next commit and returns once that is durable, or with
-// an error, in which case fn changed nothing, unless it is fault.ErrInDoubt: then
+// an error, in which case fn changed nothing, unless it is diskerr.ErrInDoubt: then
 // what fn wrote is read from now on, and may not outlast a crash. If ctx ends
 // while fn is still waiting for its turn, fn is not run and do returns the
 // context's error; once fn has been taken up, do waits for the outcome.
@@ -58,7 +58,7 @@ func (c *committer) do(ctx context.Context, fn func(*Tx) error) error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return fault.ErrClosed
+		return diskerr.ErrClosed
 	}
 	c.waiting = append(c.waiting, ch)
 	c.mu.Unlock()
@@ -112,7 +112,7 @@ func (c *committer) run() {
 			batch, closed := c.take()
 			if closed {
 				for _, ch := range batch {
-					ch.answer <- fault.ErrClosed
+					ch.answer <- diskerr.ErrClosed
 				}
 				return
 			}
@@ -223,7 +223,7 @@ func (g *group) flush() error {
 	g.base.Discard()
 	err := g.commit()
 	if err != nil && g.isRead(before) {
-		err = fmt.Errorf("%w: %v", fault.ErrInDoubt, err)
+		err = fmt.Errorf("%w: %v", diskerr.ErrInDoubt, err)
 	}
 	err = g.wrote(err)
 	for _, ch := range g.changes {

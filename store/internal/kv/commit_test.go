@@ -14,7 +14,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // open opens a database that has what it goes by, and room.
@@ -26,9 +26,10 @@ func open(t *testing.T) *DB {
 	must(t, err)
 	d, err := New(b, Config{
 		Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Room:    func() error { return nil },
-		PushOut: func(context.Context) error { return nil },
-		KindOf:  func([]byte) string { return "record" },
+		Room:       func() error { return nil },
+		WriteAgain: func(context.Context) error { return nil },
+		Doubt:      func() error { return nil },
+		KindOf:     func([]byte) string { return "record" },
 	})
 	must(t, err)
 	t.Cleanup(func() {
@@ -254,19 +255,19 @@ func TestCloseRefusesWhatWaits(t *testing.T) {
 	s.waiting(t, 1)
 	closed := make(chan error)
 	go func() { s.Shut(); closed <- nil }()
-	for !errors.Is(s.View(t.Context(), func(*Reader) error { return nil }), fault.ErrClosed) {
+	for !errors.Is(s.View(t.Context(), func(*Reader) error { return nil }), diskerr.ErrClosed) {
 		// until Close has begun
 	}
 	s.commit.mu.Lock()
 	s.commit.closed = true // Close may be just about to
 	s.commit.mu.Unlock()
 	release()
-	if err := <-answer; !errors.Is(err, fault.ErrClosed) {
+	if err := <-answer; !errors.Is(err, diskerr.ErrClosed) {
 		t.Errorf("late: %v", err)
 	}
 	must(t, <-closed)
 	s.Shut()
-	if err := s.Update(t.Context(), func(*Tx) error { return nil }); !errors.Is(err, fault.ErrClosed) {
+	if err := s.Update(t.Context(), func(*Tx) error { return nil }); !errors.Is(err, diskerr.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }

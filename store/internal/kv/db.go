@@ -5,7 +5,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // Enter begins a call that uses the database. It must be ended with [DB.Leave],
@@ -17,7 +17,7 @@ func (d *DB) Enter(ctx context.Context) error {
 	d.gate.RLock()
 	defer d.gate.RUnlock()
 	if d.closed {
-		return fault.ErrClosed
+		return diskerr.ErrClosed
 	}
 	d.users.Add(1)
 	return nil
@@ -36,15 +36,15 @@ func (d *DB) Leave() { d.users.Done() }
 //
 // If ctx ends before fn was taken up, fn does not run and Update returns the
 // context's error; later than that, Update waits for the outcome. Errors of its
-// own: fault.ErrClosed; fault.ErrDiskFull under the reserve; fault.ErrUnwritable; and
-// fault.ErrInDoubt, after which fn's writes are read as made.
+// own: diskerr.ErrClosed; diskerr.ErrDiskFull under the reserve; diskerr.ErrUnwritable; and
+// diskerr.ErrInDoubt, after which fn's writes are read as made.
 func (d *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	return d.commit.do(ctx, fn)
 }
 
 // View runs fn to read the records as they are at one instant, beside all that
 // changes them. fn should be quick: what it may read cannot be given back
-// while it runs. Errors of its own: fault.ErrClosed and the context's.
+// while it runs. Errors of its own: diskerr.ErrClosed and the context's.
 func (d *DB) View(ctx context.Context, fn func(*Reader) error) error {
 	if err := d.Enter(ctx); err != nil {
 		return err
@@ -81,10 +81,19 @@ type Batch struct {
 func (d *DB) NewBatch() *Batch { return &Batch{d, d.db.NewWriteBatch()} }
 
 // Set writes a key.
-func (b *Batch) Set(key, value []byte) error { return b.wb.Set(key, value) }
+func (b *Batch) Set(key, value []byte) error { return b.filled(b.wb.Set(key, value)) }
 
 // Delete deletes a key, which need not be there.
-func (b *Batch) Delete(key []byte) error { return b.wb.Delete(key) }
+func (b *Batch) Delete(key []byte) error { return b.filled(b.wb.Delete(key)) }
+
+// filled takes note of an error with which something was put into a batch: a part of it
+// may have been written, as it was full.
+func (b *Batch) filled(err error) error {
+	if err == nil {
+		return nil
+	}
+	return b.d.Wrote(err)
+}
 
 // Cancel ends the batch.
 func (b *Batch) Cancel() { b.wb.Cancel() }

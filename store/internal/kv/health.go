@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // What a disk does not take is an error of a sync, mostly. Badger has made the write
@@ -18,7 +18,8 @@ import (
 // says nothing of it, as Linux forgets what it could not write; and what follows it in
 // Badger's log is lost with it in a crash. So after such an error nothing is written any
 // more until the disk takes writes again and all that is in memory has been written
-// anew, to a table. Then memory and disk agree.
+// anew: values to where they are in the value log, the rest to a table. Then memory and
+// disk agree.
 
 const (
 	// mendEvery is how often it is tried whether the disk takes writes again.
@@ -40,13 +41,13 @@ type health struct {
 	mending sync.WaitGroup
 }
 
-// MayWrite fails with fault.ErrUnwritable while the disk does not take what is written.
+// MayWrite fails with diskerr.ErrUnwritable while the disk does not take what is written.
 func (d *DB) MayWrite() error {
 	d.health.mu.Lock()
 	defer d.health.mu.Unlock()
 	if d.health.err != nil {
-		// What was in doubt is no doubt of what comes after it.
-		return fmt.Errorf("%w: %v", fault.ErrUnwritable, d.health.err)
+		// What was in doubt is no doubt of what comes after it, nor may it read so.
+		return fmt.Errorf("%w: %s", diskerr.ErrUnwritable, strings.TrimPrefix(d.health.err.Error(), diskerr.ErrInDoubt.Error()+": "))
 	}
 	return nil
 }
@@ -70,7 +71,7 @@ func ofDisk(err error) bool {
 	if err == nil {
 		return false
 	}
-	if errors.Is(err, fault.ErrInDoubt) { // whatever it is, memory and disk may differ
+	if errors.Is(err, diskerr.ErrInDoubt) { // whatever it is, memory and disk may differ
 		return true
 	}
 	text := err.Error()
@@ -85,21 +86,43 @@ func (d *DB) Wrote(err error) error {
 	d.health.mu.Lock()
 	defer d.health.mu.Unlock()
 	switch {
-	case !ofDisk(err):
-		if err == nil {
-			d.health.written = now
+	case err == nil:
+		if err := d.doubt(); err != nil {
+			return err
 		}
-		return err
-	case d.health.err == nil && d.ctx.Err() == nil:
-		d.health.err, d.health.since = err, now
-		d.log.Error("the disk does not take what is written: nothing is changed or stored until it does", "err", err)
-		d.health.mending.Go(d.mend)
-	}
-	if errors.Is(err, fault.ErrInDoubt) {
+		d.health.written = now
+		return nil
+	case !ofDisk(err):
 		return err
 	}
-	return fmt.Errorf("%w: %w", fault.ErrUnwritable, err)
+	d.fails(err)
+	if errors.Is(err, diskerr.ErrInDoubt) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", diskerr.ErrUnwritable, err)
 }
+
+// Fails takes note of why the disk does not take what is written, if that was not known,
+// and begins to mend that.
+func (d *DB) Fails(err error) {
+	d.health.mu.Lock()
+	defer d.health.mu.Unlock()
+	d.fails(err)
+}
+
+// fails is Fails; health.mu must be held.
+func (d *DB) fails(err error) {
+	if d.health.err != nil || d.ctx.Err() != nil {
+		return
+	}
+	d.health.err, d.health.since = err, d.now()
+	d.log.Error("the disk does not take what is written: nothing is changed or stored until it does", "err", err)
+	d.health.mending.Go(d.mend)
+}
+
+// ErrLost: of what was written and is in doubt not all can be read any more, so that it
+// cannot be written again.
+var ErrLost = errors.New("values that the disk did not take are lost: restart the server, which then looks through all that it had not finished")
 
 // mend tries until the disk takes writes again, and all that is in memory is written.
 func (d *DB) mend() {
@@ -107,13 +130,25 @@ func (d *DB) mend() {
 		if Sleep(d.ctx, d.MendEvery) != nil {
 			return
 		}
-		if err := d.pushOut(d.ctx); err != nil {
+		err := d.writeAgain(d.ctx)
+		if errors.Is(err, ErrLost) {
+			d.log.Error("what the disk did not take is lost, and nothing is changed or stored until the server is restarted", "err", err)
+			d.health.mu.Lock()
+			d.health.err = err
+			d.health.mu.Unlock()
+			return
+		}
+		if err != nil {
 			if d.ctx.Err() == nil {
 				d.log.Debug("the disk does not take writes yet", "err", err)
 			}
 			continue
 		}
 		d.health.mu.Lock()
+		if d.doubt() != nil { // begun since
+			d.health.mu.Unlock()
+			continue
+		}
 		d.log.Info("the disk takes writes again", "after", d.now().Sub(d.health.since).Round(time.Second))
 		d.health.err, d.health.written = nil, d.now()
 		d.health.mu.Unlock()
@@ -122,9 +157,9 @@ func (d *DB) mend() {
 }
 
 // Writable says whether what is written comes to disk. Unless a write proved that in
-// the last seconds, it makes one. Errors: fault.ErrUnwritable, when writes fail or one
-// does not end; fault.ErrDiskFull, when there is no room even for removals;
-// fault.ErrClosed; the context's.
+// the last seconds, it makes one. Errors: diskerr.ErrUnwritable, when writes fail or one
+// does not end; diskerr.ErrDiskFull, when there is no room even for removals;
+// diskerr.ErrClosed; the context's.
 func (d *DB) Writable(ctx context.Context) error {
 	if err := d.MayUpkeep(); err != nil {
 		return err
@@ -160,6 +195,6 @@ func (d *DB) Writable(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-limit.C:
-		return fmt.Errorf("%w: a write did not end within %v", fault.ErrUnwritable, proofWait)
+		return fmt.Errorf("%w: a write did not end within %v", diskerr.ErrUnwritable, proofWait)
 	}
 }

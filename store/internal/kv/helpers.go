@@ -2,9 +2,7 @@ package kv
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"time"
 )
 
@@ -28,15 +26,6 @@ func Sleep(ctx context.Context, d time.Duration) error {
 // PageSize is how many things a walk over many reads at a time: what Badger
 // keeps open for a reader cannot be given back meanwhile.
 const PageSize = 256
-
-// SyncDir makes the names in a directory durable.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
 
 func FirstError(errs ...error) error {
 	for _, err := range errs {

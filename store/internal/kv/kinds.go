@@ -3,14 +3,14 @@ package kv
 import (
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // Kind is what is under keys that begin with one byte.
 type Kind struct {
 	Prefix byte
 	Name   string
-	// Check says whether a value is as it was written. Errors: fault.ErrUnreadable.
+	// Check says whether a value is as it was written. Errors: diskerr.ErrUnreadable.
 	Check func(c Codec, key, value []byte) error
 	Many  bool // there are as many as blocks, so that only a check of all of them looks
 }
@@ -25,7 +25,7 @@ func CheckRecord[T any](c Codec, _, value []byte) error {
 func CheckLen(n int) func(Codec, []byte, []byte) error {
 	return func(_ Codec, _, value []byte) error {
 		if len(value) != n {
-			return fmt.Errorf("%w: %d bytes, not %d", fault.ErrUnreadable, len(value), n)
+			return fmt.Errorf("%w: %d bytes, not %d", diskerr.ErrUnreadable, len(value), n)
 		}
 		return nil
 	}

@@ -2,7 +2,7 @@
 // instant, and changed by one goroutine, the committer, which has those that wait share a
 // sync. It is the only place that commits, and knows nothing of what the keys are for.
 //
-// What cannot be read is an error, [fault.ErrUnreadable]; while the disk does not take what
+// What cannot be read is an error, [diskerr.ErrUnreadable]; while the disk does not take what
 // is written nothing is changed, and the database mends itself once it does ([DB.Writable]).
 package kv
 
@@ -21,21 +21,26 @@ type Config struct {
 	Now func() time.Time
 	// Room says whether there is room for what is written down to the lower floor.
 	Room func() error
-	// PushOut brings all that is in Badger's memory to its tables.
-	PushOut func(context.Context) error
+	// WriteAgain brings to disk what may be in memory alone. Errors: [ErrLost], after
+	// which it is not tried again.
+	WriteAgain func(context.Context) error
+	// Doubt says whether what Badger calls written may not be on disk: nil if it is. It
+	// must not call the database.
+	Doubt func() error
 	// KindOf names what is under a key, for the log.
 	KindOf func(key []byte) string
 }
 
 // DB is an open database. All methods may be called concurrently. After Shut they return
-// [fault.ErrClosed].
+// [diskerr.ErrClosed].
 type DB struct {
-	db      *badger.DB
-	log     *slog.Logger
-	now     func() time.Time
-	room    func() error
-	pushOut func(context.Context) error
-	kindOf  func([]byte) string
+	db         *badger.DB
+	log        *slog.Logger
+	now        func() time.Time
+	room       func() error
+	writeAgain func(context.Context) error
+	doubt      func() error
+	kindOf     func([]byte) string
 
 	codec  Codec
 	commit *committer
@@ -60,7 +65,7 @@ func New(db *badger.DB, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	d := &DB{
-		db: db, log: cfg.Log, now: cfg.Now, room: cfg.Room, pushOut: cfg.PushOut, kindOf: cfg.KindOf,
+		db: db, log: cfg.Log, now: cfg.Now, room: cfg.Room, writeAgain: cfg.WriteAgain, doubt: cfg.Doubt, kindOf: cfg.KindOf,
 		codec: codec, MendEvery: mendEvery,
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
@@ -70,3 +75,6 @@ func New(db *badger.DB, cfg Config) (*DB, error) {
 
 // Codec is how the values of records are encoded.
 func (d *DB) Codec() Codec { return d.codec }
+
+// Context ends with Shut.
+func (d *DB) Context() context.Context { return d.ctx }

@@ -18,13 +18,17 @@ func (d *DB) SetMeta(name string, value []byte) error {
 // SetAlone writes a key past the committer, and past its floor of free space; nil deletes
 // it. Nobody else may write the key meanwhile, since no order with other writes is kept:
 // it is one that a single goroutine has, or its block's stripe of locks is held alone.
-func (d *DB) SetAlone(key, value []byte) error {
-	return d.Wrote(d.db.Update(func(txn *badger.Txn) error {
+func (d *DB) SetAlone(key, value []byte) error { return d.Wrote(d.SetUnnoted(key, value)) }
+
+// SetUnnoted is SetAlone for who finds out whether the disk takes what is written: it takes
+// no note of how it ends, and works while nothing is to be written.
+func (d *DB) SetUnnoted(key, value []byte) error {
+	return d.db.Update(func(txn *badger.Txn) error {
 		if value == nil {
 			return txn.Delete(key)
 		}
 		return txn.Set(key, value)
-	}))
+	})
 }
 
 func MetaKey(name string) []byte { return append([]byte{kMeta}, name...) }
@@ -46,5 +50,6 @@ const (
 	MetaMark    = "mark"    // written by a reclaim, to know what is out of memory
 	MetaFiller  = "filler"  // never there for long
 	MetaCanary  = "canary"  // nor is that
+	MetaEnd     = "end"     // nor that
 	metaProof   = "proof"   // written by Writable alone, to know that writes work
 )

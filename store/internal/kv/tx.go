@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 
 	"github.com/dgraph-io/badger/v4"
@@ -28,7 +28,7 @@ type Write struct {
 }
 
 // Get reads a key. found is false if it is not there. The value is the
-// caller's to keep, but not to change. Errors: fault.ErrUnreadable.
+// caller's to keep, but not to change. Errors: diskerr.ErrUnreadable.
 func (r *Reader) Get(key []byte) (value []byte, found bool, err error) {
 	for _, m := range slices.Backward(r.over) {
 		if w, ok := m[string(key)]; ok {
@@ -55,7 +55,7 @@ type Span struct {
 
 // Scan calls fn for each key of the span, in order, until fn returns false or
 // an error, which scan returns. Key and value are valid only until fn returns.
-// It ends at the first value that cannot be read. Errors of its own: fault.ErrUnreadable.
+// It ends at the first value that cannot be read. Errors of its own: diskerr.ErrUnreadable.
 func (r *Reader) Scan(s Span, fn func(key, value []byte) (bool, error)) error {
 	over := r.overlay(s)
 	opt := badger.DefaultIteratorOptions
@@ -127,7 +127,7 @@ func (r *Reader) Scan(s Span, fn func(key, value []byte) (bool, error)) error {
 // valueAt reads the value of an item that an iterator is at.
 func (r *Reader) valueAt(item *badger.Item, buf []byte) ([]byte, error) {
 	value, err := reading.ValueOf(item, buf)
-	if errors.Is(err, fault.ErrUnreadable) { // it may have been moved since
+	if errors.Is(err, diskerr.ErrUnreadable) { // it may have been moved since
 		return reading.Fetch(r.Txn, item.KeyCopy(nil), buf)
 	}
 	return value, err
@@ -180,7 +180,7 @@ func (r *Reader) Before() *Reader {
 // Has reports whether a key is there, whatever its value, which may not be readable.
 func (r *Reader) Has(key []byte) (bool, error) {
 	_, found, err := r.Get(key)
-	if errors.Is(err, fault.ErrUnreadable) {
+	if errors.Is(err, diskerr.ErrUnreadable) {
 		return true, nil
 	}
 	return found, err
@@ -197,7 +197,7 @@ func (r *Reader) ScanEach(sp Span, fn func(key, value []byte) (bool, error)) err
 		done = append(done[:0], key...)
 		return more, nil
 	})
-	if inner != nil || !errors.Is(err, fault.ErrUnreadable) {
+	if inner != nil || !errors.Is(err, diskerr.ErrUnreadable) {
 		return FirstError(inner, err)
 	}
 	// One by one: there may be more of them where there is one.
@@ -210,7 +210,7 @@ func (r *Reader) ScanEach(sp Span, fn func(key, value []byte) (bool, error)) err
 			return true, nil
 		}
 		value, found, err := r.Get(key)
-		if errors.Is(err, fault.ErrUnreadable) {
+		if errors.Is(err, diskerr.ErrUnreadable) {
 			return fn(key, nil)
 		}
 		if err != nil || !found {
@@ -222,7 +222,7 @@ func (r *Reader) ScanEach(sp Span, fn func(key, value []byte) (bool, error)) err
 
 // PassUnreadable is for what is counted and not done: it goes on past what cannot be read.
 func PassUnreadable(err error) error {
-	if errors.Is(err, fault.ErrUnreadable) {
+	if errors.Is(err, diskerr.ErrUnreadable) {
 		return nil
 	}
 	return err

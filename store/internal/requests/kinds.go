@@ -3,7 +3,7 @@ package requests
 import (
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -16,7 +16,7 @@ func Kinds() []kv.Kind {
 			var rec RequestRecord
 			err := c.Decode(value, &rec)
 			if err == nil && rec.dag() == "" {
-				err = fmt.Errorf("%w: its root is no CID", fault.ErrUnreadable)
+				err = fmt.Errorf("%w: its root is no CID", diskerr.ErrUnreadable)
 			}
 			return err
 		}},
@@ -30,7 +30,7 @@ func Kinds() []kv.Kind {
 		{Prefix: KHolds, Name: "what a pin replaced", Check: kv.CheckRecord[holdsRecord]},
 		{Prefix: KDetails, Name: "why a pin failed", Check: func(_ kv.Codec, _, value []byte) error {
 			if len(value) == 0 {
-				return fmt.Errorf("%w: no bytes", fault.ErrUnreadable)
+				return fmt.Errorf("%w: no bytes", diskerr.ErrUnreadable)
 			}
 			return nil
 		}},

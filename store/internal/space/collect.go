@@ -21,8 +21,8 @@ var ratios = [...]float64{0.5, 0.3, 0.2, 0.1}
 // who read through many keys. It goes when they are done, whether waited for or not.
 const deferredWait = 2 * time.Second
 
-// collector has Badger collect files of the value log, those that it chooses.
-type collector struct {
+// Collector has Badger collect files of the value log, those that it chooses.
+type Collector struct {
 	s *Space
 	w GiveBackWork
 	// passed is files that are collected no more: those that Badger did not collect, and
@@ -31,22 +31,27 @@ type collector struct {
 	impatient bool // the last wait was in vain
 }
 
+// NewCollector begins to collect.
+func (s *Space) NewCollector(w GiveBackWork) *Collector {
+	return &Collector{s: s, w: w, passed: map[uint32]bool{}}
+}
+
 // collect rewrites what is alive in files of which much is dead, file by file.
-func (c *collector) collect(ctx context.Context) error {
+func (c *Collector) collect(ctx context.Context) error {
 	for _, ratio := range ratios {
 		for {
 			began := time.Now()
 			if err := c.tell(); err != nil {
 				return err
 			}
-			f, dead, err := c.next(ratio)
+			f, dead, err := c.Next(ratio)
 			if err != nil {
 				return err
 			}
 			if dead == 0 {
 				break
 			}
-			if err := c.one(ctx, f, dead); err != nil {
+			if err := c.One(ctx, f, dead); err != nil {
 				return err
 			}
 			if err := c.w.Pause(ctx, time.Since(began)); err != nil {
@@ -57,17 +62,17 @@ func (c *collector) collect(ctx context.Context) error {
 	return nil
 }
 
-// next gives the file that has the most dead bytes, and how many; none if there is no
+// Next gives the file that has the most dead bytes, and how many; none if there is no
 // file of which that part is dead.
-func (c *collector) next(ratio float64) (next logFile, most uint64, err error) {
+func (c *Collector) Next(ratio float64) (next logFile, most uint64, err error) {
 	all, err := LogFiles(c.s.dbDir)
 	if err != nil || len(all) == 0 {
 		return next, 0, err
 	}
 	dead := c.s.inside.discards.dead()
 	for _, f := range all[:len(all)-1] { // the newest is being written
-		n := min(dead[f.id], uint64(f.size))
-		if c.passed[f.id] || n <= most || float64(n) < ratio*float64(f.size) {
+		n := min(dead[f.id], uint64(f.Size))
+		if c.passed[f.id] || n <= most || float64(n) < ratio*float64(f.Size) {
 			continue
 		}
 		if !Marked(filepath.Join(c.s.dbDir, f.Name), DamagedLog) { // see rescueDamaged
@@ -77,10 +82,10 @@ func (c *collector) next(ratio float64) (next logFile, most uint64, err error) {
 	return next, most, nil
 }
 
-// one collects a file, if all of it can be read; else it is known to be damaged then.
-func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
+// One collects a file, if all of it can be read; else it is known to be damaged then.
+func (c *Collector) One(ctx context.Context, f logFile, dead uint64) error {
 	s := c.s
-	if err := s.roomToMove(uint64(f.size) - dead); err != nil {
+	if err := s.roomToMove(uint64(f.Size) - dead); err != nil {
 		return err
 	}
 	path := filepath.Join(s.dbDir, f.Name)
@@ -91,7 +96,7 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 		return s.noteDamagedLog(f.Name, err)
 	}
 	undo := c.s.inside.discards.prefer(f.id)
-	err := s.db.RunValueLogGC(ratios[len(ratios)-1])
+	err := s.collect(ratios[len(ratios)-1])
 	if err != nil {
 		undo()
 	}
@@ -119,7 +124,7 @@ func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 	}
 }
 
-func (c *collector) tell() error {
+func (c *Collector) tell() error {
 	now, err := DiskUse(c.s.dbDir)
 	if err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"golang.org/x/sys/unix"
 )
@@ -109,7 +109,7 @@ func fileUse(path string) (uint64, error) {
 	return uint64(st.Blocks) * unit, nil
 }
 
-// RoomFor fails with a *fault.DiskFullError if writing n bytes would bring the free
+// RoomFor fails with a *diskerr.DiskFullError if writing n bytes would bring the free
 // space under the floor for new blocks and requests. That is a quarter above the lower
 // one at least: where new pins are refused, pins can be removed for a good while.
 func (s *Space) RoomFor(n uint64) error {
@@ -139,7 +139,7 @@ func (s *Space) Floor(floor, n uint64) error {
 	if err != nil {
 		return err
 	}
-	full := &fault.DiskFullError{Free: free, Kept: floor, Upkeep: floor <= s.cfg.Reserve}
+	full := &diskerr.DiskFullError{Free: free, Kept: floor, Upkeep: floor <= s.cfg.Reserve}
 	switch {
 	case free < floor:
 		return full

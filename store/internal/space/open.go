@@ -7,11 +7,10 @@ import (
 	"os"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
-	badger4 "github.com/ipfs/go-ds-badger4"
 
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
@@ -29,7 +28,7 @@ const reserveFiles = 4
 
 // BadgerOptions are the settings that docs/architecture.md has the
 // measurements for.
-func BadgerOptions() *badger4.Options {
+func BadgerOptions() *badger.Options {
 	o := badger.DefaultOptions("")
 	o.SyncWrites = true // an answer comes after the sync
 	o.Compression = options.None
@@ -48,7 +47,7 @@ func BadgerOptions() *badger4.Options {
 	// A block of a table is 4 KiB and read for a key or some dozens; of values in the
 	// value log valueOf looks at the checksums, for less than Badger takes for that.
 	o.ChecksumVerificationMode = options.OnBlockRead
-	return &badger4.Options{Options: o}
+	return &o
 }
 
 // closeWait is how long Badger has to close: it writes out its memory, which takes
@@ -61,12 +60,12 @@ const closeWait = 15 * time.Second
 // those when the disk is full. And once Badger has met a value that has no room for its
 // length: it keeps the lock of that file then, and would wait for it forever.
 func (s *Space) Close() error {
-	if err := s.RoomToOpen(); errors.Is(err, fault.ErrDiskFull) {
+	if err := s.RoomToOpen(); errors.Is(err, diskerr.ErrDiskFull) {
 		s.log.Warn("the disk is too full to close the database: it is left as after a crash, and all that was written is safe", "err", err)
 		return nil
 	}
 	closed := make(chan error, 1)
-	go func() { closed <- s.ds.Close() }()
+	go func() { closed <- s.db.Close() }()
 	limit := time.NewTimer(s.CloseWait)
 	defer limit.Stop()
 	select {
@@ -82,7 +81,7 @@ var ErrUnclosed = errors.New("it does not end")
 
 // openBadger opens the database, and what commits to it. What a crash or a failing disk
 // left is seen to first, so that Badger loses nothing by it.
-func (s *Space) openBadger(ctx context.Context, opts *badger4.Options, find func(*badger.DB) (insides, error)) (err error) {
+func (s *Space) openBadger(ctx context.Context, opts *badger.Options, find func(*badger.DB) (insides, error)) (err error) {
 	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("make database directory: %w", err)
 	}
@@ -110,25 +109,30 @@ func (s *Space) openBadger(ctx context.Context, opts *badger4.Options, find func
 	if err := checkManifest(s.dbDir); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
+	s.soundness.before = reading.BadTables.Count()
 	if err := checkTables(ctx, s.dbDir); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
 	if err := RemoveDead(s.dbDir); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
+	if err := writeMarkedAgain(ctx, s.dbDir); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
 	if err := s.keepNewestLog(ctx); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	if err := reading.Guarded(func() (err error) { s.ds, err = badger4.NewDatastore(s.dbDir, opts); return err }); err != nil {
+	opts.Dir, opts.ValueDir, opts.Logger = s.dbDir, s.dbDir, s.badgerLog()
+	if err := reading.Guarded(func() (err error) { s.db, err = badger.Open(*opts); return err }); err != nil {
 		return fmt.Errorf("open database: %w", OpenError(err))
 	}
-	s.db = s.ds.DB
 	if s.inside, err = find(s.db); err != nil {
 		return errors.Join(err, s.Close())
 	}
-	s.kv, err = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.RoomForUpkeep, PushOut: s.pushOutMemory, KindOf: s.cfg.KindOf})
+	s.kv, err = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.RoomForUpkeep, WriteAgain: s.writeAllAgain, Doubt: s.inDoubt, KindOf: s.cfg.KindOf})
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
+	s.heardBy(s.kv)
 	return nil
 }

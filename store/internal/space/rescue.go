@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -52,7 +54,7 @@ func (s *Space) RescueDamaged(ctx context.Context, rewrite rewriter) error {
 			continue
 		}
 		err := s.rescue(ctx, f, rewrite)
-		if errors.Is(err, fault.ErrDiskFull) {
+		if errors.Is(err, diskerr.ErrDiskFull) {
 			s.log.Warn("what can be read of a damaged file of the value log is not moved", "file", path, "err", err)
 			continue
 		}
@@ -73,7 +75,7 @@ func (s *Space) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
 		return fmt.Errorf("rescue what is in %s: %w", f.Name, err)
 	}
 	defer file.Close()
-	room := uint64(f.size) - min(d.dead()[f.id], uint64(f.size))
+	room := uint64(f.Size) - min(d.dead()[f.id], uint64(f.Size))
 	moved, left := 0, 0
 	for from := []byte{}; from != nil; {
 		if err := ctx.Err(); err != nil {
@@ -171,7 +173,7 @@ func Mark(path, as string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return kv.SyncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // Marked reports whether a file of the value log has a mark.
@@ -191,7 +193,7 @@ func RemoveDead(dir string) error {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		return kv.SyncDir(dir)
+		return durable.SyncDir(dir)
 	}
 	for _, e := range entries {
 		log, is := strings.CutSuffix(e.Name(), DeadLog)

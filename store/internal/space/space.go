@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	badger4 "github.com/ipfs/go-ds-badger4"
 
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
@@ -37,26 +36,27 @@ type Config struct {
 
 // Space is an open database and its files. All methods may be called concurrently.
 type Space struct {
-	cfg    Config
-	log    *slog.Logger
-	dbDir  string
-	ds     *badger4.Datastore
-	db     *badger.DB
-	kv     *kv.DB
-	inside insides
+	cfg       Config
+	log       *slog.Logger
+	dbDir     string
+	db        *badger.DB
+	kv        *kv.DB
+	inside    insides
+	doubt     doubt
+	soundness soundness
 	// CloseWait is how long Badger has to close; tests set it.
 	CloseWait time.Duration
 }
 
 // Open opens the database that is in a directory, or makes one. Nothing is changed if a
 // table or the list of them is damaged. It must be ended with Close. Errors: ErrDamaged, of
-// which a [*DamagedTablesError] is one; [fault.ErrDiskFull]; ErrUnknownBadger; whatever the
+// which a [*DamagedTablesError] is one; [diskerr.ErrDiskFull]; ErrUnknownBadger; whatever the
 // system says.
-func Open(ctx context.Context, cfg Config, opts *badger4.Options) (*Space, error) {
+func Open(ctx context.Context, cfg Config, opts *badger.Options) (*Space, error) {
 	return open(ctx, cfg, opts, findInsides)
 }
 
-func open(ctx context.Context, cfg Config, opts *badger4.Options, find func(*badger.DB) (insides, error)) (*Space, error) {
+func open(ctx context.Context, cfg Config, opts *badger.Options, find func(*badger.DB) (insides, error)) (*Space, error) {
 	s := &Space{cfg: cfg, log: cfg.Logger, dbDir: cfg.Dir, CloseWait: closeWait}
 	if err := s.openBadger(ctx, opts, find); err != nil {
 		return nil, err
@@ -67,11 +67,8 @@ func open(ctx context.Context, cfg Config, opts *badger4.Options, find func(*bad
 // DB gives what reads and commits. It ends with Close.
 func (s *Space) DB() *kv.DB { return s.kv }
 
-// Badger gives the database itself, and Datastore the go-datastore that it is opened as.
+// Badger gives the database itself.
 func (s *Space) Badger() *badger.DB { return s.db }
-
-// Datastore is Badger as a go-datastore. It reads and writes past all that is here.
-func (s *Space) Datastore() *badger4.Datastore { return s.ds }
 
 // Reserve is the lower floor, in bytes.
 func (s *Space) Reserve() uint64 { return s.cfg.Reserve }

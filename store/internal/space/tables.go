@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
@@ -30,10 +31,10 @@ import (
 
 // BadTable is a table that is not as it was written.
 type BadTable struct {
-	File  string   `json:"file"`
-	Parts int      `json:"parts"` // of it that are damaged; 0 is the table as a whole
-	Of    int      `json:"of"`    // how many parts it has; 0 is not known
-	Hurt  []string `json:"hurt"`  // what may be in those parts, in words
+	File  string
+	Parts int      // of it that are damaged; 0 is the table as a whole
+	Of    int      // how many parts it has; 0 is not known
+	Hurt  []string // what may be in those parts, in words
 }
 
 func (b BadTable) String() string {
@@ -109,18 +110,30 @@ func (s *Space) LiveBadTables(ctx context.Context) ([]BadTable, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.liveBadAmong(ctx, ids)
+}
+
+// liveBadAmong looks at those tables that are not compacted meanwhile: Badger cuts a file
+// that it deletes to no length first.
+func (s *Space) liveBadAmong(ctx context.Context, ids []uint64) ([]BadTable, error) {
 	bad, err := badAmong(ctx, s.dbDir, ids)
 	if err != nil || len(bad) == 0 {
 		return nil, err
 	}
-	// Badger cuts the file of a table that was compacted before it removes it.
-	if ids, err = s.liveTables(); err != nil {
+	now, err := s.liveTables()
+	if err != nil {
 		return nil, err
 	}
-	return stillThere(bad, ids), nil
+	bad = slices.DeleteFunc(bad, func(b BadTable) bool {
+		return !slices.ContainsFunc(now, func(id uint64) bool { return table.IDToFilename(id) == b.File })
+	})
+	if len(bad) > 0 {
+		s.soundness.found.Store(&DamagedTablesError{bad})
+	}
+	return bad, nil
 }
 
-// liveTables lists the tables of the database that is open.
+// liveTables lists the tables of a database that is open.
 func (s *Space) liveTables() (ids []uint64, err error) {
 	err = reading.Guarded(func() error {
 		for _, t := range s.db.Tables() {
@@ -131,11 +144,23 @@ func (s *Space) liveTables() (ids []uint64, err error) {
 	return ids, err
 }
 
-// stillThere gives those of the damaged tables that are among some.
-func stillThere(bad []BadTable, ids []uint64) []BadTable {
-	return slices.DeleteFunc(bad, func(b BadTable) bool {
-		return !slices.ContainsFunc(ids, func(id uint64) bool { return filepath.Base(table.NewFilename(id, "")) == b.File })
-	})
+// soundness is whether a table was found damaged since the store was opened.
+type soundness struct {
+	before uint64 // what was noted of other stores
+	found  atomic.Pointer[DamagedTablesError]
+}
+
+// Sound fails with an ErrDamaged once a table was found damaged, by whatever read it.
+// It reads nothing itself. What else can be read still is, but the next start refuses
+// the database, with all that came to it since.
+func (s *Space) Sound() error {
+	if e := s.soundness.found.Load(); e != nil {
+		return e
+	}
+	if reading.BadTables.Count() > s.soundness.before {
+		return fmt.Errorf("%w: a table has parts that are not as they were written", ErrDamaged)
+	}
+	return nil
 }
 
 func badAmong(ctx context.Context, dir string, ids []uint64) (bad []BadTable, err error) {

@@ -14,9 +14,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
+
 	"github.com/ipfs/boxo/blockstore"
 
-	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
@@ -30,7 +31,7 @@ import (
 type logFile struct {
 	id   uint32
 	Name string
-	size int64
+	Size int64
 }
 
 // LogFiles lists the files of the value log, the newest last, which is the one that is
@@ -180,14 +181,14 @@ func (s *Space) keepNewestLog(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	if last.size <= reading.LogHeader {
+	if last.Size <= reading.LogHeader {
 		return nil
 	}
-	end, err := readable(ctx, f, reading.LogHeader, last.size)
+	end, err := readable(ctx, f, reading.LogHeader, last.Size)
 	if err == nil || !errors.Is(err, reading.ErrEntry) {
 		return err
 	}
-	more, err := goesOn(f, end, last.size)
+	more, err := goesOn(f, end, last.Size)
 	if err != nil || !more {
 		return err
 	}
@@ -204,19 +205,8 @@ func writeEmptyLog(dir string, id uint32) error {
 	if _, err := rand.Read(header[reading.LogKeyID:]); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, fmt.Sprintf("%06d.vlog", id))
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(header[:])
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return kv.SyncDir(dir)
+	name := fmt.Sprintf("%06d.vlog", id)
+	return durable.WriteFile(filepath.Join(dir, name), name+".new", header[:], 0o600)
 }
 
 // noteDamagedLog marks a file that is kept from Badger, and says so once.

@@ -30,8 +30,8 @@ type noticed struct {
 // noticedMost bounds of how many goroutines it is known.
 const noticedMost = 1 << 10
 
-// count gives a number that since takes.
-func (n *noticed) count() uint64 { return n.n.Load() }
+// Count gives a number that since takes.
+func (n *noticed) Count() uint64 { return n.n.Load() }
 
 // note counts one for this goroutine.
 func (n *noticed) note() {
@@ -45,7 +45,7 @@ func (n *noticed) note() {
 
 // since reports whether this goroutine noted something after count gave a number.
 func (n *noticed) since(count uint64) bool {
-	if n.count() == count {
+	if n.Count() == count {
 		return false
 	}
 	n.mu.Lock()

@@ -8,14 +8,14 @@ import (
 	"runtime/debug"
 	"unsafe"
 
-	"github.com/holdfast-ipfs/holdfast/internal/fault"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
 // All that is read from Badger is read here, and nowhere else: a test sees to that. What
 // Badger does with what it cannot read is of three kinds, and each is here made an error
-// that is an [fault.ErrUnreadable]:
+// that is an [diskerr.ErrUnreadable]:
 //
 //   - a value in the value log comes as no bytes, without an error;
 //   - a table whose checksum is wrong is passed over, as if it did not have the key;
@@ -35,7 +35,7 @@ const (
 )
 
 // Find looks a key up. The item is good as long as the transaction. Errors:
-// badger.ErrKeyNotFound; fault.ErrUnreadable if a table may have it, and cannot be read.
+// badger.ErrKeyNotFound; diskerr.ErrUnreadable if a table may have it, and cannot be read.
 func Find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
 	err = sound(func() error {
 		item, err = txn.Get(key)
@@ -45,14 +45,14 @@ func Find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
 }
 
 // Fetch reads the value of a key into buf, or into memory of its own if that is too
-// small. Errors are those of find; also fault.ErrUnreadable if the value cannot be read.
+// small. Errors are those of find; also diskerr.ErrUnreadable if the value cannot be read.
 func Fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
 	for range readTries {
 		var item *badger.Item
 		if item, err = Find(txn, key); err == nil {
 			value, err = ValueOf(item, buf)
 		}
-		if !errors.Is(err, fault.ErrUnreadable) {
+		if !errors.Is(err, diskerr.ErrUnreadable) {
 			return value, err
 		}
 	}
@@ -60,7 +60,7 @@ func Fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
 }
 
 // ValueOf reads the value of an item into buf, or into memory of its own. It is never
-// nil without an error. Errors: fault.ErrUnreadable. [fetch] is for who has no item.
+// nil without an error. Errors: diskerr.ErrUnreadable. [fetch] is for who has no item.
 func ValueOf(item *badger.Item, buf []byte) (value []byte, err error) {
 	want, came := SizeOf(item), 0
 	err = Guarded(func() error {
@@ -70,13 +70,13 @@ func ValueOf(item *badger.Item, buf []byte) (value []byte, err error) {
 			}
 			value = append(buf[:0], v...)
 			if isInLog(item) && !isAsWritten(v, value, item.EstimatedSize()) {
-				return fmt.Errorf("%w: it has another checksum", fault.ErrUnreadable)
+				return fmt.Errorf("%w: it has another checksum", diskerr.ErrUnreadable)
 			}
 			return nil
 		})
 	})
 	if err == nil && came != want {
-		err = fmt.Errorf("%w: %d bytes came of %d", fault.ErrUnreadable, came, want)
+		err = fmt.Errorf("%w: %d bytes came of %d", diskerr.ErrUnreadable, came, want)
 	}
 	if err != nil {
 		return nil, err
@@ -139,21 +139,21 @@ func Guarded(call func() error) (err error) {
 	defer func() {
 		p := recover()
 		if _, is := p.(interface{ Addr() uintptr }); is {
-			err = fmt.Errorf("%w: a file is shorter than it was, or the disk does not read it", fault.ErrUnreadable)
+			err = fmt.Errorf("%w: a file is shorter than it was, or the disk does not read it", diskerr.ErrUnreadable)
 		} else if p != nil {
-			err = fmt.Errorf("%w: %.200v", fault.ErrUnreadable, p)
+			err = fmt.Errorf("%w: %.200v", diskerr.ErrUnreadable, p)
 		}
 	}()
 	return call()
 }
 
 // errTable: what a table has cannot be told.
-var errTable = fmt.Errorf("%w: a table of the database is damaged", fault.ErrUnreadable)
+var errTable = fmt.Errorf("%w: a table of the database is damaged", diskerr.ErrUnreadable)
 
 // sound is guarded for calls that look through tables: their answer is good only if they
 // found none damaged.
 func sound(call func() error) error {
-	before := BadTables.count()
+	before := BadTables.Count()
 	err := Guarded(call)
 	if BadTables.since(before) {
 		return errTable
@@ -176,7 +176,7 @@ func Iterate(txn *badger.Txn, opt badger.IteratorOptions) *iterator {
 }
 
 // IsNewer reports whether a key was written, or deleted, after a version. Errors:
-// fault.ErrUnreadable.
+// diskerr.ErrUnreadable.
 func IsNewer(txn *badger.Txn, key []byte, version uint64) (newer bool, err error) {
 	opt := badger.DefaultIteratorOptions
 	opt.AllVersions, opt.PrefetchValues = true, false // deletions, too
@@ -212,5 +212,5 @@ func (i *iterator) At(prefix []byte) (item *badger.Item, ok bool) {
 	return i.it.Item(), true
 }
 
-// Failed says why it does not go on, if that is not the end. Errors: fault.ErrUnreadable.
+// Failed says why it does not go on, if that is not the end. Errors: diskerr.ErrUnreadable.
 func (i *iterator) Failed() error { return i.err }

@@ -1,0 +1,171 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
+)
+
+// oneAccount is the answer that tells of one account.
+type oneAccount struct {
+	success
+	Account Account `json:"account"`
+}
+
+func (h handlers) listAccounts(c echo.Context) error {
+	all, err := h.Auth.ListAccounts(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	out := struct {
+		success
+		Accounts []Account `json:"accounts"`
+	}{ok, []Account{}}
+	for _, a := range all {
+		out.Accounts = append(out.Accounts, accountOf(a))
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+func (h handlers) addAccount(c echo.Context) error {
+	var in NewAccount
+	if err := authhttp.ReadJSON(c, &in); err != nil {
+		return err
+	}
+	a, err := h.Auth.AddAccount(c.Request().Context(), auth.NewAccount{
+		Email: in.Email, Password: in.Password, Admin: in.Admin, Quota: in.Quota, QuotaPins: in.MaxPins,
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, oneAccount{ok, accountOf(a)})
+}
+
+func (h handlers) getAccount(c echo.Context) error {
+	a, err := h.account(c)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, oneAccount{ok, accountOf(a)})
+}
+
+func (h handlers) setQuota(c echo.Context) error {
+	var in NewQuota
+	if err := authhttp.ReadJSON(c, &in); err != nil {
+		return err
+	}
+	id, err := h.accountID(c)
+	if err != nil {
+		return err
+	}
+	a, err := h.Auth.SetQuota(c.Request().Context(), id, auth.NewQuota(in))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, oneAccount{ok, accountOf(a)})
+}
+
+// account is the one that the path names: by its id, or, on the socket, by its address.
+// With the error of one that cannot be read comes what is known of it.
+func (h handlers) account(c echo.Context) (auth.Account, error) {
+	who := c.Param("id")
+	if h.by == ByToken {
+		return h.Auth.AccountByID(c.Request().Context(), who)
+	}
+	if c.Request().URL.RawPath != "" { // then it is as it was sent
+		var err error
+		if who, err = url.PathUnescape(who); err != nil {
+			return auth.Account{}, invalid("id", "is not escaped as a path is")
+		}
+	}
+	return h.named(c.Request().Context(), who)
+}
+
+// accountID is the id of that account; whether there is one is for who uses it to see.
+func (h handlers) accountID(c echo.Context) (string, error) {
+	if h.by == ByToken {
+		return c.Param("id"), nil
+	}
+	a, err := h.account(c)
+	return a.ID, err
+}
+
+// isAccountID tells an account's ID from its address. Of an account that was
+// removed, the record knows only that.
+func isAccountID(s string) bool { return uuid.Validate(s) == nil }
+
+func invalid(field, format string, a ...any) error {
+	return &auth.InvalidError{Field: field, Msg: fmt.Sprintf(format, a...)}
+}
+
+// notOwn keeps admins from locking themselves out.
+func notOwn(c echo.Context) error {
+	if p, _ := auth.PrincipalFrom(c.Request().Context()); c.Param("id") == p.Account {
+		return invalid("id", "is your own account; another admin can do this, or the command line")
+	}
+	return nil
+}
+
+func (h handlers) disable(c echo.Context) error {
+	if err := notOwn(c); err != nil {
+		return err
+	}
+	id, err := h.accountID(c)
+	if err != nil {
+		return err
+	}
+	a, err := h.Auth.Disable(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, oneAccount{ok, accountOf(a)})
+}
+
+func (h handlers) enable(c echo.Context) error {
+	id, err := h.accountID(c)
+	if err != nil {
+		return err
+	}
+	a, err := h.Auth.Enable(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, oneAccount{ok, accountOf(a)})
+}
+
+func (h handlers) removeAccount(c echo.Context) error {
+	if err := notOwn(c); err != nil {
+		return err
+	}
+	keep := false
+	switch c.QueryParam("pins") {
+	case "", "remove":
+	case "keep":
+		keep = true
+	default:
+		return invalid("pins", `must be "remove" or "keep"`)
+	}
+	id := c.Param("id")
+	if h.by == BySocket {
+		a, err := h.account(c)
+		if err != nil && !a.Damaged { // one that cannot be read can be removed
+			return err
+		}
+		id = a.ID
+	}
+	a, n, err := h.Auth.RemoveAccountAndPins(c.Request().Context(), id, keep)
+	if err != nil {
+		return err
+	}
+	a.ID = id // also of one that could not be read
+	return c.JSON(http.StatusOK, struct {
+		success
+		RemovedAccount
+	}{ok, RemovedAccount{accountOf(a), n}})
+}

@@ -1,0 +1,193 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/internal/pipe"
+)
+
+// SocketName is in the data directory while a server runs there.
+const SocketName = "admin.sock"
+
+// Client speaks the API: to a server by its socket or over TCP, or within this process.
+// Its methods give errors that came with an answer as an [*AnswerError]; a client over
+// TCP gets one of status 404 for what only the socket may ask.
+type Client struct {
+	http    *http.Client
+	base    url.URL
+	token   string // "" on the socket
+	running bool
+	waits   *tellingTransport // nil within this process
+	close   func() error
+}
+
+// NewClient is for a server that dial reaches. who names it to somebody who waits
+// for it.
+func NewClient(dial func(ctx context.Context, network, address string) (net.Conn, error), who func() string) *Client {
+	waits := &tellingTransport{Transport: &http.Transport{DialContext: dial}, who: who}
+	return &Client{
+		http:    &http.Client{Transport: waits},
+		base:    socketURL,
+		running: true,
+		waits:   waits,
+		close:   func() error { return nil },
+	}
+}
+
+// socketURL stands for the socket, where a host is of no interest.
+var socketURL = url.URL{Scheme: "http", Host: "holdfast"}
+
+// NewTokenClient is for a server at a base URL, such as https://pins.example.com, with a
+// token of an admin's. transport may be nil, for the default one.
+func NewTokenClient(base, token string, transport *http.Transport) (*Client, error) {
+	u, err := url.Parse(strings.TrimSuffix(base, "/"))
+	if err != nil {
+		return nil, fmt.Errorf("the server's URL: %w", err)
+	}
+	if transport == nil {
+		transport = http.DefaultTransport.(*http.Transport).Clone()
+	}
+	waits := &tellingTransport{Transport: transport, who: func() string { return "the server at " + u.Host }}
+	return &Client{
+		http:    &http.Client{Transport: waits},
+		base:    *u,
+		token:   token,
+		running: true,
+		waits:   waits,
+		close:   func() error { return nil },
+	}, nil
+}
+
+// NewLocalClient is for a handler within this process, which it serves until it is
+// closed. It calls closed then.
+func NewLocalClient(h http.Handler, closed func() error) *Client {
+	l := pipe.New()
+	s := &http.Server{Handler: h}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	return &Client{
+		http: &http.Client{Transport: &http.Transport{DialContext: l.Dial}},
+		base: socketURL,
+		close: func() error {
+			err := s.Shutdown(context.Background()) // nobody but this client has requests under way
+			<-served
+			return errors.Join(err, closed())
+		},
+	}
+}
+
+// Running reports whether a server answers, and not this process.
+func (c *Client) Running() bool { return c.running }
+
+// Close ends what the client started.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return c.close()
+}
+
+// call is a request.
+type call struct {
+	method, path string // the path is escaped
+	query        url.Values
+	user         string // whom it acts for, by address or id; "" says nothing of that
+	in           any    // sent as JSON, if not nil
+}
+
+// do makes a request; the answer is read into out, if that is not nil.
+func (c *Client) do(ctx context.Context, r call, out any) error {
+	answer, err := c.send(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(answer.Body).Decode(out); err != nil {
+		return fmt.Errorf("read the server's answer: %w", err)
+	}
+	return nil
+}
+
+// send makes a request and gives the answer, if it is a success. The caller closes its
+// body.
+func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
+	var body io.Reader
+	if r.in != nil {
+		b, err := json.Marshal(r.in)
+		if err != nil {
+			return nil, fmt.Errorf("ask the server: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	target := c.base.String() + r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
+	if err != nil {
+		return nil, fmt.Errorf("ask the server: %w", err)
+	}
+	if r.in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.user != "" {
+		req.Header.Set(userHeader, url.QueryEscape(r.user))
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	answer, err := c.http.Do(req)
+	if err != nil {
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err // the URL is of no interest: on a socket it is made up
+		}
+		return nil, fmt.Errorf("ask the server: %w", err)
+	}
+	if answer.StatusCode >= 300 {
+		defer answer.Body.Close()
+		return nil, readFailure(answer)
+	}
+	return answer, nil
+}
+
+// AnswerError is an answer that is no success.
+type AnswerError struct {
+	Status  int
+	details string
+	Hint    string // what to do about it; "" if there is nothing to say
+}
+
+func (e *AnswerError) Error() string { return e.details }
+
+// readFailure makes an error of an answer that is no success, with the hint
+// that came with it.
+func readFailure(answer *http.Response) error {
+	var f Failure
+	if err := json.NewDecoder(answer.Body).Decode(&f); err != nil || f.Error.Details == "" {
+		f.Error.Details = "the server answered " + answer.Status
+	}
+	if hint, err := url.QueryUnescape(answer.Header.Get(hintHeader)); err == nil && f.Error.Hint == "" {
+		f.Error.Hint = hint
+	}
+	return failed(answer.StatusCode, f)
+}
+
+// failed is the error of a failure.
+func failed(status int, f Failure) error {
+	e := &AnswerError{Status: status, details: f.Error.Details, Hint: f.Error.Hint}
+	if e.Hint != "" {
+		return hint.Add(e, e.Hint)
+	}
+	return e
+}

@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// failureOf is the one place where errors become answers of the admin API.
+// Unlike on TCP the cause of a fault is in the answer, too: whoever asks is the
+// operator.
+func (s *Server) failureOf(err error) (status int, f Failure) {
+	status, f = authhttp.StatusOf(err), authhttp.NewFailure(0, err.Error())
+	if other, ok := errors.AsType[*echo.HTTPError](err); ok {
+		status = other.Code
+	}
+	if _, ok := errors.AsType[*adoptedSome](err); ok {
+		status, f.Error.Hint = http.StatusConflict, "`holdfast user quota` gives the account more; adopt again then"
+	}
+	for _, known := range []struct {
+		err    error
+		status int
+		hint   string
+	}{
+		{auth.ErrNoAccount, http.StatusNotFound, "`holdfast user ls` lists the accounts, `holdfast user add EMAIL` makes one"},
+		{auth.ErrNoToken, http.StatusNotFound, "`holdfast token ls EMAIL` lists an account's tokens"},
+		{auth.ErrNoInvite, http.StatusNotFound, "`holdfast user invites` lists the invitations"},
+		{auth.ErrExists, http.StatusConflict, "`holdfast user passwd EMAIL` gives it a new password"},
+		{auth.ErrDisabled, http.StatusForbidden, "`holdfast user enable EMAIL` enables it"},
+		{errNoPins, http.StatusNotFound, "`holdfast pin ls --all` shows whose pins there are"},
+		{auth.ErrDamaged, http.StatusInternalServerError, "`holdfast store verify` names what is damaged; restore a backup, or remove it: " +
+			"`holdfast user rm` and `holdfast token revoke` do that too"},
+		{errWhichUser, http.StatusBadRequest, "name one with --user EMAIL; `holdfast user ls` lists them"},
+		{auth.ErrBusy, http.StatusServiceUnavailable, ""},
+		{auth.ErrUnavailable, http.StatusServiceUnavailable, ""},
+		{pin.ErrInDoubt, http.StatusInternalServerError, "look whether it was done before you try again; check the disk"},
+		{pin.ErrUnwritable, http.StatusInternalServerError, "nothing was changed; check the disk"},
+		{pin.ErrClosed, http.StatusServiceUnavailable, "try again when it is done"},
+		{pin.ErrUnreadable, http.StatusInternalServerError, "run `holdfast store verify`, and look at the disk"},
+	} {
+		if errors.Is(err, known.err) {
+			status, f.Error.Hint = known.status, known.hint
+			break
+		}
+	}
+	if s.Hint != nil && f.Error.Hint == "" {
+		f.Error.Hint = s.Hint(err)
+	}
+	if hint := diskFullHint(err); hint != "" {
+		status, f.Error.Hint = http.StatusInsufficientStorage, hint
+	}
+	f.Error.Reason = faults.Reason(status)
+	return status, f
+}
+
+// diskFullHint says what to do about an error of a full disk; "" if it is not one.
+func diskFullHint(err error) string {
+	full, ok := errors.AsType[*pin.DiskFullError](err)
+	switch {
+	case !ok:
+		return ""
+	case full.Upkeep:
+		// A reclaim has a floor of its own, and fails like this, too.
+		return fmt.Sprintf("%s of the disk are free, and this is not done below %s: free some space on it by other means",
+			text.RoughSize(full.Free), text.RoughSize(full.Kept))
+	}
+	return fmt.Sprintf("%s of the disk are free, and store.min_free_space keeps %s free: remove pins and run `holdfast store reclaim`, "+
+		"make room by other means, or lower the setting", text.RoughSize(full.Free), text.RoughSize(full.Kept))
+}
+
+// failure is failureOf. A fault of a running server's is logged as well, under the
+// request id that the answer has; that of a command is shown by the command.
+func (s *Server) failure(c echo.Context, err error) (status int, f Failure) {
+	if faults.HungUp(c.Request().Context(), err) {
+		return faults.StatusClientGone, authhttp.NewFailure(faults.StatusClientGone, "the client hung up")
+	}
+	status, f = s.failureOf(err)
+	_, panicked := errors.AsType[*faults.PanicError](err)
+	if status == http.StatusInternalServerError && (s.Running || panicked) {
+		f.Error.Details += "; request id " + faults.Log(s.Log, c.Response().Header(), c.Request(), err)
+	}
+	return status, f
+}
+
+func (s *Server) answer(c echo.Context, err error) error {
+	status, f := s.failure(c, err)
+	return c.JSON(status, f)
+}
+
+// answerError is an echo.HTTPErrorHandler.
+func (s *Server) answerError(err error, c echo.Context) {
+	if !c.Response().Committed {
+		_ = s.answer(c, err) // it fails only if the command is gone
+		return
+	}
+	if _, panicked := errors.AsType[*faults.PanicError](err); panicked || c.Request().Context().Err() == nil {
+		s.failure(c, err) // for the log
+	}
+}

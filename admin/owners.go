@@ -1,0 +1,155 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// errNoPins: the account has no pins, and there is no such account.
+var errNoPins = errors.New("no account with this id has pins")
+
+// adoptedSome is how an adoption ends for which the account has no room.
+type adoptedSome struct {
+	adopted int
+	cause   *pin.QuotaError
+}
+
+func (e *adoptedSome) Error() string {
+	return fmt.Sprintf("pins adopted: %d; the others stay where they were: %v", e.adopted, e.cause)
+}
+
+func (e *adoptedSome) Unwrap() error { return e.cause }
+
+// named finds an account by its address or its id. With the error of an account that cannot
+// be read, or of an id that no account has, comes what is known of it.
+func (s *Server) named(ctx context.Context, who string) (auth.Account, error) {
+	if !isAccountID(who) {
+		return s.Auth.AccountByEmail(ctx, who)
+	}
+	a, err := s.Auth.AccountByID(ctx, who)
+	if errors.Is(err, auth.ErrNoAccount) {
+		a.ID = who
+	}
+	return a, err
+}
+
+// mayTidy reports whether a request may go on although its account is gone, or cannot be
+// read: pins that are left can be looked at and removed.
+func (s *Server) mayTidy(r *http.Request, a auth.Account, err error) bool {
+	if a.ID == "" || !errors.Is(err, auth.ErrNoAccount) && !errors.Is(err, auth.ErrDamaged) {
+		return false
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodDelete {
+		return false
+	}
+	owned, err := s.hasPins(r.Context(), a.ID)
+	return err == nil && (owned || a.Damaged)
+}
+
+func (s *Server) hasPins(ctx context.Context, account string) (bool, error) {
+	page, err := s.Pins.List(ctx, account, pin.Query{Statuses: pin.Statuses()})
+	return page.Count > 0, err
+}
+
+// listOwners lists the accounts that have pins, in the order of their addresses; those that
+// are gone come last.
+func (h handlers) listOwners(c echo.Context) error {
+	ctx := c.Request().Context()
+	ids := map[string]bool{}
+	for _, status := range pin.Statuses() {
+		some, err := h.Store.Accounts(ctx, status)
+		if err != nil {
+			return err
+		}
+		for _, id := range some {
+			ids[id] = true
+		}
+	}
+	all, err := h.Auth.ListAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	owners := []Owner{}
+	for _, a := range all {
+		if ids[a.ID] {
+			owners = append(owners, Owner{ID: a.ID, Email: a.Email})
+			delete(ids, a.ID)
+		}
+	}
+	known := len(owners)
+	for id := range ids {
+		owners = append(owners, Owner{ID: id, Gone: true})
+	}
+	slices.SortFunc(owners[known:], func(x, y Owner) int { return cmp.Compare(x.ID, y.ID) })
+	return c.JSON(http.StatusOK, struct {
+		success
+		Owners []Owner `json:"owners"`
+	}{ok, owners})
+}
+
+// adoptPins gives the pins of an account that is gone to another.
+func (h handlers) adoptPins(c echo.Context) error {
+	ctx := c.Request().Context()
+	from := c.QueryParam("from")
+	if !isAccountID(from) {
+		return &auth.InvalidError{Field: "from", Msg: "must be the id of an account, as `holdfast pin ls --all` shows it"}
+	}
+	to, err := h.named(ctx, c.QueryParam("to"))
+	if err != nil {
+		return err
+	}
+	switch old, err := h.Auth.AccountByID(ctx, from); {
+	case err == nil:
+		return &auth.InvalidError{Field: "from", Msg: "is the id of " + old.Email + ", which is there: " +
+			"only pins of an account that is gone can be adopted; `holdfast user rm --keep-pins` removes one and leaves its pins"}
+	case !errors.Is(err, auth.ErrNoAccount):
+		return err
+	}
+	if owned, err := h.hasPins(ctx, from); err != nil {
+		return err
+	} else if !owned {
+		return errNoPins
+	}
+	adopted, left, err := h.Store.Adopt(ctx, from, to.ID)
+	if adopted > 0 {
+		if err := h.Auth.NoteAdopted(ctx, from, to, adopted); err != nil {
+			h.Log.Warn("the adoption of pins is not on record", "account", to.ID, "err", err)
+		}
+	}
+	if quota, ok := errors.AsType[*pin.QuotaError](err); ok {
+		return &adoptedSome{adopted, quota}
+	}
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, struct {
+		success
+		AdoptedPins
+	}{ok, AdoptedPins{adopted, left}})
+}
+
+// removePins removes all pins of an account, which may be gone.
+func (h handlers) removePins(c echo.Context) error {
+	ctx := c.Request().Context()
+	a, err := h.named(ctx, c.QueryParam("account"))
+	if err != nil && a.ID == "" {
+		return err
+	}
+	n, err := h.Pins.RemoveAll(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, struct {
+		success
+		RemovedPins
+	}{ok, RemovedPins{n}})
+}

@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
+)
+
+// Base is the path that all of the API lies below.
+const Base = "/api/admin"
+
+// Paths of the API.
+const (
+	AccountsPath = Base + "/accounts"
+	InvitesPath  = Base + "/invites"
+	AuditPath    = Base + "/audit"
+
+	serverPath  = Base + "/server"
+	accountPath = AccountsPath + "/:id"
+	tokenPath   = Base + "/tokens/:id"
+	keysPath    = Base + "/keys/rotate"
+	statsPath   = Base + "/store/stats"
+	reclaimPath = Base + "/store/reclaim"
+	verifyPath  = Base + "/store/verify"
+	ownersPath  = Base + "/owners"
+	pinsPath    = Base + "/pins"
+	adoptPath   = Base + "/pins/adopt"
+)
+
+// Callers says who may call a route.
+type Callers uint8
+
+const (
+	// BySocket: whoever reaches the socket in the data directory. That is the operator
+	// of the host, who may do everything, also act as any account.
+	BySocket Callers = 1 << iota
+	// ByToken: over TCP, with a token of an admin's that is good for whatever the
+	// account may do. What would make an admin of one account another account, or the
+	// host's operator, is not for these.
+	ByToken
+)
+
+// route is one method of one path.
+type route struct {
+	callers      Callers
+	method, path string
+	serve        func(handlers, echo.Context) error
+}
+
+// routes is the table of the API. Beside it the socket has the PSA under /api/psa, for
+// the account that the header [userHeader] names.
+var routes = []route{
+	{BySocket, http.MethodGet, serverPath, handlers.server},
+
+	{BySocket | ByToken, http.MethodGet, AccountsPath, handlers.listAccounts},
+	{BySocket | ByToken, http.MethodPost, AccountsPath, handlers.addAccount},
+	{BySocket | ByToken, http.MethodGet, accountPath, handlers.getAccount},
+	{BySocket | ByToken, http.MethodDelete, accountPath, handlers.removeAccount},
+	{BySocket | ByToken, http.MethodPost, accountPath + "/quota", handlers.setQuota},
+	{BySocket | ByToken, http.MethodPost, accountPath + "/disable", handlers.disable},
+	{BySocket | ByToken, http.MethodPost, accountPath + "/enable", handlers.enable},
+	{BySocket, http.MethodPost, accountPath + "/password", handlers.setPassword},
+	{BySocket, http.MethodGet, accountPath + "/tokens", handlers.listTokens},
+	{BySocket, http.MethodPost, accountPath + "/tokens", handlers.createToken},
+	{BySocket, http.MethodDelete, tokenPath, handlers.revokeToken},
+	{BySocket, http.MethodPost, keysPath, handlers.rotateKeys},
+
+	{BySocket | ByToken, http.MethodGet, InvitesPath, handlers.listInvites},
+	{BySocket | ByToken, http.MethodPost, InvitesPath, handlers.addInvite},
+	{BySocket | ByToken, http.MethodDelete, InvitesPath + "/:id", handlers.revokeInvite},
+
+	{BySocket | ByToken, http.MethodGet, AuditPath, handlers.audit},
+
+	{BySocket, http.MethodGet, statsPath, handlers.stats},
+	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
+	{BySocket, http.MethodPost, verifyPath, handlers.verify},
+
+	{BySocket, http.MethodGet, ownersPath, handlers.listOwners},
+	{BySocket, http.MethodDelete, pinsPath, handlers.removePins},
+	{BySocket, http.MethodPost, adoptPath, handlers.adoptPins},
+}
+
+// handlers serve the API to those who call it by one of the ways.
+type handlers struct {
+	*Server
+	by Callers
+}
+
+// Register adds what may be called with a token of an admin's to e. Errors are answered
+// as those of [authhttp.Register] are.
+func (s *Server) Register(e *echo.Echo) {
+	h := handlers{s, ByToken}
+	var open []authhttp.Route
+	for _, r := range routes {
+		if r.callers&ByToken != 0 {
+			open = append(open, authhttp.Route{
+				Method: r.method, Path: r.path,
+				Serve: func(c echo.Context) error { return r.serve(h, c) },
+				Guard: func(_ echo.Context, p auth.Principal) error { return p.RequireAdmin() },
+			})
+		}
+	}
+	authhttp.Mount(e, s.Auth, s.Log, Base, open)
+}

@@ -1,0 +1,153 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/psa"
+)
+
+// Pins is what the admin API needs of pins; *pin.Manager is one, and
+// [pin.Offline] where no server runs.
+type Pins interface {
+	psa.Service
+	Retry(ctx context.Context, account, id string) (pin.View, error)
+	RemoveAll(ctx context.Context, account string) (int, error)
+}
+
+// Server serves the API. Over TCP it needs Auth and Log alone.
+type Server struct {
+	Auth    *auth.Service
+	Pins    Pins
+	Running bool // a server does this, and not a command
+	// Endpoint gives the URL of the pinning service.
+	Endpoint func() string
+	Store    Store
+	// Hint says what to do about an error that is not one of this API's; "" if there
+	// is nothing to say. Nil says nothing.
+	Hint func(error) string
+	Log  *slog.Logger
+}
+
+// Handler makes the router of what may be called by the socket. It is one of its own:
+// nothing of it is ever reachable over TCP but what [Server.Register] adds there.
+func (s *Server) Handler() (*echo.Echo, error) {
+	e := echo.New()
+	e.HTTPErrorHandler = s.answerError
+	e.Use(faults.RecoverPanics)
+	h := handlers{s, BySocket}
+	for _, r := range routes {
+		if r.callers&BySocket != 0 {
+			e.Add(r.method, r.path, func(c echo.Context) error { return r.serve(h, c) })
+		}
+	}
+	e.POST(psaPath+"/pins/:requestid/retry", s.retryPin, psa.Errors(s.Log), s.asUser)
+	err := psa.Register(e.Group(psaPath), psa.Config{
+		Service: hintingPins{s.Pins},
+		// Commands dial nobody, and the PSA has no answer without delegates,
+		// which a node that is not running does not have.
+		Delegates:   func() []string { return []string{"/unix/" + SocketName} },
+		Auth:        s.asUser,
+		CORSOrigins: []string{},
+		Logger:      s.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("serve pins to commands: %w", err)
+	}
+	return e, nil
+}
+
+// psaPath is where the PSA is on the socket.
+const psaPath = "/api/psa"
+
+func (h handlers) server(c echo.Context) error {
+	return c.JSON(http.StatusOK, struct {
+		success
+		ServerInfo
+	}{ok, ServerInfo{Running: h.Running}})
+}
+
+// answerKey is what the header of the answer is under in a request's context.
+type answerKey struct{}
+
+// hintingPins is a Pins that puts a hint on a full disk into the header of the
+// answer: the PSA's own failure has no place for what is the operator's alone.
+type hintingPins struct{ Pins }
+
+func hintInAnswer(ctx context.Context, err error) error {
+	if h, ok := ctx.Value(answerKey{}).(http.Header); ok {
+		if hint := diskFullHint(err); hint != "" {
+			h.Set(hintHeader, url.QueryEscape(hint))
+		}
+	}
+	return err
+}
+
+func (p hintingPins) Add(ctx context.Context, account string, s pin.Spec) (pin.View, error) {
+	v, err := p.Pins.Add(ctx, account, s)
+	return v, hintInAnswer(ctx, err)
+}
+
+func (p hintingPins) Remove(ctx context.Context, account, id string) error {
+	return hintInAnswer(ctx, p.Pins.Remove(ctx, account, id))
+}
+
+func (p hintingPins) Retry(ctx context.Context, account, id string) (pin.View, error) {
+	v, err := p.Pins.Retry(ctx, account, id)
+	return v, hintInAnswer(ctx, err)
+}
+
+// errWhichUser: the request must name an account.
+var errWhichUser = errors.New("there is more than one account")
+
+// asUser puts the account that the request names into its context.
+func (s *Server) asUser(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		a, err := s.user(r)
+		if err != nil && !s.mayTidy(r, a, err) {
+			return s.answer(c, err)
+		}
+		p := auth.Principal{Account: a.ID, Email: a.Email, Admin: a.Admin, Scope: auth.ScopeAdmin}
+		ctx := context.WithValue(r.Context(), answerKey{}, c.Response().Header())
+		c.SetRequest(r.WithContext(auth.WithPrincipal(ctx, p)))
+		return next(c)
+	}
+}
+
+func (s *Server) user(r *http.Request) (auth.Account, error) {
+	if named := r.Header.Get(userHeader); named != "" {
+		email, err := url.QueryUnescape(named)
+		if err != nil {
+			return auth.Account{}, &auth.InvalidError{Field: userHeader, Msg: "is not query-escaped"}
+		}
+		return s.named(r.Context(), email)
+	}
+	all, err := s.Auth.ListAccounts(r.Context())
+	switch {
+	case err != nil:
+		return auth.Account{}, err
+	case len(all) == 0:
+		return auth.Account{}, auth.ErrNoAccount
+	case len(all) > 1:
+		return auth.Account{}, errWhichUser
+	}
+	return all[0], nil
+}
+
+func (s *Server) retryPin(c echo.Context) error {
+	p, _ := auth.PrincipalFrom(c.Request().Context())
+	if _, err := (hintingPins{s.Pins}).Retry(c.Request().Context(), p.Account, c.Param("requestid")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusAccepted)
+}

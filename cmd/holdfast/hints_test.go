@@ -1,0 +1,27 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+)
+
+func TestHints(t *testing.T) {
+	var out bytes.Buffer
+	printError(&out, hint.Add(errors.New("it broke"), "mend it"))
+	if want := "holdfast: error: it broke\nhint: mend it\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", &out, want)
+	}
+	out.Reset()
+	printError(&out, errors.Join(hint.Add(errors.New("it broke"), "mend it"), errors.New("twice")))
+	if want := "holdfast: error: it broke\ntwice\nhint: mend it\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", &out, want)
+	}
+	out.Reset()
+	printError(&out, errors.New("it broke"))
+	if want := "holdfast: error: it broke\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", &out, want)
+	}
+}

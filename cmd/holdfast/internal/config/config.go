@@ -1,0 +1,195 @@
+package config
+
+import (
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/node"
+	"github.com/holdfast-ipfs/holdfast/node/provide"
+)
+
+// Config is everything an operator can set. Each field is a key of the TOML
+// file, the variable HOLDFAST_SECTION_KEY, and a flag if it is tagged as one;
+// flags win over the environment, that over the file, that over the defaults.
+type Config struct {
+	HTTP     HTTP     `toml:"http"`
+	Node     Node     `toml:"node"`
+	Provide  Provide  `toml:"provide"`
+	Pin      Pin      `toml:"pin"`
+	Store    Store    `toml:"store"`
+	Auth     Auth     `toml:"auth"`
+	Gateway  Gateway  `toml:"gateway"`
+	Denylist Denylist `toml:"denylist"`
+	Metrics  Metrics  `toml:"metrics"`
+	Log      Log      `toml:"log"`
+}
+
+// HTTP is where the API is served and to whom.
+type HTTP struct {
+	Listen         string   `toml:"listen" flag:"true" usage:"host:port to serve the API on"`
+	PublicURL      string   `toml:"public_url" flag:"true" usage:"base URL that clients use, if a proxy is in front"`
+	TLS            string   `toml:"tls" flag:"true" usage:"off, files or acme"`
+	TLSCert        string   `toml:"tls_cert" usage:"PEM file of the certificate and its chain, for tls = \"files\""`
+	TLSKey         string   `toml:"tls_key" usage:"PEM file of its key, for tls = \"files\""`
+	ACMEDomains    []string `toml:"acme_domains" usage:"names to get certificates for, for tls = \"acme\""`
+	ACMEEmail      string   `toml:"acme_email" usage:"where the CA can write to"`
+	ACMECA         string   `toml:"acme_ca" usage:"directory of the CA"`
+	ACMECARoots    string   `toml:"acme_ca_roots" usage:"PEM file of the roots by which the CA itself is known"`
+	TrustedProxies []string `toml:"trusted_proxies" usage:"proxies whose X-Forwarded-For is believed"`
+	CORSOrigins    []string `toml:"cors_origins" usage:"web origins that may call the API"`
+	MaxConnections int      `toml:"max_connections" usage:"most connections at the same time"`
+}
+
+// Node is the libp2p node.
+type Node struct {
+	Listen                []string `toml:"listen" flag:"true" usage:"multiaddrs to listen on for other nodes"`
+	Announce              []string `toml:"announce" flag:"true" usage:"multiaddrs to tell others, in place of what is found"`
+	Bootstrap             []string `toml:"bootstrap" flag:"true" usage:"peers to join the network by, or \"auto\""`
+	Routing               string   `toml:"routing" flag:"true" usage:"\"auto\" or \"none\""`
+	DelegatedRouters      []string `toml:"delegated_routers" usage:"URLs of routers to ask over HTTP who has a block"`
+	Peering               []string `toml:"peering" usage:"peers to stay connected to"`
+	AllowPrivateAddresses bool     `toml:"allow_private_addresses" flag:"true" usage:"connect to private addresses that others name"`
+	HTTPRetrieval         bool     `toml:"http_retrieval" usage:"fetch from providers that are trustless gateways, too"`
+
+	Profile      string   `toml:"profile" flag:"true" usage:"what to take of the machine: small, default or large"`
+	Reachability string   `toml:"reachability" usage:"whether others reach the node: auto, public or private"`
+	NATPortMap   bool     `toml:"nat_port_map" usage:"have the router forward the node's port"`
+	AutoNAT      bool     `toml:"autonat" usage:"tell others whether they can be reached, and ask them"`
+	RelayClient  bool     `toml:"relay_client" usage:"be reached by relays while nobody reaches the node"`
+	StaticRelays []string `toml:"static_relays" usage:"relays to use in place of those that are found"`
+	RelayService bool     `toml:"relay_service" usage:"be a relay for others"`
+	HolePunching bool     `toml:"hole_punching" usage:"make direct connections of those by relays"`
+	SwarmKey     string   `toml:"swarm_key" usage:"file with the key of a private network"`
+}
+
+// Pin is how pins are fetched and what they may be.
+type Pin struct {
+	Workers      int      `toml:"workers" flag:"true" usage:"DAGs that are written at the same time"`
+	StallTimeout Duration `toml:"stall_timeout" usage:"time without a new block before a pin fails"`
+	MaxDAGBytes  Size     `toml:"max_dag_bytes" usage:"most bytes of one DAG, 0 for no limit"`
+	MaxDAGBlocks int      `toml:"max_dag_blocks" usage:"most blocks of one DAG, 0 for no limit"`
+	MaxBlockSize Size     `toml:"max_block_size" usage:"most bytes of one block, 0 for no limit"`
+	MaxLinks     int      `toml:"max_links" usage:"most links in one block, 0 for no limit"`
+	MaxDepth     int      `toml:"max_depth" usage:"most links from the root to a block, 0 for no limit"`
+	TotalTimeout Duration `toml:"total_timeout" usage:"time that a pin may take in all, 0 for no limit"`
+}
+
+// Store is the database.
+type Store struct {
+	MinFreeSpace    Size     `toml:"min_free_space" flag:"true" usage:"free disk space below which no block is stored"`
+	ReclaimInterval Duration `toml:"reclaim_interval" usage:"how often disk space is given back, 0 for never"`
+}
+
+// Auth is who may have an account, how long tokens last, and how long
+// what happens to them is on record.
+type Auth struct {
+	Registration    string   `toml:"registration" flag:"true" usage:"who may make an account: closed, invite or open"`
+	RegisterQuota   Size     `toml:"register_quota" usage:"quota of accounts that strangers make, 0 for no limit"`
+	RegisterMaxPins int      `toml:"register_max_pins" usage:"most pins of accounts that strangers make, 0 for no limit"`
+	AccessTokenTTL  Duration `toml:"access_token_ttl" usage:"life of an access token"`
+	RefreshTokenTTL Duration `toml:"refresh_token_ttl" usage:"life of a refresh token"`
+	AuditKeep       Duration `toml:"audit_keep" usage:"how long the audit record is kept, 0 for ever"`
+}
+
+// Provide is what the network is told of what is pinned.
+type Provide struct {
+	Enabled  bool     `toml:"enabled" usage:"tell the network what is pinned"`
+	Strategy string   `toml:"strategy" flag:"true" usage:"what of a pin is told: roots, entities or all"`
+	Interval Duration `toml:"interval" usage:"within what everything is told again"`
+}
+
+// Gateway is who may fetch what is pinned over HTTP.
+type Gateway struct {
+	Listen      string `toml:"listen" flag:"true" usage:"host:port to serve what is pinned on, as a trustless gateway; empty for none"`
+	MaxRequests int    `toml:"max_requests" usage:"most requests that the gateway answers at the same time"`
+}
+
+// Denylist is what must not be pinned or served.
+type Denylist struct {
+	Dirs []string `toml:"dirs" usage:"directories of denylists, or \"auto\""`
+}
+
+// Metrics is where metrics are served.
+type Metrics struct {
+	Listen string `toml:"listen" flag:"true" usage:"host:port to serve /metrics on, empty for none"`
+}
+
+// Log is what is logged, to standard error.
+type Log struct {
+	Level  string `toml:"level" flag:"true" usage:"debug, info, warn or error"`
+	Format string `toml:"format" flag:"true" usage:"text or json"`
+}
+
+// AutoBootstrap in node.bootstrap stands for the peers that Kubo joins by.
+const AutoBootstrap = "auto"
+
+// DefaultMetricsListen is next to the API. Metrics have no password: they are
+// for this host, unless the operator opens them.
+const DefaultMetricsListen = "127.0.0.1:5052"
+
+// Default is what holds where nothing is set.
+func Default() Config {
+	return Config{
+		HTTP: HTTP{
+			// Not 5001 or 8080, nor 4001 below: a Kubo on the same host has those.
+			Listen:         "127.0.0.1:5050",
+			TLS:            TLSOff,
+			ACMEDomains:    []string{},
+			ACMECA:         "https://acme-v02.api.letsencrypt.org/directory",
+			MaxConnections: 4096, // about 20 KiB each while idle
+			TrustedProxies: []string{},
+			CORSOrigins:    []string{"*"}, // bearer tokens, no cookies
+		},
+		Node: Node{
+			Listen: []string{
+				"/ip4/0.0.0.0/tcp/4040",
+				"/ip4/0.0.0.0/udp/4040/quic-v1",
+				"/ip4/0.0.0.0/udp/4040/quic-v1/webtransport",
+				"/ip6/::/tcp/4040",
+				"/ip6/::/udp/4040/quic-v1",
+				"/ip6/::/udp/4040/quic-v1/webtransport",
+			},
+			Announce:         []string{},
+			Bootstrap:        []string{AutoBootstrap},
+			Routing:          "auto",
+			DelegatedRouters: []string{}, // public ones come and go
+			Peering:          []string{},
+
+			HTTPRetrieval: true, // as Kubo does
+
+			Profile: profileDefault,
+			// As Kubo has it.
+			Reachability: node.ReachabilityAuto,
+			NATPortMap:   true,
+			AutoNAT:      true,
+			RelayClient:  true,
+			StaticRelays: []string{},
+			RelayService: true,
+			HolePunching: true,
+		},
+		Pin: Pin{
+			Workers:      16, // each has a few MiB of blocks in hand
+			StallTimeout: Duration(30 * time.Minute),
+			MaxBlockSize: 2 << 20, // https://specs.ipfs.tech/bitswap-protocol/#block-sizes
+		},
+		Store: Store{
+			MinFreeSpace:    1 << 30,             // a full disk is SIGBUS in a mapped file, so stop well before
+			ReclaimInterval: Duration(time.Hour), // it does nothing unless enough was removed
+		},
+		Auth: Auth{
+			AccessTokenTTL:  Duration(30 * 24 * time.Hour), // Kubo stores one token and never refreshes it
+			RefreshTokenTTL: Duration(90 * 24 * time.Hour),
+			Registration:    string(auth.RegistrationClosed),
+			AuditKeep:       Duration(90 * 24 * time.Hour),
+		},
+		Provide: Provide{
+			Enabled:  true,
+			Strategy: string(provide.Roots), // what is looked for is nearly always a root
+			Interval: Duration(provide.DefaultInterval),
+		},
+		Gateway:  Gateway{MaxRequests: 128}, // each has about a block in hand
+		Denylist: Denylist{Dirs: []string{AutoDenylists}},
+		Metrics:  Metrics{Listen: DefaultMetricsListen},
+		Log:      Log{Level: "info", Format: "text"},
+	}
+}

@@ -1,0 +1,39 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"syscall"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/pbnjay/memory"
+)
+
+// Machine is what there is for the process to use.
+type Machine struct {
+	Memory uint64 // bytes
+	Files  uint64 // that it may have open
+}
+
+// ThisMachine asks the system. The memory is that of the host, or what the
+// process's cgroup may have of it, as systemd's MemoryMax and containers set
+// it. Go has raised the limit of open files to the hard one when the process
+// started, as Kubo does.
+func ThisMachine(log *slog.Logger) (Machine, error) {
+	m := Machine{Memory: memory.TotalMemory()}
+	limit, err := memlimit.FromCgroup()
+	switch {
+	case err == nil:
+		m.Memory = min(m.Memory, limit)
+	case errors.Is(err, memlimit.ErrNoLimit), errors.Is(err, memlimit.ErrNoCgroup), errors.Is(err, memlimit.ErrCgroupsNotSupported):
+	default: // such as a container that does not see its cgroup
+		log.Debug("cannot tell whether a cgroup limits the memory", "err", err)
+	}
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return m, fmt.Errorf("ask how many files may be open: %w", err)
+	}
+	m.Files = r.Cur
+	return m, nil
+}

@@ -1,0 +1,118 @@
+package daemon
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// sample is a good request to a route, by which the route's handler comes to what is
+// beneath it.
+type sample struct {
+	body, query string
+	// static: nothing is beneath it that can fail. It answers as ever.
+	static bool
+	// lines: the answer's status is sent before anything can fail; the fault is its
+	// last line, and the status of a client that hung up stays as it was.
+	lines bool
+	// faultIs is the status that stands for a fault by its meaning; 0 is 500.
+	faultIs int
+	// bare: beneath it is nothing that knows of the client.
+	bare bool
+}
+
+const (
+	sampleID   = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
+	sampleCID  = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+	samplePass = "correct horse battery"
+)
+
+// samples has one for each route of every router, by its method and its pattern. A
+// route that is missing here fails TestEveryFaultIsTold.
+func samples(refresh, email string) map[string]map[string]sample {
+	login := fmt.Sprintf(`{"email":%q,"password":%q}`, email, samplePass)
+	psaSamples := func(base string, more map[string]sample) map[string]sample {
+		const spec = `{"cid":"` + sampleCID + `"}`
+		for route, s := range map[string]sample{
+			"GET /pins": {}, "POST /pins": {body: spec},
+			"GET /pins/:requestid": {}, "POST /pins/:requestid": {body: spec}, "DELETE /pins/:requestid": {},
+			echo.RouteNotFound + " ": {static: true}, echo.RouteNotFound + " /*": {static: true},
+		} {
+			method, path, _ := strings.Cut(route, " ")
+			more[method+" "+base+path] = s
+		}
+		return more
+	}
+	return map[string]map[string]sample{
+		"api": psaSamples("/api/psa", map[string]sample{
+			"POST /api/auth/login":                 {body: login},
+			"POST /api/auth/refresh":               {body: fmt.Sprintf(`{"refresh_token":%q}`, refresh)},
+			"POST /api/auth/register":              {body: `{"email":"new@example.org","password":"` + samplePass + `"}`},
+			"GET /api/auth/me":                     {},
+			"POST /api/auth/logout":                {},
+			"POST /api/auth/logout-all":            {},
+			"POST /api/auth/password":              {body: `{"password":"` + samplePass + `","new_password":"` + samplePass + `2"}`},
+			"GET /api/auth/tokens":                 {},
+			"POST /api/auth/tokens":                {body: `{"name":"kubo","scope":"pin"}`},
+			"DELETE /api/auth/tokens/:id":          {},
+			"GET /api/admin/accounts":              {},
+			"POST /api/admin/accounts":             {body: `{"email":"more@example.org","password":"` + samplePass + `"}`},
+			"GET /api/admin/accounts/:id":          {},
+			"DELETE /api/admin/accounts/:id":       {},
+			"POST /api/admin/accounts/:id/quota":   {body: `{"quota":1}`},
+			"POST /api/admin/accounts/:id/disable": {},
+			"POST /api/admin/accounts/:id/enable":  {},
+			"GET /api/admin/invites":               {},
+			"POST /api/admin/invites":              {body: `{}`},
+			"DELETE /api/admin/invites/:id":        {},
+			"GET /api/admin/audit":                 {},
+			"GET /healthz":                         {faultIs: http.StatusServiceUnavailable},
+			"GET /readyz":                          {faultIs: http.StatusServiceUnavailable},
+			"GET " + openAPIPath:                   {static: true},
+			echo.RouteNotFound + " /api/auth":      {static: true},
+			echo.RouteNotFound + " /api/auth/*":    {static: true},
+			echo.RouteNotFound + " /api/admin":     {static: true},
+			echo.RouteNotFound + " /api/admin/*":   {static: true},
+		}),
+		"admin": psaSamples("/api/psa", map[string]sample{
+			"GET /api/admin/server":                 {static: true},
+			"GET /api/admin/accounts":               {},
+			"POST /api/admin/accounts":              {body: `{"email":"more@example.org","password":"` + samplePass + `"}`},
+			"GET /api/admin/accounts/:id":           {},
+			"DELETE /api/admin/accounts/:id":        {},
+			"POST /api/admin/accounts/:id/quota":    {body: `{"quota":1}`},
+			"POST /api/admin/accounts/:id/disable":  {},
+			"POST /api/admin/accounts/:id/enable":   {},
+			"POST /api/admin/accounts/:id/password": {body: `{"password":"` + samplePass + `"}`},
+			"GET /api/admin/accounts/:id/tokens":    {},
+			"POST /api/admin/accounts/:id/tokens":   {body: `{"name":"kubo","scope":"pin"}`},
+			"DELETE /api/admin/tokens/:id":          {},
+			"POST /api/admin/keys/rotate":           {body: `{}`},
+			"GET /api/admin/invites":                {},
+			"POST /api/admin/invites":               {body: `{}`},
+			"DELETE /api/admin/invites/:id":         {},
+			"GET /api/admin/audit":                  {},
+			"GET /api/admin/owners":                 {},
+			"POST /api/admin/pins/adopt":            {query: "from=" + sampleID + "&to=" + email},
+			"DELETE /api/admin/pins":                {query: "account=" + email},
+			"GET /api/admin/store/stats":            {},
+			"POST /api/admin/store/reclaim":         {lines: true},
+			"POST /api/admin/store/verify":          {lines: true},
+			"POST /api/psa/pins/:requestid/retry":   {},
+		}),
+		"gateway": {
+			"GET /*": {query: "format=raw"},
+			// Boxo refuses these before anything is read.
+			"POST /*": {static: true}, "PUT /*": {static: true}, "PATCH /*": {static: true}, "DELETE /*": {static: true},
+			"OPTIONS /*": {static: true}, "CONNECT /*": {static: true}, "TRACE /*": {static: true},
+			"PROPFIND /*": {static: true}, "REPORT /*": {static: true},
+		},
+		"metrics": {
+			"GET /metrics": {faultIs: http.StatusOK, bare: true}, // the rest is told, and holdfast_ready is 0
+			"GET /healthz": {faultIs: http.StatusServiceUnavailable},
+			"GET /readyz":  {faultIs: http.StatusServiceUnavailable},
+		},
+	}
+}

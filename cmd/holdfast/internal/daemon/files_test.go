@@ -1,0 +1,47 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+)
+
+// What is left for others is what the database does not open.
+func TestFilesOfTheDatabase(t *testing.T) {
+	d := testDataDir(t)
+	if err := os.Mkdir(d.File(databaseDir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 43 {
+		if err := os.WriteFile(filepath.Join(d.File(databaseDir), fmt.Sprintf("%06d.vlog", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := databaseFiles(d)
+	if err != nil || n != 43 {
+		t.Fatalf("the database has %d files, %v", n, err)
+	}
+	if m, err := setFilesAside(config.Machine{Files: n + leastFiles}, d); err != nil || m.Files != leastFiles {
+		t.Errorf("with enough of them %d are left, %v", m.Files, err)
+	}
+	want := fmt.Sprintf("64 files may be open, and %d are needed: %d for the database, and %d for everything else", n+leastFiles, n, leastFiles)
+	if _, err := setFilesAside(config.Machine{Files: 64}, d); err == nil || err.Error() != want {
+		t.Errorf("with too few the error is %v, want %s", err, want)
+	}
+}
+
+func TestRoomForFiles(t *testing.T) {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := roomForFiles(uint64(len(open)) + 1000); err != nil {
+		t.Errorf("with many left: %v", err)
+	}
+	if err := roomForFiles(uint64(len(open))); err == nil {
+		t.Error("with none left it is fine")
+	}
+}

@@ -1,0 +1,75 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
+)
+
+// firstEmail is the address of the account that a first start makes. No mail
+// is ever sent to it.
+const firstEmail = "admin@localhost"
+
+// greet sees to a server that has no account yet.
+func (p *Program) greet(ctx context.Context) error {
+	all, err := p.core.auth.ListAccounts(ctx)
+	if err != nil {
+		return fmt.Errorf("look for accounts: %w", err)
+	}
+	switch {
+	case len(all) > 0:
+		return nil
+	case p.Terminal != nil:
+		return p.firstAccount(ctx, p.Terminal)
+	}
+	p.Log.Warn("there is no account yet; make one", "command", p.addUserLine())
+	return nil
+}
+
+// addUserLine is the command that makes the first account.
+func (p *Program) addUserLine() string {
+	return fmt.Sprintf("holdfast user add EMAIL --admin --data %s", text.ShellQuote(p.Data.Shown))
+}
+
+// firstAccount makes an admin account and tells of it, once: the password and
+// the token are kept nowhere.
+func (p *Program) firstAccount(ctx context.Context, w io.Writer) error {
+	password := rand.Text() // 128 bits
+	a, err := p.core.auth.AddAccount(ctx, auth.NewAccount{Email: firstEmail, Password: password, Admin: true})
+	if err != nil {
+		return fmt.Errorf("make the first account: %w", err)
+	}
+	_, token, err := p.core.auth.CreateDeviceToken(ctx, a.ID, "first start", 0)
+	if err != nil {
+		return fmt.Errorf("make the first token: %w", err)
+	}
+	_, err = fmt.Fprintf(w, `
+This is a new server, so an admin account was made. It is shown only now:
+
+    address   %s
+    password  %s
+
+To pin from Kubo:
+
+    ipfs pin remote service add holdfast %s %s
+
+`, a.Email, password, p.endpoint(), token)
+	return err
+}
+
+// endpoint is where clients find the pinning service.
+func (p *Program) endpoint() string {
+	base := p.Config.HTTP.Public()
+	if base == "" {
+		base = p.URL()
+	}
+	return endpointAt(base)
+}
+
+// endpointAt is the pinning service of a base URL.
+func endpointAt(base string) string { return strings.TrimSuffix(base, "/") + PSAPath + "/" }

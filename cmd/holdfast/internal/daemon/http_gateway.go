@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/ipfs/boxo/blockstore"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/node/gateway"
+)
+
+// gatewayConns is how many connections the gateway has for each request that it
+// answers at the same time: most wait for their client's next one.
+const gatewayConns = 8
+
+// gatewayServer is the gateway on its own address. A nil one is none.
+type gatewayServer struct {
+	http     *http.Server
+	listener net.Listener
+}
+
+func (g *gatewayServer) server() *http.Server {
+	if g == nil {
+		return nil
+	}
+	return g.http
+}
+
+// url is where programs on this host reach it; "" if there is none.
+func (g *gatewayServer) url() string {
+	if g == nil {
+		return ""
+	}
+	return httpd.BaseURL("http", g.listener.Addr())
+}
+
+// serveGateway serves what is pinned, if that is configured.
+func (p *Program) serveGateway(ctx context.Context) error {
+	c := p.Config.Gateway
+	if c.Listen == "" {
+		return nil
+	}
+	router, err := p.gatewayRouter(p.node.Served(), p.denials.DeniedPath)
+	if err != nil {
+		return err
+	}
+	most := httpd.MaxConns(gatewayConns*c.MaxRequests, p.Machine.Files, p.Log)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return hint.Add(fmt.Errorf("serve the gateway on %s: %w", c.Listen, err),
+			"gateway.listen sets the address; port 0 takes a free one, and an empty one serves none")
+	}
+	conns := httpd.NewConnLimit(most, httpd.ProxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
+	server := httpd.NewServer(conns.Count(httpd.Secure(router)), p.Log)
+	server.ConnContext = conns.Context
+	// A DAG takes as long as it has blocks; who takes nothing is cut off by the
+	// connection and by the handler.
+	server.WriteTimeout = gateway.MaxDuration
+	p.gateway = &gatewayServer{http: server, listener: l}
+	p.serve(server, conns.Listen(l))
+	p.Log.Info("the gateway serves what is pinned", "http", p.gateway.url())
+	return nil
+}
+
+// gatewayRouter serves the blocks, but for denied paths.
+func (p *Program) gatewayRouter(blocks blockstore.Blockstore, denied func(path string) error) (*echo.Echo, error) {
+	handler, err := gateway.New(gateway.Config{
+		Blocks: blocks, DeniedPath: denied, MaxRequests: p.Config.Gateway.MaxRequests, Logger: p.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// It is logged, and secured against browsers, as the API is.
+	e := echo.New()
+	e.IPExtractor = httpd.ClientIP(p.Config.HTTP.TrustedProxies)
+	e.HTTPErrorHandler = answerFault(p.Log)
+	if p.metrics != nil {
+		e.Use(p.metrics.Requests.Middleware(metrics.GatewayRoute))
+	}
+	e.Use(logRequests(p.Log), faults.RecoverPanics)
+	e.Any("/*", echo.WrapHandler(handler))
+	return e, nil
+}

@@ -1,0 +1,161 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/psa"
+)
+
+// PSAPath is the base path of the Pinning Services API.
+const PSAPath = "/api/psa"
+
+// api is what is served over TCP.
+type api struct {
+	cfg       config.HTTP
+	auth      *auth.Service
+	pins      psa.Service
+	delegates func() []string
+	probes    probes
+	requests  *metrics.Requests // nil counts nothing
+	log       *slog.Logger
+}
+
+// handler makes what serves everything.
+func (a *api) handler() (http.Handler, error) {
+	e, err := a.router()
+	if err != nil {
+		return nil, err
+	}
+	return httpd.Secure(e), nil
+}
+
+func (a *api) router() (*echo.Echo, error) {
+	e := echo.New()
+	e.IPExtractor = httpd.ClientIP(a.cfg.TrustedProxies)
+	e.HTTPErrorHandler = answerFault(a.log)
+	if a.requests != nil {
+		e.Use(a.requests.Middleware("")) // first, so that it sees what was answered to errors
+	}
+	cors, err := a.cors()
+	if err != nil {
+		return nil, err
+	}
+	e.Use(logRequests(a.log), faults.RecoverPanics, cors)
+	var endpoint func() string
+	if base := a.cfg.Public(); base != "" {
+		endpoint = func() string { return endpointAt(base) }
+	}
+	authhttp.Register(e, a.auth, authhttp.Config{Endpoint: endpoint, Log: a.log})
+	(&admin.Server{Auth: a.auth, Log: a.log}).Register(e)
+	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
+		e.GET(path, echo.WrapHandler(serve))
+		e.HEAD(path, echo.WrapHandler(serve))
+	}
+	e.GET(openAPIPath, serveOpenAPI)
+	e.HEAD(openAPIPath, serveOpenAPI)
+
+	authenticate := authhttp.Middleware(a.auth, func(_ echo.Context, err error) error { return err })
+	err = psa.Register(e.Group(PSAPath), psa.Config{
+		Service:   a.pins,
+		Delegates: a.delegates,
+		// Where the PSA authenticates, it answers errors as it should.
+		Auth:        func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(authenticate(next)) },
+		CORSOrigins: a.origins(),
+		Logger:      a.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("serve %s: %w", PSAPath, err)
+	}
+	return e, nil
+}
+
+// refuseWhileDraining answers 503 to what would begin something new.
+func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Request().Method == http.MethodPost && a.probes.draining.Load() {
+			return pin.ErrClosed
+		}
+		return next(c)
+	}
+}
+
+// cors lets web pages of the configured origins read every answer, but for those
+// of the PSA, which brings its own CORS.
+func (a *api) cors() (echo.MiddlewareFunc, error) {
+	allow, err := psa.CORS(a.origins())
+	if err != nil {
+		return nil, err
+	}
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		allowed := allow(next)
+		return func(c echo.Context) error {
+			if strings.HasPrefix(c.Request().URL.Path+"/", PSAPath+"/") {
+				return next(c)
+			}
+			return allowed(c)
+		}
+	}, nil
+}
+
+// origins are the configured ones, not nil: that would be any.
+func (a *api) origins() []string { return append([]string{}, a.cfg.CORSOrigins...) }
+
+// logRequests tells of each request at debug level only: what goes wrong is
+// logged where it is dealt with.
+func logRequests(log *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			if !log.Enabled(r.Context(), slog.LevelDebug) {
+				return next(c)
+			}
+			start := time.Now()
+			if err := next(c); err != nil {
+				c.Error(err)
+			}
+			log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", c.Response().Status,
+				"client", c.RealIP(), "took", time.Since(start))
+			return nil
+		}
+	}
+}
+
+// answerFault answers what no package's handler did: unknown paths and panics.
+func answerFault(log *slog.Logger) echo.HTTPErrorHandler {
+	return func(err error, c echo.Context) {
+		conn, sent := c.Request().Context(), c.Response().Committed
+		if _, panicked := errors.AsType[*faults.PanicError](err); sent && conn.Err() != nil && !panicked {
+			return // the client hung up in the middle of its answer
+		}
+		status := http.StatusInternalServerError
+		var details string
+		if e, ok := errors.AsType[*echo.HTTPError](err); ok {
+			status, details = e.Code, http.StatusText(e.Code)
+		} else if faults.HungUp(conn, err) {
+			status, details = faults.StatusClientGone, "the client hung up"
+		} else {
+			id := faults.Log(log, c.Response().Header(), c.Request(), err)
+			details = "something went wrong on the server; its log says what, under request id " + id
+		}
+		if sent {
+			return
+		}
+		f := psa.Failure{Error: psa.FailureError{Reason: faults.Reason(status), Details: details}}
+		_ = c.JSON(status, f) // it fails only if the client is gone
+	}
+}

@@ -1,0 +1,108 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// dialAdmin connects to the server of the directory, if one answers.
+func dialAdmin(ctx context.Context, d *datadir.Dir) (*admin.Client, bool) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", d.Socket(admin.SocketName))
+	}
+	conn, err := dial(ctx, "", "")
+	if err != nil {
+		return nil, false
+	}
+	conn.Close()
+	return admin.NewClient(dial, func() string { return serverOf(d) }), true
+}
+
+// Connect gives a client for the directory: to its server if one runs,
+// else to handlers in this process, over the store, which nobody else can open
+// until the client is closed. A server or command that is busy with the
+// directory is waited for.
+func Connect(ctx context.Context, d *datadir.Dir, config func() (config.Config, error), log *slog.Logger) (*admin.Client, error) {
+	var c *admin.Client
+	err := datadir.AwaitLock(ctx, d, log, func() (bool, error) {
+		var ok bool
+		c, ok = dialAdmin(ctx, d)
+		return ok, nil
+	}, func(lock *datadir.Lock) error {
+		cfg, err := config()
+		if err == nil {
+			c, err = localAdmin(ctx, d, lock, cfg, log)
+		}
+		if err != nil {
+			return errors.Join(err, lock.Close())
+		}
+		return nil
+	})
+	return c, err
+}
+
+// localAdmin serves the admin API to a client in this process. It owns the
+// lock if there is no error.
+func localAdmin(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg config.Config, log *slog.Logger) (_ *admin.Client, err error) {
+	c, err := openCore(ctx, d, lock, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.store.Close())
+		}
+	}()
+	pins := pin.NewOffline(c.store, quotas{c.auth})
+	c.pins = pins
+	operator := &admin.Server{
+		Auth: c.auth, Pins: c.pins, Log: log,
+		Endpoint: func() string { return endpointAt(config.ConfiguredURL(cfg.HTTP)) },
+		Store:    offlineStore(c.store, c.auth, pins),
+		Hint:     storeHint,
+	}
+	handler, err := operator.Handler()
+	if err != nil {
+		return nil, err
+	}
+	return admin.NewLocalClient(handler, func() error { return errors.Join(c.store.Close(), lock.Close()) }), nil
+}
+
+// serverOf names the server of a directory.
+func serverOf(d *datadir.Dir) string {
+	if r, ok := datadir.ReadRunFile(d.File(datadir.RunFileName)); ok {
+		return fmt.Sprintf("the server on %s, process %d,", d.Shown, r.PID)
+	}
+	return "the server on " + d.Shown
+}
+
+// lockForServer takes the lock for a server. It waits for a command that holds
+// it, but not for another server.
+func lockForServer(ctx context.Context, d *datadir.Dir, log *slog.Logger) (lock *datadir.Lock, err error) {
+	err = datadir.AwaitLock(ctx, d, log, func() (bool, error) {
+		other, running := dialAdmin(ctx, d)
+		if !running {
+			return false, nil
+		}
+		err := other.Close()
+		who := ""
+		if r, ok := datadir.ReadRunFile(d.File(datadir.RunFileName)); ok {
+			who = fmt.Sprintf(", as process %d", r.PID)
+		}
+		return false, hint.Add(errors.Join(fmt.Errorf("a server runs on %s already%s", d.Shown, who), err),
+			"stop it first, or name another directory with --data DIR")
+	}, func(l *datadir.Lock) error {
+		lock = l
+		return nil
+	})
+	return lock, err
+}

@@ -1,0 +1,94 @@
+package daemon
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/node"
+)
+
+// NewLogger makes the logger of the whole program. The configuration was
+// checked: an unknown level is info.
+func NewLogger(w io.Writer, c config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		options.ReplaceAttr = readableDuration
+		return slog.New(repeatHandler{slog.NewJSONHandler(w, options), newRepeats()})
+	}
+	return slog.New(repeatHandler{slog.NewTextHandler(w, options), newRepeats()})
+}
+
+// readableDuration writes durations as the text format has them, such as "1.5s": JSON
+// would have a bare number of nanoseconds.
+func readableDuration(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
+}
+
+// LineLogger logs what is written to it for people, a line at a time.
+type LineLogger struct{ Log *slog.Logger }
+
+func (l LineLogger) Write(b []byte) (int, error) {
+	l.Log.Info(strings.TrimPrefix(strings.TrimSpace(string(b)), "holdfast: "))
+	return len(b), nil
+}
+
+// RouteLibraryLogs sends what libp2p, Bitswap and Badger log to the logger. They
+// are noisy about peers that misbehave, which is what peers do: their errors
+// are warnings here, and their warnings are shown at debug level only. It
+// changes what is global in those libraries, so it is for main, before anything
+// is started.
+func RouteLibraryLogs(log *slog.Logger) {
+	node.RouteLogs(slog.New(libraryHandler{log.Handler(), newRepeats()}))
+}
+
+// libraryHandler lowers levels: error to warn, warn to debug, and the rest is
+// dropped. A warning that comes again and again is logged once a minute.
+type libraryHandler struct {
+	slog.Handler
+	repeats *repeats
+}
+
+func libraryLevel(l slog.Level) (_ slog.Level, ok bool) {
+	switch {
+	case l >= slog.LevelError:
+		return slog.LevelWarn, true
+	case l >= slog.LevelWarn:
+		return slog.LevelDebug, true
+	}
+	return 0, false
+}
+
+func (h libraryHandler) Enabled(ctx context.Context, l slog.Level) bool {
+	l, ok := libraryLevel(l)
+	return ok && h.Handler.Enabled(ctx, l)
+}
+
+func (h libraryHandler) Handle(ctx context.Context, r slog.Record) error {
+	l, ok := libraryLevel(r.Level)
+	if !ok {
+		return nil
+	}
+	r.Level = l
+	if l < slog.LevelWarn {
+		return h.Handler.Handle(ctx, r)
+	}
+	return h.repeats.handle(ctx, h.Handler, withoutParticulars(r.Message), r)
+}
+
+func (h libraryHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return libraryHandler{h.Handler.WithAttrs(attrs), h.repeats}
+}
+
+func (h libraryHandler) WithGroup(name string) slog.Handler {
+	return libraryHandler{h.Handler.WithGroup(name), h.repeats}
+}

@@ -1,0 +1,432 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/node"
+	"github.com/holdfast-ipfs/holdfast/node/denylist"
+	"github.com/holdfast-ipfs/holdfast/node/provide"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Times of a graceful stop, which takes 10 seconds at most in all.
+const (
+	drainTimeout = 4 * time.Second  // for requests under way
+	StopTimeout  = 10 * time.Second // for everything
+)
+
+// Program is the server. Set its fields, Run it, and Close it.
+type Program struct {
+	Config config.Config
+	Data   *datadir.Dir // the caller closes it after Close
+	Log    *slog.Logger
+	// Version is told to those who read metrics.
+	Version string
+	// Machine is what there is to be used, by which limits are set. Zero asks
+	// the system.
+	Machine config.Machine
+	// Terminal is where somebody sits who is told of the account that a first
+	// start makes. Nil is nobody: none is made then.
+	Terminal io.Writer
+	// Notify tells the service manager of the state. Nil tells nobody.
+	Notify func(state string)
+	// WatchdogInterval is within which the service manager wants to be told
+	// that all is well. 0 is never.
+	WatchdogInterval time.Duration
+
+	profile  config.Profile
+	core     *core
+	lock     *datadir.Lock
+	node     *node.Node
+	pins     *pin.Manager
+	draining atomic.Bool
+
+	denials *denylist.Denials // nil is none
+
+	web, admin *http.Server
+	gateway    *gatewayServer // nil is none
+	listener   net.Listener
+	tls        httpd.Encryption // nil is none
+	metrics    *metrics.Set     // nil is none
+	monitor    *http.Server
+	metricsURL string           // "" if there are none
+	conns      *httpd.ConnLimit // of web
+	failed     chan error       // what ends the program by itself
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	ready      bool
+	told       toldState
+	filesLimit uint64 // how many may be open
+	closeOnce  sync.Once
+	closeErr   error
+}
+
+// Run starts everything and returns when the server is ready. ctx bounds the
+// start alone. If it fails what was started is closed.
+func (p *Program) Run(ctx context.Context) (err error) {
+	p.failed = make(chan error, 4) // one for each HTTP server
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	var background context.Context
+	background, p.stop = context.WithCancel(context.WithoutCancel(ctx))
+
+	if p.Machine == (config.Machine{}) {
+		if p.Machine, err = config.ThisMachine(p.Log); err != nil {
+			return err
+		}
+	}
+	p.filesLimit = p.Machine.Files
+	if p.Machine, err = setFilesAside(p.Machine, p.Data); err != nil {
+		return err
+	}
+	p.profile = config.NewProfile(p.Config.Node.Profile, p.Machine)
+	p.Data.WarnOpen(p.Log)
+	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {
+		return err
+	}
+	if p.core, err = openCore(ctx, p.Data, p.lock, p.Config, p.Log); err != nil {
+		return err
+	}
+	p.background.Go(func() {
+		if err := p.core.auth.Run(background); err != nil {
+			p.Log.Error("sweeping tokens ended", "err", err)
+		}
+	})
+	p.background.Go(func() {
+		if err := p.core.store.Run(background); err != nil {
+			p.Log.Error("reclaiming ended", "err", err)
+		}
+	})
+	if p.Config.Metrics.Listen != "" {
+		p.metrics = metrics.New(p.Version)
+	}
+	if p.denials, err = denylist.OpenDenials(denylistDirs(p.Config.Denylist, p.Data), p.core.store, p.Log); err != nil {
+		return hint.Add(p.Data.Explain(err), "denylist.dirs sets where denylists are; an empty list is none")
+	}
+	if err := p.startNode(ctx); err != nil {
+		return err
+	}
+	p.background.Go(func() {
+		newTrimmer(func() uint64 {
+			s := p.node.Stats()
+			return s.BytesReceived + s.BytesServed
+		}).run(background)
+	})
+	p.background.Go(func() { p.denials.Watch(background, p.pins.DenialsChanged) })
+	p.background.Go(func() { p.probes().watch(background) })
+	if err := p.serveGateway(ctx); err != nil {
+		return err
+	}
+	if err := p.serveWeb(ctx, background); err != nil {
+		return err
+	}
+	if err := p.serveAdmin(ctx); err != nil {
+		return err
+	}
+	if err := p.serveMetrics(ctx, background); err != nil {
+		return err
+	}
+	if err := p.greet(ctx); err != nil {
+		return err
+	}
+	run := datadir.RunFile{
+		PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), Metrics: p.metricsURL,
+		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(), Directory: p.Data.Number(),
+	}
+	if err := datadir.WriteRunFile(p.Data.File(datadir.RunFileName), run); err != nil {
+		return err
+	}
+	p.pins.WarnFull(p.core.store.Room(ctx, 0)) // before somebody finds out by a refused pin
+	p.ready = true
+	p.Log.Info("ready", "http", run.HTTP, "metrics", run.Metrics, "peer", run.PeerID, "addrs", run.Addrs, "data", p.Data.Shown)
+	if p.Notify != nil {
+		p.Notify(notifyReady)
+		if p.WatchdogInterval > 0 {
+			p.background.Go(func() { watchdog(background, p.WatchdogInterval, p.core.healthy, p.Notify, p.Log) })
+		}
+	}
+	return nil
+}
+
+// startNode starts the node and, over it, the manager of pins. Each calls the
+// other; the node is first.
+func (p *Program) startNode(ctx context.Context) (err error) {
+	var manager atomic.Pointer[pin.Manager]
+	cfg, err := nodeConfig(p.Config, p.Data, p.Log)
+	if err != nil {
+		return err
+	}
+	if err := p.Data.ClearTemp(); err != nil {
+		return err
+	}
+	cfg.Limits = p.profile.Limits
+	if p.metrics != nil {
+		cfg.Metrics = p.metrics.Registry
+	}
+	cfg.MaxBlock = int(p.Config.Pin.MaxBlockSize)
+	cfg.Roots = p.core.store.Roots
+	cfg.Complete = func(ctx context.Context, d pin.DAG) (bool, error) {
+		_, complete, err := p.core.store.DAGTotals(ctx, d)
+		return complete, err
+	}
+	cfg.Datastore = p.core.store.Datastore()
+	if p.denials != nil { // holding nil, the interface would not be nil
+		cfg.Denylist = p.denials
+	}
+	cfg.OnPeer = func(peer string, inbound bool) {
+		if m := manager.Load(); m != nil {
+			m.PeerConnected(peer, inbound)
+		}
+	}
+	lost := datadir.NodeKey().Missing(p.Data)
+	if p.node, err = node.New(ctx, cfg, p.core.store); err != nil {
+		return fmt.Errorf("start the node: %w", err)
+	}
+	if err := datadir.NodeKey().Check(ctx, cfg.Datastore, p.Data, p.node.PeerID(), lost, p.Log); err != nil {
+		return err
+	}
+	network := cmp.Or(p.node.Network(), datadir.PublicNetwork)
+	if err := datadir.SwarmKey(p.Config.Node.SwarmKey).Check(ctx, cfg.Datastore, p.Data, network, false, p.Log); err != nil {
+		return err
+	}
+	p.pins, err = pin.New(ctx, pin.Config{
+		Workers:      p.Config.Pin.Workers,
+		StallTimeout: time.Duration(p.Config.Pin.StallTimeout),
+		Limits: pin.Limits{
+			Bytes:  uint64(p.Config.Pin.MaxDAGBytes),
+			Blocks: uint64(p.Config.Pin.MaxDAGBlocks),
+
+			BlockBytes: uint64(p.Config.Pin.MaxBlockSize),
+			Links:      uint64(p.Config.Pin.MaxLinks),
+			Depth:      uint64(p.Config.Pin.MaxDepth),
+		},
+		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
+		Quotas:       quotas{p.core.auth},
+		Denied:       p.denials.DeniedDAG,
+		Logger:       p.Log,
+	}, p.core.store, p.node)
+	if err != nil {
+		return fmt.Errorf("start the pin manager: %w", err)
+	}
+	manager.Store(p.pins)
+	p.core.pins = p.pins
+	return nil
+}
+
+func nodeConfig(c config.Config, d *datadir.Dir, log *slog.Logger) (node.Config, error) {
+	key, err := swarmKeyFile(c.Node.SwarmKey, d)
+	return node.Config{
+		Listen:       c.Node.Listen,
+		Announce:     c.Node.Announce,
+		KeyFile:      d.File(datadir.NodeKeyFile),
+		TempDir:      d.File(datadir.TempDirName),
+		SwarmKeyFile: key,
+		Routing:      c.Node.Routing,
+		Bootstrap:    bootstrapPeers(c.Node.Bootstrap),
+		RoutingConfig: node.RoutingConfig{
+			DelegatedRouters: c.Node.DelegatedRouters,
+			NoProvide:        !c.Provide.Enabled,
+			Strategy:         provide.Strategy(c.Provide.Strategy),
+			Interval:         time.Duration(c.Provide.Interval),
+		},
+		Peering:               c.Node.Peering,
+		AllowPrivateAddresses: c.Node.AllowPrivateAddresses,
+		HTTPRetrieval:         c.Node.HTTPRetrieval,
+		Reach: node.Reach{
+			Reachability: c.Node.Reachability,
+			PortMap:      c.Node.NATPortMap,
+			AutoNAT:      c.Node.AutoNAT,
+			RelayClient:  c.Node.RelayClient,
+			StaticRelays: c.Node.StaticRelays,
+			RelayService: c.Node.RelayService,
+			HolePunching: c.Node.HolePunching,
+		},
+		Logger: log,
+	}, err
+}
+
+// swarmKeyFile is where the key of a private network is: where the
+// configuration says, else in the data directory, if it is there. "" is nowhere.
+func swarmKeyFile(configured string, d *datadir.Dir) (string, error) {
+	if configured != "" {
+		return configured, nil
+	}
+	path := d.File(datadir.SwarmKeyName)
+	switch _, err := os.Stat(path); {
+	case err == nil:
+		return path, nil
+	case errors.Is(err, os.ErrNotExist):
+		return "", nil
+	default:
+		return "", fmt.Errorf("look for the key of a private network: %w", err)
+	}
+}
+
+// bootstrapPeers puts the public peers where the list has "auto". It is never
+// nil: to the node that would be the public ones.
+func bootstrapPeers(list []string) []string {
+	peers := []string{}
+	for _, s := range list {
+		if s != config.AutoBootstrap {
+			peers = append(peers, s)
+			continue
+		}
+		for _, a := range dht.DefaultBootstrapPeers {
+			peers = append(peers, a.String())
+		}
+	}
+	return peers
+}
+
+// serveWeb serves the API over TCP.
+func (p *Program) serveWeb(ctx, background context.Context) (err error) {
+	var requests *metrics.Requests
+	if p.metrics != nil {
+		requests = p.metrics.Requests
+	}
+	handler, err := (&api{
+		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
+		probes: p.probes(), requests: requests, log: p.Log,
+	}).handler()
+	if err != nil {
+		return err
+	}
+	if p.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", p.Config.HTTP.Listen); err != nil {
+		return hint.Add(fmt.Errorf("serve HTTP on %s: %w", p.Config.HTTP.Listen, err),
+			"http.listen sets the address; port 0 takes a free one")
+	}
+	if p.tls, err = httpd.OpenEncryption(p.Config.HTTP, p.Data.File(datadir.ACMEDirName), p.listener, p.Log); err != nil {
+		return err
+	}
+	most := httpd.MaxConns(p.Config.HTTP.MaxConnections, p.Machine.Files, p.Log)
+	p.profile.Log(p.Log, p.Config.Node.Profile, p.Machine, most, p.Config.Pin.Workers)
+	p.conns = httpd.NewConnLimit(most, httpd.ProxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
+	p.web = httpd.NewServer(p.conns.Count(handler), p.Log)
+	p.web.ConnContext = p.conns.Context
+	if p.tls != nil {
+		p.web.TLSConfig = p.tls.Config()
+	}
+	p.serve(p.web, p.conns.Listen(p.listener))
+	if p.tls != nil {
+		p.background.Go(func() { p.tls.Run(background) })
+	}
+	return nil
+}
+
+func (p *Program) serveAdmin(ctx context.Context) error {
+	handler, err := (&admin.Server{
+		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
+		Store: servedStore(p.core.store, p.core.auth, p.pins), Hint: storeHint,
+	}).Handler()
+	if err != nil {
+		return err
+	}
+	l, err := admin.Listen(ctx, p.Data.Socket(admin.SocketName))
+	if err != nil {
+		return err
+	}
+	p.admin = httpd.NewServer(handler, p.Log)
+	p.admin.WriteTimeout = 0 // removing an account takes as long as it has pins
+	p.serve(p.admin, l)
+	return nil
+}
+
+// serve runs an HTTP server until it is closed.
+func (p *Program) serve(s *http.Server, l net.Listener) {
+	p.background.Go(func() {
+		serve := s.Serve
+		if s.TLSConfig != nil {
+			serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
+		}
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+			p.failed <- fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
+		}
+	})
+}
+
+// Failed gives an error if the server cannot go on.
+func (p *Program) Failed() <-chan error { return p.failed }
+
+// URL is the base URL of the listener, as programs on this host reach it.
+func (p *Program) URL() string { return httpd.BaseURL(p.Config.HTTP.Scheme(), p.listener.Addr()) }
+
+// Close stops the server: it lets the requests under way finish, leaves
+// unfinished pins to the next start, and closes the store. It may be called
+// twice, and after a Run that failed.
+func (p *Program) Close() error {
+	p.closeOnce.Do(func() { p.closeErr = p.shutDown() })
+	return p.closeErr
+}
+
+func (p *Program) shutDown() error {
+	if p.ready && p.Notify != nil {
+		p.Notify(notifyStopping)
+	}
+	p.draining.Store(true)
+	var errs []error
+	try := func(what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	if p.ready {
+		try("remove "+datadir.RunFileName, os.Remove(p.Data.File(datadir.RunFileName)))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	// The last of them tells for as long that the server is stopping.
+	for _, s := range []*http.Server{p.web, p.admin, p.gateway.server(), p.monitor} {
+		if s == nil {
+			continue
+		}
+		if err := s.Shutdown(ctx); err != nil {
+			p.Log.Warn("cut off HTTP requests that did not end in time")
+			try("close HTTP connections", s.Close())
+		}
+	}
+	if p.listener != nil && p.web == nil {
+		try("close the listener", p.listener.Close())
+	}
+	if p.stop != nil {
+		p.stop()
+	}
+	p.background.Wait()
+	if p.tls != nil {
+		p.tls.Close()
+	}
+	if p.pins != nil {
+		try("close the pin manager", p.pins.Close())
+	}
+	if p.node != nil {
+		try("close the node", p.node.Close())
+	}
+	if p.core != nil {
+		try("close the store", p.core.store.Close())
+	}
+	if p.lock != nil {
+		try("unlock the data directory", p.lock.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,28 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// quotas are the limits that accounts have, for the manager of pins. It is a
+// pin.Quotas.
+type quotas struct {
+	accounts *auth.Service
+}
+
+var _ pin.Quotas = quotas{}
+
+// Quota implements [pin.Quotas]. An account that is gone has no limit: its
+// pins are about to go too. One whose record cannot be read has none either: it can ask
+// for nothing new, and what it waits for with others must not keep these waiting.
+func (q quotas) Quota(ctx context.Context, account string) (pin.Quota, error) {
+	a, err := q.accounts.AccountByID(ctx, account)
+	if errors.Is(err, auth.ErrNoAccount) || errors.Is(err, auth.ErrDamaged) {
+		return pin.Quota{}, nil
+	}
+	return pin.Quota{Bytes: a.Quota, Pins: a.QuotaPins}, err
+}

@@ -1,0 +1,99 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+)
+
+// serveMetrics serves /metrics, and beside it what tells whether the server is
+// well, if the configuration has an address for them.
+func (p *Program) serveMetrics(ctx, background context.Context) error {
+	if p.metrics == nil {
+		return nil
+	}
+	p.metrics.Registry.MustRegister(metrics.NewCollector(p.read))
+	address := p.Config.Metrics.Listen
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil && address == config.DefaultMetricsListen && errors.Is(err, syscall.EADDRINUSE) {
+		// A second server on the host should not need a setting to start.
+		p.Log.Warn("no metrics: the usual address is taken; metrics.listen sets another", "address", address)
+		return nil
+	}
+	if err != nil {
+		return hint.Add(fmt.Errorf("serve metrics on %s: %w", address, err),
+			"metrics.listen sets the address; port 0 takes a free one, and an empty one is no metrics")
+	}
+	p.metricsURL = httpd.BaseURL("http", l.Addr())
+	conns := httpd.NewConnLimit(metricsConns, nil, p.Log)
+	p.monitor = httpd.NewServer(conns.Count(httpd.Secure(monitorHandler(p.metrics, p.probes(), p.Log))), p.Log)
+	p.monitor.ConnContext = conns.Context
+	p.serve(p.monitor, conns.Listen(l))
+	p.background.Go(func() {
+		if err := p.core.store.Count(background, countEvery); err != nil {
+			p.Log.Error("counting what the store has ended", "err", err)
+		}
+	})
+	return nil
+}
+
+// monitorRoutes are those of the listener of the metrics.
+func monitorRoutes(m *metrics.Set, probes probes, log *slog.Logger) map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /metrics": m.Handler(log),
+		"GET /healthz": http.HandlerFunc(probes.serveHealth),
+		"GET /readyz":  http.HandlerFunc(probes.serveReady),
+	}
+}
+
+func monitorHandler(m *metrics.Set, probes probes, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range monitorRoutes(m, probes, log) {
+		mux.Handle(pattern, h)
+	}
+	return faults.Handler(log, mux)
+}
+
+// read gives what the metrics tell of the parts of the server, all of which are
+// started, and what kept it from reading the rest.
+func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
+	ready, _ := p.probes().ready(ctx)
+	r := &metrics.Reading{
+		Counted:  p.core.store.Counted(),
+		Reclaims: p.core.store.Reclaims(),
+		Levels:   p.core.store.Levels(),
+		Pins:     p.pins.Stats(),
+		Node:     p.node.Stats(),
+		Failures: p.core.auth.Failures(),
+		Conns:    p.conns.Open(),
+		Ready:    ready == "",
+		Writable: p.core.store.Writable(ctx) == nil,
+		Now:      time.Now(),
+	}
+	queue, queueErr := p.core.store.Queue(ctx)
+	if queueErr == nil {
+		r.Queue = &queue
+	}
+	free, freeErr := p.core.store.Free()
+	if freeErr == nil {
+		r.Free = &free
+	}
+	return r, errors.Join(queueErr, freeErr)
+}
+
+const (
+	metricsConns = 64
+	// countEvery is how often what is in the store is counted, if that is quick.
+	countEvery = 5 * time.Minute
+)

@@ -1,0 +1,142 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
+)
+
+// storeService is what the operator asks of the store, in the words of the admin API.
+type storeService struct {
+	store *store.Store
+	auth  *auth.Service
+	pins  interface {
+		Repair(ctx context.Context, r pin.Refetcher, blocks []multihash.Multihash, told func(pin.DAG)) error
+		Adopt(ctx context.Context, r pin.Adopter, from, to string) (adopted, left int, err error)
+	}
+	// unpin brings to an end what was begun to be unpinned.
+	unpin func(context.Context) error
+}
+
+var _ admin.Store = (*storeService)(nil)
+
+// offlineStore is for a command while no server runs: a repair is recorded, for
+// the server to do, and nobody else drops what was released.
+func offlineStore(s *store.Store, a *auth.Service, pins *pin.Offline) *storeService {
+	return &storeService{store: s, auth: a, pins: pins, unpin: pins.Unpin}
+}
+
+// A reclaim that is asked for waits this long for what is being unpinned,
+// so that removing a pin and reclaiming gives its space back.
+const unpinWait = 5 * time.Minute
+
+// servedStore is for a running server.
+func servedStore(s *store.Store, a *auth.Service, pins *pin.Manager) *storeService {
+	return &storeService{
+		store: s, auth: a, pins: pins,
+		unpin: func(ctx context.Context) error {
+			some, cancel := context.WithTimeout(ctx, unpinWait)
+			defer cancel()
+			err := pins.WaitUnpinned(some)
+			switch {
+			case errors.Is(err, pin.ErrDiskFull):
+				return nil // the reclaim makes room
+			case err != nil && some.Err() != nil:
+				return ctx.Err() // if that is nil, what is left is for the next reclaim
+			}
+			return err
+		},
+	}
+}
+
+// Stats implements [Store].
+func (s *storeService) Stats(ctx context.Context) (admin.StoreStats, error) {
+	st, err := s.store.Stats(ctx)
+	return admin.StoreStats{
+		Live: admin.Amount(st.Live), Dead: admin.Amount(st.Dead),
+		Disk: st.Disk, Free: st.Free, Damaged: st.Damaged, Unreadable: st.Unreadable,
+		DAGs: st.DAGs, Complete: st.Complete, Accounts: st.Accounts, Requests: st.Requests,
+		DamagedRecords: damagedRecords(st.DamagedRecords),
+	}, err
+}
+
+// Reclaim implements [Store].
+func (s *storeService) Reclaim(ctx context.Context, progress func(admin.StoreProgress)) (admin.Reclaimed, error) {
+	progress(admin.StoreProgress{Text: "unpinning"})
+	if err := s.unpin(ctx); err != nil {
+		return admin.Reclaimed{}, err
+	}
+	report, err := s.store.Reclaim(ctx, func(p store.ReclaimProgress) {
+		progress(admin.StoreProgress{Text: p.Stage, Done: p.Done, Total: p.Total})
+	})
+	return admin.Reclaimed(report), err
+}
+
+// Verify implements [Store].
+func (s *storeService) Verify(ctx context.Context, repair bool, tell admin.VerifyWatch) (admin.VerifyReport, error) {
+	var damaged []multihash.Multihash
+	report, err := s.store.Verify(ctx, func(d store.Damage) error {
+		info := admin.Damage{CID: d.CID().String(), Kind: d.Kind, DAGs: []admin.HurtDAG{}}
+		for _, h := range d.DAGs {
+			one, err := s.hurtInfo(ctx, h)
+			if err != nil {
+				return err
+			}
+			info.DAGs = append(info.DAGs, one)
+		}
+		damaged = append(damaged, d.Hash)
+		return tell.Damage(info)
+	}, func(p store.VerifyProgress) {
+		text := text.Counted(p.Blocks, "block") + ", " + text.RoughSize(p.Bytes)
+		tell.Progress(admin.StoreProgress{Text: text, Done: p.Done, Total: p.Total})
+	})
+	if err == nil && repair {
+		err = s.pins.Repair(ctx, s.store, damaged, func(d pin.DAG) { tell.Repairing(d.String()) })
+	}
+	return admin.VerifyReport{
+		Blocks: report.Blocks, Bytes: report.Bytes, Corrupt: report.Corrupt, Missing: report.Missing,
+		Strays: report.Strays, Elapsed: report.Elapsed, DamagedRecords: damagedRecords(report.DamagedRecords),
+	}, err
+}
+
+// Accounts implements [admin.Store].
+func (s *storeService) Accounts(ctx context.Context, status pin.Status) ([]string, error) {
+	return s.store.Accounts(ctx, status)
+}
+
+// Adopt implements [admin.Store].
+func (s *storeService) Adopt(ctx context.Context, from, to string) (adopted, left int, err error) {
+	return s.pins.Adopt(ctx, s.store, from, to)
+}
+
+func damagedRecords(d store.DamagedRecords) admin.DamagedRecords {
+	all := admin.DamagedRecords{BadRecords: d.BadRecords}
+	for _, r := range d.Records {
+		all.Records = append(all.Records, admin.DamagedRecord(r))
+	}
+	return all
+}
+
+func (s *storeService) hurtInfo(ctx context.Context, h store.HurtDAG) (admin.HurtDAG, error) {
+	info := admin.HurtDAG{CID: h.DAG.String(), Complete: h.Complete, Pins: []admin.HurtPin{}, More: h.More}
+	for _, r := range h.Requests {
+		user := r.Account
+		a, err := s.auth.AccountByID(ctx, r.Account)
+		if err == nil {
+			user = a.Email
+		} else if !errors.Is(err, auth.ErrNoAccount) {
+			return info, fmt.Errorf("look for the owner of pin %s: %w", r.ID, err)
+		}
+		info.Pins = append(info.Pins, admin.HurtPin{RequestID: r.ID, Name: r.Name, User: user})
+	}
+	return info, nil
+}

@@ -1,0 +1,143 @@
+package httpd
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+)
+
+// certFiles is TLS with a certificate in files, which are read again when they
+// change. With each handshake they are looked at, which is nothing beside it.
+type certFiles struct {
+	cert, key string
+	log       *slog.Logger
+
+	mu    sync.Mutex
+	now   *tls.Certificate
+	stamp fileStamps // of the files when they were read last, well or not
+}
+
+// fileStamps tell whether two files are those that they were.
+type fileStamps [2]struct {
+	changed time.Time
+	size    int64
+}
+
+func openTLSFiles(cert, key string, log *slog.Logger) (*certFiles, error) {
+	f := &certFiles{cert: cert, key: key, log: log}
+	if err := f.read(); err != nil {
+		return nil, hint.Add(err, "http.tls_cert and http.tls_key name a certificate with its chain and its key, in PEM")
+	}
+	return f, nil
+}
+
+func (f *certFiles) look() (s fileStamps, err error) {
+	for i, path := range []string{f.cert, f.key} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return s, err
+		}
+		s[i].changed, s[i].size = info.ModTime(), info.Size()
+	}
+	return s, nil
+}
+
+// read reads the files if they changed. On an error the certificate stays what
+// it was.
+func (f *certFiles) read() error {
+	stamp, err := f.look()
+	if err != nil {
+		err = fmt.Errorf("read the TLS certificate: %w", err)
+	}
+	if stamp == f.stamp && f.now != nil {
+		return nil // also if the error is the same one as before
+	}
+	f.stamp = stamp
+	if err != nil {
+		return err
+	}
+	cert, err := tls.LoadX509KeyPair(f.cert, f.key)
+	if err != nil {
+		return fmt.Errorf("read the TLS certificate in %s and %s: %w", f.cert, f.key, err)
+	}
+	signed, err := checkChain(cert)
+	if err != nil {
+		return fmt.Errorf("the TLS certificate in %s is damaged: %w; put it there again", f.cert, err)
+	}
+	if !signed {
+		f.log.Warn("none of the certificates behind the TLS certificate signed it; clients may refuse it", "file", f.cert)
+	}
+	f.now = &cert
+	return nil
+}
+
+// checkChain verifies the signatures of a certificate and its chain, as far as the file
+// alone allows it: a certificate of which a bit has changed is read well, and refused by
+// every client. signed is false if there is a chain, and nothing in it is by name what
+// signed the first.
+func checkChain(c tls.Certificate) (signed bool, err error) {
+	chain := make([]*x509.Certificate, len(c.Certificate))
+	for i, der := range c.Certificate {
+		if chain[i], err = x509.ParseCertificate(der); err != nil {
+			return false, fmt.Errorf("certificate %d: %w", i+1, err)
+		}
+	}
+	signed = len(chain) == 1
+	for i, cert := range chain {
+		for _, signer := range chain[i:] {
+			if !signs(signer, cert) {
+				continue
+			}
+			signed = signed || i == 0
+			err := signer.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature)
+			// What Go cannot check, or does not want to any more, clients may.
+			if weak := x509.InsecureAlgorithmError(0); errors.As(err, &weak) || errors.Is(err, x509.ErrUnsupportedAlgorithm) {
+				continue
+			}
+			if err != nil {
+				return false, fmt.Errorf("the signature of certificate %d does not fit it: %w", i+1, err)
+			}
+		}
+	}
+	return signed, nil
+}
+
+// signs reports whether a certificate says that it was signed with the key of the other.
+// A CA may have several keys under one name, and a key may have several names.
+func signs(signer, cert *x509.Certificate) bool {
+	if len(cert.AuthorityKeyId) > 0 && len(signer.SubjectKeyId) > 0 {
+		return bytes.Equal(cert.AuthorityKeyId, signer.SubjectKeyId)
+	}
+	return bytes.Equal(cert.RawIssuer, signer.RawSubject)
+}
+
+// certificate fits tls.Config.GetCertificate.
+func (f *certFiles) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.now
+	if err := f.read(); err != nil {
+		// One file may be replaced a moment before the other.
+		f.log.Warn("the TLS certificate changed and cannot be read; the old one is used", "err", err)
+	}
+	if f.now != before {
+		f.log.Info("the TLS certificate was read again", "expires", f.now.Leaf.NotAfter)
+	}
+	return f.now, nil
+}
+
+func (f *certFiles) Config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: f.certificate}
+}
+
+func (f *certFiles) Run(context.Context) {}
+func (f *certFiles) Close()              {}

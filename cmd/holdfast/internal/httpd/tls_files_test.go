@@ -1,0 +1,130 @@
+package httpd
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/logtest"
+)
+
+// A flipped bit in the certificate or its key is refused at the start, or, in
+// what names the signer alone, warned of.
+func TestFlippedTLSFiles(t *testing.T) {
+	certPath, keyPath := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	cert, key := chainOf(t, "pins.example.com")
+	var lines logtest.Lines
+	log := slog.New(slog.NewTextHandler(&lines, nil))
+	write := func(cert, key []byte) {
+		t.Helper()
+		for path, b := range map[string][]byte{certPath: cert, keyPath: key} {
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(cert, key)
+	if _, err := openTLSFiles(certPath, keyPath, log); err != nil || lines.String() != "" {
+		t.Fatalf("unharmed: %v\n%s", err, &lines)
+	}
+	// flip gives PEM with one bit of what it holds flipped.
+	flip := func(text []byte, bit int) (changed []byte) {
+		for len(text) > 0 {
+			var b *pem.Block
+			if b, text = pem.Decode(text); b == nil {
+				t.Fatal("no PEM")
+			}
+			if bit >= 0 && bit < 8*len(b.Bytes) {
+				b.Bytes[bit/8] ^= 1 << (bit % 8)
+			}
+			bit -= 8 * len(b.Bytes)
+			changed = append(changed, pem.EncodeToMemory(b)...)
+		}
+		return changed
+	}
+	size := func(text []byte) int { // in bits, of what is first in it
+		b, _ := pem.Decode(text)
+		return 8 * len(b.Bytes)
+	}
+	for bit := range size(cert) {
+		write(flip(cert, bit), key)
+		before := lines.String()
+		if _, err := openTLSFiles(certPath, keyPath, log); err == nil && lines.String() == before {
+			t.Errorf("bit %d of %d of the certificate goes unnoticed", bit, size(cert))
+		}
+	}
+	first, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for bit := range size(key) {
+		write(cert, flip(key, bit))
+		f, err := openTLSFiles(certPath, keyPath, log)
+		if err == nil && !f.now.PrivateKey.(*ecdsa.PrivateKey).Equal(first.PrivateKey) {
+			t.Errorf("bit %d of the key gives another one", bit)
+		}
+	}
+}
+
+// chainOf makes a certificate that another one signed, which is behind it, as PEM.
+func chainOf(t *testing.T, name string) (cert, key []byte) {
+	t.Helper()
+	caCert, caKey := certificate(t, "ca")
+	ca, err := tls.X509KeyPair(caCert, caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}, ca.Leaf, k.Public(), ca.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), caCert...),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+}
+
+// certificate makes a self-signed one, as PEM.
+func certificate(t *testing.T, name string) (cert, key []byte) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+}

@@ -1,0 +1,74 @@
+package metrics
+
+import (
+	"expvar"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// badgerCollector gives what Badger counts, by expvar and for the whole
+// process, names and types as Prometheus has them.
+type badgerCollector struct{}
+
+// badgerVar is one of Badger's numbers. A map has a value for each level, or
+// for whatever else the label says.
+type badgerVar struct {
+	From, to, help, label string
+	kind                  prometheus.ValueType
+}
+
+func BadgerVars() []badgerVar {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	return []badgerVar{
+		{"badger_get_num_user", "badger_gets_total", "Keys that were looked for.", "", counter},
+		{"badger_get_with_result_num_user", "badger_gets_found_total", "Keys that were looked for and found.", "", counter},
+		{"badger_put_num_user", "badger_puts_total", "Keys that were written.", "", counter},
+		{"badger_write_bytes_user", "badger_written_bytes_total", "Bytes of keys and values that were written.", "", counter},
+		{"badger_iterator_num_user", "badger_iterators_total", "Times that keys were read in a row.", "", counter},
+		{"badger_get_num_memtable", "badger_memtable_gets_total", "Looks in memory for a key.", "", counter},
+		{"badger_get_num_lsm", "badger_lsm_gets_total", "Looks in the tree for a key, by level.", "level", counter},
+		{"badger_hit_num_lsm_bloom_filter", "badger_lsm_bloom_hits_total", "Looks in the tree that a bloom filter spared, by level or kind.", "level", counter},
+		{"badger_read_bytes_lsm", "badger_lsm_read_bytes_total", "Bytes of values that were read from the tree.", "", counter},
+		{"badger_write_bytes_l0", "badger_l0_written_bytes_total", "Bytes that were written to memory, and go to the tree's level 0.", "", counter},
+		{"badger_write_bytes_compaction", "badger_compaction_written_bytes_total", "Bytes that compaction wrote, by level.", "level", counter},
+		{"badger_compaction_current_num_lsm", "badger_compacting_tables", "Tables that are being compacted.", "", gauge},
+		{"badger_read_num_vlog", "badger_vlog_reads_total", "Values that were read from the value log.", "", counter},
+		{"badger_read_bytes_vlog", "badger_vlog_read_bytes_total", "Bytes of those values.", "", counter},
+		{"badger_write_num_vlog", "badger_vlog_writes_total", "Values that were written to the value log.", "", counter},
+		{"badger_write_bytes_vlog", "badger_vlog_written_bytes_total", "Bytes that were written to the value log.", "", counter},
+	}
+}
+
+func (v badgerVar) desc() *prometheus.Desc {
+	var labels []string
+	if v.label != "" {
+		labels = []string{v.label}
+	}
+	return prometheus.NewDesc(v.to, v.help, labels, nil)
+}
+
+// Describe implements [prometheus.Collector].
+func (badgerCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, v := range BadgerVars() {
+		out <- v.desc()
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (badgerCollector) Collect(out chan<- prometheus.Metric) {
+	for _, v := range BadgerVars() {
+		desc := v.desc()
+		tell := func(n expvar.Var, labels ...string) {
+			if value, err := strconv.ParseFloat(n.String(), 64); err == nil {
+				out <- prometheus.MustNewConstMetric(desc, v.kind, value, labels...)
+			}
+		}
+		switch from := expvar.Get(v.From).(type) {
+		case *expvar.Int:
+			tell(from)
+		case *expvar.Map:
+			from.Do(func(kv expvar.KeyValue) { tell(kv.Value, kv.Key) })
+		}
+	}
+}
