@@ -19,7 +19,7 @@ func (n *Node) provider() *provide.Provider {
 	return n.router.provider
 }
 
-// Announce implements [pin.Fetcher]. With RoutingNone it does nothing, and
+// Announce implements [pin.Engine]. With RoutingNone it does nothing, and
 // nothing for a root that holds its data itself or is denied.
 func (n *Node) Announce(d pin.DAG) {
 	if p := n.provider(); p != nil {
@@ -27,14 +27,14 @@ func (n *Node) Announce(d pin.DAG) {
 	}
 }
 
-// Withdraw implements [pin.Fetcher].
+// Withdraw implements [pin.Engine].
 func (n *Node) Withdraw(d pin.DAG) {
 	if p := n.provider(); p != nil {
 		p.Withdraw(d)
 	}
 }
 
-// Announced implements [pin.Fetcher].
+// Announced implements [pin.Engine].
 func (n *Node) Announced(d pin.DAG) (at time.Time, ok bool) {
 	p := n.provider()
 	if p == nil || walk.IsInline(d.CID()) || denied(n.cfg.Denylist, d.CID()) != nil {

@@ -54,7 +54,7 @@ func (n *Node) refuse() func(cid.Cid) error {
 	}
 }
 
-// Fetch implements [pin.Fetcher]. A DAG with a block that is denied is refused, unless
+// Fetch implements [pin.Engine]. A DAG with a block that is denied is refused, unless
 // it is repaired: that one is kept, as others are that are complete. If
 // the denylist changes, the DAG is walked from its root again: what is whole is
 // passed over, and so it costs little, and what was let pass before is looked at

@@ -1,5 +1,5 @@
 // Package node is Holdfast's place in the IPFS network: a libp2p host, Bitswap,
-// the DHT, and what brings whole DAGs to disk. It implements [pin.Fetcher].
+// the DHT, and what brings whole DAGs to disk. With its store it is a [pin.Engine].
 //
 // # Its parts
 //

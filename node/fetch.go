@@ -26,6 +26,12 @@ func rootAnswers(peers int) time.Duration {
 	return max(peersAnswer, time.Duration(peers)*eachAnswers)
 }
 
+// Drop implements [pin.Engine]: the store lets go.
+func (n *Node) Drop(ctx context.Context, a pin.Attempt, _ pin.DAG) error { return n.store.Drop(ctx, a) }
+
+// Room implements [pin.Engine]: it is the store's.
+func (n *Node) Room(ctx context.Context, bytes uint64) error { return n.store.Room(ctx, bytes) }
+
 // walk walks a DAG once.
 func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	ctx, cancel := context.WithCancel(ctx)

@@ -57,7 +57,7 @@ type Config struct {
 	// internet and those of this machine, and join the DHT of the local network
 	// beside the public one.
 	AllowPrivateAddresses bool
-	// Roots yields the DAGs that are to be announced, such as pin.Records.Roots,
+	// Roots yields the DAGs that are to be announced, such as pin.Work.Roots,
 	// and Complete says whether one is among them; nil is those that were given
 	// to Announce.
 	Roots    func(context.Context) iter.Seq2[pin.DAG, error]
@@ -135,7 +135,7 @@ type Node struct {
 	closeErr  error
 }
 
-var _ pin.Fetcher = (*Node)(nil)
+var _ pin.Engine = (*Node)(nil)
 
 // New starts a node over a store. ctx bounds only the start. The caller closes
 // the node, and then the store.

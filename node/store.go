@@ -6,6 +6,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/node/walk"
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // Store is what a node reads and writes blocks by. *store.Store is one.
@@ -17,4 +18,7 @@ type Store interface {
 	// LookSize gives how many bytes a block has, as Look would give those. Errors:
 	// pin.ErrUnreadable, if that is known of the block.
 	LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error)
+	// Drop and Room are those of pin.Engine; the attempt says all that a store needs.
+	Drop(ctx context.Context, a pin.Attempt) error
+	Room(ctx context.Context, bytes uint64) error
 }

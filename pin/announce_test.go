@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
-// Whoever has something pinned sees whether the network knows, and since when.
+// A pinned request shows whether the network was told of it, and when.
 func TestInfoSaysWhatIsAnnounced(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 3})
@@ -43,7 +43,7 @@ func TestInfoSaysWhatIsAnnounced(t *testing.T) {
 	})
 }
 
-// Where nothing is announced nothing is said of it.
+// If nothing is announced, a request does not mention announcements.
 func TestInfoWithoutAnnouncements(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.net.deaf = true
@@ -55,7 +55,7 @@ func TestInfoWithoutAnnouncements(t *testing.T) {
 	})
 }
 
-// What nothing holds any more is withdrawn, however it came to that.
+// A DAG that nothing holds any more is withdrawn, whatever released it.
 func TestWithdraws(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		for n := range 5 {
@@ -87,7 +87,7 @@ func TestWithdraws(t *testing.T) {
 		r.after(time.Second, three, pin.Pinned)
 		check("replaced", dag(1), dag(2))
 
-		// At the next start, if the last one did not come to it.
+		// At the next start, if the last manager did not get to it.
 		r.recs.SetFault(func(m string) error {
 			if m == "ReleasedDAG" || m == "Drop" {
 				return errors.New("input/output error")
@@ -105,7 +105,7 @@ func TestWithdraws(t *testing.T) {
 	})
 }
 
-// A DAG is announced, though the commit that made it complete was followed by an error.
+// A DAG is announced even if an error followed the commit that made it complete.
 func TestAnnouncedAfterAnError(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.Close()
@@ -122,7 +122,7 @@ func TestAnnouncedAfterAnError(t *testing.T) {
 	})
 }
 
-// halfComplete has Complete end with an error once the DAG is marked.
+// halfComplete makes Complete return an error after the DAG is marked.
 type halfComplete struct{ pin.Records }
 
 func (h *halfComplete) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) ([]pin.Attempt, error) {

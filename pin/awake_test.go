@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Time in which the process did not run counts for no timeout: a pin that runs, one that
-// has something and one that is parked go on where they were.
+// Time in which the process did not run counts for no timeout: a running pin, one that has
+// received something and a parked one go on where they were.
 func TestStoppedProcess(t *testing.T) {
 	const stall, stopped = 10 * time.Minute, 24 * time.Hour
 	var away atomic.Int64
@@ -36,7 +36,7 @@ func TestStoppedProcess(t *testing.T) {
 		if got := r.get(vs[1]).Info["elapsed"]; got > "6m40s" || len(got) > len("6m40s") {
 			t.Errorf("elapsed %s, of which it ran %v", got, stall/2+90*time.Second)
 		}
-		// What it did run counts.
+		// Time in which it did run counts.
 		time.Sleep(stall / 2)
 		for _, v := range vs {
 			r.after(0, v, pin.Failed)

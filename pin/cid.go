@@ -10,16 +10,16 @@ import (
 	"github.com/multiformats/go-multibase"
 )
 
-// maxCID bounds a CID's text before it is decoded, which takes time quadratic in its
-// length. The longest there is has a digest of 128 bytes in base2: under 1,300.
+// maxCID bounds the length of a CID's text: decoding takes time quadratic in it. The
+// longest CID there is has a digest of 128 bytes in base2, which is under 1,300.
 const maxCID = 1500
 
-// ParseCID reads the text of a CID, a CIDv0 or a CIDv1 in any base that is text. It
-// takes what cid.Decode takes, but for a text that is read as the CID and is not how
-// that is written: the decoders of base32 and base64 pass over line breaks, padding and
-// bits that are left over, and whoever compares such a text with the CID finds another
-// one. Upper and lower case are the same in bases in which they are. An error goes on
-// after the text: "is not a CID: ...".
+// ParseCID reads the text of a CID: a CIDv0, or a CIDv1 in any base that is text. It accepts
+// what cid.Decode accepts, unless the CID would be written otherwise: the decoders of
+// base32 and base64 ignore line breaks, padding and leftover bits, and a client that
+// compares its text with the CID would find that they differ. In bases without a
+// difference between upper and lower case both are accepted. An error continues the
+// text: "is not a CID: ...".
 func ParseCID(text string) (cid.Cid, error) {
 	if len(text) > maxCID {
 		return cid.Undef, fmt.Errorf("is too long to be one: %d bytes", len(text))
@@ -44,7 +44,7 @@ func ParseCID(text string) (cid.Cid, error) {
 	return c, nil
 }
 
-// writtenLike writes a CID in the base of the text that it was read from.
+// writtenLike writes a CID in the base of the text from which it was read.
 func writtenLike(c cid.Cid, text string) (string, error) {
 	if c.Version() == 0 {
 		return c.String(), nil
@@ -53,5 +53,6 @@ func writtenLike(c cid.Cid, text string) (string, error) {
 	return c.StringOfBase(multibase.Encoding(base))
 }
 
-// caseless reports whether the base of a CIDv1's text has no upper and lower case.
+// caseless reports whether upper and lower case are the same in the base of a CIDv1's
+// text.
 func caseless(text string) bool { return strings.ContainsRune("fFbBvVcCtTkK", rune(text[0])) }

@@ -10,8 +10,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// A text in which a character is put in or taken out is not the same CID, in
-// whatever base it is.
+// A CID's text with a character inserted or removed is not that CID, in any base.
 func TestParseCIDPassesNothingOver(t *testing.T) {
 	const v1 = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 	want := cid.MustParse(v1)

@@ -38,7 +38,7 @@ func (d *denials) denied(dag pin.DAG) error {
 	return nil
 }
 
-// What is denied is not taken, and nothing is written of it.
+// A denied DAG is refused, and nothing is written.
 func TestDeniedIsRefused(t *testing.T) {
 	var list denials
 	list.deny(dag(1))
@@ -69,7 +69,7 @@ func TestDeniedIsRefused(t *testing.T) {
 	})
 }
 
-// What is pinned and becomes denied stays, and says so.
+// A pin whose DAG becomes denied stays, and says so.
 func TestDeniedIsShown(t *testing.T) {
 	var list denials
 	run(t, pin.Config{Denied: list.denied}, func(r *rig) {
@@ -90,8 +90,7 @@ func TestDeniedIsShown(t *testing.T) {
 	})
 }
 
-// What waits for another try has it at once when it is denied, and others wait
-// on.
+// A parked pin is tried at once when its DAG becomes denied; others wait on.
 func TestDeniedDoesNotWait(t *testing.T) {
 	var list denials
 	run(t, pin.Config{Denied: list.denied}, func(r *rig) {

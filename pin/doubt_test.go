@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
-// doubtful are records whose changes are made and end in doubt, while on is set.
+// doubtful are records whose changes succeed and return ErrInDoubt, while on is set.
 type doubtful struct {
 	*records
 	on atomic.Bool
@@ -54,8 +54,8 @@ func (d *doubtful) Fail(ctx context.Context, dag pin.DAG, reason string) ([]pin.
 	return released, nil
 }
 
-// What is in doubt is read as made, and so it goes on: what was asked for is fetched,
-// and what was let go of is dropped.
+// A change in doubt is processed as one that succeeded: what was requested is fetched, and
+// what was released is dropped.
 func TestChangesInDoubtGoOn(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.Close()

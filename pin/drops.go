@@ -3,95 +3,111 @@ package pin
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// drop takes note of attempts that were released. They are dropped once no run
-// writes under them.
-func (m *Manager) drop(released []Attempt) {
+// drops has the engine let go of what released attempts hold, one attempt after the
+// other.
+type drops struct {
+	releases Releases
+	engine   Engine
+	log      *slog.Logger
+	// mayDrop reports whether nothing is written under an attempt. If something is, it
+	// is stopped, and the attempt is added again once that has ended.
+	mayDrop func(Attempt) bool
+
+	// doubt says that a change failed which may have been made, and which may have
+	// released something.
+	doubt atomic.Bool
+	added chan struct{} // wakes the loop; holds one
+
+	mu    sync.Mutex
+	queue []Attempt // to be dropped
+	// undropped are released and not dropped yet: those in queue, the one that is being
+	// dropped, and those that a run still writes under.
+	undropped map[Attempt]struct{}
+	waits     map[*dropWait]struct{}
+}
+
+func newDrops(r Releases, e Engine, log *slog.Logger, mayDrop func(Attempt) bool) *drops {
+	return &drops{
+		releases: r, engine: e, log: log, mayDrop: mayDrop, added: make(chan struct{}, 1),
+		undropped: make(map[Attempt]struct{}), waits: make(map[*dropWait]struct{}),
+	}
+}
+
+// add queues attempts that were released.
+func (d *drops) add(released []Attempt) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.addLocked(released)
+}
+
+func (d *drops) addLocked(released []Attempt) {
 	if len(released) == 0 {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.queueDrops(released)
-}
-
-// dropFound drops what the records have as released and nobody here was told of.
-func (m *Manager) dropFound(ctx context.Context) {
-	released, err := m.records.Released(ctx)
-	if err != nil {
-		m.doubt.Store(true) // the next run looks again
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.queueUnknown(released)
-}
-
-// queueUnknown queues those that are not queued yet.
-func (m *Manager) queueUnknown(released []Attempt) {
-	m.queueDrops(slices.DeleteFunc(released, func(a Attempt) bool {
-		_, known := m.undropped[a]
-		return known
-	}))
-}
-
-func (m *Manager) queueDrops(as []Attempt) {
-	if len(as) == 0 {
-		return
-	}
-	m.drops = append(m.drops, as...)
-	for _, a := range as {
-		m.undropped[a] = struct{}{}
+	d.queue = append(d.queue, released...)
+	for _, a := range released {
+		d.undropped[a] = struct{}{}
 	}
 	select {
-	case m.dropKick <- struct{}{}:
+	case d.added <- struct{}{}:
 	default:
 	}
 }
 
-// dropLoop drops what released attempts hold, one attempt at a time.
-func (m *Manager) dropLoop() {
+// addUnknown queues those that are not known yet. d.mu is held.
+func (d *drops) addUnknown(released []Attempt) {
+	d.addLocked(slices.DeleteFunc(released, func(a Attempt) bool {
+		_, known := d.undropped[a]
+		return known
+	}))
+}
+
+// suspect says that a change failed and may have been made. What it may have released
+// is read by the next recheck.
+func (d *drops) suspect() { d.doubt.Store(true) }
+
+// recheck queues what the records have as released and nobody here knows, if suspect was
+// called.
+func (d *drops) recheck(ctx context.Context) {
+	if !d.doubt.Swap(false) {
+		return
+	}
+	released, err := d.releases.Released(ctx)
+	if err != nil {
+		d.suspect()
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.addUnknown(released)
+}
+
+// loop drops what is queued, until ctx ends. What is left then is found again at the
+// next start, by its mark in the records.
+func (d *drops) loop(ctx context.Context) {
 	pause := time.Duration(0)
 	for {
-		m.mu.Lock()
-		batch := m.drops
-		m.drops = nil
-		m.mu.Unlock()
-		var failed []Attempt
-		full := false
-		for i, a := range batch {
-			m.withdraw(a)
-			if !m.mayDrop(a) {
-				continue
-			}
-			if err := m.records.Drop(m.ctx, a); err != nil {
-				if m.ctx.Err() != nil || errors.Is(err, ErrClosed) {
-					return // the mark is durable; the next start goes on
-				}
-				failed = append(failed, a)
-				if full = errors.Is(err, ErrDiskFull); full {
-					failed = append(failed, batch[i+1:]...)
-					m.failDropWaits(err)
-				}
-				if !full || pause == 0 {
-					m.log.Error("drop what was unpinned", "attempt", a, "err", err)
-				}
-				if full {
-					break
-				}
-				continue
-			}
-			m.dropped(a)
+		d.mu.Lock()
+		batch := d.queue
+		d.queue = nil
+		d.mu.Unlock()
+		failed, full, err := d.dropAll(ctx, batch, pause == 0)
+		if err != nil {
+			return
 		}
 		var again <-chan time.Time
 		if len(failed) > 0 {
-			m.mu.Lock()
-			m.drops = append(m.drops, failed...)
-			m.mu.Unlock()
+			d.mu.Lock()
+			d.queue = append(d.queue, failed...)
+			d.mu.Unlock()
 			pause = min(max(2*pause, retryMin), retryMax)
 			if full {
 				pause = retryMin // a look at the disk, no more
@@ -101,104 +117,120 @@ func (m *Manager) dropLoop() {
 			pause = 0
 		}
 		select {
-		case <-m.ctx.Done():
+		case <-ctx.Done():
 			return
-		case <-m.dropKick:
+		case <-d.added:
 		case <-again:
 		}
 	}
 }
 
-// withdraw has the network told no more of the DAG of a released attempt, which
-// may have been pinned again meanwhile: the fetcher looks.
-func (m *Manager) withdraw(a Attempt) {
-	d, err := m.records.ReleasedDAG(m.ctx, a)
+// dropAll drops attempts and returns those that failed; full says that the disk is too
+// full for it. The failure of a full disk is logged if logFull. err says that the loop is
+// to end.
+func (d *drops) dropAll(ctx context.Context, batch []Attempt, logFull bool) (failed []Attempt, full bool, err error) {
+	for i, a := range batch {
+		err := d.drop(ctx, a)
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
+			return nil, false, err
+		}
+		full = errors.Is(err, ErrDiskFull)
+		if !full || logFull {
+			d.log.Error("drop what was unpinned", "attempt", a, "err", err)
+		}
+		if full {
+			d.failWaits(err)
+			return append(failed, batch[i:]...), true, nil
+		}
+		failed = append(failed, a)
+	}
+	return failed, false, nil
+}
+
+// drop drops one attempt, unless a run writes under it. Before that it withdraws the DAG,
+// which may be pinned again by now: the engine checks that.
+func (d *drops) drop(ctx context.Context, a Attempt) error {
+	dag, err := d.releases.ReleasedDAG(ctx, a)
 	if err == nil {
-		m.fetcher.Withdraw(d)
-	} else if m.ctx.Err() == nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrClosed) {
-		m.log.Error("withdraw what is not pinned any more", "attempt", a, "err", err)
+		d.engine.Withdraw(dag)
+	} else if !errors.Is(err, ErrNotFound) { // which may be that its record cannot be read
+		return err
 	}
+	if !d.mayDrop(a) {
+		return nil
+	}
+	if err := d.engine.Drop(ctx, a, dag); err != nil {
+		return err
+	}
+	if err := d.releases.Dropped(ctx, a); err != nil {
+		return err
+	}
+	d.dropped(a)
+	return nil
 }
 
-// mayDrop reports whether nothing writes under the attempt. If something does,
-// it is stopped, and the attempt comes back when it has.
-func (m *Manager) mayDrop(a Attempt) bool {
-	// Every Begin that could still have been given the attempt has been noted
-	// once this lock was had: a later one cannot get it.
-	m.beginning.Lock()
-	//lint:ignore SA2001 a barrier: there is nothing to guard
-	m.beginning.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	j := m.attempts[a]
-	if j == nil {
-		return true
-	}
-	j.drop = append(j.drop, a)
-	j.cancel(errReleased)
-	return false
-}
-
-// dropWait waits for attempts to be dropped.
+// dropWait waits until some attempts are dropped.
 type dropWait struct {
 	left map[Attempt]struct{}
 	done chan struct{} // closed when none is left, or with err
 	err  error
 }
 
-// dropped takes note that an attempt was.
-func (m *Manager) dropped(a Attempt) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.undropped, a)
-	for w := range m.dropWaits {
+// dropped notes that an attempt was dropped.
+func (d *drops) dropped(a Attempt) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.undropped, a)
+	for w := range d.waits {
 		if delete(w.left, a); len(w.left) == 0 {
 			close(w.done)
-			delete(m.dropWaits, w)
+			delete(d.waits, w)
 		}
 	}
 }
 
-// failDropWaits ends the waiting for drops.
-func (m *Manager) failDropWaits(err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for w := range m.dropWaits {
+// failWaits ends all waits with an error.
+func (d *drops) failWaits(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for w := range d.waits {
 		w.err = err
 		close(w.done)
-		delete(m.dropWaits, w)
+		delete(d.waits, w)
 	}
 }
 
-// WaitUnpinned waits until what was unpinned by now is let go of, so that a reclaim
-// finds it. What the disk fails to take is tried again, and waited for. Errors: the
-// context's; ErrDiskFull, when only a reclaim can make room; ErrClosed.
-func (m *Manager) WaitUnpinned(ctx context.Context) error {
-	// A request may be seen to be pinned before what it replaced is noted here.
-	released, err := m.records.Released(ctx)
+// wait waits until what is released by now is dropped. Errors: ctx's; ErrDiskFull; and
+// ErrClosed when closed ends.
+func (d *drops) wait(ctx, closed context.Context) error {
+	// A request may be seen as pinned before what it replaced is queued here.
+	released, err := d.releases.Released(ctx)
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	m.queueUnknown(released)
-	if len(m.undropped) == 0 {
-		m.mu.Unlock()
+	d.mu.Lock()
+	d.addUnknown(released)
+	if len(d.undropped) == 0 {
+		d.mu.Unlock()
 		return nil
 	}
-	w := &dropWait{left: maps.Clone(m.undropped), done: make(chan struct{})}
-	m.dropWaits[w] = struct{}{}
-	m.mu.Unlock()
+	w := &dropWait{left: maps.Clone(d.undropped), done: make(chan struct{})}
+	d.waits[w] = struct{}{}
+	d.mu.Unlock()
 	defer func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.dropWaits, w)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.waits, w)
 	}()
 	select {
 	case <-w.done:
 		return w.err
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-m.ctx.Done():
+	case <-closed.Done():
 		return ErrClosed
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Who waits for what was unpinned waits for all of it, however long the disk fails to
-// take it, and for nothing that is unpinned later.
+// WaitUnpinned waits for everything that was unpinned before it was called, however long the
+// disk fails, and for nothing that is unpinned later.
 func TestWaitUnpinned(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		for n := range 3 {
@@ -69,7 +69,7 @@ func TestWaitUnpinned(t *testing.T) {
 		if err := <-done; !errors.Is(err, pin.ErrClosed) {
 			r.t.Errorf("when it closes: %v", err)
 		}
-		// The next manager has it to do still.
+		// It is left for the next manager.
 		r.start()
 		go func() { done <- r.WaitUnpinned(r.t.Context()) }()
 		synctest.Wait()
@@ -80,8 +80,8 @@ func TestWaitUnpinned(t *testing.T) {
 	})
 }
 
-// A full disk ends the waiting, as it takes a reclaim to make room; what was unpinned is
-// let go of soon after that.
+// A full disk ends the wait, since only a reclaim can make room. What was unpinned is dropped
+// soon after that.
 func TestWaitUnpinnedOnAFullDisk(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 2})
@@ -113,7 +113,8 @@ func TestWaitUnpinnedOnAFullDisk(t *testing.T) {
 	})
 }
 
-// What was released and is not known to the manager yet is waited for, too.
+// WaitUnpinned also waits for attempts of which the manager does not know yet that they are
+// released.
 func TestWaitUnpinnedReadsWhatIsReleased(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 2})

@@ -30,7 +30,7 @@ type content struct {
 	fetches int // how many began
 }
 
-// network is a [pin.Fetcher] whose DAGs the test makes up.
+// network is a [pin.Engine] whose DAGs the test makes up.
 type network struct {
 	t         *testing.T
 	mu        sync.Mutex
@@ -47,14 +47,70 @@ type network struct {
 	withdrawn []pin.DAG
 	order     []pin.DAG // in which DAGs were completed
 	origins   map[pin.DAG][]string
+	kept      map[pin.Attempt]pin.DAG // what was fetched, in part at least, and not dropped
+	whole     map[pin.Attempt]bool    // of those, the whole ones
+	dropped   []pin.Attempt
+	fault     func(method string) error
 }
 
 func newNetwork(t *testing.T) *network {
 	return &network{t: t, dags: make(map[pin.DAG]*content), changed: make(chan struct{}),
-		walking: make(map[pin.Attempt]int), heard: make(map[pin.DAG]time.Time), origins: make(map[pin.DAG][]string)}
+		walking: make(map[pin.Attempt]int), heard: make(map[pin.DAG]time.Time), origins: make(map[pin.DAG][]string),
+		kept: make(map[pin.Attempt]pin.DAG), whole: make(map[pin.Attempt]bool)}
 }
 
-// set gives a DAG its content from now on.
+// setFault makes Drop and Room first call fault with their own names, and return its error.
+func (n *network) setFault(fault func(method string) error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fault = fault
+}
+
+func (n *network) fails(ctx context.Context, method string) error {
+	n.mu.Lock()
+	fault := n.fault
+	n.mu.Unlock()
+	if err := ctx.Err(); err != nil || fault == nil {
+		return err
+	}
+	return fault(method)
+}
+
+func (n *network) Drop(ctx context.Context, a pin.Attempt, _ pin.DAG) error {
+	n.mu.Lock()
+	if n.walking[a] > 0 {
+		n.t.Errorf("attempt %d is dropped while a fetch writes under it", a)
+	}
+	n.mu.Unlock()
+	if err := n.fails(ctx, "Drop"); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dropped = append(n.dropped, a)
+	delete(n.kept, a)
+	delete(n.whole, a)
+	return nil
+}
+
+func (n *network) Room(ctx context.Context, _ uint64) error {
+	return n.fails(ctx, "Room")
+}
+
+// keeps reports whether all of a DAG is kept, and whether any of it is.
+func (n *network) keeps(d pin.DAG) (all, some bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for a, kept := range n.kept {
+		if kept == d {
+			some = true
+			all = all || n.whole[a]
+		}
+	}
+	return all, some
+}
+
+// set changes the content of a DAG.
 func (n *network) set(d pin.DAG, c content) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -63,7 +119,7 @@ func (n *network) set(d pin.DAG, c content) {
 	n.changed = make(chan struct{})
 }
 
-// look gives what there is of a DAG, and a channel that ends the view.
+// look returns what there is of a DAG, and a channel that is closed when that changes.
 func (n *network) look(d pin.DAG) (*content, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -75,7 +131,7 @@ func (n *network) look(d pin.DAG) (*content, <-chan struct{}) {
 	return c, n.changed
 }
 
-// fetches is how many fetches of a DAG began.
+// fetches is how many fetches of a DAG have begun.
 func (n *network) fetches(d pin.DAG) int {
 	c, _ := n.look(d)
 	n.mu.Lock()
@@ -83,7 +139,7 @@ func (n *network) fetches(d pin.DAG) int {
 	return c.fetches
 }
 
-// walks is how many fetches go on.
+// walks is how many fetches are under way.
 func (n *network) walks() (walks int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -93,7 +149,7 @@ func (n *network) walks() (walks int) {
 	return walks
 }
 
-// hints are the origins that the last fetch of a DAG was given.
+// hints are the origins given to the last fetch of a DAG.
 func (n *network) hints(d pin.DAG) []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -106,7 +162,7 @@ func (n *network) announced() []pin.DAG {
 	return slices.Clone(n.told)
 }
 
-// completed gives the DAGs that were fetched, in order.
+// completed returns the DAGs that were fetched, in order.
 func (n *network) completed() []pin.DAG {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -139,14 +195,14 @@ func (n *network) Announced(d pin.DAG) (time.Time, bool) {
 	return at, true
 }
 
-// taken gives the DAGs that were withdrawn, in order.
+// taken returns the DAGs that were withdrawn, in order.
 func (n *network) taken() []pin.DAG {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.withdrawn)
 }
 
-// announceTime is how long it takes to tell of a DAG.
+// announceTime is how long it takes to announce a DAG.
 const announceTime = time.Minute
 
 func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
@@ -184,6 +240,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	if n.full {
 		planned = &pin.DiskFullError{Kept: 1, More: 1}
 	}
+	there := n.whole[j.Attempt] && !j.Repair
 	n.mu.Unlock()
 	if planned != nil {
 		return pin.Totals{}, planned
@@ -194,11 +251,15 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 		if c.refuse != "" {
 			return pin.Totals{}, pin.Refused("%s", c.refuse)
 		}
+		if j.Limits.Blocks > 0 && uint64(c.blocks) > j.Limits.Blocks {
+			return pin.Totals{}, pin.Refused("it has %d blocks", c.blocks)
+		}
 		j.Progress.SetNote(c.note)
 		j.Progress.Asked(c.peers, 0, 0)
 		if c.blocks > 0 && got >= c.blocks {
 			n.mu.Lock()
 			n.order = append(n.order, j.DAG)
+			n.whole[j.Attempt] = true
 			n.mu.Unlock()
 			return pin.Totals{Blocks: uint64(got), Bytes: uint64(got) * 100}, nil
 		}
@@ -236,28 +297,22 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{}, context.Cause(ctx)
 		}
 		got++
-		j.Progress.Advance(100, true)
+		n.mu.Lock()
+		n.kept[j.Attempt] = j.DAG
+		n.mu.Unlock()
+		j.Progress.Advance(100, !there)
 	}
 }
 
-// records are in memory, and see that no attempt is dropped under a walk.
+// records are in memory. Their faults are the network's too.
 type records struct {
 	*pintest.Records
-	net     *network
-	mu      sync.Mutex
-	dropped []pin.Attempt
+	net *network
 }
 
-func (r *records) Drop(ctx context.Context, a pin.Attempt) error {
-	r.net.mu.Lock()
-	if r.net.walking[a] > 0 {
-		r.net.t.Errorf("attempt %d is dropped while a walk writes under it", a)
-	}
-	r.net.mu.Unlock()
-	r.mu.Lock()
-	r.dropped = append(r.dropped, a)
-	r.mu.Unlock()
-	return r.Records.Drop(ctx, a)
+func (r *records) SetFault(fault func(method string) error) {
+	r.net.setFault(fault)
+	r.Records.SetFault(fault)
 }
 
 // rig is a manager on a fake network and fake records, in a synctest bubble.
@@ -270,7 +325,7 @@ type rig struct {
 	log  *logtest.Buffer
 }
 
-// logged gives the lines of the log that have a text.
+// logged returns the lines of the log that contain a text.
 func (r *rig) logged(text string) (lines []string) {
 	r.t.Helper()
 	synctest.Wait()
@@ -332,7 +387,7 @@ func (r *rig) get(v pin.View) pin.View {
 	return v
 }
 
-// after lets time pass and then wants a request in a status.
+// after lets time pass and then checks the status of a request.
 func (r *rig) after(d time.Duration, v pin.View, want pin.Status) pin.View {
 	r.t.Helper()
 	time.Sleep(d) // of the bubble
@@ -344,7 +399,7 @@ func (r *rig) after(d time.Duration, v pin.View, want pin.Status) pin.View {
 	return v
 }
 
-// busy is how many fetches hold a worker, and the most that ever did at once.
+// busy is how many fetches hold a worker, and the maximum so far.
 func (r *rig) busy() (now, most int) {
 	r.net.mu.Lock()
 	defer r.net.mu.Unlock()
@@ -353,9 +408,9 @@ func (r *rig) busy() (now, most int) {
 
 // dropped is how many attempts were dropped.
 func (r *rig) dropped() int {
-	r.recs.mu.Lock()
-	defer r.recs.mu.Unlock()
-	return len(r.recs.dropped)
+	r.net.mu.Lock()
+	defer r.net.mu.Unlock()
+	return len(r.net.dropped)
 }
 
 func dag(n int) pin.DAG { return pintest.DAGSpec(n).DAG() }

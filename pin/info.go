@@ -8,11 +8,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
 
-// InfoDamaged is the member of [View].Info that a request has whose record cannot be
-// read; its value is "record".
+// InfoDamaged is the member of [View].Info that says a request's record cannot be read;
+// its value is "record".
 const InfoDamaged = "damaged"
 
-// InfoOf gives what a request's record says for [View].Info.
+// InfoOf is [View].Info as far as it follows from the request's record.
 func InfoOf(r Request) map[string]string {
 	info := make(map[string]string)
 	if r.Details != "" {
@@ -28,7 +28,7 @@ func InfoOf(r Request) map[string]string {
 	return info
 }
 
-// view adds what is going on to a request, from memory.
+// view adds to a request what is going on, from memory.
 func (m *Manager) view(r Request) View {
 	v := View{Request: r}
 	info := InfoOf(r)
@@ -37,15 +37,13 @@ func (m *Manager) view(r Request) View {
 		if m.denied(r.DAG()) != nil {
 			info["status_details"] = deniedNote
 		}
-		if at, ok := m.fetcher.Announced(r.DAG()); ok && at.IsZero() {
+		if at, ok := m.engine.Announced(r.DAG()); ok && at.IsZero() {
 			info["announced"] = "not yet"
 		} else if ok {
 			info["announced"] = at.UTC().Format(time.RFC3339)
 		}
 	case Queued, Pinning:
-		m.mu.Lock()
-		m.describe(r, info)
-		m.mu.Unlock()
+		m.jobs.describe(r, info)
 	}
 	if info["status_details"] == "" {
 		delete(info, "status_details")
@@ -56,51 +54,55 @@ func (m *Manager) view(r Request) View {
 	return v
 }
 
-func (m *Manager) describe(r Request, info map[string]string) {
-	j := m.jobs[r.DAG()]
-	if j == nil {
-		some, others := m.turns.OnDisk(r.Account)
-		switch {
-		case r.Status == Queued && some:
-			info["status_details"] = fmt.Sprintf("queued, with more than %d other pins of the account: the oldest and the newest are tried first, and it is between these", others)
-		case r.Status == Pinning && m.turns.IsPutOff(r.Account):
-			info["status_details"] = fmt.Sprintf("put off after a try, as %d other pins of the account wait for another too; it has its next when some of those are over",
-				m.turns.Kept(r.Account))
-		}
+// describe adds to info what is known in memory of an unfinished request.
+func (s *scheduler) describe(r Request, info map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := s.jobs[r.DAG()]
+	switch {
+	case j == nil:
+		s.describeOnDisk(r, info)
+	case r.Status == Queued:
+		s.describeQueued(r, j, info)
+	default:
+		j.describe(s.clock.Now(), info)
+	}
+}
+
+// describeOnDisk says of a request without a job that it waits on disk, if it does.
+func (s *scheduler) describeOnDisk(r Request, info map[string]string) {
+	some, others := s.turns.OnDisk(r.Account)
+	switch {
+	case r.Status == Queued && some:
+		info["status_details"] = fmt.Sprintf("queued, with more than %d other pins of the account: the oldest and the newest are tried first, and it is between these", others)
+	case r.Status == Pinning && s.turns.HasSpilled(r.Account):
+		info["status_details"] = fmt.Sprintf("put off after a try, as %d other pins of the account wait for another too; it has its next when some of those are over",
+			s.turns.Kept(r.Account))
+	}
+}
+
+// describeQueued says where in its account's queue a request is.
+func (s *scheduler) describeQueued(r Request, j *job, info map[string]string) {
+	w, _ := j.members.get(member{r.Account, r.ID})
+	n, newest := s.turns.Position(r.Account, w.place)
+	if n == 0 {
 		return
 	}
-	now := m.clock.Now()
-	if r.Status == Queued {
-		w, _ := j.members.get(member{r.Account, r.ID})
-		if n, newest := m.turns.Position(r.Account, w.place); n > 0 {
-			from := "oldest"
-			if newest {
-				from = "newest"
-			}
-			info["queue_position"] = strconv.Itoa(n)
-			info["status_details"] = fmt.Sprintf("queue position: %d, counted from the %s of the account's pins that wait for their first try", n, from)
-		}
-		return
+	from := "oldest"
+	if newest {
+		from = "newest"
 	}
+	info["queue_position"] = strconv.Itoa(n)
+	info["status_details"] = fmt.Sprintf("queue position: %d, counted from the %s of the account's pins that wait for their first try", n, from)
+}
+
+// describe says how far a job has come.
+func (j *job) describe(now time.Time, info map[string]string) {
 	if !j.began.IsZero() {
 		info["elapsed"] = now.Sub(j.began).Round(time.Second).String()
 	}
 	if p := j.progress; p != nil {
-		info["blocks"] = strconv.FormatUint(p.Blocks.Load(), 10)
-		info["bytes"] = strconv.FormatUint(p.Bytes.Load(), 10)
-		if n := p.Claimed(); n > 0 {
-			info["bytes_claimed"] = strconv.FormatUint(n, 10)
-		}
-		if n := p.Again(); n > 0 {
-			info["asked_again"] = strconv.FormatUint(n, 10)
-		}
-		if gap := p.Gap(); gap >= time.Second {
-			info["longest_gap"] = gap.Round(100 * time.Millisecond).String()
-		}
-		info["providers"] = strconv.FormatInt(p.Providers.Load(), 10)
-		if last := p.LastBlock(); !last.IsZero() {
-			info["last_block"] = now.Sub(last).Round(time.Second).String() + " ago"
-		}
+		p.describe(now, info)
 		if j.rate >= 1 {
 			info["bytes_per_second"] = strconv.FormatFloat(j.rate, 'f', 0, 64)
 		}
@@ -117,10 +119,29 @@ func (m *Manager) describe(r Request, info map[string]string) {
 	}
 }
 
-// repairNote is before what a repair does or waits for.
+// describe says what a fetch has counted.
+func (p *Progress) describe(now time.Time, info map[string]string) {
+	info["blocks"] = strconv.FormatUint(p.Blocks.Load(), 10)
+	info["bytes"] = strconv.FormatUint(p.Bytes.Load(), 10)
+	if n := p.Claimed(); n > 0 {
+		info["bytes_claimed"] = strconv.FormatUint(n, 10)
+	}
+	if n := p.Again(); n > 0 {
+		info["asked_again"] = strconv.FormatUint(n, 10)
+	}
+	if gap := p.Gap(); gap >= time.Second {
+		info["longest_gap"] = gap.Round(100 * time.Millisecond).String()
+	}
+	info["providers"] = strconv.FormatInt(p.Providers.Load(), 10)
+	if last := p.LastBlock(); !last.IsZero() {
+		info["last_block"] = now.Sub(last).Round(time.Second).String() + " ago"
+	}
+}
+
+// repairNote comes before what a repair does or waits for.
 const repairNote = "it was pinned, and a block of it that was damaged is fetched again; it keeps what it has until that comes: "
 
-// details says in a sentence what a job does or waits for.
+// details is a sentence on what a job does or waits for.
 func (j *job) details(now time.Time) string {
 	p := j.progress
 	note := ""
@@ -162,7 +183,7 @@ func (j *job) details(now time.Time) string {
 	}
 }
 
-// pause is how long a parked job waits yet.
+// pause is how long a parked job has still to wait.
 func (j *job) pause(now time.Time) time.Duration {
 	return max(j.NextTry().Sub(now), 0).Round(time.Second)
 }

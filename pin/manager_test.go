@@ -58,7 +58,7 @@ func TestDeadPinsDoNotDelay(t *testing.T) {
 				}
 				r.net.set(dag(5000), content{blocks: 3})
 				r.after(6*time.Second, r.add(next, 5000), pin.Pinned)
-				// The dead ones take turns, and one that appears is found.
+				// The dead ones take turns, so one that appears is found.
 				r.net.set(dag(0), content{blocks: 3})
 				time.Sleep(2 * time.Minute)
 				synctest.Wait()
@@ -97,7 +97,7 @@ func TestIdleGivesWorkerBack(t *testing.T) {
 	})
 }
 
-// A pin that waits for another try has no providers, whatever its last one had.
+// A parked pin shows no providers, whatever its last try had.
 func TestProvidersOfParked(t *testing.T) {
 	run(t, pin.Config{Seekers: 1}, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 10, serve: 3, peers: 2})
@@ -114,8 +114,8 @@ func TestProvidersOfParked(t *testing.T) {
 	})
 }
 
-// Workers go round: neither a DAG that takes hours nor an account with many of
-// them keeps the others waiting.
+// Workers go round: neither a DAG that takes hours nor an account with many of them delays
+// the others.
 func TestWorkersGoRound(t *testing.T) {
 	run(t, pin.Config{Workers: 2}, func(r *rig) {
 		for n := range 10 {
@@ -178,7 +178,7 @@ func TestTotalTimeout(t *testing.T) {
 	})
 }
 
-// Who joins a DAG that is about to stall is given the whole time.
+// A request that joins a DAG that is about to stall has the whole timeout.
 func TestStallClockOfThoseWhoJoin(t *testing.T) {
 	run(t, pin.Config{StallTimeout: 10 * time.Minute}, func(r *rig) {
 		r.add(alice, 1)
@@ -219,7 +219,7 @@ func TestErrorsAreRetried(t *testing.T) {
 	})
 }
 
-// A full disk is the operator's to mend: pins wait for it, however long.
+// Only the operator can mend a full disk: pins wait for that, however long.
 func TestDiskFull(t *testing.T) {
 	run(t, pin.Config{StallTimeout: time.Minute}, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 2, errs: slices.Repeat([]error{pin.ErrDiskFull}, 10)})
@@ -295,8 +295,8 @@ func TestRemove(t *testing.T) {
 	})
 }
 
-// Removed and added again in the same instant, a DAG ends up pinned under an
-// attempt of its own.
+// A DAG that is removed and added again in the same instant ends up pinned under a new
+// attempt.
 func TestRemoveAndAddAgain(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 10, delay: time.Second})
@@ -350,7 +350,7 @@ func TestReplace(t *testing.T) {
 	})
 }
 
-// A restart goes on with everything that was queued or pinning.
+// After a restart everything that was queued or pinning goes on.
 func TestResume(t *testing.T) {
 	run(t, pin.Config{Seekers: 2, Window: 4}, func(r *rig) {
 		var vs []pin.View
@@ -359,7 +359,7 @@ func TestResume(t *testing.T) {
 			vs = append(vs, r.add(alice, n))
 		}
 		gone := r.add(bob, 30)
-		r.after(4*time.Second, gone, pin.Pinning) // one that is before it takes 3 s
+		r.after(7*time.Second, gone, pin.Pinning) // up to two that are before it take 3 s each
 		for range 5 {
 			time.Sleep(time.Second)
 			r.Close()
@@ -405,7 +405,7 @@ func TestResumeDrops(t *testing.T) {
 	})
 }
 
-// A parked pin is woken by its origin, and by whoever connects to us.
+// A parked pin is woken by its origin, and by any peer that connects to us.
 func TestWake(t *testing.T) {
 	run(t, pin.Config{Seekers: 1}, func(r *rig) {
 		first := r.add(alice, 1, origin("peerA"))
@@ -435,8 +435,8 @@ func TestWake(t *testing.T) {
 	})
 }
 
-// Peers that come all the time, as they do to a public node, wake parked pins, and
-// those leave places for new ones.
+// Peers that connect all the time, as to a public node, wake parked pins, and these leave
+// places for new ones.
 func TestWokenPinsLeavePlaces(t *testing.T) {
 	for _, dead := range []int{1000, 3000} {
 		t.Run(strconv.Itoa(dead), func(t *testing.T) {
@@ -463,7 +463,7 @@ func TestWokenPinsLeavePlaces(t *testing.T) {
 				time.Sleep(10 * time.Second)
 				r.net.set(dag(50_000), content{blocks: 3})
 				r.after(6*time.Second, r.add(bob, 50_000), pin.Pinned)
-				// Those that wait have their turns all the same.
+				// The parked ones have their turns all the same.
 				r.net.set(dag(0), content{blocks: 3})
 				time.Sleep(5 * time.Minute)
 				synctest.Wait()
@@ -476,8 +476,8 @@ func TestWokenPinsLeavePlaces(t *testing.T) {
 	}
 }
 
-// A request that joins a DAG that is fetched is pinning at once; its origins
-// are tried if nothing has come yet.
+// A request that joins a running fetch is pinning at once. Its origins are tried if nothing
+// was received yet.
 func TestJoin(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.add(alice, 1, origin("peerA"))
@@ -542,7 +542,7 @@ func TestCloseTwice(t *testing.T) {
 	})
 }
 
-// How much a pin has is told once it is pinned too, whether it was fetched for it or
+// A pinned request shows its blocks and bytes, whether it was fetched for this request or
 // was there.
 func TestInfoOfWhatIsPinned(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
@@ -565,7 +565,7 @@ func TestInfoOfWhatIsPinned(t *testing.T) {
 	})
 }
 
-// The log has who removed and replaced what.
+// It is logged which account removed and replaced what.
 func TestRemovalsAreLogged(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		old := r.add(alice, 1)

@@ -6,14 +6,14 @@ import (
 	"github.com/multiformats/go-multihash"
 )
 
-// Offline is the service of pins of a command that is run while no server is.
-// It changes records; the fetching, and the clearing up after what is removed,
-// is for the server when it next starts. Records keep quotas by themselves.
+// Offline does what a [Manager] does for clients, for a command that runs while no server
+// does. It only changes records: the server fetches when it next starts, and drops what was
+// released. The records check the quotas.
 type Offline struct {
 	records Records
 }
 
-// NewOffline makes one over records, which keep accounts within the quotas from then on.
+// NewOffline makes one over records, and gives them the quotas.
 func NewOffline(records Records, q Quotas) *Offline {
 	records.SetQuotas(q)
 	return &Offline{records}
@@ -37,7 +37,7 @@ func (o *Offline) Remove(ctx context.Context, account, id string) error {
 	return err
 }
 
-// RemoveAll deletes every request of an account, and says how many those were.
+// RemoveAll deletes every request of an account and returns how many those were.
 func (o *Offline) RemoveAll(ctx context.Context, account string) (removed int, err error) {
 	return removeAll(ctx, o.records, account, o.Remove)
 }
@@ -48,13 +48,13 @@ func (o *Offline) Retry(ctx context.Context, account, id string) (View, error) {
 	return offlineView(r), err
 }
 
-// Get gives a request, as its record has it.
+// Get returns a request, as its record has it.
 func (o *Offline) Get(ctx context.Context, account, id string) (View, error) {
 	r, err := o.records.Get(ctx, account, id)
 	return offlineView(r), err
 }
 
-// List gives those requests that match, as their records have them.
+// List returns the requests that match, as their records have them.
 func (o *Offline) List(ctx context.Context, account string, q Query) (ViewPage, error) {
 	page, err := o.records.List(ctx, account, q)
 	views := make([]View, len(page.Requests))
@@ -64,7 +64,7 @@ func (o *Offline) List(ctx context.Context, account string, q Query) (ViewPage, 
 	return ViewPage{Count: page.Count, Views: views}, err
 }
 
-// Repair records that DAGs are to be fetched again, as [Manager.Repair] has it.
+// Repair records that DAGs are to be fetched again, as [Manager.Repair] does.
 func (o *Offline) Repair(ctx context.Context, r Refetcher, blocks []multihash.Multihash, told func(DAG)) error {
 	ctx = context.WithoutCancel(ctx)
 	dags, _, err := r.NotWhole(ctx, blocks)
@@ -77,24 +77,31 @@ func (o *Offline) Repair(ctx context.Context, r Refetcher, blocks []multihash.Mu
 	return err
 }
 
-// Adopt gives all requests of an account to another, as [Manager.Adopt] does.
+// Adopt gives all requests of one account to another, as [Manager.Adopt] does.
 func (o *Offline) Adopt(ctx context.Context, r Adopter, from, to string) (adopted, left int, err error) {
 	left, err = r.Adopt(ctx, from, to, func(some []Adopted) { adopted += len(some) })
 	return adopted, left, err
 }
 
-// Unpin drops what was released.
-func (o *Offline) Unpin(ctx context.Context) error {
+// Unpin has drop let go of what every released attempt holds, as [Engine].Drop does, and
+// forgets the attempts.
+func (o *Offline) Unpin(ctx context.Context, drop func(context.Context, Attempt) error) error {
 	released, err := o.records.Released(ctx)
+	if err != nil {
+		return err
+	}
 	for _, a := range released {
-		if err == nil {
-			err = o.records.Drop(ctx, a)
+		if err := drop(ctx, a); err != nil {
+			return err
+		}
+		if err := o.records.Dropped(ctx, a); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
-// offlineView tells of a request what its record does.
+// offlineView is a view of what a request's record says.
 func offlineView(r Request) View {
 	return View{Request: r, Info: InfoOf(r)}
 }

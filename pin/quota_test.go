@@ -30,7 +30,7 @@ func withQuota(t *testing.T, test func(*rig)) {
 
 func TestQuota(t *testing.T) {
 	withQuota(t, func(r *rig) {
-		// Crossed on the way: failed, with the reason, and let go.
+		// Exceeded during the fetch: failed, with the reason, and released.
 		big := r.add(alice, 20)
 		v := r.after(6*time.Second, big, pin.Failed)
 		if got := v.Info["status_details"]; !strings.Contains(got, "quota") || !strings.Contains(got, "of 1000 bytes") {
@@ -39,7 +39,7 @@ func TestQuota(t *testing.T) {
 		if r.net.walks() != 0 || r.dropped() != 1 {
 			t.Errorf("%d fetches go on, %d attempts were dropped", r.net.walks(), r.dropped())
 		}
-		// Two at once, of which each would fit.
+		// Two at once, each of which would fit alone.
 		one, two := r.add(alice, 6), r.add(alice, 7)
 		time.Sleep(10 * time.Second)
 		a, b := r.get(one).Status, r.get(two).Status
@@ -53,7 +53,7 @@ func TestQuota(t *testing.T) {
 		if _, err := r.Retry(t.Context(), alice, big.ID); !errors.Is(err, pin.ErrQuota) {
 			t.Errorf("retry in a full account: %v, want ErrQuota", err)
 		}
-		// What is charged already costs nothing more.
+		// A DAG that is charged already costs nothing more.
 		again := r.add(alice, 4)
 		if again.Status != pin.Pinned {
 			t.Errorf("the same DAG again is %s", again.Status)
@@ -73,7 +73,7 @@ func TestQuota(t *testing.T) {
 		if err != nil || v.Status != pin.Pinned {
 			t.Errorf("replace by what fits: %s, %v", v.Status, err)
 		}
-		// And one that is not, when it was fetched.
+		// One that is not, when it was fetched.
 		v, err = r.Replace(t.Context(), alice, v.ID, pintest.DAGSpec(5))
 		if err != nil {
 			t.Fatal(err)
@@ -82,7 +82,7 @@ func TestQuota(t *testing.T) {
 	})
 }
 
-// Others who wait for the same DAG go on.
+// Requests of other accounts for the same DAG go on.
 func TestQuotaOfOneOfTwo(t *testing.T) {
 	withQuota(t, func(r *rig) {
 		mine, his := r.add(alice, 15), r.add(bob, 15)
@@ -94,8 +94,8 @@ func TestQuotaOfOneOfTwo(t *testing.T) {
 	})
 }
 
-// What was pinned and is replaced counts until the pin in its stead is done, and makes
-// room for that one alone.
+// A pin that was replaced counts until its replacement is done, and makes room for that
+// alone.
 func TestQuotaOfWhatIsReplaced(t *testing.T) {
 	withQuota(t, func(r *rig) {
 		replace := func(v pin.View, n int) pin.View {
@@ -119,8 +119,8 @@ func TestQuotaOfWhatIsReplaced(t *testing.T) {
 	})
 }
 
-// Requests that wait on disk, as their account has more than are kept in memory, are
-// held to its quota when the DAG is completed for another.
+// The quota also applies to requests that are on disk alone, when their DAG is completed for
+// another account.
 func TestQuotaOfRequestsOnDisk(t *testing.T) {
 	run(t, pin.Config{Quotas: limits{alice: {Bytes: 1000}}, Window: 4, Seekers: 2}, func(r *rig) {
 		for n := range 20 {
@@ -140,7 +140,7 @@ func TestQuotaOfRequestsOnDisk(t *testing.T) {
 	})
 }
 
-// What is done and charged is not counted a second time while it is being settled.
+// A DAG that is complete and charged is not counted again while its requests are settled.
 func TestQuotaWhileAnotherIsSettled(t *testing.T) {
 	withQuota(t, func(r *rig) {
 		r.Close()
@@ -160,8 +160,8 @@ func TestQuotaWhileAnotherIsSettled(t *testing.T) {
 	})
 }
 
-// slowComplete takes its time after the commit in which a DAG is complete, as when
-// it has many requests.
+// slowComplete returns some time after the commit that makes a DAG complete, as if the DAG
+// had many requests.
 type slowComplete struct {
 	pin.Records
 	of pin.DAG
@@ -175,8 +175,8 @@ func (s *slowComplete) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t
 	return released, err
 }
 
-// What looks after quotas reads each account once in a tick, and keeps nobody from
-// getting a place however long its reads and writes take.
+// The quota watch reads each account once a tick, and delays no turn however long its reads
+// and writes take.
 func TestQuotaHoldsUpNobody(t *testing.T) {
 	withQuota(t, func(r *rig) {
 		const fetches = 12 // fewer than there are workers
@@ -230,7 +230,7 @@ func TestQuotaHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// A quota of pins counts what is queued, pinning or pinned, and nothing else.
+// A quota of pins counts requests that are queued, pinning or pinned, and no others.
 func TestQuotaOfPins(t *testing.T) {
 	l := limits{alice: {Pins: 3}}
 	run(t, pin.Config{Quotas: l}, func(r *rig) {
@@ -255,12 +255,12 @@ func TestQuotaOfPins(t *testing.T) {
 		r.after(0, failed, pin.Failed)
 		_, err = r.Replace(t.Context(), alice, failed.ID, pintest.DAGSpec(2))
 		full("in the place of one that had failed", err, "quota of pins is reached: it has 3 of 3")
-		// One goes and one comes.
+		// One is replaced by one.
 		if one, err = r.Replace(t.Context(), alice, one.ID, pintest.DAGSpec(2)); err != nil {
 			t.Errorf("replace at the limit: %v", err)
 		}
 		r.after(time.Second, one, pin.Pinned)
-		// A limit that is lowered removes nothing, and lets nothing new in.
+		// A lowered limit removes nothing, and admits nothing new.
 		l[alice] = pin.Quota{Pins: 2}
 		_, err = r.Replace(t.Context(), alice, one.ID, pintest.DAGSpec(3))
 		full("replace over the limit", err, "it has 3 of 2")
@@ -278,7 +278,7 @@ func TestQuotaOfPins(t *testing.T) {
 		_, err = r.Add(t.Context(), alice, pintest.DAGSpec(3))
 		full("after the retry", err, "quota of pins is reached: it has 3 of 3")
 		r.after(time.Second, r.add(bob, 3), pin.Pinned) // who has no limit
-		// Both quotas hold beside each other.
+		// Both quotas apply together.
 		l[alice] = pin.Quota{Pins: 100, Bytes: 200}
 		_, err = r.Add(t.Context(), alice, pintest.DAGSpec(3))
 		full("a quota of bytes", err, "its other pins hold 200 of 200 bytes")

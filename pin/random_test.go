@@ -12,9 +12,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
-// Random calls, restarts and faults, after which everything settles as it
-// should: what somebody has is pinned, what nobody has is not, what nothing
-// holds is dropped, and never under a walk (the records see to that).
+// Random calls, restarts and faults, after which everything settles as it should: a DAG that
+// the network has is pinned, another is not, and what nothing holds is dropped, never under
+// a running fetch (the network checks that).
 func TestRandom(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

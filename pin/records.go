@@ -2,224 +2,191 @@ package pin
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"iter"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+	"github.com/multiformats/go-multihash"
 )
 
-// Errors that callers act on. All of them may come wrapped.
-var (
-	// ErrNotFound: no such request, or another account's.
-	ErrNotFound = errors.New("no such pin request")
-	// ErrTooFast: an account made more requests than there are milliseconds
-	// to tell them apart; try again in a second.
-	ErrTooFast = errors.New("too many pin requests at once for this account")
-	// ErrDiskFull: the floor of free disk space is reached; nothing was written.
-	// It may come as a [DiskFullError].
-	ErrDiskFull = diskerr.ErrDiskFull
-	// ErrUnwritable: the disk does not take what is written to it; nothing was changed.
-	ErrUnwritable = diskerr.ErrUnwritable
-	// ErrInDoubt: the disk failed while the change was written. From then on it is
-	// read as made, but a crash may undo it. What a method gives beside it is as if
-	// it had succeeded.
-	ErrInDoubt = diskerr.ErrInDoubt
-	// ErrQuota: the account holds as much as it may; nothing was written. It
-	// comes as a [QuotaError].
-	ErrQuota = errors.New("the account's quota is reached")
-	// ErrDenied: the operator's denylists have the content; nothing was written.
-	ErrDenied = errors.New("the content is on a denylist of this server")
-	// ErrSuperseded: the attempt is no longer the one its DAG is tried by.
-	ErrSuperseded = errors.New("the attempt was superseded")
-	// ErrClosed: the store or the manager is closing or closed.
-	ErrClosed = diskerr.ErrClosed
-	// ErrNotFailed: only a failed request can be tried again.
-	ErrNotFailed = errors.New("the pin request has not failed")
-)
-
-// DiskFullError is an [ErrDiskFull] that says how full the disk is.
-type DiskFullError = diskerr.DiskFullError
-
-// KeptTries is how many fetches that were never done a row of replacements keeps.
-// Who publishes faster than the network brings it has most of each version in the
-// next, so that the newest few have nearly all that came; and what one request
-// holds stays so little that a commit lets go of it.
+// KeptTries is how many unfinished fetches a chain of replacements keeps. An account
+// that publishes faster than the network delivers has most of each version in the next
+// one, so the newest few have nearly all that was received. The number also bounds what
+// one request holds, so that one commit can let go of it.
 const KeptTries = 4
 
-// Records keeps requests, and what is known of DAGs, on disk.
+// Records keeps requests on disk, and what is known of DAGs. It has three parts, by who
+// calls them. One value has all three, since they change together.
 //
-// Every method that changes something returns only after the change would
-// survive power loss; calls made at the same time share a sync. All methods
-// may be called concurrently. Once closed, methods return [ErrClosed]. The
-// manager does not close the Records that it is given. Any change may fail with
-// [ErrUnwritable], or with [ErrInDoubt]: then Add, Replace, Remove and Retry give
-// what they made beside it, and of all others what was released is found by Released.
+// # Durability
 //
-// The DAG of every request is held: it has a record from the first request
-// that names it until the last one that holds it is gone, pinned elsewhere or
-// failed. A request holds its DAG while it is queued, pinning or pinned. One
-// that came by Replace also holds, until it is done, what was there before it, so
-// that shared blocks stay: of the requests in whose row it is, the DAG of the last
-// that was pinned, and those of the newest [KeptTries] since that were Pinning when
-// they were replaced. What nothing holds any more is released: marked as deleting, in the
-// same commit, and returned to the caller so that it calls Drop once no walk writes under
-// the attempt.
+// Every method that changes something returns only after the change would survive a
+// power loss; calls made at the same time share a sync. Any change may fail with
+// [ErrUnwritable], or with [ErrInDoubt]. After ErrInDoubt, Add, Replace, Remove and
+// Retry still return what they made, and Released lists what any other method released.
+//
+// All methods may be called concurrently, except [Requests].SetQuotas. After the records
+// are closed they return [ErrClosed]. The manager does not close the records that it is
+// given.
+//
+// # What a request holds
+//
+// A DAG has a record from the first request that names it until no request holds it
+// any more. A request holds its DAG while it is queued, pinning or pinned.
+//
+// Until it is done, a request made by Replace also holds the DAG of the last request in
+// its chain that was pinned, and the DAGs of the newest [KeptTries] requests that were
+// replaced while pinning after that. So blocks that they share stay.
+//
+// When nothing holds a DAG any more, its attempt is released in the same commit: it is
+// marked, and returned to the caller, which sees to it that the [Engine] drops it.
 type Records interface {
-	// SetQuotas has accounts kept within what q gives them, as Usage counts it, from
-	// now on; without, nothing bounds them. It is not called while another method
-	// is. Quotas are kept where requests are made and become pinned, so that they
-	// hold exactly, whatever is done at the same time. A change by which an account
-	// is charged for no more bytes is never refused for these.
+	Requests
+	Work
+	Releases
+}
+
+// Requests is the part of [Records] that clients' calls end at.
+type Requests interface {
+	// SetQuotas bounds what accounts may have, as Usage counts it. Nil bounds nothing,
+	// and so it is until SetQuotas is called. [New] and [NewOffline] call it, once, and no
+	// other method is called at the same time. Quotas are checked in the commit that makes
+	// a request or that makes it pinned, so they hold exactly, whatever happens at the same
+	// time. A change that does not raise what an account is charged is never refused for
+	// its quota of bytes.
 	SetQuotas(q Quotas)
 
-	// Add commits a new request. It gives it its ID and Created; Status is
-	// Pinned if the DAG is complete already, else Queued. An account that has as
-	// many requests as it may that are queued, pinning or pinned is refused, and
-	// one that is charged all that it may be, or would be more than that at once.
+	// Add commits a new request and gives it its ID and Created. Its Status is Pinned if
+	// the DAG is complete already, else Queued. It is refused if the account has as
+	// many queued, pinning and pinned requests as it may, or is charged as much as
+	// it may be, or would be charged more than that at once.
 	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError.
 	Add(ctx context.Context, account string, s Spec) (Request, error)
 
-	// Replace removes request id of the account and adds a new one, in one
-	// commit. The new request may be for the same DAG. The old request does not
-	// count any more: unless it failed, an account that is at its limit can
-	// replace it, and one that is over it cannot. A full account can replace too,
-	// unless it would be charged too much at once.
+	// Replace removes request id of the account and adds a new one, in one commit. The
+	// new request may be for the same DAG. The old request does not count any more:
+	// unless it failed, an account at its limit of requests can replace it. An account
+	// above that limit cannot. An account that is charged as much as it may be can
+	// replace too, unless the new request would be charged too much at once.
 	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull, a *QuotaError.
 	Replace(ctx context.Context, account, id string, s Spec) (now, old Request, released []Attempt, err error)
 
-	// Remove deletes a request and gives it as it last was.
+	// Remove deletes a request and returns it as it last was.
 	// Errors: ErrNotFound.
 	Remove(ctx context.Context, account, id string) (old Request, released []Attempt, err error)
 
 	// Get reads one request. Errors: ErrNotFound.
 	Get(ctx context.Context, account, id string) (Request, error)
 
-	// List reads a page of an account's requests, newest first, and counts
-	// all that match.
+	// List reads a page of an account's requests, newest first, and counts all that
+	// match.
 	List(ctx context.Context, account string, q Query) (Page, error)
 
-	// Retry moves a failed request back to Queued and holds its DAG again
-	// (or makes it Pinned, if the DAG is complete), within the quotas as Add is.
+	// Retry moves a failed request back to Queued and holds its DAG again, or makes it
+	// Pinned if the DAG is complete. The quotas apply as they do to Add.
 	// Errors: ErrNotFound, ErrNotFailed, a *QuotaError.
 	Retry(ctx context.Context, account, id string) (Request, error)
 
-	// Begin moves every queued request for the DAG to Pinning and gives the
-	// attempt to fetch it under: that of an earlier Begin if it was not
-	// released, else a new one. If the DAG is complete, Begin settles its
-	// requests as Complete does and returns complete = true with the attempt;
-	// what they let go of then is found by Released.
-	// It writes nothing when there is nothing to change.
-	// Errors: ErrNotFound if the DAG is not complete and no request for it is
-	// queued or pinning, even if one that came by Replace still holds it.
+	// Usage says what an account takes up: nothing if it has no pins, or does not exist.
+	Usage(ctx context.Context, account string) (Usage, error)
+}
+
+// Work is the part of [Records] that brings requests to their end.
+type Work interface {
+	// Begin moves every queued request for the DAG to Pinning and returns the attempt
+	// to fetch it under: that of an earlier Begin unless it was released, else a new
+	// one. If the DAG is complete, Begin settles its requests as Complete does and
+	// returns the attempt and true; Released lists what these requests let go of.
+	// Begin writes nothing if there is nothing to change.
+	// Errors: ErrNotFound if the DAG is not complete and no request for it is queued or
+	// pinning, even if a request made by Replace still holds it.
 	Begin(ctx context.Context, d DAG) (a Attempt, complete bool, err error)
 
-	// Complete marks the DAG complete with the given totals, then every
-	// request for it Pinned, or Failed if that is over its account's quota of
-	// bytes: what the request let go of makes room, and what was complete before a
-	// [Refetcher].Refetch is never too much. The caller has made every block and link
-	// durable. The mark is atomic; requests follow in as many commits as they
-	// need, and after a crash in between UnfinishedAfter still has the rest.
-	// released is what the requests no longer hold: the attempt itself too, if
-	// all of them failed.
+	// Complete marks the DAG complete with the given totals. Then it makes every request
+	// for the DAG Pinned, or Failed if that exceeds its account's quota of bytes. What
+	// the request itself lets go of makes room, and a DAG that was complete before a
+	// [Refetcher].Refetch never exceeds a quota. The caller has made sure that the DAG is
+	// durable. The mark is atomic. The requests follow in as many commits as they need;
+	// after a crash in between, UnfinishedAfter still has the rest. released is what the
+	// requests do not hold any more: the attempt too, if all of them failed.
 	// Errors: ErrSuperseded if a is not the DAG's attempt.
 	Complete(ctx context.Context, d DAG, a Attempt, t Totals) (released []Attempt, err error)
 
-	// Fail makes every queued or pinning request for the DAG Failed, with
-	// details, and lets go of what they held.
+	// Fail makes every queued or pinning request for the DAG Failed, with the details,
+	// and lets go of what these requests held.
 	Fail(ctx context.Context, d DAG, details string) (released []Attempt, err error)
 
-	// FailOverQuota makes every queued or pinning request of the account for the
-	// DAG Failed, with the QuotaError as details, and lets go of what they held, if
-	// so many bytes of the DAG are more than its quota has room for, and it is not what
-	// was complete before. It says how many those were. Requests of others go on.
+	// FailOverQuota does so for one account, with a QuotaError as the details, if its
+	// quota has no room for so many bytes of the DAG. It does nothing if the DAG was
+	// complete before. failed is how many requests it made Failed. Requests of other
+	// accounts go on.
 	FailOverQuota(ctx context.Context, account string, d DAG, bytes uint64) (failed int, released []Attempt, err error)
 
-	// Accounts lists the accounts that have requests of the given status, each once.
-	// A damaged request counts as what it was.
-	Accounts(ctx context.Context, s Status) ([]string, error)
-
-	// UnfinishedAfter reads an account's requests of the given status, Queued or
-	// Pinning, that were created after the given time, oldest first, at most limit
-	// of them (limit > 0).
-	UnfinishedAfter(ctx context.Context, account string, s Status, after time.Time, limit int) ([]Request, error)
-
-	// Drop deletes what a released attempt holds and nothing else does, then its deleting
-	// mark. It may be interrupted anywhere and called again; an attempt that
-	// is dropped already, or never was, is no error. An attempt that is not
-	// released is an error, and nothing is dropped.
-	Drop(ctx context.Context, a Attempt) error
-
-	// Released yields the attempts that are marked deleting and not dropped
-	// yet, as a crash may leave them.
-	Released(ctx context.Context) ([]Attempt, error)
-
-	// Usage says what an account takes up. An account without pins, or that
-	// there is not, takes up nothing.
-	Usage(ctx context.Context, account string) (Usage, error)
-
-	// ReleasedDAG gives the DAG that a released attempt was for, as long as it
-	// is not dropped. Errors: ErrNotFound.
-	ReleasedDAG(ctx context.Context, a Attempt) (DAG, error)
-
-	// Repairing reports whether a DAG was complete until [Refetcher].Refetch, and is
-	// not again. It is false if nothing holds the DAG.
+	// Repairing reports whether a DAG was complete until [Refetcher].Refetch, and is not
+	// complete again. It is false if nothing holds the DAG.
 	Repairing(ctx context.Context, d DAG) (bool, error)
 
-	// Room reports whether so many bytes of blocks would be written now; with 0,
-	// whether a new request would. Errors: ErrDiskFull.
-	Room(ctx context.Context, bytes uint64) error
+	// Accounts lists the accounts that have requests of the given status, each once.
+	// A damaged request counts by the status it had.
+	Accounts(ctx context.Context, s Status) ([]string, error)
 
-	// Roots yields every complete DAG.
+	// UnfinishedAfter reads the account's requests of the given status, Queued or
+	// Pinning, that were created after the given time: the oldest first, and at most
+	// limit of them (limit > 0).
+	UnfinishedAfter(ctx context.Context, account string, s Status, after time.Time, limit int) ([]Request, error)
+
+	// Roots yields every complete DAG, for engines that compare it with what they have
+	// announced.
 	Roots(ctx context.Context) iter.Seq2[DAG, error]
 }
 
-// Totals is what a complete DAG holds, each block counted once.
-type Totals struct {
-	Blocks uint64
-	Bytes  uint64 // of block data
+// Releases is the part of [Records] that remembers released attempts until the [Engine]
+// has dropped them.
+type Releases interface {
+	// Released lists the attempts that are released and not dropped yet, those that a
+	// crash left included.
+	Released(ctx context.Context) ([]Attempt, error)
+
+	// ReleasedDAG returns the DAG that a released attempt was for, until Dropped.
+	// Errors: ErrNotFound, also if the record cannot be read.
+	ReleasedDAG(ctx context.Context, a Attempt) (DAG, error)
+
+	// Dropped forgets a released attempt, after [Engine].Drop returned nil for it. It is
+	// no error if the attempt is forgotten already, or never existed. It is an error
+	// if the attempt is not released; then nothing is changed.
+	Dropped(ctx context.Context, a Attempt) error
 }
 
-// Match is how a name filter compares, in the words of the PSA.
-type Match string
+// Refetcher is what [Manager.Repair] needs beside [Records], of records over an engine
+// that can find damage. Records that stand for other places need not implement it.
+type Refetcher interface {
+	// NotWhole takes back that anything above the blocks is whole, so that fetches go
+	// down to the blocks again. It returns the DAGs that have an attempt and contain
+	// one of the blocks. marks is how many marks it took back: a fetch that goes on
+	// may write new ones, and another fetch may rely on those.
+	NotWhole(ctx context.Context, blocks []multihash.Multihash) (dags []DAG, marks int, err error)
 
-// The PSA's four text matching strategies. "" means Exact.
-const (
-	Exact    Match = "exact"
-	IExact   Match = "iexact"
-	Partial  Match = "partial"
-	IPartial Match = "ipartial"
-)
-
-// Query selects requests of one account. The zero value of each field filters
-// nothing, but for Statuses, of which an empty list means Pinned alone (the
-// PSA's default), and Limit.
-type Query struct {
-	Statuses []Status
-	DAGs     []DAG             // any of them
-	Name     string            // compared by Match
-	Match    Match             // "" is Exact
-	Meta     map[string]string // all of them
-	// PrintedMeta is a map as Go prints it, without map[ and ] around it: what is
-	// found has metadata that is printed so, beside any other. Where a key or a value
-	// ends is not to be seen in the text, so each way to read it counts. "" is any.
-	PrintedMeta string
-	Before      time.Time // created strictly before
-	After       time.Time // created strictly after
-	Limit       int       // most results; 0 counts only
+	// Refetch makes a complete DAG one that is being fetched, under the same attempt,
+	// and its pinned requests Pinning. Then everything in it is hashed again, and what
+	// is damaged or missing is fetched. Failed requests stay as they are. The mark is
+	// atomic, with at least one request. The others follow in as many commits as they
+	// need, and a request that a crash leaves Pinned is right again once the DAG is.
+	// It returns some of the requests that are Pinning now, at least one if there are
+	// any. It returns them with an error too, if the DAG is not complete any more.
+	// Errors: ErrNotFound if nothing holds the DAG.
+	Refetch(ctx context.Context, d DAG) (some []Request, err error)
 }
 
-// Page is what List gives.
-type Page struct {
-	Count    int       // of all that match, Before and After included
-	Requests []Request // newest first, at most Limit
+// Adopter is what [Manager.Adopt] needs beside [Records].
+type Adopter interface {
+	// Adopt makes the requests of one account another's, oldest first, in as many
+	// commits as they need, and calls told after each commit with what it changed. A
+	// request holds what it holds throughout, and keeps its status. It keeps its ID and
+	// Created if the new account has no request as new; else it gets new ones. The
+	// quotas of the new account apply as if the request were made anew. A damaged request is
+	// written anew, or stays where it is if its CID is not known: left counts those.
+	// Errors: a *QuotaError, after which the rest stay where they were.
+	Adopt(ctx context.Context, from, to string, told func([]Adopted)) (left int, err error)
 }
 
-// InvalidError is a bad value in what a client sent.
-type InvalidError struct {
-	Field string // the PSA's name of it, such as "cid" or "origins"
-	Msg   string // what is wrong with it, and what would be right
-}
-
-func (e *InvalidError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Msg) }
+// Adopted is a request that another account has now.
+type Adopted struct{ Was, Now Request }

@@ -14,14 +14,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// repair finds the root of a DAG damaged, and gives the DAGs that it is told of.
+// repair reports the root of a DAG as damaged, and returns the DAGs that are repaired.
 func (r *rig) repair(n int) (told []pin.DAG, err error) {
 	err = r.Repair(r.t.Context(), r.recs, []multihash.Multihash{dag(n).CID().Hash()}, func(d pin.DAG) { told = append(told, d) })
 	return told, err
 }
 
-// A DAG that is repaired is walked again, under the attempt that it has, and
-// its requests are pinned again when it is whole.
+// A repaired DAG is fetched again under the attempt that it has, and its requests are pinned
+// again when it is complete.
 func TestRepair(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 10, delay: time.Second})
@@ -32,7 +32,7 @@ func TestRepair(t *testing.T) {
 		}
 		r.after(time.Second, v, pin.Pinning)
 		r.after(0, theirs, pin.Pinning)
-		// Once more while it is under way.
+		// Once more during the repair.
 		if told, err := r.repair(1); err != nil || !slices.Equal(told, []pin.DAG{dag(1)}) {
 			t.Fatal(told, err)
 		}
@@ -50,7 +50,7 @@ func TestRepair(t *testing.T) {
 	})
 }
 
-// A repair that the process does not live to see goes on after the next start.
+// A repair goes on after a restart.
 func TestRepairGoesOn(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 10, delay: time.Second})
@@ -70,8 +70,8 @@ func TestRepairGoesOn(t *testing.T) {
 	})
 }
 
-// What was pinned is repaired whatever limits its account has by now, and is not let go
-// of however long that takes.
+// A pin is repaired whatever limits its account has by now, and stays however long that
+// takes.
 func TestRepairIsNotRefused(t *testing.T) {
 	l := limits{alice: {Bytes: 1000}}
 	cfg := pin.Config{Quotas: l, StallTimeout: 10 * time.Minute, TotalTimeout: 20 * time.Minute, Window: 2}
@@ -113,7 +113,7 @@ func TestRepairIsNotRefused(t *testing.T) {
 		if r.dropped() > 0 {
 			t.Errorf("%d attempts were dropped", r.dropped())
 		}
-		// What never was pinned is refused as ever.
+		// A DAG that never was pinned is refused as usual.
 		r.net.set(dag(5), content{blocks: 5})
 		if _, err := r.Add(t.Context(), alice, pin.Spec{CID: dag(5).String(), Root: dag(5).CID()}); !errors.Is(err, pin.ErrQuota) {
 			t.Errorf("add to a full account: %v", err)
@@ -121,9 +121,9 @@ func TestRepairIsNotRefused(t *testing.T) {
 	})
 }
 
-// A fetch that is under way when a block below it is found damaged ends before what is
-// above the block is unmarked for good, and begins again when that is done; who asked
-// may go meanwhile.
+// When a block of a DAG is found damaged during its fetch, the fetch ends before the marks
+// above the block are taken back for good, and begins again after that. The request may be
+// removed meanwhile.
 func TestRepairStopsFetches(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 10, delay: time.Second})
@@ -148,8 +148,8 @@ func TestRepairStopsFetches(t *testing.T) {
 	})
 }
 
-// unmarking is a Refetcher that says how many marks it took back by seen, which is
-// given how often that was called before.
+// unmarking is a Refetcher that returns as marks what seen returns. seen is given how often
+// it was called before.
 type unmarking struct {
 	*records
 	seen  func(call int) int
@@ -165,8 +165,8 @@ func (u *unmarking) NotWhole(ctx context.Context, blocks []multihash.Multihash) 
 	return dags, marks, err
 }
 
-// A repair has a line when it begins, one when it is done, and in between fewer and
-// fewer, whatever its turns end with.
+// A repair is logged when it begins, when it is done, and in between ever less often,
+// however its turns end.
 func TestRepairIsTold(t *testing.T) {
 	run(t, pin.Config{StallTimeout: 10 * time.Minute, Window: 2}, func(r *rig) {
 		for n := 1; n <= 2; n++ {

@@ -76,21 +76,21 @@ type Request struct {
 	ID      string // UUIDv7, whose timestamp is Created
 	Account string // UUID of the account that made it
 	Spec
-	// Created has millisecond precision, UTC, and is strictly increasing
-	// within an account, whatever the clock does: requests that are made while
-	// it has been set back are dated a millisecond after each other.
+	// Created has millisecond precision, is UTC, and strictly increases within an account,
+	// whatever the clock does: while the clock is behind the last request, each is dated
+	// a millisecond after the one before.
 	Created time.Time
 	Status  Status
-	Totals  Totals // of its DAG, if the request is Pinned
-	// Damaged: its record cannot be read. It is Failed then, whatever it holds, and has
-	// what is known by other means; Root is [cid.Undef] if its CID is not, and CID one
-	// that stands for it.
+	Totals  Totals // of its DAG, if Status is Pinned
+	// Damaged says that the record cannot be read. Status is Failed then, whatever the
+	// request holds, and other fields have what is known by other means. If the CID is not
+	// known, Root is [cid.Undef] and CID has one that stands for it.
 	Damaged bool
-	// Details says why a request is failed, or what it waits for, in words
-	// that its user can act on; "" is nothing to say.
+	// Details says why the request failed, or what it waits for, in words that its user can
+	// act on; "" if there is nothing to say.
 	Details string
 }
 
-// Attempt identifies one try at having a DAG on disk. Attempts are never used
-// twice in the life of a data directory. Zero is none.
+// Attempt identifies one try at having a DAG. No number is used twice in the life of a data
+// directory. Zero is none.
 type Attempt uint64

@@ -10,54 +10,58 @@ import (
 type Stats struct {
 	// DAGs, by what is done for them now.
 	Waiting  int // in the queue, as far as that is in memory
-	Seeking  int // wanted of everybody, and nobody sends any of it
+	Seeking  int // asked for, and nothing was received yet
 	Ready    int // found, and waiting for a worker
-	Fetching int // with a worker: received, or walked through on disk
+	Fetching int // with a worker: being received, or being read from disk
 	Parked   int // waiting for their next try, as far as that is in memory
 
 	Workers int // how many there are
 
-	// Since the start: how often a DAG was brought to an end, and how often a
-	// try ended with an error that the next may not meet.
+	// Since the start: how often a DAG was pinned, how often one failed, and how often a
+	// try ended with an error that the next try may not meet.
 	Pinned, Failed, Interrupted uint64
 }
 
-// counts are what a manager counts from its start on.
+// counts are what a manager has counted since its start.
 type counts struct{ pinned, failed, interrupted atomic.Uint64 }
 
 // Stats counts what there is. It looks at every job in memory.
-func (m *Manager) Stats() Stats {
-	s := Stats{
-		Workers: m.cfg.Workers,
-		Pinned:  m.counts.pinned.Load(), Failed: m.counts.failed.Load(), Interrupted: m.counts.interrupted.Load(),
+func (m *Manager) Stats() Stats { return m.jobs.stats() }
+
+// Blocked counts the parked DAGs in memory that wait for disk space. It is quick, however
+// many other DAGs there are.
+func (m *Manager) Blocked() int { return m.jobs.blocked() }
+
+func (s *scheduler) stats() Stats {
+	st := Stats{
+		Workers: s.cfg.Workers,
+		Pinned:  s.counts.pinned.Load(), Failed: s.counts.failed.Load(), Interrupted: s.counts.interrupted.Load(),
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, j := range m.jobs {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.jobs {
 		var waits, held bool
 		if j.slot != nil {
 			waits, held = j.slot.State()
 		}
 		switch {
 		case j.State() == turns.Waiting:
-			s.Waiting++
+			st.Waiting++
 		case j.State() == turns.Parked:
-			s.Parked++
+			st.Parked++
 		case waits:
-			s.Ready++
+			st.Ready++
 		case held:
-			s.Fetching++
+			st.Fetching++
 		default:
-			s.Seeking++
+			st.Seeking++
 		}
 	}
-	return s
+	return st
 }
 
-// Blocked counts the parked DAGs that wait for room on the disk, as far as they are in
-// memory. It is quick, however many others there are.
-func (m *Manager) Blocked() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.turns.Blocked()
+func (s *scheduler) blocked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.turns.Blocked()
 }

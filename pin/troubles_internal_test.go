@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
 
-// What came in place of a block is told while others come, and beside what is said of
-// origins while nothing does.
+// The details name blocks for which other bytes came: while others are received, and beside
+// the note on origins while none are.
 func TestTroublesAreTold(t *testing.T) {
 	now := time.Now()
 	p := &Progress{now: func() time.Time { return now }}

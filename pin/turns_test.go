@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
-// A long queue is on disk but for its ends, and is served from both.
+// A long queue is on disk except for its ends, and is served from both.
 func TestLongQueue(t *testing.T) {
 	run(t, pin.Config{Workers: 1, Seekers: 1, Window: 10}, func(r *rig) {
 		var vs []pin.View
@@ -44,8 +44,8 @@ func TestLongQueue(t *testing.T) {
 		if len(got) != 99 || slices.Contains(got, dag(50)) {
 			t.Errorf("%d were completed, want 99", len(got))
 		}
-		// Five of six are the oldest that were left, and the sixth is the newest, as
-		// long as there is one in memory.
+		// Of six, five are the oldest that are left, and the sixth is the newest as long as one is
+		// in memory.
 		next, last, oldest := 0, 99, 0
 		for i, d := range got {
 			if next == 50 {
@@ -60,7 +60,7 @@ func TestLongQueue(t *testing.T) {
 			default:
 				t.Fatalf("number %d of those that were completed is neither the oldest nor the newest that was left", i)
 			}
-			// Of the newest ten are in memory.
+			// Ten of the newest are in memory.
 			if want := 5 * (i + 1) / 6; last > 89 && (oldest < want-2 || oldest > want+2) {
 				t.Fatalf("of the first %d that were completed %d are the oldest, want some %d", i+1, oldest, want)
 			}
@@ -68,8 +68,8 @@ func TestLongQueue(t *testing.T) {
 	})
 }
 
-// Behind many dead pins of its own account, and of others, a live one is pinned
-// at once; and the dead have a try each, a thousand a second.
+// A live pin behind many dead ones, of its own account and of others, is pinned at once. The
+// dead ones are tried once each, a thousand a second.
 func TestLiveBehindDead(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		const dead = 1500
@@ -86,7 +86,7 @@ func TestLiveBehindDead(t *testing.T) {
 				t.Fatalf("number %d had no try", n)
 			}
 		}
-		// They are tried again, and so is one that somebody has by now.
+		// They are tried again, and so is one that a peer has by now.
 		r.net.set(dag(7), content{blocks: 3})
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
@@ -96,8 +96,8 @@ func TestLiveBehindDead(t *testing.T) {
 	})
 }
 
-// What was asked for last before a restart is tried at once after it, be it queued or
-// under way then.
+// The last request before a restart is tried at once after it, whether it was queued or
+// pinning.
 func TestRestartBehindDead(t *testing.T) {
 	run(t, pin.Config{Seekers: 4, Window: 10}, func(r *rig) {
 		r.Close()
@@ -132,7 +132,7 @@ func TestRestartBehindDead(t *testing.T) {
 	})
 }
 
-// Somebody who says to have it is waited for longer than those who have nothing.
+// A peer that says it has the root is waited for longer than peers that have nothing.
 func TestTurnOfWhoHasIt(t *testing.T) {
 	run(t, pin.Config{Seekers: 4}, func(r *rig) {
 		r.net.answers = 200 * time.Millisecond

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 )
 
-// An account that makes requests faster than milliseconds is slowed down, and refused
-// only if it makes more at the same time than that can help.
+// An account that makes more than one request a millisecond is slowed down. It is refused
+// only if it makes too many at the same time for that to help.
 func TestUnhurried(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		const many, clients = 2500, 8

@@ -10,13 +10,13 @@ type member struct{ account, id string }
 
 // waiter is what is kept of a request that waits for a job.
 type waiter struct {
-	place   uint64 // in the account's line; 0 if it has none
+	place   uint64 // in the account's queue; 0 if it has none
 	created time.Time
-	status  Status // as it was when it came
+	status  Status // as it was when it joined
 }
 
-// waiters are the requests that wait for a job. Nearly every job has one, and there may
-// be many jobs, so that has no map. The zero value is empty.
+// waiters are the requests that wait for a job. There may be many jobs, and nearly every
+// one has a single request: for that no map is made. The zero value is empty.
 type waiters struct {
 	who  member // id is "" if there is none
 	one  waiter
@@ -57,7 +57,7 @@ func (ws *waiters) remove(who member) {
 	delete(ws.more, who)
 }
 
-// all gives each of them, in no order.
+// all yields each of them, in no order.
 func (ws *waiters) all() iter.Seq2[member, waiter] {
 	return func(yield func(member, waiter) bool) {
 		if ws.who.id != "" && !yield(ws.who, ws.one) {

@@ -134,7 +134,7 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 // Free gives the bytes that are free on the file system of the database.
 func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
 
-// Room implements [pin.Records].
+// Room is that of [pin.Engine].
 func (s *Store) Room(ctx context.Context, bytes uint64) error {
 	if err := s.kv.Enter(ctx); err != nil {
 		return err

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -24,6 +25,29 @@ func TestRemovalsOutlastNewPins(t *testing.T) {
 		if _, _, err := s.requestRecords.Remove(t.Context(), benchAccount, r.ID); err != nil {
 			t.Errorf("with %d kept free, no pin can be removed when none can be made: %v", keep, err)
 		}
+	}
+}
+
+// A file system that does not say what is free is one that cannot be written, for whoever
+// asks, and nothing is changed.
+func TestFreeSpaceIsNotTold(t *testing.T) {
+	var fails error
+	s := openTest(t, t.TempDir(), Config{FreeSpace: func(string) (uint64, error) { return 1 << 40, fails }})
+	r, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+	must(t, err)
+	fails = syscall.EIO
+	_, add := s.Add(t.Context(), benchAccount, pintest.DAGSpec(2))
+	_, _, remove := s.Remove(t.Context(), benchAccount, r.ID)
+	for name, err := range map[string]error{
+		"a pin": add, "a removal": remove, "what room there is": s.Room(t.Context(), 0), "whether writes work": s.Writable(t.Context()),
+	} {
+		if !errors.Is(err, pin.ErrUnwritable) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	fails = nil
+	if page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 10}); err != nil || len(page.Requests) != 1 {
+		t.Errorf("there are %v, %v", page.Requests, err)
 	}
 }
 

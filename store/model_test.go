@@ -228,6 +228,10 @@ func (w *walker) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	return got, err
 }
 
+func (w *walker) Drop(ctx context.Context, a pin.Attempt, _ pin.DAG) error {
+	return w.Store.Drop(ctx, a)
+}
+
 func (*walker) Announce(pin.DAG)                    {}
 func (*walker) Withdraw(pin.DAG)                    {}
 func (*walker) Announced(pin.DAG) (time.Time, bool) { return time.Time{}, false }

@@ -82,7 +82,6 @@ var notFor = map[string][]string{
 		"github.com/libp2p/",
 		"github.com/ipfs/boxo/",
 		"github.com/ipfs/go-datastore",
-		"github.com/ipfs/go-ds-badger4",
 	},
 	// What HTTP is to accounts is package authhttp's.
 	"auth": {"net/http", "github.com/labstack/", "github.com/dgraph-io/"},

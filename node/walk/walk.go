@@ -55,7 +55,7 @@ type Config struct {
 }
 
 // Run walks the job's DAG until every block of it is durable, and gives its totals.
-// See [pin.Fetcher] for what else it keeps to. When it returns nothing that it
+// See [pin.Engine] for what else it keeps to. When it returns nothing that it
 // started runs any more.
 func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	root := job.DAG.CID()

@@ -1,5 +1,6 @@
-// Package pintest helps to test what stands on, and what stands in for,
-// [pin.Records]: [Records] keeps them in memory, [RunRecords] is the suite that
-// every implementation passes, and [RunModel] holds one against the other
-// through thousands of random calls.
+// Package pintest helps to test packages that use [pin.Records] or [pin.Engine], and
+// packages that implement them. [Records] keeps requests in memory. [RunRecords] is the
+// suite that every implementation of pin.Records passes, and [RunModel] compares one with
+// [Records] through thousands of random calls. [RunEngine] is the suite that every
+// implementation of pin.Engine passes.
 package pintest

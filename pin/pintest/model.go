@@ -11,9 +11,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// RunModel makes the given number of random calls, on what open makes and on
-// [Records] alike, and checks that both answer the same. Now and then it lists
-// by random queries, pages through the results, and closes and reopens both.
+// RunModel makes the given number of random calls, each on what open makes and on [Records],
+// and checks that both return the same. From time to time it lists by random queries, pages
+// through the results, and closes and reopens both.
 func RunModel(t *testing.T, open Open, seed uint64, calls int) {
 	clock := newClock()
 	recs, reopen := open(t, clock.now)
@@ -49,20 +49,20 @@ type model struct {
 	step     int
 	real     pin.Records
 	fake     *Records
-	pairs    []pair                      // requests that were added, gone ones too
-	ids      map[string]string           // the fake's to the real ones
-	attempts map[pin.Attempt]pin.Attempt // the fake's to the real ones
+	pairs    []pair                      // every request that was added
+	ids      map[string]string           // from the fake's to the real ones
+	attempts map[pin.Attempt]pin.Attempt // from the fake's to the real ones
 	quotas   map[string]pin.Quota        // of accounts
 }
 
-// limit has both keep to the accounts' quotas.
+// limit gives both the accounts' quotas.
 func (m *model) limit() {
 	of := QuotaFunc(func(account string) pin.Quota { return m.quotas[account] })
 	m.real.SetQuotas(of)
 	m.fake.SetQuotas(of)
 }
 
-// pair is one request as both know it.
+// pair is one request as each of both returned it.
 type pair struct{ fake, real pin.Request }
 
 func (m *model) account() string { return []string{alice, bob}[m.rng.IntN(2)] }
@@ -81,7 +81,7 @@ func (m *model) spec() pin.Spec {
 	return s
 }
 
-// some gives one of the newer requests, which may be gone already.
+// some returns one of the newer requests; it may be removed already.
 func (m *model) some() pair {
 	if len(m.pairs) == 0 {
 		return pair{pin.Request{Account: alice}, pin.Request{Account: alice}}
@@ -93,7 +93,7 @@ func (m *model) some() pair {
 func (m *model) call() {
 	ctx := m.Context()
 	details := fmt.Sprint("why ", m.step)
-	if m.rng.IntN(10) == 0 { // often there is no limit; a DAG has up to 256 bytes
+	if m.rng.IntN(10) == 0 { // often without a limit; a DAG has up to 256 bytes
 		m.quotas[m.account()] = pin.Quota{
 			Bytes: uint64(max(m.rng.IntN(1600)-800, 0)),
 			Pins:  uint64(max(m.rng.IntN(240)-180, 0)),
@@ -138,7 +138,7 @@ func (m *model) call() {
 		m.begin(m.dag(), m.rng.IntN(2) == 0)
 	case 9:
 		if m.rng.IntN(3) > 0 {
-			m.drop()
+			m.dropped()
 			return
 		}
 		d := m.dag()
@@ -182,13 +182,13 @@ func (m *model) begin(d pin.DAG, complete bool) {
 	}
 }
 
-// drop drops one of the attempts, which need not be released.
-func (m *model) drop() {
+// dropped forgets one of the attempts, which may be in use.
+func (m *model) dropped() {
 	f := pin.Attempt(m.rng.IntN(len(m.attempts)))
-	ferr := m.fake.Drop(m.Context(), f)
-	rerr := m.real.Drop(m.Context(), m.attempts[f])
+	ferr := m.fake.Dropped(m.Context(), f)
+	rerr := m.real.Dropped(m.Context(), m.attempts[f])
 	if (ferr == nil) != (rerr == nil) {
-		m.Errorf("Drop: %v, want %v", rerr, ferr)
+		m.Errorf("Dropped: %v, want %v", rerr, ferr)
 	}
 }
 
@@ -240,7 +240,7 @@ func (m *model) sameReleased(method string, f, r []pin.Attempt) {
 	}
 }
 
-// compareAll compares what both keep.
+// compareAll compares everything that both keep.
 func (m *model) compareAll() {
 	ctx := m.Context()
 	for range 6 {

@@ -21,9 +21,8 @@ import (
 // maxAhead is how far Created may run ahead of a clock that is not set back.
 const maxAhead = time.Second
 
-// Records is a [pin.Records] in memory, written to be obviously right rather
-// than fast: it looks at every request for every question. Make one with
-// [NewRecords].
+// Records is a [pin.Records] in memory. It is written to be obviously right rather than
+// fast, and goes through all requests at each call. Make one with [NewRecords].
 type Records struct {
 	now func() time.Time
 
@@ -48,28 +47,28 @@ type state struct {
 // request is a request and what it holds besides its own DAG.
 type request struct {
 	pin.Request
-	pinned pin.DAG   // before it in its row of replacements, "" is none
-	tried  []pin.DAG // since then, the newest last
+	pinned pin.DAG   // the last pinned one before it in its chain of replacements; "" is none
+	tried  []pin.DAG // those replaced while pinning since then, the newest last
 }
 
 // latest is the newest request that an account ever made.
 type latest struct {
 	created time.Time
-	clock   time.Time     // what it said then
-	back    time.Duration // that it was set back, and has not caught up
+	clock   time.Time     // what the clock said then
+	back    time.Duration // by how much the clock is behind, having been set back
 }
 
 // dag is a DAG that some request holds.
 type dag struct {
 	attempt  pin.Attempt // zero until the first Begin
 	complete bool
-	totals   pin.Totals // of one that is complete, or was and is repaired
+	totals   pin.Totals // if it is complete, or was and is being repaired
 }
 
-// repairing reports whether it was complete, and is not again.
+// repairing reports whether the DAG was complete, and is not complete again.
 func (d *dag) repairing() bool { return !d.complete && d.totals.Blocks > 0 }
 
-// NewRecords makes an empty one that tells the time by now.
+// NewRecords makes an empty one. now tells the time.
 func NewRecords(now func() time.Time) *Records {
 	return &Records{now: now, state: &state{
 		requests: map[string]*request{},
@@ -79,22 +78,22 @@ func NewRecords(now func() time.Time) *Records {
 	}}
 }
 
-// Close ends r: methods return [pin.ErrClosed] from now on.
+// Close closes r: its methods return [pin.ErrClosed] from now on.
 func (r *Records) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
 }
 
-// Reopen closes r and gives what a restart would find.
+// Reopen closes r and returns what a restart would find.
 func (r *Records) Reopen() *Records {
 	r.Close()
 	return &Records{now: r.now, state: r.state}
 }
 
-// SetFault makes every method first call fault with its own name, such as
-// "Add", and return the error if there is one, with nothing done. Nil takes
-// it back. The fault is called without locks held, by many goroutines.
+// SetFault makes every method first call fault with its own name, such as "Add". If that
+// returns an error, the method returns it and does nothing. Nil takes it back. fault is
+// called by many goroutines, without locks held.
 func (r *Records) SetFault(fault func(method string) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,7 +121,7 @@ func (r *Records) enter(ctx context.Context, method string) error {
 	return nil
 }
 
-// SetQuotas implements [pin.Records].
+// SetQuotas implements [pin.Requests].
 func (r *Records) SetQuotas(q pin.Quotas) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,7 +136,7 @@ func (f QuotaFunc) Quota(_ context.Context, account string) (pin.Quota, error) {
 	return f(account), nil
 }
 
-// Add implements [pin.Records].
+// Add implements [pin.Requests].
 func (r *Records) Add(ctx context.Context, account string, s pin.Spec) (pin.Request, error) {
 	if err := r.enter(ctx, "Add"); err != nil {
 		return pin.Request{}, err
@@ -160,7 +159,7 @@ func (r *Records) add(account string, s pin.Spec, admit func() error) (*request,
 	if !created.After(last.created) {
 		created = last.created.Add(time.Millisecond)
 	}
-	// By how far the clock was set back is not running ahead.
+	// What the clock was set back does not count as running ahead.
 	back := last.back + max(last.clock.Sub(now), 0)
 	if created.Equal(now) {
 		back = 0
@@ -183,8 +182,8 @@ func (r *Records) add(account string, s pin.Spec, admit func() error) (*request,
 	return req, nil
 }
 
-// room says whether the account may have one more live request, when the old
-// one, if it is not nil, is gone.
+// room returns an error unless the account may have one more live request, after old is
+// gone; old may be nil.
 func (r *Records) room(ctx context.Context, account string, old *request) error {
 	quota, err := r.quota(ctx, account)
 	if err != nil {
@@ -206,8 +205,8 @@ func (r *Records) room(ctx context.Context, account string, old *request) error 
 	return nil
 }
 
-// roomFor says whether the account may be charged for the DAG, if that is complete,
-// or for anything, when the old request, if it is not nil, is gone.
+// roomFor returns an error unless the account may be charged for the DAG, or for anything
+// if the DAG is not complete, after old is gone; old may be nil.
 func (r *Records) roomFor(ctx context.Context, account string, d pin.DAG, old *request) error {
 	quota, err := r.quota(ctx, account)
 	if err != nil || quota.Bytes == 0 {
@@ -233,7 +232,7 @@ func (r *Records) roomFor(ctx context.Context, account string, d pin.DAG, old *r
 	return nil
 }
 
-// Replace implements [pin.Records].
+// Replace implements [pin.Requests].
 func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
 	if err := r.enter(ctx, "Replace"); err != nil {
 		return now, old, nil, err
@@ -284,7 +283,7 @@ func (r *request) takeOver(was *request) {
 // letGo makes a request hold nothing besides its own DAG.
 func (r *request) letGo() { r.pinned, r.tried = "", nil }
 
-// Remove implements [pin.Records].
+// Remove implements [pin.Requests].
 func (r *Records) Remove(ctx context.Context, account, id string) (pin.Request, []pin.Attempt, error) {
 	if err := r.enter(ctx, "Remove"); err != nil {
 		return pin.Request{}, nil, err
@@ -299,7 +298,7 @@ func (r *Records) Remove(ctx context.Context, account, id string) (pin.Request, 
 	return old, r.release(), nil
 }
 
-// Get implements [pin.Records].
+// Get implements [pin.Requests].
 func (r *Records) Get(ctx context.Context, account, id string) (pin.Request, error) {
 	if err := r.enter(ctx, "Get"); err != nil {
 		return pin.Request{}, err
@@ -312,7 +311,7 @@ func (r *Records) Get(ctx context.Context, account, id string) (pin.Request, err
 	return r.public(req), nil
 }
 
-// List implements [pin.Records].
+// List implements [pin.Requests].
 func (r *Records) List(ctx context.Context, account string, q pin.Query) (pin.Page, error) {
 	if err := r.enter(ctx, "List"); err != nil {
 		return pin.Page{}, err
@@ -330,7 +329,7 @@ func (r *Records) List(ctx context.Context, account string, q pin.Query) (pin.Pa
 	return page, nil
 }
 
-// Retry implements [pin.Records].
+// Retry implements [pin.Requests].
 func (r *Records) Retry(ctx context.Context, account, id string) (pin.Request, error) {
 	if err := r.enter(ctx, "Retry"); err != nil {
 		return pin.Request{}, err
@@ -356,7 +355,7 @@ func (r *Records) Retry(ctx context.Context, account, id string) (pin.Request, e
 	return r.public(req), nil
 }
 
-// Begin implements [pin.Records].
+// Begin implements [pin.Work].
 func (r *Records) Begin(ctx context.Context, d pin.DAG) (pin.Attempt, bool, error) {
 	if err := r.enter(ctx, "Begin"); err != nil {
 		return 0, false, err
@@ -392,7 +391,7 @@ func (r *Records) Begin(ctx context.Context, d pin.DAG) (pin.Attempt, bool, erro
 	return rec.attempt, false, nil
 }
 
-// Complete implements [pin.Records].
+// Complete implements [pin.Work].
 func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.Totals) ([]pin.Attempt, error) {
 	if err := r.enter(ctx, "Complete"); err != nil {
 		return nil, err
@@ -433,7 +432,7 @@ func (r *Records) settle(ctx context.Context, d pin.DAG, repaired bool) error {
 	return nil
 }
 
-// Fail implements [pin.Records].
+// Fail implements [pin.Work].
 func (r *Records) Fail(ctx context.Context, d pin.DAG, details string) ([]pin.Attempt, error) {
 	if err := r.enter(ctx, "Fail"); err != nil {
 		return nil, err
@@ -448,7 +447,7 @@ func (r *Records) Fail(ctx context.Context, d pin.DAG, details string) ([]pin.At
 	return r.release(), nil
 }
 
-// FailOverQuota implements [pin.Records].
+// FailOverQuota implements [pin.Work].
 func (r *Records) FailOverQuota(ctx context.Context, account string, d pin.DAG, bytes uint64) (int, []pin.Attempt, error) {
 	if err := r.enter(ctx, "FailOverQuota"); err != nil {
 		return 0, nil, err
@@ -477,8 +476,8 @@ func (r *Records) failAll(account string, d pin.DAG, details string) (n int) {
 	return n
 }
 
-// over says whether the account would be charged too much if its requests for the
-// DAG were pinned, and that had so many bytes.
+// over returns an error if the account would be charged too much once its requests for the
+// DAG are pinned and the DAG has so many bytes.
 func (r *Records) over(ctx context.Context, account string, d pin.DAG, bytes uint64) (*pin.QuotaError, error) {
 	quota, err := r.quota(ctx, account)
 	if err != nil || quota.Bytes == 0 {
@@ -510,7 +509,7 @@ func (r *Records) quota(ctx context.Context, account string) (pin.Quota, error) 
 	return r.quotas.Quota(ctx, account)
 }
 
-// Accounts implements [pin.Records].
+// Accounts implements [pin.Work].
 func (r *Records) Accounts(ctx context.Context, s pin.Status) ([]string, error) {
 	if err := r.enter(ctx, "Accounts"); err != nil {
 		return nil, err
@@ -525,7 +524,7 @@ func (r *Records) Accounts(ctx context.Context, s pin.Status) ([]string, error) 
 	return found, nil
 }
 
-// UnfinishedAfter implements [pin.Records].
+// UnfinishedAfter implements [pin.Work].
 func (r *Records) UnfinishedAfter(ctx context.Context, account string, s pin.Status, after time.Time, limit int) ([]pin.Request, error) {
 	if err := r.enter(ctx, "UnfinishedAfter"); err != nil {
 		return nil, err
@@ -540,7 +539,7 @@ func (r *Records) UnfinishedAfter(ctx context.Context, account string, s pin.Sta
 	return found, nil
 }
 
-// Usage implements [pin.Records].
+// Usage implements [pin.Requests].
 func (r *Records) Usage(ctx context.Context, account string) (pin.Usage, error) {
 	if err := r.enter(ctx, "Usage"); err != nil {
 		return pin.Usage{}, err
@@ -575,22 +574,7 @@ func (r *Records) usageBut(account string, but pin.DAG) (u pin.Usage) {
 	return u
 }
 
-// Drop implements [pin.Records].
-func (r *Records) Drop(ctx context.Context, a pin.Attempt) error {
-	if err := r.enter(ctx, "Drop"); err != nil {
-		return err
-	}
-	defer r.mu.Unlock()
-	for d, rec := range r.dags {
-		if rec.attempt == a && a != 0 {
-			return fmt.Errorf("attempt %d at %s is not released", a, d)
-		}
-	}
-	delete(r.deleting, a)
-	return nil
-}
-
-// Released implements [pin.Records].
+// Released implements [pin.Releases].
 func (r *Records) Released(ctx context.Context) ([]pin.Attempt, error) {
 	if err := r.enter(ctx, "Released"); err != nil {
 		return nil, err
@@ -599,7 +583,7 @@ func (r *Records) Released(ctx context.Context) ([]pin.Attempt, error) {
 	return slices.Sorted(maps.Keys(r.deleting)), nil
 }
 
-// ReleasedDAG implements [pin.Records].
+// ReleasedDAG implements [pin.Releases].
 func (r *Records) ReleasedDAG(ctx context.Context, a pin.Attempt) (pin.DAG, error) {
 	if err := r.enter(ctx, "ReleasedDAG"); err != nil {
 		return "", err
@@ -612,16 +596,22 @@ func (r *Records) ReleasedDAG(ctx context.Context, a pin.Attempt) (pin.DAG, erro
 	return d, nil
 }
 
-// Room implements [pin.Records]: there always is, but for a fault.
-func (r *Records) Room(ctx context.Context, _ uint64) error {
-	if err := r.enter(ctx, "Room"); err != nil {
+// Dropped implements [pin.Releases].
+func (r *Records) Dropped(ctx context.Context, a pin.Attempt) error {
+	if err := r.enter(ctx, "Dropped"); err != nil {
 		return err
 	}
 	defer r.mu.Unlock()
+	for d, rec := range r.dags {
+		if rec.attempt == a && a != 0 {
+			return fmt.Errorf("attempt %d at %s is not released", a, d)
+		}
+	}
+	delete(r.deleting, a)
 	return nil
 }
 
-// Roots implements [pin.Records].
+// Roots implements [pin.Work].
 func (r *Records) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 	return func(yield func(pin.DAG, error) bool) {
 		if err := r.enter(ctx, "Roots"); err != nil {
@@ -648,7 +638,7 @@ func (r *Records) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 	}
 }
 
-// find gives the account's request, or ErrNotFound.
+// find returns the account's request, or ErrNotFound.
 func (r *Records) find(account, id string) (*request, error) {
 	req, ok := r.requests[id]
 	if !ok || req.Account != account {
@@ -657,14 +647,14 @@ func (r *Records) find(account, id string) (*request, error) {
 	return req, nil
 }
 
-// all gives every request by account, then oldest first.
+// all returns every request by account, then oldest first.
 func (r *Records) all() []*request {
 	return slices.SortedFunc(maps.Values(r.requests), func(a, b *request) int {
 		return cmp.Or(cmp.Compare(a.Account, b.Account), a.Created.Compare(b.Created))
 	})
 }
 
-// hold gives the record of a DAG that a request is about to hold.
+// hold returns the record of a DAG that a request is about to hold.
 func (r *Records) hold(d pin.DAG) *dag {
 	rec, ok := r.dags[d]
 	if !ok {
@@ -686,8 +676,8 @@ func held(req *request) []pin.DAG {
 	return all
 }
 
-// release forgets every DAG that nothing holds, marks its attempt deleting,
-// and lists what it marked.
+// release forgets every DAG that nothing holds, releases its attempt, and lists those that
+// it released.
 func (r *Records) release() []pin.Attempt {
 	kept := map[pin.DAG]bool{}
 	for _, req := range r.requests {
@@ -759,7 +749,7 @@ func fold(s string) string {
 	}, s)
 }
 
-// public gives a request to others.
+// public is a copy of a request, for callers.
 func (r *Records) public(req *request) pin.Request {
 	out := clone(req.Request)
 	if out.Status == pin.Pinned {
@@ -768,7 +758,7 @@ func (r *Records) public(req *request) pin.Request {
 	return out
 }
 
-// clone copies what r shares with others; empty becomes nil, as on disk.
+// clone copies what r shares with callers; empty becomes nil, as on disk.
 func clone(r pin.Request) pin.Request {
 	r.Meta, r.Origins = maps.Clone(r.Meta), slices.Clone(r.Origins)
 	if len(r.Meta) == 0 {

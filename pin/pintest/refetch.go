@@ -21,7 +21,7 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 	if !ok {
 		return nil, pin.ErrNotFound
 	}
-	rec.complete = false // what replaced it is charged for as much as it was
+	rec.complete = false // a request that replaced one of its requests is still charged for it
 	for _, req := range r.requests {
 		if req.DAG() != d {
 			continue
@@ -36,8 +36,8 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 	return some, nil
 }
 
-// NotWhole implements [pin.Refetcher], as if each DAG were its root alone. Of what is
-// whole nothing is kept.
+// NotWhole implements [pin.Refetcher], as if each DAG were its root alone. It has no marks
+// to take back.
 func (r *Records) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dags []pin.DAG, marks int, err error) {
 	if err := r.enter(ctx, "NotWhole"); err != nil {
 		return nil, 0, err
@@ -51,7 +51,7 @@ func (r *Records) NotWhole(ctx context.Context, blocks []multihash.Multihash) (d
 	return dags, 0, nil
 }
 
-// Repairing implements [pin.Records].
+// Repairing implements [pin.Work].
 func (r *Records) Repairing(ctx context.Context, d pin.DAG) (bool, error) {
 	if err := r.enter(ctx, "Repairing"); err != nil {
 		return false, err

@@ -12,9 +12,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Open makes empty Records that tell the time by now, and gives them with
-// what closes them and opens the same data again. Reopen may be called many
-// times; each call ends what the one before gave. Open cleans up with t.
+// Open makes empty Records; now tells the time. reopen closes them and opens the same data
+// again. It may be called many times; each call closes what the one before returned. Open
+// cleans up with t.
 type Open func(t *testing.T, now func() time.Time) (recs pin.Records, reopen func() pin.Records)
 
 // RunRecords checks that what open makes keeps the contract of [pin.Records].
@@ -70,7 +70,7 @@ func RunRecords(t *testing.T, open Open) {
 		{"Repairing", testRepairing},
 		{"Unfinished", testUnfinished},
 		{"UnfinishedAfter", testUnfinishedAfter},
-		{"DropAndReleased", testDrop},
+		{"DroppedAndReleased", testDropped},
 		{"Roots", testRoots},
 		{"CodecsAreTwoDAGs", testCodecs},
 		{"ListDefaults", testListDefaults},
@@ -99,8 +99,8 @@ const (
 	bob   = "0b0b0000-0000-4000-8000-000000000002"
 )
 
-// env is what a case works with: the records, a clock that it moves, and
-// helpers that end the test on an error.
+// env is what a case works with: the records, a clock that it moves, and helpers that end
+// the test on an error.
 type env struct {
 	*testing.T
 	ctx    context.Context
@@ -185,7 +185,7 @@ func (e *env) complete(s pin.Spec, a pin.Attempt) []pin.Attempt {
 	return released
 }
 
-// pinned adds a request and takes it all the way.
+// pinned adds a request and makes it pinned.
 func (e *env) pinned(account string, s pin.Spec) (pin.Request, pin.Attempt) {
 	e.Helper()
 	r := e.add(account, s)
@@ -215,7 +215,7 @@ func (e *env) unfinished(s pin.Status) []pin.Request {
 	return all
 }
 
-// unfinished reads every request of a status, some at a time: by account, then oldest
+// unfinished reads every request of a status, a few at a time: by account, then oldest
 // first.
 func unfinished(ctx context.Context, recs pin.Records, s pin.Status) (all []pin.Request, err error) {
 	accounts, err := recs.Accounts(ctx, s)
@@ -258,7 +258,7 @@ func (e *env) status(r pin.Request, want pin.Status) {
 	}
 }
 
-// released checks what a call released, and that it is marked as deleting.
+// released checks what a call released, and that Released lists it.
 func (e *env) released(got []pin.Attempt, want ...pin.Attempt) {
 	e.Helper()
 	e.sameAttempts(got, want)

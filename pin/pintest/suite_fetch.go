@@ -45,7 +45,7 @@ func testAttempts(e *env) {
 		seen[a] = true
 		e.released(e.remove(r), a)
 		if i%3 == 0 {
-			e.must(e.recs.Drop(e.ctx, a))
+			e.must(e.recs.Dropped(e.ctx, a))
 		}
 		if i%5 == 0 {
 			e.reopen()
@@ -188,7 +188,7 @@ func testRetryComplete(e *env) {
 	e.released(e.remove(r), a)
 }
 
-// A DAG is repaired from when it is taken back that it is complete until it is again.
+// A DAG is being repaired from Refetch until it is complete again.
 func testRepairing(e *env) {
 	refetcher, ok := e.recs.(pin.Refetcher)
 	if !ok {

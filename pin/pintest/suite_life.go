@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// clock is a clock that stands until it is moved.
+// clock stands still until it is moved.
 type clock struct {
 	mu sync.Mutex
 	t  time.Time
@@ -47,7 +47,7 @@ func (e *env) sameAttempts(got, want []pin.Attempt) {
 	}
 }
 
-// same reports how two requests differ; "" if they do not.
+// diff says how two requests differ; "" if they do not.
 func diff(got, want pin.Request) string {
 	var out []string
 	add := func(field string, g, w any) { out = append(out, fmt.Sprintf("%s is %q, want %q", field, g, w)) }

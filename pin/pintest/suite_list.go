@@ -11,15 +11,15 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// every lists all statuses, as most list cases do not care.
+// every makes a query select all statuses, since most cases do not filter by them.
 func every(q pin.Query) pin.Query {
 	q.Statuses = pin.Statuses()
 	q.Limit = 1000
 	return q
 }
 
-// wantNames checks the names that alice's query gives, newest first, and that
-// Count agrees, with the page and without.
+// wantNames checks the names that a query of alice's returns, newest first, and that Count
+// agrees, with a page and without.
 func (e *env) wantNames(q pin.Query, want ...string) {
 	e.Helper()
 	page := e.list(alice, q)
@@ -36,8 +36,8 @@ func (e *env) wantNames(q pin.Query, want ...string) {
 	}
 }
 
-// spread makes four requests of alice's, one in each status, a second apart
-// and named after it: pinned, failed, pinning, queued.
+// spread makes four requests of alice's, a second apart, one in each status and named after
+// it: pinned, failed, pinning, queued.
 func (e *env) spread() {
 	e.Helper()
 	e.pinned(alice, named(1, "pinned"))

@@ -99,10 +99,9 @@ func (e *env) refusedBy(want error, ctx context.Context, r pin.Request) {
 			_, err := e.recs.UnfinishedAfter(ctx, alice, pin.Queued, time.Time{}, 1)
 			return err
 		},
-		"Drop":        func() error { return e.recs.Drop(ctx, 1) },
+		"Dropped":     func() error { return e.recs.Dropped(ctx, 1) },
 		"Released":    func() error { _, err := e.recs.Released(ctx); return err },
 		"ReleasedDAG": func() error { _, err := e.recs.ReleasedDAG(ctx, 1); return err },
-		"Room":        func() error { return e.recs.Room(ctx, 0) },
 		"Roots": func() error {
 			for _, err := range e.recs.Roots(ctx) {
 				return err

@@ -85,8 +85,8 @@ func testPinsLimitOfOthers(e *env) {
 }
 
 func testPinsLimitReplace(e *env) {
-	replace := func(r pin.Request, n int, most uint64) (pin.Request, error) {
-		e.limitPins(most)
+	replace := func(r pin.Request, n int, limit uint64) (pin.Request, error) {
+		e.limitPins(limit)
 		now, _, _, err := e.recs.Replace(e.ctx, alice, r.ID, DAGSpec(n))
 		e.limitPins(0)
 		return now, err
@@ -137,15 +137,15 @@ func testPinsLimitRetry(e *env) {
 	e.must(err)
 }
 
-// Of many calls at the same time exactly as many pass as there is room for.
+// Of many calls at the same time, exactly as many succeed as there is room for.
 func testPinsLimitTogether(e *env) {
-	const most, callers = 40, 200
+	const limit, callers = 40, 200
 	var failed []pin.Request
 	for range callers / 4 {
 		failed = append(failed, e.add(alice, DAGSpec(0)))
 	}
 	e.fail(DAGSpec(0), "why")
-	e.limitPins(most)
+	e.limitPins(limit)
 	var passed, refused atomic.Int64
 	var wg sync.WaitGroup
 	for i := range callers {
@@ -167,11 +167,11 @@ func testPinsLimitTogether(e *env) {
 		})
 	}
 	wg.Wait()
-	if passed.Load() != most || refused.Load() != callers-most {
-		e.Errorf("%d passed and %d were refused, want %d and %d", passed.Load(), refused.Load(), most, callers-most)
+	if passed.Load() != limit || refused.Load() != callers-limit {
+		e.Errorf("%d passed and %d were refused, want %d and %d", passed.Load(), refused.Load(), limit, callers-limit)
 	}
-	if n := e.list(alice, pin.Query{Statuses: []pin.Status{pin.Queued}}).Count; n != most {
-		e.Errorf("%d are queued, want %d", n, most)
+	if n := e.list(alice, pin.Query{Statuses: []pin.Status{pin.Queued}}).Count; n != limit {
+		e.Errorf("%d are queued, want %d", n, limit)
 	}
 }
 
@@ -186,13 +186,13 @@ func (e *env) quota(q pin.Quota) {
 }
 
 // limitPins bounds how many alice may have.
-func (e *env) limitPins(most uint64) {
-	e.quota(pin.Quota{Pins: most})
+func (e *env) limitPins(limit uint64) {
+	e.quota(pin.Quota{Pins: limit})
 }
 
 // limitBytes bounds what alice may be charged for; a DAG of [env.complete] has 1,000.
-func (e *env) limitBytes(most uint64) {
-	e.quota(pin.Quota{Bytes: most})
+func (e *env) limitBytes(limit uint64) {
+	e.quota(pin.Quota{Bytes: limit})
 }
 
 // overBytes checks that a call was refused for the bytes of alice.
@@ -234,7 +234,7 @@ func testBytesLimit(e *env) {
 	e.status(his, pin.Pinned)
 	_, err = e.recs.Retry(e.ctx, alice, four.ID)
 	e.overBytes("Retry", err, 2000, 1000, 2500)
-	// If nobody has room it is let go of at once.
+	// If no account has room, the DAG is released at once.
 	five, again := e.add(alice, DAGSpec(5)), e.add(alice, DAGSpec(5))
 	a = e.begin(DAGSpec(5))
 	e.released(e.complete(DAGSpec(5), a), a)
@@ -330,7 +330,7 @@ func testFailOverQuota(e *env) {
 	e.status(r, pin.Failed)
 }
 
-// Of many calls at the same time as many pass as there is room for.
+// Of many calls at the same time, exactly as many succeed as there is room for.
 func testBytesLimitTogether(e *env) {
 	const together = 50
 	e.pinned(bob, DAGSpec(0))
@@ -358,8 +358,7 @@ func testBytesLimitTogether(e *env) {
 	}
 }
 
-// What was pinned is not let go of because it is mended when its account has less room
-// than it had.
+// A repaired pin stays, even if its account has less room by then than when it was made.
 func testBytesLimitRepair(e *env) {
 	r, _ := e.pinned(alice, DAGSpec(1))
 	e.limitBytes(500)

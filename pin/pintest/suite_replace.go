@@ -111,7 +111,8 @@ func testReplaceBack(e *env) {
 	e.released(e.remove(r), a)
 }
 
-// However long a row is, it holds what was pinned last and the newest tries.
+// However long a chain of replacements is, it holds the last pinned DAG and the newest
+// tries.
 func testReplaceRow(e *env) {
 	r, first := e.pinned(alice, DAGSpec(0))
 	var tries []pin.Attempt
@@ -149,7 +150,7 @@ func testReplaceRow(e *env) {
 	e.released(e.remove(r), last)
 }
 
-// Going to and fro holds each DAG once, and counts it once.
+// A chain that goes to and fro between DAGs holds and counts each of them once.
 func testReplaceRowSame(e *env) {
 	r := e.add(alice, DAGSpec(0))
 	other := e.begin(DAGSpec(0))
@@ -234,8 +235,8 @@ func testHeldOnly(e *env) {
 	a := e.begin(DAGSpec(1))
 	r, released := e.replace(alice, r.ID, DAGSpec(2))
 	e.released(released)
-	// Nobody asks for it any more, so it is not fetched; a walk that was
-	// at its end all the same may still finish it.
+	// No request is for it any more, so Begin does not give it out; a fetch that was at
+	// its end may still complete it.
 	_, _, err := e.recs.Begin(e.ctx, DAGSpec(1).DAG())
 	e.notFound("Begin", "of a DAG that is only held", err)
 	e.released(e.complete(DAGSpec(1), a))
@@ -250,15 +251,15 @@ func testHeldOnly(e *env) {
 	e.released(e.remove(r), b)
 }
 
-func testDrop(e *env) {
+func testDropped(e *env) {
 	r, a := e.pinned(alice, DAGSpec(1))
-	if err := e.recs.Drop(e.ctx, a); err == nil {
-		e.Error("Drop of an attempt that is in use")
+	if err := e.recs.Dropped(e.ctx, a); err == nil {
+		e.Error("Dropped of an attempt that is in use")
 	}
 	fetched := e.add(alice, DAGSpec(2))
 	b := e.begin(DAGSpec(2))
-	if err := e.recs.Drop(e.ctx, b); err == nil {
-		e.Error("Drop of an attempt that is under way")
+	if err := e.recs.Dropped(e.ctx, b); err == nil {
+		e.Error("Dropped of an attempt that is under way")
 	}
 	e.released(e.remove(r), a)
 	e.released(e.remove(fetched), b)
@@ -275,14 +276,14 @@ func testDrop(e *env) {
 	_, err = e.recs.ReleasedDAG(e.ctx, e.begin(DAGSpec(3)))
 	e.notFound("ReleasedDAG", "of an attempt in use", err)
 	for range 2 { // the second finds nothing to do
-		e.must(e.recs.Drop(e.ctx, a))
+		e.must(e.recs.Dropped(e.ctx, a))
 		marked, err = e.recs.Released(e.ctx)
 		e.must(err)
 		e.sameAttempts(marked, []pin.Attempt{b})
 	}
-	e.must(e.recs.Drop(e.ctx, b))
-	e.must(e.recs.Drop(e.ctx, 1<<60)) // never was
-	e.must(e.recs.Drop(e.ctx, 0))
+	e.must(e.recs.Dropped(e.ctx, b))
+	e.must(e.recs.Dropped(e.ctx, 1<<60)) // never was
+	e.must(e.recs.Dropped(e.ctx, 0))
 	for _, a := range []pin.Attempt{a, b, 1 << 60, 0} {
 		_, err := e.recs.ReleasedDAG(e.ctx, a)
 		e.notFound("ReleasedDAG", "of an attempt that is not there", err)

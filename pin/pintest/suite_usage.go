@@ -33,10 +33,10 @@ func testUsage(e *env) {
 	e.usage(1, 1)
 }
 
-// What was pinned is charged until what replaces it is done, however that ends.
+// A pinned DAG is charged until the request that replaced it is done, however that ends.
 func testUsageReplaced(e *env) {
 	r, _ := e.pinned(alice, DAGSpec(1))
-	for n := 2; n < 10; n++ { // a row of which nothing comes
+	for n := 2; n < 10; n++ { // a chain of which nothing is received
 		r, _ = e.replace(alice, r.ID, DAGSpec(n))
 		e.usage(1, 1)
 		e.begin(DAGSpec(n))

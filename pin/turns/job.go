@@ -10,10 +10,10 @@ const (
 	Waiting State = iota // for its first turn
 	Running              // it has a place
 	Parked               // until its next turn
-	Over                 // forgotten, but by lines that it has a place in
+	Over                 // forgotten, except by queues that it is still in
 )
 
-// Kind is what a turn is for.
+// Kind is the kind of a turn.
 type Kind uint8
 
 // The kinds of turns, and how many there are.
@@ -24,52 +24,53 @@ const (
 	kinds
 )
 
-// shares are the eighths of the places that each kind has when all want some. With 512
-// places five are enough for a thousand of the oldest a second, if who is asked answers
-// soon, and one for 32 of the newest a second, whose turns last 2 s.
+// shares are the eighths of the places that each kind has when all kinds want some. With
+// 512 places, five eighths suffice for a thousand of the oldest a second if peers answer
+// soon, and one eighth for 32 of the newest a second, whose turns last 2 s.
 var shares = [kinds]int{Oldest: 5, Newest: 1, Again: 2}
 
-// newestEvery is how many turns begin at the most before one is for the newest, if there
-// is one, even if these have their share: it may have been taken all at once, and what is
-// asked for now is not to wait until the first of those had its turn.
+// newestEvery: at least one turn in so many is for the newest, if any waits, even if they
+// have their share of places already. Else jobs that took the whole share at once would
+// make the next one wait until the first of their turns ends.
 const newestEvery = 32
 
-// turnCost is what a turn counts for a kind that has one share; the others divide it.
+// turnCost is what a turn costs a kind with one share; other kinds pay turnCost divided by
+// their shares.
 const turnCost = 10
 
-// Job is what [Turns] knows of a job. What is embedded in one of the caller's is told
-// apart by its Key. The fields are set when it is made, and are not changed then.
+// Job is what [Turns] knows of a job. The caller embeds it in a job of its own, and finds
+// that by Key. Both fields are set when it is made and do not change.
 type Job struct {
 	Key     string // the caller's name for it
 	Account string // whose turns it takes
 
 	state    State
 	kind     Kind // of the turn that it has or had
-	seeks    bool // it runs, and counts as one that has nothing yet
-	evicting bool // it is asked for its place, and still has it
+	seeks    bool // it runs and has received nothing yet
+	evicting bool // it was asked to give up its place, and still has it
 	woken    bool // parked, and to be tried before its time
 	kept     bool // it stays in memory until it is over
-	blocked  bool // parked until there is room on the disk
-	inTries  int  // its places in the agendas
+	blocked  bool // parked until the disk has space
+	inTries  int  // its index in each dueQueue
 	inEnds   int
 	started  time.Time // of this turn
 	nextTry  time.Time // when parked
 	ends     time.Time // when it fails if it is still parked; zero is never
-	needs    uint64    // bytes that there was no room for; 0 if it is not known
+	needs    uint64    // bytes for which there was no space; 0 if not known
 	peers    []string  // whose arrival wakes it
 }
 
 // State is where the job is.
 func (j *Job) State() State { return j.state }
 
-// Kind is what its turn is for, or was.
+// Kind is the kind of its turn, or of its last one.
 func (j *Job) Kind() Kind { return j.kind }
 
 // Started is when its turn began.
 func (j *Job) Started() time.Time { return j.started }
 
-// NextTry is when a job that is parked has its next turn.
+// NextTry is when a parked job has its next turn.
 func (j *Job) NextTry() time.Time { return j.nextTry }
 
-// Evicting reports whether it was asked for its place.
+// Evicting reports whether it was asked to give up its place.
 func (j *Job) Evicting() bool { return j.evicting }

@@ -3,32 +3,30 @@ package turns
 import "time"
 
 const (
-	// keptWindows is how many times [Config.Window] parked jobs there may be of all
-	// accounts together, and keptLeast how many each account may have however many
-	// the others have.
+	// All accounts together may keep keptWindows times [Config.Window] parked jobs. Each
+	// may keep minKept however many the others have.
 	keptWindows = 3
-	keptLeast   = 64
-	// wakeInterval is the least time between two wakings of parked jobs because
-	// some peer came: each of them asks every connected peer.
+	minKept     = 64
+	// wakeInterval is the shortest time between two wakings of jobs that do not name the
+	// peer that came: each job asks every connected peer.
 	wakeInterval = 5 * time.Second
-	// wakePart is the part of the places that so many may displace at a time as
-	// are woken: with peers coming all the time, a job keeps its place for 20 s.
+	// wakePart: at most a 1/wakePart share of the places is given to woken jobs at once, so
+	// that a job keeps its place for 20 s even if peers come all the time.
 	wakePart = 4
 )
 
-// parked are the jobs that gave their places up and wait for another turn. Of each
-// account a number of them is kept in memory until they are over; those that are
-// beyond it are put off: they have had a turn, they are on disk, and they are
-// read from there when there is room.
+// parked has the jobs that gave up their places and wait for another turn. Each account may
+// keep a number of jobs in memory until they are over. The others are spilled after their
+// turn.
 type parked struct {
 	all     map[*Job]struct{}
-	blocked map[*Job]struct{}            // those that wait for room on the disk
-	tries   *agenda                      // those that were not woken, by when they are tried again
-	ends    *agenda                      // those that may fail, by when they do
-	byPeer  map[string]map[*Job]struct{} // by the peers that they name
-	woken   []*Job                       // to be tried before their time; some may be stale
+	blocked map[*Job]struct{}            // those that wait for disk space
+	tries   *dueQueue                    // those that were not woken, by when they are tried again
+	ends    *dueQueue                    // those that may fail, by when they do
+	byPeer  map[string]map[*Job]struct{} // by the peers that they name as origins
+	woken   []*Job                       // to be tried before their time; some may run or be over by now
 	any     time.Time                    // when jobs that do not name the peer were last woken
-	kept    map[string]int               // jobs that are kept, by account, those that run again among them
+	kept    map[string]int               // how many jobs each account keeps, running ones included
 	keptAll int
 }
 
@@ -36,8 +34,8 @@ func newParked() parked {
 	return parked{
 		all:     make(map[*Job]struct{}),
 		blocked: make(map[*Job]struct{}),
-		tries:   &agenda{at: func(j *Job) time.Time { return j.nextTry }, spot: func(j *Job) *int { return &j.inTries }},
-		ends:    &agenda{at: func(j *Job) time.Time { return j.ends }, spot: func(j *Job) *int { return &j.inEnds }},
+		tries:   &dueQueue{at: func(j *Job) time.Time { return j.nextTry }, spot: func(j *Job) *int { return &j.inTries }},
+		ends:    &dueQueue{at: func(j *Job) time.Time { return j.ends }, spot: func(j *Job) *int { return &j.inEnds }},
 		byPeer:  make(map[string]map[*Job]struct{}),
 		kept:    make(map[string]int),
 	}
@@ -46,14 +44,13 @@ func newParked() parked {
 // Parking is what a parked job waits for.
 type Parking struct {
 	NextTry time.Time // when it has its next turn
-	Ends    time.Time // when [Turns.Late] gives it; zero is never
-	Blocked bool      // it waits for room on the disk
-	Needs   uint64    // bytes of that; 0 if it is not known
+	Ends    time.Time // when [Turns.Late] returns it; zero is never
+	Blocked bool      // it waits for disk space
+	Needs   uint64    // how many bytes; 0 if not known
 	Peers   []string  // whose arrival wakes it
 }
 
-// Park parks a job that runs no more, or that is new, or takes note that what it waits
-// for has changed.
+// Park parks a job that does not run, or changes what a parked job waits for.
 func (t *Turns) Park(j *Job, p Parking) {
 	t.unpark(j)
 	j.state = Parked
@@ -90,7 +87,7 @@ func (t *Turns) unpark(j *Job) {
 	j.peers = nil
 }
 
-// Forget drops a job that is over or put off. It may wait, run no more, or be parked.
+// Forget drops a job that is over or spilled. The job does not run.
 func (t *Turns) Forget(j *Job) {
 	j.state = Over
 	t.unpark(j)
@@ -104,16 +101,16 @@ func (t *Turns) Forget(j *Job) {
 	}
 }
 
-// Room reports whether another job of the account may be kept.
-func (t *Turns) Room(account string) bool {
+// CanKeep reports whether the account may keep another job.
+func (t *Turns) CanKeep(account string) bool {
 	n := t.parked.kept[account]
-	return n < min(keptLeast, t.cfg.Window) || n < t.cfg.Window && t.parked.keptAll < keptWindows*t.cfg.Window
+	return n < min(minKept, t.cfg.Window) || n < t.cfg.Window && t.parked.keptAll < keptWindows*t.cfg.Window
 }
 
-// Keep reports whether a job may stay in memory until it is over, which it may from
-// then on.
+// Keep reports whether a job may stay in memory until it is over. A job that may counts as
+// kept from then on.
 func (t *Turns) Keep(j *Job) bool {
-	if !j.kept && t.Room(j.Account) {
+	if !j.kept && t.CanKeep(j.Account) {
 		j.kept = true
 		t.parked.kept[j.Account]++
 		t.parked.keptAll++
@@ -121,10 +118,10 @@ func (t *Turns) Keep(j *Job) bool {
 	return j.kept
 }
 
-// Kept is how many jobs of the account are kept.
+// Kept is how many jobs the account keeps.
 func (t *Turns) Kept(account string) int { return t.parked.kept[account] }
 
-// Wake lets a parked job be tried again before its time.
+// Wake makes a parked job be tried before its time.
 func (t *Turns) Wake(j *Job) {
 	if j.state == Parked && !j.woken {
 		j.woken = true
@@ -133,8 +130,8 @@ func (t *Turns) Wake(j *Job) {
 	}
 }
 
-// PeerCame wakes the jobs that name a peer, and if it came to us of itself some others,
-// those first whose next turn is the nearest.
+// PeerCame wakes the jobs that name a peer. If the peer connected to us, it also wakes some
+// others, those whose next turn is nearest.
 func (t *Turns) PeerCame(peer string, inbound bool, now time.Time) {
 	for j := range t.parked.byPeer[peer] {
 		t.Wake(j)
@@ -152,7 +149,7 @@ func (t *Turns) PeerCame(peer string, inbound bool, now time.Time) {
 	}
 }
 
-// nextWoken takes the job that was woken first, nil if there is none.
+// nextWoken takes the job that was woken first; nil if there is none.
 func (t *Turns) nextWoken() *Job {
 	for len(t.parked.woken) > 0 {
 		j := t.parked.woken[0]
@@ -165,7 +162,7 @@ func (t *Turns) nextWoken() *Job {
 	return nil
 }
 
-// Late gives a parked job whose end has come; nil if there is none.
+// Late returns a parked job whose end has come; nil if there is none.
 func (t *Turns) Late(now time.Time) *Job { return t.parked.ends.due(now) }
 
 // Parked calls f for each job that is parked, in no order.

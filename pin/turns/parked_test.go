@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Looks at many parked jobs cost what is due.
+// A look at many parked jobs costs time by those that are due.
 func TestLookCostsWhatIsDue(t *testing.T) {
 	const n = 20_000
 	tu := New(Config{Places: 512, Window: n, Slice: time.Second, IdleSlice: time.Minute})
@@ -20,7 +20,7 @@ func TestLookCostsWhatIsDue(t *testing.T) {
 		tu.Park(j, Parking{NextTry: now.Add(time.Duration(i-3) * time.Second), Ends: now.Add(time.Hour)})
 	}
 	looks := 0
-	for _, a := range []*agenda{tu.parked.tries, tu.parked.ends} {
+	for _, a := range []*dueQueue{tu.parked.tries, tu.parked.ends} {
 		at := a.at
 		a.at = func(j *Job) time.Time {
 			looks++
@@ -29,7 +29,7 @@ func TestLookCostsWhatIsDue(t *testing.T) {
 	}
 	tu.Late(now)
 	tu.Next(now)
-	tu.Evict(now, func(j *Job) Look { return Look{Since: now} })
+	tu.Evict(now, func(j *Job) Activity { return Activity{Since: now} })
 	if looks > 20 {
 		t.Errorf("a look at %d parked jobs of which 4 are due looks at %d", n, looks)
 	}
@@ -60,50 +60,51 @@ func TestParkedRoom(t *testing.T) {
 	for i := range 5 {
 		want := window
 		if i+1 >= keptWindows {
-			want = keptLeast
+			want = minKept
 		}
 		if n := len(fill(fmt.Sprint(i + 1))); n != want {
 			t.Errorf("account %d keeps %d, want %d", i+1, n, want)
 		}
 	}
-	tu.PutOff("0", time.Unix(1, 0))
-	if len(first) != window || len(tu.Roomy()) != 0 {
-		t.Errorf("the first account keeps %d, and %v have room", len(first), tu.Roomy())
+	tu.SpillTried("0", time.Unix(1, 0))
+	if len(first) != window || len(tu.ToRestore()) != 0 {
+		t.Errorf("the first account keeps %d, and %v have room", len(first), tu.ToRestore())
 	}
 	for _, j := range first {
 		tu.Forget(j)
 	}
-	if !tu.Room("new") || tu.parked.keptAll != (keptWindows-1)*window+3*keptLeast {
+	if !tu.CanKeep("new") || tu.parked.keptAll != (keptWindows-1)*window+3*minKept {
 		t.Errorf("%d are kept in the end", tu.parked.keptAll)
 	}
-	if got := tu.Roomy(); len(got) != 1 || got[0] != "0" {
+	if got := tu.ToRestore(); len(got) != 1 || got[0] != "0" {
 		t.Errorf("%v have room, want the first account", got)
 	}
 }
 
-// What was put off is read round by round, those too that are put off meanwhile.
+// Spilled requests that have had a turn are read round by round, also those that are
+// spilled meanwhile.
 func TestRounds(t *testing.T) {
 	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
 	tu := New(Config{Places: 1, Window: 10})
 	for n := range 3 {
-		tu.PutOff("a", at(n))
+		tu.SpillTried("a", at(n))
 	}
 	tail, _ := tu.BeginRound("a")
 	equal(t, "a round begins at the start", tail.IsZero(), true)
-	tu.PutOff("a", at(0)) // while it is read
+	tu.SpillTried("a", at(0)) // while it is read
 	tu.EndRound("a", at(1), true)
 	tail, _ = tu.BeginRound("a")
 	equal(t, "it goes on", tail, at(1))
 	tu.EndRound("a", at(2), false)
-	equal(t, "there is another round", tu.IsPutOff("a"), true)
+	equal(t, "there is another round", tu.HasSpilled("a"), true)
 	tail, _ = tu.BeginRound("a")
 	equal(t, "which begins at the start", tail.IsZero(), true)
 	tu.EndRound("a", at(2), false)
-	equal(t, "and is the last", tu.IsPutOff("a"), false)
-	equal(t, "lines in the end", len(tu.lines), 0)
+	equal(t, "and is the last", tu.HasSpilled("a"), false)
+	equal(t, "queues in the end", len(tu.queues), 0)
 }
 
-// A peer that comes wakes who names it, and of the others a part of the places.
+// A peer that connects wakes the jobs that name it, and some others, by the places.
 func TestPeerCame(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	tu := New(Config{Places: 8, Window: 100})
@@ -128,24 +129,24 @@ func TestPeerCame(t *testing.T) {
 	equal(t, "woken later", woken(), []string{"7", "6"})
 }
 
-// Jobs that wait for room are tried one at first, then ever more, until one finds the
-// disk full again.
+// Of the jobs that wait for disk space one is tried at first, then ever more, until one finds
+// the disk full again.
 func TestRoom(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	tu := New(Config{Places: 100, Window: 1000})
 	for n := range 20 {
 		tu.Park(&Job{Key: fmt.Sprint(n)}, Parking{NextTry: now.Add(time.Hour), Blocked: true, Needs: 5})
 	}
-	if _, ask := tu.AskForRoom(); ask {
+	if _, ask := tu.AskForSpace(); ask {
 		t.Error("room is asked for before any job found none")
 	}
-	tu.Full()
+	tu.DiskFull()
 	for _, want := range []int{1, 2, 4} {
-		needs, ask := tu.AskForRoom()
-		if _, again := tu.AskForRoom(); !ask || again || needs != 5 {
+		needs, ask := tu.AskForSpace()
+		if _, again := tu.AskForSpace(); !ask || again || needs != 5 {
 			t.Errorf("asked for room for %d: %v, and meanwhile %v", needs, ask, again)
 		}
-		tu.RoomIs(needs, true)
+		tu.SpaceIs(needs, true)
 		got := 0
 		for j := tu.nextWoken(); j != nil; j = tu.nextWoken() {
 			tu.Start(j, Again, now)
@@ -153,8 +154,8 @@ func TestRoom(t *testing.T) {
 		}
 		equal(t, "woken", got, want)
 	}
-	needs, _ := tu.AskForRoom()
-	tu.RoomIs(needs, false)
+	needs, _ := tu.AskForSpace()
+	tu.SpaceIs(needs, false)
 	equal(t, "woken without room", tu.nextWoken() == nil, true)
 	equal(t, "blocked", tu.Blocked(), 13)
 }

@@ -5,43 +5,44 @@ import (
 	"time"
 )
 
-// Config says how many places there are, and how long turns are. All are to be set.
+// Config says how many places there are, and how long turns are. All fields must be set.
 type Config struct {
-	Places int // that jobs may have at the same time
-	// Window is how many jobs that had no turn are in memory at each end of the lines of
-	// all accounts together, and how many parked ones of an account; see lineLeast,
-	// keptWindows and keptLeast.
+	Places int // how many jobs may run at the same time
+	// Window is how many jobs without a turn are in memory at each end of the queues, over
+	// all accounts together, and how many parked jobs of each account; see minQueue,
+	// keptWindows and minKept.
 	Window    int
 	Slice     time.Duration
 	IdleSlice time.Duration
 }
 
-// Turns keeps the jobs that wait, run and are parked.
+// Turns has the jobs that wait, run and are parked.
 type Turns struct {
 	cfg    Config
-	lines  map[string]*line // by account
-	ring   [kinds][]*line   // those with jobs for a kind of turn, the next to serve first
-	seq    uint64           // of the last place in a line
+	queues map[string]*queue // by account
+	ring   [kinds][]*queue   // those with jobs for a kind of turn; the first is served next
+	seq    uint64            // of the last place in a queue
 	parked parked
-	room   room
+	space  space
 
 	running  map[*Job]struct{}
-	evicting int        // of those, asked for their places
-	seeking  [kinds]int // of those, by the kind of their turns, that have nothing yet
-	passed   [kinds]int // turns that began, each over the kind's share
-	others   int        // turns that began since one for the newest did
-	due      bool       // whether the next turn again is for a job that is due, not woken
+	evicting int        // how many of those were asked to give up their places
+	seeking  [kinds]int // how many of those have received nothing, by the kind of their turns
+	passed   [kinds]int // the cost of the turns that began; see turnCost
+	others   int        // turns that began since the last one for the newest
+	due      bool       // the next job to be tried again is one that is due, not one that was woken
 }
 
 // New makes an empty one.
 func New(cfg Config) *Turns {
-	return &Turns{cfg: cfg, lines: make(map[string]*line), running: make(map[*Job]struct{}), parked: newParked()}
+	return &Turns{cfg: cfg, queues: make(map[string]*queue), running: make(map[*Job]struct{}), parked: newParked()}
 }
 
-// Running gives the jobs that have a place.
+// Running returns the jobs that have a place.
 func (t *Turns) Running() map[*Job]struct{} { return t.running }
 
-// Next gives a free place to a job that waits; nil if there is none of either.
+// Next gives a free place to a job that waits and returns it; nil if there is no free
+// place, or no job.
 func (t *Turns) Next(now time.Time) *Job {
 	if len(t.running) >= t.cfg.Places {
 		return nil
@@ -51,7 +52,8 @@ func (t *Turns) Next(now time.Time) *Job {
 		order = []Kind{Newest, Oldest, Again}
 	} else {
 		slices.SortStableFunc(order, func(a, b Kind) int {
-			// Who has the fewest places for its share; among equals, who had the fewest turns.
+			// First the kind with the fewest places for its share; among equals, the one with
+			// the fewest turns.
 			if d := t.seeking[a]*shares[b] - t.seeking[b]*shares[a]; d != 0 {
 				return d
 			}
@@ -67,7 +69,7 @@ func (t *Turns) Next(now time.Time) *Job {
 		if t.others++; k == Newest {
 			t.others = 0
 		}
-		for _, none := range order[:i] { // what a kind did not want it does not want later
+		for _, none := range order[:i] { // what a kind did not use it does not save up
 			t.passed[none] = max(t.passed[none], t.passed[k])
 		}
 		t.Start(j, k, now)
@@ -76,7 +78,7 @@ func (t *Turns) Next(now time.Time) *Job {
 	return nil
 }
 
-// nextOf takes the next job for a kind of turn.
+// nextOf takes the next job for a kind of turn; nil if there is none.
 func (t *Turns) nextOf(k Kind, now time.Time) *Job {
 	if k != Again {
 		return t.first(k)
@@ -95,7 +97,7 @@ func (t *Turns) nextOf(k Kind, now time.Time) *Job {
 	return nil
 }
 
-// Start gives a job a place, whether there is a free one or not.
+// Start gives a job a place, even if none is free.
 func (t *Turns) Start(j *Job, k Kind, now time.Time) {
 	t.unpark(j)
 	t.running[j] = struct{}{}
@@ -103,7 +105,7 @@ func (t *Turns) Start(j *Job, k Kind, now time.Time) {
 	t.seeking[k]++
 }
 
-// Ended takes the place of a job back. The caller parks it or forgets it.
+// Ended takes a job's place back. The caller parks or forgets the job.
 func (t *Turns) Ended(j *Job) {
 	delete(t.running, j)
 	if j.seeks {
@@ -115,7 +117,7 @@ func (t *Turns) Ended(j *Job) {
 	j.seeks, j.evicting = false, false
 }
 
-// Ask takes note that a job was asked for its place for a reason of the caller's.
+// Ask notes that the caller has asked a job to give up its place, for a reason of its own.
 func (t *Turns) Ask(j *Job) {
 	if !j.evicting {
 		j.evicting = true
@@ -123,18 +125,18 @@ func (t *Turns) Ask(j *Job) {
 	}
 }
 
-// Look is what a job does that has a place.
-type Look struct {
-	Busy    bool          // it has a worker, waits for one, or did not begin to seek
+// Activity is what a job with a place does.
+type Activity struct {
+	Busy    bool          // it has a worker, waits for one, or has not begun to seek
 	Since   time.Time     // when it began to seek, or last received something
 	Got     bool          // it received something in this turn
-	Answers time.Duration // after so long those who were asked have answered; 0 if it is not known
+	Answers time.Duration // after so long the peers that were asked have answered; 0 if not known
 }
 
-// Evict gives the jobs that have to give up their places, since others wait and they
-// receive nothing. look says what a job does. next is after how long another one may
-// have to; 0 is that none has while things are as they are.
-func (t *Turns) Evict(now time.Time, look func(*Job) Look) (out []*Job, next time.Duration) {
+// Evict returns the jobs that must give up their places, since they receive nothing and
+// others wait. activity says what a job does. next is after how long another job may have
+// to; 0 means none will as things are.
+func (t *Turns) Evict(now time.Time, activity func(*Job) Activity) (out []*Job, next time.Duration) {
 	type idler struct {
 		j     *Job
 		age   time.Duration
@@ -143,7 +145,7 @@ func (t *Turns) Evict(now time.Time, look func(*Job) Look) (out []*Job, next tim
 	var idle []idler
 	t.seeking = [kinds]int{}
 	for j := range t.running {
-		l := look(j)
+		l := activity(j)
 		if j.seeks = !l.Got; j.seeks {
 			t.seeking[j.kind]++
 		}
@@ -159,7 +161,7 @@ func (t *Turns) Evict(now time.Time, look func(*Job) Look) (out []*Job, next tim
 	if len(t.running) < t.cfg.Places {
 		return nil, 0
 	}
-	fresh := t.firsts() - t.evicting
+	fresh := t.waiting() - t.evicting
 	all := fresh + t.parked.tries.countDue(now, t.cfg.Places)
 	slices.SortFunc(idle, func(a, b idler) int { return int(b.age - a.age) })
 	for _, i := range idle {
@@ -178,14 +180,14 @@ func (t *Turns) Evict(now time.Time, look func(*Job) Look) (out []*Job, next tim
 	return out, next
 }
 
-// firsts counts those that wait for a place and do not wait for others' idle time.
-func (t *Turns) firsts() int { return len(t.parked.woken) + t.WaitingJobs(t.cfg.Places) }
+// waiting counts the jobs for which others give up their places after a short turn.
+func (t *Turns) waiting() int { return len(t.parked.woken) + t.WaitingJobs(t.cfg.Places) }
 
-// Starving reports whether a place is free while jobs for it are on disk alone.
-func (t *Turns) Starving() bool { return len(t.running) < t.cfg.Places && len(t.Hungry()) > 0 }
+// Starving reports whether a place is free and jobs for it are on disk alone.
+func (t *Turns) Starving() bool { return len(t.running) < t.cfg.Places && len(t.ToRead()) > 0 }
 
-// Crowded reports whether every place is taken and a job waits for one that others give
-// up after a short turn. Then Evict is to be called, and again when it says.
+// Crowded reports whether every place is taken, and a job waits for which others give up
+// theirs after a short turn. Then the caller calls Evict, and again after what that says.
 func (t *Turns) Crowded() bool {
 	return len(t.running) >= t.cfg.Places && len(t.parked.woken)+t.WaitingJobs(1) > 0
 }

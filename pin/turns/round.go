@@ -2,69 +2,70 @@ package turns
 
 import "time"
 
-// round is how far the reading of an account's requests has come whose jobs were put
-// off. It goes round, so that each has its turn however many are put off again.
+// round is the read position in an account's spilled requests that have had a turn. When
+// it is at the end it begins again, so that each has its turn however many are spilled
+// anew.
 type round struct {
-	more    bool      // there may be some
-	tail    time.Time // those created after it were not read in this round
-	behind  bool      // there may be some for the next round
-	reading bool      // more of them are being read
+	more    bool      // there may be some to read
+	tail    time.Time // requests created after it were not read in this round
+	behind  bool      // there may be some to read in the next round
+	reading bool      // some are being read
 }
 
-// PutOff takes note of a request that had a turn and is on disk alone from now on.
-func (t *Turns) PutOff(account string, created time.Time) {
-	r := &t.line(account).tried
+// SpillTried notes that a request which has had a turn is on disk alone from now on.
+func (t *Turns) SpillTried(account string, created time.Time) {
+	r := &t.queue(account).tried
 	r.more = true
 	if r.reading || !created.After(r.tail) {
 		r.behind = true
 	}
 }
 
-// PutOffAfter says of what was put off that there may be some after tail, as after a
-// start.
-func (t *Turns) PutOffAfter(account string, tail time.Time) {
-	t.line(account).tried = round{more: true, tail: tail}
+// SpilledAfter says that the account may have spilled requests created after tail, that
+// have had a turn: what is known after a start.
+func (t *Turns) SpilledAfter(account string, tail time.Time) {
+	t.queue(account).tried = round{more: true, tail: tail}
 }
 
-// IsPutOff reports whether some of an account's requests are put off.
-func (t *Turns) IsPutOff(account string) bool {
-	l := t.lines[account]
-	return l != nil && l.tried.more
+// HasSpilled reports whether the account has spilled requests that have had a turn.
+func (t *Turns) HasSpilled(account string) bool {
+	q := t.queues[account]
+	return q != nil && q.tried.more
 }
 
-// Roomy gives the accounts that have requests which were put off, and room for some.
-func (t *Turns) Roomy() (accounts []string) {
-	for _, l := range t.lines {
-		if l.tried.more && !l.tried.reading && t.parked.kept[l.account] <= t.cfg.Window/2 && t.Room(l.account) {
-			accounts = append(accounts, l.account)
+// ToRestore lists the accounts that have such requests, and room in memory for some.
+func (t *Turns) ToRestore() (accounts []string) {
+	for _, q := range t.queues {
+		if q.tried.more && !q.tried.reading && t.parked.kept[q.account] <= t.cfg.Window/2 && t.CanKeep(q.account) {
+			accounts = append(accounts, q.account)
 		}
 	}
 	return accounts
 }
 
-// BeginRound begins the reading of requests that were put off, and were created after
-// tail, as many as limit. EndRound ends it.
+// BeginRound begins a reading of such requests: the caller reads the oldest created after
+// tail, at most limit of them, and calls EndRound.
 func (t *Turns) BeginRound(account string) (tail time.Time, limit int) {
-	r := &t.line(account).tried
+	r := &t.queue(account).tried
 	r.reading = true
-	return r.tail, t.roomFor(account)
+	return r.tail, t.roomToKeep(account)
 }
 
-// roomFor is how many more jobs of the account may be kept, 1 at least.
-func (t *Turns) roomFor(account string) int {
+// roomToKeep is how many more jobs of the account may be kept, at least 1.
+func (t *Turns) roomToKeep(account string) int {
 	n := t.parked.kept[account]
 	all := keptWindows*t.cfg.Window - t.parked.keptAll
-	return max(1, min(keptLeast, t.cfg.Window)-n, min(t.cfg.Window-n, all))
+	return max(1, min(minKept, t.cfg.Window)-n, min(t.cfg.Window-n, all))
 }
 
-// EndRound ends a reading: those that were created after tail are left, or none are if
-// more is false.
+// EndRound ends a reading. If more, requests created after tail are left in this round. Else
+// the next round begins, if any was spilled behind the reading.
 func (t *Turns) EndRound(account string, tail time.Time, more bool) {
-	l := t.line(account)
-	r := &l.tried
+	q := t.queue(account)
+	r := &q.tried
 	r.reading, r.tail, r.more = false, tail, more || r.behind
 	if !more {
 		r.tail, r.behind = time.Time{}, false
 	}
-	t.forgetLine(l)
+	t.forgetQueue(q)
 }

@@ -12,8 +12,7 @@ const (
 	simAnswer = 200 * time.Millisecond
 )
 
-// sim is turns with jobs that get nothing, as if nobody had what they seek, and with a
-// disk that is read at once.
+// sim is turns with jobs that receive nothing, and with a disk that is read at once.
 type sim struct {
 	*Turns
 	t     *testing.T
@@ -51,15 +50,15 @@ func (s *sim) ask(account, key string) *Job {
 	for _, o := range spilled {
 		s.Forget(o)
 		delete(s.live, o.Key)
-		s.Later(o.Account, s.made[o.Key].created)
+		s.SpillUntried(o.Account, s.made[o.Key].created)
 	}
 	return j
 }
 
-// step lets time pass, and gives the jobs whose turns began.
+// step lets time pass and returns the jobs whose turns began.
 func (s *sim) step() []*Job {
 	s.now = s.now.Add(simStep)
-	out, _ := s.Evict(s.now, func(j *Job) Look { return Look{Since: j.Started(), Answers: simAnswer} })
+	out, _ := s.Evict(s.now, func(j *Job) Activity { return Activity{Since: j.Started(), Answers: simAnswer} })
 	for _, j := range out {
 		s.Ended(j)
 		s.tries[j]++
@@ -70,7 +69,7 @@ func (s *sim) step() []*Job {
 			delete(s.live, j.Key)
 		}
 	}
-	for _, account := range s.Hungry() {
+	for _, account := range s.ToRead() {
 		tail, limit := s.BeginRead(account)
 		read := 0
 		rest := s.disk[account]
@@ -101,9 +100,9 @@ func (s *sim) step() []*Job {
 	return began
 }
 
-// Behind many dead requests, of one account or of sixteen, what is asked for now has a
-// turn at once; the dead have theirs at a thousand a second, in their order, and are
-// tried again meanwhile.
+// Behind many dead requests, of one account or of sixteen, a new request has a turn at once.
+// The dead ones have theirs at a thousand a second, in their order, and are tried again
+// meanwhile.
 func TestWhatIsAskedForNowIsTriedNow(t *testing.T) {
 	for _, accounts := range []int{1, 16} {
 		t.Run(fmt.Sprint(accounts), func(t *testing.T) {
@@ -145,15 +144,15 @@ func TestWhatIsAskedForNowIsTriedNow(t *testing.T) {
 			if again == 0 {
 				t.Error("none was tried again meanwhile")
 			}
-			if n := len(s.live); n > 4*s.cfg.Window+s.cfg.Places+accounts*keptLeast {
+			if n := len(s.live); n > 4*s.cfg.Window+s.cfg.Places+accounts*minKept {
 				t.Errorf("%d jobs are in memory", n)
 			}
 		})
 	}
 }
 
-// However many come after a request, and however many are tried again, it has its turn
-// when those before it had theirs.
+// A request has its turn after those before it, however many come after it and however many
+// are tried again.
 func TestNoneWaitsForThoseAfterIt(t *testing.T) {
 	const before = 2000
 	s := newSim(t, Config{Places: 64, Window: 100})
@@ -209,8 +208,7 @@ func TestAccountsTakeTurns(t *testing.T) {
 	}
 }
 
-// When all kinds want places, each has its share of them; what one does not want the
-// others have.
+// When all kinds want places, each has its share. What one does not want the others have.
 func TestShares(t *testing.T) {
 	s := newSim(t, Config{Places: 64, Window: 1000})
 	n := 0
@@ -240,18 +238,18 @@ func TestShares(t *testing.T) {
 	if got := run(1, true); got[Oldest] < 35 || got[Newest] < 8 || got[Newest] > 16 || got[Again] < 14 {
 		t.Errorf("places by kind %v, want some %v", got, [kinds]int{Oldest: 40, Newest: 8, Again: 16})
 	}
-	s.lines, s.ring = make(map[string]*line), [kinds][]*line{}
+	s.queues, s.ring = make(map[string]*queue), [kinds][]*queue{}
 	run(20, false)
 	if got := run(1, false); got[Newest] != 0 || got[Oldest]+got[Again] < 64 || got[Again] > 19 {
 		t.Errorf("places by kind %v, without any newest", got)
 	}
 }
 
-// Who has something, or waits for a worker, keeps its place, and takes none from others
-// of its kind; one that asked for longer has the whole slice.
+// A job that receives something or waits for a worker keeps its place, and does not count
+// for the share of its kind. A job without a known answer time has the whole slice.
 func TestEvict(t *testing.T) {
 	s := newSim(t, Config{Places: 4, Window: 10})
-	looks := map[string]Look{
+	looks := map[string]Activity{
 		"dead": {Answers: simAnswer}, "dials": {}, "works": {Busy: true, Got: true}, "got some": {Got: true},
 	}
 	for key := range looks {
@@ -262,7 +260,7 @@ func TestEvict(t *testing.T) {
 		s.Next(s.now)
 	}
 	began := s.now
-	look := func(j *Job) Look {
+	look := func(j *Job) Activity {
 		l := looks[j.Key]
 		l.Since = began
 		return l

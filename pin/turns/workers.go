@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// workerSlice is how long a fetch keeps a worker that others wait for: long
-// enough that a window of wants pays for itself many times over, short enough
-// that a small pin behind large ones waits for seconds.
+// workerSlice is how long a fetch keeps a worker that others wait for: long enough that the
+// change costs little, and short enough that a small pin behind large ones waits for
+// seconds only.
 const workerSlice = 5 * time.Second
 
-// Workers are the few places from which blocks may be handled. A free worker
-// goes to the account that holds the fewest; within an account, in order. Its methods
-// and those of its slots may be called concurrently.
+// Workers are what fetches need to handle blocks; there are few. A free worker goes to the
+// account that holds the fewest; within an account, in order. The methods of Workers and
+// of its slots may be called concurrently.
 type Workers struct {
 	now func() time.Time
 
@@ -40,11 +40,11 @@ type Slot struct {
 	ready   chan struct{} // closed when granted; nil when not waiting
 }
 
-// Slot makes a claim of an account's, which holds no worker yet.
+// Slot makes a claim for an account. It holds no worker yet.
 func (w *Workers) Slot(account string) *Slot { return &Slot{w: w, account: account} }
 
-// Acquire blocks until it holds a worker, or ctx ends: then it gives the cause of that.
-// It is quick if it holds one that was not asked back.
+// Acquire blocks until the slot holds a worker, or until ctx ends, and then returns its
+// cause. It is quick if the slot holds a worker that was not asked back.
 func (s *Slot) Acquire(ctx context.Context) error {
 	if s.ok.Load() {
 		return nil
@@ -52,7 +52,7 @@ func (s *Slot) Acquire(ctx context.Context) error {
 	w := s.w
 	w.mu.Lock()
 	if s.held {
-		w.release(s) // it was asked back
+		w.release(s) // the worker was asked back
 	}
 	ready := make(chan struct{})
 	s.ready = ready
@@ -68,8 +68,8 @@ func (s *Slot) Acquire(ctx context.Context) error {
 	}
 }
 
-// Release gives the worker back, if it holds one. It also takes back an Acquire that
-// still waits.
+// Release gives the worker back, if the slot holds one. It also ends an Acquire that still
+// waits.
 func (s *Slot) Release() {
 	w := s.w
 	w.mu.Lock()
@@ -121,9 +121,9 @@ func (w *Workers) holds() map[string]int {
 	return n
 }
 
-// TakeBack asks for a worker back for each fetch that waits, from those that
-// had theirs for longer than a slice, accounts that hold the most first. The
-// holder gives it up at its next Acquire.
+// TakeBack asks for one worker back for each fetch that waits: from fetches that have had
+// theirs for longer than a slice, and first from the accounts that hold the most. The
+// holder gives its worker up at its next Acquire.
 func (w *Workers) TakeBack(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

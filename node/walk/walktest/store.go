@@ -486,3 +486,47 @@ func (m readOnly) DeleteBlock(_ context.Context, c cid.Cid) error {
 func (m readOnly) AllKeysChan(context.Context) (<-chan cid.Cid, error) {
 	return nil, fmt.Errorf("nobody should list all blocks")
 }
+
+// Drop takes away what an attempt holds and nothing else does, with the blocks that
+// nothing holds then.
+func (s *Store) Drop(ctx context.Context, a pin.Attempt) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for next := []graph.Holder{graph.HolderOf(a)}; len(next) > 0; {
+		h := next[0]
+		next = next[1:]
+		for d, l := range s.links[h] {
+			delete(s.linked[d], h)
+			if len(s.linked[d]) > 0 {
+				continue
+			}
+			delete(s.linked, d)
+			for node := range s.nodes[d] {
+				next = append(next, node)
+				delete(s.nodeOf, node)
+			}
+			delete(s.nodes, d)
+			s.unlink(l)
+		}
+		delete(s.links, h)
+		delete(s.whole, h)
+	}
+	return nil
+}
+
+// unlink deletes a block unless it is linked to under another codec.
+func (s *Store) unlink(l graph.Link) {
+	for d := range s.linked {
+		if string(d.CID().Hash()) == string(l.Hash) {
+			return
+		}
+	}
+	delete(s.hashes, string(l.Hash))
+	delete(s.blocks, string(l.Hash))
+}
+
+// Room says that there is room.
+func (s *Store) Room(ctx context.Context, _ uint64) error { return ctx.Err() }

@@ -93,7 +93,7 @@ func (g *Store) DAG(r *kv.Reader, d pin.DAG) (rec DAGRecord, found bool, err err
 // is not complete any totals.
 func (r *DAGRecord) Repairing() bool { return !r.Complete && r.Blocks > 0 }
 
-// Repairing implements [pin.Records].
+// Repairing implements [pin.Work].
 func (g *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		rec, _, err := g.DAG(r, d)
@@ -127,7 +127,7 @@ func (g *Store) AttemptDAG(r *kv.Reader, a pin.Attempt) (d pin.DAG, inUse bool, 
 	return d, true, err
 }
 
-// Roots implements [pin.Records].
+// Roots implements [pin.Work].
 func (g *Store) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 	return func(yield func(pin.DAG, error) bool) {
 		from := []byte{KDAG}

@@ -51,7 +51,9 @@ type Drops struct {
 	Levels                 int
 }
 
-// Drop implements [pin.Records].
+// Drop lets go of what a released attempt holds, for [pin.Engine]. With the last link it
+// forgets the attempt, as Dropped does. It is an error if the attempt is not released;
+// then nothing is dropped.
 func (g *Store) Drop(ctx context.Context, a pin.Attempt) error {
 	if err := g.drop(ctx, a); err != nil {
 		return kv.Wrap(err, "drop attempt %d", a)

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Released implements [pin.Records].
+// Released implements [pin.Releases].
 func (g *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return r.Scan(kv.Span{Prefix: []byte{KReleased}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -39,7 +39,7 @@ func (g *Store) releasedNode(r *kv.Reader, key []byte) (bool, error) {
 	return len(value) == 0, err
 }
 
-// ReleasedDAG implements [pin.Records].
+// ReleasedDAG implements [pin.Releases].
 func (g *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		value, found, err := r.Get(releasedKey(graph.HolderOf(a)))

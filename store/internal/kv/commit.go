@@ -239,7 +239,8 @@ func (g *group) isRead(base uint64) (is bool) {
 	txn := g.db.NewTransaction(false)
 	defer txn.Discard()
 	for k := range g.writes {
-		if newer, err := reading.IsNewer(txn, []byte(k), base); err != nil || newer { // what cannot be told is in doubt
+		version, err := reading.NewestVersion(txn, []byte(k))
+		if err != nil || version > base { // what cannot be told is in doubt
 			return true
 		}
 	}

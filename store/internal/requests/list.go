@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// List implements [pin.Records]. Statuses, DAGs, exact names and times are
+// List implements [pin.Requests]. Statuses, DAGs, exact names and times are
 // answered from the bitmaps alone; other names and metadata read the row of
 // each request that is left. What cannot be read is listed as failed, and counted so.
 func (s *Store) List(ctx context.Context, account string, q pin.Query) (page pin.Page, err error) {

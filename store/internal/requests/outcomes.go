@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Begin implements [pin.Records].
+// Begin implements [pin.Work].
 func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
 	var work []chunkOf
 	err = s.kv.Update(ctx, func(t *kv.Tx) error {
@@ -64,7 +64,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 	return a, complete, nil
 }
 
-// Complete implements [pin.Records].
+// Complete implements [pin.Work].
 func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (released []pin.Attempt, err error) {
 	known, err := s.limitsFor(ctx, d)
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chu
 	return released, nil
 }
 
-// Fail implements [pin.Records].
+// Fail implements [pin.Work].
 func (s *Store) Fail(ctx context.Context, d pin.DAG, details string) (released []pin.Attempt, err error) {
 	var some []pin.Attempt
 	err = inPieces(ctx, s.kv.Update, func(t *kv.Tx, work []chunkOf, first bool) (left []chunkOf, err error) {

@@ -11,7 +11,7 @@ import (
 // A quota of bytes is kept where requests become pinned: the committer decides, by
 // what the account is charged then, so that nothing can come in between.
 
-// SetQuotas implements [pin.Records].
+// SetQuotas implements [pin.Requests].
 func (s *Store) SetQuotas(q pin.Quotas) { s.quotas = q }
 
 // quota is what the account may have. It is not for the committer's goroutine: it
@@ -154,7 +154,7 @@ func (s *Store) freed(r *kv.Reader, a kv.Account, takers []uint64) (bytes uint64
 	return bytes, nil
 }
 
-// FailOverQuota implements [pin.Records].
+// FailOverQuota implements [pin.Work].
 func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes uint64) (failed int, released []pin.Attempt, err error) {
 	a, ok := kv.AccountOf(acct)
 	if !ok {

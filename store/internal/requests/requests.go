@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Add implements [pin.Records].
+// Add implements [pin.Requests].
 func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin.Request, err error) {
 	if err := s.space.RoomFor(0); err != nil {
 		return pin.Request{}, err
@@ -58,7 +58,7 @@ func inDoubt[T any](err error, made T) (none T) {
 	return none
 }
 
-// Replace implements [pin.Records].
+// Replace implements [pin.Requests].
 func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
 	if err := s.space.RoomFor(0); err != nil {
 		return now, old, nil, err
@@ -107,7 +107,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 	return now, old, released, nil
 }
 
-// Remove implements [pin.Records].
+// Remove implements [pin.Requests].
 func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request, released []pin.Attempt, err error) {
 	err = s.updateLearning(ctx, func(t *kv.Tx) error {
 		was, err := s.find(&t.Reader, account, id)
@@ -129,7 +129,7 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 	return old, released, nil
 }
 
-// Get implements [pin.Records].
+// Get implements [pin.Requests].
 func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, err error) {
 	err = s.ViewLearning(ctx, func(r *kv.Reader) error {
 		req, err := s.find(r, account, id)
@@ -145,7 +145,7 @@ func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, e
 	return got, nil
 }
 
-// Retry implements [pin.Records].
+// Retry implements [pin.Requests].
 func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request, err error) {
 	quota, err := s.quota(ctx, account)
 	if err != nil {

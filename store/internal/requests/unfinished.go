@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Accounts implements [pin.Records].
+// Accounts implements [pin.Work].
 func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, err error) {
 	code, ok := codeOf(status)
 	if !ok {
@@ -72,7 +72,7 @@ func (s *Store) load(r *kv.Reader, a kv.Account, seq uint64, code statusCode) (o
 	return out, true, err
 }
 
-// UnfinishedAfter implements [pin.Records]. What changes while it reads may or may
+// UnfinishedAfter implements [pin.Work]. What changes while it reads may or may
 // not be seen.
 func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Status, after time.Time, limit int) (found []pin.Request, err error) {
 	code, known := codeOf(status)

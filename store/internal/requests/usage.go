@@ -67,7 +67,7 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 	return s.kv.Put(t, UsageKey(a), u)
 }
 
-// Usage implements [pin.Records].
+// Usage implements [pin.Requests].
 func (s *Store) Usage(ctx context.Context, id string) (u pin.Usage, err error) {
 	a, ok := kv.AccountOf(id)
 	if !ok {

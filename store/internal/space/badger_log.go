@@ -17,6 +17,10 @@ const (
 	logUnflushed = "error flushing memtable to disk"
 )
 
+// badgerLogger is there before main says where go-log's messages go: go-log complains on
+// standard error of loggers that are made later, unless all of theirs is logged.
+var badgerLogger = golog.Logger("badger4")
+
 // badgerLog takes Badger's messages, which go to go-log as "badger4".
 type badgerLog struct {
 	to *golog.ZapEventLogger
@@ -29,7 +33,7 @@ type badgerLog struct {
 
 func (s *Space) badgerLog() badgerLog {
 	return badgerLog{
-		to:        golog.Logger("badger4"),
+		to:        badgerLogger,
 		unsynced:  s.noteUnsynced,
 		unflushed: s.noteUnflushed,
 	}

@@ -131,13 +131,15 @@ func (s *Space) roomToMove(n uint64) error { return s.Floor(s.cfg.Reserve/4, n) 
 // RoomForUpkeep is the lower floor, under which only a reclaim writes.
 func (s *Space) RoomForUpkeep() error { return s.Floor(s.cfg.Reserve, 0) }
 
+// Floor fails with a *diskerr.DiskFullError if less than floor would be left of what is free
+// after n bytes, and with diskerr.ErrUnwritable if the file system does not say what is free.
 func (s *Space) Floor(floor, n uint64) error {
 	if floor == 0 {
 		return nil
 	}
 	free, err := s.cfg.FreeSpace(s.dbDir)
-	if err != nil {
-		return err
+	if err != nil { // who cannot say what is free takes no writes either
+		return fmt.Errorf("%w: %w", diskerr.ErrUnwritable, err)
 	}
 	full := &diskerr.DiskFullError{Free: free, Kept: floor, Upkeep: floor <= s.cfg.Reserve}
 	switch {

@@ -32,7 +32,9 @@ var _ admin.Store = (*storeService)(nil)
 // offlineStore is for a command while no server runs: a repair is recorded, for
 // the server to do, and nobody else drops what was released.
 func offlineStore(s *store.Store, a *auth.Service, pins *pin.Offline) *storeService {
-	return &storeService{store: s, auth: a, pins: pins, unpin: pins.Unpin}
+	return &storeService{store: s, auth: a, pins: pins, unpin: func(ctx context.Context) error {
+		return pins.Unpin(ctx, s.Drop)
+	}}
 }
 
 // A reclaim that is asked for waits this long for what is being unpinned,

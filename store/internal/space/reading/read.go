@@ -161,6 +161,22 @@ func sound(call func() error) error {
 	return err
 }
 
+// NewestVersion gives the version of a key that was written last, also if that deleted it;
+// 0 if the key was never there. It reads no value. Errors: ErrUnreadable.
+func NewestVersion(txn *badger.Txn, key []byte) (version uint64, err error) {
+	opt := badger.DefaultIteratorOptions
+	opt.AllVersions, opt.PrefetchValues = true, false
+	err = sound(func() error {
+		it := txn.NewKeyIterator(key, opt)
+		defer it.Close()
+		if it.Rewind(); it.Valid() {
+			version = it.Item().Version()
+		}
+		return nil
+	})
+	return version, err
+}
+
 // iterator goes through keys. One goroutine uses it, and closes it.
 type iterator struct {
 	it  *badger.Iterator
@@ -173,17 +189,6 @@ func Iterate(txn *badger.Txn, opt badger.IteratorOptions) *iterator {
 	i := &iterator{}
 	i.move(func() { i.it = txn.NewIterator(opt) })
 	return i
-}
-
-// IsNewer reports whether a key was written, or deleted, after a version. Errors:
-// diskerr.ErrUnreadable.
-func IsNewer(txn *badger.Txn, key []byte, version uint64) (newer bool, err error) {
-	opt := badger.DefaultIteratorOptions
-	opt.AllVersions, opt.PrefetchValues = true, false // deletions, too
-	i := &iterator{}
-	i.move(func() { i.it = txn.NewKeyIterator(key, opt); i.it.Rewind() })
-	defer i.Close()
-	return i.err == nil && i.it.Valid() && i.it.Item().Version() > version, i.err
 }
 
 func (i *iterator) Close() {

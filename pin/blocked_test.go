@@ -10,7 +10,7 @@ import (
 
 const waitForRoom = 200
 
-// noRoom is a fault of records on a full disk.
+// noRoom is the fault of an engine whose disk is full.
 func noRoom(method string) error {
 	if method == "Room" {
 		return pin.ErrDiskFull
@@ -18,7 +18,7 @@ func noRoom(method string) error {
 	return nil
 }
 
-// fillDisk has pins wait for room for a while, and gives how many times that was tried.
+// fillDisk makes pins wait for disk space for a while, and returns how often they were tried.
 func fillDisk(r *rig) (tries func() int) {
 	r.t.Helper()
 	r.net.mu.Lock()
@@ -41,7 +41,7 @@ func fillDisk(r *rig) (tries func() int) {
 	}
 }
 
-// Pins that wait for room on the disk go on soon after there is some, however long they
+// Pins that wait for disk space go on soon after there is some, however long they have
 // waited.
 func TestRoomAgain(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
@@ -62,7 +62,7 @@ func TestRoomAgain(t *testing.T) {
 	})
 }
 
-// There may be room for little, and not for what comes: then few are tried.
+// If there is some space, but too little for the pins that wait, few of them are tried.
 func TestRoomForTooLittle(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		tries := fillDisk(r)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// take takes all jobs that wait, as one place would, and gives their keys.
+// take takes all jobs that wait, one after the other, and returns their keys.
 func take(t *Turns, k Kind) (keys []string) {
 	for j := t.first(k); j != nil; j = t.first(k) {
 		j.state = Running
@@ -22,8 +22,8 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
-// A line is served from both ends, and what spills over is what lies between them.
-func TestLine(t *testing.T) {
+// A queue is served from both ends, and what is spilled is what lies between them.
+func TestQueue(t *testing.T) {
 	const window = 3
 	tu := New(Config{Places: 1, Window: window})
 	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
@@ -35,7 +35,7 @@ func TestLine(t *testing.T) {
 		for _, j := range out {
 			spilled = append(spilled, j.Key)
 			tu.Forget(j)
-			tu.Later("a", at(len(spilled)-1))
+			tu.SpillUntried("a", at(len(spilled)-1))
 		}
 	}
 	equal(t, "spilled", spilled, []int{0, 1, 2, 3, 4, 5, 6})
@@ -48,13 +48,13 @@ func TestLine(t *testing.T) {
 	n, newest := tu.Position("a", places[8])
 	equal(t, "position", n, 2)
 	equal(t, "counted from the newest", newest, true)
-	equal(t, "hungry", tu.Hungry(), []string{"a"})
+	equal(t, "to read", tu.ToRead(), []string{"a"})
 	tail, limit := tu.BeginRead("a")
 	equal(t, "limit", limit, window)
 	if !tail.Before(at(0)) {
 		t.Errorf("the reading begins after %v", tail)
 	}
-	equal(t, "hungry while it is read", len(tu.Hungry()), 0)
+	equal(t, "to read while it is read", len(tu.ToRead()), 0)
 	for n := range window {
 		places[n] = tu.PushOld(&Job{Key: fmt.Sprint(n), Account: "a"}, "a")
 	}
@@ -66,21 +66,21 @@ func TestLine(t *testing.T) {
 	equal(t, "the oldest", take(tu, Oldest), []int{0, 1, 2})
 	tail, _ = tu.BeginRead("a")
 	equal(t, "tail", tail, at(2))
-	tu.Later("a", at(20)) // one is left on disk meanwhile
+	tu.SpillUntried("a", at(20)) // one is left on disk meanwhile
 	tu.EndRead("a", at(6), false)
 	tail, _ = tu.BeginRead("a")
 	if !tail.Before(at(20)) || tail.Before(at(6)) {
 		t.Errorf("the next reading begins after %v", tail)
 	}
 	tu.EndRead("a", at(20), false)
-	equal(t, "lines in the end", len(tu.lines), 0)
+	equal(t, "queues in the end", len(tu.queues), 0)
 	if n, _ := tu.Position("a", places[1]); n != 0 {
 		t.Errorf("position %d of what is gone", n)
 	}
 }
 
-// What is all in memory is served in order from either end, each job once.
-func TestShortLine(t *testing.T) {
+// A queue that is all in memory is served in order from both ends, each job once.
+func TestShortQueue(t *testing.T) {
 	tu := New(Config{Places: 1, Window: 100})
 	for n := range 5 {
 		tu.Push(&Job{Key: fmt.Sprint(n), Account: "a"}, "a")
@@ -93,13 +93,13 @@ func TestShortLine(t *testing.T) {
 	}
 	equal(t, "served", got, []int{0, 4, 1, 3, 2})
 	equal(t, "left", len(take(tu, Oldest))+len(take(tu, Newest)), 0)
-	equal(t, "lines in the end", len(tu.lines), 0)
+	equal(t, "queues in the end", len(tu.queues), 0)
 	tu.Push(&Job{Key: "again", Account: "a"}, "a")
 	equal(t, "an account that comes back", take(tu, Oldest), []string{"again"})
 }
 
-// Accounts divide what may be in memory among them.
-func TestManyLines(t *testing.T) {
+// Accounts divide the window among themselves.
+func TestManyQueues(t *testing.T) {
 	const accounts, window = 100, 1000
 	tu := New(Config{Places: 1, Window: window})
 	spilled := 0
@@ -109,10 +109,10 @@ func TestManyLines(t *testing.T) {
 			_, out := tu.Push(&Job{Key: fmt.Sprint(a, n), Account: account}, account)
 			for _, j := range out {
 				tu.Forget(j)
-				tu.Later(j.Account, time.Unix(int64(n), 0))
+				tu.SpillUntried(j.Account, time.Unix(int64(n), 0))
 				spilled++
 			}
 		}
 	}
-	equal(t, "in memory", accounts*200-spilled, accounts*lineLeast)
+	equal(t, "in memory", accounts*200-spilled, accounts*minQueue)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// The log has that a full disk refuses pins, and removals, now and then, and when there
-// is room again.
+// It is logged, now and then, that pins and removals are refused because the disk is full,
+// and once when there is space again.
 func TestFullDiskIsLogged(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		v := r.add(alice, 1)
@@ -52,8 +52,8 @@ func TestFullDiskIsLogged(t *testing.T) {
 	})
 }
 
-// A run that ends since its request was removed is no interruption, whatever it was that
-// met the end.
+// A run that ends because its request was removed is not counted as interrupted, whatever
+// call met the end.
 func TestRemovedIsNotInterrupted(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
 		var v pin.View

@@ -9,9 +9,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// However many pins of an account nobody has, a bounded number of them is in memory.
-// The others have a try, are put off, and have their turn when there is room.
-func TestParkedPinsStayOnDisk(t *testing.T) {
+// However many dead pins an account has, a bounded number of them is in memory. The others
+// are tried once, are spilled, and have their next turn when there is room.
+func TestTriedPinsAreSpilled(t *testing.T) {
 	const dead, window, seekers = 500, 20, 16
 	run(t, pin.Config{Window: window, Seekers: seekers, StallTimeout: 10 * time.Minute}, func(r *rig) {
 		var vs []pin.View
@@ -51,7 +51,7 @@ func TestParkedPinsStayOnDisk(t *testing.T) {
 		time.Sleep(time.Minute)
 		bounded(window)
 		live(1001)
-		// One that is put off is found once it has its turn, and all others fail.
+		// A spilled one is found in its turn, and all others fail.
 		r.net.set(dag(putOff), content{blocks: 2})
 		time.Sleep(24 * time.Hour)
 		for i, v := range vs {
@@ -66,7 +66,7 @@ func TestParkedPinsStayOnDisk(t *testing.T) {
 	})
 }
 
-// Who joins a pin that was put off is served with it, and it may be removed.
+// A request that joins a spilled pin is served with it, and the spilled one may be removed.
 func TestPutOffPins(t *testing.T) {
 	run(t, pin.Config{Window: 2, Seekers: 2}, func(r *rig) {
 		var vs []pin.View

@@ -1,0 +1,144 @@
+package pin
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// resume takes up what was unfinished at the last close, as much of it as is kept in
+// memory. What was being fetched is tried again as if it were parked and due.
+func (s *scheduler) resume(ctx context.Context) error {
+	resumed := 0
+	for _, status := range []Status{Pinning, Queued} {
+		accounts, err := s.work.Accounts(ctx, status)
+		if err != nil {
+			return err
+		}
+		resumeOf := s.resumePinning
+		if status == Queued {
+			resumeOf = s.resumeQueued
+		}
+		for _, account := range accounts {
+			n, err := resumeOf(ctx, account)
+			if err != nil {
+				return err
+			}
+			resumed += n
+		}
+	}
+	if resumed > 0 {
+		s.log.Info("resuming unfinished pins", "requests", resumed)
+	}
+	return nil
+}
+
+// resumePinning takes up the oldest and the newest of an account's requests that were
+// being fetched. Whether their jobs stay in memory is decided after their first try.
+func (s *scheduler) resumePinning(ctx context.Context, account string) (int, error) {
+	limit, n := s.turns.RoomForOld(account), 0
+	rs, err := s.work.UnfinishedAfter(ctx, account, Pinning, time.Time{}, limit)
+	if err != nil {
+		return 0, err
+	}
+	if len(rs) == limit {
+		tail := rs[len(rs)-1].Created
+		s.turns.SpilledAfter(account, tail)
+		newest, err := s.requests.List(ctx, account, Query{Statuses: []Status{Pinning}, After: tail, Limit: limit})
+		if err != nil {
+			return 0, err
+		}
+		n = len(newest.Requests)
+		// They are tried before the oldest, the newest first.
+		ahead := s.clock.Now().Add(-time.Second)
+		for i, r := range newest.Requests {
+			s.restore(r, false, ahead.Add(time.Duration(i)))
+		}
+	}
+	for _, r := range rs {
+		s.restore(r, false, s.clock.Now())
+	}
+	return n + len(rs), nil
+}
+
+// resumeQueued takes up the oldest and the newest of an account's queued requests.
+func (s *scheduler) resumeQueued(ctx context.Context, account string) (int, error) {
+	tail, limit := s.turns.BeginRead(account)
+	rs, err := s.work.UnfinishedAfter(ctx, account, Queued, tail, limit)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range rs {
+		s.enqueue(r, true)
+		tail = r.Created
+	}
+	more := len(rs) == limit
+	s.turns.EndRead(account, tail, more)
+	if !more {
+		return len(rs), nil
+	}
+	newest, err := s.requests.List(ctx, account, Query{Statuses: []Status{Queued}, After: tail, Limit: limit})
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range slices.Backward(newest.Requests) {
+		s.enqueue(r, false)
+	}
+	return len(rs) + len(newest.Requests), nil
+}
+
+// refill reads more requests from disk for the accounts that have room for some in
+// memory.
+func (s *scheduler) refill() {
+	s.refilled = s.clock.Now()
+	for _, account := range s.turns.ToRestore() {
+		s.readTried(account)
+	}
+	for _, account := range s.turns.ToRead() {
+		s.readUntried(account)
+	}
+}
+
+// readUntried reads some of an account's requests that wait for their first turn.
+func (s *scheduler) readUntried(account string) {
+	tail, limit := s.turns.BeginRead(account)
+	s.tasks.run(func() {
+		rs, err := s.work.UnfinishedAfter(s.ctx, account, Queued, tail, limit)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err != nil {
+			s.turns.EndRead(account, tail, true)
+			s.refilled = s.clock.Now().Add(tick) // then it is tried again
+			if s.ctx.Err() == nil {
+				s.log.Error("read more of the queue", "account", account, "err", err)
+			}
+			return
+		}
+		for _, r := range rs {
+			s.enqueue(r, true)
+			tail = r.Created
+		}
+		s.turns.EndRead(account, tail, len(rs) == limit)
+		s.kick()
+	})
+}
+
+// readTried reads some of an account's requests that have had a turn, and parks jobs for
+// them that are due at once.
+func (s *scheduler) readTried(account string) {
+	tail, limit := s.turns.BeginRound(account)
+	s.tasks.run(func() {
+		rs, err := s.work.UnfinishedAfter(s.ctx, account, Pinning, tail, limit)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		tail, more := s.restoreAll(rs, tail, limit)
+		s.turns.EndRound(account, tail, more || err != nil)
+		if err != nil {
+			s.refilled = s.clock.Now().Add(tick) // then it is tried again
+		}
+		if err != nil && s.ctx.Err() == nil {
+			s.log.Error("read pins that were put off", "account", account, "err", err)
+		}
+		s.kick()
+	})
+}

@@ -1,0 +1,78 @@
+package pin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// fullLogInterval is the shortest time between two log lines that say the disk is
+	// full.
+	fullLogInterval = 5 * time.Minute
+	// spaceCheckInterval is how often it is checked whether the disk still is full.
+	spaceCheckInterval = 5 * time.Second
+)
+
+// fullLog logs, once in a while, that clients are refused because the disk is full, and
+// once that it has space again.
+type fullLog struct {
+	log   *slog.Logger
+	room  func(ctx context.Context, bytes uint64) error
+	tasks *tasks
+	ctx   context.Context // the manager's
+
+	mu       sync.Mutex
+	pins     time.Time // when it was last logged that pins are refused
+	removals time.Time // when it was last logged that removals are
+	watched  bool      // a goroutine checks for space
+}
+
+// pinRefused logs err if it is an ErrDiskFull for something new.
+func (f *fullLog) pinRefused(err error) {
+	f.refused(err, &f.pins, "pins are refused for want of disk space; remove some and reclaim, or see store.min_free_space")
+}
+
+// removalRefused logs err if it is an ErrDiskFull for a removal, which needs far less
+// space.
+func (f *fullLog) removalRefused(err error) {
+	f.refused(err, &f.removals, "removals are refused for want of disk space; make room on the disk by other means")
+}
+
+func (f *fullLog) refused(err error, logged *time.Time, text string) {
+	if !errors.Is(err, ErrDiskFull) || f.ctx.Err() != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := time.Now(); now.Sub(*logged) >= fullLogInterval {
+		*logged = now
+		f.log.Warn(text, "err", err)
+	}
+	if !f.watched {
+		f.watched = true
+		f.tasks.run(f.awaitSpace)
+	}
+}
+
+// awaitSpace logs that the disk has space, once it has.
+func (f *fullLog) awaitSpace() {
+	check := time.NewTicker(spaceCheckInterval)
+	defer check.Stop()
+	for {
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-check.C:
+		}
+		if f.room(f.ctx, 0) == nil {
+			break
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pins, f.removals, f.watched = time.Time{}, time.Time{}, false
+	f.log.Info("there is room on the disk again: pins and removals are taken")
+}

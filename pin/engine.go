@@ -1,0 +1,137 @@
+package pin
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Engine is the place where DAGs are kept. It brings them there and lets go of them; it
+// knows nothing of requests and accounts. A node with a store is one.
+//
+// # What the manager does
+//
+// For each DAG the manager gets an [Attempt] from [Work].Begin, calls Fetch under it
+// until one call returns nil, and calls [Work].Complete. After the attempt was released,
+// the manager ends the Fetch that runs under it, waits until that has returned, and
+// calls Drop, again until it returns nil. So Fetch and Drop never run under the same
+// attempt at the same time, nor does Fetch run twice for the same DAG. All else may be
+// called at the same time, in particular Drop of a DAG's last attempt during the Fetch
+// of the same DAG under the next one.
+//
+// # What an engine owes
+//
+// What Fetch returned nil for survives a power loss. What was fetched under an attempt
+// stays until Drop is called for that attempt, through restarts and whatever is dropped
+// meanwhile for other attempts, of the same DAG too. What Fetch left behind when it
+// failed stays as well, so that the next call goes on from there; a crash may lose what
+// had not been made durable.
+//
+// The caller closes the engine after the manager.
+type Engine interface {
+	// Fetch brings the job's DAG to its place and returns its totals. When it returns
+	// nil every block of the DAG is there, was checked against its hash, is held by the
+	// attempt, and is durable. It does not fetch what is there already, except what came
+	// there in the last moments; it hashes that again unless everything below it is
+	// known to be good.
+	//
+	// It returns soon after ctx ends, after everything that it started has stopped:
+	// nothing is written under the attempt after that. It has no timeout of its own:
+	// the manager watches the job's Progress and ends the context.
+	//
+	// Errors: the context's, or its cause; a [*RefusedError] when no retry can help;
+	// ErrDiskFull when there is no room, after which Room says whether there is. After
+	// any other error the manager tries again.
+	Fetch(ctx context.Context, j Job) (Totals, error)
+
+	// Drop lets go of what a released attempt holds and no other attempt does. d is the
+	// DAG that it was for, or zero if that is no longer known. Another attempt may hold
+	// the same DAG. Drop may be interrupted anywhere and called again. It returns nil if
+	// the attempt holds nothing. The space may come back later than that.
+	//
+	// Errors: ErrDiskFull if the place is too full even to let go; ErrClosed. After any
+	// other error the manager tries again.
+	Drop(ctx context.Context, a Attempt, d DAG) error
+
+	// Room reports whether the place would take so many bytes of blocks now; with 0,
+	// whether it would take anything new. Errors: ErrDiskFull.
+	Room(ctx context.Context, bytes uint64) error
+
+	// Announce tells the network that the DAG, which is complete now, is here, and
+	// keeps telling it until Withdraw. It does not wait until that has happened.
+	Announce(d DAG)
+
+	// Withdraw takes Announce back: the DAG is not held any more. If the DAG is pinned
+	// again by then, it stays announced, in whatever order the two calls came. It may be
+	// called for a DAG that was never announced.
+	Withdraw(d DAG)
+
+	// Announced says when the network was last told that the DAG's root is here; the
+	// zero time means not yet. ok is false if the DAG is not to be announced. It
+	// answers from memory.
+	Announced(d DAG) (at time.Time, ok bool)
+}
+
+// Totals is what a complete DAG has. Totals are exact: accounts are charged by them. An
+// engine that cannot count returns zero, and the accounts are charged nothing; a guess
+// is not allowed. Zero is also right for a root that contains its data itself.
+type Totals struct {
+	Blocks uint64 // each counted once
+	Bytes  uint64 // of the data of these blocks
+}
+
+// Job is one DAG to fetch.
+type Job struct {
+	DAG     DAG
+	Attempt Attempt // the engine writes down under it what it holds
+	// Origins are hints where the DAG is: multiaddrs that end in /p2p/ID.
+	Origins []string
+	// Limits bound the DAG. One that exceeds them is refused as soon as that is known:
+	// at the latest, before Fetch returns.
+	Limits Limits
+	// Repair says that the DAG was complete and is to become so again. Nothing in it is
+	// refused that was accepted before.
+	Repair bool
+	// Progress is written by the engine and read by anyone. Never nil.
+	Progress *Progress
+	// Slot is the worker that this job may hold. Never nil.
+	Slot Slot
+	// IdleTimeout is how long the fetch keeps its worker while nothing is received.
+	IdleTimeout time.Duration
+}
+
+// Slot is a place among the workers, of which there are few. A fetch that only waits
+// for the network needs none: it holds one while it handles blocks.
+//
+// The engine acquires the slot before it handles a block, received or found at its
+// place. It releases the slot when it can only wait: at once if it has received nothing
+// since it acquired the slot, else after Job.IdleTimeout without a block. Both methods
+// are idempotent, and one goroutine of the fetch calls them. The manager releases a
+// slot that is still held when Fetch returns.
+type Slot interface {
+	// Acquire blocks until a worker is free. Its errors end the fetch.
+	Acquire(ctx context.Context) error
+	Release()
+}
+
+// Limits bound one DAG. Zero in a field is no limit.
+type Limits struct {
+	Bytes      uint64 // of all blocks, each counted once
+	Blocks     uint64
+	BlockBytes uint64 // of one block
+	Links      uint64 // in one block
+	Depth      uint64 // links from the root to a block, on the path that the walk took
+}
+
+// RefusedError says why a DAG cannot be pinned, whoever tries and however often: a
+// block that does not decode, an unknown codec, a limit.
+type RefusedError struct {
+	Reason string // in words that a user can act on
+}
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+// Refused makes a [*RefusedError] from a format.
+func Refused(format string, a ...any) error {
+	return &RefusedError{Reason: fmt.Sprintf(format, a...)}
+}
