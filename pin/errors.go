@@ -3,6 +3,8 @@ package pin
 import (
 	"errors"
 	"fmt"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // Errors that callers act on. All of them may come wrapped.
@@ -14,13 +16,13 @@ var (
 	ErrTooFast = errors.New("too many pin requests at once for this account")
 	// ErrDiskFull: the floor of free disk space is reached; nothing was written. It may be
 	// a [DiskFullError].
-	ErrDiskFull = errors.New("the disk is too full to store more")
+	ErrDiskFull = diskerr.ErrDiskFull
 	// ErrUnwritable: writes to the disk fail; nothing was changed.
-	ErrUnwritable = errors.New("the disk cannot be written now")
+	ErrUnwritable = diskerr.ErrUnwritable
 	// ErrInDoubt: the disk failed while the change was written. From then on it is read as
 	// made, but a crash may undo it. What a method returns beside this error is what it
 	// returns after a success.
-	ErrInDoubt = errors.New("the disk failed, and whether the change outlasts a crash is not known")
+	ErrInDoubt = diskerr.ErrInDoubt
 	// ErrQuota: the account holds as much as it may; nothing was written. It is a
 	// [QuotaError].
 	ErrQuota = errors.New("the account's quota is reached")
@@ -29,37 +31,18 @@ var (
 	// ErrSuperseded: the attempt is no longer its DAG's.
 	ErrSuperseded = errors.New("the attempt was superseded")
 	// ErrClosed: the store or the manager is closing or closed.
-	ErrClosed = errors.New("shutting down")
+	ErrClosed = diskerr.ErrClosed
 	// ErrNotFailed: only a failed request can be tried again.
 	ErrNotFailed = errors.New("the pin request has not failed")
 )
 
 // DiskFullError is an [ErrDiskFull] that says how full the disk is.
-type DiskFullError struct {
-	Free, Kept uint64 // bytes that are free, and bytes to be kept free
-	More       uint64 // bytes needed beside Kept; 0 if Free is below Kept already
-	// Upkeep says that Kept is the lower floor, below which not even a removal is written.
-	// Else Kept is the floor for what is new, which the operator sets.
-	Upkeep bool
-}
-
-func (e *DiskFullError) Error() string {
-	what := ErrDiskFull.Error()
-	if e.Upkeep {
-		what = "the disk is too full to write to"
-	}
-	if e.More > 0 {
-		return fmt.Sprintf("%s: this needs %d bytes beside the %d that are kept free, and %d are free", what, e.More, e.Kept, e.Free)
-	}
-	return fmt.Sprintf("%s: %d bytes are free, and %d have to be", what, e.Free, e.Kept)
-}
-
-func (e *DiskFullError) Unwrap() error { return ErrDiskFull }
+type DiskFullError = diskerr.DiskFullError
 
 // ErrUnreadable: something is kept here and cannot be read. The disk returns an error, or
 // other bytes than were written. The thing is neither absent nor empty, and must not be
 // taken for that. Other things may well be readable.
-var ErrUnreadable = errors.New("what is on disk cannot be read")
+var ErrUnreadable = diskerr.ErrUnreadable
 
 // QuotaError says which quota an account has reached. It is an [ErrQuota], in words for
 // the account's owner.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // damagedAccounts is a service over a store, with two accounts, a device token of each, an
@@ -49,8 +51,8 @@ func newDamagedAccounts(t *testing.T) *damagedAccounts {
 	return f
 }
 
-func (f *damagedAccounts) keyOfAnn() account {
-	id, _ := accountOf(f.ann.ID)
+func (f *damagedAccounts) keyOfAnn() kv.Account {
+	id, _ := kv.AccountOf(f.ann.ID)
 	return id
 }
 
@@ -64,11 +66,11 @@ func (f *damagedAccounts) others(t *testing.T) {
 	if _, err := f.Verify(ctx, f.bobJ); err != nil {
 		t.Errorf("bob's token: %v", err)
 	}
-	must(t, f.s.MarkUsed(ctx, map[string]time.Time{f.annT.ID: time.Now(), f.bobT.ID: time.Now()}))
-	if n, err := f.s.SweepTokens(ctx, time.Now()); err != nil || n != 0 {
+	must(t, f.s.accountRecords.MarkUsed(ctx, map[string]time.Time{f.annT.ID: time.Now(), f.bobT.ID: time.Now()}))
+	if n, err := f.s.accountRecords.SweepTokens(ctx, time.Now()); err != nil || n != 0 {
 		t.Errorf("a sweep removes %d, %v", n, err)
 	}
-	if devices, _, err := f.s.KeysInUse(ctx, time.Now()); err != nil || len(devices) != 1 {
+	if devices, _, err := f.s.accountRecords.KeysInUse(ctx, time.Now()); err != nil || len(devices) != 1 {
 		t.Errorf("%d keys are in use, %v", len(devices), err)
 	}
 	if page, err := f.Events(ctx, auth.EventQuery{}); err != nil || len(page) < 5 {
@@ -83,7 +85,7 @@ func (f *damagedAccounts) others(t *testing.T) {
 func TestDamagedAccount(t *testing.T) {
 	f := newDamagedAccounts(t)
 	ctx := t.Context()
-	spoil(t, f.s, loginKey(f.keyOfAnn()), nil)
+	spoil(t, f.s, accounts.LoginKey(f.keyOfAnn()), nil)
 	for range 2 {
 		f.others(t)
 	}
@@ -123,7 +125,7 @@ func TestDamagedAccount(t *testing.T) {
 // If the index of addresses cannot be read the accounts themselves say who has one.
 func TestDamagedAddress(t *testing.T) {
 	f := newDamagedAccounts(t)
-	spoil(t, f.s, emailKey(f.ann.Email), []byte{1})
+	spoil(t, f.s, accounts.EmailKey(f.ann.Email), []byte{1})
 	f.others(t)
 	if _, err := f.Login(t.Context(), f.ann.Email, damagedPassword); err != nil {
 		t.Errorf("ann's login: %v", err)
@@ -137,12 +139,12 @@ func TestDamagedAddress(t *testing.T) {
 func TestDamagedToken(t *testing.T) {
 	f := newDamagedAccounts(t)
 	ctx := t.Context()
-	token, _ := tokenOf(f.annT.ID)
+	token, _ := accounts.TokenOf(f.annT.ID)
 	pair, err := f.Login(ctx, f.ann.Email, damagedPassword)
 	must(t, err)
 	session, err := f.Verify(ctx, pair.Access)
 	must(t, err)
-	spoil(t, f.s, tokenKey(token), []byte{0xff})
+	spoil(t, f.s, accounts.TokenKey(token), []byte{0xff})
 	f.others(t)
 	if _, err := f.Verify(ctx, f.annJ); !errors.Is(err, auth.ErrUnauthorized) || !strings.Contains(err.Error(), "cannot read its record of this token") {
 		t.Errorf("ann's token: %v", err)
@@ -162,8 +164,8 @@ func TestDamagedToken(t *testing.T) {
 		t.Errorf("then her tokens are %+v, %v", all, err)
 	}
 	// A session too: its refresh says the same.
-	id, _ := tokenOf(session.TokenID)
-	spoil(t, f.s, tokenKey(id), nil)
+	id, _ := accounts.TokenOf(session.TokenID)
+	spoil(t, f.s, accounts.TokenKey(id), nil)
 	if _, err := f.Refresh(ctx, pair.Refresh); !errors.Is(err, auth.ErrUnauthorized) || !strings.Contains(err.Error(), "cannot read its record of this token") {
 		t.Errorf("refresh: %v", err)
 	}
@@ -178,10 +180,10 @@ func TestDamagedEventAndInvite(t *testing.T) {
 	ctx := t.Context()
 	before, err := f.Events(ctx, auth.EventQuery{Account: f.ann.ID})
 	must(t, err)
-	events := keysOf(t, f.s, kEvent)
+	events := keysOf(t, f.s, accounts.KEvent)
 	spoil(t, f.s, events[0], nil) // that ann was added
-	invite, _ := inviteKey(f.invite.ID)
-	spoil(t, f.s, invite, []byte{recordVersion})
+	invite, _ := accounts.InviteKey(f.invite.ID)
+	spoil(t, f.s, invite, []byte{kv.RecordVersion})
 	f.others(t)
 	after, err := f.Events(ctx, auth.EventQuery{Account: f.ann.ID})
 	must(t, err)
@@ -194,7 +196,7 @@ func TestDamagedEventAndInvite(t *testing.T) {
 	if _, err := f.RevokeInvite(ctx, f.invite.ID); err != nil {
 		t.Errorf("it is revoked: %v", err)
 	}
-	n, err := f.s.SweepEvents(ctx, time.Now().Add(time.Hour))
+	n, err := f.s.accountRecords.SweepEvents(ctx, time.Now().Add(time.Hour))
 	if err != nil || n < len(events) {
 		t.Errorf("%d events are removed, %v", n, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/auth/authtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // openAccounts opens a store in dir, and gives it with what closes it. It is
@@ -50,7 +52,7 @@ func TestAccounts(t *testing.T) {
 func testAccount(t testing.TB, s *Store, email string) auth.Account {
 	t.Helper()
 	a := auth.Account{ID: uuid.NewString(), Email: email, Created: time.Unix(1e9, 0).UTC()}
-	if err := s.CreateAccount(t.Context(), a); err != nil {
+	if err := s.accountRecords.CreateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -59,7 +61,7 @@ func testAccount(t testing.TB, s *Store, email string) auth.Account {
 func testToken(t testing.TB, s *Store, a auth.Account) auth.Token {
 	t.Helper()
 	n := auth.Token{ID: uuid.NewString(), Account: a.ID, Kind: auth.Device, Name: "kubo", Created: time.Unix(1e9, 0).UTC()}
-	if err := s.CreateToken(t.Context(), n); err != nil {
+	if err := s.accountRecords.CreateToken(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -73,11 +75,11 @@ func TestAccountsOnFullDisk(t *testing.T) {
 	a := testAccount(t, s, "ann@example.com")
 	n := testToken(t, s, a)
 	free = DefaultReserve - 1
-	_, err := s.DeleteToken(t.Context(), n.ID)
+	_, err := s.accountRecords.DeleteToken(t.Context(), n.ID)
 	if !errors.Is(err, auth.ErrDiskFull) || !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("on a full disk: %v", err)
 	}
-	if got, err := s.TokenByID(t.Context(), n.ID); err != nil || got != n {
+	if got, err := s.accountRecords.TokenByID(t.Context(), n.ID); err != nil || got != n {
 		t.Errorf("the token reads %+v, %v", got, err)
 	}
 }
@@ -88,28 +90,28 @@ func TestSweepOfOrphans(t *testing.T) {
 	a, b := testAccount(t, s, "ann@example.com"), testAccount(t, s, "bob@example.com")
 	orphans := []auth.Token{testToken(t, s, a), testToken(t, s, a)}
 	stays := testToken(t, s, b)
-	id, _ := accountOf(a.ID)
-	err := s.update(t.Context(), func(tx *tx) error {
-		tx.delete(loginKey(id))
-		tx.delete(emailKey(a.Email))
+	id, _ := kv.AccountOf(a.ID)
+	err := s.kv.Update(t.Context(), func(tx *kv.Tx) error {
+		tx.Delete(accounts.LoginKey(id))
+		tx.Delete(accounts.EmailKey(a.Email))
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	change := func(*auth.Token) error { t.Error("a token of no account was changed"); return nil }
-	if _, err := s.ChangeToken(t.Context(), orphans[0].ID, change); !errors.Is(err, auth.ErrEnded) {
+	if _, err := s.accountRecords.ChangeToken(t.Context(), orphans[0].ID, change); !errors.Is(err, auth.ErrEnded) {
 		t.Errorf("changing a token of no account: %v", err)
 	}
-	if n, err := s.SweepTokens(t.Context(), stays.Created); n != 2 || err != nil {
+	if n, err := s.accountRecords.SweepTokens(t.Context(), stays.Created); n != 2 || err != nil {
 		t.Errorf("swept %d, %v; want 2", n, err)
 	}
 	for _, o := range orphans {
-		if _, err := s.TokenByID(t.Context(), o.ID); !errors.Is(err, auth.ErrNoToken) {
+		if _, err := s.accountRecords.TokenByID(t.Context(), o.ID); !errors.Is(err, auth.ErrNoToken) {
 			t.Errorf("an orphan is there: %v", err)
 		}
 	}
-	if got, err := s.TokenByID(t.Context(), stays.ID); err != nil || got != stays {
+	if got, err := s.accountRecords.TokenByID(t.Context(), stays.ID); err != nil || got != stays {
 		t.Errorf("another's token reads %+v, %v", got, err)
 	}
 	if keys := accountKeys(t, s); keys != 4 {
@@ -121,13 +123,13 @@ func TestSweepOfOrphans(t *testing.T) {
 func TestDeleteAccountLeavesNothing(t *testing.T) {
 	s, _ := openAccounts(t, t.TempDir(), Config{})
 	a := testAccount(t, s, "ann@example.com")
-	id, _ := accountOf(a.ID)
+	id, _ := kv.AccountOf(a.ID)
 	for range 3 { // in commits of many, for speed
-		err := s.updateAuth(t.Context(), func(tx authTx) error {
-			for range tokenBatch {
-				n := tokenID(uuid.New())
-				tx.set(accountTokenKey(id, n), nil)
-				if err := tx.putToken(id, n, auth.Token{Kind: auth.Session}); err != nil {
+		err := s.accountRecords.UpdateAuth(t.Context(), func(tx accounts.AuthTx) error {
+			for range accounts.TokenBatch {
+				n := accounts.TokenID(uuid.New())
+				tx.Set(accounts.AccountTokenKey(id, n), nil)
+				if err := tx.PutToken(id, n, auth.Token{Kind: auth.Session}); err != nil {
 					return err
 				}
 			}
@@ -137,10 +139,10 @@ func TestDeleteAccountLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if keys := accountKeys(t, s); keys != 2+3*2*tokenBatch {
+	if keys := accountKeys(t, s); keys != 2+3*2*accounts.TokenBatch {
 		t.Fatalf("%d keys", keys)
 	}
-	if _, err := s.DeleteAccount(t.Context(), a.ID); err != nil {
+	if _, err := s.accountRecords.DeleteAccount(t.Context(), a.ID); err != nil {
 		t.Fatal(err)
 	}
 	if keys := accountKeys(t, s); keys != 0 {
@@ -151,9 +153,9 @@ func TestDeleteAccountLeavesNothing(t *testing.T) {
 // accountKeys counts the keys that accounts and tokens take up.
 func accountKeys(t *testing.T, s *Store) (n int) {
 	t.Helper()
-	err := s.view(t.Context(), func(r *reader) error {
-		for _, kind := range []byte{kLogin, kEmail, kToken, kAccountToken} {
-			err := r.scan(span{prefix: []byte{kind}, keysOnly: true}, func(_, _ []byte) (bool, error) {
+	err := s.kv.View(t.Context(), func(r *kv.Reader) error {
+		for _, kind := range []byte{accounts.KLogin, accounts.KEmail, accounts.KToken, accounts.KAccountToken} {
+			err := r.Scan(kv.Span{Prefix: []byte{kind}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				n++
 				return true, nil
 			})
@@ -175,31 +177,31 @@ func TestDamagedAccountRecords(t *testing.T) {
 	s, _ := openAccounts(t, t.TempDir(), Config{})
 	a := testAccount(t, s, "ann@example.com")
 	n := testToken(t, s, a)
-	id, _ := accountOf(a.ID)
-	token, _ := tokenOf(n.ID)
+	id, _ := kv.AccountOf(a.ID)
+	token, _ := accounts.TokenOf(n.ID)
 	for name, value := range map[string][]byte{
 		"empty":         {},
-		"a newer form":  {recordVersion + 1, 0xa0},
-		"not CBOR":      {recordVersion, 0xff},
-		"cut":           {recordVersion, 0xa1, 0x01},
-		"another shape": {recordVersion, 0x01},
+		"a newer form":  {kv.RecordVersion + 1, 0xa0},
+		"not CBOR":      {kv.RecordVersion, 0xff},
+		"cut":           {kv.RecordVersion, 0xa1, 0x01},
+		"another shape": {kv.RecordVersion, 0x01},
 	} {
-		err := s.update(t.Context(), func(tx *tx) error {
-			tx.set(loginKey(id), value)
-			tx.set(tokenKey(token), value)
+		err := s.kv.Update(t.Context(), func(tx *kv.Tx) error {
+			tx.Set(accounts.LoginKey(id), value)
+			tx.Set(accounts.TokenKey(token), value)
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, byID := s.AccountByID(t.Context(), a.ID)
-		_, byEmail := s.AccountByEmail(t.Context(), a.Email)
+		_, byID := s.accountRecords.AccountByID(t.Context(), a.ID)
+		_, byEmail := s.accountRecords.AccountByEmail(t.Context(), a.Email)
 		for _, err := range []error{byID, byEmail} {
 			if !errors.Is(err, auth.ErrDamaged) || errors.Is(err, auth.ErrNoAccount) || !strings.Contains(err.Error(), a.ID) {
 				t.Errorf("%s: account: %v", name, err)
 			}
 		}
-		_, byID = s.TokenByID(t.Context(), n.ID)
+		_, byID = s.accountRecords.TokenByID(t.Context(), n.ID)
 		if !errors.Is(byID, auth.ErrDamaged) || errors.Is(byID, auth.ErrNoToken) || !strings.Contains(byID.Error(), n.ID) {
 			t.Errorf("%s: token: %v", name, byID)
 		}
@@ -213,10 +215,10 @@ func BenchmarkAccounts(b *testing.B) {
 	n := testToken(b, s, testAccount(b, s, "ann@example.com"))
 	b.Run("read", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := s.TokenByID(b.Context(), n.ID); err != nil {
+			if _, err := s.accountRecords.TokenByID(b.Context(), n.ID); err != nil {
 				b.Fatal(err)
 			}
-			if _, err := s.AccountByID(b.Context(), n.Account); err != nil {
+			if _, err := s.accountRecords.AccountByID(b.Context(), n.Account); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -253,7 +255,7 @@ func BenchmarkLoginCommit(b *testing.B) {
 				for i := range log {
 					log[i].Time, log[i].Token = time.Now(), n.ID
 				}
-				if err := s.CreateToken(b.Context(), n, log...); err != nil {
+				if err := s.accountRecords.CreateToken(b.Context(), n, log...); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -267,21 +269,21 @@ func TestAccountsOfBefore(t *testing.T) {
 	s, _ := openAccounts(t, t.TempDir(), Config{})
 	a := testAccount(t, s, "ann@example.com")
 	i := auth.Invite{ID: uuid.NewString(), Created: a.Created, Expires: a.Created.Add(time.Hour), Quota: 5}
-	must(t, s.CreateInvite(t.Context(), i))
-	id, _ := accountOf(a.ID)
-	invite, _ := inviteKey(i.ID)
-	must(t, s.update(t.Context(), func(t *tx) error {
-		err := s.put(t, loginKey(id), map[int]any{1: a.Email, 2: "hash", 3: true, 5: a.Created.Unix(), 6: 7, 7: 8, 8: 9})
+	must(t, s.accountRecords.CreateInvite(t.Context(), i))
+	id, _ := kv.AccountOf(a.ID)
+	invite, _ := accounts.InviteKey(i.ID)
+	must(t, s.kv.Update(t.Context(), func(t *kv.Tx) error {
+		err := s.kv.Put(t, accounts.LoginKey(id), map[int]any{1: a.Email, 2: "hash", 3: true, 5: a.Created.Unix(), 6: 7, 7: 8, 8: 9})
 		if err != nil {
 			return err
 		}
-		return s.put(t, invite, map[int]any{2: i.Created.Unix(), 3: i.Expires.Unix(), 4: i.Quota})
+		return s.kv.Put(t, invite, map[int]any{2: i.Created.Unix(), 3: i.Expires.Unix(), 4: i.Quota})
 	}))
 	a.PasswordHash, a.Admin, a.Quota, a.Sessions, a.Devices = "hash", true, 7, 8, 9
-	if got, err := s.AccountByID(t.Context(), a.ID); err != nil || got != a {
+	if got, err := s.accountRecords.AccountByID(t.Context(), a.ID); err != nil || got != a {
 		t.Errorf("the account is %+v, %v, want %+v", got, err, a)
 	}
-	if got, err := s.InviteByID(t.Context(), i.ID); err != nil || got != i {
+	if got, err := s.accountRecords.InviteByID(t.Context(), i.ID); err != nil || got != i {
 		t.Errorf("the invitation is %+v, %v, want %+v", got, err, i)
 	}
 }

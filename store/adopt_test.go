@@ -8,6 +8,8 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 )
 
 // quotaOf has the quotas of some accounts.
@@ -18,7 +20,7 @@ func (q quotaOf) Quota(_ context.Context, account string) (pin.Quota, error) { r
 // adoptAll gives all requests of the first account to the third.
 func adoptAll(t *testing.T, s *Store) (moved []pin.Adopted, err error) {
 	t.Helper()
-	left, err := s.Adopt(t.Context(), modelAccounts[0], modelAccounts[2], func(some []pin.Adopted) { moved = append(moved, some...) })
+	left, err := s.requestRecords.Adopt(t.Context(), modelAccounts[0], modelAccounts[2], func(some []pin.Adopted) { moved = append(moved, some...) })
 	if left != 0 {
 		t.Errorf("%d are left", left)
 	}
@@ -30,13 +32,13 @@ func adoptAll(t *testing.T, s *Store) (moved []pin.Adopted, err error) {
 func TestAdopt(t *testing.T) {
 	ctx := t.Context()
 	s := withEverything(t, Config{})
-	was, err := s.List(ctx, modelAccounts[0], everyStatus)
+	was, err := s.requestRecords.List(ctx, modelAccounts[0], everyStatus)
 	must(t, err)
 	usage := usages(t, s)[modelAccounts[0]]
 	moved, err := adoptAll(t, s)
 	must(t, err)
 	checkInvariants(t, s)
-	now, err := s.List(ctx, modelAccounts[2], everyStatus)
+	now, err := s.requestRecords.List(ctx, modelAccounts[2], everyStatus)
 	must(t, err)
 	if len(moved) != 4 || now.Count != 4 {
 		t.Fatalf("%d moved, and there are %d", len(moved), now.Count)
@@ -49,10 +51,10 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("%+v is %+v", want, r)
 		}
 	}
-	if left, err := s.List(ctx, modelAccounts[0], everyStatus); err != nil || left.Count != 0 {
+	if left, err := s.requestRecords.List(ctx, modelAccounts[0], everyStatus); err != nil || left.Count != 0 {
 		t.Errorf("%d are left, %v", left.Count, err)
 	}
-	if u, err := s.Usage(ctx, modelAccounts[2]); err != nil || u != usage {
+	if u, err := s.requestRecords.Usage(ctx, modelAccounts[2]); err != nil || u != usage {
 		t.Errorf("it is charged %+v, %v, want %+v", u, err, usage)
 	}
 	if u := usages(t, s)[modelAccounts[0]]; u != (pin.Usage{}) {
@@ -60,14 +62,14 @@ func TestAdopt(t *testing.T) {
 	}
 	// What replaced another lets go of that when it is done, for its new account.
 	replaces := now.Requests[slices.IndexFunc(now.Requests, func(r pin.Request) bool { return r.Status == pin.Pinning })]
-	a, _, err := s.Begin(ctx, replaces.DAG())
+	a, _, err := s.requestRecords.Begin(ctx, replaces.DAG())
 	must(t, err)
-	released, err := s.Complete(ctx, replaces.DAG(), a, pin.Totals{Blocks: 1, Bytes: 50})
+	released, err := s.requestRecords.Complete(ctx, replaces.DAG(), a, pin.Totals{Blocks: 1, Bytes: 50})
 	must(t, err)
 	if len(released) != 1 {
 		t.Errorf("%v are let go of", released)
 	}
-	if u, err := s.Usage(ctx, modelAccounts[2]); err != nil || u.Bytes != 3000+50 || u.DAGs != 2 {
+	if u, err := s.requestRecords.Usage(ctx, modelAccounts[2]); err != nil || u.Bytes != 3000+50 || u.DAGs != 2 {
 		t.Errorf("then it is charged %+v, %v", u, err)
 	}
 	checkInvariants(t, s)
@@ -79,8 +81,8 @@ func TestAdoptWithinQuotas(t *testing.T) {
 	ctx := t.Context()
 	s := withEverything(t, Config{})
 	limits := quotaOf{}
-	s.SetQuotas(limits)
-	own, err := s.Add(ctx, modelAccounts[2], pintest.DAGSpec(9))
+	s.requestRecords.SetQuotas(limits)
+	own, err := s.requestRecords.Add(ctx, modelAccounts[2], pintest.DAGSpec(9))
 	must(t, err)
 	adopted := 0
 	for _, step := range []struct {
@@ -109,7 +111,7 @@ func TestAdoptWithinQuotas(t *testing.T) {
 			}
 		}
 	}
-	page, err := s.List(ctx, modelAccounts[2], everyStatus)
+	page, err := s.requestRecords.List(ctx, modelAccounts[2], everyStatus)
 	if err != nil || page.Count != 5 {
 		t.Errorf("in the end it has %d, %v", page.Count, err)
 	}
@@ -119,19 +121,19 @@ func TestAdoptWithinQuotas(t *testing.T) {
 func TestAdoptDamaged(t *testing.T) {
 	ctx := t.Context()
 	s := withEverything(t, Config{})
-	page, err := s.List(ctx, modelAccounts[0], everyStatus)
+	page, err := s.requestRecords.List(ctx, modelAccounts[0], everyStatus)
 	must(t, err)
-	a, _ := accountOf(modelAccounts[0])
+	a, _ := kv.AccountOf(modelAccounts[0])
 	known, unknown := page.Requests[0], page.Requests[1]
-	for _, key := range [][]byte{requestKeyOf(known), requestKeyOf(unknown), chunkKey(dagList(unknown.DAG(), a), 0)} {
+	for _, key := range [][]byte{requestKeyOf(known), requestKeyOf(unknown), requests.ChunkKey(requests.DAGList(unknown.DAG(), a), 0)} {
 		spoil(t, s, key, nil)
 	}
 	moved := 0
-	left, err := s.Adopt(ctx, modelAccounts[0], modelAccounts[2], func(some []pin.Adopted) { moved += len(some) })
+	left, err := s.requestRecords.Adopt(ctx, modelAccounts[0], modelAccounts[2], func(some []pin.Adopted) { moved += len(some) })
 	if err != nil || left != 1 || moved != 3 {
 		t.Errorf("%d move, %d are left, %v", moved, left, err)
 	}
-	now, err := s.List(ctx, modelAccounts[2], everyStatus)
+	now, err := s.requestRecords.List(ctx, modelAccounts[2], everyStatus)
 	if err != nil || now.Count != 3 || slices.ContainsFunc(now.Requests, func(r pin.Request) bool { return r.Damaged }) || now.Requests[0].DAG() != known.DAG() {
 		t.Errorf("now there are %+v, %v", now, err)
 	}

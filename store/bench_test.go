@@ -41,9 +41,9 @@ func manyRequests(b *testing.B) *Store {
 	const dags, hotPinning, hotFailed = 500, 1_000_001, 1_000_002
 	for i := range dags {
 		must(b, addBench(ctx, s, i, i))
-		a, _, err := s.Begin(ctx, pintest.DAGSpec(i).DAG())
+		a, _, err := s.requestRecords.Begin(ctx, pintest.DAGSpec(i).DAG())
 		must(b, err)
-		_, err = s.Complete(ctx, pintest.DAGSpec(i).DAG(), a, pin.Totals{Blocks: 1, Bytes: 1})
+		_, err = s.requestRecords.Complete(ctx, pintest.DAGSpec(i).DAG(), a, pin.Totals{Blocks: 1, Bytes: 1})
 		must(b, err)
 	}
 	var next atomic.Int64
@@ -69,9 +69,9 @@ func manyRequests(b *testing.B) *Store {
 		})
 	}
 	wg.Wait()
-	_, err := s.Fail(ctx, pintest.DAGSpec(hotFailed).DAG(), "nobody has it")
+	_, err := s.requestRecords.Fail(ctx, pintest.DAGSpec(hotFailed).DAG(), "nobody has it")
 	must(b, err)
-	_, _, err = s.Begin(ctx, pintest.DAGSpec(hotPinning).DAG())
+	_, _, err = s.requestRecords.Begin(ctx, pintest.DAGSpec(hotPinning).DAG())
 	must(b, err)
 	b.Logf("%d requests made in %v", benchRequests, time.Since(start).Round(time.Millisecond))
 	return s
@@ -84,7 +84,7 @@ func addBench(ctx context.Context, s *Store, i, d int) error {
 		spec.Name = "nightly"
 	}
 	spec.Meta = map[string]string{"app": "bench", "host": fmt.Sprint(i % 1000)}
-	_, err := s.Add(ctx, benchAccount, spec)
+	_, err := s.requestRecords.Add(ctx, benchAccount, spec)
 	return err
 }
 
@@ -102,7 +102,7 @@ func BenchmarkList(b *testing.B) {
 	s := manyRequests(b)
 	ctx := b.Context()
 	all := pin.Statuses()
-	newest, err := s.List(ctx, benchAccount, pin.Query{Statuses: all, Limit: 1})
+	newest, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: all, Limit: 1})
 	must(b, err)
 	last := newest.Requests[0].Created
 	// The n-th of a row of times that are spread over all requests.
@@ -163,7 +163,7 @@ func BenchmarkList(b *testing.B) {
 			for b.Loop() {
 				for n := range queries {
 					start := time.Now()
-					_, err := s.List(ctx, benchAccount, c.q(n))
+					_, err := s.requestRecords.List(ctx, benchAccount, c.q(n))
 					times = append(times, time.Since(start))
 					must(b, err)
 				}
@@ -180,7 +180,7 @@ func BenchmarkList(b *testing.B) {
 		const reads = 10_000
 		for b.Loop() {
 			for range reads {
-				_, err := s.Usage(ctx, benchAccount)
+				_, err := s.requestRecords.Usage(ctx, benchAccount)
 				must(b, err)
 			}
 		}
@@ -188,15 +188,15 @@ func BenchmarkList(b *testing.B) {
 	})
 	b.Run("AddWithLimit", func(b *testing.B) { // to the account of 100,000, by 64 clients
 		const adds = 5_000
-		s.SetQuotas(pintest.QuotaFunc(func(string) pin.Quota { return pin.Quota{Pins: 1_000_000} }))
-		defer s.SetQuotas(nil)
+		s.requestRecords.SetQuotas(pintest.QuotaFunc(func(string) pin.Quota { return pin.Quota{Pins: 1_000_000} }))
+		defer s.requestRecords.SetQuotas(nil)
 		n := 0
 		for b.Loop() {
 			var wg sync.WaitGroup
 			for w := range benchWriters {
 				wg.Go(func() {
 					for i := range adds / benchWriters {
-						_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(10_000_000+n+w*adds+i))
+						_, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(10_000_000+n+w*adds+i))
 						if err != nil {
 							b.Error(err)
 							return
@@ -213,7 +213,7 @@ func BenchmarkList(b *testing.B) {
 		const gets = 10_000
 		for b.Loop() {
 			for range gets {
-				_, err := s.Get(ctx, benchAccount, newest.Requests[0].ID)
+				_, err := s.requestRecords.Get(ctx, benchAccount, newest.Requests[0].ID)
 				must(b, err)
 			}
 		}
@@ -237,7 +237,7 @@ func reportTimes(b *testing.B, times []time.Duration) {
 func pageThrough(b *testing.B, s *Store, statuses []pin.Status) {
 	q := pin.Query{Statuses: statuses, Limit: 10}
 	for n := 0; ; {
-		page, err := s.List(b.Context(), benchAccount, q)
+		page, err := s.requestRecords.List(b.Context(), benchAccount, q)
 		must(b, err)
 		n += len(page.Requests)
 		if page.Count == len(page.Requests) {
@@ -262,7 +262,7 @@ func BenchmarkAdd(b *testing.B) {
 			wg.Go(func() {
 				for i := total.Add(1); i <= end; i = total.Add(1) {
 					account := fmt.Sprintf("0a11ce00-0000-4000-8000-0000000000%02x", i%16)
-					if _, err := s.Add(b.Context(), account, pintest.DAGSpec(int(i))); err != nil {
+					if _, err := s.requestRecords.Add(b.Context(), account, pintest.DAGSpec(int(i))); err != nil {
 						b.Error(err)
 						return
 					}
@@ -315,7 +315,7 @@ func BenchmarkComplete(b *testing.B) {
 		for range 50 {
 			wg.Go(func() {
 				for range 10_000 / 50 {
-					if _, err := s.Add(ctx, benchAccount, spec); err != nil {
+					if _, err := s.requestRecords.Add(ctx, benchAccount, spec); err != nil {
 						b.Error(err)
 						return
 					}
@@ -324,9 +324,9 @@ func BenchmarkComplete(b *testing.B) {
 		}
 		wg.Wait()
 		b.StartTimer()
-		a, _, err := s.Begin(ctx, spec.DAG())
+		a, _, err := s.requestRecords.Begin(ctx, spec.DAG())
 		must(b, err)
-		_, err = s.Complete(ctx, spec.DAG(), a, pin.Totals{})
+		_, err = s.requestRecords.Complete(ctx, spec.DAG(), a, pin.Totals{})
 		must(b, err)
 	}
 }

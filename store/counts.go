@@ -2,12 +2,13 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"sync"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // What a monitor asks for every few seconds must cost little, however large the
@@ -66,7 +67,7 @@ func (s *Store) Count(ctx context.Context, every time.Duration) error {
 			s.tally.counted = c
 			s.tally.mu.Unlock()
 		}
-		if sleep(ctx, max(every, countMost*time.Since(began))) != nil {
+		if kv.Sleep(ctx, max(every, countMost*time.Since(began))) != nil {
 			return nil
 		}
 	}
@@ -74,25 +75,25 @@ func (s *Store) Count(ctx context.Context, every time.Duration) error {
 
 func (s *Store) count(ctx context.Context) (Counts, error) {
 	var st Stats
-	for _, step := range []func(context.Context, keyWalk, *Stats) error{s.countLive, s.countDead} {
+	for _, step := range []func(context.Context, kv.KeyWalk, *Stats) error{s.countLive, s.countDead} {
 		if err := step(ctx, s.stroll, &st); err != nil {
 			return Counts{}, err
 		}
 	}
-	disk, err := diskUse(s.dbDir)
+	disk, err := space.DiskUse(s.dbDir)
 	return Counts{Live: st.Live, Dead: st.Dead, Disk: disk, At: s.cfg.Now()}, err
 }
 
 // stroll is walk with a pause after each piece.
-func (s *Store) stroll(ctx context.Context, sp span, fn func(key, value []byte) error) error {
+func (s *Store) stroll(ctx context.Context, sp kv.Span, fn func(key, value []byte) error) error {
 	for {
 		began := time.Now()
-		rest, err := s.piece(ctx, sp, fn)
+		rest, err := s.kv.Piece(ctx, sp, fn)
 		if err != nil || rest == nil {
 			return err
 		}
-		sp.from = rest
-		if err := sleep(ctx, min(countYield*time.Since(began), maxPause)); err != nil {
+		sp.From = rest
+		if err := kv.Sleep(ctx, min(countYield*time.Since(began), kv.MaxPause)); err != nil {
 			return err
 		}
 	}
@@ -130,81 +131,16 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 	}
 }
 
-// Queue is the requests of all accounts by status.
-type Queue struct {
-	Requests map[pin.Status]uint64 // every status has an entry
-	// Oldest is when the oldest of those that are queued was made; zero if none
-	// is.
-	Oldest time.Time
-}
-
-// Queue reads how many requests there are, from a bitmap of a few hundred bytes
-// for every 2,048 of an account.
-func (s *Store) Queue(ctx context.Context) (q Queue, err error) {
-	st := Stats{Requests: map[pin.Status]uint64{}}
-	if err := s.countRequests(ctx, s.walk, &st); err != nil {
-		return Queue{}, wrap(err, "count requests")
-	}
-	q.Requests = st.Requests
-	if q.Requests[pin.Queued] == 0 {
-		return q, nil
-	}
-	err = s.view(ctx, func(r *reader) (err error) {
-		q.Oldest, err = s.oldest(r, codeQueued)
-		return err
-	})
-	if err != nil {
-		return Queue{}, wrap(err, "look for the oldest request")
-	}
-	return q, nil
-}
-
-// oldest is when the oldest request of a status was made: an account's are in
-// that order.
-func (s *Store) oldest(r *reader, code statusCode) (oldest time.Time, err error) {
-	prefix := []byte{kStatus, byte(code)}
-	var last account
-	seen := false
-	err = r.scan(span{prefix: prefix, keysOnly: true}, func(key, _ []byte) (bool, error) {
-		var a account
-		copy(a[:], key[len(prefix):])
-		if seen && a == last {
-			return true, nil
-		}
-		number := binary.BigEndian.Uint32(key[len(prefix)+len(a):])
-		c, err := r.chunk(statusList(code, a), number)
-		if err != nil {
-			return passUnreadable(err) == nil, passUnreadable(err)
-		}
-		for bit := range c.up {
-			row, err := r.row(a, seqAt(number, bit))
-			if errors.Is(err, ErrUnreadable) {
-				continue
-			}
-			if err != nil {
-				return false, err
-			}
-			last, seen = a, true
-			if made := time.UnixMilli(row.created); oldest.IsZero() || made.Before(oldest) {
-				oldest = made
-			}
-			break
-		}
-		return true, nil
-	})
-	return oldest, err
-}
-
 // Free gives the bytes that are free on the file system of the database.
 func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
 
 // Room is that of [pin.Engine].
 func (s *Store) Room(ctx context.Context, bytes uint64) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.leave()
-	return s.roomFor(bytes)
+	defer s.kv.Leave()
+	return s.space.RoomFor(bytes)
 }
 
 // Level is what one level of the tree of keys has on disk.
@@ -216,10 +152,10 @@ type Level struct {
 // Levels gives the levels of the tree of keys, the top one first. None, once
 // the store is closed.
 func (s *Store) Levels() []Level {
-	if s.enter(context.Background()) != nil {
+	if s.kv.Enter(context.Background()) != nil {
 		return nil
 	}
-	defer s.leave()
+	defer s.kv.Leave()
 	var all []Level
 	for _, l := range s.db.Levels() {
 		all = append(all, Level{l.NumTables, l.Size})

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // patience is how long a test waits for what should happen at once.
@@ -47,13 +48,13 @@ func TestCount(t *testing.T) {
 
 	p := beginPin(t, s, 1)
 	p.put(t, s, someBlocks(41, 5, 1000))
-	links := make([]graph.Link, walkPage+1000)
+	links := make([]graph.Link, kv.WalkPage+1000)
 	for i := range links {
 		h, err := multihash.Sum([]byte{byte(i), byte(i >> 8), byte(i >> 16)}, multihash.SHA2_256, -1)
 		must(t, err)
 		links[i] = graph.Link{Holder: graph.HolderOf(p.attempt), Ref: graph.Ref{Hash: h, Size: 2}, Codec: cid.Raw}
 	}
-	must(t, s.Write(ctx, graph.Batch{Links: links}))
+	must(t, s.held.Write(ctx, graph.Batch{Links: links}))
 	want := Amount{Blocks: 5 + uint64(len(links)), Bytes: 5000 + 2*uint64(len(links))}
 	eventuallyCounted(t, s, "pinning", func(c Counts) bool { return c.Live == want && c.Dead == Amount{} })
 
@@ -116,7 +117,7 @@ func TestQueue(t *testing.T) {
 	const other = "0a11ce00-0000-4000-8000-000000000002"
 	expect := func(what string, queued, pinning uint64, oldest time.Time) {
 		t.Helper()
-		q, err := s.Queue(ctx)
+		q, err := s.requestRecords.Queue(ctx)
 		if err != nil || q.Requests[pin.Queued] != queued || q.Requests[pin.Pinning] != pinning || len(q.Requests) != 4 || !q.Oldest.Equal(oldest) {
 			t.Errorf("%s: %+v, %v; want %d queued, %d pinning, the oldest of %v", what, q, err, queued, pinning, oldest)
 		}
@@ -124,19 +125,19 @@ func TestQueue(t *testing.T) {
 	expect("empty", 0, 0, time.Time{})
 	var made []pin.Request
 	for i, account := range []string{other, benchAccount, benchAccount, other} {
-		r, err := s.Add(ctx, account, pintest.DAGSpec(i))
+		r, err := s.requestRecords.Add(ctx, account, pintest.DAGSpec(i))
 		must(t, err)
 		made = append(made, r)
 	}
 	expect("added", 4, 0, made[0].Created)
-	_, _, err := s.Begin(ctx, made[0].DAG())
+	_, _, err := s.requestRecords.Begin(ctx, made[0].DAG())
 	must(t, err)
 	expect("one begun", 3, 1, made[1].Created)
-	_, _, err = s.Remove(ctx, benchAccount, made[1].ID)
+	_, _, err = s.requestRecords.Remove(ctx, benchAccount, made[1].ID)
 	must(t, err)
 	expect("one removed", 2, 1, made[2].Created)
 	for _, r := range made[2:] {
-		_, _, err := s.Begin(ctx, r.DAG())
+		_, _, err := s.requestRecords.Begin(ctx, r.DAG())
 		must(t, err)
 	}
 	expect("all begun", 0, 3, time.Time{})

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // A database that is damaged is told so, and what is there of it stays.
@@ -35,7 +36,7 @@ func TestDamagedDatabase(t *testing.T) {
 			defer lock.Close()
 			s, err := Open(t.Context(), lock, Config{})
 			must(t, err)
-			_, err = s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+			_, err = s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
 			must(t, err)
 			must(t, s.Close())
 			path := filepath.Join(dir, dbName, damage.file)
@@ -47,7 +48,7 @@ func TestDamagedDatabase(t *testing.T) {
 			}
 			before := files(t, filepath.Join(dir, dbName))
 			for range 2 {
-				if s, err := Open(t.Context(), lock, Config{}); !errors.Is(err, ErrDamaged) {
+				if s, err := Open(t.Context(), lock, Config{}); !errors.Is(err, space.ErrDamaged) {
 					t.Fatalf("it opens as %v, %v", s, err)
 				}
 				after := files(t, filepath.Join(dir, dbName))
@@ -61,7 +62,7 @@ func TestDamagedDatabase(t *testing.T) {
 			must(t, os.WriteFile(path, whole, 0o600))
 			s, err = Open(t.Context(), lock, Config{})
 			must(t, err)
-			u, err := s.Usage(t.Context(), benchAccount)
+			u, err := s.requestRecords.Usage(t.Context(), benchAccount)
 			must(t, err)
 			if u.Pins != 1 {
 				t.Errorf("%d pins, want 1", u.Pins)
@@ -91,7 +92,7 @@ func TestOpenErrorsOfTheSystem(t *testing.T) {
 		&fs.PathError{Op: "open", Path: "MANIFEST", Err: syscall.EACCES},
 		fmt.Errorf("Opening file: %q err: %v", "000001.sst", syscall.EMFILE),
 	} {
-		if got := openError(err); got != err {
+		if got := space.OpenError(err); got != err {
 			t.Errorf("%v becomes %v", err, got)
 		}
 	}

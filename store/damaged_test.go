@@ -17,6 +17,9 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 )
 
 // spoil writes another value under a key.
@@ -40,13 +43,13 @@ func withEverything(t *testing.T, cfg Config) *Store {
 	ctx := t.Context()
 	s := openTest(t, t.TempDir(), cfg)
 	complete := func(account string, n int, spec pin.Spec) pin.Request {
-		r, err := s.Add(ctx, account, spec)
+		r, err := s.requestRecords.Add(ctx, account, spec)
 		must(t, err)
-		a, done, err := s.Begin(ctx, r.DAG())
+		a, done, err := s.requestRecords.Begin(ctx, r.DAG())
 		must(t, err)
 		if !done {
 			must(t, putTo(s, ctx, a, someBlocks(uint64(n)*1000, 3, 1000)))
-			_, err = s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 3, Bytes: 3000})
+			_, err = s.requestRecords.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 3, Bytes: 3000})
 			must(t, err)
 		}
 		return r
@@ -56,18 +59,18 @@ func withEverything(t *testing.T, cfg Config) *Store {
 	complete(benchAccount, 1, named)
 	complete(modelAccounts[1], 1, named)
 	was := complete(benchAccount, 2, pintest.DAGSpec(2))
-	now, _, _, err := s.Replace(ctx, benchAccount, was.ID, pintest.DAGSpec(3))
+	now, _, _, err := s.requestRecords.Replace(ctx, benchAccount, was.ID, pintest.DAGSpec(3))
 	must(t, err)
-	_, _, err = s.Begin(ctx, now.DAG())
+	_, _, err = s.requestRecords.Begin(ctx, now.DAG())
 	must(t, err)
-	_, err = s.Add(ctx, benchAccount, pintest.DAGSpec(4))
+	_, err = s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(4))
 	must(t, err)
-	failed, err := s.Add(ctx, benchAccount, pintest.DAGSpec(5))
+	failed, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(5))
 	must(t, err)
-	_, err = s.Fail(ctx, failed.DAG(), "nobody has it")
+	_, err = s.requestRecords.Fail(ctx, failed.DAG(), "nobody has it")
 	must(t, err)
 	gone := complete(benchAccount, 6, pintest.DAGSpec(6))
-	_, _, err = s.Remove(ctx, benchAccount, gone.ID)
+	_, _, err = s.requestRecords.Remove(ctx, benchAccount, gone.ID)
 	must(t, err)
 	return s
 }
@@ -76,8 +79,8 @@ func withEverything(t *testing.T, cfg Config) *Store {
 func keysOf(t *testing.T, s *Store, kinds ...byte) (keys [][]byte) {
 	t.Helper()
 	for _, kind := range kinds {
-		must(t, s.view(t.Context(), func(r *reader) error {
-			return r.scan(span{prefix: []byte{kind}, keysOnly: true}, func(key, _ []byte) (bool, error) {
+		must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
+			return r.Scan(kv.Span{Prefix: []byte{kind}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 				keys = append(keys, bytes.Clone(key))
 				return true, nil
 			})
@@ -88,8 +91,8 @@ func keysOf(t *testing.T, s *Store, kinds ...byte) (keys [][]byte) {
 
 func requestKinds() []byte {
 	return []byte{
-		kAccount, kRequest, kRow, kStatus, kByDAG, kByName, kHolds, kDetails, kCharge, kUsage, kDAG, kAttempt, kReleased,
-		kLinkTo, kLinkFrom,
+		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, holding.KDAG, holding.KAttempt, holding.KReleased,
+		holding.KLinkTo, holding.KLinkFrom,
 	}
 }
 
@@ -106,11 +109,11 @@ func TestOneDamagedRecord(t *testing.T) {
 	perKind := map[byte]int{}
 	for i := range keys {
 		kind := keys[i][0]
-		if perKind[kind]++; perKind[kind] > 5 || perKind[kind] > 1 && kind >= kLinkTo {
+		if perKind[kind]++; perKind[kind] > 5 || perKind[kind] > 1 && kind >= holding.KLinkTo {
 			continue // links: one is like another
 		}
 		name, value := "others", []byte{0xff, 0xfe, 0xfd}
-		if perKind[kind]%2 == 0 || kind == kDetails {
+		if perKind[kind]%2 == 0 || kind == requests.KDetails {
 			name, value = "no bytes", nil
 		}
 		t.Run(fmt.Sprintf("%x %d %s", kind, perKind[kind], name), func(t *testing.T) {
@@ -132,30 +135,30 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 	if report.BadRecords != 1 || len(report.Records) != 1 || report.Records[0].Key != fmt.Sprintf("%x", key) {
 		t.Errorf("verify says %+v of key %x", report.DamagedRecords, key)
 	}
-	if key[0] < kLinkTo && st.BadRecords != 1 {
+	if key[0] < holding.KLinkTo && st.BadRecords != 1 {
 		t.Errorf("stats say %+v of key %x", st.DamagedRecords, key)
 	}
 	if st.DAGs != 4 || st.Complete != 2 || st.Live.Blocks == 0 {
 		t.Errorf("stats say %+v", st)
 	}
-	if _, err := s.Queue(ctx); err != nil {
+	if _, err := s.requestRecords.Queue(ctx); err != nil {
 		t.Errorf("queue: %v", err)
 	}
 	for account, want := range map[string]int{benchAccount: 4, modelAccounts[1]: 1} {
-		page, err := s.List(ctx, account, everyStatus)
+		page, err := s.requestRecords.List(ctx, account, everyStatus)
 		must(t, err)
 		if page.Count != want || len(page.Requests) != want {
 			t.Errorf("account %s has %d, of which %d are listed, want %d", account, page.Count, len(page.Requests), want)
 		}
 		for _, r := range page.Requests {
-			got, err := s.Get(ctx, account, r.ID)
+			got, err := s.requestRecords.Get(ctx, account, r.ID)
 			if err != nil || got.Damaged != r.Damaged || got.CID != r.CID {
 				t.Errorf("listed %+v, got %+v, %v", r, got, err)
 			}
 			if r.Damaged && (r.Status != pin.Failed || !r.Root.Defined() || !strings.Contains(r.Details, "cannot read")) {
 				t.Errorf("damaged: %+v", r)
 			}
-			if r.Damaged != (key[0] == kRequest && bytes.Equal(key, requestKeyOf(r))) {
+			if r.Damaged != (key[0] == requests.KRequest && bytes.Equal(key, requestKeyOf(r))) {
 				t.Errorf("%s is damaged: %v", r.ID, r.Damaged)
 			}
 		}
@@ -164,7 +167,7 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 			{Name: "one", Statuses: pin.Statuses(), Limit: 9}, {After: time.UnixMilli(1), Statuses: pin.Statuses(), Limit: 9},
 			{DAGs: []pin.DAG{pintest.DAGSpec(1).DAG()}, Statuses: pin.Statuses(), Limit: 9},
 		} {
-			if page, err := s.List(ctx, account, q); err != nil || page.Count < 1 {
+			if page, err := s.requestRecords.List(ctx, account, q); err != nil || page.Count < 1 {
 				t.Errorf("list %+v: %d, %v", q, page.Count, err)
 			}
 		}
@@ -173,16 +176,16 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 		t.Errorf("usage is %v, was %v", after, before)
 	}
 	for _, status := range []pin.Status{pin.Queued, pin.Pinning} {
-		if some, err := s.UnfinishedAfter(ctx, benchAccount, status, time.Time{}, 10); err != nil || len(some) != 1 {
+		if some, err := s.requestRecords.UnfinishedAfter(ctx, benchAccount, status, time.Time{}, 10); err != nil || len(some) != 1 {
 			t.Errorf("%s: %d, %v", status, len(some), err)
 		}
 	}
-	released, err := s.Released(ctx)
+	released, err := s.held.Released(ctx)
 	if err != nil || len(released) != 1 {
 		t.Errorf("released: %v, %v", released, err)
 	}
 	roots := 0
-	for _, err := range s.Roots(ctx) {
+	for _, err := range s.held.Roots(ctx) {
 		must(t, err)
 		roots++
 	}
@@ -192,34 +195,34 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 	// All that is left to do works: what waits is done, more comes, and all goes.
 	for _, n := range []int{3, 4} {
 		d := pintest.DAGSpec(n).DAG()
-		a, done, err := s.Begin(ctx, d)
+		a, done, err := s.requestRecords.Begin(ctx, d)
 		if err != nil || done {
 			t.Fatalf("begin %d: %v, %v", n, done, err)
 		}
 		must(t, putTo(s, ctx, a, someBlocks(uint64(n)*1000, 3, 1000)))
-		some, err := s.Complete(ctx, d, a, pin.Totals{Blocks: 3, Bytes: 3000})
+		some, err := s.requestRecords.Complete(ctx, d, a, pin.Totals{Blocks: 3, Bytes: 3000})
 		must(t, err)
 		released = append(released, some...)
 	}
-	if _, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1)); err != nil {
+	if _, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1)); err != nil {
 		t.Error(err)
 	}
 	for _, account := range modelAccounts[:2] {
-		for page, err := s.List(ctx, account, everyStatus); len(page.Requests) > 0; page, err = s.List(ctx, account, everyStatus) {
+		for page, err := s.requestRecords.List(ctx, account, everyStatus); len(page.Requests) > 0; page, err = s.requestRecords.List(ctx, account, everyStatus) {
 			must(t, err)
-			_, some, err := s.Remove(ctx, account, page.Requests[0].ID)
+			_, some, err := s.requestRecords.Remove(ctx, account, page.Requests[0].ID)
 			must(t, err)
 			released = append(released, some...)
 		}
 	}
 	for _, a := range released {
-		must(t, s.Drop(ctx, a))
+		must(t, s.held.Drop(ctx, a))
 	}
-	if key[0] == kHolds { // what it held stays, rather than too little
+	if key[0] == requests.KHolds { // what it held stays, rather than too little
 		return
 	}
 	checkInvariants(t, s)
-	if key[0] > kDAG { // for the others it takes only time
+	if key[0] > holding.KDAG { // for the others it takes only time
 		reclaimAll(t, s)
 		if st, err = s.Stats(ctx); err != nil || st.Dead.Blocks != 0 {
 			t.Errorf("%d blocks stay, %v", st.Dead.Blocks, err)
@@ -236,16 +239,16 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 // A number that cannot be read is not given out again.
 func TestDamagedHolder(t *testing.T) {
 	s := withEverything(t, Config{Logger: slog.New(slog.DiscardHandler)})
-	spoil(t, s, metaKey(metaHolder), []byte{7})
-	last, err := s.NewHolders(t.Context(), 1)
+	spoil(t, s, kv.MetaKey(kv.MetaHolder), []byte{7})
+	last, err := s.held.NewHolders(t.Context(), 1)
 	must(t, err)
-	for _, key := range keysOf(t, s, kAttempt, kReleased, kLinkFrom) {
-		if given := tailHolder(key[:9]); given >= last {
+	for _, key := range keysOf(t, s, holding.KAttempt, holding.KReleased, holding.KLinkFrom) {
+		if given := holding.TailHolder(key[:9]); given >= last {
 			t.Errorf("%d is given out, and %d is there", last, given)
 		}
 	}
-	must(t, s.view(t.Context(), func(r *reader) error {
-		b, _, err := r.get(metaKey(metaHolder))
+	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
+		b, _, err := r.Get(kv.MetaKey(kv.MetaHolder))
 		if len(b) != 8 {
 			t.Errorf("the last number is %x", b)
 		}
@@ -254,15 +257,15 @@ func TestDamagedHolder(t *testing.T) {
 }
 
 func requestKeyOf(r pin.Request) []byte {
-	a, _ := accountOf(r.Account)
-	return requestKey(a, r.Created.UnixMilli())
+	a, _ := kv.AccountOf(r.Account)
+	return requests.RequestKey(a, r.Created.UnixMilli())
 }
 
 func usages(t *testing.T, s *Store) map[string]pin.Usage {
 	t.Helper()
 	all := map[string]pin.Usage{}
 	for _, account := range modelAccounts[:2] {
-		u, err := s.Usage(t.Context(), account)
+		u, err := s.requestRecords.Usage(t.Context(), account)
 		must(t, err)
 		all[account] = u
 	}
@@ -275,14 +278,14 @@ func TestDamagedRequestIsRetried(t *testing.T) {
 	ctx := t.Context()
 	var log bytes.Buffer
 	s := withEverything(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	page, err := s.List(ctx, benchAccount, everyStatus)
+	page, err := s.requestRecords.List(ctx, benchAccount, everyStatus)
 	must(t, err)
 	for _, r := range page.Requests {
 		spoil(t, s, requestKeyOf(r), nil)
 	}
 	for status, want := range map[pin.Status]int{pin.Queued: 0, pin.Pinning: 0, pin.Pinned: 0, pin.Failed: 4} {
 		for range 2 {
-			got, err := s.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{status}, Limit: 10})
+			got, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{status}, Limit: 10})
 			if err != nil || got.Count != want || len(got.Requests) != want {
 				t.Errorf("%s: %d, %d, %v, want %d", status, got.Count, len(got.Requests), err, want)
 			}
@@ -292,14 +295,14 @@ func TestDamagedRequestIsRetried(t *testing.T) {
 		t.Errorf("the log has it %d times, want each of 4 once:\n%s", n, &log)
 	}
 	for _, was := range page.Requests {
-		got, err := s.Get(ctx, benchAccount, was.ID)
+		got, err := s.requestRecords.Get(ctx, benchAccount, was.ID)
 		if err != nil || !got.Damaged || got.DAG() != was.DAG() || got.Name != was.Name || !got.Created.Equal(was.Created) {
 			t.Errorf("got %+v, %v", got, err)
 		}
-		if _, err := s.Get(ctx, modelAccounts[1], was.ID); !errors.Is(err, pin.ErrNotFound) {
+		if _, err := s.requestRecords.Get(ctx, modelAccounts[1], was.ID); !errors.Is(err, pin.ErrNotFound) {
 			t.Errorf("another account gets %v", err)
 		}
-		now, err := s.Retry(ctx, benchAccount, was.ID)
+		now, err := s.requestRecords.Retry(ctx, benchAccount, was.ID)
 		must(t, err)
 		want := was.Status
 		if want == pin.Failed {
@@ -310,7 +313,7 @@ func TestDamagedRequestIsRetried(t *testing.T) {
 		}
 	}
 	checkInvariants(t, s)
-	again, err := s.List(ctx, benchAccount, everyStatus)
+	again, err := s.requestRecords.List(ctx, benchAccount, everyStatus)
 	if err != nil || again.Count != 4 || again.Requests[0].ID != page.Requests[0].ID {
 		t.Errorf("then the list has %d, %v", again.Count, err)
 	}
@@ -320,27 +323,27 @@ func TestDamagedRequestIsRetried(t *testing.T) {
 func TestDamagedRequestOfUnknownCID(t *testing.T) {
 	ctx := t.Context()
 	s := withEverything(t, Config{Logger: slog.New(slog.DiscardHandler)})
-	page, err := s.List(ctx, benchAccount, everyStatus)
+	page, err := s.requestRecords.List(ctx, benchAccount, everyStatus)
 	must(t, err)
 	was := page.Requests[len(page.Requests)-1]
-	a, _ := accountOf(benchAccount)
-	for _, key := range [][]byte{requestKeyOf(was), chunkKey(dagList(was.DAG(), a), 0), rowKey(a, 0)} {
+	a, _ := kv.AccountOf(benchAccount)
+	for _, key := range [][]byte{requestKeyOf(was), requests.ChunkKey(requests.DAGList(was.DAG(), a), 0), requests.RowKey(a, 0)} {
 		spoil(t, s, key, []byte{0})
 	}
-	page, err = s.List(ctx, benchAccount, everyStatus)
+	page, err = s.requestRecords.List(ctx, benchAccount, everyStatus)
 	must(t, err)
 	got := page.Requests[len(page.Requests)-1]
-	if page.Count != 4 || !got.Damaged || got.CID != unknownCID || got.Root.Defined() || !got.Created.Equal(was.Created) {
+	if page.Count != 4 || !got.Damaged || got.CID != requests.UnknownCID || got.Root.Defined() || !got.Created.Equal(was.Created) {
 		t.Errorf("of %d it is %+v", page.Count, got)
 	}
 	var invalid *pin.InvalidError
-	if _, err := s.Retry(ctx, benchAccount, was.ID); !errors.As(err, &invalid) {
+	if _, err := s.requestRecords.Retry(ctx, benchAccount, was.ID); !errors.As(err, &invalid) {
 		t.Errorf("retry: %v", err)
 	}
-	if _, _, _, err := s.Replace(ctx, benchAccount, got.ID, pintest.DAGSpec(7)); err != nil {
+	if _, _, _, err := s.requestRecords.Replace(ctx, benchAccount, got.ID, pintest.DAGSpec(7)); err != nil {
 		t.Error(err)
 	}
-	page, err = s.List(ctx, benchAccount, everyStatus)
+	page, err = s.requestRecords.List(ctx, benchAccount, everyStatus)
 	if err != nil || page.Count != 4 || slices.ContainsFunc(page.Requests, func(r pin.Request) bool { return r.Damaged }) {
 		t.Errorf("replaced: %+v, %v", page, err)
 	}
@@ -361,7 +364,7 @@ func TestRequestsInACutValueLog(t *testing.T) {
 		if n%2 == 0 {
 			spec.Meta = map[string]string{"large": strings.Repeat("x", 4000)}
 		}
-		_, err := s.Add(ctx, benchAccount, spec)
+		_, err := s.requestRecords.Add(ctx, benchAccount, spec)
 		must(t, err)
 	}
 	must(t, s.Close())
@@ -375,7 +378,7 @@ func TestRequestsInACutValueLog(t *testing.T) {
 	s = openTest(t, dir, Config{Logger: slog.New(slog.DiscardHandler)})
 	damaged := func() (n int) {
 		t.Helper()
-		page, err := s.List(ctx, benchAccount, everyStatus)
+		page, err := s.requestRecords.List(ctx, benchAccount, everyStatus)
 		must(t, err)
 		if page.Count != len(page.Requests) {
 			t.Errorf("%d of %d are listed", len(page.Requests), page.Count)
@@ -398,23 +401,23 @@ func TestRequestsInACutValueLog(t *testing.T) {
 	if err != nil || report.BadRecords != uint64(n) {
 		t.Errorf("verify finds %d, %v", report.BadRecords, err)
 	}
-	if page, err := s.List(ctx, benchAccount, pin.Query{Statuses: pin.Statuses(), Name: "PIN", Match: pin.IPartial}); err != nil || page.Count != all {
+	if page, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: pin.Statuses(), Name: "PIN", Match: pin.IPartial}); err != nil || page.Count != all {
 		t.Errorf("by name there are %d, %v", page.Count, err)
 	}
-	waiting, err := s.UnfinishedAfter(ctx, benchAccount, pin.Queued, time.Time{}, all)
+	waiting, err := s.requestRecords.UnfinishedAfter(ctx, benchAccount, pin.Queued, time.Time{}, all)
 	if err != nil || len(waiting) != all {
 		t.Errorf("%d wait, %v", len(waiting), err)
 	}
-	page, err := s.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Failed}, Limit: 1000})
+	page, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Failed}, Limit: 1000})
 	must(t, err)
 	if page.Count != n {
 		t.Errorf("%d have failed, want %d", page.Count, n)
 	}
 	for i, r := range page.Requests {
 		if i%2 == 0 {
-			_, err = s.Retry(ctx, benchAccount, r.ID)
+			_, err = s.requestRecords.Retry(ctx, benchAccount, r.ID)
 		} else {
-			_, _, err = s.Remove(ctx, benchAccount, r.ID)
+			_, _, err = s.requestRecords.Remove(ctx, benchAccount, r.ID)
 		}
 		must(t, err)
 	}

@@ -15,14 +15,14 @@ func TestRemovalsOutlastNewPins(t *testing.T) {
 	for _, keep := range []uint64{0, 64 << 20, DefaultReserve} {
 		free := uint64(1 << 40)
 		s := openTest(t, t.TempDir(), Config{MinFreeSpace: keep, FreeSpace: func(string) (uint64, error) { return free, nil }})
-		r, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+		r, err := s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
 		must(t, err)
-		free = s.cfg.Reserve + s.cfg.Reserve/4 - 1
-		if _, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(2)); !errors.Is(err, pin.ErrDiskFull) {
+		free = s.space.Reserve() + s.space.Reserve()/4 - 1
+		if _, err := s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(2)); !errors.Is(err, pin.ErrDiskFull) {
 			t.Errorf("with %d kept free, a pin on a full disk: %v", keep, err)
 		}
-		free = s.cfg.Reserve
-		if _, _, err := s.Remove(t.Context(), benchAccount, r.ID); err != nil {
+		free = s.space.Reserve()
+		if _, _, err := s.requestRecords.Remove(t.Context(), benchAccount, r.ID); err != nil {
 			t.Errorf("with %d kept free, no pin can be removed when none can be made: %v", keep, err)
 		}
 	}
@@ -56,8 +56,8 @@ func TestFreeSpaceIsNotTold(t *testing.T) {
 func TestFullDiskTexts(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{MinFreeSpace: 1 << 30, FreeSpace: func(string) (uint64, error) { return 1100 << 20, nil }})
 	for want, err := range map[string]error{
-		"this needs 104857600 bytes beside the 1073741824 that are kept free, and 1153433600 are free": s.roomFor(100 << 20),
-		"1153433600 bytes are free, and 1153433601 have to be":                                         s.floor(1100<<20+1, 0),
+		"this needs 104857600 bytes beside the 1073741824 that are kept free, and 1153433600 are free": s.space.RoomFor(100 << 20),
+		"1153433600 bytes are free, and 1153433601 have to be":                                         s.space.Floor(1100<<20+1, 0),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %q, want %q", err, want)

@@ -10,9 +10,24 @@
 // Other packages put files beside these, once the directory is locked. [Lock]
 // makes an empty directory ours, and refuses any other that it does not know.
 //
+// # Rooms
+//
+// Each part is a package below internal, with a type of its own. Store opens them, closes
+// them, brings records to this version's layout, and does what needs several.
+//
+//	kv             kv.DB: reads, and is the only place that commits; knows no keys but 01 and 02
+//	space          space.Space: opens Badger, keeps room on the disk, gives space back
+//	space/reading  functions: what Badger cannot read is an error
+//	graph          graph.Store: blocks and what holds them; keys 20 to 28
+//	requests       requests.Store: requests, their lists, quotas; keys 10 to 19
+//	accounts       accounts.Store: accounts, tokens, the audit record; keys 40 to 46
+//
+// Requests use graph, never the other way; accounts use neither; space and kv know nothing
+// of pins.
+//
 // # Two doors
 //
-// Blocks are a boxo blockstore over go-datastore ([Store.Blockstore]). Records
+// Blocks are a boxo blockstore over go-datastore (Store.Blockstore). Records
 // are read and written by Badger transactions. Both are in the same database:
 // go-datastore's keys start with '/', and those of records with a byte that is
 // none.
@@ -104,11 +119,4 @@
 // stays, or it comes when the block is gone, which its writer sees when it looks
 // again. Dropping links shares the stripe too: a note is never taken as settled by a
 // link that is just going.
-//
-// # Files
-//
-// There are more than fit one look. One type, [Store], has them: what is held, what is
-// counted and what is reclaimed change in the same transactions, by the same committer.
-// Files that begin alike belong together, and to part them into packages comes next.
-
 package store

@@ -13,12 +13,13 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 )
 
 // release removes a pin's request and leaves what it held to be dropped.
 func (p *pinned) release(t *testing.T, s *Store) {
 	t.Helper()
-	_, released, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+	_, released, err := s.requestRecords.Remove(t.Context(), benchAccount, p.request.ID)
 	must(t, err)
 	if !slices.Equal(released, []pin.Attempt{p.attempt}) {
 		t.Fatalf("released %v, want %d", released, p.attempt)
@@ -40,15 +41,15 @@ func TestDropOfDeepDAGs(t *testing.T) {
 			all := shape.make()
 			p := pinDAG(t, s, all)
 			batches := 0
-			s.drops.cut = func(changes int) int {
+			s.held.Drops.Cut = func(changes int) int {
 				batches++
-				if bound := 9 * dropsPerBatch; changes > bound {
+				if bound := 9 * holding.DropsPerBatch; changes > bound {
 					t.Errorf("%d changes in a batch, more than %d", changes, bound)
 				}
 				return changes
 			}
 			p.remove(t, s)
-			if bound := n/levelsPerBatch + n/dropsPerBatch + 2; batches > bound {
+			if bound := n/holding.LevelsPerBatch + n/holding.DropsPerBatch + 2; batches > bound {
 				t.Errorf("%d batches, want no more than %d", batches, bound)
 			}
 			reclaimAll(t, s)
@@ -60,8 +61,8 @@ func TestDropOfDeepDAGs(t *testing.T) {
 // What a chain shares with another pin stays, wherever the other comes in.
 func TestDropOfASharedTail(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	all := chainOf("shared", 3*levelsPerBatch, nil)
-	for _, at := range []int{1, 100, levelsPerBatch, 2*levelsPerBatch + 1, len(all)} {
+	all := chainOf("shared", 3*holding.LevelsPerBatch, nil)
+	for _, at := range []int{1, 100, holding.LevelsPerBatch, 2*holding.LevelsPerBatch + 1, len(all)} {
 		tail := over("other", all[:at]...)
 		p, q := pinDAG(t, s, all), pinDAG(t, s, tail)
 		p.remove(t, s)
@@ -85,10 +86,10 @@ func smallChain(name string, n int) []blocks.Block {
 // whoever comes before it is done again sees of each node that it is gone, or keeps it
 // and all below.
 func TestDropIsCutOffAnywhere(t *testing.T) {
-	for _, levels := range []int{levelsPerBatch, 2} {
+	for _, levels := range []int{holding.LevelsPerBatch, 2} {
 		t.Run(fmt.Sprint(levels, " levels in a batch"), func(t *testing.T) {
 			s := openTest(t, t.TempDir(), Config{})
-			s.drops.levels = levels
+			s.held.Drops.Levels = levels
 			for n, whole := 0, false; !whole && !t.Failed(); n++ {
 				whole = cutDrop(t, s, n)
 			}
@@ -106,10 +107,10 @@ func cutDrop(t *testing.T, s *Store, n int) (whole bool) {
 	p, q := pinDAG(t, s, all), pinDAG(t, s, tail)
 	p.release(t, s)
 	left := n
-	s.drops.cut = func(of int) int { left -= of; return left + of }
-	err := s.Drop(t.Context(), p.attempt)
-	s.drops.cut = nil
-	if whole = left >= 0; whole != (err == nil) || !whole && !errors.Is(err, errCut) {
+	s.held.Drops.Cut = func(of int) int { left -= of; return left + of }
+	err := s.held.Drop(t.Context(), p.attempt)
+	s.held.Drops.Cut = nil
+	if whole = left >= 0; whole != (err == nil) || !whole && !errors.Is(err, holding.ErrCut) {
 		t.Fatalf("cut off after %d: %v", n, err)
 	}
 	held := tail
@@ -121,7 +122,7 @@ func cutDrop(t *testing.T, s *Store, n int) (whole bool) {
 			held = append(held, late...)
 		}
 	}
-	must(t, s.Drop(t.Context(), p.attempt))
+	must(t, s.held.Drop(t.Context(), p.attempt))
 	reclaimAll(t, s)
 	for _, b := range held {
 		if !has(t, s, b) {
@@ -141,9 +142,9 @@ func cutDrop(t *testing.T, s *Store, n int) (whole bool) {
 func TestLateMarkOfBeingWhole(t *testing.T) {
 	for name, write := range map[string]func(s *Store, late func()){
 		"before the drop": func(_ *Store, late func()) { late() },
-		"before stripes":  func(s *Store, late func()) { s.drops.beforeStripes = late },
+		"before stripes":  func(s *Store, late func()) { s.held.Drops.BeforeStripes = late },
 		"with the stripes held": func(s *Store, late func()) {
-			s.beforeRelease = func([]graph.Node) { late() }
+			s.held.BeforeRelease = func([]graph.Node) { late() }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,23 +153,23 @@ func TestLateMarkOfBeingWhole(t *testing.T) {
 			p := pinDAG(t, s, all)
 			p.release(t, s)
 			write(s, func() {
-				must(t, s.Write(context.WithoutCancel(t.Context()), graph.Batch{Whole: []graph.Holder{graph.HolderOf(p.attempt)}}))
+				must(t, s.held.Write(context.WithoutCancel(t.Context()), graph.Batch{Whole: []graph.Holder{graph.HolderOf(p.attempt)}}))
 			})
 			// The nodes are gone, and the attempt's own link is not.
-			s.drops.cut = func(changes int) int { return changes - 3 }
-			if err := s.Drop(t.Context(), p.attempt); !errors.Is(err, errCut) {
+			s.held.Drops.Cut = func(changes int) int { return changes - 3 }
+			if err := s.held.Drop(t.Context(), p.attempt); !errors.Is(err, holding.ErrCut) {
 				t.Fatal(err)
 			}
-			s.drops, s.beforeRelease = drops{}, nil
+			s.held.Drops, s.held.BeforeRelease = holding.Drops{}, nil
 			if n := len(links(t, s, graph.HolderOf(p.attempt))); n != 1 {
 				t.Fatalf("the attempt has %d links", n)
 			}
-			if whole, err := s.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true); err != nil || whole {
+			if whole, err := s.held.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true); err != nil || whole {
 				t.Errorf("what is gone is whole: %v, %v", whole, err)
 			}
 			late := over("late", all...)
 			q := pinDAG(t, s, late)
-			must(t, s.Drop(t.Context(), p.attempt))
+			must(t, s.held.Drop(t.Context(), p.attempt))
 			reclaimAll(t, s)
 			checkHeld(t, s, sizesOf(late))
 			q.remove(t, s)
@@ -189,15 +190,15 @@ func TestLinkRacesReleaseFarDown(t *testing.T) {
 			p := pinDAG(t, s, all)
 			other := over("other", all[:at]...)
 			q := beginDAG(t, s, other)
-			s.drops.beforeStripes = func() {
-				s.drops.beforeStripes = nil
+			s.held.Drops.BeforeStripes = func() {
+				s.held.Drops.BeforeStripes = nil
 				q.link(t, s, other)
 			}
 			p.remove(t, s)
-			if whole, err := s.Whole(t.Context(), pin.DAGOf(all[at-1].Cid()), pin.Limits{}, true); err != nil || !whole {
+			if whole, err := s.held.Whole(t.Context(), pin.DAGOf(all[at-1].Cid()), pin.Limits{}, true); err != nil || !whole {
 				t.Errorf("what was linked to in time is whole: %v, %v", whole, err)
 			}
-			must(t, s.Write(t.Context(), graph.Batch{Whole: []graph.Holder{q.node, graph.HolderOf(q.attempt)}}))
+			must(t, s.held.Write(t.Context(), graph.Batch{Whole: []graph.Holder{q.node, graph.HolderOf(q.attempt)}}))
 			reclaimAll(t, s)
 			checkHeld(t, s, sizesOf(other))
 		})
@@ -208,8 +209,8 @@ func TestLinkRacesReleaseFarDown(t *testing.T) {
 			other := over("other", all[:at]...)
 			q := beginDAG(t, s, other)
 			linked, released := make(chan struct{}), false
-			s.beforeRelease = func([]graph.Node) {
-				s.beforeRelease = nil
+			s.held.BeforeRelease = func([]graph.Node) {
+				s.held.BeforeRelease = nil
 				go func() {
 					defer close(linked)
 					q.link(t, s, other)
@@ -222,7 +223,7 @@ func TestLinkRacesReleaseFarDown(t *testing.T) {
 			}
 			p.remove(t, s)
 			<-linked
-			if whole, err := s.Whole(t.Context(), pin.DAGOf(all[at-1].Cid()), pin.Limits{}, true); err != nil || whole {
+			if whole, err := s.held.Whole(t.Context(), pin.DAGOf(all[at-1].Cid()), pin.Limits{}, true); err != nil || whole {
 				t.Errorf("what was linked to too late is whole: %v, %v", whole, err)
 			}
 		})
@@ -238,18 +239,18 @@ type halfWalk struct {
 func beginDAG(t *testing.T, s *Store, all []blocks.Block) *halfWalk {
 	t.Helper()
 	root := dagtest.Last(all)
-	r, err := s.Add(t.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root})
+	r, err := s.requestRecords.Add(t.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root})
 	must(t, err)
-	a, _, err := s.Begin(t.Context(), r.DAG())
+	a, _, err := s.requestRecords.Begin(t.Context(), r.DAG())
 	must(t, err)
-	id, err := s.NewHolders(t.Context(), 1)
+	id, err := s.held.NewHolders(t.Context(), 1)
 	must(t, err)
 	return &halfWalk{a, id}
 }
 
 func (w *halfWalk) link(t *testing.T, s *Store, all []blocks.Block) {
 	root, below := all[len(all)-1], all[len(all)-2]
-	err := s.Write(context.WithoutCancel(t.Context()), graph.Batch{
+	err := s.held.Write(context.WithoutCancel(t.Context()), graph.Batch{
 		Links: []graph.Link{
 			{Holder: graph.HolderOf(w.attempt), Ref: refOf(root), Codec: cid.DagProtobuf},
 			{Holder: w.node, Ref: refOf(below), Codec: below.Cid().Type()},

@@ -11,6 +11,8 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // dirs pins a root over a node over n directories, each of which links to a node: one
@@ -31,12 +33,12 @@ func dirs(t *testing.T, s *Store, seed, n int, common bool) *pinned {
 		return graph.Link{Holder: from, Ref: graph.Ref{Hash: h, Size: 50}, Codec: cid.DagProtobuf}
 	}
 	const atATime = 500
-	first, err := s.NewHolders(t.Context(), 1)
+	first, err := s.held.NewHolders(t.Context(), 1)
 	must(t, err)
 	root := hash("root", seed)
-	must(t, s.Write(t.Context(), graph.Batch{Links: []graph.Link{link(graph.HolderOf(p.attempt), root)}, Nodes: []graph.Node{node(first, root)}}))
+	must(t, s.held.Write(t.Context(), graph.Batch{Links: []graph.Link{link(graph.HolderOf(p.attempt), root)}, Nodes: []graph.Node{node(first, root)}}))
 	for at := 0; at < n; at += atATime {
-		id, err := s.NewHolders(t.Context(), atATime)
+		id, err := s.held.NewHolders(t.Context(), atATime)
 		must(t, err)
 		var b graph.Batch
 		for i := range graph.Holder(atATime) {
@@ -47,7 +49,7 @@ func dirs(t *testing.T, s *Store, seed, n int, common bool) *pinned {
 			b.Links = append(b.Links, link(first, dir), link(id+i, leaf))
 			b.Nodes = append(b.Nodes, node(id+i, dir))
 		}
-		must(t, s.Write(t.Context(), b))
+		must(t, s.held.Write(t.Context(), b))
 	}
 	p.complete(t, s, 2*n)
 	return p
@@ -57,9 +59,9 @@ func dirs(t *testing.T, s *Store, seed, n int, common bool) *pinned {
 // others to it.
 func TestDropOfAPopularNode(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	const n = 2 * dropsPerBatch
+	const n = 2 * holding.DropsPerBatch
 	read, most := 0, 0
-	s.drops.afterLinks = func(n int) { read += n; most = max(most, n) }
+	s.held.Drops.AfterLinks = func(n int) { read += n; most = max(most, n) }
 	for _, common := range []bool{false, true} {
 		t.Run(fmt.Sprint("in common ", common), func(t *testing.T) {
 			one, two := dirs(t, s, 1, n, common), dirs(t, s, 2, n, common)
@@ -70,11 +72,11 @@ func TestDropOfAPopularNode(t *testing.T) {
 					t.Errorf("%d links were read to drop %d", read, 2*n)
 				}
 			}
-			left, err := s.countKeys(t.Context(), []byte{kLinkTo})
+			left, err := s.kv.CountKeys(t.Context(), []byte{holding.KLinkTo})
 			must(t, err)
-			marks, err := s.countKeys(t.Context(), []byte{kReleased})
+			marks, err := s.kv.CountKeys(t.Context(), []byte{holding.KReleased})
 			must(t, err)
-			nodes, err := s.countKeys(t.Context(), []byte{kNode})
+			nodes, err := s.kv.CountKeys(t.Context(), []byte{holding.KNode})
 			must(t, err)
 			if left+marks+nodes > 0 {
 				t.Errorf("%d links, %d marks and %d nodes are left", left, marks, nodes)
@@ -87,8 +89,8 @@ func TestDropOfAPopularNode(t *testing.T) {
 // time, and found again wherever it is.
 func TestDropRemembersWhoHolds(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	to := linksTo(refOf(someBlocks(1, 1, 10)[0]).Hash, cid.DagProtobuf)
-	key := func(n int) string { return string(holderTail(append([]byte(nil), to...), graph.Holder(n))) }
+	to := holding.LinksTo(refOf(someBlocks(1, 1, 10)[0]).Hash, cid.DagProtobuf)
+	key := func(n int) string { return string(holding.HolderTail(append([]byte(nil), to...), graph.Holder(n))) }
 	set := func(there bool, keys ...int) {
 		for _, n := range keys {
 			value := []byte{1}
@@ -99,15 +101,15 @@ func TestDropRemembersWhoHolds(t *testing.T) {
 		}
 	}
 	read := 0
-	s.drops.afterLinks = func(n int) { read = n }
+	s.held.Drops.AfterLinks = func(n int) { read = n }
 	held := func(want bool, atMost int, going ...int) {
 		t.Helper()
 		out := map[string]struct{}{}
 		for _, n := range going {
 			out[key(n)] = struct{}{}
 		}
-		must(t, s.view(t.Context(), func(r *reader) error {
-			got, err := s.drops.held(r, to, out)
+		must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
+			got, err := s.held.Drops.Held(r, to, out)
 			if got != want || read > atMost {
 				t.Errorf("held: %v, want %v; %d links were read, want %d", got, want, read, atMost)
 			}
@@ -140,7 +142,7 @@ func TestDropsReadMarksOnce(t *testing.T) {
 			p := beginPin(t, s, from+i)
 			must(t, claimTo(s, t.Context(), p.attempt, []graph.Ref{refOf(someBlocks(uint64(i), 1, 10)[0])}))
 			p.complete(t, s, 1)
-			_, some, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+			_, some, err := s.requestRecords.Remove(t.Context(), benchAccount, p.request.ID)
 			must(t, err)
 			all = append(all, some...)
 		}
@@ -149,41 +151,41 @@ func TestDropsReadMarksOnce(t *testing.T) {
 	s, lock := openSmall(t, dir)
 	defer func() { must(t, s.Close()); must(t, lock.Close()) }()
 	scans, marks := 0, 0
-	s.drops.afterMarks = func(n int) { scans++; marks += n }
+	s.held.Drops.AfterMarks = func(n int) { scans++; marks += n }
 	for _, a := range released(s, 0) {
-		must(t, s.Drop(t.Context(), a))
+		must(t, s.held.Drop(t.Context(), a))
 	}
 	if scans != 1 || marks > n {
 		t.Errorf("%d Drops read %d marks, in %d times", n, marks, scans)
 	}
 	// One that failed leaves a node that only its mark tells of.
-	p := dirs(t, s, 1000, 2*dropsPerBatch, false)
-	_, some, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+	p := dirs(t, s, 1000, 2*holding.DropsPerBatch, false)
+	_, some, err := s.requestRecords.Remove(t.Context(), benchAccount, p.request.ID)
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	s.beforeRelease = func(nodes []graph.Node) {
+	s.held.BeforeRelease = func(nodes []graph.Node) {
 		if len(nodes) > 1 {
 			cancel()
 		}
 	}
-	if err := s.Drop(ctx, some[0]); err == nil {
+	if err := s.held.Drop(ctx, some[0]); err == nil {
 		t.Fatal("it was not interrupted")
 	}
-	s.beforeRelease = nil
+	s.held.BeforeRelease = nil
 	scans, marks = 0, 0
 	all := released(s, 2000)
 	for _, a := range all {
-		must(t, s.Drop(t.Context(), a))
+		must(t, s.held.Drop(t.Context(), a))
 	}
 	if scans != 1 {
 		t.Errorf("marks were read %d times after a failure", scans)
 	}
-	if nodes, err := s.countKeys(t.Context(), []byte{kLinkFrom}); err != nil || nodes > 0 {
+	if nodes, err := s.kv.CountKeys(t.Context(), []byte{holding.KLinkFrom}); err != nil || nodes > 0 {
 		t.Errorf("%d links are left, %v", nodes, err)
 	}
-	must(t, s.Drop(t.Context(), some[0]))
-	if left, err := s.Released(t.Context()); err != nil || len(left) > 0 {
+	must(t, s.held.Drop(t.Context(), some[0]))
+	if left, err := s.held.Released(t.Context()); err != nil || len(left) > 0 {
 		t.Errorf("%v are left, %v", left, err)
 	}
 }

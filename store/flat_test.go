@@ -17,7 +17,7 @@ import (
 
 // claimTo writes links from an attempt to raw blocks.
 func claimTo(s *Store, ctx context.Context, a pin.Attempt, refs []graph.Ref) error {
-	return s.Write(ctx, graph.Batch{Links: rawLinks(a, refs)})
+	return s.held.Write(ctx, graph.Batch{Links: rawLinks(a, refs)})
 }
 
 // putTo writes raw blocks and the links from an attempt to them.
@@ -27,7 +27,7 @@ func putTo(s *Store, ctx context.Context, a pin.Attempt, bs []blocks.Block) erro
 		refs[i] = refOf(b)
 		written[i] = graph.Block{Hash: b.Cid().Hash(), Data: b.RawData()}
 	}
-	return s.Write(ctx, graph.Batch{Links: rawLinks(a, refs), Blocks: written})
+	return s.held.Write(ctx, graph.Batch{Links: rawLinks(a, refs), Blocks: written})
 }
 
 func rawLinks(a pin.Attempt, refs []graph.Ref) []graph.Link {
@@ -41,7 +41,7 @@ func rawLinks(a pin.Attempt, refs []graph.Ref) []graph.Link {
 // links collects what a holder holds.
 func links(t testing.TB, s *Store, h graph.Holder) (all []graph.Link) {
 	t.Helper()
-	for l, err := range s.Links(t.Context(), h) {
+	for l, err := range s.held.Links(t.Context(), h) {
 		must(t, err)
 		all = append(all, l)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 )
 
 func manyAccount(n int) string { return fmt.Sprintf("0a11ce00-0000-4000-8000-%012x", n) }
@@ -28,7 +29,7 @@ func addMany(t *testing.T, s *Store, accounts, more int) {
 				if n >= accounts {
 					account = manyAccount(0)
 				}
-				if _, err := s.Add(t.Context(), account, pintest.DAGSpec(1)); err != nil {
+				if _, err := s.requestRecords.Add(t.Context(), account, pintest.DAGSpec(1)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -47,7 +48,7 @@ func wantAll(t *testing.T, s *Store, accounts, more int, status pin.Status) {
 			want += more
 		}
 		for _, st := range pin.Statuses() {
-			page, err := s.List(t.Context(), manyAccount(n), pin.Query{Statuses: []pin.Status{st}})
+			page, err := s.requestRecords.List(t.Context(), manyAccount(n), pin.Query{Statuses: []pin.Status{st}})
 			must(t, err)
 			if st == status && page.Count != want || st != status && page.Count != 0 {
 				t.Fatalf("account %d has %d %s, all %d should be %s", n, page.Count, st, want, status)
@@ -58,7 +59,7 @@ func wantAll(t *testing.T, s *Store, accounts, more int, status pin.Status) {
 
 // More accounts than one change flips, and more requests in one account than
 // one change fails.
-const flipAccounts, flipMore = chunksPerChange + 100, 3 * chunkBits
+const flipAccounts, flipMore = requests.ChunksPerChange + 100, 3 * requests.ChunkBits
 
 func TestFlipsOfManyRequests(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
@@ -67,24 +68,24 @@ func TestFlipsOfManyRequests(t *testing.T) {
 	addMany(t, s, flipAccounts, flipMore)
 	wantAll(t, s, flipAccounts, flipMore, pin.Queued)
 
-	_, _, err := s.Begin(ctx, d)
+	_, _, err := s.requestRecords.Begin(ctx, d)
 	must(t, err)
 	wantAll(t, s, flipAccounts, flipMore, pin.Pinning)
 
-	released, err := s.Fail(ctx, d, strings.Repeat("why ", 200))
+	released, err := s.requestRecords.Fail(ctx, d, strings.Repeat("why ", 200))
 	must(t, err)
 	if len(released) != 1 {
 		t.Errorf("released %v", released)
 	}
 	wantAll(t, s, flipAccounts, flipMore, pin.Failed)
-	page, err := s.List(ctx, manyAccount(0), pin.Query{Statuses: pin.Statuses(), Limit: flipMore + 1})
+	page, err := s.requestRecords.List(ctx, manyAccount(0), pin.Query{Statuses: pin.Statuses(), Limit: flipMore + 1})
 	must(t, err)
 	for _, r := range page.Requests {
 		if !strings.HasPrefix(r.Details, "why") {
 			t.Fatalf("a failed request has details %q", r.Details)
 		}
 	}
-	if _, _, err := s.Begin(ctx, d); !errors.Is(err, pin.ErrNotFound) {
+	if _, _, err := s.requestRecords.Begin(ctx, d); !errors.Is(err, pin.ErrNotFound) {
 		t.Errorf("Begin, with all failed: %v", err)
 	}
 	checkInvariants(t, s)
@@ -107,41 +108,41 @@ func TestCompleteInterrupted(t *testing.T) {
 	addMany(t, s, flipAccounts, 0)
 	// The last account's request came by Replace, and holds another DAG.
 	last := manyAccount(flipAccounts)
-	old, err := s.Add(t.Context(), last, pintest.DAGSpec(2))
+	old, err := s.requestRecords.Add(t.Context(), last, pintest.DAGSpec(2))
 	must(t, err)
-	held, _, err := s.Begin(t.Context(), old.DAG())
+	held, _, err := s.requestRecords.Begin(t.Context(), old.DAG())
 	must(t, err)
-	_, _, released, err := s.Replace(t.Context(), last, old.ID, spec)
+	_, _, released, err := s.requestRecords.Replace(t.Context(), last, old.ID, spec)
 	must(t, err)
 	if len(released) > 0 {
 		t.Errorf("released %v", released)
 	}
 
-	a, _, err := s.Begin(t.Context(), spec.DAG())
+	a, _, err := s.requestRecords.Begin(t.Context(), spec.DAG())
 	must(t, err)
 	writes.Store(1) // the commit that follows is the last
-	if _, err := s.Complete(ctx, spec.DAG(), a, pin.Totals{Blocks: 1}); !errors.Is(err, context.Canceled) {
+	if _, err := s.requestRecords.Complete(ctx, spec.DAG(), a, pin.Totals{Blocks: 1}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Complete: %v", err)
 	}
 	checkInvariants(t, s)
 	left := 0
-	accounts, err := s.Accounts(t.Context(), pin.Pinning)
+	accounts, err := s.requestRecords.Accounts(t.Context(), pin.Pinning)
 	must(t, err)
 	for _, account := range accounts {
-		page, err := s.List(t.Context(), account, pin.Query{Statuses: []pin.Status{pin.Pinning}, DAGs: []pin.DAG{spec.DAG()}})
+		page, err := s.requestRecords.List(t.Context(), account, pin.Query{Statuses: []pin.Status{pin.Pinning}, DAGs: []pin.DAG{spec.DAG()}})
 		must(t, err)
 		left += page.Count
 	}
-	if left != flipAccounts+1-chunksPerChange {
+	if left != flipAccounts+1-requests.ChunksPerChange {
 		t.Errorf("%d requests are left", left)
 	}
-	got, complete, err := s.Begin(t.Context(), spec.DAG())
+	got, complete, err := s.requestRecords.Begin(t.Context(), spec.DAG())
 	must(t, err)
 	if got != a || !complete {
 		t.Errorf("attempt %d, complete %v", got, complete)
 	}
 	wantAll(t, s, flipAccounts, 0, pin.Pinned)
-	marked, err := s.Released(t.Context())
+	marked, err := s.held.Released(t.Context())
 	must(t, err)
 	if len(marked) != 1 || marked[0] != held {
 		t.Errorf("released %v, want %d", marked, held)

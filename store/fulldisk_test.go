@@ -10,6 +10,8 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // A disk that is full of what was unpinned heals itself: deletes and reclaim go
@@ -20,7 +22,7 @@ func TestFullDiskHeals(t *testing.T) {
 	s := openTest(t, dir, Config{
 		MinFreeSpace: 300 << 20,
 		FreeSpace: func(dir string) (uint64, error) {
-			used, err := diskUse(dir)
+			used, err := space.DiskUse(dir)
 			return disk - min(used, disk), err
 		},
 	})
@@ -62,7 +64,7 @@ func TestOpenAfterAReclaimOnAFullDisk(t *testing.T) {
 	s, err := Open(t.Context(), lock, cfg)
 	must(t, err)
 	b := someBlocks(70, 1, 3000)[0]
-	must(t, s.Blockstore().Put(t.Context(), b))
+	must(t, s.held.Blockstore().Put(t.Context(), b))
 	free = DefaultReserve / 2
 	if reclaimAll(t, s); has(t, s, b) {
 		t.Error("nothing was deleted")
@@ -71,8 +73,8 @@ func TestOpenAfterAReclaimOnAFullDisk(t *testing.T) {
 	free = DefaultReserve / 4
 	s, err = Open(t.Context(), lock, cfg)
 	must(t, err)
-	must(t, s.set(looseKey(b.Cid().Hash()), encodeSize(3000)))
-	must(t, s.set(blockKey(b.Cid().Hash()), b.RawData()))
+	must(t, s.set(holding.LooseKey(b.Cid().Hash()), holding.EncodeSize(3000)))
+	must(t, s.set(holding.BlockKey(b.Cid().Hash()), b.RawData()))
 	if _, err := s.Reclaim(t.Context(), nil); has(t, s, b) || err != nil && !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("nothing is deleted: %v", err)
 	}
@@ -94,7 +96,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	s, err := Open(t.Context(), lock, cfg)
 	must(t, err)
 	b := someBlocks(71, 1, 3000)[0]
-	must(t, s.Blockstore().Put(t.Context(), b))
+	must(t, s.held.Blockstore().Put(t.Context(), b))
 	free = 0
 	if err := s.Close(); err != nil { // nothing is lost
 		t.Errorf("closing gives %v", err)
@@ -117,7 +119,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 func TestInterruptedReclaimOnAFullDisk(t *testing.T) {
 	disk := uint64(1 << 40)
 	s := openTest(t, t.TempDir(), Config{FreeSpace: func(dir string) (uint64, error) {
-		used, err := diskUse(dir)
+		used, err := space.DiskUse(dir)
 		return disk - min(used, disk), err
 	}})
 	gone, kept := beginPin(t, s, 1), beginPin(t, s, 2)
@@ -135,7 +137,7 @@ func TestInterruptedReclaimOnAFullDisk(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v", err)
 	}
-	used, err := diskUse(s.dbDir)
+	used, err := space.DiskUse(s.dbDir)
 	must(t, err)
 	disk = used + DefaultReserve*3/8
 	r, err := s.Reclaim(t.Context(), nil)

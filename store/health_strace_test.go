@@ -89,7 +89,7 @@ func TestDiskThatFails(t *testing.T) {
 	}
 
 	s := openTest(t, copied, Config{})
-	page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 10})
+	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 10})
 	must(t, err)
 	var ids []string
 	for _, r := range page.Requests {
@@ -113,53 +113,53 @@ func failWhile(t *testing.T, dir string) {
 	var log logtest.Buffer
 	s, err := Open(t.Context(), lock, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	must(t, err)
-	s.mendEvery = 10 * time.Millisecond
+	s.kv.MendEvery = 10 * time.Millisecond
 	ctx := t.Context()
-	first, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	first, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	account := testAccount(t, s, "ann@example.com")
-	must(t, s.Writable(ctx))
+	must(t, s.kv.Writable(ctx))
 	step("well")
 
-	now, old, released, err := s.Replace(ctx, benchAccount, first.ID, pintest.DAGSpec(2))
+	now, old, released, err := s.requestRecords.Replace(ctx, benchAccount, first.ID, pintest.DAGSpec(2))
 	if !errors.Is(err, pin.ErrInDoubt) || now.ID == "" || old.ID != first.ID || len(released) != 0 {
 		t.Errorf("a replacement gives %v for %v, %v: %v", now.ID, old.ID, released, err)
 	}
-	if _, err := s.Get(ctx, benchAccount, now.ID); err != nil {
+	if _, err := s.requestRecords.Get(ctx, benchAccount, now.ID); err != nil {
 		t.Errorf("what is in doubt is not read: %v", err)
 	}
-	if _, err := s.Get(ctx, benchAccount, first.ID); !errors.Is(err, pin.ErrNotFound) {
+	if _, err := s.requestRecords.Get(ctx, benchAccount, first.ID); !errors.Is(err, pin.ErrNotFound) {
 		t.Errorf("what it replaced is read: %v", err)
 	}
 	for range 100 {
-		if _, err := s.Add(ctx, benchAccount, pintest.DAGSpec(3)); !errors.Is(err, pin.ErrUnwritable) || strings.Contains(err.Error(), pin.ErrInDoubt.Error()) {
+		if _, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(3)); !errors.Is(err, pin.ErrUnwritable) || strings.Contains(err.Error(), pin.ErrInDoubt.Error()) {
 			t.Errorf("another request: %v", err)
 		}
 	}
-	if _, _, err := s.Remove(ctx, benchAccount, now.ID); !errors.Is(err, pin.ErrUnwritable) {
+	if _, _, err := s.requestRecords.Remove(ctx, benchAccount, now.ID); !errors.Is(err, pin.ErrUnwritable) {
 		t.Errorf("a removal: %v", err)
 	}
-	if err := s.Write(ctx, graph.Batch{Whole: []graph.Holder{1}}); !errors.Is(err, pin.ErrUnwritable) {
+	if err := s.held.Write(ctx, graph.Batch{Whole: []graph.Holder{1}}); !errors.Is(err, pin.ErrUnwritable) {
 		t.Errorf("blocks: %v", err)
 	}
 	token := auth.Token{ID: uuid.NewString(), Account: account.ID, Kind: auth.Device, Name: "kubo", Created: time.Unix(1e9, 0).UTC()}
-	if err := s.CreateToken(ctx, token); !errors.Is(err, auth.ErrUnwritable) {
+	if err := s.accountRecords.CreateToken(ctx, token); !errors.Is(err, auth.ErrUnwritable) {
 		t.Errorf("a token: %v", err)
 	}
-	if err := s.Writable(ctx); !errors.Is(err, pin.ErrUnwritable) {
+	if err := s.kv.Writable(ctx); !errors.Is(err, pin.ErrUnwritable) {
 		t.Errorf("it is writable: %v", err)
 	}
-	if page, err := s.List(ctx, benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 10}); err != nil || len(page.Requests) != 1 {
+	if page, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 10}); err != nil || len(page.Requests) != 1 {
 		t.Errorf("what failed is there: %v, %v", page, err)
 	}
 	step("failed")
 
-	for deadline := time.Now().Add(straceWait); s.Writable(ctx) != nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(straceWait); s.kv.Writable(ctx) != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("it was not mended: %v", s.Writable(ctx))
+			t.Fatalf("it was not mended: %v", s.kv.Writable(ctx))
 		}
 	}
-	last, err := s.Add(ctx, benchAccount, pintest.DAGSpec(4))
+	last, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(4))
 	must(t, err)
 	step("mended " + last.ID + " " + now.ID)
 	for text, want := range map[string]int{"level=ERROR": 1, "takes writes again": 1} {

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 func TestHeld(t *testing.T) {
@@ -21,15 +22,15 @@ func TestHeld(t *testing.T) {
 	ctx := t.Context()
 	held := func(b blocks.Block) bool {
 		t.Helper()
-		h, err := s.Needed(ctx, b.Cid().Hash())
+		h, err := s.held.Needed(ctx, b.Cid().Hash())
 		must(t, err)
 		return h
 	}
 	begin := func(i int) (pin.Request, pin.Attempt) {
 		t.Helper()
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
+		r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(i))
 		must(t, err)
-		a, complete, err := s.Begin(ctx, r.DAG())
+		a, complete, err := s.requestRecords.Begin(ctx, r.DAG())
 		must(t, err)
 		if complete {
 			t.Fatal("complete from the start")
@@ -38,7 +39,7 @@ func TestHeld(t *testing.T) {
 	}
 	bs := someBlocks(1, 4, 100)
 	both, one, other, loose := bs[0], bs[1], bs[2], bs[3]
-	must(t, s.Blockstore().Put(ctx, loose))
+	must(t, s.held.Blockstore().Put(ctx, loose))
 	for _, b := range bs {
 		if held(b) {
 			t.Fatalf("%s is held by nobody", b.Cid())
@@ -56,14 +57,14 @@ func TestHeld(t *testing.T) {
 	if !held(other) {
 		t.Fatal("what was claimed is not held")
 	}
-	_, err := s.Complete(ctx, first.DAG(), a, pin.Totals{Blocks: 2, Bytes: 200})
+	_, err := s.requestRecords.Complete(ctx, first.DAG(), a, pin.Totals{Blocks: 2, Bytes: 200})
 	must(t, err)
 	if !held(both) || !held(one) {
 		t.Fatal("what a complete pin needs is not held")
 	}
 
 	// Released is no longer held, before its references are dropped and after.
-	released, err := s.Fail(ctx, second.DAG(), "nobody has it")
+	released, err := s.requestRecords.Fail(ctx, second.DAG(), "nobody has it")
 	must(t, err)
 	if len(released) != 1 || released[0] != b {
 		t.Fatalf("released %v, want %d", released, b)
@@ -72,27 +73,27 @@ func TestHeld(t *testing.T) {
 	if !held(both) {
 		t.Fatal("what another pin needs is gone with the failed one")
 	}
-	must(t, s.Drop(ctx, b))
+	must(t, s.held.Drop(ctx, b))
 	if held(other) || !held(both) {
 		t.Fatal("dropping changed more than it should, or less")
 	}
-	_, released, err = s.Remove(ctx, benchAccount, first.ID)
+	_, released, err = s.requestRecords.Remove(ctx, benchAccount, first.ID)
 	must(t, err)
 	waitUntil(t, "it is let go of", func() bool { return !held(both) && !held(one) })
-	must(t, s.Drop(ctx, released[0]))
+	must(t, s.held.Drop(ctx, released[0]))
 	for _, b := range bs {
 		if held(b) {
 			t.Errorf("%s is held by nobody", b.Cid())
 		}
 	}
-	has, err := s.Blockstore().Has(ctx, one.Cid())
+	has, err := s.held.Blockstore().Has(ctx, one.Cid())
 	must(t, err)
 	if !has {
 		t.Error("the test says nothing: the block was deleted, too")
 	}
 
 	must(t, s.Close())
-	if _, err := s.Needed(context.Background(), both.Cid().Hash()); !errors.Is(err, pin.ErrClosed) {
+	if _, err := s.held.Needed(context.Background(), both.Cid().Hash()); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
@@ -101,9 +102,9 @@ func TestHeld(t *testing.T) {
 func TestHeldAtOnce(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
-	a, _, err := s.Begin(ctx, r.DAG())
+	a, _, err := s.requestRecords.Begin(ctx, r.DAG())
 	must(t, err)
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -113,7 +114,7 @@ func TestHeldAtOnce(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if held, err := s.Needed(ctx, b.Cid().Hash()); err != nil || !held {
+				if held, err := s.held.Needed(ctx, b.Cid().Hash()); err != nil || !held {
 					t.Errorf("held: %v, %v", held, err)
 				}
 			}
@@ -127,9 +128,9 @@ func TestHeldAtOnce(t *testing.T) {
 func BenchmarkHeld(b *testing.B) {
 	s := openTest(b, b.TempDir(), Config{})
 	ctx := b.Context()
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(b, err)
-	a, _, err := s.Begin(ctx, r.DAG())
+	a, _, err := s.requestRecords.Begin(ctx, r.DAG())
 	must(b, err)
 	bs := someBlocks(1, 100_000, 100)
 	for some := bs; len(some) > 0; some = some[min(len(some), 4096):] {
@@ -138,21 +139,21 @@ func BenchmarkHeld(b *testing.B) {
 	unknown := someBlocks(2, 1000, 100)
 	b.Run("held", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
-			if held, err := s.Needed(ctx, bs[i*7919%len(bs)].Cid().Hash()); err != nil || !held {
+			if held, err := s.held.Needed(ctx, bs[i*7919%len(bs)].Cid().Hash()); err != nil || !held {
 				b.Fatal(held, err)
 			}
 		}
 	})
 	b.Run("unknown", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
-			if held, err := s.Needed(ctx, unknown[i%len(unknown)].Cid().Hash()); err != nil || held {
+			if held, err := s.held.Needed(ctx, unknown[i%len(unknown)].Cid().Hash()); err != nil || held {
 				b.Fatal(held, err)
 			}
 		}
 	})
 	b.Run("get", func(b *testing.B) { // to compare with
 		for i := 0; b.Loop(); i++ {
-			if _, err := s.Blockstore().Get(ctx, bs[i*7919%len(bs)].Cid()); err != nil {
+			if _, err := s.held.Blockstore().Get(ctx, bs[i*7919%len(bs)].Cid()); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -162,7 +163,7 @@ func BenchmarkHeld(b *testing.B) {
 // waitUntil waits for what a look sees a little later.
 func waitUntil(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(lookAge / 10) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(kv.LookAge / 10) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not happen: %s", what)
 		}
@@ -177,14 +178,14 @@ func TestNeededBelowANode(t *testing.T) {
 	node := graph.Ref{Hash: pintest.DAGSpec(7).DAG().CID().Hash(), Size: 50}
 	var requests []pin.Request
 	for i := range 2 {
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
+		r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(i))
 		must(t, err)
-		a, _, err := s.Begin(ctx, r.DAG())
+		a, _, err := s.requestRecords.Begin(ctx, r.DAG())
 		must(t, err)
-		id, err := s.NewHolders(ctx, 1)
+		id, err := s.held.NewHolders(ctx, 1)
 		must(t, err)
 		toNode := graph.Link{Holder: graph.HolderOf(a), Ref: node, Codec: cid.DagProtobuf}
-		must(t, s.Write(ctx, graph.Batch{
+		must(t, s.held.Write(ctx, graph.Batch{
 			Links: []graph.Link{toNode, {Holder: id, Ref: refOf(leaf), Codec: cid.Raw}},
 			Nodes: []graph.Node{{ID: id, DAG: toNode.DAG(), Attempt: a}},
 		}))
@@ -192,7 +193,7 @@ func TestNeededBelowANode(t *testing.T) {
 	}
 	needed := func() bool {
 		t.Helper()
-		n, err := s.Needed(ctx, leaf.Cid().Hash())
+		n, err := s.held.Needed(ctx, leaf.Cid().Hash())
 		must(t, err)
 		return n
 	}
@@ -200,9 +201,9 @@ func TestNeededBelowANode(t *testing.T) {
 		if !needed() {
 			t.Fatal("it is not needed while a pin needs it")
 		}
-		_, released, err := s.Remove(ctx, benchAccount, r.ID)
+		_, released, err := s.requestRecords.Remove(ctx, benchAccount, r.ID)
 		must(t, err)
-		must(t, s.Drop(ctx, released[0]))
+		must(t, s.held.Drop(ctx, released[0]))
 	}
 	waitUntil(t, "nobody needs it", func() bool { return !needed() })
 }
@@ -210,20 +211,20 @@ func TestNeededBelowANode(t *testing.T) {
 func TestAboveBlock(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	bs := someBlocks(1, 3*pageSize, 10)
+	bs := someBlocks(1, 3*kv.PageSize, 10)
 	shared, own := bs[1], bs[2]
 	node := graph.Ref{Hash: pintest.DAGSpec(7).DAG().CID().Hash(), Size: 50}
 	nodeDAG := graph.Link{Ref: node, Codec: cid.DagProtobuf}.DAG()
 	var dags []pin.DAG
 	for i := range 3 {
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(i))
+		r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(i))
 		must(t, err)
-		a, _, err := s.Begin(ctx, r.DAG())
+		a, _, err := s.requestRecords.Begin(ctx, r.DAG())
 		must(t, err)
 		dags = append(dags, r.DAG())
 		switch i {
 		case 0: // a DAG with a node between it and its blocks
-			id, err := s.NewHolders(ctx, 1)
+			id, err := s.held.NewHolders(ctx, 1)
 			must(t, err)
 			b := graph.Batch{
 				Links: []graph.Link{{Holder: graph.HolderOf(a), Ref: node, Codec: cid.DagProtobuf}},
@@ -232,18 +233,18 @@ func TestAboveBlock(t *testing.T) {
 			for _, block := range bs {
 				b.Links = append(b.Links, graph.Link{Holder: id, Ref: refOf(block), Codec: cid.Raw})
 			}
-			must(t, s.Write(ctx, b))
+			must(t, s.held.Write(ctx, b))
 		case 1:
 			must(t, putTo(s, ctx, a, []blocks.Block{shared}))
 		case 2: // one that fails, and is not dropped yet
 			must(t, putTo(s, ctx, a, []blocks.Block{shared}))
-			_, err := s.Fail(ctx, r.DAG(), "nobody has it")
+			_, err := s.requestRecords.Fail(ctx, r.DAG(), "nobody has it")
 			must(t, err)
 		}
 	}
 	above := func(b blocks.Block) graph.Above {
 		t.Helper()
-		a, err := s.AboveBlock(ctx, b.Cid().Hash())
+		a, err := s.held.AboveBlock(ctx, b.Cid().Hash())
 		must(t, err)
 		return a
 	}
@@ -262,7 +263,7 @@ func TestAboveBlock(t *testing.T) {
 	}
 
 	seen := map[string]int{}
-	for h, err := range s.BlocksHeld(ctx) {
+	for h, err := range s.held.BlocksHeld(ctx) {
 		must(t, err)
 		seen[string(h)]++
 	}
@@ -271,7 +272,7 @@ func TestAboveBlock(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, err := range s.BlocksHeld(ended) {
+	for _, err := range s.held.BlocksHeld(ended) {
 		cancel()
 		if err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)

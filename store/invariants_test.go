@@ -15,6 +15,9 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 )
 
 // checkInvariants works out every list, row, holder and attempt anew from the
@@ -22,12 +25,12 @@ import (
 func checkInvariants(t *testing.T, s *Store) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // cleanups come here too
-	must(t, s.view(ctx, func(r *reader) error {
-		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*dagRecord{}, pinned: map[pinnedBy]uint64{}, live: map[account]uint64{}}
+	must(t, s.kv.View(ctx, func(r *kv.Reader) error {
+		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*holding.DAGRecord{}, pinned: map[pinnedBy]uint64{}, live: map[kv.Account]uint64{}}
 		if err := c.requests(); err != nil {
 			return err
 		}
-		for _, kind := range []byte{kRow, kStatus, kByDAG, kByName} {
+		for _, kind := range []byte{requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName} {
 			if err := c.compare(kind); err != nil {
 				return err
 			}
@@ -44,28 +47,28 @@ func checkInvariants(t *testing.T, s *Store) {
 
 // charges works out anew what accounts are charged.
 func (c *checker) charges() error {
-	stored, err := c.all(kCharge)
+	stored, err := c.all(requests.KCharge)
 	if err != nil {
 		return err
 	}
-	sums := map[account]*usageRecord{}
+	sums := map[kv.Account]*requests.UsageRecord{}
 	for key, value := range stored {
-		var rec chargeRecord
-		if err := c.s.codec.decode([]byte(value), &rec); err != nil {
+		var rec requests.ChargeRecord
+		if err := c.s.codec.Decode([]byte(value), &rec); err != nil {
 			return err
 		}
-		var a account
+		var a kv.Account
 		copy(a[:], key[1:])
 		d := pin.DAG(key[1+len(a)+2:])
-		var dag dagRecord
-		if _, err := c.s.take(c.r, dagKey(d), &dag); err != nil {
+		var dag holding.DAGRecord
+		if _, err := c.s.kv.Take(c.r, holding.DAGKey(d), &dag); err != nil {
 			return err
 		}
 		if n := c.pinned[pinnedBy{a, d}]; rec.Pinned != n || dag.Complete && (rec.Blocks != dag.Blocks || rec.Bytes != dag.Bytes) {
 			return fmt.Errorf("%s is charged %+v for %s, of which it has %d pinned: %+v", a, rec, d, n, dag)
 		}
 		if sums[a] == nil {
-			sums[a] = &usageRecord{}
+			sums[a] = &requests.UsageRecord{}
 		}
 		sums[a].DAGs++
 		sums[a].Blocks += rec.Blocks
@@ -74,17 +77,17 @@ func (c *checker) charges() error {
 	if len(stored) != len(c.pinned) {
 		return fmt.Errorf("%d charges, want %d", len(stored), len(c.pinned))
 	}
-	usage, err := c.all(kUsage)
+	usage, err := c.all(requests.KUsage)
 	if err != nil {
 		return err
 	}
 	for a, want := range sums {
-		value, err := c.s.codec.encode(*want)
+		value, err := c.s.codec.Encode(*want)
 		if err != nil {
 			return err
 		}
-		if usage[string(usageKey(a))] != string(value) {
-			return fmt.Errorf("usage of %s is %x, want %+v", a, usage[string(usageKey(a))], want)
+		if usage[string(requests.UsageKey(a))] != string(value) {
+			return fmt.Errorf("usage of %s is %x, want %+v", a, usage[string(requests.UsageKey(a))], want)
 		}
 	}
 	if len(usage) != len(sums) {
@@ -95,16 +98,16 @@ func (c *checker) charges() error {
 
 // counts compares how many live requests each account has with its record.
 func (c *checker) counts() error {
-	stored, err := c.all(kAccount)
+	stored, err := c.all(requests.KAccount)
 	if err != nil {
 		return err
 	}
 	for key, value := range stored {
-		var rec accountRecord
-		if err := c.s.codec.decode([]byte(value), &rec); err != nil {
+		var rec requests.AccountRecord
+		if err := c.s.codec.Decode([]byte(value), &rec); err != nil {
 			return err
 		}
-		a := account([]byte(key[1:]))
+		a := kv.Account([]byte(key[1:]))
 		if n := c.live[a]; rec.Live != n {
 			return fmt.Errorf("%s has %d live requests by its record, and %d in truth", a, rec.Live, n)
 		}
@@ -118,75 +121,75 @@ func (c *checker) counts() error {
 
 // pinnedBy is an account and a DAG of which it has requests that are pinned.
 type pinnedBy struct {
-	account account
+	account kv.Account
 	dag     pin.DAG
 }
 
 type checker struct {
 	s      *Store
-	r      *reader
+	r      *kv.Reader
 	want   map[string]string // keys that follow from the requests
-	dags   map[pin.DAG]*dagRecord
+	dags   map[pin.DAG]*holding.DAGRecord
 	pinned map[pinnedBy]uint64
-	live   map[account]uint64
+	live   map[kv.Account]uint64
 }
 
 // requests reads every request and notes what follows from it.
 func (c *checker) requests() error {
-	chunks := map[string]*chunk{}
-	err := c.r.scan(span{prefix: []byte{kRequest}}, func(key, value []byte) (bool, error) {
-		req := request{}
-		copy(req.account[:], key[1:])
-		if err := c.s.codec.decode(value, &req.requestRecord); err != nil {
+	chunks := map[string]*requests.Chunk{}
+	err := c.r.Scan(kv.Span{Prefix: []byte{requests.KRequest}}, func(key, value []byte) (bool, error) {
+		req := requests.Request{}
+		copy(req.Account[:], key[1:])
+		if err := c.s.codec.Decode(value, &req.RequestRecord); err != nil {
 			return false, err
 		}
-		if string(requestKey(req.account, req.Created)) != string(key) {
+		if string(requests.RequestKey(req.Account, req.Created)) != string(key) {
 			return false, fmt.Errorf("request %x is under key %x", req.ID, key)
 		}
 		var err error
-		if req.status, err = c.r.statusOf(req.account, req.Seq); err != nil {
+		if req.Status, err = requests.StatusOf(c.r, req.Account, req.Seq); err != nil {
 			return false, err
 		}
-		if req.status == codePinned {
-			c.pinned[pinnedBy{req.account, req.dag()}]++
+		if req.Status == requests.CodePinned {
+			c.pinned[pinnedBy{req.Account, req.DAG()}]++
 		}
-		if req.status != codeFailed {
-			c.live[req.account]++
+		if req.Status != requests.CodeFailed {
+			c.live[req.Account]++
 		}
-		c.want[string(rowKey(req.account, req.Seq))] = string(encodeRow(&req.requestRecord))
-		lists := [][]byte{statusList(req.status, req.account), dagList(req.dag(), req.account)}
+		c.want[string(requests.RowKey(req.Account, req.Seq))] = string(requests.EncodeRow(&req.RequestRecord))
+		lists := [][]byte{requests.StatusList(req.Status, req.Account), requests.DAGList(req.DAG(), req.Account)}
 		if req.Name != "" {
-			lists = append(lists, nameList(req.account, nameHash(req.Name)))
+			lists = append(lists, requests.NameList(req.Account, requests.NameHash(req.Name)))
 		}
 		for _, l := range lists {
-			number, bit := place(req.Seq)
-			k := string(chunkKey(l, number))
+			number, bit := requests.Place(req.Seq)
+			k := string(requests.ChunkKey(l, number))
 			if chunks[k] == nil {
-				chunks[k] = new(chunk)
+				chunks[k] = new(requests.Chunk)
 			}
-			if chunks[k].has(bit) {
-				return false, fmt.Errorf("SEQ %d of %s twice", req.Seq, req.account)
+			if chunks[k].Has(bit) {
+				return false, fmt.Errorf("SEQ %d of %s twice", req.Seq, req.Account)
 			}
-			chunks[k].add(bit)
+			chunks[k].Add(bit)
 		}
-		h, err := c.s.tookOver(c.r, req.account, req.Seq)
-		held := h.all()
-		if h.pinned != "" {
-			c.pinned[pinnedBy{req.account, h.pinned}]++
+		h, err := c.s.requestRecords.TookOver(c.r, req.Account, req.Seq)
+		held := h.All()
+		if h.Pinned != "" {
+			c.pinned[pinnedBy{req.Account, h.Pinned}]++
 		}
-		if req.status != codeFailed {
-			held = append(held, req.dag())
+		if req.Status != requests.CodeFailed {
+			held = append(held, req.DAG())
 		}
 		for _, d := range held {
 			if c.dags[d] == nil {
-				c.dags[d] = &dagRecord{}
+				c.dags[d] = &holding.DAGRecord{}
 			}
 			c.dags[d].Holders++
 		}
 		return true, err
 	})
 	for k, ch := range chunks {
-		c.want[k] = string(ch.encode())
+		c.want[k] = string(ch.Encode())
 	}
 	return err
 }
@@ -208,7 +211,7 @@ func (c *checker) compare(kind byte) error {
 
 func (c *checker) all(kind byte) (map[string]string, error) {
 	got := map[string]string{}
-	err := c.r.scan(span{prefix: []byte{kind}}, func(key, value []byte) (bool, error) {
+	err := c.r.Scan(kv.Span{Prefix: []byte{kind}}, func(key, value []byte) (bool, error) {
 		got[string(key)] = string(value)
 		return true, nil
 	})
@@ -217,21 +220,21 @@ func (c *checker) all(kind byte) (map[string]string, error) {
 
 // attempts compares the DAGs' holders, and the attempts in use.
 func (c *checker) attempts() error {
-	stored, err := c.all(kDAG)
+	stored, err := c.all(holding.KDAG)
 	if err != nil {
 		return err
 	}
 	inUse := map[string]string{}
 	for d, want := range c.dags {
-		var rec dagRecord
-		if err := c.s.codec.decode([]byte(stored[string(dagKey(d))]), &rec); err != nil {
+		var rec holding.DAGRecord
+		if err := c.s.codec.Decode([]byte(stored[string(holding.DAGKey(d))]), &rec); err != nil {
 			return fmt.Errorf("DAG %s: %w", d, err)
 		}
 		if rec.Holders != want.Holders {
 			return fmt.Errorf("DAG %s has %d holders, want %d", d, rec.Holders, want.Holders)
 		}
 		if rec.Attempt != 0 {
-			inUse[string(attemptKey(rec.Attempt))] = string(d)
+			inUse[string(holding.AttemptKey(rec.Attempt))] = string(d)
 		} else if rec.Complete {
 			return fmt.Errorf("DAG %s is complete without an attempt", d)
 		}
@@ -239,16 +242,16 @@ func (c *checker) attempts() error {
 	if len(stored) != len(c.dags) {
 		return fmt.Errorf("%d DAGs have records, want %d", len(stored), len(c.dags))
 	}
-	attempts, err := c.all(kAttempt)
+	attempts, err := c.all(holding.KAttempt)
 	if err != nil {
 		return err
 	}
 	if !maps.Equal(attempts, inUse) {
 		return fmt.Errorf("attempts %x, want %x", attempts, inUse)
 	}
-	deleting, err := c.all(kReleased)
+	deleting, err := c.all(holding.KReleased)
 	for k := range deleting {
-		if a := binary.BigEndian.Uint64([]byte(k[1:])); inUse[string(attemptKey(pin.Attempt(a)))] != "" {
+		if a := binary.BigEndian.Uint64([]byte(k[1:])); inUse[string(holding.AttemptKey(pin.Attempt(a)))] != "" {
 			return fmt.Errorf("attempt %d is in use and deleting", a)
 		}
 	}
@@ -290,7 +293,7 @@ func TestKilled(t *testing.T) {
 		must(t, err)
 		checkInvariants(t, s)
 		for id, want := range there {
-			if _, err := s.Get(t.Context(), benchAccount, id); (err == nil) != want {
+			if _, err := s.requestRecords.Get(t.Context(), benchAccount, id); (err == nil) != want {
 				t.Errorf("round %d: request %s is there: %v, want %v", round, id, err, want)
 			}
 		}
@@ -350,17 +353,17 @@ func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error 
 	ctx := t.Context()
 	spec := pintest.DAGSpec(n)
 	spec.Name = fmt.Sprint(n % 3)
-	r, err := s.Add(ctx, benchAccount, spec)
+	r, err := s.requestRecords.Add(ctx, benchAccount, spec)
 	if err != nil {
 		return err
 	}
 	say("+", r.ID)
-	a, complete, err := s.Begin(ctx, r.DAG())
+	a, complete, err := s.requestRecords.Begin(ctx, r.DAG())
 	if err != nil {
 		return err
 	}
 	if !complete && n%3 == 0 {
-		if _, err := s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1}); err != nil {
+		if _, err := s.requestRecords.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 1}); err != nil {
 			return err
 		}
 	}
@@ -369,15 +372,15 @@ func changeOnce(t *testing.T, s *Store, n int, say func(what, id string)) error 
 	}
 	say("-", r.ID)
 	if n%4 == 1 {
-		next, _, _, err := s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(n+1))
+		next, _, _, err := s.requestRecords.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(n+1))
 		if err != nil {
 			return err
 		}
 		say("+", next.ID)
-	} else if _, released, err := s.Remove(ctx, benchAccount, r.ID); err != nil {
+	} else if _, released, err := s.requestRecords.Remove(ctx, benchAccount, r.ID); err != nil {
 		return err
 	} else if len(released) > 0 {
-		if err := s.Drop(ctx, released[0]); err != nil {
+		if err := s.held.Drop(ctx, released[0]); err != nil {
 			return err
 		}
 	}

@@ -4,17 +4,25 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// layoutVersion is the layout of records that this program reads and writes.
-const layoutVersion = 4
+const (
+	// firstLayout is the oldest layout that this program can bring up to its own.
+	// Those before it were never released.
+	firstLayout = 4
+	// layoutVersion is the layout of records that this program reads and writes.
+	layoutVersion = 4
+)
 
 // A migration brings records from one layout to the next. It may commit as often as it
 // needs, and changes records by [Store.step] alone, so that all of it can be taken back.
 type migration func(ctx context.Context, s *Store) error
 
-// migrations has the step from layout i+1 to layout i+2 at i.
-func migrations() []migration { return []migration{linksWithCodecs, liveCounts, boundedRows} }
+// migrations has the step from layout firstLayout+i to the next one at i. A test makes one
+// up, and shows what happens when it fails and when it is cut off.
+func migrations() []migration { return nil }
 
 // migrate runs the steps that a directory needs. What they change is kept as it was until
 // all of them are done: if one fails, everything is put back, and the program that wrote
@@ -22,7 +30,7 @@ func migrations() []migration { return []migration{linksWithCodecs, liveCounts, 
 // that is among the records is the new one, by which that program refuses them; the next
 // start puts everything back, and begins again. The marker of the directory comes last.
 func (s *Store) migrate(ctx context.Context, dir string, steps []migration) error {
-	target := 1 + len(steps)
+	target := firstLayout + len(steps)
 	if err := s.takeBackCutOff(ctx); err != nil {
 		return err
 	}
@@ -35,6 +43,9 @@ func (s *Store) migrate(ctx context.Context, dir string, steps []migration) erro
 	}
 	if have == 0 { // nothing was ever written
 		return s.setLayout(ctx, target)
+	}
+	if have < firstLayout {
+		return fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, ErrOlderLayout, have, firstLayout)
 	}
 	if have < target {
 		if err := s.upgrade(ctx, have, target, steps); err != nil {
@@ -50,8 +61,8 @@ func (s *Store) migrate(ctx context.Context, dir string, steps []migration) erro
 
 // layout is what the records have; zero in a new database.
 func (s *Store) layout(ctx context.Context) (layout int, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		b, found, err := r.get(metaKey(metaLayout))
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		b, found, err := r.Get(kv.MetaKey(kv.MetaLayout))
 		if err != nil || !found {
 			return err
 		}
@@ -65,8 +76,8 @@ func (s *Store) layout(ctx context.Context) (layout int, err error) {
 }
 
 func (s *Store) setLayout(ctx context.Context, layout int) error {
-	err := s.update(ctx, func(t *tx) error {
-		t.set(metaKey(metaLayout), binary.BigEndian.AppendUint64(nil, uint64(layout)))
+	err := s.kv.Update(ctx, func(t *kv.Tx) error {
+		t.Set(kv.MetaKey(kv.MetaLayout), binary.BigEndian.AppendUint64(nil, uint64(layout)))
 		return nil
 	})
 	if err != nil {

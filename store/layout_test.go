@@ -17,6 +17,9 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // contents gives what is in a directory, and when and how it was last changed.
@@ -98,13 +101,30 @@ func TestDirectoriesAsGoodAsEmpty(t *testing.T) {
 	openTest(t, dir, Config{})
 }
 
-func TestNewerLayout(t *testing.T) {
+func TestOtherLayouts(t *testing.T) {
+	for layout, want := range map[int]error{layoutVersion + 1: ErrNewerLayout, firstLayout - 1: ErrOlderLayout} {
+		dir := t.TempDir()
+		lock, err := Lock(dir)
+		must(t, err)
+		must(t, lock.Close())
+		writeFile(t, fmt.Sprint(markerText, layout, "\n"), dir, markerName)
+		refused(t, dir, want)
+	}
+}
+
+// Records from before the first release are refused by what they say themselves, too.
+func TestOlderRecords(t *testing.T) {
 	dir := t.TempDir()
 	lock, err := Lock(dir)
 	must(t, err)
+	s, err := Open(t.Context(), lock, Config{})
+	must(t, err)
+	must(t, s.setLayout(t.Context(), firstLayout-1))
+	must(t, s.Close())
+	if _, err := Open(t.Context(), lock, Config{}); !errors.Is(err, ErrOlderLayout) {
+		t.Errorf("error %v, want %v", err, ErrOlderLayout)
+	}
 	must(t, lock.Close())
-	writeFile(t, fmt.Sprint(markerText, layoutVersion+1, "\n"), dir, markerName)
-	refused(t, dir, ErrNewerLayout)
 }
 
 func TestMissingDirectory(t *testing.T) {
@@ -178,7 +198,7 @@ func TestLocked(t *testing.T) {
 }
 
 func TestLayoutVersionMatchesMigrations(t *testing.T) {
-	if layoutVersion != 1+len(migrations()) {
+	if layoutVersion != firstLayout+len(migrations()) {
 		t.Errorf("layout %d, %d migrations", layoutVersion, len(migrations()))
 	}
 }
@@ -186,19 +206,19 @@ func TestLayoutVersionMatchesMigrations(t *testing.T) {
 func TestMigration(t *testing.T) {
 	dir := t.TempDir()
 	openWithSteps := func(steps ...migration) (*Store, error) {
-		return openWith(t.Context(), dir, Config{}.withDefaults(), badgerOptions(), append(migrations(), steps...))
+		return openWith(t.Context(), dir, Config{}.withDefaults(), space.BadgerOptions(), append(migrations(), steps...))
 	}
 	lock, err := Lock(dir)
 	must(t, err)
 	s, err := openWithSteps()
 	must(t, err)
-	kept, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+	kept, err := s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	must(t, s.Close())
 
 	// A step that changes one record, deletes another and makes two.
-	a, _ := accountOf(benchAccount)
-	changed, gone := accountKey(a), rowKey(a, 0)
+	a, _ := kv.AccountOf(benchAccount)
+	changed, gone := requests.AccountKey(a), requests.RowKey(a, 0)
 	var during func(*Store) error // what happens in the middle
 	runs := 0
 	step := func(ctx context.Context, s *Store) error {
@@ -209,10 +229,10 @@ func TestMigration(t *testing.T) {
 					return err
 				}
 			}
-			err := s.step(ctx, func(t *tx) error {
-				t.set(changed, []byte(half))
-				t.delete(gone)
-				t.set(testKey(half), []byte("done"))
+			err := s.step(ctx, func(t *kv.Tx) error {
+				t.Set(changed, []byte(half))
+				t.Delete(gone)
+				t.Set(testKey(half), []byte("done"))
 				return nil
 			})
 			if err != nil {
@@ -239,9 +259,9 @@ func TestMigration(t *testing.T) {
 			t.Errorf("key %x is left, with %x", key, value)
 		}
 	}
-	more, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(2))
+	more, err := s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(2))
 	must(t, err)
-	_, _, err = s.Remove(t.Context(), benchAccount, more.ID)
+	_, _, err = s.requestRecords.Remove(t.Context(), benchAccount, more.ID)
 	must(t, err)
 	must(t, s.Close())
 
@@ -286,7 +306,7 @@ func TestMigration(t *testing.T) {
 			t.Errorf("the %s is missing", half)
 		}
 	}
-	got, err := s.Get(t.Context(), benchAccount, kept.ID)
+	got, err := s.requestRecords.Get(t.Context(), benchAccount, kept.ID)
 	must(t, err)
 	if got.CID != kept.CID {
 		t.Errorf("read back %+v", got)
@@ -308,7 +328,7 @@ func TestMigration(t *testing.T) {
 
 // A disk of any size is full before a process may map no more files.
 func TestValueLogFileSize(t *testing.T) {
-	for _, c := range []struct{ used, capacity, want uint64 }{
+	for _, c := range []struct{ used, capacityOf, want uint64 }{
 		{0, 100 << 30, 64 << 20},
 		{30 << 30, 1 << 40, 64 << 20},
 		{33 << 30, 1 << 40, 128 << 20},
@@ -316,8 +336,8 @@ func TestValueLogFileSize(t *testing.T) {
 		{300 << 30, 1 << 40, 1 << 30},
 		{1 << 50, 1 << 50, 1 << 30},
 	} {
-		if got := valueLogFileSize(c.used, c.capacity); got != int64(c.want) {
-			t.Errorf("%d GiB of %d: files of %d MiB, want %d", c.used>>30, c.capacity>>30, got>>20, c.want>>20)
+		if got := space.ValueLogFileSize(c.used, c.capacityOf); got != int64(c.want) {
+			t.Errorf("%d GiB of %d: files of %d MiB, want %d", c.used>>30, c.capacityOf>>30, got>>20, c.want>>20)
 		}
 	}
 }

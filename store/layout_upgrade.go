@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // An upgrade keeps what it changes under keys of its own, as it was before: the first byte
@@ -19,7 +21,7 @@ const (
 )
 
 // keptKey is where an upgrade keeps what was under a key.
-func keptKey(key []byte) []byte { return append([]byte{kKept}, key...) }
+func keptKey(key []byte) []byte { return append([]byte{kv.KKept}, key...) }
 
 // upgrade brings the records from one layout to another, or leaves them as they were.
 func (s *Store) upgrade(ctx context.Context, from, to int, steps []migration) error {
@@ -27,9 +29,9 @@ func (s *Store) upgrade(ctx context.Context, from, to int, steps []migration) er
 	if err := s.dropKept(ctx); err != nil { // of an earlier one that was done
 		return err
 	}
-	err := s.update(ctx, func(t *tx) error {
-		t.set(metaKey(metaUpgrade), number(from))
-		t.set(metaKey(metaLayout), number(to))
+	err := s.kv.Update(ctx, func(t *kv.Tx) error {
+		t.Set(kv.MetaKey(kv.MetaUpgrade), number(from))
+		t.Set(kv.MetaKey(kv.MetaLayout), number(to))
 		return nil
 	})
 	if err != nil {
@@ -37,7 +39,7 @@ func (s *Store) upgrade(ctx context.Context, from, to int, steps []migration) er
 	}
 	for have := from; have < to; have++ {
 		s.log.Info("bringing the records to a newer layout", "from", have, "to", have+1)
-		if err := steps[have-1](ctx, s); err != nil {
+		if err := steps[have-firstLayout](ctx, s); err != nil {
 			err = fmt.Errorf("bring records from layout %d to %d: %w", have, have+1, err)
 			// Also if it was interrupted: the program that wrote them may be started next.
 			if back := s.takeBack(context.WithoutCancel(ctx), from); back != nil {
@@ -46,8 +48,8 @@ func (s *Store) upgrade(ctx context.Context, from, to int, steps []migration) er
 			return fmt.Errorf("%w; the records are as they were", err)
 		}
 	}
-	err = s.update(ctx, func(t *tx) error {
-		t.delete(metaKey(metaUpgrade))
+	err = s.kv.Update(ctx, func(t *kv.Tx) error {
+		t.Delete(kv.MetaKey(kv.MetaUpgrade))
 		return nil
 	})
 	if err != nil {
@@ -58,20 +60,20 @@ func (s *Store) upgrade(ctx context.Context, from, to int, steps []migration) er
 
 // step is update for a migration: it keeps what the change writes over. A change may write
 // half as much as one of update.
-func (s *Store) step(ctx context.Context, fn func(*tx) error) error {
-	return s.update(ctx, func(t *tx) error {
+func (s *Store) step(ctx context.Context, fn func(*kv.Tx) error) error {
+	return s.kv.Update(ctx, func(t *kv.Tx) error {
 		if err := fn(t); err != nil {
 			return err
 		}
-		before := t.reader.before()
-		kept := map[string]write{}
-		for key := range t.own {
-			if _, found, err := before.get(keptKey([]byte(key))); err != nil {
+		before := t.Reader.Before()
+		kept := map[string]kv.Write{}
+		for key := range t.Own {
+			if _, found, err := before.Get(keptKey([]byte(key))); err != nil {
 				return err
 			} else if found {
 				continue // what was there first counts
 			}
-			value, found, err := before.get([]byte(key))
+			value, found, err := before.Get([]byte(key))
 			if err != nil {
 				return fmt.Errorf("keep what is under key %x: %w", key, err)
 			}
@@ -80,10 +82,10 @@ func (s *Store) step(ctx context.Context, fn func(*tx) error) error {
 			} else {
 				value = []byte{wasAbsent}
 			}
-			kept[string(keptKey([]byte(key)))] = write{value: value}
+			kept[string(keptKey([]byte(key)))] = kv.Write{Value: value}
 		}
 		for key, w := range kept {
-			t.own[key] = w
+			t.Own[key] = w
 		}
 		return nil
 	})
@@ -92,8 +94,8 @@ func (s *Store) step(ctx context.Context, fn func(*tx) error) error {
 // takeBackCutOff puts back what an upgrade changed that was cut off.
 func (s *Store) takeBackCutOff(ctx context.Context) error {
 	var from int
-	err := s.view(ctx, func(r *reader) error {
-		b, found, err := r.get(metaKey(metaUpgrade))
+	err := s.kv.View(ctx, func(r *kv.Reader) error {
+		b, found, err := r.Get(kv.MetaKey(kv.MetaUpgrade))
 		if err != nil || !found {
 			return err
 		}
@@ -125,19 +127,19 @@ const keptPerChange = 250
 func (s *Store) takeBack(ctx context.Context, from int) error {
 	for {
 		n := 0
-		err := s.update(ctx, func(t *tx) error {
+		err := s.kv.Update(ctx, func(t *kv.Tx) error {
 			n = 0
-			return t.eachKept(func(kept, value []byte) error {
+			return eachKept(t, func(kept, value []byte) error {
 				n++
 				switch {
 				case len(value) > 0 && value[0] == wasPresent:
-					t.set(kept[1:], value[1:])
+					t.Set(kept[1:], value[1:])
 				case len(value) == 1 && value[0] == wasAbsent:
-					t.delete(kept[1:])
+					t.Delete(kept[1:])
 				default:
 					return fmt.Errorf("%w: key %x", ErrUnreadable, kept)
 				}
-				t.delete(kept)
+				t.Delete(kept)
 				return nil
 			})
 		})
@@ -148,9 +150,9 @@ func (s *Store) takeBack(ctx context.Context, from int) error {
 			break
 		}
 	}
-	return s.update(ctx, func(t *tx) error {
-		t.set(metaKey(metaLayout), binary.BigEndian.AppendUint64(nil, uint64(from)))
-		t.delete(metaKey(metaUpgrade))
+	return s.kv.Update(ctx, func(t *kv.Tx) error {
+		t.Set(kv.MetaKey(kv.MetaLayout), binary.BigEndian.AppendUint64(nil, uint64(from)))
+		t.Delete(kv.MetaKey(kv.MetaUpgrade))
 		return nil
 	})
 }
@@ -159,11 +161,11 @@ func (s *Store) takeBack(ctx context.Context, from int) error {
 func (s *Store) dropKept(ctx context.Context) error {
 	for {
 		n := 0
-		err := s.update(ctx, func(t *tx) error {
+		err := s.kv.Update(ctx, func(t *kv.Tx) error {
 			n = 0
-			return t.eachKept(func(kept, _ []byte) error {
+			return eachKept(t, func(kept, _ []byte) error {
 				n++
-				t.delete(kept)
+				t.Delete(kept)
 				return nil
 			})
 		})
@@ -177,10 +179,10 @@ func (s *Store) dropKept(ctx context.Context) error {
 }
 
 // eachKept calls fn for some of what an upgrade kept.
-func (t *tx) eachKept(fn func(kept, value []byte) error) error {
+func eachKept(t *kv.Tx, fn func(kept, value []byte) error) error {
 	type entry struct{ key, value []byte }
 	var some []entry
-	err := t.scan(span{prefix: []byte{kKept}}, func(key, value []byte) (bool, error) {
+	err := t.Scan(kv.Span{Prefix: []byte{kv.KKept}}, func(key, value []byte) (bool, error) {
 		some = append(some, entry{bytes.Clone(key), bytes.Clone(value)})
 		return len(some) < keptPerChange, nil
 	})

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/holdfast-ipfs/holdfast/internal/durable"
+
+	"golang.org/x/sys/unix"
 )
 
 // Errors of opening a data directory. All of them come wrapped, with the
@@ -23,6 +23,9 @@ var (
 	ErrForeign = errors.New("not a holdfast data directory")
 	// ErrNewerLayout: a newer version of the program wrote it.
 	ErrNewerLayout = errors.New("the data directory was written by a newer version of holdfast")
+	// ErrOlderLayout: it was written before the first release, by a version whose records
+	// this one cannot read. Nothing is changed.
+	ErrOlderLayout = errors.New("the data directory was written by a version of holdfast from before its first release")
 	// ErrLocked: another process has it open. errors.As finds a [*LockedError].
 	ErrLocked = errors.New("the data directory is in use by another process")
 )
@@ -158,6 +161,9 @@ func readMarker(dir string) (int, error) {
 	layout, err := strconv.Atoi(strings.TrimSpace(string(tail)))
 	if err != nil || layout < 1 {
 		return 0, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName)
+	}
+	if layout < firstLayout {
+		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, ErrOlderLayout, layout, firstLayout)
 	}
 	if layout > layoutVersion {
 		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, ErrNewerLayout, layout, layoutVersion)

@@ -9,6 +9,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // A look may miss what was put just now, and sees it soon.
@@ -19,7 +20,7 @@ func TestLook(t *testing.T) {
 	must(t, putTo(s, ctx, 1, []blocks.Block{old}))
 	look := func(b blocks.Block) bool {
 		t.Helper()
-		data, found, err := s.Look(ctx, b.Cid().Hash())
+		data, found, err := s.held.Look(ctx, b.Cid().Hash())
 		must(t, err)
 		if found && string(data) != string(b.RawData()) {
 			t.Fatalf("block %s is %q", b.Cid(), data)
@@ -35,7 +36,7 @@ func TestLook(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("a look does not see what was put long ago")
 		}
-		time.Sleep(lookAge / 10)
+		time.Sleep(kv.LookAge / 10)
 	}
 	if !look(old) {
 		t.Error("the older block is gone")
@@ -48,7 +49,7 @@ func TestLookEnds(t *testing.T) {
 	b := blocks.NewBlock([]byte("block"))
 	must(t, putTo(s, t.Context(), 1, []blocks.Block{b}))
 	for range 50 {
-		_, found, err := s.Look(t.Context(), b.Cid().Hash())
+		_, found, err := s.held.Look(t.Context(), b.Cid().Hash())
 		must(t, err)
 		if !found {
 			t.Fatal("the block is not found")
@@ -56,19 +57,16 @@ func TestLookEnds(t *testing.T) {
 	}
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		s.looks.mu.Lock()
-		now := s.looks.now
-		s.looks.mu.Unlock()
-		if now == nil {
+		if !s.kv.Looking() {
 			break
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("the transaction of the last look is still open")
 		}
-		time.Sleep(lookAge / 10)
+		time.Sleep(kv.LookAge / 10)
 	}
 	must(t, s.Close())
-	if _, _, err := s.Look(context.Background(), b.Cid().Hash()); !errors.Is(err, pin.ErrClosed) {
+	if _, _, err := s.held.Look(context.Background(), b.Cid().Hash()); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("a look after Close: %v", err)
 	}
 }

@@ -22,6 +22,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // family is DAGs that share much: versions of a tree, parts of them as roots of their
@@ -236,15 +238,15 @@ func (*walker) Announced(pin.DAG) (time.Time, bool) { return time.Time{}, false 
 
 // model is what should be.
 type model struct {
-	mu       sync.Mutex
-	requests map[string]map[string]cid.Cid // by account and requestid
+	mu         sync.Mutex
+	requestsOf map[string]map[string]cid.Cid // by account and requestid
 }
 
 func (m *model) any(account string, rng *rand.Rand) (id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ids := make([]string, 0, len(m.requests[account]))
-	for id := range m.requests[account] {
+	ids := make([]string, 0, len(m.requestsOf[account]))
+	for id := range m.requestsOf[account] {
 		ids = append(ids, id)
 	}
 	if len(ids) == 0 {
@@ -257,13 +259,13 @@ func (m *model) any(account string, rng *rand.Rand) (id string) {
 func (m *model) set(account, id string, root cid.Cid) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.requests[account][id] = root
+	m.requestsOf[account][id] = root
 }
 
 func (m *model) forget(account, id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.requests[account], id)
+	delete(m.requestsOf[account], id)
 }
 
 var modelAccounts = []string{benchAccount, "0a11ce00-0000-4000-8000-000000000002", "0a11ce00-0000-4000-8000-000000000003"}
@@ -278,8 +280,8 @@ func TestAgainstModel(t *testing.T) {
 	if testing.Short() {
 		rounds = 4
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := seedOf(*modelSeed)
+	t.Logf("choices are those of -model-seed=%d", seed)
 	f := newFamily(seed)
 	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
 	net := walktest.NewNetwork(f.all()...)
@@ -287,9 +289,9 @@ func TestAgainstModel(t *testing.T) {
 	pins, err := pin.New(t.Context(), pin.Config{Workers: 3, Logger: slog.New(slog.DiscardHandler)}, s, w)
 	must(t, err)
 	defer func() { must(t, pins.Close()) }()
-	m := &model{requests: map[string]map[string]cid.Cid{}}
+	m := &model{requestsOf: map[string]map[string]cid.Cid{}}
 	for _, a := range modelAccounts {
-		m.requests[a] = map[string]cid.Cid{}
+		m.requestsOf[a] = map[string]cid.Cid{}
 	}
 	for round := range rounds {
 		ctx, stop := context.WithCancel(t.Context())
@@ -359,11 +361,11 @@ func settle(t *testing.T, s *Store, m *model) {
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		unfinished := 0
 		for _, a := range modelAccounts {
-			page, err := s.List(t.Context(), a, pin.Query{Statuses: []pin.Status{pin.Queued, pin.Pinning}})
+			page, err := s.requestRecords.List(t.Context(), a, pin.Query{Statuses: []pin.Status{pin.Queued, pin.Pinning}})
 			must(t, err)
 			unfinished += page.Count
 		}
-		released, err := s.Released(t.Context())
+		released, err := s.held.Released(t.Context())
 		must(t, err)
 		if unfinished+len(released) == 0 {
 			break
@@ -380,19 +382,19 @@ func checkModel(t *testing.T, s *Store, f *family, m *model) {
 	checkInvariants(t, s)
 	needed := map[string]int{}
 	for _, a := range modelAccounts {
-		page, err := s.List(t.Context(), a, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
+		page, err := s.requestRecords.List(t.Context(), a, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
 		must(t, err)
-		if page.Count != len(m.requests[a]) {
-			t.Errorf("%s has %d requests, want %d", a, page.Count, len(m.requests[a]))
+		if page.Count != len(m.requestsOf[a]) {
+			t.Errorf("%s has %d requests, want %d", a, page.Count, len(m.requestsOf[a]))
 		}
 		dags := map[pin.DAG]cid.Cid{}
 		for _, r := range page.Requests {
-			if r.Status != pin.Pinned || r.Root != m.requests[a][r.ID] {
+			if r.Status != pin.Pinned || r.Root != m.requestsOf[a][r.ID] {
 				t.Errorf("request %s is %s (%s), for %s", r.ID, r.Status, r.Details, r.CID)
 			}
 			dags[r.DAG()] = r.Root
 		}
-		want := pin.Usage{Pins: uint64(len(m.requests[a])), DAGs: uint64(len(dags))}
+		want := pin.Usage{Pins: uint64(len(m.requestsOf[a])), DAGs: uint64(len(dags))}
 		for _, root := range dags {
 			for h, size := range f.below[root] {
 				want.Blocks++
@@ -400,7 +402,7 @@ func checkModel(t *testing.T, s *Store, f *family, m *model) {
 				needed[h] = size
 			}
 		}
-		if u, err := s.Usage(t.Context(), a); err != nil || u != want {
+		if u, err := s.requestRecords.Usage(t.Context(), a); err != nil || u != want {
 			t.Errorf("usage of %s is %+v, %v, want %+v", a, u, err, want)
 		}
 	}
@@ -411,7 +413,7 @@ func checkModel(t *testing.T, s *Store, f *family, m *model) {
 // good, and links and nodes are those that lead to them.
 func checkHeld(t *testing.T, s *Store, needed map[string]int) {
 	t.Helper()
-	keys, err := s.Blockstore().AllKeysChan(t.Context())
+	keys, err := s.held.Blockstore().AllKeysChan(t.Context())
 	must(t, err)
 	there := 0
 	for c := range keys {
@@ -436,29 +438,29 @@ func checkHeld(t *testing.T, s *Store, needed map[string]int) {
 	if st.Live != want || st.Dead != (Amount{}) {
 		t.Errorf("stats %+v, want %+v alive", st, want)
 	}
-	must(t, s.view(t.Context(), func(r *reader) error { return checkNodes(r) }))
+	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error { return checkNodes(r) }))
 }
 
 // checkNodes looks whether links have both sides and their holders are in use, nodes
 // are linked to, and marks are of holders.
-func checkNodes(r *reader) error {
+func checkNodes(r *kv.Reader) error {
 	kinds := map[byte]int{}
 	inUse := func(h graph.Holder) (bool, error) {
-		for _, key := range [][]byte{attemptKey(pin.Attempt(h)), nodeKey(h)} {
-			if _, found, err := r.get(key); found || err != nil {
+		for _, key := range [][]byte{holding.AttemptKey(pin.Attempt(h)), holding.NodeKey(h)} {
+			if _, found, err := r.Get(key); found || err != nil {
 				return found, err
 			}
 		}
 		return false, nil
 	}
 	return errors.Join(
-		r.scan(span{prefix: []byte{kLinkTo}}, func(key, value []byte) (bool, error) {
-			kinds[kLinkTo]++
-			l, err := splitLinkTo(key)
+		r.Scan(kv.Span{Prefix: []byte{holding.KLinkTo}}, func(key, value []byte) (bool, error) {
+			kinds[holding.KLinkTo]++
+			l, err := holding.SplitLinkTo(key)
 			if err != nil {
 				return false, err
 			}
-			other, found, err := r.get(linkFromKey(l))
+			other, found, err := r.Get(holding.LinkFromKey(l))
 			if err != nil || !found || string(other) != string(value) {
 				return false, fmt.Errorf("link %x has %x on its other side, %v", key, other, err)
 			}
@@ -467,15 +469,15 @@ func checkNodes(r *reader) error {
 			}
 			return true, nil
 		}),
-		r.scan(span{prefix: []byte{kLinkFrom}, keysOnly: true}, func(_, _ []byte) (bool, error) {
-			kinds[kLinkFrom]++
+		r.Scan(kv.Span{Prefix: []byte{holding.KLinkFrom}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
+			kinds[holding.KLinkFrom]++
 			return true, nil
 		}),
-		r.scan(span{prefix: []byte{kNode}}, func(key, value []byte) (bool, error) {
-			kinds[kNode]++
+		r.Scan(kv.Span{Prefix: []byte{holding.KNode}}, func(key, value []byte) (bool, error) {
+			kinds[holding.KNode]++
 			c := pin.DAG(value).CID()
 			linked := false
-			err := r.scan(span{prefix: linksTo(c.Hash(), c.Type()), keysOnly: true}, func(_, _ []byte) (bool, error) {
+			err := r.Scan(kv.Span{Prefix: holding.LinksTo(c.Hash(), c.Type()), KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				linked = true
 				return false, nil
 			})
@@ -484,22 +486,22 @@ func checkNodes(r *reader) error {
 			}
 			return true, nil
 		}),
-		r.scan(span{prefix: []byte{kNodes}}, func(key, _ []byte) (bool, error) {
-			kinds[kNodes]++
-			d, found, err := r.get(nodeKey(tailHolder(key)))
-			if err != nil || !found || string(nodesOf(pin.DAG(d))) != string(key[:len(key)-8]) {
+		r.Scan(kv.Span{Prefix: []byte{holding.KNodes}}, func(key, _ []byte) (bool, error) {
+			kinds[holding.KNodes]++
+			d, found, err := r.Get(holding.NodeKey(holding.TailHolder(key)))
+			if err != nil || !found || string(holding.NodesOf(pin.DAG(d))) != string(key[:len(key)-8]) {
 				return false, fmt.Errorf("node %x is of %x, %v", key, d, err)
 			}
 			return true, nil
 		}),
-		r.scan(span{prefix: []byte{kWhole}, keysOnly: true}, func(key, _ []byte) (bool, error) {
-			if used, err := inUse(tailHolder(key)); err != nil || !used {
+		r.Scan(kv.Span{Prefix: []byte{holding.KWhole}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			if used, err := inUse(holding.TailHolder(key)); err != nil || !used {
 				return false, fmt.Errorf("%d is marked as whole and not in use, %v", binary.BigEndian.Uint64(key[1:]), err)
 			}
 			return true, nil
 		}),
 		func() error {
-			if kinds[kLinkTo] != kinds[kLinkFrom] || kinds[kNode] != kinds[kNodes] {
+			if kinds[holding.KLinkTo] != kinds[holding.KLinkFrom] || kinds[holding.KNode] != kinds[holding.KNodes] {
 				return fmt.Errorf("keys of kinds %v", kinds)
 			}
 			return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 )
 
 func TestWalkStore(t *testing.T) {
@@ -29,16 +30,16 @@ func (freeSlot) Release()                          {}
 func pinDAG(tb testing.TB, s *Store, all []blocks.Block) *pinned {
 	tb.Helper()
 	root := dagtest.Last(all)
-	r, err := s.Add(tb.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root})
+	r, err := s.requestRecords.Add(tb.Context(), benchAccount, pin.Spec{CID: root.String(), Root: root})
 	must(tb, err)
-	a, complete, err := s.Begin(tb.Context(), r.DAG())
+	a, complete, err := s.requestRecords.Begin(tb.Context(), r.DAG())
 	must(tb, err)
 	p := &pinned{request: r, attempt: a}
 	if complete {
 		return p
 	}
 	t := walkDAG(tb, s, a, all)
-	_, err = s.Complete(tb.Context(), r.DAG(), a, t)
+	_, err = s.requestRecords.Complete(tb.Context(), r.DAG(), a, t)
 	must(tb, err)
 	return p
 }
@@ -97,18 +98,18 @@ func TestDropIsInterrupted(t *testing.T) {
 	all := dagtest.Chain(60)
 	p := pinDAG(t, s, all)
 	kept := pinDAG(t, s, all[:20])
-	_, released, err := s.Remove(t.Context(), benchAccount, p.request.ID)
+	_, released, err := s.requestRecords.Remove(t.Context(), benchAccount, p.request.ID)
 	must(t, err)
-	s.drops.levels = 3 // so that there is something between batches
+	s.held.Drops.Levels = 3 // so that there is something between batches
 	for cut := 1; len(released) > 0; cut++ {
 		ctx, cancel := context.WithCancel(t.Context())
 		n := 0
-		s.beforeRelease = func([]graph.Node) {
+		s.held.BeforeRelease = func([]graph.Node) {
 			if n++; n == cut%7 {
 				cancel()
 			}
 		}
-		err := s.Drop(ctx, released[0])
+		err := s.held.Drop(ctx, released[0])
 		if err != nil && ctx.Err() == nil {
 			t.Fatal(err)
 		}
@@ -116,10 +117,10 @@ func TestDropIsInterrupted(t *testing.T) {
 		if cut > 200 {
 			t.Fatal("it does not end")
 		}
-		released, err = s.Released(t.Context())
+		released, err = s.held.Released(t.Context())
 		must(t, err)
 	}
-	s.beforeRelease = nil
+	s.held.BeforeRelease = nil
 	reclaimAll(t, s)
 	checkHeld(t, s, sizesOf(all[:20]))
 	kept.remove(t, s)
@@ -135,14 +136,14 @@ func TestDropBesideARunningWalk(t *testing.T) {
 	over := append(append([]blocks.Block(nil), all...), dagtest.PB("over", dagtest.Last(all)))
 	p := pinDAG(t, s, all)
 	// Half of a walk: it has linked to the root, and seen that it is whole.
-	r, err := s.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(over).String(), Root: dagtest.Last(over)})
+	r, err := s.requestRecords.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(over).String(), Root: dagtest.Last(over)})
 	must(t, err)
-	a, _, err := s.Begin(t.Context(), r.DAG())
+	a, _, err := s.requestRecords.Begin(t.Context(), r.DAG())
 	must(t, err)
-	id, err := s.NewHolders(t.Context(), 1)
+	id, err := s.held.NewHolders(t.Context(), 1)
 	must(t, err)
 	root := over[len(over)-1]
-	must(t, s.Write(t.Context(), graph.Batch{
+	must(t, s.held.Write(t.Context(), graph.Batch{
 		Links: []graph.Link{
 			{Holder: graph.HolderOf(a), Ref: refOf(root), Codec: cid.DagProtobuf},
 			{Holder: id, Ref: refOf(all[len(all)-1]), Codec: cid.DagProtobuf},
@@ -150,16 +151,16 @@ func TestDropBesideARunningWalk(t *testing.T) {
 		Nodes:  []graph.Node{{ID: id, DAG: r.DAG(), Attempt: a}},
 		Blocks: []graph.Block{{Hash: root.Cid().Hash(), Data: root.RawData()}},
 	}))
-	whole, err := s.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true)
+	whole, err := s.held.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true)
 	if err != nil || !whole {
 		t.Fatalf("%v, %v", whole, err)
 	}
 	p.remove(t, s)
 	reclaimAll(t, s)
-	if whole, err = s.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true); err != nil || !whole {
+	if whole, err = s.held.Whole(t.Context(), p.request.DAG(), pin.Limits{}, true); err != nil || !whole {
 		t.Errorf("it is whole: %v, %v", whole, err)
 	}
-	must(t, s.Write(t.Context(), graph.Batch{Whole: []graph.Holder{id, graph.HolderOf(a)}}))
+	must(t, s.held.Write(t.Context(), graph.Batch{Whole: []graph.Holder{id, graph.HolderOf(a)}}))
 	checkHeld(t, s, sizesOf(over))
 }
 
@@ -168,8 +169,8 @@ func TestDropBesideARunningWalk(t *testing.T) {
 func TestLinkRacesRelease(t *testing.T) {
 	t.Run("link first", func(t *testing.T) {
 		s, p, root := racingPins(t)
-		s.duringWrite = func() {
-			s.duringWrite = nil
+		s.held.DuringWrite = func() {
+			s.held.DuringWrite = nil
 			dropped := make(chan struct{})
 			go func() {
 				defer close(dropped)
@@ -178,23 +179,23 @@ func TestLinkRacesRelease(t *testing.T) {
 			t.Cleanup(func() { <-dropped })
 			awaitWaiter(t, s, root)
 		}
-		must(t, s.Write(t.Context(), linkFromElsewhere(root)))
+		must(t, s.held.Write(t.Context(), linkFromElsewhere(root)))
 		waitReleased(t, s)
-		if whole, err := s.Whole(t.Context(), pin.DAGOf(root.Cid()), pin.Limits{}, true); err != nil || !whole {
+		if whole, err := s.held.Whole(t.Context(), pin.DAGOf(root.Cid()), pin.Limits{}, true); err != nil || !whole {
 			t.Errorf("what was linked to in time is whole: %v, %v", whole, err)
 		}
 	})
 	t.Run("release first", func(t *testing.T) {
 		s, p, root := racingPins(t)
 		linked := make(chan error, 1)
-		s.beforeRelease = func([]graph.Node) {
-			s.beforeRelease = nil
-			go func() { linked <- s.Write(context.WithoutCancel(t.Context()), linkFromElsewhere(root)) }()
+		s.held.BeforeRelease = func([]graph.Node) {
+			s.held.BeforeRelease = nil
+			go func() { linked <- s.held.Write(context.WithoutCancel(t.Context()), linkFromElsewhere(root)) }()
 			awaitWaiter(t, s, root)
 		}
 		p.remove(t, s)
 		must(t, <-linked)
-		if whole, err := s.Whole(t.Context(), pin.DAGOf(root.Cid()), pin.Limits{}, true); err != nil || whole {
+		if whole, err := s.held.Whole(t.Context(), pin.DAGOf(root.Cid()), pin.Limits{}, true); err != nil || whole {
 			t.Errorf("what was linked to too late is whole: %v, %v", whole, err)
 		}
 	})
@@ -221,64 +222,17 @@ func TestMeasure(t *testing.T) {
 		now := dagtest.Tree(leaves, 20)
 		p := pinDAG(t, s, now)
 		n, size := dagtest.Distinct(now)
-		got, ok, err := s.DAGTotals(t.Context(), p.request.DAG())
+		got, ok, err := s.held.DAGTotals(t.Context(), p.request.DAG())
 		if want := (pin.Totals{Blocks: uint64(n), Bytes: uint64(size)}); err != nil || !ok || got != want {
 			t.Errorf("version %d has %+v, %v, %v, want %+v", i, got, ok, err, want)
 		}
 	}
 }
 
-// Attempts of before have links without codecs: they hold what they held, and are
-// not relied upon for more.
-func TestMigrationOfLinks(t *testing.T) {
-	dir := t.TempDir()
-	lock, err := Lock(dir)
-	must(t, err)
-	old, err := openWith(t.Context(), dir, Config{}.withDefaults(), badgerOptions(), nil)
-	must(t, err)
-	all := dagtest.Tree(dagtest.Leaves(5000, 20), 50)
-	r, err := old.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)})
-	must(t, err)
-	a, _, err := old.Begin(t.Context(), r.DAG())
-	must(t, err)
-	wb := old.db.NewWriteBatch()
-	for i, b := range all {
-		if i%1000 == 5 { // as an interrupted migration leaves it
-			must(t, fill(wb, graph.Batch{Links: []graph.Link{{Holder: graph.HolderOf(a), Ref: refOf(b), Codec: codecUnknown}}}))
-		} else {
-			from, to := oldLinkKeys(graph.Link{Holder: graph.HolderOf(a), Ref: refOf(b)})
-			must(t, wb.Set(from, encodeSize(len(b.RawData()))))
-			must(t, wb.Set(to, encodeSize(len(b.RawData()))))
-		}
-		must(t, wb.Set(blockKey(b.Cid().Hash()), b.RawData()))
-	}
-	must(t, wb.Flush())
-	totals := pin.Totals{Blocks: uint64(len(all))}
-	_, err = old.Complete(t.Context(), r.DAG(), a, totals)
-	must(t, err)
-	must(t, old.Close())
-	must(t, lock.Close())
-
-	s := openTest(t, dir, Config{})
-	if n := len(links(t, s, graph.HolderOf(a))); n != len(all) {
-		t.Errorf("%d links of %d", n, len(all))
-	}
-	reclaimAll(t, s)
-	checkHeld(t, s, sizesOf(all))
-	part := pinDAG(t, s, append(all[:len(all):len(all)], dagtest.PB("over", dagtest.Last(all))))
-	p := &pinned{request: r, attempt: a}
-	p.remove(t, s)
-	reclaimAll(t, s)
-	checkHeld(t, s, sizesOf(append(all[:len(all):len(all)], dagtest.PB("over", dagtest.Last(all)))))
-	part.remove(t, s)
-	reclaimAll(t, s)
-	checkHeld(t, s, nil)
-}
-
 // awaitWaiter waits until somebody waits for the stripe of a block, which is held.
 func awaitWaiter(t *testing.T, s *Store, b blocks.Block) {
 	t.Helper()
-	stripe := &s.claims.stripes[s.claims.index(b.Cid().Hash())]
+	stripe := &s.held.Claims.Stripes[s.held.Claims.Index(b.Cid().Hash())]
 	for deadline := time.Now().Add(20 * time.Millisecond); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		// The longer, the surer to catch one who does not wait.
 		if stripe.TryRLock() {
@@ -291,9 +245,9 @@ func awaitWaiter(t *testing.T, s *Store, b blocks.Block) {
 func waitReleased(t *testing.T, s *Store) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		released, err := s.Released(t.Context())
+		released, err := s.held.Released(t.Context())
 		must(t, err)
-		page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses()})
+		page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses()})
 		must(t, err)
 		if len(released)+page.Count == 0 {
 			return
@@ -318,22 +272,22 @@ func TestRepairOfSharedNodes(t *testing.T) {
 	checkHeld(t, s, want)
 	for _, damage := range []func(b blocks.Block){
 		func(b blocks.Block) { overwrite(t, s, b, []byte("torn")) },
-		func(b blocks.Block) { must(t, s.set(blockKey(b.Cid().Hash()), nil)) },
+		func(b blocks.Block) { must(t, s.set(holding.BlockKey(b.Cid().Hash()), nil)) },
 	} {
 		for _, b := range []blocks.Block{all[123], all[len(all)-1]} {
 			damage(b)
-			s.looks.close() // a real disk does not show what was there a moment ago
+			s.kv.LookAfresh() // a real disk does not show what was there a moment ago
 			found, report := verify(t, s)
 			d := found[string(b.Cid().Hash())]
 			if len(found) != 1 || len(d.DAGs) != 2 || report.Damaged() != 1 {
 				t.Fatalf("found %v, %+v", found, report)
 			}
 			for _, hurt := range d.DAGs {
-				_, err := s.Refetch(t.Context(), hurt.DAG)
+				_, err := s.requestRecords.Refetch(t.Context(), hurt.DAG)
 				must(t, err)
 			}
 			for n, p := range []*pinned{q, r} {
-				a, complete, err := s.Begin(t.Context(), p.request.DAG())
+				a, complete, err := s.requestRecords.Begin(t.Context(), p.request.DAG())
 				if err != nil || complete || a != p.attempt {
 					t.Fatalf("Begin gives %d, %v, %v", a, complete, err)
 				}
@@ -345,7 +299,7 @@ func TestRepairOfSharedNodes(t *testing.T) {
 				if totals.Blocks != uint64(len(whole)) {
 					t.Errorf("totals %+v of %d", totals, len(whole))
 				}
-				_, err = s.Complete(t.Context(), p.request.DAG(), a, totals)
+				_, err = s.requestRecords.Complete(t.Context(), p.request.DAG(), a, totals)
 				must(t, err)
 			}
 			checkHeld(t, s, want)

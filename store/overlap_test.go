@@ -89,7 +89,7 @@ func (o *overlap) awaitPassed(root cid.Cid) {
 func (o *overlap) holds(all ...blocks.Block) {
 	o.t.Helper()
 	o.await("dropping", func() bool {
-		released, err := o.s.Released(o.t.Context())
+		released, err := o.s.held.Released(o.t.Context())
 		must(o.t, err)
 		return len(released) == 0
 	})

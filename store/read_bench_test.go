@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-ipfs/holdfast/node/gateway"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 )
 
 // BenchmarkServe reads blocks over HTTP, one after the other, as a client of the gateway
@@ -24,7 +25,7 @@ func BenchmarkServe(b *testing.B) {
 			p := beginPin(b, s, 1)
 			bs := someBlocks(80, 64<<20/size, size)
 			p.put(b, s, bs)
-			h, err := gateway.New(gateway.Config{Blocks: s.Blockstore()})
+			h, err := gateway.New(gateway.Config{Blocks: s.held.Blockstore()})
 			must(b, err)
 			server := httptest.NewServer(h)
 			defer server.Close()
@@ -67,11 +68,11 @@ func BenchmarkLook(b *testing.B) {
 			p := beginPin(b, s, 1)
 			bs := someBlocks(81, min(32<<20/size, 20_000), size)
 			p.put(b, s, bs)
-			must(b, s.compact(b.Context())) // small ones are in tables, then
+			must(b, s.space.Compact(b.Context())) // small ones are in tables, then
 			b.SetBytes(int64(size))
 			n, done := 0, reportCPU(b)
 			for b.Loop() {
-				data, found, err := s.Look(b.Context(), bs[n%len(bs)].Cid().Hash())
+				data, found, err := s.held.Look(b.Context(), bs[n%len(bs)].Cid().Hash())
 				if err != nil || !found || len(data) != size {
 					b.Fatalf("%d bytes, %v, %v", len(data), found, err)
 				}
@@ -89,10 +90,10 @@ func BenchmarkScan(b *testing.B) {
 	for i := range 10 {
 		p.put(b, s, someBlocks(uint64(90+i), 10_000, 100))
 	}
-	must(b, s.compact(b.Context()))
+	must(b, s.space.Compact(b.Context()))
 	defer reportCPU(b)()
 	for b.Loop() {
-		n, err := s.countKeys(b.Context(), []byte{kLinkTo})
+		n, err := s.kv.CountKeys(b.Context(), []byte{holding.KLinkTo})
 		if err != nil || n != 100_000 {
 			b.Fatalf("%d links, %v", n, err)
 		}

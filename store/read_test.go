@@ -26,6 +26,10 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // bypasses lists the calls by which a file reads Badger past read.go.
@@ -64,21 +68,26 @@ func bypasses(src any, name string) (found []string, err error) {
 	return found, nil
 }
 
-// All reads go through read.go, which knows what Badger does with what it cannot read.
+// All reads go through package reading, which knows what Badger does with what it cannot
+// read.
 func TestNothingReadsPastTheOnePlace(t *testing.T) {
-	all, err := filepath.Glob("*.go")
-	must(t, err)
-	for _, name := range all {
-		if strings.HasSuffix(name, "_test.go") || name == "read.go" {
-			continue
+	const one = "internal/space/reading"
+	must(t, filepath.WalkDir(".", func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path == one:
+			return filepath.SkipDir
+		case e.IsDir(), filepath.Ext(path) != ".go", strings.HasSuffix(path, "_test.go"):
+			return nil
 		}
-		found, err := bypasses(nil, name)
-		must(t, err)
+		found, err := bypasses(nil, path)
 		for _, f := range found {
-			t.Errorf("%s: it is to go by read.go", f)
+			t.Errorf("%s: it is to go by package reading", f)
 		}
-	}
-	if found, err := bypasses(nil, "read.go"); err != nil || len(found) < 5 {
+		return err
+	}))
+	if found, err := bypasses(nil, filepath.Join(one, "read.go")); err != nil || len(found) < 5 {
 		t.Errorf("of read.go itself %q are seen, %v", found, err)
 	}
 	if found, err := bypasses("package p\nfunc f() { g.txn.Get(k); ds.Query(q); item.Value(nil); r.get(k) }", "x.go"); err != nil || len(found) != 3 {
@@ -120,10 +129,10 @@ func TestSizeOf(t *testing.T) {
 	for _, key := range []string{"/k", "/" + strings.Repeat("k", 118), "/" + strings.Repeat("k", 119), "/" + strings.Repeat("k", 300)} {
 		for _, size := range []int{0, 1, 127, 128, 1023, 1024, 1025, 16382, 16383, 16384, 16385, 1 << 20, 2<<20 - 1, 2 << 20, 2<<20 + 1} {
 			must(t, s.set([]byte(key), make([]byte, size)))
-			must(t, s.view(t.Context(), func(r *reader) error {
-				item, err := find(r.txn, []byte(key))
+			must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
+				item, err := reading.Find(r.Txn, []byte(key))
 				must(t, err)
-				if got := sizeOf(item); got != size {
+				if got := reading.SizeOf(item); got != size {
 					t.Errorf("a value of %d bytes at a key of %d has %d", size, len(key), got)
 				}
 				if int(item.ValueSize()) != size {
@@ -131,7 +140,7 @@ func TestSizeOf(t *testing.T) {
 				}
 				return nil
 			}))
-			if n, err := s.Datastore().GetSize(t.Context(), datastore.RawKey(key)); err != nil || n != size {
+			if n, err := s.held.Datastore().GetSize(t.Context(), datastore.RawKey(key)); err != nil || n != size {
 				t.Errorf("a value of %d bytes at a key of %d has %d, %v", size, len(key), n, err)
 			}
 		}
@@ -159,7 +168,7 @@ func makeCut(t *testing.T) (s *Store, bs []blocks.Block, lost map[string]bool) {
 	must(t, os.Truncate(path, int64(len(data)/3)))
 	lost = map[string]bool{}
 	for _, b := range bs {
-		if at := bytes.Index(data, blockKey(b.Cid().Hash())); at >= 0 && at+60+50_000 > len(data)/3 {
+		if at := bytes.Index(data, holding.BlockKey(b.Cid().Hash())); at >= 0 && at+60+50_000 > len(data)/3 {
 			lost[string(b.Cid().Hash())] = true
 		}
 	}
@@ -179,21 +188,21 @@ func TestCutValueLog(t *testing.T) {
 		bad := lost[string(h)]
 		ways := map[string]func() ([]byte, error){
 			"Look": func() ([]byte, error) {
-				data, found, err := s.Look(t.Context(), h)
+				data, found, err := s.held.Look(t.Context(), h)
 				if err == nil && !found {
 					err = ipld.ErrNotFound{Cid: b.Cid()}
 				}
 				return data, err
 			},
 			"Blockstore": func() ([]byte, error) {
-				got, err := s.Blockstore().Get(t.Context(), b.Cid())
+				got, err := s.held.Blockstore().Get(t.Context(), b.Cid())
 				if err != nil {
 					return nil, err
 				}
 				return got.RawData(), nil
 			},
 			"Datastore": func() ([]byte, error) {
-				return s.Datastore().Get(t.Context(), datastore.RawKey(string(blockKey(h))))
+				return s.held.Datastore().Get(t.Context(), datastore.RawKey(string(holding.BlockKey(h))))
 			},
 		}
 		for name, way := range ways {
@@ -202,11 +211,11 @@ func TestCutValueLog(t *testing.T) {
 				t.Errorf("%s of a block that is lost (%v): %d bytes, %v", name, bad, len(data), err)
 			}
 		}
-		if size, _, err := s.LookSize(t.Context(), h); bad != errors.Is(err, ErrUnreadable) || !bad && size != len(b.RawData()) {
+		if size, _, err := s.held.LookSize(t.Context(), h); bad != errors.Is(err, ErrUnreadable) || !bad && size != len(b.RawData()) {
 			t.Errorf("LookSize of a block that is lost (%v): %d, %v", bad, size, err)
 		}
 	}
-	res, err := s.Datastore().Query(t.Context(), query.Query{Prefix: "/blocks"})
+	res, err := s.held.Datastore().Query(t.Context(), query.Query{Prefix: "/blocks"})
 	must(t, err)
 	good, bad := 0, 0
 	for {
@@ -252,13 +261,13 @@ func TestCutValueLog(t *testing.T) {
 func TestValueLogCutWhileOpen(t *testing.T) {
 	s, lock := openSmall(t, t.TempDir())
 	defer func() { must(t, lock.Close()) }()
-	s.closeWait = 0 // Badger may keep locks
+	s.space.CloseWait = 0 // Badger may keep locks
 	bs := someBlocks(51, 100, 50_000)
 	beginPin(t, s, 1).put(t, s, bs)
 	must(t, os.Truncate(filepath.Join(s.dbDir, "000001.vlog"), 100_000))
 	bad := 0
 	for _, b := range bs {
-		data, found, err := s.Look(t.Context(), b.Cid().Hash())
+		data, found, err := s.held.Look(t.Context(), b.Cid().Hash())
 		switch {
 		case errors.Is(err, ErrUnreadable) && data == nil:
 			bad++
@@ -269,7 +278,7 @@ func TestValueLogCutWhileOpen(t *testing.T) {
 	if bad == 0 {
 		t.Error("all can be read of a file that was cut")
 	}
-	if err := s.Close(); err != nil && !errors.Is(err, errUnclosed) {
+	if err := s.Close(); err != nil && !errors.Is(err, space.ErrUnclosed) {
 		t.Error(err)
 	}
 }
@@ -287,15 +296,15 @@ func TestCorruptBlockIsNotGivenOut(t *testing.T) {
 		t.Fatalf("%d blocks are damaged", len(found))
 	}
 	for range 2 {
-		if _, _, err := s.Look(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
+		if _, _, err := s.held.Look(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("a look gives %v", err)
 		}
-		if _, _, err := s.LookSize(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
+		if _, _, err := s.held.LookSize(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
 			t.Errorf("its size gives %v", err)
 		}
 	}
 	must(t, putTo(s, t.Context(), p.attempt, []blocks.Block{b}))
-	if got, err := s.Blockstore().Get(t.Context(), b.Cid()); err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
+	if got, err := s.held.Blockstore().Get(t.Context(), b.Cid()); err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
 		t.Errorf("written again it is %v, %v", got, err)
 	}
 }
@@ -303,13 +312,13 @@ func TestCorruptBlockIsNotGivenOut(t *testing.T) {
 // A query of the datastore is as go-datastore says.
 func TestQuery(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	d := s.Datastore()
-	const n = 3*queryPage + 7
+	d := s.held.Datastore()
+	const n = 3*holding.QueryPage + 7
 	for i := range n {
 		must(t, d.Put(t.Context(), datastore.NewKey("/q/a").ChildString(string(rune('a'+i%26))+strings.Repeat("x", i/26)), []byte{byte(i)}))
 	}
 	must(t, d.Put(t.Context(), datastore.NewKey("/qq/b"), nil))
-	_, err := s.Add(t.Context(), benchAccount, pin.Spec{CID: someBlocks(53, 1, 10)[0].Cid().String(), Root: someBlocks(53, 1, 10)[0].Cid()})
+	_, err := s.requestRecords.Add(t.Context(), benchAccount, pin.Spec{CID: someBlocks(53, 1, 10)[0].Cid().String(), Root: someBlocks(53, 1, 10)[0].Cid()})
 	must(t, err)
 	for name, c := range map[string]struct {
 		q    query.Query
@@ -347,13 +356,13 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	s, err := openWith(t.Context(), lock.dir, Config{Now: new(benchClock).now}.withDefaults(), smallFiles(), migrations())
 	must(t, err)
 	defer func() { must(t, lock.Close()) }()
-	s.closeWait = 0
+	s.space.CloseWait = 0
 	if s.db.Opts().ChecksumVerificationMode != options.OnBlockRead {
 		t.Fatal("tables are not verified")
 	}
 	count := func() (n int, err error) {
-		err = s.view(t.Context(), func(r *reader) error {
-			return r.scan(span{prefix: []byte{kLinkTo}, keysOnly: true}, func(_, _ []byte) (bool, error) { n++; return true, nil })
+		err = s.kv.View(t.Context(), func(r *kv.Reader) error {
+			return r.Scan(kv.Span{Prefix: []byte{holding.KLinkTo}, KeysOnly: true}, func(_, _ []byte) (bool, error) { n++; return true, nil })
 		})
 		return n, err
 	}
@@ -384,9 +393,9 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 		t.Errorf("after that it is sound: %v", err)
 	}
 	unreadable, absent := 0, 0
-	must(t, s.view(t.Context(), func(r *reader) error {
+	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
 		for _, b := range someBlocks(54, 2000, 300) {
-			_, err := fetch(r.txn, blockKey(b.Cid().Hash()), nil)
+			_, err := reading.Fetch(r.Txn, holding.BlockKey(b.Cid().Hash()), nil)
 			switch {
 			case errors.Is(err, ErrUnreadable):
 				unreadable++
@@ -399,8 +408,8 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	if absent > 0 {
 		t.Errorf("%d blocks are taken to be absent, %d are unreadable", absent, unreadable)
 	}
-	var named *DamagedTablesError
-	if _, err := s.Reclaim(t.Context(), nil); !errors.As(err, &named) || !errors.Is(err, ErrDamaged) {
+	var named *space.DamagedTablesError
+	if _, err := s.Reclaim(t.Context(), nil); !errors.As(err, &named) || !errors.Is(err, space.ErrDamaged) {
 		t.Errorf("a reclaim gives %v", err)
 	}
 	if r, err := s.Verify(t.Context(), func(Damage) error { return nil }, nil); !errors.As(err, &named) || len(r.Tables) == 0 || len(r.Tables[0].Hurt) == 0 {
@@ -411,8 +420,8 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	}
 	// A compaction that comes to it stops there, and nothing is lost.
 	p.put(t, s, someBlocks(55, 100, 300))
-	go func() { _ = s.compact(context.Background()) }() // it never ends
-	for deadline := time.Now().Add(30 * time.Second); badTables.stopped.Load() == 0; time.Sleep(time.Millisecond) {
+	go func() { _ = s.space.Compact(context.Background()) }() // it never ends
+	for deadline := time.Now().Add(30 * time.Second); reading.BadTables.Stopped.Load() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no compaction came to it")
 		}
@@ -422,7 +431,7 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 			t.Errorf("a table was compacted: %v", err)
 		}
 	}
-	if err := s.Close(); err != nil && !errors.Is(err, errUnclosed) {
+	if err := s.Close(); err != nil && !errors.Is(err, space.ErrUnclosed) {
 		t.Error(err)
 	}
 }
@@ -446,11 +455,11 @@ func TestReadsBesideReclaims(t *testing.T) {
 				default:
 				}
 				b := bs[i*7%len(bs)]
-				data, found, err := s.Look(t.Context(), b.Cid().Hash())
+				data, found, err := s.held.Look(t.Context(), b.Cid().Hash())
 				if err != nil || found && !bytes.Equal(data, b.RawData()) {
 					t.Errorf("a look gives %d bytes, %v, %v", len(data), found, err)
 				}
-				got, err := s.Blockstore().Get(t.Context(), b.Cid())
+				got, err := s.held.Blockstore().Get(t.Context(), b.Cid())
 				if err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
 					t.Errorf("the block store gives %v", err)
 				}
@@ -469,7 +478,7 @@ func TestReadsBesideReclaims(t *testing.T) {
 	}
 	close(done)
 	readers.Wait()
-	if n := s.unreadable.n.Load(); n > 0 || reads.Load() == 0 {
+	if n := s.held.Unreadable.N.Load(); n > 0 || reads.Load() == 0 {
 		t.Errorf("%d blocks were taken to be unreadable in %d reads", n, reads.Load())
 	}
 }

@@ -1,18 +1,13 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
-	"errors"
-	"fmt"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-	"github.com/multiformats/go-multihash"
-
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // A reclaim has two halves: deleting the blocks that nothing refers to, and
@@ -20,12 +15,6 @@ import (
 // note (25 HASH), so that the first half looks at those blocks and no others.
 
 const (
-	// deletesPerBatch bounds how many blocks are decided on at a time: claims
-	// wait for about as long as that takes, some 30 ms. Each batch is a sync.
-	deletesPerBatch = 4096
-	// Work that may wait gives way: it pauses as long as each step took, but
-	// for no longer than this.
-	maxPause = time.Second
 	// Giving space back rewrites what is alive beside what is dead, and the tree of
 	// keys. worthwhile is the part of the disk's use that must be dead before a
 	// reclaim does so, and worthwhileGently before one in the background does.
@@ -125,10 +114,10 @@ func (s *Store) Run(ctx context.Context) error {
 // reclaim is Reclaim. If gentle it makes room for others, and gives space back
 // only if that is worth while.
 func (s *Store) reclaim(ctx context.Context, progress func(ReclaimProgress), gentle bool) (report ReclaimReport, err error) {
-	if err := s.enter(ctx); err != nil {
+	if err := s.kv.Enter(ctx); err != nil {
 		return report, err
 	}
-	defer s.leave()
+	defer s.kv.Leave()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)() // Close does not wait for all of it
@@ -147,21 +136,21 @@ func (s *Store) reclaim(ctx context.Context, progress func(ReclaimProgress), gen
 		if ctx.Err() != nil {
 			err = s.ended(ctx)
 		}
-		return report, wrap(err, "reclaim")
+		return report, kv.Wrap(err, "reclaim")
 	}
 	return report, nil
 }
 
 // pressed reports whether the disk is nearly full and something can be deleted.
 func (s *Store) pressed(ctx context.Context) bool {
-	if s.roomFor(nearlyFull) == nil {
+	if s.space.RoomFor(nearlyFull) == nil {
 		return false
 	}
-	if dead, err := s.deadBytes(ctx); err != nil || dead > 0 {
+	if dead, err := s.held.DeadBytes(ctx); err != nil || dead > 0 {
 		return err == nil
 	}
-	notes, _, err := s.looseFrom(ctx, nil, 1)
-	return err == nil && len(notes) > 0
+	any, err := s.held.AnyLoose(ctx)
+	return err == nil && any
 }
 
 // ended says why a context that the store may have ended has.
@@ -181,22 +170,29 @@ type reclaimer struct {
 
 func (r *reclaimer) run(ctx context.Context) (err error) {
 	start := time.Now()
-	if r.report.Before, err = diskUse(r.s.dbDir); err != nil {
+	if r.report.Before, err = space.DiskUse(r.s.dbDir); err != nil {
 		return err
 	}
 	defer func() { r.report.Elapsed = time.Since(start) }()
 	// What a damaged table had would seem not to be linked to, and would not be moved.
-	bad, err := r.s.liveBadTables(ctx)
+	bad, err := r.s.space.LiveBadTables(ctx)
 	if err != nil {
 		return err
 	}
 	if len(bad) > 0 {
-		return &DamagedTablesError{bad}
+		return &space.DamagedTablesError{Tables: bad}
 	}
-	if err := r.deleteLoose(ctx); err != nil {
+	if err := r.s.held.DeleteLoose(ctx, holding.LooseWork{
+		Progress: func(done, total uint64) { r.progress(ReclaimProgress{ReclaimDelete, done, total}) },
+		Deleted: func(blocks, bytes uint64) {
+			r.report.Blocks += blocks
+			r.report.Bytes += bytes
+		},
+		Pause: r.pause,
+	}); err != nil {
 		return err
 	}
-	dead, err := r.s.deadBytes(ctx)
+	dead, err := r.s.held.DeadBytes(ctx)
 	if err != nil {
 		return err
 	}
@@ -204,52 +200,28 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	if r.gentle {
 		part = worthwhileGently
 	}
-	full := r.s.roomFor(nearlyFull) != nil
+	full := r.s.space.RoomFor(nearlyFull) != nil
 	if dead > 0 && (full || dead >= r.report.Before/part) {
-		if err := r.giveBack(ctx); err != nil {
+		if err := r.s.space.GiveBack(ctx, space.GiveBackWork{
+			Before:     r.report.Before,
+			Compacting: func() { r.progress(ReclaimProgress{Stage: ReclaimCompact}) },
+			Collecting: func(freed uint64) { r.progress(ReclaimProgress{Stage: ReclaimCollect, Done: freed}) },
+			Pause:      r.pause,
+		}); err != nil {
 			return err
 		}
 	}
-	if err := r.s.rescueDamaged(ctx); err != nil {
+	if err := r.s.space.RescueDamaged(ctx, r.s.held.RewriteBlocks); err != nil {
 		return err
 	}
-	if r.report.Left, err = r.s.deadBytes(ctx); err != nil {
+	if r.report.Left, err = r.s.held.DeadBytes(ctx); err != nil {
 		return err
 	}
-	if r.report.Damaged, r.report.Emptied, err = r.s.damagedLogs(); err != nil {
+	if r.report.Damaged, r.report.Emptied, err = r.s.space.DamagedLogs(); err != nil {
 		return err
 	}
-	r.report.After, err = diskUse(r.s.dbDir)
+	r.report.After, err = space.DiskUse(r.s.dbDir)
 	return err
-}
-
-// deleteLoose goes through the notes and deletes the blocks that nothing refers
-// to, until it comes to the end.
-func (r *reclaimer) deleteLoose(ctx context.Context) error {
-	total, err := r.s.countKeys(ctx, []byte{kLoose})
-	if err != nil {
-		return err
-	}
-	var from []byte
-	for done := uint64(0); ; {
-		r.progress(ReclaimProgress{ReclaimDelete, done, max(done, total)})
-		began := time.Now()
-		notes, next, err := r.s.looseFrom(ctx, from, deletesPerBatch)
-		if err != nil {
-			return err
-		}
-		if err := r.s.deleteUnclaimed(notes, r.report); err != nil {
-			return err
-		}
-		done += uint64(len(notes))
-		if next == nil {
-			return nil
-		}
-		from = next
-		if err := r.pause(ctx, time.Since(began)); err != nil {
-			return err
-		}
-	}
 }
 
 // pause makes room for others after a step that took so long.
@@ -257,181 +229,5 @@ func (r *reclaimer) pause(ctx context.Context, took time.Duration) error {
 	if !r.gentle {
 		return ctx.Err()
 	}
-	return sleep(ctx, min(took, maxPause))
-}
-
-// looseFrom reads up to limit notes from a key on (nil is from the first), and
-// gives the key to go on from; nil at the end.
-func (s *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []graph.Ref, next []byte, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		return r.scanEach(span{prefix: []byte{kLoose}, from: from}, func(key, value []byte) (bool, error) {
-			if len(notes) == limit {
-				next = append(next, key...)
-				return false, nil
-			}
-			notes = append(notes, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
-			return true, nil
-		})
-	})
-	return notes, next, err
-}
-
-// deleteUnclaimed deletes those of the blocks that nothing refers to, and all of
-// the notes. Whoever claims one of the blocks meanwhile waits: a claim is either
-// seen here, and the block stays, or it comes after the block is gone, and its
-// writer then sees that.
-func (s *Store) deleteUnclaimed(notes []graph.Ref, report *ReclaimReport) error {
-	if len(notes) == 0 {
-		return nil
-	}
-	if err := s.roomToOpen(); err != nil {
-		return err
-	}
-	hashes := make([]multihash.Multihash, len(notes))
-	for i, n := range notes {
-		hashes[i] = n.Hash
-	}
-	defer s.claims.alone(hashes)()
-	dead, err := s.unclaimed(notes)
-	if err != nil {
-		return err
-	}
-	if s.beforeDelete != nil {
-		s.beforeDelete(dead)
-	}
-	wb := s.db.NewWriteBatch()
-	defer wb.Cancel()
-	size := uint64(0)
-	for _, d := range dead {
-		if err := wb.Delete(blockKey(d.Hash)); err != nil {
-			return s.wrote(err)
-		}
-		size += uint64(d.Size)
-	}
-	// The notes last: they are what an interrupted reclaim goes on by.
-	for _, n := range notes {
-		if err := wb.Delete(looseKey(n.Hash)); err != nil {
-			return s.wrote(err)
-		}
-	}
-	if len(dead) > 0 {
-		before, err := s.deadBytes(context.Background())
-		if err != nil {
-			return err
-		}
-		if err := wb.Set(metaKey(metaDead), binary.BigEndian.AppendUint64(nil, before+size)); err != nil {
-			return s.wrote(err)
-		}
-	}
-	if err := s.wrote(wb.Flush()); err != nil {
-		return fmt.Errorf("delete %d blocks: %w", len(dead), err)
-	}
-	report.Blocks += uint64(len(dead))
-	report.Bytes += size
-	return nil
-}
-
-// nearSteps is how many keys are stepped over before seeking, which costs as
-// much as some of them in each table.
-const nearSteps = 16
-
-// unclaimed gives those of the blocks that are there and that nothing refers to.
-// It is fastest in the order of their hashes.
-func (s *Store) unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
-	txn := s.db.NewTransaction(false) // after the stripes were taken: it sees every claim
-	defer txn.Discard()
-	opt := badger.DefaultIteratorOptions
-	opt.Prefix = []byte{kLinkTo}
-	it := iterate(txn, opt)
-	defer it.close()
-	// before reports whether the iterator is before what begins with a prefix.
-	before := func(prefix []byte) bool {
-		item, ok := it.at(nil)
-		return ok && bytes.Compare(item.Key(), prefix) < 0
-	}
-	var last []byte
-	for _, b := range blocks {
-		prefix := blockLinks(b.Hash)
-		if bytes.Compare(prefix, last) < 0 || last == nil {
-			it.seek(prefix)
-		}
-		last = prefix
-		for n := 0; before(prefix); n++ {
-			if n == nearSteps {
-				it.seek(prefix)
-				break
-			}
-			it.next()
-		}
-		_, linked := it.at(prefix)
-		if err := it.failed(); err != nil {
-			return nil, fmt.Errorf("look for links to block %x: %w", b.Hash, err)
-		}
-		if linked {
-			continue
-		}
-		_, err := find(txn, blockKey(b.Hash))
-		switch {
-		case errors.Is(err, badger.ErrKeyNotFound):
-		case err != nil:
-			return nil, fmt.Errorf("look for block %x: %w", b.Hash, err)
-		default:
-			loose = append(loose, b)
-		}
-	}
-	return loose, nil
-}
-
-// deadBytes is how much was deleted since space was last given back. Reclaims
-// alone write it, not the committer.
-func (s *Store) deadBytes(ctx context.Context) (n uint64, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		b, found, err := r.get(metaKey(metaDead))
-		if err == nil && found {
-			n = binary.BigEndian.Uint64(b)
-		}
-		return err
-	})
-	return n, err
-}
-
-// countKeys counts the keys with a prefix.
-func (s *Store) countKeys(ctx context.Context, prefix []byte) (n uint64, err error) {
-	err = s.walk(ctx, span{prefix: prefix, keysOnly: true}, func(_, _ []byte) error {
-		n++
-		return nil
-	})
-	return n, err
-}
-
-// walkPage is how many keys are read before what Badger keeps open for it is
-// let go: a few milliseconds' worth.
-const walkPage = 8192
-
-// walk calls fn for every key of a span, in order, a piece at a time: what
-// changes meanwhile may or may not be seen. Key and value are valid only until
-// fn returns. The span must not be reversed.
-func (s *Store) walk(ctx context.Context, sp span, fn func(key, value []byte) error) error {
-	for {
-		rest, err := s.piece(ctx, sp, fn)
-		if err != nil || rest == nil {
-			return err
-		}
-		sp.from = rest
-	}
-}
-
-// piece is the first piece of a walk. A value that cannot be read is given as nil. rest is the key to go on at; nil at the end.
-func (s *Store) piece(ctx context.Context, sp span, fn func(key, value []byte) error) (rest []byte, err error) {
-	n := 0
-	err = s.view(ctx, func(r *reader) error {
-		return r.scanEach(sp, func(key, value []byte) (bool, error) {
-			if n++; n > walkPage {
-				rest = bytes.Clone(key)
-				return false, nil
-			}
-			return true, fn(key, value)
-		})
-	})
-	return rest, err
+	return kv.Sleep(ctx, min(took, kv.MaxPause))
 }

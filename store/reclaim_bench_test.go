@@ -36,9 +36,9 @@ type pinned struct {
 // beginPin makes a request for the n-th test DAG and begins its attempt.
 func beginPin(tb testing.TB, s *Store, n int) *pinned {
 	tb.Helper()
-	r, err := s.Add(tb.Context(), benchAccount, pintest.DAGSpec(n))
+	r, err := s.requestRecords.Add(tb.Context(), benchAccount, pintest.DAGSpec(n))
 	must(tb, err)
-	a, _, err := s.Begin(tb.Context(), r.DAG())
+	a, _, err := s.requestRecords.Begin(tb.Context(), r.DAG())
 	must(tb, err)
 	return &pinned{request: r, attempt: a}
 }
@@ -55,10 +55,10 @@ func (p *pinned) put(tb testing.TB, s *Store, bs []blocks.Block) {
 // remove removes a pin's request and drops what it referred to.
 func (p *pinned) remove(tb testing.TB, s *Store) {
 	tb.Helper()
-	_, released, err := s.Remove(tb.Context(), benchAccount, p.request.ID)
+	_, released, err := s.requestRecords.Remove(tb.Context(), benchAccount, p.request.ID)
 	must(tb, err)
 	for _, a := range released {
-		must(tb, s.Drop(tb.Context(), a))
+		must(tb, s.held.Drop(tb.Context(), a))
 	}
 }
 
@@ -99,7 +99,7 @@ func fillMixed(tb testing.TB, s *Store, total int, scattered bool) (pins []*pinn
 	}
 	flush()
 	for _, p := range pins {
-		_, err := s.Complete(tb.Context(), p.request.DAG(), p.attempt, pin.Totals{Bytes: uint64(p.bytes)})
+		_, err := s.requestRecords.Complete(tb.Context(), p.request.DAG(), p.attempt, pin.Totals{Bytes: uint64(p.bytes)})
 		must(tb, err)
 	}
 	return pins

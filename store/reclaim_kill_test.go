@@ -24,12 +24,15 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // smallFiles are settings by which little data fills memory and files, so that
 // they are written out, compacted and collected all the time.
 func smallFiles() *badger.Options {
-	o := badgerOptions()
+	o := space.BadgerOptions()
 	o.MemTableSize = 1 << 20
 	o.BaseLevelSize = 1 << 20
 	o.ValueLogFileSize = 2 << 20
@@ -60,18 +63,18 @@ func TestKilledDuringReclaim(t *testing.T) {
 	if testing.Short() {
 		rounds = 5
 	}
-	for range lanes {
+	seed := seedOf(*killSeed)
+	t.Logf("choices are those of -kill-seed=%d", seed)
+	for lane := range uint64(lanes) {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			killAndCheck(t, rounds)
+			killAndCheck(t, rounds, seed+lane)
 		})
 	}
 }
 
-func killAndCheck(t *testing.T, rounds int) {
+func killAndCheck(t *testing.T, rounds int, seed uint64) {
 	dir := t.TempDir()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	f := newFamily(killFamily).deep()
 	var deleted, hashed uint64
@@ -89,14 +92,14 @@ func killAndCheck(t *testing.T, rounds int) {
 				t.Errorf("round %d: %d blocks are not referred to and were not noted", round, r.Strays)
 			}
 		}
-		released, err := s.Released(t.Context())
+		released, err := s.held.Released(t.Context())
 		must(t, err)
 		for _, a := range released {
-			must(t, s.Drop(t.Context(), a))
+			must(t, s.held.Drop(t.Context(), a))
 		}
 		deleted += reclaimAll(t, s)
 		wantNoOthers(t, s)
-		must(t, s.view(t.Context(), func(r *reader) error { return checkNodes(r) }))
+		must(t, s.kv.View(t.Context(), func(r *kv.Reader) error { return checkNodes(r) }))
 		must(t, s.Close())
 		must(t, lock.Close())
 		if t.Failed() {
@@ -182,11 +185,11 @@ const killFamily = 7
 
 // pinAndRemove pins one of the DAGs, and removes another pin if there are a few.
 func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Network, rng *rand.Rand) error {
-	r, err := s.Add(ctx, benchAccount, pin.Spec{CID: root.String(), Root: root})
+	r, err := s.requestRecords.Add(ctx, benchAccount, pin.Spec{CID: root.String(), Root: root})
 	if err != nil {
 		return err
 	}
-	a, complete, err := s.Begin(ctx, r.DAG())
+	a, complete, err := s.requestRecords.Begin(ctx, r.DAG())
 	if err != nil && !errors.Is(err, pin.ErrNotFound) { // another finished it, and a third removed it
 		return err
 	}
@@ -199,22 +202,22 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 		if err != nil {
 			return err
 		}
-		if _, err := s.Complete(ctx, r.DAG(), a, totals); err != nil && !errors.Is(err, pin.ErrSuperseded) {
+		if _, err := s.requestRecords.Complete(ctx, r.DAG(), a, totals); err != nil && !errors.Is(err, pin.ErrSuperseded) {
 			return err
 		}
 	}
 	// Only what is pinned: under others a walk writes.
-	page, err := s.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 20})
+	page, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 20})
 	if err != nil || len(page.Requests) < 5 {
 		return err
 	}
 	old := page.Requests[rng.IntN(len(page.Requests))]
-	_, released, err := s.Remove(ctx, benchAccount, old.ID)
+	_, released, err := s.requestRecords.Remove(ctx, benchAccount, old.ID)
 	if err != nil {
 		return nil // another was faster
 	}
 	for _, a := range released {
-		if err := s.Drop(ctx, a); err != nil {
+		if err := s.held.Drop(ctx, a); err != nil {
 			return err
 		}
 	}
@@ -224,11 +227,11 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 // wantPinned fails if a block is missing of a DAG that a request says is pinned.
 func wantPinned(t *testing.T, s *Store, f *family) (pins int) {
 	t.Helper()
-	page, err := s.List(t.Context(), benchAccount, pin.Query{Limit: 1000})
+	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Limit: 1000})
 	must(t, err)
 	for _, r := range page.Requests {
 		for h := range f.below[r.Root] {
-			if _, ok := read(t, s, blockKey(multihash.Multihash(h))); !ok {
+			if _, ok := read(t, s, holding.BlockKey(multihash.Multihash(h))); !ok {
 				t.Errorf("%s is pinned, and %x of it is missing", r.Root, h)
 			}
 		}
@@ -239,13 +242,13 @@ func wantPinned(t *testing.T, s *Store, f *family) (pins int) {
 // wantNoOthers fails if a block is there that nothing refers to.
 func wantNoOthers(t *testing.T, s *Store) {
 	t.Helper()
-	keys, err := s.Blockstore().AllKeysChan(t.Context())
+	keys, err := s.held.Blockstore().AllKeysChan(t.Context())
 	must(t, err)
 	var all []graph.Ref
 	for c := range keys {
 		all = append(all, graph.Ref{Hash: c.Hash()})
 	}
-	others, err := s.unclaimed(all)
+	others, err := s.held.Unclaimed(all)
 	must(t, err)
 	if len(others) > 0 {
 		t.Errorf("%d blocks of %d are there that nothing refers to", len(others), len(all))

@@ -14,12 +14,15 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // has reports whether a block is there.
 func has(t *testing.T, s *Store, b blocks.Block) bool {
 	t.Helper()
-	there, err := s.Blockstore().Has(t.Context(), b.Cid())
+	there, err := s.held.Blockstore().Has(t.Context(), b.Cid())
 	must(t, err)
 	return there
 }
@@ -67,11 +70,11 @@ func TestReclaim(t *testing.T) {
 		}
 	}
 	for _, b := range append(both, yours...) {
-		if got, err := s.Blockstore().Get(t.Context(), b.Cid()); err != nil || string(got.RawData()) != string(b.RawData()) {
+		if got, err := s.held.Blockstore().Get(t.Context(), b.Cid()); err != nil || string(got.RawData()) != string(b.RawData()) {
 			t.Errorf("%s: %v", b.Cid(), err)
 		}
 	}
-	if n, err := s.countKeys(t.Context(), []byte{kLoose}); err != nil || n != 0 {
+	if n, err := s.kv.CountKeys(t.Context(), []byte{holding.KLoose}); err != nil || n != 0 {
 		t.Errorf("%d notes are left, %v", n, err)
 	}
 }
@@ -98,7 +101,7 @@ func TestReclaimGivesSpaceBack(t *testing.T) {
 			if ratio > 1.15 || r.Before < total {
 				t.Errorf("%d MiB were taken, and %d MiB are, for %d MiB alive: %.3f", r.Before>>20, r.After>>20, live>>20, ratio)
 			}
-			if used, err := diskUse(s.dbDir); err != nil || used > r.After+1<<20 {
+			if used, err := space.DiskUse(s.dbDir); err != nil || used > r.After+1<<20 {
 				t.Errorf("%d bytes are taken, %d are reported; %v", used, r.After, err)
 			}
 			for n, p := range pins {
@@ -128,8 +131,8 @@ func (s *Store) holds(t *testing.T, ref graph.Ref) bool {
 // lookNow reads a block as it is now.
 func (s *Store) lookNow(t *testing.T, ref graph.Ref) (data []byte, found bool, err error) {
 	t.Helper()
-	err = s.view(t.Context(), func(r *reader) error {
-		data, found, err = r.get(blockKey(ref.Hash))
+	err = s.kv.View(t.Context(), func(r *kv.Reader) error {
+		data, found, err = r.Get(holding.BlockKey(ref.Hash))
 		return err
 	})
 	return data, found, err
@@ -140,21 +143,21 @@ func (s *Store) lookNow(t *testing.T, ref graph.Ref) (data []byte, found bool, e
 func TestClaimBeforeDeletion(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	b := someBlocks(21, 1, 3000)[0]
-	must(t, s.Blockstore().Put(t.Context(), b))
-	s.beforeDelete = func(dead []graph.Ref) {
+	must(t, s.held.Blockstore().Put(t.Context(), b))
+	s.held.BeforeDelete = func(dead []graph.Ref) {
 		if len(dead) > 0 {
 			t.Errorf("%v is about to be deleted", dead)
 		}
 	}
 	reclaimed := make(chan error, 1)
-	s.duringWrite = func() {
+	s.held.DuringWrite = func() {
 		go func() {
 			_, err := s.Reclaim(context.WithoutCancel(t.Context()), nil)
 			reclaimed <- err
 		}()
 		// It comes as far as the stripe, and waits there: readers are kept
 		// out while somebody waits to have a stripe alone.
-		stripe := &s.claims.stripes[s.claims.index(b.Cid().Hash())]
+		stripe := &s.held.Claims.Stripes[s.held.Claims.Index(b.Cid().Hash())]
 		for deadline := time.Now().Add(time.Minute); stripe.TryRLock(); {
 			stripe.RUnlock()
 			if time.Now().After(deadline) {
@@ -179,9 +182,9 @@ func TestClaimBeforeDeletion(t *testing.T) {
 func TestClaimAfterDeletion(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	b := someBlocks(22, 1, 3000)[0]
-	must(t, s.Blockstore().Put(t.Context(), b))
+	must(t, s.held.Blockstore().Put(t.Context(), b))
 	claimed := make(chan error, 1)
-	s.beforeDelete = func(dead []graph.Ref) {
+	s.held.BeforeDelete = func(dead []graph.Ref) {
 		if len(dead) != 1 {
 			t.Errorf("%d blocks are about to be deleted", len(dead))
 		}
@@ -203,7 +206,7 @@ func TestClaimAfterDeletion(t *testing.T) {
 		t.Error("a block is there that was deleted before it was claimed")
 	}
 	// The walk fetches it again, and then it stays.
-	s.beforeDelete = nil
+	s.held.BeforeDelete = nil
 	must(t, putTo(s, t.Context(), 1, []blocks.Block{b}))
 	reclaimAll(t, s)
 	if !has(t, s, b) {
@@ -216,9 +219,9 @@ func TestClaimAfterDeletion(t *testing.T) {
 func TestPutDuringDeletion(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	b := someBlocks(23, 1, 3000)[0]
-	must(t, s.Blockstore().Put(t.Context(), b))
+	must(t, s.held.Blockstore().Put(t.Context(), b))
 	put := make(chan error, 1)
-	s.beforeDelete = func([]graph.Ref) {
+	s.held.BeforeDelete = func([]graph.Ref) {
 		go func() { put <- putTo(s, context.WithoutCancel(t.Context()), 1, []blocks.Block{b}) }()
 	}
 	if n := reclaimAll(t, s); n != 1 {
@@ -234,8 +237,8 @@ func TestPutDuringDeletion(t *testing.T) {
 func TestReclaimOfUnclaimedPuts(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	bs := someBlocks(24, 20, 2000)
-	must(t, s.Blockstore().Put(t.Context(), bs[0]))
-	must(t, s.Blockstore().PutMany(t.Context(), bs[1:]))
+	must(t, s.held.Blockstore().Put(t.Context(), bs[0]))
+	must(t, s.held.Blockstore().PutMany(t.Context(), bs[1:]))
 	must(t, claimTo(s, t.Context(), 1, []graph.Ref{refOf(bs[5])}))
 	if n := reclaimAll(t, s); n != 19 {
 		t.Errorf("%d blocks were deleted", n)
@@ -252,21 +255,21 @@ func TestReclaimOfUnclaimedPuts(t *testing.T) {
 func wantExactly(t *testing.T, s *Store) {
 	t.Helper()
 	referred := map[string]bool{}
-	must(t, s.walk(t.Context(), span{prefix: []byte{kLinkTo}}, func(key, _ []byte) error {
-		l, err := splitLinkTo(key)
+	must(t, s.kv.Walk(t.Context(), kv.Span{Prefix: []byte{holding.KLinkTo}}, func(key, _ []byte) error {
+		l, err := holding.SplitLinkTo(key)
 		if err != nil {
 			return err
 		}
 		referred[string(l.Hash)] = true
-		if _, ok := read(t, s, linkFromKey(l)); !ok {
+		if _, ok := read(t, s, holding.LinkFromKey(l)); !ok {
 			t.Errorf("%s has a link from %d that has no other side", l.Hash, l.Holder)
 		}
-		if _, ok := read(t, s, blockKey(l.Hash)); !ok {
+		if _, ok := read(t, s, holding.BlockKey(l.Hash)); !ok {
 			t.Errorf("%s is linked to and missing", l.Hash)
 		}
 		return nil
 	}))
-	keys, err := s.Blockstore().AllKeysChan(t.Context())
+	keys, err := s.held.Blockstore().AllKeysChan(t.Context())
 	must(t, err)
 	for c := range keys {
 		if !referred[string(c.Hash())] {
@@ -334,10 +337,10 @@ func pinSome(t *testing.T, s *Store, n int, bs []blocks.Block, rng *rand.Rand) {
 		}
 	}
 	must(t, putTo(s, t.Context(), p.attempt, missing))
-	_, err := s.Complete(t.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(len(mine))})
+	_, err := s.requestRecords.Complete(t.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(len(mine))})
 	must(t, err)
 	for _, b := range mine {
-		got, err := s.Blockstore().Get(t.Context(), b.Cid())
+		got, err := s.held.Blockstore().Get(t.Context(), b.Cid())
 		if err != nil || string(got.RawData()) != string(b.RawData()) {
 			t.Errorf("pin %d: %s: %v", n, b.Cid(), err)
 		}
@@ -373,10 +376,10 @@ func TestReclaimsTakeTurns(t *testing.T) {
 // Close ends a reclaim, and a Run.
 func TestCloseEndsReclaim(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{ReclaimInterval: time.Millisecond})
-	must(t, s.Blockstore().PutMany(t.Context(), someBlocks(27, 2*deletesPerBatch, 100)))
+	must(t, s.held.Blockstore().PutMany(t.Context(), someBlocks(27, 2*holding.DeletesPerBatch, 100)))
 	closed := make(chan error, 1)
 	var once sync.Once
-	s.beforeDelete = func([]graph.Ref) {
+	s.held.BeforeDelete = func([]graph.Ref) {
 		once.Do(func() {
 			go func() { closed <- s.Close() }()
 			<-s.ctx.Done()
@@ -392,7 +395,7 @@ func TestCloseEndsReclaim(t *testing.T) {
 func TestRun(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{ReclaimInterval: time.Millisecond})
 	b := someBlocks(28, 1, 3000)[0]
-	must(t, s.Blockstore().Put(t.Context(), b))
+	must(t, s.held.Blockstore().Put(t.Context(), b))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -422,7 +425,7 @@ func TestGentleReclaim(t *testing.T) {
 		t.Helper()
 		r, err := s.reclaim(t.Context(), nil, true)
 		must(t, err)
-		if dead, err := s.deadBytes(t.Context()); err != nil || dead != wantDead {
+		if dead, err := s.held.DeadBytes(t.Context()); err != nil || dead != wantDead {
 			t.Errorf("%d bytes are dead, %v; want %d; report %+v", dead, err, wantDead, r)
 		}
 	}
@@ -490,7 +493,7 @@ func TestReclaimWhileKeysAreRead(t *testing.T) {
 	}
 	it.Close()
 	txn.Discard()
-	if used, err := diskUse(s.dbDir); err != nil || used > uint64(kept.bytes)*13/10+8<<20 {
+	if used, err := space.DiskUse(s.dbDir); err != nil || used > uint64(kept.bytes)*13/10+8<<20 {
 		t.Errorf("%d KiB stay taken for %d KiB alive, %v", used>>10, kept.bytes>>10, err)
 	}
 }

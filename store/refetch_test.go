@@ -25,7 +25,7 @@ func TestRepairBelowWhatAWalkPassed(t *testing.T) {
 			o.awaitPassed(dagtest.Last(all))
 			bad := all[42]
 			overwrite(t, o.s, bad, []byte("torn"))
-			o.s.looks.close() // a real disk does not show what was there a moment ago
+			o.s.kv.LookAfresh() // a real disk does not show what was there a moment ago
 			found, _ := verify(t, o.s)
 			if d := found[string(bad.Cid().Hash())]; len(found) != 1 || len(d.DAGs) != 2 {
 				t.Fatalf("found %v", found)
@@ -59,7 +59,7 @@ func TestNotWhole(t *testing.T) {
 	other := pinDAG(t, s, dagtest.Tree(dagtest.Leaves(7, 50)[:3], 5))
 	hashes := []multihash.Multihash{all[42].Cid().Hash(), dagtest.Raw("nobody has it").Cid().Hash()}
 	for call := range 2 {
-		dags, marks, err := s.NotWhole(t.Context(), hashes)
+		dags, marks, err := s.held.NotWhole(t.Context(), hashes)
 		must(t, err)
 		if len(dags) != 2 || !slices.Contains(dags, p.request.DAG()) || !slices.Contains(dags, q.request.DAG()) {
 			t.Errorf("above the block are %v", dags)
@@ -68,7 +68,7 @@ func TestNotWhole(t *testing.T) {
 			t.Errorf("call %d took %d marks back", call, marks)
 		}
 	}
-	if whole, err := s.Whole(t.Context(), other.request.DAG(), pin.Limits{}, true); err != nil || !whole {
+	if whole, err := s.held.Whole(t.Context(), other.request.DAG(), pin.Limits{}, true); err != nil || !whole {
 		t.Errorf("another DAG is whole: %v, %v", whole, err)
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // someBlocks makes n distinct blocks of a size.
@@ -54,7 +56,7 @@ func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
 		if size, ok := got[string(h)]; !ok || size != len(b.RawData()) {
 			t.Errorf("attempt %d has %s: %v, %d bytes", a, h, ok, size)
 		}
-		if _, ok := read(t, s, linkToKey(rawLinks(a, []graph.Ref{refOf(b)})[0])); !ok {
+		if _, ok := read(t, s, holding.LinkToKey(rawLinks(a, []graph.Ref{refOf(b)})[0])); !ok {
 			t.Errorf("%s has no reference from attempt %d", h, a)
 		}
 	}
@@ -66,9 +68,9 @@ func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
 // sides counts the keys of both sides of all references.
 func sides(t *testing.T, s *Store) (n int) {
 	t.Helper()
-	must(t, s.view(t.Context(), func(r *reader) error {
-		for _, kind := range []byte{kLinkTo, kLinkFrom} {
-			if err := r.scan(span{prefix: []byte{kind}, keysOnly: true}, func(_, _ []byte) (bool, error) {
+	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
+		for _, kind := range []byte{holding.KLinkTo, holding.KLinkFrom} {
+			if err := r.Scan(kv.Span{Prefix: []byte{kind}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				n++
 				return true, nil
 			}); err != nil {
@@ -94,7 +96,7 @@ func TestWrite(t *testing.T) {
 	for _, b := range append(small[:10:10], large...) {
 		// Any CID of the multihash finds it.
 		for _, c := range []cid.Cid{b.Cid(), cid.NewCidV1(cid.Raw, b.Cid().Hash())} {
-			got, err := s.Blockstore().Get(t.Context(), c)
+			got, err := s.held.Blockstore().Get(t.Context(), c)
 			must(t, err)
 			if string(got.RawData()) != string(b.RawData()) {
 				t.Errorf("%s reads back otherwise", c)
@@ -114,7 +116,7 @@ func TestClaim(t *testing.T) {
 	must(t, claimTo(s, t.Context(), 7, nil))
 	wantReferences(t, s, 7, bs...)
 	for _, b := range bs {
-		if has, err := s.Blockstore().Has(t.Context(), b.Cid()); err != nil || has {
+		if has, err := s.held.Blockstore().Has(t.Context(), b.Cid()); err != nil || has {
 			t.Errorf("a claim alone: has %v, error %v", has, err)
 		}
 	}
@@ -160,40 +162,40 @@ func TestReferencesOfOddHashes(t *testing.T) {
 func TestDropDeletesReferences(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	bs := someBlocks(4, dropsPerBatch+100, 10)
+	bs := someBlocks(4, holding.DropsPerBatch+100, 10)
 	attempt := func(n int) (pin.Request, pin.Attempt) {
-		r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(n))
+		r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(n))
 		must(t, err)
-		a, _, err := s.Begin(ctx, r.DAG())
+		a, _, err := s.requestRecords.Begin(ctx, r.DAG())
 		must(t, err)
 		must(t, putTo(s, ctx, a, bs))
 		return r, a
 	}
 	gone, a := attempt(1)
 	_, kept := attempt(2)
-	if err := s.Drop(ctx, a); err == nil {
+	if err := s.held.Drop(ctx, a); err == nil {
 		t.Error("dropped an attempt that is in use")
 	}
 	wantReferences(t, s, a, bs...)
-	_, released, err := s.Remove(ctx, benchAccount, gone.ID)
+	_, released, err := s.requestRecords.Remove(ctx, benchAccount, gone.ID)
 	must(t, err)
 	if len(released) != 1 || released[0] != a {
 		t.Fatalf("released %v, want %d", released, a)
 	}
 	// Interrupted after a part, and done again.
-	d := &dropper{s: s, attempt: graph.HolderOf(a), next: []graph.Holder{graph.HolderOf(a)}}
-	must(t, d.step(ctx))
-	if left := len(references(t, s, a)); left != 100 || len(d.next) != 1 {
-		t.Errorf("%d references are left, of %v", left, d.next)
+	d := &holding.Dropper{S: s.held, Attempt: graph.HolderOf(a), Next: []graph.Holder{graph.HolderOf(a)}}
+	must(t, d.Step(ctx))
+	if left := len(references(t, s, a)); left != 100 || len(d.Next) != 1 {
+		t.Errorf("%d references are left, of %v", left, d.Next)
 	}
-	must(t, s.Drop(ctx, a))
-	must(t, s.Drop(ctx, a))
+	must(t, s.held.Drop(ctx, a))
+	must(t, s.held.Drop(ctx, a))
 	wantReferences(t, s, a)
 	wantReferences(t, s, kept, bs...)
 	if n := sides(t, s); n != 2*len(bs) {
 		t.Errorf("%d keys of references, want %d", n, 2*len(bs))
 	}
-	if has, err := s.Blockstore().Has(ctx, bs[0].Cid()); err != nil || !has {
+	if has, err := s.held.Blockstore().Has(ctx, bs[0].Cid()); err != nil || !has {
 		t.Errorf("a block went with a reference: %v, %v", has, err)
 	}
 }
@@ -230,14 +232,14 @@ func TestClaimsShareTheirStripes(t *testing.T) {
 	mine := map[uint8]bool{}
 	for _, b := range someBlocks(6, 30, 10) {
 		refs = append(refs, refOf(b))
-		mine[s.claims.index(b.Cid().Hash())] = true
+		mine[s.held.Claims.Index(b.Cid().Hash())] = true
 	}
 	check := func(held bool) {
 		t.Helper()
-		for i := range s.claims.stripes {
-			free := s.claims.stripes[i].TryLock()
+		for i := range s.held.Claims.Stripes {
+			free := s.held.Claims.Stripes[i].TryLock()
 			if free {
-				s.claims.stripes[i].Unlock()
+				s.held.Claims.Stripes[i].Unlock()
 			}
 			if want := !held || !mine[uint8(i)]; free != want {
 				t.Errorf("stripe %d is free: %v, want %v", i, free, want)
@@ -246,7 +248,7 @@ func TestClaimsShareTheirStripes(t *testing.T) {
 	}
 	check(false)
 	written := false
-	s.duringWrite = func() {
+	s.held.DuringWrite = func() {
 		written = true
 		check(true)
 	}
@@ -276,7 +278,7 @@ func TestFloors(t *testing.T) {
 		free = n
 	}
 	t.Cleanup(func() { setFree(10 << 20) })
-	r, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	bs := someBlocks(7, 10, 1000)
 	refs := []graph.Ref{{Hash: bs[0].Cid().Hash(), Size: 1000}}
@@ -289,21 +291,21 @@ func TestFloors(t *testing.T) {
 	fresh := someBlocks(8, 3, 10) // one for each check, as the blockstore skips what it has
 	check := func(newFull, upkeepFull bool) {
 		t.Helper()
-		_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+		_, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 		full("Add", err, newFull)
-		_, _, _, err = s.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(1))
+		_, _, _, err = s.requestRecords.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(1))
 		if !newFull {
 			r = s.newest(t)
 		}
 		full("Replace", err, newFull)
 		full("Write of blocks", putTo(s, ctx, 1, bs), newFull)
 		full("Write of links", claimTo(s, ctx, 1, refs), upkeepFull)
-		_, _, err = s.Begin(ctx, pintest.DAGSpec(1).DAG())
+		_, _, err = s.requestRecords.Begin(ctx, pintest.DAGSpec(1).DAG())
 		full("Begin", err, upkeepFull)
-		full("Blockstore.Put", s.Blockstore().Put(ctx, fresh[0]), upkeepFull)
+		full("Blockstore.Put", s.held.Blockstore().Put(ctx, fresh[0]), upkeepFull)
 		fresh = fresh[1:]
-		full("Datastore.Put", s.Datastore().Put(ctx, datastore.NewKey("/x"), nil), upkeepFull)
-		_, err = s.Get(ctx, benchAccount, r.ID)
+		full("Datastore.Put", s.held.Datastore().Put(ctx, datastore.NewKey("/x"), nil), upkeepFull)
+		_, err = s.requestRecords.Get(ctx, benchAccount, r.ID)
 		must(t, err)
 	}
 	check(false, false)
@@ -316,17 +318,17 @@ func TestFloors(t *testing.T) {
 	check(true, false)
 	setFree(1<<20 - 1)
 	check(true, true)
-	_, _, err = s.Remove(ctx, benchAccount, r.ID)
+	_, _, err = s.requestRecords.Remove(ctx, benchAccount, r.ID)
 	full("Remove", err, true)
 	setFree(2 << 20)
-	_, _, err = s.Remove(ctx, benchAccount, r.ID)
+	_, _, err = s.requestRecords.Remove(ctx, benchAccount, r.ID)
 	full("Remove", err, false)
 }
 
 // newest gives the newest request of the bench's account.
 func (s *Store) newest(t *testing.T) pin.Request {
 	t.Helper()
-	page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1})
+	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1})
 	must(t, err)
 	return page.Requests[0]
 }
@@ -334,10 +336,10 @@ func (s *Store) newest(t *testing.T) pin.Request {
 func TestDatastoreHidesRecords(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	_, err := s.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	_, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
 	must(t, err)
 	must(t, putTo(s, ctx, 1, someBlocks(9, 3, 10)))
-	d := s.Datastore()
+	d := s.held.Datastore()
 	batch, err := d.Batch(ctx)
 	must(t, err)
 	for i := range 3 {
@@ -361,7 +363,7 @@ func TestDatastoreHidesRecords(t *testing.T) {
 	if _, err := d.Get(ctx, datastore.NewKey("/mine/1")); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
-	if _, err := s.Blockstore().Get(ctx, someBlocks(9, 1, 10)[0].Cid()); !errors.Is(err, pin.ErrClosed) {
+	if _, err := s.held.Blockstore().Get(ctx, someBlocks(9, 1, 10)[0].Cid()); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("blocks after Close: %v", err)
 	}
 	if err := putTo(s, ctx, 1, someBlocks(9, 1, 10)); !errors.Is(err, pin.ErrClosed) {

@@ -21,6 +21,11 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 var (
@@ -61,16 +66,16 @@ func TestDamageRounds(t *testing.T) {
 
 // healthy is a store before it is damaged, and what it has.
 type healthy struct {
-	dir      string
-	kept     *pinned
-	blocks   []blocks.Block
-	requests map[string]pin.Request
-	logs     map[string][]byte // the files of the value log
+	dir        string
+	kept       *pinned
+	blocks     []blocks.Block
+	requestsOf map[string]pin.Request
+	logs       map[string][]byte // the files of the value log
 }
 
 func makeHealthy(t *testing.T) *healthy {
 	t.Helper()
-	h := &healthy{dir: t.TempDir(), requests: map[string]pin.Request{}}
+	h := &healthy{dir: t.TempDir(), requestsOf: map[string]pin.Request{}}
 	s, lock := openSmall(t, h.dir)
 	h.kept = beginPin(t, s, 0)
 	for i, size := range []int{200, 900, 3000, 40_000, 300} {
@@ -84,17 +89,17 @@ func makeHealthy(t *testing.T) *healthy {
 		if i%4 == 0 {
 			spec.Meta = map[string]string{"long": strings.Repeat(spec.Name+" ", 200)}
 		}
-		_, err := s.Add(t.Context(), benchAccount, spec)
+		_, err := s.requestRecords.Add(t.Context(), benchAccount, spec)
 		must(t, err)
 	}
 	must(t, s.Close())
 	// Each start begins a file of the value log, and the newest one is like no other.
 	s, err := openWith(t.Context(), lock.dir, Config{Now: new(benchClock).now}.withDefaults(), smallFiles(), migrations())
 	must(t, err)
-	page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
+	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
 	must(t, err)
 	for _, r := range page.Requests {
-		h.requests[r.ID] = r
+		h.requestsOf[r.ID] = r
 	}
 	if found, _ := verify(t, s); len(found) > 0 || len(page.Requests) != 121 {
 		t.Fatalf("%d blocks are damaged, and %d requests listed", len(found), len(page.Requests))
@@ -162,8 +167,8 @@ func rotForRounds(t *testing.T) {
 // where gives the part of a file of the value log that has a key's value.
 func (h *healthy) where(key []byte, size int) (at hit, ok bool) {
 	for name, data := range h.logs {
-		if i := bytes.Index(data, key); i >= 0 && int64(size) >= badgerOptions().ValueThreshold {
-			return hit{name, int64(i) - entryHeader, int64(i + len(key) + 8 + size + 4)}, true
+		if i := bytes.Index(data, key); i >= 0 && int64(size) >= space.BadgerOptions().ValueThreshold {
+			return hit{name, int64(i) - reading.EntryHeader, int64(i + len(key) + 8 + size + 4)}, true
 		}
 	}
 	return hit{}, false
@@ -193,7 +198,7 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	s, err := openWith(t.Context(), dir, Config{Now: new(benchClock).now, Logger: log}.withDefaults(), smallFiles(), migrations())
 	if err != nil {
-		if !errors.Is(err, ErrDamaged) {
+		if !errors.Is(err, space.ErrDamaged) {
 			t.Errorf("it does not open: %v", err)
 		}
 		if hits[0].file[len(hits[0].file)-4:] == ".sst" && !strings.Contains(err.Error(), hits[0].file) {
@@ -202,17 +207,17 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 		t.Logf("it does not open: %v", err)
 		return
 	}
-	s.closeWait = 100 * time.Millisecond // it may keep a lock, see closeDatabase
+	s.space.CloseWait = 100 * time.Millisecond // it may keep a lock, see closeDatabase
 	defer func() {
-		if err := s.Close(); err != nil && !errors.Is(err, errUnclosed) {
+		if err := s.Close(); err != nil && !errors.Is(err, space.ErrUnclosed) {
 			t.Errorf("it does not close: %v", err)
 		}
 	}()
 	bad := map[string]bool{}
 	for i, b := range h.blocks {
 		hash := b.Cid().Hash()
-		was := touched(blockKey(hash), len(b.RawData()))
-		data, found, err := s.Look(t.Context(), hash)
+		was := touched(holding.BlockKey(hash), len(b.RawData()))
+		data, found, err := s.held.Look(t.Context(), hash)
 		switch {
 		case errors.Is(err, ErrUnreadable) && data == nil && was:
 			bad[string(hash)] = true
@@ -221,7 +226,7 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 		case !bytes.Equal(data, b.RawData()):
 			t.Errorf("block %d of %d bytes (hit: %v) has %d others", i, len(b.RawData()), was, len(data))
 		}
-		if got, err := s.Blockstore().Get(t.Context(), b.Cid()); (err != nil) != bad[string(hash)] || err == nil && !bytes.Equal(got.RawData(), b.RawData()) {
+		if got, err := s.held.Blockstore().Get(t.Context(), b.Cid()); (err != nil) != bad[string(hash)] || err == nil && !bytes.Equal(got.RawData(), b.RawData()) {
 			t.Errorf("block %d by the block store: %v", i, err)
 		}
 	}
@@ -238,30 +243,30 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 func (h *healthy) checkRequests(t *testing.T, s *Store, touched func([]byte, int) bool) {
 	t.Helper()
 	same := func(got pin.Request) bool {
-		want := h.requests[got.ID]
+		want := h.requestsOf[got.ID]
 		return reflect.DeepEqual(got, want) || pin.InfoOf(got)["damaged"] != ""
 	}
-	a, _ := accountOf(benchAccount)
-	for id, want := range h.requests {
+	a, _ := kv.AccountOf(benchAccount)
+	for id, want := range h.requestsOf {
 		size := 300 // beside its metadata, at most
 		for k, v := range want.Meta {
 			size += len(k) + len(v)
 		}
-		was := touched(requestKey(a, want.Created.UnixMilli()), size)
-		got, err := s.Get(t.Context(), benchAccount, id)
+		was := touched(requests.RequestKey(a, want.Created.UnixMilli()), size)
+		got, err := s.requestRecords.Get(t.Context(), benchAccount, id)
 		switch {
 		case was && err == nil && pin.InfoOf(got)["damaged"] != "":
 		case err != nil || !reflect.DeepEqual(got, want):
 			t.Errorf("request %s (hit: %v) is %+v, %v; was %+v", id, was, got, err, want)
 		}
 	}
-	page, err := s.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
-	if err != nil || len(page.Requests) != len(h.requests) || page.Count != len(h.requests) {
-		t.Errorf("%d requests are listed and %d counted, of %d, %v", len(page.Requests), page.Count, len(h.requests), err)
+	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
+	if err != nil || len(page.Requests) != len(h.requestsOf) || page.Count != len(h.requestsOf) {
+		t.Errorf("%d requests are listed and %d counted, of %d, %v", len(page.Requests), page.Count, len(h.requestsOf), err)
 	}
 	for _, got := range page.Requests {
 		if !same(got) {
-			t.Errorf("listed is %+v, was %+v", got, h.requests[got.ID])
+			t.Errorf("listed is %+v, was %+v", got, h.requestsOf[got.ID])
 		}
 	}
 }
@@ -295,7 +300,7 @@ func (h *healthy) repair(t *testing.T, s *Store, bad map[string]bool) {
 		t.Errorf("a reclaim: %v", err)
 	}
 	for _, b := range h.blocks {
-		if got, err := s.Blockstore().Get(t.Context(), b.Cid()); err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
+		if got, err := s.held.Blockstore().Get(t.Context(), b.Cid()); err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
 			t.Errorf("mended and reclaimed, block %s: %v", b.Cid(), err)
 		}
 	}

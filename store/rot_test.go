@@ -11,6 +11,10 @@ import (
 	"time"
 
 	blocks "github.com/ipfs/go-block-format"
+
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // rotten is a store of which 70 % is about to be unpinned, over many files of the
@@ -45,7 +49,7 @@ func entries(t *testing.T, data []byte, bs []blocks.Block) (first, end int) {
 	t.Helper()
 	first = len(data)
 	for _, b := range bs {
-		at := bytes.Index(data, blockKey(b.Cid().Hash()))
+		at := bytes.Index(data, holding.BlockKey(b.Cid().Hash()))
 		if at < 0 {
 			continue
 		}
@@ -65,21 +69,24 @@ func flip(t *testing.T, path string, at int) {
 
 func valueLog(t *testing.T, dir string) (paths []string) {
 	t.Helper()
-	all, err := logFiles(filepath.Join(dir, dbName))
+	all, err := space.LogFiles(filepath.Join(dir, dbName))
 	must(t, err)
 	for _, f := range all {
-		paths = append(paths, filepath.Join(dir, dbName, f.name))
+		paths = append(paths, filepath.Join(dir, dbName, f.Name))
 	}
 	return paths
 }
 
 // openLogged is openSmall with a log.
-func openLogged(t *testing.T, dir string) (*Store, *bytes.Buffer) {
+func openLogged(t *testing.T, dir string, change ...func(*Config)) (*Store, *bytes.Buffer) {
 	t.Helper()
 	lock, err := Lock(dir)
 	must(t, err)
 	log := new(bytes.Buffer)
 	cfg := Config{Now: new(benchClock).now, Logger: slog.New(slog.NewTextHandler(log, nil))}
+	for _, f := range change {
+		f(&cfg)
+	}
 	s, err := openWith(t.Context(), lock.dir, cfg.withDefaults(), smallFiles(), migrations())
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()); must(t, lock.Close()) })
@@ -119,7 +126,7 @@ func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 	if found, report := verify(t, s); len(found) > 0 {
 		t.Errorf("after the reclaim %d pinned blocks are damaged: %d corrupt, %d missing", len(found), report.Corrupt, report.Missing)
 	}
-	if used, err := diskUse(s.dbDir); err != nil || used > uint64(r.kept.bytes)*13/10+8<<20 {
+	if used, err := space.DiskUse(s.dbDir); err != nil || used > uint64(r.kept.bytes)*13/10+8<<20 {
 		t.Errorf("%d KiB stay taken for %d KiB alive, %v", used>>10, r.kept.bytes>>10, err)
 	}
 	if n := strings.Count(log.String(), "is damaged"); n != 1 || !strings.Contains(log.String(), filepath.Base(flipped)) {
@@ -128,7 +135,7 @@ func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 	if st, err := s.Stats(t.Context()); err != nil || st.Damaged != 1 {
 		t.Errorf("stats say %d damaged files, %v", st.Damaged, err)
 	}
-	if _, err := os.Lstat(flipped + deadLog); err != nil {
+	if _, err := os.Lstat(flipped + space.DeadLog); err != nil {
 		t.Errorf("what is alive in the file was not moved: %v", err)
 	}
 }
@@ -144,7 +151,7 @@ func TestDamagedFileGoes(t *testing.T) {
 		data, err := os.ReadFile(path)
 		must(t, err)
 		for _, b := range r.keptBlocks {
-			if at := bytes.Index(data, blockKey(b.Cid().Hash())); at >= 0 && flipped == "" {
+			if at := bytes.Index(data, holding.BlockKey(b.Cid().Hash())); at >= 0 && flipped == "" {
 				flip(t, path, at+1000)
 				flipped, bad = path, b
 			}
@@ -176,7 +183,7 @@ func TestDamagedFileGoes(t *testing.T) {
 		reclaimAll(t, s)
 		counted(s, 1, 0)
 		whole(s, false)
-		if _, err := os.Lstat(flipped + deadLog); err == nil || !strings.Contains(log.String(), "left=1") {
+		if _, err := os.Lstat(flipped + space.DeadLog); err == nil || !strings.Contains(log.String(), "left=1") {
 			t.Errorf("it goes with a block in it that is to be mended, %v:\n%s", err, log)
 		}
 	})
@@ -189,12 +196,12 @@ func TestDamagedFileGoes(t *testing.T) {
 		must(t, putTo(s, t.Context(), r.kept.attempt, []blocks.Block{bad})) // as a repair does
 		counted(s, 1, 1)
 		whole(s, true)
-		if _, err := os.Lstat(flipped + deadLog); err != nil {
+		if _, err := os.Lstat(flipped + space.DeadLog); err != nil {
 			t.Error(err)
 		}
 	})
 	s, log := openLogged(t, r.dir)
-	for _, name := range []string{flipped, flipped + damagedLog, flipped + deadLog} {
+	for _, name := range []string{flipped, flipped + space.DamagedLog, flipped + space.DeadLog} {
 		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is there: %v", name, err)
 		}
@@ -216,12 +223,12 @@ func TestMarksOfDamagedFilesGo(t *testing.T) {
 	must(t, s.Close())
 	must(t, lock.Close())
 	path := filepath.Join(dir, dbName, "000042.vlog")
-	for _, as := range [][]string{{damagedLog}, {damagedLog, deadLog}} {
+	for _, as := range [][]string{{space.DamagedLog}, {space.DamagedLog, space.DeadLog}} {
 		for _, m := range as {
-			must(t, mark(path, m))
+			must(t, space.Mark(path, m))
 		}
-		must(t, removeDead(filepath.Dir(path)))
-		if marked(path, damagedLog) || marked(path, deadLog) {
+		must(t, space.RemoveDead(filepath.Dir(path)))
+		if space.Marked(path, space.DamagedLog) || space.Marked(path, space.DeadLog) {
 			t.Errorf("of %q something is left", as)
 		}
 	}
@@ -236,9 +243,17 @@ func TestDamagedFileWaitsForRoom(t *testing.T) {
 	must(t, err)
 	first, _ := entries(t, data, r.goneBlocks)
 	flip(t, path, first+1000)
-	must(t, mark(path, damagedLog))
-	s, log := openLogged(t, r.dir)
-	s.cfg.FreeSpace = func(string) (uint64, error) { return s.cfg.Reserve/4 + 1<<10, nil }
+	must(t, space.Mark(path, space.DamagedLog))
+	full := false
+	s, log := openLogged(t, r.dir, func(c *Config) {
+		c.FreeSpace = func(dir string) (uint64, error) {
+			if full {
+				return DefaultReserve/4 + 1<<10, nil
+			}
+			return space.FreeSpace(dir)
+		}
+	})
+	full = true
 	report, err := s.Reclaim(t.Context(), nil)
 	if err != nil || report.Damaged != 1 || report.Emptied != 0 {
 		t.Errorf("without room: %+v, %v", report, err)
@@ -246,7 +261,7 @@ func TestDamagedFileWaitsForRoom(t *testing.T) {
 	if !strings.Contains(log.String(), "is not moved") {
 		t.Errorf("the log says\n%s", log)
 	}
-	s.cfg.FreeSpace = freeSpace
+	full = false
 	report, err = s.Reclaim(t.Context(), nil)
 	if err != nil || report.Damaged != 1 || report.Emptied != 0 {
 		t.Errorf("with room, and the block still there: %+v, %v", report, err)
@@ -317,7 +332,7 @@ func TestOpenAfterACrash(t *testing.T) {
 	if info.Size() >= int64(last) {
 		t.Errorf("it has %d bytes, and was torn at %d", info.Size(), last)
 	}
-	if n, _, err := s.damagedLogs(); err != nil || n > 0 {
+	if n, _, err := s.space.DamagedLogs(); err != nil || n > 0 {
 		t.Errorf("%d files are damaged, %v", n, err)
 	}
 }
@@ -336,7 +351,7 @@ func TestCheckLog(t *testing.T) {
 		good bool
 	}{
 		"whole":           {whole, true},
-		"empty":           {whole[:logHeader], true},
+		"empty":           {whole[:reading.LogHeader], true},
 		"zeros behind it": {append(bytes.Clone(whole), make([]byte, 5000)...), true},
 		"cut off":         {whole[:last+100], false},
 		"garbage behind":  {append(bytes.Clone(whole), "garbage"...), false},
@@ -345,16 +360,16 @@ func TestCheckLog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			copied := filepath.Join(t.TempDir(), "000001.vlog")
 			must(t, os.WriteFile(copied, c.data, 0o600))
-			if err := checkLog(t.Context(), copied); (err == nil) != c.good {
+			if err := space.CheckLog(t.Context(), copied); (err == nil) != c.good {
 				t.Errorf("error %v", err)
 			}
 		})
 	}
-	for at := logHeader; at < len(whole); at += 9973 {
+	for at := reading.LogHeader; at < len(whole); at += 9973 {
 		data := bytes.Clone(whole)
 		data[at] ^= 1 << (at % 8)
 		must(t, os.WriteFile(path, data, 0o600))
-		if err := checkLog(t.Context(), path); err == nil {
+		if err := space.CheckLog(t.Context(), path); err == nil {
 			t.Errorf("a bit at %d is not noticed", at)
 		}
 	}
@@ -373,8 +388,8 @@ func TestCloseAfterADamagedLength(t *testing.T) {
 	if found, _ := verify(t, s); len(found) != 1 {
 		t.Errorf("%d blocks are damaged", len(found))
 	}
-	s.closeWait = 10 * time.Millisecond // it never ends
-	if err := s.Close(); !errors.Is(err, errUnclosed) {
+	s.space.CloseWait = 10 * time.Millisecond // it never ends
+	if err := s.Close(); !errors.Is(err, space.ErrUnclosed) {
 		t.Errorf("error %v", err)
 	}
 	must(t, lock.Close())

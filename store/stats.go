@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -11,6 +10,10 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // Amount is some blocks.
@@ -50,54 +53,53 @@ type Stats struct {
 // Stats counts what there is. It reads through all references, a million in a
 // second or so; what changes meanwhile may or may not be counted.
 func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
-	st.Requests = map[pin.Status]uint64{}
-	for _, step := range []func(context.Context, keyWalk, *Stats) error{s.countLive, s.countDead, s.countDAGs, s.countRequests} {
-		if err := step(ctx, s.walk, &st); err != nil {
-			return Stats{}, wrap(err, "count what the store has")
+	for _, step := range []func(context.Context, kv.KeyWalk, *Stats) error{s.countLive, s.countDead, s.countDAGs} {
+		if err := step(ctx, s.kv.Walk, &st); err != nil {
+			return Stats{}, kv.Wrap(err, "count what the store has")
 		}
+	}
+	if st.Requests, err = s.requestRecords.CountRequests(ctx, s.kv.Walk); err != nil {
+		return Stats{}, kv.Wrap(err, "count what the store has")
 	}
 	if err := s.checkRecords(ctx, false, st.DamagedRecords.note); err != nil {
 		return Stats{}, err
 	}
-	if st.Accounts, err = s.countKeys(ctx, []byte{kLogin}); err != nil {
-		return Stats{}, wrap(err, "count accounts")
+	if st.Accounts, err = s.kv.CountKeys(ctx, []byte{accounts.KLogin}); err != nil {
+		return Stats{}, kv.Wrap(err, "count accounts")
 	}
-	if st.Disk, err = diskUse(s.dbDir); err != nil {
+	if st.Disk, err = space.DiskUse(s.dbDir); err != nil {
 		return Stats{}, err
 	}
 	if st.Free, err = s.cfg.FreeSpace(s.dbDir); err != nil {
 		return Stats{}, err
 	}
-	if st.Damaged, _, err = s.damagedLogs(); err != nil {
+	if st.Damaged, _, err = s.space.DamagedLogs(); err != nil {
 		return Stats{}, err
 	}
-	if st.Unreadable, err = s.stillUnreadable(ctx); err != nil {
-		return Stats{}, wrap(err, "look at what could not be read")
+	if st.Unreadable, err = s.held.StillUnreadable(ctx); err != nil {
+		return Stats{}, kv.Wrap(err, "look at what could not be read")
 	}
 	return st, nil
 }
 
-// keyWalk is [Store.walk], or a slower one.
-type keyWalk func(ctx context.Context, sp span, fn func(key, value []byte) error) error
-
-func (s *Store) countLive(ctx context.Context, walk keyWalk, st *Stats) error {
+func (s *Store) countLive(ctx context.Context, walk kv.KeyWalk, st *Stats) error {
 	var last []byte
-	return walk(ctx, span{prefix: []byte{kLinkTo}}, func(key, value []byte) error {
-		l, err := splitLinkTo(key)
+	return walk(ctx, kv.Span{Prefix: []byte{holding.KLinkTo}}, func(key, value []byte) error {
+		l, err := holding.SplitLinkTo(key)
 		if err != nil || string(l.Hash) == string(last) {
 			return err
 		}
 		last = append(last[:0], l.Hash...)
 		st.Live.Blocks++
-		st.Live.Bytes += uint64(sizeOr0(key, value))
+		st.Live.Bytes += uint64(holding.SizeOr0(key, value))
 		return nil
 	})
 }
 
-func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
+func (s *Store) countDead(ctx context.Context, walk kv.KeyWalk, st *Stats) error {
 	var page []graph.Ref
 	count := func() error {
-		dead, err := s.unclaimed(page)
+		dead, err := s.held.Unclaimed(page)
 		for _, d := range dead {
 			st.Dead.Blocks++
 			st.Dead.Bytes += uint64(d.Size)
@@ -105,9 +107,9 @@ func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 		page = page[:0]
 		return err
 	}
-	err := walk(ctx, span{prefix: []byte{kLoose}}, func(key, value []byte) error {
-		page = append(page, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: sizeOr0(key, value)})
-		if len(page) == deletesPerBatch {
+	err := walk(ctx, kv.Span{Prefix: []byte{holding.KLoose}}, func(key, value []byte) error {
+		page = append(page, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: holding.SizeOr0(key, value)})
+		if len(page) == holding.DeletesPerBatch {
 			return count()
 		}
 		return nil
@@ -115,24 +117,24 @@ func (s *Store) countDead(ctx context.Context, walk keyWalk, st *Stats) error {
 	if err != nil {
 		return err
 	}
-	if err := s.enter(ctx); err != nil {
+	if err := s.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.leave()
+	defer s.kv.Leave()
 	return count()
 }
 
-func (s *Store) countDAGs(ctx context.Context, walk keyWalk, st *Stats) error {
-	return walk(ctx, span{prefix: []byte{kDAG}}, func(key, value []byte) error {
+func (s *Store) countDAGs(ctx context.Context, walk kv.KeyWalk, st *Stats) error {
+	return walk(ctx, kv.Span{Prefix: []byte{holding.KDAG}}, func(key, value []byte) error {
 		st.DAGs++
-		var rec dagRecord
-		if err := s.codec.decode(value, &rec); errors.Is(err, ErrUnreadable) {
-			return s.view(ctx, func(r *reader) error {
-				rec, _, err := s.dag(r, pin.DAG(key[3:]))
+		var rec holding.DAGRecord
+		if err := s.codec.Decode(value, &rec); errors.Is(err, ErrUnreadable) {
+			return s.kv.View(ctx, func(r *kv.Reader) error {
+				rec, _, err := s.held.DAG(r, pin.DAG(key[3:]))
 				if err == nil && rec.Complete {
 					st.Complete++
 				}
-				return passUnreadable(err)
+				return kv.PassUnreadable(err)
 			})
 		} else if err != nil {
 			return fmt.Errorf("DAG %x: %w", key, err)
@@ -142,30 +144,4 @@ func (s *Store) countDAGs(ctx context.Context, walk keyWalk, st *Stats) error {
 		}
 		return nil
 	})
-}
-
-func (s *Store) countRequests(ctx context.Context, walk keyWalk, st *Stats) error {
-	for _, code := range byLikelihood() {
-		n := uint64(0)
-		err := walk(ctx, span{prefix: []byte{kStatus, byte(code)}}, func(key, value []byte) error {
-			c := new(chunk)
-			err := c.decode(value)
-			if errors.Is(err, ErrUnreadable) {
-				list, number := key[:len(key)-4], binary.BigEndian.Uint32(key[len(key)-4:])
-				err = s.view(ctx, func(r *reader) (err error) {
-					c, err = r.chunk(list, number)
-					return err
-				})
-			}
-			if err == nil {
-				n += uint64(c.count())
-			}
-			return passUnreadable(err)
-		})
-		if err != nil {
-			return err
-		}
-		st.Requests[code.status()] = n
-	}
-	return nil
 }

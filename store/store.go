@@ -4,31 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
-	"github.com/ipfs/boxo/blockstore"
-	"github.com/ipfs/go-datastore"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// DefaultReserve is what stays free so that deletes and records can still be
-// written: Badger makes its next value log (128 MiB until it is closed) and
-// its next tables before it gives the old ones up. Where the value log's files
-// are larger than 64 MiB, more is.
-const DefaultReserve = 256 << 20
-
-// reserveFiles is how many files of the value log the reserve holds: Badger makes
-// each twice as large as it will be.
-const reserveFiles = 4
+// DefaultReserve is [space.DefaultReserve].
+const DefaultReserve = space.DefaultReserve
 
 // Config says how to open a store. The zero value works.
 type Config struct {
@@ -50,57 +42,47 @@ type Config struct {
 	FreeSpace func(dir string) (uint64, error)
 }
 
+// The rooms whose methods are the store's, by the names that they have here.
+type (
+	accountRecords = accounts.Store
+	held           = holding.Store
+	requestRecords = requests.Store
+)
+
 // Store is an open data directory. All methods may be called concurrently.
 // After Close they return [pin.ErrClosed].
 type Store struct {
-	cfg   Config
+	*accountRecords
+	*held
+	*requestRecords
+
+	cfg Config
+
 	log   *slog.Logger
 	dbDir string
+	space *space.Space
+	kv    *kv.DB
 	db    *badger.DB
 
-	blocks blockstore.Blockstore
-	claims claimLocks
-	looks  lookout
-	tally  tally
-	// damaged is the requests that cannot be read, as far as that is known.
-	damaged damagedRequests
-	told    told
+	tally tally
+
 	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
 	// a reclaim with it.
 	reclaiming chan struct{}
 	ctx        context.Context
 	cancel     context.CancelFunc
-	// dropping is held by the one Drop that runs.
-	dropping chan struct{}
-	drops    drops
-	// For tests, if not nil: beforeDelete is told which blocks are about to be
-	// deleted and beforeRelease which nodes are about to be released, with their
-	// stripes held; duringWrite is called with those of a batch held.
-	beforeDelete  func([]graph.Ref)
-	beforeRelease func([]graph.Node)
-	duringWrite   func()
-	closeWait     time.Duration // the constant of that name
-	mendEvery     time.Duration // likewise
-	health        health
-	endOfLog      func() int64 // how far the newest file of the value log is written
-	soundness     soundness
-	commit        *committer
-	quotas        pin.Quotas // nil is none
-	codec         codec
-	holders       struct { // numbers that are ours to give out
-		mu   sync.Mutex
-		next graph.Holder
-		left int
-	}
 
-	gate    sync.RWMutex // guards closed, and the first Add of users
-	closed  bool
-	users   sync.WaitGroup // calls that are in the database
+	codec kv.Codec
+
 	closing sync.Once
 	err     error // of closing
 
-	unreadable unreadable // the blocks that are known to be
 }
+
+var (
+	_ pin.Records   = (*Store)(nil)
+	_ pin.Refetcher = (*Store)(nil)
+)
 
 // Open opens the data directory that the lock is on, and brings its records
 // to this version's layout. The lock must be held until after Close; it stays
@@ -108,7 +90,7 @@ type Store struct {
 // touched, ErrDamaged, of which a [*DamagedTablesError] is one, and whatever the disk says.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
-	return openWith(ctx, lock.dir, cfg, badgerOptions(), migrations())
+	return openWith(ctx, lock.dir, cfg, space.BadgerOptions(), migrations())
 }
 
 func (c Config) withDefaults() Config {
@@ -119,98 +101,32 @@ func (c Config) withDefaults() Config {
 		c.Now = time.Now
 	}
 	if c.FreeSpace == nil {
-		c.FreeSpace = freeSpace
+		c.FreeSpace = space.FreeSpace
 	}
 	return c
 }
 
 func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options, steps []migration) (_ *Store, err error) {
-	codec, err := newCodec()
+	codec, err := kv.NewCodec()
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1), dropping: make(chan struct{}, 1), closeWait: closeWait, mendEvery: mendEvery}
-	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("make database directory: %w", err)
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
+	if s.space, err = space.Open(ctx, space.Config{
+		Dir: s.dbDir, MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
+		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf,
+	}, opts); err != nil {
+		return nil, err
 	}
-	// Opening writes: it replays logs and starts new ones.
-	used, err := diskUse(s.dbDir)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	capacity, err := capacity(s.dbDir)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if opts.ValueLogFileSize == 0 {
-		opts.ValueLogFileSize = valueLogFileSize(used, capacity)
-	}
-	if s.cfg.Reserve == 0 {
-		s.cfg.Reserve = max(DefaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
-	}
-	if err := s.roomToOpen(); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := removeUnmade(s.dbDir); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := checkManifest(s.dbDir); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	s.soundness.before = badTables.count()
-	if err := checkTables(ctx, s.dbDir); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := removeDead(s.dbDir); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := writeMarkedAgain(ctx, s.dbDir); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := s.keepNewestLog(ctx); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
+	s.db, s.kv = s.space.Badger(), s.space.DB()
+	s.accountRecords = accounts.New(s.kv)
+	s.held = holding.New(s.space, s.log)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	opts.Dir, opts.ValueDir, opts.Logger = s.dbDir, s.dbDir, s.badgerLog()
-	if err := guarded(func() (err error) { s.db, err = badger.Open(*opts); return err }); err != nil {
-		s.cancel()
-		return nil, fmt.Errorf("open database: %w", openError(err))
-	}
-	if s.endOfLog, err = endOfLog(s.db); err != nil {
-		s.cancel()
-		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.db.Close())
-	}
-	s.claims.seed = maphash.MakeSeed()
-	s.blocks = blockstore.NewBlockstore(gated{s})
-	s.commit = newCommitter(s.db, s.mayUpkeep, s.wrote)
+	s.requestRecords = requests.New(s.space, s.held, s.log, cfg.Now)
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
-}
-
-// badgerOptions are the settings that docs/architecture.md has the
-// measurements for.
-func badgerOptions() *badger.Options {
-	o := badger.DefaultOptions("")
-	o.SyncWrites = true // an answer comes after the sync
-	o.Compression = options.None
-	o.BlockCacheSize = 0           // uncompressed tables are read where they are mapped
-	o.IndexCacheSize = 0           // and so are their indexes
-	o.MemTableSize = 8 << 20       // each is an arena of the heap; also how much a crash replays
-	o.NumMemtables = 2             // that wait to be written out, beside the one that fills
-	o.ValueThreshold = 1 << 10     // blocks go to the value log, records stay in the tree
-	o.ValueLogFileSize = 0         // as large as valueLogFileSize says
-	o.TableSizeMultiplier = 1      // compaction has twice a table in memory, of a dozen at a time
-	o.NumLevelZeroTables = 5       // with fewer every small write would rewrite the level below;
-	o.BaseLevelSize = 64 << 20     // a reclaim compacts all of it anyway
-	o.NumLevelZeroTablesStall = 15 // well above, so that writers seldom wait
-	o.NumCompactors = 2            // the fewest that Badger takes
-	o.DetectConflicts = false      // records have one writer, and claims have locks
-	// A block of a table is 4 KiB and read for a key or some dozens; of values in the
-	// value log valueOf looks at the checksums, for less than Badger takes for that.
-	o.ChecksumVerificationMode = options.OnBlockRead
-	return &o
 }
 
 // Close ends the store: changes that wait are refused, the one commit that may
@@ -218,105 +134,22 @@ func badgerOptions() *badger.Options {
 // every call that is in the database. It may be called twice.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		s.gate.Lock()
-		s.closed = true
-		s.gate.Unlock()
-		s.health.mu.Lock() // nobody begins to mend after it
 		s.cancel()
-		s.health.mu.Unlock()
-		s.commit.close()
-		s.users.Wait()
-		s.health.mending.Wait()
-		s.looks.close()
-		if err := s.closeDatabase(); err != nil {
+		s.kv.Shut()
+		if err := s.space.Close(); err != nil {
 			s.err = fmt.Errorf("close database: %w", err)
 		}
 	})
 	return s.err
 }
 
-// closeWait is how long Badger has to close: it writes out its memory, which takes
-// seconds on a slow disk. systemd kills the server after 20 s.
-const closeWait = 15 * time.Second
+// Writable says whether what is written comes to disk. Unless a write proved that in
+// the last seconds, it makes one. Errors: pin.ErrUnwritable, when writes fail or one
+// does not end; pin.ErrDiskFull, when there is no room even for removals;
+// pin.ErrClosed; the context's.
+func (s *Store) Writable(ctx context.Context) error { return s.kv.Writable(ctx) }
 
-// closeDatabase closes Badger, or gives up. All that was acknowledged is synced by then;
-// the next start opens as after a crash. It gives up without room: Badger writes a table
-// for each of its memories, in files that it maps, and the system kills who writes into
-// those when the disk is full. And once Badger has met a value that has no room for its
-// length: it keeps the lock of that file then, and would wait for it forever.
-func (s *Store) closeDatabase() error {
-	if err := s.roomToOpen(); errors.Is(err, pin.ErrDiskFull) {
-		s.log.Warn("the disk is too full to close the database: it is left as after a crash, and all that was written is safe", "err", err)
-		return nil
-	}
-	closed := make(chan error, 1)
-	go func() { closed <- s.db.Close() }()
-	limit := time.NewTimer(s.closeWait)
-	defer limit.Stop()
-	select {
-	case err := <-closed:
-		return err
-	case <-limit.C:
-		return fmt.Errorf("%w within %v, as it does after a read of a damaged file; all that was written is safe", errUnclosed, s.closeWait)
-	}
-}
-
-// errUnclosed: Badger did not close.
-var errUnclosed = errors.New("it does not end")
-
-// enter begins a call that uses the database. It must be ended with s.leave,
-// and must not wait for anything of the caller's meanwhile.
-func (s *Store) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.gate.RLock()
-	defer s.gate.RUnlock()
-	if s.closed {
-		return pin.ErrClosed
-	}
-	s.users.Add(1)
-	return nil
-}
-
-func (s *Store) leave() { s.users.Done() }
-
-// update runs fn as one change to the records: all that it sets and deletes is
-// committed at once, or nothing if it returns an error, which update returns.
-// When update returns nil the change is durable. No other change runs at the
-// same time, so what fn reads stays true until its writes are committed. fn
-// should only read, decide and write: everybody's changes wait for it. A
-// change may write about 10,000 keys and 1 MiB of values of up to 1 KiB (of a
-// longer value only the key counts); what may be more takes several.
-//
-// If ctx ends before fn was taken up, fn does not run and update returns the
-// context's error; later than that, update waits for the outcome. Errors of its
-// own: pin.ErrClosed; pin.ErrDiskFull under the reserve; pin.ErrUnwritable; and
-// pin.ErrInDoubt, after which fn's writes are read as made.
-func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
-	return s.commit.do(ctx, fn)
-}
-
-// view runs fn to read the records as they are at one instant, beside all that
-// changes them. fn should be quick: what it may read cannot be given back
-// while it runs. Errors of its own: pin.ErrClosed and the context's.
-func (s *Store) view(ctx context.Context, fn func(*reader) error) error {
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.leave()
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	return fn(&reader{txn: txn})
-}
-
-// Blockstore gives the blocks, by multihash, as IPFS software expects them. A
-// Put by it is not claimed by any attempt, so that a reclaim deletes it unless
-// one claims it before: fetched blocks come by Write.
-// It ends with the store.
-func (s *Store) Blockstore() blockstore.Blockstore { return s.blocks }
-
-// Datastore is the go-datastore in the same database, for others' small state,
-// each under a prefix of its own; "/blocks" is taken. Its transactions do not
-// detect conflicts. It ends with the store; closing it does nothing.
-func (s *Store) Datastore() datastore.Batching { return gated{s} }
+// Sound fails with an ErrDamaged once a table was found damaged, by whatever read it.
+// It reads nothing itself. What else can be read still is, but the next start refuses
+// the database, with all that came to it since.
+func (s *Store) Sound() error { return s.space.Sound() }

@@ -11,6 +11,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 )
 
 // chainOf makes n dag-cbor blocks of which each links to the one before, and to what
@@ -116,13 +117,13 @@ func unpinCost(b *testing.B, all []blocks.Block) cost {
 	defer b.StartTimer()
 	s := openTest(b, b.TempDir(), Config{})
 	p := pinDAG(b, s, all)
-	must(b, s.compact(b.Context())) // as a reclaim leaves it
+	must(b, s.space.Compact(b.Context())) // as a reclaim leaves it
 	start, before := time.Now(), writtenBytes(b)
 	b.StartTimer()
 	p.remove(b, s)
 	b.StopTimer()
 	c := cost{time.Since(start), writtenBytes(b) - before}
-	if left, err := s.countKeys(b.Context(), []byte{kLinkFrom}); err != nil || left > 0 {
+	if left, err := s.kv.CountKeys(b.Context(), []byte{holding.KLinkFrom}); err != nil || left > 0 {
 		b.Errorf("%d links are left, %v", left, err)
 	}
 	must(b, s.Close())

@@ -22,6 +22,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // unsyncedStore opens a store of small files that tries often whether it can be mended.
@@ -33,7 +36,7 @@ func unsyncedStore(t *testing.T, dir string) (*Store, *DirLock, *logtest.Buffer)
 	o := smallFiles()
 	s, err := openWith(t.Context(), dir, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}.withDefaults(), o, migrations())
 	must(t, err)
-	s.mendEvery = time.Millisecond
+	s.kv.MendEvery = time.Millisecond
 	return s, lock, &log
 }
 
@@ -42,9 +45,9 @@ func unsyncedStore(t *testing.T, dir string) (*Store, *DirLock, *logtest.Buffer)
 // with holes. again puts it back.
 func failLogSync(t *testing.T, s *Store) (file string, again func()) {
 	t.Helper()
-	all, err := logFiles(s.dbDir)
+	all, err := space.LogFiles(s.dbDir)
 	must(t, err)
-	file = filepath.Join(s.dbDir, all[len(all)-1].name)
+	file = filepath.Join(s.dbDir, all[len(all)-1].Name)
 	maps, err := os.Open("/proc/self/maps")
 	must(t, err)
 	defer maps.Close()
@@ -110,7 +113,7 @@ func TestValueLogNotSynced(t *testing.T) {
 			must(t, b.Put(t.Context(), datastore.NewKey("/others/state"), bs[1].RawData()))
 			return b.Commit(t.Context())
 		},
-		"a key of its own": func(s *Store) error { return s.setMeta(metaFiller, bs[1].RawData()) },
+		"a key of its own": func(s *Store) error { return s.kv.SetMeta(kv.MetaFiller, bs[1].RawData()) },
 	}
 	for name, write := range writes {
 		t.Run(name, func(t *testing.T) {
@@ -127,12 +130,12 @@ func TestValueLogNotSynced(t *testing.T) {
 			if err := s.Write(t.Context(), batchOf(bs[2])); !errors.Is(err, pin.ErrUnwritable) {
 				t.Errorf("another write: %v", err)
 			}
-			if !marked(file, unsyncedLog) {
+			if !space.Marked(file, space.UnsyncedLog) {
 				t.Error("the file is not marked")
 			}
 			again()
 			awaitWritable(t, s)
-			if marked(file, unsyncedLog) {
+			if space.Marked(file, space.UnsyncedLog) {
 				t.Error("the file is still marked")
 			}
 			must(t, s.Write(t.Context(), batchOf(bs[2])))
@@ -212,11 +215,11 @@ func TestUnsyncedThenStarted(t *testing.T) {
 	must(t, lock.Close())
 
 	file = filepath.Join(copied, dbName, filepath.Base(file))
-	if !marked(file, unsyncedLog) {
+	if !space.Marked(file, space.UnsyncedLog) {
 		t.Fatal("the file is not marked")
 	}
 	s = openTest(t, copied, Config{})
-	if marked(file, unsyncedLog) {
+	if space.Marked(file, space.UnsyncedLog) {
 		t.Error("the file is still marked")
 	}
 	if data, found, err := s.Look(t.Context(), bs[0].Cid().Hash()); err != nil || !found || !bytes.Equal(data, bs[0].RawData()) {
@@ -235,37 +238,36 @@ func collectUnsynced(t *testing.T, atOnce bool) {
 	bs := someBlocks(904, 6, 250_000)
 	s, lock, _ := unsyncedStore(t, t.TempDir())
 	must(t, s.Write(t.Context(), batchOf(bs...)))
-	all, err := logFiles(s.dbDir)
+	all, err := space.LogFiles(s.dbDir)
 	must(t, err)
 	old := all[len(all)-1]
 	for _, b := range bs[1:] {
-		must(t, s.setAlone(blockKey(b.Cid().Hash()), nil))
+		must(t, s.kv.SetAlone(holding.BlockKey(b.Cid().Hash()), nil))
 	}
-	must(t, s.rollValueLog(t.Context()))
-	must(t, s.compact(t.Context()))
-	c, err := newCollector(&reclaimer{s: s, progress: func(ReclaimProgress) {}, report: &ReclaimReport{}})
-	must(t, err)
-	f, dead, err := c.next(0.5)
-	if err != nil || f.id != old.id {
-		t.Fatalf("%s is collected, want %s: %v", f.name, old.name, err)
+	must(t, s.space.RollValueLog(t.Context()))
+	must(t, s.space.Compact(t.Context()))
+	c := s.space.NewCollector(space.GiveBackWork{})
+	f, dead, err := c.Next(0.5)
+	if err != nil || f.Name != old.Name {
+		t.Fatalf("%s is collected, want %s: %v", f.Name, old.Name, err)
 	}
-	end, asked := s.endOfLog, 0
-	s.endOfLog = func() int64 { // by the goroutine that writes
+	asked := 0
+	s.space.ChangeEndOfLog(func(end int64) int64 { // by the goroutine that writes
 		asked++
 		if atOnce {
-			return end()
+			return end
 		}
-		return end() + 1 // what is there is not all that was written
-	}
+		return end + 1 // what is there is not all that was written
+	})
 	_, again := failLogSync(t, s)
-	if err := c.one(t.Context(), f, dead); !errors.Is(err, pin.ErrInDoubt) {
+	if err := c.One(t.Context(), f, dead); !errors.Is(err, pin.ErrInDoubt) {
 		t.Errorf("collecting gives %v", err)
 	}
 	if asked == 0 {
 		t.Error("values were moved before they were written again")
 	}
-	path := filepath.Join(s.dbDir, f.name)
-	if info, err := os.Stat(path); err != nil || info.Size() != f.size {
+	path := filepath.Join(s.dbDir, f.Name)
+	if info, err := os.Stat(path); err != nil || info.Size() != f.Size {
 		t.Fatalf("the file is %v, %v", info, err)
 	}
 	again()
@@ -294,8 +296,8 @@ func TestMemoryNotWrittenOut(t *testing.T) {
 			}
 		}
 	}
-	s.mendEvery = time.Hour
-	err := s.pushOutMemory(t.Context()) // it waits for the table
+	s.kv.MendEvery = time.Hour
+	err := s.space.PushOutMemory(t.Context()) // it waits for the table
 	if err != nil && !errors.Is(err, pin.ErrUnwritable) {
 		t.Fatal(err)
 	}

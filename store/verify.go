@@ -3,11 +3,9 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
@@ -15,37 +13,27 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 // What may be wrong with a block.
 const (
-	DamageMissing = "missing" // a DAG that is complete refers to it, and it is not there
-	DamageCorrupt = "corrupt" // its bytes do not have its hash, or cannot be read
+	DamageMissing = holding.DamageMissing // a DAG that is complete refers to it, and it is not there
+	DamageCorrupt = holding.DamageCorrupt // its bytes do not have its hash, or cannot be read
 )
 
 // Damage is a block that is not as it should be, and what it hurts.
 type Damage struct {
 	Hash multihash.Multihash
 	Kind string // DamageMissing or DamageCorrupt
-	DAGs []HurtDAG
+	DAGs []requests.HurtDAG
 }
 
 // CID gives the block as a CID.
 func (d Damage) CID() cid.Cid { return cid.NewCidV1(cid.Raw, d.Hash) }
-
-// HurtDAG is a DAG that a damaged block is of.
-type HurtDAG struct {
-	DAG pin.DAG
-	// Complete is whether any request for it says that it is, until now; any
-	// other is hashed again anyway.
-	Complete bool
-	// Requests is those that hold it, at most maxHurt of them.
-	Requests []pin.Request
-	More     uint64 // how many others there are
-}
-
-// maxHurt is how many requests are named for each damaged DAG.
-const maxHurt = 100
 
 // VerifyProgress is how far a check is.
 type VerifyProgress struct {
@@ -58,7 +46,7 @@ type VerifyProgress struct {
 type VerifyReport struct {
 	// Tables is the tables of the database that are damaged. What those have cannot be
 	// told, so that the rest of the report may lack something, and Verify fails.
-	Tables  []BadTable
+	Tables  []space.BadTable
 	Blocks  uint64 // that were hashed, or are missing
 	Bytes   uint64
 	Corrupt uint64
@@ -88,10 +76,10 @@ func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress 
 	err := v.run(ctx)
 	v.found.Elapsed = time.Since(start)
 	if len(v.found.Tables) > 0 && (err == nil || errors.Is(err, ErrUnreadable)) {
-		err = &DamagedTablesError{v.found.Tables}
+		err = &space.DamagedTablesError{Tables: v.found.Tables}
 	}
 	if err != nil {
-		return v.found, wrap(err, "verify the store")
+		return v.found, kv.Wrap(err, "verify the store")
 	}
 	return v.found, nil
 }
@@ -104,17 +92,17 @@ type verifier struct {
 }
 
 func (v *verifier) run(ctx context.Context) (err error) {
-	if v.found.Tables, err = v.s.liveBadTables(ctx); err != nil {
+	if v.found.Tables, err = v.s.space.LiveBadTables(ctx); err != nil {
 		return err
 	}
-	total, err := v.s.countKeys(ctx, []byte{kLinkTo})
+	total, err := v.s.kv.CountKeys(ctx, []byte{holding.KLinkTo})
 	if err != nil {
 		return err
 	}
 	done := uint64(0)
 	var from []byte
 	for {
-		hashes, refs, next, err := v.s.hashesFrom(ctx, from)
+		hashes, refs, next, err := v.s.held.HashesFrom(ctx, from)
 		if err != nil {
 			return err
 		}
@@ -136,39 +124,15 @@ func (v *verifier) run(ctx context.Context) (err error) {
 	return v.s.checkRecords(ctx, true, v.found.DamagedRecords.note)
 }
 
-// hashesFrom reads the hashes of some references from a key on, each once, how
-// many references those are, and the key to go on from; nil at the end.
-func (s *Store) hashesFrom(ctx context.Context, from []byte) (hashes []multihash.Multihash, refs uint64, next []byte, err error) {
-	err = s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: []byte{kLinkTo}, from: from, keysOnly: true}, func(key, _ []byte) (bool, error) {
-			l, err := splitLinkTo(key)
-			if err != nil {
-				return false, err
-			}
-			h := l.Hash
-			if n := len(hashes); n == 0 || string(hashes[n-1]) != string(h) {
-				if n == pageSize {
-					next = append(next, key...)
-					return false, nil
-				}
-				hashes = append(hashes, append(multihash.Multihash(nil), h...))
-			}
-			refs++
-			return true, nil
-		})
-	})
-	return hashes, refs, next, err
-}
-
 // check looks at one block. What seems wrong is looked at again while nothing
 // can be claimed or deleted there.
 func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
-	size, kind, err := v.s.hashBlock(ctx, h)
+	size, kind, err := v.s.held.HashBlock(ctx, h)
 	if _, noHash := multihash.Decode(h); noHash != nil || kind == DamageMissing {
-		if err := v.s.roomForUpkeep(); err != nil {
+		if err := v.s.space.RoomForUpkeep(); err != nil {
 			return err
 		}
-		n, err := v.s.mendLinks(ctx, h)
+		n, err := v.s.held.MendLinks(ctx, h)
 		if err != nil {
 			return err
 		}
@@ -199,9 +163,9 @@ func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 // checkAgain is check after links to the block were deleted: there may be no other.
 func (v *verifier) checkAgain(ctx context.Context, h multihash.Multihash) error {
 	linked := false
-	err := v.s.view(ctx, func(r *reader) error {
-		return r.scan(span{prefix: blockLinks(h), keysOnly: true}, func(key, _ []byte) (bool, error) {
-			l, err := splitLinkTo(key)
+	err := v.s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: holding.BlockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			l, err := holding.SplitLinkTo(key)
 			linked = err == nil && string(l.Hash) == string(h)
 			return !linked, err
 		})
@@ -215,8 +179,8 @@ func (v *verifier) checkAgain(ctx context.Context, h multihash.Multihash) error 
 // confirm looks again at a block that seems damaged. It gives no kind if it is
 // not, or if that hurts nothing.
 func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage, err error) {
-	defer v.s.claims.alone([]multihash.Multihash{h})()
-	_, kind, err := v.s.hashBlock(ctx, h)
+	defer v.s.held.Claims.Alone([]multihash.Multihash{h})()
+	_, kind, err := v.s.held.HashBlock(ctx, h)
 	if err != nil || kind == "" {
 		return d, err
 	}
@@ -234,82 +198,32 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 	if d.Kind == "" {
 		return d, nil
 	}
-	return d, v.s.notWhole(above)
-}
-
-// notWhole takes back that holders are whole, so that no walk takes what is below
-// them as known: the next one that comes there looks for itself, and mends it.
-func (s *Store) notWhole(holders []graph.Holder) error {
-	if err := s.roomForUpkeep(); err != nil {
-		return err
-	}
-	wb := s.db.NewWriteBatch()
-	defer wb.Cancel()
-	for _, h := range holders {
-		if err := wb.Delete(wholeKey(h)); err != nil {
-			return s.wrote(err)
-		}
-	}
-	return s.wrote(wb.Flush())
-}
-
-// hashBlock reads and hashes a block, and says what is wrong with it; "" is
-// nothing.
-func (s *Store) hashBlock(ctx context.Context, h multihash.Multihash) (size int, kind string, err error) {
-	decoded, err := multihash.Decode(h)
-	if err != nil {
-		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
-	}
-	err = s.view(ctx, func(r *reader) error {
-		data, err := fetch(r.txn, blockKey(h), nil)
-		if err != nil {
-			return s.noteRead(h, err)
-		}
-		sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
-		if err != nil {
-			return fmt.Errorf("hash block %x: %w", h, err)
-		}
-		if size = len(data); string(sum) != string(h) {
-			kind = DamageCorrupt
-			s.noteCorrupt(h)
-			return nil
-		}
-		return s.noteRead(h, nil)
-	})
-	switch {
-	case errors.Is(err, badger.ErrKeyNotFound):
-		return 0, DamageMissing, nil
-	case err != nil && (ctx.Err() != nil || errors.Is(err, pin.ErrClosed)):
-		return 0, "", err
-	case err != nil: // what is damaged around the bytes makes them unreadable
-		return 0, DamageCorrupt, nil
-	}
-	return size, kind, nil
+	return d, v.s.held.TakeBackWhole(above)
 }
 
 // hurtBy lists the DAGs that a block is of, with their requests, and all that is
-// above it.
-func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtDAG, above []graph.Holder, err error) {
-	err = s.viewLearning(ctx, func(r *reader) error {
+// holdersAbove it.
+func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []requests.HurtDAG, above []graph.Holder, err error) {
+	err = s.requestRecords.ViewLearning(ctx, func(r *kv.Reader) error {
 		hurt = nil
-		if above, err = r.above(h); err != nil {
+		if above, err = holding.HoldersAbove(r, h); err != nil {
 			return err
 		}
 		slices.Sort(above)
 		for _, holder := range above {
-			d, inUse, err := s.attemptDAG(r, pin.Attempt(holder))
+			d, inUse, err := s.held.AttemptDAG(r, pin.Attempt(holder))
 			if err != nil {
 				return err
 			}
 			if !inUse || d == "" {
 				continue // a node, or an attempt that is being dropped
 			}
-			rec, _, err := s.dag(r, pin.DAG(d))
+			rec, _, err := s.held.DAG(r, pin.DAG(d))
 			if err != nil {
 				return err
 			}
-			one := HurtDAG{DAG: pin.DAG(d), Complete: rec.Complete}
-			if err := s.holdersOf(r, &one); err != nil {
+			one := requests.HurtDAG{DAG: pin.DAG(d), Complete: rec.Complete}
+			if err := s.requestRecords.HoldersOf(r, &one); err != nil {
 				return err
 			}
 			hurt = append(hurt, one)
@@ -319,56 +233,24 @@ func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []HurtD
 	return hurt, above, err
 }
 
-// holdersOf reads the requests for a DAG that are not failed.
-func (s *Store) holdersOf(r *reader, hurt *HurtDAG) error {
-	chunks, err := chunksFor(r, hurt.DAG)
-	if err != nil {
-		return err
-	}
-	for _, of := range chunks {
-		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
-			which, err := r.requests(hurt.DAG, of, code)
-			if err != nil {
-				return err
-			}
-			// What is left of a repair that was cut off says so, too.
-			hurt.Complete = hurt.Complete || code == codePinned && !which.empty()
-			for bit := range which.up {
-				if len(hurt.Requests) == maxHurt {
-					hurt.More++
-					continue
-				}
-				req, found, err := s.load(r, of.account, seqAt(of.number, bit), code)
-				if err != nil {
-					return err
-				}
-				if found {
-					hurt.Requests = append(hurt.Requests, req)
-				}
-			}
-		}
-	}
-	return nil
-}
-
 // strays notes the blocks that nothing refers to and that have no note.
 func (v *verifier) strays(ctx context.Context) error {
 	var page []graph.Ref
 	note := func() error {
-		if err := v.s.enter(ctx); err != nil {
+		if err := v.s.kv.Enter(ctx); err != nil {
 			return err
 		}
-		defer v.s.leave()
-		n, err := v.s.noteStrays(page)
+		defer v.s.kv.Leave()
+		n, err := v.s.held.NoteStrays(page)
 		v.found.Strays += n
 		page = page[:0]
 		return err
 	}
-	err := v.s.walk(ctx, span{prefix: append(blockstore.BlockPrefix.Bytes(), '/'), keysOnly: true}, func(key, _ []byte) error {
-		if h, ok := blockOf(datastore.RawKey(string(key))); ok {
+	err := v.s.kv.Walk(ctx, kv.Span{Prefix: append(blockstore.BlockPrefix.Bytes(), '/'), KeysOnly: true}, func(key, _ []byte) error {
+		if h, ok := holding.BlockOf(datastore.RawKey(string(key))); ok {
 			page = append(page, graph.Ref{Hash: h})
 		}
-		if len(page) < deletesPerBatch {
+		if len(page) < holding.DeletesPerBatch {
 			return nil
 		}
 		return note()
@@ -377,43 +259,4 @@ func (v *verifier) strays(ctx context.Context) error {
 		return err
 	}
 	return note()
-}
-
-// noteStrays notes those of the blocks that need it, and says how many.
-func (s *Store) noteStrays(blocks []graph.Ref) (n uint64, err error) {
-	loose, err := s.unclaimed(blocks)
-	if err != nil || len(loose) == 0 {
-		return 0, err
-	}
-	if err := s.roomForUpkeep(); err != nil {
-		return 0, err
-	}
-	wb := s.db.NewWriteBatch()
-	defer wb.Cancel()
-	err = s.db.View(func(txn *badger.Txn) error {
-		for _, l := range loose {
-			if _, err := find(txn, looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
-				if err != nil {
-					return err
-				}
-				continue
-			}
-			item, err := find(txn, blockKey(l.Hash))
-			if errors.Is(err, badger.ErrKeyNotFound) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if err := wb.Set(looseKey(l.Hash), encodeSize(sizeOf(item))); err != nil {
-				return s.wrote(err)
-			}
-			n++
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("look for blocks that nothing refers to: %w", err)
-	}
-	return n, s.wrote(wb.Flush())
 }

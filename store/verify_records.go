@@ -6,10 +6,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 )
 
 // DamagedRecord is a record, or an entry of a list, whose value cannot be read.
@@ -40,101 +45,16 @@ func (d *DamagedRecords) note(one DamagedRecord) error {
 	return nil
 }
 
-// recordKind is what is under keys that begin with one byte.
-type recordKind struct {
-	prefix byte
-	name   string
-	// check says whether a value is as it was written. Errors: ErrUnreadable.
-	check func(s *Store, key, value []byte) error
-	many  bool // there are as many as blocks, so that only a check of all of them looks
-}
-
-// recordOf checks a value that [codec] encodes.
-func recordOf[T any](s *Store, _, value []byte) error {
-	var rec T
-	return s.codec.decode(value, &rec)
-}
-
 // recordKinds is every kind whose value says something.
-func recordKinds() []recordKind {
-	list := func(_ *Store, _, value []byte) error { return new(chunk).decode(value) }
-	size := func(_ *Store, key, value []byte) error {
-		_, err := decodeSize(key, value)
-		return err
-	}
-	dag := func(_ *Store, _, value []byte) error {
-		if !pin.DAG(value).CID().Defined() {
-			return fmt.Errorf("%w: %x is no CID", ErrUnreadable, value)
-		}
-		return nil
-	}
-	bytes := func(n int) func(*Store, []byte, []byte) error {
-		return func(_ *Store, _, value []byte) error {
-			if len(value) != n {
-				return fmt.Errorf("%w: %d bytes, not %d", ErrUnreadable, len(value), n)
-			}
-			return nil
-		}
-	}
-	return []recordKind{
-		{prefix: kAccount, name: "counter of an account", check: recordOf[accountRecord]},
-		{prefix: kRequest, name: "pin", check: func(s *Store, _, value []byte) error {
-			var rec requestRecord
-			err := s.codec.decode(value, &rec)
-			if err == nil && rec.dag() == "" {
-				err = fmt.Errorf("%w: its root is no CID", ErrUnreadable)
-			}
-			return err
-		}},
-		{prefix: kRow, name: "row of a pin", check: func(_ *Store, _, value []byte) error {
-			_, err := decodeRow(value)
-			return err
-		}},
-		{prefix: kStatus, name: "list of pins by status", check: list},
-		{prefix: kByDAG, name: "list of pins by CID", check: list},
-		{prefix: kByName, name: "list of pins by name", check: list},
-		{prefix: kHolds, name: "what a pin replaced", check: recordOf[holdsRecord]},
-		{prefix: kDetails, name: "why a pin failed", check: func(_ *Store, _, value []byte) error {
-			if len(value) == 0 {
-				return fmt.Errorf("%w: no bytes", ErrUnreadable)
-			}
-			return nil
-		}},
-		{prefix: kCharge, name: "charge for a CID", check: recordOf[chargeRecord]},
-		{prefix: kUsage, name: "usage of an account", check: recordOf[usageRecord]},
-		{prefix: kDAG, name: "DAG", check: recordOf[dagRecord]},
-		{prefix: kAttempt, name: "attempt", check: dag},
-		{prefix: kReleased, name: "released attempt", check: func(s *Store, _, value []byte) error {
-			if len(value) == 0 {
-				return nil // a node
-			}
-			var rec releasedRecord
-			return s.codec.decode(value, &rec)
-		}},
-		{prefix: kLinkTo, name: "link", check: size, many: true},
-		{prefix: kLinkFrom, name: "link", check: size, many: true},
-		{prefix: kLoose, name: "note of a block", check: size, many: true},
-		{prefix: kNodes, name: "node", check: bytes(8), many: true},
-		{prefix: kNode, name: "node", check: dag, many: true},
-		{prefix: kWhole, name: "mark of being whole", check: func(_ *Store, _, value []byte) error {
-			if _, err := decodeKept(value); err != nil {
-				return fmt.Errorf("%w: %w", ErrUnreadable, err)
-			}
-			return nil
-		}, many: true},
-		{prefix: kLogin, name: "account", check: recordOf[loginRecord]},
-		{prefix: kEmail, name: "address of an account", check: bytes(len(account{}))},
-		{prefix: kToken, name: "token", check: recordOf[tokenRecord]},
-		{prefix: kInvite, name: "invitation", check: recordOf[inviteRecord]},
-		{prefix: kEvent, name: "event of the audit record", check: recordOf[eventRecord]},
-	}
+func recordKinds() []kv.Kind {
+	return slices.Concat(requests.Kinds(), holding.Kinds(), accounts.Kinds())
 }
 
 // kindOf names what is under a key.
 func kindOf(key []byte) string {
 	for _, k := range recordKinds() {
-		if len(key) > 0 && key[0] == k.prefix {
-			return k.name
+		if len(key) > 0 && key[0] == k.Prefix {
+			return k.Name
 		}
 	}
 	return "record"
@@ -144,19 +64,19 @@ func kindOf(key []byte) string {
 // are as many as blocks only if all is set. An error of report ends it.
 func (s *Store) checkRecords(ctx context.Context, all bool, report func(DamagedRecord) error) error {
 	for _, k := range recordKinds() {
-		if k.many && !all {
+		if k.Many && !all {
 			continue
 		}
-		err := s.walk(ctx, span{prefix: []byte{k.prefix}}, func(key, value []byte) error {
-			err := k.check(s, key, value)
+		err := s.kv.Walk(ctx, kv.Span{Prefix: []byte{k.Prefix}}, func(key, value []byte) error {
+			err := k.Check(s.codec, key, value)
 			if err == nil {
 				return nil
 			}
 			if !errors.Is(err, ErrUnreadable) {
 				return err
 			}
-			s.tellUnreadable(key, err)
-			return report(describe(k.name, key))
+			s.kv.TellUnreadable(key, err)
+			return report(describe(k.Name, key))
 		})
 		if err != nil {
 			return fmt.Errorf("look through the records: %w", err)
@@ -183,25 +103,25 @@ func describe(kind string, key []byte) DamagedRecord {
 		return pin.DAG(b[2:n]).String(), b[n:]
 	}
 	switch key[0] {
-	case kAccount, kRow, kByName, kHolds, kDetails, kUsage, kLogin:
+	case requests.KAccount, requests.KRow, requests.KByName, requests.KHolds, requests.KDetails, requests.KUsage, accounts.KLogin:
 		d.Account = id(tail)
-	case kRequest:
+	case requests.KRequest:
 		d.Account = id(tail)
 		if len(tail) == 16+8 {
-			d.RequestID = plainID(int64(binary.BigEndian.Uint64(tail[16:]))).String()
+			d.RequestID = requests.PlainID(int64(binary.BigEndian.Uint64(tail[16:]))).String()
 		}
-	case kStatus:
+	case requests.KStatus:
 		d.Account = id(tail[min(1, len(tail)):])
-	case kByDAG:
+	case requests.KByDAG:
 		var rest []byte
 		d.CID, rest = dag(tail)
 		d.Account = id(rest)
-	case kCharge:
+	case requests.KCharge:
 		d.Account = id(tail)
 		d.CID, _ = dag(tail[min(16, len(tail)):])
-	case kDAG:
+	case holding.KDAG:
 		d.CID, _ = dag(tail)
-	case kToken:
+	case accounts.KToken:
 		d.Token = id(tail)
 	}
 	return d

@@ -12,12 +12,15 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
 )
 
 // complete marks a pin's DAG complete.
 func (p *pinned) complete(tb testing.TB, s *Store, blocks int) {
 	tb.Helper()
-	_, err := s.Complete(tb.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(blocks), Bytes: uint64(p.bytes)})
+	_, err := s.requestRecords.Complete(tb.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(blocks), Bytes: uint64(p.bytes)})
 	must(tb, err)
 }
 
@@ -46,12 +49,12 @@ func verify(t *testing.T, s *Store) (map[string]Damage, VerifyReport) {
 // overwrite puts other bytes in the place of a block.
 func overwrite(t *testing.T, s *Store, b blocks.Block, data []byte) {
 	t.Helper()
-	must(t, s.set(blockKey(b.Cid().Hash()), data))
+	must(t, s.set(holding.BlockKey(b.Cid().Hash()), data))
 }
 
 func TestVerify(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	bs := someBlocks(30, pageSize+50, 2000)
+	bs := someBlocks(30, kv.PageSize+50, 2000)
 	a, b, unfinished := beginPin(t, s, 1), beginPin(t, s, 2), beginPin(t, s, 3)
 	a.put(t, s, bs[:200])
 	a.complete(t, s, 200)
@@ -66,7 +69,7 @@ func TestVerify(t *testing.T) {
 
 	overwrite(t, s, bs[0], append([]byte("x"), bs[0].RawData()[1:]...))
 	overwrite(t, s, bs[150], []byte{})
-	must(t, s.set(blockKey(bs[201].Cid().Hash()), nil)) // deleted
+	must(t, s.set(holding.BlockKey(bs[201].Cid().Hash()), nil)) // deleted
 	found, r = verify(t, s)
 	if r.Corrupt != 2 || r.Missing != 1 {
 		t.Errorf("report %+v", r)
@@ -137,9 +140,9 @@ func TestVerifyFindsStrays(t *testing.T) {
 	bs := someBlocks(33, 10, 3000)
 	p := beginPin(t, s, 1)
 	p.put(t, s, bs[:4])
-	must(t, s.Blockstore().PutMany(t.Context(), bs[4:]))
+	must(t, s.held.Blockstore().PutMany(t.Context(), bs[4:]))
 	for _, b := range bs[6:] {
-		must(t, s.set(looseKey(b.Cid().Hash()), nil))
+		must(t, s.set(holding.LooseKey(b.Cid().Hash()), nil))
 	}
 	if _, r := verify(t, s); r.Strays != 4 {
 		t.Errorf("report %+v", r)
@@ -158,43 +161,43 @@ func TestRefetch(t *testing.T) {
 	ctx := t.Context()
 	p := beginPin(t, s, 1)
 	p.put(t, s, someBlocks(34, 3, 1000))
-	const requests = 2*chunkBits + 10
+	const requests = 2*requests.ChunkBits + 10
 	for range requests - 1 {
-		_, err := s.Add(ctx, benchAccount, p.request.Spec)
+		_, err := s.requestRecords.Add(ctx, benchAccount, p.request.Spec)
 		must(t, err)
 	}
 	p.complete(t, s, 3)
 	d := p.request.DAG()
 	want := pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: requests}
-	if u, err := s.Usage(ctx, benchAccount); err != nil || u != want {
+	if u, err := s.requestRecords.Usage(ctx, benchAccount); err != nil || u != want {
 		t.Errorf("usage %+v, %v", u, err)
 	}
-	some, err := s.Refetch(ctx, d)
+	some, err := s.requestRecords.Refetch(ctx, d)
 	must(t, err)
 	if len(some) == 0 || some[0].Status != pin.Pinning || some[0].DAG() != d {
 		t.Errorf("%d requests, the first %+v", len(some), some)
 	}
 	checkInvariants(t, s)
-	if u, err := s.Usage(ctx, benchAccount); err != nil || u != (pin.Usage{Pins: requests}) {
+	if u, err := s.requestRecords.Usage(ctx, benchAccount); err != nil || u != (pin.Usage{Pins: requests}) {
 		t.Errorf("usage %+v, %v", u, err)
 	}
-	page, err := s.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinning}})
+	page, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinning}})
 	if err != nil || page.Count != requests {
 		t.Errorf("%d requests are pinning, %v", page.Count, err)
 	}
-	a, complete, err := s.Begin(ctx, d)
+	a, complete, err := s.requestRecords.Begin(ctx, d)
 	if err != nil || complete || a != p.attempt {
 		t.Errorf("Begin gives %d, %v, %v", a, complete, err)
 	}
-	again, err := s.Refetch(ctx, d)
+	again, err := s.requestRecords.Refetch(ctx, d)
 	if err != nil || len(again) == 0 {
 		t.Errorf("a second Refetch gives %d requests, %v", len(again), err)
 	}
 	p.complete(t, s, 3)
-	if u, err := s.Usage(ctx, benchAccount); err != nil || u != want {
+	if u, err := s.requestRecords.Usage(ctx, benchAccount); err != nil || u != want {
 		t.Errorf("usage %+v, %v", u, err)
 	}
-	if _, err := s.Refetch(ctx, pintest.DAGSpec(9).DAG()); !errors.Is(err, pin.ErrNotFound) {
+	if _, err := s.requestRecords.Refetch(ctx, pintest.DAGSpec(9).DAG()); !errors.Is(err, pin.ErrNotFound) {
 		t.Errorf("error %v", err)
 	}
 	checkInvariants(t, s)
@@ -205,7 +208,7 @@ func TestUsage(t *testing.T) {
 	ctx := t.Context()
 	check := func(what string, id string, want pin.Usage) {
 		t.Helper()
-		if u, err := s.Usage(ctx, id); err != nil || u != want {
+		if u, err := s.requestRecords.Usage(ctx, id); err != nil || u != want {
 			t.Errorf("%s: usage %+v, %v, want %+v", what, u, err, want)
 		}
 		checkInvariants(t, s)
@@ -219,11 +222,11 @@ func TestUsage(t *testing.T) {
 	p.complete(t, s, 3)
 	one := pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 1}
 	check("pinned", benchAccount, one)
-	twice, err := s.Add(ctx, benchAccount, p.request.Spec)
+	twice, err := s.requestRecords.Add(ctx, benchAccount, p.request.Spec)
 	must(t, err)
 	one.Pins = 2
 	check("pinned twice", benchAccount, one)
-	theirs, err := s.Add(ctx, other, p.request.Spec)
+	theirs, err := s.requestRecords.Add(ctx, other, p.request.Spec)
 	must(t, err)
 	check("by another too", other, pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 1})
 	q := beginPin(t, s, 2)
@@ -236,17 +239,17 @@ func TestUsage(t *testing.T) {
 		t.Errorf("stats %+v", st)
 	}
 	q.remove(t, s)
-	_, _, _, err = s.Replace(ctx, benchAccount, twice.ID, p.request.Spec)
+	_, _, _, err = s.requestRecords.Replace(ctx, benchAccount, twice.ID, p.request.Spec)
 	must(t, err)
 	check("one removed, one replaced by the same", benchAccount, one)
 	if st, err := s.Stats(ctx); err != nil || st.Dead != (Amount{2, 2000}) || st.Live != (Amount{3, 3000}) {
 		t.Errorf("stats %+v, %v", st, err)
 	}
 	p.remove(t, s)
-	_, _, err = s.Remove(ctx, benchAccount, s.newest(t).ID)
+	_, _, err = s.requestRecords.Remove(ctx, benchAccount, s.newest(t).ID)
 	must(t, err)
 	check("all removed", benchAccount, pin.Usage{})
-	_, _, err = s.Remove(ctx, other, theirs.ID)
+	_, _, err = s.requestRecords.Remove(ctx, other, theirs.ID)
 	must(t, err)
 	check("theirs removed", other, pin.Usage{})
 }
@@ -260,16 +263,16 @@ func TestVerifyAfterHalfARepair(t *testing.T) {
 	p := beginPin(t, s, 1)
 	p.put(t, s, []blocks.Block{b})
 	p.complete(t, s, 1)
-	must(t, s.update(ctx, func(t *tx) error {
-		rec := dagRecord{Attempt: p.attempt, Holders: 1}
-		return s.put(t, dagKey(p.request.DAG()), rec)
+	must(t, s.kv.Update(ctx, func(t *kv.Tx) error {
+		rec := holding.DAGRecord{Attempt: p.attempt, Holders: 1}
+		return s.kv.Put(t, holding.DAGKey(p.request.DAG()), rec)
 	}))
-	must(t, s.set(blockKey(b.Cid().Hash()), nil))
+	must(t, s.set(holding.BlockKey(b.Cid().Hash()), nil))
 	found, r := verify(t, s)
 	if d := found[string(b.Cid().Hash())]; r.Missing != 1 || len(d.DAGs) != 1 || !d.DAGs[0].Complete {
 		t.Errorf("found %v, %+v", found, r)
 	}
-	some, err := s.Refetch(ctx, p.request.DAG())
+	some, err := s.requestRecords.Refetch(ctx, p.request.DAG())
 	if err != nil || len(some) != 1 || some[0].ID != p.request.ID || some[0].Status != pin.Pinning {
 		t.Errorf("Refetch gives %v, %v", some, err)
 	}
@@ -294,11 +297,11 @@ func TestVerifyMendsDamagedLinks(t *testing.T) {
 			p.put(t, s, bs)
 			p.complete(t, s, len(bs))
 			l := rawLinks(p.attempt, []graph.Ref{refOf(bs[3])})[0]
-			key := linkToKey(l)
+			key := holding.LinkToKey(l)
 			must(t, s.set(key, nil))
 			bad := append([]byte(nil), key...)
 			damage(bad)
-			must(t, s.set(bad, encodeSize(l.Size)))
+			must(t, s.set(bad, holding.EncodeSize(l.Size)))
 			for range 2 {
 				if found, r := verify(t, s); len(found) > 0 || r.Missing > 0 {
 					t.Errorf("found %v, %+v", found, r)

@@ -35,8 +35,18 @@ var ourImports = map[string][]string{
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
 	"psa":   {"pin", "auth"},
-	"store": {"pin", "pin/graph", "auth"},
-	"node":  {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
+	"store": {
+		"pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
+		"store/internal/requests", "store/internal/space", "store/internal/space/reading",
+	},
+	// The rooms of the store.
+	"store/internal/accounts":      {"auth", "store/internal/kv"},
+	"store/internal/graph":         {"pin", "pin/graph", "store/internal/kv", "store/internal/space", "store/internal/space/reading"},
+	"store/internal/kv":            {"store/internal/space/reading"},
+	"store/internal/requests":      {"pin", "pin/graph", "store/internal/graph", "store/internal/kv", "store/internal/space"},
+	"store/internal/space":         {"store/internal/kv", "store/internal/space/reading"},
+	"store/internal/space/reading": {},
+	"node":                         {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin", "pin/graph"},
 	"node/exchange":  {},
@@ -79,11 +89,25 @@ var notFor = map[string][]string{
 	"admin": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 }
 
+// onlyIn says who alone may import some packages that are not ours. A name that ends with
+// a slash stands for all below it.
+var onlyIn = map[string][]string{
+	"github.com/dgraph-io/badger/":  {"store", "store/internal/"},
+	"github.com/ipfs/go-ds-badger4": {},
+}
+
+// isAmong reports whether a package is one of those, or below one that ends with a slash.
+func isAmong(name string, all ...string) bool {
+	return slices.ContainsFunc(all, func(a string) bool {
+		return name == a || strings.HasSuffix(a, "/") && strings.HasPrefix(name, a)
+	})
+}
+
 // inside lists the files that look into what Go hides: by reflection, or with unsafe.
 var inside = []string{
 	"cmd/holdfast/internal/config/settings.go", // the fields of the configuration are its keys
 	// What Badger does not tell of its files, and what it keeps in them.
-	"store/discards.go", "store/read.go", "store/rescue.go", "store/unsynced.go",
+	"store/internal/space/discards.go", "store/internal/space/insides.go", "store/internal/space/reading/read.go",
 }
 
 // maxFiles is how many files a package's directory may have that says nothing of that:
@@ -125,6 +149,11 @@ func TestImports(t *testing.T) {
 			continue
 		}
 		for _, i := range p.Imports {
+			for what, who := range onlyIn {
+				if isAmong(i, what) && !isAmong(name, who...) {
+					t.Errorf("%s imports %s, which only %v may", name, i, who)
+				}
+			}
 			ours, ok := strings.CutPrefix(i, module+"/")
 			if ok && !slices.Contains(allowed, ours) && (!strings.HasPrefix(ours, "internal/") || strings.HasPrefix(name, "internal/")) {
 				t.Errorf("%s imports %s, and may import %v of ours", name, ours, allowed)

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"github.com/holdfast-ipfs/holdfast/logtest"
 	"log/slog"
 	"math/big"
 	"net"
@@ -16,6 +15,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
 // A flipped bit in the certificate or its key is refused at the start, or, in

@@ -1,0 +1,262 @@
+package accounts
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// eventRecord is an auth.Event on disk, as loginRecord is an account. Its time
+// is in its key.
+type eventRecord struct {
+	Kind    string `cbor:"1,keyasint"`
+	Account string `cbor:"2,keyasint,omitempty"`
+	Email   string `cbor:"3,keyasint,omitempty"`
+	Actor   string `cbor:"4,keyasint,omitempty"`
+	Address string `cbor:"5,keyasint,omitempty"`
+	Token   string `cbor:"6,keyasint,omitempty"`
+	Detail  string `cbor:"7,keyasint,omitempty"`
+	Count   int    `cbor:"8,keyasint,omitempty"`
+}
+
+// eventID is the tail of an event's keys: its time in Unix milliseconds, and a
+// number for those of one time.
+type eventID [12]byte
+
+func eventIDOf(ms int64, n uint32) (id eventID) {
+	binary.BigEndian.PutUint64(id[:], uint64(ms))
+	binary.BigEndian.PutUint32(id[8:], n)
+	return id
+}
+
+func (id eventID) time() time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:]))).UTC()
+}
+
+func (id eventID) String() string { return hex.EncodeToString(id[:]) }
+
+func eventKey(id eventID) []byte { return append([]byte{KEvent}, id[:]...) }
+
+// accountEvents is the prefix of the events of an account.
+func accountEvents(a kv.Account) []byte { return append([]byte{kAccountEvent}, a[:]...) }
+
+func accountEventKey(a kv.Account, id eventID) []byte { return append(accountEvents(a), id[:]...) }
+
+// owners are the accounts that an event is listed under.
+func owners(e auth.Event) (all []kv.Account) {
+	for _, s := range []string{e.Account, e.Actor} {
+		if a, ok := kv.AccountOf(s); ok && !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// maxEventsPerMS bounds the numbers of the events of one millisecond, so that
+// one number is never there twice.
+const maxEventsPerMS = math.MaxUint32
+
+// append adds events to the record.
+func (t AuthTx) append(log []auth.Event) error {
+	for _, e := range log {
+		ms := max(e.Time.UnixMilli(), 0)
+		n, err := t.nextEvent(ms)
+		if err != nil {
+			return err
+		}
+		id := eventIDOf(ms, n)
+		value, err := t.codec.Encode(eventRecord{
+			Kind: string(e.Kind), Account: e.Account, Email: e.Email, Actor: e.Actor,
+			Address: e.Address, Token: e.Token, Detail: e.Detail, Count: e.Count,
+		})
+		if err != nil {
+			return fmt.Errorf("event %s: %w", id, err)
+		}
+		t.Set(eventKey(id), value)
+		for _, a := range owners(e) {
+			t.Set(accountEventKey(a, id), nil)
+		}
+	}
+	return nil
+}
+
+// nextEvent is the number of the next event of a millisecond: events that the
+// clock dates alike, also after it was set back, all stay.
+func (t AuthTx) nextEvent(ms int64) (next uint32, err error) {
+	first := eventKey(eventIDOf(ms, 0))
+	err = t.Scan(kv.Span{
+		Prefix: first[:len(first)-4], From: eventKey(eventIDOf(ms, math.MaxUint32)), Reverse: true, KeysOnly: true,
+	}, func(key, _ []byte) (bool, error) {
+		last := binary.BigEndian.Uint32(key[len(key)-4:])
+		if last == maxEventsPerMS {
+			return false, errors.New("too many events at one time")
+		}
+		next = last + 1
+		return false, nil
+	})
+	return next, err
+}
+
+// AppendEvents implements [auth.Audit].
+func (s *Store) AppendEvents(ctx context.Context, log []auth.Event) error {
+	for batch := range slices.Chunk(log, eventBatch) {
+		if err := s.UpdateAuth(ctx, func(t AuthTx) error { return t.append(batch) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	// eventBatch is how many events one commit writes or removes: three keys
+	// each at most, far from what it holds.
+	eventBatch = 500
+	// eventPiece is how many events one view looks at, so that none lasts long.
+	eventPiece = 10_000
+)
+
+// Events implements [auth.Audit].
+func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Event, err error) {
+	prefix, ok := []byte{KEvent}, true
+	if q.Account != "" {
+		var a kv.Account
+		a, ok = kv.AccountOf(q.Account)
+		prefix = accountEvents(a)
+	}
+	end := eventIDOf(math.MaxInt64, math.MaxUint32)
+	if !q.To.IsZero() {
+		end = eventIDOf(max(ceilMilli(q.To), 0), 0)
+	}
+	if q.Before != "" {
+		var before eventID
+		n, err := hex.Decode(before[:], []byte(q.Before[:min(len(q.Before), 2*len(before))]))
+		if err != nil || n != len(before) || len(q.Before) != 2*n {
+			return nil, &auth.InvalidError{Field: "before", Msg: "must be the id of an event"}
+		}
+		if bytes.Compare(before[:], end[:]) < 0 {
+			end = before
+		}
+	}
+	if !ok || q.Limit <= 0 {
+		return nil, nil
+	}
+	from := eventIDOf(0, 0)
+	if !q.From.IsZero() {
+		from = eventIDOf(max(ceilMilli(q.From), 0), 0)
+	}
+	err = s.viewAuth(ctx, func(r authReader) error {
+		return r.Scan(kv.Span{
+			Prefix: prefix, From: append(bytes.Clone(prefix), end[:]...), Reverse: true, KeysOnly: true,
+		}, func(key, _ []byte) (bool, error) {
+			id := eventID(key[len(prefix):])
+			if bytes.Compare(id[:], from[:]) < 0 {
+				return false, nil
+			}
+			if id == end {
+				return true, nil // the end is exclusive
+			}
+			e, err := r.event(id)
+			if errors.Is(err, errNoEvent) { // what was about it could not be read when it was swept
+				return true, nil
+			}
+			if errors.Is(err, diskerr.ErrUnreadable) {
+				s.kv.TellUnreadable(eventKey(id), err)
+				e, err = auth.Event{
+					ID: id.String(), Time: id.time(), Kind: auth.EventDamaged, Account: q.Account,
+					Detail: "what happened cannot be read any more", Count: 1,
+				}, nil
+			}
+			page = append(page, e)
+			return len(page) < q.Limit, err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// ceilMilli is the first millisecond that is not before t.
+func ceilMilli(t time.Time) int64 {
+	ms := t.UnixMilli()
+	if time.UnixMilli(ms).Before(t) {
+		ms++
+	}
+	return ms
+}
+
+// errNoEvent: the list of an account has an event that is nowhere else.
+var errNoEvent = errors.New("there is no such event")
+
+// event reads an event that is there. Errors: errNoEvent, diskerr.ErrUnreadable.
+func (r authReader) event(id eventID) (auth.Event, error) {
+	value, found, err := r.Get(eventKey(id))
+	if err != nil {
+		return auth.Event{}, err
+	}
+	if !found {
+		return auth.Event{}, fmt.Errorf("event %s: %w", id, errNoEvent)
+	}
+	var rec eventRecord
+	if err := r.codec.Decode(value, &rec); err != nil {
+		return auth.Event{}, fmt.Errorf("event %s: %w", id, err)
+	}
+	return auth.Event{
+		ID: id.String(), Time: id.time(), Kind: auth.EventKind(rec.Kind), Account: rec.Account, Email: rec.Email,
+		Actor: rec.Actor, Address: rec.Address, Token: rec.Token, Detail: rec.Detail, Count: rec.Count,
+	}, nil
+}
+
+// SweepEvents implements [auth.Audit].
+func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int, err error) {
+	end := eventIDOf(max(ceilMilli(before), 0), 0)
+	for {
+		var old []eventID
+		err := s.viewAuth(ctx, func(r authReader) error {
+			return r.Scan(kv.Span{Prefix: []byte{KEvent}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+				id := eventID(key[1:])
+				if bytes.Compare(id[:], end[:]) >= 0 {
+					return false, nil
+				}
+				old = append(old, id)
+				return len(old) < eventPiece, nil
+			})
+		})
+		if err != nil {
+			return removed, err
+		}
+		for batch := range slices.Chunk(old, eventBatch) {
+			err := s.UpdateAuth(ctx, func(t AuthTx) error {
+				for _, id := range batch {
+					e, err := t.read().event(id)
+					if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {
+						return err
+					}
+					t.Delete(eventKey(id))
+					for _, a := range owners(e) {
+						t.Delete(accountEventKey(a, id))
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return removed, err
+			}
+			removed += len(batch)
+		}
+		if len(old) < eventPiece {
+			return removed, nil
+		}
+	}
+}

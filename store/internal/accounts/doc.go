@@ -1,0 +1,14 @@
+// Package accounts keeps accounts, tokens, invitations and the audit record: keys 40 to 46
+// of the database. It knows nothing of pins.
+package accounts
+
+import "github.com/holdfast-ipfs/holdfast/store/internal/kv"
+
+// Store keeps them. It is an [auth.Accounts]. All methods may be called concurrently.
+type Store struct {
+	kv    *kv.DB
+	codec kv.Codec
+}
+
+// New gives the accounts of a database, with which it ends.
+func New(db *kv.DB) *Store { return &Store{kv: db, codec: db.Codec()} }

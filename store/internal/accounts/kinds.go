@@ -1,0 +1,16 @@
+package accounts
+
+import (
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// Kinds is every kind of record of accounts whose value says something.
+func Kinds() []kv.Kind {
+	return []kv.Kind{
+		{Prefix: KLogin, Name: "account", Check: kv.CheckRecord[loginRecord]},
+		{Prefix: KEmail, Name: "address of an account", Check: kv.CheckLen(len(kv.Account{}))},
+		{Prefix: KToken, Name: "token", Check: kv.CheckRecord[tokenRecord]},
+		{Prefix: kInvite, Name: "invitation", Check: kv.CheckRecord[inviteRecord]},
+		{Prefix: KEvent, Name: "event of the audit record", Check: kv.CheckRecord[eventRecord]},
+	}
+}

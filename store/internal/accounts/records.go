@@ -1,0 +1,272 @@
+package accounts
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// The first bytes of the keys of accounts and tokens; the package comment has
+// the table.
+const (
+	KLogin        = 0x40 // account -> loginRecord
+	KEmail        = 0x41 // address -> account
+	KToken        = 0x42 // token -> tokenRecord
+	KAccountToken = 0x43 // account, token -> nothing
+	kInvite       = 0x44 // invitation -> inviteRecord
+	KEvent        = 0x45 // time, number -> eventRecord
+	kAccountEvent = 0x46 // account, time, number -> nothing
+)
+
+// TokenID is a token's ID as it is in keys.
+type TokenID [16]byte
+
+func TokenOf(s string) (TokenID, bool) {
+	id, ok := kv.AccountOf(s)
+	return TokenID(id), ok
+}
+
+func (t TokenID) String() string { return uuid.UUID(t).String() }
+
+func LoginKey(a kv.Account) []byte { return append([]byte{KLogin}, a[:]...) }
+
+func EmailKey(email string) []byte { return append([]byte{KEmail}, email...) }
+
+func TokenKey(t TokenID) []byte { return append([]byte{KToken}, t[:]...) }
+
+// accountTokens is the prefix of the tokens of an account.
+func accountTokens(a kv.Account) []byte { return append([]byte{KAccountToken}, a[:]...) }
+
+func AccountTokenKey(a kv.Account, t TokenID) []byte { return append(accountTokens(a), t[:]...) }
+
+// loginRecord is an auth.Account on disk. It is a map, so that a field can join
+// without a new version; numbers of fields are never used for something else.
+type loginRecord struct {
+	Email        string `cbor:"1,keyasint"`
+	PasswordHash string `cbor:"2,keyasint"`
+	Admin        bool   `cbor:"3,keyasint,omitempty"`
+	Disabled     bool   `cbor:"4,keyasint,omitempty"`
+	Created      int64  `cbor:"5,keyasint"` // Unix seconds
+	Quota        uint64 `cbor:"6,keyasint,omitempty"`
+	Sessions     uint64 `cbor:"7,keyasint,omitempty"`
+	Devices      uint64 `cbor:"8,keyasint,omitempty"`
+	QuotaPins    uint64 `cbor:"9,keyasint,omitempty"`
+}
+
+// tokenRecord is an auth.Token on disk, in the same way.
+type tokenRecord struct {
+	Account kv.Account `cbor:"1,keyasint"`
+	Kind    string     `cbor:"2,keyasint"`
+	Name    string     `cbor:"3,keyasint,omitempty"`
+	Epoch   uint64     `cbor:"4,keyasint,omitempty"`
+	Refresh string     `cbor:"5,keyasint,omitempty"`
+	Created int64      `cbor:"6,keyasint"`           // Unix seconds
+	Expires *int64     `cbor:"7,keyasint,omitempty"` // Unix seconds; nil is never
+
+	Scope     string `cbor:"8,keyasint,omitempty"`
+	Key       string `cbor:"9,keyasint,omitempty"`
+	Previous  string `cbor:"10,keyasint,omitempty"`
+	Refreshed *int64 `cbor:"11,keyasint,omitempty"` // Unix seconds; nil is never
+	Used      *int64 `cbor:"12,keyasint,omitempty"` // Unix seconds; nil is never
+	Address   string `cbor:"13,keyasint,omitempty"`
+}
+
+// seconds and fromSeconds are a time in a record; nil is the zero time.
+func seconds(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	n := t.Unix()
+	return &n
+}
+
+func fromSeconds(n *int64) time.Time {
+	if n == nil {
+		return time.Time{}
+	}
+	return time.Unix(*n, 0).UTC()
+}
+
+// authReader is a reader of accounts and tokens.
+type authReader struct {
+	*kv.Reader
+	codec kv.Codec
+}
+
+// AuthTx is a change to accounts and tokens.
+type AuthTx struct {
+	*kv.Tx
+	codec kv.Codec
+}
+
+// read reads what the change sees.
+func (t AuthTx) read() authReader { return authReader{&t.Reader, t.codec} }
+
+// addressOf finds the address of an account in their index; "" if it is not there.
+func (r authReader) addressOf(a kv.Account) (email string) {
+	_ = r.ScanEach(kv.Span{Prefix: []byte{KEmail}}, func(key, id []byte) (bool, error) {
+		if bytes.Equal(id, a[:]) {
+			email = string(key[1:])
+		}
+		return email == "", nil
+	}) // what cannot be read says nothing
+	return email
+}
+
+// login reads an account. Errors: auth.ErrNoAccount; diskerr.ErrUnreadable, with what is known.
+func (r authReader) login(id string) (auth.Account, error) {
+	key, ok := kv.AccountOf(id)
+	if !ok {
+		return auth.Account{}, auth.ErrNoAccount
+	}
+	value, found, err := r.Get(LoginKey(key))
+	if err == nil && !found {
+		return auth.Account{}, auth.ErrNoAccount
+	}
+	var rec loginRecord
+	if err == nil {
+		err = r.codec.Decode(value, &rec)
+	}
+	if errors.Is(err, diskerr.ErrUnreadable) {
+		return auth.Account{ID: id, Email: r.addressOf(key), Damaged: true}, fmt.Errorf("account %s: %w", id, err)
+	}
+	if err != nil {
+		return auth.Account{}, fmt.Errorf("account %s: %w", id, err)
+	}
+	return auth.Account{
+		ID: id, Email: rec.Email, PasswordHash: rec.PasswordHash, Admin: rec.Admin, Disabled: rec.Disabled,
+		Created: time.Unix(rec.Created, 0).UTC(), Quota: rec.Quota, QuotaPins: rec.QuotaPins, Sessions: rec.Sessions, Devices: rec.Devices,
+	}, nil
+}
+
+// accountAt gives the account that the index of addresses has under one. If the entry
+// cannot be read, the accounts are looked through.
+func (r authReader) accountAt(email string) (id kv.Account, found bool, err error) {
+	b, found, err := r.Get(EmailKey(email))
+	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) || err == nil && !found {
+		return id, false, err
+	}
+	if len(b) == len(id) {
+		return kv.Account(b), true, nil
+	}
+	found = false
+	err = r.ScanEach(kv.Span{Prefix: []byte{KLogin}}, func(key, value []byte) (bool, error) {
+		var rec loginRecord
+		if r.codec.Decode(value, &rec) == nil && rec.Email == email && len(key) == 1+len(id) {
+			id, found = kv.Account(key[1:]), true
+		}
+		return !found, nil
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("the index of addresses: %w", diskerr.ErrUnreadable)
+	}
+	return id, found, err
+}
+
+func (t AuthTx) putLogin(id kv.Account, a auth.Account) error {
+	value, err := t.codec.Encode(loginRecord{
+		Email: a.Email, PasswordHash: a.PasswordHash, Admin: a.Admin, Disabled: a.Disabled,
+		Created: a.Created.Unix(), Quota: a.Quota, QuotaPins: a.QuotaPins, Sessions: a.Sessions, Devices: a.Devices,
+	})
+	if err != nil {
+		return fmt.Errorf("account %s: %w", id, err)
+	}
+	t.Set(LoginKey(id), value)
+	return nil
+}
+
+// ownerOf finds the account of a token in the lists of all accounts.
+func (r authReader) ownerOf(id TokenID) (owner kv.Account, ok bool) {
+	_ = r.Scan(kv.Span{Prefix: []byte{KAccountToken}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		if len(key) == 1+len(owner)+len(id) && bytes.Equal(key[1+len(owner):], id[:]) {
+			owner, ok = kv.Account(key[1:1+len(owner)]), true
+		}
+		return !ok, nil
+	}) // an error is one more way not to know
+	return owner, ok
+}
+
+// token reads a token. Errors: auth.ErrNoToken; diskerr.ErrUnreadable, with what is known.
+func (r authReader) token(id TokenID) (auth.Token, error) {
+	value, found, err := r.Get(TokenKey(id))
+	if err == nil && !found {
+		return auth.Token{}, auth.ErrNoToken
+	}
+	var rec tokenRecord
+	if err == nil {
+		err = r.codec.Decode(value, &rec)
+	}
+	if errors.Is(err, diskerr.ErrUnreadable) {
+		n := auth.Token{ID: id.String(), Damaged: true}
+		if owner, ok := r.ownerOf(id); ok {
+			n.Account = owner.String()
+		}
+		return n, fmt.Errorf("token %s: %w", id, err)
+	}
+	if err != nil {
+		return auth.Token{}, fmt.Errorf("token %s: %w", id, err)
+	}
+	return auth.Token{
+		ID: id.String(), Account: rec.Account.String(), Kind: auth.Kind(rec.Kind), Name: rec.Name,
+		Scope: auth.Scope(rec.Scope), Key: rec.Key, Address: rec.Address, Epoch: rec.Epoch,
+		Refresh: rec.Refresh, Previous: rec.Previous, Refreshed: fromSeconds(rec.Refreshed),
+		Used: fromSeconds(rec.Used), Created: time.Unix(rec.Created, 0).UTC(), Expires: fromSeconds(rec.Expires),
+	}, nil
+}
+
+func (t AuthTx) PutToken(owner kv.Account, id TokenID, n auth.Token) error {
+	value, err := t.codec.Encode(tokenRecord{
+		Account: owner, Kind: string(n.Kind), Name: n.Name, Epoch: n.Epoch,
+		Refresh: n.Refresh, Created: n.Created.Unix(), Expires: seconds(n.Expires),
+		Scope: string(n.Scope), Key: n.Key, Previous: n.Previous, Refreshed: seconds(n.Refreshed),
+		Used: seconds(n.Used), Address: n.Address,
+	})
+	if err != nil {
+		return fmt.Errorf("token %s: %w", id, err)
+	}
+	t.Set(TokenKey(id), value)
+	return nil
+}
+
+func (t AuthTx) deleteToken(owner kv.Account, id TokenID) {
+	t.Delete(TokenKey(id))
+	t.Delete(AccountTokenKey(owner, id))
+}
+
+// accountTokens gives the tokens of an account, at most n of them.
+func (r authReader) accountTokens(a kv.Account, n int) (ids []TokenID, err error) {
+	prefix := accountTokens(a)
+	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		ids = append(ids, TokenID(key[len(prefix):]))
+		return len(ids) < n, nil
+	})
+	return ids, err
+}
+
+// deadToken says whose a token is, and whether it can never count again.
+func (r authReader) deadToken(id TokenID, now time.Time) (owner kv.Account, dead bool, err error) {
+	n, err := r.token(id)
+	if err != nil && !n.Damaged {
+		return kv.Account{}, false, err
+	}
+	owner, _ = kv.AccountOf(n.Account)
+	a, err := r.login(n.Account)
+	if errors.Is(err, auth.ErrNoAccount) {
+		return owner, true, nil
+	}
+	if n.Damaged || a.Damaged { // the operator may get it back
+		return owner, false, nil
+	}
+	if err != nil {
+		return kv.Account{}, false, err
+	}
+	return owner, !a.Allows(n) || n.Expired(now), nil
+}

@@ -1,0 +1,121 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
+)
+
+// HashesFrom reads the hashes of some references from a key on, each once, how
+// many references those are, and the key to go on from; nil at the end.
+func (g *Store) HashesFrom(ctx context.Context, from []byte) (hashes []multihash.Multihash, refs uint64, next []byte, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{KLinkTo}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			l, err := SplitLinkTo(key)
+			if err != nil {
+				return false, err
+			}
+			h := l.Hash
+			if n := len(hashes); n == 0 || string(hashes[n-1]) != string(h) {
+				if n == kv.PageSize {
+					next = append(next, key...)
+					return false, nil
+				}
+				hashes = append(hashes, append(multihash.Multihash(nil), h...))
+			}
+			refs++
+			return true, nil
+		})
+	})
+	return hashes, refs, next, err
+}
+
+// HashBlock reads and hashes a block, and says what is wrong with it; "" is
+// nothing.
+func (g *Store) HashBlock(ctx context.Context, h multihash.Multihash) (size int, kind string, err error) {
+	decoded, err := multihash.Decode(h)
+	if err != nil {
+		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
+	}
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		data, err := reading.Fetch(r.Txn, BlockKey(h), nil)
+		if err != nil {
+			return g.noteRead(h, err)
+		}
+		sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
+		if err != nil {
+			return fmt.Errorf("hash block %x: %w", h, err)
+		}
+		if size = len(data); string(sum) != string(h) {
+			kind = DamageCorrupt
+			g.noteCorrupt(h)
+			return nil
+		}
+		return g.noteRead(h, nil)
+	})
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound):
+		return 0, DamageMissing, nil
+	case err != nil && (ctx.Err() != nil || errors.Is(err, pin.ErrClosed)):
+		return 0, "", err
+	case err != nil: // what is damaged around the bytes makes them unreadable
+		return 0, DamageCorrupt, nil
+	}
+	return size, kind, nil
+}
+
+// NoteStrays notes those of the blocks that need it, and says how many.
+func (g *Store) NoteStrays(blocks []graph.Ref) (n uint64, err error) {
+	loose, err := g.Unclaimed(blocks)
+	if err != nil || len(loose) == 0 {
+		return 0, err
+	}
+	if err := g.space.RoomForUpkeep(); err != nil {
+		return 0, err
+	}
+	wb := g.kv.NewBatch()
+	defer wb.Cancel()
+	r, done := g.kv.Snapshot()
+	defer done()
+	txn := r.Txn
+	err = func() error {
+		for _, l := range loose {
+			if _, err := reading.Find(txn, LooseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			item, err := reading.Find(txn, BlockKey(l.Hash))
+			if errors.Is(err, badger.ErrKeyNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if err := wb.Set(LooseKey(l.Hash), EncodeSize(reading.SizeOf(item))); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	}()
+	if err != nil {
+		return 0, fmt.Errorf("look for blocks that nothing refers to: %w", err)
+	}
+	return n, wb.Flush()
+}
+
+// What may be wrong with a block.
+const (
+	DamageMissing = "missing" // a DAG that is complete refers to it, and it is not there
+	DamageCorrupt = "corrupt" // its bytes do not have its hash, or cannot be read
+)

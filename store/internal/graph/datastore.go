@@ -1,0 +1,278 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/ipfs/boxo/blockstore"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/query"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
+)
+
+// Gated is the go-datastore with the store's gate before it: Badger must not
+// be called once it is closed. What it reads it reads as the store does.
+type Gated struct {
+	s *Store
+}
+
+var _ datastore.Batching = Gated{}
+
+func (g Gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
+	if err := g.s.kv.Enter(ctx); err != nil {
+		return err
+	}
+	defer g.s.kv.Leave()
+	if err := g.s.kv.MayUpkeep(); err != nil {
+		return err
+	}
+	if h, ok := BlockOf(key); ok {
+		return g.s.putLoose([]looseBlock{{h, value}})
+	}
+	if value == nil {
+		value = []byte{}
+	}
+	return g.s.kv.SetAlone(key.Bytes(), value)
+}
+
+func (g Gated) Delete(ctx context.Context, key datastore.Key) error {
+	if err := g.s.kv.Enter(ctx); err != nil {
+		return err
+	}
+	defer g.s.kv.Leave()
+	if err := g.s.kv.MayUpkeep(); err != nil {
+		return err
+	}
+	return g.s.kv.SetAlone(key.Bytes(), nil)
+}
+
+// Get's errors: datastore.ErrNotFound; diskerr.ErrUnreadable.
+func (g Gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
+	err = g.read(ctx, func(r *kv.Reader) error {
+		if h, ok := BlockOf(key); ok {
+			value, err = g.s.readBlock(r.Txn, h)
+		} else {
+			value, err = reading.Fetch(r.Txn, key.Bytes(), nil)
+		}
+		return err
+	})
+	return value, err
+}
+
+// Has reports whether the key is there, be its value readable or not.
+func (g Gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
+	err := g.read(ctx, func(r *kv.Reader) error {
+		_, err := reading.Find(r.Txn, key.Bytes())
+		return err
+	})
+	if errors.Is(err, datastore.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (g Gated) GetSize(ctx context.Context, key datastore.Key) (size int, err error) {
+	size = -1
+	err = g.read(ctx, func(r *kv.Reader) error {
+		item, err := reading.Find(r.Txn, key.Bytes())
+		if err == nil {
+			size = reading.SizeOf(item)
+		}
+		return err
+	})
+	return size, err
+}
+
+// read is [kv.DB.View] with the errors of a datastore.
+func (g Gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
+	err := g.s.kv.View(ctx, fn)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return datastore.ErrNotFound
+	}
+	return err
+}
+
+// QueryPage is how many entries of a query are read at a time, and queryBytes after how
+// many bytes of them no more are.
+const QueryPage, queryBytes = 512, 1 << 20
+
+// Query reads a piece at a time, so that a slow caller keeps nothing open: what changes
+// meanwhile may or may not be seen. Sizes are given only with values. A value that cannot
+// be read is an error in its place, and the rest follows.
+func (g Gated) Query(ctx context.Context, q query.Query) (query.Results, error) {
+	prefix := datastore.NewKey(q.Prefix).String()
+	if prefix != "/" {
+		prefix += "/"
+	}
+	sp := kv.Span{Prefix: []byte(prefix), KeysOnly: true}
+	var page []query.Result
+	end := false
+	next := func() (query.Result, bool) {
+		for len(page) == 0 && !end {
+			var err error
+			if page, sp.From, err = g.page(ctx, sp, !q.KeysOnly); err != nil {
+				page = append(page, query.Result{Error: err})
+			}
+			end = sp.From == nil
+		}
+		if len(page) == 0 {
+			return query.Result{}, false
+		}
+		first := page[0]
+		page = page[1:]
+		return first, true
+	}
+	rest := q
+	rest.Prefix = "" // this is done
+	return query.NaiveQueryApply(rest, query.ResultsFromIterator(q, query.Iterator{Next: next})), nil
+}
+
+// page reads some entries, and gives the key to go on from; nil at the end, and with an
+// error.
+func (g Gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.Result, next []byte, err error) {
+	err = g.s.kv.View(ctx, func(r *kv.Reader) error {
+		bytes := 0
+		return r.Scan(sp, func(key, _ []byte) (bool, error) {
+			if len(page) == QueryPage || bytes > queryBytes {
+				next = append(next, key...)
+				return false, nil
+			}
+			one := query.Result{Entry: query.Entry{Key: string(key), Size: -1}}
+			if values {
+				one.Value, _, one.Error = r.Get(key)
+				one.Size = len(one.Value)
+				bytes += one.Size
+			}
+			page = append(page, one)
+			return true, nil
+		})
+	})
+	if err != nil {
+		return page, nil, err
+	}
+	return page, next, nil
+}
+
+// Sync does nothing: every write is synced.
+func (g Gated) Sync(ctx context.Context, _ datastore.Key) error {
+	if err := g.s.kv.Enter(ctx); err != nil {
+		return err
+	}
+	g.s.kv.Leave()
+	return nil
+}
+
+// Close does nothing: the store closes the database.
+func (g Gated) Close() error { return nil }
+
+func (g Gated) Batch(ctx context.Context) (datastore.Batch, error) {
+	if err := g.s.kv.Enter(ctx); err != nil {
+		return nil, err
+	}
+	defer g.s.kv.Leave()
+	return &gatedBatch{s: g.s}, nil
+}
+
+// gatedBatch keeps all to itself until Commit, which writes blocks last.
+type gatedBatch struct {
+	s       *Store
+	changes []keyChange
+	blocks  []looseBlock
+}
+
+func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) error {
+	if err := b.s.kv.Enter(ctx); err != nil {
+		return err
+	}
+	defer b.s.kv.Leave()
+	if err := b.s.kv.MayUpkeep(); err != nil {
+		return err
+	}
+	if h, ok := BlockOf(key); ok {
+		b.blocks = append(b.blocks, looseBlock{h, value})
+		return nil
+	}
+	b.changes = append(b.changes, keyChange{key.Bytes(), kv.Write{Value: value}})
+	return nil
+}
+
+func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
+	if err := b.s.kv.Enter(ctx); err != nil {
+		return err
+	}
+	defer b.s.kv.Leave()
+	if err := b.s.kv.MayUpkeep(); err != nil {
+		return err
+	}
+	if h, ok := BlockOf(key); ok {
+		b.blocks = slices.DeleteFunc(b.blocks, func(l looseBlock) bool { return string(l.hash) == string(h) })
+	}
+	b.changes = append(b.changes, keyChange{key.Bytes(), kv.Write{Deleted: true}})
+	return nil
+}
+
+func (b *gatedBatch) Commit(ctx context.Context) error {
+	if err := b.s.kv.Enter(ctx); err != nil {
+		return err
+	}
+	defer b.s.kv.Leave()
+	if err := b.s.kv.MayUpkeep(); err != nil {
+		return err
+	}
+	wb := b.s.kv.NewBatch()
+	defer wb.Cancel()
+	if err := fillChanges(wb, b.changes); err != nil {
+		return err
+	}
+	if err := wb.Flush(); err != nil {
+		return err
+	}
+	return b.s.putLoose(b.blocks)
+}
+
+// looseBlock is a block that no attempt claims.
+type looseBlock struct {
+	hash multihash.Multihash
+	data []byte
+}
+
+// putLoose writes blocks that came by the go-datastore, each with a note for the
+// next reclaim, which else would not find them.
+func (g *Store) putLoose(bs []looseBlock) error {
+	if len(bs) == 0 {
+		return nil
+	}
+	hashes := make([]multihash.Multihash, len(bs))
+	for i, b := range bs {
+		hashes[i] = b.hash
+	}
+	defer g.Claims.share(hashes)()
+	wb := g.kv.NewBatch()
+	defer wb.Cancel()
+	for _, b := range bs {
+		if err := wb.Set(LooseKey(b.hash), EncodeSize(len(b.data))); err != nil {
+			return err
+		}
+		if err := wb.Set(BlockKey(b.hash), b.data); err != nil {
+			return err
+		}
+	}
+	return wb.Flush()
+}
+
+// Blockstore gives the blocks, by multihash, as IPFS software expects them. A
+// Put by it is not claimed by any attempt, so that a reclaim deletes it unless
+// one claims it before: fetched blocks come by Write.
+// It ends with the store.
+func (g *Store) Blockstore() blockstore.Blockstore { return g.Blocks }
+
+// Datastore is the go-datastore in the same database, for others' small state,
+// each under a prefix of its own; "/blocks" is taken. Its transactions do not
+// detect conflicts. It ends with the store; closing it does nothing.
+func (g *Store) Datastore() datastore.Batching { return Gated{g} }

@@ -1,0 +1,261 @@
+package graph
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// dropBatch is what one commit of a Drop takes away. It lies over what is on disk: its
+// links count as gone, and the nodes that they held as released, before it is written.
+// So a chain is followed down in one batch as far as that goes, and a DAG costs as many
+// commits as its links fill, however deep it is.
+type dropBatch struct {
+	s       *Store
+	attempt graph.Holder
+	guess   *dropBatch     // what it is made from; nil for a guess
+	next    []graph.Holder // whose links are still to be deleted, the last first
+	missed  bool           // nodes were released that next had no room for
+
+	links    []graph.Link
+	taken    []taking                // whose they are, in the same order
+	of       map[graph.Holder]taking // the same, by the holder
+	going    map[string]struct{}     // links that may hold a node, by the block's side
+	nodes    map[string][]graph.Node // by what links to them start with
+	released []graph.Node
+}
+
+// taking is the links of a holder that are in a batch, links[from:to].
+type taking struct {
+	holder   graph.Holder
+	from, to int
+	more     bool // it has others
+}
+
+// batch begins a batch where the last one ended.
+func (d *Dropper) batch(guess *dropBatch) *dropBatch {
+	return &dropBatch{
+		s: d.S, attempt: d.Attempt, guess: guess, next: slices.Clone(d.Next), missed: d.missed,
+		of: map[graph.Holder]taking{}, going: map[string]struct{}{}, nodes: map[string][]graph.Node{},
+	}
+}
+
+// read gathers the batch with its stripes held.
+func (b *dropBatch) read() error {
+	r, done := b.s.kv.Snapshot() // after the stripes were taken: it sees every link
+	defer done()
+	return b.gather(r)
+}
+
+// gather takes links until the batch is full or nothing is due: those of all holders
+// that are due, then those of the nodes that have so lost their last, and so on.
+func (b *dropBatch) gather(r *kv.Reader) error {
+	limit := LevelsPerBatch
+	if b.s.Drops.Levels > 0 {
+		limit = b.s.Drops.Levels
+	}
+	for level := 0; len(b.next) > 0 && level < limit; level++ {
+		from := len(b.links)
+		full, err := b.take(r)
+		if err != nil {
+			return err
+		}
+		if b.guess == nil && full {
+			return nil // what the last of them release needs no more stripes
+		}
+		if err := b.release(r, b.links[from:]); err != nil || full {
+			return err
+		}
+	}
+	return nil
+}
+
+// take takes the links of the holders that are due. full is whether the batch has no
+// room for more.
+func (b *dropBatch) take(r *kv.Reader) (full bool, err error) {
+	for len(b.next) > 0 {
+		last := len(b.next) - 1
+		h := b.next[last]
+		got := taking{holder: h, from: len(b.links)}
+		if b.guess == nil {
+			got.more, err = b.readLinks(r, h)
+		} else {
+			of, known := b.guess.of[h]
+			b.add(b.guess.links[of.from:of.to]...)
+			got.more = !known || of.more
+		}
+		if err != nil {
+			return false, err
+		}
+		got.to = len(b.links)
+		b.taken = append(b.taken, got)
+		b.of[h] = got
+		if got.more {
+			return true, nil
+		}
+		b.next = b.next[:last]
+	}
+	return false, nil
+}
+
+// readLinks takes the links of a holder, as many as there is room for.
+func (b *dropBatch) readLinks(r *kv.Reader, h graph.Holder) (more bool, err error) {
+	err = r.Scan(kv.Span{Prefix: linksFrom(h)}, func(key, value []byte) (bool, error) {
+		if more = len(b.links) == DropsPerBatch; more {
+			return false, nil
+		}
+		l, err := splitLinkFrom(key, value)
+		l.Hash = slices.Clone(l.Hash)
+		b.add(l)
+		return true, err
+	})
+	return more, err
+}
+
+func (b *dropBatch) add(links ...graph.Link) {
+	for _, l := range links {
+		b.links = append(b.links, l)
+		if mayLink(l.Codec) {
+			b.going[string(LinkToKey(l))] = struct{}{}
+		}
+	}
+}
+
+// release releases the nodes that some of the links lead to and no other does.
+func (b *dropBatch) release(r *kv.Reader, links []graph.Link) error {
+	looked := make(map[string]struct{}, len(links))
+	for _, l := range links {
+		if !mayLink(l.Codec) {
+			continue
+		}
+		to := LinksTo(l.Hash, l.Codec)
+		if _, twice := looked[string(to)]; twice {
+			continue
+		}
+		looked[string(to)] = struct{}{}
+		held, err := b.s.Drops.Held(r, to, b.going)
+		if err != nil {
+			return err
+		}
+		if held {
+			continue
+		}
+		nodes, err := b.nodesOf(r, l.DAG(), to)
+		if err != nil {
+			return err
+		}
+		b.released = append(b.released, nodes...)
+		for _, n := range nodes {
+			if len(b.next) < dropsAhead {
+				b.next = append(b.next, n.ID)
+			} else {
+				b.missed = true
+			}
+		}
+	}
+	return nil
+}
+
+// nodesOf lists the nodes of a block that nothing links to.
+func (b *dropBatch) nodesOf(r *kv.Reader, d pin.DAG, to []byte) (nodes []graph.Node, err error) {
+	if b.guess != nil {
+		if nodes, known := b.guess.nodes[string(to)]; known {
+			return nodes, nil
+		}
+	}
+	err = eachNode(r, d, func(id graph.Holder, a pin.Attempt) bool {
+		nodes = append(nodes, graph.Node{ID: id, DAG: d, Attempt: a})
+		return true
+	})
+	b.nodes[string(to)] = nodes
+	return nodes, err
+}
+
+// ErrCut is what a batch fails with that a test cuts off.
+var ErrCut = errors.New("cut off")
+
+// write makes the batch durable.
+func (b *dropBatch) write() error {
+	changes := b.changes()
+	if len(changes) == 0 {
+		return nil
+	}
+	var cut error
+	if b.s.Drops.Cut != nil {
+		if n := b.s.Drops.Cut(len(changes)); n < len(changes) {
+			changes, cut = changes[:n], ErrCut
+		}
+	}
+	wb := b.s.kv.NewBatch()
+	defer wb.Cancel()
+	if err := fillChanges(wb, changes); err != nil {
+		return err
+	}
+	return errors.Join(wb.Flush(), cut)
+}
+
+// keyChange is a write with its key.
+type keyChange struct {
+	key []byte
+	kv.Write
+}
+
+// changes lists what is to be written, in an order in which it may be cut off anywhere,
+// and be done again.
+//
+//   - That nodes are whole goes first: nobody relies on one of which a part is gone.
+//   - A node whose links are left for later is marked before it is no node any more.
+//   - The others go from the bottom up, each after its links and before those to it. So
+//     what is left of them is found again from above, and they need no marks.
+//   - Of a link the side by which it is found goes after the other.
+func (b *dropBatch) changes() []keyChange {
+	all := make([]keyChange, 0, 4*len(b.released)+3*len(b.links)+len(b.taken))
+	set := func(key, value []byte) { all = append(all, keyChange{key, kv.Write{Value: value}}) }
+	del := func(key []byte) { all = append(all, keyChange{key, kv.Write{Deleted: true}}) }
+	leave := func(n graph.Node) { del(NodeKey(n.ID)); del(nodesKey(n)) }
+	nodes := make(map[graph.Holder]graph.Node, len(b.released))
+	for _, n := range b.released {
+		nodes[n.ID] = n
+		del(WholeKey(n.ID))
+	}
+	for _, n := range b.released {
+		if got, taken := b.of[n.ID]; !taken || got.more {
+			set(releasedKey(n.ID), nil)
+			leave(n)
+		}
+	}
+	for _, got := range slices.Backward(b.taken) {
+		for _, l := range b.links[got.from:got.to] {
+			set(LooseKey(l.Hash), EncodeSize(l.Size))
+			del(LinkToKey(l))
+			del(LinkFromKey(l))
+		}
+		if n, here := nodes[got.holder]; got.more || got.holder == b.attempt {
+			continue
+		} else if here {
+			leave(n)
+		} else {
+			del(releasedKey(got.holder))
+		}
+	}
+	return all
+}
+
+// fillChanges puts changes into a batch.
+func fillChanges(wb *kv.Batch, changes []keyChange) error {
+	for _, c := range changes {
+		var err error
+		if c.Deleted {
+			err = wb.Delete(c.key)
+		} else {
+			err = wb.Set(c.key, c.Value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package graph
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// A link has two sides, of which the holder's is written first and deleted last. A
+// block's side without the holder's is a key that got damaged before tables were
+// verified: it names a block that never was, and the block that it did name lacks it.
+
+// MendLinks deletes the sides of links to a block that have no other, and gives the
+// holders' links the sides that they lack. It says how many it deleted.
+func (g *Store) MendLinks(ctx context.Context, h multihash.Multihash) (halves int, err error) {
+	half, err := g.halves(ctx, h)
+	if err != nil || len(half) == 0 {
+		return 0, err
+	}
+	for _, l := range half {
+		var from []byte
+		for {
+			page, next, err := g.linksPage(ctx, l.Holder, from, kv.PageSize)
+			if err != nil {
+				return 0, err
+			}
+			if err := g.restoreSides(ctx, page); err != nil {
+				return 0, err
+			}
+			if next == nil {
+				break
+			}
+			from = next
+		}
+	}
+	defer g.Claims.Alone([]multihash.Multihash{h})()
+	if half, err = g.halves(ctx, h); err != nil {
+		return 0, err
+	}
+	for _, l := range half {
+		if err := g.kv.SetAlone(LinkToKey(l), nil); err != nil {
+			return 0, err
+		}
+		g.log.Warn("a link to a block has only one side, and is deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
+	}
+	return len(half), nil
+}
+
+// halves lists the links to a block that have no holder's side.
+func (g *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph.Link, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: BlockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			l, err := SplitLinkTo(key)
+			if err != nil || string(l.Hash) != string(h) {
+				return err == nil, err
+			}
+			l.Hash = append(multihash.Multihash(nil), l.Hash...)
+			_, both, err := r.Get(LinkFromKey(l))
+			if !both && err == nil {
+				half = append(half, l)
+			}
+			return true, err
+		})
+	})
+	return half, err
+}
+
+// restoreSides writes the blocks' sides of links that lack them. Their stripes are held
+// alone, so that none is going just now.
+func (g *Store) restoreSides(ctx context.Context, page []graph.Link) error {
+	lacking := func(links []graph.Link) (lack []graph.Link, err error) {
+		err = g.kv.View(ctx, func(r *kv.Reader) error {
+			for _, l := range links {
+				_, from, err := r.Get(LinkFromKey(l))
+				if err != nil {
+					return err
+				}
+				_, to, err := r.Get(LinkToKey(l))
+				if err != nil {
+					return err
+				}
+				if from && !to {
+					lack = append(lack, l)
+				}
+			}
+			return nil
+		})
+		return lack, err
+	}
+	lack, err := lacking(page)
+	if err != nil || len(lack) == 0 {
+		return err
+	}
+	hashes := make([]multihash.Multihash, len(lack))
+	for i, l := range lack {
+		hashes[i] = l.Hash
+	}
+	defer g.Claims.Alone(hashes)()
+	if lack, err = lacking(lack); err != nil {
+		return err
+	}
+	for _, l := range lack {
+		if err := g.kv.SetAlone(LinkToKey(l), EncodeSize(l.Size)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

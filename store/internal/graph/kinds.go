@@ -1,0 +1,45 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// Kinds is every kind of record of what holds blocks whose value says something.
+func Kinds() []kv.Kind {
+	size := func(_ kv.Codec, key, value []byte) error {
+		_, err := decodeSize(key, value)
+		return err
+	}
+	dag := func(_ kv.Codec, _, value []byte) error {
+		if !pin.DAG(value).CID().Defined() {
+			return fmt.Errorf("%w: %x is no CID", diskerr.ErrUnreadable, value)
+		}
+		return nil
+	}
+	return []kv.Kind{
+		{Prefix: KDAG, Name: "DAG", Check: kv.CheckRecord[DAGRecord]},
+		{Prefix: KAttempt, Name: "attempt", Check: dag},
+		{Prefix: KReleased, Name: "released attempt", Check: func(c kv.Codec, _, value []byte) error {
+			if len(value) == 0 {
+				return nil // a node
+			}
+			var rec releasedRecord
+			return c.Decode(value, &rec)
+		}},
+		{Prefix: KLinkTo, Name: "link", Check: size, Many: true},
+		{Prefix: KLinkFrom, Name: "link", Check: size, Many: true},
+		{Prefix: KLoose, Name: "note of a block", Check: size, Many: true},
+		{Prefix: KNodes, Name: "node", Check: kv.CheckLen(8), Many: true},
+		{Prefix: KNode, Name: "node", Check: dag, Many: true},
+		{Prefix: KWhole, Name: "mark of being whole", Check: func(_ kv.Codec, _, value []byte) error {
+			if _, err := decodeKept(value); err != nil {
+				return fmt.Errorf("%w: %w", diskerr.ErrUnreadable, err)
+			}
+			return nil
+		}, Many: true},
+	}
+}

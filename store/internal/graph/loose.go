@@ -1,0 +1,198 @@
+package graph
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
+)
+
+// looseFrom reads up to limit notes from a key on (nil is from the first), and
+// gives the key to go on from; nil at the end.
+func (g *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []graph.Ref, next []byte, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return r.ScanEach(kv.Span{Prefix: []byte{KLoose}, From: from}, func(key, value []byte) (bool, error) {
+			if len(notes) == limit {
+				next = append(next, key...)
+				return false, nil
+			}
+			notes = append(notes, graph.Ref{Hash: append(multihash.Multihash(nil), key[1:]...), Size: SizeOr0(key, value)})
+			return true, nil
+		})
+	})
+	return notes, next, err
+}
+
+// deleteUnclaimed deletes those of the blocks that nothing refers to, and all of
+// the notes. Whoever claims one of the blocks meanwhile waits: a claim is either
+// seen here, and the block stays, or it comes after the block is gone, and its
+// writer then sees that.
+func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes uint64)) error {
+	if len(notes) == 0 {
+		return nil
+	}
+	if err := g.space.RoomToOpen(); err != nil {
+		return err
+	}
+	hashes := make([]multihash.Multihash, len(notes))
+	for i, n := range notes {
+		hashes[i] = n.Hash
+	}
+	defer g.Claims.Alone(hashes)()
+	dead, err := g.Unclaimed(notes)
+	if err != nil {
+		return err
+	}
+	if g.BeforeDelete != nil {
+		g.BeforeDelete(dead)
+	}
+	wb := g.kv.NewBatch()
+	defer wb.Cancel()
+	size := uint64(0)
+	for _, d := range dead {
+		if err := wb.Delete(BlockKey(d.Hash)); err != nil {
+			return err
+		}
+		size += uint64(d.Size)
+	}
+	// The notes last: they are what an interrupted reclaim goes on by.
+	for _, n := range notes {
+		if err := wb.Delete(LooseKey(n.Hash)); err != nil {
+			return err
+		}
+	}
+	if len(dead) > 0 {
+		before, err := g.DeadBytes(context.Background())
+		if err != nil {
+			return err
+		}
+		if err := wb.Set(kv.MetaKey(kv.MetaDead), binary.BigEndian.AppendUint64(nil, before+size)); err != nil {
+			return err
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		return fmt.Errorf("delete %d blocks: %w", len(dead), err)
+	}
+	deleted(uint64(len(dead)), size)
+	return nil
+}
+
+// nearSteps is how many keys are stepped over before seeking, which costs as
+// much as some of them in each table.
+const nearSteps = 16
+
+// Unclaimed gives those of the blocks that are there and that nothing refers to.
+// It is fastest in the order of their hashes.
+func (g *Store) Unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
+	r, done := g.kv.Snapshot() // after the stripes were taken: it sees every claim
+	defer done()
+	txn := r.Txn
+	opt := badger.DefaultIteratorOptions
+	opt.Prefix = []byte{KLinkTo}
+	it := reading.Iterate(txn, opt)
+	defer it.Close()
+	// before reports whether the iterator is before what begins with a prefix.
+	before := func(prefix []byte) bool {
+		item, ok := it.At(nil)
+		return ok && bytes.Compare(item.Key(), prefix) < 0
+	}
+	var last []byte
+	for _, b := range blocks {
+		prefix := BlockLinks(b.Hash)
+		if bytes.Compare(prefix, last) < 0 || last == nil {
+			it.Seek(prefix)
+		}
+		last = prefix
+		for n := 0; before(prefix); n++ {
+			if n == nearSteps {
+				it.Seek(prefix)
+				break
+			}
+			it.Next()
+		}
+		_, linked := it.At(prefix)
+		if err := it.Failed(); err != nil {
+			return nil, fmt.Errorf("look for links to block %x: %w", b.Hash, err)
+		}
+		if linked {
+			continue
+		}
+		_, err := reading.Find(txn, BlockKey(b.Hash))
+		switch {
+		case errors.Is(err, badger.ErrKeyNotFound):
+		case err != nil:
+			return nil, fmt.Errorf("look for block %x: %w", b.Hash, err)
+		default:
+			loose = append(loose, b)
+		}
+	}
+	return loose, nil
+}
+
+// DeadBytes is how much was deleted since space was last given back. Reclaims
+// alone write it, not the committer.
+func (g *Store) DeadBytes(ctx context.Context) (n uint64, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		b, found, err := r.Get(kv.MetaKey(kv.MetaDead))
+		if err == nil && found {
+			n = binary.BigEndian.Uint64(b)
+		}
+		return err
+	})
+	return n, err
+}
+
+// DeletesPerBatch bounds how many blocks are decided on at a time: claims
+// wait for about as long as that takes, some 30 ms. Each batch is a sync.
+const DeletesPerBatch = 4096
+
+// LooseWork is who has blocks deleted: it hears how far that is, and makes it give way.
+type LooseWork struct {
+	Progress func(done, total uint64)   // notes that were looked at, of how many
+	Deleted  func(blocks, bytes uint64) // those of one batch
+	Pause    func(ctx context.Context, took time.Duration) error
+}
+
+// DeleteLoose goes through the notes and deletes the blocks that nothing refers
+// to, until it comes to the end.
+func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
+	total, err := g.kv.CountKeys(ctx, []byte{KLoose})
+	if err != nil {
+		return err
+	}
+	var from []byte
+	for done := uint64(0); ; {
+		w.Progress(done, max(done, total))
+		began := time.Now()
+		notes, next, err := g.looseFrom(ctx, from, DeletesPerBatch)
+		if err != nil {
+			return err
+		}
+		if err := g.deleteUnclaimed(notes, w.Deleted); err != nil {
+			return err
+		}
+		done += uint64(len(notes))
+		if next == nil {
+			return nil
+		}
+		from = next
+		if err := w.Pause(ctx, time.Since(began)); err != nil {
+			return err
+		}
+	}
+}
+
+// AnyLoose reports whether there is a note of a block.
+func (g *Store) AnyLoose(ctx context.Context) (bool, error) {
+	notes, _, err := g.looseFrom(ctx, nil, 1)
+	return len(notes) > 0, err
+}

@@ -1,0 +1,264 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+const (
+	// measureLeast is how many records may be read to measure a DAG by another; for
+	// large ones it is measurePart of the other's blocks. Going through the records of
+	// all that was passed over costs about a fiftieth of that for each block.
+	measureLeast = 2048
+	measurePart  = 50
+	measureMost  = 64 << 10
+	// measureBases is how many other DAGs are tried.
+	measureBases = 4
+)
+
+// errTooFar says that measuring by another DAG is not worth while.
+var errTooFar = errors.New("too much differs")
+
+// Measure gives the totals of a DAG of which a walk passed over a part, by another
+// that is complete and has all of that part: its totals, and what of each is not in
+// the other. That costs what differs. ok is false if there is no such DAG, or it has
+// little in common.
+func (g *Store) Measure(ctx context.Context, k graph.Known) (t pin.Totals, ok bool, err error) {
+	if len(k.Passed) == 0 {
+		return t, false, nil
+	}
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		bases, err := g.basesOf(r, k.Passed[0])
+		for _, b := range bases {
+			if err != nil || ok {
+				return err
+			}
+			m := newMeasurer(r, k, b)
+			if t, err = m.run(); errors.Is(err, errTooFar) {
+				err = nil
+				continue
+			}
+			ok = err == nil
+		}
+		return err
+	})
+	if err != nil {
+		return pin.Totals{}, false, kv.Wrap(err, "measure what attempt %d has", k.Attempt)
+	}
+	return t, ok, nil
+}
+
+// base is a complete DAG to measure another by.
+type base struct {
+	attempt pin.Attempt
+	root    pin.DAG
+	totals  pin.Totals
+}
+
+// basesOf lists complete DAGs that have a node, the newest first, which most likely
+// is the last version of what is measured.
+func (g *Store) basesOf(r *kv.Reader, d pin.DAG) (bases []base, err error) {
+	c := d.CID()
+	up := &climber{r: r, left: measureLeast, known: map[graph.Holder]bool{}}
+	var attempts []pin.Attempt
+	up.reached = func(a pin.Attempt) bool {
+		attempts = append(attempts, a)
+		return false // to find others, too
+	}
+	if _, err := up.fromNode(c); err != nil && !errors.Is(err, errTooFar) {
+		return nil, err
+	}
+	slices.Sort(attempts)
+	for _, a := range slices.Backward(attempts) {
+		root, inUse, err := g.AttemptDAG(r, a)
+		if err != nil {
+			return nil, err
+		}
+		var rec DAGRecord
+		if inUse && root != "" {
+			if rec, _, err = g.DAG(r, pin.DAG(root)); err != nil {
+				return nil, err
+			}
+		}
+		if rec.Complete && rec.Attempt == a {
+			bases = append(bases, base{a, pin.DAG(root), pin.Totals{Blocks: rec.Blocks, Bytes: rec.Bytes}})
+		}
+		if len(bases) == measureBases {
+			break
+		}
+	}
+	return bases, nil
+}
+
+// measurer measures one DAG by another.
+type measurer struct {
+	r    *kv.Reader
+	k    graph.Known
+	base base
+	old  *climber // to the base
+	now  *climber // to what is measured
+	left int
+}
+
+func newMeasurer(r *kv.Reader, k graph.Known, b base) *measurer {
+	left := max(measureLeast, min(measureMost, int(b.totals.Blocks/measurePart)))
+	to := func(a pin.Attempt) *climber {
+		return &climber{r: r, left: left, known: map[graph.Holder]bool{}, reached: func(o pin.Attempt) bool { return o == a }}
+	}
+	return &measurer{r: r, k: k, base: b, old: to(b.attempt), now: to(k.Attempt), left: left}
+}
+
+func (m *measurer) run() (t pin.Totals, err error) {
+	for _, d := range m.k.Passed {
+		in, err := m.old.fromNode(d.CID())
+		if err != nil {
+			return t, err
+		}
+		if !in {
+			return t, errTooFar // what is below it is counted nowhere
+		}
+	}
+	t = m.base.totals
+	for _, ref := range m.k.Others {
+		in, err := m.old.fromBlock(ref)
+		if err != nil {
+			return t, err
+		}
+		if !in {
+			t.Blocks++
+			t.Bytes += uint64(ref.Size)
+		}
+	}
+	gone, err := m.gone()
+	t.Blocks -= gone.Blocks
+	t.Bytes -= gone.Bytes
+	return t, err
+}
+
+// gone counts the blocks of the base that are not in what is measured. It goes down
+// from the base's root, and no further where both have a node.
+func (m *measurer) gone() (t pin.Totals, err error) {
+	seen := map[string]bool{} // blocks
+	done := map[pin.DAG]bool{m.base.root: true}
+	holders := []graph.Holder{graph.HolderOf(m.base.attempt)}
+	for len(holders) > 0 {
+		h := holders[len(holders)-1]
+		holders = holders[:len(holders)-1]
+		var below []graph.Link
+		err := m.r.Scan(kv.Span{Prefix: linksFrom(h)}, func(key, value []byte) (bool, error) {
+			l, err := splitLinkFrom(key, value)
+			l.Hash = slices.Clone(l.Hash)
+			below = append(below, l)
+			return true, err
+		})
+		if err != nil {
+			return t, err
+		}
+		if m.left -= len(below); m.left < 0 {
+			return t, errTooFar
+		}
+		for _, l := range below {
+			d := l.DAG()
+			if d != m.base.root && done[d] {
+				continue
+			}
+			done[d] = true
+			shared, err := m.shares(l, d)
+			if err != nil {
+				return t, err
+			}
+			if shared {
+				continue
+			}
+			if !seen[string(l.Hash)] && !m.k.Seen(l.Ref) {
+				in, err := m.now.fromBlock(l.Ref)
+				if err != nil {
+					return t, err
+				}
+				if !in {
+					t.Blocks++
+					t.Bytes += uint64(l.Size)
+				}
+			}
+			seen[string(l.Hash)] = true
+			if id, ok, err := wholeNode(m.r, d); err != nil {
+				return t, err
+			} else if ok {
+				holders = append(holders, id)
+			}
+		}
+	}
+	return t, nil
+}
+
+// shares reports whether a node of the base is one of what is measured, too.
+func (m *measurer) shares(l graph.Link, d pin.DAG) (bool, error) {
+	if m.k.Walked(d) {
+		return true, nil
+	}
+	return m.now.fromNode(cid.NewCidV1(l.Codec, l.Hash))
+}
+
+// climber finds out what is below an attempt by going up to it. Of each holder it
+// remembers whether it is.
+type climber struct {
+	r       *kv.Reader
+	left    int // records that it may read
+	known   map[graph.Holder]bool
+	reached func(pin.Attempt) bool
+}
+
+// fromNode reports whether a node is below the attempt, and fromBlock whether a
+// block is, under any codec. Errors: errTooFar.
+func (c *climber) fromNode(id cid.Cid) (bool, error) { return c.from(LinksTo(id.Hash(), id.Type())) }
+
+func (c *climber) fromBlock(r graph.Ref) (bool, error) { return c.from(BlockLinks(r.Hash)) }
+
+func (c *climber) from(prefix []byte) (bool, error) {
+	var up []graph.Holder
+	err := c.r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		if c.left--; c.left < 0 {
+			return false, errTooFar
+		}
+		up = append(up, TailHolder(key))
+		return true, nil
+	})
+	if err != nil {
+		return false, err
+	}
+	for _, h := range up {
+		if is, err := c.holder(h); err != nil || is {
+			return is, err
+		}
+	}
+	return false, nil
+}
+
+func (c *climber) holder(h graph.Holder) (is bool, err error) {
+	if is, known := c.known[h]; known {
+		return is, nil
+	}
+	if c.left--; c.left < 0 {
+		return false, errTooFar
+	}
+	id, isNode, err := nodeCID(c.r, h)
+	if err != nil {
+		return false, err
+	}
+	if isNode {
+		is, err = c.fromNode(id)
+	} else {
+		is = c.reached(pin.Attempt(h))
+	}
+	if err == nil {
+		c.known[h] = is
+	}
+	return is, err
+}

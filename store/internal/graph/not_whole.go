@@ -1,0 +1,71 @@
+package graph
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// NotWhole implements [pin.Refetcher].
+func (g *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dags []pin.DAG, marks int, err error) {
+	if err := g.kv.Enter(ctx); err != nil {
+		return nil, 0, err
+	}
+	defer g.kv.Leave()
+	found := map[pin.DAG]struct{}{}
+	for _, h := range blocks {
+		var whole []graph.Holder
+		err := g.kv.View(ctx, func(r *kv.Reader) error {
+			above, err := HoldersAbove(r, h)
+			if err != nil {
+				return err
+			}
+			for _, holder := range above {
+				d, inUse, err := g.AttemptDAG(r, pin.Attempt(holder))
+				if err != nil {
+					return err
+				}
+				if inUse && d != "" {
+					found[pin.DAG(d)] = struct{}{}
+				}
+				if marked, err := r.Has(WholeKey(holder)); err != nil {
+					return err
+				} else if marked {
+					whole = append(whole, holder)
+				}
+			}
+			return nil
+		})
+		if err == nil && len(whole) > 0 {
+			err = g.TakeBackWhole(whole)
+		}
+		if err != nil {
+			return nil, 0, kv.Wrap(err, "take back what is whole above %s", cid.NewCidV1(cid.Raw, h))
+		}
+		marks += len(whole)
+	}
+	return slices.Sorted(maps.Keys(found)), marks, nil
+}
+
+// TakeBackWhole takes back that holders are whole, so that no walk takes what is below
+// them as known: the next one that comes there looks for itself, and mends it.
+func (g *Store) TakeBackWhole(holders []graph.Holder) error {
+	if err := g.space.RoomForUpkeep(); err != nil {
+		return err
+	}
+	wb := g.kv.NewBatch()
+	defer wb.Cancel()
+	for _, h := range holders {
+		if err := wb.Delete(WholeKey(h)); err != nil {
+			return err
+		}
+	}
+	return wb.Flush()
+}

@@ -1,0 +1,193 @@
+package graph
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"iter"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// refBytes is about what a link takes on disk, both sides of it.
+const refBytes = 128
+
+// Write makes a batch durable. Links come first: only after Write returned may
+// the presence of a block that is linked to and not written be trusted, or that a
+// node is whole. Batches of several MiB are worth while. Blocks must have been
+// checked against their hash; one that is there already is written again. Errors:
+// pin.ErrDiskFull, with nothing written; after pin.ErrUnwritable, or another error,
+// a part of the batch may be there, which is harmless.
+func (g *Store) Write(ctx context.Context, b graph.Batch) error {
+	if err := g.write(ctx, b); err != nil {
+		return kv.Wrap(err, "write %d links and %d blocks", len(b.Links), len(b.Blocks))
+	}
+	return nil
+}
+
+func (g *Store) write(ctx context.Context, b graph.Batch) error {
+	if err := g.kv.Enter(ctx); err != nil {
+		return err
+	}
+	defer g.kv.Leave()
+	if b.Empty() {
+		return nil
+	}
+	if err := g.kv.MayWrite(); err != nil {
+		return err
+	}
+	if err := g.roomForBatch(b); err != nil {
+		return err
+	}
+	hashes := make([]multihash.Multihash, len(b.Links))
+	for i, l := range b.Links {
+		hashes[i] = l.Hash
+	}
+	defer g.Claims.share(hashes)()
+	if g.DuringWrite != nil {
+		g.DuringWrite()
+	}
+	whole := b.Whole
+	if len(b.Blocks) > 0 {
+		b.Whole = nil
+	}
+	if err := g.writePart(b); err != nil {
+		return err
+	}
+	g.noteWritten(b.Blocks)
+	if len(b.Blocks) == 0 || len(whole) == 0 {
+		return nil
+	}
+	// Badger writes a mark although the sync of a block before it failed.
+	return g.writePart(graph.Batch{Whole: whole, Limits: b.Limits})
+}
+
+// writePart makes a batch durable whose marks are not of what is in it.
+func (g *Store) writePart(b graph.Batch) error {
+	wb := g.kv.NewBatch()
+	defer wb.Cancel()
+	if err := fill(wb, b); err != nil {
+		return err
+	}
+	return wb.Flush()
+}
+
+// roomForBatch fails with pin.ErrDiskFull if there is no room. Links alone may go
+// under the floor for new blocks.
+func (g *Store) roomForBatch(b graph.Batch) error {
+	if len(b.Blocks) == 0 {
+		return g.space.RoomForUpkeep()
+	}
+	size := uint64(len(b.Links)+len(b.Nodes)) * refBytes
+	for _, block := range b.Blocks {
+		size += uint64(len(block.Data))
+	}
+	return g.space.RoomFor(size)
+}
+
+// fill writes a batch in an order in which it may be cut off anywhere. The holder's
+// side of a link is first, which is what links are dropped by. What a node holds
+// comes after the node, and that after the link to it, which comes first in a batch:
+// nothing is ever held by what nobody would find.
+func fill(wb *kv.Batch, b graph.Batch) error {
+	nodes := make(map[graph.Holder]graph.Node, len(b.Nodes))
+	for _, n := range b.Nodes {
+		nodes[n.ID] = n
+	}
+	for _, l := range b.Links {
+		if n, ok := nodes[l.Holder]; ok {
+			if err := fillNode(wb, n); err != nil {
+				return err
+			}
+			delete(nodes, l.Holder)
+		}
+		size := EncodeSize(l.Size)
+		if err := wb.Set(LinkFromKey(l), size); err != nil {
+			return err
+		}
+		if err := wb.Set(LinkToKey(l), size); err != nil {
+			return err
+		}
+	}
+	for _, n := range nodes {
+		if err := fillNode(wb, n); err != nil {
+			return err
+		}
+	}
+	for _, block := range b.Blocks {
+		if err := wb.Set(BlockKey(block.Hash), block.Data); err != nil {
+			return err
+		}
+	}
+	for _, h := range b.Whole {
+		if err := wb.Set(WholeKey(h), encodeKept(b.Limits)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fillNode(wb *kv.Batch, n graph.Node) error {
+	if err := wb.Set(nodesKey(n), binary.BigEndian.AppendUint64(nil, uint64(n.Attempt))); err != nil {
+		return err
+	}
+	return wb.Set(NodeKey(n.ID), []byte(n.DAG))
+}
+
+func EncodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
+
+// decodeSize gives the size in the value of a key.
+func decodeSize(key, value []byte) (int, error) {
+	n, w := binary.Uvarint(value)
+	if w <= 0 {
+		return 0, fmt.Errorf("%w: key %x has size %x", diskerr.ErrUnreadable, key, value)
+	}
+	return int(n), nil
+}
+
+// Links yields what a holder holds, in the order of hashes. It reads a piece at a
+// time. It yields an error once, last, if reading failed.
+func (g *Store) Links(ctx context.Context, h graph.Holder) iter.Seq2[graph.Link, error] {
+	return func(yield func(graph.Link, error) bool) {
+		var from []byte
+		for {
+			page, next, err := g.linksPage(ctx, h, from, kv.PageSize)
+			if err != nil {
+				yield(graph.Link{}, kv.Wrap(err, "read links of %d", h))
+				return
+			}
+			for _, l := range page {
+				if !yield(l, nil) {
+					return
+				}
+			}
+			if next == nil {
+				return
+			}
+			from = next
+		}
+	}
+}
+
+// linksPage reads up to limit links of a holder from a key on (nil is from the
+// first), and gives the key to go on from; nil at the end.
+func (g *Store) linksPage(ctx context.Context, h graph.Holder, from []byte, limit int) (page []graph.Link, next []byte, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return r.ScanEach(kv.Span{Prefix: linksFrom(h), From: from}, func(key, value []byte) (bool, error) {
+			if len(page) == limit {
+				next = append(next, key...)
+				return false, nil
+			}
+			l, err := splitLinkFrom(key, value)
+			l.Hash = append(multihash.Multihash(nil), l.Hash...)
+			page = append(page, l)
+			return true, err
+		})
+	})
+	return page, next, err
+}

@@ -1,0 +1,223 @@
+package requests
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+var _ pin.Adopter = (*Store)(nil)
+
+const (
+	// adoptsPerChange bounds the requests that one change gives to another account: some
+	// 30 keys each.
+	adoptsPerChange = 128
+	// adoptPause is how long an adoption waits that makes requests faster than milliseconds.
+	adoptPause = 20 * time.Millisecond
+)
+
+// Adopt implements [pin.Adopter].
+func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adopted)) (left int, err error) {
+	a, okA := kv.AccountOf(from)
+	b, okB := kv.AccountOf(to)
+	if !okA || !okB || a == b {
+		return 0, fmt.Errorf("account %q cannot adopt the pins of account %q", to, from)
+	}
+	quota, err := s.quota(ctx, to)
+	if err != nil {
+		return 0, err
+	}
+	next := int64(0)
+	for {
+		var some []pin.Adopted
+		var stop error // what kept the rest from being taken
+		skipped, more, from := 0, false, next
+		err := s.updateLearning(ctx, func(t *kv.Tx) error {
+			some, stop, skipped, more = nil, nil, 0, false
+			page, err := requestsFrom(&t.Reader, a, from, adoptsPerChange+1)
+			if err != nil {
+				return err
+			}
+			for i, ms := range page {
+				if next = ms; i == adoptsPerChange {
+					more = true
+					return nil
+				}
+				was, err := s.find(&t.Reader, a.String(), plainOrOwn(s, &t.Reader, a, ms))
+				if err != nil {
+					return err
+				}
+				if was.damage != nil && (was.DAG() == "" || !was.damage.placed) {
+					skipped++
+					continue
+				}
+				one, err := s.adoptOne(t, was, b, quota)
+				if errors.Is(err, pin.ErrQuota) || errors.Is(err, pin.ErrTooFast) {
+					stop, more = err, true
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				some = append(some, one)
+			}
+			return nil
+		})
+		if err != nil {
+			return left, err
+		}
+		left += skipped
+		for _, one := range some {
+			s.forgetDamaged(one.Was)
+		}
+		if len(some) > 0 {
+			told(some)
+		}
+		switch {
+		case errors.Is(stop, pin.ErrTooFast):
+			if err := kv.Sleep(ctx, adoptPause); err != nil {
+				return left, err
+			}
+		case stop != nil:
+			return left, stop
+		case !more:
+			return left, nil
+		}
+	}
+}
+
+// requestsFrom lists Created of an account's requests from one on, at most n of them.
+func requestsFrom(r *kv.Reader, a kv.Account, ms int64, n int) (page []int64, err error) {
+	prefix := kv.AccountPrefix(KRequest, a)
+	err = r.Scan(kv.Span{Prefix: prefix, From: RequestKey(a, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		page = append(page, int64(binary.BigEndian.Uint64(key[len(prefix):])))
+		return len(page) < n, nil
+	})
+	return page, err
+}
+
+// plainOrOwn gives an ID by which a request is found.
+func plainOrOwn(s *Store, r *kv.Reader, a kv.Account, ms int64) string {
+	var rec RequestRecord
+	if found, err := s.kv.Take(r, RequestKey(a, ms), &rec); err == nil && found {
+		return uuid.UUID(rec.ID).String()
+	}
+	return PlainID(ms).String()
+}
+
+// adoptOne makes a request another account's. It writes nothing if that has no room for it.
+// Errors: a *pin.QuotaError, pin.ErrTooFast.
+func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) (one pin.Adopted, err error) {
+	if one.Was, err = was.public(); err != nil {
+		return one, err
+	}
+	rec, err := s.accountRecord(&t.Reader, b)
+	if err != nil {
+		return one, err
+	}
+	held, err := s.TookOver(&t.Reader, was.Account, was.Seq)
+	if err != nil {
+		return one, err
+	}
+	if was.Status.live() {
+		if err := rec.admits(quota.Pins, 0); err != nil {
+			return one, err
+		}
+		if err := s.admitAdopted(&t.Reader, was, held, b, quota.Bytes); err != nil {
+			return one, err
+		}
+	}
+	is := &Request{Account: b, Status: was.Status, details: was.details, RequestRecord: was.RequestRecord}
+	if was.Created > rec.Last {
+		rec.Last, rec.Clock, rec.Back = was.Created, was.Created, 0
+	} else {
+		if is.Created, err = rec.tick(s.now().UnixMilli()); err != nil {
+			return one, err
+		}
+		is.ID = newID(is.Created)
+	}
+	is.Seq = rec.NextSeq
+	rec.NextSeq++
+	if is.Status.live() {
+		rec.Live++
+	}
+	if err := s.kv.Put(t, AccountKey(b), rec); err != nil {
+		return one, err
+	}
+	if err := s.kv.Put(t, RequestKey(b, is.Created), is.RequestRecord); err != nil {
+		return one, err
+	}
+	t.Set(RowKey(b, is.Seq), EncodeRow(&is.RequestRecord))
+	if is.Status == CodeFailed {
+		setDetails(t, b, is.Seq, is.details)
+	}
+	if err := s.enlist(t, is, true); err != nil {
+		return one, err
+	}
+	if err := s.putTaken(t, b, is.Seq, held); err != nil {
+		return one, err
+	}
+	if held.Pinned != "" {
+		if err := s.charge(t, b, held.Pinned, 1); err != nil {
+			return one, err
+		}
+		if err := s.charge(t, was.Account, held.Pinned, -1); err != nil {
+			return one, err
+		}
+	}
+	if err := s.erase(t, was); err != nil {
+		return one, err
+	}
+	if err := s.readRest(&t.Reader, is); err != nil {
+		return one, err
+	}
+	one.Now, err = is.public()
+	return one, err
+}
+
+// admitAdopted says whether an account has room for what it would be charged for a request
+// and for what that replaced, as [Store.admitBytes] does for one that is made.
+func (s *Store) admitAdopted(r *kv.Reader, was *Request, held taken, b kv.Account, limit uint64) error {
+	if limit == 0 {
+		return nil
+	}
+	used, err := s.charged(r, b)
+	if err != nil {
+		return err
+	}
+	var dags []pin.DAG
+	if was.Status == CodePinned {
+		dags = append(dags, was.DAG())
+	}
+	if held.Pinned != "" && held.Pinned != was.DAG() {
+		dags = append(dags, held.Pinned)
+	}
+	var more uint64
+	for _, d := range dags {
+		_, charged, err := s.takeCharge(r, b, d)
+		if err != nil {
+			return err
+		}
+		if !charged {
+			rec, _, err := s.held.DAG(r, d)
+			if err != nil {
+				return err
+			}
+			more += rec.Bytes
+		}
+	}
+	switch {
+	case more > 0 && used+more > limit:
+		return &pin.QuotaError{Used: used, Asked: more, Limit: limit}
+	case was.Status != CodePinned && used >= limit:
+		return &pin.QuotaError{Used: used, Limit: limit}
+	}
+	return nil
+}

@@ -1,0 +1,421 @@
+package requests
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// A request whose record cannot be read is shown with what the lists know of it: its
+// DAG, its status, and its Created, which is in the key. To find that takes a look
+// through all records of the account and all lists of DAGs, so it is done when such a
+// record is met, outside of changes, and is remembered. What is on disk stays as it is:
+// a file that is missing may come back.
+
+// damagedRequest is what is known of a request whose record cannot be read. It is not
+// changed once others may see it.
+type damagedRequest struct {
+	created int64
+	seq     uint64
+	placed  bool    // seq is known
+	dag     pin.DAG // "" is not known
+	name    string
+	meta    map[string]string // nil if there is none, or if it is not known
+}
+
+// damagedOf is what is known of an account. It is not changed either.
+type damagedOf struct {
+	records map[int64]*damagedRequest // by Created
+	chunks  map[uint32]*Chunk         // those of them that are placed
+	// rows has Created of the requests whose row cannot be read; noRecord is for one
+	// that no record was found for.
+	rows map[uint64]int64
+}
+
+const noRecord = -1
+
+// damagedRequests is what is known of all accounts.
+type damagedRequests struct {
+	mu sync.Mutex
+	of map[kv.Account]*damagedOf
+}
+
+// get gives what is known of an account; never nil.
+func (d *damagedRequests) get(a kv.Account) *damagedOf {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if of := d.of[a]; of != nil {
+		return of
+	}
+	return &damagedOf{}
+}
+
+func (d *damagedRequests) set(a kv.Account, of *damagedOf) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(of.records)+len(of.rows) == 0 {
+		delete(d.of, a)
+		return
+	}
+	if d.of == nil {
+		d.of = map[kv.Account]*damagedOf{}
+	}
+	d.of[a] = of
+}
+
+// forget takes note that a request is gone, or can be read again.
+func (d *damagedRequests) forget(a kv.Account, created int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := d.of[a]
+	if old == nil || old.records[created] == nil {
+		return
+	}
+	of := &damagedOf{records: maps.Clone(old.records), rows: old.rows}
+	delete(of.records, created)
+	of.index()
+	d.of[a] = of
+}
+
+// index fills in the chunks.
+func (of *damagedOf) index() {
+	of.chunks = map[uint32]*Chunk{}
+	for _, d := range of.records {
+		if !d.placed {
+			continue
+		}
+		number, bit := Place(d.seq)
+		if of.chunks[number] == nil {
+			of.chunks[number] = new(Chunk)
+		}
+		of.chunks[number].Add(bit)
+	}
+}
+
+// unlearnedError: a record, or a row, cannot be read, and what is known of it has not
+// been looked for. It is no pin.ErrUnreadable.
+type unlearnedError struct {
+	account kv.Account
+	cause   error
+}
+
+func (e *unlearnedError) Error() string { return e.cause.Error() }
+
+// learnTries is how often something is done that keeps finding new damage.
+const learnTries = 4
+
+// learning does something, and again when what it found damaged has been looked for.
+func (s *Store) learning(ctx context.Context, do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		unlearned, ok := errors.AsType[*unlearnedError](err)
+		if !ok {
+			return err
+		}
+		if try == learnTries {
+			return fmt.Errorf("%w: %w", pin.ErrUnreadable, unlearned.cause)
+		}
+		if err := s.learnDamaged(ctx, unlearned.account); err != nil {
+			return err
+		}
+	}
+}
+
+// ViewLearning and updateLearning are view and update for what reads requests.
+func (s *Store) ViewLearning(ctx context.Context, fn func(*kv.Reader) error) error {
+	return s.learning(ctx, func() error { return s.kv.View(ctx, fn) })
+}
+
+func (s *Store) updateLearning(ctx context.Context, fn func(*kv.Tx) error) error {
+	return s.learning(ctx, func() error { return s.kv.Update(ctx, fn) })
+}
+
+// learnDamaged looks through the requests of an account for those that cannot be read, and
+// logs those that were not known.
+func (s *Store) learnDamaged(ctx context.Context, a kv.Account) error {
+	var of *damagedOf
+	err := s.kv.View(ctx, func(r *kv.Reader) (err error) {
+		of, err = s.lookThrough(ctx, r, a)
+		return err
+	})
+	if err != nil {
+		return kv.Wrap(err, "look for damaged records of account %s", a)
+	}
+	was := s.damaged.get(a)
+	s.damaged.set(a, of)
+	for _, ms := range slices.Sorted(maps.Keys(of.records)) {
+		if was.records[ms] == nil {
+			s.log.Error("the record of a pin cannot be read", "requestid", PlainID(ms), "account", a, "cid", of.records[ms].dag)
+		}
+	}
+	for _, seq := range slices.Sorted(maps.Keys(of.rows)) {
+		if _, known := was.rows[seq]; !known {
+			s.log.Error("the row of a pin cannot be read", "row", fmt.Sprintf("%x", RowKey(a, seq)), "account", a)
+		}
+	}
+	return nil
+}
+
+// pairing matches the records of an account's requests with their SEQs, which come in
+// the same order.
+type pairing struct {
+	created []int64          // of the records, in order
+	seqOf   map[int64]uint64 // by Created, where the record or the row says so
+	bad     map[int64]bool   // the record cannot be read
+	seqs    []uint64         // of rows and of lists, in order
+	rows    map[uint64]row   // that can be read
+	at      map[uint64]int64 // seqOf the other way round
+}
+
+// lookThrough reads all records and rows of an account.
+func (s *Store) lookThrough(ctx context.Context, r *kv.Reader, a kv.Account) (*damagedOf, error) {
+	p := &pairing{seqOf: map[int64]uint64{}, bad: map[int64]bool{}, rows: map[uint64]row{}, at: map[uint64]int64{}}
+	if err := s.pairRows(ctx, r, a, p); err != nil {
+		return nil, err
+	}
+	if err := s.pairRecords(ctx, r, a, p); err != nil {
+		return nil, err
+	}
+	p.byOrder()
+	of := &damagedOf{records: map[int64]*damagedRequest{}, rows: map[uint64]int64{}}
+	for ms := range p.bad {
+		d := &damagedRequest{created: ms}
+		d.seq, d.placed = p.seqOf[ms]
+		if row, ok := p.rows[d.seq]; ok && d.placed {
+			d.name, d.meta = string(row.name), row.metaMap()
+		}
+		of.records[ms] = d
+	}
+	for _, seq := range p.seqs {
+		if _, ok := p.rows[seq]; ok {
+			continue
+		}
+		ms, ok := p.at[seq]
+		if !ok {
+			ms = noRecord
+		}
+		of.rows[seq] = ms
+	}
+	of.index()
+	return of, s.findDAGs(ctx, r, a, of)
+}
+
+// pairRows reads the rows, and finds the SEQs whose row is not there by the lists.
+func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pairing) error {
+	prefix := kv.AccountPrefix(KRow, a)
+	err := r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		p.seqs = append(p.seqs, binary.BigEndian.Uint64(key[len(prefix):]))
+		return true, ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for _, seq := range p.seqs {
+		b, found, err := r.Get(RowKey(a, seq))
+		if err == nil && found {
+			var row row
+			if row, err = decodeRow(b); err == nil {
+				p.rows[seq] = row
+				p.pair(row.created, seq)
+			}
+		}
+		if err != nil && !errors.Is(err, pin.ErrUnreadable) {
+			return err
+		}
+	}
+	for _, code := range byLikelihood() {
+		list := StatusList(code, a)
+		err := r.Scan(kv.Span{Prefix: list, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			number := binary.BigEndian.Uint32(key[len(list):])
+			c, err := chunkAt(r, list, number)
+			if errors.Is(err, pin.ErrUnreadable) {
+				return true, nil
+			}
+			if err != nil {
+				return false, err
+			}
+			for bit := range c.Up {
+				p.seqs = append(p.seqs, seqAt(number, bit))
+			}
+			return true, ctx.Err()
+		})
+		if err != nil {
+			return err
+		}
+	}
+	slices.Sort(p.seqs)
+	p.seqs = slices.Compact(p.seqs)
+	return nil
+}
+
+func (s *Store) pairRecords(ctx context.Context, r *kv.Reader, a kv.Account, p *pairing) error {
+	prefix := kv.AccountPrefix(KRequest, a)
+	err := r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		p.created = append(p.created, int64(binary.BigEndian.Uint64(key[len(prefix):])))
+		return true, ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for _, ms := range p.created {
+		var rec RequestRecord
+		_, err := s.kv.Take(r, RequestKey(a, ms), &rec)
+		switch {
+		case errors.Is(err, pin.ErrUnreadable):
+			p.bad[ms] = true
+		case err != nil:
+			return err
+		default:
+			p.pair(ms, rec.Seq)
+		}
+	}
+	return nil
+}
+
+func (p *pairing) pair(created int64, seq uint64) { p.seqOf[created], p.at[seq] = seq, created }
+
+// byOrder pairs what is between two pairs, if there is as much of it on both sides.
+func (p *pairing) byOrder() {
+	var open []int64
+	next := 0 // in seqs
+	flush := func(end int) {
+		var free []uint64
+		for ; next < end; next++ {
+			if _, paired := p.at[p.seqs[next]]; !paired {
+				free = append(free, p.seqs[next])
+			}
+		}
+		if len(free) == len(open) {
+			for i, ms := range open {
+				p.pair(ms, free[i])
+			}
+		}
+		open = open[:0]
+	}
+	for _, ms := range p.created {
+		seq, paired := p.seqOf[ms]
+		if !paired {
+			open = append(open, ms)
+			continue
+		}
+		end, _ := slices.BinarySearch(p.seqs, seq)
+		flush(max(end, next))
+	}
+	flush(len(p.seqs))
+}
+
+// findDAGs finds what damaged requests are for, in the lists of all DAGs.
+func (s *Store) findDAGs(ctx context.Context, r *kv.Reader, a kv.Account, of *damagedOf) error {
+	if len(of.chunks) == 0 {
+		return nil
+	}
+	found := map[uint64]pin.DAG{}
+	err := r.Scan(kv.Span{Prefix: []byte{KByDAG}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		const tail = len(kv.Account{}) + 4
+		if len(key) < 3+tail || kv.Account(key[len(key)-tail:len(key)-4]) != a {
+			return true, ctx.Err()
+		}
+		number := binary.BigEndian.Uint32(key[len(key)-4:])
+		wanted := of.chunks[number]
+		if wanted == nil {
+			return true, nil
+		}
+		d := pin.DAG(key[3 : len(key)-tail])
+		c, err := chunkAt(r, DAGList(d, a), number)
+		if errors.Is(err, pin.ErrUnreadable) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		c.and(wanted)
+		for bit := range c.Up {
+			found[seqAt(number, bit)] = d
+		}
+		return true, nil
+	})
+	for _, d := range of.records {
+		if dag := found[d.seq]; d.placed && dag.CID().Defined() {
+			d.dag = dag
+		}
+	}
+	return err
+}
+
+// PlainID is the ID that a request whose own is not known is shown under: that of its
+// key, with nothing else in it. Any other that says the same time finds it too.
+func PlainID(ms int64) uuid.UUID {
+	var u uuid.UUID
+	var t [8]byte
+	binary.BigEndian.PutUint64(t[:], uint64(ms))
+	copy(u[:6], t[2:])
+	u[6], u[8] = 0x70, 0x80
+	return u
+}
+
+// damagedAt gives what is known of a request whose record cannot be read, which cause
+// says. Errors: *unlearnedError.
+func (s *Store) damagedAt(a kv.Account, ms int64, cause error) (*damagedRequest, error) {
+	if d := s.damaged.get(a).records[ms]; d != nil {
+		return d, nil
+	}
+	return nil, &unlearnedError{a, cause}
+}
+
+// createdByOrder gives Created of a request whose row cannot be read, which cause says.
+// found is false if it has no record either. Errors: *unlearnedError.
+func (s *Store) createdByOrder(a kv.Account, seq uint64, cause error) (ms int64, found bool, err error) {
+	ms, known := s.damaged.get(a).rows[seq]
+	if !known {
+		return 0, false, &unlearnedError{a, cause}
+	}
+	return ms, ms != noRecord, nil
+}
+
+// request makes a request of what is known, under an ID. Its status is that of the
+// lists.
+func (s *Store) damagedRequest(r *kv.Reader, a kv.Account, d *damagedRequest, id uuid.UUID) (*Request, error) {
+	req := &Request{Account: a, damage: d, Status: CodeFailed, RequestRecord: RequestRecord{
+		ID: id, Created: d.created, Seq: d.seq, Name: d.name, Meta: d.meta,
+	}}
+	if d.dag != "" {
+		req.CID, req.Root = d.dag.CID().String(), d.dag.CID().Bytes()
+	}
+	if !d.placed {
+		return req, nil
+	}
+	code, err := StatusOf(r, a, d.seq)
+	if err == nil {
+		req.Status = code
+	} else if !errors.Is(err, pin.ErrUnreadable) && !errors.Is(err, errNoStatus) {
+		return nil, err
+	}
+	return req, nil
+}
+
+// UnknownCID stands for one that is not known: it is a CID, as clients expect, of
+// nothing.
+const UnknownCID = "bafkqaaa"
+
+// text says to the client what is the matter.
+func (d *damagedRequest) text(status statusCode) string {
+	s := "damaged: the server cannot read its record of this pin"
+	if status.live() {
+		s += ", which was " + string(status.status()) + "; what it holds is kept"
+	} else {
+		s += ", which had failed"
+	}
+	if d.dag == "" {
+		return s + "; its CID is not known, and " + UnknownCID + " stands for it: remove the pin, and pin the content again"
+	}
+	return s + "; replace or remove the pin, or ask the operator to retry it, which writes the record again, without its origins"
+}

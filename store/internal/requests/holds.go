@@ -1,0 +1,199 @@
+package requests
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// taken is what a request by Replace holds besides its own DAG, until it is
+// done. However long the row of replacements is, it is a few DAGs, so that what
+// happens to a request fits into a commit.
+type taken struct {
+	Pinned pin.DAG   // of the last request before it that was pinned, and charged as if it were yet; "" is none
+	tried  []pin.DAG // of those since that were being fetched, the newest last
+}
+
+// holdsRecord is taken as it is on disk.
+type holdsRecord struct {
+	_      struct{} `cbor:",toarray"`
+	Pinned []byte
+	Tried  [][]byte
+}
+
+// All lists the DAGs, each as often as it is held.
+func (h taken) All() []pin.DAG {
+	if h.Pinned == "" {
+		return h.tried
+	}
+	return append([]pin.DAG{h.Pinned}, h.tried...)
+}
+
+// TookOver reads what a request holds besides its own DAG. What cannot be read stays held:
+// too much is kept rather than too little.
+func (s *Store) TookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err error) {
+	var rec holdsRecord
+	if _, err = s.kv.Take(r, holdsKey(a, seq), &rec); errors.Is(err, pin.ErrUnreadable) {
+		s.kv.TellUnreadable(holdsKey(a, seq), err)
+		return taken{}, nil
+	}
+	h.Pinned = pin.DAG(rec.Pinned)
+	for _, d := range rec.Tried {
+		h.tried = append(h.tried, pin.DAG(d))
+	}
+	return h, err
+}
+
+func (s *Store) putTaken(t *kv.Tx, a kv.Account, seq uint64, h taken) error {
+	if len(h.All()) == 0 {
+		t.Delete(holdsKey(a, seq))
+		return nil
+	}
+	rec := holdsRecord{Pinned: []byte(h.Pinned)}
+	for _, d := range h.tried {
+		rec.Tried = append(rec.Tried, []byte(d))
+	}
+	return s.kv.Put(t, holdsKey(a, seq), rec)
+}
+
+// takeOver makes a new request hold what the one that it replaces held, as far
+// as it holds that longer: the holders of these DAGs stay as many. It lets go of
+// the rest.
+func (s *Store) takeOver(t *kv.Tx, is, was *Request) (released []pin.Attempt, err error) {
+	held, err := s.TookOver(&t.Reader, was.Account, was.Seq)
+	if err != nil {
+		return nil, err
+	}
+	if was.DAG() == "" { // its record cannot be read: what it was for stays held
+		return s.letGoTaken(t, is.Account, held)
+	}
+	var kept, rest taken
+	if is.Status == codeQueued {
+		kept, rest = held.after(was, is.DAG())
+		if was.Status == CodePinned {
+			if err := s.charge(t, is.Account, was.DAG(), 1); err != nil {
+				return nil, err
+			}
+		}
+	} else {
+		rest = held
+		if was.Status != CodeFailed {
+			rest.tried = append(rest.tried, was.DAG())
+		}
+	}
+	if err := s.putTaken(t, is.Account, is.Seq, kept); err != nil {
+		return nil, err
+	}
+	return s.letGoTaken(t, is.Account, rest)
+}
+
+// after gives what a request for d holds besides that when it comes after was,
+// which holds h, and what neither of them does then.
+func (h taken) after(was *Request, d pin.DAG) (kept, rest taken) {
+	row := slices.Clone(h.tried)
+	switch was.Status {
+	case CodePinned: // and holds nothing else
+		kept.Pinned = was.DAG()
+	case codePinning:
+		kept.Pinned = h.Pinned
+		row = append(row, was.DAG())
+	case codeQueued: // so nothing was fetched for it
+		kept.Pinned = h.Pinned
+		rest.tried = append(rest.tried, was.DAG())
+	}
+	if kept.Pinned == d {
+		kept.Pinned, rest.Pinned = "", d
+	}
+	for _, old := range slices.Backward(row) {
+		if old == d || len(kept.tried) == pin.KeptTries || slices.Contains(kept.tried, old) {
+			rest.tried = append(rest.tried, old)
+		} else {
+			kept.tried = append(kept.tried, old)
+		}
+	}
+	slices.Reverse(kept.tried)
+	return kept, rest
+}
+
+// letGoTaken lets go of DAGs that a request of the account took over.
+func (s *Store) letGoTaken(t *kv.Tx, a kv.Account, h taken) ([]pin.Attempt, error) {
+	if h.Pinned != "" {
+		if err := s.charge(t, a, h.Pinned, -1); err != nil {
+			return nil, err
+		}
+	}
+	return s.held.LetGo(t, h.All())
+}
+
+// letGoHeld lets go of all that a request holds.
+func (s *Store) letGoHeld(t *kv.Tx, req *Request) (released []pin.Attempt, err error) {
+	if req.Status == CodeFailed {
+		return nil, nil
+	}
+	h, err := s.TookOver(&t.Reader, req.Account, req.Seq)
+	if err != nil {
+		return nil, err
+	}
+	t.Delete(holdsKey(req.Account, req.Seq))
+	if released, err = s.letGoTaken(t, req.Account, h); err != nil {
+		return nil, err
+	}
+	if req.DAG() == "" { // its record cannot be read, and no list has it
+		return released, nil
+	}
+	return s.held.LetGoMany(t, req.DAG(), 1, released)
+}
+
+// takersPerChange bounds the requests that one change has let go of what they
+// took over: with the longest CIDs that is half of what a commit holds.
+const takersPerChange = 64
+
+// takers lists those requests among which that hold more than their own DAG. If
+// there are more than most, the first too many and all after it are taken out of
+// which, and more is true.
+func takers(t *kv.Tx, of chunkOf, which *Chunk, most int) (takers []uint64, more bool, err error) {
+	if which.Empty() {
+		return nil, false, nil
+	}
+	// Few requests hold more than their own: look at those there are.
+	first, end := seqAt(of.number, 0), seqAt(of.number+1, 0)
+	prefix := kv.AccountPrefix(KHolds, of.account)
+	err = t.Scan(kv.Span{Prefix: prefix, From: holdsKey(of.account, first), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		seq := binary.BigEndian.Uint64(key[len(prefix):])
+		if seq >= end {
+			return false, nil
+		}
+		_, bit := Place(seq)
+		if !which.Has(bit) {
+			return true, nil
+		}
+		if len(takers) == most {
+			which.Clip(0, bit)
+			more = true
+			return false, nil
+		}
+		takers = append(takers, seq)
+		return true, nil
+	})
+	return takers, more, err
+}
+
+// letGoOfTakers lets go of what requests of an account took over.
+func (s *Store) letGoOfTakers(t *kv.Tx, a kv.Account, takers []uint64) (released []pin.Attempt, err error) {
+	for _, seq := range takers {
+		h, err := s.TookOver(&t.Reader, a, seq)
+		if err != nil {
+			return nil, err
+		}
+		some, err := s.letGoTaken(t, a, h)
+		if err != nil {
+			return nil, err
+		}
+		released = append(released, some...)
+		t.Delete(holdsKey(a, seq))
+	}
+	return released, nil
+}

@@ -1,0 +1,52 @@
+package requests
+
+import (
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// HurtDAG is a DAG that a damaged block is of.
+type HurtDAG struct {
+	DAG pin.DAG
+	// Complete is whether any request for it says that it is, until now; any
+	// other is hashed again anyway.
+	Complete bool
+	// Requests is those that hold it, at most maxHurt of them.
+	Requests []pin.Request
+	More     uint64 // how many others there are
+}
+
+// HoldersOf reads the requests for a DAG that are not failed.
+func (s *Store) HoldersOf(r *kv.Reader, hurt *HurtDAG) error {
+	chunks, err := chunksFor(r, hurt.DAG)
+	if err != nil {
+		return err
+	}
+	for _, of := range chunks {
+		for _, code := range []statusCode{codeQueued, codePinning, CodePinned} {
+			which, err := requestsOf(r, hurt.DAG, of, code)
+			if err != nil {
+				return err
+			}
+			// What is left of a repair that was cut off says so, too.
+			hurt.Complete = hurt.Complete || code == CodePinned && !which.Empty()
+			for bit := range which.Up {
+				if len(hurt.Requests) == maxHurt {
+					hurt.More++
+					continue
+				}
+				req, found, err := s.load(r, of.account, seqAt(of.number, bit), code)
+				if err != nil {
+					return err
+				}
+				if found {
+					hurt.Requests = append(hurt.Requests, req)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// maxHurt is how many requests are named for each damaged DAG.
+const maxHurt = 100

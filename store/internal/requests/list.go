@@ -1,0 +1,409 @@
+package requests
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// List implements [pin.Requests]. Statuses, DAGs, exact names and times are
+// answered from the bitmaps alone; other names and metadata read the row of
+// each request that is left. What cannot be read is listed as failed, and counted so.
+func (s *Store) List(ctx context.Context, account string, q pin.Query) (page pin.Page, err error) {
+	a, ok := kv.AccountOf(account)
+	if !ok {
+		return pin.Page{}, ctx.Err()
+	}
+	err = s.ViewLearning(ctx, func(r *kv.Reader) error {
+		page = pin.Page{}
+		l := &lister{s: s, r: r, account: a, q: q, damaged: s.damaged.get(a)}
+		if err := l.prepare(); err != nil {
+			return err
+		}
+		// From the newest chunk down to the oldest.
+		for n := l.end; n > l.first; n-- {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := l.chunk(n-1, &page); err != nil {
+				return err
+			}
+		}
+		return l.totals(&page)
+	})
+	if err != nil {
+		return pin.Page{}, kv.Wrap(err, "list pin requests")
+	}
+	return page, nil
+}
+
+// lister answers one query.
+type lister struct {
+	s       *Store
+	r       *kv.Reader
+	account kv.Account
+	q       pin.Query
+	damaged *damagedOf // what is known of requests that cannot be read
+	asKept  bool       // these count as what the lists say
+
+	statuses []statusCode
+	dags     [][]byte // lists, any of them; none is no filter
+	name     []byte   // a list; nil is no filter
+	scan     func(row) bool
+	lo, hi   uint64                 // SEQs from lo up to, but without, hi
+	having   [CodeFailed + 1]*Chunk // by status, of the chunk that is looked at
+	first    uint32                 // chunks from first up to, but without, end
+	end      uint32
+}
+
+// prepare works out which lists and which SEQs the query is about.
+func (l *lister) prepare() error {
+	l.statuses = codesOf(l.q.Statuses)
+	seen := map[pin.DAG]bool{}
+	for _, d := range l.q.DAGs {
+		if !seen[d] {
+			seen[d] = true
+			l.dags = append(l.dags, DAGList(d, l.account))
+		}
+	}
+	names := nameFilter(l.q)
+	if l.q.Name != "" && names == nil {
+		l.name = NameList(l.account, NameHash(l.q.Name))
+	}
+	if names != nil || l.q.FiltersMeta() {
+		l.scan = func(r row) bool { return names == nil || names(r.name) }
+	}
+
+	rec, err := l.s.accountRecord(l.r, l.account)
+	if err != nil {
+		return err
+	}
+	l.hi = rec.NextSeq
+	if !l.q.Before.IsZero() {
+		if l.hi, err = l.seqFrom(firstMilli(l.q.Before), rec.NextSeq); err != nil {
+			return err
+		}
+	}
+	if !l.q.After.IsZero() {
+		if l.lo, err = l.seqFrom(saturate(l.q.After.UnixMilli(), 1), rec.NextSeq); err != nil {
+			return err
+		}
+	}
+	if l.lo < l.hi {
+		l.first, _ = Place(l.lo)
+		l.end, _ = Place(l.hi - 1)
+		l.end++
+	}
+	return nil
+}
+
+// codesOf gives the codes of the statuses that a query is about, each once.
+func codesOf(statuses []pin.Status) (codes []statusCode) {
+	if len(statuses) == 0 {
+		return []statusCode{CodePinned}
+	}
+	var seen [CodeFailed + 1]bool
+	for _, s := range statuses {
+		if c, ok := codeOf(s); ok && !seen[c] {
+			seen[c] = true
+			codes = append(codes, c)
+		}
+	}
+	return codes
+}
+
+// firstMilli is the first whole millisecond that is not before t.
+func firstMilli(t time.Time) int64 {
+	ms := t.UnixMilli()
+	if t.Nanosecond()%int(time.Millisecond) != 0 {
+		ms = saturate(ms, 1)
+	}
+	return ms
+}
+
+func saturate(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// seqFrom gives the SEQ of the first request that was created at ms or later;
+// next if there is none.
+func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
+	ms = max(ms, 0) // as keys are unsigned
+	prefix := kv.AccountPrefix(KRequest, l.account)
+	seq := next
+	err := l.r.Scan(kv.Span{Prefix: prefix, From: RequestKey(l.account, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		var rec RequestRecord
+		_, err := l.s.kv.Take(l.r, key, &rec)
+		if errors.Is(err, pin.ErrUnreadable) {
+			d, err := l.s.damagedAt(l.account, int64(binary.BigEndian.Uint64(key[len(prefix):])), err)
+			if err != nil || !d.placed {
+				return err == nil, err
+			}
+			seq = d.seq
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		seq = rec.Seq
+		return false, nil
+	})
+	return seq, err
+}
+
+// chunk counts the matches of a chunk and adds to the page while it has room.
+func (l *lister) chunk(number uint32, page *pin.Page) error {
+	which, err := l.matches(number)
+	if err != nil || which.Empty() {
+		return err
+	}
+	if l.scan == nil {
+		n := which.Count()
+		page.Count += n
+		return l.page(number, which, min(n, l.q.Limit-len(page.Requests)), page)
+	}
+	return l.rows(number, which, func(r row) error {
+		if !l.scan(r) {
+			return nil
+		}
+		if l.q.FiltersMeta() {
+			ok, err := l.metaMatches(r)
+			if err != nil || !ok {
+				return err
+			}
+		}
+		page.Count++
+		if len(page.Requests) < l.q.Limit {
+			return l.take(r.created, page)
+		}
+		return nil
+	})
+}
+
+// page adds the n newest of a chunk's requests to the page.
+func (l *lister) page(number uint32, which *Chunk, n int, page *pin.Page) error {
+	byScan := true
+	for bit := range which.Down {
+		if n <= 0 {
+			break
+		}
+		created, found, err := l.created(seqAt(number, bit))
+		if err != nil {
+			return err
+		}
+		if !found {
+			n--
+			continue
+		}
+		if byScan && n >= manyRows && which.Count() > (bit+1)/4 {
+			have := len(page.Requests)
+			err := l.pageByScan(number, which, n, created, page)
+			if !errors.Is(err, pin.ErrUnreadable) {
+				return err
+			}
+			page.Requests = page.Requests[:have]
+			byScan = false // there is one that cannot be read
+		}
+		if err := l.take(created, page); err != nil {
+			return err
+		}
+		n--
+	}
+	return nil
+}
+
+// pageByScan is page for many requests close to each other, of which the
+// newest was created at newest.
+func (l *lister) pageByScan(number uint32, which *Chunk, n int, newest int64, page *pin.Page) error {
+	prefix, from := kv.AccountPrefix(KRequest, l.account), RequestKey(l.account, newest)
+	return l.r.Scan(kv.Span{Prefix: prefix, From: from, Reverse: true}, func(_, value []byte) (bool, error) {
+		req := &Request{Account: l.account}
+		if err := l.s.codec.Decode(value, &req.RequestRecord); err != nil {
+			return false, err
+		}
+		if req.Seq < seqAt(number, 0) {
+			return false, errors.New("a listed request has no record")
+		}
+		if _, bit := Place(req.Seq); which.Has(bit) {
+			n--
+			if err := l.add(req, page); err != nil {
+				return false, err
+			}
+		}
+		return n > 0, nil
+	})
+}
+
+// matches gives the requests of a chunk that pass the filters with lists.
+func (l *lister) matches(number uint32) (*Chunk, error) {
+	start := seqAt(number, 0)
+	which := new(Chunk)
+	for i := range which {
+		which[i] = ^uint64(0)
+	}
+	which.Clip(int(max(l.lo, start)-start), int(min(l.hi-start, ChunkBits)))
+	// Names and DAGs first: they leave the least.
+	if l.name != nil {
+		c, err := chunkAt(l.r, l.name, number)
+		if err != nil {
+			return nil, err
+		}
+		which.and(c)
+	}
+	if l.dags != nil && !which.Empty() {
+		var sum Chunk
+		for _, list := range l.dags {
+			c, err := chunkAt(l.r, list, number)
+			if err != nil {
+				return nil, err
+			}
+			sum.or(c)
+		}
+		which.and(&sum)
+	}
+	if which.Empty() {
+		return which, nil
+	}
+	var sum Chunk
+	for _, code := range l.statuses {
+		c, err := l.ofStatus(code, number)
+		if err != nil {
+			return nil, err
+		}
+		l.having[code] = c
+		sum.or(c)
+	}
+	which.and(&sum)
+	return which, nil
+}
+
+// ofStatus gives the requests of a chunk that are shown as of a status: those that cannot
+// be read are failed.
+func (l *lister) ofStatus(code statusCode, number uint32) (*Chunk, error) {
+	c, err := chunkAt(l.r, StatusList(code, l.account), number)
+	damaged := l.damaged.chunks[number]
+	if err != nil || damaged == nil || l.asKept {
+		return c, err
+	}
+	if code != CodeFailed {
+		c.andNot(damaged)
+		return c, nil
+	}
+	for _, other := range byLikelihood() {
+		o, err := chunkAt(l.r, StatusList(other, l.account), number)
+		if err != nil {
+			return nil, err
+		}
+		o.and(damaged) // one that is gone meanwhile is on no list
+		c.or(o)
+	}
+	return c, nil
+}
+
+// metaMatches reports whether a request has all the metadata of the query.
+func (l *lister) metaMatches(r row) (bool, error) {
+	if !r.large {
+		if l.q.PrintedMeta == "" {
+			return r.hasMeta(l.q.Meta), nil
+		}
+		meta, err := r.metadata()
+		return err == nil && l.q.HasMeta(meta), err
+	}
+	var rec RequestRecord
+	found, err := l.s.kv.Take(l.r, RequestKey(l.account, r.created), &rec)
+	if errors.Is(err, pin.ErrUnreadable) {
+		return false, nil // it is not known to match
+	}
+	if err != nil || !found {
+		return false, err
+	}
+	return l.q.HasMeta(rec.Meta), nil
+}
+
+// take adds a request to the page.
+func (l *lister) take(created int64, page *pin.Page) error {
+	req := &Request{Account: l.account}
+	found, err := l.s.kv.Take(l.r, RequestKey(l.account, created), &req.RequestRecord)
+	if errors.Is(err, pin.ErrUnreadable) {
+		d := l.damaged.records[created]
+		if d == nil {
+			return &unlearnedError{l.account, err}
+		}
+		if req, err = l.s.damagedRequest(l.r, l.account, d, PlainID(created)); err != nil {
+			return err
+		}
+		p, err := req.public()
+		page.Requests = append(page.Requests, p)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if !found {
+		return errors.New("a listed request has no record")
+	}
+	if l.damaged.records[created] != nil { // it can be read again
+		l.s.damaged.forget(l.account, created)
+		return &unlearnedError{l.account, errors.New("what could not be read can be read again")}
+	}
+	return l.add(req, page)
+}
+
+// add puts a request with its record read on the page.
+func (l *lister) add(req *Request, page *pin.Page) (err error) {
+	if req.Status, err = l.statusOf(req.Seq); err != nil {
+		return err
+	}
+	if req.Status != CodePinned { // whose totals are read together
+		if err := l.s.readRest(l.r, req); err != nil {
+			return err
+		}
+	}
+	p, err := req.public()
+	if err == nil {
+		page.Requests = append(page.Requests, p)
+	}
+	return err
+}
+
+// totals adds to the pinned requests of a page how much they have. Of a DAG that many
+// of them are for it is read once.
+func (l *lister) totals(page *pin.Page) (err error) {
+	read := map[pin.DAG]pin.Totals{}
+	for i := range page.Requests {
+		r := &page.Requests[i]
+		if r.Status != pin.Pinned {
+			continue
+		}
+		d := r.DAG()
+		t, ok := read[d]
+		if !ok {
+			if t, err = l.s.pinnedTotals(l.r, l.account, d); err != nil {
+				return err
+			}
+			read[d] = t
+		}
+		r.Totals = t
+	}
+	return nil
+}
+
+// statusOf tells which of the query's statuses a request has, of the chunk that
+// was last matched.
+func (l *lister) statusOf(seq uint64) (statusCode, error) {
+	_, bit := Place(seq)
+	for _, code := range l.statuses {
+		if l.having[code].Has(bit) {
+			return code, nil
+		}
+	}
+	return 0, errors.New("a listed request has none of the statuses")
+}

@@ -1,0 +1,120 @@
+package requests
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// created reads when a request was created, which is its key. found is false if it has
+// no record.
+func (l *lister) created(seq uint64) (ms int64, found bool, err error) {
+	return l.s.createdOf(l.r, l.account, seq)
+}
+
+func (s *Store) createdOf(r *kv.Reader, a kv.Account, seq uint64) (ms int64, found bool, err error) {
+	row, err := rowAt(r, a, seq)
+	if errors.Is(err, pin.ErrUnreadable) {
+		return s.createdByOrder(a, seq, err)
+	}
+	return row.created, err == nil, err
+}
+
+// rowAt reads the row of a request that a list has. Errors: pin.ErrUnreadable, also if it is not
+// there.
+func rowAt(r *kv.Reader, a kv.Account, seq uint64) (row, error) {
+	key := RowKey(a, seq)
+	b, found, err := r.Get(key)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: a listed request has no row at key %x", pin.ErrUnreadable, key)
+	}
+	if err != nil {
+		return row{}, err
+	}
+	return decodeRow(b)
+}
+
+// row is what the record says if the row cannot be read.
+func (l *lister) row(seq uint64) (r row, found bool, err error) {
+	if r, err = rowAt(l.r, l.account, seq); !errors.Is(err, pin.ErrUnreadable) {
+		return r, err == nil, err
+	}
+	ms, found, err := l.s.createdByOrder(l.account, seq, err)
+	if err != nil || !found {
+		return row{}, false, err
+	}
+	var rec RequestRecord
+	_, err = l.s.kv.Take(l.r, RequestKey(l.account, ms), &rec)
+	if errors.Is(err, pin.ErrUnreadable) {
+		return row{created: ms}, true, nil
+	}
+	if err == nil {
+		r, err = decodeRow(EncodeRow(&rec))
+	}
+	return r, err == nil, err
+}
+
+// manyRows is from how many requests on reading neighbours in one go is quicker
+// than one by one: a scan has to be set up, and steps over what was not asked
+// for too.
+const manyRows = 64
+
+// rows calls fn for the row of each request of a chunk, newest first.
+func (l *lister) rows(number uint32, which *Chunk, fn func(row) error) error {
+	end := ChunkBits // of what is left
+	if which.Count() >= manyRows {
+		if done, err := l.rowsByScan(number, which, fn); !errors.Is(err, pin.ErrUnreadable) {
+			return err
+		} else {
+			end = done
+		}
+	}
+	for bit := range which.Down {
+		if bit >= end {
+			continue
+		}
+		r, found, err := l.row(seqAt(number, bit))
+		if err == nil && found {
+			err = fn(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowsByScan is rows until one cannot be read. It has come down to done.
+func (l *lister) rowsByScan(number uint32, which *Chunk, fn func(row) error) (done int, err error) {
+	prefix := kv.AccountPrefix(KRow, l.account)
+	start := seqAt(number, 0)
+	last := RowKey(l.account, start+ChunkBits-1)
+	done = ChunkBits
+	var inner error
+	err = l.r.Scan(kv.Span{Prefix: prefix, From: last, Reverse: true}, func(key, value []byte) (bool, error) {
+		seq := binary.BigEndian.Uint64(key[len(prefix):])
+		if seq < start {
+			return false, nil
+		}
+		bit := int(seq - start)
+		if which.Has(bit) {
+			r, err := decodeRow(value)
+			if err != nil {
+				return false, err
+			}
+			if inner = fn(r); inner != nil {
+				return false, nil
+			}
+		}
+		done = bit
+		return true, nil
+	})
+	if inner != nil {
+		return done, inner
+	}
+	return done, err
+}

@@ -1,0 +1,63 @@
+package requests
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// A request is live while it is queued, pinning or pinned. How many of an
+// account's are is kept in the account's record, which every new request writes
+// anyway, so that a quota of pins costs no look at the lists.
+
+// live reports whether requests of the status count against a quota of pins.
+func (c statusCode) live() bool { return c != CodeFailed }
+
+// admits says whether the account may have one request more that is live, when
+// as many fewer are as were freed. most is as in [pin.Records].
+func (r *AccountRecord) admits(most, freed uint64) error {
+	if most == 0 || r.Live+1-freed <= most {
+		return nil
+	}
+	return &pin.QuotaError{Pins: true, Used: r.Live, Limit: most}
+}
+
+// noteLive notes that n more of an account's requests are live, or -n fewer.
+func (s *Store) noteLive(t *kv.Tx, a kv.Account, n int) error {
+	if n == 0 {
+		return nil
+	}
+	rec, err := s.accountRecord(&t.Reader, a)
+	if err != nil {
+		return err
+	}
+	if n < 0 && uint64(-n) > rec.Live {
+		return fmt.Errorf("account %s has %d live requests, and %d of them end", a, rec.Live, -n)
+	}
+	rec.Live += uint64(n)
+	return s.kv.Put(t, AccountKey(a), rec)
+}
+
+// countOnLists counts an account's live requests by the lists. It reads all of
+// these that there are.
+func countOnLists(r *kv.Reader, a kv.Account) (live uint64, err error) {
+	for _, code := range byLikelihood() {
+		if !code.live() {
+			continue
+		}
+		list := StatusList(code, a)
+		err := r.Scan(kv.Span{Prefix: list, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			c, err := chunkAt(r, list, binary.BigEndian.Uint32(key[len(list):]))
+			if err == nil {
+				live += uint64(c.Count())
+			}
+			return true, err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return live, nil
+}

@@ -1,0 +1,176 @@
+package requests
+
+import (
+	"context"
+	"slices"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// Begin implements [pin.Work].
+func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
+	var work []chunkOf
+	err = s.kv.Update(ctx, func(t *kv.Tx) error {
+		a, complete, work = 0, false, nil
+		rec, found, err := s.held.DAG(&t.Reader, d)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return pin.ErrNotFound
+		}
+		if work, err = chunksFor(&t.Reader, d); err != nil {
+			return err
+		}
+		if rec.Complete {
+			a, complete = rec.Attempt, true
+			return nil
+		}
+		wanted := false
+		// The first run is part of the same change as the attempt, so that a
+		// DAG of few requests, as most are, takes one commit.
+		if work, wanted, err = s.begin(t, d, work); err != nil {
+			return err
+		}
+		if !wanted {
+			return pin.ErrNotFound
+		}
+		if rec.Attempt == 0 {
+			if rec.Attempt, err = s.held.NewAttempt(t, d); err != nil {
+				return err
+			}
+			if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
+				return err
+			}
+		}
+		a = rec.Attempt
+		return nil
+	})
+	if err == nil && complete {
+		_, err = s.settle(ctx, d, a, work, limits{})
+	}
+	for err == nil && !complete && len(work) > 0 {
+		err = s.kv.Update(ctx, func(t *kv.Tx) (err error) {
+			work, _, err = s.begin(t, d, work)
+			return err
+		})
+	}
+	if err != nil {
+		return 0, false, kv.Wrap(err, "begin %s", d)
+	}
+	s.kv.LookAfresh() // a walk sees all that was there before it began
+	return a, complete, nil
+}
+
+// Complete implements [pin.Work].
+func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (released []pin.Attempt, err error) {
+	known, err := s.limitsFor(ctx, d)
+	if err != nil {
+		return nil, kv.Wrap(err, "complete %s", d)
+	}
+	var first settled
+	err = s.kv.Update(ctx, func(t *kv.Tx) error {
+		rec, _, err := s.held.DAG(&t.Reader, d)
+		if err != nil {
+			return err
+		}
+		if a == 0 || rec.Attempt != a {
+			return pin.ErrSuperseded
+		}
+		if rec.Repairing() {
+			known = nil
+		}
+		rec.Complete, rec.Blocks, rec.Bytes = true, totals.Blocks, totals.Bytes
+		if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
+			return err
+		}
+		work, err := chunksFor(&t.Reader, d)
+		if err != nil {
+			return err
+		}
+		first, err = s.settleSome(t, d, rec.Bytes, work, known)
+		return err
+	})
+	if err != nil {
+		return nil, kv.Wrap(err, "complete %s", d)
+	}
+	s.tellOver(d, first.over)
+	more, err := s.settle(ctx, d, a, first.left, known)
+	if err != nil {
+		return nil, kv.Wrap(err, "complete %s", d)
+	}
+	released = append(first.released, more...)
+	slices.Sort(released)
+	return released, nil
+}
+
+// settle makes the unfinished requests for a complete DAG Pinned, or Failed if
+// they are over quota. It stops early if the attempt is released meanwhile, since
+// then no request is left.
+func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chunkOf, known limits) (released []pin.Attempt, err error) {
+	for len(work) > 0 {
+		if err := s.learn(ctx, known, work); err != nil {
+			return nil, err
+		}
+		var some settled
+		err := s.kv.Update(ctx, func(t *kv.Tx) error {
+			some = settled{}
+			rec, found, err := s.held.DAG(&t.Reader, d)
+			if err != nil || !found || rec.Attempt != a {
+				return err
+			}
+			some, err = s.settleSome(t, d, rec.Bytes, work, known)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.tellOver(d, some.over)
+		work = some.left
+		released = append(released, some.released...)
+	}
+	return released, nil
+}
+
+// Fail implements [pin.Work].
+func (s *Store) Fail(ctx context.Context, d pin.DAG, details string) (released []pin.Attempt, err error) {
+	var some []pin.Attempt
+	err = inPieces(ctx, s.kv.Update, func(t *kv.Tx, work []chunkOf, first bool) (left []chunkOf, err error) {
+		if first {
+			if work, err = chunksFor(&t.Reader, d); err != nil {
+				return nil, err
+			}
+		}
+		left, some, err = s.failSome(t, d, details, work)
+		return left, err
+	}, func() { released = append(released, some...) })
+	if err != nil {
+		return nil, kv.Wrap(err, "fail %s", d)
+	}
+	slices.Sort(released)
+	return released, nil
+}
+
+// inPieces makes changes until no piece of work is left. The first is given none, and says
+// which there are; each says what it leaves for the next, and may be run again. done is
+// called after each.
+func inPieces(ctx context.Context, update func(context.Context, func(*kv.Tx) error) error,
+	change func(t *kv.Tx, work []chunkOf, first bool) (left []chunkOf, err error), done func(),
+) error {
+	var work []chunkOf
+	for first := true; first || len(work) > 0; first = false {
+		var left []chunkOf
+		err := update(ctx, func(t *kv.Tx) (err error) {
+			left, err = change(t, work, first)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		work = left
+		done()
+	}
+	return nil
+}

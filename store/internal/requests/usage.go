@@ -1,0 +1,89 @@
+package requests
+
+import (
+	"context"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// An account is charged for each DAG that it has pinned, once, however many of
+// its requests are for it, and in full, whoever else has it pinned too. What it
+// replaced it is charged for as long as the request in its stead holds it.
+
+// ChargeRecord is what an account is charged for a DAG.
+type ChargeRecord struct {
+	_      struct{} `cbor:",toarray"`
+	Pinned uint64   // requests that are pinned, or hold it as they replaced one that was; never zero
+	Blocks uint64   // the DAG's totals when the first of them was
+	Bytes  uint64
+}
+
+// UsageRecord is the sum of an account's charges.
+type UsageRecord struct {
+	_      struct{} `cbor:",toarray"`
+	DAGs   uint64
+	Blocks uint64
+	Bytes  uint64
+}
+
+// charge notes that n more of an account's requests have a DAG pinned or hold it
+// as what was, or -n fewer. The DAG must be complete when the first does.
+func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
+	if n == 0 {
+		return nil
+	}
+	key := chargeKey(a, d)
+	c, charged, err := s.takeCharge(&t.Reader, a, d)
+	if err != nil {
+		return err
+	}
+	if charged && uint64(-n) != c.Pinned {
+		c.Pinned += uint64(n)
+		return s.kv.Put(t, key, c)
+	}
+	u, err := s.takeUsage(&t.Reader, a)
+	if err != nil {
+		return err
+	}
+	if charged { // and that was the last
+		u.DAGs, u.Blocks, u.Bytes = u.DAGs-1, u.Blocks-c.Blocks, u.Bytes-c.Bytes
+		t.Delete(key)
+		if u.DAGs == 0 {
+			t.Delete(UsageKey(a))
+			return nil
+		}
+		return s.kv.Put(t, UsageKey(a), u)
+	}
+	rec, _, err := s.held.DAG(&t.Reader, d)
+	if err != nil {
+		return err
+	}
+	c.Pinned, c.Blocks, c.Bytes = uint64(n), rec.Blocks, rec.Bytes
+	u.DAGs, u.Blocks, u.Bytes = u.DAGs+1, u.Blocks+c.Blocks, u.Bytes+c.Bytes
+	if err := s.kv.Put(t, key, c); err != nil {
+		return err
+	}
+	return s.kv.Put(t, UsageKey(a), u)
+}
+
+// Usage implements [pin.Requests].
+func (s *Store) Usage(ctx context.Context, id string) (u pin.Usage, err error) {
+	a, ok := kv.AccountOf(id)
+	if !ok {
+		return u, ctx.Err()
+	}
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		rec, err := s.takeUsage(r, a)
+		if err != nil {
+			return err
+		}
+		acct, err := s.accountRecord(r, a)
+		u = pin.Usage{Bytes: rec.Bytes, Blocks: rec.Blocks, DAGs: rec.DAGs, Pins: acct.Live}
+		return err
+	})
+	if err != nil {
+		return pin.Usage{}, kv.Wrap(err, "read usage of account %s", id)
+	}
+	return u, nil
+}

@@ -1,0 +1,286 @@
+package requests
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// Some of what is kept follows from the rest: what an account's requests are numbered
+// by, the lists, what an account is charged, what is known of a DAG. If such a value
+// cannot be read it is worked out anew, at a cost that only then arises, and the next
+// change that writes it mends it.
+
+// accountRecord reads what an account's requests are numbered by.
+func (s *Store) accountRecord(r *kv.Reader, a kv.Account) (rec AccountRecord, err error) {
+	_, err = s.kv.Take(r, AccountKey(a), &rec)
+	if errors.Is(err, pin.ErrUnreadable) {
+		s.kv.TellUnreadable(AccountKey(a), err)
+		return workOutAccount(r.Before(), a)
+	}
+	return rec, err
+}
+
+// workOutAccount gives a record by which nothing is numbered or dated twice that is there.
+func workOutAccount(r *kv.Reader, a kv.Account) (rec AccountRecord, err error) {
+	err = r.Scan(kv.Span{Prefix: kv.AccountPrefix(KRequest, a), Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		rec.Last = int64(binary.BigEndian.Uint64(key[1+len(a):]))
+		rec.Clock = rec.Last
+		return false, nil
+	})
+	if err != nil {
+		return rec, err
+	}
+	err = r.Scan(kv.Span{Prefix: kv.AccountPrefix(KRow, a), Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		rec.NextSeq = binary.BigEndian.Uint64(key[1+len(a):]) + 1
+		return false, nil
+	})
+	if err != nil {
+		return rec, err
+	}
+	// A row may be missing, and what a list says of it must not be somebody else's.
+	for _, code := range byLikelihood() {
+		list := StatusList(code, a)
+		err := r.Scan(kv.Span{Prefix: list, Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			number := binary.BigEndian.Uint32(key[len(list):])
+			c, err := chunkAt(r, list, number)
+			for bit := range c.Down {
+				rec.NextSeq = max(rec.NextSeq, seqAt(number, bit)+1)
+				break
+			}
+			return false, err
+		})
+		if err != nil {
+			return rec, err
+		}
+	}
+	rec.Live, err = countOnLists(r, a)
+	return rec, err
+}
+
+// workOutChunk works out a piece of a list whose value cannot be read, which cause says.
+// What cannot be worked out is cause.
+func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*Chunk, error) {
+	switch {
+	case list[0] == KStatus && len(list) == 2+len(kv.Account{}):
+		return workOutStatus(r, statusCode(list[1]), kv.Account(list[2:]), number, cause)
+	case list[0] == KByName && len(list) == 1+len(kv.Account{})+16:
+		a, hash := kv.Account(list[1:]), [16]byte(list[1+len(kv.Account{}):])
+		c := new(Chunk)
+		err := eachRow(r, a, number, func(seq uint64, bit int) error {
+			row, err := rowAt(r, a, seq)
+			if err == nil && NameHash(string(row.name)) == hash {
+				c.Add(bit)
+			}
+			if errors.Is(err, pin.ErrUnreadable) {
+				return nil
+			}
+			return err
+		})
+		return c, err
+	case list[0] == KByDAG:
+		return workOutByDAG(r, list, number)
+	}
+	return nil, cause
+}
+
+// workOutStatus gives the requests that have a row and no other status: each has one.
+func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, cause error) (*Chunk, error) {
+	c := new(Chunk)
+	err := eachRow(r, a, number, func(_ uint64, bit int) error {
+		c.Add(bit)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range byLikelihood() {
+		if other == code {
+			continue
+		}
+		b, found, err := r.Get(ChunkKey(StatusList(other, a), number))
+		if err == nil && !found {
+			continue
+		}
+		var o Chunk
+		if err == nil {
+			err = o.Decode(b)
+		}
+		if errors.Is(err, pin.ErrUnreadable) {
+			return nil, cause // two of them: there is no telling which is which
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.andNot(&o)
+	}
+	return c, nil
+}
+
+// workOutByDAG gives the requests whose records say that they are for the DAG.
+func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*Chunk, error) {
+	codec, err := kv.NewCodec()
+	if err != nil {
+		return nil, err
+	}
+	const tail = len(kv.Account{})
+	a, d := kv.Account(list[len(list)-tail:]), pin.DAG(list[3:len(list)-tail])
+	c := new(Chunk)
+	err = eachRow(r, a, number, func(seq uint64, bit int) error {
+		row, err := rowAt(r, a, seq)
+		if err != nil {
+			return err
+		}
+		b, found, err := r.Get(RequestKey(a, row.created))
+		if err != nil || !found {
+			return err
+		}
+		var rec RequestRecord
+		if err = codec.Decode(b, &rec); err == nil && rec.dag() == d {
+			c.Add(bit)
+		}
+		return err
+	}, pin.ErrUnreadable)
+	return c, err
+}
+
+// eachRow calls fn for each request of a piece that has a row, whether that can be read
+// or not, and passes over errors of it that are one of those.
+func eachRow(r *kv.Reader, a kv.Account, number uint32, fn func(seq uint64, bit int) error, over ...error) error {
+	prefix, start := kv.AccountPrefix(KRow, a), seqAt(number, 0)
+	return r.Scan(kv.Span{Prefix: prefix, From: RowKey(a, start), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		seq := binary.BigEndian.Uint64(key[len(prefix):])
+		if seq >= start+ChunkBits {
+			return false, nil
+		}
+		err := fn(seq, int(seq-start))
+		for _, o := range over {
+			if errors.Is(err, o) {
+				err = nil
+			}
+		}
+		return true, err
+	})
+}
+
+// takeCharge reads what an account is charged for a DAG.
+func (s *Store) takeCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c ChargeRecord, charged bool, err error) {
+	charged, err = s.kv.Take(r, chargeKey(a, d), &c)
+	if !errors.Is(err, pin.ErrUnreadable) {
+		return c, charged, err
+	}
+	s.kv.TellUnreadable(chargeKey(a, d), err)
+	return s.workOutCharge(r.Before(), a, d)
+}
+
+func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c ChargeRecord, charged bool, err error) {
+	work, err := accountChunksFor(r, d, a)
+	if err != nil {
+		return c, false, err
+	}
+	for _, of := range work {
+		which, err := requestsOf(r, d, of, CodePinned)
+		if err != nil {
+			return c, false, err
+		}
+		c.Pinned += uint64(which.Count())
+	}
+	err = s.eachTaken(r, kv.AccountPrefix(KHolds, a), func(h taken) {
+		if h.Pinned == d {
+			c.Pinned++
+		}
+	})
+	if err != nil || c.Pinned == 0 {
+		return c, false, err
+	}
+	rec, _, err := s.held.DAG(r, d)
+	c.Blocks, c.Bytes = rec.Blocks, rec.Bytes
+	return c, true, err
+}
+
+// takeUsage reads what an account is charged in all.
+func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u UsageRecord, err error) {
+	_, err = s.kv.Take(r, UsageKey(a), &u)
+	if !errors.Is(err, pin.ErrUnreadable) {
+		return u, err
+	}
+	s.kv.TellUnreadable(UsageKey(a), err)
+	r, u = r.Before(), UsageRecord{}
+	prefix := kv.AccountPrefix(KCharge, a)
+	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		c, charged, err := s.takeCharge(r, a, pin.DAG(key[len(prefix)+2:]))
+		if charged {
+			u.DAGs, u.Blocks, u.Bytes = u.DAGs+1, u.Blocks+c.Blocks, u.Bytes+c.Bytes
+		}
+		return true, err
+	})
+	return u, err
+}
+
+// eachTaken gives what requests hold that came by Replace, of those under a prefix.
+func (s *Store) eachTaken(r *kv.Reader, prefix []byte, fn func(taken)) error {
+	return r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		h, err := s.TookOver(r, kv.Account(key[1:]), binary.BigEndian.Uint64(key[1+len(kv.Account{}):]))
+		if err == nil {
+			fn(h)
+		}
+		return true, err
+	})
+}
+
+// workOutDAG goes by the requests that hold the DAG. It is complete if some of them are
+// pinned and none waits for it; if some do, it is one that is repaired, so that all of it
+// is looked at.
+func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, found bool, err error) {
+	work, err := chunksFor(r, d)
+	if err != nil {
+		return rec, false, err
+	}
+	var pinned, waiting bool
+	for _, of := range work {
+		for _, code := range []statusCode{codeQueued, codePinning, CodePinned} {
+			which, err := requestsOf(r, d, of, code)
+			if err != nil {
+				return rec, false, err
+			}
+			rec.Holders += uint64(which.Count())
+			pinned = pinned || code == CodePinned && !which.Empty()
+			waiting = waiting || code != CodePinned && !which.Empty()
+		}
+		var c ChargeRecord
+		if charged, err := s.kv.Take(r, chargeKey(of.account, d), &c); err == nil && charged {
+			rec.Blocks, rec.Bytes = c.Blocks, c.Bytes
+		} else if err != nil && !errors.Is(err, pin.ErrUnreadable) {
+			return rec, false, err
+		}
+	}
+	err = s.eachTaken(r, []byte{KHolds}, func(h taken) {
+		for _, held := range h.All() {
+			if held == d {
+				rec.Holders++
+			}
+		}
+		pinned = pinned || h.Pinned == d
+	})
+	if err != nil {
+		return rec, false, err
+	}
+	rec.Complete = pinned && !waiting
+	if !pinned {
+		rec.Blocks, rec.Bytes = 0, 0
+	}
+	err = r.Scan(kv.Span{Prefix: []byte{holding.KAttempt}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		of, _, err := r.Get(key)
+		if errors.Is(err, pin.ErrUnreadable) {
+			return true, nil
+		}
+		if err == nil && pin.DAG(of) == d {
+			rec.Attempt = pin.Attempt(holding.TailHolder(key))
+		}
+		return err == nil && rec.Attempt == 0, err
+	})
+	return rec, rec.Holders > 0, err
+}

@@ -1,0 +1,51 @@
+package space
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// ErrDamaged: Badger cannot make sense of its files. They are as they were.
+var ErrDamaged = errors.New("the database is damaged")
+
+// checkManifest refuses a database that has lost its MANIFEST, the list of its
+// tables. Badger would make a new one, and then delete every table that is not
+// on it. Errors: ErrDamaged.
+func checkManifest(dir string) error {
+	_, err := os.Lstat(filepath.Join(dir, badger.ManifestFilename))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		// It makes the list before any of these.
+		if ext := filepath.Ext(e.Name()); ext == ".sst" || ext == ".mem" || ext == ".vlog" {
+			return fmt.Errorf("%w: %s has %s and no %s", ErrDamaged, dir, e.Name(), badger.ManifestFilename)
+		}
+	}
+	return nil
+}
+
+// OpenError says of an error with which Badger did not open whether its files
+// are at fault. Some of what the system said comes as text only.
+func OpenError(err error) error {
+	for _, system := range []syscall.Errno{
+		syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN,
+	} {
+		if errors.Is(err, system) || strings.Contains(err.Error(), system.Error()) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
+}

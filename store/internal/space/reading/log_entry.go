@@ -1,0 +1,80 @@
+package reading
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+)
+
+const (
+	// A file begins with the number of its key, 0 is none, and a nonce.
+	LogKeyID, LogHeader = 8, 8 + 12
+	// An entry is a header, its key, its value and a checksum. The header is two
+	// bytes of marks, then the lengths of the two, and a time, as varints.
+	EntryMarks, EntryHeader = 2, 22
+	entryKeyMost            = 1 << 16
+	// No entry of a value log has the marks of transactions.
+	entryTxn = 1<<6 | 1<<7
+	LogBuf   = 1 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ErrEntry: what there is of an entry is none, or has another checksum.
+var ErrEntry = errors.New("an entry is not as it was written")
+
+// EntrySizes reads a header. ok is false if it is none.
+func EntrySizes(b []byte) (header, body int64, ok bool) {
+	if len(b) < EntryMarks || b[0]&entryTxn != 0 {
+		return 0, 0, false
+	}
+	var n [3]uint64
+	at := EntryMarks
+	for i := range n {
+		v, w := binary.Uvarint(b[at:])
+		if w <= 0 {
+			return 0, 0, false
+		}
+		n[i] = v
+		at += w
+	}
+	key, value := n[0], n[1]
+	if key == 0 || key > entryKeyMost || value > 1<<32 {
+		return 0, 0, false
+	}
+	return int64(at), int64(key + value), true
+}
+
+// ReadEntry reads one entry, and gives how long it is. Errors: errEntry; io.EOF if
+// nothing is left; whatever the disk says.
+func ReadEntry(r *bufio.Reader, left int64) (n int64, err error) {
+	head, err := r.Peek(EntryHeader)
+	if len(head) == 0 || err != nil && err != io.EOF {
+		return 0, err
+	}
+	header, body, ok := EntrySizes(head)
+	if !ok || header+body+crc32.Size > left {
+		return 0, ErrEntry
+	}
+	sum := crc32.New(castagnoli)
+	if _, err := io.CopyN(sum, r, header+body); err != nil {
+		return 0, noEOF(err)
+	}
+	var want [crc32.Size]byte
+	if _, err := io.ReadFull(r, want[:]); err != nil {
+		return 0, noEOF(err)
+	}
+	if binary.BigEndian.Uint32(want[:]) != sum.Sum32() {
+		return 0, ErrEntry
+	}
+	return header + body + crc32.Size, nil
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return ErrEntry
+	}
+	return err
+}

@@ -1,0 +1,225 @@
+package space
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
+)
+
+// A damaged file of the value log is not Badger's to collect. What is alive in it and as
+// it was written is written again; the rest is for a repair. Once nothing is in it any
+// more it is marked, and removed before Badger opens the next time: it may hold a lock of
+// that file from a read that failed.
+
+// What the names of the marks of a file of the value log end with, after its own name.
+// They are empty files, as they are needed while Badger is not open, too.
+const (
+	DamagedLog = ".damaged" // it is not Badger's to collect
+	DeadLog    = ".dead"    // nor is anything left in it
+)
+
+// rescueBatch is how many bytes are moved together.
+const rescueBatch = 8 << 20
+
+// rewriter writes values again that are under some keys of the go-datastore, and says how
+// many: blocks, of which it has the locks.
+type rewriter func(keys [][]byte) (n int, err error)
+
+// RescueDamaged looks at all files that are known to be damaged, whatever is dead in
+// them: what was left in one may have been mended. One for which there is no room waits
+// for the next time.
+func (s *Space) RescueDamaged(ctx context.Context, rewrite rewriter) error {
+	all, err := LogFiles(s.dbDir)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	for _, f := range all[:len(all)-1] { // the newest is being written
+		path := filepath.Join(s.dbDir, f.Name)
+		if !Marked(path, DamagedLog) || Marked(path, DeadLog) {
+			continue
+		}
+		err := s.rescue(ctx, f, rewrite)
+		if errors.Is(err, diskerr.ErrDiskFull) {
+			s.log.Warn("what can be read of a damaged file of the value log is not moved", "file", path, "err", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rescue moves what it can out of a damaged file, and marks the file if that is all that
+// was alive in it.
+func (s *Space) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
+	p, d := s.inside.places, s.inside.discards
+	path := filepath.Join(s.dbDir, f.Name)
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("rescue what is in %s: %w", f.Name, err)
+	}
+	defer file.Close()
+	room := uint64(f.Size) - min(d.dead()[f.id], uint64(f.Size))
+	moved, left := 0, 0
+	for from := []byte{}; from != nil; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var some []valuePlace
+		if some, from, err = s.placesFrom(p, f.id, from); err != nil {
+			return err
+		}
+		if len(some) > 0 && moved == 0 {
+			if err := s.roomToMove(room); err != nil {
+				return err
+			}
+		}
+		n, err := s.moveSome(ctx, file, some, rewrite)
+		if err != nil {
+			return fmt.Errorf("move values out of %s: %w", f.Name, err)
+		}
+		moved += n
+		left += len(some) - n
+	}
+	if left == 0 {
+		if err := Mark(path, DeadLog); err != nil {
+			return err
+		}
+	}
+	s.log.Warn("what can be read of a damaged file of the value log was moved; it goes with the start after nothing is left",
+		"file", path, "moved", moved, "left", left)
+	return nil
+}
+
+// placesFrom looks through some keys, from one on, for those with values in a file. It
+// gives the key to go on at; nil at the end.
+func (s *Space) placesFrom(p valuePlaces, file uint32, from []byte) (some []valuePlace, next []byte, err error) {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	it := reading.Iterate(txn, badger.DefaultIteratorOptions)
+	defer it.Close()
+	size := int64(0)
+	it.Seek(from)
+	for n := 1; ; n++ {
+		item, ok := it.At(nil)
+		if !ok {
+			return some, nil, it.Failed()
+		}
+		if n > kv.WalkPage || size > rescueBatch {
+			return some, item.KeyCopy(nil), nil
+		}
+		if at, ok := p.in(file, item); ok {
+			some = append(some, at)
+			size += at.length
+		}
+		it.Next()
+	}
+}
+
+// moveSome writes values again that are as they were written, and says how many. Those of
+// keys of the go-datastore, which others may write, are left to rewrite.
+func (s *Space) moveSome(ctx context.Context, file *os.File, some []valuePlace, rewrite rewriter) (moved int, err error) {
+	var others [][]byte
+	for _, at := range some {
+		if err := ctx.Err(); err != nil {
+			return moved, err
+		}
+		r := bufio.NewReader(io.NewSectionReader(file, at.off, at.length))
+		if n, err := reading.ReadEntry(r, at.length); err != nil || n != at.length {
+			continue // nor is Badger asked to read it: see closeDatabase
+		}
+		if bytes.HasPrefix(at.key, []byte("/")) {
+			others = append(others, at.key)
+			continue
+		}
+		err := s.kv.Update(ctx, func(t *kv.Tx) error {
+			value, found, err := t.Get(at.key)
+			if found {
+				t.Set(at.key, value)
+			}
+			return err
+		})
+		if err != nil {
+			return moved, err
+		}
+		moved++
+	}
+	n, err := rewrite(others)
+	return moved + n, err
+}
+
+// Mark puts a mark on a file of the value log.
+func Mark(path, as string) error {
+	f, err := os.OpenFile(path+as, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(path))
+}
+
+// Marked reports whether a file of the value log has a mark.
+func Marked(path, as string) bool {
+	_, err := os.Lstat(path + as)
+	return err == nil
+}
+
+// RemoveDead removes the files that nothing is left in, and the marks of files that are
+// gone: Badger may give their numbers to others. The database must not be open.
+func RemoveDead(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	remove := func(name string) error {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return durable.SyncDir(dir)
+	}
+	for _, e := range entries {
+		log, is := strings.CutSuffix(e.Name(), DeadLog)
+		if !is || filepath.Ext(log) != ".vlog" {
+			continue
+		}
+		// The mark goes last: else the file would come back to life, damaged.
+		if err := errors.Join(remove(log), remove(log+DamagedLog)); err != nil {
+			return err
+		}
+		if err := remove(e.Name()); err != nil {
+			return err
+		}
+	}
+	for _, e := range entries {
+		log, is := strings.CutSuffix(e.Name(), DamagedLog)
+		if !is || filepath.Ext(log) != ".vlog" {
+			continue
+		}
+		_, err := os.Lstat(filepath.Join(dir, log))
+		if errors.Is(err, os.ErrNotExist) {
+			err = remove(e.Name())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,366 @@
+package space
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
+)
+
+// Values that are long enough are in the value log alone, and pushing memory out to a
+// table does not write them again. After a sync of the value log that failed they are
+// read from memory, and may not be on disk. A second sync says nothing of them. So the
+// bytes are written again, the same to the same places, and synced: Linux then writes
+// the pages again. That is right only if what is read back is what was written, which
+// the checksums of the entries tell, up to the last one that was written.
+
+// UnsyncedLog is the mark of a file of the value log of which a sync failed. It need not
+// come to disk: it is for a start that follows while Linux has the file in memory, which
+// would take it for what is on disk.
+const UnsyncedLog = ".unsynced"
+
+// doubt is what is in doubt in the value log.
+type doubt struct {
+	mu      sync.Mutex
+	unsyncs int // how many syncs of it failed
+	// collecting is whether Badger moves values from one file of it to another.
+	collecting bool
+	is         *unsynced // nil is nothing
+	early      []error   // what failed before there was anybody to hear it
+	kv         *kv.DB    // nil until then
+}
+
+// unsynced is what is in doubt in the value log.
+type unsynced struct {
+	from  uint32 // the first of its files that is
+	cause error
+	// held lets go of files that Badger has moved values out of, one function each.
+	held []func()
+}
+
+// fails has the database know why the disk does not take what is written.
+func (s *Space) fails(err error) {
+	s.doubt.mu.Lock()
+	db := s.doubt.kv
+	if db == nil {
+		s.doubt.early = append(s.doubt.early, err)
+	}
+	s.doubt.mu.Unlock()
+	if db != nil {
+		db.Fails(err)
+	}
+}
+
+// heardBy has all that fails be known to the database, what failed before too.
+func (s *Space) heardBy(db *kv.DB) {
+	s.doubt.mu.Lock()
+	s.doubt.kv = db
+	early := s.doubt.early
+	s.doubt.early = nil
+	s.doubt.mu.Unlock()
+	for _, err := range early {
+		db.Fails(err)
+	}
+}
+
+// noteUnsynced is told by Badger's one goroutine that writes, before it answers.
+func (s *Space) noteUnsynced(cause error) {
+	var newest logFile // the first, and so all of them, if that is not known
+	all, err := LogFiles(s.dbDir)
+	if len(all) > 0 && err == nil {
+		newest = all[len(all)-1]
+	}
+	cause = fmt.Errorf("sync the value log: %w", cause)
+	s.doubt.mu.Lock()
+	s.doubt.unsyncs++
+	if u := s.doubt.is; u == nil {
+		s.doubt.is = &unsynced{from: newest.id, cause: cause}
+	} else {
+		u.from = min(u.from, newest.id)
+	}
+	s.doubt.mu.Unlock()
+	s.fails(cause) // after the doubt: it is not mended while there is one
+	if err == nil && newest.Name != "" {
+		err = Mark(filepath.Join(s.dbDir, newest.Name), UnsyncedLog)
+	}
+	if err != nil {
+		s.log.Debug("a file of the value log is not marked as not synced, or that is not on disk", "err", err)
+	}
+	s.holdUp(filepath.Join(s.dbDir, newest.Name))
+}
+
+// holdUp holds Badger up, and all who write, while it moves values that may have been
+// acknowledged long ago: where they are now is not written before they are on disk. It
+// gives up when the store closes, or when values are lost.
+func (s *Space) holdUp(newest string) {
+	for {
+		s.doubt.mu.Lock()
+		collecting := s.doubt.collecting
+		s.doubt.mu.Unlock()
+		if !collecting || s.kv.Context().Err() != nil {
+			return
+		}
+		err := writeLogAgain(s.kv.Context(), newest, s.inside.endOfLog())
+		if err == nil || errors.Is(err, kv.ErrLost) {
+			return
+		}
+		_ = kv.Sleep(s.kv.Context(), s.kv.MendEvery)
+	}
+}
+
+// collect has Badger move what is alive out of the file of which most is dead. Errors:
+// Badger's; diskerr.ErrInDoubt, after which the file is there until that is no doubt.
+func (s *Space) collect(ratio float64) error {
+	collecting := func(is bool) {
+		s.doubt.mu.Lock()
+		defer s.doubt.mu.Unlock()
+		s.doubt.collecting = is
+	}
+	release := s.holdLogs()
+	collecting(true)
+	err := s.db.RunValueLogGC(ratio)
+	collecting(false)
+	return errors.Join(err, s.releaseLogs(release))
+}
+
+// inDoubt gives the error of a write that Badger calls made: nil unless the value log is
+// in doubt. doubt.mu must be held.
+func (d *doubt) inDoubt() error {
+	if d.is == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", diskerr.ErrInDoubt, d.is.cause)
+}
+
+// inDoubt is that of the value log.
+func (s *Space) inDoubt() error {
+	s.doubt.mu.Lock()
+	defer s.doubt.mu.Unlock()
+	return s.doubt.inDoubt()
+}
+
+// writeAllAgain brings to disk what may be in memory alone.
+func (s *Space) writeAllAgain(ctx context.Context) error {
+	if err := s.writeValuesAgain(ctx); err != nil {
+		return err
+	}
+	if err := s.PushOutMemory(ctx); err != nil {
+		return err
+	}
+	return s.kv.SetMeta(kv.MetaEnd, nil)
+}
+
+// writeValuesAgain brings to disk what is in doubt in the value log. Errors:
+// kv.ErrLost, after which it need not be tried again; whatever the disk says.
+func (s *Space) writeValuesAgain(ctx context.Context) error {
+	s.doubt.mu.Lock()
+	u, before := s.doubt.is, s.doubt.unsyncs
+	if u == nil {
+		s.doubt.mu.Unlock()
+		return nil
+	}
+	from := u.from
+	s.doubt.mu.Unlock()
+
+	last, end, err := s.endOfValues()
+	if err != nil {
+		return err
+	}
+	if err := s.unsyncedSince(before); err != nil { // it is not worth while yet
+		return err
+	}
+	all, err := LogFiles(s.dbDir)
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		if f.id < from || f.id > last {
+			continue
+		}
+		size := f.Size // of one that is not written any more
+		if f.id == last {
+			size = end
+		}
+		if err := writeLogAgain(ctx, filepath.Join(s.dbDir, f.Name), size); err != nil {
+			return fmt.Errorf("write %s again: %w", f.Name, err)
+		}
+	}
+
+	s.doubt.mu.Lock()
+	if s.doubt.unsyncs != before {
+		s.doubt.mu.Unlock()
+		return s.unsyncedSince(before)
+	}
+	held := s.doubt.is.held
+	s.doubt.is = nil
+	s.doubt.mu.Unlock()
+	for _, release := range held {
+		release()
+	}
+	for _, f := range all { // one that stays costs the next start a little
+		_ = os.Remove(filepath.Join(s.dbDir, f.Name+UnsyncedLog))
+	}
+	return nil
+}
+
+// unsyncedSince fails if a sync of the value log failed after unsyncs was before.
+func (s *Space) unsyncedSince(before int) error {
+	s.doubt.mu.Lock()
+	defer s.doubt.mu.Unlock()
+	if s.doubt.unsyncs == before {
+		return nil
+	}
+	return s.doubt.inDoubt()
+}
+
+// endOfValues writes a value, and gives where in the value log it ends: all that was
+// written before is before that.
+func (s *Space) endOfValues() (file uint32, end int64, err error) {
+	key := kv.MetaKey(kv.MetaEnd)
+	value := make([]byte, s.db.Opts().ValueThreshold) // the shortest that is in the log
+	if err := s.kv.SetUnnoted(key, value); err != nil {
+		return 0, 0, fmt.Errorf("write a value: %w", err)
+	}
+	err = s.db.View(func(txn *badger.Txn) error {
+		item, err := reading.Find(txn, key)
+		if err != nil {
+			return err
+		}
+		id, at, ok := s.inside.places.of(item)
+		if !ok {
+			return errors.New("it is not in the value log")
+		}
+		file, end = id, at.off+at.length
+		return nil
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("look where a value is: %w", err)
+	}
+	return file, end, nil
+}
+
+// writeLogAgain writes what is in the first size bytes of a file of the value log to where
+// it is, and syncs it. Entries must end there. What Badger writes meanwhile comes behind
+// them. Errors: kv.ErrLost, if they are not as they were written.
+func writeLogAgain(ctx context.Context, path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := wholeEntries(ctx, f, size); err != nil {
+		return err
+	}
+	if err := writeInPlace(ctx, f, size); err != nil {
+		return err
+	}
+	// Pages that were dropped before they were written again came from the disk.
+	return wholeEntries(ctx, f, size)
+}
+
+// wholeEntries fails with kv.ErrLost if a file of the value log is not made of entries
+// up to size.
+func wholeEntries(ctx context.Context, f *os.File, size int64) error {
+	if size <= reading.LogHeader {
+		return nil
+	}
+	end, err := readable(ctx, f, reading.LogHeader, size)
+	if errors.Is(err, reading.ErrEntry) || err == nil && end != size {
+		return fmt.Errorf("%w (at %d of %d bytes of %s)", kv.ErrLost, end, size, filepath.Base(f.Name()))
+	}
+	return err
+}
+
+// writeInPlace writes the first size bytes of a file to where they are, and syncs it.
+// Pieces that are nothing but zeros are where nothing was written.
+func writeInPlace(ctx context.Context, f *os.File, size int64) error {
+	buf, zero := make([]byte, reading.LogBuf), make([]byte, reading.LogBuf)
+	for at := int64(0); at < size; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := f.ReadAt(buf[:min(reading.LogBuf, size-at)], at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		if string(buf[:n]) != string(zero[:n]) {
+			if _, err := f.WriteAt(buf[:n], at); err != nil {
+				return err
+			}
+		}
+		at += int64(n)
+	}
+	return f.Sync()
+}
+
+// writeMarkedAgain does it for the files of which a sync failed before the last process
+// ended. What of them cannot be read is told by others. The database must not be open.
+func writeMarkedAgain(ctx context.Context, dir string) error {
+	all, err := LogFiles(dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range all {
+		path := filepath.Join(dir, file.Name)
+		if !Marked(path, UnsyncedLog) {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(writeInPlace(ctx, f, file.Size), f.Close()); err != nil {
+			return fmt.Errorf("write %s again, which was not synced: %w", file.Name, err)
+		}
+		if err := os.Remove(path + UnsyncedLog); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holdLogs keeps Badger from deleting a file that it collects, until releaseLogs.
+func (s *Space) holdLogs() (release func()) {
+	txn := s.db.NewTransaction(false)
+	opt := badger.DefaultIteratorOptions
+	opt.Prefix = kv.MetaKey(kv.MetaMark) // few tables
+	it := reading.Iterate(txn, opt)
+	return func() {
+		it.Close()
+		txn.Discard()
+	}
+}
+
+// releaseLogs lets Badger delete files, unless the values that it moved out of them are in
+// doubt: then that is done once they are not, and releaseLogs fails with diskerr.ErrInDoubt.
+func (s *Space) releaseLogs(release func()) error {
+	s.doubt.mu.Lock()
+	err := s.doubt.inDoubt()
+	if err != nil {
+		s.doubt.is.held = append(s.doubt.is.held, release)
+	}
+	s.doubt.mu.Unlock()
+	if err == nil {
+		release()
+	}
+	return err
+}
+
+// ChangeEndOfLog changes what is taken for the end of the newest file of the value log, for
+// tests, before anything is written.
+func (s *Space) ChangeEndOfLog(change func(end int64) int64) {
+	end := s.inside.endOfLog
+	s.inside.endOfLog = func() int64 { return change(end()) }
+}
