@@ -76,6 +76,15 @@ func (p Profile) Apply(getenv func(string) string) {
 	}
 }
 
+// GCPercent is what Apply gives Go's collector for its percentage; 0 if the operator set
+// GOGC, which then holds.
+func (p Profile) GCPercent(getenv func(string) string) int {
+	if getenv("GOGC") != "" {
+		return 0
+	}
+	return p.gcPercent
+}
+
 // Log states in a line what the server goes by.
 func (p Profile) Log(log *slog.Logger, name string, m Machine, httpConnections, workers int) {
 	log.Info("limits", "profile", name,

@@ -44,6 +44,12 @@ func TestProfileLeavesTheOperatorsOwn(t *testing.T) {
 	p := Profile{gcPercent: 50, memoryLimit: 3 << 30}
 	set := map[string]string{"GOGC": "200", "GOMEMLIMIT": "1GiB"}
 	p.Apply(func(name string) string { return set[name] })
+	if got := p.GCPercent(func(name string) string { return set[name] }); got != 0 {
+		t.Errorf("GOGC was set, and the profile goes by %d", got)
+	}
+	if got := p.GCPercent(func(string) string { return "" }); got != 50 {
+		t.Errorf("the profile goes by %d", got)
+	}
 	if got := debug.SetGCPercent(100); got != 100 {
 		t.Errorf("GOGC was set, and is %d now", got)
 	}

@@ -44,6 +44,9 @@ type Program struct {
 	// Machine is what there is to be used, by which limits are set. Zero asks
 	// the system.
 	Machine config.Machine
+	// GCPercent is the percentage that Go's collector goes by. While much memory is alive
+	// Run has it collect sooner. 0 leaves the collector alone.
+	GCPercent int
 	// Terminal is where somebody sits who is told of the account that a first
 	// start makes. Nil is nobody: none is made then.
 	Terminal io.Writer
@@ -127,6 +130,9 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	}
 	if err := p.startNode(ctx); err != nil {
 		return err
+	}
+	if p.GCPercent > 0 {
+		p.background.Go(func() { newGCPace(p.GCPercent).run(background) })
 	}
 	p.background.Go(func() {
 		newTrimmer(func() uint64 {
