@@ -107,6 +107,8 @@ func TestErrorTable(t *testing.T) {
 	}{
 		{name: "body", method: "POST", path: "/pins", body: `{"cid":`, status: 400, reason: "BAD_REQUEST"},
 		{name: "query", method: "GET", path: "/pins?limit=1001", status: 400, reason: "BAD_REQUEST"},
+		{name: "query-filter", method: "GET", path: "/pins?cids=" + cidV0, status: 400, reason: "BAD_REQUEST"},
+		{name: "query-brackets", method: "GET", path: "/pins?filter%5Bstatus%5D=failed", status: 400, reason: "BAD_REQUEST"},
 		{name: "cid", method: "POST", path: "/pins", body: pinBody("nonsense"), status: 400, reason: "BAD_REQUEST"},
 		{name: "codec", method: "POST", path: "/pins", body: pinBody(gitCID), status: 400, reason: "BAD_REQUEST"},
 		{name: "hash", method: "POST", path: "/pins", body: pinBody(murmurCID), status: 400, reason: "BAD_REQUEST"},

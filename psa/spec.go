@@ -119,7 +119,7 @@ func checkName(name string) error {
 }
 
 func parseOrigins(raw json.RawMessage) ([]string, error) {
-	if isNull(raw) {
+	if isNull(raw) || isEmptyObject(raw) { // {} is how JavaScript writes a Set
 		return nil, nil
 	}
 	var items []json.RawMessage
@@ -161,7 +161,7 @@ func checkOrigin(origin string) error {
 }
 
 func parseMeta(raw json.RawMessage) (map[string]string, error) {
-	if isNull(raw) {
+	if isNull(raw) || isEmptyList(raw) { // [] is how PHP writes an empty map
 		return nil, nil
 	}
 	meta, err := stringMap(raw)

@@ -49,10 +49,13 @@ func TestSpecGivesBackWhatWasWritten(t *testing.T) {
 	}
 }
 
-// What is optional may be left out, null or empty, which are one.
+// What is optional may be left out, null or empty, which are one. JavaScript writes an
+// empty Set as {}, and PHP an empty map as [].
 func TestSpecOptionalMembers(t *testing.T) {
 	for _, rest := range []string{
 		``, `,"name":null,"origins":null,"meta":null`, `,"name":"","origins":[],"meta":{}`,
+		`,"origins":{}`, `,"origins": { } ,"meta":null`, `,"origins":{},"meta":[]`, `,"meta": [
+		]`,
 	} {
 		got, err := parseSpec([]byte(`{"cid":"` + cidV0 + `"` + rest + `}`))
 		if err != nil || got.Name != "" || got.Origins != nil || got.Meta != nil {
@@ -175,6 +178,10 @@ func TestSpecRefuses(t *testing.T) {
 		{"name number", with(`"name":7`), "name", "must be a string"},
 		{"name long", with(`"name":"` + strings.Repeat("x", 256) + `"`), "name", "256 characters"},
 		{"origins string", with(`"origins":"` + origin + `"`), "origins", "list of strings"},
+		{"origins object", with(`"origins":{"0":"` + origin + `"}`), "origins", "list of strings"},
+		{"origins list of lists", with(`"origins":[[]]`), "origins", "list of strings"},
+		{"origins number", with(`"origins":0`), "origins", "list of strings"},
+		{"meta list of an object", with(`"meta":[{}]`), "meta", "must be a JSON object"},
 		{"origins of numbers", with(`"origins":[1]`), "origins", "list of strings"},
 		{"origins of null", with(`"origins":[null]`), "origins", "list of strings"},
 		{"origins many", origins(21), "origins", "21 addresses"},
