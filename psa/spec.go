@@ -88,9 +88,15 @@ func parseRoot(raw json.RawMessage) (string, cid.Cid, error) {
 	return text, c, nil
 }
 
-// parseCID reads a CIDv0 or a CIDv1 in any base.
+// parseCID reads a CIDv0 or a CIDv1 in any base. The CID of a key is refused: it names a
+// peer or an IPNS record, and no content.
 func parseCID(text string) (cid.Cid, error) {
 	c, err := pin.ParseCID(text)
+	if err != nil || c.Type() == cid.Libp2pKey {
+		if msg := misnamed(text); msg != "" {
+			return cid.Undef, invalid("cid", "%s %s", quote(text), msg)
+		}
+	}
 	if err != nil {
 		return cid.Undef, invalid("cid", "%s %v", quote(text), err)
 	}

@@ -168,7 +168,7 @@ func TestSpecRefuses(t *testing.T) {
 		{"cid of bytes", pinBody(`\u0000\u0001\u0055\u0000\u0001a`), "cid", "base that is text"},
 		{"cid long", pinBody("z" + strings.Repeat("2", maxBody/2)), "cid", "too long"},
 		{"codec git-raw", pinBody(gitCID), "cid", "codec, git-raw, is not supported"},
-		{"codec libp2p-key", pinBody(cidOf(cid.Libp2pKey, multihash.SHA2_256, 32)), "cid", "codec, libp2p-key, is not"},
+		{"codec libp2p-key", pinBody(cidOf(cid.Libp2pKey, multihash.SHA2_256, 32)), "cid", "an IPNS name or a peer ID"},
 		{"codec unknown", pinBody(cidOf(0x3e7777, multihash.SHA2_256, 32)), "cid", "is not supported"},
 		{"hash murmur3", pinBody(murmurCID), "cid", "hash function, murmur3-x64-64, is not supported"},
 		{"hash md5", pinBody(cidOf(cid.Raw, multihash.MD5, 16)), "cid", "hash function, md5, is not"},
@@ -257,6 +257,8 @@ func TestSpecTakesOrigins(t *testing.T) {
 
 func FuzzSpec(f *testing.F) {
 	f.Add([]byte(pinBody(cidV0)))
+	f.Add([]byte(pinBody("Kİ://x/ipfs/" + cidV0 + "/a")))
+	f.Add([]byte(pinBody("a.ipns.b.c/?x#")))
 	f.Add([]byte(`{"cid":"` + cidV1 + `","name":"\ud83d\ude00","origins":["` + origin + `"],"meta":{"a":"b"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s, err := parseSpec(body)
