@@ -34,12 +34,16 @@ func TestBadRequests(t *testing.T) {
 		"unknown hash":  {rig.Pin{CID: rig.CIDOf(rig.CodecRaw, 0x300002, sum)}, "cid"},
 		"short hash":    {rig.Pin{CID: rig.CIDOf(rig.CodecRaw, 0x12, sum[:8])}, "cid"},
 		"long name":     {rig.Pin{CID: good, Name: strings.Repeat("n", 256)}, "name"},
-		"bad origin":    {rig.Pin{CID: good, Origins: []string{"127.0.0.1:4001"}}, "origins"},
 	} {
 		_, err := c.Add(ctx, test.pin)
 		if e := wantStatus(t, err, 400, "BAD_REQUEST"); !strings.Contains(e.Details, test.field) {
 			t.Errorf("%s: details %q do not name %s", name, e.Details, test.field)
 		}
+	}
+	// An origin that cannot be read is no error, and is named.
+	made := must(c.Add(ctx, rig.Pin{CID: good, Origins: []string{"127.0.0.1:4001"}}))(t)
+	if made.Info["origins_ignored"] == "" || len(made.Pin.Origins) != 0 {
+		t.Errorf("a bad origin: %+v", made)
 	}
 	// SHA-1 is weak, and allowed: old Git data is addressed by it.
 	must(c.Add(ctx, rig.Pin{CID: rig.CIDOf(rig.CodecRaw, 0x11, sum[:20])}))(t)

@@ -69,7 +69,7 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 // peerIDs gives the peers of multiaddrs that end in /p2p/ID.
 func peerIDs(addrs []string) (ids []peer.ID) {
 	for _, s := range addrs {
-		if ai, err := peer.AddrInfoFromString(s); err == nil { // else it was checked where it came in
+		if ai, err := peer.AddrInfoFromString(s); err == nil { // else the pin's info says so
 			ids = append(ids, ai.ID)
 		}
 	}

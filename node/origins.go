@@ -49,7 +49,7 @@ func (n *Node) startOrigins(ctx context.Context, job pin.Job) *origins {
 	for _, s := range job.Origins {
 		ai, err := peer.AddrInfoFromString(s)
 		if err != nil {
-			continue // checked where it came in; a hint is never an error
+			continue // the pin's info says so; a hint is never an error
 		}
 		if have := infos[ai.ID]; have != nil {
 			have.Addrs = append(have.Addrs, ai.Addrs...)

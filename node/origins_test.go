@@ -3,8 +3,10 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"strings"
 	"testing"
 )
@@ -53,5 +55,30 @@ func TestOriginThatComesLate(t *testing.T) {
 	done, result := start(t.Context(), n, newJob(dagtest.Last(all), nobody, "/ip4/127.0.0.1/tcp/1", n.Addrs()[0], src.addr()))
 	if _, err := wait(t, done, result); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A peer that is named behind many addresses of another is dialled too, and so is one of
+// whose own addresses only the last ones are good.
+func TestOriginsBeyondWhatAPinKeeps(t *testing.T) {
+	all := dagtest.Tree(dagtest.Leaves(20, 100), 10)
+	for name, before := range map[string]func(src string) string{
+		"of another peer": func(string) string { return newTestHost(t).ID().String() },
+		"of its own":      func(src string) string { return src[strings.LastIndex(src, "/")+1:] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newTestNode(t, walktest.NewStore(t))
+			src := newSource(t, all...)
+			id := before(src.addr())
+			given := []string{"", "nonsense", "/ip4/127.0.0.1/udp/1/quic-v9/p2p/" + id}
+			for i := range 30 { // nobody listens there
+				given = append(given, fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1/p2p/%s", i+1, id))
+			}
+			origins := pin.BestOrigins(append(given, src.addr()))
+			done, result := start(t.Context(), n, newJob(dagtest.Last(all), origins...))
+			if _, err := wait(t, done, result); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }

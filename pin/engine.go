@@ -84,7 +84,8 @@ type Totals struct {
 type Job struct {
 	DAG     DAG
 	Attempt Attempt // the engine writes down under it what it holds
-	// Origins are hints where the DAG is: multiaddrs that end in /p2p/ID.
+	// Origins are hints where the DAG is. What is no multiaddr that ends in /p2p/ID is
+	// passed over.
 	Origins []string
 	// Limits bound the DAG. One that exceeds them is refused as soon as that is known:
 	// at the latest, before Fetch returns.

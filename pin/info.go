@@ -21,6 +21,9 @@ func InfoOf(r Request) map[string]string {
 	if r.Damaged {
 		info[InfoDamaged] = "record"
 	}
+	if ignored := ignoredOrigins(r.Origins); ignored != "" {
+		info[InfoOriginsIgnored] = ignored
+	}
 	if r.Status == Pinned {
 		info["blocks"] = strconv.FormatUint(r.Totals.Blocks, 10)
 		info["bytes"] = strconv.FormatUint(r.Totals.Bytes, 10)

@@ -80,8 +80,12 @@ func (j *job) requestsLocked() slog.Attr {
 	return slog.Group("", "requestid", first.id, "account", first.account, "requests", j.members.len())
 }
 
-// peerOf returns the peer id that an origin ends in, "" if it does not end in one.
+// peerOf returns the peer id that an origin ends in, "" if it does not end in one. Each
+// way to write the id gives the same.
 func peerOf(origin string) string {
+	if addr, err := readOrigin(origin); err == nil {
+		return peerIn(addr)
+	}
 	i := strings.LastIndex(origin, "/p2p/")
 	if i < 0 {
 		return ""

@@ -65,7 +65,7 @@ type Spec struct {
 	Root    cid.Cid           // CID, parsed
 	Name    string            // "" is no name
 	Meta    map[string]string // nil is none
-	Origins []string          // multiaddrs that end in /p2p/ID; nil is none
+	Origins []string          // hints where it is, from [BestOrigins]; nil is none
 }
 
 // DAG identifies what the spec's root names.

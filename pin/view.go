@@ -4,7 +4,8 @@ package pin
 type View struct {
 	Request
 	// Info is the PSA's info object; nil if there is nothing to say. status_details is a
-	// sentence.
+	// sentence, and origins_ignored names the origins that are not used, each with the
+	// reason.
 	//
 	// While the pin waits or is fetched, these are there if they apply:
 	//   - queue_position: 1 is next; it counts from the nearer end of the account's queue

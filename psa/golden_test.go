@@ -57,6 +57,9 @@ func (r response) golden(t *testing.T, name string) {
 func TestAnswers(t *testing.T) {
 	second := view(pin.Pinned)
 	second.ID = otherID
+	ignoring := view(pin.Queued)
+	ignoring.Origins = pin.BestOrigins([]string{"/ip4/203.0.113.1/udp/1/quic-v9/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N", "", "/dnsaddr/nodes.example.com", origin})
+	ignoring.Info = pin.InfoOf(ignoring.Request)
 	full := `{"cid":"` + cidV0 + `","name":"n","meta":{"k":"v"},"origins":["` + origin + `"]}`
 	for _, tt := range []struct {
 		name               string
@@ -71,6 +74,7 @@ func TestAnswers(t *testing.T) {
 		{name: "list-head", page: pin.ViewPage{Count: 1, Views: []pin.View{second}},
 			method: "HEAD", path: "/pins", status: 200},
 		{name: "add", view: fullView(pin.Queued), method: "POST", path: "/pins", body: full, status: 202},
+		{name: "add-origins", view: ignoring, method: "POST", path: "/pins", body: full, status: 202},
 		{name: "add-least", view: view(pin.Queued), method: "POST", path: "/pins", body: pinBody(cidV0), status: 202},
 		{name: "get-queued", view: fullView(pin.Queued), method: "GET", path: "/pins/" + someID, status: 200},
 		{name: "get-pinning", view: fullView(pin.Pinning), method: "GET", path: "/pins/" + someID, status: 200},
@@ -107,10 +111,12 @@ func TestErrorTable(t *testing.T) {
 	}{
 		{name: "body", method: "POST", path: "/pins", body: `{"cid":`, status: 400, reason: "BAD_REQUEST"},
 		{name: "query", method: "GET", path: "/pins?limit=1001", status: 400, reason: "BAD_REQUEST"},
+		{name: "query-filter", method: "GET", path: "/pins?cids=" + cidV0, status: 400, reason: "BAD_REQUEST"},
+		{name: "query-brackets", method: "GET", path: "/pins?filter%5Bstatus%5D=failed", status: 400, reason: "BAD_REQUEST"},
 		{name: "cid", method: "POST", path: "/pins", body: pinBody("nonsense"), status: 400, reason: "BAD_REQUEST"},
 		{name: "codec", method: "POST", path: "/pins", body: pinBody(gitCID), status: 400, reason: "BAD_REQUEST"},
 		{name: "hash", method: "POST", path: "/pins", body: pinBody(murmurCID), status: 400, reason: "BAD_REQUEST"},
-		{name: "origin", method: "POST", path: "/pins", body: `{"cid":"` + cidV0 + `","origins":["/ip4/203.0.113.1/tcp/4001"]}`, status: 400, reason: "BAD_REQUEST"},
+		{name: "origin", method: "POST", path: "/pins", body: `{"cid":"` + cidV0 + `","origins":["` + origin + `",1]}`, status: 400, reason: "BAD_REQUEST"},
 		{name: "name", method: "POST", path: "/pins", body: `{"cid":"` + cidV0 + `","name":"` + strings.Repeat("é", 256) + `"}`, status: 400, reason: "BAD_REQUEST"},
 		{name: "invalid-to-service", err: fmt.Errorf("add: %w", &pin.InvalidError{Field: "origins", Msg: "is no good"}), method: "POST", path: "/pins", body: pinBody(cidV0), status: 400, reason: "BAD_REQUEST"},
 		{name: "not-failed", err: pin.ErrNotFailed, method: "GET", path: "/pins/" + someID, status: 400, reason: "BAD_REQUEST"},

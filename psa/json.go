@@ -79,6 +79,17 @@ func jsonString(raw json.RawMessage) (s string, ok bool) {
 // isNull reports whether raw is left out or null.
 func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
 
+// isEmptyObject reports whether raw, which is valid JSON, is {}.
+func isEmptyObject(raw json.RawMessage) bool { return isEmpty(raw, '{', '}') }
+
+// isEmptyList reports whether raw, which is valid JSON, is [].
+func isEmptyList(raw json.RawMessage) bool { return isEmpty(raw, '[', ']') }
+
+func isEmpty(raw json.RawMessage, open, end byte) bool {
+	return len(raw) >= 2 && raw[0] == open && raw[len(raw)-1] == end &&
+		len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
+}
+
 // halfSurrogate reports whether a string in a valid JSON document escapes a
 // UTF-16 surrogate without its other half.
 func halfSurrogate(data []byte) bool {

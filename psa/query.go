@@ -27,14 +27,18 @@ func parseQuery(raw string) (pin.Query, error) {
 	if err != nil {
 		return pin.Query{}, invalid("query", "cannot be read: %v", err)
 	}
+	p, err := sortParams(values)
+	if err != nil {
+		return pin.Query{}, err
+	}
 	q := pin.Query{Limit: defaultLimit}
-	if q.DAGs, err = parseDAGs(values["cid"]); err != nil {
+	if q.DAGs, err = parseDAGs(p.plain["cid"]); err != nil {
 		return pin.Query{}, err
 	}
-	if q.Statuses, err = parseStatuses(values["status"]); err != nil {
+	if q.Statuses, err = parseStatuses(p.plain["status"]); err != nil {
 		return pin.Query{}, err
 	}
-	for _, p := range []struct {
+	for _, f := range []struct {
 		name  string
 		parse func(*pin.Query, string) error
 	}{
@@ -45,18 +49,21 @@ func parseQuery(raw string) (pin.Query, error) {
 		{"after", parseAfter},
 		{"meta", parseMetaFilter},
 	} {
-		given := values[p.name]
+		given := p.plain[f.name]
 		switch {
 		case len(given) > 1:
-			return pin.Query{}, invalid(p.name, "is given %d times; give it once", len(given))
+			return pin.Query{}, invalid(f.name, "is given %d times; give it once", len(given))
 		case len(given) == 0:
 			continue
-		case given[0] == "" && p.name != "name":
-			return pin.Query{}, invalid(p.name, "is empty; leave it out to not filter by it")
+		case given[0] == "" && f.name != "name":
+			return pin.Query{}, invalid(f.name, "is empty; leave it out to not filter by it")
 		}
-		if err := p.parse(&q, given[0]); err != nil {
+		if err := f.parse(&q, given[0]); err != nil {
 			return pin.Query{}, err
 		}
+	}
+	if err := addMeta(&q, p.meta); err != nil {
+		return pin.Query{}, err
 	}
 	return q, nil
 }

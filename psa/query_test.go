@@ -33,7 +33,7 @@ func TestQuery(t *testing.T) {
 		want  pin.Query // Limit 0 stands for the default
 	}{
 		{"", pin.Query{}},
-		{"unknown=1&unknown=2&Limit=0&STATUS=x&utm_source=", pin.Query{}},
+		{"unknown=1&unknown=2&foo=1&_=1722&utm_source=&utm.term=x&statute=1&cidx=2&named=3", pin.Query{}},
 		{"limit=1", pin.Query{Limit: 1}},
 		{"limit=1000", pin.Query{Limit: 1000}},
 		{"status=queued", pin.Query{Statuses: []pin.Status{pin.Queued}}},

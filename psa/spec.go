@@ -4,12 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"unicode/utf8"
 
 	"github.com/ipfs/boxo/verifcid"
 	"github.com/ipfs/go-cid"
-	"github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multicodec"
 	"github.com/multiformats/go-multihash"
 
@@ -17,15 +15,9 @@ import (
 )
 
 const (
-	maxBody    = 1 << 20  // bytes
-	maxName    = 255      // characters, as the spec has it
-	maxMeta    = 16 << 10 // bytes of all keys and values together
-	maxOrigins = 20       // as the spec has it
-
-	// maxOrigin bounds an address before it is decoded, which takes time quadratic
-	// in the length of a peer ID. A DNS name has at most 253 bytes, a peer ID and
-	// each of two certificate hashes under 100.
-	maxOrigin = 1024
+	maxBody = 1 << 20  // bytes
+	maxName = 255      // characters, as the spec has it
+	maxMeta = 16 << 10 // bytes of all keys and values together
 )
 
 // invalid makes a [*pin.InvalidError] from a format.
@@ -88,9 +80,15 @@ func parseRoot(raw json.RawMessage) (string, cid.Cid, error) {
 	return text, c, nil
 }
 
-// parseCID reads a CIDv0 or a CIDv1 in any base.
+// parseCID reads a CIDv0 or a CIDv1 in any base. The CID of a key is refused: it names a
+// peer or an IPNS record, and no content.
 func parseCID(text string) (cid.Cid, error) {
 	c, err := pin.ParseCID(text)
+	if err != nil || c.Type() == cid.Libp2pKey {
+		if msg := misnamed(text); msg != "" {
+			return cid.Undef, invalid("cid", "%s %s", quote(text), msg)
+		}
+	}
 	if err != nil {
 		return cid.Undef, invalid("cid", "%s %v", quote(text), err)
 	}
@@ -118,50 +116,29 @@ func checkName(name string) error {
 	return nil
 }
 
+// parseOrigins chooses the origins to keep. None is an error, as they are hints: neither one
+// that cannot be read, nor too many.
 func parseOrigins(raw json.RawMessage) ([]string, error) {
-	if isNull(raw) {
+	if isNull(raw) || isEmptyObject(raw) { // {} is how JavaScript writes a Set
 		return nil, nil
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(raw, &items); err != nil {
 		return nil, invalid("origins", "must be a list of strings")
 	}
-	if len(items) > maxOrigins {
-		return nil, invalid("origins", "has %d addresses; %d are the most", len(items), maxOrigins)
-	}
-	var origins []string
-	for _, item := range items {
+	given := make([]string, len(items))
+	for i, item := range items {
 		origin, ok := jsonString(item)
 		if !ok {
 			return nil, invalid("origins", "must be a list of strings")
 		}
-		if err := checkOrigin(origin); err != nil {
-			return nil, err
-		}
-		if !slices.Contains(origins, origin) { // the spec wants them unique in the answer
-			origins = append(origins, origin)
-		}
+		given[i] = origin
 	}
-	return origins, nil
-}
-
-// checkOrigin takes a multiaddr that ends in /p2p/ID.
-func checkOrigin(origin string) error {
-	if len(origin) > maxOrigin {
-		return invalid("origins", "%s is too long: %d bytes; %d are the most", quote(origin), len(origin), maxOrigin)
-	}
-	addr, err := multiaddr.NewMultiaddr(origin)
-	if err != nil {
-		return invalid("origins", "%s is not a multiaddr: %v", quote(origin), err)
-	}
-	if _, last := multiaddr.SplitLast(addr); last == nil || last.Protocol().Code != multiaddr.P_P2P {
-		return invalid("origins", "%s must end in /p2p/ and a peer ID", quote(origin))
-	}
-	return nil
+	return pin.BestOrigins(given), nil
 }
 
 func parseMeta(raw json.RawMessage) (map[string]string, error) {
-	if isNull(raw) {
+	if isNull(raw) || isEmptyList(raw) { // [] is how PHP writes an empty map
 		return nil, nil
 	}
 	meta, err := stringMap(raw)

@@ -57,7 +57,7 @@ func NewPinStatus(v pin.View, delegates []string) PinStatus {
 		Pin: Pin{
 			CID:     v.CID,
 			Name:    v.Name,
-			Origins: v.Origins,
+			Origins: v.Addresses(),
 			Meta:    v.Meta,
 		},
 		Delegates: delegates[:min(len(delegates), maxDelegates)],

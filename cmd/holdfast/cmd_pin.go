@@ -80,6 +80,9 @@ are taken for the CID.`,
 				if _, err := fmt.Fprintln(c.stdout, made.RequestID); err != nil {
 					return err
 				}
+				if ignored := made.Info[pin.InfoOriginsIgnored]; ignored != "" {
+					fmt.Fprintln(c.stderr, "origins that are not used:", ignored)
+				}
 				switch {
 				case made.Status == pin.Pinned:
 					fmt.Fprintln(c.stderr, "pinned: all of it is here already")
