@@ -2,10 +2,12 @@ package pin
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/multiformats/go-multiaddr"
@@ -101,13 +103,13 @@ func ignoredOrigins(origins []string) string {
 	return strings.Join(why, "; ")
 }
 
-var errNoPeer = fmt.Errorf("it does not end in /p2p/ and a peer ID")
+var errNoPeer = errors.New("it does not end in /p2p/ and a peer ID")
 
 // readOrigin reads a multiaddr. Its errors say what is wrong, without the text.
 func readOrigin(o string) (multiaddr.Multiaddr, error) {
 	switch {
 	case o == "":
-		return nil, fmt.Errorf("it is empty")
+		return nil, errors.New("it is empty")
 	case len(o) > MaxOrigin:
 		return nil, fmt.Errorf("it is longer than %d bytes", MaxOrigin)
 	}
@@ -117,6 +119,12 @@ func readOrigin(o string) (multiaddr.Multiaddr, error) {
 		for _, prefix := range []string{"failed to parse multiaddr ", "failed to validate multiaddr "} {
 			text = strings.TrimPrefix(text, prefix+strconv.Quote(o)+": ")
 		}
+		text = strings.Map(func(r rune) rune { // it has parts of what the client sent
+			if !unicode.IsPrint(r) {
+				return utf8.RuneError
+			}
+			return r
+		}, text)
 		return nil, fmt.Errorf("it is not a multiaddr that is known here: %.200s", text)
 	}
 	return addr, nil

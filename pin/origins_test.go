@@ -108,6 +108,7 @@ func TestOriginsThatAreIgnored(t *testing.T) {
 		{"unknown protocol", "/ip4/127.0.0.1/udp/1/quic-v9" + originPeers[0], "unknown protocol quic-v9", false},
 		{"unknown network", "/newnet/abc" + originPeers[0], "unknown protocol newnet", false},
 		{"nonsense", "127.0.0.1:4001", "127.0.0.1:4001: it is not a multiaddr that is known here: must begin with /", false},
+		{"control characters", "/\x1b[31m/x", `"/\x1b[31m/x": it is not a multiaddr that is known here: unknown protocol ` + "\ufffd[31m", false},
 		{"empty", "", `"": it is empty`, false},
 		{"bad peer", "/ip4/203.0.113.1/tcp/4001/p2p/nobody", "it is not a multiaddr that is known here: invalid value", false},
 		{"a sentence", "not, so; good", `"not, so; good": it is not a multiaddr`, false},

@@ -224,7 +224,7 @@ func FuzzQuery(f *testing.F) {
 		"cid=" + cidV0 + "," + cidV1 + "&before=2020-07-27T17:32:28.2765%2B02:00",
 		"after=0000-01-01T00:00:00.0001Z&before=9999-12-31T23:59:59.99999-23:59",
 		"meta=%7B%22app_id%22%3A%22UUID%22%7D&unknown=1&unknown=2", "name=%f0%9f%98%80&name=", "a=%zz",
-		"meta=map%5Ba:b+c:d%5D",
+		"meta=map%5Ba:b+c:d%5D", "meta[a]=b&meta[c[d]]=&cid[0]=" + cidV0 + "&status[]=failed", "cids=x", "filter[status]=failed",
 		"before=2020-07-27T17:32:28.000000000000001Z",
 	} {
 		f.Add(s)
