@@ -21,6 +21,9 @@ const (
 type fullLog struct {
 	log   *slog.Logger
 	room  func(ctx context.Context, bytes uint64) error
+	// blocked is how many pins wait for more room than there is, while which the disk is
+	// too full to whoever asks.
+	blocked func() int
 	tasks *tasks
 	ctx   context.Context // the manager's
 
@@ -57,7 +60,7 @@ func (f *fullLog) refused(err error, logged *time.Time, text string) {
 	}
 }
 
-// awaitSpace logs that the disk has space, once it has.
+// awaitSpace logs that the disk has space, once it has, for the pins that wait for it, too.
 func (f *fullLog) awaitSpace() {
 	check := time.NewTicker(spaceCheckInterval)
 	defer check.Stop()
@@ -67,7 +70,7 @@ func (f *fullLog) awaitSpace() {
 			return
 		case <-check.C:
 		}
-		if f.room(f.ctx, 0) == nil {
+		if f.room(f.ctx, 0) == nil && f.blocked() == 0 {
 			break
 		}
 	}
