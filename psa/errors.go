@@ -187,6 +187,8 @@ func internalDetails(err error, request string) string {
 		return "the server's disk failed, and it is not known whether this was done: look before you ask again; request id " + request
 	case errors.Is(err, pin.ErrUnwritable), errors.Is(err, auth.ErrUnwritable):
 		return "the server cannot write to its disk now, and nothing was changed; request id " + request
+	case errors.Is(err, pin.ErrUnreadable), errors.Is(err, auth.ErrDamaged): // the log does not have each of them
+		return "the server cannot read what it has on disk of this: tell its operator; request id " + request
 	}
 	return "something went wrong on the server; its log says what, under request id " + request
 }

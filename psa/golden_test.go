@@ -136,6 +136,7 @@ func TestErrorTable(t *testing.T) {
 		{name: "media-type", method: "POST", path: "/pins", body: "cid=" + cidV0, headers: []string{"Content-Type", "application/x-www-form-urlencoded"}, status: 415, reason: "UNSUPPORTED_MEDIA_TYPE"},
 		{name: "too-fast", err: fmt.Errorf("add: %w", pin.ErrTooFast), method: "POST", path: "/pins", body: pinBody(cidV0), status: 429, reason: "TOO_MANY_REQUESTS"},
 		{name: "unknown", err: errors.New("SECRET: open /data/x: permission denied"), method: "GET", path: "/pins", status: 500, reason: "INTERNAL_SERVER_ERROR"},
+		{name: "unreadable", err: fmt.Errorf("load: %w: SECRET key", pin.ErrUnreadable), method: "GET", path: "/pins/" + someID, status: 500, reason: "INTERNAL_SERVER_ERROR"},
 		{name: "closed", err: fmt.Errorf("list: %w", pin.ErrClosed), method: "GET", path: "/pins", status: 503, reason: "SERVICE_UNAVAILABLE"},
 		{name: "accounts-unavailable", err: auth.ErrUnavailable, method: "GET", path: "/pins", status: 503, reason: "SERVICE_UNAVAILABLE"},
 		{name: "disk-full", err: fmt.Errorf("add: %w", pin.ErrDiskFull), method: "POST", path: "/pins", body: pinBody(cidV0), status: 507, reason: "INSUFFICIENT_STORAGE"},

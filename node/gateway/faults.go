@@ -200,7 +200,11 @@ func (a *answer) WriteHeader(status int) {
 	}
 	h.Set(requestIDHeader, a.requestIDLocked())
 	a.ResponseWriter.WriteHeader(status)
-	fmt.Fprintf(a.ResponseWriter, "something went wrong on the server; its log says what, under request id %s\n", a.id)
+	text := "something went wrong on the server; its log says what, under request id"
+	if errors.Is(a.fault.get(), pin.ErrUnreadable) { // the log does not have each of them
+		text = "the server cannot read what it has on disk of this: tell its operator; request id"
+	}
+	fmt.Fprintln(a.ResponseWriter, text, a.id)
 }
 
 func (a *answer) Write(p []byte) (int, error) {

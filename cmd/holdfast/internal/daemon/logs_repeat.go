@@ -53,12 +53,17 @@ func (r *repeats) pass(line string, now time.Time) (suppressed int, ok bool) {
 	return suppressed, true
 }
 
-// handle passes a record on, unless one of the same line was within a minute. The
-// next that is passed on says how many were not.
+// handle passes a record on, unless one of the same line was within a minute: that one is
+// for debugging alone. The next that is passed on says how many were not.
 func (r *repeats) handle(ctx context.Context, h slog.Handler, line string, rec slog.Record) error {
 	suppressed, ok := r.pass(line, rec.Time)
 	if !ok {
-		return nil
+		if !h.Enabled(ctx, slog.LevelDebug) {
+			return nil
+		}
+		rec = rec.Clone()
+		rec.Level = slog.LevelDebug
+		return h.Handle(ctx, rec)
 	}
 	if suppressed > 0 {
 		rec = rec.Clone()
@@ -67,7 +72,9 @@ func (r *repeats) handle(ctx context.Context, h slog.Handler, line string, rec s
 	return h.Handle(ctx, rec)
 }
 
-// repeatHandler logs a warning or an error that the disk causes once a minute. What
+// repeatHandler logs a warning or an error that the disk causes once a minute, and at the
+// level of debugging each time. So the answers of such a cause name their request, and do
+// not promise that the log has it. What
 // else goes wrong is logged each time, and so is what cannot be read, but for requests:
 // everybody may ask for the same block again and again.
 type repeatHandler struct {

@@ -62,6 +62,23 @@ func TestRepeatsAreSuppressed(t *testing.T) {
 	})
 }
 
+// For debugging all of them are there, each with its request.
+func TestRepeatsAreThereForDebugging(t *testing.T) {
+	var lines logtest.Lines
+	log := NewLogger(&lines, config.Log{Level: "debug", Format: "text"})
+	for i := range 10 {
+		log.With("request", fmt.Sprint("id", i)).Error("request failed", "err", pin.ErrUnwritable)
+	}
+	if n := strings.Count(lines.String(), "level=ERROR"); n != 1 {
+		t.Errorf("%d are errors, want 1:\n%s", n, &lines)
+	}
+	for i := range 10 {
+		if !strings.Contains(lines.String(), fmt.Sprint("request=id", i)) {
+			t.Errorf("request %d is not there:\n%s", i, &lines)
+		}
+	}
+}
+
 // Lines that are remembered are bounded.
 func TestRepeatsAreBounded(t *testing.T) {
 	r := newRepeats()
