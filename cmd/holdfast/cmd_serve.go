@@ -118,13 +118,16 @@ func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []strin
 
 // closeInTime closes the program. One that does not close in time is left as
 // it is: what was acknowledged is on disk.
-func closeInTime(p *daemon.Program) error {
+func closeInTime(p interface {
+	Close() error
+	Closing() string
+}) error {
 	closed := make(chan error, 1)
 	go func() { closed <- p.Close() }()
 	select {
 	case err := <-closed:
 		return err
 	case <-time.After(daemon.StopTimeout):
-		return fmt.Errorf("the server did not stop within %v", daemon.StopTimeout)
+		return fmt.Errorf("the server did not stop within %v: it still had to %s; what was acknowledged is on disk", daemon.StopTimeout, p.Closing())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
@@ -37,7 +38,7 @@ func (p *Program) probes() probes {
 		storable:  func(ctx context.Context) error { return p.core.store.Room(ctx, 0) },
 		writable:  p.core.store.Writable,
 		sound:     p.core.store.Sound,
-		openable:  func() error { return roomForFiles(p.filesLimit) },
+		openable:  func() error { return p.openable(openFilesDir) },
 		blocked:   func() bool { return p.pins.Blocked() > 0 },
 		listening: p.node.Listening, draining: &p.draining,
 		told: &p.told, log: p.Log,
@@ -191,14 +192,38 @@ func answerProbe(w http.ResponseWriter, status int, text string) {
 // a few at a time when it compacts, beside those that it replaces.
 const spareFiles = 16
 
-// roomForFiles fails if hardly any more files can be open, of those that may be.
-func roomForFiles(limit uint64) error {
-	open, err := os.ReadDir("/proc/self/fd")
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // not on Linux, or in a place without /proc
+// openable is roomForFiles. Where the files cannot be counted nothing is known against
+// the server, and the log has why, once.
+func (p *Program) openable(dir string) error {
+	err := roomForFiles(dir, p.filesLimit)
+	if _, ok := errors.AsType[*uncountedError](err); ok {
+		p.uncounted.Do(func() {
+			p.Log.Warn("the open files cannot be counted: the server does not notice when too few may be open", "err", err)
+		})
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("count the open files: %w", err)
+	return err
+}
+
+// openFilesDir has an entry for each open file.
+const openFilesDir = "/proc/self/fd"
+
+// uncountedError is why the open files could not be counted.
+type uncountedError struct{ error }
+
+func (e *uncountedError) Unwrap() error { return e.error }
+
+// roomForFiles fails if hardly any more files can be open, of those that may be, and with
+// an uncountedError if that is not known.
+func roomForFiles(dir string, limit uint64) error {
+	open, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil // not on Linux, or in a place without /proc
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return fmt.Errorf("not one more file can be open: %w", err)
+	case err != nil:
+		return &uncountedError{fmt.Errorf("count the open files: %w", err)}
 	}
 	if n := uint64(len(open)); n+spareFiles > limit {
 		return fmt.Errorf("%d files are open, of %d that may be", n, limit)

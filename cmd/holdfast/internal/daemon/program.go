@@ -78,7 +78,9 @@ type Program struct {
 	background sync.WaitGroup
 	ready      bool
 	told       toldState
-	filesLimit uint64 // how many may be open
+	filesLimit uint64                 // how many may be open
+	uncounted  sync.Once              // it was logged that it is not known how many are
+	closing    atomic.Pointer[string] // what Close does now
 	closeOnce  sync.Once
 	closeErr   error
 }
@@ -386,6 +388,14 @@ func (p *Program) Close() error {
 	return p.closeErr
 }
 
+// Closing says what Close is doing, or did last; "" before it is called.
+func (p *Program) Closing() string {
+	if s := p.closing.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
 func (p *Program) shutDown() error {
 	if p.ready && p.Notify != nil {
 		p.Notify(notifyStopping)
@@ -397,6 +407,8 @@ func (p *Program) shutDown() error {
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
+	begin := func(what string) { p.closing.Store(&what) }
+	begin("end HTTP requests")
 	if p.ready {
 		try("remove "+datadir.RunFileName, os.Remove(p.Data.File(datadir.RunFileName)))
 	}
@@ -418,17 +430,21 @@ func (p *Program) shutDown() error {
 	if p.stop != nil {
 		p.stop()
 	}
+	begin("end what runs in the background, a reclaim among it")
 	p.background.Wait()
 	if p.tls != nil {
 		p.tls.Close()
 	}
 	if p.pins != nil {
+		begin("close the pin manager")
 		try("close the pin manager", p.pins.Close())
 	}
 	if p.node != nil {
+		begin("close the node")
 		try("close the node", p.node.Close())
 	}
 	if p.core != nil {
+		begin("close the store")
 		try("close the store", p.core.store.Close())
 	}
 	if p.lock != nil {

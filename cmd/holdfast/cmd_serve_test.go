@@ -1,0 +1,24 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// slowToClose is a server that does not stop before it is let.
+type slowToClose struct{ let chan struct{} }
+
+func (s slowToClose) Close() error  { <-s.let; return nil }
+func (slowToClose) Closing() string { return "close the node" }
+
+// A server that does not stop in time says what it had still to do.
+func TestStopSaysWhatItWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := slowToClose{make(chan struct{})}
+		defer close(s.let)
+		if err := closeInTime(s); err == nil || !strings.Contains(err.Error(), "did not stop within 10s: it still had to close the node") {
+			t.Errorf("it says %v", err)
+		}
+	})
+}
