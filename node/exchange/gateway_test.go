@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -193,6 +194,52 @@ func TestGatewayRequestsAreTakenBack(t *testing.T) {
 		synctest.Wait()
 		if g.count().now != 0 {
 			t.Errorf("%d requests are under way", g.count().now)
+		}
+	})
+}
+
+// A gateway that hangs for one block, or sends a few bytes of it now and then, is named, and
+// the block, until that comes. One that is a little late is not.
+func TestGatewayThatHangsIsNamed(t *testing.T) {
+	all := someBlocks(6, 100)
+	bad := all[3].Cid()
+	g := newFakeGateway("hangs", all...)
+	var hangs chan struct{}
+	g.wait = func(ctx context.Context, c cid.Cid) {
+		if c != bad {
+			return
+		}
+		select {
+		case <-hangs:
+		case <-ctx.Done():
+		}
+	}
+	bubble(t, gateways(g), func(t *testing.T, n *fakeNet) {
+		hangs = make(chan struct{})
+		s := n.x.NewSession("", nil)
+		defer s.Close()
+		s.Ask(cidsOf(all)...)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if text := s.Stats().Troubles; text != "" {
+			t.Errorf("after a moment it says %q", text)
+		}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		text := s.Stats().Troubles
+		if want := "block " + bad.String() + ": gateway https://hangs: has not sent all of it in "; !strings.HasPrefix(text, want) {
+			t.Errorf("it says %q, want %q and for how long", text, want)
+		}
+		for _, b := range all {
+			if b.Cid() != bad && strings.Contains(text, b.Cid().String()) {
+				t.Errorf("it names a block that came: %q", text)
+			}
+		}
+		close(hangs)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if text := s.Stats().Troubles; text != "" {
+			t.Errorf("when it came it says %q", text)
 		}
 	})
 }

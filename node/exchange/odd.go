@@ -126,8 +126,22 @@ func (l *line) name() string {
 	return "peer " + l.id.String()
 }
 
+// late is for how long a gateway has been asked for a block, if that is long: it may hang,
+// or send a few bytes now and then. Zero is that it is not, or is no gateway.
+func (l *line) late(key string, now time.Time) time.Duration {
+	f := l.fetches[key]
+	if f == nil {
+		return 0
+	}
+	if d := now.Sub(f.began).Round(time.Second); d >= requestPatience {
+		return d
+	}
+	return 0
+}
+
 // troubles says of which blocks there is something to tell, the longest wanted first:
-// what came in place of them, or that nobody has them. "" is that there are none.
+// what came in place of them, that a gateway is slow to send them, or that nobody has them.
+// "" is that there are none.
 func (s *Session) troubles(now time.Time) string {
 	type trouble struct {
 		w    *want
@@ -138,6 +152,10 @@ func (s *Session) troubles(now time.Time) string {
 	for _, w := range s.wants {
 		t := trouble{w: w}
 		for _, l := range s.sources {
+			if late := l.late(w.key, now); late > 0 {
+				t.what = append(t.what, fmt.Sprintf("%s: has not sent all of it in %v", l.name(), late))
+				continue
+			}
 			o := l.health.odd[w.key]
 			if o == nil {
 				continue

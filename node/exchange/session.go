@@ -52,8 +52,8 @@ type SessionStats struct {
 	Sources int           // connected peers that have had blocks of it
 	Again   uint64        // asks that were lost, and sent again
 	Gap     time.Duration // the longest time without a block while a source was asked for one
-	// Troubles says, for a user, of which blocks something else came or nobody has them.
-	// "" is that there are none.
+	// Troubles says, for a user, of which blocks something else came, which a gateway is
+	// slow to send, and which nobody has. "" is that there are none.
 	Troubles string
 }
 
