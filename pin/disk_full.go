@@ -19,13 +19,13 @@ const (
 // fullLog logs, once in a while, that clients are refused because the disk is full, and
 // once that it has space again.
 type fullLog struct {
-	log   *slog.Logger
-	room  func(ctx context.Context, bytes uint64) error
+	log  *slog.Logger
+	room func(ctx context.Context, bytes uint64) error
 	// blocked is how many pins wait for more room than there is, while which the disk is
 	// too full to whoever asks.
 	blocked func() int
-	tasks *tasks
-	ctx   context.Context // the manager's
+	tasks   *tasks
+	ctx     context.Context // the manager's
 
 	mu       sync.Mutex
 	pins     time.Time // when it was last logged that pins are refused

@@ -42,7 +42,7 @@ func TestRoomForFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := roomForFiles(openFilesDir, uint64(len(open)) + 1000); err != nil {
+	if err := roomForFiles(openFilesDir, uint64(len(open))+1000); err != nil {
 		t.Errorf("with many left: %v", err)
 	}
 	if err := roomForFiles(openFilesDir, uint64(len(open))); err == nil {
