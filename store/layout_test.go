@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -86,6 +88,50 @@ func TestForeignDirectories(t *testing.T) {
 		writeFile(t, markerText+"one\n", dir, markerName)
 		refused(t, dir, ErrForeign)
 	})
+}
+
+// Beside a database a marker that is damaged or missing is refused with what to do, and
+// that helps.
+func TestDamagedMarker(t *testing.T) {
+	dir := t.TempDir()
+	s, lock := openSmall(t, dir)
+	r, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+	must(t, err)
+	must(t, s.Close())
+	must(t, lock.Close())
+	path := filepath.Join(dir, markerName)
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	for name, damage := range map[string]func(){
+		"flipped":   func() { writeFile(t, "u"+string(whole[1:]), path) },
+		"no number": func() { writeFile(t, string(whole[:len(whole)-2]), path) },
+		"empty":     func() { writeFile(t, "", path) },
+		"missing":   func() { must(t, os.Remove(path)) },
+	} {
+		must(t, os.WriteFile(path, whole, 0o600))
+		damage()
+		_, err := Lock(dir)
+		hinted, ok := errors.AsType[*hint.Error](err)
+		if !errors.Is(err, ErrForeign) || !ok {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_, command, found := strings.Cut(hinted.Hint, "write it again: ")
+		if !found || !strings.Contains(hinted.Hint, "restore "+markerName+" from a backup") {
+			t.Fatalf("%s: the hint is %q", name, hinted.Hint)
+		}
+		if out, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %s: %v: %s", name, command, err, out)
+		}
+		if again, err := os.ReadFile(path); err != nil || !bytes.Equal(again, whole) {
+			t.Errorf("%s: by the hint it has %q, %v", name, again, err)
+		}
+	}
+	s, lock = openSmall(t, dir)
+	if _, err := s.Get(t.Context(), benchAccount, r.ID); err != nil {
+		t.Error(err)
+	}
+	must(t, s.Close())
+	must(t, lock.Close())
 }
 
 func TestDirectoriesAsGoodAsEmpty(t *testing.T) {

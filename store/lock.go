@@ -11,9 +11,11 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/holdfast-ipfs/holdfast/internal/durable"
-
+	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
 // Errors of opening a data directory. All of them come wrapped, with the
@@ -156,11 +158,11 @@ func readMarker(dir string) (int, error) {
 	}
 	tail, ok := bytes.CutPrefix(b, []byte(markerText))
 	if !ok {
-		return 0, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName)
+		return 0, hintMarker(dir, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName))
 	}
 	layout, err := strconv.Atoi(strings.TrimSpace(string(tail)))
 	if err != nil || layout < 1 {
-		return 0, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName)
+		return 0, hintMarker(dir, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName))
 	}
 	if layout < firstLayout {
 		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, ErrOlderLayout, layout, firstLayout)
@@ -171,6 +173,18 @@ func readMarker(dir string) (int, error) {
 	return layout, nil
 }
 
+// hintMarker adds what to do about a marker that is missing or damaged, if there is a
+// database beside it. The records have their layout, too, so that any that this program
+// knows may be in the marker.
+func hintMarker(dir string, err error) error {
+	if _, e := os.Stat(filepath.Join(dir, dbName, badger.ManifestFilename)); e != nil {
+		return err
+	}
+	line := strings.ReplaceAll(fmt.Sprintf("%s%d\n", markerText, layoutVersion), "\n", `\n`)
+	return hint.Add(err, fmt.Sprintf("there is a database in %s: if it is holdfast's, restore %s from a backup, or write it again: printf '%s' > '%s'",
+		filepath.Join(dir, dbName), markerName, line, strings.ReplaceAll(filepath.Join(dir, markerName), "'", `'\''`)))
+}
+
 func checkEmpty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -178,7 +192,7 @@ func checkEmpty(dir string) error {
 	}
 	for _, e := range entries {
 		if !harmless(e.Name()) {
-			return fmt.Errorf("%s: %w: it holds %s, but no %s", dir, ErrForeign, e.Name(), markerName)
+			return hintMarker(dir, fmt.Errorf("%s: %w: it holds %s, but no %s", dir, ErrForeign, e.Name(), markerName))
 		}
 	}
 	return nil
