@@ -19,13 +19,10 @@ const (
 // fullLog logs, once in a while, that clients are refused because the disk is full, and
 // once that it has space again.
 type fullLog struct {
-	log  *slog.Logger
-	room func(ctx context.Context, bytes uint64) error
-	// blocked is how many pins wait for more room than there is, while which the disk is
-	// too full to whoever asks.
-	blocked func() int
-	tasks   *tasks
-	ctx     context.Context // the manager's
+	log   *slog.Logger
+	room  func(ctx context.Context, bytes uint64) error
+	tasks *tasks
+	ctx   context.Context // the manager's
 
 	mu       sync.Mutex
 	pins     time.Time // when it was last logged that pins are refused
@@ -60,7 +57,7 @@ func (f *fullLog) refused(err error, logged *time.Time, text string) {
 	}
 }
 
-// awaitSpace logs that the disk has space, once it has, for the pins that wait for it, too.
+// awaitSpace logs that the disk has space, once it has.
 func (f *fullLog) awaitSpace() {
 	check := time.NewTicker(spaceCheckInterval)
 	defer check.Stop()
@@ -70,7 +67,7 @@ func (f *fullLog) awaitSpace() {
 			return
 		case <-check.C:
 		}
-		if f.room(f.ctx, 0) == nil && f.blocked() == 0 {
+		if f.room(f.ctx, 0) == nil {
 			break
 		}
 	}

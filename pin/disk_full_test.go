@@ -52,40 +52,6 @@ func TestFullDiskIsLogged(t *testing.T) {
 	})
 }
 
-// While a pin waits for more than is free it is not logged that there is room again.
-func TestNoRoomWhilePinsWait(t *testing.T) {
-	run(t, pin.Config{}, func(r *rig) {
-		v := r.add(alice, 1)
-		r.net.set(dag(2), content{blocks: 2})
-		r.recs.SetFault(func(method string) error {
-			if method == "Add" {
-				return &pin.DiskFullError{Free: 1, Kept: 2}
-			}
-			return nil
-		})
-		if _, err := r.Add(t.Context(), alice, pin.Spec{CID: v.CID, Root: v.Root}); !errors.Is(err, pin.ErrDiskFull) {
-			t.Fatalf("a pin: %v", err)
-		}
-		r.recs.SetFault(nil)
-		r.net.mu.Lock()
-		r.net.full = true
-		r.net.mu.Unlock()
-		r.add(alice, 2)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if lines := r.logged("there is room"); len(lines) != 0 || r.Blocked() == 0 {
-			t.Errorf("%d pins wait for room, and the log has %q", r.Blocked(), lines)
-		}
-		r.net.mu.Lock()
-		r.net.full = false
-		r.net.mu.Unlock()
-		time.Sleep(10 * time.Minute)
-		if lines := r.logged("there is room on the disk again"); len(lines) != 1 || r.Blocked() != 0 {
-			t.Errorf("%d pins wait for room, and the log has %q", r.Blocked(), lines)
-		}
-	})
-}
-
 // A run that ends because its request was removed is not counted as interrupted, whatever
 // call met the end.
 func TestRemovedIsNotInterrupted(t *testing.T) {
