@@ -11,9 +11,9 @@ const (
 	// paceLook is how often the collector's percentage is fitted to what is alive: a heap
 	// that grows as fast as requests can be posted takes seconds to double.
 	paceLook = time.Second
-	// paceRoom is how much may come to what is alive before the next collection. A pin of
-	// 100,000 blocks has less alive, so that pins are as fast as without it; with a
-	// hundred thousand waiting requests it saves some 80 MiB.
+	// paceRoom is how much may come to what is alive before the next collection. As long as
+	// less than that is alive nothing changes. docs/benchmarks.md has the memory that
+	// waiting requests take with it.
 	paceRoom = 64 << 20
 	// paceMin is the smallest part of the profile's percentage, in percent: below it the
 	// collector would work more than it saves.
