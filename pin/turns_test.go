@@ -86,9 +86,10 @@ func TestLiveBehindDead(t *testing.T) {
 				t.Fatalf("number %d had no try", n)
 			}
 		}
-		// They are tried again, and so is one that a peer has by now.
+		// They are tried again, and so is one that a peer has by now. 512 have a place at once,
+		// for 20 s, so that all of them have had one after three times 20 s.
 		r.net.set(dag(7), content{blocks: 3})
-		time.Sleep(30 * time.Second)
+		time.Sleep(70 * time.Second)
 		synctest.Wait()
 		if got := r.net.completed(); len(got) != 2 || got[1] != dag(7) {
 			t.Errorf("%d were completed, want the live one and the one that is live by now", len(got))
