@@ -110,7 +110,7 @@ func (s *Service) Events(ctx context.Context, q EventQuery) ([]Event, error) {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
 	if flushed != nil { // such as on a full disk, when operators need the record most
-		s.cfg.Log.Warn("the newest refused logins are not on record yet", "err", flushed)
+		s.cfg.Log.Warn("the newest refused logins are not in the audit record yet", "err", flushed)
 	}
 	emails := map[string]string{}
 	for i, e := range page {

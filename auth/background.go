@@ -26,7 +26,7 @@ func (s *Service) Run(ctx context.Context) error {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLast)
 			defer cancel()
 			if err := s.flush(last); err != nil {
-				s.cfg.Log.Warn("some refused logins or uses of tokens are not on record", "err", err)
+				s.cfg.Log.Warn("some refused logins or uses of tokens are not in the audit record", "err", err)
 			}
 			return nil
 		case <-flush.C:

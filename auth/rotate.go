@@ -41,7 +41,7 @@ func (s *Service) RotateKeys(ctx context.Context, endTokens bool) ([]KeyInfo, er
 	}
 	s.cfg.Log.Info("token keys rotated", "keys", len(s.keys.List()), "ended", endTokens)
 	if err := s.accounts.AppendEvents(context.WithoutCancel(ctx), []Event{e}); err != nil {
-		return nil, fmt.Errorf("the token keys are rotated, but that is not on record: %w", err)
+		return nil, fmt.Errorf("the token keys are rotated, but the audit record does not have it: %w", err)
 	}
 	return s.keys.List(), nil
 }
