@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// localClient is a client of a handler in this process.
+// localClient makes a client of a handler in this process.
 func localClient(t *testing.T, h http.Handler) *Client {
 	t.Helper()
 	c := NewLocalClient(h, func() error { return nil })
@@ -22,7 +22,7 @@ func localClient(t *testing.T, h http.Handler) *Client {
 	return c
 }
 
-// Who waits for an answer is told so after a while, once.
+// A client that waits for an answer says so after a while, once.
 func TestSlowAnswersAreToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		delay := silentWait - time.Millisecond
