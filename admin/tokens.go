@@ -42,7 +42,7 @@ func (h handlers) listTokens(c echo.Context) error {
 		Tokens []TokenInfo `json:"tokens"`
 	}{ok, []TokenInfo{}}
 	for _, t := range all {
-		out.Tokens = append(out.Tokens, tokenInfoOf(t))
+		out.Tokens = append(out.Tokens, authhttp.TokenOf(t))
 	}
 	return c.JSON(http.StatusOK, out)
 }
@@ -67,7 +67,7 @@ func (h handlers) createToken(c echo.Context) error {
 	return c.JSON(http.StatusCreated, struct {
 		success
 		CreatedToken
-	}{ok, CreatedToken{tokenInfoOf(t), raw, h.Endpoint()}})
+	}{ok, CreatedToken{authhttp.TokenOf(t), raw, h.Endpoint()}})
 }
 
 func (h handlers) revokeToken(c echo.Context) error {
@@ -78,7 +78,7 @@ func (h handlers) revokeToken(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		success
 		Token TokenInfo `json:"token"`
-	}{ok, tokenInfoOf(t)})
+	}{ok, authhttp.TokenOf(t)})
 }
 
 func (h handlers) rotateKeys(c echo.Context) error {
