@@ -44,6 +44,11 @@ func (c *Client) SetQuota(ctx context.Context, who string, n NewQuota) (Account,
 	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, who) + "/quota", in: n})
 }
 
+// SetAdmin makes an account an admin's, or one that is no admin's any more.
+func (c *Client) SetAdmin(ctx context.Context, who string, isAdmin bool) (Account, error) {
+	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, who) + "/role", in: NewRole{&isAdmin}})
+}
+
 // Disable ends all that an account may do, and its tokens.
 func (c *Client) Disable(ctx context.Context, who string) (Account, error) {
 	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, who) + "/disable"})

@@ -17,6 +17,7 @@ const (
 	AccountsPath = Base + "/accounts"
 	InvitesPath  = Base + "/invites"
 	AuditPath    = Base + "/audit"
+	OwnersPath   = Base + "/owners"
 
 	serverPath  = Base + "/server"
 	accountPath = AccountsPath + "/:id"
@@ -25,7 +26,6 @@ const (
 	statsPath   = Base + "/store/stats"
 	reclaimPath = Base + "/store/reclaim"
 	verifyPath  = Base + "/store/verify"
-	ownersPath  = Base + "/owners"
 	pinsPath    = Base + "/pins"
 	adoptPath   = Base + "/pins/adopt"
 )
@@ -39,7 +39,9 @@ const (
 	BySocket Callers = 1 << iota
 	// ByToken: over TCP, with a token of an admin's that is good for whatever the
 	// account may do. What would make an admin of one account another account, or the
-	// host's operator, is not for these.
+	// host's operator, is not for these, with one exception: a new password for another
+	// account. For that the admin's own present password is asked for as well, so that a
+	// token that was stolen is not enough, and the audit record has who did it.
 	ByToken
 )
 
@@ -62,7 +64,9 @@ var routes = []route{
 	{BySocket | ByToken, http.MethodPost, accountPath + "/quota", handlers.setQuota},
 	{BySocket | ByToken, http.MethodPost, accountPath + "/disable", handlers.disable},
 	{BySocket | ByToken, http.MethodPost, accountPath + "/enable", handlers.enable},
-	{BySocket, http.MethodPost, accountPath + "/password", handlers.setPassword},
+	{BySocket | ByToken, http.MethodPost, accountPath + "/role", handlers.setRole},
+	{BySocket | ByToken, http.MethodPost, accountPath + "/password", handlers.setPassword},
+	{BySocket | ByToken, http.MethodGet, accountPath + "/pins", handlers.listPins},
 	{BySocket, http.MethodGet, accountPath + "/tokens", handlers.listTokens},
 	{BySocket, http.MethodPost, accountPath + "/tokens", handlers.createToken},
 	{BySocket, http.MethodDelete, tokenPath, handlers.revokeToken},
@@ -78,7 +82,7 @@ var routes = []route{
 	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
 	{BySocket, http.MethodPost, verifyPath, handlers.verify},
 
-	{BySocket, http.MethodGet, ownersPath, handlers.listOwners},
+	{BySocket | ByToken, http.MethodGet, OwnersPath, handlers.listOwners},
 	{BySocket, http.MethodDelete, pinsPath, handlers.removePins},
 	{BySocket, http.MethodPost, adoptPath, handlers.adoptPins},
 }

@@ -39,10 +39,12 @@ type Account struct {
 	MaxPins  uint64    `json:"max_pins"` // 0 is no limit
 	Created  time.Time `json:"created,omitzero"`
 	Damaged  bool      `json:"damaged,omitempty"` // its record cannot be read: only id and email say something
+	// Usage is in answers to GET alone, and left out if it cannot be read.
+	Usage *auth.Usage `json:"usage,omitempty"`
 }
 
 func accountOf(a auth.Account) Account {
-	return Account{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created, a.Damaged}
+	return Account{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created, a.Damaged, nil}
 }
 
 // NewAccount is an account to be made.
@@ -64,6 +66,14 @@ type RemovedAccount struct {
 type NewPassword struct {
 	Password     string `json:"password"`
 	RevokeTokens bool   `json:"revoke_tokens"` // end the device tokens, too
+	// OwnPassword is the present password of the admin who asks, over TCP. By the socket
+	// it is not asked for.
+	OwnPassword string `json:"own_password,omitempty"`
+}
+
+// NewRole says what an account is from now on.
+type NewRole struct {
+	Admin *bool `json:"admin"`
 }
 
 // Ended is what a new password ended.

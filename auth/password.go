@@ -22,6 +22,11 @@ const (
 	maxPassword = 1024 // bytes; no passphrase is longer, and work stays bounded
 )
 
+// PasswordRule says, to somebody who is about to choose a password, which ones are taken.
+func PasswordRule() string {
+	return fmt.Sprintf("%d characters or more, and not a common password, a common word or your address", minPassword)
+}
+
 // judged is how many characters of a password its strength is judged by: that
 // takes 7 ms for 64, and grows with the square. More make no password weaker.
 const judged = 64
