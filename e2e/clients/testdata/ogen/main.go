@@ -86,7 +86,7 @@ func run(ctx context.Context, base, email, password string) error {
 	got[*OneAccount]("setRole", role, err)
 	reset, err := c.SetPassword(ctx, &SetPasswordReq{Password: "staple correct horse", OwnPassword: password}, SetPasswordParams{ID: id})
 	got[*SetPasswordOK]("setPassword", reset, err)
-	theirs, err := c.ListAccountPins(ctx, ListAccountPinsParams{ID: id, Status: []Status{StatusPinned}, Limit: NewOptInt32(100)})
+	theirs, err := c.ListAccountPins(ctx, ListAccountPinsParams{ID: id, Meta: NewOptPinMeta(PinMeta{"app": "x"}), Limit: NewOptInt32(100)})
 	got[*ListAccountPinsOK]("listAccountPins", theirs, err)
 	owners, err := c.ListOwners(ctx)
 	got[*ListOwnersOK]("listOwners", owners, err)
