@@ -31,7 +31,7 @@ func (a *api) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	q, err := parseQuery(c.Request().URL.RawQuery)
+	q, err := ParseQuery(c.Request().URL.RawQuery)
 	if err != nil {
 		return err
 	}
