@@ -52,21 +52,23 @@ type Requests interface {
 	// other method is called at the same time. Quotas are checked in the commit that makes
 	// a request or that makes it pinned, so they hold exactly, whatever happens at the same
 	// time. A change that does not raise what an account is charged is never refused for
-	// its quota of bytes.
+	// its quota of bytes, and a request for a DAG that the account has queued, pinning or
+	// pinned is never refused for its quota of pins.
 	SetQuotas(q Quotas)
 
 	// Add commits a new request and gives it its ID and Created. Its Status is Pinned if
 	// the DAG is complete already, else Queued. It is refused if the account has as
-	// many queued, pinning and pinned requests as it may, or is charged as much as
+	// many DAGs queued, pinning and pinned as it may, or is charged as much as
 	// it may be, or would be charged more than that at once.
 	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError.
 	Add(ctx context.Context, account string, s Spec) (Request, error)
 
 	// Replace removes request id of the account and adds a new one, in one commit. The
-	// new request may be for the same DAG. The old request does not count any more:
-	// unless it failed, an account at its limit of requests can replace it. An account
-	// above that limit cannot. An account that is charged as much as it may be can
-	// replace too, unless the new request would be charged too much at once.
+	// new request may be for the same DAG. The old request does not count any more, so an
+	// account at its limit of pins can replace it by a request for another DAG, unless the
+	// old one failed or another request is for its DAG. An account above that limit cannot.
+	// An account that is charged as much as it may be can replace too, unless the new
+	// request would be charged too much at once.
 	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull, a *QuotaError.
 	Replace(ctx context.Context, account, id string, s Spec) (now, old Request, released []Attempt, err error)
 

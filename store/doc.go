@@ -52,7 +52,7 @@
 //	                      dead, mark, filler, canary: what a reclaim keeps for itself
 //	                      proof: written to know that writes work
 //	02 KEY                what was under a key before an upgrade changed it, until that is done
-//	10 ACCOUNT            the account's last Created, its next SEQ, its clock, its live requests
+//	10 ACCOUNT            the account's last Created, its next SEQ, its clock, how many DAGs it has live
 //	11 ACCOUNT MS         a request; MS is Created, so its ID says the key
 //	12 ACCOUNT SEQ        a request's Created, name and metadata, for scans
 //	13 STATUS ACCOUNT CHUNK     bitmap: which requests have the status

@@ -58,6 +58,7 @@ func RunRecords(t *testing.T, open Open) {
 		{"Usage", testUsage},
 		{"UsageOfWhatIsReplaced", testUsageReplaced},
 		{"PinsLimit", testPinsLimit},
+		{"PinsLimitOfTheSameDAG", testPinsLimitSameDAG},
 		{"PinsLimitOfOthers", testPinsLimitOfOthers},
 		{"PinsLimitReplace", testPinsLimitReplace},
 		{"PinsLimitRetry", testPinsLimitRetry},
