@@ -42,6 +42,7 @@ type state struct {
 	dags     map[pin.DAG]*dag
 	deleting map[pin.Attempt]pin.DAG
 	attempts pin.Attempt // the last that was given out
+	once     map[keyOf]once
 }
 
 // request is a request and what it holds besides its own DAG.
@@ -75,6 +76,7 @@ func NewRecords(now func() time.Time) *Records {
 		last:     map[string]latest{},
 		dags:     map[pin.DAG]*dag{},
 		deleting: map[pin.Attempt]pin.DAG{},
+		once:     map[keyOf]once{},
 	}}
 }
 
@@ -142,6 +144,11 @@ func (r *Records) Add(ctx context.Context, account string, s pin.Spec) (pin.Requ
 		return pin.Request{}, err
 	}
 	defer r.mu.Unlock()
+	if req, err := r.made(account, "", s); err != nil {
+		return pin.Request{}, err
+	} else if req != nil {
+		return r.public(req), nil
+	}
 	if err := r.room(ctx, account, s.DAG(), nil); err != nil {
 		return pin.Request{}, err
 	}
@@ -149,6 +156,7 @@ func (r *Records) Add(ctx context.Context, account string, s pin.Spec) (pin.Requ
 	if err != nil {
 		return pin.Request{}, err
 	}
+	r.remember(account, "", s, req)
 	return r.public(req), nil
 }
 
@@ -170,6 +178,7 @@ func (r *Records) add(account string, s pin.Spec, admit func() error) (*request,
 	if err := admit(); err != nil {
 		return nil, err
 	}
+	s.IdempotencyKey = ""
 	req := &request{Request: clone(pin.Request{
 		ID: newID(created), Account: account, Spec: s, Created: created, Status: pin.Queued,
 	})}
@@ -242,6 +251,11 @@ func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec) (
 		return now, old, nil, err
 	}
 	defer r.mu.Unlock()
+	if req, err := r.made(account, id, s); err != nil {
+		return now, old, nil, err
+	} else if req != nil {
+		return r.public(req), old, nil, nil
+	}
 	was, err := r.find(account, id)
 	if err != nil {
 		return now, old, nil, err
@@ -253,6 +267,7 @@ func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec) (
 	if err != nil {
 		return now, old, nil, err
 	}
+	r.remember(account, id, s, is)
 	if is.Status == pin.Queued {
 		is.takeOver(was)
 	}

@@ -14,6 +14,10 @@ import (
 
 // Add implements [pin.Requests].
 func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin.Request, err error) {
+	asked := ask{account: account, spec: spec}
+	if now, found, err := s.before(ctx, asked); err != nil || found {
+		return now, err
+	}
 	if err := s.space.RoomFor(0); err != nil {
 		return pin.Request{}, err
 	}
@@ -21,7 +25,13 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 	if err != nil {
 		return pin.Request{}, kv.Wrap(err, "add pin request")
 	}
-	err = s.kv.Update(ctx, func(t *kv.Tx) error {
+	err = s.updateLearning(ctx, func(t *kv.Tx) error {
+		if req, err := s.made(&t.Reader, asked); err != nil {
+			return err
+		} else if req != nil {
+			now, err = req.public()
+			return err
+		}
 		a, _ := kv.AccountOf(account)
 		used, err := s.charged(&t.Reader, a)
 		if err != nil {
@@ -29,6 +39,9 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 		}
 		req, err := s.add(t, account, spec, quota.Pins, 0)
 		if err != nil {
+			return err
+		}
+		if err := s.remember(t, asked, req); err != nil {
 			return err
 		}
 		now, err = s.admitted(t, req, used, quota.Bytes)
@@ -60,6 +73,10 @@ func inDoubt[T any](err error, made T) (none T) {
 
 // Replace implements [pin.Requests].
 func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
+	asked := ask{account: account, replaces: id, spec: spec}
+	if now, found, err := s.before(ctx, asked); err != nil || found {
+		return now, old, nil, err
+	}
 	if err := s.space.RoomFor(0); err != nil {
 		return now, old, nil, err
 	}
@@ -68,7 +85,13 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		return now, old, nil, kv.Wrap(err, "replace pin request %s", id)
 	}
 	err = s.updateLearning(ctx, func(t *kv.Tx) error {
-		released = nil
+		old, released = pin.Request{}, nil
+		if req, err := s.made(&t.Reader, asked); err != nil {
+			return err
+		} else if req != nil {
+			now, err = req.public()
+			return err
+		}
 		was, err := s.find(&t.Reader, account, id)
 		if err != nil {
 			return err
@@ -86,6 +109,9 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		}
 		is, err := s.add(t, account, spec, quota.Pins, freed)
 		if err != nil {
+			return err
+		}
+		if err := s.remember(t, asked, is); err != nil {
 			return err
 		}
 		if released, err = s.takeOver(t, is, was); err != nil {
