@@ -10,7 +10,7 @@ const overMost = 2
 // What all walks together may keep in memory. Each has its share, and the least that
 // is worth having.
 const (
-	// Blocks that were seen, at about 40 bytes each; others are on disk.
+	// Blocks that were seen, at about 45 bytes each; others are on disk.
 	seenMost, seenLeast = 512 << 10, 16 << 10
 	// Nodes that are kept until they are whole, at about 400 bytes each. A tree has
 	// only those of which something is on its way; a linked list has all.

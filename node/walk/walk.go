@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/node/exchange"
+	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/seen"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
@@ -62,7 +63,7 @@ func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	if !root.Defined() {
 		return pin.Totals{}, pin.Refused("%s names nothing", job.DAG)
 	}
-	if err := check(root); err != nil {
+	if err := links.Check(root); err != nil {
 		return pin.Totals{}, err
 	}
 	if cfg.Logger == nil {
