@@ -21,11 +21,11 @@ var errGitCutOff = errors.New("it is cut off")
 // included, a commit's to its tree, its parents and what its merged tags are of, a tag's
 // to its object.
 func fromGit(data []byte) ([]cid.Cid, error) {
-	head, body, ok := bytes.Cut(data[:min(len(data), 32)], []byte{0}) // a type and a number are shorter
+	head, _, ok := bytes.Cut(data[:min(len(data), 32)], []byte{0}) // a type and a number are shorter
 	if !ok {
 		return nil, errors.New("it does not begin as an object of Git")
 	}
-	body = data[len(head)+1:]
+	body := data[len(head)+1:]
 	kind, digits, _ := bytes.Cut(head, []byte{' '})
 	size, err := strconv.ParseUint(string(digits), 10, 63)
 	if err != nil {

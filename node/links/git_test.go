@@ -1,9 +1,6 @@
 package links
 
 import (
-	"crypto/sha1"
-	"encoding/hex"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -14,17 +11,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 )
 
-func gitObject(kind, body string) []byte {
-	return fmt.Appendf(nil, "%s %d\x00%s", kind, len(body), body)
-}
+func gitObject(kind, body string) []byte { return dagtest.Git(kind, body).RawData() }
 
 // gitName is what Git calls an object with some text.
-func gitName(text string) string { return hex.EncodeToString(gitSum(text)) }
+func gitName(text string) string { return dagtest.GitName(dagtest.Git("blob", text)) }
 
-func gitSum(text string) []byte {
-	sum := sha1.Sum(gitObject("blob", text))
-	return sum[:]
-}
+func gitSum(text string) []byte { return dagtest.GitSum(dagtest.Git("blob", text)) }
 
 func TestGit(t *testing.T) {
 	a, err := gitCID(gitSum("a"))
@@ -32,7 +24,7 @@ func TestGit(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The CID is that of the object as a block with SHA-1.
-	if want := dagtest.Hashed(cid.GitRaw, 0x11, gitObject("blob", "a")).Cid(); a != want {
+	if want := dagtest.Git("blob", "a").Cid(); a != want {
 		t.Fatalf("%s, want %s", a, want)
 	}
 	b, _ := gitCID(gitSum("b"))

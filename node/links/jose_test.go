@@ -16,12 +16,6 @@ func cborBytes(b []byte) string { return "\x58" + string([]byte{byte(len(b))}) +
 
 func cborText(s string) string { return "\x78" + string([]byte{byte(len(s))}) + s }
 
-// jws is a signed object about a block.
-func jws(payload cid.Cid) []byte {
-	return []byte("\xa2" + cborText("payload") + cborBytes(payload.Bytes()) +
-		cborText("signatures") + "\x81\xa1" + cborText("signature") + cborBytes([]byte("sig")))
-}
-
 func TestJOSE(t *testing.T) {
 	signed, other := dagtest.CBOR("signed").Cid(), dagtest.Raw("other").Cid()
 	payload := cborText("payload") + cborBytes(signed.Bytes())
@@ -31,7 +25,7 @@ func TestJOSE(t *testing.T) {
 		want []cid.Cid // nil is that it is refused
 		says string
 	}{
-		"JWS":                      {string(jws(signed)), []cid.Cid{signed}, ""},
+		"JWS":                      {string(dagtest.JWS(signed).RawData()), []cid.Cid{signed}, ""},
 		"header with true, null":   {"\xa2" + payload + cborText("signatures") + "\x81\xa1" + cborText("header") + "\xa2aa\xf5ab\xf6", []cid.Cid{signed}, ""},
 		"payload in base64url":     {"\xa1" + cborText("payload") + cborText(base64.RawURLEncoding.EncodeToString(signed.Bytes())), []cid.Cid{signed}, ""},
 		"link in a header":         {"\xa2" + payload + cborText("header") + cborLink(other), []cid.Cid{other, signed}, ""},

@@ -114,7 +114,7 @@ func FuzzOf(f *testing.F) {
 		multicodec.DagPb:   dagtest.PBBytes("data", leaf, dagtest.Identity(cid.Raw, []byte("x"))),
 		multicodec.DagCbor: dagtest.CBOR("name", leaf).RawData(),
 		multicodec.DagJson: dagtest.JSON("name", leaf).RawData(),
-		multicodec.DagJose: jws(leaf),
+		multicodec.DagJose: dagtest.JWS(leaf).RawData(),
 		multicodec.GitRaw:  gitObject("tag", "object "+gitName("x")+"\ntype commit\n\nhello"),
 		multicodec.Cbor:    {0xa1, 0x61, 0x61, 0x01},
 		multicodec.Json:    []byte(`{"a":1}`),
