@@ -114,7 +114,7 @@ func TestErrorTable(t *testing.T) {
 		{name: "query-filter", method: "GET", path: "/pins?cids=" + cidV0, status: 400, reason: "BAD_REQUEST"},
 		{name: "query-brackets", method: "GET", path: "/pins?filter%5Bstatus%5D=failed", status: 400, reason: "BAD_REQUEST"},
 		{name: "cid", method: "POST", path: "/pins", body: pinBody("nonsense"), status: 400, reason: "BAD_REQUEST"},
-		{name: "codec", method: "POST", path: "/pins", body: pinBody(gitCID), status: 400, reason: "BAD_REQUEST"},
+		{name: "codec", method: "POST", path: "/pins", body: pinBody(carCID), status: 400, reason: "BAD_REQUEST"},
 		{name: "hash", method: "POST", path: "/pins", body: pinBody(murmurCID), status: 400, reason: "BAD_REQUEST"},
 		{name: "origin", method: "POST", path: "/pins", body: `{"cid":"` + cidV0 + `","origins":["` + origin + `",1]}`, status: 400, reason: "BAD_REQUEST"},
 		{name: "name", method: "POST", path: "/pins", body: `{"cid":"` + cidV0 + `","name":"` + strings.Repeat("é", 256) + `"}`, status: 400, reason: "BAD_REQUEST"},
