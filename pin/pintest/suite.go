@@ -67,6 +67,8 @@ func RunRecords(t *testing.T, open Open) {
 		{"BytesLimitTogether", testBytesLimitTogether},
 		{"BytesLimitOfWhatIsRepaired", testBytesLimitRepair},
 		{"FailOverQuota", testFailOverQuota},
+		{"Partial", testPartial},
+		{"GiveWay", testGiveWay},
 		{"Repairing", testRepairing},
 		{"Unfinished", testUnfinished},
 		{"UnfinishedAfter", testUnfinishedAfter},
