@@ -158,8 +158,9 @@ type Work interface {
 
 // Kept is what is there of a DAG that is not complete.
 type Kept struct {
-	Bytes uint64    // of its blocks; 0 if they gave way to other data
-	Last  time.Time // when the last block came, in milliseconds; zero is that none did
+	Blocks uint64    // 0 if they gave way to other data
+	Bytes  uint64    // of these
+	Last   time.Time // when the last block came, in milliseconds; zero is that none did
 }
 
 // Waiting is a DAG that is not complete, and who waits for it.

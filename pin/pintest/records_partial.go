@@ -47,7 +47,7 @@ func (r *Records) GiveWay(ctx context.Context, d pin.DAG) ([]pin.Attempt, error)
 	}
 	a := rec.attempt
 	r.deleting[a] = d
-	rec.attempt, rec.partial.Bytes = 0, 0
+	rec.attempt, rec.partial.Blocks, rec.partial.Bytes = 0, 0, 0
 	return []pin.Attempt{a}, nil
 }
 
@@ -61,12 +61,15 @@ func (r *Records) Partials(ctx context.Context) iter.Seq2[pin.Waiting, error] {
 		var found []pin.Waiting
 		for _, d := range slices.Sorted(maps.Keys(r.dags)) {
 			w := pin.Waiting{DAG: d, Kept: r.dags[d].partial}
+			if w.Last.IsZero() {
+				continue
+			}
 			for _, req := range r.all() {
 				if req.DAG() == d && !req.Status.Done() && !slices.Contains(w.Accounts, req.Account) {
 					w.Accounts = append(w.Accounts, req.Account)
 				}
 			}
-			if !w.Last.IsZero() && len(w.Accounts) > 0 {
+			if len(w.Accounts) > 0 {
 				found = append(found, w)
 			}
 		}

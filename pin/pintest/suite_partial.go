@@ -23,7 +23,7 @@ func (e *env) sameKept(s pin.Spec, want pin.Kept, accounts ...string) {
 	e.Helper()
 	got, err := e.recs.Kept(e.ctx, s.DAG())
 	e.must(err)
-	if got.Bytes != want.Bytes || !got.Last.Equal(want.Last) {
+	if got.Blocks != want.Blocks || got.Bytes != want.Bytes || !got.Last.Equal(want.Last) {
 		e.Errorf("%+v is kept, want %+v", got, want)
 	}
 	all := e.partials()
@@ -42,7 +42,7 @@ func (e *env) keep(s pin.Spec, a pin.Attempt, p pin.Kept) {
 // What is there of a DAG is noted until the DAG is complete or nobody waits for it.
 func testPartial(e *env) {
 	one, none := DAGSpec(1), pin.Kept{}
-	some := pin.Kept{Bytes: 1000, Last: e.clock.now().Truncate(time.Millisecond)}
+	some := pin.Kept{Blocks: 3, Bytes: 1000, Last: e.clock.now().Truncate(time.Millisecond)}
 	e.sameKept(one, none)
 	r := e.add(alice, one)
 	e.keep(one, 1, some) // not its attempt
@@ -73,7 +73,7 @@ func testPartial(e *env) {
 // What is there of a DAG gives way, and its requests are not touched.
 func testGiveWay(e *env) {
 	one := DAGSpec(1)
-	some := pin.Kept{Bytes: 1000, Last: e.clock.now().Truncate(time.Millisecond)}
+	some := pin.Kept{Blocks: 3, Bytes: 1000, Last: e.clock.now().Truncate(time.Millisecond)}
 	giveWay := func(want ...pin.Attempt) {
 		e.Helper()
 		released, err := e.recs.GiveWay(e.ctx, one.DAG())
@@ -87,7 +87,7 @@ func testGiveWay(e *env) {
 	e.keep(one, a, some)
 	giveWay(a)
 	e.status(r, pin.Pinning)
-	some.Bytes = 0
+	some.Blocks, some.Bytes = 0, 0
 	e.sameKept(one, some, alice)
 	giveWay()
 	e.must(e.recs.Dropped(e.ctx, a))

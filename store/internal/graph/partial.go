@@ -12,9 +12,10 @@ import (
 
 // PartialRecord is what is there of a DAG that is not complete and waits for a source.
 type PartialRecord struct {
-	_     struct{} `cbor:",toarray"`
-	Last  int64    // when its last block came, in Unix milliseconds
-	Bytes uint64   // of its blocks; 0 when these gave way
+	_      struct{} `cbor:",toarray"`
+	Last   int64    // when its last block came, in Unix milliseconds
+	Blocks uint64   // that are there; 0 when they gave way
+	Bytes  uint64   // of these
 }
 
 // PartialKey is where that is noted.
@@ -32,12 +33,12 @@ func (g *Store) Partial(r *kv.Reader, d pin.DAG) (p pin.Kept, err error) {
 	if err != nil || !found {
 		return pin.Kept{}, err
 	}
-	return pin.Kept{Bytes: rec.Bytes, Last: time.UnixMilli(rec.Last).UTC()}, nil
+	return pin.Kept{Blocks: rec.Blocks, Bytes: rec.Bytes, Last: time.UnixMilli(rec.Last).UTC()}, nil
 }
 
 // PutPartial notes what is there of a DAG.
 func (g *Store) PutPartial(t *kv.Tx, d pin.DAG, p pin.Kept) error {
-	return g.kv.Put(t, PartialKey(d), PartialRecord{Last: p.Last.UnixMilli(), Bytes: p.Bytes})
+	return g.kv.Put(t, PartialKey(d), PartialRecord{Last: p.Last.UnixMilli(), Blocks: p.Blocks, Bytes: p.Bytes})
 }
 
 // release marks an attempt that its DAG does not have any more, to be dropped.
@@ -59,7 +60,7 @@ func (g *Store) ReleasePartial(t *kv.Tx, d pin.DAG) (released []pin.Attempt, err
 		return nil, err
 	}
 	a := rec.Attempt
-	rec.Attempt, p.Bytes = 0, 0
+	rec.Attempt, p.Blocks, p.Bytes = 0, 0, 0
 	if err := g.kv.Put(t, DAGKey(d), rec); err != nil {
 		return nil, err
 	}
