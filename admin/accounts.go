@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -28,7 +29,14 @@ func (h handlers) listAccounts(c echo.Context) error {
 		Accounts []Account `json:"accounts"`
 	}{ok, []Account{}}
 	for _, a := range all {
-		out.Accounts = append(out.Accounts, authhttp.AccountOf(a))
+		one, err := h.accountWithUsage(c.Request().Context(), a)
+		if err != nil && c.Request().Context().Err() != nil {
+			return err
+		}
+		if err != nil { // the list is of use without it
+			h.Log.Warn("cannot read what an account uses", "account", a.ID, "err", err)
+		}
+		out.Accounts = append(out.Accounts, one)
 	}
 	return c.JSON(http.StatusOK, out)
 }
@@ -49,6 +57,39 @@ func (h handlers) addAccount(c echo.Context) error {
 
 func (h handlers) getAccount(c echo.Context) error {
 	a, err := h.account(c)
+	if err != nil {
+		return err
+	}
+	one, err := h.accountWithUsage(c.Request().Context(), a)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, oneAccount{ok, one})
+}
+
+// accountWithUsage is accountOf, with what the account's pins take up.
+func (h handlers) accountWithUsage(ctx context.Context, a auth.Account) (one Account, err error) {
+	one = authhttp.AccountOf(a)
+	one.Usage, err = h.Auth.UsageOf(ctx, a.ID)
+	return one, err
+}
+
+func (h handlers) setRole(c echo.Context) error {
+	if err := notOwn(c); err != nil {
+		return err
+	}
+	var in NewRole
+	if err := authhttp.ReadJSON(c, &in); err != nil {
+		return err
+	}
+	if in.Admin == nil {
+		return invalid("admin", "is missing: true makes it an admin's account, false one of a user")
+	}
+	id, err := h.accountID(c)
+	if err != nil {
+		return err
+	}
+	a, err := h.Auth.SetAdmin(c.Request().Context(), id, *in.Admin)
 	if err != nil {
 		return err
 	}

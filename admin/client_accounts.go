@@ -44,6 +44,11 @@ func (c *Client) SetQuota(ctx context.Context, account string, n NewQuota) (Acco
 	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/quota", in: n})
 }
 
+// SetAdmin makes an account an admin's, or one that is no admin's any more.
+func (c *Client) SetAdmin(ctx context.Context, account string, isAdmin bool) (Account, error) {
+	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/role", in: NewRole{&isAdmin}})
+}
+
 // Disable disables an account, and ends its tokens.
 func (c *Client) Disable(ctx context.Context, account string) (Account, error) {
 	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/disable"})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
 // errNoPins: the account does not exist and has no pins.
@@ -94,6 +95,49 @@ func (h handlers) listOwners(c echo.Context) error {
 		success
 		Owners []Owner `json:"owners"`
 	}{ok, owners})
+}
+
+// maxListed is how many pins one answer may have: each may have 16 KiB of metadata.
+const maxListed = 100
+
+// listPins lists the pins of one account, which may be gone. The query is that of the
+// PSA's list, but without a status all pins are listed.
+func (h handlers) listPins(c echo.Context) error {
+	ctx := c.Request().Context()
+	id, err := h.accountID(c)
+	if err != nil && id == "" {
+		return err
+	}
+	q, err := psa.ParseQuery(c.Request().URL.RawQuery)
+	if bad, ok := errors.AsType[*pin.InvalidError](err); ok {
+		return invalid(bad.Field, "%s", bad.Msg)
+	}
+	if err != nil {
+		return err
+	}
+	if q.Limit > maxListed {
+		return invalid("limit", "must be a whole number from 1 to %d", maxListed)
+	}
+	if len(q.Statuses) == 0 {
+		q.Statuses = pin.Statuses()
+	}
+	page, err := h.Pins.List(ctx, id, q)
+	if err != nil {
+		return fmt.Errorf("list the pins of account %s: %w", id, err)
+	}
+	if page.Count == 0 {
+		if _, err := h.Auth.AccountByID(ctx, id); err != nil {
+			return err
+		}
+	}
+	out := struct {
+		success
+		pinPage
+	}{ok, pinPage{page.Count, []Pin{}}}
+	for _, p := range psa.NewPinResults(page, nil).Results {
+		out.Results = append(out.Results, Pin{p.RequestID, p.Status, p.Created, p.Pin, p.Info, nil})
+	}
+	return c.JSON(http.StatusOK, out)
 }
 
 // adoptPins gives the pins of an account that is gone to another.

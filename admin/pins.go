@@ -76,7 +76,7 @@ func onePin(id string) string { return psaPath + "/pins/" + url.PathEscape(id) }
 // AllPins reads the pins of all accounts, also of accounts that are gone.
 func (c *Client) AllPins(ctx context.Context, statuses []string) ([]Pin, error) {
 	var known struct{ Owners []Owner }
-	if err := c.do(ctx, call{method: http.MethodGet, path: ownersPath}, &known); err != nil {
+	if err := c.do(ctx, call{method: http.MethodGet, path: OwnersPath}, &known); err != nil {
 		return nil, err
 	}
 	all := []Pin{}

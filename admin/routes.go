@@ -17,6 +17,7 @@ const (
 	AccountsPath = Base + "/accounts"
 	InvitesPath  = Base + "/invites"
 	AuditPath    = Base + "/audit"
+	OwnersPath   = Base + "/owners"
 
 	serverPath  = Base + "/server"
 	accountPath = AccountsPath + "/:id"
@@ -25,7 +26,6 @@ const (
 	statsPath   = Base + "/store/stats"
 	reclaimPath = Base + "/store/reclaim"
 	verifyPath  = Base + "/store/verify"
-	ownersPath  = Base + "/owners"
 	pinsPath    = Base + "/pins"
 	adoptPath   = Base + "/pins/adopt"
 )
@@ -39,7 +39,9 @@ const (
 	BySocket Callers = 1 << iota
 	// ByToken: callers over TCP with the token of an admin, of [auth.ScopeAdmin]. They may
 	// not call routes by which an admin could act as another account, or as the operator
-	// of the host.
+	// of the host. There is one exception: a new password for another account. That also
+	// needs the present password of the admin, so that a stolen token is not enough, and
+	// the audit record says which admin did it.
 	ByToken
 )
 
@@ -62,7 +64,9 @@ var routes = []route{
 	{BySocket | ByToken, http.MethodPost, accountPath + "/quota", handlers.setQuota},
 	{BySocket | ByToken, http.MethodPost, accountPath + "/disable", handlers.disable},
 	{BySocket | ByToken, http.MethodPost, accountPath + "/enable", handlers.enable},
-	{BySocket, http.MethodPost, accountPath + "/password", handlers.setPassword},
+	{BySocket | ByToken, http.MethodPost, accountPath + "/role", handlers.setRole},
+	{BySocket | ByToken, http.MethodPost, accountPath + "/password", handlers.setPassword},
+	{BySocket | ByToken, http.MethodGet, accountPath + "/pins", handlers.listPins},
 	{BySocket, http.MethodGet, accountPath + "/tokens", handlers.listTokens},
 	{BySocket, http.MethodPost, accountPath + "/tokens", handlers.createToken},
 	{BySocket, http.MethodDelete, tokenPath, handlers.revokeToken},
@@ -78,7 +82,7 @@ var routes = []route{
 	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
 	{BySocket, http.MethodPost, verifyPath, handlers.verify},
 
-	{BySocket, http.MethodGet, ownersPath, handlers.listOwners},
+	{BySocket | ByToken, http.MethodGet, OwnersPath, handlers.listOwners},
 	{BySocket, http.MethodDelete, pinsPath, handlers.removePins},
 	{BySocket, http.MethodPost, adoptPath, handlers.adoptPins},
 }

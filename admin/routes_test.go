@@ -22,7 +22,6 @@ func TestCallers(t *testing.T) {
 	want := map[Callers][]string{
 		BySocket: {
 			"GET /api/admin/server",
-			"POST /api/admin/accounts/:id/password",
 			"GET /api/admin/accounts/:id/tokens",
 			"POST /api/admin/accounts/:id/tokens",
 			"DELETE /api/admin/tokens/:id",
@@ -30,7 +29,6 @@ func TestCallers(t *testing.T) {
 			"GET /api/admin/store/stats",
 			"POST /api/admin/store/reclaim",
 			"POST /api/admin/store/verify",
-			"GET /api/admin/owners",
 			"DELETE /api/admin/pins",
 			"POST /api/admin/pins/adopt",
 		},
@@ -42,6 +40,10 @@ func TestCallers(t *testing.T) {
 			"POST /api/admin/accounts/:id/quota",
 			"POST /api/admin/accounts/:id/disable",
 			"POST /api/admin/accounts/:id/enable",
+			"POST /api/admin/accounts/:id/role",
+			"POST /api/admin/accounts/:id/password",
+			"GET /api/admin/accounts/:id/pins",
+			"GET /api/admin/owners",
 			"GET /api/admin/invites",
 			"POST /api/admin/invites",
 			"DELETE /api/admin/invites/:id",
@@ -134,8 +136,10 @@ func TestTokenClient(t *testing.T) {
 			t.Errorf("%s: %v, want an answer of %d", what, err, status)
 		}
 	}
-	_, err = c.SetPassword(t.Context(), all[0].ID, NewPassword{Password: "another horse battery"})
-	wantStatus("a password", err, http.StatusNotFound)
+	_, err = c.SetPassword(t.Context(), all[0].ID, NewPassword{Password: "another horse battery", OwnPassword: "correct horse battery"})
+	wantStatus("the own password", err, http.StatusBadRequest)
+	_, err = c.SetAdmin(t.Context(), all[0].ID, false)
+	wantStatus("the own role", err, http.StatusBadRequest)
 	_, err = c.Stats(t.Context())
 	wantStatus("the store", err, http.StatusNotFound)
 	_, err = c.Disable(t.Context(), all[0].ID)

@@ -24,7 +24,7 @@ type Pins interface {
 	RemoveAll(ctx context.Context, account string) (int, error)
 }
 
-// Server serves the API. Over TCP it needs only Auth and Log.
+// Server serves the API. Over TCP it needs no Endpoint and no Hint.
 type Server struct {
 	Auth    *auth.Service
 	Pins    Pins

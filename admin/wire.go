@@ -31,6 +31,7 @@ type ServerInfo struct {
 }
 
 // Account is an account.
+// Account is an account.
 type Account = authhttp.Account
 
 // NewAccount is an account to make.
@@ -52,6 +53,14 @@ type RemovedAccount struct {
 type NewPassword struct {
 	Password     string `json:"password"`
 	RevokeTokens bool   `json:"revoke_tokens"` // also end the device tokens
+	// OwnPassword is the present password of the admin who calls over TCP. The socket does
+	// not ask for it.
+	OwnPassword string `json:"own_password,omitempty"`
+}
+
+// NewRole says what an account is from now on.
+type NewRole struct {
+	Admin *bool `json:"admin"`
 }
 
 // Ended says what a new password ended.

@@ -20,7 +20,7 @@ type Account struct {
 	Disabled     bool
 	Created      time.Time // UTC, to the second
 	// Quota is how many bytes its pins may hold, and QuotaPins how many pins it
-	// may have: requests that are queued, pinning or pinned. 0 is no limit.
+	// may have: CIDs that are queued, pinning or pinned, each counted once. 0 is no limit.
 	Quota, QuotaPins uint64
 	// Sessions and Devices are how often all its sessions, and all its device
 	// tokens, were ended at once. A token from before that does not count.

@@ -24,6 +24,7 @@ const (
 	EventAccountEnabled  EventKind = "account.enabled"
 	EventAccountRemoved  EventKind = "account.removed"
 	EventQuotaSet        EventKind = "account.quota"
+	EventRoleSet         EventKind = "account.role"
 	EventPasswordSet     EventKind = "password.set"
 	EventPasswordRefused EventKind = "password.refused" // the present password was wrong
 	EventTokenCreated    EventKind = "token.created"

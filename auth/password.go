@@ -21,6 +21,11 @@ const (
 	maxPassword = 1024 // bytes; no passphrase is longer, and this bounds the work
 )
 
+// PasswordRule says, to somebody who is about to choose a password, which ones are taken.
+func PasswordRule() string {
+	return fmt.Sprintf("%d characters or more, and not a common password, a common word or your address", minPassword)
+}
+
 // judged is how many characters of a password are used to judge its strength. That takes
 // 7 ms for 64, and grows with the square. More characters make no password weaker.
 const judged = 64

@@ -29,7 +29,7 @@ func Registrations() []Registration {
 // Usage is what an account's pins take up.
 type Usage struct {
 	Bytes uint64 `json:"bytes"` // of blocks, as the quota counts them
-	Pins  int    `json:"pins"`  // requests that are queued, pinning or pinned
+	Pins  int    `json:"pins"`  // CIDs that are queued, pinning or pinned, each counted once
 }
 
 // NewRegistration is what a stranger gives to register.

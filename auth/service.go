@@ -168,6 +168,19 @@ func (s *Service) Enable(ctx context.Context, account string) (Account, error) {
 	return s.change(ctx, s.event(ctx, EventAccountEnabled, account), ofNobody, func(a *Account) { a.Disabled = false })
 }
 
+// SetAdmin makes the account an admin's, or one that is no admin's any more. Then the
+// requests that are being served to it as an admin's are ended; its tokens stay, and may
+// do what tokens of other accounts may. Setting what is so already is no error.
+func (s *Service) SetAdmin(ctx context.Context, account string, admin bool) (Account, error) {
+	set, ended := s.event(ctx, EventRoleSet, account), ofNobody
+	set.Detail = "admin"
+	if !admin {
+		set.Detail = "user"
+		ended = func(p Principal) bool { return p.Account == account && p.RequireAdmin() == nil }
+	}
+	return s.change(ctx, set, ended, func(a *Account) { a.Admin = admin })
+}
+
 // LogoutAll ends every session of the account, and returns how many of them still worked.
 // Device tokens stay.
 func (s *Service) LogoutAll(ctx context.Context, account string) (ended int, err error) {
@@ -280,29 +293,39 @@ func (s *Service) SetPassword(ctx context.Context, account, password string, end
 	return e, nil
 }
 
-// ChangePassword is SetPassword for a client that gives the present password.
-// Errors: an *InvalidError of "password" if that is wrong, of "new_password" if the new
-// password is not allowed; ErrBusy; *LimitError after too many tries.
-func (s *Service) ChangePassword(ctx context.Context, account, present, password string, endDevices bool) (Ended, error) {
+// ProvePassword checks the present password of an account, as whoever holds one of its
+// tokens may not know it. Errors: an *InvalidError of the field if it is another one;
+// ErrBusy; *LimitError after too many tries.
+func (s *Service) ProvePassword(ctx context.Context, account, field, present string) error {
 	a, err := s.accounts.AccountByID(ctx, account)
 	if err != nil {
-		return Ended{}, err
+		return err
 	}
 	// Not the bucket for logging in: somebody who tries passwords must not keep the owner
 	// from changing the password.
 	bucket := "change " + account
 	if err := s.limits.account.take(bucket, s.cfg.Now()); err != nil {
-		return Ended{}, err
+		return err
 	}
 	ok, err := s.hasher.check(ctx, present, a.PasswordHash)
 	if err != nil {
-		return Ended{}, err
+		return err
 	}
 	if !ok {
 		s.refuse(s.event(ctx, EventPasswordRefused, account))
-		return Ended{}, invalid("password", "is not the present one")
+		return invalid(field, "is not the present one")
 	}
 	s.limits.account.giveBack(bucket)
+	return nil
+}
+
+// ChangePassword is SetPassword for a client that gives the present password. Errors:
+// those of ProvePassword, for the field "password", and an *InvalidError of "new_password"
+// if the new password is not allowed.
+func (s *Service) ChangePassword(ctx context.Context, account, present, password string, endDevices bool) (Ended, error) {
+	if err := s.ProvePassword(ctx, account, "password", present); err != nil {
+		return Ended{}, err
+	}
 	ended, err := s.SetPassword(ctx, account, password, endDevices)
 	if bad := (*InvalidError)(nil); errors.As(err, &bad) {
 		return Ended{}, &InvalidError{Field: "new_password", Msg: bad.Msg}
