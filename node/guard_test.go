@@ -401,7 +401,7 @@ func TestRelaysLeaveLoopbackAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		job.Origins = append(job.Origins, a.String()+"/p2p/"+id.String())
+		job.Origins = append(job.Origins, pin.Origin{Addr: a.String() + "/p2p/" + id.String()})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done, _ := start(ctx, n, job)

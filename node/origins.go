@@ -46,8 +46,8 @@ func (n *Node) startOrigins(ctx context.Context, job pin.Job) *origins {
 	ctx, o.cancel = context.WithCancel(ctx)
 	infos := make(map[peer.ID]*peer.AddrInfo)
 	var order []peer.ID
-	for _, s := range job.Origins {
-		ai, err := peer.AddrInfoFromString(s)
+	for _, origin := range job.Origins {
+		ai, err := peer.AddrInfoFromString(origin.Addr)
 		if err != nil {
 			continue // the pin's info says so; a hint is never an error
 		}

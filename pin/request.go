@@ -3,6 +3,7 @@ package pin
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -66,6 +67,10 @@ type Spec struct {
 	Name    string            // "" is no name
 	Meta    map[string]string // nil is none
 	Origins []string          // hints where it is, from [BestOrigins]; nil is none
+	// From is the address that the request surely came from, if it is not one of the
+	// public internet and one of Origins is at it, as [BestOrigins] says; else zero. No
+	// client can choose it.
+	From netip.Addr
 }
 
 // DAG identifies what the spec's root names.
