@@ -51,6 +51,7 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	defer cancel()
 	session := n.bitswap.exchange.NewSession(string(job.DAG), peerIDs(job.Origins))
 	defer session.Close()
+	session.Use(origins.gateways)
 	defer func() {
 		for _, p := range session.Providers() {
 			n.remember(p)

@@ -67,9 +67,8 @@ type Spec struct {
 	Name    string            // "" is no name
 	Meta    map[string]string // nil is none
 	Origins []string          // hints where it is, from [BestOrigins]; nil is none
-	// From is the address that the request surely came from, if it is not one of the
-	// public internet and one of Origins is at it, as [BestOrigins] says; else zero. No
-	// client can choose it.
+	// From is [RequesterOf] Origins: the address that the request surely came from, if one
+	// of them is there. No client can choose it.
 	From netip.Addr
 }
 

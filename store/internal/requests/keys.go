@@ -21,6 +21,8 @@ const (
 	KDetails = 0x17
 	KCharge  = 0x18
 	KUsage   = 0x19
+
+	KRequester = 0x1a
 )
 
 // Numbers in keys are big endian, so that keys sort as numbers do.

@@ -224,7 +224,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*Re
 	if err != nil {
 		return nil, err
 	}
-	req := &Request{Account: acct, Status: codeQueued, RequestRecord: RequestRecord{
+	req := &Request{Account: acct, Status: codeQueued, from: spec.From, RequestRecord: RequestRecord{
 		ID:      newID(created),
 		Created: created,
 		Seq:     rec.NextSeq,
@@ -250,6 +250,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*Re
 		return nil, err
 	}
 	t.Set(RowKey(acct, req.Seq), EncodeRow(&req.RequestRecord))
+	putRequester(t, req)
 	if err := s.enlist(t, req, true); err != nil {
 		return nil, err
 	}
@@ -291,6 +292,7 @@ func (s *Store) erase(t *kv.Tx, req *Request) error {
 	t.Delete(RowKey(req.Account, req.Seq))
 	t.Delete(holdsKey(req.Account, req.Seq))
 	t.Delete(detailsKey(req.Account, req.Seq))
+	dropRequester(t, req)
 	if req.Status.live() {
 		if err := s.noteLive(t, req.Account, -1); err != nil {
 			return err
@@ -409,8 +411,11 @@ func (s *Store) forgetDamaged(r pin.Request) {
 }
 
 // readRest reads what goes with a request's status: why it failed, or how much it
-// has pinned.
+// has pinned, and where it came from.
 func (s *Store) readRest(r *kv.Reader, req *Request) (err error) {
+	if err := readRequester(r, req); err != nil {
+		return err
+	}
 	switch req.Status {
 	case CodePinned:
 		req.totals, err = s.pinnedTotals(r, req.Account, req.DAG())
