@@ -33,7 +33,7 @@ func (h handlers) setPassword(c echo.Context) error {
 	}{ok, Ended(ended)})
 }
 
-// proveAdmin asks an admin who gives another account a password for the admin's own one.
+// proveAdmin checks the own password of an admin who sets the password of another account.
 func (h handlers) proveAdmin(c echo.Context, own string) error {
 	p, _ := auth.PrincipalFrom(c.Request().Context())
 	switch {
