@@ -153,7 +153,7 @@ func (h handlers) adoptPins(c echo.Context) error {
 	}
 	switch old, err := h.Auth.AccountByID(ctx, from); {
 	case err == nil:
-		return &auth.InvalidError{Field: "from", Msg: "is the id of " + old.Email + ", which is there: " +
+		return &auth.InvalidError{Field: "from", Msg: "is the id of " + old.Email + ", which exists: " +
 			"only pins of an account that is gone can be adopted; `holdfast user rm --keep-pins` removes one and leaves its pins"}
 	case !errors.Is(err, auth.ErrNoAccount):
 		return err
