@@ -282,3 +282,54 @@ func TestAboveBlock(t *testing.T) {
 		t.Error("nothing was looked at")
 	}
 }
+
+// What contains a block is found by its CID, which says as what the block is read.
+func TestDAGsAbove(t *testing.T) {
+	s := openTest(t, t.TempDir(), Config{})
+	ctx := t.Context()
+	leaf := someBlocks(1, 1, 10)[0]
+	raw := cid.NewCidV1(cid.Raw, leaf.Cid().Hash())
+	middle := graph.Link{Ref: graph.Ref{Hash: pintest.DAGSpec(7).DAG().CID().Hash(), Size: 50}, Codec: cid.DagProtobuf}
+	var dags []pin.DAG
+	for i := range 3 {
+		r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(i))
+		must(t, err)
+		a, _, err := s.requestRecords.Begin(ctx, r.DAG())
+		must(t, err)
+		dags = append(dags, r.DAG())
+		id, err := s.held.NewHolders(ctx, 1)
+		must(t, err)
+		top := middle
+		top.Holder = graph.HolderOf(a)
+		must(t, s.held.Write(ctx, graph.Batch{
+			Links: []graph.Link{top, {Holder: id, Ref: refOf(leaf), Codec: cid.Raw}},
+			Nodes: []graph.Node{{ID: id, DAG: middle.DAG(), Attempt: a}},
+		}))
+	}
+	_, err := s.requestRecords.Fail(ctx, dags[2], "nobody has it")
+	must(t, err)
+	want := []pin.DAG{dags[0], dags[1]}
+	slices.Sort(want)
+	for _, tt := range []struct {
+		name  string
+		cid   cid.Cid
+		limit int
+		found bool
+		whole bool
+	}{
+		{"the leaf", raw, 100, true, true},
+		{"what it is in", middle.DAG().CID(), 100, true, true},
+		{"the bytes of that", cid.NewCidV1(cid.Raw, middle.Hash), 100, true, true},
+		{"the leaf as what it is not", cid.NewCidV1(cid.DagProtobuf, leaf.Cid().Hash()), 100, false, true},
+		{"what nobody has", cid.NewCidV1(cid.Raw, someBlocks(9, 1, 10)[0].Cid().Hash()), 100, false, true},
+		{"as many links as there are", raw, 6, true, true},
+		{"too many links", raw, 2, false, false},
+	} {
+		got, whole, err := s.held.DAGsAbove(ctx, tt.cid, tt.limit)
+		must(t, err)
+		slices.Sort(got)
+		if whole != tt.whole || slices.Equal(got, want) != tt.found || !tt.found && len(got) > 0 {
+			t.Errorf("%s: above it are %v, all %v; want %v: %v, all %v", tt.name, got, whole, want, tt.found, tt.whole)
+		}
+	}
+}

@@ -34,6 +34,12 @@ func Middleware(s *auth.Service, onError func(c echo.Context, err error) error) 
 	})
 }
 
+// ForScope is [Middleware] for requests whose method does not say what they do: a token is
+// good for them if its scope includes the given one.
+func ForScope(s *auth.Service, scope auth.Scope, onError func(c echo.Context, err error) error) echo.MiddlewareFunc {
+	return authenticate(s, onError, func(_ echo.Context, p auth.Principal) error { return p.Require(scope) })
+}
+
 // authenticate is Middleware with a function that says whether a token is good for a request.
 func authenticate(s *auth.Service, onError func(echo.Context, error) error, allowed func(echo.Context, auth.Principal) error) echo.MiddlewareFunc {
 	refuse := func(c echo.Context, err error) error {

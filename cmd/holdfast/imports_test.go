@@ -30,11 +30,12 @@ var ourImports = map[string][]string{
 	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
 	// What joins them all.
 	"cmd/holdfast/internal/daemon": {
-		"admin", "auth", "auth/authhttp", "node", "node/denylist", "node/gateway", "node/provide", "pin", "psa", "store",
+		"admin", "auth", "auth/authhttp", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "pin", "psa", "rpc", "store",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
 	"psa":   {"pin", "auth"},
+	"rpc":   {"pin", "auth"},
 	"store": {
 		"pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
 		"store/internal/requests", "store/internal/space", "store/internal/space/reading",
@@ -86,6 +87,8 @@ var notFor = map[string][]string{
 	},
 	// What HTTP is to accounts is package authhttp's.
 	"auth": {"net/http", "github.com/labstack/", "github.com/dgraph-io/"},
+	// Kubo's RPC reads blocks of whoever has them.
+	"rpc": {module + "/cmd/", module + "/node", module + "/store", module + "/psa", "github.com/dgraph-io/"},
 	// The operator's API knows neither the server nor what it is made of.
 	"admin": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 }

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"errors"
+	"math"
 
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
@@ -20,12 +21,27 @@ import (
 // HoldersAbove lists what is above a block, read under whatever codec: every node and
 // attempt, each once.
 func HoldersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err error) {
+	all, _, err = holdersAbove(r, BlockLinks(h), math.MaxInt)
+	return all, err
+}
+
+// holdersAbove lists what is above the links with a prefix, each holder once. It looks at
+// limit links at most, and whole is false if there were more.
+func holdersAbove(r *kv.Reader, prefix []byte, limit int) (all []graph.Holder, whole bool, err error) {
 	seen := map[graph.Holder]struct{}{}
-	for todo := [][]byte{BlockLinks(h)}; len(todo) > 0; {
+	asked := map[string]struct{}{} // many holders are the same node, as so many attempts read it
+	for todo := [][]byte{prefix}; len(todo) > 0; {
 		prefix := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
+		if _, twice := asked[string(prefix)]; twice {
+			continue
+		}
+		asked[string(prefix)] = struct{}{}
 		from := len(all)
 		err := r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			if limit--; limit < 0 {
+				return false, nil
+			}
 			holder := TailHolder(key)
 			if _, twice := seen[holder]; !twice {
 				seen[holder] = struct{}{}
@@ -34,19 +50,22 @@ func HoldersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err 
 			return true, nil
 		})
 		if err != nil {
-			return nil, err
+			return nil, false, err
+		}
+		if limit < 0 {
+			return all, false, nil
 		}
 		for _, holder := range all[from:] {
 			c, ok, err := nodeCID(r, holder)
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			if ok {
 				todo = append(todo, LinksTo(c.Hash(), c.Type()))
 			}
 		}
 	}
-	return all, nil
+	return all, true, nil
 }
 
 // nodeCID gives what a holder is the node of. ok is false if it is none.

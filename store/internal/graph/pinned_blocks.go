@@ -5,6 +5,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -42,6 +43,37 @@ func (g *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a graph.
 		return graph.Above{}, kv.Wrap(err, "look what is above block %s", h.B58String())
 	}
 	return a, nil
+}
+
+// DAGsAbove lists the DAGs, pinned or being fetched, that contain the block of c: as c reads
+// it, or under any codec if c is raw. A DAG whose root it is is among them. It looks at limit
+// links at most, and whole is false if there were more: then some DAGs may be missing.
+func (g *Store) DAGsAbove(ctx context.Context, c cid.Cid, limit int) (dags []pin.DAG, whole bool, err error) {
+	prefix := LinksTo(c.Hash(), c.Type())
+	if c.Type() == cid.Raw {
+		prefix = BlockLinks(c.Hash())
+	}
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		dags = nil
+		var holders []graph.Holder
+		if holders, whole, err = holdersAbove(r, prefix, limit); err != nil {
+			return err
+		}
+		for _, holder := range holders {
+			d, inUse, err := g.AttemptDAG(r, pin.Attempt(holder))
+			if err != nil {
+				return err
+			}
+			if inUse && d != "" {
+				dags = append(dags, pin.DAG(d))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false, kv.Wrap(err, "look which DAGs contain %s", c)
+	}
+	return dags, whole, nil
 }
 
 // BlocksHeld yields the blocks that anything links to, each once. It goes through

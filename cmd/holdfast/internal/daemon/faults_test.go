@@ -32,6 +32,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/rpc"
 )
 
 // secretCause is why everything beneath the handlers fails.
@@ -178,6 +179,11 @@ func newFaultRig(t *testing.T) *faultRig {
 		cfg: config.Default().HTTP, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
+		},
+		content: content{
+			blocks: brokenBlocks{broken: b},
+			above:  func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
+			node:   func() rpc.Node { return rpc.Node{} },
 		},
 	}).router()
 	if err != nil {
@@ -413,8 +419,16 @@ func expectBody(t *testing.T, router, route string, body []byte) {
 	var f struct {
 		Status string
 		Error  struct{ Reason, Details string }
+
+		Message, Type string // of Kubo's
 	}
 	_, path, _ := strings.Cut(route, " ")
+	if strings.HasPrefix(path, RPCPath) {
+		if err := json.Unmarshal(body, &f); err != nil || f.Message == "" || f.Type != "error" {
+			t.Errorf("the body is %q, %v", body, err)
+		}
+		return
+	}
 	switch isAuth := strings.HasPrefix(path, "/api/auth") || strings.HasPrefix(path, "/api/admin"); {
 	case router == "gateway", router == "metrics":
 		if !strings.HasPrefix(string(body), "something went wrong on the server") {

@@ -31,6 +31,7 @@ type api struct {
 	pins      admin.Pins
 	store     admin.Store
 	delegates func() []string
+	content   content
 	probes    probes
 	requests  *metrics.Requests // nil counts nothing
 	log       *slog.Logger
@@ -85,6 +86,9 @@ func (a *api) router() (*echo.Echo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve %s: %w", PSAPath, err)
 	}
+	if err := a.registerRPC(e); err != nil {
+		return nil, fmt.Errorf("serve %s: %w", RPCPath, err)
+	}
 	return e, nil
 }
 
@@ -97,7 +101,11 @@ this page in the place of URL:
 
     ipfs pin remote service add holdfast URL` + PSAPath + `/ TOKEN
 
-` + openAPIPath + ` describes the whole API.
+Kubo's RPC is at ` + RPCPath + `, to read what is pinned:
+
+    ipfs --api ADDRESS --api-auth bearer:TOKEN cat CID
+
+` + openAPIPath + ` describes the rest of the API.
 Documentation: https://github.com/holdfast-ipfs/holdfast
 `
 

@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/psa"
+	"github.com/holdfast-ipfs/holdfast/rpc"
 )
 
 // testAPI is an API over a store of its own, without a node.
@@ -45,6 +46,12 @@ func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level sl
 		cfg: config.Default().HTTP, auth: c.auth, pins: pins, store: offlineStore(c.store, c.auth, pins),
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
+		},
+		content: content{
+			blocks: c.store.Blockstore(), above: c.store.DAGsAbove,
+			node: func() rpc.Node {
+				return rpc.Node{ID: "12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi", Version: "v1.2.3-test"}
+			},
 		},
 		probes: probes{
 			healthy: c.healthy, storable: func(ctx context.Context) error { return c.store.Room(ctx, 0) }, blocked: func() bool { return false },
@@ -82,7 +89,7 @@ func TestCORS(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
 			a.cfg.CORSOrigins = tt.origins
-			for _, path := range []string{"/api/auth/login", "/api/auth/refresh", "/api/psa/pins", "/api/psa/pins/x"} {
+			for _, path := range []string{"/api/auth/login", "/api/auth/refresh", "/api/psa/pins", "/api/psa/pins/x", "/api/v0/cat", "/api/v0/nothing"} {
 				r := httptest.NewRequest(http.MethodOptions, path, nil)
 				r.Header.Set("Origin", page)
 				r.Header.Set("Access-Control-Request-Method", http.MethodPost)

@@ -59,6 +59,8 @@ func operationOf(r *echo.Route) string {
 		return ""
 	case strings.HasSuffix(path, "/"), strings.Contains(path, "//"):
 		return ""
+	case strings.HasPrefix(path, RPCPath+"/"): // Kubo's own documentation has these
+		return ""
 	}
 	parts := strings.Split(path, "/")
 	for i, p := range parts {

@@ -319,7 +319,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	handler, err := (&api{
 		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
 		store:  servedStore(p.core.store, p.core.auth, p.pins),
-		probes: p.probes(), requests: requests, log: p.Log,
+		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
 	}).handler()
 	if err != nil {
 		return err

@@ -1,0 +1,151 @@
+package rpc
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Headers of Kubo's RPC.
+const (
+	headerStream      = "X-Stream-Output"  // 1: the answer is bytes
+	headerChunked     = "X-Chunked-Output" // 1: the answer is JSON objects, each on a line
+	headerLength      = "X-Content-Length" // of what the bytes are, before they are packed
+	headerStreamError = "X-Stream-Error"
+	headerTrailer     = "Trailer"
+)
+
+const (
+	// writePiece must be taken by a client within stallTimeout: 2 KiB a second, slower
+	// than any modem.
+	writePiece   = 64 << 10
+	stallTimeout = 30 * time.Second
+	// flushEvery is how long lines may wait for others, so that not each is a packet.
+	flushEvery = 100 * time.Millisecond
+	// buffer is what a stream of bytes takes in memory, beside the block it reads.
+	buffer = 256 << 10
+)
+
+// writer sends an answer. It ends the connection of a client that stops reading.
+type writer struct {
+	c       echo.Context
+	conn    *http.ResponseController
+	flushed time.Time
+}
+
+func newWriter(c echo.Context) *writer {
+	return &writer{c: c, conn: http.NewResponseController(c.Response())}
+}
+
+// Write sends bytes, in pieces that each have their own time. The deadline that the server
+// set for the whole answer ends here.
+func (w *writer) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		_ = w.conn.SetWriteDeadline(time.Now().Add(stallTimeout)) // there is none in a test without a connection
+		m, err := w.c.Response().Write(p[n:min(len(p), n+writePiece)])
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (w *writer) flush() {
+	w.flushed = time.Now()
+	_ = w.conn.Flush() // an error is the connection's, and the next write has it too
+}
+
+// begin sends the header of a stream. form is headerStream or headerChunked.
+func (w *writer) begin(form, contentType string) {
+	h := w.c.Response().Header()
+	h.Set(headerTrailer, headerStreamError)
+	h.Set(form, "1")
+	h.Set(echo.HeaderContentType, contentType)
+	h.Add(echo.HeaderAccessControlExposeHeaders, strings.Join([]string{headerStream, headerChunked, headerLength}, ", "))
+	w.c.Response().WriteHeader(http.StatusOK)
+}
+
+// raw gives where the bytes of an answer go. Nothing is sent before the first of them, so
+// that an error before that can be an answer of its own. length is headerLength's, if it is
+// not negative.
+func (w *writer) raw(contentType string, length int64) *rawWriter {
+	return &rawWriter{w: w, contentType: contentType, length: length}
+}
+
+type rawWriter struct {
+	w           *writer
+	contentType string
+	length      int64
+}
+
+func (r *rawWriter) Write(p []byte) (int, error) {
+	r.begin()
+	return r.w.Write(p)
+}
+
+func (r *rawWriter) begin() {
+	h := r.w.c.Response()
+	if h.Committed {
+		return
+	}
+	if r.length >= 0 {
+		h.Header().Set(headerLength, strconv.FormatInt(r.length, 10))
+	}
+	r.w.begin(headerStream, r.contentType)
+}
+
+// end ends the bytes, of which there may have been none.
+func (r *rawWriter) end() {
+	r.begin()
+	r.w.flush()
+}
+
+// emit sends an object of a stream of objects, on a line of its own.
+func (w *writer) emit(v any) error {
+	if !w.c.Response().Committed {
+		w.begin(headerChunked, echo.MIMEApplicationJSON)
+	}
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		return err
+	}
+	if time.Since(w.flushed) > flushEvery {
+		w.flush()
+	}
+	return nil
+}
+
+// end ends a stream of objects, which may have had none.
+func (w *writer) end() {
+	if !w.c.Response().Committed {
+		w.begin(headerChunked, echo.MIMEApplicationJSON)
+	}
+	w.flush()
+}
+
+// one answers with one object.
+func (w *writer) one(v any) error {
+	w.c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	return json.NewEncoder(w).Encode(v)
+}
+
+// tellBehind tells an error of an answer that has begun: in the trailer, where Kubo's
+// clients look. HTTP/1.0 has none, and there the connection is cut, so that nobody takes
+// what came for the whole.
+func tellBehind(c echo.Context, message string) {
+	if !c.Request().ProtoAtLeast(1, 1) {
+		panic(http.ErrAbortHandler)
+	}
+	c.Response().Header().Set(headerStreamError, strings.Map(oneLine, message))
+}
+
+// oneLine keeps what a header may have.
+func oneLine(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return ' '
+	}
+	return r
+}

@@ -1,0 +1,225 @@
+package rpc
+
+import (
+	"bufio"
+	"encoding/binary"
+	"io"
+	"time"
+
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	ipldlegacy "github.com/ipfs/go-ipld-legacy"
+	"github.com/ipld/go-ipld-prime"
+	"github.com/ipld/go-ipld-prime/codec/dagcbor"
+	"github.com/ipld/go-ipld-prime/datamodel"
+	"github.com/ipld/go-ipld-prime/fluent/qp"
+	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
+	"github.com/ipld/go-ipld-prime/multicodec"
+	"github.com/ipld/go-ipld-prime/node/basicnode"
+	"github.com/ipld/go-ipld-prime/traversal"
+	code "github.com/multiformats/go-multicodec"
+
+	"github.com/ipfs/boxo/path"
+)
+
+const typeCAR = "application/vnd.ipld.car"
+
+// dagExport sends a DAG as a CARv1. Its blocks are in the order in which the links of the
+// DAG have them, each once; behind the first maxSeen of them, one may come again.
+func dagExport(q *call) error {
+	f, err := q.findBlock(q.args[0])
+	if err != nil {
+		return err
+	}
+	raw := q.out.raw(typeCAR, -1)
+	out := bufio.NewWriterSize(raw, buffer)
+	begun := false
+	seen := map[cid.Cid]struct{}{f.cid: {}}
+	err = walk{
+		links: q.linksOf,
+		enter: func(_ cid.Cid, e edge, _ int) (bool, error) {
+			if _, again := seen[e.cid]; again {
+				return false, nil
+			}
+			if len(seen) < maxSeen {
+				seen[e.cid] = struct{}{}
+			}
+			return true, nil
+		},
+		got: func(b blocks.Block) error {
+			if !begun { // the root is there
+				begun = true
+				if err := writeCARHeader(out, f.cid); err != nil {
+					return err
+				}
+			}
+			return writeSection(out, b.Cid().Bytes(), b.RawData())
+		},
+	}.run(q, f.cid)
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return err
+	}
+	raw.end()
+	return nil
+}
+
+func writeCARHeader(w io.Writer, root cid.Cid) error {
+	nd, err := qp.BuildMap(basicnode.Prototype.Any, 2, func(m datamodel.MapAssembler) {
+		qp.MapEntry(m, "roots", qp.List(1, func(l datamodel.ListAssembler) { qp.ListEntry(l, qp.Link(cidlink.Link{Cid: root})) }))
+		qp.MapEntry(m, "version", qp.Int(1))
+	})
+	if err != nil {
+		return err
+	}
+	header, err := ipld.Encode(nd, dagcbor.Encode)
+	if err != nil {
+		return err
+	}
+	return writeSection(w, header)
+}
+
+// writeSection writes a section of a CAR: its length, and then its parts.
+func writeSection(w io.Writer, parts ...[]byte) error {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	if _, err := w.Write(binary.AppendUvarint(nil, uint64(n))); err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dagGet sends a node, or a part of one, under another codec.
+func dagGet(q *call) error {
+	codec := code.DagJson
+	if name, given := q.values["output-codec"]; given {
+		if err := codec.Set(name); err != nil {
+			return refuse("parameter \"output-codec\": %v", err)
+		}
+	}
+	encode, err := multicodec.LookupEncoder(uint64(codec))
+	if err != nil {
+		return refuse("invalid encoding: %s - %v", codec, err)
+	}
+	f, err := q.find(q.args[0])
+	if err != nil {
+		return err
+	}
+	nd, err := q.dag.Get(q.ctx, f.cid)
+	if err != nil {
+		return content(err)
+	}
+	universal, ok := nd.(ipldlegacy.UniversalNode)
+	if !ok {
+		return cannot("%T is not a valid IPLD node", nd)
+	}
+	final := universal.(datamodel.Node)
+	if len(f.rest) > 0 {
+		if final, err = traversal.Get(final, datamodel.ParsePath(path.SegmentsToString(f.rest...))); err != nil {
+			return content(err)
+		}
+	}
+	raw := q.out.raw(textPlain, -1)
+	out := bufio.NewWriterSize(raw, buffer)
+	if err := encode(final, out); err != nil {
+		return content(err)
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	raw.end()
+	return nil
+}
+
+type dagStats struct {
+	Cid       string
+	Size      uint64 `json:",omitempty"`
+	NumBlocks uint64 `json:",omitempty"`
+}
+
+type dagSummary struct {
+	redundant    uint64
+	UniqueBlocks uint64      `json:",omitempty"`
+	TotalSize    uint64      `json:",omitempty"`
+	SharedSize   uint64      `json:",omitempty"`
+	Ratio        float32     `json:",omitempty"`
+	DagStats     []*dagStats `json:",omitempty"`
+}
+
+// progressEvery is how often dag/stat tells how far it is.
+const progressEvery = 200 * time.Millisecond
+
+// dagStat tells how many blocks and bytes DAGs have. Of the root of a pin that is known.
+func dagStat(q *call) error {
+	var (
+		sum   dagSummary
+		all   = map[cid.Cid]struct{}{} // of all roots
+		told  = time.Now()
+		shows = q.values.is("progress", true)
+	)
+	for _, arg := range q.args {
+		f, err := q.findBlock(arg)
+		if err != nil {
+			return err
+		}
+		stats := &dagStats{Cid: q.cids.Encode(f.cid)}
+		sum.DagStats = append(sum.DagStats, stats)
+		if len(q.args) == 1 && f.pin != nil && f.pin.Totals.Blocks > 0 {
+			stats.NumBlocks, stats.Size = f.pin.Totals.Blocks, f.pin.Totals.Bytes
+			sum.UniqueBlocks, sum.TotalSize, sum.redundant = stats.NumBlocks, stats.Size, stats.Size
+			break
+		}
+		own := map[cid.Cid]struct{}{f.cid: {}}
+		err = walk{
+			links: q.linksOf,
+			enter: func(_ cid.Cid, e edge, _ int) (bool, error) {
+				if _, again := own[e.cid]; again {
+					return false, nil
+				}
+				own[e.cid] = struct{}{}
+				if len(own)+len(all) > maxSeen {
+					return false, cannot("more than %d blocks are not counted, other than for the root of one pin", maxSeen)
+				}
+				return true, nil
+			},
+			got: func(b blocks.Block) error {
+				size := uint64(len(b.RawData()))
+				stats.NumBlocks++
+				stats.Size += size
+				sum.redundant += size
+				if _, again := all[b.Cid()]; !again {
+					sum.UniqueBlocks++
+					sum.TotalSize += size
+					all[b.Cid()] = struct{}{}
+				}
+				if !shows || time.Since(told) < progressEvery {
+					return nil
+				}
+				told = time.Now()
+				return q.out.emit(dagSummary{TotalSize: sum.TotalSize, DagStats: sum.DagStats})
+			},
+		}.run(q, f.cid)
+		if err != nil {
+			return err
+		}
+	}
+	sum.SharedSize = sum.redundant - sum.TotalSize
+	sum.Ratio = 1
+	if sum.TotalSize > 0 {
+		sum.Ratio = float32(sum.redundant) / float32(sum.TotalSize)
+	}
+	if err := q.out.emit(sum); err != nil {
+		return err
+	}
+	q.out.end()
+	return nil
+}

@@ -1,0 +1,103 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/ipfs/boxo/blockstore"
+	"github.com/ipfs/go-cid"
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Pins are the requests of all accounts; *pin.Manager has them. Errors are those of
+// package pin.
+type Pins interface {
+	List(ctx context.Context, account string, q pin.Query) (pin.ViewPage, error)
+}
+
+// Node is what the commands id and version say of the server.
+type Node struct {
+	ID        string   // the peer ID
+	PublicKey string   // its key as protobuf, in base64; "" if it is not known
+	Addresses []string // each ends in /p2p/ID
+	Version   string   // of this program
+}
+
+// Config is what the commands stand on. All is required, except where it says otherwise.
+type Config struct {
+	Pins Pins
+	// Blocks has the blocks of all accounts. It must not ask the network. An error of it
+	// that is a [pin.ErrDenied] is told as such.
+	Blocks blockstore.Blockstore
+	// Above lists the DAGs that contain what c names, under the codec of c or, if that is
+	// raw, under any. It looks at limit links at most, and all is false if there were more.
+	Above func(ctx context.Context, c cid.Cid, limit int) (dags []pin.DAG, all bool, err error)
+	// Links lists what a block links to, in its order and as often as it does.
+	Links func(c cid.Cid, data []byte) ([]cid.Cid, error)
+	// DeniedPath says why a path such as "/ipfs/CID/some/file" is not to be read; nil
+	// denies none.
+	DeniedPath func(path string) error
+	// Node is called with each request that asks for it.
+	Node func() Node
+	// Auth gives the middleware that puts the [auth.Principal] of a token with that scope
+	// in the context of the request, or returns an error: one that wraps
+	// auth.ErrUnauthorized, auth.ErrForbidden or auth.ErrUnavailable is answered as such.
+	Auth func(auth.Scope) echo.MiddlewareFunc
+	// Logger gets the causes of what is answered 500. Nil logs nothing.
+	Logger *slog.Logger
+}
+
+// Register adds the commands to a group, whose prefix is /api/v0. It handles every path
+// and method beneath it, except for CORS, which is the router's. The group must get no
+// middleware after this. The error is of the Config.
+func Register(g *echo.Group, cfg Config) error {
+	if cfg.Pins == nil || cfg.Blocks == nil || cfg.Above == nil || cfg.Links == nil || cfg.Node == nil || cfg.Auth == nil {
+		return errors.New("the RPC needs pins, blocks, their links, a node and authentication")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := newAPI(cfg)
+	for i := range commands {
+		cmd := &commands[i]
+		g.POST("/"+cmd.name, func(c echo.Context) error { return a.serve(c, cmd) }, a.errors, cfg.Auth(cmd.scope))
+	}
+	g.RouteNotFound("", noCommand, a.errors)
+	g.RouteNotFound("/*", noCommand, a.errors)
+	return nil
+}
+
+// noCommand answers what no handler is for.
+func noCommand(c echo.Context) error {
+	for i := range commands {
+		if c.Param("*") == commands[i].name {
+			c.Response().Header().Set(echo.HeaderAllow, "OPTIONS, POST")
+			return fail(http.StatusMethodNotAllowed, codeNormal, "405 - Method Not Allowed: commands are called by POST")
+		}
+	}
+	return fail(http.StatusNotFound, codeNormal, "there is no such command here; the commands are %s", commandNames())
+}
+
+// errors answers every error, and every panic, of what it wraps.
+func (a *api) errors(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		// What is within gives the request a context of its own, and ends that.
+		conn := c.Request().Context()
+		defer func() {
+			if p := faults.Recovered(recover()); p != nil {
+				err = p
+			}
+			if err != nil {
+				a.answer(c, conn, err)
+				err = nil
+			}
+		}()
+		return next(c)
+	}
+}
