@@ -88,3 +88,55 @@ func TestRPC(t *testing.T) {
 		t.Error("without a token Kubo reads")
 	}
 }
+
+// TestRPCPins: Kubo's own command line pins and unpins at Holdfast, and prints what it prints for a
+// Kubo. It and the Pinning Services API show the same requests.
+func TestRPCPins(t *testing.T) {
+	t.Parallel()
+	source := sharedSource(t)
+	d := allowPrivate(newData(t))
+	s := serve(t, d)
+	c := login(t, s)
+	connect(t, source, s)
+	ctx := within(t, 120*patience)
+	first := must(source.AddFile(ctx, rig.Random(821, 1<<20), 64<<10))(t)
+	second := must(source.AddFile(ctx, rig.Random(822, 1<<20), 64<<10))(t)
+	at := must(url.Parse(s.HTTP))(t)
+	by := func(args ...string) (string, error) {
+		return source.Run(ctx, nil, append([]string{"--api", "/ip4/" + at.Hostname() + "/tcp/" + at.Port(), "--api-auth", "bearer:" + c.Token}, args...)...)
+	}
+	for _, step := range []struct {
+		args []string
+		want string // or what the error has
+	}{
+		{[]string{"pin", "ls"}, ""},
+		{[]string{"pin", "ls", first}, "Error: path '" + first + "' is not pinned"},
+		{[]string{"pin", "rm", first}, "Error: not pinned or pinned indirectly"},
+		{[]string{"pin", "add", "--progress", "--name=one", first}, "pinned " + first + " recursively\n"},
+		{[]string{"pin", "add", first}, "pinned " + first + " recursively\n"},
+		{[]string{"pin", "ls", "--names"}, first + " recursive one\n"},
+		{[]string{"pin", "ls", "--stream", "--type=recursive", first}, first + " recursive\n"},
+		{[]string{"pin", "ls", "-q", "--name=on"}, first + "\n"},
+		{[]string{"pin", "update", second, first}, "Error: 'from' cid was not recursively pinned already"},
+		{[]string{"pin", "update", first, second}, "updated " + first + " to " + second + "\n"},
+		{[]string{"pin", "ls", "--names"}, second + " recursive one\n"},
+	} {
+		got, err := by(step.args...)
+		wrong := err != nil || got != step.want
+		if strings.HasPrefix(step.want, "Error: ") {
+			wrong = err == nil || !strings.Contains(err.Error(), step.want)
+		}
+		if wrong {
+			t.Errorf("ipfs %q prints %q, %v; want %q", step.args, got, err, step.want)
+		}
+	}
+	if page := must(c.List(ctx, nil))(t); len(page.Results) != 1 || page.Results[0].Pin.CID != second || page.Results[0].Pin.Name != "one" {
+		t.Errorf("the Pinning Services API lists %+v", page)
+	}
+	if got, err := by("pin", "rm", second); err != nil || got != "unpinned "+second+"\n" {
+		t.Errorf("pin rm prints %q, %v", got, err)
+	}
+	if page := must(c.List(ctx, nil))(t); len(page.Results) != 0 {
+		t.Errorf("after pin rm the Pinning Services API lists %+v", page)
+	}
+}

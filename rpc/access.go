@@ -127,20 +127,30 @@ func (q *call) mayRead(c cid.Cid) (owned *pin.Request, err error) {
 	if c.Prefix().MhType == multihash.IDENTITY {
 		return nil, q.mayReadInline(c)
 	}
+	above, err := q.pinAbove(c)
+	if err == nil && above == nil {
+		err = ipld.ErrNotFound{Cid: c}
+	}
+	return nil, err
+}
+
+// pinAbove finds a request of the account that is pinned and contains what c names; nil if
+// there is none.
+func (q *call) pinAbove(c cid.Cid) (*pin.Request, error) {
 	dags, all, err := q.Above(q.ctx, c, maxAbove)
 	if err != nil {
 		return nil, err
 	}
 	for some := range slices.Chunk(dags, dagsAtOnce) {
 		if r, err := q.pinOf(some...); err != nil || r != nil {
-			return nil, err
+			return r, err
 		}
 	}
 	if !all {
 		return nil, cannot("too many things have the block %s to find out whether one of them is yours: "+
 			"name it by a path that begins with the root of a pin", c)
 	}
-	return nil, ipld.ErrNotFound{Cid: c}
+	return nil, nil
 }
 
 // mayReadInline is mayRead for a CID that contains its block. Everybody has that who has the

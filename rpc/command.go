@@ -21,6 +21,7 @@ type command struct {
 	minArgs, maxArgs int
 	params           []param
 	scope            auth.Scope // that a token needs
+	waits            bool       // for others, more than it works
 	run              func(*call) error
 }
 
@@ -32,6 +33,9 @@ func shown(names ...[]string) (list []param) {
 	}
 	return list
 }
+
+// allBelow is that a pin is of a whole DAG.
+var allBelow = param{names: []string{"recursive", "r"}, kind: boolean, only: "true", why: "a pin is of all that is below its CID"}
 
 var progressBar = []string{"progress", "p"}
 
@@ -70,6 +74,20 @@ var commands = []command{
 			takes(boolean, "resolve-type"), takes(boolean, "size"), takes(boolean, "stream", "s")),
 	},
 	{
+		name: "pin/add", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopePin, waits: true, run: pinAdd,
+		params: []param{allBelow, takes(word, "name", "n"), takes(boolean, "progress")},
+	},
+	{
+		name: "pin/ls", arg: "ipfs-path", maxArgs: maxArgs, scope: auth.ScopeRead, run: pinLs,
+		params: append(shown([]string{"quiet", "q"}), takes(word, "type", "t"), takes(word, "name", "n"),
+			takes(boolean, "stream", "s"), takes(boolean, "names")),
+	},
+	{name: "pin/rm", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopePin, run: pinRm, params: []param{allBelow}},
+	{
+		name: "pin/update", arg: "from-path", minArgs: 2, maxArgs: 2, scope: auth.ScopePin, waits: true, run: pinUpdate,
+		params: []param{takes(boolean, "unpin")},
+	},
+	{
 		name: "refs", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopeRead, run: refs,
 		params: []param{
 			takes(word, "format"), takes(boolean, "edges", "e"), takes(boolean, "unique", "u"),
@@ -94,33 +112,48 @@ func commandNames() string {
 // and maxHeld allow.
 const maxCalls = 16
 
+// maxWaits is how many that wait for a pin an account may have under way beside those. Each
+// takes a connection, and looks twice a second.
+const maxWaits = 256
+
+// callers is an account and the kind of its calls.
+type callers struct {
+	account string
+	wait    bool
+}
+
 // api has what the commands stand on.
 type api struct {
 	Config
 	log *slog.Logger
 
 	mu   sync.Mutex
-	busy map[string]int // calls under way of each account
+	busy map[callers]int // calls under way
 }
 
-func newAPI(cfg Config) *api { return &api{Config: cfg, log: cfg.Logger, busy: map[string]int{}} }
+func newAPI(cfg Config) *api { return &api{Config: cfg, log: cfg.Logger, busy: map[callers]int{}} }
 
-// enter counts a call of an account. leave is to be called at its end; nil is that there
-// are too many.
-func (a *api) enter(account string) (leave func()) {
+// enter counts a call. leave is to be called at its end.
+func (a *api) enter(who callers) (leave func(), err error) {
+	limit := maxCalls
+	if who.wait {
+		limit = maxWaits
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.busy[account] >= maxCalls {
-		return nil
+	if a.busy[who] >= limit {
+		f := fail(http.StatusTooManyRequests, codeRate, "the account has %d commands under way, which is as many as may be", limit)
+		f.retryAfter = retryBusy
+		return nil, f
 	}
-	a.busy[account]++
+	a.busy[who]++
 	return func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if a.busy[account]--; a.busy[account] == 0 {
-			delete(a.busy, account)
+		if a.busy[who]--; a.busy[who] == 0 {
+			delete(a.busy, who)
 		}
-	}
+	}, nil
 }
 
 // call is one call of a command.
@@ -152,11 +185,9 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
 		return refuse("%s takes no body: its arguments are in the query", cmd.name)
 	}
-	leave := a.enter(p.Account)
-	if leave == nil {
-		f := fail(http.StatusTooManyRequests, codeRate, "the account has %d commands under way, which is as many as may be", maxCalls)
-		f.retryAfter = retryBusy
-		return f
+	leave, err := a.enter(callers{p.Account, cmd.waits})
+	if err != nil {
+		return err
 	}
 	defer leave()
 	var (

@@ -1,4 +1,5 @@
-// Package rpc serves what an account has pinned over HTTP, by the commands of Kubo's RPC:
+// Package rpc serves what an account has pinned over HTTP, and pins and unpins for it, by the
+// commands of Kubo's RPC:
 // `ipfs --api ADDRESS --api-auth bearer:TOKEN cat CID`, kubo-rpc-client and curl work with
 // it as with a Kubo 0.43. [Register] adds the commands to a router, beneath /api/v0.
 //
@@ -24,6 +25,23 @@
 // Blocks come from the disk alone. A path that is denied is not read, and a block that is
 // denied is an error wherever it turns up.
 //
+// # Pins
+//
+// pin/add, pin/ls, pin/rm and pin/update are about the account's requests, which the Pinning
+// Services API shows as well. Kubo has one pin of a CID, and an account may have many
+// requests, in any state:
+//
+//   - pin/add waits for the request that there is, or makes one. It replaces one that failed,
+//     and one with another name if it is given a name. A client that hangs up leaves the
+//     request: it goes on.
+//   - pin/rm removes all requests for the CID, those that are not pinned too. Versions 0 and
+//     1 of a CID are the same.
+//   - pin/ls lists what is pinned, each CID once. Its type "all" leaves out what is pinned
+//     indirectly, unless that is named by an argument.
+//   - pin/update removes the old requests once the new one is pinned. So the quota must have
+//     room for both.
+//   - There are no direct pins.
+//
 // # The same as Kubo, and not
 //
 // Parameters, answers, streams (a JSON object a line with X-Chunked-Output, bytes with
@@ -34,7 +52,8 @@
 //     Kubo ignores parameters that it does not know.
 //   - Every error is the JSON object {"Message", "Code", "Type"}, unknown commands included.
 //     The status 500 is for faults of the server alone; where Kubo answers 500 to what is
-//     not its fault, 400 is answered here, and 401, 403, 429 and 451 for what these mean.
+//     not its fault, 400 is answered here, and 401, 403, 409, 429, 451, 503 and 507 for what
+//     these mean in the Pinning Services API.
 //   - Names (/ipns/) are not resolved.
 //   - Large answers are bounded: [maxEntries], [maxSeen].
 //   - dag/stat of one pinned root answers what the account is charged for it, at once. That
@@ -42,6 +61,6 @@
 //
 // # What a client may take
 //
-// An account has at most [maxCalls] commands under way. An answer may take as long as it
-// takes, as long as its client takes some of it every [stallTimeout].
+// An account has at most [maxCalls] commands under way, and [maxWaits] that wait for a pin. An
+// answer may take any time, if its client takes some of it every [stallTimeout].
 package rpc

@@ -61,6 +61,8 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 	var (
 		own     *failure
 		refused *pin.RefusedError
+		invalid *pin.InvalidError
+		quota   *pin.QuotaError
 		noLink  *resolver.ErrNoLink
 		often   *auth.LimitError
 		absent  ipld.ErrNotFound
@@ -76,7 +78,19 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 	case errors.As(err, &often): // of the token; whoever gave it has said when to come back
 		return fail(http.StatusTooManyRequests, codeRate, "%s", http.StatusText(http.StatusTooManyRequests))
 	case errors.Is(err, pin.ErrDenied):
-		return fail(http.StatusUnavailableForLegalReasons, codeNormal, "the content is on a denylist of this server, and is not given out")
+		return fail(http.StatusUnavailableForLegalReasons, codeNormal, "the content is on a denylist of this server: it is not given out, and cannot be pinned here")
+	case errors.As(err, &invalid):
+		return refuse("%v", invalid)
+	case errors.As(err, &quota):
+		return fail(http.StatusConflict, codeNormal, "%v; remove pins, or ask the operator for more", quota)
+	case errors.Is(err, pin.ErrQuota):
+		return fail(http.StatusConflict, codeNormal, "the account's quota is reached: remove pins, or ask the operator for more")
+	case errors.Is(err, pin.ErrTooFast):
+		f := fail(http.StatusTooManyRequests, codeRate, "the account adds more than 1,000 pins a second: slow down")
+		f.retryAfter = retryBusy
+		return f
+	case errors.Is(err, pin.ErrDiskFull):
+		return fail(http.StatusInsufficientStorage, codeNormal, "the server's disk is too full to take more pins")
 	case errors.Is(err, pin.ErrClosed), errors.Is(err, auth.ErrUnavailable):
 		f := fail(http.StatusServiceUnavailable, codeNormal, "the server is shutting down or not ready: try again soon")
 		f.retryAfter = retryClosed
@@ -138,7 +152,12 @@ func (a *api) answer(c echo.Context, conn context.Context, err error) {
 
 // internalMessage says what a client may know of a fault of the server's.
 func internalMessage(err error, request string) string {
-	if errors.Is(err, pin.ErrUnreadable) { // the log does not have each of them
+	switch {
+	case errors.Is(err, pin.ErrInDoubt):
+		return "the server's disk failed, and it is not known whether this was done: look before you ask again; request id " + request
+	case errors.Is(err, pin.ErrUnwritable):
+		return "the server cannot write to its disk now, and nothing was changed; request id " + request
+	case errors.Is(err, pin.ErrUnreadable): // the log does not have each of them
 		return "the server cannot read what it has on disk of this: tell its operator; request id " + request
 	}
 	return "something went wrong on the server; its log says what, under request id " + request

@@ -18,6 +18,10 @@ import (
 // Pins are the requests of all accounts; *pin.Manager has them. Errors are those of
 // package pin.
 type Pins interface {
+	Add(ctx context.Context, account string, s pin.Spec) (pin.View, error)
+	Replace(ctx context.Context, account, id string, s pin.Spec) (pin.View, error)
+	Remove(ctx context.Context, account, id string) error
+	Get(ctx context.Context, account, id string) (pin.View, error)
 	List(ctx context.Context, account string, q pin.Query) (pin.ViewPage, error)
 }
 
@@ -49,6 +53,8 @@ type Config struct {
 	// in the context of the request, or returns an error: one that wraps
 	// auth.ErrUnauthorized, auth.ErrForbidden or auth.ErrUnavailable is answered as such.
 	Auth func(auth.Scope) echo.MiddlewareFunc
+	// Stopping says that calls which wait are to end. Nil is never.
+	Stopping func() bool
 	// Logger gets the causes of what is answered 500. Nil logs nothing.
 	Logger *slog.Logger
 }

@@ -13,7 +13,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ipfs/boxo/blockservice"
 	"github.com/ipfs/boxo/blockstore"
@@ -45,8 +47,13 @@ type world struct {
 	lines  *logtest.Lines
 	server *httptest.Server
 
+	stopping atomic.Bool
+
 	mu     sync.Mutex
 	pins   map[string][]pin.Request // of each account
+	made   int
+	onGet  func(*pin.View)
+	refuse error // of Add
 	denied func(path string) error
 	// crowded has Above look at too few links to find anything.
 	crowded bool
@@ -104,7 +111,11 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 					if !ok {
 						return auth.ErrTokenMissing
 					}
-					p := auth.Principal{Account: account, Scope: auth.ScopeRead}
+					account, looks := strings.CutSuffix(account, " looks")
+					p := auth.Principal{Account: account, Scope: auth.ScopePin}
+					if looks {
+						p.Scope = auth.ScopeRead
+					}
 					if err := p.Require(scope); err != nil {
 						return err
 					}
@@ -113,7 +124,8 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 				}
 			}
 		},
-		Logger: slog.New(slog.NewTextHandler(w.lines, nil)),
+		Stopping: w.stopping.Load,
+		Logger:   slog.New(slog.NewTextHandler(w.lines, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -128,19 +140,66 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 	return w
 }
 
-// List implements Pins.
+// List implements Pins, as far as the commands ask.
 func (w *world) List(ctx context.Context, account string, q pin.Query) (page pin.ViewPage, err error) {
 	if err := ctx.Err(); err != nil {
 		return page, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, r := range w.pins[account] {
-		if slices.Contains(q.Statuses, r.Status) && slices.Contains(q.DAGs, r.DAG()) && len(page.Views) < q.Limit {
+	for _, r := range slices.Backward(w.pins[account]) {
+		if slices.Contains(q.Statuses, r.Status) && (q.DAGs == nil || slices.Contains(q.DAGs, r.DAG())) && len(page.Views) < q.Limit &&
+			(q.Before.IsZero() || r.Created.Before(q.Before)) && strings.Contains(r.Name, q.Name) {
 			page.Views = append(page.Views, pin.View{Request: r})
 		}
 	}
 	return page, nil
+}
+
+func (w *world) Add(_ context.Context, account string, s pin.Spec) (pin.View, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.refuse != nil {
+		return pin.View{}, w.refuse
+	}
+	w.made++
+	r := pin.Request{ID: fmt.Sprint(w.made), Account: account, Spec: s, Status: pin.Queued, Created: time.UnixMilli(int64(w.made))}
+	w.pins[account] = append(w.pins[account], r)
+	return pin.View{Request: r}, nil
+}
+
+func (w *world) Replace(ctx context.Context, account, id string, s pin.Spec) (pin.View, error) {
+	if err := w.Remove(ctx, account, id); err != nil {
+		return pin.View{}, err
+	}
+	return w.Add(ctx, account, s)
+}
+
+func (w *world) Remove(_ context.Context, account, id string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.IndexFunc(w.pins[account], func(r pin.Request) bool { return r.ID == id })
+	if i < 0 {
+		return pin.ErrNotFound
+	}
+	w.pins[account] = slices.Delete(w.pins[account], i, i+1)
+	return nil
+}
+
+// Get has onGet change what the request is by now.
+func (w *world) Get(_ context.Context, account, id string) (pin.View, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.IndexFunc(w.pins[account], func(r pin.Request) bool { return r.ID == id })
+	if i < 0 {
+		return pin.View{}, pin.ErrNotFound
+	}
+	v := pin.View{Request: w.pins[account][i]}
+	if w.onGet != nil {
+		w.onGet(&v)
+	}
+	w.pins[account][i] = v.Request
+	return v, nil
 }
 
 // links reads what tests make.
@@ -203,7 +262,8 @@ func (w *world) above(ctx context.Context, c cid.Cid, limit int) (dags []pin.DAG
 func (w *world) pin(account string, root cid.Cid, status pin.Status) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pins[account] = append(w.pins[account], pin.Request{Account: account, Spec: pin.Spec{CID: root.String(), Root: root}, Status: status})
+	w.made++
+	w.pins[account] = append(w.pins[account], pin.Request{ID: fmt.Sprint(w.made), Created: time.UnixMilli(int64(w.made)), Account: account, Spec: pin.Spec{CID: root.String(), Root: root}, Status: status})
 }
 
 func (w *world) add(nd ipld.Node) ipld.Node {

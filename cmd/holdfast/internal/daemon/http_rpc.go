@@ -59,7 +59,7 @@ func publicKey(id string) string {
 func (a *api) registerRPC(e *echo.Echo) error {
 	return rpc.Register(e.Group(RPCPath), rpc.Config{
 		Pins: a.pins, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of,
-		DeniedPath: a.content.deniedPath, Node: a.content.node, Logger: a.log,
+		DeniedPath: a.content.deniedPath, Node: a.content.node, Stopping: a.probes.draining.Load, Logger: a.log,
 		Auth: func(scope auth.Scope) echo.MiddlewareFunc {
 			authenticate := authhttp.ForScope(a.auth, scope, func(_ echo.Context, err error) error { return err })
 			return func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(authenticate(next)) }

@@ -101,7 +101,7 @@ this page in the place of URL:
 
     ipfs pin remote service add holdfast URL` + PSAPath + `/ TOKEN
 
-Kubo's RPC is at ` + RPCPath + `, to read what is pinned:
+Kubo's RPC is at ` + RPCPath + `, to read what is pinned, and to pin:
 
     ipfs --api ADDRESS --api-auth bearer:TOKEN cat CID
 
