@@ -318,7 +318,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	}
 	handler, err := (&api{
 		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
-		store:  servedStore(p.core.store, p.core.auth, p.pins),
+		store:   servedStore(p.core.store, p.core.auth, p.pins),
 		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
 	}).handler()
 	if err != nil {
