@@ -22,6 +22,8 @@ import (
 type core struct {
 	store *store.Store // whoever opened the core closes it
 	auth  *auth.Service
+	// instance is the data directory's, the same as long as its tokens.key is.
+	instance string
 	// pins are set by whoever opened the core, before anybody can ask for anything.
 	pins admin.Pins
 }
@@ -83,7 +85,7 @@ func openCore(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg confi
 	if err := datadir.TokenKeys().Check(ctx, s.Datastore(), d, keys.Instance(), lost, log); err != nil {
 		return nil, err
 	}
-	c := &core{store: s}
+	c := &core{store: s, instance: keys.Instance()}
 	authConfig := auth.Config{
 		AccessTTL:         time.Duration(cfg.Auth.AccessTokenTTL),
 		RefreshTTL:        time.Duration(cfg.Auth.RefreshTokenTTL),

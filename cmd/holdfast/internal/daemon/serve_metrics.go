@@ -81,6 +81,10 @@ func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
 		Writable: p.core.store.Writable(ctx) == nil,
 		Now:      time.Now(),
 	}
+	if p.Config.Backup.To != "" {
+		state := p.backups.State()
+		r.Backup, r.BackupFailed = &state.Last, state.Failed
+	}
 	queue, queueErr := p.core.store.Queue(ctx)
 	if queueErr == nil {
 		r.Queue = &queue

@@ -37,7 +37,11 @@ type Reading struct {
 	Conns    int
 	Ready    bool
 	Writable bool // what is written comes to disk
-	Now      time.Time
+	// Backup is when the newest backup at backup.to was made; zero if none is known. Nil: there
+	// is no such place.
+	Backup       *time.Time
+	BackupFailed bool // the last try failed
+	Now          time.Time
 }
 
 // family is a metric: all values of one name.
@@ -112,6 +116,24 @@ func families() []family {
 		func(r *Reading) float64 { return number(r.Ready) })
 	gauge("holdfast_store_writable", "1 while what is written comes to disk, else 0: the disk fails, or is too full even for removals.",
 		func(r *Reading) float64 { return number(r.Writable) })
+
+	// Backups, if they are configured.
+	add(prometheus.GaugeValue, "holdfast_backup_last_timestamp_seconds", "When the newest backup at backup.to was made, 0 if there is none.", nil,
+		func(r *Reading, tell teller) {
+			switch {
+			case r.Backup == nil:
+			case r.Backup.IsZero():
+				tell(0)
+			default:
+				tell(float64(r.Backup.Unix()))
+			}
+		})
+	add(prometheus.GaugeValue, "holdfast_backup_failed", "1 while the last try to make a backup at backup.to failed, else 0.", nil,
+		func(r *Reading, tell teller) {
+			if r.Backup != nil {
+				tell(number(r.BackupFailed))
+			}
+		})
 
 	// Pins.
 	add(prometheus.GaugeValue, "holdfast_pins", "Pin requests of all accounts, by status.", []string{"status"},
