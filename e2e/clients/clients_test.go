@@ -140,7 +140,7 @@ func npm(t *testing.T, from, dir string) {
 	if err := os.WriteFile(filepath.Join(dir, "openapi.yaml"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, dir, "npm", "ci", "--no-audit", "--no-fund")
+	run(t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 }
 
 // serve starts a server on a data directory of its own, with one admin, and gives its
