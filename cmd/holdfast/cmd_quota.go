@@ -57,11 +57,11 @@ count; failed ones do not. Nothing is removed from an account that has more alre
 			})
 		},
 	}
-	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "most pins it may have, those that wait included; 0 is no limit")
+	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "how many pins it may have at most, waiting ones included; 0 is no limit")
 	return cmd
 }
 
-// quotaText is a quota of bytes for people, and countText one of pins.
+// quotaText is a quota of bytes for people. countText is one of pins.
 func quotaText(bytes uint64) string {
 	if bytes == 0 {
 		return "-"
@@ -69,7 +69,7 @@ func quotaText(bytes uint64) string {
 	return config.Size(bytes).String()
 }
 
-// usageText is what an account uses of its quotas, for people: bytes, and pins.
+// usageText is how many bytes and pins an account uses, for people.
 func usageText(a admin.Account) (bytes, pins string) {
 	if a.Usage == nil {
 		return text.OrDash(""), text.OrDash("")

@@ -54,8 +54,8 @@ func (c *cli) userAddCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
 	cmd.Flags().BoolVar(&u.Admin, "admin", false, "make it an admin's account")
-	textFlag(cmd, &quota, "quota", config.Size(0), "`size` that its pins may have at most, such as 10GiB; 0 is no limit")
-	cmd.Flags().Uint64Var(&u.MaxPins, "max-pins", 0, "most pins it may have, those that wait included; 0 is no limit")
+	textFlag(cmd, &quota, "quota", config.Size(0), "`size` that its pins may have together, such as 10GiB; 0 is no limit")
+	cmd.Flags().Uint64Var(&u.MaxPins, "max-pins", 0, "how many pins it may have at most, waiting ones included; 0 is no limit")
 	return cmd
 }
 
@@ -89,8 +89,8 @@ func (c *cli) userPasswdCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "passwd EMAIL",
 		Short: "Give an account a new password",
-		Long: `Give an account a new password and end its sessions. Its device tokens, which
-its Kubos use, stay unless --revoke-tokens is given.`,
+		Long: `Give an account a new password and end its sessions. Its device tokens, which Kubo
+uses, stay. --revoke-tokens ends them too.`,
 		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			password, err := c.readPassword(cmd.Context(), fromStdin)
@@ -112,7 +112,7 @@ its Kubos use, stay unless --revoke-tokens is given.`,
 	return cmd
 }
 
-// passwordChanged says what a new password ended and what goes on.
+// passwordChanged says which sessions and tokens a new password ended, and which stay.
 func passwordChanged(e admin.Ended, revoked bool) string {
 	s := fmt.Sprintf("password changed; sessions ended: %d", e.Sessions)
 	if revoked {
@@ -148,10 +148,10 @@ func (c *cli) userRemoveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm EMAIL",
 		Short: "Remove an account and its pins",
-		Long: `Remove an account and its pins. With --keep-pins they stay on disk and belong to
-nobody: "holdfast pin ls --all" lists them under the id of the account, and
-"holdfast pin adopt" gives them to another. An account that cannot be read, and has
-no address therefore, is named by its id.`,
+		Long: `Remove an account and its pins. With --keep-pins the pins stay on disk and belong to
+nobody. "holdfast pin ls --all" lists them under the id of the account, and
+"holdfast pin adopt" gives them to another account. If the record of an account is
+damaged, name the account by its id.`,
 		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
@@ -160,7 +160,7 @@ no address therefore, is named by its id.`,
 					return err
 				}
 				if keep {
-					_, err := fmt.Fprintf(c.stdout, "removed %s; its pins stay, as those of account %s\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Account.ID)
+					_, err := fmt.Fprintf(c.stdout, "removed %s; its pins stay, under the account id %s\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Account.ID)
 					return err
 				}
 				_, err = fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Pins)
