@@ -81,7 +81,7 @@ server runs, the request is only recorded. /ipfs/CID and ipfs://CID are accepted
 					return err
 				}
 				if ignored := made.Info[pin.InfoOriginsIgnored]; ignored != "" {
-					fmt.Fprintln(c.stderr, "origins that cannot be used:", ignored)
+					fmt.Fprintln(c.stderr, "origins that are not used:", ignored)
 				}
 				switch {
 				case made.Status == pin.Pinned:

@@ -52,8 +52,8 @@ func TestLostKeysAreToldOf(t *testing.T) {
 	got := use(&peer)
 	for _, want := range []string{
 		"node.key was missing, and a new one was made", "was=" + first, "is=" + peer, "file=" + d.File(datadir.NodeKeyFile),
-		"tokens.key was missing, and new keys were made: every token from before is refused", "file=" + d.File(datadir.TokenKeysFile),
-		"put the file back from a backup",
+		"tokens.key was missing, and new keys were made: every earlier token is refused", "file=" + d.File(datadir.TokenKeysFile),
+		"restore the file from a backup",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it does not say %q:\n%s", want, got)
@@ -69,7 +69,7 @@ func TestLostKeysAreToldOf(t *testing.T) {
 		}
 	}
 	got = use(&peer)
-	if n := strings.Count(got, "is another one than at the last use"); n != 2 || peer != first {
+	if n := strings.Count(got, "is not the file that this directory was last used with"); n != 2 || peer != first {
 		t.Errorf("%s, once %s, warns of\n%s", peer, first, got)
 	}
 	if got := use(&peer); got != "" {
