@@ -15,10 +15,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
-// errNoPins: the account has no pins, and there is no such account.
+// errNoPins: the account does not exist and has no pins.
 var errNoPins = errors.New("no account with this id has pins")
 
-// adoptedSome is how an adoption ends for which the account has no room.
+// adoptedSome is the error of an adoption that exceeds the quota of the account.
 type adoptedSome struct {
 	adopted int
 	cause   *pin.QuotaError
@@ -30,21 +30,21 @@ func (e *adoptedSome) Error() string {
 
 func (e *adoptedSome) Unwrap() error { return e.cause }
 
-// named finds an account by its address or its id. With the error of an account that cannot
-// be read, or of an id that no account has, comes what is known of it.
-func (s *Server) named(ctx context.Context, who string) (auth.Account, error) {
-	if !isAccountID(who) {
-		return s.Auth.AccountByEmail(ctx, who)
+// named finds an account by its address or its id. If the account cannot be read, or no
+// account has the id, it returns the error with what is known of the account.
+func (s *Server) named(ctx context.Context, name string) (auth.Account, error) {
+	if !isAccountID(name) {
+		return s.Auth.AccountByEmail(ctx, name)
 	}
-	a, err := s.Auth.AccountByID(ctx, who)
+	a, err := s.Auth.AccountByID(ctx, name)
 	if errors.Is(err, auth.ErrNoAccount) {
-		a.ID = who
+		a.ID = name
 	}
 	return a, err
 }
 
-// mayTidy reports whether a request may go on although its account is gone, or cannot be
-// read: pins that are left can be looked at and removed.
+// mayTidy reports whether a request is allowed although its account is gone or cannot be
+// read: the pins that are left can be read and removed.
 func (s *Server) mayTidy(r *http.Request, a auth.Account, err error) bool {
 	if a.ID == "" || !errors.Is(err, auth.ErrNoAccount) && !errors.Is(err, auth.ErrDamaged) {
 		return false
@@ -61,8 +61,8 @@ func (s *Server) hasPins(ctx context.Context, account string) (bool, error) {
 	return page.Count > 0, err
 }
 
-// listOwners lists the accounts that have pins, in the order of their addresses; those that
-// are gone come last.
+// listOwners lists the accounts that have pins, in the order of their addresses. Accounts
+// that are gone come last.
 func (h handlers) listOwners(c echo.Context) error {
 	ctx := c.Request().Context()
 	ids := map[string]bool{}
@@ -166,7 +166,7 @@ func (h handlers) adoptPins(c echo.Context) error {
 	adopted, left, err := h.Store.Adopt(ctx, from, to.ID)
 	if adopted > 0 {
 		if err := h.Auth.NoteAdopted(ctx, from, to, adopted); err != nil {
-			h.Log.Warn("the adoption of pins is not on record", "account", to.ID, "err", err)
+			h.Log.Warn("the adoption of pins is not in the audit record", "account", to.ID, "err", err)
 		}
 	}
 	if quota, ok := errors.AsType[*pin.QuotaError](err); ok {
@@ -181,7 +181,7 @@ func (h handlers) adoptPins(c echo.Context) error {
 	}{ok, AdoptedPins{adopted, left}})
 }
 
-// removePins removes all pins of an account, which may be gone.
+// removePins removes all pins of an account. The account may be gone.
 func (h handlers) removePins(c echo.Context) error {
 	ctx := c.Request().Context()
 	a, err := h.named(ctx, c.QueryParam("account"))

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth/authtest"
 )
 
-// Who may call what. A route that moves from one list to the other opens to admins over
+// The lists say who may call what. Moving a route from one list to the other lets admins do over
 // the network what only the operator of the host could do, or takes it from them.
 func TestCallers(t *testing.T) {
 	want := map[Callers][]string{
@@ -66,7 +66,7 @@ func TestCallers(t *testing.T) {
 		t.Errorf("there are routes for others: %v", got)
 	}
 
-	// What is served is what the table says.
+	// The routes that are served are those of the table.
 	s, _ := testServer(t)
 	e := echo.New()
 	s.Register(e)
@@ -86,7 +86,7 @@ func TestCallers(t *testing.T) {
 	}
 }
 
-// testServer is one over accounts in memory, with an admin's token.
+// testServer is a server over accounts in memory, with the token of an admin.
 func testServer(t *testing.T) (s *Server, token string) {
 	t.Helper()
 	keys, err := auth.OpenKeys(filepath.Join(t.TempDir(), "keys"))
@@ -108,8 +108,7 @@ func testServer(t *testing.T) (s *Server, token string) {
 	return &Server{Auth: a, Running: true, Endpoint: func() string { return "" }, Log: slog.New(slog.DiscardHandler)}, token
 }
 
-// A client with a token may what the table has for it, and is told that there is nothing
-// where it may not.
+// A client with a token may call the routes that the table has for it. For others it gets 404.
 func TestTokenClient(t *testing.T) {
 	s, token := testServer(t)
 	e := echo.New()
@@ -145,11 +144,11 @@ func TestTokenClient(t *testing.T) {
 	wantStatus("the store", err, http.StatusNotFound)
 	_, err = c.Disable(t.Context(), all[0].ID)
 	wantStatus("its own account", err, http.StatusBadRequest)
-	_, err = c.Account(t.Context(), all[0].Email) // an address is for the socket
+	_, err = c.Account(t.Context(), all[0].Email) // only the socket takes addresses
 	wantStatus("an account by its address", err, http.StatusNotFound)
 }
 
-// On the socket accounts are named by their addresses too, whatever is in those.
+// The socket also takes addresses of accounts, whatever characters they have.
 func TestAccountsByAddress(t *testing.T) {
 	s, _ := testServer(t)
 	h, err := (&Server{Auth: s.Auth, Pins: noPins{}, Endpoint: s.Endpoint, Log: s.Log}).Handler()

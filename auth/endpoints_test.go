@@ -15,10 +15,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// random is what differs from run to run in an answer.
+// random matches what differs from run to run in an answer.
 var random = regexp.MustCompile(`[\w-]+\.[\w-]+\.[\w-]{43}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24}|[A-Z2-7]{26}`)
 
-// TestEndpointsGolden: every answer that is a success, in order.
+// TestEndpointsGolden compares every answer that is a success, in order.
 func TestEndpointsGolden(t *testing.T) {
 	endpoint := func() string { return "https://pins.example.com/api/psa/" }
 	s := newServerAt(t, endpoint, func(c *auth.Config) { c.Registration = auth.RegistrationInvite })
@@ -202,7 +202,7 @@ func TestRoleIsGivenAndTaken(t *testing.T) {
 	s.wants(s.call("GET", "/api/auth/me", access, nil), 200, "")
 }
 
-// TestEndpointFailures: what each endpoint refuses, and in which words.
+// TestEndpointFailures: what each endpoint refuses, and with which text.
 func TestEndpointFailures(t *testing.T) {
 	s := newServer(t)
 	root, admin := s.admin()
@@ -338,7 +338,7 @@ func TestScopes(t *testing.T) {
 			}
 		}
 	}
-	// Each may end itself.
+	// Each token may end itself.
 	for who, raw := range tokens {
 		s.wants(s.call("POST", "/api/auth/logout", raw, nil), 200, "")
 		if r := s.call("GET", "/api/auth/me", raw, nil); r.status != 401 {
@@ -347,8 +347,8 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-// TestCommandLine: without a configured URL the line is made of the host that
-// the client used, unless that is no host.
+// TestCommandLine: without a configured URL the command line has the host that the client used,
+// unless that is no host name.
 func TestCommandLine(t *testing.T) {
 	f := newFixture(t)
 	access := f.login().Access
@@ -372,7 +372,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// TestForwardedFor: without an extractor, nobody is believed.
+// TestForwardedFor: without an extractor the header is ignored.
 func TestForwardedFor(t *testing.T) {
 	f := newFixture(t)
 	r := post("/api/auth/login", mediaJSON, annsLogin)
@@ -429,7 +429,7 @@ func TestRegistration(t *testing.T) {
 		i, code, err := s.AddInvite(t.Context(), auth.NewInvite{Quota: 42, QuotaPins: 43, TTL: time.Hour})
 		s.ok(err)
 		for _, wrong := range []string{"", "rubbish", i.ID, code[1:]} {
-			// Nobody without an invitation learns who has an account.
+			// A client without an invitation does not learn which addresses have accounts.
 			a := s.wants(register(s, s.ann.Email, goodPassword, wrong, "203.0.113.1"), 403, "FORBIDDEN")
 			b := s.wants(register(s, "new@example.com", goodPassword, wrong, "203.0.113.1"), 403, "FORBIDDEN")
 			if a.body != b.body {
@@ -470,7 +470,7 @@ func TestRegistration(t *testing.T) {
 	})
 }
 
-// TestUsageFault: what the pins cannot say is a fault, and told as one.
+// TestUsageFault: if the usage cannot be read, the answer is a fault of the server.
 func TestUsageFault(t *testing.T) {
 	f := newFixture(t)
 	s, err := auth.New(auth.Config{HashCost: cheap, Now: f.clock.Now,
