@@ -23,7 +23,7 @@ func TestJSONToTheEnd(t *testing.T) {
 		msg, hint string
 	}{
 		"cannot listen": {[]string{"HOLDFAST_HTTP_LISTEN=" + address, "HOLDFAST_DATA=" + parent + "/new"},
-			"serve HTTP on " + address + ": ", "http.listen sets the address; port 0 takes a free one"},
+			"serve HTTP on " + address + ": ", "http.listen sets the address; port 0 takes a free port"},
 		"bad configuration": {[]string{"HOLDFAST_PIN_WORKERS=0"}, "pin.workers", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

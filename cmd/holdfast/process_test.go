@@ -116,7 +116,7 @@ func TestStopsInTime(t *testing.T) {
 	if took := time.Since(start); took > daemon.StopTimeout {
 		t.Errorf("it took %v to stop", took)
 	}
-	if !strings.Contains(s.log.String(), "cut off HTTP requests") {
+	if !strings.Contains(s.log.String(), "HTTP requests did not end in time and were cut off") {
 		t.Errorf("the request was not cut off:\n%s", s.log)
 	}
 }

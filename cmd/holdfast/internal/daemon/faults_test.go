@@ -129,7 +129,7 @@ type faultRig struct {
 	lines    *logtest.Lines
 	accounts *authtest.Accounts
 	access   string
-	told     *toldState // by the probes
+	logged   *loggedState // by the probes
 	samples  map[string]map[string]sample
 	routes   map[string][]string // of each router, "METHOD pattern"
 	servers  map[string]*httptest.Server
@@ -171,9 +171,9 @@ func newFaultRig(t *testing.T) *faultRig {
 	probes := probes{
 		healthy: b.probe, storable: b.probe, writable: b.probe, sound: b.call, openable: b.call,
 		blocked: func() bool { return false }, listening: func() bool { return true },
-		draining: new(atomic.Bool), told: new(toldState), log: log,
+		draining: new(atomic.Bool), logged: new(loggedState), log: log,
 	}
-	r.told = probes.told
+	r.logged = probes.logged
 	api, err := (&api{
 		cfg: config.Default().HTTP, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,
 		delegates: func() []string {
@@ -362,7 +362,7 @@ func TestEveryFaultIsTold(t *testing.T) {
 }
 
 func (r *faultRig) expectFault(t *testing.T, router, route string, s sample, head bool, fail func() error) {
-	r.told.tell(slog.New(slog.DiscardHandler), "", nil)
+	r.logged.update(slog.New(slog.DiscardHandler), "", nil)
 	from := len(r.lines.String())
 	answer, body, err := r.ask(t, r.request(t, t.Context(), router, route, s), fail)
 	if err != nil {

@@ -28,10 +28,10 @@ func TestFilesOfTheDatabase(t *testing.T) {
 	if err != nil || n != 43 {
 		t.Fatalf("the database has %d files, %v", n, err)
 	}
-	if m, err := setFilesAside(config.Machine{Files: n + leastFiles}, d); err != nil || m.Files != leastFiles {
+	if m, err := setFilesAside(config.Machine{Files: n + otherFiles}, d); err != nil || m.Files != otherFiles {
 		t.Errorf("with enough of them %d are left, %v", m.Files, err)
 	}
-	want := fmt.Sprintf("64 files may be open, and %d are needed: %d for the database, and %d for everything else", n+leastFiles, n, leastFiles)
+	want := fmt.Sprintf("the process may open 64 files, and needs %d: %d for the database, and %d for everything else", n+otherFiles, n, otherFiles)
 	if _, err := setFilesAside(config.Machine{Files: 64}, d); err == nil || err.Error() != want {
 		t.Errorf("with too few the error is %v, want %s", err, want)
 	}

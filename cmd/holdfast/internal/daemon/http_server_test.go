@@ -49,7 +49,7 @@ func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level sl
 		probes: probes{
 			healthy: c.healthy, storable: func(ctx context.Context) error { return c.store.Room(ctx, 0) }, blocked: func() bool { return false },
 			writable: c.store.Writable, sound: c.store.Sound, openable: func() error { return nil },
-			listening: func() bool { return true }, draining: new(atomic.Bool), told: new(toldState), log: log,
+			listening: func() bool { return true }, draining: new(atomic.Bool), logged: new(loggedState), log: log,
 		},
 		log: log,
 	}

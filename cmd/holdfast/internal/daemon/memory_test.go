@@ -47,9 +47,9 @@ func TestTrim(t *testing.T) {
 		}
 		held.Store(floor)
 		moved.Add(100 << 20)
-		held.Store(floor + trimLeast - 1)
+		held.Store(floor + trimMin - 1)
 		after("a small burst", 2*trimLook, 2)
-		held.Store(floor + trimLeast)
+		held.Store(floor + trimMin)
 		after("which left something after all", trimLook, 3)
 	})
 }

@@ -292,7 +292,7 @@ func TestMetricsListen(t *testing.T) {
 	if run, ok := datadir.ReadRunFile(third.Data.File(datadir.RunFileName)); !ok || run.Metrics != "" {
 		t.Errorf("run.json has %+v", run)
 	}
-	lines.Await(t, "no metrics: the usual address is taken")
+	lines.Await(t, "no metrics are served: another program has the default address")
 }
 
 // badgerByDirectory are those that each database of the process has for itself,

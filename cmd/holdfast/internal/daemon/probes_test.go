@@ -73,7 +73,7 @@ func TestTroubleIsInTheLog(t *testing.T) {
 				return nil
 			},
 			blocked: func() bool { return false }, listening: func() bool { return true },
-			draining: new(atomic.Bool), told: new(toldState), log: NewLogger(&lines, config.Log{Level: "info", Format: "text"}),
+			draining: new(atomic.Bool), logged: new(loggedState), log: NewLogger(&lines, config.Log{Level: "info", Format: "text"}),
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
@@ -90,7 +90,7 @@ func TestTroubleIsInTheLog(t *testing.T) {
 		after(false, 0, 0)
 		after(true, 1, 0)
 		after(false, 1, 1)
-		p.told.tell(p.log, "the disk is too full", nil) // which is not over by that
+		p.logged.update(p.log, "the disk is too full", nil) // which is not over by that
 		after(false, 1, 1)
 		bad.Store(true)
 		after(true, 1, 1)                                                          // there is one reason at a time, and no to and fro
