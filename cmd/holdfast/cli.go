@@ -155,6 +155,18 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*admin.Client)
 	return fn(client)
 }
 
+// printLine opens the data directory as withAdmin does, and prints the line that fn gives.
+func (c *cli) printLine(ctx context.Context, create bool, fn func(*admin.Client) (string, error)) error {
+	return c.withAdmin(ctx, create, func(a *admin.Client) error {
+		line, err := fn(a)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.stdout, line)
+		return err
+	})
+}
+
 // hintOwner adds a hint to the error of a directory that another user owns.
 func hintOwner(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
@@ -239,12 +251,8 @@ func (c *cli) idCommand(use, short, done string, do func(ctx context.Context, a 
 		Short: short,
 		Args:  args("ID"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				if err := do(cmd.Context(), a, given[0]); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.stdout, done, given[0])
-				return err
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
+				return done + " " + given[0], do(cmd.Context(), a, given[0])
 			})
 		},
 	}

@@ -221,12 +221,8 @@ removed, name it by its id, which "holdfast pin ls --all" shows.`,
 			if all {
 				return c.removeAllPins(cmd.Context(), *user)
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				if err := c.aboutPin(*user, a.RemovePin(cmd.Context(), *user, given[0])); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.stdout, "removed", given[0])
-				return err
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
+				return "removed " + given[0], c.aboutPin(*user, a.RemovePin(cmd.Context(), *user, given[0]))
 			})
 		},
 	}

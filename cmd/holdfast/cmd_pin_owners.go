@@ -45,13 +45,9 @@ func (c *cli) removeAllPins(ctx context.Context, user string) error {
 	if user == "" {
 		return hint.Add(errors.New("--all needs --user: the account whose pins to remove"), "`holdfast pin ls --all` shows which accounts have pins")
 	}
-	return c.withAdmin(ctx, false, func(a *admin.Client) error {
+	return c.printLine(ctx, false, func(a *admin.Client) (string, error) {
 		gone, err := a.RemoveAllPins(ctx, user)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(c.stdout, "pins removed: %d\n", gone.Removed)
-		return err
+		return fmt.Sprintf("pins removed: %d", gone.Removed), err
 	})
 }
 
@@ -70,16 +66,12 @@ their ids and dates if the other account has no newer pin. Otherwise they get ne
 				return hint.Add(errors.New("--from and --user are both needed: the account that had the pins, and the one that gets them"),
 					"`holdfast pin ls --all` shows which accounts have pins")
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				done, err := a.AdoptPins(cmd.Context(), from, *user)
-				if err != nil {
-					return err
-				}
 				if done.Left > 0 {
 					fmt.Fprintf(c.stderr, c.asCalled("pins that stay, since their CID cannot be read: %d; `holdfast pin rm --all --user %s` removes them\n"), done.Left, from)
 				}
-				_, err = fmt.Fprintf(c.stdout, "pins adopted: %d\n", done.Adopted)
-				return err
+				return fmt.Sprintf("pins adopted: %d", done.Adopted), err
 			})
 		},
 	}

@@ -38,22 +38,14 @@ count; failed ones do not. Nothing is removed from an account that has more alre
 			if cmd.Flags().Changed("max-pins") {
 				in.Pins = &maxPins
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				if in == (admin.NewQuota{}) {
 					u, err := a.Account(cmd.Context(), given[0])
-					if err != nil {
-						return err
-					}
 					used, pins := usageText(u)
-					_, err = fmt.Fprintf(c.stdout, "quota of %s: %s; used: %s; max pins: %s; pins: %s\n", u.Email, quotaText(u.Quota), used, countText(u.MaxPins), pins)
-					return err
+					return fmt.Sprintf("quota of %s: %s; used: %s; max pins: %s; pins: %s", u.Email, quotaText(u.Quota), used, countText(u.MaxPins), pins), err
 				}
 				u, err := a.SetQuota(cmd.Context(), given[0], in)
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(c.stdout, "quota of %s: %s; max pins: %s\n", u.Email, quotaText(u.Quota), countText(u.MaxPins))
-				return err
+				return fmt.Sprintf("quota of %s: %s; max pins: %s", u.Email, quotaText(u.Quota), countText(u.MaxPins)), err
 			})
 		},
 	}

@@ -42,13 +42,9 @@ func (c *cli) userAddCommand() *cobra.Command {
 			if u.Password, err = c.readPassword(cmd.Context(), fromStdin); err != nil {
 				return err
 			}
-			return c.withAdmin(cmd.Context(), true, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), true, func(a *admin.Client) (string, error) {
 				made, err := a.AddAccount(cmd.Context(), u)
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(c.stdout, "added", made.Email)
-				return err
+				return "added " + made.Email, err
 			})
 		},
 	}
@@ -97,13 +93,9 @@ uses, stay. --revoke-tokens ends them too.`,
 			if err != nil {
 				return err
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				ended, err := a.SetPassword(cmd.Context(), given[0], admin.NewPassword{Password: password, RevokeTokens: revoke})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(c.stdout, passwordChanged(ended, revoke))
-				return err
+				return passwordChanged(ended, revoke), err
 			})
 		},
 	}
@@ -131,13 +123,9 @@ func (c *cli) userChangeCommand(name, done, short string, change func(a *admin.C
 		Short: short,
 		Args:  args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				u, err := change(a, cmd.Context(), given[0])
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(c.stdout, done, u.Email)
-				return err
+				return done + " " + u.Email, err
 			})
 		},
 	}
@@ -154,17 +142,13 @@ nobody. "holdfast pin ls --all" lists them under the id of the account, and
 damaged, name the account by its id.`,
 		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				gone, err := a.RemoveAccount(cmd.Context(), given[0], keep)
-				if err != nil {
-					return err
-				}
+				name := cmp.Or(gone.Account.Email, gone.Account.ID)
 				if keep {
-					_, err := fmt.Fprintf(c.stdout, "removed %s; its pins stay, under the account id %s\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Account.ID)
-					return err
+					return fmt.Sprintf("removed %s; its pins stay, under the account id %s", name, gone.Account.ID), err
 				}
-				_, err = fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Pins)
-				return err
+				return fmt.Sprintf("removed %s; pins removed: %d", name, gone.Pins), err
 			})
 		},
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// With log.format = "json" everything that a server says is JSON, the error that
-// ends it too.
+// With log.format = "json" everything that a server prints is JSON, also the error that
+// ends it.
 func TestJSONToTheEnd(t *testing.T) {
 	parent := t.TempDir()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -141,14 +141,7 @@ func Default() Config {
 			CORSOrigins:    []string{"*"}, // bearer tokens, no cookies
 		},
 		Node: Node{
-			Listen: []string{
-				"/ip4/0.0.0.0/tcp/4040",
-				"/ip4/0.0.0.0/udp/4040/quic-v1",
-				"/ip4/0.0.0.0/udp/4040/quic-v1/webtransport",
-				"/ip6/::/tcp/4040",
-				"/ip6/::/udp/4040/quic-v1",
-				"/ip6/::/udp/4040/quic-v1/webtransport",
-			},
+			Listen:           node.DefaultListen(),
 			Announce:         []string{},
 			Bootstrap:        []string{AutoBootstrap},
 			Routing:          "auto",

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// What is left for others is what the database does not open.
+// The files of the database are subtracted.
 func TestFilesOfTheDatabase(t *testing.T) {
 	d := testDataDir(t)
 	if err := os.Mkdir(d.File(databaseDir), 0o700); err != nil {
@@ -50,7 +50,7 @@ func TestRoomForFiles(t *testing.T) {
 	}
 }
 
-// That the open files cannot be counted is not that there are too many. It is logged once.
+// If the open files cannot be counted, that is logged once, and the server stays ready.
 func TestFilesThatCannotBeCounted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "no directory")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

@@ -173,7 +173,7 @@ func TestWhatNoHandlerAnswers(t *testing.T) {
 	}
 }
 
-// The address that the log has can be opened.
+// The address in the log can be opened in a browser.
 func TestRootSaysWhatThisIs(t *testing.T) {
 	a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
@@ -189,8 +189,8 @@ func TestRootSaysWhatThisIs(t *testing.T) {
 	}
 }
 
-// Nobody is redirected by a status after which a client makes a GET of its POST: Kubo
-// would print success for a pin that was never asked for.
+// No redirect turns a POST into a GET: after that Kubo would print success for a pin that it
+// never asked for.
 func TestNoRedirectTurnsPostIntoGet(t *testing.T) {
 	a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
 	h, err := a.handler()

@@ -11,10 +11,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// A key file that is lost, or is another one, is told of once.
+// A warning about a lost or replaced key file is logged once.
 func TestLostKeysAreToldOf(t *testing.T) {
 	d := testDataDir(t)
-	// use starts and ends a server, and gives what it warned of.
+	// use starts and ends a server, and gives its warnings.
 	use := func(peer *string) (warnings string) {
 		t.Helper()
 		p, lines := testProgram(t, d)
@@ -77,7 +77,7 @@ func TestLostKeysAreToldOf(t *testing.T) {
 	}
 }
 
-// A first account that a command makes is before the node has a key.
+// A command makes the first account before the node has a key.
 func TestNewKeysAreNotToldOf(t *testing.T) {
 	d := testDataDir(t)
 	var log logtest.Lines
@@ -97,7 +97,7 @@ func TestNewKeysAreNotToldOf(t *testing.T) {
 	}
 }
 
-// That the node is in another network is told once, whatever way it came there.
+// A warning about another network is logged once, however the node came there.
 func TestAnotherSwarmKeyIsToldOf(t *testing.T) {
 	d := testDataDir(t)
 	use := func() (told int) {

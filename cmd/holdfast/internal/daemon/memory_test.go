@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Memory is given back once after a burst, when that is over and it pays.
+// After a burst, memory is given back once, if there is enough of it.
 func TestTrim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -54,7 +54,7 @@ func TestTrim(t *testing.T) {
 	})
 }
 
-// What a process holds is seen, and giving back makes it less.
+// The memory of this process is measured, and giving it back makes it less.
 func TestHeldMemory(t *testing.T) {
 	const size = 256 << 20
 	tr := newTrimmer(nil)
