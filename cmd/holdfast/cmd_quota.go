@@ -19,7 +19,8 @@ func (c *cli) userQuotaCommand() *cobra.Command {
 		Long: `Show the quotas of an account, and what it uses of them. With SIZE, such as 10GiB,
 set how many bytes its pins may hold; with --max-pins, how many pins it may have. What
 is left out stays as it is. 0 is no limit. Pins that are queued, being pinned or pinned
-count; failed ones do not. Nothing is removed from an account that has more already.`,
+count, each CID once. Failed ones do not count. Nothing is removed from an account that
+has more already.`,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if len(given) == 1 {
 				return nil
