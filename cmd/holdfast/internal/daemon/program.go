@@ -73,6 +73,7 @@ type Program struct {
 	monitor    *http.Server
 	metricsURL string           // "" if there are none
 	conns      *httpd.ConnLimit // of web
+	ports      sync.Map         // of TCP, as uint16, that HTTP servers listen on
 	failed     chan error       // what ends the program by itself
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -193,6 +194,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	if p.metrics != nil {
 		cfg.Metrics = p.metrics.Registry
 	}
+	cfg.OwnPort = func(port uint16) bool { _, ok := p.ports.Load(port); return ok }
 	cfg.MaxBlock = int(p.Config.Pin.MaxBlockSize)
 	cfg.Roots = p.core.store.Roots
 	cfg.Complete = func(ctx context.Context, d pin.DAG) (bool, error) {
@@ -363,6 +365,9 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 
 // serve runs an HTTP server until it is closed.
 func (p *Program) serve(s *http.Server, l net.Listener) {
+	if at, ok := l.Addr().(*net.TCPAddr); ok {
+		p.ports.Store(uint16(at.Port), true)
+	}
 	p.background.Go(func() {
 		serve := s.Serve
 		if s.TLSConfig != nil {
