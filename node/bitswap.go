@@ -47,7 +47,7 @@ func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served,
 		cfg.Gateways = gateways.of
 	}
 	b.exchange = exchange.New(cfg)
-	over.reads.tooLarge = b.exchange.TooLarge // before anything comes in
+	over.reads.tooLarge, over.reads.proven = b.exchange.TooLarge, b.exchange.Oversized // before anything comes in
 	b.network.Start(b.exchange, b.server)
 	return b
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"time"
 
@@ -29,6 +30,53 @@ const (
 // rootAnswers is after how long so many peers have answered whether they have a root.
 func rootAnswers(peers int) time.Duration {
 	return max(peersAnswer, time.Duration(peers)*eachAnswers)
+}
+
+// Fetch implements [pin.Engine]. A DAG with a denied block is refused, unless the DAG is
+// being repaired: a complete DAG stays, whatever is denied later. If the denylist changes,
+// the DAG is walked again from its root. That costs little, as the walk passes over what
+// is whole, and it checks again what the old list allowed.
+func (n *Node) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
+	if n.cfg.Denylist == nil || job.Repair {
+		return n.walk(ctx, job)
+	}
+	for {
+		_, changed := n.cfg.Denylist.Changes()
+		totals, err := n.walkUntil(ctx, job, changed)
+		if errors.As(err, new(*pin.RefusedError)) {
+			return pin.Totals{}, err
+		}
+		select {
+		case <-changed:
+		default:
+			return totals, err
+		}
+		if ctx.Err() != nil || n.ctx.Err() != nil {
+			return totals, err
+		}
+		job.Slot.Release() // the next walk does not know that it holds it
+		job.Progress.Blocks.Store(0)
+		job.Progress.Bytes.Store(0)
+	}
+}
+
+// walkUntil walks a DAG once. It gives up when changed is closed.
+func (n *Node) walkUntil(ctx context.Context, job pin.Job, changed <-chan struct{}) (pin.Totals, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	return n.walk(ctx, job)
 }
 
 // Drop implements [pin.Engine]: the store lets go.

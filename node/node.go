@@ -86,7 +86,7 @@ type Config struct {
 	// gateways, too.
 	HTTPRetrieval bool
 	// MaxBlock is the most bytes of a block that a gateway may send; 0 is what
-	// Bitswap allows, 2 MiB.
+	// a message of Bitswap takes, 4 MiB.
 	MaxBlock int
 	// TempDir is where fetches may put files that nothing outlives; "" is the
 	// system's.

@@ -33,7 +33,7 @@ func (a *api) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	q, err := parseQuery(c.Request().URL.RawQuery)
+	q, err := ParseQuery(c.Request().URL.RawQuery)
 	if err != nil {
 		return err
 	}
@@ -163,9 +163,13 @@ func requestID(c echo.Context) (string, error) {
 	return id, nil
 }
 
-// readSpec reads the Pin object of a request's body.
+// readSpec reads the Pin object of a request's body, and the key that it came under.
 func (a *api) readSpec(c echo.Context) (pin.Spec, error) {
 	r := c.Request()
+	key, err := idempotencyKey(r.Header)
+	if err != nil {
+		return pin.Spec{}, err
+	}
 	if err := checkMediaType(r.Header); err != nil {
 		return pin.Spec{}, err
 	}
@@ -188,7 +192,9 @@ func (a *api) readSpec(c echo.Context) (pin.Spec, error) {
 	if a.requester != nil {
 		from = a.requester(r)
 	}
-	return parseSpec(body, from)
+	s, err := parseSpec(body, from)
+	s.IdempotencyKey = key
+	return s, err
 }
 
 // checkMediaType takes JSON in UTF-8, not compressed.

@@ -62,11 +62,8 @@ func parseRoot(raw json.RawMessage) (string, cid.Cid, error) {
 	if err != nil {
 		return "", cid.Undef, err
 	}
-	switch codec := multicodec.Code(c.Type()); codec {
-	case multicodec.DagPb, multicodec.DagCbor, multicodec.DagJson, multicodec.Raw:
-	default:
-		return "", cid.Undef, invalid("cid",
-			"its codec, %s, is not supported: use dag-pb, dag-cbor, dag-json or raw", codec)
+	if !pin.CanRead(c.Type()) {
+		return "", cid.Undef, invalid("cid", "its codec, %s, is not supported: use %s", multicodec.Code(c.Type()), pin.CodecNames())
 	}
 	err = verifcid.ValidateCid(verifcid.DefaultAllowlist, c)
 	switch {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multibase"
+	"github.com/multiformats/go-multicodec"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -20,6 +21,7 @@ import (
 // CIDs that cannot be pinned.
 var (
 	gitCID    = cidOf(cid.GitRaw, multihash.SHA1, 20)
+	carCID    = cidOf(uint64(multicodec.Car), multihash.SHA2_256, 32)
 	murmurCID = cidOf(cid.Raw, multihash.MURMUR3X64_64, 8)
 )
 
@@ -81,9 +83,10 @@ func TestSpecTakesEveryCID(t *testing.T) {
 	if len(texts) < 20 {
 		t.Fatalf("only %d bases", len(texts)-2)
 	}
-	for _, codec := range []uint64{cid.DagProtobuf, cid.DagCBOR, cid.DagJSON, cid.Raw} {
-		texts = append(texts, cidOf(codec, multihash.SHA2_256, 32))
+	for _, codec := range pin.Codecs {
+		texts = append(texts, cidOf(uint64(codec), multihash.SHA2_256, 32))
 	}
+	texts = append(texts, gitCID)
 	for _, hash := range []uint64{
 		multihash.SHA1, multihash.SHA2_256, multihash.SHA2_512, multihash.SHA3_256, multihash.KECCAK_256,
 		multihash.BLAKE3, multihash.BLAKE2B_MIN + 31, multihash.BLAKE2S_MIN + 31, multihash.DBL_SHA2_256,
@@ -161,7 +164,7 @@ func TestSpecRefuses(t *testing.T) {
 		{"cid v0 cut", pinBody(cidV0[:45]), "cid", "not a CID"},
 		{"cid of bytes", pinBody(`\u0000\u0001\u0055\u0000\u0001a`), "cid", "base that is text"},
 		{"cid long", pinBody("z" + strings.Repeat("2", maxBody/2)), "cid", "too long"},
-		{"codec git-raw", pinBody(gitCID), "cid", "codec, git-raw, is not supported"},
+		{"codec car", pinBody(carCID), "cid", "codec, car, is not supported: use dag-pb, raw, dag-cbor, dag-json, dag-jose, git-raw, cbor or json"},
 		{"codec libp2p-key", pinBody(cidOf(cid.Libp2pKey, multihash.SHA2_256, 32)), "cid", "an IPNS name or a peer ID"},
 		{"codec unknown", pinBody(cidOf(0x3e7777, multihash.SHA2_256, 32)), "cid", "is not supported"},
 		{"hash murmur3", pinBody(murmurCID), "cid", "hash function, murmur3-x64-64, is not supported"},

@@ -38,8 +38,9 @@ const (
 	// A gateway is asked for so many blocks at a time at first, and for so many at
 	// most: each is a request of its own.
 	gatewayStart, gatewayMost = 8, requestsMost
-	// So many requests are under way to all gateways. What is read of an answer waits
-	// in memory, unchecked, and may be as large as a block.
+	// So many requests are under way to all gateways. What is read of an answer waits in
+	// memory, unchecked. trustless.Client reads a MiB of each, and of all of them together
+	// as much again.
 	requestsMost = bytesInFlight / (2 << 20)
 	// A session asks so many gateways: records of providers may name any number.
 	gatewaysMost = 8
