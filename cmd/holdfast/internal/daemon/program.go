@@ -74,6 +74,7 @@ type Program struct {
 	monitor    *http.Server
 	metricsURL string           // "": there are none
 	conns      *httpd.ConnLimit // of web
+	ports      sync.Map         // TCP ports, as uint16, on which HTTP servers listen
 	failed     chan error       // errors after which the server cannot go on
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -193,6 +194,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	if p.metrics != nil {
 		cfg.Metrics = p.metrics.Registry
 	}
+	cfg.OwnPort = func(port uint16) bool { _, ok := p.ports.Load(port); return ok }
 	cfg.MaxBlock = int(p.Config.Pin.MaxBlockSize)
 	cfg.Roots = p.core.store.Roots
 	cfg.Complete = func(ctx context.Context, d pin.DAG) (bool, error) {
@@ -364,6 +366,9 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 
 // serve runs an HTTP server in the background until it is closed.
 func (p *Program) serve(s *http.Server, l net.Listener) {
+	if at, ok := l.Addr().(*net.TCPAddr); ok {
+		p.ports.Store(uint16(at.Port), true)
+	}
 	p.background.Go(func() {
 		serve := s.Serve
 		if s.TLSConfig != nil {
