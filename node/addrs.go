@@ -53,7 +53,7 @@ func (a toldAddrs) of(found []ma.Multiaddr) []ma.Multiaddr {
 // named gives an address by a name in place of its IP address.
 func named(a ma.Multiaddr, name string) ma.Multiaddr {
 	c, err := ma.NewComponent("dns", name)
-	if err != nil || !speaks(a[:1], ma.P_IP4) && !speaks(a[:1], ma.P_IP6) {
+	if err != nil || !has(a[:1], ma.P_IP4) && !has(a[:1], ma.P_IP6) {
 		return a
 	}
 	return append(ma.Multiaddr{*c}, a[1:]...)

@@ -102,7 +102,7 @@ func fromOf(a ma.Multiaddr) int {
 
 // versionOf is 1 for IPv6, which fewer networks have, and 0 else.
 func versionOf(a ma.Multiaddr) int {
-	if speaks(a, ma.P_IP6) || speaks(a, ma.P_DNS6) {
+	if has(a, ma.P_IP6) || has(a, ma.P_DNS6) {
 		return 1
 	}
 	return 0
@@ -110,15 +110,15 @@ func versionOf(a ma.Multiaddr) int {
 
 func transportOf(a ma.Multiaddr) int {
 	switch {
-	case speaks(a, ma.P_WSS), speaks(a, ma.P_WS) && speaks(a, ma.P_TLS):
+	case hasTLS(a):
 		return bySecureWebSocket
-	case speaks(a, ma.P_WS):
+	case has(a, ma.P_WS):
 		return byWebSocket
-	case speaks(a, ma.P_WEBTRANSPORT):
+	case has(a, ma.P_WEBTRANSPORT):
 		return byWebTransport
-	case speaks(a, ma.P_WEBRTC_DIRECT):
+	case has(a, ma.P_WEBRTC_DIRECT):
 		return byWebRTC
-	case speaks(a, ma.P_QUIC_V1):
+	case has(a, ma.P_QUIC_V1):
 		return byQUIC
 	}
 	return byTCP

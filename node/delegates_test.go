@@ -95,7 +95,7 @@ func TestDelegatesAreFull(t *testing.T) {
 		t.Fatalf("%d of %d", len(got), len(in))
 	}
 	for i, a := range got {
-		if speaks(a, ma.P_IP6) && fromOf(a) == fromNetwork && transportOf(a) > byQUIC {
+		if has(a, ma.P_IP6) && fromOf(a) == fromNetwork && transportOf(a) > byQUIC {
 			t.Errorf("%s, at %d, in place of a likelier one", a, i)
 		}
 	}

@@ -102,7 +102,7 @@ func parseListen(addrs []string) (out []ma.Multiaddr, err error) {
 		out = append(out, a)
 	}
 	order := func(a ma.Multiaddr) int {
-		if speaks(a, ma.P_WEBRTC_DIRECT) {
+		if has(a, ma.P_WEBRTC_DIRECT) {
 			return 1
 		}
 		return 0
@@ -120,7 +120,7 @@ func listen(h host.Host, cfg Config, addrs []ma.Multiaddr) error {
 		return errors.New("node.listen is empty: there is no address to listen on")
 	}
 	for _, a := range addrs {
-		if cfg.Certificate == nil && (speaks(a, ma.P_TLS) || speaks(a, ma.P_WSS)) {
+		if cfg.Certificate == nil && hasTLS(a) {
 			return fmt.Errorf("node.listen: %s needs a certificate, which is that of http.tls", a)
 		}
 		err := h.Network().(*swarm.Swarm).AddListenAddr(a)
@@ -138,9 +138,19 @@ func listen(h host.Host, cfg Config, addrs []ma.Multiaddr) error {
 	return nil
 }
 
+// NeedsCertificate reports whether Config.Certificate is needed to listen on a multiaddr.
+func NeedsCertificate(listen string) bool {
+	a, err := ma.NewMultiaddr(listen)
+	return err == nil && hasTLS(a)
+}
+
+// hasTLS reports whether an address is of WebSocket over TLS: the other transports with
+// encryption bring their own.
+func hasTLS(a ma.Multiaddr) bool { return has(a, ma.P_TLS) || has(a, ma.P_WSS) }
+
 func isIPv6(a ma.Multiaddr) bool { return len(a) > 0 && a[0].Protocol().Code == ma.P_IP6 }
 
-// speaks reports whether an address has the protocol with that code.
-func speaks(a ma.Multiaddr, protocol int) bool {
+// has reports whether an address has the protocol with that code.
+func has(a ma.Multiaddr, protocol int) bool {
 	return slices.ContainsFunc(a, func(c ma.Component) bool { return c.Protocol().Code == protocol })
 }

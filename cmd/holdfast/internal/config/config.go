@@ -44,6 +44,7 @@ type HTTP struct {
 type Node struct {
 	Listen                []string `toml:"listen" flag:"true" usage:"multiaddrs to listen on for other nodes"`
 	Announce              []string `toml:"announce" flag:"true" usage:"multiaddrs to tell others, in place of what is found"`
+	AppendAnnounce        []string `toml:"append_announce" usage:"multiaddrs to tell others, beside those"`
 	Bootstrap             []string `toml:"bootstrap" flag:"true" usage:"peers to join the network by, or \"auto\""`
 	Routing               string   `toml:"routing" flag:"true" usage:"\"auto\" or \"none\""`
 	DelegatedRouters      []string `toml:"delegated_routers" usage:"URLs of routers to ask over HTTP who has a block"`
@@ -145,11 +146,14 @@ func Default() Config {
 				"/ip4/0.0.0.0/tcp/4040",
 				"/ip4/0.0.0.0/udp/4040/quic-v1",
 				"/ip4/0.0.0.0/udp/4040/quic-v1/webtransport",
+				"/ip4/0.0.0.0/udp/4040/webrtc-direct",
 				"/ip6/::/tcp/4040",
 				"/ip6/::/udp/4040/quic-v1",
 				"/ip6/::/udp/4040/quic-v1/webtransport",
+				"/ip6/::/udp/4040/webrtc-direct",
 			},
 			Announce:         []string{},
+			AppendAnnounce:   []string{},
 			Bootstrap:        []string{AutoBootstrap},
 			Routing:          "auto",
 			DelegatedRouters: []string{}, // public ones come and go
@@ -170,7 +174,7 @@ func Default() Config {
 		Pin: Pin{
 			Workers:      16, // each has a few MiB of blocks in hand
 			StallTimeout: Duration(30 * time.Minute),
-			MaxBlockSize: 2 << 20, // https://specs.ipfs.tech/bitswap-protocol/#block-sizes
+			MaxBlockSize: 4 << 20, // what a message of Bitswap takes, and so what Kubo passes on
 		},
 		Store: Store{
 			MinFreeSpace:    1 << 30,             // a full disk is SIGBUS in a mapped file, so stop well before

@@ -14,6 +14,16 @@ func (c HTTP) Public() string {
 	return c.PublicURL
 }
 
+// PublicName is the host name by which clients find a server of that configuration, and
+// which its certificate is for; "" if there is none, or it is an IP address.
+func (c HTTP) PublicName() string {
+	u, err := url.Parse(c.Public())
+	if err != nil || isAddress(u.Hostname()) {
+		return ""
+	}
+	return u.Hostname()
+}
+
 // ConfiguredURL is where clients find a server of that configuration, as far
 // as that can be known while none runs.
 func ConfiguredURL(c HTTP) string {
