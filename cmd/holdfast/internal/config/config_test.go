@@ -165,6 +165,26 @@ func TestKeysWithoutEffect(t *testing.T) {
 	}
 }
 
+// A certificate is for a name: without one, what is told of an address with TLS is no use.
+func TestCertificateNeedsAName(t *testing.T) {
+	env := []string{
+		"HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0/tls/ws", "HOLDFAST_HTTP_TLS=files",
+		"HOLDFAST_HTTP_TLS_CERT=cert.pem", "HOLDFAST_HTTP_TLS_KEY=key.pem",
+	}
+	for more, want := range map[string]int{
+		"HOLDFAST_HTTP_PUBLIC_URL=":                                            1,
+		"HOLDFAST_HTTP_PUBLIC_URL=https://192.0.2.1:5050":                      1,
+		"HOLDFAST_HTTP_PUBLIC_URL=https://pins.example.com":                    0,
+		"HOLDFAST_NODE_ANNOUNCE=/dns4/pins.example.com/tcp/4041/tls/ws":        0,
+		"HOLDFAST_NODE_APPEND_ANNOUNCE=/dns4/pins.example.com/tcp/4041/tls/ws": 1,
+	} {
+		_, warnings, err := Load("", append(env, more), nil)
+		if err != nil || len(warnings) != want || want > 0 && !strings.Contains(warnings[0], "http.public_url") {
+			t.Errorf("%s: warnings %q, error %v", more, warnings, err)
+		}
+	}
+}
+
 func TestPrecedence(t *testing.T) {
 	file := writeFile(t, "[http]\nlisten = \"127.0.0.1:1\"\n[pin]\nworkers = 2\nstall_timeout = \"2d\"\n[log]\nlevel = \"warn\"\n")
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
