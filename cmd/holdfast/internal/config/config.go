@@ -44,6 +44,7 @@ type HTTP struct {
 type Node struct {
 	Listen                []string `toml:"listen" flag:"true" usage:"multiaddrs to listen on for other nodes"`
 	Announce              []string `toml:"announce" flag:"true" usage:"multiaddrs to announce, in place of those that the node finds"`
+	AppendAnnounce        []string `toml:"append_announce" usage:"multiaddrs to announce beside those"`
 	Bootstrap             []string `toml:"bootstrap" flag:"true" usage:"peers through which to join the network, or \"auto\""`
 	Routing               string   `toml:"routing" flag:"true" usage:"\"auto\" or \"none\""`
 	DelegatedRouters      []string `toml:"delegated_routers" usage:"URLs of routers to ask over HTTP who has a block"`
@@ -143,6 +144,7 @@ func Default() Config {
 		Node: Node{
 			Listen:           node.DefaultListen(),
 			Announce:         []string{},
+			AppendAnnounce:   []string{},
 			Bootstrap:        []string{AutoBootstrap},
 			Routing:          "auto",
 			DelegatedRouters: []string{}, // public ones come and go

@@ -186,6 +186,7 @@ func otherValues(t *testing.T) map[string]string {
 
 		"node.listen":                  `["/ip4/127.0.0.1/udp/0/quic-v1"]`,
 		"node.announce":                `["/dns4/pins.example.com/tcp/4040"]`,
+		"node.append_announce":         `["/dns4/pins.example.com/tcp/443/tls/ws"]`,
 		"node.bootstrap":               peer,
 		"node.routing":                 `"none"`,
 		"node.delegated_routers":       `["https://router.example.com"]`,

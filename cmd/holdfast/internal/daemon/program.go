@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -69,8 +70,9 @@ type Program struct {
 	web, admin *http.Server
 	gateway    *gatewayServer // nil: there is none
 	listener   net.Listener
-	tls        httpd.Encryption // nil: there is none
-	metrics    *metrics.Set     // nil: there are none
+	tls        httpd.Encryption         // nil: there is none
+	cert       atomic.Pointer[certFunc] // of tls, once it is open
+	metrics    *metrics.Set             // nil: there are none
 	monitor    *http.Server
 	metricsURL string           // "": there are none
 	conns      *httpd.ConnLimit // of web
@@ -191,6 +193,9 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		return err
 	}
 	cfg.Limits = p.profile.Limits
+	if p.Config.HTTP.TLS != config.TLSOff {
+		cfg.Certificate, cfg.CertificateName = p.certificate, p.Config.HTTP.PublicName()
+	}
 	if p.metrics != nil {
 		cfg.Metrics = p.metrics.Registry
 	}
@@ -245,16 +250,29 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	return nil
 }
 
+// certFunc fits tls.Config.GetCertificate.
+type certFunc func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+// certificate is that of the API, for the node too, which starts first.
+func (p *Program) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	get := p.cert.Load()
+	if get == nil {
+		return nil, errors.New("the server is starting")
+	}
+	return (*get)(hello)
+}
+
 func nodeConfig(c config.Config, d *datadir.Dir, log *slog.Logger) (node.Config, error) {
 	key, err := swarmKeyFile(c.Node.SwarmKey, d)
 	return node.Config{
-		Listen:       c.Node.Listen,
-		Announce:     c.Node.Announce,
-		KeyFile:      d.File(datadir.NodeKeyFile),
-		TempDir:      d.File(datadir.TempDirName),
-		SwarmKeyFile: key,
-		Routing:      c.Node.Routing,
-		Bootstrap:    bootstrapPeers(c.Node.Bootstrap),
+		Listen:         c.Node.Listen,
+		Announce:       c.Node.Announce,
+		AppendAnnounce: c.Node.AppendAnnounce,
+		KeyFile:        d.File(datadir.NodeKeyFile),
+		TempDir:        d.File(datadir.TempDirName),
+		SwarmKeyFile:   key,
+		Routing:        c.Node.Routing,
+		Bootstrap:      bootstrapPeers(c.Node.Bootstrap),
 		RoutingConfig: node.RoutingConfig{
 			DelegatedRouters: c.Node.DelegatedRouters,
 			NoProvide:        !c.Provide.Enabled,
@@ -338,6 +356,8 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	p.web.ConnContext = p.conns.Context
 	if p.tls != nil {
 		p.web.TLSConfig = p.tls.Config()
+		get := certFunc(p.web.TLSConfig.GetCertificate)
+		p.cert.Store(&get)
 	}
 	p.serve(p.web, p.conns.Listen(p.listener))
 	if p.tls != nil {
