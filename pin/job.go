@@ -46,6 +46,10 @@ type job struct {
 	needs    uint64    // bytes for which there was no space; 0 if not known
 	late     string    // why it is about to fail
 	trouble  string    // why the last run ended, for the user; "" if it only found nothing
+	troubles string    // of single blocks, as the last run found that had any
+	restored bool      // it was read from disk, and what is noted of it was not read yet
+	gaveWay  bool      // what had come was let go of
+	kept     Kept      // what the records note of it, by the scheduler's clock
 }
 
 // Why a run is cancelled.
@@ -142,9 +146,9 @@ func (j *job) stallReason(timeout time.Duration) string {
 		} else {
 			s += ": no connected peer has the root"
 		}
-		if note := j.progress.Note(); note != "" {
-			s += "; " + note
-		}
+	}
+	if note := j.note(); note != "" {
+		s += "; " + note
 	}
 	if j.trouble != "" {
 		s += "; the last try ended with: " + j.trouble

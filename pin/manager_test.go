@@ -134,7 +134,7 @@ func TestWorkersGoRound(t *testing.T) {
 }
 
 func TestStall(t *testing.T) {
-	run(t, pin.Config{StallTimeout: 10 * time.Minute, Seekers: 2}, func(r *rig) {
+	run(t, pin.Config{StallTimeout: 10 * time.Minute, KeepPartial: -1, Seekers: 2}, func(r *rig) {
 		r.net.set(dag(1), content{note: "origin /ip4/10.0.0.1 is not dialled"})
 		r.net.set(dag(2), content{blocks: 5, serve: 2, delay: time.Minute})
 		dead, half := r.add(alice, 1), r.add(alice, 2)

@@ -31,13 +31,23 @@ func (s *scheduler) setParked(j *job, nextTry time.Time) {
 }
 
 // deadline is when a parked job is late unless it receives something; zero is never. A
-// late repair does not fail: it makes room for others.
+// late repair does not fail: it makes room for others. So does a job of which something is
+// here, long before it fails.
 func (s *scheduler) deadline(j *job) (at time.Time) {
 	if j.began.IsZero() {
 		return at // its clocks start with its first run
 	}
 	if !j.blocked {
-		at = j.moved.Add(s.cfg.StallTimeout)
+		at = j.moved.Add(s.patience(j))
+		if j.hasSome() && !j.repair { // it is looked at before it fails: see makesRoom
+			room := j.moved.Add(s.cfg.StallTimeout)
+			if now := s.clock.Now(); !room.After(now) {
+				room = now.Add(roomInterval)
+			}
+			if room.Before(at) {
+				at = room
+			}
+		}
 	}
 	if s.cfg.TotalTimeout > 0 && !j.repair {
 		if total := j.began.Add(s.cfg.TotalTimeout); at.IsZero() || total.Before(at) {
@@ -82,6 +92,7 @@ func (s *scheduler) restore(r Request, keep bool, nextTry time.Time) {
 	j := s.newJob(r)
 	j.members.set(member{r.Account, r.ID}, waiter{created: r.Created, status: r.Status})
 	j.addOrigins(r.Origins)
+	j.restored = true
 	if keep {
 		s.turns.Keep(&j.Job)
 	}

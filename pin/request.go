@@ -66,6 +66,9 @@ type Spec struct {
 	Name    string            // "" is no name
 	Meta    map[string]string // nil is none
 	Origins []string          // hints where it is, from [BestOrigins]; nil is none
+	// IdempotencyKey is what the client knows the request by if it sends it again, as it does
+	// when it got no answer. "" is none. It is not a part of what is kept as a [Request].
+	IdempotencyKey string
 }
 
 // DAG identifies what the spec's root names.

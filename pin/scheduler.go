@@ -94,6 +94,7 @@ func (s *scheduler) enqueue(r Request, old bool) {
 	}
 	freshOrigins := j.addOrigins(r.Origins)
 	j.moved = s.clock.Now() // a client is not blamed for a stall that began before it asked
+	j.restored = false
 	w := waiter{created: r.Created, status: r.Status}
 	j.members.set(who, w)
 	switch j.State() {

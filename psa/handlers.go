@@ -31,7 +31,7 @@ func (a *api) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	q, err := parseQuery(c.Request().URL.RawQuery)
+	q, err := ParseQuery(c.Request().URL.RawQuery)
 	if err != nil {
 		return err
 	}
@@ -161,9 +161,13 @@ func requestID(c echo.Context) (string, error) {
 	return id, nil
 }
 
-// readSpec reads the Pin object of a request's body.
+// readSpec reads the Pin object of a request's body, and the key that it came under.
 func readSpec(c echo.Context) (pin.Spec, error) {
 	r := c.Request()
+	key, err := idempotencyKey(r.Header)
+	if err != nil {
+		return pin.Spec{}, err
+	}
 	if err := checkMediaType(r.Header); err != nil {
 		return pin.Spec{}, err
 	}
@@ -182,7 +186,9 @@ func readSpec(c echo.Context) (pin.Spec, error) {
 		}
 		return pin.Spec{}, invalid("body", "ends early")
 	}
-	return parseSpec(body)
+	s, err := parseSpec(body)
+	s.IdempotencyKey = key
+	return s, err
 }
 
 // checkMediaType takes JSON in UTF-8, not compressed.

@@ -63,7 +63,7 @@ func TestCIDsThatAreNot(t *testing.T) {
 		}
 		_, err = parseSpec(b)
 		wantInvalid(t, err, "cid", msg)
-		_, err = parseQuery("cid=" + url.QueryEscape(text))
+		_, err = ParseQuery("cid=" + url.QueryEscape(text))
 		wantInvalid(t, err, "cid", msg)
 	}
 	_, err := parseCID("/ipfs/" + strings.Repeat("x", 1<<16))

@@ -36,5 +36,7 @@ func Kinds() []kv.Kind {
 		}},
 		{Prefix: KCharge, Name: "charge for a CID", Check: kv.CheckRecord[ChargeRecord]},
 		{Prefix: KUsage, Name: "usage of an account", Check: kv.CheckRecord[UsageRecord]},
+		{Prefix: KOnce, Name: "idempotency key", Check: kv.CheckRecord[onceRecord]},
+		{Prefix: KOnceOrder, Name: "order of an idempotency key", Check: kv.CheckLen(len(nameHash{}))},
 	}
 }
