@@ -41,7 +41,7 @@ func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served,
 	cfg := exchange.Config{Network: b.network, Received: b.server.ReceivedBlocks, Logger: log}
 	if r != nil { // an interface holding nil is not nil
 		cfg.Finder = fairFinder{r.lookups}
-		cfg.Network = newRedialler(b.network, g.guard, r.dhts.findPeer)
+		cfg.Network = newRedialler(b.network, g.guard, r.peers.Find)
 	}
 	if gateways != nil {
 		cfg.Gateways = gateways.of

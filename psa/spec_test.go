@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -34,9 +35,9 @@ func cidOf(codec, hash uint64, length int) string {
 }
 
 func TestSpecGivesBackWhatWasWritten(t *testing.T) {
-	got, err := parseSpec([]byte(` {"cid":"` + cidV0 + `", "name":"a\u0000ü😀\ud83d\ude00", "Name":"not this",
-		"origins":["` + origin + `","` + delegate + `","` + origin + `"],
-		"meta":{"k":"v","K":"V","":"e","e":""}, "unknown":{"cid":1,"cid":2}} `))
+	got, err := parseSpec([]byte(` {"cid":"`+cidV0+`", "name":"a\u0000ü😀\ud83d\ude00", "Name":"not this",
+		"origins":["`+origin+`","`+delegate+`","`+origin+`"],
+		"meta":{"k":"v","K":"V","":"e","e":""}, "unknown":{"cid":1,"cid":2}} `), netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func TestSpecOptionalMembers(t *testing.T) {
 		`,"origins":{}`, `,"origins": { } ,"meta":null`, `,"origins":{},"meta":[]`, `,"meta": [
 		]`,
 	} {
-		got, err := parseSpec([]byte(`{"cid":"` + cidV0 + `"` + rest + `}`))
+		got, err := parseSpec([]byte(`{"cid":"`+cidV0+`"`+rest+`}`), netip.Addr{})
 		if err != nil || got.Name != "" || got.Origins != nil || got.Meta != nil {
 			t.Errorf("%s: got %+v, %v", rest, got, err)
 		}
@@ -103,7 +104,7 @@ func TestSpecTakesEveryCID(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := parseSpec(b)
+		got, err := parseSpec(b, netip.Addr{})
 		if err != nil || got.CID != text || !got.Root.Equals(cid.MustParse(text)) {
 			t.Errorf("%s: got %+v, %v", text, got, err)
 		}
@@ -121,7 +122,7 @@ func TestSpecRefusesWhatIsPassedOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = parseSpec(b)
+		_, err = parseSpec(b, netip.Addr{})
 		wantInvalid(t, err, "cid", msg)
 	}
 }
@@ -191,7 +192,7 @@ func TestSpecRefuses(t *testing.T) {
 		{"meta large", with(`"meta":{"k":"` + strings.Repeat("v", 16<<10) + `"}`), "meta", "16385 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := parseSpec([]byte(tt.body))
+			_, err := parseSpec([]byte(tt.body), netip.Addr{})
 			wantInvalid(t, err, tt.field, tt.msg)
 		})
 	}
@@ -220,7 +221,7 @@ func TestSpecTakesTheMost(t *testing.T) {
 		"deep":    `"x":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000),
 		"escapes": `"name":"\\ud800 \\\\\ud83d\ude00 \uFFFD \"\/"`,
 	} {
-		if _, err := parseSpec([]byte(`{"cid":"` + cidV0 + `",` + rest + `}`)); err != nil {
+		if _, err := parseSpec([]byte(`{"cid":"`+cidV0+`",`+rest+`}`), netip.Addr{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -239,7 +240,7 @@ func TestSpecTakesOrigins(t *testing.T) {
 		"/ip4/203.0.113.1/tcp/4001/ipfs/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
 		id,
 	} {
-		list, err := parseOrigins([]byte(`["` + o + `"]`))
+		list, err := parseOrigins([]byte(`["`+o+`"]`), netip.Addr{})
 		info := pin.InfoOf(pin.Request{Spec: pin.Spec{Origins: list}})
 		if err != nil || !slices.Equal(list, []string{o}) || len(info) != 0 {
 			t.Errorf("%s: got %q, %v; info %q", o, list, err, info)
@@ -260,7 +261,7 @@ func TestSpecTakesAnyOrigins(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := parseSpec(body)
+		s, err := parseSpec(body, netip.Addr{})
 		if err != nil {
 			t.Fatalf("%d: %v", n, err)
 		}
@@ -270,7 +271,7 @@ func TestSpecTakesAnyOrigins(t *testing.T) {
 		}
 	}
 	same := strings.Repeat(`"`+origin+`",`, 20) + `"` + origin + `"`
-	if list, err := parseOrigins([]byte("[" + same + "]")); err != nil || !slices.Equal(list, []string{origin}) {
+	if list, err := parseOrigins([]byte("["+same+"]"), netip.Addr{}); err != nil || !slices.Equal(list, []string{origin}) {
 		t.Errorf("of 21 that are the same: %q, %v", list, err)
 	}
 }
@@ -281,7 +282,7 @@ func FuzzSpec(f *testing.F) {
 	f.Add([]byte(pinBody("a.ipns.b.c/?x#")))
 	f.Add([]byte(`{"cid":"` + cidV1 + `","name":"\ud83d\ude00","origins":["` + origin + `"],"meta":{"a":"b"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s, err := parseSpec(body)
+		s, err := parseSpec(body, netip.Addr{})
 		if err != nil {
 			var bad *pin.InvalidError
 			if !errors.As(err, &bad) {
@@ -298,7 +299,7 @@ func FuzzSpec(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := parseSpec(sent)
+		again, err := parseSpec(sent, netip.Addr{})
 		if err != nil || again.CID != s.CID || !again.Root.Equals(s.Root) || again.Name != s.Name ||
 			!slices.Equal(again.Origins, answer.Origins) || !maps.Equal(again.Meta, s.Meta) {
 			t.Fatalf("%+v came back as %+v, %v", s, again, err)

@@ -19,7 +19,7 @@
 //	space          space.Space: opens Badger, keeps room on the disk, gives space back
 //	space/reading  functions: what Badger cannot read is an error
 //	graph          graph.Store: blocks and what holds them; keys 20 to 29
-//	requests       requests.Store: requests, their lists, quotas; keys 10 to 1b
+//	requests       requests.Store: requests, their lists, quotas; keys 10 to 1c
 //	accounts       accounts.Store: accounts, tokens, the audit record; keys 40 to 46
 //
 // Requests use graph, never the other way; accounts use neither; space and kv know nothing
@@ -64,6 +64,7 @@
 //	19 ACCOUNT            what the account is charged: the sum of those totals
 //	1a ACCOUNT KEYHASH    the request that was made under an idempotency key, and when
 //	1b ACCOUNT SEQ        KEYHASH of the key that a request was made under
+//	1c ACCOUNT SEQ        the IP address that a request came from, if one of its origins is there
 //	20 DAG                a DAG that is held: attempt, state, totals, holders
 //	21 ATTEMPT            the DAG of an attempt that is in use
 //	22 HOLDER             an attempt or node that is released, until it is dropped

@@ -65,6 +65,9 @@ type Config struct {
 // started runs any more.
 func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	root := job.DAG.CID()
+	if pin.DAGOf(job.Root) == job.DAG {
+		root = job.Root // peers may look it up as it was written
+	}
 	if !root.Defined() {
 		return pin.Totals{}, pin.Refused("%s names nothing", job.DAG)
 	}

@@ -79,6 +79,7 @@ func (a *api) router() (*echo.Echo, error) {
 		// Where the PSA authenticates, it answers errors as it should.
 		Auth:        func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(authenticate(next)) },
 		CORSOrigins: a.origins(),
+		Requester:   httpd.Requester(a.cfg.TrustedProxies, a.cfg.Public()),
 		Logger:      a.log,
 	})
 	if err != nil {
