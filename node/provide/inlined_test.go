@@ -110,7 +110,9 @@ func TestInlinedRootWithLinks(t *testing.T) {
 func TestInlinedRootOverWhatIsNotHeld(t *testing.T) {
 	bubble(t, 300, func(r *rig) {
 		good, bad := dagtest.Raw("good").Cid(), dagtest.Raw("bad").Cid()
-		r.cfg.Holds = func(_ context.Context, h multihash.Multihash) (bool, error) { return string(h) != string(bad.Hash()), nil }
+		r.cfg.Holds = func(_ context.Context, h multihash.Multihash) (bool, error) {
+			return string(h) != string(bad.Hash()), nil
+		}
 		r.start()
 		r.wait(soon)
 		r.pin(inlinedOver("", good, bad))
