@@ -187,8 +187,11 @@ func (s *Session) Room() int {
 	for _, l := range s.sources {
 		room += max(0, l.room(s))
 	}
-	if len(s.sources) == 0 {
+	switch {
+	case len(s.sources) == 0:
 		room = roomForNobody - len(s.wants) // for whoever comes
+	case len(s.wants) == 0 && !s.crowded():
+		room = max(room, roomForNobody) // else nobody knows that it waits for a place
 	}
 	// Some that nobody has leave the room to others, so that the rest comes of a DAG
 	// of which a source lacks a part.
