@@ -21,6 +21,9 @@ var (
 	// an error or other bytes than were written. It is neither absent nor empty, and is not
 	// to be taken for that; what is asked for next may well be readable.
 	ErrUnreadable = errors.New("what is on disk cannot be read")
+	// ErrDamaged: the database has files that are not as they were written, so that what was
+	// kept may seem not to be there. Nothing new is taken; what can be read is read.
+	ErrDamaged = errors.New("the database is damaged")
 	// ErrClosed: what is asked is closing or closed.
 	ErrClosed = errors.New("shutting down")
 )

@@ -65,7 +65,8 @@ type Node struct {
 // Pin is how pins are fetched and what they may be.
 type Pin struct {
 	Workers      int      `toml:"workers" flag:"true" usage:"DAGs that are written at the same time"`
-	StallTimeout Duration `toml:"stall_timeout" usage:"time without a new block before a pin fails"`
+	StallTimeout Duration `toml:"stall_timeout" usage:"time that a pin of which nothing came is looked for before it fails"`
+	KeepPartial  Duration `toml:"keep_partial" usage:"time that a pin of which something came waits for its source, 0 for stall_timeout"`
 	MaxDAGBytes  Size     `toml:"max_dag_bytes" usage:"most bytes of one DAG, 0 for no limit"`
 	MaxDAGBlocks int      `toml:"max_dag_blocks" usage:"most blocks of one DAG, 0 for no limit"`
 	MaxBlockSize Size     `toml:"max_block_size" usage:"most bytes of one block, 0 for no limit"`
@@ -170,7 +171,8 @@ func Default() Config {
 		Pin: Pin{
 			Workers:      16, // each has a few MiB of blocks in hand
 			StallTimeout: Duration(30 * time.Minute),
-			MaxBlockSize: 2 << 20, // https://specs.ipfs.tech/bitswap-protocol/#block-sizes
+			KeepPartial:  Duration(7 * 24 * time.Hour), // a laptop that is away for a week
+			MaxBlockSize: 2 << 20,                      // https://specs.ipfs.tech/bitswap-protocol/#block-sizes
 		},
 		Store: Store{
 			MinFreeSpace:    1 << 30,             // a full disk is SIGBUS in a mapped file, so stop well before
