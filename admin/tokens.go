@@ -14,6 +14,11 @@ func (h handlers) setPassword(c echo.Context) error {
 	if err := authhttp.ReadJSON(c, &in); err != nil {
 		return err
 	}
+	if h.by == ByToken {
+		if err := h.proveAdmin(c, in.OwnPassword); err != nil {
+			return err
+		}
+	}
 	id, err := h.accountID(c)
 	if err != nil {
 		return err
@@ -26,6 +31,18 @@ func (h handlers) setPassword(c echo.Context) error {
 		success
 		Ended
 	}{ok, Ended(ended)})
+}
+
+// proveAdmin asks an admin who gives another account a password for the admin's own one.
+func (h handlers) proveAdmin(c echo.Context, own string) error {
+	p, _ := auth.PrincipalFrom(c.Request().Context())
+	switch {
+	case c.Param("id") == p.Account:
+		return invalid("id", "is your own account: POST /api/auth/password changes its password")
+	case own == "":
+		return invalid("own_password", "is missing: it is your own present password")
+	}
+	return h.Auth.ProvePassword(c.Request().Context(), p.Account, "own_password", own)
 }
 
 func (h handlers) listTokens(c echo.Context) error {

@@ -5,16 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
-
-// maxJobOrigins bounds the hints that one DAG collects from its requests: a
-// few times the 20 that the PSA allows in one.
-const maxJobOrigins = 64
 
 // job is one DAG that requests wait for. The scheduler's lock guards it.
 type job struct {
@@ -22,7 +17,7 @@ type job struct {
 
 	dag     DAG
 	members waiters
-	origins []string
+	hints   hints
 
 	// While running.
 	cancel   context.CancelCauseFunc
@@ -60,18 +55,6 @@ var (
 	errReleased = errors.New("its attempt was released")
 	errLate     = errors.New("no progress, or not enough")
 )
-
-// addOrigins merges hints and reports whether any was new.
-func (j *job) addOrigins(origins []string) bool {
-	added := false
-	for _, o := range origins {
-		if len(j.origins) < maxJobOrigins && !slices.Contains(j.origins, o) {
-			j.origins = append(j.origins, o)
-			added = true
-		}
-	}
-	return added
-}
 
 // requestsLocked names the requests that wait for the job, for logs: users know a pin by
 // its requestid. The scheduler's lock is held.

@@ -483,7 +483,7 @@ func TestJoin(t *testing.T) {
 		r.add(alice, 1, origin("peerA"))
 		time.Sleep(time.Second)
 		r.after(time.Second, r.add(bob, 1, origin("peerB")), pin.Pinning)
-		if got := r.net.hints(dag(1)); !slices.Equal(got, []string{origin("peerA"), origin("peerB")}) {
+		if got := r.net.hints(dag(1)); !slices.Equal(got, []string{origin("peerB"), origin("peerA")}) { // the newest first
 			t.Errorf("origins %v", got)
 		}
 		r.net.set(dag(2), content{blocks: 10, delay: time.Second})

@@ -22,8 +22,8 @@ func (s *scheduler) park(j *job, pause time.Duration, begun bool) {
 // setParked parks a job. It is also called when something about a parked job changes.
 func (s *scheduler) setParked(j *job, nextTry time.Time) {
 	var peers []string
-	for _, o := range j.origins {
-		peers = append(peers, peerOf(o))
+	for _, o := range j.hints.all() {
+		peers = append(peers, peerOf(o.Addr))
 	}
 	s.turns.Park(&j.Job, turns.Parking{
 		NextTry: nextTry, Ends: s.deadline(j), Blocked: j.blocked, Needs: j.needs, Peers: peers,
@@ -91,7 +91,7 @@ func (s *scheduler) restore(r Request, keep bool, nextTry time.Time) {
 	}
 	j := s.newJob(r)
 	j.members.set(member{r.Account, r.ID}, waiter{created: r.Created, status: r.Status})
-	j.addOrigins(r.Origins)
+	j.hints.add(r)
 	j.restored = true
 	if keep {
 		s.turns.Keep(&j.Job)

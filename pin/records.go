@@ -14,6 +14,13 @@ import (
 // one request holds, so that one commit can let go of it.
 const KeptTries = 4
 
+// An idempotency key is remembered for KeyAge, and no longer than until the account has made
+// KeptKeys other requests, which bounds what an account can have kept: some 20 MiB.
+const (
+	KeyAge   = 24 * time.Hour // a client that was offline overnight has its answer
+	KeptKeys = 100_000
+)
+
 // Records keeps requests on disk, and what is known of DAGs. It has three parts, by who
 // calls them. One value has all three, since they change together.
 //
@@ -52,22 +59,31 @@ type Requests interface {
 	// other method is called at the same time. Quotas are checked in the commit that makes
 	// a request or that makes it pinned, so they hold exactly, whatever happens at the same
 	// time. A change that does not raise what an account is charged is never refused for
-	// its quota of bytes.
+	// its quota of bytes, and a request for a DAG that the account has queued, pinning or
+	// pinned is never refused for its quota of pins.
 	SetQuotas(q Quotas)
 
 	// Add commits a new request and gives it its ID and Created. Its Status is Pinned if
 	// the DAG is complete already, else Queued. It is refused if the account has as
-	// many queued, pinning and pinned requests as it may, or is charged as much as
+	// many DAGs queued, pinning and pinned as it may, or is charged as much as
 	// it may be, or would be charged more than that at once.
-	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError.
+	//
+	// If the spec has an idempotency key, the commit remembers it for the account. A call
+	// with the same key and spec makes nothing, is refused by no limit, and returns the
+	// request as it is now. A call that makes no request leaves no key. Calls at the same
+	// time count as one after the other.
+	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError, ErrKeyReused, ErrKeyGone.
 	Add(ctx context.Context, account string, s Spec) (Request, error)
 
 	// Replace removes request id of the account and adds a new one, in one commit. The
-	// new request may be for the same DAG. The old request does not count any more:
-	// unless it failed, an account at its limit of requests can replace it. An account
-	// above that limit cannot. An account that is charged as much as it may be can
-	// replace too, unless the new request would be charged too much at once.
-	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull, a *QuotaError.
+	// new request may be for the same DAG. The old request does not count any more, so an
+	// account at its limit of pins can replace it by a request for another DAG, unless the
+	// old one failed or another request is for its DAG. An account above that limit cannot.
+	// An account that is charged as much as it may be can replace too, unless the new
+	// request would be charged too much at once. An idempotency key works as for Add, with
+	// the id being a part of what was asked for; if the request was made by an earlier call,
+	// old is the zero value.
+	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull, a *QuotaError, ErrKeyReused, ErrKeyGone.
 	Replace(ctx context.Context, account, id string, s Spec) (now, old Request, released []Attempt, err error)
 
 	// Remove deletes a request and returns it as it last was.

@@ -114,7 +114,7 @@ func (s *scheduler) prepare(j *job, a Attempt, repair bool) (_ Job, requests slo
 	j.progress = &Progress{now: s.clock.Now}
 	j.slot, j.seeking = s.workers.Slot(j.Account), s.clock.Now()
 	return Job{
-		DAG: j.dag, Attempt: a, Origins: slices.Clone(j.origins), Limits: limits, Repair: repair,
+		DAG: j.dag, Root: j.hints.root, Attempt: a, Origins: j.hints.all(), Limits: limits, Repair: repair,
 		Progress: j.progress, Slot: j.slot, IdleTimeout: s.cfg.IdleTimeout,
 	}, j.requestsLocked()
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"unicode/utf8"
 
 	"github.com/ipfs/boxo/verifcid"
@@ -25,8 +26,9 @@ func invalid(field, format string, a ...any) error {
 	return &pin.InvalidError{Field: field, Msg: fmt.Sprintf(format, a...)}
 }
 
-// parseSpec reads a Pin object. Errors: [*pin.InvalidError].
-func parseSpec(body []byte) (pin.Spec, error) {
+// parseSpec reads a Pin object. from is the address that it surely came from; zero is that
+// it is not known. Errors: [*pin.InvalidError].
+func parseSpec(body []byte, from netip.Addr) (pin.Spec, error) {
 	members, err := object(body)
 	if err != nil {
 		return pin.Spec{}, invalid("body", "%v", err)
@@ -38,9 +40,10 @@ func parseSpec(body []byte) (pin.Spec, error) {
 	if s.Name, err = parseName(members["name"]); err != nil {
 		return pin.Spec{}, err
 	}
-	if s.Origins, err = parseOrigins(members["origins"]); err != nil {
+	if s.Origins, err = parseOrigins(members["origins"], from); err != nil {
 		return pin.Spec{}, err
 	}
+	s.From = pin.RequesterOf(s.Origins, from)
 	if s.Meta, err = parseMeta(members["meta"]); err != nil {
 		return pin.Spec{}, err
 	}
@@ -59,11 +62,8 @@ func parseRoot(raw json.RawMessage) (string, cid.Cid, error) {
 	if err != nil {
 		return "", cid.Undef, err
 	}
-	switch codec := multicodec.Code(c.Type()); codec {
-	case multicodec.DagPb, multicodec.DagCbor, multicodec.DagJson, multicodec.Raw:
-	default:
-		return "", cid.Undef, invalid("cid",
-			"its codec, %s, is not supported: use dag-pb, dag-cbor, dag-json or raw", codec)
+	if !pin.CanRead(c.Type()) {
+		return "", cid.Undef, invalid("cid", "its codec, %s, is not supported: use %s", multicodec.Code(c.Type()), pin.CodecNames())
 	}
 	err = verifcid.ValidateCid(verifcid.DefaultAllowlist, c)
 	switch {
@@ -118,7 +118,7 @@ func checkName(name string) error {
 
 // parseOrigins chooses the origins to keep. None is an error, as they are hints: neither one
 // that cannot be read, nor too many.
-func parseOrigins(raw json.RawMessage) ([]string, error) {
+func parseOrigins(raw json.RawMessage, from netip.Addr) ([]string, error) {
 	if isNull(raw) || isEmptyObject(raw) { // {} is how JavaScript writes a Set
 		return nil, nil
 	}
@@ -134,7 +134,7 @@ func parseOrigins(raw json.RawMessage) ([]string, error) {
 		}
 		given[i] = origin
 	}
-	return pin.BestOrigins(given), nil
+	return pin.BestOrigins(given, from), nil
 }
 
 func parseMeta(raw json.RawMessage) (map[string]string, error) {

@@ -2,10 +2,12 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,7 +65,11 @@ func withEverything(t *testing.T, cfg Config) *Store {
 	must(t, err)
 	_, _, err = s.requestRecords.Begin(ctx, now.DAG())
 	must(t, err)
-	_, err = s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(4))
+	_, err = s.requestRecords.Add(ctx, benchAccount, keyed(4, "key"))
+	must(t, err)
+	near := pintest.DAGSpec(4)
+	near.Origins, near.From = []string{"/ip4/192.168.1.7/tcp/4001/p2p/a"}, netip.MustParseAddr("192.168.1.7")
+	_, err = s.requestRecords.Add(ctx, benchAccount, near)
 	must(t, err)
 	failed, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(5))
 	must(t, err)
@@ -91,7 +97,7 @@ func keysOf(t *testing.T, s *Store, kinds ...byte) (keys [][]byte) {
 
 func requestKinds() []byte {
 	return []byte{
-		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, holding.KDAG, holding.KAttempt, holding.KReleased,
+		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, requests.KOnce, requests.KOnceOrder, requests.KRequester, holding.KDAG, holding.KAttempt, holding.KReleased,
 		holding.KLinkTo, holding.KLinkFrom,
 	}
 }
@@ -222,6 +228,9 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 		return
 	}
 	checkInvariants(t, s)
+	if key[0] == requests.KOnce || key[0] == requests.KOnceOrder {
+		must(t, s.requestRecords.SweepKeys(ctx, func(context.Context, time.Duration) error { return nil }))
+	}
 	if key[0] > holding.KDAG { // for the others it takes only time
 		reclaimAll(t, s)
 		if st, err = s.Stats(ctx); err != nil || st.Dead.Blocks != 0 {

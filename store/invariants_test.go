@@ -26,7 +26,7 @@ func checkInvariants(t *testing.T, s *Store) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // cleanups come here too
 	must(t, s.kv.View(ctx, func(r *kv.Reader) error {
-		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*holding.DAGRecord{}, pinned: map[pinnedBy]uint64{}, live: map[kv.Account]uint64{}}
+		c := &checker{s: s, r: r, want: map[string]string{}, dags: map[pin.DAG]*holding.DAGRecord{}, pinned: map[pinnedBy]uint64{}, live: map[kv.Account]map[pin.DAG]bool{}}
 		if err := c.requests(); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (c *checker) charges() error {
 	return nil
 }
 
-// counts compares how many live requests each account has with its record.
+// counts compares how many DAGs each account has live requests for with its record.
 func (c *checker) counts() error {
 	stored, err := c.all(requests.KAccount)
 	if err != nil {
@@ -108,8 +108,8 @@ func (c *checker) counts() error {
 			return err
 		}
 		a := kv.Account([]byte(key[1:]))
-		if n := c.live[a]; rec.Live != n {
-			return fmt.Errorf("%s has %d live requests by its record, and %d in truth", a, rec.Live, n)
+		if n := uint64(len(c.live[a])); rec.Live != n {
+			return fmt.Errorf("%s has live requests for %d DAGs by its record, and for %d in truth", a, rec.Live, n)
 		}
 		delete(c.live, a)
 	}
@@ -131,7 +131,7 @@ type checker struct {
 	want   map[string]string // keys that follow from the requests
 	dags   map[pin.DAG]*holding.DAGRecord
 	pinned map[pinnedBy]uint64
-	live   map[kv.Account]uint64
+	live   map[kv.Account]map[pin.DAG]bool // what its requests that are not failed are for
 }
 
 // requests reads every request and notes what follows from it.
@@ -154,7 +154,10 @@ func (c *checker) requests() error {
 			c.pinned[pinnedBy{req.Account, req.DAG()}]++
 		}
 		if req.Status != requests.CodeFailed {
-			c.live[req.Account]++
+			if c.live[req.Account] == nil {
+				c.live[req.Account] = map[pin.DAG]bool{}
+			}
+			c.live[req.Account][req.DAG()] = true
 		}
 		c.want[string(requests.RowKey(req.Account, req.Seq))] = string(requests.EncodeRow(&req.RequestRecord))
 		lists := [][]byte{requests.StatusList(req.Status, req.Account), requests.DAGList(req.DAG(), req.Account)}

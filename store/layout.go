@@ -13,7 +13,7 @@ const (
 	// Those before it were never released.
 	firstLayout = 4
 	// layoutVersion is the layout of records that this program reads and writes.
-	layoutVersion = 4
+	layoutVersion = 5
 )
 
 // A migration brings records from one layout to the next. It may commit as often as it
@@ -22,7 +22,11 @@ type migration func(ctx context.Context, s *Store) error
 
 // migrations has the step from layout firstLayout+i to the next one at i. A test makes one
 // up, and shows what happens when it fails and when it is cut off.
-func migrations() []migration { return nil }
+func migrations() []migration {
+	return []migration{
+		func(ctx context.Context, s *Store) error { return s.requestRecords.CountLiveAnew(ctx, s.step) },
+	}
+}
 
 // migrate runs the steps that a directory needs. What they change is kept as it was until
 // all of them are done: if one fails, everything is put back, and the program that wrote

@@ -29,7 +29,7 @@ type state struct {
 	events   []auth.Event            // by ID, oldest first
 }
 
-// NewAccounts makes an empty one.
+// NewAccounts makes empty Accounts.
 func NewAccounts() *Accounts {
 	return &Accounts{state: &state{
 		accounts: map[string]auth.Account{},
@@ -38,29 +38,28 @@ func NewAccounts() *Accounts {
 	}}
 }
 
-// Close ends a: methods return an error that wraps [auth.ErrUnavailable].
+// Close closes a. From then on methods return an error that wraps [auth.ErrUnavailable].
 func (a *Accounts) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed = true
 }
 
-// Reopen closes a and gives what a restart would find.
+// Reopen closes a and returns what a restart would find.
 func (a *Accounts) Reopen() *Accounts {
 	a.Close()
 	return &Accounts{state: a.state}
 }
 
-// SetFault has f called, outside of any lock, with the name of each method
-// before it does anything; the error that f gives is what the method returns.
-// nil takes it back.
+// SetFault makes each method call f with its name, outside of any lock, before it does
+// anything. If f returns an error, the method returns that error. A nil f ends this.
 func (a *Accounts) SetFault(f func(method string) error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.fault = f
 }
 
-// begin locks a for one method, unless that is to fail.
+// begin locks a for one method, unless the method is to fail.
 func (a *Accounts) begin(ctx context.Context, method string) (unlock func(), err error) {
 	a.mu.Lock()
 	fault := a.fault
@@ -360,11 +359,11 @@ func (a *Accounts) SweepTokens(ctx context.Context, now time.Time) (int, error) 
 	return n, nil
 }
 
-// kept is a token as it is kept on disk.
+// kept is a token as a disk would keep it.
 func kept(t auth.Token) auth.Token {
 	t.Expires, t.Refreshed, t.Used = toSecond(t.Expires), toSecond(t.Refreshed), toSecond(t.Used)
 	return t
 }
 
-// toSecond keeps a time as it is kept on disk; the zero time stays zero.
+// toSecond is a time as a disk would keep it; the zero time stays zero.
 func toSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

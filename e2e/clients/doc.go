@@ -1,15 +1,15 @@
-// Package clients has every operation of the API called by clients that well-known
-// generators make of its description, against the real server:
+// Package clients tests the description of the API. Well-known generators make clients from it, and
+// these call every operation of the real server:
 //
 //   - oapi-codegen and ogen, for Go
 //   - hey-api, whose answers are checked by zod, and openapi-typescript with
 //     openapi-fetch, for TypeScript
 //
-// `make test-clients` runs it. It is a module of its own, since nothing else needs the
-// generators, and needs node and npm, which fetches the latter two.
+// `make test-clients` runs it. It is its own module, because nothing else needs the
+// generators. It needs node, and npm, which fetches the generators for TypeScript.
 package clients
 
-// What the generated code imports is here, so that it is among the module's.
+// The imports of the generated code are here, so that go.mod has them.
 import (
 	_ "github.com/go-faster/errors"
 	_ "github.com/go-faster/jx"

@@ -126,8 +126,12 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 	if err != nil {
 		return one, err
 	}
+	var taken uint64
 	if was.Status.live() {
-		if err := rec.admits(quota.Pins, 0); err != nil {
+		if taken, err = takenBy(&t.Reader, b, was.DAG()); err != nil {
+			return one, err
+		}
+		if err := rec.admits(quota.Pins, taken, 0); err != nil {
 			return one, err
 		}
 		if err := s.admitAdopted(&t.Reader, was, held, b, quota.Bytes); err != nil {
@@ -145,9 +149,7 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 	}
 	is.Seq = rec.NextSeq
 	rec.NextSeq++
-	if is.Status.live() {
-		rec.Live++
-	}
+	rec.Live += taken
 	if err := s.kv.Put(t, AccountKey(b), rec); err != nil {
 		return one, err
 	}

@@ -1,5 +1,5 @@
 // Package requests keeps requests to pin, the lists that they are found by, what each holds,
-// and what accounts are charged: keys 10 to 19 of the database.
+// and what accounts are charged: keys 10 to 1b of the database.
 //
 // It uses what package graph keeps of DAGs, one way: a request holds a DAG by its record.
 package requests

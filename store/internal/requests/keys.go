@@ -21,6 +21,10 @@ const (
 	KDetails = 0x17
 	KCharge  = 0x18
 	KUsage   = 0x19
+
+	KOnce      = 0x1a
+	KOnceOrder = 0x1b
+	KRequester = 0x1c
 )
 
 // Numbers in keys are big endian, so that keys sort as numbers do.
@@ -43,6 +47,12 @@ func detailsKey(a kv.Account, seq uint64) []byte { return seqKey(KDetails, a, se
 func chargeKey(a kv.Account, d pin.DAG) []byte {
 	return holding.AppendDAG(kv.AccountPrefix(KCharge, a), d)
 }
+
+// onceKey is what was made under an idempotency key, which is known by its hash.
+func onceKey(a kv.Account, key nameHash) []byte { return append(kv.AccountPrefix(KOnce, a), key[:]...) }
+
+// onceOrderKey is the hash of the key that a request was made under.
+func onceOrderKey(a kv.Account, seq uint64) []byte { return seqKey(KOnceOrder, a, seq) }
 
 func UsageKey(a kv.Account) []byte { return kv.AccountPrefix(KUsage, a) }
 
@@ -67,7 +77,7 @@ func dagLists(d pin.DAG) []byte { return holding.AppendDAG([]byte{KByDAG}, d) }
 
 // NameList holds the account's requests with exactly that name, which is known
 // by its hash.
-func NameList(a kv.Account, name [16]byte) []byte {
+func NameList(a kv.Account, name nameHash) []byte {
 	return append(append([]byte{KByName}, a[:]...), name[:]...)
 }
 

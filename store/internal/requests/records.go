@@ -7,7 +7,7 @@ type AccountRecord struct {
 	NextSeq uint64
 	Clock   int64  // when that was, by the clock, in Unix milliseconds
 	Back    int64  // milliseconds that the clock was set back and has not caught up
-	Live    uint64 // requests that are queued, pinning or pinned
+	Live    uint64 // DAGs of requests that are queued, pinning or pinned
 }
 
 // RequestRecord is what of a request never changes. Its status is in the lists.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -79,6 +80,7 @@ type Request struct {
 	RequestRecord
 	Status  statusCode
 	details string
+	from    netip.Addr // see pin.Spec.From
 	totals  pin.Totals
 	damage  *damagedRequest // not nil: the record cannot be read, and this is what is known
 }
@@ -115,7 +117,7 @@ func (r *Request) public() (pin.Request, error) {
 	out := pin.Request{
 		ID:      uuid.UUID(r.ID).String(),
 		Account: r.Account.String(),
-		Spec:    pin.Spec{CID: r.CID, Root: root, Name: r.Name},
+		Spec:    pin.Spec{CID: r.CID, Root: root, Name: r.Name, From: r.from},
 		Created: time.UnixMilli(r.Created).UTC(),
 		Status:  r.Status.status(),
 		Totals:  r.totals,

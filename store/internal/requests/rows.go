@@ -124,10 +124,13 @@ func cutText(b []byte) (text, rest []byte, ok bool) {
 	return b[w : w+int(n)], b[w+int(n):], true
 }
 
+// nameHash is a [NameHash].
+type nameHash [16]byte
+
 // NameHash stands for a name in keys. It is of a cryptographic hash, half as
 // long: finding two names that collide takes 2^64 tries, and shows them to
 // nobody but their own account.
-func NameHash(name string) (h [16]byte) {
+func NameHash(name string) (h nameHash) {
 	full := sha256.Sum256([]byte(name))
 	copy(h[:], full[:])
 	return h

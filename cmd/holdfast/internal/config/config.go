@@ -172,7 +172,7 @@ func Default() Config {
 			Workers:      16, // each has a few MiB of blocks in hand
 			StallTimeout: Duration(30 * time.Minute),
 			KeepPartial:  Duration(7 * 24 * time.Hour), // a laptop that is away for a week
-			MaxBlockSize: 2 << 20,                      // https://specs.ipfs.tech/bitswap-protocol/#block-sizes
+			MaxBlockSize: 4 << 20,                      // what a message of Bitswap takes, and so what Kubo passes on
 		},
 		Store: Store{
 			MinFreeSpace:    1 << 30,             // a full disk is SIGBUS in a mapped file, so stop well before
