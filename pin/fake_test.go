@@ -49,6 +49,7 @@ type network struct {
 	origins   map[pin.DAG][]string
 	kept      map[pin.Attempt]pin.DAG // what was fetched, in part at least, and not dropped
 	whole     map[pin.Attempt]bool    // of those, the whole ones
+	had       map[pin.Attempt]int     // of those, how many blocks are there
 	dropped   []pin.Attempt
 	fault     func(method string) error
 }
@@ -56,7 +57,7 @@ type network struct {
 func newNetwork(t *testing.T) *network {
 	return &network{t: t, dags: make(map[pin.DAG]*content), changed: make(chan struct{}),
 		walking: make(map[pin.Attempt]int), heard: make(map[pin.DAG]time.Time), origins: make(map[pin.DAG][]string),
-		kept: make(map[pin.Attempt]pin.DAG), whole: make(map[pin.Attempt]bool)}
+		kept: make(map[pin.Attempt]pin.DAG), whole: make(map[pin.Attempt]bool), had: make(map[pin.Attempt]int)}
 }
 
 // setFault makes Drop and Room first call fault with their own names, and return its error.
@@ -90,6 +91,7 @@ func (n *network) Drop(ctx context.Context, a pin.Attempt, _ pin.DAG) error {
 	n.dropped = append(n.dropped, a)
 	delete(n.kept, a)
 	delete(n.whole, a)
+	delete(n.had, a)
 	return nil
 }
 
@@ -243,12 +245,15 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	if n.full {
 		planned = &pin.DiskFullError{Kept: 1, More: 1}
 	}
-	there := n.whole[j.Attempt] && !j.Repair
+	there := n.had[j.Attempt]
+	if j.Repair {
+		there = 0
+	}
 	n.mu.Unlock()
 	if planned != nil {
 		return pin.Totals{}, planned
 	}
-	got := 0
+	got, gained := 0, false
 	for {
 		c, changed := n.look(j.DAG)
 		if c.refuse != "" {
@@ -268,7 +273,9 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 		}
 		if c.blocks == 0 || c.serve > 0 && got >= c.serve { // nothing comes
 			var idle <-chan time.Time
-			if held {
+			if held && !gained {
+				release()
+			} else if held {
 				idle = time.After(j.IdleTimeout)
 			}
 			select {
@@ -300,10 +307,13 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{}, context.Cause(ctx)
 		}
 		got++
+		received := got > there
+		gained = gained || received
 		n.mu.Lock()
 		n.kept[j.Attempt] = j.DAG
+		n.had[j.Attempt] = max(n.had[j.Attempt], got)
 		n.mu.Unlock()
-		j.Progress.Advance(100, !there)
+		j.Progress.Advance(100, received)
 	}
 }
 
