@@ -26,6 +26,7 @@ type content struct {
 	refuse  string        // the reason why the DAG is refused, if it is
 	errs    []error       // what the next fetches end with
 	note    string
+	trouble string // of single blocks, as the first fetch finds out
 	peers   int // that it comes from
 	fetches int // how many began
 }
@@ -263,6 +264,9 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{}, pin.Refused("it has %d blocks", c.blocks)
 		}
 		j.Progress.SetNote(c.note)
+		if c.fetches == 1 {
+			j.Progress.SetTroubles(c.trouble)
+		}
 		j.Progress.Asked(c.peers, 0, 0)
 		if c.blocks > 0 && got >= c.blocks {
 			n.mu.Lock()
