@@ -27,8 +27,8 @@ type content struct {
 	errs    []error       // what the next fetches end with
 	note    string
 	trouble string // of single blocks, as the first fetch finds out
-	peers   int // that it comes from
-	fetches int // how many began
+	peers   int    // that it comes from
+	fetches int    // how many began
 }
 
 // network is a [pin.Engine] whose DAGs the test makes up.
