@@ -534,7 +534,6 @@ func TestPrune(t *testing.T) {
 	p, err := backup.OpenPlace(dir)
 	must(t, err)
 	roots, net := dags(40)
-	var ids []string
 	var requests []pin.Request
 	for round := range 5 {
 		for _, root := range roots[round*8 : round*8+8] {
@@ -542,7 +541,7 @@ func TestPrune(t *testing.T) {
 			must(t, err)
 			requests = append(requests, r)
 		}
-		ids = append(ids, run(t, o, p, nil).ID)
+		run(t, o, p, nil)
 	}
 	for _, r := range requests[:32] {
 		must(t, o.unpin(t.Context(), r.ID))
