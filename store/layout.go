@@ -39,13 +39,13 @@ func (s *Store) migrate(ctx context.Context, dir string, steps []migration) erro
 		return fmt.Errorf("read layout: %w", err)
 	}
 	if have > target {
-		return fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, ErrNewerLayout, have, target)
+		return fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, errNewerLayout, have, target)
 	}
 	if have == 0 { // nothing was ever written
 		return s.setLayout(ctx, target)
 	}
 	if have < firstLayout {
-		return fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, ErrOlderLayout, have, firstLayout)
+		return fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, errOlderLayout, have, firstLayout)
 	}
 	if have < target {
 		if err := s.upgrade(ctx, have, target, steps); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -137,7 +138,7 @@ func (s *Store) takeBack(ctx context.Context, from int) error {
 				case len(value) == 1 && value[0] == wasAbsent:
 					t.Delete(kept[1:])
 				default:
-					return fmt.Errorf("%w: key %x", ErrUnreadable, kept)
+					return fmt.Errorf("%w: key %x", pin.ErrUnreadable, kept)
 				}
 				t.Delete(kept)
 				return nil

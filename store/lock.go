@@ -21,24 +21,24 @@ import (
 // Errors of opening a data directory. All of them come wrapped, with the
 // directory's name, and nothing in it was changed.
 var (
-	// ErrForeign: the directory holds something that is not ours.
-	ErrForeign = errors.New("not a holdfast data directory")
-	// ErrNewerLayout: a newer version of the program wrote it.
-	ErrNewerLayout = errors.New("the data directory was written by a newer version of holdfast")
-	// ErrOlderLayout: it was written before the first release, by a version whose records
+	// errForeign: the directory holds something that is not ours.
+	errForeign = errors.New("not a holdfast data directory")
+	// errNewerLayout: a newer version of the program wrote it.
+	errNewerLayout = errors.New("the data directory was written by a newer version of holdfast")
+	// errOlderLayout: it was written before the first release, by a version whose records
 	// this one cannot read. Nothing is changed.
-	ErrOlderLayout = errors.New("the data directory was written by a version of holdfast from before its first release")
-	// ErrLocked: another process has it open. errors.As finds a [*LockedError].
+	errOlderLayout = errors.New("the data directory was written by a version of holdfast from before its first release")
+	// ErrLocked: another process has it open. errors.As finds a [*lockedError].
 	ErrLocked = errors.New("the data directory is in use by another process")
 )
 
-// LockedError says who holds the lock.
-type LockedError struct {
+// lockedError says who holds the lock.
+type lockedError struct {
 	Dir string
 	PID int // zero if not known
 }
 
-func (e *LockedError) Error() string {
+func (e *lockedError) Error() string {
 	if e.PID != 0 {
 		return fmt.Sprintf("%s: %v (pid %d)", e.Dir, ErrLocked, e.PID)
 	}
@@ -46,7 +46,7 @@ func (e *LockedError) Error() string {
 }
 
 // Is makes errors.Is(err, ErrLocked) true.
-func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+func (e *lockedError) Is(target error) bool { return target == ErrLocked }
 
 // Names in a data directory that the store knows.
 const (
@@ -79,7 +79,7 @@ type DirLock struct {
 
 // Lock takes the lock of a data directory, which must be there, without
 // waiting. An empty directory becomes a data directory by it. Errors:
-// [ErrLocked], [ErrForeign], [ErrNewerLayout], fs.ErrNotExist, fs.ErrPermission;
+// [ErrLocked], [errForeign], [errNewerLayout], fs.ErrNotExist, fs.ErrPermission;
 // a directory that cannot be written to is an error too.
 func Lock(dir string) (*DirLock, error) {
 	dir, err := filepath.Abs(dir)
@@ -104,7 +104,7 @@ func lockFile(f *os.File, dir string) error {
 		return fmt.Errorf("lock data directory: %s is not a directory", dir)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		return &LockedError{Dir: dir, PID: readPID(dir)}
+		return &lockedError{Dir: dir, PID: readPID(dir)}
 	} else if err != nil {
 		return fmt.Errorf("lock %s: %w", dir, err)
 	}
@@ -158,17 +158,17 @@ func readMarker(dir string) (int, error) {
 	}
 	tail, ok := bytes.CutPrefix(b, []byte(markerText))
 	if !ok {
-		return 0, hintMarker(dir, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName))
+		return 0, hintMarker(dir, fmt.Errorf("%s: %w: %s is not as we write it", dir, errForeign, markerName))
 	}
 	layout, err := strconv.Atoi(strings.TrimSpace(string(tail)))
 	if err != nil || layout < 1 {
-		return 0, hintMarker(dir, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName))
+		return 0, hintMarker(dir, fmt.Errorf("%s: %w: %s is not as we write it", dir, errForeign, markerName))
 	}
 	if layout < firstLayout {
-		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, ErrOlderLayout, layout, firstLayout)
+		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, errOlderLayout, layout, firstLayout)
 	}
 	if layout > layoutVersion {
-		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, ErrNewerLayout, layout, layoutVersion)
+		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, errNewerLayout, layout, layoutVersion)
 	}
 	return layout, nil
 }
@@ -192,7 +192,7 @@ func checkEmpty(dir string) error {
 	}
 	for _, e := range entries {
 		if !harmless(e.Name()) {
-			return hintMarker(dir, fmt.Errorf("%s: %w: it holds %s, but no %s", dir, ErrForeign, e.Name(), markerName))
+			return hintMarker(dir, fmt.Errorf("%s: %w: it holds %s, but no %s", dir, errForeign, e.Name(), markerName))
 		}
 	}
 	return nil

@@ -27,16 +27,16 @@ const (
 
 // ReclaimProgress is how far a reclaim is.
 type ReclaimProgress struct {
-	Stage string // ReclaimDelete, ReclaimCompact or ReclaimCollect
+	Stage string // stageDelete, stageCompact or stageCollect
 	Done  uint64 // of Total: blocks to look at, or bytes of disk
 	Total uint64 // zero if not known
 }
 
 // The stages of a reclaim, in order.
 const (
-	ReclaimDelete  = "deleting blocks"
-	ReclaimCompact = "compacting"
-	ReclaimCollect = "giving back space"
+	stageDelete  = "deleting blocks"
+	stageCompact = "compacting"
+	stageCollect = "giving back space"
 )
 
 // ReclaimReport says what a reclaim did.
@@ -183,7 +183,7 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 		return &space.DamagedTablesError{Tables: bad}
 	}
 	if err := r.s.held.DeleteLoose(ctx, holding.LooseWork{
-		Progress: func(done, total uint64) { r.progress(ReclaimProgress{ReclaimDelete, done, total}) },
+		Progress: func(done, total uint64) { r.progress(ReclaimProgress{stageDelete, done, total}) },
 		Deleted: func(blocks, bytes uint64) {
 			r.report.Blocks += blocks
 			r.report.Bytes += bytes
@@ -204,8 +204,8 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	if dead > 0 && (full || dead >= r.report.Before/part) {
 		if err := r.s.space.GiveBack(ctx, space.GiveBackWork{
 			Before:     r.report.Before,
-			Compacting: func() { r.progress(ReclaimProgress{Stage: ReclaimCompact}) },
-			Collecting: func(freed uint64) { r.progress(ReclaimProgress{Stage: ReclaimCollect, Done: freed}) },
+			Compacting: func() { r.progress(ReclaimProgress{Stage: stageCompact}) },
+			Collecting: func(freed uint64) { r.progress(ReclaimProgress{Stage: stageCollect, Done: freed}) },
 			Pause:      r.pause,
 		}); err != nil {
 			return err

@@ -19,16 +19,13 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// DefaultReserve is [space.DefaultReserve].
-const DefaultReserve = space.DefaultReserve
-
 // Config says how to open a store. The zero value works.
 type Config struct {
 	// MinFreeSpace is how many bytes of the disk stay free of new blocks and
 	// new requests. Zero, or less than that, is five quarters of Reserve.
 	MinFreeSpace uint64
 	// Reserve is the lower floor, under which nothing is written but what a
-	// reclaim does. Zero is [DefaultReserve], or more in a large store.
+	// reclaim does. Zero is 256 MiB, or more in a large store.
 	Reserve uint64
 	// ReclaimInterval is how often [Store.Run] reclaims. Zero is never.
 	ReclaimInterval time.Duration
@@ -40,7 +37,13 @@ type Config struct {
 	// FreeSpace gives the free bytes of the file system that holds dir. Nil
 	// asks the system.
 	FreeSpace func(dir string) (uint64, error)
+
+	closeWait time.Duration // zero is [closeWait]
 }
+
+// closeWait is how long Badger has to close: it writes out its memory, which takes
+// seconds on a slow disk. systemd kills the server after 20 s.
+const closeWait = 15 * time.Second
 
 // The rooms whose methods are the store's, by the names that they have here.
 type (
@@ -103,6 +106,9 @@ func (c Config) withDefaults() Config {
 	if c.FreeSpace == nil {
 		c.FreeSpace = space.FreeSpace
 	}
+	if c.closeWait == 0 {
+		c.closeWait = closeWait
+	}
 	return c
 }
 
@@ -114,7 +120,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options,
 	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
 	if s.space, err = space.Open(ctx, space.Config{
 		Dir: s.dbDir, MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
-		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf,
+		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf, CloseWait: cfg.closeWait,
 	}, opts); err != nil {
 		return nil, err
 	}

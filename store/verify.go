@@ -19,16 +19,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// What may be wrong with a block.
-const (
-	DamageMissing = holding.DamageMissing // a DAG that is complete refers to it, and it is not there
-	DamageCorrupt = holding.DamageCorrupt // its bytes do not have its hash, or cannot be read
-)
-
 // Damage is a block that is not as it should be, and what it hurts.
 type Damage struct {
 	Hash multihash.Multihash
-	Kind string // DamageMissing or DamageCorrupt
+	Kind string // [graph.DamageMissing] or [graph.DamageCorrupt]
 	DAGs []requests.HurtDAG
 }
 
@@ -56,9 +50,6 @@ type VerifyReport struct {
 	DamagedRecords
 }
 
-// Damaged is how many blocks are not as they should be.
-func (r VerifyReport) Damaged() uint64 { return r.Corrupt + r.Missing }
-
 // Verify checks the tables of the database, reads and hashes every block that something
 // refers to, and tells report of each that is damaged. It then reads every record. It
 // also looks for blocks that nothing refers to and
@@ -75,7 +66,7 @@ func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress 
 	v := &verifier{s: s, report: report, progress: progress}
 	err := v.run(ctx)
 	v.found.Elapsed = time.Since(start)
-	if len(v.found.Tables) > 0 && (err == nil || errors.Is(err, ErrUnreadable)) {
+	if len(v.found.Tables) > 0 && (err == nil || errors.Is(err, pin.ErrUnreadable)) {
 		err = &space.DamagedTablesError{Tables: v.found.Tables}
 	}
 	if err != nil {
@@ -128,7 +119,7 @@ func (v *verifier) run(ctx context.Context) (err error) {
 // can be claimed or deleted there.
 func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 	size, kind, err := v.s.held.HashBlock(ctx, h)
-	if _, noHash := multihash.Decode(h); noHash != nil || kind == DamageMissing {
+	if _, noHash := multihash.Decode(h); noHash != nil || kind == holding.DamageMissing {
 		if err := v.s.space.RoomForUpkeep(); err != nil {
 			return err
 		}
@@ -152,7 +143,7 @@ func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 	if err != nil || d.Kind == "" {
 		return err
 	}
-	if d.Kind == DamageMissing {
+	if d.Kind == holding.DamageMissing {
 		v.found.Missing++
 	} else {
 		v.found.Corrupt++
@@ -179,7 +170,7 @@ func (v *verifier) checkAgain(ctx context.Context, h multihash.Multihash) error 
 // confirm looks again at a block that seems damaged. It gives no kind if it is
 // not, or if that hurts nothing.
 func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage, err error) {
-	defer v.s.held.Claims.Alone([]multihash.Multihash{h})()
+	defer v.s.held.Alone(h)()
 	_, kind, err := v.s.held.HashBlock(ctx, h)
 	if err != nil || kind == "" {
 		return d, err
@@ -191,7 +182,7 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 	d.Hash = h
 	for _, dag := range d.DAGs {
 		// What is missing of an incomplete DAG is still to be fetched.
-		if kind == DamageCorrupt || dag.Complete {
+		if kind == holding.DamageCorrupt || dag.Complete {
 			d.Kind = kind
 		}
 	}

@@ -72,7 +72,7 @@ func (s *Store) checkRecords(ctx context.Context, all bool, report func(DamagedR
 			if err == nil {
 				return nil
 			}
-			if !errors.Is(err, ErrUnreadable) {
+			if !errors.Is(err, pin.ErrUnreadable) {
 				return err
 			}
 			s.kv.TellUnreadable(key, err)

@@ -11,9 +11,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -46,7 +45,7 @@ func (id eventID) time() time.Time {
 
 func (id eventID) String() string { return hex.EncodeToString(id[:]) }
 
-func eventKey(id eventID) []byte { return append([]byte{KEvent}, id[:]...) }
+func eventKey(id eventID) []byte { return append([]byte{kEvent}, id[:]...) }
 
 // accountEvents is the prefix of the events of an account.
 func accountEvents(a kv.Account) []byte { return append([]byte{kAccountEvent}, a[:]...) }
@@ -68,7 +67,7 @@ func owners(e auth.Event) (all []kv.Account) {
 const maxEventsPerMS = math.MaxUint32
 
 // append adds events to the record.
-func (t AuthTx) append(log []auth.Event) error {
+func (t authTx) append(log []auth.Event) error {
 	for _, e := range log {
 		ms := max(e.Time.UnixMilli(), 0)
 		n, err := t.nextEvent(ms)
@@ -93,7 +92,7 @@ func (t AuthTx) append(log []auth.Event) error {
 
 // nextEvent is the number of the next event of a millisecond: events that the
 // clock dates alike, also after it was set back, all stay.
-func (t AuthTx) nextEvent(ms int64) (next uint32, err error) {
+func (t authTx) nextEvent(ms int64) (next uint32, err error) {
 	first := eventKey(eventIDOf(ms, 0))
 	err = t.Scan(kv.Span{
 		Prefix: first[:len(first)-4], From: eventKey(eventIDOf(ms, math.MaxUint32)), Reverse: true, KeysOnly: true,
@@ -111,7 +110,7 @@ func (t AuthTx) nextEvent(ms int64) (next uint32, err error) {
 // AppendEvents implements [auth.Audit].
 func (s *Store) AppendEvents(ctx context.Context, log []auth.Event) error {
 	for batch := range slices.Chunk(log, eventBatch) {
-		if err := s.UpdateAuth(ctx, func(t AuthTx) error { return t.append(batch) }); err != nil {
+		if err := s.updateAuth(ctx, func(t authTx) error { return t.append(batch) }); err != nil {
 			return err
 		}
 	}
@@ -128,7 +127,7 @@ const (
 
 // Events implements [auth.Audit].
 func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Event, err error) {
-	prefix, ok := []byte{KEvent}, true
+	prefix, ok := []byte{kEvent}, true
 	if q.Account != "" {
 		var a kv.Account
 		a, ok = kv.AccountOf(q.Account)
@@ -224,7 +223,7 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int,
 	for {
 		var old []eventID
 		err := s.viewAuth(ctx, func(r authReader) error {
-			return r.Scan(kv.Span{Prefix: []byte{KEvent}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			return r.Scan(kv.Span{Prefix: []byte{kEvent}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 				id := eventID(key[1:])
 				if bytes.Compare(id[:], end[:]) >= 0 {
 					return false, nil
@@ -237,7 +236,7 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int,
 			return removed, err
 		}
 		for batch := range slices.Chunk(old, eventBatch) {
-			err := s.UpdateAuth(ctx, func(t AuthTx) error {
+			err := s.updateAuth(ctx, func(t authTx) error {
 				for _, id := range batch {
 					e, err := t.read().event(id)
 					if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {

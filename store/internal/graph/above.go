@@ -3,11 +3,10 @@ package graph
 import (
 	"errors"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -42,7 +41,7 @@ func HoldersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err 
 				return nil, err
 			}
 			if ok {
-				todo = append(todo, LinksTo(c.Hash(), c.Type()))
+				todo = append(todo, linksTo(c.Hash(), c.Type()))
 			}
 		}
 	}
@@ -51,7 +50,7 @@ func HoldersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err 
 
 // nodeCID gives what a holder is the node of. ok is false if it is none.
 func nodeCID(r *kv.Reader, h graph.Holder) (c cid.Cid, ok bool, err error) {
-	d, found, err := r.Get(NodeKey(h))
+	d, found, err := r.Get(nodeKey(h))
 	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) || err == nil && !found {
 		return cid.Undef, false, err
 	}
@@ -59,7 +58,7 @@ func nodeCID(r *kv.Reader, h graph.Holder) (c cid.Cid, ok bool, err error) {
 		return c, true, nil
 	}
 	// It cannot be read; the other side says the same, under keys of another order.
-	err = r.Scan(kv.Span{Prefix: []byte{KNodes}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = r.Scan(kv.Span{Prefix: []byte{kNodes}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		if TailHolder(key) == h && len(key) > 3+8 {
 			c = pin.DAG(key[3 : len(key)-8]).CID()
 		}

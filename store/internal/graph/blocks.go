@@ -46,7 +46,7 @@ func (g *Store) HashBlock(ctx context.Context, h multihash.Multihash) (size int,
 		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
 	}
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
-		data, err := reading.Fetch(r.Txn, BlockKey(h), nil)
+		data, err := reading.Fetch(r.Txn, blockKey(h), nil)
 		if err != nil {
 			return g.noteRead(h, err)
 		}
@@ -88,20 +88,20 @@ func (g *Store) NoteStrays(blocks []graph.Ref) (n uint64, err error) {
 	txn := r.Txn
 	err = func() error {
 		for _, l := range loose {
-			if _, err := reading.Find(txn, LooseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
+			if _, err := reading.Find(txn, looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
 				if err != nil {
 					return err
 				}
 				continue
 			}
-			item, err := reading.Find(txn, BlockKey(l.Hash))
+			item, err := reading.Find(txn, blockKey(l.Hash))
 			if errors.Is(err, badger.ErrKeyNotFound) {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			if err := wb.Set(LooseKey(l.Hash), EncodeSize(reading.SizeOf(item))); err != nil {
+			if err := wb.Set(looseKey(l.Hash), encodeSize(reading.SizeOf(item))); err != nil {
 				return err
 			}
 			n++

@@ -12,8 +12,8 @@ import (
 // deciding that a block is unclaimed and deleting it takes the stripe alone.
 // Claims are many and deletes come in batches, so the stripes need not be many.
 type claimLocks struct {
-	Seed    maphash.Seed
-	Stripes [256]sync.RWMutex
+	seed    maphash.Seed
+	stripes [256]sync.RWMutex
 }
 
 // share takes the stripes of the hashes, to claim them or to let go of them, and
@@ -23,33 +23,39 @@ func (l *claimLocks) share(hashes []multihash.Multihash) (unlock func()) {
 	return l.hold(hashes, nil)
 }
 
-// Alone takes the stripes of the hashes with nobody else, to decide that blocks
+// alone takes the stripes of the hashes with nobody else, to decide that blocks
 // are unclaimed and to delete them, and gives what ends that.
-func (l *claimLocks) Alone(hashes []multihash.Multihash) (unlock func()) {
+func (l *claimLocks) alone(hashes []multihash.Multihash) (unlock func()) {
 	return l.hold(nil, hashes)
+}
+
+// Alone takes the stripe of a block with nobody else: nothing can be claimed or deleted
+// there until unlock.
+func (g *Store) Alone(h multihash.Multihash) (unlock func()) {
+	return g.claims.alone([]multihash.Multihash{h})
 }
 
 // hold takes the stripes of some hashes to be shared and those of others alone; a
 // stripe that both have is taken alone.
 func (l *claimLocks) hold(shared, alone []multihash.Multihash) (unlock func()) {
-	var mine [len(l.Stripes)]bool
+	var mine [len(l.stripes)]bool
 	for _, i := range l.of(alone) {
 		mine[i] = true
 	}
 	stripes := l.of(slices.Concat(shared, alone))
 	for _, i := range stripes {
 		if mine[i] {
-			l.Stripes[i].Lock()
+			l.stripes[i].Lock()
 		} else {
-			l.Stripes[i].RLock()
+			l.stripes[i].RLock()
 		}
 	}
 	return func() {
 		for _, i := range stripes {
 			if mine[i] {
-				l.Stripes[i].Unlock()
+				l.stripes[i].Unlock()
 			} else {
-				l.Stripes[i].RUnlock()
+				l.stripes[i].RUnlock()
 			}
 		}
 	}
@@ -58,9 +64,9 @@ func (l *claimLocks) hold(shared, alone []multihash.Multihash) (unlock func()) {
 // of gives the stripes of the hashes, each once, in order.
 func (l *claimLocks) of(hashes []multihash.Multihash) []uint8 {
 	var stripes []uint8
-	var seen [len(l.Stripes)]bool
+	var seen [len(l.stripes)]bool
 	for _, h := range hashes {
-		i := l.Index(h)
+		i := l.index(h)
 		if !seen[i] {
 			seen[i] = true
 			stripes = append(stripes, i)
@@ -70,4 +76,4 @@ func (l *claimLocks) of(hashes []multihash.Multihash) []uint8 {
 	return stripes
 }
 
-func (l *claimLocks) Index(h multihash.Multihash) uint8 { return uint8(maphash.Bytes(l.Seed, h)) }
+func (l *claimLocks) index(h multihash.Multihash) uint8 { return uint8(maphash.Bytes(l.seed, h)) }

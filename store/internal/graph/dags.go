@@ -7,7 +7,6 @@ import (
 	"iter"
 
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -66,7 +65,7 @@ func (g *Store) LetGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt)
 	if rec.Attempt == 0 {
 		return released, nil
 	}
-	t.Delete(AttemptKey(rec.Attempt))
+	t.Delete(attemptKey(rec.Attempt))
 	t.Delete(WholeKey(graph.HolderOf(rec.Attempt)))
 	return append(released, rec.Attempt), g.kv.Put(t, releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
 }
@@ -75,7 +74,7 @@ func (g *Store) LetGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt)
 func (g *Store) NewAttempt(t *kv.Tx, d pin.DAG) (pin.Attempt, error) {
 	last, err := takeHolders(t, 1)
 	a := pin.Attempt(last)
-	t.Set(AttemptKey(a), []byte(d))
+	t.Set(attemptKey(a), []byte(d))
 	return a, err
 }
 
@@ -109,14 +108,14 @@ func (g *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err e
 // AttemptDAG gives the DAG of an attempt that is in use. If that cannot be read, the records
 // of all DAGs are looked through; d is "" if none has the attempt.
 func (g *Store) AttemptDAG(r *kv.Reader, a pin.Attempt) (d pin.DAG, inUse bool, err error) {
-	b, inUse, err := r.Get(AttemptKey(a))
+	b, inUse, err := r.Get(attemptKey(a))
 	if err == nil && (!inUse || pin.DAG(b).CID().Defined()) {
 		return pin.DAG(b), inUse, nil
 	}
 	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {
 		return "", false, err
 	}
-	g.kv.TellUnreadable(AttemptKey(a), kv.FirstError(err, diskerr.ErrUnreadable))
+	g.kv.TellUnreadable(attemptKey(a), kv.FirstError(err, diskerr.ErrUnreadable))
 	err = r.ScanEach(kv.Span{Prefix: []byte{KDAG}}, func(key, value []byte) (bool, error) {
 		var rec DAGRecord
 		if g.codec.Decode(value, &rec) == nil && rec.Attempt == a {

@@ -9,22 +9,21 @@ import (
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
-
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// Gated is the go-datastore with the store's gate before it: Badger must not
+// gated is the go-datastore with the store's gate before it: Badger must not
 // be called once it is closed. What it reads it reads as the store does.
-type Gated struct {
+type gated struct {
 	s *Store
 }
 
-var _ datastore.Batching = Gated{}
+var _ datastore.Batching = gated{}
 
-func (g Gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
+func (g gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
 	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
@@ -41,7 +40,7 @@ func (g Gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
 	return g.s.kv.SetAlone(key.Bytes(), value)
 }
 
-func (g Gated) Delete(ctx context.Context, key datastore.Key) error {
+func (g gated) Delete(ctx context.Context, key datastore.Key) error {
 	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
@@ -53,7 +52,7 @@ func (g Gated) Delete(ctx context.Context, key datastore.Key) error {
 }
 
 // Get's errors: datastore.ErrNotFound; diskerr.ErrUnreadable.
-func (g Gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
+func (g gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
 	err = g.read(ctx, func(r *kv.Reader) error {
 		if h, ok := BlockOf(key); ok {
 			value, err = g.s.readBlock(r.Txn, h)
@@ -66,7 +65,7 @@ func (g Gated) Get(ctx context.Context, key datastore.Key) (value []byte, err er
 }
 
 // Has reports whether the key is there, be its value readable or not.
-func (g Gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
+func (g gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
 	err := g.read(ctx, func(r *kv.Reader) error {
 		_, err := reading.Find(r.Txn, key.Bytes())
 		return err
@@ -77,7 +76,7 @@ func (g Gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
 	return err == nil, err
 }
 
-func (g Gated) GetSize(ctx context.Context, key datastore.Key) (size int, err error) {
+func (g gated) GetSize(ctx context.Context, key datastore.Key) (size int, err error) {
 	size = -1
 	err = g.read(ctx, func(r *kv.Reader) error {
 		item, err := reading.Find(r.Txn, key.Bytes())
@@ -90,7 +89,7 @@ func (g Gated) GetSize(ctx context.Context, key datastore.Key) (size int, err er
 }
 
 // read is [kv.DB.View] with the errors of a datastore.
-func (g Gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
+func (g gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
 	err := g.s.kv.View(ctx, fn)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return datastore.ErrNotFound
@@ -98,14 +97,14 @@ func (g Gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
 	return err
 }
 
-// QueryPage is how many entries of a query are read at a time, and queryBytes after how
+// queryPage is how many entries of a query are read at a time, and queryBytes after how
 // many bytes of them no more are.
-const QueryPage, queryBytes = 512, 1 << 20
+const queryPage, queryBytes = 512, 1 << 20
 
 // Query reads a piece at a time, so that a slow caller keeps nothing open: what changes
 // meanwhile may or may not be seen. Sizes are given only with values. A value that cannot
 // be read is an error in its place, and the rest follows.
-func (g Gated) Query(ctx context.Context, q query.Query) (query.Results, error) {
+func (g gated) Query(ctx context.Context, q query.Query) (query.Results, error) {
 	prefix := datastore.NewKey(q.Prefix).String()
 	if prefix != "/" {
 		prefix += "/"
@@ -135,11 +134,11 @@ func (g Gated) Query(ctx context.Context, q query.Query) (query.Results, error) 
 
 // page reads some entries, and gives the key to go on from; nil at the end, and with an
 // error.
-func (g Gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.Result, next []byte, err error) {
+func (g gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.Result, next []byte, err error) {
 	err = g.s.kv.View(ctx, func(r *kv.Reader) error {
 		bytes := 0
 		return r.Scan(sp, func(key, _ []byte) (bool, error) {
-			if len(page) == QueryPage || bytes > queryBytes {
+			if len(page) == queryPage || bytes > queryBytes {
 				next = append(next, key...)
 				return false, nil
 			}
@@ -160,7 +159,7 @@ func (g Gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.
 }
 
 // Sync does nothing: every write is synced.
-func (g Gated) Sync(ctx context.Context, _ datastore.Key) error {
+func (g gated) Sync(ctx context.Context, _ datastore.Key) error {
 	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
@@ -169,9 +168,9 @@ func (g Gated) Sync(ctx context.Context, _ datastore.Key) error {
 }
 
 // Close does nothing: the store closes the database.
-func (g Gated) Close() error { return nil }
+func (g gated) Close() error { return nil }
 
-func (g Gated) Batch(ctx context.Context) (datastore.Batch, error) {
+func (g gated) Batch(ctx context.Context) (datastore.Batch, error) {
 	if err := g.s.kv.Enter(ctx); err != nil {
 		return nil, err
 	}
@@ -252,14 +251,14 @@ func (g *Store) putLoose(bs []looseBlock) error {
 	for i, b := range bs {
 		hashes[i] = b.hash
 	}
-	defer g.Claims.share(hashes)()
+	defer g.claims.share(hashes)()
 	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	for _, b := range bs {
-		if err := wb.Set(LooseKey(b.hash), EncodeSize(len(b.data))); err != nil {
+		if err := wb.Set(looseKey(b.hash), encodeSize(len(b.data))); err != nil {
 			return err
 		}
-		if err := wb.Set(BlockKey(b.hash), b.data); err != nil {
+		if err := wb.Set(blockKey(b.hash), b.data); err != nil {
 			return err
 		}
 	}
@@ -270,9 +269,9 @@ func (g *Store) putLoose(bs []looseBlock) error {
 // Put by it is not claimed by any attempt, so that a reclaim deletes it unless
 // one claims it before: fetched blocks come by Write.
 // It ends with the store.
-func (g *Store) Blockstore() blockstore.Blockstore { return g.Blocks }
+func (g *Store) Blockstore() blockstore.Blockstore { return g.blocks }
 
 // Datastore is the go-datastore in the same database, for others' small state,
 // each under a prefix of its own; "/blocks" is taken. Its transactions do not
 // detect conflicts. It ends with the store; closing it does nothing.
-func (g *Store) Datastore() datastore.Batching { return Gated{g} }
+func (g *Store) Datastore() datastore.Batching { return gated{g} }

@@ -33,29 +33,29 @@ type Store struct {
 	// set before anything else is done.
 	WorkOut func(r *kv.Reader, d pin.DAG) (DAGRecord, bool, error)
 
-	Claims claimLocks
-	Blocks blockstore.Blockstore
-	// Dropping is held by the one Drop that runs.
-	Dropping chan struct{}
-	Drops    Drops
-	// For tests, if not nil: BeforeDelete is told which blocks are about to be
-	// deleted and BeforeRelease which nodes are about to be released, with their
-	// stripes held; DuringWrite is called with those of a batch held.
-	BeforeDelete  func([]graph.Ref)
-	BeforeRelease func([]graph.Node)
-	DuringWrite   func()
+	claims claimLocks
+	blocks blockstore.Blockstore
+	// dropping is held by the one Drop that runs.
+	dropping chan struct{}
+	drops    drops
+	// For tests, if not nil: beforeDelete is told which blocks are about to be
+	// deleted and beforeRelease which nodes are about to be released, with their
+	// stripes held; duringWrite is called with those of a batch held.
+	beforeDelete  func([]graph.Ref)
+	beforeRelease func([]graph.Node)
+	duringWrite   func()
 	holders       struct { // numbers that are ours to give out
 		mu   sync.Mutex
 		next graph.Holder
 		left int
 	}
-	Unreadable unreadable // the blocks that are known to be
+	unreadable unreadable // the blocks that are known to be
 }
 
 // New gives what an open database has of blocks, with which it ends.
 func New(sp *space.Space, log *slog.Logger) *Store {
-	g := &Store{log: log, space: sp, kv: sp.DB(), codec: sp.DB().Codec(), Dropping: make(chan struct{}, 1)}
-	g.Claims.Seed = maphash.MakeSeed()
-	g.Blocks = blockstore.NewBlockstore(Gated{g})
+	g := &Store{log: log, space: sp, kv: sp.DB(), codec: sp.DB().Codec(), dropping: make(chan struct{}, 1)}
+	g.claims.seed = maphash.MakeSeed()
+	g.blocks = blockstore.NewBlockstore(gated{g})
 	return g
 }

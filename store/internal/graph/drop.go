@@ -18,12 +18,12 @@ import (
 // on: what a DAG shares with others is not even looked at.
 
 const (
-	// DropsPerBatch bounds how many links are deleted at a time, however many levels
+	// dropsPerBatch bounds how many links are deleted at a time, however many levels
 	// of the DAG they are of: pins wait for that long for a stripe. Each batch is a sync.
-	DropsPerBatch = 4096
-	// LevelsPerBatch bounds how far down a batch goes, for the same reason: each level
+	dropsPerBatch = 4096
+	// levelsPerBatch bounds how far down a batch goes, for the same reason: each level
 	// is looked up by itself.
-	LevelsPerBatch = 1024
+	levelsPerBatch = 1024
 	// dropsAhead is how many released nodes are remembered; others are found again
 	// by their marks.
 	dropsAhead = 64 << 10
@@ -31,8 +31,8 @@ const (
 	witnessesMost = 16 << 10
 )
 
-// Drops is what is remembered from one Drop to the next, by the one that runs.
-type Drops struct {
+// drops is what is remembered from one Drop to the next, by the one that runs.
+type drops struct {
 	// settled: no node is released that the last Drop did not drop. Else, after a
 	// start or an error, the marks are read.
 	settled bool
@@ -45,10 +45,10 @@ type Drops struct {
 	// batch may take and taking its stripes. cut gives how many of a batch's changes
 	// are made before it fails, if that is fewer than all. levels, if not zero, is in
 	// place of levelsPerBatch.
-	AfterLinks, AfterMarks func(n int)
-	BeforeStripes          func()
-	Cut                    func(changes int) int
-	Levels                 int
+	afterLinks, afterMarks func(n int)
+	beforeStripes          func()
+	cut                    func(changes int) int
+	levels                 int
 }
 
 // Drop lets go of what a released attempt holds, for [pin.Engine]. With the last link it
@@ -64,14 +64,14 @@ func (g *Store) Drop(ctx context.Context, a pin.Attempt) error {
 func (g *Store) drop(ctx context.Context, a pin.Attempt) error {
 	// One at a time: each ends by dropping all nodes that are marked.
 	select {
-	case g.Dropping <- struct{}{}:
-		defer func() { <-g.Dropping }()
+	case g.dropping <- struct{}{}:
+		defer func() { <-g.dropping }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	marked := false
 	err := g.kv.View(ctx, func(r *kv.Reader) error {
-		inUse, err := r.Has(AttemptKey(a))
+		inUse, err := r.Has(attemptKey(a))
 		if err != nil {
 			return err
 		}
@@ -84,11 +84,11 @@ func (g *Store) drop(ctx context.Context, a pin.Attempt) error {
 	if err != nil || !marked {
 		return err
 	}
-	d := &Dropper{S: g, Attempt: graph.HolderOf(a), Next: []graph.Holder{graph.HolderOf(a)}, missed: !g.Drops.settled}
-	g.Drops.settled = false
+	d := &dropper{s: g, attempt: graph.HolderOf(a), next: []graph.Holder{graph.HolderOf(a)}, missed: !g.drops.settled}
+	g.drops.settled = false
 	for {
-		for len(d.Next) > 0 {
-			if err := d.Step(ctx); err != nil {
+		for len(d.next) > 0 {
+			if err := d.step(ctx); err != nil {
 				return err
 			}
 		}
@@ -99,7 +99,7 @@ func (g *Store) drop(ctx context.Context, a pin.Attempt) error {
 			return err
 		}
 	}
-	g.Drops.settled = true
+	g.drops.settled = true
 	// The attempt's mark goes last: it is what an interrupted Drop is done by. With it
 	// goes that the attempt is whole, which a walk that was slow to stop may have
 	// written after the release; it has counted for nothing since then.
@@ -110,44 +110,44 @@ func (g *Store) drop(ctx context.Context, a pin.Attempt) error {
 	})
 }
 
-// Dropper goes down from an attempt.
-type Dropper struct {
-	S       *Store
-	Attempt graph.Holder
-	Next    []graph.Holder // whose links are to be deleted, the last first
+// dropper goes down from an attempt.
+type dropper struct {
+	s       *Store
+	attempt graph.Holder
+	next    []graph.Holder // whose links are to be deleted, the last first
 	missed  bool           // there are others, which have their marks
 	from    []byte         // the mark to go on at, if they are being read
 }
 
 // find reads marks of released nodes, as many as are remembered. A row of calls goes
 // through them once; what is missed meanwhile takes another.
-func (d *Dropper) find(ctx context.Context) error {
+func (d *dropper) find(ctx context.Context) error {
 	if d.from == nil {
 		d.missed = false
 	}
 	from, read := d.from, 0
 	d.from = nil
-	err := d.S.kv.View(ctx, func(r *kv.Reader) error {
-		return r.Scan(kv.Span{Prefix: []byte{KReleased}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	err := d.s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{kReleased}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			read++
-			if node, err := d.S.releasedNode(r, key); err != nil || !node {
+			if node, err := d.s.releasedNode(r, key); err != nil || !node {
 				return true, err // an attempt
 			}
-			if len(d.Next) == dropsAhead {
+			if len(d.next) == dropsAhead {
 				d.from = bytes.Clone(key)
 				return false, nil
 			}
-			d.Next = append(d.Next, TailHolder(key))
+			d.next = append(d.next, TailHolder(key))
 			return true, nil
 		})
 	})
-	if d.S.Drops.AfterMarks != nil {
-		d.S.Drops.AfterMarks(read)
+	if d.s.drops.afterMarks != nil {
+		d.s.drops.afterMarks(read)
 	}
 	return err
 }
 
-// Step deletes a batch of links, of as many holders as it takes, and with it the marks
+// step deletes a batch of links, of as many holders as it takes, and with it the marks
 // of the nodes that have no more. It releases the nodes that lose their last link, and
 // goes on with their links in the same batch. Each block is noted, for the next reclaim
 // to look at.
@@ -158,14 +158,14 @@ func (d *Dropper) find(ctx context.Context) error {
 // all at once, so what may go is found out before. Whether anything else holds a node is
 // then looked at again. If nothing does its other records are as they were: a walk links
 // to a node before it writes anything of it, and only a Drop takes a link away.
-func (d *Dropper) Step(ctx context.Context) error {
-	s := d.S
+func (d *dropper) step(ctx context.Context) error {
+	s := d.s
 	guess := d.batch(nil)
 	if err := s.kv.View(ctx, guess.gather); err != nil {
 		return err
 	}
-	if s.Drops.BeforeStripes != nil {
-		s.Drops.BeforeStripes()
+	if s.drops.beforeStripes != nil {
+		s.drops.beforeStripes()
 	}
 	if err := s.kv.Enter(ctx); err != nil {
 		return err
@@ -182,30 +182,30 @@ func (d *Dropper) Step(ctx context.Context) error {
 			shared = append(shared, l.Hash)
 		}
 	}
-	defer s.Claims.hold(shared, alone)()
+	defer s.claims.hold(shared, alone)()
 	b := d.batch(guess)
 	if err := b.read(); err != nil {
 		return err
 	}
-	if s.BeforeRelease != nil && len(b.released) > 0 {
-		s.BeforeRelease(b.released)
+	if s.beforeRelease != nil && len(b.released) > 0 {
+		s.beforeRelease(b.released)
 	}
 	if err := b.write(); err != nil {
 		return err
 	}
-	d.Next, d.missed = b.next, b.missed
+	d.next, d.missed = b.next, b.missed
 	return nil
 }
 
 // mayLink reports whether a block read under a codec may link to others.
 func mayLink(codec uint64) bool { return codec != cid.Raw }
 
-// Held reports whether there is a link that begins so and is not going. It remembers
+// held reports whether there is a link that begins so and is not going. It remembers
 // it, and looks from there on the next time.
-func (d *Drops) Held(r *kv.Reader, to []byte, going map[string]struct{}) (held bool, err error) {
+func (d *drops) held(r *kv.Reader, to []byte, going map[string]struct{}) (held bool, err error) {
 	read := 0
-	if d.AfterLinks != nil {
-		defer func() { d.AfterLinks(read) }()
+	if d.afterLinks != nil {
+		defer func() { d.afterLinks(read) }()
 	}
 	last, known := d.witnesses[string(to)]
 	stays := func(key []byte) bool {
@@ -241,7 +241,7 @@ func (d *Drops) Held(r *kv.Reader, to []byte, going map[string]struct{}) (held b
 	return false, nil
 }
 
-func (d *Drops) remember(to, link []byte) {
+func (d *drops) remember(to, link []byte) {
 	if d.witnesses == nil || len(d.witnesses) >= witnessesMost {
 		d.witnesses = map[string]string{}
 	}

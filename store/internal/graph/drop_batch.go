@@ -36,9 +36,9 @@ type taking struct {
 }
 
 // batch begins a batch where the last one ended.
-func (d *Dropper) batch(guess *dropBatch) *dropBatch {
+func (d *dropper) batch(guess *dropBatch) *dropBatch {
 	return &dropBatch{
-		s: d.S, attempt: d.Attempt, guess: guess, next: slices.Clone(d.Next), missed: d.missed,
+		s: d.s, attempt: d.attempt, guess: guess, next: slices.Clone(d.next), missed: d.missed,
 		of: map[graph.Holder]taking{}, going: map[string]struct{}{}, nodes: map[string][]graph.Node{},
 	}
 }
@@ -53,9 +53,9 @@ func (b *dropBatch) read() error {
 // gather takes links until the batch is full or nothing is due: those of all holders
 // that are due, then those of the nodes that have so lost their last, and so on.
 func (b *dropBatch) gather(r *kv.Reader) error {
-	limit := LevelsPerBatch
-	if b.s.Drops.Levels > 0 {
-		limit = b.s.Drops.Levels
+	limit := levelsPerBatch
+	if b.s.drops.levels > 0 {
+		limit = b.s.drops.levels
 	}
 	for level := 0; len(b.next) > 0 && level < limit; level++ {
 		from := len(b.links)
@@ -104,7 +104,7 @@ func (b *dropBatch) take(r *kv.Reader) (full bool, err error) {
 // readLinks takes the links of a holder, as many as there is room for.
 func (b *dropBatch) readLinks(r *kv.Reader, h graph.Holder) (more bool, err error) {
 	err = r.Scan(kv.Span{Prefix: linksFrom(h)}, func(key, value []byte) (bool, error) {
-		if more = len(b.links) == DropsPerBatch; more {
+		if more = len(b.links) == dropsPerBatch; more {
 			return false, nil
 		}
 		l, err := splitLinkFrom(key, value)
@@ -119,7 +119,7 @@ func (b *dropBatch) add(links ...graph.Link) {
 	for _, l := range links {
 		b.links = append(b.links, l)
 		if mayLink(l.Codec) {
-			b.going[string(LinkToKey(l))] = struct{}{}
+			b.going[string(linkToKey(l))] = struct{}{}
 		}
 	}
 }
@@ -131,12 +131,12 @@ func (b *dropBatch) release(r *kv.Reader, links []graph.Link) error {
 		if !mayLink(l.Codec) {
 			continue
 		}
-		to := LinksTo(l.Hash, l.Codec)
+		to := linksTo(l.Hash, l.Codec)
 		if _, twice := looked[string(to)]; twice {
 			continue
 		}
 		looked[string(to)] = struct{}{}
-		held, err := b.s.Drops.Held(r, to, b.going)
+		held, err := b.s.drops.held(r, to, b.going)
 		if err != nil {
 			return err
 		}
@@ -174,8 +174,8 @@ func (b *dropBatch) nodesOf(r *kv.Reader, d pin.DAG, to []byte) (nodes []graph.N
 	return nodes, err
 }
 
-// ErrCut is what a batch fails with that a test cuts off.
-var ErrCut = errors.New("cut off")
+// errCut is what a batch fails with that a test cuts off.
+var errCut = errors.New("cut off")
 
 // write makes the batch durable.
 func (b *dropBatch) write() error {
@@ -184,9 +184,9 @@ func (b *dropBatch) write() error {
 		return nil
 	}
 	var cut error
-	if b.s.Drops.Cut != nil {
-		if n := b.s.Drops.Cut(len(changes)); n < len(changes) {
-			changes, cut = changes[:n], ErrCut
+	if b.s.drops.cut != nil {
+		if n := b.s.drops.cut(len(changes)); n < len(changes) {
+			changes, cut = changes[:n], errCut
 		}
 	}
 	wb := b.s.kv.NewBatch()
@@ -215,7 +215,7 @@ func (b *dropBatch) changes() []keyChange {
 	all := make([]keyChange, 0, 4*len(b.released)+3*len(b.links)+len(b.taken))
 	set := func(key, value []byte) { all = append(all, keyChange{key, kv.Write{Value: value}}) }
 	del := func(key []byte) { all = append(all, keyChange{key, kv.Write{Deleted: true}}) }
-	leave := func(n graph.Node) { del(NodeKey(n.ID)); del(nodesKey(n)) }
+	leave := func(n graph.Node) { del(nodeKey(n.ID)); del(nodesKey(n)) }
 	nodes := make(map[graph.Holder]graph.Node, len(b.released))
 	for _, n := range b.released {
 		nodes[n.ID] = n
@@ -229,9 +229,9 @@ func (b *dropBatch) changes() []keyChange {
 	}
 	for _, got := range slices.Backward(b.taken) {
 		for _, l := range b.links[got.from:got.to] {
-			set(LooseKey(l.Hash), EncodeSize(l.Size))
-			del(LinkToKey(l))
-			del(LinkFromKey(l))
+			set(looseKey(l.Hash), encodeSize(l.Size))
+			del(linkToKey(l))
+			del(linkFromKey(l))
 		}
 		if n, here := nodes[got.holder]; got.more || got.holder == b.attempt {
 			continue

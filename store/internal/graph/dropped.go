@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
-
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
 // Dropped implements [pin.Releases]. After [Store.Drop] it finds nothing to do: that
@@ -16,7 +15,7 @@ import (
 func (g *Store) Dropped(ctx context.Context, a pin.Attempt) error {
 	marked := false
 	err := g.kv.View(ctx, func(r *kv.Reader) error {
-		inUse, err := r.Has(AttemptKey(a))
+		inUse, err := r.Has(attemptKey(a))
 		if err != nil {
 			return err
 		}

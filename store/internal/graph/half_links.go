@@ -37,12 +37,12 @@ func (g *Store) MendLinks(ctx context.Context, h multihash.Multihash) (halves in
 			from = next
 		}
 	}
-	defer g.Claims.Alone([]multihash.Multihash{h})()
+	defer g.claims.alone([]multihash.Multihash{h})()
 	if half, err = g.halves(ctx, h); err != nil {
 		return 0, err
 	}
 	for _, l := range half {
-		if err := g.kv.SetAlone(LinkToKey(l), nil); err != nil {
+		if err := g.kv.SetAlone(linkToKey(l), nil); err != nil {
 			return 0, err
 		}
 		g.log.Warn("a link to a block has only one side, and is deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
@@ -59,7 +59,7 @@ func (g *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph
 				return err == nil, err
 			}
 			l.Hash = append(multihash.Multihash(nil), l.Hash...)
-			_, both, err := r.Get(LinkFromKey(l))
+			_, both, err := r.Get(linkFromKey(l))
 			if !both && err == nil {
 				half = append(half, l)
 			}
@@ -75,11 +75,11 @@ func (g *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 	lacking := func(links []graph.Link) (lack []graph.Link, err error) {
 		err = g.kv.View(ctx, func(r *kv.Reader) error {
 			for _, l := range links {
-				_, from, err := r.Get(LinkFromKey(l))
+				_, from, err := r.Get(linkFromKey(l))
 				if err != nil {
 					return err
 				}
-				_, to, err := r.Get(LinkToKey(l))
+				_, to, err := r.Get(linkToKey(l))
 				if err != nil {
 					return err
 				}
@@ -99,12 +99,12 @@ func (g *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 	for i, l := range lack {
 		hashes[i] = l.Hash
 	}
-	defer g.Claims.Alone(hashes)()
+	defer g.claims.alone(hashes)()
 	if lack, err = lacking(lack); err != nil {
 		return err
 	}
 	for _, l := range lack {
-		if err := g.kv.SetAlone(LinkToKey(l), EncodeSize(l.Size)); err != nil {
+		if err := g.kv.SetAlone(linkToKey(l), encodeSize(l.Size)); err != nil {
 			return err
 		}
 	}

@@ -18,13 +18,13 @@ import (
 const (
 	KDAG      = 0x20
 	KAttempt  = 0x21
-	KReleased = 0x22
+	kReleased = 0x22
 	KLinkTo   = 0x23
-	KLinkFrom = 0x24
+	kLinkFrom = 0x24
 	KLoose    = 0x25
-	KNodes    = 0x26
-	KNode     = 0x27
-	KWhole    = 0x28
+	kNodes    = 0x26
+	kNode     = 0x27
+	kWhole    = 0x28
 )
 
 func DAGKey(d pin.DAG) []byte { return AppendDAG([]byte{KDAG}, d) }
@@ -34,30 +34,30 @@ func AppendDAG(key []byte, d pin.DAG) []byte {
 	return append(binary.BigEndian.AppendUint16(key, uint16(len(d))), d...)
 }
 
-func AttemptKey(a pin.Attempt) []byte { return holderKey(KAttempt, graph.HolderOf(a)) }
+func attemptKey(a pin.Attempt) []byte { return holderKey(KAttempt, graph.HolderOf(a)) }
 
 // releasedKey marks an attempt, or a node, whose links are to be dropped.
-func releasedKey(h graph.Holder) []byte { return holderKey(KReleased, h) }
+func releasedKey(h graph.Holder) []byte { return holderKey(kReleased, h) }
 
-func LinkToKey(l graph.Link) []byte { return HolderTail(LinksTo(l.Hash, l.Codec), l.Holder) }
+func linkToKey(l graph.Link) []byte { return holderTail(linksTo(l.Hash, l.Codec), l.Holder) }
 
-func LinkFromKey(l graph.Link) []byte {
+func linkFromKey(l graph.Link) []byte {
 	key := make([]byte, 0, 1+8+len(l.Hash)+2)
-	key = binary.BigEndian.AppendUint64(append(key, KLinkFrom), uint64(l.Holder))
+	key = binary.BigEndian.AppendUint64(append(key, kLinkFrom), uint64(l.Holder))
 	return binary.BigEndian.AppendUint16(append(key, l.Hash...), uint16(l.Codec))
 }
 
 // BlockLinks is what all links to a block start with.
 func BlockLinks(h multihash.Multihash) []byte { return append([]byte{KLinkTo}, h...) }
 
-// LinksTo is what all links to a block under a codec start with.
-func LinksTo(h multihash.Multihash, codec uint64) []byte {
+// linksTo is what all links to a block under a codec start with.
+func linksTo(h multihash.Multihash, codec uint64) []byte {
 	key := append(make([]byte, 0, 1+len(h)+2+8), KLinkTo)
 	return binary.BigEndian.AppendUint16(append(key, h...), uint16(codec))
 }
 
 // linksFrom is what all links of a holder start with.
-func linksFrom(h graph.Holder) []byte { return holderKey(KLinkFrom, h) }
+func linksFrom(h graph.Holder) []byte { return holderKey(kLinkFrom, h) }
 
 // SplitLinkTo takes apart what [linkToKey] made, and splitLinkFrom what
 // [linkFromKey] did. The hash is a part of key, and the size is in the value.
@@ -86,20 +86,20 @@ func splitLinkFrom(key, value []byte) (l graph.Link, err error) {
 
 // nodesKey lists a node of a DAG, as one attempt reads it, under the block and
 // the codec.
-func nodesKey(n graph.Node) []byte { return HolderTail(NodesOf(n.DAG), n.ID) }
+func nodesKey(n graph.Node) []byte { return holderTail(nodesOf(n.DAG), n.ID) }
 
-// NodesOf is what the keys of all nodes of a block under a codec start with.
-func NodesOf(d pin.DAG) []byte { return AppendDAG([]byte{KNodes}, d) }
+// nodesOf is what the keys of all nodes of a block under a codec start with.
+func nodesOf(d pin.DAG) []byte { return AppendDAG([]byte{kNodes}, d) }
 
-// NodeKey says what a holder is the node of.
-func NodeKey(h graph.Holder) []byte { return holderKey(KNode, h) }
+// nodeKey says what a holder is the node of.
+func nodeKey(h graph.Holder) []byte { return holderKey(kNode, h) }
 
 // WholeKey marks a holder of which all that is below is there.
-func WholeKey(h graph.Holder) []byte { return holderKey(KWhole, h) }
+func WholeKey(h graph.Holder) []byte { return holderKey(kWhole, h) }
 
-func holderKey(kind byte, h graph.Holder) []byte { return HolderTail([]byte{kind}, h) }
+func holderKey(kind byte, h graph.Holder) []byte { return holderTail([]byte{kind}, h) }
 
-func HolderTail(key []byte, h graph.Holder) []byte {
+func holderTail(key []byte, h graph.Holder) []byte {
 	return binary.BigEndian.AppendUint64(key, uint64(h))
 }
 
@@ -108,11 +108,11 @@ func TailHolder(key []byte) graph.Holder {
 	return graph.Holder(binary.BigEndian.Uint64(key[len(key)-8:]))
 }
 
-// LooseKey notes that nothing may refer to the block any more.
-func LooseKey(h multihash.Multihash) []byte { return append([]byte{KLoose}, h...) }
+// looseKey notes that nothing may refer to the block any more.
+func looseKey(h multihash.Multihash) []byte { return append([]byte{KLoose}, h...) }
 
-// BlockKey is where the blockstore has a block.
-func BlockKey(h multihash.Multihash) []byte {
+// blockKey is where the blockstore has a block.
+func blockKey(h multihash.Multihash) []byte {
 	return blockstore.BlockPrefix.Child(dshelp.MultihashToDsKey(h)).Bytes()
 }
 

@@ -23,7 +23,7 @@ func Kinds() []kv.Kind {
 	return []kv.Kind{
 		{Prefix: KDAG, Name: "DAG", Check: kv.CheckRecord[DAGRecord]},
 		{Prefix: KAttempt, Name: "attempt", Check: dag},
-		{Prefix: KReleased, Name: "released attempt", Check: func(c kv.Codec, _, value []byte) error {
+		{Prefix: kReleased, Name: "released attempt", Check: func(c kv.Codec, _, value []byte) error {
 			if len(value) == 0 {
 				return nil // a node
 			}
@@ -31,11 +31,11 @@ func Kinds() []kv.Kind {
 			return c.Decode(value, &rec)
 		}},
 		{Prefix: KLinkTo, Name: "link", Check: size, Many: true},
-		{Prefix: KLinkFrom, Name: "link", Check: size, Many: true},
+		{Prefix: kLinkFrom, Name: "link", Check: size, Many: true},
 		{Prefix: KLoose, Name: "note of a block", Check: size, Many: true},
-		{Prefix: KNodes, Name: "node", Check: kv.CheckLen(8), Many: true},
-		{Prefix: KNode, Name: "node", Check: dag, Many: true},
-		{Prefix: KWhole, Name: "mark of being whole", Check: func(_ kv.Codec, _, value []byte) error {
+		{Prefix: kNodes, Name: "node", Check: kv.CheckLen(8), Many: true},
+		{Prefix: kNode, Name: "node", Check: dag, Many: true},
+		{Prefix: kWhole, Name: "mark of being whole", Check: func(_ kv.Codec, _, value []byte) error {
 			if _, err := decodeKept(value); err != nil {
 				return fmt.Errorf("%w: %w", diskerr.ErrUnreadable, err)
 			}

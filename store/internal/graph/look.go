@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/dgraph-io/badger/v4"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
@@ -24,12 +23,12 @@ func (g *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 	defer g.kv.Leave()
 	r, release := g.kv.Glimpse()
 	defer release()
-	data, err = reading.Fetch(r.Txn, BlockKey(h), nil)
+	data, err = reading.Fetch(r.Txn, blockKey(h), nil)
 	if errors.Is(err, diskerr.ErrUnreadable) {
 		// What was deleted since may be gone from its file already.
 		now, done := g.kv.Snapshot()
 		defer done()
-		data, err = reading.Fetch(now.Txn, BlockKey(h), nil)
+		data, err = reading.Fetch(now.Txn, blockKey(h), nil)
 	}
 	err = g.noteRead(h, err)
 	switch {
@@ -49,7 +48,7 @@ func (g *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, 
 		return len(data), found, err
 	}
 	err = g.kv.Glance(ctx, func(r *kv.Reader) error {
-		item, err := reading.Find(r.Txn, BlockKey(h))
+		item, err := reading.Find(r.Txn, blockKey(h))
 		if err == nil {
 			size, found = reading.SizeOf(item), true
 		}

@@ -47,26 +47,26 @@ func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes ui
 	for i, n := range notes {
 		hashes[i] = n.Hash
 	}
-	defer g.Claims.Alone(hashes)()
+	defer g.claims.alone(hashes)()
 	dead, err := g.Unclaimed(notes)
 	if err != nil {
 		return err
 	}
-	if g.BeforeDelete != nil {
-		g.BeforeDelete(dead)
+	if g.beforeDelete != nil {
+		g.beforeDelete(dead)
 	}
 	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	size := uint64(0)
 	for _, d := range dead {
-		if err := wb.Delete(BlockKey(d.Hash)); err != nil {
+		if err := wb.Delete(blockKey(d.Hash)); err != nil {
 			return err
 		}
 		size += uint64(d.Size)
 	}
 	// The notes last: they are what an interrupted reclaim goes on by.
 	for _, n := range notes {
-		if err := wb.Delete(LooseKey(n.Hash)); err != nil {
+		if err := wb.Delete(looseKey(n.Hash)); err != nil {
 			return err
 		}
 	}
@@ -126,7 +126,7 @@ func (g *Store) Unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 		if linked {
 			continue
 		}
-		_, err := reading.Find(txn, BlockKey(b.Hash))
+		_, err := reading.Find(txn, blockKey(b.Hash))
 		switch {
 		case errors.Is(err, badger.ErrKeyNotFound):
 		case err != nil:

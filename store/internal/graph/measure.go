@@ -217,7 +217,7 @@ type climber struct {
 
 // fromNode reports whether a node is below the attempt, and fromBlock whether a
 // block is, under any codec. Errors: errTooFar.
-func (c *climber) fromNode(id cid.Cid) (bool, error) { return c.from(LinksTo(id.Hash(), id.Type())) }
+func (c *climber) fromNode(id cid.Cid) (bool, error) { return c.from(linksTo(id.Hash(), id.Type())) }
 
 func (c *climber) fromBlock(r graph.Ref) (bool, error) { return c.from(BlockLinks(r.Hash)) }
 

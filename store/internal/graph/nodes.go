@@ -7,10 +7,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/ipfs/go-cid"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -70,7 +69,7 @@ const holdersUnknown = 1 << 40
 
 // lastHolder is the highest number that any key has.
 func lastHolder(r *kv.Reader) (last graph.Holder, err error) {
-	for _, kind := range []byte{KAttempt, KReleased, KLinkFrom, KNode, KWhole} {
+	for _, kind := range []byte{KAttempt, kReleased, kLinkFrom, kNode, kWhole} {
 		err := r.Scan(kv.Span{Prefix: []byte{kind}, Reverse: true, KeysOnly: true, From: lastKey(kind)}, func(key, _ []byte) (bool, error) {
 			last = max(last, graph.Holder(binary.BigEndian.Uint64(key[1:])))
 			return false, nil
@@ -104,7 +103,7 @@ func (g *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.H
 
 // eachNode calls fn for each node of a block under a codec, until it returns false.
 func eachNode(r *kv.Reader, d pin.DAG, fn func(id graph.Holder, a pin.Attempt) (more bool)) error {
-	return r.ScanEach(kv.Span{Prefix: NodesOf(d)}, func(key, value []byte) (bool, error) {
+	return r.ScanEach(kv.Span{Prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
 		var of pin.Attempt // none, if it cannot be read: a node of nobody's is nobody's to go on with
 		if len(value) == 8 {
 			of = pin.Attempt(binary.BigEndian.Uint64(value))
@@ -159,7 +158,7 @@ func isWholeDAG(r *kv.Reader, c cid.Cid, l pin.Limits) (whole bool, err error) {
 		}
 	}
 	looks = 0
-	err = r.Scan(kv.Span{Prefix: LinksTo(c.Hash(), c.Type()), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = r.Scan(kv.Span{Prefix: linksTo(c.Hash(), c.Type()), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		return ask(TailHolder(key))
 	})
 	return whole, err
@@ -186,9 +185,9 @@ func isWhole(r *kv.Reader, h graph.Holder, l pin.Limits) (bool, error) {
 
 // inUse reports whether a holder is a node, or an attempt that is not released.
 func inUse(r *kv.Reader, h graph.Holder) (bool, error) {
-	found, err := r.Has(NodeKey(h))
+	found, err := r.Has(nodeKey(h))
 	if err == nil && !found {
-		found, err = r.Has(AttemptKey(pin.Attempt(h)))
+		found, err = r.Has(attemptKey(pin.Attempt(h)))
 	}
 	return found, err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -14,7 +13,7 @@ import (
 // Released implements [pin.Releases].
 func (g *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
-		return r.Scan(kv.Span{Prefix: []byte{KReleased}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		return r.Scan(kv.Span{Prefix: []byte{kReleased}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			node, err := g.releasedNode(r, key)
 			if err == nil && !node { // a node goes with the attempt that comes to be dropped
 				all = append(all, pin.Attempt(TailHolder(key)))

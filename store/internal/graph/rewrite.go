@@ -22,7 +22,7 @@ func (g *Store) RewriteBlocks(keys [][]byte) (n int, err error) {
 	if err := g.space.RoomToOpen(); err != nil {
 		return 0, err
 	}
-	defer g.Claims.share(hashes)()
+	defer g.claims.share(hashes)()
 	r, done := g.kv.Snapshot()
 	defer done()
 	wb := g.kv.NewBatch()

@@ -8,12 +8,11 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
@@ -26,7 +25,7 @@ const unreadableMost, unreadableLogged = 1000, 10
 // unreadable is the blocks that somebody wanted and that could not be read, or that did
 // not have their hash, since the store was opened. A check of the store finds all that there are.
 type unreadable struct {
-	N  atomic.Int64 // how many there are; nearly always none
+	n  atomic.Int64 // how many there are; nearly always none
 	mu sync.Mutex
 	is map[string]damageSeen
 }
@@ -44,7 +43,7 @@ var errHash = fmt.Errorf("%w: it has another hash", diskerr.ErrUnreadable)
 // readBlock reads a block, and notes it if it cannot be read. Errors:
 // badger.ErrKeyNotFound; diskerr.ErrUnreadable.
 func (g *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error) {
-	data, err := reading.Fetch(txn, BlockKey(h), nil)
+	data, err := reading.Fetch(txn, blockKey(h), nil)
 	if err = g.noteRead(h, err); err != nil {
 		return nil, err
 	}
@@ -54,9 +53,9 @@ func (g *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error
 // noteRead notes how it went to read a block. It gives the error back, or another if the
 // block is known to be corrupt.
 func (g *Store) noteRead(h multihash.Multihash, err error) error {
-	u := &g.Unreadable
+	u := &g.unreadable
 	bad := errors.Is(err, diskerr.ErrUnreadable)
-	if !bad && u.N.Load() == 0 {
+	if !bad && u.n.Load() == 0 {
 		return err
 	}
 	u.mu.Lock()
@@ -80,15 +79,15 @@ func (g *Store) noteRead(h multihash.Multihash, err error) error {
 
 // noteCorrupt notes that a block does not have its hash, until it is written again.
 func (g *Store) noteCorrupt(h multihash.Multihash) {
-	g.Unreadable.mu.Lock()
-	defer g.Unreadable.mu.Unlock()
-	g.Unreadable.add(h, seenCorrupt)
+	g.unreadable.mu.Lock()
+	defer g.unreadable.mu.Unlock()
+	g.unreadable.add(h, seenCorrupt)
 }
 
 // noteWritten notes that blocks were written, which mends them.
 func (g *Store) noteWritten(bs []graph.Block) {
-	u := &g.Unreadable
-	if u.N.Load() == 0 {
+	u := &g.unreadable
+	if u.n.Load() == 0 {
 		return
 	}
 	u.mu.Lock()
@@ -106,18 +105,18 @@ func (u *unreadable) add(h multihash.Multihash, how damageSeen) {
 		u.is = map[string]damageSeen{}
 	}
 	u.is[string(h)] = how
-	u.N.Store(int64(len(u.is)))
+	u.n.Store(int64(len(u.is)))
 }
 
 func (u *unreadable) drop(h multihash.Multihash) {
 	delete(u.is, string(h))
-	u.N.Store(int64(len(u.is)))
+	u.n.Store(int64(len(u.is)))
 }
 
 // isUnreadable reports whether a block could not be read when somebody wanted it last.
 func (g *Store) isUnreadable(h multihash.Multihash) bool {
-	u := &g.Unreadable
-	if u.N.Load() == 0 {
+	u := &g.unreadable
+	if u.n.Load() == 0 {
 		return false
 	}
 	u.mu.Lock()
@@ -129,7 +128,7 @@ func (g *Store) isUnreadable(h multihash.Multihash) bool {
 // StillUnreadable lists the blocks that cannot be read, of those that are known. Others
 // may have been mended, or deleted.
 func (g *Store) StillUnreadable(ctx context.Context) (bad []cid.Cid, err error) {
-	u := &g.Unreadable
+	u := &g.unreadable
 	u.mu.Lock()
 	known := make([]multihash.Multihash, 0, len(u.is))
 	for h := range u.is {

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
@@ -48,9 +47,9 @@ func (g *Store) write(ctx context.Context, b graph.Batch) error {
 	for i, l := range b.Links {
 		hashes[i] = l.Hash
 	}
-	defer g.Claims.share(hashes)()
-	if g.DuringWrite != nil {
-		g.DuringWrite()
+	defer g.claims.share(hashes)()
+	if g.duringWrite != nil {
+		g.duringWrite()
 	}
 	whole := b.Whole
 	if len(b.Blocks) > 0 {
@@ -106,11 +105,11 @@ func fill(wb *kv.Batch, b graph.Batch) error {
 			}
 			delete(nodes, l.Holder)
 		}
-		size := EncodeSize(l.Size)
-		if err := wb.Set(LinkFromKey(l), size); err != nil {
+		size := encodeSize(l.Size)
+		if err := wb.Set(linkFromKey(l), size); err != nil {
 			return err
 		}
-		if err := wb.Set(LinkToKey(l), size); err != nil {
+		if err := wb.Set(linkToKey(l), size); err != nil {
 			return err
 		}
 	}
@@ -120,7 +119,7 @@ func fill(wb *kv.Batch, b graph.Batch) error {
 		}
 	}
 	for _, block := range b.Blocks {
-		if err := wb.Set(BlockKey(block.Hash), block.Data); err != nil {
+		if err := wb.Set(blockKey(block.Hash), block.Data); err != nil {
 			return err
 		}
 	}
@@ -136,10 +135,10 @@ func fillNode(wb *kv.Batch, n graph.Node) error {
 	if err := wb.Set(nodesKey(n), binary.BigEndian.AppendUint64(nil, uint64(n.Attempt))); err != nil {
 		return err
 	}
-	return wb.Set(NodeKey(n.ID), []byte(n.DAG))
+	return wb.Set(nodeKey(n.ID), []byte(n.DAG))
 }
 
-func EncodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
+func encodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 
 // decodeSize gives the size in the value of a key.
 func decodeSize(key, value []byte) (int, error) {

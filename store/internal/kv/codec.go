@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/fxamacker/cbor/v2"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // RecordVersion is the form of every record's value that is written now.

@@ -92,25 +92,18 @@ func (b *Batch) filled(err error) error {
 	if err == nil {
 		return nil
 	}
-	return b.d.Wrote(err)
+	return b.d.wrote(err)
 }
 
 // Cancel ends the batch.
 func (b *Batch) Cancel() { b.wb.Cancel() }
 
 // Flush makes durable what was written, and takes note of how that ended.
-func (b *Batch) Flush() error { return b.d.Wrote(b.wb.Flush()) }
+func (b *Batch) Flush() error { return b.d.wrote(b.wb.Flush()) }
 
 // Snapshot reads the records as they are now, until done is called. It is for who has
 // entered.
 func (d *DB) Snapshot() (r *Reader, done func()) {
 	txn := d.db.NewTransaction(false)
 	return &Reader{Txn: txn}, txn.Discard
-}
-
-// Waiting gives how many changes wait for the committer.
-func (d *DB) Waiting() int {
-	d.commit.mu.Lock()
-	defer d.commit.mu.Unlock()
-	return len(d.commit.waiting)
 }

@@ -80,8 +80,8 @@ func ofDisk(err error) bool {
 	})
 }
 
-// Wrote takes note of how a write to Badger ended, and gives its error.
-func (d *DB) Wrote(err error) error {
+// wrote takes note of how a write to Badger ended, and gives its error.
+func (d *DB) wrote(err error) error {
 	now := d.now()
 	d.health.mu.Lock()
 	defer d.health.mu.Unlock()

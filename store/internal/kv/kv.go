@@ -69,7 +69,7 @@ func New(db *badger.DB, cfg Config) (*DB, error) {
 		codec: codec, MendEvery: mendEvery,
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	d.commit = newCommitter(db, d.MayUpkeep, d.Wrote)
+	d.commit = newCommitter(db, d.MayUpkeep, d.wrote)
 	return d, nil
 }
 

@@ -18,7 +18,7 @@ func (d *DB) SetMeta(name string, value []byte) error {
 // SetAlone writes a key past the committer, and past its floor of free space; nil deletes
 // it. Nobody else may write the key meanwhile, since no order with other writes is kept:
 // it is one that a single goroutine has, or its block's stripe of locks is held alone.
-func (d *DB) SetAlone(key, value []byte) error { return d.Wrote(d.SetUnnoted(key, value)) }
+func (d *DB) SetAlone(key, value []byte) error { return d.wrote(d.SetUnnoted(key, value)) }
 
 // SetUnnoted is SetAlone for who finds out whether the disk takes what is written: it takes
 // no note of how it ends, and works while nothing is to be written.

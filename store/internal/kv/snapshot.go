@@ -13,9 +13,9 @@ import (
 // its own batches to be synced, one after the other: with small blocks that
 // was most of its time. So looks share a transaction that is a little old.
 
-// LookAge is how old what a look sees may be before a new transaction is begun:
+// lookAge is how old what a look sees may be before a new transaction is begun:
 // several batches' worth, and short beside any wait for the network.
-const LookAge = 100 * time.Millisecond
+const lookAge = 100 * time.Millisecond
 
 // lookout is the transaction that looks share. It is given back soon after the
 // last look, since what it may see cannot be reclaimed.
@@ -61,7 +61,7 @@ func (l *lookout) take(s *DB) *glimpse {
 	defer l.mu.Unlock()
 	if l.now == nil {
 		l.set(s, s.db.NewTransaction(false))
-	} else if !l.renewing && time.Since(l.now.taken) >= LookAge {
+	} else if !l.renewing && time.Since(l.now.taken) >= lookAge {
 		l.renewing = true
 		s.users.Add(1) // the caller is one, so the store is open
 		go func() {
@@ -82,7 +82,7 @@ func (l *lookout) set(s *DB, txn *badger.Txn) {
 	l.expire()
 	g := &glimpse{txn: txn, taken: time.Now(), users: 1}
 	l.now = g
-	l.expiry = time.AfterFunc(2*LookAge, func() {
+	l.expiry = time.AfterFunc(2*lookAge, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.now == g {
@@ -125,11 +125,4 @@ func (l *lookout) release(g *glimpse) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.drop(g)
-}
-
-// Looking reports whether a glimpse is open: what it may see cannot be given back.
-func (d *DB) Looking() bool {
-	d.looks.mu.Lock()
-	defer d.looks.mu.Unlock()
-	return d.looks.now != nil
 }

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
 // Reader reads records, as they are at one instant. It is not for concurrent

@@ -54,7 +54,7 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 				if err != nil {
 					return err
 				}
-				if was.damage != nil && (was.DAG() == "" || !was.damage.placed) {
+				if was.damage != nil && (was.dag() == "" || !was.damage.placed) {
 					skipped++
 					continue
 				}
@@ -96,7 +96,7 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 // requestsFrom lists Created of an account's requests from one on, at most n of them.
 func requestsFrom(r *kv.Reader, a kv.Account, ms int64, n int) (page []int64, err error) {
 	prefix := kv.AccountPrefix(KRequest, a)
-	err = r.Scan(kv.Span{Prefix: prefix, From: RequestKey(a, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = r.Scan(kv.Span{Prefix: prefix, From: requestKey(a, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		page = append(page, int64(binary.BigEndian.Uint64(key[len(prefix):])))
 		return len(page) < n, nil
 	})
@@ -105,8 +105,8 @@ func requestsFrom(r *kv.Reader, a kv.Account, ms int64, n int) (page []int64, er
 
 // plainOrOwn gives an ID by which a request is found.
 func plainOrOwn(s *Store, r *kv.Reader, a kv.Account, ms int64) string {
-	var rec RequestRecord
-	if found, err := s.kv.Take(r, RequestKey(a, ms), &rec); err == nil && found {
+	var rec requestRecord
+	if found, err := s.kv.Take(r, requestKey(a, ms), &rec); err == nil && found {
 		return uuid.UUID(rec.ID).String()
 	}
 	return PlainID(ms).String()
@@ -114,7 +114,7 @@ func plainOrOwn(s *Store, r *kv.Reader, a kv.Account, ms int64) string {
 
 // adoptOne makes a request another account's. It writes nothing if that has no room for it.
 // Errors: a *pin.QuotaError, pin.ErrTooFast.
-func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) (one pin.Adopted, err error) {
+func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) (one pin.Adopted, err error) {
 	if one.Was, err = was.public(); err != nil {
 		return one, err
 	}
@@ -122,11 +122,11 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 	if err != nil {
 		return one, err
 	}
-	held, err := s.TookOver(&t.Reader, was.Account, was.Seq)
+	held, err := s.tookOver(&t.Reader, was.account, was.Seq)
 	if err != nil {
 		return one, err
 	}
-	if was.Status.live() {
+	if was.status.live() {
 		if err := rec.admits(quota.Pins, 0); err != nil {
 			return one, err
 		}
@@ -134,7 +134,7 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 			return one, err
 		}
 	}
-	is := &Request{Account: b, Status: was.Status, details: was.details, RequestRecord: was.RequestRecord}
+	is := &request{account: b, status: was.status, details: was.details, requestRecord: was.requestRecord}
 	if was.Created > rec.Last {
 		rec.Last, rec.Clock, rec.Back = was.Created, was.Created, 0
 	} else {
@@ -145,17 +145,17 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 	}
 	is.Seq = rec.NextSeq
 	rec.NextSeq++
-	if is.Status.live() {
+	if is.status.live() {
 		rec.Live++
 	}
-	if err := s.kv.Put(t, AccountKey(b), rec); err != nil {
+	if err := s.kv.Put(t, accountKey(b), rec); err != nil {
 		return one, err
 	}
-	if err := s.kv.Put(t, RequestKey(b, is.Created), is.RequestRecord); err != nil {
+	if err := s.kv.Put(t, requestKey(b, is.Created), is.requestRecord); err != nil {
 		return one, err
 	}
-	t.Set(RowKey(b, is.Seq), EncodeRow(&is.RequestRecord))
-	if is.Status == CodeFailed {
+	t.Set(rowKey(b, is.Seq), encodeRow(&is.requestRecord))
+	if is.status == codeFailed {
 		setDetails(t, b, is.Seq, is.details)
 	}
 	if err := s.enlist(t, is, true); err != nil {
@@ -164,11 +164,11 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 	if err := s.putTaken(t, b, is.Seq, held); err != nil {
 		return one, err
 	}
-	if held.Pinned != "" {
-		if err := s.charge(t, b, held.Pinned, 1); err != nil {
+	if held.pinned != "" {
+		if err := s.charge(t, b, held.pinned, 1); err != nil {
 			return one, err
 		}
-		if err := s.charge(t, was.Account, held.Pinned, -1); err != nil {
+		if err := s.charge(t, was.account, held.pinned, -1); err != nil {
 			return one, err
 		}
 	}
@@ -184,7 +184,7 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 
 // admitAdopted says whether an account has room for what it would be charged for a request
 // and for what that replaced, as [Store.admitBytes] does for one that is made.
-func (s *Store) admitAdopted(r *kv.Reader, was *Request, held taken, b kv.Account, limit uint64) error {
+func (s *Store) admitAdopted(r *kv.Reader, was *request, held taken, b kv.Account, limit uint64) error {
 	if limit == 0 {
 		return nil
 	}
@@ -193,11 +193,11 @@ func (s *Store) admitAdopted(r *kv.Reader, was *Request, held taken, b kv.Accoun
 		return err
 	}
 	var dags []pin.DAG
-	if was.Status == CodePinned {
-		dags = append(dags, was.DAG())
+	if was.status == codePinned {
+		dags = append(dags, was.dag())
 	}
-	if held.Pinned != "" && held.Pinned != was.DAG() {
-		dags = append(dags, held.Pinned)
+	if held.pinned != "" && held.pinned != was.dag() {
+		dags = append(dags, held.pinned)
 	}
 	var more uint64
 	for _, d := range dags {
@@ -216,7 +216,7 @@ func (s *Store) admitAdopted(r *kv.Reader, was *Request, held taken, b kv.Accoun
 	switch {
 	case more > 0 && used+more > limit:
 		return &pin.QuotaError{Used: used, Asked: more, Limit: limit}
-	case was.Status != CodePinned && used >= limit:
+	case was.status != codePinned && used >= limit:
 		return &pin.QuotaError{Used: used, Limit: limit}
 	}
 	return nil

@@ -35,7 +35,7 @@ type damagedRequest struct {
 // damagedOf is what is known of an account. It is not changed either.
 type damagedOf struct {
 	records map[int64]*damagedRequest // by Created
-	chunks  map[uint32]*Chunk         // those of them that are placed
+	chunks  map[uint32]*chunk         // those of them that are placed
 	// rows has Created of the requests whose row cannot be read; noRecord is for one
 	// that no record was found for.
 	rows map[uint64]int64
@@ -88,16 +88,16 @@ func (d *damagedRequests) forget(a kv.Account, created int64) {
 
 // index fills in the chunks.
 func (of *damagedOf) index() {
-	of.chunks = map[uint32]*Chunk{}
+	of.chunks = map[uint32]*chunk{}
 	for _, d := range of.records {
 		if !d.placed {
 			continue
 		}
-		number, bit := Place(d.seq)
+		number, bit := place(d.seq)
 		if of.chunks[number] == nil {
-			of.chunks[number] = new(Chunk)
+			of.chunks[number] = new(chunk)
 		}
-		of.chunks[number].Add(bit)
+		of.chunks[number].add(bit)
 	}
 }
 
@@ -159,7 +159,7 @@ func (s *Store) learnDamaged(ctx context.Context, a kv.Account) error {
 	}
 	for _, seq := range slices.Sorted(maps.Keys(of.rows)) {
 		if _, known := was.rows[seq]; !known {
-			s.log.Error("the row of a pin cannot be read", "row", fmt.Sprintf("%x", RowKey(a, seq)), "account", a)
+			s.log.Error("the row of a pin cannot be read", "row", fmt.Sprintf("%x", rowKey(a, seq)), "account", a)
 		}
 	}
 	return nil
@@ -220,7 +220,7 @@ func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pai
 		return err
 	}
 	for _, seq := range p.seqs {
-		b, found, err := r.Get(RowKey(a, seq))
+		b, found, err := r.Get(rowKey(a, seq))
 		if err == nil && found {
 			var row row
 			if row, err = decodeRow(b); err == nil {
@@ -233,7 +233,7 @@ func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pai
 		}
 	}
 	for _, code := range byLikelihood() {
-		list := StatusList(code, a)
+		list := statusList(code, a)
 		err := r.Scan(kv.Span{Prefix: list, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			number := binary.BigEndian.Uint32(key[len(list):])
 			c, err := chunkAt(r, list, number)
@@ -243,7 +243,7 @@ func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pai
 			if err != nil {
 				return false, err
 			}
-			for bit := range c.Up {
+			for bit := range c.up {
 				p.seqs = append(p.seqs, seqAt(number, bit))
 			}
 			return true, ctx.Err()
@@ -267,8 +267,8 @@ func (s *Store) pairRecords(ctx context.Context, r *kv.Reader, a kv.Account, p *
 		return err
 	}
 	for _, ms := range p.created {
-		var rec RequestRecord
-		_, err := s.kv.Take(r, RequestKey(a, ms), &rec)
+		var rec requestRecord
+		_, err := s.kv.Take(r, requestKey(a, ms), &rec)
 		switch {
 		case errors.Is(err, pin.ErrUnreadable):
 			p.bad[ms] = true
@@ -330,7 +330,7 @@ func (s *Store) findDAGs(ctx context.Context, r *kv.Reader, a kv.Account, of *da
 			return true, nil
 		}
 		d := pin.DAG(key[3 : len(key)-tail])
-		c, err := chunkAt(r, DAGList(d, a), number)
+		c, err := chunkAt(r, dagList(d, a), number)
 		if errors.Is(err, pin.ErrUnreadable) {
 			return true, nil
 		}
@@ -338,7 +338,7 @@ func (s *Store) findDAGs(ctx context.Context, r *kv.Reader, a kv.Account, of *da
 			return false, err
 		}
 		c.and(wanted)
-		for bit := range c.Up {
+		for bit := range c.up {
 			found[seqAt(number, bit)] = d
 		}
 		return true, nil
@@ -383,8 +383,8 @@ func (s *Store) createdByOrder(a kv.Account, seq uint64, cause error) (ms int64,
 
 // request makes a request of what is known, under an ID. Its status is that of the
 // lists.
-func (s *Store) damagedRequest(r *kv.Reader, a kv.Account, d *damagedRequest, id uuid.UUID) (*Request, error) {
-	req := &Request{Account: a, damage: d, Status: CodeFailed, RequestRecord: RequestRecord{
+func (s *Store) damagedRequest(r *kv.Reader, a kv.Account, d *damagedRequest, id uuid.UUID) (*request, error) {
+	req := &request{account: a, damage: d, status: codeFailed, requestRecord: requestRecord{
 		ID: id, Created: d.created, Seq: d.seq, Name: d.name, Meta: d.meta,
 	}}
 	if d.dag != "" {
@@ -393,18 +393,18 @@ func (s *Store) damagedRequest(r *kv.Reader, a kv.Account, d *damagedRequest, id
 	if !d.placed {
 		return req, nil
 	}
-	code, err := StatusOf(r, a, d.seq)
+	code, err := statusOf(r, a, d.seq)
 	if err == nil {
-		req.Status = code
+		req.status = code
 	} else if !errors.Is(err, pin.ErrUnreadable) && !errors.Is(err, errNoStatus) {
 		return nil, err
 	}
 	return req, nil
 }
 
-// UnknownCID stands for one that is not known: it is a CID, as clients expect, of
+// unknownCID stands for one that is not known: it is a CID, as clients expect, of
 // nothing.
-const UnknownCID = "bafkqaaa"
+const unknownCID = "bafkqaaa"
 
 // text says to the client what is the matter.
 func (d *damagedRequest) text(status statusCode) string {
@@ -415,7 +415,7 @@ func (d *damagedRequest) text(status statusCode) string {
 		s += ", which had failed"
 	}
 	if d.dag == "" {
-		return s + "; its CID is not known, and " + UnknownCID + " stands for it: remove the pin, and pin the content again"
+		return s + "; its CID is not known, and " + unknownCID + " stands for it: remove the pin, and pin the content again"
 	}
 	return s + "; replace or remove the pin, or ask the operator to retry it, which writes the record again, without its origins"
 }

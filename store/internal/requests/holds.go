@@ -13,7 +13,7 @@ import (
 // done. However long the row of replacements is, it is a few DAGs, so that what
 // happens to a request fits into a commit.
 type taken struct {
-	Pinned pin.DAG   // of the last request before it that was pinned, and charged as if it were yet; "" is none
+	pinned pin.DAG   // of the last request before it that was pinned, and charged as if it were yet; "" is none
 	tried  []pin.DAG // of those since that were being fetched, the newest last
 }
 
@@ -24,23 +24,23 @@ type holdsRecord struct {
 	Tried  [][]byte
 }
 
-// All lists the DAGs, each as often as it is held.
-func (h taken) All() []pin.DAG {
-	if h.Pinned == "" {
+// all lists the DAGs, each as often as it is held.
+func (h taken) all() []pin.DAG {
+	if h.pinned == "" {
 		return h.tried
 	}
-	return append([]pin.DAG{h.Pinned}, h.tried...)
+	return append([]pin.DAG{h.pinned}, h.tried...)
 }
 
-// TookOver reads what a request holds besides its own DAG. What cannot be read stays held:
+// tookOver reads what a request holds besides its own DAG. What cannot be read stays held:
 // too much is kept rather than too little.
-func (s *Store) TookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err error) {
+func (s *Store) tookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err error) {
 	var rec holdsRecord
 	if _, err = s.kv.Take(r, holdsKey(a, seq), &rec); errors.Is(err, pin.ErrUnreadable) {
 		s.kv.TellUnreadable(holdsKey(a, seq), err)
 		return taken{}, nil
 	}
-	h.Pinned = pin.DAG(rec.Pinned)
+	h.pinned = pin.DAG(rec.Pinned)
 	for _, d := range rec.Tried {
 		h.tried = append(h.tried, pin.DAG(d))
 	}
@@ -48,11 +48,11 @@ func (s *Store) TookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err e
 }
 
 func (s *Store) putTaken(t *kv.Tx, a kv.Account, seq uint64, h taken) error {
-	if len(h.All()) == 0 {
+	if len(h.all()) == 0 {
 		t.Delete(holdsKey(a, seq))
 		return nil
 	}
-	rec := holdsRecord{Pinned: []byte(h.Pinned)}
+	rec := holdsRecord{Pinned: []byte(h.pinned)}
 	for _, d := range h.tried {
 		rec.Tried = append(rec.Tried, []byte(d))
 	}
@@ -62,50 +62,50 @@ func (s *Store) putTaken(t *kv.Tx, a kv.Account, seq uint64, h taken) error {
 // takeOver makes a new request hold what the one that it replaces held, as far
 // as it holds that longer: the holders of these DAGs stay as many. It lets go of
 // the rest.
-func (s *Store) takeOver(t *kv.Tx, is, was *Request) (released []pin.Attempt, err error) {
-	held, err := s.TookOver(&t.Reader, was.Account, was.Seq)
+func (s *Store) takeOver(t *kv.Tx, is, was *request) (released []pin.Attempt, err error) {
+	held, err := s.tookOver(&t.Reader, was.account, was.Seq)
 	if err != nil {
 		return nil, err
 	}
-	if was.DAG() == "" { // its record cannot be read: what it was for stays held
-		return s.letGoTaken(t, is.Account, held)
+	if was.dag() == "" { // its record cannot be read: what it was for stays held
+		return s.letGoTaken(t, is.account, held)
 	}
 	var kept, rest taken
-	if is.Status == codeQueued {
-		kept, rest = held.after(was, is.DAG())
-		if was.Status == CodePinned {
-			if err := s.charge(t, is.Account, was.DAG(), 1); err != nil {
+	if is.status == codeQueued {
+		kept, rest = held.after(was, is.dag())
+		if was.status == codePinned {
+			if err := s.charge(t, is.account, was.dag(), 1); err != nil {
 				return nil, err
 			}
 		}
 	} else {
 		rest = held
-		if was.Status != CodeFailed {
-			rest.tried = append(rest.tried, was.DAG())
+		if was.status != codeFailed {
+			rest.tried = append(rest.tried, was.dag())
 		}
 	}
-	if err := s.putTaken(t, is.Account, is.Seq, kept); err != nil {
+	if err := s.putTaken(t, is.account, is.Seq, kept); err != nil {
 		return nil, err
 	}
-	return s.letGoTaken(t, is.Account, rest)
+	return s.letGoTaken(t, is.account, rest)
 }
 
 // after gives what a request for d holds besides that when it comes after was,
 // which holds h, and what neither of them does then.
-func (h taken) after(was *Request, d pin.DAG) (kept, rest taken) {
+func (h taken) after(was *request, d pin.DAG) (kept, rest taken) {
 	row := slices.Clone(h.tried)
-	switch was.Status {
-	case CodePinned: // and holds nothing else
-		kept.Pinned = was.DAG()
+	switch was.status {
+	case codePinned: // and holds nothing else
+		kept.pinned = was.dag()
 	case codePinning:
-		kept.Pinned = h.Pinned
-		row = append(row, was.DAG())
+		kept.pinned = h.pinned
+		row = append(row, was.dag())
 	case codeQueued: // so nothing was fetched for it
-		kept.Pinned = h.Pinned
-		rest.tried = append(rest.tried, was.DAG())
+		kept.pinned = h.pinned
+		rest.tried = append(rest.tried, was.dag())
 	}
-	if kept.Pinned == d {
-		kept.Pinned, rest.Pinned = "", d
+	if kept.pinned == d {
+		kept.pinned, rest.pinned = "", d
 	}
 	for _, old := range slices.Backward(row) {
 		if old == d || len(kept.tried) == pin.KeptTries || slices.Contains(kept.tried, old) {
@@ -120,31 +120,31 @@ func (h taken) after(was *Request, d pin.DAG) (kept, rest taken) {
 
 // letGoTaken lets go of DAGs that a request of the account took over.
 func (s *Store) letGoTaken(t *kv.Tx, a kv.Account, h taken) ([]pin.Attempt, error) {
-	if h.Pinned != "" {
-		if err := s.charge(t, a, h.Pinned, -1); err != nil {
+	if h.pinned != "" {
+		if err := s.charge(t, a, h.pinned, -1); err != nil {
 			return nil, err
 		}
 	}
-	return s.held.LetGo(t, h.All())
+	return s.held.LetGo(t, h.all())
 }
 
 // letGoHeld lets go of all that a request holds.
-func (s *Store) letGoHeld(t *kv.Tx, req *Request) (released []pin.Attempt, err error) {
-	if req.Status == CodeFailed {
+func (s *Store) letGoHeld(t *kv.Tx, req *request) (released []pin.Attempt, err error) {
+	if req.status == codeFailed {
 		return nil, nil
 	}
-	h, err := s.TookOver(&t.Reader, req.Account, req.Seq)
+	h, err := s.tookOver(&t.Reader, req.account, req.Seq)
 	if err != nil {
 		return nil, err
 	}
-	t.Delete(holdsKey(req.Account, req.Seq))
-	if released, err = s.letGoTaken(t, req.Account, h); err != nil {
+	t.Delete(holdsKey(req.account, req.Seq))
+	if released, err = s.letGoTaken(t, req.account, h); err != nil {
 		return nil, err
 	}
-	if req.DAG() == "" { // its record cannot be read, and no list has it
+	if req.dag() == "" { // its record cannot be read, and no list has it
 		return released, nil
 	}
-	return s.held.LetGoMany(t, req.DAG(), 1, released)
+	return s.held.LetGoMany(t, req.dag(), 1, released)
 }
 
 // takersPerChange bounds the requests that one change has let go of what they
@@ -154,8 +154,8 @@ const takersPerChange = 64
 // takers lists those requests among which that hold more than their own DAG. If
 // there are more than most, the first too many and all after it are taken out of
 // which, and more is true.
-func takers(t *kv.Tx, of chunkOf, which *Chunk, most int) (takers []uint64, more bool, err error) {
-	if which.Empty() {
+func takers(t *kv.Tx, of chunkOf, which *chunk, most int) (takers []uint64, more bool, err error) {
+	if which.empty() {
 		return nil, false, nil
 	}
 	// Few requests hold more than their own: look at those there are.
@@ -166,12 +166,12 @@ func takers(t *kv.Tx, of chunkOf, which *Chunk, most int) (takers []uint64, more
 		if seq >= end {
 			return false, nil
 		}
-		_, bit := Place(seq)
-		if !which.Has(bit) {
+		_, bit := place(seq)
+		if !which.has(bit) {
 			return true, nil
 		}
 		if len(takers) == most {
-			which.Clip(0, bit)
+			which.clip(0, bit)
 			more = true
 			return false, nil
 		}
@@ -184,7 +184,7 @@ func takers(t *kv.Tx, of chunkOf, which *Chunk, most int) (takers []uint64, more
 // letGoOfTakers lets go of what requests of an account took over.
 func (s *Store) letGoOfTakers(t *kv.Tx, a kv.Account, takers []uint64) (released []pin.Attempt, err error) {
 	for _, seq := range takers {
-		h, err := s.TookOver(&t.Reader, a, seq)
+		h, err := s.tookOver(&t.Reader, a, seq)
 		if err != nil {
 			return nil, err
 		}

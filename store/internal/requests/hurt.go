@@ -23,14 +23,14 @@ func (s *Store) HoldersOf(r *kv.Reader, hurt *HurtDAG) error {
 		return err
 	}
 	for _, of := range chunks {
-		for _, code := range []statusCode{codeQueued, codePinning, CodePinned} {
+		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
 			which, err := requestsOf(r, hurt.DAG, of, code)
 			if err != nil {
 				return err
 			}
 			// What is left of a repair that was cut off says so, too.
-			hurt.Complete = hurt.Complete || code == CodePinned && !which.Empty()
-			for bit := range which.Up {
+			hurt.Complete = hurt.Complete || code == codePinned && !which.empty()
+			for bit := range which.up {
 				if len(hurt.Requests) == maxHurt {
 					hurt.More++
 					continue

@@ -25,15 +25,15 @@ const (
 
 // Numbers in keys are big endian, so that keys sort as numbers do.
 
-func AccountKey(a kv.Account) []byte { return append([]byte{KAccount}, a[:]...) }
+func accountKey(a kv.Account) []byte { return append([]byte{KAccount}, a[:]...) }
 
-// RequestKey is where a request's record is. ms is Created, in Unix
+// requestKey is where a request's record is. ms is Created, in Unix
 // milliseconds.
-func RequestKey(a kv.Account, ms int64) []byte {
+func requestKey(a kv.Account, ms int64) []byte {
 	return binary.BigEndian.AppendUint64(append([]byte{KRequest}, a[:]...), uint64(ms))
 }
 
-func RowKey(a kv.Account, seq uint64) []byte { return seqKey(KRow, a, seq) }
+func rowKey(a kv.Account, seq uint64) []byte { return seqKey(KRow, a, seq) }
 
 func holdsKey(a kv.Account, seq uint64) []byte { return seqKey(KHolds, a, seq) }
 
@@ -44,7 +44,7 @@ func chargeKey(a kv.Account, d pin.DAG) []byte {
 	return holding.AppendDAG(kv.AccountPrefix(KCharge, a), d)
 }
 
-func UsageKey(a kv.Account) []byte { return kv.AccountPrefix(KUsage, a) }
+func usageKey(a kv.Account) []byte { return kv.AccountPrefix(KUsage, a) }
 
 func seqKey(kind byte, a kv.Account, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(append([]byte{kind}, a[:]...), seq)
@@ -52,26 +52,26 @@ func seqKey(kind byte, a kv.Account, seq uint64) []byte {
 
 // A bitmap's key is a list's prefix, then the number of the chunk in 4 bytes.
 
-// StatusList holds the account's requests of a status.
-func StatusList(s statusCode, a kv.Account) []byte {
+// statusList holds the account's requests of a status.
+func statusList(s statusCode, a kv.Account) []byte {
 	return append([]byte{KStatus, byte(s)}, a[:]...)
 }
 
-// DAGList holds the account's requests for a DAG, whatever their status.
-func DAGList(d pin.DAG, a kv.Account) []byte {
+// dagList holds the account's requests for a DAG, whatever their status.
+func dagList(d pin.DAG, a kv.Account) []byte {
 	return append(dagLists(d), a[:]...)
 }
 
 // dagLists is the prefix of the lists of all accounts for a DAG.
 func dagLists(d pin.DAG) []byte { return holding.AppendDAG([]byte{KByDAG}, d) }
 
-// NameList holds the account's requests with exactly that name, which is known
+// nameList holds the account's requests with exactly that name, which is known
 // by its hash.
-func NameList(a kv.Account, name [16]byte) []byte {
+func nameList(a kv.Account, name [16]byte) []byte {
 	return append(append([]byte{KByName}, a[:]...), name[:]...)
 }
 
-func ChunkKey(list []byte, chunk uint32) []byte {
+func chunkKey(list []byte, chunk uint32) []byte {
 	key := make([]byte, 0, len(list)+4)
 	return binary.BigEndian.AppendUint32(append(key, list...), chunk)
 }

@@ -9,11 +9,11 @@ import (
 
 // Kinds is every kind of record of requests whose value says something.
 func Kinds() []kv.Kind {
-	list := func(_ kv.Codec, _, value []byte) error { return new(Chunk).Decode(value) }
+	list := func(_ kv.Codec, _, value []byte) error { return new(chunk).decode(value) }
 	return []kv.Kind{
-		{Prefix: KAccount, Name: "counter of an account", Check: kv.CheckRecord[AccountRecord]},
+		{Prefix: KAccount, Name: "counter of an account", Check: kv.CheckRecord[accountRecord]},
 		{Prefix: KRequest, Name: "pin", Check: func(c kv.Codec, _, value []byte) error {
-			var rec RequestRecord
+			var rec requestRecord
 			err := c.Decode(value, &rec)
 			if err == nil && rec.dag() == "" {
 				err = fmt.Errorf("%w: its root is no CID", diskerr.ErrUnreadable)
@@ -34,7 +34,7 @@ func Kinds() []kv.Kind {
 			}
 			return nil
 		}},
-		{Prefix: KCharge, Name: "charge for a CID", Check: kv.CheckRecord[ChargeRecord]},
-		{Prefix: KUsage, Name: "usage of an account", Check: kv.CheckRecord[UsageRecord]},
+		{Prefix: KCharge, Name: "charge for a CID", Check: kv.CheckRecord[chargeRecord]},
+		{Prefix: KUsage, Name: "usage of an account", Check: kv.CheckRecord[usageRecord]},
 	}
 }

@@ -56,7 +56,7 @@ type lister struct {
 	name     []byte   // a list; nil is no filter
 	scan     func(row) bool
 	lo, hi   uint64                 // SEQs from lo up to, but without, hi
-	having   [CodeFailed + 1]*Chunk // by status, of the chunk that is looked at
+	having   [codeFailed + 1]*chunk // by status, of the chunk that is looked at
 	first    uint32                 // chunks from first up to, but without, end
 	end      uint32
 }
@@ -68,12 +68,12 @@ func (l *lister) prepare() error {
 	for _, d := range l.q.DAGs {
 		if !seen[d] {
 			seen[d] = true
-			l.dags = append(l.dags, DAGList(d, l.account))
+			l.dags = append(l.dags, dagList(d, l.account))
 		}
 	}
 	names := nameFilter(l.q)
 	if l.q.Name != "" && names == nil {
-		l.name = NameList(l.account, NameHash(l.q.Name))
+		l.name = nameList(l.account, nameHash(l.q.Name))
 	}
 	if names != nil || l.q.FiltersMeta() {
 		l.scan = func(r row) bool { return names == nil || names(r.name) }
@@ -95,8 +95,8 @@ func (l *lister) prepare() error {
 		}
 	}
 	if l.lo < l.hi {
-		l.first, _ = Place(l.lo)
-		l.end, _ = Place(l.hi - 1)
+		l.first, _ = place(l.lo)
+		l.end, _ = place(l.hi - 1)
 		l.end++
 	}
 	return nil
@@ -105,9 +105,9 @@ func (l *lister) prepare() error {
 // codesOf gives the codes of the statuses that a query is about, each once.
 func codesOf(statuses []pin.Status) (codes []statusCode) {
 	if len(statuses) == 0 {
-		return []statusCode{CodePinned}
+		return []statusCode{codePinned}
 	}
-	var seen [CodeFailed + 1]bool
+	var seen [codeFailed + 1]bool
 	for _, s := range statuses {
 		if c, ok := codeOf(s); ok && !seen[c] {
 			seen[c] = true
@@ -139,8 +139,8 @@ func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
 	ms = max(ms, 0) // as keys are unsigned
 	prefix := kv.AccountPrefix(KRequest, l.account)
 	seq := next
-	err := l.r.Scan(kv.Span{Prefix: prefix, From: RequestKey(l.account, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
-		var rec RequestRecord
+	err := l.r.Scan(kv.Span{Prefix: prefix, From: requestKey(l.account, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		var rec requestRecord
 		_, err := l.s.kv.Take(l.r, key, &rec)
 		if errors.Is(err, pin.ErrUnreadable) {
 			d, err := l.s.damagedAt(l.account, int64(binary.BigEndian.Uint64(key[len(prefix):])), err)
@@ -162,11 +162,11 @@ func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
 // chunk counts the matches of a chunk and adds to the page while it has room.
 func (l *lister) chunk(number uint32, page *pin.Page) error {
 	which, err := l.matches(number)
-	if err != nil || which.Empty() {
+	if err != nil || which.empty() {
 		return err
 	}
 	if l.scan == nil {
-		n := which.Count()
+		n := which.count()
 		page.Count += n
 		return l.page(number, which, min(n, l.q.Limit-len(page.Requests)), page)
 	}
@@ -189,9 +189,9 @@ func (l *lister) chunk(number uint32, page *pin.Page) error {
 }
 
 // page adds the n newest of a chunk's requests to the page.
-func (l *lister) page(number uint32, which *Chunk, n int, page *pin.Page) error {
+func (l *lister) page(number uint32, which *chunk, n int, page *pin.Page) error {
 	byScan := true
-	for bit := range which.Down {
+	for bit := range which.down {
 		if n <= 0 {
 			break
 		}
@@ -203,7 +203,7 @@ func (l *lister) page(number uint32, which *Chunk, n int, page *pin.Page) error 
 			n--
 			continue
 		}
-		if byScan && n >= manyRows && which.Count() > (bit+1)/4 {
+		if byScan && n >= manyRows && which.count() > (bit+1)/4 {
 			have := len(page.Requests)
 			err := l.pageByScan(number, which, n, created, page)
 			if !errors.Is(err, pin.ErrUnreadable) {
@@ -222,17 +222,17 @@ func (l *lister) page(number uint32, which *Chunk, n int, page *pin.Page) error 
 
 // pageByScan is page for many requests close to each other, of which the
 // newest was created at newest.
-func (l *lister) pageByScan(number uint32, which *Chunk, n int, newest int64, page *pin.Page) error {
-	prefix, from := kv.AccountPrefix(KRequest, l.account), RequestKey(l.account, newest)
+func (l *lister) pageByScan(number uint32, which *chunk, n int, newest int64, page *pin.Page) error {
+	prefix, from := kv.AccountPrefix(KRequest, l.account), requestKey(l.account, newest)
 	return l.r.Scan(kv.Span{Prefix: prefix, From: from, Reverse: true}, func(_, value []byte) (bool, error) {
-		req := &Request{Account: l.account}
-		if err := l.s.codec.Decode(value, &req.RequestRecord); err != nil {
+		req := &request{account: l.account}
+		if err := l.s.codec.Decode(value, &req.requestRecord); err != nil {
 			return false, err
 		}
 		if req.Seq < seqAt(number, 0) {
 			return false, errors.New("a listed request has no record")
 		}
-		if _, bit := Place(req.Seq); which.Has(bit) {
+		if _, bit := place(req.Seq); which.has(bit) {
 			n--
 			if err := l.add(req, page); err != nil {
 				return false, err
@@ -243,13 +243,13 @@ func (l *lister) pageByScan(number uint32, which *Chunk, n int, newest int64, pa
 }
 
 // matches gives the requests of a chunk that pass the filters with lists.
-func (l *lister) matches(number uint32) (*Chunk, error) {
+func (l *lister) matches(number uint32) (*chunk, error) {
 	start := seqAt(number, 0)
-	which := new(Chunk)
+	which := new(chunk)
 	for i := range which {
 		which[i] = ^uint64(0)
 	}
-	which.Clip(int(max(l.lo, start)-start), int(min(l.hi-start, ChunkBits)))
+	which.clip(int(max(l.lo, start)-start), int(min(l.hi-start, chunkBits)))
 	// Names and DAGs first: they leave the least.
 	if l.name != nil {
 		c, err := chunkAt(l.r, l.name, number)
@@ -258,8 +258,8 @@ func (l *lister) matches(number uint32) (*Chunk, error) {
 		}
 		which.and(c)
 	}
-	if l.dags != nil && !which.Empty() {
-		var sum Chunk
+	if l.dags != nil && !which.empty() {
+		var sum chunk
 		for _, list := range l.dags {
 			c, err := chunkAt(l.r, list, number)
 			if err != nil {
@@ -269,10 +269,10 @@ func (l *lister) matches(number uint32) (*Chunk, error) {
 		}
 		which.and(&sum)
 	}
-	if which.Empty() {
+	if which.empty() {
 		return which, nil
 	}
-	var sum Chunk
+	var sum chunk
 	for _, code := range l.statuses {
 		c, err := l.ofStatus(code, number)
 		if err != nil {
@@ -287,18 +287,18 @@ func (l *lister) matches(number uint32) (*Chunk, error) {
 
 // ofStatus gives the requests of a chunk that are shown as of a status: those that cannot
 // be read are failed.
-func (l *lister) ofStatus(code statusCode, number uint32) (*Chunk, error) {
-	c, err := chunkAt(l.r, StatusList(code, l.account), number)
+func (l *lister) ofStatus(code statusCode, number uint32) (*chunk, error) {
+	c, err := chunkAt(l.r, statusList(code, l.account), number)
 	damaged := l.damaged.chunks[number]
 	if err != nil || damaged == nil || l.asKept {
 		return c, err
 	}
-	if code != CodeFailed {
+	if code != codeFailed {
 		c.andNot(damaged)
 		return c, nil
 	}
 	for _, other := range byLikelihood() {
-		o, err := chunkAt(l.r, StatusList(other, l.account), number)
+		o, err := chunkAt(l.r, statusList(other, l.account), number)
 		if err != nil {
 			return nil, err
 		}
@@ -317,8 +317,8 @@ func (l *lister) metaMatches(r row) (bool, error) {
 		meta, err := r.metadata()
 		return err == nil && l.q.HasMeta(meta), err
 	}
-	var rec RequestRecord
-	found, err := l.s.kv.Take(l.r, RequestKey(l.account, r.created), &rec)
+	var rec requestRecord
+	found, err := l.s.kv.Take(l.r, requestKey(l.account, r.created), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
 		return false, nil // it is not known to match
 	}
@@ -330,8 +330,8 @@ func (l *lister) metaMatches(r row) (bool, error) {
 
 // take adds a request to the page.
 func (l *lister) take(created int64, page *pin.Page) error {
-	req := &Request{Account: l.account}
-	found, err := l.s.kv.Take(l.r, RequestKey(l.account, created), &req.RequestRecord)
+	req := &request{account: l.account}
+	found, err := l.s.kv.Take(l.r, requestKey(l.account, created), &req.requestRecord)
 	if errors.Is(err, pin.ErrUnreadable) {
 		d := l.damaged.records[created]
 		if d == nil {
@@ -358,11 +358,11 @@ func (l *lister) take(created int64, page *pin.Page) error {
 }
 
 // add puts a request with its record read on the page.
-func (l *lister) add(req *Request, page *pin.Page) (err error) {
-	if req.Status, err = l.statusOf(req.Seq); err != nil {
+func (l *lister) add(req *request, page *pin.Page) (err error) {
+	if req.status, err = l.statusOf(req.Seq); err != nil {
 		return err
 	}
-	if req.Status != CodePinned { // whose totals are read together
+	if req.status != codePinned { // whose totals are read together
 		if err := l.s.readRest(l.r, req); err != nil {
 			return err
 		}
@@ -399,9 +399,9 @@ func (l *lister) totals(page *pin.Page) (err error) {
 // statusOf tells which of the query's statuses a request has, of the chunk that
 // was last matched.
 func (l *lister) statusOf(seq uint64) (statusCode, error) {
-	_, bit := Place(seq)
+	_, bit := place(seq)
 	for _, code := range l.statuses {
-		if l.having[code].Has(bit) {
+		if l.having[code].has(bit) {
 			return code, nil
 		}
 	}

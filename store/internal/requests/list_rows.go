@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -27,7 +26,7 @@ func (s *Store) createdOf(r *kv.Reader, a kv.Account, seq uint64) (ms int64, fou
 // rowAt reads the row of a request that a list has. Errors: pin.ErrUnreadable, also if it is not
 // there.
 func rowAt(r *kv.Reader, a kv.Account, seq uint64) (row, error) {
-	key := RowKey(a, seq)
+	key := rowKey(a, seq)
 	b, found, err := r.Get(key)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: a listed request has no row at key %x", pin.ErrUnreadable, key)
@@ -47,13 +46,13 @@ func (l *lister) row(seq uint64) (r row, found bool, err error) {
 	if err != nil || !found {
 		return row{}, false, err
 	}
-	var rec RequestRecord
-	_, err = l.s.kv.Take(l.r, RequestKey(l.account, ms), &rec)
+	var rec requestRecord
+	_, err = l.s.kv.Take(l.r, requestKey(l.account, ms), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
 		return row{created: ms}, true, nil
 	}
 	if err == nil {
-		r, err = decodeRow(EncodeRow(&rec))
+		r, err = decodeRow(encodeRow(&rec))
 	}
 	return r, err == nil, err
 }
@@ -64,16 +63,16 @@ func (l *lister) row(seq uint64) (r row, found bool, err error) {
 const manyRows = 64
 
 // rows calls fn for the row of each request of a chunk, newest first.
-func (l *lister) rows(number uint32, which *Chunk, fn func(row) error) error {
-	end := ChunkBits // of what is left
-	if which.Count() >= manyRows {
+func (l *lister) rows(number uint32, which *chunk, fn func(row) error) error {
+	end := chunkBits // of what is left
+	if which.count() >= manyRows {
 		if done, err := l.rowsByScan(number, which, fn); !errors.Is(err, pin.ErrUnreadable) {
 			return err
 		} else {
 			end = done
 		}
 	}
-	for bit := range which.Down {
+	for bit := range which.down {
 		if bit >= end {
 			continue
 		}
@@ -89,11 +88,11 @@ func (l *lister) rows(number uint32, which *Chunk, fn func(row) error) error {
 }
 
 // rowsByScan is rows until one cannot be read. It has come down to done.
-func (l *lister) rowsByScan(number uint32, which *Chunk, fn func(row) error) (done int, err error) {
+func (l *lister) rowsByScan(number uint32, which *chunk, fn func(row) error) (done int, err error) {
 	prefix := kv.AccountPrefix(KRow, l.account)
 	start := seqAt(number, 0)
-	last := RowKey(l.account, start+ChunkBits-1)
-	done = ChunkBits
+	last := rowKey(l.account, start+chunkBits-1)
+	done = chunkBits
 	var inner error
 	err = l.r.Scan(kv.Span{Prefix: prefix, From: last, Reverse: true}, func(key, value []byte) (bool, error) {
 		seq := binary.BigEndian.Uint64(key[len(prefix):])
@@ -101,7 +100,7 @@ func (l *lister) rowsByScan(number uint32, which *Chunk, fn func(row) error) (do
 			return false, nil
 		}
 		bit := int(seq - start)
-		if which.Has(bit) {
+		if which.has(bit) {
 			r, err := decodeRow(value)
 			if err != nil {
 				return false, err

@@ -13,11 +13,11 @@ import (
 // anyway, so that a quota of pins costs no look at the lists.
 
 // live reports whether requests of the status count against a quota of pins.
-func (c statusCode) live() bool { return c != CodeFailed }
+func (c statusCode) live() bool { return c != codeFailed }
 
 // admits says whether the account may have one request more that is live, when
 // as many fewer are as were freed. most is as in [pin.Records].
-func (r *AccountRecord) admits(most, freed uint64) error {
+func (r *accountRecord) admits(most, freed uint64) error {
 	if most == 0 || r.Live+1-freed <= most {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (s *Store) noteLive(t *kv.Tx, a kv.Account, n int) error {
 		return fmt.Errorf("account %s has %d live requests, and %d of them end", a, rec.Live, -n)
 	}
 	rec.Live += uint64(n)
-	return s.kv.Put(t, AccountKey(a), rec)
+	return s.kv.Put(t, accountKey(a), rec)
 }
 
 // countOnLists counts an account's live requests by the lists. It reads all of
@@ -47,11 +47,11 @@ func countOnLists(r *kv.Reader, a kv.Account) (live uint64, err error) {
 		if !code.live() {
 			continue
 		}
-		list := StatusList(code, a)
+		list := statusList(code, a)
 		err := r.Scan(kv.Span{Prefix: list, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			c, err := chunkAt(r, list, binary.BigEndian.Uint32(key[len(list):]))
 			if err == nil {
-				live += uint64(c.Count())
+				live += uint64(c.count())
 			}
 			return true, err
 		})

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -24,11 +23,11 @@ func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err err
 			return true, nil
 		}
 		number := binary.BigEndian.Uint32(key[len(prefix)+len(a):])
-		c, err := chunkAt(r, StatusList(code, a), number)
+		c, err := chunkAt(r, statusList(code, a), number)
 		if err != nil {
 			return kv.PassUnreadable(err) == nil, kv.PassUnreadable(err)
 		}
-		for bit := range c.Up {
+		for bit := range c.up {
 			row, err := rowAt(r, a, seqAt(number, bit))
 			if errors.Is(err, pin.ErrUnreadable) {
 				continue
@@ -52,8 +51,8 @@ func (s *Store) CountRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Sta
 	for _, code := range byLikelihood() {
 		n := uint64(0)
 		err := walk(ctx, kv.Span{Prefix: []byte{KStatus, byte(code)}}, func(key, value []byte) error {
-			c := new(Chunk)
-			err := c.Decode(value)
+			c := new(chunk)
+			err := c.decode(value)
 			if errors.Is(err, pin.ErrUnreadable) {
 				list, number := key[:len(key)-4], binary.BigEndian.Uint32(key[len(key)-4:])
 				err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
@@ -62,7 +61,7 @@ func (s *Store) CountRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Sta
 				})
 			}
 			if err == nil {
-				n += uint64(c.Count())
+				n += uint64(c.count())
 			}
 			return kv.PassUnreadable(err)
 		})

@@ -87,22 +87,22 @@ func (s *Store) charged(r *kv.Reader, a kv.Account) (bytes uint64, err error) {
 // admitBytes says whether a request that was just made or tried again may be. was
 // is what its account was charged before, most what it may be, and replaces says
 // that another live request went for it.
-func (s *Store) admitBytes(t *kv.Tx, req *Request, was, most uint64, replaces bool) error {
+func (s *Store) admitBytes(t *kv.Tx, req *request, was, most uint64, replaces bool) error {
 	if most == 0 {
 		return nil
 	}
-	now, err := s.charged(&t.Reader, req.Account)
+	now, err := s.charged(&t.Reader, req.account)
 	if err != nil {
 		return err
 	}
 	switch {
-	case req.Status == CodePinned && now > was && now > most:
-		rec, _, err := s.held.DAG(&t.Reader, req.DAG())
+	case req.status == codePinned && now > was && now > most:
+		rec, _, err := s.held.DAG(&t.Reader, req.dag())
 		if err != nil {
 			return err
 		}
 		return &pin.QuotaError{Used: now - rec.Bytes, Asked: rec.Bytes, Limit: most}
-	case req.Status == codeQueued && !replaces && now >= most:
+	case req.status == codeQueued && !replaces && now >= most:
 		return &pin.QuotaError{Used: now, Limit: most}
 	}
 	return nil
@@ -134,12 +134,12 @@ func (s *Store) over(r *kv.Reader, a kv.Account, d pin.DAG, bytes uint64, takers
 func (s *Store) freed(r *kv.Reader, a kv.Account, takers []uint64) (bytes uint64, err error) {
 	holds := map[pin.DAG]uint64{}
 	for _, seq := range takers {
-		h, err := s.TookOver(r, a, seq)
+		h, err := s.tookOver(r, a, seq)
 		if err != nil {
 			return 0, err
 		}
-		if h.Pinned != "" {
-			holds[h.Pinned]++
+		if h.pinned != "" {
+			holds[h.pinned]++
 		}
 	}
 	for d, n := range holds {

@@ -1,7 +1,7 @@
 package requests
 
-// AccountRecord is what an account's requests are numbered by.
-type AccountRecord struct {
+// accountRecord is what an account's requests are numbered by.
+type accountRecord struct {
 	_       struct{} `cbor:",toarray"`
 	Last    int64    // Created of the newest request there ever was, in Unix milliseconds
 	NextSeq uint64
@@ -10,8 +10,8 @@ type AccountRecord struct {
 	Live    uint64 // requests that are queued, pinning or pinned
 }
 
-// RequestRecord is what of a request never changes. Its status is in the lists.
-type RequestRecord struct {
+// requestRecord is what of a request never changes. Its status is in the lists.
+type requestRecord struct {
 	_       struct{} `cbor:",toarray"`
 	ID      [16]byte
 	Created int64 // Unix milliseconds

@@ -55,24 +55,24 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 // there are any in work one is made so, or the rest would not be found again
 // after a crash.
 func (s *Store) refetchSome(t *kv.Tx, d pin.DAG, work []chunkOf, atLeastOne bool) (left []chunkOf, some []pin.Request, err error) {
-	for n := 0; len(work) > 0 && (n < ChunksPerChange || atLeastOne && len(some) == 0); n++ {
+	for n := 0; len(work) > 0 && (n < chunksPerChange || atLeastOne && len(some) == 0); n++ {
 		of := work[0]
 		work = work[1:]
-		which, err := requestsOf(&t.Reader, d, of, CodePinned)
+		which, err := requestsOf(&t.Reader, d, of, codePinned)
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := flipChunk(t, of, which, CodePinned, codePinning); err != nil {
+		if err := flipChunk(t, of, which, codePinned, codePinning); err != nil {
 			return nil, nil, err
 		}
-		if err := s.charge(t, of.account, d, -which.Count()); err != nil {
+		if err := s.charge(t, of.account, d, -which.count()); err != nil {
 			return nil, nil, err
 		}
 		pinning, err := requestsOf(&t.Reader, d, of, codePinning)
 		if err != nil {
 			return nil, nil, err
 		}
-		for bit := range pinning.Up {
+		for bit := range pinning.up {
 			if len(some) == kv.PageSize {
 				break
 			}

@@ -22,7 +22,7 @@ const maxAhead = time.Second
 // When the clock was set back, requests are dated a millisecond apart until it
 // has caught up: refusing them for so long would be an outage. How far it was
 // set back does not count as running ahead.
-func (r *AccountRecord) tick(clock int64) (created int64, err error) {
+func (r *accountRecord) tick(clock int64) (created int64, err error) {
 	created = max(clock, r.Last+1)
 	back := r.Back + max(r.Clock-clock, 0)
 	if created == clock {
@@ -41,13 +41,13 @@ type statusCode byte
 const (
 	codeQueued statusCode = iota + 1
 	codePinning
-	CodePinned
-	CodeFailed
+	codePinned
+	codeFailed
 )
 
 // byLikelihood is every status, the one that most requests have first.
 func byLikelihood() [4]statusCode {
-	return [...]statusCode{CodePinned, codeQueued, codePinning, CodeFailed}
+	return [...]statusCode{codePinned, codeQueued, codePinning, codeFailed}
 }
 
 func (c statusCode) status() pin.Status {
@@ -56,7 +56,7 @@ func (c statusCode) status() pin.Status {
 		return pin.Queued
 	case codePinning:
 		return pin.Pinning
-	case CodePinned:
+	case codePinned:
 		return pin.Pinned
 	default:
 		return pin.Failed
@@ -73,19 +73,17 @@ func codeOf(s pin.Status) (c statusCode, ok bool) {
 	return 0, false
 }
 
-// Request is a request with what is known of it outside of its record.
-type Request struct {
-	Account kv.Account
-	RequestRecord
-	Status  statusCode
+// request is a request with what is known of it outside of its record.
+type request struct {
+	account kv.Account
+	requestRecord
+	status  statusCode
 	details string
 	totals  pin.Totals
 	damage  *damagedRequest // not nil: the record cannot be read, and this is what is known
 }
 
-func (r *Request) DAG() pin.DAG { return r.RequestRecord.dag() }
-
-func (r *RequestRecord) dag() pin.DAG {
+func (r *requestRecord) dag() pin.DAG {
 	c, err := cid.Cast(r.Root)
 	if err != nil {
 		return ""
@@ -95,13 +93,13 @@ func (r *RequestRecord) dag() pin.DAG {
 
 // public gives the request as package pin knows it. One whose record cannot be read is
 // Failed there, whatever it holds.
-func (r *Request) public() (pin.Request, error) {
+func (r *request) public() (pin.Request, error) {
 	if r.damage != nil {
 		out := pin.Request{
-			ID: uuid.UUID(r.ID).String(), Account: r.Account.String(),
-			Spec:    pin.Spec{CID: UnknownCID, Name: r.Name, Meta: r.Meta},
+			ID: uuid.UUID(r.ID).String(), Account: r.account.String(),
+			Spec:    pin.Spec{CID: unknownCID, Name: r.Name, Meta: r.Meta},
 			Created: time.UnixMilli(r.Created).UTC(),
-			Status:  pin.Failed, Damaged: true, Details: r.damage.text(r.Status),
+			Status:  pin.Failed, Damaged: true, Details: r.damage.text(r.status),
 		}
 		if r.damage.dag != "" {
 			out.CID, out.Root = r.CID, r.damage.dag.CID()
@@ -114,10 +112,10 @@ func (r *Request) public() (pin.Request, error) {
 	}
 	out := pin.Request{
 		ID:      uuid.UUID(r.ID).String(),
-		Account: r.Account.String(),
+		Account: r.account.String(),
 		Spec:    pin.Spec{CID: r.CID, Root: root, Name: r.Name},
 		Created: time.UnixMilli(r.Created).UTC(),
-		Status:  r.Status.status(),
+		Status:  r.status.status(),
 		Totals:  r.totals,
 		Details: r.details,
 	}

@@ -42,7 +42,7 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 
 // admitted gives a request that was just made, or is tried again, if its account may have
 // it: was is what that was charged before, most what it may be.
-func (s *Store) admitted(t *kv.Tx, req *Request, was, most uint64) (pin.Request, error) {
+func (s *Store) admitted(t *kv.Tx, req *request, was, most uint64) (pin.Request, error) {
 	if err := s.admitBytes(t, req, was, most, false); err != nil {
 		return pin.Request{}, err
 	}
@@ -73,7 +73,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		if err != nil {
 			return err
 		}
-		used, err := s.charged(&t.Reader, was.Account)
+		used, err := s.charged(&t.Reader, was.account)
 		if err != nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 			return err
 		}
 		var freed uint64
-		if was.Status.live() {
+		if was.status.live() {
 			freed = 1
 		}
 		is, err := s.add(t, account, spec, quota.Pins, freed)
@@ -94,7 +94,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		if err := s.erase(t, was); err != nil {
 			return err
 		}
-		if err := s.admitBytes(t, is, used, quota.Bytes, was.Status.live()); err != nil {
+		if err := s.admitBytes(t, is, used, quota.Bytes, was.status.live()); err != nil {
 			return err
 		}
 		now, err = is.public()
@@ -160,32 +160,32 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 			if err := s.writeAnew(t, req); err != nil {
 				return err
 			}
-			if req.Status.live() { // it holds its DAG, and goes on as it was
+			if req.status.live() { // it holds its DAG, and goes on as it was
 				now, err = req.public()
 				return err
 			}
 		}
-		used, err := s.charged(&t.Reader, req.Account)
+		used, err := s.charged(&t.Reader, req.account)
 		if err != nil {
 			return err
 		}
-		if req.Status != CodeFailed {
+		if req.status != codeFailed {
 			return pin.ErrNotFailed
 		}
-		rec, err := s.accountRecord(&t.Reader, req.Account)
+		rec, err := s.accountRecord(&t.Reader, req.account)
 		if err == nil {
 			err = rec.admits(quota.Pins, 0)
 		}
 		if err != nil {
 			return err
 		}
-		complete, err := s.held.Hold(t, req.DAG())
+		complete, err := s.held.Hold(t, req.dag())
 		if err != nil {
 			return err
 		}
 		to := codeQueued
 		if complete {
-			to = CodePinned
+			to = codePinned
 		}
 		if err := s.move(t, req, to, ""); err != nil {
 			return err
@@ -202,7 +202,7 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 
 // add writes a new request, which holds its own DAG. most and freed are as in
 // [accountRecord.admits].
-func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*Request, error) {
+func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*request, error) {
 	acct, ok := kv.AccountOf(id)
 	if !ok {
 		return nil, fmt.Errorf("account %q is not a UUID", id)
@@ -224,7 +224,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*Re
 	if err != nil {
 		return nil, err
 	}
-	req := &Request{Account: acct, Status: codeQueued, RequestRecord: RequestRecord{
+	req := &request{account: acct, status: codeQueued, requestRecord: requestRecord{
 		ID:      newID(created),
 		Created: created,
 		Seq:     rec.NextSeq,
@@ -236,20 +236,20 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*Re
 	}}
 	rec.NextSeq++
 	rec.Live++
-	complete, err := s.held.Hold(t, req.DAG())
+	complete, err := s.held.Hold(t, req.dag())
 	if err != nil {
 		return nil, err
 	}
 	if complete {
-		req.Status = CodePinned
+		req.status = codePinned
 	}
-	if err := s.kv.Put(t, AccountKey(acct), rec); err != nil {
+	if err := s.kv.Put(t, accountKey(acct), rec); err != nil {
 		return nil, err
 	}
-	if err := s.kv.Put(t, RequestKey(acct, created), req.RequestRecord); err != nil {
+	if err := s.kv.Put(t, requestKey(acct, created), req.requestRecord); err != nil {
 		return nil, err
 	}
-	t.Set(RowKey(acct, req.Seq), EncodeRow(&req.RequestRecord))
+	t.Set(rowKey(acct, req.Seq), encodeRow(&req.requestRecord))
 	if err := s.enlist(t, req, true); err != nil {
 		return nil, err
 	}
@@ -257,22 +257,22 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*Re
 }
 
 // enlist puts a request on all its lists, or takes it off them.
-func (s *Store) enlist(t *kv.Tx, req *Request, on bool) error {
-	if req.Status == CodePinned && req.DAG() != "" {
+func (s *Store) enlist(t *kv.Tx, req *request, on bool) error {
+	if req.status == codePinned && req.dag() != "" {
 		n := 1
 		if !on {
 			n = -1
 		}
-		if err := s.charge(t, req.Account, req.DAG(), n); err != nil {
+		if err := s.charge(t, req.account, req.dag(), n); err != nil {
 			return err
 		}
 	}
-	lists := [][]byte{StatusList(req.Status, req.Account)}
-	if d := req.DAG(); d != "" {
-		lists = append(lists, DAGList(d, req.Account))
+	lists := [][]byte{statusList(req.status, req.account)}
+	if d := req.dag(); d != "" {
+		lists = append(lists, dagList(d, req.account))
 	}
 	if req.Name != "" {
-		lists = append(lists, NameList(req.Account, NameHash(req.Name)))
+		lists = append(lists, nameList(req.account, nameHash(req.Name)))
 	}
 	for _, l := range lists {
 		if err := markList(t, l, req.Seq, on); err != nil {
@@ -283,16 +283,16 @@ func (s *Store) enlist(t *kv.Tx, req *Request, on bool) error {
 }
 
 // erase deletes a request and everything that belongs to it alone.
-func (s *Store) erase(t *kv.Tx, req *Request) error {
-	t.Delete(RequestKey(req.Account, req.Created))
+func (s *Store) erase(t *kv.Tx, req *request) error {
+	t.Delete(requestKey(req.account, req.Created))
 	if req.damage != nil && !req.damage.placed {
 		return nil // nothing else is known to be its
 	}
-	t.Delete(RowKey(req.Account, req.Seq))
-	t.Delete(holdsKey(req.Account, req.Seq))
-	t.Delete(detailsKey(req.Account, req.Seq))
-	if req.Status.live() {
-		if err := s.noteLive(t, req.Account, -1); err != nil {
+	t.Delete(rowKey(req.account, req.Seq))
+	t.Delete(holdsKey(req.account, req.Seq))
+	t.Delete(detailsKey(req.account, req.Seq))
+	if req.status.live() {
+		if err := s.noteLive(t, req.account, -1); err != nil {
 			return err
 		}
 	}
@@ -300,30 +300,30 @@ func (s *Store) erase(t *kv.Tx, req *Request) error {
 }
 
 // move gives a request another status. It was not pinned before.
-func (s *Store) move(t *kv.Tx, req *Request, to statusCode, details string) error {
-	if err := markList(t, StatusList(req.Status, req.Account), req.Seq, false); err != nil {
+func (s *Store) move(t *kv.Tx, req *request, to statusCode, details string) error {
+	if err := markList(t, statusList(req.status, req.account), req.Seq, false); err != nil {
 		return err
 	}
-	if err := markList(t, StatusList(to, req.Account), req.Seq, true); err != nil {
+	if err := markList(t, statusList(to, req.account), req.Seq, true); err != nil {
 		return err
 	}
 	change := 0
 	if to.live() {
 		change++
 	}
-	if req.Status.live() {
+	if req.status.live() {
 		change--
 	}
-	if err := s.noteLive(t, req.Account, change); err != nil {
+	if err := s.noteLive(t, req.account, change); err != nil {
 		return err
 	}
-	req.Status = to
-	setDetails(t, req.Account, req.Seq, details)
+	req.status = to
+	setDetails(t, req.account, req.Seq, details)
 	req.details = details
-	if to != CodePinned {
+	if to != codePinned {
 		return nil
 	}
-	if err := s.charge(t, req.Account, req.DAG(), 1); err != nil {
+	if err := s.charge(t, req.account, req.dag(), 1); err != nil {
 		return err
 	}
 	return s.readRest(&t.Reader, req)
@@ -338,7 +338,7 @@ func setDetails(t *kv.Tx, a kv.Account, seq uint64, details string) {
 }
 
 // find reads the account's request, or gives pin.ErrNotFound.
-func (s *Store) find(r *kv.Reader, acct, id string) (*Request, error) {
+func (s *Store) find(r *kv.Reader, acct, id string) (*request, error) {
 	a, ok := kv.AccountOf(acct)
 	if !ok {
 		return nil, pin.ErrNotFound
@@ -347,8 +347,8 @@ func (s *Store) find(r *kv.Reader, acct, id string) (*Request, error) {
 	if !ok {
 		return nil, pin.ErrNotFound
 	}
-	req := &Request{Account: a}
-	found, err := s.kv.Take(r, RequestKey(a, ms), &req.RequestRecord)
+	req := &request{account: a}
+	found, err := s.kv.Take(r, requestKey(a, ms), &req.requestRecord)
 	if errors.Is(err, pin.ErrUnreadable) {
 		d, err := s.damagedAt(a, ms, err)
 		if err != nil {
@@ -362,21 +362,21 @@ func (s *Store) find(r *kv.Reader, acct, id string) (*Request, error) {
 	if !found || req.ID != u {
 		return nil, pin.ErrNotFound
 	}
-	if req.Status, err = StatusOf(r, a, req.Seq); err != nil {
+	if req.status, err = statusOf(r, a, req.Seq); err != nil {
 		return nil, fmt.Errorf("request %s: %w", id, err)
 	}
 	return req, s.readRest(r, req)
 }
 
-// StatusOf tells the status of a request that is there.
-func StatusOf(r *kv.Reader, a kv.Account, seq uint64) (statusCode, error) {
-	number, bit := Place(seq)
+// statusOf tells the status of a request that is there.
+func statusOf(r *kv.Reader, a kv.Account, seq uint64) (statusCode, error) {
+	number, bit := place(seq)
 	for _, code := range byLikelihood() {
-		c, err := chunkAt(r, StatusList(code, a), number)
+		c, err := chunkAt(r, statusList(code, a), number)
 		if err != nil {
 			return 0, err
 		}
-		if c.Has(bit) {
+		if c.has(bit) {
 			return code, nil
 		}
 	}
@@ -388,16 +388,16 @@ var errNoStatus = errors.New("it has no status")
 
 // writeAnew writes the record and the row of a damaged request, as far as it is known.
 // Errors: *pin.InvalidError if its CID is not.
-func (s *Store) writeAnew(t *kv.Tx, req *Request) error {
-	if req.DAG() == "" {
+func (s *Store) writeAnew(t *kv.Tx, req *request) error {
+	if req.dag() == "" {
 		return &pin.InvalidError{Field: "requestid", Msg: "is of a pin whose record cannot be read, and whose CID is not known: " +
 			"remove it, and pin the content again"}
 	}
 	req.damage = nil
-	if err := s.kv.Put(t, RequestKey(req.Account, req.Created), req.RequestRecord); err != nil {
+	if err := s.kv.Put(t, requestKey(req.account, req.Created), req.requestRecord); err != nil {
 		return err
 	}
-	t.Set(RowKey(req.Account, req.Seq), EncodeRow(&req.RequestRecord))
+	t.Set(rowKey(req.account, req.Seq), encodeRow(&req.requestRecord))
 	return s.readRest(&t.Reader, req)
 }
 
@@ -410,13 +410,13 @@ func (s *Store) forgetDamaged(r pin.Request) {
 
 // readRest reads what goes with a request's status: why it failed, or how much it
 // has pinned.
-func (s *Store) readRest(r *kv.Reader, req *Request) (err error) {
-	switch req.Status {
-	case CodePinned:
-		req.totals, err = s.pinnedTotals(r, req.Account, req.DAG())
-	case CodeFailed:
+func (s *Store) readRest(r *kv.Reader, req *request) (err error) {
+	switch req.status {
+	case codePinned:
+		req.totals, err = s.pinnedTotals(r, req.account, req.dag())
+	case codeFailed:
 		var b []byte
-		b, _, err = r.Get(detailsKey(req.Account, req.Seq))
+		b, _, err = r.Get(detailsKey(req.account, req.Seq))
 		req.details = string(b)
 		if errors.Is(err, pin.ErrUnreadable) {
 			req.details, err = "why it failed cannot be read any more", nil

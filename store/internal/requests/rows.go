@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -23,7 +22,7 @@ const (
 	rowLarge = 1 // it is in the record
 )
 
-func EncodeRow(rec *RequestRecord) []byte {
+func encodeRow(rec *requestRecord) []byte {
 	size := 0
 	for k, v := range rec.Meta {
 		size += len(k) + len(v)
@@ -124,10 +123,10 @@ func cutText(b []byte) (text, rest []byte, ok bool) {
 	return b[w : w+int(n)], b[w+int(n):], true
 }
 
-// NameHash stands for a name in keys. It is of a cryptographic hash, half as
+// nameHash stands for a name in keys. It is of a cryptographic hash, half as
 // long: finding two names that collide takes 2^64 tries, and shows them to
 // nobody but their own account.
-func NameHash(name string) (h [16]byte) {
+func nameHash(name string) (h [16]byte) {
 	full := sha256.Sum256([]byte(name))
 	copy(h[:], full[:])
 	return h

@@ -19,9 +19,9 @@ type chunkOf struct {
 }
 
 const (
-	// ChunksPerChange bounds a flip: two lists in each of so many chunks are
+	// chunksPerChange bounds a flip: two lists in each of so many chunks are
 	// a few hundred KiB.
-	ChunksPerChange = 512
+	chunksPerChange = 512
 	// failBytes bounds the reasons that one change writes: each request that
 	// fails gets a key of its own with it.
 	failBytes = 512 << 10
@@ -32,7 +32,7 @@ func chunksFor(r *kv.Reader, d pin.DAG) ([]chunkOf, error) { return chunksUnder(
 
 // accountChunksFor lists those of one account.
 func accountChunksFor(r *kv.Reader, d pin.DAG, a kv.Account) ([]chunkOf, error) {
-	return chunksUnder(r, d, DAGList(d, a))
+	return chunksUnder(r, d, dagList(d, a))
 }
 
 func chunksUnder(r *kv.Reader, d pin.DAG, prefix []byte) (all []chunkOf, err error) {
@@ -48,12 +48,12 @@ func chunksUnder(r *kv.Reader, d pin.DAG, prefix []byte) (all []chunkOf, err err
 }
 
 // requestsOf gives which of the piece's requests for the DAG have the status.
-func requestsOf(r *kv.Reader, d pin.DAG, of chunkOf, s statusCode) (*Chunk, error) {
-	c, err := chunkAt(r, DAGList(d, of.account), of.number)
-	if err != nil || c.Empty() {
+func requestsOf(r *kv.Reader, d pin.DAG, of chunkOf, s statusCode) (*chunk, error) {
+	c, err := chunkAt(r, dagList(d, of.account), of.number)
+	if err != nil || c.empty() {
 		return c, err
 	}
-	has, err := chunkAt(r, StatusList(s, of.account), of.number)
+	has, err := chunkAt(r, statusList(s, of.account), of.number)
 	if err == nil {
 		c.and(has)
 	}
@@ -61,22 +61,22 @@ func requestsOf(r *kv.Reader, d pin.DAG, of chunkOf, s statusCode) (*Chunk, erro
 }
 
 // flipChunk gives all of a piece's requests in which another status.
-func flipChunk(t *kv.Tx, of chunkOf, which *Chunk, from, to statusCode) error {
-	if which.Empty() {
+func flipChunk(t *kv.Tx, of chunkOf, which *chunk, from, to statusCode) error {
+	if which.empty() {
 		return nil
 	}
-	was, err := chunkAt(&t.Reader, StatusList(from, of.account), of.number)
+	was, err := chunkAt(&t.Reader, statusList(from, of.account), of.number)
 	if err != nil {
 		return err
 	}
-	is, err := chunkAt(&t.Reader, StatusList(to, of.account), of.number)
+	is, err := chunkAt(&t.Reader, statusList(to, of.account), of.number)
 	if err != nil {
 		return err
 	}
 	was.andNot(which)
 	is.or(which)
-	setChunk(t, StatusList(from, of.account), of.number, was)
-	setChunk(t, StatusList(to, of.account), of.number, is)
+	setChunk(t, statusList(from, of.account), of.number, was)
+	setChunk(t, statusList(to, of.account), of.number, is)
 	return nil
 }
 
@@ -84,7 +84,7 @@ func flipChunk(t *kv.Tx, of chunkOf, which *Chunk, from, to statusCode) error {
 // that are left, and says whether any request in the others is unfinished: if
 // not, none is left.
 func (s *Store) begin(t *kv.Tx, d pin.DAG, work []chunkOf) (left []chunkOf, wanted bool, err error) {
-	for n := 0; len(work) > 0 && (n < ChunksPerChange || !wanted); n++ {
+	for n := 0; len(work) > 0 && (n < chunksPerChange || !wanted); n++ {
 		of := work[0]
 		work = work[1:]
 		queued, err := requestsOf(&t.Reader, d, of, codeQueued)
@@ -94,14 +94,14 @@ func (s *Store) begin(t *kv.Tx, d pin.DAG, work []chunkOf) (left []chunkOf, want
 		if err := flipChunk(t, of, queued, codeQueued, codePinning); err != nil {
 			return nil, false, err
 		}
-		if !queued.Empty() {
+		if !queued.empty() {
 			wanted = true
 		} else if !wanted {
 			pinning, err := requestsOf(&t.Reader, d, of, codePinning)
 			if err != nil {
 				return nil, false, err
 			}
-			wanted = !pinning.Empty()
+			wanted = !pinning.empty()
 		}
 	}
 	return work, wanted, nil
@@ -117,14 +117,14 @@ type changeRoom struct {
 // newRoom is a change's room when the reasons for failing have so many bytes.
 func newRoom(details int) *changeRoom {
 	return &changeRoom{
-		chunks: ChunksPerChange, takers: takersPerChange,
+		chunks: chunksPerChange, takers: takersPerChange,
 		fails: max(failBytes/(details+kv.EntryOverhead+len(detailsKey(kv.Account{}, 0))), 1),
 	}
 }
 
 // part is as many of a piece's unfinished requests for a DAG as there was room for.
 type part struct {
-	which  *Chunk
+	which  *chunk
 	takers []uint64 // of these, the ones that hold more than their own DAG
 	more   bool     // there are others
 }
@@ -146,9 +146,9 @@ func partOf(t *kv.Tx, d pin.DAG, of chunkOf, room *changeRoom) (p part, err erro
 }
 
 // finish gives requests that are unfinished another status.
-func finish(t *kv.Tx, of chunkOf, which *Chunk, to statusCode) error {
+func finish(t *kv.Tx, of chunkOf, which *chunk, to statusCode) error {
 	for _, from := range []statusCode{codeQueued, codePinning} {
-		some, err := chunkAt(&t.Reader, StatusList(from, of.account), of.number)
+		some, err := chunkAt(&t.Reader, statusList(from, of.account), of.number)
 		if err != nil {
 			return err
 		}
@@ -209,10 +209,10 @@ func (s *Store) settleSome(t *kv.Tx, d pin.DAG, bytes uint64, work []chunkOf, kn
 }
 
 func (s *Store) settlePart(t *kv.Tx, d pin.DAG, of chunkOf, p part) ([]pin.Attempt, error) {
-	if err := finish(t, of, p.which, CodePinned); err != nil {
+	if err := finish(t, of, p.which, codePinned); err != nil {
 		return nil, err
 	}
-	if err := s.charge(t, of.account, d, p.which.Count()); err != nil {
+	if err := s.charge(t, of.account, d, p.which.count()); err != nil {
 		return nil, err
 	}
 	return s.letGoOfTakers(t, of.account, p.takers)
@@ -221,23 +221,23 @@ func (s *Store) settlePart(t *kv.Tx, d pin.DAG, of chunkOf, p part) ([]pin.Attem
 // failPart makes requests Failed, as many as there is room for, and lets go of
 // what they hold.
 func (s *Store) failPart(t *kv.Tx, d pin.DAG, of chunkOf, p part, details string, room *changeRoom) (failed int, released []pin.Attempt, err error) {
-	p.which.KeepFirst(room.fails)
+	p.which.keepFirst(room.fails)
 	p.takers = slices.DeleteFunc(p.takers, func(seq uint64) bool {
-		_, bit := Place(seq)
-		return !p.which.Has(bit)
+		_, bit := place(seq)
+		return !p.which.has(bit)
 	})
-	if failed = p.which.Count(); failed == 0 {
+	if failed = p.which.count(); failed == 0 {
 		return 0, nil, nil
 	}
 	room.fails -= failed
 	room.full = room.full || room.fails == 0
-	if err := finish(t, of, p.which, CodeFailed); err != nil {
+	if err := finish(t, of, p.which, codeFailed); err != nil {
 		return 0, nil, err
 	}
 	if err := s.noteLive(t, of.account, -failed); err != nil {
 		return 0, nil, err
 	}
-	for bit := range p.which.Up {
+	for bit := range p.which.up {
 		setDetails(t, of.account, seqAt(of.number, bit), details)
 	}
 	if released, err = s.letGoOfTakers(t, of.account, p.takers); err != nil {

@@ -44,8 +44,8 @@ func (s *Store) load(r *kv.Reader, a kv.Account, seq uint64, code statusCode) (o
 	if err != nil || !found {
 		return pin.Request{}, false, err
 	}
-	req := &Request{Account: a, Status: code}
-	found, err = s.kv.Take(r, RequestKey(a, ms), &req.RequestRecord)
+	req := &request{account: a, status: code}
+	found, err = s.kv.Take(r, requestKey(a, ms), &req.requestRecord)
 	if errors.Is(err, pin.ErrUnreadable) {
 		d, err := s.damagedAt(a, ms, err)
 		if err != nil {
@@ -92,7 +92,7 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 			if err != nil {
 				return err
 			}
-			for bit := range c.Up {
+			for bit := range c.up {
 				if len(found) == limit {
 					break
 				}

@@ -11,16 +11,16 @@ import (
 // its requests are for it, and in full, whoever else has it pinned too. What it
 // replaced it is charged for as long as the request in its stead holds it.
 
-// ChargeRecord is what an account is charged for a DAG.
-type ChargeRecord struct {
+// chargeRecord is what an account is charged for a DAG.
+type chargeRecord struct {
 	_      struct{} `cbor:",toarray"`
 	Pinned uint64   // requests that are pinned, or hold it as they replaced one that was; never zero
 	Blocks uint64   // the DAG's totals when the first of them was
 	Bytes  uint64
 }
 
-// UsageRecord is the sum of an account's charges.
-type UsageRecord struct {
+// usageRecord is the sum of an account's charges.
+type usageRecord struct {
 	_      struct{} `cbor:",toarray"`
 	DAGs   uint64
 	Blocks uint64
@@ -50,10 +50,10 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 		u.DAGs, u.Blocks, u.Bytes = u.DAGs-1, u.Blocks-c.Blocks, u.Bytes-c.Bytes
 		t.Delete(key)
 		if u.DAGs == 0 {
-			t.Delete(UsageKey(a))
+			t.Delete(usageKey(a))
 			return nil
 		}
-		return s.kv.Put(t, UsageKey(a), u)
+		return s.kv.Put(t, usageKey(a), u)
 	}
 	rec, _, err := s.held.DAG(&t.Reader, d)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 	if err := s.kv.Put(t, key, c); err != nil {
 		return err
 	}
-	return s.kv.Put(t, UsageKey(a), u)
+	return s.kv.Put(t, usageKey(a), u)
 }
 
 // Usage implements [pin.Requests].

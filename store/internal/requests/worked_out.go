@@ -15,17 +15,17 @@ import (
 // change that writes it mends it.
 
 // accountRecord reads what an account's requests are numbered by.
-func (s *Store) accountRecord(r *kv.Reader, a kv.Account) (rec AccountRecord, err error) {
-	_, err = s.kv.Take(r, AccountKey(a), &rec)
+func (s *Store) accountRecord(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
+	_, err = s.kv.Take(r, accountKey(a), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
-		s.kv.TellUnreadable(AccountKey(a), err)
+		s.kv.TellUnreadable(accountKey(a), err)
 		return workOutAccount(r.Before(), a)
 	}
 	return rec, err
 }
 
 // workOutAccount gives a record by which nothing is numbered or dated twice that is there.
-func workOutAccount(r *kv.Reader, a kv.Account) (rec AccountRecord, err error) {
+func workOutAccount(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
 	err = r.Scan(kv.Span{Prefix: kv.AccountPrefix(KRequest, a), Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		rec.Last = int64(binary.BigEndian.Uint64(key[1+len(a):]))
 		rec.Clock = rec.Last
@@ -43,11 +43,11 @@ func workOutAccount(r *kv.Reader, a kv.Account) (rec AccountRecord, err error) {
 	}
 	// A row may be missing, and what a list says of it must not be somebody else's.
 	for _, code := range byLikelihood() {
-		list := StatusList(code, a)
+		list := statusList(code, a)
 		err := r.Scan(kv.Span{Prefix: list, Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			number := binary.BigEndian.Uint32(key[len(list):])
 			c, err := chunkAt(r, list, number)
-			for bit := range c.Down {
+			for bit := range c.down {
 				rec.NextSeq = max(rec.NextSeq, seqAt(number, bit)+1)
 				break
 			}
@@ -63,17 +63,17 @@ func workOutAccount(r *kv.Reader, a kv.Account) (rec AccountRecord, err error) {
 
 // workOutChunk works out a piece of a list whose value cannot be read, which cause says.
 // What cannot be worked out is cause.
-func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*Chunk, error) {
+func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*chunk, error) {
 	switch {
 	case list[0] == KStatus && len(list) == 2+len(kv.Account{}):
 		return workOutStatus(r, statusCode(list[1]), kv.Account(list[2:]), number, cause)
 	case list[0] == KByName && len(list) == 1+len(kv.Account{})+16:
 		a, hash := kv.Account(list[1:]), [16]byte(list[1+len(kv.Account{}):])
-		c := new(Chunk)
+		c := new(chunk)
 		err := eachRow(r, a, number, func(seq uint64, bit int) error {
 			row, err := rowAt(r, a, seq)
-			if err == nil && NameHash(string(row.name)) == hash {
-				c.Add(bit)
+			if err == nil && nameHash(string(row.name)) == hash {
+				c.add(bit)
 			}
 			if errors.Is(err, pin.ErrUnreadable) {
 				return nil
@@ -88,10 +88,10 @@ func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*Chunk
 }
 
 // workOutStatus gives the requests that have a row and no other status: each has one.
-func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, cause error) (*Chunk, error) {
-	c := new(Chunk)
+func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, cause error) (*chunk, error) {
+	c := new(chunk)
 	err := eachRow(r, a, number, func(_ uint64, bit int) error {
-		c.Add(bit)
+		c.add(bit)
 		return nil
 	})
 	if err != nil {
@@ -101,13 +101,13 @@ func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, c
 		if other == code {
 			continue
 		}
-		b, found, err := r.Get(ChunkKey(StatusList(other, a), number))
+		b, found, err := r.Get(chunkKey(statusList(other, a), number))
 		if err == nil && !found {
 			continue
 		}
-		var o Chunk
+		var o chunk
 		if err == nil {
-			err = o.Decode(b)
+			err = o.decode(b)
 		}
 		if errors.Is(err, pin.ErrUnreadable) {
 			return nil, cause // two of them: there is no telling which is which
@@ -121,26 +121,26 @@ func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, c
 }
 
 // workOutByDAG gives the requests whose records say that they are for the DAG.
-func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*Chunk, error) {
+func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
 	codec, err := kv.NewCodec()
 	if err != nil {
 		return nil, err
 	}
 	const tail = len(kv.Account{})
 	a, d := kv.Account(list[len(list)-tail:]), pin.DAG(list[3:len(list)-tail])
-	c := new(Chunk)
+	c := new(chunk)
 	err = eachRow(r, a, number, func(seq uint64, bit int) error {
 		row, err := rowAt(r, a, seq)
 		if err != nil {
 			return err
 		}
-		b, found, err := r.Get(RequestKey(a, row.created))
+		b, found, err := r.Get(requestKey(a, row.created))
 		if err != nil || !found {
 			return err
 		}
-		var rec RequestRecord
+		var rec requestRecord
 		if err = codec.Decode(b, &rec); err == nil && rec.dag() == d {
-			c.Add(bit)
+			c.add(bit)
 		}
 		return err
 	}, pin.ErrUnreadable)
@@ -151,9 +151,9 @@ func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*Chunk, error) {
 // or not, and passes over errors of it that are one of those.
 func eachRow(r *kv.Reader, a kv.Account, number uint32, fn func(seq uint64, bit int) error, over ...error) error {
 	prefix, start := kv.AccountPrefix(KRow, a), seqAt(number, 0)
-	return r.Scan(kv.Span{Prefix: prefix, From: RowKey(a, start), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	return r.Scan(kv.Span{Prefix: prefix, From: rowKey(a, start), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		seq := binary.BigEndian.Uint64(key[len(prefix):])
-		if seq >= start+ChunkBits {
+		if seq >= start+chunkBits {
 			return false, nil
 		}
 		err := fn(seq, int(seq-start))
@@ -167,7 +167,7 @@ func eachRow(r *kv.Reader, a kv.Account, number uint32, fn func(seq uint64, bit 
 }
 
 // takeCharge reads what an account is charged for a DAG.
-func (s *Store) takeCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c ChargeRecord, charged bool, err error) {
+func (s *Store) takeCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRecord, charged bool, err error) {
 	charged, err = s.kv.Take(r, chargeKey(a, d), &c)
 	if !errors.Is(err, pin.ErrUnreadable) {
 		return c, charged, err
@@ -176,20 +176,20 @@ func (s *Store) takeCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c ChargeRecor
 	return s.workOutCharge(r.Before(), a, d)
 }
 
-func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c ChargeRecord, charged bool, err error) {
+func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRecord, charged bool, err error) {
 	work, err := accountChunksFor(r, d, a)
 	if err != nil {
 		return c, false, err
 	}
 	for _, of := range work {
-		which, err := requestsOf(r, d, of, CodePinned)
+		which, err := requestsOf(r, d, of, codePinned)
 		if err != nil {
 			return c, false, err
 		}
-		c.Pinned += uint64(which.Count())
+		c.Pinned += uint64(which.count())
 	}
 	err = s.eachTaken(r, kv.AccountPrefix(KHolds, a), func(h taken) {
-		if h.Pinned == d {
+		if h.pinned == d {
 			c.Pinned++
 		}
 	})
@@ -202,13 +202,13 @@ func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c ChargeRe
 }
 
 // takeUsage reads what an account is charged in all.
-func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u UsageRecord, err error) {
-	_, err = s.kv.Take(r, UsageKey(a), &u)
+func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u usageRecord, err error) {
+	_, err = s.kv.Take(r, usageKey(a), &u)
 	if !errors.Is(err, pin.ErrUnreadable) {
 		return u, err
 	}
-	s.kv.TellUnreadable(UsageKey(a), err)
-	r, u = r.Before(), UsageRecord{}
+	s.kv.TellUnreadable(usageKey(a), err)
+	r, u = r.Before(), usageRecord{}
 	prefix := kv.AccountPrefix(KCharge, a)
 	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		c, charged, err := s.takeCharge(r, a, pin.DAG(key[len(prefix)+2:]))
@@ -223,7 +223,7 @@ func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u UsageRecord, err error)
 // eachTaken gives what requests hold that came by Replace, of those under a prefix.
 func (s *Store) eachTaken(r *kv.Reader, prefix []byte, fn func(taken)) error {
 	return r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-		h, err := s.TookOver(r, kv.Account(key[1:]), binary.BigEndian.Uint64(key[1+len(kv.Account{}):]))
+		h, err := s.tookOver(r, kv.Account(key[1:]), binary.BigEndian.Uint64(key[1+len(kv.Account{}):]))
 		if err == nil {
 			fn(h)
 		}
@@ -241,16 +241,16 @@ func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, foun
 	}
 	var pinned, waiting bool
 	for _, of := range work {
-		for _, code := range []statusCode{codeQueued, codePinning, CodePinned} {
+		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
 			which, err := requestsOf(r, d, of, code)
 			if err != nil {
 				return rec, false, err
 			}
-			rec.Holders += uint64(which.Count())
-			pinned = pinned || code == CodePinned && !which.Empty()
-			waiting = waiting || code != CodePinned && !which.Empty()
+			rec.Holders += uint64(which.count())
+			pinned = pinned || code == codePinned && !which.empty()
+			waiting = waiting || code != codePinned && !which.empty()
 		}
-		var c ChargeRecord
+		var c chargeRecord
 		if charged, err := s.kv.Take(r, chargeKey(of.account, d), &c); err == nil && charged {
 			rec.Blocks, rec.Bytes = c.Blocks, c.Bytes
 		} else if err != nil && !errors.Is(err, pin.ErrUnreadable) {
@@ -258,12 +258,12 @@ func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, foun
 		}
 	}
 	err = s.eachTaken(r, []byte{KHolds}, func(h taken) {
-		for _, held := range h.All() {
+		for _, held := range h.all() {
 			if held == d {
 				rec.Holders++
 			}
 		}
-		pinned = pinned || h.Pinned == d
+		pinned = pinned || h.pinned == d
 	})
 	if err != nil {
 		return rec, false, err

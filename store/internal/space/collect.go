@@ -21,8 +21,8 @@ var ratios = [...]float64{0.5, 0.3, 0.2, 0.1}
 // who read through many keys. It goes when they are done, whether waited for or not.
 const deferredWait = 2 * time.Second
 
-// Collector has Badger collect files of the value log, those that it chooses.
-type Collector struct {
+// collector has Badger collect files of the value log, those that it chooses.
+type collector struct {
 	s *Space
 	w GiveBackWork
 	// passed is files that are collected no more: those that Badger did not collect, and
@@ -31,27 +31,27 @@ type Collector struct {
 	impatient bool // the last wait was in vain
 }
 
-// NewCollector begins to collect.
-func (s *Space) NewCollector(w GiveBackWork) *Collector {
-	return &Collector{s: s, w: w, passed: map[uint32]bool{}}
+// newCollector begins to collect.
+func (s *Space) newCollector(w GiveBackWork) *collector {
+	return &collector{s: s, w: w, passed: map[uint32]bool{}}
 }
 
 // collect rewrites what is alive in files of which much is dead, file by file.
-func (c *Collector) collect(ctx context.Context) error {
+func (c *collector) collect(ctx context.Context) error {
 	for _, ratio := range ratios {
 		for {
 			began := time.Now()
 			if err := c.tell(); err != nil {
 				return err
 			}
-			f, dead, err := c.Next(ratio)
+			f, dead, err := c.next(ratio)
 			if err != nil {
 				return err
 			}
 			if dead == 0 {
 				break
 			}
-			if err := c.One(ctx, f, dead); err != nil {
+			if err := c.one(ctx, f, dead); err != nil {
 				return err
 			}
 			if err := c.w.Pause(ctx, time.Since(began)); err != nil {
@@ -62,38 +62,38 @@ func (c *Collector) collect(ctx context.Context) error {
 	return nil
 }
 
-// Next gives the file that has the most dead bytes, and how many; none if there is no
+// next gives the file that has the most dead bytes, and how many; none if there is no
 // file of which that part is dead.
-func (c *Collector) Next(ratio float64) (next logFile, most uint64, err error) {
-	all, err := LogFiles(c.s.dbDir)
+func (c *collector) next(ratio float64) (next logFile, most uint64, err error) {
+	all, err := logFiles(c.s.dbDir)
 	if err != nil || len(all) == 0 {
 		return next, 0, err
 	}
 	dead := c.s.inside.discards.dead()
 	for _, f := range all[:len(all)-1] { // the newest is being written
-		n := min(dead[f.id], uint64(f.Size))
-		if c.passed[f.id] || n <= most || float64(n) < ratio*float64(f.Size) {
+		n := min(dead[f.id], uint64(f.size))
+		if c.passed[f.id] || n <= most || float64(n) < ratio*float64(f.size) {
 			continue
 		}
-		if !Marked(filepath.Join(c.s.dbDir, f.Name), DamagedLog) { // see rescueDamaged
+		if !marked(filepath.Join(c.s.dbDir, f.name), damagedLog) { // see rescueDamaged
 			next, most = f, n
 		}
 	}
 	return next, most, nil
 }
 
-// One collects a file, if all of it can be read; else it is known to be damaged then.
-func (c *Collector) One(ctx context.Context, f logFile, dead uint64) error {
+// one collects a file, if all of it can be read; else it is known to be damaged then.
+func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 	s := c.s
-	if err := s.roomToMove(uint64(f.Size) - dead); err != nil {
+	if err := s.roomToMove(uint64(f.size) - dead); err != nil {
 		return err
 	}
-	path := filepath.Join(s.dbDir, f.Name)
-	if err := CheckLog(ctx, path); err != nil {
+	path := filepath.Join(s.dbDir, f.name)
+	if err := checkLog(ctx, path); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return s.noteDamagedLog(f.Name, err)
+		return s.noteDamagedLog(f.name, err)
 	}
 	undo := c.s.inside.discards.prefer(f.id)
 	err := s.collect(ratios[len(ratios)-1])
@@ -105,7 +105,7 @@ func (c *Collector) One(ctx context.Context, f logFile, dead uint64) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("collect %s: %w", f.Name, err)
+		return fmt.Errorf("collect %s: %w", f.name, err)
 	}
 	// It is empty now, and goes once nobody reads through keys.
 	for waited := time.Duration(0); ; waited += pollInterval {
@@ -124,7 +124,7 @@ func (c *Collector) One(ctx context.Context, f logFile, dead uint64) error {
 	}
 }
 
-func (c *Collector) tell() error {
+func (c *collector) tell() error {
 	now, err := DiskUse(c.s.dbDir)
 	if err != nil {
 		return err

@@ -36,9 +36,9 @@ func checkManifest(dir string) error {
 	return nil
 }
 
-// OpenError says of an error with which Badger did not open whether its files
+// openError says of an error with which Badger did not open whether its files
 // are at fault. Some of what the system said comes as text only.
-func OpenError(err error) error {
+func openError(err error) error {
 	for _, system := range []syscall.Errno{
 		syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT,
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN,

@@ -6,9 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // Badger maps its files into memory: writing to a map on a full disk is a
@@ -45,9 +45,9 @@ const (
 	valueLogFilesMost = 16 << 10
 )
 
-// ValueLogFileSize gives how large the files of the value log are to be that are
+// valueLogFileSize gives how large the files of the value log are to be that are
 // written from now on.
-func ValueLogFileSize(used, capacity uint64) int64 {
+func valueLogFileSize(used, capacity uint64) int64 {
 	size := uint64(valueLogLeast)
 	for size < valueLogMost && (size*valueLogFiles < used || size*valueLogFilesMost < capacity) {
 		size *= 2
@@ -113,27 +113,27 @@ func fileUse(path string) (uint64, error) {
 // space under the floor for new blocks and requests. That is a quarter above the lower
 // one at least: where new pins are refused, pins can be removed for a good while.
 func (s *Space) RoomFor(n uint64) error {
-	return s.Floor(max(s.cfg.MinFreeSpace, s.cfg.Reserve+s.cfg.Reserve/4), n)
+	return s.floor(max(s.cfg.MinFreeSpace, s.cfg.Reserve+s.cfg.Reserve/4), n)
 }
 
 // roomForReclaim is half of the lower floor. Reclaim goes below that floor, as it
 // is what makes room; but it moves what is alive out of one file, of 64 MiB,
 // before it can give that up, and the tree of keys likewise.
-func (s *Space) roomForReclaim() error { return s.Floor(s.cfg.Reserve/2, 0) }
+func (s *Space) roomForReclaim() error { return s.floor(s.cfg.Reserve/2, 0) }
 
 // RoomToOpen is a quarter of the lower floor, which a reclaim leaves wherever it is
 // killed. The next one deletes, and collects what it can, down to there.
 func (s *Space) RoomToOpen() error { return s.roomToMove(0) }
 
 // roomToMove is that beside n bytes.
-func (s *Space) roomToMove(n uint64) error { return s.Floor(s.cfg.Reserve/4, n) }
+func (s *Space) roomToMove(n uint64) error { return s.floor(s.cfg.Reserve/4, n) }
 
 // RoomForUpkeep is the lower floor, under which only a reclaim writes.
-func (s *Space) RoomForUpkeep() error { return s.Floor(s.cfg.Reserve, 0) }
+func (s *Space) RoomForUpkeep() error { return s.floor(s.cfg.Reserve, 0) }
 
-// Floor fails with a *diskerr.DiskFullError if less than floor would be left of what is free
+// floor fails with a *diskerr.DiskFullError if less than floor would be left of what is free
 // after n bytes, and with diskerr.ErrUnwritable if the file system does not say what is free.
-func (s *Space) Floor(floor, n uint64) error {
+func (s *Space) floor(floor, n uint64) error {
 	if floor == 0 {
 		return nil
 	}

@@ -50,7 +50,7 @@ type GiveBackWork struct {
 // GiveBack makes Badger give up the space of what was deleted.
 func (s *Space) GiveBack(ctx context.Context, w GiveBackWork) error {
 	w.Compacting()
-	c := s.NewCollector(w)
+	c := s.newCollector(w)
 	if s.roomForReclaim() != nil {
 		// The last one was cut off. What was known to be dead then makes room.
 		if err := c.collect(ctx); err != nil {
@@ -63,10 +63,10 @@ func (s *Space) GiveBack(ctx context.Context, w GiveBackWork) error {
 	if err := s.leaveCanary(); err != nil {
 		return err
 	}
-	if err := s.RollValueLog(ctx); err != nil {
+	if err := s.rollValueLog(ctx); err != nil {
 		return err
 	}
-	if err := s.Compact(ctx); err != nil {
+	if err := s.compact(ctx); err != nil {
 		return err
 	}
 	kept, err := s.canaryIsKept()
@@ -103,15 +103,15 @@ func (s *Space) canaryIsKept() (kept bool, err error) {
 	return kept, err
 }
 
-// Compact brings all that was written until now to the lowest level of the tree.
-func (s *Space) Compact(ctx context.Context) error {
+// compact brings all that was written until now to the lowest level of the tree.
+func (s *Space) compact(ctx context.Context) error {
 	// While nothing is below the top level, Badger leaves alone a few tables
 	// there; one is added each time.
 	for range s.db.Opts().NumLevelZeroTables + 1 {
-		if err := s.PushOutMemory(ctx); err != nil {
+		if err := s.pushOutMemory(ctx); err != nil {
 			return err
 		}
-		// One worker: the other core is for the pins.
+		// one worker: the other core is for the pins.
 		if err := s.db.Flatten(1); err != nil {
 			return fmt.Errorf("compact the tree of keys: %w", err)
 		}
@@ -122,9 +122,9 @@ func (s *Space) Compact(ctx context.Context) error {
 	return nil // others write that much meanwhile
 }
 
-// RollValueLog makes Badger begin a new file of the value log, if the present
+// rollValueLog makes Badger begin a new file of the value log, if the present
 // one holds enough that it matters. The only way is to fill it.
-func (s *Space) RollValueLog(ctx context.Context) error {
+func (s *Space) rollValueLog(ctx context.Context) error {
 	size := s.db.Opts().ValueLogFileSize
 	_, used, err := s.newestFile(".vlog")
 	if err != nil || int64(used) < size/10 {
@@ -189,10 +189,10 @@ func (s *Space) newestFile(kind string) (name string, used uint64, err error) {
 	return name, used, err
 }
 
-// PushOutMemory brings all that was written until now from memory to tables, so
+// pushOutMemory brings all that was written until now from memory to tables, so
 // that compaction sees it. Deletions of keys that are not there do that, as they
 // fill the memory and leave nothing behind.
-func (s *Space) PushOutMemory(ctx context.Context) error {
+func (s *Space) pushOutMemory(ctx context.Context) error {
 	if err := s.kv.SetMeta(kv.MetaMark, binary.BigEndian.AppendUint64(nil, uint64(s.cfg.Now().UnixMilli()))); err != nil {
 		return err
 	}

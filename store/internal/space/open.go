@@ -7,11 +7,10 @@ import (
 	"os"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
@@ -50,10 +49,6 @@ func BadgerOptions() *badger.Options {
 	return &o
 }
 
-// closeWait is how long Badger has to close: it writes out its memory, which takes
-// seconds on a slow disk. systemd kills the server after 20 s.
-const closeWait = 15 * time.Second
-
 // Close closes Badger, or gives up. All that was acknowledged is synced by then;
 // the next start opens as after a crash. It gives up without room: Badger writes a table
 // for each of its memories, in files that it maps, and the system kills who writes into
@@ -66,18 +61,18 @@ func (s *Space) Close() error {
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.db.Close() }()
-	limit := time.NewTimer(s.CloseWait)
+	limit := time.NewTimer(s.cfg.CloseWait)
 	defer limit.Stop()
 	select {
 	case err := <-closed:
 		return err
 	case <-limit.C:
-		return fmt.Errorf("%w within %v, as it does after a read of a damaged file; all that was written is safe", ErrUnclosed, s.CloseWait)
+		return fmt.Errorf("%w within %v, as it does after a read of a damaged file; all that was written is safe", errUnclosed, s.cfg.CloseWait)
 	}
 }
 
-// ErrUnclosed: Badger did not close.
-var ErrUnclosed = errors.New("it does not end")
+// errUnclosed: Badger did not close.
+var errUnclosed = errors.New("it does not end")
 
 // openBadger opens the database, and what commits to it. What a crash or a failing disk
 // left is seen to first, so that Badger loses nothing by it.
@@ -95,7 +90,7 @@ func (s *Space) openBadger(ctx context.Context, opts *badger.Options, find func(
 		return fmt.Errorf("open database: %w", err)
 	}
 	if opts.ValueLogFileSize == 0 {
-		opts.ValueLogFileSize = ValueLogFileSize(used, capacity)
+		opts.ValueLogFileSize = valueLogFileSize(used, capacity)
 	}
 	if s.cfg.Reserve == 0 {
 		s.cfg.Reserve = max(DefaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
@@ -113,7 +108,7 @@ func (s *Space) openBadger(ctx context.Context, opts *badger.Options, find func(
 	if err := checkTables(ctx, s.dbDir); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	if err := RemoveDead(s.dbDir); err != nil {
+	if err := removeDead(s.dbDir); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
 	if err := writeMarkedAgain(ctx, s.dbDir); err != nil {
@@ -124,7 +119,7 @@ func (s *Space) openBadger(ctx context.Context, opts *badger.Options, find func(
 	}
 	opts.Dir, opts.ValueDir, opts.Logger = s.dbDir, s.dbDir, s.badgerLog()
 	if err := reading.Guarded(func() (err error) { s.db, err = badger.Open(*opts); return err }); err != nil {
-		return fmt.Errorf("open database: %w", OpenError(err))
+		return fmt.Errorf("open database: %w", openError(err))
 	}
 	if s.inside, err = find(s.db); err != nil {
 		return errors.Join(err, s.Close())

@@ -11,12 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/holdfast-ipfs/holdfast/internal/durable"
-
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
@@ -29,8 +27,8 @@ import (
 // What the names of the marks of a file of the value log end with, after its own name.
 // They are empty files, as they are needed while Badger is not open, too.
 const (
-	DamagedLog = ".damaged" // it is not Badger's to collect
-	DeadLog    = ".dead"    // nor is anything left in it
+	damagedLog = ".damaged" // it is not Badger's to collect
+	deadLog    = ".dead"    // nor is anything left in it
 )
 
 // rescueBatch is how many bytes are moved together.
@@ -44,13 +42,13 @@ type rewriter func(keys [][]byte) (n int, err error)
 // them: what was left in one may have been mended. One for which there is no room waits
 // for the next time.
 func (s *Space) RescueDamaged(ctx context.Context, rewrite rewriter) error {
-	all, err := LogFiles(s.dbDir)
+	all, err := logFiles(s.dbDir)
 	if err != nil || len(all) == 0 {
 		return err
 	}
 	for _, f := range all[:len(all)-1] { // the newest is being written
-		path := filepath.Join(s.dbDir, f.Name)
-		if !Marked(path, DamagedLog) || Marked(path, DeadLog) {
+		path := filepath.Join(s.dbDir, f.name)
+		if !marked(path, damagedLog) || marked(path, deadLog) {
 			continue
 		}
 		err := s.rescue(ctx, f, rewrite)
@@ -69,13 +67,13 @@ func (s *Space) RescueDamaged(ctx context.Context, rewrite rewriter) error {
 // was alive in it.
 func (s *Space) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
 	p, d := s.inside.places, s.inside.discards
-	path := filepath.Join(s.dbDir, f.Name)
+	path := filepath.Join(s.dbDir, f.name)
 	file, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("rescue what is in %s: %w", f.Name, err)
+		return fmt.Errorf("rescue what is in %s: %w", f.name, err)
 	}
 	defer file.Close()
-	room := uint64(f.Size) - min(d.dead()[f.id], uint64(f.Size))
+	room := uint64(f.size) - min(d.dead()[f.id], uint64(f.size))
 	moved, left := 0, 0
 	for from := []byte{}; from != nil; {
 		if err := ctx.Err(); err != nil {
@@ -92,13 +90,13 @@ func (s *Space) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
 		}
 		n, err := s.moveSome(ctx, file, some, rewrite)
 		if err != nil {
-			return fmt.Errorf("move values out of %s: %w", f.Name, err)
+			return fmt.Errorf("move values out of %s: %w", f.name, err)
 		}
 		moved += n
 		left += len(some) - n
 	}
 	if left == 0 {
-		if err := Mark(path, DeadLog); err != nil {
+		if err := mark(path, deadLog); err != nil {
 			return err
 		}
 	}
@@ -164,8 +162,8 @@ func (s *Space) moveSome(ctx context.Context, file *os.File, some []valuePlace, 
 	return moved + n, err
 }
 
-// Mark puts a mark on a file of the value log.
-func Mark(path, as string) error {
+// mark puts a mark on a file of the value log.
+func mark(path, as string) error {
 	f, err := os.OpenFile(path+as, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -176,15 +174,15 @@ func Mark(path, as string) error {
 	return durable.SyncDir(filepath.Dir(path))
 }
 
-// Marked reports whether a file of the value log has a mark.
-func Marked(path, as string) bool {
+// marked reports whether a file of the value log has a mark.
+func marked(path, as string) bool {
 	_, err := os.Lstat(path + as)
 	return err == nil
 }
 
-// RemoveDead removes the files that nothing is left in, and the marks of files that are
+// removeDead removes the files that nothing is left in, and the marks of files that are
 // gone: Badger may give their numbers to others. The database must not be open.
-func RemoveDead(dir string) error {
+func removeDead(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -196,12 +194,12 @@ func RemoveDead(dir string) error {
 		return durable.SyncDir(dir)
 	}
 	for _, e := range entries {
-		log, is := strings.CutSuffix(e.Name(), DeadLog)
+		log, is := strings.CutSuffix(e.Name(), deadLog)
 		if !is || filepath.Ext(log) != ".vlog" {
 			continue
 		}
 		// The mark goes last: else the file would come back to life, damaged.
-		if err := errors.Join(remove(log), remove(log+DamagedLog)); err != nil {
+		if err := errors.Join(remove(log), remove(log+damagedLog)); err != nil {
 			return err
 		}
 		if err := remove(e.Name()); err != nil {
@@ -209,7 +207,7 @@ func RemoveDead(dir string) error {
 		}
 	}
 	for _, e := range entries {
-		log, is := strings.CutSuffix(e.Name(), DamagedLog)
+		log, is := strings.CutSuffix(e.Name(), damagedLog)
 		if !is || filepath.Ext(log) != ".vlog" {
 			continue
 		}

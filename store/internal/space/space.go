@@ -32,6 +32,8 @@ type Config struct {
 	FreeSpace func(dir string) (uint64, error)
 	// KindOf names what is under a key, for the log.
 	KindOf func(key []byte) string
+	// CloseWait is how long Badger has to close.
+	CloseWait time.Duration
 }
 
 // Space is an open database and its files. All methods may be called concurrently.
@@ -44,8 +46,6 @@ type Space struct {
 	inside    insides
 	doubt     doubt
 	soundness soundness
-	// CloseWait is how long Badger has to close; tests set it.
-	CloseWait time.Duration
 }
 
 // Open opens the database that is in a directory, or makes one. Nothing is changed if a
@@ -57,7 +57,7 @@ func Open(ctx context.Context, cfg Config, opts *badger.Options) (*Space, error)
 }
 
 func open(ctx context.Context, cfg Config, opts *badger.Options, find func(*badger.DB) (insides, error)) (*Space, error) {
-	s := &Space{cfg: cfg, log: cfg.Logger, dbDir: cfg.Dir, CloseWait: closeWait}
+	s := &Space{cfg: cfg, log: cfg.Logger, dbDir: cfg.Dir}
 	if err := s.openBadger(ctx, opts, find); err != nil {
 		return nil, err
 	}
@@ -69,12 +69,3 @@ func (s *Space) DB() *kv.DB { return s.kv }
 
 // Badger gives the database itself.
 func (s *Space) Badger() *badger.DB { return s.db }
-
-// Reserve is the lower floor, in bytes.
-func (s *Space) Reserve() uint64 { return s.cfg.Reserve }
-
-// Dir is where the files are.
-func (s *Space) Dir() string { return s.dbDir }
-
-// Free gives the bytes that are free on the file system of the database.
-func (s *Space) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }

@@ -23,10 +23,10 @@ import (
 // the pages again. That is right only if what is read back is what was written, which
 // the checksums of the entries tell, up to the last one that was written.
 
-// UnsyncedLog is the mark of a file of the value log of which a sync failed. It need not
+// unsyncedLog is the mark of a file of the value log of which a sync failed. It need not
 // come to disk: it is for a start that follows while Linux has the file in memory, which
 // would take it for what is on disk.
-const UnsyncedLog = ".unsynced"
+const unsyncedLog = ".unsynced"
 
 // doubt is what is in doubt in the value log.
 type doubt struct {
@@ -75,7 +75,7 @@ func (s *Space) heardBy(db *kv.DB) {
 // noteUnsynced is told by Badger's one goroutine that writes, before it answers.
 func (s *Space) noteUnsynced(cause error) {
 	var newest logFile // the first, and so all of them, if that is not known
-	all, err := LogFiles(s.dbDir)
+	all, err := logFiles(s.dbDir)
 	if len(all) > 0 && err == nil {
 		newest = all[len(all)-1]
 	}
@@ -89,13 +89,13 @@ func (s *Space) noteUnsynced(cause error) {
 	}
 	s.doubt.mu.Unlock()
 	s.fails(cause) // after the doubt: it is not mended while there is one
-	if err == nil && newest.Name != "" {
-		err = Mark(filepath.Join(s.dbDir, newest.Name), UnsyncedLog)
+	if err == nil && newest.name != "" {
+		err = mark(filepath.Join(s.dbDir, newest.name), unsyncedLog)
 	}
 	if err != nil {
 		s.log.Debug("a file of the value log is not marked as not synced, or that is not on disk", "err", err)
 	}
-	s.holdUp(filepath.Join(s.dbDir, newest.Name))
+	s.holdUp(filepath.Join(s.dbDir, newest.name))
 }
 
 // holdUp holds Badger up, and all who write, while it moves values that may have been
@@ -153,7 +153,7 @@ func (s *Space) writeAllAgain(ctx context.Context) error {
 	if err := s.writeValuesAgain(ctx); err != nil {
 		return err
 	}
-	if err := s.PushOutMemory(ctx); err != nil {
+	if err := s.pushOutMemory(ctx); err != nil {
 		return err
 	}
 	return s.kv.SetMeta(kv.MetaEnd, nil)
@@ -178,7 +178,7 @@ func (s *Space) writeValuesAgain(ctx context.Context) error {
 	if err := s.unsyncedSince(before); err != nil { // it is not worth while yet
 		return err
 	}
-	all, err := LogFiles(s.dbDir)
+	all, err := logFiles(s.dbDir)
 	if err != nil {
 		return err
 	}
@@ -186,12 +186,12 @@ func (s *Space) writeValuesAgain(ctx context.Context) error {
 		if f.id < from || f.id > last {
 			continue
 		}
-		size := f.Size // of one that is not written any more
+		size := f.size // of one that is not written any more
 		if f.id == last {
 			size = end
 		}
-		if err := writeLogAgain(ctx, filepath.Join(s.dbDir, f.Name), size); err != nil {
-			return fmt.Errorf("write %s again: %w", f.Name, err)
+		if err := writeLogAgain(ctx, filepath.Join(s.dbDir, f.name), size); err != nil {
+			return fmt.Errorf("write %s again: %w", f.name, err)
 		}
 	}
 
@@ -207,7 +207,7 @@ func (s *Space) writeValuesAgain(ctx context.Context) error {
 		release()
 	}
 	for _, f := range all { // one that stays costs the next start a little
-		_ = os.Remove(filepath.Join(s.dbDir, f.Name+UnsyncedLog))
+		_ = os.Remove(filepath.Join(s.dbDir, f.name+unsyncedLog))
 	}
 	return nil
 }
@@ -308,23 +308,23 @@ func writeInPlace(ctx context.Context, f *os.File, size int64) error {
 // writeMarkedAgain does it for the files of which a sync failed before the last process
 // ended. What of them cannot be read is told by others. The database must not be open.
 func writeMarkedAgain(ctx context.Context, dir string) error {
-	all, err := LogFiles(dir)
+	all, err := logFiles(dir)
 	if err != nil {
 		return err
 	}
 	for _, file := range all {
-		path := filepath.Join(dir, file.Name)
-		if !Marked(path, UnsyncedLog) {
+		path := filepath.Join(dir, file.name)
+		if !marked(path, unsyncedLog) {
 			continue
 		}
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(writeInPlace(ctx, f, file.Size), f.Close()); err != nil {
-			return fmt.Errorf("write %s again, which was not synced: %w", file.Name, err)
+		if err := errors.Join(writeInPlace(ctx, f, file.size), f.Close()); err != nil {
+			return fmt.Errorf("write %s again, which was not synced: %w", file.name, err)
 		}
-		if err := os.Remove(path + UnsyncedLog); err != nil {
+		if err := os.Remove(path + unsyncedLog); err != nil {
 			return err
 		}
 	}
@@ -356,11 +356,4 @@ func (s *Space) releaseLogs(release func()) error {
 		release()
 	}
 	return err
-}
-
-// ChangeEndOfLog changes what is taken for the end of the newest file of the value log, for
-// tests, before anything is written.
-func (s *Space) ChangeEndOfLog(change func(end int64) int64) {
-	end := s.inside.endOfLog
-	s.inside.endOfLog = func() int64 { return change(end()) }
 }

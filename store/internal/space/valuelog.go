@@ -14,10 +14,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/holdfast-ipfs/holdfast/internal/durable"
-
 	"github.com/ipfs/boxo/blockstore"
 
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
@@ -30,13 +29,13 @@ import (
 // logFile is a file of the value log.
 type logFile struct {
 	id   uint32
-	Name string
-	Size int64
+	name string
+	size int64
 }
 
-// LogFiles lists the files of the value log, the newest last, which is the one that is
+// logFiles lists the files of the value log, the newest last, which is the one that is
 // written while the database is open.
-func LogFiles(dir string) (all []logFile, err error) {
+func logFiles(dir string) (all []logFile, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("look for the value log: %w", err)
@@ -106,9 +105,9 @@ func zeros(f *os.File, from, to int64) (bool, error) {
 	}
 }
 
-// CheckLog says what is wrong with a file of the value log: nil if all of it can be
+// checkLog says what is wrong with a file of the value log: nil if all of it can be
 // read. It reads all of it.
-func CheckLog(ctx context.Context, path string) error {
+func checkLog(ctx context.Context, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -171,29 +170,29 @@ func goesOn(f *os.File, bad, size int64) (bool, error) {
 // keepNewestLog keeps Badger from cutting off the newest file where it cannot be read
 // although more follows: it has a newer one, which is empty.
 func (s *Space) keepNewestLog(ctx context.Context) error {
-	all, err := LogFiles(s.dbDir)
+	all, err := logFiles(s.dbDir)
 	if err != nil || len(all) == 0 {
 		return err
 	}
 	last := all[len(all)-1]
-	f, err := os.Open(filepath.Join(s.dbDir, last.Name))
+	f, err := os.Open(filepath.Join(s.dbDir, last.name))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if last.Size <= reading.LogHeader {
+	if last.size <= reading.LogHeader {
 		return nil
 	}
-	end, err := readable(ctx, f, reading.LogHeader, last.Size)
+	end, err := readable(ctx, f, reading.LogHeader, last.size)
 	if err == nil || !errors.Is(err, reading.ErrEntry) {
 		return err
 	}
-	more, err := goesOn(f, end, last.Size)
+	more, err := goesOn(f, end, last.size)
 	if err != nil || !more {
 		return err
 	}
 	// First, as the file is looked at no more once it is not the newest.
-	if err := s.noteDamagedLog(last.Name, reading.ErrEntry); err != nil {
+	if err := s.noteDamagedLog(last.name, reading.ErrEntry); err != nil {
 		return err
 	}
 	return writeEmptyLog(s.dbDir, last.id+1)
@@ -212,29 +211,29 @@ func writeEmptyLog(dir string, id uint32) error {
 // noteDamagedLog marks a file that is kept from Badger, and says so once.
 func (s *Space) noteDamagedLog(name string, why error) error {
 	path := filepath.Join(s.dbDir, name)
-	if Marked(path, DamagedLog) {
+	if marked(path, damagedLog) {
 		return nil
 	}
 	s.log.Error("a file of the value log is damaged, and is kept, so that what can be read of it is not lost",
 		"file", path, "err", why,
 		"hint", "run holdfast store verify --repair, and look at the disk; the file goes with a start after a later reclaim")
-	return Mark(path, DamagedLog)
+	return mark(path, damagedLog)
 }
 
 // DamagedLogs counts the files of the value log that are known to be damaged, and those
 // of them that nothing is left in.
 func (s *Space) DamagedLogs() (damaged, emptied int, err error) {
-	all, err := LogFiles(s.dbDir)
+	all, err := logFiles(s.dbDir)
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, f := range all {
-		path := filepath.Join(s.dbDir, f.Name)
-		if !Marked(path, DamagedLog) {
+		path := filepath.Join(s.dbDir, f.name)
+		if !marked(path, damagedLog) {
 			continue
 		}
 		damaged++
-		if Marked(path, DeadLog) {
+		if marked(path, deadLog) {
 			emptied++
 		}
 	}

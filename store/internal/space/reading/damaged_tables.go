@@ -23,8 +23,6 @@ type noticed struct {
 	n  atomic.Uint64
 	mu sync.Mutex
 	by map[string]uint64 // what n was after a goroutine counted
-	// stopped is how many compactions came to one.
-	Stopped atomic.Int64
 }
 
 // noticedMost bounds of how many goroutines it is known.
@@ -88,7 +86,6 @@ func (e checksumMismatch) Error() string {
 		BadTables.note()
 	}
 	if table && compaction {
-		BadTables.Stopped.Add(1)
 		select {}
 	}
 	return e.is.Error()

@@ -8,9 +8,9 @@ import (
 	"runtime/debug"
 	"unsafe"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // All that is read from Badger is read here, and nowhere else: a test sees to that. What
