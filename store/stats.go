@@ -128,7 +128,7 @@ func (s *Store) countDAGs(ctx context.Context, walk kv.KeyWalk, st *Stats) error
 	return walk(ctx, kv.Span{Prefix: []byte{holding.KDAG}}, func(key, value []byte) error {
 		st.DAGs++
 		var rec holding.DAGRecord
-		if err := s.codec.Decode(value, &rec); errors.Is(err, pin.ErrUnreadable) {
+		if err := kv.Decode(value, &rec); errors.Is(err, pin.ErrUnreadable) {
 			return s.kv.View(ctx, func(r *kv.Reader) error {
 				rec, _, err := s.held.DAG(r, pin.DAG(key[3:]))
 				if err == nil && rec.Complete {

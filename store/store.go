@@ -75,8 +75,6 @@ type Store struct {
 	ctx        context.Context
 	cancel     context.CancelFunc
 
-	codec kv.Codec
-
 	closing sync.Once
 	err     error // of closing
 
@@ -113,11 +111,7 @@ func (c Config) withDefaults() Config {
 }
 
 func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options, steps []migration) (_ *Store, err error) {
-	codec, err := kv.NewCodec()
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), reclaiming: make(chan struct{}, 1)}
 	if s.space, err = space.Open(ctx, space.Config{
 		Dir: s.dbDir, MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
 		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf, CloseWait: cfg.closeWait,

@@ -68,14 +68,14 @@ func (s *Store) checkRecords(ctx context.Context, all bool, report func(DamagedR
 			continue
 		}
 		err := s.kv.Walk(ctx, kv.Span{Prefix: []byte{k.Prefix}}, func(key, value []byte) error {
-			err := k.Check(s.codec, key, value)
+			err := k.Check(key, value)
 			if err == nil {
 				return nil
 			}
 			if !errors.Is(err, pin.ErrUnreadable) {
 				return err
 			}
-			s.kv.TellUnreadable(key, err)
+			s.kv.LogUnreadable(key, err)
 			return report(describe(k.Name, key))
 		})
 		if err != nil {

@@ -260,7 +260,7 @@ func TestVerifyAfterHalfARepair(t *testing.T) {
 	p.Complete(t, s, 1)
 	must(t, s.kv.Update(ctx, func(t *kv.Tx) error {
 		rec := holding.DAGRecord{Attempt: p.Attempt, Holders: 1}
-		return s.kv.Put(t, roomtest.DAGKey(p.Request.DAG()), rec)
+		return t.Put(roomtest.DAGKey(p.Request.DAG()), rec)
 	}))
 	roomtest.Set(t, s.db, roomtest.BlockKey(b.Cid().Hash()), nil)
 	found, r := verify(t, s)

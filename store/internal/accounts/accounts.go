@@ -91,7 +91,7 @@ func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error
 			}
 			a, err := r.login(id.String())
 			if a.Damaged {
-				s.kv.TellUnreadable(key, err)
+				s.kv.LogUnreadable(key, err)
 				err = nil
 			}
 			all = append(all, a)
@@ -222,7 +222,7 @@ func (s *Store) ListTokens(ctx context.Context, id string) (all []auth.Token, er
 		for _, token := range tokens {
 			n, err := r.token(token)
 			if n.Damaged {
-				s.kv.TellUnreadable(tokenKey(token), err)
+				s.kv.LogUnreadable(tokenKey(token), err)
 				n.Account, err = id, nil
 			}
 			if err != nil {
@@ -303,13 +303,13 @@ func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (
 // knows.
 func (s *Store) updateAuth(ctx context.Context, fn func(authTx) error) error {
 	return authError(s.kv.Update(ctx, func(t *kv.Tx) error {
-		return fn(authTx{t, s.codec})
+		return fn(authTx{t})
 	}))
 }
 
 func (s *Store) viewAuth(ctx context.Context, fn func(authReader) error) error {
 	return authError(s.kv.View(ctx, func(r *kv.Reader) error {
-		return fn(authReader{r, s.codec})
+		return fn(authReader{r})
 	}))
 }
 

@@ -241,11 +241,11 @@ func TestAccountsOfBefore(t *testing.T) {
 	id, _ := kv.AccountOf(a.ID)
 	invite := accounts.InviteKey(i.ID)
 	must(t, s.KV.Update(t.Context(), func(t *kv.Tx) error {
-		err := s.KV.Put(t, accounts.LoginKey(id), map[int]any{1: a.Email, 2: "hash", 3: true, 5: a.Created.Unix(), 6: 7, 7: 8, 8: 9})
+		err := t.Put(accounts.LoginKey(id), map[int]any{1: a.Email, 2: "hash", 3: true, 5: a.Created.Unix(), 6: 7, 7: 8, 8: 9})
 		if err != nil {
 			return err
 		}
-		return s.KV.Put(t, invite, map[int]any{2: i.Created.Unix(), 3: i.Expires.Unix(), 4: i.Quota})
+		return t.Put(invite, map[int]any{2: i.Created.Unix(), 3: i.Expires.Unix(), 4: i.Quota})
 	}))
 	a.PasswordHash, a.Admin, a.Quota, a.Sessions, a.Devices = "hash", true, 7, 8, 9
 	if got, err := s.Auth.AccountByID(t.Context(), a.ID); err != nil || got != a {

@@ -75,7 +75,7 @@ func (t authTx) append(log []auth.Event) error {
 			return err
 		}
 		id := eventIDOf(ms, n)
-		value, err := t.codec.Encode(eventRecord{
+		value, err := kv.Encode(eventRecord{
 			Kind: string(e.Kind), Account: e.Account, Email: e.Email, Actor: e.Actor,
 			Address: e.Address, Token: e.Token, Detail: e.Detail, Count: e.Count,
 		})
@@ -170,7 +170,7 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 				return true, nil
 			}
 			if errors.Is(err, diskerr.ErrUnreadable) {
-				s.kv.TellUnreadable(eventKey(id), err)
+				s.kv.LogUnreadable(eventKey(id), err)
 				e, err = auth.Event{
 					ID: id.String(), Time: id.time(), Kind: auth.EventDamaged, Account: q.Account,
 					Detail: "what happened cannot be read any more", Count: 1,
@@ -208,7 +208,7 @@ func (r authReader) event(id eventID) (auth.Event, error) {
 		return auth.Event{}, fmt.Errorf("event %s: %w", id, errNoEvent)
 	}
 	var rec eventRecord
-	if err := r.codec.Decode(value, &rec); err != nil {
+	if err := kv.Decode(value, &rec); err != nil {
 		return auth.Event{}, fmt.Errorf("event %s: %w", id, err)
 	}
 	return auth.Event{

@@ -6,9 +6,8 @@ import "github.com/holdfast-ipfs/holdfast/store/internal/kv"
 
 // Store keeps them. It is an [auth.Accounts]. All methods may be called concurrently.
 type Store struct {
-	kv    *kv.DB
-	codec kv.Codec
+	kv *kv.DB
 }
 
 // New gives the accounts of a database, with which it ends.
-func New(db *kv.DB) *Store { return &Store{kv: db, codec: db.Codec()} }
+func New(db *kv.DB) *Store { return &Store{kv: db} }

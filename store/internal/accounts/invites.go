@@ -43,7 +43,7 @@ func (s *Store) CreateInvite(ctx context.Context, i auth.Invite, log ...auth.Eve
 		} else if taken {
 			return fmt.Errorf("invitation %s exists already", i.ID)
 		}
-		value, err := t.codec.Encode(inviteRecord{
+		value, err := kv.Encode(inviteRecord{
 			By: i.By, Created: i.Created.Unix(), Expires: i.Expires.Unix(), Quota: i.Quota, QuotaPins: i.QuotaPins,
 		})
 		if err != nil {
@@ -81,7 +81,7 @@ func (r authReader) invite(id string) (auth.Invite, error) {
 
 func (r authReader) decodeInvite(id string, value []byte) (auth.Invite, error) {
 	var rec inviteRecord
-	if err := r.codec.Decode(value, &rec); err != nil {
+	if err := kv.Decode(value, &rec); err != nil {
 		return auth.Invite{}, fmt.Errorf("invitation %s: %w", id, err)
 	}
 	return auth.Invite{
@@ -100,7 +100,7 @@ func (s *Store) ListInvites(ctx context.Context) (all []auth.Invite, err error) 
 			}
 			i, err := r.decodeInvite(id.String(), value)
 			if errors.Is(err, diskerr.ErrUnreadable) { // nobody can use it; it can be revoked by its ID
-				s.kv.TellUnreadable(key, err)
+				s.kv.LogUnreadable(key, err)
 				return true, nil
 			}
 			all = append(all, i)

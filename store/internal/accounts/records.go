@@ -97,17 +97,15 @@ func fromSeconds(n *int64) time.Time {
 // authReader is a reader of accounts and tokens.
 type authReader struct {
 	*kv.Reader
-	codec kv.Codec
 }
 
 // authTx is a change to accounts and tokens.
 type authTx struct {
 	*kv.Tx
-	codec kv.Codec
 }
 
 // read reads what the change sees.
-func (t authTx) read() authReader { return authReader{&t.Reader, t.codec} }
+func (t authTx) read() authReader { return authReader{&t.Reader} }
 
 // addressOf finds the address of an account in their index; "" if it is not there.
 func (r authReader) addressOf(a kv.Account) (email string) {
@@ -132,7 +130,7 @@ func (r authReader) login(id string) (auth.Account, error) {
 	}
 	var rec loginRecord
 	if err == nil {
-		err = r.codec.Decode(value, &rec)
+		err = kv.Decode(value, &rec)
 	}
 	if errors.Is(err, diskerr.ErrUnreadable) {
 		return auth.Account{ID: id, Email: r.addressOf(key), Damaged: true}, fmt.Errorf("account %s: %w", id, err)
@@ -159,7 +157,7 @@ func (r authReader) accountAt(email string) (id kv.Account, found bool, err erro
 	found = false
 	err = r.ScanEach(kv.Span{Prefix: []byte{KLogin}}, func(key, value []byte) (bool, error) {
 		var rec loginRecord
-		if r.codec.Decode(value, &rec) == nil && rec.Email == email && len(key) == 1+len(id) {
+		if kv.Decode(value, &rec) == nil && rec.Email == email && len(key) == 1+len(id) {
 			id, found = kv.Account(key[1:]), true
 		}
 		return !found, nil
@@ -171,7 +169,7 @@ func (r authReader) accountAt(email string) (id kv.Account, found bool, err erro
 }
 
 func (t authTx) putLogin(id kv.Account, a auth.Account) error {
-	value, err := t.codec.Encode(loginRecord{
+	value, err := kv.Encode(loginRecord{
 		Email: a.Email, PasswordHash: a.PasswordHash, Admin: a.Admin, Disabled: a.Disabled,
 		Created: a.Created.Unix(), Quota: a.Quota, QuotaPins: a.QuotaPins, Sessions: a.Sessions, Devices: a.Devices,
 	})
@@ -201,7 +199,7 @@ func (r authReader) token(id tokenID) (auth.Token, error) {
 	}
 	var rec tokenRecord
 	if err == nil {
-		err = r.codec.Decode(value, &rec)
+		err = kv.Decode(value, &rec)
 	}
 	if errors.Is(err, diskerr.ErrUnreadable) {
 		n := auth.Token{ID: id.String(), Damaged: true}
@@ -222,7 +220,7 @@ func (r authReader) token(id tokenID) (auth.Token, error) {
 }
 
 func (t authTx) putToken(owner kv.Account, id tokenID, n auth.Token) error {
-	value, err := t.codec.Encode(tokenRecord{
+	value, err := kv.Encode(tokenRecord{
 		Account: owner, Kind: string(n.Kind), Name: n.Name, Epoch: n.Epoch,
 		Refresh: n.Refresh, Created: n.Created.Unix(), Expires: seconds(n.Expires),
 		Scope: string(n.Scope), Key: n.Key, Previous: n.Previous, Refreshed: seconds(n.Refreshed),

@@ -35,7 +35,7 @@ func (g *Store) Hold(t *kv.Tx, d pin.DAG) (complete bool, err error) {
 		return false, err
 	}
 	rec.Holders++
-	return rec.Complete, g.kv.Put(t, DAGKey(d), rec)
+	return rec.Complete, t.Put(DAGKey(d), rec)
 }
 
 // LetGo counts one holder less of each DAG. A DAG that nothing holds any more
@@ -59,7 +59,7 @@ func (g *Store) LetGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt)
 	}
 	rec.Holders -= n
 	if rec.Holders > 0 {
-		return released, g.kv.Put(t, DAGKey(d), rec)
+		return released, t.Put(DAGKey(d), rec)
 	}
 	t.Delete(DAGKey(d))
 	if rec.Attempt == 0 {
@@ -67,7 +67,7 @@ func (g *Store) LetGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt)
 	}
 	t.Delete(attemptKey(rec.Attempt))
 	t.Delete(WholeKey(graph.HolderOf(rec.Attempt)))
-	return append(released, rec.Attempt), g.kv.Put(t, releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
+	return append(released, rec.Attempt), t.Put(releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
 }
 
 // NewAttempt gives out an attempt, in the change that uses it.
@@ -80,11 +80,11 @@ func (g *Store) NewAttempt(t *kv.Tx, d pin.DAG) (pin.Attempt, error) {
 
 // DAG reads what is known of a DAG. found is false if nothing holds it.
 func (g *Store) DAG(r *kv.Reader, d pin.DAG) (rec DAGRecord, found bool, err error) {
-	found, err = g.kv.Take(r, DAGKey(d), &rec)
+	found, err = r.Take(DAGKey(d), &rec)
 	if !errors.Is(err, diskerr.ErrUnreadable) {
 		return rec, found, err
 	}
-	g.kv.TellUnreadable(DAGKey(d), err)
+	g.kv.LogUnreadable(DAGKey(d), err)
 	return g.WorkOut(r.Before(), d)
 }
 
@@ -115,10 +115,10 @@ func (g *Store) AttemptDAG(r *kv.Reader, a pin.Attempt) (d pin.DAG, inUse bool, 
 	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {
 		return "", false, err
 	}
-	g.kv.TellUnreadable(attemptKey(a), kv.FirstError(err, diskerr.ErrUnreadable))
+	g.kv.LogUnreadable(attemptKey(a), kv.FirstError(err, diskerr.ErrUnreadable))
 	err = r.ScanEach(kv.Span{Prefix: []byte{KDAG}}, func(key, value []byte) (bool, error) {
 		var rec DAGRecord
-		if g.codec.Decode(value, &rec) == nil && rec.Attempt == a {
+		if kv.Decode(value, &rec) == nil && rec.Attempt == a {
 			d = pin.DAG(key[3:])
 		}
 		return d == "", nil

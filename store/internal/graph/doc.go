@@ -27,7 +27,6 @@ type Store struct {
 	log   *slog.Logger
 	space *space.Space
 	kv    *kv.DB
-	codec kv.Codec
 
 	// WorkOut gives the record of a DAG that cannot be read, by the requests for it. It is
 	// set before anything else is done.
@@ -54,7 +53,7 @@ type Store struct {
 
 // New gives what an open database has of blocks, with which it ends.
 func New(sp *space.Space, log *slog.Logger) *Store {
-	g := &Store{log: log, space: sp, kv: sp.DB(), codec: sp.DB().Codec(), dropping: make(chan struct{}, 1)}
+	g := &Store{log: log, space: sp, kv: sp.DB(), dropping: make(chan struct{}, 1)}
 	g.claims.seed = maphash.MakeSeed()
 	g.blocks = blockstore.NewBlockstore(gated{g})
 	return g

@@ -32,7 +32,7 @@ func (g *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 func (g *Store) releasedNode(r *kv.Reader, key []byte) (bool, error) {
 	value, _, err := r.Get(key)
 	if errors.Is(err, diskerr.ErrUnreadable) {
-		g.kv.TellUnreadable(key, err)
+		g.kv.LogUnreadable(key, err)
 		return false, nil
 	}
 	return len(value) == 0, err
@@ -44,10 +44,10 @@ func (g *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err 
 		value, found, err := r.Get(releasedKey(graph.HolderOf(a)))
 		var rec releasedRecord
 		if err == nil && len(value) > 0 {
-			err = g.codec.Decode(value, &rec)
+			err = kv.Decode(value, &rec)
 		}
 		if errors.Is(err, diskerr.ErrUnreadable) {
-			g.kv.TellUnreadable(releasedKey(graph.HolderOf(a)), err)
+			g.kv.LogUnreadable(releasedKey(graph.HolderOf(a)), err)
 			return pin.ErrNotFound
 		}
 		if err != nil {

@@ -106,7 +106,7 @@ func requestsFrom(r *kv.Reader, a kv.Account, ms int64, n int) (page []int64, er
 // plainOrOwn gives an ID by which a request is found.
 func plainOrOwn(s *Store, r *kv.Reader, a kv.Account, ms int64) string {
 	var rec requestRecord
-	if found, err := s.kv.Take(r, requestKey(a, ms), &rec); err == nil && found {
+	if found, err := r.Take(requestKey(a, ms), &rec); err == nil && found {
 		return uuid.UUID(rec.ID).String()
 	}
 	return PlainID(ms).String()
@@ -148,10 +148,10 @@ func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) 
 	if is.status.live() {
 		rec.Live++
 	}
-	if err := s.kv.Put(t, accountKey(b), rec); err != nil {
+	if err := t.Put(accountKey(b), rec); err != nil {
 		return one, err
 	}
-	if err := s.kv.Put(t, requestKey(b, is.Created), is.requestRecord); err != nil {
+	if err := t.Put(requestKey(b, is.Created), is.requestRecord); err != nil {
 		return one, err
 	}
 	t.Set(rowKey(b, is.Seq), encodeRow(&is.requestRecord))

@@ -268,7 +268,7 @@ func (s *Store) pairRecords(ctx context.Context, r *kv.Reader, a kv.Account, p *
 	}
 	for _, ms := range p.created {
 		var rec requestRecord
-		_, err := s.kv.Take(r, requestKey(a, ms), &rec)
+		_, err := r.Take(requestKey(a, ms), &rec)
 		switch {
 		case errors.Is(err, pin.ErrUnreadable):
 			p.bad[ms] = true

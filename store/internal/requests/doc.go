@@ -22,7 +22,6 @@ type Store struct {
 	space *space.Space
 	kv    *kv.DB
 	held  *holding.Store
-	codec kv.Codec
 
 	// damaged is the requests that cannot be read, as far as that is known.
 	damaged damagedRequests
@@ -31,7 +30,7 @@ type Store struct {
 
 // New gives the requests of an open database, with which they end.
 func New(sp *space.Space, held *holding.Store, log *slog.Logger, now func() time.Time) *Store {
-	s := &Store{log: log, now: now, space: sp, kv: sp.DB(), held: held, codec: sp.DB().Codec()}
+	s := &Store{log: log, now: now, space: sp, kv: sp.DB(), held: held}
 	held.WorkOut = s.workOutDAG
 	return s
 }

@@ -36,8 +36,8 @@ func (h taken) all() []pin.DAG {
 // too much is kept rather than too little.
 func (s *Store) tookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err error) {
 	var rec holdsRecord
-	if _, err = s.kv.Take(r, holdsKey(a, seq), &rec); errors.Is(err, pin.ErrUnreadable) {
-		s.kv.TellUnreadable(holdsKey(a, seq), err)
+	if _, err = r.Take(holdsKey(a, seq), &rec); errors.Is(err, pin.ErrUnreadable) {
+		s.kv.LogUnreadable(holdsKey(a, seq), err)
 		return taken{}, nil
 	}
 	h.pinned = pin.DAG(rec.Pinned)
@@ -56,7 +56,7 @@ func (s *Store) putTaken(t *kv.Tx, a kv.Account, seq uint64, h taken) error {
 	for _, d := range h.tried {
 		rec.Tried = append(rec.Tried, []byte(d))
 	}
-	return s.kv.Put(t, holdsKey(a, seq), rec)
+	return t.Put(holdsKey(a, seq), rec)
 }
 
 // takeOver makes a new request hold what the one that it replaces held, as far

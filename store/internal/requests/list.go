@@ -141,7 +141,7 @@ func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
 	seq := next
 	err := l.r.Scan(kv.Span{Prefix: prefix, From: requestKey(l.account, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		var rec requestRecord
-		_, err := l.s.kv.Take(l.r, key, &rec)
+		_, err := l.r.Take(key, &rec)
 		if errors.Is(err, pin.ErrUnreadable) {
 			d, err := l.s.damagedAt(l.account, int64(binary.BigEndian.Uint64(key[len(prefix):])), err)
 			if err != nil || !d.placed {
@@ -226,7 +226,7 @@ func (l *lister) pageByScan(number uint32, which *chunk, n int, newest int64, pa
 	prefix, from := kv.AccountPrefix(KRequest, l.account), requestKey(l.account, newest)
 	return l.r.Scan(kv.Span{Prefix: prefix, From: from, Reverse: true}, func(_, value []byte) (bool, error) {
 		req := &request{account: l.account}
-		if err := l.s.codec.Decode(value, &req.requestRecord); err != nil {
+		if err := kv.Decode(value, &req.requestRecord); err != nil {
 			return false, err
 		}
 		if req.Seq < seqAt(number, 0) {
@@ -318,7 +318,7 @@ func (l *lister) metaMatches(r row) (bool, error) {
 		return err == nil && l.q.HasMeta(meta), err
 	}
 	var rec requestRecord
-	found, err := l.s.kv.Take(l.r, requestKey(l.account, r.created), &rec)
+	found, err := l.r.Take(requestKey(l.account, r.created), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
 		return false, nil // it is not known to match
 	}
@@ -331,7 +331,7 @@ func (l *lister) metaMatches(r row) (bool, error) {
 // take adds a request to the page.
 func (l *lister) take(created int64, page *pin.Page) error {
 	req := &request{account: l.account}
-	found, err := l.s.kv.Take(l.r, requestKey(l.account, created), &req.requestRecord)
+	found, err := l.r.Take(requestKey(l.account, created), &req.requestRecord)
 	if errors.Is(err, pin.ErrUnreadable) {
 		d := l.damaged.records[created]
 		if d == nil {

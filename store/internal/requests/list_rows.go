@@ -47,7 +47,7 @@ func (l *lister) row(seq uint64) (r row, found bool, err error) {
 		return row{}, false, err
 	}
 	var rec requestRecord
-	_, err = l.s.kv.Take(l.r, requestKey(l.account, ms), &rec)
+	_, err = l.r.Take(requestKey(l.account, ms), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
 		return row{created: ms}, true, nil
 	}

@@ -37,7 +37,7 @@ func (s *Store) noteLive(t *kv.Tx, a kv.Account, n int) error {
 		return fmt.Errorf("account %s has %d live requests, and %d of them end", a, rec.Live, -n)
 	}
 	rec.Live += uint64(n)
-	return s.kv.Put(t, accountKey(a), rec)
+	return t.Put(accountKey(a), rec)
 }
 
 // countOnLists counts an account's live requests by the lists. It reads all of

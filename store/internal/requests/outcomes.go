@@ -41,7 +41,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 			if rec.Attempt, err = s.held.NewAttempt(t, d); err != nil {
 				return err
 			}
-			if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
+			if err := t.Put(holding.DAGKey(d), rec); err != nil {
 				return err
 			}
 		}
@@ -83,7 +83,7 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 			known = nil
 		}
 		rec.Complete, rec.Blocks, rec.Bytes = true, totals.Blocks, totals.Bytes
-		if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
+		if err := t.Put(holding.DAGKey(d), rec); err != nil {
 			return err
 		}
 		work, err := chunksFor(&t.Reader, d)

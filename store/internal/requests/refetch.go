@@ -31,7 +31,7 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 			}
 			if rec.Complete {
 				rec.Complete = false // its totals stay: see Repairing
-				if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
+				if err := t.Put(holding.DAGKey(d), rec); err != nil {
 					return nil, err
 				}
 				t.Delete(holding.WholeKey(graph.HolderOf(rec.Attempt)))

@@ -243,10 +243,10 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*re
 	if complete {
 		req.status = codePinned
 	}
-	if err := s.kv.Put(t, accountKey(acct), rec); err != nil {
+	if err := t.Put(accountKey(acct), rec); err != nil {
 		return nil, err
 	}
-	if err := s.kv.Put(t, requestKey(acct, created), req.requestRecord); err != nil {
+	if err := t.Put(requestKey(acct, created), req.requestRecord); err != nil {
 		return nil, err
 	}
 	t.Set(rowKey(acct, req.Seq), encodeRow(&req.requestRecord))
@@ -348,7 +348,7 @@ func (s *Store) find(r *kv.Reader, acct, id string) (*request, error) {
 		return nil, pin.ErrNotFound
 	}
 	req := &request{account: a}
-	found, err := s.kv.Take(r, requestKey(a, ms), &req.requestRecord)
+	found, err := r.Take(requestKey(a, ms), &req.requestRecord)
 	if errors.Is(err, pin.ErrUnreadable) {
 		d, err := s.damagedAt(a, ms, err)
 		if err != nil {
@@ -394,7 +394,7 @@ func (s *Store) writeAnew(t *kv.Tx, req *request) error {
 			"remove it, and pin the content again"}
 	}
 	req.damage = nil
-	if err := s.kv.Put(t, requestKey(req.account, req.Created), req.requestRecord); err != nil {
+	if err := t.Put(requestKey(req.account, req.Created), req.requestRecord); err != nil {
 		return err
 	}
 	t.Set(rowKey(req.account, req.Seq), encodeRow(&req.requestRecord))

@@ -45,7 +45,7 @@ func (s *Store) load(r *kv.Reader, a kv.Account, seq uint64, code statusCode) (o
 		return pin.Request{}, false, err
 	}
 	req := &request{account: a, status: code}
-	found, err = s.kv.Take(r, requestKey(a, ms), &req.requestRecord)
+	found, err = r.Take(requestKey(a, ms), &req.requestRecord)
 	if errors.Is(err, pin.ErrUnreadable) {
 		d, err := s.damagedAt(a, ms, err)
 		if err != nil {

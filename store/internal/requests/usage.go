@@ -40,7 +40,7 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 	}
 	if charged && uint64(-n) != c.Pinned {
 		c.Pinned += uint64(n)
-		return s.kv.Put(t, key, c)
+		return t.Put(key, c)
 	}
 	u, err := s.takeUsage(&t.Reader, a)
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 			t.Delete(usageKey(a))
 			return nil
 		}
-		return s.kv.Put(t, usageKey(a), u)
+		return t.Put(usageKey(a), u)
 	}
 	rec, _, err := s.held.DAG(&t.Reader, d)
 	if err != nil {
@@ -61,10 +61,10 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 	}
 	c.Pinned, c.Blocks, c.Bytes = uint64(n), rec.Blocks, rec.Bytes
 	u.DAGs, u.Blocks, u.Bytes = u.DAGs+1, u.Blocks+c.Blocks, u.Bytes+c.Bytes
-	if err := s.kv.Put(t, key, c); err != nil {
+	if err := t.Put(key, c); err != nil {
 		return err
 	}
-	return s.kv.Put(t, usageKey(a), u)
+	return t.Put(usageKey(a), u)
 }
 
 // Usage implements [pin.Requests].

@@ -16,9 +16,9 @@ import (
 
 // accountRecord reads what an account's requests are numbered by.
 func (s *Store) accountRecord(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
-	_, err = s.kv.Take(r, accountKey(a), &rec)
+	_, err = r.Take(accountKey(a), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
-		s.kv.TellUnreadable(accountKey(a), err)
+		s.kv.LogUnreadable(accountKey(a), err)
 		return workOutAccount(r.Before(), a)
 	}
 	return rec, err
@@ -122,14 +122,10 @@ func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, c
 
 // workOutByDAG gives the requests whose records say that they are for the DAG.
 func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
-	codec, err := kv.NewCodec()
-	if err != nil {
-		return nil, err
-	}
 	const tail = len(kv.Account{})
 	a, d := kv.Account(list[len(list)-tail:]), pin.DAG(list[3:len(list)-tail])
 	c := new(chunk)
-	err = eachRow(r, a, number, func(seq uint64, bit int) error {
+	err := eachRow(r, a, number, func(seq uint64, bit int) error {
 		row, err := rowAt(r, a, seq)
 		if err != nil {
 			return err
@@ -139,7 +135,7 @@ func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
 			return err
 		}
 		var rec requestRecord
-		if err = codec.Decode(b, &rec); err == nil && rec.dag() == d {
+		if err = kv.Decode(b, &rec); err == nil && rec.dag() == d {
 			c.add(bit)
 		}
 		return err
@@ -168,11 +164,11 @@ func eachRow(r *kv.Reader, a kv.Account, number uint32, fn func(seq uint64, bit 
 
 // takeCharge reads what an account is charged for a DAG.
 func (s *Store) takeCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRecord, charged bool, err error) {
-	charged, err = s.kv.Take(r, chargeKey(a, d), &c)
+	charged, err = r.Take(chargeKey(a, d), &c)
 	if !errors.Is(err, pin.ErrUnreadable) {
 		return c, charged, err
 	}
-	s.kv.TellUnreadable(chargeKey(a, d), err)
+	s.kv.LogUnreadable(chargeKey(a, d), err)
 	return s.workOutCharge(r.Before(), a, d)
 }
 
@@ -203,11 +199,11 @@ func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRe
 
 // takeUsage reads what an account is charged in all.
 func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u usageRecord, err error) {
-	_, err = s.kv.Take(r, usageKey(a), &u)
+	_, err = r.Take(usageKey(a), &u)
 	if !errors.Is(err, pin.ErrUnreadable) {
 		return u, err
 	}
-	s.kv.TellUnreadable(usageKey(a), err)
+	s.kv.LogUnreadable(usageKey(a), err)
 	r, u = r.Before(), usageRecord{}
 	prefix := kv.AccountPrefix(KCharge, a)
 	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -251,7 +247,7 @@ func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, foun
 			waiting = waiting || code != codePinned && !which.empty()
 		}
 		var c chargeRecord
-		if charged, err := s.kv.Take(r, chargeKey(of.account, d), &c); err == nil && charged {
+		if charged, err := r.Take(chargeKey(of.account, d), &c); err == nil && charged {
 			rec.Blocks, rec.Bytes = c.Blocks, c.Bytes
 		} else if err != nil && !errors.Is(err, pin.ErrUnreadable) {
 			return rec, false, err
