@@ -17,18 +17,18 @@ type DAGRecord struct {
 	_        struct{}    `cbor:",toarray"`
 	Attempt  pin.Attempt // zero before the first Begin
 	Complete bool
-	Blocks   uint64 // of a DAG that is complete, or was and is repaired
+	Blocks   uint64 // totals, if the DAG is complete, or was complete and is being repaired
 	Bytes    uint64
-	Holders  uint64 // requests that hold it, each counted once
+	Holders  uint64 // how many requests hold it
 }
 
-// releasedRecord is what a released attempt was for.
+// releasedRecord is the DAG of a released attempt.
 type releasedRecord struct {
 	_   struct{} `cbor:",toarray"`
 	DAG []byte
 }
 
-// Hold counts one more holder of a DAG and says whether the DAG is complete.
+// Hold counts one more holder of a DAG, and reports whether the DAG is complete.
 func (g *Store) Hold(t *kv.Tx, d pin.DAG) (complete bool, err error) {
 	rec, _, err := g.DAG(&t.Reader, d)
 	if err != nil {
@@ -38,8 +38,8 @@ func (g *Store) Hold(t *kv.Tx, d pin.DAG) (complete bool, err error) {
 	return rec.Complete, t.Put(DAGKey(d), rec)
 }
 
-// LetGo counts one holder less of each DAG. A DAG that nothing holds any more
-// loses its record, and its attempt is marked as deleting and returned.
+// LetGo counts one holder less for each DAG. When nothing holds a DAG any more, LetGo deletes
+// its record, marks its attempt as released, and returns the attempt.
 func (g *Store) LetGo(t *kv.Tx, dags []pin.DAG) (released []pin.Attempt, err error) {
 	for _, d := range dags {
 		if released, err = g.LetGoMany(t, d, 1, released); err != nil {
@@ -49,6 +49,7 @@ func (g *Store) LetGo(t *kv.Tx, dags []pin.DAG) (released []pin.Attempt, err err
 	return released, nil
 }
 
+// LetGoMany is LetGo for n holders of one DAG. It appends to released.
 func (g *Store) LetGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt) ([]pin.Attempt, error) {
 	rec, found, err := g.DAG(&t.Reader, d)
 	if err != nil {
@@ -70,7 +71,7 @@ func (g *Store) LetGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt)
 	return append(released, rec.Attempt), t.Put(releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
 }
 
-// NewAttempt gives out an attempt, in the change that uses it.
+// NewAttempt makes a new attempt for a DAG.
 func (g *Store) NewAttempt(t *kv.Tx, d pin.DAG) (pin.Attempt, error) {
 	last, err := takeHolders(t, 1)
 	a := pin.Attempt(last)
@@ -78,7 +79,7 @@ func (g *Store) NewAttempt(t *kv.Tx, d pin.DAG) (pin.Attempt, error) {
 	return a, err
 }
 
-// DAG reads what is known of a DAG. found is false if nothing holds it.
+// DAG reads the record of a DAG. found is false if nothing holds the DAG.
 func (g *Store) DAG(r *kv.Reader, d pin.DAG) (rec DAGRecord, found bool, err error) {
 	found, err = r.Take(DAGKey(d), &rec)
 	if !errors.Is(err, diskerr.ErrUnreadable) {
@@ -88,8 +89,8 @@ func (g *Store) DAG(r *kv.Reader, d pin.DAG) (rec DAGRecord, found bool, err err
 	return g.WorkOut(r.Before(), d)
 }
 
-// Repairing says that the DAG was complete, and is not again: only then has one that
-// is not complete any totals.
+// Repairing reports whether the DAG was complete, and has to be made so again: only then does a
+// DAG that is not complete have totals.
 func (r *DAGRecord) Repairing() bool { return !r.Complete && r.Blocks > 0 }
 
 // Repairing implements [pin.Work].
@@ -105,8 +106,8 @@ func (g *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err e
 	return repairing, nil
 }
 
-// AttemptDAG gives the DAG of an attempt that is in use. If that cannot be read, the records
-// of all DAGs are looked through; d is "" if none has the attempt.
+// AttemptDAG gives the DAG of an attempt that is in use. If its record cannot be read,
+// AttemptDAG searches the records of all DAGs; d is "" if none has the attempt.
 func (g *Store) AttemptDAG(r *kv.Reader, a pin.Attempt) (d pin.DAG, inUse bool, err error) {
 	b, inUse, err := r.Get(attemptKey(a))
 	if err == nil && (!inUse || pin.DAG(b).CID().Defined()) {
@@ -149,8 +150,8 @@ func (g *Store) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 	}
 }
 
-// rootPage reads complete DAGs from a key on, and gives the key to go on from;
-// nil at the end.
+// rootPage reads complete DAGs from a key on, and gives the key of the next page; nil at the
+// end.
 func (g *Store) rootPage(r *kv.Reader, from []byte) (page []pin.DAG, next []byte, err error) {
 	looked := 0
 	err = r.Scan(kv.Span{Prefix: []byte{KDAG}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -172,8 +173,8 @@ func (g *Store) rootPage(r *kv.Reader, from []byte) (page []pin.DAG, next []byte
 	return page, next, err
 }
 
-// DAGTotals gives the totals of a DAG that is complete. ok is false if it is
-// not, or nothing holds it.
+// DAGTotals gives the totals of a complete DAG. ok is false if the DAG is not complete, or
+// nothing holds it.
 func (g *Store) DAGTotals(ctx context.Context, d pin.DAG) (t pin.Totals, ok bool, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		var rec DAGRecord

@@ -10,12 +10,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// A link has two sides, of which the holder's is written first and deleted last. A
-// block's side without the holder's is a key that got damaged before tables were
-// verified: it names a block that never was, and the block that it did name lacks it.
+// A link has two sides. The holder's side is written first and deleted last. A block's side
+// without a holder's side is a key that was damaged before tables were verified: it names a
+// block that never was, and the link to the block that it named before lacks that side.
 
-// MendLinks deletes the sides of links to a block that have no other, and gives the
-// holders' links the sides that they lack. It says how many it deleted.
+// MendLinks deletes the block's sides of links that lack the holder's side, and gives the links
+// of the same holders the sides that they lack. It returns how many it deleted.
 func (g *Store) MendLinks(ctx context.Context, h multihash.Multihash) (halves int, err error) {
 	half, err := g.halves(ctx, h)
 	if err != nil || len(half) == 0 {
@@ -24,7 +24,7 @@ func (g *Store) MendLinks(ctx context.Context, h multihash.Multihash) (halves in
 	for _, l := range half {
 		var from []byte
 		for {
-			page, next, err := g.linksPage(ctx, l.Holder, from, kv.PageSize)
+			page, next, err := g.linksPage(ctx, l.Holder, from)
 			if err != nil {
 				return 0, err
 			}
@@ -45,12 +45,12 @@ func (g *Store) MendLinks(ctx context.Context, h multihash.Multihash) (halves in
 		if err := g.kv.SetAlone(linkToKey(l), nil); err != nil {
 			return 0, err
 		}
-		g.log.Warn("a link to a block has only one side, and is deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
+		g.log.Warn("a link to a block had only one side, and was deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
 	}
 	return len(half), nil
 }
 
-// halves lists the links to a block that have no holder's side.
+// halves lists the links to a block that lack the holder's side.
 func (g *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph.Link, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return r.Scan(kv.Span{Prefix: BlockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -69,8 +69,8 @@ func (g *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph
 	return half, err
 }
 
-// restoreSides writes the blocks' sides of links that lack them. Their stripes are held
-// alone, so that none is going just now.
+// restoreSides writes the block's side of each link that lacks it. It holds the stripes alone, so
+// that no link is being deleted meanwhile.
 func (g *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 	lacking := func(links []graph.Link) (lack []graph.Link, err error) {
 		err = g.kv.View(ctx, func(r *kv.Reader) error {

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Kinds is every kind of record of what holds blocks whose value says something.
+// Kinds lists the kinds of records of this room, but for those without a value.
 func Kinds() []kv.Kind {
 	size := func(key, value []byte) error {
 		_, err := decodeSize(key, value)

@@ -15,7 +15,7 @@ func (g *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return r.Scan(kv.Span{Prefix: []byte{kReleased}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			node, err := g.releasedNode(r, key)
-			if err == nil && !node { // a node goes with the attempt that comes to be dropped
+			if err == nil && !node { // released nodes are dropped with any attempt
 				all = append(all, pin.Attempt(TailHolder(key)))
 			}
 			return true, err
@@ -27,8 +27,8 @@ func (g *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	return all, nil
 }
 
-// releasedNode says whether what is released is a node. A record that cannot be read is an
-// attempt's: nodes have none.
+// releasedNode reports whether a mark is that of a node. One whose value cannot be read is that
+// of an attempt: nodes have no value.
 func (g *Store) releasedNode(r *kv.Reader, key []byte) (bool, error) {
 	value, _, err := r.Get(key)
 	if errors.Is(err, diskerr.ErrUnreadable) {
@@ -53,14 +53,14 @@ func (g *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err 
 		if err != nil {
 			return err
 		}
-		if !found || len(value) == 0 { // a node has the same key, and nothing in it
+		if !found || len(value) == 0 { // a node's mark has no value
 			return pin.ErrNotFound
 		}
 		d = pin.DAG(rec.DAG)
 		return nil
 	})
 	if err != nil {
-		return "", kv.Wrap(err, "read what released attempt %d was for", a)
+		return "", kv.Wrap(err, "read the DAG of released attempt %d", a)
 	}
 	return d, nil
 }

@@ -16,10 +16,11 @@ import (
 var _ pin.Adopter = (*Store)(nil)
 
 const (
-	// adoptsPerChange bounds the requests that one change gives to another account: some
-	// 30 keys each.
+	// adoptsPerChange is how many requests one change gives to another account: some 30 keys
+	// each.
 	adoptsPerChange = 128
-	// adoptPause is how long an adoption waits that makes requests faster than milliseconds.
+	// adoptPause is how long an adoption waits once it has dated requests too far ahead of
+	// the clock.
 	adoptPause = 20 * time.Millisecond
 )
 
@@ -37,7 +38,7 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 	next := int64(0)
 	for {
 		var some []pin.Adopted
-		var stop error // what kept the rest from being taken
+		var stop error // why the rest was not taken
 		skipped, more, from := 0, false, next
 		err := s.updateLearning(ctx, func(t *kv.Tx) error {
 			some, stop, skipped, more = nil, nil, 0, false
@@ -93,7 +94,7 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 	}
 }
 
-// requestsFrom lists Created of an account's requests from one on, at most n of them.
+// requestsFrom lists Created of up to n requests of an account, from a time on.
 func requestsFrom(r *kv.Reader, a kv.Account, ms int64, n int) (page []int64, err error) {
 	prefix := kv.AccountPrefix(KRequest, a)
 	err = r.Scan(kv.Span{Prefix: prefix, From: requestKey(a, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -103,7 +104,7 @@ func requestsFrom(r *kv.Reader, a kv.Account, ms int64, n int) (page []int64, er
 	return page, err
 }
 
-// plainOrOwn gives an ID by which a request is found.
+// plainOrOwn gives a request's own ID or, if its record cannot be read, its PlainID.
 func plainOrOwn(s *Store, r *kv.Reader, a kv.Account, ms int64) string {
 	var rec requestRecord
 	if found, err := r.Take(requestKey(a, ms), &rec); err == nil && found {
@@ -112,7 +113,7 @@ func plainOrOwn(s *Store, r *kv.Reader, a kv.Account, ms int64) string {
 	return PlainID(ms).String()
 }
 
-// adoptOne makes a request another account's. It writes nothing if that has no room for it.
+// adoptOne gives a request to another account. If that has no room for it, nothing is written.
 // Errors: a *pin.QuotaError, pin.ErrTooFast.
 func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) (one pin.Adopted, err error) {
 	if one.Was, err = was.public(); err != nil {
@@ -182,8 +183,8 @@ func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) 
 	return one, err
 }
 
-// admitAdopted says whether an account has room for what it would be charged for a request
-// and for what that replaced, as [Store.admitBytes] does for one that is made.
+// admitAdopted fails if an account has no room for what it would be charged for a request and
+// for the DAG that the request replaced. [Store.admitBytes] does that for new requests.
 func (s *Store) admitAdopted(r *kv.Reader, was *request, held taken, b kv.Account, limit uint64) error {
 	if limit == 0 {
 		return nil

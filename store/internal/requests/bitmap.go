@@ -10,21 +10,20 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// A bitmap over the SEQs of an account is cut into chunks of chunkBits, each
-// under a key of its own, absent if empty. A chunk of few bits is stored as
-// their numbers, two bytes each; else it is stored whole. At 2,048 bits a
-// whole chunk is 256 bytes, about as much as the record of the request that
-// makes it change, and 100,000 requests are 49 chunks.
+// A bitmap over the SEQs of an account is cut into chunks of chunkBits. Each chunk has a key of
+// its own; an empty one has none. A chunk of few bits is stored as their numbers, two bytes
+// each. Any other is stored whole, in 256 bytes: about the size of the request's record that is
+// written at the same time. 100,000 requests are 49 chunks.
 const (
 	chunkBits  = 2048
 	chunkWords = chunkBits / 64
 	chunkBytes = chunkBits / 8
 )
 
-// chunk is a piece of a bitmap.
+// chunk is one chunk of a bitmap.
 type chunk [chunkWords]uint64
 
-// place says where in a bitmap a request is.
+// place gives the chunk and the bit of a request.
 func place(seq uint64) (number uint32, bit int) {
 	return uint32(seq / chunkBits), int(seq % chunkBits)
 }
@@ -65,7 +64,7 @@ func (c *chunk) andNot(o *chunk) {
 	}
 }
 
-// clip drops the bits below lo and those from hi on.
+// clip clears the bits below lo, and those from hi on.
 func (c *chunk) clip(lo, hi int) {
 	for i := range c {
 		first, end := i*64, i*64+64
@@ -82,7 +81,7 @@ func (c *chunk) clip(lo, hi int) {
 	}
 }
 
-// keepFirst drops all bits but the n lowest that are set.
+// keepFirst clears all bits but the lowest n of those that are set.
 func (c *chunk) keepFirst(n int) {
 	for bit := range c.up {
 		if n--; n < 0 {
@@ -136,8 +135,8 @@ func (c *chunk) encode() []byte {
 	return b
 }
 
-// decode is the opposite of encode. An empty chunk has no key, so that no bytes are no
-// chunk. Errors: pin.ErrUnreadable.
+// decode is the opposite of encode. An empty chunk has no key, so a value without bytes is an
+// error. Errors: pin.ErrUnreadable.
 func (c *chunk) decode(b []byte) error {
 	*c = chunk{}
 	if len(b) == 0 {
@@ -162,8 +161,8 @@ func (c *chunk) decode(b []byte) error {
 	return nil
 }
 
-// chunkAt reads a piece of a list; an absent one is empty. One that cannot be read is worked
-// out, if it can be.
+// chunkAt reads a chunk of a list; one that is not there is empty. It works out a chunk that
+// cannot be read, if possible.
 func chunkAt(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
 	b, found, err := r.Get(chunkKey(list, number))
 	c := new(chunk)
@@ -179,7 +178,7 @@ func chunkAt(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
 	return c, nil
 }
 
-// setChunk writes a piece of a list.
+// setChunk writes a chunk of a list.
 func setChunk(t *kv.Tx, list []byte, number uint32, c *chunk) {
 	key := chunkKey(list, number)
 	if b := c.encode(); b != nil {
@@ -189,7 +188,7 @@ func setChunk(t *kv.Tx, list []byte, number uint32, c *chunk) {
 	}
 }
 
-// markList adds a request to a list, or takes it off.
+// markList puts a request on a list, or takes it off.
 func markList(t *kv.Tx, list []byte, seq uint64, on bool) error {
 	number, bit := place(seq)
 	c, err := chunkAt(&t.Reader, list, number)

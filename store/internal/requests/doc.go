@@ -1,7 +1,7 @@
-// Package requests keeps requests to pin, the lists that they are found by, what each holds,
-// and what accounts are charged: keys 10 to 19 of the database.
+// Package requests keeps requests to pin, the lists by which they are found, the DAGs that each
+// of them holds, and what accounts are charged: keys 10 to 19 of the database.
 //
-// It uses what package graph keeps of DAGs, one way: a request holds a DAG by its record.
+// It uses package graph, and never the other way: a request holds a DAG by the DAG's record.
 package requests
 
 import (
@@ -23,12 +23,12 @@ type Store struct {
 	kv    *kv.DB
 	held  *holding.Store
 
-	// damaged is the requests that cannot be read, as far as that is known.
+	// damaged is what is known of requests that cannot be read.
 	damaged damagedRequests
 	quotas  pin.Quotas // nil is none
 }
 
-// New gives the requests of an open database, with which they end.
+// New opens this room on a database. It ends with the database.
 func New(sp *space.Space, held *holding.Store, log *slog.Logger, now func() time.Time) *Store {
 	s := &Store{log: log, now: now, space: sp, kv: sp.DB(), held: held}
 	held.WorkOut = s.workOutDAG

@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Kinds is every kind of record of requests whose value says something.
+// Kinds lists the kinds of records of this room.
 func Kinds() []kv.Kind {
 	list := func(_, value []byte) error { return new(chunk).decode(value) }
 	return []kv.Kind{

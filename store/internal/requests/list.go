@@ -11,9 +11,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// List implements [pin.Requests]. Statuses, DAGs, exact names and times are
-// answered from the bitmaps alone; other names and metadata read the row of
-// each request that is left. What cannot be read is listed as failed, and counted so.
+// List implements [pin.Requests]. For statuses, DAGs, exact names and times the bitmaps are
+// enough. For other names and for metadata it reads the row of each request that is left. A
+// request that cannot be read is listed and counted as failed.
 func (s *Store) List(ctx context.Context, account string, q pin.Query) (page pin.Page, err error) {
 	a, ok := kv.AccountOf(account)
 	if !ok {
@@ -49,19 +49,19 @@ type lister struct {
 	account kv.Account
 	q       pin.Query
 	damaged *damagedOf // what is known of requests that cannot be read
-	asKept  bool       // these count as what the lists say
+	asKept  bool       // they have the status of the lists, and not failed
 
 	statuses []statusCode
-	dags     [][]byte // lists, any of them; none is no filter
-	name     []byte   // a list; nil is no filter
+	dags     [][]byte // the lists of the DAGs to find; none is no filter
+	name     []byte   // the list of the name to find; nil is no filter
 	scan     func(row) bool
-	lo, hi   uint64                 // SEQs from lo up to, but without, hi
-	having   [codeFailed + 1]*chunk // by status, of the chunk that is looked at
-	first    uint32                 // chunks from first up to, but without, end
+	lo, hi   uint64                 // the SEQs to look at, without hi
+	having   [codeFailed + 1]*chunk // by status: the requests of the chunk that was matched last
+	first    uint32                 // the chunks to look at, without end
 	end      uint32
 }
 
-// prepare works out which lists and which SEQs the query is about.
+// prepare works out which lists and which SEQs to look at.
 func (l *lister) prepare() error {
 	l.statuses = codesOf(l.q.Statuses)
 	seen := map[pin.DAG]bool{}
@@ -102,7 +102,7 @@ func (l *lister) prepare() error {
 	return nil
 }
 
-// codesOf gives the codes of the statuses that a query is about, each once.
+// codesOf gives the codes of a query's statuses, each once.
 func codesOf(statuses []pin.Status) (codes []statusCode) {
 	if len(statuses) == 0 {
 		return []statusCode{codePinned}
@@ -117,7 +117,7 @@ func codesOf(statuses []pin.Status) (codes []statusCode) {
 	return codes
 }
 
-// firstMilli is the first whole millisecond that is not before t.
+// firstMilli rounds t up to a whole millisecond.
 func firstMilli(t time.Time) int64 {
 	ms := t.UnixMilli()
 	if t.Nanosecond()%int(time.Millisecond) != 0 {
@@ -126,6 +126,7 @@ func firstMilli(t time.Time) int64 {
 	return ms
 }
 
+// saturate adds two numbers, up to the largest there is.
 func saturate(a, b int64) int64 {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64
@@ -133,8 +134,8 @@ func saturate(a, b int64) int64 {
 	return a + b
 }
 
-// seqFrom gives the SEQ of the first request that was created at ms or later;
-// next if there is none.
+// seqFrom gives the SEQ of the first request that was created at ms or later; next if there is
+// none.
 func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
 	ms = max(ms, 0) // as keys are unsigned
 	prefix := kv.AccountPrefix(KRequest, l.account)
@@ -159,7 +160,7 @@ func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
 	return seq, err
 }
 
-// chunk counts the matches of a chunk and adds to the page while it has room.
+// chunk counts the matches of a chunk, and adds them to the page while that has room.
 func (l *lister) chunk(number uint32, page *pin.Page) error {
 	which, err := l.matches(number)
 	if err != nil || which.empty() {
@@ -195,7 +196,7 @@ func (l *lister) page(number uint32, which *chunk, n int, page *pin.Page) error 
 		if n <= 0 {
 			break
 		}
-		created, found, err := l.created(seqAt(number, bit))
+		created, found, err := l.s.createdOf(l.r, l.account, seqAt(number, bit))
 		if err != nil {
 			return err
 		}
@@ -210,7 +211,7 @@ func (l *lister) page(number uint32, which *chunk, n int, page *pin.Page) error 
 				return err
 			}
 			page.Requests = page.Requests[:have]
-			byScan = false // there is one that cannot be read
+			byScan = false // there is one that a scan cannot read
 		}
 		if err := l.take(created, page); err != nil {
 			return err
@@ -220,8 +221,8 @@ func (l *lister) page(number uint32, which *chunk, n int, page *pin.Page) error 
 	return nil
 }
 
-// pageByScan is page for many requests close to each other, of which the
-// newest was created at newest.
+// pageByScan is page for many requests that are close to each other. newest is Created of the
+// newest.
 func (l *lister) pageByScan(number uint32, which *chunk, n int, newest int64, page *pin.Page) error {
 	prefix, from := kv.AccountPrefix(KRequest, l.account), requestKey(l.account, newest)
 	return l.r.Scan(kv.Span{Prefix: prefix, From: from, Reverse: true}, func(_, value []byte) (bool, error) {
@@ -242,7 +243,7 @@ func (l *lister) pageByScan(number uint32, which *chunk, n int, newest int64, pa
 	})
 }
 
-// matches gives the requests of a chunk that pass the filters with lists.
+// matches gives the requests of a chunk that pass those filters for which there are lists.
 func (l *lister) matches(number uint32) (*chunk, error) {
 	start := seqAt(number, 0)
 	which := new(chunk)
@@ -250,7 +251,7 @@ func (l *lister) matches(number uint32) (*chunk, error) {
 		which[i] = ^uint64(0)
 	}
 	which.clip(int(max(l.lo, start)-start), int(min(l.hi-start, chunkBits)))
-	// Names and DAGs first: they leave the least.
+	// Names and DAGs first: they leave the fewest.
 	if l.name != nil {
 		c, err := chunkAt(l.r, l.name, number)
 		if err != nil {
@@ -285,8 +286,8 @@ func (l *lister) matches(number uint32) (*chunk, error) {
 	return which, nil
 }
 
-// ofStatus gives the requests of a chunk that are shown as of a status: those that cannot
-// be read are failed.
+// ofStatus gives the requests of a chunk that are shown with a status: those that cannot be read
+// are shown as failed.
 func (l *lister) ofStatus(code statusCode, number uint32) (*chunk, error) {
 	c, err := chunkAt(l.r, statusList(code, l.account), number)
 	damaged := l.damaged.chunks[number]
@@ -302,7 +303,7 @@ func (l *lister) ofStatus(code statusCode, number uint32) (*chunk, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.and(damaged) // one that is gone meanwhile is on no list
+		o.and(damaged) // one that went meanwhile is on no list
 		c.or(o)
 	}
 	return c, nil
@@ -320,7 +321,7 @@ func (l *lister) metaMatches(r row) (bool, error) {
 	var rec requestRecord
 	found, err := l.r.Take(requestKey(l.account, r.created), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
-		return false, nil // it is not known to match
+		return false, nil // whether it matches is not known
 	}
 	if err != nil || !found {
 		return false, err
@@ -328,7 +329,7 @@ func (l *lister) metaMatches(r row) (bool, error) {
 	return l.q.HasMeta(rec.Meta), nil
 }
 
-// take adds a request to the page.
+// take reads a request and adds it to the page.
 func (l *lister) take(created int64, page *pin.Page) error {
 	req := &request{account: l.account}
 	found, err := l.r.Take(requestKey(l.account, created), &req.requestRecord)
@@ -357,12 +358,12 @@ func (l *lister) take(created int64, page *pin.Page) error {
 	return l.add(req, page)
 }
 
-// add puts a request with its record read on the page.
+// add adds a request to the page whose record was read.
 func (l *lister) add(req *request, page *pin.Page) (err error) {
 	if req.status, err = l.statusOf(req.Seq); err != nil {
 		return err
 	}
-	if req.status != codePinned { // whose totals are read together
+	if req.status != codePinned { // the totals of pinned ones are read together
 		if err := l.s.readRest(l.r, req); err != nil {
 			return err
 		}
@@ -374,8 +375,7 @@ func (l *lister) add(req *request, page *pin.Page) (err error) {
 	return err
 }
 
-// totals adds to the pinned requests of a page how much they have. Of a DAG that many
-// of them are for it is read once.
+// totals fills in the totals of the pinned requests of a page. It reads those of a DAG once.
 func (l *lister) totals(page *pin.Page) (err error) {
 	read := map[pin.DAG]pin.Totals{}
 	for i := range page.Requests {
@@ -396,8 +396,8 @@ func (l *lister) totals(page *pin.Page) (err error) {
 	return nil
 }
 
-// statusOf tells which of the query's statuses a request has, of the chunk that
-// was last matched.
+// statusOf gives the status of a request of the chunk that was matched last. It is one of the
+// query's.
 func (l *lister) statusOf(seq uint64) (statusCode, error) {
 	_, bit := place(seq)
 	for _, code := range l.statuses {

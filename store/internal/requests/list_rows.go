@@ -9,12 +9,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// created reads when a request was created, which is its key. found is false if it has
-// no record.
-func (l *lister) created(seq uint64) (ms int64, found bool, err error) {
-	return l.s.createdOf(l.r, l.account, seq)
-}
-
+// createdOf reads Created of a request, by which its record is found. found is false if it has no
+// record.
 func (s *Store) createdOf(r *kv.Reader, a kv.Account, seq uint64) (ms int64, found bool, err error) {
 	row, err := rowAt(r, a, seq)
 	if errors.Is(err, pin.ErrUnreadable) {
@@ -23,8 +19,8 @@ func (s *Store) createdOf(r *kv.Reader, a kv.Account, seq uint64) (ms int64, fou
 	return row.created, err == nil, err
 }
 
-// rowAt reads the row of a request that a list has. Errors: pin.ErrUnreadable, also if it is not
-// there.
+// rowAt reads the row of a request that is on a list. Errors: pin.ErrUnreadable, also if there is
+// no row.
 func rowAt(r *kv.Reader, a kv.Account, seq uint64) (row, error) {
 	key := rowKey(a, seq)
 	b, found, err := r.Get(key)
@@ -37,7 +33,7 @@ func rowAt(r *kv.Reader, a kv.Account, seq uint64) (row, error) {
 	return decodeRow(b)
 }
 
-// row is what the record says if the row cannot be read.
+// row reads the row of a request. If it cannot be read, row makes it from the record.
 func (l *lister) row(seq uint64) (r row, found bool, err error) {
 	if r, err = rowAt(l.r, l.account, seq); !errors.Is(err, pin.ErrUnreadable) {
 		return r, err == nil, err
@@ -57,14 +53,13 @@ func (l *lister) row(seq uint64) (r row, found bool, err error) {
 	return r, err == nil, err
 }
 
-// manyRows is from how many requests on reading neighbours in one go is quicker
-// than one by one: a scan has to be set up, and steps over what was not asked
-// for too.
+// manyRows is from how many requests on a scan is quicker than to read them one by one. A scan
+// takes time to set up, and steps over others, too.
 const manyRows = 64
 
 // rows calls fn for the row of each request of a chunk, newest first.
 func (l *lister) rows(number uint32, which *chunk, fn func(row) error) error {
-	end := chunkBits // of what is left
+	end := chunkBits // the requests below it are left
 	if which.count() >= manyRows {
 		if done, err := l.rowsByScan(number, which, fn); !errors.Is(err, pin.ErrUnreadable) {
 			return err
@@ -87,7 +82,8 @@ func (l *lister) rows(number uint32, which *chunk, fn func(row) error) error {
 	return nil
 }
 
-// rowsByScan is rows until one cannot be read. It has come down to done.
+// rowsByScan is rows by a scan, which ends at a row that cannot be read. It called fn for all
+// from done on.
 func (l *lister) rowsByScan(number uint32, which *chunk, fn func(row) error) (done int, err error) {
 	prefix := kv.AccountPrefix(KRow, l.account)
 	start := seqAt(number, 0)

@@ -8,23 +8,23 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// A request is live while it is queued, pinning or pinned. How many of an
-// account's are is kept in the account's record, which every new request writes
-// anyway, so that a quota of pins costs no look at the lists.
+// A request is live while it is queued, pinning or pinned. The account's record has the number of
+// its live requests. Every new request writes that record anyway, so a quota of pins costs no
+// look at the lists.
 
 // live reports whether requests of the status count against a quota of pins.
 func (c statusCode) live() bool { return c != codeFailed }
 
-// admits says whether the account may have one request more that is live, when
-// as many fewer are as were freed. most is as in [pin.Records].
-func (r *accountRecord) admits(most, freed uint64) error {
-	if most == 0 || r.Live+1-freed <= most {
+// admits fails if the account may not have one more live request after freed others ended. A
+// limit of 0 is none.
+func (r *accountRecord) admits(limit, freed uint64) error {
+	if limit == 0 || r.Live+1-freed <= limit {
 		return nil
 	}
-	return &pin.QuotaError{Pins: true, Used: r.Live, Limit: most}
+	return &pin.QuotaError{Pins: true, Used: r.Live, Limit: limit}
 }
 
-// noteLive notes that n more of an account's requests are live, or -n fewer.
+// noteLive counts n more live requests of an account, or -n fewer.
 func (s *Store) noteLive(t *kv.Tx, a kv.Account, n int) error {
 	if n == 0 {
 		return nil
@@ -40,8 +40,7 @@ func (s *Store) noteLive(t *kv.Tx, a kv.Account, n int) error {
 	return t.Put(accountKey(a), rec)
 }
 
-// countOnLists counts an account's live requests by the lists. It reads all of
-// these that there are.
+// countOnLists counts an account's live requests by its lists, all of which it reads.
 func countOnLists(r *kv.Reader, a kv.Account) (live uint64, err error) {
 	for _, code := range byLikelihood() {
 		if !code.live() {

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// oldest is when the oldest request of a status was made: an account's are in
-// that order.
+// oldest gives the time at which the oldest request of a status was made. Of each account it reads
+// the first, as an account's requests are in the order of time.
 func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err error) {
 	prefix := []byte{KStatus, byte(code)}
 	var last kv.Account
@@ -46,6 +46,7 @@ func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err err
 	return oldest, err
 }
 
+// CountRequests counts the requests of all accounts, by status.
 func (s *Store) CountRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Status]uint64, error) {
 	all := map[pin.Status]uint64{}
 	for _, code := range byLikelihood() {
@@ -73,16 +74,15 @@ func (s *Store) CountRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Sta
 	return all, nil
 }
 
-// Queue is the requests of all accounts by status.
+// Queue is how many requests all accounts have.
 type Queue struct {
 	Requests map[pin.Status]uint64 // every status has an entry
-	// Oldest is when the oldest of those that are queued was made; zero if none
-	// is.
+	// Oldest is when the oldest queued request was made; zero if none is queued.
 	Oldest time.Time
 }
 
-// Queue reads how many requests there are, from a bitmap of a few hundred bytes
-// for every 2,048 of an account.
+// Queue counts the requests of all accounts. It reads a bitmap of a few hundred bytes for every
+// 2,048 requests of an account.
 func (s *Store) Queue(ctx context.Context) (q Queue, err error) {
 	if q.Requests, err = s.CountRequests(ctx, s.kv.Walk); err != nil {
 		return Queue{}, kv.Wrap(err, "count requests")

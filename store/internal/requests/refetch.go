@@ -20,9 +20,8 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 			return nil, err
 		case !found && first:
 			return nil, pin.ErrNotFound
-		case !found: // all its requests went meanwhile
-			return nil, nil
-		case !first && rec.Complete: // it was mended before all requests were told
+		case !found, // all its requests went meanwhile
+			!first && rec.Complete: // it was repaired meanwhile
 			return nil, nil
 		}
 		if first {
@@ -50,10 +49,9 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 	return some, nil
 }
 
-// refetchSome makes the first pieces' pinned requests Pinning. It gives the
-// pieces that are left, and some of the requests that are Pinning then. If
-// there are any in work one is made so, or the rest would not be found again
-// after a crash.
+// refetchSome makes the pinned requests of the first chunks Pinning. It gives the chunks that are
+// left, and some of the requests that are Pinning then. With atLeastOne it goes on until there is
+// one: after a crash the others are found only by that.
 func (s *Store) refetchSome(t *kv.Tx, d pin.DAG, work []chunkOf, atLeastOne bool) (left []chunkOf, some []pin.Request, err error) {
 	for n := 0; len(work) > 0 && (n < chunksPerChange || atLeastOne && len(some) == 0); n++ {
 		of := work[0]

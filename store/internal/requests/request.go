@@ -13,15 +13,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// maxAhead is how far Created may run ahead of the clock because requests came
-// faster than milliseconds. Then they wait for the clock, so that an account is
-// slowed and not misdated.
+// maxAhead is how far Created may run ahead of the clock when requests come faster than one in a
+// millisecond. Beyond that they are refused until the clock has caught up: that slows the
+// account, and does not misdate its requests.
 const maxAhead = time.Second
 
-// tick gives the next Created, at a time of the clock in Unix milliseconds.
-// When the clock was set back, requests are dated a millisecond apart until it
-// has caught up: refusing them for so long would be an outage. How far it was
-// set back does not count as running ahead.
+// tick gives the next Created; clock is the time in Unix milliseconds. When the clock was set
+// back, requests are dated a millisecond apart until it has caught up: to refuse them for so
+// long would be an outage. The time by which it was set back does not count as running ahead.
 func (r *accountRecord) tick(clock int64) (created int64, err error) {
 	created = max(clock, r.Last+1)
 	back := r.Back + max(r.Clock-clock, 0)
@@ -45,7 +44,7 @@ const (
 	codeFailed
 )
 
-// byLikelihood is every status, the one that most requests have first.
+// byLikelihood lists all statuses. The one that most requests have comes first.
 func byLikelihood() [4]statusCode {
 	return [...]statusCode{codePinned, codeQueued, codePinning, codeFailed}
 }
@@ -73,14 +72,14 @@ func codeOf(s pin.Status) (c statusCode, ok bool) {
 	return 0, false
 }
 
-// request is a request with what is known of it outside of its record.
+// request is a request, with what is known of it from elsewhere than its record.
 type request struct {
 	account kv.Account
 	requestRecord
 	status  statusCode
 	details string
 	totals  pin.Totals
-	damage  *damagedRequest // not nil: the record cannot be read, and this is what is known
+	damage  *damagedRequest // what is known if the record cannot be read, else nil
 }
 
 func (r *requestRecord) dag() pin.DAG {
@@ -91,8 +90,8 @@ func (r *requestRecord) dag() pin.DAG {
 	return pin.DAGOf(c)
 }
 
-// public gives the request as package pin knows it. One whose record cannot be read is
-// Failed there, whatever it holds.
+// public gives the request as package pin knows it. There, one whose record cannot be read is
+// Failed, whatever it holds.
 func (r *request) public() (pin.Request, error) {
 	if r.damage != nil {
 		out := pin.Request{

@@ -40,17 +40,17 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 	return now, nil
 }
 
-// admitted gives a request that was just made, or is tried again, if its account may have
-// it: was is what that was charged before, most what it may be.
-func (s *Store) admitted(t *kv.Tx, req *request, was, most uint64) (pin.Request, error) {
-	if err := s.admitBytes(t, req, was, most, false); err != nil {
+// admitted gives a request that was just made, or is tried again. It fails if the request is over
+// its account's quota: was is what the account was charged before, limit what it may be charged.
+func (s *Store) admitted(t *kv.Tx, req *request, was, limit uint64) (pin.Request, error) {
+	if err := s.admitBytes(t, req, was, limit, false); err != nil {
 		return pin.Request{}, err
 	}
 	return req.public()
 }
 
-// inDoubt gives what a change made, if it may have been made although it failed with
-// err, else nothing.
+// inDoubt gives what a change made if the change is in doubt: if it failed with err, but may have
+// been made. Otherwise it gives nothing.
 func inDoubt[T any](err error, made T) (none T) {
 	if errors.Is(err, pin.ErrInDoubt) {
 		return made
@@ -200,9 +200,9 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 	return now, nil
 }
 
-// add writes a new request, which holds its own DAG. most and freed are as in
+// add writes a new request, which holds its own DAG. limit and freed are as in
 // [accountRecord.admits].
-func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*request, error) {
+func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*request, error) {
 	acct, ok := kv.AccountOf(id)
 	if !ok {
 		return nil, fmt.Errorf("account %q is not a UUID", id)
@@ -217,7 +217,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*re
 	if err != nil {
 		return nil, err
 	}
-	if err := rec.admits(most, freed); err != nil {
+	if err := rec.admits(limit, freed); err != nil {
 		return nil, err
 	}
 	created, err := rec.tick(s.now().UnixMilli())
@@ -231,7 +231,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, most, freed uint64) (*re
 		CID:     spec.CID,
 		Root:    spec.Root.Bytes(),
 		Name:    spec.Name,
-		Meta:    maps.Clone(spec.Meta), // kept by the answer, after the caller's may have changed
+		Meta:    maps.Clone(spec.Meta), // the answer keeps it, and the caller may change the map
 		Origins: slices.Clone(spec.Origins),
 	}}
 	rec.NextSeq++
@@ -286,7 +286,7 @@ func (s *Store) enlist(t *kv.Tx, req *request, on bool) error {
 func (s *Store) erase(t *kv.Tx, req *request) error {
 	t.Delete(requestKey(req.account, req.Created))
 	if req.damage != nil && !req.damage.placed {
-		return nil // nothing else is known to be its
+		return nil // what else belongs to it is not known
 	}
 	t.Delete(rowKey(req.account, req.Seq))
 	t.Delete(holdsKey(req.account, req.Seq))
@@ -337,7 +337,7 @@ func setDetails(t *kv.Tx, a kv.Account, seq uint64, details string) {
 	}
 }
 
-// find reads the account's request, or gives pin.ErrNotFound.
+// find reads a request of an account. Errors: pin.ErrNotFound.
 func (s *Store) find(r *kv.Reader, acct, id string) (*request, error) {
 	a, ok := kv.AccountOf(acct)
 	if !ok {
@@ -368,7 +368,7 @@ func (s *Store) find(r *kv.Reader, acct, id string) (*request, error) {
 	return req, s.readRest(r, req)
 }
 
-// statusOf tells the status of a request that is there.
+// statusOf gives the status of a request.
 func statusOf(r *kv.Reader, a kv.Account, seq uint64) (statusCode, error) {
 	number, bit := place(seq)
 	for _, code := range byLikelihood() {
@@ -383,11 +383,11 @@ func statusOf(r *kv.Reader, a kv.Account, seq uint64) (statusCode, error) {
 	return 0, errNoStatus
 }
 
-// errNoStatus: no list has the request.
+// errNoStatus: the request is on no list of a status.
 var errNoStatus = errors.New("it has no status")
 
-// writeAnew writes the record and the row of a damaged request, as far as it is known.
-// Errors: *pin.InvalidError if its CID is not.
+// writeAnew writes the record and the row of a damaged request again, with what is known of it.
+// Errors: *pin.InvalidError if its CID is not known.
 func (s *Store) writeAnew(t *kv.Tx, req *request) error {
 	if req.dag() == "" {
 		return &pin.InvalidError{Field: "requestid", Msg: "is of a pin whose record cannot be read, and whose CID is not known: " +
@@ -401,15 +401,15 @@ func (s *Store) writeAnew(t *kv.Tx, req *request) error {
 	return s.readRest(&t.Reader, req)
 }
 
-// forgetDamaged takes note that a request is gone, or was written anew.
+// forgetDamaged forgets the damage of a request that is gone or was written again.
 func (s *Store) forgetDamaged(r pin.Request) {
 	if a, ok := kv.AccountOf(r.Account); ok {
 		s.damaged.forget(a, r.Created.UnixMilli())
 	}
 }
 
-// readRest reads what goes with a request's status: why it failed, or how much it
-// has pinned.
+// readRest reads what belongs to a request's status: why it failed, or the totals of what it has
+// pinned.
 func (s *Store) readRest(r *kv.Reader, req *request) (err error) {
 	switch req.status {
 	case codePinned:
@@ -425,8 +425,8 @@ func (s *Store) readRest(r *kv.Reader, req *request) (err error) {
 	return err
 }
 
-// pinnedTotals gives the totals of a DAG that the account has pinned, as it is
-// charged for it.
+// pinnedTotals gives the totals of a DAG that an account has pinned, as the account is charged for
+// it.
 func (s *Store) pinnedTotals(r *kv.Reader, a kv.Account, d pin.DAG) (pin.Totals, error) {
 	c, _, err := s.takeCharge(r, a, d)
 	return pin.Totals{Blocks: c.Blocks, Bytes: c.Bytes}, err

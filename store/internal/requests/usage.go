@@ -7,15 +7,15 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// An account is charged for each DAG that it has pinned, once, however many of
-// its requests are for it, and in full, whoever else has it pinned too. What it
-// replaced it is charged for as long as the request in its stead holds it.
+// An account is charged for each DAG that it has pinned: once, however many of its requests are
+// for the DAG, and in full, also if other accounts have pinned it. For a DAG that was replaced it
+// is charged for as long as the new request holds that DAG.
 
 // chargeRecord is what an account is charged for a DAG.
 type chargeRecord struct {
 	_      struct{} `cbor:",toarray"`
-	Pinned uint64   // requests that are pinned, or hold it as they replaced one that was; never zero
-	Blocks uint64   // the DAG's totals when the first of them was
+	Pinned uint64   // requests that are pinned, or replaced a pinned one and still hold its DAG; never zero
+	Blocks uint64   // the DAG's totals when the first of them was pinned
 	Bytes  uint64
 }
 
@@ -27,8 +27,8 @@ type usageRecord struct {
 	Bytes  uint64
 }
 
-// charge notes that n more of an account's requests have a DAG pinned or hold it
-// as what was, or -n fewer. The DAG must be complete when the first does.
+// charge counts n more of an account's requests that have a DAG pinned, or replaced one that had,
+// or -n fewer. The DAG must be complete when the first is counted.
 func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 	if n == 0 {
 		return nil

@@ -9,12 +9,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Some of what is kept follows from the rest: what an account's requests are numbered
-// by, the lists, what an account is charged, what is known of a DAG. If such a value
-// cannot be read it is worked out anew, at a cost that only then arises, and the next
-// change that writes it mends it.
+// Some values follow from others: the numbers and dates of an account's next request, the lists,
+// what an account is charged, the record of a DAG. If such a value cannot be read it is worked
+// out again. That has a cost only then, and the next change that writes the value repairs it.
 
-// accountRecord reads what an account's requests are numbered by.
+// accountRecord reads the record by which an account's requests are numbered and dated.
 func (s *Store) accountRecord(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
 	_, err = r.Take(accountKey(a), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
@@ -24,7 +23,7 @@ func (s *Store) accountRecord(r *kv.Reader, a kv.Account) (rec accountRecord, er
 	return rec, err
 }
 
-// workOutAccount gives a record by which nothing is numbered or dated twice that is there.
+// workOutAccount gives a record by which no number and no date is given that a request has.
 func workOutAccount(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
 	err = r.Scan(kv.Span{Prefix: kv.AccountPrefix(KRequest, a), Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		rec.Last = int64(binary.BigEndian.Uint64(key[1+len(a):]))
@@ -41,7 +40,8 @@ func workOutAccount(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
 	if err != nil {
 		return rec, err
 	}
-	// A row may be missing, and what a list says of it must not be somebody else's.
+	// A row may be missing. Its number must not be given to another request, which would get
+	// what the lists have for it.
 	for _, code := range byLikelihood() {
 		list := statusList(code, a)
 		err := r.Scan(kv.Span{Prefix: list, Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -61,8 +61,8 @@ func workOutAccount(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
 	return rec, err
 }
 
-// workOutChunk works out a piece of a list whose value cannot be read, which cause says.
-// What cannot be worked out is cause.
+// workOutChunk works out a chunk of a list that cannot be read because of cause. If it cannot be
+// worked out, the error is cause.
 func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*chunk, error) {
 	switch {
 	case list[0] == KStatus && len(list) == 2+len(kv.Account{}):
@@ -87,7 +87,7 @@ func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*chunk
 	return nil, cause
 }
 
-// workOutStatus gives the requests that have a row and no other status: each has one.
+// workOutStatus gives the requests that have a row and no other status.
 func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, cause error) (*chunk, error) {
 	c := new(chunk)
 	err := eachRow(r, a, number, func(_ uint64, bit int) error {
@@ -110,7 +110,7 @@ func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, c
 			err = o.decode(b)
 		}
 		if errors.Is(err, pin.ErrUnreadable) {
-			return nil, cause // two of them: there is no telling which is which
+			return nil, cause // two lists cannot be read: which request is on which is not known
 		}
 		if err != nil {
 			return nil, err
@@ -120,7 +120,7 @@ func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, c
 	return c, nil
 }
 
-// workOutByDAG gives the requests whose records say that they are for the DAG.
+// workOutByDAG gives the requests that are for a DAG by their records.
 func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
 	const tail = len(kv.Account{})
 	a, d := kv.Account(list[len(list)-tail:]), pin.DAG(list[3:len(list)-tail])
@@ -130,12 +130,8 @@ func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
 		if err != nil {
 			return err
 		}
-		b, found, err := r.Get(requestKey(a, row.created))
-		if err != nil || !found {
-			return err
-		}
 		var rec requestRecord
-		if err = kv.Decode(b, &rec); err == nil && rec.dag() == d {
+		if _, err = r.Take(requestKey(a, row.created), &rec); err == nil && rec.dag() == d {
 			c.add(bit)
 		}
 		return err
@@ -143,8 +139,8 @@ func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
 	return c, err
 }
 
-// eachRow calls fn for each request of a piece that has a row, whether that can be read
-// or not, and passes over errors of it that are one of those.
+// eachRow calls fn for each request of a chunk that has a row, also if the row cannot be read. It
+// ignores those errors of fn that are in over.
 func eachRow(r *kv.Reader, a kv.Account, number uint32, fn func(seq uint64, bit int) error, over ...error) error {
 	prefix, start := kv.AccountPrefix(KRow, a), seqAt(number, 0)
 	return r.Scan(kv.Span{Prefix: prefix, From: rowKey(a, start), KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -197,7 +193,7 @@ func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRe
 	return c, true, err
 }
 
-// takeUsage reads what an account is charged in all.
+// takeUsage reads the sum of what an account is charged.
 func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u usageRecord, err error) {
 	_, err = r.Take(usageKey(a), &u)
 	if !errors.Is(err, pin.ErrUnreadable) {
@@ -216,7 +212,7 @@ func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u usageRecord, err error)
 	return u, err
 }
 
-// eachTaken gives what requests hold that came by Replace, of those under a prefix.
+// eachTaken calls fn with what requests by Replace hold, for all under a prefix.
 func (s *Store) eachTaken(r *kv.Reader, prefix []byte, fn func(taken)) error {
 	return r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		h, err := s.tookOver(r, kv.Account(key[1:]), binary.BigEndian.Uint64(key[1+len(kv.Account{}):]))
@@ -227,9 +223,9 @@ func (s *Store) eachTaken(r *kv.Reader, prefix []byte, fn func(taken)) error {
 	})
 }
 
-// workOutDAG goes by the requests that hold the DAG. It is complete if some of them are
-// pinned and none waits for it; if some do, it is one that is repaired, so that all of it
-// is looked at.
+// workOutDAG works out the record of a DAG from the requests that hold it. The DAG is complete if
+// some of them are pinned and none waits. If some wait, too, it counts as being repaired, so that
+// all of it is checked.
 func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, found bool, err error) {
 	work, err := chunksFor(r, d)
 	if err != nil {
