@@ -28,7 +28,7 @@ const (
 func manyRequests(b *testing.B) *Store {
 	b.Helper()
 	start := time.Now()
-	s := openTest(b, b.TempDir(), Config{Now: new(roomtest.Clock).Now})
+	s := openServed(b, b.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	ctx := b.Context()
 	const dags, hotPinning, hotFailed = 500, 1_000_001, 1_000_002
 	for i := range dags {
@@ -237,7 +237,7 @@ func pageThrough(b *testing.B, s *Store, statuses []pin.Status) {
 
 // BenchmarkAdd times 20,000 durable requests by 64 clients of 16 accounts.
 func BenchmarkAdd(b *testing.B) {
-	s := openTest(b, b.TempDir(), Config{Now: new(roomtest.Clock).Now})
+	s := openServed(b, b.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	const adds = 20_000
 	var total atomic.Int64
 	for b.Loop() {
@@ -264,7 +264,7 @@ func BenchmarkAdd(b *testing.B) {
 func BenchmarkPutClaimed(b *testing.B) {
 	for _, size := range []int{4 << 10, 256 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
-			s := openTest(b, b.TempDir(), Config{})
+			s := openServed(b, b.TempDir(), Config{})
 			const batches = 32 // 256 MiB
 			perBatch := (8 << 20) / size
 			filler := strings.Repeat("x", size-16)
@@ -289,7 +289,7 @@ func BenchmarkPutClaimed(b *testing.B) {
 
 // BenchmarkComplete times a DAG of 10,000 requests becoming pinned.
 func BenchmarkComplete(b *testing.B) {
-	s := openTest(b, b.TempDir(), Config{Now: new(roomtest.Clock).Now})
+	s := openServed(b, b.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	ctx := b.Context()
 	n := 0
 	for b.Loop() {

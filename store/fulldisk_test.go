@@ -21,7 +21,7 @@ import (
 func TestFullDiskHeals(t *testing.T) {
 	dir := t.TempDir()
 	const disk = 420 << 20
-	s := openTest(t, dir, Config{
+	s := openServed(t, dir, Config{
 		MinFreeSpace: 300 << 20,
 		FreeSpace: func(dir string) (uint64, error) {
 			used, err := space.DiskUse(dir)
@@ -120,7 +120,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 // what is known to be dead, and makes room by that.
 func TestInterruptedReclaimOnAFullDisk(t *testing.T) {
 	disk := uint64(1 << 40)
-	s := openTest(t, t.TempDir(), Config{FreeSpace: func(dir string) (uint64, error) {
+	s := openServed(t, t.TempDir(), Config{FreeSpace: func(dir string) (uint64, error) {
 		used, err := space.DiskUse(dir)
 		return disk - min(used, disk), err
 	}})

@@ -273,10 +273,7 @@ func (m *model) forget(account, id string) {
 // is needed is there, and after a reclaim there is nothing else, neither a block nor
 // a link nor a node.
 func TestAgainstModel(t *testing.T) {
-	rounds, steps := 25, 25 // of each of four clients: 2,500 in all
-	if testing.Short() {
-		rounds = 4
-	}
+	rounds, steps := roomtest.Rounds(6, 25), 25 // of each of four clients: 600 steps, or 2,500
 	seed := seedOf(*modelSeed)
 	t.Logf("choices are those of -model-seed=%d", seed)
 	f := newFamily(seed)

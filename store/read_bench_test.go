@@ -22,7 +22,7 @@ import (
 func BenchmarkServe(b *testing.B) {
 	for _, size := range []int{256 << 10, 16 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
-			s := openTest(b, b.TempDir(), Config{})
+			s := openServed(b, b.TempDir(), Config{})
 			p := roomtest.BeginPin(b, s, 1)
 			bs := roomtest.SomeBlocks(80, 64<<20/size, size)
 			p.Put(b, s, bs)
@@ -65,7 +65,7 @@ func BenchmarkLook(b *testing.B) {
 	for _, size := range []int{256 << 10, 4 << 10, 300} {
 		b.Run(fmt.Sprintf("%d", size), func(b *testing.B) {
 			dir := b.TempDir()
-			s := openTest(b, dir, Config{})
+			s := openServed(b, dir, Config{})
 			p := roomtest.BeginPin(b, s, 1)
 			bs := roomtest.SomeBlocks(81, min(32<<20/size, 20_000), size)
 			p.Put(b, s, bs)
@@ -86,7 +86,7 @@ func BenchmarkLook(b *testing.B) {
 
 // BenchmarkScan goes through the links of 100,000 blocks, in tables.
 func BenchmarkScan(b *testing.B) {
-	s := openTest(b, b.TempDir(), Config{})
+	s := openServed(b, b.TempDir(), Config{})
 	p := roomtest.BeginPin(b, s, 1)
 	for i := range 10 {
 		p.Put(b, s, roomtest.SomeBlocks(uint64(90+i), 10_000, 100))

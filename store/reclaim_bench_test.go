@@ -79,7 +79,7 @@ func BenchmarkReclaim(b *testing.B) {
 			stages := map[string]time.Duration{}
 			for b.Loop() {
 				b.StopTimer()
-				s := openTest(b, b.TempDir(), Config{})
+				s := openServed(b, b.TempDir(), Config{})
 				pins := fillMixed(b, s, 1<<30, scattered)
 				start := time.Now()
 				live := 0

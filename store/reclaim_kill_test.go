@@ -52,10 +52,7 @@ func TestKilledDuringReclaim(t *testing.T) {
 		return
 	}
 	const lanes = 2 // as many as the cores that tests have
-	rounds := 100 / lanes
-	if testing.Short() {
-		rounds = 5
-	}
+	rounds := roomtest.Rounds(20, 100) / lanes
 	seed := seedOf(*killSeed)
 	t.Logf("choices are those of -kill-seed=%d", seed)
 	for lane := range uint64(lanes) {

@@ -207,7 +207,7 @@ func TestDamagedFileWaitsForRoom(t *testing.T) {
 	if err != nil || report.Damaged != 1 || report.Emptied != 0 {
 		t.Errorf("without room: %+v, %v", report, err)
 	}
-	if !strings.Contains(log.String(), "is not moved") {
+	if !strings.Contains(log.String(), "was not moved") {
 		t.Errorf("the log says\n%s", log)
 	}
 	full = false

@@ -64,7 +64,7 @@ func unpinCost(b *testing.B, all []blocks.Block) cost {
 	b.Helper()
 	b.StopTimer()
 	defer b.StartTimer()
-	s := openTest(b, b.TempDir(), Config{})
+	s := openServed(b, b.TempDir(), Config{})
 	p := roomtest.PinDAG(b, s, all)
 	must(b, compact(b.Context(), s)) // as a reclaim leaves it
 	start, before := time.Now(), writtenBytes(b)

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	blocks "github.com/ipfs/go-block-format"
@@ -155,10 +157,19 @@ func TestRefetch(t *testing.T) {
 	p := roomtest.BeginPin(t, s, 1)
 	p.Put(t, s, roomtest.SomeBlocks(34, 3, 1000))
 	const requests = 2*2048 + 10
-	for range requests - 1 {
-		_, err := s.requestRecords.Add(ctx, roomtest.Account, p.Request.Spec)
-		must(t, err)
+	var left atomic.Int64
+	left.Store(requests - 1)
+	var adding sync.WaitGroup // together they share syncs
+	for range 64 {
+		adding.Go(func() {
+			for left.Add(-1) >= 0 {
+				if _, err := s.requestRecords.Add(ctx, roomtest.Account, p.Request.Spec); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
+	adding.Wait()
 	p.Complete(t, s, 3)
 	d := p.Request.DAG()
 	want := pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: requests}

@@ -25,7 +25,7 @@ func over(name string, all ...blocks.Block) []blocks.Block {
 // However deep a DAG is, it goes in as many batches as its links fill, or a thousandth
 // of its levels; and a batch is bounded.
 func TestDropOfDeepDAGs(t *testing.T) {
-	const n = 6000
+	const n = 4500
 	for _, shape := range roomtest.DeepShapes(n) {
 		t.Run(shape.Name, func(t *testing.T) {
 			s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
@@ -52,8 +52,10 @@ func TestDropOfDeepDAGs(t *testing.T) {
 // What a chain shares with another pin stays, wherever the other comes in.
 func TestDropOfASharedTail(t *testing.T) {
 	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
-	all := roomtest.ChainOf("shared", 3*holding.LevelsPerBatch, nil)
-	for _, at := range []int{1, 100, holding.LevelsPerBatch, 2*holding.LevelsPerBatch + 1, len(all)} {
+	const levels = 200
+	*s.Levels() = levels
+	all := roomtest.ChainOf("shared", 3*levels, nil)
+	for _, at := range []int{1, 100, levels, 2*levels + 1, len(all)} {
 		tail := over("other", all[:at]...)
 		p, q := roomtest.PinDAG(t, s, all), roomtest.PinDAG(t, s, tail)
 		p.Remove(t, s)

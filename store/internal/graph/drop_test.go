@@ -60,7 +60,7 @@ func dirs(t *testing.T, s *roomtest.Store, seed, n int, common bool) *roomtest.P
 // others to it.
 func TestDropOfAPopularNode(t *testing.T) {
 	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
-	const n = 2 * holding.DropsPerBatch
+	const n = holding.DropsPerBatch + 1000
 	read, most := 0, 0
 	*s.Graph.AfterLinks() = func(n int) { read += n; most = max(most, n) }
 	for _, common := range []bool{false, true} {

@@ -1,6 +1,7 @@
 package requests_test
 
 import (
+	"flag"
 	"testing"
 	"time"
 
@@ -34,11 +35,17 @@ func openRecords(t *testing.T, now func() time.Time) (pin.Records, func() pin.Re
 
 func TestRecords(t *testing.T) { pintest.RunRecords(t, openRecords) }
 
+var recordsSeed = flag.Uint64("records-seed", 0, "`number` to repeat the choices of TestRecordsAgainstModel with; 0 is a new one")
+
 func TestRecordsAgainstModel(t *testing.T) {
-	for _, seed := range []uint64{1, 2, uint64(time.Now().UnixNano())} {
+	seeds := []uint64{1, 2, uint64(time.Now().UnixNano())}
+	if *recordsSeed != 0 {
+		seeds = []uint64{*recordsSeed}
+	}
+	for _, seed := range seeds {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			pintest.RunModel(t, openRecords, seed, 2000)
+			pintest.RunModel(t, openRecords, seed, roomtest.Rounds(600, 2000))
 		})
 	}
 }

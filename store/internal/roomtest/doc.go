@@ -6,6 +6,7 @@ package roomtest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -58,12 +59,32 @@ func OpenSmall(tb testing.TB, dir string, cfg Config) *Store {
 	return open(tb, dir, cfg, SmallFiles())
 }
 
-// SmallFiles are settings by which little data fills memory and files, so that they are
-// written out, compacted and collected all the time.
-func SmallFiles() *badger.Options {
+// Soak is for the random tests and the large ones: CI runs them at a fraction of their length,
+// which finds the same sooner or later, and `make soak` at all of it.
+var Soak = flag.Bool("soak", false, "run random and large tests at full length")
+
+// Rounds is how many rounds a test does.
+func Rounds(inCI, full int) int {
+	if *Soak {
+		return full
+	}
+	return inCI
+}
+
+// SmallMemory are settings by which memory is soon written out, so that a reclaim has little to
+// do. Little data fills no file of the value log: none is collected, and Badger's own races, which
+// the race detector reports, do not come up.
+func SmallMemory() *badger.Options {
 	o := space.BadgerOptions()
 	o.MemTableSize = 1 << 20
 	o.BaseLevelSize = 1 << 20
+	return o
+}
+
+// SmallFiles are settings by which little data fills memory and files, so that they are
+// written out, compacted and collected all the time.
+func SmallFiles() *badger.Options {
+	o := SmallMemory()
 	o.ValueLogFileSize = 2 << 20
 	return o
 }

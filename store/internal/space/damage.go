@@ -12,12 +12,11 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// ErrDamaged: Badger cannot make sense of its files. They are as they were.
+// ErrDamaged: Badger cannot read its files. Nothing in them was changed.
 var ErrDamaged = errors.New("the database is damaged")
 
-// checkManifest refuses a database that has lost its MANIFEST, the list of its
-// tables. Badger would make a new one, and then delete every table that is not
-// on it. Errors: ErrDamaged.
+// checkManifest refuses a database without a MANIFEST, the list of its tables. Badger would make a
+// new list, and then delete every table that is not on it. Errors: ErrDamaged.
 func checkManifest(dir string) error {
 	_, err := os.Lstat(filepath.Join(dir, badger.ManifestFilename))
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -28,7 +27,7 @@ func checkManifest(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		// It makes the list before any of these.
+		// Badger makes the list before any of these.
 		if ext := filepath.Ext(e.Name()); ext == ".sst" || ext == ".mem" || ext == ".vlog" {
 			return fmt.Errorf("%w: %s has %s and no %s", ErrDamaged, dir, e.Name(), badger.ManifestFilename)
 		}
@@ -36,8 +35,8 @@ func checkManifest(dir string) error {
 	return nil
 }
 
-// openError says of an error with which Badger did not open whether its files
-// are at fault. Some of what the system said comes as text only.
+// openError makes an error of opening Badger an ErrDamaged, unless it comes from the system. Badger
+// turns some errors of the system into text.
 func openError(err error) error {
 	for _, system := range []syscall.Errno{
 		syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT,
