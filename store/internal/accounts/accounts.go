@@ -16,14 +16,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Accounts and tokens are kept beside the pins, so that one backup has all.
+// Accounts and tokens are in the same database as the pins, so that one backup has all.
 var _ auth.Accounts = (*Store)(nil)
 
 const (
-	// tokenBatch is how many tokens one commit removes: two keys each, far
-	// from what it holds, and done before others notice that they wait.
+	// tokenBatch is how many tokens one commit removes. A token has two keys, so that is far
+	// less than a commit holds, and other changes wait only briefly.
 	tokenBatch = 500
-	// sweepPiece is how many tokens one view looks at, so that none lasts long.
+	// sweepPiece is how many tokens one view reads, so that none lasts long.
 	sweepPiece = 10_000
 )
 
@@ -159,8 +159,8 @@ func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event)
 			n = len(tokens)
 			return err
 		})
-		// The account is gone, whatever became of the records of its tokens:
-		// SweepTokens removes what is left of them.
+		// The account is gone, even if some records of its tokens are still there:
+		// SweepTokens removes those.
 		if err != nil || n < tokenBatch {
 			return a, nil
 		}
@@ -299,8 +299,7 @@ func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (
 	return n, nil
 }
 
-// updateAuth and viewAuth are update and view, with errors that package auth
-// knows.
+// updateAuth and viewAuth are Update and View with errors of package auth.
 func (s *Store) updateAuth(ctx context.Context, fn func(authTx) error) error {
 	return authError(s.kv.Update(ctx, func(t *kv.Tx) error {
 		return fn(authTx{t})

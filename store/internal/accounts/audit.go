@@ -16,8 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// eventRecord is an auth.Event on disk, as loginRecord is an account. Its time
-// is in its key.
+// eventRecord is an auth.Event on disk, encoded like loginRecord. Its time is in its key.
 type eventRecord struct {
 	Kind    string `cbor:"1,keyasint"`
 	Account string `cbor:"2,keyasint,omitempty"`
@@ -29,8 +28,8 @@ type eventRecord struct {
 	Count   int    `cbor:"8,keyasint,omitempty"`
 }
 
-// eventID is the tail of an event's keys: its time in Unix milliseconds, and a
-// number for those of one time.
+// eventID is the tail of an event's keys: its time in Unix milliseconds, and its number among the
+// events of that millisecond.
 type eventID [12]byte
 
 func eventIDOf(ms int64, n uint32) (id eventID) {
@@ -52,7 +51,7 @@ func accountEvents(a kv.Account) []byte { return append([]byte{kAccountEvent}, a
 
 func accountEventKey(a kv.Account, id eventID) []byte { return append(accountEvents(a), id[:]...) }
 
-// owners are the accounts that an event is listed under.
+// owners lists the accounts under which an event is listed.
 func owners(e auth.Event) (all []kv.Account) {
 	for _, s := range []string{e.Account, e.Actor} {
 		if a, ok := kv.AccountOf(s); ok && !slices.Contains(all, a) {
@@ -62,8 +61,7 @@ func owners(e auth.Event) (all []kv.Account) {
 	return all
 }
 
-// maxEventsPerMS bounds the numbers of the events of one millisecond, so that
-// one number is never there twice.
+// maxEventsPerMS is the highest number of an event of one millisecond.
 const maxEventsPerMS = math.MaxUint32
 
 // append adds events to the record.
@@ -90,8 +88,8 @@ func (t authTx) append(log []auth.Event) error {
 	return nil
 }
 
-// nextEvent is the number of the next event of a millisecond: events that the
-// clock dates alike, also after it was set back, all stay.
+// nextEvent gives the number of the next event of a millisecond. So events with the same time all
+// stay, also when the clock was set back.
 func (t authTx) nextEvent(ms int64) (next uint32, err error) {
 	first := eventKey(eventIDOf(ms, 0))
 	err = t.Scan(kv.Span{
@@ -118,10 +116,10 @@ func (s *Store) AppendEvents(ctx context.Context, log []auth.Event) error {
 }
 
 const (
-	// eventBatch is how many events one commit writes or removes: three keys
-	// each at most, far from what it holds.
+	// eventBatch is how many events one commit writes or removes. An event has up to three
+	// keys, so that is far less than a commit holds.
 	eventBatch = 500
-	// eventPiece is how many events one view looks at, so that none lasts long.
+	// eventPiece is how many events one view reads, so that none lasts long.
 	eventPiece = 10_000
 )
 
@@ -166,7 +164,7 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 				return true, nil // the end is exclusive
 			}
 			e, err := r.event(id)
-			if errors.Is(err, errNoEvent) { // what was about it could not be read when it was swept
+			if errors.Is(err, errNoEvent) { // when it was swept, its record could not be read
 				return true, nil
 			}
 			if errors.Is(err, diskerr.ErrUnreadable) {
@@ -186,7 +184,7 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 	return page, nil
 }
 
-// ceilMilli is the first millisecond that is not before t.
+// ceilMilli rounds t up to a whole millisecond.
 func ceilMilli(t time.Time) int64 {
 	ms := t.UnixMilli()
 	if time.UnixMilli(ms).Before(t) {
@@ -195,10 +193,10 @@ func ceilMilli(t time.Time) int64 {
 	return ms
 }
 
-// errNoEvent: the list of an account has an event that is nowhere else.
+// errNoEvent: an account's list has an event without a record.
 var errNoEvent = errors.New("there is no such event")
 
-// event reads an event that is there. Errors: errNoEvent, diskerr.ErrUnreadable.
+// event reads an event. Errors: errNoEvent, diskerr.ErrUnreadable.
 func (r authReader) event(id eventID) (auth.Event, error) {
 	value, found, err := r.Get(eventKey(id))
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// inviteRecord is an auth.Invite on disk, as loginRecord is an account.
+// inviteRecord is an auth.Invite on disk, encoded like loginRecord.
 type inviteRecord struct {
 	By      string `cbor:"1,keyasint,omitempty"`
 	Created int64  `cbor:"2,keyasint"` // Unix seconds
@@ -25,7 +25,7 @@ type inviteRecord struct {
 	QuotaPins uint64 `cbor:"5,keyasint,omitempty"`
 }
 
-// inviteKey is where an invitation is. ok is false if no such ID can be.
+// inviteKey is the key of an invitation. ok is false if the ID is not one.
 func inviteKey(id string) (key []byte, ok bool) {
 	n, ok := kv.AccountOf(id)
 	return append([]byte{kInvite}, n[:]...), ok
@@ -152,7 +152,7 @@ func (s *Store) RedeemInvite(ctx context.Context, id string, a auth.Account, log
 	})
 }
 
-// takeInvite removes an invitation that must be there.
+// takeInvite removes an invitation. It fails if that is not there.
 func (t authTx) takeInvite(id string) (auth.Invite, error) {
 	i, err := t.read().invite(id)
 	if err != nil {
@@ -163,8 +163,7 @@ func (t authTx) takeInvite(id string) (auth.Invite, error) {
 	return i, nil
 }
 
-// sweepInvites removes the invitations that are expired. There are few: admins
-// make them.
+// sweepInvites removes expired invitations. There are few, as only admins make them.
 func (s *Store) sweepInvites(ctx context.Context, now time.Time) (removed int, err error) {
 	all, err := s.ListInvites(ctx)
 	if err != nil {

@@ -4,7 +4,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Kinds is every kind of record of accounts whose value says something.
+// Kinds lists the kinds of records of this room, but for those without a value.
 func Kinds() []kv.Kind {
 	return []kv.Kind{
 		{Prefix: KLogin, Name: "account", Check: kv.CheckRecord[loginRecord]},

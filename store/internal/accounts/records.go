@@ -46,8 +46,8 @@ func accountTokens(a kv.Account) []byte { return append([]byte{kAccountToken}, a
 
 func accountTokenKey(a kv.Account, t tokenID) []byte { return append(accountTokens(a), t[:]...) }
 
-// loginRecord is an auth.Account on disk. It is a map, so that a field can join
-// without a new version; numbers of fields are never used for something else.
+// loginRecord is an auth.Account on disk. It is a map, so that a field can be added without a new
+// version. The number of a field is never used for another.
 type loginRecord struct {
 	Email        string `cbor:"1,keyasint"`
 	PasswordHash string `cbor:"2,keyasint"`
@@ -60,7 +60,7 @@ type loginRecord struct {
 	QuotaPins    uint64 `cbor:"9,keyasint,omitempty"`
 }
 
-// tokenRecord is an auth.Token on disk, in the same way.
+// tokenRecord is an auth.Token on disk, encoded in the same way.
 type tokenRecord struct {
 	Account kv.Account `cbor:"1,keyasint"`
 	Kind    string     `cbor:"2,keyasint"`
@@ -78,7 +78,7 @@ type tokenRecord struct {
 	Address   string `cbor:"13,keyasint,omitempty"`
 }
 
-// seconds and fromSeconds are a time in a record; nil is the zero time.
+// seconds and fromSeconds convert a time in a record; nil is the zero time.
 func seconds(t time.Time) *int64 {
 	if t.IsZero() {
 		return nil
@@ -107,7 +107,7 @@ type authTx struct {
 // read reads what the change sees.
 func (t authTx) read() authReader { return authReader{&t.Reader} }
 
-// addressOf finds the address of an account in their index; "" if it is not there.
+// addressOf finds the address of an account in the index of addresses; "" if it is not there.
 func (r authReader) addressOf(a kv.Account) (email string) {
 	_ = r.ScanEach(kv.Span{Prefix: []byte{kEmail}}, func(key, id []byte) (bool, error) {
 		if bytes.Equal(id, a[:]) {
@@ -118,7 +118,8 @@ func (r authReader) addressOf(a kv.Account) (email string) {
 	return email
 }
 
-// login reads an account. Errors: auth.ErrNoAccount; diskerr.ErrUnreadable, with what is known.
+// login reads an account. Errors: auth.ErrNoAccount; diskerr.ErrUnreadable, together with what is known
+// of the account.
 func (r authReader) login(id string) (auth.Account, error) {
 	key, ok := kv.AccountOf(id)
 	if !ok {
@@ -144,8 +145,8 @@ func (r authReader) login(id string) (auth.Account, error) {
 	}, nil
 }
 
-// accountAt gives the account that the index of addresses has under one. If the entry
-// cannot be read, the accounts are looked through.
+// accountAt finds an account by its address, in the index of addresses. If the entry cannot be read
+// it searches all accounts.
 func (r authReader) accountAt(email string) (id kv.Account, found bool, err error) {
 	b, found, err := r.Get(emailKey(email))
 	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) || err == nil && !found {
@@ -191,7 +192,8 @@ func (r authReader) ownerOf(id tokenID) (owner kv.Account, ok bool) {
 	return owner, ok
 }
 
-// token reads a token. Errors: auth.ErrNoToken; diskerr.ErrUnreadable, with what is known.
+// token reads a token. Errors: auth.ErrNoToken; diskerr.ErrUnreadable, together with what is known of
+// the token.
 func (r authReader) token(id tokenID) (auth.Token, error) {
 	value, found, err := r.Get(tokenKey(id))
 	if err == nil && !found {
@@ -248,7 +250,7 @@ func (r authReader) accountTokens(a kv.Account, n int) (ids []tokenID, err error
 	return ids, err
 }
 
-// deadToken says whose a token is, and whether it can never count again.
+// deadToken gives the account of a token, and reports whether the token can never be valid again.
 func (r authReader) deadToken(id tokenID, now time.Time) (owner kv.Account, dead bool, err error) {
 	n, err := r.token(id)
 	if err != nil && !n.Damaged {

@@ -51,7 +51,7 @@ func (s *Store) KeysInUse(ctx context.Context, now time.Time) (devices []string,
 	found := map[string]bool{}
 	err = s.eachToken(ctx, func(r authReader, id tokenID) error {
 		n, err := r.token(id)
-		if n.Damaged { // it does not count
+		if n.Damaged { // it is not valid
 			return nil
 		}
 		if err != nil {
@@ -75,7 +75,7 @@ func (s *Store) KeysInUse(ctx context.Context, now time.Time) (devices []string,
 	return slices.Sorted(maps.Keys(found)), sessions, nil
 }
 
-// eachToken calls fn for every token, in views that do not last long.
+// eachToken calls fn for every token. It reads them in several views, so that none lasts long.
 func (s *Store) eachToken(ctx context.Context, fn func(authReader, tokenID) error) error {
 	next := []byte{KToken}
 	for next != nil {
@@ -122,8 +122,8 @@ func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, er
 	return removed + n, err
 }
 
-// sweepBatch removes those of the tokens that are dead still: a session may
-// have been refreshed after it was looked at.
+// sweepBatch removes those of the tokens that are still dead: a session may have been refreshed
+// meanwhile.
 func (s *Store) sweepBatch(ctx context.Context, batch []tokenID, now time.Time) (removed int, err error) {
 	err = s.updateAuth(ctx, func(t authTx) error {
 		n := 0

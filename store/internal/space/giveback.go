@@ -111,7 +111,7 @@ func (s *Space) compact(ctx context.Context) error {
 		if err := s.pushOutMemory(ctx); err != nil {
 			return err
 		}
-		// one worker: the other core is for the pins.
+		// One worker, which leaves the other core to the pins.
 		if err := s.db.Flatten(1); err != nil {
 			return fmt.Errorf("compact the tree of keys: %w", err)
 		}
