@@ -28,8 +28,8 @@ test-unit: ## the tests of the packages
 test-e2e: ## the real binary against a real Kubo, which the first run builds (some minutes)
 	cd e2e && $(GO) test -timeout 40m ./...
 
-test-clients: ## the API called by clients that four generators make of its description; needs npm, not part of CI
-	cd e2e/clients && $(GO) test -count=1 -timeout 20m ./...
+test-clients: ## the API with clients that generators make of its description, and with those that people use; needs npm, not part of CI
+	cd e2e/clients && $(GO) test -count=1 -timeout 40m ./...
 
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done

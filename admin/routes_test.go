@@ -16,13 +16,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth/authtest"
 )
 
-// Who may call what. A route that moves from one list to the other opens to admins over
+// The lists say who may call what. Moving a route from one list to the other lets admins do over
 // the network what only the operator of the host could do, or takes it from them.
 func TestCallers(t *testing.T) {
 	want := map[Callers][]string{
 		BySocket: {
 			"GET /api/admin/server",
-			"POST /api/admin/accounts/:id/password",
 			"GET /api/admin/accounts/:id/tokens",
 			"POST /api/admin/accounts/:id/tokens",
 			"DELETE /api/admin/tokens/:id",
@@ -30,7 +29,6 @@ func TestCallers(t *testing.T) {
 			"GET /api/admin/store/stats",
 			"POST /api/admin/store/reclaim",
 			"POST /api/admin/store/verify",
-			"GET /api/admin/owners",
 			"DELETE /api/admin/pins",
 			"POST /api/admin/pins/adopt",
 		},
@@ -42,6 +40,10 @@ func TestCallers(t *testing.T) {
 			"POST /api/admin/accounts/:id/quota",
 			"POST /api/admin/accounts/:id/disable",
 			"POST /api/admin/accounts/:id/enable",
+			"POST /api/admin/accounts/:id/role",
+			"POST /api/admin/accounts/:id/password",
+			"GET /api/admin/accounts/:id/pins",
+			"GET /api/admin/owners",
 			"GET /api/admin/invites",
 			"POST /api/admin/invites",
 			"DELETE /api/admin/invites/:id",
@@ -64,7 +66,7 @@ func TestCallers(t *testing.T) {
 		t.Errorf("there are routes for others: %v", got)
 	}
 
-	// What is served is what the table says.
+	// The routes that are served are those of the table.
 	s, _ := testServer(t)
 	e := echo.New()
 	s.Register(e)
@@ -84,7 +86,7 @@ func TestCallers(t *testing.T) {
 	}
 }
 
-// testServer is one over accounts in memory, with an admin's token.
+// testServer is a server over accounts in memory, with the token of an admin.
 func testServer(t *testing.T) (s *Server, token string) {
 	t.Helper()
 	keys, err := auth.OpenKeys(filepath.Join(t.TempDir(), "keys"))
@@ -106,8 +108,7 @@ func testServer(t *testing.T) (s *Server, token string) {
 	return &Server{Auth: a, Running: true, Endpoint: func() string { return "" }, Log: slog.New(slog.DiscardHandler)}, token
 }
 
-// A client with a token may what the table has for it, and is told that there is nothing
-// where it may not.
+// A client with a token may call the routes that the table has for it. For others it gets 404.
 func TestTokenClient(t *testing.T) {
 	s, token := testServer(t)
 	e := echo.New()
@@ -135,17 +136,19 @@ func TestTokenClient(t *testing.T) {
 			t.Errorf("%s: %v, want an answer of %d", what, err, status)
 		}
 	}
-	_, err = c.SetPassword(t.Context(), all[0].ID, NewPassword{Password: "another horse battery"})
-	wantStatus("a password", err, http.StatusNotFound)
+	_, err = c.SetPassword(t.Context(), all[0].ID, NewPassword{Password: "another horse battery", OwnPassword: "correct horse battery"})
+	wantStatus("the own password", err, http.StatusBadRequest)
+	_, err = c.SetAdmin(t.Context(), all[0].ID, false)
+	wantStatus("the own role", err, http.StatusBadRequest)
 	_, err = c.Stats(t.Context())
 	wantStatus("the store", err, http.StatusNotFound)
 	_, err = c.Disable(t.Context(), all[0].ID)
 	wantStatus("its own account", err, http.StatusBadRequest)
-	_, err = c.Account(t.Context(), all[0].Email) // an address is for the socket
+	_, err = c.Account(t.Context(), all[0].Email) // only the socket takes addresses
 	wantStatus("an account by its address", err, http.StatusNotFound)
 }
 
-// On the socket accounts are named by their addresses too, whatever is in those.
+// The socket also takes addresses of accounts, whatever characters they have.
 func TestAccountsByAddress(t *testing.T) {
 	s, _ := testServer(t)
 	h, err := (&Server{Auth: s.Auth, Pins: noPins{}, Endpoint: s.Endpoint, Log: s.Log}).Handler()

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestMFSPolicy has Kubo keep its MFS root pinned: it replaces the pin when
-// the root changes, and there is only ever one.
+// TestMFSPolicy: Kubo keeps its MFS root pinned. It replaces the pin when the root changes,
+// so there is always only one.
 func TestMFSPolicy(t *testing.T) {
 	t.Parallel()
 	kubo := startKubo(t, "kubo with a policy", "MFS_PIN_POLL_INTERVAL=200ms")

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"iter"
 
 	"github.com/ipfs/go-cid"
@@ -52,54 +51,6 @@ func (n *Node) refuse() func(cid.Cid) error {
 		}
 		return nil
 	}
-}
-
-// Fetch implements [pin.Engine]. A DAG with a block that is denied is refused, unless
-// it is repaired: that one is kept, as others are that are complete. If
-// the denylist changes, the DAG is walked from its root again: what is whole is
-// passed over, and so it costs little, and what was let pass before is looked at
-// anew.
-func (n *Node) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
-	if n.cfg.Denylist == nil || job.Repair {
-		return n.walk(ctx, job)
-	}
-	for {
-		_, changed := n.cfg.Denylist.Changes()
-		totals, err := n.walkUntil(ctx, job, changed)
-		if errors.As(err, new(*pin.RefusedError)) {
-			return pin.Totals{}, err
-		}
-		select {
-		case <-changed:
-		default:
-			return totals, err
-		}
-		if ctx.Err() != nil || n.ctx.Err() != nil {
-			return totals, err
-		}
-		job.Slot.Release() // the next walk does not know that it holds it
-		job.Progress.Blocks.Store(0)
-		job.Progress.Bytes.Store(0)
-	}
-}
-
-// walkUntil walks a DAG once, and gives up when changed is closed.
-func (n *Node) walkUntil(ctx context.Context, job pin.Job, changed <-chan struct{}) (pin.Totals, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case <-changed:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	defer func() {
-		cancel()
-		<-ended
-	}()
-	return n.walk(ctx, job)
 }
 
 // announced gives those of the DAGs that are not denied: nobody is to be led

@@ -2,9 +2,15 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
 	"time"
 
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -24,6 +30,53 @@ const (
 // rootAnswers is after how long so many peers have answered whether they have a root.
 func rootAnswers(peers int) time.Duration {
 	return max(peersAnswer, time.Duration(peers)*eachAnswers)
+}
+
+// Fetch implements [pin.Engine]. A DAG with a denied block is refused, unless the DAG is
+// being repaired: a complete DAG stays, whatever is denied later. If the denylist changes,
+// the DAG is walked again from its root. That costs little, as the walk passes over what
+// is whole, and it checks again what the old list allowed.
+func (n *Node) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
+	if n.cfg.Denylist == nil || job.Repair {
+		return n.walk(ctx, job)
+	}
+	for {
+		_, changed := n.cfg.Denylist.Changes()
+		totals, err := n.walkUntil(ctx, job, changed)
+		if errors.As(err, new(*pin.RefusedError)) {
+			return pin.Totals{}, err
+		}
+		select {
+		case <-changed:
+		default:
+			return totals, err
+		}
+		if ctx.Err() != nil || n.ctx.Err() != nil {
+			return totals, err
+		}
+		job.Slot.Release() // the next walk does not know that it holds it
+		job.Progress.Blocks.Store(0)
+		job.Progress.Bytes.Store(0)
+	}
+}
+
+// walkUntil walks a DAG once. It gives up when changed is closed.
+func (n *Node) walkUntil(ctx context.Context, job pin.Job, changed <-chan struct{}) (pin.Totals, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	return n.walk(ctx, job)
 }
 
 // Drop implements [pin.Engine]: the store lets go.
@@ -46,6 +99,7 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	defer cancel()
 	session := n.bitswap.exchange.NewSession(string(job.DAG), peerIDs(job.Origins))
 	defer session.Close()
+	session.Use(origins.gateways)
 	defer func() {
 		for _, p := range session.Providers() {
 			n.remember(p)
@@ -58,7 +112,7 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	return walk.Run(ctx, walk.Config{
 		Store:   n.store,
 		Asker:   session,
-		Durable: n.bitswap.server.NotifyNewBlocks,
+		Durable: n.serveNew,
 		Refuse:  refuse,
 		Dir:     n.cfg.TempDir,
 		Share:   &n.share,
@@ -66,10 +120,38 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	}, job)
 }
 
+// serveNew sends blocks that are durable now to the peers that wait for them. Bitswap's
+// server knows what a peer waits for by the CID that it wrote, so it is given the other
+// version of each CID, too.
+func (n *Node) serveNew(ctx context.Context, bs ...blocks.Block) error {
+	for _, b := range slices.Clone(bs) {
+		if other := otherVersion(b.Cid()); other.Defined() {
+			again, err := blocks.NewBlockWithCid(b.RawData(), other) // it hashes nothing
+			if err != nil {
+				return err
+			}
+			bs = append(bs, again)
+		}
+	}
+	return n.bitswap.server.NotifyNewBlocks(ctx, bs...)
+}
+
+// otherVersion is a CIDv0 as a CIDv1, or the other way round; undefined if there is none.
+func otherVersion(c cid.Cid) cid.Cid {
+	p := c.Prefix()
+	switch {
+	case p.Version == 0:
+		return cid.NewCidV1(p.Codec, c.Hash())
+	case p.Codec == cid.DagProtobuf && p.MhType == multihash.SHA2_256 && p.MhLength == sha256.Size:
+		return cid.NewCidV0(c.Hash())
+	}
+	return cid.Undef
+}
+
 // peerIDs gives the peers of multiaddrs that end in /p2p/ID.
-func peerIDs(addrs []string) (ids []peer.ID) {
-	for _, s := range addrs {
-		if ai, err := peer.AddrInfoFromString(s); err == nil { // else the pin's info says so
+func peerIDs(origins []pin.Origin) (ids []peer.ID) {
+	for _, o := range origins {
+		if ai, err := peer.AddrInfoFromString(o.Addr); err == nil { // else the pin's info says so
 			ids = append(ids, ai.ID)
 		}
 	}

@@ -28,6 +28,11 @@ var (
 	ErrQuota = errors.New("the account's quota is reached")
 	// ErrDenied: the content is on a denylist of the operator's; nothing was written.
 	ErrDenied = errors.New("the content is on a denylist of this server")
+	// ErrKeyReused: the account made another request under the same idempotency key.
+	ErrKeyReused = errors.New("the idempotency key was used for another request")
+	// ErrKeyGone: the request that was made under the idempotency key was removed or
+	// replaced since.
+	ErrKeyGone = errors.New("the request that was made under the idempotency key is gone")
 	// ErrSuperseded: the attempt is no longer its DAG's.
 	ErrSuperseded = errors.New("the attempt was superseded")
 	// ErrClosed: the store or the manager is closing or closed.

@@ -2,6 +2,7 @@ package pin_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ var originPeers = []string{
 
 func kept(t *testing.T, given []string) []string {
 	t.Helper()
-	got := pin.BestOrigins(given)
+	got := pin.BestOrigins(given, netip.Addr{})
 	if len(got) > pin.MaxOrigins {
 		t.Fatalf("%d are kept", len(got))
 	}
@@ -93,7 +94,7 @@ func TestOriginsThatAreKept(t *testing.T) {
 	if got := kept(t, public[:20]); !slices.Equal(got, public[:20]) {
 		t.Errorf("of twenty it kept %q", got)
 	}
-	if got := pin.BestOrigins(nil); got != nil {
+	if got := pin.BestOrigins(nil, netip.Addr{}); got != nil {
 		t.Errorf("of none it kept %q", got)
 	}
 }
@@ -119,7 +120,7 @@ func TestOriginsThatAreIgnored(t *testing.T) {
 		{"dnsaddr", "/dnsaddr/nodes.example.com", "/dnsaddr/nodes.example.com: it does not end in /p2p/", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := pin.Request{Spec: pin.Spec{Origins: pin.BestOrigins([]string{tt.origin, good, tt.origin})}}
+			r := pin.Request{Spec: pin.Spec{Origins: pin.BestOrigins([]string{tt.origin, good, tt.origin}, netip.Addr{})}}
 			want := []string{good}
 			if tt.address {
 				want = append(want, tt.origin)
@@ -131,7 +132,7 @@ func TestOriginsThatAreIgnored(t *testing.T) {
 			if !strings.Contains(info, tt.why) || strings.Count(info, ": it ") != 1 || len(info) > 1000 {
 				t.Errorf("info says %.2000q", info)
 			}
-			if alone := (pin.Spec{Origins: pin.BestOrigins([]string{tt.origin})}).Addresses(); tt.address == (alone == nil) {
+			if alone := (pin.Spec{Origins: pin.BestOrigins([]string{tt.origin}, netip.Addr{})}).Addresses(); tt.address == (alone == nil) {
 				t.Errorf("alone it leaves %q", alone)
 			}
 		})
@@ -147,11 +148,11 @@ func TestOriginsThatAreIgnored(t *testing.T) {
 		nameless = append(nameless, fmt.Sprintf("/ip4/203.0.113.1/tcp/%d", i+1))
 		given = append(given, bad[i], nameless[i], fmt.Sprintf("/ip4/203.0.113.1/tcp/%d%s", i+1, originPeers[0]))
 	}
-	s := pin.Spec{Origins: pin.BestOrigins(given)}
+	s := pin.Spec{Origins: pin.BestOrigins(given, netip.Addr{})}
 	if got := s.Addresses(); len(got) != 20 || count(got, originPeers[0]) != 20 || len(s.Origins) != 40 {
 		t.Errorf("of many it keeps %q", s.Origins)
 	}
-	s = pin.Spec{Origins: pin.BestOrigins(slices.Concat(bad, nameless, []string{good}))}
+	s = pin.Spec{Origins: pin.BestOrigins(slices.Concat(bad, nameless, []string{good}), netip.Addr{})}
 	if got := s.Addresses(); !slices.Equal(got, append([]string{good}, nameless[:19]...)) {
 		t.Errorf("of one that is good it keeps %q", got)
 	}

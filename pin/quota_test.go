@@ -230,7 +230,7 @@ func TestQuotaHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// A quota of pins counts requests that are queued, pinning or pinned, and no others.
+// A quota of pins counts the DAGs of requests that are queued, pinning or pinned, and no others.
 func TestQuotaOfPins(t *testing.T) {
 	l := limits{alice: {Pins: 3}}
 	run(t, pin.Config{Quotas: l}, func(r *rig) {
@@ -247,7 +247,11 @@ func TestQuotaOfPins(t *testing.T) {
 		one := r.after(time.Second, r.add(alice, 1), pin.Pinned)
 		r.after(time.Second, r.add(alice, 5), pin.Pinning) // which nobody has
 		failed := r.after(time.Second, r.add(alice, 9), pin.Failed)
-		again := r.add(alice, 1) // the same DAG again is another request
+		again := r.add(alice, 0)
+		twin := r.add(alice, 1) // for what is pinned
+		if err := r.Remove(t.Context(), alice, twin.ID); err != nil {
+			t.Fatal(err)
+		}
 		_, err := r.Add(t.Context(), alice, pintest.DAGSpec(2))
 		full("a fourth", err, "quota of pins is reached: it has 3 of 3")
 		_, err = r.Retry(t.Context(), alice, failed.ID)

@@ -14,6 +14,13 @@ import (
 // one request holds, so that one commit can let go of it.
 const KeptTries = 4
 
+// An idempotency key is remembered for KeyAge, and no longer than until the account has made
+// KeptKeys other requests, which bounds what an account can have kept: some 20 MiB.
+const (
+	KeyAge   = 24 * time.Hour // a client that was offline overnight has its answer
+	KeptKeys = 100_000
+)
+
 // Records keeps requests on disk, and what is known of DAGs. It has three parts, by who
 // calls them. One value has all three, since they change together.
 //
@@ -52,22 +59,31 @@ type Requests interface {
 	// other method is called at the same time. Quotas are checked in the commit that makes
 	// a request or that makes it pinned, so they hold exactly, whatever happens at the same
 	// time. A change that does not raise what an account is charged is never refused for
-	// its quota of bytes.
+	// its quota of bytes, and a request for a DAG that the account has queued, pinning or
+	// pinned is never refused for its quota of pins.
 	SetQuotas(q Quotas)
 
 	// Add commits a new request and gives it its ID and Created. Its Status is Pinned if
 	// the DAG is complete already, else Queued. It is refused if the account has as
-	// many queued, pinning and pinned requests as it may, or is charged as much as
+	// many DAGs queued, pinning and pinned as it may, or is charged as much as
 	// it may be, or would be charged more than that at once.
-	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError.
+	//
+	// If the spec has an idempotency key, the commit remembers it for the account. A call
+	// with the same key and spec makes nothing, is refused by no limit, and returns the
+	// request as it is now. A call that makes no request leaves no key. Calls at the same
+	// time count as one after the other.
+	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError, ErrKeyReused, ErrKeyGone.
 	Add(ctx context.Context, account string, s Spec) (Request, error)
 
 	// Replace removes request id of the account and adds a new one, in one commit. The
-	// new request may be for the same DAG. The old request does not count any more:
-	// unless it failed, an account at its limit of requests can replace it. An account
-	// above that limit cannot. An account that is charged as much as it may be can
-	// replace too, unless the new request would be charged too much at once.
-	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull, a *QuotaError.
+	// new request may be for the same DAG. The old request does not count any more, so an
+	// account at its limit of pins can replace it by a request for another DAG, unless the
+	// old one failed or another request is for its DAG. An account above that limit cannot.
+	// An account that is charged as much as it may be can replace too, unless the new
+	// request would be charged too much at once. An idempotency key works as for Add, with
+	// the id being a part of what was asked for; if the request was made by an earlier call,
+	// old is the zero value.
+	// Errors: ErrNotFound, ErrTooFast, ErrDiskFull, a *QuotaError, ErrKeyReused, ErrKeyGone.
 	Replace(ctx context.Context, account, id string, s Spec) (now, old Request, released []Attempt, err error)
 
 	// Remove deletes a request and returns it as it last was.
@@ -121,6 +137,23 @@ type Work interface {
 	// accounts go on.
 	FailOverQuota(ctx context.Context, account string, d DAG, bytes uint64) (failed int, released []Attempt, err error)
 
+	// Keep notes what is there of a DAG that is fetched under the attempt. The note goes
+	// when the DAG is complete, or when nothing holds it any more. Keep does nothing if the
+	// attempt is not the DAG's, or if the DAG is complete or was.
+	Keep(ctx context.Context, d DAG, a Attempt, p Kept) error
+
+	// Kept reads what Keep noted; zero if there is nothing.
+	Kept(ctx context.Context, d DAG) (Kept, error)
+
+	// GiveWay releases the attempt of a DAG that Keep noted something of. Its requests
+	// stay as they are, and the note stays without bytes. The next Begin gives the DAG
+	// a new attempt.
+	GiveWay(ctx context.Context, d DAG) (released []Attempt, err error)
+
+	// Partials yields every DAG that Keep noted something of and that queued or pinning
+	// requests are for. What changes meanwhile may or may not be seen.
+	Partials(ctx context.Context) iter.Seq2[Waiting, error]
+
 	// Repairing reports whether a DAG was complete until [Refetcher].Refetch, and is not
 	// complete again. It is false if nothing holds the DAG.
 	Repairing(ctx context.Context, d DAG) (bool, error)
@@ -137,6 +170,20 @@ type Work interface {
 	// Roots yields every complete DAG, for engines that compare it with what they have
 	// announced.
 	Roots(ctx context.Context) iter.Seq2[DAG, error]
+}
+
+// Kept is what is there of a DAG that is not complete.
+type Kept struct {
+	Blocks uint64    // 0 if they gave way to other data
+	Bytes  uint64    // of these
+	Last   time.Time // when the last block came, in milliseconds; zero is that none did
+}
+
+// Waiting is a DAG that is not complete, and who waits for it.
+type Waiting struct {
+	DAG DAG
+	Kept
+	Accounts []string // that have queued or pinning requests for it, each once
 }
 
 // Releases is the part of [Records] that remembers released attempts until the [Engine]

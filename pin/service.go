@@ -63,6 +63,9 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 		if !made(err) {
 			return Request{}, err
 		}
+		if old.ID == "" { // it was made by an earlier call
+			return r, err
+		}
 		m.log.Info("pin replaced", "cid", r.DAG(), "requestid", r.ID, "account", account,
 			"was_cid", old.DAG(), "was_requestid", old.ID)
 		m.jobs.joined(r)

@@ -8,7 +8,7 @@ type Usage struct {
 	Bytes  uint64 // of the DAGs that it has pinned, each DAG counted once
 	Blocks uint64 // of the same DAGs
 	DAGs   uint64 // how many these are
-	Pins   uint64 // requests that are queued, pinning or pinned
+	Pins   uint64 // DAGs that it has queued, pinning or pinned, each DAG counted once
 }
 
 // Quota is what an account may have, counted as in [Usage]; 0 is no limit.

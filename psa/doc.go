@@ -15,6 +15,17 @@
 // A time may be finer than the millisecond that created is given in, and still
 // compares exactly.
 //
+// # Requests that are sent again
+//
+// POST takes an Idempotency-Key, by draft-ietf-httpapi-idempotency-key-header-07. The draft
+// would have a request refused with 409 that comes while the same is being handled. Here it
+// waits, since 409 means INSUFFICIENT_FUNDS to the spec's clients, and since handling a
+// request takes no longer than one commit. Then it is answered as any that is sent again.
+// Refusals are not remembered: what was refused may be admitted the next time. If the pin is
+// gone by then the answer is 410, since 202 would say that the content is kept.
+//
+// # Paths
+//
 // Paths may end in a slash, and may have one too many after the base path, as
 // clients make it that join a base path which ends in a slash with "/pins".
 //

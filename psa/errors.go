@@ -79,6 +79,10 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 	case errors.Is(err, pin.ErrDenied):
 		// Not 403: that is about the token, and another one would not help.
 		return fail(http.StatusUnavailableForLegalReasons, "the content is on a denylist of this server, and cannot be pinned here")
+	case errors.Is(err, pin.ErrKeyReused):
+		return fail(http.StatusUnprocessableEntity, "%s: another request was made with this key; give each request a key of its own", headerIdempotencyKey)
+	case errors.Is(err, pin.ErrKeyGone):
+		return fail(http.StatusGone, "%s: the pin that was made with this key was removed or replaced since; to pin it again, use another key", headerIdempotencyKey)
 	case errors.As(err, &tooMuch):
 		return fail(http.StatusRequestEntityTooLarge, "body: is larger than %d bytes", tooMuch.Limit)
 	case errors.Is(err, pin.ErrTooFast):

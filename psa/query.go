@@ -18,11 +18,11 @@ const (
 	maxCIDs      = 10
 )
 
-// parseQuery reads the query string of GET /pins. Before and After come out in
+// ParseQuery reads the query string of GET /pins. Before and After come out in
 // whole milliseconds, which is what created is given in, rounded so that they
 // select the same requests as the times that were sent.
 // Errors: [*pin.InvalidError].
-func parseQuery(raw string) (pin.Query, error) {
+func ParseQuery(raw string) (pin.Query, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return pin.Query{}, invalid("query", "cannot be read: %v", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -26,6 +27,10 @@ type Config struct {
 	// "*", or such as "https://app.example.com", in which * stands for any
 	// text. Nil is "*"; an empty list is none.
 	CORSOrigins []string
+	// Requester gives the address of the machine that a request surely came from; zero if
+	// that is not certain, as behind a proxy that is not trusted. A private address that an
+	// origin has is dialled only if it is this one. Nil: it is never certain.
+	Requester func(*http.Request) netip.Addr
 	// Logger gets the causes of what is answered 500. Nil logs nothing.
 	Logger *slog.Logger
 }
@@ -54,7 +59,7 @@ func Register(g *echo.Group, cfg Config) error {
 	open := []echo.MiddlewareFunc{Errors(cfg.Logger), announceMethods, allowOrigins}
 	guarded := append(open[:len(open):len(open)], cfg.Auth)
 
-	a := &api{service: cfg.Service, delegates: cfg.Delegates, answers: newAnswers()}
+	a := &api{service: cfg.Service, delegates: cfg.Delegates, requester: cfg.Requester, answers: newAnswers()}
 	for _, base := range []string{"", "/"} { // a client's base path may end in a slash
 		for _, end := range []string{"", "/"} {
 			pins, one := base+"/pins"+end, base+"/pins/:requestid"+end

@@ -1,11 +1,12 @@
 package psa
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/ipfs/boxo/verifcid"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multicodec"
@@ -25,8 +26,9 @@ func invalid(field, format string, a ...any) error {
 	return &pin.InvalidError{Field: field, Msg: fmt.Sprintf(format, a...)}
 }
 
-// parseSpec reads a Pin object. Errors: [*pin.InvalidError].
-func parseSpec(body []byte) (pin.Spec, error) {
+// parseSpec reads a Pin object. from is the address that it surely came from; zero is that
+// it is not known. Errors: [*pin.InvalidError].
+func parseSpec(body []byte, from netip.Addr) (pin.Spec, error) {
 	members, err := object(body)
 	if err != nil {
 		return pin.Spec{}, invalid("body", "%v", err)
@@ -38,16 +40,17 @@ func parseSpec(body []byte) (pin.Spec, error) {
 	if s.Name, err = parseName(members["name"]); err != nil {
 		return pin.Spec{}, err
 	}
-	if s.Origins, err = parseOrigins(members["origins"]); err != nil {
+	if s.Origins, err = parseOrigins(members["origins"], from); err != nil {
 		return pin.Spec{}, err
 	}
+	s.From = pin.RequesterOf(s.Origins, from)
 	if s.Meta, err = parseMeta(members["meta"]); err != nil {
 		return pin.Spec{}, err
 	}
 	return s, nil
 }
 
-func parseRoot(raw json.RawMessage) (string, cid.Cid, error) {
+func parseRoot(raw jsontext.Value) (string, cid.Cid, error) {
 	if isNull(raw) {
 		return "", cid.Undef, invalid("cid", "is required")
 	}
@@ -59,11 +62,8 @@ func parseRoot(raw json.RawMessage) (string, cid.Cid, error) {
 	if err != nil {
 		return "", cid.Undef, err
 	}
-	switch codec := multicodec.Code(c.Type()); codec {
-	case multicodec.DagPb, multicodec.DagCbor, multicodec.DagJson, multicodec.Raw:
-	default:
-		return "", cid.Undef, invalid("cid",
-			"its codec, %s, is not supported: use dag-pb, dag-cbor, dag-json or raw", codec)
+	if !pin.CanRead(c.Type()) {
+		return "", cid.Undef, invalid("cid", "its codec, %s, is not supported: use %s", multicodec.Code(c.Type()), pin.CodecNames())
 	}
 	err = verifcid.ValidateCid(verifcid.DefaultAllowlist, c)
 	switch {
@@ -95,7 +95,7 @@ func parseCID(text string) (cid.Cid, error) {
 	return c, nil
 }
 
-func parseName(raw json.RawMessage) (string, error) {
+func parseName(raw jsontext.Value) (string, error) {
 	if isNull(raw) {
 		return "", nil
 	}
@@ -118,27 +118,19 @@ func checkName(name string) error {
 
 // parseOrigins chooses the origins to keep. None is an error, as they are hints: neither one
 // that cannot be read, nor too many.
-func parseOrigins(raw json.RawMessage) ([]string, error) {
-	if isNull(raw) || isEmptyObject(raw) { // {} is how JavaScript writes a Set
+func parseOrigins(raw jsontext.Value, from netip.Addr) ([]string, error) {
+	if isNull(raw) || isEmpty(raw, jsontext.KindBeginObject) { // {} is how JavaScript writes a Set
 		return nil, nil
 	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(raw, &items); err != nil {
+	given, ok := stringList(raw)
+	if !ok {
 		return nil, invalid("origins", "must be a list of strings")
 	}
-	given := make([]string, len(items))
-	for i, item := range items {
-		origin, ok := jsonString(item)
-		if !ok {
-			return nil, invalid("origins", "must be a list of strings")
-		}
-		given[i] = origin
-	}
-	return pin.BestOrigins(given), nil
+	return pin.BestOrigins(given, from), nil
 }
 
-func parseMeta(raw json.RawMessage) (map[string]string, error) {
-	if isNull(raw) || isEmptyList(raw) { // [] is how PHP writes an empty map
+func parseMeta(raw jsontext.Value) (map[string]string, error) {
+	if isNull(raw) || isEmpty(raw, jsontext.KindBeginArray) { // [] is how PHP writes an empty map
 		return nil, nil
 	}
 	meta, err := stringMap(raw)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,7 +24,7 @@ import (
 
 func requestKinds() []byte {
 	return []byte{
-		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, holding.KDAG, holding.KAttempt, roomtest.KReleased,
+		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, requests.KOnce, requests.KOnceOrder, requests.KRequester, holding.KDAG, holding.KAttempt, roomtest.KReleased,
 		holding.KLinkTo, roomtest.KLinkFrom,
 	}
 }
@@ -162,6 +163,9 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 		return
 	}
 	roomtest.CheckInvariants(t, s.kv)
+	if key[0] == requests.KOnce || key[0] == requests.KOnceOrder {
+		must(t, s.requestRecords.SweepKeys(ctx, func(context.Context, time.Duration) error { return nil }))
+	}
 	if key[0] > holding.KDAG { // for the others it takes only time
 		reclaimAll(t, s)
 		if st, err = s.Stats(ctx); err != nil || st.Dead.Blocks != 0 {

@@ -12,17 +12,21 @@ const (
 	// firstLayout is the oldest layout that this version can bring to its own. Earlier ones
 	// were never released.
 	firstLayout = 4
-	// layoutVersion is the layout of records that this version reads and writes.
-	layoutVersion = 4
+	// layoutVersion is the layout of records that this program reads and writes.
+	layoutVersion = 5
 )
 
 // A migration brings records from one layout to the next. It may commit as often as it needs. It
 // changes records through [Store.step] only, so that all of it can be undone.
 type migration func(ctx context.Context, s *Store) error
 
-// migrations lists the steps: at i is the one from layout firstLayout+i to the next. There is none
-// yet; a test makes one up, and shows what happens when it fails and when it is cut off.
-func migrations() []migration { return nil }
+// migrations has the step from layout firstLayout+i to the next one at i. A test makes one
+// up, and shows what happens when it fails and when it is cut off.
+func migrations() []migration {
+	return []migration{
+		func(ctx context.Context, s *Store) error { return s.requestRecords.CountLiveAnew(ctx, s.step) },
+	}
+}
 
 // migrate runs the steps that a directory needs. It keeps the old values of what they change until all
 // of them are done. If one fails, everything is put back, and the version that wrote the records can

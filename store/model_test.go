@@ -17,6 +17,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	blocklinks "github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -132,7 +133,7 @@ func (f *family) collect(c cid.Cid, into map[string]int, seen map[cid.Cid]bool) 
 	if c.Type() == cid.Raw {
 		return
 	}
-	ls, err := walk.Links(b)
+	ls, err := blocklinks.Of(b.Cid(), b.RawData())
 	if err != nil {
 		panic(err)
 	}

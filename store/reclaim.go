@@ -179,6 +179,9 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	if len(bad) > 0 {
 		return &space.DamagedTablesError{Tables: bad}
 	}
+	if err := r.s.requestRecords.SweepKeys(ctx, r.pause); err != nil {
+		return err
+	}
 	if err := r.s.held.DeleteLoose(ctx, holding.LooseWork{
 		Progress: func(done, total uint64) { r.progress(ReclaimProgress{stageDelete, done, total}) },
 		Deleted: func(blocks, bytes uint64) {

@@ -103,7 +103,8 @@ func describe(kind string, key []byte) DamagedRecord {
 		return pin.DAG(b[2:n]).String(), b[n:]
 	}
 	switch key[0] {
-	case requests.KAccount, requests.KRow, requests.KByName, requests.KHolds, requests.KDetails, requests.KUsage, accounts.KLogin:
+	case requests.KAccount, requests.KRow, requests.KByName, requests.KHolds, requests.KDetails, requests.KUsage,
+		requests.KOnce, requests.KOnceOrder, requests.KRequester, accounts.KLogin:
 		d.Account = id(tail)
 	case requests.KRequest:
 		d.Account = id(tail)

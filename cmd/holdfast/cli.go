@@ -30,6 +30,7 @@ type cli struct {
 	getenv         func(string) string
 	interactive    bool // somebody sits at stdin and stderr
 	unit           datadir.ServiceUnit
+	program        string // as programName gives it
 
 	// Flags of every command.
 	dataFlag, configFlag string
@@ -45,12 +46,14 @@ of the IPFS Pinning Services API.
 
 Start the server with "holdfast serve". The other commands work while it runs
 and while it does not.`,
+		Version:       versionLine(),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
+	root.SetVersionTemplate("holdfast {{.Version}}\n") // as `holdfast version` prints it
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return hint.Add(err, fmt.Sprintf("`%s --help` shows how it is used", cmd.CommandPath()))
 	})
@@ -58,7 +61,7 @@ and while it does not.`,
 	flags.StringVar(&c.dataFlag, "data", "", "data directory (default $"+config.EnvData+", else "+xdgHint+")")
 	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+config.EnvConfig+")")
 	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(), c.storeCommand(),
-		c.keysCommand(), c.auditCommand(), c.versionCommand())
+		c.keysCommand(), c.auditCommand(), c.configCommand(), c.versionCommand(), c.manCommand())
 	help := root.RunE
 	c.explainArgs(root)
 	root.RunE = help

@@ -19,8 +19,10 @@ func (c *cli) keysRotateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Sign with a new key from now on",
-		Long: `Sign with a new key from now on. Tokens that older keys signed go on working:
-a key is kept while a session or a device token stands on it.
+		Long: `Sign with a new key from now on. Tokens that older keys signed go on working. An
+older key is kept until the last session that it signed has expired, which is the date
+that is printed, and after that while a device token that it signed is valid. Device
+tokens without an expiry are valid until they are revoked.
 
 With --end-tokens the older keys are dropped at once, and so every session and
 every device token of every account ends. That is for when a key has leaked.`,
@@ -38,7 +40,7 @@ every device token of every account ends. That is for when a key has leaked.`,
 				for _, k := range keys {
 					kept := "signs"
 					if !k.Until.IsZero() {
-						kept = "until " + k.Until.Format(time.RFC3339)
+						kept = "until " + k.Until.Format(time.RFC3339) + ", or longer for device tokens"
 					}
 					rows = append(rows, []string{k.ID, createdText(k.Created), kept})
 				}

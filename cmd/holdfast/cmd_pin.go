@@ -88,10 +88,10 @@ are taken for the CID.`,
 					fmt.Fprintln(c.stderr, "pinned: all of it is here already")
 					return nil
 				case !a.Running():
-					fmt.Fprintln(c.stderr, "queued: no server runs on this data directory; it is fetched when one does (holdfast serve)")
+					fmt.Fprintln(c.stderr, "queued: no server runs on this data directory; it is fetched when one does;", c.asCalled("`holdfast serve` runs one"))
 					return nil
 				case background:
-					fmt.Fprintf(c.stderr, "queued: %s shows how it goes\n", c.pinLine(*user, "ls"))
+					fmt.Fprintln(c.stderr, c.asCalled("queued: "+c.pinLine(*user, "ls")+" shows how it goes"))
 					return nil
 				}
 				return c.follow(cmd.Context(), a, *user, made)

@@ -77,7 +77,7 @@ else they get new ones.`,
 					return err
 				}
 				if done.Left > 0 {
-					fmt.Fprintf(c.stderr, "pins that stay, as it cannot be read what they are for: %d; `holdfast pin rm --all --user %s` removes them\n", done.Left, from)
+					fmt.Fprintf(c.stderr, c.asCalled("pins whose CID cannot be read, and that stay: %d; `holdfast pin rm --all --user %s` removes them\n"), done.Left, from)
 				}
 				_, err = fmt.Fprintf(c.stdout, "pins adopted: %d\n", done.Adopted)
 				return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -9,25 +8,23 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 func (c *cli) userQuotaCommand() *cobra.Command {
 	var maxPins uint64
 	cmd := &cobra.Command{
 		Use:   "quota EMAIL [SIZE]",
-		Short: "Set how much an account may pin",
-		Long: `Set how many bytes the pins of an account may hold, SIZE, such as 10GiB, how many
-pins it may have, --max-pins, or both. What is left out stays as it is; 0 is no
-limit. Pins that are queued, being pinned or pinned count; failed ones do not.
-Nothing is removed from an account that has more already.`,
+		Short: "Show or set how much an account may pin",
+		Long: `Show the quotas of an account, and what it uses of them. With SIZE, such as 10GiB,
+set how many bytes its pins may hold; with --max-pins, how many pins it may have. What
+is left out stays as it is. 0 is no limit. Pins that are queued, being pinned or pinned
+count; failed ones do not. Nothing is removed from an account that has more already.`,
 		Args: func(cmd *cobra.Command, given []string) error {
-			if len(given) != 1 {
-				return args("EMAIL", "SIZE")(cmd, given)
+			if len(given) == 1 {
+				return nil
 			}
-			if !cmd.Flags().Changed("max-pins") {
-				return errors.New("SIZE is missing, and so is --max-pins")
-			}
-			return nil
+			return args("EMAIL", "SIZE")(cmd, given)
 		},
 		RunE: func(cmd *cobra.Command, given []string) error {
 			var in admin.NewQuota
@@ -42,6 +39,15 @@ Nothing is removed from an account that has more already.`,
 				in.Pins = &maxPins
 			}
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+				if in == (admin.NewQuota{}) {
+					u, err := a.Account(cmd.Context(), given[0])
+					if err != nil {
+						return err
+					}
+					used, pins := usageText(u)
+					_, err = fmt.Fprintf(c.stdout, "quota of %s: %s; used: %s; max pins: %s; pins: %s\n", u.Email, quotaText(u.Quota), used, countText(u.MaxPins), pins)
+					return err
+				}
 				u, err := a.SetQuota(cmd.Context(), given[0], in)
 				if err != nil {
 					return err
@@ -61,6 +67,14 @@ func quotaText(bytes uint64) string {
 		return "-"
 	}
 	return config.Size(bytes).String()
+}
+
+// usageText is what an account uses of its quotas, for people: bytes, and pins.
+func usageText(a admin.Account) (bytes, pins string) {
+	if a.Usage == nil {
+		return text.OrDash(""), text.OrDash("")
+	}
+	return text.RoughSize(a.Usage.Bytes), strconv.Itoa(a.Usage.Pins)
 }
 
 func countText(n uint64) string {

@@ -89,7 +89,7 @@ func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []strin
 	defer func() { err = d.Explain(errors.Join(err, d.Close())) }()
 
 	name, _ := buildVersion()
-	p := &daemon.Program{Config: cfg, Data: d, Log: log, Version: name, Machine: machine, GCPercent: profile.GCPercent(c.getenv), Notify: daemon.SystemdNotifier(log)}
+	p := &daemon.Program{Config: cfg, Data: d, Log: log, Version: name, Command: c.program, Machine: machine, GCPercent: profile.GCPercent(c.getenv), Notify: daemon.SystemdNotifier(log)}
 	if c.interactive {
 		p.Terminal = c.stderr
 	}

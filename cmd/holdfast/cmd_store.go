@@ -47,7 +47,7 @@ store.reclaim_interval.`,
 					left = fmt.Sprintf("; %s are left until there is more to give back", text.RoughSize(r.Left))
 				}
 				if n := r.Damaged - r.Emptied; n > 0 {
-					left += fmt.Sprintf("; damaged files, which give nothing back: %d (run holdfast store verify --repair, and reclaim again when that is done)", n)
+					left += fmt.Sprintf("; damaged files, which give nothing back: %d ("+c.asCalled("run `holdfast store verify --repair`")+", and reclaim again when that is done)", n)
 				}
 				if r.Emptied > 0 {
 					left += fmt.Sprintf("; damaged files that nothing is left in: %d (a restart removes them)", r.Emptied)
@@ -213,9 +213,9 @@ func (c *cli) tellVerified(v admin.Verified, asJSON, repair, running bool) error
 		return hint.Add(fmt.Errorf("damaged: %s", text.Counted(v.BadBlocks(), "block")),
 			"`holdfast store verify --repair` fetches them again; check the disk, too")
 	case !running:
-		fmt.Fprintf(c.stderr, "to be fetched again when the server runs (holdfast serve): %s\n", text.Counted(len(v.Repairing), "DAG"))
+		fmt.Fprintf(c.stderr, c.asCalled("to be fetched again when the server runs (`holdfast serve`): %s\n"), text.Counted(len(v.Repairing), "DAG"))
 	default:
-		fmt.Fprintf(c.stderr, "being fetched again: %s; `holdfast pin ls` shows how it goes\n", text.Counted(len(v.Repairing), "DAG"))
+		fmt.Fprintf(c.stderr, c.asCalled("being fetched again: %s; `holdfast pin ls` shows how it goes\n"), text.Counted(len(v.Repairing), "DAG"))
 	}
 	if v.BadRecords > 0 {
 		return damagedRecords(v.BadRecords)

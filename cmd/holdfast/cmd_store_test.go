@@ -127,7 +127,7 @@ func TestStoreCommandsOnDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want("verify --repair", stderr, "to be fetched again when the server runs (holdfast serve): 1 DAG")
+	want("verify --repair", stderr, "to be fetched again when the server runs (`holdfast serve`): 1 DAG")
 	stdout, _, err = holdfast(t, dir, "pin", "ls")
 	if err != nil {
 		t.Fatal(err)

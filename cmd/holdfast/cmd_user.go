@@ -19,7 +19,7 @@ func (c *cli) userCommand() *cobra.Command {
 		c.userAddCommand(), c.userListCommand(), c.userPasswdCommand(),
 		c.userChangeCommand("disable", "disabled", "Disable an account and end all its tokens", (*admin.Client).Disable),
 		c.userChangeCommand("enable", "enabled", "Enable an account that was disabled", (*admin.Client).Enable),
-		c.userQuotaCommand(), c.userRemoveCommand(),
+		c.userRoleCommand(), c.userQuotaCommand(), c.userRemoveCommand(),
 		c.userInviteCommand(), c.userInvitesCommand(), c.userUninviteCommand(),
 	)
 }
@@ -62,11 +62,11 @@ func (c *cli) userAddCommand() *cobra.Command {
 func (c *cli) userListCommand() *cobra.Command {
 	return listCommand(c, listing[admin.Account]{
 		use:   "ls",
-		short: "List the accounts",
+		short: "List the accounts, and what their pins take up",
 		get: func(ctx context.Context, a *admin.Client, _ []string) ([]admin.Account, error) {
 			return a.Accounts(ctx)
 		},
-		heads: []string{"EMAIL", "ROLE", "STATE", "QUOTA", "MAX PINS", "CREATED", "ID"},
+		heads: []string{"EMAIL", "ROLE", "STATE", "USED", "QUOTA", "PINS", "MAX PINS", "CREATED", "ID"},
 		row: func(u admin.Account) []string {
 			role, state := "user", "enabled"
 			if u.Admin {
@@ -78,7 +78,8 @@ func (c *cli) userListCommand() *cobra.Command {
 			if u.Damaged {
 				role, state = text.OrDash(""), "damaged"
 			}
-			return []string{text.OrDash(u.Email), role, state, quotaText(u.Quota), countText(u.MaxPins), u.Created.Format(time.RFC3339), u.ID}
+			used, pins := usageText(u)
+			return []string{text.OrDash(u.Email), role, state, used, quotaText(u.Quota), pins, countText(u.MaxPins), u.Created.Format(time.RFC3339), u.ID}
 		},
 	})
 }

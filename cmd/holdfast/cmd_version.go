@@ -63,5 +63,5 @@ func versionOf(set string, info *debug.BuildInfo) (name string, details []string
 	case commit != "":
 		return "devel-" + commit, details
 	}
-	return "devel", details // `go run` does not say which commit it builds
+	return "devel", append(details, "commit not known") // as of `go run`, which Go does not tell
 }

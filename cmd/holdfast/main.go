@@ -37,12 +37,13 @@ func run() int {
 		environ: os.Environ(), getenv: os.Getenv,
 		interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		unit:        datadir.SystemUnit(),
+		program:     programName(os.Args[0]),
 	}
 	err := c.command().ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	printError(os.Stderr, err)
+	c.printError(os.Stderr, err)
 	if _, ok := errors.AsType[*stopError](err); ctx.Err() != nil && !ok {
 		return 130 // as shells have it for a command that was interrupted
 	}
@@ -72,12 +73,12 @@ func untilSignal() (ctx context.Context, stop func()) {
 }
 
 // printError shows an error, and its hint, if it has one, unless it was logged.
-func printError(w io.Writer, err error) {
+func (c *cli) printError(w io.Writer, err error) {
 	if _, ok := errors.AsType[*loggedError](err); ok {
 		return
 	}
-	fmt.Fprintf(w, "holdfast: error: %v\n", err)
+	fmt.Fprintf(w, "holdfast: error: %s\n", c.asCalled(err.Error()))
 	if h, ok := errors.AsType[*hint.Error](err); ok {
-		fmt.Fprintf(w, "hint: %s\n", h.Hint)
+		fmt.Fprintf(w, "hint: %s\n", c.asCalled(h.Hint))
 	}
 }

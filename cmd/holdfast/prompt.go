@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
@@ -35,6 +36,7 @@ func (c *cli) readPassword(ctx context.Context, fromStdin bool) (string, error) 
 		return "", hint.Add(errors.New("there is no terminal to ask for the password on"),
 			"give it on standard input, with --password-stdin")
 	}
+	fmt.Fprintf(c.stderr, "A password has %s.\n", auth.PasswordRule())
 	first, err := c.ask(ctx, "Password: ")
 	if err != nil {
 		return "", err

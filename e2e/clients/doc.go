@@ -1,15 +1,26 @@
-// Package clients has every operation of the API called by clients that well-known
-// generators make of its description, against the real server:
+// Package clients tests the real server with the clients that people have.
+//
+// Four generators make clients of the API's description, which call every operation:
 //
 //   - oapi-codegen and ogen, for Go
-//   - hey-api, whose answers are checked by zod, and openapi-typescript with
-//     openapi-fetch, for TypeScript
+//   - hey-api, whose answers zod checks, and openapi-typescript with openapi-fetch, for
+//     TypeScript
+//
+// The pinning API has clients of its own. They make every request that they can, errors
+// included:
+//
+//   - boxo, which is Kubo's client too, and go-pinning-service-http-client, for Go
+//   - @ipfs-shipyard/pinning-service-client in its three major versions,
+//     @helia/remote-pinning, @filebase/sdk and the requests of omnipin, for JavaScript
+//   - kubo-rpc-client, with a real Kubo between
+//
+// Two linters, redocly and spectral, find nothing in the description.
 //
 // `make test-clients` runs it. It is a module of its own, since nothing else needs the
-// generators, and needs node and npm, which fetches the latter two.
+// clients. It needs node and npm, which fetches those for JavaScript.
 package clients
 
-// What the generated code imports is here, so that it is among the module's.
+// The imports of the generated code are here, so that go.mod has them.
 import (
 	_ "github.com/go-faster/errors"
 	_ "github.com/go-faster/jx"

@@ -78,6 +78,12 @@ func (m *model) spec() pin.Spec {
 	if m.rng.IntN(2) == 0 {
 		s.Meta = map[string]string{"k": fmt.Sprint(m.rng.IntN(3)), "step": fmt.Sprint(m.step)}
 	}
+	switch m.rng.IntN(6) {
+	case 0: // it may have been used, mostly for something else
+		s.IdempotencyKey = fmt.Sprint(m.rng.IntN(20))
+	case 1: // and mostly for the same
+		s.IdempotencyKey = s.CID + s.Name
+	}
 	return s
 }
 
@@ -198,6 +204,13 @@ func (m *model) added(method string, f, r pin.Request, ferr, rerr error) {
 	if ferr != nil || rerr != nil {
 		return
 	}
+	if made, known := m.ids[f.ID]; known { // by an earlier call under the same key
+		if made != r.ID {
+			m.Errorf("%s: request %s, want %s", method, r.ID, made)
+		}
+		m.sameRequest(method, f, r)
+		return
+	}
 	m.ids[f.ID] = r.ID
 	m.pairs = append(m.pairs, pair{f, r})
 	m.sameRequest(method, f, r)
@@ -205,7 +218,7 @@ func (m *model) added(method string, f, r pin.Request, ferr, rerr error) {
 
 func (m *model) sameError(method string, ferr, rerr error) {
 	m.Helper()
-	for _, known := range []error{pin.ErrNotFound, pin.ErrTooFast, pin.ErrNotFailed, pin.ErrSuperseded} {
+	for _, known := range []error{pin.ErrNotFound, pin.ErrTooFast, pin.ErrNotFailed, pin.ErrSuperseded, pin.ErrKeyReused, pin.ErrKeyGone} {
 		if errors.Is(ferr, known) != errors.Is(rerr, known) {
 			m.Errorf("%s: %v, want %v", method, rerr, ferr)
 		}

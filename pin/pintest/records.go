@@ -42,6 +42,7 @@ type state struct {
 	dags     map[pin.DAG]*dag
 	deleting map[pin.Attempt]pin.DAG
 	attempts pin.Attempt // the last that was given out
+	once     map[keyOf]once
 }
 
 // request is a request and what it holds besides its own DAG.
@@ -63,6 +64,7 @@ type dag struct {
 	attempt  pin.Attempt // zero until the first Begin
 	complete bool
 	totals   pin.Totals // if it is complete, or was and is being repaired
+	partial  pin.Kept
 }
 
 // repairing reports whether the DAG was complete, and is not complete again.
@@ -75,6 +77,7 @@ func NewRecords(now func() time.Time) *Records {
 		last:     map[string]latest{},
 		dags:     map[pin.DAG]*dag{},
 		deleting: map[pin.Attempt]pin.DAG{},
+		once:     map[keyOf]once{},
 	}}
 }
 
@@ -142,13 +145,19 @@ func (r *Records) Add(ctx context.Context, account string, s pin.Spec) (pin.Requ
 		return pin.Request{}, err
 	}
 	defer r.mu.Unlock()
-	if err := r.room(ctx, account, nil); err != nil {
+	if req, err := r.made(account, "", s); err != nil {
+		return pin.Request{}, err
+	} else if req != nil {
+		return r.public(req), nil
+	}
+	if err := r.room(ctx, account, s.DAG(), nil); err != nil {
 		return pin.Request{}, err
 	}
 	req, err := r.add(account, s, func() error { return r.roomFor(ctx, account, s.DAG(), nil) })
 	if err != nil {
 		return pin.Request{}, err
 	}
+	r.remember(account, "", s, req)
 	return r.public(req), nil
 }
 
@@ -170,6 +179,7 @@ func (r *Records) add(account string, s pin.Spec, admit func() error) (*request,
 	if err := admit(); err != nil {
 		return nil, err
 	}
+	s.IdempotencyKey = ""
 	req := &request{Request: clone(pin.Request{
 		ID: newID(created), Account: account, Spec: s, Created: created, Status: pin.Queued,
 	})}
@@ -182,27 +192,31 @@ func (r *Records) add(account string, s pin.Spec, admit func() error) (*request,
 	return req, nil
 }
 
-// room returns an error unless the account may have one more live request, after old is
-// gone; old may be nil.
-func (r *Records) room(ctx context.Context, account string, old *request) error {
+// room returns an error unless the account may have a live request for the DAG, after old
+// is gone; old may be nil.
+func (r *Records) room(ctx context.Context, account string, d pin.DAG, old *request) error {
 	quota, err := r.quota(ctx, account)
 	if err != nil {
 		return err
 	}
-	most := quota.Pins
-	var live, left uint64
-	for _, req := range r.requests {
-		if req.Account == account && req.Status != pin.Failed {
-			live++
-			if req != old {
-				left++
-			}
-		}
-	}
-	if most > 0 && left+1 > most {
-		return &pin.QuotaError{Pins: true, Used: live, Limit: most}
+	live := r.live(account, nil)
+	then := r.live(account, old)
+	then[d] = true
+	if quota.Pins > 0 && !live[d] && uint64(len(then)) > quota.Pins {
+		return &pin.QuotaError{Pins: true, Used: uint64(len(live)), Limit: quota.Pins}
 	}
 	return nil
+}
+
+// live is the DAGs of an account's live requests, but for one of these.
+func (r *Records) live(account string, but *request) map[pin.DAG]bool {
+	dags := map[pin.DAG]bool{}
+	for _, req := range r.requests {
+		if req.Account == account && req.Status != pin.Failed && req != but {
+			dags[req.DAG()] = true
+		}
+	}
+	return dags
 }
 
 // roomFor returns an error unless the account may be charged for the DAG, or for anything
@@ -238,17 +252,23 @@ func (r *Records) Replace(ctx context.Context, account, id string, s pin.Spec) (
 		return now, old, nil, err
 	}
 	defer r.mu.Unlock()
+	if req, err := r.made(account, id, s); err != nil {
+		return now, old, nil, err
+	} else if req != nil {
+		return r.public(req), old, nil, nil
+	}
 	was, err := r.find(account, id)
 	if err != nil {
 		return now, old, nil, err
 	}
-	if err := r.room(ctx, account, was); err != nil {
+	if err := r.room(ctx, account, s.DAG(), was); err != nil {
 		return now, old, nil, err
 	}
 	is, err := r.add(account, s, func() error { return r.roomFor(ctx, account, s.DAG(), was) })
 	if err != nil {
 		return now, old, nil, err
 	}
+	r.remember(account, id, s, is)
 	if is.Status == pin.Queued {
 		is.takeOver(was)
 	}
@@ -342,7 +362,7 @@ func (r *Records) Retry(ctx context.Context, account, id string) (pin.Request, e
 	if req.Status != pin.Failed {
 		return pin.Request{}, pin.ErrNotFailed
 	}
-	if err := r.room(ctx, account, nil); err != nil {
+	if err := r.room(ctx, account, req.DAG(), nil); err != nil {
 		return pin.Request{}, err
 	}
 	if err := r.roomFor(ctx, account, req.DAG(), nil); err != nil {
@@ -402,7 +422,7 @@ func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.
 		return nil, pin.ErrSuperseded
 	}
 	repaired := rec.repairing()
-	rec.complete, rec.totals = true, t
+	rec.complete, rec.totals, rec.partial = true, t, pin.Kept{}
 	err := r.settle(ctx, d, repaired)
 	return r.release(), err
 }
@@ -557,9 +577,6 @@ func (r *Records) usageBut(account string, but pin.DAG) (u pin.Usage) {
 		if req.Account != account || req.DAG() == but && !req.Status.Done() {
 			continue
 		}
-		if req.Status != pin.Failed {
-			u.Pins++
-		}
 		d := req.pinned
 		if req.Status == pin.Pinned {
 			d = req.DAG()
@@ -571,6 +588,7 @@ func (r *Records) usageBut(account string, but pin.DAG) (u pin.Usage) {
 			u.Bytes += r.dags[d].totals.Bytes
 		}
 	}
+	u.Pins = uint64(len(r.live(account, nil)))
 	return u
 }
 

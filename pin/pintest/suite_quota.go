@@ -37,7 +37,7 @@ func testPinsLimit(e *env) {
 	_, err = e.recs.Add(e.ctx, alice, DAGSpec(4))
 	e.overPins("Add", err, 3, 3)
 	e.limitPins(2)
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(2)) // which is pinned already
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(4))
 	e.overPins("Add under a limit that was lowered", err, 3, 2)
 	if n := e.count(alice); n != 3 {
 		e.Errorf("%d requests, want 3", n)
@@ -64,8 +64,81 @@ func testPinsLimit(e *env) {
 	_, err = e.recs.Add(e.ctx, alice, DAGSpec(5))
 	e.must(err)
 	e.limitPins(3)
-	_, err = e.recs.Add(e.ctx, alice, DAGSpec(5))
+	_, err = e.recs.Add(e.ctx, alice, DAGSpec(6))
 	e.overPins("Add", err, 3, 3)
+}
+
+// Requests for one DAG count once, however many there are, and until the last of them ends.
+func testPinsLimitSameDAG(e *env) {
+	const limit, adds = 40, 45
+	e.limitPins(limit)
+	for range adds {
+		e.add(alice, named(0, "site"))
+	}
+	e.pins(1)
+	for n := 1; n < limit; n++ {
+		e.add(alice, DAGSpec(n))
+	}
+	_, err := e.recs.Add(e.ctx, alice, DAGSpec(limit))
+	e.overPins("Add", err, limit, limit)
+	e.add(alice, DAGSpec(1)) // which it has
+
+	// One of two goes, and the other counts on; then that goes too.
+	e.limitPins(0)
+	all := e.list(alice, pin.Query{Statuses: pin.Statuses(), Limit: 1000}).Requests
+	for _, r := range all {
+		if r.DAG() == DAGSpec(0).DAG() {
+			e.remove(r)
+			e.pins(limit - 1 + min(1, uint64(e.countOf(alice, DAGSpec(0)))))
+		}
+	}
+	e.pins(limit - 1)
+
+	// The same when they fail, some before the others, and are tried again.
+	first := e.add(alice, DAGSpec(100))
+	e.fail(DAGSpec(100), "why")
+	e.pins(limit - 1)
+	second := e.add(alice, DAGSpec(100))
+	e.pins(limit)
+	e.limitPins(limit)
+	_, err = e.recs.Retry(e.ctx, alice, first.ID) // for what is queued anyway
+	e.must(err)
+	e.pins(limit)
+	e.remove(second)
+	e.pins(limit)
+	e.reopen()
+	e.fail(DAGSpec(100), "why")
+	e.pins(limit - 1)
+
+	// A request that is replaced makes room only if it is the last for its DAG.
+	e.limitPins(0)
+	e.remove(e.get(first))
+	shared := e.add(alice, DAGSpec(1))
+	e.limitPins(limit - 1)
+	_, _, _, err = e.recs.Replace(e.ctx, alice, shared.ID, DAGSpec(101))
+	e.overPins("Replace of one of several", err, limit-1, limit-1)
+	shared, _ = e.replace(alice, shared.ID, DAGSpec(2)) // by what the account has
+	e.pins(limit - 1)
+	e.limitPins(limit - 1)
+	shared, _ = e.replace(alice, shared.ID, shared.Spec) // by the same
+	e.pins(limit - 1)
+	e.remove(shared)
+	e.pins(limit - 1)
+}
+
+// pins checks how many pins alice has, as her quota counts them.
+func (e *env) pins(want uint64) {
+	e.Helper()
+	u, err := e.recs.Usage(e.ctx, alice)
+	e.must(err)
+	if u.Pins != want {
+		e.Errorf("%d pins count, want %d", u.Pins, want)
+	}
+}
+
+func (e *env) countOf(account string, s pin.Spec) int {
+	e.Helper()
+	return e.list(account, pin.Query{Statuses: pin.Statuses(), DAGs: []pin.DAG{s.DAG()}}).Count
 }
 
 func testPinsLimitOfOthers(e *env) {
@@ -141,10 +214,10 @@ func testPinsLimitRetry(e *env) {
 func testPinsLimitTogether(e *env) {
 	const limit, callers = 40, 200
 	var failed []pin.Request
-	for range callers / 4 {
-		failed = append(failed, e.add(alice, DAGSpec(0)))
+	for i := range callers / 4 {
+		failed = append(failed, e.add(alice, DAGSpec(callers+i)))
+		e.fail(DAGSpec(callers+i), "why")
 	}
-	e.fail(DAGSpec(0), "why")
 	e.limitPins(limit)
 	var passed, refused atomic.Int64
 	var wg sync.WaitGroup
@@ -250,7 +323,7 @@ func testBytesLimit(e *env) {
 	e.overBytes("Retry in a full account", err, 2000, 0, 2000)
 	_, _, _, err = e.recs.Replace(e.ctx, alice, five.ID, DAGSpec(6))
 	e.overBytes("Replace of a failed one in a full account", err, 2000, 0, 2000)
-	e.usage(3, 2)
+	e.usage(2, 2)
 }
 
 func testBytesLimitReplace(e *env) {

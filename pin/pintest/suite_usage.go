@@ -2,7 +2,7 @@ package pintest
 
 import "github.com/holdfast-ipfs/holdfast/pin"
 
-// usage checks what alice takes up: so many pins, and so many DAGs that are charged,
+// usage checks what alice takes up: so many pins as a quota counts them, and so many DAGs that are charged,
 // each of which has the totals that [env.complete] gives.
 func (e *env) usage(pins, dags uint64) {
 	e.Helper()
@@ -16,14 +16,14 @@ func (e *env) usage(pins, dags uint64) {
 func testUsage(e *env) {
 	e.usage(0, 0)
 	r, _ := e.pinned(alice, DAGSpec(1))
-	again := e.add(alice, DAGSpec(1)) // is charged once
+	again := e.add(alice, DAGSpec(1)) // counts once, and is charged once
 	e.pinned(bob, DAGSpec(2))
-	e.usage(2, 1)
+	e.usage(1, 1)
 	e.add(alice, DAGSpec(2)) // in full, whoever has it too
-	e.usage(3, 2)
+	e.usage(2, 2)
 	e.add(alice, DAGSpec(3))
 	e.begin(DAGSpec(3))
-	e.usage(4, 2) // not before it is complete
+	e.usage(3, 2) // not before it is complete
 	e.reopen()
 	e.remove(r)
 	e.usage(3, 2)
@@ -67,7 +67,7 @@ func testUsageReplaced(e *env) {
 	two, _ := e.pinned(alice, DAGSpec(4))
 	e.replace(alice, one.ID, DAGSpec(5))
 	e.replace(alice, two.ID, DAGSpec(5))
-	e.usage(2, 2)
+	e.usage(1, 2)
 	e.complete(DAGSpec(5), e.begin(DAGSpec(5)))
-	e.usage(2, 1)
+	e.usage(1, 1)
 }

@@ -1,4 +1,4 @@
-// Package graph keeps blocks and what holds them: keys 20 to 28 of the database, and its
+// Package graph keeps blocks and what holds them: keys 20 to 29 of the database, and its
 // go-datastore. It writes what walks fetch, reports what is whole and the totals of a DAG,
 // drops what released attempts hold, and deletes blocks that nothing holds any more.
 //

@@ -24,6 +24,7 @@ const (
 	kNodes    = 0x26
 	kNode     = 0x27
 	kWhole    = 0x28
+	KPartial  = 0x29
 )
 
 // DAGKey is the key of a DAG's record.

@@ -127,8 +127,12 @@ func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) 
 	if err != nil {
 		return one, err
 	}
+	var taken uint64
 	if was.status.live() {
-		if err := rec.admits(quota.Pins, 0); err != nil {
+		if taken, err = takenBy(&t.Reader, b, was.dag()); err != nil {
+			return one, err
+		}
+		if err := rec.admits(quota.Pins, taken, 0); err != nil {
 			return one, err
 		}
 		if err := s.admitAdopted(&t.Reader, was, held, b, quota.Bytes); err != nil {
@@ -146,9 +150,7 @@ func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) 
 	}
 	is.Seq = rec.NextSeq
 	rec.NextSeq++
-	if is.status.live() {
-		rec.Live++
-	}
+	rec.Live += taken
 	if err := t.Put(accountKey(b), rec); err != nil {
 		return one, err
 	}

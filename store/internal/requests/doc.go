@@ -1,7 +1,13 @@
 // Package requests keeps requests to pin, the lists by which they are found, the DAGs that each
-// of them holds, and what accounts are charged: keys 10 to 19 of the database.
+// of them holds, and what accounts are charged: keys 10 to 1c of the database.
 //
 // It uses package graph, and never the other way: a request holds a DAG by the DAG's record.
+//
+// # Files
+//
+// There are many, since a request, its places in the lists, its quota and its DAG change in
+// one commit. Each file has one kind of record, or answers one question about them. Quotas are
+// decided on in quota.go (bytes) and live_count.go (pins).
 package requests
 
 import (

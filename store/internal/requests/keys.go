@@ -20,6 +20,10 @@ const (
 	KDetails = 0x17
 	KCharge  = 0x18
 	KUsage   = 0x19
+
+	KOnce      = 0x1a
+	KOnceOrder = 0x1b
+	KRequester = 0x1c
 )
 
 // Numbers in keys are big endian, so that keys sort as numbers do.
@@ -41,6 +45,12 @@ func detailsKey(a kv.Account, seq uint64) []byte { return seqKey(KDetails, a, se
 func chargeKey(a kv.Account, d pin.DAG) []byte {
 	return holding.AppendDAG(kv.AccountPrefix(KCharge, a), d)
 }
+
+// onceKey is the key of what was made under an idempotency key, of which it has the hash.
+func onceKey(a kv.Account, key nameHash) []byte { return append(kv.AccountPrefix(KOnce, a), key[:]...) }
+
+// onceOrderKey is the key of the hash of the idempotency key under which a request was made.
+func onceOrderKey(a kv.Account, seq uint64) []byte { return seqKey(KOnceOrder, a, seq) }
 
 func usageKey(a kv.Account) []byte { return kv.AccountPrefix(KUsage, a) }
 
@@ -65,7 +75,7 @@ func dagList(d pin.DAG, a kv.Account) []byte {
 func dagLists(d pin.DAG) []byte { return holding.AppendDAG([]byte{KByDAG}, d) }
 
 // nameList is the list of an account's requests with one name, of which it has the hash.
-func nameList(a kv.Account, name [16]byte) []byte {
+func nameList(a kv.Account, name nameHash) []byte {
 	return append(append([]byte{KByName}, a[:]...), name[:]...)
 }
 

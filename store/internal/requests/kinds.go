@@ -35,6 +35,9 @@ func Kinds() []kv.Kind {
 			return nil
 		}},
 		{Prefix: KCharge, Name: "charge for a CID", Check: kv.CheckRecord[chargeRecord]},
+		{Prefix: KRequester, Name: "where a pin came from", Check: checkRequester},
 		{Prefix: KUsage, Name: "usage of an account", Check: kv.CheckRecord[usageRecord]},
+		{Prefix: KOnce, Name: "idempotency key", Check: kv.CheckRecord[onceRecord]},
+		{Prefix: KOnceOrder, Name: "order of an idempotency key", Check: kv.CheckLen(len(nameHash{}))},
 	}
 }

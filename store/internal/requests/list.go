@@ -73,7 +73,7 @@ func (l *lister) prepare() error {
 	}
 	names := nameFilter(l.q)
 	if l.q.Name != "" && names == nil {
-		l.name = nameList(l.account, nameHash(l.q.Name))
+		l.name = nameList(l.account, hashName(l.q.Name))
 	}
 	if names != nil || l.q.FiltersMeta() {
 		l.scan = func(r row) bool { return names == nil || names(r.name) }

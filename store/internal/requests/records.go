@@ -7,7 +7,7 @@ type accountRecord struct {
 	NextSeq uint64
 	Clock   int64  // what the clock said then, in Unix milliseconds
 	Back    int64  // milliseconds by which the clock was set back, until it has caught up
-	Live    uint64 // requests that are queued, pinning or pinned
+	Live    uint64 // for how many DAGs there are requests that are queued, pinning or pinned
 }
 
 // requestRecord is the part of a request that never changes. Its status is in the lists.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -78,6 +79,7 @@ type request struct {
 	requestRecord
 	status  statusCode
 	details string
+	from    netip.Addr // see pin.Spec.From
 	totals  pin.Totals
 	damage  *damagedRequest // what is known if the record cannot be read, else nil
 }
@@ -112,7 +114,7 @@ func (r *request) public() (pin.Request, error) {
 	out := pin.Request{
 		ID:      uuid.UUID(r.ID).String(),
 		Account: r.account.String(),
-		Spec:    pin.Spec{CID: r.CID, Root: root, Name: r.Name},
+		Spec:    pin.Spec{CID: r.CID, Root: root, Name: r.Name, From: r.from},
 		Created: time.UnixMilli(r.Created).UTC(),
 		Status:  r.status.status(),
 		Totals:  r.totals,

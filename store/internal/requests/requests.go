@@ -14,6 +14,10 @@ import (
 
 // Add implements [pin.Requests].
 func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin.Request, err error) {
+	asked := ask{account: account, spec: spec}
+	if now, found, err := s.before(ctx, asked); err != nil || found {
+		return now, err
+	}
 	if err := s.space.RoomFor(0); err != nil {
 		return pin.Request{}, err
 	}
@@ -21,7 +25,13 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 	if err != nil {
 		return pin.Request{}, kv.Wrap(err, "add pin request")
 	}
-	err = s.kv.Update(ctx, func(t *kv.Tx) error {
+	err = s.updateLearning(ctx, func(t *kv.Tx) error {
+		if req, err := s.made(&t.Reader, asked); err != nil {
+			return err
+		} else if req != nil {
+			now, err = req.public()
+			return err
+		}
 		a, _ := kv.AccountOf(account)
 		used, err := s.charged(&t.Reader, a)
 		if err != nil {
@@ -29,6 +39,9 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 		}
 		req, err := s.add(t, account, spec, quota.Pins, 0)
 		if err != nil {
+			return err
+		}
+		if err := s.remember(t, asked, req); err != nil {
 			return err
 		}
 		now, err = s.admitted(t, req, used, quota.Bytes)
@@ -60,6 +73,10 @@ func inDoubt[T any](err error, made T) (none T) {
 
 // Replace implements [pin.Requests].
 func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
+	asked := ask{account: account, replaces: id, spec: spec}
+	if now, found, err := s.before(ctx, asked); err != nil || found {
+		return now, old, nil, err
+	}
 	if err := s.space.RoomFor(0); err != nil {
 		return now, old, nil, err
 	}
@@ -68,7 +85,13 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		return now, old, nil, kv.Wrap(err, "replace pin request %s", id)
 	}
 	err = s.updateLearning(ctx, func(t *kv.Tx) error {
-		released = nil
+		old, released = pin.Request{}, nil
+		if req, err := s.made(&t.Reader, asked); err != nil {
+			return err
+		} else if req != nil {
+			now, err = req.public()
+			return err
+		}
 		was, err := s.find(&t.Reader, account, id)
 		if err != nil {
 			return err
@@ -80,12 +103,15 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		if old, err = was.public(); err != nil {
 			return err
 		}
-		var freed uint64
-		if was.status.live() {
-			freed = 1
+		freed, err := freedBy(&t.Reader, was)
+		if err != nil {
+			return err
 		}
 		is, err := s.add(t, account, spec, quota.Pins, freed)
 		if err != nil {
+			return err
+		}
+		if err := s.remember(t, asked, is); err != nil {
 			return err
 		}
 		if released, err = s.takeOver(t, is, was); err != nil {
@@ -173,8 +199,12 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 			return pin.ErrNotFailed
 		}
 		rec, err := s.accountRecord(&t.Reader, req.account)
+		if err != nil {
+			return err
+		}
+		taken, err := takenBy(&t.Reader, req.account, req.dag())
 		if err == nil {
-			err = rec.admits(quota.Pins, 0)
+			err = rec.admits(quota.Pins, taken, 0)
 		}
 		if err != nil {
 			return err
@@ -188,6 +218,9 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 			to = codePinned
 		}
 		if err := s.move(t, req, to, ""); err != nil {
+			return err
+		}
+		if err := s.noteLive(t, req.account, int(taken)); err != nil {
 			return err
 		}
 		now, err = s.admitted(t, req, used, quota.Bytes)
@@ -217,14 +250,18 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*r
 	if err != nil {
 		return nil, err
 	}
-	if err := rec.admits(limit, freed); err != nil {
+	taken, err := takenBy(&t.Reader, acct, spec.DAG())
+	if err != nil {
+		return nil, err
+	}
+	if err := rec.admits(limit, taken, freed); err != nil {
 		return nil, err
 	}
 	created, err := rec.tick(s.now().UnixMilli())
 	if err != nil {
 		return nil, err
 	}
-	req := &request{account: acct, status: codeQueued, requestRecord: requestRecord{
+	req := &request{account: acct, status: codeQueued, from: spec.From, requestRecord: requestRecord{
 		ID:      newID(created),
 		Created: created,
 		Seq:     rec.NextSeq,
@@ -235,7 +272,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*r
 		Origins: slices.Clone(spec.Origins),
 	}}
 	rec.NextSeq++
-	rec.Live++
+	rec.Live += taken
 	complete, err := s.held.Hold(t, req.dag())
 	if err != nil {
 		return nil, err
@@ -250,6 +287,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*r
 		return nil, err
 	}
 	t.Set(rowKey(acct, req.Seq), encodeRow(&req.requestRecord))
+	putRequester(t, req)
 	if err := s.enlist(t, req, true); err != nil {
 		return nil, err
 	}
@@ -272,7 +310,7 @@ func (s *Store) enlist(t *kv.Tx, req *request, on bool) error {
 		lists = append(lists, dagList(d, req.account))
 	}
 	if req.Name != "" {
-		lists = append(lists, nameList(req.account, nameHash(req.Name)))
+		lists = append(lists, nameList(req.account, hashName(req.Name)))
 	}
 	for _, l := range lists {
 		if err := markList(t, l, req.Seq, on); err != nil {
@@ -291,12 +329,11 @@ func (s *Store) erase(t *kv.Tx, req *request) error {
 	t.Delete(rowKey(req.account, req.Seq))
 	t.Delete(holdsKey(req.account, req.Seq))
 	t.Delete(detailsKey(req.account, req.Seq))
-	if req.status.live() {
-		if err := s.noteLive(t, req.account, -1); err != nil {
-			return err
-		}
+	dropRequester(t, req)
+	if err := s.enlist(t, req, false); err != nil || !req.status.live() {
+		return err
 	}
-	return s.enlist(t, req, false)
+	return s.noteEnded(t, req.account, req.dag())
 }
 
 // move gives a request another status. It was not pinned before.
@@ -305,16 +342,6 @@ func (s *Store) move(t *kv.Tx, req *request, to statusCode, details string) erro
 		return err
 	}
 	if err := markList(t, statusList(to, req.account), req.Seq, true); err != nil {
-		return err
-	}
-	change := 0
-	if to.live() {
-		change++
-	}
-	if req.status.live() {
-		change--
-	}
-	if err := s.noteLive(t, req.account, change); err != nil {
 		return err
 	}
 	req.status = to
@@ -408,9 +435,12 @@ func (s *Store) forgetDamaged(r pin.Request) {
 	}
 }
 
-// readRest reads what belongs to a request's status: why it failed, or the totals of what it has
-// pinned.
+// readRest reads what goes with a request's status: why it failed, or how much it
+// has pinned, and where it came from.
 func (s *Store) readRest(r *kv.Reader, req *request) (err error) {
+	if err := readRequester(r, req); err != nil {
+		return err
+	}
 	switch req.status {
 	case codePinned:
 		req.totals, err = s.pinnedTotals(r, req.account, req.dag())

@@ -123,9 +123,12 @@ func cutText(b []byte) (text, rest []byte, ok bool) {
 	return b[w : w+int(n)], b[w+int(n):], true
 }
 
-// nameHash stands for a name in keys. It is half of a cryptographic hash. To find two names that
+// nameHash is what hashName gives.
+type nameHash [16]byte
+
+// hashName gives what stands for a name in keys: half of a cryptographic hash. To find two names that
 // collide takes 2^64 tries, and would harm only the account that has both.
-func nameHash(name string) (h [16]byte) {
+func hashName(name string) (h nameHash) {
 	full := sha256.Sum256([]byte(name))
 	copy(h[:], full[:])
 	return h

@@ -249,7 +249,7 @@ func (s *Store) failPart(t *kv.Tx, d pin.DAG, of chunkOf, p part, details string
 	if err := finish(t, of, p.which, codeFailed); err != nil {
 		return 0, nil, err
 	}
-	if err := s.noteLive(t, of.account, -failed); err != nil {
+	if err := s.noteEnded(t, of.account, d); err != nil {
 		return 0, nil, err
 	}
 	for bit := range p.which.up {

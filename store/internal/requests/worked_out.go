@@ -68,11 +68,11 @@ func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*chunk
 	case list[0] == KStatus && len(list) == 2+len(kv.Account{}):
 		return workOutStatus(r, statusCode(list[1]), kv.Account(list[2:]), number, cause)
 	case list[0] == KByName && len(list) == 1+len(kv.Account{})+16:
-		a, hash := kv.Account(list[1:]), [16]byte(list[1+len(kv.Account{}):])
+		a, hash := kv.Account(list[1:]), nameHash(list[1+len(kv.Account{}):])
 		c := new(chunk)
 		err := eachRow(r, a, number, func(seq uint64, bit int) error {
 			row, err := rowAt(r, a, seq)
-			if err == nil && nameHash(string(row.name)) == hash {
+			if err == nil && hashName(string(row.name)) == hash {
 				c.add(bit)
 			}
 			if errors.Is(err, pin.ErrUnreadable) {

@@ -125,7 +125,7 @@ func CheckInvariants(tb testing.TB, db *kv.DB) {
 	tb.Helper()
 	ctx := context.WithoutCancel(tb.Context()) // cleanups come here too
 	Must(tb, db.View(ctx, func(r *kv.Reader) error {
-		c := &checker{r: r, want: map[string]string{}, holders: map[pin.DAG]uint64{}, pinned: map[pinnedBy]uint64{}, live: map[kv.Account]uint64{}}
+		c := &checker{r: r, want: map[string]string{}, holders: map[pin.DAG]uint64{}, pinned: map[pinnedBy]uint64{}, live: map[kv.Account]map[pin.DAG]bool{}}
 		if err := c.requests(); err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ type checker struct {
 	want    map[string]string // keys that follow from the requests
 	holders map[pin.DAG]uint64
 	pinned  map[pinnedBy]uint64
-	live    map[kv.Account]uint64
+	live    map[kv.Account]map[pin.DAG]bool // the DAGs of requests that have not failed
 }
 
 // requests reads every request and notes what follows from it.
@@ -226,7 +226,10 @@ func (c *checker) holds(a kv.Account, seq uint64, d pin.DAG, code byte) error {
 		c.pinned[pinnedBy{a, d}]++
 	}
 	if code != codeFailed {
-		c.live[a]++
+		if c.live[a] == nil {
+			c.live[a] = map[pin.DAG]bool{}
+		}
+		c.live[a][d] = true
 		c.holders[d]++
 	}
 	return nil
@@ -337,7 +340,7 @@ func (c *checker) charges() error {
 	return nil
 }
 
-// counts compares how many live requests each account has with its record.
+// counts compares for how many DAGs each account has live requests with its record.
 func (c *checker) counts() error {
 	stored, err := c.all(KAccount)
 	if err != nil {
@@ -349,8 +352,8 @@ func (c *checker) counts() error {
 			return err
 		}
 		a := kv.Account([]byte(key[1:]))
-		if n := c.live[a]; rec.Live != n {
-			return fmt.Errorf("%s has %d live requests by its record, and %d in truth", a, rec.Live, n)
+		if n := uint64(len(c.live[a])); rec.Live != n {
+			return fmt.Errorf("%s has live requests for %d DAGs by its record, and for %d in truth", a, rec.Live, n)
 		}
 		delete(c.live, a)
 	}
@@ -398,4 +401,19 @@ func (c *checker) attempts() error {
 		}
 	}
 	return err
+}
+
+// ChangeAccount changes an account's record: how many DAGs it has live requests for, and the
+// number of its next request.
+func ChangeAccount(tb testing.TB, db *kv.DB, account string, change func(live, nextSeq *uint64)) {
+	tb.Helper()
+	Must(tb, db.Update(tb.Context(), func(t *kv.Tx) error {
+		var rec accountRecord
+		k := key(KAccount, AccountOf(account))
+		if _, err := t.Take(k, &rec); err != nil {
+			return err
+		}
+		change(&rec.Live, &rec.NextSeq)
+		return t.Put(k, rec)
+	}))
 }

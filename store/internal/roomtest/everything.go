@@ -3,6 +3,7 @@ package roomtest
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
@@ -45,7 +46,10 @@ func MakeEverything(tb testing.TB, s Pins) {
 	Must(tb, err)
 	_, _, err = s.Begin(ctx, now.DAG())
 	Must(tb, err)
-	_, err = s.Add(ctx, Account, pintest.DAGSpec(4))
+	near := pintest.DAGSpec(4)
+	near.IdempotencyKey = "key"
+	near.Origins, near.From = []string{"/ip4/192.168.1.7/tcp/4001/p2p/a"}, netip.MustParseAddr("192.168.1.7")
+	_, err = s.Add(ctx, Account, near)
 	Must(tb, err)
 	failed, err := s.Add(ctx, Account, pintest.DAGSpec(5))
 	Must(tb, err)

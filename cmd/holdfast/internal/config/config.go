@@ -170,7 +170,7 @@ func Default() Config {
 		Pin: Pin{
 			Workers:      16, // each has a few MiB of blocks in hand
 			StallTimeout: Duration(30 * time.Minute),
-			MaxBlockSize: 2 << 20, // https://specs.ipfs.tech/bitswap-protocol/#block-sizes
+			MaxBlockSize: 4 << 20, // what a message of Bitswap takes, and so what Kubo passes on
 		},
 		Store: Store{
 			MinFreeSpace:    1 << 30,             // a full disk is SIGBUS in a mapped file, so stop well before

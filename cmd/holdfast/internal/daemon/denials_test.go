@@ -161,7 +161,7 @@ func (r *deniedRig) given(b blocks.Block) (gateway int, bitswap bool) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), logtest.Patience)
 	defer cancel()
 	fetch := func(c cid.Cid, a pin.Attempt, done chan<- error) {
-		_, err := peer.node.Fetch(ctx, pin.Job{DAG: pin.DAGOf(c), Attempt: a, Origins: r.node.Addrs(),
+		_, err := peer.node.Fetch(ctx, pin.Job{DAG: pin.DAGOf(c), Attempt: a, Origins: []pin.Origin{{Addr: r.node.Addrs()[0]}},
 			Progress: new(pin.Progress), Slot: freeSlot{}, IdleTimeout: time.Minute})
 		done <- err
 	}

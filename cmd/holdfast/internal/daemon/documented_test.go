@@ -19,6 +19,7 @@ import (
 // Where operators read what there is to name.
 const (
 	readmeFile  = "../../../../README.md"
+	guideFile   = "../../../../docs/guide.md"
 	exampleFile = "../../../../config.example.toml"
 )
 
@@ -70,6 +71,13 @@ var elsewhere = map[string]string{
 	"deploy/grafana/holdfast.json":         "cmd/holdfast/internal/daemon/deploy_test.go TestDashboardUsesWhatIsTold",
 	"/var/lib/private/holdfast":            "cmd/holdfast/process_datadir_test.go TestRootBecomesTheOwner",
 	"/var/lib/private/holdfast.old":        "the operator's",
+	"/var/lib/private":                     "systemd's",
+	"/etc/bash_completion.d/holdfast":      "bash's",
+	"/api/admin/accounts/ID/role":          "cmd/holdfast/testdata/script/api_admin.txtar /role ADMIN",
+	"/api/admin/accounts/ID/password":      "cmd/holdfast/testdata/script/api_admin.txtar /password ADMIN",
+	"/api/admin/accounts/ID/pins":          "cmd/holdfast/testdata/script/api_admin.txtar /pins ADMIN",
+	"docs/guide.md":                        "docs/guide.md",
+	"README.md":                            "README.md",
 	"/backup":                              "the operator's",
 	"/backup/holdfast":                     "the operator's",
 	"/backup/holdfast-2026-11-22":          "the operator's",
@@ -98,7 +106,7 @@ func TestDocumentedPlacesWork(t *testing.T) {
 		}
 	}
 	named := map[string]bool{}
-	for _, file := range []string{readmeFile, exampleFile} {
+	for _, file := range []string{readmeFile, guideFile, exampleFile} {
 		for _, name := range documented(readText(t, file)) {
 			named[name] = true
 			row, there := elsewhere[name]

@@ -175,7 +175,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	}
 	r.told = probes.told
 	api, err := (&api{
-		cfg: config.Default().HTTP, auth: service, pins: brokenPins{b}, probes: probes, requests: p.metrics.Requests, log: log,
+		cfg: config.Default().HTTP, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -33,7 +34,7 @@ func (p *Program) greet(ctx context.Context) error {
 
 // addUserLine is the command that makes the first account.
 func (p *Program) addUserLine() string {
-	return fmt.Sprintf("holdfast user add EMAIL --admin --data %s", text.ShellQuote(p.Data.Shown))
+	return fmt.Sprintf("%s user add EMAIL --admin --data %s", cmp.Or(p.Command, "holdfast"), text.ShellQuote(p.Data.Shown))
 }
 
 // firstAccount makes an admin account and tells of it, once: the password and

@@ -80,7 +80,7 @@ func (p *Program) gatewayRouter(blocks blockstore.Blockstore, denied func(path s
 	// It is logged, and secured against browsers, as the API is.
 	e := echo.New()
 	e.IPExtractor = httpd.ClientIP(p.Config.HTTP.TrustedProxies)
-	e.HTTPErrorHandler = answerFault(p.Log)
+	e.HTTPErrorHandler = answerFault(p.Log, "there is nothing at this path")
 	if p.metrics != nil {
 		e.Use(p.metrics.Requests.Middleware(metrics.GatewayRoute))
 	}

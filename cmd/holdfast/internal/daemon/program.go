@@ -41,6 +41,8 @@ type Program struct {
 	Log    *slog.Logger
 	// Version is told to those who read metrics.
 	Version string
+	// Command is how commands of this program are called; "" is holdfast.
+	Command string
 	// Machine is what there is to be used, by which limits are set. Zero asks
 	// the system.
 	Machine config.Machine
@@ -316,6 +318,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	}
 	handler, err := (&api{
 		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
+		store:  servedStore(p.core.store, p.core.auth, p.pins),
 		probes: p.probes(), requests: requests, log: p.Log,
 	}).handler()
 	if err != nil {

@@ -51,7 +51,7 @@ func EntrySizes(b []byte) (header, body int64, ok bool) {
 // Errors: ErrEntry; io.EOF, if nothing is left; the disk's.
 func ReadEntry(r *bufio.Reader, left int64) (n int64, err error) {
 	head, err := r.Peek(EntryHeader)
-	if len(head) == 0 || err != nil && err != io.EOF {
+	if len(head) == 0 || err != nil && !errors.Is(err, io.EOF) {
 		return 0, err
 	}
 	header, body, ok := EntrySizes(head)
