@@ -8,7 +8,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// quotas gives the manager of pins the limits of accounts. It is a [pin.Quotas].
+// quotas gives the limits of accounts to the manager of pins, and to the records, which
+// decide by them. It is a [pin.Quotas].
 type quotas struct {
 	accounts *auth.Service
 }
