@@ -83,6 +83,7 @@ var elsewhere = map[string]string{
 	"/backup/holdfast-2026-11-22":          "the operator's",
 	"~/.local/share/holdfast":              "cmd/holdfast/testdata/script/documented.txtar home/.local/share/holdfast",
 	"docs/benchmarks.md":                   "docs/benchmarks.md",
+	"docs/codecs.md":                       "docs/codecs.md",
 	"docs/architecture.md":                 "docs/architecture.md",
 	"docs/surprises.md":                    "docs/surprises.md",
 	"CHANGELOG.md":                         "CHANGELOG.md",
@@ -186,6 +187,7 @@ func otherValues(t *testing.T) map[string]string {
 
 		"node.listen":                  `["/ip4/127.0.0.1/udp/0/quic-v1"]`,
 		"node.announce":                `["/dns4/pins.example.com/tcp/4040"]`,
+		"node.append_announce":         `["/dns4/pins.example.com/tcp/443/tls/ws"]`,
 		"node.bootstrap":               peer,
 		"node.routing":                 `"none"`,
 		"node.delegated_routers":       `["https://router.example.com"]`,
@@ -208,6 +210,7 @@ func otherValues(t *testing.T) map[string]string {
 
 		"pin.workers":        `2`,
 		"pin.stall_timeout":  `"1m"`,
+		"pin.keep_partial":   `"2h"`,
 		"pin.max_dag_bytes":  `"1GiB"`,
 		"pin.max_dag_blocks": `1000`,
 		"pin.max_block_size": `"1MiB"`,

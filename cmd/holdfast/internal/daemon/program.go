@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -69,11 +70,13 @@ type Program struct {
 	web, admin *http.Server
 	gateway    *gatewayServer // nil: there is none
 	listener   net.Listener
-	tls        httpd.Encryption // nil: there is none
-	metrics    *metrics.Set     // nil: there are none
+	tls        httpd.Encryption         // nil: there is none
+	cert       atomic.Pointer[certFunc] // of tls, once it is open
+	metrics    *metrics.Set             // nil: there are none
 	monitor    *http.Server
 	metricsURL string           // "": there are none
 	conns      *httpd.ConnLimit // of web
+	ports      sync.Map         // TCP ports, as uint16, on which HTTP servers listen
 	failed     chan error       // errors after which the server cannot go on
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -190,9 +193,13 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		return err
 	}
 	cfg.Limits = p.profile.Limits
+	if p.Config.HTTP.TLS != config.TLSOff {
+		cfg.Certificate, cfg.CertificateName = p.certificate, p.Config.HTTP.PublicName()
+	}
 	if p.metrics != nil {
 		cfg.Metrics = p.metrics.Registry
 	}
+	cfg.OwnPort = func(port uint16) bool { _, ok := p.ports.Load(port); return ok }
 	cfg.MaxBlock = int(p.Config.Pin.MaxBlockSize)
 	cfg.Roots = p.core.store.Roots
 	cfg.Complete = func(ctx context.Context, d pin.DAG) (bool, error) {
@@ -222,6 +229,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	p.pins, err = pin.New(ctx, pin.Config{
 		Workers:      p.Config.Pin.Workers,
 		StallTimeout: time.Duration(p.Config.Pin.StallTimeout),
+		KeepPartial:  cmp.Or(time.Duration(p.Config.Pin.KeepPartial), -1), // 0 is the default of package pin
 		Limits: pin.Limits{
 			Bytes:  uint64(p.Config.Pin.MaxDAGBytes),
 			Blocks: uint64(p.Config.Pin.MaxDAGBlocks),
@@ -243,16 +251,29 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	return nil
 }
 
+// certFunc fits tls.Config.GetCertificate.
+type certFunc func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+// certificate is that of the API, for the node too, which starts first.
+func (p *Program) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	get := p.cert.Load()
+	if get == nil {
+		return nil, errors.New("the server is starting")
+	}
+	return (*get)(hello)
+}
+
 func nodeConfig(c config.Config, d *datadir.Dir, log *slog.Logger) (node.Config, error) {
 	key, err := swarmKeyFile(c.Node.SwarmKey, d)
 	return node.Config{
-		Listen:       c.Node.Listen,
-		Announce:     c.Node.Announce,
-		KeyFile:      d.File(datadir.NodeKeyFile),
-		TempDir:      d.File(datadir.TempDirName),
-		SwarmKeyFile: key,
-		Routing:      c.Node.Routing,
-		Bootstrap:    bootstrapPeers(c.Node.Bootstrap),
+		Listen:         c.Node.Listen,
+		Announce:       c.Node.Announce,
+		AppendAnnounce: c.Node.AppendAnnounce,
+		KeyFile:        d.File(datadir.NodeKeyFile),
+		TempDir:        d.File(datadir.TempDirName),
+		SwarmKeyFile:   key,
+		Routing:        c.Node.Routing,
+		Bootstrap:      bootstrapPeers(c.Node.Bootstrap),
 		RoutingConfig: node.RoutingConfig{
 			DelegatedRouters: c.Node.DelegatedRouters,
 			NoProvide:        !c.Provide.Enabled,
@@ -336,6 +357,8 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	p.web.ConnContext = p.conns.Context
 	if p.tls != nil {
 		p.web.TLSConfig = p.tls.Config()
+		get := certFunc(p.web.TLSConfig.GetCertificate)
+		p.cert.Store(&get)
 	}
 	p.serve(p.web, p.conns.Listen(p.listener))
 	if p.tls != nil {
@@ -364,6 +387,9 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 
 // serve runs an HTTP server in the background until it is closed.
 func (p *Program) serve(s *http.Server, l net.Listener) {
+	if at, ok := l.Addr().(*net.TCPAddr); ok {
+		p.ports.Store(uint16(at.Port), true)
+	}
 	p.background.Go(func() {
 		serve := s.Serve
 		if s.TLSConfig != nil {
