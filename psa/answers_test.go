@@ -70,8 +70,8 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 	})
 }
 
-// Who gives up while waiting leaves its turn to others, and what cannot be made is an
-// error before anything was sent.
+// A client that gives up while it waits leaves its turn to others. An answer that cannot be
+// made is an error before anything is sent.
 func TestLargeAnswersThatEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAnswers()

@@ -20,7 +20,7 @@
 // clients. It needs node and npm, which fetches those for JavaScript.
 package clients
 
-// What the generated code imports is here, so that it is among the module's.
+// The generated code imports these, so the module must have them.
 import (
 	_ "github.com/go-faster/errors"
 	_ "github.com/go-faster/jx"
