@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,7 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
 
-// oneAccount is the answer that tells of one account.
+// oneAccount is the answer with one account.
 type oneAccount struct {
 	success
 	Account Account `json:"account"`
@@ -28,7 +29,14 @@ func (h handlers) listAccounts(c echo.Context) error {
 		Accounts []Account `json:"accounts"`
 	}{ok, []Account{}}
 	for _, a := range all {
-		out.Accounts = append(out.Accounts, accountOf(a))
+		one, err := h.accountWithUsage(c.Request().Context(), a)
+		if err != nil && c.Request().Context().Err() != nil {
+			return err
+		}
+		if err != nil { // the list is useful without it
+			h.Log.Warn("cannot read what an account uses", "account", a.ID, "err", err)
+		}
+		out.Accounts = append(out.Accounts, one)
 	}
 	return c.JSON(http.StatusOK, out)
 }
@@ -44,7 +52,7 @@ func (h handlers) addAccount(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusCreated, oneAccount{ok, accountOf(a)})
+	return c.JSON(http.StatusCreated, oneAccount{ok, authhttp.AccountOf(a)})
 }
 
 func (h handlers) getAccount(c echo.Context) error {
@@ -52,7 +60,40 @@ func (h handlers) getAccount(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, oneAccount{ok, accountOf(a)})
+	one, err := h.accountWithUsage(c.Request().Context(), a)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, oneAccount{ok, one})
+}
+
+// accountWithUsage is [authhttp.AccountOf] with what the account's pins take up.
+func (h handlers) accountWithUsage(ctx context.Context, a auth.Account) (one Account, err error) {
+	one = authhttp.AccountOf(a)
+	one.Usage, err = h.Auth.UsageOf(ctx, a.ID)
+	return one, err
+}
+
+func (h handlers) setRole(c echo.Context) error {
+	if err := notOwn(c); err != nil {
+		return err
+	}
+	var in NewRole
+	if err := authhttp.ReadJSON(c, &in); err != nil {
+		return err
+	}
+	if in.Admin == nil {
+		return invalid("admin", "is missing: true makes it an admin's account, false one of a user")
+	}
+	id, err := h.accountID(c)
+	if err != nil {
+		return err
+	}
+	a, err := h.Auth.SetAdmin(c.Request().Context(), id, *in.Admin)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, oneAccount{ok, authhttp.AccountOf(a)})
 }
 
 func (h handlers) setQuota(c echo.Context) error {
@@ -68,26 +109,27 @@ func (h handlers) setQuota(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, oneAccount{ok, accountOf(a)})
+	return c.JSON(http.StatusOK, oneAccount{ok, authhttp.AccountOf(a)})
 }
 
-// account is the one that the path names: by its id, or, on the socket, by its address.
-// With the error of one that cannot be read comes what is known of it.
+// account returns the account that the path names: by its id, or, on the socket, also by its
+// address. If the account cannot be read, it returns the error with what is known of it.
 func (h handlers) account(c echo.Context) (auth.Account, error) {
-	who := c.Param("id")
+	name := c.Param("id")
 	if h.by == ByToken {
-		return h.Auth.AccountByID(c.Request().Context(), who)
+		return h.Auth.AccountByID(c.Request().Context(), name)
 	}
-	if c.Request().URL.RawPath != "" { // then it is as it was sent
+	if c.Request().URL.RawPath != "" { // then Echo has not unescaped it
 		var err error
-		if who, err = url.PathUnescape(who); err != nil {
+		if name, err = url.PathUnescape(name); err != nil {
 			return auth.Account{}, invalid("id", "is not escaped as a path is")
 		}
 	}
-	return h.named(c.Request().Context(), who)
+	return h.named(c.Request().Context(), name)
 }
 
-// accountID is the id of that account; whether there is one is for who uses it to see.
+// accountID returns the id of the account that the path names. Over TCP it does not check
+// whether the account exists.
 func (h handlers) accountID(c echo.Context) (string, error) {
 	if h.by == ByToken {
 		return c.Param("id"), nil
@@ -96,15 +138,15 @@ func (h handlers) accountID(c echo.Context) (string, error) {
 	return a.ID, err
 }
 
-// isAccountID tells an account's ID from its address. Of an account that was
-// removed, the record knows only that.
+// isAccountID tells an account's ID from its address. The audit record knows a removed
+// account only by its ID.
 func isAccountID(s string) bool { return uuid.Validate(s) == nil }
 
 func invalid(field, format string, a ...any) error {
 	return &auth.InvalidError{Field: field, Msg: fmt.Sprintf(format, a...)}
 }
 
-// notOwn keeps admins from locking themselves out.
+// notOwn refuses what would lock an admin out of the own account.
 func notOwn(c echo.Context) error {
 	if p, _ := auth.PrincipalFrom(c.Request().Context()); c.Param("id") == p.Account {
 		return invalid("id", "is your own account; another admin can do this, or the command line")
@@ -124,7 +166,7 @@ func (h handlers) disable(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, oneAccount{ok, accountOf(a)})
+	return c.JSON(http.StatusOK, oneAccount{ok, authhttp.AccountOf(a)})
 }
 
 func (h handlers) enable(c echo.Context) error {
@@ -136,7 +178,7 @@ func (h handlers) enable(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, oneAccount{ok, accountOf(a)})
+	return c.JSON(http.StatusOK, oneAccount{ok, authhttp.AccountOf(a)})
 }
 
 func (h handlers) removeAccount(c echo.Context) error {
@@ -154,7 +196,7 @@ func (h handlers) removeAccount(c echo.Context) error {
 	id := c.Param("id")
 	if h.by == BySocket {
 		a, err := h.account(c)
-		if err != nil && !a.Damaged { // one that cannot be read can be removed
+		if err != nil && !a.Damaged { // an account that cannot be read can be removed
 			return err
 		}
 		id = a.ID
@@ -163,9 +205,9 @@ func (h handlers) removeAccount(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	a.ID = id // also of one that could not be read
+	a.ID = id // also if the account could not be read
 	return c.JSON(http.StatusOK, struct {
 		success
 		RemovedAccount
-	}{ok, RemovedAccount{accountOf(a), n}})
+	}{ok, RemovedAccount{authhttp.AccountOf(a), n}})
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// audit gives one page of the audit record.
+// audit answers with one page of the audit record.
 func (h handlers) audit(c echo.Context) error {
 	q := auth.EventQuery{Account: c.QueryParam("account"), Before: c.QueryParam("before")}
 	if h.by == BySocket && q.Account != "" && !isAccountID(q.Account) {

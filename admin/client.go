@@ -16,25 +16,25 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/pipe"
 )
 
-// SocketName is in the data directory while a server runs there.
+// SocketName is the name of the socket in the data directory while a server runs.
 const SocketName = "admin.sock"
 
-// Client speaks the API: to a server by its socket or over TCP, or within this process.
-// Its methods give errors that came with an answer as an [*AnswerError]; a client over
-// TCP gets one of status 404 for what only the socket may ask.
+// Client calls the API: of a server, by its socket or over TCP, or within this process. If
+// the answer is an error, methods return it as an [*AnswerError]. A client over TCP gets
+// status 404 for routes of the socket alone.
 type Client struct {
 	http    *http.Client
 	base    url.URL
 	token   string // "" on the socket
 	running bool
-	waits   *tellingTransport // nil within this process
+	waits   *waitTransport // nil within this process
 	close   func() error
 }
 
-// NewClient is for a server that dial reaches. who names it to somebody who waits
-// for it.
-func NewClient(dial func(ctx context.Context, network, address string) (net.Conn, error), who func() string) *Client {
-	waits := &tellingTransport{Transport: &http.Transport{DialContext: dial}, who: who}
+// NewClient makes a client of a server that dial reaches. name is the server's name for
+// people who wait for it.
+func NewClient(dial func(ctx context.Context, network, address string) (net.Conn, error), name func() string) *Client {
+	waits := &waitTransport{Transport: &http.Transport{DialContext: dial}, name: name}
 	return &Client{
 		http:    &http.Client{Transport: waits},
 		base:    socketURL,
@@ -44,11 +44,11 @@ func NewClient(dial func(ctx context.Context, network, address string) (net.Conn
 	}
 }
 
-// socketURL stands for the socket, where a host is of no interest.
+// socketURL is the base URL on the socket, where the host does not matter.
 var socketURL = url.URL{Scheme: "http", Host: "holdfast"}
 
-// NewTokenClient is for a server at a base URL, such as https://pins.example.com, with a
-// token of an admin's. transport may be nil, for the default one.
+// NewTokenClient makes a client of a server at a base URL, such as https://pins.example.com,
+// with the token of an admin. A nil transport means the default one.
 func NewTokenClient(base, token string, transport *http.Transport) (*Client, error) {
 	u, err := url.Parse(strings.TrimSuffix(base, "/"))
 	if err != nil {
@@ -57,7 +57,7 @@ func NewTokenClient(base, token string, transport *http.Transport) (*Client, err
 	if transport == nil {
 		transport = http.DefaultTransport.(*http.Transport).Clone()
 	}
-	waits := &tellingTransport{Transport: transport, who: func() string { return "the server at " + u.Host }}
+	waits := &waitTransport{Transport: transport, name: func() string { return "the server at " + u.Host }}
 	return &Client{
 		http:    &http.Client{Transport: waits},
 		base:    *u,
@@ -68,8 +68,8 @@ func NewTokenClient(base, token string, transport *http.Transport) (*Client, err
 	}, nil
 }
 
-// NewLocalClient is for a handler within this process, which it serves until it is
-// closed. It calls closed then.
+// NewLocalClient makes a client of a handler within this process. It serves the handler
+// until the client is closed, and calls closed then.
 func NewLocalClient(h http.Handler, closed func() error) *Client {
 	l := pipe.New()
 	s := &http.Server{Handler: h}
@@ -86,7 +86,7 @@ func NewLocalClient(h http.Handler, closed func() error) *Client {
 	}
 }
 
-// Running reports whether a server answers, and not this process.
+// Running reports whether a server answers, rather than this process.
 func (c *Client) Running() bool { return c.running }
 
 // Close ends what the client started.
@@ -99,11 +99,11 @@ func (c *Client) Close() error {
 type call struct {
 	method, path string // the path is escaped
 	query        url.Values
-	user         string // whom it acts for, by address or id; "" says nothing of that
+	account      string // it acts for this account, by address or id; "" names none
 	in           any    // sent as JSON, if not nil
 }
 
-// do makes a request; the answer is read into out, if that is not nil.
+// do makes a request, and reads the answer into out unless that is nil.
 func (c *Client) do(ctx context.Context, r call, out any) error {
 	answer, err := c.send(ctx, r)
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *Client) do(ctx context.Context, r call, out any) error {
 	return nil
 }
 
-// send makes a request and gives the answer, if it is a success. The caller closes its
+// send makes a request and returns the answer, if it is a success. The caller closes the
 // body.
 func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 	var body io.Reader
@@ -141,8 +141,8 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 	if r.in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if r.user != "" {
-		req.Header.Set(userHeader, url.QueryEscape(r.user))
+	if r.account != "" {
+		req.Header.Set(userHeader, url.QueryEscape(r.account))
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
@@ -150,7 +150,7 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 	answer, err := c.http.Do(req)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err // the URL is of no interest: on a socket it is made up
+			err = u.Err // without the URL, which is made up on the socket
 		}
 		return nil, fmt.Errorf("ask the server: %w", err)
 	}
@@ -165,13 +165,12 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 type AnswerError struct {
 	Status  int
 	details string
-	Hint    string // what to do about it; "" if there is nothing to say
+	Hint    string // what to do about it; "" if there is none
 }
 
 func (e *AnswerError) Error() string { return e.details }
 
-// readFailure makes an error of an answer that is no success, with the hint
-// that came with it.
+// readFailure makes an error of an answer that is no success, with its hint.
 func readFailure(answer *http.Response) error {
 	var f Failure
 	if err := json.NewDecoder(answer.Body).Decode(&f); err != nil || f.Error.Details == "" {
@@ -183,7 +182,7 @@ func readFailure(answer *http.Response) error {
 	return failed(answer.StatusCode, f)
 }
 
-// failed is the error of a failure.
+// failed makes the error for a failure.
 func failed(status int, f Failure) error {
 	e := &AnswerError{Status: status, details: f.Error.Details, Hint: f.Error.Hint}
 	if e.Hint != "" {

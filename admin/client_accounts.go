@@ -11,12 +11,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// Where a method takes who, that is an account's id; by the socket also its address.
+// Where a method takes an account, that is the account's id, or, by the socket, its address.
 
-// at is a path of an account, a token or an invitation.
+// at puts the id of an account, a token or an invitation into a path.
 func at(path, id string) string { return strings.Replace(path, ":id", url.PathEscape(id), 1) }
 
-// Server says who answers.
+// Server says what answers.
 func (c *Client) Server(ctx context.Context) (info ServerInfo, err error) {
 	err = c.do(ctx, call{method: http.MethodGet, path: serverPath}, &info)
 	return info, err
@@ -34,63 +34,68 @@ func (c *Client) AddAccount(ctx context.Context, n NewAccount) (Account, error) 
 	return c.changed(ctx, call{method: http.MethodPost, path: AccountsPath, in: n})
 }
 
-// Account gives an account.
-func (c *Client) Account(ctx context.Context, who string) (Account, error) {
-	return c.changed(ctx, call{method: http.MethodGet, path: at(accountPath, who)})
+// Account reads an account.
+func (c *Client) Account(ctx context.Context, account string) (Account, error) {
+	return c.changed(ctx, call{method: http.MethodGet, path: at(accountPath, account)})
 }
 
 // SetQuota sets what an account may pin.
-func (c *Client) SetQuota(ctx context.Context, who string, n NewQuota) (Account, error) {
-	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, who) + "/quota", in: n})
+func (c *Client) SetQuota(ctx context.Context, account string, n NewQuota) (Account, error) {
+	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/quota", in: n})
 }
 
-// Disable ends all that an account may do, and its tokens.
-func (c *Client) Disable(ctx context.Context, who string) (Account, error) {
-	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, who) + "/disable"})
+// SetAdmin makes an account an admin, or an account that is no admin any more.
+func (c *Client) SetAdmin(ctx context.Context, account string, isAdmin bool) (Account, error) {
+	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/role", in: NewRole{&isAdmin}})
 }
 
-// Enable undoes Disable, but for the tokens.
-func (c *Client) Enable(ctx context.Context, who string) (Account, error) {
-	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, who) + "/enable"})
+// Disable disables an account, and ends its tokens.
+func (c *Client) Disable(ctx context.Context, account string) (Account, error) {
+	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/disable"})
 }
 
-// changed makes a request that is answered with an account.
+// Enable undoes Disable. The tokens stay ended.
+func (c *Client) Enable(ctx context.Context, account string) (Account, error) {
+	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/enable"})
+}
+
+// changed makes a request whose answer is an account.
 func (c *Client) changed(ctx context.Context, r call) (Account, error) {
 	var out struct{ Account Account }
 	err := c.do(ctx, r, &out)
 	return out.Account, err
 }
 
-// RemoveAccount removes an account, and its pins unless they are to be kept.
-func (c *Client) RemoveAccount(ctx context.Context, who string, keepPins bool) (gone RemovedAccount, err error) {
+// RemoveAccount removes an account, and its pins unless keepPins is set.
+func (c *Client) RemoveAccount(ctx context.Context, account string, keepPins bool) (gone RemovedAccount, err error) {
 	query := url.Values{}
 	if keepPins {
 		query.Set("pins", "keep")
 	}
-	err = c.do(ctx, call{method: http.MethodDelete, path: at(accountPath, who), query: query}, &gone)
+	err = c.do(ctx, call{method: http.MethodDelete, path: at(accountPath, account), query: query}, &gone)
 	return gone, err
 }
 
-// SetPassword gives an account another password.
-func (c *Client) SetPassword(ctx context.Context, who string, n NewPassword) (ended Ended, err error) {
-	err = c.do(ctx, call{method: http.MethodPost, path: at(accountPath, who) + "/password", in: n}, &ended)
+// SetPassword gives an account a new password.
+func (c *Client) SetPassword(ctx context.Context, account string, n NewPassword) (ended Ended, err error) {
+	err = c.do(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/password", in: n}, &ended)
 	return ended, err
 }
 
 // Tokens lists the tokens and sessions of an account.
-func (c *Client) Tokens(ctx context.Context, who string) ([]TokenInfo, error) {
+func (c *Client) Tokens(ctx context.Context, account string) ([]TokenInfo, error) {
 	var out struct{ Tokens []TokenInfo }
-	err := c.do(ctx, call{method: http.MethodGet, path: at(accountPath, who) + "/tokens"}, &out)
+	err := c.do(ctx, call{method: http.MethodGet, path: at(accountPath, account) + "/tokens"}, &out)
 	return out.Tokens, err
 }
 
 // CreateToken makes a device token for an account. A TTL of 0 is for ever.
-func (c *Client) CreateToken(ctx context.Context, who string, n auth.NewDevice) (made CreatedToken, err error) {
-	if err := auth.CheckDeviceTTL(n.TTL); err != nil { // the API has whole seconds
+func (c *Client) CreateToken(ctx context.Context, account string, n auth.NewDevice) (made CreatedToken, err error) {
+	if err := auth.CheckDeviceTTL(n.TTL); err != nil { // the API takes whole seconds only
 		return made, err
 	}
 	in := newToken{Name: n.Name, Scope: n.Scope, ExpiresIn: int64(n.TTL / time.Second)}
-	err = c.do(ctx, call{method: http.MethodPost, path: at(accountPath, who) + "/tokens", in: in}, &made)
+	err = c.do(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/tokens", in: in}, &made)
 	return made, err
 }
 
@@ -99,7 +104,7 @@ func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: at(tokenPath, id)}, nil)
 }
 
-// RotateKeys has another key sign from now on. With endTokens those before it are
+// RotateKeys makes a new key, which signs from now on. With endTokens older keys are
 // dropped, and every token ends.
 func (c *Client) RotateKeys(ctx context.Context, endTokens bool) ([]KeyInfo, error) {
 	var out struct{ Keys []KeyInfo }
@@ -116,7 +121,7 @@ func (c *Client) Invites(ctx context.Context) ([]InviteInfo, error) {
 
 // CreateInvite makes an invitation. A TTL of 0 is 7 days.
 func (c *Client) CreateInvite(ctx context.Context, n auth.NewInvite) (made CreatedInvite, err error) {
-	if err := auth.CheckInviteTTL(n.TTL); err != nil { // the API has whole seconds
+	if err := auth.CheckInviteTTL(n.TTL); err != nil { // the API takes whole seconds only
 		return made, err
 	}
 	in := newInvite{Quota: n.Quota, MaxPins: n.QuotaPins, ExpiresIn: int64(n.TTL / time.Second)}
@@ -129,12 +134,13 @@ func (c *Client) RevokeInvite(ctx context.Context, id string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: at(InvitesPath+"/:id", id)}, nil)
 }
 
-// Events reads the newest events of the audit record, at most limit; 0 is all. who, if
-// not "", is whom they happened to, or who did them; from is the earliest time.
-func (c *Client) Events(ctx context.Context, who string, from time.Time, limit int) ([]Event, error) {
+// Events reads the newest events of the audit record, up to limit of them; 0 means all. If
+// account is not "", these are the events that happened to that account or that it did. from
+// is the earliest time; the zero time means all.
+func (c *Client) Events(ctx context.Context, account string, from time.Time, limit int) ([]Event, error) {
 	query := url.Values{}
-	if who != "" {
-		query.Set("account", who)
+	if account != "" {
+		query.Set("account", account)
 	}
 	if !from.IsZero() {
 		query.Set("from", from.UTC().Format(time.RFC3339Nano))

@@ -14,16 +14,15 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// failureOf is the one place where errors become answers of the admin API.
-// Unlike on TCP the cause of a fault is in the answer, too: whoever asks is the
-// operator.
+// failureOf is the one place where errors become answers on the socket. Unlike over TCP the
+// answer has the cause of a fault, because the operator asks.
 func (s *Server) failureOf(err error) (status int, f Failure) {
 	status, f = authhttp.StatusOf(err), authhttp.NewFailure(0, err.Error())
 	if other, ok := errors.AsType[*echo.HTTPError](err); ok {
 		status = other.Code
 	}
 	if _, ok := errors.AsType[*adoptedSome](err); ok {
-		status, f.Error.Hint = http.StatusConflict, "`holdfast user quota` gives the account more; adopt again then"
+		status, f.Error.Hint = http.StatusConflict, "give the account more with `holdfast user quota`, and adopt again"
 	}
 	for _, known := range []struct {
 		err    error
@@ -38,12 +37,12 @@ func (s *Server) failureOf(err error) (status int, f Failure) {
 		{errNoPins, http.StatusNotFound, "`holdfast pin ls --all` shows whose pins there are"},
 		{auth.ErrDamaged, http.StatusInternalServerError, "`holdfast store verify` names what is damaged; restore a backup, or remove it: " +
 			"`holdfast user rm` and `holdfast token revoke` do that too"},
-		{errWhichUser, http.StatusBadRequest, "name one with --user EMAIL; `holdfast user ls` lists them"},
+		{errWhichAccount, http.StatusBadRequest, "name one with --user EMAIL; `holdfast user ls` lists them"},
 		{auth.ErrBusy, http.StatusServiceUnavailable, ""},
 		{auth.ErrUnavailable, http.StatusServiceUnavailable, ""},
 		{pin.ErrInDoubt, http.StatusInternalServerError, "look whether it was done before you try again; check the disk"},
 		{pin.ErrUnwritable, http.StatusInternalServerError, "nothing was changed; check the disk"},
-		{pin.ErrClosed, http.StatusServiceUnavailable, "try again when it is done"},
+		{pin.ErrClosed, http.StatusServiceUnavailable, "try again after that"},
 		{pin.ErrUnreadable, http.StatusInternalServerError, "run `holdfast store verify`, and look at the disk"},
 	} {
 		if errors.Is(err, known.err) {
@@ -61,23 +60,23 @@ func (s *Server) failureOf(err error) (status int, f Failure) {
 	return status, f
 }
 
-// diskFullHint says what to do about an error of a full disk; "" if it is not one.
+// diskFullHint says what to do about a full disk; "" if err is another error.
 func diskFullHint(err error) string {
 	full, ok := errors.AsType[*pin.DiskFullError](err)
 	switch {
 	case !ok:
 		return ""
 	case full.Upkeep:
-		// A reclaim has a floor of its own, and fails like this, too.
-		return fmt.Sprintf("%s of the disk are free, and this is not done below %s: free some space on it by other means",
+		// A reclaim has its own floor, and can also fail like this.
+		return fmt.Sprintf("%s of the disk are free, and this is not done below %s: free some space in another way",
 			text.RoughSize(full.Free), text.RoughSize(full.Kept))
 	}
 	return fmt.Sprintf("%s of the disk are free, and store.min_free_space keeps %s free: remove pins and run `holdfast store reclaim`, "+
-		"make room by other means, or lower the setting", text.RoughSize(full.Free), text.RoughSize(full.Kept))
+		"free some space in another way, or lower the setting", text.RoughSize(full.Free), text.RoughSize(full.Kept))
 }
 
-// failure is failureOf. A fault of a running server's is logged as well, under the
-// request id that the answer has; that of a command is shown by the command.
+// failure is failureOf, and also logs a fault of a running server, under the request id that
+// is in the answer. A command shows its faults itself.
 func (s *Server) failure(c echo.Context, err error) (status int, f Failure) {
 	if faults.HungUp(c.Request().Context(), err) {
 		return faults.StatusClientGone, authhttp.NewFailure(faults.StatusClientGone, "the client hung up")

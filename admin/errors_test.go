@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// What cannot be written at all, such as an account or a removal, is not for want of
-// what a setting keeps free.
+// If even an account or a removal cannot be written, the reason is not the free space that a
+// setting keeps.
 func TestFullDiskHints(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err   error

@@ -51,8 +51,8 @@ func (h handlers) addInvite(c echo.Context) error {
 func (h handlers) revokeInvite(c echo.Context) error {
 	i, err := h.Auth.RevokeInvite(c.Request().Context(), c.Param("id"))
 	if errors.Is(err, auth.ErrNoInvite) && h.by == ByToken {
-		// To who registers it is 403: the code does not let them in. Here an
-		// invitation is asked for by its id, as an account is.
+		// For a client that registers it is 403, because the code does not let it in. Here
+		// the path names an invitation by its id, as it names an account.
 		return authhttp.NotFound("no such invitation: it may be used already, or expired")
 	}
 	if err != nil {

@@ -12,12 +12,13 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
-// errNoPins: the account has no pins, and there is no such account.
+// errNoPins: the account does not exist and has no pins.
 var errNoPins = errors.New("no account with this id has pins")
 
-// adoptedSome is how an adoption ends for which the account has no room.
+// adoptedSome is the error of an adoption that exceeds the quota of the account.
 type adoptedSome struct {
 	adopted int
 	cause   *pin.QuotaError
@@ -29,21 +30,21 @@ func (e *adoptedSome) Error() string {
 
 func (e *adoptedSome) Unwrap() error { return e.cause }
 
-// named finds an account by its address or its id. With the error of an account that cannot
-// be read, or of an id that no account has, comes what is known of it.
-func (s *Server) named(ctx context.Context, who string) (auth.Account, error) {
-	if !isAccountID(who) {
-		return s.Auth.AccountByEmail(ctx, who)
+// named finds an account by its address or its id. If the account cannot be read, or no
+// account has the id, it returns the error with what is known of the account.
+func (s *Server) named(ctx context.Context, name string) (auth.Account, error) {
+	if !isAccountID(name) {
+		return s.Auth.AccountByEmail(ctx, name)
 	}
-	a, err := s.Auth.AccountByID(ctx, who)
+	a, err := s.Auth.AccountByID(ctx, name)
 	if errors.Is(err, auth.ErrNoAccount) {
-		a.ID = who
+		a.ID = name
 	}
 	return a, err
 }
 
-// mayTidy reports whether a request may go on although its account is gone, or cannot be
-// read: pins that are left can be looked at and removed.
+// mayTidy reports whether a request is allowed although its account is gone or cannot be
+// read: the pins that are left can be read and removed.
 func (s *Server) mayTidy(r *http.Request, a auth.Account, err error) bool {
 	if a.ID == "" || !errors.Is(err, auth.ErrNoAccount) && !errors.Is(err, auth.ErrDamaged) {
 		return false
@@ -60,8 +61,8 @@ func (s *Server) hasPins(ctx context.Context, account string) (bool, error) {
 	return page.Count > 0, err
 }
 
-// listOwners lists the accounts that have pins, in the order of their addresses; those that
-// are gone come last.
+// listOwners lists the accounts that have pins, in the order of their addresses. Accounts
+// that are gone come last.
 func (h handlers) listOwners(c echo.Context) error {
 	ctx := c.Request().Context()
 	ids := map[string]bool{}
@@ -96,6 +97,49 @@ func (h handlers) listOwners(c echo.Context) error {
 	}{ok, owners})
 }
 
+// maxListed is the maximum of pins in one answer, because each may have 16 KiB of metadata.
+const maxListed = 100
+
+// listPins lists the pins of one account, which may be gone. The query is that of the PSA's
+// list, except that a query without a status gets all pins.
+func (h handlers) listPins(c echo.Context) error {
+	ctx := c.Request().Context()
+	id, err := h.accountID(c)
+	if err != nil && id == "" {
+		return err
+	}
+	q, err := psa.ParseQuery(c.Request().URL.RawQuery)
+	if bad, ok := errors.AsType[*pin.InvalidError](err); ok {
+		return invalid(bad.Field, "%s", bad.Msg)
+	}
+	if err != nil {
+		return err
+	}
+	if q.Limit > maxListed {
+		return invalid("limit", "must be a whole number from 1 to %d", maxListed)
+	}
+	if len(q.Statuses) == 0 {
+		q.Statuses = pin.Statuses()
+	}
+	page, err := h.Pins.List(ctx, id, q)
+	if err != nil {
+		return fmt.Errorf("list the pins of account %s: %w", id, err)
+	}
+	if page.Count == 0 {
+		if _, err := h.Auth.AccountByID(ctx, id); err != nil {
+			return err
+		}
+	}
+	out := struct {
+		success
+		pinPage
+	}{ok, pinPage{page.Count, []Pin{}}}
+	for _, p := range psa.NewPinResults(page, nil).Results {
+		out.Results = append(out.Results, Pin{p.RequestID, p.Status, p.Created, p.Pin, p.Info, nil})
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
 // adoptPins gives the pins of an account that is gone to another.
 func (h handlers) adoptPins(c echo.Context) error {
 	ctx := c.Request().Context()
@@ -109,7 +153,7 @@ func (h handlers) adoptPins(c echo.Context) error {
 	}
 	switch old, err := h.Auth.AccountByID(ctx, from); {
 	case err == nil:
-		return &auth.InvalidError{Field: "from", Msg: "is the id of " + old.Email + ", which is there: " +
+		return &auth.InvalidError{Field: "from", Msg: "is the id of " + old.Email + ", which exists: " +
 			"only pins of an account that is gone can be adopted; `holdfast user rm --keep-pins` removes one and leaves its pins"}
 	case !errors.Is(err, auth.ErrNoAccount):
 		return err
@@ -122,7 +166,7 @@ func (h handlers) adoptPins(c echo.Context) error {
 	adopted, left, err := h.Store.Adopt(ctx, from, to.ID)
 	if adopted > 0 {
 		if err := h.Auth.NoteAdopted(ctx, from, to, adopted); err != nil {
-			h.Log.Warn("the adoption of pins is not on record", "account", to.ID, "err", err)
+			h.Log.Warn("the adoption of pins is not in the audit record", "account", to.ID, "err", err)
 		}
 	}
 	if quota, ok := errors.AsType[*pin.QuotaError](err); ok {
@@ -137,7 +181,7 @@ func (h handlers) adoptPins(c echo.Context) error {
 	}{ok, AdoptedPins{adopted, left}})
 }
 
-// removePins removes all pins of an account, which may be gone.
+// removePins removes all pins of an account. The account may be gone.
 func (h handlers) removePins(c echo.Context) error {
 	ctx := c.Request().Context()
 	a, err := h.named(ctx, c.QueryParam("account"))

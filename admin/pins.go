@@ -13,15 +13,15 @@ import (
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
-// Pin is what a command shows of a pin. Unlike the PSA's object it has
-// no delegates, which are for those who deliver.
+// Pin is what a command shows of a pin. Unlike the PSA's object it has no delegates, which
+// are for clients that deliver blocks.
 type Pin struct {
 	RequestID string            `json:"requestid"`
 	Status    pin.Status        `json:"status"`
 	Created   string            `json:"created"`
 	Pin       psa.Pin           `json:"pin"`
 	Info      map[string]string `json:"info,omitempty"`
-	Account   *Owner            `json:"account,omitempty"` // where pins of several are listed
+	Account   *Owner            `json:"account,omitempty"` // in lists with pins of several accounts
 }
 
 type pinPage struct {
@@ -30,13 +30,13 @@ type pinPage struct {
 }
 
 // Pins reads all pages of an account's pins, newest first.
-func (c *Client) Pins(ctx context.Context, user string, statuses []string) ([]Pin, error) {
-	const limit = 1000 // the most that the PSA gives at once
+func (c *Client) Pins(ctx context.Context, account string, statuses []string) ([]Pin, error) {
+	const limit = 1000 // the maximum of the PSA
 	all := []Pin{}
 	query := url.Values{"status": {strings.Join(statuses, ",")}, "limit": {fmt.Sprint(limit)}}
 	for {
 		var page pinPage
-		if err := c.do(ctx, call{method: http.MethodGet, path: psaPath + "/pins", query: query, user: user}, &page); err != nil {
+		if err := c.do(ctx, call{method: http.MethodGet, path: psaPath + "/pins", query: query, account: account}, &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Results...)
@@ -48,42 +48,42 @@ func (c *Client) Pins(ctx context.Context, user string, statuses []string) ([]Pi
 	}
 }
 
-// AddPin makes a request. user is whom it is for, by address or id; "" is the only
+// AddPin makes a request for an account, named by its address or id. "" means the only
 // account that there is.
-func (c *Client) AddPin(ctx context.Context, user string, p psa.Pin) (made Pin, err error) {
-	err = c.do(ctx, call{method: http.MethodPost, path: psaPath + "/pins", user: user, in: p}, &made)
+func (c *Client) AddPin(ctx context.Context, account string, p psa.Pin) (made Pin, err error) {
+	err = c.do(ctx, call{method: http.MethodPost, path: psaPath + "/pins", account: account, in: p}, &made)
 	return made, err
 }
 
-// Pin gives a request as it is now.
-func (c *Client) Pin(ctx context.Context, user, id string) (p Pin, err error) {
-	err = c.do(ctx, call{method: http.MethodGet, path: onePin(id), user: user}, &p)
+// Pin reads a request as it is now.
+func (c *Client) Pin(ctx context.Context, account, id string) (p Pin, err error) {
+	err = c.do(ctx, call{method: http.MethodGet, path: onePin(id), account: account}, &p)
 	return p, err
 }
 
 // RemovePin deletes a request.
-func (c *Client) RemovePin(ctx context.Context, user, id string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: onePin(id), user: user}, nil)
+func (c *Client) RemovePin(ctx context.Context, account, id string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: onePin(id), account: account}, nil)
 }
 
-// RetryPin has a failed request tried again.
-func (c *Client) RetryPin(ctx context.Context, user, id string) error {
-	return c.do(ctx, call{method: http.MethodPost, path: onePin(id) + "/retry", user: user}, nil)
+// RetryPin tries a failed request again.
+func (c *Client) RetryPin(ctx context.Context, account, id string) error {
+	return c.do(ctx, call{method: http.MethodPost, path: onePin(id) + "/retry", account: account}, nil)
 }
 
 func onePin(id string) string { return psaPath + "/pins/" + url.PathEscape(id) }
 
-// AllPins reads the pins of all accounts, and of those that are gone.
+// AllPins reads the pins of all accounts, also of accounts that are gone.
 func (c *Client) AllPins(ctx context.Context, statuses []string) ([]Pin, error) {
 	var known struct{ Owners []Owner }
-	if err := c.do(ctx, call{method: http.MethodGet, path: ownersPath}, &known); err != nil {
+	if err := c.do(ctx, call{method: http.MethodGet, path: OwnersPath}, &known); err != nil {
 		return nil, err
 	}
 	all := []Pin{}
 	for _, owner := range known.Owners {
 		pins, err := c.Pins(ctx, owner.ID, statuses)
 		if f, ok := errors.AsType[*AnswerError](err); ok && f.Status == http.StatusNotFound {
-			continue // its last pin went meanwhile
+			continue // its last pin was removed meanwhile
 		}
 		if err != nil {
 			return nil, err
@@ -96,8 +96,8 @@ func (c *Client) AllPins(ctx context.Context, statuses []string) ([]Pin, error) 
 	return all, nil
 }
 
-// RemoveAllPins removes the pins of an account, which may be gone: it is named by its
-// address or its id.
+// RemoveAllPins removes the pins of an account, named by its address or its id. The account
+// may be gone.
 func (c *Client) RemoveAllPins(ctx context.Context, account string) (gone RemovedPins, err error) {
 	err = c.do(ctx, call{method: http.MethodDelete, path: pinsPath, query: url.Values{"account": {account}}}, &gone)
 	return gone, err

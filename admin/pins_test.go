@@ -11,7 +11,7 @@ import (
 )
 
 // A list shows how much each pin has, as far as that is known.
-// A list of more pins than fit one page is read to its end, each pin once.
+// A list with more pins than one page holds is read to its end, each pin once.
 func TestListIsReadToItsEnd(t *testing.T) {
 	const all = 2500
 	created := func(n int) string { return fmt.Sprintf("2026-01-01T00:00:%02d.%03dZ", n/1000, n%1000) }

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
 
-// Base is the path that all of the API lies below.
+// Base is the path above all routes of the API.
 const Base = "/api/admin"
 
 // Paths of the API.
@@ -17,6 +17,7 @@ const (
 	AccountsPath = Base + "/accounts"
 	InvitesPath  = Base + "/invites"
 	AuditPath    = Base + "/audit"
+	OwnersPath   = Base + "/owners"
 
 	serverPath  = Base + "/server"
 	accountPath = AccountsPath + "/:id"
@@ -25,7 +26,6 @@ const (
 	statsPath   = Base + "/store/stats"
 	reclaimPath = Base + "/store/reclaim"
 	verifyPath  = Base + "/store/verify"
-	ownersPath  = Base + "/owners"
 	pinsPath    = Base + "/pins"
 	adoptPath   = Base + "/pins/adopt"
 )
@@ -34,12 +34,14 @@ const (
 type Callers uint8
 
 const (
-	// BySocket: whoever reaches the socket in the data directory. That is the operator
-	// of the host, who may do everything, also act as any account.
+	// BySocket: callers on the socket in the data directory. They are the operator of the
+	// host, who may do everything and may act as any account.
 	BySocket Callers = 1 << iota
-	// ByToken: over TCP, with a token of an admin's that is good for whatever the
-	// account may do. What would make an admin of one account another account, or the
-	// host's operator, is not for these.
+	// ByToken: callers over TCP with the token of an admin, of [auth.ScopeAdmin]. They may
+	// not call routes by which an admin could act as another account, or as the operator
+	// of the host. There is one exception: a new password for another account. That also
+	// needs the present password of the admin, so that a stolen token is not enough, and
+	// the audit record says which admin did it.
 	ByToken
 )
 
@@ -50,8 +52,8 @@ type route struct {
 	serve        func(handlers, echo.Context) error
 }
 
-// routes is the table of the API. Beside it the socket has the PSA under /api/psa, for
-// the account that the header [userHeader] names.
+// routes is the table of the API. The socket also has the PSA under /api/psa, for the account
+// that the header [userHeader] names.
 var routes = []route{
 	{BySocket, http.MethodGet, serverPath, handlers.server},
 
@@ -62,7 +64,9 @@ var routes = []route{
 	{BySocket | ByToken, http.MethodPost, accountPath + "/quota", handlers.setQuota},
 	{BySocket | ByToken, http.MethodPost, accountPath + "/disable", handlers.disable},
 	{BySocket | ByToken, http.MethodPost, accountPath + "/enable", handlers.enable},
-	{BySocket, http.MethodPost, accountPath + "/password", handlers.setPassword},
+	{BySocket | ByToken, http.MethodPost, accountPath + "/role", handlers.setRole},
+	{BySocket | ByToken, http.MethodPost, accountPath + "/password", handlers.setPassword},
+	{BySocket | ByToken, http.MethodGet, accountPath + "/pins", handlers.listPins},
 	{BySocket, http.MethodGet, accountPath + "/tokens", handlers.listTokens},
 	{BySocket, http.MethodPost, accountPath + "/tokens", handlers.createToken},
 	{BySocket, http.MethodDelete, tokenPath, handlers.revokeToken},
@@ -78,19 +82,19 @@ var routes = []route{
 	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
 	{BySocket, http.MethodPost, verifyPath, handlers.verify},
 
-	{BySocket, http.MethodGet, ownersPath, handlers.listOwners},
+	{BySocket | ByToken, http.MethodGet, OwnersPath, handlers.listOwners},
 	{BySocket, http.MethodDelete, pinsPath, handlers.removePins},
 	{BySocket, http.MethodPost, adoptPath, handlers.adoptPins},
 }
 
-// handlers serve the API to those who call it by one of the ways.
+// handlers serve the API to one kind of callers.
 type handlers struct {
 	*Server
 	by Callers
 }
 
-// Register adds what may be called with a token of an admin's to e. Errors are answered
-// as those of [authhttp.Register] are.
+// Register adds the routes for callers with a token to e. Errors are answered as
+// [authhttp.Register] does it.
 func (s *Server) Register(e *echo.Echo) {
 	h := handlers{s, ByToken}
 	var open []authhttp.Route

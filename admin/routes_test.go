@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -16,13 +17,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth/authtest"
 )
 
-// Who may call what. A route that moves from one list to the other opens to admins over
+// The lists say who may call what. Moving a route from one list to the other lets admins do over
 // the network what only the operator of the host could do, or takes it from them.
 func TestCallers(t *testing.T) {
 	want := map[Callers][]string{
 		BySocket: {
 			"GET /api/admin/server",
-			"POST /api/admin/accounts/:id/password",
 			"GET /api/admin/accounts/:id/tokens",
 			"POST /api/admin/accounts/:id/tokens",
 			"DELETE /api/admin/tokens/:id",
@@ -30,7 +30,6 @@ func TestCallers(t *testing.T) {
 			"GET /api/admin/store/stats",
 			"POST /api/admin/store/reclaim",
 			"POST /api/admin/store/verify",
-			"GET /api/admin/owners",
 			"DELETE /api/admin/pins",
 			"POST /api/admin/pins/adopt",
 		},
@@ -42,6 +41,10 @@ func TestCallers(t *testing.T) {
 			"POST /api/admin/accounts/:id/quota",
 			"POST /api/admin/accounts/:id/disable",
 			"POST /api/admin/accounts/:id/enable",
+			"POST /api/admin/accounts/:id/role",
+			"POST /api/admin/accounts/:id/password",
+			"GET /api/admin/accounts/:id/pins",
+			"GET /api/admin/owners",
 			"GET /api/admin/invites",
 			"POST /api/admin/invites",
 			"DELETE /api/admin/invites/:id",
@@ -64,7 +67,7 @@ func TestCallers(t *testing.T) {
 		t.Errorf("there are routes for others: %v", got)
 	}
 
-	// What is served is what the table says.
+	// The routes that are served are those of the table.
 	s, _ := testServer(t)
 	e := echo.New()
 	s.Register(e)
@@ -84,14 +87,20 @@ func TestCallers(t *testing.T) {
 	}
 }
 
-// testServer is one over accounts in memory, with an admin's token.
+// testServer is a server over accounts in memory, with the token of an admin.
 func testServer(t *testing.T) (s *Server, token string) {
 	t.Helper()
+	return testServerWith(t, auth.Config{})
+}
+
+func testServerWith(t *testing.T, cfg auth.Config) (s *Server, token string) {
+	t.Helper()
+	cfg.HashCost = auth.HashCost{Memory: 8, Iterations: 1}
 	keys, err := auth.OpenKeys(filepath.Join(t.TempDir(), "keys"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := auth.New(auth.Config{HashCost: auth.HashCost{Memory: 8, Iterations: 1}}, authtest.NewAccounts(), keys)
+	a, err := auth.New(cfg, authtest.NewAccounts(), keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,8 +115,7 @@ func testServer(t *testing.T) (s *Server, token string) {
 	return &Server{Auth: a, Running: true, Endpoint: func() string { return "" }, Log: slog.New(slog.DiscardHandler)}, token
 }
 
-// A client with a token may what the table has for it, and is told that there is nothing
-// where it may not.
+// A client with a token may call the routes that the table has for it. For others it gets 404.
 func TestTokenClient(t *testing.T) {
 	s, token := testServer(t)
 	e := echo.New()
@@ -135,17 +143,44 @@ func TestTokenClient(t *testing.T) {
 			t.Errorf("%s: %v, want an answer of %d", what, err, status)
 		}
 	}
-	_, err = c.SetPassword(t.Context(), all[0].ID, NewPassword{Password: "another horse battery"})
-	wantStatus("a password", err, http.StatusNotFound)
+	_, err = c.SetPassword(t.Context(), all[0].ID, NewPassword{Password: "another horse battery", OwnPassword: "correct horse battery"})
+	wantStatus("the own password", err, http.StatusBadRequest)
+	_, err = c.SetAdmin(t.Context(), all[0].ID, false)
+	wantStatus("the own role", err, http.StatusBadRequest)
 	_, err = c.Stats(t.Context())
 	wantStatus("the store", err, http.StatusNotFound)
 	_, err = c.Disable(t.Context(), all[0].ID)
 	wantStatus("its own account", err, http.StatusBadRequest)
-	_, err = c.Account(t.Context(), all[0].Email) // an address is for the socket
+	_, err = c.Account(t.Context(), all[0].Email) // only the socket takes addresses
 	wantStatus("an account by its address", err, http.StatusNotFound)
 }
 
-// On the socket accounts are named by their addresses too, whatever is in those.
+// The list of accounts is there although it cannot be read what one of them uses. The answer
+// about that account alone is an error.
+func TestUsageCannotBeRead(t *testing.T) {
+	s, token := testServerWith(t, auth.Config{Usage: func(context.Context, string) (auth.Usage, error) {
+		return auth.Usage{}, errors.New("the record is damaged")
+	}})
+	e := echo.New()
+	s.Register(e)
+	web := httptest.NewServer(e)
+	defer web.Close()
+	c, err := NewTokenClient(web.URL, token, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	all, err := c.Accounts(t.Context())
+	if err != nil || len(all) != 1 || all[0].Usage != nil {
+		t.Fatalf("the accounts are %+v, %v", all, err)
+	}
+	_, err = c.Account(t.Context(), all[0].ID)
+	if f, ok := errors.AsType[*AnswerError](err); !ok || f.Status != http.StatusInternalServerError {
+		t.Errorf("the account alone: %v, want an answer of 500", err)
+	}
+}
+
+// The socket also takes addresses of accounts, whatever characters they have.
 func TestAccountsByAddress(t *testing.T) {
 	s, _ := testServer(t)
 	h, err := (&Server{Auth: s.Auth, Pins: noPins{}, Endpoint: s.Endpoint, Log: s.Log}).Handler()

@@ -16,30 +16,30 @@ import (
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
-// Pins is what the admin API needs of pins; *pin.Manager is one, and
-// [pin.Offline] where no server runs.
+// Pins is what the API needs of pins. It is a *pin.Manager, or a [pin.Offline] if no server
+// runs.
 type Pins interface {
 	psa.Service
 	Retry(ctx context.Context, account, id string) (pin.View, error)
 	RemoveAll(ctx context.Context, account string) (int, error)
 }
 
-// Server serves the API. Over TCP it needs Auth and Log alone.
+// Server serves the API. Over TCP it needs no Endpoint and no Hint.
 type Server struct {
 	Auth    *auth.Service
 	Pins    Pins
-	Running bool // a server does this, and not a command
-	// Endpoint gives the URL of the pinning service.
+	Running bool // a server does this, rather than a command
+	// Endpoint returns the URL of the pinning service.
 	Endpoint func() string
 	Store    Store
-	// Hint says what to do about an error that is not one of this API's; "" if there
-	// is nothing to say. Nil says nothing.
+	// Hint says what to do about an error that this API does not know; "" if there is
+	// nothing to say. Nil says nothing.
 	Hint func(error) string
 	Log  *slog.Logger
 }
 
-// Handler makes the router of what may be called by the socket. It is one of its own:
-// nothing of it is ever reachable over TCP but what [Server.Register] adds there.
+// Handler makes the router for the socket. It is separate from the router for TCP, which has
+// only the routes that [Server.Register] adds.
 func (s *Server) Handler() (*echo.Echo, error) {
 	e := echo.New()
 	e.HTTPErrorHandler = s.answerError
@@ -50,13 +50,13 @@ func (s *Server) Handler() (*echo.Echo, error) {
 			e.Add(r.method, r.path, func(c echo.Context) error { return r.serve(h, c) })
 		}
 	}
-	e.POST(psaPath+"/pins/:requestid/retry", s.retryPin, psa.Errors(s.Log), s.asUser)
+	e.POST(psaPath+"/pins/:requestid/retry", s.retryPin, psa.Errors(s.Log), s.asAccount)
 	err := psa.Register(e.Group(psaPath), psa.Config{
 		Service: hintingPins{s.Pins},
-		// Commands dial nobody, and the PSA has no answer without delegates,
-		// which a node that is not running does not have.
+		// Commands dial no delegates. But the PSA does not answer without any, and a node
+		// that does not run has none.
 		Delegates:   func() []string { return []string{"/unix/" + SocketName} },
-		Auth:        s.asUser,
+		Auth:        s.asAccount,
 		CORSOrigins: []string{},
 		Logger:      s.Log,
 	})
@@ -66,7 +66,7 @@ func (s *Server) Handler() (*echo.Echo, error) {
 	return e, nil
 }
 
-// psaPath is where the PSA is on the socket.
+// psaPath is the base path of the PSA on the socket.
 const psaPath = "/api/psa"
 
 func (h handlers) server(c echo.Context) error {
@@ -76,11 +76,11 @@ func (h handlers) server(c echo.Context) error {
 	}{ok, ServerInfo{Running: h.Running}})
 }
 
-// answerKey is what the header of the answer is under in a request's context.
+// answerKey is the key of the answer's header in the context of a request.
 type answerKey struct{}
 
-// hintingPins is a Pins that puts a hint on a full disk into the header of the
-// answer: the PSA's own failure has no place for what is the operator's alone.
+// hintingPins is a Pins that puts the hint about a full disk into the header of the answer.
+// A failure of the PSA has no place for a hint, which only the operator may see.
 type hintingPins struct{ Pins }
 
 func hintInAnswer(ctx context.Context, err error) error {
@@ -106,14 +106,14 @@ func (p hintingPins) Retry(ctx context.Context, account, id string) (pin.View, e
 	return v, hintInAnswer(ctx, err)
 }
 
-// errWhichUser: the request must name an account.
-var errWhichUser = errors.New("there is more than one account")
+// errWhichAccount: the request must name an account.
+var errWhichAccount = errors.New("there is more than one account")
 
-// asUser puts the account that the request names into its context.
-func (s *Server) asUser(next echo.HandlerFunc) echo.HandlerFunc {
+// asAccount puts the account that the request names into its context.
+func (s *Server) asAccount(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
-		a, err := s.user(r)
+		a, err := s.account(r)
 		if err != nil && !s.mayTidy(r, a, err) {
 			return s.answer(c, err)
 		}
@@ -124,13 +124,14 @@ func (s *Server) asUser(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-func (s *Server) user(r *http.Request) (auth.Account, error) {
-	if named := r.Header.Get(userHeader); named != "" {
-		email, err := url.QueryUnescape(named)
+// account returns the account that the request names.
+func (s *Server) account(r *http.Request) (auth.Account, error) {
+	if escaped := r.Header.Get(userHeader); escaped != "" {
+		name, err := url.QueryUnescape(escaped)
 		if err != nil {
 			return auth.Account{}, &auth.InvalidError{Field: userHeader, Msg: "is not query-escaped"}
 		}
-		return s.named(r.Context(), email)
+		return s.named(r.Context(), name)
 	}
 	all, err := s.Auth.ListAccounts(r.Context())
 	switch {
@@ -139,7 +140,7 @@ func (s *Server) user(r *http.Request) (auth.Account, error) {
 	case len(all) == 0:
 		return auth.Account{}, auth.ErrNoAccount
 	case len(all) > 1:
-		return auth.Account{}, errWhichUser
+		return auth.Account{}, errWhichAccount
 	}
 	return all[0], nil
 }

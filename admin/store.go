@@ -17,18 +17,18 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Store is what the admin API needs of the store.
+// Store is what the API needs of the store.
 type Store interface {
 	Stats(context.Context) (StoreStats, error)
-	// Reclaim first brings to an end what was begun to be unpinned. It calls progress
-	// in one goroutine.
+	// Reclaim first finishes the unpinning that has begun. It calls progress in one
+	// goroutine.
 	Reclaim(ctx context.Context, progress func(StoreProgress)) (Reclaimed, error)
-	// Verify, with repair, has the DAGs that damaged blocks are of fetched again once
-	// all was looked at. It may go on with that when ctx ends.
-	Verify(ctx context.Context, repair bool, tell VerifyWatch) (VerifyReport, error)
+	// Verify checks everything. With repair, the DAGs of damaged blocks are then fetched
+	// again; that may continue after ctx ends.
+	Verify(ctx context.Context, repair bool, watch VerifyWatch) (VerifyReport, error)
 	// Accounts lists the accounts that have requests of the given status, each once.
 	Accounts(ctx context.Context, s pin.Status) ([]string, error)
-	// Adopt gives the requests of one account to another; left is how many stay, as
+	// Adopt gives the requests of one account to another. left is how many stay, because
 	// their CID cannot be read. Errors: a [*pin.QuotaError].
 	Adopt(ctx context.Context, from, to string) (adopted, left int, err error)
 }
@@ -37,14 +37,14 @@ type Store interface {
 type DamagedRecord struct {
 	Kind string `json:"kind"` // such as "pin" or "account", in words
 	Key  string `json:"key"`  // in hexadecimal
-	// What it is about, as far as its key says so.
+	// What the record is about, as far as the key says so.
 	Account   string `json:"account,omitempty"`
 	RequestID string `json:"requestid,omitempty"`
 	CID       string `json:"cid,omitempty"`
 	Token     string `json:"token,omitempty"`
 }
 
-// DamagedRecords is what was found of records that cannot be read.
+// DamagedRecords says which records cannot be read.
 type DamagedRecords struct {
 	BadRecords uint64          `json:"damaged_records"`
 	Records    []DamagedRecord `json:"damaged_record_list,omitempty"` // some of them, if there are many
@@ -61,28 +61,28 @@ func (d DamagedRecord) String() string {
 	return s + " (key " + d.Key + ")"
 }
 
-// VerifyWatch hears, in one goroutine, of what a check finds and begins.
+// VerifyWatch is called, in one goroutine, with what a check finds and begins.
 type VerifyWatch struct {
 	Progress  func(StoreProgress)
 	Damage    func(Damage) error // an error ends the check
 	Repairing func(cid string)
 }
 
-// Progress is told no more often than this.
-const tellInterval = 100 * time.Millisecond
+// progressInterval is the minimum time between two messages of progress.
+const progressInterval = 100 * time.Millisecond
 
-// StoreMessage is a line of an answer to what takes long: it comes as it goes, until
-// the client hangs up. One field is set.
+// StoreMessage is one line of the answer to a request that takes long. Lines come while the
+// work goes on, until the client hangs up. One field is set.
 type StoreMessage struct {
 	Progress  *StoreProgress `json:"progress,omitempty"`
 	Damage    *Damage        `json:"damage,omitempty"`
 	Repairing string         `json:"repairing,omitempty"` // the CID of a DAG
-	Reclaimed *Reclaimed     `json:"reclaimed,omitempty"` // the end
-	Verified  *VerifyReport  `json:"verified,omitempty"`  // the end
-	Failure   *Failure       `json:"failure,omitempty"`   // the end
+	Reclaimed *Reclaimed     `json:"reclaimed,omitempty"` // the last line
+	Verified  *VerifyReport  `json:"verified,omitempty"`  // the last line
+	Failure   *Failure       `json:"failure,omitempty"`   // the last line
 }
 
-// Amount is some blocks.
+// Amount is a number of blocks, and their bytes.
 type Amount struct {
 	Blocks uint64 `json:"blocks"`
 	Bytes  uint64 `json:"bytes"`
@@ -90,13 +90,13 @@ type Amount struct {
 
 // StoreStats says what a store has.
 type StoreStats struct {
-	Live Amount `json:"live"` // the blocks that some pin needs, each counted once
-	Dead Amount `json:"dead"` // those that the next reclaim deletes
+	Live Amount `json:"live"` // blocks that a pin needs, each counted once
+	Dead Amount `json:"dead"` // blocks that the next reclaim deletes
 	Disk uint64 `json:"disk_bytes"`
 	Free uint64 `json:"free_bytes"` // on the file system of the database
-	// Damaged is how many files of the database have something that cannot be read.
+	// Damaged is how many files of the database cannot be read completely.
 	Damaged int `json:"damaged_files"`
-	// Unreadable is blocks that could not be read when somebody wanted them.
+	// Unreadable lists blocks that could not be read when somebody wanted them.
 	Unreadable []cid.Cid `json:"unreadable_blocks,omitempty"`
 
 	DAGs     uint64                `json:"dags"`
@@ -108,18 +108,18 @@ type StoreStats struct {
 
 // Reclaimed says what a reclaim did.
 type Reclaimed struct {
-	Blocks  uint64        `json:"blocks"` // that were deleted
+	Blocks  uint64        `json:"blocks"` // blocks that were deleted
 	Bytes   uint64        `json:"bytes"`  // of those blocks
 	Before  uint64        `json:"disk_before"`
 	After   uint64        `json:"disk_after"`    // bytes that the database takes on disk
-	Left    uint64        `json:"left"`          // bytes that are deleted and were not given back
-	Damaged int           `json:"damaged_files"` // of the database, which keep what is dead in them
-	Emptied int           `json:"emptied_files"` // of those, that nothing is left in: a restart removes them
+	Left    uint64        `json:"left"`          // bytes that are deleted and not given back yet
+	Damaged int           `json:"damaged_files"` // damaged files of the database; they keep what is dead in them
+	Emptied int           `json:"emptied_files"` // damaged files with nothing left in them: a restart removes them
 	Elapsed time.Duration `json:"elapsed"`       // nanoseconds
 }
 
-// Freed is by how much the disk's use shrank; 0 if it grew, as others write
-// meanwhile.
+// Freed is how much less of the disk the database takes; 0 if it takes more, because others
+// wrote meanwhile.
 func (r Reclaimed) Freed() uint64 {
 	if r.After > r.Before {
 		return 0
@@ -129,41 +129,45 @@ func (r Reclaimed) Freed() uint64 {
 
 // VerifyReport is what a check found.
 type VerifyReport struct {
-	Blocks  uint64        `json:"blocks"` // that were hashed, or are missing
+	Blocks  uint64        `json:"blocks"` // blocks that were hashed or are missing
 	Bytes   uint64        `json:"bytes"`
 	Corrupt uint64        `json:"corrupt"`
 	Missing uint64        `json:"missing"`
-	Strays  uint64        `json:"unreferenced"` // blocks that nothing refers to and no reclaim knew of; the next does
+	Strays  uint64        `json:"unreferenced"` // blocks that nothing refers to; no reclaim knew of them, the next one does
 	Elapsed time.Duration `json:"elapsed"`      // nanoseconds
 	DamagedRecords
 }
 
-// BadBlocks is how many blocks are not as they should be.
+// BadBlocks is how many blocks are corrupt or missing.
 func (r VerifyReport) BadBlocks() uint64 { return r.Corrupt + r.Missing }
 
+// StoreProgress says how far a reclaim or a check is.
 type StoreProgress struct {
 	Text  string `json:"text"`
 	Done  uint64 `json:"done"`
-	Total uint64 `json:"total"` // zero is not known
+	Total uint64 `json:"total"` // 0 is not known
 }
 
+// Damage is a block that is corrupt or missing, and what it hurts.
 type Damage struct {
 	CID  string    `json:"cid"`
 	Kind string    `json:"kind"`
 	DAGs []HurtDAG `json:"dags"`
 }
 
+// HurtDAG is a DAG that needs a damaged block.
 type HurtDAG struct {
 	CID      string    `json:"cid"`
 	Complete bool      `json:"complete"`
 	Pins     []HurtPin `json:"pins"`
-	More     uint64    `json:"more_pins"`
+	More     uint64    `json:"more_pins"` // how many pins are not in Pins
 }
 
+// HurtPin is a request for such a DAG.
 type HurtPin struct {
 	RequestID string `json:"requestid"`
 	Name      string `json:"name,omitempty"`
-	User      string `json:"user"` // the account's address
+	User      string `json:"user"` // the address of its account
 }
 
 func (h handlers) stats(c echo.Context) error {
@@ -177,11 +181,11 @@ func (h handlers) stats(c echo.Context) error {
 	}{ok, st})
 }
 
-// messages writes the lines of an answer. Once the client is gone nothing
-// comes of that: the request's context has ended too.
+// messages writes the lines of an answer. Once the client is gone this has no effect; the
+// context of the request has ended too.
 type messages struct {
 	c    echo.Context
-	told time.Time
+	last time.Time // when progress was last sent
 }
 
 func newMessages(c echo.Context) *messages {
@@ -192,20 +196,20 @@ func newMessages(c echo.Context) *messages {
 
 func (m *messages) send(msg StoreMessage) error {
 	if err := json.NewEncoder(m.c.Response()).Encode(msg); err != nil {
-		return fmt.Errorf("tell the command: %w", err)
+		return fmt.Errorf("answer the command: %w", err)
 	}
 	m.c.Response().Flush()
 	return nil
 }
 
-// progress sends how it goes, now and then.
+// progress sends p, unless it sent another one just before.
 func (m *messages) progress(p StoreProgress) {
 	now := time.Now()
-	if now.Sub(m.told) < tellInterval {
+	if now.Sub(m.last) < progressInterval {
 		return
 	}
-	m.told = now
-	_ = m.send(StoreMessage{Progress: &p}) // the end fails too then
+	m.last = now
+	_ = m.send(StoreMessage{Progress: &p}) // if this fails, the last line fails too
 }
 
 // end sends the last line.
@@ -228,7 +232,7 @@ func (h handlers) verify(c echo.Context) error {
 	report, err := h.Store.Verify(c.Request().Context(), c.QueryParam("repair") == "true", VerifyWatch{
 		Progress:  m.progress,
 		Damage:    func(d Damage) error { return m.send(StoreMessage{Damage: &d}) },
-		Repairing: func(cid string) { _ = m.send(StoreMessage{Repairing: cid}) }, // the end fails too then
+		Repairing: func(cid string) { _ = m.send(StoreMessage{Repairing: cid}) }, // if this fails, the last line fails too
 	})
 	return h.end(m, StoreMessage{Verified: &report}, err)
 }
@@ -236,7 +240,7 @@ func (h handlers) verify(c echo.Context) error {
 // Verified is what a check found and began.
 type Verified struct {
 	VerifyReport
-	Damage    []Damage `json:"damage"`    // as far as it was kept
+	Damage    []Damage `json:"damage"`    // as much of it as the caller kept
 	Repairing []string `json:"repairing"` // CIDs of DAGs
 }
 
@@ -246,7 +250,7 @@ func (c *Client) Stats(ctx context.Context) (st StoreStats, err error) {
 	return st, err
 }
 
-// Reclaim gives space back. progress hears how it goes.
+// Reclaim gives space back. It calls progress while it runs.
 func (c *Client) Reclaim(ctx context.Context, progress func(StoreProgress)) (r Reclaimed, err error) {
 	err = c.watch(ctx, call{method: http.MethodPost, path: reclaimPath}, func(m StoreMessage) error {
 		switch {
@@ -260,8 +264,8 @@ func (c *Client) Reclaim(ctx context.Context, progress func(StoreProgress)) (r R
 	return r, err
 }
 
-// Verify checks every block. progress hears how it goes, and damage of each block that is
-// damaged; its error ends the check. What it is told is not kept in the answer.
+// Verify checks every block. It calls progress while it runs, and damage with each damaged
+// block. An error of damage ends the check. The result does not contain what damage got.
 func (c *Client) Verify(ctx context.Context, repair bool, progress func(StoreProgress), damage func(Damage) error) (Verified, error) {
 	found := Verified{Damage: []Damage{}, Repairing: []string{}}
 	r := call{method: http.MethodPost, path: verifyPath, query: url.Values{"repair": {fmt.Sprint(repair)}}}
@@ -281,8 +285,8 @@ func (c *Client) Verify(ctx context.Context, repair bool, progress func(StorePro
 	return found, err
 }
 
-// watch asks for something that takes long, and calls show for every line of
-// the answer. An answer that says so itself, or that ends early, is an error.
+// watch makes a request that takes long, and calls show with every line of the answer. A
+// line with a failure, and an answer that ends early, are errors.
 func (c *Client) watch(ctx context.Context, r call, show func(StoreMessage) error) error {
 	answer, err := c.send(ctx, r)
 	if err != nil {

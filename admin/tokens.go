@@ -14,6 +14,11 @@ func (h handlers) setPassword(c echo.Context) error {
 	if err := authhttp.ReadJSON(c, &in); err != nil {
 		return err
 	}
+	if h.by == ByToken {
+		if err := h.proveAdmin(c, in.OwnPassword); err != nil {
+			return err
+		}
+	}
 	id, err := h.accountID(c)
 	if err != nil {
 		return err
@@ -26,6 +31,18 @@ func (h handlers) setPassword(c echo.Context) error {
 		success
 		Ended
 	}{ok, Ended(ended)})
+}
+
+// proveAdmin checks the own password of an admin who sets the password of another account.
+func (h handlers) proveAdmin(c echo.Context, own string) error {
+	p, _ := auth.PrincipalFrom(c.Request().Context())
+	switch {
+	case c.Param("id") == p.Account:
+		return invalid("id", "is your own account: POST /api/auth/password changes its password")
+	case own == "":
+		return invalid("own_password", "is missing: it is your own present password")
+	}
+	return h.Auth.ProvePassword(c.Request().Context(), p.Account, "own_password", own)
 }
 
 func (h handlers) listTokens(c echo.Context) error {
@@ -42,7 +59,7 @@ func (h handlers) listTokens(c echo.Context) error {
 		Tokens []TokenInfo `json:"tokens"`
 	}{ok, []TokenInfo{}}
 	for _, t := range all {
-		out.Tokens = append(out.Tokens, tokenInfoOf(t))
+		out.Tokens = append(out.Tokens, authhttp.TokenOf(t))
 	}
 	return c.JSON(http.StatusOK, out)
 }
@@ -67,7 +84,7 @@ func (h handlers) createToken(c echo.Context) error {
 	return c.JSON(http.StatusCreated, struct {
 		success
 		CreatedToken
-	}{ok, CreatedToken{tokenInfoOf(t), raw, h.Endpoint()}})
+	}{ok, CreatedToken{authhttp.TokenOf(t), raw, h.Endpoint()}})
 }
 
 func (h handlers) revokeToken(c echo.Context) error {
@@ -78,7 +95,7 @@ func (h handlers) revokeToken(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		success
 		Token TokenInfo `json:"token"`
-	}{ok, tokenInfoOf(t)})
+	}{ok, authhttp.TokenOf(t)})
 }
 
 func (h handlers) rotateKeys(c echo.Context) error {

@@ -6,46 +6,46 @@ import (
 	"time"
 )
 
-// tellWait is how long a command waits in silence. A server answers within
-// milliseconds unless it is stopped, or asked for something that takes long.
-const tellWait = 3 * time.Second
+// silentWait is how long a command waits before it says so. A server answers within
+// milliseconds, unless it is stopped or has to do something that takes long.
+const silentWait = 3 * time.Second
 
-// tellingTransport has somebody told, once, that an answer takes long.
-type tellingTransport struct {
+// waitTransport says once that an answer takes long.
+type waitTransport struct {
 	*http.Transport
-	who func() string // names the server
+	name func() string // of the server
 
 	mu   sync.Mutex
-	say  func(text string) // nil tells nobody
-	told bool
+	say  func(text string) // may be nil
+	said bool
 }
 
-// RoundTrip returns only when nobody is being told any more.
-func (t *tellingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	told := make(chan struct{})
-	timer := time.AfterFunc(tellWait, func() {
-		defer close(told)
-		t.tell()
+// RoundTrip returns only when say does not run any more.
+func (t *waitTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	done := make(chan struct{})
+	timer := time.AfterFunc(silentWait, func() {
+		defer close(done)
+		t.sayOnce()
 	})
 	answer, err := t.Transport.RoundTrip(r)
 	if !timer.Stop() {
-		<-told
+		<-done
 	}
 	return answer, err
 }
 
-func (t *tellingTransport) tell() {
+func (t *waitTransport) sayOnce() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.told || t.say == nil {
+	if t.said || t.say == nil {
 		return
 	}
-	t.told = true
-	t.say("waiting for " + t.who() + " to answer")
+	t.said = true
+	t.say("waiting for " + t.name() + " to answer")
 }
 
-// TellWaiting has say called once if an answer of the server takes long. It is
-// not called while nothing is asked.
+// TellWaiting makes the client call say, once, if an answer of the server takes long. It
+// never calls say while no request is under way.
 func (c *Client) TellWaiting(say func(text string)) {
 	if c.waits == nil {
 		return

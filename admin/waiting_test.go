@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// localClient is a client of a handler in this process.
+// localClient makes a client of a handler in this process.
 func localClient(t *testing.T, h http.Handler) *Client {
 	t.Helper()
 	c := NewLocalClient(h, func() error { return nil })
@@ -22,15 +22,15 @@ func localClient(t *testing.T, h http.Handler) *Client {
 	return c
 }
 
-// Who waits for an answer is told so after a while, once.
+// A client that waits for an answer says so after a while, once.
 func TestSlowAnswersAreToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		delay := tellWait - time.Millisecond
+		delay := silentWait - time.Millisecond
 		c := localClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(delay)
 			json.NewEncoder(w).Encode(ServerInfo{Running: true})
 		}))
-		c.waits = &tellingTransport{Transport: c.http.Transport.(*http.Transport), who: func() string { return "the server" }}
+		c.waits = &waitTransport{Transport: c.http.Transport.(*http.Transport), name: func() string { return "the server" }}
 		c.http.Transport = c.waits
 		var told []string
 		start := time.Now()
@@ -50,7 +50,7 @@ func TestSlowAnswersAreToldOf(t *testing.T) {
 		delay = time.Minute
 		ask()
 		ask()
-		if want := []string{fmt.Sprint("waiting for the server to answer ", tellWait)}; !slices.Equal(told, want) {
+		if want := []string{fmt.Sprint("waiting for the server to answer ", silentWait)}; !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)
 		}
 	})

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// tries sends logins with wrong passwords, and says how many were looked at and
-// how many refused before that.
+// tries sends logins with wrong passwords. It returns how many passwords were checked and how
+// many requests were refused before that.
 func (s *server) tries(n int, email string, address func(i int) string) (looked, limited int) {
 	s.Helper()
 	for i := range n {
@@ -33,8 +33,8 @@ func (s *server) tries(n int, email string, address func(i int) string) (looked,
 
 func always(address string) func(int) string { return func(int) string { return address } }
 
-// TestBruteForce counts the passwords that get tried, from one address and from
-// many, and shows that the owner works on.
+// TestBruteForce counts the passwords that can be tried, from one address and from many. The
+// owner can use the account meanwhile.
 func TestBruteForce(t *testing.T) {
 	s := newServer(t)
 	const home = "198.51.100.7"
@@ -42,7 +42,7 @@ func TestBruteForce(t *testing.T) {
 	_, device := s.device()
 	hashes := auth.CountHashes(s.Service)
 
-	// One account, from a thousand addresses: what one account allows, no more.
+	// One account, from a thousand addresses: no more than the limit of one account.
 	before := hashes.Load()
 	spread := func(i int) string { return fmt.Sprintf("203.0.%d.%d", i/250, 1+i%250) }
 	looked, limited := s.tries(1000, s.ann.Email, spread)
@@ -53,13 +53,13 @@ func TestBruteForce(t *testing.T) {
 	if ran := hashes.Load() - before; ran != 10 {
 		t.Errorf("%d hashes ran", ran)
 	}
-	// The right password is no better off from elsewhere, so that a guess
-	// cannot be told from others; what Retry-After says holds.
+	// From another address even the right password is refused, so that a right guess looks
+	// like a wrong one. Retry-After says when it works.
 	r := s.wants(s.call("POST", "/api/auth/login", "", annsLogin, from("192.0.2.99")), 429, "TOO_MANY_REQUESTS")
 	if r.header.Get("Retry-After") != "60" {
 		t.Errorf("Retry-After %s", r.header.Get("Retry-After"))
 	}
-	// The owner has a device token, a session, and the place of an earlier login.
+	// The owner has a device token, a session, and an address of an earlier login.
 	s.wants(s.call("GET", "/api/psa/pins", device, nil, from("192.0.2.99")), 200, "")
 	s.wants(s.call("POST", "/api/psa/pins", device, addPin("x"), from("192.0.2.99")), 202, "")
 	s.logIn(s.ann.Email, goodPassword, from(home))
@@ -98,14 +98,14 @@ func TestBruteForce(t *testing.T) {
 	if n, _ := s.tries(1, "v6other@example.com", always("2001:db8:1:3::1")); n != 1 {
 		t.Error("the neighbours' network is limited too")
 	}
-	// Others are not held up.
+	// Others are not delayed.
 	bob, err := s.AddAccount(t.Context(), auth.NewAccount{Email: "bob@example.com", Password: goodPassword})
 	s.ok(err)
 	s.logIn(bob.Email, goodPassword, from("192.0.2.1"))
 }
 
-// TestBruteForceFromTheOwnersPlace: from where the owner logged in, tries have a
-// bucket of their own, and no more than that.
+// TestBruteForceFromTheOwnersPlace: tries from a network where the owner logged in have their
+// own bucket, and no more than that.
 func TestBruteForceFromTheOwnersPlace(t *testing.T) {
 	s := newServer(t, func(c *auth.Config) { c.Limits.Address.Burst = -1 })
 	s.logIn(s.ann.Email, goodPassword, from("198.51.100.7"))
@@ -118,7 +118,7 @@ func TestBruteForceFromTheOwnersPlace(t *testing.T) {
 	s.clock.add(time.Minute)
 	s.logIn(s.ann.Email, goodPassword, from("198.51.100.7"))
 
-	// After a restart, the sessions tell where that is.
+	// After a restart the sessions say which networks these are.
 	restarted, err := auth.New(auth.Config{HashCost: cheap, Now: s.clock.Now, Limits: auth.Limits{Account: auth.Rate{Burst: 1}}}, s.accounts, s.keys)
 	s.ok(err)
 	login := func(address, password string) error {
@@ -132,7 +132,7 @@ func TestBruteForceFromTheOwnersPlace(t *testing.T) {
 	s.ok(login("198.51.100.7", goodPassword))
 }
 
-// TestTriesAtOnce: those that run beside each other are counted too.
+// TestTriesAtOnce: tries at the same time are counted too.
 func TestTriesAtOnce(t *testing.T) {
 	s := newServer(t, func(c *auth.Config) { c.HashWait = time.Minute })
 	hashes := auth.CountHashes(s.Service)
@@ -149,8 +149,8 @@ func TestTriesAtOnce(t *testing.T) {
 	}
 }
 
-// TestRightPasswordsAreNotCounted: a script that logs in each time is held up by
-// its address's bucket alone.
+// TestRightPasswordsAreNotCounted: for a script that logs in again and again only the limit of
+// its address counts.
 func TestRightPasswordsAreNotCounted(t *testing.T) {
 	s := newServer(t)
 	for i := range 50 {
@@ -201,8 +201,8 @@ func TestPollingIsNotLimited(t *testing.T) {
 	}
 }
 
-// TestTokenLimit: a program that runs wild is told when to come back, in the
-// words of either API; others go on.
+// TestTokenLimit: a program that is out of control learns when to come back, in the form of
+// each API. Others are not delayed.
 func TestTokenLimit(t *testing.T) {
 	s := newServer(t, func(c *auth.Config) { c.Limits.Token = auth.Rate{Every: time.Second, Burst: 5} })
 	_, device := s.device()
@@ -222,8 +222,8 @@ func TestTokenLimit(t *testing.T) {
 	s.wants(s.call("GET", "/api/psa/pins", device, nil), 429, "TOO_MANY_REQUESTS")
 }
 
-// TestChangesLimit: an account cannot fill the disk with tokens and events about
-// itself; it can be used meanwhile, and others are not held up.
+// TestChangesLimit: an account cannot fill the disk with tokens and events about itself. It can
+// be used meanwhile, and others are not delayed.
 func TestChangesLimit(t *testing.T) {
 	s := newServer(t)
 	_, raw, err := s.AddDevice(t.Context(), s.ann.ID, auth.NewDevice{Name: "wild", Scope: auth.ScopeAdmin})
@@ -254,8 +254,7 @@ func TestChangesLimit(t *testing.T) {
 	s.wants(calls[0](raw), 429, "TOO_MANY_REQUESTS")
 }
 
-// TestRefreshLimit: a session refreshes as often as any program does, and not
-// in a loop.
+// TestRefreshLimit: a session can refresh as often as a normal program does, but not in a loop.
 func TestRefreshLimit(t *testing.T) {
 	s := newServer(t)
 	pair := s.login()
@@ -277,8 +276,7 @@ func TestRefreshLimit(t *testing.T) {
 	s.ok(err)
 }
 
-// TestClockAndLimits: a clock that steps back neither opens a bucket nor closes
-// it for long.
+// TestClockAndLimits: a clock that steps back neither fills a bucket nor keeps it empty for long.
 func TestClockAndLimits(t *testing.T) {
 	s := newServer(t)
 	s.tries(10, s.ann.Email, always("203.0.113.1"))

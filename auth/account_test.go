@@ -38,8 +38,7 @@ func TestNormalizeEmail(t *testing.T) {
 	}
 }
 
-// FuzzNormalizeEmail: what comes out stays as it is when it goes in again, so
-// that there is one form of each address.
+// FuzzNormalizeEmail: normalising a result again does not change it, so each address has one form.
 func FuzzNormalizeEmail(f *testing.F) {
 	f.Add("Ann@Example.com")
 	f.Add("\u0130@x")

@@ -8,9 +8,9 @@ import (
 // Challenge is the WWW-Authenticate header of every 401 (RFC 6750).
 const Challenge = `Bearer realm="holdfast"`
 
-// Admit is Verify with a context that ends with the token, and with the token's limit
-// of requests. done must be called when the request was served. Errors, besides those
-// of Verify: [*LimitError].
+// Admit verifies a token as Verify does, and counts the request against the token's
+// limit. The context that it returns ends when the token ends. The caller calls done after
+// it has served the request. Errors, besides those of Verify: [*LimitError].
 func (s *Service) Admit(ctx context.Context, raw string) (_ context.Context, p Principal, done func(), err error) {
 	for {
 		era := s.seen.current()
@@ -20,8 +20,8 @@ func (s *Service) Admit(ctx context.Context, raw string) (_ context.Context, p P
 		}
 		ctx, done := s.flights.begin(ctx, p)
 		if s.seen.current() != era {
-			// Something ended between the two: it may be this token, and then the
-			// request began too late to be ended with it.
+			// Some token ended between the two steps. If it was this one, the request
+			// was registered too late to be ended with it.
 			done()
 			continue
 		}
@@ -33,13 +33,13 @@ func (s *Service) Admit(ctx context.Context, raw string) (_ context.Context, p P
 	}
 }
 
-// TakeChange counts a change of an account's own. Errors: [*LimitError], if there were
-// too many.
+// TakeChange counts a change that an account makes to itself. Errors: [*LimitError], if
+// there were too many.
 func (s *Service) TakeChange(account string) error {
 	return s.limits.changes.take(account, s.cfg.Now())
 }
 
-// UsageOf gives what an account's pins take up; nil if that is not told.
+// UsageOf returns what an account's pins take up; nil without [Config].Usage.
 func (s *Service) UsageOf(ctx context.Context, account string) (*Usage, error) {
 	if s.cfg.Usage == nil {
 		return nil, nil
@@ -51,6 +51,5 @@ func (s *Service) UsageOf(ctx context.Context, account string) (*Usage, error) {
 	return &u, nil
 }
 
-// CountRefusal counts why a request was refused. Errors that are the server's own
-// do not count.
+// CountRefusal counts why a request was refused. It ignores faults of the server.
 func (s *Service) CountRefusal(err error) { s.failed.request(err) }

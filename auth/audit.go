@@ -11,15 +11,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// How many refusals are kept each for itself. Whoever has passwords tried from
-// a thousand addresses must not fill the disk: at one a second, of about 200
-// bytes, they take up 17 MB a day. More are counted.
+// How many refusals are kept one by one. An attacker who tries passwords from a thousand
+// addresses must not fill the disk: at one refusal a second, of about 200 bytes each, it
+// takes 17 MB a day. Refusals above that rate are only counted.
 const (
 	refusalsEvery = time.Second
 	refusalsBurst = 1000
 )
 
-// refusals are events that wait to be written. Nobody waits for them: a
+// refusals are events that wait to be written. No request waits for that, because a
 // refusal changes nothing.
 type refusals struct {
 	mu     sync.Mutex
@@ -42,13 +42,13 @@ func (r *refusals) note(e Event) {
 	r.merged[e.Kind]++
 }
 
-// refuse puts a refusal on record, and counts it.
+// refuse records a refusal, and counts it.
 func (s *Service) refuse(e Event) {
 	s.failed.event(e.Kind)
 	s.refusals.note(e)
 }
 
-// take gives what is to be written, and remembers it no more.
+// take returns what is to be written, and forgets it.
 func (r *refusals) take(now time.Time) []Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,7 +61,7 @@ func (r *refusals) take(now time.Time) []Event {
 	return all
 }
 
-// giveBack takes what could not be written.
+// giveBack takes back what could not be written.
 func (r *refusals) giveBack(all []Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,7 +76,7 @@ func (r *refusals) giveBack(all []Event) {
 func (s *Service) flush(ctx context.Context) error {
 	if events := s.refusals.take(s.cfg.Now().UTC()); len(events) > 0 {
 		if err := s.accounts.AppendEvents(ctx, events); err != nil {
-			if !errors.Is(err, ErrInDoubt) { // else they would be there twice
+			if !errors.Is(err, ErrInDoubt) { // in doubt they may be there already
 				s.refusals.giveBack(events)
 			}
 			return fmt.Errorf("write refusals: %w", err)
@@ -91,11 +91,11 @@ func (s *Service) flush(ctx context.Context) error {
 	return nil
 }
 
-// MaxEvents is how many events are read at once.
+// MaxEvents is the maximum of events that one call reads.
 const MaxEvents = 1000
 
-// Events reads the audit record, newest first. Limit is bounded to 1,000, and 0
-// stands for 100. Events of accounts that still exist have their address.
+// Events reads the audit record, newest first. Limit may be up to [MaxEvents]; 0 means
+// 100. Events of accounts that still exist have the account's address.
 // Errors: *InvalidError.
 func (s *Service) Events(ctx context.Context, q EventQuery) ([]Event, error) {
 	switch {
@@ -109,8 +109,8 @@ func (s *Service) Events(ctx context.Context, q EventQuery) ([]Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
-	if flushed != nil { // on a full disk, say: then the record is what is read all the more
-		s.cfg.Log.Warn("the newest refused logins are not on record yet", "err", flushed)
+	if flushed != nil { // such as on a full disk, when operators need the record most
+		s.cfg.Log.Warn("the newest refused logins are not in the audit record yet", "err", flushed)
 	}
 	emails := map[string]string{}
 	for i, e := range page {

@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// TestAudit: everything that is done to accounts is on record, with who did it
-// and from where, and no secret is, there or in the log.
+// TestAudit: every change of an account is in the audit record, with the actor and the address.
+// Neither the record nor the log has a secret.
 func TestAudit(t *testing.T) {
 	s := newServer(t, func(c *auth.Config) { c.Registration = auth.RegistrationOpen })
 	ctx := t.Context()
@@ -83,6 +83,14 @@ func TestAudit(t *testing.T) {
 	expect(auth.EventLoginRefused, s.ann.ID, "", home, "disabled")
 	post(account+"/enable", admin, nil, away)
 	expect(auth.EventAccountEnabled, s.ann.ID, root.ID, away, "")
+	post(account+"/role", admin, map[string]any{"admin": true}, away)
+	expect(auth.EventRoleSet, s.ann.ID, root.ID, away, "admin")
+	post(account+"/role", admin, map[string]any{"admin": false}, away)
+	expect(auth.EventRoleSet, s.ann.ID, root.ID, away, "user")
+	post(account+"/password", admin, map[string]any{"password": goodPassword, "own_password": "not that"}, away)
+	expect(auth.EventPasswordRefused, root.ID, root.ID, away, "")
+	post(account+"/password", admin, map[string]any{"password": goodPassword, "own_password": goodPassword}, away)
+	expect(auth.EventPasswordSet, s.ann.ID, root.ID, away, "")
 	s.call("DELETE", account, admin, nil, from(away))
 	expect(auth.EventAccountDisabled, s.ann.ID, root.ID, away, "")
 	expect(auth.EventAccountRemoved, s.ann.ID, root.ID, away, "")
@@ -109,7 +117,7 @@ func TestAudit(t *testing.T) {
 		next.text("access_token"), next.text("refresh_token"), invite.text("invite"), gone.text("invite"),
 		r.text("access_token"), r.text("refresh_token"), eve.PasswordHash)
 
-	// Refusals are written apart, so that only the order of the times is kept.
+	// Refusals are written separately, so only the order of the times is certain.
 	got := s.record()
 	got = got[:len(got)-seen]
 	if len(got) != len(wants) {
@@ -142,7 +150,7 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// record is all events, newest first.
+// record returns all events, newest first.
 func (f *fixture) record() []auth.Event {
 	f.Helper()
 	all, err := f.Events(f.Context(), auth.EventQuery{Limit: 1000})
@@ -150,8 +158,8 @@ func (f *fixture) record() []auth.Event {
 	return all
 }
 
-// TestEventsShareTheCommit: what is not done is not on record, and what cannot
-// be recorded is not done.
+// TestEventsShareTheCommit: what is not done is not recorded, and what cannot be recorded is not
+// done.
 func TestEventsShareTheCommit(t *testing.T) {
 	f := newFixture(t)
 	broken := errors.New("broken")
@@ -178,7 +186,7 @@ func TestEventsShareTheCommit(t *testing.T) {
 			t.Errorf("%s failed and is on record", method)
 		}
 	}
-	// A login takes one commit, and nothing but that of the record's own.
+	// A login takes one commit, and the record of it none besides.
 	commits := 0
 	f.accounts.SetFault(func(m string) error {
 		switch m {
@@ -196,7 +204,7 @@ func TestEventsShareTheCommit(t *testing.T) {
 	}
 }
 
-// TestManyRefusals: a flood is counted, and takes little room.
+// TestManyRefusals: a flood of refusals is counted, and takes little space.
 func TestManyRefusals(t *testing.T) {
 	f := newFixture(t, func(c *auth.Config) { c.Limits.Account.Burst = -1 })
 	const n = 5000
@@ -293,7 +301,7 @@ func TestBackground(t *testing.T) {
 		if writes.Load() != 7 || time.Since(used()) > 11*time.Minute {
 			t.Errorf("%d writes, the last use is %v ago", writes.Load(), time.Since(used()))
 		}
-		// That is so too if the tokens are looked up anew each time.
+		// The same if each request looks the tokens up again.
 		for range 100 {
 			auth.ForgetSeen(f.Service)
 			f.counts(raw)

@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// flushInterval is how long what nobody waits for waits to be written.
+// flushInterval is how long refusals and uses of tokens wait to be written. No request
+// waits for them.
 const flushInterval = 5 * time.Second
 
-// flushLast bounds the last writing, when the service ends.
+// flushLast is the time limit of the last write, when the service ends.
 const flushLast = 2 * time.Second
 
-// Run does what is done in the background until ctx ends, and returns nil then:
-// it writes down refused logins and the last uses of tokens, and removes dead
-// tokens, keys that no token needs, and old events.
+// Run works in the background until ctx ends, and then returns nil. It writes refused
+// logins and the last uses of tokens. It removes dead tokens, keys that no token needs,
+// and old events.
 func (s *Service) Run(ctx context.Context) error {
 	sweep, flush := time.NewTicker(s.cfg.SweepInterval), time.NewTicker(flushInterval)
 	defer sweep.Stop()
@@ -25,7 +26,7 @@ func (s *Service) Run(ctx context.Context) error {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLast)
 			defer cancel()
 			if err := s.flush(last); err != nil {
-				s.cfg.Log.Warn("some refused logins or uses of tokens are not on record", "err", err)
+				s.cfg.Log.Warn("some refused logins or uses of tokens are not in the audit record", "err", err)
 			}
 			return nil
 		case <-flush.C:
@@ -38,7 +39,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// sweep removes what counts for nothing any more.
+// sweep removes what does not count any more.
 func (s *Service) sweep(ctx context.Context) {
 	report := func(what string, removed int, err error) {
 		switch {

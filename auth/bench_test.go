@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
 
-// BenchmarkVerify is what each request pays: one core must do far more than
-// 20,000 a second.
+// BenchmarkVerify measures what each request costs: one core must do far more than 20,000 a
+// second.
 func BenchmarkVerify(b *testing.B) {
 	f := newFixture(b)
 	_, raw := f.device()
@@ -33,7 +33,7 @@ func BenchmarkVerify(b *testing.B) {
 	})
 }
 
-// BenchmarkMiddleware is all that a request pays for being authenticated.
+// BenchmarkMiddleware measures all that authentication costs a request.
 func BenchmarkMiddleware(b *testing.B) {
 	f := newFixture(b, func(c *auth.Config) { c.Now = time.Now; c.Limits.Token.Every = 1 })
 	_, raw := f.device()

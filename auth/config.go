@@ -9,20 +9,19 @@ import (
 	"time"
 )
 
-// Config is how a [Service] works. The zero value of each field stands for its
-// default.
+// Config says how a [Service] works. The zero value of a field means its default.
 type Config struct {
-	// AccessTTL is how long an access token lasts. Kubo stores the one that it
-	// is given and never refreshes it. Default 30 days.
+	// AccessTTL is how long an access token lasts. Kubo stores one token and never
+	// refreshes it. Default 30 days.
 	AccessTTL time.Duration
 	// RefreshTTL is how long a refresh token lasts. Default 90 days.
 	RefreshTTL time.Duration
 	// HashCost is the work of one password hash. Default 19 MiB, 2 iterations.
 	HashCost HashCost
-	// HashesAtOnce bounds the password hashes that run beside each other, and
-	// so their memory. Default: the number of cores, 4 at most.
+	// HashesAtOnce is the maximum of password hashes that run at the same time. It
+	// bounds their memory. Default: the number of cores, 4 at most.
 	HashesAtOnce int
-	// HashWait is how long a login waits for its turn. Default 2 seconds.
+	// HashWait is how long a request waits for its turn to hash. Default 2 seconds.
 	HashWait time.Duration
 	// SweepInterval is the time between two sweeps of dead tokens, keys and old
 	// events. Default 1 hour.
@@ -38,14 +37,14 @@ type Config struct {
 	AuditKeep time.Duration
 	// Limits bound what one client can do.
 	Limits Limits
-	// Usage gives what an account's pins take up. Nil: it is not told.
+	// Usage returns what an account's pins take up. Nil: clients do not see it.
 	Usage func(ctx context.Context, account string) (Usage, error)
-	// RemovePins removes all pins of an account that is going to be removed,
-	// and says how many. Nil: there are none.
+	// RemovePins removes all pins of an account before the account is removed, and
+	// returns how many. Nil: there are no pins.
 	RemovePins func(ctx context.Context, account string) (int, error)
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
-	// Log gets what an operator wants to know. Default: nothing is logged.
+	// Log gets what an operator wants to know. Nil logs nothing.
 	Log *slog.Logger
 }
 

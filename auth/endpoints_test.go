@@ -15,10 +15,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// random is what differs from run to run in an answer.
+// random matches what differs from run to run in an answer.
 var random = regexp.MustCompile(`[\w-]+\.[\w-]+\.[\w-]{43}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24}|[A-Z2-7]{26}`)
 
-// TestEndpointsGolden: every answer that is a success, in order.
+// TestEndpointsGolden compares every answer that is a success, in order.
 func TestEndpointsGolden(t *testing.T) {
 	endpoint := func() string { return "https://pins.example.com/api/psa/" }
 	s := newServerAt(t, endpoint, func(c *auth.Config) { c.Registration = auth.RegistrationInvite })
@@ -75,13 +75,16 @@ func TestEndpointsGolden(t *testing.T) {
 	step("POST", "/api/auth/logout", access, nil, 200, ok+`}`)
 	s.wants(s.call("POST", "/api/auth/logout", access, nil), 401, "UNAUTHORIZED")
 
+	uses := func(account string, bytes, pins int) string {
+		return strings.TrimSuffix(account, "}") + fmt.Sprintf(`,"usage":{"bytes":%d,"pins":%d}}`, bytes, pins)
+	}
 	rootJSON := strings.NewReplacer("ann@", "root@", `"admin":false`, `"admin":true`).Replace(fmt.Sprintf(ann, 0))
 	step("POST", "/api/admin/accounts", admin, map[string]any{"email": "Bob@Example.com", "password": goodPassword, "admin": true, "quota": 7, "max_pins": 8}, 201,
 		ok+`,"account":`+fmt.Sprintf(bob, false, 7, 8)+`}`)
 	bobID := id()
 	step("GET", "/api/admin/accounts", admin, nil, 200,
-		ok+`,"accounts":[`+fmt.Sprintf(ann, 0)+`,`+fmt.Sprintf(bob, false, 7, 8)+`,`+rootJSON+`]}`)
-	step("GET", "/api/admin/accounts/"+bobID, admin, nil, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 7, 8)+`}`)
+		ok+`,"accounts":[`+uses(fmt.Sprintf(ann, 0), 1024, 1)+`,`+uses(fmt.Sprintf(bob, false, 7, 8), 0, 0)+`,`+uses(rootJSON, 0, 0)+`]}`)
+	step("GET", "/api/admin/accounts/"+bobID, admin, nil, 200, ok+`,"account":`+uses(fmt.Sprintf(bob, false, 7, 8), 0, 0)+`}`)
 	// Each of the quotas alone, and both.
 	step("POST", "/api/admin/accounts/"+bobID+"/quota", admin, map[string]any{"quota": 9}, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 9, 8)+`}`)
 	step("POST", "/api/admin/accounts/"+bobID+"/quota", admin, map[string]any{"max_pins": 0}, 200, ok+`,"account":`+fmt.Sprintf(bob, false, 9, 0)+`}`)
@@ -133,7 +136,73 @@ func TestEndpointsGolden(t *testing.T) {
 	}
 }
 
-// TestEndpointFailures: what each endpoint refuses, and in which words.
+// TestAdminSetsPassword: an admin sets the password of another account, and gives the own one.
+// Sessions and tokens end as with the command line.
+func TestAdminSetsPassword(t *testing.T) {
+	s := newServer(t)
+	_, admin := s.admin()
+	access := s.logIn(s.ann.Email, goodPassword).Access
+	_, device, err := s.CreateDeviceToken(t.Context(), s.ann.ID, "kubo", 0)
+	s.ok(err)
+	set := func(password string, revoke bool) response {
+		return s.call("POST", "/api/admin/accounts/"+s.ann.ID+"/password", admin,
+			map[string]any{"password": password, "own_password": goodPassword, "revoke_tokens": revoke})
+	}
+	wantBody := func(r response, want string) {
+		t.Helper()
+		if s.wants(r, 200, ""); strings.TrimSpace(r.body) != want {
+			t.Errorf("%s\nwant %s", r.body, want)
+		}
+	}
+	wantBody(set(goodPassword+"1", false), `{"status":"success","sessions":1,"devices":0,"devices_left":1}`)
+	s.wants(s.call("GET", "/api/auth/me", access, nil), 401, "UNAUTHORIZED")
+	s.wants(s.call("GET", "/api/auth/me", device, nil), 200, "")
+	s.logIn(s.ann.Email, goodPassword+"1")
+	wantBody(set(goodPassword+"2", true), `{"status":"success","sessions":1,"devices":1,"devices_left":0}`)
+	s.wants(s.call("GET", "/api/auth/me", device, nil), 401, "UNAUTHORIZED")
+	// A thief of the token cannot try passwords of its account without end.
+	for range 12 {
+		s.call("POST", "/api/admin/accounts/"+s.ann.ID+"/password", admin, map[string]any{"password": goodPassword, "own_password": "guess"})
+	}
+	s.wants(set(goodPassword, false), 429, "TOO_MANY_REQUESTS")
+}
+
+// TestRoleIsGivenAndTaken: a token may do what the account may do now. When an account is no
+// admin any more, the requests that it makes as an admin end.
+func TestRoleIsGivenAndTaken(t *testing.T) {
+	s := newServer(t)
+	_, admin := s.admin()
+	access := s.logIn(s.ann.Email, goodPassword).Access
+	_, device, err := s.CreateDeviceToken(t.Context(), s.ann.ID, "kubo", 0)
+	s.ok(err)
+	role := func(isAdmin bool) {
+		t.Helper()
+		r := s.wants(s.call("POST", "/api/admin/accounts/"+s.ann.ID+"/role", admin, map[string]any{"admin": isAdmin}), 200, "")
+		if a, _ := r.json["account"].(map[string]any); a["admin"] != isAdmin {
+			t.Errorf("the account is %v", a)
+		}
+	}
+	s.wants(s.call("GET", "/api/admin/accounts", access, nil), 403, "FORBIDDEN")
+	role(true)
+	role(true) // again is no error
+	s.wants(s.call("GET", "/api/admin/accounts", access, nil), 200, "")
+	s.wants(s.call("GET", "/api/admin/accounts", device, nil), 403, "FORBIDDEN") // it is for pins
+	under := map[string]context.Context{}
+	for name, token := range map[string]string{"session": access, "device": device} {
+		ctx, _, done, err := s.Admit(t.Context(), token)
+		s.ok(err)
+		defer done()
+		under[name] = ctx
+	}
+	role(false)
+	if under["session"].Err() == nil || under["device"].Err() != nil {
+		t.Errorf("the session's request has %v, and that of a token for pins %v", under["session"].Err(), under["device"].Err())
+	}
+	s.wants(s.call("GET", "/api/admin/accounts", access, nil), 403, "FORBIDDEN")
+	s.wants(s.call("GET", "/api/auth/me", access, nil), 200, "")
+}
+
+// TestEndpointFailures: what each endpoint refuses, and with which text.
 func TestEndpointFailures(t *testing.T) {
 	s := newServer(t)
 	root, admin := s.admin()
@@ -194,6 +263,16 @@ func TestEndpointFailures(t *testing.T) {
 		{"POST", account + "/quota", admin, map[string]any{}, "400 BAD_REQUEST quota: is missing, and so is max_pins; 0 is no limit"},
 		{"POST", account + "/quota", admin, map[string]any{"max_pins": -1}, "400 BAD_REQUEST max_pins: is not of the right type or size"},
 		{"POST", "/api/admin/accounts/" + root.ID + "/disable", admin, nil, "400 BAD_REQUEST id: is your own account; another admin can do this, or the command line"},
+		{"POST", "/api/admin/accounts/" + root.ID + "/role", admin, map[string]any{"admin": false}, "400 BAD_REQUEST id: is your own account; another admin can do this, or the command line"},
+		{"POST", account + "/role", admin, map[string]any{}, "400 BAD_REQUEST admin: is missing: true makes it an admin's account, false one of a user"},
+		{"POST", "/api/admin/accounts/" + none + "/role", admin, map[string]any{"admin": true}, "404 NOT_FOUND no such account"},
+		{"POST", account + "/role", access, map[string]any{"admin": true}, "403 FORBIDDEN forbidden: this is for admins only"},
+		{"POST", "/api/admin/accounts/" + root.ID + "/password", admin, map[string]any{"password": goodPassword, "own_password": goodPassword}, "400 BAD_REQUEST id: is your own account: POST /api/auth/password changes its password"},
+		{"POST", account + "/password", admin, map[string]any{"password": goodPassword}, "400 BAD_REQUEST own_password: is missing: it is your own present password"},
+		{"POST", account + "/password", admin, map[string]any{"password": goodPassword, "own_password": goodPassword + "!"}, "400 BAD_REQUEST own_password: is not the present one"},
+		{"POST", account + "/password", admin, map[string]any{"password": "short", "own_password": goodPassword}, "400 BAD_REQUEST password: must have at least 12 characters"},
+		{"POST", account + "/password", access, map[string]any{"password": goodPassword, "own_password": goodPassword}, "403 FORBIDDEN forbidden: this is for admins only"},
+		{"POST", "/api/admin/accounts/" + none + "/password", admin, map[string]any{"password": goodPassword, "own_password": goodPassword}, "404 NOT_FOUND no such account"},
 		{"DELETE", "/api/admin/accounts/" + root.ID, admin, nil, "400 BAD_REQUEST id: is your own account; another admin can do this, or the command line"},
 		{"DELETE", "/api/admin/invites/" + none, admin, nil, "404 NOT_FOUND no such invitation: it may be used already, or expired"},
 		{"POST", "/api/admin/invites", admin, map[string]any{"expires_in": 366 * 24 * 3600}, "400 BAD_REQUEST expires: must be from a second to 365 days"},
@@ -259,7 +338,7 @@ func TestScopes(t *testing.T) {
 			}
 		}
 	}
-	// Each may end itself.
+	// Each token may end itself.
 	for who, raw := range tokens {
 		s.wants(s.call("POST", "/api/auth/logout", raw, nil), 200, "")
 		if r := s.call("GET", "/api/auth/me", raw, nil); r.status != 401 {
@@ -268,8 +347,8 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-// TestCommandLine: without a configured URL the line is made of the host that
-// the client used, unless that is no host.
+// TestCommandLine: without a configured URL the command line has the host that the client used,
+// unless that is no host name.
 func TestCommandLine(t *testing.T) {
 	f := newFixture(t)
 	access := f.login().Access
@@ -293,7 +372,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// TestForwardedFor: without an extractor, nobody is believed.
+// TestForwardedFor: without an extractor the header is ignored.
 func TestForwardedFor(t *testing.T) {
 	f := newFixture(t)
 	r := post("/api/auth/login", mediaJSON, annsLogin)
@@ -350,7 +429,7 @@ func TestRegistration(t *testing.T) {
 		i, code, err := s.AddInvite(t.Context(), auth.NewInvite{Quota: 42, QuotaPins: 43, TTL: time.Hour})
 		s.ok(err)
 		for _, wrong := range []string{"", "rubbish", i.ID, code[1:]} {
-			// Nobody without an invitation learns who has an account.
+			// A client without an invitation does not learn which addresses have accounts.
 			a := s.wants(register(s, s.ann.Email, goodPassword, wrong, "203.0.113.1"), 403, "FORBIDDEN")
 			b := s.wants(register(s, "new@example.com", goodPassword, wrong, "203.0.113.1"), 403, "FORBIDDEN")
 			if a.body != b.body {
@@ -391,7 +470,7 @@ func TestRegistration(t *testing.T) {
 	})
 }
 
-// TestUsageFault: what the pins cannot say is a fault, and told as one.
+// TestUsageFault: if the usage cannot be read, the answer is a fault of the server.
 func TestUsageFault(t *testing.T) {
 	f := newFixture(t)
 	s, err := auth.New(auth.Config{HashCost: cheap, Now: f.clock.Now,

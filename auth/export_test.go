@@ -18,7 +18,7 @@ func CountHashes(s *Service) *atomic.Int64 {
 	return &n
 }
 
-// HoldHashes has each check of a password call f before its work.
+// HoldHashes makes each check of a password call f before its work.
 func HoldHashes(s *Service, f func()) {
 	compare := s.hasher.compare
 	s.hasher.compare = func(password, hash string) (bool, error) {
@@ -27,10 +27,10 @@ func HoldHashes(s *Service, f func()) {
 	}
 }
 
-// ForgetSeen has every token verified anew.
+// ForgetSeen makes the service verify every token again.
 func ForgetSeen(s *Service) { s.seen.forget() }
 
-// Forge signs any header and claims with the key that signs now.
+// Forge signs arbitrary headers and claims with the key that signs now.
 func Forge(k *Keys, header, claims map[string]any) string {
 	return ForgeAs(jwt.SigningMethodHS256, k, header, claims)
 }
@@ -52,13 +52,13 @@ func ForgeAs(m jwt.SigningMethod, k *Keys, header, claims map[string]any) string
 func Instance(k *Keys) string { return k.instance }
 func KeyID(k *Keys) string    { return k.ring.Load().signer().ID }
 
-// Sweep removes what counts for nothing any more, as Run does.
+// Sweep removes what does not count any more, as Run does.
 func Sweep(s *Service) { s.sweep(context.Background()) }
 
-// KeysPath is the file that k was read from.
+// KeysPath is the path of the file that k was read from.
 func KeysPath(k *Keys) string { return k.path }
 
-// BreakKeysPath has k write where nothing can be written, until restore.
+// BreakKeysPath makes writes of k fail, until restore.
 func BreakKeysPath(k *Keys) (restore func()) {
 	path := k.path
 	k.path += "/under-a-file"

@@ -5,25 +5,25 @@ import (
 	"sync/atomic"
 )
 
-// Failure is a way in which somebody was not let in.
+// Failure is a reason why a client was refused.
 type Failure int
 
-// The ways that are counted.
+// The reasons that are counted.
 const (
 	FailedLogin        Failure = iota // a wrong password, a disabled or unknown account
 	FailedLoginLimited                // too many tries to log in
-	FailedPassword                    // the present password, to change it, was wrong
+	FailedPassword                    // the present password was wrong, in a change of the password
 	FailedRegister                    // no account was made
 	FailedRefresh                     // a session was not renewed
-	FailedNoToken                     // a request came without a token
+	FailedNoToken                     // a request without a token
 	FailedToken                       // a token that is malformed, expired or revoked
-	FailedScope                       // a token that is not for that
+	FailedScope                       // a token that is not for this
 	FailedTokenLimited                // too many requests with one token
 
-	failures = iota // how many there are
+	failures = iota // the number of reasons
 )
 
-// String is the failure's name, as metrics have it.
+// String is the name of the reason in the metrics.
 func (f Failure) String() string {
 	return [failures]string{
 		"login", "login_limited", "password", "register", "refresh", "no_token", "token", "scope", "token_limited",
@@ -35,7 +35,7 @@ type failureCounts [failures]atomic.Uint64
 
 func (c *failureCounts) note(f Failure) { c[f].Add(1) }
 
-// event counts what is also on record.
+// event counts what is also in the audit record.
 func (c *failureCounts) event(k EventKind) {
 	switch k {
 	case EventLoginRefused:
@@ -49,8 +49,7 @@ func (c *failureCounts) event(k EventKind) {
 	}
 }
 
-// request counts why a request was refused. Errors that are the server's own
-// do not count.
+// request counts why a request was refused. It ignores faults of the server.
 func (c *failureCounts) request(err error) {
 	var limit *LimitError
 	switch {
@@ -65,8 +64,7 @@ func (c *failureCounts) request(err error) {
 	}
 }
 
-// Failures says how often somebody was not let in since the start. Every
-// failure has an entry.
+// Failures returns how often clients were refused since the start, for every reason.
 func (s *Service) Failures() map[Failure]uint64 {
 	all := make(map[Failure]uint64, failures)
 	for f := range Failure(failures) {

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
 
-// Each way of not being let in is counted, as that alone.
+// Each reason for a refusal is counted, and only that one.
 func TestFailuresAreCounted(t *testing.T) {
 	f := newFixture(t, func(c *auth.Config) {
 		c.Registration = auth.RegistrationInvite

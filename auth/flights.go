@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// flights are the requests that are being served, so that what ends a token
-// also ends what was begun with it.
+// flights are the requests that are being served. What ends a token also ends the
+// requests that came with it.
 type flights struct {
 	mu  sync.Mutex
 	all map[*flight]struct{}
@@ -19,8 +19,8 @@ type flight struct {
 
 func newFlights() *flights { return &flights{all: map[*flight]struct{}{}} }
 
-// begin gives a context for a request of p, which ends with the cause
-// ErrRevoked when its token does. done must be called when it was served.
+// begin returns a context for a request of p. The context ends with the cause ErrRevoked
+// when the token ends. The caller calls done after it has served the request.
 func (f *flights) begin(ctx context.Context, p Principal) (_ context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	one := &flight{principal: p, cancel: cancel}
@@ -35,7 +35,7 @@ func (f *flights) begin(ctx context.Context, p Principal) (_ context.Context, do
 	}
 }
 
-// end ends the requests of those who match.
+// end ends the requests of the principals that match.
 func (f *flights) end(match func(Principal) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -46,8 +46,8 @@ func (f *flights) end(match func(Principal) bool) {
 	}
 }
 
-// What a change ends: everybody's tokens, those of an account, those of one
-// kind, or one.
+// Which tokens a change ends: all, those of an account, those of one kind of an account,
+// one token, or none.
 
 func ofEverybody(Principal) bool { return true }
 

@@ -13,7 +13,7 @@ import (
 
 const goodPassword = "correct horse battery"
 
-// cheap is a hash cost for tests that make many.
+// cheap is a hash cost for tests that hash often.
 var cheap = auth.HashCost{Memory: 8, Iterations: 1}
 
 // clock is a clock that tests set.
@@ -106,8 +106,7 @@ func (f *fixture) device() (auth.Token, string) {
 	return tok, raw
 }
 
-// counts checks that the token is ann's and counts, asked twice: the second
-// answer is remembered.
+// counts checks twice that the token is ann's and counts. The second answer is a remembered one.
 func (f *fixture) counts(raw string) {
 	f.Helper()
 	for range 2 {

@@ -52,7 +52,7 @@ const (
 	annsLogin = `{"email":"ann@example.com","password":"correct horse battery"}`
 )
 
-// masked puts names in place of what is random.
+// masked replaces random parts by names.
 var masked = regexp.MustCompile(`[\w-]+\.[\w-]+\.[\w-]{43}`)
 
 func TestLoginGolden(t *testing.T) {
@@ -186,8 +186,8 @@ func TestFailuresGolden(t *testing.T) {
 	}
 }
 
-// readFailure gives the status, the reason and the details of an answer that
-// must hold nothing else.
+// readFailure returns the status, the reason and the details of an answer, which must have
+// nothing else.
 func readFailure(t *testing.T, w *httptest.ResponseRecorder) string {
 	t.Helper()
 	var f struct {

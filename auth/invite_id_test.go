@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// Clients that check what they are given take no UUID without a version and a variant.
+// Clients that check their input refuse a UUID without a version and a variant.
 func TestInvitationIDsAreUUIDs(t *testing.T) {
 	f := newFixture(t)
 	for range 64 {
@@ -24,7 +24,7 @@ func TestInvitationIDsAreUUIDs(t *testing.T) {
 	}
 }
 
-// Invitations whose IDs were the plain hash of their codes are good until they expire.
+// Invitations whose IDs are the plain hash of their codes work until they expire.
 func TestOldInvitationsWork(t *testing.T) {
 	f := newFixture(t, func(c *auth.Config) { c.Registration = auth.RegistrationInvite })
 	invite := func(code string) string {

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// member is one account and what it should have, by its own doing.
+// member is one account, and what it should have after what it did itself.
 type member struct {
 	auth.Account
 	access  string
@@ -21,9 +21,8 @@ type member struct {
 	gone    bool              // disabled or removed
 }
 
-// TestIsolation has 20 accounts do anything at random on every endpoint, with
-// their own ids and those of others. No answer holds anything of another's,
-// and nobody's things change by another's doing.
+// TestIsolation lets 20 accounts call every endpoint at random, with their own ids and ids of
+// others. No answer has anything of another account, and no account changes anything of another.
 func TestIsolation(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -53,8 +52,7 @@ func TestIsolation(t *testing.T) {
 		}
 		return "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b" // nobody's
 	}
-	// clean checks that an answer to m holds nothing of anybody else's: their
-	// names and ids are unlike each other's.
+	// clean checks that an answer to m has nothing of another account. All names and ids differ.
 	clean := func(m *member, r response) response {
 		t.Helper()
 		for _, o := range members {
@@ -86,7 +84,8 @@ func TestIsolation(t *testing.T) {
 		n++
 		return fmt.Sprintf("%s-thing-%d", strings.TrimSuffix(m.Email, "@example.com"), n)
 	}
-	// absent: another's id is answered as nobody's is, word for word.
+	// absent: an id of another account gets the same answer, word for word, as an id that does
+	// not exist.
 	absent := func(m *member, method, path string, body any, of map[string]string) {
 		t.Helper()
 		others, nobodys := clean(m, s.call(method, path+key(of), m.access, body)), s.call(method, path+key(nil), m.access, body)

@@ -9,26 +9,26 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// maxToken bounds what is looked at as a token, in bytes; ours have about 400.
+// maxToken is the maximum length of a token, in bytes; ours have about 400.
 const maxToken = 8 << 10
 
-// Audiences: a token works at the one that it was made for.
+// Audiences. A token works only for the audience that it was made for.
 const (
 	audienceAPI     = "holdfast"         // access and device tokens
 	audienceRefresh = "holdfast/refresh" // refresh tokens
 )
 
-// clockStep is how far the host's clock may be set back without ending the
-// tokens that were made just before.
+// clockStep is how far the host's clock may be set back before tokens that were made
+// just before stop working.
 const clockStep = time.Minute
 
-// claims are what our tokens carry.
+// claims are the claims of our tokens.
 type claims struct {
 	jwt.RegisteredClaims
-	Record string `json:"sid"` // the Token that it stands on
+	Record string `json:"sid"` // ID of the Token that the JWT stands on
 }
 
-// sign makes a JWT with one of the keys. The zero time as expires is never.
+// sign makes a JWT with one of the keys. If expires is the zero time, it never expires.
 func (k *Keys) sign(key keyFile, audience, account, record, id string, now, expires time.Time) (string, error) {
 	c := claims{
 		RegisteredClaims: jwt.RegisteredClaims{
@@ -53,12 +53,11 @@ func (k *Keys) sign(key keyFile, audience, account, record, id string, now, expi
 	return s, nil
 }
 
-// parse checks everything about a JWT that needs no record: that it is one of
-// ours, for the audience, and that its time is now.
-// Errors: those that wrap ErrUnauthorized, only.
+// parse checks everything about a JWT that needs no record: that this server signed it, for
+// this audience, and that it is valid now. All its errors wrap ErrUnauthorized.
 func (k *Keys) parse(raw, audience string, now time.Time) (claims, error) {
-	// The JWT library passes over line breaks; a token that holds one is not
-	// the one that was made.
+	// The JWT library ignores line breaks. A token with a line break is not the token
+	// that was made.
 	if len(raw) > maxToken || strings.ContainsFunc(raw, notInJWT) {
 		return claims{}, errNotOurs
 	}
@@ -82,8 +81,8 @@ func (k *Keys) parse(raw, audience string, now time.Time) (claims, error) {
 	})
 	switch {
 	case err == nil:
-	// The library looks at claims only after the signature: what follows is
-	// said of tokens that we did make.
+	// The library checks claims only after the signature. So the following errors are
+	// about tokens that we made.
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
 		return claims{}, errWrongUse
 	case errors.Is(err, jwt.ErrTokenExpired):
@@ -99,19 +98,19 @@ func (k *Keys) parse(raw, audience string, now time.Time) (claims, error) {
 	return c, nil
 }
 
-// notInJWT is what base64url and the dots between its parts do not hold.
+// notInJWT reports whether a character is neither of base64url nor a dot.
 func notInJWT(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
 }
 
-// The ways in which a token does not count.
+// The reasons why a token does not count.
 var (
 	ErrTokenMissing = fmt.Errorf("%w: the Authorization header with a bearer token is missing", ErrUnauthorized)
-	ErrHeader       = fmt.Errorf("%w: the Authorization header must be one, and read: Bearer TOKEN", ErrUnauthorized)
+	ErrHeader       = fmt.Errorf("%w: send one Authorization header, of the form: Bearer TOKEN", ErrUnauthorized)
 	errNotOurs      = fmt.Errorf("%w: the token is not one of this server", ErrUnauthorized)
 	errWrongUse     = fmt.Errorf("%w: the token is for another use (an access token is not a refresh token)", ErrUnauthorized)
 	errExpired      = fmt.Errorf("%w: the token has expired", ErrUnauthorized)
 	errNotYet       = fmt.Errorf("%w: the token is not valid yet: the server's clock was set back", ErrUnauthorized)
-	errDamaged      = fmt.Errorf("%w: the server cannot read its record of this token; log in again, or have another token made", ErrUnauthorized)
+	errDamaged      = fmt.Errorf("%w: the server cannot read its record of this token; log in again, or make another token", ErrUnauthorized)
 	ErrRevoked      = fmt.Errorf("%w: the token was revoked", ErrUnauthorized)
 )

@@ -77,8 +77,8 @@ func TestTokenClaims(t *testing.T) {
 	}
 }
 
-// TestHostileTokens shows tokens that nobody was given. A good one beside
-// them, made in the same way, works: so it is what is wrong that is refused.
+// TestHostileTokens sends tokens that the server did not make. A good token that is made in the
+// same way works, so each of the others is refused for what is wrong with it.
 func TestHostileTokens(t *testing.T) {
 	f := newFixture(t)
 	pair := f.login()
@@ -87,7 +87,7 @@ func TestHostileTokens(t *testing.T) {
 	header, claims := unb64(t, parts[0]), unb64(t, parts[1])
 	now := f.clock.Now()
 
-	// with gives claims with one changed; nil takes it out.
+	// with returns claims with one changed; nil removes it.
 	with := func(name string, value any) map[string]any {
 		c := maps.Clone(claims)
 		if c[name] = value; value == nil {
@@ -116,7 +116,7 @@ func TestHostileTokens(t *testing.T) {
 		return b64(toJSON(t, map[string]any{"alg": alg, "typ": "JWT", "kid": header["kid"]}))
 	}
 	otherInstance := auth.Forge(newKeys(t), kid, claims)
-	// A key that is kept signs under its own kid alone.
+	// A kept key is good only under its own kid.
 	before := auth.Forge(f.keys, kid, claims)
 	_, err = f.RotateKeys(t.Context(), false)
 	f.ok(err)
@@ -182,7 +182,7 @@ func TestHostileTokens(t *testing.T) {
 		"1 MB that is signed":       forge(with("pad", strings.Repeat("a", 1<<20))),
 		"8 KiB that are signed":     forge(with("pad", strings.Repeat("a", 8<<10))),
 	}
-	// The last character holds two bits that are no part of the signature.
+	// The last character has two bits that are not part of the signature.
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	for _, c := range alphabet {
 		if other := pair.Access[:len(pair.Access)-1] + string(c); other != pair.Access {
@@ -211,7 +211,7 @@ func TestHostileTokens(t *testing.T) {
 	f.ok(err)
 }
 
-// FuzzVerify: no token counts but the very strings that were given out.
+// FuzzVerify: only the exact strings that were given out count.
 func FuzzVerify(f *testing.F) {
 	x := newFixture(f)
 	pair, err := x.Login(f.Context(), "ann@example.com", goodPassword)
@@ -224,7 +224,7 @@ func FuzzVerify(f *testing.F) {
 	}
 	good := []string{pair.Access, device}
 
-	// An edit takes a token and puts with in place of n bytes at a position.
+	// An edit replaces n bytes of a token at a position by with.
 	f.Add(uint8(0), uint16(0), uint16(0), "")
 	f.Add(uint8(1), uint16(10), uint16(1), "A")
 	f.Add(uint8(0), uint16(len(pair.Access)-1), uint16(1), "B")

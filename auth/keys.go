@@ -21,17 +21,17 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/durable"
 )
 
-// keySize is as long as HS256's hash: RFC 7518 asks for that at least, and
+// keySize is the length of HS256's hash, in bytes. RFC 7518 asks for at least that, and
 // more adds nothing.
 const keySize = 32
 
-// keysVersion is of the file's layout.
+// keysVersion is the version of the file's layout.
 const keysVersion = 1
 
-// maxKeysFile is more than any number of keys that anybody rotates through.
+// maxKeysFile is the maximum size of the file in bytes: far more than maxKeys keys.
 const maxKeysFile = 1 << 20
 
-// maxKeys bounds the keys that are kept for tokens which still live.
+// maxKeys is the maximum number of keys that are kept for tokens that still live.
 const maxKeys = 100
 
 // Keys sign and check tokens. They may be used concurrently.
@@ -42,7 +42,7 @@ type Keys struct {
 	changing sync.Mutex // held while the file is written
 }
 
-// ring is all keys that are accepted, at one time. It never changes.
+// ring is all keys that are accepted at one time. A ring never changes.
 type ring struct {
 	keys []keyFile // the first one signs
 	byID map[string][]byte
@@ -51,16 +51,16 @@ type ring struct {
 // signer is the key that signs.
 func (r *ring) signer() keyFile { return r.keys[0] }
 
-// KeyInfo tells of a key, without its secret.
+// KeyInfo describes a key, without its secret.
 type KeyInfo struct {
 	ID      string    // the kid in the header of its tokens
-	Created time.Time // UTC; the zero time if that is not known
-	// Until is how long it is kept for the sake of sessions, once another key
-	// signs; device tokens may keep it for longer. The zero time if it signs.
+	Created time.Time // UTC; the zero time if it is not known
+	// Until is when sessions do not need the key any more, once another key signs.
+	// Device tokens may keep it for longer. The zero time for the key that signs.
 	Until time.Time
 }
 
-// List tells of every key that is accepted; the first one signs.
+// List describes every key that is accepted. The first one signs.
 func (k *Keys) List() []KeyInfo {
 	var all []KeyInfo
 	for _, key := range k.ring.Load().keys {
@@ -72,8 +72,8 @@ func (k *Keys) List() []KeyInfo {
 // has reports whether tokens that the key signed are accepted.
 func (k *Keys) has(kid string) bool { return k.ring.Load().byID[kid] != nil }
 
-// rotate has a new key sign. The one that did is kept until that time at
-// least; with alone, no older key is kept at all.
+// rotate makes a new key that signs. The old one is kept at least until that time. With
+// alone, no older key is kept.
 func (k *Keys) rotate(now, until time.Time, alone bool) error {
 	k.changing.Lock()
 	defer k.changing.Unlock()
@@ -90,8 +90,8 @@ func (k *Keys) rotate(now, until time.Time, alone bool) error {
 	return k.replace(keys)
 }
 
-// prune drops the keys that no token needs: those whose time is over, but for
-// the ones in use by device tokens. It gives the kids of those that it dropped.
+// prune drops the keys that no token needs: those whose Until is over, except the keys
+// that device tokens use. It returns the kids of the keys that it dropped.
 func (k *Keys) prune(now time.Time, inUse []string) (dropped []string, err error) {
 	k.changing.Lock()
 	defer k.changing.Unlock()
@@ -109,7 +109,7 @@ func (k *Keys) prune(now time.Time, inUse []string) (dropped []string, err error
 	return dropped, k.replace(keep)
 }
 
-// replace writes the keys, and then uses them.
+// replace writes the keys to the file, and then uses them.
 func (k *Keys) replace(keys []keyFile) error {
 	file := keysFile{Version: keysVersion, Instance: k.instance, Keys: keys}
 	r, err := file.ring()
@@ -129,24 +129,24 @@ func newKey(now time.Time) keyFile {
 	return keyFile{ID: rand.Text()[:8], Secret: secret, Created: now.UTC().Truncate(time.Second)}
 }
 
-// Instance identifies the server that the keys are of. It is made with the first
-// of them, and stays when they are rotated.
+// Instance is the id of the server that has the keys. It is made with the first key, and
+// stays when keys are rotated.
 func (k *Keys) Instance() string { return k.instance }
 
-// String keeps the secrets out of whatever prints the keys.
+// String keeps the secrets out of everything that prints the keys.
 func (k *Keys) String() string { return "keys of instance " + k.instance }
 
 type keysFile struct {
 	Version  int       `json:"version"`
 	Instance string    `json:"instance"`
 	Keys     []keyFile `json:"keys"` // the first one signs
-	// Sum is checksum's. The first form of the file had none.
+	// Sum is what checksum returns. The first form of the file had none.
 	Sum string `json:"sum,omitempty"`
 }
 
-// checksum is of all else in the file: the SHA-256, in hex, of its JSON without spaces
-// and without the sum. A flipped bit in a secret, which is as good as any other, would
-// silently end every token.
+// checksum is over everything else in the file: the SHA-256, in hex, of its JSON without
+// spaces and without the sum. It is needed because a secret with a flipped bit looks like
+// any other secret, and would silently end every token.
 func (f keysFile) checksum() (string, error) {
 	f.Sum = ""
 	text, err := json.Marshal(f)
@@ -162,14 +162,15 @@ type keyFile struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
-// OpenKeys reads the keys at path. If no file is there it makes new ones, and
-// returns only once they would survive power loss. A file that cannot be read
-// or makes no sense is an error, and is left as it is: to replace the keys
-// would end every token. So is one of which a bit was flipped, which its checksum
-// tells; a file of the first form, without one, is given it. The file is readable by
-// its owner alone, and is made so again if it is not, as a restored backup may be.
+// OpenKeys reads the keys at path. If there is no file, it makes new keys, and returns only
+// once they would survive power loss.
 //
-// The caller keeps other processes from the directory meanwhile.
+// A file that cannot be read, makes no sense or has a wrong checksum is an error. The file
+// stays as it is, because replacing the keys would end every token. A file of the first
+// form, without a checksum, gets one. If others than the owner may read the file, as after
+// restoring a backup, OpenKeys changes its mode.
+//
+// The caller keeps other processes out of the directory meanwhile.
 func OpenKeys(path string) (*Keys, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -185,7 +186,7 @@ func OpenKeys(path string) (*Keys, error) {
 		return nil, fmt.Errorf("open token keys: %s is not a regular file", path)
 	} else if info.Mode().Perm()&0o077 != 0 {
 		if err := f.Chmod(0o600); err != nil {
-			return nil, fmt.Errorf("close token keys to others: %w", err)
+			return nil, fmt.Errorf("make the token keys private: %w", err)
 		}
 	}
 	var file keysFile
@@ -241,7 +242,7 @@ func (f keysFile) ring() (*ring, error) {
 			return nil, fmt.Errorf("key %q is not complete", key.ID)
 		}
 		if _, twice := r.byID[key.ID]; twice {
-			return nil, fmt.Errorf("key %q is there twice", key.ID)
+			return nil, fmt.Errorf("key %q is in the file twice", key.ID)
 		}
 		r.byID[key.ID] = key.Secret
 	}
@@ -268,7 +269,7 @@ func createKeys(path string) (*Keys, error) {
 	return openedKeys(path, file.Instance, r), nil
 }
 
-// writeKeys puts the whole file in place, durably, or nothing.
+// writeKeys writes the whole file durably, or nothing.
 func writeKeys(path string, file keysFile) (err error) {
 	if file.Sum, err = file.checksum(); err != nil {
 		return err

@@ -24,7 +24,7 @@ func TestOpenKeys(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("the directory holds %v, %v; want the file alone", entries, err)
 	}
-	// A backup that was restored carelessly is closed again.
+	// A restored backup that others may read gets its mode back.
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestOpenDamagedKeys(t *testing.T) {
 	}
 }
 
-// A key file with any one bit flipped is refused, or has the keys that it had.
+// A key file with one flipped bit, any bit, is refused, or has the same keys.
 func TestFlippedKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.json")
 	keys, err := auth.OpenKeys(path)
@@ -131,7 +131,7 @@ func TestFlippedKeys(t *testing.T) {
 	}
 }
 
-// A file of the first form is read, and is given a checksum.
+// A file of the first form is read, and gets a checksum.
 func TestKeysWithoutChecksum(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.json")
 	first, err := auth.OpenKeys(path)

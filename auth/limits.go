@@ -14,36 +14,35 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/client"
 )
 
-// Rate bounds how often something may be done: Burst times at once, and from
-// then on once in Every. A negative Burst is no bound; the zero value of either
-// field stands for its default.
+// Rate limits how often something may be done: Burst times at once, and from then on once
+// in Every. A negative Burst is no limit. The zero value of a field means its default.
 type Rate struct {
 	Every time.Duration
 	Burst int
 }
 
-// Limits bound what one client can do. What they refuse is a [*LimitError].
+// Limits bound what one client can do. What they refuse gets a [*LimitError].
 type Limits struct {
-	// Address is for tries to log in or to register from one address: an IPv4
-	// address or an IPv6 network of 64 bits, which is what one customer has.
-	// Default 30 at once, then one in 2 seconds: room for an office.
+	// Address limits tries to log in or to register from one address: an IPv4 address
+	// or an IPv6 network of 64 bits, which is what one customer has. Default 30 at
+	// once, then one in 2 seconds: enough for an office.
 	Address Rate
-	// Account is for tries on one account that failed, from all addresses
-	// together, but for those that logged in to it before: each of them has
-	// this for itself. Default 10 at once, then one a minute.
+	// Account limits failed tries on one account, from all addresses together. Only
+	// addresses that logged in to the account before are not among these: each of
+	// them has this limit for itself. Default 10 at once, then one a minute.
 	Account Rate
-	// Register is for new accounts from one address. Default 5 at once, then
-	// one in 10 minutes.
+	// Register limits new accounts from one address. Default 5 at once, then one in 10
+	// minutes.
 	Register Rate
-	// Refresh is for one session. Default 20 at once, then one in 5 seconds.
+	// Refresh limits one session. Default 20 at once, then one in 5 seconds.
 	Refresh Rate
-	// Changes is for what an account changes about itself over HTTP: tokens made
-	// and revoked, passwords, logging out everywhere. All of that is kept for a
-	// while. Default 100 at once, then one in 10 seconds.
+	// Changes limits what an account changes about itself over HTTP: making and revoking
+	// tokens, passwords, logging out everywhere. A record of each is kept for a while.
+	// Default 100 at once, then one in 10 seconds.
 	Changes Rate
-	// Token is for requests with one token. Fifty programs that share one and
-	// poll twice a second make 100 a second. Default 8,000 at once, then 4,000
-	// a second: only a program that runs wild meets it.
+	// Token limits requests with one token. Fifty programs that share a token and poll
+	// twice a second make 100 requests a second. Default 8,000 at once, then 4,000 a
+	// second: only a program that is out of control meets it.
 	Token Rate
 }
 
@@ -87,11 +86,12 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("too many requests: try again in %d seconds", int(e.RetryAfter/time.Second))
 }
 
-// maxBuckets bounds the clients that one limiter remembers, about 250 bytes
-// each. Who is forgotten starts with a full bucket.
+// maxBuckets is the maximum of clients that one limiter remembers, about 250 bytes each. A
+// forgotten client starts with a full bucket.
 const maxBuckets = 16 << 10
 
-// limiter gives each key a bucket of tries, which fills with time.
+// limiter has a bucket of tries for each key. Buckets fill with time. x/time/rate has no
+// way to give a try back.
 type limiter struct {
 	rate    Rate
 	mu      sync.Mutex
@@ -137,7 +137,7 @@ func (l *limiter) take(key string, now time.Time) error {
 	return nil
 }
 
-// giveBack undoes a take: the try was not one of those that are counted.
+// giveBack undoes a take, if the try turned out not to be one that counts.
 func (l *limiter) giveBack(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,11 +146,11 @@ func (l *limiter) giveBack(key string) {
 	}
 }
 
-// limiters are one for each of the Limits.
+// limiters has a limiter for each of the Limits.
 type limiters struct {
 	address, register, refresh, changes, token *limiter
-	// Accounts that exist and addresses that have none are kept apart, so that
-	// nobody can have an account's bucket forgotten by making names up.
+	// Addresses with an account and addresses without one have separate limiters. Else
+	// somebody could push an account's bucket out by making addresses up.
 	account, unknown *limiter
 }
 
@@ -161,14 +161,14 @@ func newLimiters(l Limits) limiters {
 	}
 }
 
-// nameKey is a bucket's key for an address that has no account. Whatever its
-// length, it takes up little room.
+// nameKey is the key of the bucket for an address without an account. It is short, however
+// long the address is.
 func nameKey(email string) string {
 	hash := sha256.Sum256([]byte(email))
 	return string(hash[:16])
 }
 
-// network is what limits count as one client. "" is the host itself.
+// network returns what the limits count as one client. "" is the host itself.
 func network(address string) string {
 	if address == "" {
 		return ""

@@ -15,15 +15,19 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Bounds of a new password. One that was set under other bounds goes on
-// working.
+// Bounds of a new password. A password that was set under other bounds still works.
 const (
-	minPassword = 12   // characters; shorter ones are guessed
-	maxPassword = 1024 // bytes; no passphrase is longer, and work stays bounded
+	minPassword = 12   // characters; shorter ones can be guessed
+	maxPassword = 1024 // bytes; no passphrase is longer, and this bounds the work
 )
 
-// judged is how many characters of a password its strength is judged by: that
-// takes 7 ms for 64, and grows with the square. More make no password weaker.
+// PasswordRule says which passwords are accepted, for somebody who is about to choose one.
+func PasswordRule() string {
+	return fmt.Sprintf("%d characters or more, and not a common password, a common word or your address", minPassword)
+}
+
+// judged is how many characters of a password are used to judge its strength. That takes
+// 7 ms for 64, and grows with the square. More characters make no password weaker.
 const judged = 64
 
 // checkPassword says whether p may be set for an account with that address.
@@ -43,8 +47,8 @@ func checkPassword(p, email string) error {
 	return nil
 }
 
-// guessable reports whether a million guesses find p. zxcvbn knows the 30,000
-// most common passwords, words and names, and how people vary them.
+// guessable reports whether a million guesses would find p. zxcvbn knows the 30,000 most
+// common passwords, words and names, and how people vary them.
 func guessable(p, email string) bool {
 	if runes := []rune(p); len(runes) > judged {
 		p = string(runes[:judged])
@@ -53,7 +57,7 @@ func guessable(p, email string) bool {
 	return zxcvbn.PasswordStrength(p, []string{email, local, domain, "holdfast", "ipfs"}).Guesses < 1e6
 }
 
-// HashCost is how much work one password hash is.
+// HashCost is the work of one password hash.
 type HashCost struct {
 	Memory     uint32 // KiB
 	Iterations uint32
@@ -63,8 +67,8 @@ type HashCost struct {
 // for argon2id with one lane; about 25 ms on a server of today.
 var defaultHashCost = HashCost{Memory: 19 * 1024, Iterations: 2}
 
-// hasher makes and checks password hashes, a few at once: each takes as much
-// memory as its cost says, and a login may come from anybody.
+// hasher makes and checks password hashes, only a few at the same time: each takes as much
+// memory as its cost says, and anybody may try to log in.
 type hasher struct {
 	params  argon2id.Params
 	slots   chan struct{} // a place for each hash that may run
@@ -78,7 +82,7 @@ func newHasher(cost HashCost, atOnce int, wait time.Duration) *hasher {
 		params: argon2id.Params{
 			Memory:      cost.Memory,
 			Iterations:  cost.Iterations,
-			Parallelism: 1,  // logins run beside each other, not each on all cores
+			Parallelism: 1,  // several hashes run at the same time, each on one core
 			SaltLength:  16, // bytes, as RFC 9106 recommends
 			KeyLength:   32, // bytes, likewise
 		},
@@ -90,8 +94,8 @@ func newHasher(cost HashCost, atOnce int, wait time.Duration) *hasher {
 	return h
 }
 
-// hashOfNobody makes a hash of the right cost whose key is random, and so is
-// that of no password.
+// hashOfNobody makes a hash of the right cost with a random key, so it is the hash of no
+// password.
 func (h *hasher) hashOfNobody() string {
 	random := func(n uint32) string {
 		b := make([]byte, n)
@@ -117,9 +121,9 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	return s, nil
 }
 
-// check compares a password with a hash. With the hash "", of an account that
-// does not exist, it does the same work and says no.
-// Errors: ErrBusy, the context's, and those of a damaged hash.
+// check compares a password with a hash. The hash "" means an account that does not exist:
+// check does the same work and returns false. Errors: ErrBusy, the context's, and those of
+// a damaged hash.
 func (h *hasher) check(ctx context.Context, password, hash string) (bool, error) {
 	known := hash != ""
 	if !known {
@@ -137,13 +141,13 @@ func (h *hasher) check(ctx context.Context, password, hash string) (bool, error)
 	return ok && known, nil
 }
 
-// outdated reports whether a hash was made with another cost than new ones are.
+// outdated reports whether a hash was made with another cost than new hashes have.
 func (h *hasher) outdated(hash string) bool {
 	params, _, _, err := argon2id.DecodeHash(hash)
 	return err == nil && *params != h.params
 }
 
-// acquire waits for a place; the caller gives it back.
+// acquire waits for a place. The caller calls release to give it back.
 func (h *hasher) acquire(ctx context.Context) (release func(), err error) {
 	release = func() { <-h.slots }
 	select {

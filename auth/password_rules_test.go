@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// TestGuessablePasswords: long enough, and yet what is tried first.
+// TestGuessablePasswords: long enough, but among the first guesses.
 func TestGuessablePasswords(t *testing.T) {
 	f := newFixture(t)
 	for _, p := range []string{
@@ -32,8 +32,7 @@ func TestGuessablePasswords(t *testing.T) {
 	}
 }
 
-// TestRehash: a login brings an old hash to the present cost, once, and changes
-// nothing else.
+// TestRehash: logging in brings an old hash to the present cost, once, and changes nothing else.
 func TestRehash(t *testing.T) {
 	f := newFixture(t)
 	old := f.ann.PasswordHash
@@ -79,8 +78,7 @@ func TestRehash(t *testing.T) {
 	}
 }
 
-// TestRehashMeetsNewPassword: one that is set while the old one is hashed anew
-// stays.
+// TestRehashMeetsNewPassword: a password that is set while the old one is hashed again stays.
 func TestRehashMeetsNewPassword(t *testing.T) {
 	f := newFixture(t)
 	s, err := auth.New(auth.Config{HashCost: auth.HashCost{Memory: 16, Iterations: 1}, Now: f.clock.Now}, f.accounts, f.keys)

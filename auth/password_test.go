@@ -23,8 +23,8 @@ func TestDefaultHashCost(t *testing.T) {
 	f.login()
 }
 
-// TestUnknownAccountCostsTheSame: nobody learns from the work or the answer
-// whether an address has an account.
+// TestUnknownAccountCostsTheSame: neither the work nor the answer tells whether an address has an
+// account.
 func TestUnknownAccountCostsTheSame(t *testing.T) {
 	f := newFixture(t)
 	n := auth.CountHashes(f.Service)
@@ -68,7 +68,7 @@ func TestPasswordInEitherForm(t *testing.T) {
 func TestHashesAtOnce(t *testing.T) {
 	f := newFixture(t, func(c *auth.Config) { c.HashesAtOnce = 2; c.HashWait = time.Second })
 	synctest.Test(t, func(t *testing.T) {
-		// A service of its own: its places must belong to the bubble.
+		// Its own service, because the places must belong to the bubble.
 		s, err := auth.New(auth.Config{HashCost: cheap, HashesAtOnce: 2, HashWait: time.Second, Now: f.clock.Now}, f.accounts, f.keys)
 		if err != nil {
 			t.Fatal(err)
@@ -110,7 +110,7 @@ func TestHashesAtOnce(t *testing.T) {
 			t.Errorf("a login that was given up: %v", err)
 		}
 
-		go login(t.Context()) // waits its turn, and gets it
+		go login(t.Context()) // waits for its turn, and gets it
 		synctest.Wait()
 		close(hold)
 		for range 3 {

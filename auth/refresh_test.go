@@ -30,8 +30,8 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// TestLostReply: who asks again, soon, gets the same successor, also after the
-// keys were rotated in between; the chain never forks.
+// TestLostReply: a client that soon asks again gets the same successor, also if the keys were
+// rotated in between. The chain never forks.
 func TestLostReply(t *testing.T) {
 	f := newFixture(t)
 	first := f.login()
@@ -59,8 +59,8 @@ func TestLostReply(t *testing.T) {
 	}
 }
 
-// TestRefreshReused: a refresh token that comes twice, when no reply can be
-// under way any more, ends its session at once, and nothing else.
+// TestRefreshReused: a refresh token that comes again after the grace time ends its session at
+// once, and nothing else.
 func TestRefreshReused(t *testing.T) {
 	for name, reuse := range map[string]func(*fixture, auth.Pair) (reused string){
 		"after the grace": func(f *fixture, p auth.Pair) string {
@@ -110,8 +110,8 @@ func TestRefreshReused(t *testing.T) {
 	}
 }
 
-// TestRefreshAtOnce: two windows of a program refresh at once; both go on, on
-// one chain.
+// TestRefreshAtOnce: two windows of a program refresh at the same time. Both continue, on the same
+// chain.
 func TestRefreshAtOnce(t *testing.T) {
 	f := newFixture(t)
 	pair := f.login()

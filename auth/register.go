@@ -12,36 +12,36 @@ import (
 	"github.com/google/uuid"
 )
 
-// Registration is who may make an account without an operator.
+// Registration says who may make an account without an operator.
 type Registration string
 
 const (
 	RegistrationClosed Registration = "closed" // nobody
-	RegistrationInvite Registration = "invite" // who has an invitation
+	RegistrationInvite Registration = "invite" // those who have an invitation
 	RegistrationOpen   Registration = "open"   // everybody
 )
 
-// Registrations lists them all.
+// Registrations lists all values of Registration.
 func Registrations() []Registration {
 	return []Registration{RegistrationClosed, RegistrationInvite, RegistrationOpen}
 }
 
 // Usage is what an account's pins take up.
 type Usage struct {
-	Bytes uint64 `json:"bytes"` // of blocks, as they count against the quota
+	Bytes uint64 `json:"bytes"` // of blocks, as the quota counts them
 	Pins  int    `json:"pins"`  // CIDs that are queued, pinning or pinned, each counted once
 }
 
-// NewRegistration is what a stranger registers with.
+// NewRegistration is what a stranger gives to register.
 type NewRegistration struct {
 	Email, Password string
 	Invite          string // an invitation's code; "" is none
 }
 
-// Register makes an account for a stranger, and begins its first session. An
-// invitation is taken also when registration is open: it may bring a quota of
-// its own. Without a good one, nobody is told which addresses have accounts
-// unless registration is open.
+// Register makes an account for a stranger, and begins its first session. An invitation
+// may be given also when registration is open, because it may have another quota. Unless
+// registration is open, a stranger without a valid invitation cannot find out which
+// addresses have accounts.
 // Errors: *InvalidError, ErrClosed, ErrNoInvite, ErrExists, ErrBusy, *LimitError.
 func (s *Service) Register(ctx context.Context, n NewRegistration) (Pair, error) {
 	pair, err := s.register(ctx, n)
@@ -84,14 +84,14 @@ func (s *Service) register(ctx context.Context, n NewRegistration) (Pair, error)
 	if err := checkPassword(n.Password, a.Email); err != nil {
 		return Pair{}, err
 	}
-	// After the checks that cost nothing: a typing error is no try.
+	// After the checks that cost nothing: a typing error does not count as a try.
 	if from := network(addressFrom(ctx)); from != "" {
 		if err := s.limits.register.take(from, s.cfg.Now()); err != nil {
 			return Pair{}, err
 		}
 	}
 	if _, err := s.accounts.AccountByEmail(ctx, a.Email); err == nil {
-		return Pair{}, ErrExists // told before the work of a hash; the commit decides
+		return Pair{}, ErrExists // before the work of a hash; the commit checks it again
 	}
 	if a.PasswordHash, err = s.hasher.hash(ctx, n.Password); err != nil {
 		return Pair{}, err
@@ -115,14 +115,13 @@ func (s *Service) register(ctx context.Context, n NewRegistration) (Pair, error)
 	return pair, nil
 }
 
-// defaultInvite and maxInvite are how long an invitation lasts, unless it is
-// said, and at most.
+// defaultInvite is how long an invitation lasts if no time is given, maxInvite the maximum.
 const (
 	defaultInvite = 7 * 24 * time.Hour
 	maxInvite     = 365 * 24 * time.Hour
 )
 
-// NewInvite is what an invitation is made of.
+// NewInvite is what to make an invitation from.
 type NewInvite struct {
 	Quota, QuotaPins uint64        // of the account that it makes
 	TTL              time.Duration // 0 is 7 days
@@ -131,8 +130,8 @@ type NewInvite struct {
 // Registration says who may make an account.
 func (s *Service) Registration() Registration { return s.cfg.Registration }
 
-// AddInvite makes an invitation for one account, and gives its code, which is
-// kept nowhere. Errors: *InvalidError.
+// AddInvite makes an invitation for one account. It returns its code, which is kept
+// nowhere. Errors: *InvalidError.
 func (s *Service) AddInvite(ctx context.Context, n NewInvite) (Invite, string, error) {
 	if n.TTL == 0 {
 		n.TTL = defaultInvite
@@ -178,7 +177,7 @@ func (s *Service) RevokeInvite(ctx context.Context, id string) (Invite, error) {
 	return i, nil
 }
 
-// inviteByCode finds the invitation of a code. Errors: ErrNoInvite.
+// inviteByCode finds the invitation with a code. Errors: ErrNoInvite.
 func (s *Service) inviteByCode(ctx context.Context, code string) (Invite, error) {
 	i, err := s.accounts.InviteByID(ctx, inviteID(code))
 	if errors.Is(err, ErrNoInvite) {
@@ -187,8 +186,8 @@ func (s *Service) inviteByCode(ctx context.Context, code string) (Invite, error)
 	return i, err
 }
 
-// inviteID is the ID that a code is kept under: nearly half a hash of it, from which
-// nobody finds the code. It is a UUID of version 8, which RFC 9562 has for that.
+// inviteID is the ID of the invitation with a code. It is nearly half a hash of the code,
+// and the code cannot be found from it. It is a UUID of version 8, as RFC 9562 has for this.
 func inviteID(code string) string {
 	id := inviteHash(code)
 	id[6] = id[6]&0x0f | 0x80 // the version
@@ -196,18 +195,17 @@ func inviteID(code string) string {
 	return id.String()
 }
 
-// plainInviteID is the ID that invitations had at first: it has neither a version nor a
-// variant. They last up to a year.
+// plainInviteID is the ID that older invitations have: it has neither a version nor a
+// variant. Such invitations last up to a year.
 func plainInviteID(code string) string { return inviteHash(code).String() }
 
-// inviteHash is half a hash of a code. Codes are read aloud, so their case does not
-// count.
+// inviteHash is half a hash of a code. People read codes aloud, so case does not matter.
 func inviteHash(code string) uuid.UUID {
 	hash := sha256.Sum256([]byte(strings.ToUpper(strings.TrimSpace(code))))
 	return uuid.UUID(hash[:16])
 }
 
-// CheckInviteTTL says what is wrong with the life of an invitation; 0 is the default.
+// CheckInviteTTL checks how long an invitation is to last; 0 is the default.
 // Errors: *InvalidError.
 func CheckInviteTTL(ttl time.Duration) error {
 	if ttl != 0 && (ttl < time.Second || ttl > maxInvite) {

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// held has the pin service wait in a method until the request ends or until it
-// is let go, and tells of each that got there.
+// held makes a method of the pin service wait until the request ends or the test lets it go. It
+// reports each call that got there.
 func (s *server) held(method string) (reached chan struct{}, letGo func()) {
 	reached, free := make(chan struct{}), make(chan struct{})
 	s.pins.onCall(func(ctx context.Context, m string) error {
@@ -22,15 +22,15 @@ func (s *server) held(method string) (reached chan struct{}, letGo func()) {
 		select {
 		case <-ctx.Done():
 		case <-free:
-		case <-time.After(5 * time.Second): // a test that fails, and does not hang
+		case <-time.After(5 * time.Second): // so that the test fails and does not hang
 		}
 		return ctx.Err()
 	})
 	return reached, func() { close(free) }
 }
 
-// TestEndedDuringRequest: what ends a token ends the requests that were begun
-// with it, at once and without effect; those of other tokens go on.
+// TestEndedDuringRequest: what ends a token ends the requests that came with it, at once and
+// without effect. Requests of other tokens continue.
 func TestEndedDuringRequest(t *testing.T) {
 	type world struct {
 		*server
@@ -44,8 +44,8 @@ func TestEndedDuringRequest(t *testing.T) {
 	everything := map[string]any{"password": goodPassword, "new_password": goodPassword + "!", "revoke_tokens": true}
 	for name, c := range map[string]struct {
 		end func(w world)
-		// Which requests are ended: that of the access token, of the device
-		// token, and of another session.
+		// Which requests end: of the access token, of the device token, and of another
+		// session.
 		access, device, other bool
 	}{
 		"logout": {func(w world) { ok(w, w.call("POST", "/api/auth/logout", w.access, nil)) },
@@ -156,7 +156,7 @@ func TestRotation(t *testing.T) {
 	if len(list) != 2 || list[0].ID == first || list[1].ID != first || !list[0].Until.IsZero() {
 		t.Fatalf("after a rotation: %+v", list)
 	}
-	// Old tokens go on, new ones are of the new key; so it is after a restart.
+	// Old tokens still count, and new ones are signed with the new key, also after a restart.
 	for range 2 {
 		get(pair.Access, 200)
 		get(device, 200)
@@ -178,8 +178,8 @@ func TestRotation(t *testing.T) {
 		}
 	}
 
-	// A second one. The first key stays for the device tokens, the second for
-	// the sessions, which go first.
+	// A second rotation. The first key stays for the device tokens, the second for the
+	// sessions, which end first.
 	keys(2)
 	_, err = s.RotateKeys(ctx, false)
 	s.ok(err)
@@ -224,7 +224,7 @@ func TestRotation(t *testing.T) {
 	get(s.logIn(s.ann.Email, goodPassword).Access, 200)
 }
 
-// TestRotateWhileServing: no request meets a moment without its key.
+// TestRotateWhileServing: at no moment a request is without its key.
 func TestRotateWhileServing(t *testing.T) {
 	s := newServer(t)
 	_, device := s.device()
@@ -282,8 +282,8 @@ func TestRotationThatFails(t *testing.T) {
 	f.counts(device)
 }
 
-// TestEndedBeforeRequestBegins: a request whose token ends between the look at
-// its record and the start of the work is refused, and does nothing.
+// TestEndedBeforeRequestBegins: if a token ends after its record was read and before the work
+// starts, the request is refused and does nothing.
 func TestEndedBeforeRequestBegins(t *testing.T) {
 	for name, end := range map[string]func(*server, auth.Token) error{
 		"revoke": func(s *server, tok auth.Token) error {

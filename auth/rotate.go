@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// keySlack is how much longer than the last token of a session its key is kept:
-// longer than it takes to commit a token that was signed just before.
+// keySlack is how long a key is kept after the last session token that it signed has
+// expired: longer than it takes to commit a token that was signed just before.
 const keySlack = time.Hour
 
-// RotateKeys has a new key sign from now on. Tokens that older keys signed go
-// on: those keys are kept while a session or a device token stands on them, and
-// removed by Run. With endTokens every older key is dropped at once, and so
-// every token of every account ends: that is for when a key has leaked.
+// RotateKeys makes a new key, which signs from now on. Tokens that older keys signed still
+// count: these keys are kept while a session or a device token needs them, and Run removes
+// them later. With endTokens every older key is dropped at once, which ends every token of
+// every account. That is for when a key has leaked.
 //
-// It gives the keys that there are then; the first one signs.
+// It returns all keys. The first one signs.
 func (s *Service) RotateKeys(ctx context.Context, endTokens bool) ([]KeyInfo, error) {
 	s.rotating.Lock()
 	defer s.rotating.Unlock()
@@ -27,7 +27,7 @@ func (s *Service) RotateKeys(ctx context.Context, endTokens bool) ([]KeyInfo, er
 			return nil, fmt.Errorf("rotate token keys: %w", err)
 		}
 		if sessions.After(until) {
-			until = sessions // made when tokens lived longer
+			until = sessions // made when the configuration let tokens live longer
 		}
 	}
 	if err := s.keys.rotate(now, until.Add(keySlack), endTokens); err != nil {
@@ -41,12 +41,12 @@ func (s *Service) RotateKeys(ctx context.Context, endTokens bool) ([]KeyInfo, er
 	}
 	s.cfg.Log.Info("token keys rotated", "keys", len(s.keys.List()), "ended", endTokens)
 	if err := s.accounts.AppendEvents(context.WithoutCancel(ctx), []Event{e}); err != nil {
-		return nil, fmt.Errorf("the token keys are rotated, but that is not on record: %w", err)
+		return nil, fmt.Errorf("the token keys are rotated, but the audit record does not have it: %w", err)
 	}
 	return s.keys.List(), nil
 }
 
-// pruneKeys drops the keys that no token needs any more, and says how many.
+// pruneKeys drops the keys that no token needs any more, and returns how many.
 func (s *Service) pruneKeys(ctx context.Context) (int, error) {
 	s.rotating.Lock()
 	defer s.rotating.Unlock()

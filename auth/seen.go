@@ -9,16 +9,15 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// maxSeen is how many verified tokens are remembered, each a few hundred
-// bytes. When more are in use, some are verified anew, which is correct too.
+// maxSeen is how many verified tokens are remembered, each a few hundred bytes. If more
+// are in use, some are verified again, which is slower but correct.
 const maxSeen = 16 << 10
 
-// seen remembers tokens that were verified, so that the same one is not
-// decoded and looked up with each request. It holds no token, only hashes.
+// seen remembers verified tokens, so that a token is not decoded and looked up for each
+// request. It keeps hashes, not tokens.
 //
-// What is remembered must never outlive what was true: so forget begins a new
-// era, and what was read in an earlier one is not taken any more, however late
-// it comes.
+// It must never remember what is no longer true. So forget begins a new era, and put
+// ignores what was read in an earlier one, however late it comes.
 type seen struct {
 	mu     sync.Mutex
 	era    atomic.Uint64 // changed under mu
@@ -27,8 +26,8 @@ type seen struct {
 
 type seenToken struct {
 	principal   Principal
-	from, until time.Time // until: zero is forever
-	used        time.Time // when its use was last noted
+	from, until time.Time // the zero time as until is for ever
+	used        time.Time // when a use was last noted
 }
 
 func newSeen(size int) *seen {
@@ -41,8 +40,8 @@ func newSeen(size int) *seen {
 
 func seenKey(raw string) [sha256.Size]byte { return sha256.Sum256([]byte(raw)) }
 
-// get gives who shows the token, if that is known and the token's time is now,
-// and whether it is time again to note that the token was used.
+// get returns the principal of a token, if that is remembered and the token is valid now.
+// note says that it is time to note a use of the token.
 func (s *seen) get(key [sha256.Size]byte, now time.Time) (p Principal, note, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,10 +55,10 @@ func (s *seen) get(key [sha256.Size]byte, now time.Time) (p Principal, note, ok 
 	return t.principal, note, true
 }
 
-// current is the era, to be asked for before reading what put remembers.
+// current returns the era. Callers ask for it before they read what they give to put.
 func (s *seen) current() uint64 { return s.era.Load() }
 
-// put remembers a token, unless something was forgotten since that era.
+// put remembers a token, unless forget was called since that era.
 func (s *seen) put(era uint64, key [sha256.Size]byte, t *seenToken) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +67,7 @@ func (s *seen) put(era uint64, key [sha256.Size]byte, t *seenToken) {
 	}
 }
 
-// forget drops everything. It is called after each commit that may end a token.
+// forget forgets everything. It is called after each commit that may end a token.
 func (s *seen) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

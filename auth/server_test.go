@@ -37,7 +37,7 @@ type memoryPins struct {
 	hold func(ctx context.Context, method string) error
 }
 
-// onCall has f called before each method.
+// onCall makes each method call f first.
 func (m *memoryPins) onCall(f func(ctx context.Context, method string) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,8 +95,7 @@ func (m *memoryPins) all(ctx context.Context, account string) ([]pin.Request, er
 	return p.Requests, err
 }
 
-// server is the whole API on a real listener, behind a proxy on loopback that
-// is believed what it says of its clients.
+// server is the whole API on a real listener, behind a trusted proxy on loopback.
 type server struct {
 	*fixture
 	url  string
@@ -169,7 +168,7 @@ func (r response) text(name string) string {
 	return s
 }
 
-// from is a header by which a request comes from an address.
+// from is a header that makes a request come from an address.
 func from(address string) http.Header { return http.Header{"X-Forwarded-For": {address}} }
 
 // call makes a request. body is text or becomes JSON; token may be "".
@@ -208,7 +207,7 @@ func (s *server) call(method, path, token string, body any, headers ...http.Head
 	return out
 }
 
-// wants checks the status, and of a failure the reason.
+// wants checks the status and, for a failure, the reason.
 func (s *server) wants(r response, status int, reason string) response {
 	s.Helper()
 	if r.status != status || r.reason() != reason {
@@ -227,7 +226,7 @@ func (s *server) logIn(email, password string, headers ...http.Header) auth.Pair
 	return auth.Pair{Access: r.text("access_token"), Refresh: r.text("refresh_token")}
 }
 
-// admin makes an admin's account, and gives it with an access token.
+// admin makes the account of an admin, and returns it with an access token.
 func (s *server) admin() (auth.Account, string) {
 	s.Helper()
 	a, err := s.AddAccount(s.Context(), auth.NewAccount{Email: "root@example.com", Password: goodPassword, Admin: true})

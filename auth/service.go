@@ -13,12 +13,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// Service is accounts and tokens, as the handlers and the commands use them.
-// All methods may be called concurrently. It starts nothing by itself and
-// needs no closing.
+// Service manages accounts and tokens, for handlers and commands. All methods may be called
+// concurrently. It starts nothing by itself and needs no closing.
 //
-// Methods that take an account take its ID, and return ErrNoAccount if there
-// is none. Any method may return an error that wraps ErrUnavailable.
+// Methods that take an account take its ID, and return ErrNoAccount if there is no such
+// account. Any method may return an error that wraps ErrUnavailable.
 type Service struct {
 	cfg      Config
 	accounts Accounts
@@ -34,8 +33,8 @@ type Service struct {
 	rotating sync.Mutex
 }
 
-// New makes a Service over accounts, of which it is the only writer from then
-// on. Errors: *InvalidError for a bad Config.
+// New makes a Service over accounts. From then on the Service is their only writer.
+// Errors: *InvalidError for a bad Config.
 func New(cfg Config, accounts Accounts, keys *Keys) (*Service, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -58,7 +57,7 @@ func New(cfg Config, accounts Accounts, keys *Keys) (*Service, error) {
 // now is the time as records and tokens keep it.
 func (s *Service) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Second) }
 
-// NewAccount is what an account is made of.
+// NewAccount is what to make an account from.
 type NewAccount struct {
 	Email     string
 	Password  string
@@ -76,7 +75,7 @@ func (s *Service) AddAccount(ctx context.Context, n NewAccount) (Account, error)
 	if err := checkPassword(n.Password, email); err != nil {
 		return Account{}, err
 	}
-	// Told before the work of a hash; CreateAccount decides.
+	// This saves the work of a hash; CreateAccount checks it again.
 	if _, err := s.accounts.AccountByEmail(ctx, email); err == nil {
 		return Account{}, ErrExists
 	}
@@ -100,7 +99,7 @@ func (s *Service) AddAccount(ctx context.Context, n NewAccount) (Account, error)
 	return a, nil
 }
 
-// AccountByEmail finds an account by its address, in any spelling of it.
+// AccountByEmail finds an account by its address, in any form that [NormalizeEmail] takes.
 // Errors: *InvalidError, ErrNoAccount.
 func (s *Service) AccountByEmail(ctx context.Context, email string) (Account, error) {
 	email, err := NormalizeEmail(email)
@@ -120,15 +119,14 @@ func (s *Service) ListAccounts(ctx context.Context) ([]Account, error) {
 	return s.accounts.ListAccounts(ctx)
 }
 
-// NewQuota is what an account may have from now on; nil stays as it is, and 0
-// is no limit.
+// NewQuota is what an account may have from now on. Nil changes nothing, and 0 is no limit.
 type NewQuota struct {
 	Bytes *uint64 // that its pins may hold
-	Pins  *uint64 // that are queued, pinning or pinned
+	Pins  *uint64 // pins that are queued, pinning or pinned
 }
 
-// SetQuota bounds what the account may pin. What it has already stays, if that
-// is more. Errors: *InvalidError if nothing is to be set.
+// SetQuota limits what the account may pin. If it has more already, that stays.
+// Errors: *InvalidError if both fields are nil.
 func (s *Service) SetQuota(ctx context.Context, account string, q NewQuota) (Account, error) {
 	var details []string
 	for _, l := range []struct {
@@ -154,9 +152,9 @@ func (s *Service) SetQuota(ctx context.Context, account string, q NewQuota) (Acc
 	})
 }
 
-// Disable ends every session and device token of the account, and the requests
-// that are being served to them, and makes no new ones until Enable. Disabling
-// twice is no error.
+// Disable ends every session and device token of the account, and the requests that are
+// being served for them. The account gets no new ones until Enable. Disabling twice is no
+// error.
 func (s *Service) Disable(ctx context.Context, account string) (Account, error) {
 	return s.change(ctx, s.event(ctx, EventAccountDisabled, account), ofAccount(account), func(a *Account) {
 		a.Disabled = true
@@ -165,15 +163,28 @@ func (s *Service) Disable(ctx context.Context, account string) (Account, error) 
 	})
 }
 
-// Enable takes Disable back, but for the tokens that it ended.
+// Enable undoes Disable. The tokens that Disable ended stay ended.
 func (s *Service) Enable(ctx context.Context, account string) (Account, error) {
 	return s.change(ctx, s.event(ctx, EventAccountEnabled, account), ofNobody, func(a *Account) { a.Disabled = false })
 }
 
-// LogoutAll ends every session of the account, and says how many still worked.
+// SetAdmin makes the account an admin, or an account that is no admin any more. The second
+// ends the requests that it makes as an admin. Its tokens stay, and may do what tokens of
+// other accounts may. Setting the role that the account has already is no error.
+func (s *Service) SetAdmin(ctx context.Context, account string, admin bool) (Account, error) {
+	set, ended := s.event(ctx, EventRoleSet, account), ofNobody
+	set.Detail = "admin"
+	if !admin {
+		set.Detail = "user"
+		ended = func(p Principal) bool { return p.Account == account && p.RequireAdmin() == nil }
+	}
+	return s.change(ctx, set, ended, func(a *Account) { a.Admin = admin })
+}
+
+// LogoutAll ends every session of the account, and returns how many of them still worked.
 // Device tokens stay.
 func (s *Service) LogoutAll(ctx context.Context, account string) (ended int, err error) {
-	ctx = context.WithoutCancel(ctx) // who hangs up has asked for it all the same
+	ctx = context.WithoutCancel(ctx) // a client that hangs up still wants it
 	live, err := s.ListTokens(ctx, account)
 	if err != nil {
 		return 0, err
@@ -190,10 +201,10 @@ func (s *Service) LogoutAll(ctx context.Context, account string) (ended int, err
 	return ended, nil
 }
 
-// RemoveAccount deletes the account and ends its tokens. What else belongs to
-// it is the caller's to remove: Disable it, remove its pins, then call this.
+// RemoveAccount deletes the account and ends its tokens. The caller removes what else
+// belongs to it: call Disable, remove its pins, then call this.
 func (s *Service) RemoveAccount(ctx context.Context, account string) (Account, error) {
-	ctx = context.WithoutCancel(ctx) // who hangs up has asked for it all the same
+	ctx = context.WithoutCancel(ctx) // a client that hangs up still wants it
 	a, err := s.accounts.AccountByID(ctx, account)
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return Account{}, fmt.Errorf("remove account %s: %w", account, err)
@@ -210,12 +221,12 @@ func (s *Service) RemoveAccount(ctx context.Context, account string) (Account, e
 	return a, nil
 }
 
-// RemoveAccountAndPins disables the account, removes its pins unless they are to
-// be kept, and then the account, also one whose record cannot be read. If it is interrupted it can be called again.
-// It says how many pins were removed. Pins that are kept belong to nobody, and
-// stay on disk.
+// RemoveAccountAndPins disables the account, removes its pins unless keepPins is set, and
+// then removes the account, also if its record cannot be read. It returns how many pins it
+// removed. Pins that are kept belong to nobody, and stay on disk. If it is interrupted, it
+// can be called again.
 func (s *Service) RemoveAccountAndPins(ctx context.Context, account string, keepPins bool) (a Account, pins int, err error) {
-	// No token of one that cannot be read counts.
+	// If the record cannot be read, no token of the account counts anyway.
 	if _, err := s.Disable(ctx, account); err != nil && !errors.Is(err, ErrDamaged) {
 		return Account{}, 0, err
 	}
@@ -228,16 +239,16 @@ func (s *Service) RemoveAccountAndPins(ctx context.Context, account string, keep
 	return a, pins, err
 }
 
-// Ended says what a new password ended, counting what still worked.
+// Ended says what a new password ended. It counts only tokens that still worked.
 type Ended struct {
 	Sessions    int // ended
 	Devices     int // device tokens that were ended
-	DevicesLeft int // device tokens that go on working
+	DevicesLeft int // device tokens that still work
 }
 
-// SetPassword gives the account a new password and ends every session. Device
-// tokens, on which programs such as a Kubo depend, are ended only with
-// endDevices. Errors: *InvalidError, ErrBusy.
+// SetPassword gives the account a new password and ends every session. Programs such as a
+// Kubo depend on device tokens, so these end only with endDevices.
+// Errors: *InvalidError, ErrBusy.
 func (s *Service) SetPassword(ctx context.Context, account, password string, endDevices bool) (Ended, error) {
 	a, err := s.accounts.AccountByID(ctx, account)
 	if err != nil {
@@ -282,29 +293,39 @@ func (s *Service) SetPassword(ctx context.Context, account, password string, end
 	return e, nil
 }
 
-// ChangePassword is SetPassword for who knows the present one.
-// Errors: an *InvalidError of "password" if it is not that, of "new_password"
-// if the new one may not be set; ErrBusy; *LimitError after too many tries.
-func (s *Service) ChangePassword(ctx context.Context, account, present, password string, endDevices bool) (Ended, error) {
+// ProvePassword checks the present password of an account, because a holder of one of its
+// tokens may not know the password. Errors: an *InvalidError of the field if it is wrong;
+// ErrBusy; *LimitError after too many tries.
+func (s *Service) ProvePassword(ctx context.Context, account, field, present string) error {
 	a, err := s.accounts.AccountByID(ctx, account)
 	if err != nil {
-		return Ended{}, err
+		return err
 	}
-	// Apart from logins: those who try to log in must not keep the owner from
-	// changing the password.
+	// Not the bucket for logging in: somebody who tries passwords must not keep the owner
+	// from changing the password.
 	bucket := "change " + account
 	if err := s.limits.account.take(bucket, s.cfg.Now()); err != nil {
-		return Ended{}, err
+		return err
 	}
 	ok, err := s.hasher.check(ctx, present, a.PasswordHash)
 	if err != nil {
-		return Ended{}, err
+		return err
 	}
 	if !ok {
 		s.refuse(s.event(ctx, EventPasswordRefused, account))
-		return Ended{}, invalid("password", "is not the present one")
+		return invalid(field, "is not the present one")
 	}
 	s.limits.account.giveBack(bucket)
+	return nil
+}
+
+// ChangePassword is SetPassword for a client that gives the present password. Errors:
+// those of ProvePassword, for the field "password", and an *InvalidError of "new_password"
+// if the new password is not allowed.
+func (s *Service) ChangePassword(ctx context.Context, account, present, password string, endDevices bool) (Ended, error) {
+	if err := s.ProvePassword(ctx, account, "password", present); err != nil {
+		return Ended{}, err
+	}
 	ended, err := s.SetPassword(ctx, account, password, endDevices)
 	if bad := (*InvalidError)(nil); errors.As(err, &bad) {
 		return Ended{}, &InvalidError{Field: "new_password", Msg: bad.Msg}
@@ -312,8 +333,8 @@ func (s *Service) ChangePassword(ctx context.Context, account, present, password
 	return ended, err
 }
 
-// change edits an account, has every token looked up anew, and ends the
-// requests of those who match.
+// change edits an account, forgets what was remembered of tokens, and ends the requests of
+// the principals that match.
 func (s *Service) change(ctx context.Context, e Event, match func(Principal) bool, edit func(*Account)) (Account, error) {
 	a, err := ending(ctx, s, match, func(ctx context.Context) (Account, error) {
 		return s.accounts.ChangeAccount(ctx, e.Account, func(a *Account) error {
@@ -332,10 +353,10 @@ func (s *Service) change(ctx context.Context, e Event, match func(Principal) boo
 	return a, nil
 }
 
-// ending does what may end a token, forgets what was seen of tokens after it,
-// and ends the requests of those who match. It goes through although the
-// client that asked for it goes away: a commit that happened after the
-// forgetting would not be noticed.
+// ending makes a commit that may end tokens. After the commit it forgets what was
+// remembered of tokens, and ends the requests of the principals that match. It continues
+// although the client goes away: otherwise a commit could happen after the forgetting, and
+// nobody would notice it.
 func ending[T any](ctx context.Context, s *Service, match func(Principal) bool, commit func(context.Context) (T, error)) (T, error) {
 	v, err := commit(context.WithoutCancel(ctx))
 	s.seen.forget()
@@ -345,10 +366,10 @@ func ending[T any](ctx context.Context, s *Service, match func(Principal) bool, 
 	return v, err
 }
 
-// newID is a random UUID: neither IDs nor their order tell anything.
+// newID returns a random UUID, so that neither IDs nor their order tell anything.
 func newID() string { return uuid.NewString() }
 
-// maxName bounds the name of a device token, in characters.
+// maxName is the maximum length of the name of a device token, in characters.
 const maxName = 100
 
 func checkName(name string) error {

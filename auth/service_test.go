@@ -60,8 +60,8 @@ func TestLifetimes(t *testing.T) {
 	}
 }
 
-// TestClockStepsBack: a token made just before works just after, and not long
-// before it was made.
+// TestClockStepsBack: a token works if the clock is set back a little after it was made. It does
+// not work long before it was made.
 func TestClockStepsBack(t *testing.T) {
 	f := newFixture(t)
 	pair := f.login()
@@ -177,7 +177,7 @@ func TestDisable(t *testing.T) {
 
 	_, err = f.Enable(t.Context(), f.ann.ID)
 	f.ok(err)
-	check() // what was ended stays so
+	check() // what was ended stays ended
 	f.counts(f.login().Access)
 	_, device = f.device()
 	f.counts(device)
@@ -207,7 +207,7 @@ func TestRemoveAccount(t *testing.T) {
 	_, err = f.AccountByEmail(t.Context(), f.ann.Email)
 	f.is(err, auth.ErrNoAccount)
 
-	// Who gets the address gets nothing else.
+	// An account that gets the address gets nothing else of the old one.
 	_, err = f.AddAccount(t.Context(), auth.NewAccount{Email: f.ann.Email, Password: goodPassword})
 	f.ok(err)
 	f.dead(pair.Access)
@@ -271,8 +271,8 @@ func TestDeviceTokens(t *testing.T) {
 	f.is(err, auth.ErrNoAccount)
 }
 
-// TestPasswordChangedDuringLogin: a login that began with the old password
-// gives nothing that works after the new one.
+// TestPasswordChangedDuringLogin: a login that began with the old password gives no token that
+// works after the new password was set.
 func TestPasswordChangedDuringLogin(t *testing.T) {
 	f := newFixture(t)
 	var once sync.Once
@@ -286,8 +286,8 @@ func TestPasswordChangedDuringLogin(t *testing.T) {
 	f.is(err, auth.ErrBadCredentials)
 }
 
-// TestRevokedWhileVerified: a check that read the record before it was deleted
-// may say yes that once, but is not remembered.
+// TestRevokedWhileVerified: a check that read the record before it was deleted may succeed once,
+// but the result is not remembered.
 func TestRevokedWhileVerified(t *testing.T) {
 	f := newFixture(t)
 	for name, end := range map[string]func(auth.Token){
@@ -316,7 +316,7 @@ func TestRevokedWhileVerified(t *testing.T) {
 	}
 }
 
-// TestRevocationIsImmediate races checks of tokens with their end.
+// TestRevocationIsImmediate checks tokens while they are ended.
 func TestRevocationIsImmediate(t *testing.T) {
 	f := newFixture(t)
 	for range 200 {
@@ -347,8 +347,7 @@ func TestRevocationIsImmediate(t *testing.T) {
 	}
 }
 
-// TestEndingOutlivesItsClient: who asks for a revocation and hangs up has
-// asked for it all the same.
+// TestEndingOutlivesItsClient: a revocation is done although the client hangs up.
 func TestEndingOutlivesItsClient(t *testing.T) {
 	f := newFixture(t)
 	tok, raw := f.device()
@@ -360,7 +359,7 @@ func TestEndingOutlivesItsClient(t *testing.T) {
 	f.dead(raw)
 }
 
-// TestFaults: what the store cannot do is neither a yes nor a no.
+// TestFaults: if the store fails, the token is neither accepted nor refused.
 func TestFaults(t *testing.T) {
 	f := newFixture(t)
 	pair := f.login()

@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// Pair is what a login gives: two JWTs.
+// Pair is the two JWTs that a client gets when it logs in.
 type Pair struct {
 	Access  string
 	Refresh string
 }
 
-// String and LogValue keep the tokens out of whatever prints them.
+// String and LogValue keep the tokens out of everything that prints the pair.
 func (Pair) String() string         { return "a pair of tokens" }
 func (p Pair) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// Login checks a password and begins a session. An account that does not exist
-// costs the same work and gets the same answer as a wrong password; that an
-// account is disabled is told only to who knows its password.
+// Login checks a password and begins a session. An account that does not exist costs the
+// same work and gets the same answer as a wrong password. Only a client that knows the
+// password of an account learns that the account is disabled.
 // Errors: ErrBadCredentials, ErrDisabled, ErrBusy, *LimitError.
 func (s *Service) Login(ctx context.Context, email, password string) (Pair, error) {
 	if err := s.tryFrom(ctx); err != nil {
@@ -85,9 +85,9 @@ func (s *Service) tryFrom(ctx context.Context) error {
 	return s.limits.address.take(from, s.cfg.Now())
 }
 
-// tryAccount counts a try on an account as one that failed: how many run at the
-// same time is then bounded too. The caller takes that back with notCounted if
-// it turns out otherwise. account is "" if no account has the address.
+// tryAccount counts a try on an account as failed before it is made, so that the limit also
+// holds for tries at the same time. The caller calls notCounted if the try did not fail.
+// account is "" if no account has the address.
 // Errors: *LimitError.
 func (s *Service) tryAccount(ctx context.Context, account, email string) (notCounted func(), err error) {
 	limit, key := s.limits.account, account
@@ -105,8 +105,8 @@ func (s *Service) tryAccount(ctx context.Context, account, email string) (notCou
 	return func() { limit.giveBack(key) }, nil
 }
 
-// rehash brings the hash of a password that was right to the present cost. If
-// that cannot be done now, another login does it.
+// rehash hashes a password that was right again, with the present cost. If that fails, the
+// next time somebody logs in does it.
 func (s *Service) rehash(ctx context.Context, a Account, password string) {
 	if !s.hasher.outdated(a.PasswordHash) {
 		return
@@ -121,11 +121,11 @@ func (s *Service) rehash(ctx context.Context, a Account, password string) {
 		})
 	}
 	if err != nil {
-		s.cfg.Log.Warn("a password is not hashed anew yet", "account", a.ID, "err", err)
+		s.cfg.Log.Warn("cannot hash a password again with the present cost; trying again at the next login", "account", a.ID, "err", err)
 	}
 }
 
-// begin begins a session of an account that proved itself.
+// begin begins a session of an account whose password was right.
 // Errors: ErrEnded, ErrNoAccount.
 func (s *Service) begin(ctx context.Context, a Account, e Event) (Pair, error) {
 	t := Token{
@@ -147,18 +147,18 @@ func (s *Service) begin(ctx context.Context, a Account, e Event) (Pair, error) {
 	return pair, nil
 }
 
-// refreshGrace is for how long a refresh token that was used gives the same
-// successor again: the reply may have been lost, or two windows of a program
-// may have refreshed at once. It covers a client's timeout and its next try.
+// refreshGrace is how long a used refresh token gives the same successor again: the reply
+// may have been lost, or two windows of a program may have refreshed at once. It covers a
+// client's timeout and its next try.
 const refreshGrace = 30 * time.Second
 
-// Refresh gives a session new tokens for its refresh token, which works once.
-// Access tokens given earlier go on until they expire.
+// Refresh gives a session new tokens for its refresh token, which works once. Earlier access
+// tokens count until they expire.
 //
-// The refresh tokens of a session are a chain. Within refreshGrace the last one
-// that was used gives the present one again, and never a second successor. Any
-// other that was used is in the wrong hands, or its successor is: the session
-// is ended, with all that stands on it.
+// The refresh tokens of a session are a chain. Within refreshGrace the last used one gives
+// the present one again, and never a second successor. If any other used one comes, it or
+// its successor is in the wrong hands. Refresh then ends the session, with all that stands
+// on it.
 //
 // Errors: those that wrap ErrUnauthorized; *LimitError.
 func (s *Service) Refresh(ctx context.Context, refresh string) (_ Pair, err error) {
@@ -228,8 +228,7 @@ func (s *Service) renew(t *Token) (Pair, error) {
 	return s.sign(t)
 }
 
-// sign makes the JWTs of the session t, and writes into t what its record must
-// say of them.
+// sign makes the JWTs of the session t, and notes in t what the record must say of them.
 func (s *Service) sign(t *Token) (Pair, error) {
 	now, key := s.now(), s.keys.ring.Load().signer()
 	access, refresh := now.Add(s.cfg.AccessTTL).Truncate(time.Second), t.Refreshed.Add(s.cfg.RefreshTTL).Truncate(time.Second)

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// NewDevice is what a device token is made of.
+// NewDevice is what to make a device token from.
 type NewDevice struct {
 	Name  string // of the program that will use it
 	Scope Scope  // "" is ScopePin
-	// TTL is how long it lasts; 0 is until revoked.
+	// TTL is how long the token lasts; 0 is until it is revoked.
 	TTL time.Duration
 }
 
-// CreateDeviceToken is [Service.AddDevice] for a program that pins.
+// CreateDeviceToken is [Service.AddDevice] with [ScopePin].
 func (s *Service) CreateDeviceToken(ctx context.Context, account, name string, ttl time.Duration) (Token, string, error) {
 	return s.AddDevice(ctx, account, NewDevice{Name: name, TTL: ttl})
 }
 
-// AddDevice makes a token for one program, and gives its record and the JWT,
-// which is kept nowhere. Errors: *InvalidError, ErrDisabled.
+// AddDevice makes a token for one program. It returns the token's record and the JWT, which
+// is kept nowhere. Errors: *InvalidError, ErrDisabled.
 func (s *Service) AddDevice(ctx context.Context, account string, n NewDevice) (Token, string, error) {
 	if err := checkName(n.Name); err != nil {
 		return Token{}, "", err
@@ -64,8 +64,8 @@ func (s *Service) AddDevice(ctx context.Context, account string, n NewDevice) (T
 	return t, raw, nil
 }
 
-// ListTokens reads the account's tokens that count now, oldest first, and those that cannot
-// be read.
+// ListTokens reads the account's tokens that count now, oldest first, together with those
+// that cannot be read.
 func (s *Service) ListTokens(ctx context.Context, account string) ([]Token, error) {
 	a, err := s.accounts.AccountByID(ctx, account)
 	if err != nil {
@@ -85,14 +85,14 @@ func (s *Service) ListTokens(ctx context.Context, account string) ([]Token, erro
 	return all, nil
 }
 
-// RevokeToken ends one token, whosever it is: a device token, or a session
-// with all its access tokens. Errors: ErrNoToken.
+// RevokeToken ends one token of any account: a device token, or a session with all its
+// access tokens. Errors: ErrNoToken.
 func (s *Service) RevokeToken(ctx context.Context, id string) (Token, error) {
 	return s.revoke(ctx, "", id, EventTokenRevoked)
 }
 
-// RevokeTokenOf is RevokeToken for a token of that account; of another's it
-// says that there is none. Errors: ErrNoToken.
+// RevokeTokenOf is RevokeToken for a token of that account. A token of another account gives
+// ErrNoToken.
 func (s *Service) RevokeTokenOf(ctx context.Context, account, id string) (Token, error) {
 	return s.revoke(ctx, account, id, EventTokenRevoked)
 }
@@ -103,9 +103,9 @@ func (s *Service) Logout(ctx context.Context, p Principal) error {
 	return err
 }
 
-// revoke ends a token; with an account, of that one only.
+// revoke ends a token. If account is not "", the token must belong to it.
 func (s *Service) revoke(ctx context.Context, account, id string, kind EventKind) (Token, error) {
-	ctx = context.WithoutCancel(ctx) // who hangs up has asked for it all the same
+	ctx = context.WithoutCancel(ctx) // a client that hangs up still wants it
 	t, err := s.accounts.TokenByID(ctx, id)
 	readable := err == nil || t.Damaged
 	if readable && account != "" && t.Account != account {
@@ -126,7 +126,7 @@ func (s *Service) revoke(ctx context.Context, account, id string, kind EventKind
 	return t, nil
 }
 
-// Verify says who shows a token, if it counts now.
+// Verify returns the principal of a token that counts now.
 // Errors: those that wrap ErrUnauthorized.
 func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 	now := s.cfg.Now()
@@ -182,7 +182,7 @@ func (s *Service) Verify(ctx context.Context, raw string) (Principal, error) {
 	return p, nil
 }
 
-// CheckDeviceTTL says what is wrong with the life of a device token; 0 is for ever.
+// CheckDeviceTTL checks how long a device token is to last; 0 is for ever.
 // Errors: *InvalidError.
 func CheckDeviceTTL(ttl time.Duration) error {
 	if ttl < 0 || ttl > 0 && ttl < time.Second {

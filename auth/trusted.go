@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	maxTrusted  = 16       // networks of one account: a person's places
-	maxTrusting = 16 << 10 // accounts; others are read again from their sessions
+	maxTrusted  = 16       // networks of one account: the places of one person
+	maxTrusting = 16 << 10 // accounts; for others the sessions are read again
 )
 
-// trusted remembers from where somebody logged in to an account. While others
-// try passwords on it, its owner can still log in from there.
+// trusted remembers the networks from which somebody logged in to an account. While others
+// try passwords on the account, its owner can still log in from these networks.
 type trusted struct {
 	mu       sync.Mutex
 	networks *simplelru.LRU[string, []string] // by account, the latest last
@@ -45,8 +45,8 @@ func (t *trusted) add(account string, networks ...string) {
 	t.networks.Add(account, all[max(0, len(all)-maxTrusted):])
 }
 
-// trusts reports whether somebody logged in to the account from the network.
-// After a start, the sessions that still count tell of it.
+// trusts reports whether somebody logged in to the account from the network. After a start
+// that is known from the sessions that still count.
 func (s *Service) trusts(ctx context.Context, account, network string) (bool, error) {
 	networks, known := s.trusted.get(account)
 	if !known {

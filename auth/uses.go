@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// usedEvery is how fine the last use of a token is kept: enough to tell a
-// program that runs from one that is gone, at one small write per token.
+// usedEvery is the precision of a token's last use. It is enough to tell a program that runs
+// from one that is gone, and costs one small write per token.
 const usedEvery = 10 * time.Minute
 
-// maxUses bounds the uses that wait to be written, if that fails for long.
+// maxUses is the maximum of uses that wait to be written, if writing fails for long.
 const maxUses = 64 << 10
 
-// uses are the last uses of tokens that are not written yet.
+// uses has the last uses of tokens that are not written yet.
 type uses struct {
 	mu      sync.Mutex
 	pending map[string]time.Time // by the token's ID
@@ -30,7 +30,7 @@ func (u *uses) note(token string, at time.Time) {
 	}
 }
 
-// take gives what is to be written, and remembers it no more.
+// take returns what is to be written, and forgets it.
 func (u *uses) take() map[string]time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -39,7 +39,7 @@ func (u *uses) take() map[string]time.Time {
 	return all
 }
 
-// giveBack takes what could not be written.
+// giveBack takes back what could not be written.
 func (u *uses) giveBack(all map[string]time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -47,7 +47,8 @@ func (u *uses) giveBack(all map[string]time.Time) {
 	u.pending = all
 }
 
-// of is the token's last use: what waits to be written, or else what was.
+// of returns the token's last use: the one that waits to be written, or else the one in
+// its record.
 func (u *uses) of(t Token) time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Checks holdfast.service: that systemd takes it, without a warning, and that it
-# is no more exposed than it was.
+# Checks holdfast.service: systemd must take it without a warning, and it must not be
+# more exposed than before.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# systemd's exposure level times ten, where 0 is best. It is 11 with systemd 252;
-# what is left is the network, which is what the service is for.
+# systemd's exposure level times ten; 0 is best. It is 11 with systemd 252. What is left
+# is the network, which the service is for.
 threshold=15
 
 if ! command -v systemd-analyze >/dev/null; then
@@ -15,14 +15,14 @@ fi
 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-# verify wants the program to be there, and here it is not installed.
+# verify fails if the program does not exist, and here it is not installed.
 sed 's|^ExecStart=/usr/local/bin/holdfast |ExecStart=/bin/true |' holdfast.service >"$dir/holdfast.service"
 grep -q '^ExecStart=/bin/true serve$' "$dir/holdfast.service" || {
 	echo "deploy/check.sh: ExecStart of holdfast.service is not as expected" >&2
 	exit 1
 }
 
-# It tells of some bad values on stderr alone, and exits with 0 all the same.
+# For some bad values it only prints to stderr, and still exits with 0.
 status=0
 said=$(systemd-analyze verify --man=no --recursive-errors=no "$dir/holdfast.service" 2>&1) || status=$?
 if ((status)) || grep -qF "$dir/holdfast.service" <<<"$said"; then

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestWrongToken has Kubo come with a token that is none.
+// TestWrongToken makes Kubo use a token that is not valid.
 func TestWrongToken(t *testing.T) {
 	t.Parallel()
 	kubo := sharedSource(t)
@@ -42,7 +42,7 @@ func TestWrongToken(t *testing.T) {
 	wantStatus(t, err, 401, "UNAUTHORIZED")
 }
 
-// TestWrongPassword gets no token, and is not told whether the account exists.
+// TestWrongPassword: the client gets no token, and does not learn whether the account exists.
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newData(t))
@@ -99,7 +99,7 @@ func TestRevokedToken(t *testing.T) {
 	must(login(t, s).List(ctx, nil))(t)
 }
 
-// TestAnotherAccountsRequest is as if there were none.
+// TestAnotherAccountsRequest: a request of another account looks as if it did not exist.
 func TestAnotherAccountsRequest(t *testing.T) {
 	t.Parallel()
 	d := newData(t)
@@ -125,7 +125,7 @@ func TestAnotherAccountsRequest(t *testing.T) {
 	}
 }
 
-// TestQuota pins more than an account may hold, and then as much as it may.
+// TestQuota pins more than an account may hold, and then as much as it may hold.
 func TestQuota(t *testing.T) {
 	t.Parallel()
 	kubo := sharedSource(t)
@@ -147,8 +147,8 @@ func TestQuota(t *testing.T) {
 	wantStatus(t, err, 409, "INSUFFICIENT_FUNDS")
 }
 
-// TestQuotaOfPins asks for many pins at the same time, of which an account may
-// have five, and again after a kill.
+// TestQuotaOfPins asks for many pins at the same time, and again after a kill. The account may
+// have five.
 func TestQuotaOfPins(t *testing.T) {
 	t.Parallel()
 	const most, callers = 5, 40
@@ -195,7 +195,7 @@ func TestQuotaOfPins(t *testing.T) {
 	}
 	_, err := c.Add(ctx, rig.Pin{CID: nobodyHas(8100)})
 	wantStatus(t, err, 409, "INSUFFICIENT_FUNDS")
-	// One goes and one comes.
+	// One is removed and another takes its place.
 	must(c.Replace(ctx, made[0].RequestID, rig.Pin{CID: nobodyHas(8101)}))(t)
 	check(t, c.Remove(ctx, made[1].RequestID))
 	must(c.Add(ctx, rig.Pin{CID: nobodyHas(8102)}))(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestBadRequests sends what a server must refuse, and then shows that it lost
-// nothing and still serves.
+// TestBadRequests sends what a server must refuse. Afterwards the server has lost nothing and still
+// serves.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newData(t))
@@ -40,7 +40,7 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s: details %q do not name %s", name, e.Details, test.field)
 		}
 	}
-	// An origin that cannot be read is no error, and is named.
+	// An origin that cannot be read is no error; info names it.
 	made := must(c.Add(ctx, rig.Pin{CID: good, Origins: []string{"127.0.0.1:4001"}}))(t)
 	if made.Info["origins_ignored"] == "" || len(made.Pin.Origins) != 0 {
 		t.Errorf("a bad origin: %+v", made)
@@ -62,8 +62,8 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// TestBlockThatDoesNotDecode pins a DAG with a node that is not what its codec
-// says. The request fails with words about it, and the server goes on.
+// TestBlockThatDoesNotDecode pins a DAG with a node that is not of its codec. The request
+// fails with a reason, and the server goes on.
 func TestBlockThatDoesNotDecode(t *testing.T) {
 	t.Parallel()
 	source := sharedSource(t)
@@ -72,7 +72,7 @@ func TestBlockThatDoesNotDecode(t *testing.T) {
 	ctx := within(t, 60*patience)
 	garbage := bytes.Repeat([]byte{0xff}, 40)
 	for codec, number := range map[string]uint64{"dag-pb": rig.CodecDagPB, "dag-cbor": rig.CodecDagCBOR} {
-		// Kubo takes the bytes as raw; who asks for them by hash gets them.
+		// Kubo stores the bytes as raw, and gives them to peers that ask by hash.
 		must(source.PutBlock(ctx, "raw", garbage))(t)
 		bad := rig.CID(number, garbage)
 		root := must(source.PutDAG(ctx, "dag-cbor", `{"bad":{"/":"`+bad+`"}}`))(t)
@@ -94,7 +94,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 	d := must(suite.NewData())(t)
 	check(t, os.Mkdir(d.Dir, 0o555))
 	if os.Geteuid() == 0 {
-		// Permissions do not hold root back.
+		// Permissions do not stop root.
 		for dir := d.Dir; dir != suite.Dir; dir = filepath.Dir(dir) {
 			check(t, os.Chmod(dir, 0o555))
 		}
@@ -106,8 +106,8 @@ func TestReadOnlyDirectory(t *testing.T) {
 	}
 }
 
-// TestFullDisk runs a server that has less free space than it was told to
-// leave: it takes no new pins, and what it has can be read and removed.
+// TestFullDisk runs a server with less free space than it must keep. It takes no new pins. Its pins
+// can be read and removed.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	source := sharedSource(t)

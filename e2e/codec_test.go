@@ -9,8 +9,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// halves is a DAG of which one Kubo has only the nodes at the top, and another
-// has everything.
+// halves is a DAG. One Kubo has only the nodes at its top, and another has everything.
 type halves struct {
 	top, whole *rig.Kubo
 	s          *rig.Server
@@ -35,8 +34,8 @@ func (h *halves) share(t *testing.T, cid, codec string) {
 	}
 }
 
-// waitsForChildren pins a DAG whose top n blocks can be had. It must not be
-// pinned before the rest can, and must then read back whole.
+// waitsForChildren pins a DAG of which only the top n blocks are available. It must not be pinned
+// before the rest is available. Then it must read back whole.
 func (h *halves) waitsForChildren(t *testing.T, cid string, n int) {
 	t.Helper()
 	ctx := within(t, 60*patience)
@@ -50,7 +49,7 @@ func (h *halves) waitsForChildren(t *testing.T, cid string, n int) {
 	if err != nil {
 		t.Fatalf("%v: waiting for the top of %s: %+v", err, cid, last)
 	}
-	// What starts and ends now shows that the server had time for the rest.
+	// If this pin starts and ends now, the server had time for the rest of the other.
 	marker := must(h.top.AddFile(ctx, rig.Random(600, 100_000), 16<<10))(t)
 	pinned(t, h.c, rig.Pin{CID: marker}, 30*patience)
 	if last = must(h.c.Get(ctx, made.RequestID))(t); last.Status != "pinning" {
@@ -92,8 +91,8 @@ func TestRawThenDagCBOR(t *testing.T) {
 	h.waitsForChildren(t, root, 1)
 }
 
-// TestDagPBAsDagCBOR pins bytes as a codec that they are not of, after they
-// were pinned as what they are: that fails, says why, and harms nothing.
+// TestDagPBAsDagCBOR pins bytes under their codec, and then under one that they are not of. The
+// second fails, says why, and harms nothing.
 func TestDagPBAsDagCBOR(t *testing.T) {
 	t.Parallel()
 	source := sharedSource(t)
@@ -111,9 +110,8 @@ func TestDagPBAsDagCBOR(t *testing.T) {
 	sameFromHoldfast(t, ctx, s, map[string]string{root: carHash(t, ctx, source, root)})
 }
 
-// TestOneNodeTwoCodecs pins a DAG that links to the same bytes twice, as raw
-// and as dag-pb with children: to some in this order and to some in the other,
-// since a walk may go either way.
+// TestOneNodeTwoCodecs pins a DAG that links to the same bytes twice, as raw and as dag-pb with
+// children. The links come in both orders, since a walk may go either way.
 func TestOneNodeTwoCodecs(t *testing.T) {
 	t.Parallel()
 	h := startHalves(t)

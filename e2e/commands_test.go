@@ -56,8 +56,7 @@ func TestKuboCommands(t *testing.T) {
 	}
 }
 
-// TestKuboRemovesMany removes pins that match one query, which Kubo refuses to
-// do unless forced.
+// TestKuboRemovesMany removes all pins that match a query. Kubo does that only with --force.
 func TestKuboRemovesMany(t *testing.T) {
 	t.Parallel()
 	source := sharedSource(t)
@@ -120,8 +119,8 @@ func TestServiceStat(t *testing.T) {
 	t.Errorf("the service is not listed: %s", out)
 }
 
-// TestBackgroundAdd pins what nobody has: it stays visible, neither failed nor
-// gone.
+// TestBackgroundAdd pins a CID that nobody has. The pin stays visible; it neither fails nor
+// disappears.
 func TestBackgroundAdd(t *testing.T) {
 	t.Parallel()
 	source := sharedSource(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestDirectoryOutlivesItsSource pins a directory of 20,000 files, stops the
-// Kubo that had it, and has another get every byte from Holdfast.
+// TestDirectoryOutlivesItsSource pins a directory of 20,000 files and stops the Kubo that had it.
+// Another Kubo then gets every byte from Holdfast.
 func TestDirectoryOutlivesItsSource(t *testing.T) {
 	t.Parallel()
 	source := startKubo(t, "source")

@@ -19,10 +19,9 @@ var crashSeed = flag.Uint64("crash-seed", 0, "`number` to repeat the choices of 
 // kills is how often TestCrash kills the server.
 const kills = 50
 
-// TestCrash kills the server with SIGKILL at random instants, while it starts
-// or while clients add, replace and remove pins. After each restart what was
-// acknowledged is there, what was ended is not, and what was pinned reads back
-// whole. In the end everything that can be pinned is.
+// TestCrash kills the server with SIGKILL at random instants, while it starts or while clients add,
+// replace and remove pins. After each restart the acknowledged requests exist, the removed ones do
+// not, and pinned DAGs read back whole. In the end everything that can be pinned is pinned.
 func TestCrash(t *testing.T) {
 	seed := *crashSeed
 	if seed == 0 {
@@ -105,8 +104,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// auditAndRead checks the server's list, and reads back every DAG that is
-// pinned by way of a Kubo that is connected to nobody else. It gives how many.
+// auditAndRead checks the server's list. It reads back every pinned DAG through a Kubo that has no
+// other connection, and returns how many there are.
 func auditAndRead(t *testing.T, ctx context.Context, l *ledger, c *rig.Client, s *rig.Server, reader *rig.Kubo) int {
 	t.Helper()
 	for _, wrong := range l.audit(must(c.All(ctx))(t)) {
@@ -129,9 +128,8 @@ func auditAndRead(t *testing.T, ctx context.Context, l *ledger, c *rig.Client, s
 	} else {
 		t.Logf("the reader did not get %d DAGs that are pinned: %v; trying a new one", len(cids), err)
 	}
-	// The reader has met this peer many times, and seen it vanish as often.
-	// Whether the server or the reader is at fault, a Kubo that never met it
-	// tells.
+	// The reader has met this peer many times, and seen it vanish as often. A Kubo that never
+	// met it shows whether the server or the reader is at fault.
 	fresh := startKubo(t, "fresh reader")
 	connect(t, fresh, s)
 	for _, cid := range cids {
@@ -143,7 +141,7 @@ func auditAndRead(t *testing.T, ctx context.Context, l *ledger, c *rig.Client, s
 	return len(cids)
 }
 
-// fetchSoon fetches small DAGs, which takes a second or two if all is there.
+// fetchSoon fetches small DAGs. That takes a second or two if everything is there.
 func fetchSoon(ctx context.Context, k *rig.Kubo, cids ...string) error {
 	const most = 30 * patience
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("not there within %s", most))
@@ -167,8 +165,8 @@ func missing(ctx context.Context, k *rig.Kubo, cid string) string {
 	return err.Error()
 }
 
-// freshContent has DAGs to pin: those of the last few rounds, so that most are
-// still to be fetched, and many are wanted by several requests.
+// freshContent has DAGs to pin: those of the last few rounds. So most are not fetched yet, and
+// several requests want the same ones.
 type freshContent struct {
 	source *rig.Kubo
 	seed   uint64
@@ -202,9 +200,9 @@ func (f *freshContent) choose(rng *rand.Rand) rig.Pin {
 	return f.pins[rng.IntN(len(f.pins))]
 }
 
-// TestResume kills the server up to three times in the first half of one DAG. Each
-// time it goes on where it was: what was on disk, as counted between the runs, is
-// not fetched again, as counted by the only peer that has it.
+// TestResume kills the server up to three times in the first half of one DAG. Each time it goes on
+// where it was: it does not fetch again what was on disk. The test counts that on the disk between
+// the runs, and at the only peer that has the DAG.
 func TestResume(t *testing.T) {
 	t.Parallel()
 	const (
@@ -212,10 +210,10 @@ func TestResume(t *testing.T) {
 		leaves = 24_576
 		nodes  = leaves + (leaves+173)/174 + 1 // leaves, their parents, the root
 		kills  = 3
-		// What a run may fetch more than it stores: a batch of 8 MiB that is being
-		// written, two of them gathered meanwhile, and 768 wants (node/walk, node/exchange).
+		// How much a run may fetch and not store: a batch of 8 MiB that is being written, two
+		// that are gathered meanwhile, and 768 wants (node/walk, node/exchange).
 		inMemory = 3*(8<<20)/chunk + 768
-		// What may be asked for twice when the source is slow to answer.
+		// How much may be asked for twice if the source answers slowly.
 		again = 2 * 768
 	)
 	source := startKubo(t, "source")
@@ -242,7 +240,7 @@ func TestResume(t *testing.T) {
 		s.Kill()
 		nowStored := liveBlocks(t, ctx, d)
 		if last.Status == "pinned" || nowStored == nodes {
-			t.Logf("kill %d came too late", i+1) // this machine stood still; the rest is as true
+			t.Logf("kill %d came too late", i+1) // this machine stood still; the checks still hold
 			break
 		}
 		nowSent := must(source.BlocksSent(ctx))(t)

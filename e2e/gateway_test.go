@@ -12,9 +12,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestGatewayAndDenylist has a Kubo import what another pinned, as a CAR from
-// Holdfast's gateway; and then puts it on a denylist, with the server running:
-// nobody gets it any more, and Kubo is told why it cannot pin it.
+// TestGatewayAndDenylist: a Kubo imports what another one pinned, as a CAR from Holdfast's gateway.
+// Then the content comes on a denylist while the server runs: nobody gets it any more, and Kubo
+// learns why it cannot pin it.
 func TestGatewayAndDenylist(t *testing.T) {
 	t.Parallel()
 	source := sharedSource(t)

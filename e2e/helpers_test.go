@@ -22,7 +22,7 @@ const (
 	password = "correct horse battery staple"
 )
 
-// within gives a context that ends with the test, or after d.
+// within returns a context that ends with the test, or after d.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), d, fmt.Errorf("not done within %s", d))
@@ -71,7 +71,7 @@ func sharedSource(t *testing.T) *rig.Kubo {
 	return must(suite.source())(t)
 }
 
-// newData names a data directory with one account in it.
+// newData makes a data directory with one account in it.
 func newData(t *testing.T) *rig.Data {
 	t.Helper()
 	d := must(suite.NewData())(t)
@@ -93,7 +93,7 @@ func serve(t *testing.T, d *rig.Data) *rig.Server {
 	return s
 }
 
-// login gives a client of the account that newData makes.
+// login returns a client of the account that newData makes.
 func login(t *testing.T, s *rig.Server) *rig.Client {
 	t.Helper()
 	return rig.NewClient(s.HTTP, must(rig.Login(t.Context(), s.HTTP, email, password))(t))
@@ -114,14 +114,13 @@ func pinned(t *testing.T, c *rig.Client, p rig.Pin, d time.Duration) rig.PinStat
 	return must(c.WaitStatus(ctx, s.RequestID, "pinned", 10*time.Millisecond))(t)
 }
 
-// connect has a Kubo dial the server.
+// connect makes a Kubo dial the server.
 func connect(t *testing.T, k *rig.Kubo, s *rig.Server) {
 	t.Helper()
 	check(t, k.Connect(t.Context(), s.Addrs[0]))
 }
 
-// carHash is the hash of a DAG as a CAR, all of it from the Kubo's own
-// repository.
+// carHash is the hash of a DAG as a CAR, from the Kubo's own repository alone.
 func carHash(t *testing.T, ctx context.Context, k *rig.Kubo, cid string) string {
 	t.Helper()
 	return readHash(t, must(k.Export(ctx, cid))(t))
@@ -140,8 +139,8 @@ func readHash(t *testing.T, r io.ReadCloser) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// sameFromHoldfast has a fresh Kubo, connected to the server alone, fetch DAGs
-// and compares them with what a Kubo that made them has.
+// sameFromHoldfast makes a fresh Kubo, connected only to the server, fetch DAGs. It
+// compares them with those of the Kubo that made them.
 func sameFromHoldfast(t *testing.T, ctx context.Context, s *rig.Server, want map[string]string) {
 	t.Helper()
 	reader := startKubo(t, "reader")
@@ -154,11 +153,10 @@ func sameFromHoldfast(t *testing.T, ctx context.Context, s *rig.Server, want map
 	}
 }
 
-// fetch has a Kubo that is connected to the server alone get a whole DAG. On a
-// busy machine such a Kubo was seen to stand still for minutes. The likely cause,
-// not proven, is its Bitswap session, which drops the only peer that it has when
-// answers come late a few times in a row: asking again begins a new session, with
-// what came already.
+// fetch makes a Kubo that is connected only to the server get a whole DAG. On a busy
+// machine such a Kubo was seen to stand still for minutes. The likely cause, not proven, is
+// its Bitswap session: it drops its only peer if answers come late a few times in a row.
+// Asking again begins a new session, and keeps what came already.
 func fetch(t *testing.T, ctx context.Context, k *rig.Kubo, s *rig.Server, cid string) {
 	t.Helper()
 	const tries = 5
@@ -180,7 +178,7 @@ func fetch(t *testing.T, ctx context.Context, k *rig.Kubo, s *rig.Server, cid st
 // nobodyHas makes the CID of a block that exists nowhere.
 func nobodyHas(seed uint64) string { return rig.CID(rig.CodecRaw, rig.RandomBytes(seed, 64)) }
 
-// asStatus gives the answer that err is.
+// asStatus returns err as the answer that it is.
 func asStatus(t *testing.T, err error) *rig.StatusError {
 	t.Helper()
 	var e *rig.StatusError

@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestHTTPProvider pins from a Kubo whose Bitswap is off: a delegated router names
-// its gateway and no other address, and over that comes every block.
+// TestHTTPProvider pins from a Kubo whose Bitswap is off. A delegated router names its
+// gateway and no other address, so every block comes over HTTP.
 func TestHTTPProvider(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, 120*patience)

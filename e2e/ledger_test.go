@@ -10,26 +10,25 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// mostAlive is how many requests a ledger lets live at a time: they are all
-// read back after each crash.
+// mostAlive is the maximum of requests that a ledger keeps at a time, because all of them are read
+// back after each crash.
 const mostAlive = 40
 
-// ledger is what a client knows of its requests on a server that may die at
-// any instant: what was acknowledged, and what was asked for without an answer
-// yet. Its methods may be called concurrently.
+// ledger is what a client knows of its requests on a server that may die at any instant: what the
+// server acknowledged, and what it has not answered yet. Its methods may be called concurrently.
 type ledger struct {
 	mu     sync.Mutex
-	made   int              // requests asked for, so that each has a name of its own
-	alive  map[string]entry // by id: acknowledged, and there
-	gone   map[string]bool  // ids of which the end was acknowledged
-	ending map[string]entry // by id: asked to end, no answer
+	made   int              // requests asked for, which gives each its own name
+	alive  map[string]entry // by id: acknowledged, and not removed
+	gone   map[string]bool  // by id: the removal was acknowledged
+	ending map[string]entry // by id: removal asked for, no answer
 	adding map[string]ask   // by name: asked for, no answer
 }
 
 // entry is a request that was acknowledged.
 type entry struct {
 	pin    rig.Pin
-	pinned bool // was seen as pinned, and must stay so
+	pinned bool // the server said pinned, so it must stay pinned
 }
 
 // ask is a request that was not acknowledged.
@@ -42,8 +41,8 @@ func newLedger() *ledger {
 	return &ledger{alive: map[string]entry{}, gone: map[string]bool{}, ending: map[string]entry{}, adding: map[string]ask{}}
 }
 
-// work adds, replaces and removes pins until the server does not answer or ctx
-// ends. An answer that refuses is an error, unless it is to slow down.
+// work adds, replaces and removes pins until the server does not answer or ctx ends. A
+// refusal is an error, unless it says to slow down.
 func (l *ledger) work(ctx context.Context, c *rig.Client, rng *rand.Rand, choose func(*rand.Rand) rig.Pin) error {
 	for ctx.Err() == nil {
 		var name, id string
@@ -88,7 +87,7 @@ func (l *ledger) size() int {
 	return len(l.alive)
 }
 
-// ask notes that p will be asked for, and gives it a name of its own.
+// ask notes that p will be asked for, and gives it its own name.
 func (l *ledger) ask(p rig.Pin, replaces string) rig.Pin {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,8 +97,7 @@ func (l *ledger) ask(p rig.Pin, replaces string) rig.Pin {
 	return p
 }
 
-// take gives the id of a request that the caller alone may end; "" if there is
-// none.
+// take returns the id of a request that only the caller may end; "" if there is none.
 func (l *ledger) take() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,7 +129,7 @@ func (l *ledger) removed(id string) {
 	l.gone[id] = true
 }
 
-// refused notes that the server said no: nothing was done.
+// refused notes that the server refused, so nothing was done.
 func (l *ledger) refused(name, id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -142,9 +140,9 @@ func (l *ledger) refused(name, id string) {
 	}
 }
 
-// audit compares what the server lists after a crash with what it had
-// acknowledged, and takes its word for what was left without an answer. It
-// gives what is wrong; nothing may work meanwhile.
+// audit compares what the server lists after a crash with what it had acknowledged. For
+// what was left without an answer it believes the server. It returns what is wrong. No
+// worker may run meanwhile.
 func (l *ledger) audit(listed []rig.PinStatus) (wrong []error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,8 +158,8 @@ func (l *ledger) audit(listed []rig.PinStatus) (wrong []error) {
 		bad("%d requests are listed, and %d of them are different", len(listed), len(byID))
 	}
 
-	// What was asked for and is there was done; what was not is forgotten. A
-	// replacement is there if and only if what it replaces is not.
+	// What was asked for and is listed was done; the rest is forgotten. A replacement is listed
+	// if and only if what it replaces is not.
 	for _, s := range listed {
 		a, ok := l.adding[s.Pin.Name]
 		if !ok {

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestShutdown ends a server that is busy with SIGTERM: it is gone within ten
-// seconds, says so with exit 0, and takes run.json with it.
+// TestShutdown ends a busy server with SIGTERM. The server ends within ten seconds with
+// exit code 0, and removes run.json.
 func TestShutdown(t *testing.T) {
 	t.Parallel()
 	source := sharedSource(t)
@@ -72,9 +72,8 @@ func TestSecondServer(t *testing.T) {
 	}
 }
 
-// TestBackupAndRestore does what the README says: stop, copy the directory
-// whole, start the copy elsewhere. It is the same peer, its tokens work, and
-// what was pinned is there.
+// TestBackupAndRestore does what the README says: stop, copy the whole directory, start the copy
+// elsewhere. It is the same peer, its tokens work, and its pins are there.
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	source := sharedSource(t)

@@ -13,9 +13,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestKuboLists2500 pins 2,500 files, from several clients at once so that
-// many requests fall into the same moment, and has Kubo list them, which it
-// does ten at a time. None may be lost or repeated.
+// TestKuboLists2500 pins 2,500 files, from several clients at once, so that many requests
+// come in the same moment. Kubo lists them, ten at a time. None may be lost or repeated.
 func TestKuboLists2500(t *testing.T) {
 	t.Parallel()
 	const files, clients = 2500, 8

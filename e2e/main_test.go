@@ -12,18 +12,18 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// suite has what all cases share. TestMain sets it before they run.
+// suite has what all tests share. TestMain sets it before they run.
 var suite struct {
 	*rig.Rig
-	// source gives a Kubo that stays up and that cases add content to. Cases
-	// must not stop it, count what it sends or be surprised by its peers.
+	// source returns a Kubo that stays up and that tests add content to. Tests must not stop it,
+	// count what it sends or rely on which peers it has.
 	source func() (*rig.Kubo, error)
 }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	// A case that hangs is the test timeout's to end; this ends the builds.
+	// This limits the builds. The timeout of the tests ends a test that hangs.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	r, err := rig.New(ctx, rig.Options{Race: raceEnabled})
@@ -42,7 +42,7 @@ func run(m *testing.M) int {
 	if started != nil {
 		started.Kill()
 	}
-	// What the whole run printed tells no secret that it used.
+	// Nothing that the whole run printed has a secret in it.
 	leaks, read, err := r.Leaks(password)
 	if err != nil || len(leaks) > 0 || read == 0 && code == 0 {
 		fmt.Fprintf(os.Stderr, "e2e: FAIL: secrets in what holdfast printed (%d files read): %q, %v\n", read, leaks, err)

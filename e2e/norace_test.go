@@ -6,6 +6,6 @@ import "time"
 
 const (
 	raceEnabled = false
-	// patience is the second that deadlines are counted in.
+	// patience is the unit of the tests' deadlines.
 	patience = time.Second
 )

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestPrivateNetwork has a Kubo with a swarm.key as the source. A Holdfast with
-// the same file pins from it; one without cannot connect.
+// TestPrivateNetwork: the source is a Kubo with a swarm.key. A Holdfast with the same file
+// pins from it; a Holdfast without it cannot connect.
 func TestPrivateNetwork(t *testing.T) {
 	t.Parallel()
 	key := "/key/swarm/psk/1.0.0/\n/base16/\n" + strings.Repeat("4e", 32) + "\n"
@@ -47,8 +47,7 @@ func TestPrivateNetwork(t *testing.T) {
 	}
 }
 
-// TestMetrics reads what a server tells Prometheus, at the address that its
-// run.json has.
+// TestMetrics reads the metrics of a server at the address in its run.json.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	source := sharedSource(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// dhtServers is how many servers Kubo's own tests of its sweep want, about.
+// dhtServers is about as many servers as Kubo's own tests of its sweep use.
 const dhtServers = 20
 
 // startInDHT starts a Kubo that joins a DHT by its bootstrap node.
@@ -22,9 +22,9 @@ func startInDHT(t *testing.T, name string, d *rig.DHT) *rig.Kubo {
 	return k
 }
 
-// TestPrivateDHT has Holdfast find what it was told no more of than the CID, and
-// others find it there; and all of that once more after a restart, with the node
-// gone by which everybody joined.
+// TestPrivateDHT: Holdfast finds content of which it knows only the CID, and others find
+// the content at Holdfast. The same works after a restart, when the node by which everybody
+// joined is gone.
 func TestPrivateDHT(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, 180*patience)
@@ -47,10 +47,10 @@ func TestPrivateDHT(t *testing.T) {
 	found(t, ctx, network, s, c, second, reader, rig.RandomBytes(602, size))
 }
 
-// apart disconnects a Kubo from the server. In so small a DHT everybody comes upon
-// everybody; what is to be shown is that one is looked up, not that it is asked
-// because it is connected. (This Kubo's Bitswap also does not see connections that
-// were made in the moment before it started.)
+// apart disconnects a Kubo from the server. In such a small DHT all nodes meet each other.
+// The test is to show that a node is looked up, not that it is asked because it is
+// connected. (This Kubo's Bitswap also does not see connections from the moment before it
+// started.)
 func apart(t *testing.T, ctx context.Context, k *rig.Kubo, s *rig.Server) {
 	t.Helper()
 	if slices.Contains(must(k.Peers(ctx))(t), s.PeerID) {
@@ -58,7 +58,7 @@ func apart(t *testing.T, ctx context.Context, k *rig.Kubo, s *rig.Server) {
 	}
 }
 
-// found pins what one Kubo has, which then stops, and has another get it.
+// found pins what one Kubo has. That Kubo stops, and another one gets the content.
 func found(t *testing.T, ctx context.Context, network *rig.DHT, s *rig.Server, c *rig.Client, holder, reader *rig.Kubo, content []byte) {
 	t.Helper()
 	cid := must(holder.AddFile(ctx, bytes.NewReader(content), 16<<10))(t)

@@ -10,8 +10,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestThousandDeadPins has a thousand pins that nobody can serve wait in front
-// of one that is live.
+// TestThousandDeadPins: a thousand pins that nobody can serve wait in front of a live one.
 func TestThousandDeadPins(t *testing.T) {
 	t.Parallel()
 	const dead, clients = 1000, 8
@@ -43,8 +42,8 @@ func TestThousandDeadPins(t *testing.T) {
 	}
 	wg.Wait()
 
-	// Seconds, while pins that are parked for want of data wait for minutes. That an
-	// origin is asked at once is shown in node/exchange.
+	// Seconds, while pins that are parked because they have no source wait for minutes. A test in
+	// node/exchange shows that an origin is asked at once.
 	const soon = 10 * patience
 	began := time.Now()
 	pinned(t, c, rig.Pin{CID: own, Origins: source.Addrs}, soon)
@@ -60,8 +59,8 @@ func TestThousandDeadPins(t *testing.T) {
 	}
 }
 
-// TestLateSource pins what nobody has yet: when a peer that has it comes, the
-// pin goes on at once.
+// TestLateSource pins a CID that nobody has yet. When a peer that has it comes, the pin goes on at
+// once.
 func TestLateSource(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newData(t))

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for a process: machines under test are busy.
+// Patience is how long a test waits for a process: machines that run tests are busy.
 const Patience = time.Minute
 
 // Lines is a log that a test may wait for.

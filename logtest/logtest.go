@@ -1,4 +1,4 @@
-// Package logtest keeps what is logged, for tests that look into it.
+// Package logtest keeps log lines, for tests that look at them.
 package logtest
 
 import (
@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Buffer keeps what is written to it, and may be read meanwhile. The zero value is
-// empty and ready to use.
+// Buffer keeps what is written to it. It may be read and written concurrently. The zero value
+// is empty and ready to use.
 type Buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -20,7 +20,7 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
-// String gives all that was written so far.
+// String returns everything that was written so far.
 func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -4,10 +4,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
-	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -37,7 +38,7 @@ func (n *Node) Withdraw(d pin.DAG) {
 // Announced implements [pin.Engine].
 func (n *Node) Announced(d pin.DAG) (at time.Time, ok bool) {
 	p := n.provider()
-	if p == nil || walk.IsInline(d.CID()) || denied(n.cfg.Denylist, d.CID()) != nil {
+	if p == nil || inlined(d.CID()) || denied(n.cfg.Denylist, d.CID()) != nil {
 		return time.Time{}, false
 	}
 	return p.Announced(d), true
@@ -60,4 +61,9 @@ func (n *Node) remember(p peer.ID) {
 	if n.router != nil {
 		n.router.remember(p)
 	}
+}
+
+func inlined(c cid.Cid) bool {
+	_, ok := links.Inline(c)
+	return ok
 }

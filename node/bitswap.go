@@ -41,13 +41,13 @@ func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served,
 	cfg := exchange.Config{Network: b.network, Received: b.server.ReceivedBlocks, Logger: log}
 	if r != nil { // an interface holding nil is not nil
 		cfg.Finder = fairFinder{r.lookups}
-		cfg.Network = newRedialler(b.network, g.guard, r.dhts.findPeer)
+		cfg.Network = newRedialler(b.network, g.guard, r.peers.Find)
 	}
 	if gateways != nil {
 		cfg.Gateways = gateways.of
 	}
 	b.exchange = exchange.New(cfg)
-	over.reads.tooLarge = b.exchange.TooLarge // before anything comes in
+	over.reads.tooLarge, over.reads.proven = b.exchange.TooLarge, b.exchange.Oversized // before anything comes in
 	b.network.Start(b.exchange, b.server)
 	return b
 }

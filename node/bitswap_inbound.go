@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/sync/semaphore"
@@ -33,9 +34,11 @@ var errReadStall = errors.New("there was no room for a Bitswap message in time")
 // reads bounds the memory of messages that come in.
 type reads struct {
 	all *semaphore.Weighted
-	// tooLarge is told of a message that is not read, since it says to be longer than
-	// any may be. Nil: nobody is.
-	tooLarge func(from peer.ID, bytes uint64)
+	// tooLarge is called for a message that is not read, since it says to be longer than
+	// any may be. It gives the block that was asked for, if it was one alone. proven is
+	// called if the message was indeed that block, with its size. Nil is nothing.
+	tooLarge func(from peer.ID, bytes uint64) (asked cid.Cid)
+	proven   func(from peer.ID, c cid.Cid, size uint64)
 
 	mu    sync.Mutex
 	peers map[peer.ID]*peerReads // with streams
@@ -123,8 +126,8 @@ func (s *meteredStream) lengthByte(b byte) error {
 	length := s.length
 	s.length, s.shift = 0, 0
 	s.left, s.piece = length, readPiece
-	if length > network.MessageSizeMax && s.reads.tooLarge != nil {
-		s.reads.tooLarge(s.peer, length)
+	if length > network.MessageSizeMax {
+		s.tooLarge(length)
 	}
 	if length <= readFree || length > network.MessageSizeMax { // those are refused, too
 		s.deadline(time.Now().Add(readStall))

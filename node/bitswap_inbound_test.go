@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-msgio"
@@ -97,7 +98,7 @@ func TestReadsRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReads(Limits{})
 		var told []uint64
-		r.tooLarge = func(from peer.ID, bytes uint64) { told = append(told, bytes) }
+		r.tooLarge = func(from peer.ID, bytes uint64) cid.Cid { told = append(told, bytes); return cid.Undef }
 		defer func() {
 			if !slices.Equal(told, []uint64{network.MessageSizeMax + 1}) { // the others are no lengths
 				t.Errorf("told of %d", told)

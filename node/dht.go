@@ -138,33 +138,6 @@ func (d dhts) networks() []provide.Network {
 	return all
 }
 
-// findPeer gives addresses of a peer, from the DHT that is first to have some.
-func (d dhts) findPeer(ctx context.Context, p peer.ID) ([]ma.Multiaddr, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type answer struct {
-		addrs []ma.Multiaddr
-		err   error
-	}
-	all := d.all()
-	answers := make(chan answer, len(all))
-	for _, one := range all {
-		go func() { // ends with ctx
-			ai, err := one.FindPeer(ctx, p)
-			answers <- answer{ai.Addrs, err}
-		}()
-	}
-	var errs []error
-	for range all {
-		a := <-answers
-		if a.err == nil && len(a.addrs) > 0 {
-			return a.addrs, nil
-		}
-		errs = append(errs, a.err)
-	}
-	return nil, fmt.Errorf("find peer %s: %w", p, errors.Join(errs...))
-}
-
 // closestPeers gives the peers of the DHTs that are closest to one.
 func (d dhts) closestPeers(ctx context.Context, p peer.ID) (closest []peer.ID) {
 	for _, one := range d.all() {
@@ -204,4 +177,15 @@ func (s dhtSource) FindProvidersAsync(ctx context.Context, c cid.Cid, count int)
 		}
 	}()
 	return out
+}
+
+// findPeer is a [find.PeerSource].
+func (s dhtSource) findPeer(ctx context.Context, p peer.ID) ([]ma.Multiaddr, error) {
+	select {
+	case <-s.tried:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	ai, err := s.dht.FindPeer(ctx, p)
+	return ai.Addrs, err
 }

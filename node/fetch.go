@@ -2,10 +2,15 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -94,6 +99,7 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	defer cancel()
 	session := n.bitswap.exchange.NewSession(string(job.DAG), peerIDs(job.Origins))
 	defer session.Close()
+	session.Use(origins.gateways)
 	defer func() {
 		for _, p := range session.Providers() {
 			n.remember(p)
@@ -106,7 +112,7 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	return walk.Run(ctx, walk.Config{
 		Store:   n.store,
 		Asker:   session,
-		Durable: n.bitswap.server.NotifyNewBlocks,
+		Durable: n.serveNew,
 		Refuse:  refuse,
 		Dir:     n.cfg.TempDir,
 		Share:   &n.share,
@@ -114,10 +120,38 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	}, job)
 }
 
+// serveNew sends blocks that are durable now to the peers that wait for them. Bitswap's
+// server knows what a peer waits for by the CID that it wrote, so it is given the other
+// version of each CID, too.
+func (n *Node) serveNew(ctx context.Context, bs ...blocks.Block) error {
+	for _, b := range slices.Clone(bs) {
+		if other := otherVersion(b.Cid()); other.Defined() {
+			again, err := blocks.NewBlockWithCid(b.RawData(), other) // it hashes nothing
+			if err != nil {
+				return err
+			}
+			bs = append(bs, again)
+		}
+	}
+	return n.bitswap.server.NotifyNewBlocks(ctx, bs...)
+}
+
+// otherVersion is a CIDv0 as a CIDv1, or the other way round; undefined if there is none.
+func otherVersion(c cid.Cid) cid.Cid {
+	p := c.Prefix()
+	switch {
+	case p.Version == 0:
+		return cid.NewCidV1(p.Codec, c.Hash())
+	case p.Codec == cid.DagProtobuf && p.MhType == multihash.SHA2_256 && p.MhLength == sha256.Size:
+		return cid.NewCidV0(c.Hash())
+	}
+	return cid.Undef
+}
+
 // peerIDs gives the peers of multiaddrs that end in /p2p/ID.
-func peerIDs(addrs []string) (ids []peer.ID) {
-	for _, s := range addrs {
-		if ai, err := peer.AddrInfoFromString(s); err == nil { // else the pin's info says so
+func peerIDs(origins []pin.Origin) (ids []peer.ID) {
+	for _, o := range origins {
+		if ai, err := peer.AddrInfoFromString(o.Addr); err == nil { // else the pin's info says so
 			ids = append(ids, ai.ID)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multicodec"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
@@ -24,6 +25,14 @@ func TestFetch(t *testing.T) {
 	inline := dagtest.Identity(cid.DagProtobuf, dagtest.PBBytes("", dagtest.Under(cid.Raw, b)))
 	both := dagtest.PB("both", a.Cid(), b.Cid())
 	v0 := cid.NewCidV0(both.Cid().Hash())
+	json, plainCBOR := dagtest.Block(uint64(multicodec.Json), []byte(`{"/":"x"}`)), dagtest.Block(uint64(multicodec.Cbor), []byte{0xa1, 0x01, 0x02})
+	signed := dagtest.JWS(both.Cid())
+	file := dagtest.Git("blob", "hello")
+	module := dagtest.Git("commit", "tree "+dagtest.GitName(dagtest.Git("tree", ""))+"\n\nsubmodule")
+	tree := dagtest.Git("tree", "100644 file\x00"+string(dagtest.GitSum(file))+"160000 module\x00"+string(dagtest.GitSum(module)))
+	first := dagtest.Git("commit", "tree "+dagtest.GitName(tree)+"\n\nfirst")
+	second := dagtest.Git("commit", "tree "+dagtest.GitName(tree)+"\nparent "+dagtest.GitName(first)+"\n\nsecond")
+	git := []blocks.Block{file, dagtest.Git("tree", ""), module, tree, first, second, dagtest.Git("tag", "object "+dagtest.GitName(second)+"\ntype commit\ntag v1\n\n")}
 	for name, all := range map[string][]blocks.Block{
 		"one raw block":    {a},
 		"empty raw block":  {dagtest.Raw("")},
@@ -32,6 +41,12 @@ func TestFetch(t *testing.T) {
 		"dag-cbor":         {a, b, dagtest.CBOR("c", a.Cid(), b.Cid())},
 		"dag-json":         {a, b, dagtest.JSON("j", a.Cid(), b.Cid())},
 		"all codecs":       {a, b, both, dagtest.CBOR("c", both.Cid()), dagtest.JSON("j", dagtest.CBOR("c", both.Cid()).Cid(), v0)},
+		"json":             {json},
+		"cbor":             {plainCBOR},
+		"dag-jose":         {a, b, both, signed},
+		"git":              git,
+		"every codec":      append(git[:7:7], json, plainCBOR, a, b, both, signed, dagtest.CBOR("", json.Cid(), plainCBOR.Cid(), signed.Cid(), git[6].Cid(), both.Cid())),
+		"legacy dag-cbor":  {a, dagtest.Block(cid.DagCBOR, append([]byte("\xa2aa\x18\x01al\xd8\x2a\x58\x25\x00"), a.Cid().Bytes()...))},
 		"linked twice":     {a, dagtest.PB("", a.Cid(), a.Cid(), a.Cid())},
 		"inlined node":     {b, dagtest.PB("", inline)},
 		"inlined leaf":     {dagtest.PB("", dagtest.Identity(cid.Raw, []byte("x")))},
@@ -194,7 +209,8 @@ func TestRefused(t *testing.T) {
 	leaf := dagtest.Raw("leaf")
 	broken := dagtest.Block(cid.DagProtobuf, []byte("\xff\xff not a node"))
 	brokenCBOR := dagtest.Block(cid.DagCBOR, []byte{0xff})
-	unknown := dagtest.Block(cid.GitRaw, []byte("blob 0\x00"))
+	unknown := dagtest.Block(uint64(multicodec.Car), []byte("car"))
+	cutOff := dagtest.Block(cid.DagCBOR, []byte{0x81})
 	weak := dagtest.Hashed(cid.Raw, multihash.MURMUR3X64_64, []byte("x"))
 	many := dagtest.Tree(dagtest.Leaves(300, 100), 10)
 	for name, c := range map[string]struct {
@@ -205,9 +221,10 @@ func TestRefused(t *testing.T) {
 		"does not decode":        {all: []blocks.Block{broken}, says: []string{broken.Cid().String(), "does not decode as dag-pb"}},
 		"child does not decode":  {all: []blocks.Block{broken, dagtest.PB("", broken.Cid())}, says: []string{broken.Cid().String(), "does not decode"}},
 		"dag-cbor, does not":     {all: []blocks.Block{brokenCBOR}, says: []string{brokenCBOR.Cid().String(), "does not decode as dag-cbor"}},
-		"child of unknown codec": {all: []blocks.Block{leaf, unknown, dagtest.PB("", leaf.Cid(), unknown.Cid())}, says: []string{unknown.Cid().String(), "codec"}},
+		"child of unknown codec": {all: []blocks.Block{leaf, unknown, dagtest.PB("", leaf.Cid(), unknown.Cid())}, says: []string{unknown.Cid().String(), "codec car"}},
 		"root of unknown codec":  {all: []blocks.Block{unknown}, says: []string{unknown.Cid().String(), "codec"}},
 		"child with a weak hash": {all: []blocks.Block{leaf, dagtest.PB("", leaf.Cid(), weak.Cid())}, says: []string{weak.Cid().String(), "hash"}},
+		"dag-cbor cut off":       {all: []blocks.Block{cutOff, dagtest.PB("", leaf.Cid(), cutOff.Cid())}, says: []string{cutOff.Cid().String(), "dag-cbor", "at byte 1: it is cut off"}},
 		"inlined and broken":     {all: []blocks.Block{dagtest.PB("", dagtest.Identity(cid.DagProtobuf, []byte("\xff\xff")))}, says: []string{"does not decode"}},
 		"too many blocks":        {all: many, limits: pin.Limits{Blocks: uint64(len(many) - 1)}, says: []string{fmt.Sprint(len(many) - 1), "pin.max_dag_blocks"}},
 		"too many bytes":         {all: many, limits: pin.Limits{Bytes: 30_000}, says: []string{"30000", "pin.max_dag_bytes"}},

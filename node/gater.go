@@ -16,7 +16,8 @@ import (
 // that comes in.
 type gater struct {
 	guard     guard.Guard
-	namedOnly bool // dial nobody but peers in named
+	grants    guard.Grants // to dial a peer at an address that the guard refuses
+	namedOnly bool         // dial nobody but peers in named
 
 	mu    sync.Mutex
 	named map[peer.ID]int // how often each was named
@@ -24,9 +25,10 @@ type gater struct {
 
 var _ connmgr.ConnectionGater = (*gater)(nil)
 
-func newGater(allowPrivate, namedOnly bool) *gater {
+// newGater makes one. ownPort is [guard.Guard].Port.
+func newGater(allowPrivate, namedOnly bool, ownPort func(uint16) bool) *gater {
 	return &gater{
-		guard: guard.Guard{AllowPrivate: allowPrivate, Own: guard.Interfaces()}, namedOnly: namedOnly,
+		guard: guard.Guard{AllowPrivate: allowPrivate, Own: guard.Interfaces(), Port: ownPort}, namedOnly: namedOnly,
 		named: make(map[peer.ID]int),
 	}
 }
@@ -60,8 +62,17 @@ func (g *gater) InterceptPeerDial(p peer.ID) bool {
 // InterceptAddrDial allows a dial by where it goes to. Names are resolved by
 // then, so it holds for what they lead to as well. Relays, hole punching and
 // AutoNAT's dialling back all come by here.
-func (g *gater) InterceptAddrDial(_ peer.ID, addr ma.Multiaddr) bool {
-	return g.guard.Dial(addr) == nil
+func (g *gater) InterceptAddrDial(p peer.ID, addr ma.Multiaddr) bool {
+	return g.guard.Dial(addr) == nil || g.grants.Has(p, addr)
+}
+
+// judge says why a peer may not be dialled at an address that somebody named; nil if it
+// may. Names are judged once they are resolved.
+func (g *gater) judge(p peer.ID, addr ma.Multiaddr) error {
+	if g.grants.Has(p, addr) {
+		return nil
+	}
+	return g.guard.Hint(addr)
 }
 
 // InterceptAccept is for inbound connections, welcome from anywhere.

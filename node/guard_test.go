@@ -30,7 +30,7 @@ import (
 )
 
 func TestGater(t *testing.T) {
-	closed, open := newGater(false, false), newGater(true, false)
+	closed, open := newGater(false, false, nil), newGater(true, false, nil)
 	for _, rest := range []string{"/tcp/4001", "/udp/4001/quic-v1", "/udp/4001/quic-v1/webtransport", "/tcp/443/tls/ws"} {
 		for _, a := range guardtest.Hostile() {
 			addr := guardtest.Multiaddr(a.Addr, rest)
@@ -51,7 +51,7 @@ func TestGater(t *testing.T) {
 		t.Error("a connection that comes in is not welcome")
 	}
 
-	g := newGater(true, true)
+	g := newGater(true, true, nil)
 	if g.InterceptPeerDial("p") {
 		t.Error("a peer that nobody named may be dialled")
 	}
@@ -65,7 +65,7 @@ func TestGater(t *testing.T) {
 	if g.InterceptPeerDial("p") {
 		t.Error("a forgotten peer may be dialled")
 	}
-	if !newGater(true, false).InterceptPeerDial("anybody") {
+	if !newGater(true, false, nil).InterceptPeerDial("anybody") {
 		t.Error("with routing, anybody may be dialled")
 	}
 }
@@ -175,8 +175,7 @@ func TestOriginsLeaveLoopbackAlone(t *testing.T) {
 			addrs = append(addrs, tr.addrs(netip.AddrFrom16(ip.As16()))...)
 		}
 		resolver := tr.resolver(t)
-		// A name that leads nowhere else is refused when it was resolved, and the
-		// note then has the address.
+		// A name that leads nowhere else is refused once it was resolved.
 		dialOrigins(t, false, resolver, addrs, func(n *Node, note string) bool {
 			return strings.Count(note, "/p2p/") == len(addrs)
 		})
@@ -251,7 +250,7 @@ func dhtAt(t *testing.T, public string) (*dht.IpfsDHT, string) {
 	h, err := libp2p.New(
 		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/0.0.0.0/tcp/%d", port)),
 		libp2p.AddrsFactory(func([]ma.Multiaddr) []ma.Multiaddr { return []ma.Multiaddr{announce} }),
-		libp2p.ConnectionGater(newGater(true, true)), // itself it dials nobody
+		libp2p.ConnectionGater(newGater(true, true, nil)), // itself it dials nobody
 		libp2p.DisableRelay(), libp2p.DisableMetrics())
 	if err != nil {
 		t.Fatal(err)
@@ -401,7 +400,7 @@ func TestRelaysLeaveLoopbackAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		job.Origins = append(job.Origins, a.String()+"/p2p/"+id.String())
+		job.Origins = append(job.Origins, pin.Origin{Addr: a.String() + "/p2p/" + id.String()})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done, _ := start(ctx, n, job)
@@ -427,7 +426,7 @@ func TestFinderFilters(t *testing.T) {
 		{ID: "known"},
 	}
 	find := func(most int) (got []string) {
-		f := guardedFinder{given, newGater(false, false).guard, func(p peer.ID) bool { return p == "here" }}
+		f := guardedFinder{given, newGater(false, false, nil).guard, func(p peer.ID) bool { return p == "here" }}
 		for p := range f.FindProvidersAsync(t.Context(), dagtest.Raw("wanted").Cid(), most) {
 			got = append(got, fmt.Sprint(string(p.ID), p.Addrs))
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/x/rate"
 	"github.com/pbnjay/memory"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -44,6 +46,17 @@ const (
 	// Connections from one IPv4 address, or one IPv6 /56: an office behind a
 	// router has more than libp2p's eight.
 	connPerAddress = 64
+	// New connections that such a network may open at once, and how many a second after
+	// that. libp2p by default lets 16 through and then one in 5 s, so that the limit above
+	// would be reached after four minutes, and peers that all come by one address, such as
+	// that of a proxy for a container, would get in twelve times a minute. As many as may
+	// be open can be made twice at once, as after a restart of their router, and anew every
+	// 10 s. A handshake costs about a millisecond of a core.
+	connBurst    = 2 * connPerAddress
+	connsASecond = connPerAddress / 10.0
+	// An IPv6 /48 may be one network or the customers of a provider: it has the limits of
+	// so many /56.
+	connsWider = 4
 
 	// Inbound connections that are allowed whatever the memory is: as Kubo, so
 	// that a small machine can be found and served from at all.
@@ -170,9 +183,9 @@ func (l Limits) managers(reg prometheus.Registerer) ([]libp2p.Option, error) {
 		[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: connPerAddress}},
 		[]rcmgr.ConnLimitPerSubnet{
 			{PrefixLength: 56, ConnCount: connPerAddress},
-			{PrefixLength: 48, ConnCount: 4 * connPerAddress},
+			{PrefixLength: 48, ConnCount: connsWider * connPerAddress},
 		},
-	)}
+	), rcmgr.WithConnRateLimiters(newConnections())}
 	if reg == nil {
 		options = append(options, rcmgr.WithMetricsDisabled())
 	}
@@ -185,6 +198,24 @@ func (l Limits) managers(reg prometheus.Registerer) ([]libp2p.Option, error) {
 		return nil, fmt.Errorf("make the connection manager: %w", err)
 	}
 	return []libp2p.Option{libp2p.ResourceManager(resources), libp2p.ConnectionManager(conns)}, nil
+}
+
+// newConnections bounds how fast connections are made, in either direction, with a network
+// of one address. Loopback is not bounded.
+func newConnections() *rate.Limiter {
+	one := rate.Limit{RPS: connsASecond, Burst: connBurst}
+	wider := rate.Limit{RPS: connsWider * connsASecond, Burst: connsWider * connBurst}
+	return &rate.Limiter{
+		NetworkPrefixLimits: []rate.PrefixLimit{ // without a limit
+			{Prefix: netip.MustParsePrefix("127.0.0.0/8")},
+			{Prefix: netip.MustParsePrefix("::1/128")},
+		},
+		SubnetRateLimiter: rate.SubnetLimiter{
+			IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: one}},
+			IPv6SubnetLimits: []rate.SubnetLimit{{PrefixLength: 56, Limit: one}, {PrefixLength: 48, Limit: wider}},
+			GracePeriod:      time.Minute, // that a network without new connections is remembered
+		},
+	}
 }
 
 // server bounds Bitswap's server.

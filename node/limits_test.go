@@ -1,11 +1,14 @@
 package node
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 )
@@ -40,6 +43,45 @@ func TestResourceLimits(t *testing.T) {
 	if l := (Limits{}).withDefaults(); l.Memory == 0 || l.Files <= 0 || l.ConnLow <= 0 || l.ConnLow >= l.ConnHigh ||
 		l.BlockReaders <= 0 || l.SendWorkers <= 0 || l.OutstandingBytes <= 0 {
 		t.Errorf("the defaults are %+v", l)
+	}
+}
+
+// As many connections as one address may have are let in at once, and as many again after
+// those have ended. The next is refused because of their number, not their pace.
+func TestConnectionsOfOneAddress(t *testing.T) {
+	n := newTestNode(t, walktest.NewStore(t))
+	manager := n.host.Network().ResourceManager()
+	for name, at := range map[string]struct {
+		dir  network.Direction
+		addr func(i int) string
+	}{
+		"a public address":     {network.DirInbound, func(i int) string { return fmt.Sprintf("/ip4/203.0.113.7/tcp/%d", 1000+i) }},
+		"by QUIC":              {network.DirInbound, func(i int) string { return fmt.Sprintf("/ip4/203.0.113.8/udp/%d/quic-v1", 1000+i) }},
+		"dialled":              {network.DirOutbound, func(i int) string { return fmt.Sprintf("/ip4/203.0.113.9/tcp/%d", 1000+i) }},
+		"a container's bridge": {network.DirInbound, func(i int) string { return fmt.Sprintf("/ip4/172.17.0.1/tcp/%d", 1000+i) }},
+		"an IPv6 /56":          {network.DirInbound, func(i int) string { return fmt.Sprintf("/ip6/2001:db8:0:%x::1/tcp/4001", i) }},
+	} {
+		for round := range 2 {
+			var open []network.ConnManagementScope
+			for i := range connPerAddress - round { // the one that is refused counts, too
+				c, err := manager.OpenConnection(at.dir, false, ma.StringCast(at.addr(i)))
+				if err != nil {
+					t.Fatalf("%s, round %d: %d were let in, and then: %v", name, round, i, err)
+				}
+				open = append(open, c)
+			}
+			if round == 0 {
+				if c, err := manager.OpenConnection(at.dir, false, ma.StringCast(at.addr(connPerAddress))); err == nil {
+					c.Done()
+					t.Errorf("%s: more than %d were let in", name, connPerAddress)
+				} else if !strings.Contains(err.Error(), "connections per ip limit") {
+					t.Errorf("%s: one too many is refused by: %v", name, err)
+				}
+			}
+			for _, c := range open {
+				c.Done()
+			}
+		}
 	}
 }
 

@@ -17,7 +17,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-ipfs/holdfast/node/walk"
@@ -57,6 +59,10 @@ type Config struct {
 	// internet and those of this machine, and join the DHT of the local network
 	// beside the public one.
 	AllowPrivateAddresses bool
+	// OwnPort reports whether the server listens on a port of this machine for something
+	// else than peers. Such ports are not dialled, however near a request came from. It
+	// may be called concurrently. Nil is no port.
+	OwnPort func(port uint16) bool
 	// Roots yields the DAGs that are to be announced, such as pin.Work.Roots,
 	// and Complete says whether one is among them; nil is those that were given
 	// to Announce.
@@ -80,7 +86,7 @@ type Config struct {
 	// gateways, too.
 	HTTPRetrieval bool
 	// MaxBlock is the most bytes of a block that a gateway may send; 0 is what
-	// Bitswap allows, 2 MiB.
+	// a message of Bitswap takes, 4 MiB.
 	MaxBlock int
 	// TempDir is where fetches may put files that nothing outlives; "" is the
 	// system's.
@@ -96,7 +102,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	network  string                       // privatePrefix and the fingerprint of a private network's key
-	resolver network.MultiaddrDNSResolver // nil asks the system; for tests
+	resolver network.MultiaddrDNSResolver // nil asks the system
 }
 
 // DefaultListen is the addresses a node listens on if none are given.
@@ -160,6 +166,9 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 		return nil, err
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
+	if cfg.resolver == nil {
+		cfg.resolver = swarm.ResolverFromMaDNS{Resolver: madns.DefaultResolver}
+	}
 	swarmKey, err := loadSwarmKey(cfg.SwarmKeyFile)
 	if err != nil {
 		return nil, err
@@ -189,7 +198,7 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 	if n.announce, err = parseAnnounce(cfg.Announce, id); err != nil {
 		return nil, err
 	}
-	n.gater = newGater(cfg.AllowPrivateAddresses, cfg.Routing == RoutingNone)
+	n.gater = newGater(cfg.AllowPrivateAddresses, cfg.Routing == RoutingNone, cfg.OwnPort)
 	if n.host, err = newHost(cfg, key, swarmKey, n.announce, n.gater, n.relayCandidates); err != nil {
 		return nil, err
 	}

@@ -173,7 +173,7 @@ func TestOneOddAnswerOfAGateway(t *testing.T) {
 	if alone == 0 || alone > 5*time.Second {
 		t.Fatalf("alone it takes %v", alone)
 	}
-	large := string(bytes.Repeat([]byte{1}, 3<<20))
+	large := string(bytes.Repeat([]byte{1}, 5<<20))
 	for name, c := range map[string]struct {
 		answer func() *http.Response
 		says   string
@@ -186,7 +186,7 @@ func TestOneOddAnswerOfAGateway(t *testing.T) {
 		"503":                  {func() *http.Response { return reply(503, "busy", nil) }, "busy: 503"},
 		"503 with Retry-After": {func() *http.Response { return reply(503, "busy", http.Header{"Retry-After": {"20"}}) }, "busy for 20s: 503"},
 		"504":                  {func() *http.Response { return reply(504, "late", nil) }, "busy: 504"},
-		"too large":            {func() *http.Response { return reply(200, large, nil) }, "3145728 bytes for a block of at most 2097152"},
+		"too large":            {func() *http.Response { return reply(200, large, nil) }, "5242880 bytes for a block of at most 4194304"},
 		"slow":                 {func() *http.Response { return &http.Response{} }, "nothing came for 10s"},
 		"404":                  {func() *http.Response { return reply(404, "no", nil) }, "no connected peer has 1 of the blocks"},
 	} {

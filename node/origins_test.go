@@ -7,6 +7,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -74,7 +75,7 @@ func TestOriginsBeyondWhatAPinKeeps(t *testing.T) {
 			for i := range 30 { // nobody listens there
 				given = append(given, fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1/p2p/%s", i+1, id))
 			}
-			origins := pin.BestOrigins(append(given, src.addr()))
+			origins := pin.BestOrigins(append(given, src.addr()), netip.Addr{})
 			done, result := start(t.Context(), n, newJob(dagtest.Last(all), origins...))
 			if _, err := wait(t, done, result); err != nil {
 				t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/holdfast-ipfs/holdfast/node/find"
+	"github.com/holdfast-ipfs/holdfast/node/guard"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
 )
 
@@ -29,8 +30,6 @@ const (
 	maxRecent = 32
 	// Of those, how many are tried before anybody else for a block.
 	recentFirst = 8
-	// What a peer's addresses are looked for in the DHT, at most.
-	findPeerTime = 10 * time.Second
 )
 
 // RoutingConfig is how RoutingAuto finds content and tells what is pinned.
@@ -52,15 +51,17 @@ type RoutingConfig struct {
 type router struct {
 	log       *slog.Logger
 	host      host.Host
-	dialable  func(peer.ID, ma.Multiaddr) bool
+	guard     guard.Guard
 	bootstrap []peer.AddrInfo
 
-	dhts     dhts
-	finder   *find.Finder
-	lookups  *find.Lookups
-	provider *provide.Provider // nil if nothing is told
-	recents  *find.Recents
-	book     *find.Book // nil without a datastore
+	dhts          dhts
+	finder        *find.Finder
+	lookups       *find.Lookups
+	peers         *find.PeerLookups
+	originLookups *find.Lookups     // of peers that are origins, by their IDs
+	provider      *provide.Provider // nil if nothing is told
+	recents       *find.Recents
+	book          *find.Book // nil without a datastore
 
 	savedMu sync.Mutex
 	saved   []peer.AddrInfo // of this run and earlier ones, to join by
@@ -76,7 +77,7 @@ type router struct {
 // network still serves what it has.
 func newRouter(ctx context.Context, cfg Config, h host.Host, g *gater, s Store) (_ *router, err error) {
 	r := &router{
-		log: cfg.Logger, host: h, dialable: g.InterceptAddrDial,
+		log: cfg.Logger, host: h, guard: g.guard,
 		recents: find.NewRecents(maxRecent), tried: make(chan struct{}),
 	}
 	if r.bootstrap, err = parsePeers("node.bootstrap", cfg.Bootstrap); err != nil {
@@ -99,10 +100,12 @@ func newRouter(ctx context.Context, cfg Config, h host.Host, g *gater, s Store) 
 	if r.dhts, err = newDHTs(ctx, h, cfg.AllowPrivateAddresses, ds, cfg.Logger); err != nil {
 		return nil, err
 	}
-	sources, err := r.sources(cfg)
+	sources, peerSources, err := r.sources(cfg)
 	if err != nil {
 		return nil, err
 	}
+	r.peers = find.NewPeerLookups(nil, peerSources...)
+	r.originLookups = find.NewLookups(r.peers, find.Limits{})
 	r.finder = find.New(find.Config{Sources: sources, First: r.first, Resolve: r.resolve, Self: h.ID()})
 	r.lookups = find.NewLookups(guardedFinder{r.finder, g.guard, r.connected}, find.Limits{})
 	r.load(ctx)
@@ -126,21 +129,22 @@ func newRouter(ctx context.Context, cfg Config, h host.Host, g *gater, s Store) 
 	return r, nil
 }
 
-// sources are what is asked who has a block.
-func (r *router) sources(cfg Config) (all []routing.ContentDiscovery, err error) {
+// sources are what is asked who has a block, and where a peer is.
+func (r *router) sources(cfg Config) (all []routing.ContentDiscovery, peers []find.PeerSource, err error) {
 	for _, d := range r.dhts.all() {
-		all = append(all, dhtSource{d, r.tried})
+		source := dhtSource{d, r.tried}
+		all, peers = append(all, source), append(peers, source.findPeer)
 	}
 	for _, url := range cfg.DelegatedRouters {
 		d, err := find.NewRouter(find.RouterConfig{
 			URL: url, Transport: cfg.RouterTransport, UserAgent: userAgent, Logger: cfg.Logger,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("node.delegated_routers: %q: %w", url, err)
+			return nil, nil, fmt.Errorf("node.delegated_routers: %q: %w", url, err)
 		}
-		all = append(all, d)
+		all, peers = append(all, d), append(peers, d.FindPeer)
 	}
-	return all, nil
+	return all, peers, nil
 }
 
 // close stops what newRouter started and waits for it.
@@ -148,11 +152,16 @@ func (r *router) close() error {
 	r.stop()
 	r.wg.Wait()
 	var errs []error
-	if r.lookups != nil {
-		r.lookups.Close()
+	for _, l := range []*find.Lookups{r.lookups, r.originLookups} {
+		if l != nil {
+			l.Close()
+		}
 	}
 	if r.finder != nil {
 		r.finder.Close()
+	}
+	if r.peers != nil {
+		r.peers.Close()
 	}
 	if r.provider != nil {
 		errs = append(errs, r.provider.Close())
@@ -165,9 +174,7 @@ func (r *router) resolve(ctx context.Context, p peer.ID) ([]ma.Multiaddr, error)
 	if addrs := r.host.Peerstore().Addrs(p); len(addrs) > 0 {
 		return addrs, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, findPeerTime)
-	defer cancel()
-	return r.dhts.findPeer(ctx, p)
+	return r.peers.Find(ctx, p)
 }
 
 // remember notes that a peer delivered.
@@ -196,7 +203,7 @@ func (r *router) first() (first []peer.AddrInfo) {
 // addrs gives the addresses of a peer that may be dialled directly.
 func (r *router) addrs(p peer.ID) (addrs []ma.Multiaddr) {
 	for _, a := range r.host.Peerstore().Addrs(p) {
-		if _, err := a.ValueForProtocol(ma.P_CIRCUIT); err != nil && r.dialable(p, a) {
+		if _, err := a.ValueForProtocol(ma.P_CIRCUIT); err != nil && r.guard.Dial(a) == nil {
 			addrs = append(addrs, a)
 		}
 	}

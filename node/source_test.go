@@ -165,10 +165,15 @@ func (s *testSlot) state() (held bool, acquired, released int) {
 
 // newJob is a job for a root with attempt 1.
 func newJob(root cid.Cid, origins ...string) pin.Job {
+	var hints []pin.Origin
+	for _, o := range origins {
+		hints = append(hints, pin.Origin{Addr: o})
+	}
 	return pin.Job{
 		DAG:         pin.DAGOf(root),
+		Root:        root,
 		Attempt:     1,
-		Origins:     origins,
+		Origins:     hints,
 		Progress:    new(pin.Progress),
 		Slot:        new(testSlot),
 		IdleTimeout: 20 * time.Second,

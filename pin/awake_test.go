@@ -15,7 +15,7 @@ func TestStoppedProcess(t *testing.T) {
 	const stall, stopped = 10 * time.Minute, 24 * time.Hour
 	var away atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(away.Load())) }
-	cfg := pin.Config{StallTimeout: stall, TotalTimeout: 2 * stall, Seekers: 2, Now: now}
+	cfg := pin.Config{StallTimeout: stall, KeepPartial: -1, TotalTimeout: 2 * stall, Seekers: 2, Now: now}
 	run(t, cfg, func(r *rig) {
 		r.net.set(dag(1), content{blocks: 10, serve: 3})
 		var vs []pin.View

@@ -3,7 +3,10 @@ package pin
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
+
+	"github.com/ipfs/go-cid"
 )
 
 // Engine is the place where DAGs are kept. It brings them there and lets go of them; it
@@ -82,11 +85,14 @@ type Totals struct {
 
 // Job is one DAG to fetch.
 type Job struct {
-	DAG     DAG
+	DAG DAG
+	// Root is the CID of DAG as the newest request wrote it. Peers may look blocks up by
+	// the whole CID, so it is the one to ask for. Undef is DAG.CID().
+	Root    cid.Cid
 	Attempt Attempt // the engine writes down under it what it holds
-	// Origins are hints where the DAG is. What is no multiaddr that ends in /p2p/ID is
-	// passed over.
-	Origins []string
+	// Origins are hints where the DAG is, those of the newest request first. One that
+	// cannot be used is passed over.
+	Origins []Origin
 	// Limits bound the DAG. One that exceeds them is refused as soon as that is known:
 	// at the latest, before Fetch returns.
 	Limits Limits
@@ -99,6 +105,14 @@ type Job struct {
 	Slot Slot
 	// IdleTimeout is how long the fetch keeps its worker while nothing is received.
 	IdleTimeout time.Duration
+}
+
+// Origin is a hint where a DAG is.
+type Origin struct {
+	Addr string // as a client wrote it, most often a multiaddr that ends in /p2p/ID
+	// From is [Spec].From of the request that names it: the engine may connect to Addr at
+	// this address, even if it connects to no other address of that kind.
+	From netip.Addr
 }
 
 // Slot is a place among the workers, of which there are few. A fetch that only waits

@@ -211,7 +211,10 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	if n.walking[j.Attempt] > 1 {
 		n.t.Errorf("two walks under attempt %d", j.Attempt)
 	}
-	n.origins[j.DAG] = j.Origins
+	n.origins[j.DAG] = nil
+	for _, o := range j.Origins {
+		n.origins[j.DAG] = append(n.origins[j.DAG], o.Addr)
+	}
 	n.mu.Unlock()
 	held := false
 	release := func() {

@@ -69,6 +69,7 @@ func (s *scheduler) describe(r Request, info map[string]string) {
 		s.describeQueued(r, j, info)
 	default:
 		j.describe(s.clock.Now(), info)
+		s.describeKept(j, info)
 	}
 }
 
@@ -146,11 +147,7 @@ const repairNote = "it was pinned, and a block of it that was damaged is fetched
 
 // details is a sentence on what a job does or waits for.
 func (j *job) details(now time.Time) string {
-	p := j.progress
-	note := ""
-	if p != nil {
-		note = p.Note()
-	}
+	p, note := j.progress, j.note()
 	switch {
 	case j.blocked && j.State() != turns.Running:
 		return "waiting: " + j.trouble
@@ -179,7 +176,7 @@ func (j *job) details(now time.Time) string {
 		}
 		return s
 	default:
-		if t := p.Troubles(); t != "" {
+		if t := p.Troubles(); t != "" { // not what an earlier run found
 			return "receiving blocks; " + t
 		}
 		return "receiving blocks"

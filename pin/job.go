@@ -5,16 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
-
-// maxJobOrigins bounds the hints that one DAG collects from its requests: a
-// few times the 20 that the PSA allows in one.
-const maxJobOrigins = 64
 
 // job is one DAG that requests wait for. The scheduler's lock guards it.
 type job struct {
@@ -22,7 +17,7 @@ type job struct {
 
 	dag     DAG
 	members waiters
-	origins []string
+	hints   hints
 
 	// While running.
 	cancel   context.CancelCauseFunc
@@ -46,6 +41,10 @@ type job struct {
 	needs    uint64    // bytes for which there was no space; 0 if not known
 	late     string    // why it is about to fail
 	trouble  string    // why the last run ended, for the user; "" if it only found nothing
+	troubles string    // of single blocks, as the last run found that had any
+	restored bool      // it was read from disk, and what is noted of it was not read yet
+	gaveWay  bool      // what had come was let go of
+	kept     Kept      // what the records note of it, by the scheduler's clock
 }
 
 // Why a run is cancelled.
@@ -55,18 +54,6 @@ var (
 	errReleased = errors.New("its attempt was released")
 	errLate     = errors.New("no progress, or not enough")
 )
-
-// addOrigins merges hints and reports whether any was new.
-func (j *job) addOrigins(origins []string) bool {
-	added := false
-	for _, o := range origins {
-		if len(j.origins) < maxJobOrigins && !slices.Contains(j.origins, o) {
-			j.origins = append(j.origins, o)
-			added = true
-		}
-	}
-	return added
-}
 
 // requestsLocked names the requests that wait for the job, for logs: users know a pin by
 // its requestid. The scheduler's lock is held.
@@ -142,9 +129,9 @@ func (j *job) stallReason(timeout time.Duration) string {
 		} else {
 			s += ": no connected peer has the root"
 		}
-		if note := j.progress.Note(); note != "" {
-			s += "; " + note
-		}
+	}
+	if note := j.note(); note != "" {
+		s += "; " + note
 	}
 	if j.trouble != "" {
 		s += "; the last try ended with: " + j.trouble

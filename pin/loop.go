@@ -82,6 +82,7 @@ func (s *scheduler) look(now time.Time) {
 		s.warnStuck(j, now, nil)
 	}
 	s.refill()
+	s.noteSilent(now)
 	s.failLate(now)
 	s.tryBlocked()
 }
@@ -105,7 +106,14 @@ func (s *scheduler) failLate(now time.Time) {
 			s.spill(j, true) // so that those on disk have their turns
 			continue
 		}
-		s.late(j, now)
+		if !s.late(j, now) {
+			if s.makesRoom(j, now) && s.turns.HasSpilled(j.Account) {
+				s.spill(j, true)
+			} else {
+				s.setParked(j, j.NextTry())
+			}
+			continue
+		}
 		s.turns.Start(t, turns.Again, now)
 		s.start(j, now, func(ctx context.Context, j *job) (bool, error) {
 			return s.fail(context.WithoutCancel(ctx), j, j.late)
@@ -118,8 +126,8 @@ func (s *scheduler) late(j *job, now time.Time) bool {
 	switch {
 	case s.cfg.TotalTimeout > 0 && now.Sub(j.began) >= s.cfg.TotalTimeout:
 		j.late = fmt.Sprintf("it took longer than the %v that pin.total_timeout allows", s.cfg.TotalTimeout)
-	case j.stalled(now, s.cfg.StallTimeout, s.cfg.IdleTimeout):
-		j.late = j.stallReason(s.cfg.StallTimeout)
+	case j.stalled(now, s.patience(j), s.cfg.IdleTimeout):
+		j.late = j.stallReason(s.patience(j))
 	default:
 		return false
 	}
@@ -214,14 +222,18 @@ func (s *scheduler) ended(j *job, over bool, err error) {
 	case err == nil && over && !j.dirty:
 		s.forget(j)
 	case err == nil && over: // a request joined meanwhile: it begins anew
-		j.began, j.best, j.tries, j.trouble = time.Time{}, 0, 0, ""
+		j.began, j.best, j.tries, j.trouble, j.troubles = time.Time{}, 0, 0, "", ""
+		j.kept, j.gaveWay, j.progress = Kept{}, false, nil
 		s.park(j, 0, begun)
+	case errors.Is(err, errReleased) && j.gaveWay:
+		j.best, j.progress = 0, nil
+		s.park(j, keptPause, begun)
 	case errors.Is(err, errRecheck), errors.Is(err, errReleased), errors.Is(err, ErrSuperseded):
 		j.trouble = ""
 		s.park(j, 0, begun)
 	case errors.Is(err, errEvicted):
 		j.tries++
-		s.park(j, backoff(j.tries), begun)
+		s.park(j, j.pauseAfter(), begun)
 	default:
 		j.tries++
 		j.trouble = troubleText(err)

@@ -20,8 +20,13 @@ type Config struct {
 	Seekers int // default 512
 	// IdleTimeout is how long a fetch that receives nothing keeps its worker.
 	IdleTimeout time.Duration // default 20s
-	// StallTimeout is how long a DAG may make no progress before it fails.
+	// StallTimeout is how long a DAG of which nothing came is looked for before it fails.
+	// A DAG of which something came is parked after that at the latest, if others wait.
 	StallTimeout time.Duration // default 30m
+	// KeepPartial is how long a DAG of which something came waits for its source, and what
+	// came is kept: from its last block on, through restarts. Then it fails. Less than
+	// StallTimeout counts as that; negative is StallTimeout.
+	KeepPartial time.Duration // default 7 days
 	// TotalTimeout is how long a DAG may take in all, from when it was first tried,
 	// whether it makes progress or not. Zero is no limit.
 	TotalTimeout time.Duration
@@ -51,6 +56,7 @@ func (c Config) withDefaults() Config {
 	c.Seekers = cmp.Or(c.Seekers, 512)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 20*time.Second)
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Minute)
+	c.KeepPartial = cmp.Or(c.KeepPartial, 7*24*time.Hour)
 	c.Window = cmp.Or(c.Window, 5_000)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -68,6 +74,7 @@ type Manager struct {
 	jobs     *scheduler
 	drops    *drops
 	full     *fullLog
+	keeper   *keeper
 
 	ctx    context.Context // ends when the manager closes
 	cancel context.CancelFunc
@@ -97,6 +104,8 @@ func New(ctx context.Context, cfg Config, records Records, engine Engine) (*Mana
 	}
 	m.tasks.run(m.jobs.loop)
 	m.tasks.run(func() { m.drops.loop(m.ctx) })
+	m.keeper = &keeper{jobs: m.jobs, quotas: cfg.Quotas, engine: engine, log: cfg.Logger}
+	m.tasks.run(func() { m.keeper.loop(m.ctx) })
 	if cfg.Quotas != nil {
 		watch := &quotaWatch{
 			quotas: cfg.Quotas, requests: records, work: records, drops: m.drops, jobs: m.jobs, log: cfg.Logger,

@@ -134,7 +134,7 @@ func TestWorkersGoRound(t *testing.T) {
 }
 
 func TestStall(t *testing.T) {
-	run(t, pin.Config{StallTimeout: 10 * time.Minute, Seekers: 2}, func(r *rig) {
+	run(t, pin.Config{StallTimeout: 10 * time.Minute, KeepPartial: -1, Seekers: 2}, func(r *rig) {
 		r.net.set(dag(1), content{note: "origin /ip4/10.0.0.1 is not dialled"})
 		r.net.set(dag(2), content{blocks: 5, serve: 2, delay: time.Minute})
 		dead, half := r.add(alice, 1), r.add(alice, 2)
@@ -483,7 +483,7 @@ func TestJoin(t *testing.T) {
 		r.add(alice, 1, origin("peerA"))
 		time.Sleep(time.Second)
 		r.after(time.Second, r.add(bob, 1, origin("peerB")), pin.Pinning)
-		if got := r.net.hints(dag(1)); !slices.Equal(got, []string{origin("peerA"), origin("peerB")}) {
+		if got := r.net.hints(dag(1)); !slices.Equal(got, []string{origin("peerB"), origin("peerA")}) { // the newest first
 			t.Errorf("origins %v", got)
 		}
 		r.net.set(dag(2), content{blocks: 10, delay: time.Second})

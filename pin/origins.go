@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,11 +33,13 @@ const InfoOriginsIgnored = "origins_ignored"
 
 // BestOrigins chooses among the origins that a client gave those that a pin keeps, at most
 // [MaxOrigins] addresses: without repetitions, from as many peers as there are, and of each
-// peer public addresses before private ones, of all its transports. They keep the order in
-// which they were given. Behind them come multiaddrs without a peer ID, as long as there is
+// peer public addresses before private ones, of all its transports. Addresses at from, where
+// the request surely came from, are before these; zero is not known. They keep
+// the order in which they were given. A /dnsaddr name and the address of a gateway need no
+// peer ID, and are each like a peer of its own. Behind them come other multiaddrs without a peer ID, as long as there is
 // room, and then at most [MaxOrigins] that are no multiaddrs, so that [View].Info can name
 // them. None is an error: they are hints. Nil is none.
-func BestOrigins(given []string) []string {
+func BestOrigins(given []string, from netip.Addr) []string {
 	var usable []candidate
 	var nameless, unreadable []string
 	seen := make(map[string]struct{}, len(given))
@@ -57,10 +60,10 @@ func BestOrigins(given []string) []string {
 				unreadable = append(unreadable, o)
 			}
 		case !isNew("\x00" + string(addr.Bytes())): // the same, written otherwise
-		case peerIn(addr) == "":
+		case isNameless(addr):
 			nameless = append(nameless, o)
 		default:
-			usable = append(usable, newCandidate(o, len(usable), addr))
+			usable = append(usable, newCandidate(o, len(usable), addr, from))
 		}
 	}
 	var kept []string
@@ -69,6 +72,27 @@ func BestOrigins(given []string) []string {
 	}
 	room := min(MaxOrigins-len(kept), len(nameless))
 	return slices.Concat(kept, nameless[:room], unreadable)
+}
+
+// RequesterOf gives from, where a request surely came from, if one of its origins is there;
+// else zero.
+func RequesterOf(origins []string, from netip.Addr) netip.Addr {
+	for _, o := range origins {
+		if addr, err := readOrigin(o); err == nil && isAt(addr, from) {
+			return from
+		}
+	}
+	return netip.Addr{}
+}
+
+// isAt reports whether an address is at an IP address.
+func isAt(addr multiaddr.Multiaddr, ip netip.Addr) bool {
+	at, err := manet.ToIP(addr)
+	if err != nil {
+		return false
+	}
+	has, ok := netip.AddrFromSlice(at)
+	return ok && has.Unmap() == ip.Unmap()
 }
 
 // Addresses are the origins of a spec that are multiaddrs.
@@ -91,7 +115,7 @@ func ignoredOrigins(origins []string) string {
 	var why []string
 	for _, o := range slices.Backward(origins) { // the usable ones come first
 		addr, err := readOrigin(o)
-		if err == nil && peerIn(addr) == "" {
+		if err == nil && isNameless(addr) {
 			err = errNoPeer
 		}
 		if err == nil {
@@ -162,24 +186,49 @@ func peerIn(addr multiaddr.Multiaddr) string {
 	return last.Value()
 }
 
+// isNameless reports whether an address does not say whose it is, and no look-up does.
+func isNameless(addr multiaddr.Multiaddr) bool {
+	return peerIn(addr) == "" && !isDNSAddr(addr) && !isHTTP(addr)
+}
+
+// isDNSAddr reports whether an address is a name alone, at which there is a list of
+// addresses.
+func isDNSAddr(addr multiaddr.Multiaddr) bool {
+	return len(addr) == 1 && addr[0].Protocol().Code == multiaddr.P_DNSADDR
+}
+
+// isHTTP reports whether an address is that of a gateway, which is known by its address.
+func isHTTP(addr multiaddr.Multiaddr) bool {
+	return slices.ContainsFunc(addr, func(c multiaddr.Component) bool {
+		return c.Protocol().Code == multiaddr.P_HTTP || c.Protocol().Code == multiaddr.P_HTTPS
+	})
+}
+
 // candidate is an origin that can be used.
 type candidate struct {
 	text  string
 	place int // in what was given
 	peer  string
-	reach int // from where it can be dialled: the lower, the more likely from here
+	reach int // how likely it can be dialled from here: the lower, the likelier
 	kind  int // by transport and IP version, the newest first
 	nth   int // of the same peer, reach and kind
 	turn  int // among those of its peer, the best first
 }
 
-func newCandidate(text string, place int, addr multiaddr.Multiaddr) candidate {
-	return candidate{text: text, place: place, peer: peerIn(addr), reach: reachOf(addr), kind: kindOf(addr)}
+func newCandidate(text string, place int, addr multiaddr.Multiaddr, from netip.Addr) candidate {
+	c := candidate{text: text, place: place, peer: peerIn(addr), reach: reachOf(addr), kind: kindOf(addr)}
+	if c.peer == "" {
+		c.peer = addr.String()
+	}
+	if isAt(addr, from) {
+		c.reach = -1
+	}
+	return c
 }
 
 func reachOf(addr multiaddr.Multiaddr) int {
 	switch {
-	case len(addr) == 1: // only a peer ID
+	case addr[0].Protocol().Code == multiaddr.P_P2P && len(addr) == 1: // only a peer ID
 		return 3
 	case manet.IsPublicAddr(addr):
 		return 0

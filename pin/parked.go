@@ -22,8 +22,8 @@ func (s *scheduler) park(j *job, pause time.Duration, begun bool) {
 // setParked parks a job. It is also called when something about a parked job changes.
 func (s *scheduler) setParked(j *job, nextTry time.Time) {
 	var peers []string
-	for _, o := range j.origins {
-		peers = append(peers, peerOf(o))
+	for _, o := range j.hints.all() {
+		peers = append(peers, peerOf(o.Addr))
 	}
 	s.turns.Park(&j.Job, turns.Parking{
 		NextTry: nextTry, Ends: s.deadline(j), Blocked: j.blocked, Needs: j.needs, Peers: peers,
@@ -31,13 +31,23 @@ func (s *scheduler) setParked(j *job, nextTry time.Time) {
 }
 
 // deadline is when a parked job is late unless it receives something; zero is never. A
-// late repair does not fail: it makes room for others.
+// late repair does not fail: it makes room for others. So does a job of which something is
+// here, long before it fails.
 func (s *scheduler) deadline(j *job) (at time.Time) {
 	if j.began.IsZero() {
 		return at // its clocks start with its first run
 	}
 	if !j.blocked {
-		at = j.moved.Add(s.cfg.StallTimeout)
+		at = j.moved.Add(s.patience(j))
+		if j.hasSome() && !j.repair { // it is looked at before it fails: see makesRoom
+			room := j.moved.Add(s.cfg.StallTimeout)
+			if now := s.clock.Now(); !room.After(now) {
+				room = now.Add(roomInterval)
+			}
+			if room.Before(at) {
+				at = room
+			}
+		}
 	}
 	if s.cfg.TotalTimeout > 0 && !j.repair {
 		if total := j.began.Add(s.cfg.TotalTimeout); at.IsZero() || total.Before(at) {
@@ -81,7 +91,8 @@ func (s *scheduler) restore(r Request, keep bool, nextTry time.Time) {
 	}
 	j := s.newJob(r)
 	j.members.set(member{r.Account, r.ID}, waiter{created: r.Created, status: r.Status})
-	j.addOrigins(r.Origins)
+	j.hints.add(r)
+	j.restored = true
 	if keep {
 		s.turns.Keep(&j.Job)
 	}

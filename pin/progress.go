@@ -102,10 +102,14 @@ func (p *Progress) Troubles() string {
 
 // Note is what SetNote and SetTroubles recorded.
 func (p *Progress) Note() string {
+	return p.noteWith(p.Troubles())
+}
+
+func (p *Progress) noteWith(troubles string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.note == "" || p.troubles == "" {
-		return p.note + p.troubles
+	if p.note == "" || troubles == "" {
+		return p.note + troubles
 	}
-	return p.note + "; " + p.troubles
+	return p.note + "; " + troubles
 }

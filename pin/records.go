@@ -70,7 +70,8 @@ type Requests interface {
 	//
 	// If the spec has an idempotency key, the commit remembers it for the account. A call
 	// with the same key and spec makes nothing, is refused by no limit, and returns the
-	// request as it is now. A call that makes no request leaves no key. Calls at the same
+	// request as it is now. Other origins make no other spec, since they are hints. A call
+	// that makes no request leaves no key. Calls at the same
 	// time count as one after the other.
 	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError, ErrKeyReused, ErrKeyGone.
 	Add(ctx context.Context, account string, s Spec) (Request, error)
@@ -137,6 +138,23 @@ type Work interface {
 	// accounts go on.
 	FailOverQuota(ctx context.Context, account string, d DAG, bytes uint64) (failed int, released []Attempt, err error)
 
+	// Keep notes what is there of a DAG that is fetched under the attempt. The note goes
+	// when the DAG is complete, or when nothing holds it any more. Keep does nothing if the
+	// attempt is not the DAG's, or if the DAG is complete or was.
+	Keep(ctx context.Context, d DAG, a Attempt, p Kept) error
+
+	// Kept reads what Keep noted; zero if there is nothing.
+	Kept(ctx context.Context, d DAG) (Kept, error)
+
+	// GiveWay releases the attempt of a DAG that Keep noted something of. Its requests
+	// stay as they are, and the note stays without bytes. The next Begin gives the DAG
+	// a new attempt.
+	GiveWay(ctx context.Context, d DAG) (released []Attempt, err error)
+
+	// Partials yields every DAG that Keep noted something of and that queued or pinning
+	// requests are for. What changes meanwhile may or may not be seen.
+	Partials(ctx context.Context) iter.Seq2[Waiting, error]
+
 	// Repairing reports whether a DAG was complete until [Refetcher].Refetch, and is not
 	// complete again. It is false if nothing holds the DAG.
 	Repairing(ctx context.Context, d DAG) (bool, error)
@@ -153,6 +171,20 @@ type Work interface {
 	// Roots yields every complete DAG, for engines that compare it with what they have
 	// announced.
 	Roots(ctx context.Context) iter.Seq2[DAG, error]
+}
+
+// Kept is what is there of a DAG that is not complete.
+type Kept struct {
+	Blocks uint64    // 0 if they gave way to other data
+	Bytes  uint64    // of these
+	Last   time.Time // when the last block came, in milliseconds; zero is that none did
+}
+
+// Waiting is a DAG that is not complete, and who waits for it.
+type Waiting struct {
+	DAG DAG
+	Kept
+	Accounts []string // that have queued or pinning requests for it, each once
 }
 
 // Releases is the part of [Records] that remembers released attempts until the [Engine]

@@ -3,6 +3,7 @@ package pin
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -69,6 +70,9 @@ type Spec struct {
 	// IdempotencyKey is what the client knows the request by if it sends it again, as it does
 	// when it got no answer. "" is none. It is not a part of what is kept as a [Request].
 	IdempotencyKey string
+	// From is [RequesterOf] Origins: the address that the request surely came from, if one
+	// of them is there. No client can choose it.
+	From netip.Addr
 }
 
 // DAG identifies what the spec's root names.

@@ -47,6 +47,11 @@ func (s *scheduler) try(ctx context.Context, j *job) (over bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("look whether it is repaired: %w", err)
 	}
+	if !repair {
+		if err := s.recall(ctx, j); err != nil {
+			return false, err
+		}
+	}
 	job, requests := s.prepare(j, a, repair)
 	totals, err := s.engine.Fetch(ctx, job)
 	job.Slot.Release()
@@ -60,11 +65,14 @@ func (s *scheduler) try(ctx context.Context, j *job) (over bool, err error) {
 		return s.fail(record, j, refused.Reason)
 	case errors.Is(context.Cause(ctx), errLate):
 		return s.fail(record, j, j.late)
-	case ctx.Err() != nil:
-		return false, context.Cause(ctx)
-	default:
-		return false, err
 	}
+	if !errors.Is(context.Cause(ctx), errReleased) {
+		s.note(record, j, a)
+	}
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	return false, err
 }
 
 // begin gets the job's attempt and notes that the run writes under it from now on.
@@ -102,10 +110,11 @@ func (s *scheduler) prepare(j *job, a Attempt, repair bool) (_ Job, requests slo
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j.repair = repair
+	j.endTroubles()
 	j.progress = &Progress{now: s.clock.Now}
 	j.slot, j.seeking = s.workers.Slot(j.Account), s.clock.Now()
 	return Job{
-		DAG: j.dag, Attempt: a, Origins: slices.Clone(j.origins), Limits: limits, Repair: repair,
+		DAG: j.dag, Root: j.hints.root, Attempt: a, Origins: j.hints.all(), Limits: limits, Repair: repair,
 		Progress: j.progress, Slot: j.slot, IdleTimeout: s.cfg.IdleTimeout,
 	}, j.requestsLocked()
 }

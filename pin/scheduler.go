@@ -92,8 +92,9 @@ func (s *scheduler) enqueue(r Request, old bool) {
 	if _, ok := j.members.get(who); ok {
 		return
 	}
-	freshOrigins := j.addOrigins(r.Origins)
+	freshOrigins := j.hints.add(r)
 	j.moved = s.clock.Now() // a client is not blamed for a stall that began before it asked
+	j.restored = false
 	w := waiter{created: r.Created, status: r.Status}
 	j.members.set(who, w)
 	switch j.State() {
@@ -167,6 +168,7 @@ func (s *scheduler) leaveAll(j *job, all []member) {
 // leave takes a request from a job.
 func (s *scheduler) leave(j *job, m member) {
 	j.members.remove(m)
+	j.hints.remove(m)
 	if j.members.len() > 0 {
 		return
 	}

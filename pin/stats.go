@@ -15,6 +15,12 @@ type Stats struct {
 	Fetching int // with a worker: being received, or being read from disk
 	Parked   int // waiting for their next try, as far as that is in memory
 
+	// Kept are the DAGs that wait for a source with something on disk, those that are on disk
+	// alone included, and KeptBytes is what all of them have there. Both are counted once a
+	// minute, or less often if there are very many.
+	Kept      int
+	KeptBytes uint64
+
 	Workers int // how many there are
 
 	// Since the start: how often a DAG was pinned, how often one failed, and how often a
@@ -26,7 +32,11 @@ type Stats struct {
 type counts struct{ pinned, failed, interrupted atomic.Uint64 }
 
 // Stats counts what there is. It looks at every job in memory.
-func (m *Manager) Stats() Stats { return m.jobs.stats() }
+func (m *Manager) Stats() Stats {
+	st := m.jobs.stats()
+	st.Kept, st.KeptBytes = int(m.keeper.kept.Load()), m.keeper.bytes.Load()
+	return st
+}
 
 // Blocked counts the parked DAGs in memory that wait for disk space. It is quick, however
 // many other DAGs there are.

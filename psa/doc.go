@@ -22,7 +22,8 @@
 // would have a request refused with 409 that comes while the same is being handled. Here it
 // waits, since 409 means INSUFFICIENT_FUNDS to the spec's clients, and since handling a
 // request takes no longer than one commit. Then it is answered as any that is sent again.
-// Refusals are not remembered: what was refused may be admitted the next time. If the pin is
+// Other origins do not make another request, since the addresses of a client may change
+// before it sends its request again. Refusals are not remembered: what was refused may be admitted the next time. If the pin is
 // gone by then the answer is 410, since 202 would say that the content is kept.
 //
 // # Paths

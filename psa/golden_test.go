@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +59,7 @@ func TestAnswers(t *testing.T) {
 	second := view(pin.Pinned)
 	second.ID = otherID
 	ignoring := view(pin.Queued)
-	ignoring.Origins = pin.BestOrigins([]string{"/ip4/203.0.113.1/udp/1/quic-v9/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N", "", "/dnsaddr/nodes.example.com", origin})
+	ignoring.Origins = pin.BestOrigins([]string{"/ip4/203.0.113.1/udp/1/quic-v9/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N", "", "/dns4/nodes.example.com/tcp/4001", origin}, netip.Addr{})
 	ignoring.Info = pin.InfoOf(ignoring.Request)
 	full := `{"cid":"` + cidV0 + `","name":"n","meta":{"k":"v"},"origins":["` + origin + `"]}`
 	for _, tt := range []struct {
@@ -114,7 +115,7 @@ func TestErrorTable(t *testing.T) {
 		{name: "query-filter", method: "GET", path: "/pins?cids=" + cidV0, status: 400, reason: "BAD_REQUEST"},
 		{name: "query-brackets", method: "GET", path: "/pins?filter%5Bstatus%5D=failed", status: 400, reason: "BAD_REQUEST"},
 		{name: "cid", method: "POST", path: "/pins", body: pinBody("nonsense"), status: 400, reason: "BAD_REQUEST"},
-		{name: "codec", method: "POST", path: "/pins", body: pinBody(gitCID), status: 400, reason: "BAD_REQUEST"},
+		{name: "codec", method: "POST", path: "/pins", body: pinBody(carCID), status: 400, reason: "BAD_REQUEST"},
 		{name: "hash", method: "POST", path: "/pins", body: pinBody(murmurCID), status: 400, reason: "BAD_REQUEST"},
 		{name: "origin", method: "POST", path: "/pins", body: `{"cid":"` + cidV0 + `","origins":["` + origin + `",1]}`, status: 400, reason: "BAD_REQUEST"},
 		{name: "name", method: "POST", path: "/pins", body: `{"cid":"` + cidV0 + `","name":"` + strings.Repeat("é", 256) + `"}`, status: 400, reason: "BAD_REQUEST"},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,7 @@ import (
 type api struct {
 	service   Service
 	delegates func() []string
+	requester func(*http.Request) netip.Addr // nil: it is never known
 	answers   *answers
 }
 
@@ -31,7 +33,7 @@ func (a *api) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	q, err := parseQuery(c.Request().URL.RawQuery)
+	q, err := ParseQuery(c.Request().URL.RawQuery)
 	if err != nil {
 		return err
 	}
@@ -60,7 +62,7 @@ func (a *api) add(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := readSpec(c)
+	s, err := a.readSpec(c)
 	if err != nil {
 		return err
 	}
@@ -98,7 +100,7 @@ func (a *api) replace(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := readSpec(c)
+	s, err := a.readSpec(c)
 	if err != nil {
 		return err
 	}
@@ -162,7 +164,7 @@ func requestID(c echo.Context) (string, error) {
 }
 
 // readSpec reads the Pin object of a request's body, and the request's idempotency key.
-func readSpec(c echo.Context) (pin.Spec, error) {
+func (a *api) readSpec(c echo.Context) (pin.Spec, error) {
 	r := c.Request()
 	key, err := idempotencyKey(r.Header)
 	if err != nil {
@@ -181,12 +183,16 @@ func readSpec(c echo.Context) (pin.Spec, error) {
 		if r.Context().Err() != nil {
 			return pin.Spec{}, fmt.Errorf("read body: %w", errors.Join(r.Context().Err(), err))
 		}
-		if _, ok := err.(*http.MaxBytesError); ok {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return pin.Spec{}, err
 		}
 		return pin.Spec{}, invalid("body", "ends early")
 	}
-	s, err := parseSpec(body)
+	var from netip.Addr
+	if a.requester != nil {
+		from = a.requester(r)
+	}
+	s, err := parseSpec(body, from)
 	s.IdempotencyKey = key
 	return s, err
 }

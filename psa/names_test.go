@@ -2,6 +2,7 @@ package psa
 
 import (
 	"encoding/json"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -61,9 +62,9 @@ func TestCIDsThatAreNot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = parseSpec(b)
+		_, err = parseSpec(b, netip.Addr{})
 		wantInvalid(t, err, "cid", msg)
-		_, err = parseQuery("cid=" + url.QueryEscape(text))
+		_, err = ParseQuery("cid=" + url.QueryEscape(text))
 		wantInvalid(t, err, "cid", msg)
 	}
 	_, err := parseCID("/ipfs/" + strings.Repeat("x", 1<<16))

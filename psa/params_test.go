@@ -40,7 +40,7 @@ func TestQueryInBrackets(t *testing.T) {
 		}},
 	} {
 		tt.want.Limit = defaultLimit
-		got, err := parseQuery(tt.query)
+		got, err := ParseQuery(tt.query)
 		if err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: got %+v, %v; want %+v", tt.query, got, err, tt.want)
 		}
@@ -86,11 +86,11 @@ func TestQueryRefusesLookAlikes(t *testing.T) {
 		"foo=1&limit=3&Status=ok": `"Status"`,
 	} {
 		t.Run(fmt.Sprintf("%.40s", query), func(t *testing.T) {
-			_, err := parseQuery(query)
+			_, err := ParseQuery(query)
 			wantInvalid(t, err, "query", msg)
 		})
 	}
-	_, err := parseQuery("cids[" + strings.Repeat("x", 100_000) + "]=1")
+	_, err := ParseQuery("cids[" + strings.Repeat("x", 100_000) + "]=1")
 	wantInvalid(t, err, "query", "use cid")
 }
 
@@ -109,7 +109,7 @@ func TestQueryRefusesInBrackets(t *testing.T) {
 		{"meta[a]=" + strings.Repeat("b", maxMeta), "meta", "16385 bytes"},
 	} {
 		t.Run(fmt.Sprintf("%.40s", tt.query), func(t *testing.T) {
-			_, err := parseQuery(tt.query)
+			_, err := ParseQuery(tt.query)
 			wantInvalid(t, err, tt.field, tt.msg)
 		})
 	}
@@ -117,7 +117,7 @@ func TestQueryRefusesInBrackets(t *testing.T) {
 	for i := range 11 {
 		many = append(many, fmt.Sprintf("cid[%d]=%s", i, cidOf(cid.Raw, 0x12, 20+i)))
 	}
-	_, err := parseQuery(strings.Join(many, "&"))
+	_, err := ParseQuery(strings.Join(many, "&"))
 	wantInvalid(t, err, "cid", "more than 10")
 }
 

@@ -18,11 +18,11 @@ const (
 	maxCIDs      = 10
 )
 
-// parseQuery reads the query string of GET /pins. It rounds Before and After to whole
+// ParseQuery reads the query string of GET /pins. It rounds Before and After to whole
 // milliseconds, the precision of created, so that they select the same requests as the times
 // that were sent.
 // Errors: [*pin.InvalidError].
-func parseQuery(raw string) (pin.Query, error) {
+func ParseQuery(raw string) (pin.Query, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return pin.Query{}, invalid("query", "cannot be read: %v", err)

@@ -87,7 +87,7 @@ func TestQuery(t *testing.T) {
 		if tt.want.Limit == 0 {
 			tt.want.Limit = 10
 		}
-		got, err := parseQuery(tt.query)
+		got, err := ParseQuery(tt.query)
 		if err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%.120s: got %+v, %v; want %+v", tt.query, got, err, tt.want)
 		}
@@ -168,7 +168,7 @@ func TestQueryRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%.60s", tt.query), func(t *testing.T) {
-			_, err := parseQuery(tt.query)
+			_, err := ParseQuery(tt.query)
 			wantInvalid(t, err, tt.field, tt.msg)
 		})
 	}
@@ -176,7 +176,7 @@ func TestQueryRefuses(t *testing.T) {
 
 // A query that is ten megabytes of one parameter costs no more than reading it.
 func TestQueryOfManyItems(t *testing.T) {
-	_, err := parseQuery("status=" + strings.Repeat("pinned,", 1<<20) + "pinned")
+	_, err := ParseQuery("status=" + strings.Repeat("pinned,", 1<<20) + "pinned")
 	if err != nil {
 		t.Error(err)
 	}
@@ -230,7 +230,7 @@ func FuzzQuery(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := parseQuery(raw)
+		q, err := ParseQuery(raw)
 		if err != nil {
 			var bad *pin.InvalidError
 			if !errors.As(err, &bad) || bad.Field == "" || bad.Msg == "" {
@@ -246,7 +246,7 @@ func FuzzQuery(f *testing.F) {
 				t.Fatalf("%q: time %v", raw, at)
 			}
 		}
-		again, err := parseQuery(encodeQuery(q))
+		again, err := ParseQuery(encodeQuery(q))
 		if err != nil || !reflect.DeepEqual(again, q) {
 			t.Fatalf("%q: %+v read back as %+v, %v", raw, q, again, err)
 		}

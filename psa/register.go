@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -25,6 +26,11 @@ type Config struct {
 	// as "https://app.example.com", in which * stands for any text. Nil means "*"; an empty
 	// list means none.
 	CORSOrigins []string
+	// Requester returns the address of the machine that a request surely came from. It
+	// returns the zero Addr if that is not certain, as behind a proxy that is not trusted.
+	// A private address of an origin is dialled only if it is this one. Nil means that it is
+	// never certain.
+	Requester func(*http.Request) netip.Addr
 	// Logger gets the causes of answers with 500. Nil logs nothing.
 	Logger *slog.Logger
 }
@@ -52,7 +58,7 @@ func Register(g *echo.Group, cfg Config) error {
 	open := []echo.MiddlewareFunc{Errors(cfg.Logger), announceMethods, allowOrigins}
 	guarded := append(open[:len(open):len(open)], cfg.Auth)
 
-	a := &api{service: cfg.Service, delegates: cfg.Delegates, answers: newAnswers()}
+	a := &api{service: cfg.Service, delegates: cfg.Delegates, requester: cfg.Requester, answers: newAnswers()}
 	for _, base := range []string{"", "/"} { // a client's base path may end in a slash
 		for _, end := range []string{"", "/"} {
 			pins, one := base+"/pins"+end, base+"/pins/:requestid"+end

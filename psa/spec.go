@@ -3,6 +3,7 @@ package psa
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,8 +26,9 @@ func invalid(field, format string, a ...any) error {
 	return &pin.InvalidError{Field: field, Msg: fmt.Sprintf(format, a...)}
 }
 
-// parseSpec reads a Pin object. Errors: [*pin.InvalidError].
-func parseSpec(body []byte) (pin.Spec, error) {
+// parseSpec reads a Pin object. from is the address that it surely came from; zero is that
+// it is not known. Errors: [*pin.InvalidError].
+func parseSpec(body []byte, from netip.Addr) (pin.Spec, error) {
 	members, err := object(body)
 	if err != nil {
 		return pin.Spec{}, invalid("body", "%v", err)
@@ -38,9 +40,10 @@ func parseSpec(body []byte) (pin.Spec, error) {
 	if s.Name, err = parseName(members["name"]); err != nil {
 		return pin.Spec{}, err
 	}
-	if s.Origins, err = parseOrigins(members["origins"]); err != nil {
+	if s.Origins, err = parseOrigins(members["origins"], from); err != nil {
 		return pin.Spec{}, err
 	}
+	s.From = pin.RequesterOf(s.Origins, from)
 	if s.Meta, err = parseMeta(members["meta"]); err != nil {
 		return pin.Spec{}, err
 	}
@@ -59,11 +62,8 @@ func parseRoot(raw jsontext.Value) (string, cid.Cid, error) {
 	if err != nil {
 		return "", cid.Undef, err
 	}
-	switch codec := multicodec.Code(c.Type()); codec {
-	case multicodec.DagPb, multicodec.DagCbor, multicodec.DagJson, multicodec.Raw:
-	default:
-		return "", cid.Undef, invalid("cid",
-			"its codec, %s, is not supported: use dag-pb, dag-cbor, dag-json or raw", codec)
+	if !pin.CanRead(c.Type()) {
+		return "", cid.Undef, invalid("cid", "its codec, %s, is not supported: use %s", multicodec.Code(c.Type()), pin.CodecNames())
 	}
 	err = verifcid.ValidateCid(verifcid.DefaultAllowlist, c)
 	switch {
@@ -118,7 +118,7 @@ func checkName(name string) error {
 
 // parseOrigins chooses the origins to keep. They are hints, so neither an origin that cannot
 // be read nor too many of them are an error.
-func parseOrigins(raw jsontext.Value) ([]string, error) {
+func parseOrigins(raw jsontext.Value, from netip.Addr) ([]string, error) {
 	if isNull(raw) || isEmpty(raw, jsontext.KindBeginObject) { // {} is how JavaScript writes a Set
 		return nil, nil
 	}
@@ -126,7 +126,7 @@ func parseOrigins(raw jsontext.Value) ([]string, error) {
 	if !ok {
 		return nil, invalid("origins", "must be a list of strings")
 	}
-	return pin.BestOrigins(given), nil
+	return pin.BestOrigins(given, from), nil
 }
 
 func parseMeta(raw jsontext.Value) (map[string]string, error) {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multibase"
+	"github.com/multiformats/go-multicodec"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -19,6 +21,7 @@ import (
 // CIDs that cannot be pinned.
 var (
 	gitCID    = cidOf(cid.GitRaw, multihash.SHA1, 20)
+	carCID    = cidOf(uint64(multicodec.Car), multihash.SHA2_256, 32)
 	murmurCID = cidOf(cid.Raw, multihash.MURMUR3X64_64, 8)
 )
 
@@ -32,9 +35,9 @@ func cidOf(codec, hash uint64, length int) string {
 }
 
 func TestSpecGivesBackWhatWasWritten(t *testing.T) {
-	got, err := parseSpec([]byte(` {"cid":"` + cidV0 + `", "name":"a\u0000ü😀\ud83d\ude00", "Name":"not this",
-		"origins":["` + origin + `","` + delegate + `","` + origin + `"],
-		"meta":{"k":"v","K":"V","":"e","e":""}, "unknown":{"cid":1,"cid":2}} `))
+	got, err := parseSpec([]byte(` {"cid":"`+cidV0+`", "name":"a\u0000ü😀\ud83d\ude00", "Name":"not this",
+		"origins":["`+origin+`","`+delegate+`","`+origin+`"],
+		"meta":{"k":"v","K":"V","":"e","e":""}, "unknown":{"cid":1,"cid":2}} `), netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +60,7 @@ func TestSpecOptionalMembers(t *testing.T) {
 		`,"origins":{}`, `,"origins": { } ,"meta":null`, `,"origins":{},"meta":[]`, `,"meta": [
 		]`,
 	} {
-		got, err := parseSpec([]byte(`{"cid":"` + cidV0 + `"` + rest + `}`))
+		got, err := parseSpec([]byte(`{"cid":"`+cidV0+`"`+rest+`}`), netip.Addr{})
 		if err != nil || got.Name != "" || got.Origins != nil || got.Meta != nil {
 			t.Errorf("%s: got %+v, %v", rest, got, err)
 		}
@@ -80,9 +83,10 @@ func TestSpecTakesEveryCID(t *testing.T) {
 	if len(texts) < 20 {
 		t.Fatalf("only %d bases", len(texts)-2)
 	}
-	for _, codec := range []uint64{cid.DagProtobuf, cid.DagCBOR, cid.DagJSON, cid.Raw} {
-		texts = append(texts, cidOf(codec, multihash.SHA2_256, 32))
+	for _, codec := range pin.Codecs {
+		texts = append(texts, cidOf(uint64(codec), multihash.SHA2_256, 32))
 	}
+	texts = append(texts, gitCID)
 	for _, hash := range []uint64{
 		multihash.SHA1, multihash.SHA2_256, multihash.SHA2_512, multihash.SHA3_256, multihash.KECCAK_256,
 		multihash.BLAKE3, multihash.BLAKE2B_MIN + 31, multihash.BLAKE2S_MIN + 31, multihash.DBL_SHA2_256,
@@ -100,7 +104,7 @@ func TestSpecTakesEveryCID(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := parseSpec(b)
+		got, err := parseSpec(b, netip.Addr{})
 		if err != nil || got.CID != text || !got.Root.Equals(cid.MustParse(text)) {
 			t.Errorf("%s: got %+v, %v", text, got, err)
 		}
@@ -118,7 +122,7 @@ func TestSpecRefusesWhatIsPassedOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = parseSpec(b)
+		_, err = parseSpec(b, netip.Addr{})
 		wantInvalid(t, err, "cid", msg)
 	}
 }
@@ -160,7 +164,7 @@ func TestSpecRefuses(t *testing.T) {
 		{"cid v0 cut", pinBody(cidV0[:45]), "cid", "not a CID"},
 		{"cid of bytes", pinBody(`\u0000\u0001\u0055\u0000\u0001a`), "cid", "base that is text"},
 		{"cid long", pinBody("z" + strings.Repeat("2", maxBody/2)), "cid", "too long"},
-		{"codec git-raw", pinBody(gitCID), "cid", "codec, git-raw, is not supported"},
+		{"codec car", pinBody(carCID), "cid", "codec, car, is not supported: use dag-pb, raw, dag-cbor, dag-json, dag-jose, git-raw, cbor or json"},
 		{"codec libp2p-key", pinBody(cidOf(cid.Libp2pKey, multihash.SHA2_256, 32)), "cid", "an IPNS name or a peer ID"},
 		{"codec unknown", pinBody(cidOf(0x3e7777, multihash.SHA2_256, 32)), "cid", "is not supported"},
 		{"hash murmur3", pinBody(murmurCID), "cid", "hash function, murmur3-x64-64, is not supported"},
@@ -188,7 +192,7 @@ func TestSpecRefuses(t *testing.T) {
 		{"meta large", with(`"meta":{"k":"` + strings.Repeat("v", 16<<10) + `"}`), "meta", "16385 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := parseSpec([]byte(tt.body))
+			_, err := parseSpec([]byte(tt.body), netip.Addr{})
 			wantInvalid(t, err, tt.field, tt.msg)
 		})
 	}
@@ -217,7 +221,7 @@ func TestSpecTakesTheMost(t *testing.T) {
 		"deep":    `"x":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000),
 		"escapes": `"name":"\\ud800 \\\\\ud83d\ude00 \uFFFD \"\/"`,
 	} {
-		if _, err := parseSpec([]byte(`{"cid":"` + cidV0 + `",` + rest + `}`)); err != nil {
+		if _, err := parseSpec([]byte(`{"cid":"`+cidV0+`",`+rest+`}`), netip.Addr{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -236,7 +240,7 @@ func TestSpecTakesOrigins(t *testing.T) {
 		"/ip4/203.0.113.1/tcp/4001/ipfs/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
 		id,
 	} {
-		list, err := parseOrigins([]byte(`["` + o + `"]`))
+		list, err := parseOrigins([]byte(`["`+o+`"]`), netip.Addr{})
 		info := pin.InfoOf(pin.Request{Spec: pin.Spec{Origins: list}})
 		if err != nil || !slices.Equal(list, []string{o}) || len(info) != 0 {
 			t.Errorf("%s: got %q, %v; info %q", o, list, err, info)
@@ -257,7 +261,7 @@ func TestSpecTakesAnyOrigins(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := parseSpec(body)
+		s, err := parseSpec(body, netip.Addr{})
 		if err != nil {
 			t.Fatalf("%d: %v", n, err)
 		}
@@ -267,7 +271,7 @@ func TestSpecTakesAnyOrigins(t *testing.T) {
 		}
 	}
 	same := strings.Repeat(`"`+origin+`",`, 20) + `"` + origin + `"`
-	if list, err := parseOrigins([]byte("[" + same + "]")); err != nil || !slices.Equal(list, []string{origin}) {
+	if list, err := parseOrigins([]byte("["+same+"]"), netip.Addr{}); err != nil || !slices.Equal(list, []string{origin}) {
 		t.Errorf("of 21 that are the same: %q, %v", list, err)
 	}
 }
@@ -278,7 +282,7 @@ func FuzzSpec(f *testing.F) {
 	f.Add([]byte(pinBody("a.ipns.b.c/?x#")))
 	f.Add([]byte(`{"cid":"` + cidV1 + `","name":"\ud83d\ude00","origins":["` + origin + `"],"meta":{"a":"b"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s, err := parseSpec(body)
+		s, err := parseSpec(body, netip.Addr{})
 		if err != nil {
 			var bad *pin.InvalidError
 			if !errors.As(err, &bad) {
@@ -295,7 +299,7 @@ func FuzzSpec(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := parseSpec(sent)
+		again, err := parseSpec(sent, netip.Addr{})
 		if err != nil || again.CID != s.CID || !again.Root.Equals(s.Root) || again.Name != s.Name ||
 			!slices.Equal(again.Origins, answer.Origins) || !maps.Equal(again.Meta, s.Meta) {
 			t.Fatalf("%+v came back as %+v, %v", s, again, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,9 @@ func withEverything(t *testing.T, cfg Config) *Store {
 	must(t, err)
 	_, _, err = s.requestRecords.Begin(ctx, now.DAG())
 	must(t, err)
-	_, err = s.requestRecords.Add(ctx, benchAccount, keyed(4, "key"))
+	near := keyed(4, "key")
+	near.Origins, near.From = []string{"/ip4/192.168.1.7/tcp/4001/p2p/a"}, netip.MustParseAddr("192.168.1.7")
+	_, err = s.requestRecords.Add(ctx, benchAccount, near)
 	must(t, err)
 	failed, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(5))
 	must(t, err)
@@ -92,7 +95,7 @@ func keysOf(t *testing.T, s *Store, kinds ...byte) (keys [][]byte) {
 
 func requestKinds() []byte {
 	return []byte{
-		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, requests.KOnce, requests.KOnceOrder, holding.KDAG, holding.KAttempt, holding.KReleased,
+		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, requests.KOnce, requests.KOnceOrder, requests.KRequester, holding.KDAG, holding.KAttempt, holding.KReleased,
 		holding.KLinkTo, holding.KLinkFrom,
 	}
 }

@@ -18,8 +18,8 @@
 //	kv             kv.DB: reads, and is the only place that commits; knows no keys but 01 and 02
 //	space          space.Space: opens Badger, keeps room on the disk, gives space back
 //	space/reading  functions: what Badger cannot read is an error
-//	graph          graph.Store: blocks and what holds them; keys 20 to 28
-//	requests       requests.Store: requests, their lists, quotas; keys 10 to 1b
+//	graph          graph.Store: blocks and what holds them; keys 20 to 29
+//	requests       requests.Store: requests, their lists, quotas; keys 10 to 1c
 //	accounts       accounts.Store: accounts, tokens, the audit record; keys 40 to 46
 //
 // Requests use graph, never the other way; accounts use neither; space and kv know nothing
@@ -64,6 +64,7 @@
 //	19 ACCOUNT            what the account is charged: the sum of those totals
 //	1a ACCOUNT KEYHASH    the request that was made under an idempotency key, and when
 //	1b ACCOUNT SEQ        KEYHASH of the key that a request was made under
+//	1c ACCOUNT SEQ        the IP address that a request came from, if one of its origins is there
 //	20 DAG                a DAG that is held: attempt, state, totals, holders
 //	21 ATTEMPT            the DAG of an attempt that is in use
 //	22 HOLDER             an attempt or node that is released, until it is dropped
@@ -73,6 +74,7 @@
 //	26 DAG HOLDER         a node: a block that has links, read under a codec; its attempt
 //	27 HOLDER             the DAG that the node is the root of
 //	28 HOLDER             all below it is there; the limits that it was held to
+//	29 DAG                what is there of a DAG that waits for a source: its last block, bytes
 //	40 ACCOUNT            an account of package auth: address, password hash, ...
 //	41 ADDRESS            the account with that e-mail address
 //	42 TOKEN              a token: account, kind, name, times; TOKEN is a UUID
@@ -84,7 +86,7 @@
 //	/blocks/BASE32        a block
 //	/...                  other users of [Store.Datastore]
 //
-// Values of 10 to 12, 16, 18 to 1a, 20, 22, 40, 42, 44 and 45 start with a byte for the version of their
+// Values of 10 to 12, 16, 18 to 1a, 20, 22, 29, 40, 42, 44 and 45 start with a byte for the version of their
 // own form; what follows is CBOR, but for 12, which is scanned by the
 // thousand.
 //

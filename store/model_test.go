@@ -18,6 +18,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	blocklinks "github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -133,7 +134,7 @@ func (f *family) collect(c cid.Cid, into map[string]int, seen map[cid.Cid]bool) 
 	if c.Type() == cid.Raw {
 		return
 	}
-	ls, err := walk.Links(b)
+	ls, err := blocklinks.Of(b.Cid(), b.RawData())
 	if err != nil {
 		panic(err)
 	}

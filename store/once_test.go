@@ -16,7 +16,9 @@ import (
 // hours is a clock that tests set.
 type hours struct{ n atomic.Int64 }
 
-func (h *hours) now() time.Time { return time.UnixMilli(1_772_366_400_000).Add(time.Duration(h.n.Load()) * time.Hour) }
+func (h *hours) now() time.Time {
+	return time.UnixMilli(1_772_366_400_000).Add(time.Duration(h.n.Load()) * time.Hour)
+}
 
 func keyed(n int, key string) pin.Spec {
 	s := pintest.DAGSpec(n)

@@ -104,7 +104,7 @@ func describe(kind string, key []byte) DamagedRecord {
 	}
 	switch key[0] {
 	case requests.KAccount, requests.KRow, requests.KByName, requests.KHolds, requests.KDetails, requests.KUsage,
-		requests.KOnce, requests.KOnceOrder, accounts.KLogin:
+		requests.KOnce, requests.KOnceOrder, requests.KRequester, accounts.KLogin:
 		d.Account = id(tail)
 	case requests.KRequest:
 		d.Account = id(tail)

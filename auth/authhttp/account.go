@@ -11,50 +11,62 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// accountJSON is an account as the endpoints tell of it.
-type accountJSON struct {
+// Account is an account in the answers of /api/auth and /api/admin.
+type Account struct {
 	ID       string    `json:"id"`
-	Email    string    `json:"email,omitempty"` // left out: it is damaged, and its address is not known
+	Email    string    `json:"email,omitempty"` // left out if it is damaged and its address is not known
 	Admin    bool      `json:"admin"`
 	Disabled bool      `json:"disabled"`
 	Quota    uint64    `json:"quota"`    // bytes; 0 is no limit
 	MaxPins  uint64    `json:"max_pins"` // 0 is no limit
 	Created  time.Time `json:"created,omitzero"`
-	Damaged  bool      `json:"damaged,omitempty"` // its record cannot be read: only id and email say something
+	Damaged  bool      `json:"damaged,omitempty"` // its record cannot be read: only id and email are set
+	// Usage is what the pins of the account take up. Only the admin API has it, in answers
+	// to GET, and leaves it out if it cannot be read.
+	Usage *auth.Usage `json:"usage,omitempty"`
 }
 
-func accountJSONOf(a auth.Account) accountJSON {
-	return accountJSON{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created, a.Damaged}
+// AccountOf is what the answers say of an account.
+func AccountOf(a auth.Account) Account {
+	return Account{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created, a.Damaged, nil}
 }
 
-// tokenJSON is a token as the endpoints tell of it.
-type tokenJSON struct {
-	ID       string     `json:"id"`
-	Kind     auth.Kind  `json:"kind,omitempty"`
-	Name     string     `json:"name,omitempty"`
-	Scope    auth.Scope `json:"scope,omitempty"`
-	Created  time.Time  `json:"created,omitzero"`
-	Expires  time.Time  `json:"expires,omitzero"`   // left out: never
-	LastUsed time.Time  `json:"last_used,omitzero"` // some minutes behind; left out: never
-	Address  string     `json:"address,omitempty"`  // where it was made from
-	Current  bool       `json:"current"`            // this request came with it
-	Damaged  bool       `json:"damaged,omitempty"`  // its record cannot be read: only id says something
+// Token describes a token in the answers of /api/auth and /api/admin, without the token itself.
+type Token struct {
+	ID      string     `json:"id"`
+	Kind    auth.Kind  `json:"kind,omitempty"`
+	Name    string     `json:"name,omitempty"`
+	Scope   auth.Scope `json:"scope,omitempty"`
+	Created time.Time  `json:"created,omitzero"`
+	Expires time.Time  `json:"expires,omitzero"`   // left out: never
+	Used    time.Time  `json:"last_used,omitzero"` // some minutes behind; left out: never
+	Address string     `json:"address,omitempty"`  // of the client that made it; left out: the host itself
+	Damaged bool       `json:"damaged,omitempty"`  // its record cannot be read: only id is set
 }
 
-func tokenJSONOf(t auth.Token, p auth.Principal) tokenJSON {
-	return tokenJSON{
-		t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address, t.ID == p.TokenID, t.Damaged,
-	}
+// TokenOf is what the answers say of a token.
+func TokenOf(t auth.Token) Token {
+	return Token{t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address, t.Damaged}
 }
 
-// success is the whole of an answer, or what is put into one.
+// ownToken is a token of the account that asks.
+type ownToken struct {
+	Token
+	Current bool `json:"current"` // it is the token of this request
+}
+
+func ownTokenOf(t auth.Token, p auth.Principal) ownToken {
+	return ownToken{TokenOf(t), t.ID == p.TokenID}
+}
+
+// success is a whole answer, or the part of one that says that it is a success.
 type success struct {
 	Status string `json:"status"` // "success"
 }
 
 var ok = success{"success"}
 
-// principal is the request's: authenticate put it there.
+// principal is the principal of the request. authenticate put it into the context.
 func principal(c echo.Context) auth.Principal {
 	p, _ := auth.PrincipalFrom(c.Request().Context())
 	return p
@@ -68,10 +80,10 @@ func (h handler) me(c echo.Context) error {
 	}
 	out := struct {
 		success
-		Account accountJSON `json:"account"`
+		Account Account     `json:"account"`
 		Scope   auth.Scope  `json:"scope"` // of the token
 		Usage   *auth.Usage `json:"usage,omitempty"`
-	}{ok, accountJSONOf(a), principal(c).Scope, nil}
+	}{ok, AccountOf(a), principal(c).Scope, nil}
 	if out.Usage, err = h.s.UsageOf(ctx, a.ID); err != nil {
 		return err
 	}
@@ -119,7 +131,7 @@ func (h handler) password(c echo.Context) error {
 		success
 		Sessions    int `json:"sessions"`     // that were ended
 		Devices     int `json:"devices"`      // device tokens that were ended
-		DevicesLeft int `json:"devices_left"` // device tokens that go on working
+		DevicesLeft int `json:"devices_left"` // device tokens that still work
 	}{ok, e.Sessions, e.Devices, e.DevicesLeft})
 }
 
@@ -130,19 +142,19 @@ func (h handler) listTokens(c echo.Context) error {
 	}
 	out := struct {
 		success
-		Tokens []tokenJSON `json:"tokens"`
-	}{ok, []tokenJSON{}}
+		Tokens []ownToken `json:"tokens"`
+	}{ok, []ownToken{}}
 	for _, t := range all {
-		out.Tokens = append(out.Tokens, tokenJSONOf(t, principal(c)))
+		out.Tokens = append(out.Tokens, ownTokenOf(t, principal(c)))
 	}
 	return c.JSON(http.StatusOK, out)
 }
 
-// Seconds reads expires_in. 0 is what the default means.
+// Seconds reads expires_in; 0 means the default. Errors: [*auth.InvalidError].
 func Seconds(n int64) (time.Duration, error) {
-	const most = 100 * 365 * 24 * 3600
-	if n < 0 || n > most {
-		return 0, invalid("expires_in", "must be a number of seconds, %d at most", most)
+	const limit = 100 * 365 * 24 * 3600
+	if n < 0 || n > limit {
+		return 0, invalid("expires_in", "must be a number of seconds, %d at most", limit)
 	}
 	return time.Duration(n) * time.Second, nil
 }
@@ -166,24 +178,23 @@ func (h handler) addToken(c echo.Context) error {
 	}
 	out := struct {
 		success
-		tokenJSON
-		Token   string `json:"token"`
-		Command string `json:"command,omitempty"` // that adds the service to Kubo
-	}{ok, tokenJSONOf(t, principal(c)), raw, ""}
+		ownToken
+		Secret  string `json:"token"`
+		Command string `json:"command,omitempty"` // adds the service to Kubo
+	}{ok, ownTokenOf(t, principal(c)), raw, ""}
 	if endpoint := h.endpoint(c); endpoint != "" && t.Scope.Includes(auth.ScopePin) {
 		out.Command = fmt.Sprintf("ipfs pin remote service add holdfast %s %s", endpoint, raw)
 	}
 	return c.JSON(http.StatusCreated, out)
 }
 
-// endpoint is where the client finds the pinning service; "" if that is not
-// known.
+// endpoint is the URL of the pinning service for this client; "" if it is not known.
 func (h handler) endpoint(c echo.Context) string {
 	if h.cfg.Endpoint != nil {
 		return h.cfg.Endpoint()
 	}
 	r := c.Request()
-	// It becomes part of a line for a shell.
+	// The host becomes part of a command line for a shell.
 	if r.Host == "" || strings.ContainsFunc(r.Host, func(c rune) bool {
 		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-.:[]", c))
 	}) {
@@ -203,6 +214,6 @@ func (h handler) revokeToken(c echo.Context) error {
 	}
 	return c.JSON(http.StatusOK, struct {
 		success
-		Token tokenJSON `json:"token"`
-	}{ok, tokenJSONOf(t, principal(c))})
+		Token ownToken `json:"token"`
+	}{ok, ownTokenOf(t, principal(c))})
 }

@@ -17,12 +17,12 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// maxBody bounds the body of a request, in bytes: room for a password of the
-// greatest length with every byte escaped.
+// maxBody is the maximum size of a request's body, in bytes: enough for the longest
+// password with every byte escaped.
 const maxBody = 8 << 10
 
-// bodyTimeout is within which a body must be here: 8 KiB at the speed of a modem.
-// Nobody had to sign in to send one.
+// bodyTimeout is the time limit for a body: enough for 8 KiB at the speed of a modem. It is
+// short because clients can send a body without a token.
 const bodyTimeout = 10 * time.Second
 
 var (
@@ -31,15 +31,14 @@ var (
 	errNoObject  = &httpError{http.StatusBadRequest, "the body is not one JSON object"}
 )
 
-// optional before a field's name says that it may be left out.
+// optional before the name of a field says that the field may be left out.
 const optional = "?"
 
-// readFields reads the named fields, which are text, from a body that is JSON or
-// a form. Other fields are passed over, and so is the query:
-// what stands in a URL is logged on the way.
+// readFields reads the named fields, which are text, from a body that is JSON or a form. It
+// ignores other fields. It also ignores the query, because proxies log URLs.
 //
-// A body of no type, or of that which curl gives to everything, is JSON if it begins
-// with a brace: no form of these fields does.
+// If a body has no content type, or the one that curl gives to everything, it is JSON if it
+// begins with a brace. No form with these fields begins with one.
 func readFields(c echo.Context, names ...string) (map[string]string, error) {
 	media, params := "", map[string]string(nil)
 	if given := c.Request().Header.Get(echo.HeaderContentType); given != "" {
@@ -90,12 +89,12 @@ func readFields(c echo.Context, names ...string) (map[string]string, error) {
 	return fields, nil
 }
 
-// readBody reads the whole body of a request. Of one that is not here within
-// bodyTimeout the connection is of no further use.
+// readBody reads the whole body of a request. If the body is not complete within
+// bodyTimeout, the connection cannot be used any more.
 func readBody(c echo.Context) ([]byte, error) {
 	conn := http.NewResponseController(c.Response())
 	if err := conn.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, fmt.Errorf("bound the time of the body: %w", err)
+		return nil, fmt.Errorf("set a time limit for the body: %w", err)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -107,15 +106,15 @@ func readBody(c echo.Context) ([]byte, error) {
 	if err != nil {
 		return nil, &httpError{http.StatusBadRequest, "the body could not be read to its end"}
 	}
-	// What follows is not the client's time.
+	// The time after this is not the client's.
 	if err := conn.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, fmt.Errorf("end the bound of the body's time: %w", err)
+		return nil, fmt.Errorf("end the time limit of the body: %w", err)
 	}
 	return body, nil
 }
 
-// ReadJSON reads a JSON object into the fields of v. Others are passed over. No
-// error holds anything of the body.
+// ReadJSON reads a JSON object into the fields of v. It ignores other members. Its errors
+// contain nothing of the body.
 func ReadJSON(c echo.Context, v any) error {
 	media, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil || media != echo.MIMEApplicationJSON {
@@ -143,8 +142,8 @@ func beginsObject(body []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{"))
 }
 
-// jsonFields reads fields of an object. No error holds anything of the body,
-// where passwords are.
+// jsonFields reads members of an object. Its errors contain nothing of the body, because
+// that has passwords.
 func jsonFields(body []byte, names []string) (map[string]string, error) {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(body, &object); err != nil || object == nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
 )
 
-// Failure is the body of every answer that is not a success.
+// Failure is the body of every answer that is no success.
 type Failure struct {
 	Status string       `json:"status"` // "error"
 	Error  FailureError `json:"error"`
@@ -23,18 +23,18 @@ type Failure struct {
 type FailureError struct {
 	Reason  string `json:"reason"`         // one word for programs, such as UNAUTHORIZED
 	Details string `json:"details"`        // a sentence for people
-	Hint    string `json:"hint,omitempty"` // what to do about it, for who is at the host
+	Hint    string `json:"hint,omitempty"` // what to do about it, for the operator of the host
 }
 
-// NewFailure is the failure of a status.
+// NewFailure makes the failure for a status.
 func NewFailure(code int, details string) Failure {
 	return Failure{Status: "error", Error: FailureError{Reason: faults.Reason(code), Details: details}}
 }
 
-// NotFound is an error that is answered 404 with the message.
+// NotFound makes an error that is answered with 404 and the message.
 func NotFound(msg string) error { return &httpError{http.StatusNotFound, msg} }
 
-// httpError is a fault of the request's that has no name outside of HTTP.
+// httpError is an error in a request that only exists in HTTP.
 type httpError struct {
 	code int
 	msg  string
@@ -42,13 +42,13 @@ type httpError struct {
 
 func (e *httpError) Error() string { return e.msg }
 
-// busySeconds is how long to stay away when too many passwords are checked:
-// longer than they all take.
+// busySeconds is Retry-After when too many passwords are being checked: longer than all of
+// them take.
 const busySeconds = 5
 
-// fail answers with an error. The cause of one that is the server's fault is
-// logged, and not sent. conn is the connection's context: that of the request
-// within the handlers ends for other reasons, too.
+// fail answers with an error. If the error is a fault of the server, its cause is logged and
+// not sent. conn is the context of the connection, because the context of the request also
+// ends for other reasons.
 func (m mount) fail(c echo.Context, conn context.Context, err error) error {
 	code := StatusOf(err)
 	if faults.HungUp(conn, err) {
@@ -88,7 +88,7 @@ func (m mount) fail(c echo.Context, conn context.Context, err error) error {
 			}
 		}
 	case http.StatusInsufficientStorage:
-		m.log.Warn("accounts cannot be changed for want of disk space", "path", c.Request().URL.Path, "err", err)
+		m.log.Warn("accounts cannot be changed: the disk is full", "path", c.Request().URL.Path, "err", err)
 		details = auth.ErrDiskFull.Error()
 	}
 	if sent {
@@ -99,8 +99,8 @@ func (m mount) fail(c echo.Context, conn context.Context, err error) error {
 
 var errClientGone = errors.New("the client hung up")
 
-// known is the error that callers know, without what was being tried: that is
-// for the log.
+// known returns the error that clients know, without the text of what was being tried, which
+// is for the log.
 func known(err error) error {
 	var asInvalid *auth.InvalidError
 	var asLimit *auth.LimitError

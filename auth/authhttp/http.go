@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
 )
 
-// Paths of the endpoints; each is served with a trailing slash too.
+// Paths of the endpoints. Each is also served with a slash at its end.
 const (
 	LoginPath     = "/api/auth/login"
 	RefreshPath   = "/api/auth/refresh"
@@ -24,8 +24,7 @@ const (
 	TokensPath    = "/api/auth/tokens"
 )
 
-// answer is what login, refresh and register give, and nothing else: clients
-// read it by these names.
+// answer is the answer of login, refresh and register. Clients rely on these names.
 type answer struct {
 	AccessToken  string `json:"access_token"`
 	RefreshToken string `json:"refresh_token"`
@@ -34,18 +33,18 @@ type answer struct {
 
 // Register adds the endpoints under /api/auth to e.
 //
-// For everybody, with a body that is JSON or a form:
+// Without a token, with a body that is JSON or a form:
 //
 //	POST /api/auth/login      {"email","password"}
 //	POST /api/auth/refresh    {"refresh_token"}
 //	POST /api/auth/register   {"email","password","invite"}; invite may be left out
 //
-// They answer with [answer]. With a token of any scope:
+// These answer with [answer]. With a token of any scope:
 //
 //	GET  /api/auth/me         the account, its quota and usage
 //	POST /api/auth/logout     ends the token
 //
-// With the token of a session, or one with the scope admin, and JSON:
+// With the token of a session, or a token with the scope admin, and JSON:
 //
 //	POST   /api/auth/logout-all   ends every session
 //	POST   /api/auth/password     {"password","new_password","revoke_tokens"}
@@ -53,9 +52,9 @@ type answer struct {
 //	POST   /api/auth/tokens       {"name","scope","expires_in"}, in seconds
 //	DELETE /api/auth/tokens/{id}
 //
-// All of them answer with an object that has "status": "success", or with
-// [Failure] and the status that fits. The client's address is what e's
-// IPExtractor says; without one, the connection's.
+// All of them answer with an object that has "status": "success", or with [Failure] and the
+// status that fits. The address of the client is what e's IPExtractor says; without an
+// IPExtractor it is the address of the connection.
 func Register(e *echo.Echo, s *auth.Service, cfg Config) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -63,10 +62,9 @@ func Register(e *echo.Echo, s *auth.Service, cfg Config) {
 	Mount(e, s, cfg.Log, "/api/auth", handler{s, cfg}.routes())
 }
 
-// Mount serves routes that lie below a base path, each with a slash at its end too and
-// with HEAD where it has GET. Errors and panics of theirs, and what is below the base and
-// is none of them, are answered with a [Failure]; log gets those that are the server's
-// fault.
+// Mount serves routes below a base path. Each route is also served with a slash at its end,
+// and with HEAD if it has GET. Errors and panics of the routes, and requests below the base
+// that no route is for, are answered with a [Failure]. log gets the faults of the server.
 func Mount(e *echo.Echo, s *auth.Service, log *slog.Logger, base string, routes []Route) {
 	m := mount{s, log}
 	for _, r := range routes {
@@ -85,20 +83,19 @@ func Mount(e *echo.Echo, s *auth.Service, log *slog.Logger, base string, routes 
 	e.RouteNotFound(base+"/*", none)
 }
 
-// mount is what all of the routes stand on.
+// mount is what all routes of a Mount share.
 type mount struct {
 	s   *auth.Service
 	log *slog.Logger
 }
 
-// Config is how the endpoints answer. The zero value of each field stands for its
-// default.
+// Config says how the endpoints answer. The zero value of a field means its default.
 type Config struct {
-	// Endpoint gives the URL of the pinning service, such as
-	// https://pins.example.com/api/psa/, for the lines that add it to Kubo. Nil:
-	// it is made of the address that the client used.
+	// Endpoint returns the URL of the pinning service, such as
+	// https://pins.example.com/api/psa/, for the lines that add it to Kubo. Nil: the URL
+	// is made from the address that the client used.
 	Endpoint func() string
-	// Log gets what is the server's fault. Default: nothing is logged.
+	// Log gets the faults of the server. Nil logs nothing.
 	Log *slog.Logger
 }
 
@@ -107,8 +104,8 @@ type handler struct {
 	cfg Config
 }
 
-// Route is one method of one path. Guard says what a token must be good for;
-// nil is no token.
+// Route is one method of one path. Guard checks whether a token is good for it; a Guard of
+// nil means that the route needs no token.
 type Route struct {
 	Method, Path string
 	Serve        echo.HandlerFunc
@@ -139,7 +136,7 @@ func (h handler) routes() []Route {
 	}
 }
 
-// wrap answers errors and panics, and gives the request's context the client's address.
+// wrap answers errors and panics, and puts the client's address into the context.
 func (m mount) wrap(next echo.HandlerFunc, guard func(echo.Context, auth.Principal) error) echo.HandlerFunc {
 	if guard != nil {
 		next = authenticate(m.s, func(_ echo.Context, err error) error { return err }, guard)(next)
@@ -154,14 +151,15 @@ func (m mount) wrap(next echo.HandlerFunc, guard func(echo.Context, auth.Princip
 				err = m.fail(c, r.Context(), err)
 			}
 		}()
-		// Tokens, accounts and failures are for this client, now.
+		// Tokens, accounts and failures are only for this client, and only now.
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 		c.SetRequest(r.WithContext(auth.WithAddress(r.Context(), clientAddress(c))))
 		return next(c)
 	}
 }
 
-// clientAddress is the client's. Echo by itself would believe every header.
+// clientAddress is the client's address. Echo without an IPExtractor would believe every
+// header.
 func clientAddress(c echo.Context) string {
 	if c.Echo().IPExtractor == nil {
 		return echo.ExtractIPDirect()(c.Request())
@@ -169,7 +167,7 @@ func clientAddress(c echo.Context) string {
 	return c.RealIP()
 }
 
-// noRoute answers what no route is for.
+// noRoute answers requests that no route is for.
 func noRoute(c echo.Context, routes []Route) error {
 	var methods []string
 	for _, r := range routes {
@@ -184,8 +182,8 @@ func noRoute(c echo.Context, routes []Route) error {
 	return &httpError{http.StatusMethodNotAllowed, "use " + strings.Join(methods, " or ")}
 }
 
-// pathMatches reports whether a path, perhaps with a slash at its end, is one of
-// a route's.
+// pathMatches reports whether a path, with or without a slash at its end, is one of a
+// route.
 func pathMatches(route, path string) bool {
 	want, got := strings.Split(route, "/"), strings.Split(strings.TrimSuffix(path, "/"), "/")
 	return slices.EqualFunc(want, got, func(w, g string) bool {

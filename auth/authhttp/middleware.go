@@ -13,16 +13,17 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// Middleware lets a request through if its Authorization header holds a bearer
-// token that counts and that may be used for a request of that method: one
-// with the scope "read" only to look, with GET, HEAD or OPTIONS. The token's
-// [Principal] is in the request's context, which ends when the token does:
-// what was begun with a token does not outlive it.
+// Middleware lets a request through if its Authorization header has a bearer token that
+// counts and is good for the method. A token with the scope "read" is good for GET, HEAD and
+// OPTIONS only. The token's [auth.Principal] is in the context of the request. The context
+// ends when the token ends, so the request does not outlive it.
 //
-// Otherwise it returns what onError makes of the error: one that wraps
-// [auth.ErrUnauthorized], for which onError answers 401 with [auth.Challenge]; one that
-// wraps [auth.ErrForbidden]; a [*auth.LimitError], for which the Retry-After header is
-// set already, and the status is 429; any other is a fault of the server's.
+// Otherwise it returns what onError makes of the error:
+//
+//   - an error that wraps [auth.ErrUnauthorized]: onError answers 401 with [auth.Challenge];
+//   - an error that wraps [auth.ErrForbidden];
+//   - a [*auth.LimitError]: the status is 429, and the Retry-After header is set already;
+//   - any other error is a fault of the server.
 func Middleware(s *auth.Service, onError func(c echo.Context, err error) error) echo.MiddlewareFunc {
 	return authenticate(s, onError, func(c echo.Context, p auth.Principal) error {
 		switch c.Request().Method {
@@ -33,7 +34,7 @@ func Middleware(s *auth.Service, onError func(c echo.Context, err error) error) 
 	})
 }
 
-// authenticate is Middleware with another way to say what a token is good for.
+// authenticate is Middleware with a function that says whether a token is good for a request.
 func authenticate(s *auth.Service, onError func(echo.Context, error) error, allowed func(echo.Context, auth.Principal) error) echo.MiddlewareFunc {
 	refuse := func(c echo.Context, err error) error {
 		s.CountRefusal(err)
@@ -65,14 +66,14 @@ func authenticate(s *auth.Service, onError func(echo.Context, error) error, allo
 	}
 }
 
-// setRetryAfter says when to come back, if the error is about that.
+// setRetryAfter sets Retry-After, if the error is a limit.
 func setRetryAfter(c echo.Context, err error) {
 	if limit := (*auth.LimitError)(nil); errors.As(err, &limit) {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(limit.RetryAfter/time.Second)))
 	}
 }
 
-// bearer takes the token out of the values of the Authorization header.
+// bearer returns the token in the values of the Authorization header.
 func bearer(values []string) (string, error) {
 	if len(values) == 0 {
 		return "", auth.ErrTokenMissing

@@ -1,4 +1,4 @@
-// Package authtest helps to test what stands on, and what stands in for,
-// [auth.Accounts]: [Accounts] keeps them in memory, and [RunAccounts] is the
-// suite that every implementation passes.
+// Package authtest helps to test packages that use [auth.Accounts], and packages that
+// implement it. [Accounts] keeps accounts in memory. [RunAccounts] is the suite that every
+// implementation passes.
 package authtest

@@ -15,13 +15,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// Open makes empty Accounts, and gives them with what closes them, and with
-// what closes them and opens the same data again. reopen may be called many
-// times; each call ends what the one before gave. Open cleans up with t.
+// Open makes empty Accounts. reopen closes them and opens the same data again; it may be
+// called many times, and each call closes what the call before returned. shut closes them.
+// Open cleans up with t.
 type Open func(t *testing.T) (a auth.Accounts, reopen func() auth.Accounts, shut func())
 
-// RunAccounts checks that what open makes keeps the contract of
-// [auth.Accounts].
+// RunAccounts checks that what open makes keeps the contract of [auth.Accounts].
 func RunAccounts(t *testing.T, open Open) {
 	for _, c := range []struct {
 		name string
@@ -77,7 +76,7 @@ type env struct {
 
 var start = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 
-// account creates an account that differs from all before.
+// account creates an account that differs from all earlier ones.
 func (e *env) account() auth.Account {
 	e.Helper()
 	e.made++
@@ -89,7 +88,7 @@ func (e *env) account() auth.Account {
 	return a
 }
 
-// token creates a token of the account, as it is now.
+// token creates a token of the account as the account is now.
 func (e *env) token(account string, k auth.Kind, change func(*auth.Token)) auth.Token {
 	e.Helper()
 	acc, err := e.a.AccountByID(e.Context(), account)
@@ -131,8 +130,8 @@ func (e *env) same(got, want any) {
 	}
 }
 
-// has checks that the account reads back as want, by every way, also after
-// closing and opening again.
+// has checks that every way to read the account returns want, also after closing and opening
+// again.
 func (e *env) has(want auth.Account) {
 	e.Helper()
 	for range 2 {
@@ -146,7 +145,7 @@ func (e *env) has(want auth.Account) {
 	}
 }
 
-// hasToken checks the same of a token.
+// hasToken checks the same for a token.
 func (e *env) hasToken(want auth.Token) {
 	e.Helper()
 	for range 2 {
@@ -157,7 +156,7 @@ func (e *env) hasToken(want auth.Token) {
 	}
 }
 
-// lacksToken checks that a token is gone, from lists too.
+// lacksToken checks that a token is gone, also from lists.
 func (e *env) lacksToken(t auth.Token) {
 	e.Helper()
 	for range 2 {
@@ -202,7 +201,7 @@ func testEmailUnique(e *env) {
 		e.a = e.reopen()
 	}
 	e.has(a)
-	// Addresses that begin alike are not alike.
+	// Addresses that begin alike are different addresses.
 	for _, email := range []string{a.Email + "x", a.Email[:len(a.Email)-1], a.Email + "\x00"} {
 		_, err := e.a.AccountByEmail(e.Context(), email)
 		e.is(err, auth.ErrNoAccount)
@@ -352,7 +351,7 @@ func testDeleteAccount(e *env) {
 	}
 	e.hasToken(stays)
 
-	// The address is free, and what it was is forgotten.
+	// The address is free, and nothing of its old account is left.
 	again := auth.Account{ID: uuid.NewString(), Email: a.Email, Created: start}
 	e.ok(e.a.CreateAccount(e.Context(), again))
 	e.has(again)
@@ -483,7 +482,7 @@ func testChangeTokenRefused(e *env) {
 	e.hasToken(tok)
 }
 
-// testChangeTokenOnce is two and more refreshes at once: one wins.
+// testChangeTokenOnce makes several changes at once, as refreshes do: one wins.
 func testChangeTokenOnce(e *env) {
 	tok := e.token(e.account().ID, auth.Session, nil)
 	used := errors.New("used")
@@ -613,7 +612,7 @@ func testCreateAtOnce(e *env) {
 	e.same(list, created)
 }
 
-// testCancelled: a call whose context is over changes nothing.
+// testCancelled: a call whose context has ended changes nothing.
 func testCancelled(e *env) {
 	a := e.account()
 	tok := e.token(a.ID, auth.Device, nil)

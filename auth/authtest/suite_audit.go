@@ -79,7 +79,7 @@ func (e *env) invite(age time.Duration) auth.Invite {
 	return i
 }
 
-// hasInvites checks what invitations there are.
+// hasInvites checks which invitations exist.
 func (e *env) hasInvites(want ...auth.Invite) {
 	e.Helper()
 	for range 2 {
@@ -118,7 +118,7 @@ func testInvites(e *env) {
 	e.is(err, auth.ErrNoInvite)
 	e.hasInvites(old, young)
 
-	// One that is expired at the time is swept.
+	// An invitation that is expired at the time is swept.
 	n, err := e.a.SweepTokens(e.Context(), start.Add(-time.Hour))
 	e.ok(err)
 	e.same(n, 1)
@@ -134,7 +134,7 @@ func testInvites(e *env) {
 	e.has(other)
 }
 
-// testRedeemOnce: one invitation makes one account, however many come at once.
+// testRedeemOnce: one invitation makes one account, however many redeem it at once.
 func testRedeemOnce(e *env) {
 	i := e.invite(0)
 	var mu sync.Mutex
@@ -159,7 +159,7 @@ func testRedeemOnce(e *env) {
 	e.same(len(all), 1)
 }
 
-// details reads the events that match, and gives what says which they are.
+// details reads the events that match, and returns their details, which identify them.
 func (e *env) details(q auth.EventQuery) (details []string, page []auth.Event) {
 	e.Helper()
 	if q.Limit == 0 {
@@ -190,7 +190,7 @@ func testEvents(e *env) {
 	full.ID, full.Time = page[0].ID, start.Add(time.Millisecond)
 	e.same(page[0], full)
 
-	// Some at one time, in order, and one that the clock dated back.
+	// Several at the same time, in order, and one from when the clock was set back.
 	at := func(d time.Duration, detail string) auth.Event {
 		return auth.Event{Time: start.Add(d), Kind: auth.EventLoginRefused, Detail: detail, Count: 1}
 	}
@@ -256,7 +256,7 @@ func testEventsOfAccount(e *env) {
 	}
 }
 
-// testEventsShared: events are there if the change is that they came with.
+// testEventsShared: the events given with a change exist exactly if the change was made.
 func testEventsShared(e *env) {
 	n := 0
 	var want []string

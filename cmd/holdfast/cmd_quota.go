@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -9,25 +8,24 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 func (c *cli) userQuotaCommand() *cobra.Command {
 	var maxPins uint64
 	cmd := &cobra.Command{
 		Use:   "quota EMAIL [SIZE]",
-		Short: "Set how much an account may pin",
-		Long: `Set how many bytes the pins of an account may hold, SIZE, such as 10GiB, how many
-pins it may have, --max-pins, or both. What is left out stays as it is; 0 is no
-limit. Pins that are queued, being pinned or pinned count; failed ones do not.
-Nothing is removed from an account that has more already.`,
+		Short: "Show or set how much an account may pin",
+		Long: `Show the quotas of an account, and what it uses of them. With SIZE, such as 10GiB,
+set how many bytes its pins may hold; with --max-pins, how many pins it may have. What
+is left out stays as it is. 0 is no limit. Pins that are queued, being pinned or pinned
+count, each CID once. Failed ones do not count. Nothing is removed from an account that
+has more already.`,
 		Args: func(cmd *cobra.Command, given []string) error {
-			if len(given) != 1 {
-				return args("EMAIL", "SIZE")(cmd, given)
+			if len(given) == 1 {
+				return nil
 			}
-			if !cmd.Flags().Changed("max-pins") {
-				return errors.New("SIZE is missing, and so is --max-pins")
-			}
-			return nil
+			return args("EMAIL", "SIZE")(cmd, given)
 		},
 		RunE: func(cmd *cobra.Command, given []string) error {
 			var in admin.NewQuota
@@ -41,26 +39,35 @@ Nothing is removed from an account that has more already.`,
 			if cmd.Flags().Changed("max-pins") {
 				in.Pins = &maxPins
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				u, err := a.SetQuota(cmd.Context(), given[0], in)
-				if err != nil {
-					return err
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
+				if in == (admin.NewQuota{}) {
+					u, err := a.Account(cmd.Context(), given[0])
+					used, pins := usageText(u)
+					return fmt.Sprintf("quota of %s: %s; used: %s; max pins: %s; pins: %s", u.Email, quotaText(u.Quota), used, countText(u.MaxPins), pins), err
 				}
-				_, err = fmt.Fprintf(c.stdout, "quota of %s: %s; max pins: %s\n", u.Email, quotaText(u.Quota), countText(u.MaxPins))
-				return err
+				u, err := a.SetQuota(cmd.Context(), given[0], in)
+				return fmt.Sprintf("quota of %s: %s; max pins: %s", u.Email, quotaText(u.Quota), countText(u.MaxPins)), err
 			})
 		},
 	}
-	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "most pins it may have, those that wait included; 0 is no limit")
+	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "how many pins it may have at most, waiting ones included; 0 is no limit")
 	return cmd
 }
 
-// quotaText is a quota of bytes for people, and countText one of pins.
+// quotaText is a quota of bytes for people. countText is one of pins.
 func quotaText(bytes uint64) string {
 	if bytes == 0 {
 		return "-"
 	}
 	return config.Size(bytes).String()
+}
+
+// usageText is how many bytes and pins an account uses, for people.
+func usageText(a admin.Account) (bytes, pins string) {
+	if a.Usage == nil {
+		return text.OrDash(""), text.OrDash("")
+	}
+	return text.RoughSize(a.Usage.Bytes), strconv.Itoa(a.Usage.Pins)
 }
 
 func countText(n uint64) string {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A build says what it is of as far as it knows, and never "(devel)".
+// A build says which version and commit it is, as far as that is known. It never says "(devel)".
 func TestVersionOf(t *testing.T) {
 	vcs := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}
 	for _, tt := range []struct {
@@ -23,7 +23,8 @@ func TestVersionOf(t *testing.T) {
 		{"", "", nil, "devel", false},
 	} {
 		name, details := versionOf(tt.set, &debug.BuildInfo{Main: debug.Module{Version: tt.module}, Settings: tt.settings})
-		if name != tt.want || slices.Contains(details, "commit 0123456789ab") != tt.commit || slices.Contains(details, "modified") != tt.commit {
+		if name != tt.want || slices.Contains(details, "commit 0123456789ab") != tt.commit || slices.Contains(details, "modified") != tt.commit ||
+			slices.Contains(details, "commit not known") != (tt.want == "devel") {
 			t.Errorf("%q of %q is %q %v, want %q", tt.set, tt.module, name, details, tt.want)
 		}
 	}

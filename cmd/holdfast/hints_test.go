@@ -10,6 +10,8 @@ import (
 
 func TestHints(t *testing.T) {
 	var out bytes.Buffer
+	c := &cli{program: "./holdfast"}
+	printError := c.printError
 	printError(&out, hint.Add(errors.New("it broke"), "mend it"))
 	if want := "holdfast: error: it broke\nhint: mend it\n"; out.String() != want {
 		t.Errorf("printed %q, want %q", &out, want)
@@ -17,6 +19,11 @@ func TestHints(t *testing.T) {
 	out.Reset()
 	printError(&out, errors.Join(hint.Add(errors.New("it broke"), "mend it"), errors.New("twice")))
 	if want := "holdfast: error: it broke\ntwice\nhint: mend it\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", &out, want)
+	}
+	out.Reset()
+	printError(&out, hint.Add(errors.New("run `holdfast user ls`"), "`holdfast pin ls` and holdfast"))
+	if want := "holdfast: error: run `./holdfast user ls`\nhint: `./holdfast pin ls` and holdfast\n"; out.String() != want {
 		t.Errorf("printed %q, want %q", &out, want)
 	}
 	out.Reset()

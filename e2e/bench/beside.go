@@ -17,21 +17,20 @@ import (
 )
 
 const (
-	listedPins = 2000 // requests that are listed, of DAGs within their CIDs
+	listedPins = 2000 // requests in the lists; their DAGs are inline in the CIDs
 	listings   = 200  // pages of 1,000 of them
 )
 
-// measured is what one thing took: by the clock, and of the server's processor time. The
-// second is what to trust on a machine that others share.
+// measured is what one thing took: in seconds, and in processor time of the server. On a shared
+// machine, trust the second.
 type measured struct{ wall, cpu time.Duration }
 
-// sides are the two binaries that are compared: the other one, and the one that is built.
+// sides are the two binaries to compare: the other one, and the one built from this commit.
 type sides [2]string
 
-// beside measures another Holdfast and this one in turns, one run after the other and each
-// on a fresh directory: what pinning, serving, listing and reclaiming take. Blocks are
-// served to a Holdfast of this commit in both cases. In every other run this one comes
-// first. It prints medians, and the ratios run by run.
+// beside measures another Holdfast and this one in turns, run after run, each on a fresh directory:
+// how long pinning, serving, listing and reclaiming take. Both serve blocks to a Holdfast of this
+// commit. In every second run this one comes first. It prints medians, and the ratios of each run.
 func beside(ctx context.Context, r *rig.Rig, o options, source *rig.Kubo, c *content, out io.Writer, say func(string, ...any)) error {
 	other, err := filepath.Abs(o.beside)
 	if err != nil {
@@ -66,7 +65,7 @@ func beside(ctx context.Context, r *rig.Rig, o options, source *rig.Kubo, c *con
 	return printBeside(out, names, took, o.runs)
 }
 
-// one measures the server that r.Holdfast is. reader is the binary that it serves.
+// one measures the server r.Holdfast. reader is the binary that gets blocks from it.
 func one(ctx context.Context, r *rig.Rig, reader string, source *rig.Kubo, c *content, add func(string, measured)) error {
 	server, client, err := startHoldfast(ctx, r, nil)
 	if err != nil {
@@ -126,7 +125,7 @@ func one(ctx context.Context, r *rig.Rig, reader string, source *rig.Kubo, c *co
 	return errors.Join(err, server.Stop())
 }
 
-// serve has a fresh reader pin every DAG from the server.
+// serve makes a fresh reader pin every DAG from the server.
 func serve(ctx context.Context, r *rig.Rig, binary string, from *rig.Server, c *content, step func(string, func() (time.Duration, error)) error) error {
 	measured := r.Holdfast
 	r.Holdfast = binary

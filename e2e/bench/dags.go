@@ -10,14 +10,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// dag is what is pinned.
+// dag is a DAG to pin.
 type dag struct {
 	name   string
-	target float64 // how many times as fast as Kubo it has to be
+	target float64 // how many times as fast as Kubo Holdfast has to pin it
 	cid    string
 }
 
-// content is what the source has.
+// content is the content of the source.
 type content struct {
 	blocks dag // 102,400 leaves of 4 KiB, 589 nodes of up to 174 links, 4 above, the root
 	small  dag // 20,000 files, 100 directories, the root
@@ -27,7 +27,7 @@ type content struct {
 	old, new string
 }
 
-// pinned lists the DAGs that both pin, in the order in which they do.
+// pinned lists the DAGs that both pin, in order.
 func (c *content) pinned() []dag { return []dag{c.blocks, c.small, c.large} }
 
 func addContent(ctx context.Context, source *rig.Kubo, say func(string, ...any)) (*content, error) {
@@ -72,8 +72,8 @@ func addSmallFiles(ctx context.Context, source *rig.Kubo) (string, error) {
 	return source.AddTree(ctx, dir)
 }
 
-// addVersions adds 10 directories of 100 files of 100 blocks each, and again with one
-// file changed.
+// addVersions adds 10 directories of 100 files of 100 blocks each, and then the same with one file
+// changed.
 func addVersions(ctx context.Context, source *rig.Kubo) (old, new string, err error) {
 	dir, err := os.MkdirTemp("", "holdfast-bench-")
 	if err != nil {

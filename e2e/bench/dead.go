@@ -16,20 +16,21 @@ const (
 	deadRequests = 1_000_000
 	deadAccounts = 16
 	deadPosters  = 4 // of each account, at the same time
-	// What is asked for now is pinned within liveTarget whatever lies before it.
+	// A live pin must be pinned within liveTarget, whatever waits before it.
 	liveTarget = 5 * time.Second
-	// All requests have had a turn within a time that is in proportion for fewer.
+	// All requests must have a turn within this time; for fewer requests it is shorter in
+	// proportion.
 	triedTarget = 20 * time.Minute
-	// deadMemory is what the server may hold of its own.
+	// deadMemory is the limit of the server's own memory.
 	deadMemory = 300 << 20
-	// A live pin that is not there by then is said to have taken so long: what waits in
-	// order does for hours.
+	// If a live pin is not pinned by then, it counts as having taken this long: waiting in
+	// order takes hours.
 	liveMost = 4 * time.Minute
 )
 
-// dead posts requests for CIDs that nobody has, of 16 accounts, and measures how long a
-// live pin behind them takes, how long it takes until all of them have been tried, and
-// the memory that they cost.
+// dead posts requests of 16 accounts for CIDs that nobody has. It measures how long a live pin
+// behind them takes, how long it takes until all of them have been tried, and the memory that they
+// cost.
 func dead(ctx context.Context, r *rig.Rig, requests int, source *rig.Kubo, out io.Writer, say func(string, ...any)) error {
 	d, err := r.NewData()
 	if err != nil {
@@ -49,7 +50,7 @@ func dead(ctx context.Context, r *rig.Rig, requests int, source *rig.Kubo, out i
 		return err
 	}
 	defer server.Kill()
-	clients := make([]*rig.Client, deadAccounts+1) // the last has nothing that is dead
+	clients := make([]*rig.Client, deadAccounts+1) // the last one has no dead pins
 	for i := range clients {
 		token, err := rig.Login(ctx, server.HTTP, email(i), password)
 		if err != nil {
@@ -123,7 +124,7 @@ func atMost(d, most time.Duration) string {
 	return d.Round(time.Millisecond).String()
 }
 
-// postDead has each client post its part of the requests.
+// postDead makes each client post its part of the requests.
 func postDead(ctx context.Context, clients []*rig.Client, requests int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -170,11 +171,11 @@ func pinBehind(ctx context.Context, source *rig.Kubo, c *rig.Client, seed uint64
 	return time.Since(began), err
 }
 
-// ownWatch notes the most that a process holds.
+// ownWatch notes the maximum of memory that a process holds.
 type ownWatch struct {
 	quit chan struct{}
 	once sync.Once
-	done chan struct{} // closed when most and err are there
+	done chan struct{} // closed when most and err are set
 	most uint64
 	err  error
 }
@@ -202,7 +203,7 @@ func watchOwn(pid int) *ownWatch {
 	return w
 }
 
-// stop ends the watch and gives what it noted. It may be called twice.
+// stop ends the watch and returns the maximum. It may be called twice.
 func (w *ownWatch) stop() (most uint64, err error) {
 	w.once.Do(func() { close(w.quit) })
 	<-w.done

@@ -23,8 +23,8 @@ func manyStay(ctx context.Context, r *rig.Rig, source *rig.Kubo, c *content, out
 	if err := kubo.Connect(ctx, source.Addrs[0]); err != nil {
 		return err
 	}
-	// Kubo would pin them in ten minutes; it adds them in less, and Holdfast then
-	// has them from there.
+	// Kubo would pin them in ten minutes. It adds them faster, and Holdfast then gets them
+	// from it.
 	say("adding a million blocks to Kubo")
 	many, err := kubo.AddFile(ctx, rig.Random(4, 1<<20*1<<10), 1<<10)
 	if err != nil {
@@ -69,12 +69,12 @@ func manyStay(ctx context.Context, r *rig.Rig, source *rig.Kubo, c *content, out
 
 const (
 	rowsInARow = 20
-	// gapTarget is how long no block may come while the source is asked for some.
+	// gapTarget is the maximum time without a block while the source is asked for some.
 	gapTarget = 2 * time.Second
 )
 
-// inARow pins the same DAG again and again, each time from nothing, and prints the
-// longest time without a block and how many were asked for again.
+// inARow pins the same DAG again and again, each time in a fresh server. It prints the longest time
+// without a block, and how many blocks were asked for again.
 func inARow(ctx context.Context, r *rig.Rig, source *rig.Kubo, c *content, out io.Writer, say func(string, ...any)) error {
 	fmt.Fprintf(out, "\n%s, %d times in a row\n\n", c.blocks.name, rowsInARow)
 	worst := time.Duration(0)
@@ -106,7 +106,7 @@ func inARow(ctx context.Context, r *rig.Rig, source *rig.Kubo, c *content, out i
 	return err
 }
 
-// howItWent reads what the server's log says of the one pin that there was.
+// howItWent reads what the server's log says of its only pin.
 func howItWent(log string) (gap time.Duration, again string, err error) {
 	for line := range strings.Lines(log) {
 		if !strings.Contains(line, "msg=pinned") {

@@ -17,10 +17,10 @@ var profiles = []string{"small", "default", "large"}
 // idleMemory is what a server of one profile holds while it has nothing to do.
 type idleMemory struct {
 	profile      string
-	fresh, after measuredMemory // once it is ready; once it pinned everything
+	fresh, after measuredMemory // when it is ready; after it pinned everything
 }
 
-// idle measures each profile by itself, on a fresh directory.
+// idle measures each profile, each on a fresh directory.
 func idle(ctx context.Context, r *rig.Rig, source *rig.Kubo, c *content, out io.Writer, say func(string, ...any)) error {
 	var all []idleMemory
 	for _, p := range profiles {

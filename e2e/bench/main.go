@@ -1,18 +1,21 @@
-// Command bench measures Holdfast beside Kubo, one after the other in one run and
-// from the same source: how long each takes to pin some DAGs, and to unpin one and
-// give its space back while others stay; how much memory each takes at most; and
-// what replacing a large DAG by its next version costs Holdfast. It prints a table.
+// Command bench measures Holdfast and Kubo, one after the other in one run and from the
+// same source. It measures
 //
-// Each has a fresh repository with its usual settings: Kubo's flatfs, and our
-// Badger. Both sync what they report as pinned.
+//   - how long each takes to pin some DAGs;
+//   - how long each takes to unpin one and give its space back while others stay;
+//   - the maximum of memory that each takes;
+//   - what replacing a large DAG by its next version costs Holdfast.
+//
+// It prints a table. Each server has a fresh repository with its usual settings: Kubo's flatfs, and
+// our Badger. Both sync what they report as pinned.
 //
 //	cd e2e && go run ./bench [--runs N] [--full]
 //
-// With --idle it measures the memory of an idle Holdfast alone, for each
-// node.profile. With --dead N it measures what N requests for CIDs that nobody has cost
-// and hold up, and nothing else; --full does that with a million. With --holdfast FILE it
-// measures another binary, such as one of an earlier commit. With --beside FILE it measures
-// that binary and this one in turns, without Kubo but as their source.
+// With --idle it measures only the memory of an idle Holdfast, for each node.profile. With --dead N
+// it measures only what N requests for CIDs that nobody has cost, and how long they delay others;
+// --full does that with a million. With --holdfast FILE it measures another binary, such as one of
+// an earlier commit. With --beside FILE it measures that binary and this one in turns; Kubo is then
+// only their source.
 package main
 
 import (
@@ -52,9 +55,9 @@ type options struct {
 	runs int
 	full bool
 	idle bool
-	dead int // 0 is that everything else is measured
+	dead int // 0: measure everything else
 
-	holdfast string // "" is the one that is built
+	holdfast string // "" is the binary built from this commit
 	beside   string // "" is none
 }
 

@@ -9,10 +9,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// memoryTarget is what a server may hold when it is idle.
+// memoryTarget is the limit for the memory of an idle server.
 const memoryTarget = 120 << 20
 
-// Go gives memory back for some minutes after it was used, ever more slowly.
+// Go gives memory back for some minutes after it was used, more and more slowly.
 const settleMost = 90 * time.Second
 
 type measuredMemory struct {
@@ -40,7 +40,7 @@ func settledMemory(ctx context.Context, pid int) (m measuredMemory, err error) {
 	return m, err
 }
 
-// watchMemory notes the most that two processes hold until stop is called.
+// watchMemory notes the maximum of memory that two processes hold until stop is called.
 func (r *results) watchMemory(kubo, holdfast int) (stop func() error) {
 	quit, failed := make(chan struct{}), make(chan error, 1)
 	go func() {

@@ -58,8 +58,8 @@ func (r *run) all(ctx context.Context) (err error) {
 	return nil
 }
 
-// pins pins every DAG in turns, and unpins the directory of small files as soon as it
-// is there, with 100,000 other blocks that stay.
+// pins pins every DAG with both servers in turns. It unpins the directory of small files as soon as
+// that is pinned, while 100,000 other blocks stay.
 func (r *run) pins(ctx context.Context) error {
 	for _, d := range r.content.pinned() {
 		kubo, err := pinInKubo(ctx, r.kubo, d.cid)
@@ -119,8 +119,8 @@ func (r *run) replace(ctx context.Context) error {
 	return nil
 }
 
-// startHoldfast starts a server on a fresh directory, with more environment if
-// that is not nil, and logs in.
+// startHoldfast starts a server on a fresh directory, with more environment unless that is nil, and
+// logs in.
 func startHoldfast(ctx context.Context, r *rig.Rig, env map[string]string) (*rig.Server, *rig.Client, error) {
 	const email, password = "bench@example.org", "correct horse battery staple"
 	d, err := r.NewData()
@@ -144,7 +144,7 @@ func startHoldfast(ctx context.Context, r *rig.Rig, env map[string]string) (*rig
 	return s, rig.NewClient(s.HTTP, token), nil
 }
 
-// poll is how often it is looked whether something is done.
+// poll is the time between two checks whether something is done.
 const poll = 2 * time.Millisecond
 
 // pinInKubo times the command, from its start to its end.
@@ -157,7 +157,7 @@ func pinInKubo(ctx context.Context, k *rig.Kubo, cid string) (time.Duration, err
 	return time.Since(began), err
 }
 
-// pinInHoldfast times a pin from the request until it is seen as pinned.
+// pinInHoldfast times a pin from the request until the server says pinned.
 func pinInHoldfast(ctx context.Context, c *rig.Client, cid string, origins []string) (time.Duration, string, error) {
 	// Ten times what Kubo took here for the slowest of the DAGs.
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
@@ -187,7 +187,7 @@ func unpinInKubo(ctx context.Context, k *rig.Kubo, cid string) (time.Duration, e
 	return time.Since(began), err
 }
 
-// unpinInHoldfast times the request and the command that do.
+// unpinInHoldfast times the request and the command that do the same.
 func unpinInHoldfast(ctx context.Context, s *rig.Server, c *rig.Client, id string) (time.Duration, error) {
 	if err := settle(); err != nil {
 		return 0, err

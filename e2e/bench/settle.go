@@ -6,15 +6,16 @@ import (
 	"syscall"
 )
 
-// touchBytes is a little more than what is pinned at a time; hosts that take back the
-// free memory of a guest leave it about as much.
+// touchBytes is a little more than the size of what is pinned at a time. Hosts that take
+// free memory back from a virtual machine leave it about as much.
 const touchBytes = 1 << 30
 
-// settle makes what comes next independent of what came before. The system writes what
-// is not written, so that nobody's syncs wait for what another wrote. And memory is
-// free that was in use a moment ago: on a virtual machine whose host takes free memory
-// back, a page that was not takes some microseconds, and whoever comes second would
-// pay for the file cache of both.
+// settle makes the next measurement independent of the one before. The system writes all
+// that is not written yet, so that the syncs of one server do not wait for writes of
+// another. And settle touches memory and frees it. The reason: on a virtual machine whose
+// host takes free memory back, a page that was not in use just before costs some
+// microseconds, and the server that is measured second would pay for the file cache of
+// both.
 func settle() error {
 	syscall.Sync()
 	m, err := syscall.Mmap(-1, 0, touchBytes, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)

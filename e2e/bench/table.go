@@ -13,11 +13,11 @@ import (
 const (
 	unpinRow    = "unpin and reclaim that directory"
 	unpinTarget = 5
-	// A new version has to take less than this part of what the first took.
+	// Pinning a new version must take less than this part of the time for the first version.
 	replaceTarget = 0.01
 )
 
-// results is what all runs gave.
+// results are the results of all runs.
 type results struct {
 	rows        []row
 	first, next []time.Duration // of replacing

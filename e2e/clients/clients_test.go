@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// patience is how long the server may take to start: machines under test are busy.
+// patience is how long the server may take to start: machines that run tests are busy.
 const patience = time.Minute
 
 const (
@@ -25,7 +25,7 @@ const (
 	password    = "correct horse battery"
 )
 
-// TestGeneratedClients has each generator make a client. A program calls every operation
+// TestGeneratedClients makes a client with each generator. A program calls every operation
 // with it, and reads each answer as the description says.
 func TestGeneratedClients(t *testing.T) {
 	binary := build(t)
@@ -53,8 +53,8 @@ func TestGeneratedClients(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// In the module, so that Go finds what the code imports; of a name that
-			// ./... passes over.
+			// In the module, so that Go finds what the code imports. ./... skips names that
+			// begin like this one.
 			dir, err := os.MkdirTemp(".", "_generated-")
 			if err != nil {
 				t.Fatal(err)

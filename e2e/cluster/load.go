@@ -18,10 +18,10 @@ import (
 	"time"
 )
 
-// result is what one kind of request came to.
+// result is the result for one kind of request.
 type result struct {
 	name string
-	rate float64 // a second
+	rate float64 // requests per second
 	p99  time.Duration
 }
 
@@ -57,8 +57,7 @@ func measure(ctx context.Context, s *service, progress io.Writer) (m measured, e
 	return m, nil
 }
 
-// checkList holds a list against what was asked for: a service that answers less
-// must not win.
+// checkList checks that a list is complete: a service that answers less must not win.
 func checkList(body []byte) error {
 	var list struct {
 		Count   int               `json:"count"`
@@ -73,7 +72,7 @@ func checkList(body []byte) error {
 	return nil
 }
 
-// newPin is the body of a request to pin what nobody has.
+// newPin is the body of a request to pin a CID that nobody has.
 func newPin() []byte {
 	digest := make([]byte, 32)
 	rand.Read(digest) // never fails
@@ -82,7 +81,7 @@ func newPin() []byte {
 	return fmt.Appendf(nil, `{"cid":%q,"name":"bench"}`, text)
 }
 
-// request makes one of a client's.
+// request makes one request of a client.
 func (s *service) request(method, rest string, client int, body []byte) []byte {
 	b := fmt.Appendf(nil, "%s %s%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n", method, s.path, rest, s.addr, s.tokens[client%accounts])
 	if body != nil {
@@ -91,7 +90,7 @@ func (s *service) request(method, rest string, client int, body []byte) []byte {
 	return append(append(b, "\r\n"...), body...)
 }
 
-// fill makes the pins that are listed, and gives their ids, by account.
+// fill makes the pins for the lists, and returns their ids, by account.
 func fill(ctx context.Context, s *service) (ids [accounts][]string, err error) {
 	total := shared
 	if s.own {
@@ -118,7 +117,7 @@ func fillFrom(ctx context.Context, s *service, client, n int) (ids []string, err
 	defer c.Close()
 	for len(ids) < n {
 		body, err := c.do(s.request("POST", "", client, newPin()))
-		// More than 1,000 a second of one account are put off.
+		// An account that makes more than 1,000 a second is told to wait.
 		if refused, ok := errors.AsType[*statusError](err); ok && refused.status == http.StatusTooManyRequests {
 			time.Sleep(100 * time.Millisecond)
 			continue
@@ -137,7 +136,7 @@ func fillFrom(ctx context.Context, s *service, client, n int) (ids []string, err
 	return ids, nil
 }
 
-// load has all clients make requests for as long as a measurement takes.
+// load lets all clients make requests for the duration of a measurement.
 func load(ctx context.Context, addr string, request func(client, n int) []byte, check func([]byte) error) (rate float64, p99 time.Duration, err error) {
 	var all sync.WaitGroup
 	var stop atomic.Bool
@@ -179,8 +178,8 @@ func load(ctx context.Context, addr string, request func(client, n int) []byte, 
 	return float64(len(times)) / elapsed.Seconds(), times[len(times)*99/100], nil
 }
 
-// conn is a connection that is kept alive, with as little of a client as there
-// can be: it shares the CPUs with what is measured.
+// conn is a connection that is kept alive, with a client that does as little as possible,
+// because it shares the CPUs with the measured server.
 type conn struct {
 	net.Conn
 	in *bufio.Reader
@@ -201,9 +200,9 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("it answers %d: %.300s", e.status, e.body) }
 
-// do makes a request and gives the body of the answer.
+// do makes a request and returns the body of the answer.
 func (c *conn) do(request []byte) ([]byte, error) {
-	// Longer than any answer takes: a service that hangs is an error.
+	// Longer than any answer takes, so that a service that hangs is an error.
 	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return nil, err
 	}

@@ -1,14 +1,13 @@
-// Command cluster measures the API of Holdfast beside that of IPFS Cluster: how
-// many requests each answers in a second, and in what time 99 of 100. One after
-// the other, in one run, on this machine, with the clients on it too. It prints a
+// Command cluster measures the APIs of Holdfast and IPFS Cluster: how many requests each
+// answers in a second, and within what time it answers 99 of 100. They are measured one
+// after the other, in one run, on this machine, and the clients run on it too. It prints a
 // table.
 //
-// Both have 16 accounts, 32 clients that show tokens, and pins that nobody has the
-// data of, so that what is measured is the API and what it keeps on disk: behind
-// Cluster is an IPFS daemon that never finds anything. A list has 1,000 pins. What
-// differs: Cluster's accounts all see the same 3,000 pins, ours each 1,000 of their
-// own, which is 16,000 in all; and Cluster does not wait for the disk before it
-// answers, while what Holdfast answered is there after power loss.
+// Both have 16 accounts and 32 clients with tokens. Nobody has the data of the pins, so
+// only the API is measured, and what it keeps on disk: the IPFS daemon behind Cluster never
+// finds anything. A list has 1,000 pins. Two things differ. Cluster's accounts all see the
+// same 3,000 pins; ours have 1,000 pins each, 16,000 in all. Cluster does not wait for the
+// disk before it answers; what Holdfast answered survives a power loss.
 //
 //	cd e2e/cluster && go run .
 package main
@@ -31,8 +30,8 @@ import (
 const (
 	accounts = 16
 	clients  = 32
-	shared   = 3000             // pins, where all accounts see the same
-	own      = 1000             // pins of each account, where they do not
+	shared   = 3000             // pins, if all accounts see the same ones
+	own      = 1000             // pins of each account, if they do not
 	duration = 10 * time.Second // of one measurement
 )
 
@@ -46,7 +45,7 @@ func main() {
 	}
 }
 
-// service is a pinning service that runs.
+// service is a running pinning service.
 type service struct {
 	addr   string   // host:port
 	path   string   // of its pins

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// startTimeout is far beyond what either takes to be ready.
+// startTimeout is much longer than either takes to be ready.
 const startTimeout = time.Minute
 
 func startHoldfast(ctx context.Context, dir, binary string) (_ *service, stop func() error, err error) {
@@ -76,8 +76,8 @@ func startHoldfast(ctx context.Context, dir, binary string) (_ *service, stop fu
 	return s, stop, nil
 }
 
-// startCluster starts a peer of its own, which no other can join, over a daemon
-// that finds nothing.
+// startCluster starts a single peer, which no other peer can join, over a daemon that finds
+// nothing.
 func startCluster(ctx context.Context, dir, binary string) (_ *service, _ func() error, err error) {
 	ipfs, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -120,8 +120,8 @@ func startCluster(ctx context.Context, dir, binary string) (_ *service, _ func()
 	return s, stop, nil
 }
 
-// initCluster makes a configuration: the one that it makes itself, but for the
-// accounts, the addresses, and who is known.
+// initCluster makes a configuration: the one that Cluster makes itself, with other
+// accounts, addresses and peers.
 func initCluster(ctx context.Context, conf, binary string, ipfs int, ports []int) error {
 	out, err := exec.CommandContext(ctx, binary, "-c", conf, "init", "--consensus", "crdt").CombinedOutput()
 	if err != nil {
@@ -192,8 +192,7 @@ func clusterToken(ctx context.Context, addr string, i int) (string, error) {
 	return out.Token, nil
 }
 
-// serveNothing is the API of an IPFS daemon that has nothing pinned and finds
-// nothing.
+// serveNothing is the API of an IPFS daemon that has no pins and finds nothing.
 func serveNothing(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	switch strings.TrimPrefix(r.URL.Path, "/api/v0/") {
@@ -212,7 +211,7 @@ func serveNothing(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	case "pin/ls":
 		if r.URL.Query().Get("arg") == "" {
-			return // a stream of nothing
+			return // an empty stream
 		}
 		w.WriteHeader(http.StatusInternalServerError)
 		fmt.Fprint(w, `{"Message":"not pinned","Code":0,"Type":"error"}`)
@@ -223,7 +222,7 @@ func serveNothing(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// freePorts are some of this host that nobody has now.
+// freePorts returns ports of this host that nobody uses now.
 func freePorts(n int) (ports []int, err error) {
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -236,8 +235,7 @@ func freePorts(n int) (ports []int, err error) {
 	return ports, nil
 }
 
-// start runs a process, which ends with this one at the latest. stop ends it and
-// waits.
+// start runs a process, which ends at the latest when this process ends. stop ends it and waits.
 func start(cmd *exec.Cmd, log string) (stop func() error, err error) {
 	f, err := os.Create(log)
 	if err != nil {
@@ -255,7 +253,7 @@ func start(cmd *exec.Cmd, log string) (stop func() error, err error) {
 			return fmt.Errorf("stop %s: %w", cmd.Path, err)
 		}
 		select {
-		case <-ended: // how is of no interest
+		case <-ended: // it does not matter how
 			return nil
 		case <-time.After(startTimeout):
 			return errors.Join(fmt.Errorf("%s does not stop", cmd.Path), cmd.Process.Kill())

@@ -20,12 +20,11 @@ const (
 
 type digest [sha256.Size]byte
 
-// made is blocks that are made from what they are: a block store of which only the
-// hashes are in memory.
+// made is a block store that makes its blocks when they are read. Only the hashes are in memory.
 type made struct {
 	levels [][]digest     // of the tree, the leaves first
-	sizes  []uint64       // of all that a full node of a level has below it
-	list   []digest       // the end first
+	sizes  []uint64       // by level: the bytes below a full node
+	list   []digest       // from the end of the list
 	at     map[digest]int // where a block is: level<<32 | index; the list has the level -1
 }
 
@@ -52,7 +51,7 @@ func cidOf(codec uint64, d digest) cid.Cid {
 	return cid.NewCidV1(codec, h)
 }
 
-// addTree makes a tree over so many leaves.
+// addTree makes a tree over a number of leaves.
 func (m *made) addTree(leaves int) cid.Cid {
 	level := make([]digest, leaves)
 	for i := range level {
@@ -101,7 +100,7 @@ func appendLink(b []byte, c cid.Cid, size uint64) []byte {
 
 const listLevel = -1
 
-// addList makes a list of so many nodes, each with a link to the one before.
+// addList makes a list of nodes, each with a link to the one before.
 func (m *made) addList(nodes int) cid.Cid {
 	m.list = make([]digest, nodes)
 	for i := range m.list {

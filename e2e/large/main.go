@@ -1,7 +1,7 @@
-// Command large pins a DAG of 5 million blocks and a linked list of 100,000 nodes from
-// a source in this process, which makes the blocks as they are asked for, and prints
-// how much memory the server holds meanwhile. On Linux, as root, the server runs in a
-// memory cgroup of 512 MiB, page cache and all.
+// Command large pins a DAG of 5 million blocks and a linked list of 100,000 nodes, and
+// prints how much memory the server holds meanwhile. The source is in this process and
+// makes the blocks as they are asked for. On Linux, as root, the server runs in a memory
+// cgroup of 512 MiB, page cache included.
 //
 //	cd e2e && go run ./large [--leaves N] [--list N]
 package main
@@ -21,7 +21,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// memoryTarget is what the server may hold, and what its cgroup has.
+// memoryTarget is the limit for the server's memory, and the limit of its cgroup.
 const memoryTarget = 512 << 20
 
 func main() {
@@ -157,10 +157,10 @@ func (h *holdfast) pin(ctx context.Context, root string, origins []string, limit
 	return err
 }
 
-// cgroup is one that bounds memory. A nil one is none.
+// cgroup is a cgroup that limits memory. A nil cgroup limits nothing.
 type cgroup struct{ dir string }
 
-// newCgroup makes one, where that can be.
+// newCgroup makes a cgroup, if this process may.
 func newCgroup(limit int) (*cgroup, error) {
 	const v1 = "/sys/fs/cgroup/memory"
 	g, file := &cgroup{fmt.Sprintf("%s/holdfast-large-%d", v1, os.Getpid())}, "memory.limit_in_bytes"
@@ -177,8 +177,8 @@ func newCgroup(limit int) (*cgroup, error) {
 	return g, nil
 }
 
-// through is a command that runs another in the group, from its first instruction on:
-// what it makes of its memory it looks up at its start.
+// through is a command that runs another command in the group from its first instruction
+// on, because the server reads at its start how much memory it has.
 func (g *cgroup) through() []string {
 	if g == nil {
 		return nil
@@ -188,7 +188,7 @@ func (g *cgroup) through() []string {
 
 func (g *cgroup) remove() {
 	if g != nil {
-		_ = os.Remove(g.dir) // it goes with the machine at the latest
+		_ = os.Remove(g.dir) // if this fails, it is gone after the next boot
 	}
 }
 
@@ -199,7 +199,7 @@ func (g *cgroup) note() string {
 	return fmt.Sprintf(", in a memory cgroup of %d MiB", memoryTarget>>20)
 }
 
-// report says how often the limit was reached, and what came of it.
+// report says how often the limit was reached, and whether the kernel killed anything.
 func (g *cgroup) report() string {
 	if g == nil {
 		return ""

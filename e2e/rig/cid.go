@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Codes of multicodec that the cases need.
+// Codes of multicodec that the tests need.
 const (
 	CodecRaw     = 0x55
 	CodecDagPB   = 0x70
@@ -29,7 +29,7 @@ func CID(codec uint64, block []byte) string {
 // IdentityCID makes the CIDv1 of a raw block that holds the block itself.
 func IdentityCID(block []byte) string { return CIDOf(CodecRaw, hashIdentity, block) }
 
-// CIDOf makes a CIDv1 from its parts, which may be such as nobody knows.
+// CIDOf makes a CIDv1 from its parts. They may be codes that no program knows.
 func CIDOf(codec, hash uint64, digest []byte) string {
 	b := binary.AppendUvarint([]byte{1}, codec)
 	b = binary.AppendUvarint(b, hash)

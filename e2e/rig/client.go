@@ -36,8 +36,8 @@ type PinResults struct {
 	Results []PinStatus `json:"results"`
 }
 
-// StatusError is an answer that is not a success: its status, and the PSA's
-// Failure object or that of the login API.
+// StatusError is an answer that is no success: its status, and the Failure object of the PSA or
+// of /api/auth.
 type StatusError struct {
 	Code    int // HTTP status
 	Reason  string
@@ -49,8 +49,8 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("status %d: %s: %s", e.Code, e.Reason, e.Details)
 }
 
-// Client speaks to a Holdfast server by HTTP, as one account. It is strict: a
-// field that the PSA does not know is an error.
+// Client calls a Holdfast server by HTTP, as one account. It is strict: a field that the PSA does
+// not know is an error.
 type Client struct {
 	Base  string // as in run.json
 	Token string
@@ -61,12 +61,12 @@ type Client struct {
 func NewClient(base, token string) *Client {
 	return &Client{Base: strings.TrimSuffix(base, "/"), Token: token, http: &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
-		// Well past any answer, and short enough to tell of a hung server.
+		// Longer than any answer takes, and short enough to notice a server that hangs.
 		Timeout: 30 * time.Second,
 	}}
 }
 
-// Login gives the access token of an account.
+// Login logs in to an account and returns an access token.
 func Login(ctx context.Context, base, email, password string) (string, error) {
 	var answer struct {
 		Access  string `json:"access_token"`
@@ -83,9 +83,9 @@ func Login(ctx context.Context, base, email, password string) (string, error) {
 	return answer.Access, nil
 }
 
-// Do sends in as JSON, unless it is nil or a reader of a ready body, and
-// decodes the answer into out, unless it is nil. An answer whose status is not
-// want is a [*StatusError].
+// Do sends in as JSON, unless in is nil or a reader of a finished body. It decodes the answer
+// into out, unless out is nil. If the status of the answer is not want, the error is a
+// [*StatusError].
 func (c *Client) Do(ctx context.Context, method, path string, in any, want int, out any) error {
 	var body io.Reader
 	switch in := in.(type) {
@@ -205,8 +205,8 @@ func (c *Client) All(ctx context.Context) ([]PinStatus, error) {
 	}
 }
 
-// WaitStatus polls a request until it has the status. Ending otherwise, as
-// failed or pinned, is an error.
+// WaitStatus polls a request until it has the status. If the request ends with another status,
+// failed or pinned, that is an error.
 func (c *Client) WaitStatus(ctx context.Context, id, status string, every time.Duration) (PinStatus, error) {
 	var s PinStatus
 	err := Poll(ctx, every, func() (bool, error) {

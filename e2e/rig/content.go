@@ -9,23 +9,22 @@ import (
 	"path/filepath"
 )
 
-// Random gives size bytes that are the same for the same seed and shared with
-// no other.
+// Random returns size random bytes: the same for the same seed, and different for another.
 func Random(seed uint64, size int64) io.Reader {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
 	return io.LimitReader(rand.NewChaCha8(key), size)
 }
 
-// RandomBytes is [Random], read.
+// RandomBytes is [Random] as a slice.
 func RandomBytes(seed uint64, size int) []byte {
 	b := make([]byte, size)
 	_, _ = io.ReadFull(Random(seed, int64(size)), b) // a ChaCha8 does not fail
 	return b
 }
 
-// WriteTree makes dirs directories below root, of files files each, all of
-// them small and different. With dirs 0, the files are in root itself.
+// WriteTree makes dirs directories below root, each with files files. All files are small and
+// different. With dirs 0, the files are in root itself.
 func WriteTree(root string, seed uint64, dirs, files int) error {
 	parents := []string{root}
 	if dirs > 0 {

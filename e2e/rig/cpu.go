@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// cpuTick is what /proc counts processor time in: USER_HZ, which is 100 on every
-// architecture that Go runs on.
+// cpuTick is the unit of processor time in /proc: USER_HZ, which is 100 on every architecture
+// that Go runs on.
 const cpuTick = 10 * time.Millisecond
 
 // CPUTime is how long the process has been on a processor, in user and in system mode,
@@ -18,7 +18,7 @@ func CPUTime(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("measure processor time: %w", err)
 	}
-	// The command's name is in parentheses, and may hold any byte; the state is behind it.
+	// The command's name is in parentheses and may have any byte in it. The state follows it.
 	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 	const user, system = 11, 12 // fields 14 and 15 of proc(5), of which two are cut off
 	if len(f) <= system {

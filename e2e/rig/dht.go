@@ -13,8 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p-kad-dht/dual"
 )
 
-// DHT is a private DHT, as nodes of a local network make one: small servers in
-// this process, on loopback. Kubo's sweep wants some twenty of them.
+// DHT is a private DHT, as the nodes of a local network make one: small servers in this process,
+// on loopback. Kubo's sweep needs some twenty of them.
 type DHT struct {
 	// Bootstrap is the multiaddr of the one server that nodes join by.
 	Bootstrap string
@@ -90,7 +90,7 @@ func (d *DHT) Close() error {
 	return errors.Join(errs...)
 }
 
-// Knows is how many of the servers keep that a peer has a block.
+// Knows is how many of the servers have a record that a peer has a block.
 func (d *DHT) Knows(ctx context.Context, c, peerID string) (n int, err error) {
 	key, err := cid.Decode(c)
 	if err != nil {

@@ -19,13 +19,13 @@ import (
 // Data is a data directory of Holdfast, and how to run the binary on it.
 type Data struct {
 	Dir string
-	// Env is more environment for every run, such as HOLDFAST_LOG_LEVEL=debug;
-	// it goes before what the rig sets by itself.
+	// Env is more environment for every run, such as HOLDFAST_LOG_LEVEL=debug. It wins
+	// over what the rig sets itself.
 	Env map[string]string
-	// As runs the binary as another user. Nil is the user that runs this.
+	// As is the user to run the binary as. Nil is the user of this process.
 	As *syscall.Credential
-	// Through is a command that the binary and its arguments are given to, such as
-	// one that bounds it and then runs it. Nil is none.
+	// Through is a command that runs the binary, such as one that limits its memory. The
+	// binary and its arguments are added to it. Nil is none.
 	Through []string
 	rig     *Rig
 }
@@ -93,14 +93,14 @@ func (d *Data) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Run runs `holdfast args...` on the directory, with stdin if that is not nil,
-// and gives what it printed to stdout. The error has what it printed to stderr.
+// Run runs `holdfast args...` on the directory, with stdin if that is not nil. It returns what the
+// command printed to stdout. The error has what it printed to stderr.
 func (d *Data) Run(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	cmd := d.command(ctx, args...)
 	cmd.Stdin = stdin
 	out, errs, err := output(cmd)
 	printed := errs
-	if len(args) < 2 || args[0] != "token" || args[1] != "create" { // whose output is a token
+	if len(args) < 2 || args[0] != "token" || args[1] != "create" { // its output is a token
 		printed += out
 	}
 	if err := d.keep(printed); err != nil {
@@ -131,13 +131,13 @@ func (d *Data) AddToken(ctx context.Context, email, name string) (string, error)
 	return strings.TrimSpace(out), err
 }
 
-// Launch starts a server and does not wait until it is ready.
+// Launch starts a server. It does not wait until the server is ready.
 func (d *Data) Launch() (*Process, error) {
 	log := filepath.Join(filepath.Dir(d.Dir), serverLog) // kept over restarts
 	return d.rig.starter.start("holdfast serve", log, d.command(context.Background(), "serve"))
 }
 
-// Ready waits until the process is a server that says it is ready.
+// Ready waits until the process is a server and says that it is ready.
 func (d *Data) Ready(ctx context.Context, p *Process) (*Server, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("not ready in a minute"))
 	defer cancel()
@@ -157,7 +157,7 @@ func (d *Data) Ready(ctx context.Context, p *Process) (*Server, error) {
 		if err := json.Unmarshal(b, &s.RunFile); err != nil {
 			return false, fmt.Errorf("run.json is not whole: %w: %q", err, b)
 		}
-		return s.RunFile.PID == p.PID(), nil // else a killed server left it
+		return s.RunFile.PID == p.PID(), nil // else a server that was killed left the file
 	})
 	if err != nil {
 		return nil, fmt.Errorf("wait for holdfast serve: %w\n%s", err, p.Tail())
@@ -182,6 +182,6 @@ func (d *Data) Serve(ctx context.Context) (*Server, error) {
 // PID is the server's process id.
 func (s *Server) PID() int { return s.Process.PID() }
 
-// Endpoint is the base URL of its pinning service, as a user of Kubo writes
-// it, slash included.
+// Endpoint is the base URL of the pinning service, as a user of Kubo writes it, with the slash at
+// its end.
 func (s *Server) Endpoint() string { return strings.TrimSuffix(s.HTTP, "/") + "/api/psa/" }

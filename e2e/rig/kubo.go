@@ -28,17 +28,17 @@ type Kubo struct {
 	api   string // base URL of the RPC API
 }
 
-// KuboOptions say how a Kubo differs from the rig's usual one.
+// KuboOptions say how a Kubo differs from what the rig starts by default.
 type KuboOptions struct {
 	Env      []string // more of the daemon's environment, as KEY=VALUE
 	SwarmKey string   // the text of its swarm.key; "" is none
-	// Config is more of its configuration, by key with dots; nil takes back what
-	// the rig would set by itself.
+	// Config is more of its configuration, by key with dots. The value nil removes what the
+	// rig would set itself.
 	Config map[string]any
 }
 
-// InDHT has a Kubo find and provide as it does by default, in the DHT of the
-// local network, which it joins by one node.
+// InDHT makes a Kubo find and provide as it does by default, in the DHT of the local network. It
+// joins that by one node.
 func InDHT(bootstrap string) KuboOptions {
 	return KuboOptions{Config: map[string]any{
 		"Bootstrap":       []string{bootstrap},
@@ -47,8 +47,8 @@ func InDHT(bootstrap string) KuboOptions {
 	}}
 }
 
-// StartKubo makes a repository and starts a daemon on it: the defaults of
-// Kubo, flatfs among them, but nothing that dials out by itself.
+// StartKubo makes a repository and starts a daemon on it. It has the defaults of Kubo, such as
+// flatfs, but nothing that dials out by itself.
 func (r *Rig) StartKubo(ctx context.Context, name string, o KuboOptions) (*Kubo, error) {
 	dir, err := r.TempDir(name)
 	if err != nil {
@@ -78,13 +78,12 @@ func (r *Rig) StartKubo(ctx context.Context, name string, o KuboOptions) (*Kubo,
 	return k, nil
 }
 
-// env keeps the user's own settings of Kubo away, and its telemetry off.
+// env keeps the user's own settings of Kubo away, and switches its telemetry off.
 func (k *Kubo) env() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(k.Repo), "IPFS_PATH=" + k.Repo, "IPFS_TELEMETRY=off"}
 }
 
-// isolate turns off what the test profile leaves on, but for what is to be
-// otherwise.
+// isolate switches off what the test profile leaves on, except what the options set.
 func (k *Kubo) isolate(but map[string]any) error {
 	path := filepath.Join(k.Repo, "config")
 	b, err := os.ReadFile(path)
@@ -164,8 +163,8 @@ func (k *Kubo) waitReady(ctx context.Context) error {
 	})
 }
 
-// Run runs `ipfs args...` on the repository, with stdin if that is not nil,
-// and gives what it printed to stdout. The error has what it printed to stderr.
+// Run runs `ipfs args...` on the repository, with stdin if that is not nil. It returns what the
+// command printed to stdout. The error has what it printed to stderr.
 func (k *Kubo) Run(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, k.rig.IPFS, args...)
 	cmd.Env = k.env()
@@ -174,8 +173,7 @@ func (k *Kubo) Run(ctx context.Context, stdin io.Reader, args ...string) (string
 	return out, err
 }
 
-// output runs a command and gives its stdout and stderr; the error has the
-// latter too.
+// output runs a command and returns its stdout and stderr. The error has the stderr too.
 func output(cmd *exec.Cmd) (stdout, stderr string, err error) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -186,9 +184,8 @@ func output(cmd *exec.Cmd) (stdout, stderr string, err error) {
 	return out.String(), errs.String(), nil
 }
 
-// RPC calls the daemon's own API, which costs less than a run of the binary,
-// and decodes the first JSON value of the answer into result unless that is
-// nil.
+// RPC calls the daemon's own API, which costs less than running the binary. It decodes the first
+// JSON value of the answer into result, unless result is nil.
 func (k *Kubo) RPC(ctx context.Context, command string, q url.Values, result any) error {
 	body, err := k.stream(ctx, command, q, nil, "")
 	if err != nil {
@@ -198,8 +195,8 @@ func (k *Kubo) RPC(ctx context.Context, command string, q url.Values, result any
 	return finish(command, body, result)
 }
 
-// finish decodes the first JSON value of an answer into result, unless that is
-// nil, and reads the answer to its end: only then is the command over.
+// finish decodes the first JSON value of an answer into result, unless result is nil. It reads
+// the answer to its end, because only then the command is done.
 func finish(command string, body io.Reader, result any) error {
 	if result != nil {
 		if err := json.NewDecoder(body).Decode(result); err != nil {
@@ -232,8 +229,7 @@ func (k *Kubo) stream(ctx context.Context, command string, q url.Values, in io.R
 	return &streamBody{res}, nil
 }
 
-// streamBody reads an answer to its end, where the daemon says in a trailer
-// whether what came before was all.
+// streamBody reads an answer to its end. There a trailer says whether the answer is complete.
 type streamBody struct{ res *http.Response }
 
 func (b *streamBody) Read(p []byte) (int, error) {
@@ -246,7 +242,7 @@ func (b *streamBody) Read(p []byte) (int, error) {
 
 func (b *streamBody) Close() error { return b.res.Body.Close() }
 
-// upload sends one file to a command that takes one.
+// upload sends a file to a command.
 func (k *Kubo) upload(ctx context.Context, command string, q url.Values, file io.Reader, result any) error {
 	pr, pw := io.Pipe()
 	defer pr.Close() // ends the writer if the daemon stops reading
@@ -269,8 +265,8 @@ func (k *Kubo) upload(ctx context.Context, command string, q url.Values, file io
 	return finish(command, body, result)
 }
 
-// AddFile adds content as a file of raw leaves of chunk bytes, at most 174
-// links a node, and gives its CIDv1.
+// AddFile adds content as a file of raw leaves of chunk bytes, with at most 174 links in a node.
+// It returns the CIDv1.
 func (k *Kubo) AddFile(ctx context.Context, content io.Reader, chunk int) (string, error) {
 	q := url.Values{
 		"cid-version":    {"1"},
@@ -285,8 +281,7 @@ func (k *Kubo) AddFile(ctx context.Context, content io.Reader, chunk int) (strin
 	return added.Hash, err
 }
 
-// PutBlock stores a block under a codec, whether or not it decodes, and gives
-// its CIDv1.
+// PutBlock stores a block under a codec, whether or not it decodes, and returns its CIDv1.
 func (k *Kubo) PutBlock(ctx context.Context, codec string, block []byte) (string, error) {
 	var put struct{ Key string }
 	err := k.upload(ctx, "block/put", url.Values{"cid-codec": {codec}}, bytes.NewReader(block), &put)
@@ -303,7 +298,7 @@ func (k *Kubo) Block(ctx context.Context, cid string) ([]byte, error) {
 	return io.ReadAll(body)
 }
 
-// PutDAG stores a node given as DAG-JSON under another codec and gives its CID.
+// PutDAG stores a node, given as DAG-JSON, under another codec and returns its CID.
 func (k *Kubo) PutDAG(ctx context.Context, codec, dagJSON string) (string, error) {
 	var put struct {
 		Cid struct {
@@ -315,7 +310,7 @@ func (k *Kubo) PutDAG(ctx context.Context, codec, dagJSON string) (string, error
 	return put.Cid.Link, err
 }
 
-// AddTree adds a directory as it is on disk and gives its CIDv1.
+// AddTree adds a directory of the disk and returns its CIDv1.
 func (k *Kubo) AddTree(ctx context.Context, root string) (string, error) {
 	out, err := k.Run(ctx, nil, "add", "-r", "-Q", "--cid-version=1", "--raw-leaves", "--pin=false", root)
 	return strings.TrimSpace(out), err
@@ -326,7 +321,7 @@ func (k *Kubo) Connect(ctx context.Context, addr string) error {
 	return k.RPC(ctx, "swarm/connect", url.Values{"arg": {addr}}, nil)
 }
 
-// Peers lists who the daemon is connected to, by peer id.
+// Peers lists the peers that the daemon is connected to, by peer id.
 func (k *Kubo) Peers(ctx context.Context) ([]string, error) {
 	var list struct{ Peers []struct{ Peer string } }
 	err := k.RPC(ctx, "swarm/peers", nil, &list)
@@ -337,7 +332,7 @@ func (k *Kubo) Peers(ctx context.Context) ([]string, error) {
 	return ids, err
 }
 
-// Providers asks the DHT who has a block, and gives the first so many peer ids.
+// Providers asks the DHT who has a block, and returns the first peer ids, up to a number.
 func (k *Kubo) Providers(ctx context.Context, cid string, count int) ([]string, error) {
 	body, err := k.stream(ctx, "routing/findprovs", url.Values{"arg": {cid}, "num-providers": {fmt.Sprint(count)}}, nil, "")
 	if err != nil {
@@ -369,8 +364,8 @@ func (k *Kubo) Disconnect(ctx context.Context, addr string) error {
 	return k.RPC(ctx, "swarm/disconnect", url.Values{"arg": {addr}}, nil)
 }
 
-// Fetch has the daemon pin DAGs, which brings every block of them here from
-// whoever it is connected to.
+// Fetch makes the daemon pin DAGs. That fetches every block of them from the peers that the
+// daemon is connected to.
 func (k *Kubo) Fetch(ctx context.Context, cids ...string) error {
 	return k.RPC(ctx, "pin/add", url.Values{"arg": cids, "progress": {"false"}}, nil)
 }
@@ -383,7 +378,7 @@ func (k *Kubo) Forget(ctx context.Context, cids ...string) error {
 	return k.RPC(ctx, "repo/gc", url.Values{"quiet": {"true"}}, nil)
 }
 
-// Export streams a DAG as a CAR, whose bytes are the same from any repository.
+// Export streams a DAG as a CAR. Its bytes are the same from every repository.
 func (k *Kubo) Export(ctx context.Context, cid string) (io.ReadCloser, error) {
 	return k.stream(ctx, "dag/export", url.Values{"arg": {cid}, "progress": {"false"}, "offline": {"true"}}, nil, "")
 }

@@ -10,22 +10,21 @@ import (
 	"strings"
 )
 
-// Names of what holdfast printed, beside each data directory.
+// Names of the files with what holdfast printed, beside each data directory.
 const (
 	serverLog   = "serve.log"
 	commandsLog = "commands.log"
 )
 
-// aToken is a JWT with its signature, which every token of ours is.
+// aToken matches a JWT with its signature. Every token of ours is one.
 var aToken = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`)
 
-// aKey is a word in a file of keys that is long enough to be one.
+// aKey matches a word in a file of keys that is long enough to be a key.
 var aKey = regexp.MustCompile(`[A-Za-z0-9+/_=-]{40,}`)
 
-// Leaks looks for secrets in all that holdfast printed since the rig was made:
-// the passwords given, any token, and the keys of every data directory that is
-// still there. It names each file and what kind of secret is in it, and how
-// many files it read.
+// Leaks looks for secrets in everything that holdfast printed since the rig was made: the given
+// passwords, any token, and the keys of every data directory that still exists. It names each file
+// with the kind of secret that is in it, and returns how many files it read.
 func (r *Rig) Leaks(passwords ...string) (leaks []string, read int, err error) {
 	secrets := make(map[string]string) // to their kinds
 	for _, p := range passwords {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// OwnMemory is RssAnon plus RssShmem: what the process itself holds. Plain RSS
-// counts the pages of mapped database files, which belong to the page cache.
+// OwnMemory is RssAnon plus RssShmem: what the process itself holds. Plain RSS also counts the
+// pages of mapped database files, which belong to the page cache.
 func OwnMemory(pid int) (uint64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if errors.Is(err, os.ErrNotExist) {

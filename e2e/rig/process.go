@@ -13,12 +13,10 @@ import (
 	"time"
 )
 
-// killGrace is how long Stop waits after SIGTERM: both daemons promise to be
-// gone in ten seconds.
+// killGrace is how long Stop waits after SIGTERM. Both daemons promise to end within ten seconds.
 const killGrace = 20 * time.Second
 
-// Process is a daemon that was started, in a process group of its own, with
-// its output in a file.
+// Process is a running daemon, in its own process group, with its output in a file.
 type Process struct {
 	Name string
 	Log  string // path of its stdout and stderr
@@ -27,8 +25,8 @@ type Process struct {
 	err  error         // of Wait; read after done
 }
 
-// starter starts processes from one thread that lives as long as it does: the
-// kernel's parent-death signal is tied to the thread that forked.
+// starter starts processes from one thread that lives as long as the starter: the kernel sends the
+// parent-death signal when the thread that forked ends.
 type starter struct {
 	jobs chan func()
 	once sync.Once
@@ -41,7 +39,7 @@ func newStarter() *starter {
 		for job := range s.jobs {
 			job()
 		}
-		// The thread stays locked, and so ends here with its children.
+		// The thread stays locked, so it ends here, and its children with it.
 	}()
 	return s
 }
@@ -83,7 +81,7 @@ func (p *Process) Signal(sig os.Signal) error {
 	return nil
 }
 
-// Wait waits for the process to end and gives how it ended: nil for exit 0.
+// Wait waits until the process has ended and says how: nil for exit 0.
 func (p *Process) Wait(ctx context.Context) error {
 	select {
 	case <-p.done:
@@ -101,13 +99,13 @@ func (p *Process) Kill() {
 		return
 	default:
 	}
-	// Its group has its pid, which stays taken until Wait has returned.
+	// The id of the group is the pid, which nobody else gets until Wait has returned.
 	_ = syscall.Kill(-p.PID(), syscall.SIGKILL) // it may just have ended
 	<-p.done
 }
 
-// Stop ends the process with SIGTERM, or with SIGKILL, and an error, if that
-// takes long. It may be called again, and then says how it ended.
+// Stop ends the process with SIGTERM. If that takes long, it uses SIGKILL and returns an error. It
+// may be called again; then it says how the process ended.
 func (p *Process) Stop() error {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -121,7 +119,7 @@ func (p *Process) Stop() error {
 	}
 }
 
-// Tail gives the end of what the process has printed, for a failure's report.
+// Tail returns the end of what the process has printed, for the report of a failure.
 func (p *Process) Tail() string {
 	const most = 16 << 10
 	b, err := os.ReadFile(p.Log)
@@ -137,7 +135,7 @@ func (p *Process) Tail() string {
 	return fmt.Sprintf("--- %s (pid %d)\n%s", p.Name, p.PID(), b)
 }
 
-// ended says why a process that should run does not; nil if it runs.
+// ended says how a process has ended that should run; nil if it runs.
 func (p *Process) ended() error {
 	select {
 	case <-p.done:

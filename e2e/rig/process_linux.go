@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// ownGroup gives cmd a process group, and has it killed when the thread that
-// starts it ends, so that an interrupted test run leaves no daemons behind.
+// ownGroup gives cmd its own process group. The kernel kills cmd when the thread that started it
+// ends, so an interrupted test run leaves no daemons behind.
 func ownGroup(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// ownGroup gives cmd a process group.
+// ownGroup gives cmd its own process group.
 func ownGroup(cmd *exec.Cmd) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}

@@ -1,9 +1,8 @@
-// Package rig builds the two binaries, Kubo's ipfs and holdfast, and runs
-// them: on loopback, with no bootstrap, no mDNS and no routing, so that no
-// packet leaves the machine.
+// Package rig builds two binaries, Kubo's ipfs and holdfast, and runs them on loopback, without
+// bootstrap, mDNS and routing. So no packet leaves the machine.
 //
-// Everything it starts is a [Process] that its caller stops; what a caller
-// forgets dies with this process.
+// Everything it starts is a [Process], which the caller stops. What a caller forgets to stop
+// ends with this process.
 package rig
 
 import (
@@ -24,7 +23,7 @@ const kuboPackage = "github.com/ipfs/kubo/cmd/ipfs"
 type Rig struct {
 	IPFS     string // path of Kubo's binary
 	Holdfast string // path of ours
-	Dir      string // for whatever the rig starts; removed by Close
+	Dir      string // for everything that the rig starts; Close removes it
 	starter  *starter
 }
 
@@ -47,7 +46,7 @@ func New(ctx context.Context, o Options) (*Rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Others must be able to run the binaries: one case drops to another user.
+	// Other users must be able to run the binaries: one test runs as another user.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -62,7 +61,7 @@ func New(ctx context.Context, o Options) (*Rig, error) {
 	return &Rig{IPFS: ipfs, Holdfast: holdfast, Dir: dir, starter: newStarter()}, nil
 }
 
-// Close removes the rig's directory. Stop what was started before.
+// Close removes the rig's directory. Stop all processes before.
 func (r *Rig) Close() error {
 	r.starter.close()
 	return os.RemoveAll(r.Dir)
@@ -85,8 +84,8 @@ func moduleDir(ctx context.Context) (string, error) {
 	return filepath.Dir(strings.TrimSpace(string(out))), nil
 }
 
-// buildKubo keeps the binary in the user's cache, where the go command sees
-// that it is up to date and does not link 120 MB again.
+// buildKubo builds Kubo into the user's cache. The go command finds it there, sees that it is up
+// to date, and does not link 120 MB again.
 func buildKubo(ctx context.Context, module string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package awake tells the time in which the process ran. A process that is stopped
-// (SIGSTOP, a frozen container, a machine that is paused) does not run, and what it
-// waits for cannot come meanwhile: such time must not count as silence of others.
+// Package awake measures the time in which the process ran. A stopped process (SIGSTOP, a
+// frozen container, a paused machine) does not run, and nothing that it waits for can come.
+// So such time must not count as silence of others.
 package awake
 
 import (
@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// A gap of more than Gap between two readings is time in which the process did not
-// run. It is five times [Beat], so that a machine which is merely busy counts on.
+// If more than Gap is between two readings, the process did not run in that time. Gap is five
+// times [Beat], so that time on a machine that is only busy still counts.
 const (
 	Beat = time.Second
 	Gap  = 5 * Beat
 )
 
-// Clock tells the time, less that in which the process did not run. Nothing but
-// readings tell it that the process runs, so its owner reads it every [Beat] at least.
-// It never goes back. Its methods may be called concurrently.
+// Clock tells the time, without the time in which the process did not run. It knows only from
+// its readings that the process runs, so its owner must read it at least every [Beat]. It
+// never goes back. Its methods may be called concurrently.
 type Clock struct {
 	now func() time.Time
 
 	mu   sync.Mutex
-	last time.Time     // what now gave last
-	lost time.Duration // by which it is behind now
+	last time.Time     // the last result of now
+	lost time.Duration // how far the clock is behind now
 }
 
-// New starts a clock on now, such as [time.Now], whose monotonic reading it keeps. Nil
-// is time.Now.
+// New starts a clock on now, such as [time.Now]. It keeps the monotonic reading of now's
+// times. Nil means time.Now.
 func New(now func() time.Time) *Clock {
 	if now == nil {
 		now = time.Now
@@ -35,7 +35,7 @@ func New(now func() time.Time) *Clock {
 	return &Clock{now: now, last: now()}
 }
 
-// Now is the time, which is only good to be compared with other times of this clock.
+// Now is the time. It can only be compared with other times of this clock.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,7 +47,7 @@ func (c *Clock) Now() time.Time {
 	return t.Add(-c.lost)
 }
 
-// Lost is for how long the process did not run since the clock was started.
+// Lost is how long the process did not run since the clock was started.
 func (c *Clock) Lost() time.Duration {
 	c.Now()
 	c.mu.Lock()

@@ -1,10 +1,10 @@
-// Package client says what counts as one client.
+// Package client says which addresses count as one client.
 package client
 
 import "net/netip"
 
-// Network is what limits count as one client: an IPv4 address, or an IPv6 network of 64
-// bits, which is what one customer has. Interfaces do not count.
+// Network returns what limits count as one client: an IPv4 address, or an IPv6 network of 64
+// bits, which is what one customer has. It ignores the zone of an address.
 func Network(ip netip.Addr) string {
 	ip = ip.Unmap().WithZone("")
 	if ip.Is4() {

@@ -1,5 +1,5 @@
 // Package diskerr has the errors of a disk, and of what keeps things on it. Packages pin and
-// store both give them to their callers: pin by names of its own, which are the same values.
+// store both return them. pin has its own names for the same values.
 package diskerr
 
 import (
@@ -12,25 +12,25 @@ var (
 	// ErrDiskFull: the floor of free disk space is reached; nothing was written.
 	// It may come as a [DiskFullError].
 	ErrDiskFull = errors.New("the disk is too full to store more")
-	// ErrUnwritable: the disk does not take what is written to it; nothing was changed.
+	// ErrUnwritable: writes to the disk fail; nothing was changed.
 	ErrUnwritable = errors.New("the disk cannot be written now")
-	// ErrInDoubt: the disk failed while the change was written. From then on it is
+	// ErrInDoubt: the disk failed while the change was written. From then on the change is
 	// read as made, but a crash may undo it.
 	ErrInDoubt = errors.New("the disk failed, and whether the change outlasts a crash is not known")
-	// ErrUnreadable: something is kept here, and what it says cannot be read: the disk gives
-	// an error or other bytes than were written. It is neither absent nor empty, and is not
-	// to be taken for that; what is asked for next may well be readable.
+	// ErrUnreadable: something is on disk but cannot be read: the disk gives an error, or
+	// other bytes than were written. Callers must not treat it as absent or empty. The next
+	// thing they read may well be readable.
 	ErrUnreadable = errors.New("what is on disk cannot be read")
-	// ErrClosed: what is asked is closing or closed.
+	// ErrClosed: the called part is closing or closed.
 	ErrClosed = errors.New("shutting down")
 )
 
 // DiskFullError is an [ErrDiskFull] that says how full the disk is.
 type DiskFullError struct {
-	Free, Kept uint64 // bytes that are free, and that are to be kept free
-	More       uint64 // that are needed beside these; 0 if Free is below Kept anyhow
-	// Upkeep: below Kept not even a removal is written. Else it is the floor for what
-	// is new, which the operator sets.
+	Free, Kept uint64 // bytes that are free, and bytes that must stay free
+	More       uint64 // bytes that the write needs as well; 0 if Free is already below Kept
+	// Upkeep says that Kept is the lower floor: below it not even a removal is written.
+	// Else Kept is the floor for new data, which the operator sets.
 	Upkeep bool
 }
 

@@ -9,11 +9,13 @@ import (
 	"strings"
 )
 
-// WriteFile puts data into a file, which survives power loss once it returns nil. Until
-// then the path has what it had before. temp is the name in the same directory that the
-// file is written under: a * in it stands for something random; without one it is
-// written over, which is for those who have the directory locked. After an error nothing
-// is left of it, but a crash may leave it.
+// WriteFile writes a file with data. Once it returns nil the file survives power loss. Until
+// then the path has what it had before.
+//
+// The data is first written to a file with the name temp in the same directory. A * in temp
+// stands for something random. Without a *, an existing file of that name is overwritten; that
+// is for callers that have locked the directory. After an error the temp file is removed. A
+// crash may leave it.
 func WriteFile(path, temp string, data []byte, mode fs.FileMode) (err error) {
 	dir := filepath.Dir(path)
 	var f *os.File

@@ -31,7 +31,7 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// What cannot be put in place leaves nothing, and what was there is as it was.
+// A write that fails leaves no file behind, and the old file is as it was.
 func TestWriteFileFails(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")

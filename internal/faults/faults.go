@@ -1,3 +1,5 @@
+// Package faults is what all HTTP servers here do with a fault of the server: a panic becomes an
+// error, and an error is logged once, under the request id that the client gets.
 package faults
 
 import (
@@ -13,11 +15,11 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// StatusClientGone is nginx's status for a client that hung up. Nobody reads it but
-// logs and metrics.
+// StatusClientGone is nginx's status for a client that hung up. It is only for logs and
+// metrics.
 const StatusClientGone = 499
 
-// Reason names a status for machines, such as METHOD_NOT_ALLOWED.
+// Reason is the name of a status for programs, such as METHOD_NOT_ALLOWED.
 func Reason(status int) string {
 	if status == StatusClientGone { // not one of HTTP's
 		return "CLIENT_CLOSED_REQUEST"
@@ -25,7 +27,7 @@ func Reason(status int) string {
 	return strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
 }
 
-// PanicError is a panic of a handler.
+// PanicError is the panic of a handler, as an error.
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -33,8 +35,8 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Recovered makes an error of what recover gave; nil is none. What net/http ends
-// a connection by goes on.
+// Recovered makes an error of what recover returned. Nil means that there was no panic. It
+// panics again with [http.ErrAbortHandler], by which net/http ends a connection.
 func Recovered(p any) error {
 	switch p {
 	case nil:
@@ -45,7 +47,7 @@ func Recovered(p any) error {
 	return &PanicError{p, debug.Stack()}
 }
 
-// RecoverPanics makes errors of panics.
+// RecoverPanics makes errors of panics of a handler.
 func RecoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		defer func() {
@@ -57,14 +59,14 @@ func RecoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// HungUp reports whether a request failed because its client is gone. conn is the
-// connection's context, and not one that the server ends by itself.
+// HungUp reports whether a request failed because its client is gone. conn is the context of
+// the connection, not a context that the server ends by itself.
 func HungUp(conn context.Context, err error) bool {
 	return conn.Err() != nil && errors.Is(err, context.Canceled)
 }
 
-// Log logs a fault of the server's own, once, and gives the id under which the
-// client is told of it: that of the answer's header, where it is put if it is not there.
+// Log logs a fault of the server, once. It returns the request id for the client: the one in
+// the header of the answer, or else a new one, which it puts there.
 func Log(log *slog.Logger, h http.Header, r *http.Request, err error) (id string) {
 	if id = h.Get(echo.HeaderXRequestID); id == "" {
 		id = uuid.NewString()
@@ -78,13 +80,13 @@ func Log(log *slog.Logger, h http.Header, r *http.Request, err error) (id string
 	return id
 }
 
-// Handler answers panics of a handler that is no router, in plain text.
+// Handler answers the panics of a handler that is no router, in plain text.
 func Handler(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if err := Recovered(recover()); err != nil {
 				id := Log(log, w.Header(), r, err)
-				// If an answer is on its way already, this is lost.
+				// This is lost if an answer has begun already.
 				http.Error(w, "something went wrong on the server; its log says what, under request id "+id, http.StatusInternalServerError)
 			}
 		}()

@@ -1,2 +1,2 @@
-// Package hint gives errors a line that says what to do about them.
+// Package hint adds to errors a line that says what to do about them.
 package hint

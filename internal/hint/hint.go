@@ -1,6 +1,6 @@
 package hint
 
-// Error is an error with what to do about it, shown on a line of its own.
+// Error is an error with a hint what to do about it. Commands show the hint on its own line.
 type Error struct {
 	error
 	Hint string

@@ -1,2 +1,3 @@
-// Package pipe has listeners within a process, for a server that is its own client.
+// Package pipe is a network listener within the process, for a client and a server in the same
+// process.
 package pipe

@@ -6,19 +6,20 @@ import (
 	"sync"
 )
 
-// Listener is a net.Listener within the process: dial gives one end of a
-// pipe, and Accept the other.
+// Listener is a net.Listener within the process: Dial returns one end of a pipe, and Accept the
+// other. It may be closed twice.
 type Listener struct {
 	conns     chan net.Conn
 	closed    chan struct{}
 	closeOnce sync.Once
 }
 
+// New makes a listener. The caller closes it.
 func New() *Listener {
 	return &Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// Dial fits http.Transport.DialContext.
+// Dial connects to the listener. It can be an http.Transport.DialContext.
 func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {

@@ -9,14 +9,14 @@ import (
 	"github.com/dustin/go-humanize/english"
 )
 
-// Counted is so many of something for people, such as "1 block" and "2 blocks".
+// Counted is a number of things for people, such as "1 block" and "2 blocks".
 func Counted[N ~int | ~uint64](n N, what string) string { return english.Plural(int(n), what, "") }
 
 // RoughSize is a number of bytes for people: "1.4 GiB".
 func RoughSize(n uint64) string { return humanize.IBytes(n) }
 
-// Printable escapes what could move the cursor or colour the terminal: names
-// and details come from clients.
+// Printable escapes what could move the cursor or colour the terminal, because names and
+// details come from clients.
 func Printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -30,7 +30,7 @@ func Printable(s string) string {
 	return b.String()
 }
 
-// ShellQuote makes one word of s for a shell.
+// ShellQuote quotes s so that a shell reads it as one word.
 func ShellQuote(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+,:@%=", r)
@@ -41,6 +41,7 @@ func ShellQuote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+// OrDash is s, or "-" if s is empty.
 func OrDash(s string) string {
 	if s == "" {
 		return "-"

@@ -3,6 +3,7 @@ package dagtest
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/ipld/go-ipld-prime/fluent/qp"
 	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
 	"github.com/ipld/go-ipld-prime/node/basicnode"
+	"github.com/multiformats/go-multicodec"
 	"github.com/multiformats/go-multihash"
 )
 
@@ -98,6 +100,35 @@ func JSON(name string, links ...cid.Cid) blocks.Block {
 	}
 	return Block(cid.DagJSON, buf.Bytes())
 }
+
+// JWS is a signed object about a block, in dag-jose.
+func JWS(payload cid.Cid) blocks.Block {
+	n, err := qp.BuildMap(basicnode.Prototype.Any, 2, func(m datamodel.MapAssembler) {
+		qp.MapEntry(m, "payload", qp.Bytes(payload.Bytes()))
+		qp.MapEntry(m, "signatures", qp.List(1, func(l datamodel.ListAssembler) {
+			qp.ListEntry(l, qp.Map(1, func(m datamodel.MapAssembler) { qp.MapEntry(m, "signature", qp.Bytes([]byte("sig"))) }))
+		}))
+	})
+	if err != nil {
+		panic(err)
+	}
+	var buf bytes.Buffer
+	if err := dagcbor.Encode(n, &buf); err != nil {
+		panic(err)
+	}
+	return Block(uint64(multicodec.DagJose), buf.Bytes())
+}
+
+// Git is an object of Git: a blob, tree, commit or tag.
+func Git(kind, body string) blocks.Block {
+	return Hashed(cid.GitRaw, multihash.SHA1, fmt.Appendf(nil, "%s %d\x00%s", kind, len(body), body))
+}
+
+// GitSum is the SHA-1 by which Git names an object.
+func GitSum(b blocks.Block) []byte { return b.Cid().Hash()[2:] }
+
+// GitName is that SHA-1 in hexadecimal digits, as commits and tags have it.
+func GitName(b blocks.Block) string { return hex.EncodeToString(GitSum(b)) }
 
 // Identity is a CID that holds its data itself.
 func Identity(codec uint64, data []byte) cid.Cid {

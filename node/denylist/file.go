@@ -18,6 +18,8 @@ import (
 	"github.com/ipfs/boxo/path"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // extension is what the name of a list ends in, as with Kubo.
@@ -210,9 +212,6 @@ func (inMemory) Close() error { return nil }
 
 var _ io.ReadSeekCloser = inMemory{}
 
-// codecs are those that a block here may be read under.
-var codecs = [...]uint64{cid.DagProtobuf, cid.Raw, cid.DagCBOR, cid.DagJSON}
-
 // cid gives what the list says of a block, and in which line. A rule that
 // allows it under any codec goes before those that deny it.
 func (f *file) cid(c cid.Cid) (status nopfs.Status, line uint64) {
@@ -222,7 +221,8 @@ func (f *file) cid(c cid.Cid) (status nopfs.Status, line uint64) {
 	if !ok || status == nopfs.StatusAllowed {
 		return status, line // no rule is about a codec
 	}
-	for _, codec := range codecs {
+	for _, code := range pin.Codecs {
+		codec := uint64(code)
 		if codec == c.Type() {
 			continue
 		}

@@ -38,8 +38,9 @@ const (
 	// A gateway is asked for so many blocks at a time at first, and for so many at
 	// most: each is a request of its own.
 	gatewayStart, gatewayMost = 8, requestsMost
-	// So many requests are under way to all gateways. What is read of an answer waits
-	// in memory, unchecked, and may be as large as a block.
+	// So many requests are under way to all gateways. What is read of an answer waits in
+	// memory, unchecked. trustless.Client reads a MiB of each, and of all of them together
+	// as much again.
 	requestsMost = bytesInFlight / (2 << 20)
 	// A session asks so many gateways: records of providers may name any number.
 	gatewaysMost = 8
@@ -61,32 +62,50 @@ func (x *Exchange) Found(c cid.Cid, gs []Gateway) {
 		return
 	}
 	for _, g := range gs {
-		id := peer.ID(g.String()) // which no peer has
-		if x.closed {
-			continue
+		if x.isSourceOf(g, w.sessions) {
+			w.requeue()
 		}
-		l := x.lines[id]
-		if l == nil {
-			l = newLine(x, id)
-			l.window = window{size: gatewayStart, most: gatewayMost}
-			l.gateway, l.fetches, l.rest = g, make(map[string]*fetch), make(map[*Session]*rest)
-			l.health = x.healthOf(id)
-			x.lines[id] = l
-		}
-		for _, s := range w.sessions {
-			if s.gateways < gatewaysMost {
-				s.addSource(l, isNamed)
-			}
-		}
-		if len(l.sources) == 0 {
-			delete(x.lines, id)
-			continue
-		}
-		w.requeue()
 	}
 	for _, s := range w.sessions {
 		s.assign()
 	}
+}
+
+// isSourceOf makes a gateway a source of sessions that have room for one more. It reports
+// whether it is a source of any session now.
+func (x *Exchange) isSourceOf(g Gateway, sessions []*Session) bool {
+	if x.closed {
+		return false
+	}
+	id := peer.ID(g.String()) // which no peer has
+	l := x.lines[id]
+	if l == nil {
+		l = newLine(x, id)
+		l.window = window{size: gatewayStart, most: gatewayMost}
+		l.gateway, l.fetches, l.rest = g, make(map[string]*fetch), make(map[*Session]*rest)
+		l.health = x.healthOf(id)
+		x.lines[id] = l
+	}
+	for _, s := range sessions {
+		if s.gateways < gatewaysMost {
+			s.addSource(l, isNamed)
+		}
+	}
+	if len(l.sources) == 0 {
+		delete(x.lines, id)
+		return false
+	}
+	return true
+}
+
+// Use makes gateways sources of the session from its beginning, like origins.
+func (s *Session) Use(gs []Gateway) {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	for _, g := range gs {
+		s.x.isSourceOf(g, []*Session{s})
+	}
+	s.assign()
 }
 
 // fetch is a request that is under way to a gateway.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -27,13 +28,14 @@ const (
 )
 
 // TooLarge takes note that a peer began to send a message of so many bytes, more than
-// is read. What was in it is lost.
-func (x *Exchange) TooLarge(p peer.ID, bytes uint64) {
+// is read. What was in it is lost. If the peer was asked for one block alone, asked is that:
+// whoever reads the message may find out whether it is that block, and call [Exchange.Oversized].
+func (x *Exchange) TooLarge(p peer.ID, bytes uint64) (asked cid.Cid) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	l := x.lines[p]
 	if l == nil || l.open == 0 || !l.held.IsZero() {
-		return
+		return cid.Undef
 	}
 	now := time.Now()
 	if l.open > 1 {
@@ -42,18 +44,42 @@ func (x *Exchange) TooLarge(p peer.ID, bytes uint64) {
 		}
 		l.held = now.Add(min(max(narrowLeast, 2*l.window.latency), narrowMost))
 		l.narrow(now)
-		return
+		return cid.Undef
 	}
 	// It is this block, and not how many there are.
 	l.window.size, l.window.lossy = max(l.wide, l.window.size), 0
 	l.wide = 0
 	for _, a := range l.asks {
 		if a.state == askBlock {
-			x.oddly(l, a.want.key, fmt.Sprintf("it sends a message of %d bytes, more than the %d that Bitswap allows", bytes, network.MessageSizeMax), oddPause, now)
+			asked = a.want.cid
+			x.oddly(l, a.want.key, fmt.Sprintf("it sends a message of %d bytes, more than the %d (4 MiB) that Bitswap allows", bytes, network.MessageSizeMax), oddPause, now)
 			break
 		}
 	}
 	l.assign()
+	return asked
+}
+
+// Oversized takes note that a block was seen to have so many bytes that no message takes
+// it: its bytes had the hash of its CID.
+func (x *Exchange) Oversized(p peer.ID, c cid.Cid, bytes uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	w := x.wants[string(c.Hash())]
+	if w == nil {
+		return
+	}
+	x.log.Info("a block is too large for a message of Bitswap", "cid", c, "bytes", bytes, "peer", p)
+	for _, s := range w.sessions {
+		s.oversized = append(s.oversized, Oversized{w.cid, bytes})
+		s.tell()
+	}
+}
+
+// Oversized is a block that no peer can send, since no message takes it.
+type Oversized struct {
+	CID   cid.Cid
+	Bytes uint64
 }
 
 // narrow has the line asked for less than is open, and takes back what is too much. What

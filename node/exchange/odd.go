@@ -152,12 +152,11 @@ func (s *Session) troubles(now time.Time) string {
 	for _, w := range s.wants {
 		t := trouble{w: w}
 		for _, l := range s.sources {
-			if late := l.late(w.key, now); late > 0 {
-				t.what = append(t.what, fmt.Sprintf("%s: has not sent all of it in %v", l.name(), late))
-				continue
-			}
 			o := l.health.odd[w.key]
 			if o == nil {
+				if late := l.late(w.key, now); late > 0 {
+					t.what = append(t.what, fmt.Sprintf("%s: has not sent all of it in %v", l.name(), late))
+				}
 				continue
 			}
 			text := l.name() + ": " + o.what

@@ -152,7 +152,7 @@ func TestMessageTooLarge(t *testing.T) {
 					t.Fatalf("%d are missing", len(missing))
 				}
 				text := s.Stats().Troubles
-				for _, want := range []string{large.Cid().String(), p.id.String(), fmt.Sprint(6 << 20), "more than the 4194304"} {
+				for _, want := range []string{large.Cid().String(), p.id.String(), fmt.Sprint(6 << 20), "more than the 4194304 (4 MiB)"} {
 					if !strings.Contains(text, want) {
 						t.Errorf("%q does not say %s", text, want)
 					}

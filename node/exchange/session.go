@@ -44,6 +44,8 @@ type Session struct {
 	gap     time.Duration // the longest that a block was waited for
 	again   uint64        // asks that were sent again
 	started time.Time
+
+	oversized []Oversized
 }
 
 // SessionStats is how a session goes.
@@ -55,6 +57,9 @@ type SessionStats struct {
 	// Troubles says, for a user, of which blocks something else came, which a gateway is
 	// slow to send, and which nobody has. "" is that there are none.
 	Troubles string
+	// Oversized are blocks that were wanted and are known to be too large for any peer to
+	// send. A gateway may still have them.
+	Oversized []Oversized
 }
 
 // NewSession begins a session about something, such as a DAG: those about the same
@@ -210,7 +215,7 @@ func (s *Session) empty() {
 	s.inbox, s.waiting = nil, 0
 }
 
-// inboxLeast is what a session's inbox may hold in any case: two blocks of the largest
+// inboxLeast is what a session's inbox may hold in any case: one block of the largest
 // size.
 const inboxLeast = 4 << 20
 
@@ -244,7 +249,7 @@ func (s *Session) Stats() SessionStats {
 	defer s.x.mu.Unlock()
 	now := time.Now()
 	s.measure(now)
-	st := SessionStats{Open: len(s.wants), Again: s.again, Gap: s.gap, Troubles: s.troubles(now)}
+	st := SessionStats{Open: len(s.wants), Again: s.again, Gap: s.gap, Troubles: s.troubles(now), Oversized: s.oversized}
 	for _, l := range s.sources {
 		if l.sources[s]&(saidHave|sentBlock) != 0 {
 			st.Sources++

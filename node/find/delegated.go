@@ -16,6 +16,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/routing"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 const (
@@ -187,6 +188,42 @@ func (r *Router) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <
 		r.note(c, err)
 	}()
 	return out
+}
+
+// FindPeer gives the addresses of a peer that the router knows. It gives none, and no
+// error, while the router is left alone after failures, and if it knows no such peer.
+func (r *Router) FindPeer(ctx context.Context, p peer.ID) (addrs []ma.Multiaddr, err error) {
+	about := peer.ToCid(p)
+	ready, probe := r.ready(about)
+	if !ready {
+		return nil, nil
+	}
+	if probe {
+		defer r.probeEnded()
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, routerTimeout, errSlowRouter)
+	defer cancel()
+	records, err := r.client.FindPeers(ctx, p)
+	if err == nil {
+		defer records.Close()
+		for n := 0; n < routerRecords && records.Next(); n++ {
+			v := records.Val()
+			if v.Err != nil {
+				err = v.Err
+				break
+			}
+			if ai := addrInfo(v.Val); ai.ID == p {
+				addrs = append(addrs, ai.Addrs...)
+			}
+		}
+	}
+	if slow := context.Cause(ctx); errors.Is(slow, errSlowRouter) {
+		err = slow
+	} else if ctx.Err() != nil {
+		return addrs, ctx.Err() // which says nothing of the router
+	}
+	r.note(about, err)
+	return addrs, err
 }
 
 func (r *Router) find(ctx context.Context, c cid.Cid, count int, out chan<- peer.AddrInfo) error {

@@ -289,3 +289,40 @@ func TestRouterThatFailsForSome(t *testing.T) {
 	at.forward(routerProbe / 2)
 	same(t, collect(r.FindProvidersAsync(t.Context(), key(1), 0)), who(1, addrA))
 }
+
+// A router is asked where a peer is; what it says of others is left out, and a router that
+// fails is left alone.
+func TestRouterFindsPeers(t *testing.T) {
+	wanted, other := who(1, "/ip4/192.0.2.1/tcp/1"), who(2, "/ip4/192.0.2.2/tcp/1")
+	var asked atomic.Int64
+	var broken atomic.Bool
+	s := answer(t, func(w http.ResponseWriter, req *http.Request) {
+		asked.Add(1)
+		switch {
+		case broken.Load():
+			http.Error(w, "broken", http.StatusInternalServerError)
+		case req.URL.Path == "/routing/v1/peers/"+peer.ToCid(wanted.ID).String():
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			fmt.Fprintln(w, record(other))
+			fmt.Fprintln(w, record(wanted))
+		default:
+			http.NotFound(w, req)
+		}
+	})
+	r := router(t, RouterConfig{URL: s.URL})
+	addrs, err := r.FindPeer(t.Context(), wanted.ID)
+	if err != nil || len(addrs) != len(wanted.Addrs) || !addrs[0].Equal(wanted.Addrs[0]) {
+		t.Errorf("got %v, %v", addrs, err)
+	}
+	if addrs, err := r.FindPeer(t.Context(), other.ID); err != nil || len(addrs) > 0 {
+		t.Errorf("of a peer that it does not know: %v, %v", addrs, err)
+	}
+	broken.Store(true)
+	before := asked.Load()
+	if _, err := r.FindPeer(t.Context(), wanted.ID); err == nil {
+		t.Error("a router that fails is no error")
+	}
+	if addrs, err := r.FindPeer(t.Context(), wanted.ID); err != nil || len(addrs) > 0 || asked.Load() != before+1 {
+		t.Errorf("asked again at once: %v, %v, asked %d times", addrs, err, asked.Load()-before)
+	}
+}

@@ -14,6 +14,9 @@ type Guard struct {
 	// Own are addresses that are refused though they are public: what listens on
 	// this machine is reached by them, behind the firewall. nil is none.
 	Own *Own
+	// Port reports whether this server itself listens on a port of this machine, which
+	// [Guard.Requester] refuses. nil is no port. It may be called concurrently.
+	Port func(port uint16) bool
 }
 
 // RefusedError is why an address is not connected to.

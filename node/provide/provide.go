@@ -69,7 +69,7 @@ func New(cfg Config) (*Provider, error) {
 	}
 	p := &Provider{
 		cfg:    cfg,
-		ds:     steady{cfg.Datastore},
+		ds:     uncancelled{cfg.Datastore},
 		open:   make(chan struct{}),
 		wanted: make(map[pin.DAG]struct{}),
 		kick:   make(chan struct{}, 1),

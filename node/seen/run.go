@@ -19,7 +19,7 @@ const pageEntries = 4096 / entrySize
 
 // get looks an entry up. Keys are as good as random, so where one is follows from
 // what it is, up to a page or two.
-func (r *run) get(k key) (v uint32, found bool, err error) {
+func (r *run) get(k key) (v uint64, found bool, err error) {
 	if r.len == 0 || !r.filter.has(k) {
 		return 0, false, nil
 	}
@@ -49,14 +49,14 @@ func (r *run) get(k key) (v uint32, found bool, err error) {
 }
 
 // search looks a key up in a page.
-func search(page []byte, k key) (v uint32, found bool) {
+func search(page []byte, k key) (v uint64, found bool) {
 	lo, hi := 0, len(page)/entrySize
 	for lo < hi {
 		mid := (lo + hi) / 2
 		e := page[mid*entrySize:]
 		switch c := compare(k, key(e[:keySize])); {
 		case c == 0:
-			return binary.BigEndian.Uint32(e[keySize:]), true
+			return binary.BigEndian.Uint64(e[keySize:]), true
 		case c < 0:
 			hi = mid
 		default:

@@ -24,7 +24,7 @@ import (
 
 const (
 	keySize   = 16
-	entrySize = keySize + 4
+	entrySize = keySize + 8
 
 	// A lookup asks each run, so they are merged when there are so many.
 	mostRuns = 8
@@ -43,7 +43,7 @@ type Set struct {
 	dir      string
 	most     func() int
 	secret   [16]byte
-	fresh    map[key]uint32
+	fresh    map[key]uint64
 	runs     []*run // the newest last
 	len      int
 	onSpill  func() // for tests; nil is none
@@ -51,9 +51,9 @@ type Set struct {
 }
 
 // New makes an empty set that keeps as many entries in memory as most says at the time,
-// of about 40 bytes each, and others in files in dir that are gone when the process is.
+// of about 45 bytes each, and others in files in dir that are gone when the process is.
 func New(dir string, most func() int) *Set {
-	s := &Set{dir: dir, most: most, fresh: make(map[key]uint32)}
+	s := &Set{dir: dir, most: most, fresh: make(map[key]uint64)}
 	_, _ = rand.Read(s.secret[:]) // never fails
 	return s
 }
@@ -62,13 +62,13 @@ func New(dir string, most func() int) *Set {
 func (s *Set) Len() int { return s.len }
 
 // Get gives the number of a multihash; 0 if it is not there.
-func (s *Set) Get(h multihash.Multihash) (uint32, error) {
+func (s *Set) Get(h multihash.Multihash) (uint64, error) {
 	v, _, err := s.get(s.key(h))
 	return v, err
 }
 
 // Put gives a multihash a number, in the place of the one that it had.
-func (s *Set) Put(h multihash.Multihash, v uint32) error {
+func (s *Set) Put(h multihash.Multihash, v uint64) error {
 	k := s.key(h)
 	if _, ok := s.fresh[k]; !ok && len(s.runs) > 0 {
 		_, found, err := s.get(k)
@@ -105,7 +105,7 @@ func (s *Set) key(h multihash.Multihash) (k key) {
 	return k
 }
 
-func (s *Set) get(k key) (v uint32, found bool, err error) {
+func (s *Set) get(k key) (v uint64, found bool, err error) {
 	if v, found := s.fresh[k]; found {
 		return v, true, nil
 	}
@@ -127,7 +127,7 @@ func (s *Set) spill() error {
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, compare)
-	r, err := s.write(len(keys), func(add func(key, uint32) error) error {
+	r, err := s.write(len(keys), func(add func(key, uint64) error) error {
 		for _, k := range keys {
 			if err := add(k, s.fresh[k]); err != nil {
 				return err
@@ -157,7 +157,7 @@ func (s *Set) merge() error {
 			return err
 		}
 	}
-	merged, err := s.write(most, func(add func(key, uint32) error) error {
+	merged, err := s.write(most, func(add func(key, uint64) error) error {
 		for {
 			var least *cursor
 			for _, c := range from { // of equal keys the newest run's, which is last
@@ -200,7 +200,7 @@ type cursor struct {
 	left  int
 	done  bool
 	key   key
-	value uint32
+	value uint64
 }
 
 func (c *cursor) next() error {
@@ -214,12 +214,12 @@ func (c *cursor) next() error {
 		return fmt.Errorf("read what a walk has seen: %w", err)
 	}
 	copy(c.key[:], b[:])
-	c.value = binary.BigEndian.Uint32(b[keySize:])
+	c.value = binary.BigEndian.Uint64(b[keySize:])
 	return nil
 }
 
 // write makes a run of what fill adds, in order, at most n entries.
-func (s *Set) write(n int, fill func(add func(key, uint32) error) error) (_ *run, err error) {
+func (s *Set) write(n int, fill func(add func(key, uint64) error) error) (_ *run, err error) {
 	f, err := os.CreateTemp(s.dir, "seen-*")
 	if err != nil {
 		return nil, fmt.Errorf("make a file for what a walk has seen: %w", err)
@@ -235,10 +235,10 @@ func (s *Set) write(n int, fill func(add func(key, uint32) error) error) (_ *run
 	}
 	r := &run{file: f, filter: newBloom(n)}
 	out := bufio.NewWriterSize(f, 256<<10)
-	err = fill(func(k key, v uint32) error {
+	err = fill(func(k key, v uint64) error {
 		r.len++
 		r.filter.add(k)
-		b := binary.BigEndian.AppendUint32(k[:], v)
+		b := binary.BigEndian.AppendUint64(k[:], v)
 		_, err := out.Write(b)
 		return err
 	})

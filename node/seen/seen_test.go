@@ -27,7 +27,7 @@ func TestSetAgainstAMap(t *testing.T) {
 		s := New(dir, atMost(most))
 		spills := 0
 		s.onSpill = func() { spills++ }
-		want := map[uint64]uint32{}
+		want := map[uint64]uint64{}
 		rng := rand.New(rand.NewPCG(1, uint64(most)))
 		for range 3000 {
 			n := rng.Uint64N(900)
@@ -39,7 +39,7 @@ func TestSetAgainstAMap(t *testing.T) {
 				t.Fatalf("most %d: %d has %d, want %d", most, n, got, want[n])
 			}
 			if rng.IntN(2) == 0 {
-				v := rng.Uint32()
+				v := rng.Uint64()
 				want[n] = v
 				if err := s.Put(hashOf(t, n), v); err != nil {
 					t.Fatal(err)
@@ -73,7 +73,7 @@ func TestRunOfCrowdedKeys(t *testing.T) {
 		var k key
 		k[1] = byte(n % 3) // nearly all at the beginning
 		binary.BigEndian.PutUint64(k[8:], n)
-		s.fresh[k] = uint32(n)
+		s.fresh[k] = uint64(n)
 	}
 	if err := s.spill(); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestRunOfCrowdedKeys(t *testing.T) {
 		var k key
 		k[1] = byte(n % 3)
 		binary.BigEndian.PutUint64(k[8:], n)
-		if v, found, err := s.get(k); err != nil || !found || v != uint32(n) {
+		if v, found, err := s.get(k); err != nil || !found || v != uint64(n) {
 			t.Fatalf("%d: %d, %v, %v", n, v, found, err)
 		}
 		k[15]++

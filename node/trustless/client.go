@@ -1,6 +1,7 @@
 package trustless
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -12,14 +13,19 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/holdfast-ipfs/holdfast/node/guard"
 )
 
 const (
-	// defaultMaxBlock is the most that Bitswap allows, and so the most that
-	// anybody makes: https://specs.ipfs.tech/bitswap-protocol/#block-sizes
-	defaultMaxBlock = 2 << 20
+	// defaultMaxBlock is what a message of Bitswap takes, and so the most that peers
+	// can pass on. The specification asks for 2 MiB, and Kubo sends more.
+	defaultMaxBlock = 4 << 20
+	// An answer is read up to smallAnswer at once, and waits for room before the rest
+	// is read, so that all that are read take no more than 1 MiB each and largeAnswers.
+	smallAnswer  = 1 << 20
+	largeAnswers = 24 << 20
 	// An answer of which nothing comes for this long is given up: its beginning
 	// too, for which a gateway may have to look for the block itself.
 	stallTimeout = 10 * time.Second
@@ -39,7 +45,7 @@ type Config struct {
 	// often at once: that of a guard.Guard. If it can close idle connections,
 	// [Client.Close] has it do so.
 	Transport http.RoundTripper
-	// MaxBlock is the most bytes of a block; zero is 2 MiB.
+	// MaxBlock is the most bytes of a block; zero is 4 MiB.
 	MaxBlock int
 	// UserAgent is what the client calls itself; "" is "holdfast".
 	UserAgent string
@@ -53,6 +59,7 @@ type Client struct {
 	cfg     Config
 	http    *http.Client
 	timeout time.Duration
+	large   *semaphore.Weighted // what answers may have in memory beyond smallAnswer
 }
 
 // New makes a client. The caller closes it.
@@ -69,6 +76,7 @@ func New(cfg Config) *Client {
 			CheckRedirect: guard.Redirects(maxRedirects),
 		},
 		timeout: stallTimeout + time.Duration(cfg.MaxBlock)*time.Second/minRate,
+		large:   semaphore.NewWeighted(max(largeAnswers, int64(cfg.MaxBlock))),
 	}
 }
 
@@ -181,7 +189,7 @@ func (c *Client) get(parent context.Context, method string, p Provider, k cid.Ci
 	if n := answer.ContentLength; n > int64(c.cfg.MaxBlock) {
 		return nil, bad("the gateway has %d bytes for a block of at most %d", n, c.cfg.MaxBlock)
 	}
-	data, err := io.ReadAll(io.LimitReader(body, int64(c.cfg.MaxBlock)+1))
+	data, err := c.read(ctx, body, answer.ContentLength)
 	if err != nil {
 		return nil, failure(parent, ctx, err)
 	}
@@ -189,6 +197,29 @@ func (c *Client) get(parent context.Context, method string, p Provider, k cid.Ci
 		return nil, bad("the gateway has more than %d bytes for a block of at most that", c.cfg.MaxBlock)
 	}
 	return data, nil
+}
+
+// read reads an answer that has a length, or none as far as is known if that is below zero,
+// up to one byte more than a block may have.
+func (c *Client) read(ctx context.Context, body *lively, length int64) ([]byte, error) {
+	most := int64(c.cfg.MaxBlock) + 1
+	if length >= 0 {
+		most = min(most, length)
+	}
+	data, err := io.ReadAll(io.LimitReader(body, min(most, smallAnswer)))
+	if err != nil || most <= smallAnswer || len(data) < smallAnswer {
+		return data, err
+	}
+	body.stall.Stop() // it is not the gateway that is waited for
+	if err := c.large.Acquire(ctx, most-smallAnswer); err != nil {
+		return nil, err
+	}
+	defer c.large.Release(most - smallAnswer)
+	body.stall.Reset(stallTimeout)
+	whole := bytes.NewBuffer(make([]byte, 0, most+bytes.MinRead))
+	whole.Write(data)
+	_, err = whole.ReadFrom(io.LimitReader(body, most-smallAnswer))
+	return whole.Bytes(), err
 }
 
 // failure says why there is no answer, or only half of one.

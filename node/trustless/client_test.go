@@ -90,7 +90,7 @@ func TestRealGateway(t *testing.T) {
 	for i := range 50 {
 		have = append(have, block(strings.Repeat(fmt.Sprint(i), 1000)))
 	}
-	large := block(strings.Repeat("x", 2<<20))
+	large := block(strings.Repeat("x", 4<<20))
 	empty := block("")
 	pb, err := blocks.NewBlockWithCid(have[0].RawData(), cid.NewCidV0(have[0].Cid().Hash()))
 	if err != nil {
@@ -212,7 +212,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // Servers that are no gateway, or a bad one.
 func TestBad(t *testing.T) {
 	b := block("a block")
-	big := block(strings.Repeat("x", 2<<20+1))
+	big := block(strings.Repeat("x", 4<<20+1))
 	var served atomic.Int64
 	for name, c := range map[string]struct {
 		k    cid.Cid
@@ -224,7 +224,7 @@ func TestBad(t *testing.T) {
 		"fewer bytes": {b.Cid(), func(w http.ResponseWriter, _ *http.Request) { w.Write(b.RawData()[1:]) }, "not the block"},
 		"a page":      {b.Cid(), func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>welcome</html>") }, "not the block"},
 		"a large one": {big.Cid(), func(w http.ResponseWriter, _ *http.Request) { w.Write(big.RawData()) }, "bytes for a block"},
-		"without end": {b.Cid(), func(w http.ResponseWriter, _ *http.Request) { n, _ := io.Copy(w, zeros{}); served.Add(n) }, "more than 2097152 bytes"},
+		"without end": {b.Cid(), func(w http.ResponseWriter, _ *http.Request) { n, _ := io.Copy(w, zeros{}); served.Add(n) }, "more than 4194304 bytes"},
 		"says so":     {b.Cid(), func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "99999999999") }, "has 99999999999 bytes"},
 		"an error":    {b.Cid(), func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "oh no", 500) }, "answers 500"},
 		"no such":     {b.Cid(), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "answers 204"},

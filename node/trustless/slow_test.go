@@ -64,7 +64,7 @@ func TestSlow(t *testing.T) {
 		}, 5*time.Second + stallTimeout, false},
 		"a byte a second, without end": {func(r *http.Request) (*http.Response, error) {
 			return answer(r, &drip{every: time.Second, n: 1 << 30})
-		}, 42 * time.Second, false},
+		}, 74 * time.Second, false},
 		"a byte a second, of a few": {func(r *http.Request) (*http.Response, error) {
 			return answer(r, &drip{every: 9 * time.Second, n: 4})
 		}, 36 * time.Second, true},

@@ -88,7 +88,7 @@ func (w *walk) measure() (pin.Totals, error) {
 // measureByAnother measures the DAG by one that has what was passed over.
 func (w *walk) measureByAnother() (t pin.Totals, ok bool, err error) {
 	var failed error
-	mark := func(h multihash.Multihash) uint32 {
+	mark := func(h multihash.Multihash) uint64 {
 		m, err := w.seen.Get(h)
 		if err != nil {
 			failed = err
@@ -99,7 +99,7 @@ func (w *walk) measureByAnother() (t pin.Totals, ok bool, err error) {
 		Attempt: w.job.Attempt, Passed: w.over, Others: w.others,
 		Walked: func(d pin.DAG) bool {
 			c := d.CID()
-			return mark(c.Hash())&uint32(codecOf(c)) != 0
+			return mark(c.Hash())&uint64(codecOf(c)) != 0
 		},
 		Seen: func(r graph.Ref) bool { return mark(r.Hash) != 0 },
 	})
@@ -133,7 +133,7 @@ func (w *walk) countBelow(d pin.DAG) error {
 			if err != nil {
 				return err
 			}
-			if as != 0 && mark&uint32(as) != 0 {
+			if as != 0 && mark&uint64(as) != 0 {
 				continue
 			}
 			if _, err := w.countBlock(l.Hash, l.Size, as, false); err != nil {

@@ -10,7 +10,7 @@ const overMost = 2
 // What all walks together may keep in memory. Each has its share, and the least that
 // is worth having.
 const (
-	// Blocks that were seen, at about 40 bytes each; others are on disk.
+	// Blocks that were seen, at about 45 bytes each; others are on disk.
 	seenMost, seenLeast = 512 << 10, 16 << 10
 	// Nodes that are kept until they are whole, at about 400 bytes each. A tree has
 	// only those of which something is on its way; a linked list has all.
@@ -20,7 +20,7 @@ const (
 	// that nobody has sent the walk waits for these.
 	waitMost, waitLeast = 512 << 10, 32 << 10
 	// Links that are kept of nodes on the way, at about 100 bytes each. One block of
-	// 2 MiB may have 50,000.
+	// 4 MiB may have 100,000.
 	loadedMost, loadedLeast = 128 << 10, 8 << 10
 	// A batch is one sync of the disk: with 8 MiB a sync costs little beside the
 	// writing. When many walks write at the same time their batches share syncs.

@@ -10,6 +10,7 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
@@ -17,10 +18,9 @@ import (
 // What the seen-set has of a multihash: the codecs that it is read under, whether
 // its bytes are here, and how many those are.
 const (
-	markCodecs = uint32(codecRaw | codecDagPB | codecDagCBOR | codecDagJSON)
+	markCodecs = uint64(^codecs(0))
 	markHere   = markCodecs + 1
-	markSize   = 5 // bits before the size
-	sizeMost   = 1<<(32-markSize) - 1
+	markSize   = 9 // bits before the size
 )
 
 // passLeast is the size from which on a raw block on disk is asked after, whether it
@@ -30,14 +30,11 @@ const passLeast = 32 << 10
 // visit goes from a node to one that it links to: reads it if it is here, asks for
 // it if not. It reports whether it read the disk to some effect.
 func (w *walk) visit(p *item, c cid.Cid) (local bool, err error) {
-	if err := check(c); err != nil {
-		return false, fmt.Errorf("in block %s: %w", p.cid, err)
-	}
 	depth := p.depth + 1
 	if p == w.top {
 		depth = 0
 	}
-	if data, ok := inline(c); ok {
+	if data, ok := links.Inline(c); ok {
 		if err := w.refuse(c); err != nil {
 			return false, err
 		}
@@ -53,7 +50,7 @@ func (w *walk) visit(p *item, c cid.Cid) (local bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if mark&uint32(k.codec) != 0 {
+	if mark&uint64(k.codec) != 0 {
 		w.again(p, &item{key: k, cid: c, size: int(mark >> markSize)})
 		return false, nil
 	}
@@ -63,7 +60,7 @@ func (w *walk) visit(p *item, c cid.Cid) (local bool, err error) {
 	if limit := w.job.Limits.Depth; limit > 0 && depth > limit {
 		return false, pin.Refused("block %s is %d links from the root, more than the %d that pin.max_depth allows", c, depth, limit)
 	}
-	if err := w.seen.Put(hash, mark|uint32(k.codec)); err != nil {
+	if err := w.seen.Put(hash, mark|uint64(k.codec)); err != nil {
 		return false, err
 	}
 	if limit := w.job.Limits.Blocks; limit > 0 && uint64(w.seen.Len()) > limit {
@@ -202,6 +199,17 @@ func (w *walk) noteOther(it *item) {
 	w.others = append(w.others, graph.Ref{Hash: multihash.Multihash(it.hash), Size: it.size})
 }
 
+// isEmpty reports whether c is the CID of no bytes at all. Many servers never
+// send that block, and nobody needs them to. A hash that cannot be computed
+// here, and so never checked, is refused.
+func isEmpty(c cid.Cid) (bool, error) {
+	empty, err := c.Prefix().Sum(nil)
+	if err != nil {
+		return false, pin.Refused("block %s has a hash that cannot be computed here: %v", c, err)
+	}
+	return empty.Equals(c), nil
+}
+
 // ask wants an item's bytes from the network.
 func (w *walk) ask(it *item) {
 	if want := w.wants[it.hash]; want != nil {
@@ -319,7 +327,7 @@ func (w *walk) isGood(c cid.Cid, data []byte) (bool, error) {
 
 // inline goes on with a CID that is its own block: what it links to its parent holds.
 func (w *walk) inline(p *item, c cid.Cid, depth uint64, data []byte) error {
-	ls, err := w.linksOf(c, codecOf(c), data)
+	ls, err := w.linksOf(c, data)
 	if err != nil || len(ls) == 0 {
 		return err
 	}
@@ -341,9 +349,9 @@ func (w *walk) expand(it *item, data []byte, stored bool) error {
 		return nil // it was, and its bytes had been lost
 	}
 	if it.depth == 0 {
-		w.job.Progress.SetClaimed(claimedSize(it.codec, data))
+		w.job.Progress.SetClaimed(links.ClaimedSize(it.cid, data))
 	}
-	ls, err := w.linksOf(it.cid, it.codec, data)
+	ls, err := w.linksOf(it.cid, data)
 	if err != nil || len(ls) == 0 {
 		return err
 	}
@@ -399,7 +407,7 @@ func (w *walk) reload(it *item) error {
 	if !found {
 		return fmt.Errorf("block %s is gone while it is being walked", it.cid)
 	}
-	ls, err := w.linksOf(it.cid, it.codec, data)
+	ls, err := w.linksOf(it.cid, data)
 	if err != nil {
 		return err
 	}
@@ -408,27 +416,44 @@ func (w *walk) reload(it *item) error {
 	return nil
 }
 
-// linksOf gives what a block links to, each once, by whatever version of its CID.
-func (w *walk) linksOf(c cid.Cid, codec codecs, data []byte) ([]cid.Cid, error) {
-	ls, err := links(c, codec, data)
+// linksOf gives what a block links to, each once, by whatever version of its CID. A block
+// with a link that cannot be followed is refused now, before what its other links lead to
+// is fetched in vain; so is one that links to such a block and contains it.
+func (w *walk) linksOf(c cid.Cid, data []byte) ([]cid.Cid, error) {
+	ls, err := links.Of(c, data)
 	if err != nil {
 		return nil, err
 	}
 	if limit := w.job.Limits.Links; limit > 0 && uint64(len(ls)) > limit {
 		return nil, pin.Refused("block %s has %d links, more than the %d that pin.max_links allows", c, len(ls), limit)
 	}
-	if len(ls) < 2 {
-		return ls, nil
+	if len(ls) == 0 {
+		return nil, nil
 	}
 	once := make(map[key]struct{}, len(ls))
 	distinct := ls[:0]
 	for _, l := range ls {
 		if _, twice := once[keyOf(l)]; !twice {
+			if err := w.canFollow(l); err != nil {
+				return nil, fmt.Errorf("in block %s: %w", c, err)
+			}
 			once[keyOf(l)] = struct{}{}
 			distinct = append(distinct, l)
 		}
 	}
 	return distinct, nil
+}
+
+// canFollow refuses a link to what cannot be read here.
+func (w *walk) canFollow(l cid.Cid) error {
+	if err := links.Check(l); err != nil {
+		return err
+	}
+	if data, ok := links.Inline(l); ok { // of at most 128 bytes, so this does not go deep
+		_, err := w.linksOf(l, data)
+		return err
+	}
+	return nil
 }
 
 // count records that an item's block is here.
@@ -455,8 +480,8 @@ func (w *walk) countBlock(h multihash.Multihash, size int, as codecs, received b
 		return false, err
 	}
 	fresh = mark&markHere == 0
-	if fresh || mark&uint32(as) != uint32(as) {
-		mark = mark&markCodecs | uint32(as) | markHere | uint32(min(size, sizeMost))<<markSize
+	if fresh || mark&uint64(as) != uint64(as) {
+		mark = mark&markCodecs | uint64(as) | markHere | uint64(size)<<markSize
 		if err := w.seen.Put(h, mark); err != nil {
 			return false, err
 		}

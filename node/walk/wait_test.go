@@ -82,7 +82,7 @@ func TestLinksOfBothVersions(t *testing.T) {
 	root := dagtest.PB("root", leaf.Cid(), v0, dagtest.Raw("x").Cid())
 	all := []blocks.Block{leaf, dagtest.Raw("x"), root}
 	w := &walk{}
-	ls, err := w.linksOf(root.Cid(), codecDagPB, root.RawData())
+	ls, err := w.linksOf(root.Cid(), root.RawData())
 	if err != nil || len(ls) != 2 {
 		t.Errorf("links are %v, %v", ls, err)
 	}

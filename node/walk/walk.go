@@ -8,8 +8,10 @@ import (
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/holdfast-ipfs/holdfast/node/exchange"
+	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/seen"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
@@ -22,14 +24,18 @@ const (
 
 	// While something is under way, the walk looks at its clocks this often.
 	tick = 50 * time.Millisecond
-	// While nothing is, it has only the disk to look at, in case another walk has put
-	// there what is wanted.
+	// While nothing is and nothing came yet, it has only the disk to look at, in case
+	// another walk has put there what is wanted.
 	idleTick = 10 * time.Second
 	// What was asked for so long ago is looked for on disk again.
 	relookAfter = 5 * time.Second
 
 	// How often it is told how the asking goes.
 	tellEvery = time.Second
+
+	// When a block is known to be too large to be sent, others that are on their way have
+	// so long to come. They are not fetched again if the DAG is pinned without that block.
+	oversizedPatience = 5 * time.Second
 )
 
 // Config is what a walk works with.
@@ -59,10 +65,13 @@ type Config struct {
 // started runs any more.
 func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	root := job.DAG.CID()
+	if pin.DAGOf(job.Root) == job.DAG {
+		root = job.Root // peers may look it up as it was written
+	}
 	if !root.Defined() {
 		return pin.Totals{}, pin.Refused("%s names nothing", job.DAG)
 	}
-	if err := check(root); err != nil {
+	if err := links.Check(root); err != nil {
 		return pin.Totals{}, err
 	}
 	if cfg.Logger == nil {
@@ -134,6 +143,9 @@ type walk struct {
 	lastGot  time.Time // a block from the network
 	told     time.Time // when the progress was last told of the asking
 	relooked time.Time
+
+	oversized   []exchange.Oversized // blocks that no peer can send
+	oversizedAt time.Time            // when the first of them was known
 }
 
 // want is a block that the walk waits for.
@@ -171,6 +183,25 @@ func (w *walk) run() error {
 			return err
 		}
 	}
+}
+
+// refuseOversized ends the walk if a block of it is too large for any peer to send: once
+// all others that are asked for are here, or after a while. A gateway may give more if the
+// limit of a block allows more than a message takes, and what is repaired never fails.
+func (w *walk) refuseOversized(now time.Time) error {
+	limit := w.job.Limits.BlockBytes
+	if len(w.oversized) == 0 || w.job.Repair || limit == 0 || limit > network.MessageSizeMax {
+		return nil
+	}
+	if w.oversizedAt.IsZero() {
+		w.oversizedAt = now
+	}
+	if others := len(w.stack) > 0 || len(w.wants) > len(w.oversized); others && now.Sub(w.oversizedAt) < oversizedPatience {
+		return nil
+	}
+	b := w.oversized[0]
+	return pin.Refused("block %s has %d bytes, more than peers can send: a message of Bitswap has %d bytes (4 MiB) at most, with what is around the block",
+		b.CID, b.Bytes, network.MessageSizeMax)
 }
 
 // fill visits links until enough is asked for, and reports whether it stopped for
@@ -258,7 +289,11 @@ func (w *walk) wait(timer *time.Timer, more bool) error {
 			return nil
 		}
 	}
-	timer.Reset(w.rest(time.Now()))
+	now := time.Now()
+	timer.Reset(w.rest(now))
+	if err := w.refuseOversized(now); err != nil {
+		return err
+	}
 	select {
 	case <-ready:
 		w.inbox = w.cfg.Asker.Take()
@@ -281,10 +316,13 @@ func (w *walk) rest(now time.Time) time.Duration {
 		w.job.Slot.Release()
 		w.held, w.gained = false, false
 	}
-	if w.held || !waiting {
+	switch {
+	case w.held || !waiting:
 		return tick
+	case w.lastGot.IsZero():
+		return idleTick
 	}
-	return idleTick
+	return tellEvery
 }
 
 // tell says how the asking goes; before anything came at each chance, as who says to
@@ -297,6 +335,7 @@ func (w *walk) tell(now time.Time) {
 	st := w.cfg.Asker.Stats()
 	w.job.Progress.Asked(st.Sources, st.Again, st.Gap)
 	w.job.Progress.SetTroubles(st.Troubles)
+	w.oversized = st.Oversized
 }
 
 // arrivals takes in the blocks that came, up to a batch. Their CIDs were computed

@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
@@ -101,7 +102,7 @@ func reachable(all []blocks.Block) []blocks.Block {
 			return
 		}
 		seen[c] = true
-		ls, err := links(c, codecOf(c), by[c].RawData())
+		ls, err := links.Of(c, by[c].RawData())
 		if err != nil {
 			panic(err)
 		}

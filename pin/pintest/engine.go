@@ -85,7 +85,7 @@ func (e *engineEnv) job(spec pin.Spec) pin.Job {
 		e.Fatal("it is complete before it is fetched")
 	}
 	return pin.Job{
-		DAG: spec.DAG(), Attempt: a, Origins: e.Origins,
+		DAG: spec.DAG(), Attempt: a, Origins: hintsAt(e.Origins),
 		Progress: new(pin.Progress), Slot: freeSlot{}, IdleTimeout: time.Second,
 	}
 }
@@ -413,4 +413,12 @@ func testEngineAnnounce(e *engineEnv) {
 		})
 	}
 	wg.Wait()
+}
+
+// hintsAt makes origins of addresses.
+func hintsAt(addrs []string) (all []pin.Origin) {
+	for _, a := range addrs {
+		all = append(all, pin.Origin{Addr: a})
+	}
+	return all
 }

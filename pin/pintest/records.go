@@ -64,6 +64,7 @@ type dag struct {
 	attempt  pin.Attempt // zero until the first Begin
 	complete bool
 	totals   pin.Totals // if it is complete, or was and is being repaired
+	partial  pin.Kept
 }
 
 // repairing reports whether the DAG was complete, and is not complete again.
@@ -421,7 +422,7 @@ func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.
 		return nil, pin.ErrSuperseded
 	}
 	repaired := rec.repairing()
-	rec.complete, rec.totals = true, t
+	rec.complete, rec.totals, rec.partial = true, t, pin.Kept{}
 	err := r.settle(ctx, d, repaired)
 	return r.release(), err
 }

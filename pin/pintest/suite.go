@@ -75,6 +75,8 @@ func RunRecords(t *testing.T, open Open) {
 		{"KeyOfReplace", testKeyReplace},
 		{"KeyIsForgotten", testKeyAge},
 		{"KeyOfManyTogether", testKeyTogether},
+		{"Partial", testPartial},
+		{"GiveWay", testGiveWay},
 		{"Repairing", testRepairing},
 		{"Unfinished", testUnfinished},
 		{"UnfinishedAfter", testUnfinishedAfter},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -72,6 +73,9 @@ func diff(got, want pin.Request) string {
 	if !slices.Equal(got.Origins, want.Origins) {
 		add("Origins", got.Origins, want.Origins)
 	}
+	if got.From != want.From {
+		add("From", got.From, want.From)
+	}
 	if !got.Created.Equal(want.Created) {
 		add("Created", got.Created, want.Created)
 	}
@@ -121,6 +125,8 @@ func testAddRoundTrip(e *env) {
 		{CID: "x", Root: v1, Name: strings.Repeat("n", 255), Meta: big},
 		{CID: "x", Root: v1, Name: strings.Repeat("\u2318", 255), Meta: map[string]string{"": "", "k": "\xff\x00", "\xfe": "é"}},
 		{CID: "x", Root: v1, Name: "\xff\x00\xfe", Origins: []string{"/ip4/127.0.0.1/tcp/1/p2p/a", "/b"}},
+		{CID: "x", Root: v1, Origins: []string{"/ip4/127.0.0.1/tcp/1/p2p/a"}, From: netip.MustParseAddr("127.0.0.1")},
+		{CID: "x", Root: v1, Origins: []string{"/ip6/fd00::7/tcp/1/p2p/a"}, From: netip.MustParseAddr("fd00::7")},
 	} {
 		r := e.add(alice, s)
 		want := r

@@ -9,7 +9,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -63,12 +62,11 @@ func (g *Store) LetGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt)
 		return released, g.kv.Put(t, DAGKey(d), rec)
 	}
 	t.Delete(DAGKey(d))
+	t.Delete(PartialKey(d))
 	if rec.Attempt == 0 {
 		return released, nil
 	}
-	t.Delete(AttemptKey(rec.Attempt))
-	t.Delete(WholeKey(graph.HolderOf(rec.Attempt)))
-	return append(released, rec.Attempt), g.kv.Put(t, releasedKey(graph.HolderOf(rec.Attempt)), releasedRecord{DAG: []byte(d)})
+	return append(released, rec.Attempt), g.release(t, d, rec.Attempt)
 }
 
 // NewAttempt gives out an attempt, in the change that uses it.

@@ -1,4 +1,4 @@
-// Package graph keeps blocks and what holds them: keys 20 to 28 of the database, and its
+// Package graph keeps blocks and what holds them: keys 20 to 29 of the database, and its
 // go-datastore. It writes what a walk brings, says what is whole and what a DAG has in all,
 // drops what was let go of, and deletes blocks that nothing holds any more.
 //

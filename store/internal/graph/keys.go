@@ -25,6 +25,7 @@ const (
 	KNodes    = 0x26
 	KNode     = 0x27
 	KWhole    = 0x28
+	KPartial  = 0x29
 )
 
 func DAGKey(d pin.DAG) []byte { return AppendDAG([]byte{KDAG}, d) }

@@ -24,6 +24,7 @@ const (
 
 	KOnce      = 0x1a
 	KOnceOrder = 0x1b
+	KRequester = 0x1c
 )
 
 // Numbers in keys are big endian, so that keys sort as numbers do.

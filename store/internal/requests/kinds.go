@@ -35,6 +35,7 @@ func Kinds() []kv.Kind {
 			return nil
 		}},
 		{Prefix: KCharge, Name: "charge for a CID", Check: kv.CheckRecord[ChargeRecord]},
+		{Prefix: KRequester, Name: "where a pin came from", Check: checkRequester},
 		{Prefix: KUsage, Name: "usage of an account", Check: kv.CheckRecord[UsageRecord]},
 		{Prefix: KOnce, Name: "idempotency key", Check: kv.CheckRecord[onceRecord]},
 		{Prefix: KOnceOrder, Name: "order of an idempotency key", Check: kv.CheckLen(len(nameHash{}))},

@@ -83,6 +83,7 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 			known = nil
 		}
 		rec.Complete, rec.Blocks, rec.Bytes = true, totals.Blocks, totals.Bytes
+		t.Delete(holding.PartialKey(d))
 		if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
 			return err
 		}

@@ -261,7 +261,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*R
 	if err != nil {
 		return nil, err
 	}
-	req := &Request{Account: acct, Status: codeQueued, RequestRecord: RequestRecord{
+	req := &Request{Account: acct, Status: codeQueued, from: spec.From, RequestRecord: RequestRecord{
 		ID:      newID(created),
 		Created: created,
 		Seq:     rec.NextSeq,
@@ -287,6 +287,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*R
 		return nil, err
 	}
 	t.Set(RowKey(acct, req.Seq), EncodeRow(&req.RequestRecord))
+	putRequester(t, req)
 	if err := s.enlist(t, req, true); err != nil {
 		return nil, err
 	}
@@ -328,6 +329,7 @@ func (s *Store) erase(t *kv.Tx, req *Request) error {
 	t.Delete(RowKey(req.Account, req.Seq))
 	t.Delete(holdsKey(req.Account, req.Seq))
 	t.Delete(detailsKey(req.Account, req.Seq))
+	dropRequester(t, req)
 	if err := s.enlist(t, req, false); err != nil || !req.Status.live() {
 		return err
 	}
@@ -434,8 +436,11 @@ func (s *Store) forgetDamaged(r pin.Request) {
 }
 
 // readRest reads what goes with a request's status: why it failed, or how much it
-// has pinned.
+// has pinned, and where it came from.
 func (s *Store) readRest(r *kv.Reader, req *Request) (err error) {
+	if err := readRequester(r, req); err != nil {
+		return err
+	}
 	switch req.Status {
 	case CodePinned:
 		req.totals, err = s.pinnedTotals(r, req.Account, req.DAG())

@@ -26,7 +26,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 	}
 }
 
-// A key whose default is the zero value would not be missed above.
+// The check above does not notice a missing key whose default is the zero value.
 func TestExampleHasEveryKey(t *testing.T) {
 	doc, err := os.ReadFile(exampleFile)
 	if err != nil {

@@ -8,18 +8,17 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// sample is a good request to a route, by which the route's handler comes to what is
-// beneath it.
+// sample is a good request to a route: with it the handler calls the parts beneath it.
 type sample struct {
 	body, query string
-	// static: nothing is beneath it that can fail. It answers as ever.
+	// static: the route has nothing beneath it that can fail, and answers as always.
 	static bool
-	// lines: the answer's status is sent before anything can fail; the fault is its
-	// last line, and the status of a client that hung up stays as it was.
+	// lines: the status is sent before anything can fail. A fault is the last line of the
+	// answer, and if the client hangs up the status stays.
 	lines bool
 	// faultIs is the status that stands for a fault by its meaning; 0 is 500.
 	faultIs int
-	// bare: beneath it is nothing that knows of the client.
+	// bare: nothing beneath the route knows about the client.
 	bare bool
 }
 
@@ -64,17 +63,24 @@ func samples(refresh, email string) map[string]map[string]sample {
 			"POST /api/admin/accounts/:id/quota":   {body: `{"quota":1}`},
 			"POST /api/admin/accounts/:id/disable": {},
 			"POST /api/admin/accounts/:id/enable":  {},
-			"GET /api/admin/invites":               {},
-			"POST /api/admin/invites":              {body: `{}`},
-			"DELETE /api/admin/invites/:id":        {},
-			"GET /api/admin/audit":                 {},
-			"GET /healthz":                         {faultIs: http.StatusServiceUnavailable},
-			"GET /readyz":                          {faultIs: http.StatusServiceUnavailable},
-			"GET " + openAPIPath:                   {static: true},
-			echo.RouteNotFound + " /api/auth":      {static: true},
-			echo.RouteNotFound + " /api/auth/*":    {static: true},
-			echo.RouteNotFound + " /api/admin":     {static: true},
-			echo.RouteNotFound + " /api/admin/*":   {static: true},
+			"POST /api/admin/accounts/:id/role":    {body: `{"admin":false}`},
+			"POST /api/admin/accounts/:id/password": {
+				body: `{"password":"` + samplePass + `2","own_password":"` + samplePass + `"}`,
+			},
+			"GET /api/admin/accounts/:id/pins":   {},
+			"GET /api/admin/owners":              {},
+			"GET /api/admin/invites":             {},
+			"POST /api/admin/invites":            {body: `{}`},
+			"DELETE /api/admin/invites/:id":      {},
+			"GET /api/admin/audit":               {},
+			"GET /":                              {static: true},
+			"GET /healthz":                       {faultIs: http.StatusServiceUnavailable},
+			"GET /readyz":                        {faultIs: http.StatusServiceUnavailable},
+			"GET " + openAPIPath:                 {static: true},
+			echo.RouteNotFound + " /api/auth":    {static: true},
+			echo.RouteNotFound + " /api/auth/*":  {static: true},
+			echo.RouteNotFound + " /api/admin":   {static: true},
+			echo.RouteNotFound + " /api/admin/*": {static: true},
 		}),
 		"admin": psaSamples("/api/psa", map[string]sample{
 			"GET /api/admin/server":                 {static: true},
@@ -85,6 +91,8 @@ func samples(refresh, email string) map[string]map[string]sample {
 			"POST /api/admin/accounts/:id/quota":    {body: `{"quota":1}`},
 			"POST /api/admin/accounts/:id/disable":  {},
 			"POST /api/admin/accounts/:id/enable":   {},
+			"POST /api/admin/accounts/:id/role":     {body: `{"admin":false}`},
+			"GET /api/admin/accounts/:id/pins":      {},
 			"POST /api/admin/accounts/:id/password": {body: `{"password":"` + samplePass + `"}`},
 			"GET /api/admin/accounts/:id/tokens":    {},
 			"POST /api/admin/accounts/:id/tokens":   {body: `{"name":"kubo","scope":"pin"}`},

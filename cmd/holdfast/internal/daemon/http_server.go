@@ -24,18 +24,19 @@ import (
 // PSAPath is the base path of the Pinning Services API.
 const PSAPath = "/api/psa"
 
-// api is what is served over TCP.
+// api is what the server offers over TCP.
 type api struct {
 	cfg       config.HTTP
 	auth      *auth.Service
-	pins      psa.Service
+	pins      admin.Pins
+	store     admin.Store
 	delegates func() []string
 	probes    probes
 	requests  *metrics.Requests // nil counts nothing
 	log       *slog.Logger
 }
 
-// handler makes what serves everything.
+// handler makes the handler of all requests.
 func (a *api) handler() (http.Handler, error) {
 	e, err := a.router()
 	if err != nil {
@@ -47,9 +48,9 @@ func (a *api) handler() (http.Handler, error) {
 func (a *api) router() (*echo.Echo, error) {
 	e := echo.New()
 	e.IPExtractor = httpd.ClientIP(a.cfg.TrustedProxies)
-	e.HTTPErrorHandler = answerFault(a.log)
+	e.HTTPErrorHandler = answerFault(a.log, nothingHere)
 	if a.requests != nil {
-		e.Use(a.requests.Middleware("")) // first, so that it sees what was answered to errors
+		e.Use(a.requests.Middleware("")) // first, so that it sees how errors are answered
 	}
 	cors, err := a.cors()
 	if err != nil {
@@ -61,21 +62,24 @@ func (a *api) router() (*echo.Echo, error) {
 		endpoint = func() string { return endpointAt(base) }
 	}
 	authhttp.Register(e, a.auth, authhttp.Config{Endpoint: endpoint, Log: a.log})
-	(&admin.Server{Auth: a.auth, Log: a.log}).Register(e)
+	(&admin.Server{Auth: a.auth, Pins: a.pins, Store: a.store, Running: true, Log: a.log}).Register(e)
 	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
 		e.GET(path, echo.WrapHandler(serve))
 		e.HEAD(path, echo.WrapHandler(serve))
 	}
-	e.GET(openAPIPath, serveOpenAPI)
-	e.HEAD(openAPIPath, serveOpenAPI)
+	for path, serve := range map[string]echo.HandlerFunc{"/": serveRoot, openAPIPath: serveOpenAPI} {
+		e.GET(path, serve)
+		e.HEAD(path, serve)
+	}
 
 	authenticate := authhttp.Middleware(a.auth, func(_ echo.Context, err error) error { return err })
 	err = psa.Register(e.Group(PSAPath), psa.Config{
 		Service:   a.pins,
 		Delegates: a.delegates,
-		// Where the PSA authenticates, it answers errors as it should.
+		// Both are in one middleware, since the PSA answers errors of this one in its form.
 		Auth:        func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(authenticate(next)) },
 		CORSOrigins: a.origins(),
+		Requester:   httpd.Requester(a.cfg.TrustedProxies, a.cfg.Public()),
 		Logger:      a.log,
 	})
 	if err != nil {
@@ -84,7 +88,27 @@ func (a *api) router() (*echo.Echo, error) {
 	return e, nil
 }
 
-// refuseWhileDraining answers 503 to what would begin something new.
+// rootText is for people who open the server's address in a browser. It does not have
+// the server's own URL, which only the client knows.
+const rootText = `This is Holdfast, an IPFS pinning server. It has no pages.
+
+The Pinning Services API is at ` + PSAPath + `. To pin from Kubo, with the address of
+this page in the place of URL:
+
+    ipfs pin remote service add holdfast URL` + PSAPath + `/ TOKEN
+
+` + openAPIPath + ` describes the whole API.
+Documentation: https://github.com/holdfast-ipfs/holdfast
+`
+
+func serveRoot(c echo.Context) error { return c.String(http.StatusOK, rootText) }
+
+// nothingHere is for clients of the Pinning Services API that have its base URL wrong:
+// they show it to people.
+const nothingHere = "there is nothing at this path; the Pinning Services API is at " + PSAPath +
+	": the URL that clients are given must end in that"
+
+// refuseWhileDraining answers 503 to requests for new pins while the server stops.
 func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if c.Request().Method == http.MethodPost && a.probes.draining.Load() {
@@ -94,8 +118,8 @@ func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// cors lets web pages of the configured origins read every answer, but for those
-// of the PSA, which brings its own CORS.
+// cors lets web pages of the configured origins read every answer. The PSA has its own CORS,
+// so its paths are left out.
 func (a *api) cors() (echo.MiddlewareFunc, error) {
 	allow, err := psa.CORS(a.origins())
 	if err != nil {
@@ -112,11 +136,11 @@ func (a *api) cors() (echo.MiddlewareFunc, error) {
 	}, nil
 }
 
-// origins are the configured ones, not nil: that would be any.
+// origins are the configured origins, and never nil: nil would stand for all origins.
 func (a *api) origins() []string { return append([]string{}, a.cfg.CORSOrigins...) }
 
-// logRequests tells of each request at debug level only: what goes wrong is
-// logged where it is dealt with.
+// logRequests logs each request at debug level. Faults are logged elsewhere, where they are
+// handled.
 func logRequests(log *slog.Logger) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -135,8 +159,9 @@ func logRequests(log *slog.Logger) echo.MiddlewareFunc {
 	}
 }
 
-// answerFault answers what no package's handler did: unknown paths and panics.
-func answerFault(log *slog.Logger) echo.HTTPErrorHandler {
+// answerFault answers errors that no handler of a package has answered: panics, and unknown
+// paths. The answer about a path has notFound as its details.
+func answerFault(log *slog.Logger, notFound string) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		conn, sent := c.Request().Context(), c.Response().Committed
 		if _, panicked := errors.AsType[*faults.PanicError](err); sent && conn.Err() != nil && !panicked {
@@ -146,6 +171,9 @@ func answerFault(log *slog.Logger) echo.HTTPErrorHandler {
 		var details string
 		if e, ok := errors.AsType[*echo.HTTPError](err); ok {
 			status, details = e.Code, http.StatusText(e.Code)
+			if status == http.StatusNotFound {
+				details = notFound
+			}
 		} else if faults.HungUp(conn, err) {
 			status, details = faults.StatusClientGone, "the client hung up"
 		} else {

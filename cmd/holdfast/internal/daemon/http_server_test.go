@@ -39,16 +39,17 @@ func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level sl
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.store.Close() })
-	c.pins = pin.NewOffline(c.store, quotas{c.auth})
+	pins := pin.NewOffline(c.store, quotas{c.auth})
+	c.pins = pins
 	return &api{
-		cfg: config.Default().HTTP, auth: c.auth, pins: c.pins,
+		cfg: config.Default().HTTP, auth: c.auth, pins: pins, store: offlineStore(c.store, c.auth, pins),
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
 		probes: probes{
 			healthy: c.healthy, storable: func(ctx context.Context) error { return c.store.Room(ctx, 0) }, blocked: func() bool { return false },
 			writable: c.store.Writable, sound: c.store.Sound, openable: func() error { return nil },
-			listening: func() bool { return true }, draining: new(atomic.Bool), told: new(toldState), log: log,
+			listening: func() bool { return true }, draining: new(atomic.Bool), logged: new(loggedState), log: log,
 		},
 		log: log,
 	}
@@ -142,7 +143,9 @@ func TestWhatNoHandlerAnswers(t *testing.T) {
 		status       int
 		reason       string
 	}{
-		{http.MethodGet, "/", http.StatusNotFound, "NOT_FOUND"},
+		{http.MethodGet, "/pins", http.StatusNotFound, "NOT_FOUND"}, // of the PSA, without its base path
+		{http.MethodPost, "/pins", http.StatusNotFound, "NOT_FOUND"},
+		{http.MethodPost, "/", http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED"},
 		{http.MethodGet, "/server", http.StatusNotFound, "NOT_FOUND"}, // of the admin API
 		{http.MethodDelete, "/healthz", http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED"},
 		{http.MethodGet, "/healthz", http.StatusInternalServerError, "INTERNAL_SERVER_ERROR"},
@@ -155,6 +158,9 @@ func TestWhatNoHandlerAnswers(t *testing.T) {
 		if w.Code != tt.status || f.Error.Reason != tt.reason {
 			t.Errorf("%s %s answers %d %+v, want %d %s", tt.method, tt.path, w.Code, f, tt.status, tt.reason)
 		}
+		if tt.status == http.StatusNotFound && !strings.Contains(f.Error.Details, PSAPath) {
+			t.Errorf("%s %s does not say where the PSA is: %s", tt.method, tt.path, f.Error.Details)
+		}
 		if strings.Contains(w.Body.String(), "secret") {
 			t.Errorf("%s %s tells the cause: %s", tt.method, tt.path, w.Body)
 		}
@@ -164,6 +170,60 @@ func TestWhatNoHandlerAnswers(t *testing.T) {
 	}
 	if n := strings.Count(lines.String(), "\n"); n != 1 {
 		t.Errorf("%d lines were logged:\n%s", n, &lines)
+	}
+}
+
+// The address in the log can be opened in a browser.
+func TestRootSaysWhatThisIs(t *testing.T) {
+	a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		w := a.serve(t, httptest.NewRequest(method, "/", nil))
+		if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+			t.Errorf("%s / answers %d %v", method, w.Code, w.Header())
+		}
+		for _, part := range []string{"Holdfast", PSAPath, openAPIPath, "https://"} {
+			if method == http.MethodGet && !strings.Contains(w.Body.String(), part) {
+				t.Errorf("it does not say %q:\n%s", part, w.Body)
+			}
+		}
+	}
+}
+
+// No redirect turns a POST into a GET: after that Kubo would print success for a pin that it
+// never asked for.
+func TestNoRedirectTurnsPostIntoGet(t *testing.T) {
+	a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
+	h, err := a.handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, secure := httptest.NewServer(h), httptest.NewTLSServer(h)
+	defer plain.Close()
+	defer secure.Close()
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, base := range []string{plain.URL, "http://" + secure.Listener.Addr().String()} {
+		for _, path := range []string{
+			"", "/", "//", "/pins", "/pins/", "/api", "/api/", "/api/psa", "/api/psa/", "/api/psa//", "/api/psa/pins", "/api/psa/pins/",
+			"/api/psa//pins", "//api/psa/pins", "/api//psa/pins", "/api/psa/./pins", "/api/psa/../psa/pins", "/api/psa/pins/x/",
+			"/api/auth/login/", "/api/auth//login", "/api/admin", "/healthz/",
+		} {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				r, err := http.NewRequest(method, base+path, strings.NewReader("{}"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer, err := client.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer.Body.Close()
+				switch code := answer.StatusCode; {
+				case code == http.StatusTemporaryRedirect, code == http.StatusPermanentRedirect: // the method stays
+				case code >= 300 && code < 400:
+					t.Errorf("%s %s%s is redirected by %s", method, base, path, answer.Status)
+				}
+			}
+		}
 	}
 }
 
@@ -213,7 +273,7 @@ func TestClientIP(t *testing.T) {
 func TestAdminErrors(t *testing.T) {
 	var lines logtest.Lines
 	a := testAPI(t, &lines, slog.LevelInfo)
-	s := &admin.Server{Auth: a.auth, Pins: a.pins.(admin.Pins), Endpoint: func() string { return "" }, Log: a.log}
+	s := &admin.Server{Auth: a.auth, Pins: a.pins, Endpoint: func() string { return "" }, Log: a.log}
 	h, err := s.Handler()
 	if err != nil {
 		t.Fatal(err)

@@ -103,7 +103,7 @@ func TestOpenAPIIsServed(t *testing.T) {
 	}
 }
 
-// checker makes requests and holds them and their answers against the document.
+// checker makes requests, and compares them and their answers with the document.
 type checker struct {
 	t       *testing.T
 	handler http.Handler
@@ -125,8 +125,8 @@ func newChecker(t *testing.T, a *api) *checker {
 	return &checker{t: t, handler: h, router: router, seen: map[string]map[int]bool{}}
 }
 
-// do makes a request, and gives the answer's JSON. body nil is none, a string is
-// sent as it is and of the type text/plain, url.Values as a form, else as JSON.
+// do makes a request, and gives the JSON of the answer. A nil body is none. A string is sent
+// as text/plain, url.Values as a form, and other values as JSON.
 func (c *checker) do(method, target, token string, body any, want int) map[string]any {
 	c.t.Helper()
 	var text []byte
@@ -264,6 +264,11 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 	c.do("POST", one+"/disable", boss, nil, 200)
 	c.do("POST", authhttp.LoginPath, "", object{"email": user, "password": password}, 403)
 	c.do("POST", one+"/enable", boss, nil, 200)
+	c.do("POST", one+"/role", boss, object{"admin": true}, 200)
+	c.do("POST", one+"/role", boss, object{"admin": false}, 200)
+	c.do("POST", one+"/role", boss, object{}, 400)
+	c.do("POST", one+"/password", boss, object{"password": password, "own_password": password, "revoke_tokens": true}, 200)
+	c.do("POST", one+"/password", boss, object{"password": password, "own_password": "another one"}, 400)
 	c.do("POST", adminapi.AccountsPath+"/x/enable", boss, nil, 404)
 	c.do("POST", adminapi.AccountsPath+"/x/disable", boss, nil, 404)
 	invite := c.do("POST", adminapi.InvitesPath, boss, object{"quota": 5, "max_pins": 6, "expires_in": 60}, 201)
@@ -301,6 +306,11 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 	pinned := pins + "/" + get(added, "requestid")
 	c.do("GET", pinned, token, nil, 200)
 	c.do("GET", pinned, boss, nil, 404)
+	c.do("GET", one+"/pins?status=queued&limit=100", boss, nil, 200)
+	c.do("GET", one+"/pins?limit=101", boss, nil, 400)
+	c.do("GET", one+"x/pins", boss, nil, 404)
+	c.do("GET", adminapi.OwnersPath, boss, nil, 200)
+	c.do("GET", adminapi.OwnersPath, token, nil, 403)
 	replaced := c.do("POST", pinned, token, object{"cid": root, "name": "two"}, 202)
 	c.do("POST", pinned, token, object{"cid": root}, 404)
 	pinned = pins + "/" + get(replaced, "requestid")

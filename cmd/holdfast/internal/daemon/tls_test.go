@@ -177,7 +177,7 @@ func TestSecurityHeaders(t *testing.T) {
 		if s := answer.Header.Get("Strict-Transport-Security"); s != "" {
 			t.Errorf("%s: HSTS over plain HTTP: %q", path, s)
 		}
-		// Strangers are told neither what serves nor in which version.
+		// No header names the program or its version.
 		for name, values := range answer.Header {
 			if name == "Server" || name == "X-Powered-By" || strings.Contains(strings.ToLower(strings.Join(values, " ")), "go1.") {
 				t.Errorf("%s: the header %s says %q", path, name, values)
@@ -232,7 +232,7 @@ func TestTLSConfigValues(t *testing.T) {
 	}
 }
 
-// What ACME is set up with asks nobody but the CA that is configured.
+// ACME asks only the configured CA.
 func TestACMEAsksOneCA(t *testing.T) {
 	p, _ := testProgram(t, testDataDir(t))
 	c := config.Default().HTTP

@@ -57,7 +57,7 @@ func run(ctx context.Context, base, email, password string) error {
 	session := must[*LoginResponse]("login", 200)(c.LoginWithResponse(ctx, LoginJSONRequestBody{Email: email, Password: password})).JSON200
 	must[*LoginResponse]("login", 200)(c.LoginWithFormdataBodyWithResponse(ctx, LoginFormdataRequestBody{Email: email, Password: password}))
 	token = must[*RefreshResponse]("refresh", 200)(c.RefreshWithResponse(ctx, RefreshJSONRequestBody{RefreshToken: session.RefreshToken})).JSON200.AccessToken
-	if me := must[*MeResponse]("me", 200)(c.MeWithResponse(ctx)); string(me.JSON200.Account.Email) != email {
+	if me := must[*MeResponse]("me", 200)(c.MeWithResponse(ctx)); me.JSON200.Account.Email == nil || string(*me.JSON200.Account.Email) != email {
 		return fmt.Errorf("me is %+v", me.JSON200)
 	}
 
@@ -72,6 +72,12 @@ func run(ctx context.Context, base, email, password string) error {
 	must[*SetQuotaResponse]("setQuota", 200)(c.SetQuotaWithResponse(ctx, id, SetQuotaJSONRequestBody{MaxPins: p(MaxPins(5))}))
 	must[*DisableAccountResponse]("disableAccount", 200)(c.DisableAccountWithResponse(ctx, id))
 	must[*EnableAccountResponse]("enableAccount", 200)(c.EnableAccountWithResponse(ctx, id))
+	must[*SetRoleResponse]("setRole", 200)(c.SetRoleWithResponse(ctx, id, SetRoleJSONRequestBody{Admin: true}))
+	must[*SetPasswordResponse]("setPassword", 200)(c.SetPasswordWithResponse(ctx, id, SetPasswordJSONRequestBody{
+		Password: "staple correct horse", OwnPassword: password,
+	}))
+	must[*ListAccountPinsResponse]("listAccountPins", 200)(c.ListAccountPinsWithResponse(ctx, id, &ListAccountPinsParams{Limit: p(int32(100))}))
+	must[*ListOwnersResponse]("listOwners", 200)(c.ListOwnersWithResponse(ctx))
 	must[*RemoveAccountResponse]("removeAccount", 200)(c.RemoveAccountWithResponse(ctx, id, &RemoveAccountParams{Pins: p(Keep)}))
 	invite := must[*AddInviteResponse]("addInvite", 201)(c.AddInviteWithResponse(ctx, AddInviteJSONRequestBody{ExpiresIn: p(int64(60))})).JSON201
 	if all := must[*ListInvitesResponse]("listInvites", 200)(c.ListInvitesWithResponse(ctx)).JSON200.Invites; len(all) != 1 || all[0].Id != invite.Id {

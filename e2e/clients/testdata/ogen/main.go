@@ -66,7 +66,7 @@ func run(ctx context.Context, base, email, password string) error {
 	renewed, err := c.Refresh(ctx, &RefreshApplicationJSON{RefreshToken: session.RefreshToken})
 	token.token = got[*Session]("refresh", renewed, err).AccessToken
 	me, err := c.Me(ctx)
-	if m := got[*MeOK]("me", me, err); string(m.Account.Email) != email {
+	if m := got[*MeOK]("me", me, err); string(m.Account.Email.Value) != email {
 		return fmt.Errorf("me is %+v", m)
 	}
 
@@ -82,6 +82,14 @@ func run(ctx context.Context, base, email, password string) error {
 	got[*OneAccount]("disableAccount", disabled, err)
 	enabled, err := c.EnableAccount(ctx, EnableAccountParams{ID: id})
 	got[*OneAccount]("enableAccount", enabled, err)
+	role, err := c.SetRole(ctx, &SetRoleReq{Admin: true}, SetRoleParams{ID: id})
+	got[*OneAccount]("setRole", role, err)
+	reset, err := c.SetPassword(ctx, &SetPasswordReq{Password: "staple correct horse", OwnPassword: password}, SetPasswordParams{ID: id})
+	got[*SetPasswordOK]("setPassword", reset, err)
+	theirs, err := c.ListAccountPins(ctx, ListAccountPinsParams{ID: id, Meta: NewOptPinMeta(PinMeta{"app": "x"}), Limit: NewOptInt32(100)})
+	got[*ListAccountPinsOK]("listAccountPins", theirs, err)
+	owners, err := c.ListOwners(ctx)
+	got[*ListOwnersOK]("listOwners", owners, err)
 	removed, err := c.RemoveAccount(ctx, RemoveAccountParams{ID: id})
 	got[*RemoveAccountOK]("removeAccount", removed, err)
 	invited, err := c.AddInvite(ctx, &AddInviteReq{ExpiresIn: NewOptInt64(60)})

@@ -34,7 +34,7 @@ func TestRedialler(t *testing.T) {
 		}
 		return []ma.Multiaddr{nowhere}, nil
 	}
-	r := newRedialler(bsnet.NewFromIpfsHost(h), newGater(true, false).guard, findPeer)
+	r := newRedialler(bsnet.NewFromIpfsHost(h), newGater(true, false, nil).guard, findPeer)
 	for what, tt := range map[string]struct {
 		ai     peer.AddrInfo
 		ok     bool
@@ -54,7 +54,7 @@ func TestRedialler(t *testing.T) {
 	}
 	// What is found is under the same rule as what was said.
 	private := newSource(t)
-	r = newRedialler(bsnet.NewFromIpfsHost(h), newGater(false, false).guard, func(context.Context, peer.ID) ([]ma.Multiaddr, error) {
+	r = newRedialler(bsnet.NewFromIpfsHost(h), newGater(false, false, nil).guard, func(context.Context, peer.ID) ([]ma.Multiaddr, error) {
 		return private.host.Addrs(), nil
 	})
 	if r.Connect(t.Context(), peer.AddrInfo{ID: private.host.ID(), Addrs: []ma.Multiaddr{nowhere}}) == nil {
@@ -66,7 +66,7 @@ func TestRedialler(t *testing.T) {
 func TestRediallerLooksUpFew(t *testing.T) {
 	nowhere := ma.StringCast("/ip4/127.0.0.1/tcp/1")
 	begun, end := make(chan struct{}, 100), make(chan struct{})
-	r := newRedialler(bsnet.NewFromIpfsHost(newTestHost(t)), newGater(true, false).guard, func(context.Context, peer.ID) ([]ma.Multiaddr, error) {
+	r := newRedialler(bsnet.NewFromIpfsHost(newTestHost(t)), newGater(true, false, nil).guard, func(context.Context, peer.ID) ([]ma.Multiaddr, error) {
 		begun <- struct{}{}
 		<-end
 		return nil, context.DeadlineExceeded
