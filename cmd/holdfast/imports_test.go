@@ -52,7 +52,7 @@ var ourImports = map[string][]string{
 		"store/internal/accounts", "store/internal/graph", "store/internal/kv", "store/internal/requests",
 		"store/internal/space", "store/internal/space/reading",
 	},
-	"node":                         {"pin", "node/exchange", "node/find", "node/guard", "node/links", "node/provide", "node/trustless", "node/walk"},
+	"node": {"pin", "node/exchange", "node/find", "node/guard", "node/links", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin", "pin/graph"},
 	"node/exchange":  {},

@@ -20,7 +20,7 @@
 // clients. It needs node and npm, which fetches those for JavaScript.
 package clients
 
-// The imports of the generated code are here, so that go.mod has them.
+// The generated code imports these, so the module must have them.
 import (
 	_ "github.com/go-faster/errors"
 	_ "github.com/go-faster/jx"
