@@ -7,7 +7,7 @@ import (
 	"github.com/ipfs/go-datastore/query"
 )
 
-// steady is a datastore whose calls are not cut off. kad-dht's provider saves its
+// uncancelled is a datastore whose calls do not end with their context. kad-dht's provider saves its
 // state when it closes, under a context that has ended by then.
 type uncancelled struct{ datastore.Batching }
 
@@ -39,8 +39,8 @@ func (s uncancelled) Sync(ctx context.Context, k datastore.Key) error {
 	return s.Batching.Sync(context.WithoutCancel(ctx), k)
 }
 
-// Batch begins a batch once something is put into it: the provider abandons some
-// that are empty, of which the database would hold on to something.
+// Batch begins a batch when something is put into it. The provider abandons some batches
+// that are empty, and the database would keep something of each.
 func (s uncancelled) Batch(context.Context) (datastore.Batch, error) {
 	return &uncancelledBatch{ds: s.Batching}, nil
 }
