@@ -7,8 +7,8 @@ import (
 	"github.com/ipfs/go-datastore/query"
 )
 
-// uncancelled is a datastore whose calls do not end with their context. kad-dht's provider saves its
-// state when it closes, under a context that has ended by then.
+// uncancelled is a datastore whose calls do not end with their context. When kad-dht's provider
+// closes it saves its state under a context that has ended by then.
 type uncancelled struct{ datastore.Batching }
 
 func (s uncancelled) Get(ctx context.Context, k datastore.Key) ([]byte, error) {
@@ -45,7 +45,7 @@ func (s uncancelled) Batch(context.Context) (datastore.Batch, error) {
 	return &uncancelledBatch{ds: s.Batching}, nil
 }
 
-// uncancelledBatch is a batch of a uncancelled.
+// uncancelledBatch is a batch of an uncancelled datastore.
 type uncancelledBatch struct {
 	ds   datastore.Batching
 	real datastore.Batch // nil before something is in it
