@@ -28,12 +28,12 @@ test-unit: ## the tests of the packages
 test-e2e: ## the real binary against a real Kubo, which the first run builds (some minutes)
 	cd e2e && $(GO) test -timeout 40m ./...
 
+test-clients: ## the API with clients that generators make of its description, and with those that people use; needs npm, not part of CI
+	cd e2e/clients && $(GO) test -count=1 -timeout 40m ./...
+
 # With a network of its own for the test, which makes two more; see e2e/nat_test.go.
 test-net: ## a Kubo behind a NAT, in networks that the test makes; needs nft and root or user namespaces, not part of CI
 	cd e2e && $(GO) test -tags nat -count=1 -timeout 20m -exec 'unshare --map-root-user --net --' -run '^TestKuboBehindNAT$$' .
-
-test-clients: ## the API called by clients that four generators make of its description; needs npm, not part of CI
-	cd e2e/clients && $(GO) test -count=1 -timeout 20m ./...
 
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
@@ -79,7 +79,7 @@ bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memo
 bench-idle: ## the memory of an idle server in each profile, within 6 minutes
 	cd e2e && $(GO) run ./bench --idle
 
-bench-provide: ## 100,000 roots announced in a simulated DHT of 10,000 peers, some 15 minutes, mostly of waiting
+bench-provide: ## 100,000 roots announced in a simulated DHT of 10,000 peers, and by files and directories, some 35 minutes, mostly of waiting
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -v ./node/provide
 
 clean: ## remove what was built, and the data of `make run`
