@@ -25,6 +25,9 @@
 // the configuration allows it, as package guard decides; connections that come in
 // are welcome from anywhere.
 //
+// It listens and dials by TCP, QUIC, WebTransport, WebRTC-direct and WebSocket, and gives
+// clients an address of each kind ([Node.Delegates]).
+//
 // With routing it also sees to it that others reach it ([Reach]): it asks its
 // router to forward a port, asks peers whether they can dial it, and while they
 // cannot is reached by relays, whose connections it makes direct. Bitswap is
