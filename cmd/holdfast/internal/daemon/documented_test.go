@@ -83,6 +83,7 @@ var elsewhere = map[string]string{
 	"/backup/holdfast-2026-11-22":          "the operator's",
 	"~/.local/share/holdfast":              "cmd/holdfast/testdata/script/documented.txtar home/.local/share/holdfast",
 	"docs/benchmarks.md":                   "docs/benchmarks.md",
+	"docs/codecs.md":                       "docs/codecs.md",
 	"docs/architecture.md":                 "docs/architecture.md",
 	"docs/surprises.md":                    "docs/surprises.md",
 	"CHANGELOG.md":                         "CHANGELOG.md",
@@ -209,6 +210,7 @@ func otherValues(t *testing.T) map[string]string {
 
 		"pin.workers":        `2`,
 		"pin.stall_timeout":  `"1m"`,
+		"pin.keep_partial":   `"2h"`,
 		"pin.max_dag_bytes":  `"1GiB"`,
 		"pin.max_dag_blocks": `1000`,
 		"pin.max_block_size": `"1MiB"`,
