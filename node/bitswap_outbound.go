@@ -97,11 +97,11 @@ type wantStream struct {
 // Write writes a piece at a time, and has what comes read from the first time on.
 func (s *wantStream) Write(b []byte) (n int, err error) {
 	n, err = s.watchedStream.Write(b)
-	if s.Conn().ConnState().Transport == webRTCName {
-		s.drain.Do(func() {
+	s.drain.Do(func() {
+		if s.Conn().ConnState().Transport == webRTCName {
 			go func() { _, _ = io.Copy(io.Discard, s.Stream) }() // until the stream ends
-		})
-	}
+		}
+	})
 	return n, err
 }
 

@@ -25,6 +25,9 @@
 // dialled: private ones only if the configuration allows it, or if an origin is where its
 // request came from. Connections that come in are welcome from anywhere.
 //
+// It listens and dials by TCP, QUIC, WebTransport, WebRTC-direct and WebSocket, and gives
+// clients an address of each kind ([Node.Delegates]).
+//
 // With routing the node also makes itself reachable ([Reach]). It asks its router to
 // forward a port, and peers whether they can dial it. While they cannot, relays forward
 // connections to it, which it makes direct. Bitswap is spoken over direct connections
