@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// quotas are the limits that accounts have, for the manager of pins. It is a
-// pin.Quotas.
+// quotas gives the limits of accounts to the manager of pins, and to the records, which
+// decide by them. It is a pin.Quotas.
 type quotas struct {
 	accounts *auth.Service
 }
