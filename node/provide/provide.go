@@ -70,7 +70,7 @@ func New(cfg Config) (*Provider, error) {
 	}
 	p := &Provider{
 		cfg:    cfg,
-		ds:     steady{cfg.Datastore},
+		ds:     uncancelled{cfg.Datastore},
 		open:   make(chan struct{}),
 		wanted: make(map[pin.DAG]struct{}),
 		below:  make(below),
