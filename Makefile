@@ -79,7 +79,7 @@ bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memo
 bench-idle: ## the memory of an idle server in each profile, within 6 minutes
 	cd e2e && $(GO) run ./bench --idle
 
-bench-provide: ## 100,000 roots announced in a simulated DHT of 10,000 peers, some 15 minutes, mostly of waiting
+bench-provide: ## 100,000 roots announced in a simulated DHT of 10,000 peers, and by files and directories, some 35 minutes, mostly of waiting
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -v ./node/provide
 
 clean: ## remove what was built, and the data of `make run`

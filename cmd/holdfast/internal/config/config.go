@@ -66,7 +66,8 @@ type Node struct {
 // Pin is how pins are fetched and what they may be.
 type Pin struct {
 	Workers      int      `toml:"workers" flag:"true" usage:"how many DAGs are fetched at the same time"`
-	StallTimeout Duration `toml:"stall_timeout" usage:"time without a new block before a pin fails"`
+	StallTimeout Duration `toml:"stall_timeout" usage:"time after which a pin fails of which no block came"`
+	KeepPartial  Duration `toml:"keep_partial" usage:"time that a pin of which some blocks came waits for its source, 0 for stall_timeout"`
 	MaxDAGBytes  Size     `toml:"max_dag_bytes" usage:"how many bytes a DAG may have, 0 for no limit"`
 	MaxDAGBlocks int      `toml:"max_dag_blocks" usage:"how many blocks a DAG may have, 0 for no limit"`
 	MaxBlockSize Size     `toml:"max_block_size" usage:"how many bytes a block may have, 0 for no limit"`
@@ -165,7 +166,8 @@ func Default() Config {
 		Pin: Pin{
 			Workers:      16, // each has a few MiB of blocks in hand
 			StallTimeout: Duration(30 * time.Minute),
-			MaxBlockSize: 4 << 20, // what a message of Bitswap takes, and so what Kubo passes on
+			KeepPartial:  Duration(7 * 24 * time.Hour), // a laptop that is away for a week
+			MaxBlockSize: 4 << 20,                      // what a message of Bitswap takes, and so what Kubo passes on
 		},
 		Store: Store{
 			MinFreeSpace:    1 << 30,             // on a full disk a mapped file gives SIGBUS, so stop well before

@@ -210,6 +210,7 @@ func otherValues(t *testing.T) map[string]string {
 
 		"pin.workers":        `2`,
 		"pin.stall_timeout":  `"1m"`,
+		"pin.keep_partial":   `"2h"`,
 		"pin.max_dag_bytes":  `"1GiB"`,
 		"pin.max_dag_blocks": `1000`,
 		"pin.max_block_size": `"1MiB"`,

@@ -229,6 +229,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	p.pins, err = pin.New(ctx, pin.Config{
 		Workers:      p.Config.Pin.Workers,
 		StallTimeout: time.Duration(p.Config.Pin.StallTimeout),
+		KeepPartial:  cmp.Or(time.Duration(p.Config.Pin.KeepPartial), -1), // 0 is the default of package pin
 		Limits: pin.Limits{
 			Bytes:  uint64(p.Config.Pin.MaxDAGBytes),
 			Blocks: uint64(p.Config.Pin.MaxDAGBlocks),

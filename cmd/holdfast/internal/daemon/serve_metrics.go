@@ -79,6 +79,8 @@ func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
 		Conns:    p.conns.Open(),
 		Ready:    ready == "",
 		Writable: p.core.store.Writable(ctx) == nil,
+		Sound:    p.core.store.Sound() == nil,
+		Damage:   p.core.store.FoundDamage(),
 		Now:      time.Now(),
 	}
 	queue, queueErr := p.core.store.Queue(ctx)
