@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// count records that an item's block is here.
+// count notes that an item's block is here, and refuses one that is too large.
 func (w *walk) count(it *item, received bool) error {
 	if it.counted {
 		return nil
@@ -22,8 +22,8 @@ func (w *walk) count(it *item, received bool) error {
 	return err
 }
 
-// countBlock records that a block is here, to be read under more codecs, unless that
-// is known. fresh is whether the block was not.
+// countBlock notes that a block is here and is read under codecs. The first time it adds the
+// block to the totals, and fresh is true.
 func (w *walk) countBlock(h multihash.Multihash, size int, as codecs, received bool) (fresh bool, err error) {
 	mark, err := w.seen.Get(h)
 	if err != nil {
@@ -48,7 +48,7 @@ func (w *walk) countBlock(h multihash.Multihash, size int, as codecs, received b
 	return true, nil
 }
 
-// checkTotals refuses what is more than a DAG may have.
+// checkTotals refuses totals that are more than a DAG may have.
 func (w *walk) checkTotals(t pin.Totals) error {
 	if limit := w.job.Limits.Bytes; limit > 0 && t.Bytes > limit {
 		return pin.Refused("the DAG has more than the %d bytes that pin.max_dag_bytes allows", limit)

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// inline goes on with a CID that is its own block: what it links to its parent holds.
+// inline goes on with a CID that has its data in it. Its parent holds what it links to.
 func (w *walk) inline(p *item, c cid.Cid, depth uint64, data []byte) error {
 	ls, err := w.linksOf(c, data)
 	if err != nil || len(ls) == 0 {
@@ -26,11 +26,11 @@ func (w *walk) inline(p *item, c cid.Cid, depth uint64, data []byte) error {
 	return nil
 }
 
-// expand makes an item a node, if it has links, and puts it on the stack. stored is
-// whether it was on disk, where an earlier run of the attempt may have come to it.
+// expand makes an item with links a node, and puts it on the stack. stored is whether the
+// block was on disk: then an earlier run of the attempt may have made the node.
 func (w *walk) expand(it *item, data []byte, stored bool) error {
 	if it.isNode() {
-		return nil // it was, and its bytes had been lost
+		return nil // it is one, and its bytes had been lost
 	}
 	if it.depth == 0 {
 		w.job.Progress.SetClaimed(links.ClaimedSize(it.cid, data))
@@ -55,7 +55,7 @@ func (w *walk) expand(it *item, data []byte, stored bool) error {
 		w.waits < w.cfg.most(w.cfg.waitMost, waitMost, waitLeast)
 	if it.tracked {
 		w.tracking++
-		it.pending = 2 // until it is durable, and until all links were visited
+		it.pending = 2 // one until it is durable, one until all its links were visited
 	} else {
 		w.untracked = append(w.untracked, it.id)
 		w.leave(it)
@@ -65,21 +65,22 @@ func (w *walk) expand(it *item, data []byte, stored bool) error {
 	return nil
 }
 
-// push puts a node on the stack, and forgets the links of those far below for now.
+// push puts a node on the stack. If too many links are in memory, it forgets those of the
+// nodes at the bottom for now.
 func (w *walk) push(it *item) {
 	w.stack = append(w.stack, it)
 	w.loaded += len(it.links)
 	w.low = min(w.low, len(w.stack)-1)
 	most := w.cfg.most(w.cfg.loadedMost, loadedMost, loadedLeast)
 	for ; w.loaded > most && w.low < len(w.stack)-1; w.low++ {
-		if low := w.stack[w.low]; !low.inlined { // which has no block to read them from again
+		if low := w.stack[w.low]; !low.inlined { // an inlined one has no block to read them from again
 			w.loaded -= len(low.links)
 			low.links = nil
 		}
 	}
 }
 
-// reload reads the links of a node that was far below.
+// reload reads the links of a node again that push forgot.
 func (w *walk) reload(it *item) error {
 	data, found := w.writer.find(it.cid)
 	if !found {
@@ -100,9 +101,9 @@ func (w *walk) reload(it *item) error {
 	return nil
 }
 
-// linksOf gives what a block links to, each once, by whatever version of its CID. A block
-// with a link that cannot be followed is refused now, before what its other links lead to
-// is fetched in vain; so is one that links to such a block and contains it.
+// linksOf gives the links of a block, each once, whatever version the CIDs have. It refuses a
+// block if one of its links cannot be followed, so that nothing else of the block is
+// fetched in vain. The links of inlined blocks are checked as well.
 func (w *walk) linksOf(c cid.Cid, data []byte) ([]cid.Cid, error) {
 	ls, err := links.Of(c, data)
 	if err != nil {
@@ -128,7 +129,7 @@ func (w *walk) linksOf(c cid.Cid, data []byte) ([]cid.Cid, error) {
 	return distinct, nil
 }
 
-// canFollow refuses a link to what cannot be read here.
+// canFollow refuses a link to a block that cannot be read here.
 func (w *walk) canFollow(l cid.Cid) error {
 	if err := links.Check(l); err != nil {
 		return err
