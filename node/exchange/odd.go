@@ -12,20 +12,21 @@ import (
 )
 
 const (
-	// A gateway that answers oddly for a block is asked for it again after so long, then
-	// after four times that and sixteen times: what was passing has passed by then. From
-	// then on it is asked now and then, as what a server has may be mended.
+	// A gateway that answers oddly for a block is asked for it again after oddPause, then
+	// after four and sixteen times that: a passing fault is over by then. After oddTries
+	// it is asked every oddForLong, since a server may be repaired.
 	oddPause   = time.Second
 	oddTries   = 4
 	oddForLong = 10 * time.Minute
-	// So many odd blocks are remembered of a peer or a gateway. What is forgotten is asked
-	// for a few times more.
+	// So many odd blocks are remembered for a peer or a gateway. A block that is forgotten
+	// is asked for a few times more.
 	oddMost = 256
 
-	// A block that nobody who is connected has is named after so long.
+	// A block that no connected peer has is named after so long.
 	missingAfter = 10 * time.Second
-	// So many blocks are named, and so many sources for each. Of what came for one so much is
-	// told, and of all so much: with the longest names that is more than all texts take.
+	// So many blocks are named, and so many sources for each. oddText bounds the bytes that
+	// say what one source answers, troublesTextMost the whole text: more than all of it
+	// takes with the longest names.
 	troublesMost     = 3
 	troublesNames    = 3
 	oddText          = 200
@@ -36,7 +37,7 @@ const (
 type oddity struct {
 	what  string
 	times int
-	next  time.Time // it is not asked before; zero is that it may be
+	next  time.Time // it is not asked before this; zero is no limit
 }
 
 // oddities are those of one peer or gateway, by multihash.
@@ -127,8 +128,8 @@ func (l *line) name() string {
 	return "peer " + l.id.String()
 }
 
-// late is for how long a gateway has been asked for a block, if that is long: it may hang,
-// or send a few bytes now and then. Zero is that it is not, or is no gateway.
+// late gives for how long a gateway has been asked for a block, if that is long: it may
+// hang, or send a few bytes now and then. Else it is zero.
 func (l *line) late(key string, now time.Time) time.Duration {
 	f := l.fetches[key]
 	if f == nil {
@@ -250,9 +251,9 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "") + "..."
 }
 
-// blame takes note that a line sent a block that nobody asked for: bytes that are not
-// those of what it was asked for, most likely. Of which block they are to be is known
-// when no more are open than came so, or than did not come with the others.
+// blame notes that a line sent a block that nobody asked for: most likely wrong bytes for a
+// block that it was asked for. For which blocks is known once it sent as many such blocks
+// as asks are open, or as asks are open that were lost before.
 func (l *line) blame(now time.Time) {
 	var open, again []*ask
 	for _, a := range l.asks {
