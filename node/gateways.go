@@ -15,11 +15,11 @@ import (
 // all requests, without it each request under way needs one.
 const connsPerGateway = 8
 
-// gateways fetch blocks by HTTP for the exchange.
+// gateways fetches blocks over HTTP for the exchange.
 type gateways struct{ client *trustless.Client }
 
-// newGateways makes what fetches blocks by HTTP, of at most so many bytes; 0 is as many
-// as Bitswap allows. Connections go where the guard lets them.
+// newGateways makes the client for gateways. maxBlock is the most bytes of a block; 0 is 4 MiB.
+// The guard decides where connections may go.
 func newGateways(g *gater, maxBlock int) *gateways {
 	return &gateways{trustless.New(trustless.Config{
 		Transport: g.guard.Transport(connsPerGateway, nil), MaxBlock: maxBlock,

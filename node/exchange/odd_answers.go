@@ -65,9 +65,9 @@ func (o oddities) tooSoon(key string, now time.Time) bool {
 	return odd != nil && now.Before(odd.next)
 }
 
-// oddly takes note that a line answered for a block with something else, or not at all.
-// That block is to be asked of others, which is the caller's to do, and of this line
-// later, after the time that is given at least. Nothing else changes for the line.
+// oddly notes that a line answered for a block with something else, or not at all. The
+// caller asks others for that block. This line is asked for it again later, after least at
+// the earliest. Nothing else changes for the line.
 func (x *Exchange) oddly(l *line, key, what string, least time.Duration, now time.Time) {
 	odd := l.health.odd.note(key, what)
 	pause := longer(oddPause, odd.times-2) // a peer is asked by a few bytes
@@ -141,9 +141,9 @@ func (l *line) late(key string, now time.Time) time.Duration {
 	return 0
 }
 
-// troubles says of which blocks there is something to tell, the longest wanted first:
-// what came in place of them, that a gateway is slow to send them, or that nobody has them.
-// "" is that there are none.
+// troubles says which blocks are in trouble, the longest wanted first: what came in place of
+// them, that a gateway is slow to send them, or that no connected peer has them. It is "" if
+// there are none.
 func (s *Session) troubles(now time.Time) string {
 	type trouble struct {
 		w    *want
@@ -202,8 +202,8 @@ func (s *Session) troubles(now time.Time) string {
 	return cut(strings.Join(texts, "; "), troublesTextMost)
 }
 
-// isRoot reports whether a want is for the root of what the session is about: that nobody
-// has that is told in other words.
+// isRoot reports whether a want is for the root of what the session is about. That nobody has
+// the root is said in other words.
 func (s *Session) isRoot(w *want) bool { return s.about != "" && strings.HasSuffix(s.about, w.key) }
 
 // askedOf says who was asked for a block that nobody has: how many, and those that gave
