@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/ipfs/boxo/blockstore"
@@ -89,6 +88,7 @@ type verifier struct {
 	report   func(Damage) error
 	progress func(VerifyProgress)
 	found    VerifyReport
+	climb    holding.Climb
 }
 
 func (v *verifier) run(ctx context.Context) (err error) {
@@ -184,39 +184,50 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 	if err != nil || kind == "" {
 		return d, err
 	}
-	var above []graph.Holder
-	if d.DAGs, above, err = v.s.hurtBy(ctx, h); err != nil {
+	if d.DAGs, err = v.s.hurtBy(ctx, &v.climb, h); err != nil {
 		return d, err
 	}
-	d.Hash = h
-	for _, dag := range d.DAGs {
-		// What is missing of an incomplete DAG is still to be fetched.
-		if kind == DamageCorrupt || dag.Complete {
-			d.Kind = kind
+	if d.Kind = kindFor(d.DAGs, kind); d.Kind == "" {
+		// What it remembers of the way up may not be so any more.
+		v.climb = holding.Climb{}
+		if d.DAGs, err = v.s.hurtBy(ctx, &v.climb, h); err != nil {
+			return d, err
 		}
+		d.Kind = kindFor(d.DAGs, kind)
 	}
+	d.Hash = h
 	if d.Kind == "" {
 		return d, nil
 	}
-	return d, v.s.held.TakeBackWhole(above)
+	return d, v.s.held.TakeBackWhole(v.climb.Fresh())
 }
 
-// hurtBy lists the DAGs that a block is of, with their requests, and all that is
-// holdersAbove it.
-func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []requests.HurtDAG, above []graph.Holder, err error) {
+// kindFor is the kind of damage that a block has, or none if that hurts nothing: what is
+// missing of an incomplete DAG is still to be fetched.
+func kindFor(hurt []requests.HurtDAG, kind string) string {
+	for _, dag := range hurt {
+		if kind == DamageCorrupt || dag.Complete {
+			return kind
+		}
+	}
+	return ""
+}
+
+// hurtBy lists the DAGs that a block is of, with their requests.
+func (s *Store) hurtBy(ctx context.Context, climb *holding.Climb, h multihash.Multihash) (hurt []requests.HurtDAG, err error) {
 	err = s.requestRecords.ViewLearning(ctx, func(r *kv.Reader) error {
 		hurt = nil
-		if above, err = holding.HoldersAbove(r, h); err != nil {
+		tops, err := climb.Above(r, h)
+		if err != nil {
 			return err
 		}
-		slices.Sort(above)
-		for _, holder := range above {
-			d, inUse, err := s.held.AttemptDAG(r, pin.Attempt(holder))
+		for _, top := range tops {
+			d, inUse, err := s.held.AttemptDAG(r, pin.Attempt(top))
 			if err != nil {
 				return err
 			}
 			if !inUse || d == "" {
-				continue // a node, or an attempt that is being dropped
+				continue // a node that is gone, or an attempt that is being dropped
 			}
 			rec, _, err := s.held.DAG(r, pin.DAG(d))
 			if err != nil {
@@ -230,7 +241,7 @@ func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []reque
 		}
 		return nil
 	})
-	return hurt, above, err
+	return hurt, err
 }
 
 // strays notes the blocks that nothing refers to and that have no note.

@@ -29,6 +29,9 @@ const (
 	// How many DAGs may wait for the start. What comes beyond that is found by the
 	// comparison that the start ends with.
 	maxEarly = 1 << 14
+	// How many DAGs may wait in memory to be walked. After a change of the strategy all that
+	// are pinned do; a comparison finds the rest when these are done.
+	maxWalks = 1 << 14
 	// How many keys may wait to be told before the walk of a DAG waits too: about
 	// 20 MB in memory.
 	walkAhead = 100_000
@@ -54,6 +57,8 @@ type Provider struct {
 	due    []pin.DAG            // to be looked at: announced, withdrawn, or walked
 	walks  []pin.DAG            // to be walked
 	wanted map[pin.DAG]struct{} // those, and the one that is being walked
+	most   int                  // how many those may be: maxWalks, but in tests
+	more   bool                 // others are to be walked and are not among them
 	walked []pin.DAG            // that were
 	kick   chan struct{}        // wakes run; holds one
 	step   chan struct{}        // wakes the walker; holds one
@@ -72,6 +77,7 @@ func New(cfg Config) (*Provider, error) {
 		ds:     steady{cfg.Datastore},
 		open:   make(chan struct{}),
 		wanted: make(map[pin.DAG]struct{}),
+		most:   maxWalks,
 		kick:   make(chan struct{}, 1),
 		step:   make(chan struct{}, 1),
 
@@ -228,6 +234,9 @@ func (p *Provider) apply(ctx context.Context) error {
 			p.mu.Unlock()
 			return err
 		}
+		if len(walked) > 0 {
+			wake(p.step) // there may be room for more
+		}
 	}
 }
 
@@ -239,6 +248,7 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 		fresh   = make(map[string]bool)
 		rank    = int8(p.cfg.Strategy.rank())
 		walks   []pin.DAG
+		first   []pin.DAG // of those, new ones, which are found by their parts soonest
 	)
 	read := func(d pin.DAG) (key string, r record, err error) {
 		key = string(d.CID().Hash())
@@ -270,6 +280,8 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 			}
 			if p.cfg.Strategy == Roots {
 				r.by = rank
+			} else if r.by < 0 {
+				first = append(first, d)
 			} else if r.by != rank {
 				walks = append(walks, d)
 			}
@@ -313,18 +325,31 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 	if err := p.sweep.tell(tell...); err != nil {
 		return err
 	}
-	if len(walks) > 0 {
+	if len(first)+len(walks) > 0 {
 		p.mu.Lock()
-		for _, d := range walks {
-			if _, ok := p.wanted[d]; !ok {
-				p.wanted[d] = struct{}{}
-				p.walks = append(p.walks, d)
-			}
-		}
+		p.walks = slices.Insert(p.walks, 0, p.toWalk(first)...)
+		p.walks = append(p.walks, p.toWalk(walks)...)
 		p.mu.Unlock()
 		wake(p.step)
 	}
 	return nil
+}
+
+// toWalk gives those of some DAGs that do not wait to be walked and have room to. p.mu is
+// held.
+func (p *Provider) toWalk(ds []pin.DAG) (fresh []pin.DAG) {
+	for _, d := range ds {
+		if _, ok := p.wanted[d]; ok {
+			continue
+		}
+		if len(p.wanted) >= p.most {
+			p.more = true
+			break
+		}
+		p.wanted[d] = struct{}{}
+		fresh = append(fresh, d)
+	}
+	return fresh
 }
 
 // complete reports whether a DAG is pinned.
@@ -370,6 +395,9 @@ func (p *Provider) walkAll() {
 		var d pin.DAG
 		if len(p.walks) > 0 {
 			d, p.walks = p.walks[0], p.walks[1:]
+		} else if p.more && len(p.walked) == 0 { // what was walked is on disk
+			p.more = false
+			wake(p.again)
 		}
 		p.mu.Unlock()
 		if d == "" {
@@ -398,11 +426,12 @@ func (p *Provider) walkAll() {
 	}
 }
 
-// walk adds the keys of a DAG. Those that a wider strategy has told before are
-// told when their turn comes.
+// walk adds the keys of a DAG. Those of a DAG that was told by another strategy are told
+// when their turn comes: after a change of the strategy all that is pinned is walked, and a
+// sweep spreads it over the interval.
 func (p *Provider) walk(ctx context.Context, d pin.DAG) error {
 	ln, _ := p.ledger.line(d.CID().Hash())
-	before := int(ln.by) > p.cfg.Strategy.rank()
+	before := ln.by >= 0
 	return walk(ctx, p.cfg.Strategy, p.cfg.Blocks, d, func(keys []multihash.Multihash) error {
 		keys, _, err := split(ctx, keys, p.cfg.Holds)
 		if err != nil {

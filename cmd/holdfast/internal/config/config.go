@@ -186,7 +186,7 @@ func Default() Config {
 		},
 		Provide: Provide{
 			Enabled:  true,
-			Strategy: string(provide.Roots), // what is looked for is nearly always a root
+			Strategy: string(provide.Entities), // who has a link to a file finds it; docs/benchmarks.md has the cost
 			Interval: Duration(provide.DefaultInterval),
 		},
 		Gateway:  Gateway{MaxRequests: 128}, // each has about a block in hand
