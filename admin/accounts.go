@@ -33,7 +33,7 @@ func (h handlers) listAccounts(c echo.Context) error {
 		if err != nil && c.Request().Context().Err() != nil {
 			return err
 		}
-		if err != nil { // the list is of use without it
+		if err != nil { // the list is useful without it
 			h.Log.Warn("cannot read what an account uses", "account", a.ID, "err", err)
 		}
 		out.Accounts = append(out.Accounts, one)
@@ -67,7 +67,7 @@ func (h handlers) getAccount(c echo.Context) error {
 	return c.JSON(http.StatusOK, oneAccount{ok, one})
 }
 
-// accountWithUsage is accountOf, with what the account's pins take up.
+// accountWithUsage is [authhttp.AccountOf] with what the account's pins take up.
 func (h handlers) accountWithUsage(ctx context.Context, a auth.Account) (one Account, err error) {
 	one = authhttp.AccountOf(a)
 	one.Usage, err = h.Auth.UsageOf(ctx, a.ID)

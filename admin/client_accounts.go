@@ -44,7 +44,7 @@ func (c *Client) SetQuota(ctx context.Context, account string, n NewQuota) (Acco
 	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/quota", in: n})
 }
 
-// SetAdmin makes an account an admin's, or one that is no admin's any more.
+// SetAdmin makes an account an admin, or an account that is no admin any more.
 func (c *Client) SetAdmin(ctx context.Context, account string, isAdmin bool) (Account, error) {
 	return c.changed(ctx, call{method: http.MethodPost, path: at(accountPath, account) + "/role", in: NewRole{&isAdmin}})
 }

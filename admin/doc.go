@@ -15,12 +15,12 @@
 // also the PSA, for the account that a request names. On the socket a request may name an
 // account by its address; over TCP it names accounts by their ids.
 //
-// # Words
-//
-// An account is an account everywhere in this code. The command line and the wire also call
-// it a user: `holdfast user`, --user, the header Holdfast-User. To log in is what makes a
-// session, never the account.
-//
 // The package knows neither the server nor the store. It declares what it needs of them
 // ([Pins], [Store]).
+//
+// # Words
+//
+// The code calls an account an account everywhere. The command line and the wire also call it
+// a user: `holdfast user`, --user, the header Holdfast-User. A login is the act of logging in,
+// which makes a session.
 package admin

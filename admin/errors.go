@@ -22,7 +22,7 @@ func (s *Server) failureOf(err error) (status int, f Failure) {
 		status = other.Code
 	}
 	if _, ok := errors.AsType[*adoptedSome](err); ok {
-		status, f.Error.Hint = http.StatusConflict, "`holdfast user quota` gives the account more; adopt again then"
+		status, f.Error.Hint = http.StatusConflict, "give the account more with `holdfast user quota`, and adopt again"
 	}
 	for _, known := range []struct {
 		err    error
@@ -43,7 +43,7 @@ func (s *Server) failureOf(err error) (status int, f Failure) {
 		{pin.ErrInDoubt, http.StatusInternalServerError, "look whether it was done before you try again; check the disk"},
 		{pin.ErrDamaged, http.StatusServiceUnavailable, "run `holdfast store verify`, which names the damaged files; restore a backup"},
 		{pin.ErrUnwritable, http.StatusInternalServerError, "nothing was changed; check the disk"},
-		{pin.ErrClosed, http.StatusServiceUnavailable, "try again when it is done"},
+		{pin.ErrClosed, http.StatusServiceUnavailable, "try again after that"},
 		{pin.ErrUnreadable, http.StatusInternalServerError, "run `holdfast store verify`, and look at the disk"},
 	} {
 		if errors.Is(err, known.err) {
@@ -69,11 +69,11 @@ func diskFullHint(err error) string {
 		return ""
 	case full.Upkeep:
 		// A reclaim has its own floor, and can also fail like this.
-		return fmt.Sprintf("%s of the disk are free, and this is not done below %s: free some space on it by other means",
+		return fmt.Sprintf("%s of the disk are free, and this is not done below %s: free some space in another way",
 			text.RoughSize(full.Free), text.RoughSize(full.Kept))
 	}
 	return fmt.Sprintf("%s of the disk are free, and store.min_free_space keeps %s free: remove pins and run `holdfast store reclaim`, "+
-		"make room by other means, or lower the setting", text.RoughSize(full.Free), text.RoughSize(full.Kept))
+		"free some space in another way, or lower the setting", text.RoughSize(full.Free), text.RoughSize(full.Kept))
 }
 
 // failure is failureOf, and also logs a fault of a running server, under the request id that

@@ -97,11 +97,11 @@ func (h handlers) listOwners(c echo.Context) error {
 	}{ok, owners})
 }
 
-// maxListed is how many pins one answer may have: each may have 16 KiB of metadata.
+// maxListed is the maximum of pins in one answer, because each may have 16 KiB of metadata.
 const maxListed = 100
 
-// listPins lists the pins of one account, which may be gone. The query is that of the
-// PSA's list, but without a status all pins are listed.
+// listPins lists the pins of one account, which may be gone. The query is that of the PSA's
+// list, except that a query without a status gets all pins.
 func (h handlers) listPins(c echo.Context) error {
 	ctx := c.Request().Context()
 	id, err := h.accountID(c)
@@ -153,7 +153,7 @@ func (h handlers) adoptPins(c echo.Context) error {
 	}
 	switch old, err := h.Auth.AccountByID(ctx, from); {
 	case err == nil:
-		return &auth.InvalidError{Field: "from", Msg: "is the id of " + old.Email + ", which is there: " +
+		return &auth.InvalidError{Field: "from", Msg: "is the id of " + old.Email + ", which exists: " +
 			"only pins of an account that is gone can be adopted; `holdfast user rm --keep-pins` removes one and leaves its pins"}
 	case !errors.Is(err, auth.ErrNoAccount):
 		return err

@@ -33,7 +33,7 @@ func (h handlers) setPassword(c echo.Context) error {
 	}{ok, Ended(ended)})
 }
 
-// proveAdmin asks an admin who gives another account a password for the admin's own one.
+// proveAdmin checks the own password of an admin who sets the password of another account.
 func (h handlers) proveAdmin(c echo.Context, own string) error {
 	p, _ := auth.PrincipalFrom(c.Request().Context())
 	switch {
@@ -59,7 +59,7 @@ func (h handlers) listTokens(c echo.Context) error {
 		Tokens []TokenInfo `json:"tokens"`
 	}{ok, []TokenInfo{}}
 	for _, t := range all {
-		out.Tokens = append(out.Tokens, tokenInfoOf(t))
+		out.Tokens = append(out.Tokens, authhttp.TokenOf(t))
 	}
 	return c.JSON(http.StatusOK, out)
 }
@@ -84,7 +84,7 @@ func (h handlers) createToken(c echo.Context) error {
 	return c.JSON(http.StatusCreated, struct {
 		success
 		CreatedToken
-	}{ok, CreatedToken{tokenInfoOf(t), raw, h.Endpoint()}})
+	}{ok, CreatedToken{authhttp.TokenOf(t), raw, h.Endpoint()}})
 }
 
 func (h handlers) revokeToken(c echo.Context) error {
@@ -95,7 +95,7 @@ func (h handlers) revokeToken(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		success
 		Token TokenInfo `json:"token"`
-	}{ok, tokenInfoOf(t)})
+	}{ok, authhttp.TokenOf(t)})
 }
 
 func (h handlers) rotateKeys(c echo.Context) error {

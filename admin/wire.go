@@ -95,21 +95,7 @@ type RemovedPins struct {
 }
 
 // TokenInfo describes a token, without the token itself.
-type TokenInfo struct {
-	ID      string     `json:"id"`
-	Kind    auth.Kind  `json:"kind,omitempty"`
-	Name    string     `json:"name,omitempty"`
-	Scope   auth.Scope `json:"scope,omitempty"`
-	Created time.Time  `json:"created,omitzero"`
-	Expires time.Time  `json:"expires,omitzero"`   // left out: never
-	Used    time.Time  `json:"last_used,omitzero"` // some minutes behind; left out: never
-	Address string     `json:"address,omitempty"`  // of the client that made it; left out: this host
-	Damaged bool       `json:"damaged,omitempty"`  // its record cannot be read: only id is set
-}
-
-func tokenInfoOf(t auth.Token) TokenInfo {
-	return TokenInfo{t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address, t.Damaged}
-}
+type TokenInfo = authhttp.Token
 
 // newToken is a device token to make.
 type newToken struct {

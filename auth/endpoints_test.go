@@ -136,8 +136,8 @@ func TestEndpointsGolden(t *testing.T) {
 	}
 }
 
-// TestAdminSetsPassword: an admin sets another account's password with the own one, and
-// sessions and tokens end as they do by the command line.
+// TestAdminSetsPassword: an admin sets the password of another account, and gives the own one.
+// Sessions and tokens end as with the command line.
 func TestAdminSetsPassword(t *testing.T) {
 	s := newServer(t)
 	_, admin := s.admin()
@@ -160,15 +160,15 @@ func TestAdminSetsPassword(t *testing.T) {
 	s.logIn(s.ann.Email, goodPassword+"1")
 	wantBody(set(goodPassword+"2", true), `{"status":"success","sessions":1,"devices":1,"devices_left":0}`)
 	s.wants(s.call("GET", "/api/auth/me", device, nil), 401, "UNAUTHORIZED")
-	// Whoever stole the token cannot try passwords of its account without end.
+	// A thief of the token cannot try passwords of its account without end.
 	for range 12 {
 		s.call("POST", "/api/admin/accounts/"+s.ann.ID+"/password", admin, map[string]any{"password": goodPassword, "own_password": "guess"})
 	}
 	s.wants(set(goodPassword, false), 429, "TOO_MANY_REQUESTS")
 }
 
-// TestRoleIsGivenAndTaken: a token may do what the account may now, and a request that an
-// admin has under way ends when the account is no admin's any more.
+// TestRoleIsGivenAndTaken: a token may do what the account may do now. When an account is no
+// admin any more, the requests that it makes as an admin end.
 func TestRoleIsGivenAndTaken(t *testing.T) {
 	s := newServer(t)
 	_, admin := s.admin()

@@ -106,11 +106,11 @@ func notInJWT(r rune) bool {
 // The reasons why a token does not count.
 var (
 	ErrTokenMissing = fmt.Errorf("%w: the Authorization header with a bearer token is missing", ErrUnauthorized)
-	ErrHeader       = fmt.Errorf("%w: the Authorization header must be one, and read: Bearer TOKEN", ErrUnauthorized)
+	ErrHeader       = fmt.Errorf("%w: send one Authorization header, of the form: Bearer TOKEN", ErrUnauthorized)
 	errNotOurs      = fmt.Errorf("%w: the token is not one of this server", ErrUnauthorized)
 	errWrongUse     = fmt.Errorf("%w: the token is for another use (an access token is not a refresh token)", ErrUnauthorized)
 	errExpired      = fmt.Errorf("%w: the token has expired", ErrUnauthorized)
 	errNotYet       = fmt.Errorf("%w: the token is not valid yet: the server's clock was set back", ErrUnauthorized)
-	errDamaged      = fmt.Errorf("%w: the server cannot read its record of this token; log in again, or have another token made", ErrUnauthorized)
+	errDamaged      = fmt.Errorf("%w: the server cannot read its record of this token; log in again, or make another token", ErrUnauthorized)
 	ErrRevoked      = fmt.Errorf("%w: the token was revoked", ErrUnauthorized)
 )

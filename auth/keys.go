@@ -186,7 +186,7 @@ func OpenKeys(path string) (*Keys, error) {
 		return nil, fmt.Errorf("open token keys: %s is not a regular file", path)
 	} else if info.Mode().Perm()&0o077 != 0 {
 		if err := f.Chmod(0o600); err != nil {
-			return nil, fmt.Errorf("close token keys to others: %w", err)
+			return nil, fmt.Errorf("make the token keys private: %w", err)
 		}
 	}
 	var file keysFile
@@ -242,7 +242,7 @@ func (f keysFile) ring() (*ring, error) {
 			return nil, fmt.Errorf("key %q is not complete", key.ID)
 		}
 		if _, twice := r.byID[key.ID]; twice {
-			return nil, fmt.Errorf("key %q is there twice", key.ID)
+			return nil, fmt.Errorf("key %q is in the file twice", key.ID)
 		}
 		r.byID[key.ID] = key.Secret
 	}

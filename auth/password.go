@@ -21,7 +21,7 @@ const (
 	maxPassword = 1024 // bytes; no passphrase is longer, and this bounds the work
 )
 
-// PasswordRule says, to somebody who is about to choose a password, which ones are taken.
+// PasswordRule says which passwords are accepted, for somebody who is about to choose one.
 func PasswordRule() string {
 	return fmt.Sprintf("%d characters or more, and not a common password, a common word or your address", minPassword)
 }

@@ -168,9 +168,9 @@ func (s *Service) Enable(ctx context.Context, account string) (Account, error) {
 	return s.change(ctx, s.event(ctx, EventAccountEnabled, account), ofNobody, func(a *Account) { a.Disabled = false })
 }
 
-// SetAdmin makes the account an admin's, or one that is no admin's any more. Then the
-// requests that are being served to it as an admin's are ended; its tokens stay, and may
-// do what tokens of other accounts may. Setting what is so already is no error.
+// SetAdmin makes the account an admin, or an account that is no admin any more. The second
+// ends the requests that it makes as an admin. Its tokens stay, and may do what tokens of
+// other accounts may. Setting the role that the account has already is no error.
 func (s *Service) SetAdmin(ctx context.Context, account string, admin bool) (Account, error) {
 	set, ended := s.event(ctx, EventRoleSet, account), ofNobody
 	set.Detail = "admin"
@@ -293,8 +293,8 @@ func (s *Service) SetPassword(ctx context.Context, account, password string, end
 	return e, nil
 }
 
-// ProvePassword checks the present password of an account, as whoever holds one of its
-// tokens may not know it. Errors: an *InvalidError of the field if it is another one;
+// ProvePassword checks the present password of an account, because a holder of one of its
+// tokens may not know the password. Errors: an *InvalidError of the field if it is wrong;
 // ErrBusy; *LimitError after too many tries.
 func (s *Service) ProvePassword(ctx context.Context, account, field, present string) error {
 	a, err := s.accounts.AccountByID(ctx, account)

@@ -121,7 +121,7 @@ func (s *Service) rehash(ctx context.Context, a Account, password string) {
 		})
 	}
 	if err != nil {
-		s.cfg.Log.Warn("a password is not hashed anew yet", "account", a.ID, "err", err)
+		s.cfg.Log.Warn("cannot hash a password again with the present cost; trying again at the next login", "account", a.ID, "err", err)
 	}
 }
 

@@ -8,8 +8,9 @@ import (
 )
 
 // quotaWatch ends fetches that have exceeded the quota of every account that waits for
-// them, so that little is fetched in vain. It reads and writes records, so it has a
-// goroutine of its own: what gives out places waits for neither.
+// them, so that little is fetched in vain. It does not decide who is over quota: the
+// records do, in the commit that makes a request or makes it pinned. It reads and writes
+// records, so it has a goroutine of its own: what gives out places waits for neither.
 type quotaWatch struct {
 	quotas   Quotas
 	requests Requests

@@ -183,7 +183,7 @@ func (a *api) readSpec(c echo.Context) (pin.Spec, error) {
 		if r.Context().Err() != nil {
 			return pin.Spec{}, fmt.Errorf("read body: %w", errors.Join(r.Context().Err(), err))
 		}
-		if _, ok := err.(*http.MaxBytesError); ok {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return pin.Spec{}, err
 		}
 		return pin.Spec{}, invalid("body", "ends early")

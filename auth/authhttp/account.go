@@ -31,24 +31,32 @@ func AccountOf(a auth.Account) Account {
 	return Account{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created, a.Damaged, nil}
 }
 
-// tokenJSON is a token in the answers.
-type tokenJSON struct {
-	ID       string     `json:"id"`
-	Kind     auth.Kind  `json:"kind,omitempty"`
-	Name     string     `json:"name,omitempty"`
-	Scope    auth.Scope `json:"scope,omitempty"`
-	Created  time.Time  `json:"created,omitzero"`
-	Expires  time.Time  `json:"expires,omitzero"`   // left out: never
-	LastUsed time.Time  `json:"last_used,omitzero"` // some minutes behind; left out: never
-	Address  string     `json:"address,omitempty"`  // of the client that made it
-	Current  bool       `json:"current"`            // it is the token of this request
-	Damaged  bool       `json:"damaged,omitempty"`  // its record cannot be read: only id is set
+// Token describes a token in the answers of /api/auth and /api/admin, without the token itself.
+type Token struct {
+	ID      string     `json:"id"`
+	Kind    auth.Kind  `json:"kind,omitempty"`
+	Name    string     `json:"name,omitempty"`
+	Scope   auth.Scope `json:"scope,omitempty"`
+	Created time.Time  `json:"created,omitzero"`
+	Expires time.Time  `json:"expires,omitzero"`   // left out: never
+	Used    time.Time  `json:"last_used,omitzero"` // some minutes behind; left out: never
+	Address string     `json:"address,omitempty"`  // of the client that made it; left out: the host itself
+	Damaged bool       `json:"damaged,omitempty"`  // its record cannot be read: only id is set
 }
 
-func tokenJSONOf(t auth.Token, p auth.Principal) tokenJSON {
-	return tokenJSON{
-		t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address, t.ID == p.TokenID, t.Damaged,
-	}
+// TokenOf is what the answers say of a token.
+func TokenOf(t auth.Token) Token {
+	return Token{t.ID, t.Kind, t.Name, t.Scope, t.Created, t.Expires, t.Used, t.Address, t.Damaged}
+}
+
+// ownToken is a token of the account that asks.
+type ownToken struct {
+	Token
+	Current bool `json:"current"` // it is the token of this request
+}
+
+func ownTokenOf(t auth.Token, p auth.Principal) ownToken {
+	return ownToken{TokenOf(t), t.ID == p.TokenID}
 }
 
 // success is a whole answer, or the part of one that says that it is a success.
@@ -134,10 +142,10 @@ func (h handler) listTokens(c echo.Context) error {
 	}
 	out := struct {
 		success
-		Tokens []tokenJSON `json:"tokens"`
-	}{ok, []tokenJSON{}}
+		Tokens []ownToken `json:"tokens"`
+	}{ok, []ownToken{}}
 	for _, t := range all {
-		out.Tokens = append(out.Tokens, tokenJSONOf(t, principal(c)))
+		out.Tokens = append(out.Tokens, ownTokenOf(t, principal(c)))
 	}
 	return c.JSON(http.StatusOK, out)
 }
@@ -170,10 +178,10 @@ func (h handler) addToken(c echo.Context) error {
 	}
 	out := struct {
 		success
-		tokenJSON
-		Token   string `json:"token"`
+		ownToken
+		Secret  string `json:"token"`
 		Command string `json:"command,omitempty"` // adds the service to Kubo
-	}{ok, tokenJSONOf(t, principal(c)), raw, ""}
+	}{ok, ownTokenOf(t, principal(c)), raw, ""}
 	if endpoint := h.endpoint(c); endpoint != "" && t.Scope.Includes(auth.ScopePin) {
 		out.Command = fmt.Sprintf("ipfs pin remote service add holdfast %s %s", endpoint, raw)
 	}
@@ -206,6 +214,6 @@ func (h handler) revokeToken(c echo.Context) error {
 	}
 	return c.JSON(http.StatusOK, struct {
 		success
-		Token tokenJSON `json:"token"`
-	}{ok, tokenJSONOf(t, principal(c))})
+		Token ownToken `json:"token"`
+	}{ok, ownTokenOf(t, principal(c))})
 }

@@ -94,7 +94,7 @@ func readFields(c echo.Context, names ...string) (map[string]string, error) {
 func readBody(c echo.Context) ([]byte, error) {
 	conn := http.NewResponseController(c.Response())
 	if err := conn.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, fmt.Errorf("bound the time of the body: %w", err)
+		return nil, fmt.Errorf("set a time limit for the body: %w", err)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -108,7 +108,7 @@ func readBody(c echo.Context) ([]byte, error) {
 	}
 	// The time after this is not the client's.
 	if err := conn.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, fmt.Errorf("end the bound of the body's time: %w", err)
+		return nil, fmt.Errorf("end the time limit of the body: %w", err)
 	}
 	return body, nil
 }

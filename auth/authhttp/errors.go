@@ -88,7 +88,7 @@ func (m mount) fail(c echo.Context, conn context.Context, err error) error {
 			}
 		}
 	case http.StatusInsufficientStorage:
-		m.log.Warn("accounts cannot be changed for want of disk space", "path", c.Request().URL.Path, "err", err)
+		m.log.Warn("accounts cannot be changed: the disk is full", "path", c.Request().URL.Path, "err", err)
 		details = auth.ErrDiskFull.Error()
 	}
 	if sent {

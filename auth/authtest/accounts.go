@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -80,6 +81,37 @@ func (a *Accounts) begin(ctx context.Context, method string) (unlock func(), err
 	return a.mu.Unlock, nil
 }
 
+// read reads what one of a's maps has under an id.
+func read[T any](ctx context.Context, a *Accounts, method string, from map[string]T, id string, none error) (found T, err error) {
+	unlock, err := a.begin(ctx, method)
+	if err != nil {
+		return found, err
+	}
+	defer unlock()
+	found, ok := from[id]
+	if !ok {
+		return found, none
+	}
+	return found, nil
+}
+
+// remove removes what one of a's maps has under an id, calls also, and adds the events.
+func remove[T any](ctx context.Context, a *Accounts, method string, from map[string]T, id string, none error, also func(), log []auth.Event) (gone T, err error) {
+	unlock, err := a.begin(ctx, method)
+	if err != nil {
+		return gone, err
+	}
+	defer unlock()
+	gone, ok := from[id]
+	if !ok {
+		return gone, none
+	}
+	delete(from, id)
+	also()
+	a.append(log)
+	return gone, nil
+}
+
 func (a *Accounts) byEmail(email string) (auth.Account, bool) {
 	for _, acc := range a.accounts {
 		if acc.Email == email {
@@ -117,16 +149,7 @@ func (a *Accounts) create(n auth.Account) error {
 
 // AccountByID implements [auth.Accounts].
 func (a *Accounts) AccountByID(ctx context.Context, id string) (auth.Account, error) {
-	unlock, err := a.begin(ctx, "AccountByID")
-	if err != nil {
-		return auth.Account{}, err
-	}
-	defer unlock()
-	acc, ok := a.accounts[id]
-	if !ok {
-		return auth.Account{}, auth.ErrNoAccount
-	}
-	return acc, nil
+	return read(ctx, a, "AccountByID", a.accounts, id, auth.ErrNoAccount)
 }
 
 // AccountByEmail implements [auth.Accounts].
@@ -183,23 +206,9 @@ func (a *Accounts) ChangeAccount(ctx context.Context, id string, change func(*au
 
 // DeleteAccount implements [auth.Accounts].
 func (a *Accounts) DeleteAccount(ctx context.Context, id string, log ...auth.Event) (auth.Account, error) {
-	unlock, err := a.begin(ctx, "DeleteAccount")
-	if err != nil {
-		return auth.Account{}, err
-	}
-	defer unlock()
-	acc, ok := a.accounts[id]
-	if !ok {
-		return auth.Account{}, auth.ErrNoAccount
-	}
-	delete(a.accounts, id)
-	for _, t := range a.tokens {
-		if t.Account == id {
-			delete(a.tokens, t.ID)
-		}
-	}
-	a.append(log)
-	return acc, nil
+	return remove(ctx, a, "DeleteAccount", a.accounts, id, auth.ErrNoAccount, func() {
+		maps.DeleteFunc(a.tokens, func(_ string, t auth.Token) bool { return t.Account == id })
+	}, log)
 }
 
 // CreateToken implements [auth.Accounts].
@@ -227,16 +236,7 @@ func (a *Accounts) CreateToken(ctx context.Context, t auth.Token, log ...auth.Ev
 
 // TokenByID implements [auth.Accounts].
 func (a *Accounts) TokenByID(ctx context.Context, id string) (auth.Token, error) {
-	unlock, err := a.begin(ctx, "TokenByID")
-	if err != nil {
-		return auth.Token{}, err
-	}
-	defer unlock()
-	t, ok := a.tokens[id]
-	if !ok {
-		return auth.Token{}, auth.ErrNoToken
-	}
-	return t, nil
+	return read(ctx, a, "TokenByID", a.tokens, id, auth.ErrNoToken)
 }
 
 // ListTokens implements [auth.Accounts].
@@ -286,18 +286,7 @@ func (a *Accounts) ChangeToken(ctx context.Context, id string, change func(*auth
 
 // DeleteToken implements [auth.Accounts].
 func (a *Accounts) DeleteToken(ctx context.Context, id string, log ...auth.Event) (auth.Token, error) {
-	unlock, err := a.begin(ctx, "DeleteToken")
-	if err != nil {
-		return auth.Token{}, err
-	}
-	defer unlock()
-	t, ok := a.tokens[id]
-	if !ok {
-		return auth.Token{}, auth.ErrNoToken
-	}
-	delete(a.tokens, id)
-	a.append(log)
-	return t, nil
+	return remove(ctx, a, "DeleteToken", a.tokens, id, auth.ErrNoToken, func() {}, log)
 }
 
 // MarkUsed implements [auth.Accounts].

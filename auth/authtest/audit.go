@@ -92,16 +92,7 @@ func (a *Accounts) CreateInvite(ctx context.Context, i auth.Invite, log ...auth.
 
 // InviteByID implements [auth.Invites].
 func (a *Accounts) InviteByID(ctx context.Context, id string) (auth.Invite, error) {
-	unlock, err := a.begin(ctx, "InviteByID")
-	if err != nil {
-		return auth.Invite{}, err
-	}
-	defer unlock()
-	i, ok := a.invites[id]
-	if !ok {
-		return auth.Invite{}, auth.ErrNoInvite
-	}
-	return i, nil
+	return read(ctx, a, "InviteByID", a.invites, id, auth.ErrNoInvite)
 }
 
 // ListInvites implements [auth.Invites].
@@ -123,18 +114,7 @@ func (a *Accounts) ListInvites(ctx context.Context) ([]auth.Invite, error) {
 
 // DeleteInvite implements [auth.Invites].
 func (a *Accounts) DeleteInvite(ctx context.Context, id string, log ...auth.Event) (auth.Invite, error) {
-	unlock, err := a.begin(ctx, "DeleteInvite")
-	if err != nil {
-		return auth.Invite{}, err
-	}
-	defer unlock()
-	i, ok := a.invites[id]
-	if !ok {
-		return auth.Invite{}, auth.ErrNoInvite
-	}
-	delete(a.invites, id)
-	a.append(log)
-	return i, nil
+	return remove(ctx, a, "DeleteInvite", a.invites, id, auth.ErrNoInvite, func() {}, log)
 }
 
 // RedeemInvite implements [auth.Invites].

@@ -28,7 +28,7 @@ var ourImports = map[string][]string{
 	"cmd/holdfast/internal/datadir": {"cmd/holdfast/internal/config", "store"},
 	"cmd/holdfast/internal/httpd":   {"cmd/holdfast/internal/config"},
 	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
-	// What joins them all.
+	// This package joins them all.
 	"cmd/holdfast/internal/daemon": {
 		"admin", "auth", "auth/authhttp", "node", "node/denylist", "node/gateway", "node/provide", "pin", "psa", "store",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
@@ -46,7 +46,7 @@ var ourImports = map[string][]string{
 	"store/internal/requests":      {"pin", "pin/graph", "store/internal/graph", "store/internal/kv", "store/internal/space"},
 	"store/internal/space":         {"store/internal/kv", "store/internal/space/reading"},
 	"store/internal/space/reading": {},
-	"node":                         {"pin", "node/exchange", "node/find", "node/guard", "node/links", "node/provide", "node/trustless", "node/walk"},
+	"node":                         {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin", "pin/graph"},
 	"node/exchange":  {},
@@ -74,7 +74,7 @@ var ourImports = map[string][]string{
 	"node/walk/walktest":   {"pin", "pin/graph", "node/exchange"},
 }
 
-// notFor is what packages know nothing of, also through others.
+// notFor lists what a package may not import, not even through others.
 var notFor = map[string][]string{
 	"pin": {
 		"net/http",
@@ -111,8 +111,8 @@ var inside = []string{
 	"store/internal/space/discards.go", "store/internal/space/insides.go", "store/internal/space/reading/read.go",
 }
 
-// maxFiles is how many files a package's directory may have that says nothing of that:
-// one look takes in no more.
+// maxFiles is how many files a directory may have if it has no limit of its own: more cannot
+// be taken in with one look.
 const maxFiles = 25
 
 type goPackage struct {
@@ -144,7 +144,7 @@ func TestImports(t *testing.T) {
 		name := strings.TrimPrefix(p.ImportPath, module+"/")
 		seen = append(seen, name)
 		allowed, ok := ourImports[name]
-		// What is internal is for all of ours, and so stands on none.
+		// All of our packages may import what is internal, so it imports none of them.
 		if !ok && !strings.HasPrefix(name, "internal/") {
 			t.Errorf("%s is not in the table of who may import what", name)
 			continue

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -157,7 +158,7 @@ func awaitReady(t *testing.T, dir string, pid int) {
 	}
 }
 
-// What goes wrong there is told with the path that people know.
+// Errors have the path that people know.
 func TestErrorsNameTheKnownPath(t *testing.T) {
 	needRoot(t)
 	link := dynamicUserDir(t)
@@ -191,7 +192,7 @@ func TestReadOnlyDataDir(t *testing.T) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	err := cmd.Run()
-	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 {
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
 		t.Errorf("exit is %v", err)
 	}
 	if s := stderr.String(); !strings.HasPrefix(s, "holdfast: error: ") || !strings.Contains(s, "permission denied") || !strings.Contains(s, "\nhint: run it as root, or as the owner") {

@@ -29,7 +29,7 @@
 // is longer, but no longer than ten. It is sent again: down another line, if there is
 // one. Sending it down the same one is harmless: a peer that has it queued takes no
 // note. What a slow line has not answered for a second is asked of another one too
-// that has nothing to do.
+// that has nothing to do. (See findLost in watch.go.)
 //
 // # What comes in place of a block
 //

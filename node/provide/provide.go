@@ -45,6 +45,7 @@ type Provider struct {
 	ledger *ledger
 	sweep  *sweep // belongs to run before open is closed, and then stays
 	loaded bool   // the ledger is in memory; belongs to run
+	below  below  // of what is pinned, as far as it was come upon; belongs to run
 
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
@@ -74,10 +75,11 @@ func New(cfg Config) (*Provider, error) {
 	}
 	p := &Provider{
 		cfg:    cfg,
-		ds:     steady{cfg.Datastore},
+		ds:     uncancelled{cfg.Datastore},
 		open:   make(chan struct{}),
 		wanted: make(map[pin.DAG]struct{}),
 		most:   maxWalks,
+		below:  make(below),
 		kick:   make(chan struct{}, 1),
 		step:   make(chan struct{}, 1),
 
@@ -113,11 +115,18 @@ func (p *Provider) Withdraw(d pin.DAG) { p.look(d) }
 // when what Roots and Complete say has changed at many places. It does not wait.
 func (p *Provider) Compare() { wake(p.again) }
 
-// Announced tells when the network was last told of a DAG's root: the zero time
-// if not yet.
+// Announced says when the network was last told of a DAG's root, or of all that is told in
+// its place: the zero time if not yet. See [Told].
 func (p *Provider) Announced(d pin.DAG) time.Time {
-	ln, _ := p.ledger.line(d.CID().Hash())
-	return moment(ln.at(p.standIn()))
+	standIn := p.standIn()
+	var first uint32
+	for i, d := range Told(d) {
+		ln, _ := p.ledger.line(d.CID().Hash())
+		if at := ln.at(standIn); i == 0 || at < first {
+			first = at
+		}
+	}
+	return moment(first)
 }
 
 // look has a DAG looked at. Whether it is pinned is seen then, so that the order
@@ -179,7 +188,7 @@ func (p *Provider) run() {
 		case <-flush.C:
 			err = p.ledger.flush(p.ctx)
 		case now := <-retell.C:
-			if behind {
+			if behind || p.walkMore() {
 				wake(p.again)
 			}
 			err = errors.Join(p.apply(p.ctx), p.retell(p.ctx, now))
@@ -234,9 +243,6 @@ func (p *Provider) apply(ctx context.Context) error {
 			p.mu.Unlock()
 			return err
 		}
-		if len(walked) > 0 {
-			wake(p.step) // there may be room for more
-		}
 	}
 }
 
@@ -250,6 +256,10 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 		walks   []pin.DAG
 		first   []pin.DAG // of those, new ones, which are found by their parts soonest
 	)
+	batch, err := p.expand(ctx, batch)
+	if err != nil {
+		return err
+	}
 	read := func(d pin.DAG) (key string, r record, err error) {
 		key = string(d.CID().Hash())
 		r, ok := changes[key]
@@ -259,11 +269,7 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 		return key, r, err
 	}
 	for _, d := range batch {
-		c := d.CID()
-		if !c.Defined() || c.Prefix().MhType == multihash.IDENTITY {
-			continue
-		}
-		pinned, err := p.complete(ctx, d)
+		pinned, err := p.isTold(ctx, d)
 		if err != nil {
 			return err
 		}
@@ -272,7 +278,7 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 			return err
 		}
 		had := len(r.codecs)
-		r = r.with(c.Type(), pinned)
+		r = r.with(d.CID().Type(), pinned)
 		if pinned {
 			if had == 0 {
 				r.since, r.by = time.Now(), -1
@@ -352,6 +358,16 @@ func (p *Provider) toWalk(ds []pin.DAG) (fresh []pin.DAG) {
 	return fresh
 }
 
+// walkMore reports whether all that waited was walked, and there is more.
+func (p *Provider) walkMore() (more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if more = p.more && len(p.wanted) == 0 && len(p.walked) == 0; more {
+		p.more = false
+	}
+	return more
+}
+
 // complete reports whether a DAG is pinned.
 func (p *Provider) complete(ctx context.Context, d pin.DAG) (bool, error) {
 	if p.cfg.Complete == nil {
@@ -395,9 +411,6 @@ func (p *Provider) walkAll() {
 		var d pin.DAG
 		if len(p.walks) > 0 {
 			d, p.walks = p.walks[0], p.walks[1:]
-		} else if p.more && len(p.walked) == 0 { // what was walked is on disk
-			p.more = false
-			wake(p.again)
 		}
 		p.mu.Unlock()
 		if d == "" {

@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// The first bytes of the keys of accounts and tokens; the package comment has
-// the table.
+// The first bytes of the keys of accounts and tokens. The comment of package store has the
+// table of all keys.
 const (
 	KLogin        = 0x40 // account -> loginRecord
 	KEmail        = 0x41 // address -> account

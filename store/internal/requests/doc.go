@@ -2,6 +2,12 @@
 // and what accounts are charged: keys 10 to 1b of the database.
 //
 // It uses what package graph keeps of DAGs, one way: a request holds a DAG by its record.
+//
+// # Files
+//
+// There are many, since a request, its places in the lists, its quota and its DAG change in
+// one commit. Each file has one kind of record, or one question that is asked of them. What
+// decides on quotas is in quota.go (bytes) and live_count.go (pins).
 package requests
 
 import (
