@@ -168,7 +168,7 @@ func TestRefetch(t *testing.T) {
 	}
 	p.complete(t, s, 3)
 	d := p.request.DAG()
-	want := pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: requests}
+	want := pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 1}
 	if u, err := s.requestRecords.Usage(ctx, benchAccount); err != nil || u != want {
 		t.Errorf("usage %+v, %v", u, err)
 	}
@@ -178,7 +178,7 @@ func TestRefetch(t *testing.T) {
 		t.Errorf("%d requests, the first %+v", len(some), some)
 	}
 	checkInvariants(t, s)
-	if u, err := s.requestRecords.Usage(ctx, benchAccount); err != nil || u != (pin.Usage{Pins: requests}) {
+	if u, err := s.requestRecords.Usage(ctx, benchAccount); err != nil || u != (pin.Usage{Pins: 1}) {
 		t.Errorf("usage %+v, %v", u, err)
 	}
 	page, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinning}})
