@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // everyCodec is a DAG with a block under each codec that can be pinned.
@@ -45,7 +46,7 @@ func TestEveryCodec(t *testing.T) {
 	o := newOverlap(t, all...)
 	var roots []pin.View
 	for _, b := range all {
-		v := o.add(benchAccount, b.Cid())
+		v := o.add(roomtest.Account, b.Cid())
 		o.awaitPinned(v)
 		roots = append(roots, v)
 	}

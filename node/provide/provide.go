@@ -29,6 +29,9 @@ const (
 	// How many DAGs may wait for the start. The comparison at the end of the start finds
 	// those beyond that.
 	maxEarly = 1 << 14
+	// How many DAGs may wait in memory to be walked. After a change of the strategy all that
+	// are pinned wait; a comparison finds the rest when these are done.
+	maxWalks = 1 << 14
 	// How many keys may wait to be announced before the walk of a DAG waits for them: about
 	// 20 MB in memory.
 	walkAhead = 100_000
@@ -55,6 +58,8 @@ type Provider struct {
 	due    []pin.DAG            // DAGs to look at: announced, withdrawn, or walked
 	walks  []pin.DAG            // DAGs to walk
 	wanted map[pin.DAG]struct{} // those of walks, and the one that is being walked
+	most   int                  // how many those may be: maxWalks, except in tests
+	more   bool                 // others have to be walked and are not among them
 	walked []pin.DAG            // DAGs that were walked
 	kick   chan struct{}        // wakes run; holds one
 	step   chan struct{}        // wakes the walker; holds one
@@ -73,6 +78,7 @@ func New(cfg Config) (*Provider, error) {
 		ds:     uncancelled{cfg.Datastore},
 		open:   make(chan struct{}),
 		wanted: make(map[pin.DAG]struct{}),
+		most:   maxWalks,
 		below:  make(below),
 		kick:   make(chan struct{}, 1),
 		step:   make(chan struct{}, 1),
@@ -182,7 +188,7 @@ func (p *Provider) run() {
 		case <-flush.C:
 			err = p.ledger.flush(p.ctx)
 		case now := <-retell.C:
-			if behind {
+			if behind || p.walkMore() {
 				wake(p.again)
 			}
 			err = errors.Join(p.apply(p.ctx), p.retell(p.ctx, now))
@@ -248,6 +254,7 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 		fresh   = make(map[string]bool)
 		rank    = int8(p.cfg.Strategy.rank())
 		walks   []pin.DAG
+		first   []pin.DAG // of those, new ones, which are found by their parts soonest
 	)
 	batch, err := p.expand(ctx, batch)
 	if err != nil {
@@ -279,6 +286,8 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 			}
 			if p.cfg.Strategy == Roots {
 				r.by = rank
+			} else if r.by < 0 {
+				first = append(first, d)
 			} else if r.by != rank {
 				walks = append(walks, d)
 			}
@@ -322,18 +331,41 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 	if err := p.sweep.tell(tell...); err != nil {
 		return err
 	}
-	if len(walks) > 0 {
+	if len(first)+len(walks) > 0 {
 		p.mu.Lock()
-		for _, d := range walks {
-			if _, ok := p.wanted[d]; !ok {
-				p.wanted[d] = struct{}{}
-				p.walks = append(p.walks, d)
-			}
-		}
+		p.walks = slices.Insert(p.walks, 0, p.toWalk(first)...)
+		p.walks = append(p.walks, p.toWalk(walks)...)
 		p.mu.Unlock()
 		wake(p.step)
 	}
 	return nil
+}
+
+// toWalk gives those of some DAGs that do not wait to be walked and have room to. p.mu is
+// held.
+func (p *Provider) toWalk(ds []pin.DAG) (fresh []pin.DAG) {
+	for _, d := range ds {
+		if _, ok := p.wanted[d]; ok {
+			continue
+		}
+		if len(p.wanted) >= p.most {
+			p.more = true
+			break
+		}
+		p.wanted[d] = struct{}{}
+		fresh = append(fresh, d)
+	}
+	return fresh
+}
+
+// walkMore reports whether all that waited was walked, and there is more.
+func (p *Provider) walkMore() (more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if more = p.more && len(p.wanted) == 0 && len(p.walked) == 0; more {
+		p.more = false
+	}
+	return more
 }
 
 // complete reports whether a DAG is complete, and so pinned.
@@ -406,11 +438,12 @@ func (p *Provider) walkAll() {
 	}
 }
 
-// walk adds the keys of a DAG. Keys that a wider strategy announced before are announced when
-// their turn comes.
+// walk adds the keys of a DAG. Keys of a DAG that was announced by another strategy are
+// announced when their turn comes: after a change of the strategy all that is pinned is walked,
+// and a sweep spreads it over the interval.
 func (p *Provider) walk(ctx context.Context, d pin.DAG) error {
 	ln, _ := p.ledger.line(d.CID().Hash())
-	before := int(ln.by) > p.cfg.Strategy.rank()
+	before := ln.by >= 0
 	return walk(ctx, p.cfg.Strategy, p.cfg.Blocks, d, func(keys []multihash.Multihash) error {
 		keys, _, err := split(ctx, keys, p.cfg.Holds)
 		if err != nil {
