@@ -52,7 +52,7 @@ func TestEveryCodec(t *testing.T) {
 	}
 	o.holds(all...)
 	report, err := o.s.Verify(t.Context(), func(d Damage) error { return fmt.Errorf("%s is %s", d.CID(), d.Kind) }, nil)
-	if err != nil || report.Damaged() > 0 || report.Strays > 0 || int(report.Blocks) != len(all) {
+	if err != nil || report.Corrupt+report.Missing > 0 || report.Strays > 0 || int(report.Blocks) != len(all) {
 		t.Errorf("the report is %+v, %v", report, err)
 	}
 	for _, v := range roots[:len(roots)-1] {
