@@ -123,7 +123,7 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 	switch {
 	case err == nil:
 		t.Runs++
-		t.Freed += r.Freed()
+		t.Freed += r.freed()
 		t.Last = s.cfg.Now()
 	case !ended:
 		t.Failed++
