@@ -133,13 +133,28 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 // Free gives the bytes that are free on the file system of the database.
 func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
 
-// Room implements [pin.Engine].
+// Room implements [pin.Engine]. It also fails with an ErrDamaged once Sound does.
 func (s *Store) Room(ctx context.Context, bytes uint64) error {
 	if err := s.kv.Enter(ctx); err != nil {
 		return err
 	}
 	defer s.kv.Leave()
+	if err := s.Sound(); err != nil {
+		return err
+	}
 	return s.space.RoomFor(bytes)
+}
+
+// FoundDamage counts the damage that reads have found since the store was opened. [Store.Verify]
+// finds all damage.
+type FoundDamage struct {
+	Blocks  int // blocks that could not be read, or had another hash, and were not written again; up to 1,000
+	Records int // records that could not be read, and were not written again; up to 10,000
+}
+
+// FoundDamage gives the counts. It reads nothing.
+func (s *Store) FoundDamage() FoundDamage {
+	return FoundDamage{Blocks: s.held.UnreadableBlocks(), Records: s.kv.UnreadableRecords()}
 }
 
 // Level is what one level of the tree of keys has on disk.

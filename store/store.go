@@ -82,11 +82,14 @@ var (
 	_ pin.Refetcher = (*Store)(nil)
 )
 
-// Open opens the data directory of a lock, and brings its records to this version's layout. The
-// caller keeps the lock until after Close, and closes it. Errors: ErrDamaged, whose text names what
-// is damaged; pin.ErrDiskFull; if the records have a layout that this version does not know, those
-// of [Lock]; the system's.
+// Open opens the data directory that the lock is on, and brings its records
+// to this version's layout. The lock must be held until after Close; it stays
+// the caller's. Errors: those of [Lock], which come before anything is
+// touched, ErrRestoring, ErrDamaged, of which a [*DamagedTablesError] is one, and whatever the disk says.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
+	if err := checkRestored(lock.dir); err != nil {
+		return nil, err
+	}
 	cfg = cfg.withDefaults()
 	return openWith(ctx, lock.dir, cfg, space.BadgerOptions(), migrations())
 }
@@ -107,12 +110,17 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// ofSpace is the configuration of a database in a directory.
+func (c Config) ofSpace(db string) space.Config {
+	return space.Config{
+		Dir: db, MinFreeSpace: c.MinFreeSpace, Reserve: c.Reserve,
+		Logger: c.Logger, Now: c.Now, FreeSpace: c.FreeSpace, KindOf: kindOf, CloseWait: c.closeWait,
+	}
+}
+
 func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options, steps []migration) (_ *Store, err error) {
 	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), reclaiming: make(chan struct{}, 1)}
-	if s.space, err = space.Open(ctx, space.Config{
-		Dir: s.dbDir, MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
-		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf, CloseWait: cfg.closeWait,
-	}, opts); err != nil {
+	if s.space, err = space.Open(ctx, cfg.ofSpace(s.dbDir), opts); err != nil {
 		return nil, err
 	}
 	s.db, s.kv = s.space.Badger(), s.space.DB()

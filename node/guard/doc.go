@@ -36,6 +36,12 @@
 // they may be: what listens there may be for the machine alone, and no firewall is
 // between.
 //
+// # What is allowed all the same
+//
+// [Guard.Requester] lets one address pass that is refused otherwise: that of the machine
+// which asks for content that it has itself. It can show nobody anything but its own
+// machine. [Grants] keep that to the peer and the port that the request names.
+//
 // The guard is about connections that this side opens. Those that come in are
 // welcome from anywhere.
 package guard

@@ -33,6 +33,7 @@ type Store struct {
 	WorkOut func(r *kv.Reader, d pin.DAG) (DAGRecord, bool, error)
 
 	claims claimLocks
+	keeps  keeps
 	blocks blockstore.Blockstore
 	// dropping is held by the one Drop that runs.
 	dropping chan struct{}

@@ -46,6 +46,11 @@ func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes ui
 	for i, n := range notes {
 		hashes[i] = n.Hash
 	}
+	g.keeps.mu.Lock()
+	defer g.keeps.mu.Unlock()
+	if !g.mayDelete() {
+		return errKept
+	}
 	defer g.claims.alone(hashes)()
 	dead, err := g.Unclaimed(notes)
 	if err != nil {
@@ -58,7 +63,7 @@ func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes ui
 	defer wb.Cancel()
 	size := uint64(0)
 	for _, d := range dead {
-		if err := wb.Delete(blockKey(d.Hash)); err != nil {
+		if err := wb.Delete(BlockKey(d.Hash)); err != nil {
 			return err
 		}
 		size += uint64(d.Size)
@@ -125,7 +130,7 @@ func (g *Store) Unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 		if linked {
 			continue
 		}
-		_, err := reading.Find(txn, blockKey(b.Hash))
+		_, err := reading.Find(txn, BlockKey(b.Hash))
 		switch {
 		case errors.Is(err, badger.ErrKeyNotFound):
 		case err != nil:
@@ -162,7 +167,11 @@ type LooseWork struct {
 	Pause func(ctx context.Context, took time.Duration) error
 }
 
-// DeleteLoose goes through all notes, and deletes the blocks that nothing links to.
+// errKept: a keep does not let blocks be deleted.
+var errKept = errors.New("blocks are kept")
+
+// DeleteLoose goes through the notes and deletes the blocks that nothing refers
+// to, until it comes to the end, or until a keep begins.
 func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
 	total, err := g.kv.CountKeys(ctx, []byte{KLoose})
 	if err != nil {
@@ -176,7 +185,9 @@ func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
 		if err != nil {
 			return err
 		}
-		if err := g.deleteUnclaimed(notes, w.Deleted); err != nil {
+		if err := g.deleteUnclaimed(notes, w.Deleted); errors.Is(err, errKept) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		done += uint64(len(notes))

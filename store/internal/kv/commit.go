@@ -25,6 +25,8 @@ type committer struct {
 	admit func() error // fails if nothing may be written now
 	// wrote is called with the outcome of a commit, and returns the error to report.
 	wrote func(error) error
+	// mended takes note of what was written.
+	mended func(map[string]Write)
 
 	mu      sync.Mutex
 	waiting []*change
@@ -39,8 +41,8 @@ type change struct {
 	answer chan error // buffered
 }
 
-func newCommitter(db *badger.DB, admit func() error, wrote func(error) error) *committer {
-	c := &committer{db: db, admit: admit, wrote: wrote, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newCommitter(db *badger.DB, admit func() error, wrote func(error) error, mended func(map[string]Write)) *committer {
+	c := &committer{db: db, admit: admit, wrote: wrote, mended: mended, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go c.run()
 	return c
 }
@@ -188,14 +190,15 @@ func (c *committer) commit(batch []*change) {
 type group struct {
 	db          *badger.DB
 	wrote       func(error) error
-	base        *badger.Txn // reads what was committed before
+	mended      func(map[string]Write)
+	base        *badger.Txn // what was committed before
 	writes      map[string]Write
 	count, size int64 // of writes; never less than Badger counts
 	changes     []*change
 }
 
 func (c *committer) newGroup() *group {
-	return &group{db: c.db, wrote: c.wrote, base: c.db.NewTransaction(false), writes: map[string]Write{}}
+	return &group{db: c.db, wrote: c.wrote, mended: c.mended, base: c.db.NewTransaction(false), writes: map[string]Write{}}
 }
 
 // cost returns how much of a Badger transaction the writes take, by Badger's rules.
@@ -224,7 +227,9 @@ func (g *group) flush() error {
 	if err != nil && g.isRead(before) {
 		err = fmt.Errorf("%w: %v", diskerr.ErrInDoubt, err)
 	}
-	err = g.wrote(err)
+	if err = g.wrote(err); err == nil {
+		g.mended(g.writes)
+	}
 	for _, ch := range g.changes {
 		ch.answer <- err
 	}

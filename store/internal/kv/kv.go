@@ -28,6 +28,9 @@ type Config struct {
 	// Doubt fails if something that Badger reported as written may not be on disk. It must
 	// not call the database.
 	Doubt func() error
+	// Sound says whether a table was found damaged: an error that is an
+	// [diskerr.ErrDamaged] if so. It is quick.
+	Sound func() error
 	// KindOf names what is under a key, for the log.
 	KindOf func(key []byte) string
 }
@@ -41,6 +44,7 @@ type DB struct {
 	room       func() error
 	writeAgain func(context.Context) error
 	doubt      func() error
+	sound      func() error
 	kindOf     func([]byte) string
 
 	commit *committer
@@ -61,11 +65,11 @@ type DB struct {
 // and closes Badger's database after that.
 func New(db *badger.DB, cfg Config) *DB {
 	d := &DB{
-		db: db, log: cfg.Log, now: cfg.Now, room: cfg.Room, writeAgain: cfg.WriteAgain, doubt: cfg.Doubt, kindOf: cfg.KindOf,
+		db: db, log: cfg.Log, now: cfg.Now, room: cfg.Room, writeAgain: cfg.WriteAgain, doubt: cfg.Doubt, sound: cfg.Sound, kindOf: cfg.KindOf,
 		MendEvery: mendEvery,
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	d.commit = newCommitter(db, d.MayUpkeep, d.wrote)
+	d.commit = newCommitter(db, d.MayUpkeep, d.wrote, d.logged.mended)
 	return d
 }
 

@@ -10,10 +10,12 @@ import (
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // ErrDamaged: Badger cannot read its files. Nothing in them was changed.
-var ErrDamaged = errors.New("the database is damaged")
+var ErrDamaged = diskerr.ErrDamaged
 
 // checkManifest refuses a database without a MANIFEST, the list of its tables. Badger would make a
 // new list, and then delete every table that is not on it. Errors: ErrDamaged.

@@ -53,7 +53,7 @@ func TestSteadyIsNotCutOff(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	under := &strict{Batching: dssync.MutexWrap(datastore.NewMapDatastore())}
-	ds, k := steady{under}, datastore.NewKey("/a")
+	ds, k := uncancelled{under}, datastore.NewKey("/a")
 	_, getErr := ds.Get(ctx, k)
 	_, hasErr := ds.Has(ctx, k)
 	_, sizeErr := ds.GetSize(ctx, k)

@@ -219,7 +219,7 @@ func TestAimNearest(t *testing.T) {
 }
 
 // Without the aim, kad-dht tells peers that are not the closest, if there are enough
-// to make regions of. Once this fails, aim.go has had its time.
+// to make regions of. Once this fails, closest_peers.go has had its time.
 func TestLibraryMisses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(1000)

@@ -18,27 +18,29 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
-// core is what the server and a command without one both stand on.
+// core is what a server needs, and a command while no server runs: the store and the
+// accounts.
 type core struct {
-	store *store.Store // whoever opened the core closes it
+	store *store.Store // whoever called openCore closes it
 	auth  *auth.Service
-	// pins are set by whoever opened the core, before anybody can ask for anything.
+	// instance names the data directory. It stays the same as long as tokens.key does.
+	instance string
+	// Whoever called openCore sets pins, before the first request.
 	pins admin.Pins
 }
 
-// damagedHint is for who has a database that does not open. What seems to help
-// elsewhere, removing what is reported, would here be the end of it.
+// damagedHint is for a database that does not open. With other databases it often helps to
+// remove the file that is reported. Here that would delete everything.
 const damagedHint = "check the disk, and restore the data directory from a backup; keep a copy of it as it is, " +
 	"and remove none of the files in db: without its MANIFEST Badger deletes all others"
 
-// copiedHint is for who has a copy that does not open, which a server that was not
-// stopped has left its marks in.
-const copiedHint = "this directory is a copy of one in which a server ran, or was killed; if it ran while the copy was made, " +
+// copiedHint is for a copy that does not open, if the original has not been closed by its
+// server.
+const copiedHint = "this directory is a copy, and a server ran in the original or was killed there; if it ran while the copy was made, " +
 	"the files are of different moments, and nothing is wrong with the disk: stop that server and copy its directory again, " +
 	"or take a snapshot of the file system. Else " + damagedHint
 
-// storeHint says what to do about an error of the store's that the operator's API does
-// not know.
+// storeHint says what to do about an error of the store that package admin does not know.
 func storeHint(err error) string {
 	if errors.Is(err, store.ErrDamaged) {
 		return damagedHint
@@ -46,12 +48,12 @@ func storeHint(err error) string {
 	return ""
 }
 
-// fullHint is for a disk that has no room to open.
-const fullHint = "nothing is lost; make room on that file system by other means, and start again: " +
-	"what is removed in Holdfast comes back only while it runs"
+// fullHint is for a disk that is too full to open the store.
+const fullHint = "nothing is lost; remove other files from that file system, and start again: " +
+	"Holdfast gives back the space of removed pins only while it runs"
 
-// openCore opens the store and the accounts. The store is first: it is what
-// knows a directory that is not ours, and touches nothing there.
+// openCore opens the store and the accounts. The store comes first: it notices a directory
+// that is not Holdfast's, and changes nothing there.
 func openCore(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg config.Config, log *slog.Logger) (_ *core, err error) {
 	s, err := store.Open(ctx, lock, store.Config{
 		MinFreeSpace:    uint64(cfg.Store.MinFreeSpace),
@@ -83,7 +85,7 @@ func openCore(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg confi
 	if err := datadir.TokenKeys().Check(ctx, s.Datastore(), d, keys.Instance(), lost, log); err != nil {
 		return nil, err
 	}
-	c := &core{store: s}
+	c := &core{store: s, instance: keys.Instance()}
 	authConfig := auth.Config{
 		AccessTTL:         time.Duration(cfg.Auth.AccessTokenTTL),
 		RefreshTTL:        time.Duration(cfg.Auth.RefreshTokenTTL),
@@ -99,7 +101,7 @@ func openCore(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg confi
 		Log:        log,
 	}
 	if authConfig.AuditKeep == 0 {
-		authConfig.AuditKeep = -1 // what is for ever there
+		authConfig.AuditKeep = -1 // package auth's value for ever
 	}
 	if c.auth, err = auth.New(authConfig, s, keys); err != nil {
 		return nil, err
@@ -109,7 +111,7 @@ func openCore(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg confi
 
 // healthy reports whether the store answers a read.
 func (c *core) healthy(ctx context.Context) error {
-	// An id that no account has: one that is not an id would not be looked for.
+	// An id that no account has. The store is not asked about something that is no id.
 	if _, err := c.auth.AccountByID(ctx, uuid.Nil.String()); err != nil && !errors.Is(err, auth.ErrNoAccount) {
 		return fmt.Errorf("read the store: %w", err)
 	}
