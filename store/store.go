@@ -82,10 +82,10 @@ var (
 	_ pin.Refetcher = (*Store)(nil)
 )
 
-// Open opens the data directory that the lock is on, and brings its records
-// to this version's layout. The lock must be held until after Close; it stays
-// the caller's. Errors: those of [Lock], which come before anything is
-// touched, ErrRestoring, ErrDamaged, of which a [*DamagedTablesError] is one, and whatever the disk says.
+// Open opens the data directory of a lock, and brings its records to this version's layout. The
+// caller keeps the lock until after Close, and closes it. Errors: ErrRestoring; ErrDamaged, whose
+// text names what is damaged; pin.ErrDiskFull; if this version does not know the records' layout,
+// one like that of [Lock]; the system's.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 	if err := checkRestored(lock.dir); err != nil {
 		return nil, err

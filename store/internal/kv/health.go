@@ -40,9 +40,9 @@ type health struct {
 	mending sync.WaitGroup
 }
 
-// MayWrite fails with diskerr.ErrUnwritable while the disk does not take what is written. It
-// does so for good, with an error that is a diskerr.ErrDamaged too, once a table was found
-// damaged: the next start refuses the database, and what was written since would be lost.
+// MayWrite fails with diskerr.ErrUnwritable while writes do not work. Once a table was found damaged
+// it always fails, and the error is a diskerr.ErrDamaged, too: the next start refuses the database,
+// and what was written since would be lost.
 func (d *DB) MayWrite() error {
 	if err := d.sound(); err != nil {
 		return fmt.Errorf("%w: %w", diskerr.ErrUnwritable, err)
