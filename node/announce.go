@@ -4,10 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -20,8 +18,8 @@ func (n *Node) provider() *provide.Provider {
 	return n.router.provider
 }
 
-// Announce implements [pin.Engine]. With RoutingNone it does nothing, and
-// nothing for a root that holds its data itself or is denied.
+// Announce implements [pin.Engine]. With RoutingNone it does nothing, nor for a root that
+// is denied. In place of a root that has its data in its CID, what it links to is announced.
 func (n *Node) Announce(d pin.DAG) {
 	if p := n.provider(); p != nil {
 		p.Announce(d)
@@ -38,7 +36,7 @@ func (n *Node) Withdraw(d pin.DAG) {
 // Announced implements [pin.Engine].
 func (n *Node) Announced(d pin.DAG) (at time.Time, ok bool) {
 	p := n.provider()
-	if p == nil || inlined(d.CID()) || denied(n.cfg.Denylist, d.CID()) != nil {
+	if p == nil || len(provide.Told(d)) == 0 || denied(n.cfg.Denylist, d.CID()) != nil {
 		return time.Time{}, false
 	}
 	return p.Announced(d), true
@@ -61,9 +59,4 @@ func (n *Node) remember(p peer.ID) {
 	if n.router != nil {
 		n.router.remember(p)
 	}
-}
-
-func inlined(c cid.Cid) bool {
-	_, ok := links.Inline(c)
-	return ok
 }

@@ -46,13 +46,13 @@ func (h bitswapHost) SetStreamHandler(id protocol.ID, handle network.StreamHandl
 // errNoDirect is that blocks were for a peer that has gone.
 var errNoDirect = errors.New("the peer has no direct connection")
 
-// NewStream opens a stream whose writes are watched.
+// NewStream opens a stream for wants, whose writes are watched.
 func (h bitswapHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
 	s, err := h.Host.NewStream(ctx, p, ids...)
 	if err != nil {
 		return nil, err
 	}
-	return &watchedStream{Stream: s, writes: h.writes}, nil
+	return &wantStream{watchedStream: watchedStream{Stream: s, writes: h.writes}}, nil
 }
 
 // newServingStream opens a stream for blocks by a connection, the newest one of the

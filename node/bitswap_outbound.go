@@ -1,6 +1,7 @@
 package node
 
 import (
+	"io"
 	"sync"
 	"time"
 
@@ -85,6 +86,28 @@ type watchedStream struct {
 	network.Stream
 	writes *writes
 }
+
+// wantStream is a watchedStream that wants go by. Nobody reads it: Bitswap answers by other
+// streams. But over WebRTC a stream's end is acknowledged when it is read, and a JavaScript
+// peer reads no message before the end that it sent at once was acknowledged.
+type wantStream struct {
+	watchedStream
+	drain sync.Once
+}
+
+// Write writes a piece at a time, and has what comes read from the first time on.
+func (s *wantStream) Write(b []byte) (n int, err error) {
+	n, err = s.watchedStream.Write(b)
+	if s.Conn().ConnState().Transport == webRTCName {
+		s.drain.Do(func() {
+			go func() { _, _ = io.Copy(io.Discard, s.Stream) }() // until the stream ends
+		})
+	}
+	return n, err
+}
+
+// webRTCName is how libp2p names the transport in the state of a connection.
+const webRTCName = "webrtc-direct"
 
 // Write writes a piece at a time.
 func (s *watchedStream) Write(b []byte) (n int, err error) {

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"iter"
@@ -39,8 +41,15 @@ type Config struct {
 	// takes a free one.
 	Listen []string
 	// Announce is the multiaddrs to give to others in place of those that the
-	// node listens on; nil gives those.
-	Announce []string
+	// node listens on; nil gives those. AppendAnnounce is the multiaddrs to give beside
+	// either.
+	Announce, AppendAnnounce []string
+	// Certificate is for the addresses in Listen with TLS (/tls/ws), as
+	// tls.Config.GetCertificate. They are given to others with CertificateName, which it
+	// is for, in place of an IP address; with "" they are not changed. Nil is none, with
+	// which they cannot be listened on.
+	Certificate     func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	CertificateName string
 	// KeyFile holds the Ed25519 private key and is made at first; "" is a new
 	// key that is kept nowhere.
 	KeyFile string
@@ -103,6 +112,7 @@ type Config struct {
 
 	network  string                       // privatePrefix and the fingerprint of a private network's key
 	resolver network.MultiaddrDNSResolver // nil asks the system
+	roots    *x509.CertPool               // of servers that are dialled; nil is the system's
 }
 
 // DefaultListen is the addresses a node listens on if none are given.
@@ -111,9 +121,11 @@ func DefaultListen() []string {
 		"/ip4/0.0.0.0/tcp/4040",
 		"/ip4/0.0.0.0/udp/4040/quic-v1",
 		"/ip4/0.0.0.0/udp/4040/quic-v1/webtransport",
+		"/ip4/0.0.0.0/udp/4040/webrtc-direct",
 		"/ip6/::/tcp/4040",
 		"/ip6/::/udp/4040/quic-v1",
 		"/ip6/::/udp/4040/quic-v1/webtransport",
+		"/ip6/::/udp/4040/webrtc-direct",
 	}
 }
 
@@ -122,7 +134,8 @@ type Node struct {
 	cfg        Config
 	log        *slog.Logger
 	store      Store
-	announce   []ma.Multiaddr
+	told       toldAddrs
+	delegates  delegatesCache
 	gater      *gater
 	host       host.Host
 	up         chan struct{} // closed once all fields are set
@@ -195,11 +208,11 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive the peer ID: %w", err)
 	}
-	if n.announce, err = parseAnnounce(cfg.Announce, id); err != nil {
+	if n.told, err = newToldAddrs(cfg, id); err != nil {
 		return nil, err
 	}
 	n.gater = newGater(cfg.AllowPrivateAddresses, cfg.Routing == RoutingNone, cfg.OwnPort)
-	if n.host, err = newHost(cfg, key, swarmKey, n.announce, n.gater, n.relayCandidates); err != nil {
+	if n.host, err = newHost(cfg, key, swarmKey, n.told.of, n.gater, n.relayCandidates); err != nil {
 		return nil, err
 	}
 	if cfg.Routing == RoutingAuto {
@@ -289,25 +302,26 @@ func isBitswap(p protocol.ID) bool { return strings.HasPrefix(string(p), "/ipfs/
 
 // withPeer gives a as a string that ends in /p2p/ID.
 func withPeer(a ma.Multiaddr, id peer.ID) string {
-	if _, err := a.ValueForProtocol(ma.P_P2P); err == nil {
+	if _, last := ma.SplitLast(a); last != nil && last.Protocol().Code == ma.P_P2P {
 		return a.String()
 	}
 	return a.String() + "/p2p/" + id.String()
 }
 
-func parseAnnounce(addrs []string, id peer.ID) ([]ma.Multiaddr, error) {
+// parseAnnounce reads what a key of the configuration has others told.
+func parseAnnounce(key string, addrs []string, id peer.ID) ([]ma.Multiaddr, error) {
 	var out []ma.Multiaddr
 	for _, s := range addrs {
 		a, err := ma.NewMultiaddr(s)
 		if err != nil {
-			return nil, fmt.Errorf("node.announce: %q is not a multiaddr: %w", s, err)
+			return nil, fmt.Errorf("%s: %q is not a multiaddr: %w", key, s, err)
 		}
 		transport, named := peer.SplitAddr(a)
 		if named != "" && named != id {
-			return nil, fmt.Errorf("node.announce: %q names the peer %s, and this node is %s", s, named, id)
+			return nil, fmt.Errorf("%s: %q names the peer %s, and this node is %s", key, s, named, id)
 		}
 		if len(transport) == 0 {
-			return nil, fmt.Errorf("node.announce: %q has no address to dial", s)
+			return nil, fmt.Errorf("%s: %q has no address to dial", key, s)
 		}
 		out = append(out, transport)
 	}

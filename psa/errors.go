@@ -21,6 +21,7 @@ import (
 const (
 	retryTooFast = time.Second      // created runs at most this far ahead of the clock
 	retryClosed  = 10 * time.Second // a stop may take this long
+	retryDamaged = 5 * time.Minute  // only a backup or a repair mends it
 )
 
 // reason names a status for machines: in the spec's words where it has any, else in HTTP's,
@@ -91,6 +92,10 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		return f
 	case errors.Is(err, pin.ErrDiskFull):
 		return fail(http.StatusInsufficientStorage, "the server's disk is too full to take more pins")
+	case errors.Is(err, pin.ErrDamaged):
+		f := unavailable("the server's database is damaged, and it takes no pins: its operator has to run `holdfast store verify`")
+		f.retryAfter = retryDamaged
+		return f
 	case errors.Is(err, pin.ErrClosed), errors.Is(err, auth.ErrUnavailable):
 		return unavailable("the server is shutting down or not ready: try again soon")
 	case errors.As(err, &other) && other.Code >= 400 && other.Code < 500:

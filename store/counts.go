@@ -134,13 +134,28 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 // Free gives the bytes that are free on the file system of the database.
 func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
 
-// Room is that of [pin.Engine].
+// Room is that of [pin.Engine]. It also fails with an ErrDamaged once Sound does.
 func (s *Store) Room(ctx context.Context, bytes uint64) error {
 	if err := s.kv.Enter(ctx); err != nil {
 		return err
 	}
 	defer s.kv.Leave()
+	if err := s.Sound(); err != nil {
+		return err
+	}
 	return s.space.RoomFor(bytes)
+}
+
+// Damage is what was found damaged since the store was opened, as far as something wanted it;
+// [Store.Verify] finds all.
+type FoundDamage struct {
+	Blocks  int // that could not be read, or have another hash, and were not written again: a thousand at most
+	Records int // that could not be read, and were not written again: ten thousand at most
+}
+
+// FoundDamage counts that. It reads nothing.
+func (s *Store) FoundDamage() FoundDamage {
+	return FoundDamage{Blocks: int(s.held.Unreadable.N.Load()), Records: s.kv.UnreadableRecords()}
 }
 
 // Level is what one level of the tree of keys has on disk.

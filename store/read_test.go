@@ -20,12 +20,14 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"github.com/google/uuid"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
 	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
@@ -418,8 +420,18 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	if err := s.Sound(); !errors.As(err, &named) {
 		t.Errorf("what a reclaim found is not known: %v", err)
 	}
+	// From then on nothing is taken that the next start would refuse with the rest.
+	_, err = s.Add(t.Context(), uuid.NewString(), pintest.DAGSpec(1))
+	if !errors.Is(err, pin.ErrDamaged) || !errors.Is(err, pin.ErrUnwritable) {
+		t.Errorf("a request is added: %v", err)
+	}
+	if err := s.Room(t.Context(), 1); !errors.Is(err, pin.ErrDamaged) {
+		t.Errorf("there is room: %v", err)
+	}
+	if err := s.Writable(t.Context()); !errors.Is(err, pin.ErrDamaged) {
+		t.Errorf("it is writable: %v", err)
+	}
 	// A compaction that comes to it stops there, and nothing is lost.
-	p.put(t, s, someBlocks(55, 100, 300))
 	go func() { _ = s.space.Compact(context.Background()) }() // it never ends
 	for deadline := time.Now().Add(30 * time.Second); reading.BadTables.Stopped.Load() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -87,8 +87,11 @@ var (
 // Open opens the data directory that the lock is on, and brings its records
 // to this version's layout. The lock must be held until after Close; it stays
 // the caller's. Errors: those of [Lock], which come before anything is
-// touched, ErrDamaged, of which a [*DamagedTablesError] is one, and whatever the disk says.
+// touched, ErrRestoring, ErrDamaged, of which a [*DamagedTablesError] is one, and whatever the disk says.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
+	if err := checkRestored(lock.dir); err != nil {
+		return nil, err
+	}
 	cfg = cfg.withDefaults()
 	return openWith(ctx, lock.dir, cfg, space.BadgerOptions(), migrations())
 }

@@ -147,12 +147,19 @@ func npm(t *testing.T, from, dir string) {
 // URL. The server ends with the test.
 func serve(t *testing.T, binary string) (base string) {
 	t.Helper()
+	return serveOn(t, binary, "HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0")
+}
+
+// serveOn is serve with more environment.
+func serveOn(t *testing.T, binary string, more ...string) (base string) {
+	t.Helper()
 	data := filepath.Join(t.TempDir(), "data")
 	env := append(os.Environ(),
 		"HOLDFAST_DATA="+data, "HOLDFAST_HTTP_LISTEN=127.0.0.1:0", "HOLDFAST_METRICS_LISTEN=",
-		"HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0", "HOLDFAST_NODE_ROUTING=none", "HOLDFAST_NODE_BOOTSTRAP=",
+		"HOLDFAST_NODE_ROUTING=none", "HOLDFAST_NODE_BOOTSTRAP=",
 		"HOLDFAST_STORE_MIN_FREE_SPACE=64MiB", "HOLDFAST_AUTH_REGISTRATION=invite",
 	)
+	env = append(env, more...)
 	add := exec.Command(binary, "user", "add", email, "--admin", "--password-stdin")
 	add.Env, add.Stdin = env, strings.NewReader(password)
 	if out, err := add.CombinedOutput(); err != nil {

@@ -72,6 +72,7 @@ type Exchange struct {
 	seeking  map[*want]struct{}  // that are broadcast
 	busy     int                 // lines that are asked for blocks, and send some
 	waiting  int                 // sessions for which blocks wait
+	first    int                 // bytes of blocks that wait for sessions that have taken none
 	requests int                 // that are under way to gateways
 	idle     int                 // of those, to gateways that give nothing
 	health   map[peer.ID]*health // of gateways

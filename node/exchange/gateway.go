@@ -242,18 +242,30 @@ func (x *Exchange) makeRoom(now time.Time) {
 	if x.requests == 0 {
 		return
 	}
+	users := 0
+	for s := range x.sessions {
+		if s.gateways > 0 && (s.queue.len() > 0 || s.hasRequests()) {
+			users++
+		}
+	}
 	for s := range x.sessions {
 		if s.gateways == 0 || s.queue.len() == 0 || s.crowded() {
 			continue
 		}
-		if !s.hasRequests() && !s.hasRoom() {
-			x.giveUp(s, now)
+		if s.hasRequests() || s.hasRoom() {
+			continue
+		}
+		for range min(s.queue.len(), max(1, requestsMost/users)) { // its part, else it goes on one by one
+			if !x.giveUp(s, now) {
+				break
+			}
 		}
 	}
 }
 
-// giveUp ends the oldest request that stands in a session's way.
-func (x *Exchange) giveUp(s *Session, now time.Time) {
+// giveUp ends the oldest request that stands in a session's way. It reports whether there
+// was one.
+func (x *Exchange) giveUp(s *Session, now time.Time) bool {
 	all := x.requests >= requestsMost || x.idle >= requestsIdle
 	var at *line
 	var oldest string
@@ -271,10 +283,11 @@ func (x *Exchange) giveUp(s *Session, now time.Time) {
 		}
 	}
 	if at == nil {
-		return
+		return false
 	}
 	at.fetches[oldest].cancel()
 	at.failure(oldest, errSlow, now)
+	return true
 }
 
 var errSlow = fmt.Errorf("the gateway gave nothing for %v while others waited", requestPatience)

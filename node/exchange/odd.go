@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/ipfs/go-cid"
 )
 
@@ -23,9 +24,12 @@ const (
 
 	// A block that nobody who is connected has is named after so long.
 	missingAfter = 10 * time.Second
-	// So many blocks are named, and of what came for one so much is told.
-	troublesMost = 3
-	oddText      = 200
+	// So many blocks are named, and so many sources for each. Of what came for one so much is
+	// told, and of all so much: with the longest names that is more than all texts take.
+	troublesMost     = 3
+	troublesNames    = 3
+	oddText          = 200
+	troublesTextMost = 4 << 10
 )
 
 // oddity is what a peer or a gateway answers for a block in place of it.
@@ -49,10 +53,7 @@ func (o oddities) note(key, what string) *oddity {
 		}
 		o[key] = new(oddity)
 	}
-	if len(what) > oddText {
-		what = strings.ToValidUTF8(what[:oddText], "") + "..."
-	}
-	o[key].what = what
+	o[key].what = cut(what, oddText)
 	o[key].times++
 	return o[key]
 }
@@ -169,7 +170,7 @@ func (s *Session) troubles(now time.Time) string {
 		switch {
 		case len(t.what) > 0:
 			odd = append(odd, t)
-		case s.any && sought && !w.isAsked() && now.Sub(w.since) >= missingAfter:
+		case (sought || s.parked.has(w)) && !w.isAsked() && !s.isRoot(w) && now.Sub(w.since) >= missingAfter:
 			missing = append(missing, w)
 		}
 	}
@@ -179,7 +180,7 @@ func (s *Session) troubles(now time.Time) string {
 	var texts []string
 	for _, t := range odd[:min(len(odd), troublesMost)] {
 		slices.Sort(t.what)
-		texts = append(texts, fmt.Sprintf("block %s: %s", t.w.cid, strings.Join(t.what, ", ")))
+		texts = append(texts, fmt.Sprintf("block %s: %s", t.w.cid, someOf(t.what)))
 	}
 	if n := len(odd) - troublesMost; n > 0 {
 		texts = append(texts, fmt.Sprintf("%d more blocks are answered oddly", n))
@@ -193,9 +194,60 @@ func (s *Session) troubles(now time.Time) string {
 		if n > troublesMost {
 			text += ", ..."
 		}
-		texts = append(texts, text)
+		// Some wait for their turn to be asked for.
+		asked := slices.MaxFunc(missing, func(a, b *want) int { return cmp.Compare(len(a.asks), len(b.asks)) })
+		texts = append(texts, text+" ("+s.askedOf(asked)+")")
 	}
-	return strings.Join(texts, "; ")
+	return cut(strings.Join(texts, "; "), troublesTextMost)
+}
+
+// isRoot reports whether a want is for the root of what the session is about: that nobody
+// has that is told in other words.
+func (s *Session) isRoot(w *want) bool { return s.about != "" && strings.HasSuffix(s.about, w.key) }
+
+// askedOf says who was asked for a block that nobody has: how many, and those that gave
+// others of the DAG.
+func (s *Session) askedOf(w *want) string {
+	peers, gateways := 0, 0
+	for _, a := range w.asks {
+		if a.line.gateway != nil {
+			gateways++
+		} else {
+			peers++
+		}
+	}
+	if peers+gateways == 0 {
+		return "nobody is connected who could be asked"
+	}
+	var gave []string
+	for _, l := range s.sources {
+		if l.sources[s]&sentBlock != 0 {
+			gave = append(gave, l.name())
+		}
+	}
+	text := fmt.Sprintf("asked of %s and %s", english.Plural(peers, "peer", ""), english.Plural(gateways, "gateway", ""))
+	if len(gave) == 0 {
+		return text + ", none of which has given any block of it"
+	}
+	slices.Sort(gave)
+	return text + "; others came from " + someOf(gave)
+}
+
+// someOf lists some of the texts, and how many there are besides.
+func someOf(all []string) string {
+	text := strings.Join(all[:min(len(all), troublesNames)], ", ")
+	if n := len(all) - troublesNames; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
+// cut is at most so many bytes of a text, and a mark that some were left out.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "..."
 }
 
 // blame takes note that a line sent a block that nobody asked for: bytes that are not

@@ -82,8 +82,42 @@ func TestTroubles(t *testing.T) {
 				t.Errorf("it does not name %s", b.Cid())
 			}
 		}
-		if !strings.Contains(text, "no connected peer has 2 of") {
+		if !strings.Contains(text, "no connected peer has 2 of") || !strings.Contains(text, "asked of 1 peer and 0 gateways; others came from peer "+p.id.String()) {
 			t.Errorf("it says %q", text)
+		}
+	})
+}
+
+// A session that goes on with what is on disk has received nothing itself, and its source
+// may be gone. All that nobody has is counted, what waits for its turn to be looked for too,
+// and some of it is named, in a text of bounded length. Of the root other words tell.
+func TestTroublesOfWhatIsMissing(t *testing.T) {
+	all := someBlocks(101, 100)
+	bubble(t, Config{}, func(t *testing.T, n *fakeNet) {
+		for i := range 50 {
+			n.peer(fmt.Sprintf("%d%s", i, strings.Repeat("x", 50))).connect()
+		}
+		s := n.x.NewSession("codec"+string(all[0].Cid().Hash()), nil)
+		defer s.Close()
+		s.Ask(all[0].Cid())
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if text := s.Stats().Troubles; text != "" {
+			t.Errorf("of the root it says %q", text)
+		}
+		s.Forget(all[0].Cid())
+		s.Ask(cidsOf(all[1:])...)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		text := s.Stats().Troubles
+		named := 0
+		for _, b := range all {
+			if strings.Contains(text, b.Cid().String()) {
+				named++
+			}
+		}
+		if !strings.Contains(text, "no connected peer has 100 of") || named != 3 || !strings.Contains(text, "asked of 50 peers and 0 gateways, none of which") || len(text) > 600 {
+			t.Errorf("it names %d and says %q", named, text)
 		}
 	})
 }
@@ -185,7 +219,15 @@ func TestPeerThatAnswersAtOnce(t *testing.T) {
 					if took := get(t, s, all[1:], time.Minute); took > 30*time.Second {
 						t.Errorf("it took %v", took)
 					}
-					t.Log(p.batches)
+					// After it was lost twice no more than half as much is asked for, down to one.
+					widest := slices.Max(p.batches)
+					at := slices.Index(p.batches, widest)
+					if then := p.batches[at+2]; then > widest/2 {
+						t.Errorf("%d are asked for after %d were lost twice: %v", then, widest, p.batches)
+					}
+					if size == 1<<20 && slices.Min(p.batches[at:]) != 1 {
+						t.Errorf("so many are asked for at a time: %v", p.batches)
+					}
 				})
 			})
 		}

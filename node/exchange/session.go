@@ -36,7 +36,8 @@ type Session struct {
 	sources   []*line
 	gateways  int // of those
 	inbox     []Arrival
-	waiting   int // bytes of the inbox
+	waiting   int  // bytes of the inbox
+	taken     bool // blocks were taken from it
 	searching bool
 
 	last    time.Time     // when a block last came, or the wait for one began
@@ -186,8 +187,11 @@ func (s *Session) Room() int {
 	for _, l := range s.sources {
 		room += max(0, l.room(s))
 	}
-	if len(s.sources) == 0 {
+	switch {
+	case len(s.sources) == 0:
 		room = roomForNobody - len(s.wants) // for whoever comes
+	case len(s.wants) == 0 && !s.crowded():
+		room = max(room, roomForNobody) // else nobody knows that it waits for a place
 	}
 	// Some that nobody has leave the room to others, so that the rest comes of a DAG
 	// of which a source lacks a part.
@@ -202,15 +206,33 @@ func (s *Session) Take() []Arrival {
 	s.x.mu.Lock()
 	defer s.x.mu.Unlock()
 	as := s.inbox
+	full := s.x.firstCrowded()
 	s.empty()
+	s.taken = s.taken || len(as) > 0
 	s.assign() // if it was crowded
+	if full && !s.x.firstCrowded() {
+		for o := range s.x.sessions {
+			o.assign()
+		}
+	}
 	return as
+}
+
+// Has reports whether there is something to Take. What is not taken counts against what
+// may be in memory.
+func (s *Session) Has() bool {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	return len(s.inbox) > 0
 }
 
 // empty empties the inbox.
 func (s *Session) empty() {
 	if s.waiting > 0 {
 		s.x.waiting--
+	}
+	if !s.taken {
+		s.x.first -= s.waiting
 	}
 	s.inbox, s.waiting = nil, 0
 }
@@ -230,13 +252,26 @@ func (s *Session) inboxMost() int {
 }
 
 // crowded reports that no more should be asked for before the inbox was emptied.
-func (s *Session) crowded() bool { return s.waiting >= s.inboxMost()/2 }
+func (s *Session) crowded() bool {
+	return s.waiting >= s.inboxMost()/2 || !s.taken && s.x.firstCrowded()
+}
+
+// firstMost is how many bytes the inboxes may hold of all sessions that have taken nothing
+// yet. Hundreds of pins may get their first block at the same time, of 4 MiB each, and
+// wait for one of few workers. Those that have one are not held up by it.
+const firstMost = bytesInFlight
+
+// firstCrowded reports that sessions that have taken nothing yet are to ask for nothing.
+func (x *Exchange) firstCrowded() bool { return x.first >= firstMost/2 }
 
 // fits reports whether a block has room with all who want it. A window is as wide as
 // the blocks before were small, so that more may come than there is.
 func (w *want) fits(bytes int) bool {
 	for _, s := range w.sessions {
 		if s.waiting > 0 && s.waiting+bytes > s.inboxMost() {
+			return false
+		}
+		if first := s.x.first; !s.taken && first > 0 && first+bytes > firstMost {
 			return false
 		}
 	}
@@ -297,7 +332,11 @@ func (s *Session) arrived(a Arrival, now time.Time) {
 	if s.waiting == 0 {
 		s.x.waiting++
 	}
-	s.waiting += max(1, len(a.Block.RawData()))
+	size := max(1, len(a.Block.RawData()))
+	s.waiting += size
+	if !s.taken {
+		s.x.first += size
+	}
 	s.inbox = append(s.inbox, a)
 }
 

@@ -42,6 +42,7 @@ type Provider struct {
 	ledger *ledger
 	sweep  *sweep // belongs to run before open is closed, and then stays
 	loaded bool   // the ledger is in memory; belongs to run
+	below  below  // of what is pinned, as far as it was come upon; belongs to run
 
 	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
@@ -72,6 +73,7 @@ func New(cfg Config) (*Provider, error) {
 		ds:     uncancelled{cfg.Datastore},
 		open:   make(chan struct{}),
 		wanted: make(map[pin.DAG]struct{}),
+		below:  make(below),
 		kick:   make(chan struct{}, 1),
 		step:   make(chan struct{}, 1),
 
@@ -107,11 +109,18 @@ func (p *Provider) Withdraw(d pin.DAG) { p.look(d) }
 // when what Roots and Complete say has changed at many places. It does not wait.
 func (p *Provider) Compare() { wake(p.again) }
 
-// Announced tells when the network was last told of a DAG's root: the zero time
-// if not yet.
+// Announced says when the network was last told of a DAG's root, or of all that is told in
+// its place: the zero time if not yet. See [Told].
 func (p *Provider) Announced(d pin.DAG) time.Time {
-	ln, _ := p.ledger.line(d.CID().Hash())
-	return moment(ln.at(p.standIn()))
+	standIn := p.standIn()
+	var first uint32
+	for i, d := range Told(d) {
+		ln, _ := p.ledger.line(d.CID().Hash())
+		if at := ln.at(standIn); i == 0 || at < first {
+			first = at
+		}
+	}
+	return moment(first)
 }
 
 // look has a DAG looked at. Whether it is pinned is seen then, so that the order
@@ -240,6 +249,10 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 		rank    = int8(p.cfg.Strategy.rank())
 		walks   []pin.DAG
 	)
+	batch, err := p.expand(ctx, batch)
+	if err != nil {
+		return err
+	}
 	read := func(d pin.DAG) (key string, r record, err error) {
 		key = string(d.CID().Hash())
 		r, ok := changes[key]
@@ -249,11 +262,7 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 		return key, r, err
 	}
 	for _, d := range batch {
-		c := d.CID()
-		if !c.Defined() || c.Prefix().MhType == multihash.IDENTITY {
-			continue
-		}
-		pinned, err := p.complete(ctx, d)
+		pinned, err := p.isTold(ctx, d)
 		if err != nil {
 			return err
 		}
@@ -262,7 +271,7 @@ func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) erro
 			return err
 		}
 		had := len(r.codecs)
-		r = r.with(c.Type(), pinned)
+		r = r.with(d.CID().Type(), pinned)
 		if pinned {
 			if had == 0 {
 				r.since, r.by = time.Now(), -1

@@ -178,10 +178,15 @@ func (p *Provider) compare(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("compare what is pinned with what is provided: %w", err)
 		}
-		if ln, ok := p.ledger.see(d.CID().Hash()); !ok || ln.by != rank {
-			p.look(d)
-			if err := p.applyFull(ctx); err != nil {
-				return err
+		for _, told := range Told(d) {
+			if told != d {
+				p.below.add(told, d)
+			}
+			if ln, ok := p.ledger.see(told.CID().Hash()); !ok || ln.by != rank {
+				p.look(told)
+				if err := p.applyFull(ctx); err != nil {
+					return err
+				}
 			}
 		}
 	}

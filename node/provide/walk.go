@@ -9,13 +9,11 @@ import (
 	"github.com/ipfs/boxo/dag/walker"
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-libdht/kad/key/bitstr"
-	// What the walker reads blocks by.
-	_ "github.com/ipld/go-codec-dagpb"
-	_ "github.com/ipld/go-ipld-prime/codec/dagcbor"
-	_ "github.com/ipld/go-ipld-prime/codec/dagjson"
+	_ "github.com/ipld/go-codec-dagpb" // by which the walker reads directories
 	"github.com/libp2p/go-libp2p-kad-dht/provider/keystore"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -46,18 +44,18 @@ func walk(ctx context.Context, s Strategy, bs blockstore.Blockstore, d pin.DAG, 
 	case Entities:
 		fetch := walker.NodeFetcherFromBlockstore(bs)
 		err = walker.WalkEntityRoots(ctx, root, func(ctx context.Context, c cid.Cid) ([]cid.Cid, walker.EntityType, error) {
-			if c.Type() == cid.Raw {
+			switch c.Type() {
+			case cid.Raw:
 				return nil, walker.EntityFile, nil // which needs no reading
+			case cid.DagProtobuf:
+				return fetch(ctx, c)
 			}
-			return fetch(ctx, c)
+			below, err := linksOf(ctx, bs, c)
+			return below, walker.EntityUnknown, err
 		}, emit, walker.WithVisitedTracker(seen))
 	case All:
-		fetch := walker.LinksFetcherFromBlockstore(bs)
 		err = walker.WalkDAG(ctx, root, func(ctx context.Context, c cid.Cid) ([]cid.Cid, error) {
-			if c.Type() == cid.Raw {
-				return nil, nil
-			}
-			return fetch(ctx, c)
+			return linksOf(ctx, bs, c)
 		}, emit, walker.WithVisitedTracker(seen))
 	}
 	if err == nil {
@@ -70,6 +68,22 @@ func walk(ctx context.Context, s Strategy, bs blockstore.Blockstore, d pin.DAG, 
 		return fmt.Errorf("walk %s to provide it: %w", d, err)
 	}
 	return nil
+}
+
+// linksOf gives what a block on disk links to.
+func linksOf(ctx context.Context, bs blockstore.Blockstore, c cid.Cid) ([]cid.Cid, error) {
+	if c.Type() == cid.Raw {
+		return nil, nil
+	}
+	data, ok := links.Inline(c)
+	if !ok {
+		b, err := bs.Get(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		data = b.RawData()
+	}
+	return links.Of(c, data)
 }
 
 // visited is the nodes that a walk was at, in some four bytes each: a set of the

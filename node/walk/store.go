@@ -54,6 +54,8 @@ type Asker interface {
 	Room() int
 	// Ready gives a value when there may be something to Take, or more room.
 	Ready() <-chan struct{}
+	// Has reports whether there is something to Take.
+	Has() bool
 	// Take gives the blocks that came. Their bytes have the hashes of their CIDs.
 	Take() []exchange.Arrival
 	Stats() exchange.SessionStats

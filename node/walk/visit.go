@@ -435,7 +435,7 @@ func (w *walk) linksOf(c cid.Cid, data []byte) ([]cid.Cid, error) {
 	for _, l := range ls {
 		if _, twice := once[keyOf(l)]; !twice {
 			if err := w.canFollow(l); err != nil {
-				return nil, fmt.Errorf("in block %s: %w", c, err)
+				return nil, pin.Refused("in block %s: %v", c, err)
 			}
 			once[keyOf(l)] = struct{}{}
 			distinct = append(distinct, l)

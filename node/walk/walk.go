@@ -279,8 +279,7 @@ func (w *walk) wait(timer *time.Timer, more bool) error {
 	if more {
 		select {
 		case <-ready:
-			w.inbox = w.cfg.Asker.Take()
-			return nil
+			return w.receive()
 		case r := <-w.writer.done:
 			return w.written(r)
 		case <-w.ctx.Done():
@@ -296,8 +295,7 @@ func (w *walk) wait(timer *time.Timer, more bool) error {
 	}
 	select {
 	case <-ready:
-		w.inbox = w.cfg.Asker.Take()
-		return nil
+		return w.receive()
 	case r := <-w.writer.done:
 		return w.written(r)
 	case <-timer.C:
@@ -305,6 +303,19 @@ func (w *walk) wait(timer *time.Timer, more bool) error {
 	case <-w.ctx.Done():
 		return w.ctx.Err()
 	}
+}
+
+// receive takes what came, if anything did. Until there is a worker for it, it stays where
+// what all walks have is counted.
+func (w *walk) receive() error {
+	if !w.cfg.Asker.Has() {
+		return nil
+	}
+	if err := w.acquire(); err != nil {
+		return err
+	}
+	w.inbox = w.cfg.Asker.Take()
+	return nil
 }
 
 // rest lets go of the worker if there is nothing to do for it, and gives how

@@ -41,35 +41,45 @@ func (g *Store) HashesFrom(ctx context.Context, from []byte) (hashes []multihash
 // HashBlock reads and hashes a block, and says what is wrong with it; "" is
 // nothing.
 func (g *Store) HashBlock(ctx context.Context, h multihash.Multihash) (size int, kind string, err error) {
+	data, err := g.ReadHashed(ctx, h)
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound):
+		return 0, DamageMissing, nil
+	case errors.Is(err, errUnhashable) || err != nil && (ctx.Err() != nil || errors.Is(err, pin.ErrClosed)):
+		return 0, "", err
+	case err != nil: // what is damaged around the bytes makes them unreadable
+		return len(data), DamageCorrupt, nil
+	}
+	return len(data), "", nil
+}
+
+// errUnhashable: nothing can be compared with the hash.
+var errUnhashable = errors.New("the hash of a block cannot be computed")
+
+// ReadHashed reads a block and compares it with its hash. Errors: badger.ErrKeyNotFound;
+// diskerr.ErrUnreadable, with the bytes if they have another hash; diskerr.ErrClosed; the
+// context's.
+func (g *Store) ReadHashed(ctx context.Context, h multihash.Multihash) (data []byte, err error) {
 	decoded, err := multihash.Decode(h)
 	if err != nil {
-		return 0, "", fmt.Errorf("reference to %x: %w", h, err)
+		return nil, fmt.Errorf("%w: %x: %w", errUnhashable, h, err)
 	}
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
-		data, err := reading.Fetch(r.Txn, BlockKey(h), nil)
+		data, err = reading.Fetch(r.Txn, BlockKey(h), nil)
 		if err != nil {
 			return g.noteRead(h, err)
 		}
 		sum, err := multihash.Sum(data, decoded.Code, decoded.Length)
 		if err != nil {
-			return fmt.Errorf("hash block %x: %w", h, err)
+			return fmt.Errorf("%w: %x: %w", errUnhashable, h, err)
 		}
-		if size = len(data); string(sum) != string(h) {
-			kind = DamageCorrupt
+		if string(sum) != string(h) {
 			g.noteCorrupt(h)
-			return nil
+			return errHash
 		}
 		return g.noteRead(h, nil)
 	})
-	switch {
-	case errors.Is(err, badger.ErrKeyNotFound):
-		return 0, DamageMissing, nil
-	case err != nil && (ctx.Err() != nil || errors.Is(err, pin.ErrClosed)):
-		return 0, "", err
-	case err != nil: // what is damaged around the bytes makes them unreadable
-		return 0, DamageCorrupt, nil
-	}
-	return size, kind, nil
+	return data, err
 }
 
 // NoteStrays notes those of the blocks that need it, and says how many.

@@ -34,6 +34,7 @@ type Store struct {
 	WorkOut func(r *kv.Reader, d pin.DAG) (DAGRecord, bool, error)
 
 	Claims claimLocks
+	keeps  keeps
 	Blocks blockstore.Blockstore
 	// Dropping is held by the one Drop that runs.
 	Dropping chan struct{}

@@ -47,6 +47,11 @@ func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes ui
 	for i, n := range notes {
 		hashes[i] = n.Hash
 	}
+	g.keeps.mu.Lock()
+	defer g.keeps.mu.Unlock()
+	if !g.mayDelete() {
+		return errKept
+	}
 	defer g.Claims.Alone(hashes)()
 	dead, err := g.Unclaimed(notes)
 	if err != nil {
@@ -162,8 +167,11 @@ type LooseWork struct {
 	Pause    func(ctx context.Context, took time.Duration) error
 }
 
+// errKept: a keep does not let blocks be deleted.
+var errKept = errors.New("blocks are kept")
+
 // DeleteLoose goes through the notes and deletes the blocks that nothing refers
-// to, until it comes to the end.
+// to, until it comes to the end, or until a keep begins.
 func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
 	total, err := g.kv.CountKeys(ctx, []byte{KLoose})
 	if err != nil {
@@ -177,7 +185,9 @@ func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
 		if err != nil {
 			return err
 		}
-		if err := g.deleteUnclaimed(notes, w.Deleted); err != nil {
+		if err := g.deleteUnclaimed(notes, w.Deleted); errors.Is(err, errKept) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		done += uint64(len(notes))

@@ -25,6 +25,8 @@ type committer struct {
 	admit func() error // says whether anything may be written now
 	// wrote takes note of how a commit ended, and gives its error.
 	wrote func(error) error
+	// mended takes note of what was written.
+	mended func(map[string]Write)
 
 	mu      sync.Mutex
 	waiting []*change
@@ -39,8 +41,8 @@ type change struct {
 	answer chan error // buffered
 }
 
-func newCommitter(db *badger.DB, admit func() error, wrote func(error) error) *committer {
-	c := &committer{db: db, admit: admit, wrote: wrote, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newCommitter(db *badger.DB, admit func() error, wrote func(error) error, mended func(map[string]Write)) *committer {
+	c := &committer{db: db, admit: admit, wrote: wrote, mended: mended, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go c.run()
 	return c
 }
@@ -189,6 +191,7 @@ func (c *committer) commit(batch []*change) {
 type group struct {
 	db          *badger.DB
 	wrote       func(error) error
+	mended      func(map[string]Write)
 	base        *badger.Txn // what was committed before
 	writes      map[string]Write
 	count, size int64 // of what was written, never too low
@@ -196,7 +199,7 @@ type group struct {
 }
 
 func (c *committer) newGroup() *group {
-	return &group{db: c.db, wrote: c.wrote, base: c.db.NewTransaction(false), writes: map[string]Write{}}
+	return &group{db: c.db, wrote: c.wrote, mended: c.mended, base: c.db.NewTransaction(false), writes: map[string]Write{}}
 }
 
 // cost says what the writes take up in a Badger transaction, by its own rules.
@@ -225,7 +228,9 @@ func (g *group) flush() error {
 	if err != nil && g.isRead(before) {
 		err = fmt.Errorf("%w: %v", diskerr.ErrInDoubt, err)
 	}
-	err = g.wrote(err)
+	if err = g.wrote(err); err == nil {
+		g.mended(g.writes)
+	}
 	for _, ch := range g.changes {
 		ch.answer <- err
 	}

@@ -29,6 +29,7 @@ func open(t *testing.T) *DB {
 		Room:       func() error { return nil },
 		WriteAgain: func(context.Context) error { return nil },
 		Doubt:      func() error { return nil },
+		Sound:      func() error { return nil },
 		KindOf:     func([]byte) string { return "record" },
 	})
 	must(t, err)

@@ -41,8 +41,13 @@ type health struct {
 	mending sync.WaitGroup
 }
 
-// MayWrite fails with diskerr.ErrUnwritable while the disk does not take what is written.
+// MayWrite fails with diskerr.ErrUnwritable while the disk does not take what is written. It
+// does so for good, with an error that is a diskerr.ErrDamaged too, once a table was found
+// damaged: the next start refuses the database, and what was written since would be lost.
 func (d *DB) MayWrite() error {
+	if err := d.sound(); err != nil {
+		return fmt.Errorf("%w: %w", diskerr.ErrUnwritable, err)
+	}
 	d.health.mu.Lock()
 	defer d.health.mu.Unlock()
 	if d.health.err != nil {

@@ -27,6 +27,9 @@ type Config struct {
 	// Doubt says whether what Badger calls written may not be on disk: nil if it is. It
 	// must not call the database.
 	Doubt func() error
+	// Sound says whether a table was found damaged: an error that is an
+	// [diskerr.ErrDamaged] if so. It is quick.
+	Sound func() error
 	// KindOf names what is under a key, for the log.
 	KindOf func(key []byte) string
 }
@@ -40,6 +43,7 @@ type DB struct {
 	room       func() error
 	writeAgain func(context.Context) error
 	doubt      func() error
+	sound      func() error
 	kindOf     func([]byte) string
 
 	codec  Codec
@@ -65,11 +69,11 @@ func New(db *badger.DB, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	d := &DB{
-		db: db, log: cfg.Log, now: cfg.Now, room: cfg.Room, writeAgain: cfg.WriteAgain, doubt: cfg.Doubt, kindOf: cfg.KindOf,
+		db: db, log: cfg.Log, now: cfg.Now, room: cfg.Room, writeAgain: cfg.WriteAgain, doubt: cfg.Doubt, sound: cfg.Sound, kindOf: cfg.KindOf,
 		codec: codec, MendEvery: mendEvery,
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	d.commit = newCommitter(db, d.MayUpkeep, d.Wrote)
+	d.commit = newCommitter(db, d.MayUpkeep, d.Wrote, d.told.mended)
 	return d, nil
 }
 

@@ -3,6 +3,7 @@ package kv
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // toldLimit bounds the keys that are remembered as logged: some 100 bytes each.
@@ -10,11 +11,29 @@ const toldLimit = 10_000
 
 // told is the keys whose values cannot be read and that the log has.
 type told struct {
+	n    atomic.Int64 // how many there are; nearly always none
 	mu   sync.Mutex
 	keys map[string]struct{}
 }
 
-// TellUnreadable logs that a value cannot be read, once in the life of the store.
+// UnreadableRecords is how many records could not be read since the database was opened and
+// were not written again, as far as they are remembered.
+func (d *DB) UnreadableRecords() int { return int(d.told.n.Load()) }
+
+// mended notes that values were written, or deleted.
+func (t *told) mended(writes map[string]Write) {
+	if t.n.Load() == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k := range writes {
+		delete(t.keys, k)
+	}
+	t.n.Store(int64(len(t.keys)))
+}
+
+// TellUnreadable logs that a value cannot be read, once until it is written again.
 func (d *DB) TellUnreadable(key []byte, err error) {
 	d.told.mu.Lock()
 	_, twice := d.told.keys[string(key)]
@@ -23,6 +42,7 @@ func (d *DB) TellUnreadable(key []byte, err error) {
 			d.told.keys = map[string]struct{}{}
 		}
 		d.told.keys[string(key)] = struct{}{}
+		d.told.n.Store(int64(len(d.told.keys)))
 	}
 	d.told.mu.Unlock()
 	if !twice {

@@ -10,10 +10,12 @@ import (
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
 // ErrDamaged: Badger cannot make sense of its files. They are as they were.
-var ErrDamaged = errors.New("the database is damaged")
+var ErrDamaged = diskerr.ErrDamaged
 
 // checkManifest refuses a database that has lost its MANIFEST, the list of its
 // tables. Badger would make a new one, and then delete every table that is not

@@ -129,7 +129,7 @@ func (s *Space) openBadger(ctx context.Context, opts *badger.Options, find func(
 	if s.inside, err = find(s.db); err != nil {
 		return errors.Join(err, s.Close())
 	}
-	s.kv, err = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.RoomForUpkeep, WriteAgain: s.writeAllAgain, Doubt: s.inDoubt, KindOf: s.cfg.KindOf})
+	s.kv, err = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.RoomForUpkeep, WriteAgain: s.writeAllAgain, Doubt: s.inDoubt, Sound: s.Sound, KindOf: s.cfg.KindOf})
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}

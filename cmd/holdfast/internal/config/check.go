@@ -16,6 +16,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/node/find"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
@@ -48,8 +49,9 @@ func (c *Config) Validate() error {
 	}
 	each("http.trusted_proxies", c.HTTP.TrustedProxies, func(s string) error { _, err := ParseProxy(s); return err })
 	each("http.cors_origins", c.HTTP.CORSOrigins, checkOrigin)
-	each("node.listen", c.Node.Listen, checkMultiaddr)
+	each("node.listen", c.Node.Listen, func(s string) error { return checkListen(s, c.HTTP.TLS) })
 	each("node.announce", c.Node.Announce, checkMultiaddr)
+	each("node.append_announce", c.Node.AppendAnnounce, checkMultiaddr)
 	each("node.bootstrap", c.Node.Bootstrap, checkBootstrap)
 	check("node.routing", c.Node.Routing, oneOf(c.Node.Routing, "auto", "none"))
 	check("node.profile", c.Node.Profile, oneOf(c.Node.Profile, profileSmall, profileDefault, profileLarge))
@@ -86,6 +88,16 @@ func (c *Config) Validate() error {
 	}
 	if c.Gateway.MaxRequests < 1 || c.Gateway.MaxRequests > maxConnections {
 		check("gateway.max_requests", c.Gateway.MaxRequests, fmt.Errorf("want a number from 1 to %d", maxConnections))
+	}
+	if c.Backup.To != "" {
+		_, err := backup.OpenPlace(c.Backup.To)
+		check("backup.to", c.Backup.To, err)
+	}
+	if c.Backup.Every != 0 {
+		check("backup.every", c.Backup.Every, atLeastSecond(c.Backup.Every))
+	}
+	if c.Backup.KeepLast < 1 {
+		check("backup.keep_last", c.Backup.KeepLast, errors.New("want a number from 1 on"))
 	}
 	each("denylist.dirs", c.Denylist.Dirs, checkDenylistDir)
 	check("log.level", c.Log.Level, oneOf(c.Log.Level, "debug", "info", "warn", "error"))
@@ -136,6 +148,9 @@ func isAddress(s string) bool {
 func (c *Config) warnings() (w []string) {
 	if c.Node.HolePunching && !c.Node.RelayClient && c.Node.Routing != node.RoutingNone {
 		w = append(w, "node.hole_punching has no effect without node.relay_client: it makes connections through relays direct")
+	}
+	if slices.ContainsFunc(c.Node.Listen, node.NeedsCertificate) && c.HTTP.PublicName() == "" && len(c.Node.Announce) == 0 {
+		w = append(w, "node.listen has an address with TLS, and http.public_url has no name: others are told an IP address, by which the certificate cannot be checked")
 	}
 	if c.Node.Routing == node.RoutingNone && len(c.Node.DelegatedRouters) > 0 {
 		w = append(w, "node.delegated_routers has no effect with node.routing = \"none\": no router is asked")
@@ -226,6 +241,17 @@ func checkDenylistDir(s string) error {
 func checkMultiaddr(s string) error {
 	if _, err := multiaddr.NewMultiaddr(s); err != nil {
 		return fmt.Errorf("want a multiaddr such as /ip4/0.0.0.0/tcp/4040: %w", err)
+	}
+	return nil
+}
+
+// checkListen looks at an address to listen on while http.tls is as given.
+func checkListen(s, httpTLS string) error {
+	if err := checkMultiaddr(s); err != nil {
+		return err
+	}
+	if httpTLS == TLSOff && node.NeedsCertificate(s) {
+		return fmt.Errorf("its certificate is that of http.tls, which is %q", httpTLS)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type Config struct {
 	Gateway  Gateway  `toml:"gateway"`
 	Denylist Denylist `toml:"denylist"`
 	Metrics  Metrics  `toml:"metrics"`
+	Backup   Backup   `toml:"backup"`
 	Log      Log      `toml:"log"`
 }
 
@@ -44,6 +45,7 @@ type HTTP struct {
 type Node struct {
 	Listen                []string `toml:"listen" flag:"true" usage:"multiaddrs to listen on for other nodes"`
 	Announce              []string `toml:"announce" flag:"true" usage:"multiaddrs to announce, in place of those that the node finds"`
+	AppendAnnounce        []string `toml:"append_announce" usage:"multiaddrs to announce beside those"`
 	Bootstrap             []string `toml:"bootstrap" flag:"true" usage:"peers through which to join the network, or \"auto\""`
 	Routing               string   `toml:"routing" flag:"true" usage:"\"auto\" or \"none\""`
 	DelegatedRouters      []string `toml:"delegated_routers" usage:"URLs of routers to ask over HTTP who has a block"`
@@ -65,7 +67,8 @@ type Node struct {
 // Pin is how pins are fetched and what they may be.
 type Pin struct {
 	Workers      int      `toml:"workers" flag:"true" usage:"how many DAGs are fetched at the same time"`
-	StallTimeout Duration `toml:"stall_timeout" usage:"time without a new block before a pin fails"`
+	StallTimeout Duration `toml:"stall_timeout" usage:"time after which a pin fails of which no block came"`
+	KeepPartial  Duration `toml:"keep_partial" usage:"time that a pin of which some blocks came waits for its source, 0 for stall_timeout"`
 	MaxDAGBytes  Size     `toml:"max_dag_bytes" usage:"how many bytes a DAG may have, 0 for no limit"`
 	MaxDAGBlocks int      `toml:"max_dag_blocks" usage:"how many blocks a DAG may have, 0 for no limit"`
 	MaxBlockSize Size     `toml:"max_block_size" usage:"how many bytes a block may have, 0 for no limit"`
@@ -78,6 +81,16 @@ type Pin struct {
 type Store struct {
 	MinFreeSpace    Size     `toml:"min_free_space" flag:"true" usage:"free disk space below which no block is stored"`
 	ReclaimInterval Duration `toml:"reclaim_interval" usage:"how often disk space is given back, 0 for never"`
+}
+
+// Backup is where backups go and which of them stay.
+type Backup struct {
+	To         string   `toml:"to" usage:"directory or bucket that backups are written to, empty for none"`
+	KeyFile    string   `toml:"key_file" usage:"file of the age key that backups are encrypted with, empty for none"`
+	Every      Duration `toml:"every" usage:"how often a backup is made, 0 for never"`
+	KeepLast   int      `toml:"keep_last" usage:"how many of the newest backups stay"`
+	KeepWithin Duration `toml:"keep_within" usage:"backups younger than this stay, too"`
+	ServerKeys bool     `toml:"server_keys" usage:"put the keys of the server into the backups"`
 }
 
 // Auth is who may have an account, how long tokens last, and how long the audit record is
@@ -143,6 +156,7 @@ func Default() Config {
 		Node: Node{
 			Listen:           node.DefaultListen(),
 			Announce:         []string{},
+			AppendAnnounce:   []string{},
 			Bootstrap:        []string{AutoBootstrap},
 			Routing:          "auto",
 			DelegatedRouters: []string{}, // public ones come and go
@@ -163,7 +177,8 @@ func Default() Config {
 		Pin: Pin{
 			Workers:      16, // each has a few MiB of blocks in hand
 			StallTimeout: Duration(30 * time.Minute),
-			MaxBlockSize: 4 << 20, // what a message of Bitswap takes, and so what Kubo passes on
+			KeepPartial:  Duration(7 * 24 * time.Hour), // a laptop that is away for a week
+			MaxBlockSize: 4 << 20,                      // what a message of Bitswap takes, and so what Kubo passes on
 		},
 		Store: Store{
 			MinFreeSpace:    1 << 30,             // on a full disk a mapped file gives SIGBUS, so stop well before
@@ -183,6 +198,11 @@ func Default() Config {
 		Gateway:  Gateway{MaxRequests: 128}, // each has about a block in hand
 		Denylist: Denylist{Dirs: []string{AutoDenylists}},
 		Metrics:  Metrics{Listen: DefaultMetricsListen},
-		Log:      Log{Level: "info", Format: "text"},
+		Backup: Backup{
+			Every:      Duration(24 * time.Hour),
+			KeepLast:   7,
+			KeepWithin: Duration(30 * 24 * time.Hour),
+		},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }

@@ -14,6 +14,16 @@ func (c HTTP) Public() string {
 	return c.PublicURL
 }
 
+// PublicName is the host name by which clients reach the server, and which its certificate
+// is for. It is "" if there is none, or an IP address in its place.
+func (c HTTP) PublicName() string {
+	u, err := url.Parse(c.Public())
+	if err != nil || isAddress(u.Hostname()) {
+		return ""
+	}
+	return u.Hostname()
+}
+
 // ConfiguredURL is the base URL of a server that does not run: Public, else the configured
 // address.
 func ConfiguredURL(c HTTP) string {

@@ -82,7 +82,12 @@ var elsewhere = map[string]string{
 	"/backup/holdfast":                     "the operator's",
 	"/backup/holdfast-2026-11-22":          "the operator's",
 	"~/.local/share/holdfast":              "cmd/holdfast/testdata/script/documented.txtar home/.local/share/holdfast",
+	"/backup/pins":                         "the operator's",
+	"docs/backup.md":                       "docs/backup.md",
+	"AWS_ACCESS_KEY_ID":                    "e2e/s3/backup_test.go AWS_ACCESS_KEY_ID",
+	"AWS_SECRET_ACCESS_KEY":                "e2e/s3/backup_test.go AWS_SECRET_ACCESS_KEY",
 	"docs/benchmarks.md":                   "docs/benchmarks.md",
+	"docs/codecs.md":                       "docs/codecs.md",
 	"docs/architecture.md":                 "docs/architecture.md",
 	"docs/surprises.md":                    "docs/surprises.md",
 	"CHANGELOG.md":                         "CHANGELOG.md",
@@ -186,6 +191,7 @@ func otherValues(t *testing.T) map[string]string {
 
 		"node.listen":                  `["/ip4/127.0.0.1/udp/0/quic-v1"]`,
 		"node.announce":                `["/dns4/pins.example.com/tcp/4040"]`,
+		"node.append_announce":         `["/dns4/pins.example.com/tcp/443/tls/ws"]`,
 		"node.bootstrap":               peer,
 		"node.routing":                 `"none"`,
 		"node.delegated_routers":       `["https://router.example.com"]`,
@@ -208,6 +214,7 @@ func otherValues(t *testing.T) map[string]string {
 
 		"pin.workers":        `2`,
 		"pin.stall_timeout":  `"1m"`,
+		"pin.keep_partial":   `"2h"`,
 		"pin.max_dag_bytes":  `"1GiB"`,
 		"pin.max_dag_blocks": `1000`,
 		"pin.max_block_size": `"1MiB"`,
@@ -224,6 +231,13 @@ func otherValues(t *testing.T) map[string]string {
 		"auth.access_token_ttl":  `"1d"`,
 		"auth.refresh_token_ttl": `"2d"`,
 		"auth.audit_keep":        `"0"`,
+
+		"backup.to":          fmt.Sprintf("%q", filepath.Join(dir, "backups")),
+		"backup.key_file":    keyFile, // it is read when a backup is made
+		"backup.every":       `"12h"`,
+		"backup.keep_last":   `3`,
+		"backup.keep_within": `"1d"`,
+		"backup.server_keys": `true`,
 
 		"gateway.listen":       `"127.0.0.1:0"`,
 		"gateway.max_requests": `4`,

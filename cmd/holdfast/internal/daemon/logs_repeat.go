@@ -114,6 +114,7 @@ func diskCause(rec slog.Record) (cause string) {
 		unreadable = unreadable || errors.Is(err, pin.ErrUnreadable)
 		for name, known := range map[string][]error{
 			"full":       {pin.ErrDiskFull, auth.ErrDiskFull},
+			"damaged":    {pin.ErrDamaged},
 			"unwritable": {pin.ErrUnwritable, auth.ErrUnwritable},
 			"in doubt":   {pin.ErrInDoubt, auth.ErrInDoubt},
 		} {

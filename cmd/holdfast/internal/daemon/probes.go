@@ -77,7 +77,7 @@ func (s *loggedState) is(why string) bool {
 const (
 	stopping      = "stopping" // which the log has anyway
 	fewFiles      = "too few files may be open"
-	damagedTables = "the database is damaged, and the next start refuses it: restore a backup"
+	damagedTables = "the database is damaged, and the next start refuses it: run holdfast store verify, and restore a backup"
 )
 
 // Causes for the log where no other part of the server gives an error.
@@ -114,6 +114,9 @@ func (p probes) unready(ctx context.Context) (why string, cause error) {
 	if p.draining.Load() {
 		return stopping, nil
 	}
+	if err := p.sound(); err != nil {
+		return damagedTables, err
+	}
 	if err := p.storable(ctx); err != nil {
 		if errors.Is(err, pin.ErrDiskFull) {
 			return "the disk is too full", err
@@ -122,9 +125,6 @@ func (p probes) unready(ctx context.Context) (why string, cause error) {
 	}
 	if err := p.healthy(ctx); err != nil {
 		return "the store does not answer", err
-	}
-	if err := p.sound(); err != nil {
-		return damagedTables, err
 	}
 	if err := p.writable(ctx); err != nil {
 		return "the disk cannot be written", err

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -65,12 +66,14 @@ type Program struct {
 	draining atomic.Bool
 
 	denials *denylist.Denials // nil: there are no denylists
+	backups *backups
 
 	web, admin *http.Server
 	gateway    *gatewayServer // nil: there is none
 	listener   net.Listener
-	tls        httpd.Encryption // nil: there is none
-	metrics    *metrics.Set     // nil: there are none
+	tls        httpd.Encryption         // nil: there is none
+	cert       atomic.Pointer[certFunc] // of tls, once it is open
+	metrics    *metrics.Set             // nil: there are none
 	monitor    *http.Server
 	metricsURL string           // "": there are none
 	conns      *httpd.ConnLimit // of web
@@ -135,6 +138,8 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.startNode(ctx); err != nil {
 		return err
 	}
+	p.backups = newBackups(p.core, p.Data, p.Config.Backup, p.Version, p.Log)
+	p.background.Go(func() { p.backups.run(background) })
 	if p.GCPercent > 0 {
 		p.background.Go(func() { newGCPace(p.GCPercent).run(background) })
 	}
@@ -191,6 +196,9 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		return err
 	}
 	cfg.Limits = p.profile.Limits
+	if p.Config.HTTP.TLS != config.TLSOff {
+		cfg.Certificate, cfg.CertificateName = p.certificate, p.Config.HTTP.PublicName()
+	}
 	if p.metrics != nil {
 		cfg.Metrics = p.metrics.Registry
 	}
@@ -224,6 +232,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	p.pins, err = pin.New(ctx, pin.Config{
 		Workers:      p.Config.Pin.Workers,
 		StallTimeout: time.Duration(p.Config.Pin.StallTimeout),
+		KeepPartial:  cmp.Or(time.Duration(p.Config.Pin.KeepPartial), -1), // 0 is the default of package pin
 		Limits: pin.Limits{
 			Bytes:  uint64(p.Config.Pin.MaxDAGBytes),
 			Blocks: uint64(p.Config.Pin.MaxDAGBlocks),
@@ -245,16 +254,29 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	return nil
 }
 
+// certFunc fits tls.Config.GetCertificate.
+type certFunc func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+// certificate is that of the API, for the node too, which starts first.
+func (p *Program) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	get := p.cert.Load()
+	if get == nil {
+		return nil, errors.New("the server is starting")
+	}
+	return (*get)(hello)
+}
+
 func nodeConfig(c config.Config, d *datadir.Dir, log *slog.Logger) (node.Config, error) {
 	key, err := swarmKeyFile(c.Node.SwarmKey, d)
 	return node.Config{
-		Listen:       c.Node.Listen,
-		Announce:     c.Node.Announce,
-		KeyFile:      d.File(datadir.NodeKeyFile),
-		TempDir:      d.File(datadir.TempDirName),
-		SwarmKeyFile: key,
-		Routing:      c.Node.Routing,
-		Bootstrap:    bootstrapPeers(c.Node.Bootstrap),
+		Listen:         c.Node.Listen,
+		Announce:       c.Node.Announce,
+		AppendAnnounce: c.Node.AppendAnnounce,
+		KeyFile:        d.File(datadir.NodeKeyFile),
+		TempDir:        d.File(datadir.TempDirName),
+		SwarmKeyFile:   key,
+		Routing:        c.Node.Routing,
+		Bootstrap:      bootstrapPeers(c.Node.Bootstrap),
 		RoutingConfig: node.RoutingConfig{
 			DelegatedRouters: c.Node.DelegatedRouters,
 			NoProvide:        !c.Provide.Enabled,
@@ -338,6 +360,8 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	p.web.ConnContext = p.conns.Context
 	if p.tls != nil {
 		p.web.TLSConfig = p.tls.Config()
+		get := certFunc(p.web.TLSConfig.GetCertificate)
+		p.cert.Store(&get)
 	}
 	p.serve(p.web, p.conns.Listen(p.listener))
 	if p.tls != nil {
@@ -349,7 +373,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
-		Store: servedStore(p.core.store, p.core.auth, p.pins), Hint: storeHint,
+		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Hint: storeHint,
 	}).Handler()
 	if err != nil {
 		return err

@@ -79,7 +79,13 @@ func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
 		Conns:    p.conns.Open(),
 		Ready:    ready == "",
 		Writable: p.core.store.Writable(ctx) == nil,
+		Sound:    p.core.store.Sound() == nil,
+		Damage:   p.core.store.FoundDamage(),
 		Now:      time.Now(),
+	}
+	if p.Config.Backup.To != "" {
+		state := p.backups.State()
+		r.Backup, r.BackupFailed = &state.Last, state.Failed
 	}
 	queue, queueErr := p.core.store.Queue(ctx)
 	if queueErr == nil {

@@ -37,7 +37,13 @@ type Reading struct {
 	Conns    int
 	Ready    bool
 	Writable bool // writes reach the disk
-	Now      time.Time
+	Sound    bool // no table of the database was found damaged
+	Damage   store.FoundDamage
+	// Backup is when the newest backup at backup.to was made; zero if none is known. Nil:
+	// backup.to is not set.
+	Backup       *time.Time
+	BackupFailed bool // the last attempt failed
+	Now          time.Time
 }
 
 // family is a metric: all values of one name.
@@ -113,6 +119,31 @@ func families() []family {
 	gauge("holdfast_store_writable", "1 while writes reach the disk, else 0: the disk fails, or is too full even for removals.",
 		func(r *Reading) float64 { return number(r.Writable) })
 
+	gauge("holdfast_store_sound", "0 once a table of the database was found damaged, else 1. Nothing is changed or stored then, and the next start refuses the database.",
+		func(r *Reading) float64 { return number(r.Sound) })
+	gauge("holdfast_store_unreadable_blocks", "Blocks that somebody wanted and that could not be read, or have another hash, and were not fetched again, since the start; a thousand at most.",
+		func(r *Reading) float64 { return float64(r.Damage.Blocks) })
+	gauge("holdfast_store_damaged_records", "Records that could not be read and were not written again, since the start; ten thousand at most.",
+		func(r *Reading) float64 { return float64(r.Damage.Records) })
+
+	// Backups, if they are configured.
+	add(prometheus.GaugeValue, "holdfast_backup_last_timestamp_seconds", "When the newest backup at backup.to was made, 0 if there is none.", nil,
+		func(r *Reading, emit emitter) {
+			switch {
+			case r.Backup == nil:
+			case r.Backup.IsZero():
+				emit(0)
+			default:
+				emit(float64(r.Backup.Unix()))
+			}
+		})
+	add(prometheus.GaugeValue, "holdfast_backup_failed", "1 while the last attempt to make a backup at backup.to failed, else 0.", nil,
+		func(r *Reading, emit emitter) {
+			if r.Backup != nil {
+				emit(number(r.BackupFailed))
+			}
+		})
+
 	// Pins.
 	add(prometheus.GaugeValue, "holdfast_pins", "Pin requests of all accounts, by status.", []string{"status"},
 		func(r *Reading, emit emitter) {
@@ -137,6 +168,10 @@ func families() []family {
 			emit(float64(r.Pins.Fetching), "fetching")
 			emit(float64(r.Pins.Parked), "parked")
 		})
+	gauge("holdfast_dags_kept", "DAGs that are not whole and wait for a source, with blocks on disk; counted once a minute.",
+		func(r *Reading) float64 { return float64(r.Pins.Kept) })
+	gauge("holdfast_dags_kept_bytes", "Bytes of those blocks.",
+		func(r *Reading) float64 { return float64(r.Pins.KeptBytes) })
 	gauge("holdfast_pin_workers", "DAGs that can be fetched at the same time.",
 		func(r *Reading) float64 { return float64(r.Pins.Workers) })
 	add(prometheus.CounterValue, "holdfast_dags_ended_total", "DAGs whose fetching has ended, by result.", []string{"result"},
