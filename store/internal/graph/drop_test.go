@@ -185,7 +185,7 @@ func TestDropsReadMarksOnce(t *testing.T) {
 	if scans != 1 {
 		t.Errorf("marks were read %d times after a failure", scans)
 	}
-	if nodes, err := s.KV.CountKeys(t.Context(), []byte{roomtest.kLinkFrom}); err != nil || nodes > 0 {
+	if nodes, err := s.KV.CountKeys(t.Context(), []byte{roomtest.KLinkFrom}); err != nil || nodes > 0 {
 		t.Errorf("%d links are left, %v", nodes, err)
 	}
 	must(t, s.Graph.Drop(t.Context(), some[0]))

@@ -58,7 +58,7 @@ func wantReferences(t *testing.T, s *roomtest.Store, a pin.Attempt, bs ...blocks
 func sides(t *testing.T, s *roomtest.Store) (n int) {
 	t.Helper()
 	must(t, s.KV.View(t.Context(), func(r *kv.Reader) error {
-		for _, kind := range []byte{roomtest.KLinkTo, roomtest.kLinkFrom} {
+		for _, kind := range []byte{roomtest.KLinkTo, roomtest.KLinkFrom} {
 			if err := r.Scan(kv.Span{Prefix: []byte{kind}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				n++
 				return true, nil
