@@ -3,9 +3,9 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  = -X main.version=$(VERSION)
-MODULES  = . e2e e2e/cluster e2e/clients
+MODULES  = . e2e e2e/cluster e2e/clients e2e/s3
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-clients check fmt-check tidy-check damage bench bench-before bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 check fmt-check tidy-check damage bench bench-before bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-clients: ## the API with clients that generators make of its description, w
 test-net: ## a Kubo behind a NAT, in networks that the test makes; needs nft and root or user namespaces, not part of CI
 	cd e2e && $(GO) test -tags nat -count=1 -timeout 20m -exec 'unshare --map-root-user --net --' -run '^TestKuboBehindNAT$$' .
 
+test-s3: ## backups to a bucket, of a real server of the S3 API; not part of CI
+	cd e2e/s3 && $(GO) test -count=1 -timeout 20m ./...
+
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
 	cd e2e && $(GO) vet -tags nat .
@@ -42,6 +45,7 @@ check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edge
 	cd e2e && $(GO) tool -modfile=../go.mod staticcheck ./...
 	cd e2e/cluster && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	cd e2e/clients && $(GO) tool -modfile=../../go.mod staticcheck ./...
+	cd e2e/s3 && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	$(GO) test -count=1 -run '^TestImports$$' ./cmd/holdfast
 	CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/holdfast
 	deploy/check.sh

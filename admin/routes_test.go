@@ -30,6 +30,7 @@ func TestCallers(t *testing.T) {
 			"GET /api/admin/store/stats",
 			"POST /api/admin/store/reclaim",
 			"POST /api/admin/store/verify",
+			"POST /api/admin/store/backup",
 			"DELETE /api/admin/pins",
 			"POST /api/admin/pins/adopt",
 		},

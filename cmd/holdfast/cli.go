@@ -61,7 +61,7 @@ and while it does not.`,
 	flags.StringVar(&c.dataFlag, "data", "", "data directory (default $"+config.EnvData+", else "+xdgHint+")")
 	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+config.EnvConfig+")")
 	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(), c.storeCommand(),
-		c.keysCommand(), c.auditCommand(), c.configCommand(), c.versionCommand(), c.manCommand())
+		c.backupCommand(), c.restoreCommand(), c.keysCommand(), c.auditCommand(), c.configCommand(), c.versionCommand(), c.manCommand())
 	help := root.RunE
 	c.explainArgs(root)
 	root.RunE = help
@@ -74,7 +74,7 @@ const xdgHint = "~/.local/share/holdfast"
 // subcommand an error: cobra would only print help.
 func (c *cli) explainArgs(cmd *cobra.Command) {
 	check := cmd.Args
-	if cmd.HasSubCommands() {
+	if cmd.HasSubCommands() && (cmd.RunE == nil || !cmd.HasParent()) {
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 			fmt.Fprintln(c.stderr, cmd.UsageString())
 			return fmt.Errorf("%s needs a command", cmd.CommandPath())

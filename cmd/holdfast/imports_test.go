@@ -21,16 +21,16 @@ const module = "github.com/holdfast-ipfs/holdfast"
 // else they need of ours, as long as nothing goes in a circle.
 var ourImports = map[string][]string{
 	"cmd/holdfast": {
-		"admin", "auth", "pin", "psa",
+		"admin", "auth", "backup", "pin", "psa",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/daemon", "cmd/holdfast/internal/datadir",
 	},
-	"cmd/holdfast/internal/config":  {"auth", "node", "node/find", "node/provide"},
+	"cmd/holdfast/internal/config":  {"auth", "backup", "node", "node/find", "node/provide"},
 	"cmd/holdfast/internal/datadir": {"cmd/holdfast/internal/config", "store"},
 	"cmd/holdfast/internal/httpd":   {"cmd/holdfast/internal/config"},
 	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
 	// This package joins them all.
 	"cmd/holdfast/internal/daemon": {
-		"admin", "auth", "auth/authhttp", "node", "node/denylist", "node/gateway", "node/provide", "pin", "psa", "store",
+		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/provide", "pin", "psa", "store",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
@@ -46,7 +46,13 @@ var ourImports = map[string][]string{
 	"store/internal/requests":      {"pin", "pin/graph", "store/internal/graph", "store/internal/kv", "store/internal/space"},
 	"store/internal/space":         {"store/internal/kv", "store/internal/space/reading"},
 	"store/internal/space/reading": {},
-	"node":                         {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
+	// What the tests of the rooms and of the store share.
+	"store/internal/roomtest": {
+		"node/dagtest", "node/walk", "node/walk/walktest", "pin", "pin/graph", "pin/pintest",
+		"store/internal/accounts", "store/internal/graph", "store/internal/kv", "store/internal/requests",
+		"store/internal/space", "store/internal/space/reading",
+	},
+	"node": {"pin", "node/exchange", "node/find", "node/guard", "node/links", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin", "pin/graph"},
 	"node/exchange":  {},
@@ -62,6 +68,7 @@ var ourImports = map[string][]string{
 	"pin/graph":      {"pin"},
 	"pin/turns":      {},
 	"auth":           {},
+	"backup":         {},
 	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.

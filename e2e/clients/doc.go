@@ -24,7 +24,7 @@
 // Debian has as chromium.
 package clients
 
-// The imports of the generated code are here, so that go.mod has them.
+// The generated code imports these, so the module must have them.
 import (
 	_ "github.com/go-faster/errors"
 	_ "github.com/go-faster/jx"

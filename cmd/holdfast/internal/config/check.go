@@ -16,6 +16,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/node/find"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
@@ -87,6 +88,16 @@ func (c *Config) Validate() error {
 	}
 	if c.Gateway.MaxRequests < 1 || c.Gateway.MaxRequests > maxConnections {
 		check("gateway.max_requests", c.Gateway.MaxRequests, fmt.Errorf("want a number from 1 to %d", maxConnections))
+	}
+	if c.Backup.To != "" {
+		_, err := backup.OpenPlace(c.Backup.To)
+		check("backup.to", c.Backup.To, err)
+	}
+	if c.Backup.Every != 0 {
+		check("backup.every", c.Backup.Every, atLeastSecond(c.Backup.Every))
+	}
+	if c.Backup.KeepLast < 1 {
+		check("backup.keep_last", c.Backup.KeepLast, errors.New("want a number from 1 on"))
 	}
 	each("denylist.dirs", c.Denylist.Dirs, checkDenylistDir)
 	check("log.level", c.Log.Level, oneOf(c.Log.Level, "debug", "info", "warn", "error"))

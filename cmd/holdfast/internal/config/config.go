@@ -21,6 +21,7 @@ type Config struct {
 	Gateway  Gateway  `toml:"gateway"`
 	Denylist Denylist `toml:"denylist"`
 	Metrics  Metrics  `toml:"metrics"`
+	Backup   Backup   `toml:"backup"`
 	Log      Log      `toml:"log"`
 }
 
@@ -80,6 +81,16 @@ type Pin struct {
 type Store struct {
 	MinFreeSpace    Size     `toml:"min_free_space" flag:"true" usage:"free disk space below which no block is stored"`
 	ReclaimInterval Duration `toml:"reclaim_interval" usage:"how often disk space is given back, 0 for never"`
+}
+
+// Backup is where backups go and which of them stay.
+type Backup struct {
+	To         string   `toml:"to" usage:"directory or bucket that backups are written to, empty for none"`
+	KeyFile    string   `toml:"key_file" usage:"file of the age key that backups are encrypted with, empty for none"`
+	Every      Duration `toml:"every" usage:"how often a backup is made, 0 for never"`
+	KeepLast   int      `toml:"keep_last" usage:"how many of the newest backups stay"`
+	KeepWithin Duration `toml:"keep_within" usage:"backups younger than this stay, too"`
+	ServerKeys bool     `toml:"server_keys" usage:"put the keys of the server into the backups"`
 }
 
 // Auth is who may have an account, how long tokens last, and how long the audit record is
@@ -187,6 +198,11 @@ func Default() Config {
 		Gateway:  Gateway{MaxRequests: 128}, // each has about a block in hand
 		Denylist: Denylist{Dirs: []string{AutoDenylists}},
 		Metrics:  Metrics{Listen: DefaultMetricsListen},
-		Log:      Log{Level: "info", Format: "text"},
+		Backup: Backup{
+			Every:      Duration(24 * time.Hour),
+			KeepLast:   7,
+			KeepWithin: Duration(30 * 24 * time.Hour),
+		},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }

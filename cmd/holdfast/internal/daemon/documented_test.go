@@ -82,6 +82,10 @@ var elsewhere = map[string]string{
 	"/backup/holdfast":                     "the operator's",
 	"/backup/holdfast-2026-11-22":          "the operator's",
 	"~/.local/share/holdfast":              "cmd/holdfast/testdata/script/documented.txtar home/.local/share/holdfast",
+	"/backup/pins":                         "the operator's",
+	"docs/backup.md":                       "docs/backup.md",
+	"AWS_ACCESS_KEY_ID":                    "e2e/s3/backup_test.go AWS_ACCESS_KEY_ID",
+	"AWS_SECRET_ACCESS_KEY":                "e2e/s3/backup_test.go AWS_SECRET_ACCESS_KEY",
 	"docs/benchmarks.md":                   "docs/benchmarks.md",
 	"docs/codecs.md":                       "docs/codecs.md",
 	"docs/architecture.md":                 "docs/architecture.md",
@@ -227,6 +231,13 @@ func otherValues(t *testing.T) map[string]string {
 		"auth.access_token_ttl":  `"1d"`,
 		"auth.refresh_token_ttl": `"2d"`,
 		"auth.audit_keep":        `"0"`,
+
+		"backup.to":          fmt.Sprintf("%q", filepath.Join(dir, "backups")),
+		"backup.key_file":    keyFile, // it is read when a backup is made
+		"backup.every":       `"12h"`,
+		"backup.keep_last":   `3`,
+		"backup.keep_within": `"1d"`,
+		"backup.server_keys": `true`,
 
 		"gateway.listen":       `"127.0.0.1:0"`,
 		"gateway.max_requests": `4`,

@@ -110,6 +110,9 @@ func (b brokenStore) Reclaim(context.Context, func(admin.StoreProgress)) (admin.
 func (b brokenStore) Verify(context.Context, bool, admin.VerifyWatch) (admin.VerifyReport, error) {
 	return admin.VerifyReport{}, b.call()
 }
+func (b brokenStore) Backup(context.Context, admin.NewBackup, func(admin.StoreProgress)) (admin.Backup, error) {
+	return admin.Backup{}, b.call()
+}
 func (b brokenStore) Adopt(context.Context, string, string) (adopted, left int, err error) {
 	return 0, 0, b.call()
 }
@@ -185,7 +188,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	}
 	operator, err := (&admin.Server{
 		Auth: service, Pins: brokenPins{b}, Running: true, Endpoint: func() string { return "" }, Log: log,
-		Store: brokenStore{b},
+		Store: brokenStore{b}, Backups: brokenStore{b},
 	}).Handler()
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,8 @@ import (
 type core struct {
 	store *store.Store // whoever called openCore closes it
 	auth  *auth.Service
+	// instance names the data directory. It stays the same as long as tokens.key does.
+	instance string
 	// Whoever called openCore sets pins, before the first request.
 	pins admin.Pins
 }
@@ -83,7 +85,7 @@ func openCore(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg confi
 	if err := datadir.TokenKeys().Check(ctx, s.Datastore(), d, keys.Instance(), lost, log); err != nil {
 		return nil, err
 	}
-	c := &core{store: s}
+	c := &core{store: s, instance: keys.Instance()}
 	authConfig := auth.Config{
 		AccessTTL:         time.Duration(cfg.Auth.AccessTokenTTL),
 		RefreshTTL:        time.Duration(cfg.Auth.RefreshTokenTTL),

@@ -66,6 +66,7 @@ type Program struct {
 	draining atomic.Bool
 
 	denials *denylist.Denials // nil: there are no denylists
+	backups *backups
 
 	web, admin *http.Server
 	gateway    *gatewayServer // nil: there is none
@@ -137,6 +138,8 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.startNode(ctx); err != nil {
 		return err
 	}
+	p.backups = newBackups(p.core, p.Data, p.Config.Backup, p.Version, p.Log)
+	p.background.Go(func() { p.backups.run(background) })
 	if p.GCPercent > 0 {
 		p.background.Go(func() { newGCPace(p.GCPercent).run(background) })
 	}
@@ -370,7 +373,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
-		Store: servedStore(p.core.store, p.core.auth, p.pins), Hint: storeHint,
+		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Hint: storeHint,
 	}).Handler()
 	if err != nil {
 		return err

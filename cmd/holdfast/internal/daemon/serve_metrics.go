@@ -83,6 +83,10 @@ func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
 		Damage:   p.core.store.FoundDamage(),
 		Now:      time.Now(),
 	}
+	if p.Config.Backup.To != "" {
+		state := p.backups.State()
+		r.Backup, r.BackupFailed = &state.Last, state.Failed
+	}
 	queue, queueErr := p.core.store.Queue(ctx)
 	if queueErr == nil {
 		r.Queue = &queue

@@ -39,7 +39,11 @@ type Reading struct {
 	Writable bool // writes reach the disk
 	Sound    bool // no table of the database was found damaged
 	Damage   store.FoundDamage
-	Now      time.Time
+	// Backup is when the newest backup at backup.to was made; zero if none is known. Nil:
+	// backup.to is not set.
+	Backup       *time.Time
+	BackupFailed bool // the last attempt failed
+	Now          time.Time
 }
 
 // family is a metric: all values of one name.
@@ -121,6 +125,24 @@ func families() []family {
 		func(r *Reading) float64 { return float64(r.Damage.Blocks) })
 	gauge("holdfast_store_damaged_records", "Records that could not be read and were not written again, since the start; ten thousand at most.",
 		func(r *Reading) float64 { return float64(r.Damage.Records) })
+
+	// Backups, if they are configured.
+	add(prometheus.GaugeValue, "holdfast_backup_last_timestamp_seconds", "When the newest backup at backup.to was made, 0 if there is none.", nil,
+		func(r *Reading, emit emitter) {
+			switch {
+			case r.Backup == nil:
+			case r.Backup.IsZero():
+				emit(0)
+			default:
+				emit(float64(r.Backup.Unix()))
+			}
+		})
+	add(prometheus.GaugeValue, "holdfast_backup_failed", "1 while the last attempt to make a backup at backup.to failed, else 0.", nil,
+		func(r *Reading, emit emitter) {
+			if r.Backup != nil {
+				emit(number(r.BackupFailed))
+			}
+		})
 
 	// Pins.
 	add(prometheus.GaugeValue, "holdfast_pins", "Pin requests of all accounts, by status.", []string{"status"},
