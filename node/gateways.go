@@ -18,8 +18,8 @@ const connsPerGateway = 8
 // gateways fetches blocks over HTTP for the exchange.
 type gateways struct{ client *trustless.Client }
 
-// newGateways makes one. Blocks have at most maxBlock bytes; 0 is as many as Bitswap allows.
-// The guard decides where connections go.
+// newGateways makes the client for gateways. A block has at most maxBlock bytes; 0 is as many
+// as Bitswap allows. The guard decides where connections may go.
 func newGateways(g *gater, maxBlock int) *gateways {
 	return &gateways{trustless.New(trustless.Config{
 		Transport: g.guard.Transport(connsPerGateway, nil), MaxBlock: maxBlock,
