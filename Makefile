@@ -3,9 +3,9 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  = -X main.version=$(VERSION)
-MODULES  = . e2e e2e/cluster e2e/clients
+MODULES  = . e2e e2e/cluster e2e/clients e2e/s3
 
-.PHONY: help build run deps test test-unit test-e2e test-clients check fmt-check tidy-check damage bench bench-before bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 check fmt-check tidy-check damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,15 +28,24 @@ test-unit: ## the tests of the packages
 test-e2e: ## the real binary against a real Kubo, which the first run builds (some minutes)
 	cd e2e && $(GO) test -timeout 40m ./...
 
-test-clients: ## the API called by clients that four generators make of its description; needs npm, not part of CI
-	cd e2e/clients && $(GO) test -count=1 -timeout 20m ./...
+test-clients: ## the API with clients that generators make of its description, with those that people use, and by a page in a browser; needs npm and Chromium, not part of CI
+	cd e2e/clients && $(GO) test -count=1 -timeout 40m ./...
+
+# With a network of its own for the test, which makes two more; see e2e/nat_test.go.
+test-net: ## a Kubo behind a NAT, in networks that the test makes; needs nft and root or user namespaces, not part of CI
+	cd e2e && $(GO) test -tags nat -count=1 -timeout 20m -exec 'unshare --map-root-user --net --' -run '^TestKuboBehindNAT$$' .
+
+test-s3: ## backups to a bucket, of a real server of the S3 API; not part of CI
+	cd e2e/s3 && $(GO) test -count=1 -timeout 20m ./...
 
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
+	cd e2e && $(GO) vet -tags nat .
 	$(GO) tool staticcheck ./...
 	cd e2e && $(GO) tool -modfile=../go.mod staticcheck ./...
 	cd e2e/cluster && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	cd e2e/clients && $(GO) tool -modfile=../../go.mod staticcheck ./...
+	cd e2e/s3 && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	$(GO) test -count=1 -run '^TestImports$$' ./cmd/holdfast
 	CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/holdfast
 	deploy/check.sh
@@ -49,6 +58,10 @@ tidy-check:
 
 damage: ## 500 rounds of random damage to a store, some 10 minutes; the log has the seed of each
 	$(GO) test -count=1 -timeout 60m -run '^TestDamageRounds$$' -v ./store -rot-rounds=500
+
+soak: ## the other random and large tests of the store at full length, of which CI does a fifth; logs have the seeds
+	$(GO) test -race -count=1 -timeout 60m -run '^(TestAgainstModel|TestKilledDuringReclaim|TestReclaimGivesSpaceBack)$$' -v ./store -soak
+	$(GO) test -race -count=1 -timeout 60m -run '^TestRecordsAgainstModel$$' -v ./store/internal/requests -soak
 
 bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins and lists, some 15 minutes
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store
@@ -74,7 +87,7 @@ bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memo
 bench-idle: ## the memory of an idle server in each profile, within 6 minutes
 	cd e2e && $(GO) run ./bench --idle
 
-bench-provide: ## 100,000 roots announced in a simulated DHT of 10,000 peers, some 15 minutes, mostly of waiting
+bench-provide: ## 100,000 roots announced in a simulated DHT of 10,000 peers, and by files and directories, some 35 minutes, mostly of waiting
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -v ./node/provide
 
 clean: ## remove what was built, and the data of `make run`

@@ -41,6 +41,7 @@ func (s *Server) failureOf(err error) (status int, f Failure) {
 		{auth.ErrBusy, http.StatusServiceUnavailable, ""},
 		{auth.ErrUnavailable, http.StatusServiceUnavailable, ""},
 		{pin.ErrInDoubt, http.StatusInternalServerError, "look whether it was done before you try again; check the disk"},
+		{pin.ErrDamaged, http.StatusServiceUnavailable, "run `holdfast store verify`, which names the damaged files; restore a backup"},
 		{pin.ErrUnwritable, http.StatusInternalServerError, "nothing was changed; check the disk"},
 		{pin.ErrClosed, http.StatusServiceUnavailable, "try again after that"},
 		{pin.ErrUnreadable, http.StatusInternalServerError, "run `holdfast store verify`, and look at the disk"},

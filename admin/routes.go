@@ -25,6 +25,7 @@ const (
 	keysPath    = Base + "/keys/rotate"
 	statsPath   = Base + "/store/stats"
 	reclaimPath = Base + "/store/reclaim"
+	backupPath  = Base + "/store/backup"
 	verifyPath  = Base + "/store/verify"
 	pinsPath    = Base + "/pins"
 	adoptPath   = Base + "/pins/adopt"
@@ -81,6 +82,7 @@ var routes = []route{
 	{BySocket, http.MethodGet, statsPath, handlers.stats},
 	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
 	{BySocket, http.MethodPost, verifyPath, handlers.verify},
+	{BySocket, http.MethodPost, backupPath, handlers.backup},
 
 	{BySocket | ByToken, http.MethodGet, OwnersPath, handlers.listOwners},
 	{BySocket, http.MethodDelete, pinsPath, handlers.removePins},

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -29,6 +30,7 @@ func TestCallers(t *testing.T) {
 			"GET /api/admin/store/stats",
 			"POST /api/admin/store/reclaim",
 			"POST /api/admin/store/verify",
+			"POST /api/admin/store/backup",
 			"DELETE /api/admin/pins",
 			"POST /api/admin/pins/adopt",
 		},
@@ -89,11 +91,17 @@ func TestCallers(t *testing.T) {
 // testServer is a server over accounts in memory, with the token of an admin.
 func testServer(t *testing.T) (s *Server, token string) {
 	t.Helper()
+	return testServerWith(t, auth.Config{})
+}
+
+func testServerWith(t *testing.T, cfg auth.Config) (s *Server, token string) {
+	t.Helper()
+	cfg.HashCost = auth.HashCost{Memory: 8, Iterations: 1}
 	keys, err := auth.OpenKeys(filepath.Join(t.TempDir(), "keys"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := auth.New(auth.Config{HashCost: auth.HashCost{Memory: 8, Iterations: 1}}, authtest.NewAccounts(), keys)
+	a, err := auth.New(cfg, authtest.NewAccounts(), keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +154,31 @@ func TestTokenClient(t *testing.T) {
 	wantStatus("its own account", err, http.StatusBadRequest)
 	_, err = c.Account(t.Context(), all[0].Email) // only the socket takes addresses
 	wantStatus("an account by its address", err, http.StatusNotFound)
+}
+
+// The list of accounts is there although it cannot be read what one of them uses. The answer
+// about that account alone is an error.
+func TestUsageCannotBeRead(t *testing.T) {
+	s, token := testServerWith(t, auth.Config{Usage: func(context.Context, string) (auth.Usage, error) {
+		return auth.Usage{}, errors.New("the record is damaged")
+	}})
+	e := echo.New()
+	s.Register(e)
+	web := httptest.NewServer(e)
+	defer web.Close()
+	c, err := NewTokenClient(web.URL, token, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	all, err := c.Accounts(t.Context())
+	if err != nil || len(all) != 1 || all[0].Usage != nil {
+		t.Fatalf("the accounts are %+v, %v", all, err)
+	}
+	_, err = c.Account(t.Context(), all[0].ID)
+	if f, ok := errors.AsType[*AnswerError](err); !ok || f.Status != http.StatusInternalServerError {
+		t.Errorf("the account alone: %v, want an answer of 500", err)
+	}
 }
 
 // The socket also takes addresses of accounts, whatever characters they have.

@@ -32,6 +32,7 @@ type Server struct {
 	// Endpoint returns the URL of the pinning service.
 	Endpoint func() string
 	Store    Store
+	Backups  Backups
 	// Hint says what to do about an error that this API does not know; "" if there is
 	// nothing to say. Nil says nothing.
 	Hint func(error) string

@@ -79,6 +79,7 @@ type StoreMessage struct {
 	Repairing string         `json:"repairing,omitempty"` // the CID of a DAG
 	Reclaimed *Reclaimed     `json:"reclaimed,omitempty"` // the last line
 	Verified  *VerifyReport  `json:"verified,omitempty"`  // the last line
+	Backup    *Backup        `json:"backup,omitempty"`    // the last message
 	Failure   *Failure       `json:"failure,omitempty"`   // the last line
 }
 
@@ -307,7 +308,7 @@ func (c *Client) watch(ctx context.Context, r call, show func(StoreMessage) erro
 		if err := show(m); err != nil {
 			return err
 		}
-		if m.Reclaimed != nil || m.Verified != nil {
+		if m.Reclaimed != nil || m.Verified != nil || m.Backup != nil {
 			return nil
 		}
 	}

@@ -10,11 +10,13 @@ import (
 )
 
 // TestMFSPolicy: Kubo keeps its MFS root pinned. It replaces the pin when the root changes,
-// so there is always only one.
+// so there is always only one. The policy does not dial the server's delegates, so the
+// server dials the Kubo. It is on the same machine, at a private address: by default the
+// server dials that because the request came from there.
 func TestMFSPolicy(t *testing.T) {
 	t.Parallel()
 	kubo := startKubo(t, "kubo with a policy", "MFS_PIN_POLL_INTERVAL=200ms")
-	s := serve(t, allowPrivate(newData(t)))
+	s := serve(t, newData(t))
 	c := login(t, s)
 	ctx := within(t, 120*patience)
 

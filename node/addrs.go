@@ -1,18 +1,63 @@
 package node
 
 import (
-	"net/netip"
 	"slices"
+	"sync"
+	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
-
-	"github.com/holdfast-ipfs/holdfast/node/guard"
 )
 
-// maxDelegates bounds what a client dials, one after the other, before it
-// begins to poll.
-const maxDelegates = 4
+// delegatesAge is for how long delegates are told again: every answer of the API has
+// them, and addresses change less often.
+const delegatesAge = time.Second
+
+// toldAddrs are what others are told besides, or in place of, the addresses that the node
+// has.
+type toldAddrs struct {
+	instead, beside []ma.Multiaddr
+	// name is what the certificate is for. Addresses with TLS are told by it: nobody
+	// could check the certificate by an IP address. "" is no name.
+	name string
+}
+
+func newToldAddrs(cfg Config, id peer.ID) (a toldAddrs, err error) {
+	if a.instead, err = parseAnnounce("node.announce", cfg.Announce, id); err != nil {
+		return a, err
+	}
+	a.beside, err = parseAnnounce("node.append_announce", cfg.AppendAnnounce, id)
+	a.name = cfg.CertificateName
+	return a, err
+}
+
+// of gives what others are told of a node that has the addresses: what was appended
+// first, as somebody chose it.
+func (a toldAddrs) of(found []ma.Multiaddr) []ma.Multiaddr {
+	if len(a.instead) > 0 {
+		found = a.instead
+	}
+	out := slices.Clone(a.beside)
+	for _, f := range found {
+		if len(a.instead) == 0 && a.name != "" && transportOf(f) == bySecureWebSocket {
+			f = named(f, a.name)
+		}
+		if !ma.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// named gives an address by a name in place of its IP address.
+func named(a ma.Multiaddr, name string) ma.Multiaddr {
+	c, err := ma.NewComponent("dns", name)
+	if err != nil || !has(a[:1], ma.P_IP4) && !has(a[:1], ma.P_IP6) {
+		return a
+	}
+	return append(ma.Multiaddr{*c}, a[1:]...)
+}
 
 // Addrs gives the addresses that the node listens on, each ending in /p2p and
 // the peer ID. Addresses that are not specified (0.0.0.0, ::) are given as
@@ -25,22 +70,43 @@ func (n *Node) Addrs() []string {
 	return n.withID(directAddrs(addrs))
 }
 
-// Delegates gives the addresses by which clients reach the node, best first:
-// those that Config.Announce names; else the public ones that it listens on, or
-// that others have reached it by; else private ones; else loopback. They are at
-// most four, at least one while the node is up, and each ends in /p2p and the
-// peer ID.
+// delegatesCache has the delegates that were told last.
+type delegatesCache struct {
+	mu   sync.Mutex
+	at   time.Time
+	told []string
+}
+
+// Delegates gives the addresses by which clients reach the node, as they were a second
+// ago at most: at most 20, at least one while the node is up, each ending in /p2p and the
+// peer ID. They are those of Config.Announce, in its order. Without that they are the best
+// of each kind, in the order in which a Kubo should try them: among those that the node
+// listens on, that others have reached it by, and that Config.AppendAnnounce names. The
+// caller does not change them.
 func (n *Node) Delegates() []string {
-	if len(n.announce) > 0 {
-		return n.withID(n.announce[:min(len(n.announce), maxDelegates)])
+	n.delegates.mu.Lock()
+	defer n.delegates.mu.Unlock()
+	if now := time.Now(); n.delegates.told == nil || now.Sub(n.delegates.at) >= delegatesAge {
+		n.delegates.at, n.delegates.told = now, n.findDelegates()
 	}
+	return n.delegates.told
+}
+
+func (n *Node) findDelegates() []string {
 	addrs, err := n.host.Network().InterfaceListenAddresses()
 	if err != nil || len(addrs) == 0 {
 		addrs = n.host.Network().ListenAddresses()
 	}
 	// What other peers report to see, such as a router's address, is taken only
 	// if one of them has dialled it back: else nobody knows whether it leads here.
-	return n.withID(pickDelegates(append(n.confirmed(), addrs...)))
+	addrs = n.told.of(append(n.confirmed(), addrs...))
+	if s, ok := n.host.Network().(*swarm.Swarm); ok {
+		addrs = s.AddCertHashes(addrs) // to those that were configured: they change
+	}
+	if len(n.told.instead) == 0 {
+		addrs = pickDelegates(addrs)
+	}
+	return n.withID(addrs[:min(len(addrs), maxDelegates)])
 }
 
 // confirmed gives the addresses that others have reached the node by, as AutoNAT
@@ -56,70 +122,6 @@ func (n *Node) confirmed() []ma.Multiaddr {
 // confirmer is a libp2p host that knows which of its addresses were reached.
 type confirmer interface {
 	ConfirmedAddrs() (reachable, unreachable, unknown []ma.Multiaddr)
-}
-
-// pickDelegates takes the addresses of the widest reach that any of them has,
-// TCP first: it is what firewalls let through.
-func pickDelegates(addrs []ma.Multiaddr) []ma.Multiaddr {
-	type ranked struct {
-		addr         ma.Multiaddr
-		reach, order int
-	}
-	var all []ranked
-	for _, a := range addrs {
-		if r := reachOf(a); r > 0 && !slices.ContainsFunc(all, func(x ranked) bool { return x.addr.Equal(a) }) {
-			all = append(all, ranked{a, r, transportOrder(a)})
-		}
-	}
-	slices.SortStableFunc(all, func(a, b ranked) int {
-		if a.reach != b.reach {
-			return b.reach - a.reach
-		}
-		return a.order - b.order
-	})
-	var out []ma.Multiaddr
-	for _, a := range all {
-		if a.reach == all[0].reach && len(out) < maxDelegates {
-			out = append(out, a.addr)
-		}
-	}
-	return out
-}
-
-// reachOf ranks from how far an address can be dialled: 3 the internet, 2 the
-// local network, 1 the same host, 0 nowhere.
-func reachOf(a ma.Multiaddr) int {
-	ip, err := manet.ToIP(a)
-	if err != nil {
-		return 0
-	}
-	n, ok := netip.AddrFromSlice(ip)
-	n = n.Unmap()
-	switch {
-	case !ok || n.IsUnspecified() || n.IsLinkLocalUnicast() || n.IsMulticast():
-		return 0
-	case n.IsLoopback():
-		return 1
-	case guard.Public(n):
-		return 3
-	}
-	return 2
-}
-
-func transportOrder(a ma.Multiaddr) int {
-	order := 0
-	ma.ForEach(a, func(c ma.Component) bool {
-		switch c.Protocol().Code {
-		case ma.P_IP6:
-			order++ // fewer networks have it
-		case ma.P_QUIC_V1:
-			order += 2
-		case ma.P_WEBTRANSPORT:
-			order += 4
-		}
-		return true
-	})
-	return order
 }
 
 func (n *Node) withID(addrs []ma.Multiaddr) []string {

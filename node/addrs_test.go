@@ -16,45 +16,14 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-func TestPickDelegates(t *testing.T) {
-	const (
-		loop    = "/ip4/127.0.0.1/tcp/4040"
-		lan     = "/ip4/192.168.1.5/tcp/4040"
-		lanQUIC = "/ip4/192.168.1.5/udp/4040/quic-v1"
-		pub     = "/ip4/1.2.3.4/tcp/4040"
-		pubQUIC = "/ip4/1.2.3.4/udp/4040/quic-v1"
-		pubWT   = "/ip4/1.2.3.4/udp/4040/quic-v1/webtransport"
-		pub6    = "/ip6/2606:4700::1111/tcp/4040"
-		pub6Q   = "/ip6/2606:4700::1111/udp/4040/quic-v1"
-		any     = "/ip4/0.0.0.0/tcp/4040"
-		link    = "/ip6/fe80::1/tcp/4040"
-	)
-	for name, c := range map[string]struct{ in, want []string }{
-		"loopback alone":      {[]string{any, loop, link}, []string{loop}},
-		"private over loop":   {[]string{loop, lanQUIC, lan}, []string{lan, lanQUIC}},
-		"public over private": {[]string{loop, lan, pubQUIC, pub}, []string{pub, pubQUIC}},
-		"at most four":        {[]string{pubWT, pub6Q, pub6, pubQUIC, pub, pub}, []string{pub, pub6, pubQUIC, pub6Q}},
-		"none":                {[]string{any}, nil},
-	} {
-		var in []ma.Multiaddr
-		for _, s := range c.in {
-			in = append(in, ma.StringCast(s))
-		}
-		var got []string
-		for _, a := range pickDelegates(in) {
-			got = append(got, a.String())
-		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
-		}
-	}
-}
-
 func TestAddresses(t *testing.T) {
 	n := newTestNode(t, walktest.NewStore(t), func(c *Config) {
-		c.Listen = []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/udp/0/quic-v1/webtransport"}
+		c.Listen = []string{
+			"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1",
+			"/ip4/127.0.0.1/udp/0/quic-v1/webtransport", "/ip4/127.0.0.1/udp/0/webrtc-direct", "/ip4/127.0.0.1/tcp/0/ws",
+		}
 	})
-	if got := n.Addrs(); len(got) != 3 {
+	if got := n.Addrs(); len(got) != 5 {
 		t.Errorf("it listens on %v", got)
 	}
 	for _, s := range append(n.Addrs(), n.Delegates()...) {
@@ -66,7 +35,7 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%s has no port", s)
 		}
 	}
-	if got := n.Delegates(); len(got) == 0 || !strings.Contains(got[0], "/tcp/") {
+	if got := n.Delegates(); len(got) != 5 || !strings.Contains(got[0], "/tcp/") {
 		t.Errorf("the delegates are %v", got)
 	}
 	for _, s := range n.Addrs() { // each of them leads here
@@ -110,7 +79,7 @@ func TestDelegatesBehindARouter(t *testing.T) {
 	if _, ok := n.host.(confirmer); !ok {
 		t.Fatalf("%T does not tell which addresses were reached", n.host)
 	}
-	if got := n.Delegates(); len(got) != 1 || !strings.HasPrefix(got[0], "/ip4/127.0.0.1/") {
+	if got := n.findDelegates(); len(got) != 1 || !strings.HasPrefix(got[0], "/ip4/127.0.0.1/") {
 		t.Errorf("without a router they are %v", got)
 	}
 	inner := n.host
@@ -119,7 +88,7 @@ func TestDelegatesBehindARouter(t *testing.T) {
 		ma.StringCast("/ip4/8.8.8.8/tcp/1234"),
 		ma.StringCast("/ip4/1.1.1.1/tcp/1/p2p/" + n.PeerID() + "/p2p-circuit"),
 	}}
-	if got, want := n.Delegates(), []string{"/ip4/8.8.8.8/tcp/1234/p2p/" + n.PeerID()}; !slices.Equal(got, want) {
+	if got, want := n.findDelegates(), []string{"/ip4/8.8.8.8/tcp/1234/p2p/" + n.PeerID()}; !slices.Equal(got, want) {
 		t.Errorf("they are %v, want %v", got, want)
 	}
 }
@@ -133,6 +102,33 @@ func TestAnnounce(t *testing.T) {
 	}
 	if addrs := n.host.Addrs(); len(addrs) != 2 || !slices.ContainsFunc(addrs, func(a ma.Multiaddr) bool { return a.String() == announce[0] }) {
 		t.Errorf("others are told %v", addrs)
+	}
+}
+
+// What is announced beside the node's own addresses is told with them, and has its place
+// among the delegates. Hashes of certificates, which nobody can write down, come to it.
+func TestAppendAnnounce(t *testing.T) {
+	const wss, webTransport = "/dns4/pins.example.com/tcp/443/tls/ws", "/ip4/1.2.3.4/udp/4040/quic-v1/webtransport"
+	listen := []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1/webtransport"}
+	n := newTestNode(t, walktest.NewStore(t), func(c *Config) {
+		c.Listen, c.AppendAnnounce = listen, []string{wss, webTransport}
+	})
+	hashed := func(s string) bool { return strings.HasPrefix(s, webTransport+"/certhash/") }
+	got := n.Delegates()
+	if len(got) != 2 || got[0] != wss+"/p2p/"+n.PeerID() || !hashed(got[1]) {
+		t.Errorf("the delegates are %v", got)
+	}
+	if addrs := n.host.Addrs(); len(addrs) != 4 {
+		t.Errorf("others are told %v", addrs)
+	}
+	n = newTestNode(t, walktest.NewStore(t), func(c *Config) {
+		c.Listen, c.Announce, c.AppendAnnounce = listen, []string{webTransport}, []string{wss}
+	})
+	if got := n.Delegates(); len(got) != 2 || got[0] != wss+"/p2p/"+n.PeerID() || !hashed(got[1]) {
+		t.Errorf("with announce they are %v", got)
+	}
+	if addrs := n.host.Addrs(); len(addrs) != 2 {
+		t.Errorf("with announce others are told %v", addrs)
 	}
 }
 
@@ -151,6 +147,8 @@ func TestBadConfig(t *testing.T) {
 		"routing":             {func(c *Config) { c.Routing = "maybe" }, "node.routing"},
 		"announce":            {func(c *Config) { c.Announce = []string{"1.2.3.4:5"} }, "node.announce"},
 		"announce of another": {func(c *Config) { c.Announce = []string{"/ip4/1.2.3.4/tcp/1/p2p/" + other} }, other},
+		"append_announce":     {func(c *Config) { c.AppendAnnounce = []string{"1.2.3.4:5"} }, "node.append_announce"},
+		"no certificate":      {func(c *Config) { c.Listen = []string{"/ip4/127.0.0.1/tcp/0/tls/ws"} }, "http.tls"},
 		"announce of nothing": {func(c *Config) { c.Announce = []string{"/p2p/" + other} }, "node.announce"},
 		"listen on nothing":   {func(c *Config) { c.Listen = []string{} }, "node.listen"},
 		"listen, taken":       {func(c *Config) { c.Listen = []string{"/ip4/127.0.0.1/tcp/0", taken} }, taken},

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ipfs/boxo/bitswap/message"
@@ -189,4 +192,52 @@ func (s *sinkStream) Write(b []byte) (int, error) {
 	s.got = append(s.got, b...)
 	s.largest = max(s.largest, len(b))
 	return len(b), nil
+}
+
+// Over WebRTC what comes back by a stream for wants is read, so that its end is
+// acknowledged. Over others nobody is kept busy by that.
+func TestEndsOfWantStreams(t *testing.T) {
+	for transport, want := range map[string]int32{webRTCName: 1, "tcp": 0, "websocket": 0} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &endlessStream{transport: transport, gone: make(chan struct{})}
+			w := &wantStream{watchedStream: watchedStream{Stream: s, writes: newWrites(1)}}
+			for range 3 {
+				if _, err := w.Write([]byte("wants")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			if got := s.reads.Load(); got != want {
+				t.Errorf("%s: %d read from it", transport, got)
+			}
+			close(s.gone)
+		})
+	}
+}
+
+// endlessStream is a stream by which nothing comes, until it is gone.
+type endlessStream struct {
+	network.Stream
+	transport string
+	reads     atomic.Int32
+	gone      chan struct{}
+}
+
+func (s *endlessStream) Conn() network.Conn          { return stateConn{transport: s.transport} }
+func (s *endlessStream) Write(b []byte) (int, error) { return len(b), nil }
+
+func (s *endlessStream) Read([]byte) (int, error) {
+	s.reads.Add(1)
+	<-s.gone
+	return 0, io.EOF
+}
+
+// stateConn is a connection that only says what it goes by.
+type stateConn struct {
+	network.Conn
+	transport string
+}
+
+func (c stateConn) ConnState() network.ConnectionState {
+	return network.ConnectionState{Transport: c.transport}
 }

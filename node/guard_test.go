@@ -31,7 +31,8 @@ import (
 
 func TestGater(t *testing.T) {
 	closed, open := newGater(false, false, nil), newGater(true, false, nil)
-	for _, rest := range []string{"/tcp/4001", "/udp/4001/quic-v1", "/udp/4001/quic-v1/webtransport", "/tcp/443/tls/ws"} {
+	for _, rest := range []string{"/tcp/4001", "/udp/4001/quic-v1", "/udp/4001/quic-v1/webtransport", "/tcp/443/tls/ws", "/tcp/80/ws",
+		"/tcp/443/tls/sni/example.com/ws", "/udp/4001/webrtc-direct/certhash/uEiAkH5a4DPGKUuOBjYw0CgwjvcJCJMD2K_1aluKR_tpevQ"} {
 		for _, a := range guardtest.Hostile() {
 			addr := guardtest.Multiaddr(a.Addr, rest)
 			if closed.InterceptAddrDial("p", addr) {
@@ -93,6 +94,7 @@ func newTrap(t *testing.T, listen string) *trap {
 func (tr *trap) addrs(ip netip.Addr) []ma.Multiaddr {
 	tcp := fmt.Sprintf("/tcp/%d", tr.Port)
 	udp := fmt.Sprintf("/udp/%d/quic-v1", tr.Port)
+	rtc := fmt.Sprintf("/udp/%d/webrtc-direct/certhash/uEiAkH5a4DPGKUuOBjYw0CgwjvcJCJMD2K_1aluKR_tpevQ", tr.Port)
 	name := fmt.Sprintf("n%d.test", len(tr.names))
 	tr.names[name] = ip.WithZone("")
 	tr.texts["_dnsaddr."+name] = "dnsaddr=" + guardtest.Multiaddr(ip, tcp).String()
@@ -103,6 +105,11 @@ func (tr *trap) addrs(ip netip.Addr) []ma.Multiaddr {
 		ma.StringCast("/dns/" + name + tcp),
 		ma.StringCast("/dns/" + name + udp),
 		ma.StringCast("/dnsaddr/" + name),
+		guardtest.Multiaddr(ip, tcp+"/ws"),
+		guardtest.Multiaddr(ip, tcp+"/tls/sni/"+name+"/ws"),
+		guardtest.Multiaddr(ip, rtc),
+		ma.StringCast("/dns/" + name + tcp + "/tls/ws"),
+		ma.StringCast("/dns/" + name + rtc),
 	}
 }
 

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"iter"
@@ -39,8 +41,15 @@ type Config struct {
 	// takes a free one.
 	Listen []string
 	// Announce is the multiaddrs to give to others in place of those that the
-	// node listens on; nil gives those.
-	Announce []string
+	// node listens on; nil gives those. AppendAnnounce is the multiaddrs to give beside
+	// either.
+	Announce, AppendAnnounce []string
+	// Certificate is for the addresses in Listen with TLS (/tls/ws), as
+	// tls.Config.GetCertificate. They are given to others with CertificateName, which it
+	// is for, in place of an IP address; with "" they are not changed. Nil is none, with
+	// which they cannot be listened on.
+	Certificate     func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	CertificateName string
 	// KeyFile holds the Ed25519 private key and is made at first; "" is a new
 	// key that is kept nowhere.
 	KeyFile string
@@ -60,8 +69,8 @@ type Config struct {
 	// beside the public one.
 	AllowPrivateAddresses bool
 	// OwnPort reports whether the server listens on a port of this machine for something
-	// else than peers. Such ports are not dialled, however near a request came from. It
-	// may be called concurrently. Nil is no port.
+	// other than peers. Such a port is never dialled at this machine's own addresses, also
+	// if a request came from there. It may be called concurrently. Nil is no port.
 	OwnPort func(port uint16) bool
 	// Roots yields the DAGs that are to be announced, such as pin.Work.Roots,
 	// and Complete says whether one is among them; nil is those that were given
@@ -75,7 +84,7 @@ type Config struct {
 	// SwarmKeyFile holds the key of a private network, as Kubo's swarm.key. ""
 	// is the public network.
 	SwarmKeyFile string
-	// Reach is how others come to reach the node.
+	// Reach is how the node makes itself reachable.
 	Reach Reach
 	// Limits bound what peers may take of the machine.
 	Limits Limits
@@ -88,7 +97,7 @@ type Config struct {
 	// MaxBlock is the most bytes of a block that a gateway may send; 0 is what
 	// a message of Bitswap takes, 4 MiB.
 	MaxBlock int
-	// TempDir is where fetches may put files that nothing outlives; "" is the
+	// TempDir is where fetches may put files that go with the process; "" is the
 	// system's.
 	TempDir string
 	// Denylist says what is not to be fetched, served or announced; nil is
@@ -103,6 +112,7 @@ type Config struct {
 
 	network  string                       // privatePrefix and the fingerprint of a private network's key
 	resolver network.MultiaddrDNSResolver // nil asks the system
+	roots    *x509.CertPool               // of servers that are dialled; nil is the system's
 }
 
 // DefaultListen is the addresses a node listens on if none are given.
@@ -111,9 +121,11 @@ func DefaultListen() []string {
 		"/ip4/0.0.0.0/tcp/4040",
 		"/ip4/0.0.0.0/udp/4040/quic-v1",
 		"/ip4/0.0.0.0/udp/4040/quic-v1/webtransport",
+		"/ip4/0.0.0.0/udp/4040/webrtc-direct",
 		"/ip6/::/tcp/4040",
 		"/ip6/::/udp/4040/quic-v1",
 		"/ip6/::/udp/4040/quic-v1/webtransport",
+		"/ip6/::/udp/4040/webrtc-direct",
 	}
 }
 
@@ -122,7 +134,8 @@ type Node struct {
 	cfg        Config
 	log        *slog.Logger
 	store      Store
-	announce   []ma.Multiaddr
+	told       toldAddrs
+	delegates  delegatesCache
 	gater      *gater
 	host       host.Host
 	up         chan struct{} // closed once all fields are set
@@ -195,11 +208,11 @@ func New(ctx context.Context, cfg Config, store Store) (_ *Node, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive the peer ID: %w", err)
 	}
-	if n.announce, err = parseAnnounce(cfg.Announce, id); err != nil {
+	if n.told, err = newToldAddrs(cfg, id); err != nil {
 		return nil, err
 	}
 	n.gater = newGater(cfg.AllowPrivateAddresses, cfg.Routing == RoutingNone, cfg.OwnPort)
-	if n.host, err = newHost(cfg, key, swarmKey, n.announce, n.gater, n.relayCandidates); err != nil {
+	if n.host, err = newHost(cfg, key, swarmKey, n.told.of, n.gater, n.relayCandidates); err != nil {
 		return nil, err
 	}
 	if cfg.Routing == RoutingAuto {
@@ -289,25 +302,26 @@ func isBitswap(p protocol.ID) bool { return strings.HasPrefix(string(p), "/ipfs/
 
 // withPeer gives a as a string that ends in /p2p/ID.
 func withPeer(a ma.Multiaddr, id peer.ID) string {
-	if _, err := a.ValueForProtocol(ma.P_P2P); err == nil {
+	if _, last := ma.SplitLast(a); last != nil && last.Protocol().Code == ma.P_P2P {
 		return a.String()
 	}
 	return a.String() + "/p2p/" + id.String()
 }
 
-func parseAnnounce(addrs []string, id peer.ID) ([]ma.Multiaddr, error) {
+// parseAnnounce reads what a key of the configuration has others told.
+func parseAnnounce(key string, addrs []string, id peer.ID) ([]ma.Multiaddr, error) {
 	var out []ma.Multiaddr
 	for _, s := range addrs {
 		a, err := ma.NewMultiaddr(s)
 		if err != nil {
-			return nil, fmt.Errorf("node.announce: %q is not a multiaddr: %w", s, err)
+			return nil, fmt.Errorf("%s: %q is not a multiaddr: %w", key, s, err)
 		}
 		transport, named := peer.SplitAddr(a)
 		if named != "" && named != id {
-			return nil, fmt.Errorf("node.announce: %q names the peer %s, and this node is %s", s, named, id)
+			return nil, fmt.Errorf("%s: %q names the peer %s, and this node is %s", key, s, named, id)
 		}
 		if len(transport) == 0 {
-			return nil, fmt.Errorf("node.announce: %q has no address to dial", s)
+			return nil, fmt.Errorf("%s: %q has no address to dial", key, s)
 		}
 		out = append(out, transport)
 	}

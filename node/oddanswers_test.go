@@ -250,3 +250,33 @@ func TestOneOddAnswerOfAGateway(t *testing.T) {
 		}
 	}
 }
+
+// A pin of which two blocks are missing says within 20 s which they are, how many, and who
+// was asked; it goes on saying so.
+func TestMissingBlocksAreNamed(t *testing.T) {
+	all := dagtest.Tree(dagtest.Leaves(1000, 100), 100)
+	leaf, node := all[150].Cid(), all[1000].Cid() // the node is that of the first 100 leaves
+	synctest.Test(t, func(t *testing.T) {
+		have := map[string]blocks.Block{}
+		for _, b := range all {
+			if b.Cid() != leaf && b.Cid() != node {
+				have[string(b.Cid().Hash())] = b
+			}
+		}
+		p := newPinning(&answers{hosts: map[string]map[string]blocks.Block{"one.example": have}, asked: map[string]int{}})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer p.x.Close()
+		defer cancel()
+		job, _ := p.pin(t, ctx, all)
+		for range 3 {
+			time.Sleep(20 * time.Second)
+			synctest.Wait()
+			note := job.Progress.Note()
+			for _, part := range []string{leaf.String(), node.String(), " 2 of the blocks", "asked of 0 peers and 1 gateway", "others came from gateway https://one.example"} {
+				if !strings.Contains(note, part) {
+					t.Errorf("%q is not in %q", part, note)
+				}
+			}
+		}
+	})
+}

@@ -17,8 +17,8 @@ import (
 )
 
 // A private network is made of the peers that have one key in common, by which
-// every connection is encrypted once more: others cannot even say hello. QUIC
-// and WebTransport bring their own encryption and do not work with it.
+// every connection is encrypted once more: others cannot even say hello. QUIC,
+// WebTransport and WebRTC bring their own encryption and do not work with it.
 
 // errForced: the environment wants a private network.
 var errForced = fmt.Errorf("%s is set, and there is no swarm key: put one in the data directory as swarm.key, or name it in node.swarm_key", pnet.EnvKey)
@@ -81,7 +81,7 @@ func privateConfig(cfg Config, key pnet.PSK, log *slog.Logger) (Config, error) {
 	}
 	log.Info("private network: only peers with the same swarm key can connect", "fingerprint", keyFingerprint(key))
 	if len(left) > 0 {
-		log.Info("private network: not listening by QUIC and WebTransport, which do not work with a swarm key", "addresses", left)
+		log.Info("private network: not listening by QUIC, WebTransport and WebRTC, which do not work with a swarm key", "addresses", left)
 	}
 	if cfg.HTTPRetrieval {
 		log.Info("private network: not fetching from gateways over HTTP, which are outside of it")

@@ -66,8 +66,14 @@ func newTestHostAt(t testing.TB, listen string, key crypto.PrivKey) host.Host {
 
 func newSource(t testing.TB, have ...blocks.Block) *source {
 	t.Helper()
+	return newSourceAt(t, newTestHost(t), have...)
+}
+
+// newSourceAt is a source on a host, which ends with it.
+func newSourceAt(t testing.TB, h host.Host, have ...blocks.Block) *source {
+	t.Helper()
 	s := &source{
-		host:  newTestHost(t),
+		host:  h,
 		store: blockstore.NewBlockstore(dssync.MutexWrap(datastore.NewMapDatastore())),
 	}
 	s.bs = bitswap.New(t.Context(), bsnet.NewFromIpfsHost(s.host), nil, s.store)

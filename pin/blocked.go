@@ -4,7 +4,8 @@ import "errors"
 
 // noteBlocked notes whether a run ended because the disk is full, which err says.
 func (s *scheduler) noteBlocked(j *job, err error) {
-	if j.blocked = errors.Is(err, ErrDiskFull); !j.blocked {
+	j.blocked = errors.Is(err, ErrDiskFull)
+	if j.starved = j.blocked; !j.blocked {
 		return
 	}
 	j.needs = 0
@@ -12,6 +13,20 @@ func (s *scheduler) noteBlocked(j *job, err error) {
 		j.needs = full.More
 	}
 	s.turns.DiskFull()
+}
+
+// wantRoom counts the jobs that wait for disk space, those that try again included until they
+// have received a block.
+func (s *scheduler) wantRoom() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.turns.Blocked()
+	for t := range s.turns.Running() {
+		if j := s.of(t); j.starved && (j.progress == nil || j.progress.Received.Load() == 0) {
+			n++
+		}
+	}
+	return n
 }
 
 // tryBlocked wakes jobs that wait for disk space, once there is some.

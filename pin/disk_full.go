@@ -19,10 +19,13 @@ const (
 // fullLog logs, once in a while, that clients are refused because the disk is full, and
 // once that it has space again.
 type fullLog struct {
-	log   *slog.Logger
-	room  func(ctx context.Context, bytes uint64) error
-	tasks *tasks
-	ctx   context.Context // the manager's
+	log  *slog.Logger
+	room func(ctx context.Context, bytes uint64) error
+	// blocked is how many pins wait for room. They may need more than there is for a new
+	// request.
+	blocked func() int
+	tasks   *tasks
+	ctx     context.Context // the manager's
 
 	mu       sync.Mutex
 	pins     time.Time // when it was last logged that pins are refused
@@ -57,7 +60,7 @@ func (f *fullLog) refused(err error, logged *time.Time, text string) {
 	}
 }
 
-// awaitSpace logs that the disk has space, once it has.
+// awaitSpace logs that the disk has space, once it has some for all who wait for it.
 func (f *fullLog) awaitSpace() {
 	check := time.NewTicker(spaceCheckInterval)
 	defer check.Stop()
@@ -67,7 +70,7 @@ func (f *fullLog) awaitSpace() {
 			return
 		case <-check.C:
 		}
-		if f.room(f.ctx, 0) == nil {
+		if f.room(f.ctx, 0) == nil && f.blocked() == 0 {
 			break
 		}
 	}

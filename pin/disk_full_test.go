@@ -52,6 +52,31 @@ func TestFullDiskIsLogged(t *testing.T) {
 	})
 }
 
+// That there is room again is not logged while a pin waits for more of it than a new
+// request needs.
+func TestRoomForNewPinsIsNotRoomForAll(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		r.net.set(dag(1), content{blocks: 2})
+		r.net.mu.Lock()
+		r.net.full = true
+		r.net.mu.Unlock()
+		v := r.add(alice, 1)
+		synctest.Wait()
+		r.WarnFull(&pin.DiskFullError{Free: 1, Kept: 2})
+		r.after(time.Minute, v, pin.Pinning)
+		if lines := r.logged("there is room"); len(lines) != 0 || r.Blocked() != 1 {
+			t.Errorf("%d pins wait for room, and the log has %q", r.Blocked(), lines)
+		}
+		r.net.mu.Lock()
+		r.net.full = false
+		r.net.mu.Unlock()
+		r.after(10*time.Minute, v, pin.Pinned)
+		if lines := r.logged("there is room on the disk again"); len(lines) != 1 {
+			t.Errorf("the log has %q", lines)
+		}
+	})
+}
+
 // A run that ends because its request was removed is not counted as interrupted, whatever
 // call met the end.
 func TestRemovedIsNotInterrupted(t *testing.T) {

@@ -28,7 +28,8 @@
 // The methods of [Manager] are what clients call. A scheduler has a job for each DAG that
 // waits, gives jobs places and runs them. Drops let go of what was released. Gates keep a
 // DAG from being fetched while it is taken back that it is complete. A watch ends fetches
-// that exceed a quota. Each of them has a lock of its own.
+// that exceed a quota. A keeper looks after what came of DAGs whose source went away. Each of
+// them has a lock of its own.
 //
 // # Seeking, fetching, parked
 //
@@ -45,8 +46,16 @@
 // others on disk, where they stay [Pinning] until there is room for them.
 //
 // A DAG that has a worker and receives nothing for [Config.IdleTimeout] gives the worker
-// back and goes on seeking. With nothing new for [Config.StallTimeout] its requests fail,
-// with the reason. Time in which the process did not run counts for neither.
+// back and goes on seeking. A DAG of which nothing came for [Config.StallTimeout] fails, with
+// the reason. Time in which the process did not run counts for neither.
+//
+// # Patience
+//
+// A DAG of which something came keeps it when its source goes away, and waits for
+// [Config.KeepPartial] after its last block, through restarts; then it fails. It is tried as
+// others are that find no provider. After StallTimeout it makes room in memory for others of
+// its account. What is kept stays within the accounts' quotas, and what waits longest gives
+// way when the disk is full: then the requests wait on without it.
 //
 // # Repair
 //

@@ -19,6 +19,9 @@ var (
 	ErrDiskFull = diskerr.ErrDiskFull
 	// ErrUnwritable: writes to the disk fail; nothing was changed.
 	ErrUnwritable = diskerr.ErrUnwritable
+	// ErrDamaged: files of the database are damaged, and nothing is taken any more. It may
+	// come with ErrUnwritable; nothing was changed.
+	ErrDamaged = diskerr.ErrDamaged
 	// ErrInDoubt: the disk failed while the change was written. From then on it is read as
 	// made, but a crash may undo it. What a method returns beside this error is what it
 	// returns after a success.

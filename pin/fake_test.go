@@ -26,8 +26,9 @@ type content struct {
 	refuse  string        // the reason why the DAG is refused, if it is
 	errs    []error       // what the next fetches end with
 	note    string
-	peers   int // that it comes from
-	fetches int // how many began
+	trouble string // of single blocks, as the first fetch finds out
+	peers   int    // that it comes from
+	fetches int    // how many began
 }
 
 // network is a [pin.Engine] whose DAGs the test makes up.
@@ -49,6 +50,7 @@ type network struct {
 	origins   map[pin.DAG][]string
 	kept      map[pin.Attempt]pin.DAG // what was fetched, in part at least, and not dropped
 	whole     map[pin.Attempt]bool    // of those, the whole ones
+	had       map[pin.Attempt]int     // of those, how many blocks are there
 	dropped   []pin.Attempt
 	fault     func(method string) error
 }
@@ -56,7 +58,7 @@ type network struct {
 func newNetwork(t *testing.T) *network {
 	return &network{t: t, dags: make(map[pin.DAG]*content), changed: make(chan struct{}),
 		walking: make(map[pin.Attempt]int), heard: make(map[pin.DAG]time.Time), origins: make(map[pin.DAG][]string),
-		kept: make(map[pin.Attempt]pin.DAG), whole: make(map[pin.Attempt]bool)}
+		kept: make(map[pin.Attempt]pin.DAG), whole: make(map[pin.Attempt]bool), had: make(map[pin.Attempt]int)}
 }
 
 // setFault makes Drop and Room first call fault with their own names, and return its error.
@@ -90,6 +92,7 @@ func (n *network) Drop(ctx context.Context, a pin.Attempt, _ pin.DAG) error {
 	n.dropped = append(n.dropped, a)
 	delete(n.kept, a)
 	delete(n.whole, a)
+	delete(n.had, a)
 	return nil
 }
 
@@ -243,12 +246,15 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	if n.full {
 		planned = &pin.DiskFullError{Kept: 1, More: 1}
 	}
-	there := n.whole[j.Attempt] && !j.Repair
+	there := n.had[j.Attempt]
+	if j.Repair {
+		there = 0
+	}
 	n.mu.Unlock()
 	if planned != nil {
 		return pin.Totals{}, planned
 	}
-	got := 0
+	got, gained := 0, false
 	for {
 		c, changed := n.look(j.DAG)
 		if c.refuse != "" {
@@ -258,6 +264,9 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{}, pin.Refused("it has %d blocks", c.blocks)
 		}
 		j.Progress.SetNote(c.note)
+		if c.fetches == 1 {
+			j.Progress.SetTroubles(c.trouble)
+		}
 		j.Progress.Asked(c.peers, 0, 0)
 		if c.blocks > 0 && got >= c.blocks {
 			n.mu.Lock()
@@ -268,7 +277,9 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 		}
 		if c.blocks == 0 || c.serve > 0 && got >= c.serve { // nothing comes
 			var idle <-chan time.Time
-			if held {
+			if held && !gained {
+				release()
+			} else if held {
 				idle = time.After(j.IdleTimeout)
 			}
 			select {
@@ -300,10 +311,13 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{}, context.Cause(ctx)
 		}
 		got++
+		received := got > there
+		gained = gained || received
 		n.mu.Lock()
 		n.kept[j.Attempt] = j.DAG
+		n.had[j.Attempt] = max(n.had[j.Attempt], got)
 		n.mu.Unlock()
-		j.Progress.Advance(100, !there)
+		j.Progress.Advance(100, received)
 	}
 }
 

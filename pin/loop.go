@@ -259,6 +259,9 @@ func troubleText(err error) string {
 	if errors.Is(err, ErrDiskFull) {
 		return "the server's disk is too full to store more; it goes on when there is room"
 	}
+	if errors.Is(err, ErrDamaged) {
+		return "the server's database is damaged: its operator has to run holdfast store verify"
+	}
 	if errors.Is(err, ErrUnwritable) || errors.Is(err, ErrInDoubt) {
 		return "the server cannot write to its disk; it goes on when that works again"
 	}

@@ -97,7 +97,7 @@ func New(ctx context.Context, cfg Config, records Records, engine Engine) (*Mana
 	if cfg.Quotas != nil {
 		records.SetQuotas(cfg.Quotas)
 	}
-	m.full = &fullLog{log: cfg.Logger, room: engine.Room, tasks: &m.tasks, ctx: m.ctx}
+	m.full = &fullLog{log: cfg.Logger, room: engine.Room, blocked: m.jobs.wantRoom, tasks: &m.tasks, ctx: m.ctx}
 	if err := m.resume(ctx, records); err != nil {
 		m.cancel()
 		return nil, err

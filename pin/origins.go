@@ -33,10 +33,10 @@ const InfoOriginsIgnored = "origins_ignored"
 
 // BestOrigins chooses among the origins that a client gave those that a pin keeps, at most
 // [MaxOrigins] addresses: without repetitions, from as many peers as there are, and of each
-// peer public addresses before private ones, of all its transports. An address at from,
-// where the request surely came from, counts as a public one; zero is not known. They keep
-// the order in which they were given. A /dnsaddr name needs no peer ID, and is like a peer
-// of its own. Behind them come other multiaddrs without a peer ID, as long as there is
+// peer public addresses before private ones, of all its transports. Addresses at from, where
+// the request surely came from, are before these; zero is not known. They keep
+// the order in which they were given. A /dnsaddr name and the address of a gateway need no
+// peer ID, and are each like a peer of its own. Behind them come other multiaddrs without a peer ID, as long as there is
 // room, and then at most [MaxOrigins] that are no multiaddrs, so that [View].Info can name
 // them. None is an error: they are hints. Nil is none.
 func BestOrigins(given []string, from netip.Addr) []string {
@@ -188,13 +188,20 @@ func peerIn(addr multiaddr.Multiaddr) string {
 
 // isNameless reports whether an address does not say whose it is, and no look-up does.
 func isNameless(addr multiaddr.Multiaddr) bool {
-	return peerIn(addr) == "" && !isDNSAddr(addr)
+	return peerIn(addr) == "" && !isDNSAddr(addr) && !isHTTP(addr)
 }
 
 // isDNSAddr reports whether an address is a name alone, at which there is a list of
 // addresses.
 func isDNSAddr(addr multiaddr.Multiaddr) bool {
 	return len(addr) == 1 && addr[0].Protocol().Code == multiaddr.P_DNSADDR
+}
+
+// isHTTP reports whether an address is that of a gateway, which is known by its address.
+func isHTTP(addr multiaddr.Multiaddr) bool {
+	return slices.ContainsFunc(addr, func(c multiaddr.Component) bool {
+		return c.Protocol().Code == multiaddr.P_HTTP || c.Protocol().Code == multiaddr.P_HTTPS
+	})
 }
 
 // candidate is an origin that can be used.
@@ -214,7 +221,7 @@ func newCandidate(text string, place int, addr multiaddr.Multiaddr, from netip.A
 		c.peer = addr.String()
 	}
 	if isAt(addr, from) {
-		c.reach = 0
+		c.reach = -1
 	}
 	return c
 }

@@ -117,7 +117,7 @@ func TestOriginsThatAreIgnored(t *testing.T) {
 		{"long, of wide characters", strings.Repeat("😀", 1000), "it is longer than 1024 bytes", false},
 		{"no peer", "/ip4/203.0.113.1/tcp/4002", "/ip4/203.0.113.1/tcp/4002: it does not end in /p2p/ and a peer ID", true},
 		{"peer not last", good + "/p2p-circuit", "does not end in /p2p/", true},
-		{"dnsaddr", "/dnsaddr/nodes.example.com", "/dnsaddr/nodes.example.com: it does not end in /p2p/", true},
+		{"name", "/dns4/nodes.example.com/tcp/4001", "/dns4/nodes.example.com/tcp/4001: it does not end in /p2p/", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := pin.Request{Spec: pin.Spec{Origins: pin.BestOrigins([]string{tt.origin, good, tt.origin}, netip.Addr{})}}
@@ -155,5 +155,34 @@ func TestOriginsThatAreIgnored(t *testing.T) {
 	s = pin.Spec{Origins: pin.BestOrigins(slices.Concat(bad, nameless, []string{good}), netip.Addr{})}
 	if got := s.Addresses(); !slices.Equal(got, append([]string{good}, nameless[:19]...)) {
 		t.Errorf("of one that is good it keeps %q", got)
+	}
+}
+
+// Some addresses say who is there without a peer ID, and the request's own address is as
+// good as a public one.
+func TestOriginsThatNeedNoPeerID(t *testing.T) {
+	given := []string{"/dnsaddr/nodes.example.com", "/dns4/gateway.example.com/tcp/443/tls/http", "/dns/gateway.example.com/https"}
+	r := pin.Request{Spec: pin.Spec{Origins: pin.BestOrigins(given, netip.Addr{})}}
+	if !slices.Equal(r.Origins, given) || len(pin.InfoOf(r)) != 0 {
+		t.Errorf("it keeps %q, and info says %v", r.Origins, pin.InfoOf(r))
+	}
+
+	from := netip.MustParseAddr("192.168.1.7")
+	own := "/ip4/192.168.1.7/tcp/4001" + originPeers[0]
+	given = nil
+	for i := range 30 {
+		given = append(given, fmt.Sprintf("/ip4/203.0.113.%d/tcp/4001%s", i, originPeers[0]))
+	}
+	given = append(given, own)
+	if kept := pin.BestOrigins(given, netip.Addr{}); slices.Contains(kept, own) || pin.RequesterOf(kept, from).IsValid() {
+		t.Errorf("of private ones it keeps %q", kept)
+	}
+	if kept := pin.BestOrigins(given, from); !slices.Contains(kept, own) || pin.RequesterOf(kept, from) != from {
+		t.Errorf("of its own it keeps %q", kept)
+	}
+	for _, elsewhere := range []string{"127.0.0.1", "192.168.1.8"} {
+		if at := pin.RequesterOf([]string{own, "nonsense", ""}, netip.MustParseAddr(elsewhere)); at.IsValid() {
+			t.Errorf("of a request from %s it keeps %s", elsewhere, at)
+		}
 	}
 }

@@ -94,6 +94,37 @@ func TestInfoOfWhatIsKept(t *testing.T) {
 	})
 }
 
+// What is known of single blocks is shown while a pin waits, and in its failure, also if a
+// later turn was too short to find it out again.
+func TestBlocksThatAreMissingAreNamed(t *testing.T) {
+	const trouble = "no connected peer has 2 of the blocks that are wanted now: bafy1, bafy2"
+	for name, cfg := range map[string]pin.Config{
+		"in a place": {StallTimeout: 75 * time.Second, KeepPartial: -1},
+		"parked":     {StallTimeout: 75 * time.Second, KeepPartial: -1, Seekers: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, cfg, func(r *rig) {
+				c := half
+				c.trouble = trouble
+				r.net.set(dag(1), c)
+				v := r.add(alice, 1)
+				time.Sleep(time.Second)
+				r.add(bob, 2)
+				for range 3 {
+					v = r.after(20*time.Second, v, pin.Pinning)
+					if got := v.Info["status_details"]; !strings.Contains(got, trouble) {
+						t.Errorf("status_details %q", got)
+					}
+				}
+				v = r.after(40*time.Second, v, pin.Failed)
+				if got, want := v.Info["status_details"], "no block was received for 1m15s, after 9 blocks; "+trouble; got != want {
+					t.Errorf("status_details %q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
+
 // What nobody sends for long enough fails, wherever it waits, and is let go of. A restart
 // does not make the time begin anew, and what finds nothing does not either.
 func TestKeptForLongEnough(t *testing.T) {

@@ -2,50 +2,68 @@ package psa
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// object splits a JSON object into its members. Unlike [json.Unmarshal] it
-// tells names apart by case, and refuses a name that comes twice, text that is
-// not UTF-8, and half a surrogate pair: each would make another document of
-// what the client sent. Its errors say what is wrong with the document.
-func object(data []byte) (map[string]json.RawMessage, error) {
+// object splits a JSON object into its members. Unlike encoding/json it tells names apart by
+// case, and refuses a name that comes twice, text that is not UTF-8, and half a surrogate
+// pair. Each of these would read another document than the client meant. Inside a member a
+// name may come twice. The errors say what is wrong with the document.
+func object(data []byte) (map[string]jsontext.Value, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("is not valid UTF-8")
 	}
-	var whole json.RawMessage
-	if err := json.Unmarshal(data, &whole); err != nil {
-		return nil, fmt.Errorf("is not valid JSON: %w", err)
+	dec := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true))
+	begin, err := dec.ReadToken()
+	if err != nil {
+		return nil, notJSON(err)
 	}
-	if halfSurrogate(data) {
-		return nil, errors.New(`has half of a surrogate pair, such as \ud800, in a string`)
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+	if begin.Kind() != jsontext.KindBeginObject {
 		return nil, errors.New("must be a JSON object")
 	}
-	members := make(map[string]json.RawMessage)
-	for dec.More() {
-		t, err := dec.Token()
+	members := make(map[string]jsontext.Value)
+	for {
+		name, err := dec.ReadToken()
 		if err != nil {
-			return nil, fmt.Errorf("is not valid JSON: %w", err)
+			return nil, notJSON(err)
 		}
-		name, _ := t.(string) // the document is valid: a member's name is a string
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, fmt.Errorf("is not valid JSON: %w", err)
+		if name.Kind() == jsontext.KindEndObject {
+			break
 		}
-		if _, twice := members[name]; twice {
-			return nil, fmt.Errorf("has %s twice", quote(name))
+		text := name.String() // the decoder uses its token again
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, notJSON(err)
 		}
-		members[name] = value
+		if _, twice := members[text]; twice {
+			return nil, fmt.Errorf("has %s twice", quote(text))
+		}
+		members[text] = value.Clone()
+	}
+	if _, err := dec.ReadToken(); err == nil {
+		return nil, errors.New("is not valid JSON: something follows the object")
+	} else if err != io.EOF {
+		return nil, notJSON(err)
 	}
 	return members, nil
+}
+
+// notJSON says where a document stops being JSON.
+func notJSON(err error) error {
+	var bad *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("is not valid JSON: it ends early")
+	case errors.As(err, &bad):
+		return fmt.Errorf("is not valid JSON: after %d bytes: %w", bad.ByteOffset, bad.Err)
+	}
+	return fmt.Errorf("is not valid JSON: %w", err)
 }
 
 // stringMap reads a JSON object whose values are strings. Nil is an empty one.
@@ -68,71 +86,50 @@ func stringMap(data []byte) (map[string]string, error) {
 	return m, nil
 }
 
-// jsonString reads a JSON string; ok is false if raw is anything else.
-func jsonString(raw json.RawMessage) (s string, ok bool) {
-	if len(raw) == 0 || raw[0] != '"' {
+// stringList reads a JSON list of strings; ok is false if raw, which is valid JSON, is
+// anything else.
+func stringList(raw jsontext.Value) (list []string, ok bool) {
+	dec := jsontext.NewDecoder(bytes.NewReader(raw))
+	if begin, err := dec.ReadToken(); err != nil || begin.Kind() != jsontext.KindBeginArray {
+		return nil, false
+	}
+	for dec.PeekKind() == jsontext.KindString {
+		t, err := dec.ReadToken()
+		if err != nil {
+			return nil, false
+		}
+		list = append(list, t.String())
+	}
+	return list, dec.PeekKind() == jsontext.KindEndArray
+}
+
+// jsonString reads a JSON string; ok is false if raw, which is valid JSON or left out, is
+// anything else.
+func jsonString(raw jsontext.Value) (s string, ok bool) {
+	if raw.Kind() != jsontext.KindString {
 		return "", false
 	}
-	return s, json.Unmarshal(raw, &s) == nil
+	b, err := jsontext.AppendUnquote(nil, raw)
+	return string(b), err == nil
 }
 
 // isNull reports whether raw is left out or null.
-func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
-
-// isEmptyObject reports whether raw, which is valid JSON, is {}.
-func isEmptyObject(raw json.RawMessage) bool { return isEmpty(raw, '{', '}') }
-
-// isEmptyList reports whether raw, which is valid JSON, is [].
-func isEmptyList(raw json.RawMessage) bool { return isEmpty(raw, '[', ']') }
-
-func isEmpty(raw json.RawMessage, open, end byte) bool {
-	return len(raw) >= 2 && raw[0] == open && raw[len(raw)-1] == end &&
-		len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
+func isNull(raw jsontext.Value) bool {
+	return len(raw) == 0 || raw.Kind() == jsontext.KindNull
 }
 
-// halfSurrogate reports whether a string in a valid JSON document escapes a
-// UTF-16 surrogate without its other half.
-func halfSurrogate(data []byte) bool {
-	for i := 0; i < len(data); i++ {
-		if data[i] != '\\' {
-			continue
-		}
-		i++ // in a valid document something follows; it is never a new escape
-		first, ok := hex4(data[i:])
-		if !ok {
-			continue
-		}
-		i += 4
-		if !utf16.IsSurrogate(first) {
-			continue
-		}
-		if i+2 >= len(data) || data[i+1] != '\\' {
-			return true
-		}
-		second, ok := hex4(data[i+2:])
-		if !ok || utf16.DecodeRune(first, second) == utf8.RuneError {
-			return true
-		}
-		i += 6
-	}
-	return false
+// isEmpty reports whether raw, which is valid JSON, is an object or a list, as begin says,
+// with nothing in it.
+func isEmpty(raw jsontext.Value, begin jsontext.Kind) bool {
+	return raw.Kind() == begin && len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
 }
 
-// hex4 reads a Unicode escape that begins at its u.
-func hex4(b []byte) (rune, bool) {
-	if len(b) < 5 || b[0] != 'u' {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(string(b[1:5]), 16, 16)
-	return rune(n), err == nil
-}
-
-// quote gives s as it can be shown in details, whatever its length.
+// quote returns s as it can be shown in details, whatever its length.
 func quote(s string) string {
-	const most = 64 // characters: enough to know one's own value again
+	const limit = 64 // characters: enough to recognize one's own value
 	n := 0
 	for i := range s {
-		if n == most {
+		if n == limit {
 			return strconv.Quote(s[:i]) + "..."
 		}
 		n++

@@ -1,12 +1,12 @@
 package psa
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/ipfs/boxo/verifcid"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multicodec"
@@ -50,7 +50,7 @@ func parseSpec(body []byte, from netip.Addr) (pin.Spec, error) {
 	return s, nil
 }
 
-func parseRoot(raw json.RawMessage) (string, cid.Cid, error) {
+func parseRoot(raw jsontext.Value) (string, cid.Cid, error) {
 	if isNull(raw) {
 		return "", cid.Undef, invalid("cid", "is required")
 	}
@@ -80,7 +80,7 @@ func parseRoot(raw json.RawMessage) (string, cid.Cid, error) {
 	return text, c, nil
 }
 
-// parseCID reads a CIDv0 or a CIDv1 in any base. The CID of a key is refused: it names a
+// parseCID reads a CIDv0, or a CIDv1 in any base. It refuses the CID of a key, which names a
 // peer or an IPNS record, and no content.
 func parseCID(text string) (cid.Cid, error) {
 	c, err := pin.ParseCID(text)
@@ -95,7 +95,7 @@ func parseCID(text string) (cid.Cid, error) {
 	return c, nil
 }
 
-func parseName(raw json.RawMessage) (string, error) {
+func parseName(raw jsontext.Value) (string, error) {
 	if isNull(raw) {
 		return "", nil
 	}
@@ -111,34 +111,26 @@ func checkName(name string) error {
 		return invalid("name", "is not valid UTF-8")
 	}
 	if n := utf8.RuneCountInString(name); n > maxName {
-		return invalid("name", "has %d characters; %d are the most", n, maxName)
+		return invalid("name", "has %d characters; the maximum is %d", n, maxName)
 	}
 	return nil
 }
 
-// parseOrigins chooses the origins to keep. None is an error, as they are hints: neither one
-// that cannot be read, nor too many.
-func parseOrigins(raw json.RawMessage, from netip.Addr) ([]string, error) {
-	if isNull(raw) || isEmptyObject(raw) { // {} is how JavaScript writes a Set
+// parseOrigins chooses the origins to keep. They are hints, so neither an origin that cannot
+// be read nor too many of them are an error.
+func parseOrigins(raw jsontext.Value, from netip.Addr) ([]string, error) {
+	if isNull(raw) || isEmpty(raw, jsontext.KindBeginObject) { // {} is how JavaScript writes a Set
 		return nil, nil
 	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(raw, &items); err != nil {
+	given, ok := stringList(raw)
+	if !ok {
 		return nil, invalid("origins", "must be a list of strings")
-	}
-	given := make([]string, len(items))
-	for i, item := range items {
-		origin, ok := jsonString(item)
-		if !ok {
-			return nil, invalid("origins", "must be a list of strings")
-		}
-		given[i] = origin
 	}
 	return pin.BestOrigins(given, from), nil
 }
 
-func parseMeta(raw json.RawMessage) (map[string]string, error) {
-	if isNull(raw) || isEmptyList(raw) { // [] is how PHP writes an empty map
+func parseMeta(raw jsontext.Value) (map[string]string, error) {
+	if isNull(raw) || isEmpty(raw, jsontext.KindBeginArray) { // [] is how PHP writes an empty map
 		return nil, nil
 	}
 	meta, err := stringMap(raw)
@@ -154,7 +146,7 @@ func checkMeta(meta map[string]string) error {
 		size += len(k) + len(v)
 	}
 	if size > maxMeta {
-		return invalid("meta", "has %d bytes of keys and values; %d are the most", size, maxMeta)
+		return invalid("meta", "has %d bytes of keys and values; the maximum is %d", size, maxMeta)
 	}
 	return nil
 }

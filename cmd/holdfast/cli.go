@@ -28,7 +28,7 @@ type cli struct {
 	stdout, stderr io.Writer
 	environ        []string
 	getenv         func(string) string
-	interactive    bool // somebody sits at stdin and stderr
+	interactive    bool // stdin and stderr are a terminal
 	unit           datadir.ServiceUnit
 	program        string // as programName gives it
 
@@ -41,10 +41,10 @@ func (c *cli) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "holdfast",
 		Short: "A self-hosted IPFS pinning server",
-		Long: `Holdfast keeps IPFS content on this machine, pinned by Kubo or any other client
-of the IPFS Pinning Services API.
+		Long: `Holdfast keeps IPFS content on this machine. Kubo, or any other client of the IPFS
+Pinning Services API, pins the content.
 
-Start the server with "holdfast serve". The other commands work while it runs
+Start the server with "holdfast serve". The other commands work while the server runs
 and while it does not.`,
 		Version:       versionLine(),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -61,7 +61,7 @@ and while it does not.`,
 	flags.StringVar(&c.dataFlag, "data", "", "data directory (default $"+config.EnvData+", else "+xdgHint+")")
 	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+config.EnvConfig+")")
 	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(), c.storeCommand(),
-		c.keysCommand(), c.auditCommand(), c.configCommand(), c.versionCommand(), c.manCommand())
+		c.backupCommand(), c.restoreCommand(), c.keysCommand(), c.auditCommand(), c.configCommand(), c.versionCommand(), c.manCommand())
 	help := root.RunE
 	c.explainArgs(root)
 	root.RunE = help
@@ -70,11 +70,11 @@ and while it does not.`,
 
 const xdgHint = "~/.local/share/holdfast"
 
-// explainArgs adds a hint to what is said of wrong arguments, and makes a
-// missing or unknown subcommand an error, of which cobra would only print help.
+// explainArgs adds a hint to errors about arguments. It also makes a missing or unknown
+// subcommand an error: cobra would only print help.
 func (c *cli) explainArgs(cmd *cobra.Command) {
 	check := cmd.Args
-	if cmd.HasSubCommands() {
+	if cmd.HasSubCommands() && (cmd.RunE == nil || !cmd.HasParent()) {
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 			fmt.Fprintln(c.stderr, cmd.UsageString())
 			return fmt.Errorf("%s needs a command", cmd.CommandPath())
@@ -97,7 +97,7 @@ func (c *cli) explainArgs(cmd *cobra.Command) {
 	}
 }
 
-// args takes exactly the named arguments.
+// args accepts exactly the named arguments.
 func args(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, given []string) error {
 		switch n := len(given); {
@@ -110,28 +110,28 @@ func args(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// textFlag adds a flag whose usage says what there is without it: cobra would add the
-// zero value to that.
+// textFlag adds a flag without a default in its help text. Its usage says what the default
+// means, and cobra would print the zero value beside it.
 func textFlag(cmd *cobra.Command, v encoding.TextUnmarshaler, name string, zero encoding.TextMarshaler, usage string) {
 	cmd.Flags().TextVar(v, name, zero, usage)
 	cmd.Flags().Lookup(name).DefValue = ""
 }
 
-// group makes a command that only holds others.
+// group makes a command that has only subcommands.
 func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short}
 	cmd.AddCommand(subs...)
 	return cmd
 }
 
-// withAdmin opens the data directory and runs fn with a client to it. create
-// lets the directory be made.
+// withAdmin opens the data directory and runs fn with a client for it. With create, a
+// missing directory is made.
 func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*admin.Client) error) (err error) {
 	path, err := datadir.Find(c.dataFlag, c.getenv)
 	if err != nil {
 		return err
 	}
-	// Before root is given up: the files may be root's to read.
+	// First: Open may give up root, and perhaps only root can read the file.
 	loaded, _, loadErr := config.Load(c.configPath(), c.environ, nil)
 	d, err := datadir.Open(path, create, c.stderr)
 	switch {
@@ -141,11 +141,11 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*admin.Client)
 		return hintOwner(err)
 	}
 	defer func() { err = d.Explain(errors.Join(err, d.Close())) }()
-	// A command's own log is of no interest but for what goes wrong.
+	// In a command only what goes wrong is of interest.
 	log := daemon.NewLogger(c.stderr, config.Log{Level: "warn", Format: "text"})
 	daemon.RouteLibraryLogs(log)
-	// A server has its own configuration, so that only a command that opens
-	// the store itself stumbles over a wrong one.
+	// A running server has its own configuration. So a wrong one is an error only if this
+	// command opens the store itself.
 	client, err := daemon.Connect(ctx, d, func() (config.Config, error) { return loaded, loadErr }, log)
 	if err != nil {
 		return hintOwner(err)
@@ -155,7 +155,19 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*admin.Client)
 	return fn(client)
 }
 
-// hintOwner adds a hint to an error of a directory that is somebody else's.
+// printLine opens the data directory as withAdmin does, and prints the line that fn gives.
+func (c *cli) printLine(ctx context.Context, create bool, fn func(*admin.Client) (string, error)) error {
+	return c.withAdmin(ctx, create, func(a *admin.Client) error {
+		line, err := fn(a)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.stdout, line)
+		return err
+	})
+}
+
+// hintOwner adds a hint to the error of a directory that another user owns.
 func hintOwner(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return hint.Add(err, "run it as root, or as the owner of the directory")
@@ -163,7 +175,7 @@ func hintOwner(err error) error {
 	return err
 }
 
-// whereData is a hint for somebody whose data is not at the path.
+// whereData is the hint for a path that has no data directory.
 func (c *cli) whereData(path string) string {
 	if dirs := c.otherServers(path); len(dirs) > 0 {
 		return fmt.Sprintf("a server runs on %s: use --data %s", dirs[0], text.ShellQuote(dirs[0]))
@@ -171,7 +183,7 @@ func (c *cli) whereData(path string) string {
 	return "`holdfast serve` and `holdfast user add` make one; name another with --data DIR or " + config.EnvData
 }
 
-// printJSON writes v to stdout as people read it.
+// printJSON writes v to stdout, indented.
 func (c *cli) printJSON(v any) error {
 	enc := json.NewEncoder(c.stdout)
 	enc.SetEscapeHTML(false)
@@ -179,7 +191,7 @@ func (c *cli) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-// printTable writes rows in columns to stdout, the first one being the heads.
+// printTable writes rows to stdout in columns. The first row has the heads.
 func (c *cli) printTable(rows [][]string) error {
 	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -192,8 +204,8 @@ func (c *cli) printTable(rows [][]string) error {
 	return w.Flush()
 }
 
-// listing is a command that prints a list: as JSON if that is asked for, else as a table
-// with a row for each.
+// listing is a command that prints a list: as a table with a row for each item, or as JSON
+// with --json.
 type listing[T any] struct {
 	use, short, long string
 	args             cobra.PositionalArgs // nil takes none
@@ -231,20 +243,16 @@ func listCommand[T any](c *cli, l listing[T]) *cobra.Command {
 	return cmd
 }
 
-// idCommand makes a command that does something to what an id names, and says that it
-// is done.
+// idCommand makes a command that does something to the thing with an id, and then prints
+// the word done and the id.
 func (c *cli) idCommand(use, short, done string, do func(ctx context.Context, a *admin.Client, id string) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   use,
 		Short: short,
 		Args:  args("ID"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				if err := do(cmd.Context(), a, given[0]); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.stdout, done, given[0])
-				return err
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
+				return done + " " + given[0], do(cmd.Context(), a, given[0])
 			})
 		},
 	}

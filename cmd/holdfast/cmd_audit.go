@@ -20,8 +20,8 @@ func (c *cli) auditCommand() *cobra.Command {
 	cmd := listCommand(c, listing[admin.Event]{
 		use:   "audit",
 		short: "Show what happened to accounts and tokens",
-		long: `Show logins, refusals, and changes to accounts, tokens and keys, the newest first.
-auth.audit_keep sets for how long they are on record.`,
+		long: `Show logins, refusals, and changes to accounts, tokens and keys, newest first.
+auth.audit_keep sets how long they are kept.`,
 		get: func(ctx context.Context, a *admin.Client, _ []string) ([]admin.Event, error) {
 			var from time.Time
 			if since > 0 {
@@ -35,17 +35,17 @@ auth.audit_keep sets for how long they are on record.`,
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, given []string) error {
 		if limit < 0 {
-			return errors.New("--limit: want a number of events, or 0 for all")
+			return errors.New("--limit must be a number of events, or 0 for all")
 		}
 		return run(cmd, given)
 	}
-	cmd.Flags().StringVar(&user, "user", "", "only what happened to this account, or what it did: its address, or its ID if it is gone")
-	textFlag(cmd, &since, "since", config.Duration(0), "only what happened within this `duration`, such as 12h or 7d")
-	cmd.Flags().IntVar(&limit, "limit", 100, "most events to show; 0 for all")
+	cmd.Flags().StringVar(&user, "user", "", "only events of this account, done to it or by it: its address, or its ID if it is removed")
+	textFlag(cmd, &since, "since", config.Duration(0), "only events of the last `duration`, such as 12h or 7d")
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many events to show at most; 0 for all")
 	return cmd
 }
 
-// eventRow is one line on an event.
+// eventRow is the row of an event.
 func eventRow(e admin.Event) []string {
 	account, by, from, detail := e.Email, e.Actor, e.Address, e.Detail
 	if account == "" {

@@ -27,7 +27,7 @@ func (c *cli) configCheckCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check the file and the environment, and show what is set by which",
+		Short: "Check the file and the environment, and show what sets each key",
 		Long: `Read the configuration as "holdfast serve" would, without its flags, and print every
 key with its value and where that comes from: a variable, the file, the profile of
 node.profile, or the default. Nothing is started, and the data directory is not used.

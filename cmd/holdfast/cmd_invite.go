@@ -20,9 +20,9 @@ func (c *cli) userInviteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "invite",
 		Short: "Make an invitation and print it",
-		Long: `Make an invitation with which one person can make an account, and print it, alone,
-on standard output. It is shown this once. auth.registration must be "invite" or
-"open" for it to be of use.`,
+		Long: `Make an invitation and print its code on standard output. The code is not shown
+again. One person can make an account with it, if auth.registration is "invite" or
+"open".`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
@@ -31,7 +31,7 @@ on standard output. It is shown this once. auth.registration must be "invite" or
 					return err
 				}
 				if made.Registration == auth.RegistrationClosed {
-					fmt.Fprintf(c.stderr, "holdfast: warning: nobody can register with it while auth.registration is %q: set it to %q or %q\n",
+					fmt.Fprintf(c.stderr, "holdfast: warning: auth.registration is %q, so nobody can register with this invitation: set it to %q or %q\n",
 						made.Registration, auth.RegistrationInvite, auth.RegistrationOpen)
 				}
 				if asJSON {
@@ -43,10 +43,10 @@ on standard output. It is shown this once. auth.registration must be "invite" or
 			})
 		},
 	}
-	textFlag(cmd, &quota, "quota", config.Size(0), "`size` that the pins of the account that it makes may have, such as 10GiB; 0 is no limit")
-	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "most pins that account may have, those that wait included; 0 is no limit")
-	textFlag(cmd, &expires, "expires", config.Duration(0), "`duration` that it is valid for, such as 12h or 30d (default 7d)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the invitation in it")
+	textFlag(cmd, &quota, "quota", config.Size(0), "`size` that the pins of the new account may have together, such as 10GiB; 0 is no limit")
+	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "how many pins the new account may have at most, waiting ones included; 0 is no limit")
+	textFlag(cmd, &expires, "expires", config.Duration(0), "`duration` that the invitation is valid for, such as 12h or 30d (default 7d)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, which has the code too")
 	return cmd
 }
 
@@ -74,8 +74,8 @@ func (c *cli) userUninviteCommand() *cobra.Command {
 		func(ctx context.Context, a *admin.Client, id string) error { return a.RevokeInvite(ctx, id) })
 }
 
-// invitation is an [admin.InviteInfo] with its members in the order in which commands
-// have always printed them.
+// invitation is an [admin.InviteInfo] in the order that commands print. Scripts may rely on
+// that order.
 type invitation struct {
 	ID      string    `json:"id"`
 	By      string    `json:"by,omitempty"`
@@ -89,7 +89,7 @@ func invitationOf(i admin.InviteInfo) invitation {
 	return invitation{i.ID, i.By, i.Quota, i.MaxPins, i.Created, i.Expires}
 }
 
-// createdInvitation is one with its code.
+// createdInvitation is an invitation with its code.
 type createdInvitation struct {
 	invitation
 	Code         string            `json:"invite"`

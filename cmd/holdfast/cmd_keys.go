@@ -24,8 +24,8 @@ older key is kept until the last session that it signed has expired, which is th
 that is printed, and after that while a device token that it signed is valid. Device
 tokens without an expiry are valid until they are revoked.
 
-With --end-tokens the older keys are dropped at once, and so every session and
-every device token of every account ends. That is for when a key has leaked.`,
+With --end-tokens the older keys are dropped at once. This ends every session and every
+device token of every account. Use it if a key has leaked.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
@@ -51,12 +51,12 @@ every device token of every account ends. That is for when a key has leaked.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&endTokens, "end-tokens", false, "drop the older keys, and with them every token")
+	cmd.Flags().BoolVar(&endTokens, "end-tokens", false, "drop the older keys, which ends every token")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-// createdText is a dash for a key whose time of making is not known.
+// createdText is when a key was made, or a dash if that is not known.
 func createdText(t time.Time) string {
 	if t.IsZero() {
 		return "-"

@@ -18,7 +18,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
-// pinState is the pin's status, for people, who are told of damage apart from what failed.
+// pinState is the status of a pin, for people. It is "damaged" if the record on disk cannot
+// be read: for the API such a pin has failed.
 func pinState(p admin.Pin) string {
 	if p.Info[pin.InfoDamaged] != "" {
 		return "damaged"
@@ -26,7 +27,7 @@ func pinState(p admin.Pin) string {
 	return string(p.Status)
 }
 
-// pinSize is how much of the pin is here, for people.
+// pinSize is how many bytes of the pin are on disk, for people.
 func pinSize(p admin.Pin) string {
 	n, err := strconv.ParseUint(p.Info["bytes"], 10, 64)
 	if err != nil {
@@ -39,12 +40,12 @@ func (c *cli) pinCommand() *cobra.Command {
 	var user string
 	cmd := group("pin", "Pin content, and list, remove and retry pins",
 		c.pinAddCommand(&user), c.pinListCommand(&user), c.pinRemoveCommand(&user), c.pinRetryCommand(&user), c.pinAdoptCommand(&user))
-	cmd.PersistentFlags().StringVar(&user, "user", "", "account to act for, by its address or id; needed if there is more than one")
+	cmd.PersistentFlags().StringVar(&user, "user", "", "account that the pins belong to, by its address or id; needed if there are several accounts")
 	return cmd
 }
 
-// pinLine is a pin command as a hint shows it, with the flags that this one was given
-// to say whose pins are meant, and where: without them it would be about others.
+// pinLine is a pin command for a hint. It repeats --user and --data of this command, since
+// without them it would be about other pins.
 func (c *cli) pinLine(user string, words ...string) string {
 	line := "holdfast pin " + strings.Join(words, " ")
 	if user != "" {
@@ -62,10 +63,9 @@ func (c *cli) pinAddCommand(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add CID",
 		Short: "Pin content",
-		Long: `Pin the DAG under a CID, print the id of the request on standard output, and
-wait until it is pinned or failed. Interrupting the command leaves the pin as it
-is. While no server runs the request is only recorded. /ipfs/CID and ipfs://CID
-are taken for the CID.`,
+		Long: `Pin the DAG under a CID, print the id of the request on standard output, and wait until
+the pin is pinned or has failed. If you interrupt the command, the pin goes on. While no
+server runs, the request is only recorded. /ipfs/CID and ipfs://CID are accepted too.`,
 		Args: args("CID"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			var err error
@@ -85,13 +85,13 @@ are taken for the CID.`,
 				}
 				switch {
 				case made.Status == pin.Pinned:
-					fmt.Fprintln(c.stderr, "pinned: all of it is here already")
+					fmt.Fprintln(c.stderr, "pinned: all of it is on disk already")
 					return nil
 				case !a.Running():
 					fmt.Fprintln(c.stderr, "queued: no server runs on this data directory; it is fetched when one does;", c.asCalled("`holdfast serve` runs one"))
 					return nil
 				case background:
-					fmt.Fprintln(c.stderr, c.asCalled("queued: "+c.pinLine(*user, "ls")+" shows how it goes"))
+					fmt.Fprintln(c.stderr, c.asCalled("queued: "+c.pinLine(*user, "ls")+" shows its progress"))
 					return nil
 				}
 				return c.follow(cmd.Context(), a, *user, made)
@@ -99,13 +99,13 @@ are taken for the CID.`,
 		},
 	}
 	cmd.Flags().StringVar(&in.Name, "name", "", "name of the pin")
-	cmd.Flags().StringArrayVar(&in.Origins, "origin", nil, "multiaddr of a node that has it, ending in /p2p/ID (may be given more than once)")
+	cmd.Flags().StringArrayVar(&in.Origins, "origin", nil, "multiaddr of a node that has the content, ending in /p2p/ID (may be repeated)")
 	cmd.Flags().BoolVar(&background, "background", false, "do not wait until it is pinned")
 	return cmd
 }
 
-// bareCID takes off what people copy a CID with. A path under one names something that
-// only a look at its blocks would tell, and is an error.
+// bareCID removes /ipfs/, ipfs:// and a slash at the end, which people copy with a CID. A
+// path below a CID is an error: what it names is known only from the blocks.
 func bareCID(s string) (string, error) {
 	rest, isPath := strings.CutPrefix(s, "/ipfs/")
 	if !isPath {
@@ -113,17 +113,16 @@ func bareCID(s string) (string, error) {
 	}
 	rest = strings.TrimSuffix(rest, "/")
 	if strings.ContainsAny(rest, "/?#") {
-		return "", hint.Add(fmt.Errorf("pin %q: only a CID is taken, and no path", s),
+		return "", hint.Add(fmt.Errorf("pin %q: this is a path, and only a CID can be pinned", s),
 			"with Kubo, `ipfs resolve -r PATH` shows the CID of what is there")
 	}
 	return rest, nil
 }
 
-// followInterval is that of two looks at a pin, which the server answers from
-// memory.
+// followInterval is how often follow asks about a pin. The server answers from memory.
 const followInterval = 500 * time.Millisecond
 
-// follow shows how a pin goes until it is pinned or failed.
+// follow shows the progress of a pin until it is pinned or has failed.
 func (c *cli) follow(ctx context.Context, a *admin.Client, user string, p admin.Pin) error {
 	display := newPinDisplay(c.stderr, c.interactive && canDraw(c.stderr), p)
 	defer display.close()
@@ -139,7 +138,7 @@ func (c *cli) follow(ctx context.Context, a *admin.Client, user string, p admin.
 		if ctx.Err() != nil {
 			display.close()
 			return hint.Add(errors.New("interrupted; the pin goes on in the server"),
-				fmt.Sprintf("%s shows how it goes, %s takes it back", c.pinLine(user, "ls"), c.pinLine(user, "rm", p.RequestID)))
+				fmt.Sprintf("%s shows its progress, %s removes it", c.pinLine(user, "ls"), c.pinLine(user, "rm", p.RequestID)))
 		}
 		if _, answered := errors.AsType[*admin.AnswerError](err); err != nil && !answered {
 			display.close()
@@ -166,15 +165,14 @@ func (c *cli) pinListCommand(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List pins, newest first",
-		Long: `List pins, newest first. With --all those of all accounts are listed, one account
-after the other, and at the end those of accounts that are gone (removed with
---keep-pins): their account is shown by its id, which --user of the other commands
-takes. A pin whose record on disk cannot be read is shown as "damaged", with what
-is known of it; in the API it has failed.`,
+		Long: `List pins, newest first. With --all the pins of all accounts are listed, account by
+account. At the end come the pins of accounts that were removed with --keep-pins. Such an
+account is shown by its id, which --user of the other commands accepts. A pin whose record
+on disk cannot be read is shown as "damaged". In the API such a pin has failed.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if all && *user != "" {
-				return errors.New("--all lists the pins of all accounts, --user those of one: give one of them")
+				return errors.New("--all lists the pins of all accounts, --user those of one: use only one of the two")
 			}
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
 				list := func() ([]admin.Pin, error) { return a.Pins(cmd.Context(), *user, statuses) }
@@ -192,7 +190,7 @@ is known of it; in the API it has failed.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "pins of all accounts, and of those that are gone")
+	cmd.Flags().BoolVar(&all, "all", false, "pins of all accounts, removed ones included")
 	cmd.Flags().StringSliceVar(&statuses, "status", statusNames(), "only pins of these statuses")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -211,8 +209,8 @@ func (c *cli) pinRemoveCommand(user *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm ID",
 		Short: "Remove a pin, or all of an account",
-		Long: `Remove a pin. With --all and --user all pins of an account are removed, which may
-be one that is gone: it is named by its id then, as "holdfast pin ls --all" shows it.`,
+		Long: `Remove a pin. With --all and --user, remove all pins of an account. If the account was
+removed, name it by its id, which "holdfast pin ls --all" shows.`,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if all {
 				return args()(cmd, given)
@@ -223,16 +221,12 @@ be one that is gone: it is named by its id then, as "holdfast pin ls --all" show
 			if all {
 				return c.removeAllPins(cmd.Context(), *user)
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
-				if err := c.aboutPin(*user, a.RemovePin(cmd.Context(), *user, given[0])); err != nil {
-					return err
-				}
-				_, err := fmt.Fprintln(c.stdout, "removed", given[0])
-				return err
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
+				return "removed " + given[0], c.aboutPin(*user, a.RemovePin(cmd.Context(), *user, given[0]))
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "all pins of the account that --user names")
+	cmd.Flags().BoolVar(&all, "all", false, "remove all pins of the account that --user names")
 	return cmd
 }
 
@@ -242,8 +236,7 @@ func (c *cli) pinRetryCommand(user *string) *cobra.Command {
 	})
 }
 
-// aboutPin adds a hint to the error of an id that is wrong: it is easily mistaken for a
-// CID.
+// aboutPin adds a hint to the error about an unknown id: people often give a CID instead.
 func (c *cli) aboutPin(user string, err error) error {
 	if f, ok := errors.AsType[*admin.AnswerError](err); ok && f.Status == http.StatusNotFound && f.Hint == "" {
 		return hint.Add(err, c.pinLine(user, "ls")+" lists the ids of pins")

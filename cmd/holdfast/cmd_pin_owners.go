@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
-// pinRows is a table of pins, with whose they are if that is asked for.
+// pinRows is a table of pins. With owners it has a column for the account.
 func pinRows(pins []admin.Pin, owners bool) [][]string {
 	rows := [][]string{{"ID", "STATUS", "CREATED", "BLOCKS", "SIZE", "CID", "NAME", "DETAILS"}}
 	if owners {
@@ -40,18 +40,14 @@ func ownerShown(o *admin.Owner) string {
 	return o.Email
 }
 
-// removeAllPins removes the pins of an account that must be named.
+// removeAllPins removes all pins of an account. The account must be named.
 func (c *cli) removeAllPins(ctx context.Context, user string) error {
 	if user == "" {
-		return hint.Add(errors.New("--all needs --user, to say whose pins are to be removed"), "`holdfast pin ls --all` shows whose pins there are")
+		return hint.Add(errors.New("--all needs --user: the account whose pins to remove"), "`holdfast pin ls --all` shows which accounts have pins")
 	}
-	return c.withAdmin(ctx, false, func(a *admin.Client) error {
+	return c.printLine(ctx, false, func(a *admin.Client) (string, error) {
 		gone, err := a.RemoveAllPins(ctx, user)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(c.stdout, "pins removed: %d\n", gone.Removed)
-		return err
+		return fmt.Sprintf("pins removed: %d", gone.Removed), err
 	})
 }
 
@@ -59,31 +55,26 @@ func (c *cli) pinAdoptCommand(user *string) *cobra.Command {
 	var from string
 	cmd := &cobra.Command{
 		Use:   "adopt --from ACCOUNT-ID --user EMAIL",
-		Short: "Give the pins of an account that is gone to another",
-		Long: `Give the pins that an account left behind, when it was removed with --keep-pins, to
-another account. "holdfast pin ls --all" shows its id. Nothing is fetched anew, and
-the quotas of the account that has them then are kept: what there is no room for
-stays where it is. Pins keep their ids and dates if the account has no newer pin;
-else they get new ones.`,
+		Short: "Give the pins of a removed account to another account",
+		Long: `Give the pins of an account that was removed with --keep-pins to another account.
+"holdfast pin ls --all" shows the id of the removed account. Nothing is fetched again. The
+quotas of the other account count: pins that do not fit stay where they are. Pins keep
+their ids and dates if the other account has no newer pin. Otherwise they get new ones.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if from == "" || *user == "" {
-				return hint.Add(errors.New("--from and --user are both needed, to say whose pins are to be whose"),
-					"`holdfast pin ls --all` shows whose pins there are")
+				return hint.Add(errors.New("--from and --user are both needed: the account that had the pins, and the one that gets them"),
+					"`holdfast pin ls --all` shows which accounts have pins")
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				done, err := a.AdoptPins(cmd.Context(), from, *user)
-				if err != nil {
-					return err
-				}
 				if done.Left > 0 {
-					fmt.Fprintf(c.stderr, c.asCalled("pins whose CID cannot be read, and that stay: %d; `holdfast pin rm --all --user %s` removes them\n"), done.Left, from)
+					fmt.Fprintf(c.stderr, c.asCalled("pins that stay, since their CID cannot be read: %d; `holdfast pin rm --all --user %s` removes them\n"), done.Left, from)
 				}
-				_, err = fmt.Fprintf(c.stdout, "pins adopted: %d\n", done.Adopted)
-				return err
+				return fmt.Sprintf("pins adopted: %d", done.Adopted), err
 			})
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "`id` of the account that is gone")
+	cmd.Flags().StringVar(&from, "from", "", "`id` of the removed account")
 	return cmd
 }

@@ -22,7 +22,7 @@ func pipeClient(t *testing.T, h http.Handler) *admin.Client {
 	return c
 }
 
-// What was true of a pin a moment ago is not told of it now.
+// A display does not repeat what was true of a pin a moment ago.
 func TestFollowForgetsWhatWas(t *testing.T) {
 	states := []admin.Pin{
 		{RequestID: "x", Status: pin.Pinning, Info: map[string]string{"status_details": "receiving blocks", "blocks": "7"}},

@@ -19,7 +19,8 @@ func (c *cli) userQuotaCommand() *cobra.Command {
 		Long: `Show the quotas of an account, and what it uses of them. With SIZE, such as 10GiB,
 set how many bytes its pins may hold; with --max-pins, how many pins it may have. What
 is left out stays as it is. 0 is no limit. Pins that are queued, being pinned or pinned
-count; failed ones do not. Nothing is removed from an account that has more already.`,
+count, each CID once. Failed ones do not count. Nothing is removed from an account that
+has more already.`,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if len(given) == 1 {
 				return nil
@@ -38,30 +39,22 @@ count; failed ones do not. Nothing is removed from an account that has more alre
 			if cmd.Flags().Changed("max-pins") {
 				in.Pins = &maxPins
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				if in == (admin.NewQuota{}) {
 					u, err := a.Account(cmd.Context(), given[0])
-					if err != nil {
-						return err
-					}
 					used, pins := usageText(u)
-					_, err = fmt.Fprintf(c.stdout, "quota of %s: %s; used: %s; max pins: %s; pins: %s\n", u.Email, quotaText(u.Quota), used, countText(u.MaxPins), pins)
-					return err
+					return fmt.Sprintf("quota of %s: %s; used: %s; max pins: %s; pins: %s", u.Email, quotaText(u.Quota), used, countText(u.MaxPins), pins), err
 				}
 				u, err := a.SetQuota(cmd.Context(), given[0], in)
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(c.stdout, "quota of %s: %s; max pins: %s\n", u.Email, quotaText(u.Quota), countText(u.MaxPins))
-				return err
+				return fmt.Sprintf("quota of %s: %s; max pins: %s", u.Email, quotaText(u.Quota), countText(u.MaxPins)), err
 			})
 		},
 	}
-	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "most pins it may have, those that wait included; 0 is no limit")
+	cmd.Flags().Uint64Var(&maxPins, "max-pins", 0, "how many pins it may have at most, waiting ones included; 0 is no limit")
 	return cmd
 }
 
-// quotaText is a quota of bytes for people, and countText one of pins.
+// quotaText is a quota of bytes for people. countText is one of pins.
 func quotaText(bytes uint64) string {
 	if bytes == 0 {
 		return "-"
@@ -69,7 +62,7 @@ func quotaText(bytes uint64) string {
 	return config.Size(bytes).String()
 }
 
-// usageText is what an account uses of its quotas, for people: bytes, and pins.
+// usageText is how many bytes and pins an account uses, for people.
 func usageText(a admin.Account) (bytes, pins string) {
 	if a.Usage == nil {
 		return text.OrDash(""), text.OrDash("")

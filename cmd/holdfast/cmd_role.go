@@ -26,13 +26,9 @@ an admin's.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				u, err := a.SetAdmin(cmd.Context(), given[0], given[1] == "admin")
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(c.stdout, "role of %s: %s\n", u.Email, given[1])
-				return err
+				return fmt.Sprintf("role of %s: %s", u.Email, given[1]), err
 			})
 		},
 	}

@@ -21,12 +21,11 @@ func (c *cli) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Long: `Run the server until it is told to stop by SIGINT or SIGTERM; a second signal
-ends it at once.
+		Long: `Run the server until a SIGINT or SIGTERM. A second signal ends it at once.
 
-Every key of the configuration file is also an environment variable, such as
-HOLDFAST_HTTP_LISTEN for listen in [http]; lists are separated by commas. Flags
-win over the environment, which wins over the file.`,
+Every key of the configuration file is also an environment variable: listen in [http] is
+HOLDFAST_HTTP_LISTEN. Commas separate the items of a list. Flags win over the
+environment, and the environment wins over the file.`,
 		Args: args(),
 		RunE: c.serve,
 	}
@@ -34,8 +33,8 @@ win over the environment, which wins over the file.`,
 	return cmd
 }
 
-// configPath is the file to read: the flag's, else the environment's, else the
-// one in the directory that systemd gives a service, if it is there, else none.
+// configPath is the configuration file: that of the flag, else that of the environment,
+// else config.toml in the directory that systemd gives a service. "" is no file.
 func (c *cli) configPath() string {
 	if c.configFlag != "" {
 		return c.configFlag
@@ -54,7 +53,7 @@ func (c *cli) configPath() string {
 
 func (c *cli) serve(cmd *cobra.Command, _ []string) error {
 	cfg, warnings, err := config.Load(c.configPath(), c.environ, cmd.Flags())
-	log := daemon.NewLogger(c.stderr, cfg.Log) // as far as it was read, if there is an error
+	log := daemon.NewLogger(c.stderr, cfg.Log) // with an error, cfg has what was read before it
 	if err == nil {
 		err = c.serveWith(cmd.Context(), cfg, warnings, log)
 	}
@@ -64,7 +63,7 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) error {
 	return err
 }
 
-// serveWith is serve with the configuration read.
+// serveWith is serve, once the configuration is read.
 func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []string, log *slog.Logger) (err error) {
 	daemon.RouteLibraryLogs(log)
 	config.LogConfigWarnings(log, warnings)
@@ -94,19 +93,19 @@ func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []strin
 		p.Terminal = c.stderr
 	}
 	if p.WatchdogInterval, err = systemd.SdWatchdogEnabled(false); err != nil {
-		return fmt.Errorf("read what systemd says of its watchdog: %w", err)
+		return fmt.Errorf("read the interval of systemd's watchdog: %w", err)
 	}
 	log.Info("starting", "version", versionLine(), "data", d.Shown)
 	if err := p.Run(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return nil // told to stop before it was ready
+			return nil // a signal came before it was ready
 		}
 		return hintOwner(err)
 	}
 	var failed error
 	select {
 	case <-ctx.Done():
-		log.Info("stopping; a second signal ends it at once")
+		log.Info("stopping; a second signal ends the server at once")
 	case failed = <-p.Failed():
 	}
 	if err := errors.Join(failed, closeInTime(p)); err != nil {
@@ -116,8 +115,8 @@ func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []strin
 	return nil
 }
 
-// closeInTime closes the program. One that does not close in time is left as
-// it is: what was acknowledged is on disk.
+// closeInTime closes the program, and gives up after StopTimeout. That loses nothing: what
+// was acknowledged is on disk.
 func closeInTime(p interface {
 	Close() error
 	Closing() string
@@ -128,6 +127,6 @@ func closeInTime(p interface {
 	case err := <-closed:
 		return err
 	case <-time.After(daemon.StopTimeout):
-		return fmt.Errorf("the server did not stop within %v: it still had to %s; what was acknowledged is on disk", daemon.StopTimeout, p.Closing())
+		return fmt.Errorf("the server did not stop within %v: it still had to %s; everything that it acknowledged is on disk", daemon.StopTimeout, p.Closing())
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"testing/synctest"
 )
 
-// slowToClose is a server that does not stop before it is let.
+// slowToClose is a server that stops only when the test allows it.
 type slowToClose struct{ let chan struct{} }
 
 func (s slowToClose) Close() error  { <-s.let; return nil }
 func (slowToClose) Closing() string { return "close the node" }
 
-// A server that does not stop in time says what it had still to do.
+// The error of a server that does not stop in time says what it was doing.
 func TestStopSaysWhatItWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := slowToClose{make(chan struct{})}

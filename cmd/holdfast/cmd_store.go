@@ -23,11 +23,10 @@ func (c *cli) storeReclaimCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "reclaim",
-		Short: "Give back the disk space of what is not pinned any more",
-		Long: `Delete every block that no pin needs, give the space back, and print how much
-came back. Pins and reads go on meanwhile. Interrupting the command leaves the
-rest for the next time. The server does this by itself every
-store.reclaim_interval.`,
+		Short: "Give back the disk space of removed pins",
+		Long: `Delete every block that no pin needs, give the space back, and print how much space
+came back. Pins and reads go on meanwhile. If you interrupt the command, the next reclaim
+does the rest. The server does this by itself every store.reclaim_interval.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
@@ -44,13 +43,13 @@ store.reclaim_interval.`,
 				}
 				left := ""
 				if r.Left > 0 {
-					left = fmt.Sprintf("; %s are left until there is more to give back", text.RoughSize(r.Left))
+					left = fmt.Sprintf("; %s stay until there is more to give back", text.RoughSize(r.Left))
 				}
 				if n := r.Damaged - r.Emptied; n > 0 {
-					left += fmt.Sprintf("; damaged files, which give nothing back: %d ("+c.asCalled("run `holdfast store verify --repair`")+", and reclaim again when that is done)", n)
+					left += fmt.Sprintf("; damaged files, whose space does not come back: %d ("+c.asCalled("run `holdfast store verify --repair`")+", and then reclaim again)", n)
 				}
 				if r.Emptied > 0 {
-					left += fmt.Sprintf("; damaged files that nothing is left in: %d (a restart removes them)", r.Emptied)
+					left += fmt.Sprintf("; damaged files that are empty now: %d (a restart removes them)", r.Emptied)
 				}
 				_, err = fmt.Fprintf(c.stdout, "deleted %s of %s; %s came back in %v; the store takes %s%s\n",
 					text.Counted(r.Blocks, "block"), text.RoughSize(r.Bytes), text.RoughSize(r.Freed()), r.Elapsed.Round(time.Millisecond), text.RoughSize(r.After), left)
@@ -66,12 +65,12 @@ func (c *cli) storeStatsCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "stats",
-		Short: "Show what the store holds and takes on disk",
-		Long: `Show what the store holds. Live blocks are those that some pin needs, each
-counted once; dead ones are deleted by the next reclaim. The store takes more on
-disk than its blocks have: keys, records, and what was deleted and did not come
-back yet. Records that cannot be read are counted, and named below. Blocks that could
-not be read when somebody wanted them are named; "holdfast store verify" finds all.`,
+		Short: "Show what is in the store, and its size on disk",
+		Long: `Show what is in the store. Live blocks are blocks that some pin needs, each counted
+once. The next reclaim deletes the dead ones. The size on disk is more than that of the
+blocks: it includes keys, records, and space of deleted blocks that has not come back yet.
+Records that cannot be read are counted and named. Blocks that somebody wanted and that
+could not be read are named too. "holdfast store verify" finds all such blocks.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
@@ -112,7 +111,7 @@ not be read when somebody wanted them are named; "holdfast store verify" finds a
 	return cmd
 }
 
-// printRecords names the records that cannot be read.
+// printRecords prints the records that cannot be read.
 func (c *cli) printRecords(d admin.DamagedRecords) error {
 	for _, r := range d.Records {
 		if _, err := fmt.Fprintf(c.stdout, "damaged record: %s\n", text.Printable(r.String())); err != nil {
@@ -131,17 +130,16 @@ func (c *cli) storeVerifyCommand() *cobra.Command {
 	var asJSON, repair bool
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Hash every block that a pin needs, and find what is damaged",
-		Long: `Read every block that a pin needs and compare it with its hash. Each block that
-is corrupt or missing is printed with the pins that it hurts, and each record that
-cannot be read with what it is about; the command then fails.
+		Short: "Hash every block that a pin needs, and find damage",
+		Long: `Read every block that a pin needs and compare it with its hash. Print each corrupt or
+missing block with the pins that need it, and each record that cannot be read. If there
+are any, the command fails.
 
-With --repair the pins that are hurt go back to "pinning": all of their blocks
-are hashed again, and what is damaged is fetched from whoever has it. The command
-does not wait for that, and fails only if a repair could not be begun. Nothing of
-such a pin is given up: if nobody has the block now it stays "pinning" and is tried
-again, for as long as that takes. A table of the database that is damaged is named,
-and makes the command fail, too: that is for a backup to mend.`,
+With --repair these pins go back to "pinning". All of their blocks are hashed again, and
+damaged ones are fetched from other nodes. The command does not wait for that. It fails
+only if a repair could not be started. If nobody has a block, its pins stay "pinning" and
+are tried again without an end. If a table of the database is damaged, the command names
+it and fails: restore a backup then.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
@@ -166,7 +164,7 @@ and makes the command fail, too: that is for a backup to mend.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&repair, "repair", false, "fetch again what is damaged")
+	cmd.Flags().BoolVar(&repair, "repair", false, "fetch damaged blocks again")
 	return cmd
 }
 
@@ -202,7 +200,7 @@ func (c *cli) tellVerified(v admin.Verified, asJSON, repair, running bool) error
 		}
 	}
 	if v.Strays > 0 {
-		fmt.Fprintf(c.stderr, "in no pin, and not known to be: %s; the next reclaim deletes what is\n", text.Counted(v.Strays, "block"))
+		fmt.Fprintf(c.stderr, "stored for no known pin: %s; the next reclaim deletes those that no pin needs\n", text.Counted(v.Strays, "block"))
 	}
 	switch {
 	case v.BadBlocks() == 0 && v.BadRecords > 0:
@@ -211,11 +209,11 @@ func (c *cli) tellVerified(v admin.Verified, asJSON, repair, running bool) error
 		return nil
 	case !repair:
 		return hint.Add(fmt.Errorf("damaged: %s", text.Counted(v.BadBlocks(), "block")),
-			"`holdfast store verify --repair` fetches them again; check the disk, too")
+			"`holdfast store verify --repair` fetches them again; check the disk too")
 	case !running:
 		fmt.Fprintf(c.stderr, c.asCalled("to be fetched again when the server runs (`holdfast serve`): %s\n"), text.Counted(len(v.Repairing), "DAG"))
 	default:
-		fmt.Fprintf(c.stderr, c.asCalled("being fetched again: %s; `holdfast pin ls` shows how it goes\n"), text.Counted(len(v.Repairing), "DAG"))
+		fmt.Fprintf(c.stderr, c.asCalled("being fetched again: %s; `holdfast pin ls` shows the progress\n"), text.Counted(len(v.Repairing), "DAG"))
 	}
 	if v.BadRecords > 0 {
 		return damagedRecords(v.BadRecords)
@@ -223,22 +221,22 @@ func (c *cli) tellVerified(v admin.Verified, asJSON, repair, running bool) error
 	return nil
 }
 
-// damagedRecords is how a check ends that found some.
+// damagedRecords is the error of a check that found damaged records.
 func damagedRecords(n uint64) error {
 	return hint.Add(fmt.Errorf("damaged: %s", text.Counted(n, "record")),
-		"`holdfast pin ls` shows the pins among them, and `holdfast pin retry` writes those anew whose CID is known; "+
-			"for accounts and tokens restore a backup, or remove and make them again; check the disk, too")
+		"`holdfast pin ls` shows the pins among them, and `holdfast pin retry` writes a record again if its CID is known; "+
+			"for accounts and tokens restore a backup, or remove and make them again; check the disk too")
 }
 
-// watchStore follows something that takes long, with a bar on a terminal while do runs.
+// watchStore runs do, which takes long. On a terminal it shows a bar meanwhile.
 func (c *cli) watchStore(ctx context.Context, a *admin.Client, do func(*storeDisplay) error) error {
 	display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 	defer display.close()
 	a.TellWaiting(display.note)
 	err := do(display)
-	display.close() // before anything is printed about the end
+	display.close() // before the result is printed
 	if ctx.Err() != nil {
-		return hint.Add(errors.New("interrupted"), "run it again: what was done is not lost")
+		return hint.Add(errors.New("interrupted"), "run it again: what is done already is not lost")
 	}
 	return err
 }

@@ -12,9 +12,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/admin"
 )
 
-// storeDisplay shows somebody how something goes that takes long: a bar on a
-// terminal, and nothing elsewhere, where only the result is of interest. close
-// may be called twice.
+// storeDisplay shows the progress of long work on the store: a bar on a terminal, and
+// nothing elsewhere. close may be called twice.
 type storeDisplay struct {
 	w        io.Writer
 	progress *mpb.Progress // nil where there is no terminal
@@ -38,7 +37,7 @@ func newStoreDisplay(w io.Writer, terminal bool) *storeDisplay {
 	return d
 }
 
-// progressLine is what stands beside the bar.
+// progressLine is the text beside the bar.
 func progressLine(p admin.StoreProgress) string {
 	if p.Total == 0 {
 		return p.Text
@@ -54,7 +53,7 @@ func (d *storeDisplay) show(p admin.StoreProgress) {
 	}
 }
 
-// note shows something beside that; another goroutine may call it.
+// note shows a message. Another goroutine may call it.
 func (d *storeDisplay) note(text string) {
 	if d.progress == nil {
 		fmt.Fprintln(d.w, "holdfast:", text)

@@ -17,7 +17,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
-// atRest is what is in a data directory while nobody uses it.
+// atRest is the content of a data directory while nobody uses it.
 type atRest struct {
 	store *store.Store
 	auth  *auth.Service
@@ -66,8 +66,8 @@ func holdfast(t *testing.T, dir string, args ...string) (stdout, stderr string, 
 	return out.String(), errOut.String(), err
 }
 
-// A block that is gone is found, with the pin that it hurts, and a repair puts
-// that back to pinning; what is unpinned comes back.
+// A missing block is found, with the pin that needs it, and a repair makes that pin pinning
+// again. The space of removed pins comes back.
 func TestStoreCommandsOnDamage(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	here, gone := blocks.NewBlock(bytes.Repeat([]byte("a"), 5000)), blocks.NewBlock(bytes.Repeat([]byte("b"), 6000))

@@ -15,7 +15,7 @@ import (
 )
 
 func (c *cli) tokenCommand() *cobra.Command {
-	return group("token", "Manage the tokens that clients show",
+	return group("token", "Manage the tokens that clients log in with",
 		c.tokenCreateCommand(), c.tokenListCommand(), c.tokenRevokeCommand())
 }
 
@@ -27,12 +27,12 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create EMAIL --name NAME",
 		Short: "Make a device token and print it",
-		Long: `Make a token for one program, such as a Kubo, and print it, alone, on standard
-output. It is shown this once. It works until it expires or is revoked.
+		Long: `Make a token for one program, such as Kubo, and print it on standard output. It is not
+shown again. It works until it expires or is revoked.
 
-Its scope is what it may be used for: "read" to look at the account and its pins,
-"pin" to add, replace and remove pins too, "admin" for whatever the account may
-do, such as making other tokens.`,
+The scope says what the token may do. "read": look at the account and its pins. "pin":
+also add, replace and remove pins. "admin": everything that the account may do, such as
+making other tokens.`,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if err := args("EMAIL")(cmd, given); err != nil {
 				return err
@@ -62,14 +62,14 @@ do, such as making other tokens.`,
 		},
 	}
 	cmd.Flags().StringVar(&in.Name, "name", "", "what the token is for, such as the name of a machine")
-	cmd.Flags().StringVar(&scope, "scope", string(auth.ScopePin), "what it may be used for: read, pin or admin")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with the token in it")
-	textFlag(cmd, &expires, "expires", config.Duration(0), "`duration` that it is valid for, such as 12h or 90d (default: until it is revoked)")
+	cmd.Flags().StringVar(&scope, "scope", string(auth.ScopePin), "what the token may do: read, pin or admin")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, which has the token too")
+	textFlag(cmd, &expires, "expires", config.Duration(0), "`duration` that the token is valid for, such as 12h or 90d (default: until it is revoked)")
 	return cmd
 }
 
-// ifWatched is a secret where somebody looks, who needs it, and a word for it
-// where standard error may be a log.
+// ifWatched is the token if standard error is a terminal, where somebody can use it. Else
+// standard error may be a log, and the word TOKEN stands for it.
 func (c *cli) ifWatched(token string) string {
 	if c.interactive {
 		return token

@@ -42,20 +42,16 @@ func (c *cli) userAddCommand() *cobra.Command {
 			if u.Password, err = c.readPassword(cmd.Context(), fromStdin); err != nil {
 				return err
 			}
-			return c.withAdmin(cmd.Context(), true, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), true, func(a *admin.Client) (string, error) {
 				made, err := a.AddAccount(cmd.Context(), u)
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(c.stdout, "added", made.Email)
-				return err
+				return "added " + made.Email, err
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from the first line of standard input")
 	cmd.Flags().BoolVar(&u.Admin, "admin", false, "make it an admin's account")
-	textFlag(cmd, &quota, "quota", config.Size(0), "`size` that its pins may have at most, such as 10GiB; 0 is no limit")
-	cmd.Flags().Uint64Var(&u.MaxPins, "max-pins", 0, "most pins it may have, those that wait included; 0 is no limit")
+	textFlag(cmd, &quota, "quota", config.Size(0), "`size` that its pins may have together, such as 10GiB; 0 is no limit")
+	cmd.Flags().Uint64Var(&u.MaxPins, "max-pins", 0, "how many pins it may have at most, waiting ones included; 0 is no limit")
 	return cmd
 }
 
@@ -89,21 +85,17 @@ func (c *cli) userPasswdCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "passwd EMAIL",
 		Short: "Give an account a new password",
-		Long: `Give an account a new password and end its sessions. Its device tokens, which
-its Kubos use, stay unless --revoke-tokens is given.`,
+		Long: `Give an account a new password and end its sessions. Its device tokens, which Kubo
+uses, stay. --revoke-tokens ends them too.`,
 		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			password, err := c.readPassword(cmd.Context(), fromStdin)
 			if err != nil {
 				return err
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				ended, err := a.SetPassword(cmd.Context(), given[0], admin.NewPassword{Password: password, RevokeTokens: revoke})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(c.stdout, passwordChanged(ended, revoke))
-				return err
+				return passwordChanged(ended, revoke), err
 			})
 		},
 	}
@@ -112,7 +104,7 @@ its Kubos use, stay unless --revoke-tokens is given.`,
 	return cmd
 }
 
-// passwordChanged says what a new password ended and what goes on.
+// passwordChanged says which sessions and tokens a new password ended, and which stay.
 func passwordChanged(e admin.Ended, revoked bool) string {
 	s := fmt.Sprintf("password changed; sessions ended: %d", e.Sessions)
 	if revoked {
@@ -131,13 +123,9 @@ func (c *cli) userChangeCommand(name, done, short string, change func(a *admin.C
 		Short: short,
 		Args:  args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				u, err := change(a, cmd.Context(), given[0])
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(c.stdout, done, u.Email)
-				return err
+				return done + " " + u.Email, err
 			})
 		},
 	}
@@ -148,23 +136,19 @@ func (c *cli) userRemoveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm EMAIL",
 		Short: "Remove an account and its pins",
-		Long: `Remove an account and its pins. With --keep-pins they stay on disk and belong to
-nobody: "holdfast pin ls --all" lists them under the id of the account, and
-"holdfast pin adopt" gives them to another. An account that cannot be read, and has
-no address therefore, is named by its id.`,
+		Long: `Remove an account and its pins. With --keep-pins the pins stay on disk and belong to
+nobody. "holdfast pin ls --all" lists them under the id of the account, and
+"holdfast pin adopt" gives them to another account. If the record of an account is
+damaged, name the account by its id.`,
 		Args: args("EMAIL"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			return c.printLine(cmd.Context(), false, func(a *admin.Client) (string, error) {
 				gone, err := a.RemoveAccount(cmd.Context(), given[0], keep)
-				if err != nil {
-					return err
-				}
+				name := cmp.Or(gone.Account.Email, gone.Account.ID)
 				if keep {
-					_, err := fmt.Fprintf(c.stdout, "removed %s; its pins stay, as those of account %s\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Account.ID)
-					return err
+					return fmt.Sprintf("removed %s; its pins stay, under the account id %s", name, gone.Account.ID), err
 				}
-				_, err = fmt.Fprintf(c.stdout, "removed %s; pins removed: %d\n", cmp.Or(gone.Account.Email, gone.Account.ID), gone.Pins)
-				return err
+				return fmt.Sprintf("removed %s; pins removed: %d", name, gone.Pins), err
 			})
 		},
 	}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 )
 
-// An interrupt at a prompt ends it, and gives the terminal its echo back.
+// An interrupt ends a prompt, and restores the terminal's echo.
 func TestPromptIsInterrupted(t *testing.T) {
 	open := func(name string) *os.File {
 		f, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY, 0)
@@ -46,7 +46,7 @@ func TestPromptIsInterrupted(t *testing.T) {
 	}
 }
 
-// prompted calls cancel once something was written.
+// prompted is a writer that calls cancel at the first write.
 type prompted struct{ cancel func() }
 
 func (p prompted) Write(b []byte) (int, error) {

@@ -24,13 +24,13 @@ func (c *cli) versionCommand() *cobra.Command {
 	}
 }
 
-// versionLine says what was built, of what, and with what.
+// versionLine is the version, and how the program was built.
 func versionLine() string {
 	name, details := buildVersion()
 	return fmt.Sprintf("%s (%s)", name, strings.Join(details, ", "))
 }
 
-// buildVersion is the name of the version, and the details of versionLine.
+// buildVersion gives the name of the version, and the details in versionLine.
 func buildVersion() (name string, details []string) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -39,7 +39,7 @@ func buildVersion() (name string, details []string) {
 	return versionOf(version, info)
 }
 
-// versionOf is buildVersion of a build: set is what the linker was told, if it was.
+// versionOf is buildVersion of any build. set is the version that -X gave the linker, or "".
 func versionOf(set string, info *debug.BuildInfo) (name string, details []string) {
 	details = []string{runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 	commit, modified := "", false
@@ -58,10 +58,10 @@ func versionOf(set string, info *debug.BuildInfo) (name string, details []string
 	switch {
 	case set != "":
 		return set, details
-	case info.Main.Version != "" && info.Main.Version != "(devel)": // of a module that was downloaded, or of a tag
+	case info.Main.Version != "" && info.Main.Version != "(devel)": // a downloaded module, or a build of a tag
 		return info.Main.Version, details
 	case commit != "":
 		return "devel-" + commit, details
 	}
-	return "devel", append(details, "commit not known") // as of `go run`, which Go does not tell
+	return "devel", append(details, "commit not known") // Go does not record it for `go run`
 }

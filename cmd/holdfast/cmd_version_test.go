@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A build says what it is of as far as it knows, and never "(devel)".
+// A build says which version and commit it is, as far as that is known. It never says "(devel)".
 func TestVersionOf(t *testing.T) {
 	vcs := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}
 	for _, tt := range []struct {

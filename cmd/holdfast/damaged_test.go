@@ -17,10 +17,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/psa"
 )
 
-// spoilRecord writes nonsense under the first key of a database that begins so.
+// spoilRecord writes nonsense under the first key of a database with a prefix.
 func spoilRecord(t *testing.T, dir string, prefix ...byte) {
 	t.Helper()
-	// As the store has it, its tables are not compressed.
+	// Like in the store, tables are not compressed.
 	db, err := badger.Open(badger.DefaultOptions(filepath.Join(dir, "db")).WithLogger(nil).WithCompression(options.None))
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestDamagedRecords(t *testing.T) {
 	want(run(true, "store", "verify"), "damaged record: pin requestid="+id+" account="+alice.ID)
 	want(run(false, "store", "stats"), "damaged records  1", "damaged record: pin requestid="+id, "pins queued      2")
 
-	// What the PSA's clients get is one of its four statuses, and a CID.
+	// Clients of the PSA get one of its four statuses, and a CID.
 	withStore(t, dir, func(c atRest) {
 		page, err := pin.NewOffline(c.store, noQuotas{}).List(t.Context(), alice.ID, pin.Query{Statuses: pin.Statuses(), Limit: 10})
 		if err != nil {

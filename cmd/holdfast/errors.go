@@ -7,18 +7,18 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
-// loggedError was logged already, and is not to be shown again.
+// loggedError was logged already, and is not printed again.
 type loggedError struct{ error }
 
 func (e *loggedError) Unwrap() error { return e.error }
 
-// stopError is of a server that was told to stop, and did not do so in good order.
+// stopError is the error of a server that did not stop cleanly.
 type stopError struct{ error }
 
 func (e *stopError) Unwrap() error { return e.error }
 
-// logged logs the error that ends the program: where logs are read by programs, a
-// line of another form would be lost or break them.
+// logged logs the error that ends the program. With JSON logs, programs read standard
+// error: a line in another form would be lost or would break them.
 func logged(log *slog.Logger, err error) error {
 	attrs := []any{"err", err}
 	if h, ok := errors.AsType[*hint.Error](err); ok {

@@ -23,14 +23,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// tracedEnv has a server of a test let strace look at it.
+// With tracedEnv in its environment a server lets strace attach to it.
 const tracedEnv = "HOLDFAST_TEST_TRACED"
 
 func letTrace() {
 	_ = unix.Prctl(unix.PR_SET_PTRACER, unix.PR_SET_PTRACER_ANY, 0, 0, 0) // only some systems ask for that
 }
 
-// failSyncs has every sync of a process fail until heal is called.
+// failSyncs makes every sync of a process fail until heal is called.
 func failSyncs(t *testing.T, pid int) (heal func()) {
 	t.Helper()
 	strace, err := exec.LookPath("strace")
@@ -58,8 +58,8 @@ func failSyncs(t *testing.T, pid int) (heal func()) {
 	}
 }
 
-// On a disk that fails nothing is half done or told wrong: requests are answered 500,
-// the server is not ready, the log is not flooded; and all of that ends with the fault.
+// On a failing disk nothing is half done, and no answer is wrong. Requests are answered 500,
+// the server is not ready, and the log is not flooded. All of that ends with the fault.
 func TestFailingDiskIsTold(t *testing.T) {
 	s := startServer(t, tracedEnv+"=1")
 	run, _ := datadir.ReadRunFile(filepath.Join(s.data, datadir.RunFileName))
@@ -109,8 +109,8 @@ func TestFailingDiskIsTold(t *testing.T) {
 	from := len(s.log.String())
 
 	heal := failSyncs(t, s.Process.Pid)
-	// The first write that fails is in doubt, and read as made. It is this one, unless the
-	// server proved just before that it cannot write: then nothing is changed.
+	// The first write that fails is in doubt, and is read as made. Usually it is this one. If
+	// the server has just found out that it cannot write, nothing is changed.
 	status, body = post("/api/psa/pins/"+first.RequestID, pin)
 	doubt, unchanged := strings.Contains(body, "not known whether this was done"), strings.Contains(body, "nothing was changed")
 	if status != http.StatusInternalServerError || doubt == unchanged {

@@ -31,7 +31,7 @@ func TestTooFewFiles(t *testing.T) {
 		t.Fatalf("it started: %s", out)
 	}
 	for _, want := range []string{
-		"64 files may be open, and ", " are needed: ", " for the database, and 128 for everything else", "hint: raise the limit to ",
+		"the process may open 64 files, and needs ", " for the database, and 128 for everything else", "hint: raise the limit to ",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("it does not say %q: %s", want, out)

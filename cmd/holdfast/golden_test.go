@@ -18,13 +18,13 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// plainer makes texts of different runs alike: what is made anew each time becomes
-// a word with a number, counted as they come.
+// plainer makes texts of different runs equal: it replaces each random value by a word and a
+// number, in the order in which they come.
 type plainer struct{ seen map[string][]string }
 
 func newPlainer() *plainer { return &plainer{seen: make(map[string][]string)} }
 
-// made is what is made anew, the first that matches.
+// made are the forms of random values. The first that matches counts.
 var made = []struct {
 	word string
 	text *regexp.Regexp
@@ -62,7 +62,7 @@ func (p *plainer) plain(s string) string {
 	return amounts.ReplaceAllString(s, `"$1": <number>`)
 }
 
-// real is the other way round: it puts what was seen for the words.
+// real is the reverse of plain: it replaces the words by the values.
 func (p *plainer) real(s string) string {
 	return known.ReplaceAllStringFunc(s, func(word string) string {
 		m := known.FindStringSubmatch(word)
@@ -74,8 +74,8 @@ func (p *plainer) real(s string) string {
 	})
 }
 
-// exitsCommand runs commands, each a line of a file, and prints what each printed,
-// and how it exited: `exits FILE`.
+// exitsCommand runs the commands in a file, one on each line. It prints the output of each,
+// and its exit code: `exits FILE`.
 func exitsCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: exits FILE")
@@ -101,9 +101,9 @@ func exitsCommand(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprint(ts.Stdout(), dir)
 }
 
-// callsCommand sends the server on $DATA the requests of a file, each a line, and
-// prints them with their answers: `calls FILE`. A line is METHOD PATH WHO BODY; WHO is
-// - for nobody, or the name of a variable with a token. The body may be left out.
+// callsCommand sends the requests in a file to the server on $DATA, one on each line, and
+// prints them with their answers: `calls FILE`. A line is METHOD PATH TOKEN BODY. TOKEN is
+// the name of a variable, or - for no token. The body may be left out.
 func callsCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: calls FILE")

@@ -1,13 +1,12 @@
 // Command holdfast is an IPFS pinning server and the commands that manage it.
 //
-// It holds the commands and nothing else: what they are called with, what they ask, and
-// what they print. The server is a value that package daemon puts together, and that main
-// and tests both start; what can be set is in package config, and the data directory in
-// package datadir.
+// This package has the commands and nothing else: their arguments, their questions, and
+// what they print. Package daemon has the server, package config has what can be set, and
+// package datadir has the data directory.
 //
-// While a server runs the commands speak to it over a Unix socket in the data
-// directory; while none does they serve the same API to themselves over a pipe, so that
-// there is one code path ([daemon.Connect], package admin).
+// While a server runs, the commands speak to it over a Unix socket in the data directory.
+// While none runs, they serve the same API to themselves over a pipe. So there is one code
+// path ([daemon.Connect], package admin).
 package main
 
 import (
@@ -27,7 +26,7 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run is main with an exit code, so that tests can start it.
+// run is main with an exit code.
 func run() int {
 	ctx, stop := untilSignal()
 	defer stop()
@@ -45,13 +44,13 @@ func run() int {
 	}
 	c.printError(os.Stderr, err)
 	if _, ok := errors.AsType[*stopError](err); ctx.Err() != nil && !ok {
-		return 130 // as shells have it for a command that was interrupted
+		return 130 // what shells report for an interrupted command
 	}
 	return 1
 }
 
-// untilSignal gives a context that ends with the first SIGINT or SIGTERM. From
-// then on a second one ends the process at once.
+// untilSignal gives a context that ends with the first SIGINT or SIGTERM. A second signal
+// ends the process at once.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -63,7 +62,7 @@ func untilSignal() (ctx context.Context, stop func()) {
 		case <-signals:
 		case <-ctx.Done():
 		}
-		signal.Stop(signals) // before anybody can see that the context ended
+		signal.Stop(signals) // first, so that a signal after the end of the context ends the process
 		cancel()
 	}()
 	return ctx, func() {
@@ -72,7 +71,7 @@ func untilSignal() (ctx context.Context, stop func()) {
 	}
 }
 
-// printError shows an error, and its hint, if it has one, unless it was logged.
+// printError prints an error and its hint. It prints nothing if the error was logged.
 func (c *cli) printError(w io.Writer, err error) {
 	if _, ok := errors.AsType[*loggedError](err); ok {
 		return

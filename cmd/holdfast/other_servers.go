@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
-// otherServers lists the directories, of those that a server is likely to be
-// on, where one runs, but for ours.
+// otherServers lists the directories, other than ours, on which a server runs now. It looks
+// at that of the systemd unit and that of this user.
 func (c *cli) otherServers(ours string) []string {
 	var dirs []string
 	for _, dir := range []string{c.unit.StateDir, datadir.XDG(c.getenv)} {
@@ -29,11 +29,11 @@ func (c *cli) otherServers(ours string) []string {
 	return dirs
 }
 
-// warnOfOtherServer says so when a server runs on another directory than that
-// which the command uses: an account that is made there is not known here.
+// warnOfOtherServer prints a warning if a server runs on another directory than ours: that
+// server will not know the account that this command makes.
 func (c *cli) warnOfOtherServer(ours string) {
 	for _, dir := range c.otherServers(ours) {
-		fmt.Fprintf(c.stderr, "holdfast: warning: a server runs on %s, and this account is made in %s; use --data %s for that server\n",
+		fmt.Fprintf(c.stderr, "holdfast: warning: a server runs on %s, but this account is made in %s; for that server use --data %s\n",
 			dir, ours, text.ShellQuote(dir))
 	}
 }

@@ -19,16 +19,16 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// pinDisplay shows somebody how a pin goes. note shows something beside that,
-// and may be called by another goroutine. close may be called twice.
+// pinDisplay shows the progress of a pin. note shows a message beside it, and another
+// goroutine may call it. close may be called twice.
 type pinDisplay interface {
 	show(admin.Pin)
 	note(text string)
 	close()
 }
 
-// canDraw reports whether w is a terminal with room to draw on. Some, such as a
-// serial console that nobody told its size, say that they have 0 by 0.
+// canDraw reports whether w is a terminal with room to draw on. Some terminals say that
+// their size is 0 by 0, such as a serial console whose size was never set.
 func canDraw(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -38,8 +38,7 @@ func canDraw(w io.Writer) bool {
 	return err == nil && width > 0 && height > 0
 }
 
-// noteAbove writes a line above what is drawn on w, or to w itself when that is
-// over.
+// noteAbove writes a line above the bar on w. Once the bar is gone it writes to w itself.
 func noteAbove(p *mpb.Progress, w io.Writer, text string) {
 	line := "holdfast: " + text + "\n"
 	if _, err := io.WriteString(p, line); err != nil {
@@ -47,7 +46,7 @@ func noteAbove(p *mpb.Progress, w io.Writer, text string) {
 	}
 }
 
-// newPinDisplay shows a bar on a terminal, and lines elsewhere.
+// newPinDisplay makes a bar on a terminal, and lines elsewhere.
 func newPinDisplay(w io.Writer, terminal bool, p admin.Pin) pinDisplay {
 	if terminal {
 		return newBarDisplay(w, p)
@@ -57,11 +56,11 @@ func newPinDisplay(w io.Writer, terminal bool, p admin.Pin) pinDisplay {
 	return d
 }
 
-// linePause is how often a pin that goes on as it did is told of where nothing
-// can be drawn: a log needs no more.
+// linePause is how often a lineDisplay writes a line while the status stays the same. A log
+// needs no more.
 const linePause = 30 * time.Second
 
-// lineDisplay writes a line when the status changes, and now and then.
+// lineDisplay writes a line when the status changes, and one each linePause.
 type lineDisplay struct {
 	w      io.Writer
 	status pin.Status
@@ -71,7 +70,7 @@ type lineDisplay struct {
 func (d *lineDisplay) show(p admin.Pin) {
 	now := time.Now()
 	if p.Status.Done() || p.Status == d.status && now.Sub(d.shown) < linePause {
-		return // how it ended is the command's to say
+		return // the command itself says how it ended
 	}
 	d.status, d.shown = p.Status, now
 	fmt.Fprintln(d.w, pinText(p))
@@ -81,8 +80,8 @@ func (d *lineDisplay) note(text string) { fmt.Fprintln(d.w, "holdfast:", text) }
 
 func (d *lineDisplay) close() {}
 
-// barDisplay is a moving bar. How much there is to come is not known before
-// it is there, so that it shows what came.
+// barDisplay is a spinner with text. It shows what has come: how much there is in all is
+// not known before the end.
 type barDisplay struct {
 	w        io.Writer
 	progress *mpb.Progress
@@ -116,7 +115,7 @@ func (d *barDisplay) close() {
 	})
 }
 
-// pinText is one line on how a pin goes.
+// pinText is the progress of a pin in one line.
 func pinText(p admin.Pin) string {
 	parts := []string{string(p.Status)}
 	add := func(format string, key string) {

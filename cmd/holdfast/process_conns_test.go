@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// base is where a server of its own process is.
+// base is the base URL of a server in a process of its own.
 func (s *server) base(t *testing.T) string {
 	t.Helper()
 	run, ok := datadir.ReadRunFile(filepath.Join(s.data, datadir.RunFileName))
@@ -30,8 +30,8 @@ func (s *server) base(t *testing.T) string {
 	return run.HTTP
 }
 
-// stillServes fails unless new clients get answers. How soon is not what it is
-// about: the machine is busy with the test too.
+// stillServes fails unless new clients get answers. It allows much time, since the test keeps
+// the machine busy too.
 func (s *server) stillServes(t *testing.T) {
 	t.Helper()
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -66,7 +66,7 @@ func needFiles(t *testing.T, n uint64) {
 	}
 }
 
-// openMany opens connections that each say something and then wait.
+// openMany opens connections, each of which sends something and then waits.
 func openMany(t *testing.T, base string, n int, say func(i int) string) {
 	t.Helper()
 	var conns []net.Conn
@@ -93,7 +93,7 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	needFiles(t, many+1000)
 	s := startServer(t)
 	openMany(t, s.base(t), many, func(i int) string {
-		// Half of them say nothing, half are idle after a request.
+		// Half of them send nothing, half are idle after a request.
 		return []string{"", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"}[i%2]
 	})
 	s.stillServes(t)
@@ -109,7 +109,7 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	}
 }
 
-// As slowloris does: connections that are always in the middle of a header.
+// Like slowloris: connections that are always in the middle of a header.
 func TestSlowlorisDoesNotStopTheServer(t *testing.T) {
 	needFiles(t, 6000)
 	s := startServer(t)

@@ -158,7 +158,7 @@ func awaitReady(t *testing.T, dir string, pid int) {
 	}
 }
 
-// What goes wrong there is told with the path that people know.
+// Errors have the path that people know.
 func TestErrorsNameTheKnownPath(t *testing.T) {
 	needRoot(t)
 	link := dynamicUserDir(t)

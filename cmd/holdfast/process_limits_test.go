@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// The server says in one line what it goes by, and has as many files as it may.
+// The server logs its limits in one line, and may open as many files as the system allows.
 func TestLimitsAreLogged(t *testing.T) {
 	var hard syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &hard); err != nil {
@@ -42,7 +42,7 @@ func TestLimitsAreLogged(t *testing.T) {
 			t.Errorf("the line has no %s:\n%s", want, line[0])
 		}
 	}
-	// Go goes to the hard limit, or to one less.
+	// Go raises the limit to the hard limit, or to one less.
 	var files uint64
 	if m := regexp.MustCompile(`open_files=(\d+)`).FindStringSubmatch(line[0]); m == nil {
 		t.Errorf("the line has no open_files:\n%s", line[0])

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// With log.format = "json" everything that a server says is JSON, the error that
-// ends it too.
+// With log.format = "json" everything that a server prints is JSON, also the error that
+// ends it.
 func TestJSONToTheEnd(t *testing.T) {
 	parent := t.TempDir()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -23,7 +23,7 @@ func TestJSONToTheEnd(t *testing.T) {
 		msg, hint string
 	}{
 		"cannot listen": {[]string{"HOLDFAST_HTTP_LISTEN=" + address, "HOLDFAST_DATA=" + parent + "/new"},
-			"serve HTTP on " + address + ": ", "http.listen sets the address; port 0 takes a free one"},
+			"serve HTTP on " + address + ": ", "http.listen sets the address; port 0 takes a free port"},
 		"bad configuration": {[]string{"HOLDFAST_PIN_WORKERS=0"}, "pin.workers", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

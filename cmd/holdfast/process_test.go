@@ -53,7 +53,7 @@ func (s *server) hang(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// It is being handled once it asks for the body.
+	// Once the server asks for the body, it handles the request.
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func (s *server) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-// The server tells systemd that it is ready, that it is well, and that it stops.
+// The server reports to systemd that it is ready, that it is well, and that it stops.
 func TestSystemdIsTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -104,7 +104,7 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 }
 
-// A client that dawdles does not keep the server from stopping.
+// A slow client does not keep the server from stopping.
 func TestStopsInTime(t *testing.T) {
 	s := startServer(t)
 	s.hang(t)
@@ -116,7 +116,7 @@ func TestStopsInTime(t *testing.T) {
 	if took := time.Since(start); took > daemon.StopTimeout {
 		t.Errorf("it took %v to stop", took)
 	}
-	if !strings.Contains(s.log.String(), "cut off HTTP requests") {
+	if !strings.Contains(s.log.String(), "HTTP requests did not end in time and were cut off") {
 		t.Errorf("the request was not cut off:\n%s", s.log)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,5 +35,5 @@ func sameFile(a, b string) bool {
 // asCalled puts the name that the program was called by into the commands of a message.
 // In messages a command stands between backquotes and begins with "holdfast".
 func (c *cli) asCalled(message string) string {
-	return strings.ReplaceAll(message, "`holdfast ", "`"+c.program+" ")
+	return strings.ReplaceAll(message, "`holdfast ", "`"+cmp.Or(c.program, "holdfast")+" ")
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
-// maxPasswordLine bounds what is read for a password; longer ones are refused
-// where they are checked.
+// maxPasswordLine is how many bytes are read for a password. The check of passwords refuses
+// much shorter ones.
 const maxPasswordLine = 64 << 10
 
-// readPassword takes a password from the first line of stdin, or asks for it
-// twice on the terminal.
+// readPassword reads a password from the first line of stdin, or asks for it twice on the
+// terminal.
 func (c *cli) readPassword(ctx context.Context, fromStdin bool) (string, error) {
 	if fromStdin {
 		line, err := bufio.NewReader(io.LimitReader(c.stdin, maxPasswordLine)).ReadString('\n')
@@ -51,9 +51,9 @@ func (c *cli) readPassword(ctx context.Context, fromStdin bool) (string, error) 
 	return string(first), nil
 }
 
-// ask reads a line of the terminal without showing it. The end of input, Ctrl-D
-// on a line with nothing in it, is an error. When ctx ends it leaves the terminal
-// as it was; the read itself cannot be ended, and goes with the process.
+// ask reads a line from the terminal without showing it. The end of input, which is Ctrl-D
+// on an empty line, is an error. When ctx ends, ask restores the terminal. The read itself
+// cannot be interrupted: it ends with the process.
 func (c *cli) ask(ctx context.Context, prompt string) (line []byte, err error) {
 	show, err := hideTyping(int(c.stdin.Fd()))
 	if err != nil {
@@ -86,11 +86,10 @@ func (c *cli) ask(ctx context.Context, prompt string) (line []byte, err error) {
 	return line, nil
 }
 
-// hideTyping has the terminal not show what is typed, until show is called. Lines
-// are still the terminal's to edit, and Ctrl-C still interrupts.
+// hideTyping makes the terminal hide what is typed, until show is called. The terminal still
+// edits lines, and Ctrl-C still interrupts.
 //
-// Package term can read a password too, but it takes Ctrl-D for nothing and reads
-// on.
+// Package term can read a password too, but it ignores Ctrl-D and reads on.
 func hideTyping(fd int) (show func() error, err error) {
 	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
@@ -111,8 +110,8 @@ func hideTyping(fd int) (show func() error, err error) {
 	}, nil
 }
 
-// readLine reads one line, and nothing of the next. What is before the end of
-// input is a line, too, unless it is empty, which is io.EOF.
+// readLine reads one line, and nothing after it. The last line may end without a newline.
+// io.EOF says that there is no line.
 func readLine(r io.Reader) (line []byte, err error) {
 	var b [1]byte
 	for {
@@ -122,7 +121,7 @@ func readLine(r io.Reader) (line []byte, err error) {
 			return line, nil
 		case n > 0 && len(line) < maxPasswordLine:
 			line = append(line, b[0])
-		case n > 0: // it is too long already
+		case n > 0: // the line is too long already: drop the rest
 		case errors.Is(err, io.EOF) && len(line) > 0:
 			return line, nil
 		case err != nil:

@@ -19,7 +19,7 @@ import (
 
 var updateScripts = flag.Bool("update", false, "write what the scripts compare anew")
 
-// The real main, in processes of its own.
+// TestMain makes the real main a command of the scripts, in a process of its own.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"holdfast": func() {
 		if os.Getenv(tracedEnv) != "" {

@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 )
 
-// watched is everything that a run said, and every secret that it used.
+// watched is all output of a run, and every secret that it used.
 type watched struct {
 	t       *testing.T
 	data    string
@@ -42,8 +42,8 @@ func (w *watched) hear(where, text string) {
 	w.said[fmt.Sprintf("%03d %s", len(w.said), where)] = text
 }
 
-// run runs a command, and gives what it printed to stdout. That is heard unless
-// it is where the secret is wanted.
+// run runs a command, and gives its standard output. The output is searched for secrets,
+// unless the command is there to print one.
 func (w *watched) run(wanted bool, stdin string, args ...string) string {
 	w.t.Helper()
 	cmd := holdfastCmd(w.t, w.data, args...)
@@ -61,8 +61,8 @@ func (w *watched) run(wanted bool, stdin string, args ...string) string {
 	return strings.TrimSpace(out.String())
 }
 
-// ask makes a request, and gives the answer. That is heard unless it is where
-// the secret is wanted.
+// ask makes a request, and gives the answer. The answer is searched for secrets, unless the
+// request asks for one.
 func (w *watched) ask(wanted bool, method, path, token string, body any) map[string]any {
 	w.t.Helper()
 	var in io.Reader
@@ -157,8 +157,7 @@ func (w *watched) keys() {
 	w.secret("node key", string(bytes.TrimSpace(node)))
 }
 
-// spellings are the ways in which a secret could be said without being there
-// letter by letter.
+// spellings are encodings in which a secret could be in a text.
 func spellings(s string) []string {
 	all := []string{
 		s, url.QueryEscape(s), url.PathEscape(s), hex.EncodeToString([]byte(s)),
@@ -174,8 +173,7 @@ func spellings(s string) []string {
 	return all
 }
 
-// No password, token or key that a run uses is in what it logs, lists or says of
-// errors, nor in the arguments of its processes.
+// No password, token or key of a run is in its logs, lists, errors or process arguments.
 func TestSecretsAreNotTold(t *testing.T) {
 	const admin, user, guest = "admin@example.org", "user@example.org", "guest@example.org"
 	s := startServer(t, "HOLDFAST_LOG_LEVEL=debug", "HOLDFAST_AUTH_REGISTRATION=invite")
@@ -210,7 +208,7 @@ func TestSecretsAreNotTold(t *testing.T) {
 	laptop, _ := made["token"].(string)
 	w.secret("another device token", laptop)
 
-	// Everything that lists or refuses.
+	// Everything that lists, and everything that is refused.
 	for _, token := range []string{boss, mine, device, laptop, laptop + "x", bossRefresh, "", unused} {
 		for _, path := range []string{
 			authhttp.MePath, authhttp.TokensPath, "/api/admin/accounts", "/api/admin/invites", "/api/admin/audit",

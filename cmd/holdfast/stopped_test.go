@@ -43,7 +43,7 @@ func TestStoppedServer(t *testing.T) {
 			t.Fatalf("the pin does not begin\n%s", s.log)
 		}
 	}
-	// However slow the machine is, at least so long passes between the two signals.
+	// However slow the machine is, at least this time passes between the two signals.
 	const stopped = 2 * awake.Gap
 	s.signal(t, syscall.SIGSTOP)
 	time.Sleep(stopped)

@@ -31,7 +31,7 @@ func TestStoppedServerIsToldOf(t *testing.T) {
 	}
 }
 
-// A terminal that says it has no room is not drawn on.
+// Nothing is drawn on a terminal without room.
 func TestCanDraw(t *testing.T) {
 	if canDraw(new(logtest.Lines)) {
 		t.Error("a buffer can be drawn on")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,8 +28,7 @@ const (
 // TestGeneratedClients makes a client with each generator. A program calls every operation
 // with it, and reads each answer as the description says.
 func TestGeneratedClients(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "holdfast")
-	run(t, "../..", "go", "build", "-o", binary, "./cmd/holdfast")
+	binary := build(t)
 	for name, generate := range map[string]func(t *testing.T, dir string) (command []string){
 		"oapi-codegen": func(t *testing.T, dir string) []string {
 			run(t, ".", "go", "tool", "oapi-codegen", "-generate", "types,client", "-package", "main",
@@ -40,13 +40,13 @@ func TestGeneratedClients(t *testing.T) {
 			return goProgram(t, dir, "ogen")
 		},
 		"hey-api": func(t *testing.T, dir string) []string {
-			npm(t, dir)
+			npm(t, "js", dir)
 			run(t, dir, "npx", "openapi-ts", "-f", "openapi-ts.config.ts")
 			run(t, dir, "npx", "tsc", "--noEmit", "-p", "hey.json")
 			return []string{"npx", "tsx", "hey.ts"}
 		},
 		"openapi-typescript": func(t *testing.T, dir string) []string {
-			npm(t, dir)
+			npm(t, "js", dir)
 			run(t, dir, "npx", "openapi-typescript", "openapi.yaml", "-o", "schema.d.ts")
 			run(t, dir, "npx", "tsc", "--noEmit", "-p", "fetch.json")
 			return []string{"npx", "tsx", "fetch.ts"}
@@ -82,6 +82,35 @@ func TestGeneratedClients(t *testing.T) {
 	}
 }
 
+// build makes the server's binary.
+func build(t *testing.T) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), "holdfast")
+	run(t, "../..", "go", "build", "-o", binary, "./cmd/holdfast")
+	return binary
+}
+
+// login returns an access token of the admin.
+func login(t *testing.T, base string) (token string) {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"email": email, "password": password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.Post(base+"/api/auth/login", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var session struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&session); err != nil || session.Token == "" {
+		t.Fatalf("log in: status %d, %v", res.StatusCode, err)
+	}
+	return session.Token
+}
+
 // goProgram builds the program that goes with the client in the directory.
 func goProgram(t *testing.T, dir, name string) (command []string) {
 	t.Helper()
@@ -97,11 +126,11 @@ func goProgram(t *testing.T, dir, name string) (command []string) {
 	return []string{program}
 }
 
-// npm puts the generators, as package-lock.json pins them, and the programs into the
-// directory.
-func npm(t *testing.T, dir string) {
+// npm puts what is in a directory of testdata into another, with the description and the
+// packages that package-lock.json pins.
+func npm(t *testing.T, from, dir string) {
 	t.Helper()
-	if err := os.CopyFS(dir, os.DirFS("testdata/js")); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", from))); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(description)
@@ -111,19 +140,26 @@ func npm(t *testing.T, dir string) {
 	if err := os.WriteFile(filepath.Join(dir, "openapi.yaml"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, dir, "npm", "ci", "--no-audit", "--no-fund")
+	run(t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 }
 
-// serve starts a server on a data directory of its own, with one admin, and gives its
-// base URL. It ends with the test.
+// serve starts a server on a data directory of its own, with one admin, and returns its base
+// URL. The server ends with the test.
 func serve(t *testing.T, binary string) (base string) {
+	t.Helper()
+	return serveOn(t, binary, "HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0")
+}
+
+// serveOn is serve with more environment.
+func serveOn(t *testing.T, binary string, more ...string) (base string) {
 	t.Helper()
 	data := filepath.Join(t.TempDir(), "data")
 	env := append(os.Environ(),
 		"HOLDFAST_DATA="+data, "HOLDFAST_HTTP_LISTEN=127.0.0.1:0", "HOLDFAST_METRICS_LISTEN=",
-		"HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0", "HOLDFAST_NODE_ROUTING=none", "HOLDFAST_NODE_BOOTSTRAP=",
+		"HOLDFAST_NODE_ROUTING=none", "HOLDFAST_NODE_BOOTSTRAP=",
 		"HOLDFAST_STORE_MIN_FREE_SPACE=64MiB", "HOLDFAST_AUTH_REGISTRATION=invite",
 	)
+	env = append(env, more...)
 	add := exec.Command(binary, "user", "add", email, "--admin", "--password-stdin")
 	add.Env, add.Stdin = env, strings.NewReader(password)
 	if out, err := add.CombinedOutput(); err != nil {
@@ -158,7 +194,7 @@ func serve(t *testing.T, binary string) (base string) {
 	return ""
 }
 
-// run runs a command in a directory and gives its standard output.
+// run runs a command in a directory and returns its standard output.
 func run(t *testing.T, dir string, command ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)

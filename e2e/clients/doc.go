@@ -1,15 +1,30 @@
-// Package clients tests the description of the API. Well-known generators make clients from it, and
-// these call every operation of the real server:
+// Package clients tests the real server with the clients that people have.
+//
+// Four generators make clients of the API's description, which call every operation:
 //
 //   - oapi-codegen and ogen, for Go
-//   - hey-api, whose answers are checked by zod, and openapi-typescript with
-//     openapi-fetch, for TypeScript
+//   - hey-api, whose answers zod checks, and openapi-typescript with openapi-fetch, for
+//     TypeScript
 //
-// `make test-clients` runs it. It is its own module, because nothing else needs the
-// generators. It needs node, and npm, which fetches the generators for TypeScript.
+// The pinning API has clients of its own. They make every request that they can, errors
+// included:
+//
+//   - boxo, which is Kubo's client too, and go-pinning-service-http-client, for Go
+//   - @ipfs-shipyard/pinning-service-client in its three major versions,
+//     @helia/remote-pinning, @filebase/sdk and the requests of omnipin, for JavaScript
+//   - kubo-rpc-client, with a real Kubo between
+//
+// A page with a Helia in it, in a headless Chromium, pins what only the page has, over each
+// transport that a page can dial a server by.
+//
+// Two linters, redocly and spectral, find nothing in the description.
+//
+// `make test-clients` runs it. It is a module of its own, since nothing else needs the
+// clients. It needs node, npm, which fetches those for JavaScript, and Chromium, which
+// Debian has as chromium.
 package clients
 
-// The imports of the generated code are here, so that go.mod has them.
+// The generated code imports these, so the module must have them.
 import (
 	_ "github.com/go-faster/errors"
 	_ "github.com/go-faster/jx"

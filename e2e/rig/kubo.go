@@ -288,6 +288,20 @@ func (k *Kubo) PutBlock(ctx context.Context, codec string, block []byte) (string
 	return put.Key, err
 }
 
+// PutBlockHashed stores a block of any size under a codec and a hash function, whether or not it
+// decodes, and returns its CIDv1.
+func (k *Kubo) PutBlockHashed(ctx context.Context, codec, hash string, block []byte) (string, error) {
+	var put struct{ Key string }
+	q := url.Values{"cid-codec": {codec}, "mhtype": {hash}, "mhlen": {"-1"}, "allow-big-block": {"true"}}
+	err := k.upload(ctx, "block/put", q, bytes.NewReader(block), &put)
+	return put.Key, err
+}
+
+// Pin pins a DAG. It waits for blocks that the daemon does not have.
+func (k *Kubo) Pin(ctx context.Context, cid string) error {
+	return k.RPC(ctx, "pin/add", url.Values{"arg": {cid}}, nil)
+}
+
 // Block reads one block, and only from the daemon's own repository.
 func (k *Kubo) Block(ctx context.Context, cid string) ([]byte, error) {
 	body, err := k.stream(ctx, "block/get", url.Values{"arg": {cid}, "offline": {"true"}}, nil, "")

@@ -21,6 +21,9 @@ var (
 	// other bytes than were written. Callers must not treat it as absent or empty. The next
 	// thing they read may well be readable.
 	ErrUnreadable = errors.New("what is on disk cannot be read")
+	// ErrDamaged: the database has files that are not as they were written, so that what was
+	// kept may seem not to be there. Nothing new is taken; what can be read is read.
+	ErrDamaged = errors.New("the database is damaged")
 	// ErrClosed: the called part is closing or closed.
 	ErrClosed = errors.New("shutting down")
 )

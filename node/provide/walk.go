@@ -9,21 +9,19 @@ import (
 	"github.com/ipfs/boxo/dag/walker"
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-libdht/kad/key/bitstr"
-	// What the walker reads blocks by.
-	_ "github.com/ipld/go-codec-dagpb"
-	_ "github.com/ipld/go-ipld-prime/codec/dagcbor"
-	_ "github.com/ipld/go-ipld-prime/codec/dagjson"
+	_ "github.com/ipld/go-codec-dagpb" // by which the walker reads directories
 	"github.com/libp2p/go-libp2p-kad-dht/provider/keystore"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// walkBatch is how many keys of a DAG are handed on at a time: one commit.
+// walkBatch is how many keys of a DAG are handed on in one commit.
 const walkBatch = 1024
 
-// walk gives the keys that a strategy takes of a DAG beyond its root, from the
-// blocks on disk. Blocks that are not there any more are left out.
+// walk gives the keys of a DAG that a strategy announces beside its root, from the blocks on
+// disk. It leaves out blocks that are not there any more.
 func walk(ctx context.Context, s Strategy, bs blockstore.Blockstore, d pin.DAG, hand func([]multihash.Multihash) error) error {
 	seen, err := newVisited()
 	if err != nil {
@@ -46,18 +44,18 @@ func walk(ctx context.Context, s Strategy, bs blockstore.Blockstore, d pin.DAG, 
 	case Entities:
 		fetch := walker.NodeFetcherFromBlockstore(bs)
 		err = walker.WalkEntityRoots(ctx, root, func(ctx context.Context, c cid.Cid) ([]cid.Cid, walker.EntityType, error) {
-			if c.Type() == cid.Raw {
+			switch c.Type() {
+			case cid.Raw:
 				return nil, walker.EntityFile, nil // which needs no reading
+			case cid.DagProtobuf:
+				return fetch(ctx, c)
 			}
-			return fetch(ctx, c)
+			below, err := linksOf(ctx, bs, c)
+			return below, walker.EntityUnknown, err
 		}, emit, walker.WithVisitedTracker(seen))
 	case All:
-		fetch := walker.LinksFetcherFromBlockstore(bs)
 		err = walker.WalkDAG(ctx, root, func(ctx context.Context, c cid.Cid) ([]cid.Cid, error) {
-			if c.Type() == cid.Raw {
-				return nil, nil
-			}
-			return fetch(ctx, c)
+			return linksOf(ctx, bs, c)
 		}, emit, walker.WithVisitedTracker(seen))
 	}
 	if err == nil {
@@ -72,9 +70,25 @@ func walk(ctx context.Context, s Strategy, bs blockstore.Blockstore, d pin.DAG, 
 	return nil
 }
 
-// visited is the nodes that a walk was at, in some four bytes each: a set of the
-// CIDs would take a gigabyte for the largest DAGs. One in millions is taken for
-// one that was seen, and is not told with what is below it.
+// linksOf gives what a block on disk links to.
+func linksOf(ctx context.Context, bs blockstore.Blockstore, c cid.Cid) ([]cid.Cid, error) {
+	if c.Type() == cid.Raw {
+		return nil, nil
+	}
+	data, ok := links.Inline(c)
+	if !ok {
+		b, err := bs.Get(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		data = b.RawData()
+	}
+	return links.Of(c, data)
+}
+
+// visited remembers the nodes that a walk has visited, in some four bytes each. A set of CIDs
+// would take a gigabyte for the largest DAGs. One node in millions is taken for one that was
+// visited, and is not announced, nor is what is below it.
 type visited struct {
 	raw, rest *walker.BloomTracker // the same bytes may be both, and are then two nodes
 }
@@ -99,15 +113,15 @@ func (v visited) of(c cid.Cid) *walker.BloomTracker {
 func (v visited) Visit(c cid.Cid) bool { return v.of(c).Visit(c) }
 func (v visited) Has(c cid.Cid) bool   { return v.of(c).Has(c) }
 
-// held is the keys whose blocks are still held. What is unpinned may be part of
-// other DAGs, and which blocks were not shows when its turn comes.
+// held leaves out keys whose blocks are not held any more. The blocks of an unpinned DAG may be
+// part of other DAGs. Which are not is found out when their turn comes.
 type held struct {
 	keystore.Keystore
 	holds func(context.Context, multihash.Multihash) (bool, error)
 	log   *slog.Logger
 }
 
-// Get gives the keys of a region, as it is about to be told.
+// Get gives the keys of a region that is about to be announced.
 func (h *held) Get(ctx context.Context, prefix bitstr.Key) ([]multihash.Multihash, error) {
 	keys, err := h.Keystore.Get(ctx, prefix)
 	if err != nil {
@@ -119,7 +133,7 @@ func (h *held) Get(ctx context.Context, prefix bitstr.Key) ([]multihash.Multihas
 	}
 	if len(gone) > 0 {
 		if err := h.Keystore.Delete(ctx, gone...); err != nil {
-			// They are left out this time, and deleted the next.
+			// They are left out this time, and deleted the next time.
 			h.log.Warn("cannot forget keys that are not provided any more", "keys", len(gone), "error", err)
 		}
 	}

@@ -135,6 +135,13 @@ func (a *Asker) Room() int {
 // Ready implements walk.Asker.
 func (a *Asker) Ready() <-chan struct{} { return a.ready }
 
+// Has implements walk.Asker.
+func (a *Asker) Has() bool {
+	a.n.mu.Lock()
+	defer a.n.mu.Unlock()
+	return len(a.inbox) > 0
+}
+
 // Take implements walk.Asker.
 func (a *Asker) Take() []exchange.Arrival {
 	a.n.mu.Lock()

@@ -16,19 +16,19 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/node/find"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
 )
 
-// maxWorkers is far above what any disk can use; more is a typing error.
+// maxWorkers is far above what any disk can use: more is a typing error.
 const maxWorkers = 1024
 
-// maxConnections is what Linux lets one process open by default, at most.
+// maxConnections is how many files Linux lets one process open, unless fs.nr_open is raised.
 const maxConnections = 1 << 20
 
-// Validate tells everything that is wrong, each with its key, its value, and
-// what would be right.
+// Validate names every wrong value, with its key and what would be right.
 func (c *Config) Validate() error {
 	var errs []error
 	check := func(key string, value any, err error) {
@@ -49,8 +49,9 @@ func (c *Config) Validate() error {
 	}
 	each("http.trusted_proxies", c.HTTP.TrustedProxies, func(s string) error { _, err := ParseProxy(s); return err })
 	each("http.cors_origins", c.HTTP.CORSOrigins, checkOrigin)
-	each("node.listen", c.Node.Listen, checkMultiaddr)
+	each("node.listen", c.Node.Listen, func(s string) error { return checkListen(s, c.HTTP.TLS) })
 	each("node.announce", c.Node.Announce, checkMultiaddr)
+	each("node.append_announce", c.Node.AppendAnnounce, checkMultiaddr)
 	each("node.bootstrap", c.Node.Bootstrap, checkBootstrap)
 	check("node.routing", c.Node.Routing, oneOf(c.Node.Routing, "auto", "none"))
 	check("node.profile", c.Node.Profile, oneOf(c.Node.Profile, profileSmall, profileDefault, profileLarge))
@@ -88,13 +89,23 @@ func (c *Config) Validate() error {
 	if c.Gateway.MaxRequests < 1 || c.Gateway.MaxRequests > maxConnections {
 		check("gateway.max_requests", c.Gateway.MaxRequests, fmt.Errorf("want a number from 1 to %d", maxConnections))
 	}
+	if c.Backup.To != "" {
+		_, err := backup.OpenPlace(c.Backup.To)
+		check("backup.to", c.Backup.To, err)
+	}
+	if c.Backup.Every != 0 {
+		check("backup.every", c.Backup.Every, atLeastSecond(c.Backup.Every))
+	}
+	if c.Backup.KeepLast < 1 {
+		check("backup.keep_last", c.Backup.KeepLast, errors.New("want a number from 1 on"))
+	}
 	each("denylist.dirs", c.Denylist.Dirs, checkDenylistDir)
 	check("log.level", c.Log.Level, oneOf(c.Log.Level, "debug", "info", "warn", "error"))
 	check("log.format", c.Log.Format, oneOf(c.Log.Format, "text", "json"))
 	return errors.Join(errs...)
 }
 
-// validateTLS looks at the keys that depend on http.tls.
+// validateTLS checks the keys that depend on http.tls.
 func (c *Config) validateTLS(check func(key string, value any, err error)) {
 	h := c.HTTP
 	check("http.tls", h.TLS, oneOf(h.TLS, TLSOff, TLSFiles, TLSACME))
@@ -109,7 +120,7 @@ func (c *Config) validateTLS(check func(key string, value any, err error)) {
 	case h.TLS == TLSFiles && h.TLSKey == "":
 		check("http.tls_key", "", needed(TLSFiles, "the file of the certificate's key"))
 	case h.TLS == TLSACME && len(h.ACMEDomains) == 0:
-		check("http.acme_domains", "", needed(TLSACME, "the names that the server is reached by"))
+		check("http.acme_domains", "", needed(TLSACME, "the names under which clients reach the server"))
 	}
 }
 
@@ -133,13 +144,16 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// warnings tells of keys that are set and have no effect.
+// warnings names keys that are set and have no effect.
 func (c *Config) warnings() (w []string) {
 	if c.Node.HolePunching && !c.Node.RelayClient && c.Node.Routing != node.RoutingNone {
-		w = append(w, "node.hole_punching has no effect without node.relay_client: the connections that it makes direct come by relays")
+		w = append(w, "node.hole_punching has no effect without node.relay_client: it makes connections through relays direct")
+	}
+	if slices.ContainsFunc(c.Node.Listen, node.NeedsCertificate) && c.HTTP.PublicName() == "" && len(c.Node.Announce) == 0 {
+		w = append(w, "node.listen has an address with TLS, and http.public_url has no name: others are told an IP address, by which the certificate cannot be checked")
 	}
 	if c.Node.Routing == node.RoutingNone && len(c.Node.DelegatedRouters) > 0 {
-		w = append(w, "node.delegated_routers is set, but with node.routing = \"none\" nobody is asked")
+		w = append(w, "node.delegated_routers has no effect with node.routing = \"none\": no router is asked")
 	}
 	return w
 }
@@ -194,7 +208,7 @@ func checkPublicURL(s string) error {
 	return nil
 }
 
-// ParseProxy reads an address or a network of them.
+// ParseProxy reads an address, or a network of addresses.
 func ParseProxy(s string) (*net.IPNet, error) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
 		s = netip.PrefixFrom(a, a.BitLen()).String()
@@ -231,6 +245,17 @@ func checkMultiaddr(s string) error {
 	return nil
 }
 
+// checkListen looks at an address to listen on while http.tls is as given.
+func checkListen(s, httpTLS string) error {
+	if err := checkMultiaddr(s); err != nil {
+		return err
+	}
+	if httpTLS == TLSOff && node.NeedsCertificate(s) {
+		return fmt.Errorf("its certificate is that of http.tls, which is %q", httpTLS)
+	}
+	return nil
+}
+
 func checkBootstrap(s string) error {
 	if s == AutoBootstrap {
 		return nil
@@ -248,8 +273,7 @@ func checkPeer(s string) error {
 	return nil
 }
 
-// checkProvideInterval wants no less than a minute, in which few sweeps get
-// done.
+// checkProvideInterval refuses less than a minute, in which hardly a sweep ends.
 func checkProvideInterval(d Duration) error {
 	if d := time.Duration(d); d < time.Minute || d > provide.MaxInterval {
 		return fmt.Errorf("want a time from a minute to %v, the life of a record in the DHT", provide.MaxInterval)

@@ -8,9 +8,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/provide"
 )
 
-// Config is everything an operator can set. Each field is a key of the TOML
-// file, the variable HOLDFAST_SECTION_KEY, and a flag if it is tagged as one;
-// flags win over the environment, that over the file, that over the defaults.
+// Config is everything an operator can set. Each field is a key of the TOML file and the
+// variable HOLDFAST_SECTION_KEY. If it has the tag "flag", it is a flag too. Flags win over
+// the environment, which wins over the file, which wins over the defaults.
 type Config struct {
 	HTTP     HTTP     `toml:"http"`
 	Node     Node     `toml:"node"`
@@ -21,57 +21,60 @@ type Config struct {
 	Gateway  Gateway  `toml:"gateway"`
 	Denylist Denylist `toml:"denylist"`
 	Metrics  Metrics  `toml:"metrics"`
+	Backup   Backup   `toml:"backup"`
 	Log      Log      `toml:"log"`
 }
 
-// HTTP is where the API is served and to whom.
+// HTTP is where the API is served, and to which clients.
 type HTTP struct {
 	Listen         string   `toml:"listen" flag:"true" usage:"host:port to serve the API on"`
-	PublicURL      string   `toml:"public_url" flag:"true" usage:"base URL that clients use, if a proxy is in front"`
+	PublicURL      string   `toml:"public_url" flag:"true" usage:"base URL that clients use, if a proxy is in front of the server"`
 	TLS            string   `toml:"tls" flag:"true" usage:"off, files or acme"`
 	TLSCert        string   `toml:"tls_cert" usage:"PEM file of the certificate and its chain, for tls = \"files\""`
-	TLSKey         string   `toml:"tls_key" usage:"PEM file of its key, for tls = \"files\""`
+	TLSKey         string   `toml:"tls_key" usage:"PEM file of the certificate's key, for tls = \"files\""`
 	ACMEDomains    []string `toml:"acme_domains" usage:"names to get certificates for, for tls = \"acme\""`
-	ACMEEmail      string   `toml:"acme_email" usage:"where the CA can write to"`
-	ACMECA         string   `toml:"acme_ca" usage:"directory of the CA"`
-	ACMECARoots    string   `toml:"acme_ca_roots" usage:"PEM file of the roots by which the CA itself is known"`
+	ACMEEmail      string   `toml:"acme_email" usage:"e-mail address for messages of the CA"`
+	ACMECA         string   `toml:"acme_ca" usage:"URL of the CA's directory"`
+	ACMECARoots    string   `toml:"acme_ca_roots" usage:"PEM file of the root certificates by which the server trusts the CA itself"`
 	TrustedProxies []string `toml:"trusted_proxies" usage:"proxies whose X-Forwarded-For is believed"`
 	CORSOrigins    []string `toml:"cors_origins" usage:"web origins that may call the API"`
-	MaxConnections int      `toml:"max_connections" usage:"most connections at the same time"`
+	MaxConnections int      `toml:"max_connections" usage:"how many connections there may be at the same time"`
 }
 
 // Node is the libp2p node.
 type Node struct {
 	Listen                []string `toml:"listen" flag:"true" usage:"multiaddrs to listen on for other nodes"`
-	Announce              []string `toml:"announce" flag:"true" usage:"multiaddrs to tell others, in place of what is found"`
-	Bootstrap             []string `toml:"bootstrap" flag:"true" usage:"peers to join the network by, or \"auto\""`
+	Announce              []string `toml:"announce" flag:"true" usage:"multiaddrs to announce, in place of those that the node finds"`
+	AppendAnnounce        []string `toml:"append_announce" usage:"multiaddrs to announce beside those"`
+	Bootstrap             []string `toml:"bootstrap" flag:"true" usage:"peers through which to join the network, or \"auto\""`
 	Routing               string   `toml:"routing" flag:"true" usage:"\"auto\" or \"none\""`
 	DelegatedRouters      []string `toml:"delegated_routers" usage:"URLs of routers to ask over HTTP who has a block"`
 	Peering               []string `toml:"peering" usage:"peers to stay connected to"`
-	AllowPrivateAddresses bool     `toml:"allow_private_addresses" flag:"true" usage:"connect to private addresses that others name"`
-	HTTPRetrieval         bool     `toml:"http_retrieval" usage:"fetch from providers that are trustless gateways, too"`
+	AllowPrivateAddresses bool     `toml:"allow_private_addresses" flag:"true" usage:"connect to private addresses that others give"`
+	HTTPRetrieval         bool     `toml:"http_retrieval" usage:"also fetch from providers that are trustless gateways"`
 
-	Profile      string   `toml:"profile" flag:"true" usage:"what to take of the machine: small, default or large"`
-	Reachability string   `toml:"reachability" usage:"whether others reach the node: auto, public or private"`
-	NATPortMap   bool     `toml:"nat_port_map" usage:"have the router forward the node's port"`
-	AutoNAT      bool     `toml:"autonat" usage:"tell others whether they can be reached, and ask them"`
-	RelayClient  bool     `toml:"relay_client" usage:"be reached by relays while nobody reaches the node"`
+	Profile      string   `toml:"profile" flag:"true" usage:"how much of the machine to use: small, default or large"`
+	Reachability string   `toml:"reachability" usage:"whether others can reach the node: auto, public or private"`
+	NATPortMap   bool     `toml:"nat_port_map" usage:"ask the router to forward the node's port"`
+	AutoNAT      bool     `toml:"autonat" usage:"ask other peers whether they can reach the node, and answer when they ask"`
+	RelayClient  bool     `toml:"relay_client" usage:"be reached through relays while nobody reaches the node directly"`
 	StaticRelays []string `toml:"static_relays" usage:"relays to use in place of those that are found"`
 	RelayService bool     `toml:"relay_service" usage:"be a relay for others"`
-	HolePunching bool     `toml:"hole_punching" usage:"make direct connections of those by relays"`
+	HolePunching bool     `toml:"hole_punching" usage:"make connections through relays direct"`
 	SwarmKey     string   `toml:"swarm_key" usage:"file with the key of a private network"`
 }
 
 // Pin is how pins are fetched and what they may be.
 type Pin struct {
-	Workers      int      `toml:"workers" flag:"true" usage:"DAGs that are written at the same time"`
-	StallTimeout Duration `toml:"stall_timeout" usage:"time without a new block before a pin fails"`
-	MaxDAGBytes  Size     `toml:"max_dag_bytes" usage:"most bytes of one DAG, 0 for no limit"`
-	MaxDAGBlocks int      `toml:"max_dag_blocks" usage:"most blocks of one DAG, 0 for no limit"`
-	MaxBlockSize Size     `toml:"max_block_size" usage:"most bytes of one block, 0 for no limit"`
-	MaxLinks     int      `toml:"max_links" usage:"most links in one block, 0 for no limit"`
-	MaxDepth     int      `toml:"max_depth" usage:"most links from the root to a block, 0 for no limit"`
-	TotalTimeout Duration `toml:"total_timeout" usage:"time that a pin may take in all, 0 for no limit"`
+	Workers      int      `toml:"workers" flag:"true" usage:"how many DAGs are fetched at the same time"`
+	StallTimeout Duration `toml:"stall_timeout" usage:"time after which a pin fails of which no block came"`
+	KeepPartial  Duration `toml:"keep_partial" usage:"time that a pin of which some blocks came waits for its source, 0 for stall_timeout"`
+	MaxDAGBytes  Size     `toml:"max_dag_bytes" usage:"how many bytes a DAG may have, 0 for no limit"`
+	MaxDAGBlocks int      `toml:"max_dag_blocks" usage:"how many blocks a DAG may have, 0 for no limit"`
+	MaxBlockSize Size     `toml:"max_block_size" usage:"how many bytes a block may have, 0 for no limit"`
+	MaxLinks     int      `toml:"max_links" usage:"how many links a block may have, 0 for no limit"`
+	MaxDepth     int      `toml:"max_depth" usage:"how many links may lie between the root and a block, 0 for no limit"`
+	TotalTimeout Duration `toml:"total_timeout" usage:"time that a pin may take altogether, 0 for no limit"`
 }
 
 // Store is the database.
@@ -80,28 +83,38 @@ type Store struct {
 	ReclaimInterval Duration `toml:"reclaim_interval" usage:"how often disk space is given back, 0 for never"`
 }
 
-// Auth is who may have an account, how long tokens last, and how long
-// what happens to them is on record.
+// Backup is where backups go and which of them stay.
+type Backup struct {
+	To         string   `toml:"to" usage:"directory or bucket that backups are written to, empty for none"`
+	KeyFile    string   `toml:"key_file" usage:"file of the age key that backups are encrypted with, empty for none"`
+	Every      Duration `toml:"every" usage:"how often a backup is made, 0 for never"`
+	KeepLast   int      `toml:"keep_last" usage:"how many of the newest backups stay"`
+	KeepWithin Duration `toml:"keep_within" usage:"backups younger than this stay, too"`
+	ServerKeys bool     `toml:"server_keys" usage:"put the keys of the server into the backups"`
+}
+
+// Auth is who may have an account, how long tokens last, and how long the audit record is
+// kept.
 type Auth struct {
 	Registration    string   `toml:"registration" flag:"true" usage:"who may make an account: closed, invite or open"`
 	RegisterQuota   Size     `toml:"register_quota" usage:"quota of accounts that strangers make, 0 for no limit"`
-	RegisterMaxPins int      `toml:"register_max_pins" usage:"most pins of accounts that strangers make, 0 for no limit"`
+	RegisterMaxPins int      `toml:"register_max_pins" usage:"how many pins such an account may have, 0 for no limit"`
 	AccessTokenTTL  Duration `toml:"access_token_ttl" usage:"life of an access token"`
 	RefreshTokenTTL Duration `toml:"refresh_token_ttl" usage:"life of a refresh token"`
 	AuditKeep       Duration `toml:"audit_keep" usage:"how long the audit record is kept, 0 for ever"`
 }
 
-// Provide is what the network is told of what is pinned.
+// Provide is what is announced to the network.
 type Provide struct {
-	Enabled  bool     `toml:"enabled" usage:"tell the network what is pinned"`
-	Strategy string   `toml:"strategy" flag:"true" usage:"what of a pin is told: roots, entities or all"`
-	Interval Duration `toml:"interval" usage:"within what everything is told again"`
+	Enabled  bool     `toml:"enabled" usage:"announce to the network what is pinned"`
+	Strategy string   `toml:"strategy" flag:"true" usage:"which blocks of a pin are announced: roots, entities or all"`
+	Interval Duration `toml:"interval" usage:"time within which everything is announced again"`
 }
 
-// Gateway is who may fetch what is pinned over HTTP.
+// Gateway is where pinned content is served over HTTP.
 type Gateway struct {
 	Listen      string `toml:"listen" flag:"true" usage:"host:port to serve what is pinned on, as a trustless gateway; empty for none"`
-	MaxRequests int    `toml:"max_requests" usage:"most requests that the gateway answers at the same time"`
+	MaxRequests int    `toml:"max_requests" usage:"how many requests the gateway answers at the same time"`
 }
 
 // Denylist is what must not be pinned or served.
@@ -120,18 +133,18 @@ type Log struct {
 	Format string `toml:"format" flag:"true" usage:"text or json"`
 }
 
-// AutoBootstrap in node.bootstrap stands for the peers that Kubo joins by.
+// AutoBootstrap in node.bootstrap stands for the peers through which Kubo joins the network.
 const AutoBootstrap = "auto"
 
-// DefaultMetricsListen is next to the API. Metrics have no password: they are
-// for this host, unless the operator opens them.
+// DefaultMetricsListen is next to the API. Metrics have no password, so by default only this
+// host can read them.
 const DefaultMetricsListen = "127.0.0.1:5052"
 
-// Default is what holds where nothing is set.
+// Default is the configuration where nothing is set.
 func Default() Config {
 	return Config{
 		HTTP: HTTP{
-			// Not 5001 or 8080, nor 4001 below: a Kubo on the same host has those.
+			// Not 5001 or 8080, nor 4001 below: a Kubo on the same host uses these.
 			Listen:         "127.0.0.1:5050",
 			TLS:            TLSOff,
 			ACMEDomains:    []string{},
@@ -141,15 +154,9 @@ func Default() Config {
 			CORSOrigins:    []string{"*"}, // bearer tokens, no cookies
 		},
 		Node: Node{
-			Listen: []string{
-				"/ip4/0.0.0.0/tcp/4040",
-				"/ip4/0.0.0.0/udp/4040/quic-v1",
-				"/ip4/0.0.0.0/udp/4040/quic-v1/webtransport",
-				"/ip6/::/tcp/4040",
-				"/ip6/::/udp/4040/quic-v1",
-				"/ip6/::/udp/4040/quic-v1/webtransport",
-			},
+			Listen:           node.DefaultListen(),
 			Announce:         []string{},
+			AppendAnnounce:   []string{},
 			Bootstrap:        []string{AutoBootstrap},
 			Routing:          "auto",
 			DelegatedRouters: []string{}, // public ones come and go
@@ -170,11 +177,12 @@ func Default() Config {
 		Pin: Pin{
 			Workers:      16, // each has a few MiB of blocks in hand
 			StallTimeout: Duration(30 * time.Minute),
-			MaxBlockSize: 4 << 20, // what a message of Bitswap takes, and so what Kubo passes on
+			KeepPartial:  Duration(7 * 24 * time.Hour), // a laptop that is away for a week
+			MaxBlockSize: 4 << 20,                      // what a message of Bitswap takes, and so what Kubo passes on
 		},
 		Store: Store{
-			MinFreeSpace:    1 << 30,             // a full disk is SIGBUS in a mapped file, so stop well before
-			ReclaimInterval: Duration(time.Hour), // it does nothing unless enough was removed
+			MinFreeSpace:    1 << 30,             // on a full disk a mapped file gives SIGBUS, so stop well before
+			ReclaimInterval: Duration(time.Hour), // a reclaim does nothing unless enough was removed
 		},
 		Auth: Auth{
 			AccessTokenTTL:  Duration(30 * 24 * time.Hour), // Kubo stores one token and never refreshes it
@@ -184,12 +192,17 @@ func Default() Config {
 		},
 		Provide: Provide{
 			Enabled:  true,
-			Strategy: string(provide.Roots), // what is looked for is nearly always a root
+			Strategy: string(provide.Entities), // a link to a file finds it; docs/benchmarks.md has the cost
 			Interval: Duration(provide.DefaultInterval),
 		},
 		Gateway:  Gateway{MaxRequests: 128}, // each has about a block in hand
 		Denylist: Denylist{Dirs: []string{AutoDenylists}},
 		Metrics:  Metrics{Listen: DefaultMetricsListen},
-		Log:      Log{Level: "info", Format: "text"},
+		Backup: Backup{
+			Every:      Duration(24 * time.Hour),
+			KeepLast:   7,
+			KeepWithin: Duration(30 * 24 * time.Hour),
+		},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }

@@ -26,7 +26,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 	}
 }
 
-// A key whose default is the zero value would not be missed above.
+// The check above does not notice a missing key whose default is the zero value.
 func TestExampleHasEveryKey(t *testing.T) {
 	doc, err := os.ReadFile(exampleFile)
 	if err != nil {
@@ -115,7 +115,10 @@ func TestConfigValues(t *testing.T) {
 		{"http.trusted_proxies", "10.0.0.0/8,proxy", "want an address or a network"},
 		{"http.cors_origins", "https://app.example.com/", "without a path"},
 		{"node.listen", "0.0.0.0:4040", "want a multiaddr"},
+		{"node.listen", "/ip4/127.0.0.1/tcp/0/tls/ws", "http.tls"},
+		{"node.listen", "/ip4/127.0.0.1/tcp/0/wss", "http.tls"},
 		{"node.announce", "/ip4/1.2.3/tcp/1", "want a multiaddr"},
+		{"node.append_announce", "/ip4/1.2.3/tcp/1", "want a multiaddr"},
 		{"node.bootstrap", "/ip4/127.0.0.1/tcp/4001", "/p2p/ID"},
 		{"node.routing", "dht", "want one of auto, none"},
 		{"node.delegated_routers", "https://a.example.com,b.example.com", "want a URL such as https://router.example.com"},
@@ -159,6 +162,26 @@ func TestKeysWithoutEffect(t *testing.T) {
 	}
 	if _, warnings, err = Load("", env[:1], nil); err != nil || len(warnings) > 0 {
 		t.Errorf("with routing: warnings %q, error %v", warnings, err)
+	}
+}
+
+// A certificate is for a name: without one, what is told of an address with TLS is no use.
+func TestCertificateNeedsAName(t *testing.T) {
+	env := []string{
+		"HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0/tls/ws", "HOLDFAST_HTTP_TLS=files",
+		"HOLDFAST_HTTP_TLS_CERT=cert.pem", "HOLDFAST_HTTP_TLS_KEY=key.pem",
+	}
+	for more, want := range map[string]int{
+		"HOLDFAST_HTTP_PUBLIC_URL=":                                            1,
+		"HOLDFAST_HTTP_PUBLIC_URL=https://192.0.2.1:5050":                      1,
+		"HOLDFAST_HTTP_PUBLIC_URL=https://pins.example.com":                    0,
+		"HOLDFAST_NODE_ANNOUNCE=/dns4/pins.example.com/tcp/4041/tls/ws":        0,
+		"HOLDFAST_NODE_APPEND_ANNOUNCE=/dns4/pins.example.com/tcp/4041/tls/ws": 1,
+	} {
+		_, warnings, err := Load("", append(env, more), nil)
+		if err != nil || len(warnings) != want || want > 0 && !strings.Contains(warnings[0], "http.public_url") {
+			t.Errorf("%s: warnings %q, error %v", more, warnings, err)
+		}
 	}
 }
 

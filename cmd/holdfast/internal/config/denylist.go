@@ -1,6 +1,5 @@
 package config
 
-// AutoDenylists in denylist.dirs stands for the places where Kubo's users put
-// lists: a directory of the data directory, and one for all IPFS software of
-// the machine.
+// AutoDenylists in denylist.dirs stands for two directories: one in the data directory, and
+// the one that all IPFS software of the machine uses, Kubo too.
 const AutoDenylists = "auto"

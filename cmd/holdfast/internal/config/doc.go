@@ -1,4 +1,4 @@
-// Package config is everything that an operator can set: where it is read from (a TOML
-// file, the environment, flags), what may be set, and what holds where nothing is, which
-// also depends on the machine.
+// Package config is everything that an operator can set. It reads a TOML file, the
+// environment and flags, checks the values, and has the defaults. Some defaults depend on
+// the machine.
 package config

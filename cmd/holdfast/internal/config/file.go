@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
-// readConfigFile overlays the TOML file at path on c. What is wrong in the
-// file is told with its line and key, all unknown keys at once.
+// readConfigFile overlays the TOML file at path on c. Its error names the line and the key,
+// and all unknown keys at once.
 func readConfigFile(path string, c *Config) error {
 	doc, err := os.ReadFile(path)
 	if err != nil {
@@ -33,13 +33,13 @@ func readConfigFile(path string, c *Config) error {
 		row, _ := bad.Position()
 		return fmt.Errorf("%s:%d: %s", path, row, whatIsWrong(doc, row, bad))
 	}
-	if err != nil { // a key that is there twice
+	if err != nil { // a key that stands there twice
 		return fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "toml: "))
 	}
 	return nil
 }
 
-// whatIsWrong says it in the words of the configuration rather than of Go.
+// whatIsWrong words a decoder's error for operators, without the names of Go types.
 func whatIsWrong(doc []byte, row int, bad *toml.DecodeError) string {
 	msg := strings.TrimPrefix(bad.Error(), "toml: ")
 	key := keyAt(doc, row)
@@ -53,8 +53,8 @@ func whatIsWrong(doc []byte, row int, bad *toml.DecodeError) string {
 	return fmt.Sprintf("%s: %s", key, msg)
 }
 
-// keyAt finds the key whose value is on a line, counted from 1: the decoder
-// tells the line alone. It is "" where there is none.
+// keyAt finds the key whose value is on a line, counted from 1: the decoder gives only the
+// line. It gives "" if there is none.
 func keyAt(doc []byte, row int) string {
 	var section, key string
 	for _, line := range strings.SplitAfterN(string(doc), "\n", row+1)[:row] {
@@ -75,7 +75,7 @@ func keyAt(doc []byte, row int) string {
 	return section + "." + key
 }
 
-// unknownKey says that a key is not one, and which it may have been meant to be.
+// unknownKey words the error about an unknown key, with the key that was perhaps meant.
 func unknownKey(key string) string {
 	if near := nearest(key, settingKeys()); near != "" {
 		return fmt.Sprintf("unknown key %s; did you mean %s?", key, near)

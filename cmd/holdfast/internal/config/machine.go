@@ -10,16 +10,15 @@ import (
 	"github.com/pbnjay/memory"
 )
 
-// Machine is what there is for the process to use.
+// Machine is what the process may use.
 type Machine struct {
-	Memory uint64 // bytes
-	Files  uint64 // that it may have open
+	Memory uint64 // in bytes
+	Files  uint64 // how many it may have open
 }
 
-// ThisMachine asks the system. The memory is that of the host, or what the
-// process's cgroup may have of it, as systemd's MemoryMax and containers set
-// it. Go has raised the limit of open files to the hard one when the process
-// started, as Kubo does.
+// ThisMachine asks the system. The memory is that of the host, or the limit of the process's
+// cgroup if that is lower: systemd's MemoryMax and containers set it. When the process
+// started, Go raised the limit of open files to the hard limit.
 func ThisMachine(log *slog.Logger) (Machine, error) {
 	m := Machine{Memory: memory.TotalMemory()}
 	limit, err := memlimit.FromCgroup()
@@ -27,7 +26,7 @@ func ThisMachine(log *slog.Logger) (Machine, error) {
 	case err == nil:
 		m.Memory = min(m.Memory, limit)
 	case errors.Is(err, memlimit.ErrNoLimit), errors.Is(err, memlimit.ErrNoCgroup), errors.Is(err, memlimit.ErrCgroupsNotSupported):
-	default: // such as a container that does not see its cgroup
+	default: // for example in a container that does not see its cgroup
 		log.Debug("cannot tell whether a cgroup limits the memory", "err", err)
 	}
 	var r syscall.Rlimit

@@ -2,7 +2,7 @@ package config
 
 import "strings"
 
-// nearest gives the candidate that s is most likely a misspelling of, or "".
+// nearest gives the candidate that was probably meant by s, or "".
 func nearest(s string, candidates []string) string {
 	best, bestDistance := "", 1+len(s)/4 // a typing error or two in a short word
 	for _, c := range candidates {
@@ -13,7 +13,7 @@ func nearest(s string, candidates []string) string {
 	return best
 }
 
-// editDistance counts the bytes to insert, delete or replace to make b of a.
+// editDistance counts the bytes to insert, delete or replace to turn a into b.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -16,24 +16,24 @@ const (
 	profileLarge   = "large"
 )
 
-// Profile is what the server takes of a machine. docs/benchmarks.md has what
-// each holds while it is idle.
+// Profile is how much of a machine the server uses. docs/benchmarks.md has the memory that
+// an idle server takes with each profile.
 type Profile struct {
 	Limits node.Limits
-	// gcPercent and memoryLimit are for Go's collector. The limit is a soft one,
-	// in bytes: near it the collector works harder.
+	// gcPercent and memoryLimit are for Go's collector. The limit is soft and in bytes: near
+	// it the collector works harder.
 	gcPercent   int
 	memoryLimit uint64
 }
 
-// NewProfile fits a profile to a machine. The name was checked. What is not
-// given to Go is for the pages of the database, which it maps.
+// NewProfile fits the profile of a name, which was checked, to a machine. The memory that Go
+// does not get is for the pages of the database, which maps its files.
 func NewProfile(name string, m Machine) Profile {
-	// HTTP may have half of the files, and the database wants some.
+	// HTTP gets half of the files, peers a quarter, and the database the rest.
 	files := int(min(m.Files, math.MaxInt32)) / 4
 	switch name {
-	case profileSmall: // 512 MiB, of which the system has its part
-		memory := min(m.Memory, 1<<30) // small on a large host, too
+	case profileSmall: // for a host of 512 MiB, which the system needs a part of
+		memory := min(m.Memory, 1<<30) // small on a large host too
 		return Profile{
 			Limits: node.Limits{
 				Memory: max(memory/4, 64<<20), Files: files,
@@ -43,7 +43,7 @@ func NewProfile(name string, m Machine) Profile {
 			gcPercent:   50, // a third more work for a quarter less memory
 			memoryLimit: memory / 2,
 		}
-	case profileLarge: // of its own, with many clients
+	case profileLarge: // for a host that serves nothing else, with many clients
 		return Profile{
 			Limits: node.Limits{
 				Memory: m.Memory / 2, Files: files,
@@ -65,8 +65,8 @@ func NewProfile(name string, m Machine) Profile {
 	}
 }
 
-// Apply is for the whole process: it sets what Go's collector goes by, but
-// nothing that the operator set for Go by GOGC and GOMEMLIMIT.
+// Apply sets the percentage and the memory limit of Go's collector, for the whole process.
+// If the operator set GOGC or GOMEMLIMIT, that value stays.
 func (p Profile) Apply(getenv func(string) string) {
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(p.gcPercent)
@@ -76,8 +76,7 @@ func (p Profile) Apply(getenv func(string) string) {
 	}
 }
 
-// GCPercent is what Apply gives Go's collector for its percentage; 0 if the operator set
-// GOGC, which then holds.
+// GCPercent is the percentage that Apply sets. It is 0 if the operator set GOGC.
 func (p Profile) GCPercent(getenv func(string) string) int {
 	if getenv("GOGC") != "" {
 		return 0
@@ -85,7 +84,7 @@ func (p Profile) GCPercent(getenv func(string) string) int {
 	return p.gcPercent
 }
 
-// Log states in a line what the server goes by.
+// Log logs the limits of the server in one line.
 func (p Profile) Log(log *slog.Logger, name string, m Machine, httpConnections, workers int) {
 	log.Info("limits", "profile", name,
 		"memory", text.RoughSize(m.Memory), "open_files", m.Files,
@@ -103,10 +102,9 @@ func heapLimit() string {
 	return text.RoughSize(uint64(limit))
 }
 
-// profileDefaults changes defaults to those of a profile; what is not the
-// profile's stays.
+// profileDefaults changes the defaults that depend on the profile.
 func profileDefaults(c *Config, profile string) {
 	if profile == profileSmall {
-		c.Pin.Workers = 4 // each has batches of 8 MiB in hand, and remembers what it saw
+		c.Pin.Workers = 4 // each holds batches of 8 MiB, and remembers the blocks that it saw
 	}
 }

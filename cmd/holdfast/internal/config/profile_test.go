@@ -29,7 +29,7 @@ func TestProfiles(t *testing.T) {
 	if small.memoryLimit+small.Limits.Memory > 512*MiB {
 		t.Errorf("more than all of the memory is given away: %+v", small)
 	}
-	// Nobody has to have a machine of that size for a profile's sake.
+	// A profile must not need a machine of that size.
 	for _, name := range []string{profileSmall, profileDefault, profileLarge} {
 		if p := NewProfile(name, Machine{Memory: 256 * MiB, Files: math.MaxUint64}); p.Limits.Memory > 256*MiB || p.Limits.Files <= 0 {
 			t.Errorf("%s on 256 MiB: %+v", name, p)
@@ -37,7 +37,7 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-// What the operator says of Go's collector holds.
+// What the operator sets for Go's collector stays.
 func TestProfileLeavesTheOperatorsOwn(t *testing.T) {
 	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(math.MaxInt64)
 	defer func() { debug.SetGCPercent(percent); debug.SetMemoryLimit(limit) }()
@@ -65,7 +65,7 @@ func TestProfileLeavesTheOperatorsOwn(t *testing.T) {
 	}
 }
 
-// A profile's defaults are below everything that is set.
+// Everything that is set wins over the defaults of a profile.
 func TestProfileDefaults(t *testing.T) {
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	AddConfigFlags(flags)

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// setting is one key of the configuration and where its value is.
+// setting is one key of the configuration, and the field that has its value.
 type setting struct {
 	key   string // section.key
 	value reflect.Value
@@ -19,7 +19,7 @@ type setting struct {
 	usage string
 }
 
-// settings lists every key, with values that are the fields of c.
+// settings lists every key. The values are the fields of c, so that they can be set.
 func settings(c *Config) []setting {
 	var all []setting
 	root := reflect.ValueOf(c).Elem()
@@ -53,17 +53,17 @@ func findSetting(key string) (setting, bool) {
 	return setting{}, false
 }
 
-// env is the variable that sets it: http.listen is HOLDFAST_HTTP_LISTEN.
+// env is the variable that sets the key: HOLDFAST_HTTP_LISTEN for http.listen.
 func (s setting) env() string {
 	return "HOLDFAST_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
 }
 
-// flagName is http.public_url's http-public-url.
+// flagName is the flag that sets the key: http-public-url for http.public_url.
 func (s setting) flagName() string {
 	return strings.NewReplacer(".", "-", "_", "-").Replace(s.key)
 }
 
-// want says what values there are, after "want ".
+// want says which values are right, for after the word "want".
 func (s setting) want() string {
 	switch s.value.Interface().(type) {
 	case Duration:
@@ -80,8 +80,8 @@ func (s setting) want() string {
 	return "a string"
 }
 
-// set takes the value as the environment and flags have it: lists are separated
-// by commas, and an empty string is an empty list.
+// set reads a value of the environment or of a flag. Commas separate the items of a list,
+// and an empty string is an empty list.
 func (s setting) set(text string) error {
 	if u, ok := s.value.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return u.UnmarshalText([]byte(text))
@@ -121,8 +121,8 @@ func (s setting) String() string {
 	return fmt.Sprint(s.value.Interface())
 }
 
-// settingFlag is a setting as pflag takes it. It remembers the text: the value
-// is set after the file and the environment were read.
+// settingFlag makes a setting a flag. It keeps the text, since the value is set later: after
+// the file and the environment.
 type settingFlag struct {
 	setting
 	text *string
@@ -146,12 +146,12 @@ func (f settingFlag) Type() string {
 	return f.value.Type().Name()
 }
 
-// IsBoolFlag lets pflag take --flag alone for --flag=true.
+// IsBoolFlag makes pflag read --flag as --flag=true.
 func (f settingFlag) IsBoolFlag() bool { return f.value.Kind() == reflect.Bool }
 
 // AddConfigFlags adds a flag for each of the common keys.
 func AddConfigFlags(flags *pflag.FlagSet) {
-	shown := Default() // the flags' own, for their defaults
+	shown := Default() // whose values are the flags' defaults
 	for _, s := range settings(&shown) {
 		if !s.flag {
 			continue
@@ -163,16 +163,15 @@ func AddConfigFlags(flags *pflag.FlagSet) {
 	}
 }
 
-// Load reads everything that configures the server: flags over the
-// environment over the file over the defaults. path "" is no file, and flags may
-// be nil. warnings
-// are for the log, once there is one.
+// Load reads the configuration: flags win over the environment, which wins over the file,
+// which wins over the defaults. path "" is no file. flags may be nil. The caller logs the
+// warnings. With an error, c has what was read before it.
 func Load(path string, environ []string, flags *pflag.FlagSet) (c Config, warnings []string, err error) {
 	c = Default()
 	if warnings, err = overlayConfig(&c, path, environ, flags); err != nil {
 		return c, nil, err
 	}
-	// Now that the profile is known, so are its defaults.
+	// Now the profile is known, and with it its defaults.
 	if profile := c.Node.Profile; profile != profileDefault {
 		c = Default()
 		profileDefaults(&c, profile)
@@ -186,7 +185,7 @@ func Load(path string, environ []string, flags *pflag.FlagSet) (c Config, warnin
 	return c, append(warnings, c.warnings()...), nil
 }
 
-// overlayConfig sets what the file, the environment and the flags say.
+// overlayConfig sets what the file, the environment and the flags set.
 func overlayConfig(c *Config, path string, environ []string, flags *pflag.FlagSet) (warnings []string, err error) {
 	if path != "" {
 		if err := readConfigFile(path, c); err != nil {
@@ -212,9 +211,9 @@ func overlayConfig(c *Config, path string, environ []string, flags *pflag.FlagSe
 	return warnings, nil
 }
 
-// readEnv overlays HOLDFAST_SECTION_KEY variables. One that looks like a
-// setting and is none gets a warning and not an error: Kubernetes gives a pod
-// such names for every service whose name begins with holdfast.
+// readEnv overlays the HOLDFAST_SECTION_KEY variables. One that is not a setting gives a
+// warning and not an error: Kubernetes sets such variables in a pod for every service whose
+// name begins with holdfast.
 func readEnv(environ []string, c *Config) (warnings []string, err error) {
 	all := settings(c)
 	byEnv := make(map[string]setting, len(all))
@@ -249,7 +248,7 @@ const (
 	EnvConfig = "HOLDFAST_CONFIG" // the TOML file, as --config
 )
 
-// LogConfigWarnings says what Load had to say.
+// LogConfigWarnings logs the warnings of Load.
 func LogConfigWarnings(log *slog.Logger, warnings []string) {
 	for _, w := range warnings {
 		log.Warn(w)

@@ -5,17 +5,27 @@ import (
 	"net/url"
 )
 
-// Public is where clients find a server of that configuration; "" if that is
-// its address, as far as it is known.
+// Public is the base URL of the server for clients, if the configuration has one. "" says
+// that clients use the address of the listener.
 func (c HTTP) Public() string {
 	if c.PublicURL == "" && c.TLS == TLSACME {
-		return "https://" + c.ACMEDomains[0] // the CA was there, on its port 443
+		return "https://" + c.ACMEDomains[0] // its port 443 leads here, or the CA gives no certificate
 	}
 	return c.PublicURL
 }
 
-// ConfiguredURL is where clients find a server of that configuration, as far
-// as that can be known while none runs.
+// PublicName is the host name by which clients reach the server, and which its certificate
+// is for. It is "" if there is none, or an IP address in its place.
+func (c HTTP) PublicName() string {
+	u, err := url.Parse(c.Public())
+	if err != nil || isAddress(u.Hostname()) {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// ConfiguredURL is the base URL of a server that does not run: Public, else the configured
+// address.
 func ConfiguredURL(c HTTP) string {
 	if base := c.Public(); base != "" {
 		return base
@@ -35,7 +45,7 @@ const (
 	TLSACME  = "acme"
 )
 
-// Scheme is that of the URLs of a server with that configuration.
+// Scheme is the scheme of the server's URLs.
 func (c HTTP) Scheme() string {
 	if c.TLS == TLSOff {
 		return "http"

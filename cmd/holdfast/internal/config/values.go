@@ -10,13 +10,13 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Duration is a time.Duration that is written as Go writes them, with days
-// besides: "90s", "12h", "30d", "1d12h". It is never negative.
+// Duration is a time.Duration that may be written with days: "90s", "12h", "30d", "1d12h".
+// It is never negative.
 type Duration time.Duration
 
 const day = 24 * time.Hour
 
-// UnmarshalText reads a duration; a bare "0" is one too.
+// UnmarshalText reads a duration. A bare "0" is a duration too.
 func (d *Duration) UnmarshalText(text []byte) error {
 	s := string(text)
 	days, rest, hasDays := strings.Cut(s, "d")
@@ -70,7 +70,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String is exact: it takes the largest unit of which there is a whole number.
+// String is exact: it uses the largest unit that gives a whole number.
 func (s Size) String() string {
 	for _, u := range []struct {
 		name string

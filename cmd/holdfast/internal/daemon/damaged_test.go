@@ -18,10 +18,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 )
 
-// spoilRecord writes nonsense under the first key of a database that begins so.
+// spoilRecord writes nonsense under the first key of a database with a prefix.
 func spoilRecord(t *testing.T, dir string, prefix ...byte) {
 	t.Helper()
-	// As the store has it, its tables are not compressed.
+	// Like in the store, tables are not compressed.
 	db, err := badger.Open(badger.DefaultOptions(filepath.Join(dir, "db")).WithLogger(nil).WithCompression(options.None))
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func withCore(t *testing.T, d *datadir.Dir, fn func(*core)) {
 	}
 }
 
-// Over HTTP the login to an account that cannot be read is a fault of the server's, told so.
+// Over HTTP a login to an account that cannot be read is answered as a fault of the server.
 func TestLoginToDamagedAccount(t *testing.T) {
 	const password = "correct horse battery"
 	d := testDataDir(t)
@@ -103,7 +103,7 @@ func TestLoginToDamagedAccount(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &session); err != nil || status != http.StatusOK {
 		t.Fatalf("bob: %d %s", status, body)
 	}
-	// Who is an admin sees both.
+	// An admin sees both.
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/api/admin/accounts", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ func newDeniedRig(t *testing.T) *deniedRig {
 	return &deniedRig{p, t, lines, filepath.Join(lists, "mine.deny"), source, a.ID, token}
 }
 
-// deny makes the list what is given, and waits until it counts.
+// deny writes the list, and waits until it is in effect.
 func (r *deniedRig) deny(cs ...cid.Cid) {
 	r.t.Helper()
 	var text strings.Builder
@@ -97,7 +97,7 @@ func (r *deniedRig) post(c cid.Cid) (*http.Response, []byte) {
 	return answer, got
 }
 
-// pin asks for a DAG, and gives what there is to know of the request.
+// pin asks for a DAG, and gives the request.
 func (r *deniedRig) pin(c cid.Cid) pin.View {
 	r.t.Helper()
 	answer, body := r.post(c)
@@ -129,7 +129,7 @@ func (r *deniedRig) until(v pin.View, what string, ok func(pin.View) bool) {
 	}
 }
 
-// listed is what `holdfast pin ls` says of a request.
+// listed is the line of `holdfast pin ls` about a request.
 func (r *deniedRig) listed(v pin.View) string {
 	r.t.Helper()
 	pins, err := command(r.t, r.Program).Pins(r.t.Context(), "", []string{"queued", "pinning", "pinned", "failed"})
@@ -145,8 +145,7 @@ func (r *deniedRig) listed(v pin.View) string {
 	return ""
 }
 
-// given asks the server for a block in every way there is, and says what comes
-// of it.
+// given asks the server for a block in every way, and reports whether it is given.
 func (r *deniedRig) given(b blocks.Block) (gateway int, bitswap bool) {
 	r.t.Helper()
 	gateway, _ = get(r.t, r.gateway.url()+"/ipfs/"+b.Cid().String()+"?format=raw")
@@ -156,8 +155,8 @@ func (r *deniedRig) given(b blocks.Block) (gateway int, bitswap bool) {
 		r.t.Fatal(err)
 	}
 	defer peer.Close()
-	// What is not given is waited for in vain; a block that is, and is asked for
-	// at the same time, tells when it would have come.
+	// A denied block never comes. Another block, asked for at the same time, shows when it
+	// would have come.
 	ctx, cancel := context.WithTimeout(r.t.Context(), logtest.Patience)
 	defer cancel()
 	fetch := func(c cid.Cid, a pin.Attempt, done chan<- error) {
@@ -251,7 +250,7 @@ func TestDeniedWhilePinning(t *testing.T) {
 	}
 }
 
-// statusOf is given without a peer of its own.
+// statusOf is for a server without a peer.
 func (r *deniedRig) statusOf(b blocks.Block) (gateway int, served bool) {
 	r.t.Helper()
 	gateway, _ = get(r.t, r.gateway.url()+"/ipfs/"+b.Cid().String()+"?format=raw")
@@ -298,8 +297,8 @@ func TestDeniedAfterPinning(t *testing.T) {
 	}
 }
 
-// A new version of a DAG that shares what is whole here with the old one is not
-// taken either, if something denied is in what they share: walks do not look there.
+// A new version of a DAG is refused too if something denied is in what it shares with the old
+// version: walks do not look there, as it is whole.
 func TestDeniedInWhatIsShared(t *testing.T) {
 	r := newDeniedRig(t)
 	leaf := dagtest.Raw("a leaf")
@@ -323,8 +322,7 @@ func TestDeniedInWhatIsShared(t *testing.T) {
 	r.until(w, "it is pinned when nothing is denied", func(v pin.View) bool { return v.Status == pin.Pinned })
 }
 
-// Who asks for denylists does not run without them; the places where there may
-// be some need not be there.
+// A configured directory of denylists must exist. The directories of "auto" need not.
 func TestOpenDenials(t *testing.T) {
 	p, _ := testProgram(t, testDataDir(t))
 	missing := filepath.Join(t.TempDir(), "missing")

@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/denylist"
 )
 
-// The places that AutoDenylists stands for: a directory of the data directory, and the
-// one for all IPFS software of the machine.
+// The two directories that AutoDenylists stands for: one in the data directory, and the one
+// for all IPFS software of the machine.
 const (
 	denylistsName   = "denylists"
 	systemDenylists = "/etc/ipfs/denylists"
@@ -16,7 +16,7 @@ const (
 
 var _ node.Denylist = (*denylist.Denials)(nil)
 
-// denylistDirs is where the configuration has lists looked for.
+// denylistDirs lists the directories in the configuration.
 func denylistDirs(c config.Denylist, d *datadir.Dir) (dirs []denylist.Dir) {
 	for _, dir := range c.Dirs {
 		if dir == config.AutoDenylists {

@@ -98,8 +98,8 @@ func metricsIn(expr string) []string {
 	return names
 }
 
-// exported are the names that a running server tells, and those that one with
-// routing tells besides.
+// exported are the names of the metrics of a running server, and of those that a server has
+// only with routing.
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
 	_, p, _ := two(t)
@@ -114,7 +114,7 @@ func exported(t *testing.T) map[string]bool {
 		}
 	}
 	add(metricstest.Parse(t, scrape(t, p)))
-	// Everything that the server's collector can tell, with values made up.
+	// Every metric of the server's collector, with invented values.
 	r := prometheus.NewRegistry()
 	r.MustRegister(metrics.NewCollector(func(context.Context) (*metrics.Reading, error) {
 		now := time.Unix(1_800_000_000, 0)
@@ -132,9 +132,9 @@ func exported(t *testing.T) map[string]bool {
 	return names
 }
 
-// The dashboard and the alerts use no name that is not told.
+// The dashboard and the alerts use only metrics that exist.
 func TestDashboardUsesWhatIsTold(t *testing.T) {
-	told := exported(t)
+	exists := exported(t)
 	exprs := expressions(t)
 	if len(exprs) < 30 {
 		t.Fatalf("the dashboard has %d expressions", len(exprs))
@@ -147,8 +147,8 @@ func TestDashboardUsesWhatIsTold(t *testing.T) {
 		}
 		for _, name := range names {
 			used[name] = true
-			if !told[name] {
-				t.Errorf("the dashboard uses %s, which is not told: %s", name, e)
+			if !exists[name] {
+				t.Errorf("the dashboard uses %s, which no server has: %s", name, e)
 			}
 		}
 	}
@@ -161,11 +161,11 @@ func TestDashboardUsesWhatIsTold(t *testing.T) {
 		t.Fatalf("the alerts have the metrics %v", names)
 	}
 	for _, name := range names {
-		if !told[name] {
-			t.Errorf("the alerts use %s, which is not told", name)
+		if !exists[name] {
+			t.Errorf("the alerts use %s, which no server has", name)
 		}
 	}
-	// What is ours is there to be looked at.
+	// Every metric of ours is in the dashboard.
 	descs := make(chan *prometheus.Desc, 1000)
 	metrics.NewCollector(nil).Describe(descs)
 	close(descs)

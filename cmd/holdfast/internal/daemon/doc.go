@@ -1,4 +1,4 @@
-// Package daemon puts a server together, as a value that main and tests both start
-// ([Program]), and what a command uses in its place while no server runs ([Connect]).
-// It alone knows all of the parts, and holds what lies between them.
+// Package daemon puts a server together from its parts: [Program], which main and tests
+// start. It also gives commands a client for the server, or for the store itself while no
+// server runs: [Connect]. No other package knows all parts.
 package daemon

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 )
 
-// Where operators read what there is to name.
+// The files that operators read.
 const (
 	readmeFile  = "../../../../README.md"
 	guideFile   = "../../../../docs/guide.md"
@@ -29,7 +29,7 @@ var (
 	namedPath     = regexp.MustCompile("(?:^|[ `\"'(]|:[0-9]+)((?:~|/|[a-z]+/)[A-Za-z0-9._/-]*[A-Za-z0-9/]|[A-Za-z*.]+\\.(?:key|deny|toml|md))")
 	namedInData   = regexp.MustCompile("[`\"]([a-z.]+)[`\"][,a-z ]* in(?:to)? the data\\s+directory")
 	namedKey      = regexp.MustCompile("`((?:http|node|pin|store|auth|provide|gateway|denylist|metrics|log)\\.[a-z_]+)\\b")
-	anyMultiaddr  = regexp.MustCompile(`^/(ip4|ip6|dns4|p2p|key|base16)\b`)
+	anyMultiaddr  = regexp.MustCompile(`^/(ip4|ip6|dns4|tls|p2p|key|base16)\b`)
 )
 
 // documented are the flags, variables, files, paths and addresses that a text names. In a
@@ -56,8 +56,8 @@ func documented(text string) (names []string) {
 	return names
 }
 
-// elsewhere are what is named and not tried by a script: by which test it is, of this
-// package or of a file from the root of the repository, or whose it is.
+// elsewhere has the names that no script tries. For each it has the test that tries it, with
+// its file, or says whose name it is.
 var elsewhere = map[string]string{
 	"--background":                         "Kubo's",
 	"CAP_NET_BIND_SERVICE":                 "systemd's",
@@ -85,7 +85,12 @@ var elsewhere = map[string]string{
 	"/backup/holdfast":                     "the operator's",
 	"/backup/holdfast-2026-11-22":          "the operator's",
 	"~/.local/share/holdfast":              "cmd/holdfast/testdata/script/documented.txtar home/.local/share/holdfast",
+	"/backup/pins":                         "the operator's",
+	"docs/backup.md":                       "docs/backup.md",
+	"AWS_ACCESS_KEY_ID":                    "e2e/s3/backup_test.go AWS_ACCESS_KEY_ID",
+	"AWS_SECRET_ACCESS_KEY":                "e2e/s3/backup_test.go AWS_SECRET_ACCESS_KEY",
 	"docs/benchmarks.md":                   "docs/benchmarks.md",
+	"docs/codecs.md":                       "docs/codecs.md",
 	"docs/architecture.md":                 "docs/architecture.md",
 	"docs/surprises.md":                    "docs/surprises.md",
 	"CHANGELOG.md":                         "CHANGELOG.md",
@@ -93,8 +98,8 @@ var elsewhere = map[string]string{
 	"*.deny":                               "cmd/holdfast/testdata/script/denylists.txtar mine.deny",
 }
 
-// Whatever a text names to operators is tried from the state of an empty machine: a
-// script has it in a line that does something, or a row above says where it is tried.
+// Everything that these files name is tried on an empty machine. Either a script has the name
+// in a line that does something, or a row above says where it is tried.
 func TestDocumentedPlacesWork(t *testing.T) {
 	scripts, err := filepath.Glob("../../testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
@@ -154,8 +159,8 @@ func readText(t *testing.T, path string) string {
 	return string(b)
 }
 
-// otherValues has for each key of config.example.toml a value that is not the default,
-// as TOML, and what of other keys it needs. A server is started with each.
+// otherValues has another value than the default for each key of config.example.toml, as
+// TOML, with the other keys that it needs. A server is started with each.
 func otherValues(t *testing.T) map[string]string {
 	dir := t.TempDir()
 	file := func(name string, content []byte) string {
@@ -189,6 +194,7 @@ func otherValues(t *testing.T) map[string]string {
 
 		"node.listen":                  `["/ip4/127.0.0.1/udp/0/quic-v1"]`,
 		"node.announce":                `["/dns4/pins.example.com/tcp/4040"]`,
+		"node.append_announce":         `["/dns4/pins.example.com/tcp/443/tls/ws"]`,
 		"node.bootstrap":               peer,
 		"node.routing":                 `"none"`,
 		"node.delegated_routers":       `["https://router.example.com"]`,
@@ -211,6 +217,7 @@ func otherValues(t *testing.T) map[string]string {
 
 		"pin.workers":        `2`,
 		"pin.stall_timeout":  `"1m"`,
+		"pin.keep_partial":   `"2h"`,
 		"pin.max_dag_bytes":  `"1GiB"`,
 		"pin.max_dag_blocks": `1000`,
 		"pin.max_block_size": `"1MiB"`,
@@ -228,6 +235,13 @@ func otherValues(t *testing.T) map[string]string {
 		"auth.refresh_token_ttl": `"2d"`,
 		"auth.audit_keep":        `"0"`,
 
+		"backup.to":          fmt.Sprintf("%q", filepath.Join(dir, "backups")),
+		"backup.key_file":    keyFile, // it is read when a backup is made
+		"backup.every":       `"12h"`,
+		"backup.keep_last":   `3`,
+		"backup.keep_within": `"1d"`,
+		"backup.server_keys": `true`,
+
 		"gateway.listen":       `"127.0.0.1:0"`,
 		"gateway.max_requests": `4`,
 		"denylist.dirs":        fmt.Sprintf("[%q]", lists),
@@ -237,8 +251,7 @@ func otherValues(t *testing.T) map[string]string {
 	}
 }
 
-// Every key that is documented has a value with which a server starts that has nothing
-// but that in its file, on a data directory that was not there.
+// With each documented key alone in its file, a server starts on a new data directory.
 func TestDocumentedKeysWork(t *testing.T) {
 	values := otherValues(t)
 	for section, keys := range documentedKeys(t) {
@@ -273,7 +286,7 @@ func startWith(t *testing.T, key, value string) {
 	if err := os.WriteFile(file, []byte(key+" = "+value+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// What a test must not do, leave the machine, is as in other tests, but for the key.
+	// As in other tests nothing leaves the machine. The variable of the key is left out.
 	variable := "HOLDFAST_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 	environ := slices.DeleteFunc([]string{
 		"HOLDFAST_HTTP_LISTEN=127.0.0.1:0",

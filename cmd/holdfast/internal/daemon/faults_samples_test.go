@@ -8,18 +8,17 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// sample is a good request to a route, by which the route's handler comes to what is
-// beneath it.
+// sample is a good request to a route: with it the handler calls the parts beneath it.
 type sample struct {
 	body, query string
-	// static: nothing is beneath it that can fail. It answers as ever.
+	// static: the route has nothing beneath it that can fail, and answers as always.
 	static bool
-	// lines: the answer's status is sent before anything can fail; the fault is its
-	// last line, and the status of a client that hung up stays as it was.
+	// lines: the status is sent before anything can fail. A fault is the last line of the
+	// answer, and if the client hangs up the status stays.
 	lines bool
 	// faultIs is the status that stands for a fault by its meaning; 0 is 500.
 	faultIs int
-	// bare: beneath it is nothing that knows of the client.
+	// bare: nothing beneath the route knows about the client.
 	bare bool
 }
 
@@ -126,6 +125,7 @@ func samples(refresh, email string) map[string]map[string]sample {
 			"GET /api/admin/store/stats":            {},
 			"POST /api/admin/store/reclaim":         {lines: true},
 			"POST /api/admin/store/verify":          {lines: true},
+			"POST /api/admin/store/backup":          {body: `{"to":"/x"}`, lines: true},
 			"POST /api/psa/pins/:requestid/retry":   {},
 		}),
 		"gateway": {

@@ -35,10 +35,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/rpc"
 )
 
-// secretCause is why everything beneath the handlers fails.
+// secretCause is the error of everything beneath the handlers.
 const secretCause = "the disk is made of cheese"
 
-// broken is what is beneath the handlers. Each call to it fails as it is told to.
+// broken is beneath the handlers. Each call to it fails in the way that the test sets.
 type broken struct {
 	mu      sync.Mutex
 	fail    func() error    // nil: nothing fails
@@ -111,6 +111,9 @@ func (b brokenStore) Reclaim(context.Context, func(admin.StoreProgress)) (admin.
 func (b brokenStore) Verify(context.Context, bool, admin.VerifyWatch) (admin.VerifyReport, error) {
 	return admin.VerifyReport{}, b.call()
 }
+func (b brokenStore) Backup(context.Context, admin.NewBackup, func(admin.StoreProgress)) (admin.Backup, error) {
+	return admin.Backup{}, b.call()
+}
 func (b brokenStore) Adopt(context.Context, string, string) (adopted, left int, err error) {
 	return 0, 0, b.call()
 }
@@ -124,13 +127,13 @@ func (b brokenBlocks) Has(context.Context, cid.Cid) (bool, error)         { retu
 func (b brokenBlocks) GetSize(context.Context, cid.Cid) (int, error)      { return 1, b.call() }
 func (b brokenBlocks) Get(context.Context, cid.Cid) (blocks.Block, error) { return nil, b.call() }
 
-// faultRig serves every router over TCP, as the program does, on what is broken.
+// faultRig serves every router over TCP, as the program does, over broken parts.
 type faultRig struct {
 	*broken
 	lines    *logtest.Lines
 	accounts *authtest.Accounts
 	access   string
-	told     *toldState // by the probes
+	logged   *loggedState // by the probes
 	samples  map[string]map[string]sample
 	routes   map[string][]string // of each router, "METHOD pattern"
 	servers  map[string]*httptest.Server
@@ -172,9 +175,9 @@ func newFaultRig(t *testing.T) *faultRig {
 	probes := probes{
 		healthy: b.probe, storable: b.probe, writable: b.probe, sound: b.call, openable: b.call,
 		blocked: func() bool { return false }, listening: func() bool { return true },
-		draining: new(atomic.Bool), told: new(toldState), log: log,
+		draining: new(atomic.Bool), logged: new(loggedState), log: log,
 	}
-	r.told = probes.told
+	r.logged = probes.logged
 	api, err := (&api{
 		cfg: config.Default().HTTP, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,
 		delegates: func() []string {
@@ -191,7 +194,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	}
 	operator, err := (&admin.Server{
 		Auth: service, Pins: brokenPins{b}, Running: true, Endpoint: func() string { return "" }, Log: log,
-		Store: brokenStore{b},
+		Store: brokenStore{b}, Backups: brokenStore{b},
 	}).Handler()
 	if err != nil {
 		t.Fatal(err)
@@ -259,7 +262,7 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *statusWriter) Flush()                      { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
-// request makes the sample's.
+// request makes the request of a sample.
 func (r *faultRig) request(t *testing.T, ctx context.Context, router, route string, s sample) *http.Request {
 	t.Helper()
 	method, path, _ := strings.Cut(route, " ")
@@ -283,10 +286,10 @@ func (r *faultRig) request(t *testing.T, ctx context.Context, router, route stri
 	return req
 }
 
-// ask sends a request, with what is beneath failing so.
+// ask sends a request, while everything beneath fails with fail.
 func (r *faultRig) ask(t *testing.T, req *http.Request, fail func() error) (*http.Response, []byte, error) {
 	t.Helper()
-	// The token is known, so that it is the handler that fails, and not who lets in.
+	// The token is known already, so that the handler fails and not the authentication.
 	if req.Header.Get("Authorization") != "" {
 		warm, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.servers["api"].URL+authhttp.MePath, nil)
 		if err != nil {
@@ -337,15 +340,15 @@ func (r *faultRig) sampleOf(t *testing.T, router, route string) (s sample, head 
 	return s, head
 }
 
-// Every route of every router tells a fault of the server's by a status, by its API's
-// own body and by a request id, under which the log has the cause, once; and a client
-// that hung up it tells from a fault.
+// Every route of every router answers a fault of the server with a status, the error body of
+// its API, and a request id. The log has the cause under this id, once. A client that hung up
+// is not a fault.
 func TestEveryFaultIsTold(t *testing.T) {
 	r := newFaultRig(t)
 	modes := map[string]func() error{
 		"error": func() error { return errors.New(secretCause) },
 		"panic": func() error { panic(secretCause) },
-		// The cause of an internal deadline or cancellation is none of the client's.
+		// An internal deadline or cancellation is not the client's doing.
 		"cancelled": func() error { return fmt.Errorf("%s: %w", secretCause, context.Canceled) },
 	}
 	for router, routes := range r.routes {
@@ -368,7 +371,7 @@ func TestEveryFaultIsTold(t *testing.T) {
 }
 
 func (r *faultRig) expectFault(t *testing.T, router, route string, s sample, head bool, fail func() error) {
-	r.told.tell(slog.New(slog.DiscardHandler), "", nil)
+	r.logged.update(slog.New(slog.DiscardHandler), "", nil)
 	from := len(r.lines.String())
 	answer, body, err := r.ask(t, r.request(t, t.Context(), router, route, s), fail)
 	if err != nil {
@@ -413,7 +416,7 @@ func (r *faultRig) expectFault(t *testing.T, router, route string, s sample, hea
 	}
 }
 
-// expectBody holds an answer of 500 against the API's own form.
+// expectBody compares an answer of 500 with the error body of the API.
 func expectBody(t *testing.T, router, route string, body []byte) {
 	t.Helper()
 	var f struct {

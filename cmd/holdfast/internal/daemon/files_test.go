@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// What is left for others is what the database does not open.
+// The files of the database are subtracted.
 func TestFilesOfTheDatabase(t *testing.T) {
 	d := testDataDir(t)
 	if err := os.Mkdir(d.File(databaseDir), 0o700); err != nil {
@@ -28,10 +28,10 @@ func TestFilesOfTheDatabase(t *testing.T) {
 	if err != nil || n != 43 {
 		t.Fatalf("the database has %d files, %v", n, err)
 	}
-	if m, err := setFilesAside(config.Machine{Files: n + leastFiles}, d); err != nil || m.Files != leastFiles {
+	if m, err := setFilesAside(config.Machine{Files: n + otherFiles}, d); err != nil || m.Files != otherFiles {
 		t.Errorf("with enough of them %d are left, %v", m.Files, err)
 	}
-	want := fmt.Sprintf("64 files may be open, and %d are needed: %d for the database, and %d for everything else", n+leastFiles, n, leastFiles)
+	want := fmt.Sprintf("the process may open 64 files, and needs %d: %d for the database, and %d for everything else", n+otherFiles, n, otherFiles)
 	if _, err := setFilesAside(config.Machine{Files: 64}, d); err == nil || err.Error() != want {
 		t.Errorf("with too few the error is %v, want %s", err, want)
 	}
@@ -50,7 +50,7 @@ func TestRoomForFiles(t *testing.T) {
 	}
 }
 
-// That the open files cannot be counted is not that there are too many. It is logged once.
+// If the open files cannot be counted, that is logged once, and the server stays ready.
 func TestFilesThatCannotBeCounted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "no directory")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
-// firstEmail is the address of the account that a first start makes. No mail
-// is ever sent to it.
+// firstEmail is the address of the account that a first start makes. Nobody sends mail to
+// it.
 const firstEmail = "admin@localhost"
 
-// greet sees to a server that has no account yet.
+// greet makes the first account if a terminal can show it. Else it logs how to make one.
 func (p *Program) greet(ctx context.Context) error {
 	all, err := p.core.auth.ListAccounts(ctx)
 	if err != nil {
@@ -37,8 +37,8 @@ func (p *Program) addUserLine() string {
 	return fmt.Sprintf("%s user add EMAIL --admin --data %s", cmp.Or(p.Command, "holdfast"), text.ShellQuote(p.Data.Shown))
 }
 
-// firstAccount makes an admin account and tells of it, once: the password and
-// the token are kept nowhere.
+// firstAccount makes an admin account and prints its password and a token. They are kept
+// nowhere, so they cannot be shown again.
 func (p *Program) firstAccount(ctx context.Context, w io.Writer) error {
 	password := rand.Text() // 128 bits
 	a, err := p.core.auth.AddAccount(ctx, auth.NewAccount{Email: firstEmail, Password: password, Admin: true})
@@ -50,7 +50,7 @@ func (p *Program) firstAccount(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("make the first token: %w", err)
 	}
 	_, err = fmt.Fprintf(w, `
-This is a new server, so an admin account was made. It is shown only now:
+This server is new, so an admin account was made. This is not shown again:
 
     address   %s
     password  %s
@@ -63,7 +63,7 @@ To pin from Kubo:
 	return err
 }
 
-// endpoint is where clients find the pinning service.
+// endpoint is the URL of the pinning service for clients.
 func (p *Program) endpoint() string {
 	base := p.Config.HTTP.Public()
 	if base == "" {
@@ -72,5 +72,5 @@ func (p *Program) endpoint() string {
 	return endpointAt(base)
 }
 
-// endpointAt is the pinning service of a base URL.
+// endpointAt is the URL of the pinning service of a server with that base URL.
 func endpointAt(base string) string { return strings.TrimSuffix(base, "/") + PSAPath + "/" }

@@ -8,22 +8,22 @@ import (
 )
 
 const (
-	// paceLook is how often the collector's percentage is fitted to what is alive: a heap
-	// that grows as fast as requests can be posted takes seconds to double.
+	// paceLook is how often the percentage is adjusted to what is alive. Even if requests
+	// come as fast as possible, a heap takes seconds to double.
 	paceLook = time.Second
-	// paceRoom is how much may come to what is alive before the next collection. As long as
-	// less than that is alive nothing changes. docs/benchmarks.md has the memory that
-	// waiting requests take with it.
+	// paceRoom is how many bytes may be added to what is alive before the next collection.
+	// If less than that is alive, nothing changes. docs/benchmarks.md has the memory that
+	// waiting requests then take.
 	paceRoom = 64 << 20
-	// paceMin is the smallest part of the profile's percentage, in percent: below it the
-	// collector would work more than it saves.
+	// paceMin limits the reduction, in percent of the profile's percentage. Below it the
+	// collector would cost more than it saves.
 	paceMin = 50
-	// paceStep is the smallest change that is worth stopping all goroutines for an instant.
+	// paceStep is the smallest change that is worth the short stop of all goroutines.
 	paceStep = 5
 )
 
-// gcPace bounds what Go's collector leaves uncollected. By itself Go lets the heap double,
-// so that a large heap wastes as much memory as it has alive.
+// gcPace limits how much garbage Go's collector leaves. By itself Go lets the heap double, so
+// that a large heap wastes as much memory as it uses.
 type gcPace struct {
 	percent int           // of the profile
 	alive   func() uint64 // bytes that the last collection found alive
@@ -31,12 +31,12 @@ type gcPace struct {
 	now     int // what set was last called with
 }
 
-// newGCPace is for this process. percent is what the collector goes by already.
+// newGCPace is for this process. percent is the percentage that is set already.
 func newGCPace(percent int) *gcPace {
 	return &gcPace{percent: percent, now: percent, alive: aliveMemory, set: func(percent int) { debug.SetGCPercent(percent) }}
 }
 
-// run fits the percentage until ctx ends, and then sets the profile's again.
+// run adjusts the percentage until ctx ends, and then restores that of the profile.
 func (p *gcPace) run(ctx context.Context) {
 	ticker := time.NewTicker(paceLook)
 	defer ticker.Stop()
@@ -60,8 +60,8 @@ func (p *gcPace) look() {
 	p.set(want)
 }
 
-// paced is the percentage by which the heap grows no more than paceRoom beyond what is
-// alive, within its bounds.
+// paced is the percentage with which the heap grows by no more than paceRoom, but no lower
+// than paceMin allows.
 func paced(percent int, alive uint64) int {
 	if alive*uint64(percent)/100 <= paceRoom {
 		return percent

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A small heap may double, a large one grows by a bounded part, and the collector is told
-// only of what makes a difference.
+// A small heap may double, a large one grows by a limited part, and the percentage is set only
+// if that makes a difference.
 func TestGCPace(t *testing.T) {
 	const mib = 1 << 20
 	for _, c := range []struct {

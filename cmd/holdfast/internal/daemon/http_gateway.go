@@ -16,11 +16,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/gateway"
 )
 
-// gatewayConns is how many connections the gateway has for each request that it
-// answers at the same time: most wait for their client's next one.
+// gatewayConns is how many connections the gateway may have for each request that it answers
+// at the same time: most connections wait for the next request.
 const gatewayConns = 8
 
-// gatewayServer is the gateway on its own address. A nil one is none.
+// gatewayServer is the gateway on its own address. nil says that there is none.
 type gatewayServer struct {
 	http     *http.Server
 	listener net.Listener
@@ -33,7 +33,7 @@ func (g *gatewayServer) server() *http.Server {
 	return g.http
 }
 
-// url is where programs on this host reach it; "" if there is none.
+// url is the base URL for programs on this host, or "" if there is no gateway.
 func (g *gatewayServer) url() string {
 	if g == nil {
 		return ""
@@ -51,17 +51,17 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	most := httpd.MaxConns(gatewayConns*c.MaxRequests, p.Machine.Files, p.Log)
+	limit := httpd.MaxConns(gatewayConns*c.MaxRequests, p.Machine.Files, p.Log)
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return hint.Add(fmt.Errorf("serve the gateway on %s: %w", c.Listen, err),
-			"gateway.listen sets the address; port 0 takes a free one, and an empty one serves none")
+			"gateway.listen sets the address; port 0 takes a free port, and an empty address switches the gateway off")
 	}
-	conns := httpd.NewConnLimit(most, httpd.ProxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
+	conns := httpd.NewConnLimit(limit, httpd.ProxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
 	server := httpd.NewServer(conns.Count(httpd.Secure(router)), p.Log)
 	server.ConnContext = conns.Context
-	// A DAG takes as long as it has blocks; who takes nothing is cut off by the
-	// connection and by the handler.
+	// A DAG of many blocks takes long. The connection and the handler cut off a client that
+	// takes nothing.
 	server.WriteTimeout = gateway.MaxDuration
 	p.gateway = &gatewayServer{http: server, listener: l}
 	p.serve(server, conns.Listen(l))
@@ -69,7 +69,7 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	return nil
 }
 
-// gatewayRouter serves the blocks, but for denied paths.
+// gatewayRouter serves the blocks, except for denied paths.
 func (p *Program) gatewayRouter(blocks blockstore.Blockstore, denied func(path string) error) (*echo.Echo, error) {
 	handler, err := gateway.New(gateway.Config{
 		Blocks: blocks, DeniedPath: denied, MaxRequests: p.Config.Gateway.MaxRequests, Logger: p.Log,
@@ -77,7 +77,7 @@ func (p *Program) gatewayRouter(blocks blockstore.Blockstore, denied func(path s
 	if err != nil {
 		return nil, err
 	}
-	// It is logged, and secured against browsers, as the API is.
+	// Logs, client addresses and faults are as in the API.
 	e := echo.New()
 	e.IPExtractor = httpd.ClientIP(p.Config.HTTP.TrustedProxies)
 	e.HTTPErrorHandler = answerFault(p.Log, "there is nothing at this path")

@@ -24,7 +24,7 @@ import (
 // PSAPath is the base path of the Pinning Services API.
 const PSAPath = "/api/psa"
 
-// api is what is served over TCP.
+// api is what the server offers over TCP.
 type api struct {
 	cfg       config.HTTP
 	auth      *auth.Service
@@ -37,7 +37,7 @@ type api struct {
 	log       *slog.Logger
 }
 
-// handler makes what serves everything.
+// handler makes the handler of all requests.
 func (a *api) handler() (http.Handler, error) {
 	e, err := a.router()
 	if err != nil {
@@ -51,7 +51,7 @@ func (a *api) router() (*echo.Echo, error) {
 	e.IPExtractor = httpd.ClientIP(a.cfg.TrustedProxies)
 	e.HTTPErrorHandler = answerFault(a.log, nothingHere)
 	if a.requests != nil {
-		e.Use(a.requests.Middleware("")) // first, so that it sees what was answered to errors
+		e.Use(a.requests.Middleware("")) // first, so that it sees how errors are answered
 	}
 	cors, err := a.cors()
 	if err != nil {
@@ -77,7 +77,7 @@ func (a *api) router() (*echo.Echo, error) {
 	err = psa.Register(e.Group(PSAPath), psa.Config{
 		Service:   a.pins,
 		Delegates: a.delegates,
-		// Where the PSA authenticates, it answers errors as it should.
+		// Both are in one middleware, since the PSA answers errors of this one in its form.
 		Auth:        func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(authenticate(next)) },
 		CORSOrigins: a.origins(),
 		Requester:   httpd.Requester(a.cfg.TrustedProxies, a.cfg.Public()),
@@ -111,12 +111,11 @@ Documentation: https://github.com/holdfast-ipfs/holdfast
 
 func serveRoot(c echo.Context) error { return c.String(http.StatusOK, rootText) }
 
-// nothingHere is for clients of the Pinning Services API that have its base URL wrong:
-// they show it to people.
-const nothingHere = "there is nothing at this path; the Pinning Services API is at " + PSAPath +
-	": the URL that clients are given must end in that"
+// nothingHere is for clients of the Pinning Services API that have a wrong base URL: they show
+// it to people.
+const nothingHere = "there is nothing at this path; the URL of the Pinning Services API ends in " + PSAPath
 
-// refuseWhileDraining answers 503 to what would begin something new.
+// refuseWhileDraining answers 503 to requests for new pins while the server stops.
 func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if c.Request().Method == http.MethodPost && a.probes.draining.Load() {
@@ -126,8 +125,8 @@ func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// cors lets web pages of the configured origins read every answer, but for those
-// of the PSA, which brings its own CORS.
+// cors lets web pages of the configured origins read every answer. The PSA has its own CORS,
+// so its paths are left out.
 func (a *api) cors() (echo.MiddlewareFunc, error) {
 	allow, err := psa.CORS(a.origins())
 	if err != nil {
@@ -144,11 +143,11 @@ func (a *api) cors() (echo.MiddlewareFunc, error) {
 	}, nil
 }
 
-// origins are the configured ones, not nil: that would be any.
+// origins are the configured origins, and never nil: nil would stand for all origins.
 func (a *api) origins() []string { return append([]string{}, a.cfg.CORSOrigins...) }
 
-// logRequests tells of each request at debug level only: what goes wrong is
-// logged where it is dealt with.
+// logRequests logs each request at debug level. Faults are logged elsewhere, where they are
+// handled.
 func logRequests(log *slog.Logger) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -167,8 +166,8 @@ func logRequests(log *slog.Logger) echo.MiddlewareFunc {
 	}
 }
 
-// answerFault answers what no package's handler did: unknown paths, with the details
-// notFound, and panics.
+// answerFault answers errors that no handler of a package has answered: panics, and unknown
+// paths. The answer about a path has notFound as its details.
 func answerFault(log *slog.Logger, notFound string) echo.HTTPErrorHandler {
 	return func(err error, c echo.Context) {
 		conn, sent := c.Request().Context(), c.Response().Committed

@@ -56,7 +56,7 @@ func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level sl
 		probes: probes{
 			healthy: c.healthy, storable: func(ctx context.Context) error { return c.store.Room(ctx, 0) }, blocked: func() bool { return false },
 			writable: c.store.Writable, sound: c.store.Sound, openable: func() error { return nil },
-			listening: func() bool { return true }, draining: new(atomic.Bool), told: new(toldState), log: log,
+			listening: func() bool { return true }, draining: new(atomic.Bool), logged: new(loggedState), log: log,
 		},
 		log: log,
 	}
@@ -180,7 +180,7 @@ func TestWhatNoHandlerAnswers(t *testing.T) {
 	}
 }
 
-// The address that the log has can be opened.
+// The address in the log can be opened in a browser.
 func TestRootSaysWhatThisIs(t *testing.T) {
 	a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
@@ -196,8 +196,8 @@ func TestRootSaysWhatThisIs(t *testing.T) {
 	}
 }
 
-// Nobody is redirected by a status after which a client makes a GET of its POST: Kubo
-// would print success for a pin that was never asked for.
+// No redirect turns a POST into a GET: after that Kubo would print success for a pin that it
+// never asked for.
 func TestNoRedirectTurnsPostIntoGet(t *testing.T) {
 	a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
 	h, err := a.handler()

@@ -11,10 +11,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// A key file that is lost, or is another one, is told of once.
+// A warning about a lost or replaced key file is logged once.
 func TestLostKeysAreToldOf(t *testing.T) {
 	d := testDataDir(t)
-	// use starts and ends a server, and gives what it warned of.
+	// use starts and ends a server, and gives its warnings.
 	use := func(peer *string) (warnings string) {
 		t.Helper()
 		p, lines := testProgram(t, d)
@@ -52,8 +52,8 @@ func TestLostKeysAreToldOf(t *testing.T) {
 	got := use(&peer)
 	for _, want := range []string{
 		"node.key was missing, and a new one was made", "was=" + first, "is=" + peer, "file=" + d.File(datadir.NodeKeyFile),
-		"tokens.key was missing, and new keys were made: every token from before is refused", "file=" + d.File(datadir.TokenKeysFile),
-		"put the file back from a backup",
+		"tokens.key was missing, and new keys were made: every earlier token is refused", "file=" + d.File(datadir.TokenKeysFile),
+		"restore the file from a backup",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it does not say %q:\n%s", want, got)
@@ -69,7 +69,7 @@ func TestLostKeysAreToldOf(t *testing.T) {
 		}
 	}
 	got = use(&peer)
-	if n := strings.Count(got, "is another one than at the last use"); n != 2 || peer != first {
+	if n := strings.Count(got, "is not the file that this directory was last used with"); n != 2 || peer != first {
 		t.Errorf("%s, once %s, warns of\n%s", peer, first, got)
 	}
 	if got := use(&peer); got != "" {
@@ -77,7 +77,7 @@ func TestLostKeysAreToldOf(t *testing.T) {
 	}
 }
 
-// A first account that a command makes is before the node has a key.
+// A command makes the first account before the node has a key.
 func TestNewKeysAreNotToldOf(t *testing.T) {
 	d := testDataDir(t)
 	var log logtest.Lines
@@ -97,7 +97,7 @@ func TestNewKeysAreNotToldOf(t *testing.T) {
 	}
 }
 
-// That the node is in another network is told once, whatever way it came there.
+// A warning about another network is logged once, however the node came there.
 func TestAnotherSwarmKeyIsToldOf(t *testing.T) {
 	d := testDataDir(t)
 	use := func() (told int) {

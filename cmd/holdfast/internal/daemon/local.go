@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// dialAdmin connects to the server of the directory, if one answers.
+// dialAdmin gives a client for the server of the directory. ok is false if none answers.
 func dialAdmin(ctx context.Context, d *datadir.Dir) (*admin.Client, bool) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", d.Socket(admin.SocketName))
@@ -27,10 +27,10 @@ func dialAdmin(ctx context.Context, d *datadir.Dir) (*admin.Client, bool) {
 	return admin.NewClient(dial, func() string { return serverOf(d) }), true
 }
 
-// Connect gives a client for the directory: to its server if one runs,
-// else to handlers in this process, over the store, which nobody else can open
-// until the client is closed. A server or command that is busy with the
-// directory is waited for.
+// Connect gives a client for the directory. If a server runs there, the client speaks to it.
+// Else it speaks to handlers in this process, and no other process can open the store until
+// the client is closed. Connect waits for a server that starts or stops, and for another
+// command.
 func Connect(ctx context.Context, d *datadir.Dir, config func() (config.Config, error), log *slog.Logger) (*admin.Client, error) {
 	var c *admin.Client
 	err := datadir.AwaitLock(ctx, d, log, func() (bool, error) {
@@ -50,8 +50,8 @@ func Connect(ctx context.Context, d *datadir.Dir, config func() (config.Config, 
 	return c, err
 }
 
-// localAdmin serves the admin API to a client in this process. It owns the
-// lock if there is no error.
+// localAdmin serves the admin API to a client in this process. Without an error, the client
+// owns the lock.
 func localAdmin(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg config.Config, log *slog.Logger) (_ *admin.Client, err error) {
 	c, err := openCore(ctx, d, lock, cfg, log)
 	if err != nil {
@@ -68,6 +68,7 @@ func localAdmin(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg con
 		Auth: c.auth, Pins: c.pins, Log: log,
 		Endpoint: func() string { return endpointAt(config.ConfiguredURL(cfg.HTTP)) },
 		Store:    offlineStore(c.store, c.auth, pins),
+		Backups:  newBackups(c, d, cfg.Backup, "", log),
 		Hint:     storeHint,
 	}
 	handler, err := operator.Handler()
@@ -77,7 +78,7 @@ func localAdmin(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg con
 	return admin.NewLocalClient(handler, func() error { return errors.Join(c.store.Close(), lock.Close()) }), nil
 }
 
-// serverOf names the server of a directory.
+// serverOf names the server of a directory, for people who wait for it.
 func serverOf(d *datadir.Dir) string {
 	if r, ok := datadir.ReadRunFile(d.File(datadir.RunFileName)); ok {
 		return fmt.Sprintf("the server on %s, process %d,", d.Shown, r.PID)
@@ -85,8 +86,8 @@ func serverOf(d *datadir.Dir) string {
 	return "the server on " + d.Shown
 }
 
-// lockForServer takes the lock for a server. It waits for a command that holds
-// it, but not for another server.
+// lockForServer takes the lock for a server. It waits for a command that holds the lock. If
+// another server holds it, that is an error.
 func lockForServer(ctx context.Context, d *datadir.Dir, log *slog.Logger) (lock *datadir.Lock, err error) {
 	err = datadir.AwaitLock(ctx, d, log, func() (bool, error) {
 		other, running := dialAdmin(ctx, d)
@@ -94,11 +95,11 @@ func lockForServer(ctx context.Context, d *datadir.Dir, log *slog.Logger) (lock 
 			return false, nil
 		}
 		err := other.Close()
-		who := ""
+		which := ""
 		if r, ok := datadir.ReadRunFile(d.File(datadir.RunFileName)); ok {
-			who = fmt.Sprintf(", as process %d", r.PID)
+			which = fmt.Sprintf(", as process %d", r.PID)
 		}
-		return false, hint.Add(errors.Join(fmt.Errorf("a server runs on %s already%s", d.Shown, who), err),
+		return false, hint.Add(errors.Join(fmt.Errorf("a server runs on %s already%s", d.Shown, which), err),
 			"stop it first, or name another directory with --data DIR")
 	}, func(l *datadir.Lock) error {
 		lock = l

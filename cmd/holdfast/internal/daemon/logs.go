@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node"
 )
 
-// NewLogger makes the logger of the whole program. The configuration was
-// checked: an unknown level is info.
+// NewLogger makes the logger of the whole program. An unknown level is info, and an unknown
+// format is text.
 func NewLogger(w io.Writer, c config.Log) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
@@ -25,8 +25,8 @@ func NewLogger(w io.Writer, c config.Log) *slog.Logger {
 	return slog.New(repeatHandler{slog.NewTextHandler(w, options), newRepeats()})
 }
 
-// readableDuration writes durations as the text format has them, such as "1.5s": JSON
-// would have a bare number of nanoseconds.
+// readableDuration writes durations as in the text format, such as "1.5s". JSON would have a
+// number of nanoseconds.
 func readableDuration(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())
@@ -34,7 +34,7 @@ func readableDuration(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// LineLogger logs what is written to it for people, a line at a time.
+// LineLogger is a writer that logs each line that is written to it.
 type LineLogger struct{ Log *slog.Logger }
 
 func (l LineLogger) Write(b []byte) (int, error) {
@@ -42,17 +42,16 @@ func (l LineLogger) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// RouteLibraryLogs sends what libp2p, Bitswap and Badger log to the logger. They
-// are noisy about peers that misbehave, which is what peers do: their errors
-// are warnings here, and their warnings are shown at debug level only. It
-// changes what is global in those libraries, so it is for main, before anything
-// is started.
+// RouteLibraryLogs sends the logs of libp2p, Bitswap and Badger to the logger. These
+// libraries log much about peers that misbehave, which is usual. So their errors become
+// warnings, and their warnings become debug messages. The function changes global state of
+// the libraries: main calls it before anything is started.
 func RouteLibraryLogs(log *slog.Logger) {
 	node.RouteLogs(slog.New(libraryHandler{log.Handler(), newRepeats()}))
 }
 
-// libraryHandler lowers levels: error to warn, warn to debug, and the rest is
-// dropped. A warning that comes again and again is logged once a minute.
+// libraryHandler lowers the level of messages: error to warn, and warn to debug. It drops
+// the rest. A repeated warning is logged once a minute.
 type libraryHandler struct {
 	slog.Handler
 	repeats *repeats

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// repeatEvery is how often a line is logged that a failing disk causes: each
-	// request, each pin and each library has one, thousands in a second.
+	// repeatEvery is how often a repeated line is logged. With a failing disk each request,
+	// each pin and each library causes one, thousands in a second.
 	repeatEvery = time.Minute
-	// maxRepeats bounds the lines that are remembered.
+	// maxRepeats is how many lines are remembered.
 	maxRepeats = 1 << 10
 )
 
-// repeats keeps the log from being flooded by one cause.
+// repeats keeps one cause from flooding the log.
 type repeats struct {
 	mu   sync.Mutex
 	seen map[string]*repeat
@@ -33,7 +33,8 @@ type repeat struct {
 
 func newRepeats() *repeats { return &repeats{seen: map[string]*repeat{}} }
 
-// pass says whether a line may be logged, and how many like it were not before.
+// pass says whether a line is to be logged. If so, suppressed is how many equal lines were
+// left out since the last one.
 func (r *repeats) pass(line string, now time.Time) (suppressed int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -53,8 +54,8 @@ func (r *repeats) pass(line string, now time.Time) (suppressed int, ok bool) {
 	return suppressed, true
 }
 
-// handle passes a record on, unless one of the same line was within a minute: that one is
-// for debugging alone. The next that is passed on says how many were not.
+// handle passes a record on. If the same line was logged within repeatEvery, it passes it on
+// at debug level. The next record of that line says how many were left out.
 func (r *repeats) handle(ctx context.Context, h slog.Handler, line string, rec slog.Record) error {
 	suppressed, ok := r.pass(line, rec.Time)
 	if !ok {
@@ -72,11 +73,11 @@ func (r *repeats) handle(ctx context.Context, h slog.Handler, line string, rec s
 	return h.Handle(ctx, rec)
 }
 
-// repeatHandler logs a warning or an error that the disk causes once a minute, and at the
-// level of debugging each time. So the answers of such a cause name their request, and do
-// not promise that the log has it. What
-// else goes wrong is logged each time, and so is what cannot be read, but for requests:
-// everybody may ask for the same block again and again.
+// repeatHandler logs a warning or an error that the disk causes once a minute, and each time
+// at debug level. The same holds for a request that meets something unreadable, as everybody
+// may ask for the same block again and again. All other warnings and errors are logged each
+// time. So an answer about such a cause has a request id, but does not promise that the log
+// has it.
 type repeatHandler struct {
 	slog.Handler
 	repeats *repeats
@@ -97,7 +98,8 @@ func (h repeatHandler) WithGroup(name string) slog.Handler {
 	return repeatHandler{h.Handler.WithGroup(name), h.repeats}
 }
 
-// diskCause names what is wrong with the disk, if a record has that; "" if not.
+// diskCause names what is wrong with the disk, according to the errors in a record. "" is
+// nothing.
 func diskCause(rec slog.Record) (cause string) {
 	if rec.Level < slog.LevelWarn {
 		return ""
@@ -112,6 +114,7 @@ func diskCause(rec slog.Record) (cause string) {
 		unreadable = unreadable || errors.Is(err, pin.ErrUnreadable)
 		for name, known := range map[string][]error{
 			"full":       {pin.ErrDiskFull, auth.ErrDiskFull},
+			"damaged":    {pin.ErrDamaged},
 			"unwritable": {pin.ErrUnwritable, auth.ErrUnwritable},
 			"in doubt":   {pin.ErrInDoubt, auth.ErrInDoubt},
 		} {
@@ -129,8 +132,8 @@ func diskCause(rec slog.Record) (cause string) {
 	return cause
 }
 
-// particulars are numbers and what is quoted, such as keys.
+// particulars are numbers and quoted text, such as keys.
 var particulars = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|[0-9]+`)
 
-// withoutParticulars is a library's message as one that differs in these alone has it.
+// withoutParticulars makes messages equal that differ only in particulars.
 func withoutParticulars(s string) string { return particulars.ReplaceAllString(s, "0") }

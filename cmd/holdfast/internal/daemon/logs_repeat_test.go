@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// What a failing disk causes is logged once a minute, with how often it was not; what
-// else fails each time.
+// Lines that a failing disk causes are logged once a minute, with how many were left out. Other
+// failures are logged each time.
 func TestRepeatsAreSuppressed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines logtest.Lines
@@ -62,7 +62,7 @@ func TestRepeatsAreSuppressed(t *testing.T) {
 	})
 }
 
-// For debugging all of them are there, each with its request.
+// At debug level all of them are logged, each with its request.
 func TestRepeatsAreThereForDebugging(t *testing.T) {
 	var lines logtest.Lines
 	log := NewLogger(&lines, config.Log{Level: "debug", Format: "text"})
@@ -79,7 +79,7 @@ func TestRepeatsAreThereForDebugging(t *testing.T) {
 	}
 }
 
-// Lines that are remembered are bounded.
+// The number of remembered lines is limited.
 func TestRepeatsAreBounded(t *testing.T) {
 	r := newRepeats()
 	for i := range 10 * maxRepeats {

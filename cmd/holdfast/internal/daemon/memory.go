@@ -8,30 +8,29 @@ import (
 )
 
 const (
-	// How often it is looked whether the server is idle.
+	// trimLook is how often the trimmer looks whether the server is idle.
 	trimLook = 10 * time.Second
-	// A server that moved less than this since the last look is idle: what
-	// peers ask for now and then needs no memory in store.
+	// A server that moved less than trimQuiet bytes since the last look is idle. The rare
+	// requests of peers need no spare memory.
 	trimQuiet = 1 << 20
-	// The database is busy for a while after the last block came: it is looked so
-	// often before the burst counts as over.
+	// trimLooks is how many looks at an idle server follow a burst. The database works on for
+	// a while after the last block.
 	trimLooks = 6
-	// What is not worth a collection, some 30 ms of one core.
-	trimLeast = 8 << 20
+	// Less than trimMin bytes are not worth a collection, which takes some 30 ms of one core.
+	trimMin = 8 << 20
 )
 
-// trimmer gives memory back to the system once a busy server has become idle.
-// Go keeps what a burst of pins needed for minutes, for the next one, and a
-// collection that would find it free comes every two minutes at most while
-// nothing is allocated.
+// trimmer gives memory back to the system once a busy server has become idle. By itself Go
+// keeps the memory of a burst of pins for minutes. While nothing is allocated, it collects
+// only every two minutes.
 type trimmer struct {
-	moved func() uint64 // bytes that came or went since the start
-	held  func() uint64 // bytes that the heap has of the system's
+	moved func() uint64 // bytes received and sent since the start
+	held  func() uint64 // bytes that the heap holds of the system
 	trim  func()
 
-	last  uint64 // what moved had
-	looks int    // that are left of those after a burst
-	least uint64 // what was held after the last trim
+	last  uint64 // moved at the last look
+	looks int    // how many looks are left after a burst
+	least uint64 // held after the last trim
 }
 
 // newTrimmer is for this process.
@@ -39,7 +38,7 @@ func newTrimmer(moved func() uint64) *trimmer {
 	return &trimmer{moved: moved, held: heldMemory, trim: debug.FreeOSMemory}
 }
 
-// run looks now and then until ctx ends.
+// run looks each trimLook until ctx ends.
 func (t *trimmer) run(ctx context.Context) {
 	ticker := time.NewTicker(trimLook)
 	defer ticker.Stop()
@@ -66,14 +65,14 @@ func (t *trimmer) look() {
 		return
 	}
 	t.looks--
-	if t.held() >= t.least+trimLeast {
+	if t.held() >= t.least+trimMin {
 		t.trim()
 		t.least = t.held()
 	}
 }
 
-// heldMemory is what the heap has of the system's: what is in use, or was when
-// that was last looked at, and what is free and was not given back.
+// heldMemory is how many bytes the heap holds of the system: those in use (as of the last
+// collection), and those that are free but not given back.
 func heldMemory() (n uint64) {
 	samples := []gometrics.Sample{
 		{Name: "/memory/classes/heap/objects:bytes"},

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Memory is given back once after a burst, when that is over and it pays.
+// After a burst, memory is given back once, if there is enough of it.
 func TestTrim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -47,14 +47,14 @@ func TestTrim(t *testing.T) {
 		}
 		held.Store(floor)
 		moved.Add(100 << 20)
-		held.Store(floor + trimLeast - 1)
+		held.Store(floor + trimMin - 1)
 		after("a small burst", 2*trimLook, 2)
-		held.Store(floor + trimLeast)
+		held.Store(floor + trimMin)
 		after("which left something after all", trimLook, 3)
 	})
 }
 
-// What a process holds is seen, and giving back makes it less.
+// The memory of this process is measured, and giving it back makes it less.
 func TestHeldMemory(t *testing.T) {
 	const size = 256 << 20
 	tr := newTrimmer(nil)

@@ -25,7 +25,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// scrape gives what a program tells Prometheus.
+// scrape reads the metrics of a program.
 func scrape(t *testing.T, p *Program) string {
 	t.Helper()
 	status, body := get(t, p.metricsURL+"/metrics")
@@ -71,7 +71,7 @@ func two(t *testing.T) (source, p *Program, size float64) {
 	return source, p, float64(len(root.RawData()) + len(leaf.RawData()))
 }
 
-// What is told follows the conventions, as Prometheus' own tool sees it.
+// The metrics follow the conventions, as Prometheus' own tool checks them.
 func TestMetricsFollowTheConventions(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
@@ -91,7 +91,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	if out, err := check(scrape(t, p)); err != nil {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
-	// The tool would say.
+	// The tool checks that.
 	if out, err := check("# TYPE holdfast_things counter\nholdfast_things 1\n"); err == nil {
 		t.Errorf("promtool takes a counter without _total: %s", out)
 	}
@@ -141,7 +141,7 @@ func TestMetricsTell(t *testing.T) {
 		}
 	}
 
-	// They count when the other node has taken all of a stream, which is soon.
+	// They count once the other node has read all of a stream, which is soon.
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		s = metricstest.Parse(t, scrape(t, source))
 		if v, _ := s.Value("holdfast_blocks_served_total"); v > 0 || time.Now().After(deadline) {
@@ -176,7 +176,7 @@ func TestMetricsTell(t *testing.T) {
 	}
 }
 
-// What the gateway serves is counted, whatever is asked of it.
+// All requests to the gateway are counted.
 func TestMetricsOfTheGateway(t *testing.T) {
 	p, _ := testProgram(t, testDataDir(t))
 	p.Config.Gateway.Listen = "127.0.0.1:0"
@@ -204,7 +204,7 @@ func TestMetricsOfTheGateway(t *testing.T) {
 	}
 }
 
-// What clients make up makes no time series.
+// Paths and methods that clients invent make no time series.
 func TestMetricsAreBounded(t *testing.T) {
 	p, _ := runProgram(t)
 	ask := func(method, path string) {
@@ -272,7 +272,7 @@ func TestMetricsListen(t *testing.T) {
 		t.Errorf("the API is served beside the metrics: %d", status)
 	}
 
-	// An address that was chosen must be had.
+	// A configured address that is taken is an error.
 	taken := strings.TrimPrefix(run.Metrics, "http://")
 	second, _ := testProgram(t, testDataDir(t))
 	second.Config.Metrics.Listen = taken
@@ -280,7 +280,7 @@ func TestMetricsListen(t *testing.T) {
 		t.Errorf("with an address that is taken the error is %v", err)
 	}
 
-	// The usual one need not: there may be a second server.
+	// The default address is not: there may be a second server.
 	if l, err := net.Listen("tcp", config.DefaultMetricsListen); err == nil {
 		defer l.Close()
 	} // else somebody else has it, which is as good
@@ -292,7 +292,7 @@ func TestMetricsListen(t *testing.T) {
 	if run, ok := datadir.ReadRunFile(third.Data.File(datadir.RunFileName)); !ok || run.Metrics != "" {
 		t.Errorf("run.json has %+v", run)
 	}
-	lines.Await(t, "no metrics: the usual address is taken")
+	lines.Await(t, "no metrics are served: another program has the default address")
 }
 
 // badgerByDirectory are those that each database of the process has for itself,
@@ -301,8 +301,7 @@ func badgerByDirectory() []string {
 	return []string{"badger_size_bytes_lsm", "badger_size_bytes_vlog", "badger_write_pending_num_memtable"}
 }
 
-// Whatever Badger counts is told: one that is new in it, or has another name,
-// must be looked at.
+// Every counter of Badger is in the metrics. This fails for a new or renamed one.
 func TestBadgersMetricsAreKnown(t *testing.T) {
 	known := badgerByDirectory()
 	for _, v := range metrics.BadgerVars() {
@@ -318,7 +317,7 @@ func TestBadgersMetricsAreKnown(t *testing.T) {
 	})
 }
 
-// Nothing of a token or a password is told.
+// No token and no password is in the metrics.
 func TestMetricsTellNoSecrets(t *testing.T) {
 	p, _ := runProgram(t)
 	const secret = "hunter2hunter2"

@@ -8,27 +8,28 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// States that the service manager is told of.
+// States that are reported to the service manager.
 const (
 	notifyReady    = daemon.SdNotifyReady
 	notifyStopping = daemon.SdNotifyStopping
 	notifyWatchdog = daemon.SdNotifyWatchdog
 )
 
-// SystemdNotifier tells systemd, if it started this process.
+// SystemdNotifier gives a function that reports a state to systemd, if systemd started this
+// process.
 func SystemdNotifier(log *slog.Logger) func(state string) {
 	return func(state string) {
 		if _, err := daemon.SdNotify(false, state); err != nil {
-			log.Warn("cannot tell systemd the state", "state", state, "err", err)
+			log.Warn("cannot report the state to systemd", "state", state, "err", err)
 		}
 	}
 }
 
-// watchdog tells the service manager at least every interval that all is well,
-// for as long as healthy gives no error, until ctx ends. If healthy hangs so
-// does this, and the manager restarts the server, as it should.
+// watchdog reports to the service manager that all is well, at least once in each interval,
+// while healthy gives no error. It runs until ctx ends. If healthy hangs, nothing is reported,
+// and the manager restarts the server, as it should.
 func watchdog(ctx context.Context, interval time.Duration, healthy func(context.Context) error, notify func(string), log *slog.Logger) {
-	ticker := time.NewTicker(interval / 3) // two may be missed
+	ticker := time.NewTicker(interval / 3) // so two reports may be late
 	defer ticker.Stop()
 	well := true
 	for {

@@ -13,8 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// The watchdog is fed while all is well, no more when it is not, and again
-// when it is.
+// The watchdog gets reports while all is well, and none while it is not.
 func TestWatchdog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

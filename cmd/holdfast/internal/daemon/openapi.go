@@ -7,11 +7,10 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// openAPIPath is where the description of everything under /api is served.
+// openAPIPath is the path of the description of everything below /api.
 const openAPIPath = "/api/openapi.yaml"
 
-// openAPI is written by hand. A test holds it against the routes and their
-// answers.
+// openAPI is written by hand. A test compares it with the routes and their answers.
 //
 //go:embed openapi.yaml
 var openAPI []byte

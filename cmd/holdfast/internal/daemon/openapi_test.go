@@ -105,7 +105,7 @@ func TestOpenAPIIsServed(t *testing.T) {
 	}
 }
 
-// checker makes requests and holds them and their answers against the document.
+// checker makes requests, and compares them and their answers with the document.
 type checker struct {
 	t       *testing.T
 	handler http.Handler
@@ -127,8 +127,8 @@ func newChecker(t *testing.T, a *api) *checker {
 	return &checker{t: t, handler: h, router: router, seen: map[string]map[int]bool{}}
 }
 
-// do makes a request, and gives the answer's JSON. body nil is none, a string is
-// sent as it is and of the type text/plain, url.Values as a form, else as JSON.
+// do makes a request, and gives the JSON of the answer. A nil body is none. A string is sent
+// as text/plain, url.Values as a form, and other values as JSON.
 func (c *checker) do(method, target, token string, body any, want int) map[string]any {
 	c.t.Helper()
 	var text []byte

@@ -16,19 +16,19 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// probes tell those who watch the server how it is. /healthz is whether it
-// should be restarted: the store does not answer. /readyz is whether it should
-// be sent new pins. The log has why it is not ready, once, and when it is again.
+// probes say how the server is. /healthz fails if the server should be restarted, since the
+// store does not answer. /readyz fails if the server should get no new pins. When the server
+// stops being ready, the log has why, once. The log also has when it is ready again.
 type probes struct {
 	healthy   func(context.Context) error // the store answers a read
 	storable  func(context.Context) error // the store would take a new pin
-	writable  func(context.Context) error // what is written comes to disk
+	writable  func(context.Context) error // writes reach the disk
 	sound     func() error                // no table of the database is known to be damaged
-	openable  func() error                // more files can be open
+	openable  func() error                // more files can be opened
 	blocked   func() bool                 // pins wait for room on the disk
 	listening func() bool                 // other nodes can connect
 	draining  *atomic.Bool
-	told      *toldState
+	logged    *loggedState
 	log       *slog.Logger
 }
 
@@ -41,58 +41,58 @@ func (p *Program) probes() probes {
 		openable:  func() error { return p.openable(openFilesDir) },
 		blocked:   func() bool { return p.pins.Blocked() > 0 },
 		listening: p.node.Listening, draining: &p.draining,
-		told: &p.told, log: p.Log,
+		logged: &p.logged, log: p.Log,
 	}
 }
 
-// toldState is what the log had last of whether the server is ready.
-type toldState struct {
+// loggedState is what the log last said about whether the server is ready.
+type loggedState struct {
 	mu  sync.Mutex
-	why string // "" is ready
+	why string // why it is not ready; "" is ready
 }
 
-// tell has the log say what changed.
-func (t *toldState) tell(log *slog.Logger, why string, cause error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// update logs the state if it has changed.
+func (s *loggedState) update(log *slog.Logger, why string, cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case why == t.why, why == stopping:
+	case why == s.why, why == stopping:
 		return
 	case why == "":
 		log.Info("ready again")
 	default:
 		log.Warn("not ready", "why", why, "err", cause)
 	}
-	t.why = why
+	s.why = why
 }
 
-// is reports whether that is what the log had last.
-func (t *toldState) is(why string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.why == why
+// is reports whether why is what the log last said.
+func (s *loggedState) is(why string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why == why
 }
 
 // Reasons not to be ready.
 const (
-	stopping      = "stopping" // the log has that anyway
+	stopping      = "stopping" // which the log has anyway
 	fewFiles      = "too few files may be open"
-	damagedTables = "the database is damaged, and the next start refuses it: restore a backup"
+	damagedTables = "the database is damaged, and the next start refuses it: run holdfast store verify, and restore a backup"
 )
 
-// What the log has of why a server is not ready that nothing else gave an error for.
+// Causes for the log where no other part of the server gives an error.
 var (
 	errBlocked      = errors.New("pins wait for more room than there is")
 	errNotListening = errors.New("none of the addresses in node.listen is open")
 )
 
-// watchEvery is how often a server looks by itself at what costs nothing to look at: soon
-// enough for those who look at the log because nobody is answered.
+// watchEvery is how often a server makes the checks that cost nothing. So the log has the
+// cause soon after clients get no answer.
 const watchEvery = 5 * time.Second
 
-// watch has the log say, until ctx ends, why the server is not ready if nobody may ask or
-// notice: too few files may be open, and a connection is one; or a table is damaged, which
-// a compaction found. And it has the log say when that is over.
+// watch logs, until ctx ends, two causes for which a server is not ready and that nobody may
+// notice otherwise. If too few files can be opened, nobody can connect to ask. If a table is
+// damaged, a compaction may have found that. It also logs when the first is over.
 func (p probes) watch(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
@@ -102,17 +102,20 @@ func (p probes) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if p.openable() != nil || p.sound() != nil || p.told.is(fewFiles) {
+		if p.openable() != nil || p.sound() != nil || p.logged.is(fewFiles) {
 			p.ready(ctx)
 		}
 	}
 }
 
-// unready says in a few words why no new pins should come, "" if they may, and what
-// that was found by.
+// unready says in a few words why the server should get no new pins, and gives the error
+// that shows it. "" says that the server is ready.
 func (p probes) unready(ctx context.Context) (why string, cause error) {
 	if p.draining.Load() {
 		return stopping, nil
+	}
+	if err := p.sound(); err != nil {
+		return damagedTables, err
 	}
 	if err := p.storable(ctx); err != nil {
 		if errors.Is(err, pin.ErrDiskFull) {
@@ -123,17 +126,14 @@ func (p probes) unready(ctx context.Context) (why string, cause error) {
 	if err := p.healthy(ctx); err != nil {
 		return "the store does not answer", err
 	}
-	if err := p.sound(); err != nil {
-		return damagedTables, err
-	}
 	if err := p.writable(ctx); err != nil {
 		return "the disk cannot be written", err
 	}
 	if err := p.openable(); err != nil {
 		return fewFiles, err
 	}
-	// A batch of blocks needs more than a request, so that some may wait above the
-	// floor.
+	// A batch of blocks needs more room than a request. So pins may wait for room although
+	// there is room for a request.
 	if p.blocked() {
 		return "the disk is too full", errBlocked
 	}
@@ -143,14 +143,14 @@ func (p probes) unready(ctx context.Context) (why string, cause error) {
 	return "", nil
 }
 
-// ready is unready for those who ask. gone reports that who asked has hung up, and
-// that nothing is known therefore.
+// ready is unready, and logs a change. gone reports that the client has hung up: then nothing
+// is known.
 func (p probes) ready(ctx context.Context) (why string, gone bool) {
 	why, cause := p.unready(ctx)
 	if faults.HungUp(ctx, cause) {
 		return "", true
 	}
-	p.told.tell(p.log, why, cause)
+	p.logged.update(p.log, why, cause)
 	return why, false
 }
 
@@ -161,14 +161,14 @@ func (p probes) serveHealth(w http.ResponseWriter, r *http.Request) {
 	case faults.HungUp(r.Context(), err):
 		answerProbe(w, faults.StatusClientGone, "the client hung up")
 	case err != nil:
-		p.told.tell(p.log, "the store does not answer", err)
+		p.logged.update(p.log, "the store does not answer", err)
 		answerProbe(w, http.StatusServiceUnavailable, "not healthy")
 	default:
 		answerProbe(w, http.StatusOK, "ok")
 	}
 }
 
-// serveReady answers 200 while new pins may come.
+// serveReady answers 200 while the server is ready for new pins.
 func (p probes) serveReady(w http.ResponseWriter, r *http.Request) {
 	switch why, gone := p.ready(r.Context()); {
 	case gone:
@@ -188,17 +188,17 @@ func answerProbe(w http.ResponseWriter, status int, text string) {
 	_, _ = w.Write([]byte(text + "\n")) // it fails only if the client is gone
 }
 
-// spareFiles are what must be left of the files that may be open: the database makes
-// a few at a time when it compacts, beside those that it replaces.
+// spareFiles is how many more files the process must be able to open. When the database
+// compacts, it makes a few files before it removes the old ones.
 const spareFiles = 16
 
-// openable is roomForFiles. Where the files cannot be counted nothing is known against
-// the server, and the log has why, once.
+// openable is roomForFiles, but it gives no error if the open files cannot be counted. It
+// logs that once.
 func (p *Program) openable(dir string) error {
 	err := roomForFiles(dir, p.filesLimit)
 	if _, ok := errors.AsType[*uncountedError](err); ok {
 		p.uncounted.Do(func() {
-			p.Log.Warn("the open files cannot be counted: the server does not notice when too few may be open", "err", err)
+			p.Log.Warn("the open files cannot be counted, so the server will not notice when too few can be opened", "err", err)
 		})
 		return nil
 	}
@@ -213,20 +213,20 @@ type uncountedError struct{ error }
 
 func (e *uncountedError) Unwrap() error { return e.error }
 
-// roomForFiles fails if hardly any more files can be open, of those that may be, and with
-// an uncountedError if that is not known.
+// roomForFiles fails if fewer than spareFiles more files can be opened. An uncountedError says
+// that it is not known.
 func roomForFiles(dir string, limit uint64) error {
 	open, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return nil // not on Linux, or in a place without /proc
+		return nil // there is no /proc
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		return fmt.Errorf("not one more file can be open: %w", err)
+		return fmt.Errorf("no more files can be opened: %w", err)
 	case err != nil:
 		return &uncountedError{fmt.Errorf("count the open files: %w", err)}
 	}
 	if n := uint64(len(open)); n+spareFiles > limit {
-		return fmt.Errorf("%d files are open, of %d that may be", n, limit)
+		return fmt.Errorf("%d files are open, and the limit is %d", n, limit)
 	}
 	return nil
 }

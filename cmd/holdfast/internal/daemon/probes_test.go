@@ -53,8 +53,8 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// When no more files can be open nobody can ask why, and what a compaction finds nobody
-// sees. So the log says it by itself.
+// If no more files can be opened, nobody can ask why, and nobody sees what a compaction finds.
+// So the server logs both by itself.
 func TestTroubleIsInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines logtest.Buffer
@@ -73,7 +73,7 @@ func TestTroubleIsInTheLog(t *testing.T) {
 				return nil
 			},
 			blocked: func() bool { return false }, listening: func() bool { return true },
-			draining: new(atomic.Bool), told: new(toldState), log: NewLogger(&lines, config.Log{Level: "info", Format: "text"}),
+			draining: new(atomic.Bool), logged: new(loggedState), log: NewLogger(&lines, config.Log{Level: "info", Format: "text"}),
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
@@ -90,7 +90,7 @@ func TestTroubleIsInTheLog(t *testing.T) {
 		after(false, 0, 0)
 		after(true, 1, 0)
 		after(false, 1, 1)
-		p.told.tell(p.log, "the disk is too full", nil) // which is not over by that
+		p.logged.update(p.log, "the disk is too full", nil) // which is not over by that
 		after(false, 1, 1)
 		bad.Store(true)
 		after(true, 1, 1)                                                          // there is one reason at a time, and no to and fro
@@ -102,7 +102,7 @@ func TestTroubleIsInTheLog(t *testing.T) {
 	})
 }
 
-// Both listeners answer both, and what happens to the server shows.
+// Both listeners answer both probes, and show what happens to the server.
 func TestProbesOfAServer(t *testing.T) {
 	p, _ := runProgram(t)
 	expect := func(path string, status int, text string) {
@@ -130,7 +130,7 @@ func TestProbesOfAServer(t *testing.T) {
 	p.core.store.Close()
 	expect("/healthz", http.StatusServiceUnavailable, "not healthy")
 	expect("/readyz", http.StatusServiceUnavailable, "not ready: the store cannot be written")
-	// What can still be told is.
+	// The other metrics are still there.
 	if body := scrape(t, p); !strings.Contains(body, "go_goroutines") {
 		t.Error("nothing is told any more")
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,10 +29,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Times of a graceful stop, which takes 10 seconds at most in all.
+// Limits for a graceful stop.
 const (
-	drainTimeout = 4 * time.Second  // for requests under way
-	StopTimeout  = 10 * time.Second // for everything
+	drainTimeout = 4 * time.Second // for the requests under way
+	// StopTimeout is for the whole stop.
+	StopTimeout = 10 * time.Second
 )
 
 // Program is the server. Set its fields, Run it, and Close it.
@@ -39,23 +41,21 @@ type Program struct {
 	Config config.Config
 	Data   *datadir.Dir // the caller closes it after Close
 	Log    *slog.Logger
-	// Version is told to those who read metrics.
+	// Version is in the metrics.
 	Version string
 	// Command is how commands of this program are called; "" is holdfast.
 	Command string
-	// Machine is what there is to be used, by which limits are set. Zero asks
-	// the system.
+	// Machine is what the server may use: its limits depend on that. Zero asks the system.
 	Machine config.Machine
-	// GCPercent is the percentage that Go's collector goes by. While much memory is alive
-	// Run has it collect sooner. 0 leaves the collector alone.
+	// GCPercent is the percentage of Go's collector. While much memory is in use, the server
+	// makes it collect sooner. 0 leaves the collector alone.
 	GCPercent int
-	// Terminal is where somebody sits who is told of the account that a first
-	// start makes. Nil is nobody: none is made then.
+	// Terminal is where a first start shows the account that it makes. Nil: it makes none.
 	Terminal io.Writer
-	// Notify tells the service manager of the state. Nil tells nobody.
+	// Notify reports the state to the service manager. Nil reports nothing.
 	Notify func(state string)
-	// WatchdogInterval is within which the service manager wants to be told
-	// that all is well. 0 is never.
+	// WatchdogInterval is how often the service manager wants a report that all is well, at
+	// least. 0 is never.
 	WatchdogInterval time.Duration
 
 	profile  config.Profile
@@ -65,30 +65,33 @@ type Program struct {
 	pins     *pin.Manager
 	draining atomic.Bool
 
-	denials *denylist.Denials // nil is none
+	denials *denylist.Denials // nil: there are no denylists
+	backups *backups
 
 	web, admin *http.Server
-	gateway    *gatewayServer // nil is none
+	gateway    *gatewayServer // nil: there is none
 	listener   net.Listener
-	tls        httpd.Encryption // nil is none
-	metrics    *metrics.Set     // nil is none
+	tls        httpd.Encryption         // nil: there is none
+	cert       atomic.Pointer[certFunc] // of tls, once it is open
+	metrics    *metrics.Set             // nil: there are none
 	monitor    *http.Server
-	metricsURL string           // "" if there are none
+	metricsURL string           // "": there are none
 	conns      *httpd.ConnLimit // of web
-	failed     chan error       // what ends the program by itself
+	ports      sync.Map         // TCP ports, as uint16, on which HTTP servers listen
+	failed     chan error       // errors after which the server cannot go on
 	stop       context.CancelFunc
 	background sync.WaitGroup
 	ready      bool
-	told       toldState
-	filesLimit uint64                 // how many may be open
-	uncounted  sync.Once              // it was logged that it is not known how many are
-	closing    atomic.Pointer[string] // what Close does now
+	logged     loggedState
+	filesLimit uint64                 // how many files the process may open
+	uncounted  sync.Once              // for the log line that the open files cannot be counted
+	closing    atomic.Pointer[string] // what Close is doing
 	closeOnce  sync.Once
 	closeErr   error
 }
 
-// Run starts everything and returns when the server is ready. ctx bounds the
-// start alone. If it fails what was started is closed.
+// Run starts everything, and returns when the server is ready. ctx is for the start alone. If
+// Run fails, it closes what it has started.
 func (p *Program) Run(ctx context.Context) (err error) {
 	p.failed = make(chan error, 4) // one for each HTTP server
 	defer func() {
@@ -118,23 +121,25 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	}
 	p.background.Go(func() {
 		if err := p.core.auth.Run(background); err != nil {
-			p.Log.Error("sweeping tokens ended", "err", err)
+			p.Log.Error("expired tokens are not removed any more", "err", err)
 		}
 	})
 	p.background.Go(func() {
 		if err := p.core.store.Run(background); err != nil {
-			p.Log.Error("reclaiming ended", "err", err)
+			p.Log.Error("disk space is not reclaimed any more", "err", err)
 		}
 	})
 	if p.Config.Metrics.Listen != "" {
 		p.metrics = metrics.New(p.Version)
 	}
 	if p.denials, err = denylist.OpenDenials(denylistDirs(p.Config.Denylist, p.Data), p.core.store, p.Log); err != nil {
-		return hint.Add(p.Data.Explain(err), "denylist.dirs sets where denylists are; an empty list is none")
+		return hint.Add(p.Data.Explain(err), "denylist.dirs sets the directories of denylists; an empty list is none")
 	}
 	if err := p.startNode(ctx); err != nil {
 		return err
 	}
+	p.backups = newBackups(p.core, p.Data, p.Config.Backup, p.Version, p.Log)
+	p.background.Go(func() { p.backups.run(background) })
 	if p.GCPercent > 0 {
 		p.background.Go(func() { newGCPace(p.GCPercent).run(background) })
 	}
@@ -168,7 +173,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := datadir.WriteRunFile(p.Data.File(datadir.RunFileName), run); err != nil {
 		return err
 	}
-	p.pins.WarnFull(p.core.store.Room(ctx, 0)) // before somebody finds out by a refused pin
+	p.pins.WarnFull(p.core.store.Room(ctx, 0)) // before the first pin is refused
 	p.ready = true
 	p.Log.Info("ready", "http", run.HTTP, "metrics", run.Metrics, "peer", run.PeerID, "addrs", run.Addrs, "data", p.Data.Shown)
 	if p.Notify != nil {
@@ -180,8 +185,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// startNode starts the node and, over it, the manager of pins. Each calls the
-// other; the node is first.
+// startNode starts the node, and then the manager of pins. Each of them calls the other.
 func (p *Program) startNode(ctx context.Context) (err error) {
 	var manager atomic.Pointer[pin.Manager]
 	cfg, err := nodeConfig(p.Config, p.Data, p.Log)
@@ -192,9 +196,13 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		return err
 	}
 	cfg.Limits = p.profile.Limits
+	if p.Config.HTTP.TLS != config.TLSOff {
+		cfg.Certificate, cfg.CertificateName = p.certificate, p.Config.HTTP.PublicName()
+	}
 	if p.metrics != nil {
 		cfg.Metrics = p.metrics.Registry
 	}
+	cfg.OwnPort = func(port uint16) bool { _, ok := p.ports.Load(port); return ok }
 	cfg.MaxBlock = int(p.Config.Pin.MaxBlockSize)
 	cfg.Roots = p.core.store.Roots
 	cfg.Complete = func(ctx context.Context, d pin.DAG) (bool, error) {
@@ -202,7 +210,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		return complete, err
 	}
 	cfg.Datastore = p.core.store.Datastore()
-	if p.denials != nil { // holding nil, the interface would not be nil
+	if p.denials != nil { // an interface with a nil pointer in it would not be nil
 		cfg.Denylist = p.denials
 	}
 	cfg.OnPeer = func(peer string, inbound bool) {
@@ -224,6 +232,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	p.pins, err = pin.New(ctx, pin.Config{
 		Workers:      p.Config.Pin.Workers,
 		StallTimeout: time.Duration(p.Config.Pin.StallTimeout),
+		KeepPartial:  cmp.Or(time.Duration(p.Config.Pin.KeepPartial), -1), // 0 is the default of package pin
 		Limits: pin.Limits{
 			Bytes:  uint64(p.Config.Pin.MaxDAGBytes),
 			Blocks: uint64(p.Config.Pin.MaxDAGBlocks),
@@ -245,16 +254,29 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	return nil
 }
 
+// certFunc fits tls.Config.GetCertificate.
+type certFunc func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+// certificate is that of the API, for the node too, which starts first.
+func (p *Program) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	get := p.cert.Load()
+	if get == nil {
+		return nil, errors.New("the server is starting")
+	}
+	return (*get)(hello)
+}
+
 func nodeConfig(c config.Config, d *datadir.Dir, log *slog.Logger) (node.Config, error) {
 	key, err := swarmKeyFile(c.Node.SwarmKey, d)
 	return node.Config{
-		Listen:       c.Node.Listen,
-		Announce:     c.Node.Announce,
-		KeyFile:      d.File(datadir.NodeKeyFile),
-		TempDir:      d.File(datadir.TempDirName),
-		SwarmKeyFile: key,
-		Routing:      c.Node.Routing,
-		Bootstrap:    bootstrapPeers(c.Node.Bootstrap),
+		Listen:         c.Node.Listen,
+		Announce:       c.Node.Announce,
+		AppendAnnounce: c.Node.AppendAnnounce,
+		KeyFile:        d.File(datadir.NodeKeyFile),
+		TempDir:        d.File(datadir.TempDirName),
+		SwarmKeyFile:   key,
+		Routing:        c.Node.Routing,
+		Bootstrap:      bootstrapPeers(c.Node.Bootstrap),
 		RoutingConfig: node.RoutingConfig{
 			DelegatedRouters: c.Node.DelegatedRouters,
 			NoProvide:        !c.Provide.Enabled,
@@ -277,8 +299,8 @@ func nodeConfig(c config.Config, d *datadir.Dir, log *slog.Logger) (node.Config,
 	}, err
 }
 
-// swarmKeyFile is where the key of a private network is: where the
-// configuration says, else in the data directory, if it is there. "" is nowhere.
+// swarmKeyFile is the file with the key of a private network: the configured one, else the
+// one in the data directory, if it exists. "" is the public network.
 func swarmKeyFile(configured string, d *datadir.Dir) (string, error) {
 	if configured != "" {
 		return configured, nil
@@ -294,8 +316,8 @@ func swarmKeyFile(configured string, d *datadir.Dir) (string, error) {
 	}
 }
 
-// bootstrapPeers puts the public peers where the list has "auto". It is never
-// nil: to the node that would be the public ones.
+// bootstrapPeers replaces "auto" in a list by the public peers. The result is never nil: for
+// the node nil stands for the public peers.
 func bootstrapPeers(list []string) []string {
 	peers := []string{}
 	for _, s := range list {
@@ -326,18 +348,20 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	}
 	if p.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", p.Config.HTTP.Listen); err != nil {
 		return hint.Add(fmt.Errorf("serve HTTP on %s: %w", p.Config.HTTP.Listen, err),
-			"http.listen sets the address; port 0 takes a free one")
+			"http.listen sets the address; port 0 takes a free port")
 	}
 	if p.tls, err = httpd.OpenEncryption(p.Config.HTTP, p.Data.File(datadir.ACMEDirName), p.listener, p.Log); err != nil {
 		return err
 	}
-	most := httpd.MaxConns(p.Config.HTTP.MaxConnections, p.Machine.Files, p.Log)
-	p.profile.Log(p.Log, p.Config.Node.Profile, p.Machine, most, p.Config.Pin.Workers)
-	p.conns = httpd.NewConnLimit(most, httpd.ProxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
+	limit := httpd.MaxConns(p.Config.HTTP.MaxConnections, p.Machine.Files, p.Log)
+	p.profile.Log(p.Log, p.Config.Node.Profile, p.Machine, limit, p.Config.Pin.Workers)
+	p.conns = httpd.NewConnLimit(limit, httpd.ProxyNetworks(p.Config.HTTP.TrustedProxies), p.Log)
 	p.web = httpd.NewServer(p.conns.Count(handler), p.Log)
 	p.web.ConnContext = p.conns.Context
 	if p.tls != nil {
 		p.web.TLSConfig = p.tls.Config()
+		get := certFunc(p.web.TLSConfig.GetCertificate)
+		p.cert.Store(&get)
 	}
 	p.serve(p.web, p.conns.Listen(p.listener))
 	if p.tls != nil {
@@ -349,7 +373,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
-		Store: servedStore(p.core.store, p.core.auth, p.pins), Hint: storeHint,
+		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Hint: storeHint,
 	}).Handler()
 	if err != nil {
 		return err
@@ -359,13 +383,16 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 		return err
 	}
 	p.admin = httpd.NewServer(handler, p.Log)
-	p.admin.WriteTimeout = 0 // removing an account takes as long as it has pins
+	p.admin.WriteTimeout = 0 // removing an account with many pins takes long
 	p.serve(p.admin, l)
 	return nil
 }
 
-// serve runs an HTTP server until it is closed.
+// serve runs an HTTP server in the background until it is closed.
 func (p *Program) serve(s *http.Server, l net.Listener) {
+	if at, ok := l.Addr().(*net.TCPAddr); ok {
+		p.ports.Store(uint16(at.Port), true)
+	}
 	p.background.Go(func() {
 		serve := s.Serve
 		if s.TLSConfig != nil {
@@ -377,21 +404,20 @@ func (p *Program) serve(s *http.Server, l net.Listener) {
 	})
 }
 
-// Failed gives an error if the server cannot go on.
+// Failed gives an error when the server cannot go on.
 func (p *Program) Failed() <-chan error { return p.failed }
 
-// URL is the base URL of the listener, as programs on this host reach it.
+// URL is the base URL of the API for programs on this host.
 func (p *Program) URL() string { return httpd.BaseURL(p.Config.HTTP.Scheme(), p.listener.Addr()) }
 
-// Close stops the server: it lets the requests under way finish, leaves
-// unfinished pins to the next start, and closes the store. It may be called
-// twice, and after a Run that failed.
+// Close stops the server. It waits for the requests under way, leaves unfinished pins to the
+// next start, and closes the store. It may be called twice, and after a failed Run.
 func (p *Program) Close() error {
 	p.closeOnce.Do(func() { p.closeErr = p.shutDown() })
 	return p.closeErr
 }
 
-// Closing says what Close is doing, or did last; "" before it is called.
+// Closing says what Close is doing, or did last. It is "" before Close is called.
 func (p *Program) Closing() string {
 	if s := p.closing.Load(); s != nil {
 		return *s
@@ -417,13 +443,13 @@ func (p *Program) shutDown() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	// The last of them tells for as long that the server is stopping.
+	// The monitor comes last, so that /readyz says meanwhile that the server is stopping.
 	for _, s := range []*http.Server{p.web, p.admin, p.gateway.server(), p.monitor} {
 		if s == nil {
 			continue
 		}
 		if err := s.Shutdown(ctx); err != nil {
-			p.Log.Warn("cut off HTTP requests that did not end in time")
+			p.Log.Warn("HTTP requests did not end in time and were cut off")
 			try("close HTTP connections", s.Close())
 		}
 	}
@@ -433,7 +459,7 @@ func (p *Program) shutDown() error {
 	if p.stop != nil {
 		p.stop()
 	}
-	begin("end what runs in the background, a reclaim among it")
+	begin("end its work in the background, such as a reclaim")
 	p.background.Wait()
 	if p.tls != nil {
 		p.tls.Close()

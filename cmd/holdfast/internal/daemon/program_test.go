@@ -24,7 +24,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
-// testConfig listens on loopback only, on free ports, and knows nobody.
+// testConfig listens on loopback only, on free ports, and has no peers.
 func testConfig() config.Config {
 	c := config.Default()
 	c.HTTP.Listen = "127.0.0.1:0"
@@ -83,7 +83,7 @@ func get(t *testing.T, url string) (status int, body string) {
 	return status, body
 }
 
-// getAll gives what came of an answer that may be cut off, and how that ended.
+// getAll reads an answer that may be cut off, and gives the error at its end.
 func getAll(t *testing.T, url string) (status int, body string, err error) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -124,7 +124,7 @@ func TestProgramRunsAndCloses(t *testing.T) {
 			t.Errorf("%s is left after Close", name)
 		}
 	}
-	// Everything was let go: another one starts on the same directory.
+	// Everything is closed: another one starts on the same directory.
 	again, _ := testProgram(t, p.Data)
 	if err := again.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -134,8 +134,8 @@ func TestProgramRunsAndCloses(t *testing.T) {
 	}
 }
 
-// What fetches keep beside memory is on the disk of the data, and an earlier run's is
-// gone.
+// Temporary files of fetches are on the disk of the data, and those of an earlier run are
+// removed.
 func TestProgramClearsItsTempDir(t *testing.T) {
 	d := testDataDir(t)
 	outside := filepath.Join(t.TempDir(), "precious")

@@ -9,16 +9,16 @@ import (
 )
 
 // quotas gives the limits of accounts to the manager of pins, and to the records, which
-// decide by them. It is a pin.Quotas.
+// decide by them. It is a [pin.Quotas].
 type quotas struct {
 	accounts *auth.Service
 }
 
 var _ pin.Quotas = quotas{}
 
-// Quota implements [pin.Quotas]. An account that is gone has no limit: its
-// pins are about to go too. One whose record cannot be read has none either: it can ask
-// for nothing new, and what it waits for with others must not keep these waiting.
+// Quota implements [pin.Quotas]. A removed account has no limit, since its pins will be
+// removed too. An account whose record cannot be read has none either. It can ask for nothing
+// new, and an error here would also hold up other accounts that wait for the same DAG.
 func (q quotas) Quota(ctx context.Context, account string) (pin.Quota, error) {
 	a, err := q.accounts.AccountByID(ctx, account)
 	if errors.Is(err, auth.ErrNoAccount) || errors.Is(err, auth.ErrDamaged) {

@@ -72,7 +72,7 @@ func heldBy(a pin.Attempt, bs ...blocks.Block) graph.Batch {
 	return batch
 }
 
-// command is what a command speaks to the program by.
+// command is the client of a command for the program.
 func command(t *testing.T, p *Program) *admin.Client {
 	t.Helper()
 	c, ok := dialAdmin(t.Context(), p.Data)
@@ -83,7 +83,7 @@ func command(t *testing.T, p *Program) *admin.Client {
 	return c
 }
 
-// What is damaged is fetched again from whoever has it, while the server runs.
+// While the server runs, damaged blocks are fetched again from a node that has them.
 func TestRepairMends(t *testing.T) {
 	ctx := t.Context()
 	root, leaf := twoBlocks(t)
@@ -150,7 +150,7 @@ func TestRepairMends(t *testing.T) {
 		t.Errorf("verify after the repair: %+v", v)
 	}
 
-	// What is removed comes back at once, unpinned first.
+	// A reclaim waits for the unpinning, so that the space of a removed pin comes back at once.
 	if err := p.pins.Remove(ctx, a.ID, v.ID); err != nil {
 		t.Fatal(err)
 	}

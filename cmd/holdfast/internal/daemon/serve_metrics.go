@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
-// serveMetrics serves /metrics, and beside it what tells whether the server is
-// well, if the configuration has an address for them.
+// serveMetrics serves /metrics, /healthz and /readyz, if the configuration has an address
+// for them.
 func (p *Program) serveMetrics(ctx, background context.Context) error {
 	if p.metrics == nil {
 		return nil
@@ -27,13 +27,13 @@ func (p *Program) serveMetrics(ctx, background context.Context) error {
 	address := p.Config.Metrics.Listen
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil && address == config.DefaultMetricsListen && errors.Is(err, syscall.EADDRINUSE) {
-		// A second server on the host should not need a setting to start.
-		p.Log.Warn("no metrics: the usual address is taken; metrics.listen sets another", "address", address)
+		// A second server on the host should start without a setting.
+		p.Log.Warn("no metrics are served: another program has the default address; metrics.listen sets another address", "address", address)
 		return nil
 	}
 	if err != nil {
 		return hint.Add(fmt.Errorf("serve metrics on %s: %w", address, err),
-			"metrics.listen sets the address; port 0 takes a free one, and an empty one is no metrics")
+			"metrics.listen sets the address; port 0 takes a free port, and an empty address switches metrics off")
 	}
 	p.metricsURL = httpd.BaseURL("http", l.Addr())
 	conns := httpd.NewConnLimit(metricsConns, nil, p.Log)
@@ -42,13 +42,13 @@ func (p *Program) serveMetrics(ctx, background context.Context) error {
 	p.serve(p.monitor, conns.Listen(l))
 	p.background.Go(func() {
 		if err := p.core.store.Count(background, countEvery); err != nil {
-			p.Log.Error("counting what the store has ended", "err", err)
+			p.Log.Error("the blocks in the store are not counted any more", "err", err)
 		}
 	})
 	return nil
 }
 
-// monitorRoutes are those of the listener of the metrics.
+// monitorRoutes are the routes of the listener for metrics.
 func monitorRoutes(m *metrics.Set, probes probes, log *slog.Logger) map[string]http.Handler {
 	return map[string]http.Handler{
 		"GET /metrics": m.Handler(log),
@@ -65,8 +65,8 @@ func monitorHandler(m *metrics.Set, probes probes, log *slog.Logger) http.Handle
 	return faults.Handler(log, mux)
 }
 
-// read gives what the metrics tell of the parts of the server, all of which are
-// started, and what kept it from reading the rest.
+// read gives the numbers for the metrics, and an error for those that cannot be read. All
+// parts of the server are started.
 func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
 	ready, _ := p.probes().ready(ctx)
 	r := &metrics.Reading{
@@ -79,7 +79,13 @@ func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
 		Conns:    p.conns.Open(),
 		Ready:    ready == "",
 		Writable: p.core.store.Writable(ctx) == nil,
+		Sound:    p.core.store.Sound() == nil,
+		Damage:   p.core.store.FoundDamage(),
 		Now:      time.Now(),
+	}
+	if p.Config.Backup.To != "" {
+		state := p.backups.State()
+		r.Backup, r.BackupFailed = &state.Last, state.Failed
 	}
 	queue, queueErr := p.core.store.Queue(ctx)
 	if queueErr == nil {
@@ -94,6 +100,6 @@ func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
 
 const (
 	metricsConns = 64
-	// countEvery is how often what is in the store is counted, if that is quick.
+	// countEvery is how often the blocks in the store are counted, if that is quick.
 	countEvery = 5 * time.Minute
 )

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
-// storeService is what the operator asks of the store, in the words of the admin API.
+// storeService does for the admin API what operators ask of the store.
 type storeService struct {
 	store *store.Store
 	auth  *auth.Service
@@ -23,22 +23,22 @@ type storeService struct {
 		Repair(ctx context.Context, r pin.Refetcher, blocks []multihash.Multihash, told func(pin.DAG)) error
 		Adopt(ctx context.Context, r pin.Adopter, from, to string) (adopted, left int, err error)
 	}
-	// unpin brings to an end what was begun to be unpinned.
+	// unpin finishes the unpinning that has begun.
 	unpin func(context.Context) error
 }
 
 var _ admin.Store = (*storeService)(nil)
 
-// offlineStore is for a command while no server runs: a repair is recorded, for
-// the server to do, and nobody else drops what was released.
+// offlineStore is for a command while no server runs. It records a repair, which the server
+// does later. It also drops what was released, since no server does.
 func offlineStore(s *store.Store, a *auth.Service, pins *pin.Offline) *storeService {
 	return &storeService{store: s, auth: a, pins: pins, unpin: func(ctx context.Context) error {
 		return pins.Unpin(ctx, s.Drop)
 	}}
 }
 
-// A reclaim that is asked for waits this long for what is being unpinned,
-// so that removing a pin and reclaiming gives its space back.
+// unpinWait is how long a requested reclaim waits for the unpinning under way. So a reclaim
+// right after the removal of a pin gives the space of that pin back.
 const unpinWait = 5 * time.Minute
 
 // servedStore is for a running server.
@@ -53,14 +53,14 @@ func servedStore(s *store.Store, a *auth.Service, pins *pin.Manager) *storeServi
 			case errors.Is(err, pin.ErrDiskFull):
 				return nil // the reclaim makes room
 			case err != nil && some.Err() != nil:
-				return ctx.Err() // if that is nil, what is left is for the next reclaim
+				return ctx.Err() // nil after unpinWait: the next reclaim does the rest
 			}
 			return err
 		},
 	}
 }
 
-// Stats implements [Store].
+// Stats implements [admin.Store].
 func (s *storeService) Stats(ctx context.Context) (admin.StoreStats, error) {
 	st, err := s.store.Stats(ctx)
 	return admin.StoreStats{
@@ -71,7 +71,7 @@ func (s *storeService) Stats(ctx context.Context) (admin.StoreStats, error) {
 	}, err
 }
 
-// Reclaim implements [Store].
+// Reclaim implements [admin.Store].
 func (s *storeService) Reclaim(ctx context.Context, progress func(admin.StoreProgress)) (admin.Reclaimed, error) {
 	progress(admin.StoreProgress{Text: "unpinning"})
 	if err := s.unpin(ctx); err != nil {
@@ -83,7 +83,7 @@ func (s *storeService) Reclaim(ctx context.Context, progress func(admin.StorePro
 	return admin.Reclaimed(report), err
 }
 
-// Verify implements [Store].
+// Verify implements [admin.Store].
 func (s *storeService) Verify(ctx context.Context, repair bool, tell admin.VerifyWatch) (admin.VerifyReport, error) {
 	var damaged []multihash.Multihash
 	report, err := s.store.Verify(ctx, func(d store.Damage) error {
@@ -136,7 +136,7 @@ func (s *storeService) hurtInfo(ctx context.Context, h store.HurtDAG) (admin.Hur
 		if err == nil {
 			user = a.Email
 		} else if !errors.Is(err, auth.ErrNoAccount) {
-			return info, fmt.Errorf("look for the owner of pin %s: %w", r.ID, err)
+			return info, fmt.Errorf("find the owner of pin %s: %w", r.ID, err)
 		}
 		info.Pins = append(info.Pins, admin.HurtPin{RequestID: r.ID, Name: r.Name, User: user})
 	}

@@ -137,7 +137,7 @@ func TestTLSFromACME(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// What the CA gave is the owner's alone to read.
+	// Only the owner can read the files of the CA.
 	err := filepath.WalkDir(d.File(datadir.ACMEDirName), func(path string, e os.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err

@@ -22,6 +22,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
+	"github.com/multiformats/go-multiaddr"
+
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
@@ -177,7 +182,7 @@ func TestSecurityHeaders(t *testing.T) {
 		if s := answer.Header.Get("Strict-Transport-Security"); s != "" {
 			t.Errorf("%s: HSTS over plain HTTP: %q", path, s)
 		}
-		// Strangers are told neither what serves nor in which version.
+		// No header names the program or its version.
 		for name, values := range answer.Header {
 			if name == "Server" || name == "X-Powered-By" || strings.Contains(strings.ToLower(strings.Join(values, " ")), "go1.") {
 				t.Errorf("%s: the header %s says %q", path, name, values)
@@ -232,7 +237,7 @@ func TestTLSConfigValues(t *testing.T) {
 	}
 }
 
-// What ACME is set up with asks nobody but the CA that is configured.
+// ACME asks only the configured CA.
 func TestACMEAsksOneCA(t *testing.T) {
 	p, _ := testProgram(t, testDataDir(t))
 	c := config.Default().HTTP
@@ -260,5 +265,49 @@ func TestACMEAsksOneCA(t *testing.T) {
 	}
 	if protos := a.Config().NextProtos; !slices.Contains(protos, "acme-tls/1") || protos[0] != "h2" {
 		t.Errorf("it negotiates %q", protos)
+	}
+}
+
+// WebSockets of the node show the certificate of the API, by the name in http.public_url,
+// and the new one after it changed.
+func TestWebSocketsHaveTheCertificate(t *testing.T) {
+	dir := t.TempDir()
+	certPath, keyPath := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	p, _ := testProgram(t, testDataDir(t))
+	p.Config.HTTP.TLS, p.Config.HTTP.TLSCert, p.Config.HTTP.TLSKey = config.TLSFiles, certPath, keyPath
+	p.Config.HTTP.PublicURL = "https://pins.example.com:8443"
+	p.Config.Node.Listen = []string{"/ip4/127.0.0.1/tcp/0/tls/ws"}
+	var server peer.AddrInfo
+	for i := range 2 {
+		cert, key := certificate(t, "pins.example.com")
+		replaceFile(t, certPath, cert, time.Hour/time.Duration(i+1))
+		replaceFile(t, keyPath, key, time.Hour/time.Duration(i+1))
+		if i == 0 {
+			if err := p.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			id, err := peer.Decode(p.node.PeerID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			delegates := p.node.Delegates()
+			if len(delegates) != 1 || !strings.HasPrefix(delegates[0], "/dns/pins.example.com/tcp/") {
+				t.Fatalf("the delegates are %v", delegates)
+			}
+			port := strings.Split(delegates[0], "/")[4]
+			at := multiaddr.StringCast("/ip4/127.0.0.1/tcp/" + port + "/tls/sni/pins.example.com/ws")
+			server = peer.AddrInfo{ID: id, Addrs: []multiaddr.Multiaddr{at}}
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(cert)
+		client, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableRelay(), libp2p.DisableMetrics(),
+			libp2p.Transport(websocket.New, websocket.WithTLSClientConfig(&tls.Config{RootCAs: roots})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if err := client.Connect(t.Context(), server); err != nil {
+			t.Errorf("with certificate %d: %v", i+1, err)
+		}
 	}
 }

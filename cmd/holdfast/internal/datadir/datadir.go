@@ -18,25 +18,24 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
-// Dir is a data directory that is there and may be used. It holds the
-// directory open, so that it stays reachable whatever its path is: a Unix
-// socket's path ends at 107 bytes, and systemd keeps the directories of dynamic
-// users below one that only root may enter.
+// Dir is a data directory that exists and can be used. It keeps the directory open. So the
+// directory stays reachable if its path is longer than the 107 bytes of a Unix socket's
+// path, and if only root may enter a directory above it: systemd does that for dynamic
+// users.
 type Dir struct {
-	Shown string // its absolute path, as people know it
+	Shown string // its absolute path, for people
 	dir   *os.File
-	Open  string // a path by which this process can open what is in it
+	Open  string // a path by which this process can open the files in it
 }
 
-// ErrNone: there is nothing at the path, and it was not to be made.
+// ErrNone says that there is no directory at the path, and that none was to be made.
 var ErrNone = errors.New("there is no data directory")
 
-// maxSocketPath is what fits a sockaddr_un beside the zero at its end.
+// maxSocketPath is how many bytes fit a sockaddr_un, with a zero after them.
 const maxSocketPath = 107
 
-// Find says which directory to use: the flag's, else $HOLDFAST_DATA,
-// else $STATE_DIRECTORY as systemd sets it, else the XDG data home. It need not
-// exist.
+// Find says which directory to use: that of the flag, else $HOLDFAST_DATA, else
+// $STATE_DIRECTORY, which systemd sets, else the one in the XDG data home. It may not exist.
 func Find(flag string, getenv func(string) string) (string, error) {
 	stateDir, _, _ := strings.Cut(getenv("STATE_DIRECTORY"), ":")
 	for _, dir := range []string{flag, getenv(config.EnvData), stateDir} {
@@ -51,8 +50,8 @@ func Find(flag string, getenv func(string) string) (string, error) {
 		"name one with --data DIR or "+config.EnvData)
 }
 
-// XDG is "" if there is no home directory. As XDG has it, a relative
-// XDG_DATA_HOME counts as none.
+// XDG is the directory in the XDG data home, or "" if there is no home directory. XDG says
+// that a relative XDG_DATA_HOME is ignored.
 func XDG(getenv func(string) string) string {
 	if base := getenv("XDG_DATA_HOME"); filepath.IsAbs(base) {
 		return filepath.Join(base, "holdfast")
@@ -63,11 +62,10 @@ func XDG(getenv func(string) string) string {
 	return ""
 }
 
-// Open opens the directory at an absolute path. If it is missing and
-// create is set it is made, for its owner alone, and messages told so. Root
-// becomes the directory's owner, for the rest of the process, so that nothing
-// is written there that the owner could not use. The caller closes it.
-// Errors: ErrNone.
+// Open opens the directory at an absolute path. With create, a missing directory is made,
+// readable by its owner alone, and messages gets a line about it. If the process is root, it
+// becomes the owner of the directory for the rest of its life, so that it writes no file that
+// the owner cannot use. The caller closes the directory. Errors: ErrNone.
 func Open(path string, create bool, messages io.Writer) (*Dir, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,7 +84,7 @@ func Open(path string, create bool, messages io.Writer) (*Dir, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("the data directory %s is not a directory", path)
 	}
-	// O_PATH works for a directory that may be entered and not read.
+	// O_PATH also works for a directory that this user may enter but not read.
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the data directory: %w", &fs.PathError{Op: "open", Path: path, Err: err})
@@ -96,7 +94,7 @@ func Open(path string, create bool, messages io.Writer) (*Dir, error) {
 		if err := becomeUser(int(owner.Uid), int(owner.Gid)); err != nil {
 			return nil, errors.Join(fmt.Errorf("become user %d, who owns %s: %w", owner.Uid, path, err), d.Close())
 		}
-		if _, err := os.Stat(path); err != nil { // the way to it was open to root only
+		if _, err := os.Stat(path); err != nil { // only root may enter a directory above it
 			d.Open = d.procPath()
 		}
 	}
@@ -117,13 +115,14 @@ func becomeUser(uid, gid int) error {
 	return nil
 }
 
-// Close lets the directory go. What was opened in it stays open.
+// Close closes the directory. Files in it stay open.
 func (d *Dir) Close() error { return d.dir.Close() }
 
-// File is a path to open a file of the directory by.
+// File is the path by which this process can open a file of the directory.
 func (d *Dir) File(name string) string { return filepath.Join(d.Open, name) }
 
-// Number is the file system's for the directory: its inode. 0 is not known.
+// Number is the number of the directory in its file system, the inode. 0 says that it is not
+// known.
 func (d *Dir) Number() uint64 {
 	if info, err := os.Stat(d.Open); err == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
@@ -133,28 +132,28 @@ func (d *Dir) Number() uint64 {
 	return 0
 }
 
-// WarnOpen says so if everybody on the host may change what is in the directory: they
-// can put keys of theirs in the place of the server's, or remove the database.
+// WarnOpen logs a warning if every user of the host may write to the directory. They could
+// replace the server's keys, or remove the database.
 func (d *Dir) WarnOpen(log *slog.Logger) {
 	const others = 0o002 // to write
 	if info, err := os.Stat(d.Open); err == nil && info.Mode().Perm()&others != 0 {
-		log.Warn("every user of this host may change the data directory; it has the server's keys",
+		log.Warn("every user of this host can write to the data directory, which has the server's keys",
 			"data", d.Shown, "mode", fmt.Sprintf("%#o", info.Mode().Perm()), "hint", "chmod 700 "+text.ShellQuote(d.Shown))
 	}
 }
 
-// CopiedInUse reports whether the directory is a copy that was made while a server used
-// the original: what a running server leaves there is in it, and names another
-// directory. A copy that a file system makes of itself, a snapshot, has the same
-// number, and counts as none.
+// CopiedInUse reports whether the directory is a copy that was made while a server used the
+// original. Then it has the file of a running server, with the number of another directory.
+// A snapshot of a file system has the same number, and so is no such copy.
 func (d *Dir) CopiedInUse() bool {
-	r, _ := ReadRunFile(d.File(RunFileName)) // whether that server still runs or not
+	r, _ := ReadRunFile(d.File(RunFileName)) // it counts if that server has ended, too
 	return r.Directory != 0 && r.Directory != d.Number()
 }
 
-// ClearTemp makes the directory for what no run outlives, and removes what an earlier
-// one left there. The system's own may be in memory, which is what such files are to
-// save, or on a disk with no room. If it is a link it is not followed.
+// ClearTemp makes an empty directory for temporary files, and removes those of earlier runs.
+// The system's own directory may be in memory, and these files exist to save memory. Or it
+// may be on a disk without room. If the directory is a symbolic link, the link is removed,
+// and what it leads to stays.
 func (d *Dir) ClearTemp() error {
 	path := d.File(TempDirName)
 	if err := os.RemoveAll(path); err != nil {
@@ -166,7 +165,7 @@ func (d *Dir) ClearTemp() error {
 	return nil
 }
 
-// Socket is a path to bind or dial a socket in the directory by.
+// Socket is a path for binding or dialling a socket in the directory.
 func (d *Dir) Socket(name string) string {
 	if p := d.File(name); len(p) <= maxSocketPath {
 		return p
@@ -174,7 +173,7 @@ func (d *Dir) Socket(name string) string {
 	return filepath.Join(d.procPath(), name)
 }
 
-// Explain puts the path that people know in the place of that which was opened.
+// Explain replaces Open in an error by Shown, the path that people know.
 func (d *Dir) Explain(err error) error {
 	if err == nil || d.Open == d.Shown || !strings.Contains(err.Error(), d.Open) {
 		return err
@@ -190,6 +189,5 @@ type explainedError struct {
 func (e *explainedError) Error() string { return e.text }
 func (e *explainedError) Unwrap() error { return e.error }
 
-// procPath leads to the directory through the descriptor, whatever its own
-// path is.
+// procPath is a path of the directory by its open descriptor.
 func (d *Dir) procPath() string { return fmt.Sprintf("/proc/self/fd/%d", d.dir.Fd()) }

@@ -1,6 +1,6 @@
 package datadir
 
-// Files of the data directory that the packages name no place for.
+// Names of files in the data directory. Other packages get their paths from here.
 const (
 	TokenKeysFile = "tokens.key"
 	NodeKeyFile   = "node.key"

@@ -10,23 +10,23 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/durable"
 )
 
-// RunFileName is in the data directory while a server is ready there.
+// RunFileName is the file in the data directory while a server is ready there.
 const RunFileName = "run.json"
 
-// RunFile tells scripts what runs and where.
+// RunFile tells scripts which server runs, and at which addresses.
 type RunFile struct {
 	PID     int      `json:"pid"`
 	HTTP    string   `json:"http"`              // base URL, without a slash at the end
-	Gateway string   `json:"gateway,omitempty"` // the same of the gateway, if there is one
-	Metrics string   `json:"metrics,omitempty"` // the same of /metrics, if it is served
+	Gateway string   `json:"gateway,omitempty"` // base URL of the gateway, if there is one
+	Metrics string   `json:"metrics,omitempty"` // base URL of /metrics, if it is served
 	PeerID  string   `json:"peer_id"`
 	Addrs   []string `json:"addrs"` // multiaddrs that end in /p2p/ID
-	// Directory is the number that the file system has for the data directory. In a
-	// copy of it the number is another one than the copy's.
+	// Directory is the number of the data directory ([Dir.Number]). A copied file has the
+	// number of the original directory.
 	Directory uint64 `json:"directory,omitempty"`
 }
 
-// WriteRunFile puts a whole file in place at once.
+// WriteRunFile writes the file atomically.
 func WriteRunFile(path string, r RunFile) error {
 	if r.Addrs == nil {
 		r.Addrs = []string{}
@@ -35,15 +35,15 @@ func WriteRunFile(path string, r RunFile) error {
 	if err != nil {
 		return err
 	}
-	temp := RunFileName + ".tmp" // one name will do: the directory is locked
+	temp := RunFileName + ".tmp" // a fixed name is safe, since the directory is locked
 	if err := durable.WriteFile(path, temp, append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", RunFileName, err)
 	}
 	return nil
 }
 
-// ReadRunFile reads the file of a server that is alive. ok is false if there
-// is none; a server that was killed leaves its file behind.
+// ReadRunFile reads the file. ok reports whether the process that it names is alive: a server
+// that was killed leaves its file behind.
 func ReadRunFile(path string) (r RunFile, ok bool) {
 	b, err := os.ReadFile(path)
 	if err != nil || json.Unmarshal(b, &r) != nil || r.PID <= 0 {
@@ -52,7 +52,7 @@ func ReadRunFile(path string) (r RunFile, ok bool) {
 	return r, processAlive(r.PID)
 }
 
-// processAlive reports whether a process has that id, whosever it is.
+// processAlive reports whether there is a process with that id, of whatever user.
 func processAlive(pid int) bool {
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)

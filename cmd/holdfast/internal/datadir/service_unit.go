@@ -1,13 +1,13 @@
 package datadir
 
-// ServiceUnit is where a holdfast that systemd runs can be seen from outside.
+// ServiceUnit says how to find a holdfast that systemd runs.
 type ServiceUnit struct {
 	StateDir string // the data directory of the unit
-	Cgroup   string // a directory that is there while the unit runs
+	Cgroup   string // a directory that exists while the unit runs
 }
 
-// SystemUnit is the unit as deploy/holdfast.service has it. The data of a
-// dynamic user can be read by root only, its cgroup be seen by anybody.
+// SystemUnit is the unit in deploy/holdfast.service. Only root can read its data directory,
+// but everybody can see its cgroup.
 func SystemUnit() ServiceUnit {
 	return ServiceUnit{
 		StateDir: "/var/lib/holdfast",

@@ -16,63 +16,62 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/client"
 )
 
-// Bounds of a connection beside those of [NewServer].
+// Limits of a connection, beside those of [NewServer].
 const (
-	// writePiece must be taken by a client within writeStall: 2 KiB a second,
-	// slower than any modem. So a long list takes the time that it takes, and a
-	// client that stopped reading is cut off.
+	// A client must take writePiece within writeStall: 2 KiB a second, slower than any modem.
+	// So a long list may take its time, but a client that stopped reading is cut off.
 	writePiece = 64 << 10
 	writeStall = 30 * time.Second
-	// roomOnce is which part of the connections is closed to make room, so that
-	// in a flood room is not made for each of them alone.
+	// When there is no room, 1/roomOnce of the connections is closed at once. In a flood this
+	// is cheaper than making room for each new connection alone.
 	roomOnce = 32
-	// bodyGrace is how long a request's body may take before its connection can
-	// be closed to make room: what an honest client sends is there by then.
+	// bodyGrace is how long a request's body may take before its connection may be closed to
+	// make room: an honest client has sent it by then.
 	bodyGrace = time.Second
 )
 
-// ConnLimit bounds how many connections a server has, so that file descriptors
-// and memory are left for its work. When there is no room, connections that
-// wait for nothing but their client are closed to make some: for a request, or
-// for the rest of one's body. One that is being answered never is. It takes
-// from the addresses that have the most, idle ones first, and what was idle the
-// longest: a flood from one place pushes out itself.
+// ConnLimit limits how many connections a server has, so that file descriptors and memory
+// are left for its work. When there is no room, it closes connections that wait for their
+// client: for a request, or for the rest of a body. It never closes one whose request is
+// being answered. First come the clients with the most connections, and of these the idle
+// connections, longest idle first. So a flood from one place pushes out itself.
 type ConnLimit struct {
-	most    int
-	proxies []*net.IPNet // their connections are many clients'
+	max     int
+	proxies []*net.IPNet // each connection of theirs counts as a client of its own
 	log     *slog.Logger
 
 	mu     sync.Mutex
-	room   sync.Cond // there may be some
+	room   sync.Cond // signalled when there may be room
 	conns  map[*limitedConn]struct{}
 	closed bool
-	full   bool // that some were closed to make room has been said
-	waits  bool // that none could be closed has been said
+	full   bool // it was logged that connections are closed to make room
+	waits  bool // it was logged that none can be closed
 }
 
-func NewConnLimit(most int, proxies []*net.IPNet, log *slog.Logger) *ConnLimit {
-	l := &ConnLimit{most: most, proxies: proxies, log: log, conns: map[*limitedConn]struct{}{}}
+// NewConnLimit makes a limit of max connections.
+func NewConnLimit(max int, proxies []*net.IPNet, log *slog.Logger) *ConnLimit {
+	l := &ConnLimit{max: max, proxies: proxies, log: log, conns: map[*limitedConn]struct{}{}}
 	l.room.L = &l.mu
 	return l
 }
 
-// limitedConn is one of a ConnLimit's.
+// limitedConn is a connection that counts for a ConnLimit.
 type limitedConn struct {
 	net.Conn
 	limit *ConnLimit
 	from  string // what counts as one client
 
 	// Guarded by the limit's mu.
-	serving int       // requests that are being answered; HTTP/2 has many at once
-	since   time.Time // since when none is
-	reading int       // of those that are served, which wait for their body
+	serving int       // requests that are being answered; HTTP/2 has several at once
+	since   time.Time // since when there are none
+	reading int       // how many of serving wait for their body
 	body    time.Time // since when the first of these waits
 
 	writing  sync.Mutex
-	deadline time.Time // for what is written, as the server set it
+	deadline time.Time // for writes, as the server set it
 }
 
-// Listen gives a listener whose connections count.
+// Listen wraps a listener, so that its connections count.
 func (l *ConnLimit) Listen(inner net.Listener) net.Listener {
 	return &limitedListener{Listener: inner, limit: l}
 }
@@ -104,7 +103,8 @@ func (l *limitedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// client is what counts as one. Each connection of a trusted proxy is one.
+// client names the client of a connection. Each connection of a trusted proxy is a client of
+// its own.
 func (l *ConnLimit) client(a net.Addr) string {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok || slices.ContainsFunc(l.proxies, func(n *net.IPNet) bool { return n.Contains(tcp.IP) }) {
@@ -117,20 +117,20 @@ func (l *ConnLimit) client(a net.Addr) string {
 	return client.Network(ip)
 }
 
-// Open is how many connections there are.
+// Open is the number of open connections.
 func (l *ConnLimit) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.conns)
 }
 
-// admit takes one more connection when there is room, and makes some if it can.
-// It gives false when the listener is closed.
+// admit waits until there is room for one more connection, and makes room if it can. It
+// gives false if the listener is closed.
 func (l *ConnLimit) admit(c *limitedConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.conns) >= l.most && !l.closed {
-		victims := l.victims(max(1, l.most/roomOnce), time.Now())
+	for len(l.conns) >= l.max && !l.closed {
+		victims := l.victims(max(1, l.max/roomOnce), time.Now())
 		for _, v := range victims {
 			delete(l.conns, v)
 			v.Conn.Close() // it is cut off: there is nobody to tell of an error
@@ -138,26 +138,26 @@ func (l *ConnLimit) admit(c *limitedConn) bool {
 		if len(victims) > 0 {
 			if !l.full {
 				l.full = true
-				l.log.Warn("as many HTTP connections as may be: those that wait for their client are closed to make room", "most", l.most)
+				l.log.Warn("the limit of HTTP connections is reached: connections that wait for their client are closed to make room", "most", l.max)
 			}
 			continue
 		}
 		if !l.waits {
 			l.waits = true
-			l.log.Warn("as many HTTP connections as may be, and all are being answered: new ones wait", "most", l.most)
+			l.log.Warn("the limit of HTTP connections is reached, and all have requests that are being answered: new ones wait", "most", l.max)
 		}
-		grace := time.AfterFunc(bodyGrace, l.room.Broadcast) // there may be victims then
+		grace := time.AfterFunc(bodyGrace, l.room.Broadcast) // then there may be victims
 		l.room.Wait()
 		grace.Stop()
 	}
-	if len(l.conns) < l.most/2 {
+	if len(l.conns) < l.max/2 {
 		l.full, l.waits = false, false
 	}
 	l.conns[c] = struct{}{}
 	return !l.closed
 }
 
-// victims are at most n connections to close, with mu held.
+// victims gives up to n connections to close. The caller holds mu.
 func (l *ConnLimit) victims(n int, now time.Time) []*limitedConn {
 	each := map[string][]*limitedConn{}
 	for c := range l.conns {
@@ -165,8 +165,8 @@ func (l *ConnLimit) victims(n int, now time.Time) []*limitedConn {
 			each[c.from] = append(each[c.from], c)
 		}
 	}
-	// A connection ranks by how many of the same client are younger, or in the
-	// middle of a request when it is idle.
+	// The rank of a connection is how many of its client's connections come after it: busy
+	// ones come first, then younger ones.
 	type ranked struct {
 		*limitedConn
 		rank int
@@ -190,7 +190,7 @@ func (l *ConnLimit) victims(n int, now time.Time) []*limitedConn {
 	return victims
 }
 
-// Close lets the next one in.
+// Close closes the connection, which makes room for another one.
 func (c *limitedConn) Close() error {
 	err := c.Conn.Close()
 	c.limit.mu.Lock()
@@ -214,7 +214,7 @@ func (c *limitedConn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// Write cuts off a client that takes nothing for writeStall.
+// Write ends with an error if the client takes no piece within writeStall.
 func (c *limitedConn) Write(b []byte) (n int, err error) {
 	for {
 		piece := b[n:min(len(b), n+writePiece)]
@@ -237,7 +237,7 @@ func (c *limitedConn) Write(b []byte) (n int, err error) {
 
 type connKey struct{}
 
-// Context fits http.Server.ConnContext.
+// Context is for http.Server.ConnContext.
 func (l *ConnLimit) Context(ctx context.Context, conn net.Conn) context.Context {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
@@ -245,7 +245,7 @@ func (l *ConnLimit) Context(ctx context.Context, conn net.Conn) context.Context 
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// Count tells the limit which connections are being answered.
+// Count makes the limit know which connections have a request that is being answered.
 func (l *ConnLimit) Count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := r.Context().Value(connKey{}).(*limitedConn)
@@ -262,11 +262,11 @@ func (l *ConnLimit) Count(next http.Handler) http.Handler {
 	})
 }
 
-// countedBody is a request's. It tells the limit while its client is waited for.
+// countedBody is the body of a request. While a read waits for the client, the limit knows it.
 type countedBody struct {
 	io.ReadCloser
 	conn  *limitedConn
-	began time.Time // when it was first read
+	began time.Time // when the first read began
 }
 
 func (b *countedBody) Read(p []byte) (int, error) {
@@ -282,7 +282,7 @@ func (c *limitedConn) read(n int, began time.Time) {
 	c.limit.mu.Lock()
 	defer c.limit.mu.Unlock()
 	if c.reading == 0 {
-		c.body = began // so a body that comes byte by byte waits since its first
+		c.body = began // so a body that comes byte by byte waits since its first read
 	}
 	c.reading += n
 }
@@ -292,19 +292,17 @@ func (c *limitedConn) serve(n int) {
 	defer c.limit.mu.Unlock()
 	if c.serving += n; c.serving == 0 {
 		c.since = time.Now()
-		if len(c.limit.conns) >= c.limit.most {
-			c.limit.room.Signal() // it can be closed now
+		if len(c.limit.conns) >= c.limit.max {
+			c.limit.room.Signal() // this connection can be closed now
 		}
 	}
 }
 
-// MaxConns is how many HTTP connections there may be: what is configured, or
-// half of the file descriptors that the process may have, if that is less. The
-// other half is for peers and the database. (At its start a Go program takes
-// as many as the hard limit allows.)
+// MaxConns is how many HTTP connections there may be: the configured number, but no more than
+// half of the files that the process may open. The other half is for peers and the database.
 func MaxConns(configured int, files uint64, log *slog.Logger) int {
 	if half := files / 2; uint64(configured) > half {
-		log.Warn("fewer HTTP connections than configured: the process may open too few files",
+		log.Warn("fewer HTTP connections than configured, since the process may open too few files",
 			"http.max_connections", configured, "connections", half, "open_files", files)
 		return max(1, int(half))
 	}

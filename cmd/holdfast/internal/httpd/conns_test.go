@@ -18,7 +18,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/pipe"
 )
 
-// pipeServer is a server with its bounds over pipes, for use in a bubble.
+// pipeServer is a server with limits over pipes, for use in a bubble.
 type pipeServer struct {
 	*http.Server
 	pipes *pipe.Listener
@@ -127,7 +127,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	}
 }
 
-// A client that stopped reading is cut off by the server, and not only left.
+// The server closes the connection of a client that stopped reading.
 func TestStalledAnswerEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan time.Duration, 1)

@@ -1,3 +1,3 @@
-// Package httpd bounds what clients may take of an HTTP server, and says how it speaks
-// TLS, who a client is, and what browsers are told to mind.
+// Package httpd is what the HTTP servers share: limits for clients, TLS, the addresses of
+// clients, and the security headers for browsers.
 package httpd

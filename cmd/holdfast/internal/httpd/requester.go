@@ -10,26 +10,24 @@ import (
 	"strings"
 )
 
-// forwardingHeaders are those by which proxies say that they are one, beside all that begin
-// with X-Forwarded-.
+// forwardingHeaders are headers that proxies add. So are all that begin with X-Forwarded-.
 var forwardingHeaders = []string{
 	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For",
 	"X-Envoy-External-Address", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fastly-Client-Ip",
 }
 
-// Requester finds the address of the machine that a request surely came from; zero if that
-// is not certain. It is stricter than [ClientIP], which is there to tell clients apart: by
-// what Requester says a server may connect to a private address, so an address that others
-// share, or that a client can choose, must not come out of it.
+// Requester finds the address of the machine that certainly sent a request. It gives the zero
+// address if that is not certain. It is stricter than [ClientIP], which only has to tell
+// clients apart. The server may connect to a private address that Requester gives. So it must
+// never give an address that several clients share, or that a client can choose.
 //
-// Without a trusted proxy it is the address of the connection, unless the request has any
-// sign of a proxy: that would make all its users look like one. With one it is what the
-// trusted proxies say, but for addresses that mean another machine to each, such as
-// loopback.
+// Without a trusted proxy it gives the address of the connection. If the request has any sign
+// of a proxy, it gives none: all users of that proxy would look like one. With a trusted
+// proxy it gives the address that this proxy reports, except for addresses that mean another
+// machine on each host, such as loopback.
 //
-// public is http.public_url, "" if it is not set. If it leads elsewhere than to loopback,
-// requests from loopback may be anybody's: there may be a proxy that says nothing of
-// itself.
+// public is http.public_url, or "" if that is not set. If it does not lead to loopback,
+// anybody may be behind a request from loopback: there may be a proxy without any sign.
 func Requester(proxies []string, public string) func(*http.Request) netip.Addr {
 	trusted := ProxyNetworks(proxies)
 	isTrusted := func(ip netip.Addr) bool {
@@ -60,15 +58,16 @@ func hasProxy(r *http.Request) bool {
 			return true
 		}
 	}
-	// nginx adds no header unless it is told to. It speaks HTTP/1.0, or closes each
-	// connection; those who make pins do neither.
+	// By default nginx adds no header. But it speaks HTTP/1.0, or closes each connection.
+	// Clients that pin do neither.
 	return !r.ProtoAtLeast(1, 1) || r.Close
 }
 
-// forwardedBy gives the address that trusted proxies had a request from.
+// forwardedBy gives the address from which trusted proxies got a request. It gives the zero
+// address if that is not certain.
 func forwardedBy(h http.Header, isTrusted func(netip.Addr) bool) netip.Addr {
 	if len(h.Values("Forwarded")) > 0 {
-		return netip.Addr{} // it may be the client's own, and contradict the other
+		return netip.Addr{} // the client may have sent it, and it may contradict X-Forwarded-For
 	}
 	var chain []string
 	for _, line := range h.Values("X-Forwarded-For") {
@@ -82,13 +81,13 @@ func forwardedBy(h http.Header, isTrusted func(netip.Addr) bool) netip.Addr {
 		if ip = ip.Unmap(); isTrusted(ip) {
 			continue
 		}
-		// What stands before it is what it says itself: that it is a proxy, too.
+		// An address before this one says that this one is a proxy too.
 		if i > 0 || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.Zone() != "" {
 			return netip.Addr{}
 		}
 		return ip
 	}
-	return netip.Addr{} // the proxy asks for itself, or for a client that it says nothing of
+	return netip.Addr{} // the proxy sent the request itself, or does not name its client
 }
 
 // isLoopbackURL reports whether a URL leads to the machine that it is used on.

@@ -2,8 +2,8 @@ package httpd
 
 import "net/http"
 
-// SecurityHeaders are those of every answer. The API serves data and no pages:
-// nothing of it is to be run, framed or guessed at by a browser.
+// SecurityHeaders are in every answer. The API serves data and no pages: a browser is to run
+// and frame nothing of it, and not to guess its type.
 var SecurityHeaders = [...][2]string{
 	{"X-Content-Type-Options", "nosniff"},
 	{"X-Frame-Options", "DENY"},
@@ -11,11 +11,10 @@ var SecurityHeaders = [...][2]string{
 	{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
 }
 
-// transportSecurity keeps browsers on TLS for a year, once they had it.
+// transportSecurity makes browsers use TLS alone for a year, once they have used it.
 const transportSecurity = "max-age=31536000"
 
-// Secure sets the security headers of every answer. Which program serves, and
-// of which version, is told to nobody.
+// Secure sets the security headers of every answer. No header has the version of the server.
 func Secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -12,20 +12,20 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 )
 
-// Bounds of one HTTP request. Bodies are a MiB at most and answers are made
-// from memory or an index, so that what takes longer is a client that dawdles.
+// Limits of one HTTP request. Bodies have up to 1 MiB, and answers come from memory or an
+// index. So what takes longer is the fault of the client.
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = time.Minute
-	// The longest answer, 1,000 pins with 16 KiB of meta each, at 30 KB/s.
-	// Whoever takes nothing at all is cut off earlier, after writeStall.
+	// Enough for the longest answer, 1,000 pins with 16 KiB of meta each, at 30 KB/s. A client
+	// that takes nothing is cut off earlier, after writeStall.
 	writeTimeout = 10 * time.Minute
-	idleTimeout  = 2 * time.Minute // longer than any client's pause between polls
-	// 16 KiB of meta, every byte of it escaped, beside ten CIDs.
+	idleTimeout  = 2 * time.Minute // longer than clients wait between polls
+	// Enough for a query with 16 KiB of meta, every byte escaped, and ten CIDs.
 	maxHeaderBytes = 128 << 10
 )
 
-// NewServer bounds what a client may take of the server.
+// NewServer makes a server with limits for clients.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -34,17 +34,17 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients' faults
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // faults of clients
 	}
 }
 
-// ClientIP finds a request's address: that of the connection, or what trusted
-// proxies say of it. The configuration was checked.
+// ClientIP finds the address of a request's client: that of the connection, or the one that
+// trusted proxies give. The list was checked.
 func ClientIP(proxies []string) echo.IPExtractor {
 	if len(proxies) == 0 {
 		return echo.ExtractIPDirect()
 	}
-	// Echo trusts private networks by default, which is more than was asked for.
+	// By default Echo also trusts private networks.
 	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
 	for _, network := range ProxyNetworks(proxies) {
 		trust = append(trust, echo.TrustIPRange(network))
@@ -52,7 +52,7 @@ func ClientIP(proxies []string) echo.IPExtractor {
 	return echo.ExtractIPFromXFFHeader(trust...)
 }
 
-// ProxyNetworks reads http.trusted_proxies, which was checked.
+// ProxyNetworks parses http.trusted_proxies. The list was checked.
 func ProxyNetworks(proxies []string) (networks []*net.IPNet) {
 	for _, s := range proxies {
 		if network, err := config.ParseProxy(s); err == nil {
@@ -62,8 +62,8 @@ func ProxyNetworks(proxies []string) (networks []*net.IPNet) {
 	return networks
 }
 
-// BaseURL is where a program on this host reaches a listener: an address that
-// is not specified is taken as loopback.
+// BaseURL is the URL by which a program on this host reaches a listener. If the listener has
+// all addresses of the host, it is the loopback address.
 func BaseURL(scheme string, a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
@@ -72,7 +72,7 @@ func BaseURL(scheme string, a net.Addr) string {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 		if ip.To4() == nil {
-			// A socket on [::] takes IPv4 as well, unless the host has none.
+			// A socket on [::] also takes IPv4, unless the host has none.
 			host = "localhost"
 		}
 	}

@@ -10,20 +10,18 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 )
 
-// Encryption is how the server speaks TLS.
+// Encryption is the TLS of the server.
 type Encryption interface {
-	// Config is for the server's listener.
+	// Config is the configuration for the server's listener.
 	Config() *tls.Config
-	// Run does what is to be done in the background until ctx ends. The server
-	// is being served by then.
+	// Run does work in the background until ctx ends. Call it once the server is served.
 	Run(ctx context.Context)
-	// Close lets go of what was opened. It may be called without run.
+	// Close frees what was opened. It may be called without Run.
 	Close()
 }
 
-// OpenEncryption makes what http.tls asks for: nil if it is off. acmeDir is a directory for
-// what ACME keeps, which need not exist. The listener is
-// where the server will be.
+// OpenEncryption makes the Encryption that http.tls names, or nil for "off". acmeDir is the
+// directory for the files of ACME, and may not exist. The server will be served on l.
 func OpenEncryption(c config.HTTP, acmeDir string, l net.Listener, log *slog.Logger) (Encryption, error) {
 	switch c.TLS {
 	case config.TLSFiles:

@@ -19,9 +19,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
-// acmeCerts is TLS with certificates that a CA gives by ACME (RFC 8555). The
-// CA finds that the domains are ours by TLS-ALPN-01 (RFC 8737), over the
-// server's own port: port 443 of the domains must lead there.
+// acmeCerts is TLS with certificates that a CA gives by ACME (RFC 8555). The CA checks that
+// the domains are ours by TLS-ALPN-01 (RFC 8737), over the server's own port. So port 443 of
+// the domains must lead there.
 type acmeCerts struct {
 	cache   *certmagic.Cache
 	Magic   *certmagic.Config
@@ -29,14 +29,15 @@ type acmeCerts struct {
 	log     *slog.Logger
 }
 
+// OpenACME makes the certificates' store in dir. No certificate is asked for before Run.
 func OpenACME(c config.HTTP, dir string, at net.Addr, log *slog.Logger) (*acmeCerts, error) {
 	roots, err := readRoots(c.ACMECARoots)
 	if err != nil {
-		return nil, hint.Add(err, "http.acme_ca_roots is for a CA of your own, and may be empty")
+		return nil, hint.Add(err, "http.acme_ca_roots is for your own CA, and may be empty")
 	}
 	a := &acmeCerts{domains: c.ACMEDomains, log: log}
-	// Its own log is that of a web server. What an operator wants to know comes
-	// as events, and why something failed with them.
+	// The log of the library is off. Its events have what an operator needs, with the causes
+	// of failures.
 	quiet := zap.NewNop()
 	a.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return a.Magic, nil },
@@ -44,7 +45,7 @@ func OpenACME(c config.HTTP, dir string, at net.Addr, log *slog.Logger) (*acmeCe
 	})
 	a.Magic = certmagic.New(a.cache, certmagic.Config{
 		Storage: &certmagic.FileStorage{Path: dir},
-		// Nobody but the CA is asked: CAs that people use have given OCSP up.
+		// OCSP would ask another server, and the usual CAs have given it up.
 		OCSP:    certmagic.OCSPConfig{DisableStapling: true},
 		OnEvent: a.event,
 		// For clients that name no host.
@@ -58,11 +59,11 @@ func OpenACME(c config.HTTP, dir string, at net.Addr, log *slog.Logger) (*acmeCe
 	}
 	a.Magic.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(a.Magic, certmagic.ACMEIssuer{
 		CA:           c.ACMECA,
-		TestCA:       c.ACMECA, // where a second try goes: the library has one of its own
+		TestCA:       c.ACMECA, // where the library sends a second try; by default a CA of its choice
 		Email:        c.ACMEEmail,
 		TrustedRoots: roots,
 		Agreed:       true, // config.example.toml says so
-		// Port 80 is not ours.
+		// The server does not have port 80.
 		DisableHTTPChallenge: true,
 		ListenHost:           host,
 		AltTLSALPNPort:       port,
@@ -71,7 +72,8 @@ func OpenACME(c config.HTTP, dir string, at net.Addr, log *slog.Logger) (*acmeCe
 	return a, nil
 }
 
-// readRoots reads certificates. Nil, which is those of the system, is for "".
+// readRoots reads root certificates. For "" it gives nil, which stands for those of the
+// system.
 func readRoots(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
@@ -95,7 +97,7 @@ func hostPort(a net.Addr) (host string, port int, err error) {
 	return tcp.IP.String(), tcp.Port, nil
 }
 
-// event tells the operator how it goes.
+// event logs the events that matter to operators.
 func (a *acmeCerts) event(_ context.Context, name string, data map[string]any) error {
 	switch name {
 	case "cert_obtained":
@@ -109,12 +111,12 @@ func (a *acmeCerts) event(_ context.Context, name string, data map[string]any) e
 func (a *acmeCerts) Config() *tls.Config {
 	c := a.Magic.TLSConfig()
 	c.MinVersion = tls.VersionTLS12
-	c.NextProtos = append([]string{"h2", "http/1.1"}, c.NextProtos...) // beside what the CA asks for
+	c.NextProtos = append([]string{"h2", "http/1.1"}, c.NextProtos...) // before the protocol that the CA uses
 	return c
 }
 
-// Run gets each certificate that is not there yet, however long that takes. They
-// are renewed by the library.
+// Run gets each certificate that is missing, however long that takes. The library renews
+// them.
 func (a *acmeCerts) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, domain := range a.domains {
@@ -129,7 +131,7 @@ func (a *acmeCerts) Run(ctx context.Context) {
 
 func (a *acmeCerts) obtain(ctx context.Context, domain string) error {
 	kept, err := a.Magic.CacheManagedCertificate(ctx, domain)
-	// What the library calls async is that it tries again when it failed.
+	// The library's word "async" says that it tries again after a failure.
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = a.Magic.ObtainCertAsync(ctx, domain)

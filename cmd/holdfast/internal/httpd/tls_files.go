@@ -15,18 +15,18 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
-// certFiles is TLS with a certificate in files, which are read again when they
-// change. With each handshake they are looked at, which is nothing beside it.
+// certFiles is TLS with a certificate in files. It reads the files again when they change.
+// Each handshake looks at them, which costs nothing beside the handshake.
 type certFiles struct {
 	cert, key string
 	log       *slog.Logger
 
 	mu    sync.Mutex
 	now   *tls.Certificate
-	stamp fileStamps // of the files when they were read last, well or not
+	stamp fileStamps // of the files at the last read, also one that failed
 }
 
-// fileStamps tell whether two files are those that they were.
+// fileStamps show whether one of the two files has changed.
 type fileStamps [2]struct {
 	changed time.Time
 	size    int64
@@ -35,7 +35,7 @@ type fileStamps [2]struct {
 func openTLSFiles(cert, key string, log *slog.Logger) (*certFiles, error) {
 	f := &certFiles{cert: cert, key: key, log: log}
 	if err := f.read(); err != nil {
-		return nil, hint.Add(err, "http.tls_cert and http.tls_key name a certificate with its chain and its key, in PEM")
+		return nil, hint.Add(err, "http.tls_cert names the file of a certificate with its chain, and http.tls_key that of its key, both in PEM")
 	}
 	return f, nil
 }
@@ -51,15 +51,14 @@ func (f *certFiles) look() (s fileStamps, err error) {
 	return s, nil
 }
 
-// read reads the files if they changed. On an error the certificate stays what
-// it was.
+// read reads the files if they changed. With an error the old certificate stays.
 func (f *certFiles) read() error {
 	stamp, err := f.look()
 	if err != nil {
 		err = fmt.Errorf("read the TLS certificate: %w", err)
 	}
 	if stamp == f.stamp && f.now != nil {
-		return nil // also if the error is the same one as before
+		return nil // also after an error, until the files change
 	}
 	f.stamp = stamp
 	if err != nil {
@@ -71,19 +70,18 @@ func (f *certFiles) read() error {
 	}
 	signed, err := checkChain(cert)
 	if err != nil {
-		return fmt.Errorf("the TLS certificate in %s is damaged: %w; put it there again", f.cert, err)
+		return fmt.Errorf("the TLS certificate in %s is damaged: %w; replace the file", f.cert, err)
 	}
 	if !signed {
-		f.log.Warn("none of the certificates behind the TLS certificate signed it; clients may refuse it", "file", f.cert)
+		f.log.Warn("no certificate in the chain signed the TLS certificate; clients may refuse it", "file", f.cert)
 	}
 	f.now = &cert
 	return nil
 }
 
 // checkChain verifies the signatures of a certificate and its chain, as far as the file
-// alone allows it: a certificate of which a bit has changed is read well, and refused by
-// every client. signed is false if there is a chain, and nothing in it is by name what
-// signed the first.
+// allows it. If a bit of a certificate has changed, it still parses, but every client refuses
+// it. signed is false if there is a chain that does not have the signer of the certificate.
 func checkChain(c tls.Certificate) (signed bool, err error) {
 	chain := make([]*x509.Certificate, len(c.Certificate))
 	for i, der := range c.Certificate {
@@ -99,7 +97,7 @@ func checkChain(c tls.Certificate) (signed bool, err error) {
 			}
 			signed = signed || i == 0
 			err := signer.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature)
-			// What Go cannot check, or does not want to any more, clients may.
+			// Clients may accept signatures that Go cannot check, or refuses as weak.
 			if weak := x509.InsecureAlgorithmError(0); errors.As(err, &weak) || errors.Is(err, x509.ErrUnsupportedAlgorithm) {
 				continue
 			}
@@ -111,8 +109,8 @@ func checkChain(c tls.Certificate) (signed bool, err error) {
 	return signed, nil
 }
 
-// signs reports whether a certificate says that it was signed with the key of the other.
-// A CA may have several keys under one name, and a key may have several names.
+// signs reports whether cert names signer as its signer. It compares key ids, since a CA may
+// have several keys under one name, and a key may have several names.
 func signs(signer, cert *x509.Certificate) bool {
 	if len(cert.AuthorityKeyId) > 0 && len(signer.SubjectKeyId) > 0 {
 		return bytes.Equal(cert.AuthorityKeyId, signer.SubjectKeyId)
@@ -120,13 +118,13 @@ func signs(signer, cert *x509.Certificate) bool {
 	return bytes.Equal(cert.RawIssuer, signer.RawSubject)
 }
 
-// certificate fits tls.Config.GetCertificate.
+// certificate is for tls.Config.GetCertificate.
 func (f *certFiles) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := f.now
 	if err := f.read(); err != nil {
-		// One file may be replaced a moment before the other.
+		// Perhaps one file is replaced already, and the other not yet.
 		f.log.Warn("the TLS certificate changed and cannot be read; the old one is used", "err", err)
 	}
 	if f.now != before {

@@ -19,8 +19,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// A flipped bit in the certificate or its key is refused at the start, or, in
-// what names the signer alone, warned of.
+// A flipped bit in the certificate or its key is an error at the start. If it is in the name of
+// the signer, it is a warning.
 func TestFlippedTLSFiles(t *testing.T) {
 	certPath, keyPath := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
 	cert, key := chainOf(t, "pins.example.com")
@@ -38,7 +38,7 @@ func TestFlippedTLSFiles(t *testing.T) {
 	if _, err := openTLSFiles(certPath, keyPath, log); err != nil || lines.String() != "" {
 		t.Fatalf("unharmed: %v\n%s", err, &lines)
 	}
-	// flip gives PEM with one bit of what it holds flipped.
+	// flip gives PEM with one bit of its content flipped.
 	flip := func(text []byte, bit int) (changed []byte) {
 		for len(text) > 0 {
 			var b *pem.Block

@@ -1,3 +1,3 @@
-// Package metrics tells Prometheus what the parts of a server count. It knows those
-// parts' numbers, and no server: what there is to tell comes from a function.
+// Package metrics gives Prometheus what the parts of a server count. It does not know the
+// server: a function gives it the numbers.
 package metrics

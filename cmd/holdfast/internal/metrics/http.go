@@ -10,11 +10,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// otherLabel stands for what clients make up: routes and methods that are none.
-// Without it each made-up path would be a time series.
+// otherLabel stands for unknown routes and methods. Without it clients could make a time
+// series with each path that they invent.
 const otherLabel = "other"
 
-// GatewayRoute is what the gateway serves.
+// GatewayRoute is the route of all requests to the gateway.
 const GatewayRoute = "/ipfs/*"
 
 // Requests counts the requests to the API and to the gateway, and how
@@ -28,12 +28,12 @@ type Requests struct {
 func newRequests(r prometheus.Registerer) *Requests {
 	m := &Requests{
 		count: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "holdfast_http_requests_total", Help: "Requests to the API and the gateway, by the route's pattern, the method and the status.",
+			Name: "holdfast_http_requests_total", Help: "Requests to the API and the gateway, by route pattern, method and status.",
 		}, []string{"route", "method", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "holdfast_http_request_duration_seconds", Help: "How long requests to the API and the gateway took, the answer included.",
-			// Answers from memory take a tenth of a millisecond, a login's hash
-			// a few hundred, and a client's line whatever it wants.
+			// An answer from memory takes a tenth of a millisecond, and the hash of a
+			// login a few hundred. A slow client may take any time.
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -44,8 +44,8 @@ func newRequests(r prometheus.Registerer) *Requests {
 	return m
 }
 
-// Middleware counts what a router serves, by its routes, or as one that is given.
-// It is the outermost, so that it sees what was answered to errors.
+// Middleware counts the requests to a router, by their routes, or all under the route as if
+// that is not "". It must be the outermost middleware, to see how errors are answered.
 func (m *Requests) Middleware(as string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -62,7 +62,7 @@ func (m *Requests) Middleware(as string) echo.MiddlewareFunc {
 	}
 }
 
-// methodLabel is the method, if it is one that browsers and clients use.
+// methodLabel is the method, if browsers and clients use it, else otherLabel.
 func methodLabel(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:

@@ -12,21 +12,20 @@ import (
 )
 
 const (
-	// Whoever asks for metrics asks every 15 s or so. More at the same time than
-	// this are a mistake, or an attack.
+	// Prometheus asks every 15 s or so. More requests than this at the same time are a
+	// mistake or an attack.
 	scrapesAtOnce = 4
 	scrapeTimeout = 30 * time.Second
 )
 
-// Set is everything that is told to Prometheus. Each Program has its own;
-// what libp2p and Badger count, those count for the whole process.
+// Set is all metrics of one server. libp2p and Badger, however, count for the whole process.
 type Set struct {
 	Registry *prometheus.Registry
 	Requests *Requests
 }
 
-// New makes a registry with what is known before anything runs. version is the
-// program's.
+// New makes a Set with the metrics that need no running server. version is that of the
+// program.
 func New(version string) *Set {
 	m := &Set{Registry: prometheus.NewRegistry()}
 	m.Requests = newRequests(m.Registry)
@@ -43,8 +42,7 @@ func New(version string) *Set {
 	return m
 }
 
-// Handler serves the metrics. What cannot be told is logged, and the rest is
-// told.
+// Handler serves the metrics. It logs what cannot be read, and serves the rest.
 func (m *Set) Handler(log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(conventional{m.Registry}, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),

@@ -8,13 +8,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// conventional gives what others gather, under the names that Prometheus'
-// conventions want. Some of libp2p's are not: counters without _total, and
-// gauges with it or with _count.
+// conventional renames metrics as the conventions of Prometheus want it. libp2p has counters
+// without _total, and gauges that end in _total or _count.
 type conventional struct{ prometheus.Gatherer }
 
-// Gather implements [prometheus.Gatherer]. A name that is taken stays with
-// whoever has it.
+// Gather implements [prometheus.Gatherer]. A metric keeps its name if the new one is taken.
 func (c conventional) Gather() ([]*dto.MetricFamily, error) {
 	all, err := c.Gatherer.Gather()
 	taken := make(map[string]bool, len(all))

@@ -11,10 +11,10 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Scrape is a scrape, by name.
+// Scrape is the metrics of one scrape, by their names.
 type Scrape map[string]*dto.MetricFamily
 
-// Parse reads what a server told Prometheus.
+// Parse reads the answer to a scrape.
 func Parse(t *testing.T, text string) Scrape {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
@@ -25,7 +25,7 @@ func Parse(t *testing.T, text string) Scrape {
 	return all
 }
 
-// Value is that of the series with the labels, given as "name=value".
+// Value is the value of the series with these labels, each "name=value".
 func (s Scrape) Value(name string, labels ...string) (float64, bool) {
 	f := s[name]
 	for _, m := range f.GetMetric() {
@@ -48,7 +48,7 @@ func (s Scrape) Value(name string, labels ...string) (float64, bool) {
 	return 0, false
 }
 
-// Want checks values, each given as a name, labels, and the value.
+// Want checks the value of a series.
 func (s Scrape) Want(t *testing.T, value float64, name string, labels ...string) {
 	t.Helper()
 	if got, ok := s.Value(name, labels...); !ok || got != value {

@@ -1,0 +1,94 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// bucket is a place in S3, or in what speaks its API.
+type bucket struct {
+	client  *minio.Client
+	address string
+	name    string
+	prefix  string // "", or it ends with a slash
+}
+
+// openBucket opens what https://HOST/BUCKET/PREFIX names.
+func openBucket(address string) (Place, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("s3:%s: %w", address, err)
+	}
+	name, prefix, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
+	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || name == "" || u.User != nil || u.RawQuery != "" {
+		return nil, errors.New("a bucket is named as s3:https://HOST/BUCKET/PREFIX; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+	}
+	client, err := minio.New(u.Host, &minio.Options{
+		Secure: u.Scheme == "https",
+		Creds: credentials.NewChainCredentials([]credentials.Provider{
+			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{},
+		}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("s3:%s: %w", address, err)
+	}
+	b := &bucket{client: client, address: "s3:" + address, name: name}
+	if prefix != "" {
+		b.prefix = prefix + "/"
+	}
+	return b, nil
+}
+
+func (b *bucket) String() string { return b.address }
+
+// explain names the bucket, and makes what S3 says of a missing file an fs.ErrNotExist.
+func (b *bucket) explain(err error, what, name string) error {
+	if err == nil {
+		return nil
+	}
+	if r := minio.ToErrorResponse(err); r.Code == "NoSuchKey" || r.StatusCode == http.StatusNotFound && r.Code != "NoSuchBucket" {
+		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	return fmt.Errorf("%s %s in %s: %w", what, name, b.address, err)
+}
+
+func (b *bucket) Put(ctx context.Context, name string, size int64, r io.Reader) error {
+	_, err := b.client.PutObject(ctx, b.name, b.prefix+name, r, size, minio.PutObjectOptions{ContentType: "application/octet-stream"})
+	return b.explain(err, "write", name)
+}
+
+func (b *bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	o, err := b.client.GetObject(ctx, b.name, b.prefix+name, minio.GetObjectOptions{})
+	if err == nil {
+		_, err = o.Stat() // GetObject itself asks nothing
+	}
+	if err != nil {
+		return nil, b.explain(err, "read", name)
+	}
+	return o, nil
+}
+
+func (b *bucket) List(ctx context.Context, prefix string) (names []string, err error) {
+	for o := range b.client.ListObjects(ctx, b.name, minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true}) {
+		if o.Err != nil {
+			return nil, b.explain(o.Err, "list", prefix)
+		}
+		names = append(names, strings.TrimPrefix(o.Key, b.prefix))
+	}
+	slices.Sort(names)
+	return names, ctx.Err()
+}
+
+func (b *bucket) Remove(ctx context.Context, name string) error {
+	return b.explain(b.client.RemoveObject(ctx, b.name, b.prefix+name, minio.RemoveObjectOptions{}), "remove", name)
+}

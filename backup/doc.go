@@ -1,0 +1,33 @@
+// Package backup writes what a store has to a directory or a bucket while everything goes
+// on, and brings it back.
+//
+// # A place
+//
+// A place has one directory for each run:
+//
+//	holdfast-backup.json         says that the place is one, and how what is in it is sealed
+//	RUN/000001.car ...           packs: CARv2 files with the blocks that no earlier run had
+//	RUN/records                  the records of one instant, zstd
+//	RUN/blocks                   which block is in which pack, zstd
+//	RUN/keys/...                 files that make the server who it is, if asked for
+//	RUN/manifest.json            what the backup is made of; it is written last
+//
+// A run without a manifest is no backup: it was cut off, or its backup was pruned and other
+// backups need packs of it. Names sort as the times at which runs began.
+//
+// With a key every file but the first is an age file, and its name ends with ".age".
+//
+// # Packs
+//
+// A pack is a CARv2 file with an index and without roots. Any IPFS tool reads it. Its blocks
+// are named by CIDv1. A block that an earlier backup has is not written again, unless most of
+// the pack that it is in is not needed any more: then it is written to a new pack, so that
+// [Prune] can remove the old one.
+//
+// # Lists
+//
+// The file blocks is a list of entries in the order of their hashes: the length of the
+// multihash as a varint, the multihash, the number of its pack in the manifest, and its
+// size, as varints. The file records is a list of records in the order of their keys: the
+// length of the key, the key, the length of the value, the value.
+package backup

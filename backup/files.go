@@ -1,0 +1,171 @@
+package backup
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// ErrDamaged: a file of a backup is not as it was written.
+var ErrDamaged = errors.New("a file of the backup is damaged")
+
+// scratch is a list that is written to a temporary file first, since its length is known
+// only at the end. It is compressed.
+type scratch struct {
+	listWriter
+	f    *os.File
+	sum  hash.Hash
+	buf  *bufio.Writer
+	seal io.WriteCloser
+	zip  *zstd.Encoder
+}
+
+// newScratch begins one in a directory. The caller closes it.
+func newScratch(dir string, k *Key) (*scratch, error) {
+	f, err := os.CreateTemp(dir, "backup-*")
+	if err != nil {
+		return nil, fmt.Errorf("make a temporary file: %w", err)
+	}
+	_ = os.Remove(f.Name()) // it is there until it is closed
+	s := &scratch{f: f, sum: sha256.New()}
+	s.buf = bufio.NewWriterSize(io.MultiWriter(f, s.sum), 1<<16)
+	if s.seal, err = k.seal(s.buf); err == nil {
+		s.zip, err = zstd.NewWriter(s.seal, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	s.listWriter = listWriter{bufio.NewWriterSize(s.zip, 1<<16)}
+	return s, nil
+}
+
+func (s *scratch) close() { _ = s.f.Close() }
+
+// finish ends the writing, and goes to the beginning of the file. size is its length.
+func (s *scratch) finish() (size int64, err error) {
+	err = errors.Join(s.w.Flush(), s.zip.Close(), s.seal.Close(), s.buf.Flush())
+	if err == nil {
+		size, err = s.f.Seek(0, io.SeekEnd)
+	}
+	if err == nil {
+		_, err = s.f.Seek(0, io.SeekStart)
+	}
+	return size, err
+}
+
+// put ends the writing, and puts the file into a place.
+func (s *scratch) put(ctx context.Context, p Place, name string) (File, error) {
+	size, err := s.finish()
+	if err != nil {
+		return File{}, fmt.Errorf("write %s: %w", name, err)
+	}
+	return File{name, size, hex.EncodeToString(s.sum.Sum(nil))}, p.Put(ctx, name, size, s.f)
+}
+
+// again reads from the beginning what was written without a key. It may be called often,
+// after finish; the end of one reading begins with the next.
+func (s *scratch) again() (listReader, error) {
+	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
+		return listReader{}, err
+	}
+	z, err := zstd.NewReader(s.f, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return listReader{}, err
+	}
+	return listReader{bufio.NewReaderSize(z, 1<<16)}, nil
+}
+
+// putBytes seals bytes and puts them into a place.
+func putBytes(ctx context.Context, p Place, k *Key, name string, b []byte) (File, error) {
+	if k != nil {
+		var sealed bytes.Buffer
+		sealed.Grow(len(b) + len(b)/1000 + 1024)
+		w, err := k.seal(&sealed)
+		if err != nil {
+			return File{}, err
+		}
+		if _, err := w.Write(b); err != nil {
+			return File{}, err
+		}
+		if err := w.Close(); err != nil {
+			return File{}, err
+		}
+		b = sealed.Bytes()
+	}
+	sum := sha256.Sum256(b)
+	name += k.suffix()
+	return File{name, int64(len(b)), hex.EncodeToString(sum[:])}, p.Put(ctx, name, int64(len(b)), bytes.NewReader(b))
+}
+
+// opened reads a file of a backup, and knows at its end whether it is as it was written.
+type opened struct {
+	io.Reader
+	file   File
+	place  Place
+	sealed io.Reader // what the place gives, summed
+	closer io.Closer
+	sum    hash.Hash
+	size   int64
+}
+
+// openFile opens a file. The caller closes it. Errors: fs.ErrNotExist; ErrKey.
+func openFile(ctx context.Context, p Place, k *Key, f File) (*opened, error) {
+	rc, err := p.Get(ctx, f.Name)
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{file: f, place: p, closer: rc, sum: sha256.New()}
+	o.sealed = io.TeeReader(rc, o)
+	if o.Reader, err = k.open(o.sealed); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s of %s: %w", f.Name, p, err), rc.Close())
+	}
+	return o, nil
+}
+
+// Write sums what is read.
+func (o *opened) Write(b []byte) (int, error) {
+	o.size += int64(len(b))
+	return o.sum.Write(b)
+}
+
+// check reads the rest, and fails with ErrDamaged if the file is not as it was written.
+func (o *opened) check() error {
+	if _, err := io.Copy(io.Discard, o.sealed); err != nil {
+		return err
+	}
+	if o.size != o.file.Size || hex.EncodeToString(o.sum.Sum(nil)) != o.file.SHA256 {
+		return fmt.Errorf("%w: %s of %s has another SHA-256, or another length", ErrDamaged, o.file.Name, o.place)
+	}
+	return nil
+}
+
+func (o *opened) close() { _ = o.closer.Close() }
+
+// readList opens a list, and calls read with it. What read got counts only if readList
+// returns nil. Errors: those of read; ErrDamaged.
+func readList(ctx context.Context, p Place, k *Key, f File, read func(listReader) error) error {
+	o, err := openFile(ctx, p, k, f)
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	z, err := zstd.NewReader(o, zstd.WithDecoderConcurrency(1))
+	if err == nil {
+		defer z.Close()
+		err = read(listReader{bufio.NewReaderSize(z, 1<<16)})
+	}
+	// A list that is damaged is the reason of what read found wrong with it.
+	if e := o.check(); e != nil && (err == nil || errors.Is(e, ErrDamaged)) {
+		return e
+	}
+	return err
+}

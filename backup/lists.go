@@ -1,0 +1,87 @@
+package backup
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/multiformats/go-multihash"
+)
+
+// maxField bounds a key, a value or a hash in a list, against damage.
+const maxField = 64 << 20
+
+// errList: a list is not as it was written.
+var errList = errors.New("a list is damaged")
+
+// listWriter writes fields and numbers.
+type listWriter struct{ w *bufio.Writer }
+
+func (l listWriter) field(b []byte) error {
+	if err := l.number(uint64(len(b))); err != nil {
+		return err
+	}
+	_, err := l.w.Write(b)
+	return err
+}
+
+func (l listWriter) number(n uint64) error {
+	_, err := l.w.Write(binary.AppendUvarint(l.w.AvailableBuffer(), n))
+	return err
+}
+
+// listReader reads what a listWriter wrote.
+type listReader struct{ r *bufio.Reader }
+
+// field reads into buf, or into memory of its own. first says that the list may end here:
+// the error is then io.EOF.
+func (l listReader) field(buf []byte, first bool) ([]byte, error) {
+	n, err := binary.ReadUvarint(l.r)
+	if first && errors.Is(err, io.EOF) {
+		return nil, io.EOF
+	}
+	if err != nil || n > maxField {
+		return nil, fmt.Errorf("%w: the length of a field is %d (%v)", errList, n, err)
+	}
+	if uint64(cap(buf)) < n {
+		buf = make([]byte, n)
+	}
+	buf = buf[:n]
+	if _, err := io.ReadFull(l.r, buf); err != nil {
+		return nil, fmt.Errorf("%w: %w", errList, err)
+	}
+	return buf, nil
+}
+
+func (l listReader) number() (uint64, error) {
+	n, err := binary.ReadUvarint(l.r)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", errList, err)
+	}
+	return n, nil
+}
+
+// entry is where a block is.
+type entry struct {
+	hash multihash.Multihash
+	pack uint64 // its number in the manifest
+	size uint64
+}
+
+func (l listWriter) entry(e entry) error {
+	return errors.Join(l.field(e.hash), l.number(e.pack), l.number(e.size))
+}
+
+// entry reads into an entry. Errors: io.EOF at the end.
+func (l listReader) entry(e *entry) (err error) {
+	if e.hash, err = l.field(e.hash[:0], true); err != nil {
+		return err
+	}
+	if e.pack, err = l.number(); err != nil {
+		return err
+	}
+	e.size, err = l.number()
+	return err
+}

@@ -1,0 +1,216 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	placeFile    = "holdfast-backup.json"
+	manifestFile = "manifest.json"
+	begunFile    = "begun.json"
+	recordsFile  = "records"
+	blocksFile   = "blocks"
+	keysDir      = "keys"
+
+	// formatVersion is the form of a place that this program reads and writes.
+	formatVersion = 1
+)
+
+// Manifest says what a backup is made of. Sizes and hashes of files are those of the files
+// as they are in the place, sealed ones too.
+type Manifest struct {
+	Format   int       `json:"format"`
+	ID       string    `json:"id"`       // of the run
+	Begun    time.Time `json:"begun"`    // the records are as they were then
+	Finished time.Time `json:"finished"` // when the manifest was written
+	Version  string    `json:"version"`  // of the program
+	Store    string    `json:"store"`    // which data directory it is of
+	Layout   int       `json:"layout"`   // of the records
+	Records  File      `json:"records"`
+	List     File      `json:"list"` // which block is in which pack
+	Keys     []File    `json:"keys,omitempty"`
+	Packs    []Pack    `json:"packs"`
+	Blocks   uint64    `json:"blocks"` // all that the backup has
+	Bytes    uint64    `json:"bytes"`  // of those
+	// New is what this run wrote of them.
+	NewBlocks uint64 `json:"new_blocks"`
+	NewBytes  uint64 `json:"new_bytes"`
+	// What pins need and could not be read: the first of them, and how many there are.
+	Damaged        []string `json:"damaged,omitempty"`
+	DamagedBlocks  uint64   `json:"damaged_blocks,omitempty"`
+	DamagedRecords uint64   `json:"damaged_records,omitempty"`
+}
+
+// File is a file of a backup.
+type File struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// Pack is a pack, and how much of it a backup needs.
+type Pack struct {
+	File
+	Blocks     uint64 `json:"blocks"`
+	Bytes      uint64 `json:"bytes"` // of the blocks
+	UsedBlocks uint64 `json:"used_blocks"`
+	UsedBytes  uint64 `json:"used_bytes"`
+}
+
+// files lists all files of the backup but the manifest.
+func (m *Manifest) files() []File {
+	all := append([]File{m.Records, m.List}, m.Keys...)
+	for _, p := range m.Packs {
+		all = append(all, p.File)
+	}
+	return all
+}
+
+// placeInfo is what placeFile has.
+type placeInfo struct {
+	Text      string `json:"text"`
+	Format    int    `json:"format"`
+	Recipient string `json:"recipient,omitempty"` // of age; none is that nothing is sealed
+}
+
+// begunInfo is what begunFile has.
+type begunInfo struct {
+	Store string    `json:"store"`
+	Begun time.Time `json:"begun"`
+}
+
+// idTime is the form of the time in the ID of a run.
+const idTime = "20060102T150405.000Z"
+
+// newID names a run: it sorts by the time, and after another ID, also if the clock was set
+// back since.
+func newID(now time.Time, after string) string {
+	if last, ok := beganAt(after); ok && !now.After(last.Add(time.Millisecond)) {
+		now = last.Add(time.Millisecond)
+	}
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return now.UTC().Format(idTime) + "-" + hex.EncodeToString(b[:])
+}
+
+// isID reports whether a name is that of a run.
+func isID(name string) bool {
+	day, tail, ok := strings.Cut(name, "-")
+	_, err := time.Parse(idTime, day)
+	return ok && err == nil && len(tail) == 8
+}
+
+// checkPlace reads what the place says of itself. found is false if there is nothing.
+// Errors: ErrKey.
+func checkPlace(ctx context.Context, p Place, k *Key) (found bool, err error) {
+	b, err := readAll(ctx, p, placeFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var info placeInfo
+	switch err := json.Unmarshal(b, &info); {
+	case err != nil:
+		return false, fmt.Errorf("%s: %s is not as holdfast writes it: %w", p, placeFile, err)
+	case info.Format != formatVersion:
+		return false, fmt.Errorf("%s has backups of format %d, and this version of holdfast knows %d", p, info.Format, formatVersion)
+	case info.Recipient != "" && k == nil:
+		return false, fmt.Errorf("%s: %w: the backups are encrypted; name the file of the key", p, ErrKey)
+	case info.Recipient == "" && k != nil:
+		return false, fmt.Errorf("%s: %w: the backups there are not encrypted", p, ErrKey)
+	case info.Recipient != k.recipient():
+		return false, fmt.Errorf("%s: %w: the backups are encrypted for %s, and the key is that of %s", p, ErrKey, info.Recipient, k.recipient())
+	}
+	return true, nil
+}
+
+// makePlace makes a place of what is empty.
+func makePlace(ctx context.Context, p Place, k *Key) error {
+	names, err := p.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("%s is not empty, and has no backups: it has %s", p, names[0])
+	}
+	b, err := json.MarshalIndent(placeInfo{
+		Text: "Backups of a Holdfast server. Do not edit.", Format: formatVersion, Recipient: k.recipient(),
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return p.Put(ctx, placeFile, int64(len(b)), bytes.NewReader(b))
+}
+
+// List reads the manifests of all backups in a place, the oldest first. Errors: ErrNoPlace;
+// ErrKey. A manifest that cannot be read is an error after the others were read.
+func List(ctx context.Context, p Place, k *Key) (all []*Manifest, err error) {
+	found, err := checkPlace(ctx, p, k)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, fmt.Errorf("%w at %s", ErrNoPlace, p)
+	}
+	names, err := p.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if path.Base(name) != manifestFile+k.suffix() || !isID(path.Dir(name)) {
+			continue
+		}
+		m, e := readManifest(ctx, p, k, path.Dir(name))
+		if e != nil {
+			err = errors.Join(err, e)
+			continue
+		}
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b *Manifest) int { return strings.Compare(a.ID, b.ID) })
+	return all, err
+}
+
+// readManifest reads the manifest of a run.
+func readManifest(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
+	name := id + "/" + manifestFile + k.suffix()
+	fail := func(err error) (*Manifest, error) {
+		return nil, fmt.Errorf("read %s of %s: %w", name, p, err)
+	}
+	b, err := readSealed(ctx, p, k, name)
+	if err != nil {
+		return fail(err)
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(b, m); err != nil {
+		return fail(err)
+	}
+	if m.Format != formatVersion || m.ID != id {
+		return fail(fmt.Errorf("it is of format %d and backup %q", m.Format, m.ID))
+	}
+	for _, f := range m.files() {
+		if !cleanName(f.Name) {
+			return fail(fmt.Errorf("it names the file %q", f.Name))
+		}
+	}
+	return m, nil
+}
+
+// cleanName reports whether a name stays in the place: RUN/FILE, or RUN/keys/FILE.
+func cleanName(name string) bool {
+	run, file, ok := strings.Cut(name, "/")
+	return ok && isID(run) && file != "" && path.Clean(name) == name && !strings.Contains(name, `\`) && !strings.Contains(file, "..")
+}

@@ -1,0 +1,69 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+)
+
+// Place is where backups are. Names are relative paths with slashes. All methods may be
+// called concurrently.
+type Place interface {
+	// Put writes a file of so many bytes, or nothing. It is durable once Put returns nil.
+	Put(ctx context.Context, name string, size int64, r io.Reader) error
+	// Get reads a file; the caller closes it. Errors: fs.ErrNotExist.
+	Get(ctx context.Context, name string) (io.ReadCloser, error)
+	// List gives the names of all files that begin with prefix, in order.
+	List(ctx context.Context, prefix string) ([]string, error)
+	// Remove removes a file, which need not be there.
+	Remove(ctx context.Context, name string) error
+	// String is the address of the place, without secrets.
+	String() string
+}
+
+// ErrNoPlace: there is no backup at an address.
+var ErrNoPlace = errors.New("there are no backups")
+
+// OpenPlace opens the place at an address: the path of a directory, or
+// s3:https://HOST/BUCKET/PREFIX for a bucket, with the credentials that the environment or
+// the files of the AWS tools have. Nothing is read or made yet.
+func OpenPlace(address string) (Place, error) {
+	if rest, ok := strings.CutPrefix(address, "s3:"); ok {
+		return openBucket(rest)
+	}
+	if address == "" || strings.Contains(address, "://") {
+		return nil, fmt.Errorf("%q is no place for backups: name a directory, or s3:https://HOST/BUCKET/PREFIX", address)
+	}
+	dir, err := filepath.Abs(address)
+	if err != nil {
+		return nil, err
+	}
+	return directory(dir), nil
+}
+
+// readAll reads a small file.
+func readAll(ctx context.Context, p Place, name string) ([]byte, error) {
+	r, err := p.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(r)
+	return b, errors.Join(err, r.Close())
+}
+
+// readSealed reads a small file that the key has sealed.
+func readSealed(ctx context.Context, p Place, k *Key, name string) ([]byte, error) {
+	b, err := readAll(ctx, p, name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := k.open(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}

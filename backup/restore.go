@@ -1,0 +1,201 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+)
+
+// Target is what a backup is restored into. One goroutine calls it.
+type Target interface {
+	// HasRecords reports whether all records were written, by a restore that was cut off.
+	HasRecords() bool
+	Record(key, value []byte) error
+	RecordsDone() error
+	// Wants reports whether the records link to a block that is not there yet.
+	Wants(ctx context.Context, h multihash.Multihash) (bool, error)
+	// Block writes a block, which it keeps.
+	Block(h multihash.Multihash, data []byte) error
+	// Flush makes durable, and known to Wants, what was written.
+	Flush() error
+}
+
+// Restored says what a restore brought back.
+type Restored struct {
+	Backup string `json:"backup"`
+	Blocks uint64 `json:"blocks"` // that were written
+	Bytes  uint64 `json:"bytes"`
+	// Missing is blocks that the backup should have and that could not be read.
+	Missing      uint64   `json:"missing_blocks"`
+	MissingNamed []string `json:"missing_named,omitempty"` // the first of them
+	// Damaged is what could not be read, or has another hash.
+	Damaged []Fault `json:"damaged,omitempty"`
+}
+
+// Find gives the backup with an ID, or with one that begins so; "" is the newest. Errors:
+// those of [List]; ErrNoPlace if none has the ID.
+func Find(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
+	all, err := List(ctx, p, k)
+	var found *Manifest
+	for _, m := range all {
+		if !strings.HasPrefix(m.ID, id) {
+			continue
+		}
+		if found != nil && id != "" {
+			return nil, fmt.Errorf("two backups at %s begin with %s: %s and %s", p, id, found.ID, m.ID)
+		}
+		found = m
+	}
+	switch {
+	case found != nil && (err == nil || id != ""):
+		return found, nil
+	case err != nil:
+		return nil, err
+	case id == "":
+		return nil, fmt.Errorf("%w at %s: none was finished", ErrNoPlace, p)
+	}
+	return nil, fmt.Errorf("%w with the ID %s at %s", ErrNoPlace, id, p)
+}
+
+// Restore writes the records and blocks of a backup into a target. A damaged list of records
+// is an error. A damaged pack is not: what of it has its hash is written, and what is missing
+// in the end is counted. It may be interrupted, and be called again with the same target.
+func Restore(ctx context.Context, p Place, k *Key, m *Manifest, t Target, progress func(Progress)) (Restored, error) {
+	done := Restored{Backup: m.ID}
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	err := func() error {
+		if !t.HasRecords() {
+			progress(Progress{Text: "writing the records"})
+			if err := restoreRecords(ctx, p, k, m, t); err != nil {
+				return err
+			}
+		}
+		for i, pk := range m.Packs {
+			progress(Progress{Text: "writing blocks", Done: done.Blocks, Total: m.Blocks})
+			if err := restorePack(ctx, p, k, pk, t, &done); err != nil {
+				return fmt.Errorf("pack %d of %d, %s: %w", i+1, len(m.Packs), pk.Name, err)
+			}
+		}
+		if err := t.Flush(); err != nil || len(done.Damaged) == 0 {
+			return err
+		}
+		return countMissing(ctx, p, k, m, t, &done)
+	}()
+	if err != nil {
+		return done, fmt.Errorf("restore backup %s from %s: %w", m.ID, p, err)
+	}
+	return done, nil
+}
+
+func restoreRecords(ctx context.Context, p Place, k *Key, m *Manifest, t Target) error {
+	err := readList(ctx, p, k, m.Records, func(l listReader) error {
+		var key, value []byte
+		for {
+			var err error
+			if key, err = l.field(key, true); errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err == nil {
+				value, err = l.field(value, false)
+			}
+			if err == nil {
+				err = t.Record(key, value)
+			}
+			if err = errors.Join(err, ctx.Err()); err != nil {
+				return err
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("records: %w", err)
+	}
+	return t.RecordsDone()
+}
+
+func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *Restored) error {
+	damaged := func(err error) {
+		done.Damaged = append(done.Damaged, Fault{pk.Name, err.Error(), []string{done.Backup}})
+	}
+	o, err := openFile(ctx, p, k, pk.File)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrKey) {
+		damaged(err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	var failed error
+	err = readPack(o, func(h multihash.Multihash, data []byte) error {
+		wants, err := t.Wants(ctx, h)
+		if err == nil && wants {
+			err = t.Block(h, data)
+			done.Blocks++
+			done.Bytes += uint64(len(data))
+		}
+		failed = errors.Join(err, ctx.Err())
+		return failed
+	}, func(c cid.Cid) { damaged(fmt.Errorf("%w: %s", errBlock, c)) })
+	if failed != nil {
+		return failed
+	}
+	if e := o.check(); e != nil {
+		damaged(e)
+	} else if err != nil {
+		damaged(err)
+	}
+	return nil
+}
+
+// countMissing looks which blocks of the backup's list are not there.
+func countMissing(ctx context.Context, p Place, k *Key, m *Manifest, t Target, done *Restored) error {
+	var e entry
+	return readList(ctx, p, k, m.List, func(l listReader) error {
+		for {
+			if err := l.entry(&e); errors.Is(err, io.EOF) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			wants, err := t.Wants(ctx, e.hash)
+			if err = errors.Join(err, ctx.Err()); err != nil {
+				return err
+			}
+			if wants {
+				if done.Missing++; done.Missing <= maxDamagedNamed {
+					done.MissingNamed = append(done.MissingNamed, cid.NewCidV1(cid.Raw, e.hash).String())
+				}
+			}
+		}
+	})
+}
+
+// Keys reads the files that make the server who it is, by name. A backup may have none.
+func Keys(ctx context.Context, p Place, k *Key, m *Manifest) (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	for _, f := range m.Keys {
+		o, err := openFile(ctx, p, k, f)
+		if err != nil {
+			return nil, err
+		}
+		b, err := io.ReadAll(o)
+		if e := o.check(); e != nil {
+			err = e
+		}
+		o.close()
+		if err != nil {
+			return nil, fmt.Errorf("read %s of %s: %w", f.Name, p, err)
+		}
+		files[strings.TrimSuffix(path.Base(f.Name), k.suffix())] = b
+	}
+	return files, nil
+}

@@ -1,0 +1,288 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+)
+
+// Snapshot is what is backed up: the records as they were at one instant, and the blocks
+// that they link to.
+type Snapshot interface {
+	Layout() int
+	// Records calls record for each record, in the order of keys, and block for each block
+	// that is linked to, in the order of hashes. What they get is valid until they return.
+	// unreadable counts records that cannot be read.
+	Records(ctx context.Context, record func(key, value []byte) error, block func(h multihash.Multihash, codec uint64) error) (unreadable uint64, err error)
+	// Block reads a block, and compares it with its hash. Errors: ErrNoBlock;
+	// ErrUnreadable; any other ends the backup.
+	Block(ctx context.Context, h multihash.Multihash) ([]byte, error)
+	// Hurt lists the DAGs that are complete and need a block that is not there.
+	Hurt(ctx context.Context, h multihash.Multihash) ([]cid.Cid, error)
+}
+
+var (
+	// ErrNoBlock: a block is not there.
+	ErrNoBlock = errors.New("the block is not there")
+	// ErrUnreadable: a block is there, and is not as it was written.
+	ErrUnreadable = errors.New("the block cannot be read")
+)
+
+// Progress is how far a backup or a restore is.
+type Progress struct {
+	Text  string
+	Done  uint64 // of Total blocks
+	Total uint64 // zero is not known
+}
+
+// Config says how a backup is made.
+type Config struct {
+	Place   Place
+	Key     *Key              // nil leaves everything readable
+	Store   string            // which data directory it is of, the same each time
+	Version string            // of the program
+	Temp    string            // a directory for lists of blocks and records, some 100 bytes a block
+	Keys    map[string][]byte // files that make the server who it is; nil is none
+	Logger  *slog.Logger
+	Now     func() time.Time
+	// Progress is told how far it is, by one goroutine; nil is nobody.
+	Progress func(Progress)
+}
+
+// sparse: a pack is not used any more once a backup needs less than a 1/sparse of its bytes;
+// what it needs of it is written anew.
+const sparse = 2
+
+// readAhead is how many blocks are read and hashed while others are written.
+const readAhead = 8
+
+// maxDamagedNamed is how many damaged blocks a manifest names.
+const maxDamagedNamed = 1000
+
+// Run makes a backup. Only what no backup of the same place has is written. One runs at a
+// time for a store. When it ends early it has changed nothing that counts, and the next run
+// removes what it left. Errors: ErrKey; the snapshot's; the place's.
+func Run(ctx context.Context, cfg Config, take func() (Snapshot, error)) (*Manifest, error) {
+	r := &run{Config: cfg, m: &Manifest{
+		Format: formatVersion, Version: cfg.Version, Store: cfg.Store, Packs: []Pack{},
+	}}
+	if r.Progress == nil {
+		r.Progress = func(Progress) {}
+	}
+	if err := r.run(ctx, take); err != nil {
+		return nil, fmt.Errorf("backup to %s: %w", cfg.Place, err)
+	}
+	return r.m, nil
+}
+
+type run struct {
+	Config
+	m       *Manifest
+	last    *Manifest // the backup that this one goes on from; nil if there is none
+	numbers map[string]uint64
+}
+
+func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	snapshot, err := take()
+	if err != nil {
+		return err
+	}
+	r.m.Begun, r.m.Layout = r.Now().UTC(), snapshot.Layout()
+	linked, err := newScratch(r.Temp, nil)
+	if err != nil {
+		return err
+	}
+	defer linked.close()
+	total, err := r.records(ctx, snapshot, linked)
+	if err != nil {
+		return err
+	}
+	if err := r.usePacks(ctx, linked); err != nil {
+		return err
+	}
+	if err := r.blocks(ctx, snapshot, linked, total); err != nil {
+		return err
+	}
+	for name, b := range r.Keys {
+		f, err := putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+keysDir+"/"+name, b)
+		if err != nil {
+			return err
+		}
+		r.m.Keys = append(r.m.Keys, f)
+	}
+	r.m.Finished = r.Now().UTC()
+	b, err := json.Marshal(r.m)
+	if err == nil {
+		_, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+manifestFile, b)
+	}
+	return err
+}
+
+// begin makes the place if need be, removes what cut-off runs of this store left, and finds
+// the backup to go on from.
+func (r *run) begin(ctx context.Context) error {
+	found, err := checkPlace(ctx, r.Place, r.Key)
+	if err != nil {
+		return err
+	}
+	if !found {
+		if err := makePlace(ctx, r.Place, r.Key); err != nil {
+			return err
+		}
+	}
+	all, err := List(ctx, r.Place, r.Key)
+	if err != nil {
+		r.Logger.Warn("a backup at the same place cannot be read, and is not gone on from", "place", r.Place.String(), "err", err)
+	} else if err := r.clear(ctx, all); err != nil {
+		return err
+	}
+	newest := ""
+	for _, m := range all {
+		newest = m.ID
+		if m.Store == r.Store {
+			r.last = m
+		}
+	}
+	r.m.ID = newID(r.Now(), newest)
+	b, err := json.Marshal(begunInfo{Store: r.Store, Begun: r.Now().UTC()})
+	if err == nil {
+		_, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+begunFile, b)
+	}
+	return err
+}
+
+// records writes the records, and lists the blocks that they link to. total is how many.
+func (r *run) records(ctx context.Context, snapshot Snapshot, linked *scratch) (total uint64, err error) {
+	records, err := newScratch(r.Temp, r.Key)
+	if err != nil {
+		return 0, err
+	}
+	defer records.close()
+	r.Progress(Progress{Text: "reading the records"})
+	unreadable, err := snapshot.Records(ctx, func(key, value []byte) error {
+		return errors.Join(records.field(key), records.field(value))
+	}, func(h multihash.Multihash, codec uint64) error {
+		total++
+		return errors.Join(linked.field(h), linked.number(codec))
+	})
+	if err != nil {
+		return 0, err
+	}
+	if r.m.DamagedRecords = unreadable; unreadable > 0 {
+		r.Logger.Error("records that cannot be read are not in the backup", "records", unreadable,
+			"hint", "holdfast store verify names them")
+	}
+	if _, err := linked.finish(); err != nil {
+		return 0, err
+	}
+	r.m.Records, err = records.put(ctx, r.Place, r.m.ID+"/"+recordsFile+r.Key.suffix())
+	return total, err
+}
+
+// merge calls each for each linked block, with where the last backup has it, if it does.
+func (r *run) merge(ctx context.Context, linked *scratch, each func(h multihash.Multihash, codec uint64, old *entry) error) error {
+	list, err := linked.again()
+	if err != nil {
+		return err
+	}
+	through := func(next func(*entry) error) error {
+		var h multihash.Multihash
+		var old entry
+		err := next(&old)
+		for {
+			var e error
+			if h, e = list.field(h, true); errors.Is(e, io.EOF) {
+				return nil
+			} else if e != nil {
+				return e
+			}
+			codec, e := list.number()
+			if e != nil {
+				return e
+			}
+			for err == nil && string(old.hash) < string(h) {
+				err = next(&old)
+			}
+			if err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			has := &old
+			if err != nil || string(old.hash) != string(h) {
+				has = nil
+			}
+			if e := errors.Join(ctx.Err(), each(h, codec, has)); e != nil {
+				return e
+			}
+		}
+	}
+	if r.last == nil {
+		return through(func(*entry) error { return io.EOF })
+	}
+	return readList(ctx, r.Place, r.Key, r.last.List, func(l listReader) error {
+		return through(func(e *entry) error {
+			if err := l.entry(e); err != nil {
+				return err
+			}
+			if e.pack >= uint64(len(r.last.Packs)) {
+				return fmt.Errorf("%w: it names pack %d of %d", errList, e.pack, len(r.last.Packs))
+			}
+			return nil
+		})
+	})
+}
+
+// usePacks decides which packs of the last backup this one uses. If its list is damaged,
+// everything is written anew.
+func (r *run) usePacks(ctx context.Context, linked *scratch) error {
+	if r.last == nil {
+		return nil
+	}
+	there, err := r.Place.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	isThere := make(map[string]bool, len(there))
+	for _, name := range there {
+		isThere[name] = true
+	}
+	used := make([]Pack, len(r.last.Packs))
+	err = r.merge(ctx, linked, func(_ multihash.Multihash, _ uint64, old *entry) error {
+		if old != nil {
+			used[old.pack].UsedBlocks++
+			used[old.pack].UsedBytes += old.size
+		}
+		return nil
+	})
+	if errors.Is(err, ErrDamaged) || errors.Is(err, errList) {
+		r.Logger.Error("the last backup is damaged, and everything is written anew", "place", r.Place.String(), "backup", r.last.ID, "err", err)
+		r.last = nil
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.numbers = make(map[string]uint64)
+	for i, p := range r.last.Packs {
+		switch {
+		case used[i].UsedBlocks == 0 || used[i].UsedBytes < p.Bytes/sparse:
+			continue
+		case !isThere[p.Name]:
+			r.Logger.Error("a pack of the last backup is missing, and its blocks are written anew", "place", r.Place.String(), "pack", p.Name)
+			continue
+		}
+		p.UsedBlocks, p.UsedBytes = used[i].UsedBlocks, used[i].UsedBytes
+		r.numbers[p.Name] = uint64(len(r.m.Packs))
+		r.m.Packs = append(r.m.Packs, p)
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+	"golang.org/x/sync/errgroup"
+)
+
+// reading is a block on its way from the store to a pack.
+type reading struct {
+	entry
+	codec uint64
+	known bool // it is in a pack that was written before
+	data  []byte
+	err   error
+	read  chan struct{}
+}
+
+// blocks writes the blocks that no pack in use has, and the list of all.
+func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *scratch, total uint64) error {
+	list, err := newScratch(r.Temp, r.Key)
+	if err != nil {
+		return err
+	}
+	defer list.close()
+	w := &packs{run: r, list: list}
+	var reads sync.WaitGroup // the snapshot is used until they have ended
+	defer reads.Wait()
+	g, gctx := errgroup.WithContext(ctx)
+	ahead := make(chan *reading, readAhead)
+	g.Go(func() error {
+		defer close(ahead)
+		return r.merge(gctx, linked, func(h multihash.Multihash, codec uint64, old *entry) error {
+			b := &reading{entry: entry{hash: bytes.Clone(h)}, codec: codec}
+			if old != nil {
+				b.size = old.size
+				b.pack, b.known = r.numbers[r.last.Packs[old.pack].Name]
+			}
+			if !b.known {
+				b.read = make(chan struct{})
+				reads.Go(func() {
+					defer close(b.read)
+					b.data, b.err = snapshot.Block(gctx, b.hash)
+				})
+			}
+			select {
+			case ahead <- b:
+				return nil
+			case <-gctx.Done():
+				return gctx.Err()
+			}
+		})
+	})
+	g.Go(func() (err error) {
+		defer func() { err = errors.Join(err, w.written()) }()
+		done := uint64(0)
+		for b := range ahead {
+			if b.read != nil {
+				<-b.read
+			}
+			if err := w.add(gctx, snapshot, b); err != nil {
+				return err
+			}
+			if done++; done%256 == 0 || done == total {
+				r.Progress(Progress{Text: "copying blocks", Done: done, Total: total})
+			}
+		}
+		return w.end(gctx)
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	r.m.List, err = list.put(ctx, r.Place, r.m.ID+"/"+blocksFile+r.Key.suffix())
+	return err
+}
+
+// packs puts blocks into packs, and packs into the place.
+type packs struct {
+	*run
+	list    *scratch
+	open    *pack
+	number  uint64 // of the open pack in the manifest
+	n       int    // of packs that this run began
+	writing chan writtenPack
+}
+
+type writtenPack struct {
+	number uint64
+	pack   Pack
+	err    error
+}
+
+func (w *packs) add(ctx context.Context, snapshot Snapshot, b *reading) error {
+	switch {
+	case b.known:
+	case errors.Is(b.err, ErrNoBlock) || errors.Is(b.err, ErrUnreadable):
+		return w.noteDamage(ctx, snapshot, b)
+	case b.err != nil:
+		return b.err
+	default:
+		if err := w.write(ctx, b); err != nil {
+			return err
+		}
+	}
+	w.m.Blocks++
+	w.m.Bytes += b.size
+	return w.list.entry(b.entry)
+}
+
+func (w *packs) write(ctx context.Context, b *reading) (err error) {
+	if w.open == nil {
+		if w.open, err = newPack(); err != nil {
+			return err
+		}
+		w.number = uint64(len(w.m.Packs))
+		w.m.Packs = append(w.m.Packs, Pack{})
+	}
+	b.pack, b.size = w.number, uint64(len(b.data))
+	if err := w.open.put(ctx, b.hash, b.codec, b.data); err != nil {
+		return fmt.Errorf("write block %s: %w", cid.NewCidV1(b.codec, b.hash), err)
+	}
+	b.data = nil
+	w.m.NewBlocks++
+	w.m.NewBytes += b.size
+	if w.open.bytes >= packSize {
+		return w.finish(ctx)
+	}
+	return nil
+}
+
+// finish begins to write the open pack, after the one before it was written.
+func (w *packs) finish(ctx context.Context) error {
+	if err := w.written(); err != nil {
+		return err
+	}
+	p, number := w.open, w.number
+	w.open = nil
+	w.n++
+	name := fmt.Sprintf("%s/%06d.car", w.m.ID, w.n)
+	w.writing = make(chan writtenPack, 1)
+	go func(done chan<- writtenPack) {
+		var f File
+		b, err := p.finish()
+		if err == nil {
+			f, err = putBytes(ctx, w.Place, w.Key, name, b)
+		}
+		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.blocks, p.bytes}, err}
+	}(w.writing)
+	return nil
+}
+
+// written waits for the pack that is being written.
+func (w *packs) written() error {
+	if w.writing == nil {
+		return nil
+	}
+	done := <-w.writing
+	w.writing = nil
+	w.m.Packs[done.number] = done.pack
+	return done.err
+}
+
+// end writes what is left.
+func (w *packs) end(ctx context.Context) error {
+	if w.open != nil {
+		if err := w.finish(ctx); err != nil {
+			return err
+		}
+	}
+	return w.written()
+}
+
+// noteDamage takes note of a block that is not there and that a complete DAG needs.
+func (w *packs) noteDamage(ctx context.Context, snapshot Snapshot, b *reading) error {
+	hurt, err := snapshot.Hurt(ctx, b.hash)
+	if err != nil || len(hurt) == 0 {
+		return err
+	}
+	c := cid.NewCidV1(b.codec, b.hash)
+	w.m.DamagedBlocks++
+	if w.m.DamagedBlocks <= maxDamagedNamed {
+		w.m.Damaged = append(w.m.Damaged, c.String())
+		w.Logger.Error("a block that a pin needs is not in the backup", "cid", c, "dag", hurt[0], "err", b.err,
+			"hint", "holdfast store verify --repair fetches it again")
+	}
+	return nil
+}

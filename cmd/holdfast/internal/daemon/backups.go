@@ -1,0 +1,296 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/backup"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
+)
+
+// backups makes the backups of a store, one at a time.
+type backups struct {
+	store    *store.Store
+	data     *datadir.Dir
+	cfg      config.Backup
+	instance string // of the data directory
+	version  string
+	log      *slog.Logger
+
+	running sync.Mutex
+	mu      sync.Mutex // guards state
+	state   backupState
+}
+
+// backupState is what is known of the backups at the configured place since the start.
+type backupState struct {
+	Last   time.Time // when the newest backup was made; zero if none is known
+	Failed bool      // the last try failed
+}
+
+// errBackupRuns: one backup runs at a time.
+var errBackupRuns = errors.New("another backup is being made")
+
+func newBackups(c *core, d *datadir.Dir, cfg config.Backup, version string, log *slog.Logger) *backups {
+	return &backups{store: c.store, data: d, cfg: cfg, instance: c.instance, version: version, log: log}
+}
+
+// Backup implements [admin.Backups].
+func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(admin.StoreProgress)) (admin.Backup, error) {
+	if !b.running.TryLock() {
+		return admin.Backup{}, errBackupRuns
+	}
+	defer b.running.Unlock()
+	if in.To == "" {
+		in.To = b.cfg.To
+		if in.KeyFile == "" {
+			in.KeyFile = b.cfg.KeyFile
+		}
+		in.ServerKeys = in.ServerKeys || b.cfg.ServerKeys
+	}
+	if in.To == "" {
+		return admin.Backup{}, hint.Add(errors.New("there is no place to put the backup"), "name a directory or a bucket, or set backup.to")
+	}
+	place, key, err := OpenPlace(in.To, in.KeyFile)
+	if err != nil {
+		return admin.Backup{}, err
+	}
+	temp := b.data.File(datadir.TempDirName)
+	if err := os.MkdirAll(temp, 0o700); err != nil { // a command has none
+		return admin.Backup{}, err
+	}
+	cfg := backup.Config{
+		Place: place, Key: key, Store: b.instance, Version: b.version,
+		Temp: temp, Logger: b.log, Now: time.Now,
+		Progress: func(p backup.Progress) { progress(admin.StoreProgress(p)) },
+	}
+	if in.ServerKeys {
+		if cfg.Keys, err = b.serverKeys(); err != nil {
+			return admin.Backup{}, err
+		}
+	}
+	began := time.Now()
+	var taken *store.Snapshot
+	defer func() {
+		if taken != nil {
+			taken.Close()
+		}
+	}()
+	m, err := backup.Run(ctx, cfg, func() (backup.Snapshot, error) {
+		s, err := b.store.Snapshot(ctx)
+		taken = s
+		return snapshot{s}, err
+	})
+	if in.To == b.cfg.To {
+		b.note(m, err)
+	}
+	if err != nil {
+		return admin.Backup{}, err
+	}
+	return backupOf(m, place, time.Since(began)), nil
+}
+
+// OpenPlace opens where backups are, and the key that they are sealed with, if any.
+func OpenPlace(address, keyFile string) (backup.Place, *backup.Key, error) {
+	place, err := backup.OpenPlace(address)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := backup.ReadKey(keyFile)
+	return place, key, err
+}
+
+func backupOf(m *backup.Manifest, place backup.Place, took time.Duration) admin.Backup {
+	return admin.Backup{
+		ID: m.ID, Place: place.String(), Began: m.Begun,
+		Blocks: m.Blocks, Bytes: m.Bytes, NewBlocks: m.NewBlocks, NewBytes: m.NewBytes,
+		DamagedBlocks: m.DamagedBlocks, DamagedRecords: m.DamagedRecords, Elapsed: took,
+	}
+}
+
+// serverKeys reads the files that make the server who it is.
+func (b *backups) serverKeys() (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	for _, name := range []string{datadir.NodeKeyFile, datadir.TokenKeysFile} {
+		data, err := os.ReadFile(b.data.File(name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files[name] = data
+	}
+	return files, nil
+}
+
+// note keeps how a backup to the configured place ended.
+func (b *backups) note(m *backup.Manifest, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state.Failed = err != nil; err == nil {
+		b.state.Last = m.Begun
+	}
+}
+
+// State says how the backups at the configured place are.
+func (b *backups) State() backupState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state
+}
+
+// retryBackup is how soon a backup is tried again that failed.
+const retryBackup = time.Hour
+
+// run makes a backup every backup.every, and removes old ones, until ctx ends.
+func (b *backups) run(ctx context.Context) {
+	every := time.Duration(b.cfg.Every)
+	if b.cfg.To == "" || every == 0 {
+		return
+	}
+	next := time.Duration(0)
+	if last, err := b.newest(ctx); err != nil {
+		b.log.Warn("the backups that were made cannot be read", "place", b.cfg.To, "err", err)
+	} else if !last.IsZero() {
+		b.note(&backup.Manifest{Begun: last}, nil)
+		next = max(0, min(every, time.Until(last.Add(every)))) // also if the clock was set back
+	}
+	for {
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		if next = every; !b.once(ctx) {
+			next = min(every, retryBackup)
+		}
+	}
+}
+
+// once makes a backup and removes old ones. ok is false if there is none.
+func (b *backups) once(ctx context.Context) (ok bool) {
+	done, err := b.Backup(ctx, admin.NewBackup{}, func(admin.StoreProgress) {})
+	switch {
+	case ctx.Err() != nil:
+		return false
+	case errors.Is(err, errBackupRuns):
+		return true
+	case err != nil:
+		b.log.Error("backup failed", "place", b.cfg.To, "err", err, "again_in", retryBackup)
+		return false
+	}
+	b.log.Info("backup made", "place", done.Place, "backup", done.ID, "blocks", done.Blocks, "bytes", done.Bytes,
+		"new_blocks", done.NewBlocks, "new_bytes", done.NewBytes, "elapsed", done.Elapsed.Round(time.Millisecond))
+	place, key, err := OpenPlace(b.cfg.To, b.cfg.KeyFile)
+	if err == nil {
+		var p backup.Pruned
+		p, err = backup.Prune(ctx, place, key, backup.Keep{Last: b.cfg.KeepLast, Within: time.Duration(b.cfg.KeepWithin)}, time.Now())
+		if len(p.Backups) > 0 {
+			b.log.Info("old backups removed", "place", done.Place, "backups", len(p.Backups), "files", p.Files)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		b.log.Error("old backups cannot be removed", "place", b.cfg.To, "err", err)
+	}
+	return true
+}
+
+// newest says when the newest backup of this store was made; zero if there is none.
+func (b *backups) newest(ctx context.Context) (last time.Time, err error) {
+	place, key, err := OpenPlace(b.cfg.To, b.cfg.KeyFile)
+	if err != nil {
+		return last, err
+	}
+	all, err := backup.List(ctx, place, key)
+	if errors.Is(err, backup.ErrNoPlace) {
+		return last, nil
+	}
+	for _, m := range all {
+		if m.Store == b.instance {
+			last = m.Begun
+		}
+	}
+	return last, err
+}
+
+// snapshot is a store's, in the words of a backup.
+type snapshot struct{ *store.Snapshot }
+
+// Block implements [backup.Snapshot].
+func (s snapshot) Block(ctx context.Context, h multihash.Multihash) ([]byte, error) {
+	data, err := s.Snapshot.Block(ctx, h)
+	switch {
+	case errors.Is(err, store.ErrNoBlock):
+		err = fmt.Errorf("%w: %w", backup.ErrNoBlock, err)
+	case errors.Is(err, pin.ErrUnreadable):
+		err = fmt.Errorf("%w: %w", backup.ErrUnreadable, err)
+	}
+	return data, err
+}
+
+// Restoration says what to restore.
+type Restoration struct {
+	From, KeyFile string
+	ID            string // of the backup, or how it begins; "" is the newest
+	ServerKeys    bool   // also the files that make the server who it is
+}
+
+// Restore restores a backup into a data directory, which no store was ever in, or goes on with
+// that.
+func Restore(ctx context.Context, d *datadir.Dir, in Restoration, cfg config.Config, log *slog.Logger, progress func(admin.StoreProgress)) (done backup.Restored, err error) {
+	place, key, err := OpenPlace(in.From, in.KeyFile)
+	if err != nil {
+		return done, err
+	}
+	m, err := backup.Find(ctx, place, key, in.ID)
+	if err != nil {
+		return done, err
+	}
+	if in.ServerKeys && len(m.Keys) == 0 {
+		return done, hint.Add(fmt.Errorf("backup %s has no keys of the server", m.ID), "leave out --server-keys: the server makes new ones")
+	}
+	lock, err := store.Lock(d.Open)
+	if err != nil {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	target, err := store.Restore(ctx, lock, m.ID, m.Layout, store.Config{MinFreeSpace: uint64(cfg.Store.MinFreeSpace), Logger: log})
+	if err != nil {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	if done, err = backup.Restore(ctx, place, key, m, target, func(p backup.Progress) { progress(admin.StoreProgress(p)) }); err != nil {
+		return done, err
+	}
+	if in.ServerKeys {
+		files, err := backup.Keys(ctx, place, key, m)
+		if err != nil {
+			return done, err
+		}
+		for name, data := range files {
+			if name != datadir.NodeKeyFile && name != datadir.TokenKeysFile {
+				return done, fmt.Errorf("backup %s has a key %q that is not known", m.ID, name)
+			}
+			if err := os.WriteFile(filepath.Join(d.Open, name), data, 0o600); err != nil {
+				return done, err
+			}
+		}
+	}
+	return done, target.Finish()
+}

@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/e2e/rig"
+)
+
+// TestOriginOfTheSameHost: at default settings, what a Kubo on the same machine has is
+// pinned from its private addresses, as the request came from there. A request by a proxy
+// may be anybody's: then nothing private is dialled, and the pin says so.
+func TestOriginOfTheSameHost(t *testing.T) {
+	t.Parallel()
+	ctx := within(t, 120*patience)
+	kubo := startKubo(t, "kubo on the same host")
+	s := serve(t, newData(t))
+	direct := login(t, s)
+	add := func(n uint64) string {
+		t.Helper()
+		return must(kubo.AddFile(ctx, bytes.NewReader(rig.RandomBytes(n, 100_000)), 16<<10))(t)
+	}
+	pinned(t, direct, rig.Pin{CID: add(701), Origins: kubo.Addrs}, 30*patience)
+	check(t, kubo.Disconnect(ctx, "/p2p/"+s.PeerID))
+
+	target := must(url.Parse(s.HTTP))(t)
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.SetXForwarded()
+	}})
+	t.Cleanup(proxy.Close)
+	forwarded := rig.NewClient(proxy.URL, direct.Token)
+	waiting := must(forwarded.Add(ctx, rig.Pin{CID: add(702), Origins: kubo.Addrs}))(t)
+	check(t, rig.Poll(ctx, 20*time.Millisecond, func() (bool, error) {
+		now, err := forwarded.Get(ctx, waiting.RequestID)
+		if err == nil && now.Status == "pinned" {
+			err = errors.New("it is pinned, though the request came by a proxy")
+		}
+		return strings.Contains(now.Info["status_details"], "node.allow_private_addresses"), err
+	}))
+	connect(t, kubo, s) // which is welcome from anywhere
+	must(direct.WaitStatus(ctx, waiting.RequestID, "pinned", 20*time.Millisecond))(t)
+}
+
+// TestKuboWithManyAddresses: at default settings, what a Kubo has that listens on many
+// interfaces, by each of its transports, is pinned. It sends all its addresses.
+func TestKuboWithManyAddresses(t *testing.T) {
+	t.Parallel()
+	ctx := within(t, 120*patience)
+	var listen []string
+	for i := range 6 {
+		ip := fmt.Sprintf("/ip4/127.0.0.%d", i+1)
+		listen = append(listen, ip+"/tcp/0", ip+"/udp/0/quic-v1", ip+"/udp/0/quic-v1/webtransport", ip+"/udp/0/webrtc-direct")
+	}
+	kubo := must(suite.StartKubo(ctx, "kubo of many addresses", rig.KuboOptions{Config: map[string]any{"Addresses.Swarm": listen}}))(t)
+	ends(t, kubo.Process)
+	if len(kubo.Addrs) < len(listen) {
+		t.Fatalf("it has %d addresses: %q", len(kubo.Addrs), kubo.Addrs)
+	}
+	s := serve(t, newData(t))
+	addService(t, kubo, s, "hf")
+	cid := must(kubo.AddFile(ctx, bytes.NewReader(rig.RandomBytes(703, 100_000)), 16<<10))(t)
+	must(kubo.Run(ctx, nil, "pin", "remote", "add", "--service=hf", "--name=many", cid))(t)
+	list := must(login(t, s).List(ctx, url.Values{"name": {"many"}}))(t)
+	if list.Count != 1 || list.Results[0].Status != "pinned" || len(list.Results[0].Pin.Origins) != 20 {
+		t.Errorf("the server has %+v", list)
+	}
+}
