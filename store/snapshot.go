@@ -113,10 +113,10 @@ func backedUp(key []byte) bool {
 	switch key[0] {
 	case kv.MetaKey("")[0]:
 		return len(key) == 1 || bytes.Equal(key, kv.MetaKey(kv.MetaLayout)) || bytes.Equal(key, kv.MetaKey(kv.MetaHolder))
-	case kv.KKept, holding.KLinkFrom, holding.KLoose, '/':
+	case kv.KKept, '/':
 		return false
 	}
-	return true
+	return holding.InBackup(key)
 }
 
 // Block reads a block, and compares it with its hash. Errors: ErrNoBlock; ErrUnreadable;
@@ -139,7 +139,7 @@ var ErrNoBlock = errors.New("the block is not in the store")
 
 // Hurt lists the DAGs that are complete and need a block that is not as it should be.
 func (sn *Snapshot) Hurt(ctx context.Context, h multihash.Multihash) (dags []cid.Cid, err error) {
-	hurt, _, err := sn.s.hurtBy(ctx, h)
+	hurt, err := sn.s.hurtBy(ctx, new(holding.Climb), h)
 	for _, d := range hurt {
 		if d.Complete {
 			dags = append(dags, d.DAG.CID())

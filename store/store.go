@@ -84,8 +84,8 @@ var (
 
 // Open opens the data directory of a lock, and brings its records to this version's layout. The
 // caller keeps the lock until after Close, and closes it. Errors: ErrRestoring; ErrDamaged, whose
-// text names what is damaged; pin.ErrDiskFull; if this version does not know the records' layout,
-// one like that of [Lock]; the system's.
+// text names what is damaged; pin.ErrDiskFull; if the records have a layout that this version does
+// not know, those of [Lock]; the system's.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 	if err := checkRestored(lock.dir); err != nil {
 		return nil, err

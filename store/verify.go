@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/ipfs/boxo/blockstore"
@@ -78,6 +77,7 @@ type verifier struct {
 	report   func(Damage) error
 	progress func(VerifyProgress)
 	found    VerifyReport
+	climb    holding.Climb
 }
 
 func (v *verifier) run(ctx context.Context) (err error) {
@@ -174,38 +174,50 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 	if err != nil || kind == "" {
 		return d, err
 	}
-	var above []graph.Holder
-	if d.DAGs, above, err = v.s.hurtBy(ctx, h); err != nil {
+	if d.DAGs, err = v.s.hurtBy(ctx, &v.climb, h); err != nil {
 		return d, err
 	}
-	d.Hash = h
-	for _, dag := range d.DAGs {
-		// A block that an incomplete DAG lacks has yet to be fetched.
-		if kind == holding.DamageCorrupt || dag.Complete {
-			d.Kind = kind
+	if d.Kind = kindFor(d.DAGs, kind); d.Kind == "" {
+		// What it remembers of the way up may not be so any more.
+		v.climb = holding.Climb{}
+		if d.DAGs, err = v.s.hurtBy(ctx, &v.climb, h); err != nil {
+			return d, err
 		}
+		d.Kind = kindFor(d.DAGs, kind)
 	}
+	d.Hash = h
 	if d.Kind == "" {
 		return d, nil
 	}
-	return d, v.s.held.TakeBackWhole(above)
+	return d, v.s.held.TakeBackWhole(v.climb.Fresh())
 }
 
-// hurtBy lists the DAGs that a block is part of, with their requests, and all holders above it.
-func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []requests.HurtDAG, above []graph.Holder, err error) {
+// kindFor is the kind of damage that a block has, or none if that hurts nothing: what is
+// missing of an incomplete DAG is still to be fetched.
+func kindFor(hurt []requests.HurtDAG, kind string) string {
+	for _, dag := range hurt {
+		if kind == holding.DamageCorrupt || dag.Complete {
+			return kind
+		}
+	}
+	return ""
+}
+
+// hurtBy lists the DAGs that a block is part of, with their requests.
+func (s *Store) hurtBy(ctx context.Context, climb *holding.Climb, h multihash.Multihash) (hurt []requests.HurtDAG, err error) {
 	err = s.requestRecords.ViewLearning(ctx, func(r *kv.Reader) error {
 		hurt = nil
-		if above, err = holding.HoldersAbove(r, h); err != nil {
+		tops, err := climb.Above(r, h)
+		if err != nil {
 			return err
 		}
-		slices.Sort(above)
-		for _, holder := range above {
-			d, inUse, err := s.held.AttemptDAG(r, pin.Attempt(holder))
+		for _, top := range tops {
+			d, inUse, err := s.held.AttemptDAG(r, pin.Attempt(top))
 			if err != nil {
 				return err
 			}
 			if !inUse || d == "" {
-				continue // a node, or an attempt that is being dropped
+				continue // a node that is gone, or an attempt that is being dropped
 			}
 			rec, _, err := s.held.DAG(r, pin.DAG(d))
 			if err != nil {
@@ -219,7 +231,7 @@ func (s *Store) hurtBy(ctx context.Context, h multihash.Multihash) (hurt []reque
 		}
 		return nil
 	})
-	return hurt, above, err
+	return hurt, err
 }
 
 // strays writes notes for the blocks that nothing links to and that have no note.

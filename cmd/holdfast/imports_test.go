@@ -51,7 +51,8 @@ var ourImports = map[string][]string{
 		"node/dagtest", "node/walk", "node/walk/walktest", "pin", "pin/graph", "pin/pintest",
 		"store/internal/accounts", "store/internal/graph", "store/internal/kv", "store/internal/requests",
 		"store/internal/space", "store/internal/space/reading",
-	}, "node": {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
+	},
+	"node": {"pin", "node/exchange", "node/find", "node/guard", "node/links", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin", "pin/graph"},
 	"node/exchange":  {},

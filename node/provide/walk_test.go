@@ -280,8 +280,8 @@ func TestStrategies(t *testing.T) {
 	}
 }
 
-// A strategy that tells more tells it at once, one that tells less nothing more
-// than that.
+// A strategy that tells more tells it when its turn comes, one that tells less nothing more
+// than that. What is pinned after that is told at once.
 func TestStrategyChanges(t *testing.T) {
 	bubble(t, 100, func(r *rig) {
 		s := newShelf(t)
@@ -305,25 +305,6 @@ func TestStrategyChanges(t *testing.T) {
 		r.start()
 		r.pin(pin.DAGOf(d.root))
 		r.wait(DefaultInterval + time.Hour) // so that each region had its turn
-		// A key that comes while its region is being told may be taken out of
-		// the line with those that this tells, and has to wait for its turn.
-		const unlucky = 1
-		atOnce := func(cs []cid.Cid) {
-			t.Helper()
-			missed := 0
-			for _, c := range cs {
-				if least, _ := r.net.times(c.Hash()); least == 0 {
-					missed++
-				}
-			}
-			if missed > unlucky {
-				t.Errorf("%d of %d were not told at once", missed, len(cs))
-			}
-		}
-		change(Entities, d.entities())
-		atOnce(d.entities()[1:])
-		change(All, d.all())
-		atOnce(d.all()[len(d.entities()):])
 		quiet := func() {
 			t.Helper()
 			told := 0
@@ -336,6 +317,39 @@ func TestStrategyChanges(t *testing.T) {
 				t.Errorf("%d of %d were told at once", told, len(d.all()))
 			}
 		}
+		inTurn := func(cs []cid.Cid) {
+			t.Helper()
+			r.wait(DefaultInterval + time.Hour)
+			for _, c := range cs {
+				if least, _ := r.net.times(c.Hash()); least == 0 {
+					t.Errorf("%s was not told within an interval", c)
+				}
+			}
+		}
+		change(Entities, d.entities())
+		inTurn(d.entities())
+		change(All, d.all())
+		inTurn(d.all())
+		late := s.site("late")
+		r.pin(pin.DAGOf(late.root))
+		r.wait(time.Minute)
+		// A key that comes while its region is being told may be taken out of
+		// the line with those that this tells, and has to wait for its turn.
+		const unlucky = 1
+		missed := 0
+		for _, c := range late.all() {
+			if least, _ := r.net.times(c.Hash()); least == 0 {
+				missed++
+			}
+		}
+		if missed > unlucky {
+			t.Errorf("%d of %d new ones were not told at once", missed, len(late.all()))
+		}
+		r.unpin(pin.DAGOf(late.root))
+		for _, c := range late.all() {
+			s.drop(c)
+		}
+		r.wait(2 * DefaultInterval)
 		change(Entities, d.entities())
 		quiet()
 		change(Roots, []cid.Cid{d.root})
@@ -346,6 +360,53 @@ func TestStrategyChanges(t *testing.T) {
 			if least, _ := r.net.times(c.Hash()); (least > 0) != (c == d.root) {
 				t.Errorf("%s was told %d times", c, least)
 			}
+		}
+	})
+}
+
+// When a server that has told the roots of many pins begins to tell their files, it walks all
+// of them, some at a time, and tells nothing in a burst: the sweep spreads it.
+func TestWiderStrategyIsSpread(t *testing.T) {
+	bubble(t, 2000, func(r *rig) {
+		s := newShelf(t)
+		r.cfg.Blocks = s.bs
+		var files []cid.Cid
+		var roots []pin.DAG
+		for i := range 300 {
+			some := []cid.Cid{s.leaf(fmt.Sprint(i, "one")), s.leaf(fmt.Sprint(i, "two")), s.leaf(fmt.Sprint(i, "three"))}
+			files = append(files, some...)
+			roots = append(roots, pin.DAGOf(s.dir(some...)))
+		}
+		r.start()
+		r.pin(roots...)
+		r.wait(DefaultInterval + time.Hour)
+		r.close()
+		r.cfg.Strategy = Entities
+		r.start()
+		r.mu.Lock()
+		r.most = 16
+		r.mu.Unlock()
+		told := func() (n int) {
+			for _, c := range files {
+				if _, sum := r.net.times(c.Hash()); sum > 0 {
+					n++
+				}
+			}
+			return n
+		}
+		r.wait(30 * time.Minute)
+		if got := r.stats(); got.Keys != int64(len(roots)+len(files)) {
+			t.Errorf("%d keys are told, want %d", got.Keys, len(roots)+len(files))
+		}
+		last, burst := 0, 0
+		for range 23 {
+			now := told()
+			burst = max(burst, now-last)
+			last = now
+			r.wait(time.Hour)
+		}
+		if all := len(files); told() != all || burst > all/5 {
+			t.Errorf("%d of %d are told after an interval, %d of them within an hour", told(), all, burst)
 		}
 	})
 }

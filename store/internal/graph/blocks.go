@@ -64,7 +64,7 @@ func (g *Store) ReadHashed(ctx context.Context, h multihash.Multihash) (data []b
 		return nil, fmt.Errorf("%w: %x: %w", errUnhashable, h, err)
 	}
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
-		data, err = reading.Fetch(r.Txn, BlockKey(h), nil)
+		data, err = reading.Fetch(r.Txn, blockKey(h), nil)
 		if err != nil {
 			return g.noteRead(h, err)
 		}
@@ -104,7 +104,7 @@ func (g *Store) NoteStrays(blocks []graph.Ref) (n uint64, err error) {
 				}
 				continue
 			}
-			item, err := reading.Find(txn, BlockKey(l.Hash))
+			item, err := reading.Find(txn, blockKey(l.Hash))
 			if errors.Is(err, badger.ErrKeyNotFound) {
 				continue
 			}

@@ -238,7 +238,7 @@ func (g *Store) putLoose(bs []looseBlock) error {
 		if err := wb.Set(looseKey(b.hash), encodeSize(len(b.data))); err != nil {
 			return err
 		}
-		if err := wb.Set(BlockKey(b.hash), b.data); err != nil {
+		if err := wb.Set(blockKey(b.hash), b.data); err != nil {
 			return err
 		}
 	}

@@ -230,7 +230,7 @@ func (b *dropBatch) changes() []keyChange {
 		for _, l := range b.links[got.from:got.to] {
 			set(looseKey(l.Hash), encodeSize(l.Size))
 			del(linkToKey(l))
-			del(LinkFromKey(l))
+			del(linkFromKey(l))
 		}
 		if n, here := nodes[got.holder]; got.more || got.holder == b.attempt {
 			continue

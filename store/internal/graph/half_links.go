@@ -59,7 +59,7 @@ func (g *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph
 				return err == nil, err
 			}
 			l.Hash = append(multihash.Multihash(nil), l.Hash...)
-			_, both, err := r.Get(LinkFromKey(l))
+			_, both, err := r.Get(linkFromKey(l))
 			if !both && err == nil {
 				half = append(half, l)
 			}
@@ -75,7 +75,7 @@ func (g *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 	lacking := func(links []graph.Link) (lack []graph.Link, err error) {
 		err = g.kv.View(ctx, func(r *kv.Reader) error {
 			for _, l := range links {
-				_, from, err := r.Get(LinkFromKey(l))
+				_, from, err := r.Get(linkFromKey(l))
 				if err != nil {
 					return err
 				}

@@ -19,7 +19,7 @@ const (
 	KAttempt  = 0x21
 	kReleased = 0x22
 	KLinkTo   = 0x23
-	KLinkFrom = 0x24
+	kLinkFrom = 0x24
 	KLoose    = 0x25
 	kNodes    = 0x26
 	kNode     = 0x27
@@ -43,9 +43,9 @@ func releasedKey(h graph.Holder) []byte { return holderKey(kReleased, h) }
 
 func linkToKey(l graph.Link) []byte { return holderTail(linksTo(l.Hash, l.Codec), l.Holder) }
 
-func LinkFromKey(l graph.Link) []byte {
+func linkFromKey(l graph.Link) []byte {
 	key := make([]byte, 0, 1+8+len(l.Hash)+2)
-	key = binary.BigEndian.AppendUint64(append(key, KLinkFrom), uint64(l.Holder))
+	key = binary.BigEndian.AppendUint64(append(key, kLinkFrom), uint64(l.Holder))
 	return binary.BigEndian.AppendUint16(append(key, l.Hash...), uint16(l.Codec))
 }
 
@@ -59,9 +59,9 @@ func linksTo(h multihash.Multihash, codec uint64) []byte {
 }
 
 // linksFrom is the prefix of all links of a holder.
-func linksFrom(h graph.Holder) []byte { return holderKey(KLinkFrom, h) }
+func linksFrom(h graph.Holder) []byte { return holderKey(kLinkFrom, h) }
 
-// SplitLinkTo is the opposite of linkToKey, and splitLinkFrom that of LinkFromKey. The hash is a
+// SplitLinkTo is the opposite of linkToKey, and splitLinkFrom that of linkFromKey. The hash is a
 // part of key, and not a copy. The size is in the value.
 func SplitLinkTo(key []byte) (l graph.Link, err error) {
 	end := len(key) - 10
@@ -112,8 +112,8 @@ func TailHolder(key []byte) graph.Holder {
 // looseKey is the note of a block to which there may be no link any more.
 func looseKey(h multihash.Multihash) []byte { return append([]byte{KLoose}, h...) }
 
-// BlockKey is the key of a block in the go-datastore.
-func BlockKey(h multihash.Multihash) []byte {
+// blockKey is the key of a block in the go-datastore.
+func blockKey(h multihash.Multihash) []byte {
 	return blockstore.BlockPrefix.Child(dshelp.MultihashToDsKey(h)).Bytes()
 }
 

@@ -31,7 +31,7 @@ func Kinds() []kv.Kind {
 			return kv.Decode(value, &rec)
 		}},
 		{Prefix: KLinkTo, Name: "link", Check: size, Many: true},
-		{Prefix: KLinkFrom, Name: "link", Check: size, Many: true},
+		{Prefix: kLinkFrom, Name: "link", Check: size, Many: true},
 		{Prefix: KLoose, Name: "note of a block", Check: size, Many: true},
 		{Prefix: kNodes, Name: "node", Check: kv.CheckLen(8), Many: true},
 		{Prefix: kNode, Name: "node", Check: dag, Many: true},

@@ -23,12 +23,12 @@ func (g *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 	defer g.kv.Leave()
 	r, release := g.kv.Glimpse()
 	defer release()
-	data, err = reading.Fetch(r.Txn, BlockKey(h), nil)
+	data, err = reading.Fetch(r.Txn, blockKey(h), nil)
 	if errors.Is(err, diskerr.ErrUnreadable) {
 		// The block may have been deleted since, and be gone from its file.
 		now, done := g.kv.Snapshot()
 		defer done()
-		data, err = reading.Fetch(now.Txn, BlockKey(h), nil)
+		data, err = reading.Fetch(now.Txn, blockKey(h), nil)
 	}
 	err = g.noteRead(h, err)
 	switch {
@@ -48,7 +48,7 @@ func (g *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, 
 		return len(data), found, err
 	}
 	err = g.kv.Glance(ctx, func(r *kv.Reader) error {
-		item, err := reading.Find(r.Txn, BlockKey(h))
+		item, err := reading.Find(r.Txn, blockKey(h))
 		if err == nil {
 			size, found = reading.SizeOf(item), true
 		}

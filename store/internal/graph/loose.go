@@ -63,7 +63,7 @@ func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes ui
 	defer wb.Cancel()
 	size := uint64(0)
 	for _, d := range dead {
-		if err := wb.Delete(BlockKey(d.Hash)); err != nil {
+		if err := wb.Delete(blockKey(d.Hash)); err != nil {
 			return err
 		}
 		size += uint64(d.Size)
@@ -130,7 +130,7 @@ func (g *Store) Unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 		if linked {
 			continue
 		}
-		_, err := reading.Find(txn, BlockKey(b.Hash))
+		_, err := reading.Find(txn, blockKey(b.Hash))
 		switch {
 		case errors.Is(err, badger.ErrKeyNotFound):
 		case err != nil:
@@ -170,8 +170,8 @@ type LooseWork struct {
 // errKept: a keep does not let blocks be deleted.
 var errKept = errors.New("blocks are kept")
 
-// DeleteLoose goes through the notes and deletes the blocks that nothing refers
-// to, until it comes to the end, or until a keep begins.
+// DeleteLoose goes through all notes, and deletes the blocks that nothing links to. It stops
+// when a keep begins.
 func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
 	total, err := g.kv.CountKeys(ctx, []byte{KLoose})
 	if err != nil {

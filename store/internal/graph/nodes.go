@@ -68,7 +68,7 @@ const holdersUnknown = 1 << 40
 
 // lastHolder is the highest number in any key.
 func lastHolder(r *kv.Reader) (last graph.Holder, err error) {
-	for _, kind := range []byte{KAttempt, kReleased, KLinkFrom, kNode, kWhole} {
+	for _, kind := range []byte{KAttempt, kReleased, kLinkFrom, kNode, kWhole} {
 		err := r.Scan(kv.Span{Prefix: []byte{kind}, Reverse: true, KeysOnly: true, From: lastKey(kind)}, func(key, _ []byte) (bool, error) {
 			last = max(last, graph.Holder(binary.BigEndian.Uint64(key[1:])))
 			return false, nil

@@ -20,21 +20,29 @@ func (g *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 	}
 	defer g.kv.Leave()
 	found := map[pin.DAG]struct{}{}
+	looked := map[graph.Holder]struct{}{} // what is at the ends of the ways up
+	var climb Climb
 	for _, h := range blocks {
 		var whole []graph.Holder
 		err := g.kv.View(ctx, func(r *kv.Reader) error {
-			above, err := HoldersAbove(r, h)
+			tops, err := climb.Above(r, h)
 			if err != nil {
 				return err
 			}
-			for _, holder := range above {
-				d, inUse, err := g.AttemptDAG(r, pin.Attempt(holder))
+			for _, top := range tops {
+				if _, twice := looked[top]; twice {
+					continue
+				}
+				looked[top] = struct{}{}
+				d, inUse, err := g.AttemptDAG(r, pin.Attempt(top))
 				if err != nil {
 					return err
 				}
 				if inUse && d != "" {
 					found[pin.DAG(d)] = struct{}{}
 				}
+			}
+			for _, holder := range climb.Fresh() {
 				if marked, err := r.Has(WholeKey(holder)); err != nil {
 					return err
 				} else if marked {

@@ -43,7 +43,7 @@ var errHash = fmt.Errorf("%w: it has another hash", diskerr.ErrUnreadable)
 // readBlock reads a block, and remembers it if it cannot be read. Errors:
 // badger.ErrKeyNotFound; diskerr.ErrUnreadable.
 func (g *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error) {
-	data, err := reading.Fetch(txn, BlockKey(h), nil)
+	data, err := reading.Fetch(txn, blockKey(h), nil)
 	if err = g.noteRead(h, err); err != nil {
 		return nil, err
 	}
@@ -113,6 +113,9 @@ func (u *unreadable) drop(h multihash.Multihash) {
 	u.n.Store(int64(len(u.is)))
 }
 
+// UnreadableBlocks is how many blocks are remembered as unreadable.
+func (g *Store) UnreadableBlocks() int { return int(g.unreadable.n.Load()) }
+
 // isUnreadable reports whether the last read of a block failed.
 func (g *Store) isUnreadable(h multihash.Multihash) bool {
 	u := &g.unreadable
@@ -124,9 +127,6 @@ func (g *Store) isUnreadable(h multihash.Multihash) bool {
 	_, known := u.is[string(h)]
 	return known
 }
-
-// UnreadableBlocks gives how many blocks are known to be unreadable: up to maxUnreadable.
-func (g *Store) UnreadableBlocks() int { return int(g.unreadable.n.Load()) }
 
 // StillUnreadable reads the blocks again that are known to be unreadable, and lists those that
 // still are. The others were mended or deleted.

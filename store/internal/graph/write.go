@@ -105,7 +105,7 @@ func fill(wb *kv.Batch, b graph.Batch) error {
 			delete(nodes, l.Holder)
 		}
 		size := encodeSize(l.Size)
-		if err := wb.Set(LinkFromKey(l), size); err != nil {
+		if err := wb.Set(linkFromKey(l), size); err != nil {
 			return err
 		}
 		if err := wb.Set(linkToKey(l), size); err != nil {
@@ -118,7 +118,7 @@ func fill(wb *kv.Batch, b graph.Batch) error {
 		}
 	}
 	for _, block := range b.Blocks {
-		if err := wb.Set(BlockKey(block.Hash), block.Data); err != nil {
+		if err := wb.Set(blockKey(block.Hash), block.Data); err != nil {
 			return err
 		}
 	}

@@ -191,7 +191,7 @@ type group struct {
 	db          *badger.DB
 	wrote       func(error) error
 	mended      func(map[string]Write)
-	base        *badger.Txn // what was committed before
+	base        *badger.Txn // reads what was committed before
 	writes      map[string]Write
 	count, size int64 // of writes; never less than Badger counts
 	changes     []*change

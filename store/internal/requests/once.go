@@ -41,7 +41,8 @@ type ask struct {
 	spec     pin.Spec
 }
 
-// print is a hash of what is asked for.
+// print is a hash of what is asked for. Origins are not in it: they are hints, and a client
+// that sends its request again after its network changed has others.
 func (a ask) print() []byte {
 	var b []byte
 	for _, text := range []string{a.replaces, a.spec.CID, a.spec.Name} {
@@ -50,9 +51,6 @@ func (a ask) print() []byte {
 	b = binary.AppendUvarint(b, uint64(len(a.spec.Meta)))
 	for _, k := range slices.Sorted(maps.Keys(a.spec.Meta)) {
 		b = appendText(appendText(b, k), a.spec.Meta[k])
-	}
-	for _, o := range a.spec.Origins {
-		b = appendText(b, o)
 	}
 	sum := sha256.Sum256(b)
 	return sum[:]

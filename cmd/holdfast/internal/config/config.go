@@ -192,7 +192,7 @@ func Default() Config {
 		},
 		Provide: Provide{
 			Enabled:  true,
-			Strategy: string(provide.Roots), // people nearly always look for roots
+			Strategy: string(provide.Entities), // a link to a file finds it; docs/benchmarks.md has the cost
 			Interval: Duration(provide.DefaultInterval),
 		},
 		Gateway:  Gateway{MaxRequests: 128}, // each has about a block in hand
