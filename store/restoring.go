@@ -100,8 +100,11 @@ func Restore(ctx context.Context, lock *DirLock, backup string, layout int, cfg 
 			return nil, err
 		}
 	}
-	db := filepath.Join(lock.dir, dbName)
-	if r.space, err = space.Open(ctx, cfg.withDefaults().ofSpace(db), space.BadgerOptions()); err != nil {
+	cfg = cfg.withDefaults()
+	if r.space, err = space.Open(ctx, space.Config{
+		Dir: filepath.Join(lock.dir, dbName), MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
+		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf,
+	}, space.BadgerOptions()); err != nil {
 		return nil, err
 	}
 	r.batch = r.space.DB().NewBatch()

@@ -113,7 +113,7 @@ func (u *unreadable) drop(h multihash.Multihash) {
 	u.n.Store(int64(len(u.is)))
 }
 
-// UnreadableBlocks is how many blocks are remembered as unreadable.
+// UnreadableBlocks gives how many blocks are known to be unreadable: up to maxUnreadable.
 func (g *Store) UnreadableBlocks() int { return int(g.unreadable.n.Load()) }
 
 // isUnreadable reports whether the last read of a block failed.
