@@ -28,7 +28,7 @@ test-unit: ## the tests of the packages
 test-e2e: ## the real binary against a real Kubo, which the first run builds (some minutes)
 	cd e2e && $(GO) test -timeout 40m ./...
 
-test-clients: ## the API with clients that generators make of its description, and with those that people use; needs npm, not part of CI
+test-clients: ## the API with clients that generators make of its description, with those that people use, and by a page in a browser; needs npm and Chromium, not part of CI
 	cd e2e/clients && $(GO) test -count=1 -timeout 40m ./...
 
 # With a network of its own for the test, which makes two more; see e2e/nat_test.go.

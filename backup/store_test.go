@@ -110,7 +110,7 @@ func (s snapshot) Block(ctx context.Context, h multihash.Multihash) ([]byte, err
 	switch {
 	case errors.Is(err, store.ErrNoBlock):
 		return nil, backup.ErrNoBlock
-	case errors.Is(err, store.ErrUnreadable):
+	case errors.Is(err, pin.ErrUnreadable):
 		return nil, backup.ErrUnreadable
 	}
 	return data, err

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// provider is what tells the network of what is pinned; nil if nothing does.
+// provider announces what is pinned; nil if nothing is announced.
 func (n *Node) provider() *provide.Provider {
 	if n.router == nil {
 		return nil
@@ -18,8 +18,8 @@ func (n *Node) provider() *provide.Provider {
 	return n.router.provider
 }
 
-// Announce implements [pin.Engine]. With RoutingNone it does nothing, nor for a root that
-// is denied. In place of a root that has its data in its CID, what it links to is announced.
+// Announce implements [pin.Engine]. It does nothing with RoutingNone, nor for a root that is
+// denied. In place of a root that contains its data itself, what it links to is announced.
 func (n *Node) Announce(d pin.DAG) {
 	if p := n.provider(); p != nil {
 		p.Announce(d)
@@ -42,8 +42,8 @@ func (n *Node) Announced(d pin.DAG) (at time.Time, ok bool) {
 	return p.Announced(d), true
 }
 
-// ProvideStats tells how far the network has been told of what is pinned. ok is
-// false if nothing is told, by the configuration. Errors: the context's.
+// ProvideStats gives how much of what is pinned has been announced. ok is false if the
+// configuration has nothing announced. Errors: the context's.
 func (n *Node) ProvideStats(ctx context.Context) (s provide.Stats, ok bool, err error) {
 	p := n.provider()
 	if p == nil {
@@ -53,8 +53,8 @@ func (n *Node) ProvideStats(ctx context.Context) (s provide.Stats, ok bool, err 
 	return s, true, err
 }
 
-// remember has peers tried first when something is looked for the next time:
-// they had blocks that were wanted.
+// remember notes that a peer had blocks that were wanted. It is tried first the next time
+// that something is looked for.
 func (n *Node) remember(p peer.ID) {
 	if n.router != nil {
 		n.router.remember(p)

@@ -13,12 +13,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/exchange"
 )
 
-// Blocks are put together to messages of this size; the default of 16 KiB is a message
-// for every four blocks of 4 KiB.
+// messageSize is how many bytes of blocks go into one message. Boxo's default, 16 KiB, would
+// be a message for every four blocks of 4 KiB.
 const messageSize = 64 << 10
 
-// bitswapSides is both sides of Bitswap on one host: what asks for blocks is ours, what
-// serves them is boxo's.
+// bitswapSides has both sides of Bitswap on one host: the client, which is ours, and the
+// server, which is boxo's.
 type bitswapSides struct {
 	network  network.BitSwapNetwork
 	exchange *exchange.Exchange

@@ -13,28 +13,28 @@ import (
 	msmux "github.com/multiformats/go-multistream"
 )
 
-// bitswapHost is the host as Bitswap has it: its streams go by direct
-// connections alone, and by those only while the other end takes something. Blocks
-// go to who is connected. What comes in is bounded.
+// bitswapHost is the host as Bitswap sees it. Streams go over direct connections alone,
+// and a connection is closed if the other end takes nothing. Blocks go only to peers that
+// are connected. The memory of messages that come in is bounded.
 type bitswapHost struct {
 	host.Host
 	writes *writes
 	reads  *reads
 }
 
-// newBitswapHost makes one. While as many writes are under way as there are workers
-// it is less patient.
+// newBitswapHost makes one. While all workers are writing, peers have less time to take
+// what is sent to them.
 func newBitswapHost(h host.Host, l Limits) bitswapHost {
 	return bitswapHost{h, newWrites(l.SendWorkers), newReads(l)}
 }
 
-// SetStreamHandler has the handler called for streams of direct connections.
-// libp2p opens none by a relay unless it is told to; but it takes those that
-// come by one, and a relay forwards too little to send blocks by it.
+// SetStreamHandler has the handler called for streams of direct connections alone. libp2p
+// opens no stream over a relay by itself, but takes those that come over one. A relay
+// forwards too little for blocks.
 func (h bitswapHost) SetStreamHandler(id protocol.ID, handle network.StreamHandler) {
 	h.Host.SetStreamHandler(id, func(s network.Stream) {
 		if limited(s.Conn()) {
-			_ = s.Reset() // there is nobody to tell
+			_ = s.Reset() // an error of that says nothing more
 			return
 		}
 		in := h.reads.open(s)
@@ -43,7 +43,7 @@ func (h bitswapHost) SetStreamHandler(id protocol.ID, handle network.StreamHandl
 	})
 }
 
-// errNoDirect is that blocks were for a peer that has gone.
+// errNoDirect: the peer that blocks were for has gone.
 var errNoDirect = errors.New("the peer has no direct connection")
 
 // NewStream opens a stream for wants, whose writes are watched.
@@ -55,12 +55,14 @@ func (h bitswapHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.I
 	return &wantStream{watchedStream: watchedStream{Stream: s, writes: h.writes}}, nil
 }
 
-// newServingStream opens a stream for blocks by a connection, the newest one of the
-// peer, and is watched from here. A host dials who has gone, which holds a worker for as
-// long as a dial may take (5 s, and 15 s to a public address: go-libp2p's
-// p2p/net/swarm/swarm.go), and all workers if that peer had asked for enough; and of two
-// connections it takes the one with more streams, which is the older one of a peer that
-// was killed and has come back.
+// newServingStream opens a stream for blocks on a connection, which is the peer's newest.
+// The opening counts as a write, so that it is cut off if the peer does not answer.
+//
+// A host's own NewStream would not do. It dials a peer that has gone, and so holds a worker
+// for as long as a dial may take (5 s, and 15 s to a public address: go-libp2p's
+// p2p/net/swarm/swarm.go); a peer that had asked for enough would hold all workers. And of
+// two connections it takes the one with more streams: the older one, if the peer was killed
+// and has come back.
 func (h bitswapHost) newServingStream(ctx context.Context, c network.Conn, ids ...protocol.ID) (network.Stream, error) {
 	opening := &sending{by: c}
 	h.writes.moves(opening)
@@ -79,9 +81,9 @@ func (h bitswapHost) newServingStream(ctx context.Context, c network.Conn, ids .
 	return chosen, nil
 }
 
-// speak agrees with the other end of a stream upon a protocol: with the first
-// write, on one that the peer is known to speak. As a host does, it keeps what was
-// agreed upon with a peer that did not tell, so that not each message waits for that.
+// speak agrees on a protocol with the other end of a stream. If the peer is known to speak
+// one, the agreement goes with the first write. Else the result is remembered, as a host
+// does it, so that the next message need not wait for it.
 func (h bitswapHost) speak(s network.Stream, ids []protocol.ID) (network.Stream, error) {
 	known, err := h.Peerstore().SupportsProtocols(s.Conn().RemotePeer(), ids...)
 	if err != nil {
@@ -98,7 +100,7 @@ func (h bitswapHost) speak(s network.Stream, ids []protocol.ID) (network.Stream,
 	return s, s.SetProtocol(id)
 }
 
-// lazyStream is a stream whose protocol is agreed upon as it is used.
+// lazyStream is a stream whose protocol is agreed on with the first write or read.
 type lazyStream struct {
 	network.Stream
 	lazy io.ReadWriteCloser
@@ -110,14 +112,14 @@ func (s *lazyStream) Write(b []byte) (int, error) { return s.lazy.Write(b) }
 // Close waits until the other end agreed to the protocol, or the read deadline.
 func (s *lazyStream) Close() error { return s.lazy.Close() }
 
-// CloseWrite has the other end told of the protocol though nothing was written.
+// CloseWrite names the protocol to the other end, even if nothing was written.
 func (s *lazyStream) CloseWrite() error {
-	_, _ = s.lazy.Write(nil) // what is wrong with the stream is told when it is read
+	_, _ = s.lazy.Write(nil) // an error of the stream comes when it is read
 	return s.Stream.CloseWrite()
 }
 
-// watch closes connections that nothing is taken from, and streams of a sender that
-// nothing is sent by, until ctx ends.
+// watch closes, until ctx ends, connections whose peer takes nothing, and streams that the
+// sender does not use.
 func (h bitswapHost) watch(ctx context.Context, s *sender) {
 	ticker := time.NewTicker(writeCheck)
 	defer ticker.Stop()

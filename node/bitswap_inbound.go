@@ -13,16 +13,17 @@ import (
 )
 
 const (
-	// A peer that began a message and sends none of it for so long is not heard any
-	// further on that stream. A piece of 64 KiB in 30 s is less than a modem.
+	// A stream is given up if a message has begun on it and the next piece has not come
+	// within this. A piece of 64 KiB in 30 s is slower than a modem.
 	readStall = 30 * time.Second
 	readPiece = 64 << 10
 
-	// Boxo's reader takes memory for the whole of a message as soon as it knows its
-	// length, up to 4 MiB, on each of the streams that a peer may open. Messages above
-	// readFree need room: what one peer sends at the same time has readPerPeer, twice
-	// what boxo's server has under way for one, all together a part of what peers may
-	// take. The others are bounded by the number of streams; most are of 16 KiB.
+	// Boxo's reader takes memory for a whole message, up to 4 MiB, as soon as it knows
+	// the message's length, on each of the streams that a peer may open. So a message
+	// above readFree waits for room. The messages of one peer have readPerPeer, twice what
+	// boxo's server has under way for one peer; those of all peers have a part of
+	// Limits.Memory. Smaller messages are bounded by the number of streams; most have
+	// 16 KiB.
 	readFree    = 32 << 10
 	readPerPeer = 2 * network.MessageSizeMax
 	readShare   = 16 // of Limits.Memory
@@ -34,9 +35,10 @@ var errReadStall = errors.New("there was no room for a Bitswap message in time")
 // reads bounds the memory of messages that come in.
 type reads struct {
 	all *semaphore.Weighted
-	// tooLarge is called for a message that is not read, since it says to be longer than
-	// any may be. It gives the block that was asked for, if it was one alone. proven is
-	// called if the message was indeed that block, with its size. Nil is nothing.
+	// tooLarge is called for a message that is not read because its length is above what
+	// any message may have. It gives the block that was asked for, if it was only one.
+	// proven is called, with the size, if the message was indeed that block. Nil does
+	// nothing.
 	tooLarge func(from peer.ID, bytes uint64) (asked cid.Cid)
 	proven   func(from peer.ID, c cid.Cid, size uint64)
 
@@ -56,8 +58,8 @@ func newReads(l Limits) *reads {
 	}
 }
 
-// open begins to read a peer's stream. The caller closes what it gives, which does
-// not close the stream.
+// open begins to read a peer's stream. The caller closes the result; that does not close
+// the stream.
 func (r *reads) open(s network.Stream) *meteredStream {
 	p := s.Conn().RemotePeer()
 	r.mu.Lock()
@@ -72,8 +74,8 @@ func (r *reads) open(s network.Stream) *meteredStream {
 }
 
 // meteredStream is a stream of messages, each with its length before it as a varint
-// (https://specs.ipfs.tech/bitswap-protocol/#wire-format), that is read by one
-// goroutine. A message waits for room before it is read, and has to go on coming.
+// (https://specs.ipfs.tech/bitswap-protocol/#wire-format). One goroutine reads it. A message
+// waits for room before it is read, and has to keep coming.
 type meteredStream struct {
 	network.Stream
 	reads *reads
@@ -83,8 +85,8 @@ type meteredStream struct {
 	length uint64 // of the message, as far as it is known
 	shift  uint   // of the next byte of the length
 	left   uint64 // of the message; 0 while its length is read
-	piece  uint64 // of that, what must come before the deadline is put off
-	room   int64  // that it has
+	piece  uint64 // bytes that must come before the deadline is moved
+	room   int64  // bytes of room that the message has taken
 }
 
 // Read reads no further than to the end of a length or of a message.
@@ -114,12 +116,12 @@ func (s *meteredStream) Read(b []byte) (n int, err error) {
 	return n, err
 }
 
-// lengthByte takes in a byte of a length. With the last one there is room for the
-// message.
+// lengthByte takes in a byte of a length. When it returns nil for the last one, the message
+// has its room.
 func (s *meteredStream) lengthByte(b byte) error {
 	s.length |= uint64(b&0x7f) << s.shift
 	s.shift += 7
-	if b >= 0x80 && s.shift < 64 { // what is longer is refused by who reads it
+	if b >= 0x80 && s.shift < 64 { // the reader refuses what is longer
 		s.deadline(time.Now().Add(readStall))
 		return nil
 	}
@@ -147,8 +149,7 @@ func (s *meteredStream) lengthByte(b byte) error {
 	return nil
 }
 
-// deadline is until when something has to come. A stream without deadlines is one
-// that is gone.
+// deadline sets until when something has to come. It fails only if the stream is gone.
 func (s *meteredStream) deadline(t time.Time) { _ = s.SetReadDeadline(t) }
 
 // release gives the room back.

@@ -9,20 +9,19 @@ import (
 )
 
 const (
-	// A peer that takes none of what is sent to it for so long is cut off. A
-	// piece of 64 KiB in 15 s is a hundredth of the slowest line that blocks
-	// are fetched by.
+	// A connection is closed if its peer takes no piece for so long. A piece of 64 KiB in
+	// 15 s is a hundredth of the slowest line on which blocks are fetched.
 	writeStall = 15 * time.Second
-	// While all that can be sent at the same time waits, others wait too: then
-	// it is sooner. A peer that asks for much and takes nothing would else hold
-	// up everybody for as long as Bitswap is patient, up to two minutes.
+	// The same while all workers are busy, so that other peers wait. Else a peer that asks
+	// for much and takes nothing would hold up all others for as long as Bitswap waits, up
+	// to two minutes.
 	writeStallBusy = 3 * time.Second
-	// How often that is looked at.
+	// How often that is checked.
 	writeCheck = 500 * time.Millisecond
 	writePiece = 64 << 10
 )
 
-// writes are those that are under way.
+// writes keeps track of the writes that are under way.
 type writes struct {
 	busy int
 
@@ -31,7 +30,7 @@ type writes struct {
 	ending bool // the server is closed, which waits for all of them
 }
 
-// sending is what a peer is to take.
+// sending is something that a peer is to take.
 type sending struct {
 	by    network.Conn
 	moved time.Time // when it began, or the peer took something; guarded by writes.mu
@@ -55,14 +54,14 @@ func (w *writes) done(s *sending) {
 	delete(w.open, s)
 }
 
-// end has peers cut off from now on that do not take at once what is sent to them.
+// end has peers cut off, from now on, that do not take at once what is sent to them.
 func (w *writes) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ending = true
 }
 
-// stalled gives the connections of peers that take nothing by them.
+// stalled gives the connections whose peers take nothing.
 func (w *writes) stalled(now time.Time) (conns []network.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -81,7 +80,7 @@ func (w *writes) stalled(now time.Time) (conns []network.Conn) {
 	return conns
 }
 
-// watchedStream is a stream that notes when its other end took something.
+// watchedStream is a stream that records when its other end took something.
 type watchedStream struct {
 	network.Stream
 	writes *writes
@@ -98,11 +97,11 @@ type wantStream struct {
 // Write writes a piece at a time, and has what comes read from the first time on.
 func (s *wantStream) Write(b []byte) (n int, err error) {
 	n, err = s.watchedStream.Write(b)
-	if s.Conn().ConnState().Transport == webRTCName {
-		s.drain.Do(func() {
+	s.drain.Do(func() {
+		if s.Conn().ConnState().Transport == webRTCName {
 			go func() { _, _ = io.Copy(io.Discard, s.Stream) }() // until the stream ends
-		})
-	}
+		}
+	})
 	return n, err
 }
 

@@ -21,43 +21,44 @@ import (
 )
 
 const (
-	// streamsPerPeer is how many streams are open to a peer to send blocks by. By libp2p's
-	// defaults a peer takes 64 of a protocol and resets the others without a word to
-	// Bitswap. The rest is for what the node asks of it, and for streams that the peer
-	// closes a moment later than this side learns of.
+	// streamsPerPeer is how many streams to a peer are open for sending blocks. By libp2p's
+	// defaults a peer takes 64 streams of a protocol and resets the others, of which
+	// Bitswap learns nothing. The rest is for the node's own requests, and for streams
+	// that the peer still counts for a moment after they are closed here.
 	streamsPerPeer = 48
 	// A stream takes message after message, up to so many bytes: enough that opening it
 	// costs nothing, and few enough that what is sent is soon known to have arrived.
 	streamBytes = 4 << 20
-	// It ends when nothing was sent by it for so long, which is well past the time
-	// between two messages of a transfer, and before readers think that it is dead.
+	// A stream ends when nothing was sent on it for so long. That is well past the time
+	// between two messages of a transfer, and before readers take it for dead.
 	streamIdle = time.Second
 	// A peer has so long to say that it has read a stream to its end.
 	streamEnds = 30 * time.Second
 
-	// A message may take two seconds and the time at this rate, a modem's, within
-	// bounds: as with boxo's network. One that makes no headway is cut off sooner.
+	// A message may take sendLatency and its size at sendRate, a modem's, but at least
+	// sendLeast and at most sendLongest, as in boxo's network. One that makes no headway is
+	// cut off sooner.
 	sendRate               = 100_000 / 8 // bytes a second
 	sendLeast, sendLongest = 10 * time.Second, 2 * time.Minute
 	sendLatency            = 2 * time.Second
 )
 
-// bitswapProtocols are those that blocks are sent by, the best first.
+// bitswapProtocols are the protocols for sending blocks, the best first.
 var bitswapProtocols = []protocol.ID{
 	bsnet.ProtocolBitswap, bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers,
 }
 
-// errSenderClosed is that nothing is sent any more.
+// errSenderClosed: nothing is sent any more.
 var errSenderClosed = errors.New("the Bitswap server is closed")
 
-// sender sends what Bitswap's server has for peers. Boxo's network opens a stream for
-// each message, and what a peer resets because it has too many of them is lost, and
-// counted as sent. Here a stream takes many messages, as the protocol allows, and of
-// the others that are needed at the same time there are no more than a peer takes.
+// sender sends what Bitswap's server has for peers. Boxo's network opens a stream for each
+// message. A peer that has too many streams resets some, and the messages on those are lost
+// but count as sent. Here a stream takes many messages, as the protocol allows, and no more
+// streams are open at the same time than a peer takes.
 //
-// What was sent by a stream counts when the peer has read the stream to its end. If it
-// resets it, nothing does: a reset is told some time after what was written before it
-// went out.
+// What was sent on a stream counts once the peer has read the stream to its end. If the peer
+// resets the stream, nothing of it counts: libp2p reports a reset some time after it
+// happened, and what was written meanwhile seemed to go out.
 type sender struct {
 	bsnetwork.BitSwapNetwork // for all but sending
 	host                     bitswapHost
@@ -68,38 +69,38 @@ type sender struct {
 	mu     sync.Mutex // is not held while something is sent
 	closed bool
 	peers  map[peer.ID]*outlet
-	open   map[*outStream]struct{} // that are heard
-	wg     sync.WaitGroup          // what waits for their ends, or ends them
+	open   map[*outStream]struct{} // streams whose end is waited for
+	wg     sync.WaitGroup          // goroutines that wait for their ends, or end them
 }
 
 // outlet is the streams that are open to a peer. The sender's lock guards it.
 type outlet struct {
 	open   int
 	idle   []*outStream
-	freed  chan struct{} // is closed when there is a place or an idle stream
-	single bool          // the peer ends a stream after a message
+	freed  chan struct{} // closed when there is room for a stream, or an idle one
+	single bool          // the peer ends a stream after one message
 }
 
-// outStream is a stream that messages are sent by, of one SendMessage at a time. The
-// sender's lock guards all but the stream.
+// outStream is a stream for messages. One SendMessage uses it at a time. The sender's lock
+// guards all but the stream.
 type outStream struct {
 	network.Stream
 	to    peer.ID
 	heard bool      // its end is waited for
-	ended bool      // it has come
-	shut  bool      // nobody sends by it any more
+	ended bool      // its end has come
+	shut  bool      // nothing is sent on it any more
 	used  time.Time // when it was given back
 
 	size          int    // what was written
 	blocks, bytes uint64 // of the messages
 }
 
-// newSender makes one. The caller closes it when nobody sends any more.
+// newSender makes one. The caller closes it after the last SendMessage.
 func newSender(n bsnetwork.BitSwapNetwork, h bitswapHost, log *slog.Logger) *sender {
 	return &sender{BitSwapNetwork: n, host: h, log: log, peers: make(map[peer.ID]*outlet), open: make(map[*outStream]struct{})}
 }
 
-// SendMessage sends a message. That it gives no error does not say that it arrives.
+// SendMessage sends a message. If it returns no error, the message may still be lost.
 func (s *sender) SendMessage(ctx context.Context, p peer.ID, m message.BitSwapMessage) error {
 	timeout := min(max(sendLatency+time.Duration(m.Size())*time.Second/sendRate, sendLeast), sendLongest)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -114,15 +115,15 @@ func (s *sender) SendMessage(ctx context.Context, p peer.ID, m message.BitSwapMe
 			return nil
 		}
 		s.drop(out)
-		// One that was open may have been reset since. Of this message the peer has no
-		// more than a part, which is nothing.
+		// A stream that was open before may have been reset since. The peer has at most a
+		// part of this message, which it ignores, so it is sent again on another stream.
 		if fresh || ctx.Err() != nil {
 			return fmt.Errorf("send a message: %w", err)
 		}
 	}
 }
 
-// write sends a message by a stream.
+// write sends a message on a stream.
 func (s *sender) write(ctx context.Context, out *outStream, m message.BitSwapMessage) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := out.SetWriteDeadline(deadline); err != nil {
@@ -140,8 +141,8 @@ func (s *sender) write(ctx context.Context, out *outStream, m message.BitSwapMes
 	return err
 }
 
-// take gives a stream to a peer that nobody else uses, by its newest connection. fresh
-// is whether it is a new one. The caller gives it back, or ends it.
+// take gives a stream on the peer's newest connection that no other call uses. fresh says
+// that it is a new one. The caller gives it back, or drops it.
 func (s *sender) take(ctx context.Context, p peer.ID) (out *outStream, fresh bool, err error) {
 	c := newest(s.host.Network(), p)
 	if c == nil {
@@ -190,13 +191,13 @@ func (s *sender) take(ctx context.Context, p peer.ID) (out *outStream, fresh boo
 	}
 }
 
-// giveBack has a stream used again by which a message went, unless it is time for it to
-// end.
+// giveBack takes a stream back after a message was sent on it. It is used again, unless it
+// is time for it to end.
 func (s *sender) giveBack(out *outStream, m message.BitSwapMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if out.ended {
-		// Nobody may have read the message.
+		// The peer may not have read the message.
 		s.left(out)
 		return
 	}
@@ -220,7 +221,7 @@ func (s *sender) giveBack(out *outStream, m message.BitSwapMessage) {
 	o.wake()
 }
 
-// drop ends a stream by which a message could not be sent.
+// drop ends a stream on which a message could not be sent.
 func (s *sender) drop(out *outStream) {
 	_ = out.Reset() // one that is gone is what we want
 	s.mu.Lock()
@@ -230,19 +231,19 @@ func (s *sender) drop(out *outStream) {
 	}
 }
 
-// shut ends this side of a stream. Once the peer has ended the other, what went by it
-// counts.
+// shut ends this side of a stream. Once the peer has ended its own side, what was sent on
+// the stream counts.
 func (s *sender) shut(out *outStream) {
 	out.shut = true
 	s.wg.Go(func() {
-		_ = out.SetReadDeadline(time.Now().Add(streamEnds)) // of a stream that is gone the end is heard
+		_ = out.SetReadDeadline(time.Now().Add(streamEnds)) // if this fails, the stream is gone and hear returns
 		if out.CloseWrite() != nil {
 			_ = out.Reset()
 		}
 	})
 }
 
-// hear waits for the end of a stream. Nothing is expected to come by it.
+// hear waits for the end of a stream. Nothing is expected to come on it.
 func (s *sender) hear(out *outStream) {
 	_, err := io.Copy(io.Discard, out)
 	if err == nil {
@@ -268,10 +269,10 @@ func (s *sender) hear(out *outStream) {
 	}
 	if i >= 0 || out.shut {
 		s.left(out)
-	} // else somebody sends by it just now, and will see
+	} // else a SendMessage uses it just now, and will see
 }
 
-// left gives the place of a stream away.
+// left frees the place of a stream that has ended.
 func (s *sender) left(out *outStream) {
 	delete(s.open, out)
 	s.leave(out.to)
@@ -290,7 +291,7 @@ func (o *outlet) wake() {
 	o.freed = make(chan struct{})
 }
 
-// sweep ends streams that nothing was sent by for long.
+// sweep ends streams that were idle for long.
 func (s *sender) sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

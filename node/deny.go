@@ -12,16 +12,16 @@ import (
 // Denylist says which content the operator does not want here. Methods may be
 // called concurrently, and are quick.
 type Denylist interface {
-	// Denied gives why a block may not be fetched, announced or given to anybody:
-	// an error that is a [pin.ErrDenied]; nil if it may. It is about the block's
-	// bytes, whatever the codec of the CID.
+	// Denied gives the reason why a block may not be fetched, announced or served, an
+	// error that is a [pin.ErrDenied]; nil if it may. It is about the block's bytes,
+	// whatever the codec and version of the CID.
 	Denied(c cid.Cid) error
-	// DeniedBelow gives a block below a node that is here and denied, if one is
-	// known of: walks do not look below what is whole. It may take a while after
-	// a change until it is.
+	// DeniedBelow gives a block that is here, is denied, and is below a node, if one is
+	// known. Walks need it because they do not look below what is whole. After a change
+	// it may take a while until such a block is known.
 	DeniedBelow(d pin.DAG) (block cid.Cid, denied bool)
-	// Changes gives how often answers may have changed since the start, and what
-	// is closed when they next do.
+	// Changes gives how often answers may have changed since the start, and a channel
+	// that is closed at the next change.
 	Changes() (n uint64, next <-chan struct{})
 }
 
@@ -33,8 +33,8 @@ func denied(d Denylist, c cid.Cid) error {
 	return d.Denied(c)
 }
 
-// refuse is for [walk.Config]: it refuses what is denied, or has something below
-// it that is. The log has the rule; the user is told no more than that there is one.
+// refuse is for [walk.Config]: it refuses a block that is denied, or that has a denied
+// block below it. The log has the rule. The user learns only that there is one.
 func (n *Node) refuse() func(cid.Cid) error {
 	list := n.cfg.Denylist
 	if list == nil {
@@ -53,8 +53,8 @@ func (n *Node) refuse() func(cid.Cid) error {
 	}
 }
 
-// announced gives those of the DAGs that are not denied: nobody is to be led
-// here for what is not given out.
+// announced leaves out DAGs that are denied: they are not served, so nobody should come
+// here for them.
 func announced(d Denylist, roots func(context.Context) iter.Seq2[pin.DAG, error]) func(context.Context) iter.Seq2[pin.DAG, error] {
 	if d == nil || roots == nil {
 		return roots
@@ -73,8 +73,8 @@ func announced(d Denylist, roots func(context.Context) iter.Seq2[pin.DAG, error]
 	}
 }
 
-// announceable is whether a DAG may be announced: if it is complete, and not
-// denied. complete may be nil.
+// announceable reports whether a DAG may be announced: it is complete and not denied.
+// complete may be nil.
 func announceable(d Denylist, complete func(context.Context, pin.DAG) (bool, error)) func(context.Context, pin.DAG) (bool, error) {
 	if d == nil {
 		return complete
@@ -90,8 +90,8 @@ func announceable(d Denylist, complete func(context.Context, pin.DAG) (bool, err
 	}
 }
 
-// watchDenials has what is newly denied withdrawn from the network, and what is not
-// any more announced again.
+// watchDenials withdraws what is newly denied from the network, and announces again what is
+// no longer denied.
 func (n *Node) watchDenials() {
 	p := n.provider()
 	if n.cfg.Denylist == nil || p == nil {

@@ -28,11 +28,11 @@ type dhts struct {
 	lan *dht.IpfsDHT // nil if private addresses are not dialled
 }
 
-// newDHTs joins the public DHT as a client, or as a server while the host is
-// publicly reachable, and with private addresses allowed that of the local
-// network too, on loopback as well. Records of others, which servers keep, are
-// in ds, in memory if it is nil, and bounded ([dhtRecords]). The caller closes it.
-// ctx bounds only the start.
+// newDHTs joins the public DHT, as a server while the host is publicly reachable, else as a
+// client. If private addresses are allowed it also joins the DHT of the local network,
+// loopback included. As a server it keeps records of others in ds, or in memory if ds is
+// nil; they are bounded ([dhtRecords]). The caller closes the result. ctx bounds only the
+// start.
 func newDHTs(ctx context.Context, h host.Host, private bool, ds datastore.Batching, log *slog.Logger) (dhts, error) {
 	if ds == nil {
 		ds = dssync.MutexWrap(datastore.NewMapDatastore())
@@ -64,7 +64,7 @@ func newDHTs(ctx context.Context, h host.Host, private bool, ds datastore.Batchi
 		}
 		return dhts{wan: both.WAN, lan: both.LAN}, nil
 	}
-	// What dual.New has the public one do, which it cannot make alone.
+	// The options with which dual.New makes the public one. It cannot make that one alone.
 	wan, err := dht.New(h, append(onWAN,
 		dht.QueryFilter(dht.PublicQueryFilter),
 		dht.RoutingTableFilter(dht.PublicRoutingTableFilter),
@@ -96,7 +96,7 @@ func (d dhts) close() error {
 	return errors.Join(errs...)
 }
 
-// peers is how many peers are known to look things up by, in all DHTs.
+// peers is how many peers all routing tables have together.
 func (d dhts) peers() (n int) {
 	for _, one := range d.all() {
 		n += one.RoutingTable().Size()
@@ -104,7 +104,7 @@ func (d dhts) peers() (n int) {
 	return n
 }
 
-// refresh has the DHTs fill their tables by what their peers know.
+// refresh has the DHTs fill their routing tables.
 func (d dhts) refresh() {
 	for _, one := range d.all() {
 		if one.RoutingTable().Size() > 0 {
@@ -113,8 +113,8 @@ func (d dhts) refresh() {
 	}
 }
 
-// networks gives the DHTs to a provider. A root counts as announced once the
-// public DHT has it, unless there is nobody of that.
+// networks gives the DHTs to a provider. A root counts as announced once the public DHT has
+// it. While the node knows no peer of that DHT, the local one is enough.
 func (d dhts) networks() []provide.Network {
 	network := func(name string, one *dht.IpfsDHT, counts func() bool) provide.Network {
 		return provide.Network{
@@ -138,23 +138,23 @@ func (d dhts) networks() []provide.Network {
 	return all
 }
 
-// closestPeers gives the peers of the DHTs that are closest to one.
+// closestPeers gives the peers of the DHTs that are closest to a peer.
 func (d dhts) closestPeers(ctx context.Context, p peer.ID) (closest []peer.ID) {
 	for _, one := range d.all() {
 		ids, err := one.GetClosestPeers(ctx, string(p))
 		if err != nil {
-			continue // there is nobody in it
+			continue // it has no peers
 		}
 		closest = append(closest, ids...)
 	}
 	return closest
 }
 
-// dhtSource is a DHT to find providers in.
+// dhtSource is a DHT in which providers and peers are looked up.
 type dhtSource struct {
 	dht *dht.IpfsDHT
-	// tried is closed once it was tried to join: what is looked for before that
-	// would find nobody.
+	// tried is closed after the first attempt to join. A lookup before that would find
+	// nothing, so it waits.
 	tried <-chan struct{}
 }
 

@@ -17,38 +17,36 @@ import (
 )
 
 const (
-	// Provider records of others that a DHT keeps. If 10,000 servers, about as many
-	// as the public DHT has, share what everybody announces, each with 20 of them,
-	// they hold as many once half a billion keys are announced. They take about 160
-	// bytes each, 240 if somebody makes their keys as long as they may be: 160 to
-	// 240 MiB.
+	// Provider records of others that a DHT keeps. The public DHT has about 10,000
+	// servers, and each key is announced to 20 of them: a server has this many when half a
+	// billion keys are announced. A record takes about 160 bytes, or 240 if its key is as
+	// long as it may be: 160 to 240 MiB in all.
 	maxProviderRecords = 1 << 20
-	// And other records: names of IPNS and public keys, of which there are far
-	// fewer. One of IPNS has up to 10 KiB, beside which the DHT writes its key and
-	// the time: 256 MiB at most.
+	// Other records, of IPNS names and public keys. There are far fewer of these. A record
+	// of IPNS has up to 10 KiB, and the DHT writes its key and the time with it: 256 MiB
+	// at most.
 	maxValueRecords = 1 << 14
 	maxValueRecord  = 16 << 10
-	// How often the log may say that no more are taken.
+	// How often the log may say that no more records are taken.
 	recordsFullTold = time.Hour
 )
 
-// errRecordsFull is what a value gets that is not taken.
+// errRecordsFull: a record is not taken.
 var errRecordsFull = errors.New("no more records are kept for the DHT")
 
-// dhtRecords is a datastore for the records that a server of the DHT keeps. Peers
-// may send it whatever they like: kad-dht looks neither at whether a key is near nor
-// at how many there are. So it takes no more of others than it may have. What comes
-// beyond that is left out of a batch, whose other records count as they would: those
-// that are here already are renewed. Reading goes on as ever, and expired records
-// are deleted as ever, which makes room.
+// dhtRecords is a datastore for the records that a server of the DHT keeps. Peers may send
+// anything: kad-dht checks neither whether a key is near nor how many keys there are. So
+// dhtRecords bounds the number of others' records. Beyond that it leaves new records out of
+// a batch and writes the rest; records that are here already are renewed. Reading is not
+// affected, and expired records are deleted, which makes room.
 //
-// What this node provides itself is kept too, and does not count.
+// The node's own provider records are kept too, and do not count.
 type dhtRecords struct {
 	datastore.Batching
-	own string // what the keys of its own provider records end with
+	own string // the end of the keys of the node's own provider records
 	log *slog.Logger
 
-	mu                sync.Mutex // held from finding out what is there until it is written
+	mu                sync.Mutex // held from reading what is there until the change is written
 	providers, values recordRoom
 	told              time.Time // when the log last had that records are refused
 }
@@ -75,7 +73,7 @@ func newDHTRecords(ctx context.Context, ds datastore.Batching, self peer.ID, log
 	return r, nil
 }
 
-// room is that for a record; nil if it does not count.
+// room gives the room that a record counts in; nil if it does not count.
 func (r *dhtRecords) room(key string) *recordRoom {
 	switch {
 	case !strings.HasPrefix(key, records.ProvidersKeyPrefix):
@@ -128,15 +126,15 @@ func (b *recordsBatch) Commit(ctx context.Context) error {
 	return err
 }
 
-// recordChange is what becomes of a record.
+// recordChange is a write or a deletion of a record.
 type recordChange struct {
 	value   []byte
 	deleted bool
 	had     bool // it was there before
 }
 
-// write makes changes, all in one batch, and tells how many of them it refused. It
-// takes those out of the map.
+// write makes changes, all in one batch. It removes from the map those that it refuses, and
+// returns their number.
 func (r *dhtRecords) write(ctx context.Context, changes map[datastore.Key]*recordChange) (refused int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -204,7 +202,7 @@ func (r *dhtRecords) commit(ctx context.Context, changes map[datastore.Key]*reco
 	return b.Commit(ctx)
 }
 
-// tellFull has the log say, now and then, that records are refused.
+// tellFull logs, now and then, that records are refused.
 func (r *dhtRecords) tellFull() {
 	if !r.told.IsZero() && time.Since(r.told) < recordsFullTold {
 		return

@@ -7,7 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// hangups tells those who need a peer that its last connection ended.
+// hangups reports the end of a peer's last connection to those that need the peer.
 type hangups struct {
 	mu      sync.Mutex
 	waiting map[peer.ID]map[chan struct{}]struct{}
@@ -23,7 +23,7 @@ func newHangups(n network.Network) *hangups {
 	return h
 }
 
-// of gives a channel that has a value after the peer hung up, until done is called.
+// of gives a channel that gets a value when the peer hangs up, until done is called.
 func (h *hangups) of(p peer.ID) (hungUp <-chan struct{}, done func()) {
 	ch := make(chan struct{}, 1)
 	h.mu.Lock()

@@ -53,7 +53,7 @@ func (m *machine) start() {
 	if m.lock, err = store.Lock(m.dir); err != nil {
 		m.t.Fatal(err)
 	}
-	const reserve = store.DefaultReserve
+	const reserve = 256 << 20 // a store's own
 	m.store, err = store.Open(m.t.Context(), m.lock, store.Config{
 		Reserve: reserve, MinFreeSpace: 2 * reserve, Logger: slog.New(slog.DiscardHandler),
 		FreeSpace: func(string) (uint64, error) {

@@ -17,17 +17,16 @@ import (
 )
 
 const (
-	// Peers that are connected are asked for a root at once, and have answered after
-	// this: it is more than a round trip on one continent. Who is further away is
-	// heard in a later turn, which is longer.
+	// Connected peers are asked for a root at once, and have answered after this, which
+	// is more than a round trip on one continent. Answers from further away count in a
+	// later turn, which is longer.
 	peersAnswer = 200 * time.Millisecond
-	// With many peers a turn is longer by this for each: 512 places then put some
-	// 25,000 questions a second to all peers together, whatever their number, which is
-	// about 1 MB/s.
+	// With many peers a turn lasts this long for each. So 512 places ask all peers together
+	// some 25,000 questions a second, whatever the number of peers. That is about 1 MB/s.
 	eachAnswers = 20 * time.Millisecond
 )
 
-// rootAnswers is after how long so many peers have answered whether they have a root.
+// rootAnswers gives how long so many peers take to answer whether they have a root.
 func rootAnswers(peers int) time.Duration {
 	return max(peersAnswer, time.Duration(peers)*eachAnswers)
 }

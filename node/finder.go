@@ -10,14 +10,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/guard"
 )
 
-// guardedFinder finds providers that may be dialled. What of their addresses may
-// not is left out, so that it is not kept or tried at all; and who has none left
-// does not count, so that records of hosts in other people's networks, of which
-// there are many, do not stand in the way of others.
+// guardedFinder finds providers that may be dialled. It leaves out addresses that may not
+// be dialled, so that they are neither kept nor tried. A provider without any other address
+// does not count: there are many records of hosts in private networks, which would stand in
+// the way of the others.
 type guardedFinder struct {
 	routing.ContentDiscovery
 	guard     guard.Guard
-	connected func(peer.ID) bool // who is so is given, with addresses or without
+	connected func(peer.ID) bool // peers that are connected count in any case
 }
 
 // FindProvidersAsync implements [routing.ContentDiscovery].
@@ -34,7 +34,7 @@ func (f guardedFinder) FindProvidersAsync(ctx context.Context, c cid.Cid, most i
 		}()
 		given := 0
 		for p := range found {
-			named := len(p.Addrs) > 0 // else the host may know where it is
+			named := len(p.Addrs) > 0 // else the host may know an address
 			if p.Addrs = f.guard.Filter(p.Addrs); named && len(p.Addrs) == 0 && !f.connected(p.ID) {
 				continue
 			}

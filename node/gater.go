@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/guard"
 )
 
-// gater decides whom the host dials, and where. It never refuses a connection
-// that comes in.
+// gater decides which peers the host dials, and at which addresses. It never refuses a
+// connection that comes in.
 type gater struct {
 	guard     guard.Guard
 	grants    guard.Grants // to dial a peer at an address that the guard refuses
@@ -33,7 +33,7 @@ func newGater(allowPrivate, namedOnly bool, ownPort func(uint16) bool) *gater {
 	}
 }
 
-// name lets a peer be dialled until forget was called as often.
+// name lets a peer be dialled until forget was called as often as name.
 func (g *gater) name(p peer.ID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -48,8 +48,8 @@ func (g *gater) forget(p peer.ID) {
 	}
 }
 
-// InterceptPeerDial allows a dial by whom it goes to. Bitswap would otherwise
-// dial back whoever was connected once.
+// InterceptPeerDial decides by the peer. Without it Bitswap would dial every peer again
+// that was once connected.
 func (g *gater) InterceptPeerDial(p peer.ID) bool {
 	if !g.namedOnly {
 		return true
@@ -59,9 +59,8 @@ func (g *gater) InterceptPeerDial(p peer.ID) bool {
 	return g.named[p] > 0
 }
 
-// InterceptAddrDial allows a dial by where it goes to. Names are resolved by
-// then, so it holds for what they lead to as well. Relays, hole punching and
-// AutoNAT's dialling back all come by here.
+// InterceptAddrDial decides by the address. Names are resolved by then, so it holds for
+// what they lead to. Dials by relays, hole punching and AutoNAT are decided here, too.
 func (g *gater) InterceptAddrDial(p peer.ID, addr ma.Multiaddr) bool {
 	return g.guard.Dial(addr) == nil || g.grants.Has(p, addr)
 }
@@ -75,13 +74,13 @@ func (g *gater) judge(p peer.ID, addr ma.Multiaddr) error {
 	return g.guard.Hint(addr)
 }
 
-// InterceptAccept is for inbound connections, welcome from anywhere.
+// InterceptAccept lets all inbound connections in.
 func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
-// InterceptSecured is for connections of both directions, decided already.
+// InterceptSecured lets all pass: outbound connections were decided on before.
 func (g *gater) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool {
 	return true
 }
 
-// InterceptUpgraded is for connections of both directions, decided already.
+// InterceptUpgraded lets all pass: outbound connections were decided on before.
 func (g *gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }

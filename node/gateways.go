@@ -11,15 +11,15 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/trustless"
 )
 
-// connsPerGateway is how many connections one gateway gets: with HTTP/2 one does for
-// all requests, without it each request under way needs one.
+// connsPerGateway is how many connections one gateway gets. With HTTP/2 one is enough for all
+// requests. Without it each request under way needs one.
 const connsPerGateway = 8
 
-// gateways fetch blocks by HTTP for the exchange.
+// gateways fetches blocks over HTTP for the exchange.
 type gateways struct{ client *trustless.Client }
 
-// newGateways makes what fetches blocks by HTTP, of at most so many bytes; 0 is as many
-// as Bitswap allows. Connections go where the guard lets them.
+// newGateways makes the client for gateways. A block has at most maxBlock bytes; 0 is as many
+// as Bitswap allows. The guard decides where connections may go.
 func newGateways(g *gater, maxBlock int) *gateways {
 	return &gateways{trustless.New(trustless.Config{
 		Transport: g.guard.Transport(connsPerGateway, nil), MaxBlock: maxBlock,
@@ -41,7 +41,7 @@ func (g *gateways) close() {
 	}
 }
 
-// gateway is one of them, as the exchange sees it.
+// gateway is a gateway as the exchange sees it.
 type gateway struct {
 	client   *trustless.Client
 	provider trustless.Provider
@@ -51,7 +51,7 @@ func (g gateway) String() string { return g.provider.String() }
 
 func (g gateway) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 	data, err := g.client.Block(ctx, g.provider, c)
-	// The exchange knows which block and which gateway it is, and says so.
+	// The exchange names the block and the gateway itself.
 	var (
 		busy *trustless.BusyError
 		bad  *trustless.BadError

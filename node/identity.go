@@ -19,9 +19,9 @@ import (
 
 // The file of the node's identity holds libp2p's protobuf form of an Ed25519 key, and
 // behind it a field that libp2p passes over: number 15, fixed64, the first 8 bytes of the
-// SHA-256 of what is before it. The first form of the file had no such field, and is
-// read as well; the key itself says then whether it is whole, as its public half
-// follows from the private one.
+// SHA-256 of what is before it. The first form of the file had no such field. It is still
+// read: whether it is whole is known by the key itself, whose public half follows from the
+// private one.
 
 // sumField is the field's number and its type, fixed64.
 const sumField = 15<<3 | 1
@@ -32,12 +32,11 @@ func withSum(key []byte) []byte {
 	return slices.Concat(key, []byte{sumField}, sum[:8])
 }
 
-// loadIdentity reads the node's private key from a file, and makes one there
-// at first. The file is readable by its owner alone. What cannot be read as a key, or
-// is one of which a bit has changed, is an error and is
-// left as it is: a node that silently took a new identity could no longer be
-// found under the addresses that it gave out, and to one whose public half is not
-// that of its private one nobody can connect.
+// loadIdentity reads the node's private key from a file, and makes the file if there is
+// none. Only its owner can read the file. If it is no key, or a bit of it has changed, that
+// is an error, and the file stays as it is: a node that silently took a new identity could
+// no longer be found at the addresses that it gave out, and nobody could connect to one
+// whose public half does not belong to its private one.
 //
 // An empty path gives a key that is kept nowhere.
 func loadIdentity(path string) (crypto.PrivKey, error) {
@@ -62,7 +61,7 @@ func loadIdentity(path string) (crypto.PrivKey, error) {
 	return key, nil
 }
 
-// otherKeyError: it is a key, and not of the type that is used here.
+// otherKeyError: it is a key of a type that is not used here.
 type otherKeyError struct{ keyType cryptopb.KeyType }
 
 func (e *otherKeyError) Error() string {

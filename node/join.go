@@ -12,45 +12,44 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/find"
 )
 
-// A node joins the DHT by its bootstrap peers and by peers that it saved in an
-// earlier run, whoever answers. boxo's bootstrap does not serve for that: it
-// counts any connection, of which a pinning server has plenty by those who pin;
-// it uses saved peers only where bootstrap peers are configured; and it does not
-// save at the end.
+// A node joins the DHT by its bootstrap peers and by peers that it saved in an earlier run. One
+// that answers is enough. boxo's bootstrap would not do: it is content with any connections,
+// and a pinning server has many of clients; it uses saved peers only if bootstrap peers are
+// configured; and it does not save peers at the end.
 
 const (
-	// A DHT without any peer is tried to be joined again after this, and then
-	// after twice as long each time.
+	// While a DHT has no peer, joining is tried again after this, and then after twice as
+	// long each time.
 	joinAgain    = 5 * time.Second
 	joinAgainMax = 5 * time.Minute
-	// While it has peers, it is looked this often whether it still does.
+	// While it has peers, it is checked this often that it still does.
 	joinCheck = time.Minute
-	// How long a peer that is connected has to prove itself to be of the DHT.
+	// How long the DHT may take to check a connected peer and take it in.
 	checkPeer = 5 * time.Second
-	// One slow dial is 15 s.
+	// A slow dial takes 15 s, so this is some of them.
 	joinTime = time.Minute
 
-	// Saved peers: enough that some are left after weeks, few enough to be read
-	// and written at once. Each time so many are dialled, beside the bootstrap
+	// How many peers are saved: enough that some are left after weeks, few enough to be read
+	// and written at once. saveDials of them are dialled at a time, beside the bootstrap
 	// peers.
 	maxSaved  = 100
 	saveDials = 20
-	// Peers are saved first after this, and then this often.
+	// Peers are saved first after saveFirst, and then every saveEvery.
 	saveFirst = time.Minute
 	saveEvery = 10 * time.Minute
-	// Saving is a single small write.
+	// How long saving may take, which is a single small write.
 	saveTime = 5 * time.Second
 )
 
-// join keeps the DHTs connected to somebody for as long as ctx lives.
+// join keeps the DHTs connected, until ctx ends.
 func (r *router) join(ctx context.Context) {
 	wait, warned := joinAgain, false
 	for {
 		pause := joinCheck
 		alone := r.dhts.peers() == 0
 		if alone || r.dhts.wan.RoutingTable().Size() == 0 {
-			// Without the public DHT a node of a private network goes on trying,
-			// and is not alone.
+			// A node of a private network goes on trying to join the public DHT, but is not
+			// alone without it.
 			alone = !r.bootstrapFrom(ctx) && r.dhts.peers() == 0
 			pause, wait = wait, min(2*wait, joinAgainMax)
 		} else {
@@ -95,8 +94,7 @@ func (r *router) bootstrapFrom(ctx context.Context) bool {
 		dials.Wait()
 		close(joined)
 	}()
-	// The DHT looks at a new peer for itself before it takes it in. Whoever is
-	// first is enough to go on with.
+	// The DHT checks a new peer before it takes it in. The first one is enough to go on.
 	tick := time.NewTicker(checkPeer / 100)
 	defer tick.Stop()
 	var deadline <-chan time.Time
@@ -118,7 +116,7 @@ func (r *router) bootstrapFrom(ctx context.Context) bool {
 	r.triedOnce.Do(func() { close(r.tried) })
 	r.dhts.refresh()
 	dials.Wait()
-	r.dhts.refresh() // by those who were slower
+	r.dhts.refresh() // with the peers that were slower
 	return true
 }
 
@@ -158,8 +156,8 @@ func (r *router) keepSaving(ctx context.Context) {
 	}
 }
 
-// save keeps peers for the next run: those of the DHT's tables, and as there is
-// room those of earlier runs.
+// save keeps peers for the next run: those of the routing tables, and those of earlier runs if
+// there is room.
 func (r *router) save(ctx context.Context) {
 	var connected, rest []peer.AddrInfo
 	known := make(map[peer.ID]bool)
@@ -195,5 +193,5 @@ func (r *router) save(ctx context.Context) {
 	}
 }
 
-// savedAddrs bounds the addresses that are kept of one peer.
+// savedAddrs is how many addresses of one peer are kept.
 const savedAddrs = 8

@@ -19,8 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Limits bound what peers may take of the machine. The zero value works; the
-// zero value of a field is what its comment says.
+// Limits bound what peers may take of the machine. The zero value works; each field's
+// comment says what zero means there.
 type Limits struct {
 	// Memory is how many bytes connections and streams may reserve. Zero is a
 	// quarter of the machine's memory, and no more than 4 GiB.
@@ -39,8 +39,8 @@ type Limits struct {
 }
 
 const (
-	// A connection this young is not trimmed: long enough to ask for a block
-	// and answer.
+	// Connections younger than this are not trimmed. It is long enough to ask for a block
+	// and get it.
 	connGrace = 30 * time.Second
 
 	// Connections from one IPv4 address, or one IPv6 /56: an office behind a
@@ -58,12 +58,12 @@ const (
 	// so many /56.
 	connsWider = 4
 
-	// Inbound connections that are allowed whatever the memory is: as Kubo, so
-	// that a small machine can be found and served from at all.
+	// Inbound connections that are allowed whatever the memory is, as in Kubo: else a
+	// small machine could hardly be found, or serve anything.
 	connInboundMin = 800
 
-	// Wants that the server keeps for one peer, boxo's default. What comes
-	// beyond them displaces the least of them.
+	// Wants that the server keeps for one peer, boxo's default. A want beyond that takes
+	// the place of the one with the lowest priority.
 	wantsPerPeer = 1024
 )
 
@@ -74,10 +74,10 @@ func (l Limits) withDefaults() Limits {
 	l.ConnHigh = cmp.Or(l.ConnHigh, 192)
 	l.ConnLow = cmp.Or(l.ConnLow, l.ConnHigh/2)
 	l.BlockReaders = cmp.Or(l.BlockReaders, 16) // the disk is local: boxo's 128 suit a remote one
-	// More than one peer can have under way, so that a slow one does not take
-	// them all: boxo's eight can wait for it.
+	// More messages than one peer can have under way, so that a slow peer does not take
+	// all workers. Boxo has eight, which can all wait for one peer.
 	l.SendWorkers = cmp.Or(l.SendWorkers, 32)
-	// What is read for one peer ahead of its connection. Boxo's 1 MiB is one
+	// What is read for one peer before its connection has taken it. Boxo's 1 MiB is one
 	// large block.
 	l.OutstandingBytes = cmp.Or(l.OutstandingBytes, 4<<20)
 	return l
@@ -92,10 +92,10 @@ func openFiles() int {
 	return int(min(r.Cur, math.MaxInt32))
 }
 
-// resourceLimits is what libp2p's resource manager enforces: as Kubo has it,
-// a bound on memory, files and inbound connections for all peers together, and
-// on what one peer may open. Outbound connections, which are the node's own
-// doing, are bound by files, and trimmed by the connection manager.
+// resourceLimits is what libp2p's resource manager enforces. As in Kubo, there is a bound on
+// memory, files and inbound connections for all peers together, and on what one peer may
+// open. Outbound connections are the node's own doing: files bound them, and the connection
+// manager trims them.
 func (l Limits) resourceLimits() rcmgr.ConcreteLimitConfig {
 	scaling := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&scaling)
@@ -115,7 +115,7 @@ func (l Limits) resourceLimits() rcmgr.ConcreteLimitConfig {
 		StreamsInbound:  rcmgr.Unlimited,
 		StreamsOutbound: rcmgr.Unlimited,
 	}
-	// Those that have not said yet who they are.
+	// Connections whose peer is not known yet.
 	transient := all
 	transient.Memory = rcmgr.LimitVal64(l.Memory / 4)
 	transient.FD = rcmgr.LimitVal(max(l.Files/4, 1))
@@ -144,14 +144,14 @@ func (l Limits) resourceLimits() rcmgr.ConcreteLimitConfig {
 	}.Build(scaling.Scale(int64(l.Memory), l.Files))
 }
 
-// bitswapStreams is how many messages one peer may have on their way to us. Bitswap
-// opens a stream for each, and puts no more than 16 KiB of blocks into most; libp2p's
-// 64 for each protocol refuse what is beyond 256 blocks of 4 KiB at a time, without a
-// word to either side. 8 senders of boxo's server at most write at the same time, but
-// streams stay until both sides have closed them.
+// bitswapStreams is how many messages of one peer may be on their way to us. Bitswap opens a
+// stream for each message, and puts no more than 16 KiB of blocks into most. With libp2p's
+// limit of 64 streams a protocol, what is beyond 256 blocks of 4 KiB at a time would be
+// refused, of which neither side's Bitswap learns. At most 8 senders of boxo's server write
+// at the same time, but streams stay until both sides have closed them.
 const bitswapStreams = 512
 
-// limitBitswap lets a peer that serves us have as many streams as it needs for that.
+// limitBitswap lets a peer that serves us open bitswapStreams streams.
 func limitBitswap(limits *rcmgr.ScalingLimitConfig) {
 	peer := rcmgr.BaseLimit{
 		StreamsInbound: bitswapStreams, StreamsOutbound: bitswapStreams, Streams: 2 * bitswapStreams,
@@ -176,7 +176,7 @@ func limitBitswap(limits *rcmgr.ScalingLimitConfig) {
 	limits.TransientBaseLimit.Streams = 2 * bitswapStreams
 }
 
-// managers makes what holds a host to the limits. It reports to reg, if that
+// managers gives the options that hold a host to the limits. Their metrics go to reg, if that
 // is not nil.
 func (l Limits) managers(reg prometheus.Registerer) ([]libp2p.Option, error) {
 	options := []rcmgr.Option{rcmgr.WithLimitPerSubnet(

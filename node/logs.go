@@ -13,24 +13,24 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// RouteLogs sends what libp2p, Bitswap and the DHT log, from warnings up, to a
-// logger, with the part that it came from as "logger". Those libraries log by
-// way of the whole process: call it once, before the first [New].
+// RouteLogs sends what libp2p, Bitswap and the DHT log, from warnings up, to a logger. The
+// attribute "logger" names the library's part. Those libraries have one log for the whole
+// process: call RouteLogs once, before the first [New].
 func RouteLogs(to *slog.Logger) {
 	h := warnings{to.Handler()}
 	golog.SetPrimaryCore(slogCore{h})
-	// It fails only for a level that is none.
+	// It fails only for an unknown level.
 	_ = golog.SetLogLevel("*", "warn")
-	// Of a denylist's bad lines it knows the number and not the file: package
-	// denylist tells of them itself.
+	// nopfs logs the number of a denylist's bad line, but not its file. Package denylist
+	// logs both.
 	_ = golog.SetLogLevel("nopfs", "fatal")
-	// What these have to say is said here, once in a while and not for each try.
+	// The node logs the same, now and then, and not for each try.
 	_ = golog.SetLogLevel("dht/provider", "error")
 	_ = golog.SetLogLevel("routing/http/client", "fatal")
 	gologshim.SetDefaultHandler(h)
 }
 
-// warnings drops what is less than a warning.
+// warnings drops what is below a warning.
 type warnings struct{ slog.Handler }
 
 func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
@@ -70,12 +70,11 @@ func (c slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return c.Handle(context.Background(), r)
 }
 
-// byteList is how Go prints bytes. Of two, since one alone may be anything.
+// byteList matches bytes as Go prints them: two or more, since one may be any number.
 var byteList = regexp.MustCompile(`\[\d{1,3}(?: \d{1,3})+\]`)
 
-// readable writes the keys in a message of Badger's as text, or else in hex, as
-// docs/architecture.md has them. Badger prints their bytes in decimal, and ends its
-// messages with the end of a line.
+// readable replaces the keys in a message of Badger's by text, or by hex as in
+// docs/architecture.md. Badger prints their bytes in decimal, and a line feed at the end.
 func readable(message string) string {
 	return byteList.ReplaceAllStringFunc(strings.TrimRight(message, "\n"), func(list string) string {
 		var key []byte

@@ -9,22 +9,24 @@ import (
 )
 
 const (
-	// streamWindowLeast is what yamux begins a stream with, and reserves memory for
-	// (initialStreamWindow in go-yamux).
+	// streamWindowLeast is the window with which yamux begins a stream, and for which it
+	// reserves memory (initialStreamWindow in go-yamux).
 	streamWindowLeast = 256 << 10
-	// streamWindowMost is that of a message with one block of 1 MiB. Bitswap opens a
-	// stream for each message, so that it is the first window that counts: with the
-	// least one every such message is held up by eight updates.
+	// streamWindowMost takes a message with one block of 1 MiB. Bitswap opens a stream for
+	// each message, so the first window is what counts: with streamWindowLeast such a
+	// message waits for eight updates.
 	streamWindowMost = 1<<20 + 64<<10
-	// streamsPerConn is how many streams a connection has at most, most of the time:
-	// of the DHT, of Bitswap and of upkeep, each way.
+	// streamsPerConn is how many streams a connection rarely exceeds: those of the DHT, of
+	// Bitswap and of upkeep, each way.
 	streamsPerConn = 16
 )
 
-// streamWindow is how many bytes a peer may send on a new stream before anybody reads:
-// so many that all the streams that one peer may open have room in seven eighths of
-// what it may reserve, which leaves some for ours to it, and the usual ones of all peers
-// in what all may. Yamux ends a connection whose next stream has none.
+// streamWindow is how many bytes a peer may send on a new stream before they are read. It
+// is so large that two things still hold, since yamux ends a connection for whose next
+// stream there is no memory:
+//   - All the streams that one peer may open fit into seven eighths of what it may reserve.
+//     The rest is for our streams to it.
+//   - The usual streams of all peers fit into what all peers may reserve.
 func (l Limits) streamWindow() int {
 	peer := l.resourceLimits().ToPartialLimitConfig().PeerDefault
 	one := int64(peer.Memory) / 8 * 7 / int64(peer.StreamsInbound)
@@ -32,11 +34,11 @@ func (l Limits) streamWindow() int {
 	return int(max(streamWindowLeast, min(one, all, streamWindowMost)))
 }
 
-// muxer is yamux as libp2p has it, but for the first window of a stream. Yamux takes
-// memory from the peer's share for the least one, whatever it is.
+// muxer is libp2p's yamux with a wider first window of a stream. Yamux itself reserves
+// memory of the peer's share for streamWindowLeast, whatever the window is.
 type muxer struct {
 	yamux.Transport
-	more int // beyond the least window
+	more int // bytes beyond streamWindowLeast
 }
 
 func newMuxer(window int) *muxer {
@@ -55,10 +57,10 @@ func (m *muxer) NewConn(conn net.Conn, isServer bool, scope network.PeerScope) (
 	return m.Transport.NewConn(conn, isServer, scope)
 }
 
-// windowScope is a peer's share of memory, of which yamux begins a span for each stream.
+// windowScope is a peer's share of memory. Yamux begins a span of it for each stream.
 type windowScope struct {
 	network.PeerScope
-	more int // for each of them
+	more int // bytes for each stream
 }
 
 // BeginSpan begins a span for a stream. The caller ends it, unless it fails to reserve
@@ -71,15 +73,15 @@ func (s windowScope) BeginSpan() (network.ResourceScopeSpan, error) {
 	return &windowSpan{ResourceScopeSpan: span, more: s.more}, nil
 }
 
-// windowSpan is a stream's.
+// windowSpan is the span of a stream.
 type windowSpan struct {
 	network.ResourceScopeSpan
 	more  int
-	first bool // the first window was asked for
+	first bool // memory for the first window was reserved
 }
 
-// ReserveMemory reserves memory: the first time, which is for the least window, more.
-// Yamux then forgets a span that has none left, and does not end it.
+// ReserveMemory reserves memory. The first call is for streamWindowLeast, and reserves more.
+// If that fails, yamux forgets the span and does not end it, so it is ended here.
 func (s *windowSpan) ReserveMemory(n int, prio uint8) error {
 	if s.first {
 		return s.ResourceScopeSpan.ReserveMemory(n, prio)

@@ -15,17 +15,16 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/awake"
 )
 
-// answerTime is how long a connection has to answer when a newer one of the same peer
-// is there. To halfway round the world and back takes 300 ms, by a satellite 600 ms. It
-// is less than the second after which who waits for a block asks again: what is being
-// sent by the old connection is not sent by another until that is closed.
+// answerTime is how long a connection has to answer once there is a newer one of the same
+// peer. Halfway round the world and back takes 300 ms, over a satellite 600 ms. A peer asks
+// for a block again after a second. This is less, because what is being sent on the old
+// connection is not sent on another one until the old one is closed.
 const answerTime = 700 * time.Millisecond
 
-// supplanted closes connections of which the peer knows nothing any more: it was
-// killed, or has moved to another network, and has come back by a newer one. libp2p
-// finds that out when nothing was heard for long, of QUIC for 30 s (quic-go's
-// DefaultIdleTimeout), and until then opens streams on the older one, as the one that
-// has more of them.
+// supplanted closes connections that the peer does not know of any more: it was killed, or
+// moved to another network, and has come back on a newer connection. libp2p closes the older
+// one only when nothing came on it for long, for QUIC 30 s (quic-go's DefaultIdleTimeout).
+// Until then it opens streams on the older one, because that has more of them.
 type supplanted struct {
 	ctx context.Context
 
@@ -35,8 +34,8 @@ type supplanted struct {
 	wg      sync.WaitGroup
 }
 
-// newSupplanted begins with the connections that come from now on. The caller closes
-// it; ctx ends what is under way then.
+// newSupplanted looks at connections that are opened from now on. The caller ends ctx and
+// then closes it.
 func newSupplanted(ctx context.Context, n network.Network) *supplanted {
 	s := &supplanted{ctx: ctx, probing: make(map[network.Conn]struct{})}
 	n.Notify(&network.NotifyBundle{ConnectedF: func(n network.Network, c network.Conn) {
@@ -49,7 +48,7 @@ func newSupplanted(ctx context.Context, n network.Network) *supplanted {
 	return s
 }
 
-// close waits for what is under way.
+// close waits for the probes that run.
 func (s *supplanted) close() {
 	s.mu.Lock()
 	s.closed = true
@@ -57,7 +56,7 @@ func (s *supplanted) close() {
 	s.wg.Wait()
 }
 
-// probe closes a connection unless something is heard by it.
+// probe closes a connection unless the peer answers on it.
 func (s *supplanted) probe(c network.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,8 +74,8 @@ func (s *supplanted) probe(c network.Conn) {
 	})
 }
 
-// silent reports whether a connection has no answer in time. Any is one: that there is
-// no such protocol, too. One that takes no stream now, for what it may use, is not.
+// silent reports whether no answer comes on a connection in time. Any answer counts, such as
+// that there is no such protocol. A connection that may open no stream now is not silent.
 func silent(ctx context.Context, c network.Conn) bool {
 	began := time.Now()
 	timed, cancel := context.WithTimeout(ctx, answerTime)
@@ -88,15 +87,15 @@ func silent(ctx context.Context, c network.Conn) bool {
 		stop()
 		_ = s.Reset() // it was opened for the answer
 	}
-	stopped := time.Since(began) > answerTime+awake.Gap // this process, which says nothing of the peer
+	stopped := time.Since(began) > answerTime+awake.Gap // this process was stopped, which says nothing of the peer
 	return err != nil && errors.Is(timed.Err(), context.DeadlineExceeded) && ctx.Err() == nil && !stopped
 }
 
 // newer reports whether a connection was opened after another one.
 func newer(c, other network.Conn) bool { return c.Stat().Opened.After(other.Stat().Opened) }
 
-// newest gives the newest of a peer's connections that blocks may be sent by; nil if
-// there is none.
+// newest gives the newest of a peer's connections on which blocks may be sent; nil if there
+// is none.
 func newest(n network.Network, p peer.ID) (best network.Conn) {
 	for _, c := range n.ConnsToPeer(p) {
 		if !limited(c) && !c.IsClosed() && (best == nil || !newer(best, c)) {

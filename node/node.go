@@ -69,8 +69,8 @@ type Config struct {
 	// beside the public one.
 	AllowPrivateAddresses bool
 	// OwnPort reports whether the server listens on a port of this machine for something
-	// else than peers. Such ports are not dialled, however near a request came from. It
-	// may be called concurrently. Nil is no port.
+	// other than peers. Such a port is never dialled at this machine's own addresses, also
+	// if a request came from there. It may be called concurrently. Nil is no port.
 	OwnPort func(port uint16) bool
 	// Roots yields the DAGs that are to be announced, such as pin.Work.Roots,
 	// and Complete says whether one is among them; nil is those that were given
@@ -84,7 +84,7 @@ type Config struct {
 	// SwarmKeyFile holds the key of a private network, as Kubo's swarm.key. ""
 	// is the public network.
 	SwarmKeyFile string
-	// Reach is how others come to reach the node.
+	// Reach is how the node makes itself reachable.
 	Reach Reach
 	// Limits bound what peers may take of the machine.
 	Limits Limits
@@ -97,7 +97,7 @@ type Config struct {
 	// MaxBlock is the most bytes of a block that a gateway may send; 0 is what
 	// a message of Bitswap takes, 4 MiB.
 	MaxBlock int
-	// TempDir is where fetches may put files that nothing outlives; "" is the
+	// TempDir is where fetches may put files that go with the process; "" is the
 	// system's.
 	TempDir string
 	// Denylist says what is not to be fetched, served or announced; nil is

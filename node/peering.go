@@ -11,7 +11,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// peering keeps up connections to fixed peers, whatever the routing is.
+// peering keeps connections to fixed peers, whatever the routing is.
 type peering struct {
 	service *boxopeering.PeeringService
 	gater   *gater
@@ -20,8 +20,8 @@ type peering struct {
 	wg      sync.WaitGroup
 }
 
-// startPeering connects to the peers of cfg.Peering; nil if there are none. Their
-// addresses are under the same rule as all others.
+// startPeering connects to the peers of cfg.Peering; nil if there are none. The same rule
+// holds for their addresses as for all others.
 func startPeering(ctx context.Context, cfg Config, h host.Host, g *gater) (*peering, error) {
 	peers, err := parsePeers("node.peering", cfg.Peering)
 	if err != nil || len(peers) == 0 {

@@ -14,43 +14,42 @@ import (
 
 // The values of Reach.Reachability.
 const (
-	ReachabilityAuto    = "auto"    // other peers tell, by dialling back
+	ReachabilityAuto    = "auto"    // other peers find out, by dialling back
 	ReachabilityPublic  = "public"  // everybody reaches the node
-	ReachabilityPrivate = "private" // nobody does, but through relays
+	ReachabilityPrivate = "private" // the node is reached through relays alone
 )
 
-// Reach is how a node sees to it that others reach it, as Kubo does. The zero
-// value does nothing, and takes the node to be reached by everybody. With
-// RoutingNone nothing of it is used: it speaks to strangers, and to the router.
+// Reach is how a node makes itself reachable, as Kubo does. The zero value does nothing, and
+// assumes that everybody can reach the node. With RoutingNone nothing of it is used, since
+// it speaks to strangers and to the local network's router.
 type Reach struct {
 	// PortMap asks the router of the local network to forward the node's port,
 	// by UPnP and NAT-PMP.
 	PortMap bool
-	// AutoNAT dials others back who want to know whether they can be reached,
-	// and asks them the same of each address by AutoNAT v2. Without it only
+	// AutoNAT dials back peers that want to know whether they can be reached, and asks
+	// peers the same about each address of this node, by AutoNAT v2. Without it only
 	// AutoNAT v1 asks, with Reachability auto.
 	AutoNAT bool
-	// RelayClient has relays forward connections while nobody reaches the node
-	// by itself: those of StaticRelays if there are any, else such as the DHT
-	// and the connected peers offer. What comes by a relay is limited: no
-	// blocks are sent by it.
+	// RelayClient has relays forward connections while the node cannot be reached
+	// directly: those of StaticRelays if there are any, else relays that the DHT and the
+	// connected peers offer. Such a connection is limited: no blocks are sent over it.
 	RelayClient  bool
 	StaticRelays []string // multiaddrs that end in /p2p/ID
-	// RelayService is a relay for others, for a short time and a few KiB each,
-	// if everybody reaches the node.
+	// RelayService makes the node a relay for others, for a short time and a few KiB each,
+	// if everybody can reach it.
 	RelayService bool
-	// HolePunching makes a direct connection of one that came by a relay. It
-	// needs RelayClient.
+	// HolePunching replaces a connection over a relay by a direct one. It needs
+	// RelayClient.
 	HolePunching bool
 	// Reachability is ReachabilityAuto, Public or Private; "" is public.
 	Reachability string
 }
 
-// How often peers are looked for that may be relays, while there are too few:
-// it takes a walk through the DHT.
+// How often the node looks for peers that may be relays, while it has too few. Each time is
+// a walk through the DHT.
 const relaySearch = 2 * time.Minute
 
-// planned gives what of it a node with that routing does.
+// planned gives the part of r that a node with that routing does.
 func (r Reach) planned(routing string) (Reach, error) {
 	switch r.Reachability {
 	case "":
@@ -69,8 +68,8 @@ func (r Reach) planned(routing string) (Reach, error) {
 	return r, nil
 }
 
-// options are for a host that does what was planned. candidates gives peers
-// that may be relays.
+// options gives the options of a host that does what was planned. candidates gives peers that
+// may be relays.
 func (r Reach) options(candidates autorelay.PeerSource) ([]libp2p.Option, error) {
 	var options []libp2p.Option
 	if r.PortMap {
@@ -115,16 +114,15 @@ func (r Reach) options(candidates autorelay.PeerSource) ([]libp2p.Option, error)
 	return options, nil
 }
 
-// relayCandidates gives up to num peers that may be relays: those of the DHT
-// that are closest to this node, as they differ from node to node and so share
-// the load, and those that are connected. Which of them are, the caller asks.
-// It is a [autorelay.PeerSource], and returns when it has them all, or none
-// once ctx ends.
+// relayCandidates gives up to num peers that may be relays: the peers of the DHT that are
+// closest to this node, which differ from node to node and so share the load, and peers that
+// are connected. The caller asks them whether they are relays. It is an
+// [autorelay.PeerSource]. It returns when it has all candidates, or with none when ctx ends.
 func (n *Node) relayCandidates(ctx context.Context, num int) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo, num)
 	defer close(out)
 	select {
-	case <-n.up: // the host asks while it is being made
+	case <-n.up: // the host calls this while it is being made
 	case <-ctx.Done():
 		return out
 	}
@@ -148,8 +146,8 @@ func (n *Node) relayCandidates(ctx context.Context, num int) <-chan peer.AddrInf
 	return out
 }
 
-// directAddrs leaves out addresses that lead through a relay: a relay behind a
-// relay is none.
+// directAddrs leaves out addresses that lead through a relay. A relay behind a relay is of
+// no use.
 func directAddrs(addrs []ma.Multiaddr) []ma.Multiaddr {
 	var out []ma.Multiaddr
 	for _, a := range addrs {
@@ -160,6 +158,6 @@ func directAddrs(addrs []ma.Multiaddr) []ma.Multiaddr {
 	return out
 }
 
-// limited reports whether a connection leads through a relay that forwards
-// little, and only for a while.
+// limited reports whether a connection leads through a relay that forwards little, and only
+// for a while. In libp2p's words the connection is limited.
 func limited(c network.Conn) bool { return c.Stat().Limited }

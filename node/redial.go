@@ -13,19 +13,19 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// fairFinder finds providers for the exchange, whose sessions are about DAGs.
+// fairFinder finds providers for the exchange. Sessions are about DAGs, which take turns.
 type fairFinder struct{ lookups *find.Lookups }
 
 func (f fairFinder) Find(ctx context.Context, about string, c cid.Cid) <-chan peer.AddrInfo {
 	return f.lookups.Find(ctx, pin.DAG(about), c)
 }
 
-// redialsAtOnce is for how many peers newer addresses are looked for at the same
-// time: each is a lookup in the DHT of its own. Others are not.
+// redialsAtOnce is how many peers are looked up for newer addresses at the same time. Each
+// is a lookup in the DHT of its own. Beyond that peers are not looked up.
 const redialsAtOnce = 4
 
-// redialler is Bitswap's network, which tries again where it is known that a peer
-// has moved: what a source said of its addresses may be a day old.
+// redialler is Bitswap's network, but looks a peer up that does not answer, and dials it at
+// its newer addresses: a provider record may be a day old.
 type redialler struct {
 	network.BitSwapNetwork
 	guard    guard.Guard
@@ -37,11 +37,11 @@ func newRedialler(n network.BitSwapNetwork, g guard.Guard, findPeer func(context
 	return redialler{n, g, findPeer, make(chan struct{}, redialsAtOnce)}
 }
 
-// Connect connects to a peer.
+// Connect connects to a peer, at the addresses given or at newer ones.
 func (r redialler) Connect(ctx context.Context, ai peer.AddrInfo) error {
 	if len(ai.Addrs) > 0 {
 		if ai.Addrs = overLibp2p(ai.Addrs); len(ai.Addrs) == 0 {
-			return nil // it is not asked by Bitswap
+			return nil // it is asked over HTTP alone
 		}
 	}
 	err := r.BitSwapNetwork.Connect(ctx, ai)
@@ -65,7 +65,7 @@ func (r redialler) Connect(ctx context.Context, ai peer.AddrInfo) error {
 	return r.BitSwapNetwork.Connect(ctx, peer.AddrInfo{ID: ai.ID, Addrs: fresh})
 }
 
-// overLibp2p leaves out addresses that only HTTP is spoken at.
+// overLibp2p leaves out addresses at which only HTTP is spoken.
 func overLibp2p(addrs []ma.Multiaddr) []ma.Multiaddr {
 	return ma.FilterAddrs(addrs, func(a ma.Multiaddr) bool { return !isHTTP(a) })
 }

@@ -25,29 +25,29 @@ import (
 )
 
 const (
-	// Peers that delivered in recent pins: those of some accounts, as most have one or
-	// two nodes that they pin from.
+	// How many peers are kept that delivered in recent pins: enough for some accounts, since
+	// most pin from one or two nodes.
 	maxRecent = 32
-	// Of those, how many are tried before anybody else for a block.
+	// How many of these are tried before any other peer for a block.
 	recentFirst = 8
 )
 
-// RoutingConfig is how RoutingAuto finds content and tells what is pinned.
+// RoutingConfig is how RoutingAuto finds content and announces what is pinned.
 type RoutingConfig struct {
 	// DelegatedRouters are URLs of routers to ask over HTTP, beside the DHT.
 	DelegatedRouters []string
-	// RouterTransport is what they are asked by; nil is one of their own. Their
-	// URLs are the operator's.
+	// RouterTransport sends requests to them; nil is a transport for each. The operator
+	// chose their URLs.
 	RouterTransport http.RoundTripper
-	// NoProvide has nothing told of what is pinned.
+	// NoProvide has nothing announced.
 	NoProvide bool
-	// Strategy is what of a DAG is told, and Interval within what it is again;
-	// "" and 0 are the defaults of package provide.
+	// Strategy says which keys of a DAG are announced, and Interval within which time they
+	// are again; "" and 0 are the defaults of package provide.
 	Strategy provide.Strategy
 	Interval time.Duration
 }
 
-// router finds providers and tells the DHT what this node has.
+// router finds providers and peers, and announces what this node has.
 type router struct {
 	log       *slog.Logger
 	host      host.Host
@@ -59,22 +59,22 @@ type router struct {
 	lookups       *find.Lookups
 	peers         *find.PeerLookups
 	originLookups *find.Lookups     // of peers that are origins, by their IDs
-	provider      *provide.Provider // nil if nothing is told
+	provider      *provide.Provider // nil if nothing is announced
 	recents       *find.Recents
 	book          *find.Book // nil without a datastore
 
 	savedMu sync.Mutex
-	saved   []peer.AddrInfo // of this run and earlier ones, to join by
+	saved   []peer.AddrInfo // peers of this run and earlier ones, for joining
 
-	tried     chan struct{} // closed once it was tried to join
+	tried     chan struct{} // closed after the first attempt to join
 	triedOnce sync.Once
 	stop      context.CancelFunc
 	wg        sync.WaitGroup
 }
 
-// newRouter joins the DHT in the background. Nothing of it is an error but a
-// malformed configuration and a datastore that cannot be read: a node without a
-// network still serves what it has.
+// newRouter joins the DHT in the background. Errors are a malformed configuration and a
+// datastore that cannot be read. To reach nobody is none: a node without a network still
+// serves what it has.
 func newRouter(ctx context.Context, cfg Config, h host.Host, g *gater, s Store) (_ *router, err error) {
 	r := &router{
 		log: cfg.Logger, host: h, guard: g.guard,
@@ -129,7 +129,7 @@ func newRouter(ctx context.Context, cfg Config, h host.Host, g *gater, s Store) 
 	return r, nil
 }
 
-// sources are what is asked who has a block, and where a peer is.
+// sources gives the sources of providers, and those of peers' addresses.
 func (r *router) sources(cfg Config) (all []routing.ContentDiscovery, peers []find.PeerSource, err error) {
 	for _, d := range r.dhts.all() {
 		source := dhtSource{d, r.tried}
@@ -169,7 +169,7 @@ func (r *router) close() error {
 	return errors.Join(append(errs, r.dhts.close())...)
 }
 
-// resolve gives addresses of a peer that was named without any.
+// resolve gives addresses of a peer that a source named without any.
 func (r *router) resolve(ctx context.Context, p peer.ID) ([]ma.Multiaddr, error) {
 	if addrs := r.host.Peerstore().Addrs(p); len(addrs) > 0 {
 		return addrs, nil
@@ -186,8 +186,8 @@ func (r *router) connected(p peer.ID) bool {
 	return r.host.Network().Connectedness(p) == network.Connected
 }
 
-// first gives the peers to try before anybody is found. Those that are connected
-// are asked by Bitswap anyway.
+// first gives the peers to try before providers are found. Connected peers are left out:
+// Bitswap asks them anyway.
 func (r *router) first() (first []peer.AddrInfo) {
 	for _, ai := range r.recents.List() {
 		if len(first) == recentFirst {
@@ -210,7 +210,7 @@ func (r *router) addrs(p peer.ID) (addrs []ma.Multiaddr) {
 	return addrs
 }
 
-// some gives up to n of the peers, by chance.
+// some gives up to n of the peers, chosen at random.
 func some(peers []peer.AddrInfo, n int) (out []peer.AddrInfo) {
 	for _, i := range rand.Perm(len(peers))[:min(n, len(peers))] {
 		out = append(out, peers[i])
@@ -218,8 +218,8 @@ func some(peers []peer.AddrInfo, n int) (out []peer.AddrInfo) {
 	return out
 }
 
-// parsePeers reads the multiaddrs of a setting, which end in /p2p/ID; those of
-// one peer together.
+// parsePeers reads the multiaddrs of a setting, which end in /p2p/ID. It puts those of one
+// peer together.
 func parsePeers(setting string, list []string) ([]peer.AddrInfo, error) {
 	var addrs []ma.Multiaddr
 	for _, s := range list {

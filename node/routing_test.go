@@ -143,6 +143,27 @@ func TestRoutingAnnounces(t *testing.T) {
 	})
 }
 
+// A root that has its data in its CID and links to others: those are announced in its place.
+func TestRoutingAnnouncesBelowAnInlinedRoot(t *testing.T) {
+	server, addr := dhtServer(t)
+	leaf := dagtest.Raw("leaf")
+	root := pin.DAGOf(dagtest.Identity(cid.DagProtobuf, dagtest.PBBytes("", leaf.Cid())))
+	store := walktest.NewStore(t)
+	n := newTestNode(t, store, auto(addr), func(c *Config) {
+		c.Complete = func(_ context.Context, d pin.DAG) (bool, error) { return d == root, nil }
+	})
+	job := newJob(root.CID(), newSource(t, leaf).addr())
+	if _, err := n.Fetch(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	n.Announce(root)
+	eventually(t, "the DHT knows who has the leaf", func() bool { return knows(t, server, n, leaf.Cid()) })
+	eventually(t, "it is known that it was announced", func() bool {
+		at, ok := n.Announced(root)
+		return ok && time.Since(at) < time.Minute
+	})
+}
+
 // What was pinned while no node ran is announced, and what was unpinned is not.
 func TestRoutingAnnouncesWhatIsPinned(t *testing.T) {
 	server, addr := dhtServer(t)

@@ -14,26 +14,25 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// errReadOnly would mean that a server stored or deleted a block by itself.
+// errReadOnly: a server tried to store or delete a block by itself, which none does.
 var errReadOnly = errors.New("the block store is read-only to those who serve it")
 
-// Served gives the blocks as others may have them: those that a pin holds, or
-// that are their own CID, and nobody denied. It never asks the network. A block
-// that is denied is an error that is a [pin.ErrDenied], and none that says it
-// is not there: a server can tell the two apart. It is good for as long as the
-// node's store.
+// Served gives the blocks that others may have: those that a pin holds, and those that
+// their CID contains, unless they are denied. It never asks the network. For a denied block
+// the error is a [pin.ErrDenied], so that a server can tell it from one that is not there.
+// It can be used as long as the node's store.
 func (n *Node) Served() blockstore.Blockstore {
 	return undenied{blockstore.NewIdStore(held{n.store.Blockstore(), n.store}), n.cfg.Denylist}
 }
 
-// held is a block store as others may see it: without the blocks that no pin
-// needs, such as those that were unpinned and are still on disk.
+// held is a block store without the blocks that no pin needs, such as those that were
+// unpinned and are still on disk.
 type held struct {
 	blockstore.Blockstore
 	store Store
 }
 
-// Has does not say of a block that it is here if it is known to be unreadable.
+// Has is false for a block that is known to be unreadable.
 func (h held) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	has, err := h.Blockstore.Has(ctx, c)
 	if err == nil && has {
@@ -45,9 +44,9 @@ func (h held) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	return h.store.Needed(ctx, c.Hash())
 }
 
-// Get looks as things were a moment ago, first: else every block that is served would
-// wait for what is being written, and who reads from a busy server would take that for
-// one that does not answer.
+// Get first reads the store as it was a moment ago. Else every block that is served would
+// wait for what is being written, and a peer would take a busy server for one that does not
+// answer.
 func (h held) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	data, found, err := h.store.Look(ctx, c.Hash())
 	if err != nil {
@@ -76,7 +75,7 @@ func (h held) GetSize(ctx context.Context, c cid.Cid) (int, error) {
 	return n, h.check(ctx, c)
 }
 
-// check comes after the block was found: most that are asked for are not here.
+// check comes after the block was found, since most blocks that are asked for are not here.
 func (h held) check(ctx context.Context, c cid.Cid) error {
 	ok, err := h.store.Needed(ctx, c.Hash())
 	if err == nil && !ok {
@@ -89,12 +88,12 @@ func (held) Put(context.Context, blocks.Block) error       { return errReadOnly 
 func (held) PutMany(context.Context, []blocks.Block) error { return errReadOnly }
 func (held) DeleteBlock(context.Context, cid.Cid) error    { return errReadOnly }
 
-// AllKeysChan fails: nobody is given a list of what is here.
+// AllKeysChan fails: others get no list of what is here.
 func (held) AllKeysChan(context.Context) (<-chan cid.Cid, error) {
 	return nil, fmt.Errorf("list all blocks: %w", errReadOnly)
 }
 
-// undenied is a block store without what is denied.
+// undenied is a block store without the blocks that are denied.
 type undenied struct {
 	blockstore.Blockstore
 	denylist Denylist // nil denies nothing
@@ -121,13 +120,13 @@ func (u undenied) GetSize(ctx context.Context, c cid.Cid) (int, error) {
 	return u.Blockstore.GetSize(ctx, c)
 }
 
-// served is the block store as Bitswap sees it.
+// served is the block store as Bitswap's server sees it:
 //
-// It keeps Bitswap from storing: the client could only put a block that no
-// attempt holds, which boxo's block store would then skip for good. What is
-// denied is to a peer simply not here, and so is what cannot be read. And empty blocks, which every empty file
-// is, look a byte long: the server takes a size of 0 for one that is not known,
-// and answers HAVE for ever.
+//   - It stores nothing. A block that is put without an attempt's link to it would be
+//     skipped for good when boxo's block store is to put it later.
+//   - What is denied, and what cannot be read, is not here for a peer.
+//   - An empty block, such as every empty file is, has a length of one byte. For a length
+//     of 0 the server would answer HAVE for ever and never send the block.
 type served struct{ undenied }
 
 func newServed(s Store, d Denylist) served {
@@ -155,13 +154,13 @@ func (s served) GetSize(ctx context.Context, c cid.Cid) (int, error) {
 	return n, absent(c, err)
 }
 
-// holds is Has for what is known by its bytes alone.
+// holds is Has for a block that is known by its multihash alone.
 func (s served) holds(ctx context.Context, h multihash.Multihash) (bool, error) {
 	return s.Has(ctx, cid.NewCidV1(cid.Raw, h))
 }
 
-// absent makes a denial, and what cannot be read, an error that says the block is not
-// here: then a peer asks others at once.
+// absent turns the error for a block that is denied or cannot be read into one that says
+// the block is not here. Then a peer asks others at once.
 func absent(c cid.Cid, err error) error {
 	if errors.Is(err, pin.ErrDenied) || errors.Is(err, pin.ErrUnreadable) {
 		return ipld.ErrNotFound{Cid: c}

@@ -9,10 +9,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/provide"
 )
 
-// Stats is what a node does now and has done since it started. Numbers only
-// grow unless they say that they are of now.
+// Stats is what a node does now and has done since it started. Numbers only grow, unless
+// their comment says "now".
 type Stats struct {
-	Peers int // that are connected now, not counting those behind relays
+	Peers int // now: connected peers, without those behind relays
 
 	// The walks.
 	WantsInFlight int           // now: blocks that are wanted and did not come yet
@@ -20,8 +20,8 @@ type Stats struct {
 	Stalls        uint64        // times that a walk got nothing for seconds from sources that it had asked
 	LongestGap    time.Duration // between two blocks of one walk, in the last minute or two
 
-	// What came from others and was wanted, what came and was not, and what
-	// arrived at others by Bitswap.
+	// What came from others and was wanted; what came and was not wanted; what arrived at
+	// others over Bitswap.
 	BlocksReceived, BytesReceived uint64
 	BlocksUnwanted                uint64
 	BlocksServed, BytesServed     uint64
@@ -29,16 +29,15 @@ type Stats struct {
 	// Now: how many lookups of providers run, and how many wait for their turn.
 	Lookups, LookupsWaiting int
 
-	// Provide is how the announcing goes; nil if nothing is announced, or it is
-	// too busy to say.
+	// Provide is how the announcing goes; nil if nothing is announced, or if that is too
+	// busy to answer.
 	Provide *provide.Stats
 }
 
-// statsTime is what it may take to ask how the announcing goes.
+// statsTime bounds the question how the announcing goes.
 const statsTime = 2 * time.Second
 
-// Stats gives what there is to tell. It takes no longer than a few locks, and
-// while much is being announced a second or two.
+// Stats takes no longer than a few locks, and a second or two while much is being announced.
 func (n *Node) Stats() Stats {
 	x := n.bitswap.exchange.Stats()
 	s := Stats{
@@ -62,8 +61,7 @@ func (n *Node) Stats() Stats {
 	return s
 }
 
-// Listening reports whether others can connect: the node is up, and has an
-// address.
+// Listening reports whether others can connect: the node has started, and has an address.
 func (n *Node) Listening() bool {
 	return n.ctx.Err() == nil && len(directAddrs(n.host.Network().ListenAddresses())) > 0
 }

@@ -9,16 +9,16 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Store is what a node reads and writes blocks by. *store.Store is one.
+// Store is where a node reads and writes blocks. *store.Store is one.
 type Store interface {
 	walk.Store
-	// Needed reports whether a pin that is complete or being fetched needs the
-	// block. It is asked for each block that is to be given to others.
+	// Needed reports whether a pin that is complete or being fetched needs the block. It
+	// is called for each block that is to be served.
 	Needed(ctx context.Context, h multihash.Multihash) (bool, error)
-	// LookSize gives how many bytes a block has, as Look would give those. Errors:
-	// pin.ErrUnreadable, if that is known of the block.
+	// LookSize gives how many bytes Look would give. Errors: pin.ErrUnreadable, if it is
+	// known that the block cannot be read.
 	LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error)
-	// Drop and Room are those of pin.Engine; the attempt says all that a store needs.
+	// Drop and Room are as in pin.Engine. Of a DAG the store needs only the attempt.
 	Drop(ctx context.Context, a pin.Attempt) error
 	Room(ctx context.Context, bytes uint64) error
 }

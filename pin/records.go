@@ -70,7 +70,8 @@ type Requests interface {
 	//
 	// If the spec has an idempotency key, the commit remembers it for the account. A call
 	// with the same key and spec makes nothing, is refused by no limit, and returns the
-	// request as it is now. A call that makes no request leaves no key. Calls at the same
+	// request as it is now. Other origins make no other spec, since they are hints. A call
+	// that makes no request leaves no key. Calls at the same
 	// time count as one after the other.
 	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError, ErrKeyReused, ErrKeyGone.
 	Add(ctx context.Context, account string, s Spec) (Request, error)

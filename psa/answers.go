@@ -9,23 +9,23 @@ import (
 )
 
 const (
-	// shortList is how long a list may be that is answered like all else: with all
-	// the metadata that a pin may have 50 are about 1 MiB, as a request may be. Kubo
-	// asks for 10.
+	// shortList is the length up to which a list is answered like everything else. 50
+	// pins with all the metadata that they may have take about 1 MiB, which is also the
+	// limit of a request. Kubo asks for 10.
 	shortList = 50
-	// longLists is how many longer ones are put together at the same time, which
-	// takes milliseconds and, at worst, 50 MiB each.
+	// longLists limits how many longer lists are built at the same time. Building one
+	// takes milliseconds and at most 50 MiB.
 	longLists = 4
-	// largeAnswer is the size from which on an answer counts as large: a thousand
-	// pins without metadata are smaller.
+	// largeAnswer is the size above which an answer counts as large. A thousand pins
+	// without metadata take less.
 	largeAnswer = 1 << 20
-	// largeMost is how many bytes of large answers may wait to be read by their
-	// clients, who may be slow.
-	largeMost = 64 << 20
+	// maxLarge limits the bytes of large answers that wait for their clients to read
+	// them. Clients may be slow.
+	maxLarge = 64 << 20
 )
 
-// answers bounds the memory of long lists, which a client may ask for faster than it
-// reads them. Those that have to wait do so before they take any.
+// answers limits the memory that long lists take, because a client may ask for them faster
+// than it reads them. A list that has to wait takes no memory meanwhile.
 type answers struct {
 	making *semaphore.Weighted
 	large  *semaphore.Weighted
@@ -33,7 +33,7 @@ type answers struct {
 	busy   map[string]*turn // accounts with a large answer
 }
 
-// turn is for the large answers of an account, of which there is one at a time.
+// turn lets an account have one large answer at a time.
 type turn struct {
 	free  *semaphore.Weighted
 	users int
@@ -42,14 +42,13 @@ type turn struct {
 func newAnswers() *answers {
 	return &answers{
 		making: semaphore.NewWeighted(longLists),
-		large:  semaphore.NewWeighted(largeMost),
+		large:  semaphore.NewWeighted(maxLarge),
 		busy:   make(map[string]*turn),
 	}
 }
 
-// send makes an answer and sends it. One that turns out to be large is let go of, and
-// made again when there is room. The errors are those of build and send, and the
-// context's.
+// send builds an answer and sends it. An answer that turns out to be large is dropped, and
+// built again when there is room. Errors: those of build and send, and the context's.
 func (a *answers) send(ctx context.Context, account string, build func() ([]byte, error), send func([]byte) error) error {
 	for room := int64(0); ; {
 		again, err := a.try(ctx, account, room, build, send)
@@ -60,8 +59,8 @@ func (a *answers) send(ctx context.Context, account string, build func() ([]byte
 	}
 }
 
-// try is send with so much room for an answer that is large. If that is too little it
-// sends nothing, and says how much to try with again.
+// try is send with the given room for a large answer. If that is too little it sends
+// nothing, and returns the room to try with next.
 func (a *answers) try(ctx context.Context, account string, room int64, build func() ([]byte, error), send func([]byte) error) (again int64, err error) {
 	if room > 0 {
 		free, err := a.reserve(ctx, account, room)
@@ -78,14 +77,14 @@ func (a *answers) try(ctx context.Context, account string, room int64, build fun
 	if err != nil {
 		return 0, err
 	}
-	if size := int64(len(body)); size > largeAnswer && min(size, largeMost) > room {
-		return min(size+size/8, largeMost), nil // it may have grown by then
+	if size := int64(len(body)); size > largeAnswer && min(size, maxLarge) > room {
+		return min(size+size/8, maxLarge), nil // the list may grow until then
 	}
 	return 0, send(body)
 }
 
-// reserve waits until the account has no other large answer, and until there is room
-// for this one.
+// reserve waits until the account has no other large answer, and there is room for this
+// one.
 func (a *answers) reserve(ctx context.Context, account string, size int64) (free func(), err error) {
 	a.mu.Lock()
 	t := a.busy[account]

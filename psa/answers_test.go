@@ -61,7 +61,7 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 			t.Errorf("%d were sent, %d bytes are held, %d accounts are busy", sent, held, len(a.busy))
 		}
 		// One that is larger than all there is room for is sent all the same.
-		ask("0", largeMost+1)
+		ask("0", maxLarge+1)
 		read <- struct{}{}
 		synctest.Wait()
 		if sent != 23 {
@@ -70,8 +70,8 @@ func TestLargeAnswersAreBounded(t *testing.T) {
 	})
 }
 
-// Who gives up while waiting leaves its turn to others, and what cannot be made is an
-// error before anything was sent.
+// A client that gives up while it waits leaves its turn to others. An answer that cannot be
+// made is an error before anything is sent.
 func TestLargeAnswersThatEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAnswers()
@@ -91,7 +91,7 @@ func TestLargeAnswersThatEnd(t *testing.T) {
 		}
 		close(read)
 		synctest.Wait()
-		if !a.large.TryAcquire(largeMost) || !a.making.TryAcquire(longLists) || len(a.busy) > 0 {
+		if !a.large.TryAcquire(maxLarge) || !a.making.TryAcquire(longLists) || len(a.busy) > 0 {
 			t.Error("something is still taken")
 		}
 	})

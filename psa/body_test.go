@@ -60,7 +60,7 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// Nothing of a body is read before the token is known to be good.
+// No body is read before the token has been checked.
 func TestLargeBodyWithoutToken(t *testing.T) {
 	s := newServer(t, &stub{})
 	s.call("POST", "/pins", strings.Repeat(" ", 10<<20), "Authorization", "").wantFailure(t, 401, "UNAUTHORIZED", "")
@@ -96,13 +96,13 @@ func TestMediaTypes(t *testing.T) {
 	}
 }
 
-// A POST with nothing in it is a bad body.
+// An empty body is not valid.
 func TestEmptyBody(t *testing.T) {
 	s := newServer(t, &stub{})
 	s.call("POST", "/pins", "", "Content-Type", "application/json").wantFailure(t, 400, "BAD_REQUEST", "body: ")
 }
 
-// A body that ends early, the client still reading, is the client's fault.
+// A body that ends early is the client's fault, even if the client still reads.
 func TestCutBody(t *testing.T) {
 	svc := &stub{}
 	s := newServer(t, svc)
@@ -132,7 +132,7 @@ func TestCutBody(t *testing.T) {
 	}
 }
 
-// What reaches the service is what was written.
+// The service gets what the client wrote.
 func TestWhatTheServiceGets(t *testing.T) {
 	svc := &stub{view: view(pin.Queued)}
 	s := newServer(t, svc)

@@ -127,7 +127,7 @@ func TestIndependentClientPages(t *testing.T) {
 	}
 }
 
-// A page has the length that was asked for, 10 if nothing was.
+// A page has the length that the client asked for, or 10.
 func TestIndependentClientFilters(t *testing.T) {
 	clock := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	svc := newRecords(t, func() time.Time { return clock })
@@ -186,7 +186,7 @@ func TestIndependentClientFilters(t *testing.T) {
 	}
 }
 
-// No account sees, changes or removes what is another's.
+// No account sees, changes or removes the pins of another.
 func TestAccountsAreApart(t *testing.T) {
 	svc := newRecords(t, time.Now)
 	v, err := svc.Add(t.Context(), account, pintest.DAGSpec(1))

@@ -9,22 +9,22 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 )
 
-// preflightAge is how many seconds a browser may remember a preflight's
-// answer: 2 hours, the most that Chromium takes.
+// preflightAge is how many seconds a browser may remember the answer to a preflight: 2
+// hours, the maximum of Chromium.
 const preflightAge = 7200
 
-// CORS gives the middleware that lets browsers read the answers to pages of
-// the given origins, and that answers OPTIONS. Nil is any origin; an empty list
-// is none. The error is of an origin.
+// CORS returns the middleware that lets pages of the given origins read the answers in a
+// browser, and that answers OPTIONS. Nil means any origin; an empty list means none. It
+// returns an error if an origin is not valid.
 //
-// The answer names the page's own origin, and allows credentials: a page may send
-// requests with credentials: "include", as many HTTP libraries do, and browsers do
-// not show it an answer for "*" then. Nothing is given away by it. A browser adds
-// cookies, passwords that it remembers and TLS certificates to requests by itself,
-// and none of these count here: only a bearer token does, which the page must have.
+// The answer names the page's own origin and allows credentials. A page may send requests
+// with credentials: "include", as many HTTP libraries do, and browsers would then hide an
+// answer for "*" from it. This gives nothing away. Browsers add cookies, stored passwords
+// and TLS certificates to requests by themselves, and none of these count here. Only a
+// bearer token counts, and the page must have it.
 //
-// PUT and PATCH are among the methods, so that a page can read that it is to use
-// another one.
+// PUT and PATCH are among the methods, so that a page can read the answer that tells it to
+// use another one.
 func CORS(origins []string) (echo.MiddlewareFunc, error) {
 	for _, o := range origins {
 		if err := checkCORSOrigin(o); err != nil {
@@ -36,19 +36,19 @@ func CORS(origins []string) (echo.MiddlewareFunc, error) {
 		AllowMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete,
 			http.MethodPut, http.MethodPatch},
 		AllowCredentials:                         true,
-		UnsafeWildcardOriginWithAllowCredentials: true, // safe here, as is said above
+		UnsafeWildcardOriginWithAllowCredentials: true, // safe here, as explained above
 		ExposeHeaders:                            []string{echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate},
 		MaxAge:                                   preflightAge,
-		// AllowHeaders is left empty: whatever a preflight asks for is allowed.
+		// AllowHeaders is left empty, which allows whatever a preflight asks for.
 	}
-	if origins != nil && len(origins) == 0 { // to Echo, none would mean any
+	if origins != nil && len(origins) == 0 { // Echo would take an empty list for any origin
 		config.AllowOriginFunc = func(string) (bool, error) { return false, nil }
 	}
 	return middleware.CORSWithConfig(config), nil
 }
 
-// checkCORSOrigin takes "*", and a scheme and host as a browser sends them, in
-// which * and ? may stand for parts.
+// checkCORSOrigin accepts "*", and a scheme and host as a browser sends them, in which *
+// and ? may stand for parts.
 func checkCORSOrigin(o string) error {
 	if o == "*" {
 		return nil

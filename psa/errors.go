@@ -19,13 +19,13 @@ import (
 )
 
 const (
-	retryTooFast = time.Second      // created is at most that far ahead of the clock
-	retryClosed  = 10 * time.Second // what a stop may take
+	retryTooFast = time.Second      // created runs at most this far ahead of the clock
+	retryClosed  = 10 * time.Second // a stop may take this long
 	retryDamaged = 5 * time.Minute  // only a backup, or a repair, mends it
 )
 
-// reason names a status for machines: in the words of the spec where it has
-// any, else in those of HTTP, such as METHOD_NOT_ALLOWED.
+// reason names a status for machines: in the spec's words where it has any, else in HTTP's,
+// such as METHOD_NOT_ALLOWED.
 func reason(status int) string {
 	if status == http.StatusConflict {
 		return "INSUFFICIENT_FUNDS"
@@ -33,11 +33,11 @@ func reason(status int) string {
 	return faults.Reason(status)
 }
 
-// failure is an error that is fit to be sent.
+// failure is an error that may be sent to the client.
 type failure struct {
 	status     int
 	details    string
-	retryAfter time.Duration // 0 is no Retry-After
+	retryAfter time.Duration // 0 sends no Retry-After
 }
 
 func (f *failure) Error() string { return f.details }
@@ -46,9 +46,9 @@ func fail(status int, format string, a ...any) *failure {
 	return &failure{status: status, details: fmt.Sprintf(format, a...)}
 }
 
-// failureOf finds what may be said of an error. Nil is an error that the
-// client must not see. conn is the connection's context: ctx, that of the request
-// within the handlers, ends for other reasons, too.
+// failureOf returns what the client may know of an error. Nil means that it must not see
+// the error. conn is the context of the connection. ctx is that of the request within the
+// handlers, which ends for other reasons too.
 func failureOf(conn, ctx context.Context, err error) *failure {
 	var (
 		own     *failure
@@ -67,7 +67,7 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		return fail(http.StatusUnauthorized, "%v", err)
 	case errors.Is(err, auth.ErrForbidden):
 		return fail(http.StatusForbidden, "the access token is valid, but not for this")
-	case errors.As(err, &often): // of the token; whoever gave it has said when to come back
+	case errors.As(err, &often): // by the token; the authentication has set Retry-After
 		return fail(http.StatusTooManyRequests, "%s", http.StatusText(http.StatusTooManyRequests))
 	case errors.Is(err, pin.ErrNotFound):
 		return fail(http.StatusNotFound, "there is no pin request with this id")
@@ -78,7 +78,7 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 	case errors.Is(err, pin.ErrQuota):
 		return fail(http.StatusConflict, "the account's quota is reached: remove pins, or ask the operator for more")
 	case errors.Is(err, pin.ErrDenied):
-		// Not 403: that is about the token, and another one would not help.
+		// Not 403, which is about the token: another token would not help.
 		return fail(http.StatusUnavailableForLegalReasons, "the content is on a denylist of this server, and cannot be pinned here")
 	case errors.Is(err, pin.ErrKeyReused):
 		return fail(http.StatusUnprocessableEntity, "%s: another request was made with this key; give each request a key of its own", headerIdempotencyKey)
@@ -99,8 +99,8 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 	case errors.Is(err, pin.ErrClosed), errors.Is(err, auth.ErrUnavailable):
 		return unavailable("the server is shutting down or not ready: try again soon")
 	case errors.As(err, &other) && other.Code >= 400 && other.Code < 500:
-		// From somebody else's middleware. There is no telling what its
-		// message holds, so the status speaks alone.
+		// From another package's middleware. Its message may hold anything, so only the
+		// status is sent.
 		return fail(other.Code, "%s", http.StatusText(other.Code))
 	case errors.Is(conn.Err(), context.Canceled) && errors.Is(err, context.Canceled):
 		return fail(faults.StatusClientGone, "the client hung up")
@@ -116,20 +116,20 @@ func unavailable(details string) *failure {
 	return f
 }
 
-// Errors gives the middleware that answers every error, and every panic, of
-// what it wraps with a [Failure]. What the client must not see is logged, once,
-// under the request id that the client gets: that of the X-Request-ID header
-// of the answer, if an outer middleware set one, or else a new one. [Register]
-// brings its own; this is for other routes that want the same envelope.
+// Errors returns the middleware that answers every error and every panic of what it wraps
+// with a [Failure]. It logs what the client must not see, once, under the request id that
+// the client gets. This is the X-Request-ID header of the answer if an outer middleware set
+// it, else a new one. [Register] has its own; this is for other routes that want the same
+// envelope.
 func Errors(log *slog.Logger) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) (err error) {
-			// What is within may give the request a context of its own, and end that.
+			// An inner handler may give the request a context of its own, and end that.
 			conn := c.Request().Context()
 			defer func() {
 				switch p := recover(); p {
 				case nil:
-				case http.ErrAbortHandler: // net/http's own way to end a connection
+				case http.ErrAbortHandler: // by this net/http ends a connection
 					panic(p)
 				default:
 					err = &panicError{p, debug.Stack()}
@@ -152,13 +152,13 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.value, e.stack) }
 
-// answer sends the Failure for err, unless an answer is on its way already. conn
-// is the connection's context.
+// answer sends the Failure for err, unless an answer is already on its way. conn is the
+// context of the connection.
 func answer(c echo.Context, conn context.Context, log *slog.Logger, err error) {
 	f := failureOf(conn, c.Request().Context(), err)
 	sent := c.Response().Committed
 	if _, panicked := errors.AsType[*panicError](err); sent && conn.Err() != nil && !panicked {
-		return // the client hung up in the middle of its answer
+		return // the client hung up in the middle of the answer
 	}
 	h := c.Response().Header()
 	if f == nil {
@@ -184,19 +184,19 @@ func answer(c echo.Context, conn context.Context, log *slog.Logger, err error) {
 	if f.status == http.StatusUnauthorized {
 		h.Set(echo.HeaderWWWAuthenticate, auth.Challenge)
 	}
-	// An error here is the client's connection: nobody is left to tell.
+	// An error here is one of the connection: there is nobody to send it to.
 	_ = sendJSON(c, f.status, Failure{Error: FailureError{Reason: reason(f.status), Details: f.details}})
 }
 
-// internalDetails says what a client may know of a fault of the server's: whether
-// what it asked for was done.
+// internalDetails says what the client may know of a fault of the server: whether its
+// request was carried out.
 func internalDetails(err error, request string) string {
 	switch {
 	case errors.Is(err, pin.ErrInDoubt), errors.Is(err, auth.ErrInDoubt):
 		return "the server's disk failed, and it is not known whether this was done: look before you ask again; request id " + request
 	case errors.Is(err, pin.ErrUnwritable), errors.Is(err, auth.ErrUnwritable):
 		return "the server cannot write to its disk now, and nothing was changed; request id " + request
-	case errors.Is(err, pin.ErrUnreadable), errors.Is(err, auth.ErrDamaged): // the log does not have each of them
+	case errors.Is(err, pin.ErrUnreadable), errors.Is(err, auth.ErrDamaged): // these are not logged one by one
 		return "the server cannot read what it has on disk of this: tell its operator; request id " + request
 	}
 	return "something went wrong on the server; its log says what, under request id " + request

@@ -205,7 +205,7 @@ func TestPanicIs500(t *testing.T) {
 	}
 }
 
-// http.ErrAbortHandler is net/http's, and goes on to it.
+// http.ErrAbortHandler goes on to net/http, which it is for.
 func TestAbortIsNotAnswered(t *testing.T) {
 	s := newServer(t, &stub{}, func(c *Config) {
 		c.Delegates = func() []string { panic(http.ErrAbortHandler) }
@@ -231,7 +231,7 @@ func (w *waiting) List(ctx context.Context, _ string, _ pin.Query) (pin.ViewPage
 	return pin.ViewPage{}, fmt.Errorf("scan: %w", ctx.Err())
 }
 
-// A client that hangs up is not a fault of the server's.
+// A client that hangs up is no fault of the server.
 func TestHangUpIsNotLogged(t *testing.T) {
 	w := &waiting{entered: make(chan struct{}), left: make(chan struct{})}
 	var status int
@@ -277,7 +277,7 @@ func (w *statusWriter) WriteHeader(code int) {
 	w.ResponseWriter.WriteHeader(code)
 }
 
-// A request that an outer middleware gave a deadline may be tried again.
+// A request whose deadline an outer middleware set may be tried again.
 func TestDeadlineIs503(t *testing.T) {
 	s := newServer(t, &stub{err: context.DeadlineExceeded}, func(c *Config) {
 		inner := c.Auth
@@ -297,8 +297,7 @@ func TestDeadlineIs503(t *testing.T) {
 	}
 }
 
-// While the node has no address, nothing changes and nothing is answered that
-// the spec does not allow.
+// While the node has no address, nothing changes, and no answer breaks the spec.
 func TestNoDelegatesIs503(t *testing.T) {
 	svc := &stub{}
 	s := newServer(t, svc, func(c *Config) { c.Delegates = func() []string { return nil } })
@@ -321,7 +320,7 @@ func TestNoDelegatesIs503(t *testing.T) {
 	}
 }
 
-// The spec bounds delegates to 20.
+// The spec allows at most 20 delegates.
 func TestDelegatesAreBounded(t *testing.T) {
 	many := make([]string, 30)
 	for i := range many {
@@ -332,7 +331,7 @@ func TestDelegatesAreBounded(t *testing.T) {
 	}
 }
 
-// An error of somebody else's middleware keeps its status and loses its message.
+// An error of another package's middleware keeps its status and loses its message.
 func TestForeignErrors(t *testing.T) {
 	s := newServer(t, &stub{err: echo.NewHTTPError(http.StatusTooManyRequests, "SECRET")})
 	r := s.call("GET", "/pins", "")
@@ -345,7 +344,7 @@ func TestForeignErrors(t *testing.T) {
 	}
 }
 
-// An authentication that puts nobody in the context lets nobody in.
+// An authentication that puts no account into the context lets nobody in.
 func TestNoPrincipalIs401(t *testing.T) {
 	svc := &stub{}
 	s := newServer(t, svc, func(c *Config) {

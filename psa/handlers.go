@@ -122,7 +122,7 @@ func (a *api) remove(c echo.Context) error {
 		return err
 	}
 	err = a.service.Remove(c.Request().Context(), account, id)
-	if errors.Is(err, pin.ErrDiskFull) { // it is lower than what keeps new pins out
+	if errors.Is(err, pin.ErrDiskFull) { // under a lower limit than the one that refuses new pins
 		return fail(http.StatusInsufficientStorage,
 			"the disk is so full that not even a removal can be written: free some space on it by other means first")
 	}
@@ -132,8 +132,8 @@ func (a *api) remove(c echo.Context) error {
 	return c.NoContent(http.StatusAccepted)
 }
 
-// begin gathers what an answer with a PinStatus takes. It does so before
-// anything changes, so that a change is never followed by an error.
+// begin collects what an answer with a PinStatus needs. It does so before anything changes,
+// so that no error follows a change.
 func (a *api) begin(c echo.Context) (account string, delegates []string, err error) {
 	if account, err = accountOf(c); err != nil {
 		return "", nil, err
@@ -144,7 +144,7 @@ func (a *api) begin(c echo.Context) (account string, delegates []string, err err
 	return account, delegates, nil
 }
 
-// accountOf is the account that the request was authenticated for.
+// accountOf returns the account that the request was authenticated for.
 func accountOf(c echo.Context) (string, error) {
 	p, ok := auth.PrincipalFrom(c.Request().Context())
 	if !ok || p.Account == "" {
@@ -153,8 +153,8 @@ func accountOf(c echo.Context) (string, error) {
 	return p.Account, nil
 }
 
-// requestID is the request's path parameter. Ids are UUIDs in their canonical
-// form, so anything else names nothing, and does not reach the service.
+// requestID returns the request's path parameter. Ids are UUIDs in their canonical form, so
+// anything else names nothing and does not reach the service.
 func requestID(c echo.Context) (string, error) {
 	id := c.Param("requestid")
 	if u, err := uuid.Parse(id); err != nil || u.String() != id {
@@ -163,7 +163,7 @@ func requestID(c echo.Context) (string, error) {
 	return id, nil
 }
 
-// readSpec reads the Pin object of a request's body, and the key that it came under.
+// readSpec reads the Pin object of a request's body, and the request's idempotency key.
 func (a *api) readSpec(c echo.Context) (pin.Spec, error) {
 	r := c.Request()
 	key, err := idempotencyKey(r.Header)
@@ -176,8 +176,8 @@ func (a *api) readSpec(c echo.Context) (pin.Spec, error) {
 	if r.ContentLength > maxBody {
 		return pin.Spec{}, &http.MaxBytesError{Limit: maxBody}
 	}
-	// The reader is given net/http's own writer, beneath Echo's, so that it
-	// can have a connection closed on which too much is coming.
+	// The reader gets net/http's own writer, beneath Echo's. With this it can close a
+	// connection on which too much is coming.
 	body, err := io.ReadAll(http.MaxBytesReader(c.Response().Writer, r.Body, maxBody))
 	if err != nil {
 		if r.Context().Err() != nil {
@@ -197,7 +197,7 @@ func (a *api) readSpec(c echo.Context) (pin.Spec, error) {
 	return s, err
 }
 
-// checkMediaType takes JSON in UTF-8, not compressed.
+// checkMediaType accepts JSON in UTF-8 that is not compressed.
 func checkMediaType(h http.Header) error {
 	given := h.Get(echo.HeaderContentType)
 	mediaType, params, err := mime.ParseMediaType(given)
@@ -225,7 +225,7 @@ func sendJSON(c echo.Context, status int, v any) error {
 func encodeJSON(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false) // names come back as they were written
+	enc.SetEscapeHTML(false) // so that names come back as they were written
 	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode answer: %w", err)
 	}

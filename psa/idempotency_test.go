@@ -52,8 +52,8 @@ func TestIdempotencyKeyHeader(t *testing.T) {
 	}
 }
 
-// A client that sends its request again, as its answer was lost, gets the request that it
-// made. What asks for another thing under the key is refused.
+// A client that lost its answer sends its request again, and gets the request that it made.
+// Another request with the same key is refused.
 func TestIdempotencyKey(t *testing.T) {
 	s := newServer(t, newRecords(t, time.Now))
 	post := func(path, body, key string) (r response, id string) {
@@ -91,7 +91,7 @@ func TestIdempotencyKey(t *testing.T) {
 		t.Errorf("another account: %d %s", r.StatusCode, r.body)
 	}
 
-	// The request that is replaced is gone when the same is asked for again.
+	// A replacement that is sent again finds its old request gone, and the new one by its key.
 	r, replaced := post("/pins/"+id, pinBody(cidV1), "bare")
 	if r.StatusCode != http.StatusAccepted {
 		t.Fatal(r.body)
@@ -109,7 +109,7 @@ func TestIdempotencyKey(t *testing.T) {
 	count("2")
 }
 
-// The key is not looked at where nothing is made.
+// Requests that make nothing may have any key.
 func TestIdempotencyKeyElsewhere(t *testing.T) {
 	s := newServer(t, &stub{view: view(pin.Queued)})
 	for _, method := range []string{"GET", "DELETE"} {

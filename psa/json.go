@@ -13,8 +13,8 @@ import (
 
 // object splits a JSON object into its members. Unlike encoding/json it tells names apart by
 // case, and refuses a name that comes twice, text that is not UTF-8, and half a surrogate
-// pair: each would make another document of what the client sent. Inside a member, a name
-// may come twice. Its errors say what is wrong with the document.
+// pair. Each of these would read another document than the client meant. Inside a member a
+// name may come twice. The errors say what is wrong with the document.
 func object(data []byte) (map[string]jsontext.Value, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("is not valid UTF-8")
@@ -54,7 +54,7 @@ func object(data []byte) (map[string]jsontext.Value, error) {
 	return members, nil
 }
 
-// notJSON says where a document ceases to be JSON.
+// notJSON says where a document stops being JSON.
 func notJSON(err error) error {
 	var bad *jsontext.SyntacticError
 	switch {
@@ -118,13 +118,13 @@ func isNull(raw jsontext.Value) bool {
 	return len(raw) == 0 || raw.Kind() == jsontext.KindNull
 }
 
-// isEmpty reports whether raw, which is valid JSON, begins as the kind says, with { or [, and
-// has nothing in it.
+// isEmpty reports whether raw, which is valid JSON, is an object or a list, as begin says,
+// with nothing in it.
 func isEmpty(raw jsontext.Value, begin jsontext.Kind) bool {
 	return raw.Kind() == begin && len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
 }
 
-// quote gives s as it can be shown in details, whatever its length.
+// quote returns s as it can be shown in details, whatever its length.
 func quote(s string) string {
 	const limit = 64 // characters: enough to recognize one's own value
 	n := 0

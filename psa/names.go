@@ -10,11 +10,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// maxReference bounds the text that is looked into for a CID: longer than any CID, and
-// than a path that people copy.
+// maxReference limits the bytes of a text that is searched for a CID. No CID is longer, and
+// no path that people copy.
 const maxReference = 4096
 
-// reference is what people copy where a CID is meant.
+// reference is what people copy when they mean a CID.
 type reference struct {
 	what string // such as "a path"
 	ipns bool
@@ -22,8 +22,9 @@ type reference struct {
 	path string // below it, "" or from its slash on
 }
 
-// misnamed says what a text is that was sent in place of a CID, and what to send, as a
-// sentence that continues the text; "" if it looks like nothing known.
+// misnamed says what a text is that a client sent in place of a CID, and what to send
+// instead. It is the rest of a sentence that begins with the text, or "" if the text looks
+// like nothing known.
 func misnamed(text string) string {
 	if len(text) > maxReference {
 		return ""
@@ -57,8 +58,8 @@ func misnamed(text string) string {
 	}
 }
 
-// findReference finds out what a text refers to. ok is false if it is neither a path nor
-// a URL nor a domain.
+// findReference finds out what a text refers to. ok is false if it is neither a path, nor a
+// URL, nor a domain.
 func findReference(text string) (r reference, ok bool) {
 	scheme, rest, isURL := strings.Cut(text, "://")
 	scheme = strings.ToLower(scheme)
@@ -103,7 +104,7 @@ func findReference(text string) (r reference, ok bool) {
 	return r, true
 }
 
-// cutName splits NAME/path?query#fragment; the path is "" if nothing is behind its slash.
+// cutName splits NAME/path?query#fragment. The path is "" if nothing follows its slash.
 func cutName(s string) (name, path string) {
 	if i := strings.IndexAny(s, "?#"); i >= 0 {
 		s = s[:i]
@@ -114,8 +115,9 @@ func cutName(s string) (name, path string) {
 	return s, ""
 }
 
-// unlabelled gives the domain that a gateway writes as one label: example-com for
-// example.com, and my--site-org for my-site.org. Anything else has no hyphen.
+// unlabelled returns the domain that a gateway writes as one label: example-com stands for
+// example.com, and my--site-org for my-site.org. Other names have no hyphen, and stay as
+// they are.
 func unlabelled(label string) string {
 	const kept = "\x00"
 	s := strings.ReplaceAll(label, "--", kept)
@@ -131,12 +133,12 @@ func isDomain(labels []string) bool {
 			return false
 		}
 	}
-	last := labels[len(labels)-1] // of an IP address it is a number
+	last := labels[len(labels)-1] // a number in an IP address
 	return strings.Trim(last, "0123456789") != ""
 }
 
-// isPeerID reports whether a text is the peer ID of a key that is in it, such as
-// 12D3KooW. One with a hash of its key reads as a CIDv0, and is taken for one.
+// isPeerID reports whether a text is a peer ID that contains its key, such as 12D3KooW... A
+// peer ID that is the hash of a key reads as a CIDv0, and is taken for one.
 func isPeerID(text string) bool {
 	if len(text) > 128 || !strings.HasPrefix(text, "1") {
 		return false
@@ -145,8 +147,8 @@ func isPeerID(text string) bool {
 	return err == nil
 }
 
-// command gives a path as it can be put into a command that is shown; PATH if it is long,
-// or a shell would read it otherwise.
+// command returns a path as it can be put into a command that is shown. It returns PATH if
+// the path is long, or a shell would read it differently.
 func command(path string) string {
 	if p, err := url.PathUnescape(path); err == nil {
 		path = p

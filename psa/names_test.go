@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What people send in place of a CID: the error says what it is, and what to send.
+// People send other things in place of a CID. The error says what they sent, and what to send.
 func TestCIDsThatAreNot(t *testing.T) {
 	const (
 		k51    = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8"

@@ -19,11 +19,11 @@ type params struct {
 	meta  map[string]string   // meta[KEY], by KEY
 }
 
-// sortParams finds out what each parameter means. Clients write lists and maps in
-// brackets: cid[]=a, cid[0]=a, meta[key]=value. A parameter that looks like one of
-// [paramNames] and is none is an error, since a list that is not filtered answers with
-// everything, and programs delete by such answers. Others that are unknown are
-// ignored. Errors: [*pin.InvalidError].
+// sortParams finds out what each parameter means. Clients write lists and maps in brackets
+// too: cid[]=a, cid[0]=a, meta[key]=value. A parameter that looks like one of [paramNames]
+// and is none is an error: without the filter the answer would have everything, and programs
+// delete what such an answer has. Other unknown parameters are ignored.
+// Errors: [*pin.InvalidError].
 func sortParams(values url.Values) (params, error) {
 	p := params{plain: make(map[string][]string), meta: make(map[string]string)}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -58,8 +58,8 @@ func cutIndex(name string) (base, index string, ok bool) {
 	return base, index, found && closed
 }
 
-// meant says what to send in place of an unknown parameter that looks like a filter, ""
-// if it does not.
+// meant says what to send in place of an unknown parameter that looks like a filter. It
+// returns "" for one that does not.
 func meant(name string) string {
 	base, nested := name, false
 	if i := strings.IndexAny(name, "[]."); i >= 0 {

@@ -47,7 +47,7 @@ func TestQueryInBrackets(t *testing.T) {
 	}
 }
 
-// What looks like a filter is never dropped: the answer would have everything.
+// A parameter that looks like a filter is never dropped, or the answer would have everything.
 func TestQueryRefusesLookAlikes(t *testing.T) {
 	for query, msg := range map[string]string{
 		"cids=" + cidV0:           `"cids" is no parameter of this list: use cid, with a comma`,
@@ -121,7 +121,7 @@ func TestQueryRefusesInBrackets(t *testing.T) {
 	wantInvalid(t, err, "cid", "more than 10")
 }
 
-// Through the whole API: a filter in brackets leaves out what does not match.
+// A filter in brackets leaves out what does not match, through the whole API.
 func TestListInBrackets(t *testing.T) {
 	svc := &stub{}
 	s := newServer(t, svc)

@@ -18,9 +18,9 @@ const (
 	maxCIDs      = 10
 )
 
-// ParseQuery reads the query string of GET /pins. Before and After come out in
-// whole milliseconds, which is what created is given in, rounded so that they
-// select the same requests as the times that were sent.
+// ParseQuery reads the query string of GET /pins. It rounds Before and After to whole
+// milliseconds, the precision of created, so that they select the same requests as the times
+// that were sent.
 // Errors: [*pin.InvalidError].
 func ParseQuery(raw string) (pin.Query, error) {
 	values, err := url.ParseQuery(raw)
@@ -68,8 +68,8 @@ func ParseQuery(raw string) (pin.Query, error) {
 	return q, nil
 }
 
-// items gives the values of a parameter that may be a comma list, repeated, or
-// both, in the order given, each once.
+// items returns the values of a parameter that may be a comma list, repeated, or both. They
+// keep their order, and each is there once.
 func items(name string, given []string) ([]string, error) {
 	var list []string
 	for _, g := range given {
@@ -80,7 +80,7 @@ func items(name string, given []string) ([]string, error) {
 			if !slices.Contains(list, item) {
 				list = append(list, item)
 			}
-			// Looking for each item in a long list of others takes quadratic time.
+			// The search above takes quadratic time in a long list.
 			if len(list) > maxCIDs {
 				return nil, invalid(name, "has more than %d items", maxCIDs)
 			}
@@ -160,29 +160,28 @@ func parseAfter(q *pin.Query, v string) error {
 	return err
 }
 
-// parseTime reads an RFC 3339 time with a fraction of any length, and gives
-// the whole milliseconds of it. finer says that there is more to it.
+// parseTime reads an RFC 3339 time with a fraction of any length, and returns its whole
+// milliseconds. finer says that the fraction goes on.
 func parseTime(field, v string) (t time.Time, finer bool, err error) {
-	// A plus sign in a query string means a space, and clients forget to
-	// escape that of a zone.
+	// A plus sign in a query string means a space. Clients forget to escape the plus of a
+	// zone.
 	text := strings.ToUpper(strings.ReplaceAll(v, " ", "+"))
-	// Package time takes an hour of one digit, and a comma for the point.
+	// Package time accepts an hour of one digit, and a comma for the point.
 	shaped := len(text) > 19 && text[13] == ':' && text[16] == ':' && strings.IndexByte(".Z+-", text[19]) >= 0
 	if err := t.UnmarshalText([]byte(text)); err != nil || !shaped {
 		return time.Time{}, false, invalid(field, "%s must be a time such as 2020-07-27T17:32:28.276Z (RFC 3339)", quote(v))
 	}
 	t = t.UTC()
 	if _, fraction, ok := strings.Cut(text, "."); ok {
-		// By hand, since package time drops what is finer than nanoseconds.
+		// By hand, because package time drops what is finer than nanoseconds.
 		fraction = fraction[:strings.IndexAny(fraction, "Z+-")]
 		finer = len(fraction) > 3 && strings.Trim(fraction[3:], "0") != ""
 	}
 	return t.Truncate(time.Millisecond), finer, nil
 }
 
-// clamp moves a time into the range that a request's created can have, and
-// that RFC 3339 can write. It keeps the year 1 from becoming the zero time,
-// which would filter nothing.
+// clamp moves a time into the range that created can have and that RFC 3339 can write. So
+// the year 1 does not become the zero time, which would filter nothing.
 func clamp(t time.Time) time.Time {
 	first := time.Unix(0, 0).UTC()
 	last := time.Date(9999, time.December, 31, 23, 59, 59, 999_000_000, time.UTC)
@@ -207,9 +206,9 @@ func parseMetaFilter(q *pin.Query, v string) error {
 	return checkMeta(meta)
 }
 
-// parsePrintedMeta reads a map as Go prints it, map[key:value other:value], from behind
-// its bracket: so boxo's client, up to v0.43 at least, writes what the spec wants as
-// JSON. No JSON begins like that, so nothing that the spec allows is read otherwise.
+// parsePrintedMeta reads a map as Go prints it, map[key:value other:value], from after its
+// bracket on. boxo's client sends metadata like that, up to v0.43 at least, although the spec
+// wants JSON. No JSON begins with map[, so nothing that the spec allows is read differently.
 func parsePrintedMeta(q *pin.Query, v string) error {
 	v, ok := strings.CutSuffix(v, "]")
 	switch {
@@ -218,7 +217,7 @@ func parsePrintedMeta(q *pin.Query, v string) error {
 	case !ok || v != "" && !strings.Contains(v, ":"):
 		return invalid("meta", "is neither a JSON object nor a map as Go prints it, such as map[key:value]")
 	case len(v) > pin.MaxPrintedMeta:
-		return invalid("meta", "has %d bytes as a map that Go prints; %d are the most, and as a JSON object %d",
+		return invalid("meta", "has %d bytes as a map that Go prints; the maximum is %d, and %d for a JSON object",
 			len(v), pin.MaxPrintedMeta, maxMeta)
 	}
 	q.PrintedMeta = v

@@ -216,8 +216,8 @@ func encodeQuery(q pin.Query) string {
 	return v.Encode()
 }
 
-// FuzzQuery: what is refused is refused with the field's name, and what is
-// taken is within the bounds and reads back as the same query.
+// FuzzQuery checks that an error names the field, and that a query without an error is within
+// the limits and reads back the same.
 func FuzzQuery(f *testing.F) {
 	for _, s := range []string{
 		"", "limit=1000&status=queued,pinning&status=failed&name=a&match=iexact",

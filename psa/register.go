@@ -10,39 +10,38 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Config is what the API stands on.
+// Config is what the API needs.
 type Config struct {
 	// Service does the work. Required.
 	Service Service
-	// Delegates gives the node's dialable addresses, each ending in /p2p/ID,
-	// best first. It is called with every request, at the same time, and its
-	// result is not changed. While it gives none, requests that would have to
-	// name them are answered 503. Required.
+	// Delegates returns the node's dialable addresses, best first. Each ends in /p2p/ID.
+	// It is called for every request, by many goroutines, and its result is not changed.
+	// While it returns none, requests whose answers would name them get 503. Required.
 	Delegates func() []string
-	// Auth puts the request's [auth.Principal] in its context, or returns an
-	// error: one that wraps auth.ErrUnauthorized, auth.ErrForbidden or
-	// auth.ErrUnavailable is answered as such. Required.
+	// Auth puts the request's [auth.Principal] into its context, or returns an error. The
+	// answer tells errors that wrap auth.ErrUnauthorized, auth.ErrForbidden or
+	// auth.ErrUnavailable apart. Required.
 	Auth echo.MiddlewareFunc
-	// CORSOrigins are the origins whose pages may use the API from a browser:
-	// "*", or such as "https://app.example.com", in which * stands for any
-	// text. Nil is "*"; an empty list is none.
+	// CORSOrigins are the origins whose pages may use the API from a browser: "*", or such
+	// as "https://app.example.com", in which * stands for any text. Nil means "*"; an empty
+	// list means none.
 	CORSOrigins []string
-	// Requester gives the address of the machine that a request surely came from; zero if
-	// that is not certain, as behind a proxy that is not trusted. A private address that an
-	// origin has is dialled only if it is this one. Nil: it is never certain.
+	// Requester returns the address of the machine that a request surely came from. It
+	// returns the zero Addr if that is not certain, as behind a proxy that is not trusted.
+	// A private address of an origin is dialled only if it is this one. Nil means that it is
+	// never certain.
 	Requester func(*http.Request) netip.Addr
-	// Logger gets the causes of what is answered 500. Nil logs nothing.
+	// Logger gets the causes of answers with 500. Nil logs nothing.
 	Logger *slog.Logger
 }
 
-// Register adds the API to a group, whose prefix is the base path without a
-// slash at the end. It handles every path and method beneath it, so that all
-// errors there, unknown paths included, are a [Failure]; the router's own
-// error handler is not used. The group must get no middleware after this
-// (Echo would put its own answer for unknown paths in place of ours); those
-// from before run first.
+// Register adds the API to a group, whose prefix is the base path without a slash at the
+// end. It handles every path and method below, so that all errors there are a [Failure], for
+// unknown paths too. The router's own error handler is not used. Middleware that the group
+// has already runs first. The group must get none after this, or Echo would replace our
+// answer for unknown paths with its own.
 //
-// The error is of the Config.
+// It returns an error if the Config is not valid.
 func Register(g *echo.Group, cfg Config) error {
 	if cfg.Service == nil || cfg.Delegates == nil || cfg.Auth == nil {
 		return errors.New("the pinning API needs a service, delegates and authentication")
@@ -54,8 +53,8 @@ func Register(g *echo.Group, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	// CORS is within Errors, so that its headers are set when an error is
-	// answered, and around Auth, since a preflight carries no token.
+	// CORS is inside Errors, so that its headers are set when an error is answered. It is
+	// outside Auth, because a preflight carries no token.
 	open := []echo.MiddlewareFunc{Errors(cfg.Logger), announceMethods, allowOrigins}
 	guarded := append(open[:len(open):len(open)], cfg.Auth)
 
@@ -72,15 +71,14 @@ func Register(g *echo.Group, cfg Config) error {
 			g.DELETE(one, a.remove, guarded...)
 		}
 	}
-	// Echo takes these for any other path, and for any other method on the
-	// paths above.
+	// Echo uses these for any other path, and for any other method on the paths above.
 	g.RouteNotFound("", noRoute, open...)
 	g.RouteNotFound("/*", noRoute, open...)
 	return nil
 }
 
-// announceMethods tells the CORS middleware, which answers OPTIONS, what the
-// Allow header of a path without a handler for the method is.
+// announceMethods tells the CORS middleware, which answers OPTIONS, the Allow header of a
+// path.
 func announceMethods(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		c.Set(echo.ContextKeyHeaderAllow, methodsOf(c.Param("*")))
@@ -88,7 +86,7 @@ func announceMethods(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// noRoute answers what no handler is for.
+// noRoute answers requests that have no handler.
 func noRoute(c echo.Context) error {
 	allow := methodsOf(c.Param("*"))
 	if allow == "" {
@@ -98,9 +96,8 @@ func noRoute(c echo.Context) error {
 	return fail(http.StatusMethodNotAllowed, "%s is not one of the methods of this path: %s", quote(c.Request().Method), allow)
 }
 
-// methodsOf gives the methods of a path, as the Allow header has them. It is
-// "" for a path that does not exist. The path is what follows the base path
-// and a slash.
+// methodsOf returns the methods of a path, as the Allow header has them, or "" for a path
+// that does not exist. The path is what follows the base path and a slash.
 func methodsOf(path string) string {
 	path = strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/")
 	first, id, deeper := strings.Cut(path, "/")

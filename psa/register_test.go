@@ -57,8 +57,7 @@ func TestSlashes(t *testing.T) {
 	}
 }
 
-// What does not exist is a Failure too, token or not, and never reaches the
-// service.
+// An unknown path gets a Failure too, with a token or without, and never reaches the service.
 func TestUnknownPaths(t *testing.T) {
 	svc := &stub{}
 	s := newServer(t, svc)
@@ -85,7 +84,7 @@ func TestUnknownPaths(t *testing.T) {
 	}
 }
 
-// HEAD is GET without the body, errors included.
+// HEAD answers as GET without the body, for errors too.
 func TestHead(t *testing.T) {
 	for _, err := range []error{nil, pin.ErrNotFound, pin.ErrClosed} {
 		s := newServer(t, &stub{view: view(pin.Pinned), err: err})
@@ -111,7 +110,7 @@ func preflight(method string) []string {
 	}
 }
 
-// A preflight carries no token, and is answered all the same.
+// A preflight carries no token, and is answered nevertheless.
 func TestPreflight(t *testing.T) {
 	svc := &stub{}
 	s := newServer(t, svc)
@@ -135,7 +134,7 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// Answers carry the CORS headers, whatever they are.
+// All answers carry the CORS headers.
 func TestCORSOnEveryAnswer(t *testing.T) {
 	s := newServer(t, &stub{view: view(pin.Pinned)})
 	for _, r := range []response{
@@ -218,8 +217,8 @@ func TestRegisterRefusesConfig(t *testing.T) {
 	}
 }
 
-// The API answers for what is beneath its base path alone, and can be there
-// twice, on routers with their own authentication.
+// The API answers only for paths below its base path. It can be there twice, each time with
+// its own authentication.
 func TestMounts(t *testing.T) {
 	cfg := Config{Service: &stub{}, Delegates: func() []string { return []string{delegate} }, Auth: bearer}
 	e := echo.New()

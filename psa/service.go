@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Service is what the handlers stand on; *pin.Manager is one. Errors are those
+// Service does the work for the handlers; *pin.Manager is one. Errors are those
 // of package pin: ErrNotFound, ErrTooFast, ErrDiskFull, ErrQuota, ErrDenied,
 // ErrKeyReused, ErrKeyGone, ErrClosed, ErrUnwritable, ErrDamaged, ErrInDoubt and
 // *pin.InvalidError, wrapped or not.

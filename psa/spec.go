@@ -80,7 +80,7 @@ func parseRoot(raw jsontext.Value) (string, cid.Cid, error) {
 	return text, c, nil
 }
 
-// parseCID reads a CIDv0 or a CIDv1 in any base. The CID of a key is refused: it names a
+// parseCID reads a CIDv0, or a CIDv1 in any base. It refuses the CID of a key, which names a
 // peer or an IPNS record, and no content.
 func parseCID(text string) (cid.Cid, error) {
 	c, err := pin.ParseCID(text)
@@ -111,13 +111,13 @@ func checkName(name string) error {
 		return invalid("name", "is not valid UTF-8")
 	}
 	if n := utf8.RuneCountInString(name); n > maxName {
-		return invalid("name", "has %d characters; %d are the most", n, maxName)
+		return invalid("name", "has %d characters; the maximum is %d", n, maxName)
 	}
 	return nil
 }
 
-// parseOrigins chooses the origins to keep. None is an error, as they are hints: neither one
-// that cannot be read, nor too many.
+// parseOrigins chooses the origins to keep. They are hints, so neither an origin that cannot
+// be read nor too many of them are an error.
 func parseOrigins(raw jsontext.Value, from netip.Addr) ([]string, error) {
 	if isNull(raw) || isEmpty(raw, jsontext.KindBeginObject) { // {} is how JavaScript writes a Set
 		return nil, nil
@@ -146,7 +146,7 @@ func checkMeta(meta map[string]string) error {
 		size += len(k) + len(v)
 	}
 	if size > maxMeta {
-		return invalid("meta", "has %d bytes of keys and values; %d are the most", size, maxMeta)
+		return invalid("meta", "has %d bytes of keys and values; the maximum is %d", size, maxMeta)
 	}
 	return nil
 }

@@ -52,8 +52,8 @@ func TestSpecGivesBackWhatWasWritten(t *testing.T) {
 	}
 }
 
-// What is optional may be left out, null or empty, which are one. JavaScript writes an
-// empty Set as {}, and PHP an empty map as [].
+// Optional members may be left out, null or empty, which mean the same. JavaScript writes an
+// empty Set as {}, and PHP writes an empty map as [].
 func TestSpecOptionalMembers(t *testing.T) {
 	for _, rest := range []string{
 		``, `,"name":null,"origins":null,"meta":null`, `,"name":"","origins":[],"meta":{}`,
@@ -111,7 +111,7 @@ func TestSpecTakesEveryCID(t *testing.T) {
 	}
 }
 
-// A text that the decoders of multibase read as the CID, and that is not it.
+// The decoders of multibase read these texts as the CID, but the texts differ from it.
 func TestSpecRefusesWhatIsPassedOver(t *testing.T) {
 	for text, msg := range map[string]string{
 		cidV1 + "\n":                     "line break",

@@ -4,11 +4,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// createdLayout is RFC 3339 in UTC with exactly the precision that created
-// has, which is all that JavaScript keeps.
+// createdLayout is RFC 3339 in UTC with milliseconds. This is the precision of created, and
+// all that JavaScript keeps.
 const createdLayout = "2006-01-02T15:04:05.000Z"
 
-// maxDelegates is the spec's bound on the delegates of a PinStatus.
+// maxDelegates is the spec's limit of the delegates of a PinStatus.
 const maxDelegates = 20
 
 // Pin is the spec's Pin object, as it is sent.
@@ -31,7 +31,7 @@ type PinStatus struct {
 
 // PinResults is the spec's PinResults object.
 type PinResults struct {
-	Count   int         `json:"count"`   // of all that match, on this page or not
+	Count   int         `json:"count"`   // of all requests that match, also those on other pages
 	Results []PinStatus `json:"results"` // never null
 }
 
@@ -40,15 +40,14 @@ type Failure struct {
 	Error FailureError `json:"error"`
 }
 
-// FailureError says what failed.
+// FailureError says what went wrong.
 type FailureError struct {
 	Reason  string `json:"reason"`            // for machines, such as NOT_FOUND
 	Details string `json:"details,omitempty"` // for people
 }
 
-// NewPinStatus gives the PinStatus that tells of v. The delegates are best
-// first, and those beyond the spec's 20 are dropped. The result shares v's
-// maps and slices.
+// NewPinStatus returns the PinStatus of v. The delegates come best first, and those beyond
+// the spec's 20 are left out. The result shares the maps and slices of v.
 func NewPinStatus(v pin.View, delegates []string) PinStatus {
 	return PinStatus{
 		RequestID: v.ID,
@@ -65,7 +64,7 @@ func NewPinStatus(v pin.View, delegates []string) PinStatus {
 	}
 }
 
-// NewPinResults gives the PinResults that tell of a page.
+// NewPinResults returns the PinResults of a page.
 func NewPinResults(p pin.ViewPage, delegates []string) PinResults {
 	results := make([]PinStatus, len(p.Views))
 	for i, v := range p.Views {

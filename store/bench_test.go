@@ -14,21 +14,13 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 const (
-	benchAccount  = "0a11ce00-0000-4000-8000-000000000001"
 	benchRequests = 100_000
 	benchWriters  = 64 // that add at the same time, and so share commits
 )
-
-// benchClock moves on a millisecond whenever it is looked at, so that no
-// account is too fast.
-type benchClock struct{ ms atomic.Int64 }
-
-func (c *benchClock) now() time.Time {
-	return time.UnixMilli(1_772_366_400_000 + c.ms.Add(1))
-}
 
 // manyRequests fills a store with an account of 100,000 requests: five of
 // eight pinned, to a few hundred DAGs; one each queued, for DAGs of their own,
@@ -36,7 +28,7 @@ func (c *benchClock) now() time.Time {
 func manyRequests(b *testing.B) *Store {
 	b.Helper()
 	start := time.Now()
-	s := openTest(b, b.TempDir(), Config{Now: new(benchClock).now})
+	s := openServed(b, b.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	ctx := b.Context()
 	const dags, hotPinning, hotFailed = 500, 1_000_001, 1_000_002
 	for i := range dags {
@@ -84,15 +76,8 @@ func addBench(ctx context.Context, s *Store, i, d int) error {
 		spec.Name = "nightly"
 	}
 	spec.Meta = map[string]string{"app": "bench", "host": fmt.Sprint(i % 1000)}
-	_, err := s.requestRecords.Add(ctx, benchAccount, spec)
+	_, err := s.requestRecords.Add(ctx, roomtest.Account, spec)
 	return err
-}
-
-func must(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(err)
-	}
 }
 
 // BenchmarkList times one page and its count, for each kind of query. It
@@ -102,7 +87,7 @@ func BenchmarkList(b *testing.B) {
 	s := manyRequests(b)
 	ctx := b.Context()
 	all := pin.Statuses()
-	newest, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: all, Limit: 1})
+	newest, err := s.requestRecords.List(ctx, roomtest.Account, pin.Query{Statuses: all, Limit: 1})
 	must(b, err)
 	last := newest.Requests[0].Created
 	// The n-th of a row of times that are spread over all requests.
@@ -163,7 +148,7 @@ func BenchmarkList(b *testing.B) {
 			for b.Loop() {
 				for n := range queries {
 					start := time.Now()
-					_, err := s.requestRecords.List(ctx, benchAccount, c.q(n))
+					_, err := s.requestRecords.List(ctx, roomtest.Account, c.q(n))
 					times = append(times, time.Since(start))
 					must(b, err)
 				}
@@ -180,7 +165,7 @@ func BenchmarkList(b *testing.B) {
 		const reads = 10_000
 		for b.Loop() {
 			for range reads {
-				_, err := s.requestRecords.Usage(ctx, benchAccount)
+				_, err := s.requestRecords.Usage(ctx, roomtest.Account)
 				must(b, err)
 			}
 		}
@@ -196,7 +181,7 @@ func BenchmarkList(b *testing.B) {
 			for w := range benchWriters {
 				wg.Go(func() {
 					for i := range adds / benchWriters {
-						_, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(10_000_000+n+w*adds+i))
+						_, err := s.requestRecords.Add(ctx, roomtest.Account, pintest.DAGSpec(10_000_000+n+w*adds+i))
 						if err != nil {
 							b.Error(err)
 							return
@@ -213,7 +198,7 @@ func BenchmarkList(b *testing.B) {
 		const gets = 10_000
 		for b.Loop() {
 			for range gets {
-				_, err := s.requestRecords.Get(ctx, benchAccount, newest.Requests[0].ID)
+				_, err := s.requestRecords.Get(ctx, roomtest.Account, newest.Requests[0].ID)
 				must(b, err)
 			}
 		}
@@ -237,7 +222,7 @@ func reportTimes(b *testing.B, times []time.Duration) {
 func pageThrough(b *testing.B, s *Store, statuses []pin.Status) {
 	q := pin.Query{Statuses: statuses, Limit: 10}
 	for n := 0; ; {
-		page, err := s.requestRecords.List(b.Context(), benchAccount, q)
+		page, err := s.requestRecords.List(b.Context(), roomtest.Account, q)
 		must(b, err)
 		n += len(page.Requests)
 		if page.Count == len(page.Requests) {
@@ -252,7 +237,7 @@ func pageThrough(b *testing.B, s *Store, statuses []pin.Status) {
 
 // BenchmarkAdd times 20,000 durable requests by 64 clients of 16 accounts.
 func BenchmarkAdd(b *testing.B) {
-	s := openTest(b, b.TempDir(), Config{Now: new(benchClock).now})
+	s := openServed(b, b.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	const adds = 20_000
 	var total atomic.Int64
 	for b.Loop() {
@@ -279,7 +264,7 @@ func BenchmarkAdd(b *testing.B) {
 func BenchmarkPutClaimed(b *testing.B) {
 	for _, size := range []int{4 << 10, 256 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
-			s := openTest(b, b.TempDir(), Config{})
+			s := openServed(b, b.TempDir(), Config{})
 			const batches = 32 // 256 MiB
 			perBatch := (8 << 20) / size
 			filler := strings.Repeat("x", size-16)
@@ -293,7 +278,7 @@ func BenchmarkPutClaimed(b *testing.B) {
 						batch[i] = blocks.NewBlock(fmt.Appendf(nil, "%016d%s", total, filler))
 					}
 					b.StartTimer()
-					must(b, putTo(s, b.Context(), 1, batch))
+					must(b, roomtest.PutTo(s, b.Context(), 1, batch))
 				}
 			}
 			b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "blocks/s")
@@ -304,7 +289,7 @@ func BenchmarkPutClaimed(b *testing.B) {
 
 // BenchmarkComplete times a DAG of 10,000 requests becoming pinned.
 func BenchmarkComplete(b *testing.B) {
-	s := openTest(b, b.TempDir(), Config{Now: new(benchClock).now})
+	s := openServed(b, b.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	ctx := b.Context()
 	n := 0
 	for b.Loop() {
@@ -315,7 +300,7 @@ func BenchmarkComplete(b *testing.B) {
 		for range 50 {
 			wg.Go(func() {
 				for range 10_000 / 50 {
-					if _, err := s.requestRecords.Add(ctx, benchAccount, spec); err != nil {
+					if _, err := s.requestRecords.Add(ctx, roomtest.Account, spec); err != nil {
 						b.Error(err)
 						return
 					}

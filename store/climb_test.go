@@ -5,10 +5,12 @@ import (
 	"slices"
 	"testing"
 
+	blocks "github.com/ipfs/go-block-format"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // looks is how often the database was read so far: single keys, and scans.
@@ -28,12 +30,16 @@ func looks(t *testing.T) int64 {
 // A chain that is damaged throughout costs a check, and what makes it be fetched again, a
 // number of reads that grows as it does, and all that it hurts is named.
 func TestDamagedThroughout(t *testing.T) {
+	// over is a DAG that shares all of some blocks.
+	over := func(name string, of []blocks.Block) []blocks.Block {
+		return append(slices.Clone(of), dagtest.PB(name, dagtest.Last(of)))
+	}
 	costs := func(n int) (verifying, taking float64) {
 		s := openTest(t, t.TempDir(), Config{})
-		all := chainOf("damaged", n, nil)
-		one := pinDAG(t, s, all)
+		all := roomtest.ChainOf("damaged", n, nil)
+		one := roomtest.PinDAG(t, s, all)
 		// Another comes in from above and has it all, and one has the lower half.
-		two, three := pinDAG(t, s, over("all", all...)), pinDAG(t, s, over("half", all[:n/2]...))
+		two, three := roomtest.PinDAG(t, s, over("all", all)), roomtest.PinDAG(t, s, over("half", all[:n/2]))
 		var hashes []multihash.Multihash
 		for _, b := range all {
 			overwrite(t, s, b, append([]byte("x"), b.RawData()...))
@@ -46,9 +52,9 @@ func TestDamagedThroughout(t *testing.T) {
 			t.Errorf("of %d blocks %d are found", n, r.Corrupt)
 		}
 		for i, b := range all {
-			want := []pin.DAG{one.request.DAG(), two.request.DAG()}
+			want := []pin.DAG{one.Request.DAG(), two.Request.DAG()}
 			if i < n/2 {
-				want = append(want, three.request.DAG())
+				want = append(want, three.Request.DAG())
 			}
 			var got []pin.DAG
 			for _, hurt := range found[string(b.Cid().Hash())].DAGs {
@@ -80,12 +86,12 @@ func TestDamagedThroughout(t *testing.T) {
 func TestNotWholeOfMany(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	leaves := dagtest.Leaves(300, 100)
-	p := pinDAG(t, s, dagtest.Tree(leaves, 10))
+	p := roomtest.PinDAG(t, s, dagtest.Tree(leaves, 10))
 	// Two ways of two nodes, the root in which they meet, and the attempt.
 	for i, want := range []int{6, 0} {
 		dags, marks, err := s.NotWhole(t.Context(), []multihash.Multihash{leaves[0].Cid().Hash(), leaves[1].Cid().Hash(), leaves[299].Cid().Hash()})
 		must(t, err)
-		if len(dags) != 1 || dags[0] != p.request.DAG() || marks != want {
+		if len(dags) != 1 || dags[0] != p.Request.DAG() || marks != want {
 			t.Errorf("call %d: %d marks are taken back, want %d, of %v", i, marks, want, dags)
 		}
 	}

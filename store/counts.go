@@ -11,48 +11,47 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// What a monitor asks for every few seconds must cost little, however large the
-// store is. What is on the disk, and what of it is alive, is therefore counted
-// in the background, now and then; the rest is read when it is asked for.
+// A monitor asks every few seconds, so its answers must be cheap, however large the store is. What is
+// on disk, and how much of it is alive, is therefore counted now and then, in the background. The
+// rest is read when the monitor asks.
 
 const (
-	// countMost is which part of the time is spent counting: one in so many.
-	countMost = 20
-	// countYield is how long counting pauses after each piece of reading, as a
-	// multiple of what that took: a fifth of one core at most.
+	// countShare: at most one part in countShare of the time is spent counting.
+	countShare = 20
+	// countYield is how long counting pauses after each piece of reading, as a multiple of
+	// what the piece took. So counting takes up to a fifth of a core.
 	countYield = 4
 )
 
 // Counts is what was counted of a store.
 type Counts struct {
-	Live Amount    // the blocks that some DAG refers to, each counted once
+	Live Amount    // the blocks that some DAG needs, each counted once
 	Dead Amount    // the blocks that the next reclaim deletes
 	Disk uint64    // bytes that the database takes on disk
-	At   time.Time // when that was; zero before the first time
+	At   time.Time // when they were counted; zero before the first time
 }
 
 // ReclaimCounts is what the reclaims since the start did.
 type ReclaimCounts struct {
-	Runs    uint64 // that came to their end
-	Failed  uint64 // that met an error, an end of the store or of the caller not counted
-	Blocks  uint64 // that were deleted
+	Runs    uint64 // how many finished
+	Failed  uint64 // how many failed; those that the store or the caller ended do not count
+	Blocks  uint64 // how many blocks were deleted
 	Bytes   uint64 // of those blocks
-	Freed   uint64 // by how many bytes the disk's use shrank
+	Freed   uint64 // by how many bytes the use of the disk shrank
 	Elapsed time.Duration
-	Last    time.Time // when the last one ended that came to its end; zero if none did
+	Last    time.Time // when the last one finished; zero if none did
 }
 
-// tally is what a store remembers of its own doings.
+// tally is what a store remembers of its counting and its reclaims.
 type tally struct {
 	mu       sync.Mutex
 	counted  Counts
 	reclaims ReclaimCounts
 }
 
-// Count counts what the store has every so often, at once for the first time,
-// until ctx ends; [Store.Counted] tells. It takes its time, and in a store where
-// that is long it counts seldom. It then returns nil; an error of counting is
-// logged, and the next time tries again.
+// Count counts what the store has, at once and then every so often, until ctx ends; then it returns
+// nil. [Store.Counted] gives the result. Counting is slow on purpose, and in a large store it is
+// seldom. An error of counting is logged, and the next time tries again.
 func (s *Store) Count(ctx context.Context, every time.Duration) error {
 	for {
 		began := time.Now()
@@ -67,7 +66,7 @@ func (s *Store) Count(ctx context.Context, every time.Duration) error {
 			s.tally.counted = c
 			s.tally.mu.Unlock()
 		}
-		if kv.Sleep(ctx, max(every, countMost*time.Since(began))) != nil {
+		if kv.Sleep(ctx, max(every, countShare*time.Since(began))) != nil {
 			return nil
 		}
 	}
@@ -84,7 +83,7 @@ func (s *Store) count(ctx context.Context) (Counts, error) {
 	return Counts{Live: st.Live, Dead: st.Dead, Disk: disk, At: s.cfg.Now()}, err
 }
 
-// stroll is walk with a pause after each piece.
+// stroll is [kv.DB.Walk] with a pause after each piece.
 func (s *Store) stroll(ctx context.Context, sp kv.Span, fn func(key, value []byte) error) error {
 	for {
 		began := time.Now()
@@ -99,26 +98,26 @@ func (s *Store) stroll(ctx context.Context, sp kv.Span, fn func(key, value []byt
 	}
 }
 
-// Counted gives what was counted last.
+// Counted gives the last count.
 func (s *Store) Counted() Counts {
 	s.tally.mu.Lock()
 	defer s.tally.mu.Unlock()
 	return s.tally.counted
 }
 
-// Reclaims says what the reclaims since the start did.
+// Reclaims gives what the reclaims since the start did.
 func (s *Store) Reclaims() ReclaimCounts {
 	s.tally.mu.Lock()
 	defer s.tally.mu.Unlock()
 	return s.tally.reclaims
 }
 
-// reclaimed takes note of a reclaim that ended.
+// reclaimed records how a reclaim ended. ended reports that its context had ended.
 func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 	s.tally.mu.Lock()
 	defer s.tally.mu.Unlock()
 	t := &s.tally.reclaims
-	t.Blocks += r.Blocks // those of an interrupted one are deleted too
+	t.Blocks += r.Blocks // an interrupted one deleted some, too
 	t.Bytes += r.Bytes
 	t.Elapsed += r.Elapsed
 	switch {
@@ -134,7 +133,7 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 // Free gives the bytes that are free on the file system of the database.
 func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
 
-// Room is that of [pin.Engine]. It also fails with an ErrDamaged once Sound does.
+// Room implements [pin.Engine]. It also fails with an ErrDamaged once Sound does.
 func (s *Store) Room(ctx context.Context, bytes uint64) error {
 	if err := s.kv.Enter(ctx); err != nil {
 		return err
@@ -155,7 +154,7 @@ type FoundDamage struct {
 
 // FoundDamage counts that. It reads nothing.
 func (s *Store) FoundDamage() FoundDamage {
-	return FoundDamage{Blocks: int(s.held.Unreadable.N.Load()), Records: s.kv.UnreadableRecords()}
+	return FoundDamage{Blocks: s.held.UnreadableBlocks(), Records: s.kv.UnreadableRecords()}
 }
 
 // Level is what one level of the tree of keys has on disk.
@@ -164,8 +163,7 @@ type Level struct {
 	Bytes  int64
 }
 
-// Levels gives the levels of the tree of keys, the top one first. None, once
-// the store is closed.
+// Levels gives the levels of the tree of keys, the top one first; none once the store is closed.
 func (s *Store) Levels() []Level {
 	if s.kv.Enter(context.Background()) != nil {
 		return nil

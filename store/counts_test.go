@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // patience is how long a test waits for what should happen at once.
@@ -31,7 +32,7 @@ func eventuallyCounted(t *testing.T, s *Store, what string, ok func(Counts) bool
 // What is counted in the background is what Stats counts, in more pieces than
 // one too.
 func TestCount(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	s := openTest(t, t.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	if c := s.Counted(); c != (Counts{}) {
 		t.Errorf("before the first time it is %+v", c)
 	}
@@ -46,19 +47,19 @@ func TestCount(t *testing.T) {
 	}()
 	eventuallyCounted(t, s, "empty", func(c Counts) bool { return !c.At.IsZero() && c.Live == Amount{} && c.Disk > 0 })
 
-	p := beginPin(t, s, 1)
-	p.put(t, s, someBlocks(41, 5, 1000))
+	p := roomtest.BeginPin(t, s, 1)
+	p.Put(t, s, roomtest.SomeBlocks(41, 5, 1000))
 	links := make([]graph.Link, kv.WalkPage+1000)
 	for i := range links {
 		h, err := multihash.Sum([]byte{byte(i), byte(i >> 8), byte(i >> 16)}, multihash.SHA2_256, -1)
 		must(t, err)
-		links[i] = graph.Link{Holder: graph.HolderOf(p.attempt), Ref: graph.Ref{Hash: h, Size: 2}, Codec: cid.Raw}
+		links[i] = graph.Link{Holder: graph.HolderOf(p.Attempt), Ref: graph.Ref{Hash: h, Size: 2}, Codec: cid.Raw}
 	}
 	must(t, s.held.Write(ctx, graph.Batch{Links: links}))
 	want := Amount{Blocks: 5 + uint64(len(links)), Bytes: 5000 + 2*uint64(len(links))}
 	eventuallyCounted(t, s, "pinning", func(c Counts) bool { return c.Live == want && c.Dead == Amount{} })
 
-	p.remove(t, s)
+	p.Remove(t, s)
 	eventuallyCounted(t, s, "removed", func(c Counts) bool { return c.Live == Amount{} && c.Dead == Amount{5, 5000} })
 	st, err := s.Stats(ctx)
 	if err != nil || st.Live != s.Counted().Live || st.Dead != s.Counted().Dead {
@@ -77,9 +78,9 @@ func TestCount(t *testing.T) {
 func TestReclaimsAreCounted(t *testing.T) {
 	free := uint64(1 << 40)
 	s := openTest(t, t.TempDir(), Config{FreeSpace: func(string) (uint64, error) { return free, nil }})
-	p := beginPin(t, s, 1)
-	p.put(t, s, someBlocks(43, 5, 1000))
-	p.remove(t, s)
+	p := roomtest.BeginPin(t, s, 1)
+	p.Put(t, s, roomtest.SomeBlocks(43, 5, 1000))
+	p.Remove(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Reclaim(ctx, nil); !errors.Is(err, context.Canceled) {
@@ -111,8 +112,8 @@ func TestReclaimsAreCounted(t *testing.T) {
 }
 
 func TestQueue(t *testing.T) {
-	clock := new(benchClock)
-	s := openTest(t, t.TempDir(), Config{Now: clock.now})
+	clock := new(roomtest.Clock)
+	s := openTest(t, t.TempDir(), Config{Now: clock.Now})
 	ctx := t.Context()
 	const other = "0a11ce00-0000-4000-8000-000000000002"
 	expect := func(what string, queued, pinning uint64, oldest time.Time) {
@@ -124,7 +125,7 @@ func TestQueue(t *testing.T) {
 	}
 	expect("empty", 0, 0, time.Time{})
 	var made []pin.Request
-	for i, account := range []string{other, benchAccount, benchAccount, other} {
+	for i, account := range []string{other, roomtest.Account, roomtest.Account, other} {
 		r, err := s.requestRecords.Add(ctx, account, pintest.DAGSpec(i))
 		must(t, err)
 		made = append(made, r)
@@ -133,7 +134,7 @@ func TestQueue(t *testing.T) {
 	_, _, err := s.requestRecords.Begin(ctx, made[0].DAG())
 	must(t, err)
 	expect("one begun", 3, 1, made[1].Created)
-	_, _, err = s.requestRecords.Remove(ctx, benchAccount, made[1].ID)
+	_, _, err = s.requestRecords.Remove(ctx, roomtest.Account, made[1].ID)
 	must(t, err)
 	expect("one removed", 2, 1, made[2].Created)
 	for _, r := range made[2:] {

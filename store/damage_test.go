@@ -3,14 +3,12 @@ package store
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
@@ -36,7 +34,7 @@ func TestDamagedDatabase(t *testing.T) {
 			defer lock.Close()
 			s, err := Open(t.Context(), lock, Config{})
 			must(t, err)
-			_, err = s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+			_, err = s.requestRecords.Add(t.Context(), roomtest.Account, pintest.DAGSpec(1))
 			must(t, err)
 			must(t, s.Close())
 			path := filepath.Join(dir, dbName, damage.file)
@@ -62,7 +60,7 @@ func TestDamagedDatabase(t *testing.T) {
 			must(t, os.WriteFile(path, whole, 0o600))
 			s, err = Open(t.Context(), lock, Config{})
 			must(t, err)
-			u, err := s.requestRecords.Usage(t.Context(), benchAccount)
+			u, err := s.requestRecords.Usage(t.Context(), roomtest.Account)
 			must(t, err)
 			if u.Pins != 1 {
 				t.Errorf("%d pins, want 1", u.Pins)
@@ -84,16 +82,4 @@ func files(t *testing.T, dir string) map[string]int64 {
 		found[e.Name()] = info.Size()
 	}
 	return found
-}
-
-// What the system refuses is not the files' fault.
-func TestOpenErrorsOfTheSystem(t *testing.T) {
-	for _, err := range []error{
-		&fs.PathError{Op: "open", Path: "MANIFEST", Err: syscall.EACCES},
-		fmt.Errorf("Opening file: %q err: %v", "000001.sst", syscall.EMFILE),
-	} {
-		if got := space.OpenError(err); got != err {
-			t.Errorf("%v becomes %v", err, got)
-		}
-	}
 }

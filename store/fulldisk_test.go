@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
-	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
@@ -19,17 +21,17 @@ import (
 func TestFullDiskHeals(t *testing.T) {
 	dir := t.TempDir()
 	const disk = 420 << 20
-	s := openTest(t, dir, Config{
+	s := openServed(t, dir, Config{
 		MinFreeSpace: 300 << 20,
 		FreeSpace: func(dir string) (uint64, error) {
 			used, err := space.DiskUse(dir)
 			return disk - min(used, disk), err
 		},
 	})
-	fill := func(p *pinned, seed uint64) (stored int) {
+	fill := func(p *roomtest.Pinned, seed uint64) (stored int) {
 		t.Helper()
 		for i := range uint64(100) {
-			err := putTo(s, t.Context(), p.attempt, someBlocks(seed+i, 16, 256<<10))
+			err := roomtest.PutTo(s, t.Context(), p.Attempt, roomtest.SomeBlocks(seed+i, 16, 256<<10))
 			if errors.Is(err, pin.ErrDiskFull) {
 				return stored
 			}
@@ -39,15 +41,15 @@ func TestFullDiskHeals(t *testing.T) {
 		t.Fatal("the disk does not get full")
 		return 0
 	}
-	p := beginPin(t, s, 1)
+	p := roomtest.BeginPin(t, s, 1)
 	first := fill(p, 1000)
-	p.remove(t, s)
+	p.Remove(t, s)
 	r, err := s.Reclaim(t.Context(), nil)
 	must(t, err)
 	if r.Freed() < uint64(first)*8/10 {
 		t.Errorf("%d MiB were stored, %d MiB came back", first>>20, r.Freed()>>20)
 	}
-	if second := fill(beginPin(t, s, 2), 2000); second < first*8/10 {
+	if second := fill(roomtest.BeginPin(t, s, 2), 2000); second < first*8/10 {
 		t.Errorf("%d MiB were stored at first, %d MiB later", first>>20, second>>20)
 	}
 }
@@ -63,23 +65,23 @@ func TestOpenAfterAReclaimOnAFullDisk(t *testing.T) {
 	defer func() { must(t, lock.Close()) }()
 	s, err := Open(t.Context(), lock, cfg)
 	must(t, err)
-	b := someBlocks(70, 1, 3000)[0]
+	b := roomtest.SomeBlocks(70, 1, 3000)[0]
 	must(t, s.held.Blockstore().Put(t.Context(), b))
-	free = DefaultReserve / 2
-	if reclaimAll(t, s); has(t, s, b) {
+	free = space.DefaultReserve / 2
+	if reclaimAll(t, s); roomtest.Has(t, s, b) {
 		t.Error("nothing was deleted")
 	}
 	must(t, s.Close())
-	free = DefaultReserve / 4
+	free = space.DefaultReserve / 4
 	s, err = Open(t.Context(), lock, cfg)
 	must(t, err)
-	must(t, s.set(holding.LooseKey(b.Cid().Hash()), holding.EncodeSize(3000)))
-	must(t, s.set(holding.BlockKey(b.Cid().Hash()), b.RawData()))
-	if _, err := s.Reclaim(t.Context(), nil); has(t, s, b) || err != nil && !errors.Is(err, pin.ErrDiskFull) {
+	roomtest.Set(t, s.db, roomtest.LooseKey(b.Cid().Hash()), roomtest.SizeValue(3000))
+	roomtest.Set(t, s.db, roomtest.BlockKey(b.Cid().Hash()), b.RawData())
+	if _, err := s.Reclaim(t.Context(), nil); roomtest.Has(t, s, b) || err != nil && !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("nothing is deleted: %v", err)
 	}
 	must(t, s.Close())
-	free = DefaultReserve/4 - 1
+	free = space.DefaultReserve/4 - 1
 	if _, err := Open(t.Context(), lock, cfg); !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("with less than a reclaim leaves: %v", err)
 	}
@@ -95,7 +97,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	must(t, err)
 	s, err := Open(t.Context(), lock, cfg)
 	must(t, err)
-	b := someBlocks(71, 1, 3000)[0]
+	b := roomtest.SomeBlocks(71, 1, 3000)[0]
 	must(t, s.held.Blockstore().Put(t.Context(), b))
 	free = 0
 	if err := s.Close(); err != nil { // nothing is lost
@@ -109,7 +111,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	must(t, lock.Close())
 	free = 1 << 40
 	s = openTest(t, copied, cfg)
-	if !has(t, s, b) {
+	if !roomtest.Has(t, s, b) {
 		t.Error("a block is lost")
 	}
 }
@@ -118,19 +120,19 @@ func TestCloseOnAFullDisk(t *testing.T) {
 // what is known to be dead, and makes room by that.
 func TestInterruptedReclaimOnAFullDisk(t *testing.T) {
 	disk := uint64(1 << 40)
-	s := openTest(t, t.TempDir(), Config{FreeSpace: func(dir string) (uint64, error) {
+	s := openServed(t, t.TempDir(), Config{FreeSpace: func(dir string) (uint64, error) {
 		used, err := space.DiskUse(dir)
 		return disk - min(used, disk), err
 	}})
-	gone, kept := beginPin(t, s, 1), beginPin(t, s, 2)
+	gone, kept := roomtest.BeginPin(t, s, 1), roomtest.BeginPin(t, s, 2)
 	for i := range uint64(48) {
-		gone.put(t, s, someBlocks(2*i, 15, 256<<10))
-		kept.put(t, s, someBlocks(2*i+1, 1, 256<<10))
+		gone.Put(t, s, roomtest.SomeBlocks(2*i, 15, 256<<10))
+		kept.Put(t, s, roomtest.SomeBlocks(2*i+1, 1, 256<<10))
 	}
-	gone.remove(t, s)
+	gone.Remove(t, s)
 	ctx, kill := context.WithCancel(t.Context())
 	_, err := s.Reclaim(ctx, func(p ReclaimProgress) {
-		if p.Stage == ReclaimCollect {
+		if p.Stage == stageCollect {
 			kill()
 		}
 	})
@@ -139,10 +141,33 @@ func TestInterruptedReclaimOnAFullDisk(t *testing.T) {
 	}
 	used, err := space.DiskUse(s.dbDir)
 	must(t, err)
-	disk = used + DefaultReserve*3/8
+	disk = used + space.DefaultReserve*3/8
 	r, err := s.Reclaim(t.Context(), nil)
 	must(t, err)
-	if r.Freed() < uint64(gone.bytes)*8/10 || r.Left > 0 {
-		t.Errorf("%d MiB of %d came back, %d bytes are left", r.Freed()>>20, gone.bytes>>20, r.Left)
+	if r.Freed() < uint64(gone.Bytes)*8/10 || r.Left > 0 {
+		t.Errorf("%d MiB of %d came back, %d bytes are left", r.Freed()>>20, gone.Bytes>>20, r.Left)
+	}
+}
+
+// A file system that does not say what is free is one that cannot be written, for whoever
+// asks, and nothing is changed.
+func TestFreeSpaceIsNotTold(t *testing.T) {
+	var fails error
+	s := openTest(t, t.TempDir(), Config{FreeSpace: func(string) (uint64, error) { return 1 << 40, fails }})
+	r, err := s.Add(t.Context(), roomtest.Account, pintest.DAGSpec(1))
+	must(t, err)
+	fails = syscall.EIO
+	_, add := s.Add(t.Context(), roomtest.Account, pintest.DAGSpec(2))
+	_, _, remove := s.Remove(t.Context(), roomtest.Account, r.ID)
+	for name, err := range map[string]error{
+		"a pin": add, "a removal": remove, "what room there is": s.Room(t.Context(), 0), "whether writes work": s.Writable(t.Context()),
+	} {
+		if !errors.Is(err, pin.ErrUnwritable) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	fails = nil
+	if page, err := s.List(t.Context(), roomtest.Account, pin.Query{Statuses: pin.Statuses(), Limit: 10}); err != nil || len(page.Requests) != 1 {
+		t.Errorf("there are %v, %v", page.Requests, err)
 	}
 }

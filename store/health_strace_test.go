@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 const (
@@ -89,7 +90,7 @@ func TestDiskThatFails(t *testing.T) {
 	}
 
 	s := openTest(t, copied, Config{})
-	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 10})
+	page, err := s.requestRecords.List(t.Context(), roomtest.Account, pin.Query{Statuses: pin.Statuses(), Limit: 10})
 	must(t, err)
 	var ids []string
 	for _, r := range page.Requests {
@@ -115,28 +116,29 @@ func failWhile(t *testing.T, dir string) {
 	must(t, err)
 	s.kv.MendEvery = 10 * time.Millisecond
 	ctx := t.Context()
-	first, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	first, err := s.requestRecords.Add(ctx, roomtest.Account, pintest.DAGSpec(1))
 	must(t, err)
-	account := testAccount(t, s, "ann@example.com")
+	account := auth.Account{ID: uuid.NewString(), Email: "ann@example.com", Created: time.Unix(1e9, 0).UTC()}
+	must(t, s.CreateAccount(ctx, account))
 	must(t, s.kv.Writable(ctx))
 	step("well")
 
-	now, old, released, err := s.requestRecords.Replace(ctx, benchAccount, first.ID, pintest.DAGSpec(2))
+	now, old, released, err := s.requestRecords.Replace(ctx, roomtest.Account, first.ID, pintest.DAGSpec(2))
 	if !errors.Is(err, pin.ErrInDoubt) || now.ID == "" || old.ID != first.ID || len(released) != 0 {
 		t.Errorf("a replacement gives %v for %v, %v: %v", now.ID, old.ID, released, err)
 	}
-	if _, err := s.requestRecords.Get(ctx, benchAccount, now.ID); err != nil {
+	if _, err := s.requestRecords.Get(ctx, roomtest.Account, now.ID); err != nil {
 		t.Errorf("what is in doubt is not read: %v", err)
 	}
-	if _, err := s.requestRecords.Get(ctx, benchAccount, first.ID); !errors.Is(err, pin.ErrNotFound) {
+	if _, err := s.requestRecords.Get(ctx, roomtest.Account, first.ID); !errors.Is(err, pin.ErrNotFound) {
 		t.Errorf("what it replaced is read: %v", err)
 	}
 	for range 100 {
-		if _, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(3)); !errors.Is(err, pin.ErrUnwritable) || strings.Contains(err.Error(), pin.ErrInDoubt.Error()) {
+		if _, err := s.requestRecords.Add(ctx, roomtest.Account, pintest.DAGSpec(3)); !errors.Is(err, pin.ErrUnwritable) || strings.Contains(err.Error(), pin.ErrInDoubt.Error()) {
 			t.Errorf("another request: %v", err)
 		}
 	}
-	if _, _, err := s.requestRecords.Remove(ctx, benchAccount, now.ID); !errors.Is(err, pin.ErrUnwritable) {
+	if _, _, err := s.requestRecords.Remove(ctx, roomtest.Account, now.ID); !errors.Is(err, pin.ErrUnwritable) {
 		t.Errorf("a removal: %v", err)
 	}
 	if err := s.held.Write(ctx, graph.Batch{Whole: []graph.Holder{1}}); !errors.Is(err, pin.ErrUnwritable) {
@@ -149,7 +151,7 @@ func failWhile(t *testing.T, dir string) {
 	if err := s.kv.Writable(ctx); !errors.Is(err, pin.ErrUnwritable) {
 		t.Errorf("it is writable: %v", err)
 	}
-	if page, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 10}); err != nil || len(page.Requests) != 1 {
+	if page, err := s.requestRecords.List(ctx, roomtest.Account, pin.Query{Statuses: pin.Statuses(), Limit: 10}); err != nil || len(page.Requests) != 1 {
 		t.Errorf("what failed is there: %v, %v", page, err)
 	}
 	step("failed")
@@ -159,7 +161,7 @@ func failWhile(t *testing.T, dir string) {
 			t.Fatalf("it was not mended: %v", s.kv.Writable(ctx))
 		}
 	}
-	last, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(4))
+	last, err := s.requestRecords.Add(ctx, roomtest.Account, pintest.DAGSpec(4))
 	must(t, err)
 	step("mended " + last.ID + " " + now.ID)
 	for text, want := range map[string]int{"level=ERROR": 1, "takes writes again": 1} {

@@ -1,12 +1,15 @@
 package store
 
 import (
+	"context"
 	"flag"
-	"testing"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
+
+var must = roomtest.Must
 
 var (
 	modelSeed = flag.Uint64("model-seed", 0, "`number` to repeat the choices of the model test with; 0 is a new one")
@@ -21,15 +24,14 @@ func seedOf(asked uint64) uint64 {
 	return uint64(time.Now().UnixNano())
 }
 
-// testKey is a key that no record has.
-func testKey(s string) []byte { return append([]byte{0x7f}, s...) }
+// unclosed is how a store says that Badger does not end.
+const unclosed = "it does not end"
 
-func read(t *testing.T, s *Store, key []byte) (value string, found bool) {
-	t.Helper()
-	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
-		b, ok, err := r.Get(key)
-		value, found = string(b), ok
-		return err
-	}))
-	return value, found
+// compact does to the files what a reclaim does.
+func compact(ctx context.Context, s *Store) error {
+	return s.space.GiveBack(ctx, space.GiveBackWork{
+		Compacting: func() {},
+		Collecting: func(uint64) {},
+		Pause:      func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+	})
 }

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// firstLayout is the oldest layout that this program can bring up to its own.
-	// Those before it were never released.
+	// firstLayout is the oldest layout that this version can bring to its own. Earlier ones
+	// were never released.
 	firstLayout = 4
 	// layoutVersion is the layout of records that this program reads and writes.
 	layoutVersion = 5
 )
 
-// A migration brings records from one layout to the next. It may commit as often as it
-// needs, and changes records by [Store.step] alone, so that all of it can be taken back.
+// A migration brings records from one layout to the next. It may commit as often as it needs. It
+// changes records through [Store.step] only, so that all of it can be undone.
 type migration func(ctx context.Context, s *Store) error
 
 // migrations has the step from layout firstLayout+i to the next one at i. A test makes one
@@ -28,11 +28,11 @@ func migrations() []migration {
 	}
 }
 
-// migrate runs the steps that a directory needs. What they change is kept as it was until
-// all of them are done: if one fails, everything is put back, and the program that wrote
-// the records can go on with them. While they run, and if they are cut off, the layout
-// that is among the records is the new one, by which that program refuses them; the next
-// start puts everything back, and begins again. The marker of the directory comes last.
+// migrate runs the steps that a directory needs. It keeps the old values of what they change until all
+// of them are done. If one fails, everything is put back, and the version that wrote the records can
+// go on with them. While the steps run, and if they are cut off, the layout in the records is the new
+// one, so the old version refuses them. The next start of this version puts everything back, and
+// begins again. The directory's marker is written last.
 func (s *Store) migrate(ctx context.Context, dir string, steps []migration) error {
 	target := firstLayout + len(steps)
 	if err := s.takeBackCutOff(ctx); err != nil {
@@ -43,27 +43,27 @@ func (s *Store) migrate(ctx context.Context, dir string, steps []migration) erro
 		return fmt.Errorf("read layout: %w", err)
 	}
 	if have > target {
-		return fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, ErrNewerLayout, have, target)
+		return fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, errNewerLayout, have, target)
 	}
 	if have == 0 { // nothing was ever written
 		return s.setLayout(ctx, target)
 	}
 	if have < firstLayout {
-		return fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, ErrOlderLayout, have, firstLayout)
+		return fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, errOlderLayout, have, firstLayout)
 	}
 	if have < target {
 		if err := s.upgrade(ctx, have, target, steps); err != nil {
 			return err
 		}
 	}
-	// It may have been upgraded by a run that did not come to the marker.
+	// An earlier run may have upgraded it and ended before it wrote the marker.
 	if marked, err := readMarker(dir); err == nil && marked < target {
 		return writeMarker(dir, target)
 	}
 	return nil
 }
 
-// layout is what the records have; zero in a new database.
+// layout gives the layout in the records; zero in a new database.
 func (s *Store) layout(ctx context.Context) (layout int, err error) {
 	err = s.kv.View(ctx, func(r *kv.Reader) error {
 		b, found, err := r.Get(kv.MetaKey(kv.MetaLayout))

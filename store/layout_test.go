@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
@@ -78,15 +79,15 @@ func TestForeignDirectories(t *testing.T) {
 			for _, f := range files {
 				writeFile(t, "x", dir, f)
 			}
-			refused(t, dir, ErrForeign)
+			refused(t, dir, errForeign)
 		})
 	}
 	t.Run("a marker that is not ours", func(t *testing.T) {
 		dir := t.TempDir()
 		writeFile(t, "layout 1\n", dir, markerName)
-		refused(t, dir, ErrForeign)
+		refused(t, dir, errForeign)
 		writeFile(t, markerText+"one\n", dir, markerName)
-		refused(t, dir, ErrForeign)
+		refused(t, dir, errForeign)
 	})
 }
 
@@ -95,7 +96,7 @@ func TestForeignDirectories(t *testing.T) {
 func TestDamagedMarker(t *testing.T) {
 	dir := t.TempDir()
 	s, lock := openSmall(t, dir)
-	r, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+	r, err := s.Add(t.Context(), roomtest.Account, pintest.DAGSpec(1))
 	must(t, err)
 	must(t, s.Close())
 	must(t, lock.Close())
@@ -112,7 +113,7 @@ func TestDamagedMarker(t *testing.T) {
 		damage()
 		_, err := Lock(dir)
 		hinted, ok := errors.AsType[*hint.Error](err)
-		if !errors.Is(err, ErrForeign) || !ok {
+		if !errors.Is(err, errForeign) || !ok {
 			t.Fatalf("%s: %v", name, err)
 		}
 		_, command, found := strings.Cut(hinted.Hint, "write it again: ")
@@ -127,7 +128,7 @@ func TestDamagedMarker(t *testing.T) {
 		}
 	}
 	s, lock = openSmall(t, dir)
-	if _, err := s.Get(t.Context(), benchAccount, r.ID); err != nil {
+	if _, err := s.Get(t.Context(), roomtest.Account, r.ID); err != nil {
 		t.Error(err)
 	}
 	must(t, s.Close())
@@ -148,7 +149,7 @@ func TestDirectoriesAsGoodAsEmpty(t *testing.T) {
 }
 
 func TestOtherLayouts(t *testing.T) {
-	for layout, want := range map[int]error{layoutVersion + 1: ErrNewerLayout, firstLayout - 1: ErrOlderLayout} {
+	for layout, want := range map[int]error{layoutVersion + 1: errNewerLayout, firstLayout - 1: errOlderLayout} {
 		dir := t.TempDir()
 		lock, err := Lock(dir)
 		must(t, err)
@@ -167,8 +168,8 @@ func TestOlderRecords(t *testing.T) {
 	must(t, err)
 	must(t, s.setLayout(t.Context(), firstLayout-1))
 	must(t, s.Close())
-	if _, err := Open(t.Context(), lock, Config{}); !errors.Is(err, ErrOlderLayout) {
-		t.Errorf("error %v, want %v", err, ErrOlderLayout)
+	if _, err := Open(t.Context(), lock, Config{}); !errors.Is(err, errOlderLayout) {
+		t.Errorf("error %v, want %v", err, errOlderLayout)
 	}
 	must(t, lock.Close())
 }
@@ -221,7 +222,7 @@ const lockChild = "HOLDFAST_TEST_LOCK_CHILD"
 func TestLocked(t *testing.T) {
 	if dir := os.Getenv(lockChild); dir != "" { // the second process
 		_, err := Lock(dir)
-		var locked *LockedError
+		var locked *lockedError
 		if !errors.As(err, &locked) || !errors.Is(err, ErrLocked) || locked.PID != os.Getppid() {
 			t.Errorf("error %v, the lock's holder is %d", err, os.Getppid())
 		}
@@ -258,13 +259,13 @@ func TestMigration(t *testing.T) {
 	must(t, err)
 	s, err := openWithSteps()
 	must(t, err)
-	kept, err := s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+	kept, err := s.requestRecords.Add(t.Context(), roomtest.Account, pintest.DAGSpec(1))
 	must(t, err)
 	must(t, s.Close())
 
 	// A step that changes one record, deletes another and makes two.
-	a, _ := kv.AccountOf(benchAccount)
-	changed, gone := requests.AccountKey(a), requests.RowKey(a, 0)
+	a, _ := kv.AccountOf(roomtest.Account)
+	changed, gone := append([]byte{requests.KAccount}, a[:]...), roomtest.RowKey(a, 0)
 	var during func(*Store) error // what happens in the middle
 	runs := 0
 	step := func(ctx context.Context, s *Store) error {
@@ -278,7 +279,7 @@ func TestMigration(t *testing.T) {
 			err := s.step(ctx, func(t *kv.Tx) error {
 				t.Set(changed, []byte(half))
 				t.Delete(gone)
-				t.Set(testKey(half), []byte("done"))
+				t.Set(noRecord(half), []byte("done"))
 				return nil
 			})
 			if err != nil {
@@ -299,15 +300,15 @@ func TestMigration(t *testing.T) {
 	must(t, err)
 	s, err = openWithSteps()
 	must(t, err)
-	checkInvariants(t, s)
-	for _, key := range [][]byte{testKey("first half"), keptKey(changed), keptKey(gone), keptKey(testKey("first half"))} {
-		if value, found := read(t, s, key); found {
+	roomtest.CheckInvariants(t, s.kv)
+	for _, key := range [][]byte{noRecord("first half"), keptKey(changed), keptKey(gone), keptKey(noRecord("first half"))} {
+		if value, found := roomtest.Read(t, s.kv, key); found {
 			t.Errorf("key %x is left, with %x", key, value)
 		}
 	}
-	more, err := s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(2))
+	more, err := s.requestRecords.Add(t.Context(), roomtest.Account, pintest.DAGSpec(2))
 	must(t, err)
-	_, _, err = s.requestRecords.Remove(t.Context(), benchAccount, more.ID)
+	_, _, err = s.requestRecords.Remove(t.Context(), roomtest.Account, more.ID)
 	must(t, err)
 	must(t, s.Close())
 
@@ -334,11 +335,11 @@ func TestMigration(t *testing.T) {
 	must(t, lock.Close())
 	s, err = openWithSteps()
 	must(t, err)
-	checkInvariants(t, s)
+	roomtest.CheckInvariants(t, s.kv)
 	must(t, s.Close())
 	cutOff()
 	during = func(s *Store) error { // after it was put back
-		if value, _ := read(t, s, keptKey(changed)); value[1:] == "first half" {
+		if value, _ := roomtest.Read(t, s.kv, keptKey(changed)); value[1:] == "first half" {
 			return fmt.Errorf("what a try keeps is what another wrote: %q", value)
 		}
 		return nil
@@ -346,18 +347,18 @@ func TestMigration(t *testing.T) {
 	s, err = openWithSteps(step)
 	must(t, err)
 	during = nil
-	refused(t, dir, ErrNewerLayout) // to this program, which has not that step
+	refused(t, dir, errNewerLayout) // to this program, which has not that step
 	for _, half := range []string{"first half", "second half"} {
-		if _, found := read(t, s, testKey(half)); !found {
+		if _, found := roomtest.Read(t, s.kv, noRecord(half)); !found {
 			t.Errorf("the %s is missing", half)
 		}
 	}
-	got, err := s.requestRecords.Get(t.Context(), benchAccount, kept.ID)
+	got, err := s.requestRecords.Get(t.Context(), roomtest.Account, kept.ID)
 	must(t, err)
 	if got.CID != kept.CID {
 		t.Errorf("read back %+v", got)
 	}
-	if value, found := read(t, s, keptKey(changed)); found {
+	if value, found := roomtest.Read(t, s.kv, keptKey(changed)); found {
 		t.Errorf("what was kept is left: %x", value)
 	}
 	must(t, s.Close())
@@ -367,23 +368,10 @@ func TestMigration(t *testing.T) {
 	if runs != 4 {
 		t.Errorf("the step ran %d times, want three halves and a whole one", runs)
 	}
-	if _, err := openWithSteps(); !errors.Is(err, ErrNewerLayout) {
+	if _, err := openWithSteps(); !errors.Is(err, errNewerLayout) {
 		t.Errorf("records of a newer layout: %v", err)
 	}
 }
 
-// A disk of any size is full before a process may map no more files.
-func TestValueLogFileSize(t *testing.T) {
-	for _, c := range []struct{ used, capacityOf, want uint64 }{
-		{0, 100 << 30, 64 << 20},
-		{30 << 30, 1 << 40, 64 << 20},
-		{33 << 30, 1 << 40, 128 << 20},
-		{0, 10 << 40, 1 << 30},
-		{300 << 30, 1 << 40, 1 << 30},
-		{1 << 50, 1 << 50, 1 << 30},
-	} {
-		if got := space.ValueLogFileSize(c.used, c.capacityOf); got != int64(c.want) {
-			t.Errorf("%d GiB of %d: files of %d MiB, want %d", c.used>>30, c.capacityOf>>30, got>>20, c.want>>20)
-		}
-	}
-}
+// noRecord is a key that no record has.
+func noRecord(s string) []byte { return append([]byte{0x7f}, s...) }

@@ -7,26 +7,26 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// An upgrade keeps what it changes under keys of its own, as it was before: the first byte
-// of the value says whether there was anything. They are written in the same commits as the
-// changes, and count for as long as metaUpgrade is there, which says from which layout
-// the upgrade came.
+// An upgrade keeps the old values of what it changes, under keys of its own. The first byte of the kept
+// value says whether there was an old value. Kept keys are written in the same commits as the changes.
+// They count while the key kv.MetaUpgrade is there, which has the old layout.
 
 const (
 	wasAbsent  = 0
 	wasPresent = 1
 )
 
-// keptKey is where an upgrade keeps what was under a key.
+// keptKey is the key under which an upgrade keeps the old value of a key.
 func keptKey(key []byte) []byte { return append([]byte{kv.KKept}, key...) }
 
 // upgrade brings the records from one layout to another, or leaves them as they were.
 func (s *Store) upgrade(ctx context.Context, from, to int, steps []migration) error {
 	number := func(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
-	if err := s.dropKept(ctx); err != nil { // of an earlier one that was done
+	if err := s.dropKept(ctx); err != nil { // of an earlier upgrade, which was done
 		return err
 	}
 	err := s.kv.Update(ctx, func(t *kv.Tx) error {
@@ -41,9 +41,9 @@ func (s *Store) upgrade(ctx context.Context, from, to int, steps []migration) er
 		s.log.Info("bringing the records to a newer layout", "from", have, "to", have+1)
 		if err := steps[have-firstLayout](ctx, s); err != nil {
 			err = fmt.Errorf("bring records from layout %d to %d: %w", have, have+1, err)
-			// Also if it was interrupted: the program that wrote them may be started next.
+			// Also if ctx has ended: the old version may be started next.
 			if back := s.takeBack(context.WithoutCancel(ctx), from); back != nil {
-				return errors.Join(err, fmt.Errorf("put the records back as they were, which the next start of this version tries again: %w", back))
+				return errors.Join(err, fmt.Errorf("put the records back as they were (the next start of this version tries again): %w", back))
 			}
 			return fmt.Errorf("%w; the records are as they were", err)
 		}
@@ -58,8 +58,8 @@ func (s *Store) upgrade(ctx context.Context, from, to int, steps []migration) er
 	return s.dropKept(ctx)
 }
 
-// step is update for a migration: it keeps what the change writes over. A change may write
-// half as much as one of update.
+// step is Update for a migration. It keeps the old values of what the change writes, so a change may
+// write half as much.
 func (s *Store) step(ctx context.Context, fn func(*kv.Tx) error) error {
 	return s.kv.Update(ctx, func(t *kv.Tx) error {
 		if err := fn(t); err != nil {
@@ -71,7 +71,7 @@ func (s *Store) step(ctx context.Context, fn func(*kv.Tx) error) error {
 			if _, found, err := before.Get(keptKey([]byte(key))); err != nil {
 				return err
 			} else if found {
-				continue // what was there first counts
+				continue // an earlier step kept the oldest value
 			}
 			value, found, err := before.Get([]byte(key))
 			if err != nil {
@@ -91,7 +91,7 @@ func (s *Store) step(ctx context.Context, fn func(*kv.Tx) error) error {
 	})
 }
 
-// takeBackCutOff puts back what an upgrade changed that was cut off.
+// takeBackCutOff puts everything back if an upgrade was cut off.
 func (s *Store) takeBackCutOff(ctx context.Context) error {
 	var from int
 	err := s.kv.View(ctx, func(r *kv.Reader) error {
@@ -100,7 +100,7 @@ func (s *Store) takeBackCutOff(ctx context.Context) error {
 			return err
 		}
 		if len(b) != 8 {
-			return fmt.Errorf("the layout that an upgrade came from is %x", b)
+			return fmt.Errorf("the layout from before an upgrade is %x", b)
 		}
 		from = int(binary.BigEndian.Uint64(b))
 		return nil
@@ -111,19 +111,17 @@ func (s *Store) takeBackCutOff(ctx context.Context) error {
 	if from == 0 {
 		return nil
 	}
-	s.log.Warn("an upgrade of the records was cut off; they are put back as they were first", "layout", from)
+	s.log.Warn("an upgrade of the records was cut off; first they are put back as they were", "layout", from)
 	if err := s.takeBack(ctx, from); err != nil {
 		return fmt.Errorf("put the records back as they were in layout %d: %w", from, err)
 	}
 	return nil
 }
 
-// keptPerChange bounds the keys that one change puts back, and with them the values of up
-// to 1 KiB each that these have.
+// keptPerChange is how many keys one change puts back: their values may have up to 1 KiB each.
 const keptPerChange = 250
 
-// takeBack puts all records back as they were in a layout. It can be interrupted, and done
-// again.
+// takeBack puts all records back as they were in a layout. If it is interrupted, it can be done again.
 func (s *Store) takeBack(ctx context.Context, from int) error {
 	for {
 		n := 0
@@ -137,7 +135,7 @@ func (s *Store) takeBack(ctx context.Context, from int) error {
 				case len(value) == 1 && value[0] == wasAbsent:
 					t.Delete(kept[1:])
 				default:
-					return fmt.Errorf("%w: key %x", ErrUnreadable, kept)
+					return fmt.Errorf("%w: key %x", pin.ErrUnreadable, kept)
 				}
 				t.Delete(kept)
 				return nil
@@ -157,7 +155,7 @@ func (s *Store) takeBack(ctx context.Context, from int) error {
 	})
 }
 
-// dropKept forgets what an upgrade kept.
+// dropKept deletes what an upgrade kept.
 func (s *Store) dropKept(ctx context.Context) error {
 	for {
 		n := 0
@@ -170,7 +168,7 @@ func (s *Store) dropKept(ctx context.Context) error {
 			})
 		})
 		if err != nil {
-			return fmt.Errorf("forget what an upgrade kept: %w", err)
+			return fmt.Errorf("delete what an upgrade kept: %w", err)
 		}
 		if n == 0 {
 			return nil

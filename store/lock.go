@@ -21,24 +21,24 @@ import (
 // Errors of opening a data directory. All of them come wrapped, with the
 // directory's name, and nothing in it was changed.
 var (
-	// ErrForeign: the directory holds something that is not ours.
-	ErrForeign = errors.New("not a holdfast data directory")
-	// ErrNewerLayout: a newer version of the program wrote it.
-	ErrNewerLayout = errors.New("the data directory was written by a newer version of holdfast")
-	// ErrOlderLayout: it was written before the first release, by a version whose records
+	// errForeign: the directory is not empty, and not a data directory.
+	errForeign = errors.New("not a holdfast data directory")
+	// errNewerLayout: a newer version of the program wrote it.
+	errNewerLayout = errors.New("the data directory was written by a newer version of holdfast")
+	// errOlderLayout: it was written before the first release, by a version whose records
 	// this one cannot read. Nothing is changed.
-	ErrOlderLayout = errors.New("the data directory was written by a version of holdfast from before its first release")
-	// ErrLocked: another process has it open. errors.As finds a [*LockedError].
+	errOlderLayout = errors.New("the data directory was written by a version of holdfast from before its first release")
+	// ErrLocked: another process has it open.
 	ErrLocked = errors.New("the data directory is in use by another process")
 )
 
-// LockedError says who holds the lock.
-type LockedError struct {
+// lockedError says who holds the lock.
+type lockedError struct {
 	Dir string
 	PID int // zero if not known
 }
 
-func (e *LockedError) Error() string {
+func (e *lockedError) Error() string {
 	if e.PID != 0 {
 		return fmt.Sprintf("%s: %v (pid %d)", e.Dir, ErrLocked, e.PID)
 	}
@@ -46,12 +46,12 @@ func (e *LockedError) Error() string {
 }
 
 // Is makes errors.Is(err, ErrLocked) true.
-func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+func (e *lockedError) Is(target error) bool { return target == ErrLocked }
 
 // Names in a data directory that the store knows.
 const (
-	markerName = "holdfast.layout" // says whose the directory is, and its layout
-	pidName    = "holdfast.pid"    // who holds the lock; only a hint
+	markerName = "holdfast.layout" // marks a data directory, and has its layout
+	pidName    = "holdfast.pid"    // the process that holds the lock; only a hint
 	dbName     = "db"              // Badger's files, and nothing else
 )
 
@@ -63,13 +63,12 @@ func harmless(name string) bool {
 	case "lost+found":
 		return true // a fresh file system has it
 	}
-	// What a start leaves that was killed before the marker.
+	// A start that was killed before it wrote the marker leaves these.
 	return strings.HasPrefix(name, pidName)
 }
 
-// DirLock is the right to use a data directory, which one process has at a time.
-// It is a lock of the kernel's on the directory itself, so that it ends with
-// the process, however that ends.
+// DirLock is the right to use a data directory. One process has it at a time. It is a lock of the
+// kernel on the directory, so it ends with the process, however that ends.
 type DirLock struct {
 	dir  string
 	once sync.Once
@@ -77,10 +76,9 @@ type DirLock struct {
 	err  error
 }
 
-// Lock takes the lock of a data directory, which must be there, without
-// waiting. An empty directory becomes a data directory by it. Errors:
-// [ErrLocked], [ErrForeign], [ErrNewerLayout], fs.ErrNotExist, fs.ErrPermission;
-// a directory that cannot be written to is an error too.
+// Lock locks a data directory, which must exist. It does not wait. It makes an empty directory a data
+// directory. Errors: [ErrLocked]; fs.ErrNotExist; fs.ErrPermission. A directory that cannot be written
+// to, that is no data directory, or that has a layout unknown to this version is an error, too.
 func Lock(dir string) (*DirLock, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -104,7 +102,7 @@ func lockFile(f *os.File, dir string) error {
 		return fmt.Errorf("lock data directory: %s is not a directory", dir)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		return &LockedError{Dir: dir, PID: readPID(dir)}
+		return &lockedError{Dir: dir, PID: readPID(dir)}
 	} else if err != nil {
 		return fmt.Errorf("lock %s: %w", dir, err)
 	}
@@ -112,7 +110,7 @@ func lockFile(f *os.File, dir string) error {
 	if err != nil {
 		return err
 	}
-	// The first write: it fails, with nothing changed, where we may not write.
+	// This is the first write. If we may not write here it fails, and nothing was changed.
 	pid := strconv.Itoa(os.Getpid()) + "\n"
 	if err := os.WriteFile(filepath.Join(dir, pidName), []byte(pid), 0o600); err != nil {
 		return fmt.Errorf("the data directory cannot be written to: %w", err)
@@ -131,7 +129,7 @@ func (l *DirLock) Close() error {
 	return l.err
 }
 
-// readPID gives the pid that the lock's holder left, or zero.
+// readPID gives the pid that the holder of the lock wrote; zero if there is none.
 func readPID(dir string) int {
 	b, err := os.ReadFile(filepath.Join(dir, pidName))
 	if err != nil {
@@ -146,8 +144,8 @@ func readPID(dir string) int {
 
 const markerText = "This directory belongs to holdfast. Do not edit.\nlayout "
 
-// readMarker gives the layout of a data directory, zero if it is empty, after
-// checking that it is ours and not newer than this program.
+// readMarker gives the layout of a data directory; zero if the directory is empty. It fails if the
+// directory is not a data directory, or if this version does not know its layout.
 func readMarker(dir string) (int, error) {
 	b, err := os.ReadFile(filepath.Join(dir, markerName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -158,24 +156,24 @@ func readMarker(dir string) (int, error) {
 	}
 	tail, ok := bytes.CutPrefix(b, []byte(markerText))
 	if !ok {
-		return 0, hintMarker(dir, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName))
+		return 0, hintMarker(dir, fmt.Errorf("%s: %w: %s has other contents than holdfast writes", dir, errForeign, markerName))
 	}
 	layout, err := strconv.Atoi(strings.TrimSpace(string(tail)))
 	if err != nil || layout < 1 {
-		return 0, hintMarker(dir, fmt.Errorf("%s: %w: %s is not as we write it", dir, ErrForeign, markerName))
+		return 0, hintMarker(dir, fmt.Errorf("%s: %w: %s has other contents than holdfast writes", dir, errForeign, markerName))
 	}
 	if layout < firstLayout {
-		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, ErrOlderLayout, layout, firstLayout)
+		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d and later)", dir, errOlderLayout, layout, firstLayout)
 	}
 	if layout > layoutVersion {
-		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, ErrNewerLayout, layout, layoutVersion)
+		return 0, fmt.Errorf("%s: %w (layout %d, this one knows %d)", dir, errNewerLayout, layout, layoutVersion)
 	}
 	return layout, nil
 }
 
-// hintMarker adds what to do about a marker that is missing or damaged, if there is a
-// database beside it. The records have their layout, too, so that any that this program
-// knows may be in the marker.
+// hintMarker adds to an error of a missing or damaged marker what to do, if there is a database beside
+// it. The records have their layout, too, so any layout that this version knows may be written into
+// the marker.
 func hintMarker(dir string, err error) error {
 	if _, e := os.Stat(filepath.Join(dir, dbName, badger.ManifestFilename)); e != nil {
 		return err
@@ -192,15 +190,15 @@ func checkEmpty(dir string) error {
 	}
 	for _, e := range entries {
 		if !harmless(e.Name()) {
-			return hintMarker(dir, fmt.Errorf("%s: %w: it holds %s, but no %s", dir, ErrForeign, e.Name(), markerName))
+			return hintMarker(dir, fmt.Errorf("%s: %w: it holds %s, but no %s", dir, errForeign, e.Name(), markerName))
 		}
 	}
 	return nil
 }
 
-// writeMarker writes the marker so that it is there whole or not at all.
+// writeMarker writes the marker, whole or not at all.
 func writeMarker(dir string, layout int) error {
-	// A name that is harmless if a crash leaves it.
+	// If a crash leaves the temporary file, its name is harmless.
 	err := durable.WriteFile(filepath.Join(dir, markerName), pidName+"*", fmt.Appendf(nil, "%s%d\n", markerText, layout), 0o600)
 	if err != nil {
 		return fmt.Errorf("mark data directory: %w", err)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,8 +22,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
-	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // family is DAGs that share much: versions of a tree, parts of them as roots of their
@@ -75,7 +74,7 @@ func newFamily(seed uint64) *family {
 	f.root(chain[20])
 	f.root(dagtest.PB("longer", chain[25].Cid()))
 	// Directories in a row, of which two rows have the lower half in common.
-	rows := smallChain("row", 20)
+	rows := roomtest.SmallChain("row", 20)
 	f.add(rows...)
 	f.root(rows[len(rows)-1])
 	half := rows[len(rows)/2-1]
@@ -94,7 +93,7 @@ func newFamily(seed uint64) *family {
 // deep adds two long chains that share a part. To drop one takes more changes than the
 // smallest database makes at once.
 func (f *family) deep() *family {
-	long := chainOf("long", 500, nil)
+	long := roomtest.ChainOf("long", 500, nil)
 	f.add(long...)
 	f.root(long[499])
 	f.root(dagtest.CBOR("in the middle", long[300].Cid()))
@@ -269,29 +268,24 @@ func (m *model) forget(account, id string) {
 	delete(m.requestsOf[account], id)
 }
 
-var modelAccounts = []string{benchAccount, "0a11ce00-0000-4000-8000-000000000002", "0a11ce00-0000-4000-8000-000000000003"}
-
 // TestAgainstModel pins, replaces, removes and reclaims DAGs that share much, from
 // several accounts at the same time, and compares what is left with a model: every
 // request is pinned, its account is charged for exactly what it has, every block that
 // is needed is there, and after a reclaim there is nothing else, neither a block nor
 // a link nor a node.
 func TestAgainstModel(t *testing.T) {
-	rounds, steps := 25, 25 // of each of four clients: 2,500 in all
-	if testing.Short() {
-		rounds = 4
-	}
+	rounds, steps := roomtest.Rounds(6, 25), 25 // of each of four clients: 600 steps, or 2,500
 	seed := seedOf(*modelSeed)
 	t.Logf("choices are those of -model-seed=%d", seed)
 	f := newFamily(seed)
-	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	s := openTest(t, t.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	net := walktest.NewNetwork(f.all()...)
 	w := &walker{t: t, f: f, Store: s, net: net, dir: t.TempDir(), seed: seed}
 	pins, err := pin.New(t.Context(), pin.Config{Workers: 3, Logger: slog.New(slog.DiscardHandler)}, s, w)
 	must(t, err)
 	defer func() { must(t, pins.Close()) }()
 	m := &model{requestsOf: map[string]map[string]cid.Cid{}}
-	for _, a := range modelAccounts {
+	for _, a := range roomtest.ThreeAccounts {
 		m.requestsOf[a] = map[string]cid.Cid{}
 	}
 	for round := range rounds {
@@ -301,7 +295,7 @@ func TestAgainstModel(t *testing.T) {
 			clients.Go(func() {
 				rng := rand.New(rand.NewPCG(seed, uint64(round*10+c)))
 				for range steps {
-					modelStep(t, f, m, pins, modelAccounts[rng.IntN(len(modelAccounts))], rng)
+					modelStep(t, f, m, pins, roomtest.ThreeAccounts[rng.IntN(len(roomtest.ThreeAccounts))], rng)
 				}
 			})
 		}
@@ -361,7 +355,7 @@ func settle(t *testing.T, s *Store, m *model) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		unfinished := 0
-		for _, a := range modelAccounts {
+		for _, a := range roomtest.ThreeAccounts {
 			page, err := s.requestRecords.List(t.Context(), a, pin.Query{Statuses: []pin.Status{pin.Queued, pin.Pinning}})
 			must(t, err)
 			unfinished += page.Count
@@ -380,9 +374,9 @@ func settle(t *testing.T, s *Store, m *model) {
 
 func checkModel(t *testing.T, s *Store, f *family, m *model) {
 	t.Helper()
-	checkInvariants(t, s)
+	roomtest.CheckInvariants(t, s.kv)
 	needed := map[string]int{}
-	for _, a := range modelAccounts {
+	for _, a := range roomtest.ThreeAccounts {
 		page, err := s.requestRecords.List(t.Context(), a, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
 		must(t, err)
 		if page.Count != len(m.requestsOf[a]) {
@@ -439,75 +433,7 @@ func checkHeld(t *testing.T, s *Store, needed map[string]int) {
 	if st.Live != want || st.Dead != (Amount{}) {
 		t.Errorf("stats %+v, want %+v alive", st, want)
 	}
-	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error { return checkNodes(r) }))
-}
-
-// checkNodes looks whether links have both sides and their holders are in use, nodes
-// are linked to, and marks are of holders.
-func checkNodes(r *kv.Reader) error {
-	kinds := map[byte]int{}
-	inUse := func(h graph.Holder) (bool, error) {
-		for _, key := range [][]byte{holding.AttemptKey(pin.Attempt(h)), holding.NodeKey(h)} {
-			if _, found, err := r.Get(key); found || err != nil {
-				return found, err
-			}
-		}
-		return false, nil
-	}
-	return errors.Join(
-		r.Scan(kv.Span{Prefix: []byte{holding.KLinkTo}}, func(key, value []byte) (bool, error) {
-			kinds[holding.KLinkTo]++
-			l, err := holding.SplitLinkTo(key)
-			if err != nil {
-				return false, err
-			}
-			other, found, err := r.Get(holding.LinkFromKey(l))
-			if err != nil || !found || string(other) != string(value) {
-				return false, fmt.Errorf("link %x has %x on its other side, %v", key, other, err)
-			}
-			if used, err := inUse(l.Holder); err != nil || !used {
-				return false, fmt.Errorf("holder %d of %s is not in use, %v", l.Holder, l.DAG(), err)
-			}
-			return true, nil
-		}),
-		r.Scan(kv.Span{Prefix: []byte{holding.KLinkFrom}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
-			kinds[holding.KLinkFrom]++
-			return true, nil
-		}),
-		r.Scan(kv.Span{Prefix: []byte{holding.KNode}}, func(key, value []byte) (bool, error) {
-			kinds[holding.KNode]++
-			c := pin.DAG(value).CID()
-			linked := false
-			err := r.Scan(kv.Span{Prefix: holding.LinksTo(c.Hash(), c.Type()), KeysOnly: true}, func(_, _ []byte) (bool, error) {
-				linked = true
-				return false, nil
-			})
-			if err != nil || !linked {
-				return false, fmt.Errorf("nothing links to node %x of %s, %v", key, c, err)
-			}
-			return true, nil
-		}),
-		r.Scan(kv.Span{Prefix: []byte{holding.KNodes}}, func(key, _ []byte) (bool, error) {
-			kinds[holding.KNodes]++
-			d, found, err := r.Get(holding.NodeKey(holding.TailHolder(key)))
-			if err != nil || !found || string(holding.NodesOf(pin.DAG(d))) != string(key[:len(key)-8]) {
-				return false, fmt.Errorf("node %x is of %x, %v", key, d, err)
-			}
-			return true, nil
-		}),
-		r.Scan(kv.Span{Prefix: []byte{holding.KWhole}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-			if used, err := inUse(holding.TailHolder(key)); err != nil || !used {
-				return false, fmt.Errorf("%d is marked as whole and not in use, %v", binary.BigEndian.Uint64(key[1:]), err)
-			}
-			return true, nil
-		}),
-		func() error {
-			if kinds[holding.KLinkTo] != kinds[holding.KLinkFrom] || kinds[holding.KNode] != kinds[holding.KNodes] {
-				return fmt.Errorf("keys of kinds %v", kinds)
-			}
-			return nil
-		}(),
-	)
+	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error { return roomtest.CheckNodes(r) }))
 }
 
 // The floor of free space is reached half-way through a DAG: nothing of it is lost, the
@@ -523,8 +449,8 @@ func TestFloorHalfWay(t *testing.T) {
 	}
 	s := openTest(t, t.TempDir(), Config{MinFreeSpace: 4 << 20, Reserve: 1 << 20, FreeSpace: free})
 	all := dagtest.Tree(dagtest.Leaves(9_000, 50), 100) // some batches
-	w := &walker{t: t, f: &family{below: map[cid.Cid]map[string]int{dagtest.Last(all): sizesOf(all)}}, Store: s, net: walktest.NewNetwork(all...), dir: t.TempDir()}
-	other := pinDAG(t, s, dagtest.Chain(5))
+	w := &walker{t: t, f: &family{below: map[cid.Cid]map[string]int{dagtest.Last(all): roomtest.SizesOf(all)}}, Store: s, net: walktest.NewNetwork(all...), dir: t.TempDir()}
+	other := roomtest.PinDAG(t, s, dagtest.Chain(5))
 	pins, err := pin.New(t.Context(), pin.Config{Logger: slog.New(slog.DiscardHandler)}, s, w)
 	must(t, err)
 	defer func() { must(t, pins.Close()) }()
@@ -533,12 +459,12 @@ func TestFloorHalfWay(t *testing.T) {
 			full.Store(true)
 		}
 	}
-	v, err := pins.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)})
+	v, err := pins.Add(t.Context(), roomtest.Account, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)})
 	must(t, err)
 	await := func(what string, ok func(pin.View) bool) {
 		t.Helper()
 		for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-			now, err := pins.Get(t.Context(), benchAccount, v.ID)
+			now, err := pins.Get(t.Context(), roomtest.Account, v.ID)
 			must(t, err)
 			if ok(now) {
 				return
@@ -551,10 +477,10 @@ func TestFloorHalfWay(t *testing.T) {
 	await("it says what it waits for", func(v pin.View) bool {
 		return v.Status == pin.Pinning && strings.Contains(v.Info["status_details"], "disk is too full")
 	})
-	if _, err := pins.Add(t.Context(), benchAccount, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)}); !errors.Is(err, pin.ErrDiskFull) {
+	if _, err := pins.Add(t.Context(), roomtest.Account, pin.Spec{CID: dagtest.Last(all).String(), Root: dagtest.Last(all)}); !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("another is taken: %v", err)
 	}
-	must(t, pins.Remove(t.Context(), benchAccount, other.request.ID))
+	must(t, pins.Remove(t.Context(), roomtest.Account, other.Request.ID))
 	w.mu.Lock()
 	w.beforeWrite = nil
 	w.mu.Unlock()
@@ -563,7 +489,7 @@ func TestFloorHalfWay(t *testing.T) {
 	full.Store(false)
 	await("it goes on", func(v pin.View) bool { return v.Status == pin.Pinned })
 	reclaimAll(t, s)
-	checkHeld(t, s, sizesOf(all))
+	checkHeld(t, s, roomtest.SizesOf(all))
 	if before.Live.Blocks < 1000 || before.Live.Blocks >= uint64(len(all)) {
 		t.Errorf("%d blocks of %d were there when the disk was full", before.Live.Blocks, len(all))
 	}

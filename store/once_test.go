@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
+
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -50,7 +52,7 @@ func TestKeysAreSwept(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{Now: clock.now})
 	add := func(account, n int, key string) pin.Request {
 		t.Helper()
-		r, err := s.requestRecords.Add(t.Context(), manyAccount(account), keyed(n, key))
+		r, err := s.requestRecords.Add(t.Context(), roomtest.ThreeAccounts[account], keyed(n, key))
 		must(t, err)
 		return r
 	}
@@ -81,7 +83,7 @@ func TestKeysAreSwept(t *testing.T) {
 	clock.n.Store(-29 * 24)
 	sweep()
 	wantKeys(t, s, "a day after that", 0)
-	checkInvariants(t, s)
+	roomtest.CheckInvariants(t, s.kv)
 }
 
 // An account that goes on using keys has no more than it made in a day, without a sweep.
@@ -90,7 +92,7 @@ func TestOldKeysGoWithNewOnes(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{Now: clock.now})
 	for i := range 200 {
 		clock.n.Store(int64(i))
-		_, err := s.requestRecords.Add(t.Context(), benchAccount, keyed(i, fmt.Sprint("key ", i)))
+		_, err := s.requestRecords.Add(t.Context(), roomtest.Account, keyed(i, fmt.Sprint("key ", i)))
 		must(t, err)
 		if keys, _ := keysKept(t, s); keys > 25 {
 			t.Fatalf("after %d hours there are %d keys", i, keys)
@@ -100,7 +102,7 @@ func TestOldKeysGoWithNewOnes(t *testing.T) {
 	// A key that is used again after it expired is there once.
 	clock.n.Store(1000)
 	for range 2 {
-		_, err := s.requestRecords.Add(t.Context(), benchAccount, keyed(500, "key 199"))
+		_, err := s.requestRecords.Add(t.Context(), roomtest.Account, keyed(500, "key 199"))
 		must(t, err)
 	}
 	_, err := s.Reclaim(t.Context(), nil)
@@ -110,24 +112,16 @@ func TestOldKeysGoWithNewOnes(t *testing.T) {
 
 // However fast an account makes requests, only the newest keys are kept.
 func TestKeysAreBounded(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	s := openTest(t, t.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	add := func(n int) pin.Request {
 		t.Helper()
-		r, err := s.requestRecords.Add(t.Context(), benchAccount, keyed(n, fmt.Sprint("key ", n)))
+		r, err := s.requestRecords.Add(t.Context(), roomtest.Account, keyed(n, fmt.Sprint("key ", n)))
 		must(t, err)
 		return r
 	}
 	first, second := add(1), add(2)
 	// As if the account had made requests without keys.
-	a, _ := kv.AccountOf(benchAccount)
-	must(t, s.kv.Update(t.Context(), func(tx *kv.Tx) error {
-		var rec requests.AccountRecord
-		if _, err := s.kv.Take(&tx.Reader, requests.AccountKey(a), &rec); err != nil {
-			return err
-		}
-		rec.NextSeq = pin.KeptKeys
-		return s.kv.Put(tx, requests.AccountKey(a), rec)
-	}))
+	roomtest.ChangeAccount(t, s.kv, roomtest.Account, func(_, next *uint64) { *next = pin.KeptKeys })
 	add(3)
 	wantKeys(t, s, "one too many", 2)
 	if again := add(2); again.ID != second.ID {
@@ -142,25 +136,25 @@ func TestKeysAreBounded(t *testing.T) {
 // A key whose record cannot be read neither makes a twin nor hurts other keys, until it is
 // swept.
 func TestDamagedKey(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
-	_, err := s.requestRecords.Add(t.Context(), benchAccount, keyed(1, "key"))
+	s := openTest(t, t.TempDir(), Config{Now: new(roomtest.Clock).Now})
+	_, err := s.requestRecords.Add(t.Context(), roomtest.Account, keyed(1, "key"))
 	must(t, err)
 	var key []byte
 	must(t, s.kv.Walk(t.Context(), kv.Span{Prefix: []byte{requests.KOnce}, KeysOnly: true}, func(k, _ []byte) error {
 		key = append(key, k...)
 		return nil
 	}))
-	spoil(t, s, key, []byte("damaged"))
+	roomtest.Spoil(t, s.db, key, []byte("damaged"))
 	for range 2 {
-		if _, err := s.requestRecords.Add(t.Context(), benchAccount, keyed(1, "key")); !errors.Is(err, pin.ErrUnreadable) {
+		if _, err := s.requestRecords.Add(t.Context(), roomtest.Account, keyed(1, "key")); !errors.Is(err, pin.ErrUnreadable) {
 			t.Errorf("with a damaged key: %v", err)
 		}
 	}
 	for i := 2; i < 5; i++ {
-		_, err = s.requestRecords.Add(t.Context(), benchAccount, keyed(i, fmt.Sprint("key ", i)))
+		_, err = s.requestRecords.Add(t.Context(), roomtest.Account, keyed(i, fmt.Sprint("key ", i)))
 		must(t, err)
 	}
-	u, err := s.requestRecords.Usage(t.Context(), benchAccount)
+	u, err := s.requestRecords.Usage(t.Context(), roomtest.Account)
 	must(t, err)
 	if u.Pins != 4 {
 		t.Errorf("%d pins, want 4", u.Pins)
@@ -168,6 +162,6 @@ func TestDamagedKey(t *testing.T) {
 	_, err = s.Reclaim(t.Context(), nil)
 	must(t, err)
 	wantKeys(t, s, "after a sweep", 3)
-	_, err = s.requestRecords.Add(t.Context(), benchAccount, keyed(1, "key"))
+	_, err = s.requestRecords.Add(t.Context(), roomtest.Account, keyed(1, "key"))
 	must(t, err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // overlap is pins of a store, from a network that a test controls.
@@ -70,7 +71,7 @@ func (o *overlap) awaitPinned(v pin.View) {
 func (o *overlap) awaitBlocks(all []blocks.Block) {
 	o.t.Helper()
 	o.await("some of it on disk", func() bool {
-		return has(o.t, o.s, all[len(all)-1]) && has(o.t, o.s, all[0])
+		return roomtest.Has(o.t, o.s, all[len(all)-1]) && roomtest.Has(o.t, o.s, all[0])
 	})
 }
 
@@ -94,7 +95,7 @@ func (o *overlap) holds(all ...blocks.Block) {
 		return len(released) == 0
 	})
 	reclaimAll(o.t, o.s)
-	checkHeld(o.t, o.s, sizesOf(all))
+	checkHeld(o.t, o.s, roomtest.SizesOf(all))
 }
 
 // half makes a DAG of which the network has all but the last few leaves.
@@ -104,7 +105,7 @@ func half() (all, missing []blocks.Block) {
 }
 
 func without(all, some []blocks.Block) (rest []blocks.Block) {
-	left := sizesOf(some)
+	left := roomtest.SizesOf(some)
 	for _, b := range all {
 		if _, out := left[string(b.Cid().Hash())]; !out {
 			rest = append(rest, b)
@@ -116,12 +117,12 @@ func without(all, some []blocks.Block) (rest []blocks.Block) {
 func TestRemoveWhileFetching(t *testing.T) {
 	all, missing := half()
 	o := newOverlap(t, without(all, missing)...)
-	v := o.add(benchAccount, dagtest.Last(all))
+	v := o.add(roomtest.Account, dagtest.Last(all))
 	o.awaitBlocks(all)
 	o.remove(v)
 	o.holds()
 	o.net.Add(missing...)
-	again := o.add(benchAccount, dagtest.Last(all))
+	again := o.add(roomtest.Account, dagtest.Last(all))
 	o.awaitPinned(again)
 	o.holds(all...)
 }
@@ -129,13 +130,13 @@ func TestRemoveWhileFetching(t *testing.T) {
 func TestTwoAccountsAndOneRemoves(t *testing.T) {
 	all, missing := half()
 	o := newOverlap(t, without(all, missing)...)
-	one, two := o.add(benchAccount, dagtest.Last(all)), o.add(modelAccounts[1], dagtest.Last(all))
+	one, two := o.add(roomtest.Account, dagtest.Last(all)), o.add(roomtest.ThreeAccounts[1], dagtest.Last(all))
 	o.awaitBlocks(all)
 	o.remove(one) // on the way
 	o.net.Add(missing...)
 	o.awaitPinned(two)
 	o.holds(all...)
-	three := o.add(modelAccounts[2], dagtest.Last(all))
+	three := o.add(roomtest.ThreeAccounts[2], dagtest.Last(all))
 	o.remove(two) // when it is complete
 	if o.status(three) != pin.Pinned {
 		t.Errorf("the third is %s", o.status(three))
@@ -148,10 +149,10 @@ func TestTwoAccountsAndOneRemoves(t *testing.T) {
 func TestReplaceBySameCID(t *testing.T) {
 	all, missing := half()
 	o := newOverlap(t, without(all, missing)...)
-	v := o.add(benchAccount, dagtest.Last(all))
+	v := o.add(roomtest.Account, dagtest.Last(all))
 	o.awaitBlocks(all)
 	for range 3 { // on the way, and later when it is complete
-		now, err := o.pins.Replace(t.Context(), benchAccount, v.ID, v.Spec)
+		now, err := o.pins.Replace(t.Context(), roomtest.Account, v.ID, v.Spec)
 		must(t, err)
 		v = now
 	}
@@ -159,7 +160,7 @@ func TestReplaceBySameCID(t *testing.T) {
 	o.awaitPinned(v)
 	asked := o.net.Asked()
 	for range 3 {
-		now, err := o.pins.Replace(t.Context(), benchAccount, v.ID, v.Spec)
+		now, err := o.pins.Replace(t.Context(), roomtest.Account, v.ID, v.Spec)
 		must(t, err)
 		if v = now; v.Status != pin.Pinned {
 			t.Errorf("it is %s", v.Status)
@@ -181,14 +182,14 @@ func TestReplaceByNewVersion(t *testing.T) {
 	leaves[123] = dagtest.Raw("changed")
 	now := dagtest.Tree(leaves, 10)
 	o := newOverlap(t, old...)
-	v := o.add(benchAccount, dagtest.Last(old))
+	v := o.add(roomtest.Account, dagtest.Last(old))
 	o.awaitPinned(v)
 	asked := o.net.Asked()
-	next, err := o.pins.Replace(t.Context(), benchAccount, v.ID, pin.Spec{CID: dagtest.Last(now).String(), Root: dagtest.Last(now)})
+	next, err := o.pins.Replace(t.Context(), roomtest.Account, v.ID, pin.Spec{CID: dagtest.Last(now).String(), Root: dagtest.Last(now)})
 	must(t, err)
 	reclaimAll(t, o.s)
 	for _, b := range old {
-		if !has(t, o.s, b) {
+		if !roomtest.Has(t, o.s, b) {
 			t.Fatalf("%s went before the new version is there", b.Cid())
 		}
 	}

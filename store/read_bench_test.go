@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/gateway"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // BenchmarkServe reads blocks over HTTP, one after the other, as a client of the gateway
@@ -21,10 +22,10 @@ import (
 func BenchmarkServe(b *testing.B) {
 	for _, size := range []int{256 << 10, 16 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
-			s := openTest(b, b.TempDir(), Config{})
-			p := beginPin(b, s, 1)
-			bs := someBlocks(80, 64<<20/size, size)
-			p.put(b, s, bs)
+			s := openServed(b, b.TempDir(), Config{})
+			p := roomtest.BeginPin(b, s, 1)
+			bs := roomtest.SomeBlocks(80, 64<<20/size, size)
+			p.Put(b, s, bs)
 			h, err := gateway.New(gateway.Config{Blocks: s.held.Blockstore()})
 			must(b, err)
 			server := httptest.NewServer(h)
@@ -64,11 +65,11 @@ func BenchmarkLook(b *testing.B) {
 	for _, size := range []int{256 << 10, 4 << 10, 300} {
 		b.Run(fmt.Sprintf("%d", size), func(b *testing.B) {
 			dir := b.TempDir()
-			s := openTest(b, dir, Config{})
-			p := beginPin(b, s, 1)
-			bs := someBlocks(81, min(32<<20/size, 20_000), size)
-			p.put(b, s, bs)
-			must(b, s.space.Compact(b.Context())) // small ones are in tables, then
+			s := openServed(b, dir, Config{})
+			p := roomtest.BeginPin(b, s, 1)
+			bs := roomtest.SomeBlocks(81, min(32<<20/size, 20_000), size)
+			p.Put(b, s, bs)
+			must(b, compact(b.Context(), s)) // small ones are in tables, then
 			b.SetBytes(int64(size))
 			n, done := 0, reportCPU(b)
 			for b.Loop() {
@@ -85,12 +86,12 @@ func BenchmarkLook(b *testing.B) {
 
 // BenchmarkScan goes through the links of 100,000 blocks, in tables.
 func BenchmarkScan(b *testing.B) {
-	s := openTest(b, b.TempDir(), Config{})
-	p := beginPin(b, s, 1)
+	s := openServed(b, b.TempDir(), Config{})
+	p := roomtest.BeginPin(b, s, 1)
 	for i := range 10 {
-		p.put(b, s, someBlocks(uint64(90+i), 10_000, 100))
+		p.Put(b, s, roomtest.SomeBlocks(uint64(90+i), 10_000, 100))
 	}
-	must(b, s.space.Compact(b.Context()))
+	must(b, compact(b.Context(), s))
 	defer reportCPU(b)()
 	for b.Loop() {
 		n, err := s.kv.CountKeys(b.Context(), []byte{holding.KLinkTo})

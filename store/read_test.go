@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
@@ -123,54 +125,25 @@ func TestOnlyTheStoreUsesBadger(t *testing.T) {
 	must(t, err)
 }
 
-// The length of a value is known exactly, in the tree and in the value log, also where
-// Badger's own guess is another.
-func TestSizeOf(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
-	guessed := 0
-	for _, key := range []string{"/k", "/" + strings.Repeat("k", 118), "/" + strings.Repeat("k", 119), "/" + strings.Repeat("k", 300)} {
-		for _, size := range []int{0, 1, 127, 128, 1023, 1024, 1025, 16382, 16383, 16384, 16385, 1 << 20, 2<<20 - 1, 2 << 20, 2<<20 + 1} {
-			must(t, s.set([]byte(key), make([]byte, size)))
-			must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
-				item, err := reading.Find(r.Txn, []byte(key))
-				must(t, err)
-				if got := reading.SizeOf(item); got != size {
-					t.Errorf("a value of %d bytes at a key of %d has %d", size, len(key), got)
-				}
-				if int(item.ValueSize()) != size {
-					guessed++
-				}
-				return nil
-			}))
-			if n, err := s.held.Datastore().GetSize(t.Context(), datastore.RawKey(key)); err != nil || n != size {
-				t.Errorf("a value of %d bytes at a key of %d has %d, %v", size, len(key), n, err)
-			}
-		}
-	}
-	if guessed == 0 {
-		t.Error("Badger's guess is always right")
-	}
-}
-
 // cut makes a store whose oldest file of the value log was cut to a part, and which has
 // large records, blocks and others' values there. It gives what of all that is lost.
 func makeCut(t *testing.T) (s *Store, bs []blocks.Block, lost map[string]bool) {
 	t.Helper()
 	dir := t.TempDir()
 	s, lock := openSmall(t, dir)
-	bs = someBlocks(50, 100, 50_000)
-	p := beginPin(t, s, 1)
-	p.put(t, s, bs)
-	p.complete(t, s, len(bs))
+	bs = roomtest.SomeBlocks(50, 100, 50_000)
+	p := roomtest.BeginPin(t, s, 1)
+	p.Put(t, s, bs)
+	p.Complete(t, s, len(bs))
 	must(t, s.Close())
 	must(t, lock.Close())
-	path := valueLog(t, dir)[0]
+	path := roomtest.ValueLog(t, filepath.Join(dir, dbName))[0]
 	data, err := os.ReadFile(path)
 	must(t, err)
 	must(t, os.Truncate(path, int64(len(data)/3)))
 	lost = map[string]bool{}
 	for _, b := range bs {
-		if at := bytes.Index(data, holding.BlockKey(b.Cid().Hash())); at >= 0 && at+60+50_000 > len(data)/3 {
+		if at := bytes.Index(data, roomtest.BlockKey(b.Cid().Hash())); at >= 0 && at+60+50_000 > len(data)/3 {
 			lost[string(b.Cid().Hash())] = true
 		}
 	}
@@ -204,16 +177,16 @@ func TestCutValueLog(t *testing.T) {
 				return got.RawData(), nil
 			},
 			"Datastore": func() ([]byte, error) {
-				return s.held.Datastore().Get(t.Context(), datastore.RawKey(string(holding.BlockKey(h))))
+				return s.held.Datastore().Get(t.Context(), datastore.RawKey(string(roomtest.BlockKey(h))))
 			},
 		}
 		for name, way := range ways {
 			data, err := way()
-			if bad && (!errors.Is(err, ErrUnreadable) || data != nil) || !bad && (err != nil || !bytes.Equal(data, b.RawData())) {
+			if bad && (!errors.Is(err, pin.ErrUnreadable) || data != nil) || !bad && (err != nil || !bytes.Equal(data, b.RawData())) {
 				t.Errorf("%s of a block that is lost (%v): %d bytes, %v", name, bad, len(data), err)
 			}
 		}
-		if size, _, err := s.held.LookSize(t.Context(), h); bad != errors.Is(err, ErrUnreadable) || !bad && size != len(b.RawData()) {
+		if size, _, err := s.held.LookSize(t.Context(), h); bad != errors.Is(err, pin.ErrUnreadable) || !bad && size != len(b.RawData()) {
 			t.Errorf("LookSize of a block that is lost (%v): %d, %v", bad, size, err)
 		}
 	}
@@ -225,7 +198,7 @@ func TestCutValueLog(t *testing.T) {
 		if !ok {
 			break
 		}
-		if e.Error != nil && errors.Is(e.Error, ErrUnreadable) {
+		if e.Error != nil && errors.Is(e.Error, pin.ErrUnreadable) {
 			bad++
 		} else if e.Error == nil && len(e.Value) == 50_000 {
 			good++
@@ -250,7 +223,7 @@ func TestCutValueLog(t *testing.T) {
 	// Fetched again, they are as if nothing had been.
 	for _, b := range bs {
 		if lost[string(b.Cid().Hash())] {
-			must(t, putTo(s, t.Context(), 1, []blocks.Block{b}))
+			must(t, roomtest.PutTo(s, t.Context(), 1, []blocks.Block{b}))
 		}
 	}
 	if st, err := s.Stats(t.Context()); err != nil || len(st.Unreadable) > 0 {
@@ -261,17 +234,16 @@ func TestCutValueLog(t *testing.T) {
 // A file that gets shorter while it is mapped, or that the disk does not read, is an error
 // and not the end of the process.
 func TestValueLogCutWhileOpen(t *testing.T) {
-	s, lock := openSmall(t, t.TempDir())
+	s, lock := openSmall(t, t.TempDir(), func(c *Config) { c.closeWait = 1 }) // Badger may keep locks
 	defer func() { must(t, lock.Close()) }()
-	s.space.CloseWait = 0 // Badger may keep locks
-	bs := someBlocks(51, 100, 50_000)
-	beginPin(t, s, 1).put(t, s, bs)
+	bs := roomtest.SomeBlocks(51, 100, 50_000)
+	roomtest.BeginPin(t, s, 1).Put(t, s, bs)
 	must(t, os.Truncate(filepath.Join(s.dbDir, "000001.vlog"), 100_000))
 	bad := 0
 	for _, b := range bs {
 		data, found, err := s.held.Look(t.Context(), b.Cid().Hash())
 		switch {
-		case errors.Is(err, ErrUnreadable) && data == nil:
+		case errors.Is(err, pin.ErrUnreadable) && data == nil:
 			bad++
 		case err != nil || found && !bytes.Equal(data, b.RawData()):
 			t.Fatalf("%d bytes, %v, %v", len(data), found, err)
@@ -280,7 +252,7 @@ func TestValueLogCutWhileOpen(t *testing.T) {
 	if bad == 0 {
 		t.Error("all can be read of a file that was cut")
 	}
-	if err := s.Close(); err != nil && !errors.Is(err, space.ErrUnclosed) {
+	if err := s.Close(); err != nil && !strings.Contains(err.Error(), unclosed) {
 		t.Error(err)
 	}
 }
@@ -289,61 +261,25 @@ func TestValueLogCutWhileOpen(t *testing.T) {
 // that is known.
 func TestCorruptBlockIsNotGivenOut(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	b := someBlocks(52, 1, 5000)[0]
-	p := beginPin(t, s, 1)
-	p.put(t, s, []blocks.Block{b})
-	p.complete(t, s, 1)
+	b := roomtest.SomeBlocks(52, 1, 5000)[0]
+	p := roomtest.BeginPin(t, s, 1)
+	p.Put(t, s, []blocks.Block{b})
+	p.Complete(t, s, 1)
 	overwrite(t, s, b, make([]byte, 5000))
 	if found, _ := verify(t, s); len(found) != 1 {
 		t.Fatalf("%d blocks are damaged", len(found))
 	}
 	for range 2 {
-		if _, _, err := s.held.Look(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
+		if _, _, err := s.held.Look(t.Context(), b.Cid().Hash()); !errors.Is(err, pin.ErrUnreadable) {
 			t.Errorf("a look gives %v", err)
 		}
-		if _, _, err := s.held.LookSize(t.Context(), b.Cid().Hash()); !errors.Is(err, ErrUnreadable) {
+		if _, _, err := s.held.LookSize(t.Context(), b.Cid().Hash()); !errors.Is(err, pin.ErrUnreadable) {
 			t.Errorf("its size gives %v", err)
 		}
 	}
-	must(t, putTo(s, t.Context(), p.attempt, []blocks.Block{b}))
+	must(t, roomtest.PutTo(s, t.Context(), p.Attempt, []blocks.Block{b}))
 	if got, err := s.held.Blockstore().Get(t.Context(), b.Cid()); err != nil || !bytes.Equal(got.RawData(), b.RawData()) {
 		t.Errorf("written again it is %v, %v", got, err)
-	}
-}
-
-// A query of the datastore is as go-datastore says.
-func TestQuery(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
-	d := s.held.Datastore()
-	const n = 3*holding.QueryPage + 7
-	for i := range n {
-		must(t, d.Put(t.Context(), datastore.NewKey("/q/a").ChildString(string(rune('a'+i%26))+strings.Repeat("x", i/26)), []byte{byte(i)}))
-	}
-	must(t, d.Put(t.Context(), datastore.NewKey("/qq/b"), nil))
-	_, err := s.requestRecords.Add(t.Context(), benchAccount, pin.Spec{CID: someBlocks(53, 1, 10)[0].Cid().String(), Root: someBlocks(53, 1, 10)[0].Cid()})
-	must(t, err)
-	for name, c := range map[string]struct {
-		q    query.Query
-		want int
-	}{
-		"all":               {query.Query{}, n + 1},
-		"a prefix":          {query.Query{Prefix: "/q"}, n},
-		"keys":              {query.Query{Prefix: "q", KeysOnly: true}, n},
-		"a filter":          {query.Query{Filters: []query.Filter{query.FilterKeyPrefix{Prefix: "/qq"}}}, 1},
-		"a limit":           {query.Query{Limit: 600}, 600},
-		"an offset":         {query.Query{Offset: n - 1}, 2},
-		"backwards, by key": {query.Query{Orders: []query.Order{query.OrderByKeyDescending{}}, Limit: 3}, 3},
-		"nothing":           {query.Query{Prefix: "/none"}, 0},
-	} {
-		res, err := d.Query(t.Context(), c.q)
-		must(t, err)
-		all, err := res.Rest()
-		if err != nil || len(all) != c.want {
-			t.Errorf("%s: %d entries, %v, want %d", name, len(all), err, c.want)
-		}
-		if name == "backwards, by key" && len(all) > 0 && all[0].Key != "/qq/b" {
-			t.Errorf("%s: the first is %s", name, all[0].Key)
-		}
 	}
 }
 
@@ -352,13 +288,12 @@ func TestQuery(t *testing.T) {
 func TestTableDamagedWhileOpen(t *testing.T) {
 	dir := t.TempDir()
 	s, lock := openSmall(t, dir)
-	p := beginPin(t, s, 1)
-	p.put(t, s, someBlocks(54, 2000, 300))
+	p := roomtest.BeginPin(t, s, 1)
+	p.Put(t, s, roomtest.SomeBlocks(54, 2000, 300))
 	must(t, s.Close())
-	s, err := openWith(t.Context(), lock.dir, Config{Now: new(benchClock).now}.withDefaults(), smallFiles(), migrations())
-	must(t, err)
+	must(t, lock.Close())
+	s, lock = openSmall(t, dir, func(c *Config) { c.closeWait = 1 })
 	defer func() { must(t, lock.Close()) }()
-	s.space.CloseWait = 0
 	if s.db.Opts().ChecksumVerificationMode != options.OnBlockRead {
 		t.Fatal("tables are not verified")
 	}
@@ -388,7 +323,7 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 		}
 		must(t, f.Close())
 	}
-	if n, err := count(); !errors.Is(err, ErrUnreadable) {
+	if n, err := count(); !errors.Is(err, pin.ErrUnreadable) {
 		t.Errorf("%d links, %v", n, err)
 	}
 	if err := s.Sound(); !errors.Is(err, ErrDamaged) {
@@ -396,10 +331,10 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 	}
 	unreadable, absent := 0, 0
 	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
-		for _, b := range someBlocks(54, 2000, 300) {
-			_, err := reading.Fetch(r.Txn, holding.BlockKey(b.Cid().Hash()), nil)
+		for _, b := range roomtest.SomeBlocks(54, 2000, 300) {
+			_, err := reading.Fetch(r.Txn, roomtest.BlockKey(b.Cid().Hash()), nil)
 			switch {
-			case errors.Is(err, ErrUnreadable):
+			case errors.Is(err, pin.ErrUnreadable):
 				unreadable++
 			case errors.Is(err, badger.ErrKeyNotFound):
 				absent++
@@ -432,8 +367,17 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 		t.Errorf("it is writable: %v", err)
 	}
 	// A compaction that comes to it stops there, and nothing is lost.
-	go func() { _ = s.space.Compact(context.Background()) }() // it never ends
-	for deadline := time.Now().Add(30 * time.Second); reading.BadTables.Stopped.Load() == 0; time.Sleep(time.Millisecond) {
+	go compact(context.Background(), s) // it never ends
+	stopped := func() bool {            // a compaction waits in the error that it met
+		all := make([]byte, 1<<20)
+		for stack := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
+			if strings.Contains(stack, "[select (no cases)") && strings.Contains(stack, "subcompact") {
+				return true
+			}
+		}
+		return false
+	}
+	for deadline := time.Now().Add(30 * time.Second); !stopped(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no compaction came to it")
 		}
@@ -443,18 +387,17 @@ func TestTableDamagedWhileOpen(t *testing.T) {
 			t.Errorf("a table was compacted: %v", err)
 		}
 	}
-	if err := s.Close(); err != nil && !errors.Is(err, space.ErrUnclosed) {
+	if err := s.Close(); err != nil && !strings.Contains(err.Error(), unclosed) {
 		t.Error(err)
 	}
 }
 
 // While space is given back, again and again, all that is pinned is read as it is.
 func TestReadsBesideReclaims(t *testing.T) {
-	s, lock := openSmall(t, t.TempDir())
-	defer func() { must(t, s.Close()); must(t, lock.Close()) }()
-	kept := beginPin(t, s, 1)
-	bs := someBlocks(56, 100, 20_000)
-	kept.put(t, s, bs)
+	s, log := openLogged(t, t.TempDir())
+	kept := roomtest.BeginPin(t, s, 1)
+	bs := roomtest.SomeBlocks(56, 100, 20_000)
+	kept.Put(t, s, bs)
 	done := make(chan struct{})
 	var readers sync.WaitGroup
 	var reads atomic.Int64
@@ -480,17 +423,17 @@ func TestReadsBesideReclaims(t *testing.T) {
 		})
 	}
 	for i := range 5 {
-		gone := beginPin(t, s, 10+i)
+		gone := roomtest.BeginPin(t, s, 10+i)
 		for j := range 5 { // kept ones in between, so that they are moved
-			gone.put(t, s, someBlocks(uint64(200+5*i+j), 30, 20_000))
-			kept.put(t, s, bs[j*20:(j+1)*20])
+			gone.Put(t, s, roomtest.SomeBlocks(uint64(200+5*i+j), 30, 20_000))
+			kept.Put(t, s, bs[j*20:(j+1)*20])
 		}
-		gone.remove(t, s)
+		gone.Remove(t, s)
 		reclaimAll(t, s)
 	}
 	close(done)
 	readers.Wait()
-	if n := s.held.Unreadable.N.Load(); n > 0 || reads.Load() == 0 {
-		t.Errorf("%d blocks were taken to be unreadable in %d reads", n, reads.Load())
+	if strings.Contains(log.String(), "cannot be read") || reads.Load() == 0 {
+		t.Errorf("after %d reads the log says\n%s", reads.Load(), log)
 	}
 }

@@ -10,49 +10,48 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// A reclaim has two halves: deleting the blocks that nothing refers to, and
-// making the database give their space back. What lets go of a block leaves a
-// note (25 HASH), so that the first half looks at those blocks and no others.
+// A reclaim has two halves. First it deletes the blocks that nothing links to. Then it makes the
+// database give their space back. Whatever lets go of a block leaves a note (25 HASH), so the first
+// half looks at the blocks with notes only.
 
 const (
-	// Giving space back rewrites what is alive beside what is dead, and the tree of
-	// keys. worthwhile is the part of the disk's use that must be dead before a
-	// reclaim does so, and worthwhileGently before one in the background does.
+	// To give space back, Badger rewrites the tree of keys and what is alive in the files that
+	// it collects. A reclaim does that only if at least one part in worthwhile of what the
+	// database takes on disk is dead; one in the background if one part in worthwhileGently is.
 	worthwhile, worthwhileGently = 50, 20
-	// While less than this is free above the floor for new blocks, whatever is
-	// dead is given back, and that is looked at this often.
+	// While less than nearlyFull is free above the floor for new blocks, everything that is
+	// dead is given back. Run checks that every fullnessCheck.
 	nearlyFull    = 256 << 20
 	fullnessCheck = time.Minute
 )
 
 // ReclaimProgress is how far a reclaim is.
 type ReclaimProgress struct {
-	Stage string // ReclaimDelete, ReclaimCompact or ReclaimCollect
-	Done  uint64 // of Total: blocks to look at, or bytes of disk
-	Total uint64 // zero if not known
+	Stage string // "deleting blocks", "compacting" or "giving back space"
+	Done  uint64 // blocks that were looked at, or bytes that were given back
+	Total uint64 // what Done comes to in the end; zero if not known
 }
 
 // The stages of a reclaim, in order.
 const (
-	ReclaimDelete  = "deleting blocks"
-	ReclaimCompact = "compacting"
-	ReclaimCollect = "giving back space"
+	stageDelete  = "deleting blocks"
+	stageCompact = "compacting"
+	stageCollect = "giving back space"
 )
 
 // ReclaimReport says what a reclaim did.
 type ReclaimReport struct {
-	Blocks  uint64 // that were deleted
-	Bytes   uint64 // of those blocks
-	Before  uint64
-	After   uint64        // bytes that the database takes on disk
-	Left    uint64        // bytes that are deleted and were not given back
-	Damaged int           // of the value log, which keep what is dead in them
-	Emptied int           // of those, that nothing is left in: a restart removes them
+	Blocks  uint64        // how many blocks were deleted
+	Bytes   uint64        // of those blocks
+	Before  uint64        // bytes that the database took on disk at first
+	After   uint64        // and in the end
+	Left    uint64        // deleted bytes that were not given back
+	Damaged int           // damaged files of the value log, whose space is not given back
+	Emptied int           // those of them in which nothing is left: a restart removes them
 	Elapsed time.Duration // nanoseconds
 }
 
-// Freed is by how much the disk's use shrank; 0 if it grew, as others write
-// meanwhile.
+// Freed is by how much the use of the disk shrank; 0 if it grew, because of other writes.
 func (r ReclaimReport) Freed() uint64 {
 	if r.After > r.Before {
 		return 0
@@ -60,27 +59,26 @@ func (r ReclaimReport) Freed() uint64 {
 	return r.Before - r.After
 }
 
-// Reclaim deletes every block that nothing holds, and gives the space back to the
-// system, unless it is less than a fiftieth of what is taken, while everything else
-// goes on. It always looks at the files of the value log that are known to be damaged.
-// One runs at a time; others wait for it. progress, if not nil, is told how it goes, by one goroutine.
+// Reclaim deletes every block that nothing holds. Then, unless that is less than a fiftieth of what the
+// database takes on disk, it gives the space back to the system. Everything else goes on meanwhile. It
+// also rescues what it can from damaged files of the value log. One reclaim runs at a time; others
+// wait for it. progress may be nil; one goroutine calls it.
 //
-// It may be interrupted anywhere, by ctx too, and loses nothing: the next one
-// goes on. Compacting the tree of keys is not interrupted; it takes seconds.
+// It may be interrupted anywhere, also by ctx, and loses nothing: the next reclaim goes on. Only the
+// compaction of the tree of keys is not interrupted, which takes seconds.
 //
-// It works below the floors for new blocks and for other records. Errors:
-// pin.ErrDiskFull under half of the reserve, where moving what is alive out of
-// a file could fill the disk, unless what the last one left is room enough;
-// pin.ErrClosed; a [*DamagedTablesError], with nothing changed. A damaged file of the value
-// log is no error: it is logged, and counted.
+// It works below the floors for new blocks and for other records. Errors: pin.ErrDiskFull below half
+// of the reserve, where moving what is alive out of a file could fill the disk, unless the files that
+// the last reclaim left dead make enough room; pin.ErrClosed; an ErrDamaged if a table is damaged,
+// with nothing changed. A damaged file of the value log is no error: it is logged, and counted.
 func (s *Store) Reclaim(ctx context.Context, progress func(ReclaimProgress)) (ReclaimReport, error) {
 	return s.reclaim(ctx, progress, false)
 }
 
-// Run reclaims every Config.ReclaimInterval, gently, and within a minute when the
-// disk is nearly full of what can be deleted, until ctx ends; if the interval is
-// zero it only waits for that. It then returns nil, after all that it started has
-// ended. An error of one reclaim is logged, and the next tries again.
+// Run reclaims every Config.ReclaimInterval, gently, until ctx ends. When the disk is nearly full and
+// something can be deleted, it reclaims within a minute. If the interval is zero it never reclaims. It
+// returns nil, after all that it started has ended. An error of a reclaim is logged, and the next one
+// tries again.
 func (s *Store) Run(ctx context.Context) error {
 	if s.cfg.ReclaimInterval <= 0 {
 		<-ctx.Done()
@@ -111,8 +109,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// reclaim is Reclaim. If gentle it makes room for others, and gives space back
-// only if that is worth while.
+// reclaim is Reclaim. If gentle it pauses for others, and gives space back only if that is worth while.
 func (s *Store) reclaim(ctx context.Context, progress func(ReclaimProgress), gentle bool) (report ReclaimReport, err error) {
 	if err := s.kv.Enter(ctx); err != nil {
 		return report, err
@@ -153,7 +150,7 @@ func (s *Store) pressed(ctx context.Context) bool {
 	return err == nil && any
 }
 
-// ended says why a context that the store may have ended has.
+// ended gives the error of a context that has ended, maybe because the store was closed.
 func (s *Store) ended(ctx context.Context) error {
 	if s.ctx.Err() != nil {
 		return pin.ErrClosed
@@ -174,7 +171,7 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { r.report.Elapsed = time.Since(start) }()
-	// What a damaged table had would seem not to be linked to, and would not be moved.
+	// Blocks whose links are in a damaged table would seem not to be linked to.
 	bad, err := r.s.space.LiveBadTables(ctx)
 	if err != nil {
 		return err
@@ -186,7 +183,7 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.s.held.DeleteLoose(ctx, holding.LooseWork{
-		Progress: func(done, total uint64) { r.progress(ReclaimProgress{ReclaimDelete, done, total}) },
+		Progress: func(done, total uint64) { r.progress(ReclaimProgress{stageDelete, done, total}) },
 		Deleted: func(blocks, bytes uint64) {
 			r.report.Blocks += blocks
 			r.report.Bytes += bytes
@@ -207,8 +204,8 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	if dead > 0 && (full || dead >= r.report.Before/part) {
 		if err := r.s.space.GiveBack(ctx, space.GiveBackWork{
 			Before:     r.report.Before,
-			Compacting: func() { r.progress(ReclaimProgress{Stage: ReclaimCompact}) },
-			Collecting: func(freed uint64) { r.progress(ReclaimProgress{Stage: ReclaimCollect, Done: freed}) },
+			Compacting: func() { r.progress(ReclaimProgress{Stage: stageCompact}) },
+			Collecting: func(freed uint64) { r.progress(ReclaimProgress{Stage: stageCollect, Done: freed}) },
 			Pause:      r.pause,
 		}); err != nil {
 			return err
@@ -227,7 +224,7 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	return err
 }
 
-// pause makes room for others after a step that took so long.
+// pause pauses after a step, if the reclaim is gentle, for as long as the step took.
 func (r *reclaimer) pause(ctx context.Context, took time.Duration) error {
 	if !r.gentle {
 		return ctx.Err()

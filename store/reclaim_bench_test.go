@@ -8,7 +8,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // mixedSize gives the size of a block of a mixed store. Of its bytes half are in
@@ -26,57 +26,21 @@ func mixedSize(rng *rand.Rand) int {
 	}
 }
 
-// pinned is a request, its attempt, and how many bytes its blocks have.
-type pinned struct {
-	request pin.Request
-	attempt pin.Attempt
-	bytes   int
-}
-
-// beginPin makes a request for the n-th test DAG and begins its attempt.
-func beginPin(tb testing.TB, s *Store, n int) *pinned {
-	tb.Helper()
-	r, err := s.requestRecords.Add(tb.Context(), benchAccount, pintest.DAGSpec(n))
-	must(tb, err)
-	a, _, err := s.requestRecords.Begin(tb.Context(), r.DAG())
-	must(tb, err)
-	return &pinned{request: r, attempt: a}
-}
-
-// put stores blocks for a pin.
-func (p *pinned) put(tb testing.TB, s *Store, bs []blocks.Block) {
-	tb.Helper()
-	must(tb, putTo(s, tb.Context(), p.attempt, bs))
-	for _, b := range bs {
-		p.bytes += len(b.RawData())
-	}
-}
-
-// remove removes a pin's request and drops what it referred to.
-func (p *pinned) remove(tb testing.TB, s *Store) {
-	tb.Helper()
-	_, released, err := s.requestRecords.Remove(tb.Context(), benchAccount, p.request.ID)
-	must(tb, err)
-	for _, a := range released {
-		must(tb, s.held.Drop(tb.Context(), a))
-	}
-}
-
 // fillMixed pins 20 DAGs of blocks of all sizes. If scattered, each batch that
 // is written has blocks of all of them; else one is written after the other.
-func fillMixed(tb testing.TB, s *Store, total int, scattered bool) (pins []*pinned) {
+func fillMixed(tb testing.TB, s *Store, total int, scattered bool) (pins []*roomtest.Pinned) {
 	tb.Helper()
 	const dags, batch = 20, 8 << 20
 	rng := rand.NewChaCha8([32]byte{1})
 	pick := rand.New(rng)
 	for n := range dags {
-		pins = append(pins, beginPin(tb, s, n))
+		pins = append(pins, roomtest.BeginPin(tb, s, n))
 	}
 	waiting := make([][]blocks.Block, dags)
 	flush := func() {
 		for n, bs := range waiting {
 			if len(bs) > 0 {
-				pins[n].put(tb, s, bs)
+				pins[n].Put(tb, s, bs)
 			}
 			waiting[n] = nil
 		}
@@ -99,7 +63,7 @@ func fillMixed(tb testing.TB, s *Store, total int, scattered bool) (pins []*pinn
 	}
 	flush()
 	for _, p := range pins {
-		_, err := s.requestRecords.Complete(tb.Context(), p.request.DAG(), p.attempt, pin.Totals{Bytes: uint64(p.bytes)})
+		_, err := s.requestRecords.Complete(tb.Context(), p.Request.DAG(), p.Attempt, pin.Totals{Bytes: uint64(p.Bytes)})
 		must(tb, err)
 	}
 	return pins
@@ -115,20 +79,20 @@ func BenchmarkReclaim(b *testing.B) {
 			stages := map[string]time.Duration{}
 			for b.Loop() {
 				b.StopTimer()
-				s := openTest(b, b.TempDir(), Config{})
+				s := openServed(b, b.TempDir(), Config{})
 				pins := fillMixed(b, s, 1<<30, scattered)
 				start := time.Now()
 				live := 0
 				for n, p := range pins {
 					if n%5 < 3 {
-						p.remove(b, s)
+						p.Remove(b, s)
 					} else {
-						live += p.bytes
+						live += p.Bytes
 					}
 				}
 				drop += time.Since(start).Seconds()
 				b.StartTimer()
-				stage, since := ReclaimDelete, time.Now()
+				stage, since := stageDelete, time.Now()
 				r, err := s.Reclaim(b.Context(), func(p ReclaimProgress) {
 					stages[stage] += time.Since(since)
 					stage, since = p.Stage, time.Now()
@@ -148,7 +112,7 @@ func BenchmarkReclaim(b *testing.B) {
 			b.ReportMetric(ratio/float64(b.N), "allocated/live")
 			b.ReportMetric(drop/float64(b.N), "drop-s")
 			for stage, name := range map[string]string{
-				ReclaimDelete: "delete-s", ReclaimCompact: "compact-s", ReclaimCollect: "collect-s",
+				stageDelete: "delete-s", stageCompact: "compact-s", stageCollect: "collect-s",
 			} {
 				b.ReportMetric(stages[stage].Seconds()/float64(b.N), name)
 			}

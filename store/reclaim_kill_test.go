@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
@@ -24,26 +23,20 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
-	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
-	"github.com/holdfast-ipfs/holdfast/store/internal/space"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
-// smallFiles are settings by which little data fills memory and files, so that
-// they are written out, compacted and collected all the time.
-func smallFiles() *badger.Options {
-	o := space.BadgerOptions()
-	o.MemTableSize = 1 << 20
-	o.BaseLevelSize = 1 << 20
-	o.ValueLogFileSize = 2 << 20
-	return o
-}
-
-func openSmall(t *testing.T, dir string) (*Store, *DirLock) {
+// openSmall opens a store of small files.
+func openSmall(t *testing.T, dir string, change ...func(*Config)) (*Store, *DirLock) {
 	t.Helper()
 	lock, err := Lock(dir)
 	must(t, err)
-	s, err := openWith(t.Context(), lock.dir, Config{Now: new(benchClock).now}.withDefaults(), smallFiles(), migrations())
+	cfg := Config{Now: new(roomtest.Clock).Now}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s, err := openWith(t.Context(), lock.dir, cfg.withDefaults(), roomtest.SmallFiles(), migrations())
 	must(t, err)
 	return s, lock
 }
@@ -59,10 +52,7 @@ func TestKilledDuringReclaim(t *testing.T) {
 		return
 	}
 	const lanes = 2 // as many as the cores that tests have
-	rounds := 100 / lanes
-	if testing.Short() {
-		rounds = 5
-	}
+	rounds := roomtest.Rounds(20, 100) / lanes
 	seed := seedOf(*killSeed)
 	t.Logf("choices are those of -kill-seed=%d", seed)
 	for lane := range uint64(lanes) {
@@ -82,7 +72,7 @@ func killAndCheck(t *testing.T, rounds int, seed uint64) {
 	for round := range rounds {
 		killOnce(t, dir, rng.IntN(12), time.Duration(rng.IntN(20_000))*time.Microsecond)
 		s, lock := openSmall(t, dir)
-		checkInvariants(t, s)
+		roomtest.CheckInvariants(t, s.kv)
 		pins += wantPinned(t, s, f)
 		if found, r := verify(t, s); len(found) > 0 {
 			t.Errorf("round %d: damaged: %v", round, found)
@@ -99,7 +89,7 @@ func killAndCheck(t *testing.T, rounds int, seed uint64) {
 		}
 		deleted += reclaimAll(t, s)
 		wantNoOthers(t, s)
-		must(t, s.kv.View(t.Context(), func(r *kv.Reader) error { return checkNodes(r) }))
+		must(t, s.kv.View(t.Context(), func(r *kv.Reader) error { return roomtest.CheckNodes(r) }))
 		must(t, s.Close())
 		must(t, lock.Close())
 		if t.Failed() {
@@ -185,7 +175,7 @@ const killFamily = 7
 
 // pinAndRemove pins one of the DAGs, and removes another pin if there are a few.
 func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Network, rng *rand.Rand) error {
-	r, err := s.requestRecords.Add(ctx, benchAccount, pin.Spec{CID: root.String(), Root: root})
+	r, err := s.requestRecords.Add(ctx, roomtest.Account, pin.Spec{CID: root.String(), Root: root})
 	if err != nil {
 		return err
 	}
@@ -197,7 +187,7 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 		asker := net.Asker(1+rng.IntN(30), rng.Uint64())
 		defer asker.Close()
 		totals, err := walk.Run(ctx, walk.Config{Store: s, Asker: asker}, pin.Job{
-			DAG: r.DAG(), Attempt: a, Progress: new(pin.Progress), Slot: freeSlot{},
+			DAG: r.DAG(), Attempt: a, Progress: new(pin.Progress), Slot: roomtest.FreeSlot{},
 		})
 		if err != nil {
 			return err
@@ -207,12 +197,12 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 		}
 	}
 	// Only what is pinned: under others a walk writes.
-	page, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 20})
+	page, err := s.requestRecords.List(ctx, roomtest.Account, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 20})
 	if err != nil || len(page.Requests) < 5 {
 		return err
 	}
 	old := page.Requests[rng.IntN(len(page.Requests))]
-	_, released, err := s.requestRecords.Remove(ctx, benchAccount, old.ID)
+	_, released, err := s.requestRecords.Remove(ctx, roomtest.Account, old.ID)
 	if err != nil {
 		return nil // another was faster
 	}
@@ -227,11 +217,11 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 // wantPinned fails if a block is missing of a DAG that a request says is pinned.
 func wantPinned(t *testing.T, s *Store, f *family) (pins int) {
 	t.Helper()
-	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Limit: 1000})
+	page, err := s.requestRecords.List(t.Context(), roomtest.Account, pin.Query{Limit: 1000})
 	must(t, err)
 	for _, r := range page.Requests {
 		for h := range f.below[r.Root] {
-			if _, ok := read(t, s, holding.BlockKey(multihash.Multihash(h))); !ok {
+			if _, ok := roomtest.Read(t, s.kv, roomtest.BlockKey(multihash.Multihash(h))); !ok {
 				t.Errorf("%s is pinned, and %x of it is missing", r.Root, h)
 			}
 		}
@@ -259,15 +249,15 @@ func wantNoOthers(t *testing.T, s *Store) {
 func TestOpenWithUnmadeLogs(t *testing.T) {
 	dir := t.TempDir()
 	s, lock := openSmall(t, dir)
-	b := someBlocks(42, 1, 3000)[0]
-	must(t, putTo(s, t.Context(), 1, []blocks.Block{b}))
+	b := roomtest.SomeBlocks(42, 1, 3000)[0]
+	must(t, roomtest.PutTo(s, t.Context(), 1, []blocks.Block{b}))
 	must(t, s.Close())
 	must(t, lock.Close())
 	for _, name := range []string{"00099.mem", "000099.vlog"} {
 		must(t, os.WriteFile(filepath.Join(dir, dbName, name), nil, 0o600))
 	}
 	s, lock = openSmall(t, dir)
-	if !has(t, s, b) {
+	if !roomtest.Has(t, s, b) {
 		t.Error("a block is lost")
 	}
 	must(t, s.Close())

@@ -16,16 +16,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
-
-// has reports whether a block is there.
-func has(t *testing.T, s *Store, b blocks.Block) bool {
-	t.Helper()
-	there, err := s.held.Blockstore().Has(t.Context(), b.Cid())
-	must(t, err)
-	return there
-}
 
 // reclaimAll reclaims, and gives how many blocks were deleted.
 func reclaimAll(t *testing.T, s *Store) uint64 {
@@ -35,19 +28,17 @@ func reclaimAll(t *testing.T, s *Store) uint64 {
 	return r.Blocks
 }
 
-func refOf(b blocks.Block) graph.Ref { return graph.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())} }
-
 func TestReclaim(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	bs := someBlocks(20, 300, 5000)
+	bs := roomtest.SomeBlocks(20, 300, 5000)
 	mine, both, yours := bs[:100], bs[100:200], bs[200:]
-	gone, kept := beginPin(t, s, 1), beginPin(t, s, 2)
-	gone.put(t, s, bs[:200])
-	kept.put(t, s, bs[100:])
+	gone, kept := roomtest.BeginPin(t, s, 1), roomtest.BeginPin(t, s, 2)
+	gone.Put(t, s, bs[:200])
+	kept.Put(t, s, bs[100:])
 	if n := reclaimAll(t, s); n != 0 {
 		t.Errorf("%d blocks were deleted that are referred to", n)
 	}
-	gone.remove(t, s)
+	gone.Remove(t, s)
 	var stages []string
 	r, err := s.Reclaim(t.Context(), func(p ReclaimProgress) {
 		if p.Total > 0 && p.Done > p.Total {
@@ -65,7 +56,7 @@ func TestReclaim(t *testing.T) {
 		t.Errorf("stages %v", stages)
 	}
 	for _, b := range mine {
-		if has(t, s, b) {
+		if roomtest.Has(t, s, b) {
 			t.Errorf("%s is still there", b.Cid())
 		}
 	}
@@ -83,31 +74,34 @@ func TestReclaim(t *testing.T) {
 func TestReclaimGivesSpaceBack(t *testing.T) {
 	for name, scattered := range map[string]bool{"whole DAGs": false, "scattered": true} {
 		t.Run(name, func(t *testing.T) {
-			s := openTest(t, t.TempDir(), Config{})
-			const total = 256 << 20 // four files of the value log
+			total, opts := 48<<20, roomtest.SmallFiles() // 24 files of the value log
+			if *roomtest.Soak {
+				total, opts = 256<<20, space.BadgerOptions() // four files
+			}
+			s := openWithOptions(t, t.TempDir(), Config{}, opts)
 			pins := fillMixed(t, s, total, scattered)
 			live := 0
 			for n, p := range pins {
 				if n%5 < 3 {
-					p.remove(t, s)
+					p.Remove(t, s)
 				} else {
-					live += p.bytes
+					live += p.Bytes
 				}
 			}
 			r, err := s.Reclaim(t.Context(), nil)
 			must(t, err)
 			ratio := float64(r.After) / float64(live)
 			t.Logf("%.3f bytes for each that is alive, in %v", ratio, r.Elapsed)
-			if ratio > 1.15 || r.Before < total {
+			if ratio > 1.15 || r.Before < uint64(total) {
 				t.Errorf("%d MiB were taken, and %d MiB are, for %d MiB alive: %.3f", r.Before>>20, r.After>>20, live>>20, ratio)
 			}
 			if used, err := space.DiskUse(s.dbDir); err != nil || used > r.After+1<<20 {
 				t.Errorf("%d bytes are taken, %d are reported; %v", used, r.After, err)
 			}
 			for n, p := range pins {
-				for _, ref := range links(t, s, graph.HolderOf(p.attempt)) {
+				for _, ref := range roomtest.Links(t, s, graph.HolderOf(p.Attempt)) {
 					if n%5 < 3 {
-						t.Fatalf("attempt %d still refers to %s", p.attempt, ref.Hash)
+						t.Fatalf("attempt %d still refers to %s", p.Attempt, ref.Hash)
 					}
 					if !s.holds(t, ref.Ref) {
 						t.Errorf("%s is lost", ref.Hash)
@@ -122,7 +116,7 @@ func TestReclaimGivesSpaceBack(t *testing.T) {
 func (s *Store) holds(t *testing.T, ref graph.Ref) bool {
 	t.Helper()
 	data, found, err := s.lookNow(t, ref)
-	if err != nil && !errors.Is(err, ErrUnreadable) {
+	if err != nil && !errors.Is(err, pin.ErrUnreadable) {
 		t.Error(err)
 	}
 	return found && len(data) == ref.Size
@@ -132,119 +126,24 @@ func (s *Store) holds(t *testing.T, ref graph.Ref) bool {
 func (s *Store) lookNow(t *testing.T, ref graph.Ref) (data []byte, found bool, err error) {
 	t.Helper()
 	err = s.kv.View(t.Context(), func(r *kv.Reader) error {
-		data, found, err = r.Get(holding.BlockKey(ref.Hash))
+		data, found, err = r.Get(roomtest.BlockKey(ref.Hash))
 		return err
 	})
 	return data, found, err
 }
 
-// A claim that came first is seen: the block stays, and its writer had no
-// reason to wait.
-func TestClaimBeforeDeletion(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
-	b := someBlocks(21, 1, 3000)[0]
-	must(t, s.held.Blockstore().Put(t.Context(), b))
-	s.held.BeforeDelete = func(dead []graph.Ref) {
-		if len(dead) > 0 {
-			t.Errorf("%v is about to be deleted", dead)
-		}
-	}
-	reclaimed := make(chan error, 1)
-	s.held.DuringWrite = func() {
-		go func() {
-			_, err := s.Reclaim(context.WithoutCancel(t.Context()), nil)
-			reclaimed <- err
-		}()
-		// It comes as far as the stripe, and waits there: readers are kept
-		// out while somebody waits to have a stripe alone.
-		stripe := &s.held.Claims.Stripes[s.held.Claims.Index(b.Cid().Hash())]
-		for deadline := time.Now().Add(time.Minute); stripe.TryRLock(); {
-			stripe.RUnlock()
-			if time.Now().After(deadline) {
-				t.Error("the reclaim does not wait for the claim")
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
-		if !has(t, s, b) {
-			t.Error("the block went while it was being claimed")
-		}
-	}
-	must(t, claimTo(s, t.Context(), 1, []graph.Ref{refOf(b)}))
-	must(t, <-reclaimed)
-	if !has(t, s, b) {
-		t.Error("a claimed block was deleted")
-	}
-}
-
-// A claim that comes during the deletion waits, and then sees that the block is
-// gone.
-func TestClaimAfterDeletion(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
-	b := someBlocks(22, 1, 3000)[0]
-	must(t, s.held.Blockstore().Put(t.Context(), b))
-	claimed := make(chan error, 1)
-	s.held.BeforeDelete = func(dead []graph.Ref) {
-		if len(dead) != 1 {
-			t.Errorf("%d blocks are about to be deleted", len(dead))
-		}
-		if !has(t, s, b) { // what a walk sees before it claims
-			t.Error("the block went early")
-		}
-		go func() { claimed <- claimTo(s, context.WithoutCancel(t.Context()), 1, []graph.Ref{refOf(b)}) }()
-		select {
-		case err := <-claimed:
-			t.Errorf("a claim was written during the deletion: %v", err)
-		case <-time.After(20 * time.Millisecond): // the longer, the surer to catch one
-		}
-	}
-	if n := reclaimAll(t, s); n != 1 {
-		t.Errorf("%d blocks were deleted", n)
-	}
-	must(t, <-claimed)
-	if has(t, s, b) {
-		t.Error("a block is there that was deleted before it was claimed")
-	}
-	// The walk fetches it again, and then it stays.
-	s.held.BeforeDelete = nil
-	must(t, putTo(s, t.Context(), 1, []blocks.Block{b}))
-	reclaimAll(t, s)
-	if !has(t, s, b) {
-		t.Error("a block that was put again was deleted")
-	}
-}
-
-// The same with a block that is put, not only claimed: it is there afterwards
-// in both orders.
-func TestPutDuringDeletion(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
-	b := someBlocks(23, 1, 3000)[0]
-	must(t, s.held.Blockstore().Put(t.Context(), b))
-	put := make(chan error, 1)
-	s.held.BeforeDelete = func([]graph.Ref) {
-		go func() { put <- putTo(s, context.WithoutCancel(t.Context()), 1, []blocks.Block{b}) }()
-	}
-	if n := reclaimAll(t, s); n != 1 {
-		t.Errorf("%d blocks were deleted", n)
-	}
-	must(t, <-put)
-	if !has(t, s, b) {
-		t.Error("a claimed block is not there")
-	}
-}
-
 // Blocks that came by the go-datastore are found, singly and in batches.
 func TestReclaimOfUnclaimedPuts(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	bs := someBlocks(24, 20, 2000)
+	bs := roomtest.SomeBlocks(24, 20, 2000)
 	must(t, s.held.Blockstore().Put(t.Context(), bs[0]))
 	must(t, s.held.Blockstore().PutMany(t.Context(), bs[1:]))
-	must(t, claimTo(s, t.Context(), 1, []graph.Ref{refOf(bs[5])}))
+	must(t, roomtest.ClaimTo(s, t.Context(), 1, []graph.Ref{roomtest.RefOf(bs[5])}))
 	if n := reclaimAll(t, s); n != 19 {
 		t.Errorf("%d blocks were deleted", n)
 	}
 	for i, b := range bs {
-		if has(t, s, b) != (i == 5) {
+		if roomtest.Has(t, s, b) != (i == 5) {
 			t.Errorf("block %d is there: %v", i, i != 5)
 		}
 	}
@@ -261,10 +160,10 @@ func wantExactly(t *testing.T, s *Store) {
 			return err
 		}
 		referred[string(l.Hash)] = true
-		if _, ok := read(t, s, holding.LinkFromKey(l)); !ok {
+		if _, ok := roomtest.Read(t, s.kv, roomtest.LinkFrom(l)); !ok {
 			t.Errorf("%s has a link from %d that has no other side", l.Hash, l.Holder)
 		}
-		if _, ok := read(t, s, holding.BlockKey(l.Hash)); !ok {
+		if _, ok := roomtest.Read(t, s.kv, roomtest.BlockKey(l.Hash)); !ok {
 			t.Errorf("%s is linked to and missing", l.Hash)
 		}
 		return nil
@@ -281,11 +180,11 @@ func wantExactly(t *testing.T, s *Store) {
 // Pins come and go over the same blocks while reclaims run: nothing that is
 // referred to is ever missing, and at the end nothing else is there.
 func TestReclaimDuringPins(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	s := openTest(t, t.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	const workers, rounds = 6, 30
 	// So little that no file is collected meanwhile, of which Badger's own lock
 	// keeping fails the race detector; the kills during reclaim have that.
-	bs := append(someBlocks(25, 150, 300), someBlocks(26, 150, 1100)...)
+	bs := append(roomtest.SomeBlocks(25, 150, 300), roomtest.SomeBlocks(26, 150, 1100)...)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var reclaims, pins sync.WaitGroup
@@ -309,13 +208,13 @@ func TestReclaimDuringPins(t *testing.T) {
 	reclaims.Wait()
 	reclaimAll(t, s)
 	wantExactly(t, s)
-	checkInvariants(t, s)
+	roomtest.CheckInvariants(t, s.kv)
 }
 
 // pinSome does with some of the blocks what a walk does, reads them back, and
 // most times removes the pin.
 func pinSome(t *testing.T, s *Store, n int, bs []blocks.Block, rng *rand.Rand) {
-	p := beginPin(t, s, n)
+	p := roomtest.BeginPin(t, s, n)
 	var missing []blocks.Block
 	var mine []blocks.Block
 	for _, i := range rng.Perm(len(bs))[:1+rng.IntN(60)] {
@@ -324,20 +223,20 @@ func pinSome(t *testing.T, s *Store, n int, bs []blocks.Block, rng *rand.Rand) {
 	var found []blocks.Block
 	var refs []graph.Ref
 	for _, b := range mine {
-		if has(t, s, b) {
-			found, refs = append(found, b), append(refs, refOf(b))
+		if roomtest.Has(t, s, b) {
+			found, refs = append(found, b), append(refs, roomtest.RefOf(b))
 		} else {
 			missing = append(missing, b)
 		}
 	}
-	must(t, claimTo(s, t.Context(), p.attempt, refs))
+	must(t, roomtest.ClaimTo(s, t.Context(), p.Attempt, refs))
 	for _, b := range found {
-		if !has(t, s, b) {
+		if !roomtest.Has(t, s, b) {
 			missing = append(missing, b)
 		}
 	}
-	must(t, putTo(s, t.Context(), p.attempt, missing))
-	_, err := s.requestRecords.Complete(t.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(len(mine))})
+	must(t, roomtest.PutTo(s, t.Context(), p.Attempt, missing))
+	_, err := s.requestRecords.Complete(t.Context(), p.Request.DAG(), p.Attempt, pin.Totals{Blocks: uint64(len(mine))})
 	must(t, err)
 	for _, b := range mine {
 		got, err := s.held.Blockstore().Get(t.Context(), b.Cid())
@@ -346,7 +245,7 @@ func pinSome(t *testing.T, s *Store, n int, bs []blocks.Block, rng *rand.Rand) {
 		}
 	}
 	if rng.IntN(4) > 0 {
-		p.remove(t, s)
+		p.Remove(t, s)
 	}
 }
 
@@ -376,16 +275,15 @@ func TestReclaimsTakeTurns(t *testing.T) {
 // Close ends a reclaim, and a Run.
 func TestCloseEndsReclaim(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{ReclaimInterval: time.Millisecond})
-	must(t, s.held.Blockstore().PutMany(t.Context(), someBlocks(27, 2*holding.DeletesPerBatch, 100)))
+	must(t, s.held.Blockstore().PutMany(t.Context(), roomtest.SomeBlocks(27, 2*holding.DeletesPerBatch, 100)))
 	closed := make(chan error, 1)
 	var once sync.Once
-	s.held.BeforeDelete = func([]graph.Ref) {
+	if _, err := s.Reclaim(t.Context(), func(ReclaimProgress) {
 		once.Do(func() {
 			go func() { closed <- s.Close() }()
 			<-s.ctx.Done()
 		})
-	}
-	if _, err := s.Reclaim(t.Context(), nil); !errors.Is(err, pin.ErrClosed) {
+	}); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("error %v", err)
 	}
 	must(t, <-closed)
@@ -394,12 +292,12 @@ func TestCloseEndsReclaim(t *testing.T) {
 // Run reclaims by itself, and ends with its context.
 func TestRun(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{ReclaimInterval: time.Millisecond})
-	b := someBlocks(28, 1, 3000)[0]
+	b := roomtest.SomeBlocks(28, 1, 3000)[0]
 	must(t, s.held.Blockstore().Put(t.Context(), b))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	for deadline := time.Now().Add(time.Minute); has(t, s, b); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); roomtest.Has(t, s, b); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing is reclaimed")
 		}
@@ -414,10 +312,10 @@ func TestGentleReclaim(t *testing.T) {
 	var free atomic.Uint64
 	free.Store(1 << 40)
 	s := openTest(t, t.TempDir(), Config{FreeSpace: func(string) (uint64, error) { return free.Load(), nil }})
-	kept, gone := beginPin(t, s, 1), beginPin(t, s, 2)
-	kept.put(t, s, someBlocks(29, 100, 20_000))
-	gone.put(t, s, someBlocks(30, 2, 20_000))
-	gone.remove(t, s)
+	kept, gone := roomtest.BeginPin(t, s, 1), roomtest.BeginPin(t, s, 2)
+	kept.Put(t, s, roomtest.SomeBlocks(29, 100, 20_000))
+	gone.Put(t, s, roomtest.SomeBlocks(30, 2, 20_000))
+	gone.Remove(t, s)
 	if s.pressed(t.Context()) {
 		t.Error("a disk of much free space is full")
 	}
@@ -430,7 +328,7 @@ func TestGentleReclaim(t *testing.T) {
 		}
 	}
 	gentle(40_000)
-	free.Store(DefaultReserve + nearlyFull - 1)
+	free.Store(space.DefaultReserve + nearlyFull - 1)
 	if !s.pressed(t.Context()) {
 		t.Error("something could be given back")
 	}
@@ -446,25 +344,25 @@ func TestGentleReclaim(t *testing.T) {
 func TestReclaimBesideAReader(t *testing.T) {
 	s, lock := openSmall(t, t.TempDir())
 	defer func() { must(t, s.Close()); must(t, lock.Close()) }()
-	gone, kept := beginPin(t, s, 1), beginPin(t, s, 2)
+	gone, kept := roomtest.BeginPin(t, s, 1), roomtest.BeginPin(t, s, 2)
 	for i := range 30 {
-		gone.put(t, s, someBlocks(uint64(1000+i), 20, 40_000))
-		kept.put(t, s, someBlocks(uint64(2000+i), 4, 40_000))
+		gone.Put(t, s, roomtest.SomeBlocks(uint64(1000+i), 20, 40_000))
+		kept.Put(t, s, roomtest.SomeBlocks(uint64(2000+i), 4, 40_000))
 	}
-	gone.remove(t, s)
+	gone.Remove(t, s)
 	txn := s.db.NewTransaction(false)
 	it := txn.NewIterator(badger.DefaultIteratorOptions)
 	r, err := s.Reclaim(t.Context(), nil)
 	must(t, err)
-	if r.Left != uint64(gone.bytes) {
-		t.Errorf("%d bytes are left of %d that are still read", r.Left, gone.bytes)
+	if r.Left != uint64(gone.Bytes) {
+		t.Errorf("%d bytes are left of %d that are still read", r.Left, gone.Bytes)
 	}
 	it.Close()
 	txn.Discard()
 	r, err = s.Reclaim(t.Context(), nil)
 	must(t, err)
-	if r.Left != 0 || r.After > uint64(kept.bytes)*13/10+8<<20 {
-		t.Errorf("%d KiB stay taken for %d KiB alive, %d are left", r.After>>10, kept.bytes>>10, r.Left)
+	if r.Left != 0 || r.After > uint64(kept.Bytes)*13/10+8<<20 {
+		t.Errorf("%d KiB stay taken for %d KiB alive, %d are left", r.After>>10, kept.Bytes>>10, r.Left)
 	}
 }
 
@@ -473,27 +371,27 @@ func TestReclaimBesideAReader(t *testing.T) {
 func TestReclaimWhileKeysAreRead(t *testing.T) {
 	s, lock := openSmall(t, t.TempDir())
 	defer func() { must(t, s.Close()); must(t, lock.Close()) }()
-	gone, kept := beginPin(t, s, 1), beginPin(t, s, 2)
+	gone, kept := roomtest.BeginPin(t, s, 1), roomtest.BeginPin(t, s, 2)
 	for i := range 30 {
-		gone.put(t, s, someBlocks(uint64(1000+i), 20, 40_000))
-		kept.put(t, s, someBlocks(uint64(2000+i), 4, 40_000))
+		gone.Put(t, s, roomtest.SomeBlocks(uint64(1000+i), 20, 40_000))
+		kept.Put(t, s, roomtest.SomeBlocks(uint64(2000+i), 4, 40_000))
 	}
-	gone.remove(t, s)
+	gone.Remove(t, s)
 	var txn *badger.Txn
 	var it *badger.Iterator
 	r, err := s.Reclaim(t.Context(), func(p ReclaimProgress) {
-		if p.Stage == ReclaimCollect && it == nil {
+		if p.Stage == stageCollect && it == nil {
 			txn = s.db.NewTransaction(false)
 			it = txn.NewIterator(badger.DefaultIteratorOptions)
 		}
 	})
 	must(t, err)
-	if r.Freed() > uint64(gone.bytes)/2 || r.Left != 0 {
+	if r.Freed() > uint64(gone.Bytes)/2 || r.Left != 0 {
 		t.Errorf("%d bytes came back while they were read, %d are left", r.Freed(), r.Left)
 	}
 	it.Close()
 	txn.Discard()
-	if used, err := space.DiskUse(s.dbDir); err != nil || used > uint64(kept.bytes)*13/10+8<<20 {
-		t.Errorf("%d KiB stay taken for %d KiB alive, %v", used>>10, kept.bytes>>10, err)
+	if used, err := space.DiskUse(s.dbDir); err != nil || used > uint64(kept.Bytes)*13/10+8<<20 {
+		t.Errorf("%d KiB stay taken for %d KiB alive, %v", used>>10, kept.Bytes>>10, err)
 	}
 }

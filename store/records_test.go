@@ -2,20 +2,31 @@ package store
 
 import (
 	"testing"
-	"time"
 
-	"github.com/holdfast-ipfs/holdfast/pin"
-	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/dgraph-io/badger/v4"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// openTest opens a store on a directory, until the test ends.
+// openTest opens a store on a directory, until the test ends, with little memory.
 func openTest(t testing.TB, dir string, cfg Config) *Store {
+	t.Helper()
+	return openWithOptions(t, dir, cfg, roomtest.SmallMemory())
+}
+
+// openServed opens a store as a server does, until the test ends.
+func openServed(t testing.TB, dir string, cfg Config) *Store {
+	t.Helper()
+	return openWithOptions(t, dir, cfg, space.BadgerOptions())
+}
+
+func openWithOptions(t testing.TB, dir string, cfg Config, opts *badger.Options) *Store {
 	t.Helper()
 	lock, err := Lock(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), lock, cfg)
+	s, err := openWith(t.Context(), dir, cfg.withDefaults(), opts, migrations())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,46 +39,4 @@ func openTest(t testing.TB, dir string, cfg Config) *Store {
 		}
 	})
 	return s
-}
-
-func openRecords(t *testing.T, now func() time.Time) (pin.Records, func() pin.Records) {
-	dir := t.TempDir()
-	var s *Store
-	var lock *DirLock
-	closeBoth := func() {
-		if s == nil {
-			return
-		}
-		checkInvariants(t, s)
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := lock.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	open := func() pin.Records {
-		closeBoth()
-		var err error
-		if lock, err = Lock(dir); err != nil {
-			t.Fatal(err)
-		}
-		if s, err = Open(t.Context(), lock, Config{Now: now}); err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	t.Cleanup(closeBoth)
-	return open(), open
-}
-
-func TestRecords(t *testing.T) { pintest.RunRecords(t, openRecords) }
-
-func TestRecordsAgainstModel(t *testing.T) {
-	for _, seed := range []uint64{1, 2, uint64(time.Now().UnixNano())} {
-		t.Run("", func(t *testing.T) {
-			t.Parallel()
-			pintest.RunModel(t, openRecords, seed, 2000)
-		})
-	}
 }

@@ -4,10 +4,12 @@ import (
 	"slices"
 	"testing"
 
+	blocks "github.com/ipfs/go-block-format"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // A walk that has passed over a node goes on, or is done, when a block below that is
@@ -19,9 +21,9 @@ func TestRepairBelowWhatAWalkPassed(t *testing.T) {
 			late := dagtest.Raw("late")
 			over := dagtest.PB("over", dagtest.Last(all), late.Cid())
 			o := newOverlap(t, append(slices.Clone(all), over)...)
-			v := o.add(benchAccount, dagtest.Last(all))
+			v := o.add(roomtest.Account, dagtest.Last(all))
 			o.awaitPinned(v)
-			w := o.add(benchAccount, over.Cid())
+			w := o.add(roomtest.Account, over.Cid())
 			o.awaitPassed(dagtest.Last(all))
 			bad := all[42]
 			overwrite(t, o.s, bad, []byte("torn"))
@@ -50,25 +52,55 @@ func TestRepairBelowWhatAWalkPassed(t *testing.T) {
 	}
 }
 
-// NotWhole takes marks back once, and names what is above a block.
-func TestNotWhole(t *testing.T) {
+// What is damaged below a node that several DAGs share is found to hurt all of them,
+// is not passed over any more, and is mended by going to it and nowhere else.
+func TestRepairOfSharedNodes(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	all := dagtest.Tree(dagtest.Leaves(100, 50), 5)
-	p := pinDAG(t, s, all)
-	q := pinDAG(t, s, append(slices.Clone(all), dagtest.PB("over", dagtest.Last(all))))
-	other := pinDAG(t, s, dagtest.Tree(dagtest.Leaves(7, 50)[:3], 5))
-	hashes := []multihash.Multihash{all[42].Cid().Hash(), dagtest.Raw("nobody has it").Cid().Hash()}
-	for call := range 2 {
-		dags, marks, err := s.held.NotWhole(t.Context(), hashes)
-		must(t, err)
-		if len(dags) != 2 || !slices.Contains(dags, p.request.DAG()) || !slices.Contains(dags, q.request.DAG()) {
-			t.Errorf("above the block are %v", dags)
-		}
-		if (marks > 0) != (call == 0) {
-			t.Errorf("call %d took %d marks back", call, marks)
+	all := dagtest.Tree(dagtest.Leaves(500, 50), 5)
+	over := append(all[:len(all):len(all)], dagtest.PB("over", dagtest.Last(all)))
+	other := append(all[:len(all):len(all)], dagtest.PB("other", dagtest.Last(all)))
+	p, q, r := roomtest.PinDAG(t, s, all), roomtest.PinDAG(t, s, over), roomtest.PinDAG(t, s, other)
+	p.Remove(t, s) // whose nodes live on below the others
+	reclaimAll(t, s)
+	want := roomtest.SizesOf(append(over, other[len(other)-1]))
+	checkHeld(t, s, want)
+	for _, damage := range []func(b blocks.Block){
+		func(b blocks.Block) { overwrite(t, s, b, []byte("torn")) },
+		func(b blocks.Block) { roomtest.Set(t, s.db, roomtest.BlockKey(b.Cid().Hash()), nil) },
+	} {
+		for _, b := range []blocks.Block{all[123], all[len(all)-1]} {
+			damage(b)
+			s.kv.LookAfresh() // a real disk does not show what was there a moment ago
+			found, report := verify(t, s)
+			d := found[string(b.Cid().Hash())]
+			if len(found) != 1 || len(d.DAGs) != 2 || report.Corrupt+report.Missing != 1 {
+				t.Fatalf("found %v, %+v", found, report)
+			}
+			for _, hurt := range d.DAGs {
+				_, err := s.requestRecords.Refetch(t.Context(), hurt.DAG)
+				must(t, err)
+			}
+			for n, p := range []*roomtest.Pinned{q, r} {
+				a, complete, err := s.requestRecords.Begin(t.Context(), p.Request.DAG())
+				if err != nil || complete || a != p.Attempt {
+					t.Fatalf("Begin gives %d, %v, %v", a, complete, err)
+				}
+				whole := over
+				if n == 1 {
+					whole = other
+				}
+				totals := roomtest.WalkDAG(t, s, a, whole)
+				if totals.Blocks != uint64(len(whole)) {
+					t.Errorf("totals %+v of %d", totals, len(whole))
+				}
+				_, err = s.requestRecords.Complete(t.Context(), p.Request.DAG(), a, totals)
+				must(t, err)
+			}
+			checkHeld(t, s, want)
 		}
 	}
-	if whole, err := s.held.Whole(t.Context(), other.request.DAG(), pin.Limits{}, true); err != nil || !whole {
-		t.Errorf("another DAG is whole: %v, %v", whole, err)
-	}
+	q.Remove(t, s)
+	r.Remove(t, s)
+	reclaimAll(t, s)
+	checkHeld(t, s, nil)
 }

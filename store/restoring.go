@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -74,13 +73,13 @@ const maxRestoreBatch = 16 << 20
 
 // Restore begins to restore a backup whose records have the given layout, or goes on with
 // it. The lock stays the caller's. The caller must close what it gets. Errors: ErrNotEmpty,
-// also if another backup is being restored; ErrNewerLayout; ErrOlderLayout; those of [Open].
+// also if another backup is being restored; those of [Open].
 func Restore(ctx context.Context, lock *DirLock, backup string, layout int, cfg Config) (*Restoring, error) {
 	switch {
 	case layout > layoutVersion:
-		return nil, fmt.Errorf("backup %s: %w (layout %d, this one knows %d)", backup, ErrNewerLayout, layout, layoutVersion)
+		return nil, fmt.Errorf("backup %s: %w (layout %d, this one knows %d)", backup, errNewerLayout, layout, layoutVersion)
 	case layout < firstLayout:
-		return nil, fmt.Errorf("backup %s: %w (layout %d, this one knows %d and later)", backup, ErrOlderLayout, layout, firstLayout)
+		return nil, fmt.Errorf("backup %s: %w (layout %d, this one knows %d and later)", backup, errOlderLayout, layout, firstLayout)
 	}
 	r := &Restoring{dir: lock.dir}
 	st, found, err := readRestoring(lock.dir)
@@ -131,17 +130,7 @@ func (r *Restoring) Record(key, value []byte) error {
 	if len(key) == 0 || !backedUp(key) || key[0] >= endOfRecords {
 		return fmt.Errorf("record %x is none that a backup has", key)
 	}
-	key, value = bytes.Clone(key), bytes.Clone(value)
-	if key[0] == holding.KLinkTo {
-		l, err := holding.SplitLinkTo(key)
-		if err != nil {
-			return err
-		}
-		if err := r.batch.Set(holding.LinkFromKey(l), value); err != nil {
-			return err
-		}
-	}
-	if err := r.batch.Set(key, value); err != nil {
+	if err := holding.RestoreRecord(r.batch, key, value); err != nil {
 		return err
 	}
 	return r.room(len(key) + len(value))
@@ -159,16 +148,7 @@ func (r *Restoring) RecordsDone() error {
 // Wants reports whether the records link to a block that is not there yet.
 func (r *Restoring) Wants(ctx context.Context, h multihash.Multihash) (wants bool, err error) {
 	err = r.space.DB().View(ctx, func(rd *kv.Reader) error {
-		linked := false
-		err := rd.Scan(kv.Span{Prefix: holding.BlockLinks(h), KeysOnly: true}, func([]byte, []byte) (bool, error) {
-			linked = true
-			return false, nil
-		})
-		if err != nil || !linked {
-			return err
-		}
-		has, err := rd.Has(holding.BlockKey(h))
-		wants = !has
+		wants, err = holding.WantsBlock(rd, h)
 		return err
 	})
 	return wants, err
@@ -177,7 +157,7 @@ func (r *Restoring) Wants(ctx context.Context, h multihash.Multihash) (wants boo
 // Block writes a block, which it keeps. The caller has compared it with its hash. Errors:
 // pin.ErrDiskFull.
 func (r *Restoring) Block(h multihash.Multihash, data []byte) error {
-	if err := r.batch.Set(holding.BlockKey(h), data); err != nil {
+	if err := holding.RestoreBlock(r.batch, h, data); err != nil {
 		return err
 	}
 	return r.room(len(data))

@@ -21,9 +21,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
-	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
-	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
-	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
@@ -67,7 +65,7 @@ func TestDamageRounds(t *testing.T) {
 // healthy is a store before it is damaged, and what it has.
 type healthy struct {
 	dir        string
-	kept       *pinned
+	kept       *roomtest.Pinned
 	blocks     []blocks.Block
 	requestsOf map[string]pin.Request
 	logs       map[string][]byte // the files of the value log
@@ -77,26 +75,26 @@ func makeHealthy(t *testing.T) *healthy {
 	t.Helper()
 	h := &healthy{dir: t.TempDir(), requestsOf: map[string]pin.Request{}}
 	s, lock := openSmall(t, h.dir)
-	h.kept = beginPin(t, s, 0)
+	h.kept = roomtest.BeginPin(t, s, 0)
 	for i, size := range []int{200, 900, 3000, 40_000, 300} {
-		h.blocks = append(h.blocks, someBlocks(uint64(60+i), 40, size)...)
-		h.kept.put(t, s, h.blocks[40*i:])
+		h.blocks = append(h.blocks, roomtest.SomeBlocks(uint64(60+i), 40, size)...)
+		h.kept.Put(t, s, h.blocks[40*i:])
 	}
-	h.kept.complete(t, s, len(h.blocks))
+	h.kept.Complete(t, s, len(h.blocks))
 	for i := range 120 {
 		spec := pintest.DAGSpec(i % 30)
 		spec.Name = fmt.Sprintf("request %d", i)
 		if i%4 == 0 {
 			spec.Meta = map[string]string{"long": strings.Repeat(spec.Name+" ", 200)}
 		}
-		_, err := s.requestRecords.Add(t.Context(), benchAccount, spec)
+		_, err := s.requestRecords.Add(t.Context(), roomtest.Account, spec)
 		must(t, err)
 	}
 	must(t, s.Close())
 	// Each start begins a file of the value log, and the newest one is like no other.
-	s, err := openWith(t.Context(), lock.dir, Config{Now: new(benchClock).now}.withDefaults(), smallFiles(), migrations())
-	must(t, err)
-	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
+	must(t, lock.Close())
+	s, lock = openSmall(t, h.dir)
+	page, err := s.requestRecords.List(t.Context(), roomtest.Account, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
 	must(t, err)
 	for _, r := range page.Requests {
 		h.requestsOf[r.ID] = r
@@ -104,14 +102,14 @@ func makeHealthy(t *testing.T) *healthy {
 	if found, _ := verify(t, s); len(found) > 0 || len(page.Requests) != 121 {
 		t.Fatalf("%d blocks are damaged, and %d requests listed", len(found), len(page.Requests))
 	}
-	more := someBlocks(70, 20, 5000)
-	h.kept.put(t, s, more)
-	h.kept.complete(t, s, len(h.blocks)+len(more))
+	more := roomtest.SomeBlocks(70, 20, 5000)
+	h.kept.Put(t, s, more)
+	h.kept.Complete(t, s, len(h.blocks)+len(more))
 	h.blocks = append(h.blocks, more...)
 	must(t, s.Close())
 	must(t, lock.Close())
 	h.logs = map[string][]byte{}
-	for _, path := range valueLog(t, h.dir) {
+	for _, path := range roomtest.ValueLog(t, filepath.Join(h.dir, dbName)) {
 		h.logs[filepath.Base(path)], err = os.ReadFile(path)
 		must(t, err)
 	}
@@ -196,7 +194,7 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 	must(t, err)
 	defer lock.Close()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	s, err := openWith(t.Context(), dir, Config{Now: new(benchClock).now, Logger: log}.withDefaults(), smallFiles(), migrations())
+	s, err := openWith(t.Context(), dir, Config{Now: new(roomtest.Clock).Now, Logger: log, closeWait: 100 * time.Millisecond}.withDefaults(), roomtest.SmallFiles(), migrations())
 	if err != nil {
 		if !errors.Is(err, space.ErrDamaged) {
 			t.Errorf("it does not open: %v", err)
@@ -207,19 +205,18 @@ func (h *healthy) round(t *testing.T, rng *rand.Rand) {
 		t.Logf("it does not open: %v", err)
 		return
 	}
-	s.space.CloseWait = 100 * time.Millisecond // it may keep a lock, see closeDatabase
-	defer func() {
-		if err := s.Close(); err != nil && !errors.Is(err, space.ErrUnclosed) {
+	defer func() { // Badger may keep a lock
+		if err := s.Close(); err != nil && !strings.Contains(err.Error(), unclosed) {
 			t.Errorf("it does not close: %v", err)
 		}
 	}()
 	bad := map[string]bool{}
 	for i, b := range h.blocks {
 		hash := b.Cid().Hash()
-		was := touched(holding.BlockKey(hash), len(b.RawData()))
+		was := touched(roomtest.BlockKey(hash), len(b.RawData()))
 		data, found, err := s.held.Look(t.Context(), hash)
 		switch {
-		case errors.Is(err, ErrUnreadable) && data == nil && was:
+		case errors.Is(err, pin.ErrUnreadable) && data == nil && was:
 			bad[string(hash)] = true
 		case err != nil || !found:
 			t.Errorf("block %d of %d bytes (hit: %v): %v, %v", i, len(b.RawData()), was, found, err)
@@ -246,21 +243,20 @@ func (h *healthy) checkRequests(t *testing.T, s *Store, touched func([]byte, int
 		want := h.requestsOf[got.ID]
 		return reflect.DeepEqual(got, want) || pin.InfoOf(got)["damaged"] != ""
 	}
-	a, _ := kv.AccountOf(benchAccount)
 	for id, want := range h.requestsOf {
 		size := 300 // beside its metadata, at most
 		for k, v := range want.Meta {
 			size += len(k) + len(v)
 		}
-		was := touched(requests.RequestKey(a, want.Created.UnixMilli()), size)
-		got, err := s.requestRecords.Get(t.Context(), benchAccount, id)
+		was := touched(roomtest.RequestKey(want), size)
+		got, err := s.requestRecords.Get(t.Context(), roomtest.Account, id)
 		switch {
 		case was && err == nil && pin.InfoOf(got)["damaged"] != "":
 		case err != nil || !reflect.DeepEqual(got, want):
 			t.Errorf("request %s (hit: %v) is %+v, %v; was %+v", id, was, got, err, want)
 		}
 	}
-	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
+	page, err := s.requestRecords.List(t.Context(), roomtest.Account, pin.Query{Statuses: pin.Statuses(), Limit: 1000})
 	if err != nil || len(page.Requests) != len(h.requestsOf) || page.Count != len(h.requestsOf) {
 		t.Errorf("%d requests are listed and %d counted, of %d, %v", len(page.Requests), page.Count, len(h.requestsOf), err)
 	}
@@ -290,7 +286,7 @@ func (h *healthy) repair(t *testing.T, s *Store, bad map[string]bool) {
 	}
 	for _, b := range h.blocks {
 		if bad[string(b.Cid().Hash())] {
-			must(t, putTo(s, t.Context(), h.kept.attempt, []blocks.Block{b}))
+			must(t, roomtest.PutTo(s, t.Context(), h.kept.Attempt, []blocks.Block{b}))
 		}
 	}
 	for hash := range check() {

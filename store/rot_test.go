@@ -12,16 +12,15 @@ import (
 
 	blocks "github.com/ipfs/go-block-format"
 
-	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
-	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
 // rotten is a store of which 70 % is about to be unpinned, over many files of the
 // value log.
 type rotten struct {
 	dir                    string
-	gone, kept             *pinned
+	gone, kept             *roomtest.Pinned
 	goneBlocks, keptBlocks []blocks.Block
 }
 
@@ -29,33 +28,18 @@ func makeRotten(t *testing.T) *rotten {
 	t.Helper()
 	r := &rotten{dir: t.TempDir()}
 	s, lock := openSmall(t, r.dir)
-	r.gone, r.kept = beginPin(t, s, 1), beginPin(t, s, 2)
+	r.gone, r.kept = roomtest.BeginPin(t, s, 1), roomtest.BeginPin(t, s, 2)
 	for i := range 20 {
-		g, k := someBlocks(uint64(3000+i), 12, 50_000), someBlocks(uint64(4000+i), 5, 50_000)
+		g, k := roomtest.SomeBlocks(uint64(3000+i), 12, 50_000), roomtest.SomeBlocks(uint64(4000+i), 5, 50_000)
 		r.goneBlocks, r.keptBlocks = append(r.goneBlocks, g...), append(r.keptBlocks, k...)
-		r.gone.put(t, s, g)
-		r.kept.put(t, s, k)
+		r.gone.Put(t, s, g)
+		r.kept.Put(t, s, k)
 	}
-	r.gone.complete(t, s, len(r.goneBlocks))
-	r.kept.complete(t, s, len(r.keptBlocks))
+	r.gone.Complete(t, s, len(r.goneBlocks))
+	r.kept.Complete(t, s, len(r.keptBlocks))
 	must(t, s.Close())
 	must(t, lock.Close())
 	return r
-}
-
-// entries gives where in a file of the value log the entries of some blocks begin,
-// and where they end.
-func entries(t *testing.T, data []byte, bs []blocks.Block) (first, end int) {
-	t.Helper()
-	first = len(data)
-	for _, b := range bs {
-		at := bytes.Index(data, holding.BlockKey(b.Cid().Hash()))
-		if at < 0 {
-			continue
-		}
-		first, end = min(first, at), max(end, at)
-	}
-	return first, end
 }
 
 // flip changes a bit of a file.
@@ -67,28 +51,11 @@ func flip(t *testing.T, path string, at int) {
 	must(t, os.WriteFile(path, data, 0o600))
 }
 
-func valueLog(t *testing.T, dir string) (paths []string) {
-	t.Helper()
-	all, err := space.LogFiles(filepath.Join(dir, dbName))
-	must(t, err)
-	for _, f := range all {
-		paths = append(paths, filepath.Join(dir, dbName, f.Name))
-	}
-	return paths
-}
-
 // openLogged is openSmall with a log.
 func openLogged(t *testing.T, dir string, change ...func(*Config)) (*Store, *bytes.Buffer) {
 	t.Helper()
-	lock, err := Lock(dir)
-	must(t, err)
 	log := new(bytes.Buffer)
-	cfg := Config{Now: new(benchClock).now, Logger: slog.New(slog.NewTextHandler(log, nil))}
-	for _, f := range change {
-		f(&cfg)
-	}
-	s, err := openWith(t.Context(), lock.dir, cfg.withDefaults(), smallFiles(), migrations())
-	must(t, err)
+	s, lock := openSmall(t, dir, append(change, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })...)
 	t.Cleanup(func() { must(t, s.Close()); must(t, lock.Close()) })
 	return s, log
 }
@@ -98,11 +65,11 @@ func openLogged(t *testing.T, dir string, change ...func(*Config)) (*Store, *byt
 func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 	r := makeRotten(t)
 	flipped := ""
-	for _, path := range valueLog(t, r.dir) {
+	for _, path := range roomtest.ValueLog(t, filepath.Join(r.dir, dbName)) {
 		data, err := os.ReadFile(path)
 		must(t, err)
-		first, _ := entries(t, data, r.goneBlocks)
-		if _, last := entries(t, data, r.keptBlocks); first < last {
+		first, _ := roomtest.Entries(data, r.goneBlocks)
+		if _, last := roomtest.Entries(data, r.keptBlocks); first < last {
 			flip(t, path, first+1000)
 			flipped = path
 			break
@@ -112,7 +79,7 @@ func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 		t.Fatal("no file has both")
 	}
 	s, log := openLogged(t, r.dir)
-	r.gone.remove(t, s)
+	r.gone.Remove(t, s)
 	if found, _ := verify(t, s); len(found) > 0 {
 		t.Fatalf("before the reclaim %d pinned blocks are damaged", len(found))
 	}
@@ -126,8 +93,8 @@ func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 	if found, report := verify(t, s); len(found) > 0 {
 		t.Errorf("after the reclaim %d pinned blocks are damaged: %d corrupt, %d missing", len(found), report.Corrupt, report.Missing)
 	}
-	if used, err := space.DiskUse(s.dbDir); err != nil || used > uint64(r.kept.bytes)*13/10+8<<20 {
-		t.Errorf("%d KiB stay taken for %d KiB alive, %v", used>>10, r.kept.bytes>>10, err)
+	if used, err := space.DiskUse(s.dbDir); err != nil || used > uint64(r.kept.Bytes)*13/10+8<<20 {
+		t.Errorf("%d KiB stay taken for %d KiB alive, %v", used>>10, r.kept.Bytes>>10, err)
 	}
 	if n := strings.Count(log.String(), "is damaged"); n != 1 || !strings.Contains(log.String(), filepath.Base(flipped)) {
 		t.Errorf("it is told %d times:\n%s", n, log)
@@ -135,7 +102,7 @@ func TestReclaimKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 	if st, err := s.Stats(t.Context()); err != nil || st.Damaged != 1 {
 		t.Errorf("stats say %d damaged files, %v", st.Damaged, err)
 	}
-	if _, err := os.Lstat(flipped + space.DeadLog); err != nil {
+	if _, err := os.Lstat(flipped + ".dead"); err != nil {
 		t.Errorf("what is alive in the file was not moved: %v", err)
 	}
 }
@@ -147,11 +114,11 @@ func TestDamagedFileGoes(t *testing.T) {
 	r := makeRotten(t)
 	var flipped string
 	var bad blocks.Block
-	for _, path := range valueLog(t, r.dir) {
+	for _, path := range roomtest.ValueLog(t, filepath.Join(r.dir, dbName)) {
 		data, err := os.ReadFile(path)
 		must(t, err)
 		for _, b := range r.keptBlocks {
-			if at := bytes.Index(data, holding.BlockKey(b.Cid().Hash())); at >= 0 && flipped == "" {
+			if at := bytes.Index(data, roomtest.BlockKey(b.Cid().Hash())); at >= 0 && flipped == "" {
 				flip(t, path, at+1000)
 				flipped, bad = path, b
 			}
@@ -160,7 +127,7 @@ func TestDamagedFileGoes(t *testing.T) {
 	whole := func(s *Store, mended bool) {
 		t.Helper()
 		for i, b := range r.keptBlocks {
-			if good := mended || b.Cid() != bad.Cid(); s.holds(t, refOf(b)) != good {
+			if good := mended || b.Cid() != bad.Cid(); s.holds(t, roomtest.RefOf(b)) != good {
 				t.Errorf("block %d can be read: %v", i, !good)
 			}
 		}
@@ -179,11 +146,11 @@ func TestDamagedFileGoes(t *testing.T) {
 	}
 	t.Run("damaged", func(t *testing.T) {
 		s, log := openLogged(t, r.dir)
-		r.gone.remove(t, s)
+		r.gone.Remove(t, s)
 		reclaimAll(t, s)
 		counted(s, 1, 0)
 		whole(s, false)
-		if _, err := os.Lstat(flipped + space.DeadLog); err == nil || !strings.Contains(log.String(), "left=1") {
+		if _, err := os.Lstat(flipped + ".dead"); err == nil || !strings.Contains(log.String(), "left=1") {
 			t.Errorf("it goes with a block in it that is to be mended, %v:\n%s", err, log)
 		}
 	})
@@ -193,15 +160,15 @@ func TestDamagedFileGoes(t *testing.T) {
 		if found, _ := verify(t, s); len(found) != 1 {
 			t.Errorf("%d blocks are damaged", len(found))
 		}
-		must(t, putTo(s, t.Context(), r.kept.attempt, []blocks.Block{bad})) // as a repair does
+		must(t, roomtest.PutTo(s, t.Context(), r.kept.Attempt, []blocks.Block{bad})) // as a repair does
 		counted(s, 1, 1)
 		whole(s, true)
-		if _, err := os.Lstat(flipped + space.DeadLog); err != nil {
+		if _, err := os.Lstat(flipped + ".dead"); err != nil {
 			t.Error(err)
 		}
 	})
 	s, log := openLogged(t, r.dir)
-	for _, name := range []string{flipped, flipped + space.DamagedLog, flipped + space.DeadLog} {
+	for _, name := range []string{flipped, flipped + ".damaged", flipped + ".dead"} {
 		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is there: %v", name, err)
 		}
@@ -216,39 +183,21 @@ func TestDamagedFileGoes(t *testing.T) {
 	}
 }
 
-// The mark of a file that is gone goes with a start: another may get its number.
-func TestMarksOfDamagedFilesGo(t *testing.T) {
-	dir := t.TempDir()
-	s, lock := openSmall(t, dir)
-	must(t, s.Close())
-	must(t, lock.Close())
-	path := filepath.Join(dir, dbName, "000042.vlog")
-	for _, as := range [][]string{{space.DamagedLog}, {space.DamagedLog, space.DeadLog}} {
-		for _, m := range as {
-			must(t, space.Mark(path, m))
-		}
-		must(t, space.RemoveDead(filepath.Dir(path)))
-		if space.Marked(path, space.DamagedLog) || space.Marked(path, space.DeadLog) {
-			t.Errorf("of %q something is left", as)
-		}
-	}
-}
-
 // Where there is no room to move what is alive in a damaged file, it waits, and the
 // reclaim goes on.
 func TestDamagedFileWaitsForRoom(t *testing.T) {
 	r := makeRotten(t)
-	path := valueLog(t, r.dir)[0]
+	path := roomtest.ValueLog(t, filepath.Join(r.dir, dbName))[0]
 	data, err := os.ReadFile(path)
 	must(t, err)
-	first, _ := entries(t, data, r.goneBlocks)
+	first, _ := roomtest.Entries(data, r.goneBlocks)
 	flip(t, path, first+1000)
-	must(t, space.Mark(path, space.DamagedLog))
+	must(t, os.WriteFile(path+".damaged", nil, 0o600))
 	full := false
 	s, log := openLogged(t, r.dir, func(c *Config) {
 		c.FreeSpace = func(dir string) (uint64, error) {
 			if full {
-				return DefaultReserve/4 + 1<<10, nil
+				return space.DefaultReserve/4 + 1<<10, nil
 			}
 			return space.FreeSpace(dir)
 		}
@@ -258,7 +207,7 @@ func TestDamagedFileWaitsForRoom(t *testing.T) {
 	if err != nil || report.Damaged != 1 || report.Emptied != 0 {
 		t.Errorf("without room: %+v, %v", report, err)
 	}
-	if !strings.Contains(log.String(), "is not moved") {
+	if !strings.Contains(log.String(), "was not moved") {
 		t.Errorf("the log says\n%s", log)
 	}
 	full = false
@@ -266,7 +215,7 @@ func TestDamagedFileWaitsForRoom(t *testing.T) {
 	if err != nil || report.Damaged != 1 || report.Emptied != 0 {
 		t.Errorf("with room, and the block still there: %+v, %v", report, err)
 	}
-	r.gone.remove(t, s)
+	r.gone.Remove(t, s)
 	report, err = s.Reclaim(t.Context(), nil)
 	if err != nil || report.Damaged != 1 || report.Emptied != 1 {
 		t.Errorf("with room, and without the block: %+v, %v", report, err)
@@ -284,12 +233,12 @@ func TestOpenKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := makeRotten(t)
-			logs := valueLog(t, r.dir)
+			logs := roomtest.ValueLog(t, filepath.Join(r.dir, dbName))
 			newest := logs[len(logs)-1]
 			data, err := os.ReadFile(newest)
 			must(t, err)
-			first, _ := entries(t, data, r.goneBlocks)
-			if _, last := entries(t, data, r.keptBlocks); first > last {
+			first, _ := roomtest.Entries(data, r.goneBlocks)
+			if _, last := roomtest.Entries(data, r.keptBlocks); first > last {
 				t.Fatal("there is no block behind")
 			}
 			flip(t, newest, first+offset)
@@ -300,7 +249,7 @@ func TestOpenKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 						t.Errorf("stats count %d damaged files, %v", st.Damaged, err)
 					}
 					for i, b := range r.keptBlocks {
-						if !s.holds(t, refOf(b)) {
+						if !s.holds(t, roomtest.RefOf(b)) {
 							t.Errorf("block %d cannot be read", i)
 						}
 					}
@@ -317,11 +266,11 @@ func TestOpenKeepsWhatIsBehindAFlippedBit(t *testing.T) {
 // What a crash leaves at the end of the newest file is cut off, as ever.
 func TestOpenAfterACrash(t *testing.T) {
 	r := makeRotten(t)
-	logs := valueLog(t, r.dir)
+	logs := roomtest.ValueLog(t, filepath.Join(r.dir, dbName))
 	newest := logs[len(logs)-1]
 	data, err := os.ReadFile(newest)
 	must(t, err)
-	_, last := entries(t, data, append(r.goneBlocks, r.keptBlocks...))
+	_, last := roomtest.Entries(data, append(r.goneBlocks, r.keptBlocks...))
 	must(t, os.WriteFile(newest, append(data[:last+300:last+300], make([]byte, 100_000)...), 0o600))
 	s, log := openLogged(t, r.dir)
 	if log.Len() > 0 {
@@ -337,59 +286,20 @@ func TestOpenAfterACrash(t *testing.T) {
 	}
 }
 
-// All of a file that was written can be read; what cannot be is found.
-func TestCheckLog(t *testing.T) {
-	r := makeRotten(t)
-	path := valueLog(t, r.dir)[0]
-	whole, err := os.ReadFile(path)
-	must(t, err)
-	first, last := entries(t, whole, append(r.goneBlocks, r.keptBlocks...))
-	zeroed := bytes.Clone(whole)
-	clear(zeroed[first+4096 : first+8192])
-	for name, c := range map[string]struct {
-		data []byte
-		good bool
-	}{
-		"whole":           {whole, true},
-		"empty":           {whole[:reading.LogHeader], true},
-		"zeros behind it": {append(bytes.Clone(whole), make([]byte, 5000)...), true},
-		"cut off":         {whole[:last+100], false},
-		"garbage behind":  {append(bytes.Clone(whole), "garbage"...), false},
-		"zeros in it":     {zeroed, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			copied := filepath.Join(t.TempDir(), "000001.vlog")
-			must(t, os.WriteFile(copied, c.data, 0o600))
-			if err := space.CheckLog(t.Context(), copied); (err == nil) != c.good {
-				t.Errorf("error %v", err)
-			}
-		})
-	}
-	for at := reading.LogHeader; at < len(whole); at += 9973 {
-		data := bytes.Clone(whole)
-		data[at] ^= 1 << (at % 8)
-		must(t, os.WriteFile(path, data, 0o600))
-		if err := space.CheckLog(t.Context(), path); err == nil {
-			t.Errorf("a bit at %d is not noticed", at)
-		}
-	}
-}
-
 // A value whose length is damaged leaves a lock behind in Badger; the store closes all
 // the same, and says what happened.
 func TestCloseAfterADamagedLength(t *testing.T) {
 	r := makeRotten(t)
-	path := valueLog(t, r.dir)[0]
+	path := roomtest.ValueLog(t, filepath.Join(r.dir, dbName))[0]
 	data, err := os.ReadFile(path)
 	must(t, err)
-	first, _ := entries(t, data, r.keptBlocks)
+	first, _ := roomtest.Entries(data, r.keptBlocks)
 	flip(t, path, first-3)
-	s, lock := openSmall(t, r.dir)
+	s, lock := openSmall(t, r.dir, func(c *Config) { c.closeWait = 10 * time.Millisecond }) // it never ends
 	if found, _ := verify(t, s); len(found) != 1 {
 		t.Errorf("%d blocks are damaged", len(found))
 	}
-	s.space.CloseWait = 10 * time.Millisecond // it never ends
-	if err := s.Close(); !errors.Is(err, space.ErrUnclosed) {
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), unclosed) {
 		t.Errorf("error %v", err)
 	}
 	must(t, lock.Close())

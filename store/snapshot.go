@@ -113,10 +113,10 @@ func backedUp(key []byte) bool {
 	switch key[0] {
 	case kv.MetaKey("")[0]:
 		return len(key) == 1 || bytes.Equal(key, kv.MetaKey(kv.MetaLayout)) || bytes.Equal(key, kv.MetaKey(kv.MetaHolder))
-	case kv.KKept, holding.KLinkFrom, holding.KLoose, '/':
+	case kv.KKept, '/':
 		return false
 	}
-	return true
+	return holding.InBackup(key)
 }
 
 // Block reads a block, and compares it with its hash. Errors: ErrNoBlock; ErrUnreadable;

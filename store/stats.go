@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// Amount is some blocks.
+// Amount is how many blocks there are, and how many bytes they have.
 type Amount struct {
 	Blocks uint64
 	Bytes  uint64
@@ -24,34 +24,34 @@ type Amount struct {
 
 // Stats says what a store has.
 type Stats struct {
-	// Live is the blocks that some DAG refers to, each counted once.
+	// Live is the blocks that some DAG needs, each counted once.
 	Live Amount
-	// Dead is the blocks that none refers to any more and the next reclaim
-	// deletes.
+	// Dead is the blocks that no DAG needs any more, and that the next reclaim deletes.
 	Dead Amount
-	// Disk is the bytes that the database takes on disk, and Free what is free
-	// on the file system it is on.
+	// Disk is the bytes that the database takes on disk, and Free what is free on its file
+	// system.
 	Disk uint64
 	Free uint64
-	// Damaged is how many files of the value log are known to have something that cannot
-	// be read. Their space comes back with a restart, once all that was alive in them was
-	// moved or fetched again, and a reclaim has seen that.
+	// Damaged is how many files of the value log are known to be damaged. Once all that was
+	// alive in one was moved or fetched again, the next reclaim sees that, and the restart
+	// after it gives back the file's space.
 	Damaged int
-	// Unreadable is blocks that could not be read, or have another hash, of those that
-	// somebody wanted since the store was opened: the first thousand. Verify finds all.
+	// Unreadable is blocks that were read since the store was opened, and that could not be
+	// read or had another hash: the first thousand. Verify finds all.
 	Unreadable []cid.Cid
-	// DAGs is how many some request holds, and Complete how many of those are
-	// on disk as a whole.
+	// DAGs is how many DAGs some request holds, and Complete how many of those are whole on
+	// disk.
 	DAGs     uint64
 	Complete uint64
 	Accounts uint64
 	Requests map[pin.Status]uint64 // every status has an entry
-	// Those of links and nodes, of which there are as many as blocks, are left to Verify.
+	// Damaged records, but for links and nodes: those are as many as blocks, and Verify finds
+	// them.
 	DamagedRecords
 }
 
-// Stats counts what there is. It reads through all references, a million in a
-// second or so; what changes meanwhile may or may not be counted.
+// Stats counts what there is. It reads all links, about a million in a second. What changes meanwhile
+// may or may not be counted.
 func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	for _, step := range []func(context.Context, kv.KeyWalk, *Stats) error{s.countLive, s.countDead, s.countDAGs} {
 		if err := step(ctx, s.kv.Walk, &st); err != nil {
@@ -77,7 +77,7 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 		return Stats{}, err
 	}
 	if st.Unreadable, err = s.held.StillUnreadable(ctx); err != nil {
-		return Stats{}, kv.Wrap(err, "look at what could not be read")
+		return Stats{}, kv.Wrap(err, "read unreadable blocks again")
 	}
 	return st, nil
 }
@@ -128,7 +128,7 @@ func (s *Store) countDAGs(ctx context.Context, walk kv.KeyWalk, st *Stats) error
 	return walk(ctx, kv.Span{Prefix: []byte{holding.KDAG}}, func(key, value []byte) error {
 		st.DAGs++
 		var rec holding.DAGRecord
-		if err := s.codec.Decode(value, &rec); errors.Is(err, ErrUnreadable) {
+		if err := kv.Decode(value, &rec); errors.Is(err, pin.ErrUnreadable) {
 			return s.kv.View(ctx, func(r *kv.Reader) error {
 				rec, _, err := s.held.DAG(r, pin.DAG(key[3:]))
 				if err == nil && rec.Complete {

@@ -19,30 +19,32 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// DefaultReserve is [space.DefaultReserve].
-const DefaultReserve = space.DefaultReserve
-
 // Config says how to open a store. The zero value works.
 type Config struct {
-	// MinFreeSpace is how many bytes of the disk stay free of new blocks and
-	// new requests. Zero, or less than that, is five quarters of Reserve.
+	// MinFreeSpace is how many bytes of the disk stay free of new blocks and requests. If it
+	// is less than five quarters of Reserve, it is five quarters of Reserve.
 	MinFreeSpace uint64
-	// Reserve is the lower floor, under which nothing is written but what a
-	// reclaim does. Zero is [DefaultReserve], or more in a large store.
+	// Reserve is the lower floor: while less is free only reclaims write. Zero is 256 MiB, or
+	// more in a large store.
 	Reserve uint64
 	// ReclaimInterval is how often [Store.Run] reclaims. Zero is never.
 	ReclaimInterval time.Duration
-	// Logger is told what happens. Nil is slog.Default. Badger's own messages
-	// go to go-log, as "badger4".
+	// Logger gets what happens. Nil is slog.Default. Badger's own messages go to go-log, as
+	// "badger4".
 	Logger *slog.Logger
-	// Now tells the time. Nil is time.Now.
+	// Now gives the time. Nil is time.Now.
 	Now func() time.Time
-	// FreeSpace gives the free bytes of the file system that holds dir. Nil
-	// asks the system.
+	// FreeSpace gives the free bytes of the file system that holds dir. Nil asks the system.
 	FreeSpace func(dir string) (uint64, error)
+
+	closeWait time.Duration // zero is [closeWait]
 }
 
-// The rooms whose methods are the store's, by the names that they have here.
+// closeWait is how long Close waits for Badger, which writes its memory to disk: on a slow disk that
+// takes seconds. systemd kills the server after 20 s.
+const closeWait = 15 * time.Second
+
+// The rooms whose methods the store has, under other names.
 type (
 	accountRecords = accounts.Store
 	held           = holding.Store
@@ -66,17 +68,13 @@ type Store struct {
 
 	tally tally
 
-	// reclaiming is held by the one reclaim that runs. ctx ends with Close, and
-	// a reclaim with it.
+	// reclaiming holds a token while a reclaim runs. ctx ends with Close, and ends a reclaim.
 	reclaiming chan struct{}
 	ctx        context.Context
 	cancel     context.CancelFunc
 
-	codec kv.Codec
-
 	closing sync.Once
 	err     error // of closing
-
 }
 
 var (
@@ -84,10 +82,10 @@ var (
 	_ pin.Refetcher = (*Store)(nil)
 )
 
-// Open opens the data directory that the lock is on, and brings its records
-// to this version's layout. The lock must be held until after Close; it stays
-// the caller's. Errors: those of [Lock], which come before anything is
-// touched, ErrRestoring, ErrDamaged, of which a [*DamagedTablesError] is one, and whatever the disk says.
+// Open opens the data directory of a lock, and brings its records to this version's layout. The
+// caller keeps the lock until after Close, and closes it. Errors: ErrRestoring; ErrDamaged, whose
+// text names what is damaged; pin.ErrDiskFull; if the records have a layout that this version does
+// not know, those of [Lock]; the system's.
 func Open(ctx context.Context, lock *DirLock, cfg Config) (*Store, error) {
 	if err := checkRestored(lock.dir); err != nil {
 		return nil, err
@@ -106,18 +104,17 @@ func (c Config) withDefaults() Config {
 	if c.FreeSpace == nil {
 		c.FreeSpace = space.FreeSpace
 	}
+	if c.closeWait == 0 {
+		c.closeWait = closeWait
+	}
 	return c
 }
 
 func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options, steps []migration) (_ *Store, err error) {
-	codec, err := kv.NewCodec()
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), codec: codec, reclaiming: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), reclaiming: make(chan struct{}, 1)}
 	if s.space, err = space.Open(ctx, space.Config{
 		Dir: s.dbDir, MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
-		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf,
+		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf, CloseWait: cfg.closeWait,
 	}, opts); err != nil {
 		return nil, err
 	}
@@ -132,9 +129,9 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options,
 	return s, nil
 }
 
-// Close ends the store: changes that wait are refused, the one commit that may
-// be under way is finished, a reclaim stops at its next step, and it waits for
-// every call that is in the database. It may be called twice.
+// Close closes the store. It refuses changes that wait, finishes the commit that is under way, and
+// stops a reclaim at its next step. It waits for every call that is in the database. It may be
+// called twice.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.cancel()
@@ -146,13 +143,12 @@ func (s *Store) Close() error {
 	return s.err
 }
 
-// Writable says whether what is written comes to disk. Unless a write proved that in
-// the last seconds, it makes one. Errors: pin.ErrUnwritable, when writes fail or one
-// does not end; pin.ErrDiskFull, when there is no room even for removals;
-// pin.ErrClosed; the context's.
+// Writable fails if writes do not work. Unless a write worked in the last seconds, it makes one.
+// Errors: pin.ErrUnwritable, when writes fail or one does not end; pin.ErrDiskFull, when there is no
+// room even for removals; pin.ErrClosed; the context's.
 func (s *Store) Writable(ctx context.Context) error { return s.kv.Writable(ctx) }
 
-// Sound fails with an ErrDamaged once a table was found damaged, by whatever read it.
-// It reads nothing itself. What else can be read still is, but the next start refuses
-// the database, with all that came to it since.
+// Sound fails with an ErrDamaged once any read has found a damaged table of the database. It reads
+// nothing itself. Everything else can still be read. But the next start refuses the database, with
+// all that was written since.
 func (s *Store) Sound() error { return s.space.Sound() }

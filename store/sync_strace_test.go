@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
@@ -72,10 +73,10 @@ func addOnce(t *testing.T, unsynced bool) {
 	options.SyncWrites = !unsynced
 	s, err := openWith(t.Context(), dir, Config{}.withDefaults(), options, migrations())
 	must(t, err)
-	_, err = s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(1))
+	_, err = s.requestRecords.Add(t.Context(), roomtest.Account, pintest.DAGSpec(1))
 	must(t, err)
 	fmt.Fprint(os.Stdout, "asking\n")
-	_, err = s.requestRecords.Add(t.Context(), benchAccount, pintest.DAGSpec(2))
+	_, err = s.requestRecords.Add(t.Context(), roomtest.Account, pintest.DAGSpec(2))
 	fmt.Fprint(os.Stdout, "answered\n")
 	must(t, err)
 	must(t, s.Close())

@@ -8,61 +8,10 @@ import (
 	"time"
 
 	blocks "github.com/ipfs/go-block-format"
-	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
-	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
-
-// chainOf makes n dag-cbor blocks of which each links to the one before, and to what
-// beside gives for it; the head is last.
-func chainOf(name string, n int, beside func(i int) []blocks.Block) (all []blocks.Block) {
-	var below []cid.Cid
-	for i := range n {
-		if beside != nil {
-			mine := beside(i)
-			all = append(all, mine...)
-			below = append(below, dagtest.CIDs(mine)...)
-		}
-		b := dagtest.CBOR(fmt.Sprint(name, i), below...)
-		all = append(all, b)
-		below = []cid.Cid{b.Cid()}
-	}
-	return all
-}
-
-// deepShape is a kind of DAG that is deep and narrow.
-type deepShape struct {
-	name string
-	make func() []blocks.Block
-}
-
-// deepShapes are such DAGs of about n blocks.
-func deepShapes(n int) []deepShape {
-	return []deepShape{
-		{"Chain", func() []blocks.Block { return chainOf("chain", n, nil) }},
-		{"Directories", func() []blocks.Block { // each with the next, and two files
-			return chainOf("directory", n/3, func(i int) []blocks.Block {
-				return []blocks.Block{dagtest.Raw(fmt.Sprint("one", i)), dagtest.Raw(fmt.Sprint("two", i))}
-			})
-		}},
-		{"Skinny", func() []blocks.Block { // each with the next, and one that has a leaf
-			return chainOf("trunk", n/3, func(i int) []blocks.Block {
-				leaf := dagtest.CBOR(fmt.Sprint("leaf", i))
-				return []blocks.Block{leaf, dagtest.CBOR(fmt.Sprint("twig", i), leaf.Cid())}
-			})
-		}},
-		{"SixteenChains", func() []blocks.Block {
-			var all []blocks.Block
-			var heads []cid.Cid
-			for c := range 16 {
-				all = append(all, chainOf(fmt.Sprint("row", c, "-"), n/16, nil)...)
-				heads = append(heads, dagtest.Last(all))
-			}
-			return append(all, dagtest.CBOR("top", heads...))
-		}},
-	}
-}
 
 // flatOf makes n dag-cbor blocks under a few that link to 1,000 each.
 func flatOf(n int) []blocks.Block {
@@ -85,10 +34,10 @@ func BenchmarkUnpin(b *testing.B) {
 		}
 		b.ReportMetric(flat.time.Seconds(), "unpin-s")
 	})
-	for _, shape := range deepShapes(n) {
-		b.Run(shape.name, func(b *testing.B) {
+	for _, shape := range roomtest.DeepShapes(n) {
+		b.Run(shape.Name, func(b *testing.B) {
 			for b.Loop() {
-				deep := unpinCost(b, shape.make())
+				deep := unpinCost(b, shape.Make())
 				b.ReportMetric(deep.time.Seconds()/flat.time.Seconds(), "times-as-long")
 				b.ReportMetric(deep.time.Seconds(), "unpin-s")
 				if flat.written == 0 {
@@ -115,15 +64,15 @@ func unpinCost(b *testing.B, all []blocks.Block) cost {
 	b.Helper()
 	b.StopTimer()
 	defer b.StartTimer()
-	s := openTest(b, b.TempDir(), Config{})
-	p := pinDAG(b, s, all)
-	must(b, s.space.Compact(b.Context())) // as a reclaim leaves it
+	s := openServed(b, b.TempDir(), Config{})
+	p := roomtest.PinDAG(b, s, all)
+	must(b, compact(b.Context(), s)) // as a reclaim leaves it
 	start, before := time.Now(), writtenBytes(b)
 	b.StartTimer()
-	p.remove(b, s)
+	p.Remove(b, s)
 	b.StopTimer()
 	c := cost{time.Since(start), writtenBytes(b) - before}
-	if left, err := s.kv.CountKeys(b.Context(), []byte{holding.KLinkFrom}); err != nil || left > 0 {
+	if left, err := s.kv.CountKeys(b.Context(), []byte{roomtest.KLinkFrom}); err != nil || left > 0 {
 		b.Errorf("%d links are left, %v", left, err)
 	}
 	must(b, s.Close())

@@ -18,16 +18,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// What may be wrong with a block.
-const (
-	DamageMissing = holding.DamageMissing // a DAG that is complete refers to it, and it is not there
-	DamageCorrupt = holding.DamageCorrupt // its bytes do not have its hash, or cannot be read
-)
-
-// Damage is a block that is not as it should be, and what it hurts.
+// Damage is a damaged block, and what that hurts.
 type Damage struct {
 	Hash multihash.Multihash
-	Kind string // DamageMissing or DamageCorrupt
+	Kind string // [graph.DamageMissing] or [graph.DamageCorrupt]
 	DAGs []requests.HurtDAG
 }
 
@@ -36,36 +30,31 @@ func (d Damage) CID() cid.Cid { return cid.NewCidV1(cid.Raw, d.Hash) }
 
 // VerifyProgress is how far a check is.
 type VerifyProgress struct {
-	Blocks, Bytes uint64 // that were looked at
-	Total         uint64 // references to look at, of which a block may have several
-	Done          uint64 // of those
+	Blocks, Bytes uint64 // that were checked
+	Total         uint64 // how many links there are; a block may have several
+	Done          uint64 // how many of them were gone through
 }
 
 // VerifyReport is what a check found.
 type VerifyReport struct {
-	// Tables is the tables of the database that are damaged. What those have cannot be
-	// told, so that the rest of the report may lack something, and Verify fails.
+	// Tables is the damaged tables of the database. What is in them is not known, so the rest
+	// of the report may lack something, and Verify fails.
 	Tables  []space.BadTable
-	Blocks  uint64 // that were hashed, or are missing
+	Blocks  uint64 // how many blocks were hashed, or are missing
 	Bytes   uint64
 	Corrupt uint64
 	Missing uint64
-	Strays  uint64        // blocks that nothing refers to and no reclaim knew of; the next does
+	Strays  uint64        // blocks that nothing links to and that had no note; the next reclaim deletes them
 	Elapsed time.Duration // nanoseconds
 	DamagedRecords
 }
 
-// Damaged is how many blocks are not as they should be.
-func (r VerifyReport) Damaged() uint64 { return r.Corrupt + r.Missing }
-
-// Verify checks the tables of the database, reads and hashes every block that something
-// refers to, and tells report of each that is damaged. It then reads every record. It
-// also looks for blocks that nothing refers to and
-// that a reclaim would not find, and has the next one look at them. Its memory
-// does not grow with the store. What changes meanwhile may or may not be seen,
-// but is never reported as damage. progress may be nil. Both functions are
-// called by one goroutine; an error of report ends the check. The tables of the database
-// are looked at first. Errors: a [*DamagedTablesError], after all that can be read was.
+// Verify checks the store. First it checks the tables of the database. Then it reads and hashes every
+// block that something links to, and calls report for each that is damaged. Then it looks for blocks
+// that nothing links to and that have no note, and writes the notes. Last it reads every record. Its
+// memory does not grow with the store. What changes meanwhile may or may not be checked, and is never
+// reported as damage. One goroutine calls report and progress. progress may be nil. An error of report
+// ends the check. Errors: an ErrDamaged if a table is damaged, after everything else was checked.
 func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress func(VerifyProgress)) (VerifyReport, error) {
 	start := time.Now()
 	if progress == nil {
@@ -74,7 +63,7 @@ func (s *Store) Verify(ctx context.Context, report func(Damage) error, progress 
 	v := &verifier{s: s, report: report, progress: progress}
 	err := v.run(ctx)
 	v.found.Elapsed = time.Since(start)
-	if len(v.found.Tables) > 0 && (err == nil || errors.Is(err, ErrUnreadable)) {
+	if len(v.found.Tables) > 0 && (err == nil || errors.Is(err, pin.ErrUnreadable)) {
 		err = &space.DamagedTablesError{Tables: v.found.Tables}
 	}
 	if err != nil {
@@ -124,11 +113,11 @@ func (v *verifier) run(ctx context.Context) (err error) {
 	return v.s.checkRecords(ctx, true, v.found.DamagedRecords.note)
 }
 
-// check looks at one block. What seems wrong is looked at again while nothing
-// can be claimed or deleted there.
+// check checks one block. If it seems damaged it is checked again, while it cannot be claimed or
+// deleted.
 func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 	size, kind, err := v.s.held.HashBlock(ctx, h)
-	if _, noHash := multihash.Decode(h); noHash != nil || kind == DamageMissing {
+	if _, noHash := multihash.Decode(h); noHash != nil || kind == holding.DamageMissing {
 		if err := v.s.space.RoomForUpkeep(); err != nil {
 			return err
 		}
@@ -152,7 +141,7 @@ func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 	if err != nil || d.Kind == "" {
 		return err
 	}
-	if d.Kind == DamageMissing {
+	if d.Kind == holding.DamageMissing {
 		v.found.Missing++
 	} else {
 		v.found.Corrupt++
@@ -160,7 +149,8 @@ func (v *verifier) check(ctx context.Context, h multihash.Multihash) error {
 	return v.report(d)
 }
 
-// checkAgain is check after links to the block were deleted: there may be no other.
+// checkAgain is check after links to the block were deleted. There may be none left, and then it need
+// not be checked.
 func (v *verifier) checkAgain(ctx context.Context, h multihash.Multihash) error {
 	linked := false
 	err := v.s.kv.View(ctx, func(r *kv.Reader) error {
@@ -176,10 +166,10 @@ func (v *verifier) checkAgain(ctx context.Context, h multihash.Multihash) error 
 	return v.check(ctx, h)
 }
 
-// confirm looks again at a block that seems damaged. It gives no kind if it is
-// not, or if that hurts nothing.
+// confirm checks a block again that seems damaged. The kind is "" if the block is not damaged, or if
+// that hurts nothing.
 func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage, err error) {
-	defer v.s.held.Claims.Alone([]multihash.Multihash{h})()
+	defer v.s.held.Alone(h)()
 	_, kind, err := v.s.held.HashBlock(ctx, h)
 	if err != nil || kind == "" {
 		return d, err
@@ -206,14 +196,14 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 // missing of an incomplete DAG is still to be fetched.
 func kindFor(hurt []requests.HurtDAG, kind string) string {
 	for _, dag := range hurt {
-		if kind == DamageCorrupt || dag.Complete {
+		if kind == holding.DamageCorrupt || dag.Complete {
 			return kind
 		}
 	}
 	return ""
 }
 
-// hurtBy lists the DAGs that a block is of, with their requests.
+// hurtBy lists the DAGs that a block is part of, with their requests.
 func (s *Store) hurtBy(ctx context.Context, climb *holding.Climb, h multihash.Multihash) (hurt []requests.HurtDAG, err error) {
 	err = s.requestRecords.ViewLearning(ctx, func(r *kv.Reader) error {
 		hurt = nil
@@ -244,7 +234,7 @@ func (s *Store) hurtBy(ctx context.Context, climb *holding.Climb, h multihash.Mu
 	return hurt, err
 }
 
-// strays notes the blocks that nothing refers to and that have no note.
+// strays writes notes for the blocks that nothing links to and that have no note.
 func (v *verifier) strays(ctx context.Context) error {
 	var page []graph.Ref
 	note := func() error {

@@ -21,20 +21,20 @@ import (
 type DamagedRecord struct {
 	Kind string // such as "pin" or "account", in words
 	Key  string // in hexadecimal
-	// What it is about, as far as its key says so.
+	// What the record is about, as far as its key has that.
 	Account   string
 	RequestID string
 	CID       string
 	Token     string
 }
 
-// DamagedRecords is what was found of records that cannot be read.
+// DamagedRecords is the records that cannot be read.
 type DamagedRecords struct {
 	BadRecords uint64
-	Records    []DamagedRecord // at most maxNamed of them
+	Records    []DamagedRecord // the first maxNamed of them
 }
 
-// maxNamed is how many damaged records are named: enough to see what they have in common.
+// maxNamed is how many damaged records are listed: enough to see what they have in common.
 const maxNamed = 1000
 
 func (d *DamagedRecords) note(one DamagedRecord) error {
@@ -45,12 +45,12 @@ func (d *DamagedRecords) note(one DamagedRecord) error {
 	return nil
 }
 
-// recordKinds is every kind whose value says something.
+// recordKinds lists the kinds of records of all rooms.
 func recordKinds() []kv.Kind {
 	return slices.Concat(requests.Kinds(), holding.Kinds(), accounts.Kinds())
 }
 
-// kindOf names what is under a key.
+// kindOf names the kind of record that is under a key.
 func kindOf(key []byte) string {
 	for _, k := range recordKinds() {
 		if len(key) > 0 && key[0] == k.Prefix {
@@ -60,32 +60,32 @@ func kindOf(key []byte) string {
 	return "record"
 }
 
-// checkRecords tells report of each record that cannot be read; of those of which there
-// are as many as blocks only if all is set. An error of report ends it.
+// checkRecords calls report for each record that cannot be read. It leaves out the kinds of which there
+// are as many as blocks, unless all is set. An error of report ends it.
 func (s *Store) checkRecords(ctx context.Context, all bool, report func(DamagedRecord) error) error {
 	for _, k := range recordKinds() {
 		if k.Many && !all {
 			continue
 		}
 		err := s.kv.Walk(ctx, kv.Span{Prefix: []byte{k.Prefix}}, func(key, value []byte) error {
-			err := k.Check(s.codec, key, value)
+			err := k.Check(key, value)
 			if err == nil {
 				return nil
 			}
-			if !errors.Is(err, ErrUnreadable) {
+			if !errors.Is(err, pin.ErrUnreadable) {
 				return err
 			}
-			s.kv.TellUnreadable(key, err)
+			s.kv.LogUnreadable(key, err)
 			return report(describe(k.Name, key))
 		})
 		if err != nil {
-			return fmt.Errorf("look through the records: %w", err)
+			return fmt.Errorf("check the records: %w", err)
 		}
 	}
 	return nil
 }
 
-// describe says what a key is about.
+// describe tells from a key what its record is about.
 func describe(kind string, key []byte) DamagedRecord {
 	d := DamagedRecord{Kind: kind, Key: hex.EncodeToString(key)}
 	tail := key[1:]

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	blocks "github.com/ipfs/go-block-format"
@@ -14,15 +16,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
-	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
-
-// complete marks a pin's DAG complete.
-func (p *pinned) complete(tb testing.TB, s *Store, blocks int) {
-	tb.Helper()
-	_, err := s.requestRecords.Complete(tb.Context(), p.request.DAG(), p.attempt, pin.Totals{Blocks: uint64(blocks), Bytes: uint64(p.bytes)})
-	must(tb, err)
-}
 
 // verify collects the damage that a check finds.
 func verify(t *testing.T, s *Store) (map[string]Damage, VerifyReport) {
@@ -40,7 +35,7 @@ func verify(t *testing.T, s *Store) (map[string]Damage, VerifyReport) {
 		}
 	})
 	must(t, err)
-	if int(r.Damaged()) != len(found) {
+	if int(r.Corrupt+r.Missing) != len(found) {
 		t.Errorf("report %+v of %d damaged blocks", r, len(found))
 	}
 	return found, r
@@ -49,19 +44,19 @@ func verify(t *testing.T, s *Store) (map[string]Damage, VerifyReport) {
 // overwrite puts other bytes in the place of a block.
 func overwrite(t *testing.T, s *Store, b blocks.Block, data []byte) {
 	t.Helper()
-	must(t, s.set(holding.BlockKey(b.Cid().Hash()), data))
+	roomtest.Set(t, s.db, roomtest.BlockKey(b.Cid().Hash()), data)
 }
 
 func TestVerify(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	bs := someBlocks(30, kv.PageSize+50, 2000)
-	a, b, unfinished := beginPin(t, s, 1), beginPin(t, s, 2), beginPin(t, s, 3)
-	a.put(t, s, bs[:200])
-	a.complete(t, s, 200)
-	b.put(t, s, bs[100:])
-	b.complete(t, s, len(bs)-100)
-	fresh := someBlocks(31, 1, 100)[0]
-	must(t, claimTo(s, t.Context(), unfinished.attempt, []graph.Ref{refOf(fresh)}))
+	bs := roomtest.SomeBlocks(30, kv.PageSize+50, 2000)
+	a, b, unfinished := roomtest.BeginPin(t, s, 1), roomtest.BeginPin(t, s, 2), roomtest.BeginPin(t, s, 3)
+	a.Put(t, s, bs[:200])
+	a.Complete(t, s, 200)
+	b.Put(t, s, bs[100:])
+	b.Complete(t, s, len(bs)-100)
+	fresh := roomtest.SomeBlocks(31, 1, 100)[0]
+	must(t, roomtest.ClaimTo(s, t.Context(), unfinished.Attempt, []graph.Ref{roomtest.RefOf(fresh)}))
 	found, r := verify(t, s)
 	if len(found) != 0 || r.Blocks != uint64(len(bs))+1 || r.Bytes != uint64(2000*len(bs)) {
 		t.Errorf("found %v, %+v", found, r)
@@ -69,12 +64,12 @@ func TestVerify(t *testing.T) {
 
 	overwrite(t, s, bs[0], append([]byte("x"), bs[0].RawData()[1:]...))
 	overwrite(t, s, bs[150], []byte{})
-	must(t, s.set(holding.BlockKey(bs[201].Cid().Hash()), nil)) // deleted
+	roomtest.Set(t, s.db, roomtest.BlockKey(bs[201].Cid().Hash()), nil) // deleted
 	found, r = verify(t, s)
 	if r.Corrupt != 2 || r.Missing != 1 {
 		t.Errorf("report %+v", r)
 	}
-	for i, want := range map[int][]pin.DAG{0: {a.request.DAG()}, 150: {a.request.DAG(), b.request.DAG()}, 201: {b.request.DAG()}} {
+	for i, want := range map[int][]pin.DAG{0: {a.Request.DAG()}, 150: {a.Request.DAG(), b.Request.DAG()}, 201: {b.Request.DAG()}} {
 		d := found[string(bs[i].Cid().Hash())]
 		if len(d.DAGs) != len(want) {
 			t.Errorf("block %d hurts %v, want %v", i, d.DAGs, want)
@@ -99,10 +94,10 @@ func TestVerifyFindsFlippedBits(t *testing.T) {
 	must(t, err)
 	s, err := Open(t.Context(), lock, Config{})
 	must(t, err)
-	bs := someBlocks(32, 20, 50_000)
-	p := beginPin(t, s, 1)
-	p.put(t, s, bs)
-	p.complete(t, s, len(bs))
+	bs := roomtest.SomeBlocks(32, 20, 50_000)
+	p := roomtest.BeginPin(t, s, 1)
+	p.Put(t, s, bs)
+	p.Complete(t, s, len(bs))
 	must(t, s.Close())
 	// Each opening begins a new file, and cuts the newest off where it is
 	// damaged: that is for torn writes.
@@ -128,7 +123,7 @@ func TestVerifyFindsFlippedBits(t *testing.T) {
 		t.Fatalf("%d places of the block", flipped)
 	}
 	found, r := verify(t, openTest(t, dir, Config{}))
-	if d := found[string(bs[7].Cid().Hash())]; d.Kind != DamageCorrupt || r.Corrupt != 1 || r.Missing != 0 {
+	if d := found[string(bs[7].Cid().Hash())]; d.Kind != holding.DamageCorrupt || r.Corrupt != 1 || r.Missing != 0 {
 		t.Errorf("found %v, %+v", found, r)
 	}
 }
@@ -137,12 +132,12 @@ func TestVerifyFindsFlippedBits(t *testing.T) {
 // the next reclaim.
 func TestVerifyFindsStrays(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
-	bs := someBlocks(33, 10, 3000)
-	p := beginPin(t, s, 1)
-	p.put(t, s, bs[:4])
+	bs := roomtest.SomeBlocks(33, 10, 3000)
+	p := roomtest.BeginPin(t, s, 1)
+	p.Put(t, s, bs[:4])
 	must(t, s.held.Blockstore().PutMany(t.Context(), bs[4:]))
 	for _, b := range bs[6:] {
-		must(t, s.set(holding.LooseKey(b.Cid().Hash()), nil))
+		roomtest.Set(t, s.db, roomtest.LooseKey(b.Cid().Hash()), nil)
 	}
 	if _, r := verify(t, s); r.Strays != 4 {
 		t.Errorf("report %+v", r)
@@ -157,19 +152,28 @@ func TestVerifyFindsStrays(t *testing.T) {
 }
 
 func TestRefetch(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	s := openTest(t, t.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	ctx := t.Context()
-	p := beginPin(t, s, 1)
-	p.put(t, s, someBlocks(34, 3, 1000))
-	const requests = 2*requests.ChunkBits + 10
-	for range requests - 1 {
-		_, err := s.requestRecords.Add(ctx, benchAccount, p.request.Spec)
-		must(t, err)
+	p := roomtest.BeginPin(t, s, 1)
+	p.Put(t, s, roomtest.SomeBlocks(34, 3, 1000))
+	const requests = 2*2048 + 10
+	var left atomic.Int64
+	left.Store(requests - 1)
+	var adding sync.WaitGroup // together they share syncs
+	for range 64 {
+		adding.Go(func() {
+			for left.Add(-1) >= 0 {
+				if _, err := s.requestRecords.Add(ctx, roomtest.Account, p.Request.Spec); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
-	p.complete(t, s, 3)
-	d := p.request.DAG()
+	adding.Wait()
+	p.Complete(t, s, 3)
+	d := p.Request.DAG()
 	want := pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 1}
-	if u, err := s.requestRecords.Usage(ctx, benchAccount); err != nil || u != want {
+	if u, err := s.requestRecords.Usage(ctx, roomtest.Account); err != nil || u != want {
 		t.Errorf("usage %+v, %v", u, err)
 	}
 	some, err := s.requestRecords.Refetch(ctx, d)
@@ -177,78 +181,80 @@ func TestRefetch(t *testing.T) {
 	if len(some) == 0 || some[0].Status != pin.Pinning || some[0].DAG() != d {
 		t.Errorf("%d requests, the first %+v", len(some), some)
 	}
-	checkInvariants(t, s)
-	if u, err := s.requestRecords.Usage(ctx, benchAccount); err != nil || u != (pin.Usage{Pins: 1}) {
+	roomtest.CheckInvariants(t, s.kv)
+	if u, err := s.requestRecords.Usage(ctx, roomtest.Account); err != nil || u != (pin.Usage{Pins: 1}) {
 		t.Errorf("usage %+v, %v", u, err)
 	}
-	page, err := s.requestRecords.List(ctx, benchAccount, pin.Query{Statuses: []pin.Status{pin.Pinning}})
+	page, err := s.requestRecords.List(ctx, roomtest.Account, pin.Query{Statuses: []pin.Status{pin.Pinning}})
 	if err != nil || page.Count != requests {
 		t.Errorf("%d requests are pinning, %v", page.Count, err)
 	}
 	a, complete, err := s.requestRecords.Begin(ctx, d)
-	if err != nil || complete || a != p.attempt {
+	if err != nil || complete || a != p.Attempt {
 		t.Errorf("Begin gives %d, %v, %v", a, complete, err)
 	}
 	again, err := s.requestRecords.Refetch(ctx, d)
 	if err != nil || len(again) == 0 {
 		t.Errorf("a second Refetch gives %d requests, %v", len(again), err)
 	}
-	p.complete(t, s, 3)
-	if u, err := s.requestRecords.Usage(ctx, benchAccount); err != nil || u != want {
+	p.Complete(t, s, 3)
+	if u, err := s.requestRecords.Usage(ctx, roomtest.Account); err != nil || u != want {
 		t.Errorf("usage %+v, %v", u, err)
 	}
 	if _, err := s.requestRecords.Refetch(ctx, pintest.DAGSpec(9).DAG()); !errors.Is(err, pin.ErrNotFound) {
 		t.Errorf("error %v", err)
 	}
-	checkInvariants(t, s)
+	roomtest.CheckInvariants(t, s.kv)
 }
 
 func TestUsage(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{Now: new(benchClock).now})
+	s := openTest(t, t.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	ctx := t.Context()
 	check := func(what string, id string, want pin.Usage) {
 		t.Helper()
 		if u, err := s.requestRecords.Usage(ctx, id); err != nil || u != want {
 			t.Errorf("%s: usage %+v, %v, want %+v", what, u, err, want)
 		}
-		checkInvariants(t, s)
+		roomtest.CheckInvariants(t, s.kv)
 	}
 	const other = "0a11ce00-0000-4000-8000-000000000002"
-	check("new", benchAccount, pin.Usage{})
+	check("new", roomtest.Account, pin.Usage{})
 	check("no account", "nobody", pin.Usage{})
-	p := beginPin(t, s, 1)
-	p.put(t, s, someBlocks(35, 3, 1000))
-	check("pinning", benchAccount, pin.Usage{Pins: 1})
-	p.complete(t, s, 3)
+	p := roomtest.BeginPin(t, s, 1)
+	p.Put(t, s, roomtest.SomeBlocks(35, 3, 1000))
+	check("pinning", roomtest.Account, pin.Usage{Pins: 1})
+	p.Complete(t, s, 3)
 	one := pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 1}
-	check("pinned", benchAccount, one)
-	twice, err := s.requestRecords.Add(ctx, benchAccount, p.request.Spec)
+	check("pinned", roomtest.Account, one)
+	twice, err := s.requestRecords.Add(ctx, roomtest.Account, p.Request.Spec)
 	must(t, err)
 	one.Pins = 2
-	check("pinned twice", benchAccount, one)
-	theirs, err := s.requestRecords.Add(ctx, other, p.request.Spec)
+	check("pinned twice", roomtest.Account, one)
+	theirs, err := s.requestRecords.Add(ctx, other, p.Request.Spec)
 	must(t, err)
 	check("by another too", other, pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 1})
-	q := beginPin(t, s, 2)
-	q.put(t, s, someBlocks(35, 5, 1000)) // of which three are the same
-	q.complete(t, s, 5)
-	check("two DAGs", benchAccount, pin.Usage{Bytes: 8000, Blocks: 8, DAGs: 2, Pins: 3})
+	q := roomtest.BeginPin(t, s, 2)
+	q.Put(t, s, roomtest.SomeBlocks(35, 5, 1000)) // of which three are the same
+	q.Complete(t, s, 5)
+	check("two DAGs", roomtest.Account, pin.Usage{Bytes: 8000, Blocks: 8, DAGs: 2, Pins: 3})
 	st, err := s.Stats(ctx)
 	must(t, err)
 	if st.Live != (Amount{5, 5000}) || st.DAGs != 2 || st.Complete != 2 || st.Requests[pin.Pinned] != 4 || len(st.Requests) != 4 || st.Disk == 0 || st.Free == 0 {
 		t.Errorf("stats %+v", st)
 	}
-	q.remove(t, s)
-	_, _, _, err = s.requestRecords.Replace(ctx, benchAccount, twice.ID, p.request.Spec)
+	q.Remove(t, s)
+	_, _, _, err = s.requestRecords.Replace(ctx, roomtest.Account, twice.ID, p.Request.Spec)
 	must(t, err)
-	check("one removed, one replaced by the same", benchAccount, one)
+	check("one removed, one replaced by the same", roomtest.Account, one)
 	if st, err := s.Stats(ctx); err != nil || st.Dead != (Amount{2, 2000}) || st.Live != (Amount{3, 3000}) {
 		t.Errorf("stats %+v, %v", st, err)
 	}
-	p.remove(t, s)
-	_, _, err = s.requestRecords.Remove(ctx, benchAccount, s.newest(t).ID)
+	p.Remove(t, s)
+	page, err := s.List(ctx, roomtest.Account, pin.Query{Statuses: pin.Statuses(), Limit: 1})
 	must(t, err)
-	check("all removed", benchAccount, pin.Usage{})
+	_, _, err = s.requestRecords.Remove(ctx, roomtest.Account, page.Requests[0].ID)
+	must(t, err)
+	check("all removed", roomtest.Account, pin.Usage{})
 	_, _, err = s.requestRecords.Remove(ctx, other, theirs.ID)
 	must(t, err)
 	check("theirs removed", other, pin.Usage{})
@@ -259,27 +265,27 @@ func TestUsage(t *testing.T) {
 func TestVerifyAfterHalfARepair(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{})
 	ctx := t.Context()
-	b := someBlocks(36, 1, 1000)[0]
-	p := beginPin(t, s, 1)
-	p.put(t, s, []blocks.Block{b})
-	p.complete(t, s, 1)
+	b := roomtest.SomeBlocks(36, 1, 1000)[0]
+	p := roomtest.BeginPin(t, s, 1)
+	p.Put(t, s, []blocks.Block{b})
+	p.Complete(t, s, 1)
 	must(t, s.kv.Update(ctx, func(t *kv.Tx) error {
-		rec := holding.DAGRecord{Attempt: p.attempt, Holders: 1}
-		return s.kv.Put(t, holding.DAGKey(p.request.DAG()), rec)
+		rec := holding.DAGRecord{Attempt: p.Attempt, Holders: 1}
+		return t.Put(roomtest.DAGKey(p.Request.DAG()), rec)
 	}))
-	must(t, s.set(holding.BlockKey(b.Cid().Hash()), nil))
+	roomtest.Set(t, s.db, roomtest.BlockKey(b.Cid().Hash()), nil)
 	found, r := verify(t, s)
 	if d := found[string(b.Cid().Hash())]; r.Missing != 1 || len(d.DAGs) != 1 || !d.DAGs[0].Complete {
 		t.Errorf("found %v, %+v", found, r)
 	}
-	some, err := s.requestRecords.Refetch(ctx, p.request.DAG())
-	if err != nil || len(some) != 1 || some[0].ID != p.request.ID || some[0].Status != pin.Pinning {
+	some, err := s.requestRecords.Refetch(ctx, p.Request.DAG())
+	if err != nil || len(some) != 1 || some[0].ID != p.Request.ID || some[0].Status != pin.Pinning {
 		t.Errorf("Refetch gives %v, %v", some, err)
 	}
 	if found, _ := verify(t, s); len(found) != 0 {
 		t.Errorf("found %v", found) // it is to be fetched
 	}
-	checkInvariants(t, s)
+	roomtest.CheckInvariants(t, s.kv)
 }
 
 // A link that was damaged names a block that never was, once, and then no more; the block
@@ -292,23 +298,30 @@ func TestVerifyMendsDamagedLinks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openTest(t, t.TempDir(), Config{})
-			bs := someBlocks(37, 20, 2000)
-			p := beginPin(t, s, 1)
-			p.put(t, s, bs)
-			p.complete(t, s, len(bs))
-			l := rawLinks(p.attempt, []graph.Ref{refOf(bs[3])})[0]
-			key := holding.LinkToKey(l)
-			must(t, s.set(key, nil))
+			bs := roomtest.SomeBlocks(37, 20, 2000)
+			p := roomtest.BeginPin(t, s, 1)
+			p.Put(t, s, bs)
+			p.Complete(t, s, len(bs))
+			l := roomtest.RawLinks(p.Attempt, []graph.Ref{roomtest.RefOf(bs[3])})[0]
+			key := roomtest.LinkTo(l)
+			roomtest.Set(t, s.db, key, nil)
 			bad := append([]byte(nil), key...)
 			damage(bad)
-			must(t, s.set(bad, holding.EncodeSize(l.Size)))
+			roomtest.Set(t, s.db, bad, roomtest.SizeValue(l.Size))
 			for range 2 {
 				if found, r := verify(t, s); len(found) > 0 || r.Missing > 0 {
 					t.Errorf("found %v, %+v", found, r)
 				}
 			}
-			wantReferences(t, s, p.attempt, bs...)
-			if n := sides(t, s); n != 2*len(bs) {
+			for _, b := range bs {
+				l := roomtest.RawLinks(p.Attempt, []graph.Ref{roomtest.RefOf(b)})[0]
+				for _, key := range [][]byte{roomtest.LinkTo(l), roomtest.LinkFrom(l)} {
+					if _, ok := roomtest.Read(t, s.kv, key); !ok {
+						t.Errorf("link %x is missing", key)
+					}
+				}
+			}
+			if n := len(roomtest.KeysOf(t, s.kv, roomtest.KLinkTo, roomtest.KLinkFrom)); n != 2*len(bs) {
 				t.Errorf("%d sides of %d links", n, len(bs))
 			}
 			reclaimAll(t, s)

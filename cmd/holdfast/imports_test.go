@@ -46,7 +46,13 @@ var ourImports = map[string][]string{
 	"store/internal/requests":      {"pin", "pin/graph", "store/internal/graph", "store/internal/kv", "store/internal/space"},
 	"store/internal/space":         {"store/internal/kv", "store/internal/space/reading"},
 	"store/internal/space/reading": {},
-	"node":                         {"pin", "node/exchange", "node/find", "node/guard", "node/provide", "node/trustless", "node/walk"},
+	// What the tests of the rooms and of the store share.
+	"store/internal/roomtest": {
+		"node/dagtest", "node/walk", "node/walk/walktest", "pin", "pin/graph", "pin/pintest",
+		"store/internal/accounts", "store/internal/graph", "store/internal/kv", "store/internal/requests",
+		"store/internal/space", "store/internal/space/reading",
+	},
+	"node": {"pin", "node/exchange", "node/find", "node/guard", "node/links", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin", "pin/graph"},
 	"node/exchange":  {},

@@ -21,10 +21,8 @@ const browserPatience = 2 * time.Minute
 // Chromium, by each transport alone that a page can dial a server by, and by those that
 // Firefox has.
 func TestBrowser(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "holdfast")
-	run(t, "../..", "go", "build", "-o", binary, "./cmd/holdfast")
 	page := bundle(t)
-	base := serveOn(t, binary, "HOLDFAST_NODE_LISTEN="+strings.Join([]string{
+	base := serveOn(t, build(t), "HOLDFAST_NODE_LISTEN="+strings.Join([]string{
 		"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws", "/ip4/127.0.0.1/udp/0/quic-v1",
 		"/ip4/127.0.0.1/udp/0/quic-v1/webtransport", "/ip4/127.0.0.1/udp/0/webrtc-direct",
 	}, ","))
@@ -81,27 +79,6 @@ func bundle(t *testing.T) (script []byte) {
 		t.Fatal(err)
 	}
 	return script
-}
-
-// login gives a token of the admin.
-func login(t *testing.T, base string) (token string) {
-	t.Helper()
-	body, err := json.Marshal(map[string]string{"email": email, "password": password})
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.Post(base+"/api/auth/login", "application/json", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	var got struct {
-		AccessToken string `json:"access_token"`
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&got); err != nil || got.AccessToken == "" {
-		t.Fatalf("log in: %s, %v", answer.Status, err)
-	}
-	return got.AccessToken
 }
 
 // browse opens the page in a browser of its own, gives it a task, and waits for what

@@ -90,7 +90,7 @@ func build(t *testing.T) (binary string) {
 	return binary
 }
 
-// login gives an access token of the admin.
+// login returns an access token of the admin.
 func login(t *testing.T, base string) (token string) {
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"email": email, "password": password})
@@ -143,8 +143,8 @@ func npm(t *testing.T, from, dir string) {
 	run(t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 }
 
-// serve starts a server on a data directory of its own, with one admin, and gives its
-// base URL. It ends with the test.
+// serve starts a server on a data directory of its own, with one admin, and returns its base
+// URL. The server ends with the test.
 func serve(t *testing.T, binary string) (base string) {
 	t.Helper()
 	return serveOn(t, binary, "HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0")
@@ -194,7 +194,7 @@ func serveOn(t *testing.T, binary string, more ...string) (base string) {
 	return ""
 }
 
-// run runs a command in a directory and gives its standard output.
+// run runs a command in a directory and returns its standard output.
 func run(t *testing.T, dir string, command ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)

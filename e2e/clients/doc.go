@@ -14,13 +14,17 @@
 //     @helia/remote-pinning, @filebase/sdk and the requests of omnipin, for JavaScript
 //   - kubo-rpc-client, with a real Kubo between
 //
+// A page with a Helia in it, in a headless Chromium, pins what only the page has, over each
+// transport that a page can dial a server by.
+//
 // Two linters, redocly and spectral, find nothing in the description.
 //
 // `make test-clients` runs it. It is a module of its own, since nothing else needs the
-// clients. It needs node and npm, which fetches those for JavaScript.
+// clients. It needs node, npm, which fetches those for JavaScript, and Chromium, which
+// Debian has as chromium.
 package clients
 
-// The imports of the generated code are here, so that go.mod has them.
+// The generated code imports these, so the module must have them.
 import (
 	_ "github.com/go-faster/errors"
 	_ "github.com/go-faster/jx"

@@ -40,7 +40,7 @@ type status struct {
 	delegates  []multiaddr.Multiaddr
 }
 
-// filter is what a list is filtered by. What is zero filters nothing.
+// filter is what a list is filtered by. A zero field filters nothing.
 type filter struct {
 	cids          []cid.Cid
 	name          string
@@ -188,8 +188,8 @@ func multiaddrs(texts []string) (all []multiaddr.Multiaddr) {
 	return all
 }
 
-// pinGetter and statusGetter are what both clients answer with. That has a MarshalJSON, which
-// writes no JSON if a pin has no origins.
+// pinGetter and statusGetter are what both clients return. Their MarshalJSON is of no use: it
+// writes no valid JSON for a pin without origins.
 type pinGetter interface {
 	GetCid() cid.Cid
 	GetName() string

@@ -35,9 +35,8 @@ func TestJavaScriptClients(t *testing.T) {
 	})
 }
 
-// kubo starts a Kubo that connects to nobody by itself, and gives its API's URL. It ends
-// with the test. It is the one of the end-to-end tests, whose binary is kept in the user's
-// cache.
+// kubo starts a Kubo that connects to nobody by itself, and returns the URL of its API. It
+// ends with the test. Its binary is that of the end-to-end tests, in the user's cache.
 func kubo(t *testing.T) (api string) {
 	t.Helper()
 	cache, err := os.UserCacheDir()

@@ -130,7 +130,7 @@ func GitSum(b blocks.Block) []byte { return b.Cid().Hash()[2:] }
 // GitName is that SHA-1 in hexadecimal digits, as commits and tags have it.
 func GitName(b blocks.Block) string { return hex.EncodeToString(GitSum(b)) }
 
-// Identity is a CID that holds its data itself.
+// Identity is a CID that has its data in it.
 func Identity(codec uint64, data []byte) cid.Cid {
 	h, err := multihash.Sum(data, multihash.IDENTITY, -1)
 	if err != nil {

@@ -16,30 +16,29 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
-// maxDeniedTold bounds how many pins a look through all of them names in the
-// log.
+// maxDeniedTold is how many pins are named in the log after all of them were checked.
 const maxDeniedTold = 100
 
-// Denials is what the denylists mean for the pins of this server. It is what the node
-// asks. A nil one denies nothing.
+// Denials is what the denylists mean for the pins of this server. The node asks it. A nil
+// *Denials denies nothing.
 type Denials struct {
 	List  ruleSet
 	store Held
 	log   *slog.Logger
 
-	// below has, for each node and each pin that has something denied below it, one
-	// such block, as they were when that was last looked for. It never changes.
+	// below has one denied block for each node and each pin that has some below it, as it
+	// was when that was last looked for. The map never changes.
 	below atomic.Pointer[map[pin.DAG]cid.Cid]
 
-	// known has the pins that the log was told of, and belongs to look.
+	// known has the pins that were logged. Only look uses it.
 	known map[pin.DAG]cid.Cid
 
-	mu      sync.Mutex // of what follows
+	mu      sync.Mutex // guards what follows
 	changes uint64
-	next    chan struct{} // closed with the next change
+	next    chan struct{} // closed at the next change
 }
 
-// ruleSet is what there is of a [List].
+// ruleSet is the part of a [List] that is used here.
 type ruleSet interface {
 	Denied(cid.Cid) error
 	DeniedPath(path string) error
@@ -48,7 +47,7 @@ type ruleSet interface {
 	Run(context.Context)
 }
 
-// Held is what there is of a store.
+// Held is the part of a store that is used here.
 type Held interface {
 	BlocksHeld(context.Context) iter.Seq2[multihash.Multihash, error]
 	AboveBlock(context.Context, multihash.Multihash) (graph.Above, error)
@@ -66,10 +65,10 @@ func OpenDenials(dirs []Dir, held Held, log *slog.Logger) (*Denials, error) {
 	return &Denials{List: list, store: held, log: log, next: make(chan struct{})}, nil
 }
 
-// Denied is for the node, and tells what it must not pass on.
+// Denied is for the node: it gives the reason why a block must not be served.
 func (d *Denials) Denied(c cid.Cid) error { return d.List.Denied(c) }
 
-// DeniedBelow is for the node, and gives a block below a DAG that is denied.
+// DeniedBelow is for the node: it gives a denied block below a DAG.
 func (d *Denials) DeniedBelow(dag pin.DAG) (block cid.Cid, denied bool) {
 	if below := d.below.Load(); below != nil {
 		block, denied = (*below)[dag]
@@ -77,8 +76,8 @@ func (d *Denials) DeniedBelow(dag pin.DAG) (block cid.Cid, denied bool) {
 	return block, denied
 }
 
-// Changes counts those that may make answers others, and gives what is closed with the
-// next.
+// Changes gives how often answers may have changed, and a channel that is closed at the next
+// change.
 func (d *Denials) Changes() (n uint64, next <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,9 +114,8 @@ func (d *Denials) DeniedPath(p string) error {
 	return d.List.DeniedPath(p)
 }
 
-// Watch takes in changes of the lists, and looks each time, and at the start,
-// for what is here and denied, until ctx ends. changed is called whenever answers
-// may be others.
+// Watch reads changes of the lists until ctx ends. At the start and after each change it looks
+// for what is here and denied. changed is called whenever answers may have changed.
 func (d *Denials) Watch(ctx context.Context, changed func()) {
 	if d == nil {
 		return
@@ -133,10 +131,9 @@ func (d *Denials) Watch(ctx context.Context, changed func()) {
 	}
 }
 
-// watchOnce looks, and takes in the next change of the lists. It does not wait for
-// the look before that: in a large store it takes long, and a walk that has not
-// heard of the change lets pass what is denied now. A look that still goes on is
-// given up, as the rules that it goes by are out of date.
+// watchOnce looks for what is denied, and reads the next change of the lists meanwhile. In a
+// large store looking takes long, and until a walk learns of the change it lets pass what is
+// denied now. When a change comes the looking is given up, since it goes by old rules.
 func (d *Denials) watchOnce(ctx context.Context, changed func()) {
 	_, next := d.List.Changes()
 	ctx, cancel := context.WithCancel(ctx)
@@ -164,8 +161,8 @@ func (d *Denials) watchOnce(ctx context.Context, changed func()) {
 	}
 }
 
-// look goes through all blocks that pins need, and finds what has a denied one. It
-// need not hurry: nobody is given those in any case.
+// look goes through all blocks that pins need, and finds what has a denied one below it. It need
+// not be fast, since denied blocks are not served in any case.
 func (d *Denials) look(ctx context.Context) error {
 	var denied []multihash.Multihash
 	if !d.List.Empty() {
@@ -190,8 +187,8 @@ func (d *Denials) look(ctx context.Context) error {
 	if !maps.Equal(before, below) {
 		d.change()
 	}
-	// A walk that passed over something while it was not known of has linked to it
-	// by now, or hears of the change.
+	// A walk that passed over something before this was known has linked to it by now, or
+	// learns of the change.
 	below, dags, err := d.above(ctx, denied)
 	if err != nil {
 		return err
@@ -201,7 +198,7 @@ func (d *Denials) look(ctx context.Context) error {
 	return nil
 }
 
-// above finds the nodes and the pins that have one of the blocks.
+// above finds the nodes and the pins that have one of the blocks below them.
 func (d *Denials) above(ctx context.Context, blocks []multihash.Multihash) (below map[pin.DAG]cid.Cid, dags map[pin.DAG]cid.Cid, err error) {
 	below, dags = make(map[pin.DAG]cid.Cid), make(map[pin.DAG]cid.Cid)
 	for _, h := range blocks {
@@ -220,8 +217,7 @@ func (d *Denials) above(ctx context.Context, blocks []multihash.Multihash) (belo
 	return below, dags, nil
 }
 
-// tell has the log say which pins have something denied that had not when it was
-// last told.
+// tell logs the pins that have something denied and were not logged before.
 func (d *Denials) tell(dags map[pin.DAG]cid.Cid, blocks int) {
 	told, before := 0, d.known
 	d.known = dags

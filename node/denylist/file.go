@@ -22,16 +22,16 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// extension is what the name of a list ends in, as with Kubo.
+// extension is the end of a list's name, as in Kubo.
 const extension = ".deny"
 
-// place is a file as a directory has it.
+// place is where a file is, and what the directory says of it.
 type place struct {
 	path  string
 	stamp stamp
 }
 
-// stamp is what tells that a file is another than it was.
+// stamp changes when a file does.
 type stamp struct {
 	size    int64
 	changed time.Time
@@ -41,8 +41,8 @@ func (p place) same(q place) bool {
 	return p.path == q.path && p.stamp.size == q.stamp.size && p.stamp.changed.Equal(q.stamp.changed)
 }
 
-// find lists the lists of all directories, in the order that they count in. Where it
-// cannot look, the lists count that were known there; err says where that is, and why.
+// find lists the lists of all directories, in the order in which they count. Where it cannot
+// look, the lists count that were known there before; err says where, and why.
 func find(dirs []Dir, known []place) (found []place, err error) {
 	var errs []error
 	for _, d := range dirs {
@@ -91,18 +91,18 @@ func find(dirs []Dir, known []place) (found []place, err error) {
 	return found, errors.Join(errs...)
 }
 
-// root is a path of the directory that leads into it if it is a link.
+// root is a path of the directory that is followed if it is a link.
 func root(d Dir) string { return d.Path + string(filepath.Separator) + "." }
 
 // file is a list that was read.
 type file struct {
 	place
-	failing bool // it could not be read since, which the log has, and is tried again
+	failing bool // it could not be read since; that was logged, and it is tried again
 	list    *nopfs.Denylist
-	added   uint64 // lines that parse put in front
+	added   uint64 // lines that parse put before it
 	rules   int
-	// unread are the lines that are no rules, or would deny what is empty:
-	// nopfs leaves both out.
+	// unread are the lines that are no rules, or that would deny empty content. nopfs leaves
+	// both out.
 	unread []uint64
 }
 
@@ -113,7 +113,7 @@ func readFile(at place) (*file, error) {
 	}
 	f, err := parse(data, true)
 	if err != nil && !strings.Contains(err.Error(), "unsupported denylist version") {
-		// Its header cannot be read, which is about no rule.
+		// Its header cannot be read. The rules do not depend on it.
 		f, err = parse(data, false)
 	}
 	if err != nil {
@@ -126,14 +126,14 @@ func readFile(at place) (*file, error) {
 const (
 	// maxHeader is how far nopfs looks for the end of a header.
 	maxHeader = 1 << 20
-	// maxLine is what the format allows for a line: with one that is longer nopfs reads
-	// nothing of a list.
+	// maxLine is the longest line that the format allows. If a list has a longer one, nopfs
+	// reads nothing of it.
 	maxLine = 2<<20 - 1
 )
 
-// parse reads a list, with its header or without. nopfs drops a last line that has no
-// end, cannot stand lines of spaces or ends of lines as Windows writes them, and
-// complains of a list that has no header.
+// parse reads a list, with or without a header. It prepares the text for nopfs, which drops a
+// last line without a line feed, fails on lines of spaces and on line ends of Windows, and
+// complains about a list without a header.
 func parse(data []byte, header bool) (*file, error) {
 	var clean bytes.Buffer
 	clean.Grow(len(data) + len("---\n") + 1)
@@ -189,14 +189,14 @@ func trim(line []byte) []byte { return bytes.TrimRightFunc(line, unicode.IsSpace
 func unreadable(at place) *file {
 	f, err := parse(nil, true)
 	if err != nil {
-		panic(err) // there is nothing to be wrong
+		panic(err) // an empty list is valid
 	}
 	f.place = at
 	return f
 }
 
-// tried takes note that a file could not be read, or not as a list. The same bytes are
-// no list later either; what the system refused it may give the next time.
+// tried notes that a file could not be read, or that it is no list. In the second case it is
+// not read again until it changes. What the system refused may work the next time.
 func (f *file) tried(at place, err error) {
 	f.stamp = at.stamp
 	var system *fs.PathError
@@ -205,32 +205,32 @@ func (f *file) tried(at place, err error) {
 	}
 }
 
-// inMemory is a file that needs no closing.
+// inMemory is a file in memory, which need not be closed.
 type inMemory struct{ *bytes.Reader }
 
 func (inMemory) Close() error { return nil }
 
 var _ io.ReadSeekCloser = inMemory{}
 
-// cid gives what the list says of a block, and in which line. A rule that
-// allows it under any codec goes before those that deny it.
+// cid gives what the list says about a block, and in which line. A rule that allows the block
+// under any codec counts before those that deny it.
 func (f *file) cid(c cid.Cid) (status nopfs.Status, line uint64) {
 	said := f.list.IsCidBlocked(c)
 	status, line = said.Status, said.Entry.Line-f.added
 	double, ok := f.list.DoubleHashBlocksDB[multihash.SHA2_256]
 	if !ok || status == nopfs.StatusAllowed {
-		return status, line // no rule is about a codec
+		return status, line // no rule of the list is about a codec
 	}
 	for _, code := range pin.Codecs {
 		codec := uint64(code)
 		if codec == c.Type() {
 			continue
 		}
-		// The older form: the hash of a CIDv1 in base32, a slash, and no path.
-		// All the rest that nopfs looks for has no codec in it.
+		// The older form: the hash of a CIDv1 in base32, a slash, and no path. Nothing
+		// else that nopfs looks for depends on the codec.
 		h, err := multihash.Sum([]byte(cid.NewCidV1(codec, c.Hash()).String()+"/"), multihash.SHA2_256, -1)
 		if err != nil {
-			return nopfs.StatusErrored, 0 // there is SHA2-256 everywhere
+			return nopfs.StatusErrored, 0 // SHA2-256 is always there
 		}
 		rules, _ := double.Load(h.B58String())
 		other, rule := rules.CheckPathStatus("")
@@ -244,7 +244,7 @@ func (f *file) cid(c cid.Cid) (status nopfs.Status, line uint64) {
 	return status, line
 }
 
-// at gives what the list says of a path.
+// at gives what the list says about a path.
 func (f *file) at(p path.Path) (status nopfs.Status, line uint64) {
 	said := f.list.IsPathBlocked(p)
 	return said.Status, said.Entry.Line - f.added

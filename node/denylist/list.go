@@ -20,12 +20,12 @@ import (
 // Dir is a directory of lists.
 type Dir struct {
 	Path string
-	// Optional lets the directory be missing: there are no lists then. One that
-	// appears later counts.
+	// Optional lets the directory be missing: then it has no lists. It counts if it appears
+	// later.
 	Optional bool
 }
 
-// List is all the lists of some directories. Its methods may be called
+// List has all the lists of some directories. Its methods may be called
 // concurrently. A nil *List denies nothing.
 type List struct {
 	dirs []Dir
@@ -33,20 +33,20 @@ type List struct {
 
 	now atomic.Pointer[rules]
 
-	mu      sync.Mutex // of what follows
+	mu      sync.Mutex // guards what follows
 	changes uint64
-	next    chan struct{} // closed with the next change
+	next    chan struct{} // closed at the next change
 
-	settle, poll time.Duration // see the constants; tests have less patience
-	trouble      string        // of looking for lists, when it was last told
+	settle, poll time.Duration // see the constants; tests have shorter ones
+	trouble      string        // the last error of looking for lists that was logged
 }
 
-// rules is what all files said when they were last read. It never changes.
+// rules has the rules of all files as they were last read. It never changes.
 type rules struct{ files []*file }
 
-// Open reads all lists. Their changes count once [List.Run] runs. Errors: a
-// directory that is missing and not optional, a list that cannot be read: who
-// asks for a denylist does not want to run without it.
+// Open reads all lists. Changes count while [List.Run] runs. It is an error if a directory is
+// missing that is not optional, or if a list cannot be read: a server with a denylist is not
+// to run without it.
 func Open(dirs []Dir, log *slog.Logger) (*List, error) {
 	l := &List{dirs: dirs, log: log, next: make(chan struct{}), settle: settleTime, poll: pollTime}
 	found, err := find(dirs, nil)
@@ -74,8 +74,8 @@ func (l *List) tell(f *file, message string) {
 	}
 }
 
-// Denied gives why a block may not be fetched, kept for others or given to
-// anybody, as an [*Error]; nil if it may.
+// Denied gives the reason why a block may not be fetched or served, as an [*Error]; nil if it
+// may.
 func (l *List) Denied(c cid.Cid) error {
 	if l == nil || !c.Defined() {
 		return nil
@@ -91,9 +91,8 @@ func (l *List) Denied(c cid.Cid) error {
 	return nil
 }
 
-// DeniedPath is Denied for what is asked for by a path such as
-// "/ipfs/CID/some/file". What it resolves to is for Denied. A path that is none
-// is not denied.
+// DeniedPath is Denied for a path such as "/ipfs/CID/some/file". What the path resolves to is
+// for Denied. A text that is no path is not denied.
 func (l *List) DeniedPath(p string) error {
 	if l == nil {
 		return nil
@@ -126,28 +125,28 @@ func (l *List) Empty() bool {
 	return true
 }
 
-// Changes gives how often the rules have changed since the start, and what is
-// closed when they next do.
+// Changes gives how often the rules have changed since the start, and a channel that is closed
+// at the next change.
 func (l *List) Changes() (n uint64, next <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.changes, l.next
 }
 
-// Error is why something is denied. It is a [pin.ErrDenied]. Its text is fit
-// for whoever asked; the rule is for the operator's log.
+// Error says why something is denied. It is a [pin.ErrDenied]. Its text may be shown to a
+// client. The rule is for the operator's log.
 type Error struct {
 	What string // a CID or a path
 	File string // the list that has it
-	Line uint64 // and where
+	Line uint64 // the line in it
 }
 
-// Error says it in words that software for IPFS knows a denial by.
+// Error uses the words by which IPFS software recognises a denial.
 func (e *Error) Error() string { return e.What + " is blocked and cannot be provided" }
 
 func (e *Error) Unwrap() error { return pin.ErrDenied }
 
-// Rule is the list and the line, such as "/etc/ipfs/denylists/badbits.deny:12".
+// Rule gives the list and the line, such as "/etc/ipfs/denylists/badbits.deny:12".
 func (e *Error) Rule() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
 
 // LogValue makes logs show the rule too.
@@ -155,11 +154,11 @@ func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("denied", e.What), slog.String("rule", e.Rule()))
 }
 
-// Run takes in what changes in the directories until ctx ends.
+// Run reads what changes in the directories, until ctx ends.
 func (l *List) Run(ctx context.Context) { l.watch(ctx) }
 
-// reload reads what has changed. With patience, a list that was written to just
-// now counts as it was, and reload reports that there is more to come.
+// reload reads what has changed. With patience, a list that was written to just now counts as
+// it was before, and reload reports that it has to be called again.
 func (l *List) reload(patient bool) (more bool) {
 	old := l.now.Load()
 	var known []place
@@ -195,7 +194,7 @@ func (l *List) reload(patient bool) (more bool) {
 		}
 		f, err := readFile(at)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // gone since it was found: the next look sees that
+		case errors.Is(err, fs.ErrNotExist): // gone since it was found: the next reload sees that
 			if was != nil {
 				r.files = append(r.files, was)
 			}

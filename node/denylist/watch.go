@@ -10,20 +10,17 @@ import (
 )
 
 const (
-	// A change counts once a list, and the directory, have been left alone for
-	// this long: who writes a list writes on and on, and half of it is not the
-	// list.
+	// A change counts once the list and the directory have not changed for this long. A
+	// list is written in pieces, and half of it is not the list.
 	settleTime = time.Second
-	// But it counts after this long in any case.
+	// A change counts after this long in any case.
 	settleMost = 10 * settleTime
-	// Directories are looked at this often, whatever the system tells: it tells
-	// nothing of network file systems, and of directories that are not there
-	// yet.
+	// Directories are read this often, even if the system reports no change: it reports
+	// none on network file systems, and none in directories that are not there yet.
 	pollTime = 15 * time.Second
 )
 
-// watch reloads when the system says that something has changed, and now and
-// then, until ctx ends.
+// watch reloads when the system reports a change, and now and then, until ctx ends.
 func (l *List) watch(ctx context.Context) {
 	var events <-chan fsnotify.Event
 	var errs <-chan error
@@ -36,10 +33,10 @@ func (l *List) watch(ctx context.Context) {
 	}
 	poll := time.NewTicker(l.poll)
 	defer poll.Stop()
-	quiet := time.NewTimer(0) // for what changed since Open
+	quiet := time.NewTimer(0) // at once, for what has changed since Open
 	defer quiet.Stop()
-	var first time.Time // of the changes that were not taken in yet
-	// Watched before it is read, so that what changes in between is told.
+	var first time.Time // when the first change came that was not read yet
+	// Directories are watched before they are read, so that a change in between is reported.
 	look := func() {
 		if w != nil {
 			l.addDirs(w)
@@ -69,7 +66,7 @@ func (l *List) watch(ctx context.Context) {
 			}
 		case err := <-errs:
 			l.log.Warn("watch denylists", "err", err)
-			quiet.Reset(l.settle) // some changes may not have been told
+			quiet.Reset(l.settle) // some changes may not have been reported
 		case <-quiet.C:
 			look()
 		case <-poll.C:
@@ -80,13 +77,13 @@ func (l *List) watch(ctx context.Context) {
 	}
 }
 
-// addDirs watches every directory that there may be lists in. To watch one
-// again is nothing.
+// addDirs watches every directory in which there may be lists. Watching one again changes
+// nothing.
 func (l *List) addDirs(w *fsnotify.Watcher) {
 	for _, d := range l.dirs {
 		_ = filepath.WalkDir(root(d), func(p string, e fs.DirEntry, err error) error {
 			if err == nil && e.IsDir() {
-				_ = w.Add(p) // else it is looked at now and then
+				_ = w.Add(p) // if that fails, it is read now and then
 			}
 			return nil
 		})

@@ -16,8 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/awake"
 )
 
-// Network is what is needed of Bitswap's network layer, of which boxo's bsnet is
-// one.
+// Network is what the exchange needs of Bitswap's network layer. Boxo's bsnet is one.
 type Network interface {
 	NewMessageSender(context.Context, peer.ID, *network.MessageSenderOpts) (network.MessageSender, error)
 	Connect(context.Context, peer.AddrInfo) error
@@ -28,33 +27,31 @@ type Network interface {
 
 // Finder finds providers.
 type Finder interface {
-	// Find gives peers that are said to have a block, as they are found, and then
-	// closes the channel, soon after ctx ends at the latest. about is that of the
-	// session that looks for it. The finder bounds how many searches go on at the
-	// same time and what each takes, and is fair to all.
+	// Find gives peers that are said to have a block, as it finds them. Then it closes the
+	// channel, at the latest soon after ctx ends. about is that of the session that
+	// looks for the block. The finder bounds how many searches run at the same time and
+	// what each takes, and is fair to all.
 	Find(ctx context.Context, about string, c cid.Cid) <-chan peer.AddrInfo
 }
 
 // Config is what an exchange works with.
 type Config struct {
 	Network Network
-	// Finder is asked when no peer that is connected has what is wanted. Nil: nobody
-	// is.
+	// Finder is asked when no connected peer has what is wanted. Nil: nothing is searched.
 	Finder Finder
-	// Gateways gives those of a provider that are asked by HTTP. Nil: none is.
+	// Gateways gives the gateways of a provider that are asked over HTTP. Nil: none.
 	Gateways func(peer.AddrInfo) []Gateway
-	// Received is told of the blocks that a peer sent and that were wanted, such as
-	// Bitswap's server, which serves those first who serve. Nil: nobody is.
+	// Received is called with the blocks that a peer sent and that were wanted. Bitswap's
+	// server serves peers first that have sent some. Nil is nothing.
 	Received func(from peer.ID, bs []blocks.Block)
 	// Logger is where it logs; nil discards.
 	Logger *slog.Logger
 
-	now func() time.Time // for tests, by which it is known when the process did not run; nil is time.Now
+	now func() time.Time // for tests of a process that was stopped; nil is time.Now
 }
 
-// Exchange keeps the wants of all sessions. It receives what comes from the network
-// and must be started with it, as one of its receivers. Its methods may be called
-// concurrently.
+// Exchange keeps the wants of all sessions. It is a receiver of the network, and the caller
+// starts the network with it. Its methods may be called concurrently.
 type Exchange struct {
 	cfg  Config
 	log  *slog.Logger
@@ -62,19 +59,19 @@ type Exchange struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
-	awake *awake.Clock // tells when the process did not run
+	awake *awake.Clock // knows when the process did not run
 
 	mu       sync.Mutex
 	closed   bool
 	lines    map[peer.ID]*line
 	wants    map[string]*want // by multihash
 	sessions map[*Session]struct{}
-	seeking  map[*want]struct{}  // that are broadcast
+	seeking  map[*want]struct{}  // wants that are broadcast
 	busy     int                 // lines that are asked for blocks, and send some
-	waiting  int                 // sessions for which blocks wait
-	first    int                 // bytes of blocks that wait for sessions that have taken none
-	requests int                 // that are under way to gateways
-	idle     int                 // of those, to gateways that give nothing
+	waiting  int                 // sessions with blocks in their inboxes
+	first    int                 // bytes in the inboxes of sessions that have taken nothing yet
+	requests int                 // requests under way to gateways
+	idle     int                 // those of them to gateways that give nothing
 	health   map[peer.ID]*health // of gateways
 	ended    ended
 	stalls   uint64
@@ -95,10 +92,10 @@ type want struct {
 	searched time.Time       // when providers were last looked for
 	ctx      context.Context // while it is sought, ends with that
 	unsought context.CancelFunc
-	overdue  bool                 // who was asked for it has not answered for long
+	overdue  bool                 // a line that was asked for it has not answered for long
 	told     time.Time            // while it is sought, when lines were last asked whether they have it
-	missed   bool                 // some of them could not be, since others were
-	named    map[peer.ID]struct{} // by whom the last search for it says it is provided
+	missed   bool                 // some lines could not be asked, since they had other questions
+	named    map[peer.ID]struct{} // the providers that the last search for it named
 }
 
 // askState is what is known of an ask.
@@ -107,22 +104,22 @@ type askState uint8
 const (
 	askBlock askState = iota // the block was asked for
 	askHave                  // it was asked whether it is there
-	askLacks                 // it is not there; if it comes to be, it is sent
+	askLacks                 // the peer lacks it, and will send it if it gets it
 )
 
-// ask is a want that a peer was told of.
+// ask is a want that was sent down a line.
 type ask struct {
 	want  *want
 	line  *line
-	by    *Session // on whose account it counts
+	by    *Session // the session for which it counts
 	state askState
 	first time.Time // when it was sent
 	sent  time.Time // when it was sent last
 	again int       // how often it was sent again
 }
 
-// New starts an exchange. The caller starts the network with it, and closes it
-// after the network has stopped and all sessions are closed.
+// New starts an exchange. The caller starts the network with it, and closes it after the
+// network has stopped and all sessions are closed.
 func New(cfg Config) *Exchange {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -142,8 +139,7 @@ func New(cfg Config) *Exchange {
 	return x
 }
 
-// Close ends everything that the exchange does, and waits for it. It may be called
-// twice.
+// Close ends everything that the exchange does, and waits for that. It may be called twice.
 func (x *Exchange) Close() {
 	x.mu.Lock()
 	x.closed = true
@@ -193,7 +189,7 @@ func (x *Exchange) PeerDisconnected(p peer.ID) {
 	x.takeBack(l)
 }
 
-// takeBack asks others for what a line was asked.
+// takeBack asks other lines for what a line was asked.
 func (x *Exchange) takeBack(l *line) {
 	for w, a := range l.asks {
 		blocks := a.state == askBlock
@@ -210,8 +206,8 @@ func (x *Exchange) takeBack(l *line) {
 	}
 }
 
-// ReceiveError implements [network.Receiver]. What a broken stream brought is lost,
-// and noticed as such.
+// ReceiveError implements [network.Receiver]. Nothing has to be done: findLost notices what
+// a broken stream has lost.
 func (x *Exchange) ReceiveError(err error) { x.log.Debug("a Bitswap message is broken", "err", err) }
 
 // ReceiveMessage implements [network.Receiver].
@@ -225,12 +221,12 @@ func (x *Exchange) ReceiveMessage(_ context.Context, p peer.ID, m message.BitSwa
 	}
 }
 
-// receive takes in what a peer answered, and gives the blocks that were wanted.
+// receive takes in the answers of a line, and gives the blocks that were wanted.
 func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid) (wanted []blocks.Block) {
 	now := time.Now()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	l := x.lines[p] // nil if it has just gone: what it sent is good all the same
+	l := x.lines[p] // nil if it has just gone: its blocks are good all the same
 	touched := map[*Session]struct{}{}
 	full, odd := l != nil && l.full(), false
 	for _, b := range bs {
@@ -258,7 +254,7 @@ func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid)
 			x.putOff(w, l)
 			continue
 		}
-		if b.Cid() != w.cid { // a sender may read it by another codec
+		if b.Cid() != w.cid { // the sender may give it another codec
 			b, _ = blocks.NewBlockWithCid(b.RawData(), w.cid) // which checks nothing
 		}
 		wanted = append(wanted, b)
@@ -304,24 +300,24 @@ func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid)
 	return wanted
 }
 
-// has takes note that a line has a block: it is a source, and is asked for it.
+// has notes that a line has a block: the line becomes a source, and is asked for it.
 func (x *Exchange) has(w *want, l *line) {
 	a := l.asks[w]
 	if a != nil && a.state == askBlock {
-		return // as it should
+		return // it was asked for the block already
 	}
 	for _, s := range w.sessions {
 		s.addSource(l, saidHave)
 	}
 	if a != nil {
-		x.drop(a) // what was asked then does not count against what is asked now
+		x.drop(a) // the old question has nothing to do with the ask that follows
 	}
 	if !w.isAsked() {
 		w.requeue()
 	}
 }
 
-// lacks takes note that a line does not have a block.
+// lacks notes that a line does not have a block.
 func (x *Exchange) lacks(a *ask) {
 	w, l := a.want, a.line
 	if a.state == askLacks {
@@ -335,12 +331,11 @@ func (x *Exchange) lacks(a *ask) {
 	}
 }
 
-// putOff takes no note of a block for which there is no room: it is asked for again
-// when there is.
+// putOff drops a block for which there is no room. It is asked for again when there is.
 func (x *Exchange) putOff(w *want, l *line) {
 	if l != nil {
 		if a := l.asks[w]; a != nil {
-			x.drop(a) // which it takes for answered
+			x.drop(a) // the peer takes it for answered
 		}
 	}
 	x.again.Add(1)
@@ -362,7 +357,7 @@ func (w *want) isAsked() bool {
 	return false
 }
 
-// requeue has a want asked for anew, before others.
+// requeue puts a want first in the queues of its sessions.
 func (w *want) requeue() {
 	for _, s := range w.sessions {
 		s.parked.remove(w)
@@ -370,7 +365,7 @@ func (w *want) requeue() {
 	}
 }
 
-// drop takes an ask back, as far as this side knows of it.
+// drop forgets an ask on this side. The peer is not told.
 func (x *Exchange) drop(a *ask) {
 	a.line.count(a, -1)
 	delete(a.line.asks, a.want)
@@ -383,8 +378,8 @@ func (x *Exchange) drop(a *ask) {
 	}
 }
 
-// forget ends a want. Whoever was asked for it is told, but for the line that it
-// came by, which knows.
+// forget ends a want, and cancels its asks. The line by which the block came needs no
+// cancel.
 func (x *Exchange) forget(w *want, by *line) {
 	for len(w.asks) > 0 {
 		a := w.asks[len(w.asks)-1]
@@ -392,7 +387,7 @@ func (x *Exchange) forget(w *want, by *line) {
 		if a.line != by {
 			a.line.cancel(w.cid)
 		}
-		if a.line.gateway == nil { // with a new want a peer has another try
+		if a.line.gateway == nil { // if it is wanted anew, the peer is tried again
 			delete(a.line.health.odd, w.key)
 		}
 	}

@@ -12,22 +12,23 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Gateway is a provider that is asked by HTTP.
+// Gateway is a provider that is asked over HTTP.
 type Gateway interface {
-	// String says which it is, such as its base URL.
+	// String names it for a user, such as by its base URL.
 	String() string
-	// Block fetches a block, whose hash the caller need not check. Errors:
-	// ErrAbsent; the context's; any other is what came in place of the block, in words
-	// for a user: a [*BusyError] if the gateway wants to be asked less.
+	// Block fetches a block, and checks its hash. Errors: ErrAbsent; the context's; a
+	// [*BusyError] if the gateway wants to be asked less. Any other says, in words for
+	// a user, what came in place of the block.
 	Block(ctx context.Context, c cid.Cid) ([]byte, error)
 }
 
 // ErrAbsent: the gateway does not have the block.
 var ErrAbsent = errors.New("the gateway does not have the block")
 
-// BusyError is a gateway that wants to be asked less. It may mean this block alone.
+// BusyError says that a gateway wants to be asked less. The gateway may mean this block
+// alone.
 type BusyError struct {
-	For time.Duration // zero is that it did not say
+	For time.Duration // for how long; zero if it did not say
 	Err error
 }
 
@@ -35,25 +36,24 @@ func (e *BusyError) Error() string { return e.Err.Error() }
 func (e *BusyError) Unwrap() error { return e.Err }
 
 const (
-	// A gateway is asked for so many blocks at a time at first, and for so many at
-	// most: each is a request of its own.
+	// A gateway is asked for gatewayStart blocks at a time at first, and for gatewayMost
+	// at most. Each block is a request of its own.
 	gatewayStart, gatewayMost = 8, requestsMost
-	// So many requests are under way to all gateways. What is read of an answer waits in
-	// memory, unchecked. trustless.Client reads a MiB of each, and of all of them together
-	// as much again.
+	// So many requests may be under way to all gateways together. What is read of an answer
+	// waits in memory, unchecked: a MiB of each, and as much again for all of them together
+	// (see trustless.Client).
 	requestsMost = bytesInFlight / (2 << 20)
-	// A session asks so many gateways: records of providers may name any number.
+	// A session asks so many gateways. Provider records may name any number.
 	gatewaysMost = 8
-	// So many of those may be to gateways that have given nothing of late: half, so that
-	// those which give something are asked in any case.
+	// So many requests may be under way to gateways that have given nothing of late: half,
+	// so that the others are asked in any case.
 	requestsIdle = requestsMost / 2
-	// A request that nothing came of for so long makes room for a session that waits for
-	// a place and has none.
+	// A request without an answer for so long is given up for a session that waits for a
+	// place and has none.
 	requestPatience = 5 * time.Second
 )
 
-// Found makes gateways that are said to have a block sources of the sessions that want
-// it.
+// Found makes gateways that are said to have a block sources of the sessions that want it.
 func (x *Exchange) Found(c cid.Cid, gs []Gateway) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -77,7 +77,7 @@ func (x *Exchange) isSourceOf(g Gateway, sessions []*Session) bool {
 	if x.closed {
 		return false
 	}
-	id := peer.ID(g.String()) // which no peer has
+	id := peer.ID(g.String()) // no peer has such an ID
 	l := x.lines[id]
 	if l == nil {
 		l = newLine(x, id)
@@ -112,7 +112,7 @@ func (s *Session) Use(gs []Gateway) {
 type fetch struct {
 	cancel context.CancelFunc
 	began  time.Time
-	idle   bool // the gateway had given nothing of late
+	idle   bool // the gateway had given nothing of late when it began
 }
 
 // slots is how many more requests may be under way to the gateway.
@@ -127,7 +127,7 @@ func (l *line) slots(now time.Time) int {
 // gives reports whether the line has sent a block of late.
 func (l *line) gives(now time.Time) bool { return now.Sub(l.lastBlock) < deliversFor }
 
-// request does for a gateway what an entry of a message says.
+// request begins or cancels a request to a gateway, as an entry of a message would say.
 func (l *line) request(e entry) {
 	key := string(e.cid.Hash())
 	f := l.fetches[key]
@@ -147,7 +147,7 @@ func (l *line) request(e entry) {
 			defer cancel()
 			lost := l.x.awake.Lost()
 			data, err := l.gateway.Block(ctx, e.cid)
-			if err != nil && l.x.awake.Lost() > lost { // it is not to blame for what it was too late for
+			if err != nil && l.x.awake.Lost() > lost { // the process was stopped meanwhile, which is not the gateway's fault
 				data, err = l.gateway.Block(ctx, e.cid)
 			}
 			l.fetched(e.cid, f, data, err)
@@ -155,7 +155,7 @@ func (l *line) request(e entry) {
 	}
 }
 
-// fetched takes in what a gateway answered.
+// fetched takes in the answer of a gateway.
 func (l *line) fetched(c cid.Cid, f *fetch, data []byte, err error) {
 	l.x.requestEnded(l, c, f)
 	x := l.x
@@ -179,7 +179,7 @@ func (l *line) fetched(c cid.Cid, f *fetch, data []byte, err error) {
 	case errors.Is(err, context.Canceled):
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		// It may be wanted anew since, of which nothing came as this was under way.
+		// It may be wanted anew by now. That began no request, as this one was under way.
 		if a := l.asks[x.wants[string(c.Hash())]]; a != nil && a.state == askBlock {
 			l.request(entry{cid: c})
 		}
@@ -190,7 +190,7 @@ func (l *line) fetched(c cid.Cid, f *fetch, data []byte, err error) {
 	}
 }
 
-// requestEnded makes room for another.
+// requestEnded gives the place of a request to another.
 func (x *Exchange) requestEnded(l *line, c cid.Cid, f *fetch) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -203,7 +203,7 @@ func (x *Exchange) requestEnded(l *line, c cid.Cid, f *fetch) {
 	if !full {
 		return
 	}
-	// Those first that have nothing under way.
+	// Sessions go first that have nothing under way.
 	for _, has := range []bool{false, true} {
 		for s := range x.sessions {
 			if s.gateways > 0 && s.hasRequests() == has {
@@ -219,8 +219,9 @@ func (s *Session) hasRequests() bool {
 	return slices.ContainsFunc(s.sources, func(l *line) bool { return l.gateway != nil && l.counts[s] > 0 })
 }
 
-// findStuck finds out which requests take much longer than others, so that who waits for
-// these alone counts for nothing when the gateway's window is shared out.
+// findStuck counts the requests that take much longer than others, for each session. A
+// session that waits for such requests alone has no part when the gateway's window is
+// divided.
 func (l *line) findStuck(now time.Time) {
 	clear(l.stuck)
 	for key, f := range l.fetches {
@@ -236,8 +237,8 @@ func (l *line) findStuck(now time.Time) {
 	}
 }
 
-// makeRoom gives up requests that nothing came of for long, while a session waits that
-// has none under way: else who has slow blocks would hold up all others.
+// makeRoom gives up requests without an answer for long, if a session waits that has no
+// request under way. Else sessions with slow blocks would hold up all others.
 func (x *Exchange) makeRoom(now time.Time) {
 	if x.requests == 0 {
 		return
@@ -255,7 +256,8 @@ func (x *Exchange) makeRoom(now time.Time) {
 		if s.hasRequests() || s.hasRoom() {
 			continue
 		}
-		for range min(s.queue.len(), max(1, requestsMost/users)) { // its part, else it goes on one by one
+		// As many as its part is; with one place it would go on block by block.
+		for range min(s.queue.len(), max(1, requestsMost/users)) {
 			if !x.giveUp(s, now) {
 				break
 			}
@@ -263,8 +265,8 @@ func (x *Exchange) makeRoom(now time.Time) {
 	}
 }
 
-// giveUp ends the oldest request that stands in a session's way. It reports whether there
-// was one.
+// giveUp ends the oldest request that takes a place which the session could have. It reports
+// whether there was one.
 func (x *Exchange) giveUp(s *Session, now time.Time) bool {
 	all := x.requests >= requestsMost || x.idle >= requestsIdle
 	var at *line

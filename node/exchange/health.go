@@ -9,26 +9,26 @@ import (
 
 const (
 	// A session is held back at a gateway when so many different blocks of it have failed
-	// there and none came since: twice as many as it is asked for at first, so that it
-	// takes more than one round, and far more than a DAG has by accident. When as many
-	// have failed of all sessions, the gateway ails, and those that begin are held back.
+	// there, and none has come since. That is twice as many as are asked for at first, so it
+	// takes more than one round, and far more than a DAG has by accident. When as many have
+	// failed over all sessions, the gateway ails, and new sessions are held back.
 	ailingAfter = 2 * gatewayStart
-	// It is so sooner if the gateway itself says that it is asked for too much: when that
-	// was the answer for so many blocks. For one it may be about that block alone.
+	// If the gateway itself says that it is asked for too much, so many different blocks are
+	// enough. For one block this answer may be about that block alone.
 	busyAfter = gatewayStart / 2
-	// A session that is held back asks for one block at a time. After that one failed it
-	// waits for so long, twice as long each time up to restMost, and what the gateway asks
-	// for itself is heeded up to that too. One block that comes ends it. So a gateway that
-	// is dead costs a session little, and the blocks that failed for one session hold up no
-	// other: that gets its first block there at once.
+	// A session that is held back asks for one block at a time. When that fails, it waits
+	// for restFirst, then twice as long each time, up to restMost. It waits longer if the
+	// gateway asks for that, also up to restMost. One block that comes ends this. So a dead
+	// gateway costs a session little, and blocks that failed for one session hold up no
+	// other: another gets its first block there at once.
 	restFirst, restMost = 5 * time.Second, 10 * time.Minute
-	// So many gateways are remembered that nobody asks just now.
+	// So many gateways are remembered that no session uses just now.
 	healthMost = 1024
 	// That a gateway ails is logged so often.
 	tellAgain = time.Hour
 )
 
-// failures are different blocks that failed, since one came.
+// failures are the different blocks that have failed since one came.
 type failures struct {
 	all  map[string]struct{} // by multihash
 	busy map[string]struct{} // for which the gateway said that it is busy
@@ -48,8 +48,8 @@ func (f *failures) note(key string, busy bool) bool {
 	return len(f.all) >= ailingAfter || len(f.busy) >= busyAfter
 }
 
-// health is how a peer or a gateway has answered. Of gateways it is known beyond the
-// sessions that use them.
+// health is how a peer or a gateway has answered. For gateways it outlives the sessions that
+// use them.
 type health struct {
 	odd    oddities
 	failed failures // of a gateway
@@ -95,7 +95,7 @@ func (l *line) isHeldBack(s *Session) bool {
 	return r.held || l.health.ails && !r.gave
 }
 
-// rests reports whether a session asks the gateway nothing now.
+// rests reports whether a session should ask the gateway for nothing now.
 func (l *line) rests(s *Session, now time.Time) bool {
 	if l.gateway == nil || !l.isHeldBack(s) {
 		return false
@@ -104,7 +104,7 @@ func (l *line) rests(s *Session, now time.Time) bool {
 	return l.counts[s] > 0 || r != nil && now.Before(r.until)
 }
 
-// restOf gives how a session fares there, to be changed.
+// restOf gives how a session fares at the gateway. The caller may change it.
 func (l *line) restOf(s *Session) *rest {
 	if l.rest[s] == nil {
 		l.rest[s] = new(rest)
@@ -112,7 +112,7 @@ func (l *line) restOf(s *Session) *rest {
 	return l.rest[s]
 }
 
-// failure takes note that a gateway gave something that is not a block, or nothing.
+// failure notes that a gateway gave something that is not the block, or nothing.
 func (l *line) failure(key string, err error, now time.Time) {
 	h := l.health
 	var wait time.Duration
@@ -139,7 +139,7 @@ func (l *line) failure(key string, err error, now time.Time) {
 			was := l.isHeldBack(s)
 			r := l.restOf(s)
 			r.held = r.failed.note(key, isBusy)
-			// What was under way before does not make it longer.
+			// Requests that were under way before do not make the pause longer.
 			if l.isHeldBack(s) && (!was || !now.Before(r.until)) {
 				r.pause = min(max(2*r.pause, restFirst, wait), restMost)
 				r.until = now.Add(r.pause)
@@ -150,7 +150,7 @@ func (l *line) failure(key string, err error, now time.Time) {
 	l.assign()
 }
 
-// gave takes note that a gateway gave a block to sessions.
+// gave notes that a gateway gave a block to sessions.
 func (l *line) gave(key string, sessions []*Session) {
 	h := l.health
 	delete(h.odd, key)
@@ -185,7 +185,7 @@ func (l *line) gave(key string, sessions []*Session) {
 	}
 }
 
-// probe has sessions that are held back ask for a block each, when it is time.
+// probe lets each session that is held back ask for one block, when it is time.
 func (l *line) probe(now time.Time) {
 	if l.gateway == nil {
 		return
@@ -206,8 +206,8 @@ func (l *line) probe(now time.Time) {
 	}
 }
 
-// assign has sessions ask the line for what they wait for, those first that have nothing
-// under way there.
+// assign lets sessions ask the line for what they wait for. Sessions with nothing under way
+// there go first.
 func (l *line) assign() {
 	for _, has := range []bool{false, true} {
 		for s := range l.sources {

@@ -23,34 +23,34 @@ type line struct {
 	gateway Gateway            // nil for a peer
 	fetches map[string]*fetch  // by multihash, under way to the gateway
 	rest    map[*Session]*rest // of a gateway that ails
-	stuck   map[*Session]int   // requests that a gateway does not answer as quickly as others
+	stuck   map[*Session]int   // requests to a gateway that take much longer than others
 
-	toldOdd    bool      // the log has that it answers oddly
+	toldOdd    bool      // it was logged that it answers oddly
 	strange    int       // blocks that it sent and nobody asked for
 	silences   int       // how often in a row it has lost all that was asked
-	wide       int       // the window before a message was too large; 0 is that none was
-	held       time.Time // until when it is asked nothing, after one; zero is that it is asked
+	wide       int       // the window before a message was too large; 0 if none was
+	held       time.Time // after such a message, until when it is asked nothing; zero if it is asked
 	lossyUntil time.Time // when the window may be as wide again
 
 	asks      map[*want]*ask
-	open      int                // of those, for blocks
-	counts    map[*Session]int   // open, by session
-	questions queue              // of asks the others, the oldest first
-	sources   map[*Session]proof // that it is a source of, and by what
+	open      int                // how many of the asks are for blocks
+	counts    map[*Session]int   // the same for each session
+	questions queue              // wants of the other asks, the oldest first
+	sources   map[*Session]proof // the sessions that it is a source of, and by what
 	last      time.Time          // when it last answered anything
 	lastBlock time.Time          // when it last sent a block that it was asked for
-	newest    time.Time          // when the newest ask was sent that it answered
+	newest    time.Time          // when the newest ask was sent that it has answered
 
 	out      []entry // to be sent
-	priority int32   // of the last want that was sent; they go down, to be answered in order
-	sending  bool    // a goroutine does, and sender is its own
+	priority int32   // of the last want that was sent; priorities go down, so that answers come in order
+	sending  bool    // a goroutine sends, and owns sender
 	sender   network.MessageSender
 }
 
 // entry is a line of a message.
 type entry struct {
 	cid    cid.Cid
-	have   bool // asks whether it is there
+	have   bool // asks whether the block is there
 	cancel bool
 }
 
@@ -72,16 +72,16 @@ func (l *line) count(a *ask, n int) {
 	}
 }
 
-// delivers reports whether the line is asked for blocks and sends some. Who only
-// promises takes nothing from the room of others.
+// delivers reports whether the line is asked for blocks and sends some. A line that only
+// promises blocks takes no room from others.
 func (l *line) delivers(now time.Time) bool {
 	return l.open > 0 && now.Sub(l.lastBlock) < deliversFor
 }
 
-// question makes room for one more ask that is not for a block, and makes it this
-// want's. With force it takes back the oldest one for that. Without, it takes back the
-// oldest that had time to be answered, or one at which the line is not named if it is
-// for this one, and gives false if there is none.
+// question gives a want a place among the questions of the line. If all places are taken, it
+// takes a question back: with force the oldest; else the oldest if that had time to be
+// answered; else, if the line is named as having this want, the oldest for which it is not
+// named. It reports false if there is no place.
 func (l *line) question(w *want, force bool) bool {
 	for l.questions.len() >= questionsMost && !l.questions.has(w) {
 		out := l.questions.front()
@@ -103,8 +103,8 @@ func (l *line) question(w *want, force bool) bool {
 	return true
 }
 
-// ask sends a want down the line on a session's account, or sends it again. One that
-// is not for a block needs a place among the questions.
+// ask sends a want down the line for a session, or sends it again. If it is not for a block,
+// the caller has got it a place by question.
 func (l *line) ask(w *want, by *Session, state askState, now time.Time) {
 	a := l.asks[w]
 	if a == nil {
@@ -127,7 +127,7 @@ func (l *line) ask(w *want, by *Session, state askState, now time.Time) {
 	l.send(entry{cid: w.cid, have: state == askHave})
 }
 
-// answered takes note that an ask was.
+// answered notes that an ask was answered.
 func (l *line) answered(a *ask, bytes int, now time.Time) {
 	l.last, l.silences = now, 0
 	if a.sent.After(l.newest) {
@@ -135,8 +135,8 @@ func (l *line) answered(a *ask, bytes int, now time.Time) {
 	}
 	if a.state == askBlock {
 		l.lastBlock = now
-		// What was sent again may be answered for the first time: a slow peer must not
-		// seem to be a quick one.
+		// An ask that was sent again may be answered for the first time. It counts from then,
+		// or a slow peer would seem to be a quick one.
 		l.window.answered(now.Sub(a.first), bytes, l.open)
 	}
 }
@@ -144,8 +144,8 @@ func (l *line) answered(a *ask, bytes int, now time.Time) {
 // cancel tells the peer that a block is not wanted any more.
 func (l *line) cancel(c cid.Cid) { l.send(entry{cid: c, cancel: true}) }
 
-// room is how many more asks for blocks the line takes from a session. Sessions
-// that use it divide it among them.
+// room is how many more asks for blocks the line takes from a session. The sessions that use
+// the line divide its window among them.
 func (l *line) room(s *Session) int {
 	if l.gone || !l.held.IsZero() || s.crowded() {
 		return 0
@@ -161,7 +161,7 @@ func (l *line) room(s *Session) int {
 	if l.stuck[s] == 0 {
 		for o, n := range l.stuck {
 			if at := l.counts[o]; at > 0 && at <= n {
-				users-- // it has no use for its part
+				users-- // all of its requests are stuck
 			}
 		}
 	}
@@ -190,8 +190,7 @@ func (l *line) send(e entry) {
 	}
 }
 
-// run sends messages until there is nothing to send. While one is sent the next is
-// gathered.
+// run sends messages until there is nothing to send. While one is sent, the next is gathered.
 func (l *line) run() {
 	for {
 		l.x.mu.Lock()
@@ -204,15 +203,15 @@ func (l *line) run() {
 			return
 		}
 		l.x.mu.Unlock()
-		// What cannot be sent is lost: the network then says that the peer is gone,
-		// or the answer is missed.
+		// What cannot be sent is lost. Either the network says that the peer is gone, or
+		// findLost misses the answer.
 		if err := l.deliver(out); err != nil {
 			l.x.log.Debug("cannot send to a peer", "peer", l.id, "err", err)
 		}
 	}
 }
 
-// deliver sends entries in one message, by a stream that stays open.
+// deliver sends entries in one message, on a stream that stays open.
 func (l *line) deliver(out []entry) (err error) {
 	if l.sender == nil {
 		l.sender, err = l.x.cfg.Network.NewMessageSender(l.x.ctx, l.id, &network.MessageSenderOpts{
@@ -226,7 +225,7 @@ func (l *line) deliver(out []entry) (err error) {
 	return l.sender.SendMsg(l.x.ctx, l.message(out, l.sender.SupportsHave()))
 }
 
-// hangUp closes the stream of a peer that is gone. Nobody may be sending.
+// hangUp closes the stream of a peer that is gone. No goroutine may be sending.
 func (l *line) hangUp() {
 	if l.gone && l.sender != nil {
 		_ = l.sender.Reset() // nothing follows from an error
@@ -240,18 +239,18 @@ const (
 	sendBackoff = 100 * time.Millisecond
 )
 
-// message puts entries together. Of several for one block the last holds.
+// message makes a message of entries. Of several entries for one block the last counts.
 func (l *line) message(out []entry, haves bool) message.BitSwapMessage {
 	m := message.New(false)
 	for _, e := range out {
-		m.Remove(e.cid) // the message itself would keep a cancel that was taken back
+		m.Remove(e.cid) // else the message would keep a cancel that was taken back
 		switch {
 		case e.cancel:
 			m.Cancel(e.cid)
 		case e.have && haves:
 			m.AddEntry(e.cid, l.nextPriority(), pb.Message_Wantlist_Have, false)
 		default:
-			// Who does not know of questions is asked for the block.
+			// A peer that does not know questions is asked for the block.
 			m.AddEntry(e.cid, l.nextPriority(), pb.Message_Wantlist_Block, haves)
 		}
 	}

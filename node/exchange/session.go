@@ -25,18 +25,18 @@ type Session struct {
 	origins []peer.ID
 	ctx     context.Context // ends with Close
 	end     context.CancelFunc
-	ready   chan struct{} // holds one when something has come, or changed
+	ready   chan struct{} // holds one value when something has come, or changed
 
 	// The exchange's lock guards what follows.
 	closed    bool
 	wants     map[string]*want // open, by multihash
 	queue     queue            // to be asked of a source, or sought
 	parked    queue            // that no source has, while others are sought
-	sought    int              // wants of it that are broadcast
+	sought    int              // how many of its wants are broadcast
 	sources   []*line
-	gateways  int // of those
+	gateways  int // how many of its sources are gateways
 	inbox     []Arrival
-	waiting   int  // bytes of the inbox
+	waiting   int  // bytes in the inbox
 	taken     bool // blocks were taken from it
 	searching bool
 
@@ -63,9 +63,9 @@ type SessionStats struct {
 	Oversized []Oversized
 }
 
-// NewSession begins a session about something, such as a DAG: those about the same
-// are one where something is shared out. Its origins, by their peer IDs, are asked
-// first once they are connected. The caller closes it.
+// NewSession begins a session about something, such as a DAG. Sessions about the same thing
+// count as one where something is shared out. Origins are peer IDs; they are asked first,
+// once they are connected. The caller closes the session.
 func (x *Exchange) NewSession(about string, origins []peer.ID) *Session {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -193,12 +193,12 @@ func (s *Session) Room() int {
 	case len(s.wants) == 0 && !s.crowded():
 		room = max(room, roomForNobody) // else nobody knows that it waits for a place
 	}
-	// Some that nobody has leave the room to others, so that the rest comes of a DAG
-	// of which a source lacks a part.
+	// A few wants that nobody has do not count, so that the rest of the DAG comes from a
+	// source that lacks a part of it.
 	return max(0, room-s.queue.len()-max(0, s.sought+s.parked.len()-soughtAside))
 }
 
-// Ready gives a value when blocks have come, or there may be more room.
+// Ready receives a value when blocks have come, or when there may be more room.
 func (s *Session) Ready() <-chan struct{} { return s.ready }
 
 // Take gives the blocks that came since it was last called.
@@ -218,8 +218,8 @@ func (s *Session) Take() []Arrival {
 	return as
 }
 
-// Has reports whether there is something to Take. What is not taken counts against what
-// may be in memory.
+// Has reports whether there is something to Take. Until it is taken, it counts against what
+// may wait in memory.
 func (s *Session) Has() bool {
 	s.x.mu.Lock()
 	defer s.x.mu.Unlock()
@@ -241,8 +241,8 @@ func (s *Session) empty() {
 // size.
 const inboxLeast = 4 << 20
 
-// inboxMost is how many bytes the inbox may hold. Sessions for which blocks wait divide
-// what is to be in memory among them.
+// inboxMost is how many bytes the inbox may hold. The sessions for which blocks wait divide
+// bytesInFlight among them.
 func (s *Session) inboxMost() int {
 	n := s.x.waiting
 	if s.waiting == 0 {
@@ -256,16 +256,16 @@ func (s *Session) crowded() bool {
 	return s.waiting >= s.inboxMost()/2 || !s.taken && s.x.firstCrowded()
 }
 
-// firstMost is how many bytes the inboxes may hold of all sessions that have taken nothing
-// yet. Hundreds of pins may get their first block at the same time, of 4 MiB each, and
-// wait for one of few workers. Those that have one are not held up by it.
+// firstMost is how many bytes the inboxes of all sessions together may hold that have taken
+// nothing yet. Hundreds of pins may get a first block of 4 MiB at the same time, and wait
+// for one of few workers. Sessions that have a worker are not held up by this limit.
 const firstMost = bytesInFlight
 
-// firstCrowded reports that sessions that have taken nothing yet are to ask for nothing.
+// firstCrowded reports that sessions that have taken nothing yet should ask for nothing.
 func (x *Exchange) firstCrowded() bool { return x.first >= firstMost/2 }
 
-// fits reports whether a block has room with all who want it. A window is as wide as
-// the blocks before were small, so that more may come than there is.
+// fits reports whether all sessions that want a block have room for it. A window grows while
+// blocks are small, so more may come than there is room for when they get larger.
 func (w *want) fits(bytes int) bool {
 	for _, s := range w.sessions {
 		if s.waiting > 0 && s.waiting+bytes > s.inboxMost() {
@@ -305,8 +305,8 @@ func (s *Session) Providers() (ids []peer.ID) {
 	return ids
 }
 
-// measure takes note of the time without a block, while a source is asked for one,
-// and gives it.
+// measure notes for how long no block has come while a source was asked for one, and gives
+// that time.
 func (s *Session) measure(now time.Time) (gap time.Duration) {
 	if !s.any {
 		return 0 // before the first it is not known who has it
@@ -358,11 +358,11 @@ const (
 	sentBlock                   // it sent one
 )
 
-// keeps reports whether a source's connection is kept from being closed to make room
-// for others: who only says to have something could be anybody.
+// keeps reports whether the connection of a source is protected when connections are closed
+// to make room. A peer that only says to have something could be anybody.
 func (p proof) keeps() bool { return p&(isNamed|sentBlock) != 0 }
 
-// addSource makes a line one that the session asks.
+// addSource makes a line a source of the session.
 func (s *Session) addSource(l *line, by proof) {
 	if l.gone || s.closed {
 		return
@@ -384,7 +384,7 @@ func (s *Session) addSource(l *line, by proof) {
 		s.parked.remove(w)
 		s.queue.put(w)
 	}
-	// What is sought is asked of it too, whether or not it has room for a question.
+	// It is asked for what is sought as well, whether or not it has room for a question.
 	for _, w := range s.wants {
 		if _, ok := s.x.seeking[w]; ok && l.asks[w] == nil && !w.isAsked() {
 			s.queue.put(w)
@@ -411,8 +411,8 @@ func (s *Session) removeSource(l *line) {
 	s.tell()
 }
 
-// assign asks sources for what is in the queue, as far as they have room. What only
-// those may have that have none waits, and holds up nothing else.
+// assign asks sources for what is in the queue, as far as they have room. A want waits if
+// only sources without room may have it; it holds up no other.
 func (s *Session) assign() {
 	if s.closed {
 		return
@@ -447,8 +447,8 @@ func (s *Session) hasRoom() bool {
 	return slices.ContainsFunc(s.sources, func(l *line) bool { return l.room(s) > 0 })
 }
 
-// pick gives the source that is asked best, if any has room; full is whether one
-// may have the block and has no room.
+// pick gives the best source to ask, if any has room. full is whether a source without room
+// may have the block.
 func (s *Session) pick(w *want, now time.Time) (best *line, full bool) {
 	least := 0.0
 	for _, l := range s.sources {
@@ -462,7 +462,7 @@ func (s *Session) pick(w *want, now time.Time) (best *line, full bool) {
 			full = true
 			continue
 		}
-		// Whoever is quicker for the number of its asks gets more of them.
+		// A line that answers more quickly has a wider window, and gets more.
 		load := float64(l.open+1) / float64(l.window.size)
 		if best == nil || load < least {
 			best, least = l, load

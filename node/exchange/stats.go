@@ -2,12 +2,11 @@ package exchange
 
 import "time"
 
-// stallFrom is how long sources that were asked send a session nothing before
-// that counts as a stall: twice as long as an answer may take before it counts
-// as lost.
+// stallFrom is the shortest time without a block, while sources are asked, that counts as a
+// stall: twice as long as an answer may take before it counts as lost.
 const stallFrom = 2 * lostAfter
 
-// Stats is what an exchange has done, and does.
+// Stats says what an exchange has done, and what it does.
 type Stats struct {
 	Peers    int           // that are connected
 	Sessions int           // that are open
@@ -20,7 +19,7 @@ type Stats struct {
 	Gap      time.Duration // the longest such wait of a session in the last minute or two
 }
 
-// Stats says what the exchange has done, and does.
+// Stats says what the exchange has done, and what it does.
 func (x *Exchange) Stats() Stats {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -35,12 +34,12 @@ func (x *Exchange) Stats() Stats {
 	}
 }
 
-// recentSpan is how long a maximum is remembered, at least, and twice that at
-// most: longer than a monitor's usual time between two looks.
+// recentSpan is how long a maximum is remembered, and at most twice as long. Monitoring
+// usually looks more often than that.
 const recentSpan = time.Minute
 
-// recentMax is the largest of the durations that were noted of late. The zero
-// value is ready. It has no lock of its own.
+// recentMax is the largest of the durations that were noted of late. The zero value is ready.
+// It has no lock of its own.
 type recentMax struct {
 	began        time.Time // of the newer span
 	older, newer time.Duration

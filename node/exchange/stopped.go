@@ -2,8 +2,8 @@ package exchange
 
 import "time"
 
-// forgive moves on when things were asked and answered by the time in which the process
-// did not run: nobody could be heard then, and nobody is held to be silent for it.
+// forgive moves the times of asks and answers forward by how long the process did not run.
+// It could hear no answer then, so that time does not count as silence.
 func (x *Exchange) forgive(d time.Duration) {
 	later := func(ts ...*time.Time) {
 		for _, t := range ts {

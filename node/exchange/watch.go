@@ -6,28 +6,28 @@ import (
 )
 
 const (
-	// tick is how often it is looked for what is lost.
+	// tick is how often watch looks for what is lost.
 	tick = 100 * time.Millisecond
 
-	// An ask is lost after so long, well past any round trip, or after so many times
-	// the usual time to an answer on a slow path.
+	// An ask is lost after lostAfter, well past any round trip, or on a slow path after
+	// so many times the usual latency.
 	lostAfter     = time.Second
 	lostLatencies = 4
-	// It is no longer than this: how slow a peer seems to be is up to the peer. It takes
-	// no note of what it is asked again while it has it queued.
+	// But no later than this, since a peer decides itself how slow it seems. It ignores
+	// what it is asked again while it has it queued.
 	patienceMost = 10 * time.Second
-	// It is sent again as soon so many times; from then on the patience doubles each
-	// time, up to lostAfterMost.
+	// So many times it is sent again after the same time. From then on the time doubles,
+	// up to lostAfterMost.
 	lostQuickly   = 2
 	lostAfterMost = 32 * time.Second
-	// If it was lost so often and there is no other source, others are asked too.
+	// If it was lost so often and there is no other source, it is broadcast.
 	lostForLong = 2
 
-	// What is broadcast is told again after this, in case it was lost.
+	// What is broadcast is sent again after this, in case it was lost.
 	retryAfter = time.Minute
 )
 
-// watch looks for what is lost, until the exchange closes.
+// watch looks for what is lost, until the exchange is closed.
 func (x *Exchange) watch() {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -38,7 +38,7 @@ func (x *Exchange) watch() {
 		case <-x.ctx.Done():
 			return
 		case <-ticker.C:
-			now := time.Now() // the tick may be from before the process was stopped
+			now := time.Now() // the time of the tick may be from before the process was stopped
 			x.mu.Lock()
 			if l := x.awake.Lost(); l > lost {
 				x.forgive(l - lost)
@@ -91,8 +91,8 @@ func (x *Exchange) look(now time.Time, retry bool) {
 	}
 }
 
-// seekFirst asks others too for what a session began with, if those who should have
-// it are silent.
+// seekFirst broadcasts what a session began with if the sources that should have it are
+// silent.
 func (s *Session) seekFirst(now time.Time) {
 	for _, w := range s.wants {
 		if s.sought == soughtMost {
@@ -104,8 +104,8 @@ func (s *Session) seekFirst(now time.Time) {
 	}
 }
 
-// seekHeldUp asks others too for what waits for sources that have had no room for long:
-// they may say to have it, and give nothing.
+// seekHeldUp broadcasts what waits for sources that have had no room for long. They may say
+// to have it, and give nothing.
 func (s *Session) seekHeldUp(now time.Time) {
 	for w := range s.queue.all() {
 		if s.sought == soughtMost || now.Sub(w.since) < heldUpAfter {
@@ -115,10 +115,10 @@ func (s *Session) seekHeldUp(now time.Time) {
 	}
 }
 
-// findLost sends again what the line was asked and did not answer.
+// findLost sends again what the line was asked for and has not answered.
 func (l *line) findLost(now time.Time) {
 	if !l.held.IsZero() {
-		return // it is not waited for now
+		return // the line is asked nothing now
 	}
 	patience := l.window.patience()
 	silent := now.Sub(l.last) >= patience
@@ -132,7 +132,7 @@ func (l *line) findLost(now time.Time) {
 		if age >= longer(patience, a.again-lostQuickly) && (silent || l.newest.Sub(a.sent) >= patience) {
 			lost = append(lost, a)
 		} else if age >= lostAfter {
-			// A line may be slow for long, and another have nothing to do.
+			// A line may be slow for long while another has nothing to do.
 			if o := a.by.other(a, now); o != nil && (o.open == 0 || idle[o]) && age >= lostLatencies*o.window.latency {
 				idle[o] = true
 				o.ask(a.want, a.by, askBlock, now)
@@ -145,14 +145,14 @@ func (l *line) findLost(now time.Time) {
 	switch {
 	case l.gateway != nil: // each request is for itself
 	case !silent:
-		// What was lost before says something of the block, and nothing of the line.
+		// A second loss says something about the block, and nothing about the line.
 		if slices.ContainsFunc(lost, func(a *ask) bool { return a.again == 0 }) {
 			l.window.lost()
 		}
 	default:
-		l.last = now // it has as long for these
+		l.last = now // it has as long again for these
 		if l.open == 1 {
-			break // which says nothing of how many are too many
+			break // one ask says nothing about how many are too many
 		}
 		if l.silences++; l.silences == 1 {
 			l.window.lost()
@@ -161,7 +161,7 @@ func (l *line) findLost(now time.Time) {
 		kept := l.narrow(now)
 		lost = slices.DeleteFunc(lost, func(a *ask) bool { return !slices.Contains(kept, a) })
 	}
-	again := false // others may have what is put aside
+	again := false // there is room, since some were put aside
 	for _, a := range lost {
 		l.x.again.Add(1)
 		for _, s := range a.want.sessions {
@@ -174,7 +174,7 @@ func (l *line) findLost(now time.Time) {
 			continue
 		}
 		if l.gateway == nil && (a.again > lostForLong || l.health.odd[a.want.key] != nil) && l.newest.After(a.first) {
-			// Others were answered: it is this block, for which they make room no longer.
+			// Later asks were answered, so it is this block. It takes no room from now on.
 			a.want.overdue = true
 			l.x.oddly(l, a.want.key, "it does not answer for it", 0, now)
 			again = true
@@ -183,7 +183,7 @@ func (l *line) findLost(now time.Time) {
 			}
 			continue
 		}
-		if l.gateway == nil { // a request by HTTP ends by itself
+		if l.gateway == nil { // a request over HTTP ends by itself
 			l.ask(a.want, a.by, askBlock, now)
 		} else {
 			a.sent = now

@@ -3,23 +3,21 @@ package exchange
 import "time"
 
 const (
-	// A window begins with what one message of a slow start is worth, and doubles
-	// with each round of answers.
+	// A window begins with this many asks, and doubles with each round of answers.
 	windowStart = 64
-	windowLeast = 4 // while some answers come
+	windowLeast = 4 // as long as some answers come
 	// A peer keeps 1,024 wants of another (boxo's MaxQueuedWantlistEntriesPerPeer) and
-	// drops what is more; the rest of that is for questions who has a block.
+	// drops what is more. What windowMost leaves of that is for questions.
 	windowMost    = 768
 	questionsMost = 232
 
-	// What all lines together may have on its way, as it waits in memory for the
-	// disk.
+	// What all lines together may have on its way. It waits in memory for the disk.
 	bytesInFlight = 48 << 20
-	// A line that sent no block for so long has nothing on its way.
+	// A line that has sent no block for so long counts as having nothing on its way.
 	deliversFor = 10 * time.Second
 
-	// Above this time to an answer, and this many times the least, a wider window
-	// gains nothing: the answers queue up.
+	// If answers take longer than this, and than this many times the shortest time there
+	// was, a wider window gains nothing: answers queue up.
 	latencyWide  = 250 * time.Millisecond
 	latencyTimes = 4
 )
@@ -31,13 +29,13 @@ type window struct {
 	latency time.Duration // usual, to an answer; 0 while not known
 	least   time.Duration // the shortest there was
 	bytes   int           // usual size of a block; 0 while not known
-	lossy   int           // so many at a time were all lost; 0 is that none were
+	lossy   int           // so many asks at a time were all lost; 0 is never
 }
 
 func newWindow() window { return window{size: windowStart, most: windowMost} }
 
-// answered takes note of an answer that came so long after it was asked for, while
-// so many were open.
+// answered notes an answer that came so long after it was asked for, while so many asks were
+// open.
 func (w *window) answered(after time.Duration, bytes, open int) {
 	after = max(after, 1)
 	const weight = 32 // of what was known before, against one new answer
@@ -46,7 +44,7 @@ func (w *window) answered(after time.Duration, bytes, open int) {
 	}
 	w.least = min(w.least, after)
 	w.latency += (after - w.latency) / weight
-	if bytes > w.bytes { // what is on its way may all be so large
+	if bytes > w.bytes { // all that is on its way may be so large
 		w.bytes += (bytes - w.bytes + 3) / 4
 	} else {
 		w.bytes += (bytes - w.bytes) / weight
@@ -59,16 +57,16 @@ func (w *window) answered(after time.Duration, bytes, open int) {
 	}
 }
 
-// lost narrows the window: the peer may have been asked for too much.
+// lost shrinks the window: the peer may have been asked for too much.
 func (w *window) lost() { w.size = max(windowLeast, w.size*3/4) }
 
-// narrowed takes note that all of so many were lost.
+// narrowed notes that so many asks were all lost.
 func (w *window) narrowed(open int) {
 	w.size = max(1, min(w.size, open)/narrowBy)
-	w.lossy = open // of one alone it says nothing
+	w.lossy = open // one alone says nothing
 }
 
-// room is how many may be open if so many lines are in use.
+// room is how many asks may be open while so many lines are in use.
 func (w *window) room(lines int) int {
 	if w.bytes == 0 {
 		return w.size

@@ -18,8 +18,8 @@ type Peers struct {
 	Recent []peer.AddrInfo `json:"recent"`
 }
 
-// Book keeps peers over a restart, so that a node finds back into its network
-// when those that it first joined by are gone.
+// Book keeps peers over a restart, so that a node can join its network again when the peers
+// by which it first joined are gone.
 type Book struct {
 	ds  datastore.Datastore
 	key datastore.Key
@@ -28,8 +28,8 @@ type Book struct {
 // NewBook keeps peers under one key of a datastore, which the caller closes.
 func NewBook(ds datastore.Datastore, key datastore.Key) *Book { return &Book{ds, key} }
 
-// Load gives what was last saved; nothing if nothing was. What cannot be read
-// any more is an error, and a later Save mends it.
+// Load gives what was last saved, or nothing if nothing was. It is an error if that cannot be
+// read any more; a later Save replaces it.
 func (b *Book) Load(ctx context.Context) (p Peers, err error) {
 	text, err := b.ds.Get(ctx, b.key)
 	if errors.Is(err, datastore.ErrNotFound) {

@@ -20,38 +20,38 @@ import (
 )
 
 const (
-	// What a router may take for one lookup, from the connection to the last
-	// record. Kubo waits 15 s, and servers give up after 3 to 5.
+	// How long a router may take for one lookup, from the connection to the last record.
+	// Kubo waits 15 s, and servers give up after 3 to 5 s.
 	routerTimeout = 10 * time.Second
-	// What a router may answer to one lookup: at 300 bytes a record, many times
-	// what anybody uses.
+	// How many bytes and records a router may answer to one lookup. At 300 bytes a record
+	// that is many times what is used.
 	routerAnswer  = 1 << 20
 	routerRecords = 256
 
 	// A router that failed for so many different blocks in a row is left alone for a time,
-	// which doubles with each further one: else every lookup would wait for it. A block
-	// that it failed for is not looked up there for such a time either, and counts once:
-	// it may be about that block alone.
+	// which doubles with each further block. Else every lookup would wait for it. A block
+	// for which it failed is not looked up there for such a time either. It counts once,
+	// since the failure may be about that block alone.
 	routerPatience = 3
 	routerPause    = 30 * time.Second
 	routerPauseMax = 10 * time.Minute
-	// Meanwhile it is asked for others now and then, and ends to be left alone with the
-	// first answer, so that who looks for what it does know hardly waits for those who
-	// look for what it fails for.
+	// Meanwhile it is asked for other blocks now and then, and is asked for all again after
+	// the first answer. So lookups of what it knows hardly suffer from those for which it
+	// fails.
 	routerProbe  = time.Second
 	routerProbes = 4 // at a time, of 16 lookups
-	// So many blocks that it failed for are remembered.
+	// So many blocks for which it failed are remembered.
 	routerFailed = 256
-	// A router that goes on failing is mentioned this often in the log.
+	// How often a router that goes on failing is logged.
 	routerTellAgain = time.Hour
 )
 
-// errSlowRouter is why a lookup at a router was ended.
+// errSlowRouter: a lookup at a router took too long.
 var errSlowRouter = fmt.Errorf("no answer, or not all of it, within %v", routerTimeout)
 
-// Router is a delegated router, which answers who has a block over HTTP:
-// https://specs.ipfs.tech/routing/http-routing-v1/. Its failures are its own: it
-// then just knows nobody.
+// Router is a delegated router, which answers over HTTP which peers have a block, and at which
+// addresses a peer is: https://specs.ipfs.tech/routing/http-routing-v1/. If it fails, it just
+// knows nobody.
 type Router struct {
 	url    string // without a password, for the log
 	client *client.Client
@@ -60,33 +60,33 @@ type Router struct {
 
 	mu      sync.Mutex
 	failed  int               // different blocks in a row
-	blocks  map[string]failed // that it failed for, by multihash
-	probes  int               // that are under way
+	blocks  map[string]failed // for which it failed, by multihash
+	probes  int               // that run
 	probed  time.Time         // when the last one was begun
-	until   time.Time         // not asked before that
-	told    time.Time         // when the log last had that it fails
-	failing bool              // the log has that it fails
-	odd     time.Time         // when the log last had that it gives records that cannot be read
+	until   time.Time         // it is left alone until then
+	told    time.Time         // when it was last logged that it fails
+	failing bool              // it was logged that it fails
+	odd     time.Time         // when it was last logged that it gives records that cannot be read
 }
 
 var _ routing.ContentDiscovery = (*Router)(nil)
 
-// failed is how a router has failed for a block.
+// failed says how often a router has failed for a block.
 type failed struct {
 	times int
-	until time.Time // it is not asked for it before
+	until time.Time // it is not asked for the block before
 }
 
 // RouterConfig is how a [Router] is reached.
 type RouterConfig struct {
 	// URL is the router's, with or without /routing/v1 at its end.
 	URL string
-	// Transport is what requests go by; nil is one of its own. The URL is the
-	// operator's, but where a name leads and where an answer redirects to is not.
+	// Transport sends the requests; nil is one of its own. The operator chose the URL, but
+	// not where its name leads, nor where an answer redirects to.
 	Transport http.RoundTripper
-	// UserAgent is what the router is told; "" is boxo's.
+	// UserAgent is sent to the router; "" is boxo's.
 	UserAgent string
-	// Logger is told when the router fails, and when it does no more.
+	// Logger gets a line when the router fails, and when it answers again.
 	Logger *slog.Logger
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -104,7 +104,7 @@ func CheckRouterURL(s string) error {
 	return nil
 }
 
-// NewRouter makes a router. It does not look whether there is one.
+// NewRouter makes a router. It does not connect to it.
 func NewRouter(cfg RouterConfig) (*Router, error) {
 	if err := CheckRouterURL(cfg.URL); err != nil {
 		return nil, err
@@ -130,8 +130,8 @@ func NewRouter(cfg RouterConfig) (*Router, error) {
 			}, r.noteUnread},
 			CheckRedirect: sameHost,
 		}),
-		// Records of all that this node may fetch by. Filtering here as well
-		// would hide a router's errors.
+		// Records of all ways in which this node can fetch. Filtering the answers here
+		// as well would hide a router's errors.
 		client.WithProtocolFilter([]string{"unknown", "transport-bitswap", "transport-ipfs-gateway-http"}),
 		client.WithDisabledLocalFiltering(true),
 	)
@@ -141,8 +141,7 @@ func NewRouter(cfg RouterConfig) (*Router, error) {
 	return r, nil
 }
 
-// defaultTransport gives up on hosts that are not there well before a lookup
-// does.
+// defaultTransport gives up on a host that does not answer, well before a lookup ends.
 func defaultTransport() http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
@@ -151,8 +150,8 @@ func defaultTransport() http.RoundTripper {
 	return t
 }
 
-// sameHost follows a redirect within the host that the operator named, and no
-// other: what a router answers must not send requests elsewhere.
+// sameHost follows redirects within the host that the operator named, and no others: a
+// router's answer must not send requests elsewhere.
 func sameHost(req *http.Request, via []*http.Request) error {
 	if len(via) > 3 {
 		return errors.New("too many redirects")
@@ -183,7 +182,7 @@ func (r *Router) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <
 		if slow := context.Cause(ctx); errors.Is(slow, errSlowRouter) {
 			err = slow
 		} else if ctx.Err() != nil {
-			return // the caller has enough, which says nothing of the router
+			return // the caller has enough: the router did not fail
 		}
 		r.note(c, err)
 	}()
@@ -220,7 +219,7 @@ func (r *Router) FindPeer(ctx context.Context, p peer.ID) (addrs []ma.Multiaddr,
 	if slow := context.Cause(ctx); errors.Is(slow, errSlowRouter) {
 		err = slow
 	} else if ctx.Err() != nil {
-		return addrs, ctx.Err() // which says nothing of the router
+		return addrs, ctx.Err() // the router did not fail
 	}
 	r.note(about, err)
 	return addrs, err
@@ -254,7 +253,7 @@ func (r *Router) find(ctx context.Context, c cid.Cid, count int, out chan<- peer
 	return nil
 }
 
-// addrInfo reads a record; the zero value is one that is none of a peer.
+// addrInfo reads a record. It gives the zero value if the record is not about a peer.
 func addrInfo(r types.Record) (ai peer.AddrInfo) {
 	var (
 		id    *peer.ID
@@ -279,8 +278,8 @@ func addrInfo(r types.Record) (ai peer.AddrInfo) {
 	return ai
 }
 
-// ready reports whether the router is worth asking for a block. The caller of a probe
-// says when it has ended.
+// ready reports whether the router is to be asked for a block. If that is a probe, the caller
+// calls probeEnded at its end.
 func (r *Router) ready(c cid.Cid) (ready, probe bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -305,13 +304,12 @@ func (r *Router) probeEnded() {
 	r.probes--
 }
 
-// routerPauseAfter is how long what failed so often is left alone, from the first time
-// on.
+// routerPauseAfter is the pause after so many failures; 0 is the first one.
 func routerPauseAfter(times int) time.Duration {
 	return min(routerPause<<min(times, 8), routerPauseMax)
 }
 
-// noteUnread has it logged, now and then, that some records of an answer cannot be read.
+// noteUnread logs, now and then, that some records of an answer cannot be read.
 func (r *Router) noteUnread(n int, first error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -323,7 +321,7 @@ func (r *Router) noteUnread(n int, first error) {
 	r.log.Warn("a delegated router gives records that cannot be read; its others are used", "url", r.url, "records", n, "first", first)
 }
 
-// note counts a failure at a block, or that there was none.
+// note counts a failure for a block, or a success if err is nil.
 func (r *Router) note(c cid.Cid, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

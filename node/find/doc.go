@@ -1,12 +1,12 @@
-// Package find finds out who has a block.
+// Package find finds peers that have a block, and addresses of peers.
 //
-// A [Finder] asks several sources at the same time, such as the DHT and
-// delegated routers over HTTP, and gives what they know as it comes: a source
-// that is slow, or does not answer at all, keeps nobody waiting for the others.
-// A [Router] is one such source. [Lookups] is what many pins share a Finder
-// through: it bounds how many lookups go on at the same time and sees to it that
-// no pin keeps another waiting. A [Book] keeps peers from one run to the next.
+// A [Finder] asks several sources at the same time, such as the DHT and delegated routers
+// over HTTP, and gives what they know as it comes: a slow source does not hold up what
+// others know. A [Router] is one such source. Many pins share a Finder by [Lookups]: it
+// bounds how many lookups run at the same time, and no pin can keep another one waiting.
+// [PeerLookups] finds addresses of peers by their IDs. A [Book] keeps peers from one run to
+// the next.
 //
-// What sources say is hearsay: that a peer is named does not mean that it has
-// the block, that its addresses are its own, or that they may be dialled.
+// What sources say is hearsay. A peer that is named need not have the block, its addresses
+// need not be its own, and they may be such as must not be dialled.
 package find

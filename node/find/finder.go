@@ -11,36 +11,36 @@ import (
 )
 
 const (
-	// What one lookup gives at most, whatever the sources say: far more than
-	// anybody connects to for one block.
+	// How many peers one lookup gives at most, whatever the sources say. It is far more
+	// than are connected to for one block.
 	maxProviders = 256
-	// Addresses of one peer beyond these are left out. Honest peers have about
-	// ten, one for each transport and interface.
+	// How many addresses of one peer are taken. Honest peers have about ten, one for each
+	// transport and interface.
 	maxAddrs = 32
-	// Peers that may be named in one lookup, those without addresses included.
+	// How many peers may be named in one lookup, those without addresses included.
 	maxNamed = 2 * maxProviders
-	// Of those without addresses, how many are looked up, and how many at the
-	// same time: each is a lookup in the DHT of its own.
+	// How many peers without addresses are looked up, and how many at the same time. Each
+	// is a lookup in the DHT of its own.
 	maxResolves    = 32
 	resolvesAtOnce = 4
 )
 
 // Config is what a [Finder] works with.
 type Config struct {
-	// Sources are asked in parallel. Each has to give up by itself after a
-	// while, and to end soon after its context does.
+	// Sources are asked in parallel. Each has to give up by itself after a while, and has
+	// to end soon after its context.
 	Sources []routing.ContentDiscovery
-	// First gives peers that are worth to be tried before anything is known
-	// from a source: they are given first, and do not count. Nil is none.
+	// First gives peers that are worth trying before a source has answered. They are given
+	// first, and do not count. Nil is none.
 	First func() []peer.AddrInfo
-	// Resolve finds addresses of a peer that a source named without any; nil
-	// leaves out such peers.
+	// Resolve finds addresses of a peer that a source named without any. If it is nil,
+	// such peers are left out.
 	Resolve func(context.Context, peer.ID) ([]ma.Multiaddr, error)
 	// Self is never given.
 	Self peer.ID
 }
 
-// Finder asks several sources who has a block.
+// Finder asks several sources for peers that have a block.
 type Finder struct {
 	cfg Config
 
@@ -69,14 +69,13 @@ func (f *Finder) Close() {
 	f.wg.Wait()
 }
 
-// FindProvidersAsync gives peers that are said to have a block, with addresses,
-// the first that anybody names first. A peer comes again only with addresses
-// that it did not have before. Addresses may be such as only HTTP is spoken at
-// (/http, /https, /tls/http).
+// FindProvidersAsync gives peers that are said to have a block, with addresses, in the order
+// in which sources name them. A peer comes again only with new addresses. At some addresses
+// only HTTP is spoken (/http, /https, /tls/http).
 //
-// count is after how many peers to stop; 0 is no such number, though there is
-// one. The channel is closed when all sources have said what they know, and soon
-// after ctx ends, which it must if the channel is not read to its end.
+// It stops after count peers; 0 is as many as one lookup may give. The channel is closed when
+// all sources have answered, and soon after ctx ends. A caller that does not read the channel
+// to its end must end ctx.
 func (f *Finder) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo)
 	f.mu.Lock()
@@ -98,7 +97,7 @@ func (f *Finder) FindProvidersAsync(ctx context.Context, c cid.Cid, count int) <
 	stop := context.AfterFunc(f.ctx, cancel)
 	f.wg.Go(func() {
 		l.run(c, count)
-		close(out) // nobody waits for the sources to have ended
+		close(out) // before the sources have ended
 		cancel()
 		stop()
 		l.wg.Wait()
@@ -112,17 +111,17 @@ type lookup struct {
 	ctx context.Context
 	out chan<- peer.AddrInfo
 	in  chan said
-	wg  sync.WaitGroup // what feeds in
+	wg  sync.WaitGroup // goroutines that feed in
 
 	known    map[peer.ID]map[string]struct{} // peers that were named, and the addresses that were given
-	pending  int                             // how many more will say that they are done
-	resolves int                             // how many were begun
-	places   chan struct{}                   // for those that go on
+	pending  int                             // how many have not said yet that they are done
+	resolves int                             // how many have begun
+	places   chan struct{}                   // for those that run
 }
 
-// said is what came from a source, or from resolving.
+// said is an answer of a source, or of Config.Resolve.
 type said struct {
-	peer.AddrInfo      // ID is "" if it is nobody
+	peer.AddrInfo      // ID is "" if it names no peer
 	done          bool // no more from there
 }
 
@@ -167,7 +166,7 @@ func (l *lookup) run(c cid.Cid, count int) {
 	}
 }
 
-// ask feeds what one source says.
+// ask feeds in what one source says.
 func (l *lookup) ask(s routing.ContentDiscovery, c cid.Cid, count int) {
 	from := s.FindProvidersAsync(l.ctx, c, count)
 	for {
@@ -184,7 +183,7 @@ func (l *lookup) ask(s routing.ContentDiscovery, c cid.Cid, count int) {
 	}
 }
 
-// resolve feeds a peer once its addresses are found.
+// resolve feeds in a peer once its addresses are found.
 func (l *lookup) resolve(p peer.ID) {
 	if l.f.cfg.Resolve == nil || l.resolves == maxResolves {
 		return
@@ -221,8 +220,8 @@ func (l *lookup) give(ai peer.AddrInfo) bool {
 	}
 }
 
-// fresh leaves of what was said what is new. Its ID is "" if that is nothing;
-// bare is true if the peer is new and came without an address.
+// fresh gives the part of an answer that is new. Its ID is "" if nothing is. bare is true if
+// the peer is new and has no address.
 func (l *lookup) fresh(ai peer.AddrInfo) (fresh peer.AddrInfo, bare bool) {
 	if ai.ID == "" || ai.ID == l.f.cfg.Self {
 		return peer.AddrInfo{}, false

@@ -15,17 +15,18 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Limits bound the lookups that go on. The zero value of a field is its default.
+// Limits bound the lookups that run. The zero value of a field is its default.
 type Limits struct {
 	// Running is how many lookups run at the same time. One in the DHT has
 	// about ten requests under way, each of which may be a new connection.
 	Running int // default 16
-	// PerDAG is how many of those may be for one DAG.
+	// PerDAG is how many of the running lookups may be for one DAG.
 	PerDAG int // default 4
-	// Waiting is how many more of one DAG may wait. Others find nobody at once.
+	// Waiting is how many more of one DAG may wait. Beyond that a lookup ends at once, with
+	// nobody.
 	Waiting int // default 16
-	// Time is what one lookup may take, from when it began to run. In the public
-	// DHT nine of ten have ended after 10 s; what they find, they find early.
+	// Time is how long one lookup may run. In the public DHT nine of ten have ended after
+	// 10 s, and find what they find early.
 	Time time.Duration // default 15s
 }
 
@@ -37,14 +38,13 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// remembered is of how many DAGs it is known that they had a lookup.
+// remembered is how many DAGs are remembered that had a lookup.
 const remembered = 4096
 
-// Lookups shares a finder among the DAGs that are looked for. Those that wait
-// take turns, one lookup each, however many each of them has; and every second
-// turn is for the newest DAG that had no turn yet. So a pin that somebody has is
-// not held up by a thousand that nobody has, nor are those by newer ones.
-// Its methods may be called concurrently.
+// Lookups shares a finder among the DAGs that are looked for. DAGs that wait take turns, one
+// lookup each, however many lookups each of them has. Every second turn is for the newest DAG
+// that had none yet. So a thousand pins that nobody has do not hold up one that somebody has,
+// and new pins do not hold up old ones. Its methods may be called concurrently.
 type Lookups struct {
 	finder routing.ContentDiscovery
 	limits Limits
@@ -58,15 +58,15 @@ type Lookups struct {
 	running int
 	waiting int
 	lines   map[pin.DAG]*line             // of DAGs with a lookup that waits or runs
-	ring    []*line                       // those that may have the next turn; who waits longest is first
+	ring    []*line                       // lines that may have the next turn; the one that waits longest is first
 	had     *lru.Cache[pin.DAG, struct{}] // DAGs that had a turn
-	newest  bool                          // whose turn it is
+	newest  bool                          // the next turn is for a DAG that had none yet
 }
 
 // line is the lookups of one DAG. The lock of Lookups guards it.
 type line struct {
 	dag     pin.DAG
-	waiting []chan struct{} // closed when its turn is there
+	waiting []chan struct{} // each is closed when its turn has come
 	running int
 }
 
@@ -87,11 +87,11 @@ func (l *Lookups) Close() {
 	l.wg.Wait()
 }
 
-// Find gives peers that are said to have a block of a DAG, as the finder does,
-// once it is the DAG's turn. The channel is closed when nobody more is known,
-// when the lookup took too long, and soon after ctx ends, which it must if the
-// channel is not read to its end. A lookup holds its place until then, so what
-// is done with a peer should not keep it from being read.
+// Find gives peers that are said to have a block of a DAG, as the finder does, once it is the
+// DAG's turn. The channel is closed when the finder knows no more, when the lookup took too
+// long, and soon after ctx ends. A caller that does not read the channel to its end must end
+// ctx. The lookup holds its place until the channel is closed, so read it without waiting for
+// what is done with each peer.
 func (l *Lookups) Find(ctx context.Context, dag pin.DAG, c cid.Cid) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo)
 	l.mu.Lock()
@@ -127,15 +127,14 @@ func (l *Lookups) Find(ctx context.Context, dag pin.DAG, c cid.Cid) <-chan peer.
 	return out
 }
 
-// Count tells how many lookups run and how many wait.
+// Count gives how many lookups run and how many wait.
 func (l *Lookups) Count() (running, waiting int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.running, l.waiting
 }
 
-// join puts a lookup into its DAG's line; turn is nil if that is full. The lock
-// is held.
+// join puts a lookup into its DAG's line. turn is nil if the line is full. The lock is held.
 func (l *Lookups) join(dag pin.DAG) (turn chan struct{}, of *line) {
 	if l.closed {
 		return nil, nil
@@ -183,8 +182,8 @@ func (l *Lookups) grant() {
 	}
 }
 
-// newcomer gives the place in the ring of the newest DAG that had no turn yet;
-// -1 if there is none.
+// newcomer gives the index in the ring of the newest DAG that had no turn yet; -1 if there is
+// none.
 func (l *Lookups) newcomer() int {
 	for i := len(l.ring) - 1; i >= 0; i-- {
 		if !l.had.Contains(l.ring[i].dag) {
@@ -194,8 +193,7 @@ func (l *Lookups) newcomer() int {
 	return -1
 }
 
-// leave takes back a lookup that waits for its turn, or ends it if the turn has
-// just come.
+// leave removes a lookup that waits for its turn. If the turn has just come, it ends that.
 func (l *Lookups) leave(of *line, turn chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -223,8 +221,7 @@ func (l *Lookups) ended(of *line) {
 	l.grant()
 }
 
-// forget drops a line without lookups, and takes one without any that waits out
-// of the ring.
+// forget drops a line without lookups. It takes a line out of the ring in which none waits.
 func (l *Lookups) forget(of *line) {
 	if len(of.waiting) > 0 {
 		return

@@ -7,23 +7,22 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// recentAddrs bounds the addresses that are kept of one peer.
+// recentAddrs is how many addresses of one peer are kept.
 const recentAddrs = 8
 
-// Recents are the peers that delivered last: those who want something pinned
-// often have what they want pinned next. Its methods may be called concurrently.
+// Recents are the peers that delivered last. Whoever has something pinned often has what is
+// pinned next. Its methods may be called concurrently.
 type Recents struct {
-	most int
+	limit int
 
 	mu    sync.Mutex
 	peers []peer.AddrInfo // the last is the newest
 }
 
-// NewRecents keeps up to most peers.
-func NewRecents(most int) *Recents { return &Recents{most: most} }
+// NewRecents keeps up to limit peers.
+func NewRecents(limit int) *Recents { return &Recents{limit: limit} }
 
-// Note makes a peer the newest. Without an address it is only moved, if it is
-// there.
+// Note makes a peer the newest. A peer without an address is only moved, if it is there.
 func (r *Recents) Note(ai peer.AddrInfo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -39,8 +38,8 @@ func (r *Recents) Note(ai peer.AddrInfo) {
 	}
 	ai.Addrs = slices.Clone(ai.Addrs[:min(len(ai.Addrs), recentAddrs)])
 	r.peers = append(r.peers, ai)
-	if len(r.peers) > r.most {
-		r.peers = slices.Delete(r.peers, 0, len(r.peers)-r.most)
+	if len(r.peers) > r.limit {
+		r.peers = slices.Delete(r.peers, 0, len(r.peers)-r.limit)
 	}
 }
 

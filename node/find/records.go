@@ -13,11 +13,12 @@ import (
 	"github.com/ipfs/boxo/routing/http/types/ndjson"
 )
 
-// readable leaves records out of a router's answers that cannot be read. Boxo's client
-// takes nothing that is behind one. An answer in which none can be read is an error.
+// readable leaves records that cannot be read out of a router's answers. Boxo's client would
+// take nothing behind such a record. An answer in which no record can be read is an error.
 type readable struct {
 	http.RoundTripper
-	// unread is told how many an answer had, and what is wrong with the first.
+	// unread is called with how many such records an answer had, and what is wrong with the
+	// first.
 	unread func(n int, first error)
 }
 
@@ -29,7 +30,7 @@ func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	kind, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	if err != nil {
-		return answer, nil // which the client refuses
+		return answer, nil // the client refuses it
 	}
 	switch kind {
 	case "application/x-ndjson":
@@ -52,8 +53,8 @@ func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// list gives an answer that is one list, without what cannot be read. Boxo's client
-// takes one that is no list at all for an empty one.
+// list gives an answer that is one list, without the records that cannot be read. Boxo's
+// client would take an answer that is no list for an empty one.
 func (t readable) list(data []byte) ([]byte, error) {
 	var list struct{ Providers []json.RawMessage }
 	if err := json.Unmarshal(data, &list); err != nil {
@@ -93,13 +94,13 @@ func checkRecord(r []byte) error {
 	return records.Val().Err
 }
 
-// recordStream is a stream of records, one in a line, without what cannot be read.
+// recordStream is a stream of records, one in a line, without those that cannot be read.
 type recordStream struct {
 	from   *bufio.Reader
 	body   io.Closer
 	unread func(int, error)
 
-	line  []byte // what is left of a good one
+	line  []byte // the rest of a good record, which is being given
 	good  int
 	bad   int
 	first error // what is wrong with the first bad one
@@ -113,7 +114,7 @@ func (s *recordStream) Read(b []byte) (int, error) {
 			if wrong := checkRecord(line); wrong == nil {
 				s.good++
 				s.line = line
-				break // the end comes again
+				break // the end of the stream comes again
 			} else if s.bad++; s.first == nil {
 				s.first = wrong
 			}

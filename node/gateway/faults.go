@@ -24,7 +24,7 @@ import (
 
 const (
 	requestIDHeader = "X-Request-ID"
-	// maxCause is how much of boxo's own text goes to the log, in bytes.
+	// maxCause is how many bytes of boxo's own text go to the log.
 	maxCause = 1 << 10
 )
 
@@ -38,7 +38,7 @@ type fault struct {
 
 type faultKey struct{}
 
-// noteMissed takes note that a block of the request that ctx is of could not be had.
+// noteMissed notes that a block could not be had, for the request that ctx belongs to.
 func noteMissed(ctx context.Context) {
 	if f, ok := ctx.Value(faultKey{}).(*fault); ok {
 		f.mu.Lock()
@@ -47,7 +47,7 @@ func noteMissed(ctx context.Context) {
 	}
 }
 
-// note takes note of a fault of the request that ctx is of.
+// note notes a fault of the request that ctx belongs to.
 func note(ctx context.Context, err error) {
 	f, ok := ctx.Value(faultKey{}).(*fault)
 	if !ok {
@@ -72,7 +72,7 @@ func (f *fault) isMissed() bool {
 	return f.missed
 }
 
-// noted is a block store whose faults are noted. Its panics are errors: boxo reads
+// noted is a block store that notes its faults. It makes errors of panics, since boxo reads
 // blocks in goroutines of its own.
 type noted struct{ blockstore.Blockstore }
 
@@ -91,7 +91,7 @@ func (n noted) GetSize(ctx context.Context, c cid.Cid) (size int, err error) {
 	return n.Blockstore.GetSize(ctx, c)
 }
 
-// noteFault is for defer.
+// noteFault notes the error or panic of a method. It is called by defer.
 func noteFault(ctx context.Context, err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -103,9 +103,9 @@ func noteFault(ctx context.Context, err *error) {
 	}
 }
 
-// tellFaults answers what is the server's own fault with 500 and a request id, and
-// logs its cause once under that id. Of a client that hung up the answer is 499. An answer
-// that has begun and lacks a block is cut off, so that nobody takes it for whole.
+// tellFaults answers the server's own faults with 500 and a request id, and logs the cause
+// once under that id. If the client hung up, the status is 499. An answer that has begun and
+// lacks a block is cut off, so that nobody takes it for whole.
 func tellFaults(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := new(fault)
@@ -130,22 +130,21 @@ func tellFaults(log *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
-// answer has its own text in place of boxo's where boxo answers 500. Boxo may still
-// hold it when it has been sent.
+// answer has a text of ours where boxo answers 500. Boxo may still keep it after it was sent.
 type answer struct {
 	http.ResponseWriter
 	conn  context.Context // of the client's connection
 	fault *fault
 
 	mu      sync.Mutex
-	sent    bool   // the header is
-	refused bool   // it is an error by its status
-	ours    bool   // the text is ours; boxo's is not sent
-	their   string // the beginning of boxo's
+	sent    bool   // the header was sent
+	refused bool   // the status is that of an error
+	ours    bool   // our text is sent, and boxo's is not
+	their   string // the beginning of boxo's text
 	id      string
 }
 
-// requestID is the id of the request, which it gets when it is first asked for.
+// requestID gives the id of the request. It is made when it is first needed.
 func (a *answer) requestID() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -159,7 +158,7 @@ func (a *answer) requestIDLocked() string {
 	return a.id
 }
 
-// cause is what is to be logged; nil is nothing.
+// cause is what should be logged; nil is nothing.
 func (a *answer) cause() error {
 	if err := a.fault.get(); err != nil {
 		return err
@@ -201,7 +200,7 @@ func (a *answer) WriteHeader(status int) {
 	h.Set(requestIDHeader, a.requestIDLocked())
 	a.ResponseWriter.WriteHeader(status)
 	text := "something went wrong on the server; its log says what, under request id"
-	if errors.Is(a.fault.get(), pin.ErrUnreadable) { // the log does not have each of them
+	if errors.Is(a.fault.get(), pin.ErrUnreadable) { // not each of them is logged
 		text = "the server cannot read what it has on disk of this: tell its operator; request id"
 	}
 	fmt.Fprintln(a.ResponseWriter, text, a.id)
@@ -227,10 +226,10 @@ func (a *answer) isRefused() bool {
 	return a.refused
 }
 
-// cutOff ends the answer in a way that nobody takes for its end. Boxo says that a CAR is
-// not whole by a text at its end, at which few clients look, and no cache.
+// cutOff breaks the answer off, so that nobody takes it for whole. Boxo writes a text at the
+// end of a CAR that is not whole; few clients look for that, and no cache does.
 func (a *answer) cutOff() {
-	a.Flush() // so that the client sees what it is that ended
+	a.Flush() // so that the client sees the status of what breaks off
 	panic(http.ErrAbortHandler)
 }
 

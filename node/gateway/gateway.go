@@ -1,21 +1,20 @@
-// Package gateway serves blocks and DAGs over HTTP to whoever asks, as a
-// trustless gateway: raw blocks and CARs, which the client checks against the
-// CID it asked for. It is by this that clients without Bitswap, such as those
-// in browsers, and other servers fetch what is pinned here.
+// Package gateway serves blocks and DAGs over HTTP to anybody, as a trustless gateway: raw
+// blocks and CARs, which the client checks against the CID that it asked for. Clients
+// without Bitswap, such as those in browsers, and other servers fetch by it what is
+// pinned here.
 //
 // https://specs.ipfs.tech/http-gateways/trustless-gateway/
 //
-// It gives only what is on disk and never asks the network, so that nobody can
-// make the server fetch something. There are no websites and no IPNS: what
-// would have to be believed is not served. The handler itself is boxo's.
+// It serves only what is on disk and never asks the network, so that nobody can make the
+// server fetch something. It serves neither websites nor IPNS: a client could not check
+// them. The handler itself is boxo's.
 //
 // # Denylists
 //
-// A path that is denied, and a block that is, is answered with 410 Gone, as
-// Kubo's gateway does. Blocks are denied by the block store beneath boxo's
-// BlockService and not by a wrapper around that, as nopfs has one: a session of
-// a BlockService takes the block store and the exchange out of whatever wraps
-// it, and so gets around it. (https://github.com/ipfs-shipyard/nopfs/issues/34)
+// A denied path or block is answered with 410 Gone, as by Kubo's gateway. The block store
+// beneath boxo's BlockService denies blocks. A wrapper around the BlockService, as nopfs has
+// one, would not do: a session takes the block store and the exchange out of the wrapper,
+// and so gets around it (https://github.com/ipfs-shipyard/nopfs/issues/34).
 package gateway
 
 import (
@@ -39,36 +38,36 @@ import (
 )
 
 const (
-	// An answer that gets no further for this long ends: the blocks are on a
-	// local disk, and a client that takes nothing holds a place.
+	// An answer that does not get further for this long ends. The blocks are on a local
+	// disk, so it is the client that takes nothing, and it holds a place.
 	stallTimeout = 30 * time.Second
-	// MaxDuration is the longest that an answer may take. A CAR of 100 GiB takes
-	// an hour at 250 Mbit/s; clients ask for the rest of one that was cut off.
+	// MaxDuration is the longest time that an answer may take. A CAR of 100 GiB takes an
+	// hour at 250 Mbit/s. If it is cut off, clients ask for the rest.
 	MaxDuration = time.Hour
 )
 
 // Config is what a gateway serves, and how much at once.
 type Config struct {
-	// Blocks is what is given out, and has what is its own CID. It must not ask
-	// anybody else for what it does not have. An error of it that is a [pin.ErrDenied] is 410,
-	// and a [pin.ErrUnreadable] 500: it is here, and others may have it. In the midst of a
-	// CAR any error cuts the answer off.
+	// Blocks has what is served, and identity CIDs. It must not ask others for what it does
+	// not have. A [pin.ErrDenied] of it is answered with 410, and a [pin.ErrUnreadable]
+	// with 500: the block is here and cannot be read. Within a CAR any error cuts
+	// the answer off.
 	Blocks blockstore.Blockstore
-	// DeniedPath says why a path such as "/ipfs/CID/some/file" is not to be
-	// served; nil denies none. Blocks denies blocks by itself.
+	// DeniedPath gives an error for a path that is denied, such as "/ipfs/CID/some/file".
+	// Nil denies none. Blocks denies blocks by itself.
 	DeniedPath func(path string) error
-	// MaxRequests is how many requests are answered at the same time; more get
-	// 429. Zero is no limit.
+	// MaxRequests is how many requests are answered at the same time. Others get 429. Zero
+	// is no limit.
 	MaxRequests int
-	// Metrics takes what boxo counts, under names that begin with ipfs_http_gw;
-	// nil throws it away.
+	// Metrics gets boxo's metrics, with names that begin with ipfs_http_gw. Nil discards
+	// them.
 	Metrics prometheus.Registerer
-	// Logger gets the causes of what is answered 500. Nil logs nothing.
+	// Logger gets the causes of answers of 500. Nil discards.
 	Logger *slog.Logger
 }
 
-// New makes the handler of a gateway. It owns nothing; an answer under way
-// reads Config.Blocks until its request ends, and for a moment longer.
+// New makes the handler of a gateway. There is nothing to close. An answer reads
+// Config.Blocks until its request ends, and for a moment longer.
 func New(cfg Config) (http.Handler, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = prometheus.NewRegistry()
@@ -99,8 +98,8 @@ func service(b blockstore.Blockstore) blockservice.BlockService {
 	return blockservice.New(b, offline.Exchange(b))
 }
 
-// guard lets through what is served here at all. Of a CAR boxo would answer 200
-// before it has looked for the root.
+// guard refuses what is not served here. For a CAR, boxo would answer 200 before it looks for
+// the root.
 func (c Config) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rest, ok := strings.CutPrefix(r.URL.Path, "/ipfs/")
@@ -130,11 +129,11 @@ func (c Config) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
-		next.ServeHTTP(w, r) // which meets any other error again
+		next.ServeHTTP(w, r) // any other error comes up there again
 	})
 }
 
-// gone is a block store whose denials boxo answers with 410.
+// gone is a block store. Its denials are errors that boxo answers with 410.
 type gone struct{ blockstore.Blockstore }
 
 func (g gone) Has(ctx context.Context, c cid.Cid) (bool, error) {

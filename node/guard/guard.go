@@ -6,13 +6,12 @@ import (
 )
 
 // Guard is the decision. The zero value refuses every address that is not one
-// of the public internet. It may be used by anybody at once.
+// of the public internet. Its methods may be called concurrently.
 type Guard struct {
-	// AllowPrivate lets every address pass, for those who run a network of
-	// their own.
+	// AllowPrivate lets every address pass, for operators of a network of their own.
 	AllowPrivate bool
-	// Own are addresses that are refused though they are public: what listens on
-	// this machine is reached by them, behind the firewall. nil is none.
+	// Own are addresses that are refused although they are public: they lead to this
+	// machine, behind its firewall. nil is none.
 	Own *Own
 	// Port reports whether this server itself listens on a port of this machine, which
 	// [Guard.Requester] refuses. nil is no port. It may be called concurrently.
@@ -36,7 +35,7 @@ func (g Guard) Addr(ip netip.Addr) error {
 	return nil
 }
 
-// why says what an address is that is refused, and "" of one that is not.
+// why says what a refused address is. It is "" for one that is not refused.
 func (g Guard) why(ip netip.Addr) string {
 	if g.AllowPrivate {
 		return ""
@@ -53,8 +52,8 @@ func (g Guard) why(ip netip.Addr) string {
 // Public reports whether an address is one of the public internet.
 func Public(ip netip.Addr) bool { return private(ip) == "" }
 
-// private says what an address is that is not one of the public internet, and
-// "" of one that is.
+// private says what an address outside the public internet is. It is "" for one of the public
+// internet.
 func private(ip netip.Addr) string {
 	if !ip.IsValid() {
 		return "no address"
@@ -71,7 +70,7 @@ func private(ip netip.Addr) string {
 	return ""
 }
 
-// plain is an address as it is compared.
+// plain gives an address in the form in which addresses are compared.
 func plain(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }
 
 // globalUnicast is the part of IPv6 that addresses of the internet are
@@ -79,7 +78,8 @@ func plain(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }
 var globalUnicast = netip.MustParsePrefix("2000::/3")
 
 // refused are the ranges outside the public internet: IANA's registries of
-// special-purpose addresses, and multicast. What is more special comes first.
+// special-purpose addresses, and multicast. A range comes before a wider one that contains
+// it.
 var refused = [...]struct {
 	prefix netip.Prefix
 	what   string

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// An address that does not answer a SYN within this does not answer.
+	// An address that has not answered a SYN within this will not answer.
 	dialTimeout = 10 * time.Second
-	// A connection that is not used for this long is closed: longer than a
-	// pause between two batches of blocks.
+	// A connection that is idle for this long is closed. It is longer than a pause between
+	// two batches of blocks.
 	idleTimeout = 90 * time.Second
-	// As many as hosts that are asked at the same time.
+	// One for each host that is asked at the same time.
 	idleConns = 64
 	// Headers of an honest answer are a few hundred bytes.
 	maxHeaders = 32 << 10
@@ -27,9 +27,9 @@ const (
 	pingTimeout = 10 * time.Second
 )
 
-// Control is a net.Dialer's ControlContext: it judges the address that a
-// socket is about to connect to, each of those that a name resolved to by
-// itself. Only TCP and UDP over IP pass.
+// Control is a net.Dialer's ControlContext: it judges the address that a socket is about to
+// connect to. If a name resolved to several, each is judged by itself. Only TCP and UDP over
+// IP pass.
 func (g Guard) Control(_ context.Context, network, address string, _ syscall.RawConn) error {
 	switch network {
 	case "tcp4", "tcp6", "udp4", "udp6":
@@ -44,10 +44,10 @@ func (g Guard) Control(_ context.Context, network, address string, _ syscall.Raw
 }
 
 // Transport makes an HTTP transport whose connections the guard judges at the
-// socket: whatever a URL, a redirect or a name leads to. It knows no proxies,
-// decompresses nothing, and opens at most connsPerHost connections to a host,
-// each of which is kept for the next request. resolver looks up names; nil is
-// the system's. The caller closes its idle connections at the end.
+// socket, wherever a URL, a redirect or a name leads. It uses no proxies, decompresses
+// nothing, and opens at most connsPerHost connections to a host, which it keeps for the next
+// requests. resolver looks up names; nil is the system's. The caller closes idle connections
+// at the end.
 func (g Guard) Transport(connsPerHost int, resolver *net.Resolver) *http.Transport {
 	dialer := &net.Dialer{
 		Timeout:        dialTimeout,
@@ -55,7 +55,7 @@ func (g Guard) Transport(connsPerHost int, resolver *net.Resolver) *http.Transpo
 		ControlContext: g.Control,
 	}
 	return &http.Transport{
-		// A proxy would connect in our place, to what it likes.
+		// A proxy would connect in our place, unguarded.
 		Proxy:                  nil,
 		DialContext:            dialer.DialContext,
 		DisableCompression:     true, // blocks do not compress, and bombs do
@@ -71,18 +71,17 @@ func (g Guard) Transport(connsPerHost int, resolver *net.Resolver) *http.Transpo
 	}
 }
 
-// ErrRedirect is what an http.Client with [Redirects] fails by when it is to be
-// led too far.
+// ErrRedirect: a redirect is not followed, by the rules of [Redirects].
 var ErrRedirect = errors.New("not following a redirect")
 
-// Redirects is an http.Client's CheckRedirect that follows at most most of
-// them, to HTTP and HTTPS alone, and never from HTTPS back to HTTP. Where they
-// lead is judged at the socket. Errors: ErrRedirect.
-func Redirects(most int) func(*http.Request, []*http.Request) error {
+// Redirects is an http.Client's CheckRedirect that follows up to limit redirects, to HTTP and
+// HTTPS alone, and never from HTTPS to HTTP. Where they lead is judged at the socket. Errors:
+// ErrRedirect.
+func Redirects(limit int) func(*http.Request, []*http.Request) error {
 	return func(to *http.Request, via []*http.Request) error {
 		switch {
-		case len(via) > most:
-			return fmt.Errorf("%w: it is more than the %d that are followed", ErrRedirect, most)
+		case len(via) > limit:
+			return fmt.Errorf("%w: it is more than the %d that are followed", ErrRedirect, limit)
 		case to.URL.Scheme != "https" && to.URL.Scheme != "http":
 			return fmt.Errorf("%w to a URL of %q", ErrRedirect, to.URL.Scheme)
 		case to.URL.Scheme == "http" && via[len(via)-1].URL.Scheme == "https":

@@ -6,19 +6,19 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// Hint judges a multiaddr as a stranger gave it, with nothing resolved yet. A
-// name passes: what it leads to is judged when it is dialled. So does an
-// address by way of a relay that is known by its peer ID alone, since the relay
-// itself has to be dialled first. Errors: [*RefusedError].
+// Hint judges a multiaddr as a stranger gave it, with nothing resolved yet. A name passes:
+// what it leads to is judged when it is dialled. An address through a relay that is known by
+// its peer ID alone passes too, since the relay itself has to be dialled first. Errors:
+// [*RefusedError].
 func (g Guard) Hint(a ma.Multiaddr) error { return g.multiaddr(a, true) }
 
-// Dial judges a multiaddr that libp2p is about to dial, when names have been
-// resolved. One that still begins with a name is refused: whoever resolves it
-// later would not ask. The exception is an address by way of a relay, which
-// libp2p resolves and judges when it dials the relay. Errors: [*RefusedError].
+// Dial judges a multiaddr that libp2p is about to dial, after names were resolved. An address
+// that still begins with a name is refused: if it were resolved later, nothing would judge
+// the result. The exception is an address through a relay: libp2p resolves it, and asks,
+// when it dials the relay. Errors: [*RefusedError].
 func (g Guard) Dial(a ma.Multiaddr) error { return g.multiaddr(a, false) }
 
-// Filter gives those of the addresses that Hint lets pass.
+// Filter gives the addresses that Hint lets pass.
 func (g Guard) Filter(addrs []ma.Multiaddr) []ma.Multiaddr {
 	if g.AllowPrivate {
 		return addrs
@@ -59,8 +59,8 @@ func (g Guard) multiaddr(a ma.Multiaddr, names bool) error {
 	default: // a Unix socket, another network
 		return refuse("no address of the internet")
 	}
-	// Behind the first component there is only what a relay is told, and what
-	// nobody should have put there.
+	// Behind the first component there should be no address but one for a relay. All are
+	// judged.
 	for _, c := range a {
 		var ip netip.Addr
 		switch c.Protocol().Code {

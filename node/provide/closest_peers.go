@@ -16,36 +16,34 @@ import (
 )
 
 const (
-	// A peer that no lookup came upon for this long is no target any more.
+	// A peer that no lookup has met for this long is no target any more.
 	targetLife = 3 * time.Hour
-	// Nor is one that failed this often in a row, until a lookup comes upon it.
+	// Nor is one that failed this often in a row, until a lookup meets it again.
 	targetFails = 2
-	// Targets beside those that should have a key, for those that fail: as many
-	// are tried for one message, as far as its time allows.
+	// Spare targets beside those that should have a key, in place of those that fail. As
+	// many are tried for one message, as far as its time allows.
 	spareTargets = 5
-	// Keys that are being told at the same time, at most: those of some regions.
+	// How many keys are announced at the same time at most: those of some regions.
 	aimRounds = 1 << 16
-	// A telling that goes on for longer was cut short, by a stop of the network
-	// or fewer messages than there are replicas; the next one begins anew. Far
-	// more than a region takes, and far less than the time between two tellings.
+	// An announcement that lasts longer than this was cut short: the network stopped, or
+	// there were fewer messages than replicas. The next message begins a new one. It is far
+	// more than a region takes, and far less than the time between two announcements.
 	roundLife = time.Hour
 )
 
 // aim sends each key to the peers that are closest to it.
 //
-// The sweeping provider of kad-dht v0.42.2 finds all peers of a region, but then
-// shares out a region's keys by the wrong bits: the trie of the peers begins
-// below the region's prefix, that of the keys at the root (AllocateToKClosest of
-// RegionsFromPeers and AssignKeysToRegions). Each key goes to twenty peers of
-// its region, which often are not the closest to it: in a network of 10,000
-// peers, to 13 of the 20 on average, and in two of a hundred cases to none of
-// them, where nobody looks for it. So this sends the message that was meant for
-// the n-th of those to one of the twenty that are closest, of all peers that
-// lookups have come upon of late. Where the provider chose well it changes
-// nothing.
+// The sweeping provider of kad-dht v0.42.2 finds all peers of a region, but then assigns the
+// region's keys by the wrong bits: the trie of the peers begins below the region's prefix,
+// that of the keys at the root (AllocateToKClosest of RegionsFromPeers and
+// AssignKeysToRegions). Each key goes to twenty peers of its region, which often are not the
+// closest ones. In a network of 10,000 peers, 13 of the 20 closest get it on average. In two
+// of a hundred cases none of them does, and then nobody finds it. So aim sends the message
+// that was meant for the n-th peer to one of the twenty that are closest, among all peers
+// that lookups have met of late. Where the provider chose well it changes nothing.
 //
-// What a peer fails to take goes to the next, and a peer that failed twice is
-// left out until a lookup comes upon it again.
+// If a peer does not take a key, the next one gets it. A peer that failed twice is left out
+// until a lookup meets it again.
 type aim struct {
 	replicas int
 	closest  func(context.Context, string) ([]peer.ID, error)
@@ -54,24 +52,24 @@ type aim struct {
 
 	mu      sync.Mutex
 	targets map[peer.ID]*target
-	sorted  []*target // by key; nil to be made anew
+	sorted  []*target // by key; nil if it has to be made anew
 	rounds  *lru.Cache[string, *round]
 }
 
-// target is a peer of the network.
+// target is a peer of the network that may get keys.
 type target struct {
 	id    peer.ID
 	key   [32]byte
-	seen  time.Time // by a lookup
+	seen  time.Time // when a lookup last met it
 	fails int       // in a row
 }
 
-// round is one telling of a key.
+// round is one announcement of a key.
 type round struct {
 	at    time.Time // of its first message
-	next  []*target // who was not chosen yet, the closest first
-	due   int       // how many of those should have the key
-	begun int       // messages
+	next  []*target // those not chosen yet, the closest first
+	due   int       // how many of these should get the key
+	begun int       // messages that were begun
 }
 
 func newAim(n Network, told func(multihash.Multihash)) *aim {
@@ -87,7 +85,7 @@ func (a *aim) GetClosestPeers(ctx context.Context, key string) ([]peer.ID, error
 	return ids, err
 }
 
-// see takes note of peers that a lookup came upon.
+// see notes the peers that a lookup met.
 func (a *aim) see(ids []peer.ID, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -129,7 +127,7 @@ func (a *aim) SendMessage(ctx context.Context, p peer.ID, m *pb.Message) error {
 			return err
 		}
 	}
-	if err == nil { // nothing is known of who is closer
+	if err == nil { // no closer peer is known
 		if err = a.sender.SendMessage(ctx, p, m); err == nil {
 			a.told(m.GetKey())
 		}
@@ -148,13 +146,12 @@ func (a *aim) begin(key []byte) *round {
 		a.rounds.Add(string(key), r)
 	}
 	if r.begun++; r.begun == a.replicas {
-		a.rounds.Remove(string(key)) // the last of this telling
+		a.rounds.Remove(string(key)) // the last message of this announcement
 	}
 	return r
 }
 
-// choose gives whom to send a key to that the provider means to send to p; nil
-// if nobody is left.
+// choose gives the peer that gets a key which the provider meant for p; nil if none is left.
 func (a *aim) choose(r *round, p peer.ID) *target {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -162,7 +159,7 @@ func (a *aim) choose(r *round, p peer.ID) *target {
 	if len(r.next) == 0 {
 		return nil
 	}
-	// As many as there are messages yet; those behind are spare.
+	// One for each message that is left; those behind them are spare.
 	due := r.next[:min(len(r.next), max(r.due, 1))]
 	i := max(0, slices.IndexFunc(due, func(t *target) bool { return t.id == p }))
 	t := r.next[i]
@@ -185,8 +182,7 @@ func (a *aim) note(t *target, err error) {
 	}
 }
 
-// nearest gives the n targets that are closest to a key, the closest first. The
-// lock is held.
+// nearest gives the n targets that are closest to a key, in that order. The lock is held.
 func (a *aim) nearest(key [32]byte, n int, now time.Time) []*target {
 	if a.sorted == nil {
 		for id, t := range a.targets {
@@ -198,8 +194,8 @@ func (a *aim) nearest(key [32]byte, n int, now time.Time) []*target {
 		}
 		slices.SortFunc(a.sorted, func(x, y *target) int { return bytes.Compare(x.key[:], y.key[:]) })
 	}
-	// Those with the most leading bits in common, if they are enough, are
-	// neighbours in the order of keys.
+	// The targets with the most leading bits in common are neighbours in the order of
+	// keys.
 	from, to := 0, len(a.sorted)
 	for bit := 0; bit < 256; bit++ {
 		mid := from + partition(a.sorted[from:to], bit)
@@ -217,8 +213,8 @@ func (a *aim) nearest(key [32]byte, n int, now time.Time) []*target {
 	return near[:min(len(near), n)]
 }
 
-// partition gives how many of the sorted targets, which have all bits before
-// this one in common, do not have this one set.
+// partition gives how many of the sorted targets do not have a bit set. All bits before that
+// one are the same in all of them.
 func partition(ts []*target, bit int) int {
 	i, _ := slices.BinarySearchFunc(ts, struct{}{}, func(t *target, _ struct{}) int {
 		if t.key[bit/8]&(0x80>>(bit%8)) != 0 {

@@ -22,53 +22,53 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// Strategy is what of a DAG is told.
+// Strategy says which keys of a DAG are announced.
 type Strategy string
 
-// The strategies, each of which tells what those before it do.
+// The strategies. Each announces what those before it do, and more.
 const (
 	Roots    Strategy = "roots"    // the root
-	Entities Strategy = "entities" // and the roots of files and directories
-	All      Strategy = "all"      // and every other block
+	Entities Strategy = "entities" // the roots of files and directories, too
+	All      Strategy = "all"      // every block
 )
 
 // Strategies lists them, the narrowest first.
 func Strategies() []Strategy { return []Strategy{Roots, Entities, All} }
 
-// rank orders strategies by how much they tell; -1 is none.
+// rank orders strategies by how much they announce; -1 is for no strategy.
 func (s Strategy) rank() int { return slices.Index(Strategies(), s) }
 
 const (
-	// DefaultInterval is within what everything is told again: records in the
-	// DHT live for 48 hours, so one sweep may fail.
+	// DefaultInterval is the time within which everything is announced again. Records in
+	// the DHT live for 48 hours, so one sweep may fail.
 	DefaultInterval = 22 * time.Hour
 	// MaxInterval is the life of a record in the DHT.
 	MaxInterval = 48 * time.Hour
 )
 
-// Network is a DHT to tell.
+// Network is a DHT in which keys are announced.
 type Network struct {
-	// Name is short, the same in every run, and not that of another network.
+	// Name is short, the same in every run, and different from other networks' names.
 	Name string
-	// Self is who provides, and Addrs where it can be reached. Nothing is told
-	// while there are no addresses.
+	// Self is the peer that provides, and Addrs where it can be reached. While there are no
+	// addresses nothing is announced.
 	Self  peer.ID
 	Addrs func() []ma.Multiaddr
-	// Closest finds the peers that are responsible for a key. An error means
-	// that the network cannot be reached.
+	// Closest finds the peers that are responsible for a key. An error means that the
+	// network cannot be reached.
 	Closest func(ctx context.Context, key string) ([]peer.ID, error)
-	// Sender speaks to them.
+	// Sender sends messages to peers.
 	Sender pb.MessageSender
-	// Replicas is how many of them are told of each key.
+	// Replicas is how many peers get each key.
 	Replicas int
-	// Keep records in the node's own part of the DHT that it provides a key; nil
-	// is nothing.
+	// Keep records in the node's own part of the DHT that the node provides a key. Nil
+	// records nothing.
 	Keep func(context.Context, multihash.Multihash) error
-	// Host keeps connections and addresses while they are in use; nil is none.
+	// Host keeps connections and addresses while they are in use; nil keeps none.
 	Host host.Host
-	// Counts reports whether a root that was told here is told; nil is always.
-	// It is for a network that stands in for another that cannot be reached: what
-	// it was told counts for as long as it does. It is quick.
+	// Counts reports whether a root counts as announced once it was announced here. Nil is
+	// always. It is for a network that stands in for another one that cannot be reached:
+	// what was announced in it counts as long as it stands in. It is quick.
 	Counts func() bool
 }
 
@@ -77,25 +77,25 @@ func (n Network) counts() bool { return n.Counts == nil || n.Counts() }
 // Config is what a [Provider] works with.
 type Config struct {
 	Strategy Strategy      // "" is Roots
-	Interval time.Duration // within what everything is told again; 0 is DefaultInterval
-	// Workers is how many regions are told at the same time in each network, of
-	// up to 20 peers at once each. 0 is 16, as in Kubo.
+	Interval time.Duration // within which everything is announced again; 0 is DefaultInterval
+	// Workers is how many regions are announced at the same time in each network, each to
+	// up to 20 peers at once. 0 is 16, as in Kubo.
 	Workers int
-	// Networks are told each of everything.
+	// Networks each get all keys.
 	Networks []Network
 	// Datastore keeps the state; nil keeps it in memory. The caller closes it
 	// after the provider.
 	Datastore datastore.Batching
-	// Roots yields every DAG that is complete, and Complete says whether one is.
-	// Nil is none but those that are announced and not withdrawn.
+	// Roots yields every DAG that is complete, and Complete reports whether one is. If they
+	// are nil, the complete DAGs are those that were announced and not withdrawn.
 	Roots    func(context.Context) iter.Seq2[pin.DAG, error]
 	Complete func(context.Context, pin.DAG) (bool, error)
-	// Blocks is where DAGs are walked; for Roots it may be nil.
+	// Blocks is where DAGs are walked; with the strategy Roots it may be nil.
 	Blocks blockstore.Blockstore
-	// Holds reports whether a block is one to give to others. What is not is not
-	// told; nil is all that are in Blocks. It is not asked of roots.
+	// Holds reports whether a block is served to others. Others are not announced. Nil is
+	// all that are in Blocks. It is not called for roots.
 	Holds func(context.Context, multihash.Multihash) (bool, error)
-	// Logger is told what is wrong; nil discards.
+	// Logger gets what is wrong; nil discards.
 	Logger *slog.Logger
 }
 

@@ -7,8 +7,8 @@ import (
 	"github.com/ipfs/go-datastore/query"
 )
 
-// steady is a datastore whose calls are not cut off. kad-dht's provider saves its
-// state when it closes, under a context that has ended by then.
+// uncancelled is a datastore whose calls do not end with their context. When kad-dht's provider
+// closes it saves its state under a context that has ended by then.
 type uncancelled struct{ datastore.Batching }
 
 func (s uncancelled) Get(ctx context.Context, k datastore.Key) ([]byte, error) {
@@ -39,13 +39,13 @@ func (s uncancelled) Sync(ctx context.Context, k datastore.Key) error {
 	return s.Batching.Sync(context.WithoutCancel(ctx), k)
 }
 
-// Batch begins a batch once something is put into it: the provider abandons some
-// that are empty, of which the database would hold on to something.
+// Batch begins a batch when something is put into it. The provider abandons some batches
+// that are empty, and the database would keep something of each.
 func (s uncancelled) Batch(context.Context) (datastore.Batch, error) {
 	return &uncancelledBatch{ds: s.Batching}, nil
 }
 
-// uncancelledBatch is a batch of a uncancelled.
+// uncancelledBatch is a batch of an uncancelled datastore.
 type uncancelledBatch struct {
 	ds   datastore.Batching
 	real datastore.Batch // nil before something is in it

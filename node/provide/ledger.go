@@ -21,30 +21,29 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// ledger remembers of each root since when it is to be told and when it last was.
-// It is on disk; what is asked for often is in memory, some 35 bytes for each.
-// Of its methods those that take a context belong to one goroutine.
+// ledger remembers for each root since when it is to be announced, and when it last was. It is
+// on disk. What is needed often is in memory, some 35 bytes for each root. The methods that
+// take a context are for one goroutine.
 type ledger struct {
 	ds   datastore.Batching
 	seed maphash.Seed
 
 	mu    sync.RWMutex
-	roots map[uint64]line     // by a hash of the multihash, for which nobody can make another
-	dirty map[string]struct{} // the multihashes of those told since the last flush
-	last  time.Time           // when any was told
+	roots map[uint64]line     // by a hash of the multihash, for which nobody can make a collision
+	dirty map[string]struct{} // multihashes of the roots announced since the last flush
+	last  time.Time           // when a root was last announced
 }
 
-// line is what is in memory of a root. Times are Unix seconds; 0 is never.
+// line is the part of a root's record that is in memory. Times are Unix seconds; 0 is never.
 type line struct {
 	since, told uint32
-	stand       uint32 // when it was told to a network that stood in for another
+	stand       uint32 // when it was announced in a network that stood in for another
 	codecs      uint8  // how many DAGs have the root, read by one codec each
-	seen        uint8  // of those, how many a comparison has come upon
+	seen        uint8  // how many of these a comparison has met
 	by          int8   // the rank of the strategy by which it was walked; -1 is none
 }
 
-// at gives when the root was told; what stand-ins were told counts while one
-// stands in.
+// at gives when the root was announced. Announcements in stand-ins count while one stands in.
 func (ln line) at(standIn bool) uint32 {
 	if standIn {
 		return max(ln.told, ln.stand)
@@ -52,7 +51,7 @@ func (ln line) at(standIn bool) uint32 {
 	return ln.told
 }
 
-// record is what is on disk of a root.
+// record is a root's record on disk.
 type record struct {
 	since, told time.Time // the zero time is never
 	stand       time.Time
@@ -63,7 +62,7 @@ type record struct {
 // The versions of records.
 const (
 	recordPlain = 1
-	recordStand = 2 // it has when stand-ins were told, too; others were told none
+	recordStand = 2 // it also has when stand-ins got it; in others none did
 )
 
 func openLedger(ds datastore.Batching) *ledger {
@@ -77,8 +76,7 @@ func openLedger(ds datastore.Batching) *ledger {
 
 func (l *ledger) at(h multihash.Multihash) uint64 { return maphash.Bytes(l.seed, h) }
 
-// load reads everything that is on disk. Times that are still to come are taken
-// for now.
+// load reads everything that is on disk. Times in the future count as now.
 func (l *ledger) load(ctx context.Context, now time.Time) error {
 	err := l.each(ctx, func(h multihash.Multihash, r record) error {
 		l.mu.Lock()
@@ -96,10 +94,9 @@ func (l *ledger) load(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// clamp takes times that are still to come for now: the clock was ahead, and has
-// been set back. They would else hide for as long as it was ahead that a root is
-// late. What is on disk stays until there is something to write, as it may be
-// that the clock is behind.
+// clamp replaces times in the future by now: the clock was ahead, and was set back. Else they
+// would hide that a root is late, for as long as the clock was ahead. The records on disk stay
+// until there is something to write, since the clock may also be behind now.
 func (l *ledger) clamp(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -115,8 +112,8 @@ func (l *ledger) clamp(now time.Time) {
 	}
 }
 
-// each reads all records. What cannot be read is as if it were not there: what
-// is pinned is then told again.
+// each reads all records. A record that cannot be read counts as missing: if its root is
+// pinned, it is announced again.
 func (l *ledger) each(ctx context.Context, fn func(multihash.Multihash, record) error) error {
 	for e, err := range datastore.QueryIter(ctx, l.ds, query.Query{}) {
 		if err == nil {
@@ -140,8 +137,8 @@ func (l *ledger) each(ctx context.Context, fn func(multihash.Multihash, record) 
 	return nil
 }
 
-// get reads one record, with the times that are in memory. One that cannot be
-// decoded is not there, as for each: put writes it anew.
+// get reads one record, with the times that are in memory. A record that cannot be decoded
+// counts as missing, as for each; put writes it anew.
 func (l *ledger) get(ctx context.Context, h multihash.Multihash) (r record, found bool, err error) {
 	b, err := l.ds.Get(ctx, dshelp.MultihashToDsKey(h))
 	if errors.Is(err, datastore.ErrNotFound) {
@@ -161,7 +158,7 @@ func (l *ledger) get(ctx context.Context, h multihash.Multihash) (r record, foun
 	return r, true, nil
 }
 
-// put writes records, and deletes those that have no codec.
+// put writes records, and deletes those without a codec.
 func (l *ledger) put(ctx context.Context, changes map[string]record) error {
 	if len(changes) == 0 {
 		return nil
@@ -193,7 +190,7 @@ func (l *ledger) put(ctx context.Context, changes map[string]record) error {
 			continue
 		}
 		now := r.line()
-		if have, ok := l.roots[at]; ok { // told meanwhile
+		if have, ok := l.roots[at]; ok { // it may have been announced meanwhile
 			now.told, now.stand, now.seen = have.told, have.stand, have.seen
 		}
 		l.roots[at] = now
@@ -201,9 +198,9 @@ func (l *ledger) put(ctx context.Context, changes map[string]record) error {
 	return nil
 }
 
-// told notes that a peer of the network took a key, which may be that of a root.
-// What a network took that stands in for another is kept apart. Each time counts,
-// also one before the last: the clock may have been set back.
+// told notes that a peer of the network took a key, which may be a root's. What a stand-in took
+// is kept apart. The newest call counts, even if its time is before the last one: the clock may
+// have been set back.
 func (l *ledger) told(h multihash.Multihash, now time.Time, standIn bool) {
 	at, t := l.at(h), seconds(now)
 	l.mu.RLock()
@@ -227,7 +224,7 @@ func (l *ledger) told(h multihash.Multihash, now time.Time, standIn bool) {
 	l.last = now
 }
 
-// flush writes what was told since the last time.
+// flush writes what was announced since the last flush.
 func (l *ledger) flush(ctx context.Context) error {
 	const atOnce = 4096
 	l.mu.RLock()
@@ -250,7 +247,7 @@ func (l *ledger) flush(ctx context.Context) error {
 		l.mu.Lock()
 		for _, h := range some {
 			ln := l.roots[l.at(multihash.Multihash(h))]
-			if r, ok := changes[h]; !ok || ln.told == seconds(r.told) && ln.stand == seconds(r.stand) { // else told again meanwhile
+			if r, ok := changes[h]; !ok || ln.told == seconds(r.told) && ln.stand == seconds(r.stand) { // else it was announced again meanwhile
 				delete(l.dirty, h)
 			}
 		}
@@ -259,7 +256,7 @@ func (l *ledger) flush(ctx context.Context) error {
 	return nil
 }
 
-// line gives what is in memory of a root.
+// line gives the part of a root's record that is in memory.
 func (l *ledger) line(h multihash.Multihash) (line, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -277,7 +274,7 @@ func (l *ledger) unsee() {
 	}
 }
 
-// see counts that a comparison has come upon a root.
+// see counts that a comparison has met a root.
 func (l *ledger) see(h multihash.Multihash) (line, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -290,8 +287,7 @@ func (l *ledger) see(h multihash.Multihash) (line, bool) {
 	return ln, ok
 }
 
-// summary is what [Stats] has of the ledger, with what stand-ins were told if one
-// stands in.
+// summary is the ledger's part of [Stats]. Announcements in stand-ins count if one stands in.
 func (l *ledger) summary(s *Stats, standIn bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -310,7 +306,7 @@ func (l *ledger) summary(s *Stats, standIn bool) {
 	s.OldestUntold, s.Stalest = moment(waits), moment(stalest)
 }
 
-// seconds is a time as it is in memory.
+// seconds gives a time as it is kept in memory.
 func seconds(t time.Time) uint32 {
 	if t.IsZero() {
 		return 0
@@ -338,7 +334,7 @@ func (r record) dags(h multihash.Multihash) (all []pin.DAG) {
 	return all
 }
 
-// with gives the record with a codec, or without it.
+// with gives the record with a codec added, or removed.
 func (r record) with(codec uint64, on bool) record {
 	r.codecs = slices.DeleteFunc(slices.Clone(r.codecs), func(c uint64) bool { return c == codec })
 	if on {

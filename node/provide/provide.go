@@ -15,30 +15,30 @@ import (
 )
 
 const (
-	// What was told is written this often. After a crash the last of it is told
-	// again.
+	// How often it is written what was announced. After a crash what was not written is
+	// announced again.
 	flushEvery = 10 * time.Second
-	// How many DAGs are taken up in one commit.
+	// How many announcements and withdrawals go into one commit.
 	applyBatch = 1024
-	// How often it is looked for roots that nobody was told of and that wait for
-	// nothing, and how long they may: a network that comes back after hours
-	// would else hear of them in its next sweep only. What could not be taken up,
-	// for want of disk space perhaps, is tried again then, too; and so is the start.
+	// How often to look for roots that were never announced and do not wait for their turn,
+	// and how long that may last. Else a network that comes back after hours would get them
+	// in its next sweep only. What failed before, such as for lack of disk space, is tried
+	// again at the same time; so is the start.
 	retellEvery = time.Minute
 	retellAfter = 2 * time.Minute
-	// How many DAGs may wait for the start. What comes beyond that is found by the
-	// comparison that the start ends with.
+	// How many DAGs may wait for the start. The comparison at the end of the start finds
+	// those beyond that.
 	maxEarly = 1 << 14
-	// How many DAGs may wait in memory to be walked. After a change of the strategy all that
-	// are pinned do; a comparison finds the rest when these are done.
+	// How many DAGs may wait in memory to be walked. After a change of the strategy all
+	// pinned DAGs do; a comparison finds the rest when these are done.
 	maxWalks = 1 << 14
-	// How many keys may wait to be told before the walk of a DAG waits too: about
+	// How many keys may wait to be announced before the walk of a DAG waits for them: about
 	// 20 MB in memory.
 	walkAhead = 100_000
 	walkPause = time.Second
 )
 
-// Provider tells networks what is pinned. Its methods may be called concurrently.
+// Provider announces what is pinned. Its methods may be called concurrently.
 type Provider struct {
 	cfg    Config
 	ds     datastore.Batching
@@ -55,19 +55,19 @@ type Provider struct {
 	closeErr  error
 
 	mu     sync.Mutex
-	due    []pin.DAG            // to be looked at: announced, withdrawn, or walked
-	walks  []pin.DAG            // to be walked
-	wanted map[pin.DAG]struct{} // those, and the one that is being walked
+	due    []pin.DAG            // DAGs to look at: announced, withdrawn, or walked
+	walks  []pin.DAG            // DAGs to walk
+	wanted map[pin.DAG]struct{} // those of walks, and the one that is being walked
 	most   int                  // how many those may be: maxWalks, but in tests
-	more   bool                 // others are to be walked and are not among them
-	walked []pin.DAG            // that were
+	more   bool                 // other DAGs are to be walked, and wait on disk
+	walked []pin.DAG            // DAGs that were walked
 	kick   chan struct{}        // wakes run; holds one
 	step   chan struct{}        // wakes the walker; holds one
 	again  chan struct{}        // has run compare; holds one
 }
 
-// New starts a provider, which goes on where the last one on the datastore was.
-// The caller closes it, and after it the datastore and the networks.
+// New starts a provider. It goes on where the last one on the same datastore was. The caller
+// closes it, and then the datastore and the networks.
 func New(cfg Config) (*Provider, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -91,7 +91,7 @@ func New(cfg Config) (*Provider, error) {
 	return p, nil
 }
 
-// Close stops telling and waits for it. It may be called twice.
+// Close stops announcing, and waits until that has ended. It may be called twice.
 func (p *Provider) Close() error {
 	p.closeOnce.Do(func() {
 		p.cancel()
@@ -104,19 +104,19 @@ func (p *Provider) Close() error {
 	return p.closeErr
 }
 
-// Announce has a DAG told that is complete now. It does not wait for that.
+// Announce announces a DAG that is complete now. It does not wait until that has happened.
 func (p *Provider) Announce(d pin.DAG) { p.look(d) }
 
-// Withdraw has a DAG told no more that is not pinned any more. It does not wait
-// for that.
+// Withdraw stops announcing a DAG that is not pinned any more. It does not wait until that has
+// happened.
 func (p *Provider) Withdraw(d pin.DAG) { p.look(d) }
 
-// Compare has all that is pinned compared with what is told, as at the start: for
-// when what Roots and Complete say has changed at many places. It does not wait.
+// Compare has all that is pinned compared with what is announced, as at the start. It is for
+// when the results of Roots and Complete have changed at many places. It does not wait.
 func (p *Provider) Compare() { wake(p.again) }
 
-// Announced says when the network was last told of a DAG's root, or of all that is told in
-// its place: the zero time if not yet. See [Told].
+// Announced gives when a DAG's root, or all that is announced in its place, was last announced;
+// the zero time if it was not yet. See [Told].
 func (p *Provider) Announced(d pin.DAG) time.Time {
 	standIn := p.standIn()
 	var first uint32
@@ -129,8 +129,8 @@ func (p *Provider) Announced(d pin.DAG) time.Time {
 	return moment(first)
 }
 
-// look has a DAG looked at. Whether it is pinned is seen then, so that the order
-// in which it was announced and withdrawn does not matter.
+// look puts a DAG among those to look at. Only then it is found out whether the DAG is pinned.
+// So the order of Announce and Withdraw does not matter.
 func (p *Provider) look(ds ...pin.DAG) {
 	p.mu.Lock()
 	if p.isOpen() || p.cfg.Roots == nil || len(p.due) < maxEarly {
@@ -201,7 +201,7 @@ func (p *Provider) run() {
 	}
 }
 
-// told is called by the sweep, for every peer that took a key.
+// told is called by the sweep for every peer that took a key.
 func (p *Provider) told(n int, h multihash.Multihash) {
 	if network := p.cfg.Networks[n]; network.counts() {
 		p.ledger.told(h, time.Now(), network.Counts != nil)
@@ -213,7 +213,7 @@ func (p *Provider) standIn() bool {
 	return slices.ContainsFunc(p.cfg.Networks, func(n Network) bool { return n.Counts != nil && n.Counts() })
 }
 
-// applyFull takes up what is due if that is a batch.
+// applyFull applies what is due if it fills a batch.
 func (p *Provider) applyFull(ctx context.Context) error {
 	p.mu.Lock()
 	full := len(p.due) >= applyBatch
@@ -224,7 +224,7 @@ func (p *Provider) applyFull(ctx context.Context) error {
 	return p.apply(ctx)
 }
 
-// apply takes up what is due: what is pinned is told, the rest is not.
+// apply goes through what is due: what is pinned is announced from now on, the rest is not.
 func (p *Provider) apply(ctx context.Context) error {
 	for {
 		p.mu.Lock()
@@ -246,8 +246,8 @@ func (p *Provider) apply(ctx context.Context) error {
 	}
 }
 
-// applyBatch takes up some DAGs: the keys first, and what is known of them last,
-// so that what a crash leaves is found by compare.
+// applyBatch does that for some DAGs. It writes the keys first and the ledger last, so that
+// compare finds what a crash leaves.
 func (p *Provider) applyBatch(ctx context.Context, batch, walked []pin.DAG) error {
 	var (
 		changes = make(map[string]record)
@@ -368,7 +368,7 @@ func (p *Provider) walkMore() (more bool) {
 	return more
 }
 
-// complete reports whether a DAG is pinned.
+// complete reports whether a DAG is complete, and so pinned.
 func (p *Provider) complete(ctx context.Context, d pin.DAG) (bool, error) {
 	if p.cfg.Complete == nil {
 		return true, nil
@@ -380,8 +380,8 @@ func (p *Provider) complete(ctx context.Context, d pin.DAG) (bool, error) {
 	return ok, nil
 }
 
-// retell tells the roots that nobody was told of, if nothing waits to be told: to
-// the networks of which that counts.
+// retell announces roots that were never announced, if nothing waits to be announced, in the
+// networks that count.
 func (p *Provider) retell(ctx context.Context, now time.Time) error {
 	p.ledger.clamp(now)
 	s, err := p.Stats(ctx)
@@ -403,8 +403,7 @@ func (p *Provider) retell(ctx context.Context, now time.Time) error {
 	return p.sweep.tellTo(s.reachable, keys...)
 }
 
-// walkAll walks what is to be walked, one DAG after the other, as long as ctx
-// lives.
+// walkAll walks the DAGs that are to be walked, one after the other, until ctx ends.
 func (p *Provider) walkAll() {
 	for {
 		p.mu.Lock()
@@ -439,9 +438,9 @@ func (p *Provider) walkAll() {
 	}
 }
 
-// walk adds the keys of a DAG. Those of a DAG that was told by another strategy are told
-// when their turn comes: after a change of the strategy all that is pinned is walked, and a
-// sweep spreads it over the interval.
+// walk adds the keys of a DAG. Keys of a DAG that another strategy announced before are
+// announced when their turn comes: after a change of the strategy all pinned DAGs are walked,
+// and a sweep spreads their keys over the interval.
 func (p *Provider) walk(ctx context.Context, d pin.DAG) error {
 	ln, _ := p.ledger.line(d.CID().Hash())
 	before := ln.by >= 0

@@ -13,8 +13,8 @@ import (
 	"github.com/multiformats/go-multihash"
 )
 
-// startUp starts, and tries again until that succeeds or ctx ends: a disk that is
-// full now has room some time later. It reports whether it succeeded.
+// startUp starts the provider, and tries again until that succeeds or ctx ends: a disk that is
+// full may have room later. It reports whether it succeeded.
 func (p *Provider) startUp(ctx context.Context) bool {
 	told := make(map[string]bool)
 	for {
@@ -25,7 +25,7 @@ func (p *Provider) startUp(ctx context.Context) bool {
 		if err == nil {
 			break
 		}
-		// By what was being tried: the rest may be another each time.
+		// By what was being tried, since the rest of the text may differ each time.
 		if what, _, _ := strings.Cut(err.Error(), ":"); !told[what] {
 			told[what] = true
 			p.cfg.Logger.Error("nothing is provided; it is tried again and again", "error", err)
@@ -42,13 +42,13 @@ func (p *Provider) startUp(ctx context.Context) bool {
 	return true
 }
 
-// start opens everything, or nothing if it fails. A strategy that tells less than
-// the last one has the keys chosen anew.
+// start opens everything, or nothing if it fails. If the strategy announces less than the one
+// of the last run, the keys are chosen anew.
 func (p *Provider) start(ctx context.Context) (err error) {
 	if err := p.ownState(ctx); err != nil {
 		return err
 	}
-	// Once: after that memory may have what was told by a sweep that was closed.
+	// Once: later the memory may have what a sweep announced that was closed since.
 	if !p.loaded {
 		if err := p.ledger.load(ctx, time.Now()); err != nil {
 			return err
@@ -89,7 +89,7 @@ func (p *Provider) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// ownState forgets what another peer told: nobody comes upon this one by that.
+// ownState forgets what another peer announced, since that leads nobody to this one.
 func (p *Provider) ownState(ctx context.Context) error {
 	if len(p.cfg.Networks) == 0 {
 		return nil
@@ -114,8 +114,8 @@ func (p *Provider) ownState(ctx context.Context) error {
 	return nil
 }
 
-// forget deletes all state but who provided, so that it is done again if it does
-// not come to its end.
+// forget deletes all state but the peer that provided. So it is done again if it is
+// interrupted.
 func (p *Provider) forget(ctx context.Context) (err error) {
 	b, err := p.ds.Batch(ctx)
 	n := 0
@@ -145,7 +145,7 @@ func (p *Provider) forget(ctx context.Context) (err error) {
 	return nil
 }
 
-// narrow leaves the roots alone of the keys. They were told before, and are when
+// narrow removes all keys but the roots. The roots were announced before, and are again when
 // their turn comes.
 func (p *Provider) narrow(ctx context.Context) error {
 	if err := p.sweep.keys.Empty(ctx); err != nil {
@@ -166,8 +166,8 @@ func (p *Provider) narrow(ctx context.Context) error {
 	return err
 }
 
-// compare finds what was pinned or unpinned while no provider ran, or just
-// before it was killed.
+// compare finds what was pinned or unpinned while no provider ran, or just before the last one
+// was killed.
 func (p *Provider) compare(ctx context.Context) error {
 	if p.cfg.Roots == nil {
 		return nil

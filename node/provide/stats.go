@@ -12,50 +12,48 @@ type Stats struct {
 	Interval time.Duration
 	// Online reports that some network can be reached.
 	Online bool
-	// Roots is how many roots are told, and Untold how many of those nobody was
-	// told of yet; OldestUntold is since when the oldest of them waits, the zero
-	// time if there is none.
+	// Roots is how many roots are announced, and Untold how many of these were not yet.
+	// OldestUntold is since when the oldest of those waits; the zero time if there is none.
 	Roots, Untold int
 	OldestUntold  time.Time
-	// LastTold is when a root was last told; Stalest is when the one was told
+	// LastTold is when a root was last announced. Stalest is when the root was announced
 	// that waits longest for its next turn. Zero is never.
 	LastTold, Stalest time.Time
 
-	// Keys is how many keys are told again and again, roots among them, and
-	// Regions in how many parts of the key space those are, in the network with
-	// most of them.
+	// Keys is how many keys are announced again and again, roots included. Regions is in
+	// how many parts of the key space they are, in the network where that is most.
 	Keys, Regions int64
-	// QueuedKeys wait to be told for the first time; LateRegions should have
-	// been told again by now. Telling is how many keys are being told.
+	// QueuedKeys is how many keys wait to be announced for the first time, LateRegions how
+	// many regions are late for their next turn, and Telling how many keys are being
+	// announced.
 	QueuedKeys, LateRegions, Telling int64
-	// SweepersBusy reports that regions whose turn it is wait for a worker.
+	// SweepersBusy reports that regions whose turn has come wait for a worker.
 	SweepersBusy bool
-	// RegionsSwept is how many regions were told again within the last interval.
+	// RegionsSwept is how many regions were announced again within the last interval.
 	RegionsSwept int64
-	// Sent is how many records were sent to peers since the start; KeysTold and
-	// KeysFailed is how many keys were told to enough of them, and to none.
+	// Sent is how many records were sent to peers since the start. KeysTold is how many keys
+	// enough peers took, and KeysFailed how many none took.
 	Sent, KeysTold, KeysFailed int64
-	// NoAddress reports that a network can be reached, but nothing is told to it
-	// since there is no address by which this node could be.
+	// NoAddress reports that a network can be reached, but nothing is announced in it
+	// because this node has no address at which it could be reached.
 	NoAddress bool
 
-	reachable []int // the networks that count now, are online and can be told something
+	reachable []int // networks that count now, are online, and in which something can be announced
 }
 
-// Lag is by how much the telling is late: the root that waits longest for its next
-// turn should have had it so long ago. Zero is on time. What is late by a day is no
-// longer found.
+// Lag is how late the announcing is: the root that waits longest for its next turn should have
+// had it so long ago. Zero is on time. The records of a root that is late by a day have
+// expired.
 func (s Stats) Lag(now time.Time) time.Duration {
 	if s.Stalest.IsZero() {
 		return 0
 	}
-	// A turn comes at its time in each interval, give or take.
+	// A turn comes at about the same time in each interval.
 	return max(0, now.Sub(s.Stalest)-s.Interval-min(watchSlack, s.Interval))
 }
 
-// Stats tells how far the provider has come, over all networks; before its start
-// succeeded nothing of those.
-// Errors: the context's.
+// Stats gives how far the provider has come, over all networks. Before its start has succeeded
+// it has nothing of those. Errors: the context's.
 func (p *Provider) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Strategy: p.cfg.Strategy, Interval: p.cfg.Interval}
 	p.ledger.summary(&s, p.standIn())

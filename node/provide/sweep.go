@@ -14,26 +14,26 @@ import (
 )
 
 const (
-	// Of the workers, how many are kept for the sweep and for what was just
-	// pinned, so that neither waits for the other. As in Kubo.
+	// How many of the workers are kept for the sweep, and how many for what was just pinned,
+	// so that neither waits for the other. As in Kubo.
 	sweepWorkers = 2
 	burstWorkers = 1
 
-	// A region may come later than its turn by this much, as regions are cut
-	// anew when the network changes; for short intervals a tenth.
+	// A region may be later than its turn by this much, since regions are cut anew when the
+	// network changes. For short intervals it is a tenth.
 	maxDelay = time.Hour
 )
 
 // sweep is kad-dht's sweeping providers, one for each network, over one set of
-// keys. (kad-dht's own provider of two networks takes no single one, and leaves
-// what is withdrawn in the line of what is to be told.)
+// keys. (kad-dht's own provider for two networks does not work with one alone, and leaves keys
+// that were withdrawn in its queue.)
 type sweep struct {
 	keys keystore.Keystore
 	nets []*provider.SweepingProvider
 }
 
-// newSweep starts to tell the keys that ds has. told is called for each key that
-// a peer of a network took.
+// newSweep starts to announce the keys that ds has. told is called for each key that a peer of
+// a network took.
 func newSweep(cfg Config, ds datastore.Batching, filter func(context.Context, multihash.Multihash) (bool, error),
 	told func(n int, key multihash.Multihash)) (_ *sweep, err error) {
 	s := new(sweep)
@@ -83,7 +83,7 @@ func newSweep(cfg Config, ds datastore.Batching, filter func(context.Context, mu
 	return s, nil
 }
 
-// close stops telling, and leaves on disk what is needed to go on.
+// close stops announcing, and leaves on disk what is needed to go on.
 func (s *sweep) close() error {
 	var errs []error
 	for _, p := range s.nets {
@@ -95,7 +95,7 @@ func (s *sweep) close() error {
 	return errors.Join(errs...)
 }
 
-// start adds keys, and tells those at once that are new.
+// start adds keys, and announces the new ones at once.
 func (s *sweep) start(ctx context.Context, keys ...multihash.Multihash) error {
 	fresh, err := s.add(ctx, keys)
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *sweep) start(ctx context.Context, keys ...multihash.Multihash) error {
 	return s.tell(fresh...)
 }
 
-// add adds keys, to be told when their turn comes, and gives those that are new.
+// add adds keys, which are announced when their turn comes, and gives the new ones.
 func (s *sweep) add(ctx context.Context, keys []multihash.Multihash) (fresh []multihash.Multihash, err error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -120,8 +120,8 @@ func (s *sweep) add(ctx context.Context, keys []multihash.Multihash) (fresh []mu
 	return fresh, nil
 }
 
-// tell tells keys at once, as soon as there is a worker. What a network that
-// cannot be reached is not told comes by its schedule.
+// tell announces keys as soon as there is a worker. In a network that cannot be reached they
+// are announced when their turn comes.
 func (s *sweep) tell(keys ...multihash.Multihash) error {
 	all := make([]int, len(s.nets))
 	for i := range all {
@@ -130,7 +130,7 @@ func (s *sweep) tell(keys ...multihash.Multihash) error {
 	return s.tellTo(all, keys...)
 }
 
-// tellTo tells some of the networks, as tell does.
+// tellTo does so in some of the networks.
 func (s *sweep) tellTo(nets []int, keys ...multihash.Multihash) error {
 	var errs []error
 	for _, i := range nets {
@@ -141,7 +141,7 @@ func (s *sweep) tellTo(nets []int, keys ...multihash.Multihash) error {
 	return errors.Join(errs...)
 }
 
-// stop tells keys no more.
+// stop ends the announcing of keys.
 func (s *sweep) stop(ctx context.Context, keys ...multihash.Multihash) error {
 	if len(keys) == 0 {
 		return nil

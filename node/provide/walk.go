@@ -17,11 +17,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// walkBatch is how many keys of a DAG are handed on at a time: one commit.
+// walkBatch is how many keys of a DAG are handed on in one commit.
 const walkBatch = 1024
 
-// walk gives the keys that a strategy takes of a DAG beyond its root, from the
-// blocks on disk. Blocks that are not there any more are left out.
+// walk gives the keys of a DAG that a strategy announces beside its root, from the blocks on
+// disk. It leaves out blocks that are not there any more.
 func walk(ctx context.Context, s Strategy, bs blockstore.Blockstore, d pin.DAG, hand func([]multihash.Multihash) error) error {
 	seen, err := newVisited()
 	if err != nil {
@@ -86,9 +86,9 @@ func linksOf(ctx context.Context, bs blockstore.Blockstore, c cid.Cid) ([]cid.Ci
 	return links.Of(c, data)
 }
 
-// visited is the nodes that a walk was at, in some four bytes each: a set of the
-// CIDs would take a gigabyte for the largest DAGs. One in millions is taken for
-// one that was seen, and is not told with what is below it.
+// visited remembers the nodes that a walk has visited, in some four bytes each. A set of CIDs
+// would take a gigabyte for the largest DAGs. One node in millions is taken for one that was
+// visited, and is not announced, nor is what is below it.
 type visited struct {
 	raw, rest *walker.BloomTracker // the same bytes may be both, and are then two nodes
 }
@@ -113,15 +113,15 @@ func (v visited) of(c cid.Cid) *walker.BloomTracker {
 func (v visited) Visit(c cid.Cid) bool { return v.of(c).Visit(c) }
 func (v visited) Has(c cid.Cid) bool   { return v.of(c).Has(c) }
 
-// held is the keys whose blocks are still held. What is unpinned may be part of
-// other DAGs, and which blocks were not shows when its turn comes.
+// held leaves out keys whose blocks are not held any more. The blocks of an unpinned DAG may be
+// part of other DAGs. Which are not is found out when their turn comes.
 type held struct {
 	keystore.Keystore
 	holds func(context.Context, multihash.Multihash) (bool, error)
 	log   *slog.Logger
 }
 
-// Get gives the keys of a region, as it is about to be told.
+// Get gives the keys of a region that is about to be announced.
 func (h *held) Get(ctx context.Context, prefix bitstr.Key) ([]multihash.Multihash, error) {
 	keys, err := h.Keystore.Get(ctx, prefix)
 	if err != nil {
@@ -133,7 +133,7 @@ func (h *held) Get(ctx context.Context, prefix bitstr.Key) ([]multihash.Multihas
 	}
 	if len(gone) > 0 {
 		if err := h.Keystore.Delete(ctx, gone...); err != nil {
-			// They are left out this time, and deleted the next.
+			// They are left out this time, and deleted the next time.
 			h.log.Warn("cannot forget keys that are not provided any more", "keys", len(gone), "error", err)
 		}
 	}

@@ -7,26 +7,26 @@ import (
 )
 
 const (
-	// How often it is looked whether the sweep keeps up, and how often in a row
-	// it must have fallen further behind. As in Kubo.
+	// How often it is checked whether the sweep keeps up, and how often in a row it must have
+	// fallen further behind. As in Kubo.
 	watchEvery    = 15 * time.Minute
 	watchPatience = 3
-	// How often the same trouble is told again.
+	// How often the same trouble is logged again.
 	watchTellAgain = 6 * time.Hour
-	// A root may be told later than its turn by as much as regions are, and as
-	// much again for what takes long.
+	// A root may be later than its turn by as much as regions may be, and as much again,
+	// since some announcements take long.
 	watchSlack = 2 * maxDelay
 )
 
-// watcher sees whether a sweep keeps up.
+// watcher checks whether a sweep keeps up.
 type watcher struct {
 	last   Stats
-	grown  int                  // how often in a row more was late than before
+	grown  int                  // how often in a row more was late than the time before
 	online time.Time            // since when some network was seen to be reachable
-	told   map[string]time.Time // when the log last had a trouble
+	told   map[string]time.Time // when each trouble was last logged
 }
 
-// look gives what is wrong and worth to be told now.
+// look gives what is wrong and has to be logged now.
 func (w *watcher) look(now time.Time, s Stats) (troubles []string) {
 	tell := func(kind, format string, a ...any) {
 		if t, ok := w.told[kind]; ok && now.Sub(t) < watchTellAgain {
@@ -56,7 +56,7 @@ func (w *watcher) look(now time.Time, s Stats) (troubles []string) {
 	} else if !s.SweepersBusy {
 		w.grown = 0
 	}
-	// Only what has had the time since the network came back is late.
+	// What had no time for its turn since the network came back is not late.
 	limit := s.Interval + min(watchSlack, s.Interval)
 	if s.Lag(now) > 0 && !w.online.IsZero() && now.Sub(w.online) > limit {
 		tell("stale", "the sweep cannot keep up: a root was last provided %v ago, and should be every %v; "+
@@ -72,7 +72,7 @@ func (p *Provider) watch(w *watcher, now time.Time) {
 	defer cancel()
 	s, err := p.Stats(ctx)
 	if err != nil {
-		return // it closes, or the next time tells more
+		return // it closes, or the next check says more
 	}
 	for _, t := range w.look(now, s) {
 		p.cfg.Logger.Warn(t, "keys", s.Keys, "regions", s.Regions, "late", s.LateRegions,

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// run is sorted entries in a file.
+// run has sorted entries in a file.
 type run struct {
 	file   *os.File
 	len    int
@@ -17,13 +17,13 @@ type run struct {
 // pageEntries is how many entries are read at a time: a little under 4 KiB.
 const pageEntries = 4096 / entrySize
 
-// get looks an entry up. Keys are as good as random, so where one is follows from
-// what it is, up to a page or two.
+// get looks an entry up. Keys are as good as random, so the place of a key follows from its
+// value, up to a page or two.
 func (r *run) get(k key) (v uint64, found bool, err error) {
 	if r.len == 0 || !r.filter.has(k) {
 		return 0, false, nil
 	}
-	lo, hi := 0, r.len // it is in [lo, hi) if it is there
+	lo, hi := 0, r.len // the entry is in [lo, hi), if it is there
 	guess, _ := bits.Mul64(binary.BigEndian.Uint64(k[:]), uint64(r.len))
 	at := int(guess) - pageEntries/2
 	var page [pageEntries * entrySize]byte
@@ -66,8 +66,8 @@ func search(page []byte, k key) (v uint64, found bool) {
 	return 0, false
 }
 
-// bloom says of most keys that are not in a run that they are not. Keys are hashes
-// already, of which its positions are made (Kirsch and Mitzenmacher, 2006).
+// bloom knows of most keys that they are not in a run. Keys are hashes already, and its
+// positions are made of them (Kirsch and Mitzenmacher, 2006).
 type bloom []uint64
 
 func newBloom(n int) bloom { return make(bloom, n*bloomBits/64+1) }

@@ -1,11 +1,11 @@
-// Package seen remembers what a walk has seen: for each multihash a small number,
-// exactly, in bounded memory. What does not fit in memory is in sorted runs in
-// files, each with a Bloom filter in memory, and runs are merged when there are
-// many: a log-structured merge tree without deletions, for as long as a walk takes.
+// Package seen remembers what a walk has seen: for each multihash a small number, exactly, in
+// bounded memory. It is a log-structured merge tree without deletions, which lasts as long as
+// the walk. What does not fit in memory is in sorted runs in files. Each run has a Bloom
+// filter in memory. When there are many runs, they are merged.
 //
-// Multihashes stand there as 16 bytes of a hash under a key that is made anew for
-// each set: that two of 5 million are taken for one has a chance of 2^-85, and
-// nobody can choose blocks so that they are.
+// A multihash is kept as 16 bytes of its hash under a key, which is new for each set. Among 5
+// million multihashes the chance that two look the same is 2^-85, and nobody can choose
+// blocks so that they do.
 package seen
 
 import (
@@ -26,11 +26,11 @@ const (
 	keySize   = 16
 	entrySize = keySize + 8
 
-	// A lookup asks each run, so they are merged when there are so many.
+	// A lookup asks each run, so runs are merged when there are this many.
 	mostRuns = 8
 
-	// Bits of a Bloom filter for each entry, and how many of them are set: one look
-	// in a hundred is in vain.
+	// Bits of a Bloom filter for each entry, and how many of them an entry sets: one look in a
+	// hundred is in vain.
 	bloomBits   = 10
 	bloomHashes = 7
 )
@@ -46,12 +46,12 @@ type Set struct {
 	fresh    map[key]uint64
 	runs     []*run // the newest last
 	len      int
-	onSpill  func() // for tests; nil is none
+	onSpill  func() // called before a run is written, in tests; nil does nothing
 	hashable []byte
 }
 
-// New makes an empty set that keeps as many entries in memory as most says at the time,
-// of about 45 bytes each, and others in files in dir that are gone when the process is.
+// New makes an empty set. It keeps as many entries in memory, of about 45 bytes each, as most
+// says at the time. Others are in files in dir, which go with the process.
 func New(dir string, most func() int) *Set {
 	s := &Set{dir: dir, most: most, fresh: make(map[key]uint64)}
 	_, _ = rand.Read(s.secret[:]) // never fails
@@ -67,7 +67,7 @@ func (s *Set) Get(h multihash.Multihash) (uint64, error) {
 	return v, err
 }
 
-// Put gives a multihash a number, in the place of the one that it had.
+// Put sets the number of a multihash.
 func (s *Set) Put(h multihash.Multihash, v uint64) error {
 	k := s.key(h)
 	if _, ok := s.fresh[k]; !ok && len(s.runs) > 0 {
@@ -88,7 +88,7 @@ func (s *Set) Put(h multihash.Multihash, v uint64) error {
 	return s.spill()
 }
 
-// Close gives back what the set takes in memory and on disk.
+// Close frees the memory and the disk space of the set.
 func (s *Set) Close() error {
 	var errs []error
 	for _, r := range s.runs {
@@ -117,7 +117,7 @@ func (s *Set) get(k key) (v uint64, found bool, err error) {
 	return 0, false, nil
 }
 
-// spill writes what is in memory to a run, and merges runs if there are many.
+// spill writes the entries in memory to a run, and merges runs if there are many.
 func (s *Set) spill() error {
 	if s.onSpill != nil {
 		s.onSpill()
@@ -146,7 +146,7 @@ func (s *Set) spill() error {
 	return nil
 }
 
-// merge puts all runs together.
+// merge makes one run of all.
 func (s *Set) merge() error {
 	most := 0
 	from := make([]*cursor, len(s.runs))
@@ -160,7 +160,7 @@ func (s *Set) merge() error {
 	merged, err := s.write(most, func(add func(key, uint64) error) error {
 		for {
 			var least *cursor
-			for _, c := range from { // of equal keys the newest run's, which is last
+			for _, c := range from { // of equal keys the newest run's counts, which is the last
 				if !c.done && (least == nil || compare(c.key, least.key) <= 0) {
 					least = c
 				}
@@ -218,7 +218,7 @@ func (c *cursor) next() error {
 	return nil
 }
 
-// write makes a run of what fill adds, in order, at most n entries.
+// write makes a run of the entries that fill adds, at most n, in order.
 func (s *Set) write(n int, fill func(add func(key, uint64) error) error) (_ *run, err error) {
 	f, err := os.CreateTemp(s.dir, "seen-*")
 	if err != nil {
@@ -229,7 +229,7 @@ func (s *Set) write(n int, fill func(add func(key, uint64) error) error) (_ *run
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	// Without a name it goes with the process, however that ends.
+	// A file without a name goes with the process, however that ends.
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, fmt.Errorf("make a file for what a walk has seen: %w", err)
 	}

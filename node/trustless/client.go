@@ -22,20 +22,20 @@ const (
 	// defaultMaxBlock is what a message of Bitswap takes, and so the most that peers
 	// can pass on. The specification asks for 2 MiB, and Kubo sends more.
 	defaultMaxBlock = 4 << 20
-	// An answer is read up to smallAnswer at once, and waits for room before the rest
-	// is read, so that all that are read take no more than 1 MiB each and largeAnswers.
+	// Up to smallAnswer an answer is read at once. Before the rest is read it waits for
+	// room, of which there is largeAnswers for all answers together.
 	smallAnswer  = 1 << 20
 	largeAnswers = 24 << 20
-	// An answer of which nothing comes for this long is given up: its beginning
-	// too, for which a gateway may have to look for the block itself.
+	// An answer is given up if nothing of it comes for this long. That holds for its
+	// beginning, too, for which a gateway may have to look for the block itself.
 	stallTimeout = 10 * time.Second
-	// All of an answer may take stallTimeout, and the time for a block of the
-	// largest size at this rate: slower is no help to a DAG of many.
+	// All of an answer may take stallTimeout and the time for the largest block at this
+	// rate. Something slower is no help for a DAG of many blocks.
 	minRate = 64 << 10 // bytes a second
 	// From a domain to its gateway, from there to the subdomain of a CID.
 	maxRedirects = 3
-	// What is read of an answer that is not a block: enough to tell why, and for
-	// the connection to be used again.
+	// So much is read of an answer that is not a block: enough to say why, and mostly
+	// enough that the connection can be used again.
 	maxText = 4 << 10
 )
 
@@ -84,10 +84,9 @@ func New(cfg Config) *Client {
 // requests under way are not ended by it but by their contexts.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Block fetches a block from a gateway. What it returns has the hash of the
-// CID. Errors: [ErrNotFound], [*BusyError], [*BadError], [*UnreachableError];
-// the context's when that has ended; any other is about the CID and not about
-// the gateway.
+// Block fetches a block from a gateway, and checks its hash. Errors: [ErrNotFound],
+// [*BusyError], [*BadError], [*UnreachableError]; the context's once that has ended. Any
+// other error is about the CID and not about the gateway.
 func (c *Client) Block(ctx context.Context, p Provider, k cid.Cid) ([]byte, error) {
 	if data, ok := inline(k); ok {
 		return data, nil
@@ -105,8 +104,8 @@ func (c *Client) Block(ctx context.Context, p Provider, k cid.Cid) ([]byte, erro
 	return data, nil
 }
 
-// Has asks a gateway whether it would give a block. That it says so proves
-// nothing. Errors: as Block.
+// Has asks a gateway whether it would give a block. If it says so, that proves nothing.
+// Errors: as Block.
 func (c *Client) Has(ctx context.Context, p Provider, k cid.Cid) error {
 	if _, ok := inline(k); ok {
 		return nil
@@ -120,7 +119,7 @@ func (c *Client) Has(ctx context.Context, p Provider, k cid.Cid) error {
 // probe is what every gateway has: https://specs.ipfs.tech/http-gateways/trustless-gateway/#dedicated-probe-paths
 const probe = "bafkqaaa"
 
-// Probe asks whether something is a gateway at all. Errors: as Block.
+// Probe asks whether a server is a gateway at all. Errors: as Block.
 func (c *Client) Probe(ctx context.Context, p Provider) error {
 	k, err := cid.Decode(probe)
 	if err != nil {
@@ -154,7 +153,7 @@ var (
 	errSlow    = errors.New("it is too slow")
 )
 
-// get makes one request, and gives what came, unchecked.
+// get makes one request, and gives the answer's bytes, unchecked.
 func (c *Client) get(parent context.Context, method string, p Provider, k cid.Cid) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -177,7 +176,7 @@ func (c *Client) get(parent context.Context, method string, p Provider, k cid.Ci
 	defer answer.Body.Close()
 	body := &lively{answer.Body, stall}
 	if answer.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(body, maxText)) // what can be had of it
+		text, _ := io.ReadAll(io.LimitReader(body, maxText)) // as much of it as comes
 		return nil, statusError(answer.Header, answer.StatusCode, string(text), c.cfg.Now())
 	}
 	if e := answer.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
@@ -199,8 +198,8 @@ func (c *Client) get(parent context.Context, method string, p Provider, k cid.Ci
 	return data, nil
 }
 
-// read reads an answer that has a length, or none as far as is known if that is below zero,
-// up to one byte more than a block may have.
+// read reads an answer, up to one byte more than a block may have. length is what the answer
+// says; below zero is that it does not say.
 func (c *Client) read(ctx context.Context, body *lively, length int64) ([]byte, error) {
 	most := int64(c.cfg.MaxBlock) + 1
 	if length >= 0 {
@@ -210,7 +209,7 @@ func (c *Client) read(ctx context.Context, body *lively, length int64) ([]byte, 
 	if err != nil || most <= smallAnswer || len(data) < smallAnswer {
 		return data, err
 	}
-	body.stall.Stop() // it is not the gateway that is waited for
+	body.stall.Stop() // while it waits for room, the gateway is not to blame
 	if err := c.large.Acquire(ctx, most-smallAnswer); err != nil {
 		return nil, err
 	}

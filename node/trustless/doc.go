@@ -1,22 +1,25 @@
-// Package trustless fetches blocks over HTTP, from trustless gateways: servers
-// of which nothing is believed but what the hash of a block proves.
+// Package trustless fetches blocks over HTTP from trustless gateways. Nothing that such a
+// server sends is believed, except what the hash of a block proves.
 //
 // https://specs.ipfs.tech/http-gateways/trustless-gateway/
 //
-// boxo has such a client in httpnet. It keeps its dialer to itself, so that
-// nothing can be put beneath it that decides where connections may go, and
-// connections to wherever a provider record says are what package guard is
-// there to decide on. This one is given its transport.
+// boxo has such a client in httpnet. But its dialer cannot be replaced. Provider records name
+// any address, and package guard has to decide where connections may go. So the client
+// here gets its transport from the caller.
 //
-// # What comes of a request
+// # How a request ends
 //
-// A server that does not have a block ([ErrNotFound]), one that wants to be
-// left alone for a while ([*BusyError]), one that does not do what a gateway
-// does, or lies ([*BadError]), and one that cannot be reached or does not
-// answer ([*UnreachableError]) are told apart. Each is about one block first of all:
-// a gateway that answers oddly for one may have all others.
+// If there is no block, the error says why:
 //
-// A server cannot make a client wait for long, store much, or ask somebody else
-// many times: an answer is bounded in size, in time in all, in time in which
-// nothing comes, and in redirects. Nothing is decompressed.
+//   - [ErrNotFound]: the server does not have the block.
+//   - [*BusyError]: it wants to be left alone for a while.
+//   - [*BadError]: it does not do what a gateway does, or it lies.
+//   - [*UnreachableError]: it cannot be reached, or does not answer.
+//
+// Each is first of all about one block: a gateway that answers oddly for one block may have
+// all others.
+//
+// A server cannot make the client wait for long, keep much in memory, or ask others many
+// times. There are limits for the size of an answer, for the time that all of it takes, for
+// the time in which nothing comes, and for redirects. Nothing is decompressed.
 package trustless

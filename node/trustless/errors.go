@@ -15,13 +15,13 @@ var ErrNotFound = errors.New("the gateway does not have the block")
 // BusyError is a gateway that wants to be asked less.
 type BusyError struct {
 	Status int
-	// RetryAfter is how long to leave it alone, at most an hour. Zero is that
-	// it did not say.
+	// RetryAfter is how long to leave it alone, at most an hour. Zero if it did not
+	// say.
 	RetryAfter time.Duration
 }
 
-// Asks reports whether it asks to be asked less. A gateway before another says of one
-// block that nobody answered it in time (502, 504).
+// Asks reports whether the gateway wants to be asked less. With 502 and 504 a gateway that
+// stands before another says only that this block did not come in time.
 func (e *BusyError) Asks() bool {
 	return e.RetryAfter > 0 || e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable
 }
@@ -33,7 +33,7 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("the gateway is busy for %v: %d %s", e.RetryAfter, e.Status, http.StatusText(e.Status))
 }
 
-// BadError is a gateway that does not do as one should, or that lies.
+// BadError says that a server does not do what a gateway does, or lies.
 type BadError struct {
 	Why string
 	Err error // nil if there is nothing more to it
@@ -50,19 +50,18 @@ func (e *BadError) Unwrap() error { return e.Err }
 
 func bad(format string, a ...any) error { return &BadError{Why: fmt.Sprintf(format, a...)} }
 
-// UnreachableError is a gateway that no answer came from: it is not there, it
-// may not be connected to (then it wraps a *guard.RefusedError), or it was too
-// slow.
+// UnreachableError says that no answer came from a gateway: it is not there, or it was too
+// slow, or it may not be connected to. In the last case it wraps a *guard.RefusedError.
 type UnreachableError struct{ Err error }
 
 func (e *UnreachableError) Error() string { return "no answer from the gateway: " + e.Err.Error() }
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// maxRetryAfter bounds what a gateway can ask for: more is for ever.
+// maxRetryAfter is the longest time that a gateway can ask to be left alone.
 const maxRetryAfter = time.Hour
 
-// statusError says what a status means that is not 200. text is the beginning
-// of the answer.
+// statusError gives the error for a status that is not 200. text is the beginning of the
+// answer.
 func statusError(h http.Header, status int, text string, now time.Time) error {
 	switch status {
 	case http.StatusNotFound, http.StatusGone, http.StatusForbidden, http.StatusUnavailableForLegalReasons:
@@ -78,8 +77,8 @@ func statusError(h http.Header, status int, text string, now time.Time) error {
 	return bad("the gateway answers %d", status)
 }
 
-// notFoundTexts are those of gateways that answer 500 for what they do not
-// have, as boxo's httpnet knows them too.
+// notFoundTexts are texts of gateways that answer 500 for a block that they do not have.
+// Boxo's httpnet has the same list.
 var notFoundTexts = [...]string{
 	"ipld: could not find node",
 	"peer does not have",

@@ -12,8 +12,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// Provider is a gateway. It is comparable, and a key of what is known of it. The
-// zero value is none.
+// Provider is a gateway. It is comparable, and can be a key in a map. The zero value is no
+// gateway.
 type Provider struct {
 	base string // its URL, without a slash at the end
 }
@@ -21,8 +21,8 @@ type Provider struct {
 // String is the gateway's base URL.
 func (p Provider) String() string { return p.base }
 
-// ParseURL reads the base URL of a gateway, such as "https://example.com": what
-// comes before /ipfs/CID.
+// ParseURL reads the base URL of a gateway, such as "https://example.com". That is the part
+// before /ipfs/CID.
 func ParseURL(s string) (Provider, error) {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -37,9 +37,8 @@ func ParseURL(s string) (Provider, error) {
 
 // ParseMultiaddr reads the address of a gateway as provider records have it,
 // such as /dns/example.com/tcp/443/tls/http, with or without /http-path and
-// /p2p. HTTP without TLS is taken of local and private addresses only, as
-// Kubo does it. An address that has a name for TLS (/sni) is that name, at its
-// port.
+// /p2p. HTTP without TLS is accepted for local and private addresses only, as in Kubo.
+// If an address has a name for TLS (/sni), the URL has that name, and the address's port.
 func ParseMultiaddr(a ma.Multiaddr) (Provider, error) {
 	for _, c := range a {
 		switch c.Protocol().Code {
@@ -82,5 +81,5 @@ func Providers(addrs []ma.Multiaddr) []Provider {
 	return out
 }
 
-// block is where the gateway has a block.
+// block gives the URL of a block.
 func (p Provider) block(c cid.Cid) string { return p.base + "/ipfs/" + c.String() + "?format=raw" }

@@ -12,11 +12,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
-// passedMost is how many nodes that were passed over, and how many other blocks, are
-// remembered to measure the DAG by another.
+// passedMost is how many nodes that were passed over, and how many other blocks, a walk
+// remembers, so that the DAG can be measured by another DAG.
 const passedMost = 32 << 10
 
-// finish marks what was not marked on the way, and gives the totals. All is durable.
+// finish marks the nodes that were not marked on the way, and gives the totals. Every block
+// is durable by now.
 func (w *walk) finish() (pin.Totals, error) {
 	w.told = time.Time{}
 	w.tell(time.Now())
@@ -26,8 +27,8 @@ func (w *walk) finish() (pin.Totals, error) {
 	return w.measure()
 }
 
-// markRest marks the nodes as whole that were not tracked, and those that wait for
-// one of them, from the bottom up: a node is never whole before those below it.
+// markRest marks as whole the nodes that were not tracked, and those that wait for one of
+// them. It goes from the bottom up: a node is never whole before the nodes below it.
 func (w *walk) markRest() error {
 	var rest []*item
 	for _, it := range w.open {
@@ -53,7 +54,7 @@ func (w *walk) markRest() error {
 	return nil
 }
 
-// passedOver takes note of a node that is whole, so that what is below it is counted.
+// passedOver notes a node that is whole, so that finish counts what is below it.
 func (w *walk) passedOver(it *item) error {
 	if it.codec == codecRaw {
 		w.noteOther(it) // it has nothing below
@@ -66,7 +67,7 @@ func (w *walk) passedOver(it *item) error {
 	return w.countBelow(it.dag())
 }
 
-// measure gives the totals of the DAG, with what was passed over.
+// measure gives the totals of the DAG, including what is below nodes that were passed over.
 func (w *walk) measure() (pin.Totals, error) {
 	if len(w.over) == 0 {
 		return w.totals, nil
@@ -85,7 +86,8 @@ func (w *walk) measure() (pin.Totals, error) {
 	return w.totals, nil
 }
 
-// measureByAnother measures the DAG by one that has what was passed over.
+// measureByAnother measures the DAG by another complete DAG that has the nodes that were
+// passed over. ok is false if there is none.
 func (w *walk) measureByAnother() (t pin.Totals, ok bool, err error) {
 	var failed error
 	mark := func(h multihash.Multihash) uint64 {
@@ -117,7 +119,8 @@ func (w *walk) measureByAnother() (t pin.Totals, ok bool, err error) {
 	return t, true, nil
 }
 
-// countBelow counts what is below a node that was passed over, by its records.
+// countBelow counts the blocks below a node that was passed over. It reads records, not
+// blocks.
 func (w *walk) countBelow(d pin.DAG) error {
 	for todo := []pin.DAG{d}; len(todo) > 0; {
 		d := todo[len(todo)-1]

@@ -14,7 +14,7 @@ type key struct {
 	codec codecs
 }
 
-// hashOf gives a CID's multihash, as a part of the CID's own string.
+// hashOf gives a CID's multihash as a substring of the CID, which takes no memory.
 func hashOf(c cid.Cid) string {
 	s := c.KeyString()
 	if c.Version() == 0 {
@@ -29,39 +29,39 @@ func hashOf(c cid.Cid) string {
 
 func keyOf(c cid.Cid) key { return key{hashOf(c), codecOf(c)} }
 
-// item is a node of the DAG from when the walk comes to it until all of it is
-// durable.
+// item is a node of the DAG, from when the walk comes to it until all of it is durable.
 type item struct {
 	key
 	cid     cid.Cid
 	depth   uint64 // links from the root
 	size    int    // once its bytes are here
 	counted bool
-	// parents are the tracked nodes that link to it and wait for it. holders are the
-	// others, which are to be linked to it as soon as it is held.
+	// parents are the tracked nodes that link to the item and wait for it. holders are
+	// nodes that are not tracked; their links to it are written once it is held.
 	parents []*item
 	holders []graph.Holder
-	held    bool // its links are written, or about to be
-	passed  bool // it is whole already: what is below it is not walked
+	held    bool // the links to it are written, or about to be
+	passed  bool // it is whole already, so the walk does not go below it
 
 	// What follows is for nodes with links; id is 0 for others.
 	id      graph.Holder
-	inlined bool // it has no block, and its links are the parent's
+	inlined bool // it has no block of its own; its parent holds what it links to
 	links   []cid.Cid
-	next    int  // of the links, the first that was not visited
-	count   int  // of the links, also while they are not in memory
-	tracked bool // it is noted when it is whole, and whoever waits for it too
-	// pending is what has to be durable before it is whole: itself, its links that
-	// were visited and what they lead to; and one while some were not visited.
+	next    int  // the first link that was not visited
+	count   int  // how many links there are, also while they are not in memory
+	tracked bool // the walk notices when it is whole, and settles its parents
+	// pending counts what has to be durable before the item is whole: the item itself,
+	// each link that was visited and what it leads to, and one while some links were
+	// not visited.
 	pending int
 }
 
-// dag is the item as what it is to the store.
+// dag is the item as the store knows it.
 func (it *item) dag() pin.DAG { return pin.DAGOf(it.cid) }
 
 func (it *item) isNode() bool { return it.id != 0 }
 
-// link is one that is to be written.
+// link gives the link from a holder to the item, to be written.
 func (it *item) link(from graph.Holder) graph.Link {
 	return graph.Link{
 		Holder: from,
@@ -70,8 +70,8 @@ func (it *item) link(from graph.Holder) graph.Link {
 	}
 }
 
-// attach notes that a node links to an item that is not whole yet. It does so once, as
-// links are distinct.
+// attach notes that a node links to an item that is not whole yet. It is called once for
+// each pair, since a node's links are distinct.
 func (w *walk) attach(parent, it *item) {
 	if it.held {
 		w.writer.link(parent, it)
@@ -87,8 +87,8 @@ func (w *walk) attach(parent, it *item) {
 	}
 }
 
-// hold has the links to an item written, with the item's bytes or before they are
-// looked for again.
+// hold has all links to an item written: together with its bytes if they were received,
+// and before the walk looks for them again if they were on disk.
 func (w *walk) hold(it *item) {
 	it.held = true
 	for _, p := range it.parents {
@@ -101,7 +101,7 @@ func (w *walk) hold(it *item) {
 	it.holders = nil
 }
 
-// leave lets go of those that wait for an item.
+// leave forgets who waits for an item.
 func (w *walk) leave(it *item) {
 	w.waits -= len(it.parents)
 	it.parents = nil
@@ -117,14 +117,14 @@ func (w *walk) landed(it *item) {
 	}
 }
 
-// settle takes one from what an item waits for.
+// settle takes one off what an item waits for.
 func (w *walk) settle(it *item) {
 	if it.pending--; it.pending == 0 {
 		w.whole(it)
 	}
 }
 
-// whole notes that an item and all below it is durable, and tells those above.
+// whole notes that an item and everything below it are durable, and settles its parents.
 func (w *walk) whole(it *item) {
 	for todo := []*item{it}; len(todo) > 0; {
 		it := todo[len(todo)-1]

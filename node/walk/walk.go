@@ -18,23 +18,23 @@ import (
 )
 
 const (
-	// Blocks on disk are read this many at a time before what came from the
-	// network meanwhile is handled: a few milliseconds' worth.
+	// So many blocks are read from disk before those that came from the network are
+	// handled. That takes a few milliseconds.
 	localBatch = 64
 
 	// While something is under way, the walk looks at its clocks this often.
 	tick = 50 * time.Millisecond
-	// While nothing is and nothing came yet, it has only the disk to look at, in case
-	// another walk has put there what is wanted.
+	// While nothing is under way and no block came yet, it only looks whether another
+	// walk has put a wanted block on disk.
 	idleTick = 10 * time.Second
-	// What was asked for so long ago is looked for on disk again.
+	// A block that was asked for so long ago is looked for on disk again.
 	relookAfter = 5 * time.Second
 
-	// How often it is told how the asking goes.
+	// How often the progress says how the asking goes.
 	tellEvery = time.Second
 
-	// When a block is known to be too large to be sent, others that are on their way have
-	// so long to come. They are not fetched again if the DAG is pinned without that block.
+	// When a block is known to be too large to be sent, the others that are on their way
+	// have so long to come. What came need not be fetched again for another DAG.
 	oversizedPatience = 5 * time.Second
 )
 
@@ -42,17 +42,18 @@ const (
 type Config struct {
 	Store Store
 	Asker Asker
-	// Durable is told of blocks that were received and are durable. Nil: nobody is.
+	// Durable is called with blocks that were received, once they are durable. Nil is
+	// nothing.
 	Durable func(ctx context.Context, bs ...blocks.Block) error
-	// Refuse says why a block may not be fetched, or passed over with what is below
-	// it: an error that ends the walk. Nil: nothing is refused. It is asked of each
-	// node once, when the walk first comes to it.
+	// Refuse gives an error if a block may not be in a DAG, or if a block below it may
+	// not; the error ends the walk. It is called once for each node, when the walk first
+	// comes to it. Nil refuses nothing.
 	Refuse func(c cid.Cid) error
-	// Dir is where files may be put that nothing of the walk outlives; "" is the
+	// Dir is the directory for temporary files, which the walk removes; "" is the
 	// system's.
 	Dir string
-	// Share is shared by the walks that divide memory among them. Nil: the walk has
-	// it all.
+	// Share is the same for all walks that divide memory among them. Nil: the walk has all
+	// of it.
 	Share *Share
 	// Logger is where the walk logs; nil discards.
 	Logger *slog.Logger
@@ -60,9 +61,9 @@ type Config struct {
 	seenMost, openMost, waitMost, loadedMost int // for tests; 0 is what Share gives
 }
 
-// Run walks the job's DAG until every block of it is durable, and gives its totals.
-// See [pin.Engine] for what else it keeps to. When it returns nothing that it
-// started runs any more.
+// Run walks the job's DAG until every block of it is durable, and gives its totals. For
+// the rest it keeps the contract of [pin.Engine]. When it returns, everything that it
+// started has ended.
 func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	root := job.DAG.CID()
 	if pin.DAGOf(job.Root) == job.DAG {
@@ -107,8 +108,8 @@ func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	return totals, nil
 }
 
-// walk is one walk. One goroutine owns it, that of run; the asker and the writer
-// have goroutines of their own and speak to it by channels.
+// walk is one walk. The goroutine of run owns it. The asker and the writer have
+// goroutines of their own, and speak to it by channels.
 type walk struct {
 	cfg    Config
 	job    pin.Job
@@ -116,33 +117,33 @@ type walk struct {
 	writer *writer
 
 	top    *item         // stands for the attempt, which links to the root
-	stack  []*item       // nodes with links that were not visited, the one to go on with last
-	loaded int           // links of those in memory
-	low    int           // of the stack: below it no links are in memory
+	stack  []*item       // nodes with links that were not visited; the walk goes on with the last
+	loaded int           // how many of their links are in memory
+	low    int           // index into the stack: nodes below it have no links in memory
 	open   map[key]*item // what was visited and is not whole
 	seen   *seen.Set     // what was visited; see mark
 	wants  map[string]*want
 	asking []cid.Cid          // to be asked for
-	inbox  []exchange.Arrival // that came, and for which the disk was too slow
+	inbox  []exchange.Arrival // blocks that came, and were not handled yet
 
 	waits int // places in the parents of items
-	late  int // places in the holders of items, all of which are wanted
+	late  int // places in the holders of items, all of which wait for their bytes
 
-	tracking  int            // nodes that are noted when they are whole
-	untracked []graph.Holder // nodes that are to be marked when all is done
+	tracking  int            // tracked nodes that are not whole
+	untracked []graph.Holder // nodes that are marked as whole at the end
 	numbers   numbers
 
-	totals     pin.Totals  // of what was counted
-	over       []pin.DAG   // nodes that were passed over and what is below them is not counted
-	others     []graph.Ref // what was walked; nil if it is too much
-	manyOthers bool        // it is too much
+	totals     pin.Totals  // of the blocks that were counted
+	over       []pin.DAG   // nodes that were passed over; what is below them is not counted
+	others     []graph.Ref // blocks that were walked; nil if there are too many
+	manyOthers bool        // there are too many
 
-	sharing  bool      // it is one of those that divide memory
-	held     bool      // the slot, as far as this side knows
-	gained   bool      // something was received while it was held
-	lastGot  time.Time // a block from the network
-	told     time.Time // when the progress was last told of the asking
-	relooked time.Time
+	sharing  bool      // it takes part in the Share
+	held     bool      // it holds the slot, as far as it knows
+	gained   bool      // it received something while it held the slot
+	lastGot  time.Time // when a block last came from the network
+	told     time.Time // when tell last wrote the progress
+	relooked time.Time // when relook last ran
 
 	oversized   []exchange.Oversized // blocks that no peer can send
 	oversizedAt time.Time            // when the first of them was known
@@ -151,11 +152,11 @@ type walk struct {
 // want is a block that the walk waits for.
 type want struct {
 	cid   cid.Cid
-	items []*item // that it is, under different codecs
+	items []*item // the nodes that it is, one for each codec
 	asked time.Time
 }
 
-// run walks until every block is durable or something ends it.
+// run walks until every block is durable, or an error ends the walk.
 func (w *walk) run() error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -204,8 +205,8 @@ func (w *walk) refuseOversized(now time.Time) error {
 		b.CID, b.Bytes, network.MessageSizeMax)
 }
 
-// fill visits links until enough is asked for, and reports whether it stopped for
-// another reason, so that there is more to do at once.
+// fill visits links until enough is asked for. more is whether it stopped for another
+// reason, and could go on at once.
 func (w *walk) fill() (more bool, err error) {
 	if now := time.Now(); now.Sub(w.relooked) >= relookAfter {
 		w.relooked = now
@@ -219,7 +220,7 @@ func (w *walk) fill() (more bool, err error) {
 			return false, nil // the writer wakes wait
 		}
 		if w.late >= w.cfg.most(w.cfg.waitMost, waitMost, waitLeast) {
-			return false, nil // what all those link to has to come first
+			return false, nil // some of the blocks that these link to have to come first
 		}
 		if read == localBatch {
 			return true, nil
@@ -235,7 +236,7 @@ func (w *walk) fill() (more bool, err error) {
 	return false, nil
 }
 
-// step visits the next link of the node that is to be gone on with.
+// step visits the next link of the node on top of the stack.
 func (w *walk) step() (local bool, err error) {
 	at := len(w.stack) - 1
 	p := w.stack[at]
@@ -249,8 +250,8 @@ func (w *walk) step() (local bool, err error) {
 	if p.next++; p.next < p.count {
 		return w.visit(p, c)
 	}
-	// It goes before what its last link leads to: else a linked list would all be on
-	// the stack.
+	// The node leaves the stack before its last link is visited: else all of a linked list
+	// would be on the stack.
 	w.stack = w.stack[:at]
 	w.loaded -= len(p.links)
 	p.links = nil
@@ -260,8 +261,8 @@ func (w *walk) step() (local bool, err error) {
 	return local, err
 }
 
-// room is how many blocks to ask for; not every single one for each that came,
-// since a message costs more than what is in it.
+// room is how many blocks to ask for now. It is 0 while that would be few, since a message
+// costs more than what is in it.
 func (w *walk) room() int {
 	room := w.cfg.Asker.Room()
 	if room*8 < len(w.wants) {
@@ -270,7 +271,7 @@ func (w *walk) room() int {
 	return room
 }
 
-// wait handles what comes next, or, with more to do, what is here already.
+// wait handles what comes next. With more to do it handles only what is here already.
 func (w *walk) wait(timer *time.Timer, more bool) error {
 	ready := w.cfg.Asker.Ready()
 	if w.writer.full() {
@@ -305,8 +306,8 @@ func (w *walk) wait(timer *time.Timer, more bool) error {
 	}
 }
 
-// receive takes what came, if anything did. Until there is a worker for it, it stays where
-// what all walks have is counted.
+// receive takes the blocks that came, if any did, once it has a worker for them. Until then
+// they stay in the asker, which bounds the bytes that wait over all walks.
 func (w *walk) receive() error {
 	if !w.cfg.Asker.Has() {
 		return nil
@@ -318,8 +319,7 @@ func (w *walk) receive() error {
 	return nil
 }
 
-// rest lets go of the worker if there is nothing to do for it, and gives how
-// long to sleep.
+// rest releases the worker if there is nothing to do for it, and gives how long to sleep.
 func (w *walk) rest(now time.Time) time.Duration {
 	w.tell(now)
 	waiting := w.writer.idle()
@@ -336,8 +336,8 @@ func (w *walk) rest(now time.Time) time.Duration {
 	return tellEvery
 }
 
-// tell says how the asking goes; before anything came at each chance, as who says to
-// have it is waited for.
+// tell writes into the progress how the asking goes. Before the first block came it does so
+// each time, since the manager waits for peers that say to have the root.
 func (w *walk) tell(now time.Time) {
 	if !w.lastGot.IsZero() && now.Sub(w.told) < tellEvery {
 		return
@@ -349,12 +349,12 @@ func (w *walk) tell(now time.Time) {
 	w.oversized = st.Oversized
 }
 
-// arrivals takes in the blocks that came, up to a batch. Their CIDs were computed
-// from their bytes, so they are what they say they are; what is not wanted is nothing.
+// arrivals takes in the blocks that came, up to a batch. Their CIDs were computed from
+// their bytes, so they need no check. Blocks that are not wanted are passed over.
 func (w *walk) arrivals() error {
 	for len(w.inbox) > 0 && !w.writer.full() && !w.writer.due() {
 		a := w.inbox[0]
-		w.inbox[0] = exchange.Arrival{} // its bytes are let go of with the batch
+		w.inbox[0] = exchange.Arrival{} // so that its bytes are freed with the batch
 		w.inbox = w.inbox[1:]
 		want := w.wants[hashOf(a.Block.Cid())]
 		if want == nil {
@@ -367,18 +367,18 @@ func (w *walk) arrivals() error {
 		w.gained, w.lastGot = true, time.Now()
 		data := a.Block.RawData()
 		if want.items[0].counted {
-			w.job.Progress.Received.Add(1) // once more: it was lost from disk
+			w.job.Progress.Received.Add(1) // it was counted, and lost from disk
 		}
 		if err := w.take(want.items, data, true); err != nil {
 			return err
 		}
-		// After the links to it.
+		// Only now, since the links to a block go first.
 		w.writer.put(want.items[0], a.Block)
 	}
 	return nil
 }
 
-// take goes on with items whose bytes are here: received, or read from disk.
+// take goes on with items whose bytes are here, received or read from disk.
 func (w *walk) take(items []*item, data []byte, received bool) error {
 	for _, it := range items {
 		it.size = len(data)
@@ -396,7 +396,7 @@ func (w *walk) take(items []*item, data []byte, received bool) error {
 	return nil
 }
 
-// acquire holds a worker, as every block that is handled needs one.
+// acquire waits until the walk holds a worker: every block that is handled needs one.
 func (w *walk) acquire() error {
 	if err := w.job.Slot.Acquire(w.ctx); err != nil {
 		if w.ctx.Err() != nil {
@@ -412,7 +412,7 @@ func (w *walk) acquire() error {
 	return nil
 }
 
-// most is how much of something is kept: what a test sets, or a share.
+// most is how much of something the walk keeps: what a test has set, or its share.
 func (c *Config) most(set, total, least int) int {
 	if set > 0 {
 		return set
@@ -420,7 +420,7 @@ func (c *Config) most(set, total, least int) int {
 	return c.Share.of(total, least)
 }
 
-// written takes in what the writer has done.
+// written takes in the result of a batch.
 func (w *walk) written(r written) error {
 	b := w.writer.finish()
 	if r.err != nil {
@@ -449,13 +449,13 @@ func (w *walk) written(r written) error {
 	return nil
 }
 
-// numbers are holders that were given out and not used.
+// numbers are holders that the store gave out and that are not used yet.
 type numbers struct {
 	next graph.Holder
 	left int
 }
 
-// numbersAtATime is few: each walk leaves some of them unused.
+// numbersAtATime is small, since each walk leaves some numbers unused.
 const numbersAtATime = 64
 
 func (w *walk) number() (graph.Holder, error) {

@@ -16,11 +16,11 @@ import (
 const (
 	// Links alone are about 100 bytes each.
 	batchLinks = 4096
-	// What came is durable, and served to others, no later than this, however
-	// little it is.
+	// What came is written no later than this, however little it is. It is served to
+	// others from then on.
 	batchAge = 200 * time.Millisecond
-	// While one batch is written the next is gathered, up to this many times
-	// its size; then the walk waits for the disk.
+	// While one batch is written, the next is gathered, up to this many times the size of
+	// a batch. Then the walk waits for the disk.
 	maxGather = 2
 )
 
@@ -32,37 +32,37 @@ type writer struct {
 	current batch // being written while busy
 	busy    bool
 	jobs    chan batch
-	done    chan written // unbuffered: read it while busy, or stop
+	done    chan written // unbuffered: somebody has to read it while busy, or call stop
 	quit    chan struct{}
 	ended   chan struct{}
 }
 
-// batch is what is written at a time, and for whom.
+// batch is what is written at a time, and what waits for that.
 type batch struct {
 	graph.Batch
 	received []blocks.Block // the same as Blocks
 	bytes    int            // of those
 	waiting  []*item        // tracked parents of the links
-	landing  []*item        // that are durable with this, or were found and are looked for again
-	found    []*item        // of those, that were found
+	landing  []*item        // durable with this batch, or found on disk and looked for again after it
+	found    []*item        // those of landing that were found on disk
 	oldest   time.Time
 }
 
-// holds reports whether the next batch holds n batches' worth.
+// holds reports whether the next batch is as large as n batches.
 func (w *writer) holds(n int) bool {
 	b := &w.next
 	return b.bytes >= n*w.share.of(batchMost, batchLeast) || len(b.Links) >= n*batchLinks || len(b.Whole) >= n*batchLinks
 }
 
-// written is what came of a batch. Of what was found, gone is no longer there, or
-// not whole any more.
+// written is the result of a batch. gone has the items that were found on disk, and that
+// are not there any more, or not whole.
 type written struct {
 	gone map[*item]struct{}
 	err  error
 }
 
-// newWriter starts a writer. It uses the store until stop returns; ctx makes that
-// soon.
+// newWriter starts a writer. It uses the store until stop returns, which is soon after ctx
+// has ended.
 func newWriter(ctx context.Context, cfg Config, limits pin.Limits) *writer {
 	w := &writer{
 		share: cfg.Share,
@@ -106,7 +106,7 @@ func (b *batch) write(ctx context.Context, cfg Config) (r written) {
 			return written{err: err}
 		}
 	}
-	// What was seen before the link may have been deleted before it, too.
+	// A block that was seen before the link was durable may have been deleted in between.
 	for _, it := range b.found {
 		there, err := cfg.Store.Blockstore().Has(ctx, it.cid)
 		if err != nil {
@@ -127,7 +127,8 @@ func (b *batch) write(ctx context.Context, cfg Config) (r written) {
 	return r
 }
 
-// link writes that one node links to another. If it is tracked it waits for that.
+// link writes that one node links to another. A tracked node waits until the link is
+// durable.
 func (w *writer) link(parent, it *item) {
 	if parent.tracked {
 		parent.pending++
@@ -150,8 +151,8 @@ func (w *writer) put(it *item, b blocks.Block) {
 	w.next.bytes += len(b.RawData())
 }
 
-// land tells of an item once it is durable; if it was found, after it was looked
-// for again.
+// land has written name an item: once it is durable, or, if it was found on disk, after it
+// was looked for again.
 func (w *writer) land(it *item, found bool) {
 	w.age()
 	w.next.landing = append(w.next.landing, it)
@@ -160,13 +161,13 @@ func (w *writer) land(it *item, found bool) {
 	}
 }
 
-// node writes what an item is the node of.
+// node writes which block, under which codec, an item is the node of.
 func (w *writer) node(it *item, a pin.Attempt) {
 	w.age()
 	w.next.Nodes = append(w.next.Nodes, graph.Node{ID: it.id, DAG: it.dag(), Attempt: a})
 }
 
-// whole writes that a node is.
+// whole writes that a node is whole.
 func (w *writer) whole(h graph.Holder) {
 	w.age()
 	w.next.Whole = append(w.next.Whole, h)
@@ -178,31 +179,31 @@ func (w *writer) age() {
 	}
 }
 
-// flush hands over what was gathered, if the writer is free and it is enough,
-// or old enough, or all.
+// flush hands over what was gathered if the writer is free and this is a batch's worth, or
+// is old enough. With all set it hands over whatever there is.
 func (w *writer) flush(now time.Time, all bool) {
 	if w.busy || w.next.oldest.IsZero() {
 		return
 	}
 	if all || w.holds(1) || now.Sub(w.next.oldest) >= batchAge {
-		w.jobs <- w.next // it waits for that
+		w.jobs <- w.next // the writer is free, so it takes this at once
 		w.current, w.next, w.busy = w.next, batch{}, true
 	}
 }
 
-// finish is called with what was read from done, and gives the batch that it is of.
+// finish gives the batch that was written. It is called after done was read.
 func (w *writer) finish() (b batch) {
 	b, w.current, w.busy = w.current, batch{}, false
 	return b
 }
 
-// full reports that no more should be put before a batch is done.
+// full reports that the walk should put no more before a batch is done.
 func (w *writer) full() bool { return w.busy && w.holds(maxGather) }
 
-// due reports that a batch is to be handed over before more is put.
+// due reports that the walk should flush before it puts more.
 func (w *writer) due() bool { return !w.busy && w.holds(1) }
 
-// idle reports that all that was to be written is durable.
+// idle reports that everything that was put is durable.
 func (w *writer) idle() bool { return !w.busy && w.next.oldest.IsZero() }
 
 // find gives the bytes of a block that may not be on disk yet.

@@ -1,6 +1,7 @@
 package pintest
 
 import (
+	"net/netip"
 	"reflect"
 	"time"
 
@@ -25,7 +26,9 @@ func (r *Records) made(account, replaces string, s pin.Spec) (*request, error) {
 	if s.IdempotencyKey == "" || !found || r.now().Sub(o.at) >= pin.KeyAge {
 		return nil, nil
 	}
-	if o.replaces != replaces || !reflect.DeepEqual(o.spec, s) {
+	was := o.spec
+	was.Origins, was.From, s.Origins, s.From = nil, netip.Addr{}, nil, netip.Addr{}
+	if o.replaces != replaces || !reflect.DeepEqual(was, s) {
 		return nil, pin.ErrKeyReused
 	}
 	req, err := r.find(account, o.made)

@@ -145,6 +145,11 @@ func testAddRoundTrip(e *env) {
 		if d := diff(listed.Requests[0], want); d != "" {
 			e.Errorf("List gave: %s", d)
 		}
+		unfinished, err := e.recs.UnfinishedAfter(e.Context(), alice, pin.Queued, r.Created.Add(-time.Millisecond), 1)
+		e.must(err)
+		if len(unfinished) != 1 || diff(unfinished[0], want) != "" {
+			e.Errorf("UnfinishedAfter gave: %+v", unfinished)
+		}
 	}
 }
 

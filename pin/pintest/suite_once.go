@@ -2,6 +2,7 @@ package pintest
 
 import (
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -47,6 +48,10 @@ func testKeyAdd(e *env) {
 	e.same("when it is pinned", made, keyed(1, "key"))
 	e.reopen()
 	e.same("after a restart", made, keyed(1, "key"))
+	elsewhere := keyed(1, "key")
+	elsewhere.Origins = []string{"/ip4/203.0.113.2/tcp/2/p2p/12D3KooWGjMCwmf2JqsSg8JRLLoRNvTUfJkS8SYzN4jvTLNGHrWn"}
+	elsewhere.From = netip.MustParseAddr("203.0.113.2")
+	e.same("from another network", made, elsewhere)
 	if n := e.count(alice); n != 1 {
 		e.Errorf("%d requests, want 1", n)
 	}
@@ -72,7 +77,6 @@ func testKeyReused(e *env) {
 		"less metadata":     func(s *pin.Spec) { s.Meta = map[string]string{"k": "v"} },
 		"other metadata":    func(s *pin.Spec) { s.Meta = map[string]string{"k": "v", "other": ""} },
 		"metadata as texts": func(s *pin.Spec) { s.Meta = map[string]string{"k": "vother", "": "w"} },
-		"no origins":        func(s *pin.Spec) { s.Origins = nil },
 	} {
 		s := keyed(1, "key")
 		change(&s)

@@ -16,14 +16,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Accounts and tokens are kept beside the pins, so that one backup has all.
+// Accounts and tokens are in the same database as the pins, so that one backup has all.
 var _ auth.Accounts = (*Store)(nil)
 
 const (
-	// TokenBatch is how many tokens one commit removes: two keys each, far
-	// from what it holds, and done before others notice that they wait.
-	TokenBatch = 500
-	// sweepPiece is how many tokens one view looks at, so that none lasts long.
+	// tokenBatch is how many tokens one commit removes. A token has two keys, so that is far
+	// less than a commit holds, and other changes wait only briefly.
+	tokenBatch = 500
+	// sweepPiece is how many tokens one view reads, so that none lasts long.
 	sweepPiece = 10_000
 )
 
@@ -33,7 +33,7 @@ func (s *Store) CreateAccount(ctx context.Context, a auth.Account, log ...auth.E
 	if !ok {
 		return fmt.Errorf("create account: %q is not a UUID", a.ID)
 	}
-	return s.UpdateAuth(ctx, func(t AuthTx) error {
+	return s.updateAuth(ctx, func(t authTx) error {
 		if err := t.createLogin(id, a); err != nil {
 			return err
 		}
@@ -42,15 +42,15 @@ func (s *Store) CreateAccount(ctx context.Context, a auth.Account, log ...auth.E
 }
 
 // createLogin writes an account that must be new.
-func (t AuthTx) createLogin(id kv.Account, a auth.Account) error {
-	for _, key := range [][]byte{LoginKey(id), EmailKey(a.Email)} {
+func (t authTx) createLogin(id kv.Account, a auth.Account) error {
+	for _, key := range [][]byte{loginKey(id), emailKey(a.Email)} {
 		if taken, err := t.Has(key); err != nil {
 			return err
 		} else if taken {
 			return auth.ErrExists
 		}
 	}
-	t.Set(EmailKey(a.Email), id[:])
+	t.Set(emailKey(a.Email), id[:])
 	return t.putLogin(id, a)
 }
 
@@ -91,7 +91,7 @@ func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error
 			}
 			a, err := r.login(id.String())
 			if a.Damaged {
-				s.kv.TellUnreadable(key, err)
+				s.kv.LogUnreadable(key, err)
 				err = nil
 			}
 			all = append(all, a)
@@ -109,7 +109,7 @@ func (s *Store) ListAccounts(ctx context.Context) (all []auth.Account, err error
 
 // ChangeAccount implements [auth.Accounts].
 func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.Account) error, log ...auth.Event) (a auth.Account, err error) {
-	err = s.UpdateAuth(ctx, func(t AuthTx) error {
+	err = s.updateAuth(ctx, func(t authTx) error {
 		old, err := t.read().login(id)
 		if err != nil {
 			return err
@@ -136,13 +136,13 @@ func (s *Store) ChangeAccount(ctx context.Context, id string, change func(*auth.
 // DeleteAccount implements [auth.Accounts].
 func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event) (a auth.Account, err error) {
 	key, _ := kv.AccountOf(id)
-	err = s.UpdateAuth(ctx, func(t AuthTx) error {
+	err = s.updateAuth(ctx, func(t authTx) error {
 		if a, err = t.read().login(id); err != nil && !a.Damaged {
 			return err
 		}
-		t.Delete(LoginKey(key))
+		t.Delete(loginKey(key))
 		if a.Email != "" {
-			t.Delete(EmailKey(a.Email))
+			t.Delete(emailKey(a.Email))
 		}
 		return t.append(log)
 	})
@@ -151,17 +151,17 @@ func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event)
 	}
 	for {
 		n := 0
-		err := s.UpdateAuth(ctx, func(t AuthTx) error {
-			tokens, err := t.read().accountTokens(key, TokenBatch)
+		err := s.updateAuth(ctx, func(t authTx) error {
+			tokens, err := t.read().accountTokens(key, tokenBatch)
 			for _, token := range tokens {
 				t.deleteToken(key, token)
 			}
 			n = len(tokens)
 			return err
 		})
-		// The account is gone, whatever became of the records of its tokens:
-		// SweepTokens removes what is left of them.
-		if err != nil || n < TokenBatch {
+		// The account is gone, even if some records of its tokens are still there:
+		// SweepTokens removes those.
+		if err != nil || n < tokenBatch {
 			return a, nil
 		}
 	}
@@ -169,11 +169,11 @@ func (s *Store) DeleteAccount(ctx context.Context, id string, log ...auth.Event)
 
 // CreateToken implements [auth.Accounts].
 func (s *Store) CreateToken(ctx context.Context, n auth.Token, log ...auth.Event) error {
-	id, ok := TokenOf(n.ID)
+	id, ok := tokenOf(n.ID)
 	if !ok {
 		return fmt.Errorf("create token: %q is not a UUID", n.ID)
 	}
-	return s.UpdateAuth(ctx, func(t AuthTx) error {
+	return s.updateAuth(ctx, func(t authTx) error {
 		a, err := t.read().login(n.Account)
 		if err != nil {
 			return err
@@ -181,14 +181,14 @@ func (s *Store) CreateToken(ctx context.Context, n auth.Token, log ...auth.Event
 		if !a.Allows(n) {
 			return auth.ErrEnded
 		}
-		if taken, err := t.Has(TokenKey(id)); err != nil {
+		if taken, err := t.Has(tokenKey(id)); err != nil {
 			return err
 		} else if taken {
 			return fmt.Errorf("token %s exists already", n.ID)
 		}
 		account, _ := kv.AccountOf(n.Account)
-		t.Set(AccountTokenKey(account, id), nil)
-		if err := t.PutToken(account, id, n); err != nil {
+		t.Set(accountTokenKey(account, id), nil)
+		if err := t.putToken(account, id, n); err != nil {
 			return err
 		}
 		return t.append(log)
@@ -197,7 +197,7 @@ func (s *Store) CreateToken(ctx context.Context, n auth.Token, log ...auth.Event
 
 // TokenByID implements [auth.Accounts].
 func (s *Store) TokenByID(ctx context.Context, id string) (n auth.Token, err error) {
-	key, ok := TokenOf(id)
+	key, ok := tokenOf(id)
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
 	}
@@ -222,7 +222,7 @@ func (s *Store) ListTokens(ctx context.Context, id string) (all []auth.Token, er
 		for _, token := range tokens {
 			n, err := r.token(token)
 			if n.Damaged {
-				s.kv.TellUnreadable(TokenKey(token), err)
+				s.kv.LogUnreadable(tokenKey(token), err)
 				n.Account, err = id, nil
 			}
 			if err != nil {
@@ -243,11 +243,11 @@ func (s *Store) ListTokens(ctx context.Context, id string) (all []auth.Token, er
 
 // ChangeToken implements [auth.Accounts].
 func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.Token) error) (n auth.Token, err error) {
-	key, ok := TokenOf(id)
+	key, ok := tokenOf(id)
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
 	}
-	err = s.UpdateAuth(ctx, func(t AuthTx) error {
+	err = s.updateAuth(ctx, func(t authTx) error {
 		old, err := t.read().token(key)
 		if err != nil {
 			n = old
@@ -271,7 +271,7 @@ func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.To
 			*at = at.UTC().Truncate(time.Second) // as it is read back
 		}
 		account, _ := kv.AccountOf(n.Account)
-		return t.PutToken(account, key, n)
+		return t.putToken(account, key, n)
 	})
 	if err != nil && !n.Damaged {
 		return auth.Token{}, err
@@ -281,11 +281,11 @@ func (s *Store) ChangeToken(ctx context.Context, id string, change func(*auth.To
 
 // DeleteToken implements [auth.Accounts].
 func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (n auth.Token, err error) {
-	key, ok := TokenOf(id)
+	key, ok := tokenOf(id)
 	if !ok {
 		return auth.Token{}, auth.ErrNoToken
 	}
-	err = s.UpdateAuth(ctx, func(t AuthTx) error {
+	err = s.updateAuth(ctx, func(t authTx) error {
 		if n, err = t.read().token(key); err != nil && !n.Damaged {
 			return err
 		}
@@ -299,17 +299,16 @@ func (s *Store) DeleteToken(ctx context.Context, id string, log ...auth.Event) (
 	return n, nil
 }
 
-// UpdateAuth and viewAuth are update and view, with errors that package auth
-// knows.
-func (s *Store) UpdateAuth(ctx context.Context, fn func(AuthTx) error) error {
+// updateAuth and viewAuth are Update and View with errors of package auth.
+func (s *Store) updateAuth(ctx context.Context, fn func(authTx) error) error {
 	return authError(s.kv.Update(ctx, func(t *kv.Tx) error {
-		return fn(AuthTx{t, s.codec})
+		return fn(authTx{t})
 	}))
 }
 
 func (s *Store) viewAuth(ctx context.Context, fn func(authReader) error) error {
 	return authError(s.kv.View(ctx, func(r *kv.Reader) error {
-		return fn(authReader{r, s.codec})
+		return fn(authReader{r})
 	}))
 }
 

@@ -11,14 +11,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// eventRecord is an auth.Event on disk, as loginRecord is an account. Its time
-// is in its key.
+// eventRecord is an auth.Event on disk, encoded like loginRecord. Its time is in its key.
 type eventRecord struct {
 	Kind    string `cbor:"1,keyasint"`
 	Account string `cbor:"2,keyasint,omitempty"`
@@ -30,8 +28,8 @@ type eventRecord struct {
 	Count   int    `cbor:"8,keyasint,omitempty"`
 }
 
-// eventID is the tail of an event's keys: its time in Unix milliseconds, and a
-// number for those of one time.
+// eventID is the tail of an event's keys: its time in Unix milliseconds, and its number among the
+// events of that millisecond.
 type eventID [12]byte
 
 func eventIDOf(ms int64, n uint32) (id eventID) {
@@ -46,14 +44,14 @@ func (id eventID) time() time.Time {
 
 func (id eventID) String() string { return hex.EncodeToString(id[:]) }
 
-func eventKey(id eventID) []byte { return append([]byte{KEvent}, id[:]...) }
+func eventKey(id eventID) []byte { return append([]byte{kEvent}, id[:]...) }
 
 // accountEvents is the prefix of the events of an account.
 func accountEvents(a kv.Account) []byte { return append([]byte{kAccountEvent}, a[:]...) }
 
 func accountEventKey(a kv.Account, id eventID) []byte { return append(accountEvents(a), id[:]...) }
 
-// owners are the accounts that an event is listed under.
+// owners lists the accounts under which an event is listed.
 func owners(e auth.Event) (all []kv.Account) {
 	for _, s := range []string{e.Account, e.Actor} {
 		if a, ok := kv.AccountOf(s); ok && !slices.Contains(all, a) {
@@ -63,12 +61,11 @@ func owners(e auth.Event) (all []kv.Account) {
 	return all
 }
 
-// maxEventsPerMS bounds the numbers of the events of one millisecond, so that
-// one number is never there twice.
+// maxEventsPerMS is the highest number of an event of one millisecond.
 const maxEventsPerMS = math.MaxUint32
 
 // append adds events to the record.
-func (t AuthTx) append(log []auth.Event) error {
+func (t authTx) append(log []auth.Event) error {
 	for _, e := range log {
 		ms := max(e.Time.UnixMilli(), 0)
 		n, err := t.nextEvent(ms)
@@ -76,7 +73,7 @@ func (t AuthTx) append(log []auth.Event) error {
 			return err
 		}
 		id := eventIDOf(ms, n)
-		value, err := t.codec.Encode(eventRecord{
+		value, err := kv.Encode(eventRecord{
 			Kind: string(e.Kind), Account: e.Account, Email: e.Email, Actor: e.Actor,
 			Address: e.Address, Token: e.Token, Detail: e.Detail, Count: e.Count,
 		})
@@ -91,9 +88,9 @@ func (t AuthTx) append(log []auth.Event) error {
 	return nil
 }
 
-// nextEvent is the number of the next event of a millisecond: events that the
-// clock dates alike, also after it was set back, all stay.
-func (t AuthTx) nextEvent(ms int64) (next uint32, err error) {
+// nextEvent gives the number of the next event of a millisecond. So events with the same time all
+// stay, also when the clock was set back.
+func (t authTx) nextEvent(ms int64) (next uint32, err error) {
 	first := eventKey(eventIDOf(ms, 0))
 	err = t.Scan(kv.Span{
 		Prefix: first[:len(first)-4], From: eventKey(eventIDOf(ms, math.MaxUint32)), Reverse: true, KeysOnly: true,
@@ -111,7 +108,7 @@ func (t AuthTx) nextEvent(ms int64) (next uint32, err error) {
 // AppendEvents implements [auth.Audit].
 func (s *Store) AppendEvents(ctx context.Context, log []auth.Event) error {
 	for batch := range slices.Chunk(log, eventBatch) {
-		if err := s.UpdateAuth(ctx, func(t AuthTx) error { return t.append(batch) }); err != nil {
+		if err := s.updateAuth(ctx, func(t authTx) error { return t.append(batch) }); err != nil {
 			return err
 		}
 	}
@@ -119,16 +116,16 @@ func (s *Store) AppendEvents(ctx context.Context, log []auth.Event) error {
 }
 
 const (
-	// eventBatch is how many events one commit writes or removes: three keys
-	// each at most, far from what it holds.
+	// eventBatch is how many events one commit writes or removes. An event has up to three
+	// keys, so that is far less than a commit holds.
 	eventBatch = 500
-	// eventPiece is how many events one view looks at, so that none lasts long.
+	// eventPiece is how many events one view reads, so that none lasts long.
 	eventPiece = 10_000
 )
 
 // Events implements [auth.Audit].
 func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Event, err error) {
-	prefix, ok := []byte{KEvent}, true
+	prefix, ok := []byte{kEvent}, true
 	if q.Account != "" {
 		var a kv.Account
 		a, ok = kv.AccountOf(q.Account)
@@ -167,11 +164,11 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 				return true, nil // the end is exclusive
 			}
 			e, err := r.event(id)
-			if errors.Is(err, errNoEvent) { // what was about it could not be read when it was swept
+			if errors.Is(err, errNoEvent) { // when it was swept, its record could not be read
 				return true, nil
 			}
 			if errors.Is(err, diskerr.ErrUnreadable) {
-				s.kv.TellUnreadable(eventKey(id), err)
+				s.kv.LogUnreadable(eventKey(id), err)
 				e, err = auth.Event{
 					ID: id.String(), Time: id.time(), Kind: auth.EventDamaged, Account: q.Account,
 					Detail: "what happened cannot be read any more", Count: 1,
@@ -187,7 +184,7 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 	return page, nil
 }
 
-// ceilMilli is the first millisecond that is not before t.
+// ceilMilli rounds t up to a whole millisecond.
 func ceilMilli(t time.Time) int64 {
 	ms := t.UnixMilli()
 	if time.UnixMilli(ms).Before(t) {
@@ -196,10 +193,10 @@ func ceilMilli(t time.Time) int64 {
 	return ms
 }
 
-// errNoEvent: the list of an account has an event that is nowhere else.
+// errNoEvent: an account's list has an event without a record.
 var errNoEvent = errors.New("there is no such event")
 
-// event reads an event that is there. Errors: errNoEvent, diskerr.ErrUnreadable.
+// event reads an event. Errors: errNoEvent, diskerr.ErrUnreadable.
 func (r authReader) event(id eventID) (auth.Event, error) {
 	value, found, err := r.Get(eventKey(id))
 	if err != nil {
@@ -209,7 +206,7 @@ func (r authReader) event(id eventID) (auth.Event, error) {
 		return auth.Event{}, fmt.Errorf("event %s: %w", id, errNoEvent)
 	}
 	var rec eventRecord
-	if err := r.codec.Decode(value, &rec); err != nil {
+	if err := kv.Decode(value, &rec); err != nil {
 		return auth.Event{}, fmt.Errorf("event %s: %w", id, err)
 	}
 	return auth.Event{
@@ -224,7 +221,7 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int,
 	for {
 		var old []eventID
 		err := s.viewAuth(ctx, func(r authReader) error {
-			return r.Scan(kv.Span{Prefix: []byte{KEvent}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+			return r.Scan(kv.Span{Prefix: []byte{kEvent}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 				id := eventID(key[1:])
 				if bytes.Compare(id[:], end[:]) >= 0 {
 					return false, nil
@@ -237,7 +234,7 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time) (removed int,
 			return removed, err
 		}
 		for batch := range slices.Chunk(old, eventBatch) {
-			err := s.UpdateAuth(ctx, func(t AuthTx) error {
+			err := s.updateAuth(ctx, func(t authTx) error {
 				for _, id := range batch {
 					e, err := t.read().event(id)
 					if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {

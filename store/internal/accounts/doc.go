@@ -4,11 +4,10 @@ package accounts
 
 import "github.com/holdfast-ipfs/holdfast/store/internal/kv"
 
-// Store keeps them. It is an [auth.Accounts]. All methods may be called concurrently.
+// Store keeps accounts. It is an [auth.Accounts]. All methods may be called concurrently.
 type Store struct {
-	kv    *kv.DB
-	codec kv.Codec
+	kv *kv.DB
 }
 
-// New gives the accounts of a database, with which it ends.
-func New(db *kv.DB) *Store { return &Store{kv: db, codec: db.Codec()} }
+// New opens this room on a database. It ends with the database.
+func New(db *kv.DB) *Store { return &Store{kv: db} }

@@ -8,15 +8,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// inviteRecord is an auth.Invite on disk, as loginRecord is an account.
+// inviteRecord is an auth.Invite on disk, encoded like loginRecord.
 type inviteRecord struct {
 	By      string `cbor:"1,keyasint,omitempty"`
 	Created int64  `cbor:"2,keyasint"` // Unix seconds
@@ -26,25 +25,25 @@ type inviteRecord struct {
 	QuotaPins uint64 `cbor:"5,keyasint,omitempty"`
 }
 
-// InviteKey is where an invitation is. ok is false if no such ID can be.
-func InviteKey(id string) (key []byte, ok bool) {
+// inviteKey is the key of an invitation. ok is false if the ID is not one.
+func inviteKey(id string) (key []byte, ok bool) {
 	n, ok := kv.AccountOf(id)
 	return append([]byte{kInvite}, n[:]...), ok
 }
 
 // CreateInvite implements [auth.Invites].
 func (s *Store) CreateInvite(ctx context.Context, i auth.Invite, log ...auth.Event) error {
-	key, ok := InviteKey(i.ID)
+	key, ok := inviteKey(i.ID)
 	if !ok {
 		return fmt.Errorf("create invitation: %q is not a UUID", i.ID)
 	}
-	return s.UpdateAuth(ctx, func(t AuthTx) error {
+	return s.updateAuth(ctx, func(t authTx) error {
 		if taken, err := t.Has(key); err != nil {
 			return err
 		} else if taken {
 			return fmt.Errorf("invitation %s exists already", i.ID)
 		}
-		value, err := t.codec.Encode(inviteRecord{
+		value, err := kv.Encode(inviteRecord{
 			By: i.By, Created: i.Created.Unix(), Expires: i.Expires.Unix(), Quota: i.Quota, QuotaPins: i.QuotaPins,
 		})
 		if err != nil {
@@ -66,7 +65,7 @@ func (s *Store) InviteByID(ctx context.Context, id string) (i auth.Invite, err e
 
 // invite reads an invitation.
 func (r authReader) invite(id string) (auth.Invite, error) {
-	key, ok := InviteKey(id)
+	key, ok := inviteKey(id)
 	if !ok {
 		return auth.Invite{}, auth.ErrNoInvite
 	}
@@ -82,7 +81,7 @@ func (r authReader) invite(id string) (auth.Invite, error) {
 
 func (r authReader) decodeInvite(id string, value []byte) (auth.Invite, error) {
 	var rec inviteRecord
-	if err := r.codec.Decode(value, &rec); err != nil {
+	if err := kv.Decode(value, &rec); err != nil {
 		return auth.Invite{}, fmt.Errorf("invitation %s: %w", id, err)
 	}
 	return auth.Invite{
@@ -101,7 +100,7 @@ func (s *Store) ListInvites(ctx context.Context) (all []auth.Invite, err error) 
 			}
 			i, err := r.decodeInvite(id.String(), value)
 			if errors.Is(err, diskerr.ErrUnreadable) { // nobody can use it; it can be revoked by its ID
-				s.kv.TellUnreadable(key, err)
+				s.kv.LogUnreadable(key, err)
 				return true, nil
 			}
 			all = append(all, i)
@@ -119,9 +118,9 @@ func (s *Store) ListInvites(ctx context.Context) (all []auth.Invite, err error) 
 
 // DeleteInvite implements [auth.Invites].
 func (s *Store) DeleteInvite(ctx context.Context, id string, log ...auth.Event) (i auth.Invite, err error) {
-	err = s.UpdateAuth(ctx, func(t AuthTx) error {
+	err = s.updateAuth(ctx, func(t authTx) error {
 		if i, err = t.takeInvite(id); errors.Is(err, diskerr.ErrUnreadable) {
-			key, _ := InviteKey(id)
+			key, _ := inviteKey(id)
 			t.Delete(key)
 			i, err = auth.Invite{ID: id}, nil
 		}
@@ -142,7 +141,7 @@ func (s *Store) RedeemInvite(ctx context.Context, id string, a auth.Account, log
 	if !ok {
 		return fmt.Errorf("create account: %q is not a UUID", a.ID)
 	}
-	return s.UpdateAuth(ctx, func(t AuthTx) error {
+	return s.updateAuth(ctx, func(t authTx) error {
 		if _, err := t.takeInvite(id); err != nil {
 			return err
 		}
@@ -153,19 +152,18 @@ func (s *Store) RedeemInvite(ctx context.Context, id string, a auth.Account, log
 	})
 }
 
-// takeInvite removes an invitation that must be there.
-func (t AuthTx) takeInvite(id string) (auth.Invite, error) {
+// takeInvite removes an invitation. It fails if that is not there.
+func (t authTx) takeInvite(id string) (auth.Invite, error) {
 	i, err := t.read().invite(id)
 	if err != nil {
 		return auth.Invite{}, err
 	}
-	key, _ := InviteKey(id)
+	key, _ := inviteKey(id)
 	t.Delete(key)
 	return i, nil
 }
 
-// sweepInvites removes the invitations that are expired. There are few: admins
-// make them.
+// sweepInvites removes expired invitations. There are few, as only admins make them.
 func (s *Store) sweepInvites(ctx context.Context, now time.Time) (removed int, err error) {
 	all, err := s.ListInvites(ctx)
 	if err != nil {

@@ -4,13 +4,13 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Kinds is every kind of record of accounts whose value says something.
+// Kinds lists the kinds of records of this room, but for those without a value.
 func Kinds() []kv.Kind {
 	return []kv.Kind{
 		{Prefix: KLogin, Name: "account", Check: kv.CheckRecord[loginRecord]},
-		{Prefix: KEmail, Name: "address of an account", Check: kv.CheckLen(len(kv.Account{}))},
+		{Prefix: kEmail, Name: "address of an account", Check: kv.CheckLen(len(kv.Account{}))},
 		{Prefix: KToken, Name: "token", Check: kv.CheckRecord[tokenRecord]},
 		{Prefix: kInvite, Name: "invitation", Check: kv.CheckRecord[inviteRecord]},
-		{Prefix: KEvent, Name: "event of the audit record", Check: kv.CheckRecord[eventRecord]},
+		{Prefix: kEvent, Name: "event of the audit record", Check: kv.CheckRecord[eventRecord]},
 	}
 }

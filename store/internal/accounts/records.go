@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/google/uuid"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
@@ -18,37 +17,37 @@ import (
 // table of all keys.
 const (
 	KLogin        = 0x40 // account -> loginRecord
-	KEmail        = 0x41 // address -> account
+	kEmail        = 0x41 // address -> account
 	KToken        = 0x42 // token -> tokenRecord
-	KAccountToken = 0x43 // account, token -> nothing
+	kAccountToken = 0x43 // account, token -> nothing
 	kInvite       = 0x44 // invitation -> inviteRecord
-	KEvent        = 0x45 // time, number -> eventRecord
+	kEvent        = 0x45 // time, number -> eventRecord
 	kAccountEvent = 0x46 // account, time, number -> nothing
 )
 
-// TokenID is a token's ID as it is in keys.
-type TokenID [16]byte
+// tokenID is a token's ID as it is in keys.
+type tokenID [16]byte
 
-func TokenOf(s string) (TokenID, bool) {
+func tokenOf(s string) (tokenID, bool) {
 	id, ok := kv.AccountOf(s)
-	return TokenID(id), ok
+	return tokenID(id), ok
 }
 
-func (t TokenID) String() string { return uuid.UUID(t).String() }
+func (t tokenID) String() string { return uuid.UUID(t).String() }
 
-func LoginKey(a kv.Account) []byte { return append([]byte{KLogin}, a[:]...) }
+func loginKey(a kv.Account) []byte { return append([]byte{KLogin}, a[:]...) }
 
-func EmailKey(email string) []byte { return append([]byte{KEmail}, email...) }
+func emailKey(email string) []byte { return append([]byte{kEmail}, email...) }
 
-func TokenKey(t TokenID) []byte { return append([]byte{KToken}, t[:]...) }
+func tokenKey(t tokenID) []byte { return append([]byte{KToken}, t[:]...) }
 
 // accountTokens is the prefix of the tokens of an account.
-func accountTokens(a kv.Account) []byte { return append([]byte{KAccountToken}, a[:]...) }
+func accountTokens(a kv.Account) []byte { return append([]byte{kAccountToken}, a[:]...) }
 
-func AccountTokenKey(a kv.Account, t TokenID) []byte { return append(accountTokens(a), t[:]...) }
+func accountTokenKey(a kv.Account, t tokenID) []byte { return append(accountTokens(a), t[:]...) }
 
-// loginRecord is an auth.Account on disk. It is a map, so that a field can join
-// without a new version; numbers of fields are never used for something else.
+// loginRecord is an auth.Account on disk. It is a map, so that a field can be added without a new
+// version. The number of a field is never used for another.
 type loginRecord struct {
 	Email        string `cbor:"1,keyasint"`
 	PasswordHash string `cbor:"2,keyasint"`
@@ -61,7 +60,7 @@ type loginRecord struct {
 	QuotaPins    uint64 `cbor:"9,keyasint,omitempty"`
 }
 
-// tokenRecord is an auth.Token on disk, in the same way.
+// tokenRecord is an auth.Token on disk, encoded in the same way.
 type tokenRecord struct {
 	Account kv.Account `cbor:"1,keyasint"`
 	Kind    string     `cbor:"2,keyasint"`
@@ -79,7 +78,7 @@ type tokenRecord struct {
 	Address   string `cbor:"13,keyasint,omitempty"`
 }
 
-// seconds and fromSeconds are a time in a record; nil is the zero time.
+// seconds and fromSeconds convert a time in a record; nil is the zero time.
 func seconds(t time.Time) *int64 {
 	if t.IsZero() {
 		return nil
@@ -98,21 +97,19 @@ func fromSeconds(n *int64) time.Time {
 // authReader is a reader of accounts and tokens.
 type authReader struct {
 	*kv.Reader
-	codec kv.Codec
 }
 
-// AuthTx is a change to accounts and tokens.
-type AuthTx struct {
+// authTx is a change to accounts and tokens.
+type authTx struct {
 	*kv.Tx
-	codec kv.Codec
 }
 
 // read reads what the change sees.
-func (t AuthTx) read() authReader { return authReader{&t.Reader, t.codec} }
+func (t authTx) read() authReader { return authReader{&t.Reader} }
 
-// addressOf finds the address of an account in their index; "" if it is not there.
+// addressOf finds the address of an account in the index of addresses; "" if it is not there.
 func (r authReader) addressOf(a kv.Account) (email string) {
-	_ = r.ScanEach(kv.Span{Prefix: []byte{KEmail}}, func(key, id []byte) (bool, error) {
+	_ = r.ScanEach(kv.Span{Prefix: []byte{kEmail}}, func(key, id []byte) (bool, error) {
 		if bytes.Equal(id, a[:]) {
 			email = string(key[1:])
 		}
@@ -121,19 +118,20 @@ func (r authReader) addressOf(a kv.Account) (email string) {
 	return email
 }
 
-// login reads an account. Errors: auth.ErrNoAccount; diskerr.ErrUnreadable, with what is known.
+// login reads an account. Errors: auth.ErrNoAccount; diskerr.ErrUnreadable, together with what is known
+// of the account.
 func (r authReader) login(id string) (auth.Account, error) {
 	key, ok := kv.AccountOf(id)
 	if !ok {
 		return auth.Account{}, auth.ErrNoAccount
 	}
-	value, found, err := r.Get(LoginKey(key))
+	value, found, err := r.Get(loginKey(key))
 	if err == nil && !found {
 		return auth.Account{}, auth.ErrNoAccount
 	}
 	var rec loginRecord
 	if err == nil {
-		err = r.codec.Decode(value, &rec)
+		err = kv.Decode(value, &rec)
 	}
 	if errors.Is(err, diskerr.ErrUnreadable) {
 		return auth.Account{ID: id, Email: r.addressOf(key), Damaged: true}, fmt.Errorf("account %s: %w", id, err)
@@ -147,10 +145,10 @@ func (r authReader) login(id string) (auth.Account, error) {
 	}, nil
 }
 
-// accountAt gives the account that the index of addresses has under one. If the entry
-// cannot be read, the accounts are looked through.
+// accountAt finds an account by its address, in the index of addresses. If the entry cannot be read
+// it searches all accounts.
 func (r authReader) accountAt(email string) (id kv.Account, found bool, err error) {
-	b, found, err := r.Get(EmailKey(email))
+	b, found, err := r.Get(emailKey(email))
 	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) || err == nil && !found {
 		return id, false, err
 	}
@@ -160,7 +158,7 @@ func (r authReader) accountAt(email string) (id kv.Account, found bool, err erro
 	found = false
 	err = r.ScanEach(kv.Span{Prefix: []byte{KLogin}}, func(key, value []byte) (bool, error) {
 		var rec loginRecord
-		if r.codec.Decode(value, &rec) == nil && rec.Email == email && len(key) == 1+len(id) {
+		if kv.Decode(value, &rec) == nil && rec.Email == email && len(key) == 1+len(id) {
 			id, found = kv.Account(key[1:]), true
 		}
 		return !found, nil
@@ -171,21 +169,21 @@ func (r authReader) accountAt(email string) (id kv.Account, found bool, err erro
 	return id, found, err
 }
 
-func (t AuthTx) putLogin(id kv.Account, a auth.Account) error {
-	value, err := t.codec.Encode(loginRecord{
+func (t authTx) putLogin(id kv.Account, a auth.Account) error {
+	value, err := kv.Encode(loginRecord{
 		Email: a.Email, PasswordHash: a.PasswordHash, Admin: a.Admin, Disabled: a.Disabled,
 		Created: a.Created.Unix(), Quota: a.Quota, QuotaPins: a.QuotaPins, Sessions: a.Sessions, Devices: a.Devices,
 	})
 	if err != nil {
 		return fmt.Errorf("account %s: %w", id, err)
 	}
-	t.Set(LoginKey(id), value)
+	t.Set(loginKey(id), value)
 	return nil
 }
 
 // ownerOf finds the account of a token in the lists of all accounts.
-func (r authReader) ownerOf(id TokenID) (owner kv.Account, ok bool) {
-	_ = r.Scan(kv.Span{Prefix: []byte{KAccountToken}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+func (r authReader) ownerOf(id tokenID) (owner kv.Account, ok bool) {
+	_ = r.Scan(kv.Span{Prefix: []byte{kAccountToken}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		if len(key) == 1+len(owner)+len(id) && bytes.Equal(key[1+len(owner):], id[:]) {
 			owner, ok = kv.Account(key[1:1+len(owner)]), true
 		}
@@ -194,15 +192,16 @@ func (r authReader) ownerOf(id TokenID) (owner kv.Account, ok bool) {
 	return owner, ok
 }
 
-// token reads a token. Errors: auth.ErrNoToken; diskerr.ErrUnreadable, with what is known.
-func (r authReader) token(id TokenID) (auth.Token, error) {
-	value, found, err := r.Get(TokenKey(id))
+// token reads a token. Errors: auth.ErrNoToken; diskerr.ErrUnreadable, together with what is known of
+// the token.
+func (r authReader) token(id tokenID) (auth.Token, error) {
+	value, found, err := r.Get(tokenKey(id))
 	if err == nil && !found {
 		return auth.Token{}, auth.ErrNoToken
 	}
 	var rec tokenRecord
 	if err == nil {
-		err = r.codec.Decode(value, &rec)
+		err = kv.Decode(value, &rec)
 	}
 	if errors.Is(err, diskerr.ErrUnreadable) {
 		n := auth.Token{ID: id.String(), Damaged: true}
@@ -222,8 +221,8 @@ func (r authReader) token(id TokenID) (auth.Token, error) {
 	}, nil
 }
 
-func (t AuthTx) PutToken(owner kv.Account, id TokenID, n auth.Token) error {
-	value, err := t.codec.Encode(tokenRecord{
+func (t authTx) putToken(owner kv.Account, id tokenID, n auth.Token) error {
+	value, err := kv.Encode(tokenRecord{
 		Account: owner, Kind: string(n.Kind), Name: n.Name, Epoch: n.Epoch,
 		Refresh: n.Refresh, Created: n.Created.Unix(), Expires: seconds(n.Expires),
 		Scope: string(n.Scope), Key: n.Key, Previous: n.Previous, Refreshed: seconds(n.Refreshed),
@@ -232,27 +231,27 @@ func (t AuthTx) PutToken(owner kv.Account, id TokenID, n auth.Token) error {
 	if err != nil {
 		return fmt.Errorf("token %s: %w", id, err)
 	}
-	t.Set(TokenKey(id), value)
+	t.Set(tokenKey(id), value)
 	return nil
 }
 
-func (t AuthTx) deleteToken(owner kv.Account, id TokenID) {
-	t.Delete(TokenKey(id))
-	t.Delete(AccountTokenKey(owner, id))
+func (t authTx) deleteToken(owner kv.Account, id tokenID) {
+	t.Delete(tokenKey(id))
+	t.Delete(accountTokenKey(owner, id))
 }
 
 // accountTokens gives the tokens of an account, at most n of them.
-func (r authReader) accountTokens(a kv.Account, n int) (ids []TokenID, err error) {
+func (r authReader) accountTokens(a kv.Account, n int) (ids []tokenID, err error) {
 	prefix := accountTokens(a)
 	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-		ids = append(ids, TokenID(key[len(prefix):]))
+		ids = append(ids, tokenID(key[len(prefix):]))
 		return len(ids) < n, nil
 	})
 	return ids, err
 }
 
-// deadToken says whose a token is, and whether it can never count again.
-func (r authReader) deadToken(id TokenID, now time.Time) (owner kv.Account, dead bool, err error) {
+// deadToken gives the account of a token, and reports whether the token can never be valid again.
+func (r authReader) deadToken(id tokenID, now time.Time) (owner kv.Account, dead bool, err error) {
 	n, err := r.token(id)
 	if err != nil && !n.Damaged {
 		return kv.Account{}, false, err

@@ -14,10 +14,10 @@ import (
 
 // MarkUsed implements [auth.Accounts].
 func (s *Store) MarkUsed(ctx context.Context, used map[string]time.Time) error {
-	for batch := range slices.Chunk(slices.Collect(maps.Keys(used)), TokenBatch) {
-		err := s.UpdateAuth(ctx, func(t AuthTx) error {
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(used)), tokenBatch) {
+		err := s.updateAuth(ctx, func(t authTx) error {
 			for _, id := range batch {
-				key, ok := TokenOf(id)
+				key, ok := tokenOf(id)
 				if !ok {
 					continue
 				}
@@ -33,7 +33,7 @@ func (s *Store) MarkUsed(ctx context.Context, used map[string]time.Time) error {
 				}
 				n.Used = used[id]
 				owner, _ := kv.AccountOf(n.Account)
-				if err := t.PutToken(owner, key, n); err != nil {
+				if err := t.putToken(owner, key, n); err != nil {
 					return err
 				}
 			}
@@ -49,9 +49,9 @@ func (s *Store) MarkUsed(ctx context.Context, used map[string]time.Time) error {
 // KeysInUse implements [auth.Accounts].
 func (s *Store) KeysInUse(ctx context.Context, now time.Time) (devices []string, sessions time.Time, err error) {
 	found := map[string]bool{}
-	err = s.eachToken(ctx, func(r authReader, id TokenID) error {
+	err = s.eachToken(ctx, func(r authReader, id tokenID) error {
 		n, err := r.token(id)
-		if n.Damaged { // it does not count
+		if n.Damaged { // it is not valid
 			return nil
 		}
 		if err != nil {
@@ -75,8 +75,8 @@ func (s *Store) KeysInUse(ctx context.Context, now time.Time) (devices []string,
 	return slices.Sorted(maps.Keys(found)), sessions, nil
 }
 
-// eachToken calls fn for every token, in views that do not last long.
-func (s *Store) eachToken(ctx context.Context, fn func(authReader, TokenID) error) error {
+// eachToken calls fn for every token. It reads them in several views, so that none lasts long.
+func (s *Store) eachToken(ctx context.Context, fn func(authReader, tokenID) error) error {
 	next := []byte{KToken}
 	for next != nil {
 		err := s.viewAuth(ctx, func(r authReader) error {
@@ -88,7 +88,7 @@ func (s *Store) eachToken(ctx context.Context, fn func(authReader, TokenID) erro
 					return false, nil
 				}
 				seen++
-				return true, fn(r, TokenID(key[1:]))
+				return true, fn(r, tokenID(key[1:]))
 			})
 		})
 		if err != nil {
@@ -100,8 +100,8 @@ func (s *Store) eachToken(ctx context.Context, fn func(authReader, TokenID) erro
 
 // SweepTokens implements [auth.Accounts].
 func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, err error) {
-	var dead []TokenID
-	err = s.eachToken(ctx, func(r authReader, id TokenID) error {
+	var dead []tokenID
+	err = s.eachToken(ctx, func(r authReader, id tokenID) error {
 		_, gone, err := r.deadToken(id, now)
 		if gone {
 			dead = append(dead, id)
@@ -111,7 +111,7 @@ func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, er
 	if err != nil {
 		return 0, err
 	}
-	for batch := range slices.Chunk(dead, TokenBatch) {
+	for batch := range slices.Chunk(dead, tokenBatch) {
 		n, err := s.sweepBatch(ctx, batch, now)
 		removed += n
 		if err != nil {
@@ -122,10 +122,10 @@ func (s *Store) SweepTokens(ctx context.Context, now time.Time) (removed int, er
 	return removed + n, err
 }
 
-// sweepBatch removes those of the tokens that are dead still: a session may
-// have been refreshed after it was looked at.
-func (s *Store) sweepBatch(ctx context.Context, batch []TokenID, now time.Time) (removed int, err error) {
-	err = s.UpdateAuth(ctx, func(t AuthTx) error {
+// sweepBatch removes those of the tokens that are still dead: a session may have been refreshed
+// meanwhile.
+func (s *Store) sweepBatch(ctx context.Context, batch []tokenID, now time.Time) (removed int, err error) {
+	err = s.updateAuth(ctx, func(t authTx) error {
 		n := 0
 		for _, id := range batch {
 			owner, dead, err := t.read().deadToken(id, now)

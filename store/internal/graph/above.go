@@ -3,22 +3,20 @@ package graph
 import (
 	"errors"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// What holds a block is found by going up: from its links to their holders, from
-// those that are nodes to the links to them, and so on to attempts. Going down from
-// a root costs what the DAG has; going up costs what is above.
+// To find what holds a block we go up: from its links to their holders, from holders that are
+// nodes to the links to those, and so on to attempts. That costs what is above the block. To
+// go down from a root would cost the whole DAG.
 
-// HoldersAbove lists what is above a block, read under whatever codec: every node and
-// attempt, each once.
+// HoldersAbove lists all nodes and attempts above a block, under any codec, each once.
 func HoldersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err error) {
 	seen := map[graph.Holder]struct{}{}
 	for todo := [][]byte{BlockLinks(h)}; len(todo) > 0; {
@@ -42,24 +40,24 @@ func HoldersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err 
 				return nil, err
 			}
 			if ok {
-				todo = append(todo, LinksTo(c.Hash(), c.Type()))
+				todo = append(todo, linksTo(c.Hash(), c.Type()))
 			}
 		}
 	}
 	return all, nil
 }
 
-// nodeCID gives what a holder is the node of. ok is false if it is none.
+// nodeCID gives the block that a holder is a node of. ok is false if the holder is no node.
 func nodeCID(r *kv.Reader, h graph.Holder) (c cid.Cid, ok bool, err error) {
-	d, found, err := r.Get(NodeKey(h))
+	d, found, err := r.Get(nodeKey(h))
 	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) || err == nil && !found {
 		return cid.Undef, false, err
 	}
 	if c = pin.DAG(d).CID(); c.Defined() {
 		return c, true, nil
 	}
-	// It cannot be read; the other side says the same, under keys of another order.
-	err = r.Scan(kv.Span{Prefix: []byte{KNodes}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	// It cannot be read. The keys 26 have the same, in another order.
+	err = r.Scan(kv.Span{Prefix: []byte{kNodes}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		if TailHolder(key) == h && len(key) > 3+8 {
 			c = pin.DAG(key[3 : len(key)-8]).CID()
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// HashesFrom reads the hashes of some references from a key on, each once, how
-// many references those are, and the key to go on from; nil at the end.
+// HashesFrom reads some links from a key on. It gives their hashes, each once, the number of
+// links, and the key of the next page; nil at the end.
 func (g *Store) HashesFrom(ctx context.Context, from []byte) (hashes []multihash.Multihash, refs uint64, next []byte, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return r.Scan(kv.Span{Prefix: []byte{KLinkTo}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -38,8 +38,7 @@ func (g *Store) HashesFrom(ctx context.Context, from []byte) (hashes []multihash
 	return hashes, refs, next, err
 }
 
-// HashBlock reads and hashes a block, and says what is wrong with it; "" is
-// nothing.
+// HashBlock reads and hashes a block. kind says what is wrong with it; "" is nothing.
 func (g *Store) HashBlock(ctx context.Context, h multihash.Multihash) (size int, kind string, err error) {
 	data, err := g.ReadHashed(ctx, h)
 	switch {
@@ -65,7 +64,7 @@ func (g *Store) ReadHashed(ctx context.Context, h multihash.Multihash) (data []b
 		return nil, fmt.Errorf("%w: %x: %w", errUnhashable, h, err)
 	}
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
-		data, err = reading.Fetch(r.Txn, BlockKey(h), nil)
+		data, err = reading.Fetch(r.Txn, blockKey(h), nil)
 		if err != nil {
 			return g.noteRead(h, err)
 		}
@@ -82,7 +81,8 @@ func (g *Store) ReadHashed(ctx context.Context, h multihash.Multihash) (data []b
 	return data, err
 }
 
-// NoteStrays notes those of the blocks that need it, and says how many.
+// NoteStrays writes a note for each of the blocks that nothing links to and that has none yet,
+// so that the next reclaim looks at it. It gives how many notes it wrote.
 func (g *Store) NoteStrays(blocks []graph.Ref) (n uint64, err error) {
 	loose, err := g.Unclaimed(blocks)
 	if err != nil || len(loose) == 0 {
@@ -98,20 +98,20 @@ func (g *Store) NoteStrays(blocks []graph.Ref) (n uint64, err error) {
 	txn := r.Txn
 	err = func() error {
 		for _, l := range loose {
-			if _, err := reading.Find(txn, LooseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
+			if _, err := reading.Find(txn, looseKey(l.Hash)); !errors.Is(err, badger.ErrKeyNotFound) {
 				if err != nil {
 					return err
 				}
 				continue
 			}
-			item, err := reading.Find(txn, BlockKey(l.Hash))
+			item, err := reading.Find(txn, blockKey(l.Hash))
 			if errors.Is(err, badger.ErrKeyNotFound) {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			if err := wb.Set(LooseKey(l.Hash), EncodeSize(reading.SizeOf(item))); err != nil {
+			if err := wb.Set(looseKey(l.Hash), encodeSize(reading.SizeOf(item))); err != nil {
 				return err
 			}
 			n++
@@ -119,13 +119,13 @@ func (g *Store) NoteStrays(blocks []graph.Ref) (n uint64, err error) {
 		return nil
 	}()
 	if err != nil {
-		return 0, fmt.Errorf("look for blocks that nothing refers to: %w", err)
+		return 0, fmt.Errorf("look for blocks that nothing links to: %w", err)
 	}
 	return n, wb.Flush()
 }
 
 // What may be wrong with a block.
 const (
-	DamageMissing = "missing" // a DAG that is complete refers to it, and it is not there
-	DamageCorrupt = "corrupt" // its bytes do not have its hash, or cannot be read
+	DamageMissing = "missing" // a complete DAG needs it, and it is not there
+	DamageCorrupt = "corrupt" // its bytes have another hash, or cannot be read
 )

@@ -8,59 +8,63 @@ import (
 	"github.com/multiformats/go-multihash"
 )
 
-// claimLocks are the striped locks by multihash. Claims share a stripe;
-// deciding that a block is unclaimed and deleting it takes the stripe alone.
-// Claims are many and deletes come in batches, so the stripes need not be many.
+// claimLocks are locks that are striped by multihash. Claims share a stripe. To decide that a
+// block is unclaimed and to delete it takes the stripe alone. Claims share, and deletes come in
+// batches, so a few stripes are enough.
 type claimLocks struct {
-	Seed    maphash.Seed
-	Stripes [256]sync.RWMutex
+	seed    maphash.Seed
+	stripes [256]sync.RWMutex
 }
 
-// share takes the stripes of the hashes, to claim them or to let go of them, and
-// gives what ends that. Stripes are taken in order, so that nobody waits in a
-// circle.
+// share takes the stripes of the hashes together with others, to claim the blocks or to let go
+// of them, until unlock. Stripes are always taken in order, so there is no deadlock.
 func (l *claimLocks) share(hashes []multihash.Multihash) (unlock func()) {
 	return l.hold(hashes, nil)
 }
 
-// Alone takes the stripes of the hashes with nobody else, to decide that blocks
-// are unclaimed and to delete them, and gives what ends that.
-func (l *claimLocks) Alone(hashes []multihash.Multihash) (unlock func()) {
+// alone takes the stripes of the hashes alone, to decide that blocks are unclaimed and to
+// delete them, until unlock.
+func (l *claimLocks) alone(hashes []multihash.Multihash) (unlock func()) {
 	return l.hold(nil, hashes)
 }
 
-// hold takes the stripes of some hashes to be shared and those of others alone; a
-// stripe that both have is taken alone.
+// Alone takes the stripe of a block alone: until unlock the block cannot be claimed or deleted.
+func (g *Store) Alone(h multihash.Multihash) (unlock func()) {
+	return g.claims.alone([]multihash.Multihash{h})
+}
+
+// hold takes the stripes of some hashes with others, and the stripes of other hashes alone. A
+// stripe that is in both sets is taken alone.
 func (l *claimLocks) hold(shared, alone []multihash.Multihash) (unlock func()) {
-	var mine [len(l.Stripes)]bool
+	var mine [len(l.stripes)]bool
 	for _, i := range l.of(alone) {
 		mine[i] = true
 	}
 	stripes := l.of(slices.Concat(shared, alone))
 	for _, i := range stripes {
 		if mine[i] {
-			l.Stripes[i].Lock()
+			l.stripes[i].Lock()
 		} else {
-			l.Stripes[i].RLock()
+			l.stripes[i].RLock()
 		}
 	}
 	return func() {
 		for _, i := range stripes {
 			if mine[i] {
-				l.Stripes[i].Unlock()
+				l.stripes[i].Unlock()
 			} else {
-				l.Stripes[i].RUnlock()
+				l.stripes[i].RUnlock()
 			}
 		}
 	}
 }
 
-// of gives the stripes of the hashes, each once, in order.
+// of lists the stripes of the hashes, each once, in order.
 func (l *claimLocks) of(hashes []multihash.Multihash) []uint8 {
 	var stripes []uint8
-	var seen [len(l.Stripes)]bool
+	var seen [len(l.stripes)]bool
 	for _, h := range hashes {
-		i := l.Index(h)
+		i := l.index(h)
 		if !seen[i] {
 			seen[i] = true
 			stripes = append(stripes, i)
@@ -70,4 +74,4 @@ func (l *claimLocks) of(hashes []multihash.Multihash) []uint8 {
 	return stripes
 }
 
-func (l *claimLocks) Index(h multihash.Multihash) uint8 { return uint8(maphash.Bytes(l.Seed, h)) }
+func (l *claimLocks) index(h multihash.Multihash) uint8 { return uint8(maphash.Bytes(l.seed, h)) }

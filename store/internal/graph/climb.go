@@ -82,7 +82,7 @@ func (c *Climb) from(r *kv.Reader, start graph.Holder) (*topsOf, error) {
 				at.above = append(at.above, c.note(holder, &topsOf{[]graph.Holder{holder}}))
 				continue
 			}
-			parents, err := holdersUnder(r, LinksTo(cid.Hash(), cid.Type()))
+			parents, err := holdersUnder(r, linksTo(cid.Hash(), cid.Type()))
 			if err != nil {
 				return nil, err
 			}

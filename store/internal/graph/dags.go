@@ -7,7 +7,6 @@ import (
 	"iter"
 
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
@@ -17,29 +16,29 @@ type DAGRecord struct {
 	_        struct{}    `cbor:",toarray"`
 	Attempt  pin.Attempt // zero before the first Begin
 	Complete bool
-	Blocks   uint64 // of a DAG that is complete, or was and is repaired
+	Blocks   uint64 // totals, if the DAG is complete, or was complete and is being repaired
 	Bytes    uint64
-	Holders  uint64 // requests that hold it, each counted once
+	Holders  uint64 // how many requests hold it
 }
 
-// releasedRecord is what a released attempt was for.
+// releasedRecord is the DAG of a released attempt.
 type releasedRecord struct {
 	_   struct{} `cbor:",toarray"`
 	DAG []byte
 }
 
-// Hold counts one more holder of a DAG and says whether the DAG is complete.
+// Hold counts one more holder of a DAG, and reports whether the DAG is complete.
 func (g *Store) Hold(t *kv.Tx, d pin.DAG) (complete bool, err error) {
 	rec, _, err := g.DAG(&t.Reader, d)
 	if err != nil {
 		return false, err
 	}
 	rec.Holders++
-	return rec.Complete, g.kv.Put(t, DAGKey(d), rec)
+	return rec.Complete, t.Put(DAGKey(d), rec)
 }
 
-// LetGo counts one holder less of each DAG. A DAG that nothing holds any more
-// loses its record, and its attempt is marked as deleting and returned.
+// LetGo counts one holder less for each DAG. When nothing holds a DAG any more, LetGo deletes
+// its record, marks its attempt as released, and returns the attempt.
 func (g *Store) LetGo(t *kv.Tx, dags []pin.DAG) (released []pin.Attempt, err error) {
 	for _, d := range dags {
 		if released, err = g.LetGoMany(t, d, 1, released); err != nil {
@@ -49,6 +48,7 @@ func (g *Store) LetGo(t *kv.Tx, dags []pin.DAG) (released []pin.Attempt, err err
 	return released, nil
 }
 
+// LetGoMany is LetGo for n holders of one DAG. It appends to released.
 func (g *Store) LetGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt) ([]pin.Attempt, error) {
 	rec, found, err := g.DAG(&t.Reader, d)
 	if err != nil {
@@ -59,7 +59,7 @@ func (g *Store) LetGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt)
 	}
 	rec.Holders -= n
 	if rec.Holders > 0 {
-		return released, g.kv.Put(t, DAGKey(d), rec)
+		return released, t.Put(DAGKey(d), rec)
 	}
 	t.Delete(DAGKey(d))
 	t.Delete(PartialKey(d))
@@ -69,26 +69,26 @@ func (g *Store) LetGoMany(t *kv.Tx, d pin.DAG, n uint64, released []pin.Attempt)
 	return append(released, rec.Attempt), g.release(t, d, rec.Attempt)
 }
 
-// NewAttempt gives out an attempt, in the change that uses it.
+// NewAttempt makes a new attempt for a DAG.
 func (g *Store) NewAttempt(t *kv.Tx, d pin.DAG) (pin.Attempt, error) {
 	last, err := takeHolders(t, 1)
 	a := pin.Attempt(last)
-	t.Set(AttemptKey(a), []byte(d))
+	t.Set(attemptKey(a), []byte(d))
 	return a, err
 }
 
-// DAG reads what is known of a DAG. found is false if nothing holds it.
+// DAG reads the record of a DAG. found is false if nothing holds the DAG.
 func (g *Store) DAG(r *kv.Reader, d pin.DAG) (rec DAGRecord, found bool, err error) {
-	found, err = g.kv.Take(r, DAGKey(d), &rec)
+	found, err = r.Take(DAGKey(d), &rec)
 	if !errors.Is(err, diskerr.ErrUnreadable) {
 		return rec, found, err
 	}
-	g.kv.TellUnreadable(DAGKey(d), err)
+	g.kv.LogUnreadable(DAGKey(d), err)
 	return g.WorkOut(r.Before(), d)
 }
 
-// Repairing says that the DAG was complete, and is not again: only then has one that
-// is not complete any totals.
+// Repairing reports whether the DAG was complete, and has to be made so again: only then does a
+// DAG that is not complete have totals.
 func (r *DAGRecord) Repairing() bool { return !r.Complete && r.Blocks > 0 }
 
 // Repairing implements [pin.Work].
@@ -104,20 +104,20 @@ func (g *Store) Repairing(ctx context.Context, d pin.DAG) (repairing bool, err e
 	return repairing, nil
 }
 
-// AttemptDAG gives the DAG of an attempt that is in use. If that cannot be read, the records
-// of all DAGs are looked through; d is "" if none has the attempt.
+// AttemptDAG gives the DAG of an attempt that is in use. If its record cannot be read,
+// AttemptDAG searches the records of all DAGs; d is "" if none has the attempt.
 func (g *Store) AttemptDAG(r *kv.Reader, a pin.Attempt) (d pin.DAG, inUse bool, err error) {
-	b, inUse, err := r.Get(AttemptKey(a))
+	b, inUse, err := r.Get(attemptKey(a))
 	if err == nil && (!inUse || pin.DAG(b).CID().Defined()) {
 		return pin.DAG(b), inUse, nil
 	}
 	if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {
 		return "", false, err
 	}
-	g.kv.TellUnreadable(AttemptKey(a), kv.FirstError(err, diskerr.ErrUnreadable))
+	g.kv.LogUnreadable(attemptKey(a), kv.FirstError(err, diskerr.ErrUnreadable))
 	err = r.ScanEach(kv.Span{Prefix: []byte{KDAG}}, func(key, value []byte) (bool, error) {
 		var rec DAGRecord
-		if g.codec.Decode(value, &rec) == nil && rec.Attempt == a {
+		if kv.Decode(value, &rec) == nil && rec.Attempt == a {
 			d = pin.DAG(key[3:])
 		}
 		return d == "", nil
@@ -148,8 +148,8 @@ func (g *Store) Roots(ctx context.Context) iter.Seq2[pin.DAG, error] {
 	}
 }
 
-// rootPage reads complete DAGs from a key on, and gives the key to go on from;
-// nil at the end.
+// rootPage reads complete DAGs from a key on, and gives the key of the next page; nil at the
+// end.
 func (g *Store) rootPage(r *kv.Reader, from []byte) (page []pin.DAG, next []byte, err error) {
 	looked := 0
 	err = r.Scan(kv.Span{Prefix: []byte{KDAG}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -171,8 +171,8 @@ func (g *Store) rootPage(r *kv.Reader, from []byte) (page []pin.DAG, next []byte
 	return page, next, err
 }
 
-// DAGTotals gives the totals of a DAG that is complete. ok is false if it is
-// not, or nothing holds it.
+// DAGTotals gives the totals of a complete DAG. ok is false if the DAG is not complete, or
+// nothing holds it.
 func (g *Store) DAGTotals(ctx context.Context, d pin.DAG) (t pin.Totals, ok bool, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		var rec DAGRecord

@@ -9,51 +9,50 @@ import (
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
-
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// Gated is the go-datastore with the store's gate before it: Badger must not
-// be called once it is closed. What it reads it reads as the store does.
-type Gated struct {
+// gated is the go-datastore. Every call enters the database first, since Badger must not be
+// called once it is closed. It reads as the rest of the store does.
+type gated struct {
 	s *Store
 }
 
-var _ datastore.Batching = Gated{}
+var _ datastore.Batching = gated{}
 
-func (g Gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
-	if err := g.s.kv.Enter(ctx); err != nil {
+// change runs fn in the database, if it may be written.
+func (g *Store) change(ctx context.Context, fn func() error) error {
+	if err := g.kv.Enter(ctx); err != nil {
 		return err
 	}
-	defer g.s.kv.Leave()
-	if err := g.s.kv.MayUpkeep(); err != nil {
+	defer g.kv.Leave()
+	if err := g.kv.MayUpkeep(); err != nil {
 		return err
 	}
-	if h, ok := BlockOf(key); ok {
-		return g.s.putLoose([]looseBlock{{h, value}})
-	}
-	if value == nil {
-		value = []byte{}
-	}
-	return g.s.kv.SetAlone(key.Bytes(), value)
+	return fn()
 }
 
-func (g Gated) Delete(ctx context.Context, key datastore.Key) error {
-	if err := g.s.kv.Enter(ctx); err != nil {
-		return err
-	}
-	defer g.s.kv.Leave()
-	if err := g.s.kv.MayUpkeep(); err != nil {
-		return err
-	}
-	return g.s.kv.SetAlone(key.Bytes(), nil)
+func (g gated) Put(ctx context.Context, key datastore.Key, value []byte) error {
+	return g.s.change(ctx, func() error {
+		if h, ok := BlockOf(key); ok {
+			return g.s.putLoose([]looseBlock{{h, value}})
+		}
+		if value == nil {
+			value = []byte{}
+		}
+		return g.s.kv.SetAlone(key.Bytes(), value)
+	})
+}
+
+func (g gated) Delete(ctx context.Context, key datastore.Key) error {
+	return g.s.change(ctx, func() error { return g.s.kv.SetAlone(key.Bytes(), nil) })
 }
 
 // Get's errors: datastore.ErrNotFound; diskerr.ErrUnreadable.
-func (g Gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
+func (g gated) Get(ctx context.Context, key datastore.Key) (value []byte, err error) {
 	err = g.read(ctx, func(r *kv.Reader) error {
 		if h, ok := BlockOf(key); ok {
 			value, err = g.s.readBlock(r.Txn, h)
@@ -65,8 +64,8 @@ func (g Gated) Get(ctx context.Context, key datastore.Key) (value []byte, err er
 	return value, err
 }
 
-// Has reports whether the key is there, be its value readable or not.
-func (g Gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
+// Has reports whether the key is there, also if its value cannot be read.
+func (g gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
 	err := g.read(ctx, func(r *kv.Reader) error {
 		_, err := reading.Find(r.Txn, key.Bytes())
 		return err
@@ -77,7 +76,7 @@ func (g Gated) Has(ctx context.Context, key datastore.Key) (bool, error) {
 	return err == nil, err
 }
 
-func (g Gated) GetSize(ctx context.Context, key datastore.Key) (size int, err error) {
+func (g gated) GetSize(ctx context.Context, key datastore.Key) (size int, err error) {
 	size = -1
 	err = g.read(ctx, func(r *kv.Reader) error {
 		item, err := reading.Find(r.Txn, key.Bytes())
@@ -90,7 +89,7 @@ func (g Gated) GetSize(ctx context.Context, key datastore.Key) (size int, err er
 }
 
 // read is [kv.DB.View] with the errors of a datastore.
-func (g Gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
+func (g gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
 	err := g.s.kv.View(ctx, fn)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return datastore.ErrNotFound
@@ -98,14 +97,13 @@ func (g Gated) read(ctx context.Context, fn func(*kv.Reader) error) error {
 	return err
 }
 
-// QueryPage is how many entries of a query are read at a time, and queryBytes after how
-// many bytes of them no more are.
-const QueryPage, queryBytes = 512, 1 << 20
+// A query reads up to queryPage entries at a time, and no further entry after queryBytes.
+const queryPage, queryBytes = 512, 1 << 20
 
-// Query reads a piece at a time, so that a slow caller keeps nothing open: what changes
-// meanwhile may or may not be seen. Sizes are given only with values. A value that cannot
-// be read is an error in its place, and the rest follows.
-func (g Gated) Query(ctx context.Context, q query.Query) (query.Results, error) {
+// Query reads a page at a time, so that a slow caller keeps no transaction open. What changes
+// meanwhile may or may not be in the result. Sizes come only with values. For a value that
+// cannot be read there is an error in its place, and the rest follows.
+func (g gated) Query(ctx context.Context, q query.Query) (query.Results, error) {
 	prefix := datastore.NewKey(q.Prefix).String()
 	if prefix != "/" {
 		prefix += "/"
@@ -133,13 +131,13 @@ func (g Gated) Query(ctx context.Context, q query.Query) (query.Results, error) 
 	return query.NaiveQueryApply(rest, query.ResultsFromIterator(q, query.Iterator{Next: next})), nil
 }
 
-// page reads some entries, and gives the key to go on from; nil at the end, and with an
+// page reads some entries, and gives the key of the next page; nil at the end, and with an
 // error.
-func (g Gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.Result, next []byte, err error) {
+func (g gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.Result, next []byte, err error) {
 	err = g.s.kv.View(ctx, func(r *kv.Reader) error {
 		bytes := 0
 		return r.Scan(sp, func(key, _ []byte) (bool, error) {
-			if len(page) == QueryPage || bytes > queryBytes {
+			if len(page) == queryPage || bytes > queryBytes {
 				next = append(next, key...)
 				return false, nil
 			}
@@ -160,7 +158,7 @@ func (g Gated) page(ctx context.Context, sp kv.Span, values bool) (page []query.
 }
 
 // Sync does nothing: every write is synced.
-func (g Gated) Sync(ctx context.Context, _ datastore.Key) error {
+func (g gated) Sync(ctx context.Context, _ datastore.Key) error {
 	if err := g.s.kv.Enter(ctx); err != nil {
 		return err
 	}
@@ -169,17 +167,13 @@ func (g Gated) Sync(ctx context.Context, _ datastore.Key) error {
 }
 
 // Close does nothing: the store closes the database.
-func (g Gated) Close() error { return nil }
+func (g gated) Close() error { return nil }
 
-func (g Gated) Batch(ctx context.Context) (datastore.Batch, error) {
-	if err := g.s.kv.Enter(ctx); err != nil {
-		return nil, err
-	}
-	defer g.s.kv.Leave()
-	return &gatedBatch{s: g.s}, nil
+func (g gated) Batch(ctx context.Context) (datastore.Batch, error) {
+	return &gatedBatch{s: g.s}, g.Sync(ctx, datastore.Key{})
 }
 
-// gatedBatch keeps all to itself until Commit, which writes blocks last.
+// gatedBatch keeps all changes in memory until Commit, which writes blocks last.
 type gatedBatch struct {
 	s       *Store
 	changes []keyChange
@@ -187,53 +181,38 @@ type gatedBatch struct {
 }
 
 func (b *gatedBatch) Put(ctx context.Context, key datastore.Key, value []byte) error {
-	if err := b.s.kv.Enter(ctx); err != nil {
-		return err
-	}
-	defer b.s.kv.Leave()
-	if err := b.s.kv.MayUpkeep(); err != nil {
-		return err
-	}
-	if h, ok := BlockOf(key); ok {
-		b.blocks = append(b.blocks, looseBlock{h, value})
+	return b.s.change(ctx, func() error {
+		if h, ok := BlockOf(key); ok {
+			b.blocks = append(b.blocks, looseBlock{h, value})
+		} else {
+			b.changes = append(b.changes, keyChange{key.Bytes(), kv.Write{Value: value}})
+		}
 		return nil
-	}
-	b.changes = append(b.changes, keyChange{key.Bytes(), kv.Write{Value: value}})
-	return nil
+	})
 }
 
 func (b *gatedBatch) Delete(ctx context.Context, key datastore.Key) error {
-	if err := b.s.kv.Enter(ctx); err != nil {
-		return err
-	}
-	defer b.s.kv.Leave()
-	if err := b.s.kv.MayUpkeep(); err != nil {
-		return err
-	}
-	if h, ok := BlockOf(key); ok {
-		b.blocks = slices.DeleteFunc(b.blocks, func(l looseBlock) bool { return string(l.hash) == string(h) })
-	}
-	b.changes = append(b.changes, keyChange{key.Bytes(), kv.Write{Deleted: true}})
-	return nil
+	return b.s.change(ctx, func() error {
+		if h, ok := BlockOf(key); ok {
+			b.blocks = slices.DeleteFunc(b.blocks, func(l looseBlock) bool { return string(l.hash) == string(h) })
+		}
+		b.changes = append(b.changes, keyChange{key.Bytes(), kv.Write{Deleted: true}})
+		return nil
+	})
 }
 
 func (b *gatedBatch) Commit(ctx context.Context) error {
-	if err := b.s.kv.Enter(ctx); err != nil {
-		return err
-	}
-	defer b.s.kv.Leave()
-	if err := b.s.kv.MayUpkeep(); err != nil {
-		return err
-	}
-	wb := b.s.kv.NewBatch()
-	defer wb.Cancel()
-	if err := fillChanges(wb, b.changes); err != nil {
-		return err
-	}
-	if err := wb.Flush(); err != nil {
-		return err
-	}
-	return b.s.putLoose(b.blocks)
+	return b.s.change(ctx, func() error {
+		wb := b.s.kv.NewBatch()
+		defer wb.Cancel()
+		if err := fillChanges(wb, b.changes); err != nil {
+			return err
+		}
+		if err := wb.Flush(); err != nil {
+			return err
+		}
+		return b.s.putLoose(b.blocks)
+	})
 }
 
 // looseBlock is a block that no attempt claims.
@@ -242,8 +221,8 @@ type looseBlock struct {
 	data []byte
 }
 
-// putLoose writes blocks that came by the go-datastore, each with a note for the
-// next reclaim, which else would not find them.
+// putLoose writes blocks that came through the go-datastore. Each gets a note, by which the
+// next reclaim finds it.
 func (g *Store) putLoose(bs []looseBlock) error {
 	if len(bs) == 0 {
 		return nil
@@ -252,27 +231,26 @@ func (g *Store) putLoose(bs []looseBlock) error {
 	for i, b := range bs {
 		hashes[i] = b.hash
 	}
-	defer g.Claims.share(hashes)()
+	defer g.claims.share(hashes)()
 	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	for _, b := range bs {
-		if err := wb.Set(LooseKey(b.hash), EncodeSize(len(b.data))); err != nil {
+		if err := wb.Set(looseKey(b.hash), encodeSize(len(b.data))); err != nil {
 			return err
 		}
-		if err := wb.Set(BlockKey(b.hash), b.data); err != nil {
+		if err := wb.Set(blockKey(b.hash), b.data); err != nil {
 			return err
 		}
 	}
 	return wb.Flush()
 }
 
-// Blockstore gives the blocks, by multihash, as IPFS software expects them. A
-// Put by it is not claimed by any attempt, so that a reclaim deletes it unless
-// one claims it before: fetched blocks come by Write.
-// It ends with the store.
-func (g *Store) Blockstore() blockstore.Blockstore { return g.Blocks }
+// Blockstore gives the blocks, by multihash, as IPFS software expects them. No attempt claims
+// a block that is Put here, so the next reclaim deletes it unless an attempt claims it before.
+// Fetched blocks come through [Store.Write]. It ends with the store.
+func (g *Store) Blockstore() blockstore.Blockstore { return g.blocks }
 
-// Datastore is the go-datastore in the same database, for others' small state,
-// each under a prefix of its own; "/blocks" is taken. Its transactions do not
-// detect conflicts. It ends with the store; closing it does nothing.
-func (g *Store) Datastore() datastore.Batching { return Gated{g} }
+// Datastore is the go-datastore in the same database, for small state of other packages. Each
+// of them uses a prefix of its own; "/blocks" is taken. It ends with the store, and closing it
+// does nothing.
+func (g *Store) Datastore() datastore.Batching { return gated{g} }

@@ -1,12 +1,12 @@
 // Package graph keeps blocks and what holds them: keys 20 to 29 of the database, and its
-// go-datastore. It writes what a walk brings, says what is whole and what a DAG has in all,
-// drops what was let go of, and deletes blocks that nothing holds any more.
+// go-datastore. It writes what walks fetch, reports what is whole and the totals of a DAG,
+// drops what released attempts hold, and deletes blocks that nothing holds any more.
 //
-// It knows nothing of requests. What they say of a DAG whose record cannot be read comes by
-// [Store.WorkOut].
+// It knows nothing of requests. When the record of a DAG cannot be read, [Store.WorkOut] works
+// it out from the requests.
 //
-// A link is from a holder to a block; the stripes of locks by multihash are what claims,
-// drops and deletions agree by. Their order is in the comment of package store.
+// A link goes from a holder to a block. Claims, drops and deletions of a block exclude each
+// other by locks, which are striped by multihash. The comment of package store has the order.
 package graph
 
 import (
@@ -27,36 +27,35 @@ type Store struct {
 	log   *slog.Logger
 	space *space.Space
 	kv    *kv.DB
-	codec kv.Codec
 
-	// WorkOut gives the record of a DAG that cannot be read, by the requests for it. It is
-	// set before anything else is done.
+	// WorkOut works out the record of a DAG that cannot be read, from the requests for it. It
+	// is set before any other use.
 	WorkOut func(r *kv.Reader, d pin.DAG) (DAGRecord, bool, error)
 
-	Claims claimLocks
+	claims claimLocks
 	keeps  keeps
-	Blocks blockstore.Blockstore
-	// Dropping is held by the one Drop that runs.
-	Dropping chan struct{}
-	Drops    Drops
-	// For tests, if not nil: BeforeDelete is told which blocks are about to be
-	// deleted and BeforeRelease which nodes are about to be released, with their
-	// stripes held; DuringWrite is called with those of a batch held.
-	BeforeDelete  func([]graph.Ref)
-	BeforeRelease func([]graph.Node)
-	DuringWrite   func()
-	holders       struct { // numbers that are ours to give out
+	blocks blockstore.Blockstore
+	// dropping is held by the one Drop that runs.
+	dropping chan struct{}
+	drops    drops
+	// For tests, if not nil: beforeDelete gets the blocks that are about to be deleted,
+	// and beforeRelease the nodes that are about to be released. duringWrite is called
+	// during the write of a batch. All three are called with the stripes held.
+	beforeDelete  func([]graph.Ref)
+	beforeRelease func([]graph.Node)
+	duringWrite   func()
+	holders       struct { // numbers that were taken from the committer and not given out
 		mu   sync.Mutex
 		next graph.Holder
 		left int
 	}
-	Unreadable unreadable // the blocks that are known to be
+	unreadable unreadable
 }
 
-// New gives what an open database has of blocks, with which it ends.
+// New opens this room on a database. It ends with the database.
 func New(sp *space.Space, log *slog.Logger) *Store {
-	g := &Store{log: log, space: sp, kv: sp.DB(), codec: sp.DB().Codec(), Dropping: make(chan struct{}, 1)}
-	g.Claims.Seed = maphash.MakeSeed()
-	g.Blocks = blockstore.NewBlockstore(Gated{g})
+	g := &Store{log: log, space: sp, kv: sp.DB(), dropping: make(chan struct{}, 1)}
+	g.claims.seed = maphash.MakeSeed()
+	g.blocks = blockstore.NewBlockstore(gated{g})
 	return g
 }

@@ -3,7 +3,6 @@ package graph
 import (
 	"bytes"
 	"context"
-	"fmt"
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
@@ -13,47 +12,47 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Letting go of an attempt takes its links away. A node that nothing links to any
-// more loses its own links in turn, and so on down, as far as nothing else holds
-// on: what a DAG shares with others is not even looked at.
+// To drop an attempt is to delete its links. A node that then has no link to it any more loses
+// its own links in turn, and so on down. What something else still holds is not read: the cost
+// is that of what the attempt alone holds.
 
 const (
-	// DropsPerBatch bounds how many links are deleted at a time, however many levels
-	// of the DAG they are of: pins wait for that long for a stripe. Each batch is a sync.
-	DropsPerBatch = 4096
-	// LevelsPerBatch bounds how far down a batch goes, for the same reason: each level
-	// is looked up by itself.
-	LevelsPerBatch = 1024
-	// dropsAhead is how many released nodes are remembered; others are found again
-	// by their marks.
-	dropsAhead = 64 << 10
-	// witnessesMost bounds of how many nodes a link is remembered: some 200 bytes each.
-	witnessesMost = 16 << 10
+	// dropsPerBatch is how many links are deleted at a time, on any number of levels of the
+	// DAG. Pins that need a stripe wait for as long as that takes. Each batch is a sync.
+	dropsPerBatch = 4096
+	// levelsPerBatch is how many levels a batch goes down, for the same reason: each level
+	// takes a look-up of its own.
+	levelsPerBatch = 1024
+	// maxAhead is how many released nodes are kept in memory. The others are found again by
+	// their marks.
+	maxAhead = 64 << 10
+	// maxWitnesses is for how many nodes a link is remembered: some 200 bytes each.
+	maxWitnesses = 16 << 10
 )
 
-// Drops is what is remembered from one Drop to the next, by the one that runs.
-type Drops struct {
-	// settled: no node is released that the last Drop did not drop. Else, after a
-	// start or an error, the marks are read.
+// drops is what is remembered from one Drop to the next. The one Drop that runs uses it.
+type drops struct {
+	// settled: the last Drop dropped all nodes that are released. It is false after a start
+	// or an error; then the marks are read.
 	settled bool
-	// witnesses has a link to each of some nodes, under what all links to it start
-	// with. To a popular node, an empty directory say, many links go one after the
-	// other, and what they leave in Badger is stepped over by who begins at the first.
+	// witnesses has, for some nodes, the last link that was still there; its key is the
+	// prefix of all links to the node. A popular node, such as an empty directory, has one
+	// link for each holder. When many are deleted in a row they leave tombstones, and a scan
+	// from the first link steps over all of them. A scan from the remembered link does not.
 	witnesses map[string]string
-	// For tests, if not nil. afterLinks and afterMarks are told how many links, or
-	// marks, were read at a time. beforeStripes is called between finding out what a
-	// batch may take and taking its stripes. cut gives how many of a batch's changes
-	// are made before it fails, if that is fewer than all. levels, if not zero, is in
-	// place of levelsPerBatch.
-	AfterLinks, AfterMarks func(n int)
-	BeforeStripes          func()
-	Cut                    func(changes int) int
-	Levels                 int
+	// For tests, if not nil. afterLinks and afterMarks get the number of links, or marks,
+	// that were read at a time. beforeStripes is called after a batch was planned and before
+	// its stripes are taken. cut returns how many changes of a batch are made before it
+	// fails. levels, if not zero, replaces levelsPerBatch.
+	afterLinks, afterMarks func(n int)
+	beforeStripes          func()
+	cut                    func(changes int) int
+	levels                 int
 }
 
-// Drop lets go of what a released attempt holds, for [pin.Engine]. With the last link it
-// forgets the attempt, as Dropped does. It is an error if the attempt is not released;
-// then nothing is dropped.
+// Drop drops what a released attempt holds, for [pin.Engine]. With the last link it forgets the
+// attempt, as Dropped does. If the attempt is not released, Drop returns an error and drops
+// nothing.
 func (g *Store) Drop(ctx context.Context, a pin.Attempt) error {
 	if err := g.drop(ctx, a); err != nil {
 		return kv.Wrap(err, "drop attempt %d", a)
@@ -64,31 +63,20 @@ func (g *Store) Drop(ctx context.Context, a pin.Attempt) error {
 func (g *Store) drop(ctx context.Context, a pin.Attempt) error {
 	// One at a time: each ends by dropping all nodes that are marked.
 	select {
-	case g.Dropping <- struct{}{}:
-		defer func() { <-g.Dropping }()
+	case g.dropping <- struct{}{}:
+		defer func() { <-g.dropping }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	marked := false
-	err := g.kv.View(ctx, func(r *kv.Reader) error {
-		inUse, err := r.Has(AttemptKey(a))
-		if err != nil {
-			return err
-		}
-		if inUse {
-			return fmt.Errorf("it is not released")
-		}
-		marked, err = r.Has(releasedKey(graph.HolderOf(a)))
-		return err
-	})
+	marked, err := g.isMarked(ctx, a)
 	if err != nil || !marked {
 		return err
 	}
-	d := &Dropper{S: g, Attempt: graph.HolderOf(a), Next: []graph.Holder{graph.HolderOf(a)}, missed: !g.Drops.settled}
-	g.Drops.settled = false
+	d := &dropper{s: g, attempt: graph.HolderOf(a), next: []graph.Holder{graph.HolderOf(a)}, missed: !g.drops.settled}
+	g.drops.settled = false
 	for {
-		for len(d.Next) > 0 {
-			if err := d.Step(ctx); err != nil {
+		for len(d.next) > 0 {
+			if err := d.step(ctx); err != nil {
 				return err
 			}
 		}
@@ -99,10 +87,10 @@ func (g *Store) drop(ctx context.Context, a pin.Attempt) error {
 			return err
 		}
 	}
-	g.Drops.settled = true
-	// The attempt's mark goes last: it is what an interrupted Drop is done by. With it
-	// goes that the attempt is whole, which a walk that was slow to stop may have
-	// written after the release; it has counted for nothing since then.
+	g.drops.settled = true
+	// The attempt's mark goes last: by it an interrupted Drop is done again. The mark that
+	// the attempt is whole goes with it. A walk that was slow to stop may have written that
+	// after the release, since when it counts for nothing.
 	return g.kv.Update(ctx, func(t *kv.Tx) error {
 		t.Delete(WholeKey(graph.HolderOf(a)))
 		t.Delete(releasedKey(graph.HolderOf(a)))
@@ -110,62 +98,61 @@ func (g *Store) drop(ctx context.Context, a pin.Attempt) error {
 	})
 }
 
-// Dropper goes down from an attempt.
-type Dropper struct {
-	S       *Store
-	Attempt graph.Holder
-	Next    []graph.Holder // whose links are to be deleted, the last first
-	missed  bool           // there are others, which have their marks
-	from    []byte         // the mark to go on at, if they are being read
+// dropper is one Drop: it goes down from an attempt.
+type dropper struct {
+	s       *Store
+	attempt graph.Holder
+	next    []graph.Holder // holders whose links are to be deleted; the last comes first
+	missed  bool           // there are more such holders, which are marked
+	from    []byte         // the next mark, while marks are being read
 }
 
-// find reads marks of released nodes, as many as are remembered. A row of calls goes
-// through them once; what is missed meanwhile takes another.
-func (d *Dropper) find(ctx context.Context) error {
+// find reads marks of released nodes, as many as are kept in memory. Several calls go through
+// the marks once. Nodes that are missed meanwhile take another round.
+func (d *dropper) find(ctx context.Context) error {
 	if d.from == nil {
 		d.missed = false
 	}
 	from, read := d.from, 0
 	d.from = nil
-	err := d.S.kv.View(ctx, func(r *kv.Reader) error {
-		return r.Scan(kv.Span{Prefix: []byte{KReleased}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	err := d.s.kv.View(ctx, func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{kReleased}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			read++
-			if node, err := d.S.releasedNode(r, key); err != nil || !node {
+			if node, err := d.s.releasedNode(r, key); err != nil || !node {
 				return true, err // an attempt
 			}
-			if len(d.Next) == dropsAhead {
+			if len(d.next) == maxAhead {
 				d.from = bytes.Clone(key)
 				return false, nil
 			}
-			d.Next = append(d.Next, TailHolder(key))
+			d.next = append(d.next, TailHolder(key))
 			return true, nil
 		})
 	})
-	if d.S.Drops.AfterMarks != nil {
-		d.S.Drops.AfterMarks(read)
+	if d.s.drops.afterMarks != nil {
+		d.s.drops.afterMarks(read)
 	}
 	return err
 }
 
-// Step deletes a batch of links, of as many holders as it takes, and with it the marks
-// of the nodes that have no more. It releases the nodes that lose their last link, and
-// goes on with their links in the same batch. Each block is noted, for the next reclaim
-// to look at.
+// step deletes a batch of links, of one or more holders, and the marks of the holders that then
+// have none left. It releases the nodes that lose their last link, and goes on with their links
+// in the same batch. Each block gets a note, so that the next reclaim looks at it.
 //
-// The stripes of all that the links lead to are held meanwhile: shared, so that no
-// reclaim takes a note as settled by a link that is just going; and alone where a node
-// may be released, so that nobody comes to rely on it. Stripes are taken in order and
-// all at once, so what may go is found out before. Whether anything else holds a node is
-// then looked at again. If nothing does its other records are as they were: a walk links
-// to a node before it writes anything of it, and only a Drop takes a link away.
-func (d *Dropper) Step(ctx context.Context) error {
-	s := d.S
-	guess := d.batch(nil)
-	if err := s.kv.View(ctx, guess.gather); err != nil {
+// Meanwhile step holds the stripes of all blocks that the links lead to. It shares them, so
+// that no reclaim settles a note by a link that is about to go. It takes them alone where a
+// node may be released, so that nothing begins to rely on the node. Stripes are taken in order
+// and all at once, so step plans the batch before. Once it has them it looks again whether
+// anything else holds a node. If not, the node's other records are unchanged: a walk links to a
+// node before it writes anything about it, and only a Drop deletes links.
+func (d *dropper) step(ctx context.Context) error {
+	s := d.s
+	plan := d.batch(nil)
+	if err := s.kv.View(ctx, plan.gather); err != nil {
 		return err
 	}
-	if s.Drops.BeforeStripes != nil {
-		s.Drops.BeforeStripes()
+	if s.drops.beforeStripes != nil {
+		s.drops.beforeStripes()
 	}
 	if err := s.kv.Enter(ctx); err != nil {
 		return err
@@ -175,37 +162,37 @@ func (d *Dropper) Step(ctx context.Context) error {
 		return err
 	}
 	var shared, alone []multihash.Multihash
-	for _, l := range guess.links {
+	for _, l := range plan.links {
 		if mayLink(l.Codec) {
 			alone = append(alone, l.Hash)
 		} else {
 			shared = append(shared, l.Hash)
 		}
 	}
-	defer s.Claims.hold(shared, alone)()
-	b := d.batch(guess)
+	defer s.claims.hold(shared, alone)()
+	b := d.batch(plan)
 	if err := b.read(); err != nil {
 		return err
 	}
-	if s.BeforeRelease != nil && len(b.released) > 0 {
-		s.BeforeRelease(b.released)
+	if s.beforeRelease != nil && len(b.released) > 0 {
+		s.beforeRelease(b.released)
 	}
 	if err := b.write(); err != nil {
 		return err
 	}
-	d.Next, d.missed = b.next, b.missed
+	d.next, d.missed = b.next, b.missed
 	return nil
 }
 
 // mayLink reports whether a block read under a codec may link to others.
 func mayLink(codec uint64) bool { return codec != cid.Raw }
 
-// Held reports whether there is a link that begins so and is not going. It remembers
-// it, and looks from there on the next time.
-func (d *Drops) Held(r *kv.Reader, to []byte, going map[string]struct{}) (held bool, err error) {
+// held reports whether there is a link with a prefix that is not about to go. It remembers the
+// link that it found, and begins there the next time.
+func (d *drops) held(r *kv.Reader, to []byte, going map[string]struct{}) (held bool, err error) {
 	read := 0
-	if d.AfterLinks != nil {
-		defer func() { d.AfterLinks(read) }()
+	if d.afterLinks != nil {
+		defer func() { d.afterLinks(read) }()
 	}
 	last, known := d.witnesses[string(to)]
 	stays := func(key []byte) bool {
@@ -241,8 +228,8 @@ func (d *Drops) Held(r *kv.Reader, to []byte, going map[string]struct{}) (held b
 	return false, nil
 }
 
-func (d *Drops) remember(to, link []byte) {
-	if d.witnesses == nil || len(d.witnesses) >= witnessesMost {
+func (d *drops) remember(to, link []byte) {
+	if d.witnesses == nil || len(d.witnesses) >= maxWitnesses {
 		d.witnesses = map[string]string{}
 	}
 	d.witnesses[string(to)] = string(link)

@@ -9,36 +9,35 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// dropBatch is what one commit of a Drop takes away. It lies over what is on disk: its
-// links count as gone, and the nodes that they held as released, before it is written.
-// So a chain is followed down in one batch as far as that goes, and a DAG costs as many
-// commits as its links fill, however deep it is.
+// dropBatch is what one commit of a Drop deletes. Before it is written, its links already count
+// as gone, and the nodes that they held as released. So one batch follows a chain down as far as
+// it has room, and a deep DAG costs no more commits than a flat one with as many links.
 type dropBatch struct {
 	s       *Store
 	attempt graph.Holder
-	guess   *dropBatch     // what it is made from; nil for a guess
-	next    []graph.Holder // whose links are still to be deleted, the last first
+	plan    *dropBatch     // the plan that it is made from; nil if it is a plan itself
+	next    []graph.Holder // holders whose links are still to be deleted; the last comes first
 	missed  bool           // nodes were released that next had no room for
 
 	links    []graph.Link
-	taken    []taking                // whose they are, in the same order
-	of       map[graph.Holder]taking // the same, by the holder
-	going    map[string]struct{}     // links that may hold a node, by the block's side
-	nodes    map[string][]graph.Node // by what links to them start with
+	taken    []taking                // the holders of links, in the same order
+	of       map[graph.Holder]taking // the same by holder
+	going    map[string]struct{}     // the links that may hold a node, by the key of the block's side
+	nodes    map[string][]graph.Node // nodes without links, by the prefix of links to them
 	released []graph.Node
 }
 
-// taking is the links of a holder that are in a batch, links[from:to].
+// taking is the part of a batch that one holder has: links[from:to].
 type taking struct {
 	holder   graph.Holder
 	from, to int
-	more     bool // it has others
+	more     bool // the holder has more links, for which there was no room
 }
 
-// batch begins a batch where the last one ended.
-func (d *Dropper) batch(guess *dropBatch) *dropBatch {
+// batch begins a batch where the last one ended: a plan, if plan is nil.
+func (d *dropper) batch(plan *dropBatch) *dropBatch {
 	return &dropBatch{
-		s: d.S, attempt: d.Attempt, guess: guess, next: slices.Clone(d.Next), missed: d.missed,
+		s: d.s, attempt: d.attempt, plan: plan, next: slices.Clone(d.next), missed: d.missed,
 		of: map[graph.Holder]taking{}, going: map[string]struct{}{}, nodes: map[string][]graph.Node{},
 	}
 }
@@ -50,12 +49,12 @@ func (b *dropBatch) read() error {
 	return b.gather(r)
 }
 
-// gather takes links until the batch is full or nothing is due: those of all holders
-// that are due, then those of the nodes that have so lost their last, and so on.
+// gather takes links until the batch is full or none are left: the links of all holders in next,
+// then those of the nodes that lost their last link by that, and so on.
 func (b *dropBatch) gather(r *kv.Reader) error {
-	limit := LevelsPerBatch
-	if b.s.Drops.Levels > 0 {
-		limit = b.s.Drops.Levels
+	limit := levelsPerBatch
+	if b.s.drops.levels > 0 {
+		limit = b.s.drops.levels
 	}
 	for level := 0; len(b.next) > 0 && level < limit; level++ {
 		from := len(b.links)
@@ -63,8 +62,8 @@ func (b *dropBatch) gather(r *kv.Reader) error {
 		if err != nil {
 			return err
 		}
-		if b.guess == nil && full {
-			return nil // what the last of them release needs no more stripes
+		if b.plan == nil && full {
+			return nil // a plan is for the stripes, and what these links release needs none
 		}
 		if err := b.release(r, b.links[from:]); err != nil || full {
 			return err
@@ -73,18 +72,17 @@ func (b *dropBatch) gather(r *kv.Reader) error {
 	return nil
 }
 
-// take takes the links of the holders that are due. full is whether the batch has no
-// room for more.
+// take takes the links of the holders in next. full reports that the batch has no room for more.
 func (b *dropBatch) take(r *kv.Reader) (full bool, err error) {
 	for len(b.next) > 0 {
 		last := len(b.next) - 1
 		h := b.next[last]
 		got := taking{holder: h, from: len(b.links)}
-		if b.guess == nil {
+		if b.plan == nil {
 			got.more, err = b.readLinks(r, h)
 		} else {
-			of, known := b.guess.of[h]
-			b.add(b.guess.links[of.from:of.to]...)
+			of, known := b.plan.of[h]
+			b.add(b.plan.links[of.from:of.to]...)
 			got.more = !known || of.more
 		}
 		if err != nil {
@@ -101,10 +99,10 @@ func (b *dropBatch) take(r *kv.Reader) (full bool, err error) {
 	return false, nil
 }
 
-// readLinks takes the links of a holder, as many as there is room for.
+// readLinks takes as many links of a holder as there is room for.
 func (b *dropBatch) readLinks(r *kv.Reader, h graph.Holder) (more bool, err error) {
 	err = r.Scan(kv.Span{Prefix: linksFrom(h)}, func(key, value []byte) (bool, error) {
-		if more = len(b.links) == DropsPerBatch; more {
+		if more = len(b.links) == dropsPerBatch; more {
 			return false, nil
 		}
 		l, err := splitLinkFrom(key, value)
@@ -119,24 +117,25 @@ func (b *dropBatch) add(links ...graph.Link) {
 	for _, l := range links {
 		b.links = append(b.links, l)
 		if mayLink(l.Codec) {
-			b.going[string(LinkToKey(l))] = struct{}{}
+			b.going[string(linkToKey(l))] = struct{}{}
 		}
 	}
 }
 
-// release releases the nodes that some of the links lead to and no other does.
+// release looks at the nodes that some links of the batch lead to, and releases those to which
+// no other link leads.
 func (b *dropBatch) release(r *kv.Reader, links []graph.Link) error {
 	looked := make(map[string]struct{}, len(links))
 	for _, l := range links {
 		if !mayLink(l.Codec) {
 			continue
 		}
-		to := LinksTo(l.Hash, l.Codec)
+		to := linksTo(l.Hash, l.Codec)
 		if _, twice := looked[string(to)]; twice {
 			continue
 		}
 		looked[string(to)] = struct{}{}
-		held, err := b.s.Drops.Held(r, to, b.going)
+		held, err := b.s.drops.held(r, to, b.going)
 		if err != nil {
 			return err
 		}
@@ -149,7 +148,7 @@ func (b *dropBatch) release(r *kv.Reader, links []graph.Link) error {
 		}
 		b.released = append(b.released, nodes...)
 		for _, n := range nodes {
-			if len(b.next) < dropsAhead {
+			if len(b.next) < maxAhead {
 				b.next = append(b.next, n.ID)
 			} else {
 				b.missed = true
@@ -159,10 +158,10 @@ func (b *dropBatch) release(r *kv.Reader, links []graph.Link) error {
 	return nil
 }
 
-// nodesOf lists the nodes of a block that nothing links to.
+// nodesOf lists the nodes of a block, to which nothing links any more.
 func (b *dropBatch) nodesOf(r *kv.Reader, d pin.DAG, to []byte) (nodes []graph.Node, err error) {
-	if b.guess != nil {
-		if nodes, known := b.guess.nodes[string(to)]; known {
+	if b.plan != nil {
+		if nodes, known := b.plan.nodes[string(to)]; known {
 			return nodes, nil
 		}
 	}
@@ -174,8 +173,8 @@ func (b *dropBatch) nodesOf(r *kv.Reader, d pin.DAG, to []byte) (nodes []graph.N
 	return nodes, err
 }
 
-// ErrCut is what a batch fails with that a test cuts off.
-var ErrCut = errors.New("cut off")
+// errCut is the error of a batch that a test cuts off.
+var errCut = errors.New("cut off")
 
 // write makes the batch durable.
 func (b *dropBatch) write() error {
@@ -184,9 +183,9 @@ func (b *dropBatch) write() error {
 		return nil
 	}
 	var cut error
-	if b.s.Drops.Cut != nil {
-		if n := b.s.Drops.Cut(len(changes)); n < len(changes) {
-			changes, cut = changes[:n], ErrCut
+	if b.s.drops.cut != nil {
+		if n := b.s.drops.cut(len(changes)); n < len(changes) {
+			changes, cut = changes[:n], errCut
 		}
 	}
 	wb := b.s.kv.NewBatch()
@@ -203,19 +202,19 @@ type keyChange struct {
 	kv.Write
 }
 
-// changes lists what is to be written, in an order in which it may be cut off anywhere,
-// and be done again.
+// changes lists what is to be written. The order is such that it may be cut off after any of
+// them, and be done again.
 //
-//   - That nodes are whole goes first: nobody relies on one of which a part is gone.
-//   - A node whose links are left for later is marked before it is no node any more.
-//   - The others go from the bottom up, each after its links and before those to it. So
-//     what is left of them is found again from above, and they need no marks.
-//   - Of a link the side by which it is found goes after the other.
+//   - First the marks that nodes are whole: nothing may rely on a node of which a part is gone.
+//   - A node whose links are left for a later batch is marked as released before its records go.
+//   - The other nodes go from the bottom up, each after its own links and before the links to it.
+//     So what is left is found again from above, and they need no marks.
+//   - The holder's side of a link goes last: links are found by it.
 func (b *dropBatch) changes() []keyChange {
 	all := make([]keyChange, 0, 4*len(b.released)+3*len(b.links)+len(b.taken))
 	set := func(key, value []byte) { all = append(all, keyChange{key, kv.Write{Value: value}}) }
 	del := func(key []byte) { all = append(all, keyChange{key, kv.Write{Deleted: true}}) }
-	leave := func(n graph.Node) { del(NodeKey(n.ID)); del(nodesKey(n)) }
+	leave := func(n graph.Node) { del(nodeKey(n.ID)); del(nodesKey(n)) }
 	nodes := make(map[graph.Holder]graph.Node, len(b.released))
 	for _, n := range b.released {
 		nodes[n.ID] = n
@@ -229,9 +228,9 @@ func (b *dropBatch) changes() []keyChange {
 	}
 	for _, got := range slices.Backward(b.taken) {
 		for _, l := range b.links[got.from:got.to] {
-			set(LooseKey(l.Hash), EncodeSize(l.Size))
-			del(LinkToKey(l))
-			del(LinkFromKey(l))
+			set(looseKey(l.Hash), encodeSize(l.Size))
+			del(linkToKey(l))
+			del(linkFromKey(l))
 		}
 		if n, here := nodes[got.holder]; got.more || got.holder == b.attempt {
 			continue

@@ -10,12 +10,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// A link has two sides, of which the holder's is written first and deleted last. A
-// block's side without the holder's is a key that got damaged before tables were
-// verified: it names a block that never was, and the block that it did name lacks it.
+// A link has two sides. The holder's side is written first and deleted last. A block's side
+// without a holder's side is a key that was damaged before tables were verified: it names a
+// block that never was, and the link to the block that it named before lacks that side.
 
-// MendLinks deletes the sides of links to a block that have no other, and gives the
-// holders' links the sides that they lack. It says how many it deleted.
+// MendLinks deletes the block's sides of links that lack the holder's side, and gives the links
+// of the same holders the sides that they lack. It returns how many it deleted.
 func (g *Store) MendLinks(ctx context.Context, h multihash.Multihash) (halves int, err error) {
 	half, err := g.halves(ctx, h)
 	if err != nil || len(half) == 0 {
@@ -24,7 +24,7 @@ func (g *Store) MendLinks(ctx context.Context, h multihash.Multihash) (halves in
 	for _, l := range half {
 		var from []byte
 		for {
-			page, next, err := g.linksPage(ctx, l.Holder, from, kv.PageSize)
+			page, next, err := g.linksPage(ctx, l.Holder, from)
 			if err != nil {
 				return 0, err
 			}
@@ -37,20 +37,20 @@ func (g *Store) MendLinks(ctx context.Context, h multihash.Multihash) (halves in
 			from = next
 		}
 	}
-	defer g.Claims.Alone([]multihash.Multihash{h})()
+	defer g.claims.alone([]multihash.Multihash{h})()
 	if half, err = g.halves(ctx, h); err != nil {
 		return 0, err
 	}
 	for _, l := range half {
-		if err := g.kv.SetAlone(LinkToKey(l), nil); err != nil {
+		if err := g.kv.SetAlone(linkToKey(l), nil); err != nil {
 			return 0, err
 		}
-		g.log.Warn("a link to a block has only one side, and is deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
+		g.log.Warn("a link to a block had only one side, and was deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
 	}
 	return len(half), nil
 }
 
-// halves lists the links to a block that have no holder's side.
+// halves lists the links to a block that lack the holder's side.
 func (g *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph.Link, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return r.Scan(kv.Span{Prefix: BlockLinks(h), KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -59,7 +59,7 @@ func (g *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph
 				return err == nil, err
 			}
 			l.Hash = append(multihash.Multihash(nil), l.Hash...)
-			_, both, err := r.Get(LinkFromKey(l))
+			_, both, err := r.Get(linkFromKey(l))
 			if !both && err == nil {
 				half = append(half, l)
 			}
@@ -69,17 +69,17 @@ func (g *Store) halves(ctx context.Context, h multihash.Multihash) (half []graph
 	return half, err
 }
 
-// restoreSides writes the blocks' sides of links that lack them. Their stripes are held
-// alone, so that none is going just now.
+// restoreSides writes the block's side of each link that lacks it. It holds the stripes alone, so
+// that no link is being deleted meanwhile.
 func (g *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 	lacking := func(links []graph.Link) (lack []graph.Link, err error) {
 		err = g.kv.View(ctx, func(r *kv.Reader) error {
 			for _, l := range links {
-				_, from, err := r.Get(LinkFromKey(l))
+				_, from, err := r.Get(linkFromKey(l))
 				if err != nil {
 					return err
 				}
-				_, to, err := r.Get(LinkToKey(l))
+				_, to, err := r.Get(linkToKey(l))
 				if err != nil {
 					return err
 				}
@@ -99,12 +99,12 @@ func (g *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 	for i, l := range lack {
 		hashes[i] = l.Hash
 	}
-	defer g.Claims.Alone(hashes)()
+	defer g.claims.alone(hashes)()
 	if lack, err = lacking(lack); err != nil {
 		return err
 	}
 	for _, l := range lack {
-		if err := g.kv.SetAlone(LinkToKey(l), EncodeSize(l.Size)); err != nil {
+		if err := g.kv.SetAlone(linkToKey(l), encodeSize(l.Size)); err != nil {
 			return err
 		}
 	}

@@ -13,55 +13,56 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
 
-// The first bytes of the keys of what holds blocks; the comment of package store has the
-// table.
+// The first bytes of keys. The comment of package store has the table.
 const (
 	KDAG      = 0x20
 	KAttempt  = 0x21
-	KReleased = 0x22
+	kReleased = 0x22
 	KLinkTo   = 0x23
-	KLinkFrom = 0x24
+	kLinkFrom = 0x24
 	KLoose    = 0x25
-	KNodes    = 0x26
-	KNode     = 0x27
-	KWhole    = 0x28
+	kNodes    = 0x26
+	kNode     = 0x27
+	kWhole    = 0x28
 	KPartial  = 0x29
 )
 
+// DAGKey is the key of a DAG's record.
 func DAGKey(d pin.DAG) []byte { return AppendDAG([]byte{KDAG}, d) }
 
-// AppendDAG puts the length first: no DAG is then the prefix of another.
+// AppendDAG appends a DAG to a key. Its length comes first, so that no DAG is the prefix of
+// another.
 func AppendDAG(key []byte, d pin.DAG) []byte {
 	return append(binary.BigEndian.AppendUint16(key, uint16(len(d))), d...)
 }
 
-func AttemptKey(a pin.Attempt) []byte { return holderKey(KAttempt, graph.HolderOf(a)) }
+func attemptKey(a pin.Attempt) []byte { return holderKey(KAttempt, graph.HolderOf(a)) }
 
-// releasedKey marks an attempt, or a node, whose links are to be dropped.
-func releasedKey(h graph.Holder) []byte { return holderKey(KReleased, h) }
+// releasedKey is the mark of an attempt or a node whose links are to be dropped.
+func releasedKey(h graph.Holder) []byte { return holderKey(kReleased, h) }
 
-func LinkToKey(l graph.Link) []byte { return HolderTail(LinksTo(l.Hash, l.Codec), l.Holder) }
+func linkToKey(l graph.Link) []byte { return holderTail(linksTo(l.Hash, l.Codec), l.Holder) }
 
-func LinkFromKey(l graph.Link) []byte {
+func linkFromKey(l graph.Link) []byte {
 	key := make([]byte, 0, 1+8+len(l.Hash)+2)
-	key = binary.BigEndian.AppendUint64(append(key, KLinkFrom), uint64(l.Holder))
+	key = binary.BigEndian.AppendUint64(append(key, kLinkFrom), uint64(l.Holder))
 	return binary.BigEndian.AppendUint16(append(key, l.Hash...), uint16(l.Codec))
 }
 
-// BlockLinks is what all links to a block start with.
+// BlockLinks is the prefix of all links to a block.
 func BlockLinks(h multihash.Multihash) []byte { return append([]byte{KLinkTo}, h...) }
 
-// LinksTo is what all links to a block under a codec start with.
-func LinksTo(h multihash.Multihash, codec uint64) []byte {
+// linksTo is the prefix of all links to a block under a codec.
+func linksTo(h multihash.Multihash, codec uint64) []byte {
 	key := append(make([]byte, 0, 1+len(h)+2+8), KLinkTo)
 	return binary.BigEndian.AppendUint16(append(key, h...), uint16(codec))
 }
 
-// linksFrom is what all links of a holder start with.
-func linksFrom(h graph.Holder) []byte { return holderKey(KLinkFrom, h) }
+// linksFrom is the prefix of all links of a holder.
+func linksFrom(h graph.Holder) []byte { return holderKey(kLinkFrom, h) }
 
-// SplitLinkTo takes apart what [linkToKey] made, and splitLinkFrom what
-// [linkFromKey] did. The hash is a part of key, and the size is in the value.
+// SplitLinkTo is the opposite of linkToKey, and splitLinkFrom that of linkFromKey. The hash is a
+// part of key, and not a copy. The size is in the value.
 func SplitLinkTo(key []byte) (l graph.Link, err error) {
 	end := len(key) - 10
 	if end < 1 {
@@ -85,40 +86,39 @@ func splitLinkFrom(key, value []byte) (l graph.Link, err error) {
 	return l, nil
 }
 
-// nodesKey lists a node of a DAG, as one attempt reads it, under the block and
-// the codec.
-func nodesKey(n graph.Node) []byte { return HolderTail(NodesOf(n.DAG), n.ID) }
+// nodesKey is the key by which a node is found from its block and codec.
+func nodesKey(n graph.Node) []byte { return holderTail(nodesOf(n.DAG), n.ID) }
 
-// NodesOf is what the keys of all nodes of a block under a codec start with.
-func NodesOf(d pin.DAG) []byte { return AppendDAG([]byte{KNodes}, d) }
+// nodesOf is the prefix of the keys of all nodes of a block under a codec.
+func nodesOf(d pin.DAG) []byte { return AppendDAG([]byte{kNodes}, d) }
 
-// NodeKey says what a holder is the node of.
-func NodeKey(h graph.Holder) []byte { return holderKey(KNode, h) }
+// nodeKey is the key of the DAG that a node is the root of.
+func nodeKey(h graph.Holder) []byte { return holderKey(kNode, h) }
 
-// WholeKey marks a holder of which all that is below is there.
-func WholeKey(h graph.Holder) []byte { return holderKey(KWhole, h) }
+// WholeKey is the mark of a holder below which everything is there.
+func WholeKey(h graph.Holder) []byte { return holderKey(kWhole, h) }
 
-func holderKey(kind byte, h graph.Holder) []byte { return HolderTail([]byte{kind}, h) }
+func holderKey(kind byte, h graph.Holder) []byte { return holderTail([]byte{kind}, h) }
 
-func HolderTail(key []byte, h graph.Holder) []byte {
+func holderTail(key []byte, h graph.Holder) []byte {
 	return binary.BigEndian.AppendUint64(key, uint64(h))
 }
 
-// TailHolder gives the holder that a key ends with.
+// TailHolder is the holder at the end of a key.
 func TailHolder(key []byte) graph.Holder {
 	return graph.Holder(binary.BigEndian.Uint64(key[len(key)-8:]))
 }
 
-// LooseKey notes that nothing may refer to the block any more.
-func LooseKey(h multihash.Multihash) []byte { return append([]byte{KLoose}, h...) }
+// looseKey is the note of a block to which there may be no link any more.
+func looseKey(h multihash.Multihash) []byte { return append([]byte{KLoose}, h...) }
 
-// BlockKey is where the blockstore has a block.
-func BlockKey(h multihash.Multihash) []byte {
+// blockKey is the key of a block in the go-datastore.
+func blockKey(h multihash.Multihash) []byte {
 	return blockstore.BlockPrefix.Child(dshelp.MultihashToDsKey(h)).Bytes()
 }
 
-// BlockOf gives the hash of the block that a key of the go-datastore is for. ok
-// is false if it is for something else.
+// BlockOf gives the hash of the block that is under a key of the go-datastore. ok is false if
+// the key is for something else.
 func BlockOf(key datastore.Key) (h multihash.Multihash, ok bool) {
 	if !blockstore.BlockPrefix.IsAncestorOf(key) {
 		return nil, false
@@ -127,8 +127,8 @@ func BlockOf(key datastore.Key) (h multihash.Multihash, ok bool) {
 	return h, err == nil
 }
 
-// SizeOr0 gives the size in the value of a link or a note. It is what is told of a block,
-// and nothing goes by it.
+// SizeOr0 gives the size in the value of a link or a note; 0 if it cannot be read. Sizes are
+// for reports, and nothing is decided by them.
 func SizeOr0(key, value []byte) int {
 	size, err := decodeSize(key, value)
 	if err != nil {
@@ -137,6 +137,6 @@ func SizeOr0(key, value []byte) int {
 	return size
 }
 
-// MaxDAG bounds the bytes of a root's CID, since they are part of keys. Any that
-// verifcid lets pass is shorter by far.
+// MaxDAG is how many bytes a root's CID may have, since it is a part of keys. All CIDs that
+// verifcid accepts are far shorter.
 const MaxDAG = 1 << 10

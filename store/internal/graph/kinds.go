@@ -8,13 +8,13 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Kinds is every kind of record of what holds blocks whose value says something.
+// Kinds lists the kinds of records of this room, but for those without a value.
 func Kinds() []kv.Kind {
-	size := func(_ kv.Codec, key, value []byte) error {
+	size := func(key, value []byte) error {
 		_, err := decodeSize(key, value)
 		return err
 	}
-	dag := func(_ kv.Codec, _, value []byte) error {
+	dag := func(_, value []byte) error {
 		if !pin.DAG(value).CID().Defined() {
 			return fmt.Errorf("%w: %x is no CID", diskerr.ErrUnreadable, value)
 		}
@@ -23,19 +23,19 @@ func Kinds() []kv.Kind {
 	return []kv.Kind{
 		{Prefix: KDAG, Name: "DAG", Check: kv.CheckRecord[DAGRecord]},
 		{Prefix: KAttempt, Name: "attempt", Check: dag},
-		{Prefix: KReleased, Name: "released attempt", Check: func(c kv.Codec, _, value []byte) error {
+		{Prefix: kReleased, Name: "released attempt", Check: func(_, value []byte) error {
 			if len(value) == 0 {
 				return nil // a node
 			}
 			var rec releasedRecord
-			return c.Decode(value, &rec)
+			return kv.Decode(value, &rec)
 		}},
 		{Prefix: KLinkTo, Name: "link", Check: size, Many: true},
-		{Prefix: KLinkFrom, Name: "link", Check: size, Many: true},
+		{Prefix: kLinkFrom, Name: "link", Check: size, Many: true},
 		{Prefix: KLoose, Name: "note of a block", Check: size, Many: true},
-		{Prefix: KNodes, Name: "node", Check: kv.CheckLen(8), Many: true},
-		{Prefix: KNode, Name: "node", Check: dag, Many: true},
-		{Prefix: KWhole, Name: "mark of being whole", Check: func(_ kv.Codec, _, value []byte) error {
+		{Prefix: kNodes, Name: "node", Check: kv.CheckLen(8), Many: true},
+		{Prefix: kNode, Name: "node", Check: dag, Many: true},
+		{Prefix: kWhole, Name: "mark of being whole", Check: func(_, value []byte) error {
 			if _, err := decodeKept(value); err != nil {
 				return fmt.Errorf("%w: %w", diskerr.ErrUnreadable, err)
 			}

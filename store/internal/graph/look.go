@@ -5,18 +5,17 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/dgraph-io/badger/v4"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// Look reads a block as it was within the last moments, without waiting for
-// what is being written. found is false if it is not there, or was put too
-// recently: only Blockstore tells for sure. The data is the caller's. Errors: diskerr.ErrUnreadable.
+// Look reads a block as it was a moment ago, without waiting for what is being written. found
+// is false if the block is not there, or was put too recently: only Blockstore knows for sure.
+// The caller may keep and change the data. Errors: diskerr.ErrUnreadable.
 func (g *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, found bool, err error) {
 	if err := g.kv.Enter(ctx); err != nil {
 		return nil, false, err
@@ -24,12 +23,12 @@ func (g *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 	defer g.kv.Leave()
 	r, release := g.kv.Glimpse()
 	defer release()
-	data, err = reading.Fetch(r.Txn, BlockKey(h), nil)
+	data, err = reading.Fetch(r.Txn, blockKey(h), nil)
 	if errors.Is(err, diskerr.ErrUnreadable) {
-		// What was deleted since may be gone from its file already.
+		// The block may have been deleted since, and be gone from its file.
 		now, done := g.kv.Snapshot()
 		defer done()
-		data, err = reading.Fetch(now.Txn, BlockKey(h), nil)
+		data, err = reading.Fetch(now.Txn, blockKey(h), nil)
 	}
 	err = g.noteRead(h, err)
 	switch {
@@ -41,15 +40,15 @@ func (g *Store) Look(ctx context.Context, h multihash.Multihash) (data []byte, f
 	return data, true, nil
 }
 
-// LookSize gives how many bytes a block has, as Look gives those. found is false as with
-// Look. Errors: diskerr.ErrUnreadable, if it is known of the block.
+// LookSize gives the size of a block that Look would read. found is as with Look. Errors:
+// diskerr.ErrUnreadable, if the block is known to be unreadable.
 func (g *Store) LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error) {
-	if g.isUnreadable(h) { // it may be readable again
+	if g.isUnreadable(h) { // reading it shows whether it still is
 		data, found, err := g.Look(ctx, h)
 		return len(data), found, err
 	}
 	err = g.kv.Glance(ctx, func(r *kv.Reader) error {
-		item, err := reading.Find(r.Txn, BlockKey(h))
+		item, err := reading.Find(r.Txn, blockKey(h))
 		if err == nil {
 			size, found = reading.SizeOf(item), true
 		}

@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// looseFrom reads up to limit notes from a key on (nil is from the first), and
-// gives the key to go on from; nil at the end.
+// looseFrom reads up to limit notes from a key on (nil is the first), and gives the key of the
+// next page; nil at the end.
 func (g *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []graph.Ref, next []byte, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return r.ScanEach(kv.Span{Prefix: []byte{KLoose}, From: from}, func(key, value []byte) (bool, error) {
@@ -32,10 +32,9 @@ func (g *Store) looseFrom(ctx context.Context, from []byte, limit int) (notes []
 	return notes, next, err
 }
 
-// deleteUnclaimed deletes those of the blocks that nothing refers to, and all of
-// the notes. Whoever claims one of the blocks meanwhile waits: a claim is either
-// seen here, and the block stays, or it comes after the block is gone, and its
-// writer then sees that.
+// deleteUnclaimed deletes those of the blocks that nothing links to, and all of the notes. A
+// claim of one of the blocks waits meanwhile. Either the claim came first, and the block stays;
+// or it comes when the block is gone, which the claim's writer sees when it looks again.
 func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes uint64)) error {
 	if len(notes) == 0 {
 		return nil
@@ -52,26 +51,26 @@ func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes ui
 	if !g.mayDelete() {
 		return errKept
 	}
-	defer g.Claims.Alone(hashes)()
+	defer g.claims.alone(hashes)()
 	dead, err := g.Unclaimed(notes)
 	if err != nil {
 		return err
 	}
-	if g.BeforeDelete != nil {
-		g.BeforeDelete(dead)
+	if g.beforeDelete != nil {
+		g.beforeDelete(dead)
 	}
 	wb := g.kv.NewBatch()
 	defer wb.Cancel()
 	size := uint64(0)
 	for _, d := range dead {
-		if err := wb.Delete(BlockKey(d.Hash)); err != nil {
+		if err := wb.Delete(blockKey(d.Hash)); err != nil {
 			return err
 		}
 		size += uint64(d.Size)
 	}
-	// The notes last: they are what an interrupted reclaim goes on by.
+	// The notes go last: by them an interrupted reclaim goes on.
 	for _, n := range notes {
-		if err := wb.Delete(LooseKey(n.Hash)); err != nil {
+		if err := wb.Delete(looseKey(n.Hash)); err != nil {
 			return err
 		}
 	}
@@ -91,12 +90,12 @@ func (g *Store) deleteUnclaimed(notes []graph.Ref, deleted func(blocks, bytes ui
 	return nil
 }
 
-// nearSteps is how many keys are stepped over before seeking, which costs as
-// much as some of them in each table.
+// nearSteps is how many keys are stepped over before a seek, which costs as much as some steps
+// in each table.
 const nearSteps = 16
 
-// Unclaimed gives those of the blocks that are there and that nothing refers to.
-// It is fastest in the order of their hashes.
+// Unclaimed gives those of the blocks that are there and that nothing links to. It is fastest
+// if the blocks are in the order of their hashes. The caller must have entered.
 func (g *Store) Unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 	r, done := g.kv.Snapshot() // after the stripes were taken: it sees every claim
 	defer done()
@@ -131,7 +130,7 @@ func (g *Store) Unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 		if linked {
 			continue
 		}
-		_, err := reading.Find(txn, BlockKey(b.Hash))
+		_, err := reading.Find(txn, blockKey(b.Hash))
 		switch {
 		case errors.Is(err, badger.ErrKeyNotFound):
 		case err != nil:
@@ -143,8 +142,8 @@ func (g *Store) Unclaimed(blocks []graph.Ref) (loose []graph.Ref, err error) {
 	return loose, nil
 }
 
-// DeadBytes is how much was deleted since space was last given back. Reclaims
-// alone write it, not the committer.
+// DeadBytes gives how much was deleted since space was last given back. Only reclaims write it,
+// past the committer.
 func (g *Store) DeadBytes(ctx context.Context) (n uint64, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		b, found, err := r.Get(kv.MetaKey(kv.MetaDead))
@@ -156,22 +155,23 @@ func (g *Store) DeadBytes(ctx context.Context) (n uint64, err error) {
 	return n, err
 }
 
-// DeletesPerBatch bounds how many blocks are decided on at a time: claims
-// wait for about as long as that takes, some 30 ms. Each batch is a sync.
+// DeletesPerBatch is how many blocks are decided on at a time. Claims may wait for as long as
+// that takes, some 30 ms. Each batch is a sync.
 const DeletesPerBatch = 4096
 
-// LooseWork is who has blocks deleted: it hears how far that is, and makes it give way.
+// LooseWork is the caller's side of DeleteLoose. All of it is needed.
 type LooseWork struct {
-	Progress func(done, total uint64)   // notes that were looked at, of how many
-	Deleted  func(blocks, bytes uint64) // those of one batch
-	Pause    func(ctx context.Context, took time.Duration) error
+	Progress func(done, total uint64)   // gets how many notes were looked at, before each batch
+	Deleted  func(blocks, bytes uint64) // gets what one batch deleted
+	// Pause is called between batches, with the time that the last one took.
+	Pause func(ctx context.Context, took time.Duration) error
 }
 
 // errKept: a keep does not let blocks be deleted.
 var errKept = errors.New("blocks are kept")
 
-// DeleteLoose goes through the notes and deletes the blocks that nothing refers
-// to, until it comes to the end, or until a keep begins.
+// DeleteLoose goes through all notes, and deletes the blocks that nothing links to. It stops
+// when a keep begins.
 func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
 	total, err := g.kv.CountKeys(ctx, []byte{KLoose})
 	if err != nil {
@@ -201,7 +201,7 @@ func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
 	}
 }
 
-// AnyLoose reports whether there is a note of a block.
+// AnyLoose reports whether there is any note.
 func (g *Store) AnyLoose(ctx context.Context) (bool, error) {
 	notes, _, err := g.looseFrom(ctx, nil, 1)
 	return len(notes) > 0, err

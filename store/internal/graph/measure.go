@@ -13,23 +13,24 @@ import (
 )
 
 const (
-	// measureLeast is how many records may be read to measure a DAG by another; for
-	// large ones it is measurePart of the other's blocks. Going through the records of
-	// all that was passed over costs about a fiftieth of that for each block.
-	measureLeast = 2048
-	measurePart  = 50
-	measureMost  = 64 << 10
-	// measureBases is how many other DAGs are tried.
-	measureBases = 4
+	// To measure a DAG by another may read a record for each measurePart blocks of the
+	// other, but at least minMeasure records and at most maxMeasure. To count by the records
+	// of all that was passed over takes one cheap record for each block instead, which costs
+	// about a fiftieth of one here.
+	minMeasure  = 2048
+	measurePart = 50
+	maxMeasure  = 64 << 10
+	// maxBases is how many other DAGs are tried.
+	maxBases = 4
 )
 
-// errTooFar says that measuring by another DAG is not worth while.
+// errTooFar: to measure by this DAG would cost too much.
 var errTooFar = errors.New("too much differs")
 
-// Measure gives the totals of a DAG of which a walk passed over a part, by another
-// that is complete and has all of that part: its totals, and what of each is not in
-// the other. That costs what differs. ok is false if there is no such DAG, or it has
-// little in common.
+// Measure gives the totals of a DAG of which a walk passed over a part. It looks for a complete
+// DAG that has all of that part, and takes its totals, plus what is only in the new DAG, minus
+// what is only in the other. That costs what differs. ok is false if there is no such DAG, or
+// if too much differs.
 func (g *Store) Measure(ctx context.Context, k graph.Known) (t pin.Totals, ok bool, err error) {
 	if len(k.Passed) == 0 {
 		return t, false, nil
@@ -62,15 +63,15 @@ type base struct {
 	totals  pin.Totals
 }
 
-// basesOf lists complete DAGs that have a node, the newest first, which most likely
-// is the last version of what is measured.
+// basesOf lists complete DAGs that have a node, the newest first: most likely that is the
+// previous version of what is measured.
 func (g *Store) basesOf(r *kv.Reader, d pin.DAG) (bases []base, err error) {
 	c := d.CID()
-	up := &climber{r: r, left: measureLeast, known: map[graph.Holder]bool{}}
+	up := &climber{r: r, left: minMeasure, known: map[graph.Holder]bool{}}
 	var attempts []pin.Attempt
 	up.reached = func(a pin.Attempt) bool {
 		attempts = append(attempts, a)
-		return false // to find others, too
+		return false // so that others are found, too
 	}
 	if _, err := up.fromNode(c); err != nil && !errors.Is(err, errTooFar) {
 		return nil, err
@@ -90,25 +91,25 @@ func (g *Store) basesOf(r *kv.Reader, d pin.DAG) (bases []base, err error) {
 		if rec.Complete && rec.Attempt == a {
 			bases = append(bases, base{a, pin.DAG(root), pin.Totals{Blocks: rec.Blocks, Bytes: rec.Bytes}})
 		}
-		if len(bases) == measureBases {
+		if len(bases) == maxBases {
 			break
 		}
 	}
 	return bases, nil
 }
 
-// measurer measures one DAG by another.
+// measurer measures one DAG by another, the base.
 type measurer struct {
 	r    *kv.Reader
 	k    graph.Known
 	base base
-	old  *climber // to the base
-	now  *climber // to what is measured
-	left int
+	old  *climber // finds what is in the base
+	now  *climber // finds what is in the DAG that is measured
+	left int      // links of the base that may still be read
 }
 
 func newMeasurer(r *kv.Reader, k graph.Known, b base) *measurer {
-	left := max(measureLeast, min(measureMost, int(b.totals.Blocks/measurePart)))
+	left := max(minMeasure, min(maxMeasure, int(b.totals.Blocks/measurePart)))
 	to := func(a pin.Attempt) *climber {
 		return &climber{r: r, left: left, known: map[graph.Holder]bool{}, reached: func(o pin.Attempt) bool { return o == a }}
 	}
@@ -122,7 +123,7 @@ func (m *measurer) run() (t pin.Totals, err error) {
 			return t, err
 		}
 		if !in {
-			return t, errTooFar // what is below it is counted nowhere
+			return t, errTooFar // the base's totals do not have what is below it
 		}
 	}
 	t = m.base.totals
@@ -142,8 +143,8 @@ func (m *measurer) run() (t pin.Totals, err error) {
 	return t, err
 }
 
-// gone counts the blocks of the base that are not in what is measured. It goes down
-// from the base's root, and no further where both have a node.
+// gone counts the blocks of the base that are not in the DAG that is measured. It goes down
+// from the base's root, and stops at nodes that both have.
 func (m *measurer) gone() (t pin.Totals, err error) {
 	seen := map[string]bool{} // blocks
 	done := map[pin.DAG]bool{m.base.root: true}
@@ -198,7 +199,7 @@ func (m *measurer) gone() (t pin.Totals, err error) {
 	return t, nil
 }
 
-// shares reports whether a node of the base is one of what is measured, too.
+// shares reports whether the DAG that is measured has a node of the base, too.
 func (m *measurer) shares(l graph.Link, d pin.DAG) (bool, error) {
 	if m.k.Walked(d) {
 		return true, nil
@@ -206,18 +207,18 @@ func (m *measurer) shares(l graph.Link, d pin.DAG) (bool, error) {
 	return m.now.fromNode(cid.NewCidV1(l.Codec, l.Hash))
 }
 
-// climber finds out what is below an attempt by going up to it. Of each holder it
-// remembers whether it is.
+// climber finds out what is below an attempt, by going up. It remembers the answer for each
+// holder.
 type climber struct {
 	r       *kv.Reader
-	left    int // records that it may read
-	known   map[graph.Holder]bool
-	reached func(pin.Attempt) bool
+	left    int                    // records that it may still read
+	known   map[graph.Holder]bool  // whether a holder is below the attempt
+	reached func(pin.Attempt) bool // reports whether an attempt is the one
 }
 
-// fromNode reports whether a node is below the attempt, and fromBlock whether a
-// block is, under any codec. Errors: errTooFar.
-func (c *climber) fromNode(id cid.Cid) (bool, error) { return c.from(LinksTo(id.Hash(), id.Type())) }
+// fromNode reports whether a node is below the attempt, and fromBlock whether a block is, under
+// any codec. Errors: errTooFar.
+func (c *climber) fromNode(id cid.Cid) (bool, error) { return c.from(linksTo(id.Hash(), id.Type())) }
 
 func (c *climber) fromBlock(r graph.Ref) (bool, error) { return c.from(BlockLinks(r.Hash)) }
 

@@ -7,21 +7,19 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/ipfs/go-cid"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// holdersAtATime is how many numbers are taken from the committer together: one
-// commit, and its sync, for as many nodes.
+// holdersAtATime is how many numbers are taken from the committer together, with one sync.
 const holdersAtATime = 4096
 
-// NewHolders gives n numbers, first and those that follow it, which no holder has
-// or ever had. n is from 1 to a thousand.
+// NewHolders gives n numbers that no holder has or ever had: first, and those that follow it. n
+// is from 1 to a thousand.
 func (g *Store) NewHolders(ctx context.Context, n int) (first graph.Holder, err error) {
 	g.holders.mu.Lock()
 	defer g.holders.mu.Unlock()
@@ -42,9 +40,8 @@ func (g *Store) NewHolders(ctx context.Context, n int) (first graph.Holder, err 
 	return first, nil
 }
 
-// takeHolders counts numbers up and gives the last of them. They are counted in
-// the change that uses them or before it, so one comes back only if no use of it
-// was ever committed.
+// takeHolders takes n numbers, and gives the last of them. That is part of the change that uses
+// them, or of one before it. So a number is given again only if no use of it was committed.
 func takeHolders(t *kv.Tx, n int) (last graph.Holder, err error) {
 	key := kv.MetaKey(kv.MetaHolder)
 	b, found, err := t.Get(key)
@@ -64,13 +61,14 @@ func takeHolders(t *kv.Tx, n int) (last graph.Holder, err error) {
 	return last, nil
 }
 
-// holdersUnknown is more numbers than were given out beyond the last that anything has: to
-// holders that are gone, and to walks that have not written them yet. There are 2^64.
+// holdersUnknown is larger than the count of numbers above the highest in any key that may have
+// been given out: to holders that are gone, and to walks that have not written them yet. There
+// are 2^64 numbers.
 const holdersUnknown = 1 << 40
 
-// lastHolder is the highest number that any key has.
+// lastHolder is the highest number in any key.
 func lastHolder(r *kv.Reader) (last graph.Holder, err error) {
-	for _, kind := range []byte{KAttempt, KReleased, KLinkFrom, KNode, KWhole} {
+	for _, kind := range []byte{KAttempt, kReleased, kLinkFrom, kNode, kWhole} {
 		err := r.Scan(kv.Span{Prefix: []byte{kind}, Reverse: true, KeysOnly: true, From: lastKey(kind)}, func(key, _ []byte) (bool, error) {
 			last = max(last, graph.Holder(binary.BigEndian.Uint64(key[1:])))
 			return false, nil
@@ -82,11 +80,11 @@ func lastHolder(r *kv.Reader) (last graph.Holder, err error) {
 	return last, nil
 }
 
-// lastKey is behind all keys of a kind that go by a holder.
+// lastKey is after all keys of a kind that has holders in its keys.
 func lastKey(kind byte) []byte { return append([]byte{kind}, bytes.Repeat([]byte{0xff}, MaxDAG)...) }
 
-// NodeOf gives the node that an attempt reads a block as, if an earlier run of it
-// has come so far.
+// NodeOf gives the node that an attempt has for a block, if an earlier run of its walk came so
+// far.
 func (g *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.Holder, found bool, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return eachNode(r, d, func(id graph.Holder, of pin.Attempt) bool {
@@ -104,8 +102,8 @@ func (g *Store) NodeOf(ctx context.Context, a pin.Attempt, d pin.DAG) (h graph.H
 
 // eachNode calls fn for each node of a block under a codec, until it returns false.
 func eachNode(r *kv.Reader, d pin.DAG, fn func(id graph.Holder, a pin.Attempt) (more bool)) error {
-	return r.ScanEach(kv.Span{Prefix: NodesOf(d)}, func(key, value []byte) (bool, error) {
-		var of pin.Attempt // none, if it cannot be read: a node of nobody's is nobody's to go on with
+	return r.ScanEach(kv.Span{Prefix: nodesOf(d)}, func(key, value []byte) (bool, error) {
+		var of pin.Attempt // 0 if it cannot be read: then no attempt goes on with the node
 		if len(value) == 8 {
 			of = pin.Attempt(binary.BigEndian.Uint64(value))
 		}
@@ -113,14 +111,14 @@ func eachNode(r *kv.Reader, d pin.DAG, fn func(id graph.Holder, a pin.Attempt) (
 	})
 }
 
-// wholeLooks is how many holders of a block are asked whether they are whole. A
-// block that has more (an empty file, say) is most likely known by the first.
-const wholeLooks = 16
+// maxWholeLooks is for how many holders of a block the mark of being whole is looked up. If a
+// block has more, such as an empty file, most likely one of the first has the mark.
+const maxWholeLooks = 16
 
-// Whole reports whether all of a DAG is known to be on disk and held: it is below
-// something that is, and was held to limits no wider than those given. It looks as
-// [Store.Look] does, at how things were a moment ago, or, if surely, at how they
-// are; only after a link to d was written, which keeps it, does that last.
+// Whole reports whether all of a DAG is known to be on disk and held: the DAG is below a holder
+// that is marked as whole, and its blocks were checked against limits no wider than l. It looks
+// at how things were a moment ago, as [Store.Look] does, or, if surely, at how they are now. The
+// answer stays true only if a link to d was written before, which keeps d.
 func (g *Store) Whole(ctx context.Context, d pin.DAG, l pin.Limits, surely bool) (whole bool, err error) {
 	c := d.CID()
 	if !c.Defined() {
@@ -146,7 +144,7 @@ func isWholeDAG(r *kv.Reader, c cid.Cid, l pin.Limits) (whole bool, err error) {
 	ask := func(h graph.Holder) (more bool, err error) {
 		whole, err = isWhole(r, h, l)
 		looks++
-		return !whole && looks < wholeLooks, err
+		return !whole && looks < maxWholeLooks, err
 	}
 	if c.Type() != cid.Raw {
 		var inner error
@@ -159,19 +157,19 @@ func isWholeDAG(r *kv.Reader, c cid.Cid, l pin.Limits) (whole bool, err error) {
 		}
 	}
 	looks = 0
-	err = r.Scan(kv.Span{Prefix: LinksTo(c.Hash(), c.Type()), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = r.Scan(kv.Span{Prefix: linksTo(c.Hash(), c.Type()), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		return ask(TailHolder(key))
 	})
 	return whole, err
 }
 
-// isWhole reports whether all below a holder is there, and was held to limits. Of an
-// attempt or node that was released it never is, whatever its mark says: a walk may
-// write that after the release, when what is below may be going already.
+// isWhole reports whether everything below a holder is there and was checked against limits. For
+// a released attempt or node it is always false, even if there is a mark: a walk may write the
+// mark after the release, when what is below is being dropped.
 func isWhole(r *kv.Reader, h graph.Holder, l pin.Limits) (bool, error) {
 	value, found, err := r.Get(WholeKey(h))
 	if err != nil || !found {
-		if errors.Is(err, diskerr.ErrUnreadable) { // a walk looks for itself, and marks it again
+		if errors.Is(err, diskerr.ErrUnreadable) { // then a walk looks for itself, and writes the mark again
 			err = nil
 		}
 		return false, err
@@ -186,18 +184,18 @@ func isWhole(r *kv.Reader, h graph.Holder, l pin.Limits) (bool, error) {
 
 // inUse reports whether a holder is a node, or an attempt that is not released.
 func inUse(r *kv.Reader, h graph.Holder) (bool, error) {
-	found, err := r.Has(NodeKey(h))
+	found, err := r.Has(nodeKey(h))
 	if err == nil && !found {
-		found, err = r.Has(AttemptKey(pin.Attempt(h)))
+		found, err = r.Has(attemptKey(pin.Attempt(h)))
 	}
 	return found, err
 }
 
-// within reports whether what was held to one limit keeps another; 0 is none.
+// within reports whether what was checked against one limit keeps another; 0 is no limit.
 func within(kept, limit uint64) bool { return limit == 0 || kept > 0 && kept <= limit }
 
-// encodeKept gives what a mark of being whole says of the limits that blocks were
-// held to. Those of a whole DAG are looked at when it is.
+// encodeKept is the value of a mark of being whole: the limits that each block was checked
+// against. Limits of a whole DAG are checked when it is complete.
 func encodeKept(l pin.Limits) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(nil, l.BlockBytes), l.Links)
 }
@@ -226,8 +224,8 @@ func wholeNode(r *kv.Reader, d pin.DAG) (id graph.Holder, ok bool, err error) {
 	return id, ok, kv.FirstError(inner, err)
 }
 
-// Below lists what a node of a DAG that is whole links to, by its records. ok is
-// false if it has no links.
+// Below lists what a DAG's root links to, by the records of a node of it that is whole. ok is
+// false if there is no such node.
 func (g *Store) Below(ctx context.Context, d pin.DAG) (below []graph.Link, ok bool, err error) {
 	var id graph.Holder
 	err = g.kv.View(ctx, func(r *kv.Reader) (err error) {

@@ -55,15 +55,15 @@ func (g *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 			err = g.TakeBackWhole(whole)
 		}
 		if err != nil {
-			return nil, 0, kv.Wrap(err, "take back what is whole above %s", cid.NewCidV1(cid.Raw, h))
+			return nil, 0, kv.Wrap(err, "take back the marks of being whole above %s", cid.NewCidV1(cid.Raw, h))
 		}
 		marks += len(whole)
 	}
 	return slices.Sorted(maps.Keys(found)), marks, nil
 }
 
-// TakeBackWhole takes back that holders are whole, so that no walk takes what is below
-// them as known: the next one that comes there looks for itself, and mends it.
+// TakeBackWhole deletes the marks that holders are whole. Then no walk passes over what is below
+// them: the next one that comes there looks for itself, and fetches what is damaged.
 func (g *Store) TakeBackWhole(holders []graph.Holder) error {
 	if err := g.space.RoomForUpkeep(); err != nil {
 		return err

@@ -10,24 +10,24 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// PartialRecord is what is there of a DAG that is not complete and waits for a source.
+// PartialRecord is what is on disk of a DAG that is not complete and waits for a source.
 type PartialRecord struct {
 	_      struct{} `cbor:",toarray"`
 	Last   int64    // when its last block came, in Unix milliseconds
-	Blocks uint64   // that are there; 0 when they gave way
-	Bytes  uint64   // of these
+	Blocks uint64   // how many blocks are there; 0 after they gave way
+	Bytes  uint64   // of these blocks
 }
 
-// PartialKey is where that is noted.
+// PartialKey is the key of that record.
 func PartialKey(d pin.DAG) []byte { return AppendDAG([]byte{KPartial}, d) }
 
-// Partial reads what is noted of a DAG. A note that cannot be read counts as none: the DAG
-// is then waited for as if its last block had come now.
+// Partial reads the record of what is there of a DAG. One that cannot be read counts as none: then the
+// DAG waits as if its last block had come just now.
 func (g *Store) Partial(r *kv.Reader, d pin.DAG) (p pin.Kept, err error) {
 	var rec PartialRecord
-	found, err := g.kv.Take(r, PartialKey(d), &rec)
+	found, err := r.Take(PartialKey(d), &rec)
 	if errors.Is(err, diskerr.ErrUnreadable) {
-		g.kv.TellUnreadable(PartialKey(d), err)
+		g.kv.LogUnreadable(PartialKey(d), err)
 		return pin.Kept{}, nil
 	}
 	if err != nil || !found {
@@ -36,20 +36,20 @@ func (g *Store) Partial(r *kv.Reader, d pin.DAG) (p pin.Kept, err error) {
 	return pin.Kept{Blocks: rec.Blocks, Bytes: rec.Bytes, Last: time.UnixMilli(rec.Last).UTC()}, nil
 }
 
-// PutPartial notes what is there of a DAG.
+// PutPartial writes the record of what is there of a DAG.
 func (g *Store) PutPartial(t *kv.Tx, d pin.DAG, p pin.Kept) error {
-	return g.kv.Put(t, PartialKey(d), PartialRecord{Last: p.Last.UnixMilli(), Blocks: p.Blocks, Bytes: p.Bytes})
+	return t.Put(PartialKey(d), PartialRecord{Last: p.Last.UnixMilli(), Blocks: p.Blocks, Bytes: p.Bytes})
 }
 
-// release marks an attempt that its DAG does not have any more, to be dropped.
+// release marks an attempt as released, when its DAG does not have it any more.
 func (g *Store) release(t *kv.Tx, d pin.DAG, a pin.Attempt) error {
-	t.Delete(AttemptKey(a))
+	t.Delete(attemptKey(a))
 	t.Delete(WholeKey(graph.HolderOf(a)))
-	return g.kv.Put(t, releasedKey(graph.HolderOf(a)), releasedRecord{DAG: []byte(d)})
+	return t.Put(releasedKey(graph.HolderOf(a)), releasedRecord{DAG: []byte(d)})
 }
 
-// ReleasePartial releases the attempt of a DAG that is not complete and has a note. The DAG
-// keeps its holders and the note, and gets another attempt when it is fetched again.
+// ReleasePartial releases the attempt of a DAG that is not complete and has such a record. The DAG keeps
+// its holders and the record, and gets another attempt when it is fetched again.
 func (g *Store) ReleasePartial(t *kv.Tx, d pin.DAG) (released []pin.Attempt, err error) {
 	rec, found, err := g.DAG(&t.Reader, d)
 	if err != nil || !found || rec.Complete || rec.Repairing() || rec.Attempt == 0 {
@@ -61,7 +61,7 @@ func (g *Store) ReleasePartial(t *kv.Tx, d pin.DAG) (released []pin.Attempt, err
 	}
 	a := rec.Attempt
 	rec.Attempt, p.Blocks, p.Bytes = 0, 0, 0
-	if err := g.kv.Put(t, DAGKey(d), rec); err != nil {
+	if err := t.Put(DAGKey(d), rec); err != nil {
 		return nil, err
 	}
 	if err := g.PutPartial(t, d, p); err != nil {

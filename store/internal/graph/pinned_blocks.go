@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// AboveBlock gives what a block is a part of. It costs what that is.
+// AboveBlock gives the nodes and DAGs that a block is part of. It costs as much as there are.
 func (g *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a graph.Above, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		holders, err := HoldersAbove(r, h)
@@ -39,15 +39,14 @@ func (g *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a graph.
 		return nil
 	})
 	if err != nil {
-		return graph.Above{}, kv.Wrap(err, "look what is above block %s", h.B58String())
+		return graph.Above{}, kv.Wrap(err, "look for what is above block %s", h.B58String())
 	}
 	return a, nil
 }
 
-// BlocksHeld yields the blocks that anything links to, each once. It goes through
-// all links, and pauses as long as its caller and it work, so that others get on.
-// What changes meanwhile may or may not be seen. It yields an error once, last, if
-// reading failed.
+// BlocksHeld yields the blocks that anything links to, each once. It goes through all links.
+// After each page it pauses for as long as it and its caller worked on the page. What changes
+// meanwhile may or may not be seen. If reading fails it yields one error, last.
 func (g *Store) BlocksHeld(ctx context.Context) iter.Seq2[multihash.Multihash, error] {
 	return func(yield func(multihash.Multihash, error) bool) {
 		var from []byte
@@ -66,7 +65,7 @@ func (g *Store) BlocksHeld(ctx context.Context) iter.Seq2[multihash.Multihash, e
 				err = kv.Sleep(ctx, min(time.Since(began), kv.MaxPause))
 			}
 			if err != nil {
-				yield(nil, kv.Wrap(err, "look through the blocks that pins need"))
+				yield(nil, kv.Wrap(err, "go through the blocks that pins need"))
 				return
 			}
 			from = next

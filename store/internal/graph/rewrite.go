@@ -5,9 +5,9 @@ import (
 	"github.com/multiformats/go-multihash"
 )
 
-// RewriteBlocks writes blocks again that are under some keys of the go-datastore, and says
-// how many. Others' keys it leaves alone. Of each block there is only one value, and
-// reclaims alone delete it.
+// RewriteBlocks writes the blocks again that are under some keys of the go-datastore, and gives
+// how many those are. It leaves other packages' keys alone, as it has no lock for them. A block
+// has only one possible value, and only reclaims, of which this is part, delete it.
 func (g *Store) RewriteBlocks(keys [][]byte) (n int, err error) {
 	var blocks [][]byte
 	var hashes []multihash.Multihash
@@ -22,7 +22,7 @@ func (g *Store) RewriteBlocks(keys [][]byte) (n int, err error) {
 	if err := g.space.RoomToOpen(); err != nil {
 		return 0, err
 	}
-	defer g.Claims.share(hashes)()
+	defer g.claims.share(hashes)()
 	r, done := g.kv.Snapshot()
 	defer done()
 	wb := g.kv.NewBatch()

@@ -8,25 +8,24 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// unreadableMost bounds how many blocks are known by name to be unreadable, and
-// unreadableLogged how many of them have a line in the log: a file that is cut has thousands.
-const unreadableMost, unreadableLogged = 1000, 10
+// A file that is cut has thousands of unreadable blocks. maxUnreadable is how many are remembered,
+// and maxUnreadableLogged for how many of them there is a line in the log.
+const maxUnreadable, maxUnreadableLogged = 1000, 10
 
-// unreadable is the blocks that somebody wanted and that could not be read, or that did
-// not have their hash, since the store was opened. A check of the store finds all that there are.
+// unreadable is the blocks that were read since the store was opened, and that could not be read
+// or had another hash. Only a check of the store finds all that there are.
 type unreadable struct {
-	N  atomic.Int64 // how many there are; nearly always none
+	n  atomic.Int64 // how many there are; nearly always none
 	mu sync.Mutex
 	is map[string]damageSeen
 }
@@ -34,29 +33,29 @@ type unreadable struct {
 type damageSeen int
 
 const (
-	seenUnreadable damageSeen = iota // it may be readable the next time
-	seenCorrupt                      // it is read as it was written, and has another hash
+	seenUnreadable damageSeen = iota // the next read may work
+	seenCorrupt                      // it was written with another hash
 )
 
-// errHash: the bytes of a block are not those that its hash is of.
+// errHash: the bytes of a block have another hash.
 var errHash = fmt.Errorf("%w: it has another hash", diskerr.ErrUnreadable)
 
-// readBlock reads a block, and notes it if it cannot be read. Errors:
+// readBlock reads a block, and remembers it if it cannot be read. Errors:
 // badger.ErrKeyNotFound; diskerr.ErrUnreadable.
 func (g *Store) readBlock(txn *badger.Txn, h multihash.Multihash) ([]byte, error) {
-	data, err := reading.Fetch(txn, BlockKey(h), nil)
+	data, err := reading.Fetch(txn, blockKey(h), nil)
 	if err = g.noteRead(h, err); err != nil {
 		return nil, err
 	}
 	return data, nil
 }
 
-// noteRead notes how it went to read a block. It gives the error back, or another if the
+// noteRead remembers how a read of a block ended. It returns the read's error, or errHash if the
 // block is known to be corrupt.
 func (g *Store) noteRead(h multihash.Multihash, err error) error {
-	u := &g.Unreadable
+	u := &g.unreadable
 	bad := errors.Is(err, diskerr.ErrUnreadable)
-	if !bad && u.N.Load() == 0 {
+	if !bad && u.n.Load() == 0 {
 		return err
 	}
 	u.mu.Lock()
@@ -65,7 +64,7 @@ func (g *Store) noteRead(h multihash.Multihash, err error) error {
 	switch {
 	case bad && !known:
 		u.add(h, seenUnreadable)
-		if len(u.is) <= unreadableLogged {
+		if len(u.is) <= maxUnreadableLogged {
 			g.log.Error("a block cannot be read, and is not served", "cid", cid.NewCidV1(cid.Raw, h), "err", err,
 				"hint", "run holdfast store verify --repair, and look at the disk; holdfast store stats names more such blocks")
 		}
@@ -78,17 +77,17 @@ func (g *Store) noteRead(h multihash.Multihash, err error) error {
 	return err
 }
 
-// noteCorrupt notes that a block does not have its hash, until it is written again.
+// noteCorrupt remembers that a block has another hash, until it is written again.
 func (g *Store) noteCorrupt(h multihash.Multihash) {
-	g.Unreadable.mu.Lock()
-	defer g.Unreadable.mu.Unlock()
-	g.Unreadable.add(h, seenCorrupt)
+	g.unreadable.mu.Lock()
+	defer g.unreadable.mu.Unlock()
+	g.unreadable.add(h, seenCorrupt)
 }
 
-// noteWritten notes that blocks were written, which mends them.
+// noteWritten forgets the damage of blocks that were written again.
 func (g *Store) noteWritten(bs []graph.Block) {
-	u := &g.Unreadable
-	if u.N.Load() == 0 {
+	u := &g.unreadable
+	if u.n.Load() == 0 {
 		return
 	}
 	u.mu.Lock()
@@ -99,25 +98,28 @@ func (g *Store) noteWritten(bs []graph.Block) {
 }
 
 func (u *unreadable) add(h multihash.Multihash, how damageSeen) {
-	if _, known := u.is[string(h)]; !known && len(u.is) == unreadableMost {
+	if _, known := u.is[string(h)]; !known && len(u.is) == maxUnreadable {
 		return
 	}
 	if u.is == nil {
 		u.is = map[string]damageSeen{}
 	}
 	u.is[string(h)] = how
-	u.N.Store(int64(len(u.is)))
+	u.n.Store(int64(len(u.is)))
 }
 
 func (u *unreadable) drop(h multihash.Multihash) {
 	delete(u.is, string(h))
-	u.N.Store(int64(len(u.is)))
+	u.n.Store(int64(len(u.is)))
 }
 
-// isUnreadable reports whether a block could not be read when somebody wanted it last.
+// UnreadableBlocks is how many blocks are remembered as unreadable.
+func (g *Store) UnreadableBlocks() int { return int(g.unreadable.n.Load()) }
+
+// isUnreadable reports whether the last read of a block failed.
 func (g *Store) isUnreadable(h multihash.Multihash) bool {
-	u := &g.Unreadable
-	if u.N.Load() == 0 {
+	u := &g.unreadable
+	if u.n.Load() == 0 {
 		return false
 	}
 	u.mu.Lock()
@@ -126,10 +128,10 @@ func (g *Store) isUnreadable(h multihash.Multihash) bool {
 	return known
 }
 
-// StillUnreadable lists the blocks that cannot be read, of those that are known. Others
-// may have been mended, or deleted.
+// StillUnreadable reads the blocks again that are known to be unreadable, and lists those that
+// still are. The others were mended or deleted.
 func (g *Store) StillUnreadable(ctx context.Context) (bad []cid.Cid, err error) {
-	u := &g.Unreadable
+	u := &g.unreadable
 	u.mu.Lock()
 	known := make([]multihash.Multihash, 0, len(u.is))
 	for h := range u.is {

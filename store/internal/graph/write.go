@@ -6,23 +6,21 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// refBytes is about what a link takes on disk, both sides of it.
+// refBytes is about what both sides of a link take on disk.
 const refBytes = 128
 
-// Write makes a batch durable. Links come first: only after Write returned may
-// the presence of a block that is linked to and not written be trusted, or that a
-// node is whole. Batches of several MiB are worth while. Blocks must have been
-// checked against their hash; one that is there already is written again. Errors:
-// pin.ErrDiskFull, with nothing written; after pin.ErrUnwritable, or another error,
-// a part of the batch may be there, which is harmless.
+// Write makes a batch durable. It writes links first. Only after Write returned may the caller
+// trust that a block which is linked to and not in the batch is there, or that a node is whole.
+// Batches of several MiB are best. The caller must have checked blocks against their hashes. A
+// block that is there already is written again. Errors: pin.ErrDiskFull, with nothing written;
+// after pin.ErrUnwritable or another error a part of the batch may be there, which is harmless.
 func (g *Store) Write(ctx context.Context, b graph.Batch) error {
 	if err := g.write(ctx, b); err != nil {
 		return kv.Wrap(err, "write %d links and %d blocks", len(b.Links), len(b.Blocks))
@@ -48,9 +46,9 @@ func (g *Store) write(ctx context.Context, b graph.Batch) error {
 	for i, l := range b.Links {
 		hashes[i] = l.Hash
 	}
-	defer g.Claims.share(hashes)()
-	if g.DuringWrite != nil {
-		g.DuringWrite()
+	defer g.claims.share(hashes)()
+	if g.duringWrite != nil {
+		g.duringWrite()
 	}
 	whole := b.Whole
 	if len(b.Blocks) > 0 {
@@ -63,11 +61,12 @@ func (g *Store) write(ctx context.Context, b graph.Batch) error {
 	if len(b.Blocks) == 0 || len(whole) == 0 {
 		return nil
 	}
-	// Badger writes a mark although the sync of a block before it failed.
+	// The marks come in a write of their own: Badger writes a mark although the sync of a
+	// block in the same write failed.
 	return g.writePart(graph.Batch{Whole: whole, Limits: b.Limits})
 }
 
-// writePart makes a batch durable whose marks are not of what is in it.
+// writePart makes a batch durable that has no blocks or no marks.
 func (g *Store) writePart(b graph.Batch) error {
 	wb := g.kv.NewBatch()
 	defer wb.Cancel()
@@ -77,8 +76,8 @@ func (g *Store) writePart(b graph.Batch) error {
 	return wb.Flush()
 }
 
-// roomForBatch fails with pin.ErrDiskFull if there is no room. Links alone may go
-// under the floor for new blocks.
+// roomForBatch fails with pin.ErrDiskFull if there is no room. Links without blocks may go below
+// the floor for new blocks.
 func (g *Store) roomForBatch(b graph.Batch) error {
 	if len(b.Blocks) == 0 {
 		return g.space.RoomForUpkeep()
@@ -90,10 +89,9 @@ func (g *Store) roomForBatch(b graph.Batch) error {
 	return g.space.RoomFor(size)
 }
 
-// fill writes a batch in an order in which it may be cut off anywhere. The holder's
-// side of a link is first, which is what links are dropped by. What a node holds
-// comes after the node, and that after the link to it, which comes first in a batch:
-// nothing is ever held by what nobody would find.
+// fill writes a batch in such an order that it may be cut off anywhere. The holder's side of a
+// link comes first: links are dropped by it. The link to a node comes before the node, and the
+// node before what it holds. So whatever holds something can be found.
 func fill(wb *kv.Batch, b graph.Batch) error {
 	nodes := make(map[graph.Holder]graph.Node, len(b.Nodes))
 	for _, n := range b.Nodes {
@@ -106,11 +104,11 @@ func fill(wb *kv.Batch, b graph.Batch) error {
 			}
 			delete(nodes, l.Holder)
 		}
-		size := EncodeSize(l.Size)
-		if err := wb.Set(LinkFromKey(l), size); err != nil {
+		size := encodeSize(l.Size)
+		if err := wb.Set(linkFromKey(l), size); err != nil {
 			return err
 		}
-		if err := wb.Set(LinkToKey(l), size); err != nil {
+		if err := wb.Set(linkToKey(l), size); err != nil {
 			return err
 		}
 	}
@@ -120,7 +118,7 @@ func fill(wb *kv.Batch, b graph.Batch) error {
 		}
 	}
 	for _, block := range b.Blocks {
-		if err := wb.Set(BlockKey(block.Hash), block.Data); err != nil {
+		if err := wb.Set(blockKey(block.Hash), block.Data); err != nil {
 			return err
 		}
 	}
@@ -136,12 +134,12 @@ func fillNode(wb *kv.Batch, n graph.Node) error {
 	if err := wb.Set(nodesKey(n), binary.BigEndian.AppendUint64(nil, uint64(n.Attempt))); err != nil {
 		return err
 	}
-	return wb.Set(NodeKey(n.ID), []byte(n.DAG))
+	return wb.Set(nodeKey(n.ID), []byte(n.DAG))
 }
 
-func EncodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
+func encodeSize(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 
-// decodeSize gives the size in the value of a key.
+// decodeSize is the opposite of encodeSize. The key is for the error.
 func decodeSize(key, value []byte) (int, error) {
 	n, w := binary.Uvarint(value)
 	if w <= 0 {
@@ -150,13 +148,13 @@ func decodeSize(key, value []byte) (int, error) {
 	return int(n), nil
 }
 
-// Links yields what a holder holds, in the order of hashes. It reads a piece at a
-// time. It yields an error once, last, if reading failed.
+// Links yields the links of a holder, in the order of hashes. It reads a page at a time. If
+// reading fails it yields one error, last.
 func (g *Store) Links(ctx context.Context, h graph.Holder) iter.Seq2[graph.Link, error] {
 	return func(yield func(graph.Link, error) bool) {
 		var from []byte
 		for {
-			page, next, err := g.linksPage(ctx, h, from, kv.PageSize)
+			page, next, err := g.linksPage(ctx, h, from)
 			if err != nil {
 				yield(graph.Link{}, kv.Wrap(err, "read links of %d", h))
 				return
@@ -174,12 +172,12 @@ func (g *Store) Links(ctx context.Context, h graph.Holder) iter.Seq2[graph.Link,
 	}
 }
 
-// linksPage reads up to limit links of a holder from a key on (nil is from the
-// first), and gives the key to go on from; nil at the end.
-func (g *Store) linksPage(ctx context.Context, h graph.Holder, from []byte, limit int) (page []graph.Link, next []byte, err error) {
+// linksPage reads up to kv.PageSize links of a holder from a key on (nil is the first), and
+// gives the key of the next page; nil at the end.
+func (g *Store) linksPage(ctx context.Context, h graph.Holder, from []byte) (page []graph.Link, next []byte, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return r.ScanEach(kv.Span{Prefix: linksFrom(h), From: from}, func(key, value []byte) (bool, error) {
-			if len(page) == limit {
+			if len(page) == kv.PageSize {
 				next = append(next, key...)
 				return false, nil
 			}

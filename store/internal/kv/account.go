@@ -7,8 +7,8 @@ import (
 // Account is an account's id as it is in keys.
 type Account [16]byte
 
-// AccountOf parses an account's id. ok is false if it is not a UUID in its
-// usual form; no record is kept for such an account.
+// AccountOf parses an account's id. ok is false if it is not a UUID in its usual form. The
+// store keeps no records for such an account.
 func AccountOf(s string) (a Account, ok bool) {
 	u, err := uuid.Parse(s)
 	if err != nil || u.String() != s {
@@ -19,9 +19,9 @@ func AccountOf(s string) (a Account, ok bool) {
 
 func (a Account) String() string { return uuid.UUID(a).String() }
 
-// AccountPrefix is what all of an account's keys of a kind start with.
+// AccountPrefix is the prefix of all keys of a kind that an account has.
 func AccountPrefix(kind byte, a Account) []byte { return append([]byte{kind}, a[:]...) }
 
-// maxKeyTail is more than what follows any prefix that is scanned backwards
-// from its end.
+// maxKeyTail is longer than what follows the prefix of any scan that goes backwards from the
+// prefix's end.
 const maxKeyTail = 32

@@ -12,18 +12,18 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// maxChangesPerCommit bounds how many changes share a commit, so that the
-// first of them does not wait for an endless row of others.
+// maxChangesPerCommit is how many changes may share a commit, so that the first of them does
+// not wait for too many others.
 const maxChangesPerCommit = 512
 
-// committer runs every change to the records, one after the other, in one
-// goroutine. Those that wait at the same time are written in one Badger
-// transaction, and so share one sync. As nobody else writes records, changes
-// never conflict, and what a change reads stays true until it is committed.
+// committer runs all changes to the records in one goroutine, one after the other. Changes that
+// wait at the same time are written in one Badger transaction, and share its sync. Nobody else
+// writes records, so changes never conflict, and what a change reads stays true until it is
+// committed.
 type committer struct {
 	db    *badger.DB
-	admit func() error // says whether anything may be written now
-	// wrote takes note of how a commit ended, and gives its error.
+	admit func() error // fails if nothing may be written now
+	// wrote is called with the outcome of a commit, and returns the error to report.
 	wrote func(error) error
 	// mended takes note of what was written.
 	mended func(map[string]Write)
@@ -35,7 +35,7 @@ type committer struct {
 	done    chan struct{} // closed when the goroutine has ended
 }
 
-// change is a function that waits to be run, or runs.
+// change is a function that waits or runs.
 type change struct {
 	fn     func(*Tx) error
 	answer chan error // buffered
@@ -47,11 +47,10 @@ func newCommitter(db *badger.DB, admit func() error, wrote func(error) error, me
 	return c
 }
 
-// do runs fn in the next commit and returns once that is durable, or with
-// an error, in which case fn changed nothing, unless it is diskerr.ErrInDoubt: then
-// what fn wrote is read from now on, and may not outlast a crash. If ctx ends
-// while fn is still waiting for its turn, fn is not run and do returns the
-// context's error; once fn has been taken up, do waits for the outcome.
+// do runs fn in the next commit, and returns once that is durable. After an error fn changed
+// nothing, unless the error is diskerr.ErrInDoubt: then readers see what fn wrote, and a crash
+// may undo it. If ctx ends while fn waits for its turn, fn is not run, and do returns the
+// context's error. Once fn was started, do waits for the outcome.
 func (c *committer) do(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -84,7 +83,7 @@ func (c *committer) poke() {
 	}
 }
 
-// withdraw takes a change back. It reports false if it was taken up already.
+// withdraw takes a change back. It returns false if the change was started already.
 func (c *committer) withdraw(ch *change) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,8 +96,8 @@ func (c *committer) withdraw(ch *change) bool {
 	return false
 }
 
-// close refuses further changes, fails those that still wait, and returns when
-// the one commit that may be under way is done.
+// close refuses further changes, fails those that wait, and returns when the commit that is
+// under way is done.
 func (c *committer) close() {
 	c.mu.Lock()
 	c.closed = true
@@ -126,7 +125,7 @@ func (c *committer) run() {
 	}
 }
 
-// take gives the changes that wait; all of them once the committer is closed.
+// take returns the changes to run next: all that wait, once the committer is closed.
 func (c *committer) take() (batch []*change, closed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,7 +146,7 @@ func (c *committer) commit(batch []*change) {
 		return
 	}
 	g := c.newGroup()
-	var failed error // why nothing more is written
+	var failed error // why no more of the batch is written
 	for _, ch := range batch {
 		if failed != nil {
 			ch.answer <- failed
@@ -165,16 +164,16 @@ func (c *committer) commit(batch []*change) {
 			continue
 		}
 		if !g.fits(g.count, g.size, count, size) {
-			// What it read stays true, since only this goroutine writes
-			// records, unless the group that it read of is lost.
+			// What it read stays true, since only this goroutine writes records. But
+			// if the group's commit fails, what it read of the group was never true.
 			err := g.flush()
 			g = c.newGroup()
 			if err != nil {
-				// This change was not tried: no doubt is of it.
+				// This change was not tried, so it is not in doubt.
 				if failed = c.admit(); failed != nil {
 					ch.answer <- failed
 				} else {
-					ch.answer <- fmt.Errorf("a change that it followed failed: %v", err)
+					ch.answer <- fmt.Errorf("a change before it failed: %v", err)
 				}
 				continue
 			}
@@ -184,7 +183,7 @@ func (c *committer) commit(batch []*change) {
 		g.size += size
 		g.changes = append(g.changes, ch)
 	}
-	_ = g.flush() // the changes have been told
+	_ = g.flush() // it answered the changes
 }
 
 // group is the part of a batch that is committed together.
@@ -192,9 +191,9 @@ type group struct {
 	db          *badger.DB
 	wrote       func(error) error
 	mended      func(map[string]Write)
-	base        *badger.Txn // what was committed before
+	base        *badger.Txn // reads what was committed before
 	writes      map[string]Write
-	count, size int64 // of what was written, never too low
+	count, size int64 // of writes; never less than Badger counts
 	changes     []*change
 }
 
@@ -202,7 +201,7 @@ func (c *committer) newGroup() *group {
 	return &group{db: c.db, wrote: c.wrote, mended: c.mended, base: c.db.NewTransaction(false), writes: map[string]Write{}}
 }
 
-// cost says what the writes take up in a Badger transaction, by its own rules.
+// cost returns how much of a Badger transaction the writes take, by Badger's rules.
 func (g *group) cost(writes map[string]Write) (count, size int64) {
 	threshold := int64(g.db.Opts().ValueThreshold)
 	for k, w := range writes {
@@ -211,11 +210,11 @@ func (g *group) cost(writes map[string]Write) (count, size int64) {
 	return int64(len(writes)), size
 }
 
-// EntryOverhead is the most that Badger adds to key and value of an entry when
-// it counts what a transaction holds: a value pointer, two bytes, a version.
+// EntryOverhead is the maximum that Badger adds to the key and value of an entry when it counts
+// what a transaction holds: a value pointer, two bytes, a version.
 const EntryOverhead = 12 + 2 + 10
 
-// fits reports whether a transaction that holds count and size can take more.
+// fits reports whether a transaction of count keys and size bytes has room for more.
 func (g *group) fits(count, size, moreCount, moreSize int64) bool {
 	return count+moreCount < g.db.MaxBatchCount()-1 && size+moreSize < g.db.MaxBatchSize()-EntryOverhead
 }
@@ -237,15 +236,15 @@ func (g *group) flush() error {
 	return err
 }
 
-// isRead reports whether what the group wrote is read, although its commit failed:
-// Badger makes a write in memory before it syncs it. Nobody else writes records, so
-// that what is newer than the group's base is its own.
+// isRead reports whether readers see the group's writes although its commit failed: Badger
+// makes a write in memory before it syncs it. Nobody else writes records, so what is newer
+// than the group's base is the group's.
 func (g *group) isRead(base uint64) (is bool) {
 	txn := g.db.NewTransaction(false)
 	defer txn.Discard()
 	for k := range g.writes {
 		version, err := reading.NewestVersion(txn, []byte(k))
-		if err != nil || version > base { // what cannot be told is in doubt
+		if err != nil || version > base { // what cannot be read is in doubt
 			return true
 		}
 	}

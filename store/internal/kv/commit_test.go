@@ -24,7 +24,7 @@ func open(t *testing.T) *DB {
 	opt.SyncWrites, opt.DetectConflicts, opt.MemTableSize, opt.ValueThreshold = true, false, 8<<20, 1<<10
 	b, err := badger.Open(opt)
 	must(t, err)
-	d, err := New(b, Config{
+	d := New(b, Config{
 		Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		Room:       func() error { return nil },
 		WriteAgain: func(context.Context) error { return nil },
@@ -32,7 +32,6 @@ func open(t *testing.T) *DB {
 		Sound:      func() error { return nil },
 		KindOf:     func([]byte) string { return "record" },
 	})
-	must(t, err)
 	t.Cleanup(func() {
 		d.Shut()
 		must(t, b.Close())

@@ -13,37 +13,36 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
-// What a disk does not take is an error of a sync, mostly. Badger has made the write
-// by then: it is read from memory, and may be on disk, or not. A second sync that works
-// says nothing of it, as Linux forgets what it could not write; and what follows it in
-// Badger's log is lost with it in a crash. So after such an error nothing is written any
-// more until the disk takes writes again and all that is in memory has been written
-// anew: values to where they are in the value log, the rest to a table. Then memory and
-// disk agree.
+// When a disk fails, mostly a sync fails. By then Badger has made the write in memory, so
+// readers see it, and it may or may not be on disk. A later sync that works proves nothing:
+// Linux forgets what it could not write. What follows the lost write in Badger's log is lost
+// with it in a crash. So after such an error nothing more is written until writes work again
+// and all that is in memory was written once more: values to their places in the value log,
+// the rest to a table. Then memory and disk agree.
 
 const (
-	// mendEvery is how often it is tried whether the disk takes writes again.
+	// mendEvery is how often the database tries whether writes work again.
 	mendEvery = 2 * time.Second
-	// provenFor is for how long a write that worked proves that writes work.
+	// provenFor is how long a write that worked counts as proof that writes work.
 	provenFor = 5 * time.Second
-	// proofWait is how long a write may take that proves it: a sync takes a second
-	// where others write much.
+	// proofWait is how long a write that is made as proof may take: on a busy disk a sync
+	// takes a second.
 	proofWait = 10 * time.Second
 )
 
-// health is whether the disk takes what is written.
+// health is whether writes work.
 type health struct {
 	mu      sync.Mutex
-	err     error         // why it does not; nil while it does
+	err     error         // why they do not; nil while they do
 	since   time.Time     // when that began
 	written time.Time     // when a write last worked
-	proof   chan struct{} // closed when the write ends that is to prove it; nil is none
+	proof   chan struct{} // closed when the write ends that is made as proof; nil is none
 	mending sync.WaitGroup
 }
 
-// MayWrite fails with diskerr.ErrUnwritable while the disk does not take what is written. It
-// does so for good, with an error that is a diskerr.ErrDamaged too, once a table was found
-// damaged: the next start refuses the database, and what was written since would be lost.
+// MayWrite fails with diskerr.ErrUnwritable while writes do not work. It does so for good, with an
+// error that is also a diskerr.ErrDamaged, once a table was found damaged: the next start refuses
+// the database, and what was written since would be lost.
 func (d *DB) MayWrite() error {
 	if err := d.sound(); err != nil {
 		return fmt.Errorf("%w: %w", diskerr.ErrUnwritable, err)
@@ -51,13 +50,13 @@ func (d *DB) MayWrite() error {
 	d.health.mu.Lock()
 	defer d.health.mu.Unlock()
 	if d.health.err != nil {
-		// What was in doubt is no doubt of what comes after it, nor may it read so.
+		// Another write was in doubt. This one is not, and its error must not say so.
 		return fmt.Errorf("%w: %s", diskerr.ErrUnwritable, strings.TrimPrefix(d.health.err.Error(), diskerr.ErrInDoubt.Error()+": "))
 	}
 	return nil
 }
 
-// MayUpkeep is for what is written down to the lower floor.
+// MayUpkeep is MayWrite for all that is written while more than the lower floor is free.
 func (d *DB) MayUpkeep() error {
 	if err := d.MayWrite(); err != nil {
 		return err
@@ -70,13 +69,13 @@ var diskErrors = []syscall.Errno{
 	syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENXIO, syscall.ESTALE,
 }
 
-// ofDisk reports whether an error is the disk's, and not the caller's or Badger's.
-// Badger makes text of some of the errors that it wraps.
+// ofDisk reports whether an error comes from the disk, and not from the caller or from Badger.
+// Badger turns some of the errors that it wraps into text.
 func ofDisk(err error) bool {
 	if err == nil {
 		return false
 	}
-	if errors.Is(err, diskerr.ErrInDoubt) { // whatever it is, memory and disk may differ
+	if errors.Is(err, diskerr.ErrInDoubt) { // whatever the cause, memory and disk may differ
 		return true
 	}
 	text := err.Error()
@@ -85,8 +84,8 @@ func ofDisk(err error) bool {
 	})
 }
 
-// Wrote takes note of how a write to Badger ended, and gives its error.
-func (d *DB) Wrote(err error) error {
+// wrote records how a write to Badger ended, and returns the error to report.
+func (d *DB) wrote(err error) error {
 	now := d.now()
 	d.health.mu.Lock()
 	defer d.health.mu.Unlock()
@@ -107,8 +106,7 @@ func (d *DB) Wrote(err error) error {
 	return fmt.Errorf("%w: %w", diskerr.ErrUnwritable, err)
 }
 
-// Fails takes note of why the disk does not take what is written, if that was not known,
-// and begins to mend that.
+// Fails records why writes do not work, unless that is known already, and starts the mending.
 func (d *DB) Fails(err error) {
 	d.health.mu.Lock()
 	defer d.health.mu.Unlock()
@@ -121,15 +119,14 @@ func (d *DB) fails(err error) {
 		return
 	}
 	d.health.err, d.health.since = err, d.now()
-	d.log.Error("the disk does not take what is written: nothing is changed or stored until it does", "err", err)
+	d.log.Error("writes to the disk fail: nothing is changed or stored until they work again", "err", err)
 	d.health.mending.Go(d.mend)
 }
 
-// ErrLost: of what was written and is in doubt not all can be read any more, so that it
-// cannot be written again.
-var ErrLost = errors.New("values that the disk did not take are lost: restart the server, which then looks through all that it had not finished")
+// ErrLost: a part of what is in doubt cannot be read any more, so it cannot be written again.
+var ErrLost = errors.New("values that could not be written to the disk are lost: restart the server, which then checks all that it had not finished")
 
-// mend tries until the disk takes writes again, and all that is in memory is written.
+// mend tries until writes work again and all that is in memory was written.
 func (d *DB) mend() {
 	for {
 		if Sleep(d.ctx, d.MendEvery) != nil {
@@ -137,7 +134,7 @@ func (d *DB) mend() {
 		}
 		err := d.writeAgain(d.ctx)
 		if errors.Is(err, ErrLost) {
-			d.log.Error("what the disk did not take is lost, and nothing is changed or stored until the server is restarted", "err", err)
+			d.log.Error("what could not be written to the disk is lost; nothing is changed or stored until the server is restarted", "err", err)
 			d.health.mu.Lock()
 			d.health.err = err
 			d.health.mu.Unlock()
@@ -145,12 +142,12 @@ func (d *DB) mend() {
 		}
 		if err != nil {
 			if d.ctx.Err() == nil {
-				d.log.Debug("the disk does not take writes yet", "err", err)
+				d.log.Debug("writes to the disk do not work yet", "err", err)
 			}
 			continue
 		}
 		d.health.mu.Lock()
-		if d.doubt() != nil { // begun since
+		if d.doubt() != nil { // another sync failed meanwhile
 			d.health.mu.Unlock()
 			continue
 		}
@@ -161,9 +158,9 @@ func (d *DB) mend() {
 	}
 }
 
-// Writable says whether what is written comes to disk. Unless a write proved that in
-// the last seconds, it makes one. Errors: diskerr.ErrUnwritable, when writes fail or one
-// does not end; diskerr.ErrDiskFull, when there is no room even for removals;
+// Writable fails if writes do not work. Unless a write worked in the last seconds, it makes
+// one. Errors: diskerr.ErrUnwritable, when writes fail or one does not end;
+// diskerr.ErrDiskFull, when there is no room even for removals;
 // diskerr.ErrClosed; the context's.
 func (d *DB) Writable(ctx context.Context) error {
 	if err := d.MayUpkeep(); err != nil {
@@ -184,7 +181,7 @@ func (d *DB) Writable(ctx context.Context) error {
 		d.health.proof = proof
 		go func() {
 			defer d.Leave()
-			_ = d.SetMeta(metaProof, []byte{0}) // whoever waits for it asks mayWrite
+			_ = d.SetMeta(metaProof, []byte{0}) // those who wait for it call MayWrite
 			d.health.mu.Lock()
 			d.health.proof = nil
 			d.health.mu.Unlock()

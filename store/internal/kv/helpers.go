@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Wrap says what was being tried.
+// Wrap puts before an error what was being tried.
 func Wrap(err error, format string, a ...any) error {
 	return fmt.Errorf("%s: %w", fmt.Sprintf(format, a...), err)
 }
 
-// Sleep waits for a time, or until ctx ends, and then gives its error.
+// Sleep waits for d. If ctx ends before, it returns the context's error.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -23,10 +23,11 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// PageSize is how many things a walk over many reads at a time: what Badger
-// keeps open for a reader cannot be given back meanwhile.
+// PageSize is how many things are read at a time when there may be many: while a reader is
+// open, the space of what it may see cannot be given back.
 const PageSize = 256
 
+// FirstError returns the first error that is not nil.
 func FirstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
@@ -36,6 +37,6 @@ func FirstError(errs ...error) error {
 	return nil
 }
 
-// MaxPause bounds how long work that may wait gives way: it pauses as long as each of its
-// steps took, and no longer than this.
+// MaxPause is the longest pause of work in the background, which pauses after each step for as
+// long as the step took.
 const MaxPause = time.Second

@@ -6,24 +6,24 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
-// Kind is what is under keys that begin with one byte.
+// Kind describes the records whose keys begin with one byte.
 type Kind struct {
 	Prefix byte
 	Name   string
-	// Check says whether a value is as it was written. Errors: diskerr.ErrUnreadable.
-	Check func(c Codec, key, value []byte) error
-	Many  bool // there are as many as blocks, so that only a check of all of them looks
+	// Check fails if a value is not as it was written. Errors: diskerr.ErrUnreadable.
+	Check func(key, value []byte) error
+	Many  bool // there are as many as blocks; only a check of everything reads them
 }
 
-// CheckRecord checks a value that [Codec] encodes.
-func CheckRecord[T any](c Codec, _, value []byte) error {
+// CheckRecord checks a value that [Encode] made.
+func CheckRecord[T any](_, value []byte) error {
 	var rec T
-	return c.Decode(value, &rec)
+	return Decode(value, &rec)
 }
 
-// CheckLen checks that a value has so many bytes.
-func CheckLen(n int) func(Codec, []byte, []byte) error {
-	return func(_ Codec, _, value []byte) error {
+// CheckLen checks that a value has n bytes.
+func CheckLen(n int) func(key, value []byte) error {
+	return func(_, value []byte) error {
 		if len(value) != n {
 			return fmt.Errorf("%w: %d bytes, not %d", diskerr.ErrUnreadable, len(value), n)
 		}

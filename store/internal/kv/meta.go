@@ -6,7 +6,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// SetMeta writes a key of the store's own past the committer; nil deletes it. Only one
+// SetMeta writes one of the store's own keys past the committer; nil deletes it. Only one
 // goroutine at a time may write the key.
 func (d *DB) SetMeta(name string, value []byte) error {
 	if err := d.SetAlone(MetaKey(name), value); err != nil {
@@ -15,13 +15,13 @@ func (d *DB) SetMeta(name string, value []byte) error {
 	return nil
 }
 
-// SetAlone writes a key past the committer, and past its floor of free space; nil deletes
-// it. Nobody else may write the key meanwhile, since no order with other writes is kept:
-// it is one that a single goroutine has, or its block's stripe of locks is held alone.
-func (d *DB) SetAlone(key, value []byte) error { return d.Wrote(d.SetUnnoted(key, value)) }
+// SetAlone writes a key past the committer, and without its check for free space; nil deletes
+// it. It is not ordered with other writes, so nobody else may write the key at the same time:
+// either one goroutine owns the key, or the caller holds the block's stripe of locks alone.
+func (d *DB) SetAlone(key, value []byte) error { return d.wrote(d.SetUnnoted(key, value)) }
 
-// SetUnnoted is SetAlone for who finds out whether the disk takes what is written: it takes
-// no note of how it ends, and works while nothing is to be written.
+// SetUnnoted is SetAlone for code that finds out whether writes work. It does not report its
+// outcome to the database's health, and it works while all other writes are refused.
 func (d *DB) SetUnnoted(key, value []byte) error {
 	return d.db.Update(func(txn *badger.Txn) error {
 		if value == nil {
@@ -31,25 +31,26 @@ func (d *DB) SetUnnoted(key, value []byte) error {
 	})
 }
 
+// MetaKey is the key of one of the store's own values.
 func MetaKey(name string) []byte { return append([]byte{kMeta}, name...) }
 
-// The first byte of a record's key says what it is. Here are those that the database has
-// for itself; the others are of the rooms that keep the records. Keys of the go-datastore
-// start with '/', 0x2f.
+// The first byte of a record's key says of what kind it is. These two kinds are the
+// database's own. The others belong to the rooms that keep the records. Keys of the
+// go-datastore start with '/', 0x2f.
 const (
 	kMeta = 0x01
 	KKept = 0x02
 )
 
-// Names of metaKey.
+// Names for [MetaKey].
 const (
 	MetaLayout  = "layout"  // of the records
-	MetaUpgrade = "upgrade" // from which layout, while the records are brought to another
-	MetaHolder  = "attempt" // the last number that a holder was given; at first only attempts were
+	MetaUpgrade = "upgrade" // the old layout, while the records are brought to a new one
+	MetaHolder  = "attempt" // the highest number given to a holder; the name is from when only attempts were numbered
 	MetaDead    = "dead"    // bytes of blocks deleted since a reclaim last gave space back
-	MetaMark    = "mark"    // written by a reclaim, to know what is out of memory
-	MetaFiller  = "filler"  // never there for long
-	MetaCanary  = "canary"  // nor is that
-	MetaEnd     = "end"     // nor that
-	metaProof   = "proof"   // written by Writable alone, to know that writes work
+	MetaMark    = "mark"    // written by a reclaim, to see when memory was written to a table
+	MetaFiller  = "filler"  // there for moments only, like the next two
+	MetaCanary  = "canary"
+	MetaEnd     = "end"
+	metaProof   = "proof" // written by Writable alone, to prove that writes work
 )

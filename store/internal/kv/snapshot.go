@@ -8,32 +8,32 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// A Badger transaction begins by waiting for every commit that is under way. A
-// walk that asks for each block of a DAG whether it is here would so wait for
-// its own batches to be synced, one after the other: with small blocks that
-// was most of its time. So looks share a transaction that is a little old.
+// A Badger transaction begins by waiting for every commit that is under way. A walk asks for
+// each block of a DAG whether it is here, so it would wait for its own batches to be synced,
+// one after the other. With small blocks that was most of its time. So looks share a
+// transaction that is a little old.
 
-// LookAge is how old what a look sees may be before a new transaction is begun:
-// several batches' worth, and short beside any wait for the network.
-const LookAge = 100 * time.Millisecond
+// lookAge is the age at which the shared transaction is replaced: some batches' worth, and
+// short beside any wait for the network.
+const lookAge = 100 * time.Millisecond
 
-// lookout is the transaction that looks share. It is given back soon after the
-// last look, since what it may see cannot be reclaimed.
+// lookout keeps the transaction that looks share. It ends the transaction soon after the last
+// look: while it is open, what it may see cannot be reclaimed.
 type lookout struct {
 	mu       sync.Mutex
-	now      *glimpse // nil if nobody looked of late
+	now      *glimpse // nil if there was no look of late
 	renewing bool
 	expiry   *time.Timer // of now
 }
 
-// glimpse is a read transaction that ends with its last user.
+// glimpse is a read transaction that ends when its last user is done.
 type glimpse struct {
 	txn   *badger.Txn
 	taken time.Time
-	users int // the lookout's own among them
+	users int // the lookout is one of them
 }
 
-// Glance runs fn to read the records as they were within the last moments.
+// Glance runs fn, which reads the records as they were a moment ago.
 func (d *DB) Glance(ctx context.Context, fn func(*Reader) error) error {
 	if err := d.Enter(ctx); err != nil {
 		return err
@@ -44,24 +44,24 @@ func (d *DB) Glance(ctx context.Context, fn func(*Reader) error) error {
 	return fn(r)
 }
 
-// Glimpse gives the records as they were within the last moments, until release is called.
+// Glimpse gives the records as they were a moment ago, until release is called.
 // The caller must have entered.
 func (d *DB) Glimpse() (r *Reader, release func()) {
 	g := d.looks.take(d)
 	return &Reader{Txn: g.txn}, func() { d.looks.release(g) }
 }
 
-// LookAfresh has the next glimpse see all that is committed now.
+// LookAfresh makes the next glimpse see all that is committed now.
 func (d *DB) LookAfresh() { d.looks.refresh() }
 
-// take gives the glimpse there is. One that is too old is renewed behind the
-// caller's back; one is begun before its eyes only if there is none.
+// take returns the shared glimpse. If that is too old, a new one is begun in the background.
+// The caller waits for a new one only if there is none.
 func (l *lookout) take(s *DB) *glimpse {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.now == nil {
 		l.set(s, s.db.NewTransaction(false))
-	} else if !l.renewing && time.Since(l.now.taken) >= LookAge {
+	} else if !l.renewing && time.Since(l.now.taken) >= lookAge {
 		l.renewing = true
 		s.users.Add(1) // the caller is one, so the store is open
 		go func() {
@@ -77,12 +77,12 @@ func (l *lookout) take(s *DB) *glimpse {
 	return l.now
 }
 
-// set puts a new glimpse in the place of the old one, for a while.
+// set replaces the shared glimpse, and ends the new one after a while.
 func (l *lookout) set(s *DB, txn *badger.Txn) {
 	l.expire()
 	g := &glimpse{txn: txn, taken: time.Now(), users: 1}
 	l.now = g
-	l.expiry = time.AfterFunc(2*LookAge, func() {
+	l.expiry = time.AfterFunc(2*lookAge, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.now == g {
@@ -91,7 +91,7 @@ func (l *lookout) set(s *DB, txn *badger.Txn) {
 	})
 }
 
-// expire takes the lookout itself from the users of the glimpse there is.
+// expire ends the lookout's own use of the glimpse.
 func (l *lookout) expire() {
 	if l.now != nil {
 		l.expiry.Stop()
@@ -100,21 +100,21 @@ func (l *lookout) expire() {
 	}
 }
 
-// refresh has the next look begin a new transaction.
+// refresh makes the next look begin a new transaction.
 func (l *lookout) refresh() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire()
 }
 
-// close ends the last glimpse. Nobody looks any more.
+// close ends the last glimpse, when there are no more looks.
 func (l *lookout) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire()
 }
 
-// drop takes a user from a glimpse, which ends with the last.
+// drop ends one use of a glimpse, and the glimpse if that was the last.
 func (l *lookout) drop(g *glimpse) {
 	if g.users--; g.users == 0 {
 		g.txn.Discard()
@@ -125,11 +125,4 @@ func (l *lookout) release(g *glimpse) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.drop(g)
-}
-
-// Looking reports whether a glimpse is open: what it may see cannot be given back.
-func (d *DB) Looking() bool {
-	d.looks.mu.Lock()
-	defer d.looks.mu.Unlock()
-	return d.looks.now != nil
 }

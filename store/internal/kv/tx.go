@@ -6,29 +6,28 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
-
-	"github.com/dgraph-io/badger/v4"
 )
 
-// Reader reads records, as they are at one instant. It is not for concurrent
-// use.
+// Reader reads records as they are at one instant. It is not for concurrent use.
 type Reader struct {
 	Txn *badger.Txn
-	// over lies over what txn reads; later maps hide earlier ones. A view has
-	// none.
+	// over is writes that are not committed. They hide what Txn reads, and later maps hide
+	// earlier ones. A view has none.
 	over []map[string]Write
 }
 
-// Write is a value that is set, or a key that is deleted.
+// Write sets a value or deletes a key.
 type Write struct {
 	Value   []byte
 	Deleted bool
 }
 
-// Get reads a key. found is false if it is not there. The value is the
-// caller's to keep, but not to change. Errors: diskerr.ErrUnreadable.
+// Get reads a key. found is false if it is not there. The caller may keep the value, but not
+// change it. Errors: diskerr.ErrUnreadable.
 func (r *Reader) Get(key []byte) (value []byte, found bool, err error) {
 	for _, m := range slices.Backward(r.over) {
 		if w, ok := m[string(key)]; ok {
@@ -48,14 +47,14 @@ func (r *Reader) Get(key []byte) (value []byte, found bool, err error) {
 // Span selects keys for a scan.
 type Span struct {
 	Prefix   []byte
-	From     []byte // the first key to look at, itself included; nil is from the end of the prefix that is first
+	From     []byte // where the scan begins, this key included; nil is the beginning, or the end if Reverse
 	Reverse  bool   // from high keys to low ones
-	KeysOnly bool   // values are given as nil
+	KeysOnly bool   // values are nil
 }
 
-// Scan calls fn for each key of the span, in order, until fn returns false or
-// an error, which scan returns. Key and value are valid only until fn returns.
-// It ends at the first value that cannot be read. Errors of its own: diskerr.ErrUnreadable.
+// Scan calls fn for each key of the span, in order, until fn returns false or an error. Scan
+// returns that error. Key and value are valid only until fn returns. The scan ends at the first
+// value that cannot be read. Errors of its own: diskerr.ErrUnreadable.
 func (r *Reader) Scan(s Span, fn func(key, value []byte) (bool, error)) error {
 	over := r.overlay(s)
 	opt := badger.DefaultIteratorOptions
@@ -124,16 +123,16 @@ func (r *Reader) Scan(s Span, fn func(key, value []byte) (bool, error)) error {
 	}
 }
 
-// valueAt reads the value of an item that an iterator is at.
+// valueAt reads the value of the item that an iterator is at.
 func (r *Reader) valueAt(item *badger.Item, buf []byte) ([]byte, error) {
 	value, err := reading.ValueOf(item, buf)
-	if errors.Is(err, diskerr.ErrUnreadable) { // it may have been moved since
+	if errors.Is(err, diskerr.ErrUnreadable) { // the value may have been moved meanwhile
 		return reading.Fetch(r.Txn, item.KeyCopy(nil), buf)
 	}
 	return value, err
 }
 
-// overlay lists the keys of a span that are in the maps, in the scan's order.
+// overlay lists the keys of a span that have uncommitted writes, in the order of the scan.
 func (r *Reader) overlay(s Span) []string {
 	var keys []string
 	for _, m := range r.over {
@@ -154,9 +153,9 @@ func (r *Reader) overlay(s Span) []string {
 	return keys
 }
 
-// Tx is a change to the records. It reads what was committed, what the changes
-// before it in the same commit wrote, and what it wrote itself. Nothing of it
-// is kept if its function returns an error.
+// Tx is a change to the records. It reads what was committed, what earlier changes of the same
+// commit wrote, and what it wrote itself. If its function returns an error, nothing of it is
+// kept.
 type Tx struct {
 	Reader
 	Own map[string]Write
@@ -168,16 +167,17 @@ func (t *Tx) Set(key, value []byte) { t.Own[string(key)] = Write{Value: value} }
 // Delete deletes a key, which need not be there.
 func (t *Tx) Delete(key []byte) { t.Own[string(key)] = Write{Deleted: true} }
 
-// Before reads what there was before the change that r reads for: a change may have
-// written half of what another value follows from. A view has no such thing.
+// Before reads what there was before the change that r belongs to. Values that are derived
+// from others are worked out from that: the change may have written only half of the others.
+// For a view it is r itself.
 func (r *Reader) Before() *Reader {
-	if len(r.over) < 2 { // what was committed, and what this commit has before; then its own
+	if len(r.over) < 2 { // a change has two: the commit's so far, and its own
 		return r
 	}
 	return &Reader{Txn: r.Txn, over: r.over[:len(r.over)-1]}
 }
 
-// Has reports whether a key is there, whatever its value, which may not be readable.
+// Has reports whether a key is there, also if its value cannot be read.
 func (r *Reader) Has(key []byte) (bool, error) {
 	_, found, err := r.Get(key)
 	if errors.Is(err, diskerr.ErrUnreadable) {
@@ -186,7 +186,7 @@ func (r *Reader) Has(key []byte) (bool, error) {
 	return found, err
 }
 
-// ScanEach is scan that goes on past values that cannot be read: they are given as nil.
+// ScanEach is Scan that goes on after values that cannot be read: it passes nil for them.
 func (r *Reader) ScanEach(sp Span, fn func(key, value []byte) (bool, error)) error {
 	var done []byte
 	var inner error
@@ -200,7 +200,7 @@ func (r *Reader) ScanEach(sp Span, fn func(key, value []byte) (bool, error)) err
 	if inner != nil || !errors.Is(err, diskerr.ErrUnreadable) {
 		return FirstError(inner, err)
 	}
-	// One by one: there may be more of them where there is one.
+	// From here on one by one, as there may be more such values.
 	if done != nil {
 		sp.From = done
 	}
@@ -220,7 +220,8 @@ func (r *Reader) ScanEach(sp Span, fn func(key, value []byte) (bool, error)) err
 	})
 }
 
-// PassUnreadable is for what is counted and not done: it goes on past what cannot be read.
+// PassUnreadable drops errors of values that cannot be read. It is for counting, which goes on
+// without them.
 func PassUnreadable(err error) error {
 	if errors.Is(err, diskerr.ErrUnreadable) {
 		return nil

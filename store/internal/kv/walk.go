@@ -14,13 +14,12 @@ func (d *DB) CountKeys(ctx context.Context, prefix []byte) (n uint64, err error)
 	return n, err
 }
 
-// WalkPage is how many keys are read before what Badger keeps open for it is
-// let go: a few milliseconds' worth.
+// WalkPage is how many keys are read in one view: a few milliseconds' worth.
 const WalkPage = 8192
 
-// Walk calls fn for every key of a span, in order, a piece at a time: what
-// changes meanwhile may or may not be seen. Key and value are valid only until
-// fn returns. The span must not be reversed.
+// Walk calls fn for every key of a span, in order. It reads a piece at a time, so fn may or
+// may not see what changes meanwhile. Key and value are valid only until fn returns. The span
+// must not be reversed.
 func (d *DB) Walk(ctx context.Context, sp Span, fn func(key, value []byte) error) error {
 	for {
 		rest, err := d.Piece(ctx, sp, fn)
@@ -31,7 +30,8 @@ func (d *DB) Walk(ctx context.Context, sp Span, fn func(key, value []byte) error
 	}
 }
 
-// Piece is the first piece of a walk. A value that cannot be read is given as nil. rest is the key to go on at; nil at the end.
+// Piece is the first piece of a walk. A value that cannot be read is passed to fn as nil. rest
+// is the key of the next piece; nil at the end.
 func (d *DB) Piece(ctx context.Context, sp Span, fn func(key, value []byte) error) (rest []byte, err error) {
 	n := 0
 	err = d.View(ctx, func(r *Reader) error {
@@ -46,5 +46,5 @@ func (d *DB) Piece(ctx context.Context, sp Span, fn func(key, value []byte) erro
 	return rest, err
 }
 
-// KeyWalk is [DB.Walk], or a slower one.
+// KeyWalk is [DB.Walk], or the same with pauses.
 type KeyWalk func(ctx context.Context, sp Span, fn func(key, value []byte) error) error

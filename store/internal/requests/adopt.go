@@ -16,10 +16,11 @@ import (
 var _ pin.Adopter = (*Store)(nil)
 
 const (
-	// adoptsPerChange bounds the requests that one change gives to another account: some
-	// 30 keys each.
+	// adoptsPerChange is how many requests one change gives to another account: some 30 keys
+	// each.
 	adoptsPerChange = 128
-	// adoptPause is how long an adoption waits that makes requests faster than milliseconds.
+	// adoptPause is how long an adoption waits once it has dated requests too far ahead of
+	// the clock.
 	adoptPause = 20 * time.Millisecond
 )
 
@@ -37,7 +38,7 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 	next := int64(0)
 	for {
 		var some []pin.Adopted
-		var stop error // what kept the rest from being taken
+		var stop error // why the rest was not taken
 		skipped, more, from := 0, false, next
 		err := s.updateLearning(ctx, func(t *kv.Tx) error {
 			some, stop, skipped, more = nil, nil, 0, false
@@ -54,7 +55,7 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 				if err != nil {
 					return err
 				}
-				if was.damage != nil && (was.DAG() == "" || !was.damage.placed) {
+				if was.damage != nil && (was.dag() == "" || !was.damage.placed) {
 					skipped++
 					continue
 				}
@@ -93,28 +94,28 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 	}
 }
 
-// requestsFrom lists Created of an account's requests from one on, at most n of them.
+// requestsFrom lists Created of up to n requests of an account, from a time on.
 func requestsFrom(r *kv.Reader, a kv.Account, ms int64, n int) (page []int64, err error) {
 	prefix := kv.AccountPrefix(KRequest, a)
-	err = r.Scan(kv.Span{Prefix: prefix, From: RequestKey(a, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	err = r.Scan(kv.Span{Prefix: prefix, From: requestKey(a, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		page = append(page, int64(binary.BigEndian.Uint64(key[len(prefix):])))
 		return len(page) < n, nil
 	})
 	return page, err
 }
 
-// plainOrOwn gives an ID by which a request is found.
+// plainOrOwn gives a request's own ID or, if its record cannot be read, its PlainID.
 func plainOrOwn(s *Store, r *kv.Reader, a kv.Account, ms int64) string {
-	var rec RequestRecord
-	if found, err := s.kv.Take(r, RequestKey(a, ms), &rec); err == nil && found {
+	var rec requestRecord
+	if found, err := r.Take(requestKey(a, ms), &rec); err == nil && found {
 		return uuid.UUID(rec.ID).String()
 	}
 	return PlainID(ms).String()
 }
 
-// adoptOne makes a request another account's. It writes nothing if that has no room for it.
+// adoptOne gives a request to another account. If that has no room for it, nothing is written.
 // Errors: a *pin.QuotaError, pin.ErrTooFast.
-func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) (one pin.Adopted, err error) {
+func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) (one pin.Adopted, err error) {
 	if one.Was, err = was.public(); err != nil {
 		return one, err
 	}
@@ -122,13 +123,13 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 	if err != nil {
 		return one, err
 	}
-	held, err := s.TookOver(&t.Reader, was.Account, was.Seq)
+	held, err := s.tookOver(&t.Reader, was.account, was.Seq)
 	if err != nil {
 		return one, err
 	}
 	var taken uint64
-	if was.Status.live() {
-		if taken, err = takenBy(&t.Reader, b, was.DAG()); err != nil {
+	if was.status.live() {
+		if taken, err = takenBy(&t.Reader, b, was.dag()); err != nil {
 			return one, err
 		}
 		if err := rec.admits(quota.Pins, taken, 0); err != nil {
@@ -138,7 +139,7 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 			return one, err
 		}
 	}
-	is := &Request{Account: b, Status: was.Status, details: was.details, RequestRecord: was.RequestRecord}
+	is := &request{account: b, status: was.status, details: was.details, requestRecord: was.requestRecord}
 	if was.Created > rec.Last {
 		rec.Last, rec.Clock, rec.Back = was.Created, was.Created, 0
 	} else {
@@ -150,14 +151,14 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 	is.Seq = rec.NextSeq
 	rec.NextSeq++
 	rec.Live += taken
-	if err := s.kv.Put(t, AccountKey(b), rec); err != nil {
+	if err := t.Put(accountKey(b), rec); err != nil {
 		return one, err
 	}
-	if err := s.kv.Put(t, RequestKey(b, is.Created), is.RequestRecord); err != nil {
+	if err := t.Put(requestKey(b, is.Created), is.requestRecord); err != nil {
 		return one, err
 	}
-	t.Set(RowKey(b, is.Seq), EncodeRow(&is.RequestRecord))
-	if is.Status == CodeFailed {
+	t.Set(rowKey(b, is.Seq), encodeRow(&is.requestRecord))
+	if is.status == codeFailed {
 		setDetails(t, b, is.Seq, is.details)
 	}
 	if err := s.enlist(t, is, true); err != nil {
@@ -166,11 +167,11 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 	if err := s.putTaken(t, b, is.Seq, held); err != nil {
 		return one, err
 	}
-	if held.Pinned != "" {
-		if err := s.charge(t, b, held.Pinned, 1); err != nil {
+	if held.pinned != "" {
+		if err := s.charge(t, b, held.pinned, 1); err != nil {
 			return one, err
 		}
-		if err := s.charge(t, was.Account, held.Pinned, -1); err != nil {
+		if err := s.charge(t, was.account, held.pinned, -1); err != nil {
 			return one, err
 		}
 	}
@@ -184,9 +185,9 @@ func (s *Store) adoptOne(t *kv.Tx, was *Request, b kv.Account, quota pin.Quota) 
 	return one, err
 }
 
-// admitAdopted says whether an account has room for what it would be charged for a request
-// and for what that replaced, as [Store.admitBytes] does for one that is made.
-func (s *Store) admitAdopted(r *kv.Reader, was *Request, held taken, b kv.Account, limit uint64) error {
+// admitAdopted fails if an account has no room for what it would be charged for a request and
+// for the DAG that the request replaced. [Store.admitBytes] does that for new requests.
+func (s *Store) admitAdopted(r *kv.Reader, was *request, held taken, b kv.Account, limit uint64) error {
 	if limit == 0 {
 		return nil
 	}
@@ -195,11 +196,11 @@ func (s *Store) admitAdopted(r *kv.Reader, was *Request, held taken, b kv.Accoun
 		return err
 	}
 	var dags []pin.DAG
-	if was.Status == CodePinned {
-		dags = append(dags, was.DAG())
+	if was.status == codePinned {
+		dags = append(dags, was.dag())
 	}
-	if held.Pinned != "" && held.Pinned != was.DAG() {
-		dags = append(dags, held.Pinned)
+	if held.pinned != "" && held.pinned != was.dag() {
+		dags = append(dags, held.pinned)
 	}
 	var more uint64
 	for _, d := range dags {
@@ -218,7 +219,7 @@ func (s *Store) admitAdopted(r *kv.Reader, was *Request, held taken, b kv.Accoun
 	switch {
 	case more > 0 && used+more > limit:
 		return &pin.QuotaError{Used: used, Asked: more, Limit: limit}
-	case was.Status != CodePinned && used >= limit:
+	case was.status != codePinned && used >= limit:
 		return &pin.QuotaError{Used: used, Limit: limit}
 	}
 	return nil

@@ -7,67 +7,65 @@ import (
 	"math/bits"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// A bitmap over the SEQs of an account is cut into chunks of chunkBits, each
-// under a key of its own, absent if empty. A chunk of few bits is stored as
-// their numbers, two bytes each; else it is stored whole. At 2,048 bits a
-// whole chunk is 256 bytes, about as much as the record of the request that
-// makes it change, and 100,000 requests are 49 chunks.
+// A bitmap over the SEQs of an account is cut into chunks of chunkBits. Each chunk has a key of
+// its own; an empty one has none. A chunk of few bits is stored as their numbers, two bytes
+// each. Any other is stored whole, in 256 bytes: about the size of the request's record that is
+// written at the same time. 100,000 requests are 49 chunks.
 const (
-	ChunkBits  = 2048
-	chunkWords = ChunkBits / 64
-	ChunkBytes = ChunkBits / 8
+	chunkBits  = 2048
+	chunkWords = chunkBits / 64
+	chunkBytes = chunkBits / 8
 )
 
-// Chunk is a piece of a bitmap.
-type Chunk [chunkWords]uint64
+// chunk is one chunk of a bitmap.
+type chunk [chunkWords]uint64
 
-// Place says where in a bitmap a request is.
-func Place(seq uint64) (number uint32, bit int) {
-	return uint32(seq / ChunkBits), int(seq % ChunkBits)
+// place gives the chunk and the bit of a request.
+func place(seq uint64) (number uint32, bit int) {
+	return uint32(seq / chunkBits), int(seq % chunkBits)
 }
 
 // seqAt is the opposite of place.
-func seqAt(number uint32, bit int) uint64 { return uint64(number)*ChunkBits + uint64(bit) }
+func seqAt(number uint32, bit int) uint64 { return uint64(number)*chunkBits + uint64(bit) }
 
-func (c *Chunk) Has(bit int) bool { return c[bit/64]&(1<<(bit%64)) != 0 }
+func (c *chunk) has(bit int) bool { return c[bit/64]&(1<<(bit%64)) != 0 }
 
-func (c *Chunk) Add(bit int) { c[bit/64] |= 1 << (bit % 64) }
+func (c *chunk) add(bit int) { c[bit/64] |= 1 << (bit % 64) }
 
-func (c *Chunk) Remove(bit int) { c[bit/64] &^= 1 << (bit % 64) }
+func (c *chunk) remove(bit int) { c[bit/64] &^= 1 << (bit % 64) }
 
-func (c *Chunk) Count() (n int) {
+func (c *chunk) count() (n int) {
 	for _, w := range c {
 		n += bits.OnesCount64(w)
 	}
 	return n
 }
 
-func (c *Chunk) Empty() bool { return *c == Chunk{} }
+func (c *chunk) empty() bool { return *c == chunk{} }
 
-func (c *Chunk) or(o *Chunk) {
+func (c *chunk) or(o *chunk) {
 	for i := range c {
 		c[i] |= o[i]
 	}
 }
 
-func (c *Chunk) and(o *Chunk) {
+func (c *chunk) and(o *chunk) {
 	for i := range c {
 		c[i] &= o[i]
 	}
 }
 
-func (c *Chunk) andNot(o *Chunk) {
+func (c *chunk) andNot(o *chunk) {
 	for i := range c {
 		c[i] &^= o[i]
 	}
 }
 
-// Clip drops the bits below lo and those from hi on.
-func (c *Chunk) Clip(lo, hi int) {
+// clip clears the bits below lo, and those from hi on.
+func (c *chunk) clip(lo, hi int) {
 	for i := range c {
 		first, end := i*64, i*64+64
 		if end <= lo || first >= hi {
@@ -83,18 +81,18 @@ func (c *Chunk) Clip(lo, hi int) {
 	}
 }
 
-// KeepFirst drops all bits but the n lowest that are set.
-func (c *Chunk) KeepFirst(n int) {
-	for bit := range c.Up {
+// keepFirst clears all bits but the lowest n of those that are set.
+func (c *chunk) keepFirst(n int) {
+	for bit := range c.up {
 		if n--; n < 0 {
-			c.Clip(0, bit)
+			c.clip(0, bit)
 			return
 		}
 	}
 }
 
-// Up yields the bits that are set, low ones first.
-func (c *Chunk) Up(yield func(bit int) bool) {
+// up yields the bits that are set, low ones first.
+func (c *chunk) up(yield func(bit int) bool) {
 	for i, w := range c {
 		for ; w != 0; w &= w - 1 {
 			if !yield(i*64 + bits.TrailingZeros64(w)) {
@@ -104,8 +102,8 @@ func (c *Chunk) Up(yield func(bit int) bool) {
 	}
 }
 
-// Down yields the bits that are set, high ones first.
-func (c *Chunk) Down(yield func(bit int) bool) {
+// down yields the bits that are set, high ones first.
+func (c *chunk) down(yield func(bit int) bool) {
 	for i := chunkWords - 1; i >= 0; i-- {
 		for w := c[i]; w != 0; {
 			top := 63 - bits.LeadingZeros64(w)
@@ -117,59 +115,59 @@ func (c *Chunk) Down(yield func(bit int) bool) {
 	}
 }
 
-// Encode gives the stored form; nil if the chunk is empty.
-func (c *Chunk) Encode() []byte {
-	n := c.Count()
+// encode gives the stored form; nil if the chunk is empty.
+func (c *chunk) encode() []byte {
+	n := c.count()
 	if n == 0 {
 		return nil
 	}
-	if 2*n >= ChunkBytes {
-		b := make([]byte, 0, ChunkBytes)
+	if 2*n >= chunkBytes {
+		b := make([]byte, 0, chunkBytes)
 		for _, w := range c {
 			b = binary.BigEndian.AppendUint64(b, w)
 		}
 		return b
 	}
 	b := make([]byte, 0, 2*n)
-	for bit := range c.Up {
+	for bit := range c.up {
 		b = binary.BigEndian.AppendUint16(b, uint16(bit))
 	}
 	return b
 }
 
-// Decode is the opposite of encode. An empty chunk has no key, so that no bytes are no
-// chunk. Errors: pin.ErrUnreadable.
-func (c *Chunk) Decode(b []byte) error {
-	*c = Chunk{}
+// decode is the opposite of encode. An empty chunk has no key, so a value without bytes is an
+// error. Errors: pin.ErrUnreadable.
+func (c *chunk) decode(b []byte) error {
+	*c = chunk{}
 	if len(b) == 0 {
 		return fmt.Errorf("%w: bitmap chunk of no bytes", pin.ErrUnreadable)
 	}
-	if len(b) == ChunkBytes {
+	if len(b) == chunkBytes {
 		for i := range c {
 			c[i] = binary.BigEndian.Uint64(b[8*i:])
 		}
 		return nil
 	}
-	if len(b)%2 != 0 || len(b) > ChunkBytes {
+	if len(b)%2 != 0 || len(b) > chunkBytes {
 		return fmt.Errorf("%w: bitmap chunk of %d bytes", pin.ErrUnreadable, len(b))
 	}
 	for ; len(b) > 0; b = b[2:] {
 		bit := binary.BigEndian.Uint16(b)
-		if bit >= ChunkBits {
-			return fmt.Errorf("%w: bit %d in a bitmap chunk of %d", pin.ErrUnreadable, bit, ChunkBits)
+		if bit >= chunkBits {
+			return fmt.Errorf("%w: bit %d in a bitmap chunk of %d", pin.ErrUnreadable, bit, chunkBits)
 		}
-		c.Add(int(bit))
+		c.add(int(bit))
 	}
 	return nil
 }
 
-// chunkAt reads a piece of a list; an absent one is empty. One that cannot be read is worked
-// out, if it can be.
-func chunkAt(r *kv.Reader, list []byte, number uint32) (*Chunk, error) {
-	b, found, err := r.Get(ChunkKey(list, number))
-	c := new(Chunk)
+// chunkAt reads a chunk of a list; one that is not there is empty. It works out a chunk that
+// cannot be read, if possible.
+func chunkAt(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
+	b, found, err := r.Get(chunkKey(list, number))
+	c := new(chunk)
 	if err == nil && found {
-		err = c.Decode(b)
+		err = c.decode(b)
 	}
 	if errors.Is(err, pin.ErrUnreadable) {
 		return workOutChunk(r, list, number, err)
@@ -180,27 +178,27 @@ func chunkAt(r *kv.Reader, list []byte, number uint32) (*Chunk, error) {
 	return c, nil
 }
 
-// setChunk writes a piece of a list.
-func setChunk(t *kv.Tx, list []byte, number uint32, c *Chunk) {
-	key := ChunkKey(list, number)
-	if b := c.Encode(); b != nil {
+// setChunk writes a chunk of a list.
+func setChunk(t *kv.Tx, list []byte, number uint32, c *chunk) {
+	key := chunkKey(list, number)
+	if b := c.encode(); b != nil {
 		t.Set(key, b)
 	} else {
 		t.Delete(key)
 	}
 }
 
-// markList adds a request to a list, or takes it off.
+// markList puts a request on a list, or takes it off.
 func markList(t *kv.Tx, list []byte, seq uint64, on bool) error {
-	number, bit := Place(seq)
+	number, bit := place(seq)
 	c, err := chunkAt(&t.Reader, list, number)
 	if err != nil {
 		return err
 	}
 	if on {
-		c.Add(bit)
+		c.add(bit)
 	} else {
-		c.Remove(bit)
+		c.remove(bit)
 	}
 	setChunk(t, list, number, c)
 	return nil

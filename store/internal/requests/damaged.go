@@ -15,35 +15,35 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// A request whose record cannot be read is shown with what the lists know of it: its
-// DAG, its status, and its Created, which is in the key. To find that takes a look
-// through all records of the account and all lists of DAGs, so it is done when such a
-// record is met, outside of changes, and is remembered. What is on disk stays as it is:
-// a file that is missing may come back.
+// A request whose record cannot be read is shown with its DAG and its status, which the lists
+// have, and its Created, which is in the key. To find these we go through all records of the
+// account and all lists of DAGs. That is done when such a record is met, outside of changes, and
+// the result is remembered. What is on disk is not changed: a file that is missing may come
+// back.
 
-// damagedRequest is what is known of a request whose record cannot be read. It is not
-// changed once others may see it.
+// damagedRequest is what is known of a request whose record cannot be read. It is not changed
+// once it is shared.
 type damagedRequest struct {
 	created int64
 	seq     uint64
 	placed  bool    // seq is known
-	dag     pin.DAG // "" is not known
+	dag     pin.DAG // "" if it is not known
 	name    string
-	meta    map[string]string // nil if there is none, or if it is not known
+	meta    map[string]string // nil if there is none, or it is not known
 }
 
-// damagedOf is what is known of an account. It is not changed either.
+// damagedOf is what is known of an account's damage. It is not changed either.
 type damagedOf struct {
 	records map[int64]*damagedRequest // by Created
-	chunks  map[uint32]*Chunk         // those of them that are placed
-	// rows has Created of the requests whose row cannot be read; noRecord is for one
-	// that no record was found for.
+	chunks  map[uint32]*chunk         // those of records that are placed
+	// rows has, by SEQ, Created of each request whose row cannot be read; noRecord if no
+	// record was found for it.
 	rows map[uint64]int64
 }
 
 const noRecord = -1
 
-// damagedRequests is what is known of all accounts.
+// damagedRequests is what is known of the damage of all accounts.
 type damagedRequests struct {
 	mu sync.Mutex
 	of map[kv.Account]*damagedOf
@@ -72,7 +72,7 @@ func (d *damagedRequests) set(a kv.Account, of *damagedOf) {
 	d.of[a] = of
 }
 
-// forget takes note that a request is gone, or can be read again.
+// forget forgets a request that is gone, or can be read again.
 func (d *damagedRequests) forget(a kv.Account, created int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -88,21 +88,21 @@ func (d *damagedRequests) forget(a kv.Account, created int64) {
 
 // index fills in the chunks.
 func (of *damagedOf) index() {
-	of.chunks = map[uint32]*Chunk{}
+	of.chunks = map[uint32]*chunk{}
 	for _, d := range of.records {
 		if !d.placed {
 			continue
 		}
-		number, bit := Place(d.seq)
+		number, bit := place(d.seq)
 		if of.chunks[number] == nil {
-			of.chunks[number] = new(Chunk)
+			of.chunks[number] = new(chunk)
 		}
-		of.chunks[number].Add(bit)
+		of.chunks[number].add(bit)
 	}
 }
 
-// unlearnedError: a record, or a row, cannot be read, and what is known of it has not
-// been looked for. It is no pin.ErrUnreadable.
+// unlearnedError: a record or a row cannot be read, and nothing was found out about it yet. It
+// is no pin.ErrUnreadable.
 type unlearnedError struct {
 	account kv.Account
 	cause   error
@@ -110,10 +110,11 @@ type unlearnedError struct {
 
 func (e *unlearnedError) Error() string { return e.cause.Error() }
 
-// learnTries is how often something is done that keeps finding new damage.
+// learnTries is how often something is tried that finds new damage each time.
 const learnTries = 4
 
-// learning does something, and again when what it found damaged has been looked for.
+// learning calls do. When do finds new damage, learning finds out what it can about it, and calls
+// do again.
 func (s *Store) learning(ctx context.Context, do func() error) error {
 	for try := 1; ; try++ {
 		err := do()
@@ -130,7 +131,7 @@ func (s *Store) learning(ctx context.Context, do func() error) error {
 	}
 }
 
-// ViewLearning and updateLearning are view and update for what reads requests.
+// ViewLearning and updateLearning are View and Update for what reads requests.
 func (s *Store) ViewLearning(ctx context.Context, fn func(*kv.Reader) error) error {
 	return s.learning(ctx, func() error { return s.kv.View(ctx, fn) })
 }
@@ -139,8 +140,8 @@ func (s *Store) updateLearning(ctx context.Context, fn func(*kv.Tx) error) error
 	return s.learning(ctx, func() error { return s.kv.Update(ctx, fn) })
 }
 
-// learnDamaged looks through the requests of an account for those that cannot be read, and
-// logs those that were not known.
+// learnDamaged finds the requests of an account that cannot be read, and logs those that were
+// not known.
 func (s *Store) learnDamaged(ctx context.Context, a kv.Account) error {
 	var of *damagedOf
 	err := s.kv.View(ctx, func(r *kv.Reader) (err error) {
@@ -159,21 +160,20 @@ func (s *Store) learnDamaged(ctx context.Context, a kv.Account) error {
 	}
 	for _, seq := range slices.Sorted(maps.Keys(of.rows)) {
 		if _, known := was.rows[seq]; !known {
-			s.log.Error("the row of a pin cannot be read", "row", fmt.Sprintf("%x", RowKey(a, seq)), "account", a)
+			s.log.Error("the row of a pin cannot be read", "row", fmt.Sprintf("%x", rowKey(a, seq)), "account", a)
 		}
 	}
 	return nil
 }
 
-// pairing matches the records of an account's requests with their SEQs, which come in
-// the same order.
+// pairing matches the records of an account's requests with their SEQs. Both have the same order.
 type pairing struct {
-	created []int64          // of the records, in order
-	seqOf   map[int64]uint64 // by Created, where the record or the row says so
-	bad     map[int64]bool   // the record cannot be read
-	seqs    []uint64         // of rows and of lists, in order
-	rows    map[uint64]row   // that can be read
-	at      map[uint64]int64 // seqOf the other way round
+	created []int64          // Created of all records, in order
+	seqOf   map[int64]uint64 // the SEQ by Created, where the record or the row can be read
+	bad     map[int64]bool   // Created of the records that cannot be read
+	seqs    []uint64         // the SEQs of all rows and lists, in order
+	rows    map[uint64]row   // the rows that can be read, by SEQ
+	at      map[uint64]int64 // the opposite of seqOf
 }
 
 // lookThrough reads all records and rows of an account.
@@ -209,7 +209,7 @@ func (s *Store) lookThrough(ctx context.Context, r *kv.Reader, a kv.Account) (*d
 	return of, s.findDAGs(ctx, r, a, of)
 }
 
-// pairRows reads the rows, and finds the SEQs whose row is not there by the lists.
+// pairRows reads the rows. SEQs without a row are found in the lists.
 func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pairing) error {
 	prefix := kv.AccountPrefix(KRow, a)
 	err := r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -220,7 +220,7 @@ func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pai
 		return err
 	}
 	for _, seq := range p.seqs {
-		b, found, err := r.Get(RowKey(a, seq))
+		b, found, err := r.Get(rowKey(a, seq))
 		if err == nil && found {
 			var row row
 			if row, err = decodeRow(b); err == nil {
@@ -233,7 +233,7 @@ func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pai
 		}
 	}
 	for _, code := range byLikelihood() {
-		list := StatusList(code, a)
+		list := statusList(code, a)
 		err := r.Scan(kv.Span{Prefix: list, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			number := binary.BigEndian.Uint32(key[len(list):])
 			c, err := chunkAt(r, list, number)
@@ -243,7 +243,7 @@ func (s *Store) pairRows(ctx context.Context, r *kv.Reader, a kv.Account, p *pai
 			if err != nil {
 				return false, err
 			}
-			for bit := range c.Up {
+			for bit := range c.up {
 				p.seqs = append(p.seqs, seqAt(number, bit))
 			}
 			return true, ctx.Err()
@@ -267,8 +267,8 @@ func (s *Store) pairRecords(ctx context.Context, r *kv.Reader, a kv.Account, p *
 		return err
 	}
 	for _, ms := range p.created {
-		var rec RequestRecord
-		_, err := s.kv.Take(r, RequestKey(a, ms), &rec)
+		var rec requestRecord
+		_, err := r.Take(requestKey(a, ms), &rec)
 		switch {
 		case errors.Is(err, pin.ErrUnreadable):
 			p.bad[ms] = true
@@ -283,7 +283,8 @@ func (s *Store) pairRecords(ctx context.Context, r *kv.Reader, a kv.Account, p *
 
 func (p *pairing) pair(created int64, seq uint64) { p.seqOf[created], p.at[seq] = seq, created }
 
-// byOrder pairs what is between two pairs, if there is as much of it on both sides.
+// byOrder pairs the records and the SEQs that lie between two known pairs, if there are as many
+// of both.
 func (p *pairing) byOrder() {
 	var open []int64
 	next := 0 // in seqs
@@ -313,7 +314,7 @@ func (p *pairing) byOrder() {
 	flush(len(p.seqs))
 }
 
-// findDAGs finds what damaged requests are for, in the lists of all DAGs.
+// findDAGs finds the DAGs of damaged requests in the lists of all DAGs.
 func (s *Store) findDAGs(ctx context.Context, r *kv.Reader, a kv.Account, of *damagedOf) error {
 	if len(of.chunks) == 0 {
 		return nil
@@ -330,7 +331,7 @@ func (s *Store) findDAGs(ctx context.Context, r *kv.Reader, a kv.Account, of *da
 			return true, nil
 		}
 		d := pin.DAG(key[3 : len(key)-tail])
-		c, err := chunkAt(r, DAGList(d, a), number)
+		c, err := chunkAt(r, dagList(d, a), number)
 		if errors.Is(err, pin.ErrUnreadable) {
 			return true, nil
 		}
@@ -338,7 +339,7 @@ func (s *Store) findDAGs(ctx context.Context, r *kv.Reader, a kv.Account, of *da
 			return false, err
 		}
 		c.and(wanted)
-		for bit := range c.Up {
+		for bit := range c.up {
 			found[seqAt(number, bit)] = d
 		}
 		return true, nil
@@ -351,8 +352,8 @@ func (s *Store) findDAGs(ctx context.Context, r *kv.Reader, a kv.Account, of *da
 	return err
 }
 
-// PlainID is the ID that a request whose own is not known is shown under: that of its
-// key, with nothing else in it. Any other that says the same time finds it too.
+// PlainID is the ID under which a request is shown whose own ID is not known: the time in its key
+// and nothing else. Any other ID of the same time finds the request, too.
 func PlainID(ms int64) uuid.UUID {
 	var u uuid.UUID
 	var t [8]byte
@@ -362,8 +363,8 @@ func PlainID(ms int64) uuid.UUID {
 	return u
 }
 
-// damagedAt gives what is known of a request whose record cannot be read, which cause
-// says. Errors: *unlearnedError.
+// damagedAt gives what is known of a request whose record cannot be read because of cause.
+// Errors: *unlearnedError.
 func (s *Store) damagedAt(a kv.Account, ms int64, cause error) (*damagedRequest, error) {
 	if d := s.damaged.get(a).records[ms]; d != nil {
 		return d, nil
@@ -371,8 +372,8 @@ func (s *Store) damagedAt(a kv.Account, ms int64, cause error) (*damagedRequest,
 	return nil, &unlearnedError{a, cause}
 }
 
-// createdByOrder gives Created of a request whose row cannot be read, which cause says.
-// found is false if it has no record either. Errors: *unlearnedError.
+// createdByOrder gives Created of a request whose row cannot be read because of cause. found is
+// false if the request has no record either. Errors: *unlearnedError.
 func (s *Store) createdByOrder(a kv.Account, seq uint64, cause error) (ms int64, found bool, err error) {
 	ms, known := s.damaged.get(a).rows[seq]
 	if !known {
@@ -381,10 +382,9 @@ func (s *Store) createdByOrder(a kv.Account, seq uint64, cause error) (ms int64,
 	return ms, ms != noRecord, nil
 }
 
-// request makes a request of what is known, under an ID. Its status is that of the
-// lists.
-func (s *Store) damagedRequest(r *kv.Reader, a kv.Account, d *damagedRequest, id uuid.UUID) (*Request, error) {
-	req := &Request{Account: a, damage: d, Status: CodeFailed, RequestRecord: RequestRecord{
+// damagedRequest makes a request from what is known, under an ID. The lists have its status.
+func (s *Store) damagedRequest(r *kv.Reader, a kv.Account, d *damagedRequest, id uuid.UUID) (*request, error) {
+	req := &request{account: a, damage: d, status: codeFailed, requestRecord: requestRecord{
 		ID: id, Created: d.created, Seq: d.seq, Name: d.name, Meta: d.meta,
 	}}
 	if d.dag != "" {
@@ -393,20 +393,20 @@ func (s *Store) damagedRequest(r *kv.Reader, a kv.Account, d *damagedRequest, id
 	if !d.placed {
 		return req, nil
 	}
-	code, err := StatusOf(r, a, d.seq)
+	code, err := statusOf(r, a, d.seq)
 	if err == nil {
-		req.Status = code
+		req.status = code
 	} else if !errors.Is(err, pin.ErrUnreadable) && !errors.Is(err, errNoStatus) {
 		return nil, err
 	}
 	return req, nil
 }
 
-// UnknownCID stands for one that is not known: it is a CID, as clients expect, of
-// nothing.
-const UnknownCID = "bafkqaaa"
+// unknownCID stands for a CID that is not known. Clients expect a CID, and this is that of an
+// empty block.
+const unknownCID = "bafkqaaa"
 
-// text says to the client what is the matter.
+// text tells the client what is wrong.
 func (d *damagedRequest) text(status statusCode) string {
 	s := "damaged: the server cannot read its record of this pin"
 	if status.live() {
@@ -415,7 +415,7 @@ func (d *damagedRequest) text(status statusCode) string {
 		s += ", which had failed"
 	}
 	if d.dag == "" {
-		return s + "; its CID is not known, and " + UnknownCID + " stands for it: remove the pin, and pin the content again"
+		return s + "; its CID is not known, and " + unknownCID + " stands for it: remove the pin, and pin the content again"
 	}
 	return s + "; replace or remove the pin, or ask the operator to retry it, which writes the record again, without its origins"
 }

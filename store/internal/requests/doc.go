@@ -1,13 +1,13 @@
-// Package requests keeps requests to pin, the lists that they are found by, what each holds,
-// and what accounts are charged: keys 10 to 1b of the database.
+// Package requests keeps requests to pin, the lists by which they are found, the DAGs that each
+// of them holds, and what accounts are charged: keys 10 to 1c of the database.
 //
-// It uses what package graph keeps of DAGs, one way: a request holds a DAG by its record.
+// It uses package graph, and never the other way: a request holds a DAG by the DAG's record.
 //
 // # Files
 //
 // There are many, since a request, its places in the lists, its quota and its DAG change in
-// one commit. Each file has one kind of record, or one question that is asked of them. What
-// decides on quotas is in quota.go (bytes) and live_count.go (pins).
+// one commit. Each file has one kind of record, or answers one question about them. Quotas are
+// decided on in quota.go (bytes) and live_count.go (pins).
 package requests
 
 import (
@@ -28,16 +28,15 @@ type Store struct {
 	space *space.Space
 	kv    *kv.DB
 	held  *holding.Store
-	codec kv.Codec
 
-	// damaged is the requests that cannot be read, as far as that is known.
+	// damaged is what is known of requests that cannot be read.
 	damaged damagedRequests
 	quotas  pin.Quotas // nil is none
 }
 
-// New gives the requests of an open database, with which they end.
+// New opens this room on a database. It ends with the database.
 func New(sp *space.Space, held *holding.Store, log *slog.Logger, now func() time.Time) *Store {
-	s := &Store{log: log, now: now, space: sp, kv: sp.DB(), held: held, codec: sp.DB().Codec()}
+	s := &Store{log: log, now: now, space: sp, kv: sp.DB(), held: held}
 	held.WorkOut = s.workOutDAG
 	return s
 }

@@ -9,38 +9,38 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// taken is what a request by Replace holds besides its own DAG, until it is
-// done. However long the row of replacements is, it is a few DAGs, so that what
-// happens to a request fits into a commit.
+// taken is the DAGs that a request by Replace holds besides its own, until it is pinned or has
+// failed. They are a few DAGs, however long the chain of replacements is, so that each change of
+// a request fits into a commit.
 type taken struct {
-	Pinned pin.DAG   // of the last request before it that was pinned, and charged as if it were yet; "" is none
-	tried  []pin.DAG // of those since that were being fetched, the newest last
+	pinned pin.DAG   // the DAG that was pinned last in the chain, which the account is still charged for; "" is none
+	tried  []pin.DAG // DAGs of later requests in the chain that were being fetched, the newest last
 }
 
-// holdsRecord is taken as it is on disk.
+// holdsRecord is taken on disk.
 type holdsRecord struct {
 	_      struct{} `cbor:",toarray"`
 	Pinned []byte
 	Tried  [][]byte
 }
 
-// All lists the DAGs, each as often as it is held.
-func (h taken) All() []pin.DAG {
-	if h.Pinned == "" {
+// all lists the DAGs. One that is held twice is in it twice.
+func (h taken) all() []pin.DAG {
+	if h.pinned == "" {
 		return h.tried
 	}
-	return append([]pin.DAG{h.Pinned}, h.tried...)
+	return append([]pin.DAG{h.pinned}, h.tried...)
 }
 
-// TookOver reads what a request holds besides its own DAG. What cannot be read stays held:
-// too much is kept rather than too little.
-func (s *Store) TookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err error) {
+// tookOver reads what a request holds besides its own DAG. If that cannot be read it gives
+// nothing, and the DAGs stay held: the store keeps too much rather than too little.
+func (s *Store) tookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err error) {
 	var rec holdsRecord
-	if _, err = s.kv.Take(r, holdsKey(a, seq), &rec); errors.Is(err, pin.ErrUnreadable) {
-		s.kv.TellUnreadable(holdsKey(a, seq), err)
+	if _, err = r.Take(holdsKey(a, seq), &rec); errors.Is(err, pin.ErrUnreadable) {
+		s.kv.LogUnreadable(holdsKey(a, seq), err)
 		return taken{}, nil
 	}
-	h.Pinned = pin.DAG(rec.Pinned)
+	h.pinned = pin.DAG(rec.Pinned)
 	for _, d := range rec.Tried {
 		h.tried = append(h.tried, pin.DAG(d))
 	}
@@ -48,66 +48,65 @@ func (s *Store) TookOver(r *kv.Reader, a kv.Account, seq uint64) (h taken, err e
 }
 
 func (s *Store) putTaken(t *kv.Tx, a kv.Account, seq uint64, h taken) error {
-	if len(h.All()) == 0 {
+	if len(h.all()) == 0 {
 		t.Delete(holdsKey(a, seq))
 		return nil
 	}
-	rec := holdsRecord{Pinned: []byte(h.Pinned)}
+	rec := holdsRecord{Pinned: []byte(h.pinned)}
 	for _, d := range h.tried {
 		rec.Tried = append(rec.Tried, []byte(d))
 	}
-	return s.kv.Put(t, holdsKey(a, seq), rec)
+	return t.Put(holdsKey(a, seq), rec)
 }
 
-// takeOver makes a new request hold what the one that it replaces held, as far
-// as it holds that longer: the holders of these DAGs stay as many. It lets go of
-// the rest.
-func (s *Store) takeOver(t *kv.Tx, is, was *Request) (released []pin.Attempt, err error) {
-	held, err := s.TookOver(&t.Reader, was.Account, was.Seq)
+// takeOver gives a new request the DAGs that it holds besides its own, of those that the replaced
+// request held. The DAGs' counts of holders do not change by that. It lets go of the others.
+func (s *Store) takeOver(t *kv.Tx, is, was *request) (released []pin.Attempt, err error) {
+	held, err := s.tookOver(&t.Reader, was.account, was.Seq)
 	if err != nil {
 		return nil, err
 	}
-	if was.DAG() == "" { // its record cannot be read: what it was for stays held
-		return s.letGoTaken(t, is.Account, held)
+	if was.dag() == "" { // its record cannot be read, so its DAG stays held
+		return s.letGoTaken(t, is.account, held)
 	}
 	var kept, rest taken
-	if is.Status == codeQueued {
-		kept, rest = held.after(was, is.DAG())
-		if was.Status == CodePinned {
-			if err := s.charge(t, is.Account, was.DAG(), 1); err != nil {
+	if is.status == codeQueued {
+		kept, rest = held.after(was, is.dag())
+		if was.status == codePinned {
+			if err := s.charge(t, is.account, was.dag(), 1); err != nil {
 				return nil, err
 			}
 		}
 	} else {
 		rest = held
-		if was.Status != CodeFailed {
-			rest.tried = append(rest.tried, was.DAG())
+		if was.status != codeFailed {
+			rest.tried = append(rest.tried, was.dag())
 		}
 	}
-	if err := s.putTaken(t, is.Account, is.Seq, kept); err != nil {
+	if err := s.putTaken(t, is.account, is.Seq, kept); err != nil {
 		return nil, err
 	}
-	return s.letGoTaken(t, is.Account, rest)
+	return s.letGoTaken(t, is.account, rest)
 }
 
-// after gives what a request for d holds besides that when it comes after was,
-// which holds h, and what neither of them does then.
-func (h taken) after(was *Request, d pin.DAG) (kept, rest taken) {
-	row := slices.Clone(h.tried)
-	switch was.Status {
-	case CodePinned: // and holds nothing else
-		kept.Pinned = was.DAG()
+// after splits what a replaced request held: its own DAG, and h. kept is what the request for d
+// that replaces it holds besides d, and rest is what is let go of.
+func (h taken) after(was *request, d pin.DAG) (kept, rest taken) {
+	chain := slices.Clone(h.tried)
+	switch was.status {
+	case codePinned: // such a request holds nothing else
+		kept.pinned = was.dag()
 	case codePinning:
-		kept.Pinned = h.Pinned
-		row = append(row, was.DAG())
-	case codeQueued: // so nothing was fetched for it
-		kept.Pinned = h.Pinned
-		rest.tried = append(rest.tried, was.DAG())
+		kept.pinned = h.pinned
+		chain = append(chain, was.dag())
+	case codeQueued: // nothing was fetched for it
+		kept.pinned = h.pinned
+		rest.tried = append(rest.tried, was.dag())
 	}
-	if kept.Pinned == d {
-		kept.Pinned, rest.Pinned = "", d
+	if kept.pinned == d {
+		kept.pinned, rest.pinned = "", d
 	}
-	for _, old := range slices.Backward(row) {
+	for _, old := range slices.Backward(chain) {
 		if old == d || len(kept.tried) == pin.KeptTries || slices.Contains(kept.tried, old) {
 			rest.tried = append(rest.tried, old)
 		} else {
@@ -118,47 +117,47 @@ func (h taken) after(was *Request, d pin.DAG) (kept, rest taken) {
 	return kept, rest
 }
 
-// letGoTaken lets go of DAGs that a request of the account took over.
+// letGoTaken lets go of DAGs that a request of an account had taken over.
 func (s *Store) letGoTaken(t *kv.Tx, a kv.Account, h taken) ([]pin.Attempt, error) {
-	if h.Pinned != "" {
-		if err := s.charge(t, a, h.Pinned, -1); err != nil {
+	if h.pinned != "" {
+		if err := s.charge(t, a, h.pinned, -1); err != nil {
 			return nil, err
 		}
 	}
-	return s.held.LetGo(t, h.All())
+	return s.held.LetGo(t, h.all())
 }
 
-// letGoHeld lets go of all that a request holds.
-func (s *Store) letGoHeld(t *kv.Tx, req *Request) (released []pin.Attempt, err error) {
-	if req.Status == CodeFailed {
+// letGoHeld lets go of all DAGs that a request holds.
+func (s *Store) letGoHeld(t *kv.Tx, req *request) (released []pin.Attempt, err error) {
+	if req.status == codeFailed {
 		return nil, nil
 	}
-	h, err := s.TookOver(&t.Reader, req.Account, req.Seq)
+	h, err := s.tookOver(&t.Reader, req.account, req.Seq)
 	if err != nil {
 		return nil, err
 	}
-	t.Delete(holdsKey(req.Account, req.Seq))
-	if released, err = s.letGoTaken(t, req.Account, h); err != nil {
+	t.Delete(holdsKey(req.account, req.Seq))
+	if released, err = s.letGoTaken(t, req.account, h); err != nil {
 		return nil, err
 	}
-	if req.DAG() == "" { // its record cannot be read, and no list has it
+	if req.dag() == "" { // its record cannot be read, and no list has it
 		return released, nil
 	}
-	return s.held.LetGoMany(t, req.DAG(), 1, released)
+	return s.held.LetGoMany(t, req.dag(), 1, released)
 }
 
-// takersPerChange bounds the requests that one change has let go of what they
-// took over: with the longest CIDs that is half of what a commit holds.
+// takersPerChange is how many requests one change lets go of what they took over: with the
+// longest CIDs that is half of what a commit holds.
 const takersPerChange = 64
 
-// takers lists those requests among which that hold more than their own DAG. If
-// there are more than most, the first too many and all after it are taken out of
-// which, and more is true.
-func takers(t *kv.Tx, of chunkOf, which *Chunk, most int) (takers []uint64, more bool, err error) {
-	if which.Empty() {
+// takers lists the requests in candidates that hold more than their own DAG. It lists up to limit
+// of them. If there are more, it removes the first that is too many and all after it from
+// candidates, and sets more.
+func takers(t *kv.Tx, of chunkOf, candidates *chunk, limit int) (takers []uint64, more bool, err error) {
+	if candidates.empty() {
 		return nil, false, nil
 	}
-	// Few requests hold more than their own: look at those there are.
+	// Few requests hold more than their own DAG, so it goes through those.
 	first, end := seqAt(of.number, 0), seqAt(of.number+1, 0)
 	prefix := kv.AccountPrefix(KHolds, of.account)
 	err = t.Scan(kv.Span{Prefix: prefix, From: holdsKey(of.account, first), KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -166,12 +165,12 @@ func takers(t *kv.Tx, of chunkOf, which *Chunk, most int) (takers []uint64, more
 		if seq >= end {
 			return false, nil
 		}
-		_, bit := Place(seq)
-		if !which.Has(bit) {
+		_, bit := place(seq)
+		if !candidates.has(bit) {
 			return true, nil
 		}
-		if len(takers) == most {
-			which.Clip(0, bit)
+		if len(takers) == limit {
+			candidates.clip(0, bit)
 			more = true
 			return false, nil
 		}
@@ -181,10 +180,10 @@ func takers(t *kv.Tx, of chunkOf, which *Chunk, most int) (takers []uint64, more
 	return takers, more, err
 }
 
-// letGoOfTakers lets go of what requests of an account took over.
+// letGoOfTakers lets go of what some requests of an account had taken over.
 func (s *Store) letGoOfTakers(t *kv.Tx, a kv.Account, takers []uint64) (released []pin.Attempt, err error) {
 	for _, seq := range takers {
-		h, err := s.TookOver(&t.Reader, a, seq)
+		h, err := s.tookOver(&t.Reader, a, seq)
 		if err != nil {
 			return nil, err
 		}

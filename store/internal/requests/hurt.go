@@ -5,32 +5,32 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// HurtDAG is a DAG that a damaged block is of.
+// HurtDAG is a DAG that a damaged block is part of.
 type HurtDAG struct {
 	DAG pin.DAG
-	// Complete is whether any request for it says that it is, until now; any
-	// other is hashed again anyway.
+	// Complete reports whether the DAG was complete, by its record or by a pinned request.
+	// The blocks of any other are hashed again anyway.
 	Complete bool
-	// Requests is those that hold it, at most maxHurt of them.
+	// Requests is up to maxHurt of the requests that hold it.
 	Requests []pin.Request
-	More     uint64 // how many others there are
+	More     uint64 // how many more requests hold it
 }
 
-// HoldersOf reads the requests for a DAG that are not failed.
+// HoldersOf reads the requests for a DAG that have not failed.
 func (s *Store) HoldersOf(r *kv.Reader, hurt *HurtDAG) error {
 	chunks, err := chunksFor(r, hurt.DAG)
 	if err != nil {
 		return err
 	}
 	for _, of := range chunks {
-		for _, code := range []statusCode{codeQueued, codePinning, CodePinned} {
+		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
 			which, err := requestsOf(r, hurt.DAG, of, code)
 			if err != nil {
 				return err
 			}
-			// What is left of a repair that was cut off says so, too.
-			hurt.Complete = hurt.Complete || code == CodePinned && !which.Empty()
-			for bit := range which.Up {
+			// After a repair that was cut off, the record does not say so any more.
+			hurt.Complete = hurt.Complete || code == codePinned && !which.empty()
+			for bit := range which.up {
 				if len(hurt.Requests) == maxHurt {
 					hurt.More++
 					continue

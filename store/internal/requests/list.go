@@ -11,9 +11,9 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// List implements [pin.Requests]. Statuses, DAGs, exact names and times are
-// answered from the bitmaps alone; other names and metadata read the row of
-// each request that is left. What cannot be read is listed as failed, and counted so.
+// List implements [pin.Requests]. For statuses, DAGs, exact names and times the bitmaps are
+// enough. For other names and for metadata it reads the row of each request that is left. A
+// request that cannot be read is listed and counted as failed.
 func (s *Store) List(ctx context.Context, account string, q pin.Query) (page pin.Page, err error) {
 	a, ok := kv.AccountOf(account)
 	if !ok {
@@ -49,31 +49,31 @@ type lister struct {
 	account kv.Account
 	q       pin.Query
 	damaged *damagedOf // what is known of requests that cannot be read
-	asKept  bool       // these count as what the lists say
+	asKept  bool       // they have the status of the lists, and not failed
 
 	statuses []statusCode
-	dags     [][]byte // lists, any of them; none is no filter
-	name     []byte   // a list; nil is no filter
+	dags     [][]byte // the lists of the DAGs to find; none is no filter
+	name     []byte   // the list of the name to find; nil is no filter
 	scan     func(row) bool
-	lo, hi   uint64                 // SEQs from lo up to, but without, hi
-	having   [CodeFailed + 1]*Chunk // by status, of the chunk that is looked at
-	first    uint32                 // chunks from first up to, but without, end
+	lo, hi   uint64                 // the SEQs to look at, without hi
+	having   [codeFailed + 1]*chunk // by status: the requests of the chunk that was matched last
+	first    uint32                 // the chunks to look at, without end
 	end      uint32
 }
 
-// prepare works out which lists and which SEQs the query is about.
+// prepare works out which lists and which SEQs to look at.
 func (l *lister) prepare() error {
 	l.statuses = codesOf(l.q.Statuses)
 	seen := map[pin.DAG]bool{}
 	for _, d := range l.q.DAGs {
 		if !seen[d] {
 			seen[d] = true
-			l.dags = append(l.dags, DAGList(d, l.account))
+			l.dags = append(l.dags, dagList(d, l.account))
 		}
 	}
 	names := nameFilter(l.q)
 	if l.q.Name != "" && names == nil {
-		l.name = NameList(l.account, NameHash(l.q.Name))
+		l.name = nameList(l.account, hashName(l.q.Name))
 	}
 	if names != nil || l.q.FiltersMeta() {
 		l.scan = func(r row) bool { return names == nil || names(r.name) }
@@ -95,19 +95,19 @@ func (l *lister) prepare() error {
 		}
 	}
 	if l.lo < l.hi {
-		l.first, _ = Place(l.lo)
-		l.end, _ = Place(l.hi - 1)
+		l.first, _ = place(l.lo)
+		l.end, _ = place(l.hi - 1)
 		l.end++
 	}
 	return nil
 }
 
-// codesOf gives the codes of the statuses that a query is about, each once.
+// codesOf gives the codes of a query's statuses, each once.
 func codesOf(statuses []pin.Status) (codes []statusCode) {
 	if len(statuses) == 0 {
-		return []statusCode{CodePinned}
+		return []statusCode{codePinned}
 	}
-	var seen [CodeFailed + 1]bool
+	var seen [codeFailed + 1]bool
 	for _, s := range statuses {
 		if c, ok := codeOf(s); ok && !seen[c] {
 			seen[c] = true
@@ -117,7 +117,7 @@ func codesOf(statuses []pin.Status) (codes []statusCode) {
 	return codes
 }
 
-// firstMilli is the first whole millisecond that is not before t.
+// firstMilli rounds t up to a whole millisecond.
 func firstMilli(t time.Time) int64 {
 	ms := t.UnixMilli()
 	if t.Nanosecond()%int(time.Millisecond) != 0 {
@@ -126,6 +126,7 @@ func firstMilli(t time.Time) int64 {
 	return ms
 }
 
+// saturate adds two numbers, up to the largest there is.
 func saturate(a, b int64) int64 {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64
@@ -133,15 +134,15 @@ func saturate(a, b int64) int64 {
 	return a + b
 }
 
-// seqFrom gives the SEQ of the first request that was created at ms or later;
-// next if there is none.
+// seqFrom gives the SEQ of the first request that was created at ms or later; next if there is
+// none.
 func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
 	ms = max(ms, 0) // as keys are unsigned
 	prefix := kv.AccountPrefix(KRequest, l.account)
 	seq := next
-	err := l.r.Scan(kv.Span{Prefix: prefix, From: RequestKey(l.account, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
-		var rec RequestRecord
-		_, err := l.s.kv.Take(l.r, key, &rec)
+	err := l.r.Scan(kv.Span{Prefix: prefix, From: requestKey(l.account, ms), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		var rec requestRecord
+		_, err := l.r.Take(key, &rec)
 		if errors.Is(err, pin.ErrUnreadable) {
 			d, err := l.s.damagedAt(l.account, int64(binary.BigEndian.Uint64(key[len(prefix):])), err)
 			if err != nil || !d.placed {
@@ -159,14 +160,14 @@ func (l *lister) seqFrom(ms int64, next uint64) (uint64, error) {
 	return seq, err
 }
 
-// chunk counts the matches of a chunk and adds to the page while it has room.
+// chunk counts the matches of a chunk, and adds them to the page while that has room.
 func (l *lister) chunk(number uint32, page *pin.Page) error {
 	which, err := l.matches(number)
-	if err != nil || which.Empty() {
+	if err != nil || which.empty() {
 		return err
 	}
 	if l.scan == nil {
-		n := which.Count()
+		n := which.count()
 		page.Count += n
 		return l.page(number, which, min(n, l.q.Limit-len(page.Requests)), page)
 	}
@@ -189,13 +190,13 @@ func (l *lister) chunk(number uint32, page *pin.Page) error {
 }
 
 // page adds the n newest of a chunk's requests to the page.
-func (l *lister) page(number uint32, which *Chunk, n int, page *pin.Page) error {
+func (l *lister) page(number uint32, which *chunk, n int, page *pin.Page) error {
 	byScan := true
-	for bit := range which.Down {
+	for bit := range which.down {
 		if n <= 0 {
 			break
 		}
-		created, found, err := l.created(seqAt(number, bit))
+		created, found, err := l.s.createdOf(l.r, l.account, seqAt(number, bit))
 		if err != nil {
 			return err
 		}
@@ -203,14 +204,14 @@ func (l *lister) page(number uint32, which *Chunk, n int, page *pin.Page) error 
 			n--
 			continue
 		}
-		if byScan && n >= manyRows && which.Count() > (bit+1)/4 {
+		if byScan && n >= manyRows && which.count() > (bit+1)/4 {
 			have := len(page.Requests)
 			err := l.pageByScan(number, which, n, created, page)
 			if !errors.Is(err, pin.ErrUnreadable) {
 				return err
 			}
 			page.Requests = page.Requests[:have]
-			byScan = false // there is one that cannot be read
+			byScan = false // there is one that a scan cannot read
 		}
 		if err := l.take(created, page); err != nil {
 			return err
@@ -220,19 +221,19 @@ func (l *lister) page(number uint32, which *Chunk, n int, page *pin.Page) error 
 	return nil
 }
 
-// pageByScan is page for many requests close to each other, of which the
-// newest was created at newest.
-func (l *lister) pageByScan(number uint32, which *Chunk, n int, newest int64, page *pin.Page) error {
-	prefix, from := kv.AccountPrefix(KRequest, l.account), RequestKey(l.account, newest)
+// pageByScan is page for many requests that are close to each other. newest is Created of the
+// newest.
+func (l *lister) pageByScan(number uint32, which *chunk, n int, newest int64, page *pin.Page) error {
+	prefix, from := kv.AccountPrefix(KRequest, l.account), requestKey(l.account, newest)
 	return l.r.Scan(kv.Span{Prefix: prefix, From: from, Reverse: true}, func(_, value []byte) (bool, error) {
-		req := &Request{Account: l.account}
-		if err := l.s.codec.Decode(value, &req.RequestRecord); err != nil {
+		req := &request{account: l.account}
+		if err := kv.Decode(value, &req.requestRecord); err != nil {
 			return false, err
 		}
 		if req.Seq < seqAt(number, 0) {
 			return false, errors.New("a listed request has no record")
 		}
-		if _, bit := Place(req.Seq); which.Has(bit) {
+		if _, bit := place(req.Seq); which.has(bit) {
 			n--
 			if err := l.add(req, page); err != nil {
 				return false, err
@@ -242,15 +243,15 @@ func (l *lister) pageByScan(number uint32, which *Chunk, n int, newest int64, pa
 	})
 }
 
-// matches gives the requests of a chunk that pass the filters with lists.
-func (l *lister) matches(number uint32) (*Chunk, error) {
+// matches gives the requests of a chunk that pass those filters for which there are lists.
+func (l *lister) matches(number uint32) (*chunk, error) {
 	start := seqAt(number, 0)
-	which := new(Chunk)
+	which := new(chunk)
 	for i := range which {
 		which[i] = ^uint64(0)
 	}
-	which.Clip(int(max(l.lo, start)-start), int(min(l.hi-start, ChunkBits)))
-	// Names and DAGs first: they leave the least.
+	which.clip(int(max(l.lo, start)-start), int(min(l.hi-start, chunkBits)))
+	// Names and DAGs first: they leave the fewest.
 	if l.name != nil {
 		c, err := chunkAt(l.r, l.name, number)
 		if err != nil {
@@ -258,8 +259,8 @@ func (l *lister) matches(number uint32) (*Chunk, error) {
 		}
 		which.and(c)
 	}
-	if l.dags != nil && !which.Empty() {
-		var sum Chunk
+	if l.dags != nil && !which.empty() {
+		var sum chunk
 		for _, list := range l.dags {
 			c, err := chunkAt(l.r, list, number)
 			if err != nil {
@@ -269,10 +270,10 @@ func (l *lister) matches(number uint32) (*Chunk, error) {
 		}
 		which.and(&sum)
 	}
-	if which.Empty() {
+	if which.empty() {
 		return which, nil
 	}
-	var sum Chunk
+	var sum chunk
 	for _, code := range l.statuses {
 		c, err := l.ofStatus(code, number)
 		if err != nil {
@@ -285,24 +286,24 @@ func (l *lister) matches(number uint32) (*Chunk, error) {
 	return which, nil
 }
 
-// ofStatus gives the requests of a chunk that are shown as of a status: those that cannot
-// be read are failed.
-func (l *lister) ofStatus(code statusCode, number uint32) (*Chunk, error) {
-	c, err := chunkAt(l.r, StatusList(code, l.account), number)
+// ofStatus gives the requests of a chunk that are shown with a status: those that cannot be read
+// are shown as failed.
+func (l *lister) ofStatus(code statusCode, number uint32) (*chunk, error) {
+	c, err := chunkAt(l.r, statusList(code, l.account), number)
 	damaged := l.damaged.chunks[number]
 	if err != nil || damaged == nil || l.asKept {
 		return c, err
 	}
-	if code != CodeFailed {
+	if code != codeFailed {
 		c.andNot(damaged)
 		return c, nil
 	}
 	for _, other := range byLikelihood() {
-		o, err := chunkAt(l.r, StatusList(other, l.account), number)
+		o, err := chunkAt(l.r, statusList(other, l.account), number)
 		if err != nil {
 			return nil, err
 		}
-		o.and(damaged) // one that is gone meanwhile is on no list
+		o.and(damaged) // one that went meanwhile is on no list
 		c.or(o)
 	}
 	return c, nil
@@ -317,10 +318,10 @@ func (l *lister) metaMatches(r row) (bool, error) {
 		meta, err := r.metadata()
 		return err == nil && l.q.HasMeta(meta), err
 	}
-	var rec RequestRecord
-	found, err := l.s.kv.Take(l.r, RequestKey(l.account, r.created), &rec)
+	var rec requestRecord
+	found, err := l.r.Take(requestKey(l.account, r.created), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
-		return false, nil // it is not known to match
+		return false, nil // whether it matches is not known
 	}
 	if err != nil || !found {
 		return false, err
@@ -328,10 +329,10 @@ func (l *lister) metaMatches(r row) (bool, error) {
 	return l.q.HasMeta(rec.Meta), nil
 }
 
-// take adds a request to the page.
+// take reads a request and adds it to the page.
 func (l *lister) take(created int64, page *pin.Page) error {
-	req := &Request{Account: l.account}
-	found, err := l.s.kv.Take(l.r, RequestKey(l.account, created), &req.RequestRecord)
+	req := &request{account: l.account}
+	found, err := l.r.Take(requestKey(l.account, created), &req.requestRecord)
 	if errors.Is(err, pin.ErrUnreadable) {
 		d := l.damaged.records[created]
 		if d == nil {
@@ -357,12 +358,12 @@ func (l *lister) take(created int64, page *pin.Page) error {
 	return l.add(req, page)
 }
 
-// add puts a request with its record read on the page.
-func (l *lister) add(req *Request, page *pin.Page) (err error) {
-	if req.Status, err = l.statusOf(req.Seq); err != nil {
+// add adds a request to the page whose record was read.
+func (l *lister) add(req *request, page *pin.Page) (err error) {
+	if req.status, err = l.statusOf(req.Seq); err != nil {
 		return err
 	}
-	if req.Status != CodePinned { // whose totals are read together
+	if req.status != codePinned { // the totals of pinned ones are read together
 		if err := l.s.readRest(l.r, req); err != nil {
 			return err
 		}
@@ -374,8 +375,7 @@ func (l *lister) add(req *Request, page *pin.Page) (err error) {
 	return err
 }
 
-// totals adds to the pinned requests of a page how much they have. Of a DAG that many
-// of them are for it is read once.
+// totals fills in the totals of the pinned requests of a page. It reads those of a DAG once.
 func (l *lister) totals(page *pin.Page) (err error) {
 	read := map[pin.DAG]pin.Totals{}
 	for i := range page.Requests {
@@ -396,12 +396,12 @@ func (l *lister) totals(page *pin.Page) (err error) {
 	return nil
 }
 
-// statusOf tells which of the query's statuses a request has, of the chunk that
-// was last matched.
+// statusOf gives the status of a request of the chunk that was matched last. It is one of the
+// query's.
 func (l *lister) statusOf(seq uint64) (statusCode, error) {
-	_, bit := Place(seq)
+	_, bit := place(seq)
 	for _, code := range l.statuses {
-		if l.having[code].Has(bit) {
+		if l.having[code].has(bit) {
 			return code, nil
 		}
 	}

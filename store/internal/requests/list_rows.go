@@ -6,16 +6,11 @@ import (
 	"fmt"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// created reads when a request was created, which is its key. found is false if it has
-// no record.
-func (l *lister) created(seq uint64) (ms int64, found bool, err error) {
-	return l.s.createdOf(l.r, l.account, seq)
-}
-
+// createdOf reads Created of a request, by which its record is found. found is false if it has no
+// record.
 func (s *Store) createdOf(r *kv.Reader, a kv.Account, seq uint64) (ms int64, found bool, err error) {
 	row, err := rowAt(r, a, seq)
 	if errors.Is(err, pin.ErrUnreadable) {
@@ -24,10 +19,10 @@ func (s *Store) createdOf(r *kv.Reader, a kv.Account, seq uint64) (ms int64, fou
 	return row.created, err == nil, err
 }
 
-// rowAt reads the row of a request that a list has. Errors: pin.ErrUnreadable, also if it is not
-// there.
+// rowAt reads the row of a request that is on a list. Errors: pin.ErrUnreadable, also if there is
+// no row.
 func rowAt(r *kv.Reader, a kv.Account, seq uint64) (row, error) {
-	key := RowKey(a, seq)
+	key := rowKey(a, seq)
 	b, found, err := r.Get(key)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: a listed request has no row at key %x", pin.ErrUnreadable, key)
@@ -38,7 +33,7 @@ func rowAt(r *kv.Reader, a kv.Account, seq uint64) (row, error) {
 	return decodeRow(b)
 }
 
-// row is what the record says if the row cannot be read.
+// row reads the row of a request. If it cannot be read, row makes it from the record.
 func (l *lister) row(seq uint64) (r row, found bool, err error) {
 	if r, err = rowAt(l.r, l.account, seq); !errors.Is(err, pin.ErrUnreadable) {
 		return r, err == nil, err
@@ -47,33 +42,32 @@ func (l *lister) row(seq uint64) (r row, found bool, err error) {
 	if err != nil || !found {
 		return row{}, false, err
 	}
-	var rec RequestRecord
-	_, err = l.s.kv.Take(l.r, RequestKey(l.account, ms), &rec)
+	var rec requestRecord
+	_, err = l.r.Take(requestKey(l.account, ms), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
 		return row{created: ms}, true, nil
 	}
 	if err == nil {
-		r, err = decodeRow(EncodeRow(&rec))
+		r, err = decodeRow(encodeRow(&rec))
 	}
 	return r, err == nil, err
 }
 
-// manyRows is from how many requests on reading neighbours in one go is quicker
-// than one by one: a scan has to be set up, and steps over what was not asked
-// for too.
+// manyRows is from how many requests on a scan is quicker than to read them one by one. A scan
+// takes time to set up, and steps over others, too.
 const manyRows = 64
 
 // rows calls fn for the row of each request of a chunk, newest first.
-func (l *lister) rows(number uint32, which *Chunk, fn func(row) error) error {
-	end := ChunkBits // of what is left
-	if which.Count() >= manyRows {
+func (l *lister) rows(number uint32, which *chunk, fn func(row) error) error {
+	end := chunkBits // the requests below it are left
+	if which.count() >= manyRows {
 		if done, err := l.rowsByScan(number, which, fn); !errors.Is(err, pin.ErrUnreadable) {
 			return err
 		} else {
 			end = done
 		}
 	}
-	for bit := range which.Down {
+	for bit := range which.down {
 		if bit >= end {
 			continue
 		}
@@ -88,12 +82,13 @@ func (l *lister) rows(number uint32, which *Chunk, fn func(row) error) error {
 	return nil
 }
 
-// rowsByScan is rows until one cannot be read. It has come down to done.
-func (l *lister) rowsByScan(number uint32, which *Chunk, fn func(row) error) (done int, err error) {
+// rowsByScan is rows by a scan, which ends at a row that cannot be read. It called fn for all
+// from done on.
+func (l *lister) rowsByScan(number uint32, which *chunk, fn func(row) error) (done int, err error) {
 	prefix := kv.AccountPrefix(KRow, l.account)
 	start := seqAt(number, 0)
-	last := RowKey(l.account, start+ChunkBits-1)
-	done = ChunkBits
+	last := rowKey(l.account, start+chunkBits-1)
+	done = chunkBits
 	var inner error
 	err = l.r.Scan(kv.Span{Prefix: prefix, From: last, Reverse: true}, func(key, value []byte) (bool, error) {
 		seq := binary.BigEndian.Uint64(key[len(prefix):])
@@ -101,7 +96,7 @@ func (l *lister) rowsByScan(number uint32, which *Chunk, fn func(row) error) (do
 			return false, nil
 		}
 		bit := int(seq - start)
-		if which.Has(bit) {
+		if which.has(bit) {
 			r, err := decodeRow(value)
 			if err != nil {
 				return false, err

@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// nameFilter gives the test of a query's name, or nil if there is none to make
-// row by row: no name was given, or the name is exact, which has a list.
+// nameFilter gives the test of a row's name for a query. It is nil if no test is needed: the query
+// has no name, or asks for an exact one, for which there is a list.
 func nameFilter(q pin.Query) func(name []byte) bool {
 	if q.Name == "" {
 		return nil
@@ -34,13 +34,12 @@ func nameFilter(q pin.Query) func(name []byte) bool {
 	}
 }
 
-// appendFolded appends text with all characters that differ in case alone made
-// the same, by Unicode's simple folding, as bytes.EqualFold has it.
+// appendFolded appends text in such a form that characters which differ only in case become the
+// same, by Unicode's simple folding, as in bytes.EqualFold.
 func appendFolded(b, text []byte) []byte {
 	for len(text) > 0 {
-		// Most names are ASCII. Its letters fold with each other, but for k
-		// and s, which have relatives beyond; those come out as the ASCII
-		// upper case here too, the least of their kind.
+		// Most names are ASCII. Its letters fold with each other only, but for k and s.
+		// For these, too, the lowest rune of all that fold with them is the upper case.
 		if c := text[0]; c < utf8.RuneSelf {
 			if 'a' <= c && c <= 'z' {
 				c -= 'a' - 'A'
@@ -49,16 +48,16 @@ func appendFolded(b, text []byte) []byte {
 			continue
 		}
 		r, n := utf8.DecodeRune(text)
-		b, text = utf8.AppendRune(b, leastFold(r)), text[n:]
+		b, text = utf8.AppendRune(b, lowestFold(r)), text[n:]
 	}
 	return b
 }
 
-// leastFold gives the lowest of the runes that fold with r.
-func leastFold(r rune) rune {
-	least := r
+// lowestFold gives the lowest of the runes that fold with r.
+func lowestFold(r rune) rune {
+	lowest := r
 	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-		least = min(least, f)
+		lowest = min(lowest, f)
 	}
-	return least
+	return lowest
 }

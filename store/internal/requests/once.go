@@ -15,12 +15,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// A client that got no answer sends its request again. If it gives an idempotency key, the
-// request that it made is found by that, and no other is made. What was asked for under a
-// key is written in the commit that makes the request.
+// A client that got no answer sends its request again. If it sends an idempotency key, the store finds
+// by that the pin request that was already made, and makes no other. The record of a key is written
+// in the commit that makes the request.
 //
-// Keys are numbered like the requests that they made. So the oldest are found without a
-// look at the others, and an account cannot have more than [pin.KeptKeys].
+// Keys have the numbers of the requests that were made under them. So the oldest keys are found without
+// reading the others, and an account cannot have more than [pin.KeptKeys].
 
 // onceRecord is what was made under a key.
 type onceRecord struct {
@@ -28,10 +28,10 @@ type onceRecord struct {
 	ID    [16]byte // of the request
 	Seq   uint64   // of the request
 	At    int64    // Unix milliseconds by the clock, which may have been set back since
-	Print []byte   // of what was asked for
+	Print []byte   // ask.print of what was asked for
 }
 
-// expired reports whether a key is older than it is kept.
+// expired reports whether a key is older than keys are kept.
 func (o *onceRecord) expired(nowMS int64) bool { return nowMS-o.At >= pin.KeyAge.Milliseconds() }
 
 // ask is a request to pin under a key.
@@ -41,7 +41,8 @@ type ask struct {
 	spec     pin.Spec
 }
 
-// print is a hash of what is asked for, in which nothing else can be read.
+// print is a hash of what is asked for. Origins are not in it: they are hints, and a client
+// that sends its request again after its network changed has others.
 func (a ask) print() []byte {
 	var b []byte
 	for _, text := range []string{a.replaces, a.spec.CID, a.spec.Name} {
@@ -51,22 +52,19 @@ func (a ask) print() []byte {
 	for _, k := range slices.Sorted(maps.Keys(a.spec.Meta)) {
 		b = appendText(appendText(b, k), a.spec.Meta[k])
 	}
-	for _, o := range a.spec.Origins {
-		b = appendText(b, o)
-	}
 	sum := sha256.Sum256(b)
 	return sum[:]
 }
 
-// made reads the request that was made under the key, as it is now. It is nil if there is
-// none. Errors: pin.ErrKeyReused, pin.ErrKeyGone.
-func (s *Store) made(r *kv.Reader, a ask) (*Request, error) {
+// made reads the request that was made under a key, as it is now; nil if there is none. Errors:
+// pin.ErrKeyReused, pin.ErrKeyGone.
+func (s *Store) made(r *kv.Reader, a ask) (*request, error) {
 	account, ok := kv.AccountOf(a.account)
 	if a.spec.IdempotencyKey == "" || !ok {
 		return nil, nil
 	}
 	var o onceRecord
-	found, err := s.kv.Take(r, onceKey(account, NameHash(a.spec.IdempotencyKey)), &o)
+	found, err := r.Take(onceKey(account, hashName(a.spec.IdempotencyKey)), &o)
 	if err != nil || !found || o.expired(s.now().UnixMilli()) {
 		return nil, err
 	}
@@ -80,8 +78,8 @@ func (s *Store) made(r *kv.Reader, a ask) (*Request, error) {
 	return req, err
 }
 
-// before is made without a change to the records, so that a request that was made is found
-// although the account or the disk is full. found is false if there is none.
+// before finds the request that was made under a key. It changes nothing, so that it works although the
+// account or the disk is full. found is false if there is none.
 func (s *Store) before(ctx context.Context, a ask) (now pin.Request, found bool, err error) {
 	if a.spec.IdempotencyKey == "" {
 		return now, false, nil
@@ -98,34 +96,33 @@ func (s *Store) before(ctx context.Context, a ask) (now pin.Request, found bool,
 	return now, found && err == nil, err
 }
 
-// remember writes that a request was made under a key, and forgets keys that are too old
-// or too many.
-func (s *Store) remember(t *kv.Tx, a ask, req *Request) error {
+// remember writes the record of a key, and forgets keys that are too old or too many.
+func (s *Store) remember(t *kv.Tx, a ask, req *request) error {
 	if a.spec.IdempotencyKey == "" {
 		return nil
 	}
-	hash := NameHash(a.spec.IdempotencyKey)
+	hash := hashName(a.spec.IdempotencyKey)
 	var old onceRecord
-	found, err := s.kv.Take(&t.Reader, onceKey(req.Account, hash), &old)
+	found, err := t.Take(onceKey(req.account, hash), &old)
 	if err != nil {
 		return err
 	}
 	if found {
-		t.Delete(onceOrderKey(req.Account, old.Seq))
+		t.Delete(onceOrderKey(req.account, old.Seq))
 	}
-	if err := s.forgetOldest(t, req.Account, req.Seq); err != nil {
+	if err := s.forgetOldest(t, req.account, req.Seq); err != nil {
 		return err
 	}
-	t.Set(onceOrderKey(req.Account, req.Seq), hash[:])
-	return s.kv.Put(t, onceKey(req.Account, hash), onceRecord{ID: req.ID, Seq: req.Seq, At: s.now().UnixMilli(), Print: a.print()})
+	t.Set(onceOrderKey(req.account, req.Seq), hash[:])
+	return t.Put(onceKey(req.account, hash), onceRecord{ID: req.ID, Seq: req.Seq, At: s.now().UnixMilli(), Print: a.print()})
 }
 
-// forgottenWithOne is how many keys are looked at when one is written: with two, what has
-// grown shrinks again.
+// forgottenWithOne is how many old keys are looked at when a new one is written. With two, the number
+// of keys can shrink again.
 const forgottenWithOne = 2
 
-// forgetOldest forgets the oldest keys of an account if they expired, or if newest is too
-// far ahead of them.
+// forgetOldest forgets the oldest keys of an account if they expired, or if with newest there are too
+// many.
 func (s *Store) forgetOldest(t *kv.Tx, a kv.Account, newest uint64) error {
 	prefix := kv.AccountPrefix(KOnceOrder, a)
 	var seqs []uint64
@@ -142,8 +139,8 @@ func (s *Store) forgetOldest(t *kv.Tx, a kv.Account, newest uint64) error {
 	return err
 }
 
-// forgetAt forgets the key that a request was made under, if it expired or is too many. One
-// that cannot be read is forgotten when keys are swept.
+// forgetAt forgets the key of a request if it expired, or if there are too many. A key that cannot be
+// read is forgotten by SweepKeys.
 func (s *Store) forgetAt(t *kv.Tx, a kv.Account, seq uint64, tooMany bool) error {
 	hash, found, err := t.Get(onceOrderKey(a, seq))
 	if err != nil || !found || len(hash) != len(nameHash{}) {
@@ -152,7 +149,7 @@ func (s *Store) forgetAt(t *kv.Tx, a kv.Account, seq uint64, tooMany bool) error
 	}
 	key := onceKey(a, nameHash(hash))
 	var o onceRecord
-	found, err = s.kv.Take(&t.Reader, key, &o)
+	found, err = t.Take(key, &o)
 	if err != nil {
 		return kv.PassUnreadable(err)
 	}
@@ -166,14 +163,14 @@ func (s *Store) forgetAt(t *kv.Tx, a kv.Account, seq uint64, tooMany bool) error
 	return nil
 }
 
-// sweptPerChange bounds the keys that one change of a sweep looks at; it writes two for
-// each.
+// sweptPerChange is how many idempotency keys one change of a sweep looks at. Each has two keys in the
+// database.
 const sweptPerChange = 1000
 
-// SweepKeys forgets the idempotency keys that expired, of all accounts. A key from the
-// future was written before the clock was set back: its age counts from now. What cannot be
-// read is forgotten too. While the disk is too full for that, keys stay. pause is called
-// between changes, with how long the last one took.
+// SweepKeys forgets the idempotency keys of all accounts that expired, and those that cannot be read. A
+// key with a time in the future was written before the clock was set back: its age counts from now. If
+// the disk is too full for a change, keys stay. pause is called between changes, with the time that
+// the last one took.
 func (s *Store) SweepKeys(ctx context.Context, pause func(context.Context, time.Duration) error) error {
 	for _, kind := range []byte{KOnce, KOnceOrder} {
 		var from []byte
@@ -207,7 +204,7 @@ func (s *Store) SweepKeys(ctx context.Context, pause func(context.Context, time.
 	return nil
 }
 
-// sweepSome sweeps what is under some keys, by one change if there is anything to do.
+// sweepSome sweeps some keys. It makes one change, if anything is to be done.
 func (s *Store) sweepSome(ctx context.Context, keys [][]byte) error {
 	now := s.now().UnixMilli()
 	var due [][]byte
@@ -233,7 +230,7 @@ func (s *Store) sweepSome(ctx context.Context, keys [][]byte) error {
 			case keep:
 			case o != nil && o.At > now:
 				o.At = now
-				if err := s.kv.Put(t, key, *o); err != nil {
+				if err := t.Put(key, *o); err != nil {
 					return err
 				}
 			case o != nil:
@@ -247,8 +244,8 @@ func (s *Store) sweepSome(ctx context.Context, keys [][]byte) error {
 	})
 }
 
-// sweepOne says whether what is under a key stays as it is. If not it gives the record; nil
-// if there is none that could be read.
+// sweepOne reports whether a key stays as it is. If not, it gives the key's record; nil if there is none
+// that can be read.
 func (s *Store) sweepOne(r *kv.Reader, key []byte, now int64) (o *onceRecord, keep bool, err error) {
 	a := kv.Account(key[1:])
 	if key[0] == KOnceOrder {
@@ -257,11 +254,11 @@ func (s *Store) sweepOne(r *kv.Reader, key []byte, now int64) (o *onceRecord, ke
 			return nil, false, kv.PassUnreadable(err)
 		}
 		var o onceRecord
-		found, err = s.kv.Take(r, onceKey(a, nameHash(hash)), &o)
+		found, err = r.Take(onceKey(a, nameHash(hash)), &o)
 		return nil, found && err == nil && string(onceOrderKey(a, o.Seq)) == string(key), kv.PassUnreadable(err)
 	}
 	o = new(onceRecord)
-	found, err := s.kv.Take(r, key, o)
+	found, err := r.Take(key, o)
 	if err != nil || !found {
 		return nil, false, kv.PassUnreadable(err)
 	}

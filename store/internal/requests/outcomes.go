@@ -29,7 +29,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 			return nil
 		}
 		wanted := false
-		// The first run is part of the same change as the attempt, so that a
+		// The first requests are moved in the same change that makes the attempt, so that a
 		// DAG of few requests, as most are, takes one commit.
 		if work, wanted, err = s.begin(t, d, work); err != nil {
 			return err
@@ -41,7 +41,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 			if rec.Attempt, err = s.held.NewAttempt(t, d); err != nil {
 				return err
 			}
-			if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
+			if err := t.Put(holding.DAGKey(d), rec); err != nil {
 				return err
 			}
 		}
@@ -84,7 +84,7 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 		}
 		rec.Complete, rec.Blocks, rec.Bytes = true, totals.Blocks, totals.Bytes
 		t.Delete(holding.PartialKey(d))
-		if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
+		if err := t.Put(holding.DAGKey(d), rec); err != nil {
 			return err
 		}
 		work, err := chunksFor(&t.Reader, d)
@@ -97,7 +97,7 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 	if err != nil {
 		return nil, kv.Wrap(err, "complete %s", d)
 	}
-	s.tellOver(d, first.over)
+	s.logOver(d, first.over)
 	more, err := s.settle(ctx, d, a, first.left, known)
 	if err != nil {
 		return nil, kv.Wrap(err, "complete %s", d)
@@ -107,9 +107,8 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 	return released, nil
 }
 
-// settle makes the unfinished requests for a complete DAG Pinned, or Failed if
-// they are over quota. It stops early if the attempt is released meanwhile, since
-// then no request is left.
+// settle makes the unfinished requests for a complete DAG Pinned, or Failed if they are over
+// quota. If the attempt is released meanwhile no request is left, and settle ends.
 func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chunkOf, known limits) (released []pin.Attempt, err error) {
 	for len(work) > 0 {
 		if err := s.learn(ctx, known, work); err != nil {
@@ -128,7 +127,7 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chu
 		if err != nil {
 			return nil, err
 		}
-		s.tellOver(d, some.over)
+		s.logOver(d, some.over)
 		work = some.left
 		released = append(released, some.released...)
 	}
@@ -154,9 +153,9 @@ func (s *Store) Fail(ctx context.Context, d pin.DAG, details string) (released [
 	return released, nil
 }
 
-// inPieces makes changes until no piece of work is left. The first is given none, and says
-// which there are; each says what it leaves for the next, and may be run again. done is
-// called after each.
+// inPieces makes changes until no work is left. The first change gets no work, and finds out what
+// there is. Each change returns what it leaves for the next. A change may be run again. done is
+// called after each change.
 func inPieces(ctx context.Context, update func(context.Context, func(*kv.Tx) error) error,
 	change func(t *kv.Tx, work []chunkOf, first bool) (left []chunkOf, err error), done func(),
 ) error {

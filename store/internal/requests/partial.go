@@ -73,7 +73,7 @@ func (s *Store) Partials(ctx context.Context) iter.Seq2[pin.Waiting, error] {
 	}
 }
 
-// partialPage reads notes from a key on, and gives the key to go on from; nil at the end.
+// partialPage reads notes from a key on, and gives the key of the next page; nil at the end.
 func (s *Store) partialPage(r *kv.Reader, from []byte) (page []pin.Waiting, next []byte, err error) {
 	looked := 0
 	err = r.Scan(kv.Span{Prefix: []byte{holding.KPartial}, From: from, KeysOnly: true}, func(key, _ []byte) (bool, error) {
@@ -101,7 +101,7 @@ func (s *Store) waitingFor(r *kv.Reader, d pin.DAG) (accounts []string, err erro
 	if err != nil {
 		return nil, err
 	}
-	for _, of := range work { // those of an account are beside each other
+	for _, of := range work { // chunks of one account come one after the other
 		id := of.account.String()
 		if len(accounts) > 0 && accounts[len(accounts)-1] == id {
 			continue
@@ -111,7 +111,7 @@ func (s *Store) waitingFor(r *kv.Reader, d pin.DAG) (accounts []string, err erro
 			if err != nil {
 				return nil, err
 			}
-			if !which.Empty() && !slices.Contains(accounts, id) {
+			if !which.empty() && !slices.Contains(accounts, id) {
 				accounts = append(accounts, id)
 			}
 		}

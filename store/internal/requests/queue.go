@@ -7,12 +7,11 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// oldest is when the oldest request of a status was made: an account's are in
-// that order.
+// oldest gives the time at which the oldest request of a status was made. Of each account it reads
+// the first, as an account's requests are in the order of time.
 func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err error) {
 	prefix := []byte{KStatus, byte(code)}
 	var last kv.Account
@@ -24,11 +23,11 @@ func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err err
 			return true, nil
 		}
 		number := binary.BigEndian.Uint32(key[len(prefix)+len(a):])
-		c, err := chunkAt(r, StatusList(code, a), number)
+		c, err := chunkAt(r, statusList(code, a), number)
 		if err != nil {
 			return kv.PassUnreadable(err) == nil, kv.PassUnreadable(err)
 		}
-		for bit := range c.Up {
+		for bit := range c.up {
 			row, err := rowAt(r, a, seqAt(number, bit))
 			if errors.Is(err, pin.ErrUnreadable) {
 				continue
@@ -47,13 +46,14 @@ func (s *Store) oldest(r *kv.Reader, code statusCode) (oldest time.Time, err err
 	return oldest, err
 }
 
+// CountRequests counts the requests of all accounts, by status.
 func (s *Store) CountRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Status]uint64, error) {
 	all := map[pin.Status]uint64{}
 	for _, code := range byLikelihood() {
 		n := uint64(0)
 		err := walk(ctx, kv.Span{Prefix: []byte{KStatus, byte(code)}}, func(key, value []byte) error {
-			c := new(Chunk)
-			err := c.Decode(value)
+			c := new(chunk)
+			err := c.decode(value)
 			if errors.Is(err, pin.ErrUnreadable) {
 				list, number := key[:len(key)-4], binary.BigEndian.Uint32(key[len(key)-4:])
 				err = s.kv.View(ctx, func(r *kv.Reader) (err error) {
@@ -62,7 +62,7 @@ func (s *Store) CountRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Sta
 				})
 			}
 			if err == nil {
-				n += uint64(c.Count())
+				n += uint64(c.count())
 			}
 			return kv.PassUnreadable(err)
 		})
@@ -74,16 +74,15 @@ func (s *Store) CountRequests(ctx context.Context, walk kv.KeyWalk) (map[pin.Sta
 	return all, nil
 }
 
-// Queue is the requests of all accounts by status.
+// Queue is how many requests all accounts have.
 type Queue struct {
 	Requests map[pin.Status]uint64 // every status has an entry
-	// Oldest is when the oldest of those that are queued was made; zero if none
-	// is.
+	// Oldest is when the oldest queued request was made; zero if none is queued.
 	Oldest time.Time
 }
 
-// Queue reads how many requests there are, from a bitmap of a few hundred bytes
-// for every 2,048 of an account.
+// Queue counts the requests of all accounts. It reads a bitmap of a few hundred bytes for every
+// 2,048 requests of an account.
 func (s *Store) Queue(ctx context.Context) (q Queue, err error) {
 	if q.Requests, err = s.CountRequests(ctx, s.kv.Walk); err != nil {
 		return Queue{}, kv.Wrap(err, "count requests")

@@ -8,14 +8,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// A quota of bytes is kept where requests become pinned: the committer decides, by
-// what the account is charged then, so that nothing can come in between.
+// A quota of bytes is enforced where requests become pinned: in the change itself, by what the
+// account is charged at that moment. So nothing can come in between.
 
 // SetQuotas implements [pin.Requests].
 func (s *Store) SetQuotas(q pin.Quotas) { s.quotas = q }
 
-// quota is what the account may have. It is not for the committer's goroutine: it
-// may read the store, or wait.
+// quota gives what the account may have. A change must not call it: it may read the store, or
+// wait.
 func (s *Store) quota(ctx context.Context, account string) (q pin.Quota, err error) {
 	if s.quotas == nil {
 		return q, nil
@@ -26,11 +26,11 @@ func (s *Store) quota(ctx context.Context, account string) (q pin.Quota, err err
 	return q, nil
 }
 
-// limits are the bytes that accounts may be charged, as far as that was asked. Nil
-// says that there are none.
+// limits is how many bytes accounts may be charged, for those accounts that were asked about. Nil
+// means that there are no limits.
 type limits map[kv.Account]uint64
 
-// learn asks for the limits of those who have requests in the pieces.
+// learn asks for the limits of the accounts that have requests in some chunks.
 func (s *Store) learn(ctx context.Context, known limits, work []chunkOf) error {
 	if known == nil {
 		return nil
@@ -48,7 +48,7 @@ func (s *Store) learn(ctx context.Context, known limits, work []chunkOf) error {
 	return nil
 }
 
-// limitsFor gives the limits of all who have requests for a DAG.
+// limitsFor gives the limits of all accounts that have requests for a DAG.
 func (s *Store) limitsFor(ctx context.Context, d pin.DAG) (limits, error) {
 	if s.quotas == nil {
 		return nil, nil
@@ -65,81 +65,81 @@ func (s *Store) limitsFor(ctx context.Context, d pin.DAG) (limits, error) {
 	return known, err
 }
 
-// overQuota is requests of an account that failed as they were over its quota.
+// overQuota is requests of an account that failed because they were over its quota.
 type overQuota struct {
-	account    kv.Account
-	requestsOf int
-	why        *pin.QuotaError
+	account  kv.Account
+	requests int
+	why      *pin.QuotaError
 }
 
-func (s *Store) tellOver(d pin.DAG, over []overQuota) {
+func (s *Store) logOver(d pin.DAG, over []overQuota) {
 	for _, o := range over {
-		s.log.Warn("pin over quota", "cid", d, "account", o.account, "requests", o.requestsOf, "reason", o.why)
+		s.log.Warn("pin over quota", "cid", d, "account", o.account, "requests", o.requests, "reason", o.why)
 	}
 }
 
-// charged is the bytes that an account is charged.
+// charged gives the bytes that an account is charged.
 func (s *Store) charged(r *kv.Reader, a kv.Account) (bytes uint64, err error) {
 	u, err := s.takeUsage(r, a)
 	return u.Bytes, err
 }
 
-// admitBytes says whether a request that was just made or tried again may be. was
-// is what its account was charged before, most what it may be, and replaces says
-// that another live request went for it.
-func (s *Store) admitBytes(t *kv.Tx, req *Request, was, most uint64, replaces bool) error {
-	if most == 0 {
+// admitBytes fails if a request that was just made, or is tried again, is over its account's quota.
+// was is what the account was charged before, limit is what it may be charged (0 is any), and
+// replaces reports that another live request went in exchange.
+func (s *Store) admitBytes(t *kv.Tx, req *request, was, limit uint64, replaces bool) error {
+	if limit == 0 {
 		return nil
 	}
-	now, err := s.charged(&t.Reader, req.Account)
+	now, err := s.charged(&t.Reader, req.account)
 	if err != nil {
 		return err
 	}
 	switch {
-	case req.Status == CodePinned && now > was && now > most:
-		rec, _, err := s.held.DAG(&t.Reader, req.DAG())
+	case req.status == codePinned && now > was && now > limit:
+		rec, _, err := s.held.DAG(&t.Reader, req.dag())
 		if err != nil {
 			return err
 		}
-		return &pin.QuotaError{Used: now - rec.Bytes, Asked: rec.Bytes, Limit: most}
-	case req.Status == codeQueued && !replaces && now >= most:
-		return &pin.QuotaError{Used: now, Limit: most}
+		return &pin.QuotaError{Used: now - rec.Bytes, Asked: rec.Bytes, Limit: limit}
+	case req.status == codeQueued && !replaces && now >= limit:
+		return &pin.QuotaError{Used: now, Limit: limit}
 	}
 	return nil
 }
 
-// over says whether an account would be over its quota if it were charged for
-// so many bytes of a DAG, and no more for what those requests hold that would be
-// pinned then. It gives nil if it would not.
-func (s *Store) over(r *kv.Reader, a kv.Account, d pin.DAG, bytes uint64, takers []uint64, most uint64) (*pin.QuotaError, error) {
-	if most == 0 {
+// over gives an error if an account would be over its quota once some of its requests for a DAG
+// are pinned: it would be charged for bytes more, and no more for what takers among these
+// requests took over. A limit of 0 is none.
+func (s *Store) over(r *kv.Reader, a kv.Account, d pin.DAG, bytes uint64, takers []uint64, limit uint64) (*pin.QuotaError, error) {
+	if limit == 0 {
 		return nil, nil
 	}
 	if _, charged, err := s.takeCharge(r, a, d); err != nil || charged {
 		return nil, err
 	}
 	used, err := s.charged(r, a)
-	if err != nil || used <= most && bytes <= most-used {
+	if err != nil || used <= limit && bytes <= limit-used {
 		return nil, err
 	}
 	freed, err := s.freed(r, a, takers)
-	if err != nil || bytes <= freed || used-freed <= most && bytes <= most-(used-freed) {
+	if err != nil || bytes <= freed || used-freed <= limit && bytes <= limit-(used-freed) {
 		return nil, err
 	}
-	return &pin.QuotaError{Used: used - freed, Asked: bytes, Limit: most}, nil
+	return &pin.QuotaError{Used: used - freed, Asked: bytes, Limit: limit}, nil
 }
 
-// freed is what an account is not charged any more once requests let go of what
-// they took over.
+// freed gives by how many bytes less an account is charged once some requests let go of what they
+// took over.
 func (s *Store) freed(r *kv.Reader, a kv.Account, takers []uint64) (bytes uint64, err error) {
 	holds := map[pin.DAG]uint64{}
 	for _, seq := range takers {
-		h, err := s.TookOver(r, a, seq)
+		h, err := s.tookOver(r, a, seq)
 		if err != nil {
 			return 0, err
 		}
-		if h.Pinned != "" {
-			holds[h.Pinned]++
+		if h.pinned != "" {
+			holds[h.pinned]++
 		}
 	}
 	for d, n := range holds {
@@ -162,7 +162,7 @@ func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes
 	}
 	quota, err := s.quota(ctx, acct)
 	if err != nil {
-		return 0, nil, kv.Wrap(err, "fail what is over quota")
+		return 0, nil, kv.Wrap(err, "fail requests over quota")
 	}
 	var n int
 	var some []pin.Attempt
@@ -183,40 +183,27 @@ func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes
 		released = append(released, some...)
 	})
 	if err != nil {
-		return failed, released, kv.Wrap(err, "fail what is over quota")
+		return failed, released, kv.Wrap(err, "fail requests over quota")
 	}
 	return failed, released, nil
 }
 
-// failOver makes unfinished requests of the first pieces, which are of one account,
-// Failed if they are over its quota. It gives the pieces that are left.
-func (s *Store) failOver(t *kv.Tx, d pin.DAG, bytes, most uint64, work []chunkOf) (left []chunkOf, failed int, released []pin.Attempt, err error) {
+// failOver makes unfinished requests of the first chunks, which are of one account, Failed if they
+// are over its quota. It gives the chunks that are left.
+func (s *Store) failOver(t *kv.Tx, d pin.DAG, bytes, limit uint64, work []chunkOf) (left []chunkOf, failed int, released []pin.Attempt, err error) {
 	room := newRoom(maxQuotaText)
-	for len(work) > 0 && !room.full {
-		of := work[0]
-		p, err := partOf(t, d, of, room)
-		if err != nil {
-			return nil, 0, nil, err
+	left, err = eachPart(t, d, work, room, func(of chunkOf, p part) (done bool, err error) {
+		why, err := s.over(&t.Reader, of.account, d, bytes, p.takers, limit)
+		if err != nil || why == nil {
+			return true, err // what fits is looked at again when the DAG is complete
 		}
-		why, err := s.over(&t.Reader, of.account, d, bytes, p.takers, most)
-		if err != nil {
-			return nil, 0, nil, err
-		}
-		if why != nil {
-			n, some, err := s.failPart(t, d, of, p, why.Error(), room)
-			if err != nil {
-				return nil, 0, nil, err
-			}
-			failed += n
-			released = append(released, some...)
-			if p.more || room.fails == 0 {
-				break
-			}
-		}
-		work = work[1:] // what fits is looked at again when it is complete
-	}
-	return work, failed, released, nil
+		n, some, err := s.failPart(t, d, of, p, why.Error(), room)
+		failed += n
+		released = append(released, some...)
+		return p.whole(room), err
+	})
+	return left, failed, released, err
 }
 
-// maxQuotaText is more than what a [pin.QuotaError] says.
+// maxQuotaText is longer than the text of any [pin.QuotaError].
 const maxQuotaText = 256

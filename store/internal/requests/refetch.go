@@ -20,9 +20,8 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 			return nil, err
 		case !found && first:
 			return nil, pin.ErrNotFound
-		case !found: // all its requests went meanwhile
-			return nil, nil
-		case !first && rec.Complete: // it was mended before all requests were told
+		case !found, // all its requests went meanwhile
+			!first && rec.Complete: // it was repaired meanwhile
 			return nil, nil
 		}
 		if first {
@@ -31,7 +30,7 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 			}
 			if rec.Complete {
 				rec.Complete = false // its totals stay: see Repairing
-				if err := s.kv.Put(t, holding.DAGKey(d), rec); err != nil {
+				if err := t.Put(holding.DAGKey(d), rec); err != nil {
 					return nil, err
 				}
 				t.Delete(holding.WholeKey(graph.HolderOf(rec.Attempt)))
@@ -50,29 +49,28 @@ func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err
 	return some, nil
 }
 
-// refetchSome makes the first pieces' pinned requests Pinning. It gives the
-// pieces that are left, and some of the requests that are Pinning then. If
-// there are any in work one is made so, or the rest would not be found again
-// after a crash.
+// refetchSome makes the pinned requests of the first chunks Pinning. It gives the chunks that are
+// left, and some of the requests that are Pinning then. With atLeastOne it goes on until there is
+// one: after a crash the others are found only by that.
 func (s *Store) refetchSome(t *kv.Tx, d pin.DAG, work []chunkOf, atLeastOne bool) (left []chunkOf, some []pin.Request, err error) {
-	for n := 0; len(work) > 0 && (n < ChunksPerChange || atLeastOne && len(some) == 0); n++ {
+	for n := 0; len(work) > 0 && (n < chunksPerChange || atLeastOne && len(some) == 0); n++ {
 		of := work[0]
 		work = work[1:]
-		which, err := requestsOf(&t.Reader, d, of, CodePinned)
+		which, err := requestsOf(&t.Reader, d, of, codePinned)
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := flipChunk(t, of, which, CodePinned, codePinning); err != nil {
+		if err := flipChunk(t, of, which, codePinned, codePinning); err != nil {
 			return nil, nil, err
 		}
-		if err := s.charge(t, of.account, d, -which.Count()); err != nil {
+		if err := s.charge(t, of.account, d, -which.count()); err != nil {
 			return nil, nil, err
 		}
 		pinning, err := requestsOf(&t.Reader, d, of, codePinning)
 		if err != nil {
 			return nil, nil, err
 		}
-		for bit := range pinning.Up {
+		for bit := range pinning.up {
 			if len(some) == kv.PageSize {
 				break
 			}

@@ -3,7 +3,6 @@ package requests
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -11,21 +10,19 @@ import (
 	"github.com/google/uuid"
 	"github.com/ipfs/go-cid"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// maxAhead is how far Created may run ahead of the clock because requests came
-// faster than milliseconds. Then they wait for the clock, so that an account is
-// slowed and not misdated.
+// maxAhead is how far Created may run ahead of the clock when requests come faster than one in a
+// millisecond. Beyond that they are refused until the clock has caught up: that slows the
+// account, and does not misdate its requests.
 const maxAhead = time.Second
 
-// tick gives the next Created, at a time of the clock in Unix milliseconds.
-// When the clock was set back, requests are dated a millisecond apart until it
-// has caught up: refusing them for so long would be an outage. How far it was
-// set back does not count as running ahead.
-func (r *AccountRecord) tick(clock int64) (created int64, err error) {
+// tick gives the next Created; clock is the time in Unix milliseconds. When the clock was set
+// back, requests are dated a millisecond apart until it has caught up: to refuse them for so
+// long would be an outage. The time by which it was set back does not count as running ahead.
+func (r *accountRecord) tick(clock int64) (created int64, err error) {
 	created = max(clock, r.Last+1)
 	back := r.Back + max(r.Clock-clock, 0)
 	if created == clock {
@@ -44,13 +41,13 @@ type statusCode byte
 const (
 	codeQueued statusCode = iota + 1
 	codePinning
-	CodePinned
-	CodeFailed
+	codePinned
+	codeFailed
 )
 
-// byLikelihood is every status, the one that most requests have first.
+// byLikelihood lists all statuses. The one that most requests have comes first.
 func byLikelihood() [4]statusCode {
-	return [...]statusCode{CodePinned, codeQueued, codePinning, CodeFailed}
+	return [...]statusCode{codePinned, codeQueued, codePinning, codeFailed}
 }
 
 func (c statusCode) status() pin.Status {
@@ -59,7 +56,7 @@ func (c statusCode) status() pin.Status {
 		return pin.Queued
 	case codePinning:
 		return pin.Pinning
-	case CodePinned:
+	case codePinned:
 		return pin.Pinned
 	default:
 		return pin.Failed
@@ -76,20 +73,18 @@ func codeOf(s pin.Status) (c statusCode, ok bool) {
 	return 0, false
 }
 
-// Request is a request with what is known of it outside of its record.
-type Request struct {
-	Account kv.Account
-	RequestRecord
-	Status  statusCode
+// request is a request, with what is known of it from elsewhere than its record.
+type request struct {
+	account kv.Account
+	requestRecord
+	status  statusCode
 	details string
 	from    netip.Addr // see pin.Spec.From
 	totals  pin.Totals
-	damage  *damagedRequest // not nil: the record cannot be read, and this is what is known
+	damage  *damagedRequest // what is known if the record cannot be read, else nil
 }
 
-func (r *Request) DAG() pin.DAG { return r.RequestRecord.dag() }
-
-func (r *RequestRecord) dag() pin.DAG {
+func (r *requestRecord) dag() pin.DAG {
 	c, err := cid.Cast(r.Root)
 	if err != nil {
 		return ""
@@ -97,15 +92,15 @@ func (r *RequestRecord) dag() pin.DAG {
 	return pin.DAGOf(c)
 }
 
-// public gives the request as package pin knows it. One whose record cannot be read is
-// Failed there, whatever it holds.
-func (r *Request) public() (pin.Request, error) {
+// public gives the request as package pin knows it. There, one whose record cannot be read is
+// Failed, whatever it holds.
+func (r *request) public() (pin.Request, error) {
 	if r.damage != nil {
 		out := pin.Request{
-			ID: uuid.UUID(r.ID).String(), Account: r.Account.String(),
-			Spec:    pin.Spec{CID: UnknownCID, Name: r.Name, Meta: r.Meta},
+			ID: uuid.UUID(r.ID).String(), Account: r.account.String(),
+			Spec:    pin.Spec{CID: unknownCID, Name: r.Name, Meta: r.Meta},
 			Created: time.UnixMilli(r.Created).UTC(),
-			Status:  pin.Failed, Damaged: true, Details: r.damage.text(r.Status),
+			Status:  pin.Failed, Damaged: true, Details: r.damage.text(r.status),
 		}
 		if r.damage.dag != "" {
 			out.CID, out.Root = r.CID, r.damage.dag.CID()
@@ -118,10 +113,10 @@ func (r *Request) public() (pin.Request, error) {
 	}
 	out := pin.Request{
 		ID:      uuid.UUID(r.ID).String(),
-		Account: r.Account.String(),
+		Account: r.account.String(),
 		Spec:    pin.Spec{CID: r.CID, Root: root, Name: r.Name, From: r.from},
 		Created: time.UnixMilli(r.Created).UTC(),
-		Status:  r.Status.status(),
+		Status:  r.status.status(),
 		Totals:  r.totals,
 		Details: r.details,
 	}
@@ -155,47 +150,4 @@ func createdIn(id string) (u uuid.UUID, ms int64, ok bool) {
 	var t [8]byte
 	copy(t[2:], u[:6])
 	return u, int64(binary.BigEndian.Uint64(t[:])), true
-}
-
-// requesterKey is where the address is that a request surely came from, if one of its
-// origins is there.
-func requesterKey(a kv.Account, seq uint64) []byte { return seqKey(KRequester, a, seq) }
-
-// putRequester writes where a request came from.
-func putRequester(t *kv.Tx, req *Request) {
-	if req.from.IsValid() {
-		t.Set(requesterKey(req.Account, req.Seq), req.from.AsSlice())
-	}
-}
-
-// dropRequester deletes that with the request.
-func dropRequester(t *kv.Tx, req *Request) {
-	if len(req.Origins) > 0 || req.damage != nil {
-		t.Delete(requesterKey(req.Account, req.Seq))
-	}
-}
-
-// readRequester reads it. If it cannot be read it is not known any more, and the request
-// goes on without the right that it gives.
-func readRequester(r *kv.Reader, req *Request) error {
-	if len(req.Origins) == 0 {
-		return nil
-	}
-	value, found, err := r.Get(requesterKey(req.Account, req.Seq))
-	if err != nil || !found {
-		if errors.Is(err, pin.ErrUnreadable) {
-			return nil
-		}
-		return err
-	}
-	req.from, _ = netip.AddrFromSlice(value) // else it is zero
-	return nil
-}
-
-// checkRequester says what is wrong with a value.
-func checkRequester(_ kv.Codec, _, value []byte) error {
-	if _, ok := netip.AddrFromSlice(value); !ok {
-		return fmt.Errorf("%w: %d bytes are no IP address", diskerr.ErrUnreadable, len(value))
-	}
-	return nil
 }

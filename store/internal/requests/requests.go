@@ -53,17 +53,17 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 	return now, nil
 }
 
-// admitted gives a request that was just made, or is tried again, if its account may have
-// it: was is what that was charged before, most what it may be.
-func (s *Store) admitted(t *kv.Tx, req *Request, was, most uint64) (pin.Request, error) {
-	if err := s.admitBytes(t, req, was, most, false); err != nil {
+// admitted gives a request that was just made, or is tried again. It fails if the request is over
+// its account's quota: was is what the account was charged before, limit what it may be charged.
+func (s *Store) admitted(t *kv.Tx, req *request, was, limit uint64) (pin.Request, error) {
+	if err := s.admitBytes(t, req, was, limit, false); err != nil {
 		return pin.Request{}, err
 	}
 	return req.public()
 }
 
-// inDoubt gives what a change made, if it may have been made although it failed with
-// err, else nothing.
+// inDoubt gives what a change made if the change is in doubt: if it failed with err, but may have
+// been made. Otherwise it gives nothing.
 func inDoubt[T any](err error, made T) (none T) {
 	if errors.Is(err, pin.ErrInDoubt) {
 		return made
@@ -96,7 +96,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		if err != nil {
 			return err
 		}
-		used, err := s.charged(&t.Reader, was.Account)
+		used, err := s.charged(&t.Reader, was.account)
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		if err := s.erase(t, was); err != nil {
 			return err
 		}
-		if err := s.admitBytes(t, is, used, quota.Bytes, was.Status.live()); err != nil {
+		if err := s.admitBytes(t, is, used, quota.Bytes, was.status.live()); err != nil {
 			return err
 		}
 		now, err = is.public()
@@ -186,41 +186,41 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 			if err := s.writeAnew(t, req); err != nil {
 				return err
 			}
-			if req.Status.live() { // it holds its DAG, and goes on as it was
+			if req.status.live() { // it holds its DAG, and goes on as it was
 				now, err = req.public()
 				return err
 			}
 		}
-		used, err := s.charged(&t.Reader, req.Account)
+		used, err := s.charged(&t.Reader, req.account)
 		if err != nil {
 			return err
 		}
-		if req.Status != CodeFailed {
+		if req.status != codeFailed {
 			return pin.ErrNotFailed
 		}
-		rec, err := s.accountRecord(&t.Reader, req.Account)
+		rec, err := s.accountRecord(&t.Reader, req.account)
 		if err != nil {
 			return err
 		}
-		taken, err := takenBy(&t.Reader, req.Account, req.DAG())
+		taken, err := takenBy(&t.Reader, req.account, req.dag())
 		if err == nil {
 			err = rec.admits(quota.Pins, taken, 0)
 		}
 		if err != nil {
 			return err
 		}
-		complete, err := s.held.Hold(t, req.DAG())
+		complete, err := s.held.Hold(t, req.dag())
 		if err != nil {
 			return err
 		}
 		to := codeQueued
 		if complete {
-			to = CodePinned
+			to = codePinned
 		}
 		if err := s.move(t, req, to, ""); err != nil {
 			return err
 		}
-		if err := s.noteLive(t, req.Account, int(taken)); err != nil {
+		if err := s.noteLive(t, req.account, int(taken)); err != nil {
 			return err
 		}
 		now, err = s.admitted(t, req, used, quota.Bytes)
@@ -234,8 +234,8 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 }
 
 // add writes a new request, which holds its own DAG. limit and freed are as in
-// [AccountRecord.admits].
-func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*Request, error) {
+// [accountRecord.admits].
+func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*request, error) {
 	acct, ok := kv.AccountOf(id)
 	if !ok {
 		return nil, fmt.Errorf("account %q is not a UUID", id)
@@ -261,32 +261,32 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*R
 	if err != nil {
 		return nil, err
 	}
-	req := &Request{Account: acct, Status: codeQueued, from: spec.From, RequestRecord: RequestRecord{
+	req := &request{account: acct, status: codeQueued, from: spec.From, requestRecord: requestRecord{
 		ID:      newID(created),
 		Created: created,
 		Seq:     rec.NextSeq,
 		CID:     spec.CID,
 		Root:    spec.Root.Bytes(),
 		Name:    spec.Name,
-		Meta:    maps.Clone(spec.Meta), // kept by the answer, after the caller's may have changed
+		Meta:    maps.Clone(spec.Meta), // the answer keeps it, and the caller may change the map
 		Origins: slices.Clone(spec.Origins),
 	}}
 	rec.NextSeq++
 	rec.Live += taken
-	complete, err := s.held.Hold(t, req.DAG())
+	complete, err := s.held.Hold(t, req.dag())
 	if err != nil {
 		return nil, err
 	}
 	if complete {
-		req.Status = CodePinned
+		req.status = codePinned
 	}
-	if err := s.kv.Put(t, AccountKey(acct), rec); err != nil {
+	if err := t.Put(accountKey(acct), rec); err != nil {
 		return nil, err
 	}
-	if err := s.kv.Put(t, RequestKey(acct, created), req.RequestRecord); err != nil {
+	if err := t.Put(requestKey(acct, created), req.requestRecord); err != nil {
 		return nil, err
 	}
-	t.Set(RowKey(acct, req.Seq), EncodeRow(&req.RequestRecord))
+	t.Set(rowKey(acct, req.Seq), encodeRow(&req.requestRecord))
 	putRequester(t, req)
 	if err := s.enlist(t, req, true); err != nil {
 		return nil, err
@@ -295,22 +295,22 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*R
 }
 
 // enlist puts a request on all its lists, or takes it off them.
-func (s *Store) enlist(t *kv.Tx, req *Request, on bool) error {
-	if req.Status == CodePinned && req.DAG() != "" {
+func (s *Store) enlist(t *kv.Tx, req *request, on bool) error {
+	if req.status == codePinned && req.dag() != "" {
 		n := 1
 		if !on {
 			n = -1
 		}
-		if err := s.charge(t, req.Account, req.DAG(), n); err != nil {
+		if err := s.charge(t, req.account, req.dag(), n); err != nil {
 			return err
 		}
 	}
-	lists := [][]byte{StatusList(req.Status, req.Account)}
-	if d := req.DAG(); d != "" {
-		lists = append(lists, DAGList(d, req.Account))
+	lists := [][]byte{statusList(req.status, req.account)}
+	if d := req.dag(); d != "" {
+		lists = append(lists, dagList(d, req.account))
 	}
 	if req.Name != "" {
-		lists = append(lists, NameList(req.Account, NameHash(req.Name)))
+		lists = append(lists, nameList(req.account, hashName(req.Name)))
 	}
 	for _, l := range lists {
 		if err := markList(t, l, req.Seq, on); err != nil {
@@ -321,36 +321,36 @@ func (s *Store) enlist(t *kv.Tx, req *Request, on bool) error {
 }
 
 // erase deletes a request and everything that belongs to it alone.
-func (s *Store) erase(t *kv.Tx, req *Request) error {
-	t.Delete(RequestKey(req.Account, req.Created))
+func (s *Store) erase(t *kv.Tx, req *request) error {
+	t.Delete(requestKey(req.account, req.Created))
 	if req.damage != nil && !req.damage.placed {
-		return nil // nothing else is known to be its
+		return nil // what else belongs to it is not known
 	}
-	t.Delete(RowKey(req.Account, req.Seq))
-	t.Delete(holdsKey(req.Account, req.Seq))
-	t.Delete(detailsKey(req.Account, req.Seq))
+	t.Delete(rowKey(req.account, req.Seq))
+	t.Delete(holdsKey(req.account, req.Seq))
+	t.Delete(detailsKey(req.account, req.Seq))
 	dropRequester(t, req)
-	if err := s.enlist(t, req, false); err != nil || !req.Status.live() {
+	if err := s.enlist(t, req, false); err != nil || !req.status.live() {
 		return err
 	}
-	return s.noteEnded(t, req.Account, req.DAG())
+	return s.noteEnded(t, req.account, req.dag())
 }
 
 // move gives a request another status. It was not pinned before.
-func (s *Store) move(t *kv.Tx, req *Request, to statusCode, details string) error {
-	if err := markList(t, StatusList(req.Status, req.Account), req.Seq, false); err != nil {
+func (s *Store) move(t *kv.Tx, req *request, to statusCode, details string) error {
+	if err := markList(t, statusList(req.status, req.account), req.Seq, false); err != nil {
 		return err
 	}
-	if err := markList(t, StatusList(to, req.Account), req.Seq, true); err != nil {
+	if err := markList(t, statusList(to, req.account), req.Seq, true); err != nil {
 		return err
 	}
-	req.Status = to
-	setDetails(t, req.Account, req.Seq, details)
+	req.status = to
+	setDetails(t, req.account, req.Seq, details)
 	req.details = details
-	if to != CodePinned {
+	if to != codePinned {
 		return nil
 	}
-	if err := s.charge(t, req.Account, req.DAG(), 1); err != nil {
+	if err := s.charge(t, req.account, req.dag(), 1); err != nil {
 		return err
 	}
 	return s.readRest(&t.Reader, req)
@@ -364,8 +364,8 @@ func setDetails(t *kv.Tx, a kv.Account, seq uint64, details string) {
 	}
 }
 
-// find reads the account's request, or gives pin.ErrNotFound.
-func (s *Store) find(r *kv.Reader, acct, id string) (*Request, error) {
+// find reads a request of an account. Errors: pin.ErrNotFound.
+func (s *Store) find(r *kv.Reader, acct, id string) (*request, error) {
 	a, ok := kv.AccountOf(acct)
 	if !ok {
 		return nil, pin.ErrNotFound
@@ -374,8 +374,8 @@ func (s *Store) find(r *kv.Reader, acct, id string) (*Request, error) {
 	if !ok {
 		return nil, pin.ErrNotFound
 	}
-	req := &Request{Account: a}
-	found, err := s.kv.Take(r, RequestKey(a, ms), &req.RequestRecord)
+	req := &request{account: a}
+	found, err := r.Take(requestKey(a, ms), &req.requestRecord)
 	if errors.Is(err, pin.ErrUnreadable) {
 		d, err := s.damagedAt(a, ms, err)
 		if err != nil {
@@ -389,46 +389,46 @@ func (s *Store) find(r *kv.Reader, acct, id string) (*Request, error) {
 	if !found || req.ID != u {
 		return nil, pin.ErrNotFound
 	}
-	if req.Status, err = StatusOf(r, a, req.Seq); err != nil {
+	if req.status, err = statusOf(r, a, req.Seq); err != nil {
 		return nil, fmt.Errorf("request %s: %w", id, err)
 	}
 	return req, s.readRest(r, req)
 }
 
-// StatusOf tells the status of a request that is there.
-func StatusOf(r *kv.Reader, a kv.Account, seq uint64) (statusCode, error) {
-	number, bit := Place(seq)
+// statusOf gives the status of a request.
+func statusOf(r *kv.Reader, a kv.Account, seq uint64) (statusCode, error) {
+	number, bit := place(seq)
 	for _, code := range byLikelihood() {
-		c, err := chunkAt(r, StatusList(code, a), number)
+		c, err := chunkAt(r, statusList(code, a), number)
 		if err != nil {
 			return 0, err
 		}
-		if c.Has(bit) {
+		if c.has(bit) {
 			return code, nil
 		}
 	}
 	return 0, errNoStatus
 }
 
-// errNoStatus: no list has the request.
+// errNoStatus: the request is on no list of a status.
 var errNoStatus = errors.New("it has no status")
 
-// writeAnew writes the record and the row of a damaged request, as far as it is known.
-// Errors: *pin.InvalidError if its CID is not.
-func (s *Store) writeAnew(t *kv.Tx, req *Request) error {
-	if req.DAG() == "" {
+// writeAnew writes the record and the row of a damaged request again, with what is known of it.
+// Errors: *pin.InvalidError if its CID is not known.
+func (s *Store) writeAnew(t *kv.Tx, req *request) error {
+	if req.dag() == "" {
 		return &pin.InvalidError{Field: "requestid", Msg: "is of a pin whose record cannot be read, and whose CID is not known: " +
 			"remove it, and pin the content again"}
 	}
 	req.damage = nil
-	if err := s.kv.Put(t, RequestKey(req.Account, req.Created), req.RequestRecord); err != nil {
+	if err := t.Put(requestKey(req.account, req.Created), req.requestRecord); err != nil {
 		return err
 	}
-	t.Set(RowKey(req.Account, req.Seq), EncodeRow(&req.RequestRecord))
+	t.Set(rowKey(req.account, req.Seq), encodeRow(&req.requestRecord))
 	return s.readRest(&t.Reader, req)
 }
 
-// forgetDamaged takes note that a request is gone, or was written anew.
+// forgetDamaged forgets the damage of a request that is gone or was written again.
 func (s *Store) forgetDamaged(r pin.Request) {
 	if a, ok := kv.AccountOf(r.Account); ok {
 		s.damaged.forget(a, r.Created.UnixMilli())
@@ -437,16 +437,16 @@ func (s *Store) forgetDamaged(r pin.Request) {
 
 // readRest reads what goes with a request's status: why it failed, or how much it
 // has pinned, and where it came from.
-func (s *Store) readRest(r *kv.Reader, req *Request) (err error) {
+func (s *Store) readRest(r *kv.Reader, req *request) (err error) {
 	if err := readRequester(r, req); err != nil {
 		return err
 	}
-	switch req.Status {
-	case CodePinned:
-		req.totals, err = s.pinnedTotals(r, req.Account, req.DAG())
-	case CodeFailed:
+	switch req.status {
+	case codePinned:
+		req.totals, err = s.pinnedTotals(r, req.account, req.dag())
+	case codeFailed:
 		var b []byte
-		b, _, err = r.Get(detailsKey(req.Account, req.Seq))
+		b, _, err = r.Get(detailsKey(req.account, req.Seq))
 		req.details = string(b)
 		if errors.Is(err, pin.ErrUnreadable) {
 			req.details, err = "why it failed cannot be read any more", nil
@@ -455,8 +455,8 @@ func (s *Store) readRest(r *kv.Reader, req *Request) (err error) {
 	return err
 }
 
-// pinnedTotals gives the totals of a DAG that the account has pinned, as it is
-// charged for it.
+// pinnedTotals gives the totals of a DAG that an account has pinned, as the account is charged for
+// it.
 func (s *Store) pinnedTotals(r *kv.Reader, a kv.Account, d pin.DAG) (pin.Totals, error) {
 	c, _, err := s.takeCharge(r, a, d)
 	return pin.Totals{Blocks: c.Blocks, Bytes: c.Bytes}, err

@@ -9,21 +9,20 @@ import (
 	"slices"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
-
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// A row is what scans read of a request: 8 bytes of Created, the name, and the
-// metadata unless it is long, each text after its length. Metadata of more than
-// maxRowMeta bytes stays in the request's record, where scans look for it.
+// A row is the part of a request that scans read: Created in 8 bytes, the name, and the metadata
+// unless it is long. Each text comes after its length. Metadata of more than maxRowMeta bytes is
+// in the request's record only, and scans read it there.
 const maxRowMeta = 512
 
 const (
 	rowMeta  = 0 // the metadata is in the row
-	rowLarge = 1 // it is in the record
+	rowLarge = 1 // the metadata is in the record
 )
 
-func EncodeRow(rec *RequestRecord) []byte {
+func encodeRow(rec *requestRecord) []byte {
 	size := 0
 	for k, v := range rec.Meta {
 		size += len(k) + len(v)
@@ -41,7 +40,7 @@ func EncodeRow(rec *RequestRecord) []byte {
 	return b
 }
 
-// row is a decoded row. Its texts are parts of the value that it was read from.
+// row is a decoded row. Its texts are parts of the value that it was decoded from.
 type row struct {
 	created int64
 	name    []byte
@@ -63,7 +62,7 @@ func decodeRow(b []byte) (r row, err error) {
 	return r, nil
 }
 
-// hasMeta reports whether the row has every key with its value.
+// hasMeta reports whether the row has all of some keys and values.
 func (r row) hasMeta(want map[string]string) bool {
 	found := 0
 	for b := r.meta; len(b) > 0; {
@@ -82,8 +81,8 @@ func (r row) hasMeta(want map[string]string) bool {
 	return found == len(want)
 }
 
-// metaMap gives what can be read of the row's metadata; nil if it has none, or it is not
-// in the row.
+// metaMap gives what can be read of the row's metadata; nil if there is none, or if it is not in
+// the row.
 func (r row) metaMap() map[string]string {
 	if r.large {
 		return nil
@@ -94,8 +93,8 @@ func (r row) metaMap() map[string]string {
 	return nil
 }
 
-// metadata reads all the metadata of the row, which must not be large. With an error
-// comes what could be read.
+// metadata reads all the metadata of a row, which must not be large. Together with an error it
+// gives what could be read.
 func (r row) metadata() (map[string]string, error) {
 	meta := map[string]string{}
 	for b := r.meta; len(b) > 0; {
@@ -124,13 +123,12 @@ func cutText(b []byte) (text, rest []byte, ok bool) {
 	return b[w : w+int(n)], b[w+int(n):], true
 }
 
-// nameHash is a [NameHash].
+// nameHash is what hashName gives.
 type nameHash [16]byte
 
-// NameHash stands for a name in keys. It is of a cryptographic hash, half as
-// long: finding two names that collide takes 2^64 tries, and shows them to
-// nobody but their own account.
-func NameHash(name string) (h nameHash) {
+// hashName gives what stands for a name in keys: half of a cryptographic hash. To find two names that
+// collide takes 2^64 tries, and would harm only the account that has both.
+func hashName(name string) (h nameHash) {
 	full := sha256.Sum256([]byte(name))
 	copy(h[:], full[:])
 	return h

@@ -8,31 +8,31 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// What happens to a DAG happens to all its requests, which may be 100,000. It
-// is done chunk by chunk, in as many changes as it takes. A request that is
-// added meanwhile may or may not be among them; the manager asks again.
+// What happens to a DAG happens to all its requests, which may be 100,000. That is done chunk by
+// chunk, in as many changes as it takes. A request that is added meanwhile may be missed; the
+// manager asks again.
 
-// chunkOf is one account's piece of the requests for a DAG.
+// chunkOf is a chunk of one account's requests for a DAG.
 type chunkOf struct {
 	account kv.Account
 	number  uint32
 }
 
 const (
-	// ChunksPerChange bounds a flip: two lists in each of so many chunks are
-	// a few hundred KiB.
-	ChunksPerChange = 512
-	// failBytes bounds the reasons that one change writes: each request that
-	// fails gets a key of its own with it.
+	// chunksPerChange is in how many chunks one change moves requests to another status: two
+	// lists of that many chunks are a few hundred KiB.
+	chunksPerChange = 512
+	// failBytes is how many bytes one change writes of why requests failed. Each request that
+	// fails has that under a key of its own.
 	failBytes = 512 << 10
 )
 
-// chunksFor lists the pieces that a DAG's requests are in, of all accounts.
+// chunksFor lists the chunks that have requests for a DAG, of all accounts.
 func chunksFor(r *kv.Reader, d pin.DAG) ([]chunkOf, error) { return chunksUnder(r, d, dagLists(d)) }
 
-// accountChunksFor lists those of one account.
+// accountChunksFor is chunksFor of one account.
 func accountChunksFor(r *kv.Reader, d pin.DAG, a kv.Account) ([]chunkOf, error) {
-	return chunksUnder(r, d, DAGList(d, a))
+	return chunksUnder(r, d, dagList(d, a))
 }
 
 func chunksUnder(r *kv.Reader, d pin.DAG, prefix []byte) (all []chunkOf, err error) {
@@ -47,44 +47,44 @@ func chunksUnder(r *kv.Reader, d pin.DAG, prefix []byte) (all []chunkOf, err err
 	return all, err
 }
 
-// requestsOf gives which of the piece's requests for the DAG have the status.
-func requestsOf(r *kv.Reader, d pin.DAG, of chunkOf, s statusCode) (*Chunk, error) {
-	c, err := chunkAt(r, DAGList(d, of.account), of.number)
-	if err != nil || c.Empty() {
+// requestsOf gives the requests of a chunk that are for a DAG and have a status.
+func requestsOf(r *kv.Reader, d pin.DAG, of chunkOf, s statusCode) (*chunk, error) {
+	c, err := chunkAt(r, dagList(d, of.account), of.number)
+	if err != nil || c.empty() {
 		return c, err
 	}
-	has, err := chunkAt(r, StatusList(s, of.account), of.number)
+	has, err := chunkAt(r, statusList(s, of.account), of.number)
 	if err == nil {
 		c.and(has)
 	}
 	return c, err
 }
 
-// flipChunk gives all of a piece's requests in which another status.
-func flipChunk(t *kv.Tx, of chunkOf, which *Chunk, from, to statusCode) error {
-	if which.Empty() {
+// flipChunk changes the status of the requests in which, all of one chunk, from one to another.
+func flipChunk(t *kv.Tx, of chunkOf, which *chunk, from, to statusCode) error {
+	if which.empty() {
 		return nil
 	}
-	was, err := chunkAt(&t.Reader, StatusList(from, of.account), of.number)
+	was, err := chunkAt(&t.Reader, statusList(from, of.account), of.number)
 	if err != nil {
 		return err
 	}
-	is, err := chunkAt(&t.Reader, StatusList(to, of.account), of.number)
+	is, err := chunkAt(&t.Reader, statusList(to, of.account), of.number)
 	if err != nil {
 		return err
 	}
 	was.andNot(which)
 	is.or(which)
-	setChunk(t, StatusList(from, of.account), of.number, was)
-	setChunk(t, StatusList(to, of.account), of.number, is)
+	setChunk(t, statusList(from, of.account), of.number, was)
+	setChunk(t, statusList(to, of.account), of.number, is)
 	return nil
 }
 
-// begin makes the first pieces' queued requests Pinning. It gives the pieces
-// that are left, and says whether any request in the others is unfinished: if
-// not, none is left.
+// begin makes the queued requests of the first chunks Pinning. It gives the chunks that are left.
+// wanted reports whether any request of the other chunks is unfinished. While none is it goes on,
+// so that no chunk is left if wanted is false.
 func (s *Store) begin(t *kv.Tx, d pin.DAG, work []chunkOf) (left []chunkOf, wanted bool, err error) {
-	for n := 0; len(work) > 0 && (n < ChunksPerChange || !wanted); n++ {
+	for n := 0; len(work) > 0 && (n < chunksPerChange || !wanted); n++ {
 		of := work[0]
 		work = work[1:]
 		queued, err := requestsOf(&t.Reader, d, of, codeQueued)
@@ -94,39 +94,60 @@ func (s *Store) begin(t *kv.Tx, d pin.DAG, work []chunkOf) (left []chunkOf, want
 		if err := flipChunk(t, of, queued, codeQueued, codePinning); err != nil {
 			return nil, false, err
 		}
-		if !queued.Empty() {
+		if !queued.empty() {
 			wanted = true
 		} else if !wanted {
 			pinning, err := requestsOf(&t.Reader, d, of, codePinning)
 			if err != nil {
 				return nil, false, err
 			}
-			wanted = !pinning.Empty()
+			wanted = !pinning.empty()
 		}
 	}
 	return work, wanted, nil
 }
 
-// changeRoom is what one change has room for yet.
+// changeRoom is what one change still has room for.
 type changeRoom struct {
 	chunks, takers int
-	fails          int // requests that fail, each with the reason under a key of its own
+	fails          int // requests that fail
 	full           bool
 }
 
-// newRoom is a change's room when the reasons for failing have so many bytes.
+// newRoom is the room of a new change; details is the length of the text why requests fail.
 func newRoom(details int) *changeRoom {
 	return &changeRoom{
-		chunks: ChunksPerChange, takers: takersPerChange,
+		chunks: chunksPerChange, takers: takersPerChange,
 		fails: max(failBytes/(details+kv.EntryOverhead+len(detailsKey(kv.Account{}, 0))), 1),
 	}
 }
 
-// part is as many of a piece's unfinished requests for a DAG as there was room for.
+// part is the unfinished requests of a chunk for a DAG, as many as there was room for.
 type part struct {
-	which  *Chunk
-	takers []uint64 // of these, the ones that hold more than their own DAG
-	more   bool     // there are others
+	which  *chunk
+	takers []uint64 // those that hold more than their own DAG
+	more   bool     // there are more requests, for which there was no room
+}
+
+// whole reports whether a chunk has no requests left after a part of it was changed.
+func (p part) whole(room *changeRoom) bool { return !p.more && room.fails > 0 }
+
+// eachPart calls fn for the part of each chunk, until the change is full or fn returns false: then
+// the chunk is left for the next change. It gives the chunks that are left.
+func eachPart(t *kv.Tx, d pin.DAG, work []chunkOf, room *changeRoom, fn func(chunkOf, part) (done bool, err error)) (left []chunkOf, err error) {
+	for len(work) > 0 && !room.full {
+		p, err := partOf(t, d, work[0], room)
+		if err != nil {
+			return nil, err
+		}
+		if done, err := fn(work[0], p); err != nil {
+			return nil, err
+		} else if !done {
+			break
+		}
+		work = work[1:]
+	}
+	return work, nil
 }
 
 func partOf(t *kv.Tx, d pin.DAG, of chunkOf, room *changeRoom) (p part, err error) {
@@ -145,10 +166,10 @@ func partOf(t *kv.Tx, d pin.DAG, of chunkOf, room *changeRoom) (p part, err erro
 	return p, err
 }
 
-// finish gives requests that are unfinished another status.
-func finish(t *kv.Tx, of chunkOf, which *Chunk, to statusCode) error {
+// finish gives unfinished requests another status.
+func finish(t *kv.Tx, of chunkOf, which *chunk, to statusCode) error {
 	for _, from := range []statusCode{codeQueued, codePinning} {
-		some, err := chunkAt(&t.Reader, StatusList(from, of.account), of.number)
+		some, err := chunkAt(&t.Reader, statusList(from, of.account), of.number)
 		if err != nil {
 			return err
 		}
@@ -160,31 +181,29 @@ func finish(t *kv.Tx, of chunkOf, which *Chunk, to statusCode) error {
 	return nil
 }
 
-// settled is what one change of [Store.settleSome] did.
+// settled is what [Store.settleSome] did.
 type settled struct {
-	left     []chunkOf // pieces
+	left     []chunkOf // chunks for the next change
 	released []pin.Attempt
 	over     []overQuota
 }
 
-// settleSome makes the first pieces' unfinished requests Pinned, or Failed if
-// their accounts have no room for so many bytes, and lets go of what they had
-// taken over. It stops at an account whose limit is not known.
+// settleSome makes the unfinished requests of the first chunks Pinned, or Failed if their accounts
+// have no room for the DAG's bytes, and lets go of what they had taken over. It stops at an
+// account whose limit is not known.
 func (s *Store) settleSome(t *kv.Tx, d pin.DAG, bytes uint64, work []chunkOf, known limits) (out settled, err error) {
+	ready := work
+	if known != nil {
+		unknown := func(of chunkOf) bool { _, ok := known[of.account]; return !ok }
+		if i := slices.IndexFunc(work, unknown); i >= 0 {
+			ready = work[:i]
+		}
+	}
 	room := newRoom(maxQuotaText)
-	for len(work) > 0 && !room.full {
-		of := work[0]
-		most, ok := known[of.account]
-		if !ok && known != nil {
-			break
-		}
-		p, err := partOf(t, d, of, room)
+	left, err := eachPart(t, d, ready, room, func(of chunkOf, p part) (done bool, err error) {
+		why, err := s.over(&t.Reader, of.account, d, bytes, p.takers, known[of.account])
 		if err != nil {
-			return settled{}, err
-		}
-		why, err := s.over(&t.Reader, of.account, d, bytes, p.takers, most)
-		if err != nil {
-			return settled{}, err
+			return false, err
 		}
 		var some []pin.Attempt
 		if why == nil {
@@ -195,49 +214,45 @@ func (s *Store) settleSome(t *kv.Tx, d pin.DAG, bytes uint64, work []chunkOf, kn
 				out.over = append(out.over, overQuota{of.account, n, why})
 			}
 		}
-		if err != nil {
-			return settled{}, err
-		}
 		out.released = append(out.released, some...)
-		if p.more || room.fails == 0 {
-			break
-		}
-		work = work[1:]
+		return p.whole(room), err
+	})
+	if err != nil {
+		return settled{}, err
 	}
-	out.left = work
+	out.left = work[len(ready)-len(left):]
 	return out, nil
 }
 
 func (s *Store) settlePart(t *kv.Tx, d pin.DAG, of chunkOf, p part) ([]pin.Attempt, error) {
-	if err := finish(t, of, p.which, CodePinned); err != nil {
+	if err := finish(t, of, p.which, codePinned); err != nil {
 		return nil, err
 	}
-	if err := s.charge(t, of.account, d, p.which.Count()); err != nil {
+	if err := s.charge(t, of.account, d, p.which.count()); err != nil {
 		return nil, err
 	}
 	return s.letGoOfTakers(t, of.account, p.takers)
 }
 
-// failPart makes requests Failed, as many as there is room for, and lets go of
-// what they hold.
+// failPart makes requests Failed, as many as there is room for, and lets go of what they hold.
 func (s *Store) failPart(t *kv.Tx, d pin.DAG, of chunkOf, p part, details string, room *changeRoom) (failed int, released []pin.Attempt, err error) {
-	p.which.KeepFirst(room.fails)
+	p.which.keepFirst(room.fails)
 	p.takers = slices.DeleteFunc(p.takers, func(seq uint64) bool {
-		_, bit := Place(seq)
-		return !p.which.Has(bit)
+		_, bit := place(seq)
+		return !p.which.has(bit)
 	})
-	if failed = p.which.Count(); failed == 0 {
+	if failed = p.which.count(); failed == 0 {
 		return 0, nil, nil
 	}
 	room.fails -= failed
 	room.full = room.full || room.fails == 0
-	if err := finish(t, of, p.which, CodeFailed); err != nil {
+	if err := finish(t, of, p.which, codeFailed); err != nil {
 		return 0, nil, err
 	}
 	if err := s.noteEnded(t, of.account, d); err != nil {
 		return 0, nil, err
 	}
-	for bit := range p.which.Up {
+	for bit := range p.which.up {
 		setDetails(t, of.account, seqAt(of.number, bit), details)
 	}
 	if released, err = s.letGoOfTakers(t, of.account, p.takers); err != nil {
@@ -247,25 +262,13 @@ func (s *Store) failPart(t *kv.Tx, d pin.DAG, of chunkOf, p part, details string
 	return failed, released, err
 }
 
-// failSome makes the first unfinished requests Failed. It gives the pieces
-// that are left.
+// failSome makes unfinished requests of the first chunks Failed. It gives the chunks that are left.
 func (s *Store) failSome(t *kv.Tx, d pin.DAG, details string, work []chunkOf) (left []chunkOf, released []pin.Attempt, err error) {
 	room := newRoom(len(details))
-	for len(work) > 0 && !room.full {
-		of := work[0]
-		p, err := partOf(t, d, of, room)
-		if err != nil {
-			return nil, nil, err
-		}
+	left, err = eachPart(t, d, work, room, func(of chunkOf, p part) (done bool, err error) {
 		_, some, err := s.failPart(t, d, of, p, details, room)
-		if err != nil {
-			return nil, nil, err
-		}
 		released = append(released, some...)
-		if p.more || room.fails == 0 {
-			break
-		}
-		work = work[1:]
-	}
-	return work, released, nil
+		return p.whole(room), err
+	})
+	return left, released, err
 }

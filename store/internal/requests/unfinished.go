@@ -36,16 +36,16 @@ func (s *Store) Accounts(ctx context.Context, status pin.Status) (all []string, 
 	return all, nil
 }
 
-// load reads a request by its SEQ. One that cannot be read, but whose CID is known, has
-// its status all the same, so that it goes on. found is false if it has no record.
-// Errors: *unlearnedError.
+// load reads a request by its SEQ. A request that cannot be read, but whose CID is known, gets the
+// status all the same, so that its DAG is fetched. found is false if it has no record. Errors:
+// *unlearnedError.
 func (s *Store) load(r *kv.Reader, a kv.Account, seq uint64, code statusCode) (out pin.Request, found bool, err error) {
 	ms, found, err := s.createdOf(r, a, seq)
 	if err != nil || !found {
 		return pin.Request{}, false, err
 	}
-	req := &Request{Account: a, Status: code}
-	found, err = s.kv.Take(r, RequestKey(a, ms), &req.RequestRecord)
+	req := &request{account: a, status: code}
+	found, err = r.Take(requestKey(a, ms), &req.requestRecord)
 	if errors.Is(err, pin.ErrUnreadable) {
 		d, err := s.damagedAt(a, ms, err)
 		if err != nil {
@@ -72,8 +72,7 @@ func (s *Store) load(r *kv.Reader, a kv.Account, seq uint64, code statusCode) (o
 	return out, true, err
 }
 
-// UnfinishedAfter implements [pin.Work]. What changes while it reads may or may
-// not be seen.
+// UnfinishedAfter implements [pin.Work]. What changes meanwhile may or may not be seen.
 func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Status, after time.Time, limit int) (found []pin.Request, err error) {
 	code, known := codeOf(status)
 	a, ok := kv.AccountOf(acct)
@@ -92,7 +91,7 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 			if err != nil {
 				return err
 			}
-			for bit := range c.Up {
+			for bit := range c.up {
 				if len(found) == limit {
 					break
 				}
@@ -100,7 +99,7 @@ func (s *Store) UnfinishedAfter(ctx context.Context, acct string, status pin.Sta
 				if err != nil {
 					return err
 				}
-				if ok && req.Status == status { // else there is no telling what to fetch
+				if ok && req.Status == status { // otherwise its CID is not known
 					found = append(found, req)
 				}
 			}

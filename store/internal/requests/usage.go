@@ -7,28 +7,28 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// An account is charged for each DAG that it has pinned, once, however many of
-// its requests are for it, and in full, whoever else has it pinned too. What it
-// replaced it is charged for as long as the request in its stead holds it.
+// An account is charged for each DAG that it has pinned: once, however many of its requests are
+// for the DAG, and in full, also if other accounts have pinned it. For a DAG that was replaced it
+// is charged for as long as the new request holds that DAG.
 
-// ChargeRecord is what an account is charged for a DAG.
-type ChargeRecord struct {
+// chargeRecord is what an account is charged for a DAG.
+type chargeRecord struct {
 	_      struct{} `cbor:",toarray"`
-	Pinned uint64   // requests that are pinned, or hold it as they replaced one that was; never zero
-	Blocks uint64   // the DAG's totals when the first of them was
+	Pinned uint64   // requests that are pinned, or replaced a pinned one and still hold its DAG; never zero
+	Blocks uint64   // the DAG's totals when the first of them was pinned
 	Bytes  uint64
 }
 
-// UsageRecord is the sum of an account's charges.
-type UsageRecord struct {
+// usageRecord is the sum of an account's charges.
+type usageRecord struct {
 	_      struct{} `cbor:",toarray"`
 	DAGs   uint64
 	Blocks uint64
 	Bytes  uint64
 }
 
-// charge notes that n more of an account's requests have a DAG pinned or hold it
-// as what was, or -n fewer. The DAG must be complete when the first does.
+// charge counts n more of an account's requests that have a DAG pinned, or replaced one that had,
+// or -n fewer. The DAG must be complete when the first is counted.
 func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 	if n == 0 {
 		return nil
@@ -40,7 +40,7 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 	}
 	if charged && uint64(-n) != c.Pinned {
 		c.Pinned += uint64(n)
-		return s.kv.Put(t, key, c)
+		return t.Put(key, c)
 	}
 	u, err := s.takeUsage(&t.Reader, a)
 	if err != nil {
@@ -50,10 +50,10 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 		u.DAGs, u.Blocks, u.Bytes = u.DAGs-1, u.Blocks-c.Blocks, u.Bytes-c.Bytes
 		t.Delete(key)
 		if u.DAGs == 0 {
-			t.Delete(UsageKey(a))
+			t.Delete(usageKey(a))
 			return nil
 		}
-		return s.kv.Put(t, UsageKey(a), u)
+		return t.Put(usageKey(a), u)
 	}
 	rec, _, err := s.held.DAG(&t.Reader, d)
 	if err != nil {
@@ -61,10 +61,10 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 	}
 	c.Pinned, c.Blocks, c.Bytes = uint64(n), rec.Blocks, rec.Bytes
 	u.DAGs, u.Blocks, u.Bytes = u.DAGs+1, u.Blocks+c.Blocks, u.Bytes+c.Bytes
-	if err := s.kv.Put(t, key, c); err != nil {
+	if err := t.Put(key, c); err != nil {
 		return err
 	}
-	return s.kv.Put(t, UsageKey(a), u)
+	return t.Put(usageKey(a), u)
 }
 
 // Usage implements [pin.Requests].

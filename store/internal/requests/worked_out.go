@@ -9,23 +9,22 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Some of what is kept follows from the rest: what an account's requests are numbered
-// by, the lists, what an account is charged, what is known of a DAG. If such a value
-// cannot be read it is worked out anew, at a cost that only then arises, and the next
-// change that writes it mends it.
+// Some values follow from others: the numbers and dates of an account's next request, the lists,
+// what an account is charged, the record of a DAG. If such a value cannot be read it is worked
+// out again. That has a cost only then, and the next change that writes the value repairs it.
 
-// accountRecord reads what an account's requests are numbered by.
-func (s *Store) accountRecord(r *kv.Reader, a kv.Account) (rec AccountRecord, err error) {
-	_, err = s.kv.Take(r, AccountKey(a), &rec)
+// accountRecord reads the record by which an account's requests are numbered and dated.
+func (s *Store) accountRecord(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
+	_, err = r.Take(accountKey(a), &rec)
 	if errors.Is(err, pin.ErrUnreadable) {
-		s.kv.TellUnreadable(AccountKey(a), err)
+		s.kv.LogUnreadable(accountKey(a), err)
 		return workOutAccount(r.Before(), a)
 	}
 	return rec, err
 }
 
-// workOutAccount gives a record by which nothing is numbered or dated twice that is there.
-func workOutAccount(r *kv.Reader, a kv.Account) (rec AccountRecord, err error) {
+// workOutAccount gives a record by which no number and no date is given that a request has.
+func workOutAccount(r *kv.Reader, a kv.Account) (rec accountRecord, err error) {
 	err = r.Scan(kv.Span{Prefix: kv.AccountPrefix(KRequest, a), Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		rec.Last = int64(binary.BigEndian.Uint64(key[1+len(a):]))
 		rec.Clock = rec.Last
@@ -41,13 +40,14 @@ func workOutAccount(r *kv.Reader, a kv.Account) (rec AccountRecord, err error) {
 	if err != nil {
 		return rec, err
 	}
-	// A row may be missing, and what a list says of it must not be somebody else's.
+	// A row may be missing. Its number must not be given to another request, which would get
+	// what the lists have for it.
 	for _, code := range byLikelihood() {
-		list := StatusList(code, a)
+		list := statusList(code, a)
 		err := r.Scan(kv.Span{Prefix: list, Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			number := binary.BigEndian.Uint32(key[len(list):])
 			c, err := chunkAt(r, list, number)
-			for bit := range c.Down {
+			for bit := range c.down {
 				rec.NextSeq = max(rec.NextSeq, seqAt(number, bit)+1)
 				break
 			}
@@ -61,19 +61,19 @@ func workOutAccount(r *kv.Reader, a kv.Account) (rec AccountRecord, err error) {
 	return rec, err
 }
 
-// workOutChunk works out a piece of a list whose value cannot be read, which cause says.
-// What cannot be worked out is cause.
-func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*Chunk, error) {
+// workOutChunk works out a chunk of a list that cannot be read because of cause. If it cannot be
+// worked out, the error is cause.
+func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*chunk, error) {
 	switch {
 	case list[0] == KStatus && len(list) == 2+len(kv.Account{}):
 		return workOutStatus(r, statusCode(list[1]), kv.Account(list[2:]), number, cause)
 	case list[0] == KByName && len(list) == 1+len(kv.Account{})+16:
 		a, hash := kv.Account(list[1:]), nameHash(list[1+len(kv.Account{}):])
-		c := new(Chunk)
+		c := new(chunk)
 		err := eachRow(r, a, number, func(seq uint64, bit int) error {
 			row, err := rowAt(r, a, seq)
-			if err == nil && NameHash(string(row.name)) == hash {
-				c.Add(bit)
+			if err == nil && hashName(string(row.name)) == hash {
+				c.add(bit)
 			}
 			if errors.Is(err, pin.ErrUnreadable) {
 				return nil
@@ -87,11 +87,11 @@ func workOutChunk(r *kv.Reader, list []byte, number uint32, cause error) (*Chunk
 	return nil, cause
 }
 
-// workOutStatus gives the requests that have a row and no other status: each has one.
-func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, cause error) (*Chunk, error) {
-	c := new(Chunk)
+// workOutStatus gives the requests that have a row and no other status.
+func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, cause error) (*chunk, error) {
+	c := new(chunk)
 	err := eachRow(r, a, number, func(_ uint64, bit int) error {
-		c.Add(bit)
+		c.add(bit)
 		return nil
 	})
 	if err != nil {
@@ -101,16 +101,16 @@ func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, c
 		if other == code {
 			continue
 		}
-		b, found, err := r.Get(ChunkKey(StatusList(other, a), number))
+		b, found, err := r.Get(chunkKey(statusList(other, a), number))
 		if err == nil && !found {
 			continue
 		}
-		var o Chunk
+		var o chunk
 		if err == nil {
-			err = o.Decode(b)
+			err = o.decode(b)
 		}
 		if errors.Is(err, pin.ErrUnreadable) {
-			return nil, cause // two of them: there is no telling which is which
+			return nil, cause // two lists cannot be read: which request is on which is not known
 		}
 		if err != nil {
 			return nil, err
@@ -120,40 +120,32 @@ func workOutStatus(r *kv.Reader, code statusCode, a kv.Account, number uint32, c
 	return c, nil
 }
 
-// workOutByDAG gives the requests whose records say that they are for the DAG.
-func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*Chunk, error) {
-	codec, err := kv.NewCodec()
-	if err != nil {
-		return nil, err
-	}
+// workOutByDAG gives the requests that are for a DAG by their records.
+func workOutByDAG(r *kv.Reader, list []byte, number uint32) (*chunk, error) {
 	const tail = len(kv.Account{})
 	a, d := kv.Account(list[len(list)-tail:]), pin.DAG(list[3:len(list)-tail])
-	c := new(Chunk)
-	err = eachRow(r, a, number, func(seq uint64, bit int) error {
+	c := new(chunk)
+	err := eachRow(r, a, number, func(seq uint64, bit int) error {
 		row, err := rowAt(r, a, seq)
 		if err != nil {
 			return err
 		}
-		b, found, err := r.Get(RequestKey(a, row.created))
-		if err != nil || !found {
-			return err
-		}
-		var rec RequestRecord
-		if err = codec.Decode(b, &rec); err == nil && rec.dag() == d {
-			c.Add(bit)
+		var rec requestRecord
+		if _, err = r.Take(requestKey(a, row.created), &rec); err == nil && rec.dag() == d {
+			c.add(bit)
 		}
 		return err
 	}, pin.ErrUnreadable)
 	return c, err
 }
 
-// eachRow calls fn for each request of a piece that has a row, whether that can be read
-// or not, and passes over errors of it that are one of those.
+// eachRow calls fn for each request of a chunk that has a row, also if the row cannot be read. It
+// ignores those errors of fn that are in over.
 func eachRow(r *kv.Reader, a kv.Account, number uint32, fn func(seq uint64, bit int) error, over ...error) error {
 	prefix, start := kv.AccountPrefix(KRow, a), seqAt(number, 0)
-	return r.Scan(kv.Span{Prefix: prefix, From: RowKey(a, start), KeysOnly: true}, func(key, _ []byte) (bool, error) {
+	return r.Scan(kv.Span{Prefix: prefix, From: rowKey(a, start), KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		seq := binary.BigEndian.Uint64(key[len(prefix):])
-		if seq >= start+ChunkBits {
+		if seq >= start+chunkBits {
 			return false, nil
 		}
 		err := fn(seq, int(seq-start))
@@ -167,29 +159,29 @@ func eachRow(r *kv.Reader, a kv.Account, number uint32, fn func(seq uint64, bit 
 }
 
 // takeCharge reads what an account is charged for a DAG.
-func (s *Store) takeCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c ChargeRecord, charged bool, err error) {
-	charged, err = s.kv.Take(r, chargeKey(a, d), &c)
+func (s *Store) takeCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRecord, charged bool, err error) {
+	charged, err = r.Take(chargeKey(a, d), &c)
 	if !errors.Is(err, pin.ErrUnreadable) {
 		return c, charged, err
 	}
-	s.kv.TellUnreadable(chargeKey(a, d), err)
+	s.kv.LogUnreadable(chargeKey(a, d), err)
 	return s.workOutCharge(r.Before(), a, d)
 }
 
-func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c ChargeRecord, charged bool, err error) {
+func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c chargeRecord, charged bool, err error) {
 	work, err := accountChunksFor(r, d, a)
 	if err != nil {
 		return c, false, err
 	}
 	for _, of := range work {
-		which, err := requestsOf(r, d, of, CodePinned)
+		which, err := requestsOf(r, d, of, codePinned)
 		if err != nil {
 			return c, false, err
 		}
-		c.Pinned += uint64(which.Count())
+		c.Pinned += uint64(which.count())
 	}
 	err = s.eachTaken(r, kv.AccountPrefix(KHolds, a), func(h taken) {
-		if h.Pinned == d {
+		if h.pinned == d {
 			c.Pinned++
 		}
 	})
@@ -201,14 +193,14 @@ func (s *Store) workOutCharge(r *kv.Reader, a kv.Account, d pin.DAG) (c ChargeRe
 	return c, true, err
 }
 
-// takeUsage reads what an account is charged in all.
-func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u UsageRecord, err error) {
-	_, err = s.kv.Take(r, UsageKey(a), &u)
+// takeUsage reads the sum of what an account is charged.
+func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u usageRecord, err error) {
+	_, err = r.Take(usageKey(a), &u)
 	if !errors.Is(err, pin.ErrUnreadable) {
 		return u, err
 	}
-	s.kv.TellUnreadable(UsageKey(a), err)
-	r, u = r.Before(), UsageRecord{}
+	s.kv.LogUnreadable(usageKey(a), err)
+	r, u = r.Before(), usageRecord{}
 	prefix := kv.AccountPrefix(KCharge, a)
 	err = r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 		c, charged, err := s.takeCharge(r, a, pin.DAG(key[len(prefix)+2:]))
@@ -220,10 +212,10 @@ func (s *Store) takeUsage(r *kv.Reader, a kv.Account) (u UsageRecord, err error)
 	return u, err
 }
 
-// eachTaken gives what requests hold that came by Replace, of those under a prefix.
+// eachTaken calls fn with what requests by Replace hold, for all under a prefix.
 func (s *Store) eachTaken(r *kv.Reader, prefix []byte, fn func(taken)) error {
 	return r.Scan(kv.Span{Prefix: prefix, KeysOnly: true}, func(key, _ []byte) (bool, error) {
-		h, err := s.TookOver(r, kv.Account(key[1:]), binary.BigEndian.Uint64(key[1+len(kv.Account{}):]))
+		h, err := s.tookOver(r, kv.Account(key[1:]), binary.BigEndian.Uint64(key[1+len(kv.Account{}):]))
 		if err == nil {
 			fn(h)
 		}
@@ -231,9 +223,9 @@ func (s *Store) eachTaken(r *kv.Reader, prefix []byte, fn func(taken)) error {
 	})
 }
 
-// workOutDAG goes by the requests that hold the DAG. It is complete if some of them are
-// pinned and none waits for it; if some do, it is one that is repaired, so that all of it
-// is looked at.
+// workOutDAG works out the record of a DAG from the requests that hold it. The DAG is complete if
+// some of them are pinned and none waits. If some wait, too, it counts as being repaired, so that
+// all of it is checked.
 func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, found bool, err error) {
 	work, err := chunksFor(r, d)
 	if err != nil {
@@ -241,29 +233,29 @@ func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, foun
 	}
 	var pinned, waiting bool
 	for _, of := range work {
-		for _, code := range []statusCode{codeQueued, codePinning, CodePinned} {
+		for _, code := range []statusCode{codeQueued, codePinning, codePinned} {
 			which, err := requestsOf(r, d, of, code)
 			if err != nil {
 				return rec, false, err
 			}
-			rec.Holders += uint64(which.Count())
-			pinned = pinned || code == CodePinned && !which.Empty()
-			waiting = waiting || code != CodePinned && !which.Empty()
+			rec.Holders += uint64(which.count())
+			pinned = pinned || code == codePinned && !which.empty()
+			waiting = waiting || code != codePinned && !which.empty()
 		}
-		var c ChargeRecord
-		if charged, err := s.kv.Take(r, chargeKey(of.account, d), &c); err == nil && charged {
+		var c chargeRecord
+		if charged, err := r.Take(chargeKey(of.account, d), &c); err == nil && charged {
 			rec.Blocks, rec.Bytes = c.Blocks, c.Bytes
 		} else if err != nil && !errors.Is(err, pin.ErrUnreadable) {
 			return rec, false, err
 		}
 	}
 	err = s.eachTaken(r, []byte{KHolds}, func(h taken) {
-		for _, held := range h.All() {
+		for _, held := range h.all() {
 			if held == d {
 				rec.Holders++
 			}
 		}
-		pinned = pinned || h.Pinned == d
+		pinned = pinned || h.pinned == d
 	})
 	if err != nil {
 		return rec, false, err

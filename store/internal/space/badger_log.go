@@ -7,27 +7,26 @@ import (
 	golog "github.com/ipfs/go-log/v2"
 )
 
-// Badger answers a write with no error although the value log was not synced, and
-// writes its memory to a table in the background, again and again if that fails. It
-// logs both, and tells nobody. It logs the first before it answers the write. So it is
-// listened to what it logs. The texts are those of Badger v4.9; tests make both fail,
-// and so notice if a later version has others.
+// When the sync of the value log fails, Badger logs that, and returns no error from the write.
+// When it fails to write its memory to a table, which it does in the background, it logs that and
+// tries again, without end. So we listen to its log. It logs the first before it answers the
+// write. These are the texts of Badger v4.9. Tests make both fail, and so notice other texts.
 const (
 	logUnsynced  = "Error while curlf sync"
 	logUnflushed = "error flushing memtable to disk"
 )
 
-// badgerLogger is there before main says where go-log's messages go: go-log complains on
-// standard error of loggers that are made later, unless all of theirs is logged.
+// badgerLogger is made before main configures go-log: for loggers that are made later go-log
+// prints a complaint on standard error, unless all levels are logged.
 var badgerLogger = golog.Logger("badger4")
 
-// badgerLog takes Badger's messages, which go to go-log as "badger4".
+// badgerLog passes Badger's messages on to go-log, as "badger4".
 type badgerLog struct {
 	to *golog.ZapEventLogger
-	// unsynced is called when the value log was not synced, before any write is
-	// answered whose values that are, by the one goroutine that writes.
+	// unsynced is called when the sync of the value log failed, by Badger's goroutine that
+	// writes, before it answers the writes that were to be synced.
 	unsynced func(error)
-	// unflushed is called when memory was not written to a table.
+	// unflushed is called when memory could not be written to a table.
 	unflushed func(error)
 }
 
@@ -39,8 +38,8 @@ func (s *Space) badgerLog() badgerLog {
 	}
 }
 
-// noteUnflushed is told when Badger did not write its memory to a table. It tries again
-// after a second, and holds up those who write when it has too much in memory.
+// noteUnflushed is called when Badger could not write its memory to a table. Badger tries again
+// after a second, and blocks writers once it has too much in memory.
 func (s *Space) noteUnflushed(err error) {
 	s.fails(fmt.Errorf("write memory to a table: %w", err))
 }

@@ -13,45 +13,45 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// ratios are those of dead bytes from which on a file is collected, one after
-// the other: first where much comes back for little writing.
+// ratios are the parts of dead bytes from which on files are collected, one after the other: first
+// the files that give back much space for little writing.
 var ratios = [...]float64{0.5, 0.3, 0.2, 0.1}
 
-// deferredWait is how long is waited for a file that is collected, and kept by those
-// who read through many keys. It goes when they are done, whether waited for or not.
+// deferredWait is how long a collection waits until a collected file is gone: those that read
+// through many keys keep it. It goes when they are done, also if nothing waits for that.
 const deferredWait = 2 * time.Second
 
-// Collector has Badger collect files of the value log, those that it chooses.
-type Collector struct {
+// collector makes Badger collect the files of the value log that the collector chooses.
+type collector struct {
 	s *Space
 	w GiveBackWork
-	// passed is files that are collected no more: those that Badger did not collect, and
-	// those that are empty and are still read.
+	// passed is files not to collect again: those that Badger refused, and those that are
+	// empty and still being read.
 	passed    map[uint32]bool
-	impatient bool // the last wait was in vain
+	impatient bool // the last wait was in vain, so the next one is left out
 }
 
-// NewCollector begins to collect.
-func (s *Space) NewCollector(w GiveBackWork) *Collector {
-	return &Collector{s: s, w: w, passed: map[uint32]bool{}}
+// newCollector begins to collect.
+func (s *Space) newCollector(w GiveBackWork) *collector {
+	return &collector{s: s, w: w, passed: map[uint32]bool{}}
 }
 
-// collect rewrites what is alive in files of which much is dead, file by file.
-func (c *Collector) collect(ctx context.Context) error {
+// collect collects all files of which much is dead, one by one.
+func (c *collector) collect(ctx context.Context) error {
 	for _, ratio := range ratios {
 		for {
 			began := time.Now()
-			if err := c.tell(); err != nil {
+			if err := c.report(); err != nil {
 				return err
 			}
-			f, dead, err := c.Next(ratio)
+			f, dead, err := c.next(ratio)
 			if err != nil {
 				return err
 			}
 			if dead == 0 {
 				break
 			}
-			if err := c.One(ctx, f, dead); err != nil {
+			if err := c.one(ctx, f, dead); err != nil {
 				return err
 			}
 			if err := c.w.Pause(ctx, time.Since(began)); err != nil {
@@ -62,38 +62,38 @@ func (c *Collector) collect(ctx context.Context) error {
 	return nil
 }
 
-// Next gives the file that has the most dead bytes, and how many; none if there is no
-// file of which that part is dead.
-func (c *Collector) Next(ratio float64) (next logFile, most uint64, err error) {
-	all, err := LogFiles(c.s.dbDir)
+// next gives the file with the most dead bytes, of those in which the dead part is at least ratio,
+// and how many bytes are dead in it; 0 if there is no such file.
+func (c *collector) next(ratio float64) (next logFile, dead uint64, err error) {
+	all, err := logFiles(c.s.dbDir)
 	if err != nil || len(all) == 0 {
 		return next, 0, err
 	}
-	dead := c.s.inside.discards.dead()
+	deadIn := c.s.inside.discards.dead()
 	for _, f := range all[:len(all)-1] { // the newest is being written
-		n := min(dead[f.id], uint64(f.Size))
-		if c.passed[f.id] || n <= most || float64(n) < ratio*float64(f.Size) {
+		n := min(deadIn[f.id], uint64(f.size))
+		if c.passed[f.id] || n <= dead || float64(n) < ratio*float64(f.size) {
 			continue
 		}
-		if !Marked(filepath.Join(c.s.dbDir, f.Name), DamagedLog) { // see rescueDamaged
-			next, most = f, n
+		if !marked(filepath.Join(c.s.dbDir, f.name), damagedLog) { // see RescueDamaged
+			next, dead = f, n
 		}
 	}
-	return next, most, nil
+	return next, dead, nil
 }
 
-// One collects a file, if all of it can be read; else it is known to be damaged then.
-func (c *Collector) One(ctx context.Context, f logFile, dead uint64) error {
+// one collects a file. If a part of the file cannot be read, it marks the file as damaged instead.
+func (c *collector) one(ctx context.Context, f logFile, dead uint64) error {
 	s := c.s
-	if err := s.roomToMove(uint64(f.Size) - dead); err != nil {
+	if err := s.roomToMove(uint64(f.size) - dead); err != nil {
 		return err
 	}
-	path := filepath.Join(s.dbDir, f.Name)
-	if err := CheckLog(ctx, path); err != nil {
+	path := filepath.Join(s.dbDir, f.name)
+	if err := checkLog(ctx, path); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return s.noteDamagedLog(f.Name, err)
+		return s.noteDamagedLog(f.name, err)
 	}
 	undo := c.s.inside.discards.prefer(f.id)
 	err := s.collect(ratios[len(ratios)-1])
@@ -105,9 +105,9 @@ func (c *Collector) One(ctx context.Context, f logFile, dead uint64) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("collect %s: %w", f.Name, err)
+		return fmt.Errorf("collect %s: %w", f.name, err)
 	}
-	// It is empty now, and goes once nobody reads through keys.
+	// The file is empty now. Badger deletes it once nothing reads through keys.
 	for waited := time.Duration(0); ; waited += pollInterval {
 		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 			c.impatient = false
@@ -124,7 +124,8 @@ func (c *Collector) One(ctx context.Context, f logFile, dead uint64) error {
 	}
 }
 
-func (c *Collector) tell() error {
+// report reports by how much less the files take on disk.
+func (c *collector) report() error {
 	now, err := DiskUse(c.s.dbDir)
 	if err != nil {
 		return err

@@ -14,12 +14,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
-// ErrDamaged: Badger cannot make sense of its files. They are as they were.
+// ErrDamaged: Badger cannot read its files. Nothing in them was changed.
 var ErrDamaged = diskerr.ErrDamaged
 
-// checkManifest refuses a database that has lost its MANIFEST, the list of its
-// tables. Badger would make a new one, and then delete every table that is not
-// on it. Errors: ErrDamaged.
+// checkManifest refuses a database without a MANIFEST, the list of its tables. Badger would make a
+// new list, and then delete every table that is not on it. Errors: ErrDamaged.
 func checkManifest(dir string) error {
 	_, err := os.Lstat(filepath.Join(dir, badger.ManifestFilename))
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -30,7 +29,7 @@ func checkManifest(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		// It makes the list before any of these.
+		// Badger makes the list before any of these.
 		if ext := filepath.Ext(e.Name()); ext == ".sst" || ext == ".mem" || ext == ".vlog" {
 			return fmt.Errorf("%w: %s has %s and no %s", ErrDamaged, dir, e.Name(), badger.ManifestFilename)
 		}
@@ -38,9 +37,9 @@ func checkManifest(dir string) error {
 	return nil
 }
 
-// OpenError says of an error with which Badger did not open whether its files
-// are at fault. Some of what the system said comes as text only.
-func OpenError(err error) error {
+// openError makes an error of opening Badger an ErrDamaged, unless it comes from the system. Badger
+// turns some errors of the system into text.
+func openError(err error) error {
 	for _, system := range []syscall.Errno{
 		syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT,
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN,

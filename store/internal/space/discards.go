@@ -7,26 +7,26 @@ import (
 	"sync"
 )
 
-// discards is Badger's table of how many bytes are dead in each file of the value log.
-// Badger collects the one with the most, and nothing of its interface says which that
-// is or lets one choose. A file must not be collected before it was looked at, so the
-// table is read and written where it is, under the lock that it has.
+// discards is Badger's table of how many bytes are dead in each file of the value log. Badger
+// collects the file with the most. Its interface neither says which that is, nor lets us choose.
+// We must check a file before it is collected, so we read and write the table in place, under
+// Badger's own lock.
 type discards struct {
 	mu    *sync.Mutex
 	table reflect.Value
 }
 
-// discardSlot is the length of a slot of the table: the number of a file, which is 0
-// behind the last one, and how many bytes are dead.
+// discardSlot is the length of a slot of the table: the number of a file, and how many bytes are
+// dead in it. After the last slot there is a number 0.
 const discardSlot = 16
 
-// discardLead is how far a file is put before all others: more than is in one, so that
-// what is compacted meanwhile does not change the order.
+// discardLead is by how much a file is put before all others: more than any file has, so that a
+// compaction meanwhile does not change the order.
 const discardLead = 1 << 32
 
 // discardsOf finds the table in a Badger database. Errors: ErrUnknownBadger.
 func discardsOf(db any) (*discards, error) {
-	unknown := fmt.Errorf("%w: the table of what is dead in its files is not where that has it", ErrUnknownBadger)
+	unknown := fmt.Errorf("%w: the table of what is dead in its files is elsewhere", ErrUnknownBadger)
 	log := reflect.ValueOf(db).Elem().FieldByName("vlog")
 	if !log.IsValid() || log.Kind() != reflect.Struct {
 		return nil, unknown
@@ -50,7 +50,7 @@ func discardsOf(db any) (*discards, error) {
 	return &discards{mu: (*sync.Mutex)(table.Addr().UnsafePointer()), table: file.Elem()}, nil
 }
 
-// each calls fn for each slot; the lock must be held.
+// each calls fn for each slot. The lock must be held.
 func (d *discards) each(fn func(file uint32, dead []byte)) {
 	data := d.table.FieldByName("Data").Bytes()
 	for ; len(data) >= discardSlot; data = data[discardSlot:] {
@@ -62,8 +62,8 @@ func (d *discards) each(fn func(file uint32, dead []byte)) {
 	}
 }
 
-// dead gives how many bytes are dead in each file of which some are. It may be more than
-// the file has, if a collection of it was cut off.
+// dead gives how many bytes are dead in each file that has any. That may be more than the file has,
+// if a collection of it was cut off.
 func (d *discards) dead() map[uint32]uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -72,18 +72,18 @@ func (d *discards) dead() map[uint32]uint64 {
 	return all
 }
 
-// prefer puts a file of which something is dead before all others, so that it is the
-// one that is collected next. undo takes that back, if it was not.
+// prefer puts a file before all others, so that Badger collects it next. Something must be dead in
+// it. undo takes that back if the file was not collected.
 func (d *discards) prefer(file uint32) (undo func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	most := uint64(0)
+	highest := uint64(0)
 	d.each(func(f uint32, dead []byte) {
 		if f != file {
-			most = max(most, binary.BigEndian.Uint64(dead))
+			highest = max(highest, binary.BigEndian.Uint64(dead))
 		}
 	})
-	more := most + discardLead
+	more := highest + discardLead
 	d.change(file, func(dead uint64) uint64 { return dead + more })
 	return func() {
 		d.mu.Lock()
@@ -92,7 +92,7 @@ func (d *discards) prefer(file uint32) (undo func()) {
 	}
 }
 
-// change changes how many bytes are dead in a file; the lock must be held.
+// change changes how many bytes are dead in a file. The lock must be held.
 func (d *discards) change(file uint32, to func(uint64) uint64) {
 	d.each(func(f uint32, dead []byte) {
 		if f == file {

@@ -16,43 +16,43 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// Badger's value log learns what is dead in its files when compaction drops the
-// keys, and gives a file up once what is alive in it was written anew. Three
-// things keep the end of that from coming by itself:
+// Badger learns what is dead in a file of the value log when a compaction drops the keys. It
+// deletes the file once it has written elsewhere what is alive in it. Three things keep that from
+// happening by itself:
 //
-//   - what is in memory is not compacted, and a tree of keys as small as ours
-//     seldom is: so the memory is pushed out, and the tree compacted to one level;
-//   - the file that is written now is never collected: so it is filled up first;
-//   - a file is collected from a ratio of dead bytes on: so the ratio goes down.
+//   - Keys in memory are not compacted, and a tree of keys as small as ours seldom is. So we push
+//     the memory out to a table, and compact the tree to one level.
+//   - The file that is being written is never collected. So we fill it up first.
+//   - A file is collected only if a large part of it is dead. So we lower that part step by step.
 //
-// Blocks are never deleted while files are collected: Badger writes what is alive
-// in a file anew some time after it looked, and a deletion in between might not
-// outlast that.
+// Blocks are not deleted while files are collected: Badger writes what is alive in a file some
+// time after it looked, which could undo a deletion in between.
 
 const (
-	// fillerKey is the length of keys that fill the memory, fillerKeys how many
-	// of them are written, and synced, at a time.
+	// fillerKey is the length of the keys that fill the memory, and fillerKeys how many of
+	// them are written together, with one sync.
 	fillerKey, fillerKeys = 1 << 10, 1024
-	// fillerValue is the length of values that fill a file.
+	// fillerValue is the length of the values that fill a file.
 	fillerValue = 4 << 20
-	// pollInterval is how often Badger is asked how far it is, as it does not tell.
+	// pollInterval is how often we look how far Badger is.
 	pollInterval = 10 * time.Millisecond
 )
 
-// GiveBackWork is who gives space back: it hears how far that is, and makes it give way.
+// GiveBackWork is the caller's side of GiveBack. All of it is needed.
 type GiveBackWork struct {
-	Before     uint64 // bytes that the database took on disk when it began
-	Compacting func()
-	Collecting func(freed uint64) // by how many bytes that is less now
-	Pause      func(ctx context.Context, took time.Duration) error
+	Before     uint64             // bytes that the database took on disk at first
+	Compacting func()             // called before the tree of keys is compacted
+	Collecting func(freed uint64) // called before each file, with by how many bytes less it takes now
+	// Pause is called after each file, with the time that the file took.
+	Pause func(ctx context.Context, took time.Duration) error
 }
 
-// GiveBack makes Badger give up the space of what was deleted.
+// GiveBack gives the space of what was deleted back to the system.
 func (s *Space) GiveBack(ctx context.Context, w GiveBackWork) error {
 	w.Compacting()
-	c := s.NewCollector(w)
+	c := s.newCollector(w)
 	if s.roomForReclaim() != nil {
-		// The last one was cut off. What was known to be dead then makes room.
+		// The last one was cut off. Files that it found to be dead make room.
 		if err := c.collect(ctx); err != nil {
 			return err
 		}
@@ -63,10 +63,10 @@ func (s *Space) GiveBack(ctx context.Context, w GiveBackWork) error {
 	if err := s.leaveCanary(); err != nil {
 		return err
 	}
-	if err := s.RollValueLog(ctx); err != nil {
+	if err := s.rollValueLog(ctx); err != nil {
 		return err
 	}
-	if err := s.Compact(ctx); err != nil {
+	if err := s.compact(ctx); err != nil {
 		return err
 	}
 	kept, err := s.canaryIsKept()
@@ -74,14 +74,14 @@ func (s *Space) GiveBack(ctx context.Context, w GiveBackWork) error {
 		return err
 	}
 	if err := c.collect(ctx); err != nil || kept {
-		return err // somebody reads what was deleted: the next one tries again
+		return err // a reader keeps what was deleted: the next reclaim tries again
 	}
 	return s.kv.SetMeta(kv.MetaDead, nil)
 }
 
-// A read transaction keeps what was deleted since it began. Whether there is one is told
-// by a key that was written and deleted after all that is to be given back: where
-// compaction left it, it may have left that, too.
+// A read transaction keeps what was deleted since it began. To find out whether there is one, a
+// key, the canary, is written and deleted after all that is to be given back. If the compaction
+// kept the canary, it may have kept more.
 
 func (s *Space) leaveCanary() error {
 	if err := s.kv.SetMeta(kv.MetaCanary, []byte{0}); err != nil {
@@ -103,15 +103,15 @@ func (s *Space) canaryIsKept() (kept bool, err error) {
 	return kept, err
 }
 
-// Compact brings all that was written until now to the lowest level of the tree.
-func (s *Space) Compact(ctx context.Context) error {
-	// While nothing is below the top level, Badger leaves alone a few tables
-	// there; one is added each time.
+// compact moves all that was written until now to the lowest level of the tree.
+func (s *Space) compact(ctx context.Context) error {
+	// While the lower levels are empty, Badger leaves a few tables in the top level. Each
+	// round adds one.
 	for range s.db.Opts().NumLevelZeroTables + 1 {
-		if err := s.PushOutMemory(ctx); err != nil {
+		if err := s.pushOutMemory(ctx); err != nil {
 			return err
 		}
-		// One worker: the other core is for the pins.
+		// One worker, which leaves the other core to the pins.
 		if err := s.db.Flatten(1); err != nil {
 			return fmt.Errorf("compact the tree of keys: %w", err)
 		}
@@ -119,12 +119,12 @@ func (s *Space) Compact(ctx context.Context) error {
 			return nil
 		}
 	}
-	return nil // others write that much meanwhile
+	return nil // others wrote that much meanwhile
 }
 
-// RollValueLog makes Badger begin a new file of the value log, if the present
-// one holds enough that it matters. The only way is to fill it.
-func (s *Space) RollValueLog(ctx context.Context) error {
+// rollValueLog makes Badger begin a new file of the value log, unless there is little in the
+// present one. The only way is to fill that.
+func (s *Space) rollValueLog(ctx context.Context) error {
 	size := s.db.Opts().ValueLogFileSize
 	_, used, err := s.newestFile(".vlog")
 	if err != nil || int64(used) < size/10 {
@@ -140,8 +140,7 @@ func (s *Space) RollValueLog(ctx context.Context) error {
 	return s.kv.SetMeta(kv.MetaFiller, nil)
 }
 
-// fillUp writes until Badger begins a new file of a kind, each of which holds
-// size bytes.
+// fillUp writes until Badger begins a new file of a kind. Such files hold size bytes.
 func (s *Space) fillUp(ctx context.Context, kind string, size int64, write func() (int, error)) error {
 	file, _, err := s.newestFile(kind)
 	if err != nil {
@@ -168,15 +167,14 @@ func (s *Space) fillUp(ctx context.Context, kind string, size int64, write func(
 	}
 }
 
-// newestFile gives the name of the file of a kind that is written now, and what it
-// takes on disk.
+// newestFile gives the name of the file of a kind that is being written, and what it takes on disk.
 func (s *Space) newestFile(kind string) (name string, used uint64, err error) {
 	entries, err := os.ReadDir(s.dbDir)
 	if err != nil {
 		return "", 0, fmt.Errorf("look for %s files: %w", kind, err)
 	}
 	for _, e := range entries {
-		// Names are numbers with leading zeros; there may be longer ones.
+		// Names are numbers with leading zeros, and may have different lengths.
 		n := e.Name()
 		if strings.HasSuffix(n, kind) && (len(n) > len(name) || len(n) == len(name) && n > name) {
 			name = n
@@ -189,14 +187,14 @@ func (s *Space) newestFile(kind string) (name string, used uint64, err error) {
 	return name, used, err
 }
 
-// PushOutMemory brings all that was written until now from memory to tables, so
-// that compaction sees it. Deletions of keys that are not there do that, as they
-// fill the memory and leave nothing behind.
-func (s *Space) PushOutMemory(ctx context.Context) error {
+// pushOutMemory moves all that was written until now from memory to tables, where compaction sees
+// it. For that it deletes keys that are not there: deletions fill the memory and leave nothing
+// behind.
+func (s *Space) pushOutMemory(ctx context.Context) error {
 	if err := s.kv.SetMeta(kv.MetaMark, binary.BigEndian.AppendUint64(nil, uint64(s.cfg.Now().UnixMilli()))); err != nil {
 		return err
 	}
-	// Reading also tells Badger that older versions are of no use any more.
+	// A read also lets Badger drop older versions.
 	var mark uint64
 	err := s.db.View(func(txn *badger.Txn) error {
 		item, err := reading.Find(txn, kv.MetaKey(kv.MetaMark))
@@ -233,8 +231,8 @@ func (s *Space) PushOutMemory(ctx context.Context) error {
 	return nil
 }
 
-// inTables reports whether tables have what was written up to a version: they
-// are written in order.
+// inTables reports whether tables have all that was written up to a version. Memory is written to
+// tables in order.
 func (s *Space) inTables(version uint64) bool {
 	for _, t := range s.db.Tables() {
 		if t.MaxVersion >= version {

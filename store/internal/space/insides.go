@@ -10,22 +10,22 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// knownBadger is the version of Badger whose insides are known here.
+// knownBadger is the version of Badger whose inside is known here.
 const knownBadger = "v4.9.6"
 
-// ErrUnknownBadger: holdfast was built with a Badger whose insides are not those that it
-// knows. It could serve, and would fail at its first reclaim: so it does not open.
-var ErrUnknownBadger = errors.New("this is not the Badger that holdfast knows the insides of, which is " + knownBadger)
+// ErrUnknownBadger: holdfast was built with another Badger than the one whose inside it knows. It
+// could serve, but would fail at the first reclaim, so the database does not open.
+var ErrUnknownBadger = errors.New("holdfast knows the inside of Badger " + knownBadger + ", and was built with another")
 
-// insides is what is known of the inside of the Badger that is open, and that Badger's
-// interface does not tell. It is looked for when the database is opened.
+// insides is what we use of Badger and its interface does not have. It is found when the database
+// is opened.
 type insides struct {
 	discards *discards
 	places   valuePlaces
-	endOfLog func() int64 // how far the newest file of the value log is written
+	endOfLog func() int64 // where the written part of the newest file of the value log ends
 }
 
-// findInsides looks for all that is used of Badger's inside. Errors: ErrUnknownBadger.
+// findInsides finds all that we use of Badger's inside. Errors: ErrUnknownBadger.
 func findInsides(db *badger.DB) (in insides, err error) {
 	if in.discards, err = discardsOf(db); err != nil {
 		return in, err
@@ -37,32 +37,32 @@ func findInsides(db *badger.DB) (in insides, err error) {
 	return in, err
 }
 
-// valuePlace is where in the value log the value of a key is.
+// valuePlace is where a key's value is in a file of the value log.
 type valuePlace struct {
 	key         []byte
 	length, off int64
 }
 
-// valuePlaces tells where values are, which Badger's interface does not.
+// valuePlaces finds the places of values. It has the fields of an item that have them.
 type valuePlaces struct{ meta, pointer int }
 
-// placesOf finds out where a type of items has them. Errors: ErrUnknownBadger.
+// placesOf finds these fields in the type of items. Errors: ErrUnknownBadger.
 func placesOf(item reflect.Type) (p valuePlaces, err error) {
 	meta, ok := item.FieldByName("meta")
 	pointer, ok2 := item.FieldByName("vptr")
 	if !ok || !ok2 || meta.Type.Kind() != reflect.Uint8 || pointer.Type != reflect.TypeFor[[]byte]() {
-		return p, fmt.Errorf("%w: where it has its values is not told as there", ErrUnknownBadger)
+		return p, fmt.Errorf("%w: items have the places of their values elsewhere", ErrUnknownBadger)
 	}
 	return valuePlaces{meta.Index[0], pointer.Index[0]}, nil
 }
 
-// in gives where the value of an item is, if it is in that file.
+// in gives the place of an item's value, if that is in a file.
 func (p valuePlaces) in(file uint32, item *badger.Item) (at valuePlace, ok bool) {
 	in, at, ok := p.of(item)
 	return at, ok && in == file
 }
 
-// of gives in which file the value of an item is, and where, if it is in the value log.
+// of gives the file and the place of an item's value. ok is false if it is not in the value log.
 func (p valuePlaces) of(item *badger.Item) (file uint32, at valuePlace, ok bool) {
 	const inLog = 1 << 1
 	v := reflect.ValueOf(item).Elem()
@@ -77,10 +77,10 @@ func (p valuePlaces) of(item *badger.Item) (file uint32, at valuePlace, ok bool)
 	}, true
 }
 
-// endOfLog finds where Badger has how far the newest file of the value log is written. Errors:
-// ErrUnknownBadger.
+// endOfLog finds where Badger keeps the end of the written part of the newest file of the value
+// log. Errors: ErrUnknownBadger.
 func endOfLog(db any) (func() int64, error) {
-	unknown := fmt.Errorf("%w: how far its value log is written is not where that has it", ErrUnknownBadger)
+	unknown := fmt.Errorf("%w: the end of its value log is elsewhere", ErrUnknownBadger)
 	log := reflect.ValueOf(db).Elem().FieldByName("vlog")
 	if !log.IsValid() || log.Kind() != reflect.Struct {
 		return nil, unknown

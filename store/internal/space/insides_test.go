@@ -16,7 +16,7 @@ import (
 func config(t *testing.T) Config {
 	return Config{
 		Dir: filepath.Join(t.TempDir(), "db"), Logger: slog.New(slog.DiscardHandler), Now: time.Now,
-		FreeSpace: FreeSpace, KindOf: func([]byte) string { return "record" },
+		FreeSpace: FreeSpace, KindOf: func([]byte) string { return "record" }, CloseWait: time.Minute,
 	}
 }
 

@@ -7,27 +7,24 @@ import (
 	"os"
 	"time"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// DefaultReserve is what stays free so that deletes and records can still be
-// written: Badger makes its next value log (128 MiB until it is closed) and
-// its next tables before it gives the old ones up. Where the value log's files
-// are larger than 64 MiB, more is.
+// DefaultReserve is the lower floor if the value log has files of 64 MiB; with larger files it is
+// more. It is enough for deletions and records: Badger makes its next file of the value log
+// (128 MiB until it is closed) and its next tables before it deletes old ones.
 const DefaultReserve = 256 << 20
 
-// reserveFiles is how many files of the value log the reserve holds: Badger makes
-// each twice as large as it will be.
+// reserveFiles is how many files of the value log fit into the reserve. Badger makes each file
+// twice as large as it will be.
 const reserveFiles = 4
 
-// BadgerOptions are the settings that docs/architecture.md has the
-// measurements for.
+// BadgerOptions are Badger's settings. docs/architecture.md has the measurements.
 func BadgerOptions() *badger.Options {
 	o := badger.DefaultOptions("")
 	o.SyncWrites = true // an answer comes after the sync
@@ -37,28 +34,25 @@ func BadgerOptions() *badger.Options {
 	o.MemTableSize = 8 << 20       // each is an arena of the heap; also how much a crash replays
 	o.NumMemtables = 2             // that wait to be written out, beside the one that fills
 	o.ValueThreshold = 1 << 10     // blocks go to the value log, records stay in the tree
-	o.ValueLogFileSize = 0         // as large as valueLogFileSize says
+	o.ValueLogFileSize = 0         // Open asks valueLogFileSize
 	o.TableSizeMultiplier = 1      // compaction has twice a table in memory, of a dozen at a time
 	o.NumLevelZeroTables = 5       // with fewer every small write would rewrite the level below;
 	o.BaseLevelSize = 64 << 20     // a reclaim compacts all of it anyway
 	o.NumLevelZeroTablesStall = 15 // well above, so that writers seldom wait
 	o.NumCompactors = 2            // the fewest that Badger takes
 	o.DetectConflicts = false      // records have one writer, and claims have locks
-	// A block of a table is 4 KiB and read for a key or some dozens; of values in the
-	// value log valueOf looks at the checksums, for less than Badger takes for that.
+	// A block of a table is 4 KiB, and is read for one key or some dozens. The checksums of
+	// values in the value log are checked by reading.ValueOf, for less than Badger takes.
 	o.ChecksumVerificationMode = options.OnBlockRead
 	return &o
 }
 
-// closeWait is how long Badger has to close: it writes out its memory, which takes
-// seconds on a slow disk. systemd kills the server after 20 s.
-const closeWait = 15 * time.Second
-
-// Close closes Badger, or gives up. All that was acknowledged is synced by then;
-// the next start opens as after a crash. It gives up without room: Badger writes a table
-// for each of its memories, in files that it maps, and the system kills who writes into
-// those when the disk is full. And once Badger has met a value that has no room for its
-// length: it keeps the lock of that file then, and would wait for it forever.
+// Close closes Badger, or gives up. If it gives up, nothing that was acknowledged is lost, as that
+// is synced already: the next start opens the database as after a crash. There are two reasons to
+// give up. When the disk is full: Badger would write its memory to tables, which it maps, and the
+// system kills a process that writes to a map on a full disk. And when Badger does not end within
+// CloseWait: once it has read a value whose length is wrong, it keeps the lock of that file, and
+// waits for it forever.
 func (s *Space) Close() error {
 	if err := s.RoomToOpen(); errors.Is(err, diskerr.ErrDiskFull) {
 		s.log.Warn("the disk is too full to close the database: it is left as after a crash, and all that was written is safe", "err", err)
@@ -66,73 +60,70 @@ func (s *Space) Close() error {
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.db.Close() }()
-	limit := time.NewTimer(s.CloseWait)
+	limit := time.NewTimer(s.cfg.CloseWait)
 	defer limit.Stop()
 	select {
 	case err := <-closed:
 		return err
 	case <-limit.C:
-		return fmt.Errorf("%w within %v, as it does after a read of a damaged file; all that was written is safe", ErrUnclosed, s.CloseWait)
+		return fmt.Errorf("%w within %v, as happens after a read of a damaged file; all that was written is safe", errUnclosed, s.cfg.CloseWait)
 	}
 }
 
-// ErrUnclosed: Badger did not close.
-var ErrUnclosed = errors.New("it does not end")
+// errUnclosed: Badger did not end.
+var errUnclosed = errors.New("it does not end")
 
-// openBadger opens the database, and what commits to it. What a crash or a failing disk
-// left is seen to first, so that Badger loses nothing by it.
+// openBadger opens the database. Before that it repairs what a crash or a failing disk left, so
+// that Badger loses nothing by it.
 func (s *Space) openBadger(ctx context.Context, opts *badger.Options, find func(*badger.DB) (insides, error)) (err error) {
-	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("make database directory: %w", err)
-	}
-	// Opening writes: it replays logs and starts new ones.
-	used, err := DiskUse(s.dbDir)
-	if err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	capacity, err := capacityOf(s.dbDir)
-	if err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	if opts.ValueLogFileSize == 0 {
-		opts.ValueLogFileSize = ValueLogFileSize(used, capacity)
-	}
-	if s.cfg.Reserve == 0 {
-		s.cfg.Reserve = max(DefaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
-	}
-	if err := s.RoomToOpen(); err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	if err := removeUnmade(s.dbDir); err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	if err := checkManifest(s.dbDir); err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	s.soundness.before = reading.BadTables.Count()
-	if err := checkTables(ctx, s.dbDir); err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	if err := RemoveDead(s.dbDir); err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	if err := writeMarkedAgain(ctx, s.dbDir); err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	if err := s.keepNewestLog(ctx); err != nil {
+	if err := s.prepare(ctx, opts); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
 	opts.Dir, opts.ValueDir, opts.Logger = s.dbDir, s.dbDir, s.badgerLog()
 	if err := reading.Guarded(func() (err error) { s.db, err = badger.Open(*opts); return err }); err != nil {
-		return fmt.Errorf("open database: %w", OpenError(err))
+		return fmt.Errorf("open database: %w", openError(err))
 	}
 	if s.inside, err = find(s.db); err != nil {
 		return errors.Join(err, s.Close())
 	}
-	s.kv, err = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.RoomForUpkeep, WriteAgain: s.writeAllAgain, Doubt: s.inDoubt, Sound: s.Sound, KindOf: s.cfg.KindOf})
-	if err != nil {
-		return errors.Join(err, s.Close())
-	}
+	s.kv = kv.New(s.db, kv.Config{Log: s.log, Now: s.cfg.Now, Room: s.RoomForUpkeep, WriteAgain: s.writeAllAgain, Doubt: s.inDoubt, Sound: s.Sound, KindOf: s.cfg.KindOf})
 	s.heardBy(s.kv)
+	return nil
+}
+
+// prepare sets the options and the floors that depend on the disk, and makes the files such that
+// Badger may open them.
+func (s *Space) prepare(ctx context.Context, opts *badger.Options) error {
+	if err := os.Mkdir(s.dbDir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	used, err := DiskUse(s.dbDir)
+	if err != nil {
+		return err
+	}
+	capacity, err := capacityOf(s.dbDir)
+	if err != nil {
+		return err
+	}
+	if opts.ValueLogFileSize == 0 {
+		opts.ValueLogFileSize = valueLogFileSize(used, capacity)
+	}
+	if s.cfg.Reserve == 0 {
+		s.cfg.Reserve = max(DefaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
+	}
+	s.soundness.before = reading.BadTables.Count()
+	for _, step := range []func() error{
+		s.RoomToOpen, // opening writes: it replays logs and begins new ones
+		func() error { return removeUnmade(s.dbDir) },
+		func() error { return checkManifest(s.dbDir) },
+		func() error { return checkTables(ctx, s.dbDir) },
+		func() error { return removeDead(s.dbDir) },
+		func() error { return writeMarkedAgain(ctx, s.dbDir) },
+		func() error { return s.keepNewestLog(ctx) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -11,51 +11,49 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/holdfast-ipfs/holdfast/internal/durable"
-
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// A damaged file of the value log is not Badger's to collect. What is alive in it and as
-// it was written is written again; the rest is for a repair. Once nothing is in it any
-// more it is marked, and removed before Badger opens the next time: it may hold a lock of
-// that file from a read that failed.
+// Badger must not collect a damaged file of the value log. We write again what is alive in it and
+// can be read; the rest is left to a repair. Once nothing is left in the file it is marked, and
+// removed before Badger opens the next time. Until then Badger may hold a lock of the file, from a
+// read that failed.
 
-// What the names of the marks of a file of the value log end with, after its own name.
-// They are empty files, as they are needed while Badger is not open, too.
+// A mark of a file of the value log is an empty file with the same name and one of these endings.
+// Marks are files because they are needed while Badger is not open, too.
 const (
-	DamagedLog = ".damaged" // it is not Badger's to collect
-	DeadLog    = ".dead"    // nor is anything left in it
+	damagedLog = ".damaged" // Badger must not collect it
+	deadLog    = ".dead"    // and nothing is left in it
 )
 
 // rescueBatch is how many bytes are moved together.
 const rescueBatch = 8 << 20
 
-// rewriter writes values again that are under some keys of the go-datastore, and says how
-// many: blocks, of which it has the locks.
+// rewriter writes the blocks again that are under some keys of the go-datastore, and returns how
+// many those are. It knows the locks of blocks.
 type rewriter func(keys [][]byte) (n int, err error)
 
-// RescueDamaged looks at all files that are known to be damaged, whatever is dead in
-// them: what was left in one may have been mended. One for which there is no room waits
-// for the next time.
+// RescueDamaged rescues what it can from all files that are known to be damaged. It looks at each of
+// them every time, since what was left in one may have been repaired meanwhile. A file for which
+// there is no room is left for the next time.
 func (s *Space) RescueDamaged(ctx context.Context, rewrite rewriter) error {
-	all, err := LogFiles(s.dbDir)
+	all, err := logFiles(s.dbDir)
 	if err != nil || len(all) == 0 {
 		return err
 	}
 	for _, f := range all[:len(all)-1] { // the newest is being written
-		path := filepath.Join(s.dbDir, f.Name)
-		if !Marked(path, DamagedLog) || Marked(path, DeadLog) {
+		path := filepath.Join(s.dbDir, f.name)
+		if !marked(path, damagedLog) || marked(path, deadLog) {
 			continue
 		}
 		err := s.rescue(ctx, f, rewrite)
 		if errors.Is(err, diskerr.ErrDiskFull) {
-			s.log.Warn("what can be read of a damaged file of the value log is not moved", "file", path, "err", err)
+			s.log.Warn("what can be read of a damaged file of the value log was not moved", "file", path, "err", err)
 			continue
 		}
 		if err != nil {
@@ -65,17 +63,17 @@ func (s *Space) RescueDamaged(ctx context.Context, rewrite rewriter) error {
 	return nil
 }
 
-// rescue moves what it can out of a damaged file, and marks the file if that is all that
-// was alive in it.
+// rescue moves what it can out of a damaged file. If nothing that is alive is left, it marks the
+// file as dead.
 func (s *Space) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
 	p, d := s.inside.places, s.inside.discards
-	path := filepath.Join(s.dbDir, f.Name)
+	path := filepath.Join(s.dbDir, f.name)
 	file, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("rescue what is in %s: %w", f.Name, err)
+		return fmt.Errorf("rescue what is in %s: %w", f.name, err)
 	}
 	defer file.Close()
-	room := uint64(f.Size) - min(d.dead()[f.id], uint64(f.Size))
+	room := uint64(f.size) - min(d.dead()[f.id], uint64(f.size))
 	moved, left := 0, 0
 	for from := []byte{}; from != nil; {
 		if err := ctx.Err(); err != nil {
@@ -92,23 +90,23 @@ func (s *Space) rescue(ctx context.Context, f logFile, rewrite rewriter) error {
 		}
 		n, err := s.moveSome(ctx, file, some, rewrite)
 		if err != nil {
-			return fmt.Errorf("move values out of %s: %w", f.Name, err)
+			return fmt.Errorf("move values out of %s: %w", f.name, err)
 		}
 		moved += n
 		left += len(some) - n
 	}
 	if left == 0 {
-		if err := Mark(path, DeadLog); err != nil {
+		if err := mark(path, deadLog); err != nil {
 			return err
 		}
 	}
-	s.log.Warn("what can be read of a damaged file of the value log was moved; it goes with the start after nothing is left",
+	s.log.Warn("what can be read of a damaged file of the value log was moved; once nothing is left in it, the next start removes it",
 		"file", path, "moved", moved, "left", left)
 	return nil
 }
 
-// placesFrom looks through some keys, from one on, for those with values in a file. It
-// gives the key to go on at; nil at the end.
+// placesFrom goes through some keys, from one on, and lists those with values in a file. It gives the
+// key to go on at; nil at the end.
 func (s *Space) placesFrom(p valuePlaces, file uint32, from []byte) (some []valuePlace, next []byte, err error) {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
@@ -132,8 +130,8 @@ func (s *Space) placesFrom(p valuePlaces, file uint32, from []byte) (some []valu
 	}
 }
 
-// moveSome writes values again that are as they were written, and says how many. Those of
-// keys of the go-datastore, which others may write, are left to rewrite.
+// moveSome writes those values again that can be read, and gives how many those are. Values of the
+// go-datastore, which others may write, it leaves to rewrite.
 func (s *Space) moveSome(ctx context.Context, file *os.File, some []valuePlace, rewrite rewriter) (moved int, err error) {
 	var others [][]byte
 	for _, at := range some {
@@ -142,7 +140,7 @@ func (s *Space) moveSome(ctx context.Context, file *os.File, some []valuePlace, 
 		}
 		r := bufio.NewReader(io.NewSectionReader(file, at.off, at.length))
 		if n, err := reading.ReadEntry(r, at.length); err != nil || n != at.length {
-			continue // nor is Badger asked to read it: see closeDatabase
+			continue // Badger must not read it either: see [Space.Close]
 		}
 		if bytes.HasPrefix(at.key, []byte("/")) {
 			others = append(others, at.key)
@@ -164,8 +162,8 @@ func (s *Space) moveSome(ctx context.Context, file *os.File, some []valuePlace, 
 	return moved + n, err
 }
 
-// Mark puts a mark on a file of the value log.
-func Mark(path, as string) error {
+// mark puts a mark on a file of the value log.
+func mark(path, as string) error {
 	f, err := os.OpenFile(path+as, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -176,15 +174,15 @@ func Mark(path, as string) error {
 	return durable.SyncDir(filepath.Dir(path))
 }
 
-// Marked reports whether a file of the value log has a mark.
-func Marked(path, as string) bool {
+// marked reports whether a file of the value log has a mark.
+func marked(path, as string) bool {
 	_, err := os.Lstat(path + as)
 	return err == nil
 }
 
-// RemoveDead removes the files that nothing is left in, and the marks of files that are
-// gone: Badger may give their numbers to others. The database must not be open.
-func RemoveDead(dir string) error {
+// removeDead removes the files in which nothing is left, and the marks of files that are gone: Badger
+// may give their numbers to other files. The database must not be open.
+func removeDead(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -196,12 +194,12 @@ func RemoveDead(dir string) error {
 		return durable.SyncDir(dir)
 	}
 	for _, e := range entries {
-		log, is := strings.CutSuffix(e.Name(), DeadLog)
+		log, is := strings.CutSuffix(e.Name(), deadLog)
 		if !is || filepath.Ext(log) != ".vlog" {
 			continue
 		}
-		// The mark goes last: else the file would come back to life, damaged.
-		if err := errors.Join(remove(log), remove(log+DamagedLog)); err != nil {
+		// The mark goes last: otherwise Badger would take the damaged file for a good one.
+		if err := errors.Join(remove(log), remove(log+damagedLog)); err != nil {
 			return err
 		}
 		if err := remove(e.Name()); err != nil {
@@ -209,7 +207,7 @@ func RemoveDead(dir string) error {
 		}
 	}
 	for _, e := range entries {
-		log, is := strings.CutSuffix(e.Name(), DamagedLog)
+		log, is := strings.CutSuffix(e.Name(), damagedLog)
 		if !is || filepath.Ext(log) != ".vlog" {
 			continue
 		}

@@ -1,10 +1,10 @@
-// Package space has the files of the database and the disk that they are on. It opens
-// Badger, sees first to what a crash or a failing disk left, keeps room for what has to be
-// written, and makes Badger give back the space of what was deleted.
+// Package space has the files of the database and the disk that they are on. It repairs what a
+// crash or a failing disk left and opens Badger, keeps space free for what has to be written, and
+// makes Badger give back the space of what was deleted.
 //
-// All that is known of Badger's inside is here and in package reading, and nowhere else: its
-// log format, its tables, and, by reflection, its own table of what is dead in its files and
-// where values are. Whether that is as it is known is looked at when the database is opened.
+// All knowledge of Badger's inside is here and in package reading, and nowhere else: its log
+// format, its tables, and, by reflection, its own table of what is dead in its files and where
+// values are. Opening the database checks that this is still true.
 package space
 
 import (
@@ -17,14 +17,15 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// Config says what a database is opened by. All but the floors is needed.
+// Config is what a database is opened with. All but the two floors is needed.
 type Config struct {
 	Dir string // of Badger's files; it is made if it is missing
-	// MinFreeSpace is how many bytes of the disk stay free of what is new. Zero, or less
-	// than that, is five quarters of Reserve.
+	// MinFreeSpace is the floor for new blocks and requests: how many bytes of the disk stay
+	// free of them. If it is less than five quarters of Reserve, it is five quarters of
+	// Reserve.
 	MinFreeSpace uint64
-	// Reserve is the lower floor, under which nothing is written but what a reclaim does.
-	// Zero is [DefaultReserve], or more in a large store.
+	// Reserve is the lower floor. While less is free only reclaims write. Zero is
+	// [DefaultReserve], or more in a large store.
 	Reserve uint64
 	Logger  *slog.Logger
 	Now     func() time.Time
@@ -32,6 +33,8 @@ type Config struct {
 	FreeSpace func(dir string) (uint64, error)
 	// KindOf names what is under a key, for the log.
 	KindOf func(key []byte) string
+	// CloseWait is how long Close waits for Badger.
+	CloseWait time.Duration
 }
 
 // Space is an open database and its files. All methods may be called concurrently.
@@ -44,37 +47,25 @@ type Space struct {
 	inside    insides
 	doubt     doubt
 	soundness soundness
-	// CloseWait is how long Badger has to close; tests set it.
-	CloseWait time.Duration
 }
 
-// Open opens the database that is in a directory, or makes one. Nothing is changed if a
-// table or the list of them is damaged. It must be ended with Close. Errors: ErrDamaged, of
-// which a [*DamagedTablesError] is one; [diskerr.ErrDiskFull]; ErrUnknownBadger; whatever the
-// system says.
+// Open opens the database in a directory, or makes a new one. If a table or the list of tables is
+// damaged it changes nothing. The caller ends it with Close. Errors: ErrDamaged, which may be a
+// [*DamagedTablesError]; [diskerr.ErrDiskFull]; ErrUnknownBadger; those of the system.
 func Open(ctx context.Context, cfg Config, opts *badger.Options) (*Space, error) {
 	return open(ctx, cfg, opts, findInsides)
 }
 
 func open(ctx context.Context, cfg Config, opts *badger.Options, find func(*badger.DB) (insides, error)) (*Space, error) {
-	s := &Space{cfg: cfg, log: cfg.Logger, dbDir: cfg.Dir, CloseWait: closeWait}
+	s := &Space{cfg: cfg, log: cfg.Logger, dbDir: cfg.Dir}
 	if err := s.openBadger(ctx, opts, find); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// DB gives what reads and commits. It ends with Close.
+// DB gives the database as package kv has it. The caller shuts it before Close.
 func (s *Space) DB() *kv.DB { return s.kv }
 
-// Badger gives the database itself.
+// Badger gives the database as Badger has it.
 func (s *Space) Badger() *badger.DB { return s.db }
-
-// Reserve is the lower floor, in bytes.
-func (s *Space) Reserve() uint64 { return s.cfg.Reserve }
-
-// Dir is where the files are.
-func (s *Space) Dir() string { return s.dbDir }
-
-// Free gives the bytes that are free on the file system of the database.
-func (s *Space) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }

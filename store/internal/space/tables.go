@@ -25,34 +25,34 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// A table of the tree of keys is a row of blocks of some 4 KiB, each with a checksum, and
-// an index of them with one of its own. All of them are read before Badger opens, and by
-// a check of the store: Badger compacts by itself, and would then lose what it cannot read.
+// A table of the tree of keys is a row of blocks of some 4 KiB and an index of them. Each block and
+// the index have checksums. All of them are checked before Badger opens, and when the store is
+// verified: Badger compacts by itself, and would lose what it cannot read then.
 
 // BadTable is a table that is not as it was written.
 type BadTable struct {
 	File  string
-	Parts int      // of it that are damaged; 0 is the table as a whole
-	Of    int      // how many parts it has; 0 is not known
-	Hurt  []string // what may be in those parts, in words
+	Parts int      // how many parts are damaged; 0 means all of it
+	Of    int      // how many parts it has; 0 means that this is not known
+	Hurt  []string // what may be in the damaged parts, in words
 }
 
 func (b BadTable) String() string {
 	if b.Parts == 0 {
 		return fmt.Sprintf("table %s cannot be read at all", b.File)
 	}
-	return fmt.Sprintf("table %s: %d of %d parts are damaged, which have %s", b.File, b.Parts, b.Of, strings.Join(b.Hurt, ", "))
+	return fmt.Sprintf("table %s: %d of %d parts are damaged, with %s in them", b.File, b.Parts, b.Of, strings.Join(b.Hurt, ", "))
 }
 
-// DamagedTablesError is an ErrDamaged that says which tables are at fault.
+// DamagedTablesError is an ErrDamaged that names the tables.
 type DamagedTablesError struct{ Tables []BadTable }
 
-// tablesNamed bounds how many damaged tables an error names.
-const tablesNamed = 5
+// maxNamed is how many damaged tables an error names.
+const maxNamed = 5
 
 func (e *DamagedTablesError) Error() string {
-	names := make([]string, 0, tablesNamed)
-	for _, b := range e.Tables[:min(len(e.Tables), tablesNamed)] {
+	names := make([]string, 0, maxNamed)
+	for _, b := range e.Tables[:min(len(e.Tables), maxNamed)] {
 		names = append(names, b.String())
 	}
 	more := ""
@@ -65,9 +65,8 @@ func (e *DamagedTablesError) Error() string {
 // Is makes errors.Is(err, ErrDamaged) true.
 func (e *DamagedTablesError) Is(target error) bool { return target == ErrDamaged }
 
-// checkTables refuses a database of which a table is damaged. Nothing is changed. The
-// database must not be open. Errors: [*DamagedTablesError]; the context's; what the
-// system says when a file does not open.
+// checkTables refuses a database with a damaged table. It changes nothing. The database must not be
+// open. Errors: [*DamagedTablesError]; the context's; the system's, when a file does not open.
 func checkTables(ctx context.Context, dir string) error {
 	ids, err := tablesOf(dir)
 	if err != nil {
@@ -80,13 +79,13 @@ func checkTables(ctx context.Context, dir string) error {
 	return err
 }
 
-// tablesOf lists the tables that a database has. Others in its directory are what a crash
-// left, and go when it opens. It gives none if the MANIFEST is not as it should be: Badger
-// does not open it then, and says why.
+// tablesOf lists the tables of a database. Other tables in its directory are left from a crash, and
+// Badger deletes them when it opens. If the MANIFEST is damaged the list is empty: Badger does not
+// open then, and says why.
 func tablesOf(dir string) (ids []uint64, err error) {
 	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // a new one
+		return nil, nil // a new database
 	}
 	if err != nil {
 		return nil, err
@@ -103,8 +102,7 @@ func tablesOf(dir string) (ids []uint64, err error) {
 	return ids, nil
 }
 
-// LiveBadTables looks at the tables of a database that is open. What is compacted
-// meanwhile is not looked at.
+// LiveBadTables checks the tables of the open database, but for those that are compacted meanwhile.
 func (s *Space) LiveBadTables(ctx context.Context) ([]BadTable, error) {
 	ids, err := s.liveTables()
 	if err != nil {
@@ -113,8 +111,8 @@ func (s *Space) LiveBadTables(ctx context.Context) ([]BadTable, error) {
 	return s.liveBadAmong(ctx, ids)
 }
 
-// liveBadAmong looks at those tables that are not compacted meanwhile: Badger cuts a file
-// that it deletes to no length first.
+// liveBadAmong checks some tables, but for those that are compacted meanwhile: before Badger deletes
+// a file it cuts it to length 0.
 func (s *Space) liveBadAmong(ctx context.Context, ids []uint64) ([]BadTable, error) {
 	bad, err := badAmong(ctx, s.dbDir, ids)
 	if err != nil || len(bad) == 0 {
@@ -133,7 +131,7 @@ func (s *Space) liveBadAmong(ctx context.Context, ids []uint64) ([]BadTable, err
 	return bad, nil
 }
 
-// liveTables lists the tables of a database that is open.
+// liveTables lists the tables of the open database.
 func (s *Space) liveTables() (ids []uint64, err error) {
 	err = reading.Guarded(func() error {
 		for _, t := range s.db.Tables() {
@@ -146,19 +144,19 @@ func (s *Space) liveTables() (ids []uint64, err error) {
 
 // soundness is whether a table was found damaged since the store was opened.
 type soundness struct {
-	before uint64 // what was noted of other stores
+	before uint64 // the count of damage that was found in other databases of the process
 	found  atomic.Pointer[DamagedTablesError]
 }
 
-// Sound fails with an ErrDamaged once a table was found damaged, by whatever read it.
-// It reads nothing itself. What else can be read still is, but the next start refuses
-// the database, with all that came to it since.
+// Sound fails with an ErrDamaged once any read has found a damaged table. It reads nothing itself.
+// Everything else can still be read. But the next start refuses the database, with all that was
+// written since.
 func (s *Space) Sound() error {
 	if e := s.soundness.found.Load(); e != nil {
 		return e
 	}
 	if reading.BadTables.Count() > s.soundness.before {
-		return fmt.Errorf("%w: a table has parts that are not as they were written", ErrDamaged)
+		return fmt.Errorf("%w: a table has damaged parts", ErrDamaged)
 	}
 	return nil
 }
@@ -170,7 +168,7 @@ func badAmong(ctx context.Context, dir string, ids []uint64) (bad []BadTable, er
 		}
 		b, is, err := checkTable(table.NewFilename(id, dir))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // compacted, or Badger tells of it
+			continue // it was compacted; or it is missing, and Badger reports that
 		}
 		if err != nil {
 			return nil, err
@@ -182,7 +180,7 @@ func badAmong(ctx context.Context, dir string, ids []uint64) (bad []BadTable, er
 	return bad, nil
 }
 
-// checkTable reads a table, and says whether it is damaged.
+// checkTable reads a table. bad reports whether it is damaged.
 func checkTable(path string) (b BadTable, bad bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -194,7 +192,7 @@ func checkTable(path string) (b BadTable, bad bool, err error) {
 		return b, false, err
 	}
 	b.File = filepath.Base(path)
-	// Lengths that make no sense make the parsers of an index panic.
+	// Wrong lengths make the parser of an index panic.
 	var index []tablePart
 	if err := reading.Guarded(func() (err error) { index, err = readIndex(f, info.Size()); return err }); err != nil {
 		return b, true, nil
@@ -204,12 +202,12 @@ func checkTable(path string) (b BadTable, bad bool, err error) {
 	at := int64(0)
 	var buf []byte
 	for i, part := range index {
-		if part.offset != at { // they lie one behind the other
+		if part.offset != at { // there are no gaps between parts
 			return BadTable{File: b.File}, true, nil
 		}
 		buf = slices.Grow(buf[:0], int(part.length))[:part.length]
 		n, err := io.ReadFull(r, buf)
-		if at += int64(n); err != nil { // a disk that does not read it, or a file that ends
+		if at += int64(n); err != nil { // the disk does not read it, or the file ends
 			at = part.offset + int64(part.length)
 			if _, err := f.Seek(at, io.SeekStart); err != nil {
 				return b, false, err
@@ -236,8 +234,8 @@ type tablePart struct {
 	length uint32
 }
 
-// readIndex reads the end of a table: the index, its length, its checksum and the length
-// of that.
+// readIndex reads the end of a table: the index, the length of the index, its checksum, and the length
+// of the checksum.
 func readIndex(f io.ReaderAt, size int64) (parts []tablePart, err error) {
 	end := size
 	read := func(n int64) []byte {
@@ -292,19 +290,19 @@ func partIsGood(b []byte) bool {
 func sumIsGood(data, sum []byte) bool {
 	var want pb.Checksum
 	if err := proto.Unmarshal(sum, &want); err != nil || want.Algo != pb.Checksum_CRC32C {
-		return false // all of ours are of that kind
+		return false // Badger writes no other kind
 	}
 	return y.CalculateChecksum(data, want.Algo) == want.Sum
 }
 
-// hurts adds what may be between two keys, of which the second may be nil.
+// hurts adds the names of what may be between two keys. to may be nil.
 func (b *BadTable) hurts(from, to []byte) {
 	for _, k := range kindsOfKeys {
 		if to != nil && bytes.Compare(to, []byte(k.from)) < 0 || bytes.Compare(from, []byte(k.below)) >= 0 {
 			continue
 		}
 		if to == nil && bytes.Compare(from, []byte(k.from)) < 0 {
-			continue // it is the last part: most likely it is all of one kind
+			continue // the last part most likely has keys of one kind only
 		}
 		if !slices.Contains(b.Hurt, k.name) {
 			b.Hurt = append(b.Hurt, k.name)
@@ -312,7 +310,7 @@ func (b *BadTable) hurts(from, to []byte) {
 	}
 }
 
-// kindsOfKeys names what the key table in the comment of package store has, in order.
+// kindsOfKeys names the kinds of keys in the comment of package store, in order.
 var kindsOfKeys = []struct{ from, below, name string }{
 	{"\x00", "\x10", "what the store keeps for itself"},
 	{"\x10", "\x20", "requests and lists of them"},

@@ -16,7 +16,7 @@ func TestTableCompactedMeanwhile(t *testing.T) {
 		s.DB().Shut()
 		must(t, s.Close())
 	}()
-	must(t, s.PushOutMemory(t.Context()))
+	must(t, s.pushOutMemory(t.Context()))
 	ids, err := s.liveTables()
 	must(t, err)
 	if len(ids) == 0 {

@@ -16,38 +16,37 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// Values that are long enough are in the value log alone, and pushing memory out to a
-// table does not write them again. After a sync of the value log that failed they are
-// read from memory, and may not be on disk. A second sync says nothing of them. So the
-// bytes are written again, the same to the same places, and synced: Linux then writes
-// the pages again. That is right only if what is read back is what was written, which
-// the checksums of the entries tell, up to the last one that was written.
+// Long values are in the value log only, and pushing memory out to a table does not write them
+// again. After a sync of the value log failed, they are read from memory, and may not be on disk. A
+// second sync proves nothing. So the same bytes are written again to the same places, and synced:
+// then Linux writes the pages again. That is right only if the bytes that are read back are those
+// that were written. The checksums of the entries prove that, up to the last entry.
 
-// UnsyncedLog is the mark of a file of the value log of which a sync failed. It need not
-// come to disk: it is for a start that follows while Linux has the file in memory, which
-// would take it for what is on disk.
-const UnsyncedLog = ".unsynced"
+// unsyncedLog is the mark of a file of the value log of which a sync failed. The mark itself need
+// not be on disk: it is for a start while Linux still has the file in memory, since such a start
+// would take the memory for what is on disk.
+const unsyncedLog = ".unsynced"
 
-// doubt is what is in doubt in the value log.
+// doubt keeps what is in doubt in the value log.
 type doubt struct {
 	mu      sync.Mutex
 	unsyncs int // how many syncs of it failed
-	// collecting is whether Badger moves values from one file of it to another.
+	// collecting: Badger is moving values from one file to others.
 	collecting bool
-	is         *unsynced // nil is nothing
-	early      []error   // what failed before there was anybody to hear it
-	kv         *kv.DB    // nil until then
+	is         *unsynced // nil if nothing is in doubt
+	early      []error   // failures before kv was set
+	kv         *kv.DB    // gets the failures; nil while the database is being opened
 }
 
 // unsynced is what is in doubt in the value log.
 type unsynced struct {
-	from  uint32 // the first of its files that is
+	from  uint32 // the first file that is in doubt
 	cause error
-	// held lets go of files that Badger has moved values out of, one function each.
+	// held has a function for each file that Badger moved values out of, which lets it go.
 	held []func()
 }
 
-// fails has the database know why the disk does not take what is written.
+// fails reports to the database why writes do not work.
 func (s *Space) fails(err error) {
 	s.doubt.mu.Lock()
 	db := s.doubt.kv
@@ -60,7 +59,7 @@ func (s *Space) fails(err error) {
 	}
 }
 
-// heardBy has all that fails be known to the database, what failed before too.
+// heardBy makes all failures be reported to the database, the earlier ones too.
 func (s *Space) heardBy(db *kv.DB) {
 	s.doubt.mu.Lock()
 	s.doubt.kv = db
@@ -72,10 +71,11 @@ func (s *Space) heardBy(db *kv.DB) {
 	}
 }
 
-// noteUnsynced is told by Badger's one goroutine that writes, before it answers.
+// noteUnsynced is called when a sync of the value log failed, by Badger's goroutine that writes, before
+// it answers.
 func (s *Space) noteUnsynced(cause error) {
-	var newest logFile // the first, and so all of them, if that is not known
-	all, err := LogFiles(s.dbDir)
+	var newest logFile // its id stays 0 if it is not known: then all files are in doubt
+	all, err := logFiles(s.dbDir)
 	if len(all) > 0 && err == nil {
 		newest = all[len(all)-1]
 	}
@@ -88,18 +88,18 @@ func (s *Space) noteUnsynced(cause error) {
 		u.from = min(u.from, newest.id)
 	}
 	s.doubt.mu.Unlock()
-	s.fails(cause) // after the doubt: it is not mended while there is one
-	if err == nil && newest.Name != "" {
-		err = Mark(filepath.Join(s.dbDir, newest.Name), UnsyncedLog)
+	s.fails(cause) // after the doubt is set, since mending ends only without one
+	if err == nil && newest.name != "" {
+		err = mark(filepath.Join(s.dbDir, newest.name), unsyncedLog)
 	}
 	if err != nil {
-		s.log.Debug("a file of the value log is not marked as not synced, or that is not on disk", "err", err)
+		s.log.Debug("a file of the value log could not be marked as not synced", "err", err)
 	}
-	s.holdUp(filepath.Join(s.dbDir, newest.Name))
+	s.holdUp(filepath.Join(s.dbDir, newest.name))
 }
 
-// holdUp holds Badger up, and all who write, while it moves values that may have been
-// acknowledged long ago: where they are now is not written before they are on disk. It
+// holdUp blocks Badger's goroutine that writes, if Badger is moving values: these may have been
+// acknowledged long ago, so Badger must not write their new places before they are on disk there. It
 // gives up when the store closes, or when values are lost.
 func (s *Space) holdUp(newest string) {
 	for {
@@ -117,8 +117,8 @@ func (s *Space) holdUp(newest string) {
 	}
 }
 
-// collect has Badger move what is alive out of the file of which most is dead. Errors:
-// Badger's; diskerr.ErrInDoubt, after which the file is there until that is no doubt.
+// collect makes Badger move what is alive out of the file in which the most is dead. Errors: Badger's;
+// diskerr.ErrInDoubt, after which the file stays until nothing is in doubt.
 func (s *Space) collect(ratio float64) error {
 	collecting := func(is bool) {
 		s.doubt.mu.Lock()
@@ -132,8 +132,8 @@ func (s *Space) collect(ratio float64) error {
 	return errors.Join(err, s.releaseLogs(release))
 }
 
-// inDoubt gives the error of a write that Badger calls made: nil unless the value log is
-// in doubt. doubt.mu must be held.
+// inDoubt is the error of a write that Badger reported as made; nil if the value log is not in doubt.
+// doubt.mu must be held.
 func (d *doubt) inDoubt() error {
 	if d.is == nil {
 		return nil
@@ -141,26 +141,26 @@ func (d *doubt) inDoubt() error {
 	return fmt.Errorf("%w: %w", diskerr.ErrInDoubt, d.is.cause)
 }
 
-// inDoubt is that of the value log.
+// inDoubt is doubt.inDoubt with the lock.
 func (s *Space) inDoubt() error {
 	s.doubt.mu.Lock()
 	defer s.doubt.mu.Unlock()
 	return s.doubt.inDoubt()
 }
 
-// writeAllAgain brings to disk what may be in memory alone.
+// writeAllAgain writes to disk all that may be in memory only.
 func (s *Space) writeAllAgain(ctx context.Context) error {
 	if err := s.writeValuesAgain(ctx); err != nil {
 		return err
 	}
-	if err := s.PushOutMemory(ctx); err != nil {
+	if err := s.pushOutMemory(ctx); err != nil {
 		return err
 	}
 	return s.kv.SetMeta(kv.MetaEnd, nil)
 }
 
-// writeValuesAgain brings to disk what is in doubt in the value log. Errors:
-// kv.ErrLost, after which it need not be tried again; whatever the disk says.
+// writeValuesAgain writes to disk what is in doubt in the value log. Errors: kv.ErrLost, after which it
+// need not be tried again; the disk's.
 func (s *Space) writeValuesAgain(ctx context.Context) error {
 	s.doubt.mu.Lock()
 	u, before := s.doubt.is, s.doubt.unsyncs
@@ -175,10 +175,10 @@ func (s *Space) writeValuesAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.unsyncedSince(before); err != nil { // it is not worth while yet
+	if err := s.unsyncedSince(before); err != nil { // syncs still fail
 		return err
 	}
-	all, err := LogFiles(s.dbDir)
+	all, err := logFiles(s.dbDir)
 	if err != nil {
 		return err
 	}
@@ -186,12 +186,12 @@ func (s *Space) writeValuesAgain(ctx context.Context) error {
 		if f.id < from || f.id > last {
 			continue
 		}
-		size := f.Size // of one that is not written any more
+		size := f.size // all of a file that is not written any more
 		if f.id == last {
 			size = end
 		}
-		if err := writeLogAgain(ctx, filepath.Join(s.dbDir, f.Name), size); err != nil {
-			return fmt.Errorf("write %s again: %w", f.Name, err)
+		if err := writeLogAgain(ctx, filepath.Join(s.dbDir, f.name), size); err != nil {
+			return fmt.Errorf("write %s again: %w", f.name, err)
 		}
 	}
 
@@ -206,13 +206,13 @@ func (s *Space) writeValuesAgain(ctx context.Context) error {
 	for _, release := range held {
 		release()
 	}
-	for _, f := range all { // one that stays costs the next start a little
-		_ = os.Remove(filepath.Join(s.dbDir, f.Name+UnsyncedLog))
+	for _, f := range all { // a mark that stays costs the next start a little
+		_ = os.Remove(filepath.Join(s.dbDir, f.name+unsyncedLog))
 	}
 	return nil
 }
 
-// unsyncedSince fails if a sync of the value log failed after unsyncs was before.
+// unsyncedSince fails if a sync of the value log failed since unsyncs was before.
 func (s *Space) unsyncedSince(before int) error {
 	s.doubt.mu.Lock()
 	defer s.doubt.mu.Unlock()
@@ -222,11 +222,10 @@ func (s *Space) unsyncedSince(before int) error {
 	return s.doubt.inDoubt()
 }
 
-// endOfValues writes a value, and gives where in the value log it ends: all that was
-// written before is before that.
+// endOfValues writes a value, and gives its end in the value log. All earlier values are before that.
 func (s *Space) endOfValues() (file uint32, end int64, err error) {
 	key := kv.MetaKey(kv.MetaEnd)
-	value := make([]byte, s.db.Opts().ValueThreshold) // the shortest that is in the log
+	value := make([]byte, s.db.Opts().ValueThreshold) // shorter ones are not in the value log
 	if err := s.kv.SetUnnoted(key, value); err != nil {
 		return 0, 0, fmt.Errorf("write a value: %w", err)
 	}
@@ -243,14 +242,14 @@ func (s *Space) endOfValues() (file uint32, end int64, err error) {
 		return nil
 	})
 	if err != nil {
-		return 0, 0, fmt.Errorf("look where a value is: %w", err)
+		return 0, 0, fmt.Errorf("look for the place of a value: %w", err)
 	}
 	return file, end, nil
 }
 
-// writeLogAgain writes what is in the first size bytes of a file of the value log to where
-// it is, and syncs it. Entries must end there. What Badger writes meanwhile comes behind
-// them. Errors: kv.ErrLost, if they are not as they were written.
+// writeLogAgain writes the first size bytes of a file of the value log to the same place, and syncs
+// them. An entry must end there. What Badger writes meanwhile comes after them. Errors: kv.ErrLost,
+// if entries are not as they were written.
 func writeLogAgain(ctx context.Context, path string, size int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -263,12 +262,12 @@ func writeLogAgain(ctx context.Context, path string, size int64) error {
 	if err := writeInPlace(ctx, f, size); err != nil {
 		return err
 	}
-	// Pages that were dropped before they were written again came from the disk.
+	// Linux may have dropped pages before they were written again, and read them from the disk.
 	return wholeEntries(ctx, f, size)
 }
 
-// wholeEntries fails with kv.ErrLost if a file of the value log is not made of entries
-// up to size.
+// wholeEntries fails with kv.ErrLost unless the first size bytes of a file of the value log are whole
+// entries.
 func wholeEntries(ctx context.Context, f *os.File, size int64) error {
 	if size <= reading.LogHeader {
 		return nil
@@ -280,8 +279,8 @@ func wholeEntries(ctx context.Context, f *os.File, size int64) error {
 	return err
 }
 
-// writeInPlace writes the first size bytes of a file to where they are, and syncs it.
-// Pieces that are nothing but zeros are where nothing was written.
+// writeInPlace writes the first size bytes of a file to the same place, and syncs it. It leaves out
+// pieces of zeros, where nothing was written.
 func writeInPlace(ctx context.Context, f *os.File, size int64) error {
 	buf, zero := make([]byte, reading.LogBuf), make([]byte, reading.LogBuf)
 	for at := int64(0); at < size; {
@@ -305,33 +304,33 @@ func writeInPlace(ctx context.Context, f *os.File, size int64) error {
 	return f.Sync()
 }
 
-// writeMarkedAgain does it for the files of which a sync failed before the last process
-// ended. What of them cannot be read is told by others. The database must not be open.
+// writeMarkedAgain does that for the files of which a sync failed before the last process ended. What
+// cannot be read of them is found by later reads. The database must not be open.
 func writeMarkedAgain(ctx context.Context, dir string) error {
-	all, err := LogFiles(dir)
+	all, err := logFiles(dir)
 	if err != nil {
 		return err
 	}
 	for _, file := range all {
-		path := filepath.Join(dir, file.Name)
-		if !Marked(path, UnsyncedLog) {
+		path := filepath.Join(dir, file.name)
+		if !marked(path, unsyncedLog) {
 			continue
 		}
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(writeInPlace(ctx, f, file.Size), f.Close()); err != nil {
-			return fmt.Errorf("write %s again, which was not synced: %w", file.Name, err)
+		if err := errors.Join(writeInPlace(ctx, f, file.size), f.Close()); err != nil {
+			return fmt.Errorf("write %s again, which was not synced: %w", file.name, err)
 		}
-		if err := os.Remove(path + UnsyncedLog); err != nil {
+		if err := os.Remove(path + unsyncedLog); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// holdLogs keeps Badger from deleting a file that it collects, until releaseLogs.
+// holdLogs keeps Badger from deleting files that it collects, until release.
 func (s *Space) holdLogs() (release func()) {
 	txn := s.db.NewTransaction(false)
 	opt := badger.DefaultIteratorOptions
@@ -343,8 +342,8 @@ func (s *Space) holdLogs() (release func()) {
 	}
 }
 
-// releaseLogs lets Badger delete files, unless the values that it moved out of them are in
-// doubt: then that is done once they are not, and releaseLogs fails with diskerr.ErrInDoubt.
+// releaseLogs lets Badger delete files. If values that it moved out of them are in doubt, the files are
+// released once they are not, and releaseLogs fails with diskerr.ErrInDoubt.
 func (s *Space) releaseLogs(release func()) error {
 	s.doubt.mu.Lock()
 	err := s.doubt.inDoubt()
@@ -356,11 +355,4 @@ func (s *Space) releaseLogs(release func()) error {
 		release()
 	}
 	return err
-}
-
-// ChangeEndOfLog changes what is taken for the end of the newest file of the value log, for
-// tests, before anything is written.
-func (s *Space) ChangeEndOfLog(change func(end int64) int64) {
-	end := s.inside.endOfLog
-	s.inside.endOfLog = func() int64 { return change(end()) }
 }

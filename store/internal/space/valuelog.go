@@ -3,6 +3,7 @@ package space
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,32 +12,32 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/holdfast-ipfs/holdfast/internal/durable"
-
 	"github.com/ipfs/boxo/blockstore"
 
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// Badger reads a file of the value log from its beginning when it collects it, and the
-// newest one when it opens, and takes the first entry whose checksum is wrong for the
-// end: collecting then deletes the file, and opening cuts it off there. After a crash
-// that is the end. But where a bit has flipped it is not, and all that is alive behind
-// it would be lost. So such files are looked for first, and kept from Badger.
+// When Badger collects a file of the value log it reads it from the beginning, and when it opens it
+// reads the newest file. In both cases it takes the first entry with a wrong checksum for the end.
+// Then it deletes the file it collected, and cuts off the newest file. After a crash that is right.
+// But if a bit has flipped, all that is alive after it would be lost. So we look for such files
+// first, and keep them from Badger.
 
 // logFile is a file of the value log.
 type logFile struct {
 	id   uint32
-	Name string
-	Size int64
+	name string
+	size int64
 }
 
-// LogFiles lists the files of the value log, the newest last, which is the one that is
-// written while the database is open.
-func LogFiles(dir string) (all []logFile, err error) {
+// logFiles lists the files of the value log. The newest comes last: while the database is open, it is
+// the one that is written.
+func logFiles(dir string) (all []logFile, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("look for the value log: %w", err)
@@ -55,17 +56,15 @@ func LogFiles(dir string) (all []logFile, err error) {
 			return nil, fmt.Errorf("look for the value log: %w", err)
 		}
 		f := logFile{uint32(id), e.Name(), info.Size()}
-		at := len(all) // names may have different lengths, and so be out of order
-		for at > 0 && all[at-1].id > f.id {
-			at--
-		}
-		all = append(all[:at], append([]logFile{f}, all[at:]...)...)
+		all = append(all, f)
 	}
+	// Names may have different lengths, and so be out of order.
+	slices.SortFunc(all, func(a, b logFile) int { return cmp.Compare(a.id, b.id) })
 	return all, nil
 }
 
-// readable gives how far a file of the value log can be read from an offset on. err is
-// nil if that is its end, which zeros may follow.
+// readable gives the offset up to which a file of the value log can be read, from one on. err is nil
+// if only zeros follow. Errors: reading.ErrEntry.
 func readable(ctx context.Context, f *os.File, from, size int64) (end int64, err error) {
 	r := bufio.NewReaderSize(io.NewSectionReader(f, from, size-from), reading.LogBuf)
 	for end = from; ; {
@@ -88,7 +87,7 @@ func readable(ctx context.Context, f *os.File, from, size int64) (end int64, err
 	}
 }
 
-// zeros reports whether there is nothing but zeros in a part of a file.
+// zeros reports whether a part of a file is zeros.
 func zeros(f *os.File, from, to int64) (bool, error) {
 	buf := make([]byte, reading.LogBuf)
 	zero := make([]byte, reading.LogBuf)
@@ -106,9 +105,8 @@ func zeros(f *os.File, from, to int64) (bool, error) {
 	}
 }
 
-// CheckLog says what is wrong with a file of the value log: nil if all of it can be
-// read. It reads all of it.
-func CheckLog(ctx context.Context, path string) error {
+// checkLog reads all of a file of the value log, and fails if a part of it cannot be read.
+func checkLog(ctx context.Context, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -125,14 +123,15 @@ func CheckLog(ctx context.Context, path string) error {
 	return nil
 }
 
-// goesOn reports whether there is an entry behind one that cannot be read. A crash
-// leaves none: entries are written one after the other.
+// goesOn reports whether there is an entry after one that cannot be read. A crash leaves none, since
+// entries are written one after the other.
 func goesOn(f *os.File, bad, size int64) (bool, error) {
 	entryAt := func(at int64) bool {
 		_, err := reading.ReadEntry(bufio.NewReaderSize(io.NewSectionReader(f, at, size-at), reading.EntryHeader), size-at)
 		return err == nil
 	}
-	// Its header may be right; if not, a block is told by how its key begins.
+	// If the header of the bad entry is right, it says where the next one begins. If not, we
+	// search for how the key of a block begins.
 	var head [reading.EntryHeader]byte
 	n, err := f.ReadAt(head[:], bad)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -163,43 +162,43 @@ func goesOn(f *os.File, bad, size int64) (bool, error) {
 		if n < len(buf) {
 			break
 		}
-		at += int64(n - len(key)) // one may lie across
+		at += int64(n - len(key)) // a key may lie across two pieces
 	}
 	return false, nil
 }
 
-// keepNewestLog keeps Badger from cutting off the newest file where it cannot be read
-// although more follows: it has a newer one, which is empty.
+// keepNewestLog keeps Badger from cutting off the newest file at an entry that cannot be read, if more
+// entries follow. It makes a newer file, which is empty.
 func (s *Space) keepNewestLog(ctx context.Context) error {
-	all, err := LogFiles(s.dbDir)
+	all, err := logFiles(s.dbDir)
 	if err != nil || len(all) == 0 {
 		return err
 	}
 	last := all[len(all)-1]
-	f, err := os.Open(filepath.Join(s.dbDir, last.Name))
+	f, err := os.Open(filepath.Join(s.dbDir, last.name))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if last.Size <= reading.LogHeader {
+	if last.size <= reading.LogHeader {
 		return nil
 	}
-	end, err := readable(ctx, f, reading.LogHeader, last.Size)
+	end, err := readable(ctx, f, reading.LogHeader, last.size)
 	if err == nil || !errors.Is(err, reading.ErrEntry) {
 		return err
 	}
-	more, err := goesOn(f, end, last.Size)
+	more, err := goesOn(f, end, last.size)
 	if err != nil || !more {
 		return err
 	}
-	// First, as the file is looked at no more once it is not the newest.
-	if err := s.noteDamagedLog(last.Name, reading.ErrEntry); err != nil {
+	// Mark the damage first: once there is a newer file, nothing would look at this one again.
+	if err := s.noteDamagedLog(last.name, reading.ErrEntry); err != nil {
 		return err
 	}
 	return writeEmptyLog(s.dbDir, last.id+1)
 }
 
-// writeEmptyLog makes a file of the value log without an entry, all of it or nothing.
+// writeEmptyLog makes a file of the value log without entries, whole or not at all.
 func writeEmptyLog(dir string, id uint32) error {
 	var header [reading.LogHeader]byte
 	if _, err := rand.Read(header[reading.LogKeyID:]); err != nil {
@@ -209,32 +208,32 @@ func writeEmptyLog(dir string, id uint32) error {
 	return durable.WriteFile(filepath.Join(dir, name), name+".new", header[:], 0o600)
 }
 
-// noteDamagedLog marks a file that is kept from Badger, and says so once.
+// noteDamagedLog marks a file as damaged, and logs that once.
 func (s *Space) noteDamagedLog(name string, why error) error {
 	path := filepath.Join(s.dbDir, name)
-	if Marked(path, DamagedLog) {
+	if marked(path, damagedLog) {
 		return nil
 	}
 	s.log.Error("a file of the value log is damaged, and is kept, so that what can be read of it is not lost",
 		"file", path, "err", why,
-		"hint", "run holdfast store verify --repair, and look at the disk; the file goes with a start after a later reclaim")
-	return Mark(path, DamagedLog)
+		"hint", "run holdfast store verify --repair, and check the disk; a start after a later reclaim removes the file")
+	return mark(path, damagedLog)
 }
 
-// DamagedLogs counts the files of the value log that are known to be damaged, and those
-// of them that nothing is left in.
+// DamagedLogs counts the files of the value log that are known to be damaged, and those of them in
+// which nothing is left.
 func (s *Space) DamagedLogs() (damaged, emptied int, err error) {
-	all, err := LogFiles(s.dbDir)
+	all, err := logFiles(s.dbDir)
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, f := range all {
-		path := filepath.Join(s.dbDir, f.Name)
-		if !Marked(path, DamagedLog) {
+		path := filepath.Join(s.dbDir, f.name)
+		if !marked(path, damagedLog) {
 			continue
 		}
 		damaged++
-		if Marked(path, DeadLog) {
+		if marked(path, deadLog) {
 			emptied++
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
@@ -237,7 +238,7 @@ func (s snapshot) Block(ctx context.Context, h multihash.Multihash) ([]byte, err
 	switch {
 	case errors.Is(err, store.ErrNoBlock):
 		err = fmt.Errorf("%w: %w", backup.ErrNoBlock, err)
-	case errors.Is(err, store.ErrUnreadable):
+	case errors.Is(err, pin.ErrUnreadable):
 		err = fmt.Errorf("%w: %w", backup.ErrUnreadable, err)
 	}
 	return data, err

@@ -103,10 +103,9 @@ Documentation: https://github.com/holdfast-ipfs/holdfast
 
 func serveRoot(c echo.Context) error { return c.String(http.StatusOK, rootText) }
 
-// nothingHere is for clients of the Pinning Services API that have its base URL wrong:
-// they show it to people.
-const nothingHere = "there is nothing at this path; the Pinning Services API is at " + PSAPath +
-	": the URL that clients are given must end in that"
+// nothingHere is for clients of the Pinning Services API that have a wrong base URL: they show
+// it to people.
+const nothingHere = "there is nothing at this path; the URL of the Pinning Services API ends in " + PSAPath
 
 // refuseWhileDraining answers 503 to requests for new pins while the server stops.
 func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {

@@ -67,7 +67,7 @@ const other = await call('addInvite', api.POST('/api/admin/invites', { body: {} 
 await call('revokeInvite', api.DELETE('/api/admin/invites/{id}', { params: { path: { id: other.id } } }));
 await call('audit', api.GET('/api/admin/audit', { params: { query: { limit: 5 } } }));
 
-const added = await call('addPin', api.POST('/api/psa/pins', { body: { cid: root, name: 'a name', meta: { app: 'with a space' } } }));
+const added = await call('addPin', api.POST('/api/psa/pins', { params: { header: { 'Idempotency-Key': '"a key"' } }, body: { cid: root, name: 'a name', meta: { app: 'with a space' } } }));
 const found = await call('getPins', api.GET('/api/psa/pins', {
 	params: { query: { cid: [root], status: ['queued', 'pinning', 'pinned', 'failed'], name: 'a name', meta: JSON.stringify({ app: 'with a space' }) } },
 }));

@@ -66,7 +66,7 @@ const other = await call('addInvite', api.addInvite({ ...t, body: {} }));
 await call('revokeInvite', api.revokeInvite({ ...t, path: { id: other.id } }));
 await call('audit', api.audit({ ...t, query: { limit: 5 } }));
 
-const added = await call('addPin', api.addPin({ ...t, body: { cid: root, name: 'a name', meta: { app: 'with a space' } } }));
+const added = await call('addPin', api.addPin({ ...t, headers: { 'Idempotency-Key': '"a key"' }, body: { cid: root, name: 'a name', meta: { app: 'with a space' } } }));
 const found = await call('getPins', api.getPins({
 	...t, query: { cid: [root], status: ['queued', 'pinning', 'pinned', 'failed'], name: 'a name', meta: { app: 'with a space' } },
 }));

@@ -92,9 +92,12 @@ func run(ctx context.Context, base, email, password string) error {
 		return fmt.Errorf("events are %+v", a.JSON200)
 	}
 
-	added := must[*AddPinResponse]("addPin", 202)(c.AddPinWithResponse(ctx, AddPinJSONRequestBody{
-		Cid: root, Name: p("a name"), Meta: &PinMeta{"app": "with a space"},
-	})).JSON202
+	asked := AddPinJSONRequestBody{Cid: root, Name: p("a name"), Meta: &PinMeta{"app": "with a space"}}
+	once := &AddPinParams{IdempotencyKey: p("a-key")}
+	added := must[*AddPinResponse]("addPin", 202)(c.AddPinWithResponse(ctx, once, asked)).JSON202
+	if again := must[*AddPinResponse]("addPin", 202)(c.AddPinWithResponse(ctx, once, asked)).JSON202; again.Requestid != added.Requestid {
+		return fmt.Errorf("sent again it is %+v", again)
+	}
 	found := must[*GetPinsResponse]("getPins", 200)(c.GetPinsWithResponse(ctx, &GetPinsParams{
 		Cid: &Cid{root}, Status: &Statuses{Queued, Pinning, Pinned, Failed}, Meta: &Meta{"app": "with a space"}, Name: p(Name("a name")),
 	})).JSON200
@@ -102,10 +105,10 @@ func run(ctx context.Context, base, email, password string) error {
 		return fmt.Errorf("pins are %+v", found)
 	}
 	must[*GetPinByRequestIdResponse]("getPinByRequestId", 200)(c.GetPinByRequestIdWithResponse(ctx, added.Requestid))
-	replaced := must[*ReplacePinByRequestIdResponse]("replacePinByRequestId", 202)(c.ReplacePinByRequestIdWithResponse(ctx, added.Requestid,
+	replaced := must[*ReplacePinByRequestIdResponse]("replacePinByRequestId", 202)(c.ReplacePinByRequestIdWithResponse(ctx, added.Requestid, nil,
 		ReplacePinByRequestIdJSONRequestBody{Cid: root})).JSON202
 	must[*DeletePinByRequestIdResponse]("deletePinByRequestId", 202)(c.DeletePinByRequestIdWithResponse(ctx, replaced.Requestid))
-	if bad, err := c.AddPinWithResponse(ctx, AddPinJSONRequestBody{Cid: "no"}); err != nil || bad.JSON400 == nil || bad.JSON400.Error.Reason == "" {
+	if bad, err := c.AddPinWithResponse(ctx, nil, AddPinJSONRequestBody{Cid: "no"}); err != nil || bad.JSON400 == nil || bad.JSON400.Error.Reason == "" {
 		return fmt.Errorf("a failure is read as %+v, %v", bad, err)
 	}
 

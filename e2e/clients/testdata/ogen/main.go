@@ -110,8 +110,14 @@ func run(ctx context.Context, base, email, password string) error {
 	events, err := c.Audit(ctx, AuditParams{Limit: NewOptInt(5)})
 	got[*AuditOK]("audit", events, err)
 
-	pinned, err := c.AddPin(ctx, &Pin{Cid: root, Name: NewOptString("a name"), Meta: NewOptPinMeta(PinMeta{"app": "with a space"})})
+	asked := &Pin{Cid: root, Name: NewOptString("a name"), Meta: NewOptPinMeta(PinMeta{"app": "with a space"})}
+	once := AddPinParams{IdempotencyKey: NewOptString(`"a key"`)}
+	pinned, err := c.AddPin(ctx, asked, once)
 	pin := got[*PinStatus]("addPin", pinned, err)
+	pinned, err = c.AddPin(ctx, asked, once)
+	if again := got[*PinStatus]("addPin", pinned, err); again.Requestid != pin.Requestid {
+		return fmt.Errorf("sent again it is %+v", again)
+	}
 	pins, err := c.GetPins(ctx, GetPinsParams{
 		Cid: []string{root}, Status: []Status{StatusQueued, StatusPinning, StatusPinned, StatusFailed},
 		Name: NewOptString("a name"), Meta: NewOptPinMeta(PinMeta{"app": "with a space"}),

@@ -10,40 +10,38 @@ import (
 	"github.com/dgraph-io/badger/v4/y"
 )
 
-// Badger takes a block of a table whose checksum is wrong for one that does not have the
-// key, and one that it comes to while it compacts for the end of the table. It tells
-// nobody. But it makes an error of it first, and asks for the text of one that can be
-// put in the place of its own. That is asked for by the goroutine that reads.
+// When the checksum of a block of a table is wrong, Badger takes the block for one without the key.
+// When it compacts, it takes the block for the end of the table. It reports neither. But first it
+// makes an error of it, and asks that error for its text, in the goroutine that reads. The error is
+// a variable of Badger's, which we replace.
 
-// BadTables is where it is noted that a block of a table has another checksum.
+// BadTables notes the blocks of tables that were found to have a wrong checksum.
 var BadTables noticed
 
-// noticed counts, and knows which goroutine was the last to count.
+// noticed counts, and knows which goroutines counted.
 type noticed struct {
 	n  atomic.Uint64
 	mu sync.Mutex
-	by map[string]uint64 // what n was after a goroutine counted
-	// stopped is how many compactions came to one.
-	Stopped atomic.Int64
+	by map[string]uint64 // n after a goroutine counted
 }
 
-// noticedMost bounds of how many goroutines it is known.
-const noticedMost = 1 << 10
+// maxNoticed is how many goroutines are remembered.
+const maxNoticed = 1 << 10
 
-// Count gives a number that since takes.
+// Count gives the number for since.
 func (n *noticed) Count() uint64 { return n.n.Load() }
 
 // note counts one for this goroutine.
 func (n *noticed) note() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.by == nil || len(n.by) == noticedMost {
+	if n.by == nil || len(n.by) == maxNoticed {
 		n.by = map[string]uint64{}
 	}
 	n.by[goroutine()] = n.n.Add(1)
 }
 
-// since reports whether this goroutine noted something after count gave a number.
+// since reports whether this goroutine noted something since Count gave a number.
 func (n *noticed) since(count uint64) bool {
 	if n.Count() == count {
 		return false
@@ -53,7 +51,7 @@ func (n *noticed) since(count uint64) bool {
 	return n.by[goroutine()] > count
 }
 
-// goroutine gives what this goroutine is known by.
+// goroutine gives the number of this goroutine.
 func goroutine() string {
 	var buf [64]byte
 	words := bytes.Fields(buf[:runtime.Stack(buf[:], false)])
@@ -70,10 +68,9 @@ func init() { y.ErrChecksumMismatch = checksumMismatch{y.ErrChecksumMismatch} }
 
 func (e checksumMismatch) Unwrap() error { return e.is }
 
-// Error notes it if it is about a table. A compaction would go on without the rest of
-// the table, and then delete the table. So it does not go on: it waits here for ever, and
-// with it what needs it to end. Until the next start, which refuses such a table, what can
-// be read is read.
+// Error notes the error if it is about a table. A compaction would go on without the rest of the
+// table, and then delete the table. So a compaction waits here forever, and all that waits for it,
+// too. Other reads go on until the next start, which refuses such a table.
 func (e checksumMismatch) Error() string {
 	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
@@ -88,7 +85,6 @@ func (e checksumMismatch) Error() string {
 		BadTables.note()
 	}
 	if table && compaction {
-		BadTables.Stopped.Add(1)
 		select {}
 	}
 	return e.is.Error()

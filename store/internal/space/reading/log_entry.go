@@ -9,23 +9,23 @@ import (
 )
 
 const (
-	// A file begins with the number of its key, 0 is none, and a nonce.
+	// A file begins with the number of its encryption key, 0 for none, and a nonce.
 	LogKeyID, LogHeader = 8, 8 + 12
-	// An entry is a header, its key, its value and a checksum. The header is two
-	// bytes of marks, then the lengths of the two, and a time, as varints.
+	// An entry is a header, a key, a value and a checksum. The header is two bytes of marks,
+	// then as varints the lengths of key and value, and a time; it has up to EntryHeader bytes.
 	EntryMarks, EntryHeader = 2, 22
-	entryKeyMost            = 1 << 16
-	// No entry of a value log has the marks of transactions.
+	maxEntryKey             = 1 << 16
+	// Entries of the value log never have the marks of transactions.
 	entryTxn = 1<<6 | 1<<7
 	LogBuf   = 1 << 20
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ErrEntry: what there is of an entry is none, or has another checksum.
+// ErrEntry: there is no whole entry, or its checksum is wrong.
 var ErrEntry = errors.New("an entry is not as it was written")
 
-// EntrySizes reads a header. ok is false if it is none.
+// EntrySizes reads a header. ok is false if it is not one.
 func EntrySizes(b []byte) (header, body int64, ok bool) {
 	if len(b) < EntryMarks || b[0]&entryTxn != 0 {
 		return 0, 0, false
@@ -41,14 +41,14 @@ func EntrySizes(b []byte) (header, body int64, ok bool) {
 		at += w
 	}
 	key, value := n[0], n[1]
-	if key == 0 || key > entryKeyMost || value > 1<<32 {
+	if key == 0 || key > maxEntryKey || value > 1<<32 {
 		return 0, 0, false
 	}
 	return int64(at), int64(key + value), true
 }
 
-// ReadEntry reads one entry, and gives how long it is. Errors: errEntry; io.EOF if
-// nothing is left; whatever the disk says.
+// ReadEntry reads one entry, and gives its length. left is how many bytes the file has from here on.
+// Errors: ErrEntry; io.EOF, if nothing is left; the disk's.
 func ReadEntry(r *bufio.Reader, left int64) (n int64, err error) {
 	head, err := r.Peek(EntryHeader)
 	if len(head) == 0 || err != nil && !errors.Is(err, io.EOF) {

@@ -8,34 +8,32 @@ import (
 	"runtime/debug"
 	"unsafe"
 
-	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
-
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 )
 
-// All that is read from Badger is read here, and nowhere else: a test sees to that. What
-// Badger does with what it cannot read is of three kinds, and each is here made an error
-// that is an [diskerr.ErrUnreadable]:
+// Everything that is read from Badger is read here, and a test checks that. When Badger cannot read
+// something it does one of three things. Each of them becomes a [diskerr.ErrUnreadable] here:
 //
-//   - a value in the value log comes as no bytes, without an error;
-//   - a table whose checksum is wrong is passed over, as if it did not have the key;
-//   - lengths that are wrong, and pages that the disk does not give, make it panic.
+//   - For a value in the value log it returns no bytes, and no error.
+//   - It skips a table whose checksum is wrong, as if the table did not have the key.
+//   - It panics at wrong lengths, and at pages that the disk does not read.
 
 const (
-	// readTries is how often a value is read. Badger finds its place first and reads it
-	// then; in between, collecting the value log may have moved it and removed the file.
-	// The next try finds the new place. The third is for a store that is collected
-	// without a pause.
+	// readTries is how often a value is read. Badger first finds the value's place, and then
+	// reads it. In between a collection may have moved the value and removed the file. The
+	// second try finds the new place. The third is for a store that is collected all the time.
 	readTries = 3
-	// headerGuess is what Badger takes for the length of every header in the value log,
-	// and logSlack what its EstimatedSize counts beyond key and value only there: the 8
-	// bytes of the version, the header, and 4 of the checksum.
+	// headerGuess is the length that Badger assumes for every header in the value log.
+	// logSlack is what its EstimatedSize adds to key and value for a value in the value log,
+	// and for no other: 8 bytes of the version, the header, and 4 bytes of the checksum.
 	headerGuess = 6
 	logSlack    = 8 + headerGuess + 4
 )
 
-// Find looks a key up. The item is good as long as the transaction. Errors:
-// badger.ErrKeyNotFound; diskerr.ErrUnreadable if a table may have it, and cannot be read.
+// Find looks a key up. The item is valid as long as the transaction. Errors: badger.ErrKeyNotFound;
+// diskerr.ErrUnreadable, if a table that may have the key cannot be read.
 func Find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
 	err = sound(func() error {
 		item, err = txn.Get(key)
@@ -44,8 +42,8 @@ func Find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
 	return item, err
 }
 
-// Fetch reads the value of a key into buf, or into memory of its own if that is too
-// small. Errors are those of find; also diskerr.ErrUnreadable if the value cannot be read.
+// Fetch reads the value of a key into buf, or into new memory if buf is too small. Errors: those of
+// Find; diskerr.ErrUnreadable, if the value cannot be read.
 func Fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
 	for range readTries {
 		var item *badger.Item
@@ -59,8 +57,8 @@ func Fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
 	return nil, err
 }
 
-// ValueOf reads the value of an item into buf, or into memory of its own. It is never
-// nil without an error. Errors: diskerr.ErrUnreadable. [fetch] is for who has no item.
+// ValueOf reads the value of an item into buf, or into new memory if buf is too small. Without an
+// error the value is never nil. Errors: diskerr.ErrUnreadable.
 func ValueOf(item *badger.Item, buf []byte) (value []byte, err error) {
 	want, came := SizeOf(item), 0
 	err = Guarded(func() error {
@@ -92,13 +90,12 @@ func isInLog(item *badger.Item) bool {
 	return item.EstimatedSize()-item.KeySize()-item.ValueSize() == logSlack
 }
 
-// isAsWritten looks at the checksum of an entry of the value log, of which copied is a copy
-// of the value: that is in the cache, so that it costs less than when Badger does it, which
-// goes through the file once more. The value lies in the file as Badger maps it,
-// between the header and the key, and the checksum.
+// isAsWritten checks the checksum of an entry of the value log. v is the value in the file, as Badger
+// maps it; header and key come before it, and the checksum after it. copied is a copy of v. It is in
+// the cache, so this costs less than Badger's own check, which reads the file once more.
 func isAsWritten(v, copied []byte, entry int64) bool {
 	before := entry - int64(len(v)) - crc32.Size
-	if len(v) == 0 || before <= 0 || before > EntryHeader+entryKeyMost || cap(v) < len(v)+crc32.Size {
+	if len(v) == 0 || before <= 0 || before > EntryHeader+maxEntryKey || cap(v) < len(v)+crc32.Size {
 		return false
 	}
 	head := unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(v)), -before)), before)
@@ -106,16 +103,16 @@ func isAsWritten(v, copied []byte, entry int64) bool {
 	return sum == binary.BigEndian.Uint32(v[len(v):len(v)+crc32.Size])
 }
 
-// SizeOf gives the length of an item's value, without reading it. Badger's ValueSize is
-// that of a value in the tree; for one in the value log it takes all headers to be as
-// long, though lengths in them take more bytes the larger they are.
+// SizeOf gives the length of an item's value, without reading it. Badger's ValueSize is right for a
+// value in the tree. For one in the value log it assumes that all headers have one length, but
+// larger numbers in a header take more bytes.
 func SizeOf(item *badger.Item) int {
 	guess := item.ValueSize()
 	if !isInLog(item) {
 		return int(guess)
 	}
 	// A header has two bytes of marks, then three numbers: the length of the key with its
-	// version, that of the value, and when it expires.
+	// version, the length of the value, and when it expires.
 	both := guess + headerGuess - 2 - uvarintLen(uint64(item.KeySize()+8)) - uvarintLen(item.ExpiresAt())
 	for n := int64(1); ; n++ {
 		if size := both - n; size <= 0 || uvarintLen(uint64(size)) <= n {
@@ -131,9 +128,9 @@ func uvarintLen(v uint64) (n int64) {
 	return n
 }
 
-// Guarded runs a call of Badger's that reads files. A panic of it is an error then, and so
-// is a page of a file that cannot be read, be it of a disk that fails or of a file
-// that is shorter than it was. What Badger had locked it may keep: see closeDatabase.
+// Guarded runs a call of Badger's that reads files. It makes an error of a panic, and of a page that
+// cannot be read because the disk fails or the file became shorter. Badger may keep locks after
+// that: see Close of package space.
 func Guarded(call func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -147,11 +144,11 @@ func Guarded(call func() error) (err error) {
 	return call()
 }
 
-// errTable: what a table has cannot be told.
+// errTable: a damaged table may have had the key.
 var errTable = fmt.Errorf("%w: a table of the database is damaged", diskerr.ErrUnreadable)
 
-// sound is guarded for calls that look through tables: their answer is good only if they
-// found none damaged.
+// sound is Guarded for calls that search tables. Their answer counts only if they found no damaged
+// table.
 func sound(call func() error) error {
 	before := BadTables.Count()
 	err := Guarded(call)
@@ -161,8 +158,8 @@ func sound(call func() error) error {
 	return err
 }
 
-// NewestVersion gives the version of a key that was written last, also if that deleted it;
-// 0 if the key was never there. It reads no value. Errors: ErrUnreadable.
+// NewestVersion gives the version of a key's last write, also if that deleted the key; 0 if the key was
+// never there. It reads no value. Errors: diskerr.ErrUnreadable.
 func NewestVersion(txn *badger.Txn, key []byte) (version uint64, err error) {
 	opt := badger.DefaultIteratorOptions
 	opt.AllVersions, opt.PrefetchValues = true, false
@@ -177,15 +174,15 @@ func NewestVersion(txn *badger.Txn, key []byte) (version uint64, err error) {
 	return version, err
 }
 
-// iterator goes through keys. One goroutine uses it, and closes it.
+// iterator goes through keys. Only one goroutine may use it. It must be closed.
 type iterator struct {
 	it  *badger.Iterator
 	err error
 }
 
-// Iterate begins to go through keys; values are read by valueOf.
+// Iterate begins to go through keys. ValueOf reads their values.
 func Iterate(txn *badger.Txn, opt badger.IteratorOptions) *iterator {
-	opt.PrefetchValues = false // goroutines would read them, and no errors be told
+	opt.PrefetchValues = false // Badger's goroutines would read them, and report no errors
 	i := &iterator{}
 	i.move(func() { i.it = txn.NewIterator(opt) })
 	return i
@@ -208,8 +205,8 @@ func (i *iterator) move(how func()) {
 	}
 }
 
-// At gives the item that the iterator is at, if its key has a prefix. There is none
-// at the end, nor once it failed.
+// At gives the item that the iterator is at. ok is false if its key does not have the prefix, at the
+// end, and after an error.
 func (i *iterator) At(prefix []byte) (item *badger.Item, ok bool) {
 	if i.err != nil || !i.it.ValidForPrefix(prefix) {
 		return nil, false
@@ -217,5 +214,5 @@ func (i *iterator) At(prefix []byte) (item *badger.Item, ok bool) {
 	return i.it.Item(), true
 }
 
-// Failed says why it does not go on, if that is not the end. Errors: diskerr.ErrUnreadable.
+// Failed gives the error that ended the iterator, if any. Errors: diskerr.ErrUnreadable.
 func (i *iterator) Failed() error { return i.err }

@@ -1,4 +1,4 @@
-package store
+package graph_test
 
 import (
 	"errors"
@@ -18,25 +18,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
-// someBlocks makes n distinct blocks of a size.
-func someBlocks(seed uint64, n, size int) []blocks.Block {
-	rng := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
-	bs := make([]blocks.Block, n)
-	for i := range bs {
-		data := make([]byte, size)
-		rng.Read(data)
-		bs[i] = blocks.NewBlock(data)
-	}
-	return bs
-}
-
 // references collects what an attempt refers to, with the sizes.
-func references(t *testing.T, s *Store, a pin.Attempt) map[string]int {
+func references(t *testing.T, s *roomtest.Store, a pin.Attempt) map[string]int {
 	t.Helper()
 	got := map[string]int{}
-	for _, l := range links(t, s, graph.HolderOf(a)) {
+	for _, l := range roomtest.Links(t, s, graph.HolderOf(a)) {
 		if _, twice := got[string(l.Hash)]; twice {
 			t.Errorf("%s is there twice", l.Hash)
 		}
@@ -48,7 +37,7 @@ func references(t *testing.T, s *Store, a pin.Attempt) map[string]int {
 	return got
 }
 
-func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
+func wantReferences(t *testing.T, s *roomtest.Store, a pin.Attempt, bs ...blocks.Block) {
 	t.Helper()
 	got := references(t, s, a)
 	for _, b := range bs {
@@ -56,7 +45,7 @@ func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
 		if size, ok := got[string(h)]; !ok || size != len(b.RawData()) {
 			t.Errorf("attempt %d has %s: %v, %d bytes", a, h, ok, size)
 		}
-		if _, ok := read(t, s, holding.LinkToKey(rawLinks(a, []graph.Ref{refOf(b)})[0])); !ok {
+		if _, ok := roomtest.Read(t, s.KV, roomtest.LinkTo(roomtest.RawLinks(a, []graph.Ref{roomtest.RefOf(b)})[0])); !ok {
 			t.Errorf("%s has no reference from attempt %d", h, a)
 		}
 	}
@@ -66,10 +55,10 @@ func wantReferences(t *testing.T, s *Store, a pin.Attempt, bs ...blocks.Block) {
 }
 
 // sides counts the keys of both sides of all references.
-func sides(t *testing.T, s *Store) (n int) {
+func sides(t *testing.T, s *roomtest.Store) (n int) {
 	t.Helper()
-	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
-		for _, kind := range []byte{holding.KLinkTo, holding.KLinkFrom} {
+	must(t, s.KV.View(t.Context(), func(r *kv.Reader) error {
+		for _, kind := range []byte{roomtest.KLinkTo, roomtest.KLinkFrom} {
 			if err := r.Scan(kv.Span{Prefix: []byte{kind}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				n++
 				return true, nil
@@ -84,19 +73,19 @@ func sides(t *testing.T, s *Store) (n int) {
 
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
-	s := openTest(t, dir, Config{})
-	small, large := someBlocks(1, 700, 200), someBlocks(2, 40, 256<<10)
-	must(t, putTo(s, t.Context(), 1, small))
-	must(t, putTo(s, t.Context(), 1, large))
-	must(t, putTo(s, t.Context(), 2, small[:10]))
-	must(t, putTo(s, t.Context(), 2, small[:10])) // a set: again is harmless
-	must(t, putTo(s, t.Context(), 2, nil))
+	s := roomtest.Open(t, dir, roomtest.Config{})
+	small, large := roomtest.SomeBlocks(1, 700, 200), roomtest.SomeBlocks(2, 40, 256<<10)
+	must(t, roomtest.PutTo(s, t.Context(), 1, small))
+	must(t, roomtest.PutTo(s, t.Context(), 1, large))
+	must(t, roomtest.PutTo(s, t.Context(), 2, small[:10]))
+	must(t, roomtest.PutTo(s, t.Context(), 2, small[:10])) // a set: again is harmless
+	must(t, roomtest.PutTo(s, t.Context(), 2, nil))
 	wantReferences(t, s, 1, append(small[:700:700], large...)...)
 	wantReferences(t, s, 2, small[:10]...)
 	for _, b := range append(small[:10:10], large...) {
 		// Any CID of the multihash finds it.
 		for _, c := range []cid.Cid{b.Cid(), cid.NewCidV1(cid.Raw, b.Cid().Hash())} {
-			got, err := s.held.Blockstore().Get(t.Context(), c)
+			got, err := s.Graph.Blockstore().Get(t.Context(), c)
 			must(t, err)
 			if string(got.RawData()) != string(b.RawData()) {
 				t.Errorf("%s reads back otherwise", c)
@@ -106,17 +95,17 @@ func TestWrite(t *testing.T) {
 }
 
 func TestClaim(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
-	bs := someBlocks(3, 20, 100)
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	bs := roomtest.SomeBlocks(3, 20, 100)
 	var refs []graph.Ref
 	for _, b := range bs {
 		refs = append(refs, graph.Ref{Hash: b.Cid().Hash(), Size: len(b.RawData())})
 	}
-	must(t, claimTo(s, t.Context(), 7, refs))
-	must(t, claimTo(s, t.Context(), 7, nil))
+	must(t, roomtest.ClaimTo(s, t.Context(), 7, refs))
+	must(t, roomtest.ClaimTo(s, t.Context(), 7, nil))
 	wantReferences(t, s, 7, bs...)
 	for _, b := range bs {
-		if has, err := s.held.Blockstore().Has(t.Context(), b.Cid()); err != nil || has {
+		if has, err := s.Graph.Blockstore().Has(t.Context(), b.Cid()); err != nil || has {
 			t.Errorf("a claim alone: has %v, error %v", has, err)
 		}
 	}
@@ -128,7 +117,7 @@ func TestClaim(t *testing.T) {
 // Hashes of different lengths and codes must not run into each other, or into
 // attempts.
 func TestReferencesOfOddHashes(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
 	var refs []graph.Ref
 	for _, c := range []struct{ code, length uint64 }{
 		{multihash.IDENTITY, 0}, {multihash.IDENTITY, 1}, {multihash.IDENTITY, 2},
@@ -141,7 +130,7 @@ func TestReferencesOfOddHashes(t *testing.T) {
 	}
 	attempts := []pin.Attempt{1, 255, 256, 1 << 40}
 	for _, a := range attempts {
-		must(t, claimTo(s, t.Context(), a, refs))
+		must(t, roomtest.ClaimTo(s, t.Context(), a, refs))
 	}
 	for _, a := range attempts {
 		got := references(t, s, a)
@@ -160,49 +149,49 @@ func TestReferencesOfOddHashes(t *testing.T) {
 }
 
 func TestDropDeletesReferences(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
 	ctx := t.Context()
-	bs := someBlocks(4, holding.DropsPerBatch+100, 10)
+	bs := roomtest.SomeBlocks(4, holding.DropsPerBatch+100, 10)
 	attempt := func(n int) (pin.Request, pin.Attempt) {
-		r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(n))
+		r, err := s.Requests.Add(ctx, roomtest.Account, pintest.DAGSpec(n))
 		must(t, err)
-		a, _, err := s.requestRecords.Begin(ctx, r.DAG())
+		a, _, err := s.Requests.Begin(ctx, r.DAG())
 		must(t, err)
-		must(t, putTo(s, ctx, a, bs))
+		must(t, roomtest.PutTo(s, ctx, a, bs))
 		return r, a
 	}
 	gone, a := attempt(1)
 	_, kept := attempt(2)
-	if err := s.held.Drop(ctx, a); err == nil {
+	if err := s.Graph.Drop(ctx, a); err == nil {
 		t.Error("dropped an attempt that is in use")
 	}
 	wantReferences(t, s, a, bs...)
-	_, released, err := s.requestRecords.Remove(ctx, benchAccount, gone.ID)
+	_, released, err := s.Requests.Remove(ctx, roomtest.Account, gone.ID)
 	must(t, err)
 	if len(released) != 1 || released[0] != a {
 		t.Fatalf("released %v, want %d", released, a)
 	}
 	// Interrupted after a part, and done again.
-	d := &holding.Dropper{S: s.held, Attempt: graph.HolderOf(a), Next: []graph.Holder{graph.HolderOf(a)}}
-	must(t, d.Step(ctx))
-	if left := len(references(t, s, a)); left != 100 || len(d.Next) != 1 {
-		t.Errorf("%d references are left, of %v", left, d.Next)
+	next, err := s.DropStep(ctx, graph.HolderOf(a))
+	must(t, err)
+	if left := len(references(t, s, a)); left != 100 || len(next) != 1 {
+		t.Errorf("%d references are left, of %v", left, next)
 	}
-	must(t, s.held.Drop(ctx, a))
-	must(t, s.held.Drop(ctx, a))
+	must(t, s.Graph.Drop(ctx, a))
+	must(t, s.Graph.Drop(ctx, a))
 	wantReferences(t, s, a)
 	wantReferences(t, s, kept, bs...)
 	if n := sides(t, s); n != 2*len(bs) {
 		t.Errorf("%d keys of references, want %d", n, 2*len(bs))
 	}
-	if has, err := s.held.Blockstore().Has(ctx, bs[0].Cid()); err != nil || !has {
+	if has, err := s.Graph.Blockstore().Has(ctx, bs[0].Cid()); err != nil || !has {
 		t.Errorf("a block went with a reference: %v, %v", has, err)
 	}
 }
 
 func TestClaimsAtTheSameTime(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
-	bs := someBlocks(5, 200, 500)
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	bs := roomtest.SomeBlocks(5, 200, 500)
 	var wg sync.WaitGroup
 	for a := range 8 {
 		wg.Go(func() {
@@ -211,7 +200,7 @@ func TestClaimsAtTheSameTime(t *testing.T) {
 			rng.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 			for len(mine) > 0 {
 				n := min(len(mine), 1+rng.IntN(50))
-				if err := putTo(s, t.Context(), pin.Attempt(a), mine[:n]); err != nil {
+				if err := roomtest.PutTo(s, t.Context(), pin.Attempt(a), mine[:n]); err != nil {
 					t.Error(err)
 				}
 				mine = mine[n:]
@@ -227,20 +216,17 @@ func TestClaimsAtTheSameTime(t *testing.T) {
 // A delete takes the stripes of its blocks alone; claims hold them, all of
 // them and no others, until what they wrote is durable.
 func TestClaimsShareTheirStripes(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
 	var refs []graph.Ref
 	mine := map[uint8]bool{}
-	for _, b := range someBlocks(6, 30, 10) {
-		refs = append(refs, refOf(b))
-		mine[s.held.Claims.Index(b.Cid().Hash())] = true
+	for _, b := range roomtest.SomeBlocks(6, 30, 10) {
+		refs = append(refs, roomtest.RefOf(b))
+		mine[s.Stripe(b.Cid().Hash())] = true
 	}
 	check := func(held bool) {
 		t.Helper()
-		for i := range s.held.Claims.Stripes {
-			free := s.held.Claims.Stripes[i].TryLock()
-			if free {
-				s.held.Claims.Stripes[i].Unlock()
-			}
+		for i := range 256 {
+			free := s.TryStripe(uint8(i), true)
 			if want := !held || !mine[uint8(i)]; free != want {
 				t.Errorf("stripe %d is free: %v, want %v", i, free, want)
 			}
@@ -248,11 +234,11 @@ func TestClaimsShareTheirStripes(t *testing.T) {
 	}
 	check(false)
 	written := false
-	s.held.DuringWrite = func() {
+	*s.Graph.DuringWrite() = func() {
 		written = true
 		check(true)
 	}
-	must(t, claimTo(s, t.Context(), 1, refs))
+	must(t, roomtest.ClaimTo(s, t.Context(), 1, refs))
 	check(false)
 	if !written {
 		t.Error("nothing was written")
@@ -262,7 +248,7 @@ func TestClaimsShareTheirStripes(t *testing.T) {
 func TestFloors(t *testing.T) {
 	free := uint64(10 << 20)
 	var mu sync.Mutex
-	s := openTest(t, t.TempDir(), Config{
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{
 		MinFreeSpace: 5 << 20,
 		Reserve:      1 << 20,
 		FreeSpace: func(string) (uint64, error) {
@@ -278,9 +264,9 @@ func TestFloors(t *testing.T) {
 		free = n
 	}
 	t.Cleanup(func() { setFree(10 << 20) })
-	r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	r, err := s.Requests.Add(ctx, roomtest.Account, pintest.DAGSpec(1))
 	must(t, err)
-	bs := someBlocks(7, 10, 1000)
+	bs := roomtest.SomeBlocks(7, 10, 1000)
 	refs := []graph.Ref{{Hash: bs[0].Cid().Hash(), Size: 1000}}
 	full := func(what string, err error, want bool) {
 		t.Helper()
@@ -288,29 +274,29 @@ func TestFloors(t *testing.T) {
 			t.Errorf("%s: %v, want full %v", what, err, want)
 		}
 	}
-	fresh := someBlocks(8, 3, 10) // one for each check, as the blockstore skips what it has
+	fresh := roomtest.SomeBlocks(8, 3, 10) // one for each check, as the blockstore skips what it has
 	check := func(newFull, upkeepFull bool) {
 		t.Helper()
-		_, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
+		_, err := s.Requests.Add(ctx, roomtest.Account, pintest.DAGSpec(1))
 		full("Add", err, newFull)
-		_, _, _, err = s.requestRecords.Replace(ctx, benchAccount, r.ID, pintest.DAGSpec(1))
+		_, _, _, err = s.Requests.Replace(ctx, roomtest.Account, r.ID, pintest.DAGSpec(1))
 		if !newFull {
-			r = s.newest(t)
+			r = newest(t, s)
 		}
 		full("Replace", err, newFull)
-		full("Write of blocks", putTo(s, ctx, 1, bs), newFull)
-		full("Write of links", claimTo(s, ctx, 1, refs), upkeepFull)
-		_, _, err = s.requestRecords.Begin(ctx, pintest.DAGSpec(1).DAG())
+		full("Write of blocks", roomtest.PutTo(s, ctx, 1, bs), newFull)
+		full("Write of links", roomtest.ClaimTo(s, ctx, 1, refs), upkeepFull)
+		_, _, err = s.Requests.Begin(ctx, pintest.DAGSpec(1).DAG())
 		full("Begin", err, upkeepFull)
-		full("Blockstore.Put", s.held.Blockstore().Put(ctx, fresh[0]), upkeepFull)
+		full("Blockstore.Put", s.Graph.Blockstore().Put(ctx, fresh[0]), upkeepFull)
 		fresh = fresh[1:]
-		full("Datastore.Put", s.held.Datastore().Put(ctx, datastore.NewKey("/x"), nil), upkeepFull)
-		_, err = s.requestRecords.Get(ctx, benchAccount, r.ID)
+		full("Datastore.Put", s.Graph.Datastore().Put(ctx, datastore.NewKey("/x"), nil), upkeepFull)
+		_, err = s.Requests.Get(ctx, roomtest.Account, r.ID)
 		must(t, err)
 	}
 	check(false, false)
 	setFree(5<<20 + 100) // the batch would go under the floor
-	if err := putTo(s, ctx, 2, bs); !errors.Is(err, pin.ErrDiskFull) {
+	if err := roomtest.PutTo(s, ctx, 2, bs); !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("Write: %v", err)
 	}
 	wantReferences(t, s, 2)
@@ -318,28 +304,28 @@ func TestFloors(t *testing.T) {
 	check(true, false)
 	setFree(1<<20 - 1)
 	check(true, true)
-	_, _, err = s.requestRecords.Remove(ctx, benchAccount, r.ID)
+	_, _, err = s.Requests.Remove(ctx, roomtest.Account, r.ID)
 	full("Remove", err, true)
 	setFree(2 << 20)
-	_, _, err = s.requestRecords.Remove(ctx, benchAccount, r.ID)
+	_, _, err = s.Requests.Remove(ctx, roomtest.Account, r.ID)
 	full("Remove", err, false)
 }
 
 // newest gives the newest request of the bench's account.
-func (s *Store) newest(t *testing.T) pin.Request {
+func newest(t *testing.T, s *roomtest.Store) pin.Request {
 	t.Helper()
-	page, err := s.requestRecords.List(t.Context(), benchAccount, pin.Query{Statuses: pin.Statuses(), Limit: 1})
+	page, err := s.Requests.List(t.Context(), roomtest.Account, pin.Query{Statuses: pin.Statuses(), Limit: 1})
 	must(t, err)
 	return page.Requests[0]
 }
 
 func TestDatastoreHidesRecords(t *testing.T) {
-	s := openTest(t, t.TempDir(), Config{})
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
 	ctx := t.Context()
-	_, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(1))
+	_, err := s.Requests.Add(ctx, roomtest.Account, pintest.DAGSpec(1))
 	must(t, err)
-	must(t, putTo(s, ctx, 1, someBlocks(9, 3, 10)))
-	d := s.held.Datastore()
+	must(t, roomtest.PutTo(s, ctx, 1, roomtest.SomeBlocks(9, 3, 10)))
+	d := s.Graph.Datastore()
 	batch, err := d.Batch(ctx)
 	must(t, err)
 	for i := range 3 {
@@ -363,10 +349,10 @@ func TestDatastoreHidesRecords(t *testing.T) {
 	if _, err := d.Get(ctx, datastore.NewKey("/mine/1")); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
-	if _, err := s.held.Blockstore().Get(ctx, someBlocks(9, 1, 10)[0].Cid()); !errors.Is(err, pin.ErrClosed) {
+	if _, err := s.Graph.Blockstore().Get(ctx, roomtest.SomeBlocks(9, 1, 10)[0].Cid()); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("blocks after Close: %v", err)
 	}
-	if err := putTo(s, ctx, 1, someBlocks(9, 1, 10)); !errors.Is(err, pin.ErrClosed) {
+	if err := roomtest.PutTo(s, ctx, 1, roomtest.SomeBlocks(9, 1, 10)); !errors.Is(err, pin.ErrClosed) {
 		t.Errorf("Write after Close: %v", err)
 	}
 }

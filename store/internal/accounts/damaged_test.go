@@ -1,4 +1,4 @@
-package store
+package accounts_test
 
 import (
 	"bytes"
@@ -12,13 +12,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // damagedAccounts is a service over a store, with two accounts, a device token of each, an
 // invitation and what the audit record has of that.
 type damagedAccounts struct {
 	*auth.Service
-	s          *Store
+	s          *roomtest.Store
 	log        bytes.Buffer
 	ann, bob   auth.Account
 	annT, bobT auth.Token
@@ -32,7 +33,7 @@ func newDamagedAccounts(t *testing.T) *damagedAccounts {
 	t.Helper()
 	f := &damagedAccounts{}
 	log := slog.New(slog.NewTextHandler(&f.log, nil))
-	f.s, _ = openAccounts(t, t.TempDir(), Config{Logger: log})
+	f.s = roomtest.Open(t, t.TempDir(), roomtest.Config{Logger: log})
 	keys, err := auth.OpenKeys(filepath.Join(t.TempDir(), "keys"))
 	must(t, err)
 	f.Service, err = auth.New(auth.Config{HashCost: auth.HashCost{Memory: 8, Iterations: 1}, Log: slog.New(slog.DiscardHandler)}, f.s, keys)
@@ -66,11 +67,11 @@ func (f *damagedAccounts) others(t *testing.T) {
 	if _, err := f.Verify(ctx, f.bobJ); err != nil {
 		t.Errorf("bob's token: %v", err)
 	}
-	must(t, f.s.accountRecords.MarkUsed(ctx, map[string]time.Time{f.annT.ID: time.Now(), f.bobT.ID: time.Now()}))
-	if n, err := f.s.accountRecords.SweepTokens(ctx, time.Now()); err != nil || n != 0 {
+	must(t, f.s.Auth.MarkUsed(ctx, map[string]time.Time{f.annT.ID: time.Now(), f.bobT.ID: time.Now()}))
+	if n, err := f.s.Auth.SweepTokens(ctx, time.Now()); err != nil || n != 0 {
 		t.Errorf("a sweep removes %d, %v", n, err)
 	}
-	if devices, _, err := f.s.accountRecords.KeysInUse(ctx, time.Now()); err != nil || len(devices) != 1 {
+	if devices, _, err := f.s.Auth.KeysInUse(ctx, time.Now()); err != nil || len(devices) != 1 {
 		t.Errorf("%d keys are in use, %v", len(devices), err)
 	}
 	if page, err := f.Events(ctx, auth.EventQuery{}); err != nil || len(page) < 5 {
@@ -85,7 +86,7 @@ func (f *damagedAccounts) others(t *testing.T) {
 func TestDamagedAccount(t *testing.T) {
 	f := newDamagedAccounts(t)
 	ctx := t.Context()
-	spoil(t, f.s, accounts.LoginKey(f.keyOfAnn()), nil)
+	roomtest.Spoil(t, f.s.Badger, accounts.LoginKey(f.keyOfAnn()), nil)
 	for range 2 {
 		f.others(t)
 	}
@@ -125,7 +126,7 @@ func TestDamagedAccount(t *testing.T) {
 // If the index of addresses cannot be read the accounts themselves say who has one.
 func TestDamagedAddress(t *testing.T) {
 	f := newDamagedAccounts(t)
-	spoil(t, f.s, accounts.EmailKey(f.ann.Email), []byte{1})
+	roomtest.Spoil(t, f.s.Badger, accounts.EmailKey(f.ann.Email), []byte{1})
 	f.others(t)
 	if _, err := f.Login(t.Context(), f.ann.Email, damagedPassword); err != nil {
 		t.Errorf("ann's login: %v", err)
@@ -139,12 +140,11 @@ func TestDamagedAddress(t *testing.T) {
 func TestDamagedToken(t *testing.T) {
 	f := newDamagedAccounts(t)
 	ctx := t.Context()
-	token, _ := accounts.TokenOf(f.annT.ID)
 	pair, err := f.Login(ctx, f.ann.Email, damagedPassword)
 	must(t, err)
 	session, err := f.Verify(ctx, pair.Access)
 	must(t, err)
-	spoil(t, f.s, accounts.TokenKey(token), []byte{0xff})
+	roomtest.Spoil(t, f.s.Badger, accounts.TokenKey(f.annT.ID), []byte{0xff})
 	f.others(t)
 	if _, err := f.Verify(ctx, f.annJ); !errors.Is(err, auth.ErrUnauthorized) || !strings.Contains(err.Error(), "cannot read its record of this token") {
 		t.Errorf("ann's token: %v", err)
@@ -164,8 +164,7 @@ func TestDamagedToken(t *testing.T) {
 		t.Errorf("then her tokens are %+v, %v", all, err)
 	}
 	// A session too: its refresh says the same.
-	id, _ := accounts.TokenOf(session.TokenID)
-	spoil(t, f.s, accounts.TokenKey(id), nil)
+	roomtest.Spoil(t, f.s.Badger, accounts.TokenKey(session.TokenID), nil)
 	if _, err := f.Refresh(ctx, pair.Refresh); !errors.Is(err, auth.ErrUnauthorized) || !strings.Contains(err.Error(), "cannot read its record of this token") {
 		t.Errorf("refresh: %v", err)
 	}
@@ -180,10 +179,10 @@ func TestDamagedEventAndInvite(t *testing.T) {
 	ctx := t.Context()
 	before, err := f.Events(ctx, auth.EventQuery{Account: f.ann.ID})
 	must(t, err)
-	events := keysOf(t, f.s, accounts.KEvent)
-	spoil(t, f.s, events[0], nil) // that ann was added
-	invite, _ := accounts.InviteKey(f.invite.ID)
-	spoil(t, f.s, invite, []byte{kv.RecordVersion})
+	events := roomtest.KeysOf(t, f.s.KV, accounts.EventKind)
+	roomtest.Spoil(t, f.s.Badger, events[0], nil) // that ann was added
+	invite := accounts.InviteKey(f.invite.ID)
+	roomtest.Spoil(t, f.s.Badger, invite, []byte{kv.RecordVersion})
 	f.others(t)
 	after, err := f.Events(ctx, auth.EventQuery{Account: f.ann.ID})
 	must(t, err)
@@ -196,7 +195,7 @@ func TestDamagedEventAndInvite(t *testing.T) {
 	if _, err := f.RevokeInvite(ctx, f.invite.ID); err != nil {
 		t.Errorf("it is revoked: %v", err)
 	}
-	n, err := f.s.accountRecords.SweepEvents(ctx, time.Now().Add(time.Hour))
+	n, err := f.s.Auth.SweepEvents(ctx, time.Now().Add(time.Hour))
 	if err != nil || n < len(events) {
 		t.Errorf("%d events are removed, %v", n, err)
 	}

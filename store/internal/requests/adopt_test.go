@@ -1,4 +1,4 @@
-package store
+package requests_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
-	"github.com/holdfast-ipfs/holdfast/store/internal/requests"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // quotaOf has the quotas of some accounts.
@@ -18,9 +18,9 @@ type quotaOf map[string]pin.Quota
 func (q quotaOf) Quota(_ context.Context, account string) (pin.Quota, error) { return q[account], nil }
 
 // adoptAll gives all requests of the first account to the third.
-func adoptAll(t *testing.T, s *Store) (moved []pin.Adopted, err error) {
+func adoptAll(t *testing.T, s *roomtest.Store) (moved []pin.Adopted, err error) {
 	t.Helper()
-	left, err := s.requestRecords.Adopt(t.Context(), modelAccounts[0], modelAccounts[2], func(some []pin.Adopted) { moved = append(moved, some...) })
+	left, err := s.Requests.Adopt(t.Context(), roomtest.ThreeAccounts[0], roomtest.ThreeAccounts[2], func(some []pin.Adopted) { moved = append(moved, some...) })
 	if left != 0 {
 		t.Errorf("%d are left", left)
 	}
@@ -31,58 +31,60 @@ func adoptAll(t *testing.T, s *Store) (moved []pin.Adopted, err error) {
 // one, and nothing to the other.
 func TestAdopt(t *testing.T) {
 	ctx := t.Context()
-	s := withEverything(t, Config{})
-	was, err := s.requestRecords.List(ctx, modelAccounts[0], everyStatus)
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	roomtest.MakeEverything(t, s)
+	was, err := s.Requests.List(ctx, roomtest.ThreeAccounts[0], roomtest.EveryStatus)
 	must(t, err)
-	usage := usages(t, s)[modelAccounts[0]]
+	usage := roomtest.Usages(t, s)[roomtest.ThreeAccounts[0]]
 	moved, err := adoptAll(t, s)
 	must(t, err)
-	checkInvariants(t, s)
-	now, err := s.requestRecords.List(ctx, modelAccounts[2], everyStatus)
+	roomtest.CheckInvariants(t, s.KV)
+	now, err := s.Requests.List(ctx, roomtest.ThreeAccounts[2], roomtest.EveryStatus)
 	must(t, err)
 	if len(moved) != 4 || now.Count != 4 {
 		t.Fatalf("%d moved, and there are %d", len(moved), now.Count)
 	}
 	for i, r := range now.Requests {
 		want := was.Requests[i]
-		want.Account = modelAccounts[2]
+		want.Account = roomtest.ThreeAccounts[2]
 		if r.ID != want.ID || !r.Created.Equal(want.Created) || r.Status != want.Status || r.Totals != want.Totals ||
 			r.CID != want.CID || r.Name != want.Name || r.Details != want.Details || r.Account != want.Account {
 			t.Errorf("%+v is %+v", want, r)
 		}
 	}
-	if left, err := s.requestRecords.List(ctx, modelAccounts[0], everyStatus); err != nil || left.Count != 0 {
+	if left, err := s.Requests.List(ctx, roomtest.ThreeAccounts[0], roomtest.EveryStatus); err != nil || left.Count != 0 {
 		t.Errorf("%d are left, %v", left.Count, err)
 	}
-	if u, err := s.requestRecords.Usage(ctx, modelAccounts[2]); err != nil || u != usage {
+	if u, err := s.Requests.Usage(ctx, roomtest.ThreeAccounts[2]); err != nil || u != usage {
 		t.Errorf("it is charged %+v, %v, want %+v", u, err, usage)
 	}
-	if u := usages(t, s)[modelAccounts[0]]; u != (pin.Usage{}) {
+	if u := roomtest.Usages(t, s)[roomtest.ThreeAccounts[0]]; u != (pin.Usage{}) {
 		t.Errorf("the other is charged %+v", u)
 	}
 	// What replaced another lets go of that when it is done, for its new account.
 	replaces := now.Requests[slices.IndexFunc(now.Requests, func(r pin.Request) bool { return r.Status == pin.Pinning })]
-	a, _, err := s.requestRecords.Begin(ctx, replaces.DAG())
+	a, _, err := s.Requests.Begin(ctx, replaces.DAG())
 	must(t, err)
-	released, err := s.requestRecords.Complete(ctx, replaces.DAG(), a, pin.Totals{Blocks: 1, Bytes: 50})
+	released, err := s.Requests.Complete(ctx, replaces.DAG(), a, pin.Totals{Blocks: 1, Bytes: 50})
 	must(t, err)
 	if len(released) != 1 {
 		t.Errorf("%v are let go of", released)
 	}
-	if u, err := s.requestRecords.Usage(ctx, modelAccounts[2]); err != nil || u.Bytes != 3000+50 || u.DAGs != 2 {
+	if u, err := s.Requests.Usage(ctx, roomtest.ThreeAccounts[2]); err != nil || u.Bytes != 3000+50 || u.DAGs != 2 {
 		t.Errorf("then it is charged %+v, %v", u, err)
 	}
-	checkInvariants(t, s)
+	roomtest.CheckInvariants(t, s.KV)
 }
 
 // Quotas hold: what there is no room for stays, and comes when there is. Who has newer pins
 // gets the others under new ids, and no date twice.
 func TestAdoptWithinQuotas(t *testing.T) {
 	ctx := t.Context()
-	s := withEverything(t, Config{})
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	roomtest.MakeEverything(t, s)
 	limits := quotaOf{}
-	s.requestRecords.SetQuotas(limits)
-	own, err := s.requestRecords.Add(ctx, modelAccounts[2], pintest.DAGSpec(9))
+	s.Requests.SetQuotas(limits)
+	own, err := s.Requests.Add(ctx, roomtest.ThreeAccounts[2], pintest.DAGSpec(9))
 	must(t, err)
 	adopted := 0
 	for _, step := range []struct {
@@ -97,21 +99,21 @@ func TestAdoptWithinQuotas(t *testing.T) {
 		{pin.Quota{Pins: 3}, false, 0},
 		{pin.Quota{Bytes: 6001, Pins: 4}, false, 2}, // queued, and one that failed, which takes no room
 	} {
-		limits[modelAccounts[2]] = step.quota
+		limits[roomtest.ThreeAccounts[2]] = step.quota
 		moved, err := adoptAll(t, s)
 		adopted += len(moved)
 		var over *pin.QuotaError
 		if len(moved) != step.more || errors.As(err, &over) != (adopted < 4) || over != nil && over.Pins == step.bytes {
 			t.Errorf("with %+v %d move, %v", step.quota, len(moved), err)
 		}
-		checkInvariants(t, s)
+		roomtest.CheckInvariants(t, s.KV)
 		for _, m := range moved {
 			if m.Now.ID == m.Was.ID || !m.Now.Created.After(own.Created) {
 				t.Errorf("%+v is %+v", m.Was, m.Now)
 			}
 		}
 	}
-	page, err := s.requestRecords.List(ctx, modelAccounts[2], everyStatus)
+	page, err := s.Requests.List(ctx, roomtest.ThreeAccounts[2], roomtest.EveryStatus)
 	if err != nil || page.Count != 5 {
 		t.Errorf("in the end it has %d, %v", page.Count, err)
 	}
@@ -120,20 +122,21 @@ func TestAdoptWithinQuotas(t *testing.T) {
 // A damaged request is written anew for its new account; one whose CID is not known stays.
 func TestAdoptDamaged(t *testing.T) {
 	ctx := t.Context()
-	s := withEverything(t, Config{})
-	page, err := s.requestRecords.List(ctx, modelAccounts[0], everyStatus)
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	roomtest.MakeEverything(t, s)
+	page, err := s.Requests.List(ctx, roomtest.ThreeAccounts[0], roomtest.EveryStatus)
 	must(t, err)
-	a, _ := kv.AccountOf(modelAccounts[0])
+	a, _ := kv.AccountOf(roomtest.ThreeAccounts[0])
 	known, unknown := page.Requests[0], page.Requests[1]
-	for _, key := range [][]byte{requestKeyOf(known), requestKeyOf(unknown), requests.ChunkKey(requests.DAGList(unknown.DAG(), a), 0)} {
-		spoil(t, s, key, nil)
+	for _, key := range [][]byte{roomtest.RequestKey(known), roomtest.RequestKey(unknown), roomtest.ByDAGKey(unknown.DAG(), a)} {
+		roomtest.Spoil(t, s.Badger, key, nil)
 	}
 	moved := 0
-	left, err := s.requestRecords.Adopt(ctx, modelAccounts[0], modelAccounts[2], func(some []pin.Adopted) { moved += len(some) })
+	left, err := s.Requests.Adopt(ctx, roomtest.ThreeAccounts[0], roomtest.ThreeAccounts[2], func(some []pin.Adopted) { moved += len(some) })
 	if err != nil || left != 1 || moved != 3 {
 		t.Errorf("%d move, %d are left, %v", moved, left, err)
 	}
-	now, err := s.requestRecords.List(ctx, modelAccounts[2], everyStatus)
+	now, err := s.Requests.List(ctx, roomtest.ThreeAccounts[2], roomtest.EveryStatus)
 	if err != nil || now.Count != 3 || slices.ContainsFunc(now.Requests, func(r pin.Request) bool { return r.Damaged }) || now.Requests[0].DAG() != known.DAG() {
 		t.Errorf("now there are %+v, %v", now, err)
 	}

@@ -12,20 +12,21 @@ import (
 )
 
 const (
-	// A gateway that answers oddly for a block is asked for it again after so long, then
-	// after four times that and sixteen times: what was passing has passed by then. From
-	// then on it is asked now and then, as what a server has may be mended.
+	// A gateway that answers oddly for a block is asked for it again after oddPause, then
+	// after four and sixteen times that: a passing fault is over by then. After oddTries
+	// it is asked every oddForLong, since a server may be repaired.
 	oddPause   = time.Second
 	oddTries   = 4
 	oddForLong = 10 * time.Minute
-	// So many odd blocks are remembered of a peer or a gateway. What is forgotten is asked
-	// for a few times more.
+	// So many odd blocks are remembered for a peer or a gateway. A block that is forgotten
+	// is asked for a few times more.
 	oddMost = 256
 
-	// A block that nobody who is connected has is named after so long.
+	// A block that no connected peer has is named after so long.
 	missingAfter = 10 * time.Second
-	// So many blocks are named, and so many sources for each. Of what came for one so much is
-	// told, and of all so much: with the longest names that is more than all texts take.
+	// So many blocks are named, and so many sources for each. oddText bounds the bytes that
+	// say what one source answers, troublesTextMost the whole text: more than all of it
+	// takes with the longest names.
 	troublesMost     = 3
 	troublesNames    = 3
 	oddText          = 200
@@ -36,7 +37,7 @@ const (
 type oddity struct {
 	what  string
 	times int
-	next  time.Time // it is not asked before; zero is that it may be
+	next  time.Time // it is not asked before this; zero is no limit
 }
 
 // oddities are those of one peer or gateway, by multihash.
@@ -64,9 +65,9 @@ func (o oddities) tooSoon(key string, now time.Time) bool {
 	return odd != nil && now.Before(odd.next)
 }
 
-// oddly takes note that a line answered for a block with something else, or not at all.
-// That block is to be asked of others, which is the caller's to do, and of this line
-// later, after the time that is given at least. Nothing else changes for the line.
+// oddly notes that a line answered for a block with something else, or not at all. The
+// caller asks others for that block. This line is asked for it again later, after least at
+// the earliest. Nothing else changes for the line.
 func (x *Exchange) oddly(l *line, key, what string, least time.Duration, now time.Time) {
 	odd := l.health.odd.note(key, what)
 	pause := longer(oddPause, odd.times-2) // a peer is asked by a few bytes
@@ -127,8 +128,8 @@ func (l *line) name() string {
 	return "peer " + l.id.String()
 }
 
-// late is for how long a gateway has been asked for a block, if that is long: it may hang,
-// or send a few bytes now and then. Zero is that it is not, or is no gateway.
+// late gives for how long a gateway has been asked for a block, if that is long: it may
+// hang, or send a few bytes now and then. Else it is zero.
 func (l *line) late(key string, now time.Time) time.Duration {
 	f := l.fetches[key]
 	if f == nil {
@@ -140,9 +141,9 @@ func (l *line) late(key string, now time.Time) time.Duration {
 	return 0
 }
 
-// troubles says of which blocks there is something to tell, the longest wanted first:
-// what came in place of them, that a gateway is slow to send them, or that nobody has them.
-// "" is that there are none.
+// troubles says which blocks are in trouble, the longest wanted first: what came in place of
+// them, that a gateway is slow to send them, or that no connected peer has them. It is "" if
+// there are none.
 func (s *Session) troubles(now time.Time) string {
 	type trouble struct {
 		w    *want
@@ -201,8 +202,8 @@ func (s *Session) troubles(now time.Time) string {
 	return cut(strings.Join(texts, "; "), troublesTextMost)
 }
 
-// isRoot reports whether a want is for the root of what the session is about: that nobody
-// has that is told in other words.
+// isRoot reports whether a want is for the root of what the session is about. That nobody has
+// the root is said in other words.
 func (s *Session) isRoot(w *want) bool { return s.about != "" && strings.HasSuffix(s.about, w.key) }
 
 // askedOf says who was asked for a block that nobody has: how many, and those that gave
@@ -250,9 +251,9 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "") + "..."
 }
 
-// blame takes note that a line sent a block that nobody asked for: bytes that are not
-// those of what it was asked for, most likely. Of which block they are to be is known
-// when no more are open than came so, or than did not come with the others.
+// blame notes that a line sent a block that nobody asked for: most likely wrong bytes for a
+// block that it was asked for. For which blocks is known once it sent as many such blocks
+// as asks are open, or as asks are open that were lost before.
 func (l *line) blame(now time.Time) {
 	var open, again []*ask
 	for _, a := range l.asks {

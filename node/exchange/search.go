@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	// So many wants of a session are broadcast at a time: each is told to every peer
-	// that is connected, and whoever has one most likely has the others.
+	// So many wants of a session are broadcast at a time. Each goes to every connected peer,
+	// and a peer that has one block most likely has the others.
 	soughtMost = 32
 	// So many wants that no source has do not count against the room for others.
 	soughtAside = 256
 
-	// If a source, such as an origin, has been silent for so long, others are asked
-	// too. It is well past a round trip.
+	// If a source, such as an origin, has been silent for so long, others are asked too.
+	// That is well past a round trip.
 	seekAfter = 500 * time.Millisecond
-	// Nor is one waited for that has been busy with other blocks for so long.
+	// If a source has been busy with other blocks for so long, others are asked too.
 	heldUpAfter = 5 * time.Second
-	// What nobody who is connected has is looked for elsewhere after this, and again
-	// after that.
+	// What no connected peer has is looked for elsewhere after searchAfter, and again every
+	// searchAgain.
 	searchAfter = time.Second
 	searchAgain = time.Minute
-	// So many providers that can be reached are enough for one search, and so many
-	// are tried: some of those that are named have gone.
+	// One search ends after so many providers that could be reached, or so many that were
+	// tried: some of those that are named have gone.
 	searchProviders = 10
 	searchDials     = 32
-	// A question is taken back for another after this, if there are too many: enough to
-	// be answered, and few enough that all have their turn.
+	// If there are too many questions, one that is so old is taken back for another. That is
+	// long enough for an answer, and short enough that all have their turn.
 	questionAge = 5 * time.Second
 	dialTime    = 20 * time.Second
 )
@@ -57,8 +57,8 @@ func (x *Exchange) seekEverywhere(w *want) {
 	}
 }
 
-// seekAt asks a line whether it has a block, unless it was asked before. One that is
-// said to have it is asked in place of others.
+// seekAt asks a line whether it has a block, unless it was asked before. If the line is
+// named as having it, this question takes the place of another.
 func (x *Exchange) seekAt(w *want, l *line) {
 	if l.gateway != nil || l.asks[w] != nil {
 		return
@@ -70,8 +70,8 @@ func (x *Exchange) seekAt(w *want, l *line) {
 	l.ask(w, w.sessions[0], askHave, time.Now())
 }
 
-// seekMissed gives wants their turn that could not be asked for everywhere, the one
-// first that waits longest.
+// seekMissed asks again for the wants for which some lines could not be asked. The want that
+// waits longest goes first.
 func (x *Exchange) seekMissed() {
 	var missed []*want
 	for w := range x.seeking {
@@ -106,7 +106,7 @@ func (s *Session) search(now time.Time) {
 	if s.x.cfg.Finder == nil || s.searching || s.sought == 0 || s.x.closed {
 		return
 	}
-	// The one that was looked for longest ago.
+	// The one whose last search is longest ago.
 	var due *want
 	for _, w := range s.wants {
 		_, sought := s.x.seeking[w]
@@ -130,8 +130,8 @@ func (s *Session) search(now time.Time) {
 	})
 }
 
-// find connects to providers of a want while it is sought: they are asked once they
-// are connected.
+// find connects to providers of a want, for as long as the want is sought. They are asked
+// once they are connected.
 func (s *Session) find(sought context.Context, w *want) {
 	ctx, cancel := context.WithCancel(sought)
 	defer context.AfterFunc(s.ctx, cancel)()
@@ -157,7 +157,7 @@ func (s *Session) find(sought context.Context, w *want) {
 		if s.x.cfg.Gateways != nil {
 			s.x.Found(w.cid, s.x.cfg.Gateways(ai))
 		}
-		// Whoever has one block may have the next, so this goes on when it has come.
+		// A peer that has one block may have the next, so a dial outlives its want.
 		dials.Go(func() {
 			if s.x.dial(s.ctx, ai) && reached.Add(1) == searchProviders {
 				close(enough)
@@ -166,8 +166,8 @@ func (s *Session) find(sought context.Context, w *want) {
 	}
 }
 
-// name notes that a peer is said to have a block, and asks it if it is connected. The
-// first of a search takes the place of those that the last one found.
+// name notes that a peer is said to have a block, and asks it if it is connected. The first
+// peer of a search replaces those that the last search found.
 func (x *Exchange) name(w *want, p peer.ID, first bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -198,7 +198,7 @@ func (x *Exchange) dial(ctx context.Context, ai peer.AddrInfo) bool {
 	return err == nil
 }
 
-// retry asks all anew who said that they lack a want that is sought for long.
+// retry asks all lines anew for a want that has been sought for long.
 func (x *Exchange) retry(w *want) {
 	for _, a := range slices.Clone(w.asks) {
 		if a.state != askBlock {

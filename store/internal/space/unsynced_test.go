@@ -1,6 +1,6 @@
 //go:build linux
 
-package store
+package space_test
 
 import (
 	"bufio"
@@ -22,32 +22,30 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
-	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
-// unsyncedStore opens a store of small files that tries often whether it can be mended.
-func unsyncedStore(t *testing.T, dir string) (*Store, *DirLock, *logtest.Buffer) {
+// wait is how long what has to happen may take.
+const wait = 30 * time.Second
+
+// unsyncedStore opens rooms of small files that try often whether they can be mended.
+func unsyncedStore(t *testing.T, dir string) (*roomtest.Store, *logtest.Buffer) {
 	t.Helper()
-	lock, err := Lock(dir)
-	must(t, err)
 	var log logtest.Buffer
-	o := smallFiles()
-	s, err := openWith(t.Context(), dir, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}.withDefaults(), o, migrations())
-	must(t, err)
-	s.kv.MendEvery = time.Millisecond
-	return s, lock, &log
+	s := roomtest.OpenSmall(t, dir, roomtest.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	s.KV.MendEvery = time.Millisecond
+	return s, &log
 }
 
 // failLogSync has every sync of the newest file of the value log fail, and of no other
 // file: a page of its map that nothing is in is taken out, and msync does not take maps
 // with holes. again puts it back.
-func failLogSync(t *testing.T, s *Store) (file string, again func()) {
+func failLogSync(t *testing.T, s *roomtest.Store) (file string, again func()) {
 	t.Helper()
-	all, err := space.LogFiles(s.dbDir)
-	must(t, err)
-	file = filepath.Join(s.dbDir, all[len(all)-1].Name)
+	logs := roomtest.ValueLog(t, s.Dir)
+	file = logs[len(logs)-1]
 	maps, err := os.Open("/proc/self/maps")
 	must(t, err)
 	defer maps.Close()
@@ -80,9 +78,9 @@ func failLogSync(t *testing.T, s *Store) (file string, again func()) {
 	return "", nil
 }
 
-func awaitWritable(t *testing.T, s *Store) {
+func awaitWritable(t *testing.T, s *roomtest.Store) {
 	t.Helper()
-	for deadline := time.Now().Add(straceWait); s.Writable(t.Context()) != nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(wait); s.Writable(t.Context()) != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it was not mended: %v", s.Writable(t.Context()))
 		}
@@ -99,26 +97,26 @@ func batchOf(bs ...blocks.Block) (b graph.Batch) {
 // Where only the value log is not synced, no write is answered as made, by whichever way
 // it came; and once its syncs work all that is read is on disk.
 func TestValueLogNotSynced(t *testing.T) {
-	bs := someBlocks(901, 3, 5000)
-	writes := map[string]func(*Store) error{
-		"a batch of a walk": func(s *Store) error { return s.Write(t.Context(), batchOf(bs[1])) },
-		"a block":           func(s *Store) error { return s.Blockstore().Put(t.Context(), bs[1]) },
-		"a record": func(s *Store) error {
-			_, err := s.Add(t.Context(), benchAccount, pintest.DAGSpec(2))
+	bs := roomtest.SomeBlocks(901, 3, 5000)
+	writes := map[string]func(*roomtest.Store) error{
+		"a batch of a walk": func(s *roomtest.Store) error { return s.Write(t.Context(), batchOf(bs[1])) },
+		"a block":           func(s *roomtest.Store) error { return s.Blockstore().Put(t.Context(), bs[1]) },
+		"a record": func(s *roomtest.Store) error {
+			_, err := s.Add(t.Context(), roomtest.Account, pintest.DAGSpec(2))
 			return err
 		},
-		"others' state": func(s *Store) error {
+		"others' state": func(s *roomtest.Store) error {
 			b, err := s.Datastore().Batch(t.Context())
 			must(t, err)
 			must(t, b.Put(t.Context(), datastore.NewKey("/others/state"), bs[1].RawData()))
 			return b.Commit(t.Context())
 		},
-		"a key of its own": func(s *Store) error { return s.kv.SetMeta(kv.MetaFiller, bs[1].RawData()) },
+		"a key of its own": func(s *roomtest.Store) error { return s.KV.SetMeta(kv.MetaFiller, bs[1].RawData()) },
 	}
 	for name, write := range writes {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			s, lock, log := unsyncedStore(t, dir)
+			s, log := unsyncedStore(t, dir)
 			must(t, s.Write(t.Context(), batchOf(bs[0])))
 			file, again := failLogSync(t, s)
 			if err := write(s); !errors.Is(err, pin.ErrInDoubt) {
@@ -145,7 +143,6 @@ func TestValueLogNotSynced(t *testing.T) {
 				}
 			}
 			must(t, s.Close())
-			must(t, lock.Close())
 		})
 	}
 }
@@ -153,9 +150,9 @@ func TestValueLogNotSynced(t *testing.T) {
 // What the disk did not take and is not in memory any more is not called mended, and
 // nothing is written until a restart, after which it is known to be unreadable.
 func TestUnsyncedValuesLost(t *testing.T) {
-	bs := someBlocks(902, 2, 50_000)
+	bs := roomtest.SomeBlocks(902, 2, 50_000)
 	dir := t.TempDir()
-	s, lock, log := unsyncedStore(t, dir)
+	s, log := unsyncedStore(t, dir)
 	must(t, s.Write(t.Context(), batchOf(bs[0])))
 	file, again := failLogSync(t, s)
 	if err := s.Write(t.Context(), batchOf(bs[1])); !errors.Is(err, pin.ErrInDoubt) {
@@ -163,7 +160,7 @@ func TestUnsyncedValuesLost(t *testing.T) {
 	}
 	loseBytes(t, file, bs[1].RawData()[10_000:20_000])
 	again()
-	for deadline := time.Now().Add(straceWait); !strings.Contains(log.String(), "restarted"); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(wait); !strings.Contains(log.String(), "restarted"); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it is not said that values are lost:\n%s", log)
 		}
@@ -172,14 +169,13 @@ func TestUnsyncedValuesLost(t *testing.T) {
 		t.Errorf("it is writable: %v", err)
 	}
 	must(t, s.Close())
-	must(t, lock.Close())
 
-	s = openTest(t, dir, Config{})
+	s = roomtest.Open(t, dir, roomtest.Config{})
 	must(t, s.Writable(t.Context()))
 	if data, found, err := s.Look(t.Context(), bs[0].Cid().Hash()); err != nil || !found || !bytes.Equal(data, bs[0].RawData()) {
 		t.Errorf("what was synced is read as %d bytes, %v, %v", len(data), found, err)
 	}
-	if data, found, err := s.Look(t.Context(), bs[1].Cid().Hash()); !errors.Is(err, ErrUnreadable) {
+	if data, found, err := s.Look(t.Context(), bs[1].Cid().Hash()); !errors.Is(err, pin.ErrUnreadable) {
 		t.Errorf("what was lost is read as %d bytes, %v, %v", len(data), found, err)
 	}
 }
@@ -201,9 +197,9 @@ func loseBytes(t *testing.T, file string, what []byte) {
 
 // A start after such a failure writes the bytes again before anything is read.
 func TestUnsyncedThenStarted(t *testing.T) {
-	bs := someBlocks(903, 1, 50_000)
+	bs := roomtest.SomeBlocks(903, 1, 50_000)
 	dir := t.TempDir()
-	s, lock, _ := unsyncedStore(t, dir)
+	s, _ := unsyncedStore(t, dir)
 	file, again := failLogSync(t, s)
 	if err := s.Write(t.Context(), batchOf(bs[0])); !errors.Is(err, pin.ErrInDoubt) {
 		t.Fatalf("a write that was not synced: %v", err)
@@ -212,13 +208,12 @@ func TestUnsyncedThenStarted(t *testing.T) {
 	must(t, os.CopyFS(copied, os.DirFS(dir))) // as after a kill
 	again()
 	must(t, s.Close())
-	must(t, lock.Close())
 
-	file = filepath.Join(copied, dbName, filepath.Base(file))
+	file = filepath.Join(copied, filepath.Base(file))
 	if !space.Marked(file, space.UnsyncedLog) {
 		t.Fatal("the file is not marked")
 	}
-	s = openTest(t, copied, Config{})
+	s = roomtest.Open(t, copied, roomtest.Config{})
 	if space.Marked(file, space.UnsyncedLog) {
 		t.Error("the file is still marked")
 	}
@@ -235,24 +230,22 @@ func TestCollectedNotSynced(t *testing.T) {
 }
 
 func collectUnsynced(t *testing.T, atOnce bool) {
-	bs := someBlocks(904, 6, 250_000)
-	s, lock, _ := unsyncedStore(t, t.TempDir())
+	bs := roomtest.SomeBlocks(904, 6, 250_000)
+	s, _ := unsyncedStore(t, t.TempDir())
 	must(t, s.Write(t.Context(), batchOf(bs...)))
-	all, err := space.LogFiles(s.dbDir)
-	must(t, err)
-	old := all[len(all)-1]
+	logs := roomtest.ValueLog(t, s.Dir)
+	old := filepath.Base(logs[len(logs)-1])
 	for _, b := range bs[1:] {
-		must(t, s.kv.SetAlone(holding.BlockKey(b.Cid().Hash()), nil))
+		must(t, s.KV.SetAlone(roomtest.BlockKey(b.Cid().Hash()), nil))
 	}
-	must(t, s.space.RollValueLog(t.Context()))
-	must(t, s.space.Compact(t.Context()))
-	c := s.space.NewCollector(space.GiveBackWork{})
-	f, dead, err := c.Next(0.5)
-	if err != nil || f.Name != old.Name {
-		t.Fatalf("%s is collected, want %s: %v", f.Name, old.Name, err)
+	must(t, s.Space.RollValueLog(t.Context()))
+	must(t, s.Space.Compact(t.Context()))
+	name, size, collect, err := s.Space.CollectNext()
+	if err != nil || name != old {
+		t.Fatalf("%s is collected, want %s: %v", name, old, err)
 	}
 	asked := 0
-	s.space.ChangeEndOfLog(func(end int64) int64 { // by the goroutine that writes
+	s.Space.ChangeEndOfLog(func(end int64) int64 { // by the goroutine that writes
 		asked++
 		if atOnce {
 			return end
@@ -260,14 +253,14 @@ func collectUnsynced(t *testing.T, atOnce bool) {
 		return end + 1 // what is there is not all that was written
 	})
 	_, again := failLogSync(t, s)
-	if err := c.One(t.Context(), f, dead); !errors.Is(err, pin.ErrInDoubt) {
+	if err := collect(t.Context()); !errors.Is(err, pin.ErrInDoubt) {
 		t.Errorf("collecting gives %v", err)
 	}
 	if asked == 0 {
 		t.Error("values were moved before they were written again")
 	}
-	path := filepath.Join(s.dbDir, f.Name)
-	if info, err := os.Stat(path); err != nil || info.Size() != f.Size {
+	path := filepath.Join(s.Dir, name)
+	if info, err := os.Stat(path); err != nil || info.Size() != size {
 		t.Fatalf("the file is %v, %v", info, err)
 	}
 	again()
@@ -275,20 +268,19 @@ func collectUnsynced(t *testing.T, atOnce bool) {
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the file stays: %v", err)
 	}
-	if !has(t, s, bs[0]) {
+	if !roomtest.Has(t, s, bs[0]) {
 		t.Error("the block is gone")
 	}
 	must(t, s.Close())
-	must(t, lock.Close())
 }
 
 // While Badger cannot write its memory to a table, nothing is written.
 func TestMemoryNotWrittenOut(t *testing.T) {
-	s, lock, log := unsyncedStore(t, t.TempDir())
+	s, log := unsyncedStore(t, t.TempDir())
 	// Its next tables cannot be made; each try takes the next number.
 	var taken []string
 	for id := 1; id < 20; id++ {
-		name := filepath.Join(s.dbDir, fmt.Sprintf("%06d.sst", id))
+		name := filepath.Join(s.Dir, fmt.Sprintf("%06d.sst", id))
 		if err := os.Mkdir(name, 0o700); err == nil {
 			taken = append(taken, name)
 			if len(taken) == 2 {
@@ -296,8 +288,8 @@ func TestMemoryNotWrittenOut(t *testing.T) {
 			}
 		}
 	}
-	s.kv.MendEvery = time.Hour
-	err := s.space.PushOutMemory(t.Context()) // it waits for the table
+	s.KV.MendEvery = time.Hour
+	err := s.Space.PushOutMemory(t.Context()) // it waits for the table
 	if err != nil && !errors.Is(err, pin.ErrUnwritable) {
 		t.Fatal(err)
 	}
@@ -311,5 +303,4 @@ func TestMemoryNotWrittenOut(t *testing.T) {
 	for _, name := range taken {
 		must(t, os.Remove(name))
 	}
-	must(t, lock.Close())
 }

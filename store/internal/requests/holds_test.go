@@ -1,4 +1,4 @@
-package store
+package requests_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // stopAfter gives a context that ends in the last of so many commits.
@@ -18,31 +19,31 @@ type stopAfter func(commits int64) context.Context
 // over, hinder nobody: neither those of the same account nor those of others.
 func TestManyReplacedByOneDAG(t *testing.T) {
 	const n = 3000
-	for name, end := range map[string]func(s *Store, d pin.DAG, a pin.Attempt, stop stopAfter) error{
-		"complete": func(s *Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
-			released, err := s.requestRecords.Complete(t.Context(), d, a, pin.Totals{Blocks: 1, Bytes: 1})
+	for name, end := range map[string]func(s *roomtest.Store, d pin.DAG, a pin.Attempt, stop stopAfter) error{
+		"complete": func(s *roomtest.Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
+			released, err := s.Requests.Complete(t.Context(), d, a, pin.Totals{Blocks: 1, Bytes: 1})
 			if err == nil && len(released) != n {
 				t.Errorf("%d attempts are released, want %d", len(released), n)
 			}
 			return err
 		},
-		"fail": func(s *Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
-			released, err := s.requestRecords.Fail(t.Context(), d, "no block was received")
+		"fail": func(s *roomtest.Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
+			released, err := s.Requests.Fail(t.Context(), d, "no block was received")
 			if err == nil && len(released) != n+1 {
 				t.Errorf("%d attempts are released, want %d", len(released), n+1)
 			}
 			return err
 		},
-		"interrupted": func(s *Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
-			if _, err := s.requestRecords.Complete(stop(3), d, a, pin.Totals{Blocks: 1, Bytes: 1}); !errors.Is(err, context.Canceled) {
+		"interrupted": func(s *roomtest.Store, d pin.DAG, a pin.Attempt, stop stopAfter) error {
+			if _, err := s.Requests.Complete(stop(3), d, a, pin.Totals{Blocks: 1, Bytes: 1}); !errors.Is(err, context.Canceled) {
 				t.Errorf("Complete in three commits: %v", err)
 			}
-			checkInvariants(t, s)
-			_, complete, err := s.requestRecords.Begin(t.Context(), d)
+			roomtest.CheckInvariants(t, s.KV)
+			_, complete, err := s.Requests.Begin(t.Context(), d)
 			if !complete {
 				t.Error("it is not complete")
 			}
-			released, _ := s.held.Released(t.Context())
+			released, _ := s.Graph.Released(t.Context())
 			if len(released) != n {
 				t.Errorf("%d attempts are released, want %d", len(released), n)
 			}
@@ -53,8 +54,8 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 			stopping, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var left atomic.Int64
-			s := openTest(t, t.TempDir(), Config{
-				Now: new(benchClock).now,
+			s := roomtest.Open(t, t.TempDir(), roomtest.Config{
+				Now: new(roomtest.Clock).Now,
 				FreeSpace: func(string) (uint64, error) { // is asked before each commit
 					if left.Add(-1) == 0 {
 						cancel()
@@ -68,19 +69,19 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 			}
 			ctx := t.Context()
 			wanted := pintest.DAGSpec(1_000_000)
-			bobs, err := s.requestRecords.Add(ctx, modelAccounts[1], wanted)
+			bobs, err := s.Requests.Add(ctx, roomtest.ThreeAccounts[1], wanted)
 			must(t, err)
 			var next atomic.Int64
 			var wg sync.WaitGroup
-			for range benchWriters {
+			for range 64 {
 				wg.Go(func() {
 					for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
-						r, err := s.requestRecords.Add(ctx, benchAccount, pintest.DAGSpec(i))
+						r, err := s.Requests.Add(ctx, roomtest.Account, pintest.DAGSpec(i))
 						if err == nil {
-							_, _, err = s.requestRecords.Begin(ctx, r.DAG())
+							_, _, err = s.Requests.Begin(ctx, r.DAG())
 						}
 						if err == nil {
-							_, _, _, err = s.requestRecords.Replace(ctx, benchAccount, r.ID, wanted)
+							_, _, _, err = s.Requests.Replace(ctx, roomtest.Account, r.ID, wanted)
 						}
 						if err != nil {
 							t.Error(err)
@@ -89,15 +90,15 @@ func TestManyReplacedByOneDAG(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			a, _, err := s.requestRecords.Begin(ctx, wanted.DAG())
+			a, _, err := s.Requests.Begin(ctx, wanted.DAG())
 			must(t, err)
 			must(t, end(s, wanted.DAG(), a, stop))
-			got, err := s.requestRecords.Get(ctx, modelAccounts[1], bobs.ID)
+			got, err := s.Requests.Get(ctx, roomtest.ThreeAccounts[1], bobs.ID)
 			must(t, err)
 			if !got.Status.Done() {
 				t.Errorf("the other account's request is %s", got.Status)
 			}
-			checkInvariants(t, s)
+			roomtest.CheckInvariants(t, s.KV)
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package store
+package accounts_test
 
 import (
 	"errors"
@@ -14,54 +14,35 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
+	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
-
-// openAccounts opens a store in dir, and gives it with what closes it. It is
-// closed with t at the latest.
-func openAccounts(t testing.TB, dir string, cfg Config) (s *Store, shut func()) {
-	t.Helper()
-	lock, err := Lock(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err = Open(t.Context(), lock, cfg)
-	if err != nil {
-		t.Fatal(errors.Join(err, lock.Close()))
-	}
-	shut = func() {
-		if err := errors.Join(s.Close(), lock.Close()); err != nil {
-			t.Error(err)
-		}
-	}
-	t.Cleanup(shut)
-	return s, shut
-}
 
 func TestAccounts(t *testing.T) {
 	authtest.RunAccounts(t, func(t *testing.T) (auth.Accounts, func() auth.Accounts, func()) {
 		dir := t.TempDir()
-		s, shut := openAccounts(t, dir, Config{})
+		s := roomtest.Open(t, dir, roomtest.Config{})
 		return s, func() auth.Accounts {
-			shut()
-			s, shut = openAccounts(t, dir, Config{})
+			must(t, s.Close())
+			s = roomtest.Open(t, dir, roomtest.Config{})
 			return s
-		}, func() { shut() }
+		}, func() { must(t, s.Close()) }
 	})
 }
 
-func testAccount(t testing.TB, s *Store, email string) auth.Account {
+func testAccount(t testing.TB, s *roomtest.Store, email string) auth.Account {
 	t.Helper()
 	a := auth.Account{ID: uuid.NewString(), Email: email, Created: time.Unix(1e9, 0).UTC()}
-	if err := s.accountRecords.CreateAccount(t.Context(), a); err != nil {
+	if err := s.Auth.CreateAccount(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-func testToken(t testing.TB, s *Store, a auth.Account) auth.Token {
+func testToken(t testing.TB, s *roomtest.Store, a auth.Account) auth.Token {
 	t.Helper()
 	n := auth.Token{ID: uuid.NewString(), Account: a.ID, Kind: auth.Device, Name: "kubo", Created: time.Unix(1e9, 0).UTC()}
-	if err := s.accountRecords.CreateToken(t.Context(), n); err != nil {
+	if err := s.Auth.CreateToken(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -71,27 +52,27 @@ func testToken(t testing.TB, s *Store, a auth.Account) auth.Token {
 // the words of both packages.
 func TestAccountsOnFullDisk(t *testing.T) {
 	free := uint64(1 << 40)
-	s, _ := openAccounts(t, t.TempDir(), Config{FreeSpace: func(string) (uint64, error) { return free, nil }})
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{FreeSpace: func(string) (uint64, error) { return free, nil }})
 	a := testAccount(t, s, "ann@example.com")
 	n := testToken(t, s, a)
-	free = DefaultReserve - 1
-	_, err := s.accountRecords.DeleteToken(t.Context(), n.ID)
+	free = space.DefaultReserve - 1
+	_, err := s.Auth.DeleteToken(t.Context(), n.ID)
 	if !errors.Is(err, auth.ErrDiskFull) || !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("on a full disk: %v", err)
 	}
-	if got, err := s.accountRecords.TokenByID(t.Context(), n.ID); err != nil || got != n {
+	if got, err := s.Auth.TokenByID(t.Context(), n.ID); err != nil || got != n {
 		t.Errorf("the token reads %+v, %v", got, err)
 	}
 }
 
 // TestSweepOfOrphans: a crash in DeleteAccount leaves tokens of no account.
 func TestSweepOfOrphans(t *testing.T) {
-	s, _ := openAccounts(t, t.TempDir(), Config{})
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
 	a, b := testAccount(t, s, "ann@example.com"), testAccount(t, s, "bob@example.com")
 	orphans := []auth.Token{testToken(t, s, a), testToken(t, s, a)}
 	stays := testToken(t, s, b)
 	id, _ := kv.AccountOf(a.ID)
-	err := s.kv.Update(t.Context(), func(tx *kv.Tx) error {
+	err := s.KV.Update(t.Context(), func(tx *kv.Tx) error {
 		tx.Delete(accounts.LoginKey(id))
 		tx.Delete(accounts.EmailKey(a.Email))
 		return nil
@@ -100,18 +81,18 @@ func TestSweepOfOrphans(t *testing.T) {
 		t.Fatal(err)
 	}
 	change := func(*auth.Token) error { t.Error("a token of no account was changed"); return nil }
-	if _, err := s.accountRecords.ChangeToken(t.Context(), orphans[0].ID, change); !errors.Is(err, auth.ErrEnded) {
+	if _, err := s.Auth.ChangeToken(t.Context(), orphans[0].ID, change); !errors.Is(err, auth.ErrEnded) {
 		t.Errorf("changing a token of no account: %v", err)
 	}
-	if n, err := s.accountRecords.SweepTokens(t.Context(), stays.Created); n != 2 || err != nil {
+	if n, err := s.Auth.SweepTokens(t.Context(), stays.Created); n != 2 || err != nil {
 		t.Errorf("swept %d, %v; want 2", n, err)
 	}
 	for _, o := range orphans {
-		if _, err := s.accountRecords.TokenByID(t.Context(), o.ID); !errors.Is(err, auth.ErrNoToken) {
+		if _, err := s.Auth.TokenByID(t.Context(), o.ID); !errors.Is(err, auth.ErrNoToken) {
 			t.Errorf("an orphan is there: %v", err)
 		}
 	}
-	if got, err := s.accountRecords.TokenByID(t.Context(), stays.ID); err != nil || got != stays {
+	if got, err := s.Auth.TokenByID(t.Context(), stays.ID); err != nil || got != stays {
 		t.Errorf("another's token reads %+v, %v", got, err)
 	}
 	if keys := accountKeys(t, s); keys != 4 {
@@ -121,28 +102,16 @@ func TestSweepOfOrphans(t *testing.T) {
 
 // TestDeleteAccountLeavesNothing: with more tokens than one commit removes.
 func TestDeleteAccountLeavesNothing(t *testing.T) {
-	s, _ := openAccounts(t, t.TempDir(), Config{})
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
 	a := testAccount(t, s, "ann@example.com")
 	id, _ := kv.AccountOf(a.ID)
 	for range 3 { // in commits of many, for speed
-		err := s.accountRecords.UpdateAuth(t.Context(), func(tx accounts.AuthTx) error {
-			for range accounts.TokenBatch {
-				n := accounts.TokenID(uuid.New())
-				tx.Set(accounts.AccountTokenKey(id, n), nil)
-				if err := tx.PutToken(id, n, auth.Token{Kind: auth.Session}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, s.AddSessions(t.Context(), id, accounts.TokenBatch))
 	}
 	if keys := accountKeys(t, s); keys != 2+3*2*accounts.TokenBatch {
 		t.Fatalf("%d keys", keys)
 	}
-	if _, err := s.accountRecords.DeleteAccount(t.Context(), a.ID); err != nil {
+	if _, err := s.Auth.DeleteAccount(t.Context(), a.ID); err != nil {
 		t.Fatal(err)
 	}
 	if keys := accountKeys(t, s); keys != 0 {
@@ -151,10 +120,10 @@ func TestDeleteAccountLeavesNothing(t *testing.T) {
 }
 
 // accountKeys counts the keys that accounts and tokens take up.
-func accountKeys(t *testing.T, s *Store) (n int) {
+func accountKeys(t *testing.T, s *roomtest.Store) (n int) {
 	t.Helper()
-	err := s.kv.View(t.Context(), func(r *kv.Reader) error {
-		for _, kind := range []byte{accounts.KLogin, accounts.KEmail, accounts.KToken, accounts.KAccountToken} {
+	err := s.KV.View(t.Context(), func(r *kv.Reader) error {
+		for _, kind := range accounts.KeyKinds {
 			err := r.Scan(kv.Span{Prefix: []byte{kind}, KeysOnly: true}, func(_, _ []byte) (bool, error) {
 				n++
 				return true, nil
@@ -174,11 +143,10 @@ func accountKeys(t *testing.T, s *Store) (n int) {
 // TestDamagedAccountRecords: what cannot be read is an error that names it,
 // and never an account that is not there.
 func TestDamagedAccountRecords(t *testing.T) {
-	s, _ := openAccounts(t, t.TempDir(), Config{})
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
 	a := testAccount(t, s, "ann@example.com")
 	n := testToken(t, s, a)
 	id, _ := kv.AccountOf(a.ID)
-	token, _ := accounts.TokenOf(n.ID)
 	for name, value := range map[string][]byte{
 		"empty":         {},
 		"a newer form":  {kv.RecordVersion + 1, 0xa0},
@@ -186,22 +154,22 @@ func TestDamagedAccountRecords(t *testing.T) {
 		"cut":           {kv.RecordVersion, 0xa1, 0x01},
 		"another shape": {kv.RecordVersion, 0x01},
 	} {
-		err := s.kv.Update(t.Context(), func(tx *kv.Tx) error {
+		err := s.KV.Update(t.Context(), func(tx *kv.Tx) error {
 			tx.Set(accounts.LoginKey(id), value)
-			tx.Set(accounts.TokenKey(token), value)
+			tx.Set(accounts.TokenKey(n.ID), value)
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, byID := s.accountRecords.AccountByID(t.Context(), a.ID)
-		_, byEmail := s.accountRecords.AccountByEmail(t.Context(), a.Email)
+		_, byID := s.Auth.AccountByID(t.Context(), a.ID)
+		_, byEmail := s.Auth.AccountByEmail(t.Context(), a.Email)
 		for _, err := range []error{byID, byEmail} {
 			if !errors.Is(err, auth.ErrDamaged) || errors.Is(err, auth.ErrNoAccount) || !strings.Contains(err.Error(), a.ID) {
 				t.Errorf("%s: account: %v", name, err)
 			}
 		}
-		_, byID = s.accountRecords.TokenByID(t.Context(), n.ID)
+		_, byID = s.Auth.TokenByID(t.Context(), n.ID)
 		if !errors.Is(byID, auth.ErrDamaged) || errors.Is(byID, auth.ErrNoToken) || !strings.Contains(byID.Error(), n.ID) {
 			t.Errorf("%s: token: %v", name, byID)
 		}
@@ -211,14 +179,14 @@ func TestDamagedAccountRecords(t *testing.T) {
 // BenchmarkAccounts is what a token costs that was not seen before, beside
 // checking its signature.
 func BenchmarkAccounts(b *testing.B) {
-	s, _ := openAccounts(b, b.TempDir(), Config{})
+	s := roomtest.Open(b, b.TempDir(), roomtest.Config{})
 	n := testToken(b, s, testAccount(b, s, "ann@example.com"))
 	b.Run("read", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := s.accountRecords.TokenByID(b.Context(), n.ID); err != nil {
+			if _, err := s.Auth.TokenByID(b.Context(), n.ID); err != nil {
 				b.Fatal(err)
 			}
-			if _, err := s.accountRecords.AccountByID(b.Context(), n.Account); err != nil {
+			if _, err := s.Auth.AccountByID(b.Context(), n.Account); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -246,7 +214,7 @@ func BenchmarkAccounts(b *testing.B) {
 
 // BenchmarkLoginCommit is what the audit record adds to a login's commit.
 func BenchmarkLoginCommit(b *testing.B) {
-	s, _ := openAccounts(b, b.TempDir(), Config{})
+	s := roomtest.Open(b, b.TempDir(), roomtest.Config{})
 	a := testAccount(b, s, "ann@example.com")
 	for name, log := range map[string][]auth.Event{"with its event": {{Kind: auth.EventLogin, Account: a.ID, Address: "203.0.113.7", Count: 1}}, "alone": nil} {
 		b.Run(name, func(b *testing.B) {
@@ -255,7 +223,7 @@ func BenchmarkLoginCommit(b *testing.B) {
 				for i := range log {
 					log[i].Time, log[i].Token = time.Now(), n.ID
 				}
-				if err := s.accountRecords.CreateToken(b.Context(), n, log...); err != nil {
+				if err := s.Auth.CreateToken(b.Context(), n, log...); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -266,24 +234,24 @@ func BenchmarkLoginCommit(b *testing.B) {
 // Records that were written before there were quotas of pins are read, as
 // without one.
 func TestAccountsOfBefore(t *testing.T) {
-	s, _ := openAccounts(t, t.TempDir(), Config{})
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
 	a := testAccount(t, s, "ann@example.com")
 	i := auth.Invite{ID: uuid.NewString(), Created: a.Created, Expires: a.Created.Add(time.Hour), Quota: 5}
-	must(t, s.accountRecords.CreateInvite(t.Context(), i))
+	must(t, s.Auth.CreateInvite(t.Context(), i))
 	id, _ := kv.AccountOf(a.ID)
-	invite, _ := accounts.InviteKey(i.ID)
-	must(t, s.kv.Update(t.Context(), func(t *kv.Tx) error {
-		err := s.kv.Put(t, accounts.LoginKey(id), map[int]any{1: a.Email, 2: "hash", 3: true, 5: a.Created.Unix(), 6: 7, 7: 8, 8: 9})
+	invite := accounts.InviteKey(i.ID)
+	must(t, s.KV.Update(t.Context(), func(t *kv.Tx) error {
+		err := t.Put(accounts.LoginKey(id), map[int]any{1: a.Email, 2: "hash", 3: true, 5: a.Created.Unix(), 6: 7, 7: 8, 8: 9})
 		if err != nil {
 			return err
 		}
-		return s.kv.Put(t, invite, map[int]any{2: i.Created.Unix(), 3: i.Expires.Unix(), 4: i.Quota})
+		return t.Put(invite, map[int]any{2: i.Created.Unix(), 3: i.Expires.Unix(), 4: i.Quota})
 	}))
 	a.PasswordHash, a.Admin, a.Quota, a.Sessions, a.Devices = "hash", true, 7, 8, 9
-	if got, err := s.accountRecords.AccountByID(t.Context(), a.ID); err != nil || got != a {
+	if got, err := s.Auth.AccountByID(t.Context(), a.ID); err != nil || got != a {
 		t.Errorf("the account is %+v, %v, want %+v", got, err, a)
 	}
-	if got, err := s.accountRecords.InviteByID(t.Context(), i.ID); err != nil || got != i {
+	if got, err := s.Auth.InviteByID(t.Context(), i.ID); err != nil || got != i {
 		t.Errorf("the invitation is %+v, %v, want %+v", got, err, i)
 	}
 }

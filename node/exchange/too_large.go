@@ -11,19 +11,19 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Some peers answer all that a message asks for by one message, and some have blocks that
-// no message takes. Both are lost, with all that is beside them, and would be lost again
-// in the same way. So less is asked for at a time, down to one block.
+// Some peers answer all that a message asks for with one message, and some have blocks that
+// are too large for any message. Such an answer is lost, with everything in it, and would
+// be lost again in the same way. So the peer is asked for less at a time, down to one block.
 
 const (
-	// So much less is asked for when all was lost twice, or a message was too large: from
-	// 64 blocks to one in three rounds.
+	// By so much the window shrinks when everything was lost twice, or a message was too
+	// large: from 64 blocks to one in three rounds.
 	narrowBy = 4
-	// What was too much once is not asked for at the same time for so long.
+	// For so long the window stays below what was once too much.
 	narrowFor = time.Minute
-	// After a message that was too large the line is left alone for a moment, in which
-	// others come that were on their way: at least so long, and twice the usual time to an
-	// answer, but no longer than narrowMost.
+	// After a message that was too large, the line is asked nothing for a moment, in which
+	// other answers come that were on their way. That is twice the usual latency, within
+	// these limits.
 	narrowLeast, narrowMost = 250 * time.Millisecond, 2 * time.Second
 )
 
@@ -82,8 +82,8 @@ type Oversized struct {
 	Bytes uint64
 }
 
-// narrow has the line asked for less than is open, and takes back what is too much. What
-// stays is the caller's to ask for again.
+// narrow shrinks the window below what is open, and takes back the asks that are too many.
+// The caller asks again for what is kept.
 func (l *line) narrow(now time.Time) (kept []*ask) {
 	for _, a := range l.asks {
 		if a.state == askBlock {
@@ -108,7 +108,7 @@ func (l *line) narrow(now time.Time) (kept []*ask) {
 	return kept
 }
 
-// goOn asks for what stayed open when a message was too large.
+// goOn asks again for what was kept when a message was too large, after the pause.
 func (l *line) goOn(now time.Time) {
 	if !l.lossyUntil.IsZero() && !now.Before(l.lossyUntil) {
 		l.lossyUntil, l.window.lossy, l.wide = time.Time{}, 0, 0

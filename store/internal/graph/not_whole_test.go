@@ -1,0 +1,35 @@
+package graph_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
+)
+
+// NotWhole takes marks back once, and names what is above a block.
+func TestNotWhole(t *testing.T) {
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	all := dagtest.Tree(dagtest.Leaves(100, 50), 5)
+	p := roomtest.PinDAG(t, s, all)
+	q := roomtest.PinDAG(t, s, append(slices.Clone(all), dagtest.PB("over", dagtest.Last(all))))
+	other := roomtest.PinDAG(t, s, dagtest.Tree(dagtest.Leaves(7, 50)[:3], 5))
+	hashes := []multihash.Multihash{all[42].Cid().Hash(), dagtest.Raw("nobody has it").Cid().Hash()}
+	for call := range 2 {
+		dags, marks, err := s.Graph.NotWhole(t.Context(), hashes)
+		must(t, err)
+		if len(dags) != 2 || !slices.Contains(dags, p.Request.DAG()) || !slices.Contains(dags, q.Request.DAG()) {
+			t.Errorf("above the block are %v", dags)
+		}
+		if (marks > 0) != (call == 0) {
+			t.Errorf("call %d took %d marks back", call, marks)
+		}
+	}
+	if whole, err := s.Graph.Whole(t.Context(), other.Request.DAG(), pin.Limits{}, true); err != nil || !whole {
+		t.Errorf("another DAG is whole: %v, %v", whole, err)
+	}
+}

@@ -1,0 +1,5 @@
+package requests_test
+
+import "github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
+
+var must = roomtest.Must

@@ -1,0 +1,5 @@
+package space_test
+
+import "github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
+
+var must = roomtest.Must
