@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	blocks "github.com/ipfs/go-block-format"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
@@ -30,16 +29,12 @@ func looks(t *testing.T) int64 {
 // A chain that is damaged throughout costs a check, and what makes it be fetched again, a
 // number of reads that grows as it does, and all that it hurts is named.
 func TestDamagedThroughout(t *testing.T) {
-	// over is a DAG that shares all of some blocks.
-	over := func(name string, of []blocks.Block) []blocks.Block {
-		return append(slices.Clone(of), dagtest.PB(name, dagtest.Last(of)))
-	}
 	costs := func(n int) (verifying, taking float64) {
 		s := openTest(t, t.TempDir(), Config{})
 		all := roomtest.ChainOf("damaged", n, nil)
 		one := roomtest.PinDAG(t, s, all)
 		// Another comes in from above and has it all, and one has the lower half.
-		two, three := roomtest.PinDAG(t, s, over("all", all)), roomtest.PinDAG(t, s, over("half", all[:n/2]))
+		two, three := roomtest.PinDAG(t, s, roomtest.Over("all", all...)), roomtest.PinDAG(t, s, roomtest.Over("half", all[:n/2]...))
 		var hashes []multihash.Multihash
 		for _, b := range all {
 			overwrite(t, s, b, append([]byte("x"), b.RawData()...))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
 
 // everyCodec is a DAG with a block under each codec that can be pinned.
@@ -45,13 +46,13 @@ func TestEveryCodec(t *testing.T) {
 	o := newOverlap(t, all...)
 	var roots []pin.View
 	for _, b := range all {
-		v := o.add(benchAccount, b.Cid())
+		v := o.add(roomtest.Account, b.Cid())
 		o.awaitPinned(v)
 		roots = append(roots, v)
 	}
 	o.holds(all...)
 	report, err := o.s.Verify(t.Context(), func(d Damage) error { return fmt.Errorf("%s is %s", d.CID(), d.Kind) }, nil)
-	if err != nil || report.Damaged() > 0 || report.Strays > 0 || int(report.Blocks) != len(all) {
+	if err != nil || report.Corrupt+report.Missing > 0 || report.Strays > 0 || int(report.Blocks) != len(all) {
 		t.Errorf("the report is %+v, %v", report, err)
 	}
 	for _, v := range roots[:len(roots)-1] {

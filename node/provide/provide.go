@@ -29,8 +29,8 @@ const (
 	// How many DAGs may wait for the start. The comparison at the end of the start finds
 	// those beyond that.
 	maxEarly = 1 << 14
-	// How many DAGs may wait in memory to be walked. After a change of the strategy all
-	// pinned DAGs do; a comparison finds the rest when these are done.
+	// How many DAGs may wait in memory to be walked. After a change of the strategy all that
+	// are pinned wait; a comparison finds the rest when these are done.
 	maxWalks = 1 << 14
 	// How many keys may wait to be announced before the walk of a DAG waits for them: about
 	// 20 MB in memory.
@@ -58,8 +58,8 @@ type Provider struct {
 	due    []pin.DAG            // DAGs to look at: announced, withdrawn, or walked
 	walks  []pin.DAG            // DAGs to walk
 	wanted map[pin.DAG]struct{} // those of walks, and the one that is being walked
-	most   int                  // how many those may be: maxWalks, but in tests
-	more   bool                 // other DAGs are to be walked, and wait on disk
+	most   int                  // how many those may be: maxWalks, except in tests
+	more   bool                 // others have to be walked and are not among them
 	walked []pin.DAG            // DAGs that were walked
 	kick   chan struct{}        // wakes run; holds one
 	step   chan struct{}        // wakes the walker; holds one
@@ -438,9 +438,9 @@ func (p *Provider) walkAll() {
 	}
 }
 
-// walk adds the keys of a DAG. Keys of a DAG that another strategy announced before are
-// announced when their turn comes: after a change of the strategy all pinned DAGs are walked,
-// and a sweep spreads their keys over the interval.
+// walk adds the keys of a DAG. Keys of a DAG that was announced by another strategy are
+// announced when their turn comes: after a change of the strategy all that is pinned is walked,
+// and a sweep spreads it over the interval.
 func (p *Provider) walk(ctx context.Context, d pin.DAG) error {
 	ln, _ := p.ledger.line(d.CID().Hash())
 	before := ln.by >= 0

@@ -16,8 +16,8 @@ import (
 // nodes to the links to those, and so on to attempts. That costs what is above the block. To
 // go down from a root would cost the whole DAG.
 
-// HoldersAbove lists all nodes and attempts above a block, under any codec, each once.
-func HoldersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err error) {
+// holdersAbove lists all nodes and attempts above a block, under any codec, each once.
+func holdersAbove(r *kv.Reader, h multihash.Multihash) (all []graph.Holder, err error) {
 	seen := map[graph.Holder]struct{}{}
 	for todo := [][]byte{BlockLinks(h)}; len(todo) > 0; {
 		prefix := todo[len(todo)-1]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 
 	blocks "github.com/ipfs/go-block-format"
@@ -16,11 +15,6 @@ import (
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
-
-// over puts a root over blocks that are there: a DAG that shares them.
-func over(name string, all ...blocks.Block) []blocks.Block {
-	return append(slices.Clone(all), dagtest.PB(name, dagtest.Last(all)))
-}
 
 // However deep a DAG is, it goes in as many batches as its links fill, or a thousandth
 // of its levels; and a batch is bounded.
@@ -56,7 +50,7 @@ func TestDropOfASharedTail(t *testing.T) {
 	*s.Levels() = levels
 	all := roomtest.ChainOf("shared", 3*levels, nil)
 	for _, at := range []int{1, 100, levels, 2*levels + 1, len(all)} {
-		tail := over("other", all[:at]...)
+		tail := roomtest.Over("other", all[:at]...)
 		p, q := roomtest.PinDAG(t, s, all), roomtest.PinDAG(t, s, tail)
 		p.Remove(t, s)
 		roomtest.ReclaimAll(t, s)
@@ -88,7 +82,7 @@ func cutDrop(t *testing.T, s *roomtest.Store, n int) (whole bool) {
 	t.Helper()
 	name := fmt.Sprint("cut ", n, " ")
 	all := roomtest.SmallChain(name, 6)
-	tail := over(name+"tail", all[:8]...)
+	tail := roomtest.Over(name+"tail", all[:8]...)
 	p, q := roomtest.PinDAG(t, s, all), roomtest.PinDAG(t, s, tail)
 	p.Release(t, s)
 	left := n
@@ -102,7 +96,7 @@ func cutDrop(t *testing.T, s *roomtest.Store, n int) (whole bool) {
 	others := []*roomtest.Pinned{q}
 	for i, at := range []int{len(all), 16, 12} { // the head, and two on the way
 		if n%2 == 0 || i == n/2%3 { // all of them, or one
-			late := over(fmt.Sprint(name, "late", i), all[:at]...)
+			late := roomtest.Over(fmt.Sprint(name, "late", i), all[:at]...)
 			others = append(others, roomtest.PinDAG(t, s, late))
 			held = append(held, late...)
 		}
@@ -153,7 +147,7 @@ func TestLateMarkOfBeingWhole(t *testing.T) {
 			if whole, err := s.Graph.Whole(t.Context(), p.Request.DAG(), pin.Limits{}, true); err != nil || whole {
 				t.Errorf("what is gone is whole: %v, %v", whole, err)
 			}
-			late := over("late", all...)
+			late := roomtest.Over("late", all...)
 			q := roomtest.PinDAG(t, s, late)
 			must(t, s.Graph.Drop(t.Context(), p.Attempt))
 			roomtest.ReclaimAll(t, s)
@@ -174,7 +168,7 @@ func TestLinkRacesReleaseFarDown(t *testing.T) {
 			s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
 			all := roomtest.ChainOf("race", 24, nil)
 			p := roomtest.PinDAG(t, s, all)
-			other := over("other", all[:at]...)
+			other := roomtest.Over("other", all[:at]...)
 			q := beginDAG(t, s, other)
 			*s.Graph.BeforeStripes() = func() {
 				*s.Graph.BeforeStripes() = nil
@@ -192,7 +186,7 @@ func TestLinkRacesReleaseFarDown(t *testing.T) {
 			s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
 			all := roomtest.ChainOf("race", 24, nil)
 			p := roomtest.PinDAG(t, s, all)
-			other := over("other", all[:at]...)
+			other := roomtest.Over("other", all[:at]...)
 			q := beginDAG(t, s, other)
 			linked, released := make(chan struct{}), false
 			*s.Graph.BeforeRelease() = func([]graph.Node) {

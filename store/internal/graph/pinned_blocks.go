@@ -15,7 +15,7 @@ import (
 // AboveBlock gives the nodes and DAGs that a block is part of. It costs as much as there are.
 func (g *Store) AboveBlock(ctx context.Context, h multihash.Multihash) (a graph.Above, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
-		holders, err := HoldersAbove(r, h)
+		holders, err := holdersAbove(r, h)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package roomtest
 
 import (
 	"fmt"
+	"slices"
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
@@ -57,4 +58,9 @@ func DeepShapes(n int) []DeepShape {
 			return append(all, dagtest.CBOR("top", heads...))
 		}},
 	}
+}
+
+// Over makes a DAG that shares the given blocks: they, and a root over the last of them.
+func Over(name string, all ...blocks.Block) []blocks.Block {
+	return append(slices.Clone(all), dagtest.PB(name, dagtest.Last(all)))
 }
