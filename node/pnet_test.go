@@ -29,15 +29,23 @@ func writeSwarmKey(t *testing.T, digit string) string {
 	return path
 }
 
-// Nodes with the key talk; one without, and one with another, cannot even say
-// hello.
+// Nodes with the key talk, by TCP and by WebSocket; one without, and one with another,
+// cannot even say hello.
 func TestPrivateNetwork(t *testing.T) {
+	for _, listen := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"} {
+		t.Run(listen, func(t *testing.T) { testPrivateNetwork(t, listen) })
+	}
+}
+
+func testPrivateNetwork(t *testing.T, listen string) {
 	all := dagtest.Tree(dagtest.Leaves(50, 100), 10)
 	key := writeSwarmKey(t, "a")
 	withKey := func(path string) func(*Config) {
 		return func(c *Config) {
 			c.SwarmKeyFile = path
-			c.Listen = []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1/webtransport"}
+			c.Listen = []string{
+				"/ip4/127.0.0.1/udp/0/quic-v1", listen, "/ip4/127.0.0.1/udp/0/quic-v1/webtransport", "/ip4/127.0.0.1/udp/0/webrtc-direct",
+			}
 		}
 	}
 	has := walktest.NewStore(t, all...)
@@ -87,6 +95,7 @@ func TestPrivateNetworkConfig(t *testing.T) {
 		"no peers":   {Config{Routing: RoutingAuto, SwarmKeyFile: key, Listen: tcp, Bootstrap: []string{}}, ""},
 		"no routing": {Config{SwarmKeyFile: key, Listen: tcp}, ""},
 		"no TCP":     {Config{SwarmKeyFile: key, Listen: []string{"/ip4/127.0.0.1/udp/0/quic-v1"}}, "over TCP alone"},
+		"one port":   {Config{SwarmKeyFile: key, Listen: []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"}}, "share a port"},
 		"no file":    {Config{SwarmKeyFile: key + ".none", Listen: tcp}, "swarm.key.none"},
 		"no key":     {Config{SwarmKeyFile: garbage, Listen: tcp}, "/key/swarm/psk/1.0.0/"},
 		"no address": {Config{SwarmKeyFile: key, Listen: []string{"nowhere"}}, "node.listen"},

@@ -21,7 +21,7 @@ import (
 const (
 	retryTooFast = time.Second      // created runs at most this far ahead of the clock
 	retryClosed  = 10 * time.Second // a stop may take this long
-	retryDamaged = 5 * time.Minute  // only a backup, or a repair, mends it
+	retryDamaged = 5 * time.Minute  // only a backup or a repair mends it
 )
 
 // reason names a status for machines: in the spec's words where it has any, else in HTTP's,

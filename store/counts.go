@@ -123,7 +123,7 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 	switch {
 	case err == nil:
 		t.Runs++
-		t.Freed += r.Freed()
+		t.Freed += r.freed()
 		t.Last = s.cfg.Now()
 	case !ended:
 		t.Failed++
@@ -145,14 +145,14 @@ func (s *Store) Room(ctx context.Context, bytes uint64) error {
 	return s.space.RoomFor(bytes)
 }
 
-// Damage is what was found damaged since the store was opened, as far as something wanted it;
-// [Store.Verify] finds all.
+// FoundDamage counts the damage that reads have found since the store was opened. [Store.Verify]
+// finds all damage.
 type FoundDamage struct {
-	Blocks  int // that could not be read, or have another hash, and were not written again: a thousand at most
-	Records int // that could not be read, and were not written again: ten thousand at most
+	Blocks  int // blocks that could not be read, or had another hash, and were not written again; up to 1,000
+	Records int // records that could not be read, and were not written again; up to 10,000
 }
 
-// FoundDamage counts that. It reads nothing.
+// FoundDamage gives the counts. It reads nothing.
 func (s *Store) FoundDamage() FoundDamage {
 	return FoundDamage{Blocks: s.held.UnreadableBlocks(), Records: s.kv.UnreadableRecords()}
 }

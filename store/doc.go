@@ -3,41 +3,39 @@
 //
 // # A data directory
 //
-//	holdfast.layout   says that the directory is ours, and which layout it has
-//	holdfast.pid      who holds the lock, while somebody does
+//	holdfast.layout   marks a data directory, and has its layout
+//	holdfast.pid      the process that holds the lock, while one does
 //	db/               Badger's files
 //
-// Other packages put files beside these, once the directory is locked. [Lock]
-// makes an empty directory ours, and refuses any other that it does not know.
+// Other packages put files beside these, once the directory is locked. [Lock] makes an empty
+// directory a data directory, and refuses any other directory that is none.
 //
 // # Rooms
 //
-// Each part is a package below internal, with a type of its own. Store opens them, closes
-// them, brings records to this version's layout, and does what needs several.
+// Each part is a package below internal, with a type of its own. Store opens the rooms and closes
+// them, brings records to this version's layout, and does what needs several rooms.
 //
-//	kv             kv.DB: reads, and is the only place that commits; knows no keys but 01 and 02
-//	space          space.Space: opens Badger, keeps room on the disk, gives space back
-//	space/reading  functions: what Badger cannot read is an error
+//	kv             kv.DB: reads, and alone commits; knows no keys but 01 and 02
+//	space          space.Space: opens Badger, keeps space free on the disk, gives space back
+//	space/reading  functions that read Badger, and make an error of what it cannot read
 //	graph          graph.Store: blocks and what holds them; keys 20 to 29
 //	requests       requests.Store: requests, their lists, quotas; keys 10 to 1c
 //	accounts       accounts.Store: accounts, tokens, the audit record; keys 40 to 46
 //
-// Requests use graph, never the other way; accounts use neither; space and kv know nothing
-// of pins.
+// Requests use graph, and never the other way. Accounts use neither. Space and kv know nothing of
+// pins. Package roomtest has what their tests share.
 //
 // # Two doors
 //
-// Blocks are a boxo blockstore over go-datastore (Store.Blockstore). Records
-// are read and written by Badger transactions. Both are in the same database:
-// go-datastore's keys start with '/', and those of records with a byte that is
-// none.
+// Blocks are a boxo blockstore over go-datastore (Store.Blockstore). Records are read and written
+// by Badger transactions. Both are in the same database: go-datastore's keys start with '/', and
+// keys of records with another byte.
 //
 // # What is durable, and when
 //
-// Badger syncs every write before it returns (SyncWrites). All changes to
-// records go through one goroutine, which commits together those that wait at
-// the same time: many requests share one sync, none conflict with each other,
-// and nothing becomes visible behind what a reader has already seen.
+// Badger syncs every write before it returns (SyncWrites). One goroutine makes all changes to
+// records, and commits together those that wait at the same time. So many requests share one
+// sync, changes never conflict, and no request appears behind one that a reader has seen.
 //
 // # Keys
 //
@@ -92,35 +90,29 @@
 //
 // # Lists and counts
 //
-// Each request of an account has a SEQ, one higher than the request before it,
-// so that the order of SEQ is that of Created. Status, DAG and name of requests
-// are kept as bitmaps over SEQ, in chunks of 2,048: which requests match any
-// filter, and how many, is a few intersections, and flipping the status of all
-// 100,000 requests for a DAG rewrites a hundred small values. The status is
-// kept there and nowhere else.
+// Each request of an account has a SEQ, one higher than the request before it, so the order of SEQ
+// is that of Created. Status, DAG and name of requests are bitmaps over SEQ, in chunks of 2,048. A
+// few intersections tell which requests match a filter, and how many. To change the status of all
+// 100,000 requests for a DAG rewrites a hundred small values. The status is nowhere else.
 //
 // # What holds what
 //
-// A link is a claim of a holder on a block. It is committed with the block or before
-// it, and before the block's presence is trusted. An attempt holds the root of its
-// DAG; what a block of that links to is held by a node, which is that block as one
-// attempt read it. So DAGs that share a node share what is below it, without a key of
-// their own for each block, and letting go of one cascades only as far as nothing else
-// holds on. A node whose last link goes is released while its stripe of locks is held
-// alone: whoever links to it first keeps it, and whoever comes later sees that it is
-// gone.
+// A link is a claim of a holder on a block. It is committed with the block or before it, and before
+// the block's presence is trusted. An attempt holds the root of its DAG. A node holds what a block
+// links to; it is that block as one attempt read it. So DAGs that share a node share what is below
+// it, without a key of their own for each block, and letting go of a DAG goes down only as far as
+// nothing else holds. A node whose last link goes is released while its stripe of locks is held
+// alone. A link that comes before keeps the node; a walk that links later sees that it is gone.
 //
-// That all below a holder is there is a mark of its own, written when all of that is
-// durable, from the bottom up; what is damaged later takes it back from all above. That
-// a DAG is complete is a mark in its record.
+// A mark says that everything below a holder is there. It is written when all of that is durable,
+// from the bottom up. When something below is found damaged, the marks of all holders above it are
+// deleted. The record of a DAG says whether the DAG is complete.
 //
 // # Deleting blocks
 //
-// Whatever lets go of a block leaves a note of it, and [Store.Reclaim] looks at
-// those blocks and no others. It decides that nothing links to a block, and
-// deletes it, while it has the block's stripe of locks alone; claims share that
-// stripe until they are durable. So a claim either comes first, and the block
-// stays, or it comes when the block is gone, which its writer sees when it looks
-// again. Dropping links shares the stripe too: a note is never taken as settled by a
-// link that is just going.
+// Whatever lets go of a block leaves a note of it, and [Store.Reclaim] looks only at blocks with
+// notes. It has the block's stripe of locks alone while it finds that nothing links to the block,
+// and deletes it. Claims share that stripe until they are durable. So either a claim comes first,
+// and the block stays; or it comes when the block is gone, which its writer sees when it looks
+// again. Drops share the stripe, too: a reclaim never settles a note by a link that is about to go.
 package store

@@ -46,8 +46,8 @@ func TestFullDiskHeals(t *testing.T) {
 	p.Remove(t, s)
 	r, err := s.Reclaim(t.Context(), nil)
 	must(t, err)
-	if r.Freed() < uint64(first)*8/10 {
-		t.Errorf("%d MiB were stored, %d MiB came back", first>>20, r.Freed()>>20)
+	if r.freed() < uint64(first)*8/10 {
+		t.Errorf("%d MiB were stored, %d MiB came back", first>>20, r.freed()>>20)
 	}
 	if second := fill(roomtest.BeginPin(t, s, 2), 2000); second < first*8/10 {
 		t.Errorf("%d MiB were stored at first, %d MiB later", first>>20, second>>20)
@@ -67,12 +67,12 @@ func TestOpenAfterAReclaimOnAFullDisk(t *testing.T) {
 	must(t, err)
 	b := roomtest.SomeBlocks(70, 1, 3000)[0]
 	must(t, s.held.Blockstore().Put(t.Context(), b))
-	free = space.DefaultReserve / 2
+	free = roomtest.DefaultReserve / 2
 	if reclaimAll(t, s); roomtest.Has(t, s, b) {
 		t.Error("nothing was deleted")
 	}
 	must(t, s.Close())
-	free = space.DefaultReserve / 4
+	free = roomtest.DefaultReserve / 4
 	s, err = Open(t.Context(), lock, cfg)
 	must(t, err)
 	roomtest.Set(t, s.db, roomtest.LooseKey(b.Cid().Hash()), roomtest.SizeValue(3000))
@@ -81,7 +81,7 @@ func TestOpenAfterAReclaimOnAFullDisk(t *testing.T) {
 		t.Errorf("nothing is deleted: %v", err)
 	}
 	must(t, s.Close())
-	free = space.DefaultReserve/4 - 1
+	free = roomtest.DefaultReserve/4 - 1
 	if _, err := Open(t.Context(), lock, cfg); !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("with less than a reclaim leaves: %v", err)
 	}
@@ -141,11 +141,11 @@ func TestInterruptedReclaimOnAFullDisk(t *testing.T) {
 	}
 	used, err := space.DiskUse(s.dbDir)
 	must(t, err)
-	disk = used + space.DefaultReserve*3/8
+	disk = used + roomtest.DefaultReserve*3/8
 	r, err := s.Reclaim(t.Context(), nil)
 	must(t, err)
-	if r.Freed() < uint64(gone.Bytes)*8/10 || r.Left > 0 {
-		t.Errorf("%d MiB of %d came back, %d bytes are left", r.Freed()>>20, gone.Bytes>>20, r.Left)
+	if r.freed() < uint64(gone.Bytes)*8/10 || r.Left > 0 {
+		t.Errorf("%d MiB of %d came back, %d bytes are left", r.freed()>>20, gone.Bytes>>20, r.Left)
 	}
 }
 

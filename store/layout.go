@@ -12,7 +12,7 @@ const (
 	// firstLayout is the oldest layout that this version can bring to its own. Earlier ones
 	// were never released.
 	firstLayout = 4
-	// layoutVersion is the layout of records that this program reads and writes.
+	// layoutVersion is the layout of records that this version reads and writes.
 	layoutVersion = 5
 )
 
@@ -20,8 +20,8 @@ const (
 // changes records through [Store.step] only, so that all of it can be undone.
 type migration func(ctx context.Context, s *Store) error
 
-// migrations has the step from layout firstLayout+i to the next one at i. A test makes one
-// up, and shows what happens when it fails and when it is cut off.
+// migrations lists the steps: at i is the one from layout firstLayout+i to the next. A test adds one,
+// and shows what happens when it fails and when it is cut off.
 func migrations() []migration {
 	return []migration{
 		func(ctx context.Context, s *Store) error { return s.requestRecords.CountLiveAnew(ctx, s.step) },

@@ -44,10 +44,10 @@ func bypasses(src any, name string) (found []string, err error) {
 		return nil, err
 	}
 	// Methods that no other type here has, and those of a transaction or a datastore. Value
-	// is a field and a type, too, and counts when it is called.
+	// and Backup are names of fields, too, and count when they are called.
 	always := map[string]bool{
 		"ValueCopy": true, "ValueSize": true, "EstimatedSize": true,
-		"NewIterator": true, "NewKeyIterator": true, "NewStream": true, "Backup": true, "VerifyChecksum": true,
+		"NewIterator": true, "NewKeyIterator": true, "NewStream": true, "VerifyChecksum": true,
 	}
 	ofThese := map[string]bool{"txn": true, "ds": true, "Txn": true}
 	their := map[string]bool{"Get": true, "Has": true, "GetSize": true, "Query": true}
@@ -61,8 +61,8 @@ func bypasses(src any, name string) (found []string, err error) {
 		return ""
 	}
 	ast.Inspect(f, func(n ast.Node) bool {
-		if call, ok := n.(*ast.CallExpr); ok && last(call.Fun) == "Value" {
-			found = append(found, files.Position(n.Pos()).String()+": Value")
+		if call, ok := n.(*ast.CallExpr); ok && slices.Contains([]string{"Value", "Backup"}, last(call.Fun)) {
+			found = append(found, files.Position(n.Pos()).String()+": "+last(call.Fun))
 		}
 		if sel, ok := n.(*ast.SelectorExpr); ok && (always[sel.Sel.Name] || their[sel.Sel.Name] && ofThese[last(sel.X)]) {
 			found = append(found, files.Position(sel.Pos()).String()+": "+last(sel.X)+"."+sel.Sel.Name)

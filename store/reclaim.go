@@ -51,8 +51,8 @@ type ReclaimReport struct {
 	Elapsed time.Duration // nanoseconds
 }
 
-// Freed is by how much the use of the disk shrank; 0 if it grew, because of other writes.
-func (r ReclaimReport) Freed() uint64 {
+// freed is by how much the use of the disk shrank; 0 if it grew, because of other writes.
+func (r ReclaimReport) freed() uint64 {
 	if r.After > r.Before {
 		return 0
 	}
@@ -102,8 +102,8 @@ func (s *Store) Run(ctx context.Context) error {
 			return nil
 		case err != nil:
 			s.log.Error("reclaim", "err", err)
-		case r.Blocks > 0 || r.Freed() > 0:
-			s.log.Info("reclaimed", "blocks", r.Blocks, "bytes", r.Bytes, "freed", r.Freed(),
+		case r.Blocks > 0 || r.freed() > 0:
+			s.log.Info("reclaimed", "blocks", r.Blocks, "bytes", r.Bytes, "freed", r.freed(),
 				"elapsed", r.Elapsed.Round(time.Millisecond))
 		}
 	}

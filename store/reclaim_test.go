@@ -328,7 +328,7 @@ func TestGentleReclaim(t *testing.T) {
 		}
 	}
 	gentle(40_000)
-	free.Store(space.DefaultReserve + nearlyFull - 1)
+	free.Store(roomtest.DefaultReserve + nearlyFull - 1)
 	if !s.pressed(t.Context()) {
 		t.Error("something could be given back")
 	}
@@ -386,8 +386,8 @@ func TestReclaimWhileKeysAreRead(t *testing.T) {
 		}
 	})
 	must(t, err)
-	if r.Freed() > uint64(gone.Bytes)/2 || r.Left != 0 {
-		t.Errorf("%d bytes came back while they were read, %d are left", r.Freed(), r.Left)
+	if r.freed() > uint64(gone.Bytes)/2 || r.Left != 0 {
+		t.Errorf("%d bytes came back while they were read, %d are left", r.freed(), r.Left)
 	}
 	it.Close()
 	txn.Discard()

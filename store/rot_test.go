@@ -197,7 +197,7 @@ func TestDamagedFileWaitsForRoom(t *testing.T) {
 	s, log := openLogged(t, r.dir, func(c *Config) {
 		c.FreeSpace = func(dir string) (uint64, error) {
 			if full {
-				return space.DefaultReserve/4 + 1<<10, nil
+				return roomtest.DefaultReserve/4 + 1<<10, nil
 			}
 			return space.FreeSpace(dir)
 		}

@@ -110,12 +110,17 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// ofSpace is the configuration of a database in a directory.
+func (c Config) ofSpace(db string) space.Config {
+	return space.Config{
+		Dir: db, MinFreeSpace: c.MinFreeSpace, Reserve: c.Reserve,
+		Logger: c.Logger, Now: c.Now, FreeSpace: c.FreeSpace, KindOf: kindOf, CloseWait: c.closeWait,
+	}
+}
+
 func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options, steps []migration) (_ *Store, err error) {
 	s := &Store{cfg: cfg, log: cfg.Logger, dbDir: filepath.Join(dir, dbName), reclaiming: make(chan struct{}, 1)}
-	if s.space, err = space.Open(ctx, space.Config{
-		Dir: s.dbDir, MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
-		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf, CloseWait: cfg.closeWait,
-	}, opts); err != nil {
+	if s.space, err = space.Open(ctx, cfg.ofSpace(s.dbDir), opts); err != nil {
 		return nil, err
 	}
 	s.db, s.kv = s.space.Badger(), s.space.DB()

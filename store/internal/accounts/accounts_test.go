@@ -15,7 +15,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/accounts"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
-	"github.com/holdfast-ipfs/holdfast/store/internal/space"
 )
 
 func TestAccounts(t *testing.T) {
@@ -55,7 +54,7 @@ func TestAccountsOnFullDisk(t *testing.T) {
 	s := roomtest.Open(t, t.TempDir(), roomtest.Config{FreeSpace: func(string) (uint64, error) { return free, nil }})
 	a := testAccount(t, s, "ann@example.com")
 	n := testToken(t, s, a)
-	free = space.DefaultReserve - 1
+	free = roomtest.DefaultReserve - 1
 	_, err := s.Auth.DeleteToken(t.Context(), n.ID)
 	if !errors.Is(err, auth.ErrDiskFull) || !errors.Is(err, pin.ErrDiskFull) {
 		t.Errorf("on a full disk: %v", err)

@@ -5,25 +5,24 @@ import (
 	"sync/atomic"
 )
 
-// keeps is what keeps blocks from being deleted, for reasons that are in memory alone. They
-// end with the process, so that a crash lets go of them.
+// keeps is the keeps there are. They are in memory only, so a crash ends them.
 type keeps struct {
 	mu sync.Mutex // held while blocks are deleted, and while a keep begins or ends
 	is map[*Keep]struct{}
 }
 
-// Keep keeps every block that was linked to when it began, until End. Other blocks are kept
-// too: while there is a keep nothing is deleted. It gives way if the disk needs room.
+// Keep keeps all blocks until End: while there is a keep, none is deleted. So what was linked to when
+// it began stays. It gives way if the disk needs room.
 type Keep struct {
 	g    *Store
 	lost atomic.Bool
 }
 
-// Lost reports whether the keep has given way, so that blocks of it may have been deleted.
+// Lost reports whether the keep has given way: then blocks may have been deleted.
 func (k *Keep) Lost() bool { return k.lost.Load() }
 
-// KeepBlocks begins a keep. begun is called while no block is deleted: what is linked to at
-// that moment is kept.
+// KeepBlocks begins a keep. It calls begun at a moment at which no block is being deleted. What is
+// linked to at that moment is kept.
 func (g *Store) KeepBlocks(begun func()) *Keep {
 	k := &Keep{g: g}
 	g.keeps.mu.Lock()
@@ -36,15 +35,15 @@ func (g *Store) KeepBlocks(begun func()) *Keep {
 	return k
 }
 
-// End lets go of the blocks. It may be called twice.
+// End ends the keep. It may be called twice.
 func (k *Keep) End() {
 	k.g.keeps.mu.Lock()
 	defer k.g.keeps.mu.Unlock()
 	delete(k.g.keeps.is, k)
 }
 
-// mayDelete reports whether blocks may be deleted. If there is no room for new blocks, every
-// keep gives way. The caller holds keeps.mu until they are deleted.
+// mayDelete reports whether blocks may be deleted. If there is no room for new blocks, all keeps give
+// way. The caller holds keeps.mu until the blocks are deleted.
 func (g *Store) mayDelete() bool {
 	if len(g.keeps.is) == 0 {
 		return true
@@ -56,6 +55,6 @@ func (g *Store) mayDelete() bool {
 		k.lost.Store(true)
 		delete(g.keeps.is, k)
 	}
-	g.log.Warn("a backup under way is given up: the disk needs the room of blocks that it kept")
+	g.log.Warn("the backup under way was given up: the disk needs the space of blocks that it kept")
 	return true
 }

@@ -41,6 +41,6 @@ func Kinds() []kv.Kind {
 			}
 			return nil
 		}, Many: true},
-		{Prefix: KPartial, Name: "note of what is there of a DAG", Check: kv.CheckRecord[PartialRecord]},
+		{Prefix: KPartial, Name: "note of what is there of a DAG", Check: kv.CheckRecord[partialRecord]},
 	}
 }

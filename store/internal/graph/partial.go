@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
-// PartialRecord is what is on disk of a DAG that is not complete and waits for a source.
-type PartialRecord struct {
+// partialRecord is what is on disk of a DAG that is not complete and waits for a source.
+type partialRecord struct {
 	_      struct{} `cbor:",toarray"`
 	Last   int64    // when its last block came, in Unix milliseconds
 	Blocks uint64   // how many blocks are there; 0 after they gave way
@@ -24,7 +24,7 @@ func PartialKey(d pin.DAG) []byte { return AppendDAG([]byte{KPartial}, d) }
 // Partial reads the record of what is there of a DAG. One that cannot be read counts as none: then the
 // DAG waits as if its last block had come just now.
 func (g *Store) Partial(r *kv.Reader, d pin.DAG) (p pin.Kept, err error) {
-	var rec PartialRecord
+	var rec partialRecord
 	found, err := r.Take(PartialKey(d), &rec)
 	if errors.Is(err, diskerr.ErrUnreadable) {
 		g.kv.LogUnreadable(PartialKey(d), err)
@@ -38,7 +38,7 @@ func (g *Store) Partial(r *kv.Reader, d pin.DAG) (p pin.Kept, err error) {
 
 // PutPartial writes the record of what is there of a DAG.
 func (g *Store) PutPartial(t *kv.Tx, d pin.DAG, p pin.Kept) error {
-	return t.Put(PartialKey(d), PartialRecord{Last: p.Last.UnixMilli(), Blocks: p.Blocks, Bytes: p.Bytes})
+	return t.Put(PartialKey(d), partialRecord{Last: p.Last.UnixMilli(), Blocks: p.Blocks, Bytes: p.Bytes})
 }
 
 // release marks an attempt as released, when its DAG does not have it any more.

@@ -25,7 +25,7 @@ type committer struct {
 	admit func() error // fails if nothing may be written now
 	// wrote is called with the outcome of a commit, and returns the error to report.
 	wrote func(error) error
-	// mended takes note of what was written.
+	// mended is called with what was written.
 	mended func(map[string]Write)
 
 	mu      sync.Mutex

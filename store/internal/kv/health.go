@@ -40,9 +40,9 @@ type health struct {
 	mending sync.WaitGroup
 }
 
-// MayWrite fails with diskerr.ErrUnwritable while writes do not work. It does so for good, with an
-// error that is also a diskerr.ErrDamaged, once a table was found damaged: the next start refuses
-// the database, and what was written since would be lost.
+// MayWrite fails with diskerr.ErrUnwritable while writes do not work. Once a table was found damaged
+// it always fails, and the error is a diskerr.ErrDamaged, too: the next start refuses the database,
+// and what was written since would be lost.
 func (d *DB) MayWrite() error {
 	if err := d.sound(); err != nil {
 		return fmt.Errorf("%w: %w", diskerr.ErrUnwritable, err)
@@ -151,7 +151,7 @@ func (d *DB) mend() {
 			d.health.mu.Unlock()
 			continue
 		}
-		d.log.Info("the disk takes writes again", "after", d.now().Sub(d.health.since).Round(time.Second))
+		d.log.Info("writes to the disk work again", "after", d.now().Sub(d.health.since).Round(time.Second))
 		d.health.err, d.health.written = nil, d.now()
 		d.health.mu.Unlock()
 		return

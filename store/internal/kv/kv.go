@@ -28,8 +28,7 @@ type Config struct {
 	// Doubt fails if something that Badger reported as written may not be on disk. It must
 	// not call the database.
 	Doubt func() error
-	// Sound says whether a table was found damaged: an error that is an
-	// [diskerr.ErrDamaged] if so. It is quick.
+	// Sound fails with a [diskerr.ErrDamaged] once a table was found damaged. It is quick.
 	Sound func() error
 	// KindOf names what is under a key, for the log.
 	KindOf func(key []byte) string

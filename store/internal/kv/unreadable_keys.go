@@ -9,18 +9,18 @@ import (
 // maxLogged is how many keys are remembered as logged: some 100 bytes each.
 const maxLogged = 10_000
 
-// logged is the keys of unreadable values that were logged.
+// logged is the keys of unreadable values that were logged, and not written again since.
 type logged struct {
-	n    atomic.Int64 // how many there are; nearly always none
+	n    atomic.Int64 // how many keys there are; nearly always 0
 	mu   sync.Mutex
 	keys map[string]struct{}
 }
 
-// UnreadableRecords is how many records could not be read since the database was opened and
-// were not written again, as far as they are remembered.
+// UnreadableRecords gives how many records could not be read since the database was opened, and were
+// not written again: up to maxLogged.
 func (d *DB) UnreadableRecords() int { return int(d.logged.n.Load()) }
 
-// mended notes that values were written, or deleted.
+// mended forgets keys that were written or deleted.
 func (l *logged) mended(writes map[string]Write) {
 	if l.n.Load() == 0 {
 		return
@@ -33,7 +33,7 @@ func (l *logged) mended(writes map[string]Write) {
 	l.n.Store(int64(len(l.keys)))
 }
 
-// LogUnreadable logs that a value cannot be read, once until it is written again.
+// LogUnreadable logs that a value cannot be read: once, until the key is written again.
 func (d *DB) LogUnreadable(key []byte, err error) {
 	d.logged.mu.Lock()
 	_, twice := d.logged.keys[string(key)]

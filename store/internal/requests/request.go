@@ -3,6 +3,7 @@ package requests
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/ipfs/go-cid"
 
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
@@ -150,4 +152,47 @@ func createdIn(id string) (u uuid.UUID, ms int64, ok bool) {
 	var t [8]byte
 	copy(t[2:], u[:6])
 	return u, int64(binary.BigEndian.Uint64(t[:])), true
+}
+
+// requesterKey is where the address is that a request surely came from, if one of its
+// origins is there.
+func requesterKey(a kv.Account, seq uint64) []byte { return seqKey(KRequester, a, seq) }
+
+// putRequester writes where a request came from.
+func putRequester(t *kv.Tx, req *request) {
+	if req.from.IsValid() {
+		t.Set(requesterKey(req.account, req.Seq), req.from.AsSlice())
+	}
+}
+
+// dropRequester deletes that with the request.
+func dropRequester(t *kv.Tx, req *request) {
+	if len(req.Origins) > 0 || req.damage != nil {
+		t.Delete(requesterKey(req.account, req.Seq))
+	}
+}
+
+// readRequester reads it. If it cannot be read it is not known any more, and the request
+// goes on without the right that it gives.
+func readRequester(r *kv.Reader, req *request) error {
+	if len(req.Origins) == 0 {
+		return nil
+	}
+	value, found, err := r.Get(requesterKey(req.account, req.Seq))
+	if err != nil || !found {
+		if errors.Is(err, pin.ErrUnreadable) {
+			return nil
+		}
+		return err
+	}
+	req.from, _ = netip.AddrFromSlice(value) // else it is zero
+	return nil
+}
+
+// checkRequester says what is wrong with a value.
+func checkRequester(_, value []byte) error {
+	if _, ok := netip.AddrFromSlice(value); !ok {
+		return fmt.Errorf("%w: %d bytes are no IP address", diskerr.ErrUnreadable, len(value))
+	}
+	return nil
 }

@@ -152,6 +152,9 @@ func ReclaimAll(tb testing.TB, s *Store) uint64 {
 	return n
 }
 
+// DefaultReserve is the lower floor that a store has by itself, in bytes.
+const DefaultReserve = 256 << 20
+
 // Must ends the test at an error.
 func Must(tb testing.TB, err error) {
 	tb.Helper()

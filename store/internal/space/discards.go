@@ -24,9 +24,9 @@ const discardSlot = 16
 // compaction meanwhile does not change the order.
 const discardLead = 1 << 32
 
-// discardsOf finds the table in a Badger database. Errors: ErrUnknownBadger.
+// discardsOf finds the table in a Badger database. Errors: errUnknownBadger.
 func discardsOf(db any) (*discards, error) {
-	unknown := fmt.Errorf("%w: the table of what is dead in its files is elsewhere", ErrUnknownBadger)
+	unknown := fmt.Errorf("%w: the table of what is dead in its files is elsewhere", errUnknownBadger)
 	log := reflect.ValueOf(db).Elem().FieldByName("vlog")
 	if !log.IsValid() || log.Kind() != reflect.Struct {
 		return nil, unknown

@@ -13,7 +13,7 @@ import (
 
 // However little the operator keeps free, pins can be removed when no more are taken.
 func TestRemovalsOutlastNewPins(t *testing.T) {
-	for _, keep := range []uint64{0, 64 << 20, space.DefaultReserve} {
+	for _, keep := range []uint64{0, 64 << 20, roomtest.DefaultReserve} {
 		free := uint64(1 << 40)
 		s := roomtest.Open(t, t.TempDir(), roomtest.Config{MinFreeSpace: keep, FreeSpace: func(string) (uint64, error) { return free, nil }})
 		r, err := s.Requests.Add(t.Context(), roomtest.Account, pintest.DAGSpec(1))

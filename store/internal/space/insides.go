@@ -13,9 +13,9 @@ import (
 // knownBadger is the version of Badger whose inside is known here.
 const knownBadger = "v4.9.6"
 
-// ErrUnknownBadger: holdfast was built with another Badger than the one whose inside it knows. It
+// errUnknownBadger: holdfast was built with another Badger than the one whose inside it knows. It
 // could serve, but would fail at the first reclaim, so the database does not open.
-var ErrUnknownBadger = errors.New("holdfast knows the inside of Badger " + knownBadger + ", and was built with another")
+var errUnknownBadger = errors.New("holdfast knows the inside of Badger " + knownBadger + ", and was built with another")
 
 // insides is what we use of Badger and its interface does not have. It is found when the database
 // is opened.
@@ -25,7 +25,7 @@ type insides struct {
 	endOfLog func() int64 // where the written part of the newest file of the value log ends
 }
 
-// findInsides finds all that we use of Badger's inside. Errors: ErrUnknownBadger.
+// findInsides finds all that we use of Badger's inside. Errors: errUnknownBadger.
 func findInsides(db *badger.DB) (in insides, err error) {
 	if in.discards, err = discardsOf(db); err != nil {
 		return in, err
@@ -46,12 +46,12 @@ type valuePlace struct {
 // valuePlaces finds the places of values. It has the fields of an item that have them.
 type valuePlaces struct{ meta, pointer int }
 
-// placesOf finds these fields in the type of items. Errors: ErrUnknownBadger.
+// placesOf finds these fields in the type of items. Errors: errUnknownBadger.
 func placesOf(item reflect.Type) (p valuePlaces, err error) {
 	meta, ok := item.FieldByName("meta")
 	pointer, ok2 := item.FieldByName("vptr")
 	if !ok || !ok2 || meta.Type.Kind() != reflect.Uint8 || pointer.Type != reflect.TypeFor[[]byte]() {
-		return p, fmt.Errorf("%w: items have the places of their values elsewhere", ErrUnknownBadger)
+		return p, fmt.Errorf("%w: items have the places of their values elsewhere", errUnknownBadger)
 	}
 	return valuePlaces{meta.Index[0], pointer.Index[0]}, nil
 }
@@ -78,9 +78,9 @@ func (p valuePlaces) of(item *badger.Item) (file uint32, at valuePlace, ok bool)
 }
 
 // endOfLog finds where Badger keeps the end of the written part of the newest file of the value
-// log. Errors: ErrUnknownBadger.
+// log. Errors: errUnknownBadger.
 func endOfLog(db any) (func() int64, error) {
-	unknown := fmt.Errorf("%w: the end of its value log is elsewhere", ErrUnknownBadger)
+	unknown := fmt.Errorf("%w: the end of its value log is elsewhere", errUnknownBadger)
 	log := reflect.ValueOf(db).Elem().FieldByName("vlog")
 	if !log.IsValid() || log.Kind() != reflect.Struct {
 		return nil, unknown

@@ -50,7 +50,7 @@ func TestUnknownBadger(t *testing.T) {
 		},
 	} {
 		s, err := open(t.Context(), cfg, BadgerOptions(), find)
-		if !errors.Is(err, ErrUnknownBadger) || !strings.Contains(err.Error(), knownBadger) || s != nil {
+		if !errors.Is(err, errUnknownBadger) || !strings.Contains(err.Error(), knownBadger) || s != nil {
 			t.Errorf("%s: opened as %v, error %v", name, s, err)
 		}
 	}

@@ -15,10 +15,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/space/reading"
 )
 
-// DefaultReserve is the lower floor if the value log has files of 64 MiB; with larger files it is
+// defaultReserve is the lower floor if the value log has files of 64 MiB; with larger files it is
 // more. It is enough for deletions and records: Badger makes its next file of the value log
 // (128 MiB until it is closed) and its next tables before it deletes old ones.
-const DefaultReserve = 256 << 20
+const defaultReserve = 256 << 20
 
 // reserveFiles is how many files of the value log fit into the reserve. Badger makes each file
 // twice as large as it will be.
@@ -109,7 +109,7 @@ func (s *Space) prepare(ctx context.Context, opts *badger.Options) error {
 		opts.ValueLogFileSize = valueLogFileSize(used, capacity)
 	}
 	if s.cfg.Reserve == 0 {
-		s.cfg.Reserve = max(DefaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
+		s.cfg.Reserve = max(defaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
 	}
 	s.soundness.before = reading.BadTables.Count()
 	for _, step := range []func() error{

@@ -25,7 +25,7 @@ type Config struct {
 	// Reserve.
 	MinFreeSpace uint64
 	// Reserve is the lower floor. While less is free only reclaims write. Zero is
-	// [DefaultReserve], or more in a large store.
+	// [defaultReserve], or more in a large store.
 	Reserve uint64
 	Logger  *slog.Logger
 	Now     func() time.Time
@@ -51,7 +51,7 @@ type Space struct {
 
 // Open opens the database in a directory, or makes a new one. If a table or the list of tables is
 // damaged it changes nothing. The caller ends it with Close. Errors: ErrDamaged, which may be a
-// [*DamagedTablesError]; [diskerr.ErrDiskFull]; ErrUnknownBadger; those of the system.
+// [*DamagedTablesError]; [diskerr.ErrDiskFull]; errUnknownBadger; those of the system.
 func Open(ctx context.Context, cfg Config, opts *badger.Options) (*Space, error) {
 	return open(ctx, cfg, opts, findInsides)
 }

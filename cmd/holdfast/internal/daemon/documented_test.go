@@ -29,7 +29,7 @@ var (
 	namedPath     = regexp.MustCompile("(?:^|[ `\"'(]|:[0-9]+)((?:~|/|[a-z]+/)[A-Za-z0-9._/-]*[A-Za-z0-9/]|[A-Za-z*.]+\\.(?:key|deny|toml|md))")
 	namedInData   = regexp.MustCompile("[`\"]([a-z.]+)[`\"][,a-z ]* in(?:to)? the data\\s+directory")
 	namedKey      = regexp.MustCompile("`((?:http|node|pin|store|auth|provide|gateway|denylist|metrics|log)\\.[a-z_]+)\\b")
-	anyMultiaddr  = regexp.MustCompile(`^/(ip4|ip6|dns4|p2p|key|base16)\b`)
+	anyMultiaddr  = regexp.MustCompile(`^/(ip4|ip6|dns4|tls|p2p|key|base16)\b`)
 )
 
 // documented are the flags, variables, files, paths and addresses that a text names. In a
