@@ -167,9 +167,9 @@ type walker struct {
 	mu   sync.Mutex
 	seed uint64
 
-	measured, not int // how often it was, by another DAG
-	writes        int
-	beforeWrite   func(n int) // with the lock held; nil is nothing
+	measured, not int              // how often it was, by another DAG
+	blocks        int              // that were written, or tried
+	beforeWrite   func(blocks int) // gets how many there were before, with the lock held; nil is nothing
 	passed        map[pin.DAG]bool
 	anyTotals     bool // the family knows none
 	leastRoom     int  // more than the blocks that the network does not have
@@ -179,10 +179,10 @@ type walker struct {
 func (w *walker) Write(ctx context.Context, b graph.Batch) error {
 	time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
 	w.mu.Lock()
-	w.writes++
 	if w.beforeWrite != nil {
-		w.beforeWrite(w.writes)
+		w.beforeWrite(w.blocks)
 	}
+	w.blocks += len(b.Blocks)
 	w.mu.Unlock()
 	return w.Store.Write(ctx, b)
 }
@@ -389,7 +389,7 @@ func checkModel(t *testing.T, s *Store, f *family, m *model) {
 			}
 			dags[r.DAG()] = r.Root
 		}
-		want := pin.Usage{Pins: uint64(len(m.requestsOf[a])), DAGs: uint64(len(dags))}
+		want := pin.Usage{Pins: uint64(len(dags)), DAGs: uint64(len(dags))}
 		for _, root := range dags {
 			for h, size := range f.below[root] {
 				want.Blocks++
@@ -454,8 +454,8 @@ func TestFloorHalfWay(t *testing.T) {
 	pins, err := pin.New(t.Context(), pin.Config{Logger: slog.New(slog.DiscardHandler)}, s, w)
 	must(t, err)
 	defer func() { must(t, pins.Close()) }()
-	w.beforeWrite = func(n int) {
-		if n == 2 {
+	w.beforeWrite = func(blocks int) {
+		if blocks >= 1000 {
 			full.Store(true)
 		}
 	}

@@ -101,10 +101,7 @@ func Restore(ctx context.Context, lock *DirLock, backup string, layout int, cfg 
 		}
 	}
 	cfg = cfg.withDefaults()
-	if r.space, err = space.Open(ctx, space.Config{
-		Dir: filepath.Join(lock.dir, dbName), MinFreeSpace: cfg.MinFreeSpace, Reserve: cfg.Reserve,
-		Logger: cfg.Logger, Now: cfg.Now, FreeSpace: cfg.FreeSpace, KindOf: kindOf,
-	}, space.BadgerOptions()); err != nil {
+	if r.space, err = space.Open(ctx, cfg.ofSpace(filepath.Join(lock.dir, dbName)), space.BadgerOptions()); err != nil {
 		return nil, err
 	}
 	r.batch = r.space.DB().NewBatch()

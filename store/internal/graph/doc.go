@@ -7,6 +7,12 @@
 //
 // A link goes from a holder to a block. Claims, drops and deletions of a block exclude each
 // other by locks, which are striped by multihash. The comment of package store has the order.
+//
+// # Files
+//
+// There are many, as each thing that happens to a block has one: it is written, looked for,
+// needed, climbed from, dropped, deleted, found unreadable. They share the locks and the keys,
+// and packages of their own would have to hand these around.
 package graph
 
 import (

@@ -113,6 +113,9 @@ func (u *unreadable) drop(h multihash.Multihash) {
 	u.n.Store(int64(len(u.is)))
 }
 
+// UnreadableBlocks gives how many blocks are known to be unreadable: up to maxUnreadable.
+func (g *Store) UnreadableBlocks() int { return int(g.unreadable.n.Load()) }
+
 // isUnreadable reports whether the last read of a block failed.
 func (g *Store) isUnreadable(h multihash.Multihash) bool {
 	u := &g.unreadable
@@ -124,9 +127,6 @@ func (g *Store) isUnreadable(h multihash.Multihash) bool {
 	_, known := u.is[string(h)]
 	return known
 }
-
-// UnreadableBlocks gives how many blocks are known to be unreadable: up to maxUnreadable.
-func (g *Store) UnreadableBlocks() int { return int(g.unreadable.n.Load()) }
 
 // StillUnreadable reads the blocks again that are known to be unreadable, and lists those that
 // still are. The others were mended or deleted.
