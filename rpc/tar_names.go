@@ -7,9 +7,8 @@ import (
 )
 
 // confined makes sure that unpacking a directory's archive writes nowhere else. The name of
-// an entry may be anything, as whoever made the block wanted it. Boxo's writer refuses a
-// path that leaves the root, but not one into a sibling whose name begins with the root's:
-// "../a.bashrc" in the directory "a".
+// an entry may be anything that the maker of the block wanted. Boxo's writer looks at whole
+// paths. We look at each name, and refuse all that do not name something in the directory.
 func confined(n files.Node) files.Node {
 	if d, ok := n.(files.Directory); ok {
 		return confinedDir{d}

@@ -151,7 +151,7 @@ func (d *DB) mend() {
 			d.health.mu.Unlock()
 			continue
 		}
-		d.log.Info("writes to the disk work again", "after", d.now().Sub(d.health.since).Round(time.Second))
+		d.log.Info("the disk takes writes again", "after", d.now().Sub(d.health.since).Round(time.Second))
 		d.health.err, d.health.written = nil, d.now()
 		d.health.mu.Unlock()
 		return

@@ -119,7 +119,7 @@ func exported(t *testing.T) map[string]bool {
 	r.MustRegister(metrics.NewCollector(func(context.Context) (*metrics.Reading, error) {
 		now := time.Unix(1_800_000_000, 0)
 		made := metrics.Reading{Now: now, Node: node.Stats{Provide: &provide.Stats{}}}
-		made.Counted.At, made.Reclaims.Last = now, now
+		made.Counted.At, made.Reclaims.Last, made.Backup = now, now, &now
 		return &made, nil
 	}))
 	all, err := r.Gather()
