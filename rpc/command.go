@@ -203,5 +203,8 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	defer cancel()
 	c.SetRequest(r.WithContext(ctx))
 	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c)}
+	// The time that the server gives a whole answer ends here. Each piece has its own, and a
+	// command may wait for long before it has any.
+	_ = q.out.conn.SetWriteDeadline(time.Time{})
 	return q.blame(ctx, cmd.run(q))
 }

@@ -208,3 +208,15 @@ func TestEachPieceHasItsTime(t *testing.T) {
 		}
 	}
 }
+
+// Before the first piece there is no deadline: a pin may take hours.
+func TestWaitingHasNoDeadline(t *testing.T) {
+	w := newWorld(t)
+	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	r := httptest.NewRequest(http.MethodPost, "/api/v0/version", nil)
+	r.Header.Set("Authorization", "Bearer alice")
+	w.server.Config.Handler.ServeHTTP(d, r)
+	if d.Code != http.StatusOK || len(d.until) != 2 || !d.until[0].IsZero() || d.until[1].IsZero() {
+		t.Errorf("it is answered %d, with the deadlines %v", d.Code, d.until)
+	}
+}

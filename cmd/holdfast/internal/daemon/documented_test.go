@@ -85,7 +85,7 @@ var elsewhere = map[string]string{
 	"/backup/holdfast":                     "the operator's",
 	"/backup/holdfast-2026-11-22":          "the operator's",
 	"~/.local/share/holdfast":              "cmd/holdfast/testdata/script/documented.txtar home/.local/share/holdfast",
-	"/backup/pins":                         "the operator's",
+	"/var/lib/holdfast-backups":            "deploy/holdfast.service StateDirectory=holdfast holdfast-backups",
 	"docs/backup.md":                       "docs/backup.md",
 	"AWS_ACCESS_KEY_ID":                    "e2e/s3/backup_test.go AWS_ACCESS_KEY_ID",
 	"AWS_SECRET_ACCESS_KEY":                "e2e/s3/backup_test.go AWS_SECRET_ACCESS_KEY",

@@ -43,8 +43,14 @@ func twoBlocks(t *testing.T) (root, leaf blocks.Block) {
 // hold puts a DAG into a program's store as a pin would, the root first.
 func hold(t *testing.T, p *Program, bs ...blocks.Block) {
 	t.Helper()
+	holdFor(t, p, uuid.NewString(), bs...)
+}
+
+// holdFor is hold for an account, whose request it returns.
+func holdFor(t *testing.T, p *Program, account string, bs ...blocks.Block) (request string) {
+	t.Helper()
 	ctx, root := t.Context(), bs[0].Cid()
-	r, err := p.core.store.Add(ctx, uuid.NewString(), pin.Spec{CID: root.String(), Root: root})
+	r, err := p.core.store.Add(ctx, account, pin.Spec{CID: root.String(), Root: root})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +64,7 @@ func hold(t *testing.T, p *Program, bs ...blocks.Block) {
 	if _, err := p.core.store.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: uint64(len(bs))}); err != nil {
 		t.Fatal(err)
 	}
+	return r.ID
 }
 
 // heldBy is blocks that an attempt holds itself.
