@@ -37,9 +37,9 @@ const (
 	wsGoodbye = 100 * time.Millisecond
 )
 
-// webSocket is libp2p's WebSocket transport, which listens, but for its dials. Those of
-// libp2p go through the proxy that the environment names, by the name that the address
-// brought along, and take headers without end.
+// webSocket is libp2p's WebSocket transport, which listens, with dials of its own. They use
+// no proxy, so that the guard sees each address that a socket connects to, and bound what a
+// server may send before the WebSocket is open.
 type webSocket struct {
 	*websocket.WebsocketTransport
 	upgrader  transport.Upgrader
