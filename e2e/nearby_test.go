@@ -30,13 +30,7 @@ func TestOriginOfTheSameHost(t *testing.T) {
 	pinned(t, direct, rig.Pin{CID: add(701), Origins: kubo.Addrs}, 30*patience)
 	check(t, kubo.Disconnect(ctx, "/p2p/"+s.PeerID))
 
-	target := must(url.Parse(s.HTTP))(t)
-	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
-		r.SetXForwarded()
-	}})
-	t.Cleanup(proxy.Close)
-	forwarded := rig.NewClient(proxy.URL, direct.Token)
+	forwarded := byProxy(t, s, direct)
 	waiting := must(forwarded.Add(ctx, rig.Pin{CID: add(702), Origins: kubo.Addrs}))(t)
 	check(t, rig.Poll(ctx, 20*time.Millisecond, func() (bool, error) {
 		now, err := forwarded.Get(ctx, waiting.RequestID)
@@ -47,6 +41,18 @@ func TestOriginOfTheSameHost(t *testing.T) {
 	}))
 	connect(t, kubo, s) // which is welcome from anywhere
 	must(direct.WaitStatus(ctx, waiting.RequestID, "pinned", 20*time.Millisecond))(t)
+}
+
+// byProxy is a client whose requests come to the server by a proxy that it does not trust.
+func byProxy(t *testing.T, s *rig.Server, c *rig.Client) *rig.Client {
+	t.Helper()
+	target := must(url.Parse(s.HTTP))(t)
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.SetXForwarded()
+	}})
+	t.Cleanup(proxy.Close)
+	return rig.NewClient(proxy.URL, c.Token)
 }
 
 // TestKuboWithManyAddresses: at default settings, what a Kubo has that listens on many

@@ -54,7 +54,7 @@ func TestOriginsThatCannotBeRead(t *testing.T) {
 	source := sharedSource(t)
 	c := login(t, serve(t, allowPrivate(newData(t))))
 	const id = "/p2p/12D3KooWGjMCwmf2JqsSg8JRLLoRNvTUfJkS8SYzN4jvTLNGHrWn"
-	bad := []string{"/ip4/127.0.0.1/udp/1/quic-v9" + id, "/newnet/abc" + id, "", "/ip4/127.0.0.1/tcp/1", "/dnsaddr/nodes.example.com"}
+	bad := []string{"/ip4/127.0.0.1/udp/1/quic-v9" + id, "/newnet/abc" + id, "", "/ip4/127.0.0.1/tcp/1"}
 	cid := must(source.AddFile(t.Context(), strings.NewReader("beside origins that cannot be read"), 1<<18))(t)
 	made := pinned(t, c, rig.Pin{CID: cid, Origins: slices.Concat(bad[:3], source.Addrs, bad[3:])}, 20*patience)
 	for _, o := range source.Addrs {
@@ -62,7 +62,7 @@ func TestOriginsThatCannotBeRead(t *testing.T) {
 			t.Errorf("origins %q have not %s", made.Pin.Origins, o)
 		}
 	}
-	for _, part := range []string{"quic-v9", "newnet", `"": it is empty`, "/ip4/127.0.0.1/tcp/1: it does not end", "/dnsaddr/nodes.example.com: it does not end"} {
+	for _, part := range []string{"quic-v9", "newnet", `"": it is empty`, "/ip4/127.0.0.1/tcp/1: it does not end"} {
 		if !strings.Contains(made.Info["origins_ignored"], part) {
 			t.Errorf("info says %q, and not %q", made.Info["origins_ignored"], part)
 		}

@@ -74,9 +74,9 @@ func TestLateSource(t *testing.T) {
 	must(c.WaitStatus(within(t, 20*patience), made.RequestID, "pinned", 10*time.Millisecond))(t)
 }
 
-// TestPrivateOrigin leaves allow_private_addresses off. A pin whose only
-// origin is private then waits and says why; `ipfs pin remote add` works all
-// the same, since Kubo dials the delegates.
+// TestPrivateOrigin leaves allow_private_addresses off. A pin whose only origin is private
+// then waits and says why, unless its request surely came from there. `ipfs pin remote add`
+// works all the same, since Kubo dials the delegates.
 func TestPrivateOrigin(t *testing.T) {
 	t.Parallel()
 	kubo := startKubo(t, "kubo on the same host")
@@ -86,7 +86,7 @@ func TestPrivateOrigin(t *testing.T) {
 	first := must(kubo.AddFile(ctx, rig.Random(504, 300_000), 16<<10))(t)
 	second := must(kubo.AddFile(ctx, rig.Random(505, 300_000), 16<<10))(t)
 
-	made := must(c.Add(ctx, rig.Pin{CID: first, Origins: kubo.Addrs}))(t)
+	made := must(byProxy(t, s, c).Add(ctx, rig.Pin{CID: first, Origins: kubo.Addrs}))(t)
 	if len(made.Delegates) == 0 {
 		t.Error("no delegates")
 	}
