@@ -111,6 +111,9 @@ func (k *keeper) expired(w Waiting) bool {
 // expire has the requests for a DAG fail.
 func (k *keeper) expire(ctx context.Context, w Waiting) error {
 	reason := fmt.Sprintf("no block was received for %v, after %d blocks", max(k.jobs.cfg.StallTimeout, k.jobs.cfg.KeepPartial), w.Blocks)
+	if w.Troubles != "" {
+		reason += "; " + w.Troubles
+	}
 	released, err := k.jobs.work.Fail(ctx, w.DAG, reason)
 	if err != nil {
 		return err

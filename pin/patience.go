@@ -56,6 +56,7 @@ func (s *scheduler) recall(ctx context.Context, j *job) error {
 	now := s.clock.Now()
 	kept.Last = kept.Last.Add(-s.clock.Lost())
 	j.kept, j.gaveWay = kept, kept.Blocks == 0
+	j.troubles = cmp.Or(j.troubles, kept.Troubles)
 	j.best = max(j.best, kept.Blocks)
 	if j.restored && kept.Last.Before(now) {
 		j.moved = kept.Last
@@ -71,11 +72,17 @@ func (s *scheduler) recall(ctx context.Context, j *job) error {
 // is held.
 func (s *scheduler) toNote(j *job) (k Kept, ok bool) {
 	last := j.lastMoved().Truncate(time.Millisecond)
-	if j.repair || j.progress == nil || !j.hasSome() || last.Equal(j.kept.Last) {
+	if j.repair || j.progress == nil || !j.hasSome() {
+		return k, false
+	}
+	troubles := cmp.Or(j.progress.Troubles(), j.troubles)
+	// The troubles alone are worth one note: how many were asked may change with every run.
+	if last.Equal(j.kept.Last) && (troubles == "" || j.kept.Troubles != "") {
 		return k, false
 	}
 	j.kept = Kept{
 		Blocks: max(j.progress.Blocks.Load(), j.kept.Blocks), Bytes: max(j.progress.Bytes.Load(), j.kept.Bytes), Last: last,
+		Troubles: troubles,
 	}
 	j.gaveWay = j.kept.Blocks == 0
 	k = j.kept

@@ -129,6 +129,7 @@ func TestBlocksThatAreMissingAreNamed(t *testing.T) {
 // does not make the time begin anew, and what finds nothing does not either.
 func TestKeptForLongEnough(t *testing.T) {
 	const keep = 24 * time.Hour
+	const trouble = "no connected peer has 2 of the blocks that are wanted now: bafy1, bafy2"
 	for name, cfg := range map[string]pin.Config{
 		"in a place": {KeepPartial: keep},
 		"parked":     {KeepPartial: keep, Seekers: 1},
@@ -137,8 +138,10 @@ func TestKeptForLongEnough(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			run(t, cfg, func(r *rig) {
 				var vs []pin.View
+				c := half
+				c.trouble = trouble
 				for n := range 8 {
-					r.net.set(dag(n), half)
+					r.net.set(dag(n), c)
 					vs = append(vs, r.add(alice, n))
 				}
 				time.Sleep(time.Hour)
@@ -155,8 +158,8 @@ func TestKeptForLongEnough(t *testing.T) {
 				time.Sleep(90*time.Minute + 10*time.Minute)
 				for _, v := range vs {
 					v = r.after(0, v, pin.Failed)
-					if got := v.Info["status_details"]; !strings.HasPrefix(got, "no block was received for 24h0m0s, after 9 blocks") {
-						t.Errorf("status_details %q", got)
+					if got, want := v.Info["status_details"], "no block was received for 24h0m0s, after 9 blocks; "+trouble; got != want {
+						t.Errorf("status_details %q, want %q", got, want)
 					}
 				}
 				if r.dropped() != len(vs) {

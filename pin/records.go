@@ -178,6 +178,9 @@ type Kept struct {
 	Blocks uint64    // 0 if they gave way to other data
 	Bytes  uint64    // of these
 	Last   time.Time // when the last block came, in milliseconds; zero is that none did
+	// Troubles is what the last run found of single blocks, as [Progress.SetTroubles] has it;
+	// "" is nothing.
+	Troubles string
 }
 
 // Waiting is a DAG that is not complete, and who waits for it.

@@ -72,7 +72,7 @@
 //	26 DAG HOLDER         a node: a block that has links, read under a codec; its attempt
 //	27 HOLDER             the DAG that the node is the root of
 //	28 HOLDER             all below it is there; the limits that it was held to
-//	29 DAG                what is there of a DAG that waits for a source: its last block, bytes
+//	29 DAG                what is there of a DAG that waits for a source: last block, bytes, what is missing
 //	40 ACCOUNT            an account of package auth: address, password hash, ...
 //	41 ADDRESS            the account with that e-mail address
 //	42 TOKEN              a token: account, kind, name, times; TOKEN is a UUID

@@ -42,7 +42,7 @@ func (e *env) keep(s pin.Spec, a pin.Attempt, p pin.Kept) {
 // What is there of a DAG is noted until the DAG is complete or nobody waits for it.
 func testPartial(e *env) {
 	one, none := DAGSpec(1), pin.Kept{}
-	some := pin.Kept{Blocks: 3, Bytes: 1000, Last: e.clock.now().Truncate(time.Millisecond)}
+	some := pin.Kept{Blocks: 3, Bytes: 1000, Last: e.clock.now().Truncate(time.Millisecond), Troubles: "nobody has one block"}
 	e.sameKept(one, none)
 	r := e.add(alice, one)
 	e.keep(one, 1, some) // not its attempt

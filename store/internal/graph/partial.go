@@ -16,6 +16,8 @@ type partialRecord struct {
 	Last   int64    // when its last block came, in Unix milliseconds
 	Blocks uint64   // how many blocks are there; 0 after they gave way
 	Bytes  uint64   // of these blocks
+	// Troubles is what the last run found of single blocks, for the user.
+	Troubles string
 }
 
 // PartialKey is the key of that record.
@@ -33,12 +35,12 @@ func (g *Store) Partial(r *kv.Reader, d pin.DAG) (p pin.Kept, err error) {
 	if err != nil || !found {
 		return pin.Kept{}, err
 	}
-	return pin.Kept{Blocks: rec.Blocks, Bytes: rec.Bytes, Last: time.UnixMilli(rec.Last).UTC()}, nil
+	return pin.Kept{Blocks: rec.Blocks, Bytes: rec.Bytes, Last: time.UnixMilli(rec.Last).UTC(), Troubles: rec.Troubles}, nil
 }
 
 // PutPartial writes the record of what is there of a DAG.
 func (g *Store) PutPartial(t *kv.Tx, d pin.DAG, p pin.Kept) error {
-	return t.Put(PartialKey(d), partialRecord{Last: p.Last.UnixMilli(), Blocks: p.Blocks, Bytes: p.Bytes})
+	return t.Put(PartialKey(d), partialRecord{Last: p.Last.UnixMilli(), Blocks: p.Blocks, Bytes: p.Bytes, Troubles: p.Troubles})
 }
 
 // release marks an attempt as released, when its DAG does not have it any more.
