@@ -100,3 +100,19 @@ func TestDelegatesAreFull(t *testing.T) {
 		}
 	}
 }
+
+// At default settings a server with both versions of IP offers addresses that browsers dial.
+func TestDefaultDelegatesOfBrowsers(t *testing.T) {
+	var in []ma.Multiaddr
+	for _, s := range DefaultListen() {
+		s = strings.Replace(strings.Replace(s, "/ip4/0.0.0.0", "/ip4/1.2.3.4", 1), "/ip6/::", "/ip6/2606:4700::1111", 1)
+		in = append(in, ma.StringCast(s))
+	}
+	for _, version := range []int{ma.P_IP4, ma.P_IP6} {
+		for _, transport := range []int{ma.P_TCP, ma.P_QUIC_V1, ma.P_WEBTRANSPORT, ma.P_WEBRTC_DIRECT} {
+			if !slices.ContainsFunc(pickDelegates(in), func(a ma.Multiaddr) bool { return has(a, version) && has(a, transport) }) {
+				t.Errorf("no delegate has %s over %s", ma.ProtocolWithCode(transport).Name, ma.ProtocolWithCode(version).Name)
+			}
+		}
+	}
+}
