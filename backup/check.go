@@ -28,8 +28,8 @@ type Checked struct {
 }
 
 // Check reads every file of every backup: each must have its SHA-256, each block its hash, and
-// each block of a list must be in its pack. fault is told what is wrong; an error of it ends
-// the check. Errors: those of [List]; a damaged file is none.
+// each pack as many blocks as its manifest says. A backup that was made without something that
+// could not be read is a fault, too. fault is called with each fault; its error ends the check. Errors: those of [List]; a damaged file is none.
 func Check(ctx context.Context, p Place, k *Key, progress func(Progress), fault func(Fault) error) (Checked, error) {
 	var c Checked
 	all, err := List(ctx, p, k)
@@ -46,6 +46,15 @@ func Check(ctx context.Context, p Place, k *Key, progress func(Progress), fault 
 		}
 	}
 	c.Backups = len(all)
+	for _, m := range all {
+		if m.DamagedBlocks+m.DamagedRecords == 0 {
+			continue
+		}
+		lacks := fmt.Errorf("it lacks %d blocks and %d records, which could not be read when it was made", m.DamagedBlocks, m.DamagedRecords)
+		if err := report(m.ID+"/"+manifestFile+k.suffix(), lacks, m.ID); err != nil {
+			return c, err
+		}
+	}
 	files, users := []File{}, make(map[string][]string)
 	packs := make(map[string]*packCheck)
 	for _, m := range all {

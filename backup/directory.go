@@ -75,10 +75,13 @@ func (d directory) List(ctx context.Context, prefix string) (names []string, err
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil || ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
+		rel, relErr := filepath.Rel(string(d), path)
+		if errors.Is(err, fs.ErrPermission) && !strings.ContainsRune(rel, filepath.Separator) && !isID(rel) {
+			return nil // such as lost+found
 		}
-		rel, err := filepath.Rel(string(d), path)
+		if err = errors.Join(err, relErr, ctx.Err()); err != nil {
+			return err
+		}
 		if name := filepath.ToSlash(rel); err == nil && e.Type().IsRegular() && strings.HasPrefix(name, prefix) {
 			names = append(names, name)
 		}

@@ -36,6 +36,8 @@ type Manifest struct {
 	Finished time.Time `json:"finished"` // when the manifest was written
 	Version  string    `json:"version"`  // of the program
 	Store    string    `json:"store"`    // which data directory it is of
+	Host     string    `json:"host"`     // the name of the machine, for people
+	Private  bool      `json:"private"`  // the server was in a private network
 	Layout   int       `json:"layout"`   // of the records
 	Records  File      `json:"records"`
 	List     File      `json:"list"` // which block is in which pack

@@ -13,6 +13,8 @@ import (
 
 // Keep says which backups stay. The newest of each store always does.
 type Keep struct {
+	// Store is whose backups may be removed; "" is everybody's.
+	Store  string
 	Last   int           // so many of the newest of each store
 	Within time.Duration // and those that are younger than this
 }
@@ -40,7 +42,7 @@ func Prune(ctx context.Context, p Place, k *Key, keep Keep, now time.Time) (Prun
 	stays := make([]*Manifest, 0, len(all))
 	for _, m := range slices.Backward(all) {
 		young[m.Store]++
-		if n := young[m.Store]; n == 1 || n <= keep.Last || keep.Within > 0 && now.Sub(m.Begun) < keep.Within {
+		if n := young[m.Store]; n == 1 || keep.Store != "" && m.Store != keep.Store || n <= keep.Last || keep.Within > 0 && now.Sub(m.Begun) < keep.Within {
 			stays = append(stays, m)
 			continue
 		}

@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
@@ -44,7 +46,9 @@ type Restored struct {
 func Find(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
 	all, err := List(ctx, p, k)
 	var found *Manifest
+	newest := make(map[string]*Manifest) // of each store
 	for _, m := range all {
+		newest[m.Store] = m
 		if !strings.HasPrefix(m.ID, id) {
 			continue
 		}
@@ -54,6 +58,13 @@ func Find(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
 		found = m
 	}
 	switch {
+	case id == "" && len(newest) > 1:
+		var choices []string
+		for _, m := range newest {
+			choices = append(choices, fmt.Sprintf("%s of %s", m.ID, m.Host))
+		}
+		slices.Sort(choices)
+		return nil, fmt.Errorf("%s has backups of %d servers, so name the backup: %s", p, len(newest), strings.Join(choices, ", "))
 	case found != nil && (err == nil || id != ""):
 		return found, nil
 	case err != nil:
@@ -85,10 +96,20 @@ func Restore(ctx context.Context, p Place, k *Key, m *Manifest, t Target, progre
 				return fmt.Errorf("pack %d of %d, %s: %w", i+1, len(m.Packs), pk.Name, err)
 			}
 		}
-		if err := t.Flush(); err != nil || len(done.Damaged) == 0 {
+		if err := t.Flush(); err != nil {
 			return err
 		}
-		return countMissing(ctx, p, k, m, t, &done)
+		// What could not be read when the backup was made is in no list.
+		done.Missing, done.MissingNamed = m.DamagedBlocks, slices.Clone(m.Damaged)
+		if len(done.Damaged) == 0 {
+			return nil
+		}
+		err := countMissing(ctx, p, k, m, t, &done)
+		if isDamage(err) {
+			done.Damaged = append(done.Damaged, Fault{m.List.Name, err.Error(), []string{m.ID}})
+			err = nil
+		}
+		return err
 	}()
 	if err != nil {
 		return done, fmt.Errorf("restore backup %s from %s: %w", m.ID, p, err)
@@ -126,7 +147,7 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 		done.Damaged = append(done.Damaged, Fault{pk.Name, err.Error(), []string{done.Backup}})
 	}
 	o, err := openFile(ctx, p, k, pk.File)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrKey) {
+	if isDamage(err) {
 		damaged(err)
 		return nil
 	}
@@ -149,11 +170,26 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 		return failed
 	}
 	if e := o.check(); e != nil {
-		damaged(e)
-	} else if err != nil {
+		err = e
+		if !isDamage(e) { // the next try may read it
+			return e
+		}
+	}
+	if err != nil {
 		damaged(err)
 	}
 	return nil
+}
+
+// isDamage reports whether an error says that a file is missing, or is not as it was written.
+// Others may be gone the next time, such as that of a connection that broke.
+func isDamage(err error) bool {
+	for _, e := range []error{ErrDamaged, ErrKey, errList, fs.ErrNotExist, syscall.EIO} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // countMissing looks which blocks of the backup's list are not there.
@@ -171,7 +207,7 @@ func countMissing(ctx context.Context, p Place, k *Key, m *Manifest, t Target, d
 				return err
 			}
 			if wants {
-				if done.Missing++; done.Missing <= maxDamagedNamed {
+				if done.Missing++; len(done.MissingNamed) < maxDamagedNamed {
 					done.MissingNamed = append(done.MissingNamed, cid.NewCidV1(cid.Raw, e.hash).String())
 				}
 			}

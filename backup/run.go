@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -47,11 +48,15 @@ type Config struct {
 	Place   Place
 	Key     *Key              // nil leaves everything readable
 	Store   string            // which data directory it is of, the same each time
+	Host    string            // the name of the machine, for people
+	Private bool              // the server is in a private network
 	Version string            // of the program
 	Temp    string            // a directory for lists of blocks and records, some 100 bytes a block
 	Keys    map[string][]byte // files that make the server who it is; nil is none
 	Logger  *slog.Logger
 	Now     func() time.Time
+	// Room fails if there is no room to write so many bytes to the place. Nil never does.
+	Room func(size int64) error
 	// Progress is told how far it is, by one goroutine; nil is nobody.
 	Progress func(Progress)
 }
@@ -71,22 +76,59 @@ const maxDamagedNamed = 1000
 // removes what it left. Errors: ErrKey; the snapshot's; the place's.
 func Run(ctx context.Context, cfg Config, take func() (Snapshot, error)) (*Manifest, error) {
 	r := &run{Config: cfg, m: &Manifest{
-		Format: formatVersion, Version: cfg.Version, Store: cfg.Store, Packs: []Pack{},
+		Format: formatVersion, Version: cfg.Version, Store: cfg.Store, Host: cfg.Host, Private: cfg.Private, Packs: []Pack{},
 	}}
+	if cfg.Room != nil {
+		r.Place = roomy{cfg.Place, cfg.Room}
+	}
 	if r.Progress == nil {
 		r.Progress = func(Progress) {}
 	}
 	if err := r.run(ctx, take); err != nil {
+		r.undo(ctx)
 		return nil, fmt.Errorf("backup to %s: %w", cfg.Place, err)
 	}
 	return r.m, nil
 }
 
+// roomy is a place that is written to only while there is room.
+type roomy struct {
+	Place
+	room func(int64) error
+}
+
+func (p roomy) Put(ctx context.Context, name string, size int64, r io.Reader) error {
+	if err := p.room(size); err != nil {
+		return err
+	}
+	return p.Place.Put(ctx, name, size, r)
+}
+
 type run struct {
 	Config
 	m       *Manifest
-	last    *Manifest // the backup that this one goes on from; nil if there is none
-	numbers map[string]uint64
+	last    *Manifest         // the backup that this one goes on from; nil if there is none
+	numbers map[string]uint64 // of the packs that this one uses, by their names
+	there   map[string]bool   // the files of the place
+}
+
+// undoTime is how long it may take to remove what a run left that failed.
+const undoTime = time.Minute
+
+// undo removes what the run wrote, as far as it can: the next run removes the rest.
+func (r *run) undo(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	if r.m.ID == "" {
+		return
+	}
+	names, err := r.Place.List(ctx, r.m.ID+"/")
+	for _, name := range names {
+		err = errors.Join(err, r.Place.Remove(ctx, name))
+	}
+	if err != nil {
+		r.Logger.Warn("what a failed backup wrote cannot be removed now", "place", r.Place.String(), "backup", r.m.ID, "err", err)
+	}
 }
 
 func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
@@ -120,12 +162,39 @@ func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
 		}
 		r.m.Keys = append(r.m.Keys, f)
 	}
+	if err := r.allThere(ctx); err != nil {
+		return err
+	}
 	r.m.Finished = r.Now().UTC()
 	b, err := json.Marshal(r.m)
 	if err == nil {
 		_, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+manifestFile, b)
 	}
 	return err
+}
+
+// allThere fails if a file is gone that the manifest will name: somebody else may have pruned.
+func (r *run) allThere(ctx context.Context) error {
+	there, err := r.list(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range r.m.files() {
+		if !there[f.Name] {
+			return fmt.Errorf("%s was removed while the backup was made", f.Name)
+		}
+	}
+	return nil
+}
+
+// list gives the names of all files in the place.
+func (r *run) list(ctx context.Context) (map[string]bool, error) {
+	names, err := r.Place.List(ctx, "")
+	there := make(map[string]bool, len(names))
+	for _, name := range names {
+		there[name] = true
+	}
+	return there, err
 }
 
 // begin makes the place if need be, removes what cut-off runs of this store left, and finds
@@ -247,13 +316,9 @@ func (r *run) usePacks(ctx context.Context, linked *scratch) error {
 	if r.last == nil {
 		return nil
 	}
-	there, err := r.Place.List(ctx, "")
-	if err != nil {
+	var err error
+	if r.there, err = r.list(ctx); err != nil {
 		return err
-	}
-	isThere := make(map[string]bool, len(there))
-	for _, name := range there {
-		isThere[name] = true
 	}
 	used := make([]Pack, len(r.last.Packs))
 	err = r.merge(ctx, linked, func(_ multihash.Multihash, _ uint64, old *entry) error {
@@ -263,7 +328,7 @@ func (r *run) usePacks(ctx context.Context, linked *scratch) error {
 		}
 		return nil
 	})
-	if errors.Is(err, ErrDamaged) || errors.Is(err, errList) {
+	if errors.Is(err, ErrDamaged) || errors.Is(err, errList) || errors.Is(err, ErrKey) || errors.Is(err, fs.ErrNotExist) {
 		r.Logger.Error("the last backup is damaged, and everything is written anew", "place", r.Place.String(), "backup", r.last.ID, "err", err)
 		r.last = nil
 		return nil
@@ -276,7 +341,7 @@ func (r *run) usePacks(ctx context.Context, linked *scratch) error {
 		switch {
 		case used[i].UsedBlocks == 0 || used[i].UsedBytes < p.Bytes/sparse:
 			continue
-		case !isThere[p.Name]:
+		case !r.there[p.Name]:
 			r.Logger.Error("a pack of the last backup is missing, and its blocks are written anew", "place", r.Place.String(), "pack", p.Name)
 			continue
 		}

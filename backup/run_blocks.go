@@ -16,7 +16,8 @@ import (
 type reading struct {
 	entry
 	codec uint64
-	known bool // it is in a pack that was written before
+	known bool  // it is in a pack that was written before and is used
+	old   *Pack // the pack of the last backup that it is in; nil if it is in none
 	data  []byte
 	err   error
 	read  chan struct{}
@@ -29,7 +30,7 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *scratch, to
 		return err
 	}
 	defer list.close()
-	w := &packs{run: r, list: list}
+	w := &packs{run: r, list: list, revived: map[string]uint64{}}
 	var reads sync.WaitGroup // the snapshot is used until they have ended
 	defer reads.Wait()
 	g, gctx := errgroup.WithContext(ctx)
@@ -40,7 +41,8 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *scratch, to
 			b := &reading{entry: entry{hash: bytes.Clone(h)}, codec: codec}
 			if old != nil {
 				b.size = old.size
-				b.pack, b.known = r.numbers[r.last.Packs[old.pack].Name]
+				b.old = &r.last.Packs[old.pack]
+				b.pack, b.known = r.numbers[b.old.Name]
 			}
 			if !b.known {
 				b.read = make(chan struct{})
@@ -88,6 +90,7 @@ type packs struct {
 	number  uint64 // of the open pack in the manifest
 	n       int    // of packs that this run began
 	writing chan writtenPack
+	revived map[string]uint64 // packs that are used only for what the store lost, by name
 }
 
 type writtenPack struct {
@@ -100,7 +103,9 @@ func (w *packs) add(ctx context.Context, snapshot Snapshot, b *reading) error {
 	switch {
 	case b.known:
 	case errors.Is(b.err, ErrNoBlock) || errors.Is(b.err, ErrUnreadable):
-		return w.noteDamage(ctx, snapshot, b)
+		if !w.useOld(b) {
+			return w.noteDamage(ctx, snapshot, b)
+		}
 	case b.err != nil:
 		return b.err
 	default:
@@ -176,17 +181,37 @@ func (w *packs) end(ctx context.Context) error {
 	return w.written()
 }
 
-// noteDamage takes note of a block that is not there and that a complete DAG needs.
+// useOld uses a pack of the last backup after all, as the store has lost a block of it.
+func (w *packs) useOld(b *reading) bool {
+	if b.old == nil || !w.there[b.old.Name] {
+		return false
+	}
+	number, ok := w.revived[b.old.Name]
+	if !ok {
+		number = uint64(len(w.m.Packs))
+		p := *b.old
+		p.UsedBlocks, p.UsedBytes = 0, 0
+		w.revived[p.Name] = number
+		w.m.Packs = append(w.m.Packs, p)
+	}
+	b.pack = number
+	w.m.Packs[number].UsedBlocks++
+	w.m.Packs[number].UsedBytes += b.size
+	return true
+}
+
+// noteDamage takes note of a block that cannot be read, or that is not there and that a
+// complete DAG needs.
 func (w *packs) noteDamage(ctx context.Context, snapshot Snapshot, b *reading) error {
 	hurt, err := snapshot.Hurt(ctx, b.hash)
-	if err != nil || len(hurt) == 0 {
+	if err != nil || len(hurt) == 0 && errors.Is(b.err, ErrNoBlock) {
 		return err
 	}
 	c := cid.NewCidV1(b.codec, b.hash)
 	w.m.DamagedBlocks++
 	if w.m.DamagedBlocks <= maxDamagedNamed {
 		w.m.Damaged = append(w.m.Damaged, c.String())
-		w.Logger.Error("a block that a pin needs is not in the backup", "cid", c, "dag", hurt[0], "err", b.err,
+		w.Logger.Error("a block that a pin needs is not in the backup", "cid", c, "dags", hurt, "err", b.err,
 			"hint", "holdfast store verify --repair fetches it again")
 	}
 	return nil

@@ -620,3 +620,160 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 		t.Errorf("a block of a snapshot that was given up: %v", err)
 	}
 }
+
+// Backups of several servers at one place go by their own rules, and none is taken for
+// another.
+func TestServersShareAPlace(t *testing.T) {
+	p := place(t)
+	roots, net := dags(2)
+	for i, name := range []string{"one", "two", "one", "two"} {
+		o := open(t, t.TempDir())
+		_, err := o.pinDAG(t.Context(), net, roots[i%2], "")
+		must(t, err)
+		cfg := config(t, p, nil)
+		cfg.Store, cfg.Host = name, "host "+name
+		_, err = backup.Run(t.Context(), cfg, o.take(t))
+		must(t, err)
+	}
+	if _, err := backup.Find(t.Context(), p, nil, ""); err == nil || !strings.Contains(err.Error(), "of host one") || !strings.Contains(err.Error(), "of host two") {
+		t.Errorf("the newest of two servers: %v", err)
+	}
+	pruned, err := backup.Prune(t.Context(), p, nil, backup.Keep{Store: "one", Last: 1}, time.Now())
+	if err != nil || len(pruned.Backups) != 1 {
+		t.Errorf("pruned %+v: %v", pruned, err)
+	}
+	all, err := backup.List(t.Context(), p, nil)
+	must(t, err)
+	var left []string
+	for _, m := range all {
+		left = append(left, m.Store)
+		restore(t, t.TempDir(), p, nil, m.ID)
+	}
+	if !slices.Equal(left, []string{"two", "one", "two"}) {
+		t.Errorf("left are %v", left)
+	}
+}
+
+// What the store lost since the last backup is still in the next one, also if little else of
+// its pack is.
+func TestLostSinceTheLastBackup(t *testing.T) {
+	o, p := open(t, t.TempDir()), place(t)
+	roots, net := dags(30)
+	var requests []pin.Request
+	for _, root := range roots {
+		r, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+		requests = append(requests, r)
+	}
+	first := run(t, o, p, nil)
+	for _, r := range requests[1:] {
+		must(t, o.unpin(t.Context(), r.ID)) // so that the pack is not used any more
+	}
+	lost := func() (backup.Snapshot, error) {
+		s, err := o.take(t)()
+		return lossy{s}, err
+	}
+	m, err := backup.Run(t.Context(), config(t, p, nil), lost)
+	must(t, err)
+	if m.DamagedBlocks > 0 || m.Blocks == 0 || len(m.Packs) != 1 || m.Packs[0].Name != first.Packs[0].Name {
+		t.Errorf("the backup is %+v", m)
+	}
+	dir := t.TempDir()
+	if done := restore(t, dir, p, nil, m.ID); done.Missing > 0 || done.Blocks != m.Blocks {
+		t.Errorf("restored %+v", done)
+	}
+	open(t, dir).verify(t)
+	// Without the earlier backup it is damage, and the new one says so to all who use it.
+	other := place(t)
+	m, err = backup.Run(t.Context(), config(t, other, nil), lost)
+	must(t, err)
+	if m.DamagedBlocks == 0 || m.Blocks > 0 {
+		t.Errorf("the backup is %+v", m)
+	}
+	c, err := backup.Check(t.Context(), other, nil, func(backup.Progress) {}, func(backup.Fault) error { return nil })
+	if err != nil || c.Faults != 1 {
+		t.Errorf("checked %+v: %v", c, err)
+	}
+	if done := restore(t, t.TempDir(), other, nil, ""); done.Missing != m.DamagedBlocks || len(done.MissingNamed) == 0 {
+		t.Errorf("restored %+v", done)
+	}
+}
+
+// lossy has lost every block.
+type lossy struct{ backup.Snapshot }
+
+func (lossy) Block(context.Context, multihash.Multihash) ([]byte, error) {
+	return nil, backup.ErrUnreadable
+}
+
+// A connection that breaks ends a restore, which then goes on; it is not taken for damage.
+func TestRestoreFromABrokenConnection(t *testing.T) {
+	o, p := open(t, t.TempDir()), place(t)
+	roots, net := dags(5)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	m, dir := run(t, o, p, nil), t.TempDir()
+	lock, err := store.Lock(dir)
+	must(t, err)
+	target, err := store.Restore(t.Context(), lock, m.ID, m.Layout, store.Config{FreeSpace: roomy})
+	must(t, err)
+	if _, err := backup.Restore(t.Context(), breaking{p}, nil, m, target, nil); !errors.Is(err, errCut) {
+		t.Errorf("restored from a connection that broke: %v", err)
+	}
+	must(t, target.Close())
+	must(t, lock.Close())
+	if done := restore(t, dir, p, nil, m.ID); done.Missing > 0 || len(done.Damaged) > 0 {
+		t.Errorf("restored %+v", done)
+	}
+	open(t, dir).verify(t)
+}
+
+// breaking breaks in the middle of each pack.
+type breaking struct{ backup.Place }
+
+func (b breaking) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	r, err := b.Place.Get(ctx, name)
+	if err != nil || !strings.HasSuffix(name, ".car") {
+		return r, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(r, 10_000), broken{}), r}, nil
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errCut }
+
+// A backup that finds no room is given up, and leaves nothing.
+func TestNoRoom(t *testing.T) {
+	o, dir := open(t, t.TempDir()), t.TempDir()
+	p, err := backup.OpenPlace(dir)
+	must(t, err)
+	roots, net := dags(5)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	cfg := config(t, p, nil)
+	left := int64(60_000)
+	cfg.Room = func(size int64) error {
+		if left -= size; left < 0 {
+			return pin.ErrDiskFull
+		}
+		return nil
+	}
+	if _, err := backup.Run(t.Context(), cfg, o.take(t)); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("a backup without room: %v", err)
+	}
+	names, err := p.List(t.Context(), "")
+	if err != nil || !slices.Equal(names, []string{"holdfast-backup.json"}) {
+		t.Errorf("left are %v: %v", names, err)
+	}
+	// A directory that is not the server's own, as at the top of a file system, is no obstacle.
+	must(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o000))
+	run(t, o, p, nil)
+}

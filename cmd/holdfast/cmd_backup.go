@@ -159,10 +159,10 @@ func (c *cli) backupListCommand() *cobra.Command {
 		if asJSON {
 			return c.printJSON(all)
 		}
-		rows := [][]string{{"ID", "MADE", "BLOCKS", "SIZE", "WRITTEN", "DAMAGED"}}
+		rows := [][]string{{"ID", "MADE", "OF", "BLOCKS", "SIZE", "WRITTEN", "DAMAGED"}}
 		for _, m := range all {
 			rows = append(rows, []string{
-				m.ID, m.Begun.Local().Format(time.DateTime), fmt.Sprint(m.Blocks), text.RoughSize(m.Bytes), text.RoughSize(m.NewBytes),
+				m.ID, m.Begun.Local().Format(time.DateTime), m.Host, fmt.Sprint(m.Blocks), text.RoughSize(m.Bytes), text.RoughSize(m.NewBytes),
 				fmt.Sprint(m.DamagedBlocks + m.DamagedRecords),
 			})
 		}

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/multiformats/go-multihash"
@@ -16,6 +19,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
@@ -29,6 +33,8 @@ type backups struct {
 	instance string // of the data directory
 	version  string
 	log      *slog.Logger
+
+	private bool // the server is in a private network
 
 	running sync.Mutex
 	mu      sync.Mutex // guards state
@@ -44,8 +50,35 @@ type backupState struct {
 // errBackupRuns: one backup runs at a time.
 var errBackupRuns = errors.New("another backup is being made")
 
-func newBackups(c *core, d *datadir.Dir, cfg config.Backup, version string, log *slog.Logger) *backups {
-	return &backups{store: c.store, data: d, cfg: cfg, instance: c.instance, version: version, log: log}
+func newBackups(c *core, d *datadir.Dir, cfg config.Config, version string, log *slog.Logger) *backups {
+	key, err := swarmKeyFile(cfg.Node.SwarmKey, d)
+	return &backups{
+		store: c.store, data: d, cfg: cfg.Backup, instance: c.instance, version: version, log: log, private: key != "" || err != nil,
+	}
+}
+
+// roomAt looks whether there is room at a place before each file. On the disk of the store a
+// backup must leave what the store itself leaves free; elsewhere a full disk harms nobody.
+func (b *backups) roomAt(ctx context.Context, to string) func(size int64) error {
+	if strings.HasPrefix(to, "s3:") || device(to) != device(b.data.Open) {
+		return nil
+	}
+	return func(size int64) error { return b.store.Room(ctx, uint64(size)) }
+}
+
+// device is the file system of a path, or of the first directory above it that is there.
+func device(path string) uint64 {
+	for {
+		var st syscall.Stat_t
+		if err := syscall.Stat(path, &st); err == nil {
+			return uint64(st.Dev)
+		}
+		above := filepath.Dir(path)
+		if above == path {
+			return 0
+		}
+		path = above
+	}
 }
 
 // Backup implements [admin.Backups].
@@ -72,8 +105,9 @@ func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(
 	if err := os.MkdirAll(temp, 0o700); err != nil { // a command has none
 		return admin.Backup{}, err
 	}
+	host, _ := os.Hostname() // for people; it may be unknown
 	cfg := backup.Config{
-		Place: place, Key: key, Store: b.instance, Version: b.version,
+		Place: place, Key: key, Store: b.instance, Version: b.version, Host: host, Private: b.private, Room: b.roomAt(ctx, in.To),
 		Temp: temp, Logger: b.log, Now: time.Now,
 		Progress: func(p backup.Progress) { progress(admin.StoreProgress(p)) },
 	}
@@ -94,7 +128,7 @@ func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(
 		taken = s
 		return snapshot{s}, err
 	})
-	if in.To == b.cfg.To {
+	if in.To == b.cfg.To && ctx.Err() == nil {
 		b.note(m, err)
 	}
 	if err != nil {
@@ -121,10 +155,13 @@ func backupOf(m *backup.Manifest, place backup.Place, took time.Duration) admin.
 	}
 }
 
+// serverKeyFiles make the server who it is, and admit it to its private network.
+var serverKeyFiles = []string{datadir.NodeKeyFile, datadir.TokenKeysFile, datadir.SwarmKeyName}
+
 // serverKeys reads the files that make the server who it is.
 func (b *backups) serverKeys() (map[string][]byte, error) {
 	files := make(map[string][]byte)
-	for _, name := range []string{datadir.NodeKeyFile, datadir.TokenKeysFile} {
+	for _, name := range serverKeyFiles {
 		data, err := os.ReadFile(b.data.File(name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -141,7 +178,8 @@ func (b *backups) serverKeys() (map[string][]byte, error) {
 func (b *backups) note(m *backup.Manifest, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state.Failed = err != nil; err == nil {
+	// A backup without what could not be read is no good one.
+	if b.state.Failed = err != nil || m.DamagedBlocks+m.DamagedRecords > 0; !b.state.Failed {
 		b.state.Last = m.Begun
 	}
 }
@@ -190,17 +228,22 @@ func (b *backups) once(ctx context.Context) (ok bool) {
 	case ctx.Err() != nil:
 		return false
 	case errors.Is(err, errBackupRuns):
-		return true
+		return false // it may be to another place
 	case err != nil:
 		b.log.Error("backup failed", "place", b.cfg.To, "err", err, "again_in", retryBackup)
 		return false
 	}
 	b.log.Info("backup made", "place", done.Place, "backup", done.ID, "blocks", done.Blocks, "bytes", done.Bytes,
 		"new_blocks", done.NewBlocks, "new_bytes", done.NewBytes, "elapsed", done.Elapsed.Round(time.Millisecond))
+	if n := done.DamagedBlocks + done.DamagedRecords; n > 0 {
+		b.log.Error("the backup lacks what could not be read; no old backup is removed", "backup", done.ID,
+			"blocks", done.DamagedBlocks, "records", done.DamagedRecords, "hint", "run holdfast store verify --repair")
+		return true
+	}
 	place, key, err := OpenPlace(b.cfg.To, b.cfg.KeyFile)
 	if err == nil {
 		var p backup.Pruned
-		p, err = backup.Prune(ctx, place, key, backup.Keep{Last: b.cfg.KeepLast, Within: time.Duration(b.cfg.KeepWithin)}, time.Now())
+		p, err = backup.Prune(ctx, place, key, backup.Keep{Store: b.instance, Last: b.cfg.KeepLast, Within: time.Duration(b.cfg.KeepWithin)}, time.Now())
 		if len(p.Backups) > 0 {
 			b.log.Info("old backups removed", "place", done.Place, "backups", len(p.Backups), "files", p.Files)
 		}
@@ -284,13 +327,17 @@ func Restore(ctx context.Context, d *datadir.Dir, in Restoration, cfg config.Con
 			return done, err
 		}
 		for name, data := range files {
-			if name != datadir.NodeKeyFile && name != datadir.TokenKeysFile {
+			if !slices.Contains(serverKeyFiles, name) {
 				return done, fmt.Errorf("backup %s has a key %q that is not known", m.ID, name)
 			}
-			if err := os.WriteFile(filepath.Join(d.Open, name), data, 0o600); err != nil {
+			if err := durable.WriteFile(filepath.Join(d.Open, name), name+".new", data, 0o600); err != nil {
 				return done, err
 			}
 		}
+	}
+	if _, err := os.Stat(d.File(datadir.SwarmKeyName)); m.Private && err != nil {
+		log.Warn("the server was in a private network, and without swarm.key it joins the public one; put the file there before it starts",
+			"file", filepath.Join(d.Shown, datadir.SwarmKeyName))
 	}
 	return done, target.Finish()
 }

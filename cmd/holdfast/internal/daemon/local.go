@@ -68,7 +68,7 @@ func localAdmin(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg con
 		Auth: c.auth, Pins: c.pins, Log: log,
 		Endpoint: func() string { return endpointAt(config.ConfiguredURL(cfg.HTTP)) },
 		Store:    offlineStore(c.store, c.auth, pins),
-		Backups:  newBackups(c, d, cfg.Backup, "", log),
+		Backups:  newBackups(c, d, cfg, "", log),
 		Hint:     storeHint,
 	}
 	handler, err := operator.Handler()

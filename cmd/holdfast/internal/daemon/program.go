@@ -138,7 +138,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.startNode(ctx); err != nil {
 		return err
 	}
-	p.backups = newBackups(p.core, p.Data, p.Config.Backup, p.Version, p.Log)
+	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, p.Log)
 	p.background.Go(func() { p.backups.run(background) })
 	if p.GCPercent > 0 {
 		p.background.Go(func() { newGCPace(p.GCPercent).run(background) })
