@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 programs still have the older client, so it is tried as well
+
 package clients
 
 import (
