@@ -1,6 +1,6 @@
 // Package rpc serves what an account has pinned over HTTP, and pins and unpins for it, by the
 // commands of Kubo's RPC:
-// `ipfs --api ADDRESS --api-auth bearer:TOKEN cat CID`, kubo-rpc-client and curl work with
+// `ipfs --api ADDRESS --api-auth bearer:TOKEN cat CID` and curl work with
 // it as with a Kubo 0.43. [Register] adds the commands to a router, beneath /api/v0.
 //
 // https://docs.ipfs.tech/reference/kubo/rpc/
