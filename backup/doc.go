@@ -6,6 +6,7 @@
 // A place has one directory for each run:
 //
 //	holdfast-backup.json         says that the place is one, and how what is in it is sealed
+//	RUN/begun.json               whose run it is; it is written first
 //	RUN/000001.car ...           packs: CARv2 files with the blocks that no earlier run had
 //	RUN/records                  the records of one instant, zstd
 //	RUN/blocks                   which block is in which pack, zstd

@@ -72,8 +72,8 @@ const readAhead = 8
 const maxDamagedNamed = 1000
 
 // Run makes a backup. Only what no backup of the same place has is written. One runs at a
-// time for a store. When it ends early it has changed nothing that counts, and the next run
-// removes what it left. Errors: ErrKey; the snapshot's; the place's.
+// time for a store. When it fails it has changed nothing that counts, and removes what it
+// wrote; what a crash leaves the next run removes. Errors: ErrKey; the snapshot's; the place's.
 func Run(ctx context.Context, cfg Config, take func() (Snapshot, error)) (*Manifest, error) {
 	r := &run{Config: cfg, m: &Manifest{
 		Format: formatVersion, Version: cfg.Version, Store: cfg.Store, Host: cfg.Host, Private: cfg.Private, Packs: []Pack{},
@@ -122,7 +122,13 @@ func (r *run) undo(ctx context.Context) {
 	if r.m.ID == "" {
 		return
 	}
-	names, err := r.Place.List(ctx, r.m.ID+"/")
+	// The manifest first: it may be there although writing it failed, and must not name what
+	// is gone.
+	err := r.Place.Remove(ctx, r.m.ID+"/"+manifestFile+r.Key.suffix())
+	var names []string
+	if err == nil {
+		names, err = r.Place.List(ctx, r.m.ID+"/")
+	}
 	for _, name := range names {
 		err = errors.Join(err, r.Place.Remove(ctx, name))
 	}

@@ -777,3 +777,42 @@ func TestNoRoom(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o000))
 	run(t, o, p, nil)
 }
+
+// A manifest that came to the place although writing it failed is removed before what it
+// names.
+func TestManifestThatFailedGoesFirst(t *testing.T) {
+	o, p := open(t, t.TempDir()), place(t)
+	roots, net := dags(2)
+	_, err := o.pinDAG(t.Context(), net, roots[0], "")
+	must(t, err)
+	var removed []string
+	_, err = backup.Run(t.Context(), config(t, unanswered{p, &removed}, nil), o.take(t))
+	if !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	if len(removed) < 4 || !strings.HasSuffix(removed[0], "/manifest.json") {
+		t.Errorf("removed were %v", removed)
+	}
+	if all, err := backup.List(t.Context(), p, nil); err != nil || len(all) > 0 {
+		t.Errorf("there are %v: %v", all, err)
+	}
+}
+
+// unanswered writes manifests, and says that it did not.
+type unanswered struct {
+	backup.Place
+	removed *[]string
+}
+
+func (u unanswered) Put(ctx context.Context, name string, size int64, r io.Reader) error {
+	err := u.Place.Put(ctx, name, size, r)
+	if err == nil && strings.HasSuffix(name, "/manifest.json") {
+		err = errCut
+	}
+	return err
+}
+
+func (u unanswered) Remove(ctx context.Context, name string) error {
+	*u.removed = append(*u.removed, name)
+	return u.Place.Remove(ctx, name)
+}

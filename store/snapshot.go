@@ -58,10 +58,10 @@ func (sn *Snapshot) Layout() int { return layoutVersion }
 
 // Records calls record for each record, in the order of keys, and block for each block that
 // the records link to, in the order of hashes, with a codec that it is read under. A block
-// may not be there, if the DAG that needs it was not complete. What a new store finds out by itself is left
-// out. Key, value and hash are valid until the call returns. unreadable counts the records
-// that cannot be read, and are left out. It may be called once, and reads until it returns
-// or ctx ends.
+// may not be there, if the DAG that needs it was not complete. What a new store finds out by
+// itself is left out. Key, value and hash are valid until the call returns. unreadable counts
+// the records that cannot be read, and are left out. It may be called once, and reads until it
+// returns or ctx ends.
 func (sn *Snapshot) Records(ctx context.Context, record func(key, value []byte) error, block func(h multihash.Multihash, codec uint64) error) (unreadable uint64, err error) {
 	defer sn.letGo()
 	var last []byte
