@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -53,29 +52,4 @@ func byProxy(t *testing.T, s *rig.Server, c *rig.Client) *rig.Client {
 	}})
 	t.Cleanup(proxy.Close)
 	return rig.NewClient(proxy.URL, c.Token)
-}
-
-// TestKuboWithManyAddresses: at default settings, what a Kubo has that listens on many
-// interfaces, by each of its transports, is pinned. It sends all its addresses.
-func TestKuboWithManyAddresses(t *testing.T) {
-	t.Parallel()
-	ctx := within(t, 120*patience)
-	var listen []string
-	for i := range 6 {
-		ip := fmt.Sprintf("/ip4/127.0.0.%d", i+1)
-		listen = append(listen, ip+"/tcp/0", ip+"/udp/0/quic-v1", ip+"/udp/0/quic-v1/webtransport", ip+"/udp/0/webrtc-direct")
-	}
-	kubo := must(suite.StartKubo(ctx, "kubo of many addresses", rig.KuboOptions{Config: map[string]any{"Addresses.Swarm": listen}}))(t)
-	ends(t, kubo.Process)
-	if len(kubo.Addrs) < len(listen) {
-		t.Fatalf("it has %d addresses: %q", len(kubo.Addrs), kubo.Addrs)
-	}
-	s := serve(t, newData(t))
-	addService(t, kubo, s, "hf")
-	cid := must(kubo.AddFile(ctx, bytes.NewReader(rig.RandomBytes(703, 100_000)), 16<<10))(t)
-	must(kubo.Run(ctx, nil, "pin", "remote", "add", "--service=hf", "--name=many", cid))(t)
-	list := must(login(t, s).List(ctx, url.Values{"name": {"many"}}))(t)
-	if list.Count != 1 || list.Results[0].Status != "pinned" || len(list.Results[0].Pin.Origins) != 20 {
-		t.Errorf("the server has %+v", list)
-	}
 }
