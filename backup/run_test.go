@@ -1,0 +1,291 @@
+package backup_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/backup"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
+)
+
+// A backup under load has one instant, and all that is pinned in it.
+func TestBackupUnderLoad(t *testing.T) {
+	o, p := open(t, t.TempDir()), place(t)
+	roots, net := dags(40)
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	defer load.Wait()
+	defer stop()
+	for w := range 3 {
+		load.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 11))
+			var mine []string
+			for n := 0; ctx.Err() == nil; n++ {
+				// Each DAG has one worker, since it is fetched once at a time.
+				root := roots[w+3*rng.IntN(len(roots)/3)]
+				r, err := o.pinDAG(ctx, net, root, fmt.Sprint(w, " ", n))
+				if ctx.Err() != nil {
+					return
+				}
+				if err != nil {
+					t.Errorf("pin: %v", err)
+					return
+				}
+				if mine = append(mine, r.ID); len(mine) > 4 {
+					i := rng.IntN(len(mine))
+					if err := o.unpin(ctx, mine[i]); err != nil && ctx.Err() == nil {
+						t.Errorf("unpin: %v", err)
+						return
+					}
+					mine = slices.Delete(mine, i, i+1)
+				}
+			}
+		})
+	}
+	load.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := o.Reclaim(ctx, nil); err != nil && ctx.Err() == nil {
+				t.Errorf("reclaim: %v", err)
+			}
+		}
+	})
+	for range *loadRounds {
+		m := run(t, o, p, nil)
+		dir := t.TempDir()
+		if done := restore(t, dir, p, nil, m.ID); len(done.Damaged) > 0 {
+			t.Errorf("restored %+v", done)
+		}
+		back := open(t, dir)
+		back.verify(t)
+		back.close()
+		must(t, os.RemoveAll(dir))
+		_, err := backup.Prune(t.Context(), p, nil, backup.Keep{Last: 2}, time.Now())
+		must(t, err)
+	}
+}
+
+// A backup that is cut off leaves the one before as it was, and the next removes what is
+// left of it.
+func TestBackupCutOff(t *testing.T) {
+	o, dir := open(t, t.TempDir()), t.TempDir()
+	p, err := backup.OpenPlace(dir)
+	must(t, err)
+	roots, net := dags(20)
+	_, err = o.pinDAG(t.Context(), net, roots[0], "")
+	must(t, err)
+	good := run(t, o, p, nil)
+	for _, root := range roots[1:] {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	for cut := range 5 {
+		_, err := backup.Run(t.Context(), config(t, &failing{p, cut}, nil), o.take(t))
+		if !errors.Is(err, errCut) {
+			t.Fatalf("cut off after %d files: %v", cut, err)
+		}
+		all, err := backup.List(t.Context(), p, nil)
+		if err != nil || len(all) != 1 || all[0].ID != good.ID {
+			t.Fatalf("after a backup that was cut off there are %v: %v", all, err)
+		}
+		if done := restore(t, t.TempDir(), p, nil, ""); len(done.Damaged) > 0 {
+			t.Errorf("restored %+v", done)
+		}
+	}
+	last := run(t, o, p, nil)
+	runs, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range runs {
+		if e.IsDir() && e.Name() != good.ID && e.Name() != last.ID {
+			t.Errorf("%s is left of a backup that was cut off", e.Name())
+		}
+	}
+}
+
+// failing fails once so many files were put.
+type failing struct {
+	backup.Place
+	left int
+}
+
+func (f *failing) Put(ctx context.Context, name string, size int64, r io.Reader) error {
+	if f.left--; f.left < 0 {
+		return errCut
+	}
+	return f.Place.Put(ctx, name, size, r)
+}
+
+// A reclaim leaves what a snapshot has, until that is closed or the disk needs the room.
+func TestSnapshotKeepsBlocks(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := store.Lock(dir)
+	must(t, err)
+	defer lock.Close()
+	free := uint64(1 << 40)
+	s, err := store.Open(t.Context(), lock, store.Config{
+		Logger: slog.New(slog.DiscardHandler), FreeSpace: func(string) (uint64, error) { return free, nil },
+	})
+	must(t, err)
+	defer s.Close()
+	o := &opened{Store: s}
+	roots, net := dags(2)
+	r, err := o.pinDAG(t.Context(), net, roots[0], "")
+	must(t, err)
+	sn, err := s.Snapshot(t.Context())
+	must(t, err)
+	defer sn.Close()
+	var hashes []multihash.Multihash
+	_, err = sn.Records(t.Context(), func(_, _ []byte) error { return nil }, func(h multihash.Multihash, _ uint64) error {
+		hashes = append(hashes, slices.Clone(h))
+		return nil
+	})
+	must(t, err)
+	must(t, o.unpin(t.Context(), r.ID))
+	report, err := s.Reclaim(t.Context(), nil)
+	if err != nil || report.Blocks > 0 {
+		t.Errorf("a reclaim deleted %d blocks: %v", report.Blocks, err)
+	}
+	for _, h := range hashes {
+		if _, err := sn.Block(t.Context(), h); err != nil {
+			t.Errorf("block %s: %v", h, err)
+		}
+	}
+	free = 300 << 20 // under the floor for new blocks
+	report, err = s.Reclaim(t.Context(), nil)
+	if err != nil || report.Blocks != uint64(len(hashes)) {
+		t.Errorf("on a full disk a reclaim deleted %d blocks of %d: %v", report.Blocks, len(hashes), err)
+	}
+	if _, err := sn.Block(t.Context(), hashes[0]); !errors.Is(err, store.ErrSnapshotLost) {
+		t.Errorf("a block of a snapshot that was given up: %v", err)
+	}
+}
+
+// What the store lost since the last backup is still in the next one, also if little else of
+// its pack is.
+func TestLostSinceTheLastBackup(t *testing.T) {
+	o, p := open(t, t.TempDir()), place(t)
+	roots, net := dags(30)
+	var requests []pin.Request
+	for _, root := range roots {
+		r, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+		requests = append(requests, r)
+	}
+	first := run(t, o, p, nil)
+	for _, r := range requests[1:] {
+		must(t, o.unpin(t.Context(), r.ID)) // so that the pack is not used any more
+	}
+	lost := func() (backup.Snapshot, error) {
+		s, err := o.take(t)()
+		return lossy{s}, err
+	}
+	m, err := backup.Run(t.Context(), config(t, p, nil), lost)
+	must(t, err)
+	if m.DamagedBlocks > 0 || m.Blocks == 0 || len(m.Packs) != 1 || m.Packs[0].Name != first.Packs[0].Name {
+		t.Errorf("the backup is %+v", m)
+	}
+	dir := t.TempDir()
+	if done := restore(t, dir, p, nil, m.ID); done.Missing > 0 || done.Blocks != m.Blocks {
+		t.Errorf("restored %+v", done)
+	}
+	open(t, dir).verify(t)
+	// Without the earlier backup it is damage, and the new one says so to all who use it.
+	other := place(t)
+	m, err = backup.Run(t.Context(), config(t, other, nil), lost)
+	must(t, err)
+	if m.DamagedBlocks == 0 || m.Blocks > 0 {
+		t.Errorf("the backup is %+v", m)
+	}
+	c, err := backup.Check(t.Context(), other, nil, func(backup.Progress) {}, func(backup.Fault) error { return nil })
+	if err != nil || c.Faults != 1 {
+		t.Errorf("checked %+v: %v", c, err)
+	}
+	if done := restore(t, t.TempDir(), other, nil, ""); done.Missing != m.DamagedBlocks || len(done.MissingNamed) == 0 {
+		t.Errorf("restored %+v", done)
+	}
+}
+
+// lossy has lost every block.
+type lossy struct{ backup.Snapshot }
+
+// A backup that finds no room is given up, and leaves nothing.
+func TestNoRoom(t *testing.T) {
+	o, dir := open(t, t.TempDir()), t.TempDir()
+	p, err := backup.OpenPlace(dir)
+	must(t, err)
+	roots, net := dags(5)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	cfg := config(t, p, nil)
+	left := int64(60_000)
+	cfg.Room = func(size int64) error {
+		if left -= size; left < 0 {
+			return pin.ErrDiskFull
+		}
+		return nil
+	}
+	if _, err := backup.Run(t.Context(), cfg, o.take(t)); !errors.Is(err, pin.ErrDiskFull) {
+		t.Errorf("a backup without room: %v", err)
+	}
+	names, err := p.List(t.Context(), "")
+	if err != nil || !slices.Equal(names, []string{"holdfast-backup.json"}) {
+		t.Errorf("left are %v: %v", names, err)
+	}
+	// A directory that is not the server's own, as at the top of a file system, is no obstacle.
+	must(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o000))
+	run(t, o, p, nil)
+}
+
+// A manifest that came to the place although writing it failed is removed before what it
+// names.
+func TestManifestThatFailedGoesFirst(t *testing.T) {
+	o, p := open(t, t.TempDir()), place(t)
+	roots, net := dags(2)
+	_, err := o.pinDAG(t.Context(), net, roots[0], "")
+	must(t, err)
+	var removed []string
+	_, err = backup.Run(t.Context(), config(t, unanswered{p, &removed}, nil), o.take(t))
+	if !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	if len(removed) < 4 || !strings.HasSuffix(removed[0], "/manifest.json") {
+		t.Errorf("removed were %v", removed)
+	}
+	if all, err := backup.List(t.Context(), p, nil); err != nil || len(all) > 0 {
+		t.Errorf("there are %v: %v", all, err)
+	}
+}
+
+// unanswered writes manifests, and says that it did not.
+type unanswered struct {
+	backup.Place
+	removed *[]string
+}
+
+func (u unanswered) Put(ctx context.Context, name string, size int64, r io.Reader) error {
+	err := u.Place.Put(ctx, name, size, r)
+	if err == nil && strings.HasSuffix(name, "/manifest.json") {
+		err = errCut
+	}
+	return err
+}
+
+func (u unanswered) Remove(ctx context.Context, name string) error {
+	*u.removed = append(*u.removed, name)
+	return u.Place.Remove(ctx, name)
+}

@@ -1,0 +1,144 @@
+package backup_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/backup"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Whatever byte is another one, a check names the file.
+func TestCheck(t *testing.T) {
+	o, dir := open(t, t.TempDir()), t.TempDir()
+	p, err := backup.OpenPlace(dir)
+	must(t, err)
+	roots, net := dags(3)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	cfg := config(t, p, nil)
+	cfg.Keys = map[string][]byte{"node.key": []byte("a key")}
+	m, err := backup.Run(t.Context(), cfg, o.take(t))
+	must(t, err)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, name := range []string{"records", "blocks", "000001.car", "keys/node.key", "manifest.json"} {
+		path := filepath.Join(dir, m.ID, name)
+		whole, err := os.ReadFile(path)
+		must(t, err)
+		for _, damage := range []string{"flipped", "cut", "missing"} {
+			bad := slices.Clone(whole)
+			switch damage {
+			case "flipped":
+				bad[rng.IntN(len(bad))] ^= 0x10
+			case "cut":
+				bad = bad[:rng.IntN(len(bad))]
+			}
+			must(t, os.WriteFile(path, bad, 0o600))
+			if damage == "missing" {
+				must(t, os.Remove(path))
+			}
+			var faults []backup.Fault
+			c, err := backup.Check(t.Context(), p, nil, func(backup.Progress) {}, func(f backup.Fault) error {
+				faults = append(faults, f)
+				return nil
+			})
+			if name == "manifest.json" {
+				if err == nil && damage != "missing" && !strings.Contains(fmt.Sprint(faults), m.ID) {
+					t.Errorf("%s %s: %v", name, damage, faults)
+				}
+			} else if err != nil || len(faults) != 1 || c.Faults != 1 || faults[0].File != m.ID+"/"+name {
+				t.Errorf("%s %s: faults %v, error %v", name, damage, faults, err)
+			}
+		}
+		must(t, os.WriteFile(path, whole, 0o600))
+	}
+}
+
+// Backups that need not stay are removed, and files with the last backup that needs them.
+func TestPrune(t *testing.T) {
+	o, dir := open(t, t.TempDir()), t.TempDir()
+	p, err := backup.OpenPlace(dir)
+	must(t, err)
+	roots, net := dags(40)
+	var requests []pin.Request
+	for round := range 5 {
+		for _, root := range roots[round*8 : round*8+8] {
+			r, err := o.pinDAG(t.Context(), net, root, "")
+			must(t, err)
+			requests = append(requests, r)
+		}
+		run(t, o, p, nil)
+	}
+	for _, r := range requests[:32] {
+		must(t, o.unpin(t.Context(), r.ID))
+	}
+	last := run(t, o, p, nil)
+	pruned, err := backup.Prune(t.Context(), p, nil, backup.Keep{Last: 2}, time.Now())
+	if err != nil || len(pruned.Backups) != 4 || pruned.Files == 0 {
+		t.Errorf("pruned %+v: %v", pruned, err)
+	}
+	_, err = backup.Prune(t.Context(), p, nil, backup.Keep{}, time.Now())
+	must(t, err)
+	all, err := backup.List(t.Context(), p, nil)
+	if err != nil || len(all) != 1 || all[0].ID != last.ID {
+		t.Fatalf("left are %v: %v", all, err)
+	}
+	needed := map[string]bool{}
+	for _, pk := range last.Packs {
+		needed[pk.Name] = true
+	}
+	must(t, filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		rel, _ := filepath.Rel(dir, path)
+		if err == nil && strings.HasSuffix(path, ".car") && !needed[filepath.ToSlash(rel)] {
+			t.Errorf("%s is left", rel)
+		}
+		return err
+	}))
+	if done := restore(t, t.TempDir(), p, nil, ""); done.Missing > 0 || len(done.Damaged) > 0 {
+		t.Errorf("restored %+v", done)
+	}
+	if keep, err := backup.Prune(t.Context(), p, nil, backup.Keep{Within: time.Hour}, time.Now()); err != nil || len(keep.Backups) > 0 {
+		t.Errorf("pruned what is young: %+v: %v", keep, err)
+	}
+}
+
+// Backups of several servers at one place go by their own rules, and none is taken for
+// another.
+func TestServersShareAPlace(t *testing.T) {
+	p := place(t)
+	roots, net := dags(2)
+	for i, name := range []string{"one", "two", "one", "two"} {
+		o := open(t, t.TempDir())
+		_, err := o.pinDAG(t.Context(), net, roots[i%2], "")
+		must(t, err)
+		cfg := config(t, p, nil)
+		cfg.Store, cfg.Host = name, "host "+name
+		_, err = backup.Run(t.Context(), cfg, o.take(t))
+		must(t, err)
+	}
+	if _, err := backup.Find(t.Context(), p, nil, ""); err == nil || !strings.Contains(err.Error(), "of host one") || !strings.Contains(err.Error(), "of host two") {
+		t.Errorf("the newest of two servers: %v", err)
+	}
+	pruned, err := backup.Prune(t.Context(), p, nil, backup.Keep{Store: "one", Last: 1}, time.Now())
+	if err != nil || len(pruned.Backups) != 1 {
+		t.Errorf("pruned %+v: %v", pruned, err)
+	}
+	all, err := backup.List(t.Context(), p, nil)
+	must(t, err)
+	var left []string
+	for _, m := range all {
+		left = append(left, m.Store)
+		restore(t, t.TempDir(), p, nil, m.ID)
+	}
+	if !slices.Equal(left, []string{"two", "one", "two"}) {
+		t.Errorf("left are %v", left)
+	}
+}
