@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"time"
 
@@ -334,7 +333,7 @@ func (r *run) usePacks(ctx context.Context, linked *scratch) error {
 		}
 		return nil
 	})
-	if errors.Is(err, ErrDamaged) || errors.Is(err, errList) || errors.Is(err, ErrKey) || errors.Is(err, fs.ErrNotExist) {
+	if isDamage(err) {
 		r.Logger.Error("the last backup is damaged, and everything is written anew", "place", r.Place.String(), "backup", r.last.ID, "err", err)
 		r.last = nil
 		return nil
