@@ -67,6 +67,7 @@ type Program struct {
 
 	denials *denylist.Denials // nil: there are no denylists
 	backups *backups
+	pages   *dashboard // nil: there is none
 
 	web, admin *http.Server
 	gateway    *gatewayServer // nil: there is none
@@ -338,8 +339,13 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	if p.metrics != nil {
 		requests = p.metrics.Requests
 	}
+	if p.Config.Web.Enabled {
+		if p.pages, err = p.newDashboard(ctx); err != nil {
+			return err
+		}
+	}
 	handler, err := (&api{
-		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
+		cfg: p.Config.HTTP, web: p.pages, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
 		store:   servedStore(p.core.store, p.core.auth, p.pins),
 		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
 	}).handler()
@@ -456,6 +462,7 @@ func (p *Program) shutDown() error {
 	if p.listener != nil && p.web == nil {
 		try("close the listener", p.listener.Close())
 	}
+	p.pages.close()
 	if p.stop != nil {
 		p.stop()
 	}
