@@ -23,6 +23,9 @@
 //     templates/parts.html: a CID, a time, a size, a field of a form.
 //   - The menu is the table menu in routes.go.
 //
+// What has no service of its own here, such as the operator's API, is called by call.api: as a
+// client would, with the token of the session.
+//
 // A link that asks before something is done leads to a page with the question. With htmx it
 // opens in a dialog: class="ask" on a link, and call.render with the template's "main" alone
 // for requests that htmx made (call.part).

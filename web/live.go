@@ -247,4 +247,3 @@ func (s *stream) flush() error {
 	}
 	return s.conn.Flush()
 }
-

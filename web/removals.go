@@ -43,10 +43,10 @@ type removal struct {
 
 // leaving is a removal as pages show it.
 type leaving struct {
-	ID    string
-	Pins  int
-	Name  string
-	In    int // seconds
+	ID   string
+	Pins int
+	Name string
+	In   int // seconds
 }
 
 func (r *removals) init(u *UI) {

@@ -130,7 +130,9 @@ func newEmptyRig(t *testing.T, change ...func(*Config)) *rig {
 	e := echo.New()
 	cfg := Config{
 		Auth: r.auth, Pins: r.pins, API: http.NotFoundHandler(), SessionTTL: time.Hour, Logger: log,
-		Delegates: func() []string { return []string{"/ip4/127.0.0.1/tcp/4040/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"} },
+		Delegates: func() []string {
+			return []string{"/ip4/127.0.0.1/tcp/4040/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
+		},
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -44,7 +44,7 @@ func rowOf(v pin.View, going map[string]bool) row {
 	r.Blocks, r.Bytes = parse(info["blocks"]), parse(info["bytes"])
 	r.Claimed, r.Rate, r.Providers = parse(info["bytes_claimed"]), parse(info["bytes_per_second"]), int(parse(info["providers"]))
 	if r.Claimed > r.Bytes && r.Rate > 0 {
-		r.Left = roughly(time.Duration(float64(r.Claimed-r.Bytes)/float64(r.Rate)*float64(time.Second)))
+		r.Left = roughly(time.Duration(float64(r.Claimed-r.Bytes) / float64(r.Rate) * float64(time.Second)))
 	}
 	return r
 }

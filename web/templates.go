@@ -166,4 +166,3 @@ func makeField(id, label, kind, value string, attrs ...string) (formField, error
 	}
 	return f, nil
 }
-
