@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster e2e/clients e2e/s3
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 check fmt-check tidy-check damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 check fmt-check tidy-check web-vendor damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ fmt-check:
 
 tidy-check:
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff) || { echo "run 'go mod tidy' in $$m"; exit 1; }; done
+
+web-vendor: ## fetch the files of others in the dashboard anew from the npm registry, and compare them with the hashes
+	web/static/vendor.sh
 
 damage: ## 500 rounds of random damage to a store, some 10 minutes; the log has the seed of each
 	$(GO) test -count=1 -timeout 60m -run '^TestDamageRounds$$' -v ./store -rot-rounds=500
