@@ -87,7 +87,7 @@ bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving
 bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memory of 512 MiB; not part of CI
 	cd e2e && $(GO) run ./large
 
-bench-idle: ## the memory of an idle server in each profile, within 6 minutes
+bench-idle: ## the memory of an idle server in each profile and with every transport, within 8 minutes
 	cd e2e && $(GO) run ./bench --idle
 
 bench-provide: ## 100,000 roots announced in a simulated DHT of 10,000 peers, and by files and directories, some 35 minutes, mostly of waiting

@@ -22,8 +22,9 @@ const module = "github.com/holdfast-ipfs/holdfast"
 var ourImports = map[string][]string{
 	"cmd/holdfast": {
 		"admin", "auth", "backup", "pin", "psa",
-		"cmd/holdfast/internal/config", "cmd/holdfast/internal/daemon", "cmd/holdfast/internal/datadir",
+		"cmd/holdfast/internal/config", "cmd/holdfast/internal/daemon", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/kuborpc",
 	},
+	"cmd/holdfast/internal/kuborpc": {},
 	"cmd/holdfast/internal/config":  {"auth", "backup", "node", "node/find", "node/provide"},
 	"cmd/holdfast/internal/datadir": {"cmd/holdfast/internal/config", "store"},
 	"cmd/holdfast/internal/httpd":   {"cmd/holdfast/internal/config"},

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/labstack/echo/v4"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
@@ -55,6 +57,9 @@ func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level sl
 			node: func() rpc.Node {
 				return rpc.Node{ID: "12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi", Version: "v1.2.3-test"}
 			},
+			repo:      repo{store: c.store, quotas: quotas{c.auth}},
+			providers: func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
+			conns:     func() []rpc.Connection { return nil },
 		},
 		probes: probes{
 			healthy: c.healthy, storable: func(ctx context.Context) error { return c.store.Room(ctx, 0) }, blocked: func() bool { return false },

@@ -69,6 +69,7 @@ type Program struct {
 	backups *backups
 	pages   *dashboard // nil: there is none
 
+	api        *api
 	web, admin *http.Server
 	gateway    *gatewayServer // nil: there is none
 	listener   net.Listener
@@ -344,11 +345,12 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 			return err
 		}
 	}
-	handler, err := (&api{
+	p.api = &api{
 		cfg: p.Config.HTTP, web: p.pages, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
 		store:   servedStore(p.core.store, p.core.auth, p.pins),
 		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
-	}).handler()
+	}
+	handler, err := p.api.handler()
 	if err != nil {
 		return err
 	}
@@ -380,6 +382,7 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
 		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Hint: storeHint,
+		RPC: p.api.rpcBySocket,
 	}).Handler()
 	if err != nil {
 		return err
