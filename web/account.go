@@ -42,7 +42,8 @@ func (u *UI) newPassword(c *call) error {
 		}
 		return u.accountPage(c)
 	}
-	pair, err := u.Auth.Login(c.ctx, c.me.Email, password)
+	// The session of this request is over, and so is its context.
+	pair, err := u.Auth.Login(auth.WithAddress(c.conn, c.RealIP()), c.me.Email, password)
 	if err != nil {
 		c.clearCookie()
 		return c.seeOther(signInPath)
