@@ -33,6 +33,7 @@ type Server struct {
 	Endpoint func() string
 	Store    Store
 	Backups  Backups
+	Self     Self // nil: no server runs
 	// Hint says what to do about an error that this API does not know; "" if there is
 	// nothing to say. Nil says nothing.
 	Hint func(error) string

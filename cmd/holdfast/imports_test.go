@@ -23,15 +23,20 @@ var ourImports = map[string][]string{
 	"cmd/holdfast": {
 		"admin", "auth", "backup", "pin", "psa",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/daemon", "cmd/holdfast/internal/datadir",
+		"cmd/holdfast/internal/doctor", "cmd/holdfast/internal/support",
 	},
 	"cmd/holdfast/internal/config":  {"auth", "backup", "node", "node/find", "node/provide"},
 	"cmd/holdfast/internal/datadir": {"cmd/holdfast/internal/config", "store"},
+	"cmd/holdfast/internal/doctor": {
+		"admin", "node", "store", "cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir",
+	},
+	"cmd/holdfast/internal/support": {},
 	"cmd/holdfast/internal/httpd":   {"cmd/holdfast/internal/config"},
 	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
 	// This package joins them all.
 	"cmd/holdfast/internal/daemon": {
 		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "pin", "psa", "rpc", "store",
-		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
+		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/doctor", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
 	"psa":   {"pin", "auth"},
