@@ -55,15 +55,12 @@ func (r *run) follow(ctx context.Context) error {
 // any of them has moved.
 func (r *run) underWay(ctx context.Context) (open int, state string, err error) {
 	var blocks uint64
-	err = r.pace.do(ctx, func() error {
-		open, blocks = 0, 0
-		return r.dst.Requests(ctx, []pin.Status{pin.Queued, pin.Pinning}, func(q Request) error {
-			if _, ours := r.asked[q.ID]; ours {
-				open++
-				blocks += count(q.Blocks)
-			}
-			return nil
-		})
+	err = r.dst.Requests(ctx, []pin.Status{pin.Queued, pin.Pinning}, func(q Request) error {
+		if _, ours := r.asked[q.ID]; ours {
+			open++
+			blocks += count(q.Blocks)
+		}
+		return nil
 	})
 	return open, fmt.Sprint(open, blocks), err
 }
@@ -82,15 +79,12 @@ func (r *run) conclude(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	found := map[string]Request{}
-	err := r.pace.do(ctx, func() error {
-		clear(found)
-		return r.dst.Requests(ctx, pin.Statuses(), func(q Request) error {
-			if _, ours := r.asked[q.ID]; ours {
-				q.Pin.Origins, q.Pin.Meta, q.Delegates = nil, nil, nil // there may be millions
-				found[q.ID] = q
-			}
-			return nil
-		})
+	err := r.dst.Requests(ctx, pin.Statuses(), func(q Request) error {
+		if _, ours := r.asked[q.ID]; ours {
+			q.Pin.Origins, q.Pin.Meta, q.Delegates = nil, nil, nil // there may be millions
+			found[q.ID] = q
+		}
+		return nil
 	})
 	if err != nil { // all that is known is that they were asked for
 		r.report.Outcomes[Waiting] += len(r.asked)

@@ -86,7 +86,7 @@ func (s Server) open(name string) (*api, error) {
 	}
 	a.client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 		if len(via) > 5 || r.URL.Scheme != base.Scheme || r.URL.Host != base.Host {
-			return fmt.Errorf("it sends us elsewhere, to %s://%s: use that address if you trust it", r.URL.Scheme, r.URL.Host)
+			return &brokenError{fmt.Errorf("it sends us elsewhere, to %s://%s: use that address if you trust it", r.URL.Scheme, r.URL.Host)}
 		}
 		return nil
 	}
@@ -250,19 +250,14 @@ func (a *api) lines(ctx context.Context, method, path string, query url.Values, 
 			return err
 		}
 		defer answer.Body.Close()
-		in := bufio.NewScanner(answer.Body)
-		in.Buffer(nil, maxEntry)
-		for in.Scan() {
-			if len(bytes.TrimSpace(in.Bytes())) == 0 {
-				continue
-			}
-			if own = fn(in.Bytes()); own != nil {
-				return &brokenError{own}
-			}
+		err = eachLine(answer.Body, func(_ int, line []byte) error {
+			own = fn(line)
+			return own
+		})
+		if own != nil {
+			return &brokenError{own}
 		}
-		if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
-			return &brokenError{fmt.Errorf("a line of the list has more than %d KiB", maxEntry>>10)}
-		} else if err != nil {
+		if err != nil {
 			return fmt.Errorf("the list ends early: %w", err)
 		}
 		if said := strings.Join(answer.Trailer.Values("X-Stream-Error"), ""); said != "" {
@@ -274,4 +269,27 @@ func (a *api) lines(ctx context.Context, method, path string, query url.Values, 
 		return own
 	}
 	return err
+}
+
+// eachLine calls fn with each line that is not empty, and its number. What comes before an
+// error without a newline is no line.
+func eachLine(r io.Reader, fn func(n int, line []byte) error) error {
+	in := bufio.NewReaderSize(r, maxEntry)
+	for n := 1; ; n++ {
+		line, err := in.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return &brokenError{fmt.Errorf("line %d has more than %d KiB", n, maxEntry>>10)}
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			if err := fn(n, line); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
 }

@@ -41,20 +41,16 @@ func urlOf(text string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the address: %w", err)
 	}
-	_, host, err := manet.DialArgs(a)
-	if err != nil {
-		return "", fmt.Errorf("the address: %w", err)
+	network, host, err := manet.DialArgs(a)
+	if err != nil || !strings.HasPrefix(network, "tcp") {
+		return "", errors.New("the address must be one of TCP, such as /ip4/127.0.0.1/tcp/5001")
 	}
-	scheme := "http://"
 	for _, c := range a {
-		switch c.Protocol().Code {
-		case multiaddr.P_TLS, multiaddr.P_HTTPS:
-			scheme = "https://"
-		case multiaddr.P_UNIX:
-			return "", errors.New("the address must be one of TCP")
+		if code := c.Protocol().Code; code == multiaddr.P_TLS || code == multiaddr.P_HTTPS {
+			return "https://" + host, nil
 		}
 	}
-	return scheme + host, nil
+	return "http://" + host, nil
 }
 
 // maxAddrs is how many addresses of a node a pin is given as origins. The PSA allows 20.

@@ -63,14 +63,11 @@ func hasColumn(line, name string) bool {
 
 // readLines reads a CID from each line. Empty lines, and those that begin with #, are none.
 func readLines(r io.Reader, fn func(Pin) error) error {
-	in := bufio.NewScanner(r)
-	in.Buffer(nil, maxEntry)
-	n := 0
-	for in.Scan() {
-		n++
-		line := strings.TrimSpace(in.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
+	var own error
+	err := eachLine(r, func(n int, text []byte) error {
+		line := string(text)
+		if strings.HasPrefix(line, "#") {
+			return nil
 		}
 		p := Pin{CID: line}.checked()
 		if strings.ContainsAny(line, " \t,;") {
@@ -80,16 +77,13 @@ func readLines(r io.Reader, fn func(Pin) error) error {
 		if p.LeftOut != "" {
 			p.LeftOut = fmt.Sprintf("line %d: %s", n, p.LeftOut)
 		}
-		if err := fn(p); err != nil {
-			return err
-		}
+		own = fn(p)
+		return own
+	})
+	if own != nil || err == nil {
+		return own
 	}
-	if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("line %d has more than %d KiB", n+1, maxEntry>>10)
-	} else if err != nil {
-		return fmt.Errorf("read the list: %w", err)
-	}
-	return nil
+	return fmt.Errorf("read the list: %w", err)
 }
 
 func comma(r rune) rune {

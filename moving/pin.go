@@ -52,7 +52,8 @@ type Request struct {
 	Delegates []string // nodes that will fetch it
 }
 
-// Target is a pinning service, for one account.
+// Target is a pinning service, for one account. Its methods try again by themselves what may
+// succeed later.
 type Target interface {
 	// Requests calls fn with each request that has one of the statuses, until fn fails.
 	Requests(ctx context.Context, statuses []pin.Status, fn func(Request) error) error

@@ -3,6 +3,7 @@ package moving
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Outcome is what became of a pin.
@@ -53,8 +54,17 @@ func (r *Report) add(p Pin, o Outcome, why string) {
 
 func (r *Report) trouble(p Pin, o Outcome, why string) {
 	if len(r.Troubles) < maxTroubles {
-		r.Troubles = append(r.Troubles, Trouble{p.CID, p.Name, o, why})
+		r.Troubles = append(r.Troubles, Trouble{shorten(p.CID), shorten(p.Name), o, shorten(why)})
 	}
+}
+
+// shorten bounds a text of others that is kept to be shown.
+func shorten(s string) string {
+	const most = 500 // bytes; CIDs and names that can be pinned are shorter, but for some
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
 // Reason is why some pins have an outcome.

@@ -19,8 +19,6 @@ type Options struct {
 	Plan bool
 	// Patience is how long Run waits for pins while none of them moves. 0 does not wait.
 	Patience time.Duration
-	// Rate is how many requests a second the target gets at most. 0 is as many as it takes.
-	Rate float64
 	// Addrs are addresses of the target's nodes, by which a [Dialer] connects to them.
 	Addrs []string
 	// Progress gets how far Run is, from one goroutine at a time. Nil drops it.
@@ -45,7 +43,6 @@ type run struct {
 	Options
 	src    Source
 	dst    Target
-	pace   *pace
 	dialer Dialer // nil if the source is none
 
 	mu        sync.Mutex
@@ -70,7 +67,6 @@ type known struct {
 func Run(ctx context.Context, src Source, dst Target, o Options) (Report, error) {
 	r := &run{
 		Options: o, src: src, dst: dst,
-		pace:   newPace("the target", o.Rate, o.Note),
 		report: Report{Outcomes: map[Outcome]int{}, Troubles: []Trouble{}},
 		there:  map[string]known{}, met: map[string]bool{}, asked: map[string]string{},
 	}
@@ -81,14 +77,10 @@ func Run(ctx context.Context, src Source, dst Target, o Options) (Report, error)
 		r.Progress = func(Progress) {}
 	}
 	r.dialer, _ = src.(Dialer)
-	err := r.pace.do(ctx, func() error {
-		clear(r.there)
-		return dst.Requests(ctx, pin.Statuses(), r.has)
-	})
-	if err != nil {
+	if err := dst.Requests(ctx, pin.Statuses(), r.has); err != nil {
 		return r.report, fmt.Errorf("read what is pinned at the target: %w", err)
 	}
-	err = r.move(ctx)
+	err := r.move(ctx)
 	if !o.Plan {
 		if err == nil && o.Patience > 0 {
 			err = r.follow(ctx)
@@ -240,10 +232,7 @@ func (r *run) ask(ctx context.Context, p Pin) error {
 }
 
 func (r *run) add(ctx context.Context, p Pin, key string) (made Request, err error) {
-	err = r.pace.do(ctx, func() error {
-		made, err = r.dst.Add(ctx, p, key)
-		return err
-	})
+	made, err = r.dst.Add(ctx, p, key)
 	if err == nil && made.ID == "" {
 		err = &brokenError{errors.New("the service answers without the id of the request")}
 	}

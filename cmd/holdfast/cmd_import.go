@@ -196,7 +196,7 @@ func (c *cli) runImport(ctx context.Context, in *importing, open func(note func(
 		return err
 	}
 	o := moving.Options{
-		Plan: in.plan, Rate: in.rate, Patience: time.Duration(in.wait), Note: display.note,
+		Plan: in.plan, Patience: time.Duration(in.wait), Note: display.note,
 		Progress: func(p moving.Progress) { display.show(importProgress(p)) },
 	}
 	if in.to != "" {
@@ -204,7 +204,7 @@ func (c *cli) runImport(ctx context.Context, in *importing, open func(note func(
 		if err != nil {
 			return hint.Add(fmt.Errorf("read the token for --to: %w", err), "--to-token-file names a file with the token in it")
 		}
-		dst, err := moving.NewPSA(moving.Server{URL: in.to, Token: strings.TrimSpace(string(token)), Note: display.note})
+		dst, err := moving.NewPSA(moving.Server{URL: in.to, Token: strings.TrimSpace(string(token)), Rate: in.rate, Note: display.note})
 		if err != nil {
 			return err
 		}
@@ -212,7 +212,7 @@ func (c *cli) runImport(ctx context.Context, in *importing, open func(note func(
 	}
 	return c.withAdmin(ctx, false, func(a *admin.Client) error {
 		a.TellWaiting(display.note)
-		dst, err := moving.NewPSA(moving.Server{URL: localPSA, Transport: a.ForAccount(in.user)})
+		dst, err := moving.NewPSA(moving.Server{URL: localPSA, Rate: in.rate, Transport: a.ForAccount(in.user)})
 		if err != nil {
 			return err
 		}
