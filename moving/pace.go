@@ -59,8 +59,8 @@ const (
 	// giveUp is for how long something that worked before may fail. A service is restarted
 	// within that.
 	giveUp = 10 * time.Minute
-	// giveUpFirst is the same for what never worked: the address may be wrong.
-	giveUpFirst = 10 * time.Second
+	// giveUpFirst is the same for what never answered: the address may be wrong.
+	giveUpFirst = 2 * time.Second
 	// slowest is the rate, in requests a second, below which 429 does not slow us further:
 	// the strictest service that is known allows 30 a minute.
 	slowest = 0.25
@@ -126,8 +126,8 @@ func (p *pace) patience(err error) time.Duration {
 	defer p.mu.Unlock()
 	a, answered := errors.AsType[*AnswerError](err)
 	switch {
-	case answered && (a.Status == http.StatusTooManyRequests || a.RetryAfter > 0):
-		return max(giveUp, 2*a.RetryAfter) // it is there, and says when to come back
+	case answered:
+		return max(giveUp, 2*min(a.RetryAfter, maxAsked)) // it is there, and may say when to come back
 	case p.worked:
 		return giveUp
 	}

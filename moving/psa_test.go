@@ -150,7 +150,7 @@ func TestPSAFaults(t *testing.T) {
 		{"connection lost", []func(http.ResponseWriter, *http.Request) bool{cut(""), nil}, "", time.Second},
 		{"answer cut", []func(http.ResponseWriter, *http.Request) bool{cut(`{"count":3,"res`), nil}, "", time.Second},
 		{"later", []func(http.ResponseWriter, *http.Request) bool{nil, cut(""), status(500), cut("")}, "", 7 * time.Second},
-		{"never there", slices.Repeat([]func(http.ResponseWriter, *http.Request) bool{cut("")}, 100), "connection reset", 10 * time.Second},
+		{"never there", slices.Repeat([]func(http.ResponseWriter, *http.Request) bool{cut("")}, 100), "connection reset", 2 * time.Second},
 		{"gone for long", append([]func(http.ResponseWriter, *http.Request) bool{nil}, slices.Repeat([]func(http.ResponseWriter, *http.Request) bool{status(503)}, 100)...),
 			"503", 10 * time.Minute},
 		{"token refused", []func(http.ResponseWriter, *http.Request) bool{status(401)}, "the token is refused", 0},
