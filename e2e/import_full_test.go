@@ -150,12 +150,12 @@ func TestImportCluster(t *testing.T) {
 	s := serve(t, d)
 	auth := "basic:operator:" + password + "\n"
 	plan := runImport(t, ctx, d, auth, "cluster", c.api, "--token-stdin", "--plan")
-	wantOutcomes(t, "plan", plan, all+1, map[string]int{"new": all, "left out": 1})
+	wantOutcomes(t, "plan", plan, all+1, map[string]int{"new": all, "left_out": 1})
 	moved := runImport(t, ctx, d, auth, "cluster", c.api, "--token-stdin")
-	wantOutcomes(t, "moved", moved, all+1, map[string]int{"pinned": all, "left out": 1})
+	wantOutcomes(t, "moved", moved, all+1, map[string]int{"pinned": all, "left_out": 1})
 	samePins(t, ctx, login(t, s), want)
 	again := runImport(t, ctx, d, auth, "cluster", c.api, "--token-stdin")
-	wantOutcomes(t, "again", again, all+1, map[string]int{"here before": all, "left out": 1})
+	wantOutcomes(t, "again", again, all+1, map[string]int{"here_before": all, "left_out": 1})
 	samePins(t, ctx, login(t, s), want)
 	page := must(login(t, s).List(ctx, url.Values{"name": {"ünd 7"}}))(t)
 	if len(page.Results) != 1 || page.Results[0].Pin.Meta["number"] != "7" {

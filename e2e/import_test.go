@@ -178,7 +178,7 @@ func importAll(t *testing.T, n int, limit time.Duration) {
 	c := login(t, s)
 
 	plan := runImport(t, ctx, d, "", "kubo", apiOf(t, k), "--plan")
-	wantOutcomes(t, "plan", plan, all+1, map[string]int{"new": all, "left out": 1})
+	wantOutcomes(t, "plan", plan, all+1, map[string]int{"new": all, "left_out": 1})
 	if got := plan.Troubles[0]; got.CID != notComing || !strings.Contains(got.Why, "pinned directly at the source") {
 		t.Errorf("%v cannot come, want %s", got, notComing)
 	}
@@ -203,11 +203,11 @@ func importAll(t *testing.T, n int, limit time.Duration) {
 		t.Errorf("the killed import had asked for %d of %d pins", first, all)
 	}
 	rest := runImport(t, ctx, d, "", "kubo", apiOf(t, k))
-	if rest.Outcomes["pinned"]+rest.Outcomes["here before"] != all || len(rest.Outcomes) > 3 {
+	if rest.Outcomes["pinned"]+rest.Outcomes["here_before"] != all || len(rest.Outcomes) > 3 {
 		t.Errorf("the second run: %v", rest)
 	}
 	samePins(t, ctx, c, pins)
-	wantOutcomes(t, "again", runImport(t, ctx, d, "", "kubo", apiOf(t, k)), all+1, map[string]int{"here before": all, "left out": 1})
+	wantOutcomes(t, "again", runImport(t, ctx, d, "", "kubo", apiOf(t, k)), all+1, map[string]int{"here_before": all, "left_out": 1})
 	samePins(t, ctx, c, pins)
 
 	// To another server, with metadata.
@@ -219,7 +219,7 @@ func importAll(t *testing.T, n int, limit time.Duration) {
 	c2 := login(t, s2)
 	wantOutcomes(t, "from a pinning service", runImport(t, ctx, d2, c.Token+"\n", "psa", s.Endpoint()), all, map[string]int{"pinned": all})
 	samePins(t, ctx, c2, pins)
-	wantOutcomes(t, "from a pinning service, again", runImport(t, ctx, d2, c.Token, "psa", s.Endpoint()), all, map[string]int{"here before": all})
+	wantOutcomes(t, "from a pinning service, again", runImport(t, ctx, d2, c.Token, "psa", s.Endpoint()), all, map[string]int{"here_before": all})
 	samePins(t, ctx, c2, pins)
 
 	// By a list to another account, and from there to a service.
@@ -228,7 +228,7 @@ func importAll(t *testing.T, n int, limit time.Duration) {
 	wantOutcomes(t, "from a list", runImport(t, ctx, d2, listed, "list", "-", "--user", "second@example.org"), all, map[string]int{"pinned": all})
 	token := filepath.Join(t.TempDir(), "token")
 	check(t, os.WriteFile(token, []byte(c.Token), 0o600))
-	wantOutcomes(t, "to a pinning service", runImport(t, ctx, d2, listed, "list", "-", "--to", s.Endpoint(), "--to-token-file", token), all, map[string]int{"here before": all})
+	wantOutcomes(t, "to a pinning service", runImport(t, ctx, d2, listed, "list", "-", "--to", s.Endpoint(), "--to-token-file", token), all, map[string]int{"here_before": all})
 	c3 := rig.NewClient(s2.HTTP, must(rig.Login(ctx, s2.HTTP, "second@example.org", password))(t))
 	samePins(t, ctx, c3, pins)
 	found := must(c3.List(ctx, url.Values{"name": {"marked"}}))(t)

@@ -70,13 +70,15 @@ func count(text string) (n uint64) {
 	return n
 }
 
-// conclude finds out what became of the requests. It does so also after an interrupt, for a
-// short time.
+// concludeTime bounds how long the last look takes.
+const concludeTime = 20 * time.Second
+
+// conclude finds out what became of the requests, also after an interrupt.
 func (r *run) conclude(ctx context.Context) error {
 	if len(r.asked) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), concludeTime)
 	defer cancel()
 	found := map[string]Request{}
 	err := r.dst.Requests(ctx, pin.Statuses(), func(q Request) error {

@@ -152,15 +152,12 @@ func (k *Kubo) alone(ctx context.Context, cid string) (bool, error) {
 	return !linked, err
 }
 
-// Dial makes the node connect to the target's nodes.
+// Dial makes the node connect to one of the target. Of several addresses of a node it takes
+// the one that answers first.
 func (k *Kubo) Dial(ctx context.Context, addrs []string) error {
-	var errs []error
-	for _, a := range addrs {
-		answer, err := k.api.send(ctx, http.MethodPost, "/swarm/connect", url.Values{"arg": {a}, "timeout": {"20s"}}, nil, nil)
-		if err == nil {
-			return answer.Body.Close()
-		}
-		errs = append(errs, err)
+	answer, err := k.api.send(ctx, http.MethodPost, "/swarm/connect", url.Values{"arg": addrs, "timeout": {"30s"}}, nil, nil)
+	if err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	return answer.Body.Close()
 }

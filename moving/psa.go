@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,7 +67,7 @@ func (p *PSA) Each(ctx context.Context, fn func(Pin) error) error {
 	return p.list(ctx, pin.Statuses(), func(s psaStatus) error {
 		r := s.request()
 		one := r.Pin
-		one.Origins = append(one.Origins, s.Delegates...) // these have it
+		one.Origins = slices.Concat(s.Delegates[:min(len(s.Delegates), maxAddrs)], one.Origins) // the delegates have it
 		switch {
 		case r.Status == pin.Pinned, p.Unfinished && !r.Status.Done():
 		case r.Status == pin.Failed:

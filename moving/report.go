@@ -9,16 +9,19 @@ import (
 // Outcome is what became of a pin.
 type Outcome string
 
+// Words are the outcome as people read it.
+func (o Outcome) Words() string { return strings.ReplaceAll(string(o), "_", " ") }
+
 // The outcomes. Each pin of a source has one.
 const (
 	New      Outcome = "new"           // would be asked for, in a plan
 	Pinned   Outcome = "pinned"        // asked for by this run or one before, and came meanwhile
-	Here     Outcome = "here before"   // was pinned at the target before the run
+	Here     Outcome = "here_before"   // was pinned at the target before the run
 	Waiting  Outcome = "waiting"       // asked for, and not pinned yet
 	Failed   Outcome = "failed"        // refused by the target, or failed there
-	LeftOut  Outcome = "left out"      // cannot come
-	Again    Outcome = "listed twice"  // the same as another pin of the source
-	NotAsked Outcome = "not asked for" // the run ended before
+	LeftOut  Outcome = "left_out"      // cannot come
+	Again    Outcome = "listed_twice"  // the same as another pin of the source
+	NotAsked Outcome = "not_asked_for" // the run ended before
 )
 
 // Outcomes lists them in the order in which people want to read them.

@@ -189,6 +189,9 @@ const localPSA = "http://holdfast/api/psa"
 
 // runImport moves the pins of a source, which open makes, and prints what became of them.
 func (c *cli) runImport(ctx context.Context, in *importing, open func(note func(string)) (moving.Source, error)) error {
+	if in.rate < 0 {
+		return errors.New("--rate must not be negative")
+	}
 	display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 	defer display.close()
 	src, err := open(display.note)
@@ -289,7 +292,7 @@ func (c *cli) printImport(r moving.Report, plan bool) error {
 	rows := [][]string{{"OUTCOME", "PINS"}, {"at the source", fmt.Sprint(r.Listed)}}
 	for _, o := range moving.Outcomes() {
 		if n := r.Outcomes[o]; n > 0 || (o == moving.New) == plan && (o == moving.New || o == moving.Pinned) {
-			rows = append(rows, []string{string(o), fmt.Sprint(n)})
+			rows = append(rows, []string{o.Words(), fmt.Sprint(n)})
 		}
 	}
 	if err := c.printTable(rows); err != nil {
@@ -301,7 +304,7 @@ func (c *cli) printImport(r moving.Report, plan bool) error {
 	}
 	rows = [][]string{{"WHY", "PINS", "REASON", "SUCH AS"}}
 	for _, one := range reasons[:min(len(reasons), maxReasons)] {
-		rows = append(rows, []string{string(one.Outcome), fmt.Sprint(one.Pins), one.Why, text.OrDash(one.CID)})
+		rows = append(rows, []string{one.Outcome.Words(), fmt.Sprint(one.Pins), one.Why, text.OrDash(one.CID)})
 	}
 	if left := len(reasons) - maxReasons; left > 0 {
 		rows = append(rows, []string{"", "", text.Counted(left, "other reason") + "; --json has all", ""})
