@@ -69,6 +69,7 @@ type service struct {
 	list     []stored // oldest first
 	keys     map[string]string
 	posts    int
+	made     int
 	maxPage  int    // of a list
 	layout   string // of created
 	ignores  string // parameter of lists that the service does not know
@@ -95,7 +96,8 @@ func newService(n int) *service {
 }
 
 func (s *service) put(body string, created time.Time, status string) string {
-	id := fmt.Sprintf("id-%d", len(s.list))
+	s.made++
+	id := fmt.Sprintf("id-%d", s.made)
 	s.list = append(s.list, stored{id, created.UTC(), status, json.RawMessage(body)})
 	return id
 }
