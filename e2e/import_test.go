@@ -235,6 +235,52 @@ func importAll(t *testing.T, n int, limit time.Duration) {
 	if fmt.Sprint(found.Results[0].Pin.Meta) != fmt.Sprint(marked.Pin.Meta) {
 		t.Errorf("the metadata is %q, want %q", found.Results[0].Pin.Meta, marked.Pin.Meta)
 	}
+	exportAll(t, ctx, d2, pins)
+}
+
+// exportAll writes all pins of an account as CARs, with a kill on the way. A new Kubo and a
+// new account take them.
+func exportAll(t *testing.T, ctx context.Context, d *rig.Data, pins []kuboPin) {
+	dags := map[string]bool{}
+	for _, p := range pins {
+		dags[p.cid] = true
+	}
+	dir := filepath.Join(t.TempDir(), "all")
+	cars := func() []string { return must(filepath.Glob(filepath.Join(dir, "*.car")))(t) }
+	killed, kill := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := d.Run(killed, nil, "export", "--all", dir, "--user", "second@example.org")
+		ended <- err
+	}()
+	check(t, rig.Poll(ctx, time.Millisecond, func() (bool, error) { return len(cars()) > len(dags)/4, nil }))
+	kill()
+	if <-ended == nil {
+		t.Error("the export was not killed in time")
+	}
+	before := len(cars())
+	var done struct {
+		Written, Waiting int
+		Before           int `json:"here_before"`
+		Failed           []any
+	}
+	check(t, json.Unmarshal([]byte(must(d.Run(ctx, nil, "export", "--all", dir, "--user", "second@example.org", "--json"))(t)), &done))
+	if done.Before != before || done.Written != len(dags)-before || done.Waiting+len(done.Failed) > 0 || len(cars()) != len(dags) {
+		t.Errorf("exported %+v, %d files, want %d, of which %d were there", done, len(cars()), len(dags), before)
+	}
+	reader := startKubo(t, "reader of CARs")
+	must(reader.Run(ctx, nil, append([]string{"dag", "import", "--pin-roots"}, cars()...)...))(t)
+	has := map[string]bool{}
+	for _, cid := range lines(must(reader.Run(ctx, nil, "pin", "ls", "--type=recursive", "--quiet"))(t)) {
+		has[cid] = true
+	}
+	for cid := range dags {
+		if !has[cid] {
+			t.Errorf("%s is not in the CARs", cid)
+		}
+	}
+	check(t, d.AddUser(ctx, "third@example.org", password))
+	wantOutcomes(t, "from an export", runImport(t, ctx, d, "", "list", filepath.Join(dir, "pins.json"), "--user", "third@example.org"), len(pins), map[string]int{"pinned": len(pins)})
 }
 
 // Pins of every kind move from a Kubo to a server, to another, and to another account, once

@@ -103,7 +103,7 @@ func (r *run) has(q Request) error {
 // move lists the source and asks for its pins at the same time. A list is read as fast as it
 // comes: a Kubo holds its pins locked meanwhile.
 func (r *run) move(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	listing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if r.dialer != nil && !r.Plan {
 		r.dial(ctx)
@@ -115,16 +115,16 @@ func (r *run) move(ctx context.Context) error {
 			for p, ok := queue.next(); ok; p, ok = queue.next() {
 				if err := r.ask(ctx, p); err != nil {
 					r.stop(err)
-					cancel() // the source need not be read on
+					cancel() // the source need not be read on; what others ask for is asked
 				}
 			}
 		})
 	}
-	err := r.src.Each(ctx, func(p Pin) error {
+	err := r.src.Each(listing, func(p Pin) error {
 		if p, isNew := r.sort(p.checked()); isNew {
 			queue.add(p)
 		}
-		return ctx.Err()
+		return listing.Err()
 	})
 	r.mu.Lock()
 	r.listed = true
