@@ -49,6 +49,9 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 		d.ServeHTTP(w, r)
 		return false
 	}()
+	if err := r.Context().Err(); err != nil { // the answer comes too late
+		return nil, err
+	}
 	if broke && w.Body.Len() == 0 {
 		return nil, errors.New("connection reset")
 	}
