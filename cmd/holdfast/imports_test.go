@@ -21,7 +21,7 @@ const module = "github.com/holdfast-ipfs/holdfast"
 // else they need of ours, as long as nothing goes in a circle.
 var ourImports = map[string][]string{
 	"cmd/holdfast": {
-		"admin", "auth", "backup", "pin", "psa",
+		"admin", "auth", "backup", "moving", "pin", "psa",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/daemon", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/kuborpc",
 		"cmd/holdfast/internal/doctor", "cmd/holdfast/internal/support",
 	},
@@ -77,6 +77,7 @@ var ourImports = map[string][]string{
 	"pin/turns":      {},
 	"auth":           {},
 	"backup":         {},
+	"moving":         {"pin"},
 	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
@@ -103,6 +104,8 @@ var notFor = map[string][]string{
 	"auth": {"net/http", "github.com/labstack/", "github.com/dgraph-io/"},
 	// Kubo's RPC reads blocks of whoever has them.
 	"rpc": {module + "/cmd/", module + "/node", module + "/store", module + "/psa", "github.com/dgraph-io/"},
+	// Pins are moved between places that are known by their APIs alone.
+	"moving": {module + "/cmd/", module + "/node", module + "/store", module + "/admin", module + "/psa", "github.com/spf13/", "github.com/libp2p/"},
 	// The dashboard stands on the same services as the APIs.
 	"web": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 	// The operator's API knows neither the server nor what it is made of.
