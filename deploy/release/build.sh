@@ -3,13 +3,11 @@
 #
 # The same commit gives the same bytes, in any directory: the program has the version, the
 # commit and its date in it, and nothing of the machine. Every file has the date of the
-# commit. What is not committed is not in a release, so a changed tree is refused.
+# commit. It is built from a clone of its own, so what is not committed is not in it.
 #
 # TARGETS    GOOS/GOARCH of what to build; all, unless it is set
 # VERSION    the version, instead of that in the file VERSION (for trying upgrades)
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-cd "$here/../.."
 : "${1:?usage: build.sh DIR}"
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
@@ -17,14 +15,17 @@ out=$(cd "$1" && pwd)
 all="linux/amd64 linux/arm64 linux/riscv64 darwin/amd64 darwin/arm64 freebsd/amd64"
 read -ra targets <<<"${TARGETS:-$all}"
 
-if [ -n "$(git status --porcelain)" ]; then
-	echo "build.sh: there are changes that are not committed" >&2
-	exit 1
-fi
 if [ -n "$(ls -A "$out")" ]; then
 	echo "build.sh: $out is not empty" >&2
 	exit 1
 fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+umask 022
+cd "$(dirname "$0")/../.."
+[ -z "$(git status --porcelain)" ] || echo "build.sh: there are changes that are not committed, and so not in this release" >&2
+git clone -q "$PWD" "$work/src"
+cd "$work/src"
 version=${VERSION:-$(cat VERSION)}
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 if [ -z "${VERSION:-}" ]; then
@@ -38,10 +39,6 @@ if [ -z "${VERSION:-}" ]; then
 fi
 export SOURCE_DATE_EPOCH
 export GOFLAGS= GOWORK=off CGO_ENABLED=0 LC_ALL=C TZ=UTC
-umask 022
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 
 build() { # GOOS GOARCH FILE
 	GOOS=$1 GOARCH=$2 go build -trimpath -buildvcs=true -ldflags "-s -w -X main.version=$version" -o "$3" ./cmd/holdfast
@@ -104,7 +101,7 @@ for target in "${targets[@]}"; do
 		cp "$dir/holdfast" "$package/holdfast"
 		stamp "$package"
 		for packager in deb rpm; do
-			(cd "$package" && VERSION=$version ARCH=$arch "$work/tools/nfpm" package --config "$here/nfpm.yaml" --packager $packager --target "$out" >/dev/null)
+			(cd "$package" && VERSION=$version ARCH=$arch "$work/tools/nfpm" package --config "$work/src/deploy/release/nfpm.yaml" --packager $packager --target "$out" >/dev/null)
 		done
 	fi
 done
