@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster e2e/clients e2e/s3 deploy/release
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 check fmt-check tidy-check web-vendor release test-release damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edge
 # TARGETS="linux/arm64 ..." builds for these alone.
 release: ## what a release has, in dist: programs, packages, their parts and licences, checksums; of what is committed
 	rm -rf dist && deploy/release/build.sh dist
+
+# What a release leaves on disk is opened by all later ones. So the archive is made once, in
+# the commit of the release, and never again.
+release-data: ## keep the data directory that the version in VERSION leaves, for the test that later versions open it
+	$(GO) test -count=1 -run '^TestOpensDataOfReleases$$' ./cmd/holdfast -make-data=$$(cat VERSION)
 
 test-release: ## build twice and compare, try the packages, the program in an empty root, other systems; some 15 minutes, as root on Debian, not part of CI
 	deploy/release/test.sh
