@@ -22,7 +22,7 @@ func FreeSpace(dir string) (uint64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	return st.Bavail * uint64(st.Bsize), nil
+	return uint64(max(st.Bavail, 0)) * uint64(st.Bsize), nil // FreeBSD counts below 0 what root took of the reserve
 }
 
 // capacityOf gives the size of the file system that holds dir, used and free.

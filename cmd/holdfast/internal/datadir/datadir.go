@@ -30,8 +30,8 @@ type Dir struct {
 // ErrNone says that there is no directory at the path, and that none was to be made.
 var ErrNone = errors.New("there is no data directory")
 
-// maxSocketPath is how many bytes fit a sockaddr_un, with a zero after them.
-const maxSocketPath = 107
+// maxSocketPath is how many bytes fit a sockaddr_un, with a zero after them: 107 on Linux.
+const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 // Find says which directory to use: that of the flag, else $HOLDFAST_DATA, else
 // $STATE_DIRECTORY, which systemd sets, else the one in the XDG data home. It may not exist.
@@ -92,8 +92,7 @@ func openOn(sys filesystem.System, path string, create bool, messages io.Writer)
 	if !info.IsDir() {
 		return nil, fmt.Errorf("the data directory %s is not a directory", path)
 	}
-	// O_PATH also works for a directory that this user may enter but not read.
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, holdOpen|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the data directory: %w", &fs.PathError{Op: "open", Path: path, Err: err})
 	}
@@ -197,6 +196,3 @@ type explainedError struct {
 
 func (e *explainedError) Error() string { return e.text }
 func (e *explainedError) Unwrap() error { return e.error }
-
-// procPath is a path of the directory by its open descriptor.
-func (d *Dir) procPath() string { return fmt.Sprintf("/proc/self/fd/%d", d.dir.Fd()) }
