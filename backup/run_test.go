@@ -168,7 +168,7 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 	if err != nil || report.Blocks != uint64(len(hashes)) {
 		t.Errorf("on a full disk a reclaim deleted %d blocks of %d: %v", report.Blocks, len(hashes), err)
 	}
-	if _, err := sn.Block(t.Context(), hashes[0]); !errors.Is(err, store.ErrSnapshotLost) {
+	if _, err := sn.Block(t.Context(), hashes[0]); !errors.Is(err, store.ErrKeepLost) {
 		t.Errorf("a block of a snapshot that was given up: %v", err)
 	}
 }

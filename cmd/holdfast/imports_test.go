@@ -37,7 +37,7 @@ var ourImports = map[string][]string{
 	"psa":   {"pin", "auth"},
 	"rpc":   {"pin", "auth"},
 	"store": {
-		"pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
+		"auth", "pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
 		"store/internal/requests", "store/internal/space", "store/internal/space/reading",
 	},
 	// The rooms of the store.

@@ -114,6 +114,9 @@ func (b brokenStore) Verify(context.Context, bool, admin.VerifyWatch) (admin.Ver
 func (b brokenStore) Backup(context.Context, admin.NewBackup, func(admin.StoreProgress)) (admin.Backup, error) {
 	return admin.Backup{}, b.call()
 }
+func (b brokenStore) Restore(context.Context, admin.NewRestore, func(admin.StoreProgress)) (admin.Restored, error) {
+	return admin.Restored{}, b.call()
+}
 func (b brokenStore) Adopt(context.Context, string, string) (adopted, left int, err error) {
 	return 0, 0, b.call()
 }
