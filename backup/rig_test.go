@@ -102,12 +102,7 @@ func (o *opened) unpin(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range released {
-		if err := o.Drop(ctx, a); err != nil {
-			return err
-		}
-	}
-	return nil
+	return o.dropAll(ctx, released)
 }
 
 // snapshot is a store's, in the words of a backup.

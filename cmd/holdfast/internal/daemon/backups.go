@@ -196,6 +196,29 @@ func (b *backups) State() backupState {
 	return b.state
 }
 
+// backupOld is how many times backup.every the newest backup may be old: one may fail, or take
+// long.
+const backupOld = 3
+
+// warning says in a few words what is wrong with the backups at the configured place; "" is
+// nothing, or that there are none to be.
+func (b *backups) warning(now time.Time) string {
+	every := time.Duration(b.cfg.Every)
+	if b.cfg.To == "" || every == 0 {
+		return ""
+	}
+	state := b.State()
+	switch age := now.Sub(state.Last); {
+	case state.Failed && state.Last.IsZero():
+		return "the last backup failed, and there is no other"
+	case state.Failed:
+		return fmt.Sprintf("the last backup failed, and the newest is %v old", age.Round(time.Minute))
+	case !state.Last.IsZero() && age > backupOld*every:
+		return fmt.Sprintf("the newest backup is %v old", age.Round(time.Minute))
+	}
+	return ""
+}
+
 // retryBackup is how soon a backup is tried again that failed.
 const retryBackup = time.Hour
 
