@@ -44,7 +44,7 @@ var ourImports = map[string][]string{
 	"rpc":   {"pin", "auth"},
 	"web":   {"admin", "auth", "auth/authhttp", "pin", "psa"},
 	"store": {
-		"pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
+		"auth", "pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
 		"store/internal/requests", "store/internal/space", "store/internal/space/reading",
 	},
 	// The rooms of the store.

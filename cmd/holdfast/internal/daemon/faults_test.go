@@ -122,6 +122,9 @@ func (b brokenStore) Condition(context.Context) (admin.Condition, error) {
 func (b brokenStore) Support(context.Context) (admin.Support, error) {
 	return admin.Support{}, b.call()
 }
+func (b brokenStore) Restore(context.Context, admin.NewRestore, func(admin.StoreProgress)) (admin.Restored, error) {
+	return admin.Restored{}, b.call()
+}
 func (b brokenStore) Adopt(context.Context, string, string) (adopted, left int, err error) {
 	return 0, 0, b.call()
 }
