@@ -7,7 +7,9 @@
 //
 // It serves only what is on disk and never asks the network, so that nobody can make the
 // server fetch something. It serves neither websites nor IPNS: a client could not check
-// them. The handler itself is boxo's.
+// them. The handler itself is boxo's; large CARs are written by package dagcar, which reads
+// ahead of the client. If a block of a CAR cannot be given, the connection is cut, so that the
+// client does not take what came for the whole.
 //
 // # Denylists
 //
@@ -34,6 +36,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -53,6 +56,12 @@ type Config struct {
 	// with 500: the block is here and cannot be read. Within a CAR any error cuts
 	// the answer off.
 	Blocks blockstore.Blockstore
+	// Below reads the blocks below a root as Blocks would, many at once. Nil reads Blocks.
+	Below dagcar.Source
+	// Links lists what a block links to, in its order.
+	Links func(c cid.Cid, data []byte) ([]cid.Cid, error)
+	// Seen makes a set for one CAR, which closes it.
+	Seen func() dagcar.Seen
 	// DeniedPath gives an error for a path that is denied, such as "/ipfs/CID/some/file".
 	// Nil denies none. Blocks denies blocks by itself.
 	DeniedPath func(path string) error
@@ -76,7 +85,7 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Blocks = noted{cfg.Blocks}
-	backend, err := boxo.NewBlocksBackend(service(cfg.Blocks))
+	boxoBackend, err := boxo.NewBlocksBackend(service(cfg.Blocks))
 	if err != nil {
 		return nil, fmt.Errorf("make the gateway: %w", err)
 	}
@@ -88,7 +97,7 @@ func New(cfg Config) (http.Handler, error) {
 		MaxConcurrentRequests: cfg.MaxRequests,
 		MaxRequestDuration:    MaxDuration,
 		MetricsRegistry:       cfg.Metrics,
-	}, backend)
+	}, &backend{boxoBackend, cfg})
 	return boxo.NewHeaders(nil).ApplyCors().Wrap(tellFaults(cfg.Logger, cfg.guard(handler))), nil
 }
 

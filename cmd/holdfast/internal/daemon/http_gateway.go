@@ -6,14 +6,16 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/ipfs/boxo/blockstore"
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
+	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/node/gateway"
+	"github.com/holdfast-ipfs/holdfast/node/links"
+	"github.com/holdfast-ipfs/holdfast/node/seen"
 )
 
 // gatewayConns is how many connections the gateway may have for each request that it answers
@@ -47,7 +49,7 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	if c.Listen == "" {
 		return nil
 	}
-	router, err := p.gatewayRouter(p.node.Served(), p.denials.DeniedPath)
+	router, err := p.gatewayRouter(p.content())
 	if err != nil {
 		return err
 	}
@@ -69,10 +71,20 @@ func (p *Program) serveGateway(ctx context.Context) error {
 	return nil
 }
 
-// gatewayRouter serves the blocks, except for denied paths.
-func (p *Program) gatewayRouter(blocks blockstore.Blockstore, denied func(path string) error) (*echo.Echo, error) {
+// maxSeen is how many blocks of a CAR are remembered in memory, in about 3 MiB. Others are in a
+// file.
+const maxSeen = 1 << 16
+
+// seenIn makes sets of what one CAR has, with files in dir.
+func seenIn(dir string) func() dagcar.Seen {
+	return func() dagcar.Seen { return seen.New(dir, func() int { return maxSeen }) }
+}
+
+// gatewayRouter serves the content, except for denied paths.
+func (p *Program) gatewayRouter(c content) (*echo.Echo, error) {
 	handler, err := gateway.New(gateway.Config{
-		Blocks: blocks, DeniedPath: denied, MaxRequests: p.Config.Gateway.MaxRequests, Logger: p.Log,
+		Blocks: c.blocks, Below: c.below, Links: links.Of, Seen: c.seen, DeniedPath: c.deniedPath,
+		MaxRequests: p.Config.Gateway.MaxRequests, Logger: p.Log,
 	})
 	if err != nil {
 		return nil, err
