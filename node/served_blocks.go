@@ -59,6 +59,15 @@ func (n *Node) ServedBelow(ctx context.Context, root cid.Cid, fn func(read func(
 	})
 }
 
+// Complete reports whether all that is below a CID is known to be here, for a pin. Errors: the
+// store's.
+func (n *Node) Complete(ctx context.Context, c cid.Cid) (bool, error) {
+	if _, ok := links.Inline(c); ok {
+		return true, nil // what it links to is looked for when it is asked for
+	}
+	return n.store.Whole(ctx, pin.DAGOf(c), pin.Limits{}, true)
+}
+
 // held is a block store without the blocks that no pin needs, such as those that were
 // unpinned and are still on disk.
 type held struct {

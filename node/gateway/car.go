@@ -17,6 +17,7 @@ import (
 	"github.com/ipfs/boxo/path/resolver"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
 	"github.com/ipfs/go-unixfsnode"
 	dagpb "github.com/ipld/go-codec-dagpb"
 	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
@@ -30,10 +31,14 @@ import (
 type backend struct {
 	*boxo.BlocksBackend
 	cfg Config
+	dag ipld.DAGService
 }
 
 // GetCAR implements [boxo.IPFSBackend].
 func (b *backend) GetCAR(ctx context.Context, p path.ImmutablePath, params boxo.CarParams) (boxo.ContentPathMetadata, io.ReadCloser, error) {
+	if err := b.allow(p); err != nil {
+		return boxo.ContentPathMetadata{}, nil, err
+	}
 	if params.Scope == boxo.DagScopeBlock {
 		return b.BlocksBackend.GetCAR(ctx, p, params)
 	}

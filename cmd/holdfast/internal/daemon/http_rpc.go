@@ -27,6 +27,7 @@ type content struct {
 	blocks     blockstore.Blockstore
 	below      dagcar.Source
 	seen       func() dagcar.Seen
+	complete   func(ctx context.Context, c cid.Cid) (bool, error)
 	above      func(ctx context.Context, c cid.Cid, limit int) (dags []pin.DAG, whole bool, err error)
 	deniedPath func(path string) error // nil denies none
 	node       func() rpc.Node
@@ -35,7 +36,8 @@ type content struct {
 // content is the program's.
 func (p *Program) content() content {
 	return content{
-		blocks: p.node.Served(), below: p.node.ServedBelow, seen: seenIn(p.Data.File(datadir.TempDirName)), above: p.core.store.DAGsAbove, deniedPath: p.denials.DeniedPath,
+		blocks: p.node.Served(), below: p.node.ServedBelow, seen: seenIn(p.Data.File(datadir.TempDirName)),
+		complete: p.node.Complete, above: p.core.store.DAGsAbove, deniedPath: p.denials.DeniedPath,
 		node: func() rpc.Node {
 			id := p.node.PeerID()
 			return rpc.Node{ID: id, PublicKey: publicKey(id), Addresses: p.node.Delegates(), Version: p.Version}
