@@ -21,6 +21,7 @@ type command struct {
 	minArgs, maxArgs int
 	params           []param
 	scope            auth.Scope // that a token needs
+	admin            bool       // for admins only
 	waits            bool       // for others, more than it works
 	run              func(*call) error
 }
@@ -47,6 +48,7 @@ var commands = []command{
 		name: "cat", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopeRead, run: cat,
 		params: append(shown(progressBar), takes(integer, "offset", "o"), takes(integer, "length", "l")),
 	},
+	{name: "commands", scope: auth.ScopeRead, run: listCommands, params: shown([]string{"flags", "f"})},
 	{name: "dag/export", arg: "root", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: dagExport, params: shown(progressBar)},
 	{
 		name: "dag/get", arg: "ref", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: dagGet,
@@ -95,6 +97,21 @@ var commands = []command{
 		},
 	},
 	{
+		name: "repo/stat", scope: auth.ScopeRead, run: repoStat,
+		params: append(shown([]string{"human", "H"}), takes(boolean, "size-only", "s")),
+	},
+	{
+		name: "routing/findprovs", arg: "key", minArgs: 1, maxArgs: 1, scope: auth.ScopePin, waits: true, run: findProviders,
+		params: append(shown([]string{"verbose", "v"}), takes(integer, "num-providers", "n")),
+	},
+	{
+		name: "swarm/peers", scope: auth.ScopeAdmin, admin: true, run: swarmPeers,
+		params: []param{
+			takes(boolean, "verbose", "v"), takes(boolean, "streams"), takes(boolean, "latency"),
+			takes(boolean, "direction"), takes(boolean, "identify"),
+		},
+	},
+	{
 		name: "version", scope: auth.ScopeRead, run: version,
 		params: shown([]string{"number", "n"}, []string{"commit"}, []string{"repo"}, []string{"all"}),
 	},
@@ -127,11 +144,16 @@ type api struct {
 	Config
 	log *slog.Logger
 
+	all      []command
+	searches *searches
+
 	mu   sync.Mutex
 	busy map[callers]int // calls under way
 }
 
-func newAPI(cfg Config) *api { return &api{Config: cfg, log: cfg.Logger, busy: map[callers]int{}} }
+func newAPI(cfg Config) *api {
+	return &api{Config: cfg, log: cfg.Logger, all: commands, searches: newSearches(), busy: map[callers]int{}}
+}
 
 // enter counts a call. leave is to be called at its end.
 func (a *api) enter(who callers) (leave func(), err error) {
@@ -161,7 +183,8 @@ type call struct {
 	*api
 	*reader
 	ctx     context.Context
-	account string
+	who     auth.Principal
+	account string // of who
 	args    []string
 	values  values
 	cids    cidenc.Encoder
@@ -173,6 +196,11 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	p, ok := auth.PrincipalFrom(r.Context())
 	if !ok || p.Account == "" {
 		return auth.ErrUnauthorized
+	}
+	if cmd.admin {
+		if err := p.RequireAdmin(); err != nil {
+			return err
+		}
 	}
 	args, v, err := cmd.parseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -202,7 +230,7 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	}
 	defer cancel()
 	c.SetRequest(r.WithContext(ctx))
-	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c)}
+	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, who: p, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c)}
 	// The time that the server gives a whole answer ends here. Each piece has its own, and a
 	// command may wait for long before it has any.
 	_ = q.out.conn.SetWriteDeadline(time.Time{})

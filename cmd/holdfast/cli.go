@@ -60,7 +60,8 @@ and while it does not.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.dataFlag, "data", "", "data directory (default $"+config.EnvData+", else "+xdgHint+")")
 	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+config.EnvConfig+")")
-	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(), c.storeCommand(),
+	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(),
+		c.addCommand(), c.exportCommand(), c.getCommand(), c.storeCommand(),
 		c.backupCommand(), c.restoreCommand(), c.keysCommand(), c.auditCommand(), c.configCommand(), c.versionCommand(), c.manCommand())
 	help := root.RunE
 	c.explainArgs(root)

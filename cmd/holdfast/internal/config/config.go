@@ -19,6 +19,7 @@ type Config struct {
 	Store    Store    `toml:"store"`
 	Auth     Auth     `toml:"auth"`
 	Gateway  Gateway  `toml:"gateway"`
+	Web      Web      `toml:"web"`
 	Denylist Denylist `toml:"denylist"`
 	Metrics  Metrics  `toml:"metrics"`
 	Backup   Backup   `toml:"backup"`
@@ -122,6 +123,11 @@ type Gateway struct {
 	DNSLinkHosts []string `toml:"dnslink_hosts" usage:"hosts that serve what their DNSLink names"`
 }
 
+// Web is the dashboard.
+type Web struct {
+	Enabled bool `toml:"enabled" usage:"serve the dashboard"`
+}
+
 // Denylist is what must not be pinned or served.
 type Denylist struct {
 	Dirs []string `toml:"dirs" usage:"directories of denylists, or \"auto\""`
@@ -204,6 +210,7 @@ func Default() Config {
 			MaxRequests: 128, // each has two blocks in hand, or 512 KiB
 			Hosts:       []string{}, PathHosts: []string{}, DNSLinkHosts: []string{},
 		},
+		Web:      Web{Enabled: true},
 		Denylist: Denylist{Dirs: []string{AutoDenylists}},
 		Metrics:  Metrics{Listen: DefaultMetricsListen},
 		Backup: Backup{

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +22,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/labstack/echo/v4"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
@@ -123,6 +125,15 @@ type brokenBlocks struct {
 	*broken
 }
 
+// brokenRepo is an rpc.Repo.
+type brokenRepo struct{ *broken }
+
+func (b brokenRepo) Account(context.Context, string) (pin.Usage, pin.Quota, error) {
+	return pin.Usage{}, pin.Quota{}, b.call()
+}
+func (b brokenRepo) Storage(context.Context) (rpc.Storage, error) { return rpc.Storage{}, b.call() }
+func (b brokenRepo) Blocks(context.Context) (uint64, error)       { return 0, b.call() }
+
 func (b brokenBlocks) Has(context.Context, cid.Cid) (bool, error)         { return true, b.call() }
 func (b brokenBlocks) GetSize(context.Context, cid.Cid) (int, error)      { return 1, b.call() }
 func (b brokenBlocks) Get(context.Context, cid.Cid) (blocks.Block, error) { return nil, b.call() }
@@ -179,9 +190,13 @@ func newFaultRig(t *testing.T) *faultRig {
 	}
 	r.logged = probes.logged
 	served := content{
-		blocks: brokenBlocks{broken: b}, seen: seenIn(t.TempDir()),
-		above: func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
-		node:  func() rpc.Node { return rpc.Node{} },
+		blocks:    brokenBlocks{broken: b},
+		seen:      seenIn(t.TempDir()),
+		above:     func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
+		node:      func() rpc.Node { return rpc.Node{} },
+		repo:      brokenRepo{b},
+		providers: func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
+		conns:     func() []rpc.Connection { return nil },
 	}
 	api, err := (&api{
 		cfg: config.Default().HTTP, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,

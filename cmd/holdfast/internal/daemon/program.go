@@ -67,7 +67,9 @@ type Program struct {
 
 	denials *denylist.Denials // nil: there are no denylists
 	backups *backups
+	pages   *dashboard // nil: there is none
 
+	api        *api
 	web, admin *http.Server
 	gateway    *gatewayServer // nil: there is none
 	listener   net.Listener
@@ -338,11 +340,17 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	if p.metrics != nil {
 		requests = p.metrics.Requests
 	}
-	handler, err := (&api{
-		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
+	if p.Config.Web.Enabled {
+		if p.pages, err = p.newDashboard(ctx); err != nil {
+			return err
+		}
+	}
+	p.api = &api{
+		cfg: p.Config.HTTP, web: p.pages, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
 		store:   servedStore(p.core.store, p.core.auth, p.pins),
 		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
-	}).handler()
+	}
+	handler, err := p.api.handler()
 	if err != nil {
 		return err
 	}
@@ -374,6 +382,7 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
 		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Hint: storeHint,
+		RPC: p.api.rpcBySocket,
 	}).Handler()
 	if err != nil {
 		return err
@@ -456,6 +465,7 @@ func (p *Program) shutDown() error {
 	if p.listener != nil && p.web == nil {
 		try("close the listener", p.listener.Close())
 	}
+	p.pages.close()
 	if p.stop != nil {
 		p.stop()
 	}
