@@ -198,19 +198,21 @@ func newFaultRig(t *testing.T) *faultRig {
 		draining: new(atomic.Bool), logged: new(loggedState), log: log,
 	}
 	r.logged = probes.logged
+	served := content{
+		blocks:    brokenBlocks{broken: b},
+		seen:      seenIn(t.TempDir()),
+		above:     func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
+		node:      func() rpc.Node { return rpc.Node{} },
+		repo:      brokenRepo{b},
+		providers: func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
+		conns:     func() []rpc.Connection { return nil },
+	}
 	api, err := (&api{
 		cfg: config.Default().HTTP, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
-		content: content{
-			blocks:    brokenBlocks{broken: b},
-			above:     func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
-			node:      func() rpc.Node { return rpc.Node{} },
-			repo:      brokenRepo{b},
-			providers: func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
-			conns:     func() []rpc.Connection { return nil },
-		},
+		content: served,
 	}).router()
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +224,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gateway, err := p.gatewayRouter(brokenBlocks{broken: b}, func(string) error { return nil })
+	gateway, err := p.gatewayRouter(served)
 	if err != nil {
 		t.Fatal(err)
 	}
