@@ -194,6 +194,7 @@ const noticeCookie = "holdfast-notice"
 // which: nobody can make a page say something else.
 var notices = map[string]string{
 	"added":          "The pin is asked for. It is fetched now.",
+	"uploaded":       "It is uploaded and pinned.",
 	"changed":        "The pin is changed. It has a new ID.",
 	"undone":         "Nothing was removed.",
 	"retried":        "What had failed is tried again.",
