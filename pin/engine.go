@@ -107,6 +107,10 @@ type Intake interface {
 	// Flush makes durable all that was put. Errors are those of Put.
 	Flush(ctx context.Context) error
 
+	// Lacks looks for a block of a DAG that was not put and is not here otherwise. missing is
+	// undefined if all of them are here. All that was put is durable when it is called.
+	Lacks(ctx context.Context, root cid.Cid) (missing cid.Cid, err error)
+
 	// Close ends the upload. What was not flushed may be lost. When it returns, nothing is
 	// written under the attempt any more.
 	Close() error

@@ -70,6 +70,14 @@ func (in *intake) Get(_ context.Context, c cid.Cid) ([]byte, error) {
 	return data, nil
 }
 
+func (in *intake) Lacks(_ context.Context, root cid.Cid) (cid.Cid, error) {
+	c, _ := in.net.look(pin.DAGOf(root))
+	if c.blocks == 0 {
+		return root, nil
+	}
+	return cid.Undef, nil
+}
+
 // Flush has the network have every DAG that is here as a whole.
 func (in *intake) Flush(ctx context.Context) error {
 	if err := in.net.fails(ctx, "Flush"); err != nil {

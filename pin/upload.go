@@ -138,6 +138,15 @@ func (u *Upload) Flush(ctx context.Context) error {
 	return err
 }
 
+// Lacks looks for a block of a DAG that is not here, after Flush; missing is undefined if all
+// of them are here. Then a request for it is pinned without asking anybody.
+func (u *Upload) Lacks(ctx context.Context, root cid.Cid) (missing cid.Cid, err error) {
+	if err := u.stopped(); err != nil {
+		return cid.Undef, err
+	}
+	return u.in.Lacks(ctx, root)
+}
+
 // HoldFor keeps what was put until the request is done, also after Close.
 func (u *Upload) HoldFor(v View) {
 	u.mu.Lock()

@@ -22,6 +22,7 @@ type command struct {
 	params           []param
 	scope            auth.Scope // that a token needs
 	waits            bool       // for others, more than it works
+	files            bool       // it has a body: files
 	run              func(*call) error
 }
 
@@ -41,6 +42,7 @@ var progressBar = []string{"progress", "p"}
 
 // commands lists all that there are.
 var commands = []command{
+	{name: "add", scope: auth.ScopePin, files: true, run: add, params: ofAdd},
 	{name: "block/get", arg: "cid", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: blockGet},
 	{name: "block/stat", arg: "cid", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: blockStat},
 	{
@@ -52,6 +54,7 @@ var commands = []command{
 		name: "dag/get", arg: "ref", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: dagGet,
 		params: []param{takes(word, "output-codec")},
 	},
+	{name: "dag/import", scope: auth.ScopePin, files: true, run: dagImport, params: ofImport},
 	{
 		name: "dag/stat", arg: "root", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopeRead, run: dagStat,
 		params: []param{takes(boolean, progressBar...)},
@@ -120,6 +123,7 @@ const maxWaits = 256
 type callers struct {
 	account string
 	wait    bool
+	upload  bool
 }
 
 // api has what the commands stand on.
@@ -127,16 +131,23 @@ type api struct {
 	Config
 	log *slog.Logger
 
+	runs *runs
+
 	mu   sync.Mutex
 	busy map[callers]int // calls under way
 }
 
-func newAPI(cfg Config) *api { return &api{Config: cfg, log: cfg.Logger, busy: map[callers]int{}} }
+func newAPI(cfg Config) *api {
+	return &api{Config: cfg, log: cfg.Logger, runs: newRuns(), busy: map[callers]int{}}
+}
 
 // enter counts a call. leave is to be called at its end.
 func (a *api) enter(who callers) (leave func(), err error) {
 	limit := maxCalls
-	if who.wait {
+	switch {
+	case who.upload:
+		limit = maxUploads
+	case who.wait:
 		limit = maxWaits
 	}
 	a.mu.Lock()
@@ -182,10 +193,12 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
-		return refuse("%s takes no body: its arguments are in the query", cmd.name)
+	if !cmd.files {
+		if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
+			return refuse("%s takes no body: its arguments are in the query", cmd.name)
+		}
 	}
-	leave, err := a.enter(callers{p.Account, cmd.waits})
+	leave, err := a.enter(callers{account: p.Account, wait: cmd.waits, upload: cmd.files})
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ var ourImports = map[string][]string{
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
 	"psa":   {"pin", "auth"},
-	"rpc":   {"pin", "auth"},
+	"rpc":   {"pin", "auth", "upload"},
 	"store": {
 		"pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
 		"store/internal/requests", "store/internal/space", "store/internal/space/reading",
@@ -53,13 +53,14 @@ var ourImports = map[string][]string{
 		"store/internal/accounts", "store/internal/graph", "store/internal/kv", "store/internal/requests",
 		"store/internal/space", "store/internal/space/reading",
 	},
-	"node": {"pin", "node/exchange", "node/find", "node/guard", "node/links", "node/provide", "node/trustless", "node/walk"},
+	"node": {"pin", "node/exchange", "node/find", "node/guard", "node/intake", "node/links", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin", "pin/graph"},
 	"node/exchange":  {},
 	"node/find":      {"pin"},
 	"node/gateway":   {"pin"},
 	"node/guard":     {},
+	"node/intake":    {"pin", "pin/graph", "node/links", "node/seen", "node/walk"},
 	"node/links":     {"pin"},
 	"node/provide":   {"pin", "node/links"},
 	"node/seen":      {},
@@ -70,6 +71,7 @@ var ourImports = map[string][]string{
 	"pin/turns":      {},
 	"auth":           {},
 	"backup":         {},
+	"upload":         {},
 	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
@@ -95,7 +97,8 @@ var notFor = map[string][]string{
 	// What HTTP is to accounts is package authhttp's.
 	"auth": {"net/http", "github.com/labstack/", "github.com/dgraph-io/"},
 	// Kubo's RPC reads blocks of whoever has them.
-	"rpc": {module + "/cmd/", module + "/node", module + "/store", module + "/psa", "github.com/dgraph-io/"},
+	"upload": {"github.com/labstack/", "github.com/dgraph-io/"},
+	"rpc":    {module + "/cmd/", module + "/node", module + "/store", module + "/psa", "github.com/dgraph-io/"},
 	// The operator's API knows neither the server nor what it is made of.
 	"admin": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 }

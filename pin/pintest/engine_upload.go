@@ -84,6 +84,12 @@ func testEngineUpload(e *engineEnv) {
 	}
 	e.must(in.Flush(e.Context()))
 	e.kept(1, true, true)
+	if missing, err := in.Lacks(e.Context(), all[len(all)-1].CID); err != nil || missing.Defined() {
+		e.Errorf("all of it was put, and %s is missing, %v", missing, err)
+	}
+	if missing, err := in.Lacks(e.Context(), DAGSpec(77).Root); err != nil || missing != DAGSpec(77).Root {
+		e.Errorf("of what was never put, %s is missing, %v", missing, err)
+	}
 	j, want := e.ask(1, 40)
 	e.fetch(j, want) // nobody serves it
 	if n := j.Progress.Received.Load(); n != 0 && e.Origins != nil {

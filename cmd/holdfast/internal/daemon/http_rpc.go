@@ -26,6 +26,7 @@ type content struct {
 	above      func(ctx context.Context, c cid.Cid, limit int) (dags []pin.DAG, whole bool, err error)
 	deniedPath func(path string) error // nil denies none
 	node       func() rpc.Node
+	upload     func(ctx context.Context, account string) (rpc.Upload, error)
 }
 
 // content is the program's.
@@ -35,6 +36,13 @@ func (p *Program) content() content {
 		node: func() rpc.Node {
 			id := p.node.PeerID()
 			return rpc.Node{ID: id, PublicKey: publicKey(id), Addresses: p.node.Delegates(), Version: p.Version}
+		},
+		upload: func(ctx context.Context, account string) (rpc.Upload, error) {
+			u, err := p.pins.Upload(ctx, account)
+			if err != nil {
+				return nil, err
+			}
+			return u, nil
 		},
 	}
 }
@@ -58,7 +66,7 @@ func publicKey(id string) string {
 
 func (a *api) registerRPC(e *echo.Echo) error {
 	return rpc.Register(e.Group(RPCPath), rpc.Config{
-		Pins: a.pins, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of,
+		Pins: a.pins, Upload: a.content.upload, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of,
 		DeniedPath: a.content.deniedPath, Node: a.content.node, Stopping: a.probes.draining.Load, Logger: a.log,
 		Auth: func(scope auth.Scope) echo.MiddlewareFunc {
 			authenticate := authhttp.ForScope(a.auth, scope, func(_ echo.Context, err error) error { return err })
