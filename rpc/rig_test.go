@@ -55,6 +55,8 @@ type world struct {
 	onGet  func(*pin.View)
 	refuse error // of Add
 	denied func(path string) error
+	onPut  func(blocks int) error // of an upload, nil is nothing
+	live   int                    // uploads that are not closed
 	// crowded has Above look at too few links to find anything.
 	crowded bool
 }
@@ -94,7 +96,7 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 	w.dag = merkledag.NewDAGService(blockservice.New(store, offline.Exchange(store)))
 	e := echo.New()
 	err := Register(e.Group("/api/v0"), Config{
-		Pins: w, Blocks: store, Above: w.above, Links: w.links,
+		Pins: w, Upload: w.upload, Blocks: store, Above: w.above, Links: w.links,
 		DeniedPath: func(path string) error {
 			if w.denied == nil {
 				return nil
