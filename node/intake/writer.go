@@ -67,11 +67,11 @@ func (w *writer) write(ctx context.Context, b *batch) error {
 	if len(b.had) == 0 {
 		return w.store.Write(ctx, b.Batch)
 	}
-	first := graph.Batch{Links: b.Links, Nodes: b.Nodes, Limits: b.Limits}
+	first := graph.Batch{Links: b.Links, Nodes: b.Nodes, Blocks: b.Blocks, Limits: b.Limits}
 	if err := w.store.Write(ctx, first); err != nil {
 		return err
 	}
-	rest := graph.Batch{Blocks: b.Blocks, Whole: b.Whole, Limits: b.Limits}
+	rest := graph.Batch{Whole: b.Whole, Limits: b.Limits}
 	for _, block := range b.had {
 		there, err := w.store.Blockstore().Has(ctx, cid.NewCidV1(cid.Raw, block.Hash))
 		if err != nil {

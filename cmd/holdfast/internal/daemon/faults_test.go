@@ -187,6 +187,7 @@ func newFaultRig(t *testing.T) *faultRig {
 			blocks: brokenBlocks{broken: b},
 			above:  func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
 			node:   func() rpc.Node { return rpc.Node{} },
+			upload: func(context.Context, string) (rpc.Upload, error) { return nil, b.call() },
 		},
 	}).router()
 	if err != nil {
@@ -277,7 +278,10 @@ func (r *faultRig) request(t *testing.T, ctx context.Context, router, route stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.body != "" {
+	switch {
+	case s.form:
+		req.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	case s.body != "":
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if router == "api" {
