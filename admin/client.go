@@ -161,6 +161,28 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 	return answer, nil
 }
 
+// ForAccount gives a transport to the server for other APIs than this one, such as Kubo's RPC.
+// It acts for an account, by its address or id; "" names none. Scheme and host of a request do
+// not matter. It never says that an answer takes long: that of an upload does.
+func (c *Client) ForAccount(account string) http.RoundTripper {
+	inner := c.http.Transport
+	if c.waits != nil {
+		inner = c.waits.Transport
+	}
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		r = r.Clone(r.Context())
+		r.URL.Scheme, r.URL.Host = c.base.Scheme, c.base.Host
+		if account != "" {
+			r.Header.Set(userHeader, url.QueryEscape(account))
+		}
+		return inner.RoundTrip(r)
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // AnswerError is an answer that is no success.
 type AnswerError struct {
 	Status  int

@@ -11,9 +11,10 @@
 //   - Over TCP, with the token of an admin ([Server.Register]), as package authhttp does it
 //     for /api/auth.
 //
-// One table, in routes.go, has every route and says who may call it. On the socket there is
-// also the PSA, for the account that a request names. On the socket a request may name an
-// account by its address; over TCP it names accounts by their ids.
+// One table, in routes.go, has every route and says who may call it. On the socket there are
+// also the PSA and, while a server runs, Kubo's RPC: for the account that a request names. On
+// the socket a request may name an account by its address; over TCP it names accounts by their
+// ids.
 //
 // The package knows neither the server nor the store. It declares what it needs of them
 // ([Pins], [Store]).

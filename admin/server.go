@@ -33,6 +33,11 @@ type Server struct {
 	Endpoint func() string
 	Store    Store
 	Backups  Backups
+	Self     Self // nil: no server runs
+	// RPC adds Kubo's RPC to a group, whose prefix is [RPCPath]. The middleware it is given
+	// puts the account that a request names into its context. Nil: there is none, as no
+	// server runs.
+	RPC func(g *echo.Group, as echo.MiddlewareFunc) error
 	// Hint says what to do about an error that this API does not know; "" if there is
 	// nothing to say. Nil says nothing.
 	Hint func(error) string
@@ -64,11 +69,19 @@ func (s *Server) Handler() (*echo.Echo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve pins to commands: %w", err)
 	}
+	if s.RPC != nil {
+		if err := s.RPC(e.Group(RPCPath), s.asAccount); err != nil {
+			return nil, fmt.Errorf("serve content to commands: %w", err)
+		}
+	}
 	return e, nil
 }
 
-// psaPath is the base path of the PSA on the socket.
-const psaPath = "/api/psa"
+// Base paths of other APIs on the socket.
+const (
+	psaPath = "/api/psa"
+	RPCPath = "/api/v0" // Kubo's RPC
+)
 
 func (h handlers) server(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {

@@ -57,6 +57,8 @@ type router struct {
 	dhts          dhts
 	finder        *find.Finder
 	lookups       *find.Lookups
+	askedFinder   *find.Finder
+	asked         *find.Lookups // for those who ask who has a block; apart from those of pins
 	peers         *find.PeerLookups
 	originLookups *find.Lookups     // of peers that are origins, by their IDs
 	provider      *provide.Provider // nil if nothing is announced
@@ -108,6 +110,8 @@ func newRouter(ctx context.Context, cfg Config, h host.Host, g *gater, s Store) 
 	r.originLookups = find.NewLookups(r.peers, find.Limits{})
 	r.finder = find.New(find.Config{Sources: sources, First: r.first, Resolve: r.resolve, Self: h.ID()})
 	r.lookups = find.NewLookups(guardedFinder{r.finder, g.guard, r.connected}, find.Limits{})
+	r.askedFinder = find.New(find.Config{Sources: sources, Resolve: r.resolve, Self: h.ID()})
+	r.asked = find.NewLookups(guardedFinder{r.askedFinder, g.guard, r.connected}, askedLimits)
 	r.load(ctx)
 	if !cfg.NoProvide {
 		p := provide.Config{
@@ -152,13 +156,15 @@ func (r *router) close() error {
 	r.stop()
 	r.wg.Wait()
 	var errs []error
-	for _, l := range []*find.Lookups{r.lookups, r.originLookups} {
+	for _, l := range []*find.Lookups{r.lookups, r.asked, r.originLookups} {
 		if l != nil {
 			l.Close()
 		}
 	}
-	if r.finder != nil {
-		r.finder.Close()
+	for _, f := range []*find.Finder{r.finder, r.askedFinder} {
+		if f != nil {
+			f.Close()
+		}
 	}
 	if r.peers != nil {
 		r.peers.Close()

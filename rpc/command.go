@@ -21,6 +21,7 @@ type command struct {
 	minArgs, maxArgs int
 	params           []param
 	scope            auth.Scope // that a token needs
+	admin            bool       // for admins only
 	waits            bool       // for others, more than it works
 	files            bool       // it has a body: files
 	run              func(*call) error
@@ -49,6 +50,7 @@ var commands = []command{
 		name: "cat", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopeRead, run: cat,
 		params: append(shown(progressBar), takes(integer, "offset", "o"), takes(integer, "length", "l")),
 	},
+	{name: "commands", scope: auth.ScopeRead, run: listCommands, params: shown([]string{"flags", "f"})},
 	{name: "dag/export", arg: "root", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: dagExport, params: shown(progressBar)},
 	{
 		name: "dag/get", arg: "ref", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: dagGet,
@@ -98,6 +100,21 @@ var commands = []command{
 		},
 	},
 	{
+		name: "repo/stat", scope: auth.ScopeRead, run: repoStat,
+		params: append(shown([]string{"human", "H"}), takes(boolean, "size-only", "s")),
+	},
+	{
+		name: "routing/findprovs", arg: "key", minArgs: 1, maxArgs: 1, scope: auth.ScopePin, waits: true, run: findProviders,
+		params: append(shown([]string{"verbose", "v"}), takes(integer, "num-providers", "n")),
+	},
+	{
+		name: "swarm/peers", scope: auth.ScopeAdmin, admin: true, run: swarmPeers,
+		params: []param{
+			takes(boolean, "verbose", "v"), takes(boolean, "streams"), takes(boolean, "latency"),
+			takes(boolean, "direction"), takes(boolean, "identify"),
+		},
+	},
+	{
 		name: "version", scope: auth.ScopeRead, run: version,
 		params: shown([]string{"number", "n"}, []string{"commit"}, []string{"repo"}, []string{"all"}),
 	},
@@ -131,14 +148,19 @@ type api struct {
 	Config
 	log *slog.Logger
 
-	runs *runs
+	runs     *runs
+	all      []command
+	searches *searches
 
 	mu   sync.Mutex
 	busy map[callers]int // calls under way
 }
 
 func newAPI(cfg Config) *api {
-	return &api{Config: cfg, log: cfg.Logger, runs: newRuns(), busy: map[callers]int{}}
+	return &api{
+		Config: cfg, log: cfg.Logger, all: commands, runs: newRuns(), searches: newSearches(),
+		busy: map[callers]int{},
+	}
 }
 
 // enter counts a call. leave is to be called at its end.
@@ -172,7 +194,8 @@ type call struct {
 	*api
 	*reader
 	ctx     context.Context
-	account string
+	who     auth.Principal
+	account string // of who
 	args    []string
 	values  values
 	cids    cidenc.Encoder
@@ -184,6 +207,11 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	p, ok := auth.PrincipalFrom(r.Context())
 	if !ok || p.Account == "" {
 		return auth.ErrUnauthorized
+	}
+	if cmd.admin {
+		if err := p.RequireAdmin(); err != nil {
+			return err
+		}
 	}
 	args, v, err := cmd.parseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -215,7 +243,7 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	}
 	defer cancel()
 	c.SetRequest(r.WithContext(ctx))
-	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c)}
+	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, who: p, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c)}
 	// The time that the server gives a whole answer ends here. Each piece has its own, and a
 	// command may wait for long before it has any.
 	_ = q.out.conn.SetWriteDeadline(time.Time{})

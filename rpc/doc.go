@@ -42,6 +42,20 @@
 //     room for both.
 //   - There are no direct pins.
 //
+// # The server and its network
+//
+// These answer an admin only with a token of the scope admin, and others as an account that has
+// no say in the server:
+//
+//   - repo/stat tells an account what it has pinned: RepoSize and NumObjects are its bytes and
+//     blocks, each DAG counted once, and StorageMax is its quota. An admin is told of the
+//     server: RepoSize is what the database takes on disk, StorageMax that and what new blocks
+//     may take. RepoPath is empty: where the data is on the host is for its operator.
+//   - routing/findprovs searches for an account some times, then once in [searchEvery]. It
+//     streams who is found, and not what the search does meanwhile. An admin may search as often
+//     as the node does.
+//   - swarm/peers is for admins.
+//
 // # The same as Kubo, and not
 //
 // Parameters, answers, streams (a JSON object a line with X-Chunked-Output, bytes with

@@ -1,6 +1,10 @@
 package rpc
 
-import "runtime"
+import (
+	"runtime"
+	"slices"
+	"strings"
+)
 
 const (
 	// kuboVersion is the Kubo whose RPC this is. Clients look at it to find out what they
@@ -25,4 +29,44 @@ func id(q *call) error {
 		AgentVersion  string
 		Protocols     []string
 	}{n.ID, n.PublicKey, append([]string{}, n.Addresses...), "holdfast/" + n.Version, []string{}})
+}
+
+type (
+	listedOption  struct{ Names []string }
+	listedCommand struct {
+		Name        string
+		Subcommands []listedCommand
+		Options     []listedOption
+	}
+)
+
+// listCommands lists the commands that are here, as a tree.
+func listCommands(q *call) error {
+	root := listedCommand{"ipfs", []listedCommand{}, optionsOf(everywhere)}
+	for i := range q.all {
+		root.put(strings.Split(q.all[i].name, "/"), optionsOf(q.all[i].params))
+	}
+	return q.out.one(root)
+}
+
+// put adds a command below another.
+func (l *listedCommand) put(path []string, options []listedOption) {
+	if len(path) == 0 {
+		l.Options = options
+		return
+	}
+	i := slices.IndexFunc(l.Subcommands, func(s listedCommand) bool { return s.Name == path[0] })
+	if i < 0 {
+		i = len(l.Subcommands)
+		l.Subcommands = append(l.Subcommands, listedCommand{path[0], []listedCommand{}, []listedOption{}})
+	}
+	l.Subcommands[i].put(path[1:], options)
+}
+
+func optionsOf(params []param) []listedOption {
+	options := make([]listedOption, len(params))
+	for i, p := range params {
+		options[i] = listedOption{p.names}
+	}
+	return options
 }

@@ -3,12 +3,14 @@ package rpc
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/http"
 
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/go-cid"
 	"github.com/labstack/echo/v4"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
@@ -54,6 +56,13 @@ type Config struct {
 	DeniedPath func(path string) error
 	// Node is called with each request that asks for it.
 	Node func() Node
+	// Repo says how much is on the disk.
+	Repo Repo
+	// Providers searches the network for peers that are said to have a block, and yields
+	// them as they are found. It is bounded in time and in number, and ends with ctx.
+	Providers func(ctx context.Context, c cid.Cid) iter.Seq[peer.AddrInfo]
+	// Connections lists the connections to peers that are open.
+	Connections func() []Connection
 	// Auth gives the middleware that puts the [auth.Principal] of a token with that scope
 	// in the context of the request, or returns an error: one that wraps
 	// auth.ErrUnauthorized, auth.ErrForbidden or auth.ErrUnavailable is answered as such.
@@ -68,8 +77,9 @@ type Config struct {
 // and method beneath it, except for CORS, which is the router's. The group must get no
 // middleware after this. The error is of the Config.
 func Register(g *echo.Group, cfg Config) error {
-	if cfg.Upload == nil || cfg.Pins == nil || cfg.Blocks == nil || cfg.Above == nil || cfg.Links == nil || cfg.Node == nil || cfg.Auth == nil {
-		return errors.New("the RPC needs pins, uploads, blocks, their links, a node and authentication")
+	if cfg.Pins == nil || cfg.Upload == nil || cfg.Blocks == nil || cfg.Above == nil || cfg.Links == nil || cfg.Node == nil || cfg.Repo == nil ||
+		cfg.Providers == nil || cfg.Connections == nil || cfg.Auth == nil {
+		return errors.New("the RPC needs pins, uploads, blocks, their links, a node, what is on its disk and in its network, and authentication")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

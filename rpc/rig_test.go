@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +32,7 @@ import (
 	dssync "github.com/ipfs/go-datastore/sync"
 	ipld "github.com/ipfs/go-ipld-format"
 	"github.com/labstack/echo/v4"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
@@ -57,6 +59,10 @@ type world struct {
 	denied func(path string) error
 	onPut  func(blocks int) error // of an upload, nil is nothing
 	live   int                    // uploads that are not closed
+	// providers and connections are what the network has.
+	providers   []peer.AddrInfo
+	connections []Connection
+	quota       pin.Quota
 	// crowded has Above look at too few links to find anything.
 	crowded bool
 }
@@ -106,6 +112,17 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 		Node: func() Node {
 			return Node{ID: "12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi", PublicKey: "a2V5", Addresses: []string{"/ip4/127.0.0.1/tcp/1"}, Version: "v1.2.3"}
 		},
+		Repo: w,
+		Providers: func(ctx context.Context, _ cid.Cid) iter.Seq[peer.AddrInfo] {
+			return func(yield func(peer.AddrInfo) bool) {
+				for _, p := range w.providers {
+					if ctx.Err() != nil || !yield(p) {
+						return
+					}
+				}
+			}
+		},
+		Connections: func() []Connection { return w.connections },
 		Auth: func(scope auth.Scope) echo.MiddlewareFunc {
 			return func(next echo.HandlerFunc) echo.HandlerFunc {
 				return func(c echo.Context) error {
@@ -114,9 +131,13 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 						return auth.ErrTokenMissing
 					}
 					account, looks := strings.CutSuffix(account, " looks")
+					account, rules := strings.CutSuffix(account, " rules")
 					p := auth.Principal{Account: account, Scope: auth.ScopePin}
 					if looks {
 						p.Scope = auth.ScopeRead
+					}
+					if rules {
+						p.Admin, p.Scope = true, auth.ScopeAdmin
 					}
 					if err := p.Require(scope); err != nil {
 						return err
@@ -259,6 +280,19 @@ func (w *world) above(ctx context.Context, c cid.Cid, limit int) (dags []pin.DAG
 	}
 	return dags, true, nil
 }
+
+// Account implements Repo.
+func (w *world) Account(context.Context, string) (pin.Usage, pin.Quota, error) {
+	return pin.Usage{Bytes: 3000, Blocks: 3, DAGs: 1, Pins: 2}, w.quota, nil
+}
+
+// Storage implements Repo.
+func (w *world) Storage(context.Context) (Storage, error) {
+	return Storage{Used: 50_000, Room: 20_000}, nil
+}
+
+// Blocks implements Repo.
+func (w *world) Blocks(context.Context) (uint64, error) { return 77, nil }
 
 // pin makes a request of an account's.
 func (w *world) pin(account string, root cid.Cid, status pin.Status) {

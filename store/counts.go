@@ -133,6 +133,9 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 // Free gives the bytes that are free on the file system of the database.
 func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
 
+// DiskUse gives the bytes that the database takes on disk. It looks at each of its files.
+func (s *Store) DiskUse() (uint64, error) { return space.DiskUse(s.dbDir) }
+
 // Room implements [pin.Engine]. It also fails with an ErrDamaged once Sound does.
 func (s *Store) Room(ctx context.Context, bytes uint64) error {
 	if err := s.kv.Enter(ctx); err != nil {

@@ -1,12 +1,3 @@
-// Command holdfast is an IPFS pinning server and the commands that manage it.
-//
-// This package has the commands and nothing else: their arguments, their questions, and
-// what they print. Package daemon has the server, package config has what can be set, and
-// package datadir has the data directory.
-//
-// While a server runs, the commands speak to it over a Unix socket in the data directory.
-// While none runs, they serve the same API to themselves over a pipe. So there is one code
-// path ([daemon.Connect], package admin).
 package main
 
 import (

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -230,7 +231,7 @@ func readEnv(environ []string, c *Config) (warnings []string, err error) {
 			}
 			continue
 		}
-		if !strings.HasPrefix(name, "HOLDFAST_") || name == EnvData || name == EnvConfig {
+		if !strings.HasPrefix(name, "HOLDFAST_") || slices.Contains([]string{EnvData, EnvConfig, EnvAPI, EnvToken}, name) {
 			continue
 		}
 		warning := fmt.Sprintf("the variable %s is not a setting, and does nothing", name)
@@ -246,6 +247,8 @@ func readEnv(environ []string, c *Config) (warnings []string, err error) {
 const (
 	EnvData   = "HOLDFAST_DATA"   // the data directory, as --data
 	EnvConfig = "HOLDFAST_CONFIG" // the TOML file, as --config
+	EnvAPI    = "HOLDFAST_API"    // of commands: whose RPC they call, as --api
+	EnvToken  = "HOLDFAST_TOKEN"  // of commands: the token for that
 )
 
 // LogConfigWarnings logs the warnings of Load.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +22,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/labstack/echo/v4"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
@@ -114,6 +116,12 @@ func (b brokenStore) Verify(context.Context, bool, admin.VerifyWatch) (admin.Ver
 func (b brokenStore) Backup(context.Context, admin.NewBackup, func(admin.StoreProgress)) (admin.Backup, error) {
 	return admin.Backup{}, b.call()
 }
+func (b brokenStore) Condition(context.Context) (admin.Condition, error) {
+	return admin.Condition{}, b.call()
+}
+func (b brokenStore) Support(context.Context) (admin.Support, error) {
+	return admin.Support{}, b.call()
+}
 func (b brokenStore) Adopt(context.Context, string, string) (adopted, left int, err error) {
 	return 0, 0, b.call()
 }
@@ -122,6 +130,15 @@ type brokenBlocks struct {
 	blockstore.Blockstore
 	*broken
 }
+
+// brokenRepo is an rpc.Repo.
+type brokenRepo struct{ *broken }
+
+func (b brokenRepo) Account(context.Context, string) (pin.Usage, pin.Quota, error) {
+	return pin.Usage{}, pin.Quota{}, b.call()
+}
+func (b brokenRepo) Storage(context.Context) (rpc.Storage, error) { return rpc.Storage{}, b.call() }
+func (b brokenRepo) Blocks(context.Context) (uint64, error)       { return 0, b.call() }
 
 func (b brokenBlocks) Has(context.Context, cid.Cid) (bool, error)         { return true, b.call() }
 func (b brokenBlocks) GetSize(context.Context, cid.Cid) (int, error)      { return 1, b.call() }
@@ -184,10 +201,13 @@ func newFaultRig(t *testing.T) *faultRig {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
 		content: content{
-			blocks: brokenBlocks{broken: b},
-			above:  func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
-			node:   func() rpc.Node { return rpc.Node{} },
-			upload: func(context.Context, string) (rpc.Upload, error) { return nil, b.call() },
+			blocks:    brokenBlocks{broken: b},
+			above:     func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
+			node:      func() rpc.Node { return rpc.Node{} },
+			repo:      brokenRepo{b},
+			providers: func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
+			conns:     func() []rpc.Connection { return nil },
+			upload:    func(context.Context, string) (rpc.Upload, error) { return nil, b.call() },
 		},
 	}).router()
 	if err != nil {
@@ -195,7 +215,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	}
 	operator, err := (&admin.Server{
 		Auth: service, Pins: brokenPins{b}, Running: true, Endpoint: func() string { return "" }, Log: log,
-		Store: brokenStore{b}, Backups: brokenStore{b},
+		Store: brokenStore{b}, Backups: brokenStore{b}, Self: brokenStore{b},
 	}).Handler()
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/base64"
+	"iter"
 
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/go-cid"
@@ -15,6 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/rpc"
+	"github.com/holdfast-ipfs/holdfast/store"
 )
 
 // RPCPath is the base path of Kubo's RPC.
@@ -27,6 +29,9 @@ type content struct {
 	deniedPath func(path string) error // nil denies none
 	node       func() rpc.Node
 	upload     func(ctx context.Context, account string) (rpc.Upload, error)
+	repo       rpc.Repo
+	providers  func(ctx context.Context, c cid.Cid) iter.Seq[peer.AddrInfo]
+	conns      func() []rpc.Connection
 }
 
 // content is the program's.
@@ -44,7 +49,50 @@ func (p *Program) content() content {
 			}
 			return u, nil
 		},
+		repo: repo{p.core.store, quotas{p.core.auth}, uint64(p.Config.Store.MinFreeSpace)}, providers: p.node.Providers,
+		conns: func() (all []rpc.Connection) {
+			for _, c := range p.node.Connections() {
+				all = append(all, rpc.Connection(c))
+			}
+			return all
+		},
 	}
+}
+
+// repo is an [rpc.Repo].
+type repo struct {
+	store  *store.Store
+	quotas quotas
+	floor  uint64 // how many bytes of the disk stay free
+}
+
+var _ rpc.Repo = repo{}
+
+// Account implements [rpc.Repo].
+func (r repo) Account(ctx context.Context, account string) (u pin.Usage, q pin.Quota, err error) {
+	if u, err = r.store.Usage(ctx, account); err == nil {
+		q, err = r.quotas.Quota(ctx, account)
+	}
+	return u, q, err
+}
+
+// Storage implements [rpc.Repo].
+func (r repo) Storage(context.Context) (s rpc.Storage, err error) {
+	if s.Used, err = r.store.DiskUse(); err != nil {
+		return s, err
+	}
+	free, err := r.store.Free()
+	s.Room = free - min(free, r.floor)
+	return s, err
+}
+
+// Blocks implements [rpc.Repo]. If nobody counts them in the background, it counts them now.
+func (r repo) Blocks(ctx context.Context) (uint64, error) {
+	if c := r.store.Counted(); !c.At.IsZero() {
+		return c.Live.Blocks + c.Dead.Blocks, nil
+	}
+	st, err := r.store.Stats(ctx)
+	return st.Live.Blocks + st.Dead.Blocks, err
 }
 
 // publicKey gives the key in a peer ID as Kubo writes it; "" if the ID does not have it.
@@ -64,13 +112,28 @@ func publicKey(id string) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
+// registerRPC serves Kubo's RPC to those who have a token.
 func (a *api) registerRPC(e *echo.Echo) error {
-	return rpc.Register(e.Group(RPCPath), rpc.Config{
+	return a.serveRPC(e.Group(RPCPath), func(scope auth.Scope) echo.MiddlewareFunc {
+		return authhttp.ForScope(a.auth, scope, func(_ echo.Context, err error) error { return err })
+	})
+}
+
+// serveRPC serves Kubo's RPC to those whom a middleware lets through.
+func (a *api) serveRPC(g *echo.Group, authenticate func(auth.Scope) echo.MiddlewareFunc) error {
+	return rpc.Register(g, rpc.Config{
 		Pins: a.pins, Upload: a.content.upload, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of,
-		DeniedPath: a.content.deniedPath, Node: a.content.node, Stopping: a.probes.draining.Load, Logger: a.log,
+		DeniedPath: a.content.deniedPath, Node: a.content.node, Repo: a.content.repo,
+		Providers: a.content.providers, Connections: a.content.conns, Stopping: a.probes.draining.Load, Logger: a.log,
 		Auth: func(scope auth.Scope) echo.MiddlewareFunc {
-			authenticate := authhttp.ForScope(a.auth, scope, func(_ echo.Context, err error) error { return err })
-			return func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(authenticate(next)) }
+			let := authenticate(scope)
+			return func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(let(next)) }
 		},
 	})
+}
+
+// rpcBySocket serves it to the commands of this host, which act for the account that a request
+// names.
+func (a *api) rpcBySocket(g *echo.Group, as echo.MiddlewareFunc) error {
+	return a.serveRPC(g, func(auth.Scope) echo.MiddlewareFunc { return as })
 }

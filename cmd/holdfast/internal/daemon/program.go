@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/doctor"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
@@ -50,6 +51,8 @@ type Program struct {
 	// GCPercent is the percentage of Go's collector. While much memory is in use, the server
 	// makes it collect sooner. 0 leaves the collector alone.
 	GCPercent int
+	// LastLines has the end of the log, for who looks for a fault. Nil has none.
+	LastLines *LastLines
 	// Terminal is where a first start shows the account that it makes. Nil: it makes none.
 	Terminal io.Writer
 	// Notify reports the state to the service manager. Nil reports nothing.
@@ -58,6 +61,7 @@ type Program struct {
 	// least. 0 is never.
 	WatchdogInterval time.Duration
 
+	started  time.Time
 	profile  config.Profile
 	core     *core
 	lock     *datadir.Lock
@@ -67,7 +71,9 @@ type Program struct {
 
 	denials *denylist.Denials // nil: there are no denylists
 	backups *backups
+	pages   *dashboard // nil: there is none
 
+	api        *api
 	web, admin *http.Server
 	gateway    *gatewayServer // nil: there is none
 	listener   net.Listener
@@ -93,6 +99,7 @@ type Program struct {
 // Run starts everything, and returns when the server is ready. ctx is for the start alone. If
 // Run fails, it closes what it has started.
 func (p *Program) Run(ctx context.Context) (err error) {
+	p.started = time.Now()
 	p.failed = make(chan error, 4) // one for each HTTP server
 	defer func() {
 		if err != nil {
@@ -108,11 +115,10 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		}
 	}
 	p.filesLimit = p.Machine.Files
-	if p.Machine, err = setFilesAside(p.Machine, p.Data); err != nil {
+	if p.Machine, err = doctor.SetFilesAside(p.Machine, p.Data); err != nil {
 		return err
 	}
 	p.profile = config.NewProfile(p.Config.Node.Profile, p.Machine)
-	p.Data.WarnOpen(p.Log)
 	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {
 		return err
 	}
@@ -338,11 +344,17 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	if p.metrics != nil {
 		requests = p.metrics.Requests
 	}
-	handler, err := (&api{
-		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
+	if p.Config.Web.Enabled {
+		if p.pages, err = p.newDashboard(ctx); err != nil {
+			return err
+		}
+	}
+	p.api = &api{
+		cfg: p.Config.HTTP, web: p.pages, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
 		store:   servedStore(p.core.store, p.core.auth, p.pins),
 		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
-	}).handler()
+	}
+	handler, err := p.api.handler()
 	if err != nil {
 		return err
 	}
@@ -373,7 +385,8 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
-		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Hint: storeHint,
+		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Self: self{p}, Hint: storeHint,
+		RPC: p.api.rpcBySocket,
 	}).Handler()
 	if err != nil {
 		return err
@@ -456,6 +469,7 @@ func (p *Program) shutDown() error {
 	if p.listener != nil && p.web == nil {
 		try("close the listener", p.listener.Close())
 	}
+	p.pages.close()
 	if p.stop != nil {
 		p.stop()
 	}
