@@ -45,6 +45,10 @@ var progressBar = []string{"progress", "p"}
 var commands = []command{
 	{name: "add", scope: auth.ScopePin, files: true, run: add, params: ofAdd},
 	{name: "block/get", arg: "cid", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: blockGet},
+	{
+		name: "block/put", scope: auth.ScopePin, files: true, run: blockPut,
+		params: ofPut(takes(word, "cid-codec"), takes(word, "mhtype"), takes(integer, "mhlen"), takes(word, "format", "f")),
+	},
 	{name: "block/stat", arg: "cid", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: blockStat},
 	{
 		name: "cat", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopeRead, run: cat,
@@ -57,6 +61,10 @@ var commands = []command{
 		params: []param{takes(word, "output-codec")},
 	},
 	{name: "dag/import", scope: auth.ScopePin, files: true, run: dagImport, params: ofImport},
+	{
+		name: "dag/put", scope: auth.ScopePin, files: true, run: dagPut,
+		params: ofPut(takes(word, "store-codec"), takes(word, "input-codec"), takes(word, "hash")),
+	},
 	{
 		name: "dag/stat", arg: "root", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopeRead, run: dagStat,
 		params: []param{takes(boolean, progressBar...)},

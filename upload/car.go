@@ -75,7 +75,7 @@ func ImportCAR(ctx context.Context, s Sink, r io.Reader, bigBlocks bool) (in Imp
 			return in, src.blame(after(last), err)
 		}
 		if n := len(b.RawData()); n > SoftBlockLimit && !bigBlocks {
-			return in, &InvalidError{fmt.Sprintf("import failed at block %q: %s", b.Cid(), bigBlock)}
+			return in, &InvalidError{fmt.Sprintf("import failed at block %q: %s", b.Cid(), BigBlock)}
 		}
 		if err := put(ctx, s, b); err != nil {
 			return in, fmt.Errorf("import failed at block %q: %w", b.Cid(), err)
@@ -86,8 +86,8 @@ func ImportCAR(ctx context.Context, s Sink, r io.Reader, bigBlocks bool) (in Imp
 	}
 }
 
-// bigBlock has Kubo's text.
-const bigBlock = "produced block is over 2MiB: big blocks can't be exchanged with other peers. " +
+// BigBlock says that a block has more than SoftBlockLimit, in Kubo's words.
+const BigBlock = "produced block is over 2MiB: big blocks can't be exchanged with other peers. " +
 	"consider using UnixFS for automatic chunking of bigger files, or pass --allow-big-block to override"
 
 func put(ctx context.Context, s Sink, b blocks.Block) error {

@@ -79,6 +79,8 @@ func samples(refresh, email string) map[string]map[string]sample {
 			"GET /api/admin/audit":               {},
 			"POST /api/v0/add":                   {body: sampleForm, form: true},
 			"POST /api/v0/dag/import":            {body: sampleForm, form: true},
+			"POST /api/v0/dag/put":               {body: sampleForm, form: true, query: "pin=true"},
+			"POST /api/v0/block/put":             {body: sampleForm, form: true, query: "pin=true"},
 			"POST /api/v0/block/get":             {query: "arg=" + sampleCID},
 			"POST /api/v0/block/stat":            {query: "arg=" + sampleCID},
 			"POST /api/v0/cat":                   {query: "arg=" + sampleCID},
