@@ -206,6 +206,7 @@ func newFaultRig(t *testing.T) *faultRig {
 		repo:      brokenRepo{b},
 		providers: func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
 		conns:     func() []rpc.Connection { return nil },
+		upload:    func(context.Context, string) (rpc.Upload, error) { return nil, b.call() },
 	}
 	api, err := (&api{
 		cfg: config.Default().HTTP, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,
@@ -302,7 +303,10 @@ func (r *faultRig) request(t *testing.T, ctx context.Context, router, route stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.body != "" {
+	switch {
+	case s.form:
+		req.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	case s.body != "":
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if router == "api" {

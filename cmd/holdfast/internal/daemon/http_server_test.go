@@ -54,6 +54,7 @@ func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level sl
 		},
 		content: content{
 			blocks: c.store.Blockstore(), seen: seenIn(t.TempDir()), above: c.store.DAGsAbove,
+			upload: func(context.Context, string) (rpc.Upload, error) { return nil, pin.ErrUnsupported },
 			node: func() rpc.Node {
 				return rpc.Node{ID: "12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi", Version: "v1.2.3-test"}
 			},
