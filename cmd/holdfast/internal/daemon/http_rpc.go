@@ -39,7 +39,7 @@ func (p *Program) content() content {
 		blocks: p.node.Served(), above: p.core.store.DAGsAbove, deniedPath: p.denials.DeniedPath,
 		node: func() rpc.Node {
 			id := p.node.PeerID()
-			return rpc.Node{ID: id, PublicKey: publicKey(id), Addresses: p.node.Delegates(), Version: p.Version}
+			return rpc.Node{ID: id, PublicKey: publicKey(id), Addresses: p.node.Delegates(), Protocols: p.node.Protocols(), Version: p.Version}
 		},
 		repo: repo{p.core.store, quotas{p.core.auth}, uint64(p.Config.Store.MinFreeSpace)}, providers: p.node.Providers,
 		conns: func() (all []rpc.Connection) {
