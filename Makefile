@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster e2e/clients e2e/s3
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 check fmt-check tidy-check damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 check fmt-check tidy-check web-vendor damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ fmt-check:
 tidy-check:
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy -diff) || { echo "run 'go mod tidy' in $$m"; exit 1; }; done
 
+web-vendor: ## fetch the files of others in the dashboard anew from the npm registry, and compare them with the hashes
+	web/static/vendor.sh
+
 damage: ## 500 rounds of random damage to a store, some 10 minutes; the log has the seed of each
 	$(GO) test -count=1 -timeout 60m -run '^TestDamageRounds$$' -v ./store -rot-rounds=500
 
@@ -84,7 +87,7 @@ bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving
 bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memory of 512 MiB; not part of CI
 	cd e2e && $(GO) run ./large
 
-bench-idle: ## the memory of an idle server in each profile, within 6 minutes
+bench-idle: ## the memory of an idle server in each profile and with every transport, within 8 minutes
 	cd e2e && $(GO) run ./bench --idle
 
 bench-provide: ## 100,000 roots announced in a simulated DHT of 10,000 peers, and by files and directories, some 35 minutes, mostly of waiting

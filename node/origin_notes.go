@@ -16,6 +16,7 @@ const (
 	noteNoAddress   originNote = "no address of the peer is known"
 	noteNoHTTP      originNote = "it is asked by HTTP, and node.http_retrieval is off"
 	noteEmptyName   originNote = "no peer is found by this name"
+	noteRelayed     originNote = "it is reached through a relay alone, which carries no blocks; waiting for a direct connection"
 )
 
 // maxNoted is how many origins a note names.
@@ -52,7 +53,7 @@ func (o *originNotes) put(origin string, note originNote) {
 // text is one sentence for each kind of note.
 func (o *originNotes) text() string {
 	var sentences []string
-	for _, note := range []originNote{notePrivate, noteNoTransport, noteNoAddress, noteNoHTTP, noteEmptyName} {
+	for _, note := range []originNote{notePrivate, noteNoTransport, noteNoAddress, noteNoHTTP, noteEmptyName, noteRelayed} {
 		var about []string
 		more := 0
 		for _, origin := range o.order {

@@ -197,7 +197,11 @@ func (o *origins) keep(p originPeer) {
 			}
 		} else {
 			wait = dialAgain
-			o.notes.put(nameOf(p.AddrInfo), "")
+			note := noteOther
+			if o.n.host.Network().Connectedness(p.ID) == network.Limited {
+				note = noteRelayed
+			}
+			o.notes.put(nameOf(p.AddrInfo), note)
 		}
 		select {
 		case <-o.ctx.Done():

@@ -2,15 +2,21 @@ package node
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/test"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	madns "github.com/multiformats/go-multiaddr-dns"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
@@ -141,5 +147,75 @@ func TestOriginThatIsAGateway(t *testing.T) {
 			t.Fatal(err)
 		}
 		store.CheckWhole(1, all)
+	}
+}
+
+// Delegated routers are asked where an origin is.
+func TestOriginThatARouterKnows(t *testing.T) {
+	all := dagtest.Tree(dagtest.Leaves(20, 100), 10)
+	src := newSource(t, all...)
+	store := walktest.NewStore(t)
+	n := newTestNode(t, store, auto(), func(c *Config) { c.DelegatedRouters = []string{peerRouter(t, infoOf(src))} })
+	done, result := start(t.Context(), n, newJob(dagtest.Last(all), "/p2p/"+src.host.ID().String()))
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	store.CheckWhole(1, all)
+}
+
+// peerRouter is a router that knows where one peer is, and nobody who has a block.
+func peerRouter(t *testing.T, knows peer.AddrInfo) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path != "/routing/v1/peers/"+peer.ToCid(knows.ID).String() {
+			http.NotFound(w, req)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		if err := json.NewEncoder(w).Encode(map[string]any{"Schema": "peer", "ID": knows.ID, "Addrs": knows.Addrs}); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// An origin that only a relay leads to is connected to, and the note says what is missing. Once
+// it connects by itself, it delivers.
+func TestOriginThroughARelay(t *testing.T) {
+	all := dagtest.Tree(dagtest.Leaves(20, 100), 10)
+	relay, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics(),
+		libp2p.EnableRelayService(), libp2p.ForceReachabilityPublic())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { relay.Close() })
+	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.EnableRelay(), libp2p.DisableMetrics())
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := newSourceAt(t, h, all...)
+	eventually(t, "the relay has the source", func() bool {
+		if h.Connect(t.Context(), peer.AddrInfo{ID: relay.ID(), Addrs: relay.Addrs()}) != nil {
+			return false
+		}
+		_, err := client.Reserve(t.Context(), h, peer.AddrInfo{ID: relay.ID(), Addrs: relay.Addrs()})
+		return err == nil
+	})
+	n := newTestNode(t, walktest.NewStore(t), auto(), func(c *Config) { c.Reach.RelayClient = true })
+	circuit := withPeer(relay.Addrs()[0], relay.ID()) + "/p2p-circuit/p2p/" + h.ID().String()
+	job := newJob(dagtest.Last(all), circuit)
+	done, result := start(t.Context(), n, job)
+	eventually(t, "the note says what is missing", func() bool {
+		return strings.Contains(job.Progress.Note(), circuit) && strings.Contains(job.Progress.Note(), "a direct connection")
+	})
+	ai, err := peer.AddrInfoFromString(n.Delegates()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := src.host.Connect(network.WithForceDirectDial(t.Context(), "test"), *ai); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -13,7 +13,10 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +34,7 @@ import (
 	webtransport "github.com/libp2p/go-libp2p/p2p/transport/webtransport"
 	ma "github.com/multiformats/go-multiaddr"
 	madns "github.com/multiformats/go-multiaddr-dns"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/guard"
@@ -192,6 +196,42 @@ func TestDelegatesByName(t *testing.T) {
 	}
 	if told := n.host.Addrs(); len(told) != 1 || !strings.HasPrefix(told[0].String(), "/dns/"+tlsName) {
 		t.Errorf("others are told %v", told)
+	}
+}
+
+// A proxy may have the certificate: it takes the TLS off, and passes WebSockets on.
+func TestDelegateBehindATLSProxy(t *testing.T) {
+	w := newTLSWorld(t)
+	all := dagtest.Tree(dagtest.Leaves(30, 1000), 10)
+	var n *Node
+	proxy := httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		inside, err := manet.ToNetAddr(n.host.Network().ListenAddresses()[0].Decapsulate(ma.StringCast("/ws")))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r.SetURL(&url.URL{Scheme: "http", Host: inside.String()})
+	}})
+	proxy.TLS = &tls.Config{Certificates: []tls.Certificate{w.cert}, NextProtos: []string{"http/1.1"}}
+	port := proxy.Listener.Addr().(*net.TCPAddr).Port
+	n = newTestNode(t, walktest.NewStore(t), func(c *Config) {
+		c.Listen = []string{"/ip4/127.0.0.1/tcp/0/ws"}
+		c.Announce = []string{fmt.Sprintf("/dns4/%s/tcp/%d/tls/ws", tlsName, port)}
+	})
+	proxy.StartTLS()
+	t.Cleanup(proxy.Close)
+
+	client := w.speaking(t, w.transports()["wss"].speak, "", all...)
+	ai, err := peer.AddrInfoFromString(n.Delegates()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.host.Connect(t.Context(), *ai); err != nil {
+		t.Fatalf("%s: %v", ai, err)
+	}
+	done, result := start(t.Context(), n, newJob(dagtest.Last(all)))
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"expvar"
 	"slices"
 	"testing"
@@ -73,6 +74,39 @@ func TestDamagedThroughout(t *testing.T) {
 	for what, ratio := range map[string]float64{"verify": verifyLarge / verifySmall, "taking marks back": takeLarge / takeSmall} {
 		if ratio > 6 {
 			t.Errorf("%s reads %.1f times as much of a chain 4 times as long", what, ratio)
+		}
+	}
+}
+
+// A check that finds damage below many nodes does not sync for each of them, and takes all their
+// marks back, also if it is stopped.
+func TestCheckSyncsSeldom(t *testing.T) {
+	const n = 300
+	errStop := errors.New("stop")
+	for _, stopAt := range []int{n, n / 2} {
+		s := openTest(t, t.TempDir(), Config{})
+		all, _ := roomtest.OneLeafEach(n)
+		roomtest.PinDAG(t, s, all)
+		for i := 0; i < 2*n; i += 2 {
+			overwrite(t, s, all[i], []byte("x"))
+		}
+		version, found := s.db.MaxVersion(), 0 // each commit has a version
+		_, err := s.Verify(t.Context(), func(d Damage) error {
+			if found++; found == stopAt {
+				return errStop
+			}
+			return nil
+		}, nil)
+		if !errors.Is(err, errStop) || found != stopAt {
+			t.Errorf("it found %d, %v", found, err)
+		}
+		if commits := s.db.MaxVersion() - version; commits > 2 {
+			t.Errorf("%d damaged blocks took %d commits", found, commits)
+		}
+		left, err := s.kv.CountKeys(t.Context(), []byte{roomtest.KWhole})
+		must(t, err)
+		if most := n - stopAt; int(left) > most {
+			t.Errorf("%d marks are left, want no more than %d", left, most)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-ipfs/holdfast/internal/durable"
+	"github.com/holdfast-ipfs/holdfast/internal/filesystem"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
@@ -77,25 +78,57 @@ type DirLock struct {
 }
 
 // Lock locks a data directory, which must exist. It does not wait. It makes an empty directory a data
-// directory. Errors: [ErrLocked]; fs.ErrNotExist; fs.ErrPermission. A directory that cannot be written
-// to, that is no data directory, or that has a layout unknown to this version is an error, too.
-func Lock(dir string) (*DirLock, error) {
+// directory. Errors: [ErrLocked]; fs.ErrNotExist; fs.ErrPermission; a *filesystem.UnfitError, before
+// anything is written. A directory that cannot be written to, that is no data directory, or that has a
+// layout unknown to this version is an error, too.
+func Lock(dir string) (*DirLock, error) { return lockOn(filesystem.System{}, dir) }
+
+// lockOn is Lock with the file systems of a test.
+func lockOn(sys filesystem.System, dir string) (*DirLock, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	// Before the directory is opened: where it is on another host, that may wait for long.
+	if err := sys.Check(dir); err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", hintUnfit(err))
 	}
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
-	if err := lockFile(f, dir); err != nil {
+	if err := lockFile(sys, f, dir); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return &DirLock{dir: dir, f: f}, nil
 }
 
-func lockFile(f *os.File, dir string) error {
+// hintUnlockable adds to an error of flock what to do, if the file system has no locks.
+func hintUnlockable(err error) error {
+	for _, e := range []error{unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP, unix.EINVAL} {
+		if errors.Is(err, e) {
+			return hint.Add(err, filesystem.Hint)
+		}
+	}
+	return err
+}
+
+// hintUnfit adds to an error of an unfit file system what to do.
+func hintUnfit(err error) error {
+	if _, ok := errors.AsType[*filesystem.UnfitError](err); ok {
+		return hint.Add(err, filesystem.Hint)
+	}
+	return err
+}
+
+// TryFileSystem finds out whether files in a data directory can be mapped and locked. It makes a file
+// there and removes it, also while a server uses the directory. Errors: a *filesystem.UnfitError.
+func TryFileSystem(sys filesystem.System, dir string) error {
+	return hintUnfit(sys.Try(dir, pidName+"."))
+}
+
+func lockFile(sys filesystem.System, f *os.File, dir string) error {
 	if st, err := f.Stat(); err != nil {
 		return fmt.Errorf("lock data directory: %w", err)
 	} else if !st.IsDir() {
@@ -104,13 +137,16 @@ func lockFile(f *os.File, dir string) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
 		return &lockedError{Dir: dir, PID: readPID(dir)}
 	} else if err != nil {
-		return fmt.Errorf("lock %s: %w", dir, err)
+		return fmt.Errorf("lock %s: %w", dir, hintUnlockable(err))
 	}
 	layout, err := readMarker(dir)
 	if err != nil {
 		return err
 	}
-	// This is the first write. If we may not write here it fails, and nothing was changed.
+	if err := TryFileSystem(sys, dir); err != nil {
+		return err
+	}
+	// This is the first write that stays. If we may not write here it fails, and nothing was changed.
 	pid := strconv.Itoa(os.Getpid()) + "\n"
 	if err := os.WriteFile(filepath.Join(dir, pidName), []byte(pid), 0o600); err != nil {
 		return fmt.Errorf("the data directory cannot be written to: %w", err)

@@ -78,6 +78,7 @@ type verifier struct {
 	progress func(VerifyProgress)
 	found    VerifyReport
 	climb    holding.Climb
+	marks    []graph.Holder // what is above damaged blocks, and is not whole
 }
 
 func (v *verifier) run(ctx context.Context) (err error) {
@@ -97,6 +98,9 @@ func (v *verifier) run(ctx context.Context) (err error) {
 		}
 		for _, h := range hashes {
 			if err := v.check(ctx, h); err != nil {
+				return errors.Join(err, v.takeBack(1))
+			}
+			if err := v.takeBack(holding.MarksPerBatch); err != nil {
 				return err
 			}
 		}
@@ -106,6 +110,9 @@ func (v *verifier) run(ctx context.Context) (err error) {
 			break
 		}
 		from = next
+	}
+	if err := v.takeBack(1); err != nil {
+		return err
 	}
 	if err := v.strays(ctx); err != nil {
 		return err
@@ -189,7 +196,19 @@ func (v *verifier) confirm(ctx context.Context, h multihash.Multihash) (d Damage
 	if d.Kind == "" {
 		return d, nil
 	}
-	return d, v.s.held.TakeBackWhole(v.climb.Fresh())
+	v.marks = append(v.marks, v.climb.Fresh()...)
+	return d, nil
+}
+
+// takeBack takes back the marks that what is above damaged blocks is whole, once there are least
+// of them.
+func (v *verifier) takeBack(least int) error {
+	if len(v.marks) < least {
+		return nil
+	}
+	holders := v.marks
+	v.marks = nil
+	return v.s.held.TakeBackWhole(holders)
 }
 
 // kindFor is the kind of damage that a block has, or none if that hurts nothing: what is

@@ -31,12 +31,13 @@ var ourImports = map[string][]string{
 	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
 	// This package joins them all.
 	"cmd/holdfast/internal/daemon": {
-		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "pin", "psa", "rpc", "store",
+		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "pin", "psa", "rpc", "store", "web",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
 	"psa":   {"pin", "auth"},
 	"rpc":   {"pin", "auth"},
+	"web":   {"admin", "auth", "auth/authhttp", "pin", "psa"},
 	"store": {
 		"pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
 		"store/internal/requests", "store/internal/space", "store/internal/space/reading",
@@ -97,6 +98,8 @@ var notFor = map[string][]string{
 	"auth": {"net/http", "github.com/labstack/", "github.com/dgraph-io/"},
 	// Kubo's RPC reads blocks of whoever has them.
 	"rpc": {module + "/cmd/", module + "/node", module + "/store", module + "/psa", "github.com/dgraph-io/"},
+	// The dashboard stands on the same services as the APIs.
+	"web": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 	// The operator's API knows neither the server nor what it is made of.
 	"admin": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 }

@@ -21,8 +21,8 @@ const (
 	listings   = 200  // pages of 1,000 of them
 )
 
-// measured is what one thing took: in seconds, and in processor time of the server. On a shared
-// machine, trust the second.
+// measured is what one thing took: in seconds until it was done, and in processor time of the
+// server until that was idle again. On a shared machine, trust the second.
 type measured struct{ wall, cpu time.Duration }
 
 // sides are the two binaries to compare: the other one, and the one built from this commit.
@@ -74,7 +74,7 @@ func one(ctx context.Context, r *rig.Rig, reader string, source *rig.Kubo, c *co
 	defer os.RemoveAll(server.Data.Dir)
 	defer server.Kill()
 	step := func(name string, f func() (time.Duration, error)) error {
-		before, err := rig.CPUTime(server.PID())
+		before, err := idleCPUTime(ctx, server.PID())
 		if err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func one(ctx context.Context, r *rig.Rig, reader string, source *rig.Kubo, c *co
 		if err != nil {
 			return fmt.Errorf("%s: %w\n%s", name, err, server.Tail())
 		}
-		after, err := rig.CPUTime(server.PID())
+		after, err := idleCPUTime(ctx, server.PID())
 		add(name, measured{wall, after - before})
 		return err
 	}

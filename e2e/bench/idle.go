@@ -11,32 +11,47 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// profiles are the values of node.profile.
-var profiles = []string{"small", "default", "large"}
+// idleKind is a server to measure: a value of node.profile, and what it listens by.
+type idleKind struct{ profile, listens, addrs string }
 
-// idleMemory is what a server of one profile holds while it has nothing to do.
+const (
+	tcpAndQUIC = "/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/quic-v1"
+	// Those by default, and WebSocket.
+	everyTransport = tcpAndQUIC + ",/ip4/127.0.0.1/udp/0/quic-v1/webtransport,/ip4/127.0.0.1/udp/0/webrtc-direct,/ip4/127.0.0.1/tcp/0/ws"
+)
+
+var idleKinds = []idleKind{
+	{"small", "TCP, QUIC", tcpAndQUIC},
+	{"default", "TCP, QUIC", tcpAndQUIC},
+	{"default", "all", everyTransport},
+	{"large", "TCP, QUIC", tcpAndQUIC},
+}
+
+// idleMemory is what a server of one kind holds while it has nothing to do.
 type idleMemory struct {
-	profile      string
+	idleKind
 	fresh, after measuredMemory // when it is ready; after it pinned everything
 }
 
-// idle measures each profile, each on a fresh directory.
+// idle measures each kind, each on a fresh directory.
 func idle(ctx context.Context, r *rig.Rig, source *rig.Kubo, c *content, out io.Writer, say func(string, ...any)) error {
 	var all []idleMemory
-	for _, p := range profiles {
-		m, err := idleRun(ctx, r, source, c.pinned(), p)
+	for _, k := range idleKinds {
+		m, err := idleRun(ctx, r, source, c.pinned(), k)
 		if err != nil {
-			return fmt.Errorf("profile %s: %w", p, err)
+			return fmt.Errorf("profile %s, listens by %s: %w", k.profile, k.listens, err)
 		}
-		say("%s: %.0f MiB when ready, %.0f MiB after the pins", p, mib(m.fresh.bytes), mib(m.after.bytes))
+		say("%s, %s: %.0f MiB when ready, %.0f MiB after the pins", k.profile, k.listens, mib(m.fresh.bytes), mib(m.after.bytes))
 		all = append(all, m)
 	}
 	return printIdle(out, all)
 }
 
-func idleRun(ctx context.Context, r *rig.Rig, source *rig.Kubo, dags []dag, profile string) (m idleMemory, err error) {
-	m.profile = profile
-	server, client, err := startHoldfast(ctx, r, map[string]string{"HOLDFAST_NODE_PROFILE": profile})
+func idleRun(ctx context.Context, r *rig.Rig, source *rig.Kubo, dags []dag, k idleKind) (m idleMemory, err error) {
+	m.idleKind = k
+	server, client, err := startHoldfast(ctx, r, map[string]string{
+		"HOLDFAST_NODE_PROFILE": k.profile, "HOLDFAST_NODE_LISTEN": k.addrs,
+	})
 	if err != nil {
 		return m, err
 	}
@@ -59,15 +74,15 @@ func idleRun(ctx context.Context, r *rig.Rig, source *rig.Kubo, dags []dag, prof
 func printIdle(out io.Writer, all []idleMemory) error {
 	fmt.Fprintf(out, "Memory of an idle server (RssAnon + RssShmem), routing off, one run each\n\n")
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "profile\twhen ready\tafter pins\tsettled after\t\t")
+	fmt.Fprintln(w, "profile\tlistens by\twhen ready\tafter pins\tsettled after\t\t")
 	for _, m := range all {
-		fmt.Fprintf(w, "%s\t%.0f MiB\t%.0f MiB\t%s\t%s\t\n", m.profile, mib(m.fresh.bytes), mib(m.after.bytes),
+		fmt.Fprintf(w, "%s\t%s\t%.0f MiB\t%.0f MiB\t%s\t%s\t\n", m.profile, m.listens, mib(m.fresh.bytes), mib(m.after.bytes),
 			m.after.after.Round(time.Second), idleVerdict(m))
 	}
 	return w.Flush()
 }
 
-// idleVerdict says whether the profile that has a target met it.
+// idleVerdict says whether a profile that has a target met it.
 func idleVerdict(m idleMemory) string {
 	switch {
 	case m.profile != "default":

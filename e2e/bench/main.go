@@ -11,11 +11,11 @@
 //
 //	cd e2e && go run ./bench [--runs N] [--full]
 //
-// With --idle it measures only the memory of an idle Holdfast, for each node.profile. With --dead N
-// it measures only what N requests for CIDs that nobody has cost, and how long they delay others;
-// --full does that with a million. With --holdfast FILE it measures another binary, such as one of
-// an earlier commit. With --beside FILE it measures that binary and this one in turns; Kubo is then
-// only their source.
+// With --idle it measures only the memory of an idle Holdfast, for each node.profile, and with every
+// transport that it may listen by. With --dead N it measures only what N requests for CIDs that nobody
+// has cost, and how long they delay others; --full does that with a million. With --holdfast FILE it
+// measures another binary, such as one of an earlier commit. With --beside FILE it measures that binary
+// and this one in turns; Kubo is then only their source.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	o := options{}
 	flag.IntVar(&o.runs, "runs", 3, "how often everything is run; medians are given")
 	flag.BoolVar(&o.full, "full", false, "also a million requests for what nobody has, reclaim beside ten times as many blocks, and pin the same DAG 20 times in a row")
-	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile, and nothing else")
+	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile and with every transport, and nothing else")
 	flag.IntVar(&o.dead, "dead", 0, "measure this many requests for CIDs that nobody has, and nothing else")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
 	flag.StringVar(&o.beside, "beside", "", "measure this binary and the one that is built in turns, and nothing else")

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"syscall"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
 // touchBytes is a little more than the size of what is pinned at a time. Hosts that take
@@ -29,4 +33,25 @@ func settle() error {
 		return fmt.Errorf("touch memory: %w", err)
 	}
 	return nil
+}
+
+// idleCPUTime waits until a server has nothing left to do, for a minute at most, and gives its
+// processor time. The database goes on writing for a while after a pin: without the wait, that would
+// be counted to whatever is measured next.
+func idleCPUTime(ctx context.Context, pid int) (total time.Duration, err error) {
+	const idleFor, allowed = time.Second, 20 * time.Millisecond // what an idle server does by itself
+	var busy time.Duration                                      // its processor time when it was last busy
+	began := time.Now()
+	since := began
+	err = rig.Poll(ctx, 100*time.Millisecond, func() (bool, error) {
+		if total, err = rig.CPUTime(pid); err != nil {
+			return false, err
+		}
+		now := time.Now()
+		if total-busy > allowed {
+			busy, since = total, now
+		}
+		return now.Sub(since) >= idleFor || now.Sub(began) >= time.Minute, nil
+	})
+	return total, err
 }

@@ -41,10 +41,10 @@ func (g *Store) MendLinks(ctx context.Context, h multihash.Multihash) (halves in
 	if half, err = g.halves(ctx, h); err != nil {
 		return 0, err
 	}
+	if err := g.writeAll(half, func(b *kv.Batch, l graph.Link) error { return b.Delete(linkToKey(l)) }); err != nil {
+		return 0, err
+	}
 	for _, l := range half {
-		if err := g.kv.SetAlone(linkToKey(l), nil); err != nil {
-			return 0, err
-		}
 		g.log.Warn("a link to a block had only one side, and was deleted", "hash", fmt.Sprintf("%x", h), "holder", l.Holder)
 	}
 	return len(half), nil
@@ -103,10 +103,17 @@ func (g *Store) restoreSides(ctx context.Context, page []graph.Link) error {
 	if lack, err = lacking(lack); err != nil {
 		return err
 	}
-	for _, l := range lack {
-		if err := g.kv.SetAlone(linkToKey(l), encodeSize(l.Size)); err != nil {
+	return g.writeAll(lack, func(b *kv.Batch, l graph.Link) error { return b.Set(linkToKey(l), encodeSize(l.Size)) })
+}
+
+// writeAll writes something for each link, with one sync.
+func (g *Store) writeAll(links []graph.Link, write func(*kv.Batch, graph.Link) error) error {
+	wb := g.kv.NewBatch()
+	defer wb.Cancel()
+	for _, l := range links {
+		if err := write(wb, l); err != nil {
 			return err
 		}
 	}
-	return nil
+	return wb.Flush()
 }

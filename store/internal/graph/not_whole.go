@@ -13,6 +13,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 )
 
+// MarksPerBatch is how many marks are taken back with one sync. A DAG of many small files, all
+// of them damaged, has a mark for each.
+const MarksPerBatch = 4096
+
 // NotWhole implements [pin.Refetcher].
 func (g *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dags []pin.DAG, marks int, err error) {
 	if err := g.kv.Enter(ctx); err != nil {
@@ -22,8 +26,8 @@ func (g *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 	found := map[pin.DAG]struct{}{}
 	looked := map[graph.Holder]struct{}{} // what is at the ends of the ways up
 	var climb Climb
-	for _, h := range blocks {
-		var whole []graph.Holder
+	var whole []graph.Holder
+	for i, h := range blocks {
 		err := g.kv.View(ctx, func(r *kv.Reader) error {
 			tops, err := climb.Above(r, h)
 			if err != nil {
@@ -51,13 +55,14 @@ func (g *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 			}
 			return nil
 		})
-		if err == nil && len(whole) > 0 {
+		if err == nil && (len(whole) >= MarksPerBatch || i == len(blocks)-1) {
 			err = g.TakeBackWhole(whole)
+			marks += len(whole)
+			whole = whole[:0]
 		}
 		if err != nil {
 			return nil, 0, kv.Wrap(err, "take back the marks of being whole above %s", cid.NewCidV1(cid.Raw, h))
 		}
-		marks += len(whole)
 	}
 	return slices.Sorted(maps.Keys(found)), marks, nil
 }
@@ -65,6 +70,9 @@ func (g *Store) NotWhole(ctx context.Context, blocks []multihash.Multihash) (dag
 // TakeBackWhole deletes the marks that holders are whole. Then no walk passes over what is below
 // them: the next one that comes there looks for itself, and fetches what is damaged.
 func (g *Store) TakeBackWhole(holders []graph.Holder) error {
+	if len(holders) == 0 {
+		return nil
+	}
 	if err := g.space.RoomForUpkeep(); err != nil {
 		return err
 	}

@@ -33,3 +33,23 @@ func TestNotWhole(t *testing.T) {
 		t.Errorf("another DAG is whole: %v, %v", whole, err)
 	}
 }
+
+// However many nodes are above damaged blocks, their marks are taken back with one sync.
+func TestNotWholeOfManyNodes(t *testing.T) {
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	const n = 300
+	all, leaves := roomtest.OneLeafEach(n)
+	p := roomtest.PinDAG(t, s, all)
+	version := s.Badger.MaxVersion()
+	dags, marks, err := s.Graph.NotWhole(t.Context(), leaves)
+	must(t, err)
+	if commits := s.Badger.MaxVersion() - version; commits != 1 {
+		t.Errorf("it took %d commits", commits)
+	}
+	if marks < n || !slices.Equal(dags, []pin.DAG{p.Request.DAG()}) {
+		t.Errorf("%d marks were taken back in %v", marks, dags)
+	}
+	if whole, err := s.Graph.Whole(t.Context(), pin.DAGOf(all[1].Cid()), pin.Limits{}, true); err != nil || whole {
+		t.Errorf("a node above a damaged block is whole: %v, %v", whole, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 )
@@ -63,4 +64,16 @@ func DeepShapes(n int) []DeepShape {
 // Over makes a DAG that shares the given blocks: they, and a root over the last of them.
 func Over(name string, all ...blocks.Block) []blocks.Block {
 	return append(slices.Clone(all), dagtest.PB(name, dagtest.Last(all)))
+}
+
+// OneLeafEach is a DAG of n nodes under a root, each with a leaf of its own. It gives the hashes of
+// the leaves, too.
+func OneLeafEach(n int) (all []blocks.Block, leaves []multihash.Multihash) {
+	var nodes []cid.Cid
+	for i := range n {
+		leaf := dagtest.Raw(fmt.Sprint("leaf", i))
+		node := dagtest.PB(fmt.Sprint("node", i), leaf.Cid())
+		all, leaves, nodes = append(all, leaf, node), append(leaves, leaf.Cid().Hash()), append(nodes, node.Cid())
+	}
+	return append(all, dagtest.PB("root", nodes...)), leaves
 }

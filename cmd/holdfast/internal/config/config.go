@@ -19,6 +19,7 @@ type Config struct {
 	Store    Store    `toml:"store"`
 	Auth     Auth     `toml:"auth"`
 	Gateway  Gateway  `toml:"gateway"`
+	Web      Web      `toml:"web"`
 	Denylist Denylist `toml:"denylist"`
 	Metrics  Metrics  `toml:"metrics"`
 	Backup   Backup   `toml:"backup"`
@@ -117,6 +118,11 @@ type Gateway struct {
 	MaxRequests int    `toml:"max_requests" usage:"how many requests the gateway answers at the same time"`
 }
 
+// Web is the dashboard.
+type Web struct {
+	Enabled bool `toml:"enabled" usage:"serve the dashboard"`
+}
+
 // Denylist is what must not be pinned or served.
 type Denylist struct {
 	Dirs []string `toml:"dirs" usage:"directories of denylists, or \"auto\""`
@@ -196,6 +202,7 @@ func Default() Config {
 			Interval: Duration(provide.DefaultInterval),
 		},
 		Gateway:  Gateway{MaxRequests: 128}, // each has about a block in hand
+		Web:      Web{Enabled: true},
 		Denylist: Denylist{Dirs: []string{AutoDenylists}},
 		Metrics:  Metrics{Listen: DefaultMetricsListen},
 		Backup: Backup{

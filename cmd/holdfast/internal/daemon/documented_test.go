@@ -253,6 +253,7 @@ func otherValues(t *testing.T) map[string]string {
 
 		"gateway.listen":       `"127.0.0.1:0"`,
 		"gateway.max_requests": `4`,
+		"web.enabled":          `false`,
 		"denylist.dirs":        fmt.Sprintf("[%q]", lists),
 		"metrics.listen":       `"127.0.0.1:0"`,
 		"log.level":            `"debug"`,

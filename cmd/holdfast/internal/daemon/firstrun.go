@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
+	"github.com/holdfast-ipfs/holdfast/web"
 )
 
 // firstEmail is the address of the account that a first start makes. Nobody sends mail to
@@ -27,6 +28,11 @@ func (p *Program) greet(ctx context.Context) error {
 		return nil
 	case p.Terminal != nil:
 		return p.firstAccount(ctx, p.Terminal)
+	}
+	if p.pages != nil && p.pages.setupCode != "" {
+		p.Log.Warn("there is no account yet; open the link to make one, which works once, or run the command",
+			"link", p.baseURL()+web.SetupPath(p.pages.setupCode), "command", p.addUserLine())
+		return nil
 	}
 	p.Log.Warn("there is no account yet; make one", "command", p.addUserLine())
 	return nil
@@ -64,12 +70,11 @@ To pin from Kubo:
 }
 
 // endpoint is the URL of the pinning service for clients.
-func (p *Program) endpoint() string {
-	base := p.Config.HTTP.Public()
-	if base == "" {
-		base = p.URL()
-	}
-	return endpointAt(base)
+func (p *Program) endpoint() string { return endpointAt(p.baseURL()) }
+
+// baseURL is the URL of the server for clients, without a slash at its end.
+func (p *Program) baseURL() string {
+	return strings.TrimSuffix(cmp.Or(p.Config.HTTP.Public(), p.URL()), "/")
 }
 
 // endpointAt is the URL of the pinning service of a server with that base URL.

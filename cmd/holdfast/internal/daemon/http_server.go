@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/psa"
+	"github.com/holdfast-ipfs/holdfast/web"
 )
 
 // PSAPath is the base path of the Pinning Services API.
@@ -27,6 +28,7 @@ const PSAPath = "/api/psa"
 // api is what the server offers over TCP.
 type api struct {
 	cfg       config.HTTP
+	web       *dashboard // nil: there is none
 	auth      *auth.Service
 	pins      admin.Pins
 	store     admin.Store
@@ -68,7 +70,13 @@ func (a *api) router() (*echo.Echo, error) {
 		e.GET(path, echo.WrapHandler(serve))
 		e.HEAD(path, echo.WrapHandler(serve))
 	}
-	for path, serve := range map[string]echo.HandlerFunc{"/": serveRoot, openAPIPath: serveOpenAPI} {
+	pages := map[string]echo.HandlerFunc{openAPIPath: serveOpenAPI}
+	if a.web == nil {
+		pages["/"] = serveRoot
+	} else if err := a.registerWeb(e); err != nil {
+		return nil, fmt.Errorf("serve the dashboard: %w", err)
+	}
+	for path, serve := range pages {
 		e.GET(path, serve)
 		e.HEAD(path, serve)
 	}
@@ -92,9 +100,9 @@ func (a *api) router() (*echo.Echo, error) {
 	return e, nil
 }
 
-// rootText is for people who open the server's address in a browser. It does not have
-// the server's own URL, which only the client knows.
-const rootText = `This is Holdfast, an IPFS pinning server. It has no pages.
+// rootText is for people who open the server's address in a browser while there is no
+// dashboard. It does not have the server's own URL, which only the client knows.
+const rootText = `This is Holdfast, an IPFS pinning server. Its dashboard is off (web.enabled).
 
 The Pinning Services API is at ` + PSAPath + `. To pin from Kubo, with the address of
 this page in the place of URL:
@@ -126,7 +134,8 @@ func (a *api) refuseWhileDraining(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // cors lets web pages of the configured origins read every answer. The PSA has its own CORS,
-// so its paths are left out.
+// so its paths are left out. So are those of the dashboard: its cookie goes with what pages of
+// the same host ask for, and nobody else's page is to read the answer.
 func (a *api) cors() (echo.MiddlewareFunc, error) {
 	allow, err := psa.CORS(a.origins())
 	if err != nil {
@@ -135,7 +144,8 @@ func (a *api) cors() (echo.MiddlewareFunc, error) {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		allowed := allow(next)
 		return func(c echo.Context) error {
-			if strings.HasPrefix(c.Request().URL.Path+"/", PSAPath+"/") {
+			path := c.Request().URL.Path + "/"
+			if strings.HasPrefix(path, PSAPath+"/") || a.web != nil && (path == "//" || strings.HasPrefix(path, web.Base+"/")) {
 				return next(c)
 			}
 			return allowed(c)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/labstack/echo/v4"
@@ -44,8 +45,10 @@ func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level sl
 	t.Cleanup(func() { c.store.Close() })
 	pins := pin.NewOffline(c.store, quotas{c.auth})
 	c.pins = pins
+	pages := &dashboard{sessionTTL: time.Hour}
+	t.Cleanup(pages.close)
 	return &api{
-		cfg: config.Default().HTTP, auth: c.auth, pins: pins, store: offlineStore(c.store, c.auth, pins),
+		cfg: config.Default().HTTP, web: pages, auth: c.auth, pins: pins, store: offlineStore(c.store, c.auth, pins),
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
@@ -186,8 +189,23 @@ func TestWhatNoHandlerAnswers(t *testing.T) {
 }
 
 // The address in the log can be opened in a browser.
+func TestRootLeadsToTheDashboard(t *testing.T) {
+	a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
+	w := a.serve(t, httptest.NewRequest(http.MethodGet, "/", nil))
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/ui/pins" {
+		t.Errorf("GET / answers %d %v", w.Code, w.Header())
+	}
+}
+
+// Without a dashboard a line says what is there, and nothing is left of the pages.
 func TestRootSaysWhatThisIs(t *testing.T) {
 	a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
+	a.web = nil
+	for _, path := range []string{"/ui", "/ui/pins", "/ui/signin", "/ui/static/style.css"} {
+		if w := a.serve(t, httptest.NewRequest(http.MethodGet, path, nil)); w.Code != http.StatusNotFound {
+			t.Errorf("GET %s answers %d without a dashboard", path, w.Code)
+		}
+	}
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		w := a.serve(t, httptest.NewRequest(method, "/", nil))
 		if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {

@@ -67,6 +67,7 @@ type Program struct {
 
 	denials *denylist.Denials // nil: there are no denylists
 	backups *backups
+	pages   *dashboard // nil: there is none
 
 	api        *api
 	web, admin *http.Server
@@ -339,8 +340,13 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	if p.metrics != nil {
 		requests = p.metrics.Requests
 	}
+	if p.Config.Web.Enabled {
+		if p.pages, err = p.newDashboard(ctx); err != nil {
+			return err
+		}
+	}
 	p.api = &api{
-		cfg: p.Config.HTTP, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
+		cfg: p.Config.HTTP, web: p.pages, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
 		store:   servedStore(p.core.store, p.core.auth, p.pins),
 		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
 	}
@@ -459,6 +465,7 @@ func (p *Program) shutDown() error {
 	if p.listener != nil && p.web == nil {
 		try("close the listener", p.listener.Close())
 	}
+	p.pages.close()
 	if p.stop != nil {
 		p.stop()
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/internal/filesystem"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
@@ -65,12 +66,21 @@ func XDG(getenv func(string) string) string {
 // Open opens the directory at an absolute path. With create, a missing directory is made,
 // readable by its owner alone, and messages gets a line about it. If the process is root, it
 // becomes the owner of the directory for the rest of its life, so that it writes no file that
-// the owner cannot use. The caller closes the directory. Errors: ErrNone.
+// the owner cannot use. The caller closes the directory. No directory is made on a file system that
+// cannot hold the data. Errors: ErrNone; a *filesystem.UnfitError.
 func Open(path string, create bool, messages io.Writer) (*Dir, error) {
+	return openOn(filesystem.System{}, path, create, messages)
+}
+
+// openOn is Open with the file systems of a test.
+func openOn(sys filesystem.System, path string, create bool, messages io.Writer) (*Dir, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !create {
 			return nil, fmt.Errorf("%w at %s", ErrNone, path)
+		}
+		if err := sys.Check(path); err != nil {
+			return nil, hint.Add(fmt.Errorf("make the data directory: %w", err), filesystem.Hint)
 		}
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			return nil, fmt.Errorf("make the data directory: %w", err)

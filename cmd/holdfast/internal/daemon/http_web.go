@@ -1,0 +1,55 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
+	"github.com/holdfast-ipfs/holdfast/web"
+)
+
+// dashboard is what the pages need beside what the APIs have.
+type dashboard struct {
+	sessionTTL time.Duration // of the access tokens of sessions
+	setupCode  string        // of the link that makes the first account; "" is none
+	ui         *web.UI       // once it is registered; the program closes it
+}
+
+// newDashboard makes the dashboard. If there is no account, and no terminal that shows the first
+// one, a link makes it.
+func (p *Program) newDashboard(ctx context.Context) (*dashboard, error) {
+	d := &dashboard{sessionTTL: time.Duration(p.Config.Auth.AccessTokenTTL)}
+	if p.Terminal == nil {
+		all, err := p.core.auth.ListAccounts(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("look for accounts: %w", err)
+		}
+		if len(all) == 0 {
+			d.setupCode = rand.Text() // 128 bits
+		}
+	}
+	return d, nil
+}
+
+// close ends what the pages do in the background. Nil has nothing to end.
+func (d *dashboard) close() {
+	if d != nil && d.ui != nil {
+		d.ui.Close()
+	}
+}
+
+// registerWeb adds the pages to the router of the APIs.
+func (a *api) registerWeb(e *echo.Echo) (err error) {
+	a.web.ui, err = web.Register(e, web.Config{
+		Auth: a.auth, Pins: a.pins, API: http.Handler(e), Delegates: a.delegates,
+		PublicURL: a.cfg.Public(), SessionTTL: a.web.sessionTTL, SetupCode: a.web.setupCode,
+		Requester: httpd.Requester(a.cfg.TrustedProxies, a.cfg.Public()),
+		Stopping:  a.probes.draining.Load, Logger: a.log,
+	})
+	return err
+}
