@@ -34,6 +34,7 @@ type Node struct {
 	ID        string   // the peer ID
 	PublicKey string   // its key as protobuf, in base64; "" if it is not known
 	Addresses []string // each ends in /p2p/ID
+	Protocols []string // that it speaks
 	Version   string   // of this program
 }
 

@@ -46,7 +46,7 @@ func (p *Program) content() content {
 		complete: p.node.Complete, above: p.core.store.DAGsAbove, deniedPath: p.denials.DeniedPath,
 		node: func() rpc.Node {
 			id := p.node.PeerID()
-			return rpc.Node{ID: id, PublicKey: publicKey(id), Addresses: p.node.Delegates(), Version: p.Version}
+			return rpc.Node{ID: id, PublicKey: publicKey(id), Addresses: p.node.Delegates(), Protocols: p.node.Protocols(), Version: p.Version}
 		},
 		upload: func(ctx context.Context, account string) (rpc.Upload, error) {
 			u, err := p.pins.Upload(ctx, account)
