@@ -71,7 +71,7 @@ var ourImports = map[string][]string{
 	"pin/graph":      {"pin"},
 	"pin/turns":      {},
 	"auth":           {},
-	"backup":         {},
+	"backup":         {"node/seen"},
 	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
