@@ -19,7 +19,10 @@ const (
 	AuditPath    = Base + "/audit"
 	OwnersPath   = Base + "/owners"
 
-	serverPath  = Base + "/server"
+	serverPath    = Base + "/server"
+	conditionPath = Base + "/server/condition"
+	supportPath   = Base + "/server/support"
+
 	accountPath = AccountsPath + "/:id"
 	tokenPath   = Base + "/tokens/:id"
 	keysPath    = Base + "/keys/rotate"
@@ -58,6 +61,8 @@ type route struct {
 // that the header [userHeader] names.
 var routes = []route{
 	{BySocket, http.MethodGet, serverPath, handlers.server},
+	{BySocket, http.MethodGet, conditionPath, handlers.condition},
+	{BySocket, http.MethodGet, supportPath, handlers.support},
 
 	{BySocket | ByToken, http.MethodGet, AccountsPath, handlers.listAccounts},
 	{BySocket | ByToken, http.MethodPost, AccountsPath, handlers.addAccount},

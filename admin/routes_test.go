@@ -23,6 +23,8 @@ func TestCallers(t *testing.T) {
 	want := map[Callers][]string{
 		BySocket: {
 			"GET /api/admin/server",
+			"GET /api/admin/server/condition",
+			"GET /api/admin/server/support",
 			"GET /api/admin/accounts/:id/tokens",
 			"POST /api/admin/accounts/:id/tokens",
 			"DELETE /api/admin/tokens/:id",

@@ -79,7 +79,7 @@ from the network, and shows the pins that need them as pinning meanwhile.`,
 
 // restore restores into the server of a directory, or into an empty directory.
 func (c *cli) restore(ctx context.Context, d *datadir.Dir, in daemon.Restoration, display *storeDisplay) (admin.Restored, error) {
-	server, running := daemon.DialServer(ctx, d)
+	server, running := daemon.Dial(ctx, d)
 	if running {
 		if in.ServerKeys {
 			return admin.Restored{}, hint.Add(errors.New("a server runs on "+d.Shown+", and keeps its keys"), "leave out --server-keys")

@@ -54,7 +54,7 @@ func (c *Config) Validate() error {
 	each("node.append_announce", c.Node.AppendAnnounce, checkMultiaddr)
 	each("node.bootstrap", c.Node.Bootstrap, checkBootstrap)
 	check("node.routing", c.Node.Routing, oneOf(c.Node.Routing, "auto", "none"))
-	check("node.profile", c.Node.Profile, oneOf(c.Node.Profile, profileSmall, profileDefault, profileLarge))
+	check("node.profile", c.Node.Profile, oneOf(c.Node.Profile, ProfileSmall, profileDefault, profileLarge))
 	check("node.reachability", c.Node.Reachability,
 		oneOf(c.Node.Reachability, node.ReachabilityAuto, node.ReachabilityPublic, node.ReachabilityPrivate))
 	each("node.static_relays", c.Node.StaticRelays, checkPeer)

@@ -234,7 +234,7 @@ func (b *backups) run(ctx context.Context) {
 		return
 	}
 	next := time.Duration(0)
-	if last, err := b.newest(ctx); err != nil {
+	if last, err := NewestBackup(ctx, b.cfg, b.instance); err != nil {
 		b.log.Warn("the backups that were made cannot be read", "place", b.cfg.To, "err", err)
 	} else if !last.IsZero() {
 		b.note(&backup.Manifest{Begun: last}, nil)
@@ -285,24 +285,6 @@ func (b *backups) once(ctx context.Context) (ok bool) {
 		b.log.Error("old backups cannot be removed", "place", b.cfg.To, "err", err)
 	}
 	return true
-}
-
-// newest says when the newest backup of this store was made; zero if there is none.
-func (b *backups) newest(ctx context.Context) (last time.Time, err error) {
-	place, key, err := OpenPlace(b.cfg.To, b.cfg.KeyFile)
-	if err != nil {
-		return last, err
-	}
-	all, err := backup.List(ctx, place, key)
-	if errors.Is(err, backup.ErrNoPlace) {
-		return last, nil
-	}
-	for _, m := range all {
-		if m.Store == b.instance {
-			last = m.Begun
-		}
-	}
-	return last, err
 }
 
 // snapshot is a store's, in the words of a backup.

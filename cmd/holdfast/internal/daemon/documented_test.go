@@ -100,6 +100,7 @@ var elsewhere = map[string]string{
 	"AWS_SECRET_ACCESS_KEY":                "e2e/s3/backup_test.go AWS_SECRET_ACCESS_KEY",
 	"docs/benchmarks.md":                   "docs/benchmarks.md",
 	"docs/codecs.md":                       "docs/codecs.md",
+	"docs/moving.md":                       "docs/moving.md",
 	"docs/architecture.md":                 "docs/architecture.md",
 	"docs/surprises.md":                    "docs/surprises.md",
 	"CHANGELOG.md":                         "CHANGELOG.md",

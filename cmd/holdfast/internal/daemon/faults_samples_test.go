@@ -105,6 +105,8 @@ func samples(refresh, email string) map[string]map[string]sample {
 		}),
 		"admin": psaSamples("/api/psa", map[string]sample{
 			"GET /api/admin/server":                 {static: true},
+			"GET /api/admin/server/condition":       {},
+			"GET /api/admin/server/support":         {},
 			"GET /api/admin/accounts":               {},
 			"POST /api/admin/accounts":              {body: `{"email":"more@example.org","password":"` + samplePass + `"}`},
 			"GET /api/admin/accounts/:id":           {},

@@ -116,6 +116,12 @@ func (b brokenStore) Verify(context.Context, bool, admin.VerifyWatch) (admin.Ver
 func (b brokenStore) Backup(context.Context, admin.NewBackup, func(admin.StoreProgress)) (admin.Backup, error) {
 	return admin.Backup{}, b.call()
 }
+func (b brokenStore) Condition(context.Context) (admin.Condition, error) {
+	return admin.Condition{}, b.call()
+}
+func (b brokenStore) Support(context.Context) (admin.Support, error) {
+	return admin.Support{}, b.call()
+}
 func (b brokenStore) Restore(context.Context, admin.NewRestore, func(admin.StoreProgress)) (admin.Restored, error) {
 	return admin.Restored{}, b.call()
 }
@@ -211,7 +217,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	}
 	operator, err := (&admin.Server{
 		Auth: service, Pins: brokenPins{b}, Running: true, Endpoint: func() string { return "" }, Log: log,
-		Store: brokenStore{b}, Backups: brokenStore{b},
+		Store: brokenStore{b}, Backups: brokenStore{b}, Self: brokenStore{b},
 	}).Handler()
 	if err != nil {
 		t.Fatal(err)

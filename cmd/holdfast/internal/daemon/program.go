@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/doctor"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
@@ -51,6 +52,8 @@ type Program struct {
 	// GCPercent is the percentage of Go's collector. While much memory is in use, the server
 	// makes it collect sooner. 0 leaves the collector alone.
 	GCPercent int
+	// LastLines has the end of the log, for who looks for a fault. Nil has none.
+	LastLines *LastLines
 	// TakeOver starts a restored server that has the identity of another without looking
 	// whether that one still runs.
 	TakeOver bool
@@ -62,6 +65,7 @@ type Program struct {
 	// least. 0 is never.
 	WatchdogInterval time.Duration
 
+	started  time.Time
 	profile  config.Profile
 	core     *core
 	lock     *datadir.Lock
@@ -99,6 +103,7 @@ type Program struct {
 // Run starts everything, and returns when the server is ready. ctx is for the start alone. If
 // Run fails, it closes what it has started.
 func (p *Program) Run(ctx context.Context) (err error) {
+	p.started = time.Now()
 	p.failed = make(chan error, 4) // one for each HTTP server
 	defer func() {
 		if err != nil {
@@ -114,11 +119,10 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		}
 	}
 	p.filesLimit = p.Machine.Files
-	if p.Machine, err = setFilesAside(p.Machine, p.Data); err != nil {
+	if p.Machine, err = doctor.SetFilesAside(p.Machine, p.Data); err != nil {
 		return err
 	}
 	p.profile = config.NewProfile(p.Config.Node.Profile, p.Machine)
-	p.Data.WarnOpen(p.Log)
 	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {
 		return err
 	}
@@ -400,7 +404,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
-		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Hint: storeHint,
+		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Self: self{p}, Hint: storeHint,
 		RPC: p.api.rpcBySocket,
 	}).Handler()
 	if err != nil {
