@@ -115,6 +115,7 @@ type Reclaimed struct {
 	Before  uint64        `json:"disk_before"`
 	After   uint64        `json:"disk_after"`    // bytes that the database takes on disk
 	Left    uint64        `json:"left"`          // bytes that are deleted and not given back yet
+	Kept    uint64        `json:"kept"`          // blocks that stay because a backup or a restore is under way
 	Damaged int           `json:"damaged_files"` // damaged files of the database; they keep what is dead in them
 	Emptied int           `json:"emptied_files"` // damaged files with nothing left in them: a restart removes them
 	Elapsed time.Duration `json:"elapsed"`       // nanoseconds
