@@ -29,6 +29,7 @@ const (
 	statsPath   = Base + "/store/stats"
 	reclaimPath = Base + "/store/reclaim"
 	backupPath  = Base + "/store/backup"
+	restorePath = Base + "/store/restore"
 	verifyPath  = Base + "/store/verify"
 	pinsPath    = Base + "/pins"
 	adoptPath   = Base + "/pins/adopt"
@@ -88,6 +89,7 @@ var routes = []route{
 	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
 	{BySocket, http.MethodPost, verifyPath, handlers.verify},
 	{BySocket, http.MethodPost, backupPath, handlers.backup},
+	{BySocket, http.MethodPost, restorePath, handlers.restore},
 
 	{BySocket | ByToken, http.MethodGet, OwnersPath, handlers.listOwners},
 	{BySocket, http.MethodDelete, pinsPath, handlers.removePins},

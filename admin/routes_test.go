@@ -33,6 +33,7 @@ func TestCallers(t *testing.T) {
 			"POST /api/admin/store/reclaim",
 			"POST /api/admin/store/verify",
 			"POST /api/admin/store/backup",
+			"POST /api/admin/store/restore",
 			"DELETE /api/admin/pins",
 			"POST /api/admin/pins/adopt",
 		},

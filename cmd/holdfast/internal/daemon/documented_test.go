@@ -63,6 +63,7 @@ var elsewhere = map[string]string{
 	"CAP_NET_BIND_SERVICE":                 "systemd's",
 	"application/json":                     "a content type",
 	"/ipfs/CID":                            "cmd/holdfast/internal/daemon/gateway_test.go TestGateway",
+	"docs/gateway.md":                      "docs/gateway.md",
 	"/ipfs/CID/some/file":                  "node/denylist/list_test.go DeniedPath",
 	"/etc/systemd/system/holdfast.service": "deploy/check.sh holdfast.service",
 	"/usr/local/bin/holdfast":              "deploy/check.sh holdfast",
@@ -252,13 +253,17 @@ func otherValues(t *testing.T) map[string]string {
 		"backup.keep_within": `"1d"`,
 		"backup.server_keys": `true`,
 
-		"gateway.listen":       `"127.0.0.1:0"`,
-		"gateway.max_requests": `4`,
-		"web.enabled":          `false`,
-		"denylist.dirs":        fmt.Sprintf("[%q]", lists),
-		"metrics.listen":       `"127.0.0.1:0"`,
-		"log.level":            `"debug"`,
-		"log.format":           `"json"`,
+		"gateway.listen":        `"127.0.0.1:0"`,
+		"gateway.max_requests":  `4`,
+		"gateway.deserialized":  `true`,
+		"gateway.hosts":         `["localhost", "dweb.example.org"]`,
+		"gateway.path_hosts":    `["127.0.0.1"]`,
+		"gateway.dnslink_hosts": `["www.example.org"]`,
+		"web.enabled":           `false`,
+		"denylist.dirs":         fmt.Sprintf("[%q]", lists),
+		"metrics.listen":        `"127.0.0.1:0"`,
+		"log.level":             `"debug"`,
+		"log.format":            `"json"`,
 	}
 }
 

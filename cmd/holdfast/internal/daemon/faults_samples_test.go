@@ -132,6 +132,7 @@ func samples(refresh, email string) map[string]map[string]sample {
 			"POST /api/admin/store/reclaim":         {lines: true},
 			"POST /api/admin/store/verify":          {lines: true},
 			"POST /api/admin/store/backup":          {body: `{"to":"/x"}`, lines: true},
+			"POST /api/admin/store/restore":         {body: `{"from":"/x"}`, lines: true},
 			"POST /api/psa/pins/:requestid/retry":   {},
 		}),
 		"gateway": {
