@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,18 +209,6 @@ func importAll(t *testing.T, n int, limit time.Duration) {
 	samePins(t, ctx, c, pins)
 	wantOutcomes(t, "again", runImport(t, ctx, d, "", "kubo", apiOf(t, k)), all+1, map[string]int{"here_before": all, "left_out": 1})
 	samePins(t, ctx, c, pins)
-
-	// By the RPC alone, to a server that the Kubo does not know.
-	d4 := newData(t)
-	s4 := serve(t, d4)
-	wantOutcomes(t, "as CARs", runImport(t, ctx, d4, "", "kubo", apiOf(t, k), "--cars"), all+1, map[string]int{"pinned": all, "left_out": 1})
-	samePins(t, ctx, login(t, s4), pins)
-	wantOutcomes(t, "as CARs, again", runImport(t, ctx, d4, "", "kubo", apiOf(t, k), "--cars"), all+1, map[string]int{"here_before": all, "left_out": 1})
-	samePins(t, ctx, login(t, s4), pins)
-	if peers := must(k.Peers(ctx))(t); slices.Contains(peers, s4.PeerID) {
-		t.Errorf("the Kubo is connected to %s", s4.PeerID)
-	}
-	check(t, s4.Stop())
 
 	// To another server, with metadata.
 	marked := pinned(t, c, rig.Pin{CID: pins[0].cid, Name: "marked", Meta: map[string]string{"from": "kubo", "ö": "\"\n,"}}, patience)
