@@ -45,7 +45,9 @@ is "$(stat -c %U "/proc/$pid")" holdfast "the user of the server"
 is "$(sed -n 's/^CapEff:\t//p' "/proc/$pid/status")" 0000000000000000 "what the server may do"
 is "$(sed -n 's/^NoNewPrivs:\t//p' "/proc/$pid/status")" 1 "NoNewPrivs"
 is "$(sed -n 's/^Seccomp:\t//p' "/proc/$pid/status")" 2 "Seccomp"
-! nsenter -t "$pid" -m -- sh -c ': >/etc/holdfast/x' 2>/dev/null || fail "the server could write to /etc"
+for dir in /usr /etc /var/lib; do
+	! nsenter -t "$pid" -m -- sh -c "echo >$dir/x" 2>/dev/null || fail "the server sees a $dir that can be written"
+done
 is "$(nsenter -t "$pid" -m -- ls /home /root | tr -d '\n')" /home:/root: "what the server sees of the home directories"
 echo 'correct horse battery' | holdfast user add you@example.org --admin --password-stdin --data $data >/dev/null
 token=$(holdfast token create you@example.org --name test --data $data)
