@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster e2e/clients e2e/s3 deploy/release
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 test-import check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,9 +38,12 @@ test-net: ## a Kubo behind a NAT, in networks that the test makes; needs nft and
 test-s3: ## backups to a bucket, of a real server of the S3 API; not part of CI
 	cd e2e/s3 && $(GO) test -count=1 -timeout 20m ./...
 
+test-import: ## 5,000 pins from a Kubo, and an ipfs-cluster, which the first run builds (some minutes); not part of CI
+	cd e2e && $(GO) test -tags imports -count=1 -timeout 60m -run '^TestImport' .
+
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
-	cd e2e && $(GO) vet -tags nat .
+	cd e2e && $(GO) vet -tags nat,imports .
 	$(GO) tool staticcheck ./...
 	cd e2e && $(GO) tool -modfile=../go.mod staticcheck ./...
 	cd e2e/cluster && $(GO) tool -modfile=../../go.mod staticcheck ./...

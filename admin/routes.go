@@ -19,13 +19,17 @@ const (
 	AuditPath    = Base + "/audit"
 	OwnersPath   = Base + "/owners"
 
-	serverPath  = Base + "/server"
+	serverPath    = Base + "/server"
+	conditionPath = Base + "/server/condition"
+	supportPath   = Base + "/server/support"
+
 	accountPath = AccountsPath + "/:id"
 	tokenPath   = Base + "/tokens/:id"
 	keysPath    = Base + "/keys/rotate"
 	statsPath   = Base + "/store/stats"
 	reclaimPath = Base + "/store/reclaim"
 	backupPath  = Base + "/store/backup"
+	restorePath = Base + "/store/restore"
 	verifyPath  = Base + "/store/verify"
 	pinsPath    = Base + "/pins"
 	adoptPath   = Base + "/pins/adopt"
@@ -57,6 +61,8 @@ type route struct {
 // that the header [userHeader] names.
 var routes = []route{
 	{BySocket, http.MethodGet, serverPath, handlers.server},
+	{BySocket, http.MethodGet, conditionPath, handlers.condition},
+	{BySocket, http.MethodGet, supportPath, handlers.support},
 
 	{BySocket | ByToken, http.MethodGet, AccountsPath, handlers.listAccounts},
 	{BySocket | ByToken, http.MethodPost, AccountsPath, handlers.addAccount},
@@ -83,6 +89,7 @@ var routes = []route{
 	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
 	{BySocket, http.MethodPost, verifyPath, handlers.verify},
 	{BySocket, http.MethodPost, backupPath, handlers.backup},
+	{BySocket, http.MethodPost, restorePath, handlers.restore},
 
 	{BySocket | ByToken, http.MethodGet, OwnersPath, handlers.listOwners},
 	{BySocket, http.MethodDelete, pinsPath, handlers.removePins},

@@ -33,6 +33,7 @@ type Server struct {
 	Endpoint func() string
 	Store    Store
 	Backups  Backups
+	Self     Self // nil: no server runs
 	// RPC adds Kubo's RPC to a group, whose prefix is [RPCPath]. The middleware it is given
 	// puts the account that a request names into its context. Nil: there is none, as no
 	// server runs.

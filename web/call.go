@@ -192,7 +192,16 @@ const noticeCookie = "holdfast-notice"
 
 // notices are the sentences that a change may leave for the next page. The cookie has only
 // which: nobody can make a page say something else.
-var notices = map[string]string{}
+var notices = map[string]string{
+	"added":          "The pin is asked for. It is fetched now.",
+	"changed":        "The pin is changed. It has a new ID.",
+	"undone":         "Nothing was removed.",
+	"retried":        "What had failed is tried again.",
+	"nothing-failed": "Nothing of this has failed, so there is nothing to try again.",
+	"revoked":        "The token is revoked. Whatever used it cannot do so any more.",
+	"password":       "The password is changed, and every other session is ended.",
+	"session-ended":  "The session is ended.",
+}
 
 // done ends a change with a notice on the next page.
 func (c *call) done(notice, path string) error {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/internal/filesystem"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
-	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 // Dir is a data directory that exists and can be used. It keeps the directory open. So the
@@ -141,14 +139,15 @@ func (d *Dir) Number() uint64 {
 	return 0
 }
 
-// WarnOpen logs a warning if every user of the host may write to the directory. They could
-// replace the server's keys, or remove the database.
-func (d *Dir) WarnOpen(log *slog.Logger) {
+// OpenToAll reports whether every user of the host may write to the directory. They could replace
+// the server's keys, or remove the database.
+func (d *Dir) OpenToAll() (mode fs.FileMode, open bool) {
 	const others = 0o002 // to write
-	if info, err := os.Stat(d.Open); err == nil && info.Mode().Perm()&others != 0 {
-		log.Warn("every user of this host can write to the data directory, which has the server's keys",
-			"data", d.Shown, "mode", fmt.Sprintf("%#o", info.Mode().Perm()), "hint", "chmod 700 "+text.ShellQuote(d.Shown))
+	info, err := os.Stat(d.Open)
+	if err != nil {
+		return 0, false
 	}
+	return info.Mode().Perm(), info.Mode().Perm()&others != 0
 }
 
 // CopiedInUse reports whether the directory is a copy that was made while a server used the
