@@ -99,10 +99,11 @@ step_deb() {
 
 step_rpm() {
 	debian "$work/rpm"
-	cp "$old_rpm" "$new_rpm" "$work/rpm/root"
+	mkdir -p "$work/rpm/usr/lib/systemd/system-preset"
+	echo 'disable *' >"$work/rpm/usr/lib/systemd/system-preset/99-default-disable.preset" # as Fedora has it
 	# Debian has no packages of the names that the rpm needs, but it has their programs.
 	local with=(rpm --root "$work/rpm" --nodeps)
-	"${with[@]}" -i "/root/${old_rpm##*/}" 2>/dev/null || "${with[@]}" -i "$old_rpm"
+	"${with[@]}" -i "$old_rpm"
 	has "$(chroot "$work/rpm" stat -c '%U:%G %a' /var/lib/holdfast)" '^holdfast:holdfast 700$' "the data directory"
 	chroot "$work/rpm" holdfast config check --config /etc/holdfast/config.toml >/dev/null
 	has "$(chroot "$work/rpm" systemctl is-enabled holdfast || true)" disabled "the state of the service"
@@ -121,18 +122,21 @@ step_empty() {
 	mkdir "$root"
 	tar -xzf "$new"/holdfast-*-linux-"$arch".tar.gz -C "$root" --strip-components=1 --wildcards '*/holdfast'
 	[ "$(ls "$root")" = holdfast ] || fail "the root is not empty"
-	has "$(chroot "$root" /holdfast version)" "committed $(git log -1 --format=%cs)" "the version"
+	has "$(chroot "$root" /holdfast version)" "committed $(TZ=UTC git log -1 --date=format-local:%F --format=%cd)" "the version"
 	# As the user of the image, with a directory for the data and nothing else: no /tmp, no
 	# /proc, no /etc.
 	mkdir "$root/data"
 	chown 65532:65532 "$root/data"
 	env -i HOLDFAST_DATA=/data HOLDFAST_NODE_ROUTING=none HOLDFAST_NODE_BOOTSTRAP= HOLDFAST_HTTP_LISTEN=127.0.0.1:0 \
 		HOLDFAST_NODE_LISTEN=/ip4/127.0.0.1/tcp/0 HOLDFAST_METRICS_LISTEN= \
-		chroot --userspec=65532:65532 "$root" /holdfast serve 2>"$work/empty.log" &
+		"$(command -v chroot)" --userspec=65532:65532 "$root" /holdfast serve 2>"$work/empty.log" &
 	local pid=$!
-	for ((i = 0; i < 600; i++)); do [ -e "$root/data/run.json" ] || ! kill -0 $pid 2>/dev/null || { sleep 0.1; continue; }; break; done
+	while [ ! -e "$root/data/run.json" ]; do
+		kill -0 $pid 2>/dev/null || fail "it does not start: $(cat "$work/empty.log")"
+		sleep 0.1
+	done
 	local url
-	url=$(sed 's/.*"http":"\([^"]*\)".*/\1/' "$root/data/run.json") || fail "it does not start: $(cat "$work/empty.log")"
+	url=$(sed 's/.*"http":"\([^"]*\)".*/\1/' "$root/data/run.json")
 	[ "$(curl -fsS "$url/readyz")" = ok ] || fail "it is not ready"
 	kill $pid
 	wait $pid || fail "it ends with $?: $(cat "$work/empty.log")"
