@@ -88,6 +88,8 @@ step_deb() {
 	debian "$work/deb"
 	cp "$old_deb" "$work/deb/root/old.deb"
 	cp "$new_deb" "$work/deb/root/new.deb"
+	mkdir "$work/deb/root/by-hand"
+	tar -xzf "$new"/*.tar.gz -C "$work/deb/root/by-hand" --strip-components=1
 	cp deploy/release/try-deb.sh "$work/deb/root"
 	boot "$work/deb"
 	inside bash /root/try-deb.sh || {
