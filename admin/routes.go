@@ -27,6 +27,8 @@ const (
 	reclaimPath = Base + "/store/reclaim"
 	backupPath  = Base + "/store/backup"
 	verifyPath  = Base + "/store/verify"
+	runsPath    = Base + "/store/runs"
+	historyPath = Base + "/history"
 	pinsPath    = Base + "/pins"
 	adoptPath   = Base + "/pins/adopt"
 )
@@ -79,7 +81,11 @@ var routes = []route{
 
 	{BySocket | ByToken, http.MethodGet, AuditPath, handlers.audit},
 
-	{BySocket, http.MethodGet, statsPath, handlers.stats},
+	{BySocket | ByToken, http.MethodGet, statsPath, handlers.stats},
+	{BySocket | ByToken, http.MethodGet, runsPath, handlers.listRuns},
+	{BySocket | ByToken, http.MethodPost, runsPath, handlers.beginRun},
+	{BySocket | ByToken, http.MethodDelete, runsPath + "/:id", handlers.endRun},
+	{BySocket | ByToken, http.MethodGet, historyPath, handlers.history},
 	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
 	{BySocket, http.MethodPost, verifyPath, handlers.verify},
 	{BySocket, http.MethodPost, backupPath, handlers.backup},
