@@ -17,18 +17,18 @@ const (
 	AccountsPath = Base + "/accounts"
 	InvitesPath  = Base + "/invites"
 	AuditPath    = Base + "/audit"
+	StatsPath    = Base + "/store/stats"
+	RunsPath     = Base + "/store/runs"
+	HistoryPath  = Base + "/history"
 	OwnersPath   = Base + "/owners"
 
 	serverPath  = Base + "/server"
 	accountPath = AccountsPath + "/:id"
 	tokenPath   = Base + "/tokens/:id"
 	keysPath    = Base + "/keys/rotate"
-	statsPath   = Base + "/store/stats"
 	reclaimPath = Base + "/store/reclaim"
 	backupPath  = Base + "/store/backup"
 	verifyPath  = Base + "/store/verify"
-	runsPath    = Base + "/store/runs"
-	historyPath = Base + "/history"
 	pinsPath    = Base + "/pins"
 	adoptPath   = Base + "/pins/adopt"
 )
@@ -81,11 +81,11 @@ var routes = []route{
 
 	{BySocket | ByToken, http.MethodGet, AuditPath, handlers.audit},
 
-	{BySocket | ByToken, http.MethodGet, statsPath, handlers.stats},
-	{BySocket | ByToken, http.MethodGet, runsPath, handlers.listRuns},
-	{BySocket | ByToken, http.MethodPost, runsPath, handlers.beginRun},
-	{BySocket | ByToken, http.MethodDelete, runsPath + "/:id", handlers.endRun},
-	{BySocket | ByToken, http.MethodGet, historyPath, handlers.history},
+	{BySocket | ByToken, http.MethodGet, StatsPath, handlers.stats},
+	{BySocket | ByToken, http.MethodGet, RunsPath, handlers.listRuns},
+	{BySocket | ByToken, http.MethodPost, RunsPath, handlers.beginRun},
+	{BySocket | ByToken, http.MethodDelete, RunsPath + "/:id", handlers.endRun},
+	{BySocket | ByToken, http.MethodGet, HistoryPath, handlers.history},
 	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
 	{BySocket, http.MethodPost, verifyPath, handlers.verify},
 	{BySocket, http.MethodPost, backupPath, handlers.backup},

@@ -250,7 +250,7 @@ type Verified struct {
 
 // Stats says what the store has.
 func (c *Client) Stats(ctx context.Context) (st StoreStats, err error) {
-	err = c.do(ctx, call{method: http.MethodGet, path: statsPath}, &st)
+	err = c.do(ctx, call{method: http.MethodGet, path: StatsPath}, &st)
 	return st, err
 }
 

@@ -7,11 +7,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/admin"
 )
 
-const (
-	storeAPI = admin.Base + "/store/stats"
-	runsAPI  = admin.Base + "/store/runs"
-)
-
 // storeBody is what the page of the store shows.
 type storeBody struct {
 	Stats admin.StoreStats
@@ -72,7 +67,7 @@ func (b storeBody) Running() bool {
 
 // store reads what the page shows.
 func (u *UI) store(c *call) (body storeBody, err error) {
-	if err := c.api(http.MethodGet, storeAPI, nil, &body.Stats); err != nil {
+	if err := c.api(http.MethodGet, admin.StatsPath, nil, &body.Stats); err != nil {
 		return body, err
 	}
 	body.Runs, err = u.runs(c)
@@ -82,7 +77,7 @@ func (u *UI) store(c *call) (body storeBody, err error) {
 // runs reads the runs, with names for their accounts.
 func (u *UI) runs(c *call) (out []storeRun, err error) {
 	var all struct{ Runs []admin.Run }
-	if err := c.api(http.MethodGet, runsAPI, nil, &all); err != nil {
+	if err := c.api(http.MethodGet, admin.RunsPath, nil, &all); err != nil {
 		return nil, err
 	}
 	for _, r := range all.Runs {
@@ -118,7 +113,7 @@ func (u *UI) liveStore(c *call) error {
 }
 
 func (u *UI) beginRun(c *call) error {
-	if err := c.api(http.MethodPost, runsAPI, map[string]string{"kind": c.FormValue("kind")}, nil); err != nil {
+	if err := c.api(http.MethodPost, admin.RunsPath, map[string]string{"kind": c.FormValue("kind")}, nil); err != nil {
 		if err := c.problem(err); err != nil {
 			return err
 		}
@@ -128,7 +123,7 @@ func (u *UI) beginRun(c *call) error {
 }
 
 func (u *UI) endRun(c *call) error {
-	if err := c.api(http.MethodDelete, runsAPI+"/"+url.PathEscape(c.Param("id")), nil, nil); err != nil {
+	if err := c.api(http.MethodDelete, admin.RunsPath+"/"+url.PathEscape(c.Param("id")), nil, nil); err != nil {
 		return err
 	}
 	return c.done("run-ended", storePath)

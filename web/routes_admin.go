@@ -18,7 +18,7 @@ const (
 // adminRoutes is the table of the pages for admins. Each does what the operator's API does.
 var adminRoutes = []route{
 	adminRoute(http.MethodGet, "/server", (*UI).serverPage),
-	adminRoute(http.MethodGet, "/server/history", (*UI).history),
+	adminRoute(http.MethodGet, "/server/history", (*UI).serverHistory),
 
 	adminRoute(http.MethodGet, "/accounts", (*UI).accountsPage),
 	adminRoute(http.MethodPost, "/accounts", (*UI).addAccount),

@@ -121,8 +121,12 @@ func percent(part, whole any) int {
 type moment struct{ Machine, Exact, Text string }
 
 // when describes a time. The script writes it anew in the reader's zone.
-func when(t time.Time) moment {
-	if t.IsZero() {
+func when(at any) moment {
+	t, ok := at.(time.Time)
+	if p, isPointer := at.(*time.Time); isPointer && p != nil {
+		t, ok = *p, true
+	}
+	if !ok || t.IsZero() {
 		return moment{}
 	}
 	t = t.UTC()
