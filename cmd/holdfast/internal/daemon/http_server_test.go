@@ -47,7 +47,10 @@ func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level sl
 	c.pins = pins
 	pages := &dashboard{sessionTTL: time.Hour}
 	t.Cleanup(pages.close)
+	runs := admin.NewRuns()
+	t.Cleanup(runs.Close) // before the store
 	return &api{
+		runs: runs, history: new(admin.History),
 		cfg: config.Default().HTTP, web: pages, auth: c.auth, pins: pins, store: offlineStore(c.store, c.auth, pins),
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
