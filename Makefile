@@ -3,9 +3,9 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  = -X main.version=$(VERSION)
-MODULES  = . e2e e2e/cluster e2e/clients e2e/s3
+MODULES  = . e2e e2e/cluster e2e/clients e2e/s3 deploy/release
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 check fmt-check tidy-check web-vendor damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 test-import check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,9 +38,12 @@ test-net: ## a Kubo behind a NAT, in networks that the test makes; needs nft and
 test-s3: ## backups to a bucket, of a real server of the S3 API; not part of CI
 	cd e2e/s3 && $(GO) test -count=1 -timeout 20m ./...
 
+test-import: ## 5,000 pins from a Kubo, and an ipfs-cluster, which the first run builds (some minutes); not part of CI
+	cd e2e && $(GO) test -tags imports -count=1 -timeout 60m -run '^TestImport' .
+
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
-	cd e2e && $(GO) vet -tags nat .
+	cd e2e && $(GO) vet -tags nat,imports .
 	$(GO) tool staticcheck ./...
 	cd e2e && $(GO) tool -modfile=../go.mod staticcheck ./...
 	cd e2e/cluster && $(GO) tool -modfile=../../go.mod staticcheck ./...
@@ -48,7 +51,20 @@ check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edge
 	cd e2e/s3 && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	$(GO) test -count=1 -run '^TestImports$$' ./cmd/holdfast
 	CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/holdfast
+	cd deploy/release && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	deploy/check.sh
+
+# TARGETS="linux/arm64 ..." builds for these alone.
+release: ## what a release has, in dist: programs, packages, their parts and licences, checksums; of what is committed
+	rm -rf dist && deploy/release/build.sh dist
+
+# What a release leaves on disk is opened by all later ones. So the archive is made once, in
+# the commit of the release, and never again.
+release-data: ## keep the data directory that the version in VERSION leaves, for the test that later versions open it
+	$(GO) test -count=1 -run '^TestOpensDataOfReleases$$' ./cmd/holdfast -make-data=$$(cat VERSION)
+
+test-release: ## build twice and compare, try the packages, the program in an empty root, other systems; some 15 minutes, as root on Debian, not part of CI
+	deploy/release/test.sh
 
 fmt-check:
 	@bad=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$bad" ] || { echo "not gofmt-clean:"; echo "$$bad"; exit 1; }
@@ -94,4 +110,4 @@ bench-provide: ## 100,000 roots announced in a simulated DHT of 10,000 peers, an
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m -v ./node/provide
 
 clean: ## remove what was built, and the data of `make run`
-	rm -rf holdfast data
+	rm -rf holdfast data dist

@@ -22,12 +22,16 @@ const (
 	HistoryPath  = Base + "/history"
 	OwnersPath   = Base + "/owners"
 
-	serverPath  = Base + "/server"
+	serverPath    = Base + "/server"
+	conditionPath = Base + "/server/condition"
+	supportPath   = Base + "/server/support"
+
 	accountPath = AccountsPath + "/:id"
 	tokenPath   = Base + "/tokens/:id"
 	keysPath    = Base + "/keys/rotate"
 	reclaimPath = Base + "/store/reclaim"
 	backupPath  = Base + "/store/backup"
+	restorePath = Base + "/store/restore"
 	verifyPath  = Base + "/store/verify"
 	pinsPath    = Base + "/pins"
 	adoptPath   = Base + "/pins/adopt"
@@ -59,6 +63,8 @@ type route struct {
 // that the header [userHeader] names.
 var routes = []route{
 	{BySocket, http.MethodGet, serverPath, handlers.server},
+	{BySocket, http.MethodGet, conditionPath, handlers.condition},
+	{BySocket, http.MethodGet, supportPath, handlers.support},
 
 	{BySocket | ByToken, http.MethodGet, AccountsPath, handlers.listAccounts},
 	{BySocket | ByToken, http.MethodPost, AccountsPath, handlers.addAccount},
@@ -89,6 +95,7 @@ var routes = []route{
 	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
 	{BySocket, http.MethodPost, verifyPath, handlers.verify},
 	{BySocket, http.MethodPost, backupPath, handlers.backup},
+	{BySocket, http.MethodPost, restorePath, handlers.restore},
 
 	{BySocket | ByToken, http.MethodGet, OwnersPath, handlers.listOwners},
 	{BySocket, http.MethodDelete, pinsPath, handlers.removePins},

@@ -23,6 +23,8 @@ func TestCallers(t *testing.T) {
 	want := map[Callers][]string{
 		BySocket: {
 			"GET /api/admin/server",
+			"GET /api/admin/server/condition",
+			"GET /api/admin/server/support",
 			"GET /api/admin/accounts/:id/tokens",
 			"POST /api/admin/accounts/:id/tokens",
 			"DELETE /api/admin/tokens/:id",
@@ -30,6 +32,7 @@ func TestCallers(t *testing.T) {
 			"POST /api/admin/store/reclaim",
 			"POST /api/admin/store/verify",
 			"POST /api/admin/store/backup",
+			"POST /api/admin/store/restore",
 			"DELETE /api/admin/pins",
 			"POST /api/admin/pins/adopt",
 		},

@@ -35,6 +35,7 @@ type Server struct {
 	Runs     *Runs    // of Store; nil keeps none, and begins none in the background
 	History  *History // nil: there is none
 	Backups  Backups
+	Self     Self // nil: no server runs
 	// RPC adds Kubo's RPC to a group, whose prefix is [RPCPath]. The middleware it is given
 	// puts the account that a request names into its context. Nil: there is none, as no
 	// server runs.

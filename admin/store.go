@@ -79,7 +79,8 @@ type StoreMessage struct {
 	Repairing string         `json:"repairing,omitempty"` // the CID of a DAG
 	Reclaimed *Reclaimed     `json:"reclaimed,omitempty"` // the last line
 	Verified  *VerifyReport  `json:"verified,omitempty"`  // the last line
-	Backup    *Backup        `json:"backup,omitempty"`    // the last message
+	Backup    *Backup        `json:"backup,omitempty"`    // the last line
+	Restored  *Restored      `json:"restored,omitempty"`  // the last line
 	Failure   *Failure       `json:"failure,omitempty"`   // the last line
 }
 
@@ -311,7 +312,7 @@ func (c *Client) watch(ctx context.Context, r call, show func(StoreMessage) erro
 		if err := show(m); err != nil {
 			return err
 		}
-		if m.Reclaimed != nil || m.Verified != nil || m.Backup != nil {
+		if m.Reclaimed != nil || m.Verified != nil || m.Backup != nil || m.Restored != nil {
 			return nil
 		}
 	}

@@ -162,6 +162,20 @@ type keyFile struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
+// InstanceIn reads the instance id of the keys in a file, and changes nothing. It does not look whether
+// the keys are good. Errors: the system's; one that says that the file makes no sense.
+func InstanceIn(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read token keys: %w", err)
+	}
+	var file keysFile
+	if err := json.Unmarshal(data, &file); err != nil {
+		return "", damaged(path, err)
+	}
+	return file.Instance, nil
+}
+
 // OpenKeys reads the keys at path. If there is no file, it makes new keys, and returns only
 // once they would survive power loss.
 //

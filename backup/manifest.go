@@ -42,9 +42,12 @@ type Manifest struct {
 	Records  File      `json:"records"`
 	List     File      `json:"list"` // which block is in which pack
 	Keys     []File    `json:"keys,omitempty"`
-	Packs    []Pack    `json:"packs"`
-	Blocks   uint64    `json:"blocks"` // all that the backup has
-	Bytes    uint64    `json:"bytes"`  // of those
+	// Addrs is where the node was, if its key is in the backup and it ran: multiaddrs that end
+	// in /p2p/ID.
+	Addrs  []string `json:"addrs,omitempty"`
+	Packs  []Pack   `json:"packs"`
+	Blocks uint64   `json:"blocks"` // all that the backup has
+	Bytes  uint64   `json:"bytes"`  // of those
 	// New is what this run wrote of them.
 	NewBlocks uint64 `json:"new_blocks"`
 	NewBytes  uint64 `json:"new_bytes"`

@@ -52,6 +52,7 @@ type Config struct {
 	Version string            // of the program
 	Temp    string            // a directory for lists of blocks and records, some 100 bytes a block
 	Keys    map[string][]byte // files that make the server who it is; nil is none
+	Addrs   []string          // where its node is; nil is not known
 	Logger  *slog.Logger
 	Now     func() time.Time
 	// Room fails if there is no room to write so many bytes to the place. Nil never does.
@@ -166,6 +167,7 @@ func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
 			return err
 		}
 		r.m.Keys = append(r.m.Keys, f)
+		r.m.Addrs = r.Addrs
 	}
 	if err := r.allThere(ctx); err != nil {
 		return err

@@ -119,6 +119,31 @@ func (n *Node) confirmed() []ma.Multiaddr {
 	return nil
 }
 
+// Reached is what other nodes say of the addresses of this one: that they reached it there, that they
+// did not, and nothing yet.
+type Reached struct{ Yes, No, Unknown []string }
+
+// Reached says which addresses others reached, as AutoNAT v2 knows. ok is false without it.
+func (n *Node) Reached() (r Reached, ok bool) {
+	h, ok := n.host.(confirmer)
+	if !ok || !n.cfg.Reach.AutoNAT {
+		return r, false
+	}
+	yes, no, unknown := h.ConfirmedAddrs()
+	texts := func(addrs []ma.Multiaddr) (all []string) {
+		for _, a := range addrs {
+			all = append(all, a.String())
+		}
+		return all
+	}
+	return Reached{texts(yes), texts(no), texts(unknown)}, true
+}
+
+// Relayed reports whether relays forward connections to the node.
+func (n *Node) Relayed() bool {
+	return slices.ContainsFunc(n.host.Addrs(), func(a ma.Multiaddr) bool { return has(a, ma.P_CIRCUIT) })
+}
+
 // confirmer is a libp2p host that knows which of its addresses were reached.
 type confirmer interface {
 	ConfirmedAddrs() (reachable, unreachable, unknown []ma.Multiaddr)

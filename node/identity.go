@@ -13,6 +13,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	cryptopb "github.com/libp2p/go-libp2p/core/crypto/pb"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/holdfast-ipfs/holdfast/internal/durable"
 )
@@ -59,6 +60,19 @@ func loadIdentity(path string) (crypto.PrivKey, error) {
 		return nil, fmt.Errorf("the node's identity in %s is damaged (%w); restore the file from a backup, or move it away to start with a new peer ID", path, err)
 	}
 	return key, nil
+}
+
+// PeerIDIn reads the peer ID of the identity in a file. It is "" if there is no file.
+func PeerIDIn(path string) (string, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	key, err := loadIdentity(path)
+	if err != nil {
+		return "", err
+	}
+	id, err := peer.IDFromPrivateKey(key)
+	return id.String(), err
 }
 
 // otherKeyError: it is a key of a type that is not used here.

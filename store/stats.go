@@ -82,6 +82,12 @@ func (s *Store) Stats(ctx context.Context) (st Stats, err error) {
 	return st, nil
 }
 
+// DamagedFiles counts the files of the database that are known to be damaged. It looks for none.
+func (s *Store) DamagedFiles() (int, error) {
+	n, _, err := s.space.DamagedLogs()
+	return n, err
+}
+
 func (s *Store) countLive(ctx context.Context, walk kv.KeyWalk, st *Stats) error {
 	var last []byte
 	return walk(ctx, kv.Span{Prefix: []byte{holding.KLinkTo}}, func(key, value []byte) error {

@@ -62,7 +62,8 @@ and while it does not.`,
 	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+config.EnvConfig+")")
 	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(),
 		c.addCommand(), c.exportCommand(), c.getCommand(), c.storeCommand(),
-		c.backupCommand(), c.restoreCommand(), c.keysCommand(), c.auditCommand(), c.configCommand(), c.versionCommand(), c.manCommand())
+		c.backupCommand(), c.restoreCommand(), c.importCommand(), c.keysCommand(), c.auditCommand(), c.configCommand(),
+		c.doctorCommand(), c.supportCommand(), c.versionCommand(), c.manCommand())
 	help := root.RunE
 	c.explainArgs(root)
 	root.RunE = help

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,17 +21,30 @@ import (
 
 func (c *cli) exportCommand() *cobra.Command {
 	var door rpcDoor
-	var out string
+	var out, all string
+	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "export CID",
-		Short: "Write what is pinned as a CAR",
+		Use:   "export CID | --all DIR",
+		Short: "Write what is pinned as a CAR, or all that is pinned as CARs",
 		Long: `Write the DAG under a CID as a CAR, on standard output or to a file. A file gets its name
 when all of it is there, so what had that name before stays if the export breaks off.
 
 It comes from the server on the data directory, as an account of it, or by --api from any
-other that speaks Kubo's RPC.`,
-		Args: args("CID"),
+other that speaks Kubo's RPC.
+
+With --all every pin of the account is written: for each DAG the file CID.car in DIR, and then
+pins.json, the list of pins with their names, which "holdfast import list" reads. If the
+export is interrupted, run it again: it goes on where it was.`,
+		Args: func(cmd *cobra.Command, given []string) error {
+			if all != "" {
+				return args()(cmd, given)
+			}
+			return args("CID")(cmd, given)
+		},
 		RunE: func(cmd *cobra.Command, given []string) error {
+			if all != "" {
+				return c.exportAll(cmd.Context(), door, all, asJSON)
+			}
 			if f, ok := c.stdout.(*os.File); ok && out == "" && term.IsTerminal(int(f.Fd())) {
 				return hint.Add(errors.New("a CAR is not for a terminal"), "write it to a file with -o FILE")
 			}
@@ -39,6 +53,9 @@ other that speaks Kubo's RPC.`,
 	}
 	door.flags(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write")
+	cmd.Flags().StringVar(&all, "all", "", "`DIR` to write all pins of the account to")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "with --all, print JSON")
+	cmd.MarkFlagsMutuallyExclusive("all", "output")
 	return cmd
 }
 
@@ -95,7 +112,11 @@ func writeWhole(path string, write func(io.Writer) error) (err error) {
 			err = errors.Join(err, os.Remove(partial))
 		}
 	}()
-	if err := errors.Join(write(f), f.Close()); err != nil {
+	// Synced, so that after a power loss nothing with that name is less than whole.
+	if err := cmp.Or(write(f), f.Sync()); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
 		return err
 	}
 	return os.Rename(partial, path)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,9 +16,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/daemon"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/doctor"
 )
 
 func (c *cli) serveCommand() *cobra.Command {
+	takeOver := false
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -27,9 +30,10 @@ Every key of the configuration file is also an environment variable: listen in [
 HOLDFAST_HTTP_LISTEN. Commas separate the items of a list. Flags win over the
 environment, and the environment wins over the file.`,
 		Args: args(),
-		RunE: c.serve,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.serve(cmd, takeOver) },
 	}
 	config.AddConfigFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "after a restore with the identity of another server, do not look whether that one still runs")
 	return cmd
 }
 
@@ -51,11 +55,12 @@ func (c *cli) configPath() string {
 	return ""
 }
 
-func (c *cli) serve(cmd *cobra.Command, _ []string) error {
+func (c *cli) serve(cmd *cobra.Command, takeOver bool) error {
 	cfg, warnings, err := config.Load(c.configPath(), c.environ, cmd.Flags())
-	log := daemon.NewLogger(c.stderr, cfg.Log) // with an error, cfg has what was read before it
+	lines := new(daemon.LastLines)
+	log := daemon.NewLogger(io.MultiWriter(lines, c.stderr), cfg.Log) // with an error, cfg has what was read before it
 	if err == nil {
-		err = c.serveWith(cmd.Context(), cfg, warnings, log)
+		err = c.serveWith(cmd.Context(), cfg, warnings, takeOver, log, lines)
 	}
 	if err != nil && cfg.Log.Format == "json" {
 		return logged(log, err)
@@ -64,7 +69,7 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) error {
 }
 
 // serveWith is serve, once the configuration is read.
-func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []string, log *slog.Logger) (err error) {
+func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []string, takeOver bool, log *slog.Logger, lines *daemon.LastLines) (err error) {
 	daemon.RouteLibraryLogs(log)
 	config.LogConfigWarnings(log, warnings)
 	machine, err := config.ThisMachine(log)
@@ -87,15 +92,22 @@ func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []strin
 	}
 	defer func() { err = d.Explain(errors.Join(err, d.Close())) }()
 
+	log.Info("starting", "version", versionLine(), "data", d.Shown)
+	patient := &doctor.Patient{Config: cfg, Path: path, Data: d, Others: c.others(path), Host: doctor.ThisHost(log)}
+	if err := doctor.Start(ctx, patient, log); err != nil {
+		return err
+	}
 	name, _ := buildVersion()
-	p := &daemon.Program{Config: cfg, Data: d, Log: log, Version: name, Command: c.program, Machine: machine, GCPercent: profile.GCPercent(c.getenv), Notify: daemon.SystemdNotifier(log)}
+	p := &daemon.Program{
+		LastLines: lines, Config: cfg, Data: d, Log: log, Version: name, Command: c.program, TakeOver: takeOver,
+		Machine: machine, GCPercent: profile.GCPercent(c.getenv), Notify: daemon.SystemdNotifier(log),
+	}
 	if c.interactive {
 		p.Terminal = c.stderr
 	}
 	if p.WatchdogInterval, err = systemd.SdWatchdogEnabled(false); err != nil {
 		return fmt.Errorf("read the interval of systemd's watchdog: %w", err)
 	}
-	log.Info("starting", "version", versionLine(), "data", d.Shown)
 	if err := p.Run(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return nil // a signal came before it was ready

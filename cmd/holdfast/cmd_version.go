@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the build: -ldflags "-X main.version=v1.2.3".
+// version is set by the build: -ldflags "-X main.version=1.2.3".
 var version string
 
 func (c *cli) versionCommand() *cobra.Command {
@@ -42,15 +42,22 @@ func buildVersion() (name string, details []string) {
 // versionOf is buildVersion of any build. set is the version that -X gave the linker, or "".
 func versionOf(set string, info *debug.BuildInfo) (name string, details []string) {
 	details = []string{runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-	commit, modified := "", false
+	commit, day, modified := "", "", false
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
 			commit = s.Value[:min(12, len(s.Value))]
-			details = append(details, "commit "+commit)
+		case "vcs.time":
+			day, _, _ = strings.Cut(s.Value, "T")
 		case "vcs.modified":
 			modified = s.Value == "true"
 		}
+	}
+	if commit != "" {
+		details = append(details, "commit "+commit)
+	}
+	if day != "" { // of the commit: that of the build would make each build another
+		details = append(details, "committed "+day)
 	}
 	if modified {
 		details = append(details, "modified")

@@ -21,25 +21,30 @@ const module = "github.com/holdfast-ipfs/holdfast"
 // else they need of ours, as long as nothing goes in a circle.
 var ourImports = map[string][]string{
 	"cmd/holdfast": {
-		"admin", "auth", "backup", "pin", "psa",
+		"admin", "auth", "backup", "moving", "pin", "psa",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/daemon", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/kuborpc",
+		"cmd/holdfast/internal/doctor", "cmd/holdfast/internal/support",
 	},
 	"cmd/holdfast/internal/kuborpc": {},
 	"cmd/holdfast/internal/config":  {"auth", "backup", "node", "node/find", "node/provide"},
 	"cmd/holdfast/internal/datadir": {"cmd/holdfast/internal/config", "store"},
+	"cmd/holdfast/internal/doctor": {
+		"admin", "node", "store", "cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir",
+	},
+	"cmd/holdfast/internal/support": {},
 	"cmd/holdfast/internal/httpd":   {"cmd/holdfast/internal/config"},
 	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
 	// This package joins them all.
 	"cmd/holdfast/internal/daemon": {
-		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "pin", "psa", "rpc", "store", "web",
-		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
+		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "node/seen", "pin", "psa", "rpc", "store", "web",
+		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/doctor", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
 	"psa":   {"pin", "auth"},
 	"rpc":   {"pin", "auth"},
 	"web":   {"admin", "auth", "auth/authhttp", "pin", "psa"},
 	"store": {
-		"pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
+		"auth", "pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
 		"store/internal/requests", "store/internal/space", "store/internal/space/reading",
 	},
 	// The rooms of the store.
@@ -72,6 +77,7 @@ var ourImports = map[string][]string{
 	"pin/turns":      {},
 	"auth":           {},
 	"backup":         {},
+	"moving":         {"pin"},
 	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
@@ -98,6 +104,8 @@ var notFor = map[string][]string{
 	"auth": {"net/http", "github.com/labstack/", "github.com/dgraph-io/"},
 	// Kubo's RPC reads blocks of whoever has them.
 	"rpc": {module + "/cmd/", module + "/node", module + "/store", module + "/psa", "github.com/dgraph-io/"},
+	// Pins are moved between places that are known by their APIs alone.
+	"moving": {module + "/cmd/", module + "/node", module + "/store", module + "/admin", module + "/psa", "github.com/spf13/", "github.com/libp2p/"},
 	// The dashboard stands on the same services as the APIs.
 	"web": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 	// The operator's API knows neither the server nor what it is made of.

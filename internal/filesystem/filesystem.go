@@ -55,16 +55,41 @@ type System struct {
 	Device func(path string) (n uint64, ok bool) // the number of the device that a path is on
 }
 
+// Room is how much room a file system has.
+type Room struct {
+	Free, Size uint64 // bytes, free for a user who is not root
+	// How many more files can be made, and how many there can be. Files is 0 if the file system
+	// has no limit.
+	FreeFiles, Files uint64
+}
+
+// Room says how much room there is for a directory. If the directory does not exist, it is the one
+// above it. Errors: those of the system.
+func (s System) Room(dir string) (Room, error) {
+	var st unix.Statfs_t
+	if err := s.statfs(existing(dir), &st); err != nil {
+		return Room{}, fmt.Errorf("ask how much room %s has: %w", dir, err)
+	}
+	size := uint64(st.Bsize)
+	return Room{
+		Free: uint64(st.Bavail) * size, Size: uint64(st.Blocks) * size,
+		FreeFiles: uint64(st.Ffree), Files: uint64(st.Files),
+	}, nil
+}
+
+func (s System) statfs(dir string, st *unix.Statfs_t) error {
+	if s.Statfs != nil {
+		return s.Statfs(dir, st)
+	}
+	return unix.Statfs(dir, st)
+}
+
 // Of says what a directory is on. If the directory does not exist, it is the one above it. Errors:
 // those of the system.
 func (s System) Of(dir string) (Kind, error) {
 	dir = existing(dir)
-	statfs := s.Statfs
-	if statfs == nil {
-		statfs = unix.Statfs
-	}
 	var st unix.Statfs_t
-	if err := statfs(dir, &st); err != nil {
+	if err := s.statfs(dir, &st); err != nil {
 		return Kind{}, fmt.Errorf("ask what file system %s is on: %w", dir, err)
 	}
 	return s.kindOf(dir, &st), nil

@@ -1,6 +1,7 @@
 package space
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,23 @@ import (
 
 // ErrDamaged: Badger cannot read its files. Nothing in them was changed.
 var ErrDamaged = diskerr.ErrDamaged
+
+// Inspect looks for damage in a database that is not open, and changes nothing. It reads all tables,
+// but not the blocks. damaged is how many files of the value log are known to be damaged. A directory
+// that does not exist has no damage. Errors: ErrDamaged; the context's; the system's.
+func Inspect(ctx context.Context, dir string) (damaged int, err error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err := checkManifest(dir); err != nil {
+		return 0, err
+	}
+	if err := checkTables(ctx, dir); err != nil {
+		return 0, err
+	}
+	damaged, _, err = damagedLogs(dir)
+	return damaged, err
+}
 
 // checkManifest refuses a database without a MANIFEST, the list of its tables. Badger would make a
 // new list, and then delete every table that is not on it. Errors: ErrDamaged.

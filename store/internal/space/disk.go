@@ -22,7 +22,7 @@ func FreeSpace(dir string) (uint64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	return st.Bavail * uint64(st.Bsize), nil
+	return uint64(max(st.Bavail, 0)) * uint64(st.Bsize), nil // FreeBSD counts below 0 what root took of the reserve
 }
 
 // capacityOf gives the size of the file system that holds dir, used and free.
@@ -53,6 +53,26 @@ func valueLogFileSize(used, capacity uint64) int64 {
 		size *= 2
 	}
 	return int64(size)
+}
+
+// reserveOf gives the lower floor of a store whose value log has files of a size.
+func reserveOf(logFile int64) uint64 { return max(defaultReserve, reserveFiles*uint64(logFile)) }
+
+// upperFloor is the floor for new blocks and requests.
+func upperFloor(minFree, reserve uint64) uint64 { return max(minFree, reserve+reserve/4) }
+
+// Floor gives how much must be free for new blocks and requests, in a database that is not open. dir
+// may not exist; minFree is as in [Config].
+func Floor(dir string, minFree uint64) (uint64, error) {
+	used, err := DiskUse(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return upperFloor(minFree, defaultReserve), nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	capacity, err := capacityOf(dir)
+	return upperFloor(minFree, reserveOf(valueLogFileSize(used, capacity))), err
 }
 
 // removeUnmade removes Badger's logs of length 0. Badger makes a log in two steps. A process that is
@@ -113,7 +133,7 @@ func fileUse(path string) (uint64, error) {
 // the floor for new blocks and requests. That floor is at least a quarter higher than the lower
 // one, so that once new pins are refused, pins can still be removed for a good while.
 func (s *Space) RoomFor(n uint64) error {
-	return s.floor(max(s.cfg.MinFreeSpace, s.cfg.Reserve+s.cfg.Reserve/4), n)
+	return s.floor(upperFloor(s.cfg.MinFreeSpace, s.cfg.Reserve), n)
 }
 
 // roomForReclaim fails if less is free than half of the lower floor. A reclaim writes below the

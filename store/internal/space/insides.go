@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
@@ -12,6 +13,25 @@ import (
 
 // knownBadger is the version of Badger whose inside is known here.
 const knownBadger = "v4.9.6"
+
+// CheckVersion compares the Badger that is built in with the one whose inside is known. A build that
+// does not say which it has passes: [Open] looks itself. Errors: errUnknownBadger.
+func CheckVersion(info *debug.BuildInfo) error {
+	for _, m := range info.Deps {
+		if m.Path != badgerModule {
+			continue
+		}
+		if m.Replace != nil {
+			m = m.Replace
+		}
+		if m.Version != knownBadger {
+			return fmt.Errorf("%w: %s", errUnknownBadger, m.Version)
+		}
+	}
+	return nil
+}
+
+const badgerModule = "github.com/dgraph-io/badger/v4"
 
 // errUnknownBadger: holdfast was built with another Badger than the one whose inside it knows. It
 // could serve, but would fail at the first reclaim, so the database does not open.

@@ -109,7 +109,7 @@ func (s *Space) prepare(ctx context.Context, opts *badger.Options) error {
 		opts.ValueLogFileSize = valueLogFileSize(used, capacity)
 	}
 	if s.cfg.Reserve == 0 {
-		s.cfg.Reserve = max(defaultReserve, reserveFiles*uint64(opts.ValueLogFileSize))
+		s.cfg.Reserve = reserveOf(opts.ValueLogFileSize)
 	}
 	s.soundness.before = reading.BadTables.Count()
 	for _, step := range []func() error{

@@ -222,13 +222,16 @@ func (s *Space) noteDamagedLog(name string, why error) error {
 
 // DamagedLogs counts the files of the value log that are known to be damaged, and those of them in
 // which nothing is left.
-func (s *Space) DamagedLogs() (damaged, emptied int, err error) {
-	all, err := logFiles(s.dbDir)
+func (s *Space) DamagedLogs() (damaged, emptied int, err error) { return damagedLogs(s.dbDir) }
+
+// damagedLogs is DamagedLogs of a database that may be open or not.
+func damagedLogs(dir string) (damaged, emptied int, err error) {
+	all, err := logFiles(dir)
 	if err != nil {
 		return 0, 0, err
 	}
 	for _, f := range all {
-		path := filepath.Join(s.dbDir, f.name)
+		path := filepath.Join(dir, f.name)
 		if !marked(path, damagedLog) {
 			continue
 		}

@@ -54,7 +54,7 @@ func (c *Config) Validate() error {
 	each("node.append_announce", c.Node.AppendAnnounce, checkMultiaddr)
 	each("node.bootstrap", c.Node.Bootstrap, checkBootstrap)
 	check("node.routing", c.Node.Routing, oneOf(c.Node.Routing, "auto", "none"))
-	check("node.profile", c.Node.Profile, oneOf(c.Node.Profile, profileSmall, profileDefault, profileLarge))
+	check("node.profile", c.Node.Profile, oneOf(c.Node.Profile, ProfileSmall, profileDefault, profileLarge))
 	check("node.reachability", c.Node.Reachability,
 		oneOf(c.Node.Reachability, node.ReachabilityAuto, node.ReachabilityPublic, node.ReachabilityPrivate))
 	each("node.static_relays", c.Node.StaticRelays, checkPeer)
@@ -83,12 +83,7 @@ func (c *Config) Validate() error {
 	check("auth.registration", c.Auth.Registration, oneOf(c.Auth.Registration, registrations()...))
 	check("auth.access_token_ttl", c.Auth.AccessTokenTTL, atLeastSecond(c.Auth.AccessTokenTTL))
 	check("auth.refresh_token_ttl", c.Auth.RefreshTokenTTL, atLeastSecond(c.Auth.RefreshTokenTTL))
-	if c.Gateway.Listen != "" {
-		check("gateway.listen", c.Gateway.Listen, checkHostPort(c.Gateway.Listen))
-	}
-	if c.Gateway.MaxRequests < 1 || c.Gateway.MaxRequests > maxConnections {
-		check("gateway.max_requests", c.Gateway.MaxRequests, fmt.Errorf("want a number from 1 to %d", maxConnections))
-	}
+	c.validateGateway(check)
 	if c.Backup.To != "" {
 		_, err := backup.OpenPlace(c.Backup.To)
 		check("backup.to", c.Backup.To, err)

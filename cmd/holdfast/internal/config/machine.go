@@ -33,6 +33,6 @@ func ThisMachine(log *slog.Logger) (Machine, error) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return m, fmt.Errorf("ask how many files may be open: %w", err)
 	}
-	m.Files = r.Cur
+	m.Files = uint64(r.Cur) // signed on FreeBSD
 	return m, nil
 }

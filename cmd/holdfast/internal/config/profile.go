@@ -11,10 +11,22 @@ import (
 
 // The values of node.profile.
 const (
-	profileSmall   = "small"
+	ProfileSmall   = "small"
 	profileDefault = "default"
 	profileLarge   = "large"
 )
+
+// LeastMemory is how many bytes a machine should have for a profile. A smaller one works, and spends
+// its time collecting garbage while it is busy.
+func LeastMemory(profile string) uint64 {
+	switch profile {
+	case ProfileSmall:
+		return 384 << 20 // what a host of 512 MiB leaves
+	case profileLarge:
+		return 4 << 30 // its connections alone take 200 MB, and its batches as much
+	}
+	return 1 << 30
+}
 
 // Profile is how much of a machine the server uses. docs/benchmarks.md has the memory that
 // an idle server takes with each profile.
@@ -32,7 +44,7 @@ func NewProfile(name string, m Machine) Profile {
 	// HTTP gets half of the files, peers a quarter, and the database the rest.
 	files := int(min(m.Files, math.MaxInt32)) / 4
 	switch name {
-	case profileSmall: // for a host of 512 MiB, which the system needs a part of
+	case ProfileSmall: // for a host of 512 MiB, which the system needs a part of
 		memory := min(m.Memory, 1<<30) // small on a large host too
 		return Profile{
 			Limits: node.Limits{
@@ -104,7 +116,7 @@ func heapLimit() string {
 
 // profileDefaults changes the defaults that depend on the profile.
 func profileDefaults(c *Config, profile string) {
-	if profile == profileSmall {
+	if profile == ProfileSmall {
 		c.Pin.Workers = 4 // each holds batches of 8 MiB, and remembers the blocks that it saw
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 func TestProfiles(t *testing.T) {
 	const MiB = 1 << 20
-	small := NewProfile(profileSmall, Machine{Memory: 512 * MiB, Files: 1024})
+	small := NewProfile(ProfileSmall, Machine{Memory: 512 * MiB, Files: 1024})
 	usual := NewProfile(profileDefault, Machine{Memory: 8 << 30, Files: 65536})
 	large := NewProfile(profileLarge, Machine{Memory: 64 << 30, Files: 1 << 20})
 	for i, p := range []Profile{small, usual, large} {
@@ -30,7 +30,7 @@ func TestProfiles(t *testing.T) {
 		t.Errorf("more than all of the memory is given away: %+v", small)
 	}
 	// A profile must not need a machine of that size.
-	for _, name := range []string{profileSmall, profileDefault, profileLarge} {
+	for _, name := range []string{ProfileSmall, profileDefault, profileLarge} {
 		if p := NewProfile(name, Machine{Memory: 256 * MiB, Files: math.MaxUint64}); p.Limits.Memory > 256*MiB || p.Limits.Files <= 0 {
 			t.Errorf("%s on 256 MiB: %+v", name, p)
 		}
@@ -85,7 +85,7 @@ func TestProfileDefaults(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Node.Profile != profileSmall || got.Pin.Workers != c.want {
+		if got.Node.Profile != ProfileSmall || got.Pin.Workers != c.want {
 			t.Errorf("%q and %q: profile %s with %d workers, want %d", c.file, c.env, got.Node.Profile, got.Pin.Workers, c.want)
 		}
 	}

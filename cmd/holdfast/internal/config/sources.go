@@ -18,6 +18,15 @@ type Setting struct {
 	From string `json:"from"`
 }
 
+// Values gives the value of each key, as TOML has it.
+func Values(c Config) map[string]any {
+	all := map[string]any{}
+	for _, s := range settings(&c) {
+		all[s.key] = s.value.Interface()
+	}
+	return all
+}
+
 // Sources says of each key of a configuration that [Load] gave, without flags, where its
 // value comes from.
 func Sources(c Config, path string, environ []string) ([]Setting, error) {

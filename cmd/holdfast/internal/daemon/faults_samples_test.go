@@ -105,6 +105,8 @@ func samples(refresh, email string) map[string]map[string]sample {
 		}),
 		"admin": psaSamples("/api/psa", map[string]sample{
 			"GET /api/admin/server":                 {static: true},
+			"GET /api/admin/server/condition":       {},
+			"GET /api/admin/server/support":         {},
 			"GET /api/admin/accounts":               {},
 			"POST /api/admin/accounts":              {body: `{"email":"more@example.org","password":"` + samplePass + `"}`},
 			"GET /api/admin/accounts/:id":           {},
@@ -130,6 +132,7 @@ func samples(refresh, email string) map[string]map[string]sample {
 			"POST /api/admin/store/reclaim":         {lines: true},
 			"POST /api/admin/store/verify":          {lines: true},
 			"POST /api/admin/store/backup":          {body: `{"to":"/x"}`, lines: true},
+			"POST /api/admin/store/restore":         {body: `{"from":"/x"}`, lines: true},
 			"POST /api/psa/pins/:requestid/retry":   {},
 		}),
 		"gateway": {

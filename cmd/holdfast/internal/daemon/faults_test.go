@@ -116,6 +116,15 @@ func (b brokenStore) Verify(context.Context, bool, admin.VerifyWatch) (admin.Ver
 func (b brokenStore) Backup(context.Context, admin.NewBackup, func(admin.StoreProgress)) (admin.Backup, error) {
 	return admin.Backup{}, b.call()
 }
+func (b brokenStore) Condition(context.Context) (admin.Condition, error) {
+	return admin.Condition{}, b.call()
+}
+func (b brokenStore) Support(context.Context) (admin.Support, error) {
+	return admin.Support{}, b.call()
+}
+func (b brokenStore) Restore(context.Context, admin.NewRestore, func(admin.StoreProgress)) (admin.Restored, error) {
+	return admin.Restored{}, b.call()
+}
 func (b brokenStore) Adopt(context.Context, string, string) (adopted, left int, err error) {
 	return 0, 0, b.call()
 }
@@ -189,31 +198,33 @@ func newFaultRig(t *testing.T) *faultRig {
 		draining: new(atomic.Bool), logged: new(loggedState), log: log,
 	}
 	r.logged = probes.logged
+	served := content{
+		blocks:    brokenBlocks{broken: b},
+		seen:      seenIn(t.TempDir()),
+		above:     func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
+		node:      func() rpc.Node { return rpc.Node{} },
+		repo:      brokenRepo{b},
+		providers: func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
+		conns:     func() []rpc.Connection { return nil },
+	}
 	api, err := (&api{
 		cfg: config.Default().HTTP, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
-		content: content{
-			blocks:    brokenBlocks{broken: b},
-			above:     func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, b.call() },
-			node:      func() rpc.Node { return rpc.Node{} },
-			repo:      brokenRepo{b},
-			providers: func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
-			conns:     func() []rpc.Connection { return nil },
-		},
+		content: served,
 	}).router()
 	if err != nil {
 		t.Fatal(err)
 	}
 	operator, err := (&admin.Server{
 		Auth: service, Pins: brokenPins{b}, Running: true, Endpoint: func() string { return "" }, Log: log,
-		Store: brokenStore{b}, Backups: brokenStore{b},
+		Store: brokenStore{b}, Backups: brokenStore{b}, Self: brokenStore{b},
 	}).Handler()
 	if err != nil {
 		t.Fatal(err)
 	}
-	gateway, err := p.gatewayRouter(brokenBlocks{broken: b}, func(string) error { return nil })
+	gateway, err := p.gatewayRouter(served)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,30 +11,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
-
-// The files of the database are subtracted.
-func TestFilesOfTheDatabase(t *testing.T) {
-	d := testDataDir(t)
-	if err := os.Mkdir(d.File(databaseDir), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 43 {
-		if err := os.WriteFile(filepath.Join(d.File(databaseDir), fmt.Sprintf("%06d.vlog", i)), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	n, err := databaseFiles(d)
-	if err != nil || n != 43 {
-		t.Fatalf("the database has %d files, %v", n, err)
-	}
-	if m, err := setFilesAside(config.Machine{Files: n + otherFiles}, d); err != nil || m.Files != otherFiles {
-		t.Errorf("with enough of them %d are left, %v", m.Files, err)
-	}
-	want := fmt.Sprintf("the process may open 64 files, and needs %d: %d for the database, and %d for everything else", n+otherFiles, n, otherFiles)
-	if _, err := setFilesAside(config.Machine{Files: 64}, d); err == nil || err.Error() != want {
-		t.Errorf("with too few the error is %v, want %s", err, want)
-	}
-}
 
 func TestRoomForFiles(t *testing.T) {
 	open, err := os.ReadDir("/proc/self/fd")

@@ -105,7 +105,7 @@ func TestRPCReadsWhatTheAccountHas(t *testing.T) {
 func TestRPCBySocket(t *testing.T) {
 	p, _ := runProgram(t)
 	ctx := t.Context()
-	client, ok := dialAdmin(ctx, p.Data)
+	client, ok := Dial(ctx, p.Data)
 	if !ok {
 		t.Fatal("nobody answers on the socket")
 	}

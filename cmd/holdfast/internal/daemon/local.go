@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// dialAdmin gives a client for the server of the directory. ok is false if none answers.
-func dialAdmin(ctx context.Context, d *datadir.Dir) (*admin.Client, bool) {
+// Dial gives a client for the server of the directory. ok is false if none answers.
+func Dial(ctx context.Context, d *datadir.Dir) (c *admin.Client, ok bool) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", d.Socket(admin.SocketName))
 	}
@@ -35,7 +35,7 @@ func Connect(ctx context.Context, d *datadir.Dir, config func() (config.Config, 
 	var c *admin.Client
 	err := datadir.AwaitLock(ctx, d, log, func() (bool, error) {
 		var ok bool
-		c, ok = dialAdmin(ctx, d)
+		c, ok = Dial(ctx, d)
 		return ok, nil
 	}, func(lock *datadir.Lock) error {
 		cfg, err := config()
@@ -90,7 +90,7 @@ func serverOf(d *datadir.Dir) string {
 // another server holds it, that is an error.
 func lockForServer(ctx context.Context, d *datadir.Dir, log *slog.Logger) (lock *datadir.Lock, err error) {
 	err = datadir.AwaitLock(ctx, d, log, func() (bool, error) {
-		other, running := dialAdmin(ctx, d)
+		other, running := Dial(ctx, d)
 		if !running {
 			return false, nil
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/doctor"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
@@ -29,21 +30,16 @@ type core struct {
 	pins admin.Pins
 }
 
-// damagedHint is for a database that does not open. With other databases it often helps to
-// remove the file that is reported. Here that would delete everything.
-const damagedHint = "check the disk, and restore the data directory from a backup; keep a copy of it as it is, " +
-	"and remove none of the files in db: without its MANIFEST Badger deletes all others"
-
 // copiedHint is for a copy that does not open, if the original has not been closed by its
 // server.
 const copiedHint = "this directory is a copy, and a server ran in the original or was killed there; if it ran while the copy was made, " +
 	"the files are of different moments, and nothing is wrong with the disk: stop that server and copy its directory again, " +
-	"or take a snapshot of the file system. Else " + damagedHint
+	"or take a snapshot of the file system. Else " + doctor.DamagedHint
 
 // storeHint says what to do about an error of the store that package admin does not know.
 func storeHint(err error) string {
 	if errors.Is(err, store.ErrDamaged) {
-		return damagedHint
+		return doctor.DamagedHint
 	}
 	return ""
 }
@@ -66,7 +62,7 @@ func openCore(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg confi
 		case errors.Is(err, store.ErrDamaged) && d.CopiedInUse():
 			err = hint.Add(err, copiedHint)
 		case errors.Is(err, store.ErrDamaged):
-			err = hint.Add(err, damagedHint)
+			err = hint.Add(err, doctor.DamagedHint)
 		case errors.Is(err, pin.ErrDiskFull):
 			err = hint.Add(err, fullHint)
 		}

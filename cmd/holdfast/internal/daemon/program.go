@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/doctor"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
@@ -50,6 +52,11 @@ type Program struct {
 	// GCPercent is the percentage of Go's collector. While much memory is in use, the server
 	// makes it collect sooner. 0 leaves the collector alone.
 	GCPercent int
+	// LastLines has the end of the log, for who looks for a fault. Nil has none.
+	LastLines *LastLines
+	// TakeOver starts a restored server that has the identity of another without looking
+	// whether that one still runs.
+	TakeOver bool
 	// Terminal is where a first start shows the account that it makes. Nil: it makes none.
 	Terminal io.Writer
 	// Notify reports the state to the service manager. Nil reports nothing.
@@ -58,6 +65,7 @@ type Program struct {
 	// least. 0 is never.
 	WatchdogInterval time.Duration
 
+	started  time.Time
 	profile  config.Profile
 	core     *core
 	lock     *datadir.Lock
@@ -97,6 +105,7 @@ type Program struct {
 // Run starts everything, and returns when the server is ready. ctx is for the start alone. If
 // Run fails, it closes what it has started.
 func (p *Program) Run(ctx context.Context) (err error) {
+	p.started = time.Now()
 	p.failed = make(chan error, 4) // one for each HTTP server
 	defer func() {
 		if err != nil {
@@ -112,11 +121,10 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		}
 	}
 	p.filesLimit = p.Machine.Files
-	if p.Machine, err = setFilesAside(p.Machine, p.Data); err != nil {
+	if p.Machine, err = doctor.SetFilesAside(p.Machine, p.Data); err != nil {
 		return err
 	}
 	p.profile = config.NewProfile(p.Config.Node.Profile, p.Machine)
-	p.Data.WarnOpen(p.Log)
 	if p.lock, err = lockForServer(ctx, p.Data, p.Log); err != nil {
 		return err
 	}
@@ -143,6 +151,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		return err
 	}
 	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, p.Log)
+	p.backups.into, p.backups.addrs = &restorer{p.core.store, p.core.auth, p.pins, restoreWait}, p.whereNode
 	p.background.Go(func() { p.backups.run(background) })
 	p.runs = admin.NewRuns()
 	p.background.Go(func() { p.keepHistory(background) })
@@ -177,6 +186,9 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(), Directory: p.Data.Number(),
 	}
 	if err := datadir.WriteRunFile(p.Data.File(datadir.RunFileName), run); err != nil {
+		return err
+	}
+	if err := p.tookOver(); err != nil {
 		return err
 	}
 	p.pins.WarnFull(p.core.store.Room(ctx, 0)) // before the first pin is refused
@@ -224,6 +236,9 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 			m.PeerConnected(peer, inbound)
 		}
 	}
+	if err := p.checkTakeOver(ctx, cfg); err != nil {
+		return err
+	}
 	lost := datadir.NodeKey().Missing(p.Data)
 	if p.node, err = node.New(ctx, cfg, p.core.store); err != nil {
 		return fmt.Errorf("start the node: %w", err)
@@ -258,6 +273,14 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	manager.Store(p.pins)
 	p.core.pins = p.pins
 	return nil
+}
+
+// whereNode gives all addresses of the node: those that it listens on, and those that others
+// are told.
+func (p *Program) whereNode() []string {
+	all := slices.Concat(p.node.Addrs(), p.node.Delegates())
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // certFunc fits tls.Config.GetCertificate.
@@ -385,7 +408,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
-		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Hint: storeHint,
+		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Self: self{p}, Hint: storeHint,
 		Runs: p.runs, History: &p.history,
 		RPC: p.api.rpcBySocket,
 	}).Handler()

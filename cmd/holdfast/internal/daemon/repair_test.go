@@ -82,7 +82,7 @@ func heldBy(a pin.Attempt, bs ...blocks.Block) graph.Batch {
 // command is the client of a command for the program.
 func command(t *testing.T, p *Program) *admin.Client {
 	t.Helper()
-	c, ok := dialAdmin(t.Context(), p.Data)
+	c, ok := Dial(t.Context(), p.Data)
 	if !ok {
 		t.Fatal("the program does not answer commands")
 	}

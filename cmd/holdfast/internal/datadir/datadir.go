@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/internal/filesystem"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
-	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 // Dir is a data directory that exists and can be used. It keeps the directory open. So the
@@ -32,8 +30,8 @@ type Dir struct {
 // ErrNone says that there is no directory at the path, and that none was to be made.
 var ErrNone = errors.New("there is no data directory")
 
-// maxSocketPath is how many bytes fit a sockaddr_un, with a zero after them.
-const maxSocketPath = 107
+// maxSocketPath is how many bytes fit a sockaddr_un, with a zero after them: 107 on Linux.
+const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 // Find says which directory to use: that of the flag, else $HOLDFAST_DATA, else
 // $STATE_DIRECTORY, which systemd sets, else the one in the XDG data home. It may not exist.
@@ -94,8 +92,7 @@ func openOn(sys filesystem.System, path string, create bool, messages io.Writer)
 	if !info.IsDir() {
 		return nil, fmt.Errorf("the data directory %s is not a directory", path)
 	}
-	// O_PATH also works for a directory that this user may enter but not read.
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, holdOpen|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the data directory: %w", &fs.PathError{Op: "open", Path: path, Err: err})
 	}
@@ -142,14 +139,15 @@ func (d *Dir) Number() uint64 {
 	return 0
 }
 
-// WarnOpen logs a warning if every user of the host may write to the directory. They could
-// replace the server's keys, or remove the database.
-func (d *Dir) WarnOpen(log *slog.Logger) {
+// OpenToAll reports whether every user of the host may write to the directory. They could replace
+// the server's keys, or remove the database.
+func (d *Dir) OpenToAll() (mode fs.FileMode, open bool) {
 	const others = 0o002 // to write
-	if info, err := os.Stat(d.Open); err == nil && info.Mode().Perm()&others != 0 {
-		log.Warn("every user of this host can write to the data directory, which has the server's keys",
-			"data", d.Shown, "mode", fmt.Sprintf("%#o", info.Mode().Perm()), "hint", "chmod 700 "+text.ShellQuote(d.Shown))
+	info, err := os.Stat(d.Open)
+	if err != nil {
+		return 0, false
 	}
+	return info.Mode().Perm(), info.Mode().Perm()&others != 0
 }
 
 // CopiedInUse reports whether the directory is a copy that was made while a server used the
@@ -198,6 +196,3 @@ type explainedError struct {
 
 func (e *explainedError) Error() string { return e.text }
 func (e *explainedError) Unwrap() error { return e.error }
-
-// procPath is a path of the directory by its open descriptor.
-func (d *Dir) procPath() string { return fmt.Sprintf("/proc/self/fd/%d", d.dir.Fd()) }

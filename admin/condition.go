@@ -1,0 +1,96 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Self is what a running server knows of itself.
+type Self interface {
+	Condition(context.Context) (Condition, error)
+	// Support gives what helps to find a fault. It may have addresses of users and CIDs in it.
+	Support(context.Context) (Support, error)
+}
+
+// Condition is how a running server is.
+type Condition struct {
+	PID     int       `json:"pid"`
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	Now     time.Time `json:"now"`
+	Unready string    `json:"unready,omitempty"` // why it should get no new pins
+
+	Memory    uint64 `json:"memory"` // bytes that it may use
+	Files     uint64 `json:"files"`  // that it may have open
+	OpenFiles uint64 `json:"open_files"`
+
+	Damage           string `json:"damage,omitempty"` // of tables of the database
+	DamagedFiles     int    `json:"damaged_files"`
+	UnreadableBlocks int    `json:"unreadable_blocks"` // that were met since the start
+
+	Network NetworkCondition `json:"network"`
+	Backup  *BackupCondition `json:"backup,omitempty"` // nil: none is made
+}
+
+// NetworkCondition is how other nodes and the server reach each other.
+type NetworkCondition struct {
+	Peers int `json:"peers"`
+	// Asked: other nodes are asked whether they reach this one. Without that nothing is known.
+	Asked bool `json:"asked"`
+	// What they say of each address: that they reached it, that they did not, and nothing yet.
+	Reached    []string `json:"reached,omitempty"`
+	NotReached []string `json:"not_reached,omitempty"`
+	Unknown    []string `json:"unknown,omitempty"`
+	Relayed    bool     `json:"relayed"` // relays forward connections
+}
+
+// BackupCondition is how the backups are that the server makes.
+type BackupCondition struct {
+	Last   time.Time `json:"last"`   // zero: none is known
+	Failed bool      `json:"failed"` // the last one
+}
+
+// Support is what helps to find a fault.
+type Support struct {
+	Log        string `json:"log"` // its last lines
+	Goroutines string `json:"goroutines"`
+	Settings   any    `json:"settings"` // the configuration that it runs with
+}
+
+func (h handlers) condition(c echo.Context) error {
+	if h.Self == nil {
+		return echo.ErrNotFound
+	}
+	is, err := h.Self.Condition(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, is)
+}
+
+func (h handlers) support(c echo.Context) error {
+	if h.Self == nil {
+		return echo.ErrNotFound
+	}
+	all, err := h.Self.Support(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, all)
+}
+
+// Condition says how the server is. It is an [*AnswerError] of status 404 if no server runs, or one
+// of an earlier version.
+func (c *Client) Condition(ctx context.Context) (is Condition, err error) {
+	err = c.do(ctx, call{method: http.MethodGet, path: conditionPath}, &is)
+	return is, err
+}
+
+// Support gives what helps to find a fault in the server. Errors: as Condition.
+func (c *Client) Support(ctx context.Context) (all Support, err error) {
+	err = c.do(ctx, call{method: http.MethodGet, path: supportPath}, &all)
+	return all, err
+}

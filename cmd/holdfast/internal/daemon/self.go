@@ -1,0 +1,114 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"runtime/pprof"
+	"sync"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/backup"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+)
+
+// self is what a program knows of itself, for [admin.Self].
+type self struct{ *Program }
+
+// Condition implements [admin.Self].
+func (p self) Condition(ctx context.Context) (admin.Condition, error) {
+	why, cause := p.probes().unready(ctx)
+	if err := ctx.Err(); err != nil {
+		return admin.Condition{}, err
+	}
+	if cause != nil {
+		why += ": " + cause.Error()
+	}
+	damaged, err := p.core.store.DamagedFiles()
+	if err != nil {
+		return admin.Condition{}, err
+	}
+	is := admin.Condition{
+		PID: os.Getpid(), Version: p.Version, Started: p.started, Now: time.Now(), Unready: why,
+		Memory: p.Machine.Memory, Files: p.filesLimit,
+		DamagedFiles: damaged, UnreadableBlocks: p.core.store.FoundDamage().Blocks,
+		Network: admin.NetworkCondition{Peers: p.node.Stats().Peers, Relayed: p.node.Relayed()},
+	}
+	if open, err := os.ReadDir(openFilesDir); err == nil {
+		is.OpenFiles = uint64(len(open))
+	}
+	if err := p.core.store.Sound(); err != nil {
+		is.Damage = err.Error()
+	}
+	if reached, ok := p.node.Reached(); ok {
+		is.Network.Asked = true
+		is.Network.Reached, is.Network.NotReached, is.Network.Unknown = reached.Yes, reached.No, reached.Unknown
+	}
+	if p.Config.Backup.To != "" {
+		state := p.backups.State()
+		is.Backup = &admin.BackupCondition{Last: state.Last, Failed: state.Failed}
+	}
+	return is, nil
+}
+
+// Support implements [admin.Self].
+func (p self) Support(context.Context) (admin.Support, error) {
+	var stacks bytes.Buffer
+	const asPanicsPrint = 2
+	if err := pprof.Lookup("goroutine").WriteTo(&stacks, asPanicsPrint); err != nil {
+		return admin.Support{}, err
+	}
+	all := admin.Support{Goroutines: stacks.String(), Settings: config.Values(p.Config)}
+	if p.LastLines != nil {
+		all.Log = p.LastLines.String()
+	}
+	return all, nil
+}
+
+// maxLastLines is how many bytes of the log are kept in memory: some 5,000 lines.
+const maxLastLines = 1 << 20
+
+// LastLines is a writer that keeps the end of what was written to it, from the beginning of a line on.
+// Its methods may be called concurrently.
+type LastLines struct {
+	mu       sync.Mutex
+	old, new []byte // each up to half of maxLastLines
+}
+
+// Write never fails.
+func (l *LastLines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.new)+len(b) > maxLastLines/2 && len(l.new) > 0 {
+		l.old, l.new = l.new, l.old[:0]
+	}
+	l.new = append(l.new, b[max(0, len(b)-maxLastLines/2):]...)
+	return len(b), nil
+}
+
+func (l *LastLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.old) + string(l.new)
+}
+
+// NewestBackup says when the newest backup of a data directory was made at the configured place; zero
+// if there is none.
+func NewestBackup(ctx context.Context, cfg config.Backup, instance string) (last time.Time, err error) {
+	place, key, err := OpenPlace(cfg.To, cfg.KeyFile)
+	if err != nil {
+		return last, err
+	}
+	all, err := backup.List(ctx, place, key)
+	if errors.Is(err, backup.ErrNoPlace) {
+		return last, nil
+	}
+	for _, m := range all {
+		if m.Store == instance {
+			last = m.Begun
+		}
+	}
+	return last, err
+}
