@@ -14,17 +14,17 @@ const Base = "/api/admin"
 
 // Paths of the API.
 const (
-	AccountsPath = Base + "/accounts"
-	InvitesPath  = Base + "/invites"
-	AuditPath    = Base + "/audit"
-	StatsPath    = Base + "/store/stats"
-	RunsPath     = Base + "/store/runs"
-	HistoryPath  = Base + "/history"
-	OwnersPath   = Base + "/owners"
+	AccountsPath  = Base + "/accounts"
+	InvitesPath   = Base + "/invites"
+	AuditPath     = Base + "/audit"
+	StatsPath     = Base + "/store/stats"
+	RunsPath      = Base + "/store/runs"
+	HistoryPath   = Base + "/history"
+	ConditionPath = Base + "/server/condition"
+	OwnersPath    = Base + "/owners"
 
-	serverPath    = Base + "/server"
-	conditionPath = Base + "/server/condition"
-	supportPath   = Base + "/server/support"
+	serverPath  = Base + "/server"
+	supportPath = Base + "/server/support"
 
 	accountPath = AccountsPath + "/:id"
 	tokenPath   = Base + "/tokens/:id"
@@ -63,7 +63,7 @@ type route struct {
 // that the header [userHeader] names.
 var routes = []route{
 	{BySocket, http.MethodGet, serverPath, handlers.server},
-	{BySocket, http.MethodGet, conditionPath, handlers.condition},
+	{BySocket | ByToken, http.MethodGet, ConditionPath, handlers.condition},
 	{BySocket, http.MethodGet, supportPath, handlers.support},
 
 	{BySocket | ByToken, http.MethodGet, AccountsPath, handlers.listAccounts},

@@ -23,7 +23,6 @@ func TestCallers(t *testing.T) {
 	want := map[Callers][]string{
 		BySocket: {
 			"GET /api/admin/server",
-			"GET /api/admin/server/condition",
 			"GET /api/admin/server/support",
 			"GET /api/admin/accounts/:id/tokens",
 			"POST /api/admin/accounts/:id/tokens",
@@ -57,6 +56,7 @@ func TestCallers(t *testing.T) {
 			"POST /api/admin/store/runs",
 			"DELETE /api/admin/store/runs/:id",
 			"GET /api/admin/history",
+			"GET /api/admin/server/condition",
 		},
 	}
 	got := map[Callers][]string{}

@@ -34,6 +34,7 @@ type api struct {
 	store     admin.Store
 	runs      *admin.Runs    // nil: none
 	history   *admin.History // nil: none
+	self      admin.Self
 	delegates func() []string
 	content   content
 	probes    probes
@@ -68,7 +69,7 @@ func (a *api) router() (*echo.Echo, error) {
 	}
 	authhttp.Register(e, a.auth, authhttp.Config{Endpoint: endpoint, Log: a.log})
 	(&admin.Server{
-		Auth: a.auth, Pins: a.pins, Store: a.store, Runs: a.runs, History: a.history, Running: true, Log: a.log,
+		Auth: a.auth, Pins: a.pins, Store: a.store, Runs: a.runs, History: a.history, Self: a.self, Running: true, Log: a.log,
 	}).Register(e)
 	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
 		e.GET(path, echo.WrapHandler(serve))

@@ -252,7 +252,7 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 	c.do("POST", authhttp.RegisterPath, "", object{"email": user, "password": password}, 403)
 
 	// Admin.
-	for _, path := range []string{adminapi.AccountsPath, adminapi.InvitesPath, adminapi.AuditPath, adminapi.StatsPath, adminapi.RunsPath} {
+	for _, path := range []string{adminapi.AccountsPath, adminapi.InvitesPath, adminapi.AuditPath, adminapi.StatsPath, adminapi.RunsPath, adminapi.ConditionPath} {
 		c.do("GET", path, boss, nil, 200)
 		c.do("GET", path, "", nil, 401)
 	}

@@ -374,7 +374,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	}
 	p.api = &api{
 		cfg: p.Config.HTTP, web: p.pages, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
-		store: servedStore(p.core.store, p.core.auth, p.pins), runs: p.runs, history: &p.history,
+		store: servedStore(p.core.store, p.core.auth, p.pins), runs: p.runs, history: &p.history, self: self{p},
 		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
 	}
 	handler, err := p.api.handler()
