@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
 
 // Self is what a running server knows of itself.
@@ -88,7 +90,7 @@ type Support struct {
 
 func (h handlers) condition(c echo.Context) error {
 	if h.Self == nil {
-		return echo.ErrNotFound
+		return authhttp.NotFound("no server runs")
 	}
 	is, err := h.Self.Condition(c.Request().Context())
 	if err != nil {
@@ -99,7 +101,7 @@ func (h handlers) condition(c echo.Context) error {
 
 func (h handlers) support(c echo.Context) error {
 	if h.Self == nil {
-		return echo.ErrNotFound
+		return authhttp.NotFound("no server runs")
 	}
 	all, err := h.Self.Support(c.Request().Context())
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
+	"github.com/holdfast-ipfs/holdfast/internal/faults"
 )
 
 // RunKind says what a run does.
@@ -189,9 +190,13 @@ func (o *running) end(result func(*Run)) {
 
 // reclaimIn reclaims as a run, and calls progress as well.
 func (h handlers) reclaimIn(ctx context.Context, run *running, progress func(StoreProgress)) (Reclaimed, error) {
-	report, err := h.Store.Reclaim(ctx, func(p StoreProgress) {
-		run.progress(p)
-		progress(p)
+	var report Reclaimed
+	err := withoutPanic(func() (err error) {
+		report, err = h.Store.Reclaim(ctx, func(p StoreProgress) {
+			run.progress(p)
+			progress(p)
+		})
+		return err
 	})
 	run.end(func(r *Run) {
 		if r.Failure = h.failureOfRun(err); err == nil {
@@ -203,19 +208,23 @@ func (h handlers) reclaimIn(ctx context.Context, run *running, progress func(Sto
 
 // verifyIn checks the store as a run, and calls watch as well.
 func (h handlers) verifyIn(ctx context.Context, run *running, repair bool, watch VerifyWatch) (VerifyReport, error) {
-	report, err := h.Store.Verify(ctx, repair, VerifyWatch{
-		Progress: func(p StoreProgress) {
-			run.progress(p)
-			watch.Progress(p)
-		},
-		Damage: func(d Damage) error {
-			run.damage(d)
-			return watch.Damage(d)
-		},
-		Repairing: func(cid string) {
-			run.repairing(cid)
-			watch.Repairing(cid)
-		},
+	var report VerifyReport
+	err := withoutPanic(func() (err error) {
+		report, err = h.Store.Verify(ctx, repair, VerifyWatch{
+			Progress: func(p StoreProgress) {
+				run.progress(p)
+				watch.Progress(p)
+			},
+			Damage: func(d Damage) error {
+				run.damage(d)
+				return watch.Damage(d)
+			},
+			Repairing: func(cid string) {
+				run.repairing(cid)
+				watch.Repairing(cid)
+			},
+		})
+		return err
 	})
 	run.end(func(r *Run) {
 		if r.Failure = h.failureOfRun(err); err == nil {
@@ -223,6 +232,16 @@ func (h handlers) verifyIn(ctx context.Context, run *running, repair bool, watch
 		}
 	})
 	return report, err
+}
+
+// withoutPanic calls f, and makes a panic of it an error: a run ends, whatever happens in it.
+func withoutPanic(f func() error) (err error) {
+	defer func() {
+		if p := faults.Recovered(recover()); p != nil {
+			err = p
+		}
+	}()
+	return f()
 }
 
 // failureOfRun is how a run says what went wrong; nil if err is.
