@@ -18,6 +18,8 @@ type sample struct {
 	lines bool
 	// faultIs is the status that stands for a fault by its meaning; 0 is 500.
 	faultIs int
+	// open: no session goes with it.
+	open bool
 	// bare: nothing beneath the route knows about the client.
 	bare bool
 }
@@ -101,6 +103,38 @@ func samples(refresh, email string) map[string]map[string]sample {
 			echo.RouteNotFound + " /api/v0":      {static: true},
 			echo.RouteNotFound + " /api/v0/*":    {static: true},
 			"GET /":                              {static: true},
+			"GET /ui":                            {static: true},
+			"GET /ui/static/:name":               {static: true},
+			"GET /ui/signin":                     {static: true, open: true},
+			"POST /ui/signin":                    {body: "email=" + email + "&password=" + samplePass, open: true},
+			"POST /ui/signout":                   {},
+			"GET /ui/setup":                      {static: true, open: true},
+			"POST /ui/setup":                     {static: true, open: true},
+			"GET /ui/pins":                       {},
+			"GET /ui/pins/live":                  {},
+			"GET /ui/pins/remove":                {query: "id=" + sampleID},
+			"POST /ui/pins/remove":               {body: "id=" + sampleID},
+			"POST /ui/pins/undo":                 {static: true}, // it is in memory
+			"POST /ui/pins/retry":                {body: "id=" + sampleID},
+			"GET /ui/pins/:id":                   {},
+			"GET /ui/pins/:id/live":              {},
+			"GET /ui/pins/:id/edit":              {},
+			"POST /ui/pins/:id/edit":             {body: "cid=" + sampleCID},
+			"GET /ui/pins/:id/files":             {},
+			"GET /ui/pins/:id/file":              {},
+			"GET /ui/pins/:id/preview":           {},
+			"GET /ui/pins/:id/download":          {},
+			"GET /ui/add":                        {static: true},
+			"POST /ui/add":                       {body: "cid=" + sampleCID},
+			"GET /ui/connect":                    {},
+			"POST /ui/connect":                   {body: "name=kubo&scope=pin"},
+			"GET /ui/tokens/:id/revoke":          {},
+			"POST /ui/tokens/:id/revoke":         {},
+			"GET /ui/account":                    {},
+			"POST /ui/account/password":          {body: "password=" + samplePass + "&new_password=x" + samplePass + "&again=x" + samplePass},
+			"POST /ui/account/signout-all":       {},
+			echo.RouteNotFound + " /ui":          {static: true},
+			echo.RouteNotFound + " /ui/*":        {static: true},
 			"GET /healthz":                       {faultIs: http.StatusServiceUnavailable},
 			"GET /readyz":                        {faultIs: http.StatusServiceUnavailable},
 			"GET " + openAPIPath:                 {static: true},

@@ -34,7 +34,7 @@ func testAPI(t *testing.T, lines *logtest.Lines, level slog.Level) *api {
 	return testAPIWith(t, testConfig(), lines, level)
 }
 
-func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level slog.Level) *api {
+func testAPIWith(t testing.TB, cfg config.Config, lines *logtest.Lines, level slog.Level) *api {
 	t.Helper()
 	d := testDataDir(t)
 	log := slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: level}))
