@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -205,7 +204,10 @@ func (u *UI) uploadAll(c *call) (root string, err error) {
 	r.Body = from
 	r.ContentLength = -1
 	r.Header.Set(echo.HeaderContentType, body.FormDataContentType())
-	w := &connected{recorder{header: http.Header{}}, c.Response()}
+	w := &connected{lineReader{recorder: recorder{header: http.Header{}}, line: func(line []byte) (err error) {
+		root, err = readRoot(root, line)
+		return err
+	}}, c.Response()}
 	u.API.ServeHTTP(w, r)
 	// If the RPC has given up, nobody reads the rest.
 	from.CloseWithError(errors.New("the upload is over"))
@@ -218,17 +220,22 @@ func (u *UI) uploadAll(c *call) (root string, err error) {
 	switch {
 	case w.status >= 400:
 		return "", apiFailure(w.status, w.body.Bytes())
+	case w.err != nil:
+		return "", w.err
 	case w.header.Get("X-Stream-Error") != "":
 		return "", &failure{http.StatusBadRequest, w.header.Get("X-Stream-Error")}
 	case err != nil:
 		return "", &failure{http.StatusBadRequest, "the upload was cut off; nothing of it is kept"}
 	}
-	return readRoot(w.body.Bytes())
+	if root == "" {
+		return "", errors.New("the RPC names no root of the upload")
+	}
+	return root, nil
 }
 
-// connected is a recorder that knows the connection, whose deadlines the RPC moves.
+// connected is a lineReader that knows the connection, whose deadlines the RPC moves.
 type connected struct {
-	recorder
+	lineReader
 	out http.ResponseWriter
 }
 
@@ -249,31 +256,28 @@ func (s *sentFiles) command() string {
 	if name == "" {
 		name, _, _ = strings.Cut(first, "/")
 	}
-	return rpcURL("add", "cid-version", "1", "silent", "true", "wrap-with-directory", strconv.FormatBool(wrap), "pin-name", name)
+	return rpcURL("add", "cid-version", "1", "wrap-with-directory", strconv.FormatBool(wrap), "pin-name", name)
 }
 
-// readRoot finds the root in what add or dag/import tells.
-func readRoot(lines []byte) (root string, err error) {
-	for dec := json.NewDecoder(bytes.NewReader(lines)); ; {
-		var e struct {
-			Hash string
-			Root *struct {
-				Cid         map[string]string
-				PinErrorMsg string
-			}
-		}
-		err := dec.Decode(&e)
-		switch {
-		case errors.Is(err, io.EOF) && root != "":
-			return root, nil
-		case err != nil:
-			return "", fmt.Errorf("read the answer of the upload: %w", err)
-		case e.Root != nil && e.Root.PinErrorMsg != "":
-			return "", &failure{http.StatusBadRequest, e.Root.PinErrorMsg}
-		case e.Root != nil && root == "":
-			root = e.Root.Cid["/"]
-		case e.Hash != "":
-			root = e.Hash // the last one is above the others
+// readRoot reads a line that add or dag/import tells, and gives the root by then.
+func readRoot(root string, line []byte) (string, error) {
+	var e struct {
+		Hash string
+		Root *struct {
+			Cid         map[string]string
+			PinErrorMsg string
 		}
 	}
+	if err := json.Unmarshal(line, &e); err != nil {
+		return "", fmt.Errorf("read the answer of the upload: %w", err)
+	}
+	switch {
+	case e.Root != nil && e.Root.PinErrorMsg != "":
+		return "", &failure{http.StatusBadRequest, e.Root.PinErrorMsg}
+	case e.Root != nil && root == "":
+		return e.Root.Cid["/"], nil
+	case e.Hash != "":
+		return e.Hash, nil // the last one is above the others
+	}
+	return root, nil
 }

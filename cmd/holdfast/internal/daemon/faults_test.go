@@ -210,9 +210,13 @@ func newFaultRig(t *testing.T) *faultRig {
 		repo:      brokenRepo{b},
 		providers: func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
 		conns:     func() []rpc.Connection { return nil },
+		upload:    func(context.Context, string) (rpc.Upload, error) { return nil, b.call() },
 	}
+	runs := admin.NewRuns()
+	t.Cleanup(runs.Close)
 	api, err := (&api{
 		cfg: config.Default().HTTP, web: pages, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,
+		runs: runs, history: new(admin.History), self: brokenStore{b},
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
@@ -223,7 +227,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	}
 	operator, err := (&admin.Server{
 		Auth: service, Pins: brokenPins{b}, Running: true, Endpoint: func() string { return "" }, Log: log,
-		Store: brokenStore{b}, Backups: brokenStore{b}, Self: brokenStore{b},
+		Store: brokenStore{b}, Backups: brokenStore{b}, Self: brokenStore{b}, Runs: runs, History: new(admin.History),
 	}).Handler()
 	if err != nil {
 		t.Fatal(err)
@@ -308,6 +312,8 @@ func (r *faultRig) request(t *testing.T, ctx context.Context, router, route stri
 	}
 	isPage := strings.HasPrefix(path, web.Base)
 	switch {
+	case s.form:
+		req.Header.Set("Content-Type", "multipart/form-data; boundary=x")
 	case s.body != "" && isPage:
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	case s.body != "":
