@@ -219,7 +219,7 @@ func (u *UI) uploadAll(c *call) (root string, err error) {
 	}
 	switch {
 	case w.status >= 400:
-		return "", apiFailure(w.status, w.body.Bytes())
+		return "", c.apiFailed(w.status, w.header, w.body.Bytes())
 	case w.err != nil:
 		return "", w.err
 	case w.header.Get("X-Stream-Error") != "":
