@@ -10,10 +10,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
 
-// Backups makes backups.
+// Backups makes backups, and restores them.
 type Backups interface {
 	// Backup makes one. It calls progress in one goroutine.
 	Backup(ctx context.Context, in NewBackup, progress func(StoreProgress)) (Backup, error)
+	// Restore restores one into what is here. It calls progress in one goroutine.
+	Restore(ctx context.Context, in NewRestore, progress func(StoreProgress)) (Restored, error)
 }
 
 // NewBackup is a backup to make.
@@ -39,6 +41,43 @@ type Backup struct {
 	Elapsed        time.Duration `json:"elapsed"`         // nanoseconds
 }
 
+// NewRestore is a backup to restore.
+type NewRestore struct {
+	From    string `json:"from"` // as [NewBackup.To]
+	KeyFile string `json:"key_file,omitempty"`
+	ID      string `json:"id,omitempty"` // of the backup, or how it begins; "" is the newest
+	// Accounts are addresses of accounts, and Requests are IDs of requests. If there are any,
+	// nothing else is restored.
+	Accounts      []string `json:"accounts,omitempty"`
+	Requests      []string `json:"requests,omitempty"`
+	WithoutTokens bool     `json:"without_tokens,omitempty"`
+}
+
+// Restored says what a restore brought back.
+type Restored struct {
+	Backup string `json:"backup"`
+	Blocks uint64 `json:"blocks"` // that were written
+	Bytes  uint64 `json:"bytes"`
+	// In a running server: the accounts and requests that were made, and the requests that
+	// were there already, or that could not be read when the backup was made.
+	Accounts   uint64 `json:"accounts,omitempty"`
+	Requests   uint64 `json:"requests,omitempty"`
+	There      uint64 `json:"there,omitempty"`
+	Unreadable uint64 `json:"unreadable,omitempty"`
+	// Waiting is how many pins wait for blocks from the network.
+	Waiting uint64 `json:"waiting,omitempty"`
+	// Missing is blocks that the backup should have and that could not be read.
+	Missing      uint64        `json:"missing_blocks"`
+	MissingNamed []string      `json:"missing_named,omitempty"` // the first of them
+	Damaged      []DamagedFile `json:"damaged,omitempty"`       // files of the backup
+}
+
+// DamagedFile is a file of a backup that is not as it was written.
+type DamagedFile struct {
+	File   string `json:"file"`
+	Reason string `json:"reason"`
+}
+
 func (h handlers) backup(c echo.Context) error {
 	var in NewBackup
 	if err := authhttp.ReadJSON(c, &in); err != nil {
@@ -57,6 +96,30 @@ func (c *Client) Backup(ctx context.Context, in NewBackup, progress func(StorePr
 			progress(*m.Progress)
 		case m.Backup != nil:
 			done = *m.Backup
+		}
+		return nil
+	})
+	return done, err
+}
+
+func (h handlers) restore(c echo.Context) error {
+	var in NewRestore
+	if err := authhttp.ReadJSON(c, &in); err != nil {
+		return err
+	}
+	m := newMessages(c)
+	done, err := h.Backups.Restore(c.Request().Context(), in, m.progress)
+	return h.end(m, StoreMessage{Restored: &done}, err)
+}
+
+// Restore restores a backup into the server. progress hears how it goes.
+func (c *Client) Restore(ctx context.Context, in NewRestore, progress func(StoreProgress)) (done Restored, err error) {
+	err = c.watch(ctx, call{method: http.MethodPost, path: restorePath, in: in}, func(m StoreMessage) error {
+		switch {
+		case m.Progress != nil:
+			progress(*m.Progress)
+		case m.Restored != nil:
+			done = *m.Restored
 		}
 		return nil
 	})

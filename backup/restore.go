@@ -20,13 +20,17 @@ type Target interface {
 	// HasRecords reports whether all records were written, by a restore that was cut off.
 	HasRecords() bool
 	Record(key, value []byte) error
-	RecordsDone() error
+	// RecordsDone says that all records were written.
+	RecordsDone(ctx context.Context) error
 	// Wants reports whether the records link to a block that is not there yet.
 	Wants(ctx context.Context, h multihash.Multihash) (bool, error)
 	// Block writes a block, which it keeps.
 	Block(h multihash.Multihash, data []byte) error
 	// Flush makes durable, and known to Wants, what was written.
 	Flush() error
+	// Missing is called, after the last Flush, with each block that is wanted and that could
+	// not be read from the backup. It reports false if the block is there by other means.
+	Missing(ctx context.Context, h multihash.Multihash) (bool, error)
 }
 
 // Restored says what a restore brought back.
@@ -66,7 +70,7 @@ func Find(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
 		slices.Sort(choices)
 		return nil, fmt.Errorf("%s has backups of %d servers, so name the backup: %s", p, len(newest), strings.Join(choices, ", "))
 	case found != nil && (err == nil || id != ""):
-		return found, nil
+		return readManifest(ctx, p, k, found.ID)
 	case err != nil:
 		return nil, err
 	case id == "":
@@ -90,9 +94,17 @@ func Restore(ctx context.Context, p Place, k *Key, m *Manifest, t Target, progre
 				return err
 			}
 		}
+		read, total := uint64(0), uint64(0)
+		for _, pk := range m.Packs {
+			total += pk.Blocks
+		}
 		for i, pk := range m.Packs {
-			progress(Progress{Text: "writing blocks", Done: done.Blocks, Total: m.Blocks})
-			if err := restorePack(ctx, p, k, pk, t, &done); err != nil {
+			tell := func() {
+				if read++; read%256 == 0 || read == total {
+					progress(Progress{Text: "reading blocks", Done: read, Total: total})
+				}
+			}
+			if err := restorePack(ctx, p, k, pk, t, &done, tell); err != nil {
 				return fmt.Errorf("pack %d of %d, %s: %w", i+1, len(m.Packs), pk.Name, err)
 			}
 		}
@@ -100,7 +112,18 @@ func Restore(ctx context.Context, p Place, k *Key, m *Manifest, t Target, progre
 			return err
 		}
 		// What could not be read when the backup was made is in no list.
-		done.Missing, done.MissingNamed = m.DamagedBlocks, slices.Clone(m.Damaged)
+		for _, name := range m.Damaged {
+			c, err := cid.Decode(name)
+			if err == nil {
+				err = noteMissing(ctx, t, c, &done)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if unnamed := m.DamagedBlocks - uint64(len(m.Damaged)); m.DamagedBlocks > uint64(len(m.Damaged)) {
+			done.Missing += unnamed
+		}
 		if len(done.Damaged) == 0 {
 			return nil
 		}
@@ -139,10 +162,10 @@ func restoreRecords(ctx context.Context, p Place, k *Key, m *Manifest, t Target)
 	if err != nil {
 		return fmt.Errorf("records: %w", err)
 	}
-	return t.RecordsDone()
+	return t.RecordsDone(ctx)
 }
 
-func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *Restored) error {
+func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *Restored, read func()) error {
 	damaged := func(err error) {
 		done.Damaged = append(done.Damaged, Fault{pk.Name, err.Error(), []string{done.Backup}})
 	}
@@ -157,6 +180,7 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 	defer o.close()
 	var failed error
 	err = readPack(o, func(h multihash.Multihash, data []byte) error {
+		read()
 		wants, err := t.Wants(ctx, h)
 		if err == nil && wants {
 			err = t.Block(h, data)
@@ -202,17 +226,27 @@ func countMissing(ctx context.Context, p Place, k *Key, m *Manifest, t Target, d
 			} else if err != nil {
 				return err
 			}
-			wants, err := t.Wants(ctx, e.hash)
-			if err = errors.Join(err, ctx.Err()); err != nil {
+			c := cid.NewCidV1(cid.Raw, slices.Clone(e.hash))
+			if err := errors.Join(noteMissing(ctx, t, c, done), ctx.Err()); err != nil {
 				return err
-			}
-			if wants {
-				if done.Missing++; len(done.MissingNamed) < maxDamagedNamed {
-					done.MissingNamed = append(done.MissingNamed, cid.NewCidV1(cid.Raw, e.hash).String())
-				}
 			}
 		}
 	})
+}
+
+// noteMissing counts a block as missing if it is wanted and not there.
+func noteMissing(ctx context.Context, t Target, c cid.Cid, done *Restored) error {
+	missing, err := t.Wants(ctx, c.Hash())
+	if err == nil && missing {
+		missing, err = t.Missing(ctx, c.Hash())
+	}
+	if err != nil || !missing {
+		return err
+	}
+	if done.Missing++; len(done.MissingNamed) < maxDamagedNamed {
+		done.MissingNamed = append(done.MissingNamed, c.String())
+	}
+	return nil
 }
 
 // Keys reads the files that make the server who it is, by name. A backup may have none.
@@ -234,4 +268,16 @@ func Keys(ctx context.Context, p Place, k *Key, m *Manifest) (map[string][]byte,
 		files[strings.TrimSuffix(path.Base(f.Name), k.suffix())] = b
 	}
 	return files, nil
+}
+
+// RestoreDenylists calls write with each denylist of a backup, in their order, with the path at
+// which it was. write reads r to its end.
+func RestoreDenylists(ctx context.Context, p Place, k *Key, m *Manifest, write func(path string, r io.Reader) error) error {
+	for _, d := range m.Denylists {
+		err := readList(ctx, p, k, d.File, func(l listReader) error { return write(d.Path, l.r) })
+		if err != nil {
+			return fmt.Errorf("denylist %s, %s: %w", d.Path, d.Name, err)
+		}
+	}
+	return nil
 }

@@ -73,7 +73,7 @@ func TestRestore(t *testing.T) {
 				}
 				back.close()
 			}
-			checked, err := backup.Check(t.Context(), p, key, func(backup.Progress) {}, func(f backup.Fault) error {
+			checked, err := backup.Check(t.Context(), p, key, "", func(backup.Progress) {}, func(f backup.Fault) error {
 				t.Errorf("fault %+v", f)
 				return nil
 			})
@@ -99,7 +99,8 @@ func TestRestoreCutOff(t *testing.T) {
 		r, lock, end := beginRestore(t, dir, m)
 		_, err := backup.Restore(t.Context(), p, nil, m, &cutOff{r, cut * cut}, nil)
 		if err == nil {
-			must(t, r.Finish())
+			_, err := r.Finish(t.Context())
+			must(t, err)
 			end()
 			break
 		}
@@ -110,7 +111,7 @@ func TestRestoreCutOff(t *testing.T) {
 		if _, err := store.Open(t.Context(), lock, store.Config{}); !errors.Is(err, store.ErrRestoring) {
 			t.Errorf("opened what is being restored: %v", err)
 		}
-		if _, err := store.Restore(t.Context(), lock, "another", m.Layout, store.Config{}); !errors.Is(err, store.ErrNotEmpty) {
+		if _, err := store.Restore(t.Context(), lock, "another", m.Layout, store.Choice{}, store.Config{}); !errors.Is(err, store.ErrNotEmpty) {
 			t.Errorf("began to restore another: %v", err)
 		}
 		must(t, lock.Close())
@@ -124,7 +125,7 @@ func TestRestoreCutOff(t *testing.T) {
 	lock, err := store.Lock(dir)
 	must(t, err)
 	defer lock.Close()
-	if _, err := store.Restore(t.Context(), lock, m.ID, m.Layout, store.Config{}); !errors.Is(err, store.ErrNotEmpty) {
+	if _, err := store.Restore(t.Context(), lock, m.ID, m.Layout, store.Choice{}, store.Config{}); !errors.Is(err, store.ErrNotEmpty) {
 		t.Errorf("restored over a store: %v", err)
 	}
 }
@@ -166,11 +167,21 @@ func TestRestoreDamaged(t *testing.T) {
 	at := slices.Index(b[len(b)/3:], 0) // within some block
 	b[len(b)/3+at] ^= 1
 	must(t, os.WriteFile(path, b, 0o600))
-	back := t.TempDir()
-	done := restore(t, back, p, nil, "")
-	if done.Missing == 0 || done.Missing > 2 || len(done.MissingNamed) != int(done.Missing) || len(done.Damaged) == 0 {
-		t.Errorf("restored %+v", done)
+	dir2 := t.TempDir()
+	done, waiting := restoreChoice(t, dir2, p, nil, "", store.Choice{})
+	if done.Missing == 0 || done.Missing > 2 || len(done.MissingNamed) != int(done.Missing) || len(done.Damaged) == 0 || waiting == 0 {
+		t.Errorf("restored %+v, %d wait", done, waiting)
 	}
+	// What needs it is fetched again.
+	back := open(t, dir2)
+	pinning, err := back.Store.List(t.Context(), account, pin.Query{Statuses: []pin.Status{pin.Pinning}, Limit: 10})
+	if err != nil || pinning.Count != int(waiting) {
+		t.Errorf("%d wait, and pinning are %d: %v", waiting, pinning.Count, err)
+	}
+	for _, r := range pinning.Requests {
+		must(t, back.fetch(t.Context(), net, r))
+	}
+	back.verify(t)
 	// The next backup does not go on from what is damaged only if a list is; a check
 	// tells of a pack. What was lost is written anew once the pack is gone.
 	must(t, os.Remove(path))

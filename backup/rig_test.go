@@ -69,24 +69,32 @@ func (freeSlot) Release() {}
 
 // pinDAG pins a DAG, whose root is the last block, as a client and a walk do.
 func (o *opened) pinDAG(ctx context.Context, net *walktest.Network, root cid.Cid, name string) (pin.Request, error) {
+	return o.pinFor(ctx, account, net, root, name)
+}
+
+func (o *opened) pinFor(ctx context.Context, account string, net *walktest.Network, root cid.Cid, name string) (pin.Request, error) {
 	r, err := o.Add(ctx, account, pin.Spec{CID: root.String(), Root: root, Name: name})
-	if err != nil {
-		return r, err
+	if err == nil {
+		err = o.fetch(ctx, net, r)
 	}
+	return r, err
+}
+
+// fetch fetches the DAG of a request.
+func (o *opened) fetch(ctx context.Context, net *walktest.Network, r pin.Request) error {
 	a, complete, err := o.Begin(ctx, r.DAG())
 	if err != nil || complete {
-		return r, err
+		return err
 	}
 	asker := net.Asker(16, 1)
 	defer asker.Close()
 	totals, err := walk.Run(ctx, walk.Config{Store: o.Store, Asker: asker}, pin.Job{
 		DAG: r.DAG(), Attempt: a, Progress: new(pin.Progress), Slot: freeSlot{},
 	})
-	if err != nil {
-		return r, err
+	if err == nil {
+		_, err = o.Store.Complete(ctx, r.DAG(), a, totals)
 	}
-	_, err = o.Store.Complete(ctx, r.DAG(), a, totals)
-	return r, err
+	return err
 }
 
 func (o *opened) unpin(ctx context.Context, id string) error {
@@ -94,12 +102,7 @@ func (o *opened) unpin(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range released {
-		if err := o.Drop(ctx, a); err != nil {
-			return err
-		}
-	}
-	return nil
+	return o.dropAll(ctx, released)
 }
 
 // snapshot is a store's, in the words of a backup.
@@ -144,22 +147,35 @@ func (o *opened) take(tb testing.TB) func() (backup.Snapshot, error) {
 // restore restores a backup into a directory.
 func restore(tb testing.TB, dir string, p backup.Place, k *backup.Key, id string) backup.Restored {
 	tb.Helper()
+	done, _ := restoreChoice(tb, dir, p, k, id, store.Choice{})
+	return done
+}
+
+// restoreChoice restores some of a backup. It also gives how many DAGs miss blocks.
+func restoreChoice(tb testing.TB, dir string, p backup.Place, k *backup.Key, id string, choice store.Choice) (backup.Restored, uint64) {
+	tb.Helper()
 	m, err := backup.Find(tb.Context(), p, k, id)
 	must(tb, err)
-	target, _, end := beginRestore(tb, dir, m)
+	target, _, end := beginRestoreOf(tb, dir, m, choice)
 	done, err := backup.Restore(tb.Context(), p, k, m, target, nil)
 	must(tb, err)
-	must(tb, target.Finish())
+	waiting, err := target.Finish(tb.Context())
+	must(tb, err)
 	end()
-	return done
+	return done, waiting
 }
 
 // beginRestore begins a restore, or goes on with it. It also gives the lock of the directory.
 func beginRestore(tb testing.TB, dir string, m *backup.Manifest) (target *store.Restoring, lock *store.DirLock, end func()) {
 	tb.Helper()
+	return beginRestoreOf(tb, dir, m, store.Choice{})
+}
+
+func beginRestoreOf(tb testing.TB, dir string, m *backup.Manifest, choice store.Choice) (target *store.Restoring, lock *store.DirLock, end func()) {
+	tb.Helper()
 	lock, err := store.Lock(dir)
 	must(tb, err)
-	target, err = store.Restore(tb.Context(), lock, m.ID, m.Layout, store.Config{FreeSpace: roomy})
+	target, err = store.Restore(tb.Context(), lock, m.ID, m.Layout, choice, store.Config{FreeSpace: roomy, Logger: slog.New(slog.DiscardHandler)})
 	must(tb, err)
 	return target, lock, func() {
 		must(tb, target.Close())

@@ -3,17 +3,13 @@ package backup_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/multiformats/go-multihash"
 
@@ -21,62 +17,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
-
-// A backup under load has one instant, and all that is pinned in it.
-func TestBackupUnderLoad(t *testing.T) {
-	o, p := open(t, t.TempDir()), place(t)
-	roots, net := dags(40)
-	ctx, stop := context.WithCancel(t.Context())
-	var load sync.WaitGroup
-	defer load.Wait()
-	defer stop()
-	for w := range 3 {
-		load.Go(func() {
-			rng := rand.New(rand.NewPCG(uint64(w), 11))
-			var mine []string
-			for n := 0; ctx.Err() == nil; n++ {
-				// Each DAG has one worker, since it is fetched once at a time.
-				root := roots[w+3*rng.IntN(len(roots)/3)]
-				r, err := o.pinDAG(ctx, net, root, fmt.Sprint(w, " ", n))
-				if ctx.Err() != nil {
-					return
-				}
-				if err != nil {
-					t.Errorf("pin: %v", err)
-					return
-				}
-				if mine = append(mine, r.ID); len(mine) > 4 {
-					i := rng.IntN(len(mine))
-					if err := o.unpin(ctx, mine[i]); err != nil && ctx.Err() == nil {
-						t.Errorf("unpin: %v", err)
-						return
-					}
-					mine = slices.Delete(mine, i, i+1)
-				}
-			}
-		})
-	}
-	load.Go(func() {
-		for ctx.Err() == nil {
-			if _, err := o.Reclaim(ctx, nil); err != nil && ctx.Err() == nil {
-				t.Errorf("reclaim: %v", err)
-			}
-		}
-	})
-	for range *loadRounds {
-		m := run(t, o, p, nil)
-		dir := t.TempDir()
-		if done := restore(t, dir, p, nil, m.ID); len(done.Damaged) > 0 {
-			t.Errorf("restored %+v", done)
-		}
-		back := open(t, dir)
-		back.verify(t)
-		back.close()
-		must(t, os.RemoveAll(dir))
-		_, err := backup.Prune(t.Context(), p, nil, backup.Keep{Last: 2}, time.Now())
-		must(t, err)
-	}
-}
 
 // A backup that is cut off leaves the one before as it was, and the next removes what is
 // left of it.
@@ -155,8 +95,8 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 	must(t, err)
 	must(t, o.unpin(t.Context(), r.ID))
 	report, err := s.Reclaim(t.Context(), nil)
-	if err != nil || report.Blocks > 0 {
-		t.Errorf("a reclaim deleted %d blocks: %v", report.Blocks, err)
+	if err != nil || report.Blocks > 0 || report.Kept < uint64(len(hashes)) {
+		t.Errorf("a reclaim deleted %d blocks, and says that %d are kept: %v", report.Blocks, report.Kept, err)
 	}
 	for _, h := range hashes {
 		if _, err := sn.Block(t.Context(), h); err != nil {
@@ -165,10 +105,10 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 	}
 	free = 300 << 20 // under the floor for new blocks
 	report, err = s.Reclaim(t.Context(), nil)
-	if err != nil || report.Blocks != uint64(len(hashes)) {
+	if err != nil || report.Blocks != uint64(len(hashes)) || report.Kept > 0 {
 		t.Errorf("on a full disk a reclaim deleted %d blocks of %d: %v", report.Blocks, len(hashes), err)
 	}
-	if _, err := sn.Block(t.Context(), hashes[0]); !errors.Is(err, store.ErrSnapshotLost) {
+	if _, err := sn.Block(t.Context(), hashes[0]); !errors.Is(err, store.ErrKeepLost) {
 		t.Errorf("a block of a snapshot that was given up: %v", err)
 	}
 }
@@ -209,7 +149,7 @@ func TestLostSinceTheLastBackup(t *testing.T) {
 	if m.DamagedBlocks == 0 || m.Blocks > 0 {
 		t.Errorf("the backup is %+v", m)
 	}
-	c, err := backup.Check(t.Context(), other, nil, func(backup.Progress) {}, func(backup.Fault) error { return nil })
+	c, err := backup.Check(t.Context(), other, nil, "", func(backup.Progress) {}, func(backup.Fault) error { return nil })
 	if err != nil || c.Faults != 1 {
 		t.Errorf("checked %+v: %v", c, err)
 	}

@@ -18,6 +18,10 @@ type Store interface {
 	// LookSize gives how many bytes Look would give. Errors: pin.ErrUnreadable, if it is
 	// known that the block cannot be read.
 	LookSize(ctx context.Context, h multihash.Multihash) (size int, found bool, err error)
+	// LookEach runs fn with look, which reads blocks as Look does. The bytes of a
+	// block come into the memory that room gives for their number, if its capacity is large
+	// enough. look is for one goroutine, and lasts until fn returns, which should be soon.
+	LookEach(ctx context.Context, fn func(look func(h multihash.Multihash, room func(size int) []byte) (data []byte, found bool, err error)) error) error
 	// Drop and Room are as in pin.Engine. Of a DAG the store needs only the attempt.
 	Drop(ctx context.Context, a pin.Attempt) error
 	Room(ctx context.Context, bytes uint64) error

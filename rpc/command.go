@@ -17,7 +17,7 @@ import (
 // command is one of Kubo's, as it is here.
 type command struct {
 	name             string
-	arg              string // what its arguments are called
+	arg              string // what its arguments are called, in their order; the last name is for all further ones
 	minArgs, maxArgs int
 	params           []param
 	scope            auth.Scope // that a token needs
@@ -97,7 +97,7 @@ var commands = []command{
 	},
 	{name: "pin/rm", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopePin, run: pinRm, params: []param{allBelow}},
 	{
-		name: "pin/update", arg: "from-path", minArgs: 2, maxArgs: 2, scope: auth.ScopePin, waits: true, run: pinUpdate,
+		name: "pin/update", arg: "from-path to-path", minArgs: 2, maxArgs: 2, scope: auth.ScopePin, waits: true, run: pinUpdate,
 		params: []param{takes(boolean, "unpin")},
 	},
 	{

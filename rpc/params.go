@@ -88,7 +88,8 @@ func (cmd *command) parseQuery(raw string) (args []string, v values, err error) 
 	}
 	switch {
 	case len(args) < cmd.minArgs:
-		return nil, nil, refuse("argument %q is required", cmd.arg)
+		names := strings.Fields(cmd.arg)
+		return nil, nil, refuse("argument %q is required", names[min(len(args), len(names)-1)])
 	case len(args) > cmd.maxArgs:
 		return nil, nil, refuse("%s takes %d arguments at most, and is given %d", cmd.name, cmd.maxArgs, len(args))
 	}

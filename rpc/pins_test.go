@@ -251,5 +251,5 @@ func TestPinUpdate(t *testing.T) {
 	if len(w.requests("alice")) != 1 {
 		t.Error("an update to the same took it away")
 	}
-	w.refused("alice", "pin/update", arg(to.Cid()), http.StatusBadRequest, "from-path")
+	w.refused("alice", "pin/update", arg(to.Cid()), http.StatusBadRequest, "to-path")
 }

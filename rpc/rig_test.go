@@ -36,7 +36,9 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/logtest"
+	"github.com/holdfast-ipfs/holdfast/node/seen"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -103,6 +105,7 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 	e := echo.New()
 	err := Register(e.Group("/api/v0"), Config{
 		Pins: w, Upload: w.upload, Blocks: store, Above: w.above, Links: w.links,
+		Seen: func() dagcar.Seen { return seen.New(t.TempDir(), func() int { return 1000 }) },
 		DeniedPath: func(path string) error {
 			if w.denied == nil {
 				return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/internal/durable"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/pin"
 	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/space"
@@ -31,8 +32,10 @@ var (
 // restoreState is what the file restoringName has.
 type restoreState struct {
 	Backup  string `json:"backup"` // which one is restored
-	Layout  int    `json:"layout"` // of its records
-	Records bool   `json:"records"`
+	Choice  Choice `json:"choice,omitzero"`
+	Layout  int    `json:"layout"`           // of its records
+	Records bool   `json:"records"`          // all were written
+	Chosen  bool   `json:"chosen,omitempty"` // and what is not wanted was removed
 }
 
 // checkRestored fails with ErrRestoring if the directory is being restored.
@@ -62,26 +65,29 @@ func readRestoring(dir string) (st restoreState, found bool, err error) {
 // Finish the directory cannot be opened as a store. It is for one goroutine.
 type Restoring struct {
 	dir   string
-	space *space.Space
+	cfg   Config
+	space *space.Space // nil once it is closed
 	state restoreState
 	batch *kv.Batch
 	bytes int // of blocks in the batch
+	// missing is in memory, as what is damaged is little: some 100 bytes a block.
+	missing []multihash.Multihash
 }
 
 // maxRestoreBatch is how many bytes of blocks are synced together.
 const maxRestoreBatch = 16 << 20
 
-// Restore begins to restore a backup whose records have the given layout, or goes on with
-// it. The lock stays the caller's. The caller must close what it gets. Errors: ErrNotEmpty,
-// also if another backup is being restored; those of [Open].
-func Restore(ctx context.Context, lock *DirLock, backup string, layout int, cfg Config) (*Restoring, error) {
+// Restore begins to restore what is chosen of a backup whose records have the given layout, or
+// goes on with it. The lock stays the caller's. The caller must close what it gets. Errors:
+// ErrNotEmpty, also if something else is being restored; those of [Open].
+func Restore(ctx context.Context, lock *DirLock, backup string, layout int, choice Choice, cfg Config) (*Restoring, error) {
 	switch {
 	case layout > layoutVersion:
 		return nil, fmt.Errorf("backup %s: %w (layout %d, this one knows %d)", backup, errNewerLayout, layout, layoutVersion)
 	case layout < firstLayout:
 		return nil, fmt.Errorf("backup %s: %w (layout %d, this one knows %d and later)", backup, errOlderLayout, layout, firstLayout)
 	}
-	r := &Restoring{dir: lock.dir}
+	r := &Restoring{dir: lock.dir, cfg: cfg.withDefaults()}
 	st, found, err := readRestoring(lock.dir)
 	if err != nil {
 		return nil, err
@@ -90,22 +96,47 @@ func Restore(ctx context.Context, lock *DirLock, backup string, layout int, cfg 
 	switch {
 	case found && st.Backup != backup:
 		return nil, fmt.Errorf("%s: %w: backup %s is being restored there", lock.dir, ErrNotEmpty, st.Backup)
+	case found && !st.Choice.equal(choice):
+		return nil, fmt.Errorf("%s: %w: another choice of backup %s is being restored there", lock.dir, ErrNotEmpty, st.Backup)
 	case !found && !errors.Is(noDB, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s: %w", lock.dir, ErrNotEmpty)
 	case found:
 		r.state = st
 	default:
-		r.state = restoreState{Backup: backup, Layout: layout}
+		r.state = restoreState{Backup: backup, Choice: choice, Layout: layout}
 		if err := r.writeState(); err != nil {
 			return nil, err
 		}
 	}
-	cfg = cfg.withDefaults()
-	if r.space, err = space.Open(ctx, cfg.ofSpace(filepath.Join(lock.dir, dbName)), space.BadgerOptions()); err != nil {
+	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
-	r.batch = r.space.DB().NewBatch()
+	if r.state.Records && !r.state.Chosen { // it was cut off in between
+		if err := r.choose(ctx); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+	}
 	return r, nil
+}
+
+func (r *Restoring) open(ctx context.Context) (err error) {
+	if r.space, err = space.Open(ctx, r.cfg.ofSpace(filepath.Join(r.dir, dbName)), space.BadgerOptions()); err == nil {
+		r.batch, r.bytes = r.space.DB().NewBatch(), 0
+	}
+	return err
+}
+
+// Read opens what was restored so far as a store, for read. Blocks may be missing in it.
+func (r *Restoring) Read(ctx context.Context, read func(*Store) error) (err error) {
+	if err := errors.Join(r.Flush(), r.Close()); err != nil {
+		return err
+	}
+	s, err := openWith(ctx, r.dir, r.cfg, space.BadgerOptions(), migrations())
+	if err == nil {
+		r.state.Layout = layoutVersion // now it is
+		err = errors.Join(read(s), s.Close())
+	}
+	return errors.Join(err, r.open(ctx))
 }
 
 func (r *Restoring) writeState() error {
@@ -122,10 +153,13 @@ func (r *Restoring) writeState() error {
 // HasRecords reports whether all records were written, by a restore before this one.
 func (r *Restoring) HasRecords() bool { return r.state.Records }
 
-// Record writes a record that [Snapshot.Records] gave.
+// Record writes a record that [Snapshot.Records] gave, unless it is one that is not wanted.
 func (r *Restoring) Record(key, value []byte) error {
 	if len(key) == 0 || !backedUp(key) || key[0] >= endOfRecords {
 		return fmt.Errorf("record %x is none that a backup has", key)
+	}
+	if r.state.Choice.leavesOut(key) {
+		return nil
 	}
 	if err := holding.RestoreRecord(r.batch, key, value); err != nil {
 		return err
@@ -133,12 +167,31 @@ func (r *Restoring) Record(key, value []byte) error {
 	return r.room(len(key) + len(value))
 }
 
-// RecordsDone says that all records were written.
-func (r *Restoring) RecordsDone() error {
+// RecordsDone says that all records were written. It removes those that are not wanted.
+// Errors: a [*NotInBackupError], after which the directory is as it was before the restore.
+func (r *Restoring) RecordsDone(ctx context.Context) error {
 	if err := r.Flush(); err != nil {
 		return err
 	}
 	r.state.Records = true
+	if err := r.writeState(); err != nil {
+		return err
+	}
+	return r.choose(ctx)
+}
+
+// choose removes what is not wanted. It may be cut off, and be called again.
+func (r *Restoring) choose(ctx context.Context) error {
+	if !r.state.Choice.all() {
+		err := r.Read(ctx, func(s *Store) error { return s.keepOnly(ctx, r.state.Choice) })
+		if _, ok := errors.AsType[*NotInBackupError](err); ok {
+			return errors.Join(err, r.Close(), r.discard())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.state.Chosen = true
 	return r.writeState()
 }
 
@@ -181,23 +234,50 @@ func (r *Restoring) Flush() error {
 	return nil
 }
 
-// Finish makes the directory one that can be opened.
-func (r *Restoring) Finish() error {
-	if err := r.Flush(); err != nil {
-		return err
-	}
-	if err := writeMarker(r.dir, r.state.Layout); err != nil {
-		return err
-	}
-	if err := os.Remove(filepath.Join(r.dir, restoringName)); err != nil {
-		return err
-	}
-	return durable.SyncDir(r.dir)
+// Missing takes note of a block that is not there, and that the backup does not have. It reports
+// true.
+func (r *Restoring) Missing(_ context.Context, h multihash.Multihash) (bool, error) {
+	r.missing = append(r.missing, h)
+	return true, nil
 }
 
-// Close ends it. What was not flushed is lost, and written again by the next Restore.
+// Finish makes the directory one that can be opened. The pins that need missing blocks are then
+// being repaired: the server fetches them from the network. waiting is how many DAGs those are of.
+func (r *Restoring) Finish(ctx context.Context) (waiting uint64, err error) {
+	if err := r.Flush(); err != nil {
+		return 0, err
+	}
+	if len(r.missing) > 0 {
+		err := r.Read(ctx, func(s *Store) error {
+			return pin.NewOffline(s, nil).Repair(ctx, s, r.missing, func(pin.DAG) { waiting++ })
+		})
+		if err != nil {
+			return 0, fmt.Errorf("have the pins that miss blocks fetched again: %w", err)
+		}
+	}
+	if err := writeMarker(r.dir, r.state.Layout); err != nil {
+		return waiting, err
+	}
+	if err := os.Remove(filepath.Join(r.dir, restoringName)); err != nil {
+		return waiting, err
+	}
+	return waiting, durable.SyncDir(r.dir)
+}
+
+// discard removes what was written. The state goes last: by it the next restore goes on.
+func (r *Restoring) discard() error {
+	return errors.Join(os.RemoveAll(filepath.Join(r.dir, dbName)), os.Remove(filepath.Join(r.dir, restoringName)))
+}
+
+// Close ends it. What was not flushed is lost, and written again by the next Restore. It may be
+// called twice.
 func (r *Restoring) Close() error {
+	if r.space == nil {
+		return nil
+	}
 	r.batch.Cancel()
 	r.space.DB().Shut()
-	return r.space.Close()
+	err := r.space.Close()
+	r.space = nil
+	return err
 }

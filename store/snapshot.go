@@ -23,8 +23,8 @@ type Snapshot struct {
 	done   func()
 }
 
-// ErrSnapshotLost: blocks of a snapshot may have been deleted, as the disk was too full.
-var ErrSnapshotLost = errors.New("the disk became too full to keep the blocks of the backup")
+// ErrKeepLost: blocks of a snapshot or a stock may have been deleted, as the disk was too full.
+var ErrKeepLost = errors.New("the disk became too full to keep blocks for the backup or the restore")
 
 // Snapshot begins one. [Snapshot.Records] must be called soon, since what it reads cannot be
 // given back until then. The caller must close it.
@@ -120,12 +120,12 @@ func backedUp(key []byte) bool {
 }
 
 // Block reads a block, and compares it with its hash. Errors: ErrNoBlock; ErrUnreadable;
-// ErrSnapshotLost; pin.ErrClosed; the context's.
+// ErrKeepLost; pin.ErrClosed; the context's.
 func (sn *Snapshot) Block(ctx context.Context, h multihash.Multihash) ([]byte, error) {
 	data, err := sn.s.held.ReadHashed(ctx, h)
 	switch {
 	case sn.keep.Lost():
-		return nil, ErrSnapshotLost
+		return nil, ErrKeepLost
 	case errors.Is(err, badger.ErrKeyNotFound):
 		return nil, ErrNoBlock
 	case err != nil:

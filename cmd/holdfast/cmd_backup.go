@@ -14,7 +14,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/daemon"
-	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
@@ -177,14 +176,14 @@ func (c *cli) backupCheckCommand() *cobra.Command {
 	cmd := c.placeCommand(&cobra.Command{
 		Use:   "check [PLACE]",
 		Short: "Read all backups at a place, and hash everything in them",
-		Long: `Read every file of every backup and compare it, and each block in it, with its hash.
-Each file that is damaged is printed with the backups that need it; the command then fails.
+		Long: `Read every file of every backup and compare it, and each block in it, with its hash,
+and each list of blocks with the packs that it names. Each file that is damaged is printed with the backups that need it; the command then fails.
 If the next backup is to write the blocks of a damaged pack anew, remove that pack.`,
 	}, func(ctx context.Context, p backup.Place, k *backup.Key) error {
 		display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 		defer display.close()
 		var faults []backup.Fault
-		checked, err := backup.Check(ctx, p, k, func(p backup.Progress) { display.show(admin.StoreProgress(p)) }, func(f backup.Fault) error {
+		checked, err := backup.Check(ctx, p, k, "", func(p backup.Progress) { display.show(admin.StoreProgress(p)) }, func(f backup.Fault) error {
 			faults = append(faults, f)
 			return nil
 		})
@@ -240,80 +239,4 @@ each server always stays.`,
 	textFlag(cmd, &keepWithin, "keep-within", config.Duration(0), "backups younger than this stay: 30d, 12h")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
-}
-
-func (c *cli) restoreCommand() *cobra.Command {
-	var in daemon.Restoration
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "restore PLACE",
-		Short: "Restore a backup into an empty data directory",
-		Long: `Write the newest backup at PLACE, or the one that --backup names, into the data
-directory, which must be empty or missing; no server may run there. Every block is hashed on
-the way. If the command is interrupted, run it again: it goes on where it was. Until it is
-done no server starts there.
-
-With --server-keys the server is the same one as before: to other nodes, and to the tokens
-that it gave out. Then the old server must never start again beside it. Without, it makes
-new keys: logins stay, tokens do not.
-
-Blocks that the backup should have and that cannot be read are named. "holdfast store verify
---repair" fetches them again once the server runs.`,
-		Args: args("PLACE"),
-		RunE: func(cmd *cobra.Command, given []string) (err error) {
-			in.From = given[0]
-			path, err := datadir.Find(c.dataFlag, c.getenv)
-			if err != nil {
-				return err
-			}
-			cfg, _, err := config.Load(c.configPath(), c.environ, nil)
-			if err != nil {
-				return err
-			}
-			d, err := datadir.Open(path, true, c.stderr)
-			if err != nil {
-				return hintOwner(err)
-			}
-			defer func() { err = d.Explain(errors.Join(err, d.Close())) }()
-			log := daemon.NewLogger(c.stderr, config.Log{Level: "warn", Format: "text"})
-			daemon.RouteLibraryLogs(log)
-			display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
-			defer display.close()
-			done, err := daemon.Restore(cmd.Context(), d, in, cfg, log, display.show)
-			display.close()
-			if cmd.Context().Err() != nil {
-				return hint.Add(errors.New("interrupted"), "run it again: what was done is not lost")
-			}
-			if err != nil {
-				return hintPlace(err)
-			}
-			return c.printRestored(done, asJSON)
-		},
-	}
-	cmd.Flags().StringVar(&in.KeyFile, "key-file", "", keyFileUsage)
-	cmd.Flags().StringVar(&in.ID, "backup", "", "ID of the backup, or how it begins (default the newest)")
-	cmd.Flags().BoolVar(&in.ServerKeys, "server-keys", false, "restore the keys of the server, too")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func (c *cli) printRestored(done backup.Restored, asJSON bool) error {
-	if asJSON {
-		if err := c.printJSON(done); err != nil {
-			return err
-		}
-	} else {
-		for _, f := range done.Damaged {
-			fmt.Fprintf(c.stdout, "damaged: %s: %s\n", text.Printable(f.File), text.Printable(f.Reason))
-		}
-		for _, name := range done.MissingNamed {
-			fmt.Fprintln(c.stdout, "missing:", name)
-		}
-		fmt.Fprintf(c.stdout, "restored backup %s: %s of %s\n", done.Backup, text.Counted(done.Blocks, "block"), text.RoughSize(done.Bytes))
-	}
-	if done.Missing == 0 {
-		return nil
-	}
-	return hint.Add(fmt.Errorf("missing in the backup: %s", text.Counted(done.Missing, "block")),
-		"the rest is restored; start the server, and run holdfast store verify --repair: it fetches them from the network")
 }

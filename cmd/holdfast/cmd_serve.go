@@ -20,6 +20,7 @@ import (
 )
 
 func (c *cli) serveCommand() *cobra.Command {
+	takeOver := false
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -29,9 +30,10 @@ Every key of the configuration file is also an environment variable: listen in [
 HOLDFAST_HTTP_LISTEN. Commas separate the items of a list. Flags win over the
 environment, and the environment wins over the file.`,
 		Args: args(),
-		RunE: c.serve,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.serve(cmd, takeOver) },
 	}
 	config.AddConfigFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "after a restore with the identity of another server, do not look whether that one still runs")
 	return cmd
 }
 
@@ -53,12 +55,12 @@ func (c *cli) configPath() string {
 	return ""
 }
 
-func (c *cli) serve(cmd *cobra.Command, _ []string) error {
+func (c *cli) serve(cmd *cobra.Command, takeOver bool) error {
 	cfg, warnings, err := config.Load(c.configPath(), c.environ, cmd.Flags())
 	lines := new(daemon.LastLines)
 	log := daemon.NewLogger(io.MultiWriter(lines, c.stderr), cfg.Log) // with an error, cfg has what was read before it
 	if err == nil {
-		err = c.serveWith(cmd.Context(), cfg, warnings, log, lines)
+		err = c.serveWith(cmd.Context(), cfg, warnings, takeOver, log, lines)
 	}
 	if err != nil && cfg.Log.Format == "json" {
 		return logged(log, err)
@@ -67,7 +69,7 @@ func (c *cli) serve(cmd *cobra.Command, _ []string) error {
 }
 
 // serveWith is serve, once the configuration is read.
-func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []string, log *slog.Logger, lines *daemon.LastLines) (err error) {
+func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []string, takeOver bool, log *slog.Logger, lines *daemon.LastLines) (err error) {
 	daemon.RouteLibraryLogs(log)
 	config.LogConfigWarnings(log, warnings)
 	machine, err := config.ThisMachine(log)
@@ -96,7 +98,10 @@ func (c *cli) serveWith(ctx context.Context, cfg config.Config, warnings []strin
 		return err
 	}
 	name, _ := buildVersion()
-	p := &daemon.Program{LastLines: lines, Config: cfg, Data: d, Log: log, Version: name, Command: c.program, Machine: machine, GCPercent: profile.GCPercent(c.getenv), Notify: daemon.SystemdNotifier(log)}
+	p := &daemon.Program{
+		LastLines: lines, Config: cfg, Data: d, Log: log, Version: name, Command: c.program, TakeOver: takeOver,
+		Machine: machine, GCPercent: profile.GCPercent(c.getenv), Notify: daemon.SystemdNotifier(log),
+	}
 	if c.interactive {
 		p.Terminal = c.stderr
 	}

@@ -36,7 +36,7 @@ var ourImports = map[string][]string{
 	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
 	// This package joins them all.
 	"cmd/holdfast/internal/daemon": {
-		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "pin", "psa", "rpc", "store", "web",
+		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "node/seen", "pin", "pin/graph", "psa", "rpc", "store", "web",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/doctor", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
@@ -44,7 +44,7 @@ var ourImports = map[string][]string{
 	"rpc":   {"pin", "auth", "upload"},
 	"web":   {"admin", "auth", "auth/authhttp", "pin", "psa"},
 	"store": {
-		"pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
+		"auth", "pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
 		"store/internal/requests", "store/internal/space", "store/internal/space/reading",
 	},
 	// The rooms of the store.
@@ -77,7 +77,7 @@ var ourImports = map[string][]string{
 	"pin/graph":      {"pin"},
 	"pin/turns":      {},
 	"auth":           {},
-	"backup":         {},
+	"backup":         {"node/seen"},
 	"upload":         {},
 	"moving":         {"pin"},
 	"auth/authhttp":  {"auth"},

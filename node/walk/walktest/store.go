@@ -334,6 +334,17 @@ func (s *Store) LookSize(_ context.Context, h multihash.Multihash) (size int, fo
 	return len(data), found, nil
 }
 
+// LookEach looks for one block after the other.
+func (s *Store) LookEach(ctx context.Context, fn func(look func(h multihash.Multihash, room func(size int) []byte) ([]byte, bool, error)) error) error {
+	return fn(func(h multihash.Multihash, room func(size int) []byte) ([]byte, bool, error) {
+		data, found, err := s.Look(ctx, h)
+		if err != nil || !found {
+			return nil, found, err
+		}
+		return append(room(len(data))[:0], data...), true, nil
+	})
+}
+
 // Needed reports whether anything links to a block.
 func (s *Store) Needed(_ context.Context, h multihash.Multihash) (bool, error) {
 	s.mu.Lock()

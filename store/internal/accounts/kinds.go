@@ -14,3 +14,10 @@ func Kinds() []kv.Kind {
 		{Prefix: kEvent, Name: "event of the audit record", Check: kv.CheckRecord[eventRecord]},
 	}
 }
+
+// OfTokens reports whether a kind of record is about tokens.
+func OfTokens(kind byte) bool { return kind == KToken || kind == kAccountToken }
+
+// OfNoAccount reports whether a kind of record is about the server, rather than about one
+// account: invitations and the audit record.
+func OfNoAccount(kind byte) bool { return kind == kInvite || kind == kEvent || kind == kAccountEvent }

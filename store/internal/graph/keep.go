@@ -55,6 +55,6 @@ func (g *Store) mayDelete() bool {
 		k.lost.Store(true)
 		delete(g.keeps.is, k)
 	}
-	g.log.Warn("the backup under way was given up: the disk needs the space of blocks that it kept")
+	g.log.Warn("the backup or restore under way was given up: the disk needs the space of blocks that it kept")
 	return true
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,8 +18,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
-	"github.com/holdfast-ipfs/holdfast/internal/durable"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/node/denylist"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
@@ -35,6 +34,10 @@ type backups struct {
 	log      *slog.Logger
 
 	private bool // the server is in a private network
+	minFree uint64
+	lists   []denylist.Dir
+	into    *restorer       // nil while no server runs
+	addrs   func() []string // of the node; nil while no server runs
 
 	running sync.Mutex
 	mu      sync.Mutex // guards state
@@ -47,13 +50,14 @@ type backupState struct {
 	Failed bool      // the last try failed
 }
 
-// errBackupRuns: one backup runs at a time.
-var errBackupRuns = errors.New("another backup is being made")
+// errBackupRuns: one backup or restore runs at a time.
+var errBackupRuns = errors.New("another backup or restore is under way")
 
 func newBackups(c *core, d *datadir.Dir, cfg config.Config, version string, log *slog.Logger) *backups {
 	key, err := swarmKeyFile(cfg.Node.SwarmKey, d)
 	return &backups{
 		store: c.store, data: d, cfg: cfg.Backup, instance: c.instance, version: version, log: log, private: key != "" || err != nil,
+		minFree: uint64(cfg.Store.MinFreeSpace), lists: denylistDirs(cfg.Denylist, d),
 	}
 }
 
@@ -111,9 +115,15 @@ func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(
 		Temp: temp, Logger: b.log, Now: time.Now,
 		Progress: func(p backup.Progress) { progress(admin.StoreProgress(p)) },
 	}
+	if cfg.Denylists, err = denylistFiles(b.lists); err != nil {
+		return admin.Backup{}, fmt.Errorf("find the denylists: %w", err)
+	}
 	if in.ServerKeys {
 		if cfg.Keys, err = b.serverKeys(); err != nil {
 			return admin.Backup{}, err
+		}
+		if b.addrs != nil {
+			cfg.Addrs = b.addrs()
 		}
 	}
 	began := time.Now()
@@ -189,6 +199,29 @@ func (b *backups) State() backupState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state
+}
+
+// backupOld is how many times backup.every the newest backup may be old: one may fail, or take
+// long.
+const backupOld = 3
+
+// warning says in a few words what is wrong with the backups at the configured place; "" is
+// nothing, or that there are none to be.
+func (b *backups) warning(now time.Time) string {
+	every := time.Duration(b.cfg.Every)
+	if b.cfg.To == "" || every == 0 {
+		return ""
+	}
+	state := b.State()
+	switch age := now.Sub(state.Last); {
+	case state.Failed && state.Last.IsZero():
+		return "the last backup failed, and there is no other"
+	case state.Failed:
+		return fmt.Sprintf("the last backup failed, and the newest is %v old", age.Round(time.Minute))
+	case !state.Last.IsZero() && age > backupOld*every:
+		return fmt.Sprintf("the newest backup is %v old", age.Round(time.Minute))
+	}
+	return ""
 }
 
 // retryBackup is how soon a backup is tried again that failed.
@@ -267,59 +300,4 @@ func (s snapshot) Block(ctx context.Context, h multihash.Multihash) ([]byte, err
 		err = fmt.Errorf("%w: %w", backup.ErrUnreadable, err)
 	}
 	return data, err
-}
-
-// Restoration says what to restore.
-type Restoration struct {
-	From, KeyFile string
-	ID            string // of the backup, or how it begins; "" is the newest
-	ServerKeys    bool   // also the files that make the server who it is
-}
-
-// Restore restores a backup into a data directory, which no store was ever in, or goes on with
-// that.
-func Restore(ctx context.Context, d *datadir.Dir, in Restoration, cfg config.Config, log *slog.Logger, progress func(admin.StoreProgress)) (done backup.Restored, err error) {
-	place, key, err := OpenPlace(in.From, in.KeyFile)
-	if err != nil {
-		return done, err
-	}
-	m, err := backup.Find(ctx, place, key, in.ID)
-	if err != nil {
-		return done, err
-	}
-	if in.ServerKeys && len(m.Keys) == 0 {
-		return done, hint.Add(fmt.Errorf("backup %s has no keys of the server", m.ID), "leave out --server-keys: the server makes new ones")
-	}
-	lock, err := store.Lock(d.Open)
-	if err != nil {
-		return done, err
-	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	target, err := store.Restore(ctx, lock, m.ID, m.Layout, store.Config{MinFreeSpace: uint64(cfg.Store.MinFreeSpace), Logger: log})
-	if err != nil {
-		return done, err
-	}
-	defer func() { err = errors.Join(err, target.Close()) }()
-	if done, err = backup.Restore(ctx, place, key, m, target, func(p backup.Progress) { progress(admin.StoreProgress(p)) }); err != nil {
-		return done, err
-	}
-	if in.ServerKeys {
-		files, err := backup.Keys(ctx, place, key, m)
-		if err != nil {
-			return done, err
-		}
-		for name, data := range files {
-			if !slices.Contains(serverKeyFiles, name) {
-				return done, fmt.Errorf("backup %s has a key %q that is not known", m.ID, name)
-			}
-			if err := durable.WriteFile(filepath.Join(d.Open, name), name+".new", data, 0o600); err != nil {
-				return done, err
-			}
-		}
-	}
-	if _, err := os.Stat(d.File(datadir.SwarmKeyName)); m.Private && err != nil {
-		log.Warn("the server was in a private network, and without swarm.key it joins the public one; put the file there before it starts",
-			"file", filepath.Join(d.Shown, datadir.SwarmKeyName))
-	}
-	return done, target.Finish()
 }

@@ -27,6 +27,7 @@ type probes struct {
 	openable  func() error                // more files can be opened
 	blocked   func() bool                 // pins wait for room on the disk
 	listening func() bool                 // other nodes can connect
+	backups   func(time.Time) string      // what is wrong with the backups, "" if nothing is; nil is nothing
 	draining  *atomic.Bool
 	logged    *loggedState
 	log       *slog.Logger
@@ -41,7 +42,8 @@ func (p *Program) probes() probes {
 		openable:  func() error { return p.openable(openFilesDir) },
 		blocked:   func() bool { return p.pins.Blocked() > 0 },
 		listening: p.node.Listening, draining: &p.draining,
-		logged: &p.logged, log: p.Log,
+		backups: p.backups.warning,
+		logged:  &p.logged, log: p.Log,
 	}
 }
 
@@ -92,11 +94,12 @@ const watchEvery = 5 * time.Second
 
 // watch logs, until ctx ends, two causes for which a server is not ready and that nobody may
 // notice otherwise. If too few files can be opened, nobody can connect to ask. If a table is
-// damaged, a compaction may have found that. It also logs when the first is over.
+// damaged, a compaction may have found that. It also logs when the first is over, and when
+// the newest backup becomes old: a backup may hang.
 func (p probes) watch(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
-	for {
+	for warned := false; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -104,6 +107,16 @@ func (p probes) watch(ctx context.Context) {
 		}
 		if p.openable() != nil || p.sound() != nil || p.logged.is(fewFiles) {
 			p.ready(ctx)
+		}
+		if p.backups == nil {
+			continue
+		}
+		switch why := p.backups(time.Now()); {
+		case why == "":
+			warned = false
+		case !warned:
+			warned = true
+			p.log.Warn("there is no new backup", "why", why)
 		}
 	}
 }
@@ -168,7 +181,8 @@ func (p probes) serveHealth(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveReady answers 200 while the server is ready for new pins.
+// serveReady answers 200 while the server is ready for new pins. A second line warns of what
+// does not keep it from taking them.
 func (p probes) serveReady(w http.ResponseWriter, r *http.Request) {
 	switch why, gone := p.ready(r.Context()); {
 	case gone:
@@ -176,7 +190,13 @@ func (p probes) serveReady(w http.ResponseWriter, r *http.Request) {
 	case why != "":
 		answerProbe(w, http.StatusServiceUnavailable, "not ready: "+why)
 	default:
-		answerProbe(w, http.StatusOK, "ok")
+		text := "ok"
+		if p.backups != nil {
+			if why := p.backups(time.Now()); why != "" {
+				text += "\nwarning: " + why
+			}
+		}
+		answerProbe(w, http.StatusOK, text)
 	}
 }
 

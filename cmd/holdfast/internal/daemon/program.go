@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,9 @@ type Program struct {
 	GCPercent int
 	// LastLines has the end of the log, for who looks for a fault. Nil has none.
 	LastLines *LastLines
+	// TakeOver starts a restored server that has the identity of another without looking
+	// whether that one still runs.
+	TakeOver bool
 	// Terminal is where a first start shows the account that it makes. Nil: it makes none.
 	Terminal io.Writer
 	// Notify reports the state to the service manager. Nil reports nothing.
@@ -72,6 +76,8 @@ type Program struct {
 	denials *denylist.Denials // nil: there are no denylists
 	backups *backups
 	pages   *dashboard // nil: there is none
+	runs    *admin.Runs
+	history admin.History
 
 	api        *api
 	web, admin *http.Server
@@ -145,7 +151,10 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		return err
 	}
 	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, p.Log)
+	p.backups.into, p.backups.addrs = &restorer{p.core.store, p.core.auth, p.pins, restoreWait}, p.whereNode
 	p.background.Go(func() { p.backups.run(background) })
+	p.runs = admin.NewRuns()
+	p.background.Go(func() { p.keepHistory(background) })
 	if p.GCPercent > 0 {
 		p.background.Go(func() { newGCPace(p.GCPercent).run(background) })
 	}
@@ -177,6 +186,9 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(), Directory: p.Data.Number(),
 	}
 	if err := datadir.WriteRunFile(p.Data.File(datadir.RunFileName), run); err != nil {
+		return err
+	}
+	if err := p.tookOver(); err != nil {
 		return err
 	}
 	p.pins.WarnFull(p.core.store.Room(ctx, 0)) // before the first pin is refused
@@ -224,6 +236,9 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 			m.PeerConnected(peer, inbound)
 		}
 	}
+	if err := p.checkTakeOver(ctx, cfg); err != nil {
+		return err
+	}
 	lost := datadir.NodeKey().Missing(p.Data)
 	if p.node, err = node.New(ctx, cfg, p.core.store); err != nil {
 		return fmt.Errorf("start the node: %w", err)
@@ -258,6 +273,14 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	manager.Store(p.pins)
 	p.core.pins = p.pins
 	return nil
+}
+
+// whereNode gives all addresses of the node: those that it listens on, and those that others
+// are told.
+func (p *Program) whereNode() []string {
+	all := slices.Concat(p.node.Addrs(), p.node.Delegates())
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // certFunc fits tls.Config.GetCertificate.
@@ -351,7 +374,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	}
 	p.api = &api{
 		cfg: p.Config.HTTP, web: p.pages, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
-		store:   servedStore(p.core.store, p.core.auth, p.pins),
+		store: servedStore(p.core.store, p.core.auth, p.pins), runs: p.runs, history: &p.history, self: self{p},
 		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
 	}
 	handler, err := p.api.handler()
@@ -386,6 +409,7 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
 		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Self: self{p}, Hint: storeHint,
+		Runs: p.runs, History: &p.history,
 		RPC: p.api.rpcBySocket,
 	}).Handler()
 	if err != nil {
@@ -474,6 +498,9 @@ func (p *Program) shutDown() error {
 		p.stop()
 	}
 	begin("end its work in the background, such as a reclaim")
+	if p.runs != nil {
+		p.runs.Close()
+	}
 	p.background.Wait()
 	if p.tls != nil {
 		p.tls.Close()

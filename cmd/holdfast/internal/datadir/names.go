@@ -7,4 +7,6 @@ const (
 	SwarmKeyName  = "swarm.key"
 	TempDirName   = "tmp"
 	ACMEDirName   = "acme" // accounts, keys and certificates of ACME
+	// RestoredName is there from a restore of node.key to the first start.
+	RestoredName = "holdfast.restored"
 )

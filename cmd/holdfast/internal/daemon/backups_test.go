@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/backup"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics/metricstest"
+	"github.com/holdfast-ipfs/holdfast/logtest"
+)
+
+// A backup that failed, or that is old, warns where the server says that it is ready, and in the
+// log.
+func TestBackupsWarn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines logtest.Buffer
+		log := NewLogger(&lines, config.Log{Level: "info", Format: "text"})
+		b := &backups{cfg: config.Backup{To: "/x", Every: config.Duration(time.Hour)}, log: log}
+		p := probes{
+			sound: func() error { return nil }, openable: func() error { return nil }, backups: b.warning, logged: new(loggedState), log: log,
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			p.watch(ctx)
+		}()
+		expect := func(why string, logged int) {
+			t.Helper()
+			time.Sleep(2 * watchEvery)
+			synctest.Wait()
+			if got := b.warning(time.Now()); got != why {
+				t.Errorf("the warning is %q, want %q", got, why)
+			}
+			if n := strings.Count(lines.String(), "there is no new backup"); n != logged {
+				t.Errorf("it was logged %d times, want %d:\n%s", n, logged, &lines)
+			}
+		}
+		expect("", 0) // nothing is known yet
+		b.note(nil, os.ErrPermission)
+		expect("the last backup failed, and there is no other", 1)
+		b.note(&backup.Manifest{Begun: time.Now()}, nil)
+		expect("", 1)
+		time.Sleep(2 * time.Hour)
+		b.note(nil, os.ErrPermission)
+		expect("the last backup failed, and the newest is 2h0m0s old", 2)
+		b.note(&backup.Manifest{Begun: time.Now(), DamagedBlocks: 1}, nil)
+		expect("the last backup failed, and the newest is 2h1m0s old", 2)
+		b.note(&backup.Manifest{Begun: time.Now()}, nil)
+		expect("", 2)
+		time.Sleep(3*time.Hour - watchEvery)
+		expect("the newest backup is 3h0m0s old", 3)
+		b.cfg.Every = 0
+		expect("", 3)
+		stop()
+		<-ended
+	})
+}
+
+// The schedule makes backups, and its state is in the log, in the metrics and on /readyz.
+func TestScheduledBackups(t *testing.T) {
+	p, lines := testProgram(t, testDataDir(t))
+	place := filepath.Join(t.TempDir(), "backups")
+	p.Config.Backup.To = place
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lines.Await(t, "backup made")
+	for deadline := time.Now().Add(logtest.Patience); p.backups.State().Last.IsZero(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the state is not known")
+		}
+	}
+	if status, body := get(t, p.URL()+"/readyz"); status != http.StatusOK || body != "ok\n" {
+		t.Errorf("readyz answers %d %q", status, body)
+	}
+	m := metricstest.Parse(t, scrape(t, p))
+	m.Want(t, 0, "holdfast_backup_failed")
+	if p.backups.State().Last.Unix() < time.Now().Add(-logtest.Patience).Unix() {
+		t.Errorf("the state is %+v", p.backups.State())
+	}
+	m.Want(t, float64(p.backups.State().Last.Unix()), "holdfast_backup_last_timestamp_seconds")
+	p.backups.note(nil, os.ErrPermission)
+	if status, body := get(t, p.URL()+"/readyz"); status != http.StatusOK || !strings.HasPrefix(body, "ok\nwarning: the last backup failed") {
+		t.Errorf("readyz answers %d %q", status, body)
+	}
+	metricstest.Parse(t, scrape(t, p)).Want(t, 1, "holdfast_backup_failed")
+}
