@@ -4,6 +4,7 @@
 //   - how long each takes to pin some DAGs;
 //   - how long each takes to unpin one and give its space back while others stay;
 //   - how long each takes to send a DAG as a CAR;
+//   - how long each takes to take files and CARs that a client uploads;
 //   - the maximum of memory that each takes;
 //   - what replacing a large DAG by its next version costs Holdfast.
 //
@@ -14,7 +15,8 @@
 //
 // With --idle it measures only the memory of an idle Holdfast, for each node.profile, and with every
 // transport that it may listen by. With --dead N it measures only what N requests for CIDs that nobody
-// has cost, and how long they delay others; --full does that with a million. With --holdfast FILE it
+// has cost, and how long they delay others; --full does that with a million. With --uploads it measures
+// only uploads. With --holdfast FILE it
 // measures another binary, such as one of an earlier commit. With --beside FILE it measures that binary
 // and this one in turns; Kubo is then only their source.
 package main
@@ -40,6 +42,7 @@ func main() {
 	flag.BoolVar(&o.full, "full", false, "also a million requests for what nobody has, reclaim beside ten times as many blocks, and pin the same DAG 20 times in a row")
 	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile and with every transport, and nothing else")
 	flag.IntVar(&o.dead, "dead", 0, "measure this many requests for CIDs that nobody has, and nothing else")
+	flag.BoolVar(&o.uploads, "uploads", false, "measure uploads, and nothing else")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
 	flag.StringVar(&o.beside, "beside", "", "measure this binary and the one that is built in turns, and nothing else")
 	flag.Parse()
@@ -57,6 +60,8 @@ type options struct {
 	full bool
 	idle bool
 	dead int // 0: measure everything else
+
+	uploads bool
 
 	holdfast string // "" is the binary built from this commit
 	beside   string // "" is none
@@ -83,6 +88,9 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 	defer source.Kill()
 	if o.dead > 0 {
 		return dead(ctx, r, o.dead, source, out, say)
+	}
+	if o.uploads {
+		return onlyUploads(ctx, r, o.runs, source, out, say)
 	}
 	c, err := addContent(ctx, source, say)
 	if err != nil {

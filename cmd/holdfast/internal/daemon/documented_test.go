@@ -85,6 +85,8 @@ var elsewhere = map[string]string{
 	"/api/admin/accounts/ID/password":      "cmd/holdfast/testdata/script/api_admin.txtar /password ADMIN",
 	"/api/admin/accounts/ID/pins":          "cmd/holdfast/testdata/script/api_admin.txtar /pins ADMIN",
 	"/api/v0":                              "e2e/rpc_test.go TestRPC",
+	"/api/v0/add":                          "cmd/holdfast/internal/daemon/http_upload_test.go TestUploadsThatGoWrong",
+	"docs/rpc.md":                          "docs/rpc.md",
 	"/api/v0/dag/export":                   "rpc/dag_test.go TestDagExport",
 	"/dns/pins.example.org/tcp/443/https":  "Kubo's",
 	"docs/guide.md":                        "docs/guide.md",
