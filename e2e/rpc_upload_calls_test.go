@@ -77,9 +77,34 @@ func uploadCalls(car, cut string) []rpcCall {
 	send("", "dag/import", cars, "", "stats=true", "silent=true", "allow-big-block=true", "cid-base=base58btc")
 	send("value", "dag/import", cars, "pin-roots=false", "local-only=true")
 	send("unknown-parameter", "dag/import", cars, "nonsense=1")
+	// The header of a CAR without roots, and no block.
+	send("unpinned", "dag/import", []part{filePart("x.car", "\x11\xa2eroots\x80gversion\x01")}, "")
 	send("status message", "dag/import", []part{filePart("x.car", cut)}, "")
 	send("status message", "dag/import", []part{filePart("x.car", "nonsense")}, "")
 	calls = append(calls, rpcCall{command: "dag/import", differs: "error-object message"})
+
+	raw := []part{filePart("x", "some bytes")}
+	send("", "block/put", raw, "pin=true", "pin=true&mhtype=sha2-512", "pin=true&mhtype=blake3&mhlen=32", "pin=true&cid-base=base58btc",
+		"pin=true&allow-big-block=true", "pin=true&cid-codec=raw&mhtype=sha2-256&mhlen=-1", "pin=true&format=raw")
+	send("", "block/put", []part{filePart("x", `{"a":1}`)}, "pin=true&cid-codec=dag-json")
+	send("undecodable", "block/put", raw, "pin=true&cid-codec=dag-json")
+	// Kubo has pinned it.
+	calls = append(calls, rpcCall{command: "pin/rm", query: "arg=baguqeeraburm3taq43ietw7bv5ishviiop67ygsplayg4wglmja35fdsafgq", differs: "undecodable"})
+	send("unpinned", "block/put", raw, "", "pin=false")
+	send("status", "block/put", raw, "pin=true&mhtype=nonsense", "pin=true&format=raw&cid-codec=dag-pb")
+	send("status message", "block/put", raw, "pin=true&cid-codec=nonsense")
+	send("unknown-parameter", "block/put", raw, "pin=true&nonsense=1")
+	calls = append(calls, rpcCall{command: "block/put", query: "pin=true", differs: "error-object message"})
+	text := []part{filePart("x", `{"a":{"b":[1,"two",{"/":{"bytes":"AQID"}}]},"n":null}`)}
+	send("", "dag/put", text, "pin=true", "pin=true&store-codec=dag-json", "pin=true&store-codec=dag-cbor&input-codec=dag-json&hash=sha2-512", "pin=true&store-codec=json&input-codec=json")
+	send("unpinned", "dag/put", text, "")
+	send("status message", "dag/put", text, "pin=true&store-codec=nonsense", "pin=true&input-codec=nonsense", "pin=true&hash=nonsense")
+	send("undecodable", "dag/put", []part{filePart("x", "{")}, "pin=true")
+	send("status", "dag/put", []part{filePart("x", "{]")}, "pin=true")
+	calls = append(calls, rpcCall{command: "dag/put", query: "pin=true", differs: "error-object message"})
+
 	calls = append(calls, rpcCall{command: "pin/ls", query: "type=recursive&names=true", differs: "name-stays"})
+	// After this list, as Kubo pins the block all the same.
+	send("status", "block/put", []part{filePart("x", strings.Repeat("x", 3<<20))}, "pin=true")
 	return calls
 }

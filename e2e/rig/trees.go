@@ -167,7 +167,7 @@ func (m *treeMaker) shapes() {
 	dir = m.tree("names in the order of their bytes, and not of people", Tree{Plain: true})
 	m.dir(dir)
 	for _, name := range []string{"a", "B", "a.b", "a-b", "a b", "aa", "A", "Z", "z", "ä", "10", "9", "a/x", "a.d/x"} {
-		path := filepath.Join(dir, filepath.Dir(name)+"_", filepath.Base(name))
+		path := filepath.Join(dir, "_"+filepath.Dir(name), filepath.Base(name))
 		m.dir(filepath.Dir(path))
 		m.write(path, 5)
 	}
