@@ -12,6 +12,7 @@
 //
 //	cd e2e && go run ./bench [--runs N] [--full]
 //
+// With --cars it measures only CARs, which the source then sends as Kubo.
 // With --idle it measures only the memory of an idle Holdfast, for each node.profile, and with every
 // transport that it may listen by. With --dead N it measures only what N requests for CIDs that nobody
 // has cost, and how long they delay others; --full does that with a million. With --holdfast FILE it
@@ -40,6 +41,7 @@ func main() {
 	flag.BoolVar(&o.full, "full", false, "also a million requests for what nobody has, reclaim beside ten times as many blocks, and pin the same DAG 20 times in a row")
 	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile and with every transport, and nothing else")
 	flag.IntVar(&o.dead, "dead", 0, "measure this many requests for CIDs that nobody has, and nothing else")
+	flag.BoolVar(&o.cars, "cars", false, "measure CARs, and nothing else")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
 	flag.StringVar(&o.beside, "beside", "", "measure this binary and the one that is built in turns, and nothing else")
 	flag.Parse()
@@ -57,6 +59,8 @@ type options struct {
 	full bool
 	idle bool
 	dead int // 0: measure everything else
+
+	cars bool
 
 	holdfast string // "" is the binary built from this commit
 	beside   string // "" is none
@@ -76,13 +80,16 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 			return err
 		}
 	}
-	source, err := r.StartKubo(ctx, "source", rig.KuboOptions{})
+	source, err := r.StartKubo(ctx, "source", withGateway)
 	if err != nil {
 		return err
 	}
 	defer source.Kill()
 	if o.dead > 0 {
 		return dead(ctx, r, o.dead, source, out, say)
+	}
+	if o.cars {
+		return onlyCARs(ctx, r, o.runs, source, out, say)
 	}
 	c, err := addContent(ctx, source, say)
 	if err != nil {
