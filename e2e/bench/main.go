@@ -13,6 +13,7 @@
 //
 //	cd e2e && go run ./bench [--runs N] [--full]
 //
+// With --cars it measures only CARs, which the source then sends as Kubo.
 // With --idle it measures only the memory of an idle Holdfast, for each node.profile, and with every
 // transport that it may listen by. With --dead N it measures only what N requests for CIDs that nobody
 // has cost, and how long they delay others; --full does that with a million. With --uploads it measures
@@ -43,6 +44,7 @@ func main() {
 	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile and with every transport, and nothing else")
 	flag.IntVar(&o.dead, "dead", 0, "measure this many requests for CIDs that nobody has, and nothing else")
 	flag.BoolVar(&o.uploads, "uploads", false, "measure uploads, and nothing else")
+	flag.BoolVar(&o.cars, "cars", false, "measure CARs, and nothing else")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
 	flag.StringVar(&o.beside, "beside", "", "measure this binary and the one that is built in turns, and nothing else")
 	flag.Parse()
@@ -62,6 +64,7 @@ type options struct {
 	dead int // 0: measure everything else
 
 	uploads bool
+	cars    bool
 
 	holdfast string // "" is the binary built from this commit
 	beside   string // "" is none
@@ -81,7 +84,7 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 			return err
 		}
 	}
-	source, err := r.StartKubo(ctx, "source", rig.KuboOptions{})
+	source, err := r.StartKubo(ctx, "source", withGateway)
 	if err != nil {
 		return err
 	}
@@ -91,6 +94,9 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 	}
 	if o.uploads {
 		return onlyUploads(ctx, r, o.runs, source, out, say)
+	}
+	if o.cars {
+		return onlyCARs(ctx, r, o.runs, source, out, say)
 	}
 	c, err := addContent(ctx, source, say)
 	if err != nil {
