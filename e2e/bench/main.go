@@ -4,13 +4,15 @@
 //   - how long each takes to pin some DAGs;
 //   - how long each takes to unpin one and give its space back while others stay;
 //   - the maximum of memory that each takes;
-//   - what replacing a large DAG by its next version costs Holdfast.
+//   - what replacing a large DAG by its next version costs Holdfast;
+//   - how long backups and restores take, beside cp and beside Kubo's import of CARs.
 //
 // It prints a table. Each server has a fresh repository with its usual settings: Kubo's flatfs, and
 // our Badger. Both sync what they report as pinned.
 //
 //	cd e2e && go run ./bench [--runs N] [--full]
 //
+// With --backups it measures only those; --full does that with 3 million blocks, too.
 // With --idle it measures only the memory of an idle Holdfast, for each node.profile, and with every
 // transport that it may listen by. With --dead N it measures only what N requests for CIDs that nobody
 // has cost, and how long they delay others; --full does that with a million. With --holdfast FILE it
@@ -39,6 +41,7 @@ func main() {
 	flag.BoolVar(&o.full, "full", false, "also a million requests for what nobody has, reclaim beside ten times as many blocks, and pin the same DAG 20 times in a row")
 	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile and with every transport, and nothing else")
 	flag.IntVar(&o.dead, "dead", 0, "measure this many requests for CIDs that nobody has, and nothing else")
+	flag.BoolVar(&o.backups, "backups", false, "measure backups and restores, and nothing else")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
 	flag.StringVar(&o.beside, "beside", "", "measure this binary and the one that is built in turns, and nothing else")
 	flag.Parse()
@@ -56,6 +59,8 @@ type options struct {
 	full bool
 	idle bool
 	dead int // 0: measure everything else
+
+	backups bool
 
 	holdfast string // "" is the binary built from this commit
 	beside   string // "" is none
@@ -80,6 +85,9 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 		return err
 	}
 	defer source.Kill()
+	if o.backups {
+		return allBackups(ctx, r, o, source, out, say)
+	}
 	if o.dead > 0 {
 		return dead(ctx, r, o.dead, source, out, say)
 	}
@@ -107,8 +115,8 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 	if err := res.print(out); err != nil {
 		return err
 	}
-	if !o.full {
-		return nil
+	if err := allBackups(ctx, r, o, source, out, say); err != nil || !o.full {
+		return err
 	}
 	if err := dead(ctx, r, deadRequests, source, out, say); err != nil {
 		return err
@@ -117,6 +125,15 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 		return err
 	}
 	return inARow(ctx, r, source, c, out, say)
+}
+
+// allBackups measures backups; with --full also those of many blocks.
+func allBackups(ctx context.Context, r *rig.Rig, o options, source *rig.Kubo, out io.Writer, say func(string, ...any)) error {
+	err := backups(ctx, r, source, false, out, say)
+	if err == nil && o.full {
+		err = backups(ctx, r, source, true, out, say)
+	}
+	return err
 }
 
 func medianOf(runs int) string {
