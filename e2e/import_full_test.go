@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,44 @@ import (
 
 // TestImport with some 5,000 pins.
 func TestImportThousands(t *testing.T) { importAll(t, 1667, 300*patience) }
+
+// Blocks come by a Kubo's RPC to a server that is not connected to it, also those of a pin that
+// waits for them.
+func TestImportCARs(t *testing.T) {
+	ctx := within(t, 300*patience)
+	k := startKubo(t, "full")
+	pins, _ := fillKubo(t, ctx, k, 200)
+	all := len(pins)
+	d := newData(t)
+	s := serve(t, d)
+	c := login(t, s)
+	last := pins[all-1] // the tree
+	must(c.Add(ctx, rig.Pin{CID: last.cid, Name: last.name}))(t)
+	killed, kill := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := d.Run(killed, nil, "import", "kubo", apiOf(t, k), "--cars")
+		ended <- err
+	}()
+	check(t, rig.Poll(ctx, time.Millisecond, func() (bool, error) {
+		page, err := c.List(ctx, url.Values{"limit": {"1"}})
+		return page.Count > all/4, err
+	}))
+	kill()
+	if <-ended == nil {
+		t.Error("the import was not killed in time")
+	}
+	rest := runImport(t, ctx, d, "", "kubo", apiOf(t, k), "--cars")
+	if rest.Outcomes["pinned"]+rest.Outcomes["here_before"] != all || len(rest.Outcomes) != 3 {
+		t.Errorf("the second run: %v", rest)
+	}
+	samePins(t, ctx, c, pins)
+	wantOutcomes(t, "again", runImport(t, ctx, d, "", "kubo", apiOf(t, k), "--cars"), all+1, map[string]int{"here_before": all, "left_out": 1})
+	samePins(t, ctx, c, pins)
+	if peers := must(k.Peers(ctx))(t); slices.Contains(peers, s.PeerID) {
+		t.Errorf("the Kubo is connected to %s", s.PeerID)
+	}
+}
 
 // cluster is a cluster of one peer over a Kubo.
 type cluster struct{ api string }

@@ -105,6 +105,9 @@ func (s *service) put(body string, created time.Time, status string) string {
 	return id
 }
 
+// lastCreated is a time later than that of all pins.
+func lastCreated(s *service) time.Time { return time.UnixMilli(int64(100_000 + len(s.list))) }
+
 func (s *service) statusOf(one stored) string {
 	return fmt.Sprintf(`{"requestid":%q,"status":%q,"created":%q,"pin":%s,"delegates":["/ip4/1.2.3.4/tcp/1/p2p/x"],"info":{"status_details":"so it is"}}`,
 		one.id, one.status, one.created.Format(s.layout), one.pin)

@@ -21,6 +21,9 @@ type Options struct {
 	Patience time.Duration
 	// Addrs are addresses of the target's nodes, by which a [Dialer] connects to them.
 	Addrs []string
+	// CARs says that blocks come through this process. Else the target's nodes get them by
+	// themselves. The source must be an [Exporter] then, and the target an [Uploader].
+	CARs bool
 	// Progress gets how far Run is, from one goroutine at a time. Nil drops it.
 	Progress func(Progress)
 	// Note gets what people may want to know meanwhile, from several goroutines at once. Nil
@@ -41,9 +44,10 @@ const posters = 8
 // run is one call of Run.
 type run struct {
 	Options
-	src    Source
-	dst    Target
-	dialer Dialer // nil if the source is none
+	src     Source
+	dst     Target
+	dialer  Dialer   // nil if the source is none
+	carrier *carrier // nil if blocks come by themselves
 
 	mu        sync.Mutex
 	report    Report
@@ -76,7 +80,16 @@ func Run(ctx context.Context, src Source, dst Target, o Options) (Report, error)
 	if r.Progress == nil {
 		r.Progress = func(Progress) {}
 	}
-	r.dialer, _ = src.(Dialer)
+	if o.CARs {
+		from, gives := src.(Exporter)
+		to, takes := dst.(Uploader)
+		if !gives || !takes {
+			return r.report, errors.New("blocks can be carried only from a Kubo, and only to the server on the data directory")
+		}
+		r.carrier = newCarrier(from, to)
+	} else {
+		r.dialer, _ = src.(Dialer)
+	}
 	if err := dst.Requests(ctx, pin.Statuses(), r.has); err != nil {
 		return r.report, fmt.Errorf("read what is pinned at the target: %w", err)
 	}
@@ -93,9 +106,11 @@ func Run(ctx context.Context, src Source, dst Target, o Options) (Report, error)
 // has notes a request of the target. Of several for one pin, that counts which is furthest.
 func (r *run) has(q Request) error {
 	id := r.dst.Same(q.Pin)
-	rank := map[pin.Status]int{pin.Pinned: 3, pin.Pinning: 2, pin.Queued: 1}
-	if old, ok := r.there[id]; !ok || rank[q.Status] > rank[old.status] {
+	if old, ok := r.there[id]; !ok || furthest[q.Status] > furthest[old.status] {
 		r.there[id] = known{q.ID, q.Status}
+	}
+	if r.carrier != nil {
+		r.carrier.has(q.Pin.CID, q.Status)
 	}
 	return nil
 }
@@ -164,7 +179,7 @@ func (r *run) sort(p Pin) (Pin, bool) {
 		r.report.add(p, Failed, "it was asked for before, and failed")
 	case ok && r.Plan:
 		r.report.add(p, Waiting, "it was asked for before")
-	case ok:
+	case ok && r.carrier == nil:
 		r.asked[old.id] = id // by a run before, or by somebody else
 	case r.Plan:
 		r.report.add(p, New, p.Note)
@@ -191,15 +206,25 @@ func (r *run) stop(err error) {
 	}
 }
 
-// ask makes the request for a pin. An error says that no others need be tried.
+// ask brings a pin. An error says that no others need be tried.
 func (r *run) ask(ctx context.Context, p Pin) error {
 	r.mu.Lock()
 	stopped := r.stopped != nil
 	r.mu.Unlock()
-	if stopped {
+	switch {
+	case stopped:
 		r.count(p, NotAsked, "")
 		return nil
+	case r.carrier != nil:
+		return r.carry(ctx, p)
 	}
+	_, err := r.request(ctx, p)
+	return err
+}
+
+// request makes the request for a pin, and reports whether there is one. An error says that
+// no others need be tried.
+func (r *run) request(ctx context.Context, p Pin) (asked bool, err error) {
 	id := r.dst.Same(p)
 	made, err := r.add(ctx, p, "import-"+id)
 	if a, ok := errors.AsType[*AnswerError](err); ok && (a.Status == http.StatusGone || a.Status == http.StatusUnprocessableEntity) {
@@ -219,16 +244,16 @@ func (r *run) ask(ctx context.Context, p Pin) error {
 			r.delegates = made.Delegates
 		}
 		r.tell()
-		return nil
+		return true, nil
 	case refused && why == "":
 		r.count(p, Here, "")
-		return nil
+		return false, nil
 	case refused:
 		r.count(p, Failed, why)
-		return nil
+		return false, nil
 	}
 	r.count(p, NotAsked, "")
-	return fmt.Errorf("ask for %s: %w", p.CID, err)
+	return false, fmt.Errorf("ask for %s: %w", p.CID, err)
 }
 
 func (r *run) add(ctx context.Context, p Pin, key string) (made Request, err error) {

@@ -11,6 +11,7 @@ import (
 	ipld "github.com/ipfs/go-ipld-format"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -23,6 +24,48 @@ var errReadOnly = errors.New("the block store is read-only to those who serve it
 // It can be used as long as the node's store.
 func (n *Node) Served() blockstore.Blockstore {
 	return undenied{blockstore.NewIdStore(held{n.store.Blockstore(), n.store}), n.cfg.Denylist}
+}
+
+// ServedBelow runs fn with read, which gives blocks of a DAG as [Node.Served] does, but many in
+// one look at the database. It is for reading ahead: fn is to read as much as its caller has
+// room for, and to return. What read is asked for must be the root, or what a block links to
+// that it gave before, then or in another call for the same root. The bytes of a block come
+// into the memory that room gives for their number, if its capacity is large enough. read is
+// for one goroutine, and until fn returns. Errors of its own: [ipld.ErrNotFound],
+// [pin.ErrDenied], [pin.ErrUnreadable].
+func (n *Node) ServedBelow(ctx context.Context, root cid.Cid, fn func(read func(c cid.Cid, room func(size int) []byte) ([]byte, error)) error) error {
+	// What is below a whole node is needed for as long as the node is.
+	whole, err := n.store.Whole(ctx, pin.DAGOf(root), pin.Limits{}, false)
+	if err != nil {
+		return err
+	}
+	return n.store.LookEach(ctx, func(look func(multihash.Multihash, func(int) []byte) ([]byte, bool, error)) error {
+		return fn(func(c cid.Cid, room func(size int) []byte) ([]byte, error) {
+			if err := denied(n.cfg.Denylist, c); err != nil {
+				return nil, err
+			}
+			if data, ok := links.Inline(c); ok {
+				return append(room(len(data))[:0], data...), nil
+			}
+			data, found, err := look(c.Hash(), room)
+			if err == nil && found && !whole {
+				found, err = n.store.Needed(ctx, c.Hash())
+			}
+			if err == nil && !found {
+				err = ipld.ErrNotFound{Cid: c}
+			}
+			return data, err
+		})
+	})
+}
+
+// Complete reports whether all that is below a CID is known to be here, for a pin. Errors: the
+// store's.
+func (n *Node) Complete(ctx context.Context, c cid.Cid) (bool, error) {
+	if _, ok := links.Inline(c); ok {
+		return true, nil // what it links to is looked for when it is asked for
+	}
+	return n.store.Whole(ctx, pin.DAGOf(c), pin.Limits{}, true)
 }
 
 // held is a block store without the blocks that no pin needs, such as those that were

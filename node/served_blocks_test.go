@@ -6,6 +6,7 @@ import (
 
 	"github.com/ipfs/boxo/bitswap/message"
 	bspb "github.com/ipfs/boxo/bitswap/message/pb"
+	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
@@ -72,5 +73,65 @@ func TestUnreadableBlocksAreFetchedAgain(t *testing.T) {
 	}
 	if got := job.Progress.Received.Load(); got != 2 {
 		t.Errorf("received %d blocks, 2 were unreadable", got)
+	}
+}
+
+// What is read below a root is what is served of each block by itself.
+func TestServedBelow(t *testing.T) {
+	all := dagtest.Tree(dagtest.Leaves(20, 100), 5)
+	root := dagtest.Last(all)
+	loose, denied, bad := dagtest.Raw("loose"), dagtest.Raw("denied"), dagtest.Raw("bad")
+	inline := dagtest.Identity(cid.Raw, []byte("inline"))
+	store := walktest.NewStore(t, append(all, loose, denied, bad)...)
+	list := newTestDenylist(denied.Cid())
+	n := newTestNode(t, store, func(c *Config) { c.Denylist = list })
+	read := func(c cid.Cid) (data []byte, err error) {
+		var into []byte
+		outer := n.ServedBelow(t.Context(), root, func(read func(cid.Cid, func(int) []byte) ([]byte, error)) error {
+			data, err = read(c, func(size int) []byte {
+				into = make([]byte, 0, size)
+				return into
+			})
+			return err
+		})
+		if !errors.Is(outer, err) {
+			t.Errorf("the error of fn is %v, and comes as %v", err, outer)
+		}
+		if err == nil && (len(data) != cap(into) || &data[0] != &into[:1][0]) {
+			t.Errorf("%s: the bytes are not where they should be", c)
+		}
+		return data, err
+	}
+	if _, err := read(all[0].Cid()); !ipld.IsNotFound(err) {
+		t.Errorf("a block that no pin needs: %v", err)
+	}
+	hold(t, store, 1, all[0], denied, bad)
+	store.Unreadable(bad.Cid())
+	for c, want := range map[cid.Cid]string{all[0].Cid(): string(all[0].RawData()), inline: "inline"} {
+		if data, err := read(c); err != nil || string(data) != want {
+			t.Errorf("%s: %q, %v", c, data, err)
+		}
+	}
+	if _, err := read(denied.Cid()); !errors.Is(err, pin.ErrDenied) {
+		t.Errorf("a denied block: %v", err)
+	}
+	if _, err := read(bad.Cid()); !errors.Is(err, pin.ErrUnreadable) {
+		t.Errorf("a block that cannot be read: %v", err)
+	}
+	if _, err := read(loose.Cid()); !ipld.IsNotFound(err) {
+		t.Errorf("a block that no pin needs: %v", err)
+	}
+	if _, err := read(dagtest.Raw("nowhere").Cid()); !ipld.IsNotFound(err) {
+		t.Errorf("a block that is not here: %v", err)
+	}
+	// Below a pin that is complete, nothing is looked up again.
+	done, result := start(t.Context(), n, newJob(root))
+	if _, err := wait(t, done, result); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range all {
+		if data, err := read(b.Cid()); err != nil || string(data) != string(b.RawData()) {
+			t.Errorf("%s: %d bytes, %v", b.Cid(), len(data), err)
+		}
 	}
 }

@@ -2,100 +2,51 @@ package rpc
 
 import (
 	"bufio"
-	"encoding/binary"
-	"io"
+	"errors"
 	"time"
 
+	"github.com/ipfs/boxo/path"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipldlegacy "github.com/ipfs/go-ipld-legacy"
-	"github.com/ipld/go-ipld-prime"
-	"github.com/ipld/go-ipld-prime/codec/dagcbor"
 	"github.com/ipld/go-ipld-prime/datamodel"
-	"github.com/ipld/go-ipld-prime/fluent/qp"
-	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
 	"github.com/ipld/go-ipld-prime/multicodec"
-	"github.com/ipld/go-ipld-prime/node/basicnode"
 	"github.com/ipld/go-ipld-prime/traversal"
 	code "github.com/multiformats/go-multicodec"
 
-	"github.com/ipfs/boxo/path"
+	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 )
 
 const typeCAR = "application/vnd.ipld.car"
 
-// dagExport sends a DAG as a CARv1. Its blocks are in the order in which the links of the
-// DAG have them, each once; behind the first maxSeen of them, one may come again.
-func dagExport(q *call) error {
+// dagExport sends a DAG as a CARv1. Its blocks are in the order in which the links of the DAG
+// have them, each once.
+func dagExport(q *call) (err error) {
 	f, err := q.findBlock(q.args[0])
 	if err != nil {
 		return err
 	}
-	raw := q.out.raw(typeCAR, -1)
-	out := bufio.NewWriterSize(raw, buffer)
-	begun := false
-	seen := map[cid.Cid]struct{}{f.cid: {}}
-	err = walk{
-		links: q.linksOf,
-		enter: func(_ cid.Cid, e edge, _ int) (bool, error) {
-			if _, again := seen[e.cid]; again {
-				return false, nil
-			}
-			if len(seen) < maxSeen {
-				seen[e.cid] = struct{}{}
-			}
-			return true, nil
-		},
-		got: func(b blocks.Block) error {
-			if !begun { // the root is there
-				begun = true
-				if err := writeCARHeader(out, f.cid); err != nil {
-					return err
-				}
-			}
-			return writeSection(out, b.Cid().Bytes(), b.RawData())
-		},
-	}.run(q, f.cid)
-	if err == nil {
-		err = out.Flush()
+	seen := q.Seen()
+	defer func() { err = errors.Join(err, seen.Close()) }()
+	cfg := dagcar.Config{Source: q.Below, Links: q.carLinks, Seen: seen}
+	if cfg.Source == nil {
+		cfg.Source = dagcar.From(q.Blocks)
 	}
-	if err != nil {
+	raw := q.out.raw(typeCAR, -1)
+	if err := dagcar.Write(q.ctx, raw, dagcar.Link{CID: f.cid}, cfg); err != nil {
 		return err
 	}
 	raw.end()
 	return nil
 }
 
-func writeCARHeader(w io.Writer, root cid.Cid) error {
-	nd, err := qp.BuildMap(basicnode.Prototype.Any, 2, func(m datamodel.MapAssembler) {
-		qp.MapEntry(m, "roots", qp.List(1, func(l datamodel.ListAssembler) { qp.ListEntry(l, qp.Link(cidlink.Link{Cid: root})) }))
-		qp.MapEntry(m, "version", qp.Int(1))
-	})
-	if err != nil {
-		return err
+func (q *call) carLinks(from dagcar.Link, data []byte) ([]dagcar.Link, error) {
+	cids, err := q.Links(from.CID, data)
+	links := make([]dagcar.Link, len(cids))
+	for i, c := range cids {
+		links[i].CID = c
 	}
-	header, err := ipld.Encode(nd, dagcbor.Encode)
-	if err != nil {
-		return err
-	}
-	return writeSection(w, header)
-}
-
-// writeSection writes a section of a CAR: its length, and then its parts.
-func writeSection(w io.Writer, parts ...[]byte) error {
-	n := 0
-	for _, p := range parts {
-		n += len(p)
-	}
-	if _, err := w.Write(binary.AppendUvarint(nil, uint64(n))); err != nil {
-		return err
-	}
-	for _, p := range parts {
-		if _, err := w.Write(p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return links, err
 }
 
 // dagGet sends a node, or a part of one, under another codec.

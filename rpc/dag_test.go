@@ -70,9 +70,9 @@ func TestWalkHoldsSoMany(t *testing.T) {
 		top = w.add(nd)
 	}
 	w.pin("alice", top.Cid(), pin.Pinned)
-	a := w.ask("alice", "dag/export", arg(top.Cid()))
+	a := w.ask("alice", "refs", arg(top.Cid())+"&recursive=true&unique=true")
 	if text := string(a.body) + a.trailer.Get(headerStreamError); !strings.Contains(text, "too deep and wide") {
-		t.Errorf("it answers %d, and behind that %v", a.status, a.trailer)
+		t.Errorf("refs answers %d, and behind that %v", a.status, a.trailer)
 	}
 }
 

@@ -36,7 +36,9 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/logtest"
+	"github.com/holdfast-ipfs/holdfast/node/seen"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -57,6 +59,8 @@ type world struct {
 	onGet  func(*pin.View)
 	refuse error // of Add
 	denied func(path string) error
+	onPut  func(blocks int) error // of an upload, nil is nothing
+	live   int                    // uploads that are not closed
 	// providers and connections are what the network has.
 	providers   []peer.AddrInfo
 	connections []Connection
@@ -100,7 +104,8 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 	w.dag = merkledag.NewDAGService(blockservice.New(store, offline.Exchange(store)))
 	e := echo.New()
 	err := Register(e.Group("/api/v0"), Config{
-		Pins: w, Blocks: store, Above: w.above, Links: w.links,
+		Pins: w, Upload: w.upload, Blocks: store, Above: w.above, Links: w.links,
+		Seen: func() dagcar.Seen { return seen.New(t.TempDir(), func() int { return 1000 }) },
 		DeniedPath: func(path string) error {
 			if w.denied == nil {
 				return nil

@@ -26,6 +26,7 @@ import (
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
 	ipld "github.com/ipfs/go-ipld-format"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
@@ -167,6 +168,13 @@ func TestCutValueLog(t *testing.T) {
 				if err == nil && !found {
 					err = ipld.ErrNotFound{Cid: b.Cid()}
 				}
+				return data, err
+			},
+			"LookEach": func() (data []byte, err error) {
+				err = s.held.LookEach(t.Context(), func(look func(multihash.Multihash, func(int) []byte) ([]byte, bool, error)) error {
+					data, _, err = look(h, func(size int) []byte { return make([]byte, 0, size) })
+					return err
+				})
 				return data, err
 			},
 			"Blockstore": func() ([]byte, error) {

@@ -80,7 +80,7 @@ func (u *UI) livePins(c *call) error {
 				newer++
 			}
 			here[v.ID] = true
-			if err := s.element(v.ID, "state", r); err != nil {
+			if err := s.element(v.ID, "pins.html", "state", r); err != nil {
 				return false, err
 			}
 		}
@@ -105,7 +105,7 @@ func (u *UI) tellGone(c *call, s *stream, here map[string]bool) error {
 			continue
 		}
 		if _, err := u.Pins.Get(c.ctx, c.me.Account, id); errors.Is(err, pin.ErrNotFound) {
-			if err := s.element(id, "state", row{ID: id, Gone: true}); err != nil {
+			if err := s.element(id, "pins.html", "state", row{ID: id, Gone: true}); err != nil {
 				return err
 			}
 		} else if err != nil {
@@ -119,13 +119,16 @@ func (u *UI) tellGone(c *call, s *stream, here map[string]bool) error {
 // livePin streams what changes on the page of one pin.
 func (u *UI) livePin(c *call) error {
 	id := c.Param("id")
+	if !isID(id) {
+		return pin.ErrNotFound
+	}
 	return u.stream(c, func(s *stream) (moving bool, err error) {
 		v, err := u.Pins.Get(c.ctx, c.me.Account, id)
 		if err != nil {
 			return false, err
 		}
 		r := rowOf(v, u.removed.going(c.me.Account))
-		return r.Moving() || r.Going, s.element(id, "state", r)
+		return r.Moving() || r.Going, s.element(id, "pin.html", "state", r)
 	})
 }
 
@@ -192,11 +195,11 @@ func failureOfStream(c *call, err error) string {
 	return "the server could not read this; reload the page"
 }
 
-// element sends a part of the page, if it is not as it was sent before. The script puts it in
+// element sends a part of the template of a page, if it is not as it was sent before. The script puts it in
 // place of the element with the same id.
-func (s *stream) element(key, define string, data any) error {
+func (s *stream) element(key, file, define string, data any) error {
 	var buf bytes.Buffer
-	if err := s.c.ui.pages.execute(&buf, "pins.html", define, data); err != nil {
+	if err := s.c.ui.pages.execute(&buf, file, define, data); err != nil {
 		return err
 	}
 	return s.changed(key, "element", buf.String())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
@@ -15,13 +16,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ipfs/boxo/blockservice"
+	"github.com/ipfs/boxo/blockstore"
+	"github.com/ipfs/boxo/exchange/offline"
+	"github.com/ipfs/boxo/ipld/merkledag"
+	uio "github.com/ipfs/boxo/ipld/unixfs/io"
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
+	dssync "github.com/ipfs/go-datastore/sync"
+	ipld "github.com/ipfs/go-ipld-format"
 	"github.com/labstack/echo/v4"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/auth/authtest"
+	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/logtest"
+	"github.com/holdfast-ipfs/holdfast/node/links"
+	"github.com/holdfast-ipfs/holdfast/node/seen"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
+	"github.com/holdfast-ipfs/holdfast/rpc"
 )
 
 const (
@@ -41,6 +57,7 @@ type rig struct {
 	pins    *watchedPins
 	lines   *logtest.Lines
 	server  *httptest.Server
+	blocks  blockstore.Blockstore
 	ids     map[string]string // of the accounts, by address
 }
 
@@ -128,8 +145,9 @@ func newEmptyRig(t *testing.T, change ...func(*Config)) *rig {
 	}
 	r.pins = &watchedPins{Offline: pin.NewOffline(r.records, nil)}
 	e := echo.New()
+	r.content(e)
 	cfg := Config{
-		Auth: r.auth, Pins: r.pins, API: http.NotFoundHandler(), SessionTTL: time.Hour, Logger: log,
+		Auth: r.auth, Pins: r.pins, API: e, SessionTTL: time.Hour, Logger: log,
 		Delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/4040/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
@@ -200,6 +218,7 @@ func (b *browser) do(method, path string, form url.Values, header ...string) ans
 	for i := 0; i+1 < len(header); i += 2 {
 		if header[i] == "Host" {
 			req.Host = header[i+1]
+			req.AddCookie(&http.Cookie{Name: cookieName, Value: b.session()}) // the jar has it for another host
 		}
 		req.Header.Set(header[i], header[i+1])
 	}
@@ -253,14 +272,101 @@ func (r *rig) withToken(raw string) *browser {
 }
 
 // pin adds a pin for an account.
-func (r *rig) pin(email, cid, name string) pin.View {
+func (r *rig) pin(email, text, name string) pin.View {
 	r.t.Helper()
-	root, err := pin.ParseCID(cid)
+	root, err := pin.ParseCID(text)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	v, err := r.pins.Add(r.t.Context(), r.ids[email], pin.Spec{CID: cid, Root: root, Name: name})
+	v, err := r.pins.Add(r.t.Context(), r.ids[email], pin.Spec{CID: text, Root: root, Name: name})
 	if err != nil {
+		r.t.Fatal(err)
+	}
+	return v
+}
+
+// content serves Kubo's RPC over blocks in memory.
+func (r *rig) content(e *echo.Echo) {
+	r.blocks = blockstore.NewIdStore(blockstore.NewBlockstore(dssync.MutexWrap(datastore.NewMapDatastore())))
+	err := rpc.Register(e.Group("/api/v0"), rpc.Config{
+		Pins: r.pins, Blocks: r.blocks, Links: links.Of, Node: func() rpc.Node { return rpc.Node{} },
+		Seen:        func() dagcar.Seen { return seen.New(r.t.TempDir(), func() int { return 1000 }) },
+		Upload:      func(context.Context, string) (rpc.Upload, error) { return nil, pin.ErrUnsupported },
+		Repo:        struct{ rpc.Repo }{}, // no page asks for these
+		Providers:   func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
+		Connections: func() []rpc.Connection { return nil },
+		Above:       func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, nil },
+		Auth: func(scope auth.Scope) echo.MiddlewareFunc {
+			return authhttp.ForScope(r.auth, scope, func(_ echo.Context, err error) error { return err })
+		},
+		Logger: slog.New(slog.NewTextHandler(r.lines, nil)),
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// tree stores a directory with files, whose names may have directories in them, and gives its
+// CID.
+func (r *rig) tree(files map[string][]byte) string {
+	r.t.Helper()
+	dag := merkledag.NewDAGService(blockservice.New(r.blocks, offline.Exchange(r.blocks)))
+	var store func(map[string][]byte) ipld.Node
+	store = func(files map[string][]byte) ipld.Node {
+		dir, err := uio.NewDirectory(dag)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		below := map[string]map[string][]byte{}
+		add := func(name string, nd ipld.Node) {
+			if err := errors.Join(dag.Add(r.t.Context(), nd), dir.AddChild(r.t.Context(), name, nd)); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		for name, data := range files {
+			if parent, rest, deeper := strings.Cut(name, "/"); deeper {
+				if below[parent] == nil {
+					below[parent] = map[string][]byte{}
+				}
+				below[parent][rest] = data
+				continue
+			}
+			add(name, merkledag.NewRawNode(data))
+		}
+		for name, files := range below {
+			add(name, store(files))
+		}
+		nd, err := dir.GetNode()
+		if err == nil {
+			err = dag.Add(r.t.Context(), nd)
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return nd
+	}
+	return store(files).Cid().String()
+}
+
+// pinned is a pin that is whole.
+func (r *rig) pinned(email, cid, name string) pin.View {
+	r.t.Helper()
+	v := r.pin(email, cid, name)
+	a, _, err := r.records.Begin(r.t.Context(), v.DAG())
+	if err == nil {
+		_, err = r.records.Complete(r.t.Context(), v.DAG(), a, pin.Totals{Blocks: 3, Bytes: 3 << 20})
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return v
+}
+
+// failed is a pin that has failed.
+func (r *rig) failed(email, cid, name, why string) pin.View {
+	r.t.Helper()
+	v := r.pin(email, cid, name)
+	if _, err := r.records.Fail(r.t.Context(), v.DAG(), why); err != nil {
 		r.t.Fatal(err)
 	}
 	return v

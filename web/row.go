@@ -28,9 +28,9 @@ type row struct {
 	Claimed   uint64 // bytes of the whole, as the root says; 0 if it does not
 	Rate      uint64 // bytes a second
 	Providers int
-	Left      string // "about 3 min"; "" if it is not known
-	Queue     string // its place in the queue; "" if it has none
-	Announced string // RFC 3339, "not yet", or "" if it is not known
+	Left      string     // "about 3 min"; "" if it is not known
+	Queue     string     // its place in the queue; "" if it has none
+	Announced *time.Time // when it was last told to the network; zero is not yet, nil is not known
 	Damaged   bool
 }
 
@@ -38,7 +38,11 @@ func rowOf(v pin.View, going map[string]bool) row {
 	info := v.Info
 	r := row{
 		ID: v.ID, Name: v.Name, CID: v.CID, Status: v.Status, Created: v.Created, Detail: info["status_details"],
-		Going: going[v.ID], Queue: info["queue_position"], Announced: info["announced"], Damaged: v.Damaged,
+		Going: going[v.ID], Queue: info["queue_position"], Damaged: v.Damaged,
+	}
+	if s, ok := info["announced"]; ok {
+		at, _ := time.Parse(time.RFC3339, s) // "not yet" is no time
+		r.Announced = &at
 	}
 	_, r.Known = info["bytes"]
 	r.Blocks, r.Bytes = parse(info["blocks"]), parse(info["bytes"])

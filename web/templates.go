@@ -68,6 +68,7 @@ var functions = template.FuncMap{
 	"join":    path.Join,
 	"escape":  url.PathEscape,
 	"percent": percent,
+	"rough":   roughly,
 	"map":     makeMap,
 }
 
@@ -121,8 +122,12 @@ func percent(part, whole any) int {
 type moment struct{ Machine, Exact, Text string }
 
 // when describes a time. The script writes it anew in the reader's zone.
-func when(t time.Time) moment {
-	if t.IsZero() {
+func when(at any) moment {
+	t, ok := at.(time.Time)
+	if p, isPointer := at.(*time.Time); isPointer && p != nil {
+		t, ok = *p, true
+	}
+	if !ok || t.IsZero() {
 		return moment{}
 	}
 	t = t.UTC()

@@ -26,7 +26,7 @@ type importing struct {
 	user, to, tokenFile string
 	rate                float64
 	wait                config.Duration
-	plan, asJSON        bool
+	plan, asJSON, cars  bool
 }
 
 // importWait is for how long an import waits by default while nothing moves. A pin whose
@@ -95,7 +95,8 @@ func (c *cli) importKuboCommand(in *importing) *cobra.Command {
 		Short: "Import from a Kubo, by its RPC",
 		Long: `Import the pins of a Kubo, with their names. API is the address of its RPC, such as
 http://127.0.0.1:5001 or /ip4/127.0.0.1/tcp/5001. The blocks come from that node: it is told
-to connect to this server.
+to connect to this server. If it cannot, for one is in another network, --cars carries the
+blocks by the RPC.
 
 Recursive pins come as they are. A direct pin comes if its block has no links: then it is the
 same as a recursive one. What is pinned indirectly comes with its root.`,
@@ -110,6 +111,7 @@ same as a recursive one. What is pinned indirectly comes with its root.`,
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&in.cars, "cars", false, "carry the blocks through this command, as CARs, for a Kubo that cannot connect to this server")
 	cmd.Flags().BoolVar(&withToken, "token-stdin", false, "read the RPC's authorization from standard input: a token, or basic:USER:PASSWORD")
 	return cmd
 }
@@ -184,9 +186,6 @@ func (c *cli) optionalToken(ctx context.Context, given bool) (string, error) {
 	return c.readToken(ctx)
 }
 
-// localPSA is the pinning service on the admin socket; the host does not matter.
-const localPSA = "http://holdfast/api/psa"
-
 // runImport moves the pins of a source, which open makes, and prints what became of them.
 func (c *cli) runImport(ctx context.Context, in *importing, open func(note func(string)) (moving.Source, error)) error {
 	if in.rate < 0 {
@@ -199,7 +198,7 @@ func (c *cli) runImport(ctx context.Context, in *importing, open func(note func(
 		return err
 	}
 	o := moving.Options{
-		Plan: in.plan, Patience: time.Duration(in.wait), Note: display.note,
+		Plan: in.plan, CARs: in.cars, Patience: time.Duration(in.wait), Note: display.note,
 		Progress: func(p moving.Progress) { display.show(importProgress(p)) },
 	}
 	if in.to != "" {
@@ -215,12 +214,14 @@ func (c *cli) runImport(ctx context.Context, in *importing, open func(note func(
 	}
 	return c.withAdmin(ctx, false, func(a *admin.Client) error {
 		a.TellWaiting(display.note)
-		dst, err := moving.NewPSA(moving.Server{URL: localPSA, Rate: in.rate, Transport: a.ForAccount(in.user)})
+		dst, err := newLocalTarget(a, in)
 		if err != nil {
 			return err
 		}
-		dst.Exact = true
 		if !a.Running() {
+			if in.cars {
+				return hint.Add(errors.New("no server runs on this data directory, to take the blocks"), "`holdfast serve` runs one")
+			}
 			o.Patience = 0
 		} else if path, err := datadir.Find(c.dataFlag, c.getenv); err == nil {
 			run, _ := datadir.ReadRunFile(filepath.Join(path, datadir.RunFileName)) // without it nobody is told to connect

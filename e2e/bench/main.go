@@ -3,6 +3,7 @@
 //
 //   - how long each takes to pin some DAGs;
 //   - how long each takes to unpin one and give its space back while others stay;
+//   - how long each takes to send a DAG as a CAR;
 //   - the maximum of memory that each takes;
 //   - what replacing a large DAG by its next version costs Holdfast;
 //   - how long backups and restores take, beside cp and beside Kubo's import of CARs.

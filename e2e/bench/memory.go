@@ -40,23 +40,26 @@ func settledMemory(ctx context.Context, pid int) (m measuredMemory, err error) {
 	return m, err
 }
 
-// watchMemory notes the maximum of memory that two processes hold until stop is called.
-func (r *results) watchMemory(kubo, holdfast int) (stop func() error) {
+// peaks is the maximum of memory that the processes held, in bytes.
+type peaks struct{ kubo, holdfast uint64 }
+
+// watch notes the maximum of memory that two processes hold until stop is called.
+func (p *peaks) watch(kubo, holdfast int) (stop func() error) {
 	quit, failed := make(chan struct{}), make(chan error, 1)
 	go func() {
 		ticker := time.NewTicker(50 * time.Millisecond)
 		defer ticker.Stop()
 		for {
-			for _, p := range []struct {
+			for _, one := range []struct {
 				pid  int
 				peak *uint64
-			}{{kubo, &r.kuboPeak}, {holdfast, &r.peak}} {
-				n, err := rig.OwnMemory(p.pid)
+			}{{kubo, &p.kubo}, {holdfast, &p.holdfast}} {
+				n, err := rig.OwnMemory(one.pid)
 				if err != nil {
 					failed <- err
 					return
 				}
-				*p.peak = max(*p.peak, n)
+				*one.peak = max(*one.peak, n)
 			}
 			select {
 			case <-ticker.C:
@@ -75,8 +78,9 @@ func (r *results) watchMemory(kubo, holdfast int) (stop func() error) {
 func (r *results) printMemory(out io.Writer) error {
 	_, err := fmt.Fprintf(out, `
 Memory of its own (RssAnon + RssShmem), at most: Kubo %.0f MiB, Holdfast %.0f MiB
+The same while CARs are sent: Kubo %.0f MiB, Holdfast %.0f MiB
 Holdfast idle after all of that: %.0f MiB, %s after the last pin; target under %.0f MiB: %s
-`, mib(r.kuboPeak), mib(r.peak), mib(r.idle.bytes), r.idle.after.Round(time.Second), mib(memoryTarget), verdict(r.idle.bytes < memoryTarget))
+`, mib(r.peaks.kubo), mib(r.peaks.holdfast), mib(r.outPeaks.kubo), mib(r.outPeaks.holdfast), mib(r.idle.bytes), r.idle.after.Round(time.Second), mib(memoryTarget), verdict(r.idle.bytes < memoryTarget))
 	return err
 }
 

@@ -26,7 +26,7 @@ type run struct {
 }
 
 func (r *run) all(ctx context.Context) (err error) {
-	if r.kubo, err = r.rig.StartKubo(ctx, "kubo", rig.KuboOptions{}); err != nil {
+	if r.kubo, err = r.rig.StartKubo(ctx, "kubo", withGateway); err != nil {
 		return err
 	}
 	defer os.RemoveAll(r.kubo.Repo) // the next run needs the space too
@@ -34,14 +34,18 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.kubo.Connect(ctx, r.source.Addrs[0]); err != nil {
 		return err
 	}
-	if r.server, r.client, err = startHoldfast(ctx, r.rig, nil); err != nil {
+	if r.server, r.client, err = startHoldfast(ctx, r.rig, map[string]string{"HOLDFAST_GATEWAY_LISTEN": "127.0.0.1:0"}); err != nil {
 		return err
 	}
 	defer os.RemoveAll(r.server.Data.Dir)
 	defer r.server.Kill()
 
-	stop := r.results.watchMemory(r.kubo.PID(), r.server.PID())
+	stop := r.results.peaks.watch(r.kubo.PID(), r.server.PID())
 	err = errors.Join(r.pins(ctx), r.replace(ctx), stop())
+	if err == nil {
+		stop := r.results.outPeaks.watch(r.kubo.PID(), r.server.PID())
+		err = errors.Join(r.cars(ctx), stop())
+	}
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, r.server.Tail())
 	}

@@ -21,8 +21,8 @@ const (
 type results struct {
 	rows        []row
 	first, next []time.Duration // of replacing
-	kuboPeak    uint64          // bytes, in all runs
-	peak        uint64
+	peaks       peaks           // in all runs
+	outPeaks    peaks           // while CARs are sent
 	idle        measuredMemory
 }
 
@@ -40,6 +40,7 @@ func newResults(c *content) *results {
 			r.rows = append(r.rows, row{name: unpinRow, target: unpinTarget})
 		}
 	}
+	r.rows = append(r.rows, carRows...)
 	return r
 }
 

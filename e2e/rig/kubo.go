@@ -26,6 +26,8 @@ type Kubo struct {
 	Addrs []string // multiaddrs ending in /p2p/ID
 	rig   *Rig
 	api   string // base URL of the RPC API
+	// Gateway is the base URL of its gateway; "" if Addresses.Gateway is not set.
+	Gateway string
 }
 
 // KuboOptions say how a Kubo differs from what the rig starts by default.
@@ -159,6 +161,9 @@ func (k *Kubo) waitReady(ctx context.Context) error {
 			return false, nil
 		}
 		k.ID, k.Addrs = id.ID, id.Addresses
+		if b, err := os.ReadFile(filepath.Join(k.Repo, "gateway")); err == nil {
+			k.Gateway = strings.TrimSpace(string(b))
+		}
 		return len(k.Addrs) > 0, nil
 	})
 }

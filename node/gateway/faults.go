@@ -96,10 +96,15 @@ func noteFault(ctx context.Context, err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 	}
+	noteError(ctx, *err)
+}
+
+// noteError notes an error if it is a fault of the server's.
+func noteError(ctx context.Context, err error) {
 	switch {
-	case *err == nil, ipld.IsNotFound(*err), errors.Is(*err, pin.ErrDenied), errors.Is(*err, context.Canceled):
+	case err == nil, ipld.IsNotFound(err), errors.Is(err, pin.ErrDenied), errors.Is(err, context.Canceled):
 	default:
-		note(ctx, *err)
+		note(ctx, err)
 	}
 }
 

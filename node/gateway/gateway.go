@@ -6,8 +6,10 @@
 // https://specs.ipfs.tech/http-gateways/trustless-gateway/
 //
 // It serves only what is on disk and never asks the network, so that nobody can make the
-// server fetch something. It serves neither websites nor IPNS: a client could not check
-// them. The handler itself is boxo's.
+// server fetch something. It serves websites only at hosts that [People] has: a client cannot
+// check them. It resolves no names but the DNSLinks of such hosts. The handlers are boxo's; large CARs are written by package dagcar, which reads
+// ahead of the client. If a block of a CAR cannot be given, the connection is cut, so that the
+// client does not take what came for the whole.
 //
 // # Denylists
 //
@@ -23,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,10 +33,13 @@ import (
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/boxo/exchange/offline"
 	boxo "github.com/ipfs/boxo/gateway"
+	"github.com/ipfs/boxo/ipld/merkledag"
+	"github.com/ipfs/boxo/path"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -53,12 +59,21 @@ type Config struct {
 	// with 500: the block is here and cannot be read. Within a CAR any error cuts
 	// the answer off.
 	Blocks blockstore.Blockstore
+	// Below reads the blocks below a root as Blocks would, many at once. Nil reads Blocks.
+	Below dagcar.Source
+	// Links lists what a block links to, in its order.
+	Links func(c cid.Cid, data []byte) ([]cid.Cid, error)
+	// Seen makes a set for one CAR, which closes it.
+	Seen func() dagcar.Seen
 	// DeniedPath gives an error for a path that is denied, such as "/ipfs/CID/some/file".
 	// Nil denies none. Blocks denies blocks by itself.
 	DeniedPath func(path string) error
 	// MaxRequests is how many requests are answered at the same time. Others get 429. Zero
 	// is no limit.
 	MaxRequests int
+	// People is the part for browsers. Nil is none: then everything that is served can be
+	// checked by the client.
+	People *People
 	// Metrics gets boxo's metrics, with names that begin with ipfs_http_gw. Nil discards
 	// them.
 	Metrics prometheus.Registerer
@@ -76,20 +91,29 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Blocks = noted{cfg.Blocks}
-	backend, err := boxo.NewBlocksBackend(service(cfg.Blocks))
+	blocks := service(cfg.Blocks)
+	inner, err := boxo.NewBlocksBackend(blocks, boxo.WithNameSystem(newDNSLinks(cfg.People)))
 	if err != nil {
 		return nil, fmt.Errorf("make the gateway: %w", err)
 	}
-	handler := boxo.NewHandler(boxo.Config{
+	backend := &backend{inner, cfg, merkledag.NewDAGService(blocks)}
+	options := boxo.Config{
 		DeserializedResponses: false,
 		NoDNSLink:             true,
-		DisableHTMLErrors:     true,
+		DisableHTMLErrors:     cfg.People == nil,
 		RetrievalTimeout:      stallTimeout,
 		MaxConcurrentRequests: cfg.MaxRequests,
 		MaxRequestDuration:    MaxDuration,
 		MetricsRegistry:       cfg.Metrics,
-	}, backend)
-	return boxo.NewHeaders(nil).ApplyCors().Wrap(tellFaults(cfg.Logger, cfg.guard(handler))), nil
+	}
+	if cfg.People != nil {
+		options.PublicGateways = cfg.People.gateways()
+	}
+	handler := cfg.guard(boxo.NewHandler(options, backend), backend)
+	if cfg.People != nil {
+		handler = boxo.NewHostnameHandler(options, backend, cfg.People.serve(handler))
+	}
+	return boxo.NewHeaders(nil).ApplyCors().Wrap(tellFaults(cfg.Logger, handler)), nil
 }
 
 // service is boxo's view of the blocks.
@@ -100,27 +124,25 @@ func service(b blockstore.Blockstore) blockservice.BlockService {
 
 // guard refuses what is not served here. For a CAR, boxo would answer 200 before it looks for
 // the root.
-func (c Config) guard(next http.Handler) http.Handler {
+func (c Config) guard(next http.Handler, b *backend) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rest, ok := strings.CutPrefix(r.URL.Path, "/ipfs/")
-		if !ok {
-			http.Error(w, "only /ipfs/CID is served here, as ?format=raw or ?format=car", http.StatusNotFound)
-			return
-		}
 		if c.DeniedPath != nil {
 			if err := c.DeniedPath(r.URL.Path); err != nil {
 				http.Error(w, err.Error(), http.StatusGone)
 				return
 			}
 		}
-		first, _, _ := strings.Cut(rest, "/")
-		root, err := pin.ParseCID(first)
+		root, err := c.root(r, b)
 		if err != nil {
-			http.Error(w, fmt.Sprintf("%.100q %v", first, err), http.StatusBadRequest)
+			status := http.StatusBadRequest
+			if e, ok := errors.AsType[*boxo.ErrorStatusCode](err); ok {
+				status = e.StatusCode
+			}
+			http.Error(w, err.Error(), status)
 			return
 		}
 		if r.Method == http.MethodGet || r.Method == http.MethodHead { // boxo refuses others
-			switch has, err := c.Blocks.Has(r.Context(), root); {
+			switch has, err := c.has(r, root); {
 			case errors.Is(err, pin.ErrDenied):
 				http.Error(w, err.Error(), http.StatusGone)
 				return
@@ -131,6 +153,50 @@ func (c Config) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r) // any other error comes up there again
 	})
+}
+
+// root gives the CID that the path of a request begins with, or that its name leads to. Errors:
+// [boxo.ErrorStatusCode]; or that the path has no CID where one should be.
+func (c Config) root(r *http.Request, b *backend) (cid.Cid, error) {
+	rest, ok := strings.CutPrefix(r.URL.Path, "/ipfs/")
+	if !ok {
+		return c.named(r, b)
+	}
+	first, _, _ := strings.Cut(rest, "/")
+	root, err := pin.ParseCID(first)
+	if err != nil {
+		return cid.Undef, fmt.Errorf("%.100q %w", first, err)
+	}
+	return root, nil
+}
+
+// named gives the root of the DNSLink that a request is for.
+func (c Config) named(r *http.Request, b *backend) (cid.Cid, error) {
+	host, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/ipns/"), "/")
+	if c.People == nil || !slices.Contains(c.People.DNSLinkHosts, host) {
+		return cid.Undef, boxo.NewErrorStatusCode(errors.New("only /ipfs/CID is served here, as ?format=raw or ?format=car, or as its operator allows"), http.StatusNotFound)
+	}
+	p, err := path.NewPath(r.URL.Path)
+	if err != nil {
+		return cid.Undef, err
+	}
+	im, _, _, err := b.ResolveMutable(r.Context(), p)
+	if err != nil {
+		return cid.Undef, boxo.NewErrorStatusCode(fmt.Errorf("it cannot be found out what %s leads to: %w", host, err), http.StatusBadGateway)
+	}
+	if err := b.allow(im); err != nil {
+		return cid.Undef, err
+	}
+	return im.RootCid(), nil
+}
+
+// has reports whether a root is served.
+func (c Config) has(r *http.Request, root cid.Cid) (bool, error) {
+	has, err := c.Blocks.Has(r.Context(), root)
+	if err == nil && has && c.People != nil && c.People.Complete != nil && isForPeople(r) {
+		has, err = c.People.Complete(r.Context(), root)
+	}
+	return has, err
 }
 
 // gone is a block store. Its denials are errors that boxo answers with 410.

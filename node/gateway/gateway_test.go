@@ -26,6 +26,9 @@ import (
 	"github.com/ipld/go-car/v2"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
+	"github.com/holdfast-ipfs/holdfast/node/links"
+	"github.com/holdfast-ipfs/holdfast/node/seen"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -116,6 +119,8 @@ func (s site) blocks() []blocks.Block { return []blocks.Block{s.root, s.a, s.b, 
 
 func newServer(t *testing.T, cfg Config) *httptest.Server {
 	t.Helper()
+	cfg.Links = links.Of
+	cfg.Seen = func() dagcar.Seen { return seen.New(t.TempDir(), func() int { return 1000 }) }
 	h, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

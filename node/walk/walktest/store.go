@@ -163,6 +163,9 @@ func (s *Store) NewHolders(_ context.Context, n int) (graph.Holder, error) {
 	return first, nil
 }
 
+// NewUpload gives the attempt of an upload.
+func (s *Store) NewUpload(context.Context) (pin.Attempt, error) { return s.NewAttempt(), nil }
+
 // NewAttempt gives an attempt that there was not before.
 func (s *Store) NewAttempt() pin.Attempt {
 	s.mu.Lock()
@@ -329,6 +332,17 @@ func (s *Store) LookSize(_ context.Context, h multihash.Multihash) (size int, fo
 	defer s.mu.Unlock()
 	data, found := s.blocks[string(h)]
 	return len(data), found, nil
+}
+
+// LookEach looks for one block after the other.
+func (s *Store) LookEach(ctx context.Context, fn func(look func(h multihash.Multihash, room func(size int) []byte) ([]byte, bool, error)) error) error {
+	return fn(func(h multihash.Multihash, room func(size int) []byte) ([]byte, bool, error) {
+		data, found, err := s.Look(ctx, h)
+		if err != nil || !found {
+			return nil, found, err
+		}
+		return append(room(len(data))[:0], data...), true, nil
+	})
 }
 
 // Needed reports whether anything links to a block.

@@ -1,10 +1,12 @@
 package graph_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
 	blocks "github.com/ipfs/go-block-format"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
@@ -38,4 +40,32 @@ func TestLook(t *testing.T) {
 	if !look(old) {
 		t.Error("the older block is gone")
 	}
+}
+
+// Looks for each see also what was put just now, and put the bytes where they are told to.
+func TestLookEach(t *testing.T) {
+	s := roomtest.Open(t, t.TempDir(), roomtest.Config{})
+	ctx := t.Context()
+	small, large := blocks.NewBlock([]byte("small")), blocks.NewBlock(bytes.Repeat([]byte("large"), 1<<20))
+	must(t, roomtest.PutTo(s, ctx, 1, []blocks.Block{small}))
+	if _, found, err := s.Graph.Look(ctx, small.Cid().Hash()); err != nil || !found { // there is a glimpse now
+		t.Fatal(found, err)
+	}
+	must(t, roomtest.PutTo(s, ctx, 1, []blocks.Block{large}))
+	must(t, s.Graph.LookEach(ctx, func(look func(multihash.Multihash, func(int) []byte) ([]byte, bool, error)) error {
+		for _, b := range []blocks.Block{small, large, small} {
+			var into []byte
+			data, found, err := look(b.Cid().Hash(), func(size int) []byte {
+				into = make([]byte, 0, size)
+				return into
+			})
+			if err != nil || !found || !bytes.Equal(data, b.RawData()) || &data[0] != &into[:1][0] {
+				t.Errorf("%d bytes, want %d; %v, %v", len(data), len(b.RawData()), found, err)
+			}
+		}
+		if _, found, err := look(blocks.NewBlock(nil).Cid().Hash(), func(int) []byte { return nil }); err != nil || found {
+			t.Errorf("what is not there: %v, %v", found, err)
+		}
+		return nil
+	}))
 }

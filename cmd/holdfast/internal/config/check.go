@@ -83,12 +83,7 @@ func (c *Config) Validate() error {
 	check("auth.registration", c.Auth.Registration, oneOf(c.Auth.Registration, registrations()...))
 	check("auth.access_token_ttl", c.Auth.AccessTokenTTL, atLeastSecond(c.Auth.AccessTokenTTL))
 	check("auth.refresh_token_ttl", c.Auth.RefreshTokenTTL, atLeastSecond(c.Auth.RefreshTokenTTL))
-	if c.Gateway.Listen != "" {
-		check("gateway.listen", c.Gateway.Listen, checkHostPort(c.Gateway.Listen))
-	}
-	if c.Gateway.MaxRequests < 1 || c.Gateway.MaxRequests > maxConnections {
-		check("gateway.max_requests", c.Gateway.MaxRequests, fmt.Errorf("want a number from 1 to %d", maxConnections))
-	}
+	c.validateGateway(check)
 	if c.Backup.To != "" {
 		_, err := backup.OpenPlace(c.Backup.To)
 		check("backup.to", c.Backup.To, err)

@@ -116,6 +116,11 @@ type Provide struct {
 type Gateway struct {
 	Listen      string `toml:"listen" flag:"true" usage:"host:port to serve what is pinned on, as a trustless gateway; empty for none"`
 	MaxRequests int    `toml:"max_requests" usage:"how many requests the gateway answers at the same time"`
+
+	Deserialized bool     `toml:"deserialized" usage:"also serve websites and files to browsers, at the hosts that follow"`
+	Hosts        []string `toml:"hosts" usage:"hosts that serve each CID at a subdomain of its own"`
+	PathHosts    []string `toml:"path_hosts" usage:"hosts and IP addresses that serve CIDs by paths, in a sandbox"`
+	DNSLinkHosts []string `toml:"dnslink_hosts" usage:"hosts that serve what their DNSLink names"`
 }
 
 // Web is the dashboard.
@@ -201,7 +206,10 @@ func Default() Config {
 			Strategy: string(provide.Entities), // a link to a file finds it; docs/benchmarks.md has the cost
 			Interval: Duration(provide.DefaultInterval),
 		},
-		Gateway:  Gateway{MaxRequests: 128}, // each has about a block in hand
+		Gateway: Gateway{
+			MaxRequests: 128, // each has two blocks in hand, or 512 KiB
+			Hosts:       []string{}, PathHosts: []string{}, DNSLinkHosts: []string{},
+		},
 		Web:      Web{Enabled: true},
 		Denylist: Denylist{Dirs: []string{AutoDenylists}},
 		Metrics:  Metrics{Listen: DefaultMetricsListen},

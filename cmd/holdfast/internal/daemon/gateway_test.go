@@ -88,3 +88,47 @@ func TestGatewayCannotListen(t *testing.T) {
 		t.Errorf("the hint of %v does not name the key", err)
 	}
 }
+
+// What only the proxy may say, of the host and of TLS, is believed of a trusted proxy alone.
+func TestGatewayForPeople(t *testing.T) {
+	for _, trusted := range []bool{false, true} {
+		p, _ := withGateway(t, func(c *config.Config) {
+			c.Gateway.Deserialized = true
+			c.Gateway.Hosts, c.Gateway.PathHosts = []string{"dweb.example.org"}, []string{"127.0.0.1"}
+			if trusted {
+				c.HTTP.TrustedProxies = []string{"127.0.0.1"}
+			}
+		})
+		root, leaf := twoBlocks(t)
+		hold(t, p, root, leaf)
+		ask := func(host string, header ...string) (int, string, http.Header) {
+			t.Helper()
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.gateway.url()+"/ipfs/"+leaf.Cid().String(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			for i := 0; i < len(header); i += 2 {
+				r.Header.Set(header[i], header[i+1])
+			}
+			answer, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			return answer.StatusCode, answer.Header.Get("Location"), answer.Header
+		}
+		status, location, _ := ask("dweb.example.org", "X-Forwarded-Proto", "https")
+		if status != http.StatusMovedPermanently || strings.HasPrefix(location, "https://") != trusted {
+			t.Errorf("trusted %v: TLS by a header: %d, %s", trusted, status, location)
+		}
+		status, location, _ = ask("other.example.org", "X-Forwarded-Host", "dweb.example.org")
+		if (status == http.StatusMovedPermanently) != trusted {
+			t.Errorf("trusted %v: a host by a header: %d, %s", trusted, status, location)
+		}
+		// Nothing says that all of this DAG is here.
+		if status, _, h := ask("127.0.0.1"); status != http.StatusNotFound || !strings.HasPrefix(h.Get("Content-Security-Policy"), "sandbox") {
+			t.Errorf("what is not complete: %d, %v", status, h)
+		}
+	}
+}

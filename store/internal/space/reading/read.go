@@ -45,10 +45,15 @@ func Find(txn *badger.Txn, key []byte) (item *badger.Item, err error) {
 // Fetch reads the value of a key into buf, or into new memory if buf is too small. Errors: those of
 // Find; diskerr.ErrUnreadable, if the value cannot be read.
 func Fetch(txn *badger.Txn, key, buf []byte) (value []byte, err error) {
+	return FetchInto(txn, key, func(int) []byte { return buf })
+}
+
+// FetchInto is Fetch into what room gives for the size of the value. It may be asked again.
+func FetchInto(txn *badger.Txn, key []byte, room func(size int) []byte) (value []byte, err error) {
 	for range readTries {
 		var item *badger.Item
 		if item, err = Find(txn, key); err == nil {
-			value, err = ValueOf(item, buf)
+			value, err = ValueOf(item, room(SizeOf(item)))
 		}
 		if !errors.Is(err, diskerr.ErrUnreadable) {
 			return value, err

@@ -1,0 +1,50 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// validateGateway checks the section gateway.
+func (c *Config) validateGateway(check func(key string, value any, err error)) {
+	g := c.Gateway
+	if g.Listen != "" {
+		check("gateway.listen", g.Listen, checkHostPort(g.Listen))
+	}
+	if g.MaxRequests < 1 || g.MaxRequests > maxConnections {
+		check("gateway.max_requests", g.MaxRequests, fmt.Errorf("want a number from 1 to %d", maxConnections))
+	}
+	var all []string
+	for _, list := range []struct {
+		key       string
+		hosts     []string
+		addresses bool
+	}{
+		{"gateway.hosts", g.Hosts, false},
+		{"gateway.path_hosts", g.PathHosts, true},
+		{"gateway.dnslink_hosts", g.DNSLinkHosts, false},
+	} {
+		for _, h := range list.hosts {
+			check(list.key, h, checkHost(h, list.addresses))
+			if slices.Contains(all, h) {
+				check(list.key, h, errors.New("a host can be in the lists of the gateway once"))
+			}
+			all = append(all, h)
+		}
+	}
+}
+
+func checkHost(s string, address bool) error {
+	if isAddress(s) {
+		if !address {
+			return errors.New("an IP address has no subdomains and no DNSLink: it can be in gateway.path_hosts")
+		}
+		return nil
+	}
+	if s == "" || s != strings.ToLower(s) || s != strings.Trim(s, ".") || strings.ContainsAny(s, "/:@* []") {
+		return errors.New("want a host name such as dweb.example.com: in lower case, without a scheme and a port")
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package httpd
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+
+	"github.com/labstack/echo/v4"
+)
+
+func TestEachClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := echo.New()
+		e.IPExtractor = echo.ExtractIPDirect()
+		busy, release := 0, make(chan struct{})
+		e.Use(EachClient(2))
+		e.GET("/", func(c echo.Context) error {
+			busy++
+			defer func() { busy-- }()
+			<-release
+			return c.NoContent(http.StatusOK)
+		})
+		ask := func(ctx context.Context, from string) <-chan int {
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+			r.RemoteAddr = from
+			status := make(chan int, 1)
+			go func() {
+				w := httptest.NewRecorder()
+				e.ServeHTTP(w, r)
+				status <- w.Code
+			}()
+			synctest.Wait()
+			return status
+		}
+		ctx := t.Context()
+		one, two, three := ask(ctx, "192.0.2.1:1"), ask(ctx, "192.0.2.1:2"), ask(ctx, "192.0.2.1:3")
+		other := ask(ctx, "192.0.2.2:1")
+		if busy != 3 {
+			t.Fatalf("%d are answered, want 2 of one client and 1 of another", busy)
+		}
+		hungUp, hangUp := context.WithCancel(ctx)
+		gone := ask(hungUp, "192.0.2.1:4")
+		hangUp()
+		<-gone
+		release <- struct{}{} // one of them, whichever
+		synctest.Wait()
+		if busy != 3 && busy != 2 {
+			t.Errorf("%d are answered after one ended", busy)
+		}
+		late, last := ask(ctx, "192.0.2.1:5"), ask(ctx, "192.0.2.1:6")
+		if got := <-last; got != http.StatusTooManyRequests { // the clock goes on as all wait
+			t.Errorf("one that waits for long: %d", got)
+		}
+		local := make([]<-chan int, 5)
+		for i := range local {
+			local[i] = ask(ctx, "127.0.0.1:1")
+		}
+		if busy < 7 {
+			t.Errorf("%d are answered, 5 of this host", busy)
+		}
+		close(release)
+		for _, status := range append(local, one, two, three, other) {
+			if got := <-status; got != http.StatusOK {
+				t.Errorf("a request with a place: %d", got)
+			}
+		}
+		<-late
+	})
+}

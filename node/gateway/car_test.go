@@ -1,0 +1,193 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+
+	chunk "github.com/ipfs/boxo/chunker"
+	boxo "github.com/ipfs/boxo/gateway"
+	"github.com/ipfs/boxo/ipld/merkledag"
+	"github.com/ipfs/boxo/ipld/unixfs"
+	"github.com/ipfs/boxo/ipld/unixfs/hamt"
+	"github.com/ipfs/boxo/ipld/unixfs/importer/balanced"
+	"github.com/ipfs/boxo/ipld/unixfs/importer/helpers"
+	"github.com/ipfs/boxo/ipld/unixfs/importer/trickle"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+	"github.com/multiformats/go-multihash"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+)
+
+// large is a directory with files of every shape, and nodes of other codecs.
+type large struct {
+	*shop
+	root  cid.Cid
+	sizes map[string]int // of its files
+	cbor  cid.Cid
+}
+
+func newLarge(t *testing.T) *large {
+	t.Helper()
+	l := &large{shop: newShop(t), sizes: map[string]int{}}
+	dag := merkledag.NewDAGService(service(l.shop))
+	add := func(nd ipld.Node) ipld.Node {
+		t.Helper()
+		if err := dag.Add(t.Context(), nd); err != nil {
+			t.Fatal(err)
+		}
+		return nd
+	}
+	random := rand.NewChaCha8([32]byte{1})
+	file := func(size int64, raw, byTrickle, same bool) ipld.Node {
+		t.Helper()
+		var content io.Reader = io.LimitReader(random, size)
+		if same {
+			content = bytes.NewReader(make([]byte, size))
+		}
+		params := helpers.DagBuilderParams{
+			Maxlinks: 4, RawLeaves: raw, Dagserv: dag, CidBuilder: cid.V1Builder{Codec: cid.DagProtobuf, MhType: multihash.SHA2_256},
+		}
+		b, err := params.New(chunk.NewSizeSplitter(content, 100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		layout := balanced.Layout
+		if byTrickle {
+			layout = trickle.Layout
+		}
+		nd, err := layout(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nd
+	}
+	root := unixfs.EmptyDirNode()
+	link := func(name string, nd ipld.Node) {
+		t.Helper()
+		if err := root.AddNodeLink(name, nd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, size := range map[string]int{"empty": 0, "one": 100, "more": 101, "deep": 5050} {
+		for kind, raw := range map[string]bool{"raw": true, "pb": false} {
+			l.sizes[name+"-"+kind] = size
+			link(name+"-"+kind, file(int64(size), raw, false, false))
+		}
+	}
+	l.sizes["trickle"], l.sizes["same"] = 3000, 4000
+	link("trickle", file(3000, true, true, false))
+	link("same", file(4000, false, false, true)) // all its leaves are one block
+	shard, err := hamt.NewShard(dag, 256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 600 {
+		if err := shard.Set(t.Context(), fmt.Sprint("f", i), add(merkledag.NewRawNode(fmt.Append(nil, i%50)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hamtNode, err := shard.Node()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link("sharded", add(hamtNode))
+	symlink, err := unixfs.SymlinkData("deep-raw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link("symlink", add(merkledag.NodeWithData(symlink)))
+	sub := unixfs.EmptyDirNode()
+	for _, name := range []string{"deep-raw", "same"} {
+		nd, err := root.GetLinkedNode(t.Context(), dag, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sub.AddNodeLink(name, nd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("sub", add(sub))
+	l.root = add(root).Cid()
+	leaf := dagtest.Raw("leaf")
+	inner := dagtest.JSON("inner", leaf.Cid(), l.root)
+	top := dagtest.CBOR("top", inner.Cid(), leaf.Cid(), dagtest.Identity(cid.Raw, []byte("inline")), dagtest.Under(cid.Raw, inner))
+	if err := l.PutMany(t.Context(), []blocks.Block{leaf, inner, top}); err != nil {
+		t.Fatal(err)
+	}
+	l.cbor = top.Cid()
+	return l
+}
+
+// Every CAR has the blocks of boxo's own, in the same order.
+func TestCARsAreBoxos(t *testing.T) {
+	l := newLarge(t)
+	ours := newServer(t, Config{Blocks: l.shop})
+	backend, err := boxo.NewBlocksBackend(service(l.shop))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := httptest.NewServer(boxo.NewHandler(boxo.Config{NoDNSLink: true, MetricsRegistry: prometheus.NewRegistry()}, backend))
+	t.Cleanup(theirs.Close)
+	n := 0
+	compare := func(path string) {
+		t.Helper()
+		n++
+		want, wantBody, wantErr := get(t, theirs.URL+path)
+		got, gotBody, gotErr := get(t, ours.URL+path)
+		if got.StatusCode != want.StatusCode || (gotErr == nil) != (wantErr == nil) {
+			t.Errorf("%s: %s %v, want %s %v", path, got.Status, gotErr, want.Status, wantErr)
+			return
+		}
+		for _, name := range []string{"Content-Type", "Etag", "X-Ipfs-Roots", "Content-Disposition", "Cache-Control"} {
+			if got.Header.Get(name) != want.Header.Get(name) && want.StatusCode == http.StatusOK {
+				t.Errorf("%s: %s is %q, want %q", path, name, got.Header.Get(name), want.Header.Get(name))
+			}
+		}
+		if want.StatusCode != http.StatusOK {
+			return
+		}
+		if !bytes.Equal(gotBody, wantBody) {
+			has, err := carBlocks(gotBody)
+			should, theirErr := carBlocks(wantBody)
+			t.Errorf("%s: the CAR has %d blocks (%v), want %d (%v); the same: %v", path, len(has), err, len(should), theirErr, slices.Equal(has, should))
+		}
+	}
+	paths := []string{"", "/sub", "/sub/deep-raw", "/sub/same", "/sharded", "/sharded/f17", "/symlink", "/none"}
+	for name := range l.sizes {
+		paths = append(paths, "/"+name)
+	}
+	dups := []string{"", "&car-dups=y", "&car-dups=n", "&car-order=dfs", "&car-order=unk&car-dups=y"}
+	for _, p := range paths {
+		for _, scope := range []string{"all", "entity", "block"} {
+			for _, d := range dups {
+				compare("/ipfs/" + l.root.String() + p + "?format=car&dag-scope=" + scope + d)
+			}
+		}
+	}
+	for _, p := range []string{"", "/links/0", "/links/1", "/name"} {
+		for _, scope := range []string{"all", "entity", "block"} {
+			for _, d := range dups {
+				compare("/ipfs/" + l.cbor.String() + p + "?format=car&dag-scope=" + scope + d)
+			}
+		}
+	}
+	edges := []string{"0", "1", "99", "100", "101", "399", "400", "2500", "5049", "5050", "9999", "-1", "-100", "-101", "-9999"}
+	for name := range l.sizes {
+		for _, from := range edges {
+			for _, to := range append(edges, "*") {
+				compare("/ipfs/" + l.root.String() + "/" + name + "?format=car&dag-scope=entity&entity-bytes=" + from + ":" + to)
+			}
+		}
+		compare("/ipfs/" + l.root.String() + "/" + name + "?format=car&dag-scope=entity&entity-bytes=150:2200&car-dups=y")
+	}
+	t.Logf("%d CARs", n)
+}
