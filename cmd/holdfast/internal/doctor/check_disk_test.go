@@ -2,10 +2,8 @@ package doctor
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,30 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
-
-func TestConfiguration(t *testing.T) {
-	p := healthy(t)
-	p.ConfigWarnings = []string{"a key does nothing"}
-	expect(t, p, "configuration", Warning, "does nothing")
-	p.ConfigErr = errors.Join(errors.New("one is wrong"), errors.New("another is wrong"))
-	expect(t, p, "configuration", Trouble, "one is wrong")
-	expect(t, p, "configuration", Trouble, "another is wrong")
-}
-
-func TestServer(t *testing.T) {
-	p := healthy(t)
-	p.Server = running()
-	p.Server.Unready = "the disk is too full"
-	expect(t, p, "server", Trouble, "the disk is too full")
-	p.Server, p.ServerErr = nil, errors.New("no answer came")
-	expect(t, p, "server", Trouble, "no answer came")
-	p.ServerErr = fmt.Errorf("ask: %w", &admin.AnswerError{Status: http.StatusNotFound})
-	expect(t, p, "server", Warning, "of an earlier version")
-}
 
 func TestDataDirectory(t *testing.T) {
 	t.Run("open to all", func(t *testing.T) {
@@ -56,20 +33,6 @@ func TestDataDirectory(t *testing.T) {
 		p.Data, p.DataErr = nil, fmt.Errorf("open the data directory: %w", fs.ErrPermission)
 		expect(t, p, "data directory", Trouble, "permission")
 	})
-}
-
-func TestSamePeer(t *testing.T) {
-	p := healthy(t)
-	expect(t, p, "peer", Note, "the next start makes the key")
-	id := writeNodeKey(t, p.Data.File(datadir.NodeKeyFile), "an Ed25519 key is from 32 bytes!")
-	p.Others = []OtherServer{{Dir: "/copy", PeerID: id}}
-	if found := samePeer(t.Context(), p); len(found) != 1 || found[0].Level != Trouble || !strings.Contains(found[0].Text, "the server on /copy is the same peer") {
-		t.Errorf("of a copy it finds %+v", found)
-	}
-	p.Others = nil
-	expect(t, p, "peer", OK, id)
-	must(t, os.WriteFile(p.Data.File(datadir.NodeKeyFile), []byte("no key"), 0o600))
-	expect(t, p, "peer", Trouble, "node.key is damaged")
 }
 
 func TestDatabase(t *testing.T) {
@@ -119,31 +82,10 @@ func TestDatabase(t *testing.T) {
 }
 
 // The program knows the Badger that go.mod has.
+
 func TestBuiltBadger(t *testing.T) {
 	const badger = "github.com/dgraph-io/badger/v4"
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", badger).Output()
 	must(t, err)
 	must(t, store.CheckBadger(&debug.BuildInfo{Deps: []*debug.Module{{Path: badger, Version: strings.TrimSpace(string(out))}}}))
-}
-
-func TestOtherServers(t *testing.T) {
-	t.Run("runs", func(t *testing.T) {
-		p := healthy(t)
-		p.Others = []OtherServer{{Dir: "/var/lib/holdfast"}}
-		expect(t, p, "other servers", Warning, "another server runs on /var/lib/holdfast")
-	})
-	t.Run("a command", func(t *testing.T) {
-		p := healthy(t)
-		holder := exec.Command("flock", p.Path, "sh", "-c", fmt.Sprintf("echo $$ > '%s/holdfast.pid'; echo ready; read end", p.Path))
-		end, err := holder.StdinPipe()
-		must(t, err)
-		out, err := holder.StdoutPipe()
-		must(t, err)
-		must(t, holder.Start())
-		_, err = out.Read(make([]byte, 10)) // it has the lock
-		must(t, err)
-		expect(t, p, "other servers", Warning, "is in use by process")
-		must(t, end.Close())
-		_ = holder.Wait() // read fails at the end of its input
-	})
 }
