@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster e2e/clients e2e/s3 deploy/release
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-clients test-s3 test-import check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-gateway test-s3 test-import check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,15 @@ test-e2e: ## the real binary against a real Kubo, which the first run builds (so
 test-clients: ## the API with clients that generators make of its description, with those that people use, and by a page in a browser; needs npm and Chromium, not part of CI
 	cd e2e/clients && $(GO) test -count=1 -timeout 40m ./...
 
+test-gateway: ## the gateway beside Kubo's, and websites in a browser by subdomain and by path; needs Chromium, not part of CI
+	cd e2e && $(GO) test -tags gateway -count=1 -timeout 30m ./gateway
+
+test-web: ## the dashboard in a real Chromium, with a real Kubo and axe-core; needs Chromium and npm, not part of CI
+	cd e2e && $(GO) test -tags browser -count=1 -timeout 30m ./web
+
+dashboard-shots: ## write the screenshots of docs/dashboard anew, by the flows of test-web
+	cd e2e && $(GO) test -tags browser -count=1 -timeout 30m -run '^TestFlows$$' ./web -shots ../../docs/dashboard
+
 # With a network of its own for the test, which makes two more; see e2e/nat_test.go.
 test-net: ## a Kubo behind a NAT, in networks that the test makes; needs nft and root or user namespaces, not part of CI
 	cd e2e && $(GO) test -tags nat -count=1 -timeout 20m -exec 'unshare --map-root-user --net --' -run '^TestKuboBehindNAT$$' .
@@ -43,7 +52,7 @@ test-import: ## 5,000 pins from a Kubo, and an ipfs-cluster, which the first run
 
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
-	cd e2e && $(GO) vet -tags nat,imports .
+	cd e2e && $(GO) vet -tags nat,imports . && $(GO) vet -tags gateway ./gateway && $(GO) vet -tags browser ./web
 	$(GO) tool staticcheck ./...
 	cd e2e && $(GO) tool -modfile=../go.mod staticcheck ./...
 	cd e2e/cluster && $(GO) tool -modfile=../../go.mod staticcheck ./...
@@ -82,9 +91,10 @@ soak: ## the other random and large tests of the store at full length, of which 
 	$(GO) test -race -count=1 -timeout 60m -run '^(TestAgainstModel|TestKilledDuringReclaim|TestReclaimGivesSpaceBack)$$' -v ./store -soak
 	$(GO) test -race -count=1 -timeout 60m -run '^TestRecordsAgainstModel$$' -v ./store/internal/requests -soak
 
-bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins and lists, some 15 minutes
+bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins, lists and the dashboard, some 17 minutes
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store
 	$(GO) test -run '^$$' -bench . ./auth
+	$(GO) test -run '^$$' -bench '^BenchmarkDashboard$$' -benchtime 1x ./cmd/holdfast/internal/daemon
 	cd e2e && $(GO) run ./bench
 	cd e2e/cluster && $(GO) run .
 

@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,7 +14,12 @@ import (
 
 // audit answers with one page of the audit record.
 func (h handlers) audit(c echo.Context) error {
-	q := auth.EventQuery{Account: c.QueryParam("account"), Before: c.QueryParam("before")}
+	q := auth.EventQuery{
+		Account: c.QueryParam("account"), Kind: auth.EventKind(c.QueryParam("event")), Before: c.QueryParam("before"),
+	}
+	if q.Kind != "" && !slices.Contains(auth.EventKinds, q.Kind) {
+		return invalid("event", "must be one of %v", auth.EventKinds)
+	}
 	if h.by == BySocket && q.Account != "" && !isAccountID(q.Account) {
 		a, err := h.Auth.AccountByEmail(c.Request().Context(), q.Account)
 		if err != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 )
 
 // Self is what a running server knows of itself.
@@ -27,16 +29,28 @@ type Condition struct {
 	Files     uint64 `json:"files"`  // that it may have open
 	OpenFiles uint64 `json:"open_files"`
 
+	Free     uint64 `json:"free"`      // bytes on the file system of the database
+	KeptFree uint64 `json:"kept_free"` // below so many bytes nothing new is stored
+	// ClockOff: the system says that nothing keeps its clock right.
+	ClockOff bool `json:"clock_off"`
+
 	Damage           string `json:"damage,omitempty"` // of tables of the database
 	DamagedFiles     int    `json:"damaged_files"`
 	UnreadableBlocks int    `json:"unreadable_blocks"` // that were met since the start
 
 	Network NetworkCondition `json:"network"`
-	Backup  *BackupCondition `json:"backup,omitempty"` // nil: none is made
+	// Announcing is nil if nothing is announced, or if that is too busy to say.
+	Announcing *AnnouncingCondition `json:"announcing,omitempty"`
+	Backup     *BackupCondition     `json:"backup,omitempty"` // nil: none is made
 }
 
 // NetworkCondition is how other nodes and the server reach each other.
 type NetworkCondition struct {
+	PeerID    string   `json:"peer_id"`
+	Addresses []string `json:"addresses"` // that it listens on, each ending in /p2p/ID
+	Received  uint64   `json:"received"`  // bytes of blocks from others, since the start
+	Served    uint64   `json:"served"`    // bytes of blocks to others, since the start
+
 	Peers int `json:"peers"`
 	// Asked: other nodes are asked whether they reach this one. Without that nothing is known.
 	Asked bool `json:"asked"`
@@ -45,6 +59,20 @@ type NetworkCondition struct {
 	NotReached []string `json:"not_reached,omitempty"`
 	Unknown    []string `json:"unknown,omitempty"`
 	Relayed    bool     `json:"relayed"` // relays forward connections
+}
+
+// AnnouncingCondition is how the announcing of what is pinned goes.
+type AnnouncingCondition struct {
+	Strategy string        `json:"strategy"`
+	Interval time.Duration `json:"interval"` // nanoseconds between two announcements of a key
+	Online   bool          `json:"online"`   // some network can be reached
+	// NoAddress: nothing is announced, because the node has no address where it can be reached.
+	NoAddress bool          `json:"no_address"`
+	Keys      int64         `json:"keys"`            // that are announced again and again
+	Waiting   int64         `json:"waiting"`         // for their first announcement
+	Late      time.Duration `json:"late"`            // nanoseconds by which the renewal is late; 0 is in time
+	Last      time.Time     `json:"last,omitzero"`   // when a root was last announced
+	Oldest    time.Time     `json:"oldest,omitzero"` // when the root was announced that waits longest for its turn
 }
 
 // BackupCondition is how the backups are that the server makes.
@@ -62,7 +90,7 @@ type Support struct {
 
 func (h handlers) condition(c echo.Context) error {
 	if h.Self == nil {
-		return echo.ErrNotFound
+		return authhttp.NotFound("no server runs")
 	}
 	is, err := h.Self.Condition(c.Request().Context())
 	if err != nil {
@@ -73,7 +101,7 @@ func (h handlers) condition(c echo.Context) error {
 
 func (h handlers) support(c echo.Context) error {
 	if h.Self == nil {
-		return echo.ErrNotFound
+		return authhttp.NotFound("no server runs")
 	}
 	all, err := h.Self.Support(c.Request().Context())
 	if err != nil {
@@ -85,7 +113,7 @@ func (h handlers) support(c echo.Context) error {
 // Condition says how the server is. It is an [*AnswerError] of status 404 if no server runs, or one
 // of an earlier version.
 func (c *Client) Condition(ctx context.Context) (is Condition, err error) {
-	err = c.do(ctx, call{method: http.MethodGet, path: conditionPath}, &is)
+	err = c.do(ctx, call{method: http.MethodGet, path: ConditionPath}, &is)
 	return is, err
 }
 

@@ -14,19 +14,21 @@ const Base = "/api/admin"
 
 // Paths of the API.
 const (
-	AccountsPath = Base + "/accounts"
-	InvitesPath  = Base + "/invites"
-	AuditPath    = Base + "/audit"
-	OwnersPath   = Base + "/owners"
+	AccountsPath  = Base + "/accounts"
+	InvitesPath   = Base + "/invites"
+	AuditPath     = Base + "/audit"
+	StatsPath     = Base + "/store/stats"
+	RunsPath      = Base + "/store/runs"
+	HistoryPath   = Base + "/history"
+	ConditionPath = Base + "/server/condition"
+	OwnersPath    = Base + "/owners"
 
-	serverPath    = Base + "/server"
-	conditionPath = Base + "/server/condition"
-	supportPath   = Base + "/server/support"
+	serverPath  = Base + "/server"
+	supportPath = Base + "/server/support"
 
 	accountPath = AccountsPath + "/:id"
 	tokenPath   = Base + "/tokens/:id"
 	keysPath    = Base + "/keys/rotate"
-	statsPath   = Base + "/store/stats"
 	reclaimPath = Base + "/store/reclaim"
 	backupPath  = Base + "/store/backup"
 	restorePath = Base + "/store/restore"
@@ -61,7 +63,7 @@ type route struct {
 // that the header [userHeader] names.
 var routes = []route{
 	{BySocket, http.MethodGet, serverPath, handlers.server},
-	{BySocket, http.MethodGet, conditionPath, handlers.condition},
+	{BySocket | ByToken, http.MethodGet, ConditionPath, handlers.condition},
 	{BySocket, http.MethodGet, supportPath, handlers.support},
 
 	{BySocket | ByToken, http.MethodGet, AccountsPath, handlers.listAccounts},
@@ -85,7 +87,11 @@ var routes = []route{
 
 	{BySocket | ByToken, http.MethodGet, AuditPath, handlers.audit},
 
-	{BySocket, http.MethodGet, statsPath, handlers.stats},
+	{BySocket | ByToken, http.MethodGet, StatsPath, handlers.stats},
+	{BySocket | ByToken, http.MethodGet, RunsPath, handlers.listRuns},
+	{BySocket | ByToken, http.MethodPost, RunsPath, handlers.beginRun},
+	{BySocket | ByToken, http.MethodDelete, RunsPath + "/:id", handlers.endRun},
+	{BySocket | ByToken, http.MethodGet, HistoryPath, handlers.history},
 	{BySocket, http.MethodPost, reclaimPath, handlers.reclaim},
 	{BySocket, http.MethodPost, verifyPath, handlers.verify},
 	{BySocket, http.MethodPost, backupPath, handlers.backup},

@@ -23,13 +23,11 @@ func TestCallers(t *testing.T) {
 	want := map[Callers][]string{
 		BySocket: {
 			"GET /api/admin/server",
-			"GET /api/admin/server/condition",
 			"GET /api/admin/server/support",
 			"GET /api/admin/accounts/:id/tokens",
 			"POST /api/admin/accounts/:id/tokens",
 			"DELETE /api/admin/tokens/:id",
 			"POST /api/admin/keys/rotate",
-			"GET /api/admin/store/stats",
 			"POST /api/admin/store/reclaim",
 			"POST /api/admin/store/verify",
 			"POST /api/admin/store/backup",
@@ -53,6 +51,12 @@ func TestCallers(t *testing.T) {
 			"POST /api/admin/invites",
 			"DELETE /api/admin/invites/:id",
 			"GET /api/admin/audit",
+			"GET /api/admin/store/stats",
+			"GET /api/admin/store/runs",
+			"POST /api/admin/store/runs",
+			"DELETE /api/admin/store/runs/:id",
+			"GET /api/admin/history",
+			"GET /api/admin/server/condition",
 		},
 	}
 	got := map[Callers][]string{}
@@ -151,8 +155,8 @@ func TestTokenClient(t *testing.T) {
 	wantStatus("the own password", err, http.StatusBadRequest)
 	_, err = c.SetAdmin(t.Context(), all[0].ID, false)
 	wantStatus("the own role", err, http.StatusBadRequest)
-	_, err = c.Stats(t.Context())
-	wantStatus("the store", err, http.StatusNotFound)
+	_, err = c.Reclaim(t.Context(), func(StoreProgress) {})
+	wantStatus("a reclaim that lasts as long as the connection", err, http.StatusNotFound)
 	_, err = c.Disable(t.Context(), all[0].ID)
 	wantStatus("its own account", err, http.StatusBadRequest)
 	_, err = c.Account(t.Context(), all[0].Email) // only the socket takes addresses

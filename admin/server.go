@@ -32,6 +32,8 @@ type Server struct {
 	// Endpoint returns the URL of the pinning service.
 	Endpoint func() string
 	Store    Store
+	Runs     *Runs    // of Store; nil keeps none, and begins none in the background
+	History  *History // nil: there is none
 	Backups  Backups
 	Self     Self // nil: no server runs
 	// RPC adds Kubo's RPC to a group, whose prefix is [RPCPath]. The middleware it is given

@@ -115,6 +115,7 @@ type Reclaimed struct {
 	Before  uint64        `json:"disk_before"`
 	After   uint64        `json:"disk_after"`    // bytes that the database takes on disk
 	Left    uint64        `json:"left"`          // bytes that are deleted and not given back yet
+	Kept    uint64        `json:"kept"`          // blocks that stay because a backup or a restore is under way
 	Damaged int           `json:"damaged_files"` // damaged files of the database; they keep what is dead in them
 	Emptied int           `json:"emptied_files"` // damaged files with nothing left in them: a restart removes them
 	Elapsed time.Duration `json:"elapsed"`       // nanoseconds
@@ -225,13 +226,16 @@ func (h handlers) end(m *messages, msg StoreMessage, err error) error {
 
 func (h handlers) reclaim(c echo.Context) error {
 	m := newMessages(c)
-	report, err := h.Store.Reclaim(c.Request().Context(), m.progress)
+	ctx, run, _ := h.Runs.begin(c.Request().Context(), RunReclaim, h.caller(c), false)
+	report, err := h.reclaimIn(ctx, run, m.progress)
 	return h.end(m, StoreMessage{Reclaimed: &report}, err)
 }
 
 func (h handlers) verify(c echo.Context) error {
 	m := newMessages(c)
-	report, err := h.Store.Verify(c.Request().Context(), c.QueryParam("repair") == "true", VerifyWatch{
+	repair := c.QueryParam("repair") == "true"
+	ctx, run, _ := h.Runs.begin(c.Request().Context(), verifyKind(repair), h.caller(c), false)
+	report, err := h.verifyIn(ctx, run, repair, VerifyWatch{
 		Progress:  m.progress,
 		Damage:    func(d Damage) error { return m.send(StoreMessage{Damage: &d}) },
 		Repairing: func(cid string) { _ = m.send(StoreMessage{Repairing: cid}) }, // if this fails, the last line fails too
@@ -248,7 +252,7 @@ type Verified struct {
 
 // Stats says what the store has.
 func (c *Client) Stats(ctx context.Context) (st StoreStats, err error) {
-	err = c.do(ctx, call{method: http.MethodGet, path: statsPath}, &st)
+	err = c.do(ctx, call{method: http.MethodGet, path: StatsPath}, &st)
 	return st, err
 }
 

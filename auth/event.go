@@ -53,10 +53,20 @@ type Event struct {
 	Count int
 }
 
+// EventKinds are all kinds of events.
+var EventKinds = []EventKind{
+	EventLogin, EventLoginRefused, EventLoginLimited, EventLogout, EventLogoutAll, EventRefreshReused,
+	EventRegistered, EventRegisterRefused, EventAccountAdded, EventAccountDisabled, EventAccountEnabled,
+	EventAccountRemoved, EventQuotaSet, EventRoleSet, EventPasswordSet, EventPasswordRefused,
+	EventTokenCreated, EventTokenRevoked, EventInviteCreated, EventInviteRevoked, EventKeysRotated,
+	EventPinsAdopted, EventDamaged,
+}
+
 // EventQuery selects events. The zero value of a field selects all events, except that
 // Limit must be positive.
 type EventQuery struct {
 	Account string    // it happened to this account, or this account did it
+	Kind    EventKind // it is of this kind
 	From    time.Time // at this time or later
 	To      time.Time // before this time
 	Before  string    // with a lower ID than this: the next page after the event with this ID

@@ -2,13 +2,17 @@ package backup
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
+
+	"github.com/holdfast-ipfs/holdfast/node/seen"
 )
 
 // Fault is something in a place that is not as it was written.
@@ -27,100 +31,235 @@ type Checked struct {
 	Faults  int    `json:"faults"`
 }
 
-// Check reads every file of every backup: each must have its SHA-256, each block its hash, and
-// each pack as many blocks as its manifest says. A backup that was made without something that
-// could not be read is a fault, too. fault is called with each fault; its error ends the check. Errors: those of [List]; a damaged file is none.
-func Check(ctx context.Context, p Place, k *Key, progress func(Progress), fault func(Fault) error) (Checked, error) {
-	var c Checked
-	all, err := List(ctx, p, k)
-	if err != nil && len(all) == 0 {
-		return c, err
+// Check reads every file of every backup: each must have its SHA-256, each block its hash, each
+// pack as many blocks as its manifest says, and each list must name blocks that are in the packs
+// that it says. A backup that was made without something that could not be read is a fault, too.
+// fault is called with each fault, in the end; its error ends that. Errors: those of [Each] if no
+// manifest can be read; a damaged file is none. temp is a directory for some 30 bytes a block; "" is the
+// system's.
+func Check(ctx context.Context, p Place, k *Key, temp string, progress func(Progress), fault func(Fault) error) (Checked, error) {
+	c := &check{place: p, key: k, progress: progress, files: make(map[string]*checkedFile), inPacks: seen.New(temp, func() int { return checkedInMemory })}
+	defer func() { _ = c.inPacks.Close() }()
+	for _, step := range []func(context.Context) error{c.manifests, c.readFiles, c.readLists, c.users} {
+		if err := step(ctx); err != nil {
+			return c.Checked, err
+		}
 	}
-	report := func(file string, err error, backups ...string) error {
+	for _, f := range c.found {
 		c.Faults++
-		return fault(Fault{file, err.Error(), backups})
-	}
-	if err != nil {
-		if err := report(manifestFile, err); err != nil {
-			return c, err
+		if err := fault(f); err != nil {
+			return c.Checked, err
 		}
 	}
-	c.Backups = len(all)
-	for _, m := range all {
-		if m.DamagedBlocks+m.DamagedRecords == 0 {
-			continue
-		}
-		lacks := fmt.Errorf("it lacks %d blocks and %d records, which could not be read when it was made", m.DamagedBlocks, m.DamagedRecords)
-		if err := report(m.ID+"/"+manifestFile+k.suffix(), lacks, m.ID); err != nil {
-			return c, err
-		}
-	}
-	files, users := []File{}, make(map[string][]string)
-	packs := make(map[string]*packCheck)
-	for _, m := range all {
-		for _, f := range m.files() {
-			if users[f.Name] == nil {
-				files = append(files, f)
-			}
-			users[f.Name] = append(users[f.Name], m.ID)
-		}
-		for _, pk := range m.Packs {
-			packs[pk.Name] = &packCheck{blocks: pk.Blocks, bytes: pk.Bytes}
-		}
-	}
-	for i, f := range files {
-		progress(Progress{Text: "reading the files", Done: uint64(i), Total: uint64(len(files))})
-		if err := ctx.Err(); err != nil {
-			return c, err
-		}
-		n, bytes, err := checkFile(ctx, p, k, f, packs[f.Name])
-		c.Files++
-		c.Blocks += n
-		c.Bytes += bytes
-		if err == nil {
-			continue
-		}
-		if ctx.Err() != nil {
-			return c, ctx.Err()
-		}
-		if err := report(f.Name, err, users[f.Name]...); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
+	return c.Checked, nil
 }
 
-// packCheck is what a pack must have.
-type packCheck struct{ blocks, bytes uint64 }
+// checkedInMemory is how many blocks of packs are in memory, of about 45 bytes each.
+const checkedInMemory = 1 << 18
 
-// checkFile reads a file. pack is nil if it is none.
-func checkFile(ctx context.Context, p Place, k *Key, f File, pack *packCheck) (blocks, bytes uint64, err error) {
-	o, err := openFile(ctx, p, k, f)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = errors.New("it is missing")
+// check is one Check. Of the manifests one is in memory at a time.
+type check struct {
+	Checked
+	place    Place
+	key      *Key
+	progress func(Progress)
+	files    map[string]*checkedFile // by their names
+	order    []string                // of the files, as they are read
+	inPacks  *seen.Set               // the sizes of blocks, plus 1, by what inPack gives
+	found    []Fault
+}
+
+// checkedFile is a file that a backup needs.
+type checkedFile struct {
+	File
+	pack          int    // its number among packs, from 1 on; 0 is that it is none
+	blocks, bytes uint64 // that a pack must have
+	list          bool   // it is a list of blocks
+	faulty        bool
+}
+
+func (c *check) fault(file string, err error, backups ...string) {
+	c.found = append(c.found, Fault{file, err.Error(), backups})
+}
+
+// manifests reads which files there must be.
+func (c *check) manifests(ctx context.Context) error {
+	packs := 0
+	var unread error
+	for m, err := range Each(ctx, c.place, c.key) {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			unread = errors.Join(unread, err)
+			c.fault(manifestFile, err)
+			continue
 		}
-		return 0, 0, err
+		c.Backups++
+		if n := m.DamagedBlocks + m.DamagedRecords; n > 0 {
+			c.fault(m.ID+"/"+manifestFile+c.key.suffix(), fmt.Errorf("it lacks %d blocks and %d records, which could not be read when it was made",
+				m.DamagedBlocks, m.DamagedRecords), m.ID)
+		}
+		for _, f := range m.files() {
+			if c.files[f.Name] == nil {
+				c.files[f.Name] = &checkedFile{File: f}
+				c.order = append(c.order, f.Name)
+			}
+		}
+		c.files[m.List.Name].list = true
+		for _, pk := range m.Packs {
+			if f := c.files[pk.Name]; f.pack == 0 {
+				packs++
+				f.pack, f.blocks, f.bytes = packs, pk.Blocks, pk.Bytes
+			}
+		}
+	}
+	if c.Backups == 0 {
+		return unread
+	}
+	return nil
+}
+
+// readFiles reads all files but the lists of blocks.
+func (c *check) readFiles(ctx context.Context) error {
+	for i, name := range c.order {
+		c.progress(Progress{Text: "reading the files", Done: uint64(i), Total: uint64(len(c.order))})
+		f := c.files[name]
+		if f.list {
+			continue
+		}
+		c.Files++
+		err := c.readFile(ctx, f)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			f.faulty = true
+			c.fault(name, err)
+		}
+	}
+	return nil
+}
+
+func (c *check) readFile(ctx context.Context, f *checkedFile) error {
+	o, err := openFile(ctx, c.place, c.key, f.File)
+	if err != nil {
+		return missing(err)
 	}
 	defer o.close()
-	if pack == nil {
+	if f.pack == 0 {
 		_, err := io.Copy(io.Discard, o)
 		if e := o.check(); e != nil {
-			return 0, 0, e
+			return e
 		}
-		return 0, 0, err
+		return err
 	}
 	var bad error
-	err = readPack(o, func(_ multihash.Multihash, data []byte) error {
+	var blocks, bytes uint64
+	err = readPack(o, func(h multihash.Multihash, data []byte) error {
 		blocks++
 		bytes += uint64(len(data))
-		return ctx.Err()
-	}, func(c cid.Cid) { bad = errors.Join(bad, fmt.Errorf("%w: %s", errBlock, c)) })
+		return errors.Join(ctx.Err(), c.inPacks.Put(inPack(h, f.pack), uint64(len(data))+1))
+	}, func(id cid.Cid) { bad = errors.Join(bad, fmt.Errorf("%w: %s", errBlock, id)) })
+	c.Blocks += blocks
+	c.Bytes += bytes
 	if e := o.check(); e != nil {
-		return blocks, bytes, errors.Join(e, bad)
+		return errors.Join(e, bad)
 	}
-	if err == nil && bad == nil && (blocks != pack.blocks || bytes != pack.bytes) {
-		err = fmt.Errorf("it has %d blocks of %d bytes, not %d of %d", blocks, bytes, pack.blocks, pack.bytes)
+	if err == nil && bad == nil && (blocks != f.blocks || bytes != f.bytes) {
+		err = fmt.Errorf("it has %d blocks of %d bytes, not %d of %d", blocks, bytes, f.blocks, f.bytes)
 	}
-	return blocks, bytes, errors.Join(err, bad)
+	return errors.Join(err, bad)
+}
+
+// inPack is a block in a pack, as a key.
+func inPack(h multihash.Multihash, pack int) multihash.Multihash {
+	return binary.BigEndian.AppendUint64(slices.Clone(h), uint64(pack))
+}
+
+// missing says in short that a file is not there.
+func missing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("it is missing")
+	}
+	return err
+}
+
+// readLists reads the lists of blocks, and compares them with the packs that were read whole.
+func (c *check) readLists(ctx context.Context) error {
+	for m, err := range Each(ctx, c.place, c.key) {
+		if err != nil {
+			continue // it was said
+		}
+		c.progress(Progress{Text: "comparing the lists with the packs", Done: uint64(c.Files), Total: uint64(len(c.order))})
+		c.Files++
+		err = c.readList(ctx, m)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			c.files[m.List.Name].faulty = true
+			c.fault(m.List.Name, missing(err))
+		}
+	}
+	return nil
+}
+
+func (c *check) readList(ctx context.Context, m *Manifest) error {
+	var e entry
+	var wrong error // the first
+	n, bytes := uint64(0), uint64(0)
+	err := readList(ctx, c.place, c.key, m.List, func(l listReader) error {
+		for {
+			if err := l.entry(&e); errors.Is(err, io.EOF) {
+				return ctx.Err()
+			} else if err != nil {
+				return err
+			}
+			n++
+			bytes += e.size
+			if e.pack >= uint64(len(m.Packs)) {
+				return fmt.Errorf("%w: it names pack %d of %d", errList, e.pack, len(m.Packs))
+			}
+			f := c.files[m.Packs[e.pack].Name]
+			if f.faulty {
+				continue // it was said
+			}
+			size, err := c.inPacks.Get(inPack(e.hash, f.pack))
+			if err != nil {
+				return err
+			}
+			if size != e.size+1 && wrong == nil {
+				wrong = fmt.Errorf("%w: %s does not have block %s of %d bytes", errList, f.Name, cid.NewCidV1(cid.Raw, e.hash), e.size)
+			}
+		}
+	})
+	if err == nil && wrong == nil && (n != m.Blocks || bytes != m.Bytes) {
+		wrong = fmt.Errorf("%w: it has %d blocks of %d bytes, not %d of %d", errList, n, bytes, m.Blocks, m.Bytes)
+	}
+	return errors.Join(err, wrong)
+}
+
+// users finds the backups that need the files that are faulty.
+func (c *check) users(ctx context.Context) error {
+	if len(c.found) == 0 {
+		return nil
+	}
+	at := make(map[string][]int) // faults by their files
+	for i, f := range c.found {
+		if len(f.Backups) == 0 {
+			at[f.File] = append(at[f.File], i)
+		}
+	}
+	for m, err := range Each(ctx, c.place, c.key) {
+		if err != nil {
+			continue
+		}
+		for _, f := range m.files() {
+			for _, i := range at[f.Name] {
+				c.found[i].Backups = append(c.found[i].Backups, m.ID)
+			}
+		}
+	}
+	return ctx.Err()
 }

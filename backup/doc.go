@@ -11,6 +11,7 @@
 //	RUN/records                  the records of one instant, zstd
 //	RUN/blocks                   which block is in which pack, zstd
 //	RUN/keys/...                 files that make the server who it is, if asked for
+//	RUN/denylists/000001 ...     denylists that the backup before did not have, zstd
 //	RUN/manifest.json            what the backup is made of; it is written last
 //
 // A run without a manifest is no backup: it was cut off, or its backup was pruned and other

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ const (
 	recordsFile  = "records"
 	blocksFile   = "blocks"
 	keysDir      = "keys"
+	denylistsDir = "denylists"
 
 	// formatVersion is the form of a place that this program reads and writes.
 	formatVersion = 1
@@ -48,6 +50,8 @@ type Manifest struct {
 	Packs  []Pack   `json:"packs"`
 	Blocks uint64   `json:"blocks"` // all that the backup has
 	Bytes  uint64   `json:"bytes"`  // of those
+	// Denylists are the lists of unwanted content that the server had, in their order.
+	Denylists []Denylist `json:"denylists,omitempty"`
 	// New is what this run wrote of them.
 	NewBlocks uint64 `json:"new_blocks"`
 	NewBytes  uint64 `json:"new_bytes"`
@@ -64,6 +68,13 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
+// Denylist is a denylist. Its file is zstd, and may be of an earlier run.
+type Denylist struct {
+	File
+	Path string `json:"path"` // where it was
+	Sum  string `json:"sum"`  // its SHA-256 as it was there
+}
+
 // Pack is a pack, and how much of it a backup needs.
 type Pack struct {
 	File
@@ -76,6 +87,9 @@ type Pack struct {
 // files lists all files of the backup but the manifest.
 func (m *Manifest) files() []File {
 	all := append([]File{m.Records, m.List}, m.Keys...)
+	for _, d := range m.Denylists {
+		all = append(all, d.File)
+	}
 	for _, p := range m.Packs {
 		all = append(all, p.File)
 	}
@@ -160,32 +174,46 @@ func makePlace(ctx context.Context, p Place, k *Key) error {
 	return p.Put(ctx, placeFile, int64(len(b)), bytes.NewReader(b))
 }
 
-// List reads the manifests of all backups in a place, the oldest first. Errors: ErrNoPlace;
-// ErrKey. A manifest that cannot be read is an error after the others were read.
-func List(ctx context.Context, p Place, k *Key) (all []*Manifest, err error) {
-	found, err := checkPlace(ctx, p, k)
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		return nil, fmt.Errorf("%w at %s", ErrNoPlace, p)
-	}
-	names, err := p.List(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		if path.Base(name) != manifestFile+k.suffix() || !isID(path.Dir(name)) {
-			continue
+// Each yields the manifests of all backups in a place, the oldest first. One is in memory at a
+// time. A manifest that cannot be read is an error among the others; after ErrNoPlace, ErrKey, or
+// an error of the place, nothing more comes.
+func Each(ctx context.Context, p Place, k *Key) iter.Seq2[*Manifest, error] {
+	return func(yield func(*Manifest, error) bool) {
+		found, err := checkPlace(ctx, p, k)
+		if err == nil && !found {
+			err = fmt.Errorf("%w at %s", ErrNoPlace, p)
 		}
-		m, e := readManifest(ctx, p, k, path.Dir(name))
+		var names []string
+		if err == nil {
+			names, err = p.List(ctx, "")
+		}
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		names = slices.DeleteFunc(names, func(name string) bool {
+			return path.Base(name) != manifestFile+k.suffix() || !isID(path.Dir(name))
+		})
+		slices.Sort(names)
+		for _, name := range names {
+			if !yield(readManifest(ctx, p, k, path.Dir(name))) {
+				return
+			}
+		}
+	}
+}
+
+// List gives the manifests of all backups in a place, the oldest first, without their files.
+// Errors: those of [Each]. A manifest that cannot be read is an error after the others were read.
+func List(ctx context.Context, p Place, k *Key) (all []*Manifest, err error) {
+	for m, e := range Each(ctx, p, k) {
 		if e != nil {
 			err = errors.Join(err, e)
 			continue
 		}
+		m.Packs, m.Keys, m.Denylists, m.Damaged = nil, nil, nil, nil
 		all = append(all, m)
 	}
-	slices.SortFunc(all, func(a, b *Manifest) int { return strings.Compare(a.ID, b.ID) })
 	return all, err
 }
 

@@ -39,11 +39,15 @@ func Prune(ctx context.Context, p Place, k *Key, keep Keep, now time.Time) (Prun
 		return pruned, err
 	}
 	young := make(map[string]int) // backups of each store that were looked at
-	stays := make([]*Manifest, 0, len(all))
+	needed := make(map[string]bool)
 	for _, m := range slices.Backward(all) {
 		young[m.Store]++
 		if n := young[m.Store]; n == 1 || keep.Store != "" && m.Store != keep.Store || n <= keep.Last || keep.Within > 0 && now.Sub(m.Begun) < keep.Within {
-			stays = append(stays, m)
+			whole, err := readManifest(ctx, p, k, m.ID)
+			if err != nil {
+				return pruned, err
+			}
+			need(needed, whole)
 			continue
 		}
 		// Without its manifest it counts as none, whatever becomes of the rest.
@@ -63,7 +67,7 @@ func Prune(ctx context.Context, p Place, k *Key, keep Keep, now time.Time) (Prun
 			underWay[path.Dir(name)] = true
 		}
 	}
-	pruned.Files, err = removeUnneeded(ctx, p, names, stays, func(run string) bool {
+	pruned.Files, err = removeUnneeded(ctx, p, names, needed, func(run string) bool {
 		begun, _ := beganAt(run)
 		return slices.Contains(pruned.Backups, run) || !underWay[run] || now.Sub(begun) > abandoned
 	})
@@ -77,18 +81,19 @@ func beganAt(id string) (time.Time, bool) {
 	return t, err == nil && isID(id)
 }
 
-// removeUnneeded removes the files of runs that no backup needs, if their run may go.
-func removeUnneeded(ctx context.Context, p Place, names []string, stays []*Manifest, mayGo func(run string) bool) (n int, err error) {
-	needed, runs := make(map[string]bool), make(map[string]bool)
-	for _, m := range stays {
-		runs[m.ID] = true
-		for _, f := range m.files() {
-			needed[f.Name] = true
-		}
+// need notes that a backup, and all files that it is made of, are needed.
+func need(needed map[string]bool, m *Manifest) {
+	needed[m.ID] = true
+	for _, f := range m.files() {
+		needed[f.Name] = true
 	}
+}
+
+// removeUnneeded removes the files of runs that no backup needs, if their run may go.
+func removeUnneeded(ctx context.Context, p Place, names []string, needed map[string]bool, mayGo func(run string) bool) (n int, err error) {
 	for _, name := range names {
 		run, _, _ := strings.Cut(name, "/")
-		if !isID(run) || needed[name] || runs[run] || !mayGo(run) {
+		if !isID(run) || needed[name] || needed[run] || !mayGo(run) {
 			continue
 		}
 		if err := errors.Join(ctx.Err(), p.Remove(ctx, name)); err != nil {
@@ -100,7 +105,7 @@ func removeUnneeded(ctx context.Context, p Place, names []string, stays []*Manif
 }
 
 // clear removes what runs of this store left that were cut off. None is under way.
-func (r *run) clear(ctx context.Context, all []*Manifest) error {
+func (r *run) clear(ctx context.Context, needed map[string]bool) error {
 	names, err := r.Place.List(ctx, "")
 	if err != nil {
 		return err
@@ -118,6 +123,6 @@ func (r *run) clear(ctx context.Context, all []*Manifest) error {
 		}
 		ours[run] = err == nil && info.Store == r.Store
 	}
-	_, err = removeUnneeded(ctx, r.Place, names, all, func(run string) bool { return ours[run] })
+	_, err = removeUnneeded(ctx, r.Place, names, needed, func(run string) bool { return ours[run] })
 	return err
 }

@@ -70,7 +70,7 @@ func Find(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
 		slices.Sort(choices)
 		return nil, fmt.Errorf("%s has backups of %d servers, so name the backup: %s", p, len(newest), strings.Join(choices, ", "))
 	case found != nil && (err == nil || id != ""):
-		return found, nil
+		return readManifest(ctx, p, k, found.ID)
 	case err != nil:
 		return nil, err
 	case id == "":
@@ -268,4 +268,16 @@ func Keys(ctx context.Context, p Place, k *Key, m *Manifest) (map[string][]byte,
 		files[strings.TrimSuffix(path.Base(f.Name), k.suffix())] = b
 	}
 	return files, nil
+}
+
+// RestoreDenylists calls write with each denylist of a backup, in their order, with the path at
+// which it was. write reads r to its end.
+func RestoreDenylists(ctx context.Context, p Place, k *Key, m *Manifest, write func(path string, r io.Reader) error) error {
+	for _, d := range m.Denylists {
+		err := readList(ctx, p, k, d.File, func(l listReader) error { return write(d.Path, l.r) })
+		if err != nil {
+			return fmt.Errorf("denylist %s, %s: %w", d.Path, d.Name, err)
+		}
+	}
+	return nil
 }

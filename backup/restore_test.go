@@ -73,7 +73,7 @@ func TestRestore(t *testing.T) {
 				}
 				back.close()
 			}
-			checked, err := backup.Check(t.Context(), p, key, func(backup.Progress) {}, func(f backup.Fault) error {
+			checked, err := backup.Check(t.Context(), p, key, "", func(backup.Progress) {}, func(f backup.Fault) error {
 				t.Errorf("fault %+v", f)
 				return nil
 			})

@@ -2,11 +2,16 @@ package backup
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -53,8 +58,11 @@ type Config struct {
 	Temp    string            // a directory for lists of blocks and records, some 100 bytes a block
 	Keys    map[string][]byte // files that make the server who it is; nil is none
 	Addrs   []string          // where its node is; nil is not known
-	Logger  *slog.Logger
-	Now     func() time.Time
+	// Denylists are the paths of the lists of unwanted content, in their order. One that is
+	// gone is left out.
+	Denylists []string
+	Logger    *slog.Logger
+	Now       func() time.Time
 	// Room fails if there is no room to write so many bytes to the place. Nil never does.
 	Room func(size int64) error
 	// Progress is told how far it is, by one goroutine; nil is nobody.
@@ -169,6 +177,9 @@ func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
 		r.m.Keys = append(r.m.Keys, f)
 		r.m.Addrs = r.Addrs
 	}
+	if err := r.denylists(ctx); err != nil {
+		return err
+	}
 	if err := r.allThere(ctx); err != nil {
 		return err
 	}
@@ -216,18 +227,22 @@ func (r *run) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	all, err := List(ctx, r.Place, r.Key)
-	if err != nil {
-		r.Logger.Warn("a backup at the same place cannot be read, and is not gone on from", "place", r.Place.String(), "err", err)
-	} else if err := r.clear(ctx, all); err != nil {
-		return err
-	}
-	newest := ""
-	for _, m := range all {
+	newest, needed := "", make(map[string]bool)
+	for m, e := range Each(ctx, r.Place, r.Key) {
+		if e != nil {
+			err = errors.Join(err, e)
+			continue
+		}
 		newest = m.ID
 		if m.Store == r.Store {
 			r.last = m
 		}
+		need(needed, m)
+	}
+	if err != nil {
+		r.Logger.Warn("a backup at the same place cannot be read, and is not gone on from", "place", r.Place.String(), "err", err)
+	} else if err := r.clear(ctx, needed); err != nil {
+		return err
 	}
 	r.m.ID = newID(r.Now(), newest)
 	b, err := json.Marshal(begunInfo{Store: r.Store, Begun: r.Now().UTC()})
@@ -235,6 +250,48 @@ func (r *run) begin(ctx context.Context) error {
 		_, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+begunFile, b)
 	}
 	return err
+}
+
+// denylists writes the denylists that the last backup does not have.
+func (r *run) denylists(ctx context.Context) error {
+	for i, path := range r.Denylists {
+		d, err := r.denylist(ctx, path, fmt.Sprintf("%s/%s/%06d", r.m.ID, denylistsDir, i+1))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("denylist %s: %w", path, err)
+		}
+		r.m.Denylists = append(r.m.Denylists, d)
+	}
+	return nil
+}
+
+func (r *run) denylist(ctx context.Context, path, name string) (d Denylist, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return d, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	list, err := newScratch(r.Temp, r.Key)
+	if err != nil {
+		return d, err
+	}
+	defer list.close()
+	if _, err := io.Copy(io.MultiWriter(list.w, sum), f); err != nil {
+		return d, err
+	}
+	d.Path, d.Sum = path, hex.EncodeToString(sum.Sum(nil))
+	if r.last != nil {
+		i := slices.IndexFunc(r.last.Denylists, func(o Denylist) bool { return o.Sum == d.Sum && r.there[o.Name] })
+		if i >= 0 {
+			d.File = r.last.Denylists[i].File
+			return d, nil
+		}
+	}
+	d.File, err = list.put(ctx, r.Place, name+r.Key.suffix())
+	return d, err
 }
 
 // records writes the records, and lists the blocks that they link to. total is how many.

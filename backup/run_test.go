@@ -95,8 +95,8 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 	must(t, err)
 	must(t, o.unpin(t.Context(), r.ID))
 	report, err := s.Reclaim(t.Context(), nil)
-	if err != nil || report.Blocks > 0 {
-		t.Errorf("a reclaim deleted %d blocks: %v", report.Blocks, err)
+	if err != nil || report.Blocks > 0 || report.Kept < uint64(len(hashes)) {
+		t.Errorf("a reclaim deleted %d blocks, and says that %d are kept: %v", report.Blocks, report.Kept, err)
 	}
 	for _, h := range hashes {
 		if _, err := sn.Block(t.Context(), h); err != nil {
@@ -105,7 +105,7 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 	}
 	free = 300 << 20 // under the floor for new blocks
 	report, err = s.Reclaim(t.Context(), nil)
-	if err != nil || report.Blocks != uint64(len(hashes)) {
+	if err != nil || report.Blocks != uint64(len(hashes)) || report.Kept > 0 {
 		t.Errorf("on a full disk a reclaim deleted %d blocks of %d: %v", report.Blocks, len(hashes), err)
 	}
 	if _, err := sn.Block(t.Context(), hashes[0]); !errors.Is(err, store.ErrKeepLost) {
@@ -149,7 +149,7 @@ func TestLostSinceTheLastBackup(t *testing.T) {
 	if m.DamagedBlocks == 0 || m.Blocks > 0 {
 		t.Errorf("the backup is %+v", m)
 	}
-	c, err := backup.Check(t.Context(), other, nil, func(backup.Progress) {}, func(backup.Fault) error { return nil })
+	c, err := backup.Check(t.Context(), other, nil, "", func(backup.Progress) {}, func(backup.Fault) error { return nil })
 	if err != nil || c.Faults != 1 {
 		t.Errorf("checked %+v: %v", c, err)
 	}

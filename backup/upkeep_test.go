@@ -1,7 +1,9 @@
 package backup_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -26,10 +28,12 @@ func TestCheck(t *testing.T) {
 	}
 	cfg := config(t, p, nil)
 	cfg.Keys = map[string][]byte{"node.key": []byte("a key")}
+	cfg.Denylists = []string{filepath.Join(t.TempDir(), "bad.deny")}
+	must(t, os.WriteFile(cfg.Denylists[0], []byte("/ipfs/bafkqaaa\n"), 0o600))
 	m, err := backup.Run(t.Context(), cfg, o.take(t))
 	must(t, err)
 	rng := rand.New(rand.NewPCG(1, 2))
-	for _, name := range []string{"records", "blocks", "000001.car", "keys/node.key", "manifest.json"} {
+	for _, name := range []string{"records", "blocks", "000001.car", "keys/node.key", "denylists/000001", "manifest.json"} {
 		path := filepath.Join(dir, m.ID, name)
 		whole, err := os.ReadFile(path)
 		must(t, err)
@@ -46,7 +50,7 @@ func TestCheck(t *testing.T) {
 				must(t, os.Remove(path))
 			}
 			var faults []backup.Fault
-			c, err := backup.Check(t.Context(), p, nil, func(backup.Progress) {}, func(f backup.Fault) error {
+			c, err := backup.Check(t.Context(), p, nil, "", func(backup.Progress) {}, func(f backup.Fault) error {
 				faults = append(faults, f)
 				return nil
 			})
@@ -59,6 +63,83 @@ func TestCheck(t *testing.T) {
 			}
 		}
 		must(t, os.WriteFile(path, whole, 0o600))
+	}
+}
+
+// A list that does not fit the packs is a fault, although every file is as it was written.
+func TestCheckComparesListsWithPacks(t *testing.T) {
+	o, dir := open(t, t.TempDir()), t.TempDir()
+	p, err := backup.OpenPlace(dir)
+	must(t, err)
+	roots, net := dags(3)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+		run(t, o, p, nil)
+	}
+	m := run(t, o, p, nil)
+	spoil := func(spoil func(*backup.Manifest)) []backup.Fault {
+		t.Helper()
+		bad := *m
+		bad.Packs = slices.Clone(m.Packs)
+		spoil(&bad)
+		b, err := json.Marshal(&bad)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, m.ID, "manifest.json"), b, 0o600))
+		var faults []backup.Fault
+		_, err = backup.Check(t.Context(), p, nil, t.TempDir(), func(backup.Progress) {}, func(f backup.Fault) error {
+			faults = append(faults, f)
+			return nil
+		})
+		must(t, err)
+		return faults
+	}
+	if faults := spoil(func(*backup.Manifest) {}); len(faults) > 0 {
+		t.Errorf("faults %v", faults)
+	}
+	for name, change := range map[string]func(*backup.Manifest){
+		"packs in another order": func(m *backup.Manifest) { slices.Reverse(m.Packs) },
+		"a pack too few":         func(m *backup.Manifest) { m.Packs = m.Packs[:1] },
+		"another number":         func(m *backup.Manifest) { m.Blocks++ },
+	} {
+		faults := spoil(change)
+		if len(faults) != 1 || faults[0].File != m.ID+"/blocks" || !slices.Equal(faults[0].Backups, []string{m.ID}) {
+			t.Errorf("%s: faults %v", name, faults)
+		}
+	}
+}
+
+// Denylists are in backups, and only new ones are written.
+func TestDenylists(t *testing.T) {
+	o, p, dir := open(t, t.TempDir()), place(t), t.TempDir()
+	lists := []string{filepath.Join(dir, "b.deny"), filepath.Join(dir, "a..deny"), filepath.Join(dir, "none.deny")}
+	must(t, os.WriteFile(lists[0], []byte("/ipfs/one\n"), 0o600))
+	must(t, os.WriteFile(lists[1], nil, 0o600))
+	make := func() *backup.Manifest {
+		cfg := config(t, p, nil)
+		cfg.Denylists = lists
+		m, err := backup.Run(t.Context(), cfg, o.take(t))
+		must(t, err)
+		return m
+	}
+	read := func(m *backup.Manifest) (got []string) {
+		must(t, backup.RestoreDenylists(t.Context(), p, nil, m, func(path string, r io.Reader) error {
+			b, err := io.ReadAll(r)
+			got = append(got, filepath.Base(path)+": "+string(b))
+			return err
+		}))
+		return got
+	}
+	first := make()
+	must(t, os.WriteFile(lists[1], []byte("/ipfs/two\n"), 0o600))
+	second := make()
+	_, err := backup.Prune(t.Context(), p, nil, backup.Keep{Last: 1}, time.Now())
+	must(t, err)
+	if got := read(second); !slices.Equal(got, []string{"b.deny: /ipfs/one\n", "a..deny: /ipfs/two\n"}) {
+		t.Errorf("the denylists are %q", got)
+	}
+	if first.Denylists[0].Name != second.Denylists[0].Name || first.Denylists[1].Name == second.Denylists[1].Name {
+		t.Errorf("the denylists are %v, and before %v", second.Denylists, first.Denylists)
 	}
 }
 

@@ -20,20 +20,32 @@ func TestGatewayAndDenylist(t *testing.T) {
 	source := sharedSource(t)
 	d := allowPrivate(newData(t))
 	d.Env["HOLDFAST_GATEWAY_LISTEN"] = "127.0.0.1:0"
+	d.Env["HOLDFAST_GATEWAY_DESERIALIZED"] = "true"
+	d.Env["HOLDFAST_GATEWAY_PATH_HOSTS"] = "127.0.0.1"
 	s := serve(t, d)
 	c := login(t, s)
 	ctx := within(t, 120*patience)
 	cid := must(source.AddFile(ctx, rig.Random(801, 1<<20), 64<<10))(t)
 	gatewayStatus := func(format string) int {
 		t.Helper()
-		answer := must(http.Get(s.Gateway + "/ipfs/" + cid + "?format=" + format))(t)
+		query := ""
+		if format != "" {
+			query = "?format=" + format
+		}
+		answer := must(http.Get(s.Gateway + "/ipfs/" + cid + query))(t)
 		check(t, answer.Body.Close())
 		return answer.StatusCode
 	}
 	if status := gatewayStatus("raw"); status != http.StatusNotFound {
 		t.Errorf("what is not pinned: %d", status)
 	}
+	if status := gatewayStatus(""); status != http.StatusNotFound {
+		t.Errorf("for people, what is not pinned: %d", status)
+	}
 	made := pinned(t, c, rig.Pin{CID: cid, Origins: source.Addrs}, 30*patience)
+	if status := gatewayStatus(""); status != http.StatusOK {
+		t.Errorf("for people, what is pinned: %d", status)
+	}
 
 	reader := startKubo(t, "reader")
 	car := must(http.Get(s.Gateway + "/ipfs/" + cid + "?format=car"))(t)
@@ -49,6 +61,9 @@ func TestGatewayAndDenylist(t *testing.T) {
 	check(t, rig.Poll(ctx, 50*time.Millisecond, func() (bool, error) { return gatewayStatus("raw") == http.StatusGone, nil }))
 	if status := gatewayStatus("car"); status != http.StatusGone {
 		t.Errorf("as a CAR: %d", status)
+	}
+	if status := gatewayStatus(""); status != http.StatusGone {
+		t.Errorf("for people: %d", status)
 	}
 	third := startKubo(t, "third")
 	check(t, third.Connect(ctx, s.Addrs[0]))

@@ -23,7 +23,7 @@ func TestEngine(t *testing.T) {
 		t.Cleanup(m.stop)
 		return pintest.EngineRig{
 			Records: m.store, Engine: m.node, Origins: []string{m.src.addr()},
-			Content: m.content, Serve: m.serve, Kept: m.kept, Fill: m.full.Store,
+			Content: m.content, Serve: m.serve, Blocks: m.blocks, Kept: m.kept, Fill: m.full.Store,
 			Restart: func() (pin.Records, pin.Engine) {
 				m.stop()
 				m.start()
@@ -101,6 +101,13 @@ func (m *machine) content(n, count int) (pin.Spec, pin.Totals) {
 	root := dagtest.Last(all)
 	number, size := dagtest.Distinct(all)
 	return pin.Spec{CID: root.String(), Root: root}, pin.Totals{Blocks: uint64(number), Bytes: uint64(size)}
+}
+
+func (m *machine) blocks(n int) (all []pintest.Block) {
+	for _, b := range m.dag(n) {
+		all = append(all, pintest.Block{CID: b.Cid(), Data: b.RawData()})
+	}
+	return all
 }
 
 func (m *machine) serve(n int, all bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -37,6 +38,13 @@ func (n *Node) Providers(ctx context.Context, c cid.Cid) iter.Seq[peer.AddrInfo]
 			}
 		}
 	}
+}
+
+// Protocols lists the protocols that the node speaks, sorted.
+func (n *Node) Protocols() []string {
+	all := protocol.ConvertToStrings(n.host.Mux().Protocols())
+	slices.Sort(all)
+	return all
 }
 
 // Connection is one to a peer, and what that peer says of itself.

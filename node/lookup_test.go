@@ -48,6 +48,9 @@ func TestProvidersWithoutRouting(t *testing.T) {
 	for p := range n.Providers(t.Context(), dagtest.Raw("x").Cid()) {
 		t.Errorf("%s is found", p.ID)
 	}
+	if all := n.Protocols(); !slices.Contains(all, "/ipfs/bitswap/1.2.0") || !slices.IsSorted(all) {
+		t.Errorf("the protocols are %q", all)
+	}
 	if all := n.Connections(); len(all) != 0 {
 		t.Errorf("connections are %+v", all)
 	}

@@ -24,6 +24,7 @@ import (
 	madns "github.com/multiformats/go-multiaddr-dns"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-ipfs/holdfast/node/intake"
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -143,6 +144,7 @@ type Node struct {
 	hangups    *hangups
 	supplanted *supplanted
 	share      walk.Share
+	uploads    intake.Share
 	bitswap    *bitswapSides
 	gateways   *gateways // nil without HTTPRetrieval
 	peering    *peering  // nil without peers

@@ -5,13 +5,13 @@ import (
 
 	"github.com/multiformats/go-multihash"
 
-	"github.com/holdfast-ipfs/holdfast/node/walk"
+	"github.com/holdfast-ipfs/holdfast/node/intake"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // Store is where a node reads and writes blocks. *store.Store is one.
 type Store interface {
-	walk.Store
+	intake.Store
 	// Needed reports whether a pin that is complete or being fetched needs the block. It
 	// is called for each block that is to be served.
 	Needed(ctx context.Context, h multihash.Multihash) (bool, error)

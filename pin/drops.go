@@ -26,8 +26,14 @@ type drops struct {
 	doubt atomic.Bool
 	added chan struct{} // wakes the loop; holds one
 
+	// beginning is held for reading from before an upload begins until its attempt is in
+	// uploads.
+	beginning sync.RWMutex
+
 	mu    sync.Mutex
 	queue []Attempt // to be dropped
+	// uploads are the attempts of uploads that live. The records list them as released.
+	uploads map[Attempt]struct{}
 	// undropped are released and not dropped yet: those in queue, the one that is being
 	// dropped, and those that a run still writes under.
 	undropped map[Attempt]struct{}
@@ -37,7 +43,7 @@ type drops struct {
 func newDrops(r Releases, e Engine, log *slog.Logger, mayDrop func(Attempt) bool) *drops {
 	return &drops{
 		releases: r, engine: e, log: log, mayDrop: mayDrop, added: make(chan struct{}, 1),
-		undropped: make(map[Attempt]struct{}), waits: make(map[*dropWait]struct{}),
+		uploads: make(map[Attempt]struct{}), undropped: make(map[Attempt]struct{}), waits: make(map[*dropWait]struct{}),
 	}
 }
 
@@ -66,8 +72,44 @@ func (d *drops) addLocked(released []Attempt) {
 func (d *drops) addUnknown(released []Attempt) {
 	d.addLocked(slices.DeleteFunc(released, func(a Attempt) bool {
 		_, known := d.undropped[a]
-		return known
+		_, lives := d.uploads[a]
+		return known || lives
 	}))
+}
+
+// released reads what the records have as released. An upload that is among it is in uploads
+// by then, or has ended.
+func (d *drops) released(ctx context.Context) ([]Attempt, error) {
+	all, err := d.releases.Released(ctx)
+	d.beginning.Lock()
+	//lint:ignore SA2001 a barrier: there is nothing to guard
+	d.beginning.Unlock()
+	return all, err
+}
+
+// begin begins an upload, whose attempt is left alone until ended is called.
+func (d *drops) begin(upload func() (Intake, error)) (Intake, error) {
+	d.beginning.RLock()
+	defer d.beginning.RUnlock()
+	in, err := upload()
+	if err != nil {
+		if errors.Is(err, ErrInDoubt) {
+			d.suspect()
+		}
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.uploads[in.Attempt()] = struct{}{}
+	return in, nil
+}
+
+// ended has the attempt of an upload dropped.
+func (d *drops) ended(a Attempt) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.uploads, a)
+	d.addLocked([]Attempt{a})
 }
 
 // suspect says that a change failed and may have been made. What it may have released
@@ -80,14 +122,21 @@ func (d *drops) recheck(ctx context.Context) {
 	if !d.doubt.Swap(false) {
 		return
 	}
-	released, err := d.releases.Released(ctx)
-	if err != nil {
+	if err := d.find(ctx); err != nil {
 		d.suspect()
-		return
+	}
+}
+
+// find queues what the records have as released and nobody here knows.
+func (d *drops) find(ctx context.Context) error {
+	released, err := d.released(ctx)
+	if err != nil {
+		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.addUnknown(released)
+	return nil
 }
 
 // loop drops what is queued, until ctx ends. What is left then is found again at the
@@ -207,7 +256,7 @@ func (d *drops) failWaits(err error) {
 // ErrClosed when closed ends.
 func (d *drops) wait(ctx, closed context.Context) error {
 	// A request may be seen as pinned before what it replaced is queued here.
-	released, err := d.releases.Released(ctx)
+	released, err := d.released(ctx)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,12 @@ type Engine interface {
 	// other error the manager tries again.
 	Drop(ctx context.Context, a Attempt, d DAG) error
 
+	// Upload begins to take blocks that a client sends, and that are held to the limits of
+	// a block. Others are the caller's. The context bounds only the beginning. Errors:
+	// ErrUnsupported if the place takes no uploads; ErrInDoubt, after which Released may
+	// list an attempt that nobody uses.
+	Upload(ctx context.Context, l Limits) (Intake, error)
+
 	// Room reports whether the place would take so many bytes of blocks now; with 0,
 	// whether it would take anything new. Errors: ErrDiskFull.
 	Room(ctx context.Context, bytes uint64) error
@@ -73,6 +79,41 @@ type Engine interface {
 	// zero time means not yet. ok is false if the DAG is not to be announced. It
 	// answers from memory.
 	Announced(d DAG) (at time.Time, ok bool)
+}
+
+// Intake is an upload at the place where DAGs are: blocks that somebody sends, in any order.
+// Its methods may be called concurrently, and Close twice.
+//
+// What it took is held under an attempt of its own. Records.Released lists that attempt from
+// the beginning. So the manager leaves it alone while the upload lives, and drops it later,
+// like any other; after a crash the next start does. A DAG of which every block was taken is
+// fetched from here alone, by Fetch, and what the attempt of that Fetch holds stays.
+type Intake interface {
+	// Attempt is what holds the blocks that were taken.
+	Attempt() Attempt
+
+	// Put takes a block. The caller has checked that data has the hash of c, and does not
+	// change data any more. A block that is a part of its own CID is not kept. news is how
+	// many bytes the block counts for: none if it was here before the upload, else all of
+	// them, each time that it comes. The block may become durable later.
+	//
+	// Errors: a *RefusedError if no DAG may have the block; ErrDiskFull; ErrClosed; ctx's.
+	// After an error of the place no method works any more.
+	Put(ctx context.Context, c cid.Cid, data []byte) (news int, err error)
+
+	// Get reads a block that was put. The caller must not change it. Errors: ErrNotFound.
+	Get(ctx context.Context, c cid.Cid) ([]byte, error)
+
+	// Flush makes durable all that was put. Errors are those of Put.
+	Flush(ctx context.Context) error
+
+	// Lacks looks for a block of a DAG that was not put and is not here otherwise. missing is
+	// undefined if all of them are here. All that was put is durable when it is called.
+	Lacks(ctx context.Context, root cid.Cid) (missing cid.Cid, err error)
+
+	// Close ends the upload. What was not flushed may be lost. When it returns, nothing is
+	// written under the attempt any more.
+	Close() error
 }
 
 // Totals is what a complete DAG has. Totals are exact: accounts are charged by them. An

@@ -1,6 +1,7 @@
 package pin_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ func TestFakeEngine(t *testing.T) {
 	pintest.RunEngine(t, func(t *testing.T) pintest.EngineRig {
 		net := newNetwork(t)
 		recs := pintest.NewRecords(time.Now)
+		net.number = func(ctx context.Context) (pin.Attempt, error) { return recs.NewUpload(ctx) }
 		var blocks sync.Map // how many the n-th DAG has
 		return pintest.EngineRig{
 			Records: recs, Engine: net,
@@ -28,6 +30,10 @@ func TestFakeEngine(t *testing.T) {
 					c.serve = 1
 				}
 				net.set(dag(n), c)
+			},
+			Blocks: func(n int) []pintest.Block {
+				count, _ := blocks.Load(n)
+				return uploadOf(n, count.(int))
 			},
 			Kept: func(n int) (all, some bool) { return net.keeps(dag(n)) },
 			Fill: func(full bool) {

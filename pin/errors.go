@@ -40,6 +40,8 @@ var (
 	ErrSuperseded = errors.New("the attempt was superseded")
 	// ErrClosed: the store or the manager is closing or closed.
 	ErrClosed = diskerr.ErrClosed
+	// ErrUnsupported: the place where DAGs are cannot do that.
+	ErrUnsupported = errors.New("this is not supported where the DAGs are kept")
 	// ErrNotFailed: only a failed request can be tried again.
 	ErrNotFailed = errors.New("the pin request has not failed")
 )

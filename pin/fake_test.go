@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -53,12 +54,15 @@ type network struct {
 	had       map[pin.Attempt]int     // of those, how many blocks are there
 	dropped   []pin.Attempt
 	fault     func(method string) error
+	// number gives the attempts of uploads, and uploads has what each took.
+	number  func(context.Context) (pin.Attempt, error)
+	uploads map[pin.Attempt]map[cid.Cid][]byte
 }
 
 func newNetwork(t *testing.T) *network {
 	return &network{t: t, dags: make(map[pin.DAG]*content), changed: make(chan struct{}),
 		walking: make(map[pin.Attempt]int), heard: make(map[pin.DAG]time.Time), origins: make(map[pin.DAG][]string),
-		kept: make(map[pin.Attempt]pin.DAG), whole: make(map[pin.Attempt]bool), had: make(map[pin.Attempt]int)}
+		kept: make(map[pin.Attempt]pin.DAG), whole: make(map[pin.Attempt]bool), had: make(map[pin.Attempt]int), uploads: make(map[pin.Attempt]map[cid.Cid][]byte)}
 }
 
 // setFault makes Drop and Room first call fault with their own names, and return its error.
@@ -93,6 +97,7 @@ func (n *network) Drop(ctx context.Context, a pin.Attempt, _ pin.DAG) error {
 	delete(n.kept, a)
 	delete(n.whole, a)
 	delete(n.had, a)
+	delete(n.uploads, a)
 	return nil
 }
 
@@ -368,6 +373,7 @@ func run(t *testing.T, cfg pin.Config, test func(*rig)) {
 		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 		net := newNetwork(t)
 		r := &rig{t: t, net: net, cfg: cfg, log: log, recs: &records{Records: pintest.NewRecords(time.Now), net: net}}
+		net.number = r.recs.NewUpload
 		r.start()
 		defer func() { r.Close() }()
 		test(r)

@@ -75,6 +75,7 @@ type Manager struct {
 	drops    *drops
 	full     *fullLog
 	keeper   *keeper
+	uploads  uploads
 
 	ctx    context.Context // ends when the manager closes
 	cancel context.CancelFunc

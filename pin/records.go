@@ -194,11 +194,11 @@ type Waiting struct {
 // has dropped them.
 type Releases interface {
 	// Released lists the attempts that are released and not dropped yet, those that a
-	// crash left included.
+	// crash left included, and those of uploads, also while these live.
 	Released(ctx context.Context) ([]Attempt, error)
 
 	// ReleasedDAG returns the DAG that a released attempt was for, until Dropped.
-	// Errors: ErrNotFound, also if the record cannot be read.
+	// Errors: ErrNotFound, also if the record cannot be read, or if it was an upload's.
 	ReleasedDAG(ctx context.Context, a Attempt) (DAG, error)
 
 	// Dropped forgets a released attempt, after [Engine].Drop returned nil for it. It is

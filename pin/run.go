@@ -92,11 +92,9 @@ func (s *scheduler) begin(ctx context.Context, j *job) (a Attempt, complete bool
 // settled ends the run of a job whose DAG turned out to be complete.
 func (s *scheduler) settled(ctx context.Context, j *job) (over bool, err error) {
 	// The requests that Begin settled may have let go of something.
-	released, err := s.drops.releases.Released(ctx)
-	if err != nil {
+	if err := s.drops.find(ctx); err != nil {
 		return false, fmt.Errorf("read what was released: %w", err)
 	}
-	s.drops.add(released)
 	s.engine.Announce(j.dag) // the run that made it complete may not have come to this
 	return true, nil
 }

@@ -17,12 +17,13 @@ import (
 // command is one of Kubo's, as it is here.
 type command struct {
 	name             string
-	arg              string // what its arguments are called
+	arg              string // what its arguments are called, in their order; the last name is for all further ones
 	minArgs, maxArgs int
 	params           []param
 	scope            auth.Scope // that a token needs
 	admin            bool       // for admins only
 	waits            bool       // for others, more than it works
+	files            bool       // it has a body: files
 	run              func(*call) error
 }
 
@@ -42,7 +43,12 @@ var progressBar = []string{"progress", "p"}
 
 // commands lists all that there are.
 var commands = []command{
+	{name: "add", scope: auth.ScopePin, files: true, run: add, params: ofAdd},
 	{name: "block/get", arg: "cid", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: blockGet},
+	{
+		name: "block/put", scope: auth.ScopePin, files: true, run: blockPut,
+		params: ofPut(takes(word, "cid-codec"), takes(word, "mhtype"), takes(integer, "mhlen"), takes(word, "format", "f")),
+	},
 	{name: "block/stat", arg: "cid", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: blockStat},
 	{
 		name: "cat", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopeRead, run: cat,
@@ -53,6 +59,11 @@ var commands = []command{
 	{
 		name: "dag/get", arg: "ref", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: dagGet,
 		params: []param{takes(word, "output-codec")},
+	},
+	{name: "dag/import", scope: auth.ScopePin, files: true, run: dagImport, params: ofImport},
+	{
+		name: "dag/put", scope: auth.ScopePin, files: true, run: dagPut,
+		params: ofPut(takes(word, "store-codec"), takes(word, "input-codec"), takes(word, "hash")),
 	},
 	{
 		name: "dag/stat", arg: "root", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopeRead, run: dagStat,
@@ -86,7 +97,7 @@ var commands = []command{
 	},
 	{name: "pin/rm", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopePin, run: pinRm, params: []param{allBelow}},
 	{
-		name: "pin/update", arg: "from-path", minArgs: 2, maxArgs: 2, scope: auth.ScopePin, waits: true, run: pinUpdate,
+		name: "pin/update", arg: "from-path to-path", minArgs: 2, maxArgs: 2, scope: auth.ScopePin, waits: true, run: pinUpdate,
 		params: []param{takes(boolean, "unpin")},
 	},
 	{
@@ -137,6 +148,7 @@ const maxWaits = 256
 type callers struct {
 	account string
 	wait    bool
+	upload  bool
 }
 
 // api has what the commands stand on.
@@ -144,6 +156,7 @@ type api struct {
 	Config
 	log *slog.Logger
 
+	runs     *runs
 	all      []command
 	searches *searches
 
@@ -152,13 +165,19 @@ type api struct {
 }
 
 func newAPI(cfg Config) *api {
-	return &api{Config: cfg, log: cfg.Logger, all: commands, searches: newSearches(), busy: map[callers]int{}}
+	return &api{
+		Config: cfg, log: cfg.Logger, all: commands, runs: newRuns(), searches: newSearches(),
+		busy: map[callers]int{},
+	}
 }
 
 // enter counts a call. leave is to be called at its end.
 func (a *api) enter(who callers) (leave func(), err error) {
 	limit := maxCalls
-	if who.wait {
+	switch {
+	case who.upload:
+		limit = maxUploads
+	case who.wait:
 		limit = maxWaits
 	}
 	a.mu.Lock()
@@ -210,10 +229,12 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
-		return refuse("%s takes no body: its arguments are in the query", cmd.name)
+	if !cmd.files {
+		if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
+			return refuse("%s takes no body: its arguments are in the query", cmd.name)
+		}
 	}
-	leave, err := a.enter(callers{p.Account, cmd.waits})
+	leave, err := a.enter(callers{account: p.Account, wait: cmd.waits, upload: cmd.files})
 	if err != nil {
 		return err
 	}

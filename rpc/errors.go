@@ -95,6 +95,8 @@ func failureOf(conn, ctx context.Context, err error) *failure {
 		f := fail(http.StatusServiceUnavailable, codeNormal, "the server is shutting down or not ready: try again soon")
 		f.retryAfter = retryClosed
 		return f
+	case errors.Is(err, pin.ErrUnsupported):
+		return cannot("%v", pin.ErrUnsupported)
 	case errors.As(err, &noLink):
 		return cannot("%v", noLink)
 	case errors.As(err, &absent):

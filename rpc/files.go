@@ -47,7 +47,7 @@ func cat(q *call) error {
 		file, isFile := node.(files.File)
 		if _, isDir := node.(files.Directory); isDir {
 			return cannot("%v", errIsDir)
-		} else if _, isLink := node.(*files.Symlink); isLink || !isFile {
+		} else if !isFile {
 			return cannot("operation not supported")
 		}
 		size, err := file.Size()

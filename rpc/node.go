@@ -28,7 +28,7 @@ func id(q *call) error {
 		Addresses     []string
 		AgentVersion  string
 		Protocols     []string
-	}{n.ID, n.PublicKey, append([]string{}, n.Addresses...), "holdfast/" + n.Version, []string{}})
+	}{n.ID, n.PublicKey, append([]string{}, n.Addresses...), "holdfast/" + n.Version, append([]string{}, n.Protocols...)})
 }
 
 type (

@@ -27,6 +27,7 @@ type param struct {
 	kind  kind
 	// only is the one value that is heeded; others are refused, with why. "" is any.
 	only, why string
+	many      bool // it may be given again and again
 }
 
 func (p param) name() string { return p.names[0] }
@@ -77,7 +78,7 @@ func (cmd *command) parseQuery(raw string) (args []string, v values, err error) 
 		if !ok {
 			return nil, nil, refuse("parameter %q is not supported by %s", shorten(name), cmd.name)
 		}
-		if _, twice := v[p.name()]; twice || len(given) > 1 {
+		if _, twice := v[p.name()]; twice || len(given) > 1 && !p.many {
 			return nil, nil, refuse("parameter %q is given more than once", p.name())
 		}
 		if err := p.check(given[0]); err != nil {
@@ -87,7 +88,8 @@ func (cmd *command) parseQuery(raw string) (args []string, v values, err error) 
 	}
 	switch {
 	case len(args) < cmd.minArgs:
-		return nil, nil, refuse("argument %q is required", cmd.arg)
+		names := strings.Fields(cmd.arg)
+		return nil, nil, refuse("argument %q is required", names[min(len(args), len(names)-1)])
 	case len(args) > cmd.maxArgs:
 		return nil, nil, refuse("%s takes %d arguments at most, and is given %d", cmd.name, cmd.maxArgs, len(args))
 	}

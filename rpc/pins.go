@@ -17,9 +17,9 @@ const (
 	maxName = 255
 	// tellProgress is how often pin/add tells how far it is, as Kubo does; it looks as often.
 	tellProgress = 500 * time.Millisecond
-	// firstLook is after how long pin/add looks first: most of what is small, or here
-	// already, is pinned by then.
-	firstLook = 10 * time.Millisecond
+	// firstLook is after how long pin/add looks first, and then after twice as long, again
+	// and again: what is small, or here already, is pinned soon.
+	firstLook = 2 * time.Millisecond
 )
 
 // errNotPinned has Kubo's text, which programs look for.
@@ -35,11 +35,8 @@ type addedPins struct {
 // as they are: they go on.
 func pinAdd(q *call) error {
 	name, named := q.values["name"]
-	if n := utf8.RuneCountInString(name); n > maxName {
-		return refuse("pin name is %d characters (max %d)", n, maxName)
-	}
-	if !utf8.ValidString(name) {
-		return refuse("pin name is not UTF-8")
+	if err := checkName(name); err != nil {
+		return err
 	}
 	roots := make([]cid.Cid, len(q.args))
 	for i, arg := range q.args {
@@ -52,7 +49,7 @@ func pinAdd(q *call) error {
 	out := addedPins{Pins: make([]string, len(roots))}
 	var before addedPins // of the roots that are pinned
 	for i, c := range roots {
-		v, err := q.request(c, name, named)
+		v, _, err := q.request(c, name, named)
 		if err != nil {
 			return err
 		}
@@ -82,6 +79,17 @@ func pinAdd(q *call) error {
 	return err
 }
 
+// checkName refuses what cannot be the name of a pin.
+func checkName(name string) error {
+	if n := utf8.RuneCountInString(name); n > maxName {
+		return refuse("pin name is %d characters (max %d)", n, maxName)
+	}
+	if !utf8.ValidString(name) {
+		return refuse("pin name is not UTF-8")
+	}
+	return nil
+}
+
 // toPin finds the CID that an argument names, to be pinned. A path is followed within what
 // the account may read.
 func (q *call) toPin(arg string) (cid.Cid, error) {
@@ -97,41 +105,48 @@ func (q *call) toPin(arg string) (cid.Cid, error) {
 		}
 		c = f.cid
 	}
+	return c, canPin(c)
+}
+
+// canPin refuses a CID that no pin may have.
+func canPin(c cid.Cid) error {
 	if !pin.CanRead(c.Type()) {
-		return cid.Undef, refuse("%s has a codec that is not supported: use %s", c, pin.CodecNames())
+		return refuse("%s has a codec that is not supported: use %s", c, pin.CodecNames())
 	}
 	if err := verifcid.ValidateCid(verifcid.DefaultAllowlist, c); err != nil {
-		return cid.Undef, refuse("%s has a hash that is not supported: %v", c, err)
+		return refuse("%s has a hash that is not supported: %v", c, err)
 	}
-	return c, nil
+	return nil
 }
 
 // request finds the account's request for a DAG, or makes one. One that has another name, or
 // failed, is replaced.
-func (q *call) request(c cid.Cid, name string, named bool) (pin.View, error) {
+func (q *call) request(c cid.Cid, name string, named bool) (v pin.View, made bool, err error) {
 	s := pin.Spec{CID: c.String(), Root: c, Name: name}
 	page, err := q.Pins.List(q.ctx, q.account, pin.Query{Statuses: pin.Statuses(), DAGs: []pin.DAG{s.DAG()}, Limit: 1})
 	if err != nil {
-		return pin.View{}, err
+		return pin.View{}, false, err
 	}
 	if len(page.Views) == 0 {
-		return q.Pins.Add(q.ctx, q.account, s)
+		v, err = q.Pins.Add(q.ctx, q.account, s)
+		return v, true, err
 	}
-	v := page.Views[0]
+	v = page.Views[0]
 	if v.Status != pin.Failed && (!named || v.Name == name) {
-		return v, nil
+		return v, false, nil
 	}
 	if !named {
 		s.Name = v.Name
 	}
 	s.Meta, s.Origins, s.From = v.Meta, v.Origins, v.From
-	return q.Pins.Replace(q.ctx, q.account, v.ID, s)
+	v, err = q.Pins.Replace(q.ctx, q.account, v.ID, s)
+	return v, true, err
 }
 
 // pinned waits until a request is pinned, and returns it. It calls progress with what is
 // there, again and again.
 func (q *call) pinned(v pin.View, progress func(blocks, bytes uint64) error) (pin.View, error) {
-	for look := firstLook; ; look = tellProgress {
+	for look := firstLook; ; look = min(2*look, tellProgress) {
 		switch v.Status {
 		case pin.Pinned:
 			return v, nil
@@ -152,7 +167,7 @@ func (q *call) pinned(v pin.View, progress func(blocks, bytes uint64) error) (pi
 		} else if err != nil {
 			return v, err
 		}
-		if v = next; v.Status.Done() || look == firstLook {
+		if v = next; v.Status.Done() || look < tellProgress {
 			continue
 		}
 		blocks, _ := strconv.ParseUint(v.Info["blocks"], 10, 64) // none yet is 0
@@ -227,7 +242,7 @@ func pinUpdate(q *call) error {
 		if already != nil {
 			return cannot("'to' cid was already recursively pinned")
 		}
-		v, err := q.request(to, old.Name, true)
+		v, _, err := q.request(to, old.Name, true)
 		if err != nil {
 			return err
 		}

@@ -90,7 +90,7 @@ func TestPinAddFails(t *testing.T) {
 	// Behind the first byte an error is told, too.
 	looks := 0
 	w.onGet = func(v *pin.View) {
-		if looks++; looks < 3 {
+		if looks++; looks < 10 { // of which the ninth comes after tellProgress
 			v.Info = map[string]string{"blocks": "17", "bytes": "1234"}
 			return
 		}
@@ -251,5 +251,5 @@ func TestPinUpdate(t *testing.T) {
 	if len(w.requests("alice")) != 1 {
 		t.Error("an update to the same took it away")
 	}
-	w.refused("alice", "pin/update", arg(to.Cid()), http.StatusBadRequest, "from-path")
+	w.refused("alice", "pin/update", arg(to.Cid()), http.StatusBadRequest, "to-path")
 }

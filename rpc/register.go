@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/internal/faults"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/upload"
 )
 
 // Pins are the requests of all accounts; *pin.Manager has them. Errors are those of
@@ -33,12 +34,17 @@ type Node struct {
 	ID        string   // the peer ID
 	PublicKey string   // its key as protobuf, in base64; "" if it is not known
 	Addresses []string // each ends in /p2p/ID
+	Protocols []string // that it speaks
 	Version   string   // of this program
 }
 
 // Config is what the commands stand on. All is required, except where it says otherwise.
 type Config struct {
 	Pins Pins
+	// Upload begins an upload of an account. The errors of it are those of package pin.
+	Upload func(ctx context.Context, account string) (Upload, error)
+	// Profile is by which profile add makes UnixFS. The zero value is [upload.Default].
+	Profile upload.Profile
 	// Blocks has the blocks of all accounts. It must not ask the network. An error of it
 	// that is a [pin.ErrDenied] is told as such.
 	Blocks blockstore.Blockstore
@@ -77,17 +83,24 @@ type Config struct {
 // and method beneath it, except for CORS, which is the router's. The group must get no
 // middleware after this. The error is of the Config.
 func Register(g *echo.Group, cfg Config) error {
-	if cfg.Pins == nil || cfg.Blocks == nil || cfg.Above == nil || cfg.Links == nil || cfg.Seen == nil || cfg.Node == nil || cfg.Repo == nil ||
+	if cfg.Pins == nil || cfg.Upload == nil || cfg.Blocks == nil || cfg.Above == nil || cfg.Links == nil || cfg.Seen == nil || cfg.Node == nil || cfg.Repo == nil ||
 		cfg.Providers == nil || cfg.Connections == nil || cfg.Auth == nil {
-		return errors.New("the RPC needs pins, blocks, their links, sets, a node, what is on its disk and in its network, and authentication")
+		return errors.New("the RPC needs pins, uploads, blocks, their links, sets, a node, what is on its disk and in its network, and authentication")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Profile.Name == "" {
+		cfg.Profile = upload.Default
+	}
 	a := newAPI(cfg)
 	for i := range commands {
 		cmd := &commands[i]
-		g.POST("/"+cmd.name, func(c echo.Context) error { return a.serve(c, cmd) }, a.errors, cfg.Auth(cmd.scope))
+		around := []echo.MiddlewareFunc{a.errors, cfg.Auth(cmd.scope)}
+		if cmd.files {
+			around = append([]echo.MiddlewareFunc{drained}, around...)
+		}
+		g.POST("/"+cmd.name, func(c echo.Context) error { return a.serve(c, cmd) }, around...)
 	}
 	g.RouteNotFound("", noCommand, a.errors)
 	g.RouteNotFound("/*", noCommand, a.errors)

@@ -59,6 +59,8 @@ type world struct {
 	onGet  func(*pin.View)
 	refuse error // of Add
 	denied func(path string) error
+	onPut  func(blocks int) error // of an upload, nil is nothing
+	live   int                    // uploads that are not closed
 	// providers and connections are what the network has.
 	providers   []peer.AddrInfo
 	connections []Connection
@@ -102,7 +104,7 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 	w.dag = merkledag.NewDAGService(blockservice.New(store, offline.Exchange(store)))
 	e := echo.New()
 	err := Register(e.Group("/api/v0"), Config{
-		Pins: w, Blocks: store, Above: w.above, Links: w.links,
+		Pins: w, Upload: w.upload, Blocks: store, Above: w.above, Links: w.links,
 		Seen: func() dagcar.Seen { return seen.New(t.TempDir(), func() int { return 1000 }) },
 		DeniedPath: func(path string) error {
 			if w.denied == nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/node/intake"
 	blocklinks "github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
@@ -167,6 +168,7 @@ type walker struct {
 	mu   sync.Mutex
 	seed uint64
 
+	uploads       intake.Share
 	measured, not int              // how often it was, by another DAG
 	blocks        int              // that were written, or tried
 	beforeWrite   func(blocks int) // gets how many there were before, with the lock held; nil is nothing
@@ -230,6 +232,10 @@ func (w *walker) Fetch(ctx context.Context, job pin.Job) (pin.Totals, error) {
 
 func (w *walker) Drop(ctx context.Context, a pin.Attempt, _ pin.DAG) error {
 	return w.Store.Drop(ctx, a)
+}
+
+func (w *walker) Upload(ctx context.Context, l pin.Limits) (pin.Intake, error) {
+	return intake.Begin(ctx, intake.Config{Store: w, Dir: w.dir, Share: &w.uploads}, l)
 }
 
 func (*walker) Announce(pin.DAG)                    {}
@@ -326,7 +332,9 @@ func modelStep(t *testing.T, f *family, m *model, pins *pin.Manager, account str
 	root := f.roots[rng.IntN(len(f.roots))]
 	spec := pin.Spec{CID: root.String(), Root: root}
 	mine := m.any(account, rng)
-	switch n := rng.IntN(10); {
+	switch n := rng.IntN(13); {
+	case n >= 10:
+		modelUpload(t, f, m, pins, account, root, rng)
 	case n < 4 || mine == "":
 		v, err := pins.Add(ctx, account, spec)
 		must(t, err)
@@ -348,6 +356,47 @@ func modelStep(t *testing.T, f *family, m *model, pins *pin.Manager, account str
 	if rng.IntN(3) == 0 {
 		time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
 	}
+}
+
+// modelUpload uploads a DAG and pins it, or gives the upload up.
+func modelUpload(t *testing.T, f *family, m *model, pins *pin.Manager, account string, root cid.Cid, rng *rand.Rand) {
+	ctx := t.Context()
+	u, err := pins.Upload(ctx, account)
+	must(t, err)
+	defer func() { must(t, u.Close()) }()
+	all := f.blocksOf(root)
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	give := rng.IntN(3) == 0
+	if give {
+		all = all[:rng.IntN(len(all))]
+	}
+	for _, b := range all {
+		must(t, u.Put(ctx, b.Cid(), b.RawData()))
+		if rng.IntN(20) == 0 {
+			must(t, u.Flush(ctx))
+		}
+	}
+	if give {
+		return
+	}
+	must(t, u.Flush(ctx))
+	if missing, err := u.Lacks(ctx, root); err != nil || missing.Defined() {
+		t.Errorf("an upload of %s lacks %s, %v", root, missing, err)
+	}
+	v, err := pins.Add(ctx, account, pin.Spec{CID: root.String(), Root: root})
+	must(t, err)
+	m.set(account, v.ID, root)
+	u.HoldFor(v)
+}
+
+// blocksOf gives the blocks of a DAG, in no order, some of them under several codecs.
+func (f *family) blocksOf(root cid.Cid) (all []blocks.Block) {
+	for _, b := range f.blocks {
+		if _, below := f.below[root][string(b.Cid().Hash())]; below {
+			all = append(all, b)
+		}
+	}
+	return all
 }
 
 // settle waits until all is pinned and what was let go of is dropped, and reclaims.

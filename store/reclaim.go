@@ -46,6 +46,7 @@ type ReclaimReport struct {
 	Before  uint64        // bytes that the database took on disk at first
 	After   uint64        // and in the end
 	Left    uint64        // deleted bytes that were not given back
+	Kept    uint64        // blocks that were not looked at, as a backup or a restore that is under way keeps all
 	Damaged int           // damaged files of the value log, whose space is not given back
 	Emptied int           // those of them in which nothing is left: a restart removes them
 	Elapsed time.Duration // nanoseconds
@@ -102,8 +103,8 @@ func (s *Store) Run(ctx context.Context) error {
 			return nil
 		case err != nil:
 			s.log.Error("reclaim", "err", err)
-		case r.Blocks > 0 || r.freed() > 0:
-			s.log.Info("reclaimed", "blocks", r.Blocks, "bytes", r.Bytes, "freed", r.freed(),
+		case r.Blocks > 0 || r.freed() > 0 || r.Kept > 0:
+			s.log.Info("reclaimed", "kept", r.Kept, "blocks", r.Blocks, "bytes", r.Bytes, "freed", r.freed(),
 				"elapsed", r.Elapsed.Round(time.Millisecond))
 		}
 	}
@@ -182,7 +183,7 @@ func (r *reclaimer) run(ctx context.Context) (err error) {
 	if err := r.s.requestRecords.SweepKeys(ctx, r.pause); err != nil {
 		return err
 	}
-	if err := r.s.held.DeleteLoose(ctx, holding.LooseWork{
+	if r.report.Kept, err = r.s.held.DeleteLoose(ctx, holding.LooseWork{
 		Progress: func(done, total uint64) { r.progress(ReclaimProgress{stageDelete, done, total}) },
 		Deleted: func(blocks, bytes uint64) {
 			r.report.Blocks += blocks

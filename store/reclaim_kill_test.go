@@ -19,6 +19,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/node/intake"
 	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -44,7 +45,7 @@ func openSmall(t *testing.T, dir string, change ...func(*Config)) (*Store, *DirL
 const reclaimChild = "HOLDFAST_TEST_RECLAIM_CHILD"
 
 // TestKilledDuringReclaim kills a process with SIGKILL, at random instants,
-// while it pins, unpins and reclaims: then nothing of a complete DAG is missing,
+// while it pins, takes uploads, unpins and reclaims: then nothing of a complete DAG is missing,
 // and a reclaim leaves nothing that no DAG refers to.
 func TestKilledDuringReclaim(t *testing.T) {
 	if dir := os.Getenv(reclaimChild); dir != "" {
@@ -159,6 +160,25 @@ func pinAndReclaimForever(t *testing.T, dir string) {
 			}
 		}()
 	}
+	for w := range 2 {
+		go func() {
+			rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(w+100)))
+			share := new(intake.Share)
+			for {
+				root := f.roots[rng.IntN(len(f.roots))]
+				if _, taken := walking.LoadOrStore(root, true); taken {
+					continue
+				}
+				err := uploadAndDrop(t.Context(), s, f, root, share, rng)
+				walking.Delete(root)
+				if err != nil {
+					fail(err)
+					return
+				}
+				fmt.Fprintln(os.Stdout, "done")
+			}
+		}()
+	}
 	go func() {
 		for {
 			if _, err := s.Reclaim(t.Context(), nil); err != nil {
@@ -212,6 +232,42 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 		}
 	}
 	return nil
+}
+
+// uploadAndDrop uploads a DAG, or a part of it, in some order. If all of it came, it is pinned
+// without a network.
+func uploadAndDrop(ctx context.Context, s *Store, f *family, root cid.Cid, share *intake.Share, rng *rand.Rand) error {
+	in, err := intake.Begin(ctx, intake.Config{Store: s, Share: share}, pin.Limits{})
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	all := f.blocksOf(root)
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	if rng.IntN(3) == 0 {
+		all = all[:rng.IntN(len(all))]
+	}
+	for _, b := range all {
+		if _, err := in.Put(ctx, b.Cid(), b.RawData()); err != nil {
+			return err
+		}
+	}
+	if err := in.Flush(ctx); err != nil {
+		return err
+	}
+	missing, err := in.Lacks(ctx, root)
+	if err != nil {
+		return err
+	}
+	if !missing.Defined() {
+		if err := pinAndRemove(ctx, s, root, walktest.NewNetwork(), rng); err != nil {
+			return err
+		}
+	}
+	if err := in.Close(); err != nil {
+		return err
+	}
+	return s.held.Drop(ctx, in.Attempt())
 }
 
 // wantPinned fails if a block is missing of a DAG that a request says is pinned.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,7 +143,7 @@ func (p page) At(path string) bool { return p.Path == path || strings.HasPrefix(
 // render sends a page.
 func (c *call) render(name, title string, body any) error {
 	p := page{Title: title, Path: c.Request().URL.Path, Me: c.me, Error: c.said, Body: body, Notice: c.notice()}
-	for _, m := range menu {
+	for _, m := range slices.Concat(menu, adminMenu) {
 		if c.me.Require(m.scope) == nil && (!m.admin || c.me.RequireAdmin() == nil) {
 			p.Menu = append(p.Menu, m)
 		}
@@ -193,14 +194,22 @@ const noticeCookie = "holdfast-notice"
 // notices are the sentences that a change may leave for the next page. The cookie has only
 // which: nobody can make a page say something else.
 var notices = map[string]string{
-	"added":          "The pin is asked for. It is fetched now.",
-	"changed":        "The pin is changed. It has a new ID.",
-	"undone":         "Nothing was removed.",
-	"retried":        "What had failed is tried again.",
-	"nothing-failed": "Nothing of this has failed, so there is nothing to try again.",
-	"revoked":        "The token is revoked. Whatever used it cannot do so any more.",
-	"password":       "The password is changed, and every other session is ended.",
-	"session-ended":  "The session is ended.",
+	"added":           "The pin is asked for. It is fetched now.",
+	"changed":         "The pin is changed. It has a new ID.",
+	"undone":          "Nothing was removed.",
+	"retried":         "What had failed is tried again.",
+	"nothing-failed":  "Nothing of this has failed, so there is nothing to try again.",
+	"revoked":         "The token is revoked. Whatever used it cannot do so any more.",
+	"password":        "The password is changed, and every other session is ended.",
+	"account-added":   "The account is made.",
+	"account-changed": "The account is changed.",
+	"account-removed": "The account is removed.",
+	"quota-set":       "The limits are set.",
+	"password-set":    "The account has the new password, and its sessions are ended.",
+	"invite-revoked":  "The invitation is revoked.",
+	"run-begun":       "It is begun.",
+	"run-ended":       "It is asked to stop.",
+	"session-ended":   "The session is ended.",
 }
 
 // done ends a change with a notice on the next page.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -95,7 +96,7 @@ func Register(e *echo.Echo, cfg Config) (*UI, error) {
 		e.Add(method, "/", func(c echo.Context) error { return c.Redirect(http.StatusSeeOther, pinsPath) })
 		e.Add(method, Base+"/static/:name", serveStatic)
 	}
-	for _, r := range routes {
+	for _, r := range slices.Concat(routes, adminRoutes) {
 		e.Add(r.method, Base+r.path, u.serve(r))
 		if r.method == http.MethodGet {
 			e.Add(http.MethodHead, Base+r.path, u.serve(r))

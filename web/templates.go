@@ -68,6 +68,7 @@ var functions = template.FuncMap{
 	"join":    path.Join,
 	"escape":  url.PathEscape,
 	"percent": percent,
+	"rough":   roughly,
 	"map":     makeMap,
 }
 

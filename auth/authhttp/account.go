@@ -152,7 +152,7 @@ func (h handler) listTokens(c echo.Context) error {
 
 // Seconds reads expires_in; 0 means the default. Errors: [*auth.InvalidError].
 func Seconds(n int64) (time.Duration, error) {
-	const limit = 100 * 365 * 24 * 3600
+	const limit int64 = 100 * 365 * 24 * 3600
 	if n < 0 || n > limit {
 		return 0, invalid("expires_in", "must be a number of seconds, %d at most", limit)
 	}

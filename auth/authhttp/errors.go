@@ -34,6 +34,9 @@ func NewFailure(code int, details string) Failure {
 // NotFound makes an error that is answered with 404 and the message.
 func NotFound(msg string) error { return &httpError{http.StatusNotFound, msg} }
 
+// Conflict makes an error that is answered with 409 and the message.
+func Conflict(msg string) error { return &httpError{http.StatusConflict, msg} }
+
 // httpError is an error in a request that only exists in HTTP.
 type httpError struct {
 	code int

@@ -221,6 +221,9 @@ func testEvents(e *env) {
 			{auth.EventQuery{From: start.Add(time.Second), To: start.Add(time.Second)}, nil},
 			{auth.EventQuery{Account: full.Account}, []string{full.Detail}},
 			{auth.EventQuery{Account: "nobody"}, nil},
+			{auth.EventQuery{Kind: full.Kind}, []string{full.Detail}},
+			{auth.EventQuery{Kind: auth.EventLoginRefused, Limit: 2, Before: page[1].ID}, []string{"2", "1"}},
+			{auth.EventQuery{Kind: auth.EventKeysRotated}, nil},
 		} {
 			if got, _ := e.details(c.q); !reflect.DeepEqual(got, c.want) {
 				e.Errorf("%+v: %q, want %q", c.q, got, c.want)

@@ -45,6 +45,7 @@ var importFlags = []struct {
 	{"max-hamt-fanout", false, "how many links a node of a HAMT has at most"},
 	{"inline", true, "put small blocks into their CIDs"},
 	{"inline-limit", false, "how large such blocks are at most"},
+	{"empty-dirs", true, "directories without files too, unless it is false"},
 	{"preserve-mode", true, "keep the permissions of files"},
 	{"preserve-mtime", true, "keep the times of files"},
 }

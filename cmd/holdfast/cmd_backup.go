@@ -176,14 +176,14 @@ func (c *cli) backupCheckCommand() *cobra.Command {
 	cmd := c.placeCommand(&cobra.Command{
 		Use:   "check [PLACE]",
 		Short: "Read all backups at a place, and hash everything in them",
-		Long: `Read every file of every backup and compare it, and each block in it, with its hash.
-Each file that is damaged is printed with the backups that need it; the command then fails.
+		Long: `Read every file of every backup and compare it, and each block in it, with its hash,
+and each list of blocks with the packs that it names. Each file that is damaged is printed with the backups that need it; the command then fails.
 If the next backup is to write the blocks of a damaged pack anew, remove that pack.`,
 	}, func(ctx context.Context, p backup.Place, k *backup.Key) error {
 		display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 		defer display.close()
 		var faults []backup.Fault
-		checked, err := backup.Check(ctx, p, k, func(p backup.Progress) { display.show(admin.StoreProgress(p)) }, func(f backup.Fault) error {
+		checked, err := backup.Check(ctx, p, k, "", func(p backup.Progress) { display.show(admin.StoreProgress(p)) }, func(f backup.Fault) error {
 			faults = append(faults, f)
 			return nil
 		})

@@ -110,12 +110,14 @@ func (c *cli) patient(ctx context.Context) (p *doctor.Patient, done func(), err 
 	// First: Open may give up root, and perhaps only root can read the file.
 	p.Config, p.ConfigWarnings, p.ConfigErr = config.Load(p.ConfigFile, c.environ, nil)
 	done = func() {}
+	p.Host.LookAhead(p.Config) // for the same reason
 	p.Data, err = datadir.Open(path, false, c.stderr)
 	switch {
 	case errors.Is(err, datadir.ErrNone):
 		return p, done, nil
 	case err != nil:
-		return nil, nil, hintOwner(err)
+		p.DataErr = hintOwner(err)
+		return p, done, nil
 	}
 	done = func() { _ = p.Data.Close() } // it was only read
 	if server, ok := daemon.Dial(ctx, p.Data); ok {

@@ -42,8 +42,11 @@ does the rest. The server does this by itself every store.reclaim_interval.`,
 					return c.printJSON(r)
 				}
 				left := ""
+				if r.Kept > 0 {
+					left = fmt.Sprintf("; %s stay while a backup or a restore is under way", text.Counted(r.Kept, "block"))
+				}
 				if r.Left > 0 {
-					left = fmt.Sprintf("; %s stay until there is more to give back", text.RoughSize(r.Left))
+					left += fmt.Sprintf("; %s stay until there is more to give back", text.RoughSize(r.Left))
 				}
 				if n := r.Damaged - r.Emptied; n > 0 {
 					left += fmt.Sprintf("; damaged files, whose space does not come back: %d ("+c.asCalled("run `holdfast store verify --repair`")+", and then reclaim again)", n)

@@ -36,12 +36,12 @@ var ourImports = map[string][]string{
 	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
 	// This package joins them all.
 	"cmd/holdfast/internal/daemon": {
-		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "node/seen", "pin", "psa", "rpc", "store", "web",
+		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "node/seen", "pin", "pin/graph", "psa", "rpc", "store", "web",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/doctor", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
 	"psa":   {"pin", "auth"},
-	"rpc":   {"pin", "auth"},
+	"rpc":   {"pin", "auth", "upload"},
 	"web":   {"admin", "auth", "auth/authhttp", "pin", "psa"},
 	"store": {
 		"auth", "pin", "pin/graph", "store/internal/accounts", "store/internal/graph", "store/internal/kv",
@@ -60,13 +60,14 @@ var ourImports = map[string][]string{
 		"store/internal/accounts", "store/internal/graph", "store/internal/kv", "store/internal/requests",
 		"store/internal/space", "store/internal/space/reading",
 	},
-	"node": {"pin", "node/exchange", "node/find", "node/guard", "node/links", "node/provide", "node/trustless", "node/walk"},
+	"node": {"pin", "node/exchange", "node/find", "node/guard", "node/intake", "node/links", "node/provide", "node/trustless", "node/walk"},
 	// The parts of the node that know nothing of libp2p's host.
 	"node/denylist":  {"pin", "pin/graph"},
 	"node/exchange":  {},
 	"node/find":      {"pin"},
 	"node/gateway":   {"pin"},
 	"node/guard":     {},
+	"node/intake":    {"pin", "pin/graph", "node/links", "node/seen", "node/walk"},
 	"node/links":     {"pin"},
 	"node/provide":   {"pin", "node/links"},
 	"node/seen":      {},
@@ -76,7 +77,8 @@ var ourImports = map[string][]string{
 	"pin/graph":      {"pin"},
 	"pin/turns":      {},
 	"auth":           {},
-	"backup":         {},
+	"backup":         {"node/seen"},
+	"upload":         {},
 	"moving":         {"pin"},
 	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
@@ -103,7 +105,8 @@ var notFor = map[string][]string{
 	// What HTTP is to accounts is package authhttp's.
 	"auth": {"net/http", "github.com/labstack/", "github.com/dgraph-io/"},
 	// Kubo's RPC reads blocks of whoever has them.
-	"rpc": {module + "/cmd/", module + "/node", module + "/store", module + "/psa", "github.com/dgraph-io/"},
+	"upload": {"github.com/labstack/", "github.com/dgraph-io/"},
+	"rpc":    {module + "/cmd/", module + "/node", module + "/store", module + "/psa", "github.com/dgraph-io/"},
 	// Pins are moved between places that are known by their APIs alone.
 	"moving": {module + "/cmd/", module + "/node", module + "/store", module + "/admin", module + "/psa", "github.com/spf13/", "github.com/libp2p/"},
 	// The dashboard stands on the same services as the APIs.

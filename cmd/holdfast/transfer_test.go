@@ -126,8 +126,8 @@ func TestAddCommand(t *testing.T) {
 		{"-w one tree/a", "Qmroot\n", "add?progress=false&wrap-with-directory=true", "one a"},
 		{"--name my&name -", "Qmroot\n", "add?pin-name=my&name&progress=false", ""},
 		{
-			"--cid-version=1 --raw-leaves=false --chunker=size-1000 --hash=blake3 --trickle --inline --inline-limit=20 --preserve-mode --preserve-mtime --max-file-links=10 --max-directory-links=11 --max-hamt-fanout=16 one", "Qmroot\n",
-			"add?chunker=size-1000&cid-version=1&hash=blake3&inline=true&inline-limit=20&max-directory-links=11&max-file-links=10&max-hamt-fanout=16&preserve-mode=true&preserve-mtime=true&progress=false&raw-leaves=false&trickle=true", "one",
+			"--cid-version=1 --raw-leaves=false --chunker=size-1000 --hash=blake3 --trickle --inline --inline-limit=20 --preserve-mode --preserve-mtime --max-file-links=10 --max-directory-links=11 --max-hamt-fanout=16 --empty-dirs=false one", "Qmroot\n",
+			"add?chunker=size-1000&cid-version=1&empty-dirs=false&hash=blake3&inline=true&inline-limit=20&max-directory-links=11&max-file-links=10&max-hamt-fanout=16&preserve-mode=true&preserve-mtime=true&progress=false&raw-leaves=false&trickle=true", "one",
 		},
 		{"--car two.car", "bafyone\nbafytwo\n", "dag/import?pin-roots=true", "two.car"},
 		{"--car --name n -", "bafyone\nbafytwo\n", "dag/import?pin-roots=true pin/add?arg=bafyone&name=n pin/add?arg=bafytwo&name=n", ""},

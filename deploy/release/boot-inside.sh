@@ -17,4 +17,9 @@ done
 mkdir "$root/dev/pts" "$root/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
-exec env -i container=holdfast-test PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" /lib/systemd/systemd
+# Not chroot: the kernel makes no user namespace for a process in one, and PrivateUsers= needs
+# one.
+cd "$root"
+pivot_root . mnt
+umount -l /mnt
+exec env -i container=holdfast-test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd

@@ -77,7 +77,7 @@ gzip -9n >"$package/changelog.gz" <<-EOF
 
 	  * CHANGELOG.md.gz beside this file says what changed.
 
-	 -- The Holdfast authors <holdfast@localhost>  $(date -R -d "@$SOURCE_DATE_EPOCH")
+	 -- The Holdfast authors <holdfast-ipfs@users.noreply.github.com>  $(date -R -d "@$SOURCE_DATE_EPOCH")
 EOF
 
 for target in "${targets[@]}"; do

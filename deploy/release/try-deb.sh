@@ -45,7 +45,9 @@ is "$(stat -c %U "/proc/$pid")" holdfast "the user of the server"
 is "$(sed -n 's/^CapEff:\t//p' "/proc/$pid/status")" 0000000000000000 "what the server may do"
 is "$(sed -n 's/^NoNewPrivs:\t//p' "/proc/$pid/status")" 1 "NoNewPrivs"
 is "$(sed -n 's/^Seccomp:\t//p' "/proc/$pid/status")" 2 "Seccomp"
-! nsenter -t "$pid" -m -- sh -c ': >/etc/holdfast/x' 2>/dev/null || fail "the server could write to /etc"
+for dir in /usr /etc /var/lib; do
+	! nsenter -t "$pid" -m -- sh -c "echo >$dir/x" 2>/dev/null || fail "the server sees a $dir that can be written"
+done
 is "$(nsenter -t "$pid" -m -- ls /home /root | tr -d '\n')" /home:/root: "what the server sees of the home directories"
 echo 'correct horse battery' | holdfast user add you@example.org --admin --password-stdin --data $data >/dev/null
 token=$(holdfast token create you@example.org --name test --data $data)
@@ -106,3 +108,20 @@ grep -q "^$data is kept" /root/out || fail "a purge says: $(cat /root/out)"
 [ -e $data/db ] || fail "the data is gone"
 is "$(systemctl list-unit-files --no-legend 'holdfast*')" "" "the units"
 is "$(find /etc /usr /var/lib/dpkg/info /run/systemd -name '*holdfast*' ! -path '*/holdfast.service.d*' | tr '\n' ' ')" "" "what is left"
+
+echo "  without a package, with the data of a trial"
+userdel holdfast
+rm -r $data /var/lib/holdfast-backups
+cd /root/by-hand
+echo 'correct horse battery' | ./holdfast user add trial@example.org --admin --password-stdin >/dev/null 2>&1
+install -m 755 holdfast /usr/local/bin/holdfast
+install -m 644 holdfast.service /etc/systemd/system/holdfast.service
+install -D -m 644 holdfast.sysusers /etc/sysusers.d/holdfast.conf
+systemd-sysusers
+systemctl daemon-reload
+cp -a ~/.local/share/holdfast $data
+systemctl enable --now holdfast 2>/dev/null
+ready
+is "$(find $data ! -user holdfast | wc -l)" 0 "the number of files of other owners"
+holdfast user ls --data $data | grep -q trial@example.org || fail "the account of the trial is lost"
+systemctl disable --now holdfast 2>/dev/null

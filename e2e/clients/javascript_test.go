@@ -23,6 +23,7 @@ func TestJavaScriptClients(t *testing.T) {
 		"Helia":                    {"helia.mjs"},
 		"Filebase":                 {"filebase.mjs"},
 		"omnipin":                  {"omnipin.mjs"},
+		"kubo-rpc-client, its RPC": {"rpc.mjs"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := serve(t, binary)

@@ -23,6 +23,9 @@ type EngineRig struct {
 	Content func(n, blocks int) (pin.Spec, pin.Totals)
 	// Serve makes the network have all of the n-th DAG from now on, or only its root.
 	Serve func(n int, all bool)
+	// Blocks gives the blocks of the n-th DAG, the root last. Nil if the engine takes no
+	// uploads.
+	Blocks func(n int) []Block
 	// Kept reports whether all blocks of the n-th DAG are kept, and whether any is. It
 	// first takes away what nothing holds.
 	Kept func(n int) (all, some bool)
@@ -50,6 +53,12 @@ func RunEngine(t *testing.T, start func(t *testing.T) EngineRig) {
 		{"FullPlace", testEngineFull},
 		{"ManyAtOnce", testEngineMany},
 		{"Announcements", testEngineAnnounce},
+		{"Upload", testEngineUpload},
+		{"UploadInAnyOrder", testEngineUploadOrder},
+		{"UploadThatIsGivenUp", testEngineUploadGivenUp},
+		{"UploadThatACrashEnds", testEngineUploadCrash},
+		{"UploadToAFullPlace", testEngineUploadFull},
+		{"UploadBesideDrops", testEngineUploadMany},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.run(&engineEnv{T: t, EngineRig: start(t), requests: make(map[int]pin.Request)})

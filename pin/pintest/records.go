@@ -607,8 +607,8 @@ func (r *Records) ReleasedDAG(ctx context.Context, a pin.Attempt) (pin.DAG, erro
 		return "", err
 	}
 	defer r.mu.Unlock()
-	d, ok := r.deleting[a]
-	if !ok {
+	d := r.deleting[a]
+	if d == "" {
 		return "", pin.ErrNotFound
 	}
 	return d, nil
@@ -692,6 +692,17 @@ func held(req *request) []pin.DAG {
 		all = append(all, req.pinned)
 	}
 	return all
+}
+
+// NewUpload gives the attempt of an upload: it is for no DAG, and is released from the start.
+func (r *Records) NewUpload(ctx context.Context) (pin.Attempt, error) {
+	if err := r.enter(ctx, "NewUpload"); err != nil {
+		return 0, err
+	}
+	defer r.mu.Unlock()
+	r.attempts++
+	r.deleting[r.attempts] = ""
+	return r.attempts, nil
 }
 
 // release forgets every DAG that nothing holds, releases its attempt, and lists those that

@@ -163,6 +163,9 @@ func (s *Store) NewHolders(_ context.Context, n int) (graph.Holder, error) {
 	return first, nil
 }
 
+// NewUpload gives the attempt of an upload.
+func (s *Store) NewUpload(context.Context) (pin.Attempt, error) { return s.NewAttempt(), nil }
+
 // NewAttempt gives an attempt that there was not before.
 func (s *Store) NewAttempt() pin.Attempt {
 	s.mu.Lock()

@@ -174,6 +174,9 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 					Detail: "what happened cannot be read any more", Count: 1,
 				}, nil
 			}
+			if q.Kind != "" && e.Kind != q.Kind {
+				return true, err
+			}
 			page = append(page, e)
 			return len(page) < q.Limit, err
 		})

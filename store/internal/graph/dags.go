@@ -21,7 +21,7 @@ type DAGRecord struct {
 	Holders  uint64 // how many requests hold it
 }
 
-// releasedRecord is the DAG of a released attempt.
+// releasedRecord is the DAG of a released attempt; that of an upload has none.
 type releasedRecord struct {
 	_   struct{} `cbor:",toarray"`
 	DAG []byte

@@ -171,11 +171,11 @@ type LooseWork struct {
 var errKept = errors.New("blocks are kept")
 
 // DeleteLoose goes through all notes, and deletes the blocks that nothing links to. It stops
-// when a keep begins.
-func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
+// when a keep begins: kept is then how many notes were not looked at.
+func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) (kept uint64, err error) {
 	total, err := g.kv.CountKeys(ctx, []byte{KLoose})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var from []byte
 	for done := uint64(0); ; {
@@ -183,20 +183,20 @@ func (g *Store) DeleteLoose(ctx context.Context, w LooseWork) error {
 		began := time.Now()
 		notes, next, err := g.looseFrom(ctx, from, DeletesPerBatch)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if err := g.deleteUnclaimed(notes, w.Deleted); errors.Is(err, errKept) {
-			return nil
+			return max(total, done+uint64(len(notes))) - done, nil
 		} else if err != nil {
-			return err
+			return 0, err
 		}
 		done += uint64(len(notes))
 		if next == nil {
-			return nil
+			return 0, nil
 		}
 		from = next
 		if err := w.Pause(ctx, time.Since(began)); err != nil {
-			return err
+			return 0, err
 		}
 	}
 }

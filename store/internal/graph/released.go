@@ -53,7 +53,7 @@ func (g *Store) ReleasedDAG(ctx context.Context, a pin.Attempt) (d pin.DAG, err 
 		if err != nil {
 			return err
 		}
-		if !found || len(value) == 0 { // a node's mark has no value
+		if !found || len(rec.DAG) == 0 { // a node's mark has no value, and an upload's no DAG
 			return pin.ErrNotFound
 		}
 		d = pin.DAG(rec.DAG)

@@ -136,7 +136,7 @@ func (s *Store) Reclaim(ctx context.Context) (blocks uint64, err error) {
 		return 0, err
 	}
 	defer s.KV.Leave()
-	err = s.DeleteLoose(ctx, graph.LooseWork{
+	_, err = s.DeleteLoose(ctx, graph.LooseWork{
 		Progress: func(uint64, uint64) {},
 		Deleted:  func(n, _ uint64) { blocks += n },
 		Pause:    func(ctx context.Context, _ time.Duration) error { return ctx.Err() },

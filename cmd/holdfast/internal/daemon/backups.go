@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/node/denylist"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
@@ -34,6 +35,7 @@ type backups struct {
 
 	private bool // the server is in a private network
 	minFree uint64
+	lists   []denylist.Dir
 	into    *restorer       // nil while no server runs
 	addrs   func() []string // of the node; nil while no server runs
 
@@ -55,7 +57,7 @@ func newBackups(c *core, d *datadir.Dir, cfg config.Config, version string, log 
 	key, err := swarmKeyFile(cfg.Node.SwarmKey, d)
 	return &backups{
 		store: c.store, data: d, cfg: cfg.Backup, instance: c.instance, version: version, log: log, private: key != "" || err != nil,
-		minFree: uint64(cfg.Store.MinFreeSpace),
+		minFree: uint64(cfg.Store.MinFreeSpace), lists: denylistDirs(cfg.Denylist, d),
 	}
 }
 
@@ -112,6 +114,9 @@ func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(
 		Place: place, Key: key, Store: b.instance, Version: b.version, Host: host, Private: b.private, Room: b.roomAt(ctx, in.To),
 		Temp: temp, Logger: b.log, Now: time.Now,
 		Progress: func(p backup.Progress) { progress(admin.StoreProgress(p)) },
+	}
+	if cfg.Denylists, err = denylistFiles(b.lists); err != nil {
+		return admin.Backup{}, fmt.Errorf("find the denylists: %w", err)
 	}
 	if in.ServerKeys {
 		if cfg.Keys, err = b.serverKeys(); err != nil {

@@ -1,6 +1,11 @@
 package daemon
 
 import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/node"
@@ -28,4 +33,21 @@ func denylistDirs(c config.Denylist, d *datadir.Dir) (dirs []denylist.Dir) {
 		dirs = append(dirs, denylist.Dir{Path: dir})
 	}
 	return dirs
+}
+
+// denylistFiles lists the denylists in some directories, in their order.
+func denylistFiles(dirs []denylist.Dir) (files []string, err error) {
+	for _, dir := range dirs {
+		e := filepath.WalkDir(dir.Path, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() && strings.HasSuffix(path, ".deny") {
+				files = append(files, path)
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		})
+		err = errors.Join(err, e)
+	}
+	return files, err
 }

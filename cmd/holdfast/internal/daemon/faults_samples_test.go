@@ -11,6 +11,8 @@ import (
 // sample is a good request to a route: with it the handler calls the parts beneath it.
 type sample struct {
 	body, query string
+	// form: the body is a form with files, and not JSON.
+	form bool
 	// static: the route has nothing beneath it that can fail, and answers as always.
 	static bool
 	// lines: the status is sent before anything can fail. A fault is the last line of the
@@ -18,6 +20,8 @@ type sample struct {
 	lines bool
 	// faultIs is the status that stands for a fault by its meaning; 0 is 500.
 	faultIs int
+	// open: no session goes with it.
+	open bool
 	// bare: nothing beneath the route knows about the client.
 	bare bool
 }
@@ -26,6 +30,8 @@ const (
 	sampleID   = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
 	sampleCID  = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 	samplePass = "correct horse battery"
+	sampleForm = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n" +
+		"Content-Type: application/octet-stream\r\n\r\nhello\r\n--x--\r\n"
 )
 
 // samples has one for each route of every router, by its method and its pattern. A
@@ -73,6 +79,16 @@ func samples(refresh, email string) map[string]map[string]sample {
 			"POST /api/admin/invites":            {body: `{}`},
 			"DELETE /api/admin/invites/:id":      {},
 			"GET /api/admin/audit":               {},
+			"POST /api/v0/add":                   {body: sampleForm, form: true},
+			"POST /api/v0/dag/import":            {body: sampleForm, form: true},
+			"POST /api/v0/dag/put":               {body: sampleForm, form: true, query: "pin=true"},
+			"POST /api/v0/block/put":             {body: sampleForm, form: true, query: "pin=true"},
+			"GET /api/admin/store/stats":         {},
+			"GET /api/admin/store/runs":          {static: true},
+			"POST /api/admin/store/runs":         {body: `{"kind":"reclaim"}`, static: true},
+			"DELETE /api/admin/store/runs/:id":   {static: true},
+			"GET /api/admin/history":             {static: true},
+			"GET /api/admin/server/condition":    {},
 			"POST /api/v0/block/get":             {query: "arg=" + sampleCID},
 			"POST /api/v0/block/stat":            {query: "arg=" + sampleCID},
 			"POST /api/v0/cat":                   {query: "arg=" + sampleCID},
@@ -95,6 +111,38 @@ func samples(refresh, email string) map[string]map[string]sample {
 			echo.RouteNotFound + " /api/v0":      {static: true},
 			echo.RouteNotFound + " /api/v0/*":    {static: true},
 			"GET /":                              {static: true},
+			"GET /ui":                            {static: true},
+			"GET /ui/static/:name":               {static: true},
+			"GET /ui/signin":                     {static: true, open: true},
+			"POST /ui/signin":                    {body: "email=" + email + "&password=" + samplePass, open: true},
+			"POST /ui/signout":                   {},
+			"GET /ui/setup":                      {static: true, open: true},
+			"POST /ui/setup":                     {static: true, open: true},
+			"GET /ui/pins":                       {},
+			"GET /ui/pins/live":                  {},
+			"GET /ui/pins/remove":                {query: "id=" + sampleID},
+			"POST /ui/pins/remove":               {body: "id=" + sampleID},
+			"POST /ui/pins/undo":                 {static: true}, // it is in memory
+			"POST /ui/pins/retry":                {body: "id=" + sampleID},
+			"GET /ui/pins/:id":                   {},
+			"GET /ui/pins/:id/live":              {},
+			"GET /ui/pins/:id/edit":              {},
+			"POST /ui/pins/:id/edit":             {body: "cid=" + sampleCID},
+			"GET /ui/pins/:id/files":             {},
+			"GET /ui/pins/:id/file":              {},
+			"GET /ui/pins/:id/preview":           {},
+			"GET /ui/pins/:id/download":          {},
+			"GET /ui/add":                        {static: true},
+			"POST /ui/add":                       {body: "cid=" + sampleCID},
+			"GET /ui/connect":                    {},
+			"POST /ui/connect":                   {body: "name=kubo&scope=pin"},
+			"GET /ui/tokens/:id/revoke":          {},
+			"POST /ui/tokens/:id/revoke":         {},
+			"GET /ui/account":                    {},
+			"POST /ui/account/password":          {body: "password=" + samplePass + "&new_password=x" + samplePass + "&again=x" + samplePass},
+			"POST /ui/account/signout-all":       {},
+			echo.RouteNotFound + " /ui":          {static: true},
+			echo.RouteNotFound + " /ui/*":        {static: true},
 			"GET /healthz":                       {faultIs: http.StatusServiceUnavailable},
 			"GET /readyz":                        {faultIs: http.StatusServiceUnavailable},
 			"GET " + openAPIPath:                 {static: true},
@@ -129,6 +177,10 @@ func samples(refresh, email string) map[string]map[string]sample {
 			"POST /api/admin/pins/adopt":            {query: "from=" + sampleID + "&to=" + email},
 			"DELETE /api/admin/pins":                {query: "account=" + email},
 			"GET /api/admin/store/stats":            {},
+			"GET /api/admin/store/runs":             {static: true},
+			"POST /api/admin/store/runs":            {body: `{"kind":"reclaim"}`, static: true},
+			"DELETE /api/admin/store/runs/:id":      {static: true},
+			"GET /api/admin/history":                {static: true},
 			"POST /api/admin/store/reclaim":         {lines: true},
 			"POST /api/admin/store/verify":          {lines: true},
 			"POST /api/admin/store/backup":          {body: `{"to":"/x"}`, lines: true},

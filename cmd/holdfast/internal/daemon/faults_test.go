@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ipfs/boxo/blockstore"
 	blocks "github.com/ipfs/go-block-format"
@@ -35,6 +36,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/rpc"
+	"github.com/holdfast-ipfs/holdfast/web"
 )
 
 // secretCause is the error of everything beneath the handlers.
@@ -198,6 +200,8 @@ func newFaultRig(t *testing.T) *faultRig {
 		draining: new(atomic.Bool), logged: new(loggedState), log: log,
 	}
 	r.logged = probes.logged
+	pages := &dashboard{sessionTTL: time.Hour}
+	t.Cleanup(pages.close)
 	served := content{
 		blocks:    brokenBlocks{broken: b},
 		seen:      seenIn(t.TempDir()),
@@ -206,9 +210,13 @@ func newFaultRig(t *testing.T) *faultRig {
 		repo:      brokenRepo{b},
 		providers: func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
 		conns:     func() []rpc.Connection { return nil },
+		upload:    func(context.Context, string) (rpc.Upload, error) { return nil, b.call() },
 	}
+	runs := admin.NewRuns()
+	t.Cleanup(runs.Close)
 	api, err := (&api{
-		cfg: config.Default().HTTP, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,
+		cfg: config.Default().HTTP, web: pages, auth: service, pins: brokenPins{b}, store: brokenStore{b}, probes: probes, requests: p.metrics.Requests, log: log,
+		runs: runs, history: new(admin.History), self: brokenStore{b},
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
@@ -219,7 +227,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	}
 	operator, err := (&admin.Server{
 		Auth: service, Pins: brokenPins{b}, Running: true, Endpoint: func() string { return "" }, Log: log,
-		Store: brokenStore{b}, Backups: brokenStore{b}, Self: brokenStore{b},
+		Store: brokenStore{b}, Backups: brokenStore{b}, Self: brokenStore{b}, Runs: runs, History: new(admin.History),
 	}).Handler()
 	if err != nil {
 		t.Fatal(err)
@@ -302,10 +310,19 @@ func (r *faultRig) request(t *testing.T, ctx context.Context, router, route stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.body != "" {
+	isPage := strings.HasPrefix(path, web.Base)
+	switch {
+	case s.form:
+		req.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	case s.body != "" && isPage:
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	case s.body != "":
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if router == "api" {
+	if isPage && !s.open {
+		req.AddCookie(&http.Cookie{Name: "holdfast-session", Value: r.access})
+	}
+	if router == "api" && !isPage {
 		req.Header.Set("Authorization", "Bearer "+r.access)
 	}
 	return req
@@ -315,12 +332,12 @@ func (r *faultRig) request(t *testing.T, ctx context.Context, router, route stri
 func (r *faultRig) ask(t *testing.T, req *http.Request, fail func() error) (*http.Response, []byte, error) {
 	t.Helper()
 	// The token is known already, so that the handler fails and not the authentication.
-	if req.Header.Get("Authorization") != "" {
+	if req.Header.Get("Authorization") != "" || req.Header.Get("Cookie") != "" {
 		warm, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.servers["api"].URL+authhttp.MePath, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		warm.Header = http.Header{"Authorization": req.Header["Authorization"]}
+		warm.Header.Set("Authorization", "Bearer "+r.access)
 		answer, err := http.DefaultClient.Do(warm)
 		if err != nil {
 			t.Fatal(err)
@@ -336,7 +353,8 @@ func (r *faultRig) ask(t *testing.T, req *http.Request, fail func() error) (*htt
 		r.set(nil)
 		r.accounts.SetFault(nil)
 	}()
-	answer, err := http.DefaultClient.Do(req)
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := client.Do(req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -454,6 +472,12 @@ func expectBody(t *testing.T, router, route string, body []byte) {
 	if strings.HasPrefix(path, RPCPath) {
 		if err := json.Unmarshal(body, &f); err != nil || f.Message == "" || f.Type != "error" {
 			t.Errorf("the body is %q, %v", body, err)
+		}
+		return
+	}
+	if strings.HasPrefix(path, web.Base) {
+		if !bytes.Contains(body, []byte("<main")) || !bytes.Contains(body, []byte("something went wrong on the server")) {
+			t.Errorf("the page is %q", body)
 		}
 		return
 	}

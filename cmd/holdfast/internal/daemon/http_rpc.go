@@ -33,6 +33,7 @@ type content struct {
 	above      func(ctx context.Context, c cid.Cid, limit int) (dags []pin.DAG, whole bool, err error)
 	deniedPath func(path string) error // nil denies none
 	node       func() rpc.Node
+	upload     func(ctx context.Context, account string) (rpc.Upload, error)
 	repo       rpc.Repo
 	providers  func(ctx context.Context, c cid.Cid) iter.Seq[peer.AddrInfo]
 	conns      func() []rpc.Connection
@@ -45,7 +46,14 @@ func (p *Program) content() content {
 		complete: p.node.Complete, above: p.core.store.DAGsAbove, deniedPath: p.denials.DeniedPath,
 		node: func() rpc.Node {
 			id := p.node.PeerID()
-			return rpc.Node{ID: id, PublicKey: publicKey(id), Addresses: p.node.Delegates(), Version: p.Version}
+			return rpc.Node{ID: id, PublicKey: publicKey(id), Addresses: p.node.Delegates(), Protocols: p.node.Protocols(), Version: p.Version}
+		},
+		upload: func(ctx context.Context, account string) (rpc.Upload, error) {
+			u, err := p.pins.Upload(ctx, account)
+			if err != nil {
+				return nil, err
+			}
+			return u, nil
 		},
 		repo: repo{p.core.store, quotas{p.core.auth}, uint64(p.Config.Store.MinFreeSpace)}, providers: p.node.Providers,
 		conns: func() (all []rpc.Connection) {
@@ -120,7 +128,7 @@ func (a *api) registerRPC(e *echo.Echo) error {
 // serveRPC serves Kubo's RPC to those whom a middleware lets through.
 func (a *api) serveRPC(g *echo.Group, authenticate func(auth.Scope) echo.MiddlewareFunc) error {
 	return rpc.Register(g, rpc.Config{
-		Pins: a.pins, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of, Below: a.content.below, Seen: a.content.seen,
+		Pins: a.pins, Upload: a.content.upload, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of, Below: a.content.below, Seen: a.content.seen,
 		DeniedPath: a.content.deniedPath, Node: a.content.node, Repo: a.content.repo,
 		Providers: a.content.providers, Connections: a.content.conns, Stopping: a.probes.draining.Load, Logger: a.log,
 		Auth: func(scope auth.Scope) echo.MiddlewareFunc {

@@ -32,6 +32,9 @@ type api struct {
 	auth      *auth.Service
 	pins      admin.Pins
 	store     admin.Store
+	runs      *admin.Runs    // nil: none
+	history   *admin.History // nil: none
+	self      admin.Self
 	delegates func() []string
 	content   content
 	probes    probes
@@ -65,7 +68,9 @@ func (a *api) router() (*echo.Echo, error) {
 		endpoint = func() string { return endpointAt(base) }
 	}
 	authhttp.Register(e, a.auth, authhttp.Config{Endpoint: endpoint, Log: a.log})
-	(&admin.Server{Auth: a.auth, Pins: a.pins, Store: a.store, Running: true, Log: a.log}).Register(e)
+	(&admin.Server{
+		Auth: a.auth, Pins: a.pins, Store: a.store, Runs: a.runs, History: a.history, Self: a.self, Running: true, Log: a.log,
+	}).Register(e)
 	for path, serve := range map[string]http.HandlerFunc{"/healthz": a.probes.serveHealth, "/readyz": a.probes.serveReady} {
 		e.GET(path, echo.WrapHandler(serve))
 		e.HEAD(path, echo.WrapHandler(serve))

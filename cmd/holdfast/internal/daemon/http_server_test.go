@@ -34,7 +34,7 @@ func testAPI(t *testing.T, lines *logtest.Lines, level slog.Level) *api {
 	return testAPIWith(t, testConfig(), lines, level)
 }
 
-func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level slog.Level) *api {
+func testAPIWith(t testing.TB, cfg config.Config, lines *logtest.Lines, level slog.Level) *api {
 	t.Helper()
 	d := testDataDir(t)
 	log := slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: level}))
@@ -47,13 +47,17 @@ func testAPIWith(t *testing.T, cfg config.Config, lines *logtest.Lines, level sl
 	c.pins = pins
 	pages := &dashboard{sessionTTL: time.Hour}
 	t.Cleanup(pages.close)
+	runs := admin.NewRuns()
+	t.Cleanup(runs.Close) // before the store
 	return &api{
+		runs: runs, history: new(admin.History), self: fixedSelf{},
 		cfg: config.Default().HTTP, web: pages, auth: c.auth, pins: pins, store: offlineStore(c.store, c.auth, pins),
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
 		content: content{
 			blocks: c.store.Blockstore(), seen: seenIn(t.TempDir()), above: c.store.DAGsAbove,
+			upload: func(context.Context, string) (rpc.Upload, error) { return nil, pin.ErrUnsupported },
 			node: func() rpc.Node {
 				return rpc.Node{ID: "12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi", Version: "v1.2.3-test"}
 			},
@@ -380,4 +384,11 @@ func TestAdminRemovesPinsToo(t *testing.T) {
 	if err != nil || left.Count != 0 {
 		t.Errorf("%d pins are left (%v)", left.Count, err)
 	}
+}
+
+// fixedSelf is a server that is well.
+type fixedSelf struct{ admin.Self }
+
+func (fixedSelf) Condition(context.Context) (admin.Condition, error) {
+	return admin.Condition{PID: 1, Version: "v1.2.3-test", Network: admin.NetworkCondition{Addresses: []string{}}}, nil
 }

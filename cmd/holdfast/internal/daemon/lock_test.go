@@ -18,7 +18,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/store"
 )
 
-func holdLock(t *testing.T, d *datadir.Dir) *datadir.Lock {
+func holdLock(t testing.TB, d *datadir.Dir) *datadir.Lock {
 	t.Helper()
 	lock, err := store.Lock(d.Open)
 	if err != nil {

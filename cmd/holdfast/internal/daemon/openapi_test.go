@@ -252,7 +252,7 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 	c.do("POST", authhttp.RegisterPath, "", object{"email": user, "password": password}, 403)
 
 	// Admin.
-	for _, path := range []string{adminapi.AccountsPath, adminapi.InvitesPath, adminapi.AuditPath} {
+	for _, path := range []string{adminapi.AccountsPath, adminapi.InvitesPath, adminapi.AuditPath, adminapi.StatsPath, adminapi.RunsPath, adminapi.ConditionPath} {
 		c.do("GET", path, boss, nil, 200)
 		c.do("GET", path, "", nil, 401)
 	}
@@ -283,6 +283,17 @@ func TestOpenAPIHasTheAnswers(t *testing.T) {
 	c.do("DELETE", adminapi.InvitesPath+"/"+get(invite, "id"), boss, nil, 404)
 	c.do("GET", adminapi.AuditPath+"?limit=1001", boss, nil, 400)
 	c.do("GET", adminapi.AuditPath+"?limit=1000&account="+id+"&from=2020-01-01T00:00:00Z", boss, nil, 200)
+
+	c.do("GET", adminapi.AuditPath+"?event=login", boss, nil, 200)
+	c.do("GET", adminapi.AuditPath+"?event=party", boss, nil, 400)
+	run := c.do("POST", adminapi.RunsPath, boss, object{"kind": "verify"}, 202)
+	c.do("POST", adminapi.RunsPath, boss, object{"kind": "paint"}, 400)
+	c.do("GET", adminapi.RunsPath, boss, nil, 200)
+	c.do("DELETE", adminapi.RunsPath+"/"+get(run, "run", "id"), boss, nil, 200)
+	c.do("DELETE", adminapi.RunsPath+"/x", boss, nil, 404)
+	c.do("GET", adminapi.HistoryPath, boss, nil, 200)
+	c.do("GET", adminapi.HistoryPath+"?of=day", boss, nil, 200)
+	c.do("GET", adminapi.HistoryPath+"?of=year", boss, nil, 400)
 
 	// The own account, and its tokens.
 	mine, _ := login(user, password)

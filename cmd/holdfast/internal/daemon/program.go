@@ -76,6 +76,8 @@ type Program struct {
 	denials *denylist.Denials // nil: there are no denylists
 	backups *backups
 	pages   *dashboard // nil: there is none
+	runs    *admin.Runs
+	history admin.History
 
 	api        *api
 	web, admin *http.Server
@@ -151,6 +153,8 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, p.Log)
 	p.backups.into, p.backups.addrs = &restorer{p.core.store, p.core.auth, p.pins, restoreWait}, p.whereNode
 	p.background.Go(func() { p.backups.run(background) })
+	p.runs = admin.NewRuns()
+	p.background.Go(func() { p.keepHistory(background) })
 	if p.GCPercent > 0 {
 		p.background.Go(func() { newGCPace(p.GCPercent).run(background) })
 	}
@@ -370,7 +374,7 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 	}
 	p.api = &api{
 		cfg: p.Config.HTTP, web: p.pages, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
-		store:   servedStore(p.core.store, p.core.auth, p.pins),
+		store: servedStore(p.core.store, p.core.auth, p.pins), runs: p.runs, history: &p.history, self: self{p},
 		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
 	}
 	handler, err := p.api.handler()
@@ -405,6 +409,7 @@ func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
 		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Self: self{p}, Hint: storeHint,
+		Runs: p.runs, History: &p.history,
 		RPC: p.api.rpcBySocket,
 	}).Handler()
 	if err != nil {
@@ -493,6 +498,9 @@ func (p *Program) shutDown() error {
 		p.stop()
 	}
 	begin("end its work in the background, such as a reclaim")
+	if p.runs != nil {
+		p.runs.Close()
+	}
 	p.background.Wait()
 	if p.tls != nil {
 		p.tls.Close()

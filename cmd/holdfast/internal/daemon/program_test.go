@@ -40,7 +40,7 @@ func testConfig() config.Config {
 // testMachine is large enough that nothing is limited.
 func testMachine() config.Machine { return config.Machine{Memory: 4 << 30, Files: 20_000} }
 
-func testDataDir(t *testing.T) *datadir.Dir {
+func testDataDir(t testing.TB) *datadir.Dir {
 	t.Helper()
 	d, err := datadir.Open(t.TempDir(), false, io.Discard)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -72,6 +73,9 @@ func Restore(ctx context.Context, d *datadir.Dir, in Restoration, cfg config.Con
 	if err != nil {
 		return done, err
 	}
+	if err := restoreDenylists(ctx, d, place, key, m); err != nil {
+		return done, err
+	}
 	if err := restoreKeys(ctx, d, in, place, key, m); err != nil {
 		return done, err
 	}
@@ -81,6 +85,24 @@ func Restore(ctx context.Context, d *datadir.Dir, in Restoration, cfg config.Con
 	}
 	done.Waiting, err = restoring.Finish(ctx)
 	return done, err
+}
+
+// restoreDenylists writes the denylists into that directory of the data directory that is read
+// without a setting. Their names keep their order.
+func restoreDenylists(ctx context.Context, d *datadir.Dir, place backup.Place, key *backup.Key, m *backup.Manifest) error {
+	n, dir := 0, filepath.Join(d.Open, denylistsName)
+	return backup.RestoreDenylists(ctx, place, key, m, func(path string, r io.Reader) error {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		n++
+		f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("%03d-%s", n, filepath.Base(path))), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(f, r)
+		return errors.Join(err, f.Sync(), f.Close())
+	})
 }
 
 func restoredOf(r backup.Restored) admin.Restored {

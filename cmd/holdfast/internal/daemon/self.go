@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/doctor"
 )
 
 // self is what a program knows of itself, for [admin.Self].
@@ -34,7 +35,23 @@ func (p self) Condition(ctx context.Context) (admin.Condition, error) {
 		PID: os.Getpid(), Version: p.Version, Started: p.started, Now: time.Now(), Unready: why,
 		Memory: p.Machine.Memory, Files: p.filesLimit,
 		DamagedFiles: damaged, UnreadableBlocks: p.core.store.FoundDamage().Blocks,
-		Network: admin.NetworkCondition{Peers: p.node.Stats().Peers, Relayed: p.node.Relayed()},
+		KeptFree: uint64(p.Config.Store.MinFreeSpace),
+	}
+	if is.Free, err = p.core.store.Free(); err != nil {
+		return admin.Condition{}, err
+	}
+	right, known := doctor.ThisHost(p.Log).Synchronised()
+	is.ClockOff = known && !right
+	n := p.node.Stats()
+	is.Network = admin.NetworkCondition{
+		PeerID: p.node.PeerID(), Addresses: p.node.Addrs(), Received: n.BytesReceived, Served: n.BytesServed,
+		Peers: n.Peers, Relayed: p.node.Relayed(),
+	}
+	if a := n.Provide; a != nil {
+		is.Announcing = &admin.AnnouncingCondition{
+			Strategy: string(a.Strategy), Interval: a.Interval, Online: a.Online, NoAddress: a.NoAddress,
+			Keys: a.Keys, Waiting: a.QueuedKeys, Late: a.Lag(is.Now), Last: a.LastTold, Oldest: a.Stalest,
+		}
 	}
 	if open, err := os.ReadDir(openFilesDir); err == nil {
 		is.OpenFiles = uint64(len(open))

@@ -48,7 +48,7 @@ func TestPorts(t *testing.T) {
 	defer tcp.Close()
 	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	must(t, err)
-	defer udp.Close()
+	t.Cleanup(func() { udp.Close() })
 	p := healthy(t)
 	p.Host.Listen, p.Host.OwnerOf = listen, ownerOf
 	p.Config.HTTP.Listen, p.Config.Metrics.Listen = "127.0.0.1:0", "127.0.0.1:0"
@@ -66,6 +66,9 @@ func TestPorts(t *testing.T) {
 	if found := ports(t.Context(), p); len(found) != 1 {
 		t.Errorf("the same port is named as %v", found)
 	}
+	p.Host.LookAhead(p.Config)
+	must(t, udp.Close()) // what was seen before counts
+	expect(t, p, "ports", Trouble, us+udp.LocalAddr().String())
 	p.Server = running()
 	expect(t, p, "ports", OK, "the server that runs has them")
 }

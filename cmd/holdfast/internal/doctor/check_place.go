@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/internal/filesystem"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
@@ -35,8 +37,10 @@ func configuration(_ context.Context, p *Patient) (all []Finding) {
 func server(_ context.Context, p *Patient) []Finding {
 	switch {
 	case p.ServerErr != nil:
-		return one(Warning, "a server runs, and does not say how it is: "+p.ServerErr.Error(),
-			"if it is of an earlier version, restart it; else look at its log")
+		if answer, ok := errors.AsType[*admin.AnswerError](p.ServerErr); ok && answer.Status == http.StatusNotFound {
+			return one(Warning, "a server of an earlier version runs, which cannot say how it is", "restart it, so that the installed version runs")
+		}
+		return one(Trouble, "a server runs, and does not say how it is: "+p.ServerErr.Error(), "look at its log; if it says nothing, restart it")
 	case p.Server == nil:
 		return one(Note, "none runs on "+p.Path, "")
 	case p.Server.Unready != "":
@@ -48,6 +52,9 @@ func server(_ context.Context, p *Patient) []Finding {
 }
 
 func dataDirectory(_ context.Context, p *Patient) (all []Finding) {
+	if p.DataErr != nil {
+		return failed(Trouble, p.DataErr, "")
+	}
 	if p.Data == nil {
 		return one(Note, "there is none at "+p.Path+" yet; the first `holdfast serve` makes it", "")
 	}
@@ -58,9 +65,6 @@ func dataDirectory(_ context.Context, p *Patient) (all []Finding) {
 	if p.Server == nil && p.Data.CopiedInUse() {
 		all = append(all, Finding{Level: Warning, Text: p.Path + " is a copy, and a server ran in the original while it was made, or was killed there",
 			Hint: "if it does not open, stop that server and copy its directory again, or use `holdfast backup`"})
-	}
-	if _, err := node.PeerIDIn(p.Data.File(datadir.NodeKeyFile)); err != nil {
-		all = append(all, failed(Trouble, p.Data.Explain(err), "a backup that was made with --server-keys has the file")...)
 	}
 	if len(all) == 0 {
 		return one(OK, p.Path, "")
@@ -76,7 +80,7 @@ func fileSystem(_ context.Context, p *Patient) []Finding {
 	if err := p.Host.FileSystem.Check(at); err != nil {
 		return failed(Trouble, err, filesystem.Hint)
 	}
-	if p.Data != nil {
+	if p.Data != nil && !p.starting { // to lock the directory is to try this
 		if err := store.TryFileSystem(p.Host.FileSystem, at); err != nil {
 			return failed(Trouble, err, filesystem.Hint)
 		}
@@ -190,17 +194,29 @@ func database(ctx context.Context, p *Patient) (all []Finding) {
 const DamagedHint = "check the disk, and restore the data directory from a backup; keep a copy of it as it is, " +
 	"and remove none of the files in db: without its MANIFEST Badger deletes all others"
 
-func otherServers(_ context.Context, p *Patient) (all []Finding) {
-	ours := ""
-	if p.Data != nil {
-		ours, _ = node.PeerIDIn(p.Data.File(datadir.NodeKeyFile)) // of an error the check of the data directory speaks
+// samePeer looks for a server that runs with a copy of our directory.
+func samePeer(_ context.Context, p *Patient) []Finding {
+	if p.Data == nil {
+		return one(Note, "the first start makes the key of the node", "")
+	}
+	ours, err := node.PeerIDIn(p.Data.File(datadir.NodeKeyFile))
+	if err != nil {
+		return failed(Trouble, p.Data.Explain(err), "a backup that was made with --server-keys has the file")
+	}
+	if ours == "" {
+		return one(Note, "the next start makes the key of the node", "")
 	}
 	for _, o := range p.Others {
-		if o.PeerID != "" && o.PeerID == ours {
-			all = append(all, Finding{Level: Trouble, Text: fmt.Sprintf("the server on %s is the same peer as this one: it has the same node.key", o.Dir),
-				Hint: "never run two servers with copies of one directory: stop one of them, or remove node.key from its directory, so that it becomes another peer"})
-			continue
+		if o.PeerID == ours {
+			return one(Trouble, fmt.Sprintf("the server on %s is the same peer as this one: it has the same node.key", o.Dir),
+				"never run two servers with copies of one directory: stop one of them, or move node.key out of its directory, so that it becomes another peer")
 		}
+	}
+	return one(OK, ours, "")
+}
+
+func otherServers(_ context.Context, p *Patient) (all []Finding) {
+	for _, o := range p.Others {
 		all = append(all, Finding{Level: Warning, Text: "another server runs on " + o.Dir,
 			Hint: "to look at that one, use --data " + text.ShellQuote(o.Dir) + "; two servers need different ports"})
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
@@ -31,8 +34,10 @@ func TestServer(t *testing.T) {
 	p.Server = running()
 	p.Server.Unready = "the disk is too full"
 	expect(t, p, "server", Trouble, "the disk is too full")
-	p.Server, p.ServerErr = nil, errors.New("nothing is at this path")
-	expect(t, p, "server", Warning, "nothing is at this path")
+	p.Server, p.ServerErr = nil, errors.New("no answer came")
+	expect(t, p, "server", Trouble, "no answer came")
+	p.ServerErr = fmt.Errorf("ask: %w", &admin.AnswerError{Status: http.StatusNotFound})
+	expect(t, p, "server", Warning, "of an earlier version")
 }
 
 func TestDataDirectory(t *testing.T) {
@@ -48,11 +53,25 @@ func TestDataDirectory(t *testing.T) {
 		must(t, os.WriteFile(p.Data.File(datadir.RunFileName), b, 0o600))
 		expect(t, p, "data directory", Warning, "is a copy")
 	})
-	t.Run("damaged key", func(t *testing.T) {
+	t.Run("closed to us", func(t *testing.T) {
 		p := healthy(t)
-		must(t, os.WriteFile(p.Data.File(datadir.NodeKeyFile), []byte("no key"), 0o600))
-		expect(t, p, "data directory", Trouble, "node.key is damaged")
+		p.Data, p.DataErr = nil, fmt.Errorf("open the data directory: %w", fs.ErrPermission)
+		expect(t, p, "data directory", Trouble, "permission")
 	})
+}
+
+func TestSamePeer(t *testing.T) {
+	p := healthy(t)
+	expect(t, p, "peer", Note, "the next start makes the key")
+	id := writeNodeKey(t, p.Data.File(datadir.NodeKeyFile), "an Ed25519 key is from 32 bytes!")
+	p.Others = []OtherServer{{Dir: "/copy", PeerID: id}}
+	if found := samePeer(t.Context(), p); len(found) != 1 || found[0].Level != Trouble || !strings.Contains(found[0].Text, "the server on /copy is the same peer") {
+		t.Errorf("of a copy it finds %+v", found)
+	}
+	p.Others = nil
+	expect(t, p, "peer", OK, id)
+	must(t, os.WriteFile(p.Data.File(datadir.NodeKeyFile), []byte("no key"), 0o600))
+	expect(t, p, "peer", Trouble, "node.key is damaged")
 }
 
 // statfs is one for tests, which may change what the system says.
@@ -171,13 +190,6 @@ func TestOtherServers(t *testing.T) {
 		p := healthy(t)
 		p.Others = []OtherServer{{Dir: "/var/lib/holdfast"}}
 		expect(t, p, "other servers", Warning, "another server runs on /var/lib/holdfast")
-	})
-	t.Run("the same peer", func(t *testing.T) {
-		p := healthy(t)
-		const seed = "an Ed25519 key is from 32 bytes!"
-		id := writeNodeKey(t, p.Data.File(datadir.NodeKeyFile), seed)
-		p.Others = []OtherServer{{Dir: "/copy", PeerID: id}}
-		expect(t, p, "other servers", Trouble, "the server on /copy is the same peer")
 	})
 	t.Run("a command", func(t *testing.T) {
 		p := healthy(t)

@@ -45,8 +45,9 @@ type Patient struct {
 	ConfigErr      error
 	ConfigWarnings []string
 
-	Path string       // of the data directory
-	Data *datadir.Dir // nil: there is none yet
+	Path    string       // of the data directory
+	Data    *datadir.Dir // nil: there is none yet, or DataErr says why it cannot be opened
+	DataErr error
 	// Server is the server that runs there. Nil: none runs, or ServerErr says why it is not known.
 	Server    *admin.Condition
 	ServerErr error
@@ -56,6 +57,8 @@ type Patient struct {
 	NewestBackup func(context.Context) (time.Time, error)
 
 	Host Host
+
+	starting bool // a server starts, which has not locked the directory yet
 }
 
 // OtherServer is a server that runs on another directory of this host.
@@ -89,7 +92,8 @@ var checks = []check{
 	{"certificate", true, certificate},
 	{"database", false, database}, // a start opens it
 	{"backup", false, backups},
-	{"other servers", true, otherServers},
+	{"peer", true, samePeer},
+	{"other servers", false, otherServers},
 }
 
 // Look makes all checks.
@@ -113,6 +117,7 @@ func look(ctx context.Context, p *Patient, which func(check) bool) (all []Findin
 // Start makes the checks of a start, and logs what they find. Its error says why the server cannot
 // start.
 func Start(ctx context.Context, p *Patient, log *slog.Logger) error {
+	p.starting = true
 	for _, f := range look(ctx, p, func(c check) bool { return c.atStart }) {
 		switch {
 		case f.Level == Trouble && f.Check == "address space":

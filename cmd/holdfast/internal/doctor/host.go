@@ -48,6 +48,32 @@ func ThisHost(log *slog.Logger) Host {
 	}
 }
 
+// LookAhead looks at the ports that a configuration names. Call it before the process gives up root:
+// only root may have those below 1024, and sees who has one.
+func (h *Host) LookAhead(c config.Config) {
+	type seen struct {
+		err   error
+		owner string
+	}
+	all := map[[2]string]seen{}
+	for _, w := range places(c) {
+		var s seen
+		if s.err = h.Listen(w.network, w.address); s.err != nil {
+			s.owner = h.OwnerOf(w.network, portOf(w.address))
+		}
+		all[[2]string{w.network, w.address}] = s
+	}
+	h.Listen = func(network, address string) error { return all[[2]string{network, address}].err }
+	h.OwnerOf = func(network string, port uint16) string {
+		for at, s := range all {
+			if at[0] == network && portOf(at[1]) == port && s.owner != "" {
+				return s.owner
+			}
+		}
+		return ""
+	}
+}
+
 func addressSpaceLimit() uint64 {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_AS, &r); err != nil || int64(r.Cur) < 0 || uint64(r.Cur) >= math.MaxInt64 {

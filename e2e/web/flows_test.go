@@ -1,0 +1,485 @@
+//go:build browser
+
+package web
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/holdfast-ipfs/holdfast/e2e/rig"
+)
+
+const (
+	email    = "kelp@example.org"
+	password = "correct horse battery staple"
+)
+
+// world is a server, a Kubo that has what is to be pinned, and a browser.
+type world struct {
+	*tab
+	server *rig.Server
+	kubo   *rig.Kubo
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // the first run builds a Kubo
+	t.Cleanup(cancel)
+	r, err := rig.New(ctx, rig.Options{})
+	check(t, err)
+	t.Cleanup(func() { check(t, r.Close()) })
+	data, err := r.NewData()
+	check(t, err)
+	data.Env["HOLDFAST_NODE_ALLOW_PRIVATE_ADDRESSES"] = "true"
+	server, err := data.Serve(ctx)
+	check(t, err)
+	t.Cleanup(server.Kill)
+	kubo, err := r.StartKubo(ctx, "source", rig.KuboOptions{})
+	check(t, err)
+	t.Cleanup(kubo.Kill)
+	return &world{newTab(t, server.HTTP), server, kubo}
+}
+
+// site is a directory with pages, images and text, as somebody would publish it.
+func (w *world) site() string {
+	w.t.Helper()
+	dir := filepath.Join(w.t.TempDir(), "site")
+	icon, err := os.ReadFile("testdata/kelp.png")
+	check(w.t, err)
+	for name, content := range map[string][]byte{
+		"index.html":              []byte("<script>top.document.title = 'taken'; document.title = 'taken'</script><h1>Hello</h1>"),
+		"images/kelp.png":         icon,
+		"notes/2026/november.txt": []byte(strings.Repeat("A holdfast is the organ by which kelp grips rock.\n", 40)),
+		"data/measurements.bin":   rig.RandomBytes(7, 3<<20),
+	} {
+		path := filepath.Join(dir, name)
+		check(w.t, os.MkdirAll(filepath.Dir(path), 0o755))
+		check(w.t, os.WriteFile(path, content, 0o644))
+	}
+	c, err := w.kubo.AddTree(w.t.Context(), dir)
+	check(w.t, err)
+	return c
+}
+
+// setUp makes the first account by the link in the log.
+func (w *world) setUp() {
+	w.t.Helper()
+	link := regexp.MustCompile(`link="?http://[^/]+(/ui/setup\?code=[A-Z0-9]+)`).FindStringSubmatch(w.server.Tail())
+	if link == nil {
+		w.t.Fatalf("the log has no link:\n%s", w.server.Tail())
+	}
+	w.open(link[1])
+	w.inAllLooks("set up")
+	w.fill("email", email)
+	w.fill("password", password)
+	w.fill("again", password)
+	w.click("button", "Make the account")
+	w.see("Nothing is pinned yet")
+}
+
+// session is the cookie of the browser, for requests of the test.
+func (w *world) session() *http.Cookie {
+	w.t.Helper()
+	var found *http.Cookie
+	w.run(chromedp.ActionFunc(func(ctx context.Context) error {
+		all, err := network.GetCookies().WithURLs([]string{w.base + "/ui"}).Do(ctx)
+		for _, c := range all {
+			if c.Name == "holdfast-session" {
+				if !c.HTTPOnly {
+					w.t.Error("a script can read the session")
+				}
+				found = &http.Cookie{Name: c.Name, Value: c.Value}
+			}
+		}
+		return err
+	}))
+	return found
+}
+
+// get fetches with the session of the browser, as a download does.
+func (w *world) get(path string) (*http.Response, []byte) {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.base+path, nil)
+	check(w.t, err)
+	req.AddCookie(w.session())
+	res, err := http.DefaultClient.Do(req)
+	check(w.t, err)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	check(w.t, err)
+	return res, b
+}
+
+// TestFlows is what a user does, from the first start on.
+func TestFlows(t *testing.T) {
+	w := newWorld(t)
+	w.setUp()
+	w.inAllLooks("pins, none")
+
+	// A wrong password keeps the address.
+	w.click("button", "Sign out")
+	w.see("Sign in")
+	w.inAllLooks("sign in")
+	w.expect("/ui/signin") // of the 401
+	w.fill("email", email)
+	w.fill("password", "wrong")
+	w.click("button", "Sign in")
+	w.see("the password is wrong")
+	w.accessible("sign in, refused")
+	var kept string
+	w.run(chromedp.Value("#email", &kept))
+	if kept != email {
+		t.Errorf("the address is %q now", kept)
+	}
+	w.fill("password", password)
+	w.click("button", "Sign in")
+	w.see("Nothing is pinned yet")
+
+	cid := w.site()
+	w.connect(cid)
+	id := w.add(cid)
+	w.lookInside(id)
+	w.filterAndRename(id)
+	w.removeAndUndo()
+	w.account()
+}
+
+// connect makes a token, and pins with a Kubo by the very line that the page shows.
+func (w *world) connect(cid string) {
+	w.t.Helper()
+	w.open("/ui/connect")
+	w.fill("name", "Kubo on my laptop")
+	w.click("button", "Make the token")
+	w.see("It is shown this once")
+	w.inAllLooks("connect")
+	var line string
+	w.run(chromedp.Text("#line-kubo + .code code", &line))
+	words := strings.Fields(strings.Split(line, "\n")[0])
+	if _, err := w.kubo.Run(w.t.Context(), nil, words[1:]...); err != nil {
+		w.t.Fatalf("%s: %v", line, err)
+	}
+	w.open("/ui/pins")
+	if _, err := w.kubo.Run(w.t.Context(), nil, "pin", "remote", "add", "--service=holdfast", "--name=site by Kubo", cid); err != nil {
+		w.t.Fatal(err)
+	}
+	// The page tells of it by itself.
+	w.see("1 pin was added since you opened this page")
+	w.accessible("pins, with newer ones")
+	w.run(chromedp.Click(".newer a"))
+	w.see("site by Kubo")
+	w.see("pinned")
+	w.open("/ui/connect")
+	w.see("Kubo on my laptop")
+	w.run(chromedp.Click(`a[aria-label="Revoke Kubo on my laptop"]`))
+	w.see("Revoke “Kubo on my laptop”?")
+	w.inAllLooks("revoke a token")
+	w.click("button", "Revoke")
+	w.see("The token is revoked")
+	if out, err := w.kubo.Run(w.t.Context(), nil, "pin", "remote", "ls", "--service=holdfast"); err == nil {
+		w.t.Errorf("the token still works: %s", out)
+	}
+}
+
+// add pins something that only the Kubo has, by a link with its CID in it, and sees it through.
+func (w *world) add(cid string) (id string) {
+	w.t.Helper()
+	content, err := w.kubo.AddFile(w.t.Context(), rig.Random(1, 40<<20), 256<<10)
+	check(w.t, err)
+	w.open("/ui/pins")
+	w.run(chromedp.Click("a.button.main"))
+	w.see("Or something that has one in it")
+	w.inAllLooks("add a pin")
+	w.expect("/ui/add") // of the 400
+	w.fill("cid", "https://example.com/not/there")
+	w.fill("name", "forty mebibytes")
+	w.click("button", "Pin it")
+	w.see("is not a CID")
+	w.accessible("add a pin, refused")
+	w.fill("cid", "https://gateway.example/ipfs/"+content)
+	w.run(chromedp.Click("summary"), chromedp.SendKeys("#origins", w.kubo.Addrs[0]), chromedp.SendKeys("#meta", "project=kelp\nkind=data"))
+	w.click("button", "Pin it")
+	w.see("The pin is asked for")
+	w.see("pinned") // pushed, the page is not loaded again by the test
+	w.see("40 MiB")
+	w.open("/ui/pins?name=site+by")
+	w.click("a", "site by Kubo")
+	w.see("What is in it")
+	var where string
+	w.run(chromedp.Location(&where))
+	return where[strings.LastIndex(where, "/")+1:]
+}
+
+// lookInside goes through what a pin has.
+func (w *world) lookInside(id string) {
+	w.t.Helper()
+	w.see("index.html")
+	w.click("summary", "▸notes/")
+	w.click("summary", "▸2026/")
+	w.see("november.txt")
+	w.inAllLooks("one pin")
+	w.click("a", "november.txt")
+	w.see("Up to the first 256 KiB")
+	w.run(chromedp.WaitVisible("iframe"))
+	w.inAllLooks("a file")
+	w.open("/ui/pins/" + id + "/file?path=images/kelp.png")
+	w.accessible("an image")
+	w.expect("the document's frame is sandboxed") // by which Chromium refuses what this test asks it
+	// A page of a stranger runs nothing: not in its frame, and not by its address.
+	for _, path := range []string{"/file?path=index.html", "/preview?path=index.html"} {
+		w.run(chromedp.Navigate(w.base+"/ui/pins/"+id+path), chromedp.WaitReady("body"), chromedp.Sleep(500*time.Millisecond))
+		var title string
+		w.run(chromedp.Title(&title))
+		if title == "taken" {
+			w.t.Errorf("%s ran a script", path)
+		}
+	}
+	var text string
+	w.run(chromedp.Text("body", &text))
+	if !strings.Contains(text, "<h1>Hello</h1>") {
+		w.t.Errorf("the page is not shown as text: %q", text)
+	}
+	res, body := w.get("/ui/pins/" + id + "/download?path=notes/2026/november.txt")
+	if res.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), "A holdfast is") {
+		w.t.Errorf("the download answers %d %.100q", res.StatusCode, body)
+	}
+	if res, body := w.get("/ui/pins/" + id + "/download?as=car"); res.StatusCode != http.StatusOK || len(body) < 3<<20 {
+		w.t.Errorf("the CAR answers %d with %d bytes", res.StatusCode, len(body))
+	}
+}
+
+func (w *world) filterAndRename(id string) {
+	w.t.Helper()
+	w.open("/ui/pins")
+	w.see("forty mebibytes")
+	w.inAllLooks("pins")
+	w.fill("name", "MEBI")
+	w.unsee("site by Kubo")
+	w.until(`location.search.includes("name=MEBI")`)
+	w.fill("name", "nothing has this")
+	w.see("No pin matches this filter")
+	w.accessible("pins, none match")
+	w.evaluate(`history.back()`, nil)
+	w.see("forty mebibytes")
+	w.open("/ui/pins/" + id + "/edit")
+	w.inAllLooks("rename or replace")
+	w.fill("name", "site, renamed")
+	w.click("button", "Change it")
+	w.see("The pin is changed")
+	w.see("site, renamed")
+	w.see("index.html") // nothing was fetched anew
+}
+
+func (w *world) removeAndUndo() {
+	w.t.Helper()
+	w.open("/ui/pins")
+	ask := func() {
+		w.t.Helper()
+		w.run(chromedp.Click(`input[aria-label="Select forty mebibytes"]`))
+		w.see("1 selected")
+		w.click("button", "Remove…")
+		w.see("Remove this pin?")
+	}
+	ask()
+	w.inAllLooks("remove a pin")
+	w.keys(kb.Escape)
+	w.run(chromedp.WaitNotPresent("dialog[open]"))
+	w.open("/ui/pins")
+	ask()
+	w.click("button", "Remove")
+	w.see("Nothing is gone yet")
+	w.accessible("pins, one is being removed")
+	w.click("button", "Undo")
+	w.see("Nothing was removed")
+	w.see("forty mebibytes")
+	ask()
+	w.click("button", "Remove")
+	w.see("Nothing is gone yet")
+	// It is pushed, when its time has come.
+	w.until(`[...document.querySelectorAll(".badge")].some(b => b.textContent === "removed")`)
+	w.open("/ui/pins")
+	w.unsee("forty mebibytes")
+}
+
+func (w *world) account() {
+	w.t.Helper()
+	w.open("/ui/account")
+	w.inAllLooks("account")
+	w.fill("password", password)
+	w.fill("new_password", password+" 2")
+	w.fill("again", password+" 2")
+	w.click("button", "Change it")
+	w.see("The password is changed")
+	stolen := w.session()
+	w.click("button", "Sign out everywhere")
+	w.see("Sign in")
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, w.base+"/ui/pins", nil)
+	check(w.t, err)
+	req.AddCookie(stolen)
+	res, err := http.DefaultTransport.RoundTrip(req)
+	check(w.t, err)
+	res.Body.Close()
+	if res.StatusCode != http.StatusSeeOther {
+		w.t.Errorf("the cookie is still worth %d", res.StatusCode)
+	}
+	w.expect("/ui/nothing")
+	w.open("/ui/nothing")
+	w.accessible("no such page")
+}
+
+// TestByKeyboard goes from the sign-in to a removal and back without a mouse.
+func TestByKeyboard(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.server.Data.AddUser(t.Context(), email, password))
+	w.open("/ui/pins")
+	w.tabTo("E-mail address")
+	w.keys(email)
+	w.tabTo("Password")
+	w.keys(password, kb.Enter)
+	w.see("Nothing is pinned yet")
+	w.tabTo("Skip to the content")
+	w.keys(kb.Enter)
+	w.tabTo("Add a pin")
+	w.keys(kb.Enter)
+	w.see("Or something that has one in it")
+	w.tabTo("CID")
+	w.keys(rig.IdentityCID([]byte("by keyboard")))
+	w.tabTo("Name")
+	w.keys("by keyboard", kb.Enter)
+	w.see("The pin is asked for")
+	w.tabTo("Pins")
+	w.keys(kb.Enter)
+	w.see("More filters")
+	w.tabTo("Select by keyboard")
+	w.keys(" ")
+	w.see("1 selected")
+	w.run(chromedp.Focus("#all"))
+	w.tabTo("Remove…")
+	w.keys(kb.Enter)
+	w.see("Remove this pin?")
+	// The dialog keeps the focus, and gives it back.
+	for range 12 {
+		w.keys(kb.Tab)
+		var inside bool
+		w.run(chromedp.Evaluate(`document.activeElement === document.body || document.querySelector("dialog").contains(document.activeElement)`, &inside))
+		if !inside {
+			t.Fatal("Tab leaves the dialog")
+		}
+	}
+	w.keys(kb.Escape)
+	var back string
+	w.run(chromedp.Evaluate(`document.activeElement.innerText`, &back))
+	if back != "Remove…" {
+		t.Errorf("the focus comes back to %q", back)
+	}
+	w.keys(kb.Enter)
+	w.see("Remove this pin?")
+	w.tabTo("Remove")
+	w.keys(kb.Enter)
+	w.see("Nothing is gone yet")
+	w.tabTo("Undo")
+	w.keys(kb.Enter)
+	w.see("Nothing was removed")
+}
+
+// TestWithoutScript does the same where a browser runs no script at all.
+func TestWithoutScript(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.server.Data.AddUser(t.Context(), email, password))
+	cid := w.site()
+	w.run(emulation.SetScriptExecutionDisabled(true))
+	// Poll needs a script; these wait for elements.
+	sees := func(selector, text string) {
+		t.Helper()
+		var got string
+		w.run(chromedp.WaitVisible(selector), chromedp.Text(selector, &got))
+		if !strings.Contains(got, text) {
+			t.Fatalf("%s has %q, want %q", selector, got, text)
+		}
+	}
+	submit := func(form, name string) {
+		t.Helper()
+		w.run(chromedp.Click(`//form[contains(@action, "`+form+`")]//button[normalize-space()="`+name+`"]`, chromedp.BySearch, chromedp.NodeVisible))
+	}
+	w.open("/ui/pins")
+	w.run(chromedp.SendKeys("#email", email), chromedp.SendKeys("#password", password))
+	submit("/ui/signin", "Sign in")
+	sees(".empty", "Nothing is pinned yet")
+	w.open("/ui/add")
+	w.run(chromedp.SendKeys("#cid", "ipfs://"+cid), chromedp.SendKeys("#name", "plain"), chromedp.Click("summary"), chromedp.SendKeys("#origins", w.kubo.Addrs[0]))
+	submit("/ui/add", "Pin it")
+	sees("h1", "plain")
+	for deadline := time.Now().Add(patience); ; {
+		var state string
+		w.run(chromedp.Text(".state .badge", &state))
+		if state == "pinned" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the pin is %s", state)
+		}
+		w.run(chromedp.Reload(), chromedp.WaitReady("#main"))
+	}
+	sees(".tree", "index.html")
+	w.run(chromedp.Click(`//summary[contains(., "notes")]`, chromedp.BySearch), chromedp.Click(`//details[contains(., "notes")]//a`, chromedp.BySearch))
+	sees("h1", "notes")
+	sees(".tree", "2026")
+	w.open("/ui/pins")
+	w.run(chromedp.SendKeys("#name", "pla"))
+	submit("/ui/pins", "Filter")
+	sees(".rows", "plain")
+	w.run(chromedp.Click("input[name=id]"))
+	submit("/ui/pins/remove", "Remove…")
+	sees("h1", "Remove this pin?")
+	submit("/ui/pins/remove", "Remove")
+	sees(".leaving", "Nothing is gone yet")
+	submit("/ui/pins/undo", "Undo")
+	sees(".notice.good", "Nothing was removed")
+}
+
+// TestHiddenPageIsSilent: a page that nobody sees has no stream.
+func TestHiddenPageIsSilent(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.server.Data.AddUser(t.Context(), email, password))
+	w.open("/ui/pins")
+	w.fill("email", email)
+	w.fill("password", password)
+	w.click("button", "Sign in")
+	w.see("Nothing is pinned yet")
+	hide := func(hidden bool) {
+		w.evaluate(`(() => { Object.defineProperty(document, "hidden", {value: `+map[bool]string{true: "true", false: "false"}[hidden]+`, configurable: true});
+			document.dispatchEvent(new Event("visibilitychange")); return 0 })()`, nil)
+	}
+	token, err := rig.Login(t.Context(), w.server.HTTP, email, password)
+	check(t, err)
+	client := rig.NewClient(w.server.HTTP, token)
+	hide(true)
+	_, err = client.Add(t.Context(), rig.Pin{CID: rig.IdentityCID([]byte("hidden"))})
+	check(t, err)
+	w.run(chromedp.Sleep(7 * time.Second)) // longer than a calm stream waits
+	var told bool
+	w.run(chromedp.Evaluate(`!document.querySelector(".newer").hidden`, &told))
+	if told {
+		t.Error("a hidden page was told of a pin")
+	}
+	hide(false)
+	w.see("1 pin was added since you opened this page")
+}

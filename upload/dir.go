@@ -1,0 +1,114 @@
+package upload
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	uio "github.com/ipfs/boxo/ipld/unixfs/io"
+	ipld "github.com/ipfs/go-ipld-format"
+)
+
+// kind is what a directory has under a name.
+type kind int
+
+const (
+	nothing kind = iota
+	aFile
+	aDir
+)
+
+const (
+	// spillAfter is how many entries a directory gets before it is put, and read again as far
+	// as it is needed: until then each takes some 300 bytes.
+	spillAfter = 16 << 10
+	// maxNames is of how many entries the names are in memory. Those of others are looked up.
+	maxNames = 16 << 10
+)
+
+// dir is a directory that is being made.
+type dir struct {
+	d     uio.Directory
+	names map[string]kind // nil if there are too many
+	fresh int             // entries since it was put
+}
+
+// newDir makes an empty directory, with the mode and time of what is added now.
+func (a *Adder) newDir() (*dir, error) {
+	d, err := uio.NewDirectory(a.nodes,
+		uio.WithMaxLinks(a.o.maxDirectoryLinks), uio.WithMaxHAMTFanout(a.o.fanout),
+		uio.WithStat(a.mode, a.mtime), uio.WithCidBuilder(a.o.builder), uio.WithSizeEstimationMode(a.o.estimation))
+	if err != nil {
+		return nil, err
+	}
+	return &dir{d: d, names: make(map[string]kind)}, nil
+}
+
+// open opens a directory within another, to add to it.
+func (d *dir) open(ctx context.Context, a *Adder, name string) (*dir, error) {
+	nd, err := d.d.Find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	sub := &dir{}
+	return sub, sub.load(a, nd)
+}
+
+// load reads a directory. What its node does not say is the adder's.
+func (d *dir) load(a *Adder, nd ipld.Node) error {
+	loaded, err := uio.NewDirectoryFromNode(a.nodes, nd)
+	if err != nil {
+		return err
+	}
+	loaded.SetMaxLinks(a.o.maxDirectoryLinks)
+	loaded.SetMaxHAMTFanout(a.o.fanout)
+	loaded.SetSizeEstimationMode(a.o.estimation)
+	d.d, d.fresh = loaded, 0
+	return nil
+}
+
+// has says what is there under a name.
+func (d *dir) has(ctx context.Context, name string) (kind, error) {
+	if d.names != nil {
+		return d.names[name], nil
+	}
+	nd, err := d.d.Find(ctx, name)
+	if os.IsNotExist(err) {
+		return nothing, nil
+	} else if err != nil {
+		return nothing, err
+	}
+	if _, err := uio.NewDirectoryFromNode(nil, nd); err == nil {
+		return aDir, nil
+	}
+	return aFile, nil
+}
+
+// add adds an entry, or replaces a directory by itself as it is now.
+func (d *dir) add(ctx context.Context, a *Adder, name string, nd ipld.Node, as kind) error {
+	if err := d.d.AddChild(ctx, name, nd); err != nil {
+		return fmt.Errorf("add %q to a directory: %w", name, err)
+	}
+	if d.names != nil {
+		if d.names[name] = as; len(d.names) > maxNames {
+			d.names = nil
+		}
+	}
+	if d.fresh++; d.fresh < spillAfter {
+		return nil
+	}
+	nd, err := d.finish(ctx, a)
+	if err != nil {
+		return err
+	}
+	return d.load(a, nd)
+}
+
+// finish puts the directory, as it is now.
+func (d *dir) finish(ctx context.Context, a *Adder) (ipld.Node, error) {
+	nd, err := d.d.GetNode()
+	if err == nil {
+		err = a.nodes.Add(ctx, nd)
+	}
+	return nd, err
+}

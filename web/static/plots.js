@@ -1,0 +1,76 @@
+// The plots of the server's last hour and day, by uPlot.
+"use strict";
+(() => {
+  const box = document.getElementById("plots");
+  if (!box) return;
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  function size(n) {
+    let i = 0;
+    while (Math.abs(n) >= 1024 && i < units.length - 1) { n /= 1024; i++; }
+    return `${n >= 100 || i === 0 ? Math.round(n) : n.toFixed(1)} ${units[i]}`;
+  }
+  const count = (n) => n.toLocaleString();
+  // Bytes since the start become bytes a second. A restart makes them fall.
+  const rate = (field) => (s, before) => {
+    const seconds = before ? (Date.parse(s.time) - Date.parse(before.time)) / 1000 : 0;
+    return seconds > 0 && s[field] >= before[field] ? (s[field] - before[field]) / seconds : null;
+  };
+  const is = (field) => (s) => s[field];
+  const plots = [
+    { title: "Pins", show: count, series: [["pinned", is("pinned"), "--good"], ["pinning", is("pinning"), "--move"], ["queued", is("queued"), "--wait"], ["failed", is("failed"), "--bad"]] },
+    { title: "Blocks in and out", show: (n) => `${size(n)}/s`, series: [["in", rate("received"), "--move"], ["out", rate("served"), "--accent"]] },
+    { title: "Disk", show: size, series: [["database", is("disk"), "--accent"], ["free", is("free"), "--dim"]] },
+    { title: "Memory", show: size, series: [["heap", is("memory"), "--move"]] },
+    { title: "Peers", show: count, series: [["connected", is("peers"), "--accent"]] },
+  ];
+  let span = "hour", drawn = [];
+
+  function draw(samples) {
+    for (const plot of drawn) plot.destroy();
+    drawn = [];
+    box.replaceChildren();
+    const times = samples.map((s) => Date.parse(s.time) / 1000);
+    for (const p of plots) {
+      const figure = document.createElement("figure");
+      const caption = document.createElement("figcaption");
+      caption.textContent = p.title;
+      const target = document.createElement("div");
+      figure.append(caption, target);
+      box.append(figure);
+      const data = [times, ...p.series.map(([, value]) => samples.map((s, i) => value(s, samples[i - 1])))];
+      const last = p.series.map(([name], i) => `${name} ${p.show(data[i + 1].findLast((v) => v !== null) ?? 0)}`);
+      target.setAttribute("role", "img");
+      target.setAttribute("aria-label", `${p.title}: now ${last.join(", ")}`);
+      const axis = { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line") } };
+      drawn.push(new uPlot({
+        width: Math.max(240, figure.clientWidth), height: 180, cursor: { drag: { x: false, y: false } },
+        scales: { y: { range: (u, low, high) => [0, Math.max(high * 1.05, 1)] } },
+        axes: [axis, { ...axis, size: 78, values: (u, ticks) => ticks.map(p.show) }],
+        series: [{}, ...p.series.map(([name, , c]) => ({ label: name, stroke: color(c), width: 1.5, spanGaps: false, value: (u, v) => v == null ? "" : p.show(v) }))],
+      }, data, target));
+    }
+  }
+
+  async function load() {
+    if (document.hidden) return;
+    try {
+      const answer = await fetch(`${box.dataset.history}?of=${span}`, { headers: { Accept: "application/json" } });
+      if (answer.ok) draw((await answer.json()).samples);
+    } catch { /* the next time */ }
+  }
+
+  for (const button of document.querySelectorAll("[data-span]")) {
+    button.addEventListener("click", () => {
+      span = button.dataset.span;
+      for (const b of document.querySelectorAll("[data-span]")) b.setAttribute("aria-pressed", String(b === button));
+      load();
+    });
+  }
+  let wide = box.clientWidth;
+  addEventListener("resize", () => { if (box.clientWidth !== wide) { wide = box.clientWidth; load(); } });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", load);
+  document.addEventListener("visibilitychange", load);
+  setInterval(load, 10000);
+  load();
+})();
