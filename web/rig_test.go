@@ -31,8 +31,10 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
 	"github.com/holdfast-ipfs/holdfast/auth/authtest"
+	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/logtest"
 	"github.com/holdfast-ipfs/holdfast/node/links"
+	"github.com/holdfast-ipfs/holdfast/node/seen"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/pintest"
 	"github.com/holdfast-ipfs/holdfast/rpc"
@@ -288,6 +290,8 @@ func (r *rig) content(e *echo.Echo) {
 	r.blocks = blockstore.NewIdStore(blockstore.NewBlockstore(dssync.MutexWrap(datastore.NewMapDatastore())))
 	err := rpc.Register(e.Group("/api/v0"), rpc.Config{
 		Pins: r.pins, Blocks: r.blocks, Links: links.Of, Node: func() rpc.Node { return rpc.Node{} },
+		Seen:        func() dagcar.Seen { return seen.New(r.t.TempDir(), func() int { return 1000 }) },
+		Upload:      func(context.Context, string) (rpc.Upload, error) { return nil, pin.ErrUnsupported },
 		Repo:        struct{ rpc.Repo }{}, // no page asks for these
 		Providers:   func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
 		Connections: func() []rpc.Connection { return nil },
