@@ -76,6 +76,7 @@ var elsewhere = map[string]string{
 	"deploy/container":                     "deploy/container/check.sh Caddyfile",
 	"deploy/container/compose.yaml":        "deploy/container/check.sh compose.yaml",
 	"docs/upgrading.md":                    "docs/upgrading.md",
+	"deploy/container/.env":                "deploy/container/check.sh DOMAIN",
 	"upgrading.md":                         "docs/upgrading.md",
 	"/dev/fuse":                            "e2e/filesystem_test.go /dev/fuse",
 	"--log":                                "cmd/holdfast/support_test.go --log",
