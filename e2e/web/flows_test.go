@@ -270,6 +270,7 @@ func (w *world) upload() {
 // lookInside goes through what a pin has.
 func (w *world) lookInside(id string) {
 	w.t.Helper()
+	w.open("/ui/pins/" + id)
 	w.see("index.html")
 	w.click("summary", "▸notes/")
 	w.click("summary", "▸2026/")
@@ -448,10 +449,18 @@ func TestWithoutScript(t *testing.T) {
 	// Poll needs a script; these wait for elements.
 	sees := func(selector, text string) {
 		t.Helper()
-		var got string
-		w.run(chromedp.WaitVisible(selector), chromedp.Text(selector, &got))
-		if !strings.Contains(got, text) {
-			t.Fatalf("%s has %q, want %q", selector, got, text)
+		for deadline := time.Now().Add(patience); ; {
+			ctx, cancel := context.WithTimeout(w.ctx, 2*time.Second)
+			var got string
+			err := chromedp.Run(ctx, chromedp.Text(selector, &got, chromedp.ByQuery)) // it fails while a page goes
+			cancel()
+			if err == nil && strings.Contains(got, text) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s has %q, want %q (%v)", selector, got, text, err)
+			}
+			time.Sleep(50 * time.Millisecond)
 		}
 	}
 	submit := func(form, name string) {
