@@ -113,6 +113,7 @@ echo "  without a package, with the data of a trial"
 userdel holdfast
 rm -r $data /var/lib/holdfast-backups
 cd /root/by-hand
+hash -r # the shell remembers where the program was
 echo 'correct horse battery' | ./holdfast user add trial@example.org --admin --password-stdin >/dev/null 2>&1
 install -m 755 holdfast /usr/local/bin/holdfast
 install -m 644 holdfast.service /etc/systemd/system/holdfast.service
