@@ -28,13 +28,13 @@ func site(r *rig) string {
 }
 
 func TestOnePin(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(c *Config) { c.Gateway = "https://dweb.example.com" })
 	v := r.pinned(ben, site(r), "my site")
 	r.pin(ben, v.CID, "again")
 	b := r.as(ben)
 	path := "/ui/pins/" + v.ID
 	a := b.get(path).must(t, http.StatusOK, "my site", "pinned", "3.0 MiB in 3 blocks", "Also pinned as", "again",
-		"index.html", "docs/", "&lt;b onclick=x&gt;", "Download as TAR", "ipfs swarm connect /ip4/127.0.0.1/tcp/4040/p2p/12D3", "ipfs get "+v.CID)
+		"index.html", "docs/", "&lt;b onclick=x&gt;", "Download as TAR", "ipfs swarm connect /ip4/127.0.0.1/tcp/4040/p2p/12D3", "ipfs get "+v.CID, `href="https://dweb.example.com/ipfs/`+v.CID)
 	if strings.Contains(a.body, "<b onclick") {
 		t.Error("a file name is markup")
 	}

@@ -101,3 +101,37 @@ func TestSetupLinkAndStop(t *testing.T) {
 		t.Errorf("an open page held up the stop:\n%s", lines)
 	}
 }
+
+// The page of a pin links to the gateway where people can look at it.
+func TestGatewayForPeople(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		hosts, paths []string
+		deserialized bool
+		want         string
+	}{
+		{nil, nil, true, ""},
+		{[]string{"dweb.example.com"}, nil, false, ""},
+		{[]string{"dweb.example.com"}, []string{"127.0.0.1"}, true, "https://dweb.example.com"},
+		{[]string{"localhost"}, nil, true, "http://localhost:" + port},
+		{nil, []string{"127.0.0.1"}, true, "http://127.0.0.1:" + port},
+		{nil, []string{"::1"}, true, "http://[::1]:" + port},
+	} {
+		p := &Program{Config: testConfig(), gateway: &gatewayServer{listener: l}}
+		p.Config.Gateway.Hosts, p.Config.Gateway.PathHosts, p.Config.Gateway.Deserialized = tt.hosts, tt.paths, tt.deserialized
+		if got := p.gatewayForPeople(); got != tt.want {
+			t.Errorf("%+v gives %q", tt, got)
+		}
+	}
+	if got := (&Program{Config: testConfig()}).gatewayForPeople(); got != "" {
+		t.Errorf("without a gateway it is %q", got)
+	}
+}
