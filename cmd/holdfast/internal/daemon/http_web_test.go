@@ -103,7 +103,7 @@ func TestSetupLinkAndStop(t *testing.T) {
 }
 
 // The page of a pin links to the gateway where people can look at it.
-func TestGatewayForPeople(t *testing.T) {
+func TestDashboardLinksToTheGateway(t *testing.T) {
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
