@@ -133,16 +133,16 @@ func (b *backupBench) backup(ctx context.Context) (took time.Duration, memory ui
 	if err != nil {
 		return 0, 0, err
 	}
-	peak := &results{}
-	stop := peak.watchMemory(b.source.PID(), b.server.PID())
+	var peak peaks
+	stop := peak.watch(b.source.PID(), b.server.PID())
 	began := time.Now()
 	_, err = b.server.Data.Run(ctx, nil, "backup", b.place)
 	took = time.Since(began)
 	if err = errors.Join(err, stop()); err != nil {
 		return 0, 0, fmt.Errorf("%w\n%s", err, b.server.Tail())
 	}
-	if peak.peak > before {
-		memory = peak.peak - before
+	if peak.holdfast > before {
+		memory = peak.holdfast - before
 	}
 	b.say("backup: %.2f s", took.Seconds())
 	return took, memory, nil
