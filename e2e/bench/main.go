@@ -6,17 +6,18 @@
 //   - how long each takes to send a DAG as a CAR;
 //   - how long each takes to take files and CARs that a client uploads;
 //   - the maximum of memory that each takes;
-//   - what replacing a large DAG by its next version costs Holdfast.
+//   - what replacing a large DAG by its next version costs Holdfast;
+//   - how long backups and restores take, beside cp and beside Kubo's import of CARs.
 //
 // It prints a table. Each server has a fresh repository with its usual settings: Kubo's flatfs, and
 // our Badger. Both sync what they report as pinned.
 //
 //	cd e2e && go run ./bench [--runs N] [--full]
 //
+// With --cars, --uploads or --backups it measures only those; --full adds backups of 3 million blocks.
 // With --idle it measures only the memory of an idle Holdfast, for each node.profile, and with every
 // transport that it may listen by. With --dead N it measures only what N requests for CIDs that nobody
-// has cost, and how long they delay others; --full does that with a million. With --uploads it measures
-// only uploads. With --holdfast FILE it
+// has cost, and how long they delay others; --full does that with a million. With --holdfast FILE it
 // measures another binary, such as one of an earlier commit. With --beside FILE it measures that binary
 // and this one in turns; Kubo is then only their source.
 package main
@@ -43,6 +44,8 @@ func main() {
 	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile and with every transport, and nothing else")
 	flag.IntVar(&o.dead, "dead", 0, "measure this many requests for CIDs that nobody has, and nothing else")
 	flag.BoolVar(&o.uploads, "uploads", false, "measure uploads, and nothing else")
+	flag.BoolVar(&o.cars, "cars", false, "measure CARs, and nothing else")
+	flag.BoolVar(&o.backups, "backups", false, "measure backups and restores, and nothing else")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
 	flag.StringVar(&o.beside, "beside", "", "measure this binary and the one that is built in turns, and nothing else")
 	flag.Parse()
@@ -62,6 +65,8 @@ type options struct {
 	dead int // 0: measure everything else
 
 	uploads bool
+	cars    bool
+	backups bool
 
 	holdfast string // "" is the binary built from this commit
 	beside   string // "" is none
@@ -81,16 +86,22 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 			return err
 		}
 	}
-	source, err := r.StartKubo(ctx, "source", rig.KuboOptions{})
+	source, err := r.StartKubo(ctx, "source", withGateway)
 	if err != nil {
 		return err
 	}
 	defer source.Kill()
+	if o.backups {
+		return allBackups(ctx, r, o, source, out, say)
+	}
 	if o.dead > 0 {
 		return dead(ctx, r, o.dead, source, out, say)
 	}
 	if o.uploads {
 		return onlyUploads(ctx, r, o.runs, source, out, say)
+	}
+	if o.cars {
+		return onlyCARs(ctx, r, o.runs, source, out, say)
 	}
 	c, err := addContent(ctx, source, say)
 	if err != nil {
@@ -116,8 +127,8 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 	if err := res.print(out); err != nil {
 		return err
 	}
-	if !o.full {
-		return nil
+	if err := allBackups(ctx, r, o, source, out, say); err != nil || !o.full {
+		return err
 	}
 	if err := dead(ctx, r, deadRequests, source, out, say); err != nil {
 		return err
@@ -126,6 +137,15 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 		return err
 	}
 	return inARow(ctx, r, source, c, out, say)
+}
+
+// allBackups measures backups; with --full also those of many blocks.
+func allBackups(ctx context.Context, r *rig.Rig, o options, source *rig.Kubo, out io.Writer, say func(string, ...any)) error {
+	err := backups(ctx, r, source, false, out, say)
+	if err == nil && o.full {
+		err = backups(ctx, r, source, true, out, say)
+	}
+	return err
 }
 
 func medianOf(runs int) string {

@@ -76,6 +76,8 @@ var elsewhere = map[string]string{
 	"deploy/container":                     "deploy/container/check.sh Caddyfile",
 	"deploy/container/compose.yaml":        "deploy/container/check.sh compose.yaml",
 	"docs/upgrading.md":                    "docs/upgrading.md",
+	"/usr/bin/holdfast":                    "deploy/release/try-deb.sh /usr/bin/holdfast",
+	"deploy/container/.env":                "deploy/container/check.sh DOMAIN",
 	"upgrading.md":                         "docs/upgrading.md",
 	"/dev/fuse":                            "e2e/filesystem_test.go /dev/fuse",
 	"--log":                                "cmd/holdfast/support_test.go --log",
