@@ -100,7 +100,8 @@ var commands = []command{
 	{
 		name: "pin/ls", arg: "ipfs-path", maxArgs: maxArgs, scope: auth.ScopeRead, run: pinLs,
 		params: append(shown([]string{"quiet", "q"}), takes(word, "type", "t"), takes(word, "name", "n"),
-			takes(boolean, "stream", "s"), takes(boolean, "names")),
+			takes(boolean, "stream", "s"), takes(boolean, "names"),
+			param{names: []string{"paths"}, kind: word, many: true}), // kubo-rpc-client's, beside the arguments
 	},
 	{name: "pin/rm", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopePin, run: pinRm, params: []param{allBelow}},
 	{
