@@ -21,6 +21,7 @@ type accountsBody struct {
 	New      accountForm
 	Invite   limitsForm
 	Made     *madeInvite // nil: none was made just now
+	Closed   bool        // nobody can use an invitation
 }
 
 // accountForm is what the page keeps of an account that is typed in.
@@ -77,6 +78,7 @@ func (u *UI) showAccounts(c *call, body accountsBody) error {
 	}
 	slices.SortFunc(all.Accounts, func(a, b admin.Account) int { return strings.Compare(a.Email, b.Email) })
 	body.Accounts, body.Invites = all.Accounts, invites.Invites
+	body.Closed = u.Auth.Registration() == auth.RegistrationClosed
 	for _, a := range all.Accounts {
 		if a.Usage != nil {
 			body.Total.Bytes += a.Usage.Bytes

@@ -176,7 +176,7 @@ func TestInvitation(t *testing.T) {
 	if link == "" {
 		t.Fatalf("there is no link: %s", made.body)
 	}
-	open := b.get(accountsPath).must(t, http.StatusOK, "Not used yet", "5 GiB")
+	open := b.get(accountsPath).must(t, http.StatusOK, "Not used yet", "5.0 GiB", "auth.registration")
 	guest := r.browser()
 	guest.get(link).must(t, http.StatusOK, "Make your account")
 	id := regexp.MustCompile(`/ui/accounts/invites/[^/]+/revoke`).FindString(open.body)

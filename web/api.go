@@ -49,7 +49,7 @@ func (c *call) api(method, path string, in, out any) error {
 	w := &recorder{header: http.Header{}}
 	c.ui.API.ServeHTTP(w, r)
 	if w.status >= 400 {
-		return apiFailure(w.status, w.body.Bytes())
+		return c.apiFailed(w.status, w.header, w.body.Bytes())
 	}
 	if out == nil {
 		return nil
@@ -58,6 +58,15 @@ func (c *call) api(method, path string, in, out any) error {
 		return fmt.Errorf("read the answer of %s: %w", path, err)
 	}
 	return nil
+}
+
+// apiFailed is the error of an answer of an API. A fault has been logged, under an ID that goes
+// on.
+func (c *call) apiFailed(status int, h http.Header, body []byte) *failure {
+	if id := h.Get(echo.HeaderXRequestID); id != "" && !c.Response().Committed {
+		c.Response().Header().Set(echo.HeaderXRequestID, id)
+	}
+	return apiFailure(status, body)
 }
 
 // apiFailure reads the error of an API, in any of their forms.

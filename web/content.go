@@ -134,7 +134,7 @@ func (u *UI) list(c *call, v pin.View, path string, skip int) (listing, error) {
 	switch {
 	case errors.Is(w.err, errEnough):
 	case w.status >= 400:
-		return l, apiFailure(w.status, w.body.Bytes())
+		return l, c.apiFailed(w.status, w.header, w.body.Bytes())
 	case w.err != nil:
 		return l, w.err
 	case w.header.Get("X-Stream-Error") != "":
@@ -183,7 +183,7 @@ func (u *UI) start(c *call, v pin.View, path string, n int) (begin []byte, size 
 	w := &recorder{header: http.Header{}}
 	u.API.ServeHTTP(w, r)
 	if w.status >= 400 {
-		f := apiFailure(w.status, w.body.Bytes())
+		f := c.apiFailed(w.status, w.header, w.body.Bytes())
 		if strings.Contains(f.text, "is a directory") {
 			return nil, 0, true, nil
 		}
@@ -281,7 +281,7 @@ func (u *UI) passOn(c *call, to, media, disposition string) error {
 	w := &passer{out: c.Response(), header: http.Header{}, media: media, disposition: disposition}
 	u.API.ServeHTTP(w, r)
 	if w.status >= 400 {
-		return apiFailure(w.status, w.problem.Bytes())
+		return c.apiFailed(w.status, w.header, w.problem.Bytes())
 	}
 	if w.header.Get("X-Stream-Error") != "" {
 		panic(http.ErrAbortHandler) // so that nobody takes what came for the whole

@@ -38,4 +38,9 @@
 // have a strict Content-Security-Policy, so neither a name nor a file can run anything. Package
 // web does nothing that an API cannot do with the same token. What it shows of the content of
 // a pin it gets from Kubo's RPC, with the token of the session.
+//
+// # Files
+//
+// One for each page, named for it: those of admins begin with admin_. What all pages share is in
+// call.go, errors.go, templates.go, live.go and api.go.
 package web

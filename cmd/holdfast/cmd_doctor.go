@@ -40,8 +40,8 @@ the newest backup, and other servers on this host. Below each line that is not g
 says what to do.
 
 It works while the server runs, which it asks, and while it does not. Then it reads all
-tables of the database, which may take a minute. It changes nothing. Run it as root, or
-as the user of the server, with the variables that the server has.
+tables of the database, which may take a minute. It leaves everything as it was. Run it as
+root, or as the user of the server, with the variables that the server has.
 
 A "warning" should be looked at. With "trouble" the server does not work, or will not
 for long. The exit code is 0 if there is no trouble, and 1 if there is some.`,

@@ -113,6 +113,7 @@ echo "  without a package, with the data of a trial"
 userdel holdfast
 rm -r $data /var/lib/holdfast-backups
 cd /root/by-hand
+hash -r # the shell remembers where the program was
 echo 'correct horse battery' | ./holdfast user add trial@example.org --admin --password-stdin >/dev/null 2>&1
 install -m 755 holdfast /usr/local/bin/holdfast
 install -m 644 holdfast.service /etc/systemd/system/holdfast.service
@@ -124,4 +125,12 @@ systemctl enable --now holdfast 2>/dev/null
 ready
 is "$(find $data ! -user holdfast | wc -l)" 0 "the number of files of other owners"
 holdfast user ls --data $data | grep -q trial@example.org || fail "the account of the trial is lost"
-systemctl disable --now holdfast 2>/dev/null
+
+echo "  the package over that"
+dpkg -i /root/new.deb >/root/out 2>&1
+grep -q '^Warning: /etc/systemd/system/holdfast.service is used' /root/out || fail "an installation over another unit says: $(cat /root/out)"
+rm /etc/systemd/system/holdfast.service /usr/local/bin/holdfast
+systemctl daemon-reload
+systemctl restart holdfast
+ready
+is "$(readlink "/proc/$(systemctl show -P MainPID holdfast)/exe")" /usr/bin/holdfast "the program"

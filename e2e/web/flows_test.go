@@ -4,6 +4,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -157,6 +158,7 @@ func TestFlows(t *testing.T) {
 	cid := w.site()
 	w.connect(cid)
 	id := w.add(cid)
+	w.upload()
 	w.lookInside(id)
 	w.filterAndRename(id)
 	w.removeAndUndo()
@@ -226,6 +228,43 @@ func (w *world) add(cid string) (id string) {
 	var where string
 	w.run(chromedp.Location(&where))
 	return where[strings.LastIndex(where, "/")+1:]
+}
+
+// upload sends files from the browser: with progress, one that is cancelled, and a CAR.
+func (w *world) upload() {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	paths := []string{filepath.Join(dir, "one.txt"), filepath.Join(dir, "two & <b>.txt")}
+	for _, p := range paths {
+		check(w.t, os.WriteFile(p, []byte("uploaded: "+p), 0o644))
+	}
+	w.open("/ui/add")
+	w.fill("upload-name", "two notes")
+	w.run(chromedp.SetUploadFiles("#files", paths))
+	w.see("2 files chosen")
+	w.click("button", "Upload")
+	w.see("is pinned:")
+	w.inAllLooks("uploaded")
+	w.run(chromedp.Click("#sent a"))
+	w.see("two & <b>.txt")
+	w.see("pinned")
+	// A large one is cancelled in the middle, and is no pin.
+	large := filepath.Join(dir, "large.bin")
+	f, err := os.Create(large)
+	check(w.t, err)
+	_, err = io.Copy(f, rig.Random(9, 256<<20))
+	check(w.t, errors.Join(err, f.Close()))
+	w.open("/ui/add")
+	// The browser sends it no faster than this.
+	w.run(network.EmulateNetworkConditions(false, 0, -1, 4<<20), chromedp.SetUploadFiles("#files", []string{large}))
+	w.click("button", "Upload")
+	w.until(`document.getElementById("sending-bar").value > 0`)
+	w.accessible("an upload under way")
+	w.click("button", "Cancel")
+	w.see("Cancelled. Nothing of it is kept.")
+	w.run(network.EmulateNetworkConditions(false, 0, -1, -1))
+	w.open("/ui/pins?name=large")
+	w.see("No pin matches this filter")
 }
 
 // lookInside goes through what a pin has.

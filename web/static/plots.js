@@ -26,30 +26,43 @@
   ];
   let span = "hour", drawn = [];
 
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  const sizes = Array.from({ length: 60 }, (_, i) => 2 ** i);
+  const counts = Array.from({ length: 12 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
+
   function draw(samples) {
     for (const plot of drawn) plot.destroy();
-    drawn = [];
-    box.replaceChildren();
     const times = samples.map((s) => Date.parse(s.time) / 1000);
-    for (const p of plots) {
+    // All figures first: how wide one is depends on how many there are.
+    const figures = plots.map((p) => {
       const figure = document.createElement("figure");
       const caption = document.createElement("figcaption");
       caption.textContent = p.title;
       const target = document.createElement("div");
+      target.setAttribute("role", "img");
       figure.append(caption, target);
-      box.append(figure);
+      return figure;
+    });
+    box.replaceChildren(...figures);
+    const axis = { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line") } };
+    drawn = plots.map((p, n) => {
+      const target = figures[n].lastChild;
       const data = [times, ...p.series.map(([, value]) => samples.map((s, i) => value(s, samples[i - 1])))];
       const last = p.series.map(([name], i) => `${name} ${p.show(data[i + 1].findLast((v) => v !== null) ?? 0)}`);
-      target.setAttribute("role", "img");
       target.setAttribute("aria-label", `${p.title}: now ${last.join(", ")}`);
-      const axis = { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line") } };
-      drawn.push(new uPlot({
-        width: Math.max(240, figure.clientWidth), height: 180, cursor: { drag: { x: false, y: false } },
+      return new uPlot({
+        width: Math.max(200, target.clientWidth), height: 180, cursor: { drag: { x: false, y: false } },
         scales: { y: { range: (u, low, high) => [0, Math.max(high * 1.05, 1)] } },
-        axes: [axis, { ...axis, size: 78, values: (u, ticks) => ticks.map(p.show) }],
-        series: [{}, ...p.series.map(([name, , c]) => ({ label: name, stroke: color(c), width: 1.5, spanGaps: false, value: (u, v) => v == null ? "" : p.show(v) }))],
-      }, data, target));
-    }
+        axes: [
+          { ...axis, space: 70, values: (u, ticks) => ticks.map((t) => clock.format(new Date(t * 1000))) },
+          { ...axis, size: 80, incrs: p.show === count ? counts : sizes, values: (u, ticks) => ticks.map(p.show) },
+        ],
+        series: [
+          { label: "at", value: (u, t) => t == null ? "" : clock.format(new Date(t * 1000)) },
+          ...p.series.map(([name, , c]) => ({ label: name, stroke: color(c), width: 1.5, points: { show: false }, value: (u, v) => v == null ? "" : p.show(v) })),
+        ],
+      }, data, target);
+    });
   }
 
   async function load() {

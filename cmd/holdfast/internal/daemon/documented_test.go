@@ -28,7 +28,7 @@ var (
 	namedVariable = regexp.MustCompile(`\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|GO[A-Z]{2,})\b`)
 	namedPath     = regexp.MustCompile("(?:^|[ `\"'(]|:[0-9]+)((?:~|/|[a-z]+/)[A-Za-z0-9._/-]*[A-Za-z0-9/]|[A-Za-z*.]+\\.(?:key|deny|toml|md))")
 	namedInData   = regexp.MustCompile("[`\"]([a-z.]+)[`\"][,a-z ]* in(?:to)? the data\\s+directory")
-	namedKey      = regexp.MustCompile("`((?:http|node|pin|store|auth|provide|gateway|denylist|metrics|log)\\.[a-z_]+)\\b")
+	namedKey      = regexp.MustCompile("`((?:http|node|pin|store|auth|provide|gateway|web|denylist|metrics|log)\\.[a-z_]+)\\b")
 	anyMultiaddr  = regexp.MustCompile(`^/(ip4|ip6|dns4|tls|p2p|key|base16)\b`)
 )
 
@@ -64,6 +64,9 @@ var elsewhere = map[string]string{
 	"application/json":                     "a content type",
 	"/ipfs/CID":                            "cmd/holdfast/internal/daemon/gateway_test.go TestGateway",
 	"docs/gateway.md":                      "docs/gateway.md",
+	"text/event-stream":                    "a content type",
+	"docs/dashboard":                       "e2e/web/shots_test.go shots",
+	"docs/dashboard/pins.light.png":        "e2e/web/shots_test.go shots",
 	"/ipfs/CID/some/file":                  "node/denylist/list_test.go DeniedPath",
 	"/etc/systemd/system/holdfast.service": "deploy/check.sh holdfast.service",
 	"/usr/local/bin/holdfast":              "deploy/check.sh holdfast",
@@ -76,6 +79,8 @@ var elsewhere = map[string]string{
 	"deploy/container":                     "deploy/container/check.sh Caddyfile",
 	"deploy/container/compose.yaml":        "deploy/container/check.sh compose.yaml",
 	"docs/upgrading.md":                    "docs/upgrading.md",
+	"/usr/bin/holdfast":                    "deploy/release/try-deb.sh /usr/bin/holdfast",
+	"deploy/container/.env":                "deploy/container/check.sh DOMAIN",
 	"upgrading.md":                         "docs/upgrading.md",
 	"/dev/fuse":                            "e2e/filesystem_test.go /dev/fuse",
 	"--log":                                "cmd/holdfast/support_test.go --log",
@@ -85,6 +90,8 @@ var elsewhere = map[string]string{
 	"/api/admin/accounts/ID/password":      "cmd/holdfast/testdata/script/api_admin.txtar /password ADMIN",
 	"/api/admin/accounts/ID/pins":          "cmd/holdfast/testdata/script/api_admin.txtar /pins ADMIN",
 	"/api/v0":                              "e2e/rpc_test.go TestRPC",
+	"/api/v0/add":                          "cmd/holdfast/internal/daemon/http_upload_test.go TestUploadsThatGoWrong",
+	"docs/rpc.md":                          "docs/rpc.md",
 	"/api/v0/dag/export":                   "rpc/dag_test.go TestDagExport",
 	"/dns/pins.example.org/tcp/443/https":  "Kubo's",
 	"docs/guide.md":                        "docs/guide.md",

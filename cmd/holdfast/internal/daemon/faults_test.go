@@ -401,6 +401,12 @@ func TestEveryFaultIsTold(t *testing.T) {
 		slices.Sort(routes)
 		for _, route := range slices.Compact(routes) {
 			s, head := r.sampleOf(t, router, route)
+			if s.endless {
+				if !head {
+					t.Run(fmt.Sprintf("%s %s", router, route), func(t *testing.T) { r.expectEndless(t, router, route, s) })
+				}
+				continue
+			}
 			for mode, fail := range modes {
 				t.Run(fmt.Sprintf("%s %s %s", router, route, mode), func(t *testing.T) {
 					r.expectFault(t, router, route, s, head, fail)
@@ -491,6 +497,26 @@ func expectBody(t *testing.T, router, route string, body []byte) {
 			isAuth != (f.Status == "error") && router != "admin" { // where who is meant comes before the PSA
 			t.Errorf("the body is %q, %v", body, err)
 		}
+	}
+}
+
+// expectEndless: an answer begins, and ends without a fault when the client hangs up.
+func (r *faultRig) expectEndless(t *testing.T, router, route string, s sample) {
+	from := len(r.lines.String())
+	ctx, hangUp := context.WithCancel(t.Context())
+	defer hangUp()
+	answer, err := http.DefaultClient.Do(r.request(t, ctx, router, route, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if _, err := answer.Body.Read(make([]byte, 1)); err != nil || answer.StatusCode != http.StatusOK {
+		t.Errorf("it answers %d, %v", answer.StatusCode, err)
+	}
+	hangUp()
+	<-r.statuses
+	if logged := r.lines.String()[from:]; strings.Contains(logged, "level=ERROR") {
+		t.Errorf("it logs %s", logged)
 	}
 }
 

@@ -1,7 +1,6 @@
 package datadir
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,10 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/holdfast-ipfs/holdfast/internal/filesystem"
 )
 
 func TestSocketPathIsShort(t *testing.T) {
@@ -61,18 +56,5 @@ func TestRunFile(t *testing.T) {
 	}
 	if _, ok := ReadRunFile(path); ok {
 		t.Error("that of a dead process counts")
-	}
-}
-
-// No directory is made on a file system that cannot hold the data.
-func TestNoDirectoryOnANetwork(t *testing.T) {
-	above := t.TempDir()
-	nfs := filesystem.System{Statfs: func(_ string, st *unix.Statfs_t) error { st.Type = unix.NFS_SUPER_MAGIC; return nil }}
-	_, err := openOn(nfs, filepath.Join(above, "new", "data"), true, io.Discard)
-	if _, ok := errors.AsType[*filesystem.UnfitError](err); !ok {
-		t.Errorf("error %v", err)
-	}
-	if left, err := os.ReadDir(above); err != nil || len(left) > 0 {
-		t.Errorf("%v was made, %v", left, err)
 	}
 }

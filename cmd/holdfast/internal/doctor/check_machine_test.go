@@ -53,7 +53,7 @@ func TestLimitsOfThisProcess(t *testing.T) {
 		must(t, syscall.Setrlimit(c.resource, &lower))
 		got := c.get()
 		must(t, syscall.Setrlimit(c.resource, &was))
-		if got != lower.Cur {
+		if got != uint64(lower.Cur) {
 			t.Errorf("resource %d: %d, want %d", c.resource, got, lower.Cur)
 		}
 	}

@@ -177,7 +177,7 @@ func TestBackups(t *testing.T) {
 	expect(t, p, "backup", Warning, "backup.to is not set")
 	p.Config.Backup.To = "/backups"
 	newest(time.Time{}, nil)
-	expect(t, p, "backup", Trouble, "there is none at /backups")
+	expect(t, p, "backup", Trouble, "there is none yet")
 	newest(time.Time{}, errors.New("no answer"))
 	expect(t, p, "backup", Trouble, "no answer")
 	newest(noon.Add(-72*time.Hour), nil)
@@ -186,5 +186,11 @@ func TestBackups(t *testing.T) {
 	expect(t, p, "backup", OK, "72h0m0s ago")
 	p.Server = running()
 	p.Server.Backup = &admin.BackupCondition{Failed: true}
-	expect(t, p, "backup", Trouble, "the last backup to /backups failed")
+	expect(t, p, "backup", Trouble, "the last backup failed")
+	// A server knows more of its backups than this process does.
+	p.Config.Backup.To = ""
+	p.Server.Backup = &admin.BackupCondition{Last: noon.Add(-time.Hour)}
+	expect(t, p, "backup", OK, "1h0m0s ago")
+	p.Server.Backup.Last = time.Time{}
+	expect(t, p, "backup", Trouble, "there is none yet")
 }

@@ -5,51 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"os"
-	"strings"
 
-	"github.com/holdfast-ipfs/holdfast/admin"
-	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/internal/filesystem"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
-	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/store"
 )
-
-func configuration(_ context.Context, p *Patient) (all []Finding) {
-	const what = "`holdfast config check` prints each key with its value and where that comes from"
-	if p.ConfigErr != nil {
-		for fault := range strings.SplitSeq(p.ConfigErr.Error(), "\n") {
-			all = append(all, Finding{Level: Trouble, Text: fault, Hint: what})
-		}
-		return all
-	}
-	for _, w := range p.ConfigWarnings {
-		all = append(all, Finding{Level: Warning, Text: w, Hint: what})
-	}
-	if len(all) == 0 {
-		return one(OK, "it is good; file: "+cmp.Or(p.ConfigFile, "none"), "")
-	}
-	return all
-}
-
-func server(_ context.Context, p *Patient) []Finding {
-	switch {
-	case p.ServerErr != nil:
-		if answer, ok := errors.AsType[*admin.AnswerError](p.ServerErr); ok && answer.Status == http.StatusNotFound {
-			return one(Warning, "a server of an earlier version runs, which cannot say how it is", "restart it, so that the installed version runs")
-		}
-		return one(Trouble, "a server runs, and does not say how it is: "+p.ServerErr.Error(), "look at its log; if it says nothing, restart it")
-	case p.Server == nil:
-		return one(Note, "none runs on "+p.Path, "")
-	case p.Server.Unready != "":
-		return one(Trouble, fmt.Sprintf("it runs, as process %d, and is not ready for new pins: %s", p.Server.PID, p.Server.Unready),
-			"its log has the reason, in the line `not ready`")
-	}
-	return one(OK, fmt.Sprintf("it runs, as process %d, since %s, with %s", p.Server.PID,
-		p.Server.Started.Format("2006-01-02 15:04"), text.Counted(p.Server.Network.Peers, "peer")), "")
-}
 
 func dataDirectory(_ context.Context, p *Patient) (all []Finding) {
 	if p.DataErr != nil {
@@ -122,6 +82,7 @@ func diskSpace(_ context.Context, p *Patient) []Finding {
 
 // Each file of the database is of 64 MiB or more, so a server needs few inodes. But without any it
 // cannot make the next file, although there is space.
+
 const (
 	fewInodes  = 10_000
 	leastInode = 100 // what a compaction or a reclaim makes at a time, and some more
@@ -191,47 +152,6 @@ func database(ctx context.Context, p *Patient) (all []Finding) {
 
 // DamagedHint is for a database that does not open. With other databases it often helps to
 // remove the file that is reported. Here that would delete everything.
+
 const DamagedHint = "check the disk, and restore the data directory from a backup; keep a copy of it as it is, " +
 	"and remove none of the files in db: without its MANIFEST Badger deletes all others"
-
-// samePeer looks for a server that runs with a copy of our directory.
-func samePeer(_ context.Context, p *Patient) []Finding {
-	if p.Data == nil {
-		return one(Note, "the first start makes the key of the node", "")
-	}
-	ours, err := node.PeerIDIn(p.Data.File(datadir.NodeKeyFile))
-	if err != nil {
-		return failed(Trouble, p.Data.Explain(err), "a backup that was made with --server-keys has the file")
-	}
-	if ours == "" {
-		return one(Note, "the next start makes the key of the node", "")
-	}
-	for _, o := range p.Others {
-		if o.PeerID == ours {
-			return one(Trouble, fmt.Sprintf("the server on %s is the same peer as this one: it has the same node.key", o.Dir),
-				"never run two servers with copies of one directory: stop one of them, or move node.key out of its directory, so that it becomes another peer")
-		}
-	}
-	return one(OK, ours, "")
-}
-
-func otherServers(_ context.Context, p *Patient) (all []Finding) {
-	for _, o := range p.Others {
-		all = append(all, Finding{Level: Warning, Text: "another server runs on " + o.Dir,
-			Hint: "to look at that one, use --data " + text.ShellQuote(o.Dir) + "; two servers need different ports"})
-	}
-	if p.Data != nil && p.Server == nil && p.ServerErr == nil {
-		pid, locked, err := store.Holder(p.Data.Open)
-		switch {
-		case err != nil:
-			return append(all, failed(Trouble, err, "")...)
-		case locked && pid != os.Getpid():
-			all = append(all, Finding{Level: Warning, Text: fmt.Sprintf("%s is in use by process %d, which does not answer as a server", p.Path, pid),
-				Hint: "it is a command, or a server that starts or stops: find it with `ps`, and wait for it"})
-		}
-	}
-	if len(all) == 0 {
-		return one(OK, "none was found", "")
-	}
-	return all
-}
