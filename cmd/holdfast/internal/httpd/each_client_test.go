@@ -69,3 +69,42 @@ func TestEachClient(t *testing.T) {
 		<-late
 	})
 }
+
+// Who floods does not hold the connections that others need.
+func TestWaitingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := echo.New()
+		e.IPExtractor = echo.ExtractIPDirect()
+		release := make(chan struct{})
+		e.Use(EachClient(2))
+		e.GET("/", func(c echo.Context) error {
+			<-release
+			return c.NoContent(http.StatusOK)
+		})
+		statuses := make(chan int, 100)
+		for range 100 {
+			go func() {
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+				r.RemoteAddr = "192.0.2.1:1"
+				w := httptest.NewRecorder()
+				e.ServeHTTP(w, r)
+				statuses <- w.Code
+			}()
+		}
+		synctest.Wait()
+		if got, want := len(statuses), 100-2*(1+maxWaiting); got != want {
+			t.Errorf("%d are refused at once, want %d", got, want)
+		}
+		close(release)
+		synctest.Wait()
+		served := 0
+		for range 100 {
+			if <-statuses == http.StatusOK {
+				served++
+			}
+		}
+		if want := 2 * (1 + maxWaiting); served != want {
+			t.Errorf("%d are answered, want %d", served, want)
+		}
+	})
+}
