@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster e2e/clients e2e/s3 deploy/release
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-gateway test-s3 test-import check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-gateway test-s3 test-import check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-backups bench-large bench-idle bench-provide clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,18 +87,20 @@ web-vendor: ## fetch the files of others in the dashboard anew from the npm regi
 damage: ## 500 rounds of random damage to a store, some 10 minutes; the log has the seed of each
 	$(GO) test -count=1 -timeout 60m -run '^TestDamageRounds$$' -v ./store -rot-rounds=500
 
-soak: ## the other random and large tests of the store at full length, of which CI does a fifth; logs have the seeds
+soak: ## the other random and large tests of the store and of backups at full length, of which CI does a part; logs have the seeds
 	$(GO) test -race -count=1 -timeout 60m -run '^(TestAgainstModel|TestKilledDuringReclaim|TestReclaimGivesSpaceBack)$$' -v ./store -soak
 	$(GO) test -race -count=1 -timeout 60m -run '^TestRecordsAgainstModel$$' -v ./store/internal/requests -soak
+	$(GO) test -race -count=1 -timeout 60m -run '^TestBackupUnderLoad$$' -v ./backup -backup-rounds=200
+	$(GO) test -count=1 -timeout 60m -run '^TestKilledBackups$$' -v ./cmd/holdfast -backup-kills=100
 
-bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins, lists and the dashboard, some 17 minutes
+bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins, lists, the dashboard and backups, some 20 minutes
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./store
 	$(GO) test -run '^$$' -bench . ./auth
 	$(GO) test -run '^$$' -bench '^BenchmarkDashboard$$' -benchtime 1x ./cmd/holdfast/internal/daemon
 	cd e2e && $(GO) run ./bench
 	cd e2e/cluster && $(GO) run .
 
-bench-full: ## the same, medians of 3 of all, beside a million blocks that stay, 20 pins in a row, and a million requests for what nobody has
+bench-full: ## the same, medians of 3 of all, beside a million blocks that stay, 20 pins in a row, a million requests for what nobody has, and backups of 3 million blocks
 	$(GO) test -run '^$$' -bench . -benchtime 1x -count 3 ./store
 	$(GO) test -run '^$$' -bench . -count 3 ./auth
 	cd e2e && $(GO) run ./bench --full
@@ -109,6 +111,9 @@ bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git archive $(BEFORE) | tar -x -C "$$dir" && \
 	(cd "$$dir" && $(GO) build -o "$$dir/before" ./cmd/holdfast) && \
 	(cd e2e && $(GO) run ./bench --beside "$$dir/before")
+
+bench-backups: ## backups and restores alone, beside cp and beside Kubo's import of the packs, some 2 minutes
+	cd e2e && $(GO) run ./bench --backups
 
 bench-large: ## a DAG of 5 million blocks and a list of 100,000 nodes, in a memory of 512 MiB; not part of CI
 	cd e2e && $(GO) run ./large

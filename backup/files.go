@@ -19,18 +19,36 @@ import (
 var ErrDamaged = errors.New("a file of the backup is damaged")
 
 // scratch is a list that is written to a temporary file first, since its length is known
-// only at the end. It is compressed.
+// only at the end.
 type scratch struct {
 	listWriter
 	f    *os.File
 	sum  hash.Hash
 	buf  *bufio.Writer
 	seal io.WriteCloser
-	zip  *zstd.Encoder
+	zip  io.WriteCloser
 }
 
-// newScratch begins one in a directory. The caller closes it.
+// newScratch begins one in a directory, which is compressed. The caller closes it.
 func newScratch(dir string, k *Key) (*scratch, error) {
+	s, err := plainScratch(dir)
+	if err != nil {
+		return nil, err
+	}
+	if s.seal, err = k.seal(s.buf); err == nil {
+		// Compressing is most of the work, and is done beside reading.
+		s.zip, err = zstd.NewWriter(s.seal, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2))
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	s.listWriter = listWriter{bufio.NewWriterSize(s.zip, 1<<16)}
+	return s, nil
+}
+
+// plainScratch begins one that nobody keeps: it is not compressed.
+func plainScratch(dir string) (*scratch, error) {
 	f, err := os.CreateTemp(dir, "backup-*")
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary file: %w", err)
@@ -38,13 +56,7 @@ func newScratch(dir string, k *Key) (*scratch, error) {
 	_ = os.Remove(f.Name()) // it is there until it is closed
 	s := &scratch{f: f, sum: sha256.New()}
 	s.buf = bufio.NewWriterSize(io.MultiWriter(f, s.sum), 1<<16)
-	if s.seal, err = k.seal(s.buf); err == nil {
-		s.zip, err = zstd.NewWriter(s.seal, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	s.listWriter = listWriter{bufio.NewWriterSize(s.zip, 1<<16)}
+	s.listWriter, s.seal, s.zip = listWriter{s.buf}, nopCloser{nil}, nopCloser{nil}
 	return s, nil
 }
 
@@ -71,17 +83,11 @@ func (s *scratch) put(ctx context.Context, p Place, name string) (File, error) {
 	return File{name, size, hex.EncodeToString(s.sum.Sum(nil))}, p.Put(ctx, name, size, s.f)
 }
 
-// again reads from the beginning what was written without a key. It may be called often,
+// again reads from the beginning what was written to a plain one. It may be called often,
 // after finish; the end of one reading begins with the next.
 func (s *scratch) again() (listReader, error) {
-	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
-		return listReader{}, err
-	}
-	z, err := zstd.NewReader(s.f, zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		return listReader{}, err
-	}
-	return listReader{bufio.NewReaderSize(z, 1<<16)}, nil
+	_, err := s.f.Seek(0, io.SeekStart)
+	return listReader{bufio.NewReaderSize(s.f, 1<<16)}, err
 }
 
 // putBytes seals bytes and puts them into a place.
@@ -101,9 +107,16 @@ func putBytes(ctx context.Context, p Place, k *Key, name string, b []byte) (File
 		}
 		b = sealed.Bytes()
 	}
-	sum := sha256.Sum256(b)
 	name += k.suffix()
-	return File{name, int64(len(b)), hex.EncodeToString(sum[:])}, p.Put(ctx, name, int64(len(b)), bytes.NewReader(b))
+	var sum [sha256.Size]byte
+	summed := make(chan struct{})
+	go func() { // while it is written
+		defer close(summed)
+		sum = sha256.Sum256(b)
+	}()
+	err := p.Put(ctx, name, int64(len(b)), bytes.NewReader(b))
+	<-summed
+	return File{name, int64(len(b)), hex.EncodeToString(sum[:])}, err
 }
 
 // opened reads a file of a backup, and knows at its end whether it is as it was written.
@@ -115,6 +128,20 @@ type opened struct {
 	closer io.Closer
 	sum    hash.Hash
 	size   int64
+}
+
+// openUnchecked opens a file whose content shows by itself whether it is as it was written. The
+// caller closes it. Errors: fs.ErrNotExist; ErrKey.
+func openUnchecked(ctx context.Context, p Place, k *Key, f File) (io.Reader, io.Closer, error) {
+	rc, err := p.Get(ctx, f.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := k.open(rc)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("open %s of %s: %w", f.Name, p, err), rc.Close())
+	}
+	return r, rc, nil
 }
 
 // openFile opens a file. The caller closes it. Errors: fs.ErrNotExist; ErrKey.

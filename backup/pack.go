@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/ipfs/go-cid"
 	car "github.com/ipld/go-car/v2"
@@ -13,9 +14,9 @@ import (
 	"github.com/multiformats/go-multihash"
 )
 
-// packSize is at how many bytes of blocks a pack ends. Two packs are in memory: one that is
-// filled, and one that is written.
-const packSize = 24 << 20
+// packSize is at how many bytes of blocks a pack ends. packsInMemory of them are in memory: one
+// is filled, while others are hashed and synced.
+const packSize, packsInMemory = 16 << 20, 3
 
 // maxBlock is the longest block that a pack is read with.
 const maxBlock = 64 << 20
@@ -28,8 +29,9 @@ type pack struct {
 	bytes  uint64
 }
 
-func newPack() (*pack, error) {
-	p := &pack{buf: make(buffer, 0, packSize+packSize/4)}
+// newPack makes one in the memory of buf.
+func newPack(buf buffer) (*pack, error) {
+	p := &pack{buf: buf[:0]}
 	var err error
 	// Two blocks with one hash and different codecs do not come.
 	p.car, err = storage.NewWritable(&p.buf, nil, car.UseWholeCIDs(false))
@@ -65,29 +67,60 @@ func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 // errBlock: a block of a pack is not as it should be.
 var errBlock = errors.New("a block has another hash")
 
-// readPack calls block for each block of a pack, and bad for each whose bytes do not have its
-// hash. What is read is that which block gets to keep.
+// packBlock is a block on its way from a pack.
+type packBlock struct {
+	cid    cid.Cid
+	data   []byte
+	good   bool // it has its hash
+	hashed chan struct{}
+}
+
+// readPack calls block for each block of a pack, in their order, and bad for each whose bytes do
+// not have its hash. What is read is that which block gets to keep. Blocks are read and hashed
+// while others are written.
 func readPack(r io.Reader, block func(multihash.Multihash, []byte) error, bad func(cid.Cid)) error {
 	br, err := car.NewBlockReader(r, car.WithTrustedCAR(true), car.MaxAllowedSectionSize(maxBlock))
 	if err != nil {
 		return err
 	}
-	for {
-		b, err := br.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
+	ahead, quit := make(chan *packBlock, readAhead), make(chan struct{})
+	var end error // of reading; it is set before ahead is closed
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer close(quit)
+	reading.Go(func() {
+		defer close(ahead)
+		for {
+			b, err := br.Next()
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					end = err
+				}
+				return
+			}
+			p := &packBlock{cid: b.Cid(), data: b.RawData(), hashed: make(chan struct{})}
+			reading.Go(func() {
+				defer close(p.hashed)
+				prefix := p.cid.Prefix()
+				sum, err := multihash.Sum(p.data, prefix.MhType, prefix.MhLength)
+				p.good = err == nil && bytes.Equal(sum, p.cid.Hash())
+			})
+			select {
+			case ahead <- p:
+			case <-quit:
+				return
+			}
 		}
-		if err != nil {
-			return err
-		}
-		prefix := b.Cid().Prefix()
-		sum, err := multihash.Sum(b.RawData(), prefix.MhType, prefix.MhLength)
-		if err != nil || !bytes.Equal(sum, b.Cid().Hash()) {
-			bad(b.Cid())
+	})
+	for p := range ahead {
+		<-p.hashed
+		if !p.good {
+			bad(p.cid)
 			continue
 		}
-		if err := block(b.Cid().Hash(), b.RawData()); err != nil {
-			return fmt.Errorf("block %s: %w", b.Cid(), err)
+		if err := block(p.cid.Hash(), p.data); err != nil {
+			return fmt.Errorf("block %s: %w", p.cid, err)
 		}
 	}
+	return end
 }

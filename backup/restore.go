@@ -169,7 +169,8 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 	damaged := func(err error) {
 		done.Damaged = append(done.Damaged, Fault{pk.Name, err.Error(), []string{done.Backup}})
 	}
-	o, err := openFile(ctx, p, k, pk.File)
+	// Each block is hashed, so the hash of the file is needed only if something is wrong.
+	r, closer, err := openUnchecked(ctx, p, k, pk.File)
 	if isDamage(err) {
 		damaged(err)
 		return nil
@@ -177,10 +178,11 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 	if err != nil {
 		return err
 	}
-	defer o.close()
 	var failed error
-	err = readPack(o, func(h multihash.Multihash, data []byte) error {
+	var blocks, wrong uint64
+	err = readPack(r, func(h multihash.Multihash, data []byte) error {
 		read()
+		blocks++
 		wants, err := t.Wants(ctx, h)
 		if err == nil && wants {
 			err = t.Block(h, data)
@@ -189,20 +191,40 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 		}
 		failed = errors.Join(err, ctx.Err())
 		return failed
-	}, func(c cid.Cid) { damaged(fmt.Errorf("%w: %s", errBlock, c)) })
-	if failed != nil {
+	}, func(c cid.Cid) {
+		wrong++
+		damaged(fmt.Errorf("%w: %s", errBlock, c))
+	})
+	_ = closer.Close() // it was only read
+	switch {
+	case failed != nil:
 		return failed
+	case err == nil && wrong == 0 && blocks == pk.Blocks:
+		return nil
 	}
-	if e := o.check(); e != nil {
+	if e := checkSum(ctx, p, k, pk.File); e != nil {
 		err = e
 		if !isDamage(e) { // the next try may read it
 			return e
 		}
 	}
+	if err == nil && wrong == 0 {
+		err = fmt.Errorf("%w: it has %d blocks of %d", ErrDamaged, blocks, pk.Blocks)
+	}
 	if err != nil {
 		damaged(err)
 	}
 	return nil
+}
+
+// checkSum reads a file, and fails with ErrDamaged if it is not as it was written.
+func checkSum(ctx context.Context, p Place, k *Key, f File) error {
+	o, err := openFile(ctx, p, k, f)
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	return o.check()
 }
 
 // isDamage reports whether an error says that a file is missing, or is not as it was written.

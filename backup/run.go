@@ -154,7 +154,7 @@ func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
 		return err
 	}
 	r.m.Begun, r.m.Layout = r.Now().UTC(), snapshot.Layout()
-	linked, err := newScratch(r.Temp, nil)
+	linked, err := plainScratch(r.Temp)
 	if err != nil {
 		return err
 	}

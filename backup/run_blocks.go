@@ -30,7 +30,10 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *scratch, to
 		return err
 	}
 	defer list.close()
-	w := &packs{run: r, list: list, revived: map[string]uint64{}}
+	w := &packs{run: r, list: list, revived: map[string]uint64{}, free: make(chan buffer, packsInMemory)}
+	for range packsInMemory {
+		w.free <- nil
+	}
 	var reads sync.WaitGroup // the snapshot is used until they have ended
 	defer reads.Wait()
 	g, gctx := errgroup.WithContext(ctx)
@@ -60,7 +63,7 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *scratch, to
 		})
 	})
 	g.Go(func() (err error) {
-		defer func() { err = errors.Join(err, w.written()) }()
+		defer func() { err = errors.Join(err, w.written(len(w.writing))) }()
 		done := uint64(0)
 		for b := range ahead {
 			if b.read != nil {
@@ -87,10 +90,11 @@ type packs struct {
 	*run
 	list    *scratch
 	open    *pack
-	number  uint64 // of the open pack in the manifest
-	n       int    // of packs that this run began
-	writing chan writtenPack
-	revived map[string]uint64 // packs that are used only for what the store lost, by name
+	number  uint64             // of the open pack in the manifest
+	n       int                // of packs that this run began
+	writing []chan writtenPack // packs that are being written
+	free    chan buffer        // memory for packs; nil is to be made
+	revived map[string]uint64  // packs that are used only for what the store lost, by name
 }
 
 type writtenPack struct {
@@ -120,7 +124,16 @@ func (w *packs) add(ctx context.Context, snapshot Snapshot, b *reading) error {
 
 func (w *packs) write(ctx context.Context, b *reading) (err error) {
 	if w.open == nil {
-		if w.open, err = newPack(); err != nil {
+		if len(w.writing) == packsInMemory-1 {
+			if err := w.written(1); err != nil {
+				return err
+			}
+		}
+		buf := <-w.free
+		if buf == nil {
+			buf = make(buffer, 0, packSize+packSize/4)
+		}
+		if w.open, err = newPack(buf); err != nil {
 			return err
 		}
 		w.number = uint64(len(w.m.Packs))
@@ -134,51 +147,47 @@ func (w *packs) write(ctx context.Context, b *reading) (err error) {
 	w.m.NewBlocks++
 	w.m.NewBytes += b.size
 	if w.open.bytes >= packSize {
-		return w.finish(ctx)
+		w.finish(ctx)
 	}
 	return nil
 }
 
-// finish begins to write the open pack, after the one before it was written.
-func (w *packs) finish(ctx context.Context) error {
-	if err := w.written(); err != nil {
-		return err
-	}
+// finish begins to write the open pack.
+func (w *packs) finish(ctx context.Context) {
 	p, number := w.open, w.number
 	w.open = nil
 	w.n++
 	name := fmt.Sprintf("%s/%06d.car", w.m.ID, w.n)
-	w.writing = make(chan writtenPack, 1)
-	go func(done chan<- writtenPack) {
+	done := make(chan writtenPack, 1)
+	w.writing = append(w.writing, done)
+	go func() {
 		var f File
 		b, err := p.finish()
 		if err == nil {
 			f, err = putBytes(ctx, w.Place, w.Key, name, b)
 		}
+		w.free <- b
 		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.blocks, p.bytes}, err}
-	}(w.writing)
-	return nil
+	}()
 }
 
-// written waits for the pack that is being written.
-func (w *packs) written() error {
-	if w.writing == nil {
-		return nil
+// written waits for the first n of the packs that are being written.
+func (w *packs) written(n int) (err error) {
+	for _, writing := range w.writing[:n] {
+		done := <-writing
+		w.m.Packs[done.number] = done.pack
+		err = errors.Join(err, done.err)
 	}
-	done := <-w.writing
-	w.writing = nil
-	w.m.Packs[done.number] = done.pack
-	return done.err
+	w.writing = w.writing[n:]
+	return err
 }
 
 // end writes what is left.
 func (w *packs) end(ctx context.Context) error {
 	if w.open != nil {
-		if err := w.finish(ctx); err != nil {
-			return err
-		}
+		w.finish(ctx)
 	}
-	return w.written()
+	return w.written(len(w.writing))
 }
 
 // useOld uses a pack of the last backup after all, as the store has lost a block of it.

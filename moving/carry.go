@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -182,7 +183,7 @@ type carBody struct{ answer *http.Response }
 func (b *carBody) Read(p []byte) (int, error) {
 	n, err := b.answer.Body.Read(p)
 	if said := b.answer.Trailer.Get("X-Stream-Error"); errors.Is(err, io.EOF) && said != "" {
-		err = errors.New(said)
+		err = errors.New(text.Printable(said))
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = &sourceError{err}

@@ -222,7 +222,7 @@ func TestKuboCARs(t *testing.T) {
 		answer func(http.ResponseWriter, *http.Request) bool
 		err    string
 	}{
-		"whole": {text("car"), ""},
+		"whole": {body("car"), ""},
 		"cut":   {cut("ca"), "the source does not give all of it: unexpected EOF"},
 		"said": {func(w http.ResponseWriter, _ *http.Request) bool {
 			w.Header().Set("Trailer", "X-Stream-Error")

@@ -48,7 +48,7 @@ func newCluster(t *testing.T, list func(http.ResponseWriter, *http.Request) bool
 }
 
 func TestClusterPins(t *testing.T) {
-	got, err := all(t, newCluster(t, text(realCIDs(allocations))))
+	got, err := all(t, newCluster(t, body(realCIDs(allocations))))
 	if err != nil || len(got) != 8 {
 		t.Fatal(got, err)
 	}
@@ -73,8 +73,8 @@ func TestClusterFaults(t *testing.T) {
 		"none":    {status(204), ""},
 		"refused": {status(401), "the token is refused"},
 		"cut":     {cut(realCIDs(allocations)[:300]), "the list ends early"},
-		"no JSON": {text("<html>\n"), "cannot be read"},
-		"no CID":  {text("{}\n"), "has no CID"},
+		"no JSON": {body("<html>\n"), "cannot be read"},
+		"no CID":  {body("{}\n"), "has no CID"},
 		"error": {func(w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(400)
 			fmt.Fprint(w, `{"code":400,"message":"invalid filter value"}`)

@@ -4,6 +4,13 @@
 // A [Source] lists pins, and [Run] makes a request for each at a [Target]. Then it follows
 // the requests until they are pinned or have failed, and reports what became of every pin.
 //
+// # Where the blocks come from
+//
+// The target fetches them itself. Each pin comes with the addresses of the source's nodes as
+// its origins, and a source that is a [Dialer] connects its node to the target's. With
+// [Options].CARs the blocks come through this process instead: an [Exporter] gives the CAR of a
+// pin, and an [Uploader] takes it together with the request.
+//
 // # Twice is the same as once
 //
 // Run first reads what the target has. It asks for no pin that is there already, in whatever

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 )
 
 // cidOf makes the CID of the i-th raw block of a test: an identity CID.
@@ -197,10 +198,10 @@ func status(code int, headers ...string) func(http.ResponseWriter, *http.Request
 	}
 }
 
-// text answers with a body.
-func text(body string) func(http.ResponseWriter, *http.Request) bool {
+// body answers with a body.
+func body(content string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
-		fmt.Fprint(w, body)
+		fmt.Fprint(w, content)
 		return true
 	}
 }
@@ -261,6 +262,9 @@ func wantErr(t *testing.T, err error, text string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), text) {
 		t.Errorf("got the error %v, want %q", err, text)
+	}
+	if err != nil && strings.ContainsFunc(err.Error(), func(r rune) bool { return unicode.IsControl(r) && r != '\n' }) {
+		t.Errorf("the error would do something to a terminal: %q", err)
 	}
 }
 

@@ -23,6 +23,9 @@ const (
 // moved for the time of r.Patience.
 func (r *run) follow(ctx context.Context) error {
 	moved, dialled := time.Now(), time.Now()
+	if len(r.Addrs) == 0 {
+		dialled = time.Time{} // only now the addresses are known
+	}
 	for last := ""; len(r.asked) > 0; {
 		began := time.Now()
 		open, state, err := r.underWay(ctx)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
 const (
@@ -199,10 +200,10 @@ func failure(answer *http.Response) error {
 	}
 	status := fmt.Sprintf("status %d %s", e.Status, http.StatusText(e.Status))
 	const maxText = 500 // bytes of a line for people
-	if e.Details = strings.ToValidUTF8(e.Details[:min(len(e.Details), maxText)], ""); e.Details == "" {
+	if e.Details = text.Printable(strings.ToValidUTF8(e.Details[:min(len(e.Details), maxText)], "")); e.Details == "" {
 		e.Details = status
 		if e.Reason != "" {
-			e.Details += ", " + e.Reason
+			e.Details += ", " + text.Printable(e.Reason)
 		}
 	}
 	switch e.Status {
@@ -212,7 +213,7 @@ func failure(answer *http.Response) error {
 		e.Details = "there is no such API at this address: " + e.Details
 	}
 	if advice != "" {
-		return hint.Add(e, advice)
+		return hint.Add(e, text.Printable(advice))
 	}
 	return e
 }
@@ -261,7 +262,7 @@ func (a *api) lines(ctx context.Context, method, path string, query url.Values, 
 			return fmt.Errorf("the list ends early: %w", err)
 		}
 		if said := strings.Join(answer.Trailer.Values("X-Stream-Error"), ""); said != "" {
-			return fmt.Errorf("the list ends early: %s", said)
+			return fmt.Errorf("the list ends early: %s", text.Printable(said))
 		}
 		return nil
 	})

@@ -73,7 +73,7 @@ func (k *Kubo) Each(ctx context.Context, fn func(Pin) error) error {
 				return fmt.Errorf("a line of Kubo's list cannot be read: %w", err)
 			}
 			if one.Cid == "" {
-				return fmt.Errorf("a line of Kubo's list has no CID: %s", one.Message)
+				return fmt.Errorf("a line of Kubo's list has no CID: %.200q", one.Message)
 			}
 			if _, again := seen[one.Cid]; again {
 				return nil

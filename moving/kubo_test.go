@@ -35,11 +35,11 @@ func newNode() *node {
 		return []func(http.ResponseWriter, *http.Request) bool{f}
 	}
 	return &node{map[string][]func(http.ResponseWriter, *http.Request) bool{
-		"id": one(text(`{"ID":"` + peerID + `","Addresses":["/ip4/127.0.0.1/tcp/4001/p2p/` + peerID + `","/ip4/192.168.1.2/tcp/4001/p2p/` + peerID +
+		"id": one(body(`{"ID":"` + peerID + `","Addresses":["/ip4/127.0.0.1/tcp/4001/p2p/` + peerID + `","/ip4/192.168.1.2/tcp/4001/p2p/` + peerID +
 			`","/ip4/9.9.9.9/tcp/4001/p2p/` + peerID + `","/ip4/9.9.9.9/tcp/4001","nonsense"]}`)),
-		"pin/ls recursive": one(text(`{"Cid":"` + cidOf(1) + `","Name":"ünd \"so\"","Type":"recursive"}` + "\n" + `{"Cid":"` + dirCID + `","Type":"recursive"}` + "\n")),
-		"pin/ls direct":    one(text(`{"Cid":"` + cidOf(2) + `","Type":"direct"}` + "\n" + `{"Cid":"` + dirCID + `","Type":"direct"}` + "\n")),
-		"refs":             one(text(`{"Ref":"` + cidOf(3) + `","Err":""}` + "\n")),
+		"pin/ls recursive": one(body(`{"Cid":"` + cidOf(1) + `","Name":"ünd \"so\"","Type":"recursive"}` + "\n" + `{"Cid":"` + dirCID + `","Type":"recursive"}` + "\n")),
+		"pin/ls direct":    one(body(`{"Cid":"` + cidOf(2) + `","Type":"direct"}` + "\n" + `{"Cid":"` + dirCID + `","Type":"direct"}` + "\n")),
+		"refs":             one(body(`{"Ref":"` + cidOf(3) + `","Err":""}` + "\n")),
 	}, map[string]int{}}
 }
 
@@ -74,7 +74,7 @@ func TestKuboPins(t *testing.T) {
 
 	// A block without links is the same either way; one that cannot be read is not.
 	n := newNode()
-	n.answers["refs"][0] = text("")
+	n.answers["refs"][0] = body("")
 	if got, err := all(t, n.client(t)); err != nil || got[3].LeftOut != "" {
 		t.Errorf("without links: %v, %v", got, err)
 	}
@@ -98,14 +98,14 @@ func TestKuboListBreaks(t *testing.T) {
 		faults []func(http.ResponseWriter, *http.Request) bool
 		err    string
 	}{
-		"cut":             {[]func(http.ResponseWriter, *http.Request) bool{cut(first), text(first + second)}, ""},
-		"within a line":   {[]func(http.ResponseWriter, *http.Request) bool{cut(first + second[:20]), text(first + second)}, ""},
-		"said at the end": {[]func(http.ResponseWriter, *http.Request) bool{trailer, text(first + second)}, ""},
+		"cut":             {[]func(http.ResponseWriter, *http.Request) bool{cut(first), body(first + second)}, ""},
+		"within a line":   {[]func(http.ResponseWriter, *http.Request) bool{cut(first + second[:20]), body(first + second)}, ""},
+		"said at the end": {[]func(http.ResponseWriter, *http.Request) bool{trailer, body(first + second)}, ""},
 		"always cut":      {[]func(http.ResponseWriter, *http.Request) bool{cut(first + second)}, "the list ends early"},
 		"always said":     {[]func(http.ResponseWriter, *http.Request) bool{trailer}, "the datastore is closed"},
-		"no JSON":         {[]func(http.ResponseWriter, *http.Request) bool{text(first + "nonsense\n")}, "cannot be read"},
-		"no CID":          {[]func(http.ResponseWriter, *http.Request) bool{text(first + `{"Message":"broken","Type":"error"}` + "\n")}, "broken"},
-		"an endless line": {[]func(http.ResponseWriter, *http.Request) bool{text(first + strings.Repeat("x", 2<<20))}, "line 2 has more than 1024 KiB"},
+		"no JSON":         {[]func(http.ResponseWriter, *http.Request) bool{body(first + "nonsense\n")}, "cannot be read"},
+		"no CID":          {[]func(http.ResponseWriter, *http.Request) bool{body(first + `{"Message":"broken","Type":"error"}` + "\n")}, "broken"},
+		"an endless line": {[]func(http.ResponseWriter, *http.Request) bool{body(first + strings.Repeat("x", 2<<20))}, "line 2 has more than 1024 KiB"},
 		"refused":         {[]func(http.ResponseWriter, *http.Request) bool{status(403)}, "the token is refused"},
 	} {
 		t.Run(name, func(t *testing.T) {

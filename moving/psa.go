@@ -40,8 +40,9 @@ func NewPSA(s Server) (*PSA, error) {
 // pageLimit is the maximum of the PSA. A service may give less.
 const pageLimit = 1000
 
-// maxPins bounds what is listed of one place: each takes some 300 bytes of memory.
-const maxPins = 10_000_000
+// maxPins bounds what is listed of one place: that it was seen takes some 200 bytes of memory
+// for each.
+const maxPins = 5_000_000
 
 var errTooMany = fmt.Errorf("there are more than %d pins", maxPins)
 

@@ -95,7 +95,7 @@ func TestPSAShortLists(t *testing.T) {
 // What services send beside the specification is read.
 func TestPSAOddAnswers(t *testing.T) {
 	s := newService(0)
-	s.faults = append(s.faults, text(`{"count":4,"results":[
+	s.faults = append(s.faults, body(`{"count":4,"results":[
 		{"requestId":"a","status":"Pinned","created":"2022-03-29T18:52:37.675+00:00","delegates":[],"more":{},
 			"pin":{"cid":"`+cidOf(1)+`","_id":"a","name":null,"origins":null,"meta":{"size":12,"on":true,"text":"x"}}},
 		{"requestid":"b","status":"pinned","created":"2022-03-29T18:52:36Z","delegates":null,"info":null,"pin":{"cid":"`+cidOf(2)+`","meta":[]}},
@@ -154,13 +154,18 @@ func TestPSAFaults(t *testing.T) {
 		{"gone for long", append([]func(http.ResponseWriter, *http.Request) bool{nil}, slices.Repeat([]func(http.ResponseWriter, *http.Request) bool{status(503)}, 100)...),
 			"503", 10 * time.Minute},
 		{"token refused", []func(http.ResponseWriter, *http.Request) bool{status(401)}, "the token is refused", 0},
+		{"a reason for terminals", []func(http.ResponseWriter, *http.Request) bool{func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"error":{"reason":"BAD","details":"no\u001b[31m"}}`)
+			return true
+		}}, `no\x1b[31m`, 0},
 		{"token refused in the middle", []func(http.ResponseWriter, *http.Request) bool{nil, status(403)}, "the token is refused", 0},
 		{"no API", []func(http.ResponseWriter, *http.Request) bool{status(404)}, "no such API", 0},
-		{"no JSON", []func(http.ResponseWriter, *http.Request) bool{text("<html>")}, "cannot be read", 0},
-		{"JSON of another kind", []func(http.ResponseWriter, *http.Request) bool{text(`{"results":{"a":1}}`)}, "cannot be read", 0},
-		{"no id", []func(http.ResponseWriter, *http.Request) bool{text(`{"results":[{"status":"pinned","created":"2022-03-29T18:52:36Z"}]}`)}, "without an id", 0},
-		{"no time", []func(http.ResponseWriter, *http.Request) bool{text(`{"results":[{"requestid":"a","status":"pinned","created":"yesterday"}]}`)}, "yesterday", 0},
-		{"a huge answer", []func(http.ResponseWriter, *http.Request) bool{text(`{"x":"` + strings.Repeat("x", maxAnswer) + `"}`)}, "more than 64 MiB", 0},
+		{"no JSON", []func(http.ResponseWriter, *http.Request) bool{body("<html>")}, "cannot be read", 0},
+		{"JSON of another kind", []func(http.ResponseWriter, *http.Request) bool{body(`{"results":{"a":1}}`)}, "cannot be read", 0},
+		{"no id", []func(http.ResponseWriter, *http.Request) bool{body(`{"results":[{"status":"pinned","created":"2022-03-29T18:52:36Z"}]}`)}, "without an id", 0},
+		{"no time", []func(http.ResponseWriter, *http.Request) bool{body(`{"results":[{"requestid":"a","status":"pinned","created":"yesterday"}]}`)}, "yesterday", 0},
+		{"a huge answer", []func(http.ResponseWriter, *http.Request) bool{body(`{"x":"` + strings.Repeat("x", maxAnswer) + `"}`)}, "more than 64 MiB", 0},
 		{"elsewhere", []func(http.ResponseWriter, *http.Request) bool{status(302, "Location", "https://evil.example.com/psa/pins")}, "sends us elsewhere", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -63,11 +63,11 @@ func (r *Report) trouble(p Pin, o Outcome, why string) {
 
 // shorten bounds a text of others that is kept to be shown.
 func shorten(s string) string {
-	const most = 500 // bytes; CIDs and names that can be pinned are shorter, but for some
-	if len(s) <= most {
+	const maxShown = 500 // bytes; nearly all CIDs and names that can be pinned are shorter
+	if len(s) <= maxShown {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
+	return strings.ToValidUTF8(s[:maxShown], "") + "..."
 }
 
 // Reason is why some pins have an outcome.

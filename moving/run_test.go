@@ -151,7 +151,7 @@ func TestTargetStops(t *testing.T) {
 		{"quota", func(s *service) { s.quota = 7 }, "the quota is reached", 7},
 		{"disk", func(s *service) { s.faults = []func(http.ResponseWriter, *http.Request) bool{nil, nil, status(507)} }, "507", -1},
 		{"token", func(s *service) { s.faults = []func(http.ResponseWriter, *http.Request) bool{nil, nil, status(401)} }, "the token is refused", -1},
-		{"no id", func(s *service) { s.faults = []func(http.ResponseWriter, *http.Request) bool{nil, nil, text("{}")} }, "without the id", -1},
+		{"no id", func(s *service) { s.faults = []func(http.ResponseWriter, *http.Request) bool{nil, nil, body("{}")} }, "without the id", -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -291,6 +291,16 @@ func TestDials(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(src.dialled) < 4 || src.dialled[0] != "here 0" {
+			t.Errorf("dialled %q", src.dialled)
+		}
+		// A service says only in its answers where its nodes are.
+		src = &dialling{pins: pins{pins: somePins(3)}}
+		s = newService(0)
+		s.lag = 1 << 30
+		if _, err := move(t, src, s, Options{Patience: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		if len(src.dialled) < 2 || src.dialled[0] != "/ip4/1.2.3.4/tcp/1/p2p/x 3" {
 			t.Errorf("dialled %q", src.dialled)
 		}
 		var notes []string

@@ -1,9 +1,11 @@
 package rpc
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"os"
 	"time"
@@ -15,8 +17,9 @@ import (
 const (
 	// readStall is how long a client may send nothing of a body, and readCheck how often the
 	// deadline is moved on while it sends something.
-	readStall = time.Minute
-	readCheck = time.Second
+	readStall  = time.Minute
+	readCheck  = time.Second
+	bodyBuffer = 256 << 10
 	// What a client still sends when its command has failed is thrown away for drainTime, up
 	// to drainBytes: many clients read the answer only then.
 	drainTime  = 2 * time.Second
@@ -51,14 +54,15 @@ func (q *call) files(arg string) (files.Directory, error) {
 	// The answer begins while the body is still being read.
 	_ = q.out.conn.EnableFullDuplex() // it fails only for what can do that anyway, or in a test
 	r.Body = &body{r: r.Body, conn: q.out.conn}
-	media, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
+	media, given, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
 	if err != nil || media != echo.MIMEMultipartForm {
 		return nil, refuse("file argument '%s' is required: as multipart/form-data", arg)
 	}
-	parts, err := r.MultipartReader()
-	if err != nil {
-		return nil, refuse("the body cannot be read: %v", err)
+	if given["boundary"] == "" {
+		return nil, refuse("the body cannot be read: %v", http.ErrMissingBoundary)
 	}
+	// The parser reads 4 KiB at a time.
+	parts := multipart.NewReader(bufio.NewReaderSize(r.Body, bodyBuffer), given["boundary"])
 	d, err := files.NewFileFromPartReader(parts, media)
 	if err != nil {
 		return nil, refuse("the body cannot be read: %v", err)

@@ -1,5 +1,5 @@
-// Package rpc serves what an account has pinned over HTTP, and pins and unpins for it, by the
-// commands of Kubo's RPC:
+// Package rpc serves what an account has pinned over HTTP, pins and unpins for it, and takes what
+// it uploads, by the commands of Kubo's RPC:
 // `ipfs --api ADDRESS --api-auth bearer:TOKEN cat CID` and curl work with
 // it as with a Kubo 0.43. [Register] adds the commands to a router, beneath /api/v0.
 //
@@ -42,6 +42,28 @@
 //     room for both.
 //   - There are no direct pins.
 //
+// # Uploads
+//
+// add, dag/import, dag/put and block/put take what a client sends, and end when it is pinned, by
+// requests like those of pin/add. The parameter pin-name of add and dag/import names them. Package
+// upload makes the blocks, with the CIDs that Kubo would give.
+//
+// The entry of a root comes when the root is pinned, behind everything else: many clients do not
+// look for errors behind it. Whatever goes wrong before that, nothing is kept. A request that
+// fails is removed.
+//
+//   - An account has no loose blocks, so what is put has to be pinned: pin=false is refused, and
+//     dag/put and block/put need pin=true, which is not Kubo's default.
+//   - A root of a CAR is pinned if all of it is in the CARs or on the disk. Nothing is fetched for
+//     it. One that lacks a block is told with PinErrorMsg, and others are pinned.
+//   - The CIDs of only-hash are those of add. In Kubo some parameters do not count for the
+//     directory at the top then.
+//   - There is no MFS (to-files) and no filestore (nocopy, fscache). What is pinned is announced
+//     soon, by itself: what fast-provide-* asks for beyond that is refused.
+//
+// The account's quotas hold while an upload runs, over all of its uploads. A body may be of any
+// size and take any time, if something of it comes every [readStall].
+//
 // # The server and its network
 //
 // These answer an admin only with a token of the scope admin, and others as an account that has
@@ -76,5 +98,7 @@
 // # What a client may take
 //
 // An account has at most [maxCalls] commands under way, and [maxWaits] that wait for a pin. An
-// answer may take any time, if its client takes some of it every [stallTimeout].
+// answer may take any time, if its client takes some of it every [stallTimeout]. It has at most
+// [maxUploads] uploads, of which [accountRuns] run at a time, and [allRun] over all accounts. Others
+// wait with their bodies unread.
 package rpc

@@ -65,7 +65,7 @@
 //	1c ACCOUNT SEQ        the IP address that a request came from, if one of its origins is there
 //	20 DAG                a DAG that is held: attempt, state, totals, holders
 //	21 ATTEMPT            the DAG of an attempt that is in use
-//	22 HOLDER             an attempt or node that is released, until it is dropped
+//	22 HOLDER             an attempt or node that is released, until it is dropped; an upload's from the start
 //	23 HASH CODEC HOLDER  link: the holder needs the block, read under the codec; its size
 //	24 HOLDER HASH CODEC  the same, from the other side
 //	25 HASH               note: nothing may link to the block any more; its size

@@ -64,18 +64,21 @@ func readRestoring(dir string) (st restoreState, found bool, err error) {
 // Restoring writes the records and blocks of a backup into an empty data directory. Until
 // Finish the directory cannot be opened as a store. It is for one goroutine.
 type Restoring struct {
-	dir   string
-	cfg   Config
-	space *space.Space // nil once it is closed
-	state restoreState
-	batch *kv.Batch
-	bytes int // of blocks in the batch
+	dir    string
+	cfg    Config
+	space  *space.Space // nil once it is closed
+	state  restoreState
+	batch  *kv.Batch
+	bytes  int        // of blocks in the batch
+	look   *kv.Reader // for Wants; nil is none
+	looked func()     // ends it
 	// missing is in memory, as what is damaged is little: some 100 bytes a block.
 	missing []multihash.Multihash
 }
 
-// maxRestoreBatch is how many bytes of blocks are synced together.
-const maxRestoreBatch = 16 << 20
+// maxRestoreBatch is how many bytes of blocks there are between two moments at which nothing is
+// under way to the disk. Few of them are in memory: Badger writes a batch in pieces.
+const maxRestoreBatch = 64 << 20
 
 // Restore begins to restore what is chosen of a backup whose records have the given layout, or
 // goes on with it. The lock stays the caller's. The caller must close what it gets. Errors:
@@ -196,12 +199,23 @@ func (r *Restoring) choose(ctx context.Context) error {
 }
 
 // Wants reports whether the records link to a block that is not there yet.
-func (r *Restoring) Wants(ctx context.Context, h multihash.Multihash) (wants bool, err error) {
-	err = r.space.DB().View(ctx, func(rd *kv.Reader) error {
-		wants, err = holding.WantsBlock(rd, h)
-		return err
-	})
-	return wants, err
+func (r *Restoring) Wants(ctx context.Context, h multihash.Multihash) (bool, error) {
+	if r.look == nil { // a new look waits for all that is being written
+		if err := r.space.DB().Enter(ctx); err != nil {
+			return false, err
+		}
+		r.look, r.looked = r.space.DB().Snapshot()
+	}
+	return holding.WantsBlock(r.look, h)
+}
+
+// lookAway ends the look of Wants, which sees nothing of what is written after it.
+func (r *Restoring) lookAway() {
+	if r.look != nil {
+		r.looked()
+		r.space.DB().Leave()
+		r.look = nil
+	}
 }
 
 // Block writes a block, which it keeps. The caller has compared it with its hash. Errors:
@@ -226,6 +240,7 @@ func (r *Restoring) Flush() error {
 	if err := r.space.RoomFor(uint64(r.bytes)); err != nil {
 		return err
 	}
+	r.lookAway()
 	if err := r.batch.Flush(); err != nil {
 		return err
 	}
@@ -275,6 +290,7 @@ func (r *Restoring) Close() error {
 	if r.space == nil {
 		return nil
 	}
+	r.lookAway()
 	r.batch.Cancel()
 	r.space.DB().Shut()
 	err := r.space.Close()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/ipfs/go-cid"
@@ -21,6 +22,7 @@ type Snapshot struct {
 	keep   *holding.Keep
 	reader *kv.Reader
 	done   func()
+	pace   *pace
 }
 
 // ErrKeepLost: blocks of a snapshot or a stock may have been deleted, as the disk was too full.
@@ -32,7 +34,7 @@ func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if err := s.kv.Enter(ctx); err != nil {
 		return nil, err
 	}
-	sn := &Snapshot{s: s}
+	sn := &Snapshot{s: s, pace: newPace()}
 	sn.keep = s.held.KeepBlocks(func() { sn.reader, sn.done = s.kv.Snapshot() })
 	return sn, nil
 }
@@ -119,10 +121,15 @@ func backedUp(key []byte) bool {
 	return holding.InBackup(key)
 }
 
-// Block reads a block, and compares it with its hash. Errors: ErrNoBlock; ErrUnreadable;
+// Block reads a block, and compares it with its hash. While pins are written it takes its time.
+// Errors: ErrNoBlock; ErrUnreadable;
 // ErrKeepLost; pin.ErrClosed; the context's.
 func (sn *Snapshot) Block(ctx context.Context, h multihash.Multihash) ([]byte, error) {
+	began := time.Now()
 	data, err := sn.s.held.ReadHashed(ctx, h)
+	if err == nil && sn.s.held.Busy() {
+		err = sn.pace.wait(ctx, time.Since(began))
+	}
 	switch {
 	case sn.keep.Lost():
 		return nil, ErrKeepLost

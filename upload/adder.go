@@ -286,8 +286,11 @@ func (a *Adder) addContent(ctx context.Context, name string, f io.Reader) (ipld.
 		return nil, err
 	}
 	layout := balanced.Layout
-	if a.o.trickle {
+	switch {
+	case a.o.trickle:
 		layout = trickle.Layout
+	case !a.o.rawLeaves && !b.HasFileAttributes():
+		layout = balancedPB
 	}
 	nd, err := layout(b)
 	if r.err != nil { // the builder's is about it

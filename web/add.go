@@ -65,8 +65,12 @@ func (f pinForm) once(s pin.Spec, do func(pin.Spec) (pin.View, error)) (pin.View
 }
 
 func (u *UI) addPage(c *call) error {
-	return c.render("add.html", "Add a pin", pinForm{CID: c.QueryParam("cid"), Name: c.QueryParam("name"), Key: rand.Text()})
+	form := newPinForm()
+	form.CID, form.Name = c.QueryParam("cid"), c.QueryParam("name")
+	return c.render("add.html", "Add a pin", form)
 }
+
+func newPinForm() pinForm { return pinForm{Key: rand.Text()} }
 
 func (u *UI) add(c *call) error {
 	form := readPinForm(c)

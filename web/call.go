@@ -195,12 +195,14 @@ const noticeCookie = "holdfast-notice"
 // which: nobody can make a page say something else.
 var notices = map[string]string{
 	"added":           "The pin is asked for. It is fetched now.",
+	"uploaded":        "It is uploaded and pinned.",
 	"changed":         "The pin is changed. It has a new ID.",
 	"undone":          "Nothing was removed.",
 	"retried":         "What had failed is tried again.",
 	"nothing-failed":  "Nothing of this has failed, so there is nothing to try again.",
 	"revoked":         "The token is revoked. Whatever used it cannot do so any more.",
 	"password":        "The password is changed, and every other session is ended.",
+	"session-ended":   "The session is ended.",
 	"account-added":   "The account is made.",
 	"account-changed": "The account is changed.",
 	"account-removed": "The account is removed.",
@@ -209,7 +211,6 @@ var notices = map[string]string{
 	"invite-revoked":  "The invitation is revoked.",
 	"run-begun":       "It is begun.",
 	"run-ended":       "It is asked to stop.",
-	"session-ended":   "The session is ended.",
 }
 
 // done ends a change with a notice on the next page.

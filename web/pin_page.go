@@ -24,6 +24,7 @@ type pinPage struct {
 	Same    []row  // other requests of the account for the same content
 	History []happened
 	Lines   []codeLine
+	Gateway string   // the address of the content at the gateway; "" if there is none
 	Files   *listing // nil: it is no directory, or not whole
 	File    *file    // nil: it is no file
 	Broken  string   // why the content cannot be shown; "" if it can
@@ -69,6 +70,9 @@ func (u *UI) pinPage(c *call) error {
 		return err
 	}
 	p.Lines = u.linesFor(v)
+	if u.Gateway != "" {
+		p.Gateway = u.Gateway + "/ipfs/" + v.CID
+	}
 	if v.Status == pin.Pinned {
 		if err := u.content(c, v, &p); err != nil {
 			return err

@@ -40,6 +40,9 @@ type Config struct {
 	Delegates func() []string
 	// PublicURL is the base URL that clients use, or "" if only they know it.
 	PublicURL string
+	// Gateway is the URL of a gateway that shows content to people, without a slash at its end; ""
+	// if there is none.
+	Gateway string
 	// SessionTTL is how long a session lasts, and so its cookie.
 	SessionTTL time.Duration
 	// Requester is as in psa.Config. Nil knows no request's address.

@@ -51,6 +51,7 @@ var routes = []route{
 	{method: http.MethodGet, path: "/pins/:id/download", scope: auth.ScopeRead, handler: (*UI).download},
 	{method: http.MethodGet, path: "/add", scope: auth.ScopePin, handler: (*UI).addPage},
 	{method: http.MethodPost, path: "/add", scope: auth.ScopePin, handler: (*UI).add},
+	{method: http.MethodPost, path: "/upload", scope: auth.ScopePin, handler: (*UI).upload},
 
 	{method: http.MethodGet, path: "/connect", scope: auth.ScopeAdmin, handler: (*UI).connectPage},
 	{method: http.MethodPost, path: "/connect", scope: auth.ScopeAdmin, changes: true, handler: (*UI).makeToken},

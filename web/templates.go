@@ -148,14 +148,14 @@ func cutCID(cid string) cut {
 
 // formField is a field of a form for the part "input".
 type formField struct {
-	ID, Label, Type, Value, Hint, More string
-	Required                           bool
+	ID, Name, Label, Type, Value, Hint, More string
+	Required                                 bool
 }
 
 // makeField makes a field. attrs are of: "required"; "hint=TEXT"; "auto=TOKEN" for
-// autocomplete.
+// autocomplete; "name=NAME" if that is not the id.
 func makeField(id, label, kind, value string, attrs ...string) (formField, error) {
-	f := formField{ID: id, Label: label, Type: kind, Value: value}
+	f := formField{ID: id, Name: id, Label: label, Type: kind, Value: value}
 	for _, a := range attrs {
 		name, v, _ := strings.Cut(a, "=")
 		switch name {
@@ -163,6 +163,8 @@ func makeField(id, label, kind, value string, attrs ...string) (formField, error
 			f.Required = true
 		case "hint":
 			f.Hint = v
+		case "name":
+			f.Name = v
 		case "auto":
 			f.More = v
 		default:

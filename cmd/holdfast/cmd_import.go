@@ -188,8 +188,13 @@ func (c *cli) optionalToken(ctx context.Context, given bool) (string, error) {
 
 // runImport moves the pins of a source, which open makes, and prints what became of them.
 func (c *cli) runImport(ctx context.Context, in *importing, open func(note func(string)) (moving.Source, error)) error {
-	if in.rate < 0 {
+	switch {
+	case in.rate < 0:
 		return errors.New("--rate must not be negative")
+	case in.to != "" && in.user != "":
+		return errors.New("--user is an account here; the account at --to is that of its token")
+	case in.to == "" && in.tokenFile != "":
+		return errors.New("--to-token-file is for --to")
 	}
 	display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 	defer display.close()

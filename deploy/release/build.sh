@@ -5,8 +5,8 @@
 # commit and its date in it, and nothing of the machine. Every file has the date of the
 # commit. It is built from a clone of its own, so what is not committed is not in it.
 #
-# TARGETS    GOOS/GOARCH of what to build; all, unless it is set
-# VERSION    the version, instead of that in the file VERSION (for trying upgrades)
+# TARGETS          GOOS/GOARCH of what to build; all, unless it is set
+# RELEASE_VERSION  the version, instead of that in the file VERSION (for trying upgrades)
 set -euo pipefail
 : "${1:?usage: build.sh DIR}"
 mkdir -p "$1"
@@ -26,9 +26,9 @@ cd "$(dirname "$0")/../.."
 [ -z "$(git status --porcelain)" ] || echo "build.sh: there are changes that are not committed, and so not in this release" >&2
 git clone -q "$PWD" "$work/src"
 cd "$work/src"
-version=${VERSION:-$(cat VERSION)}
+version=${RELEASE_VERSION:-$(cat VERSION)}
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
-if [ -z "${VERSION:-}" ]; then
+if [ -z "${RELEASE_VERSION:-}" ]; then
 	tag=$(git describe --exact-match --match 'v[0-9]*' 2>/dev/null || true)
 	if [ -z "$tag" ]; then # of a time before the release, and sorted before it by all package managers
 		version+="-dev.$(TZ=UTC git log -1 --date=format-local:%Y%m%d%H%M%S --format=%cd).g$(git rev-parse --short=12 HEAD)"
@@ -48,7 +48,8 @@ stamp() { # gives everything below a directory the date of the commit
 }
 
 # What is the same on all systems: texts, and what the program writes about itself.
-(cd deploy/release && go build -o "$work/tools/" ./notices github.com/goreleaser/nfpm/v2/cmd/nfpm github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod)
+# The SBOM has the hash of the tool that made it, so that is built the same everywhere, too.
+(cd deploy/release && go build -trimpath -buildvcs=false -o "$work/tools/" ./notices github.com/goreleaser/nfpm/v2/cmd/nfpm github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod)
 build "$(go env GOHOSTOS)" "$(go env GOHOSTARCH)" "$work/host/holdfast"
 export PATH="$work/host:$PATH"
 common=$work/common
@@ -101,7 +102,10 @@ for target in "${targets[@]}"; do
 		cp "$dir/holdfast" "$package/holdfast"
 		stamp "$package"
 		for packager in deb rpm; do
-			(cd "$package" && VERSION=$version ARCH=$arch "$work/tools/nfpm" package --config "$work/src/deploy/release/nfpm.yaml" --packager $packager --target "$out" >/dev/null)
+			(cd "$package" && VERSION=$version ARCH=$arch "$work/tools/nfpm" package --config "$work/src/deploy/release/nfpm.yaml" --packager $packager --target "$out" >"$work/nfpm.log") || {
+				cat "$work/nfpm.log" >&2 # its errors, too
+				exit 1
+			}
 		done
 	fi
 done

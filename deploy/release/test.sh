@@ -45,7 +45,7 @@ has() { # TEXT PATTERN WHAT
 releases() {
 	new=${KEEP:-$work}/new old=${KEEP:-$work}/old
 	[ -e "$new/SHA256SUMS" ] || TARGETS=linux/$arch deploy/release/build.sh "$new"
-	[ -e "$old/SHA256SUMS" ] || TARGETS=linux/$arch VERSION=0.0.9 deploy/release/build.sh "$old"
+	[ -e "$old/SHA256SUMS" ] || TARGETS=linux/$arch RELEASE_VERSION=0.0.9 deploy/release/build.sh "$old"
 	new_deb=$(ls "$new"/*.deb) old_deb=$(ls "$old"/*.deb) new_rpm=$(ls "$new"/*.rpm) old_rpm=$(ls "$old"/*.rpm)
 	(cd "$new" && sha256sum --quiet -c SHA256SUMS)
 }
@@ -63,8 +63,8 @@ step_same() {
 step_lint() {
 	lintian --allow-root --tag-display-limit 0 --fail-on error "$new_deb" # warnings are shown
 	# The rpm has no signature and no changelog of its own; only the service may enter its
-	# directory; and nfpm does not say of a file that it is a program.
-	said=$(rpmlint "$new_rpm" 2>&1 | grep ': E: ' | grep -vE 'E: (no-signature|no-changelogname-tag|no-binary|non-standard-dir-perm /var/lib/holdfast 700)' || true)
+	# directory; and nfpm does not say of a file what it is: program, manual page, documentation.
+	said=$(rpmlint "$new_rpm" 2>&1 | grep ': E: ' | grep -vE 'E: (no-signature|no-changelogname-tag|no-binary|not-listed-as-documentation|non-standard-dir-perm /var/lib/holdfast 700)' || true)
 	[ -z "$said" ] || fail "rpmlint says: $said"
 	said=$(rpm -qp --queryformat '%{NAME} %{ARCH} %{LICENSE}\n' "$new_rpm")
 	has "$said" '^holdfast x86_64|^holdfast aarch64' "what the rpm says"

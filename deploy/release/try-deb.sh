@@ -124,4 +124,12 @@ systemctl enable --now holdfast 2>/dev/null
 ready
 is "$(find $data ! -user holdfast | wc -l)" 0 "the number of files of other owners"
 holdfast user ls --data $data | grep -q trial@example.org || fail "the account of the trial is lost"
-systemctl disable --now holdfast 2>/dev/null
+
+echo "  the package over that"
+dpkg -i /root/new.deb >/root/out 2>&1
+grep -q '^Warning: /etc/systemd/system/holdfast.service is used' /root/out || fail "an installation over another unit says: $(cat /root/out)"
+rm /etc/systemd/system/holdfast.service /usr/local/bin/holdfast
+systemctl daemon-reload
+systemctl restart holdfast
+ready
+is "$(readlink "/proc/$(systemctl show -P MainPID holdfast)/exe")" /usr/bin/holdfast "the program"

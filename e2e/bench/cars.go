@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +66,42 @@ func (r *run) cars(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// onlyCARs measures CARs of a fresh Holdfast, and of the source.
+func onlyCARs(ctx context.Context, r *rig.Rig, runs int, source *rig.Kubo, out io.Writer, say func(string, ...any)) (err error) {
+	c := newContent()
+	say("adding to the source: two files")
+	if c.blocks.cid, err = addBlocks(ctx, source); err != nil {
+		return err
+	}
+	if c.large.cid, err = addLarge(ctx, source); err != nil {
+		return err
+	}
+	res := &results{rows: slices.Clone(carRows)}
+	one := &run{rig: r, source: source, kubo: source, content: c, results: res, say: say}
+	if one.server, one.client, err = startHoldfast(ctx, r, map[string]string{"HOLDFAST_GATEWAY_LISTEN": "127.0.0.1:0"}); err != nil {
+		return err
+	}
+	defer os.RemoveAll(one.server.Data.Dir)
+	defer one.server.Kill()
+	for _, cid := range []string{c.blocks.cid, c.large.cid} {
+		if _, _, err := pinInHoldfast(ctx, one.client, cid, source.Addrs); err != nil {
+			return fmt.Errorf("%w\n%s", err, one.server.Tail())
+		}
+	}
+	stop := res.outPeaks.watch(source.PID(), one.server.PID())
+	for range runs {
+		err = errors.Join(err, one.cars(ctx))
+	}
+	if err = errors.Join(err, stop()); err != nil {
+		return err
+	}
+	if err := printRows(out, res.rows); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "\nMemory of its own (RssAnon + RssShmem), at most: Kubo %.0f MiB, Holdfast %.0f MiB\n", mib(res.outPeaks.kubo), mib(res.outPeaks.holdfast))
+	return err
 }
 
 // gateways asks the gateways of both.

@@ -30,20 +30,32 @@ type content struct {
 // pinned lists the DAGs that both pin, in order.
 func (c *content) pinned() []dag { return []dag{c.blocks, c.small, c.large} }
 
-func addContent(ctx context.Context, source *rig.Kubo, say func(string, ...any)) (*content, error) {
-	c := &content{
+func newContent() *content {
+	return &content{
 		blocks: dag{name: "102,994 blocks of 4 KiB", target: 8},
 		small:  dag{name: "directory of 20,101 small blocks", target: 15},
 		large:  dag{name: "1 GiB in 1 MiB blocks", target: 1.2},
 	}
+}
+
+func addBlocks(ctx context.Context, source *rig.Kubo) (string, error) {
+	return source.AddFile(ctx, rig.Random(1, 400<<20), 4<<10)
+}
+
+func addLarge(ctx context.Context, source *rig.Kubo) (string, error) {
+	return source.AddFile(ctx, rig.Random(3, 1<<30), 1<<20)
+}
+
+func addContent(ctx context.Context, source *rig.Kubo, say func(string, ...any)) (*content, error) {
+	c := newContent()
 	for _, step := range []struct {
 		what string
 		into *string
 		add  func() (string, error)
 	}{
-		{c.blocks.name, &c.blocks.cid, func() (string, error) { return source.AddFile(ctx, rig.Random(1, 400<<20), 4<<10) }},
+		{c.blocks.name, &c.blocks.cid, func() (string, error) { return addBlocks(ctx, source) }},
 		{c.small.name, &c.small.cid, func() (string, error) { return addSmallFiles(ctx, source) }},
-		{c.large.name, &c.large.cid, func() (string, error) { return source.AddFile(ctx, rig.Random(3, 1<<30), 1<<20) }},
+		{c.large.name, &c.large.cid, func() (string, error) { return addLarge(ctx, source) }},
 	} {
 		say("adding to the source: %s", step.what)
 		cid, err := step.add()

@@ -4,14 +4,17 @@
 //   - how long each takes to pin some DAGs;
 //   - how long each takes to unpin one and give its space back while others stay;
 //   - how long each takes to send a DAG as a CAR;
+//   - how long each takes to take files and CARs that a client uploads;
 //   - the maximum of memory that each takes;
-//   - what replacing a large DAG by its next version costs Holdfast.
+//   - what replacing a large DAG by its next version costs Holdfast;
+//   - how long backups and restores take, beside cp and beside Kubo's import of CARs.
 //
 // It prints a table. Each server has a fresh repository with its usual settings: Kubo's flatfs, and
 // our Badger. Both sync what they report as pinned.
 //
 //	cd e2e && go run ./bench [--runs N] [--full]
 //
+// With --cars, --uploads or --backups it measures only those; --full adds backups of 3 million blocks.
 // With --idle it measures only the memory of an idle Holdfast, for each node.profile, and with every
 // transport that it may listen by. With --dead N it measures only what N requests for CIDs that nobody
 // has cost, and how long they delay others; --full does that with a million. With --holdfast FILE it
@@ -40,6 +43,9 @@ func main() {
 	flag.BoolVar(&o.full, "full", false, "also a million requests for what nobody has, reclaim beside ten times as many blocks, and pin the same DAG 20 times in a row")
 	flag.BoolVar(&o.idle, "idle", false, "measure the memory of an idle server in each profile and with every transport, and nothing else")
 	flag.IntVar(&o.dead, "dead", 0, "measure this many requests for CIDs that nobody has, and nothing else")
+	flag.BoolVar(&o.uploads, "uploads", false, "measure uploads, and nothing else")
+	flag.BoolVar(&o.cars, "cars", false, "measure CARs, and nothing else")
+	flag.BoolVar(&o.backups, "backups", false, "measure backups and restores, and nothing else")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
 	flag.StringVar(&o.beside, "beside", "", "measure this binary and the one that is built in turns, and nothing else")
 	flag.Parse()
@@ -57,6 +63,10 @@ type options struct {
 	full bool
 	idle bool
 	dead int // 0: measure everything else
+
+	uploads bool
+	cars    bool
+	backups bool
 
 	holdfast string // "" is the binary built from this commit
 	beside   string // "" is none
@@ -76,13 +86,22 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 			return err
 		}
 	}
-	source, err := r.StartKubo(ctx, "source", rig.KuboOptions{})
+	source, err := r.StartKubo(ctx, "source", withGateway)
 	if err != nil {
 		return err
 	}
 	defer source.Kill()
+	if o.backups {
+		return allBackups(ctx, r, o, source, out, say)
+	}
 	if o.dead > 0 {
 		return dead(ctx, r, o.dead, source, out, say)
+	}
+	if o.uploads {
+		return onlyUploads(ctx, r, o.runs, source, out, say)
+	}
+	if o.cars {
+		return onlyCARs(ctx, r, o.runs, source, out, say)
 	}
 	c, err := addContent(ctx, source, say)
 	if err != nil {
@@ -108,8 +127,8 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 	if err := res.print(out); err != nil {
 		return err
 	}
-	if !o.full {
-		return nil
+	if err := allBackups(ctx, r, o, source, out, say); err != nil || !o.full {
+		return err
 	}
 	if err := dead(ctx, r, deadRequests, source, out, say); err != nil {
 		return err
@@ -118,6 +137,15 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 		return err
 	}
 	return inARow(ctx, r, source, c, out, say)
+}
+
+// allBackups measures backups; with --full also those of many blocks.
+func allBackups(ctx context.Context, r *rig.Rig, o options, source *rig.Kubo, out io.Writer, say func(string, ...any)) error {
+	err := backups(ctx, r, source, false, out, say)
+	if err == nil && o.full {
+		err = backups(ctx, r, source, true, out, say)
+	}
+	return err
 }
 
 func medianOf(runs int) string {

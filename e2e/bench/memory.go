@@ -79,8 +79,10 @@ func (r *results) printMemory(out io.Writer) error {
 	_, err := fmt.Fprintf(out, `
 Memory of its own (RssAnon + RssShmem), at most: Kubo %.0f MiB, Holdfast %.0f MiB
 The same while CARs are sent: Kubo %.0f MiB, Holdfast %.0f MiB
+The same while files and CARs are taken: Kubo %.0f MiB, Holdfast %.0f MiB
 Holdfast idle after all of that: %.0f MiB, %s after the last pin; target under %.0f MiB: %s
-`, mib(r.peaks.kubo), mib(r.peaks.holdfast), mib(r.outPeaks.kubo), mib(r.outPeaks.holdfast), mib(r.idle.bytes), r.idle.after.Round(time.Second), mib(memoryTarget), verdict(r.idle.bytes < memoryTarget))
+`, mib(r.peaks.kubo), mib(r.peaks.holdfast), mib(r.outPeaks.kubo), mib(r.outPeaks.holdfast),
+		mib(r.inPeaks.kubo), mib(r.inPeaks.holdfast), mib(r.idle.bytes), r.idle.after.Round(time.Second), mib(memoryTarget), verdict(r.idle.bytes < memoryTarget))
 	return err
 }
 

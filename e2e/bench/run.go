@@ -59,7 +59,8 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err := r.server.Stop(); err != nil {
 		return fmt.Errorf("stop holdfast: %w\n%s", err, r.server.Tail())
 	}
-	return nil
+	r.kubo.Kill()
+	return r.uploads(ctx)
 }
 
 // pins pins every DAG with both servers in turns. It unpins the directory of small files as soon as

@@ -23,6 +23,7 @@ type results struct {
 	first, next []time.Duration // of replacing
 	peaks       peaks           // in all runs
 	outPeaks    peaks           // while CARs are sent
+	inPeaks     peaks           // while files and CARs are taken
 	idle        measuredMemory
 }
 
@@ -40,7 +41,7 @@ func newResults(c *content) *results {
 			r.rows = append(r.rows, row{name: unpinRow, target: unpinTarget})
 		}
 	}
-	r.rows = append(r.rows, carRows...)
+	r.rows = append(append(r.rows, carRows...), uploadRows...)
 	return r
 }
 

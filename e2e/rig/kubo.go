@@ -214,6 +214,9 @@ func finish(command string, body io.Reader, result any) error {
 	return nil
 }
 
+// API is the base URL of its RPC, which ends in a slash.
+func (k *Kubo) API() string { return k.api }
+
 func (k *Kubo) stream(ctx context.Context, command string, q url.Values, in io.Reader, contentType string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, k.api+command+"?"+q.Encode(), in)
 	if err != nil {

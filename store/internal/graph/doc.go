@@ -19,6 +19,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ipfs/boxo/blockstore"
 
@@ -40,6 +41,7 @@ type Store struct {
 
 	claims claimLocks
 	keeps  keeps
+	wrote  atomic.Int64 // when blocks of a pin were last written, in Unix nanoseconds
 	blocks blockstore.Blockstore
 	// dropping is held by the one Drop that runs.
 	dropping chan struct{}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/ipfs/go-datastore"
 	"github.com/multiformats/go-multihash"
@@ -55,6 +56,9 @@ func (g *Store) write(ctx context.Context, b graph.Batch) error {
 	if len(b.Blocks) > 0 {
 		b.Whole = nil
 	}
+	if len(b.Blocks) > 0 {
+		g.wrote.Store(time.Now().UnixNano())
+	}
 	if err := g.writePart(b); err != nil {
 		return err
 	}
@@ -66,6 +70,12 @@ func (g *Store) write(ctx context.Context, b graph.Batch) error {
 	// block in the same write failed.
 	return g.writePart(graph.Batch{Whole: whole, Limits: b.Limits})
 }
+
+// busyFor is for how long after a write of blocks others are expected: some batches' worth.
+const busyFor = 500 * time.Millisecond
+
+// Busy reports whether blocks of pins are being written, or were a moment ago.
+func (g *Store) Busy() bool { return time.Now().UnixNano()-g.wrote.Load() < int64(busyFor) }
 
 // writePart makes a batch durable that has no blocks or no marks.
 func (g *Store) writePart(b graph.Batch) error {

@@ -4,7 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -16,6 +20,7 @@ import (
 // dashboard is what the pages need beside what the APIs have.
 type dashboard struct {
 	sessionTTL time.Duration // of the access tokens of sessions
+	gateway    string        // the URL of a gateway for people; "" is none
 	setupCode  string        // of the link that makes the first account; "" is none
 	ui         *web.UI       // once it is registered; the program closes it
 }
@@ -23,7 +28,7 @@ type dashboard struct {
 // newDashboard makes the dashboard. If there is no account, and no terminal that shows the first
 // one, a link makes it.
 func (p *Program) newDashboard(ctx context.Context) (*dashboard, error) {
-	d := &dashboard{sessionTTL: time.Duration(p.Config.Auth.AccessTokenTTL)}
+	d := &dashboard{sessionTTL: time.Duration(p.Config.Auth.AccessTokenTTL), gateway: p.gatewayForPeople()}
 	if p.Terminal == nil {
 		all, err := p.core.auth.ListAccounts(ctx)
 		if err != nil {
@@ -34,6 +39,25 @@ func (p *Program) newDashboard(ctx context.Context) (*dashboard, error) {
 		}
 	}
 	return d, nil
+}
+
+// gatewayForPeople is the URL of the gateway at the first of its hosts. "" is that no host shows
+// content to people. At a host that others reach, a proxy does TLS, as browsers want it.
+func (p *Program) gatewayForPeople() string {
+	c := p.Config.Gateway
+	hosts := slices.Concat(c.Hosts, c.PathHosts)
+	if p.gateway == nil || !c.Deserialized || len(hosts) == 0 {
+		return ""
+	}
+	host := hosts[0]
+	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return "https://" + host
+	}
+	_, port, err := net.SplitHostPort(p.gateway.listener.Addr().String())
+	if err != nil {
+		return ""
+	}
+	return "http://" + net.JoinHostPort(strings.Trim(host, "[]"), port)
 }
 
 // close ends what the pages do in the background. Nil has nothing to end.
@@ -47,7 +71,7 @@ func (d *dashboard) close() {
 func (a *api) registerWeb(e *echo.Echo) (err error) {
 	a.web.ui, err = web.Register(e, web.Config{
 		Auth: a.auth, Pins: a.pins, API: http.Handler(e), Delegates: a.delegates,
-		PublicURL: a.cfg.Public(), SessionTTL: a.web.sessionTTL, SetupCode: a.web.setupCode,
+		PublicURL: a.cfg.Public(), Gateway: a.web.gateway, SessionTTL: a.web.sessionTTL, SetupCode: a.web.setupCode,
 		Requester: httpd.Requester(a.cfg.TrustedProxies, a.cfg.Public()),
 		Stopping:  a.probes.draining.Load, Logger: a.log,
 	})

@@ -1,0 +1,283 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// maxFields bounds the fields of an upload, which come before its files.
+const maxFields = 16 << 10
+
+// Names of the parts of an upload. The script names files with their paths, escaped. A browser
+// alone sends names as they are.
+const (
+	partFile   = "file"
+	partFolder = "folder"
+	partPath   = "path"
+)
+
+var (
+	errNoFile   = &failure{http.StatusBadRequest, "no file was chosen: choose some, or drop them here"}
+	errNotAForm = &failure{http.StatusUnsupportedMediaType, "this is not an upload by the form of this page"}
+)
+
+// sentFiles is a multipart body whose fields were read, up to its first file.
+type sentFiles struct {
+	parts  *multipart.Reader
+	first  *multipart.Part // nil: there is no file
+	fields url.Values
+}
+
+func readFields(r *http.Request) (*sentFiles, error) {
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return nil, errNotAForm
+	}
+	s := &sentFiles{parts: parts, fields: url.Values{}}
+	room := int64(maxFields)
+	for {
+		p, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			return s, nil
+		}
+		if err != nil {
+			return nil, &failure{http.StatusBadRequest, "the upload was cut off"}
+		}
+		if isFile(p) {
+			if sentPath(p) == "" { // a field of files in which nobody chose any
+				continue
+			}
+			s.first = p
+			return s, nil
+		}
+		b, err := io.ReadAll(io.LimitReader(p, room+1))
+		if room -= int64(len(b)); err != nil || room < 0 {
+			return nil, &failure{http.StatusBadRequest, "the fields of the upload cannot be read"}
+		}
+		s.fields.Add(p.FormName(), string(b))
+	}
+}
+
+func isFile(p *multipart.Part) bool {
+	switch p.FormName() {
+	case partFile, partFolder, partPath:
+		return true
+	}
+	return false
+}
+
+// sentPath is the path of a file below what is uploaded; "" if it has none. Go's own FileName
+// has the last part only.
+func sentPath(p *multipart.Part) string {
+	_, params, err := mime.ParseMediaType(p.Header.Get("Content-Disposition"))
+	if err != nil {
+		return ""
+	}
+	name := params["filename"]
+	if p.FormName() == partPath {
+		if name, err = url.PathUnescape(name); err != nil {
+			return ""
+		}
+	} else { // what browsers escape in the header
+		name = strings.NewReplacer("%22", `"`, "%0D", "\r", "%0A", "\n").Replace(name)
+	}
+	var path []string
+	for part := range strings.SplitSeq(name, "/") {
+		if part != "" && part != "." && part != ".." {
+			path = append(path, part)
+		}
+	}
+	return strings.Join(path, "/")
+}
+
+// forward writes the files as clients of Kubo's RPC send them.
+func (s *sentFiles) forward(to *multipart.Writer) error {
+	for p := s.first; ; {
+		if path := sentPath(p); isFile(p) && path != "" {
+			h := textproto.MIMEHeader{}
+			h.Set("Content-Disposition", mime.FormatMediaType("form-data", map[string]string{"name": "file", "filename": url.QueryEscape(path)}))
+			h.Set(echo.HeaderContentType, echo.MIMEOctetStream)
+			w, err := to.CreatePart(h)
+			if err != nil {
+				return err
+			}
+			if _, err := io.Copy(w, p); err != nil {
+				return err
+			}
+		}
+		var err error
+		if p, err = s.parts.NextPart(); errors.Is(err, io.EOF) {
+			return to.Close()
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// uploaded is the answer to the script.
+type uploaded struct {
+	CID   string `json:"cid,omitempty"`
+	Page  string `json:"page,omitempty"`  // of the pin
+	Error string `json:"error,omitempty"` // for people
+}
+
+// upload pins files, a directory, or what is in a CAR.
+func (u *UI) upload(c *call) error {
+	root, err := u.uploadAll(c)
+	byScript := strings.Contains(c.Request().Header.Get(echo.HeaderAccept), echo.MIMEApplicationJSON)
+	if err != nil {
+		if err := c.problem(err); err != nil {
+			return err
+		}
+		if byScript {
+			return c.JSON(c.status, uploaded{Error: c.said})
+		}
+		return c.render("add.html", "Add a pin", newPinForm())
+	}
+	page, err := u.pageOf(c, root)
+	if err != nil {
+		return err
+	}
+	if byScript {
+		return c.JSON(http.StatusOK, uploaded{CID: root, Page: page})
+	}
+	return c.done("uploaded", page)
+}
+
+// pageOf finds the page of the newest pin of what was uploaded.
+func (u *UI) pageOf(c *call, root string) (string, error) {
+	at, err := pin.ParseCID(root)
+	if err != nil {
+		return "", fmt.Errorf("read the CID of the upload: %w", err)
+	}
+	found, err := u.Pins.List(c.ctx, c.me.Account, pin.Query{Statuses: pin.Statuses(), DAGs: []pin.DAG{pin.DAGOf(at)}, Limit: 1})
+	if err != nil {
+		return "", err
+	}
+	if len(found.Views) == 0 { // it was removed meanwhile
+		return pinsPath, nil
+	}
+	return pinsPath + "/" + found.Views[0].ID, nil
+}
+
+// uploadAll passes the body on to Kubo's RPC, and gives the CID that it answers with.
+func (u *UI) uploadAll(c *call) (root string, err error) {
+	conn := http.NewResponseController(c.Response())
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute)) // the RPC moves it on while something comes
+	sent, err := readFields(c.Request())
+	if err != nil {
+		return "", err
+	}
+	if sent.first == nil {
+		return "", errNoFile
+	}
+	r, err := c.apiRequest(http.MethodPost, sent.command(), nil)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	from, to := io.Pipe()
+	body := multipart.NewWriter(to)
+	forwarded := make(chan error, 1)
+	go func() {
+		err := sent.forward(body)
+		to.CloseWithError(err) // nil is the end
+		forwarded <- err
+	}()
+	r = r.WithContext(ctx)
+	r.Body = from
+	r.ContentLength = -1
+	r.Header.Set(echo.HeaderContentType, body.FormDataContentType())
+	w := &connected{lineReader{recorder: recorder{header: http.Header{}}, line: func(line []byte) (err error) {
+		root, err = readRoot(root, line)
+		return err
+	}}, c.Response()}
+	u.API.ServeHTTP(w, r)
+	// If the RPC has given up, nobody reads the rest.
+	from.CloseWithError(errors.New("the upload is over"))
+	select {
+	case err = <-forwarded:
+	default:
+		_ = conn.SetReadDeadline(time.Now())
+		err = <-forwarded
+	}
+	switch {
+	case w.status >= 400:
+		return "", apiFailure(w.status, w.body.Bytes())
+	case w.err != nil:
+		return "", w.err
+	case w.header.Get("X-Stream-Error") != "":
+		return "", &failure{http.StatusBadRequest, w.header.Get("X-Stream-Error")}
+	case err != nil:
+		return "", &failure{http.StatusBadRequest, "the upload was cut off; nothing of it is kept"}
+	}
+	if root == "" {
+		return "", errors.New("the RPC names no root of the upload")
+	}
+	return root, nil
+}
+
+// connected is a lineReader that knows the connection, whose deadlines the RPC moves.
+type connected struct {
+	lineReader
+	out http.ResponseWriter
+}
+
+func (w *connected) Unwrap() http.ResponseWriter { return w.out }
+
+// command is the command of the RPC that the files are for.
+func (s *sentFiles) command() string {
+	name := strings.TrimSpace(s.fields.Get("name"))
+	first := sentPath(s.first)
+	if s.fields.Get("car") != "" && strings.HasSuffix(strings.ToLower(first), ".car") {
+		values := []string{"stats", "false"}
+		if name != "" {
+			values = append(values, "pin-name", name)
+		}
+		return rpcURL("dag/import", values...)
+	}
+	wrap := s.fields.Get("wrap") != "" && s.first.FormName() != partFolder
+	if name == "" {
+		name, _, _ = strings.Cut(first, "/")
+	}
+	return rpcURL("add", "cid-version", "1", "wrap-with-directory", strconv.FormatBool(wrap), "pin-name", name)
+}
+
+// readRoot reads a line that add or dag/import tells, and gives the root by then.
+func readRoot(root string, line []byte) (string, error) {
+	var e struct {
+		Hash string
+		Root *struct {
+			Cid         map[string]string
+			PinErrorMsg string
+		}
+	}
+	if err := json.Unmarshal(line, &e); err != nil {
+		return "", fmt.Errorf("read the answer of the upload: %w", err)
+	}
+	switch {
+	case e.Root != nil && e.Root.PinErrorMsg != "":
+		return "", &failure{http.StatusBadRequest, e.Root.PinErrorMsg}
+	case e.Root != nil && root == "":
+		return e.Root.Cid["/"], nil
+	case e.Hash != "":
+		return e.Hash, nil // the last one is above the others
+	}
+	return root, nil
+}
