@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS  = -X main.version=$(VERSION)
 MODULES  = . e2e e2e/cluster e2e/clients e2e/s3 deploy/release
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-gateway test-s3 test-import check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-backups bench-large bench-idle bench-provide clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-parity test-gateway test-s3 test-import check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide bench-backups clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ dashboard-shots: ## write the screenshots of docs/dashboard anew, by the flows o
 # With a network of its own for the test, which makes two more; see e2e/nat_test.go.
 test-net: ## a Kubo behind a NAT, in networks that the test makes; needs nft and root or user namespaces, not part of CI
 	cd e2e && $(GO) test -tags nat -count=1 -timeout 20m -exec 'unshare --map-root-user --net --' -run '^TestKuboBehindNAT$$' .
+
+test-parity: ## 200 made trees and their CARs get the CIDs that Kubo gives them, with each way of importing and by each client; needs npm and curl; some 20 minutes, not part of CI, which does a tenth
+	cd e2e && $(GO) test -count=1 -timeout 90m -v -run '^TestParity' . -full-parity
 
 test-s3: ## backups to a bucket, of a real server of the S3 API; not part of CI
 	cd e2e/s3 && $(GO) test -count=1 -timeout 20m ./...

@@ -23,7 +23,7 @@ import (
 )
 
 // TestImport with some 5,000 pins.
-func TestImportThousands(t *testing.T) { importAll(t, 1667, 300*patience) }
+func TestImportThousands(t *testing.T) { importAll(t, 1667, 1200*patience) }
 
 // Blocks come by a Kubo's RPC to a server that is not connected to it, also those of a pin that
 // waits for them.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -269,7 +270,9 @@ func exportAll(t *testing.T, ctx context.Context, d *rig.Data, pins []kuboPin) {
 		t.Errorf("exported %+v, %d files, want %d, of which %d were there", done, len(cars()), len(dags), before)
 	}
 	reader := startKubo(t, "reader of CARs")
-	must(reader.Run(ctx, nil, append([]string{"dag", "import", "--pin-roots"}, cars()...)...))(t)
+	for some := range slices.Chunk(cars(), 500) { // as many as a command line has room for
+		must(reader.Run(ctx, nil, append([]string{"dag", "import", "--pin-roots"}, some...)...))(t)
+	}
 	has := map[string]bool{}
 	for _, cid := range lines(must(reader.Run(ctx, nil, "pin", "ls", "--type=recursive", "--quiet"))(t)) {
 		has[cid] = true

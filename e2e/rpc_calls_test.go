@@ -33,6 +33,7 @@ func rpcCalls(at tableContent) []rpcCall {
 		calls = append(calls, rpcCall{command: command, query: root, method: http.MethodGet, differs: "error-object message"})
 	}
 	add("", "block/get", root, file, leaf, old, arg("/ipfs/"+at.root), cbor, root+"&stream-channels=true&encoding=json")
+	add("", "block/get", root+"&path=%2Fa&local-resolve=true&headers=%5Bobject+Object%5D&on-upload-progress=x")
 	add("arguments", "block/get", root+"&"+old)
 	add("", "block/stat", root, file, leaf, old, cbor, root+"&cid-base=base58btc", old+"&cid-base=base32", old+"&upgrade-cidv0-in-output=true", old+"&cid-base=base32&upgrade-cidv0-in-output=false")
 	add("status message", "block/stat", root+"&cid-base=nonsense")
@@ -77,7 +78,7 @@ func rpcCalls(at tableContent) []rpcCall {
 	add("status", "pin/ls", nobody, "type=nonsense", "arg=x", root+"&type=indirect", leaf+"&type=recursive")
 	add("indirect-by-name", "pin/ls", "type=indirect")
 	add("value", "pin/add", root+"&recursive=false")
-	add("", "pin/add", root, old+"&name=called", old+"&name=called&progress=true")
+	add("", "pin/add", root, root+"&recursive=true&stream=true", old+"&name=called", old+"&name=called&progress=true")
 	add("error-object", "pin/add", "")
 	add("status", "pin/add", "arg=x")
 	add("", "pin/ls", "type=recursive&names=true", "type=recursive&name=all", "type=recursive&stream=true&name=call")

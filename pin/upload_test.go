@@ -43,6 +43,20 @@ func (r *rig) held() int {
 	return len(r.net.uploads)
 }
 
+// An upload brings what an earlier request has waited for, for long.
+func TestUploadOfWhatWaits(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		early := r.add(alice, 1)
+		time.Sleep(20 * time.Minute)
+		u := r.upload(alice, 1, 3)
+		u.HoldFor(r.add(alice, 1))
+		r.after(10*time.Second, early, pin.Pinned)
+		if err := u.Close(); err != nil {
+			r.t.Error(err)
+		}
+	})
+}
+
 // What was uploaded is held until the request for it is done, and let go of after that.
 func TestUploadIsHeldUntilPinned(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {

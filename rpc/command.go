@@ -44,7 +44,11 @@ var progressBar = []string{"progress", "p"}
 // commands lists all that there are.
 var commands = []command{
 	{name: "add", scope: auth.ScopePin, files: true, run: add, params: ofAdd},
-	{name: "block/get", arg: "cid", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: blockGet},
+	{
+		name: "block/get", arg: "cid", minArgs: 1, maxArgs: 1, scope: auth.ScopeRead, run: blockGet,
+		// By these kubo-rpc-client says to itself what it looks for in the block.
+		params: []param{takes(word, "path"), takes(boolean, "local-resolve")},
+	},
 	{
 		name: "block/put", scope: auth.ScopePin, files: true, run: blockPut,
 		params: ofPut(takes(word, "cid-codec"), takes(word, "mhtype"), takes(integer, "mhlen"), takes(word, "format", "f")),
@@ -88,12 +92,16 @@ var commands = []command{
 	},
 	{
 		name: "pin/add", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopePin, waits: true, run: pinAdd,
-		params: []param{allBelow, takes(word, "name", "n"), takes(boolean, "progress")},
+		params: []param{
+			allBelow, takes(word, "name", "n"), takes(boolean, "progress"),
+			takes(boolean, "stream"), // kubo-rpc-client's, which changes nothing
+		},
 	},
 	{
 		name: "pin/ls", arg: "ipfs-path", maxArgs: maxArgs, scope: auth.ScopeRead, run: pinLs,
 		params: append(shown([]string{"quiet", "q"}), takes(word, "type", "t"), takes(word, "name", "n"),
-			takes(boolean, "stream", "s"), takes(boolean, "names")),
+			takes(boolean, "stream", "s"), takes(boolean, "names"),
+			param{names: []string{"paths"}, kind: word, many: true}), // kubo-rpc-client's, beside the arguments
 	},
 	{name: "pin/rm", arg: "ipfs-path", minArgs: 1, maxArgs: maxArgs, scope: auth.ScopePin, run: pinRm, params: []param{allBelow}},
 	{

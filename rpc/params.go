@@ -43,6 +43,9 @@ var everywhere = []param{
 	// once more, which counts in the header alone.
 	takes(boolean, "stream-channels"),
 	takes(word, "api-auth"),
+	// kubo-rpc-client sends these options of its own along.
+	takes(word, "headers"),
+	takes(word, "on-upload-progress"),
 	{names: []string{"encoding", "enc"}, kind: word, only: "json", why: "answers are JSON"},
 	{names: []string{"offline", "local", "L"}, kind: boolean, only: "true", why: "nothing is fetched here"},
 }

@@ -150,18 +150,25 @@ func (s *carStream) Read([]byte) (int, error) { return 0, errors.New("a CAR is w
 // Close does nothing: WriteTo ends what it began.
 func (s *carStream) Close() error { return nil }
 
-// counted counts what is written, and keeps the error of the client's connection.
+// counted counts what is written, piece by piece, and keeps the error of the client's connection.
 type counted struct {
 	w   io.Writer
 	n   int64
 	err error
 }
 
+// writePiece is how much a client must take within stallTimeout: 2 KiB a second. Boxo gives
+// each write that time, however long it is.
+const writePiece = 64 << 10
+
 func (c *counted) Write(p []byte) (n int, err error) {
-	n, err = c.w.Write(p)
+	for n < len(p) && c.err == nil {
+		var m int
+		m, c.err = c.w.Write(p[n:min(len(p), n+writePiece)])
+		n += m
+	}
 	c.n += int64(n)
-	c.err = err
-	return n, err
+	return n, c.err
 }
 
 // part is the bytes of a file from one place up to another.

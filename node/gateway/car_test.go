@@ -24,7 +24,9 @@ import (
 	"github.com/multiformats/go-multihash"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
 	"github.com/holdfast-ipfs/holdfast/node/dagtest"
+	"github.com/holdfast-ipfs/holdfast/node/seen"
 )
 
 // large is a directory with files of every shape, and nodes of other codecs.
@@ -190,4 +192,24 @@ func TestCARsAreBoxos(t *testing.T) {
 		compare("/ipfs/" + l.root.String() + "/" + name + "?format=car&dag-scope=entity&entity-bytes=150:2200&car-dups=y")
 	}
 	t.Logf("%d CARs", n)
+}
+
+// A slow client has its time for each 64 KiB, not for a block of any size.
+func TestCARsComeInPieces(t *testing.T) {
+	block := dagtest.Block(cid.Raw, bytes.Repeat([]byte("x"), 1<<20+7))
+	cfg := Config{Blocks: newShop(t, block), Seen: func() dagcar.Seen { return seen.New(t.TempDir(), func() int { return 10 }) }}
+	s := &carStream{ctx: t.Context(), cfg: cfg, root: dagcar.Link{CID: block.Cid()}, links: func(dagcar.Link, []byte) ([]dagcar.Link, error) { return nil, nil }}
+	var out pieces
+	n, err := s.WriteTo(&out)
+	if err != nil || n != int64(out.n) || n < 1<<20 || out.largest > writePiece {
+		t.Errorf("%d bytes are written, %d came, the largest piece has %d: %v", n, out.n, out.largest, err)
+	}
+}
+
+type pieces struct{ n, largest int }
+
+func (p *pieces) Write(b []byte) (int, error) {
+	p.n += len(b)
+	p.largest = max(p.largest, len(b))
+	return len(b), nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/node/find"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
+	"github.com/holdfast-ipfs/holdfast/upload"
 )
 
 // maxWorkers is far above what any disk can use: more is a typing error.
@@ -76,6 +77,7 @@ func (c *Config) Validate() error {
 			check(key, n, errors.New("want a number, or 0 for no limit"))
 		}
 	}
+	check("pin.import_profile", c.Pin.ImportProfile, oneOf(c.Pin.ImportProfile, importProfiles()...))
 	if c.Pin.TotalTimeout != 0 {
 		check("pin.total_timeout", c.Pin.TotalTimeout, atLeastSecond(c.Pin.TotalTimeout))
 	}
@@ -274,4 +276,12 @@ func checkProvideInterval(d Duration) error {
 		return fmt.Errorf("want a time from a minute to %v, the life of a record in the DHT", provide.MaxInterval)
 	}
 	return nil
+}
+
+// importProfiles are the names of all profiles.
+func importProfiles() (names []string) {
+	for _, p := range upload.Profiles() {
+		names = append(names, p.Name)
+	}
+	return names
 }

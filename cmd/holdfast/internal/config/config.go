@@ -6,6 +6,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
+	"github.com/holdfast-ipfs/holdfast/upload"
 )
 
 // Config is everything an operator can set. Each field is a key of the TOML file and the
@@ -76,6 +77,8 @@ type Pin struct {
 	MaxLinks     int      `toml:"max_links" usage:"how many links a block may have, 0 for no limit"`
 	MaxDepth     int      `toml:"max_depth" usage:"how many links may lie between the root and a block, 0 for no limit"`
 	TotalTimeout Duration `toml:"total_timeout" usage:"time that a pin may take altogether, 0 for no limit"`
+	// ImportProfile is the name of an [upload.Profile].
+	ImportProfile string `toml:"import_profile" usage:"profile of Kubo's by which uploads become files and directories"`
 }
 
 // Store is the database.
@@ -190,6 +193,8 @@ func Default() Config {
 			StallTimeout: Duration(30 * time.Minute),
 			KeepPartial:  Duration(7 * 24 * time.Hour), // a laptop that is away for a week
 			MaxBlockSize: 4 << 20,                      // what a message of Bitswap takes, and so what Kubo passes on
+
+			ImportProfile: upload.Default.Name, // as Kubo does
 		},
 		Store: Store{
 			MinFreeSpace:    1 << 30,             // on a full disk a mapped file gives SIGBUS, so stop well before

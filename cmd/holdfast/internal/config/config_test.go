@@ -128,6 +128,7 @@ func TestConfigValues(t *testing.T) {
 		{"provide.interval", "0s", "want a time from a minute to 48h"},
 		{"provide.interval", "3d", "want a time from a minute to 48h"},
 		{"pin.workers", "0", "want a number from 1 to"},
+		{"pin.import_profile", "modern", "want one of default, unixfs-v1-2025"},
 		{"pin.max_dag_blocks", "-1", "want a number, or 0"},
 		{"pin.stall_timeout", "0", "want a second or more"},
 		{"auth.access_token_ttl", "1ms", "want a second or more"},

@@ -287,6 +287,25 @@ func (b *backups) once(ctx context.Context) (ok bool) {
 	return true
 }
 
+// NewestBackup says when the newest backup of a data directory was made at the configured place; zero
+// if there is none.
+func NewestBackup(ctx context.Context, cfg config.Backup, instance string) (last time.Time, err error) {
+	place, key, err := OpenPlace(cfg.To, cfg.KeyFile)
+	if err != nil {
+		return last, err
+	}
+	all, err := backup.List(ctx, place, key)
+	if errors.Is(err, backup.ErrNoPlace) {
+		return last, nil
+	}
+	for _, m := range all {
+		if m.Store == instance {
+			last = m.Begun
+		}
+	}
+	return last, err
+}
+
 // snapshot is a store's, in the words of a backup.
 type snapshot struct{ *store.Snapshot }
 

@@ -4,6 +4,7 @@
 //
 // # Files
 //
-// Each joins one part to the others: http_rpc.go the RPC, http_web.go the dashboard, and so on.
-// None of them knows another, apart from program.go, which starts them all.
+// There are many, as each joins one part to the others: http_rpc.go the RPC, http_web.go the
+// dashboard, backups.go and restore.go the backups, and so on. They share [Program] and what it
+// opened, and none of them knows another, apart from program.go, which starts them all.
 package daemon

@@ -249,6 +249,7 @@ func otherValues(t *testing.T) map[string]string {
 		"pin.max_links":      `500`,
 		"pin.max_depth":      `20`,
 		"pin.total_timeout":  `"1h"`,
+		"pin.import_profile": `"unixfs-v1-2025"`,
 
 		"store.min_free_space":   `"300MiB"`,
 		"store.reclaim_interval": `"0s"`,

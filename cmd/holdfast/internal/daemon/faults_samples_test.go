@@ -145,7 +145,7 @@ func samples(refresh, email string) map[string]map[string]sample {
 			"POST /ui/account/signout-all":         {},
 			"POST /ui/upload":                      {static: true}, // it is a form with files
 			"GET /ui/server":                       {},
-			"GET /ui/server/history":               {},
+			"GET /ui/server/history":               {static: true},
 			"GET /ui/accounts":                     {},
 			"POST /ui/accounts":                    {body: "email=page@example.org&password=" + samplePass},
 			"POST /ui/accounts/invite":             {},

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/rpc"
 	"github.com/holdfast-ipfs/holdfast/store"
+	"github.com/holdfast-ipfs/holdfast/upload"
 )
 
 // RPCPath is the base path of Kubo's RPC.
@@ -34,6 +35,7 @@ type content struct {
 	deniedPath func(path string) error // nil denies none
 	node       func() rpc.Node
 	upload     func(ctx context.Context, account string) (rpc.Upload, error)
+	profile    upload.Profile
 	repo       rpc.Repo
 	providers  func(ctx context.Context, c cid.Cid) iter.Seq[peer.AddrInfo]
 	conns      func() []rpc.Connection
@@ -41,8 +43,10 @@ type content struct {
 
 // content is the program's.
 func (p *Program) content() content {
+	profile, _ := upload.ProfileNamed(p.Config.Pin.ImportProfile) // it was checked
 	return content{
-		blocks: p.node.Served(), below: p.node.ServedBelow, seen: seenIn(p.Data.File(datadir.TempDirName)),
+		profile: profile,
+		blocks:  p.node.Served(), below: p.node.ServedBelow, seen: seenIn(p.Data.File(datadir.TempDirName)),
 		complete: p.node.Complete, above: p.core.store.DAGsAbove, deniedPath: p.denials.DeniedPath,
 		node: func() rpc.Node {
 			id := p.node.PeerID()
@@ -128,7 +132,7 @@ func (a *api) registerRPC(e *echo.Echo) error {
 // serveRPC serves Kubo's RPC to those whom a middleware lets through.
 func (a *api) serveRPC(g *echo.Group, authenticate func(auth.Scope) echo.MiddlewareFunc) error {
 	return rpc.Register(g, rpc.Config{
-		Pins: a.pins, Upload: a.content.upload, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of, Below: a.content.below, Seen: a.content.seen,
+		Pins: a.pins, Upload: a.content.upload, Profile: a.content.profile, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of, Below: a.content.below, Seen: a.content.seen,
 		DeniedPath: a.content.deniedPath, Node: a.content.node, Repo: a.content.repo,
 		Providers: a.content.providers, Connections: a.content.conns, Stopping: a.probes.draining.Load, Logger: a.log,
 		Auth: func(scope auth.Scope) echo.MiddlewareFunc {

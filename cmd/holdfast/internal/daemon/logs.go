@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/node"
@@ -90,4 +91,31 @@ func (h libraryHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (h libraryHandler) WithGroup(name string) slog.Handler {
 	return libraryHandler{h.Handler.WithGroup(name), h.repeats}
+}
+
+// maxLastLines is how many bytes of the log are kept in memory: some 5,000 lines.
+const maxLastLines = 1 << 20
+
+// LastLines is a writer that keeps the end of what was written to it, from the beginning of a line on.
+// Its methods may be called concurrently.
+type LastLines struct {
+	mu       sync.Mutex
+	old, new []byte // each up to half of maxLastLines
+}
+
+// Write never fails.
+func (l *LastLines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.new)+len(b) > maxLastLines/2 && len(l.new) > 0 {
+		l.old, l.new = l.new, l.old[:0]
+	}
+	l.new = append(l.new, b[max(0, len(b)-maxLastLines/2):]...)
+	return len(b), nil
+}
+
+func (l *LastLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.old) + string(l.new)
 }

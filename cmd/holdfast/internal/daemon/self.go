@@ -3,14 +3,11 @@ package daemon
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"runtime/pprof"
-	"sync"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/admin"
-	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/doctor"
 )
@@ -82,50 +79,4 @@ func (p self) Support(context.Context) (admin.Support, error) {
 		all.Log = p.LastLines.String()
 	}
 	return all, nil
-}
-
-// maxLastLines is how many bytes of the log are kept in memory: some 5,000 lines.
-const maxLastLines = 1 << 20
-
-// LastLines is a writer that keeps the end of what was written to it, from the beginning of a line on.
-// Its methods may be called concurrently.
-type LastLines struct {
-	mu       sync.Mutex
-	old, new []byte // each up to half of maxLastLines
-}
-
-// Write never fails.
-func (l *LastLines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.new)+len(b) > maxLastLines/2 && len(l.new) > 0 {
-		l.old, l.new = l.new, l.old[:0]
-	}
-	l.new = append(l.new, b[max(0, len(b)-maxLastLines/2):]...)
-	return len(b), nil
-}
-
-func (l *LastLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return string(l.old) + string(l.new)
-}
-
-// NewestBackup says when the newest backup of a data directory was made at the configured place; zero
-// if there is none.
-func NewestBackup(ctx context.Context, cfg config.Backup, instance string) (last time.Time, err error) {
-	place, key, err := OpenPlace(cfg.To, cfg.KeyFile)
-	if err != nil {
-		return last, err
-	}
-	all, err := backup.List(ctx, place, key)
-	if errors.Is(err, backup.ErrNoPlace) {
-		return last, nil
-	}
-	for _, m := range all {
-		if m.Store == instance {
-			last = m.Begun
-		}
-	}
-	return last, err
 }

@@ -15,9 +15,13 @@ import (
 // a page sends dozens at once through a proxy; they are answered one after the other.
 const placeWait = 20 * time.Second
 
+// maxWaiting is how many requests of a client may wait, for each that is answered: those of a
+// browser with some pages. Waiting requests hold connections, which others need too.
+const maxWaiting = 3
+
 // EachClient answers up to limit requests of a client at the same time, so that none takes
-// the places of all. Further ones wait, and are told to come again if that takes long. Clients
-// on this host are not limited: they are a proxy that is not in http.trusted_proxies.
+// the places of all. Up to maxWaiting times as many wait, and are told to come again if that takes
+// long; further ones are told at once. Clients on this host are not limited: they are a proxy that is not in http.trusted_proxies.
 func EachClient(limit int) echo.MiddlewareFunc {
 	e := &eachClient{limit: limit, clients: map[string]*places{}}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -56,6 +60,10 @@ func (e *eachClient) enter(r *http.Request, who string) (leave func(), ok bool) 
 	if p == nil {
 		p = &places{taken: make(chan struct{}, e.limit)}
 		e.clients[who] = p
+	}
+	if p.users >= e.limit*(1+maxWaiting) {
+		e.mu.Unlock()
+		return nil, false
 	}
 	p.users++
 	e.mu.Unlock()

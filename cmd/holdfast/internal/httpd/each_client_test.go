@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -14,11 +15,13 @@ func TestEachClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := echo.New()
 		e.IPExtractor = echo.ExtractIPDirect()
-		busy, release := 0, make(chan struct{})
+		var answered atomic.Int32
+		busy := func() int { return int(answered.Load()) }
+		release := make(chan struct{})
 		e.Use(EachClient(2))
 		e.GET("/", func(c echo.Context) error {
-			busy++
-			defer func() { busy-- }()
+			answered.Add(1)
+			defer answered.Add(-1)
 			<-release
 			return c.NoContent(http.StatusOK)
 		})
@@ -37,8 +40,8 @@ func TestEachClient(t *testing.T) {
 		ctx := t.Context()
 		one, two, three := ask(ctx, "192.0.2.1:1"), ask(ctx, "192.0.2.1:2"), ask(ctx, "192.0.2.1:3")
 		other := ask(ctx, "192.0.2.2:1")
-		if busy != 3 {
-			t.Fatalf("%d are answered, want 2 of one client and 1 of another", busy)
+		if busy() != 3 {
+			t.Fatalf("%d are answered, want 2 of one client and 1 of another", busy())
 		}
 		hungUp, hangUp := context.WithCancel(ctx)
 		gone := ask(hungUp, "192.0.2.1:4")
@@ -46,8 +49,8 @@ func TestEachClient(t *testing.T) {
 		<-gone
 		release <- struct{}{} // one of them, whichever
 		synctest.Wait()
-		if busy != 3 && busy != 2 {
-			t.Errorf("%d are answered after one ended", busy)
+		if busy() != 3 && busy() != 2 {
+			t.Errorf("%d are answered after one ended", busy())
 		}
 		late, last := ask(ctx, "192.0.2.1:5"), ask(ctx, "192.0.2.1:6")
 		if got := <-last; got != http.StatusTooManyRequests { // the clock goes on as all wait
@@ -57,8 +60,8 @@ func TestEachClient(t *testing.T) {
 		for i := range local {
 			local[i] = ask(ctx, "127.0.0.1:1")
 		}
-		if busy < 7 {
-			t.Errorf("%d are answered, 5 of this host", busy)
+		if busy() < 7 {
+			t.Errorf("%d are answered, 5 of this host", busy())
 		}
 		close(release)
 		for _, status := range append(local, one, two, three, other) {
@@ -67,5 +70,44 @@ func TestEachClient(t *testing.T) {
 			}
 		}
 		<-late
+	})
+}
+
+// Who floods does not hold the connections that others need.
+func TestWaitingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := echo.New()
+		e.IPExtractor = echo.ExtractIPDirect()
+		release := make(chan struct{})
+		e.Use(EachClient(2))
+		e.GET("/", func(c echo.Context) error {
+			<-release
+			return c.NoContent(http.StatusOK)
+		})
+		statuses := make(chan int, 100)
+		for range 100 {
+			go func() {
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+				r.RemoteAddr = "192.0.2.1:1"
+				w := httptest.NewRecorder()
+				e.ServeHTTP(w, r)
+				statuses <- w.Code
+			}()
+		}
+		synctest.Wait()
+		if got, want := len(statuses), 100-2*(1+maxWaiting); got != want {
+			t.Errorf("%d are refused at once, want %d", got, want)
+		}
+		close(release)
+		synctest.Wait()
+		served := 0
+		for range 100 {
+			if <-statuses == http.StatusOK {
+				served++
+			}
+		}
+		if want := 2 * (1 + maxWaiting); served != want {
+			t.Errorf("%d are answered, want %d", served, want)
+		}
 	})
 }

@@ -65,11 +65,11 @@ want('routing.findProvs', await collect(client.routing.findProvs(CID.parse(nowhe
 
 // Errors are those of Kubo.
 for (const [what, call, message] of [
-	['cat of a directory', bytes(client.cat(dir.cid)), 'this dag node is a directory'],
-	['cat of what is not here', bytes(client.cat(nowhere)), 'could not find'],
-	['pin.rm of what is not pinned', client.pin.rm(node), 'not pinned or pinned indirectly'],
-	['a command that is not here', collect(client.files.ls('/')), 'there is no such command'],
-	['another token', bytes(create({ url: `${base}/api/v0`, headers: { authorization: 'Bearer x' } }).cat(file.cid)), 'token'],
+	['cat of a directory', () => bytes(client.cat(dir.cid)), 'this dag node is a directory'],
+	['cat of what is not here', () => bytes(client.cat(nowhere)), 'could not find'],
+	['pin.rm of what is not pinned', () => client.pin.rm(node), 'not pinned or pinned indirectly'],
+	['a command that is not here', () => collect(client.files.ls('/')), 'there is no such command'],
+	['another token', () => bytes(create({ url: `${base}/api/v0`, headers: { authorization: 'Bearer x' } }).cat(file.cid)), 'token'],
 ]) {
-	want(what, (await fails(what, call)).message.includes(message), true);
+	want(what, (await fails(what, call())).message.includes(message), true);
 }

@@ -1,0 +1,103 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/holdfast-ipfs/holdfast/upload"
+)
+
+// So many uploads run at a time, of an account and of all; others wait, or give up.
+func TestUploadsWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRuns()
+		var ends []func()
+		begin := func(account string) {
+			t.Helper()
+			end, err := r.begin(t.Context(), account)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ends = append(ends, end)
+		}
+		for range accountRuns {
+			begin("alice")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		gaveUp := make(chan error, 1)
+		go func() {
+			_, err := r.begin(ctx, "alice")
+			gaveUp <- err
+		}()
+		for range allRun - accountRuns { // another account does not wait for the first
+			begin("bob")
+		}
+		synctest.Wait()
+		cancel()
+		if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+			t.Errorf("an upload that gave up: %v", err)
+		}
+		waited := make(chan func(), 1)
+		go func() {
+			end, err := r.begin(t.Context(), "carol")
+			if err != nil {
+				t.Error(err)
+			}
+			waited <- end
+		}()
+		synctest.Wait()
+		select {
+		case <-waited:
+			t.Fatal("more uploads run than may")
+		default:
+		}
+		ends[0]()
+		(<-waited)()
+		for _, end := range ends[1:] {
+			end()
+		}
+		if len(r.of) != 0 || len(r.all) != 0 {
+			t.Errorf("%d accounts and %d uploads are left", len(r.of), len(r.all))
+		}
+	})
+}
+
+// A client of which nothing comes is told so.
+func TestBodyThatStalls(t *testing.T) {
+	b := &body{r: io.NopCloser(stalled{}), conn: http.NewResponseController(httptest.NewRecorder())}
+	_, err := b.Read(make([]byte, 1))
+	var f *failure
+	if !errors.As(sent(&upload.ReadError{Err: err}), &f) || f.status != http.StatusRequestTimeout || !strings.Contains(f.message, "nothing of the body came") {
+		t.Errorf("a body that stalls: %v", err)
+	}
+}
+
+type stalled struct{}
+
+func (stalled) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// An account has a limit of uploads.
+func TestSoManyUploadsAtOnce(t *testing.T) {
+	a := newAPI(Config{})
+	who := callers{account: "alice", upload: true}
+	for range maxUploads {
+		if _, err := a.enter(who); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := a.enter(who)
+	var f *failure
+	if !errors.As(err, &f) || f.status != http.StatusTooManyRequests || f.retryAfter == 0 {
+		t.Errorf("one upload more: %v", err)
+	}
+	if _, err := a.enter(callers{account: "alice"}); err != nil {
+		t.Errorf("a command that is no upload: %v", err)
+	}
+}
