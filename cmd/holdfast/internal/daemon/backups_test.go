@@ -57,10 +57,12 @@ func TestBackupsWarn(t *testing.T) {
 		expect("", 2)
 		time.Sleep(3*time.Hour - watchEvery)
 		expect("the newest backup is 3h0m0s old", 3)
-		b.cfg.Every = 0
-		expect("", 3)
 		stop()
 		<-ended
+		b.cfg.Every = 0
+		if got := b.warning(time.Now()); got != "" {
+			t.Errorf("without a schedule the warning is %q", got)
+		}
 	})
 }
 

@@ -32,7 +32,6 @@ type restorer struct {
 	store *store.Store
 	auth  *auth.Service
 	pins  *pin.Manager
-	wait  time.Duration // see restoreWait
 }
 
 // errNotRunning: only a server can restore into what is there already.
@@ -333,7 +332,7 @@ func (r *requestsRestore) wait(ctx context.Context, account string, page []pin.R
 			if state != r.seen {
 				r.seen, r.moved = state, time.Now()
 			}
-			if time.Since(r.moved) > r.restorer.wait || was.Status != pin.Pinned && r.done.Missing == 0 {
+			if time.Since(r.moved) > restoreWait || was.Status != pin.Pinned && r.done.Missing == 0 {
 				r.done.Waiting++
 				break
 			}

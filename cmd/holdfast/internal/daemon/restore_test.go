@@ -124,7 +124,6 @@ func newBackedUp(t *testing.T, source *Program) *backedUp {
 		t.Fatal(err)
 	}
 	b := &backedUp{Program: p, t: t, place: t.TempDir()}
-	p.backups.into.wait = 100 * time.Millisecond
 	b.alice, b.bob = b.account("alice@example.org"), b.account("bob@example.org")
 	root, leaf := twoBlocks(t)
 	var origins []string
