@@ -227,7 +227,7 @@ func (b *backupBench) restore(ctx context.Context) (restored, imported time.Dura
 	}
 	defer os.RemoveAll(kubo.Repo)
 	defer kubo.Kill()
-	packs, err := filepath.Glob(filepath.Join(b.place, "*", "*.car"))
+	runs, err := filepath.Glob(filepath.Join(b.place, "*Z-*"))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -235,6 +235,14 @@ func (b *backupBench) restore(ctx context.Context) (restored, imported time.Dura
 		return 0, 0, err
 	}
 	began = time.Now()
-	_, err = kubo.Run(ctx, nil, append([]string{"dag", "import", "--pin-roots=false"}, packs...)...)
-	return restored, time.Since(began), err
+	for _, run := range runs { // Kubo refuses two files of one name at a time
+		packs, err := filepath.Glob(filepath.Join(run, "*.car"))
+		if err == nil {
+			_, err = kubo.Run(ctx, nil, append([]string{"dag", "import", "--pin-roots=false"}, packs...)...)
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return restored, time.Since(began), nil
 }

@@ -302,7 +302,7 @@ func (r *faultRig) request(t *testing.T, ctx context.Context, router, route stri
 	if method == echo.RouteNotFound {
 		method = http.MethodGet
 	}
-	path = strings.NewReplacer(":requestid", sampleID, ":id", sampleID, "/*", "/nothing/here").Replace(path)
+	path = strings.NewReplacer(":requestid", sampleID, ":id", sampleID, ":what", "disable", "/*", "/nothing/here").Replace(path)
 	if router == "gateway" {
 		path = "/ipfs/" + sampleCID
 	}
@@ -525,11 +525,16 @@ func (r *faultRig) expectHungUp(t *testing.T, router, route string, s sample) {
 	ctx, hangUp := context.WithCancel(t.Context())
 	defer hangUp()
 	var hung sync.WaitGroup
+	answered := make(chan struct{})
 	hung.Go(func() {
-		<-r.reached
-		hangUp()
+		select {
+		case <-r.reached:
+			hangUp()
+		case <-answered: // which the test tells of
+		}
 	})
 	defer func() {
+		close(answered)
 		hung.Wait()
 		select {
 		case <-r.reached: // there was more than one call

@@ -20,7 +20,6 @@ type server struct {
 	query url.Values
 	path  string
 	token string
-	body  []byte
 }
 
 func serve(t *testing.T, answer http.HandlerFunc) (*server, *Client) {
