@@ -288,7 +288,7 @@ func (w *world) checkStore() {
 	w.fillStore(512 << 20)
 	w.open("/ui/store")
 	w.see("Nothing was begun since the server started")
-	w.inAllLooks("store")
+	w.accessible("store, nothing was begun")
 	// The next page believes that nobody sees it, so it stays as it was loaded: with a run.
 	var id page.ScriptIdentifier
 	w.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
@@ -304,7 +304,7 @@ func (w *world) checkStore() {
 	w.evaluate(`(() => { window.sameDocument = true; delete document.hidden; document.dispatchEvent(new Event("visibilitychange")); return 0 })()`, nil)
 	w.see("all are as they should be")
 	w.until(`window.sameDocument && [...document.querySelectorAll(".run .badge")].every(b => b.textContent === "done")`)
-	w.inAllLooks("store, a check is done")
+	w.inAllLooks("store")
 	w.click("button", "Give space back")
 	w.see("It is begun")
 	w.until(`document.querySelectorAll(".run .badge.pinned").length === 2`)
@@ -321,6 +321,8 @@ func (w *world) plots() {
 			for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200) seen.add(d[i] + "," + d[i + 1] + "," + d[i + 2]);
 			return seen.size > 2; }) })()`
 	w.until(drawn)
+	// The legend says what is now, before there is a pointer to say of when.
+	w.until(`document.querySelector("#plots .u-legend").innerText.replace(/\s+/g, " ").includes("pinned 1")`)
 	w.inAllLooks("server")
 	w.until(drawn) // anew, for another width and other colours
 	asked := func(of string) string {
