@@ -322,7 +322,7 @@ func (w *world) plots() {
 			return seen.size > 2; }) })()`
 	w.until(drawn)
 	// The legend says what is now, before there is a pointer to say of when.
-	w.until(`document.querySelector("#plots .u-legend").innerText.replace(/\s+/g, " ").includes("pinned 1")`)
+	w.until(`/pinned\s*1/.test(document.querySelector("#plots .u-legend").textContent)`)
 	w.inAllLooks("server")
 	w.until(drawn) // anew, for another width and other colours
 	asked := func(of string) string {
