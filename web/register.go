@@ -96,7 +96,7 @@ func Register(e *echo.Echo, cfg Config) (*UI, error) {
 	}
 	u.removed.init(u)
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		e.Add(method, "/", func(c echo.Context) error { return c.Redirect(http.StatusSeeOther, pinsPath) })
+		e.Add(method, "/", func(c echo.Context) error { return c.Redirect(http.StatusTemporaryRedirect, pinsPath) })
 		e.Add(method, Base+"/static/:name", serveStatic)
 	}
 	for _, r := range slices.Concat(routes, adminRoutes) {

@@ -196,7 +196,7 @@ func TestWhatNoHandlerAnswers(t *testing.T) {
 func TestRootLeadsToTheDashboard(t *testing.T) {
 	a := testAPI(t, new(logtest.Lines), slog.LevelInfo)
 	w := a.serve(t, httptest.NewRequest(http.MethodGet, "/", nil))
-	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/ui/pins" {
+	if w.Code != http.StatusTemporaryRedirect || w.Header().Get("Location") != "/ui/pins" {
 		t.Errorf("GET / answers %d %v", w.Code, w.Header())
 	}
 }

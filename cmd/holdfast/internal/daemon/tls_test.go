@@ -164,7 +164,7 @@ func TestTLSFilesThatAreNone(t *testing.T) {
 
 func TestSecurityHeaders(t *testing.T) {
 	p, _ := runProgram(t)
-	for _, path := range []string{"/", "/healthz", "/api/psa/pins", "/api/auth/me", "/api/nothing"} {
+	for _, path := range []string{"/nothing", "/healthz", "/api/psa/pins", "/api/auth/me", "/api/nothing"} {
 		answer, err := http.Get(p.URL() + path)
 		if err != nil {
 			t.Fatal(err)
