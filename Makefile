@@ -38,7 +38,7 @@ test-web: ## the dashboard in a real Chromium, with a real Kubo and axe-core; ne
 	cd e2e && $(GO) test -tags browser -count=1 -timeout 30m ./web
 
 dashboard-shots: ## write the screenshots of docs/dashboard anew, by the flows of test-web
-	cd e2e && $(GO) test -tags browser -count=1 -timeout 30m -run '^TestFlows$$' ./web -shots ../../docs/dashboard
+	cd e2e && $(GO) test -tags browser -count=1 -timeout 30m -run '^Test(Flows|Admin)$$' ./web -shots ../../docs/dashboard
 
 # With a network of its own for the test, which makes two more; see e2e/nat_test.go.
 test-net: ## a Kubo behind a NAT, in networks that the test makes; needs nft and root or user namespaces, not part of CI

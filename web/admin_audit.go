@@ -61,8 +61,14 @@ func (u *UI) auditPage(c *call) error {
 	if err := c.api(http.MethodGet, admin.AuditPath+"?"+query.Encode(), nil, &page); err != nil {
 		return err
 	}
+	// An account that is gone is named by an event that has its address.
 	for _, e := range page.Events {
-		one := auditEvent{Event: e, Who: nameOr(e.Email, e.Account), Told: toldKind(e.Kind)}
+		if e.Email != "" && e.Account != "" && names[e.Account] == "" {
+			names[e.Account] = e.Email
+		}
+	}
+	for _, e := range page.Events {
+		one := auditEvent{Event: e, Who: nameOr(e.Email, nameOr(names[e.Account], e.Account)), Told: toldKind(e.Kind)}
 		if e.Actor != "" && e.Actor != e.Account {
 			one.By = nameOr(names[e.Actor], e.Actor)
 		}

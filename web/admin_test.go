@@ -204,6 +204,18 @@ func TestAuditPage(t *testing.T) {
 	b.get(auditPath+"?from=2000-01-01&to=2000-01-02").must(t, http.StatusOK, "No event matches")
 	b.get(auditPath+"?from=today").must(t, http.StatusBadRequest, "2026-05-31", `value="today"`)
 	b.get(auditPath+"?account=nobody@example.org").must(t, http.StatusBadRequest, "no such account")
+	// An account that is gone is named by its address in all of its events.
+	const gone = "gone@example.org"
+	b.post(accountsPath, url.Values{"email": {gone}, "password": {password}})
+	one := regexp.MustCompile(`/ui/accounts/([^/"]+)">` + gone).FindStringSubmatch(b.get(accountsPath).body)
+	if one == nil {
+		t.Fatal("there is no account")
+	}
+	b.post(accountsPath+"/"+one[1]+"/disable", nil)
+	b.post(accountsPath+"/"+one[1]+"/remove", url.Values{"pins": {"keep"}})
+	if a := b.get(auditPath).must(t, http.StatusOK, "account disabled", "account removed", gone); strings.Contains(a.body, one[1]) {
+		t.Error("an event names an account by its ID")
+	}
 	for range 60 {
 		r.browser().post("/ui/signin", url.Values{"email": {"<i>x</i>@example.org"}, "password": {"wrong"}})
 	}

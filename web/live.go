@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -164,6 +165,9 @@ func (u *UI) stream(c *call, look func(*stream) (moving bool, err error)) error 
 		tick.Reset(liveEvery)
 		select {
 		case <-c.ctx.Done():
+			if cause := context.Cause(c.ctx); errors.Is(cause, auth.ErrRevoked) {
+				return s.over(cause)
+			}
 			return nil
 		case <-tick.C:
 		}
@@ -173,9 +177,7 @@ func (u *UI) stream(c *call, look func(*stream) (moving bool, err error)) error 
 		if now := u.now(); moving || now.Sub(looked) >= calmEvery {
 			looked = now
 			if moving, err = look(s); err != nil {
-				_ = s.send("over", failureOfStream(c, err)) // the last thing that it says
-				_ = s.flush()
-				return nil
+				return s.over(err)
 			}
 		}
 		if u.now().Sub(s.wrote) >= aliveEvery {
@@ -189,6 +191,13 @@ func (u *UI) stream(c *call, look func(*stream) (moving bool, err error)) error 
 			}
 		}
 	}
+}
+
+// over says why the stream ends. A browser that hears it does not open the stream again.
+func (s *stream) over(err error) error {
+	_ = s.send("over", failureOfStream(s.c, err)) // the last thing that it says
+	_ = s.flush()
+	return nil
 }
 
 // failureOfStream says why a stream ended, and logs what is a fault.

@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -132,6 +133,22 @@ func TestFaultsAreTold(t *testing.T) {
 // events reads a stream until each of the texts has come.
 func (b *browser) events(path string, texts ...string) {
 	b.t.Helper()
+	stream := b.open(path)
+	defer stream.Close()
+	lines := bufio.NewScanner(stream)
+	for len(texts) > 0 && lines.Scan() {
+		if strings.Contains(lines.Text(), texts[0]) {
+			texts = texts[1:]
+		}
+	}
+	if len(texts) > 0 {
+		b.t.Fatalf("the stream ended before %q: %v", texts, lines.Err())
+	}
+}
+
+// open opens a stream. The caller closes it.
+func (b *browser) open(path string) io.ReadCloser {
+	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, b.rig.server.URL+path, nil)
 	if err != nil {
 		b.t.Fatal(err)
@@ -141,19 +158,11 @@ func (b *browser) events(path string, texts ...string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
+		res.Body.Close()
 		b.t.Fatalf("the stream answers %d %v", res.StatusCode, res.Header)
 	}
-	lines := bufio.NewScanner(res.Body)
-	for len(texts) > 0 && lines.Scan() {
-		if strings.Contains(lines.Text(), texts[0]) {
-			texts = texts[1:]
-		}
-	}
-	if len(texts) > 0 {
-		b.t.Fatalf("the stream ended before %q: %v", texts, lines.Err())
-	}
+	return res.Body
 }
 
 // What moves on a page is pushed to it.

@@ -172,7 +172,13 @@ func TestSessionEnds(t *testing.T) {
 			b := r.as(ben)
 			stolen := r.withToken(b.session())
 			stolen.get("/ui/pins").must(t, http.StatusOK)
+			live := stolen.open("/ui/pins/live")
+			defer live.Close()
 			end(t, b)
+			// A page that is open hears of it, so that it does not open its stream again.
+			if said, err := io.ReadAll(live); err != nil || !strings.Contains(string(said), "event: over\ndata: "+errSessionOver.Error()) {
+				t.Errorf("the open stream ends with %q, %v", said, err)
+			}
 			for who, b := range map[string]*browser{"the browser": b, "who stole the cookie": stolen} {
 				if a := b.get("/ui/pins"); a.status != http.StatusSeeOther || !strings.HasPrefix(a.to(), "/ui/signin") {
 					t.Errorf("%s gets %d %s", who, a.status, a.to())

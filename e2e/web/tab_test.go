@@ -13,10 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -59,7 +61,28 @@ func newTab(t *testing.T, base string) *tab {
 		chromedp.Env("TZ=Europe/Lisbon"),
 	)...)
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	return openTab(t, ctx, base)
+}
+
+// private opens a tab without the cookies of this one, as somebody else's browser. It is checked
+// as this one is.
+func (tab *tab) private() *tab {
+	tab.t.Helper()
+	var opened target.ID
+	browser := cdp.WithExecutor(tab.ctx, chromedp.FromContext(tab.ctx).Browser)
+	who, err := target.CreateBrowserContext().WithDisposeOnDetach(true).Do(browser)
+	if err == nil {
+		opened, err = target.CreateTarget("about:blank").WithBrowserContextID(who).WithNewWindow(true).Do(browser) // the first window that is its own
+	}
+	if err != nil {
+		tab.t.Fatalf("open a private tab: %v", err)
+	}
+	return openTab(tab.t, tab.ctx, tab.base, chromedp.WithTargetID(opened))
+}
+
+func openTab(t *testing.T, ctx context.Context, base string, how ...chromedp.ContextOption) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(ctx, how...)
 	t.Cleanup(cancel)
 	tab := &tab{t: t, ctx: ctx, base: strings.TrimSuffix(base, "/")}
 	chromedp.ListenTarget(ctx, tab.note)

@@ -33,18 +33,47 @@
     stream = new EventSource(url);
     stream.addEventListener("element", (e) => replace(e.data));
     stream.addEventListener("newer", (e) => newer(Number(e.data)));
-    stream.addEventListener("over", (e) => { say(e.data); stream.close(); });
+    stream.addEventListener("over", (e) => {
+      stream.close();
+      const note = document.createElement("p");
+      note.className = "notice wait";
+      note.textContent = `This page is not live any more: ${e.data}`;
+      $("#main").prepend(note);
+      say(note.textContent);
+    });
   }
 
   // replace puts the elements of a piece of HTML in place of those with the same ids.
+  const late = new Map();
+  document.addEventListener("focusout", () => setTimeout(() => {
+    const waiting = [...late.values()];
+    late.clear();
+    put(waiting);
+  }));
   function replace(html) {
     const box = document.createElement("template");
     box.innerHTML = html;
-    for (const fresh of [...box.content.children]) {
+    put([...box.content.children]);
+  }
+  function put(elements) {
+    for (const fresh of elements) {
       const old = document.getElementById(fresh.id);
-      if (!old || old.contains(document.activeElement) || old.outerHTML === fresh.outerHTML) continue;
+      if (!old || old.outerHTML === fresh.outerHTML) continue;
+      // What has the focus keeps it, if it is still there. Else this waits until it has lost it.
+      const focused = old.contains(document.activeElement) ? document.activeElement : null;
+      const next = focused && focused.id && fresh.querySelector(`#${CSS.escape(focused.id)}`);
+      late.delete(old.id);
+      if (focused && !next) {
+        late.set(old.id, fresh);
+        continue;
+      }
+      for (const d of all("details[id][open]", old)) {
+        const same = fresh.querySelector(`#${CSS.escape(d.id)}`);
+        if (same) same.open = true;
+      }
       const was = $(".badge", old), is = $(".badge", fresh);
       old.replaceWith(fresh);
+      if (next) next.focus();
       localTimes(fresh);
       htmx.process(fresh);
       if (was && is && was.textContent !== is.textContent) {

@@ -28,6 +28,8 @@
 
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
   const sizes = Array.from({ length: 60 }, (_, i) => 2 ** i);
+  const minute = 60;
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360].map((n) => n * minute); // the clock shows no seconds
   const counts = Array.from({ length: 12 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
 
   function draw(samples) {
@@ -48,18 +50,24 @@
     drawn = plots.map((p, n) => {
       const target = figures[n].lastChild;
       const data = [times, ...p.series.map(([, value]) => samples.map((s, i) => value(s, samples[i - 1])))];
-      const last = p.series.map(([name], i) => `${name} ${p.show(data[i + 1].findLast((v) => v !== null) ?? 0)}`);
-      target.setAttribute("aria-label", `${p.title}: now ${last.join(", ")}`);
+      const last = data.map((values) => values.findLast((v) => v !== null) ?? 0);
+      target.setAttribute("aria-label", `${p.title}: now ${p.series.map(([name], i) => `${name} ${p.show(last[i + 1])}`).join(", ")}`);
+      // The legend has what is under the pointer, and else what is last.
+      const legend = (show) => (u, v, i) => {
+        if (u.cursor.idx == null) return samples.length ? show(last[i]) : "";
+        return v == null ? "" : show(v);
+      };
+      const at = (t) => clock.format(new Date(t * 1000));
       return new uPlot({
         width: Math.max(200, target.clientWidth), height: 180, cursor: { drag: { x: false, y: false } },
-        scales: { y: { range: (u, low, high) => [0, Math.max(high * 1.05, 1)] } },
+        scales: { x: { range: (u, low, high) => [Math.min(low, high - 5 * minute), high] }, y: { range: (u, low, high) => [0, Math.max(high * 1.05, 1)] } },
         axes: [
-          { ...axis, space: 70, values: (u, ticks) => ticks.map((t) => clock.format(new Date(t * 1000))) },
+          { ...axis, space: 70, incrs: steps, values: (u, ticks) => ticks.map(at) },
           { ...axis, size: 80, incrs: p.show === count ? counts : sizes, values: (u, ticks) => ticks.map(p.show) },
         ],
         series: [
-          { label: "at", value: (u, t) => t == null ? "" : clock.format(new Date(t * 1000)) },
-          ...p.series.map(([name, , c]) => ({ label: name, stroke: color(c), width: 1.5, points: { show: false }, value: (u, v) => v == null ? "" : p.show(v) })),
+          { label: "at", value: legend(at) },
+          ...p.series.map(([name, , c]) => ({ label: name, stroke: color(c), width: 1.5, points: { size: 4 }, value: legend(p.show) })),
         ],
       }, data, target);
     });

@@ -57,7 +57,7 @@
     if (tops.size > 1) body.append("wrap", "yes");
     for (const f of list) body.append("path", f.file, encodeURIComponent(f.path));
     const total = list.reduce((n, f) => n + f.file.size, 0);
-    const what = tops.size === 1 ? [...tops][0] : count(list.length);
+    const what = tops.size === 1 ? [...tops][0] : count(list.length), are = tops.size === 1 ? "is" : "are";
 
     request = new XMLHttpRequest();
     request.open("POST", form.action);
@@ -75,7 +75,7 @@
     };
     request.onload = () => {
       const answer = request.response || {};
-      if (request.status === 200 && answer.cid) show(answer.page, "", answer.cid, what);
+      if (request.status === 200 && answer.cid) show(answer.page, "", answer.cid, what, are);
       else show("", answer.error || `The server answers ${request.status}.`);
     };
     request.onerror = () => show("", "The connection broke, so nothing of it is kept. Try again.");
@@ -97,7 +97,7 @@
   }
 
   // show says how it ended: an error, or the CID.
-  function show(page, error, cid, what) {
+  function show(page, error, cid, what, are) {
     const box = $("sent");
     box.textContent = "";
     const p = document.createElement("p");
@@ -114,7 +114,7 @@
       copy.dataset.copy = cid;
       copy.setAttribute("aria-label", "Copy the CID");
       copy.textContent = "Copy";
-      p.append(link, " is pinned: ", code, " ", copy);
+      p.append(link, ` ${are} pinned: `, code, " ", copy);
       form.reset();
     }
     box.append(p);

@@ -1,0 +1,55 @@
+//go:build browser
+
+package web
+
+import "github.com/chromedp/chromedp"
+
+// dropScript drops something on an element of the page, as a browser does for a hand. It tells
+// whether the page takes it, and whether the zone shows that while it is above it.
+const dropScript = `((where, fill) => {
+	const dataTransfer = new DataTransfer(), target = document.querySelector(where), zone = document.getElementById("drop");
+	fill(dataTransfer);
+	const send = (name) => !target.dispatchEvent(new DragEvent(name, {dataTransfer, bubbles: true, cancelable: true}));
+	send("dragenter");
+	const taken = send("dragover"), shown = zone.classList.contains("over");
+	return {Taken: taken && send("drop"), Shown: shown, Left: !zone.classList.contains("over")};
+})`
+
+type dropped struct{ Taken, Shown, Left bool }
+
+// drop uploads what is dropped on the page that adds pins.
+func (w *world) drop() {
+	w.t.Helper()
+	drop := func(where, fill string) (is dropped) {
+		w.t.Helper()
+		w.open("/ui/add")
+		w.evaluate(dropScript+"(`"+where+"`, (t) => {"+fill+"})", &is)
+		if !is.Taken {
+			w.t.Errorf("the browser opens what is dropped on %s", where)
+		}
+		return is
+	}
+	zone := dropped{Taken: true, Shown: true, Left: true}
+	if is := drop("#drop-hint", `t.items.add(new File(["it was dropped"], "dropped & <b>.txt"))`); is != zone {
+		w.t.Errorf("the zone: %+v", is)
+	}
+	w.see("is pinned:")
+	w.run(chromedp.Click("#sent a"))
+	w.see("pinned")
+	w.see("dropped & <b>.txt")
+	drop("#drop", `t.items.add(new File(["1"], "first.txt")); t.items.add(new File(["2"], "second.txt"))`)
+	w.see("2 files are pinned:")
+	w.run(chromedp.Click("#sent a"))
+	w.see("first.txt")
+	w.see("second.txt")
+	// What is no file is refused.
+	drop("#drop", `t.setData("text/plain", "some words")`)
+	w.see("No file was chosen")
+	w.accessible("a drop of no file")
+	// Beside the zone nothing is sent, and the page stays.
+	if is := drop("h1", `t.items.add(new File(["x"], "beside.txt"))`); is.Shown {
+		w.t.Error("the zone shows what is beside it")
+	}
+	w.open("/ui/pins?name=beside")
+	w.see("No pin matches this filter")
+}
