@@ -26,6 +26,15 @@ func (n *unmappable) Create(ctx context.Context, name string, flags, mode uint32
 	return inode, served(h), got | fuse.FOPEN_DIRECT_IO, errno
 }
 
+// WrapChild makes what is below such a node another one.
+func (n *unmappable) WrapChild(_ context.Context, ops fs.InodeEmbedder) fs.InodeEmbedder {
+	below, ok := ops.(*fs.LoopbackNode)
+	if !ok {
+		return ops
+	}
+	return &unmappable{below}
+}
+
 // servedFile is a file without the means by which the kernel would go past the program.
 type servedFile struct {
 	fs.FileReader
@@ -49,11 +58,10 @@ func served(h fs.FileHandle) fs.FileHandle {
 func mountUnmappable(t *testing.T) (mount, behind string) {
 	t.Helper()
 	mount, behind = must(suite.TempDir("mount"))(t), must(suite.TempDir("behind"))(t)
-	root := &fs.LoopbackRoot{Path: behind}
-	root.NewNode = func(r *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &unmappable{&fs.LoopbackNode{RootData: r}}
-	}
-	s := must(fs.Mount(mount, root.NewNode(root, nil, "", nil), &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "holdfast-e2e", Name: "unmappable"}}))(t)
+	data := &fs.LoopbackRoot{Path: behind}
+	root := &unmappable{&fs.LoopbackNode{RootData: data}}
+	data.RootNode = root
+	s := must(fs.Mount(mount, root, &fs.Options{MountOptions: fuse.MountOptions{DirectMount: true, FsName: "holdfast-e2e", Name: "unmappable"}}))(t)
 	t.Cleanup(func() {
 		if err := s.Unmount(); err != nil {
 			t.Error(err)
