@@ -211,7 +211,8 @@ func fileNode(block []byte) (dagpb.PBLinks, *unixfs.FSNode, error) {
 	return pb.FieldLinks(), nd, err
 }
 
-// links lists the links to blocks that have some of the part.
+// links lists the links to blocks that have some of the part. A block that has other bytes too may
+// come again at another place of the file, with more of its links.
 func (p part) links(from dagcar.Link, data []byte) (some []dagcar.Link, err error) {
 	if from.CID.Type() != cid.DagProtobuf {
 		return nil, nil // a leaf
@@ -226,11 +227,14 @@ func (p part) links(from dagcar.Link, data []byte) (some []dagcar.Link, err erro
 	at := from.At
 	for it := all.Iterator(); !it.Done(); {
 		i, l := it.Next()
-		size := int64(nd.BlockSize(int(i)))
-		if at < p.to && at+size > p.from {
-			some = append(some, dagcar.Link{CID: l.FieldHash().Link().(cidlink.Link).Cid, At: at})
+		end := at + int64(nd.BlockSize(int(i)))
+		if end < at {
+			return nil, fmt.Errorf("the node %s of a file has sizes that are too large", from.CID)
 		}
-		at += size
+		if at < p.to && end > p.from {
+			some = append(some, dagcar.Link{CID: l.FieldHash().Link().(cidlink.Link).Cid, At: at, Again: at < p.from || end > p.to})
+		}
+		at = end
 	}
 	return some, nil
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -49,16 +48,17 @@ func newLarge(t *testing.T) *large {
 		return nd
 	}
 	random := rand.NewChaCha8([32]byte{1})
-	file := func(size int64, raw, byTrickle, same bool) ipld.Node {
+	some := func(size int) []byte {
+		b := make([]byte, size)
+		random.Read(b)
+		return b
+	}
+	file := func(content []byte, raw, byTrickle bool) ipld.Node {
 		t.Helper()
-		var content io.Reader = io.LimitReader(random, size)
-		if same {
-			content = bytes.NewReader(make([]byte, size))
-		}
 		params := helpers.DagBuilderParams{
 			Maxlinks: 4, RawLeaves: raw, Dagserv: dag, CidBuilder: cid.V1Builder{Codec: cid.DagProtobuf, MhType: multihash.SHA2_256},
 		}
-		b, err := params.New(chunk.NewSizeSplitter(content, 100))
+		b, err := params.New(chunk.NewSizeSplitter(bytes.NewReader(content), 100))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,12 +82,17 @@ func newLarge(t *testing.T) *large {
 	for name, size := range map[string]int{"empty": 0, "one": 100, "more": 101, "deep": 5050} {
 		for kind, raw := range map[string]bool{"raw": true, "pb": false} {
 			l.sizes[name+"-"+kind] = size
-			link(name+"-"+kind, file(int64(size), raw, false, false))
+			link(name+"-"+kind, file(some(size), raw, false))
 		}
 	}
 	l.sizes["trickle"], l.sizes["same"] = 3000, 4000
-	link("trickle", file(3000, true, true, false))
-	link("same", file(4000, false, false, true)) // all its leaves are one block
+	link("trickle", file(some(3000), true, true))
+	link("same", file(make([]byte, 4000), false, false)) // all its leaves are one block
+	// Nodes above different leaves come again, below the root and one level further down.
+	for name, c := range map[string]struct{ size, times int }{"twice": {400, 2}, "thrice": {400, 3}, "again": {1600, 2}} {
+		l.sizes[name] = c.size * c.times
+		link(name, file(bytes.Repeat(some(c.size), c.times), name != "again", false))
+	}
 	shard, err := hamt.NewShard(dag, 256)
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +187,7 @@ func TestCARsAreBoxos(t *testing.T) {
 			}
 		}
 	}
-	edges := []string{"0", "1", "99", "100", "101", "399", "400", "2500", "5049", "5050", "9999", "-1", "-100", "-101", "-9999"}
+	edges := []string{"0", "1", "99", "100", "101", "399", "400", "550", "2500", "5049", "5050", "9999", "-1", "-100", "-101", "-9999"}
 	for name := range l.sizes {
 		for _, from := range edges {
 			for _, to := range append(edges, "*") {
@@ -212,4 +217,20 @@ func (p *pieces) Write(b []byte) (int, error) {
 	p.n += len(b)
 	p.largest = max(p.largest, len(b))
 	return len(b), nil
+}
+
+// Sizes that lead backwards would put a block at many places at the ends of a part.
+func TestSizesOfAFileAreChecked(t *testing.T) {
+	nd, leaf := unixfs.NewFSNode(unixfs.TFile), dagtest.Raw("x")
+	file := new(merkledag.ProtoNode)
+	for _, size := range []uint64{10, 1<<64 - 10} {
+		nd.AddBlockSize(size)
+		if err := file.AddRawLink("", &ipld.Link{Cid: leaf.Cid()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file.SetData(must(nd.GetBytes()))
+	if links, err := (part{5, 8}).links(dagcar.Link{CID: file.Cid()}, file.RawData()); err == nil {
+		t.Errorf("the links are %v", links)
+	}
 }
