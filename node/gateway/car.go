@@ -61,13 +61,23 @@ func (b *backend) GetCAR(ctx context.Context, p path.ImmutablePath, params boxo.
 		}
 		s.links = part.links
 	}
-	if s.before, err = b.way(ctx, p); err != nil {
+	switch s.before, err = b.way(ctx, p); {
+	case errors.Is(err, errLongWay): // boxo writes block by block
+		return b.BlocksBackend.GetCAR(ctx, p, params)
+	case err != nil:
 		return boxo.ContentPathMetadata{}, nil, err
 	}
 	return md, s, nil
 }
 
-// way gives the blocks that a client needs to check a path, in order.
+// maxWay is how many bytes the blocks on the way to what a client asks for may have: they are in
+// memory together, and once more in the first piece of the CAR. Directories have some KiB each.
+const maxWay = 16 << 20
+
+var errLongWay = errors.New("the blocks on the way take too much memory")
+
+// way gives the blocks that a client needs to check a path, in order. If they have more than
+// maxWay bytes, the error is errLongWay.
 func (b *backend) way(ctx context.Context, p path.ImmutablePath) ([]dagcar.Block, error) {
 	if len(p.Segments()) == 2 { // a root
 		return nil, nil
@@ -75,7 +85,9 @@ func (b *backend) way(ctx context.Context, p path.ImmutablePath) ([]dagcar.Block
 	read := &recorder{Blockstore: gone{b.cfg.Blocks}}
 	fetch := fetcher.NewFetcherConfig(blockservice.New(read, offline.Exchange(read)))
 	fetch.PrototypeChooser = dagpb.AddSupportToChooser(fetcher.DefaultPrototypeChooser)
-	if _, _, err := resolver.NewBasicResolver(fetch.WithReifier(unixfsnode.Reify)).ResolveToLastNode(ctx, p); err != nil {
+	if _, _, err := resolver.NewBasicResolver(fetch.WithReifier(unixfsnode.Reify)).ResolveToLastNode(ctx, p); read.size > maxWay {
+		return nil, errLongWay
+	} else if err != nil {
 		return nil, err
 	}
 	way := make([]dagcar.Block, len(read.blocks))
@@ -85,18 +97,23 @@ func (b *backend) way(ctx context.Context, p path.ImmutablePath) ([]dagcar.Block
 	return way, nil
 }
 
-// recorder is a block store that keeps what was read, for one goroutine.
+// recorder is a block store that keeps what was read, up to maxWay, for one goroutine.
 type recorder struct {
 	blockstore.Blockstore
 	blocks []blocks.Block
+	size   int // of the blocks
 }
 
 func (r *recorder) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	b, err := r.Blockstore.Get(ctx, c)
-	if err == nil {
-		r.blocks = append(r.blocks, b)
+	if err != nil {
+		return nil, err
 	}
-	return b, err
+	if r.size += len(b.RawData()); r.size > maxWay {
+		return nil, errLongWay
+	}
+	r.blocks = append(r.blocks, b)
+	return b, nil
 }
 
 // allLinks are those of a whole DAG.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	chunk "github.com/ipfs/boxo/chunker"
@@ -17,6 +18,7 @@ import (
 	"github.com/ipfs/boxo/ipld/unixfs/importer/balanced"
 	"github.com/ipfs/boxo/ipld/unixfs/importer/helpers"
 	"github.com/ipfs/boxo/ipld/unixfs/importer/trickle"
+	"github.com/ipfs/boxo/path"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
@@ -217,6 +219,38 @@ func (p *pieces) Write(b []byte) (int, error) {
 	p.n += len(b)
 	p.largest = max(p.largest, len(b))
 	return len(b), nil
+}
+
+// Large blocks on the way are not kept in memory together.
+func TestLongWaysAreStreamed(t *testing.T) {
+	const n = 4
+	chain := []blocks.Block{dagtest.Raw("end")}
+	for i := range n {
+		nd := merkledag.NodeWithData(bytes.Repeat([]byte{byte(i)}, maxWay/n))
+		if err := nd.AddRawLink("a", &ipld.Link{Cid: chain[i].Cid()}); err != nil {
+			t.Fatal(err)
+		}
+		chain = append(chain, nd)
+	}
+	shop := newShop(t, chain...)
+	inner := must(boxo.NewBlocksBackend(service(shop)))
+	b := &backend{inner, Config{Blocks: shop}, nil}
+	for length, want := range map[int]bool{n - 1: true, n: false} {
+		p := must(path.Join(path.FromCid(chain[length].Cid()), slices.Repeat([]string{"a"}, length)...))
+		_, stream, err := b.GetCAR(t.Context(), must(path.NewImmutablePath(p)), boxo.CarParams{Scope: boxo.DagScopeAll})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ours := stream.(*carStream); ours != want {
+			t.Errorf("%d blocks on the way: ours %v, want %v", length, ours, want)
+		}
+		stream.Close()
+	}
+	server := newServer(t, Config{Blocks: shop})
+	_, body, err := get(t, server.URL+"/ipfs/"+dagtest.Last(chain).String()+strings.Repeat("/a", n)+"?format=car")
+	if all, bad := carBlocks(body); err != nil || bad != nil || len(all) != n+1 {
+		t.Errorf("%d blocks came: %v, %v", len(all), err, bad)
+	}
 }
 
 // Sizes that lead backwards would put a block at many places at the ends of a part.

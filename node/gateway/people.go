@@ -170,10 +170,13 @@ func (*dnsLinks) Publish(context.Context, crypto.PrivKey, path.Path, ...namesys.
 	return errors.New("a gateway publishes no names")
 }
 
-// The methods that follow refuse paths that are denied: boxo comes to paths that were not in the
-// request, such as those of an index.html, of _redirects, and behind a DNSLink.
+// The methods that follow refuse paths that are denied or too long: boxo comes to paths that were
+// not in the request, such as those of an index.html, of _redirects, and behind a DNSLink.
 
 func (b *backend) allow(p path.ImmutablePath) error {
+	if err := checkLength(p.String()); err != nil {
+		return err
+	}
 	if b.cfg.DeniedPath == nil {
 		return nil
 	}

@@ -229,6 +229,23 @@ func TestDNSLinkToANameIsNotFollowed(t *testing.T) {
 	}
 }
 
+// A path behind a name or a rewrite is no longer than one of a request.
+func TestLongPathsOfWebsites(t *testing.T) {
+	v := newTown(t)
+	long := strings.Repeat("/a", maxSegments+1)
+	v.texts["_dnslink."+linkHost+"."] = []string{"dnslink=/ipfs/" + v.site.root.String() + long}
+	if answer, body := v.ask(t, linkHost, "/a.txt"); answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, "segments") {
+		t.Errorf("behind a name: %s %q", answer.Status, body)
+	}
+	site := newWebsite(t, map[string]string{"_redirects": "/old " + long + " 200\n"})
+	if err := v.shop.PutMany(t.Context(), site.all); err != nil {
+		t.Fatal(err)
+	}
+	if answer, body := v.ask(t, site.root.String()+".ipfs."+subHost, "/old"); answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, "segments") {
+		t.Errorf("behind a rewrite: %s %q", answer.Status, body)
+	}
+}
+
 // What is denied is gone also where the path that is denied is not that of the request.
 func TestPeopleGetNothingDenied(t *testing.T) {
 	root := func(v *town) string { return "/ipfs/" + v.site.root.String() }
