@@ -294,8 +294,38 @@ func TestIncompletePins(t *testing.T) {
 	if answer, body := v.ask(t, pathHost, path+"?format=raw"); answer.StatusCode != http.StatusOK {
 		t.Errorf("raw: %s %q", answer.Status, body)
 	}
-	if answer, body := v.ask(t, pathHost, path, "Accept", "application/vnd.ipld.car"); answer.StatusCode != http.StatusOK {
-		t.Errorf("a CAR: %s %q", answer.Status, body)
+	for _, c := range []struct {
+		accept []string
+		served string // the type of what can be checked, and "" if nothing comes
+	}{
+		{[]string{"application/vnd.ipld.car"}, "application/vnd.ipld.car"},
+		{[]string{"text/html, application/vnd.ipld.CAR;version=1"}, "application/vnd.ipld.car"},
+		{[]string{"text/html", "application/vnd.ipld.raw"}, "application/vnd.ipld.raw"},
+		{[]string{"application/vnd.ipld.raw,application/json"}, "application/vnd.ipld.raw"},
+		{[]string{"text/html;application/vnd.ipld.raw"}, ""},
+		{[]string{"text/html;q=application/vnd.ipld.car"}, ""},
+		{[]string{"application/json, application/vnd.ipld.raw"}, ""},
+		{[]string{"application/x-tar", "application/vnd.ipld.car"}, ""},
+		{[]string{"application/vnd.ipld.rawer"}, ""},
+		{[]string{"application/vnd.ipld.raw;="}, ""},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host, r.Header["Accept"] = pathHost, c.accept
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		status := http.StatusNotFound
+		if c.served != "" {
+			status = http.StatusOK
+		}
+		if kind := answer.Header.Get("Content-Type"); answer.StatusCode != status || c.served != "" && !strings.HasPrefix(kind, c.served) {
+			t.Errorf("Accept: %q: %s, %s; want %d, %s", c.accept, answer.Status, kind, status, c.served)
+		}
 	}
 }
 
