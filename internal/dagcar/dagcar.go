@@ -36,6 +36,9 @@ const (
 	// maxDepth is how many blocks may be above a block that have further links. A file or a
 	// directory has some tens.
 	maxDepth = 100_000
+	// maxAgain is how many blocks are entered that may have been before. A part of a file has
+	// two on each level, those at its ends.
+	maxAgain = 2 * maxDepth
 )
 
 // Source calls use once with read, which gives the bytes of blocks of the DAG of root. read puts
@@ -69,6 +72,10 @@ type Link struct {
 	CID cid.Cid
 	// At is for Config.Links alone, such as the place of the block in a file.
 	At int64
+	// Again is for a block of which Config.Links lists other links at another place. It is
+	// entered however often it was, and does not count as entered. It is for Config.ByHash
+	// alone, and for few links: [Write] enters maxAgain of them at most.
+	Again bool
 }
 
 // Block is a block that was read.
@@ -148,6 +155,7 @@ type stream struct {
 	buf    []byte // the piece that is being filled
 	path   []level
 	held   int      // links in path
+	again  int      // blocks that were entered as Link.Again
 	codecs []uint64 // that were seen; the place of each is its bit in a number of Seen
 }
 
@@ -215,7 +223,7 @@ func (s *stream) begin() error {
 	}
 	s.buf = append(binary.AppendUvarint(s.buf, uint64(len(header))), header...)
 	for _, b := range s.Before {
-		write, _, err := s.isNew(b.CID, true)
+		write, _, err := s.isNew(Link{CID: b.CID}, true)
 		if err != nil {
 			return err
 		}
@@ -265,7 +273,7 @@ func (s *stream) fill(read func(cid.Cid, func(int) []byte) ([]byte, error)) erro
 
 // visit writes a block and opens its links.
 func (s *stream) visit(read func(cid.Cid, func(int) []byte) ([]byte, error), link Link) error {
-	write, enter, err := s.isNew(link.CID, false)
+	write, enter, err := s.isNew(link, false)
 	if err != nil || !write && !enter {
 		return err
 	}
@@ -334,18 +342,23 @@ func (s *stream) readAgain(read func(cid.Cid, func(int) []byte) ([]byte, error),
 }
 
 // maxCodecs is how many codecs and versions of CIDs a DAG may have: each is a bit, and one more
-// says that a block was written without being entered.
+// says that a block was written without being entered, or without counting as entered.
 const maxCodecs = 63
 
 // isNew reports whether a block is to be written, and whether its links are to be followed. It
 // remembers that this was done. A block that comes before the DAG is only written.
-func (s *stream) isNew(c cid.Cid, before bool) (write, enter bool, err error) {
+func (s *stream) isNew(link Link, before bool) (write, enter bool, err error) {
+	c := link.CID
 	inline := s.ByHash && c.Prefix().MhType == multihash.IDENTITY
 	if s.Seen == nil {
 		return !inline, !before, nil
 	}
 	bit := uint64(1) << maxCodecs
-	if !before {
+	if link.Again {
+		if s.again++; s.again > maxAgain {
+			return false, false, fmt.Errorf("the part of the file has more than %d blocks at its ends", maxAgain)
+		}
+	} else if !before {
 		codec := c.Type()<<1 | c.Version()
 		i := slices.Index(s.codecs, codec)
 		if i < 0 {
@@ -358,7 +371,7 @@ func (s *stream) isNew(c cid.Cid, before bool) (write, enter bool, err error) {
 	}
 	seen, err := s.Seen.Get(c.Hash())
 	if err != nil || seen&bit != 0 {
-		return false, false, err
+		return false, err == nil && link.Again, err
 	}
 	write = !inline && (seen == 0 || !s.ByHash)
 	return write, !before, s.Seen.Put(c.Hash(), seen|bit)

@@ -344,13 +344,31 @@ func TestManyCodecs(t *testing.T) {
 	for codec := range uint64(maxCodecs) {
 		c := cid.NewCidV1(codec, b.Cid().Hash())
 		for _, want := range []bool{true, false} {
-			write, enter, err := s.isNew(c, false)
+			write, enter, err := s.isNew(Link{CID: c}, false)
 			if err != nil || write != want || enter != want {
 				t.Fatalf("codec %d: %v %v %v, want %v", codec, write, enter, err, want)
 			}
 		}
 	}
-	if _, _, err := s.isNew(cid.NewCidV1(1000, b.Cid().Hash()), false); err == nil {
+	if _, _, err := s.isNew(Link{CID: cid.NewCidV1(1000, b.Cid().Hash())}, false); err == nil {
 		t.Error("one codec more is taken")
+	}
+}
+
+// A block that has other links at another place is written once, and entered each time.
+func TestAgain(t *testing.T) {
+	s := &stream{Config: Config{Seen: newSeen(t), ByHash: true}}
+	c := dagtest.Raw("x").Cid()
+	for i, want := range []struct{ again, write, enter bool }{
+		{true, true, true}, {true, false, true}, {false, false, true}, {true, false, true}, {false, false, false},
+	} {
+		write, enter, err := s.isNew(Link{CID: c, Again: want.again}, false)
+		if err != nil || write != want.write || enter != want.enter {
+			t.Fatalf("time %d: %v %v %v, want %v", i, write, enter, err, want)
+		}
+	}
+	s.again = maxAgain
+	if _, _, err := s.isNew(Link{CID: c, Again: true}, false); err == nil {
+		t.Error("it is entered without a limit")
 	}
 }

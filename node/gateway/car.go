@@ -61,13 +61,23 @@ func (b *backend) GetCAR(ctx context.Context, p path.ImmutablePath, params boxo.
 		}
 		s.links = part.links
 	}
-	if s.before, err = b.way(ctx, p); err != nil {
+	switch s.before, err = b.way(ctx, p); {
+	case errors.Is(err, errLongWay): // boxo writes block by block
+		return b.BlocksBackend.GetCAR(ctx, p, params)
+	case err != nil:
 		return boxo.ContentPathMetadata{}, nil, err
 	}
 	return md, s, nil
 }
 
-// way gives the blocks that a client needs to check a path, in order.
+// maxWay is how many bytes the blocks on the way to what a client asks for may have: they are in
+// memory together, and once more in the first piece of the CAR. Directories have some KiB each.
+const maxWay = 16 << 20
+
+var errLongWay = errors.New("the blocks on the way take too much memory")
+
+// way gives the blocks that a client needs to check a path, in order. If they have more than
+// maxWay bytes, the error is errLongWay.
 func (b *backend) way(ctx context.Context, p path.ImmutablePath) ([]dagcar.Block, error) {
 	if len(p.Segments()) == 2 { // a root
 		return nil, nil
@@ -75,7 +85,9 @@ func (b *backend) way(ctx context.Context, p path.ImmutablePath) ([]dagcar.Block
 	read := &recorder{Blockstore: gone{b.cfg.Blocks}}
 	fetch := fetcher.NewFetcherConfig(blockservice.New(read, offline.Exchange(read)))
 	fetch.PrototypeChooser = dagpb.AddSupportToChooser(fetcher.DefaultPrototypeChooser)
-	if _, _, err := resolver.NewBasicResolver(fetch.WithReifier(unixfsnode.Reify)).ResolveToLastNode(ctx, p); err != nil {
+	if _, _, err := resolver.NewBasicResolver(fetch.WithReifier(unixfsnode.Reify)).ResolveToLastNode(ctx, p); read.size > maxWay {
+		return nil, errLongWay
+	} else if err != nil {
 		return nil, err
 	}
 	way := make([]dagcar.Block, len(read.blocks))
@@ -85,18 +97,23 @@ func (b *backend) way(ctx context.Context, p path.ImmutablePath) ([]dagcar.Block
 	return way, nil
 }
 
-// recorder is a block store that keeps what was read, for one goroutine.
+// recorder is a block store that keeps what was read, up to maxWay, for one goroutine.
 type recorder struct {
 	blockstore.Blockstore
 	blocks []blocks.Block
+	size   int // of the blocks
 }
 
 func (r *recorder) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	b, err := r.Blockstore.Get(ctx, c)
-	if err == nil {
-		r.blocks = append(r.blocks, b)
+	if err != nil {
+		return nil, err
 	}
-	return b, err
+	if r.size += len(b.RawData()); r.size > maxWay {
+		return nil, errLongWay
+	}
+	r.blocks = append(r.blocks, b)
+	return b, nil
 }
 
 // allLinks are those of a whole DAG.
@@ -211,7 +228,8 @@ func fileNode(block []byte) (dagpb.PBLinks, *unixfs.FSNode, error) {
 	return pb.FieldLinks(), nd, err
 }
 
-// links lists the links to blocks that have some of the part.
+// links lists the links to blocks that have some of the part. A block that has other bytes too may
+// come again at another place of the file, with more of its links.
 func (p part) links(from dagcar.Link, data []byte) (some []dagcar.Link, err error) {
 	if from.CID.Type() != cid.DagProtobuf {
 		return nil, nil // a leaf
@@ -226,11 +244,14 @@ func (p part) links(from dagcar.Link, data []byte) (some []dagcar.Link, err erro
 	at := from.At
 	for it := all.Iterator(); !it.Done(); {
 		i, l := it.Next()
-		size := int64(nd.BlockSize(int(i)))
-		if at < p.to && at+size > p.from {
-			some = append(some, dagcar.Link{CID: l.FieldHash().Link().(cidlink.Link).Cid, At: at})
+		end := at + int64(nd.BlockSize(int(i)))
+		if end < at {
+			return nil, fmt.Errorf("the node %s of a file has sizes that are too large", from.CID)
 		}
-		at += size
+		if at < p.to && end > p.from {
+			some = append(some, dagcar.Link{CID: l.FieldHash().Link().(cidlink.Link).Cid, At: at, Again: at < p.from || end > p.to})
+		}
+		at = end
 	}
 	return some, nil
 }

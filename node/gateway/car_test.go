@@ -3,11 +3,11 @@ package gateway
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	chunk "github.com/ipfs/boxo/chunker"
@@ -18,6 +18,7 @@ import (
 	"github.com/ipfs/boxo/ipld/unixfs/importer/balanced"
 	"github.com/ipfs/boxo/ipld/unixfs/importer/helpers"
 	"github.com/ipfs/boxo/ipld/unixfs/importer/trickle"
+	"github.com/ipfs/boxo/path"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
@@ -49,16 +50,17 @@ func newLarge(t *testing.T) *large {
 		return nd
 	}
 	random := rand.NewChaCha8([32]byte{1})
-	file := func(size int64, raw, byTrickle, same bool) ipld.Node {
+	some := func(size int) []byte {
+		b := make([]byte, size)
+		random.Read(b)
+		return b
+	}
+	file := func(content []byte, raw, byTrickle bool) ipld.Node {
 		t.Helper()
-		var content io.Reader = io.LimitReader(random, size)
-		if same {
-			content = bytes.NewReader(make([]byte, size))
-		}
 		params := helpers.DagBuilderParams{
 			Maxlinks: 4, RawLeaves: raw, Dagserv: dag, CidBuilder: cid.V1Builder{Codec: cid.DagProtobuf, MhType: multihash.SHA2_256},
 		}
-		b, err := params.New(chunk.NewSizeSplitter(content, 100))
+		b, err := params.New(chunk.NewSizeSplitter(bytes.NewReader(content), 100))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,12 +84,17 @@ func newLarge(t *testing.T) *large {
 	for name, size := range map[string]int{"empty": 0, "one": 100, "more": 101, "deep": 5050} {
 		for kind, raw := range map[string]bool{"raw": true, "pb": false} {
 			l.sizes[name+"-"+kind] = size
-			link(name+"-"+kind, file(int64(size), raw, false, false))
+			link(name+"-"+kind, file(some(size), raw, false))
 		}
 	}
 	l.sizes["trickle"], l.sizes["same"] = 3000, 4000
-	link("trickle", file(3000, true, true, false))
-	link("same", file(4000, false, false, true)) // all its leaves are one block
+	link("trickle", file(some(3000), true, true))
+	link("same", file(make([]byte, 4000), false, false)) // all its leaves are one block
+	// Nodes above different leaves come again, below the root and one level further down.
+	for name, c := range map[string]struct{ size, times int }{"twice": {400, 2}, "again": {1600, 2}} {
+		l.sizes[name] = c.size * c.times
+		link(name, file(bytes.Repeat(some(c.size), c.times), name != "again", false))
+	}
 	shard, err := hamt.NewShard(dag, 256)
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +189,7 @@ func TestCARsAreBoxos(t *testing.T) {
 			}
 		}
 	}
-	edges := []string{"0", "1", "99", "100", "101", "399", "400", "2500", "5049", "5050", "9999", "-1", "-100", "-101", "-9999"}
+	edges := []string{"0", "1", "99", "100", "101", "400", "550", "2500", "5049", "5050", "9999", "-1", "-100", "-101", "-9999"}
 	for name := range l.sizes {
 		for _, from := range edges {
 			for _, to := range append(edges, "*") {
@@ -212,4 +219,52 @@ func (p *pieces) Write(b []byte) (int, error) {
 	p.n += len(b)
 	p.largest = max(p.largest, len(b))
 	return len(b), nil
+}
+
+// Large blocks on the way are not kept in memory together.
+func TestLongWaysAreStreamed(t *testing.T) {
+	const n = 3 // each has a third of what is kept, and one link
+	chain := []blocks.Block{dagtest.Raw("end")}
+	for i := range n {
+		nd := merkledag.NodeWithData(bytes.Repeat([]byte{byte(i)}, maxWay/n))
+		if err := nd.AddRawLink("a", &ipld.Link{Cid: chain[i].Cid()}); err != nil {
+			t.Fatal(err)
+		}
+		chain = append(chain, nd)
+	}
+	shop := newShop(t, chain...)
+	inner := must(boxo.NewBlocksBackend(service(shop)))
+	b := &backend{inner, Config{Blocks: shop}, nil}
+	for length, want := range map[int]bool{n - 1: true, n: false} {
+		p := must(path.Join(path.FromCid(chain[length].Cid()), slices.Repeat([]string{"a"}, length)...))
+		_, stream, err := b.GetCAR(t.Context(), must(path.NewImmutablePath(p)), boxo.CarParams{Scope: boxo.DagScopeAll})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ours := stream.(*carStream); ours != want {
+			t.Errorf("%d blocks on the way: ours %v, want %v", length, ours, want)
+		}
+		stream.Close()
+	}
+	server := newServer(t, Config{Blocks: shop})
+	_, body, err := get(t, server.URL+"/ipfs/"+dagtest.Last(chain).String()+strings.Repeat("/a", n)+"?format=car")
+	if all, bad := carBlocks(body); err != nil || bad != nil || len(all) != n+1 {
+		t.Errorf("%d blocks came: %v, %v", len(all), err, bad)
+	}
+}
+
+// Sizes that lead backwards would put a block at many places at the ends of a part.
+func TestSizesOfAFileAreChecked(t *testing.T) {
+	nd, leaf := unixfs.NewFSNode(unixfs.TFile), dagtest.Raw("x")
+	file := new(merkledag.ProtoNode)
+	for _, size := range []uint64{10, 1<<64 - 10} {
+		nd.AddBlockSize(size)
+		if err := file.AddRawLink("", &ipld.Link{Cid: leaf.Cid()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file.SetData(must(nd.GetBytes()))
+	if links, err := (part{5, 8}).links(dagcar.Link{CID: file.Cid()}, file.RawData()); err == nil {
+		t.Errorf("the links are %v", links)
+	}
 }

@@ -50,7 +50,22 @@ const (
 	// MaxDuration is the longest time that an answer may take. A CAR of 100 GiB takes an
 	// hour at 250 Mbit/s. If it is cut off, clients ask for the rest.
 	MaxDuration = time.Hour
+	// maxSegments is how many names a path may have behind its root. Boxo resolves each
+	// beginning of a path for itself, so the work grows with the square of the number.
+	maxSegments = 100
 )
+
+var errLongPath = boxo.NewErrorStatusCode(
+	fmt.Errorf("the path has more than %d segments: ask for what is below the CID of one of its directories", maxSegments),
+	http.StatusBadRequest)
+
+// checkLength refuses a path such as /ipfs/CID/a/b that has too many segments.
+func checkLength(path string) error {
+	if strings.Count(strings.Trim(path, "/"), "/") > maxSegments+1 {
+		return errLongPath
+	}
+	return nil
+}
 
 // Config is what a gateway serves, and how much at once.
 type Config struct {
@@ -126,6 +141,10 @@ func service(b blockstore.Blockstore) blockservice.BlockService {
 // the root.
 func (c Config) guard(next http.Handler, b *backend) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := checkLength(r.URL.Path); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 		if c.DeniedPath != nil {
 			if err := c.DeniedPath(r.URL.Path); err != nil {
 				http.Error(w, err.Error(), http.StatusGone)

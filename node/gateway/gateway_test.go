@@ -27,6 +27,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"github.com/holdfast-ipfs/holdfast/internal/dagcar"
+	"github.com/holdfast-ipfs/holdfast/node/dagtest"
 	"github.com/holdfast-ipfs/holdfast/node/links"
 	"github.com/holdfast-ipfs/holdfast/node/seen"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -384,6 +385,27 @@ func TestDeniedPath(t *testing.T) {
 	} {
 		if answer, body, err := get(t, server.URL+path); err != nil || answer.StatusCode != want {
 			t.Errorf("%s: %s, want %d (%q, %v)", path, answer.Status, want, body, err)
+		}
+	}
+}
+
+// Long paths are refused before anything is resolved: the work grows with the square.
+func TestLongPaths(t *testing.T) {
+	chain := []blocks.Block{dagtest.CBOR("end")}
+	for range maxSegments / 2 { // each has two segments
+		chain = append(chain, dagtest.CBOR("", dagtest.Last(chain)))
+	}
+	shop := newShop(t, chain...)
+	server := newServer(t, Config{Blocks: shop})
+	path := server.URL + "/ipfs/" + dagtest.Last(chain).String() + strings.Repeat("/links/0", maxSegments/2)
+	if answer, body, err := get(t, path+"/?format=car"); err != nil || answer.StatusCode != http.StatusOK {
+		t.Errorf("%d segments: %s %q, %v", maxSegments, answer.Status, body, err)
+	}
+	shop.deny(dagtest.Last(chain)) // to look for it is answered with 410
+	for _, format := range []string{"raw", "car"} {
+		answer, body, err := get(t, path+"/name?format="+format)
+		if err != nil || answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "segments") {
+			t.Errorf("%d segments as %s: %s %q, %v", maxSegments+1, format, answer.Status, body, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net"
 	"net/http"
 	"slices"
@@ -103,10 +104,28 @@ func isForPeople(r *http.Request) bool {
 	case "raw", "car":
 		return false
 	case "":
-		accept := r.Header.Get("Accept")
-		return !strings.Contains(accept, "application/vnd.ipld.raw") && !strings.Contains(accept, "application/vnd.ipld.car")
+		kind := acceptedFormat(r.Header.Values("Accept"))
+		return kind != "application/vnd.ipld.raw" && kind != "application/vnd.ipld.car"
 	}
 	return true
+}
+
+// acceptedFormat gives the media type that boxo answers with: the first that names a format of
+// IPFS or of data. It is "" if there is none, as with browsers, or if boxo refuses it.
+func acceptedFormat(accept []string) string {
+	for value := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		value = strings.TrimSpace(value)
+		for _, prefix := range []string{"application/vnd.ipld", "application/vnd.ipfs", "application/x-tar", "application/json", "application/cbor"} {
+			if strings.HasPrefix(value, prefix) {
+				kind, _, err := mime.ParseMediaType(value)
+				if err != nil {
+					return ""
+				}
+				return kind
+			}
+		}
+	}
+	return ""
 }
 
 const (
@@ -170,10 +189,13 @@ func (*dnsLinks) Publish(context.Context, crypto.PrivKey, path.Path, ...namesys.
 	return errors.New("a gateway publishes no names")
 }
 
-// The methods that follow refuse paths that are denied: boxo comes to paths that were not in the
-// request, such as those of an index.html, of _redirects, and behind a DNSLink.
+// The methods that follow refuse paths that are denied or too long: boxo comes to paths that were
+// not in the request, such as those of an index.html, of _redirects, and behind a DNSLink.
 
 func (b *backend) allow(p path.ImmutablePath) error {
+	if err := checkLength(p.String()); err != nil {
+		return err
+	}
 	if b.cfg.DeniedPath == nil {
 		return nil
 	}

@@ -229,6 +229,23 @@ func TestDNSLinkToANameIsNotFollowed(t *testing.T) {
 	}
 }
 
+// A path behind a name or a rewrite is no longer than one of a request.
+func TestLongPathsOfWebsites(t *testing.T) {
+	v := newTown(t)
+	long := strings.Repeat("/a", maxSegments+1)
+	v.texts["_dnslink."+linkHost+"."] = []string{"dnslink=/ipfs/" + v.site.root.String() + long}
+	if answer, body := v.ask(t, linkHost, "/a.txt"); answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, "segments") {
+		t.Errorf("behind a name: %s %q", answer.Status, body)
+	}
+	site := newWebsite(t, map[string]string{"_redirects": "/old " + long + " 200\n"})
+	if err := v.shop.PutMany(t.Context(), site.all); err != nil {
+		t.Fatal(err)
+	}
+	if answer, body := v.ask(t, site.root.String()+".ipfs."+subHost, "/old"); answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, "segments") {
+		t.Errorf("behind a rewrite: %s %q", answer.Status, body)
+	}
+}
+
 // What is denied is gone also where the path that is denied is not that of the request.
 func TestPeopleGetNothingDenied(t *testing.T) {
 	root := func(v *town) string { return "/ipfs/" + v.site.root.String() }
@@ -277,8 +294,38 @@ func TestIncompletePins(t *testing.T) {
 	if answer, body := v.ask(t, pathHost, path+"?format=raw"); answer.StatusCode != http.StatusOK {
 		t.Errorf("raw: %s %q", answer.Status, body)
 	}
-	if answer, body := v.ask(t, pathHost, path, "Accept", "application/vnd.ipld.car"); answer.StatusCode != http.StatusOK {
-		t.Errorf("a CAR: %s %q", answer.Status, body)
+	for _, c := range []struct {
+		accept []string
+		served string // the type of what can be checked, and "" if nothing comes
+	}{
+		{[]string{"application/vnd.ipld.car"}, "application/vnd.ipld.car"},
+		{[]string{"text/html, application/vnd.ipld.CAR;version=1"}, "application/vnd.ipld.car"},
+		{[]string{"text/html", "application/vnd.ipld.raw"}, "application/vnd.ipld.raw"},
+		{[]string{"application/vnd.ipld.raw,application/json"}, "application/vnd.ipld.raw"},
+		{[]string{"text/html;application/vnd.ipld.raw"}, ""},
+		{[]string{"text/html;q=application/vnd.ipld.car"}, ""},
+		{[]string{"application/json, application/vnd.ipld.raw"}, ""},
+		{[]string{"application/x-tar", "application/vnd.ipld.car"}, ""},
+		{[]string{"application/vnd.ipld.rawer"}, ""},
+		{[]string{"application/vnd.ipld.raw;="}, ""},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host, r.Header["Accept"] = pathHost, c.accept
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		status := http.StatusNotFound
+		if c.served != "" {
+			status = http.StatusOK
+		}
+		if kind := answer.Header.Get("Content-Type"); answer.StatusCode != status || c.served != "" && !strings.HasPrefix(kind, c.served) {
+			t.Errorf("Accept: %q: %s, %s; want %d, %s", c.accept, answer.Status, kind, status, c.served)
+		}
 	}
 }
 

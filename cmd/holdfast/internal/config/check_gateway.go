@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -16,6 +17,7 @@ func (c *Config) validateGateway(check func(key string, value any, err error)) {
 	if g.MaxRequests < 1 || g.MaxRequests > maxConnections {
 		check("gateway.max_requests", g.MaxRequests, fmt.Errorf("want a number from 1 to %d", maxConnections))
 	}
+	dashboard := c.HTTP.dashboardHost()
 	var all []string
 	for _, list := range []struct {
 		key       string
@@ -32,8 +34,29 @@ func (c *Config) validateGateway(check func(key string, value any, err error)) {
 				check(list.key, h, errors.New("a host can be in the lists of the gateway once"))
 			}
 			all = append(all, h)
+			switch {
+			case h == "" || dashboard == "":
+			case h == dashboard:
+				check(list.key, h, errors.New("it is the host of the dashboard (http.public_url, or the first of http.acme_domains): "+
+					"pages from the gateway would share its cookies, whatever the port. Want a host of its own"))
+			case list.key == "gateway.hosts" && strings.HasSuffix(dashboard, "."+h):
+				check(list.key, h, fmt.Errorf("the dashboard (http.public_url, or the first of http.acme_domains) is at %s, which is below this host: "+
+					"pages from the gateway could set cookies for it. Want a host that is not above it", dashboard))
+			}
 		}
 	}
+}
+
+// dashboardHost is the host at which browsers find the dashboard, or "" if that is not known.
+func (c HTTP) dashboardHost() string {
+	if c.PublicURL == "" && len(c.ACMEDomains) == 0 {
+		return ""
+	}
+	u, err := url.Parse(c.Public())
+	if err != nil {
+		return "" // it is reported for itself
+	}
+	return strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 }
 
 func checkHost(s string, address bool) error {

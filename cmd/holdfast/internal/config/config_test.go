@@ -164,6 +164,37 @@ func TestConfigValues(t *testing.T) {
 	}
 }
 
+// Cookies do not know ports: content at the host of the dashboard, or below a domain that both
+// are below, could read or set those of a login.
+func TestGatewayIsNotAtTheDashboard(t *testing.T) {
+	const public, acme = "HOLDFAST_HTTP_PUBLIC_URL=", "HOLDFAST_HTTP_TLS=acme HOLDFAST_HTTP_ACME_ACCEPT_TOS=true HOLDFAST_HTTP_ACME_DOMAINS="
+	for _, tt := range []struct{ dashboard, key, host, want string }{
+		{public + "https://pins.example.com", "gateway.hosts", "pins.example.com", "is the host of the dashboard"},
+		{public + "https://Pins.Example.com.:8443/x", "gateway.hosts", "pins.example.com", "is the host of the dashboard"},
+		{public + "https://pins.example.com", "gateway.path_hosts", "pins.example.com", "is the host of the dashboard"},
+		{public + "https://pins.example.com", "gateway.dnslink_hosts", "pins.example.com", "is the host of the dashboard"},
+		{public + "http://127.0.0.1:5050", "gateway.path_hosts", "127.0.0.1", "is the host of the dashboard"},
+		{public + "https://pins.example.com", "gateway.hosts", "example.com", "set cookies"},
+		{public + "https://a.b.example.com", "gateway.hosts", "example.com", "set cookies"},
+		{acme + "pins.example.com", "gateway.hosts", "example.com", "set cookies"},
+		{public + "https://pins.example.com", "gateway.hosts", "dweb.example.com", ""},
+		{public + "https://pins.example.com", "gateway.hosts", "ins.example.com", ""},
+		{public + "https://pins.example.com", "gateway.hosts", "x.pins.example.com", ""},
+		{public + "https://pins.example.com", "gateway.dnslink_hosts", "example.com", ""},
+		{public + "http://127.0.0.1:5050", "gateway.hosts", "localhost", ""},
+		{public, "gateway.hosts", "example.com", ""},
+	} {
+		s, ok := findSetting(tt.key)
+		if !ok {
+			t.Fatal("no such key")
+		}
+		_, _, err := Load("", append(strings.Fields(tt.dashboard), s.env()+"="+tt.host), nil)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.key)) {
+			t.Errorf("%s with %s at %s: %v, want %q", tt.key, tt.host, tt.dashboard, err, tt.want)
+		}
+	}
+}
+
 func TestKeysWithoutEffect(t *testing.T) {
 	env := []string{"HOLDFAST_NODE_DELEGATED_ROUTERS=https://router.example.com", "HOLDFAST_NODE_ROUTING=none"}
 	_, warnings, err := Load("", env, nil)
