@@ -26,9 +26,9 @@ import (
 //
 // While it runs, the account's quotas, the limits of a DAG, the denylists and the floor of
 // free disk space hold, over all uploads of the account together. What was here before
-// counts for nothing, and what the upload repeats counts again. So an endless upload ends,
-// whatever it is made of. What the account is charged is exact, and decided when the request
-// is pinned.
+// counts for nothing, and what the upload repeats counts again, also empty blocks if they are
+// many. So an endless upload ends, whatever it is made of. What the account is charged is exact,
+// and decided when the request is pinned.
 //
 // Its methods may be called concurrently.
 type Upload struct {
@@ -41,6 +41,7 @@ type Upload struct {
 	renew   bool   // all of that is charged, and it is much: in is replaced before more comes
 	bytes   uint64 // that count for the account until Charged
 	blocks  uint64 // of those
+	empty   uint64 // empty blocks that came
 	waits   []member
 	closed  bool
 	refused error // what the account was refused for; nothing is taken after it
@@ -56,6 +57,10 @@ const (
 	heldBytes  = 256 << 20
 	heldBlocks = 64 << 10
 )
+
+// freeEmpty is how many empty blocks an upload may have that count for nothing. The others are
+// repeats, as there is one for each codec and hash function, and count as blocks of one byte.
+const freeEmpty = 1024
 
 // Upload begins an upload of an account. The caller closes it. Errors: ErrClosed; ErrDiskFull;
 // ErrUnsupported; those of the disk.
@@ -96,10 +101,14 @@ func (u *Upload) Put(ctx context.Context, c cid.Cid, data []byte) error {
 		u.m.full.pinRefused(err)
 		return err
 	}
-	if news == 0 {
+	n := uint64(news)
+	if len(data) == 0 && u.isManyEmpty() {
+		n = 1 // or they would never end
+	}
+	if n == 0 {
 		return nil
 	}
-	if err := u.count(ctx, uint64(news)); err != nil {
+	if err := u.count(ctx, n); err != nil {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.refused = err
@@ -146,6 +155,14 @@ func (u *Upload) forPut(ctx context.Context, n int) (Intake, error) {
 	u.took.bytes += uint64(n)
 	u.took.blocks++
 	return u.in, nil
+}
+
+// isManyEmpty notes that an empty block came, and reports whether it counts.
+func (u *Upload) isManyEmpty() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.empty++
+	return u.empty > freeEmpty
 }
 
 // count notes that something came, and fails if that is more than may be.
