@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
@@ -280,11 +281,22 @@ type oneRun struct {
 	Run Run `json:"run"`
 }
 
+// shown leaves out of runs what only the operator of the host may see: the causes of faults.
+func (h handlers) shown(runs []Run) []Run {
+	for i, r := range runs {
+		if f := r.Failure; h.by == ByToken && f != nil && f.Error.Reason == faults.Reason(http.StatusInternalServerError) {
+			hidden := authhttp.NewFailure(http.StatusInternalServerError, "something went wrong on the server; its log says what, beside the id of this run")
+			runs[i].Failure = &hidden
+		}
+	}
+	return runs
+}
+
 func (h handlers) listRuns(c echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		success
 		Runs []Run `json:"runs"`
-	}{ok, h.Runs.list()})
+	}{ok, h.shown(h.Runs.list())})
 }
 
 // beginRun begins a run in the background. There is one of a kind at a time.
@@ -302,7 +314,7 @@ func (h handlers) beginRun(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusAccepted, oneRun{ok, one.snapshot()})
+	return c.JSON(http.StatusAccepted, oneRun{ok, h.shown([]Run{one.snapshot()})[0]})
 }
 
 func (h handlers) inBackground(kind RunKind, by string) (*running, error) {
@@ -323,8 +335,12 @@ func (h handlers) inBackground(kind RunKind, by string) (*running, error) {
 				Progress: func(StoreProgress) {}, Damage: func(Damage) error { return nil }, Repairing: func(string) {},
 			})
 		}
-		if err != nil {
-			h.Log.Warn("work on the store ended early", "run", kind, "err", err)
+		var panicked *faults.PanicError
+		switch {
+		case errors.As(err, &panicked):
+			h.Log.Error("work on the store failed", "run", kind, "id", one.run.ID, "err", err, "stack", string(panicked.Stack))
+		case err != nil:
+			h.Log.Warn("work on the store ended early", "run", kind, "id", one.run.ID, "err", err)
 		}
 	})
 	return one, nil
@@ -337,5 +353,5 @@ func (h handlers) endRun(c echo.Context) error {
 		return authhttp.NotFound("there is no such run")
 	}
 	one.cancel()
-	return c.JSON(http.StatusOK, oneRun{ok, one.snapshot()})
+	return c.JSON(http.StatusOK, oneRun{ok, h.shown([]Run{one.snapshot()})[0]})
 }

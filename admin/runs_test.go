@@ -117,7 +117,7 @@ func TestRunsInTheBackground(t *testing.T) {
 	c.do(http.MethodPost, RunsPath, `{"kind":"verify"}`, http.StatusConflict, nil)
 	// A reclaim is something else.
 	c.do(http.MethodPost, RunsPath, `{"kind":"reclaim"}`, http.StatusAccepted, nil)
-	if got := c.ended(); got.Failure == nil || !strings.Contains(got.Failure.Error.Details, "full") {
+	if got := c.ended(); got.Failure == nil || !strings.Contains(got.Failure.Error.Details, "free") {
 		t.Errorf("the reclaim ended as %+v", got)
 	}
 	close(finish)
@@ -180,6 +180,24 @@ func TestCommandsAreRuns(t *testing.T) {
 	got := s.Runs.list()
 	if len(got) != 1 || got[0].Running() || got[0].By != "" || got[0].Progress.Text != "1 block" {
 		t.Errorf("the runs are %+v", got)
+	}
+}
+
+// What a fault was is for the log and for the operator of the host.
+func TestRunsHideCauses(t *testing.T) {
+	s, token := testServer(t)
+	s.Runs = NewRuns()
+	defer s.Runs.Close()
+	s.Store = fakeStore{verify: func(context.Context, bool, VerifyWatch) (VerifyReport, error) { panic("/secret/path") }}
+	e := echo.New()
+	s.Register(e)
+	c := runClient{t, e, token}
+	c.do(http.MethodPost, RunsPath, `{"kind":"verify"}`, http.StatusAccepted, nil)
+	if got := c.ended(); got.Failure == nil || strings.Contains(got.Failure.Error.Details, "secret") {
+		t.Errorf("an admin reads %+v", got.Failure)
+	}
+	if all := (handlers{s, BySocket}).shown(s.Runs.list()); !strings.Contains(all[0].Failure.Error.Details, "secret") {
+		t.Errorf("the operator reads %+v", all[0].Failure)
 	}
 }
 

@@ -197,7 +197,13 @@ func newMessages(c echo.Context) *messages {
 	return &messages{c: c}
 }
 
+// messageStall is how long a client may take nothing of an answer: a command that is stopped holds up
+// the work that it watches.
+const messageStall = 30 * time.Second
+
 func (m *messages) send(msg StoreMessage) error {
+	// There is no deadline in a test without a connection.
+	_ = http.NewResponseController(m.c.Response()).SetWriteDeadline(time.Now().Add(messageStall))
 	if err := json.NewEncoder(m.c.Response()).Encode(msg); err != nil {
 		return fmt.Errorf("answer the command: %w", err)
 	}

@@ -132,6 +132,20 @@ func TestRemove(t *testing.T) {
 		t.Error("the page still removes something")
 	}
 	b.post("/ui/pins/undo", url.Values{"id": {id}}).must(t, http.StatusGone, "too late")
+
+	// To ask twice is to ask once: one undo keeps the pin.
+	for range 2 {
+		b.post("/ui/pins/remove", url.Values{"id": {v.ID}}).must(t, http.StatusSeeOther)
+	}
+	page = b.get("/ui/pins").must(t, http.StatusOK, "is being removed")
+	if n := strings.Count(page.body, `action="/ui/pins/undo"`); n != 1 {
+		t.Fatalf("%d removals can be undone", n)
+	}
+	id = regexp.MustCompile(`name="id" value="([A-Z0-9]{26})"`).FindStringSubmatch(page.body)[1]
+	b.post("/ui/pins/undo", url.Values{"id": {id}}).must(t, http.StatusSeeOther)
+	if page = b.get("/ui/pins"); strings.Contains(page.body, "being removed") {
+		t.Error("the page still removes it")
+	}
 }
 
 // What is removed is removed when its time has come, whoever looks. What was undone stays, and

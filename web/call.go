@@ -20,6 +20,10 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
+// maxForm is how many bytes the form of a page may have. Forms are read before it is known who sends
+// them.
+const maxForm = 1 << 20
+
 // call is one request for a page, and who made it.
 type call struct {
 	echo.Context
@@ -44,6 +48,9 @@ func (u *UI) serve(r route) echo.HandlerFunc {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set(echo.HeaderCacheControl, "no-store") // pages are for this person, and only now
+		if !r.upload {
+			req.Body = http.MaxBytesReader(ec.Response(), req.Body, maxForm)
+		}
 		c := &call{Context: ec, ui: u, conn: req.Context(), status: http.StatusOK}
 		c.ctx = auth.WithAddress(c.conn, ec.RealIP())
 		defer func() {

@@ -278,20 +278,25 @@ func (u *UI) passOn(c *call, to, media, disposition string) error {
 	}
 	// The session may end in the middle of a download, and then it ends too.
 	r = r.WithContext(c.ctx)
-	w := &passer{out: c.Response(), header: http.Header{}, media: media, disposition: disposition}
+	w := &passer{out: c.Response(), head: c.Request().Method == http.MethodHead, header: http.Header{}, media: media, disposition: disposition}
 	u.API.ServeHTTP(w, r)
 	if w.status >= 400 {
 		return c.apiFailed(w.status, w.header, w.problem.Bytes())
 	}
-	if w.header.Get("X-Stream-Error") != "" {
+	cut := w.header.Get("X-Stream-Error") != "" || w.out.Committed && c.ctx.Err() != nil
+	if cut && !w.head {
 		panic(http.ErrAbortHandler) // so that nobody takes what came for the whole
 	}
 	return nil
 }
 
+// errHead ends an answer of which only the headers are wanted.
+var errHead = errors.New("only the headers are wanted")
+
 // passer passes a good answer on, without its headers, and keeps a bad one.
 type passer struct {
 	out                *echo.Response
+	head               bool // nobody gets more than the headers
 	header             http.Header
 	status             int
 	problem            bytes.Buffer
@@ -322,6 +327,9 @@ func (w *passer) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	if w.status >= 400 {
 		return w.problem.Write(b)
+	}
+	if w.head {
+		return 0, errHead
 	}
 	return w.out.Write(b)
 }

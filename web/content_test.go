@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -126,6 +128,31 @@ func TestDownloads(t *testing.T) {
 		t.Errorf("the CAR begins with %q, %v", car.body[:100], err)
 	}
 	b.get("/ui/pins/"+v.ID+"/download?path=docs/deep/notes.txt").must(t, http.StatusOK, "notes, ünïcode")
+	for _, as := range []string{"car", "tar"} {
+		if a := b.do(http.MethodHead, "/ui/pins/"+v.ID+"/download?as="+as, nil); a.status != http.StatusOK || a.header.Get("Content-Disposition") == "" {
+			t.Errorf("the headers of a %s are %d %v", as, a.status, a.header)
+		}
+	}
+}
+
+// Names of directories that mean something in a URL lead to these directories.
+func TestNamesInURLs(t *testing.T) {
+	r := newRig(t)
+	v := r.pinned(ben, r.tree(map[string][]byte{"R&D/plan": []byte("x"), "C#/code": []byte("x"), "50%/half": []byte("x"), "a+b/sum": []byte("x")}), "odd")
+	b := r.as(ben)
+	page := b.get("/ui/pins/"+v.ID+"/files").must(t, http.StatusOK)
+	found := map[string]bool{}
+	for _, m := range regexp.MustCompile(`hx-get="([^"]+/files[^"]*)"`).FindAllStringSubmatch(page.body, -1) {
+		below := b.get(html.UnescapeString(m[1]), "HX-Request", "true").must(t, http.StatusOK)
+		for _, name := range []string{"plan", "code", "half", "sum"} {
+			if strings.Contains(below.body, ">"+name+"<") {
+				found[name] = true
+			}
+		}
+	}
+	if len(found) != 4 {
+		t.Errorf("the tree leads to %v", found)
+	}
 }
 
 // A download that fails in the middle must not look whole.

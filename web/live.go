@@ -179,6 +179,11 @@ func (u *UI) stream(c *call, look func(*stream) (moving bool, err error)) error 
 			}
 		}
 		if u.now().Sub(s.wrote) >= aliveEvery {
+			if _, err := u.Auth.Verify(c.conn, c.token); err != nil { // it may have expired
+				_ = s.send("over", errSessionOver.Error())
+				_ = s.flush()
+				return nil
+			}
 			if err := s.write(": alive\n\n"); err != nil {
 				return nil
 			}

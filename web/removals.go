@@ -59,19 +59,25 @@ func (r *removals) close() {
 	r.wg.Wait()
 }
 
-// add removes pins of an account after undoTime.
+// add removes pins of an account after undoTime. Pins that are leaving already stay with their first
+// removal: to undo that one is enough to keep them.
 func (r *removals) add(account, name string, pins []string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx.Err() != nil {
 		return pin.ErrClosed
 	}
-	waiting := len(pins)
+	waiting := 0
 	for _, l := range r.all {
 		if l.account == account {
 			waiting += len(l.pins)
+			pins = slices.DeleteFunc(slices.Clone(pins), func(id string) bool { return slices.Contains(l.pins, id) })
 		}
 	}
+	if len(pins) == 0 {
+		return nil
+	}
+	waiting += len(pins)
 	if waiting > maxLeaving {
 		return &auth.LimitError{RetryAfter: undoTime}
 	}

@@ -23,6 +23,7 @@ type route struct {
 	admin        bool       // its account must be an admin
 	open         bool       // it needs no session
 	changes      bool       // it changes the account itself, which is limited
+	upload       bool       // its body may be of any size; others take forms
 	handler      func(*UI, *call) error
 }
 
@@ -51,7 +52,7 @@ var routes = []route{
 	{method: http.MethodGet, path: "/pins/:id/download", scope: auth.ScopeRead, handler: (*UI).download},
 	{method: http.MethodGet, path: "/add", scope: auth.ScopePin, handler: (*UI).addPage},
 	{method: http.MethodPost, path: "/add", scope: auth.ScopePin, handler: (*UI).add},
-	{method: http.MethodPost, path: "/upload", scope: auth.ScopePin, handler: (*UI).upload},
+	{method: http.MethodPost, path: "/upload", scope: auth.ScopePin, upload: true, handler: (*UI).upload},
 
 	{method: http.MethodGet, path: "/connect", scope: auth.ScopeAdmin, handler: (*UI).connectPage},
 	{method: http.MethodPost, path: "/connect", scope: auth.ScopeAdmin, changes: true, handler: (*UI).makeToken},

@@ -11,8 +11,20 @@ import (
 	"github.com/holdfast-ipfs/holdfast/auth"
 )
 
-// cookieName is the cookie with the access token of the session.
-const cookieName = "holdfast-session"
+// cookieName is the cookie with the access token of the session. Over TLS its name begins with
+// hostPrefix: then browsers take it from this host alone, not from pages of a host beside it.
+const (
+	cookieName = "holdfast-session"
+	hostPrefix = "__Host-"
+)
+
+// sessionCookie gives the name of the cookie, and its path, which the prefix needs to be "/".
+func (c *call) sessionCookie() (name, path string) {
+	if c.secure() {
+		return hostPrefix + cookieName, "/"
+	}
+	return cookieName, Base
+}
 
 var (
 	errSignedOut = fmt.Errorf("%w: sign in first", auth.ErrUnauthorized)
@@ -49,7 +61,8 @@ func (c *call) secure() bool {
 }
 
 func (c *call) cookie() string {
-	k, err := c.Cookie(cookieName)
+	name, _ := c.sessionCookie()
+	k, err := c.Cookie(name)
 	if err != nil {
 		return ""
 	}
@@ -57,8 +70,9 @@ func (c *call) cookie() string {
 }
 
 func (c *call) setCookie(value string, ttl time.Duration) {
+	name, path := c.sessionCookie()
 	c.SetCookie(&http.Cookie{
-		Name: cookieName, Value: value, Path: Base, MaxAge: int(ttl / time.Second),
+		Name: name, Value: value, Path: path, MaxAge: int(ttl / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: c.secure(),
 	})
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -64,8 +65,58 @@ func TestCookieIsSecure(t *testing.T) {
 			if got := strings.Contains(a.header.Get("Set-Cookie"), "; Secure"); a.status != http.StatusSeeOther || got != tt.want {
 				t.Errorf("it answers %d, %q", a.status, a.header.Get("Set-Cookie"))
 			}
+			// Over TLS no host beside this one can set it.
+			if got := strings.HasPrefix(a.header.Get("Set-Cookie"), hostPrefix+cookieName+"="); got != tt.want {
+				t.Errorf("the cookie is %q", a.header.Get("Set-Cookie"))
+			}
 		})
 	}
+}
+
+// Over TLS a cookie that another host of the domain could have set is none.
+func TestCookieOfAnotherHost(t *testing.T) {
+	r := newRig(t)
+	b := r.as(ben)
+	b.get("/ui/pins").must(t, http.StatusOK)
+	if a := b.get("/ui/pins", "X-Forwarded-Proto", "https"); a.status != http.StatusSeeOther || !strings.HasPrefix(a.to(), signInPath) {
+		t.Errorf("it answers %d, to %s", a.status, a.to())
+	}
+}
+
+// A form that is too large is not read to its end, by whomever it is sent.
+func TestLargeForms(t *testing.T) {
+	r := newRig(t)
+	for _, path := range []string{"/ui/signin", "/ui/setup", "/ui/join"} {
+		sent := &countedReader{left: 16 << 20}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.server.URL+path,
+			io.MultiReader(strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n"), sent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+		res, err := http.DefaultClient.Do(req)
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode < 400 {
+				t.Errorf("%s answers %d", path, res.StatusCode)
+			}
+		}
+		if sent.left < 8<<20 {
+			t.Errorf("%s: %d bytes were left", path, sent.left)
+		}
+	}
+}
+
+// countedReader gives so many bytes.
+type countedReader struct{ left int }
+
+func (c *countedReader) Read(b []byte) (int, error) {
+	if c.left == 0 {
+		return 0, io.EOF
+	}
+	n := min(len(b), c.left)
+	c.left -= n
+	return n, nil
 }
 
 // What a page leads to after the sign-in is always a page of this server.

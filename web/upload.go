@@ -214,6 +214,9 @@ func (u *UI) uploadAll(c *call) (root string, err error) {
 	select {
 	case err = <-forwarded:
 	default:
+		// A read that times out ends the context of the connection, and so of all requests after this
+		// one: the connection has to end with it.
+		c.Response().Header().Set("Connection", "close")
 		_ = conn.SetReadDeadline(time.Now())
 		err = <-forwarded
 	}
