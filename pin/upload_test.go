@@ -164,6 +164,34 @@ func TestUploadLetsGoOfWhatIsCharged(t *testing.T) {
 	}
 }
 
+// Empty blocks that go on and on count, too. A few count for nothing.
+func TestUploadOfEmptyBlocks(t *testing.T) {
+	quotas := new(quotasOf)
+	quotas.Store(&pin.Quota{Bytes: 100})
+	for _, c := range []struct {
+		cfg  pin.Config
+		want any
+	}{
+		{pin.Config{Quotas: quotas}, new(*pin.QuotaError)}, {pin.Config{Limits: pin.Limits{Blocks: 100}}, new(*pin.RefusedError)},
+	} {
+		run(t, c.cfg, func(r *rig) {
+			t := r.t
+			u, err := r.Upload(t.Context(), alice)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer u.Close()
+			n := 0
+			for ; err == nil && n < 3000; n++ {
+				err = u.Put(t.Context(), pintest.DAGSpec(1).Root, nil)
+			}
+			if !errors.As(err, c.want) || n != 1024+101 {
+				t.Errorf("the upload ends with empty block %d, %v", n, err)
+			}
+		})
+	}
+}
+
 // While an upload lives nobody drops it, although the records list it as released.
 func TestUploadIsNotDroppedWhileItLives(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {
@@ -293,34 +321,6 @@ func TestUploadsAndLimits(t *testing.T) {
 			defer u.Close()
 			if err := r.put(u, 1, 4); !errors.As(err, new(*pin.RefusedError)) {
 				t.Errorf("limits %+v: %v", l, err)
-			}
-		})
-	}
-}
-
-// Empty blocks that go on and on count, too. A few count for nothing.
-func TestUploadOfEmptyBlocks(t *testing.T) {
-	quotas := new(quotasOf)
-	quotas.Store(&pin.Quota{Bytes: 100})
-	for _, c := range []struct {
-		cfg  pin.Config
-		want any
-	}{
-		{pin.Config{Quotas: quotas}, new(*pin.QuotaError)}, {pin.Config{Limits: pin.Limits{Blocks: 100}}, new(*pin.RefusedError)},
-	} {
-		run(t, c.cfg, func(r *rig) {
-			t := r.t
-			u, err := r.Upload(t.Context(), alice)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer u.Close()
-			n := 0
-			for ; err == nil && n < 3000; n++ {
-				err = u.Put(t.Context(), pintest.DAGSpec(1).Root, nil)
-			}
-			if !errors.As(err, c.want) || n != 1024+101 {
-				t.Errorf("the upload ends with empty block %d, %v", n, err)
 			}
 		})
 	}
