@@ -26,23 +26,41 @@ import (
 //
 // While it runs, the account's quotas, the limits of a DAG, the denylists and the floor of
 // free disk space hold, over all uploads of the account together. What was here before
-// counts for nothing, and what the upload repeats counts again. So an endless upload ends,
-// whatever it is made of. What the account is charged is exact, and decided when the request
-// is pinned.
+// counts for nothing, and what the upload repeats counts again, also empty blocks if they are
+// many. So an endless upload ends, whatever it is made of. What the account is charged is exact,
+// and decided when the request is pinned.
 //
 // Its methods may be called concurrently.
 type Upload struct {
 	m       *Manager
 	account string
-	in      Intake
 
 	mu      sync.Mutex
+	in      Intake
+	took    amount // what came since in began, whether it counts or not
+	renew   bool   // all of that is charged, and it is much: in is replaced before more comes
 	bytes   uint64 // that count for the account until Charged
 	blocks  uint64 // of those
+	empty   uint64 // empty blocks that came
 	waits   []member
 	closed  bool
 	refused error // what the account was refused for; nothing is taken after it
 }
+
+// amount is how much came.
+type amount struct{ bytes, blocks uint64 }
+
+// An upload holds what it was charged for as well, and what is unpinned meanwhile would stay on
+// disk until Close. So an intake ends once this much of it is charged: few enough bytes to matter
+// little beside any quota, and so many blocks that the end of an intake costs little beside them.
+const (
+	heldBytes  = 256 << 20
+	heldBlocks = 64 << 10
+)
+
+// freeEmpty is how many empty blocks an upload may have that count for nothing. The others are
+// repeats, as there is one for each codec and hash function, and count as blocks of one byte.
+const freeEmpty = 1024
 
 // Upload begins an upload of an account. The caller closes it. Errors: ErrClosed; ErrDiskFull;
 // ErrUnsupported; those of the disk.
@@ -74,18 +92,23 @@ func (m *Manager) beginUpload(ctx context.Context) (Intake, error) {
 // Put takes a block whose data has the hash of c; the caller has checked that, and does not
 // change data any more. Errors: those of [Intake].Put; a *QuotaError; ErrDenied.
 func (u *Upload) Put(ctx context.Context, c cid.Cid, data []byte) error {
-	if err := u.stopped(); err != nil {
+	in, err := u.forPut(ctx, len(data))
+	if err != nil {
 		return err
 	}
-	news, err := u.in.Put(ctx, c, data)
+	news, err := in.Put(ctx, c, data)
 	if err != nil {
 		u.m.full.pinRefused(err)
 		return err
 	}
-	if news == 0 {
+	n := uint64(news)
+	if len(data) == 0 && u.isManyEmpty() {
+		n = 1 // or they would never end
+	}
+	if n == 0 {
 		return nil
 	}
-	if err := u.count(ctx, uint64(news)); err != nil {
+	if err := u.count(ctx, n); err != nil {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.refused = err
@@ -94,14 +117,52 @@ func (u *Upload) Put(ctx context.Context, c cid.Cid, data []byte) error {
 	return nil
 }
 
-// stopped gives why nothing is taken any more.
+// intake gives what holds the upload, or why nothing is taken any more.
+func (u *Upload) intake() (Intake, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.in, u.stopped()
+}
+
+// stopped gives why nothing is taken any more. u.mu is held.
 func (u *Upload) stopped() error {
 	if u.m.ctx.Err() != nil {
 		return ErrClosed
 	}
+	return u.refused
+}
+
+// forPut gives the intake for a block of n bytes. It replaces one whose blocks are charged and
+// many; its attempt is dropped.
+func (u *Upload) forPut(ctx context.Context, n int) (Intake, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.refused
+	if err := u.stopped(); err != nil {
+		return nil, err
+	}
+	if u.renew {
+		in, err := u.m.beginUpload(ctx)
+		if err != nil {
+			u.m.full.pinRefused(err)
+			return nil, err
+		}
+		old, waits := u.in, u.waits
+		u.in, u.waits, u.took, u.renew = in, nil, amount{}, false
+		if err := u.m.endIntake(old, waits, func() {}); err != nil {
+			return nil, err
+		}
+	}
+	u.took.bytes += uint64(n)
+	u.took.blocks++
+	return u.in, nil
+}
+
+// isManyEmpty notes that an empty block came, and reports whether it counts.
+func (u *Upload) isManyEmpty() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.empty++
+	return u.empty > freeEmpty
 }
 
 // count notes that something came, and fails if that is more than may be.
@@ -122,18 +183,20 @@ func (u *Upload) count(ctx context.Context, n uint64) error {
 
 // Get reads a block that was put. Errors: ErrNotFound; ErrClosed.
 func (u *Upload) Get(ctx context.Context, c cid.Cid) ([]byte, error) {
-	if err := u.stopped(); err != nil {
+	in, err := u.intake()
+	if err != nil {
 		return nil, err
 	}
-	return u.in.Get(ctx, c)
+	return in.Get(ctx, c)
 }
 
 // Flush makes durable what was put. A request may be made only after it.
 func (u *Upload) Flush(ctx context.Context) error {
-	if err := u.stopped(); err != nil {
+	in, err := u.intake()
+	if err != nil {
 		return err
 	}
-	err := u.in.Flush(ctx)
+	err = in.Flush(ctx)
 	u.m.full.pinRefused(err)
 	return err
 }
@@ -141,10 +204,11 @@ func (u *Upload) Flush(ctx context.Context) error {
 // Lacks looks for a block of a DAG that is not here, after Flush; missing is undefined if all
 // of them are here. Then a request for it is pinned without asking anybody.
 func (u *Upload) Lacks(ctx context.Context, root cid.Cid) (missing cid.Cid, err error) {
-	if err := u.stopped(); err != nil {
+	in, err := u.intake()
+	if err != nil {
 		return cid.Undef, err
 	}
-	return u.in.Lacks(ctx, root)
+	return in.Lacks(ctx, root)
 }
 
 // HoldFor keeps what was put until the request is done, also after Close.
@@ -155,10 +219,12 @@ func (u *Upload) HoldFor(v View) {
 }
 
 // Charged says that a request for all that was put so far is pinned: the account is charged
-// for it, so it does not count as an upload any more.
+// for it, so it does not count as an upload any more. If it is much, the next Put lets go of it:
+// then Get and Lacks know only what came since, and what is on disk.
 func (u *Upload) Charged() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.renew = u.took.bytes > heldBytes || u.took.blocks > heldBlocks
 	u.m.uploads.take(u.account, u.bytes)
 	u.bytes, u.blocks = 0, 0
 }
@@ -173,22 +239,30 @@ func (u *Upload) Close() error {
 	}
 	u.closed = true
 	u.refused = ErrClosed
-	waits := u.waits
+	in, waits := u.in, u.waits
 	u.mu.Unlock()
 	defer u.m.calls.Done()
-	err := u.in.Close()
-	end := func() {
-		u.m.drops.ended(u.in.Attempt())
+	return u.m.endIntake(in, waits, func() {
 		u.Charged()
 		u.m.uploads.leave(u.account)
+	})
+}
+
+// endIntake closes an intake. Its attempt is dropped once some requests are done; then it calls
+// then.
+func (m *Manager) endIntake(in Intake, waits []member, then func()) error {
+	err := in.Close()
+	end := func() {
+		m.drops.ended(in.Attempt())
+		then()
 	}
 	if len(waits) == 0 {
 		end()
 		return err
 	}
-	u.m.tasks.run(func() {
+	m.tasks.run(func() {
 		// If the manager closes first, the next start drops it.
-		if u.m.awaitDone(waits) == nil {
+		if m.awaitDone(waits) == nil {
 			end()
 		}
 	})

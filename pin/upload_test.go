@@ -99,6 +99,99 @@ func TestUploadIsHeldUntilPinned(t *testing.T) {
 	})
 }
 
+// An upload that goes on and on does not hold all that it was charged for: that is gone once it
+// is unpinned.
+func TestUploadLetsGoOfWhatIsCharged(t *testing.T) {
+	const mib = 1 << 20
+	for name, c := range map[string]struct{ blocks, size, puts int }{
+		"many bytes": {257, mib, 1}, "many blocks": {1, 1, 64<<10 + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, pin.Config{}, func(r *rig) {
+				t := r.t
+				u, err := r.Upload(t.Context(), alice)
+				if err != nil {
+					t.Fatal(err)
+				}
+				data := make([]byte, c.size)
+				for _, b := range uploadOf(1, c.blocks) {
+					for range c.puts {
+						if err := u.Put(t.Context(), b.CID, data); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				if n := r.held(); n != 1 {
+					t.Errorf("%d uploads are held before the end of the first DAG", n)
+				}
+				if err := u.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				v := r.add(alice, 1)
+				u.HoldFor(v)
+				r.after(10*time.Second, v, pin.Pinned)
+				u.Charged()
+				if err := r.Remove(t.Context(), alice, v.ID); err != nil {
+					t.Fatal(err)
+				}
+				if err := r.put(u, 2, 3); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Second)
+				if n := r.held(); n != 1 {
+					t.Errorf("%d uploads are held, want the one that lives", n)
+				}
+				r.net.mu.Lock()
+				for _, all := range r.net.uploads {
+					if len(all) != 3 {
+						t.Errorf("%d blocks are held, want the 3 that are not charged", len(all))
+					}
+				}
+				r.net.mu.Unlock()
+				// It goes on as before.
+				v = r.add(alice, 2)
+				u.HoldFor(v)
+				r.after(10*time.Second, v, pin.Pinned)
+				u.Charged()
+				if err := u.Close(); err != nil {
+					t.Error(err)
+				}
+				if n := r.held(); n != 0 {
+					t.Errorf("%d uploads are held after the end", n)
+				}
+			})
+		})
+	}
+}
+
+// Empty blocks that go on and on count, too. A few count for nothing.
+func TestUploadOfEmptyBlocks(t *testing.T) {
+	quotas := new(quotasOf)
+	quotas.Store(&pin.Quota{Bytes: 100})
+	for _, c := range []struct {
+		cfg  pin.Config
+		want any
+	}{
+		{pin.Config{Quotas: quotas}, new(*pin.QuotaError)}, {pin.Config{Limits: pin.Limits{Blocks: 100}}, new(*pin.RefusedError)},
+	} {
+		run(t, c.cfg, func(r *rig) {
+			t := r.t
+			u, err := r.Upload(t.Context(), alice)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer u.Close()
+			n := 0
+			for ; err == nil && n < 3000; n++ {
+				err = u.Put(t.Context(), pintest.DAGSpec(1).Root, nil)
+			}
+			if !errors.As(err, c.want) || n != 1024+101 {
+				t.Errorf("the upload ends with empty block %d, %v", n, err)
+			}
+		})
+	}
+}
+
 // While an upload lives nobody drops it, although the records list it as released.
 func TestUploadIsNotDroppedWhileItLives(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {

@@ -13,6 +13,7 @@ import (
 	codec "github.com/multiformats/go-multicodec"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/jsonblock"
 	"github.com/holdfast-ipfs/holdfast/upload"
 )
 
@@ -121,6 +122,12 @@ func dagPut(q *call) error {
 		if err != nil {
 			return b, err
 		}
+		if in := codec.Code(codes["input-codec"]); in == codec.DagJson || in == codec.Json {
+			l := jsonblock.Limits{Links: in == codec.DagJson, Tokens: maxTokens}
+			if err := jsonblock.Check(input, l); err != nil {
+				return b, err
+			}
+		}
 		nb := basicnode.Prototype.Any.NewBuilder()
 		if err := decode(nb, bytes.NewReader(input)); err != nil {
 			return b, err
@@ -134,6 +141,10 @@ func dagPut(q *call) error {
 		return b, err
 	}, func(b block) any { return struct{ Cid cid.Cid }{b.cid} })
 }
+
+// maxTokens bounds a node that is read from JSON: each token takes some 100 bytes of memory, so
+// the node takes some 25 MB. JSON of 8 MiB may have so many that they take hundreds.
+const maxTokens = 256 << 10
 
 // maxBlock is what is read of a block, or of the text of a node, at most: it is in memory as a
 // whole.

@@ -71,6 +71,13 @@ func TestDagPut(t *testing.T) {
 			t.Errorf("dag/put?%s is answered %d %s, %v; want %s", query, a.status, a.body, err, want)
 		}
 	}
+	// What looks like a link in plain JSON is none, and bytes may be long.
+	long := strings.Repeat("A", 2000)
+	for query, content := range map[string]string{"input-codec=json": `{"/":"` + long + `"}`, "": `{"/":{"bytes":"` + long + `"}}`} {
+		if a := put(query, content); a.status != http.StatusOK {
+			t.Errorf("dag/put?%s of a long text is answered %d %s", query, a.status, a.body)
+		}
+	}
 	// A node that links to what is not here cannot be pinned.
 	if a := put("", `{"x":{"/":"`+helloCID+`"}}`); a.status != http.StatusBadRequest || !strings.Contains(string(a.body), "not found locally") {
 		t.Errorf("a link to nothing is answered %d %s", a.status, a.body)
@@ -79,6 +86,7 @@ func TestDagPut(t *testing.T) {
 
 func TestPutThatIsRefused(t *testing.T) {
 	big := strings.Repeat("x", 2<<20+1)
+	many := "[" + strings.Repeat("1,", maxTokens) + "1]"
 	for _, test := range []struct{ command, query, content, part string }{
 		{"block/put", "", "x", `must be \"true\": an account keeps`},
 		{"dag/put", "pin=false", "{}", `must be \"true\": an account keeps`},
@@ -95,6 +103,9 @@ func TestPutThatIsRefused(t *testing.T) {
 		{"dag/put", "pin=true&input-codec=what", "{}", "input-codec"},
 		{"dag/put", "pin=true&store-codec=git-raw", "{}", "store-codec"},
 		{"dag/put", "pin=true&store-codec=dag-pb", "{}", ""},
+		{"dag/put", "pin=true", `{"/":"k` + strings.Repeat("a", 1500) + `"}`, "too long to be a CID"},
+		{"dag/put", "pin=true", many, "more than 262144 tokens"},
+		{"dag/put", "pin=true&input-codec=json", many, "more than 262144 tokens"},
 	} {
 		w := newWorld(t)
 		w.pinAll()

@@ -174,6 +174,30 @@ func TestNothingIsWholeBeforeAllIsThere(t *testing.T) {
 	}
 }
 
+// A block that is not here is found before anything is read that is further below: of a long
+// chain of blocks with many links to what is not here, nothing is kept in memory.
+func TestAbsentIsFoundFirst(t *testing.T) {
+	s := walktest.NewStore(t)
+	in := begin(t, s, pin.Limits{})
+	var absent []blocks.Block
+	chain := []blocks.Block{dagtest.CBOR("end")}
+	for i := range 5 {
+		absent = append(absent, dagtest.Raw(fmt.Sprint("absent", i)), dagtest.CBOR(fmt.Sprint("absent", i)))
+		chain = append(chain, dagtest.CBOR("", absent[2*i].Cid(), absent[2*i+1].Cid(), dagtest.Last(chain)))
+	}
+	put(t, in, chain...)
+	flush(t, in)
+	s.ForgetLooks()
+	if missing, err := in.Lacks(t.Context(), dagtest.Last(chain)); err != nil || missing != absent[len(absent)-2].Cid() {
+		t.Errorf("missing is %s, %v; want %s", missing, err, absent[len(absent)-2].Cid())
+	}
+	for _, b := range chain[:len(chain)-1] {
+		if s.Looked(b.Cid()) {
+			t.Errorf("%s is looked at in vain", b.Cid())
+		}
+	}
+}
+
 // With too little memory to find out what is whole, the walk looks for itself.
 func TestLittleMemory(t *testing.T) {
 	all := dags()["tree"]

@@ -16,6 +16,7 @@ import (
 	"github.com/multiformats/go-multicodec"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/internal/jsonblock"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -121,6 +122,9 @@ func fromPB(data []byte) ([]cid.Cid, error) {
 }
 
 func fromDagJSON(data []byte) ([]cid.Cid, error) {
+	if err := jsonblock.Check(data, jsonblock.Limits{Links: true}); err != nil {
+		return nil, err
+	}
 	nb := basicnode.Prototype.Any.NewBuilder()
 	if err := dagjson.Decode(nb, bytes.NewReader(data)); err != nil {
 		return nil, err

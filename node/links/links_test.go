@@ -82,6 +82,24 @@ func TestDeep(t *testing.T) {
 	}
 }
 
+// The text of a link in dag-json is not decoded if it is longer than any CID that is accepted:
+// that takes time quadratic in it. Other text may be as long.
+func TestLongTextOfALink(t *testing.T) {
+	long := dagtest.Identity(cid.Raw, make([]byte, 2000)).String() // which is a CID
+	leaf := dagtest.Raw("leaf").Cid()
+	for _, text := range []string{`{"/":"` + long + `"}`, `[{"x":{"/":"` + long + `"}}]`, `{"/":"k` + strings.Repeat("a", 1500) + `"}`} {
+		got, err := Of(under(multicodec.DagJson), []byte(text))
+		var refused *pin.RefusedError
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "does not decode as dag-json: ") || !strings.Contains(err.Error(), "too long to be a CID") {
+			t.Errorf("%.40s: %v, %v", text, got, err)
+		}
+	}
+	text := `{"a":{"/":{"bytes":"` + strings.Repeat("A", 1<<20) + `"}},"b":"` + long + `","c":["/","` + long + `"],"d":{"/":"` + leaf.String() + `"}}`
+	if got, err := Of(under(multicodec.DagJson), []byte(text)); err != nil || !slices.Equal(got, []cid.Cid{leaf}) {
+		t.Errorf("long bytes and text: %v, %v", got, err)
+	}
+}
+
 // JSON has no links, whatever it looks like, and is JSON.
 func TestJSON(t *testing.T) {
 	leaf := dagtest.Raw("leaf").Cid().String()
