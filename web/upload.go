@@ -20,8 +20,12 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// maxFields bounds the fields of an upload, which come before its files.
-const maxFields = 16 << 10
+const (
+	// maxFields bounds the fields of an upload, which come before its files: their names and
+	// values, and fieldCost bytes for each, for what it takes in memory.
+	maxFields = 16 << 10
+	fieldCost = 64
+)
 
 // Names of the parts of an upload. The script names files with their paths, escaped. A browser
 // alone sends names as they are.
@@ -33,6 +37,7 @@ const (
 
 var (
 	errNoFile   = &failure{http.StatusBadRequest, "no file was chosen: choose some, or drop them here"}
+	errFields   = &failure{http.StatusBadRequest, "the fields of the upload cannot be read"}
 	errNotAForm = &failure{http.StatusUnsupportedMediaType, "this is not an upload by the form of this page"}
 )
 
@@ -65,11 +70,15 @@ func readFields(r *http.Request) (*sentFiles, error) {
 			s.first = p
 			return s, nil
 		}
+		name := p.FormName()
+		if room -= int64(len(name)) + fieldCost; room < 0 {
+			return nil, errFields
+		}
 		b, err := io.ReadAll(io.LimitReader(p, room+1))
 		if room -= int64(len(b)); err != nil || room < 0 {
-			return nil, &failure{http.StatusBadRequest, "the fields of the upload cannot be read"}
+			return nil, errFields
 		}
-		s.fields.Add(p.FormName(), string(b))
+		s.fields.Add(name, string(b))
 	}
 }
 

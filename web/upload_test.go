@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,6 +111,8 @@ func TestBadUploads(t *testing.T) {
 		"no CAR":          {[]sentPart{{"car", "", "yes"}, {"file", "x.car", "this is none"}}, "CAR"},
 		"too long a name": {[]sentPart{{"name", "", strings.Repeat("x", 300)}, {"file", "a", "a"}}, "255"},
 		"a huge field":    {[]sentPart{{"name", "", strings.Repeat("x", 1<<20)}, {"file", "a", "a"}}, "cannot be read"},
+		"empty fields":    {append(slices.Repeat([]sentPart{{"", "", ""}}, 1000), sentPart{"file", "a", "a"}), "cannot be read"},
+		"a huge name":     {[]sentPart{{strings.Repeat("x", 20_000), "", ""}, {"file", "a", "a"}}, "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.send(tt.parts).must(t, http.StatusBadRequest, tt.want, "<main")
