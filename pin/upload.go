@@ -104,12 +104,18 @@ func (u *Upload) stopped() error {
 	return u.refused
 }
 
-// count notes that something came, and fails if that is more than may be.
+// count notes that something came, and fails if that is more than may be. What it adds counts
+// for the account as well, whatever it returns: Charged takes both off again.
 func (u *Upload) count(ctx context.Context, n uint64) error {
 	u.mu.Lock()
+	if u.closed { // meanwhile; nothing would take it off again
+		u.mu.Unlock()
+		return ErrClosed
+	}
 	u.bytes += n
 	u.blocks++
 	bytes, blocks := u.bytes, u.blocks
+	quota := u.m.mayUpload(ctx, u.account, n)
 	u.mu.Unlock()
 	if limit := u.m.cfg.Limits.Bytes; limit > 0 && bytes > limit {
 		return Refused("the upload has more than the %d bytes that pin.max_dag_bytes allows", limit)
@@ -117,7 +123,7 @@ func (u *Upload) count(ctx context.Context, n uint64) error {
 	if limit := u.m.cfg.Limits.Blocks; limit > 0 && blocks > limit {
 		return Refused("the upload has more than the %d blocks that pin.max_dag_blocks allows", limit)
 	}
-	return u.m.mayUpload(ctx, u.account, n)
+	return quota
 }
 
 // Get reads a block that was put. Errors: ErrNotFound; ErrClosed.
