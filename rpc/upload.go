@@ -87,7 +87,7 @@ func (r *runs) begin(ctx context.Context, account string) (end func(), err error
 }
 
 // upload runs work with an upload, which it closes at the end.
-func (q *call) upload(work func(u Upload) error) error {
+func (q *call) upload(work func(u Upload) error) (err error) {
 	end, err := q.runs.begin(q.ctx, q.account)
 	if err != nil {
 		return err
@@ -97,8 +97,10 @@ func (q *call) upload(work func(u Upload) error) error {
 	if err != nil {
 		return err
 	}
-	err = work(u)
-	return sent(errors.Join(err, u.Close()))
+	defer func() { // also if work panics
+		err = sent(errors.Join(err, u.Close()))
+	}()
+	return work(u)
 }
 
 // sent makes an error of what a client sent one that it may see.
