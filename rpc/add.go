@@ -95,6 +95,11 @@ func add(q *call) error {
 		top = files.NewSliceDirectory([]files.DirEntry{files.FileEntry("", top)})
 	}
 	if onlyHash {
+		end, err := q.runs.begin(q.ctx, q.account)
+		if err != nil {
+			return err
+		}
+		defer end()
 		return sent(q.addAll(top, o, newHashed(), func(cid.Cid) error { return nil }))
 	}
 	return q.upload(func(u Upload) error {

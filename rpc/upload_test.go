@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/ipfs/go-cidutil/cidenc"
+	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/upload"
 )
@@ -99,5 +103,69 @@ func TestSoManyUploadsAtOnce(t *testing.T) {
 	}
 	if _, err := a.enter(callers{account: "alice"}); err != nil {
 		t.Errorf("a command that is no upload: %v", err)
+	}
+}
+
+// callOf is a call of an account's, with a body of one small file.
+func callOf(t *testing.T, a *api, account string, v values) *call {
+	contentType, body := form(part{name: "h", kind: aFile, content: "hello\n"})
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
+	r.Header.Set("Content-Type", contentType)
+	return &call{
+		api: a, ctx: t.Context(), account: account, values: v, cids: cidenc.Default(),
+		out: newWriter(echo.New().NewContext(r, httptest.NewRecorder())),
+	}
+}
+
+// What is only hashed takes its turn as well: it costs as much.
+func TestOnlyHashTakesItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(Config{Profile: upload.Default})
+		var ends []func()
+		for range accountRuns {
+			end, err := a.runs.begin(t.Context(), "alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ends = append(ends, end)
+		}
+		done := make(chan error, 1)
+		go func() { done <- add(callOf(t, a, "alice", values{"only-hash": "true"})) }()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Fatalf("it does not wait: %v", err)
+		default:
+		}
+		for _, end := range ends {
+			end()
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if len(a.runs.of) != 0 || len(a.runs.all) != 0 {
+			t.Errorf("%d accounts and %d uploads are left", len(a.runs.of), len(a.runs.all))
+		}
+	})
+}
+
+// An upload is closed also if what works with it panics.
+func TestUploadIsClosedAfterAPanic(t *testing.T) {
+	w := &world{t: t}
+	q := callOf(t, newAPI(Config{Upload: w.upload}), "alice", nil)
+	func() {
+		defer func() {
+			if p := recover(); p != "broken" {
+				t.Errorf("recovered %v", p)
+			}
+		}()
+		_ = q.upload(func(Upload) error { panic("broken") })
+	}()
+	if w.live != 0 || len(q.runs.all) != 0 {
+		t.Errorf("%d uploads are open, and %d run", w.live, len(q.runs.all))
+	}
+	broken := errors.New("broken")
+	if err := q.upload(func(Upload) error { return broken }); !errors.Is(err, broken) || w.live != 0 {
+		t.Errorf("an upload that fails: %v, and %d are open", err, w.live)
 	}
 }
