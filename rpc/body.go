@@ -70,18 +70,41 @@ func (q *call) files(arg string) (files.Directory, error) {
 	return d, nil
 }
 
-// drained throws away what is left of a body when the answer is written.
+// drained throws away what is left of a body when the answer is written, which is sent first.
 func drained(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		// What a command reads moves the deadline on. This is below it.
+		in := &ended{ReadCloser: c.Request().Body}
+		c.Request().Body = in
+		c.Response().Before(func() {
+			if !in.all && c.Response().Status >= http.StatusBadRequest { // the rest may never come
+				c.Response().Header().Set(echo.HeaderConnection, "close")
+			}
+		})
 		err := next(c)
-		r := c.Request().Body
-		if n, _ := r.Read(make([]byte, 1)); n == 0 {
+		if in.all {
 			return err
 		}
 		conn := http.NewResponseController(c.Response())
-		_ = conn.Flush()
+		// Before the answer: without full duplex some of the body is read before it is sent.
+		_ = conn.EnableFullDuplex()
 		_ = conn.SetReadDeadline(time.Now().Add(drainTime))
-		_, _ = io.CopyN(io.Discard, r, drainBytes)
+		_ = conn.Flush()
+		_, _ = io.CopyN(io.Discard, in, drainBytes)
 		return err
 	}
+}
+
+// ended is a body that knows whether all of it was read, or nothing more can be.
+type ended struct {
+	io.ReadCloser
+	all bool
+}
+
+func (e *ended) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p)
+	if err != nil {
+		e.all = true
+	}
+	return n, err
 }
