@@ -163,6 +163,9 @@ func (q *call) addAll(top files.Directory, o upload.Options, s upload.Sink, keep
 
 // addOne adds one file or directory, and tells of it.
 func (q *call) addOne(name string, f files.Node, o upload.Options, s upload.Sink, keep func(root cid.Cid) error) error {
+	if err := upload.CheckName(name); err != nil {
+		return err
+	}
 	_, isDir := f.(files.Directory)
 	event := func(of string) addEvent {
 		e := addEvent{Name: gopath.Join(name, of)}

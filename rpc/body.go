@@ -62,7 +62,7 @@ func (q *call) files(arg string) (files.Directory, error) {
 		return nil, refuse("the body cannot be read: %v", http.ErrMissingBoundary)
 	}
 	// The parser reads 4 KiB at a time.
-	parts := multipart.NewReader(bufio.NewReaderSize(r.Body, bodyBuffer), given["boundary"])
+	parts := multipart.NewReader(bufio.NewReaderSize(newPartHeaders(r.Body, given["boundary"]), bodyBuffer), given["boundary"])
 	d, err := files.NewFileFromPartReader(parts, media)
 	if err != nil {
 		return nil, refuse("the body cannot be read: %v", err)

@@ -402,3 +402,32 @@ func TestInlinedHasNoBlock(t *testing.T) {
 		t.Errorf("a small file is %s, %v", c, err)
 	}
 }
+
+// Directories that are too deep, also without names, and names and paths that are too long are
+// refused.
+func TestPathsThatAreRefused(t *testing.T) {
+	within := func(levels int, name string, n files.Node) files.Node {
+		for range levels {
+			n = dirOf(files.FileEntry(name, n))
+		}
+		return n
+	}
+	f := func() files.Node { return files.NewBytesFile([]byte("x")) }
+	for text, n := range map[string]files.Node{
+		"512 directories":     within(514, "d", f()),
+		"the 512 directories": within(514, "", f()),
+		"a name has 1025":     dirOf(files.FileEntry(strings.Repeat("n", 1025), f())),
+		"1025 bytes":          dirOf(files.FileEntry(strings.Repeat("n", 1025), dirOf())),
+		"the 8192 bytes":      within(9, strings.Repeat("n", 1000), f()),
+	} {
+		_, err := addTo(t, newMemory(t), Flags{}, "", Events{}, n)
+		if !errors.As(err, new(*InvalidError)) || !strings.Contains(err.Error(), text) {
+			t.Errorf("it is refused with %v, want %q", err, text)
+		}
+	}
+	for _, n := range []files.Node{within(513, "d", f()), within(8, strings.Repeat("n", 1000), f()), dirOf(files.FileEntry(strings.Repeat("n", 1024), f()))} {
+		if _, err := addTo(t, newMemory(t), Flags{}, "", Events{}, n); err != nil {
+			t.Error(err)
+		}
+	}
+}
