@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// readStall is how long a client may send nothing of a body, and readCheck how often the
-	// deadline is moved on while it sends something.
+	// readLeast must come of a body within readStall of waiting for it: 1 KiB a second, slower
+	// than any modem. The deadline is moved on every readCheck.
+	readLeast  = 64 << 10
 	readStall  = time.Minute
 	readCheck  = time.Second
 	bodyBuffer = 256 << 10
@@ -26,21 +27,29 @@ const (
 	drainBytes = 64 << 20
 )
 
-// body is what a client sends. It may be of any size, if something of it comes every readStall.
+// body is what a client sends. It may be of any size, if readLeast of it comes every readStall.
+// What the server does meanwhile does not count.
 type body struct {
-	r     io.ReadCloser
-	conn  *http.ResponseController
-	moved time.Time // when the deadline was last moved on
+	r      io.ReadCloser
+	conn   *http.ResponseController
+	moved  time.Time     // when the deadline was last moved on
+	came   int           // bytes, since waited is counted
+	waited time.Duration // for the client
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	if now := time.Now(); now.Sub(b.moved) >= readCheck {
-		b.moved = now
-		_ = b.conn.SetReadDeadline(now.Add(readStall)) // there is none in a test without a connection
+	start := time.Now()
+	if start.Sub(b.moved) >= readCheck {
+		b.moved = start
+		_ = b.conn.SetReadDeadline(start.Add(readStall - b.waited)) // there is none in a test without a connection
 	}
 	n, err := b.r.Read(p)
+	b.waited += time.Since(start)
+	if b.came += n; b.came >= readLeast {
+		b.came, b.waited, b.moved = 0, 0, time.Time{}
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = fail(http.StatusRequestTimeout, codeClient, "nothing of the body came for %v", readStall)
+		err = fail(http.StatusRequestTimeout, codeClient, "less than %d KiB of the body came in %v", readLeast>>10, readStall)
 	}
 	return n, err
 }

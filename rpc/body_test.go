@@ -61,7 +61,7 @@ func TestDrainingHasOneDeadline(t *testing.T) {
 	})
 }
 
-// trickle is a connection on which a byte of a body comes every 300 milliseconds.
+// trickle is a connection on which something of a body comes every 300 milliseconds.
 type trickle struct {
 	t *testing.T
 	http.ResponseWriter
@@ -85,15 +85,45 @@ func (b *trickle) Read(p []byte) (int, error) {
 	if b.answered && !b.flushed {
 		b.t.Error("it waits for the body before it sends the answer")
 	}
-	if b.reads++; b.reads > 1000 {
+	if b.reads++; b.reads > 2000 {
 		b.t.Fatal("it is read without an end")
 	}
 	time.Sleep(300 * time.Millisecond)
 	if time.Now().After(b.deadline) {
 		return 0, os.ErrDeadlineExceeded
 	}
-	p[0] = 'x'
-	return 1, nil
+	return len(p), nil
 }
 
 func (b *trickle) Close() error { return nil }
+
+// A body that comes too slowly ends; what the server does between reads does not count, and
+// neither does how long the whole body takes.
+func TestLeastRateOfABody(t *testing.T) {
+	for _, test := range []struct {
+		piece       int           // of each 300 ms
+		pause       time.Duration // of the server, before each read
+		reads, want int           // want is how many are good
+	}{
+		{piece: 1, reads: 500, want: 200},
+		{piece: 1, pause: time.Hour, reads: 150, want: 150},
+		{piece: 1 << 10, reads: 1000, want: 1000},
+		{piece: 1 << 10, pause: 2 * readStall, reads: 1000, want: 1000},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			in := &trickle{t: t, ResponseWriter: httptest.NewRecorder()}
+			b := &body{r: in, conn: http.NewResponseController(in)}
+			good := 0
+			for ; good < test.reads; good++ {
+				time.Sleep(test.pause)
+				if _, err := b.Read(make([]byte, test.piece)); err != nil {
+					break
+				}
+			}
+			// The deadline may be early by as much as it is moved on in.
+			if good > test.want || good < test.want-int(readCheck/(300*time.Millisecond))-1 {
+				t.Errorf("%+v: %d reads are good", test, good)
+			}
+		})
+	}
+}

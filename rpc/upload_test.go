@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ipfs/go-cidutil/cidenc"
 	"github.com/labstack/echo/v4"
@@ -40,8 +41,8 @@ func TestUploadsWaitForTheirTurn(t *testing.T) {
 			_, err := r.begin(ctx, "alice")
 			gaveUp <- err
 		}()
-		for range allRun - accountRuns { // another account does not wait for the first
-			begin("bob")
+		for i := range allRun - accountRuns { // other accounts do not wait for the first
+			begin([]string{"bob", "dave", "erin"}[i%3])
 		}
 		synctest.Wait()
 		cancel()
@@ -73,12 +74,49 @@ func TestUploadsWaitForTheirTurn(t *testing.T) {
 	})
 }
 
+// An upload that gets no turn is refused, and leaves nothing behind.
+func TestUploadGetsNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRuns()
+		var ends []func()
+		refused := func(account, part string) {
+			t.Helper()
+			start := time.Now()
+			_, err := r.begin(t.Context(), account)
+			var f *failure
+			if !errors.As(err, &f) || f.status != http.StatusTooManyRequests || f.retryAfter == 0 || !strings.Contains(f.message, part) {
+				t.Errorf("an upload without a turn: %v", err)
+			}
+			if waited := time.Since(start); waited != turnWait {
+				t.Errorf("it waited %v", waited)
+			}
+		}
+		for i := range allRun {
+			if i == accountRuns {
+				refused("a", "the account's uploads")
+			}
+			end, err := r.begin(t.Context(), string(rune('a'+i/accountRuns)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ends = append(ends, end)
+		}
+		refused("z", "other uploads")
+		for _, end := range ends {
+			end()
+		}
+		if len(r.of) != 0 || len(r.all) != 0 {
+			t.Errorf("%d accounts and %d uploads are left", len(r.of), len(r.all))
+		}
+	})
+}
+
 // A client of which nothing comes is told so.
 func TestBodyThatStalls(t *testing.T) {
 	b := &body{r: io.NopCloser(stalled{}), conn: http.NewResponseController(httptest.NewRecorder())}
 	_, err := b.Read(make([]byte, 1))
 	var f *failure
-	if !errors.As(sent(&upload.ReadError{Err: err}), &f) || f.status != http.StatusRequestTimeout || !strings.Contains(f.message, "nothing of the body came") {
+	if !errors.As(sent(&upload.ReadError{Err: err}), &f) || f.status != http.StatusRequestTimeout || !strings.Contains(f.message, "less than 64 KiB of the body came") {
 		t.Errorf("a body that stalls: %v", err)
 	}
 }
