@@ -26,9 +26,10 @@ import (
 //
 // While it runs, the account's quotas, the limits of a DAG, the denylists and the floor of
 // free disk space hold, over all uploads of the account together. What was here before
-// counts for nothing, and what the upload repeats counts again. So an endless upload ends,
-// whatever it is made of. What the account is charged is exact, and decided when the request
-// is pinned.
+// counts for nothing, and what the upload repeats counts again, except for empty blocks. So a
+// quota or a limit of bytes ends an upload that goes on and on. Without one, only the floor
+// of free disk space does, which repeats never reach. What the account is charged is exact,
+// and decided when the request is pinned.
 //
 // Its methods may be called concurrently.
 type Upload struct {
