@@ -55,9 +55,9 @@ func (in *intake) Put(ctx context.Context, c cid.Cid, data []byte) (news int, er
 		return 0, pin.Refused("it has %d bytes", len(data))
 	}
 	in.net.mu.Lock()
-	defer in.net.mu.Unlock()
 	in.net.uploads[in.attempt][c] = data
-	return len(data), nil
+	in.net.mu.Unlock()
+	return len(data), in.net.fails(ctx, "Put done")
 }
 
 func (in *intake) Get(_ context.Context, c cid.Cid) ([]byte, error) {

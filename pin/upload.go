@@ -27,7 +27,8 @@ import (
 // While it runs, the account's quotas, the limits of a DAG, the denylists and the floor of
 // free disk space hold, over all uploads of the account together. What was here before
 // counts for nothing, and what the upload repeats counts again, also empty blocks if they are
-// many. So an endless upload ends, whatever it is made of. What the account is charged is exact,
+// many. So a quota or a limit of bytes ends an upload that goes on and on. Without one, only the
+// floor of free disk space does, which repeats never reach. What the account is charged is exact,
 // and decided when the request is pinned.
 //
 // Its methods may be called concurrently.
@@ -165,12 +166,18 @@ func (u *Upload) isManyEmpty() bool {
 	return u.empty > freeEmpty
 }
 
-// count notes that something came, and fails if that is more than may be.
+// count notes that something came, and fails if that is more than may be. What it adds counts
+// for the account as well, whatever it returns: Charged takes both off again.
 func (u *Upload) count(ctx context.Context, n uint64) error {
 	u.mu.Lock()
+	if u.closed { // meanwhile; nothing would take it off again
+		u.mu.Unlock()
+		return ErrClosed
+	}
 	u.bytes += n
 	u.blocks++
 	bytes, blocks := u.bytes, u.blocks
+	quota := u.m.mayUpload(ctx, u.account, n)
 	u.mu.Unlock()
 	if limit := u.m.cfg.Limits.Bytes; limit > 0 && bytes > limit {
 		return Refused("the upload has more than the %d bytes that pin.max_dag_bytes allows", limit)
@@ -178,7 +185,7 @@ func (u *Upload) count(ctx context.Context, n uint64) error {
 	if limit := u.m.cfg.Limits.Blocks; limit > 0 && blocks > limit {
 		return Refused("the upload has more than the %d blocks that pin.max_dag_blocks allows", limit)
 	}
-	return u.m.mayUpload(ctx, u.account, n)
+	return quota
 }
 
 // Get reads a block that was put. Errors: ErrNotFound; ErrClosed.

@@ -326,6 +326,79 @@ func TestUploadsAndLimits(t *testing.T) {
 	}
 }
 
+// An upload that ends at the limits of a DAG takes off its account what it had added, and no
+// more: else the others of the account pass the quota by, or are refused for nothing.
+func TestLimitsKeepTheCountOfAnAccount(t *testing.T) {
+	for _, limits := range []pin.Limits{{Bytes: 350}, {Blocks: 3}} {
+		for _, refused := range []int{3, 4} {
+			quotas := new(quotasOf)
+			quotas.Store(&pin.Quota{Bytes: 1000})
+			run(t, pin.Config{Limits: limits, Quotas: quotas}, func(r *rig) {
+				t := r.t
+				var open []*pin.Upload
+				begin := func() *pin.Upload {
+					u, err := r.Upload(t.Context(), alice)
+					if err != nil {
+						t.Fatal(err)
+					}
+					open = append(open, u)
+					return u
+				}
+				if err := r.put(begin(), 1, 3); err != nil {
+					t.Fatal(err)
+				}
+				for range refused {
+					u := begin()
+					if err := r.put(u, 2, 4); !errors.As(err, new(*pin.RefusedError)) {
+						t.Fatalf("4 blocks with limits %+v: %v", limits, err)
+					}
+					_ = u.Close()
+				}
+				for n := range 2 {
+					if err := r.put(begin(), 3+n, 3); err != nil {
+						t.Errorf("300 bytes beside %d of 1000, after %d that were refused: %v", 300*(n+1), refused, err)
+					}
+				}
+				var over *pin.QuotaError
+				if err := r.put(begin(), 5, 2); !errors.As(err, &over) || over.Asked != 1100 {
+					t.Errorf("200 bytes beside 900 of 1000, after %d that were refused: %v", refused, err)
+				}
+				for _, u := range open {
+					_ = u.Close()
+				}
+			})
+		}
+	}
+}
+
+// An upload may be closed while a block is put: that counts for nobody.
+func TestUploadIsClosedDuringAPut(t *testing.T) {
+	quotas := new(quotasOf)
+	quotas.Store(&pin.Quota{Bytes: 1000})
+	run(t, pin.Config{Quotas: quotas}, func(r *rig) {
+		t := r.t
+		for range 11 {
+			u, err := r.Upload(t.Context(), alice)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.net.setFault(func(method string) error {
+				if method == "Put done" {
+					return u.Close()
+				}
+				return nil
+			})
+			if err := r.put(u, 1, 1); !errors.Is(err, pin.ErrClosed) {
+				t.Errorf("a block of an upload that was closed meanwhile: %v", err)
+			}
+			r.net.setFault(nil)
+		}
+		if err := r.upload(alice, 2, 10).Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // A full disk is told at the beginning, and logged.
 func TestUploadToAFullDisk(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {

@@ -95,6 +95,11 @@ func add(q *call) error {
 		top = files.NewSliceDirectory([]files.DirEntry{files.FileEntry("", top)})
 	}
 	if onlyHash {
+		end, err := q.runs.begin(q.ctx, q.account)
+		if err != nil {
+			return err
+		}
+		defer end()
 		return sent(q.addAll(top, o, newHashed(), func(cid.Cid) error { return nil }))
 	}
 	return q.upload(func(u Upload) error {
@@ -158,6 +163,9 @@ func (q *call) addAll(top files.Directory, o upload.Options, s upload.Sink, keep
 
 // addOne adds one file or directory, and tells of it.
 func (q *call) addOne(name string, f files.Node, o upload.Options, s upload.Sink, keep func(root cid.Cid) error) error {
+	if err := upload.CheckName(name); err != nil {
+		return err
+	}
 	_, isDir := f.(files.Directory)
 	event := func(of string) addEvent {
 		e := addEvent{Name: gopath.Join(name, of)}

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// readStall is how long a client may send nothing of a body, and readCheck how often the
-	// deadline is moved on while it sends something.
+	// readLeast must come of a body within readStall of waiting for it: 1 KiB a second, slower
+	// than any modem. The deadline is moved on every readCheck.
+	readLeast  = 64 << 10
 	readStall  = time.Minute
 	readCheck  = time.Second
 	bodyBuffer = 256 << 10
@@ -26,21 +27,34 @@ const (
 	drainBytes = 64 << 20
 )
 
-// body is what a client sends. It may be of any size, if something of it comes every readStall.
+// body is what a client sends. It may be of any size, if readLeast of it comes every readStall.
+// What the server does meanwhile does not count.
 type body struct {
-	r     io.ReadCloser
-	conn  *http.ResponseController
-	moved time.Time // when the deadline was last moved on
+	r      io.ReadCloser
+	conn   *http.ResponseController
+	moved  time.Time     // when the deadline was last moved on
+	came   int           // bytes, since waited is counted
+	waited time.Duration // for the client
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	if now := time.Now(); now.Sub(b.moved) >= readCheck {
-		b.moved = now
-		_ = b.conn.SetReadDeadline(now.Add(readStall)) // there is none in a test without a connection
+	start := time.Now()
+	if start.Sub(b.moved) >= readCheck {
+		b.moved = start
+		_ = b.conn.SetReadDeadline(start.Add(readStall - b.waited)) // there is none in a test without a connection
 	}
 	n, err := b.r.Read(p)
+	b.waited += time.Since(start)
+	if b.came += n; b.came >= readLeast {
+		b.came, b.waited, b.moved = 0, 0, time.Time{}
+	}
+	if errors.Is(err, io.EOF) {
+		// From now on the server reads ahead, to notice a client that hangs up. If that read timed out,
+		// a command that waits for its pin would be ended.
+		_ = b.conn.SetReadDeadline(time.Time{})
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = fail(http.StatusRequestTimeout, codeClient, "nothing of the body came for %v", readStall)
+		err = fail(http.StatusRequestTimeout, codeClient, "less than %d KiB of the body came in %v", readLeast>>10, readStall)
 	}
 	return n, err
 }
@@ -62,7 +76,7 @@ func (q *call) files(arg string) (files.Directory, error) {
 		return nil, refuse("the body cannot be read: %v", http.ErrMissingBoundary)
 	}
 	// The parser reads 4 KiB at a time.
-	parts := multipart.NewReader(bufio.NewReaderSize(r.Body, bodyBuffer), given["boundary"])
+	parts := multipart.NewReader(bufio.NewReaderSize(newPartHeaders(r.Body, given["boundary"]), bodyBuffer), given["boundary"])
 	d, err := files.NewFileFromPartReader(parts, media)
 	if err != nil {
 		return nil, refuse("the body cannot be read: %v", err)
@@ -70,18 +84,41 @@ func (q *call) files(arg string) (files.Directory, error) {
 	return d, nil
 }
 
-// drained throws away what is left of a body when the answer is written.
+// drained throws away what is left of a body when the answer is written, which is sent first.
 func drained(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		// What a command reads moves the deadline on. This is below it.
+		in := &ended{ReadCloser: c.Request().Body}
+		c.Request().Body = in
+		c.Response().Before(func() {
+			if !in.all && c.Response().Status >= http.StatusBadRequest { // the rest may never come
+				c.Response().Header().Set(echo.HeaderConnection, "close")
+			}
+		})
 		err := next(c)
-		r := c.Request().Body
-		if n, _ := r.Read(make([]byte, 1)); n == 0 {
+		if in.all {
 			return err
 		}
 		conn := http.NewResponseController(c.Response())
-		_ = conn.Flush()
+		// Before the answer: without full duplex some of the body is read before it is sent.
+		_ = conn.EnableFullDuplex()
 		_ = conn.SetReadDeadline(time.Now().Add(drainTime))
-		_, _ = io.CopyN(io.Discard, r, drainBytes)
+		_ = conn.Flush()
+		_, _ = io.CopyN(io.Discard, in, drainBytes)
 		return err
 	}
+}
+
+// ended is a body that knows whether all of it was read, or nothing more can be.
+type ended struct {
+	io.ReadCloser
+	all bool
+}
+
+func (e *ended) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p)
+	if err != nil {
+		e.all = true
+	}
+	return n, err
 }

@@ -62,7 +62,7 @@
 //     soon, by itself: what fast-provide-* asks for beyond that is refused.
 //
 // The account's quotas hold while an upload runs, over all of its uploads. A body may be of any
-// size and take any time, if something of it comes every [readStall].
+// size and take any time, if [readLeast] of it comes in each [readStall] that the server waits for it.
 //
 // # The server and its network
 //
@@ -100,5 +100,5 @@
 // An account has at most [maxCalls] commands under way, and [maxWaits] that wait for a pin. An
 // answer may take any time, if its client takes some of it every [stallTimeout]. It has at most
 // [maxUploads] uploads, of which [accountRuns] run at a time, and [allRun] over all accounts. Others
-// wait with their bodies unread.
+// wait with their bodies unread, and are answered 429 after [turnWait].
 package rpc

@@ -103,6 +103,9 @@ func (q *call) importAll(cars files.Directory, u Upload) (roots []cid.Cid, stats
 				roots = append(roots, c)
 			}
 		}
+		if len(roots) > upload.MaxRoots {
+			return nil, stats, refuse("the CARs have more than the %d roots together that may be: send them one by one", upload.MaxRoots)
+		}
 	}
 	switch err := entries.Err(); {
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -161,4 +162,25 @@ func (w *world) big(t *testing.T) part {
 	}
 	raw := cid.NewCidV1(cid.Raw, b.Cid().Hash())
 	return w.carOf([]cid.Cid{raw}, raw)
+}
+
+// The roots of all CARs of a call count together.
+func TestDagImportOfTooManyRoots(t *testing.T) {
+	w := newWorld(t)
+	w.pinAll()
+	cars := make([]part, 3)
+	for i := range cars {
+		roots := make([]cid.Cid, 400)
+		for j := range roots {
+			roots[j] = blocks.NewBlock(fmt.Appendf(nil, "%d %d", i, j)).Cid()
+		}
+		cars[i] = w.carOf(roots)
+	}
+	a := w.sendParts("alice", "dag/import", "", cars...)
+	if a.status != http.StatusBadRequest || !strings.Contains(string(a.body), "more than the 1000 roots together") {
+		t.Errorf("1,200 roots are answered %d %.300s", a.status, a.body)
+	}
+	if roots, _ := imported(t, w.sendParts("alice", "dag/import", "", cars[0], cars[1], cars[1], cars[0])); len(roots) != 800 {
+		t.Errorf("of 800 roots, each sent twice, %d are answered", len(roots))
+	}
 }

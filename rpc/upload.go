@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -26,10 +27,14 @@ const (
 	// maxUploads is how many uploads an account may have: some of them run, the others wait
 	// with their bodies unread.
 	maxUploads = 256
-	// So many run at the same time, of one account and of all. More would be no faster, and
-	// each takes memory.
-	accountRuns = 16
+	// So many run at the same time, of all accounts and of one. More would be no faster, and
+	// each takes memory. One account leaves room for others.
 	allRun      = 32
+	accountRuns = allRun / 4
+	// turnWait is how long an upload waits for its turn, and retryTurn when to come again
+	// after that: its connection is not kept for longer.
+	turnWait  = time.Minute
+	retryTurn = 10 * time.Second
 )
 
 // runs are the uploads that run.
@@ -49,7 +54,13 @@ func newRuns() *runs {
 	return &runs{all: make(chan struct{}, allRun), of: make(map[string]*accountRun)}
 }
 
-// begin waits until an upload of the account may run.
+func noTurn(others string) error {
+	f := fail(http.StatusTooManyRequests, codeRate, "%s that run left no room for this one for %v", others, turnWait)
+	f.retryAfter = retryTurn
+	return f
+}
+
+// begin waits until an upload of the account may run. It fails after turnWait, or when ctx ends.
 func (r *runs) begin(ctx context.Context, account string) (end func(), err error) {
 	r.mu.Lock()
 	a := r.of[account]
@@ -66,14 +77,23 @@ func (r *runs) begin(ctx context.Context, account string) (end func(), err error
 			delete(r.of, account)
 		}
 	}
+	late := time.NewTimer(turnWait)
+	defer late.Stop()
 	select {
 	case a.runs <- struct{}{}:
+	case <-late.C:
+		leave()
+		return nil, noTurn("the account's uploads")
 	case <-ctx.Done():
 		leave()
 		return nil, ctx.Err()
 	}
 	select {
 	case r.all <- struct{}{}:
+	case <-late.C:
+		<-a.runs
+		leave()
+		return nil, noTurn("other uploads")
 	case <-ctx.Done():
 		<-a.runs
 		leave()
@@ -87,7 +107,7 @@ func (r *runs) begin(ctx context.Context, account string) (end func(), err error
 }
 
 // upload runs work with an upload, which it closes at the end.
-func (q *call) upload(work func(u Upload) error) error {
+func (q *call) upload(work func(u Upload) error) (err error) {
 	end, err := q.runs.begin(q.ctx, q.account)
 	if err != nil {
 		return err
@@ -97,8 +117,10 @@ func (q *call) upload(work func(u Upload) error) error {
 	if err != nil {
 		return err
 	}
-	err = work(u)
-	return sent(errors.Join(err, u.Close()))
+	defer func() { // also if work panics
+		err = sent(errors.Join(err, u.Close()))
+	}()
+	return work(u)
 }
 
 // sent makes an error of what a client sent one that it may see.

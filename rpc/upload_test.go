@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,10 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/ipfs/go-cidutil/cidenc"
+	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/upload"
 )
@@ -36,8 +41,8 @@ func TestUploadsWaitForTheirTurn(t *testing.T) {
 			_, err := r.begin(ctx, "alice")
 			gaveUp <- err
 		}()
-		for range allRun - accountRuns { // another account does not wait for the first
-			begin("bob")
+		for i := range allRun - accountRuns { // other accounts do not wait for the first
+			begin([]string{"bob", "dave", "erin"}[i%3])
 		}
 		synctest.Wait()
 		cancel()
@@ -69,12 +74,49 @@ func TestUploadsWaitForTheirTurn(t *testing.T) {
 	})
 }
 
+// An upload that gets no turn is refused, and leaves nothing behind.
+func TestUploadGetsNoTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRuns()
+		var ends []func()
+		refused := func(account, part string) {
+			t.Helper()
+			start := time.Now()
+			_, err := r.begin(t.Context(), account)
+			var f *failure
+			if !errors.As(err, &f) || f.status != http.StatusTooManyRequests || f.retryAfter == 0 || !strings.Contains(f.message, part) {
+				t.Errorf("an upload without a turn: %v", err)
+			}
+			if waited := time.Since(start); waited != turnWait {
+				t.Errorf("it waited %v", waited)
+			}
+		}
+		for i := range allRun {
+			if i == accountRuns {
+				refused("a", "the account's uploads")
+			}
+			end, err := r.begin(t.Context(), string(rune('a'+i/accountRuns)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ends = append(ends, end)
+		}
+		refused("z", "other uploads")
+		for _, end := range ends {
+			end()
+		}
+		if len(r.of) != 0 || len(r.all) != 0 {
+			t.Errorf("%d accounts and %d uploads are left", len(r.of), len(r.all))
+		}
+	})
+}
+
 // A client of which nothing comes is told so.
 func TestBodyThatStalls(t *testing.T) {
 	b := &body{r: io.NopCloser(stalled{}), conn: http.NewResponseController(httptest.NewRecorder())}
 	_, err := b.Read(make([]byte, 1))
 	var f *failure
-	if !errors.As(sent(&upload.ReadError{Err: err}), &f) || f.status != http.StatusRequestTimeout || !strings.Contains(f.message, "nothing of the body came") {
+	if !errors.As(sent(&upload.ReadError{Err: err}), &f) || f.status != http.StatusRequestTimeout || !strings.Contains(f.message, "less than 64 KiB of the body came") {
 		t.Errorf("a body that stalls: %v", err)
 	}
 }
@@ -99,5 +141,69 @@ func TestSoManyUploadsAtOnce(t *testing.T) {
 	}
 	if _, err := a.enter(callers{account: "alice"}); err != nil {
 		t.Errorf("a command that is no upload: %v", err)
+	}
+}
+
+// callOf is a call of an account's, with a body of one small file.
+func callOf(t *testing.T, a *api, account string, v values) *call {
+	contentType, body := form(part{name: "h", kind: aFile, content: "hello\n"})
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
+	r.Header.Set("Content-Type", contentType)
+	return &call{
+		api: a, ctx: t.Context(), account: account, values: v, cids: cidenc.Default(),
+		out: newWriter(echo.New().NewContext(r, httptest.NewRecorder())),
+	}
+}
+
+// What is only hashed takes its turn as well: it costs as much.
+func TestOnlyHashTakesItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(Config{Profile: upload.Default})
+		var ends []func()
+		for range accountRuns {
+			end, err := a.runs.begin(t.Context(), "alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ends = append(ends, end)
+		}
+		done := make(chan error, 1)
+		go func() { done <- add(callOf(t, a, "alice", values{"only-hash": "true"})) }()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Fatalf("it does not wait: %v", err)
+		default:
+		}
+		for _, end := range ends {
+			end()
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if len(a.runs.of) != 0 || len(a.runs.all) != 0 {
+			t.Errorf("%d accounts and %d uploads are left", len(a.runs.of), len(a.runs.all))
+		}
+	})
+}
+
+// An upload is closed also if what works with it panics.
+func TestUploadIsClosedAfterAPanic(t *testing.T) {
+	w := &world{t: t}
+	q := callOf(t, newAPI(Config{Upload: w.upload}), "alice", nil)
+	func() {
+		defer func() {
+			if p := recover(); p != "broken" {
+				t.Errorf("recovered %v", p)
+			}
+		}()
+		_ = q.upload(func(Upload) error { panic("broken") })
+	}()
+	if w.live != 0 || len(q.runs.all) != 0 {
+		t.Errorf("%d uploads are open, and %d run", w.live, len(q.runs.all))
+	}
+	broken := errors.New("broken")
+	if err := q.upload(func(Upload) error { return broken }); !errors.Is(err, broken) || w.live != 0 {
+		t.Errorf("an upload that fails: %v, and %d are open", err, w.live)
 	}
 }

@@ -46,6 +46,37 @@ type Adder struct {
 	mode   os.FileMode // of what is added now
 	mtime  time.Time
 	dirs   []Entry // that were added, and not told yet
+	depth  int     // of directories within what is added
+}
+
+const (
+	// maxDepth is how many directories may be within each other: each takes a call within a
+	// call, and what is open of it stays in memory.
+	maxDepth = 512
+	// maxPath is how many bytes a path below what is added may have, and maxName a name in
+	// it. Both are above what file systems have.
+	maxPath = 8 << 10
+	maxName = 1 << 10
+)
+
+// CheckName refuses the name of an entry, or of what is at the top, that is too long. Errors:
+// *InvalidError.
+func CheckName(name string) error {
+	if len(name) > maxName {
+		return &InvalidError{fmt.Sprintf("a name has %d bytes, more than the %d that may be: %.40q...", len(name), maxName, name)}
+	}
+	return nil
+}
+
+// checkPath refuses a path, or the name at its end, that is too long.
+func checkPath(name, base string) error {
+	if err := CheckName(base); err != nil {
+		return err
+	}
+	if len(name) > maxPath {
+		return &InvalidError{fmt.Sprintf("a path has more than the %d bytes that may be: %.40q...", maxPath, name)}
+	}
+	return nil
 }
 
 // NewAdder makes an adder.
@@ -56,7 +87,7 @@ func NewAdder(s Sink, o Options, e Events) *Adder {
 // Add adds a file or a directory, with all that is in it, and gives its root. Each call makes
 // a tree of its own. Errors: *InvalidError; those of the sink and of reading.
 func (a *Adder) Add(ctx context.Context, f files.Node) (root cid.Cid, err error) {
-	a.mode, a.mtime, a.dirs = a.o.mode, a.o.mtime, nil
+	a.mode, a.mtime, a.dirs, a.depth = a.o.mode, a.o.mtime, nil, 0
 	a.stat(f)
 	var nd ipld.Node
 	if d, ok := f.(files.Directory); ok {
@@ -158,6 +189,9 @@ func (a *Adder) addEntry(ctx context.Context, name string, d *dir, entry files.D
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := checkPath(name, entry.Name()); err != nil {
+		return err
+	}
 	a.stat(f)
 	if sub, ok := f.(files.Directory); ok {
 		return a.addDir(ctx, name, d, entry.Name(), sub)
@@ -180,6 +214,10 @@ func (a *Adder) addEntry(ctx context.Context, name string, d *dir, entry files.D
 // addDir adds a directory to another. One that is there already is added to: its entries may
 // come in any order.
 func (a *Adder) addDir(ctx context.Context, name string, in *dir, base string, f files.Directory) error {
+	if a.depth++; a.depth > maxDepth {
+		return &InvalidError{fmt.Sprintf("there are more than the %d directories within each other that may be", maxDepth)}
+	}
+	defer func() { a.depth-- }()
 	entries := f.Entries()
 	some := entries.Next()
 	if !some {

@@ -195,6 +195,29 @@ func TestFlagsThatAreRefused(t *testing.T) {
 	}
 }
 
+// Averages with which the chunker of Rabin cuts nothing, or what is too large, are refused.
+func TestRabinThatIsRefused(t *testing.T) {
+	for _, c := range []string{"rabin-0", "rabin-1", "rabin-15", "rabin-+20", "rabin-047", "rabin-1398102", "rabin-9223372036854775807"} {
+		_, err := Flags{Chunker: c}.Resolve(Default)
+		if !errors.As(err, new(*InvalidError)) || !strings.Contains(err.Error(), "from 48 to") {
+			t.Errorf("%s is refused with %v", c, err)
+		}
+	}
+	for _, c := range []string{"rabin", "rabin-48", "rabin-262144", "rabin-1397930", "rabin-16-32-64"} {
+		if _, err := (Flags{Chunker: c}).Resolve(Default); err != nil {
+			t.Errorf("%s: %v", c, err)
+		}
+	}
+	// With the least average chunks are cut.
+	s := newMemory(t)
+	if _, err := addTo(t, s, Flags{Chunker: "rabin-48"}, "", Events{}, files.NewBytesFile(bytes.Repeat([]byte("x"), 10_000))); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.blocks) < 2 {
+		t.Errorf("%d blocks", len(s.blocks))
+	}
+}
+
 // A directory of very many entries is put and read again on the way, and is the same in the end.
 func TestLargeDirectoryIsTheSame(t *testing.T) {
 	const n = 2*spillAfter + 5
@@ -377,5 +400,34 @@ func TestInlinedHasNoBlock(t *testing.T) {
 	c, err := addTo(t, newMemory(t), Flags{Inline: true, CIDVersion: new(1)}, "", Events{}, file(5))
 	if err != nil || c.Prefix().MhType != multihash.IDENTITY {
 		t.Errorf("a small file is %s, %v", c, err)
+	}
+}
+
+// Directories that are too deep, also without names, and names and paths that are too long are
+// refused.
+func TestPathsThatAreRefused(t *testing.T) {
+	within := func(levels int, name string, n files.Node) files.Node {
+		for range levels {
+			n = dirOf(files.FileEntry(name, n))
+		}
+		return n
+	}
+	f := func() files.Node { return files.NewBytesFile([]byte("x")) }
+	for text, n := range map[string]files.Node{
+		"512 directories":     within(514, "d", f()),
+		"the 512 directories": within(514, "", f()),
+		"a name has 1025":     dirOf(files.FileEntry(strings.Repeat("n", 1025), f())),
+		"1025 bytes":          dirOf(files.FileEntry(strings.Repeat("n", 1025), dirOf())),
+		"the 8192 bytes":      within(9, strings.Repeat("n", 1000), f()),
+	} {
+		_, err := addTo(t, newMemory(t), Flags{}, "", Events{}, n)
+		if !errors.As(err, new(*InvalidError)) || !strings.Contains(err.Error(), text) {
+			t.Errorf("it is refused with %v, want %q", err, text)
+		}
+	}
+	for _, n := range []files.Node{within(513, "d", f()), within(8, strings.Repeat("n", 1000), f()), dirOf(files.FileEntry(strings.Repeat("n", 1024), f()))} {
+		if _, err := addTo(t, newMemory(t), Flags{}, "", Events{}, n); err != nil {
+			t.Error(err)
+		}
 	}
 }

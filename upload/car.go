@@ -20,9 +20,11 @@ const (
 	// maxSection is what a block with its CID may have in any case, as it is in memory as a
 	// whole: twice what peers send each other.
 	maxSection = 8 << 20
-	// maxHeader and maxRoots bound the header of a CAR: each root becomes a request.
+	// maxHeader bounds the header of a CAR.
 	maxHeader = 256 << 10
-	maxRoots  = 1000
+	// MaxRoots is what a CAR may have, and all CARs of a call together: each root becomes a
+	// request.
+	MaxRoots = 1000
 )
 
 // Imported is what was in a CAR.
@@ -50,8 +52,8 @@ func ImportCAR(ctx context.Context, s Sink, r io.Reader, bigBlocks bool) (in Imp
 		}
 		end = int64(h.DataOffset + h.DataSize)
 	}
-	if len(br.Roots) > maxRoots {
-		return in, &InvalidError{fmt.Sprintf("the CAR has %d roots, more than the %d that may be", len(br.Roots), maxRoots)}
+	if len(br.Roots) > MaxRoots {
+		return in, &InvalidError{fmt.Sprintf("the CAR has %d roots, more than the %d that may be", len(br.Roots), MaxRoots)}
 	}
 	seen := cid.NewSet()
 	for _, c := range br.Roots {

@@ -160,7 +160,7 @@ func TestCARThatIsRefused(t *testing.T) {
 	}
 	big := blocks.NewBlock(make([]byte, SoftBlockLimit+1))
 	var manyRoots []cid.Cid
-	for i := range maxRoots + 1 {
+	for i := range MaxRoots + 1 {
 		manyRoots = append(manyRoots, blocks.NewBlock(fmt.Append(nil, i)).Cid())
 	}
 	good := carOf(t, []cid.Cid{root}, all[0])

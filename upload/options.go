@@ -3,6 +3,7 @@ package upload
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,6 +98,31 @@ const (
 	maxLinks = 16 << 10
 )
 
+const (
+	// minRabin is the least average of rabin-N. The shortest chunk is a third of it, and the
+	// chunker cuts nothing at all if that is less than its window of 16 bytes.
+	minRabin = 3 * 16
+	// maxRabin is the largest: the longest chunk is half as much again.
+	maxRabin = chunk.ChunkSizeLimit / 3 * 2
+)
+
+// checkRabin refuses averages of rabin-N that the chunker takes and does not cope with. The
+// form with three numbers is checked by the chunker itself.
+func checkRabin(chunker string) error {
+	parts := strings.Split(chunker, "-")
+	if len(parts) != 2 || parts[0] != "rabin" {
+		return nil
+	}
+	n, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return nil // the chunker says what is wrong with it
+	}
+	if n < minRabin || n > maxRabin {
+		return fmt.Errorf("the average chunk of rabin can be from %d to %d bytes", minRabin, maxRabin)
+	}
+	return nil
+}
+
 // Resolve fills up the flags, and checks that they fit together. Errors: *InvalidError.
 func (f Flags) Resolve(p Profile) (Options, error) {
 	invalid := func(format string, a ...any) (Options, error) {
@@ -110,6 +136,9 @@ func (f Flags) Resolve(p Profile) (Options, error) {
 	}
 	if o.chunker == "" {
 		o.chunker = p.chunker
+	}
+	if err := checkRabin(o.chunker); err != nil {
+		return invalid("chunker %q: %v", f.Chunker, err)
 	}
 	if _, err := chunk.FromString(strings.NewReader(""), o.chunker); err != nil {
 		return invalid("chunker %q: %v", f.Chunker, err)

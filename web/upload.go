@@ -20,8 +20,14 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// maxFields bounds the fields of an upload, which come before its files.
-const maxFields = 16 << 10
+const (
+	// maxFields bounds the fields of an upload, which come before its files: their names and
+	// values, and fieldCost bytes for each, for what it takes in memory.
+	maxFields = 16 << 10
+	fieldCost = 64
+	// maxPath is what the path of a file may have, in bytes; the RPC takes no longer ones.
+	maxPath = 8 << 10
+)
 
 // Names of the parts of an upload. The script names files with their paths, escaped. A browser
 // alone sends names as they are.
@@ -32,7 +38,9 @@ const (
 )
 
 var (
+	errLongPath = &failure{http.StatusBadRequest, fmt.Sprintf("the path of a file has more than the %d bytes that may be", maxPath)}
 	errNoFile   = &failure{http.StatusBadRequest, "no file was chosen: choose some, or drop them here"}
+	errFields   = &failure{http.StatusBadRequest, "the fields of the upload cannot be read"}
 	errNotAForm = &failure{http.StatusUnsupportedMediaType, "this is not an upload by the form of this page"}
 )
 
@@ -59,17 +67,24 @@ func readFields(r *http.Request) (*sentFiles, error) {
 			return nil, &failure{http.StatusBadRequest, "the upload was cut off"}
 		}
 		if isFile(p) {
-			if sentPath(p) == "" { // a field of files in which nobody chose any
+			switch path := sentPath(p); {
+			case path == "": // a field of files in which nobody chose any
 				continue
+			case len(path) > maxPath:
+				return nil, errLongPath
 			}
 			s.first = p
 			return s, nil
 		}
+		name := p.FormName()
+		if room -= int64(len(name)) + fieldCost; room < 0 {
+			return nil, errFields
+		}
 		b, err := io.ReadAll(io.LimitReader(p, room+1))
 		if room -= int64(len(b)); err != nil || room < 0 {
-			return nil, &failure{http.StatusBadRequest, "the fields of the upload cannot be read"}
+			return nil, errFields
 		}
-		s.fields.Add(p.FormName(), string(b))
+		s.fields.Add(name, string(b))
 	}
 }
 
@@ -108,7 +123,11 @@ func sentPath(p *multipart.Part) string {
 // forward writes the files as clients of Kubo's RPC send them.
 func (s *sentFiles) forward(to *multipart.Writer) error {
 	for p := s.first; ; {
-		if path := sentPath(p); isFile(p) && path != "" {
+		path := sentPath(p)
+		if isFile(p) && len(path) > maxPath {
+			return errLongPath
+		}
+		if isFile(p) && path != "" {
 			h := textproto.MIMEHeader{}
 			h.Set("Content-Disposition", mime.FormatMediaType("form-data", map[string]string{"name": "file", "filename": url.QueryEscape(path)}))
 			h.Set(echo.HeaderContentType, echo.MIMEOctetStream)

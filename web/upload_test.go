@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,11 +106,16 @@ func TestBadUploads(t *testing.T) {
 		parts []sentPart
 		want  string
 	}{
-		"no file":         {[]sentPart{{"name", "", "x"}, {"file", "", ""}}, "no file was chosen"},
-		"a path of dots":  {[]sentPart{{"path", "..%2F..", "x"}}, "no file was chosen"},
-		"no CAR":          {[]sentPart{{"car", "", "yes"}, {"file", "x.car", "this is none"}}, "CAR"},
-		"too long a name": {[]sentPart{{"name", "", strings.Repeat("x", 300)}, {"file", "a", "a"}}, "255"},
-		"a huge field":    {[]sentPart{{"name", "", strings.Repeat("x", 1<<20)}, {"file", "a", "a"}}, "cannot be read"},
+		"no file":                   {[]sentPart{{"name", "", "x"}, {"file", "", ""}}, "no file was chosen"},
+		"a path of dots":            {[]sentPart{{"path", "..%2F..", "x"}}, "no file was chosen"},
+		"no CAR":                    {[]sentPart{{"car", "", "yes"}, {"file", "x.car", "this is none"}}, "CAR"},
+		"too long a name":           {[]sentPart{{"name", "", strings.Repeat("x", 300)}, {"file", "a", "a"}}, "255"},
+		"a huge field":              {[]sentPart{{"name", "", strings.Repeat("x", 1<<20)}, {"file", "a", "a"}}, "cannot be read"},
+		"too long a path":           {[]sentPart{{"path", strings.Repeat("x", 9000), "x"}}, "more than the 8192 bytes"},
+		"too long a second path":    {[]sentPart{{"path", "d%2Fa", "x"}, {"path", strings.Repeat("x", 9000), "x"}}, "more than the 8192 bytes"},
+		"too long a name of a file": {[]sentPart{{"path", "d/" + strings.Repeat("x", 2000), "x"}}, "a name has 2000 bytes"},
+		"empty fields":              {append(slices.Repeat([]sentPart{{"", "", ""}}, 1000), sentPart{"file", "a", "a"}), "cannot be read"},
+		"a huge name":               {[]sentPart{{strings.Repeat("x", 20_000), "", ""}, {"file", "a", "a"}}, "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.send(tt.parts).must(t, http.StatusBadRequest, tt.want, "<main")

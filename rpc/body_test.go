@@ -1,0 +1,153 @@
+package rpc
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// A client that sends nothing of its body is answered all the same, if the command needs
+// nothing of it.
+func TestAnswerDoesNotWaitForTheBody(t *testing.T) {
+	w := newWorld(t)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", w.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /api/v0/add?pin=false HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n"+
+		"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n")
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil { // so that the test ends
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn) // the connection is closed: what would come next is unknown
+	if err != nil || !strings.Contains(string(got), " 400 ") || !strings.Contains(string(got), "an account keeps what it has pinned") {
+		t.Errorf("the answer is %s, %v", got, err)
+	}
+}
+
+// A client that trickles is let go of in time.
+func TestDrainingHasOneDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &trickle{t: t, ResponseWriter: httptest.NewRecorder()}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+		r.Body = b
+		c := echo.New().NewContext(r, b)
+		start := time.Now()
+		err := drained(func(c echo.Context) error {
+			r := c.Request()
+			r.Body = &body{r: r.Body, conn: http.NewResponseController(c.Response())}
+			if _, err := r.Body.Read(make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+			b.answered = true
+			return c.NoContent(http.StatusBadRequest)
+		})(c)
+		if err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 2*drainTime {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// trickle is a connection on which something of a body comes every 300 milliseconds.
+type trickle struct {
+	t *testing.T
+	http.ResponseWriter
+	answered bool
+	flushed  bool
+	deadline time.Time
+	reads    int
+}
+
+func (b *trickle) SetReadDeadline(d time.Time) error {
+	b.deadline = d
+	return nil
+}
+
+func (b *trickle) FlushError() error {
+	b.flushed = true
+	return nil
+}
+
+func (b *trickle) Read(p []byte) (int, error) {
+	if b.answered && !b.flushed {
+		b.t.Error("it waits for the body before it sends the answer")
+	}
+	if b.reads++; b.reads > 2000 {
+		b.t.Fatal("it is read without an end")
+	}
+	time.Sleep(300 * time.Millisecond)
+	if time.Now().After(b.deadline) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return len(p), nil
+}
+
+func (b *trickle) Close() error { return nil }
+
+// A body that comes too slowly ends; what the server does between reads does not count, and
+// neither does how long the whole body takes.
+func TestLeastRateOfABody(t *testing.T) {
+	for _, test := range []struct {
+		piece       int           // of each 300 ms
+		pause       time.Duration // of the server, before each read
+		reads, want int           // want is how many are good
+	}{
+		{piece: 1, reads: 500, want: 200},
+		{piece: 1, pause: time.Hour, reads: 150, want: 150},
+		{piece: 1 << 10, reads: 1000, want: 1000},
+		{piece: 1 << 10, pause: 2 * readStall, reads: 1000, want: 1000},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			in := &trickle{t: t, ResponseWriter: httptest.NewRecorder()}
+			b := &body{r: in, conn: http.NewResponseController(in)}
+			good := 0
+			for ; good < test.reads; good++ {
+				time.Sleep(test.pause)
+				if _, err := b.Read(make([]byte, test.piece)); err != nil {
+					break
+				}
+			}
+			// The deadline may be early by as much as it is moved on in.
+			if good > test.want || good < test.want-int(readCheck/(300*time.Millisecond))-1 {
+				t.Errorf("%+v: %d reads are good", test, good)
+			}
+		})
+	}
+}
+
+// deadlines notes the last deadline that was set.
+type deadlines struct {
+	http.ResponseWriter
+	last time.Time
+	set  bool
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.last, d.set = t, true
+	return nil
+}
+
+// A body that was read to its end leaves no deadline: the command may take long after it.
+func TestBodyLeavesNoDeadline(t *testing.T) {
+	var d deadlines
+	b := &body{r: io.NopCloser(strings.NewReader("all of it")), conn: http.NewResponseController(&d)}
+	if _, err := b.Read(make([]byte, 3)); err != nil || d.last.IsZero() {
+		t.Fatalf("while it is read the deadline is %v, %v", d.last, err)
+	}
+	if _, err := io.Copy(io.Discard, b); err != nil || !d.set || !d.last.IsZero() {
+		t.Errorf("after its end the deadline is %v, %v", d.last, err)
+	}
+}
