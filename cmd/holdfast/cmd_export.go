@@ -32,9 +32,10 @@ when all of it is there, so what had that name before stays if the export breaks
 It comes from the server on the data directory, as an account of it, or by --api from any
 other that speaks Kubo's RPC.
 
-With --all every pin of the account is written: for each DAG the file CID.car in DIR, and then
-pins.json, the list of pins with their names, which "holdfast import list" reads. If the
-export is interrupted, run it again: it goes on where it was.`,
+With --all every pin of the account is written: pins.json in DIR, the list of pins with their
+names, which "holdfast import list" reads, and for each DAG the file CID.car. If the
+export is interrupted, run it again: it goes on where it was. A DAG that the server cannot read
+is named, and the others are written; the command then fails.`,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if all != "" {
 				return args()(cmd, given)

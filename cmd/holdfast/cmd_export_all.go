@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -21,8 +22,8 @@ import (
 // an export of everything writes to.
 const exportList = "pins.json"
 
-// exportAll writes a CAR of each DAG that an account has pinned, and then the list of its
-// pins, into a directory. What is there already is not written again.
+// exportAll writes the list of an account's pins into a directory, and then a CAR of each DAG
+// that it has pinned. A CAR that is there already is not written again.
 func (c *cli) exportAll(ctx context.Context, door rpcDoor, dir string, asJSON bool) error {
 	if door.api != "" {
 		return errors.New("--all is for an account of the server on the data directory, not for --api")
@@ -42,14 +43,15 @@ func (c *cli) exportAll(ctx context.Context, door rpcDoor, dir string, asJSON bo
 		if err := os.MkdirAll(dir, 0o777); err != nil { // less the umask
 			return err
 		}
-		done, err := c.exportCARs(ctx, k, pins, dir)
-		if err == nil {
-			err = writeWhole(filepath.Join(dir, exportList), func(w io.Writer) error {
-				enc := json.NewEncoder(w)
-				enc.SetIndent("", "  ")
-				return enc.Encode(pins)
-			})
+		// First, so that no CAR keeps it from being written.
+		if err := writeWhole(filepath.Join(dir, exportList), func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", "  ")
+			return enc.Encode(pins)
+		}); err != nil {
+			return err
 		}
+		done, err := c.exportCARs(ctx, k, pins, dir)
 		return errors.Join(c.printExported(done, asJSON), hintExport(ctx, err, len(done.Failed)))
 	})
 }
@@ -63,6 +65,13 @@ type exported struct {
 	Failed  []moving.Trouble `json:"failed"`  // never null
 }
 
+// exportFails is after how many DAGs in a row that the server could not read the export ends:
+// then it is not about the DAGs. What a client may not have does not count among them.
+const exportFails = 20
+
+// errExportFails: that many failed.
+var errExportFails = fmt.Errorf("the server could not read %d DAGs in a row", exportFails)
+
 // exportCARs writes the CARs. A DAG that cannot be read whole does not keep others from being
 // written.
 func (c *cli) exportCARs(ctx context.Context, k *kuborpc.Client, pins []admin.Pin, dir string) (exported, error) {
@@ -70,6 +79,7 @@ func (c *cli) exportCARs(ctx context.Context, k *kuborpc.Client, pins []admin.Pi
 	defer display.close()
 	done := exported{Failed: []moving.Trouble{}}
 	seen := map[pin.DAG]bool{}
+	fails := 0 // in a row
 	for i, p := range pins {
 		display.show(admin.StoreProgress{Text: fmt.Sprintf("%d of %s, %s", i, text.Counted(len(pins), "pin"), text.RoughSize(done.Bytes)), Done: uint64(i), Total: uint64(len(pins))})
 		root, err := pin.ParseCID(p.Pin.CID)
@@ -92,17 +102,35 @@ func (c *cli) exportCARs(ctx context.Context, k *kuborpc.Client, pins []admin.Pi
 		}
 		n, err := exportCAR(ctx, k, p.Pin.CID, path)
 		done.Bytes += n
-		answered, ok := errors.AsType[*kuborpc.Error](err)
-		switch {
-		case err == nil:
+		if err == nil {
 			done.Written++
-		case ok && answered.Status < 500 || ok && n > 0: // about this DAG
-			done.Failed = append(done.Failed, moving.Trouble{CID: p.Pin.CID, Name: p.Pin.Name, Outcome: moving.Failed, Why: err.Error()})
-		default:
+			fails = 0
+			continue
+		}
+		answered, ok := errors.AsType[*kuborpc.Error](err)
+		if !ok || aboutServer(answered.Status) {
 			return done, fmt.Errorf("export %s: %w", p.Pin.CID, err)
+		}
+		done.Failed = append(done.Failed, moving.Trouble{CID: p.Pin.CID, Name: p.Pin.Name, Outcome: moving.Failed, Why: err.Error()})
+		if answered.Status >= 500 {
+			fails++
+		}
+		if fails == exportFails {
+			return done, fmt.Errorf("export %s: %w: %w", p.Pin.CID, errExportFails, err)
 		}
 	}
 	return done, nil
+}
+
+// aboutServer reports whether an answer says something of the account or of the server, so that
+// no other DAG need be asked for. Every other failure is about the DAG.
+func aboutServer(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests,
+		http.StatusServiceUnavailable, http.StatusInsufficientStorage:
+		return true
+	}
+	return false
 }
 
 // exportCAR writes one CAR, and returns how many bytes came.
@@ -134,14 +162,16 @@ func (c *cli) printExported(done exported, asJSON bool) error {
 
 // hintExport says how an export of everything ended.
 func hintExport(ctx context.Context, err error, failed int) error {
-	const again = "run it again: what is written is not written again"
+	const again, damaged = "run it again: what is written is not written again", "`holdfast store verify` says what is damaged"
 	switch {
 	case ctx.Err() != nil:
 		return hint.Add(errors.New("interrupted"), again)
+	case errors.Is(err, errExportFails):
+		return hint.Add(err, damaged)
 	case err != nil:
 		return hint.Add(err, again)
 	case failed > 0:
-		return hint.Add(fmt.Errorf("not exported: %s", text.Counted(failed, "pin")), "`holdfast store verify` says what is damaged")
+		return hint.Add(fmt.Errorf("not exported: %s", text.Counted(failed, "pin")), damaged)
 	}
 	return nil
 }

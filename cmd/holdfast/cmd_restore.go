@@ -1,13 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/daemon"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
@@ -48,6 +52,11 @@ from the network, and shows the pins that need them as pinning meanwhile.`,
 			if err != nil {
 				return err
 			}
+			// First: Open may give up root, and perhaps only root can read these files. A running
+			// server has its own configuration, and reads the key itself.
+			cfg, _, cfgErr := config.Load(c.configPath(), c.environ, nil)
+			key, keyErr := backup.ReadKey(in.KeyFile)
+			in.Key = key
 			d, err := datadir.Open(path, true, c.stderr)
 			if err != nil {
 				return hintOwner(err)
@@ -55,10 +64,13 @@ from the network, and shows the pins that need them as pinning meanwhile.`,
 			defer func() { err = d.Explain(errors.Join(err, d.Close())) }()
 			display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 			defer display.close()
-			done, err := c.restore(cmd.Context(), d, in, display)
+			done, err := c.restore(cmd.Context(), d, in, cfg, cmp.Or(cfgErr, keyErr), display)
 			display.close()
 			if cmd.Context().Err() != nil {
 				return hint.Add(errors.New("interrupted"), "run it again: what was done is not lost")
+			}
+			if errors.Is(err, fs.ErrPermission) {
+				return hint.Add(err, fmt.Sprintf("let user %d, who owns %s, read the backups: a restore runs as that user", os.Geteuid(), d.Shown))
 			}
 			if err != nil {
 				return hintPlace(err)
@@ -77,8 +89,9 @@ from the network, and shows the pins that need them as pinning meanwhile.`,
 	return cmd
 }
 
-// restore restores into the server of a directory, or into an empty directory.
-func (c *cli) restore(ctx context.Context, d *datadir.Dir, in daemon.Restoration, display *storeDisplay) (admin.Restored, error) {
+// restore restores into the server of a directory, or into an empty directory. unread is an error
+// of what only the latter needs.
+func (c *cli) restore(ctx context.Context, d *datadir.Dir, in daemon.Restoration, cfg config.Config, unread error, display *storeDisplay) (admin.Restored, error) {
 	server, running := daemon.Dial(ctx, d)
 	if running {
 		if in.ServerKeys {
@@ -91,9 +104,8 @@ func (c *cli) restore(ctx context.Context, d *datadir.Dir, in daemon.Restoration
 		done, err := server.Restore(ctx, in.NewRestore, display.show)
 		return done, errors.Join(err, server.Close())
 	}
-	cfg, _, err := config.Load(c.configPath(), c.environ, nil)
-	if err != nil {
-		return admin.Restored{}, err
+	if unread != nil {
+		return admin.Restored{}, unread
 	}
 	log := daemon.NewLogger(c.stderr, config.Log{Level: "warn", Format: "text"})
 	daemon.RouteLibraryLogs(log)

@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +93,9 @@ func (c *cli) writeSupport(ctx context.Context, name, logFile string, now time.T
 	}
 	defer done()
 	c.gather(ctx, p, gathered)
-	b, err := support.NewBundle(f, support.NewScrubber(gathered.accounts...), now)
+	scrub := support.NewScrubber(gathered.accounts...)
+	scrub.Hosts(gathered.hosts...)
+	b, err := support.NewBundle(f, scrub, now)
 	if err != nil {
 		return err
 	}
@@ -114,6 +120,7 @@ type gathered struct {
 	journal, logFile string
 	files            string
 	metrics          string
+	hosts            []string // names of hosts and of the bucket, to be taken out
 
 	// Of a server that runs.
 	accounts  []string // their addresses and ids, to be taken out
@@ -137,6 +144,11 @@ func (c *cli) gather(ctx context.Context, p *doctor.Patient, g *gathered) {
 	g.version = versions()
 	g.findings = doctor.Look(ctx, p)
 	g.condition = p.Server
+	if name, err := os.Hostname(); err == nil {
+		short, _, _ := strings.Cut(name, ".")
+		g.hosts = append(g.hosts, name, short)
+	}
+	g.hosts = append(g.hosts, hostsIn(config.Values(p.Config))...)
 	if p.ConfigErr == nil {
 		var err error
 		g.settings, err = config.Sources(p.Config, p.ConfigFile, c.environ)
@@ -170,6 +182,7 @@ func (c *cli) gather(ctx context.Context, p *doctor.Patient, g *gathered) {
 		g.miss("log.txt, goroutines.txt, running.json", err)
 	} else {
 		g.support = &all
+		g.hosts = append(g.hosts, hostsIn(all.Settings)...)
 	}
 	run, _ := datadir.ReadRunFile(p.Data.File(datadir.RunFileName))
 	if run.Metrics == "" {
@@ -185,6 +198,33 @@ func (c *cli) gather(ctx context.Context, p *doctor.Patient, g *gathered) {
 		g.stats = &stats
 	}
 }
+
+// hostsIn gives the names of hosts in a configuration, as [config.Values] gives it or JSON of that,
+// and the name of the bucket.
+func hostsIn(settings any) (hosts []string) {
+	var bare struct { // what is no URL
+		Domains  []string `json:"http.acme_domains"`
+		Hosts    []string `json:"gateway.hosts"`
+		Paths    []string `json:"gateway.path_hosts"`
+		DNSLinks []string `json:"gateway.dnslink_hosts"`
+		To       string   `json:"backup.to"`
+	}
+	text, err := json.Marshal(settings)
+	if err != nil || json.Unmarshal(text, &bare) != nil {
+		return nil // of a server of another version
+	}
+	hosts = slices.Concat(bare.Domains, bare.Hosts, bare.Paths, bare.DNSLinks)
+	if u, err := url.Parse(strings.TrimPrefix(bare.To, "s3:")); err == nil && u.Host != "" {
+		bucket, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+		hosts = append(hosts, bucket)
+	}
+	for _, found := range hostInURL.FindAllSubmatch(text, -1) {
+		hosts = append(hosts, string(found[1]))
+	}
+	return hosts
+}
+
+var hostInURL = regexp.MustCompile(`(?:://(?:[^\s/@"]*@)?|/(?:dns|dns4|dns6|dnsaddr|sni)/)([\w.-]+)`)
 
 // write puts what was gathered into a bundle, and closes it.
 func (g *gathered) write(b *support.Bundle) error {

@@ -158,6 +158,51 @@ func awaitReady(t *testing.T, dir string, pid int) {
 	}
 }
 
+// Root restores into the directory of the service's user with a key file that only root may read.
+// If that user cannot read the backups, the error says so.
+func TestRootRestores(t *testing.T) {
+	needRoot(t)
+	base := t.TempDir()
+	if err := os.Chmod(filepath.Dir(base), 0o755); err != nil { // the way to PLACE is open to all
+		t.Fatal(err)
+	}
+	place, key, configured := filepath.Join(base, "place"), filepath.Join(base, "key"), filepath.Join(base, "config.toml")
+	const secret = "AGE-SECRET-KEY-1KTYK6RVLN5TAPE7VF6FQQSKZ9HWWCDSKUGXXNUQDWZ7XXT5YK5LSF3UTKQ"
+	for path, text := range map[string]string{key: secret, configured: ""} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made := filepath.Join(base, "made")
+	for _, args := range [][]string{{"user", "add", "a@example.org", "--password-stdin"}, {"backup", place, "--key-file", key}} {
+		if out, err := holdfastStdin(t, made, "correct horse battery\n", args...); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	link := dynamicUserDir(t)
+	restore := func() (string, error) {
+		return holdfastStdin(t, link, "", "restore", place, "--key-file", key, "--config", configured)
+	}
+	if out, err := restore(); err == nil || !strings.Contains(out, fmt.Sprintf("hint: let user %d, who owns %s, read the backups", nobody, link)) {
+		t.Errorf("of what only root may read: %v\n%s", err, out)
+	}
+	if err := filepath.WalkDir(place, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Chown(path, nobody, nobody))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := restore(); err != nil || !strings.Contains(out, "restored backup") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	checkOwners(t, link)
+
+	// A backup without a server reads the key as that user.
+	out, err := holdfastStdin(t, link, "", "backup", place, "--key-file", key)
+	if want := fmt.Sprintf("permission denied: user %d must be able to read it", nobody); err == nil || !strings.Contains(out, want) {
+		t.Errorf("a backup with root's key: %v\n%s", err, out)
+	}
+}
+
 // Errors have the path that people know.
 func TestErrorsNameTheKnownPath(t *testing.T) {
 	needRoot(t)

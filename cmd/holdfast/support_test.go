@@ -62,10 +62,15 @@ func TestSupportGivesNothingAway(t *testing.T) {
 		peer   = "12D3KooWGzxzKZYveHXtpG6AsrUJBcWxHBFS2HsEoGTxrMLvKXtf"
 		cid    = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
 		router = "router.canary.example"
+		bucket = "canary-bucket"
 	)
 	password := "Xq7 canary horse battery"
 	s := startServer(t, "HOLDFAST_LOG_LEVEL=debug", "HOLDFAST_HTTP_TRUSTED_PROXIES=127.0.0.1",
 		"HOLDFAST_AUTH_REGISTRATION=invite", "HOLDFAST_HTTP_ACME_EMAIL=operator@canary.example",
+		"HOLDFAST_HTTP_PUBLIC_URL=https://pins.canary.example", "HOLDFAST_HTTP_ACME_DOMAINS=acme.canary.example",
+		"HOLDFAST_GATEWAY_HOSTS=hosts.canary.example", "HOLDFAST_GATEWAY_PATH_HOSTS=paths.canary.example",
+		"HOLDFAST_GATEWAY_DNSLINK_HOSTS=dnslink.canary.example", "HOLDFAST_BACKUP_TO=s3:https://s3.canary.example/"+bucket+"/x",
+		"HOLDFAST_BACKUP_EVERY=0",
 		"HOLDFAST_NODE_DELEGATED_ROUTERS=https://"+router, "HOLDFAST_NODE_PEERING=/ip4/192.0.2.250/tcp/1/p2p/"+peer)
 	w := &watched{t: t, data: s.data, base: s.base(t), said: map[string]string{}, secrets: map[string]string{}}
 	w.keys()
@@ -75,7 +80,10 @@ func TestSupportGivesNothingAway(t *testing.T) {
 	w.secret("an invitation", w.run(true, "", "user", "invite"))
 	for what, private := range map[string]string{
 		"a user": user, "a client": client, "an origin": origin, "a peer": peer, "a CID": cid, "a router": router,
-		"a pin's name": "canary-holiday", "a token's name": "canary-laptop", "the operator": "operator@canary.example",
+		"the public URL": "pins.canary.example", "a domain": "acme.canary.example", "a host": "hosts.canary.example",
+		"a host of paths": "paths.canary.example", "a host of DNSLinks": "dnslink.canary.example", "the bucket": bucket,
+		"the host of the bucket": "s3.canary.example",
+		"a pin's name":           "canary-holiday", "a token's name": "canary-laptop", "the operator": "operator@canary.example",
 		"a stranger": "canary.stranger@example.net", "a peering address": "192.0.2.250",
 	} {
 		w.secrets[what] = private
@@ -94,6 +102,9 @@ func TestSupportGivesNothingAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer.Body.Close()
+	}
+	if name, err := os.Hostname(); err == nil && len(name) > 6 { // a short one may be a part of a word
+		w.secrets["this host"] = name
 	}
 	for range 20 { // until it is refused, which is logged
 		ask("POST", authhttp.LoginPath, "", fmt.Sprintf(`{"email":"canary.stranger@example.net","password":%q}`, password))

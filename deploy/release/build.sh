@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds a release into a directory: build.sh DIR. `make release` calls it.
 #
-# The same commit gives the same bytes, in any directory: the program has the version, the
-# commit and its date in it, and nothing of the machine. Every file has the date of the
-# commit. It is built from a clone of its own, so what is not committed is not in it.
+# The same commit and the same version of Go give the same bytes, in any directory: the program
+# has the version, the commit and its date in it, and nothing of the machine. Every file has the
+# date of the commit. It is built from a clone of its own, so what is not committed is not in it.
+# The file GO-VERSION names that version of Go; GOTOOLCHAIN chooses one.
 #
 # TARGETS          GOOS/GOARCH of what to build; all, unless it is set
 # RELEASE_VERSION  the version, instead of that in the file VERSION (for trying upgrades)
@@ -38,7 +39,15 @@ if [ -z "${RELEASE_VERSION:-}" ]; then
 	fi
 fi
 export SOURCE_DATE_EPOCH
-export GOFLAGS= GOWORK=off CGO_ENABLED=0 LC_ALL=C TZ=UTC
+# What "go env -w" has set here may say where modules come from and where they are kept, and nothing
+# about what is built.
+for name in GOPROXY GOSUMDB GOPRIVATE GONOPROXY GONOSUMDB GOINSECURE GOVCS GOTOOLCHAIN GOMODCACHE GOCACHE; do
+	value=$(go env "$name")
+	export "$name=$value"
+done
+export GOENV=off GOFLAGS= GOWORK=off CGO_ENABLED=0 LC_ALL=C TZ=UTC
+export GOAMD64=v1 GOARM64=v8.0 GORISCV64=rva20u64 GOFIPS140=off # any processor of each kind
+unset GOOS GOARCH GOEXPERIMENT GODEBUG
 
 build() { # GOOS GOARCH FILE
 	GOOS=$1 GOARCH=$2 go build -trimpath -buildvcs=true -ldflags "-s -w -X main.version=$version" -o "$3" ./cmd/holdfast
@@ -110,5 +119,6 @@ for target in "${targets[@]}"; do
 	fi
 done
 cp "$common/THIRD-PARTY" "$out"
+go env GOVERSION >"$out/GO-VERSION"
 (cd "$out" && sha256sum -- * >"$work/SHA256SUMS" && mv "$work/SHA256SUMS" .)
 stamp "$out"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Tries a release as its users would: test.sh [STEP...]. Without steps it does all of them:
 #
-#   same       two builds, in different directories and with caches of their own, give the
-#              same bytes
+#   same       two builds, in different directories, with caches and settings of Go of their own,
+#              give the same bytes
 #   lint       lintian has no error, rpmlint too; what rpm says of the rpm
 #   deb        in a Debian of its own, which systemd runs: installed, started in its sandbox,
 #              upgraded over, removed, purged
@@ -51,9 +51,10 @@ releases() {
 }
 
 step_same() {
+	printf '%s\n' GOEXPERIMENT=jsonv2 GOFLAGS=-ldflags=-w >"$work/goenv" # as "go env -w" writes it
 	git clone -q . "$work/a longer/path/of another clone"
 	(cd "$work/a longer/path/of another clone" && git checkout -q "$(git -C "$OLDPWD" rev-parse HEAD)" &&
-		TARGETS=linux/$arch GOCACHE=$work/gocache deploy/release/build.sh "$work/again")
+		TARGETS=linux/$arch GOCACHE=$work/gocache GOENV=$work/goenv GOAMD64=v3 GOARM64=v8.2,lse GORISCV64=rva22u64 deploy/release/build.sh "$work/again")
 	diff -r "$new" "$work/again" || fail "two builds differ"
 	rm -rf "$work/gocache"
 	[ "$(stat -c %s "$new/SHA256SUMS")" -gt 0 ] || fail "there is nothing to compare"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -154,6 +155,9 @@ func OpenPlace(address, keyFile string) (backup.Place, *backup.Key, error) {
 		return nil, nil, err
 	}
 	key, err := backup.ReadKey(keyFile)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: user %d must be able to read it", err, os.Geteuid()) // the server, or the owner of its data
+	}
 	return place, key, err
 }
 

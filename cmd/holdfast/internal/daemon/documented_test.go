@@ -94,6 +94,7 @@ var elsewhere = map[string]string{
 	"docs/rpc.md":                          "docs/rpc.md",
 	"/api/v0/dag/export":                   "rpc/dag_test.go TestDagExport",
 	"/dns/pins.example.org/tcp/443/https":  "Kubo's",
+	"GOTOOLCHAIN":                          "deploy/release/build.sh GOTOOLCHAIN",
 	"docs/guide.md":                        "docs/guide.md",
 	"README.md":                            "README.md",
 	"/backup":                              "the operator's",

@@ -36,10 +36,10 @@ What is in it:
 What there is not, or could not be read, is missing, and missing.txt says why.
 
 What was taken out: passwords, tokens, keys and other secrets; e-mail addresses and ids of
-accounts; IP addresses and host names, but those of this host itself (127.0.0.1); peer IDs;
-CIDs, hashes, and names of pins and tokens; what is behind a "?" in a URL. In the place of
-each stands a word such as (address-1f6c29d0). The same thing has the same word everywhere
-in this file, and another word in the next one.
+accounts; IP addresses and host names, but 127.0.0.1, localhost and the like; the bucket of
+backups; peer IDs; CIDs, hashes, and names of pins and tokens; what is behind a "?" in a URL.
+In the place of each stands a word such as (address-1f6c29d0). The same thing has the same
+word everywhere in this file, and another word in the next one.
 
 This is done by the look of things. A name that somebody chose and that stands in the middle
 of an error message may still be there.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -17,7 +18,8 @@ import (
 // word cannot be turned back: it is made with a key that is kept nowhere.
 type Scrubber struct {
 	key   []byte
-	known []string // that are taken out wherever they stand, the longest first
+	known []string       // that are taken out wherever they stand, the longest first
+	hosts *regexp.Regexp // names of hosts, each between what is in no name; nil is none
 }
 
 // NewScrubber makes a scrubber. It also takes out what is known to be private, such as the addresses
@@ -31,6 +33,31 @@ func NewScrubber(known ...string) *Scrubber {
 	}
 	slices.SortFunc(s.known, func(a, b string) int { return len(b) - len(a) })
 	return s
+}
+
+// ordinary names say nothing of anybody, and stand in many lines.
+var ordinary = []string{"localhost", "holdfast", "backup", "backups", "default", "true", "false"}
+
+// Hosts has the scrubber also take out names of hosts and of buckets where they stand alone, such
+// as in the error of a resolver. IP addresses, names of this host for itself and short names are
+// left to the other rules.
+func (s *Scrubber) Hosts(names ...string) {
+	var patterns []string
+	for _, name := range names {
+		name = strings.ToLower(strings.Trim(name, "*. "))
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+		if _, err := netip.ParseAddr(name); err == nil || len(name) < shortestKnown || slices.Contains(ordinary, name) {
+			continue
+		}
+		patterns = append(patterns, regexp.QuoteMeta(name))
+	}
+	if len(patterns) == 0 {
+		return
+	}
+	slices.SortFunc(patterns, func(a, b string) int { return len(b) - len(a) })
+	s.hosts = regexp.MustCompile(`(?i)(^|[^\w-])(` + strings.Join(patterns, "|") + `)\b`)
 }
 
 // shortestKnown: a shorter text would be found in the middle of words.
@@ -66,6 +93,13 @@ var inOrder = []rule{
 	// What people named, and who they are.
 	{regexp.MustCompile(`(?i)(\b(?:name|user|email|login|meta|account|client|remote|origins?|key_file)\\?"?\s*[:=]\s*)(\\"[^"\\]*\\"|"(?:[^"\\]|\\.)*"|[^\s"&,}(\[{]+)`),
 		func(s *Scrubber, g []string) string { return g[1] + s.word("value", strings.Trim(g[2], `\"`)) }},
+	{regexp.MustCompile(`(?i)(\bhost(?:\\?"\s*:\s*|=))(\\"[^"\\]*\\"|"(?:[^"\\]|\\.)*"|[^\s"&,}(\[{]+)`), func(s *Scrubber, g []string) string {
+		name := strings.Trim(g[2], `\"`)
+		if scrubbed := s.host(name); scrubbed != name {
+			return g[1] + scrubbed
+		}
+		return g[0]
+	}},
 	// URLs: what is before the host, the host, and the query.
 	{regexp.MustCompile(`(\b[a-z][a-z0-9+.-]*://)(?:[^\s/@"'<>]*@)?([^\s/?#"'<>()]+)`), func(s *Scrubber, g []string) string {
 		return g[1] + s.host(g[2])
@@ -73,7 +107,7 @@ var inOrder = []rule{
 	{regexp.MustCompile(`([/\w])\?[^\s"'<>]*=[^\s"'<>]*`), func(_ *Scrubber, g []string) string { return g[1] + "?(query)" }},
 	// Addresses of nodes, and of people.
 	{regexp.MustCompile(`/(dns|dns4|dns6|dnsaddr|sni)/([^/\s"',\]]+)`), func(s *Scrubber, g []string) string {
-		return "/" + g[1] + "/" + s.word("host", g[2])
+		return "/" + g[1] + "/" + s.word("host", strings.ToLower(g[2]))
 	}},
 	{regexp.MustCompile(`[^\s"'<>=,;:()\[\]{}/\\]+(?:@|%40)[^\s"'<>=,;:()\[\]{}/\\]+`), func(s *Scrubber, g []string) string {
 		if moduleVersion.MatchString(g[0]) {
@@ -106,6 +140,12 @@ func (s *Scrubber) Text(text string) string {
 	for _, r := range inOrder {
 		text = r.pattern.ReplaceAllStringFunc(text, func(found string) string { return r.with(s, r.pattern.FindStringSubmatch(found)) })
 	}
+	if s.hosts != nil { // last: a name may be a part of a mail address
+		text = s.hosts.ReplaceAllStringFunc(text, func(found string) string {
+			g := s.hosts.FindStringSubmatch(found)
+			return g[1] + s.word("host", strings.ToLower(g[2]))
+		})
+	}
 	return text
 }
 
@@ -119,7 +159,7 @@ func (s *Scrubber) host(at string) string {
 	if a, err := netip.ParseAddr(bare); bare == "localhost" || err == nil && isOurs(a) {
 		return at
 	}
-	return s.word("host", name) + port
+	return s.word("host", strings.ToLower(name)) + port
 }
 
 // isOurs reports whether an address says nothing of anybody.

@@ -52,6 +52,27 @@ func TestScrubberTakesOut(t *testing.T) {
 	}
 }
 
+// Names of hosts are gone where they stand alone, with the same word as in a URL.
+func TestScrubberTakesOutHosts(t *testing.T) {
+	s := NewScrubber()
+	s.Hosts("pins.ann.example", "*.gw.ann.example:8443", "ann-copies", "annbox", "holdfast", "127.0.0.1", "pi", "")
+	got := s.Text(`lookup pins.ann.example: no such host; ["PINS.ann.example","x.gw.ann.example"] bucket ann-copies: no; ` +
+		`https://pins.ann.example/ipfs host=cluster.ann.example "host":"other.ann.example" annbox holdfast[1]: mannbox at 127.0.0.1 pi by bob@pins.ann.example`)
+	for _, private := range []string{"pins.ann", "PINS.ann", "gw.ann", "ann-copies", " annbox", "cluster.ann", "other.ann", "bob"} {
+		if strings.Contains(got, private) {
+			t.Errorf("%s is still in %s", private, got)
+		}
+	}
+	for _, kept := range []string{"no such host", "holdfast[1]: mannbox at 127.0.0.1 pi by "} {
+		if !strings.Contains(got, kept) {
+			t.Errorf("%s is not in %s", kept, got)
+		}
+	}
+	if word := s.word("host", "pins.ann.example"); strings.Count(got, word) != 3 {
+		t.Errorf("%s is not there three times: %s", word, got)
+	}
+}
+
 // What helps to find a fault stays.
 func TestScrubberKeeps(t *testing.T) {
 	for _, text := range []string{
@@ -65,6 +86,7 @@ func TestScrubberKeeps(t *testing.T) {
 		`holdfast_pins{status="pinned"} 12`,
 		`db/000017.vlog 134217728 2030-01-02 12:34`,
 		`devel-574df00abcde (go1.26.0, linux/amd64, commit 574df00abcde)`,
+		`host=127.0.0.1:5050 {"host":"localhost"} of this host: 4 processors`,
 	} {
 		if got := NewScrubber().Text(text); got != text {
 			t.Errorf("%s\nbecomes\n%s", text, got)
