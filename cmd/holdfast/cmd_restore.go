@@ -133,7 +133,11 @@ func (c *cli) printRestored(done admin.Restored, asJSON bool) error {
 		}
 		fmt.Fprintln(c.stdout)
 	}
-	if done.Missing == 0 {
+	switch {
+	case done.Missing == 0 && len(done.Damaged) > 0:
+		return hint.Add(fmt.Errorf("the backup is damaged: %s", text.Counted(len(done.Damaged), "fault")),
+			"all blocks that pins need are restored; make a new backup, at another place if this disk fails")
+	case done.Missing == 0:
 		return nil
 	}
 	return hint.Add(fmt.Errorf("missing in the backup: %s", text.Counted(done.Missing, "block")),
