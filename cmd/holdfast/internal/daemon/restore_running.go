@@ -256,22 +256,32 @@ func (r *requestsRestore) restore(ctx context.Context, account string, fresh boo
 }
 
 // there reports whether an account has a request already: with its ID, or else as many that say
-// the same as the backup has up to this one.
+// the same as the backup has up to this one. One that failed here stands only for one that failed
+// in the backup, too: nothing would hold the blocks of any other.
 func (r *requestsRestore) there(ctx context.Context, account string, fresh bool, was pin.Request) (bool, error) {
 	if fresh || was.Damaged {
 		return false, nil
 	}
-	if has, err := hasRequest(ctx, r.store, account, was.ID); has || err != nil {
-		return has, err
+	here, err := r.store.Get(ctx, account, was.ID)
+	if err == nil {
+		return !failedSince(here, was), nil
+	}
+	if !errors.Is(err, pin.ErrNotFound) {
+		return false, err
 	}
 	q := pin.Query{Statuses: pin.Statuses(), DAGs: []pin.DAG{was.DAG()}, Name: was.Name, Limit: 1000}
-	here, err := r.alike(ctx, r.store, account, r.from, was, q)
-	if err != nil || here == 0 {
+	alike, err := r.alike(ctx, r.store, account, r.from, was, q)
+	if err != nil || alike == 0 {
 		return false, err
 	}
 	q.Before = was.Created.Add(time.Millisecond)
 	there, err := r.alike(ctx, r.from, was.Account, r.store, was, q)
-	return here >= there, err
+	return alike >= there, err
+}
+
+// failedSince reports whether a request failed that had not failed in the backup.
+func failedSince(here, was pin.Request) bool {
+	return here.Status == pin.Failed && !here.Damaged && was.Status != pin.Failed
 }
 
 // alike counts the requests of a store that say what one of the backup says, and whose IDs are
@@ -286,7 +296,7 @@ func (r *requestsRestore) alike(ctx context.Context, in *store.Store, account st
 		otherAccount = r.into[was.Account]
 	}
 	for _, o := range page.Requests {
-		if o.Name != was.Name || !maps.Equal(o.Meta, was.Meta) {
+		if o.Name != was.Name || !maps.Equal(o.Meta, was.Meta) || failedSince(o, was) {
 			continue
 		}
 		has, err := hasRequest(ctx, other, otherAccount, o.ID)

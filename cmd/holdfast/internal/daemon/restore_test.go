@@ -261,6 +261,63 @@ func TestRestoreFetchesWhatIsDamaged(t *testing.T) {
 	b.verify()
 }
 
+// A pin that failed since the backup is tried again, or made anew, and gets its blocks from it.
+func TestRestoreOfWhatFailedSince(t *testing.T) {
+	ctx := t.Context()
+	b := newBackedUp(t, nil)
+	late := dagtest.Raw("late")
+	same, err := b.core.store.Add(ctx, b.alice.ID, pin.Spec{CID: late.Cid().String(), Root: late.Cid()})
+	if err == nil { // it is queued
+		_, err = command(t, b.Program).Backup(ctx, admin.NewBackup{To: b.place}, func(admin.StoreProgress) {})
+	}
+	if err == nil {
+		_, err = b.core.store.Fail(ctx, same.DAG(), "nobody has it")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := b.pins.List(ctx, b.alice.ID, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 10})
+	if err != nil || len(page.Views) != 2 {
+		t.Fatal(page, err)
+	}
+	for _, v := range page.Views {
+		if err := b.pins.Remove(ctx, b.alice.ID, v.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.reclaim()
+	root, _ := twoBlocks(t)
+	other, err := b.core.store.Add(ctx, b.alice.ID, pin.Spec{CID: root.Cid().String(), Root: root.Cid(), Name: "again", Meta: map[string]string{"a": "b"}})
+	if err == nil {
+		_, err = b.core.store.Fail(ctx, other.DAG(), "nobody has it")
+	}
+	few := uint64(1)
+	if err == nil {
+		_, err = b.core.auth.SetQuota(ctx, b.alice.ID, auth.NewQuota{Pins: &few, Bytes: &few})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := admin.NewRestore{Accounts: []string{b.alice.Email}}
+	if done := b.restore(in); done.Requests != 3 || done.There != 0 || done.Blocks != 2 {
+		t.Errorf("restored %+v", done)
+	}
+	if r := b.reclaim(); r.Blocks != 0 {
+		t.Errorf("after the restore %d blocks were deleted", r.Blocks)
+	}
+	if now, err := b.core.store.Get(ctx, b.alice.ID, same.ID); err != nil || now.Status == pin.Failed {
+		t.Errorf("the pin with the ID of the backup is %+v: %v", now, err)
+	}
+	pinned, err := b.pins.List(ctx, b.alice.ID, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 10})
+	if err != nil || pinned.Count != 2 {
+		t.Errorf("%d are pinned: %v", pinned.Count, err)
+	}
+	if again := b.restore(in); again.Requests != 0 || again.There != 3 {
+		t.Errorf("restored again %+v", again)
+	}
+	b.verify()
+}
+
 // damagePack flips a bit of a block in the packs of a place.
 func damagePack(t *testing.T, place string, in blocks.Block) {
 	t.Helper()
