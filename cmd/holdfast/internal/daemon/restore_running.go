@@ -144,8 +144,8 @@ type requestsRestore struct {
 	progress func(admin.StoreProgress)
 
 	total uint64
-	moved time.Time // when a pin last got further
-	seen  string    // what was seen of it then
+	pace  restorePace
+	stuck uint64 // pins that were pinned in the backup, and are not here
 }
 
 func (r *requestsRestore) run(ctx context.Context) error {
@@ -168,7 +168,7 @@ func (r *requestsRestore) run(ctx context.Context) error {
 			return err
 		}
 	}
-	r.moved = time.Now()
+	r.pace.moved = time.Now()
 	for _, a := range all {
 		id := r.into[a.ID]
 		if id == "" {
@@ -316,54 +316,4 @@ func hasRequest(ctx context.Context, s *store.Store, account, id string) (bool, 
 		return false, nil
 	}
 	return err == nil, err
-}
-
-const (
-	// restoreWait is how long no pin may get further before the restore lets go of blocks that
-	// nobody holds: a fetch that finds nothing is parked after 20 s.
-	restoreWait = time.Minute
-	restoreLook = 50 * time.Millisecond
-)
-
-// wait waits until the DAGs of requests are here, or get no further.
-func (r *requestsRestore) wait(ctx context.Context, account string, page []pin.Request) error {
-	for _, was := range page {
-		if was.Status == pin.Failed || was.Damaged {
-			continue
-		}
-		for {
-			state, err := r.state(ctx, account, was.DAG())
-			if err != nil {
-				return err
-			}
-			if state == "" {
-				break
-			}
-			if state != r.seen {
-				r.seen, r.moved = state, time.Now()
-			}
-			if time.Since(r.moved) > restoreWait || was.Status != pin.Pinned && r.done.Missing == 0 {
-				r.done.Waiting++
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(restoreLook):
-			}
-		}
-		r.total++
-		r.progress(admin.StoreProgress{Text: "pinning", Done: r.total, Total: r.done.Requests + r.done.There})
-	}
-	return nil
-}
-
-// state says how far a DAG is; "" is that nothing more is to be waited for.
-func (r *requestsRestore) state(ctx context.Context, account string, d pin.DAG) (string, error) {
-	page, err := r.pins.List(ctx, account, pin.Query{Statuses: []pin.Status{pin.Queued, pin.Pinning}, DAGs: []pin.DAG{d}, Limit: 1})
-	if err != nil || len(page.Views) == 0 {
-		return "", err
-	}
-	v := page.Views[0]
-	return v.ID + " " + string(v.Status) + " " + v.Info["blocks"], nil
 }
