@@ -66,10 +66,21 @@ type Restored struct {
 	Unreadable uint64 `json:"unreadable,omitempty"`
 	// Waiting is how many pins wait for blocks from the network.
 	Waiting uint64 `json:"waiting,omitempty"`
+	// Stuck is how many of them were pinned in the backup.
+	Stuck uint64 `json:"stuck,omitempty"`
+	// LeftOut are accounts that cannot be read, or are gone, and whose pins were not restored.
+	LeftOut []LeftOut `json:"left_out,omitempty"`
 	// Missing is blocks that the backup should have and that could not be read.
 	Missing      uint64        `json:"missing_blocks"`
 	MissingNamed []string      `json:"missing_named,omitempty"` // the first of them
 	Damaged      []DamagedFile `json:"damaged,omitempty"`       // files of the backup
+}
+
+// LeftOut is an account of a backup that was not restored, nor its pins.
+type LeftOut struct {
+	Account string `json:"account"` // its address, or its ID if that is not known
+	Pins    uint64 `json:"pins"`
+	Reason  string `json:"reason"`
 }
 
 // DamagedFile is a file of a backup that is not as it was written.

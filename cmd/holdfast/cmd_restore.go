@@ -113,6 +113,9 @@ func (c *cli) printRestored(done admin.Restored, asJSON bool) error {
 		for _, f := range done.Damaged {
 			fmt.Fprintf(c.stdout, "damaged: %s: %s\n", text.Printable(f.File), text.Printable(f.Reason))
 		}
+		for _, a := range done.LeftOut {
+			fmt.Fprintf(c.stdout, "left out: account %s with %s: %s\n", text.Printable(a.Account), text.Counted(a.Pins, "pin"), text.Printable(a.Reason))
+		}
 		for _, name := range done.MissingNamed {
 			fmt.Fprintln(c.stdout, "missing:", name)
 		}
@@ -137,6 +140,12 @@ func (c *cli) printRestored(done admin.Restored, asJSON bool) error {
 	case done.Missing == 0 && len(done.Damaged) > 0:
 		return hint.Add(fmt.Errorf("the backup is damaged: %s", text.Counted(len(done.Damaged), "fault")),
 			"all blocks that pins need are restored; make a new backup, at another place if this disk fails")
+	case len(done.LeftOut) > 0:
+		return hint.Add(fmt.Errorf("left out: %s", text.Counted(len(done.LeftOut), "account")),
+			"the rest is restored; remove an account that the server cannot read, and run it again")
+	case done.Missing == 0 && done.Stuck > 0:
+		return hint.Add(fmt.Errorf("not pinned yet, though the backup has all blocks: %s", text.Counted(done.Stuck, "pin")),
+			"run it again; `holdfast pin ls` shows what the server still looks for")
 	case done.Missing == 0:
 		return nil
 	}

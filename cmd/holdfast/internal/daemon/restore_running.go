@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,9 +83,12 @@ func (b *backups) Restore(ctx context.Context, in admin.NewRestore, progress fun
 		r := &requestsRestore{restorer: b.into, from: s, tokens: sameKeys, done: &done, progress: progress}
 		return r.run(ctx)
 	})
+	if err == nil && target.stock.Lost() {
+		err = hint.Add(store.ErrKeepLost, "make room, and run it again: blocks that no pin held yet may have been deleted")
+	}
 	if err == nil {
 		b.log.Info("backup restored", "place", place.String(), "backup", m.ID, "accounts", done.Accounts, "requests", done.Requests,
-			"blocks", done.Blocks, "missing_blocks", done.Missing, "waiting", done.Waiting)
+			"blocks", done.Blocks, "missing_blocks", done.Missing, "waiting", done.Waiting, "stuck", done.Stuck, "accounts_left_out", len(done.LeftOut))
 	}
 	return done, err
 }
@@ -145,7 +149,6 @@ type requestsRestore struct {
 
 	total uint64
 	pace  restorePace
-	stuck uint64 // pins that were pinned in the backup, and are not here
 }
 
 func (r *requestsRestore) run(ctx context.Context) error {
@@ -154,11 +157,23 @@ func (r *requestsRestore) run(ctx context.Context) error {
 		return fmt.Errorf("read the accounts of the backup: %w", err)
 	}
 	r.into = make(map[string]string)
+	if err := r.ownersGone(ctx, all); err != nil {
+		return err
+	}
 	for _, a := range all {
 		if a.Damaged {
+			if err := r.leaveOut(ctx, a, "its record in the backup cannot be read"); err != nil {
+				return err
+			}
 			continue
 		}
 		id, fresh, err := r.account(ctx, a)
+		if errors.Is(err, auth.ErrDamaged) {
+			err = r.leaveOut(ctx, a, err.Error())
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -176,6 +191,36 @@ func (r *requestsRestore) run(ctx context.Context) error {
 		}
 		if err := r.eachPage(ctx, a.ID, func(page []pin.Request) error { return r.wait(ctx, id, page) }); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// leaveOut notes an account that is not restored, nor its pins.
+func (r *requestsRestore) leaveOut(ctx context.Context, a auth.Account, reason string) error {
+	page, err := r.from.List(ctx, a.ID, pin.Query{Statuses: pin.Statuses(), Limit: 1})
+	if err != nil {
+		return fmt.Errorf("read the requests of the backup: %w", err)
+	}
+	r.done.LeftOut = append(r.done.LeftOut, admin.LeftOut{Account: cmp.Or(a.Email, a.ID), Pins: uint64(page.Count), Reason: reason})
+	return nil
+}
+
+// ownersGone leaves out accounts that have requests in the backup, and are not in it themselves.
+func (r *requestsRestore) ownersGone(ctx context.Context, all []auth.Account) error {
+	for _, status := range pin.Statuses() {
+		owners, err := r.from.Accounts(ctx, status)
+		if err != nil {
+			return fmt.Errorf("list the owners of pins in the backup: %w", err)
+		}
+		for _, id := range owners {
+			if slices.ContainsFunc(all, func(a auth.Account) bool { return a.ID == id }) ||
+				slices.ContainsFunc(r.done.LeftOut, func(l admin.LeftOut) bool { return l.Account == id }) {
+				continue
+			}
+			if err := r.leaveOut(ctx, auth.Account{ID: id}, "the backup has no such account"); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

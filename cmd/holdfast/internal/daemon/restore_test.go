@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	blocks "github.com/ipfs/go-block-format"
 
 	"github.com/holdfast-ipfs/holdfast/admin"
@@ -316,6 +317,36 @@ func TestRestoreOfWhatFailedSince(t *testing.T) {
 		t.Errorf("restored again %+v", again)
 	}
 	b.verify()
+}
+
+// An account that cannot be read here, or is not in the backup, is named, and the rest comes back.
+func TestRestoreNamesAccountsThatItLeavesOut(t *testing.T) {
+	ctx := t.Context()
+	b := newBackedUp(t, nil)
+	gone := uuid.NewString()
+	holdFor(t, b.Program, gone, dagtest.Raw("of nobody who is there"))
+	if _, err := command(t, b.Program).Backup(ctx, admin.NewBackup{To: b.place}, func(admin.StoreProgress) {}); err != nil {
+		t.Fatal(err)
+	}
+	b.removeAll(b.bob.ID)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	alice := uuid.MustParse(b.alice.ID)
+	spoilRecord(t, b.Data.Shown, append([]byte{0x40}, alice[:]...)...)
+	again := &Program{Config: testConfig(), Data: b.Data, Log: slog.New(slog.DiscardHandler), Machine: testMachine()} // it logs the damage
+	defer again.Close()
+	if err := again.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.Program = again
+	done := b.restore(admin.NewRestore{})
+	if len(done.LeftOut) != 2 || done.LeftOut[0].Account != gone || done.LeftOut[0].Pins != 1 || done.LeftOut[1].Account != b.alice.Email || done.LeftOut[1].Pins != 2 {
+		t.Errorf("left out are %+v", done.LeftOut)
+	}
+	if done.Requests != 141 || done.Waiting != 0 {
+		t.Errorf("restored %+v", done)
+	}
 }
 
 // damagePack flips a bit of a block in the packs of a place.

@@ -36,7 +36,7 @@ func (r *requestsRestore) wait(ctx context.Context, account string, page []pin.R
 			}
 			if r.pace.over(time.Now(), at) {
 				r.done.Waiting++
-				r.stuck++
+				r.done.Stuck++
 				break
 			}
 			select {
