@@ -13,12 +13,13 @@ func TestRestoredExitCode(t *testing.T) {
 		done  admin.Restored
 		fails bool
 	}{
-		"whole":    {admin.Restored{Blocks: 3}, false},
-		"missing":  {admin.Restored{Missing: 2}, true},
-		"damaged":  {admin.Restored{Damaged: []admin.DamagedFile{{File: "a.car", Reason: "another length"}}}, true},
-		"stuck":    {admin.Restored{Waiting: 1, Stuck: 1}, true},
-		"queued":   {admin.Restored{Waiting: 1}, false}, // as it was in the backup
-		"left out": {admin.Restored{LeftOut: []admin.LeftOut{{Account: "a@example.org", Pins: 1, Reason: "its record"}}}, true},
+		"whole":        {admin.Restored{Blocks: 3}, false},
+		"missing":      {admin.Restored{Missing: 2}, true},
+		"damaged":      {admin.Restored{Damaged: []admin.DamagedFile{{File: "a.car", Reason: "another length"}}}, true},
+		"stuck":        {admin.Restored{Waiting: 1, Stuck: 1}, true},
+		"queued":       {admin.Restored{Waiting: 1}, false}, // as it was in the backup
+		"left out":     {admin.Restored{LeftOut: []admin.LeftOut{{Account: "a@example.org", Pins: 1, Reason: "its record"}}}, true},
+		"removed here": {admin.Restored{LeftOut: []admin.LeftOut{{Account: "a@example.org", Removed: true}}}, false},
 	} {
 		for _, asJSON := range []bool{false, true} {
 			c := &cli{stdout: new(bytes.Buffer)}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/multiformats/go-multihash"
@@ -80,7 +81,7 @@ func (b *backups) Restore(ctx context.Context, in admin.NewRestore, progress fun
 	done.Blocks, done.Bytes = target.written, target.writtenBytes
 	sameKeys := m.Store == b.instance && !in.WithoutTokens
 	err = scratch.Read(ctx, func(s *store.Store) error {
-		r := &requestsRestore{restorer: b.into, from: s, tokens: sameKeys, done: &done, progress: progress}
+		r := &requestsRestore{restorer: b.into, from: s, tokens: sameKeys, named: in.Accounts, done: &done, progress: progress}
 		return r.run(ctx)
 	})
 	if err == nil && target.stock.Lost() {
@@ -144,6 +145,7 @@ type requestsRestore struct {
 	from     *store.Store      // has those that are wanted
 	into     map[string]string // accounts here, by those of the backup
 	tokens   bool              // tokens of the backup count here
+	named    []string          // addresses of accounts that are wanted by name
 	done     *admin.Restored
 	progress func(admin.StoreProgress)
 
@@ -171,6 +173,12 @@ func (r *requestsRestore) run(ctx context.Context) error {
 		if errors.Is(err, auth.ErrDamaged) {
 			err = r.leaveOut(ctx, a, err.Error())
 			if err == nil {
+				continue
+			}
+		}
+		if errors.Is(err, errRemovedHere) {
+			if err = r.leaveOut(ctx, a, err.Error()); err == nil {
+				r.done.LeftOut[len(r.done.LeftOut)-1].Removed = true
 				continue
 			}
 		}
@@ -235,15 +243,60 @@ func (r *requestsRestore) account(ctx context.Context, a auth.Account) (id strin
 	if err == nil || !errors.Is(err, auth.ErrNoAccount) {
 		return here.ID, false, err
 	}
+	if !slices.ContainsFunc(r.named, func(email string) bool { return strings.EqualFold(email, a.Email) }) {
+		removed := false
+		err := r.events(ctx, auth.EventAccountRemoved, a.ID, func(auth.Event) { removed = true })
+		if err == nil && removed {
+			err = errRemovedHere
+		}
+		if err != nil {
+			return "", false, err
+		}
+	}
 	var tokens []auth.Token
 	if r.tokens {
 		if tokens, err = r.from.ListTokens(ctx, a.ID); err != nil {
 			return "", false, fmt.Errorf("read the tokens of the backup: %w", err)
 		}
-		tokens = slices.DeleteFunc(tokens, func(t auth.Token) bool { return t.Damaged })
+		revoked := make(map[string]bool)
+		for _, kind := range []auth.EventKind{auth.EventTokenRevoked, auth.EventLogout} {
+			if err := r.events(ctx, kind, a.ID, func(e auth.Event) { revoked[e.Token] = true }); err != nil {
+				return "", false, err
+			}
+		}
+		tokens = slices.DeleteFunc(tokens, func(t auth.Token) bool {
+			if revoked[t.ID] {
+				r.done.RevokedTokens++
+			}
+			return t.Damaged || revoked[t.ID]
+		})
 	}
 	r.done.Accounts++
+	r.done.Made = append(r.done.Made, admin.MadeAccount{Email: a.Email, Admin: a.Admin})
 	return a.ID, true, r.auth.RestoreAccount(ctx, a, tokens)
+}
+
+// errRemovedHere: an account was removed after the backup was made, so it comes back only by name.
+var errRemovedHere = errors.New("it was removed here; --account brings it back, with its password and role")
+
+// events calls do for each event of a kind in the audit record here that happened to an account.
+func (r *requestsRestore) events(ctx context.Context, kind auth.EventKind, account string, do func(auth.Event)) error {
+	q := auth.EventQuery{Account: account, Kind: kind, Limit: auth.MaxEvents}
+	for {
+		page, err := r.auth.Events(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, e := range page {
+			if e.Account == account { // and not only by it
+				do(e)
+			}
+			q.Before = e.ID
+		}
+		if len(page) < q.Limit {
+			return nil
+		}
+	}
 }
 
 // eachPage calls do for the requests of an account in the backup, the oldest first, some at a

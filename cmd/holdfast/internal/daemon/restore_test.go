@@ -176,7 +176,7 @@ func TestRestoreIntoARunningServer(t *testing.T) {
 	if r := b.reclaim(); r.Blocks != 72 {
 		t.Fatalf("reclaimed %+v", r)
 	}
-	done := b.restore(admin.NewRestore{})
+	done := b.restore(admin.NewRestore{Accounts: []string{b.alice.Email, b.bob.Email}})
 	if done.Accounts != 1 || done.Requests != 143 || done.There != 0 || done.Waiting != 0 || done.Blocks != 72 || done.Missing != 0 {
 		t.Errorf("restored %+v", done)
 	}
@@ -201,6 +201,43 @@ func TestRestoreIntoARunningServer(t *testing.T) {
 	b.removeAll(b.bob.ID)
 	if r := b.reclaim(); r.Blocks != 73 {
 		t.Errorf("after all was removed %d blocks were deleted", r.Blocks)
+	}
+}
+
+// What was removed or revoked here does not come back by itself.
+func TestRestoreKeepsWhatWasRemoved(t *testing.T) {
+	ctx := t.Context()
+	b := newBackedUp(t, nil)
+	var ids []string
+	for _, name := range []string{"kept", "revoked"} {
+		made, _, err := b.core.auth.CreateDeviceToken(ctx, b.bob.ID, name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, made.ID)
+	}
+	if _, err := command(t, b.Program).Backup(ctx, admin.NewBackup{To: b.place}, func(admin.StoreProgress) {}); err != nil {
+		t.Fatal(err)
+	}
+	b.removeAll(b.bob.ID)
+	_, err := b.core.auth.RevokeToken(ctx, ids[1])
+	if err == nil {
+		_, err = b.core.auth.RemoveAccount(ctx, b.bob.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := b.restore(admin.NewRestore{})
+	if done.Accounts != 0 || len(done.LeftOut) != 1 || done.LeftOut[0].Account != b.bob.Email || done.LeftOut[0].Pins != 141 || !done.LeftOut[0].Removed {
+		t.Errorf("restored %d accounts, left out %+v", done.Accounts, done.LeftOut)
+	}
+	done = b.restore(admin.NewRestore{Accounts: []string{"BOB@example.org"}})
+	if len(done.Made) != 1 || done.Made[0] != (admin.MadeAccount{Email: b.bob.Email}) || done.RevokedTokens != 1 {
+		t.Errorf("made %+v without %d tokens", done.Made, done.RevokedTokens)
+	}
+	tokens, err := b.core.store.ListTokens(ctx, b.bob.ID)
+	if err != nil || len(tokens) != 1 || tokens[0].ID != ids[0] {
+		t.Errorf("the tokens are %+v: %v", tokens, err)
 	}
 }
 
