@@ -28,6 +28,8 @@ type Target interface {
 	Block(h multihash.Multihash, data []byte) error
 	// Flush makes durable, and known to Wants, what was written.
 	Flush() error
+	// EachWanted calls do with each block that Wants would report as wanted, once.
+	EachWanted(ctx context.Context, do func(multihash.Multihash) error) error
 	// Missing is called, after the last Flush, with each block that is wanted and that could
 	// not be read from the backup. It reports false if the block is there by other means.
 	Missing(ctx context.Context, h multihash.Multihash) (bool, error)
@@ -38,7 +40,8 @@ type Restored struct {
 	Backup string `json:"backup"`
 	Blocks uint64 `json:"blocks"` // that were written
 	Bytes  uint64 `json:"bytes"`
-	// Missing is blocks that the backup should have and that could not be read.
+	// Missing is blocks that the backup should have and that could not be read. If nothing says
+	// which ones it should have, blocks count too that a pin had not fetched at that time.
 	Missing      uint64   `json:"missing_blocks"`
 	MissingNamed []string `json:"missing_named,omitempty"` // the first of them
 	// Damaged is what could not be read, or has another hash.
@@ -81,7 +84,8 @@ func Find(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
 
 // Restore writes the records and blocks of a backup into a target. A damaged list of records
 // is an error. A damaged pack is not: what of it has its hash is written, and what is missing
-// in the end is counted. It may be interrupted, and be called again with the same target.
+// in the end is counted, and given to the target. A file that cannot be read is damage only while
+// the place itself can be read. It may be interrupted, and be called again with the same target.
 func Restore(ctx context.Context, p Place, k *Key, m *Manifest, t Target, progress func(Progress)) (Restored, error) {
 	done := Restored{Backup: m.ID}
 	if progress == nil {
@@ -111,28 +115,7 @@ func Restore(ctx context.Context, p Place, k *Key, m *Manifest, t Target, progre
 		if err := t.Flush(); err != nil {
 			return err
 		}
-		// What could not be read when the backup was made is in no list.
-		for _, name := range m.Damaged {
-			c, err := cid.Decode(name)
-			if err == nil {
-				err = noteMissing(ctx, t, c, &done)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if unnamed := m.DamagedBlocks - uint64(len(m.Damaged)); m.DamagedBlocks > uint64(len(m.Damaged)) {
-			done.Missing += unnamed
-		}
-		if len(done.Damaged) == 0 {
-			return nil
-		}
-		err := countMissing(ctx, p, k, m, t, &done)
-		if isDamage(err) {
-			done.Damaged = append(done.Damaged, Fault{m.List.Name, err.Error(), []string{m.ID}})
-			err = nil
-		}
-		return err
+		return findMissing(ctx, p, k, m, t, &done)
 	}()
 	if err != nil {
 		return done, fmt.Errorf("restore backup %s from %s: %w", m.ID, p, err)
@@ -170,17 +153,17 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 		done.Damaged = append(done.Damaged, Fault{pk.Name, err.Error(), []string{done.Backup}})
 	}
 	// Each block is hashed, so the hash of the file is needed only if something is wrong.
-	r, closer, err := openUnchecked(ctx, p, k, pk.File)
-	if isDamage(err) {
-		damaged(err)
+	r, closer, openErr := openUnchecked(ctx, p, k, pk.File)
+	if openErr != nil {
+		if err := placeError(ctx, p, k, openErr); err != nil {
+			return err
+		}
+		damaged(openErr)
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	var failed error
 	var blocks, wrong uint64
-	err = readPack(r, func(h multihash.Multihash, data []byte) error {
+	err := readPack(r, func(h multihash.Multihash, data []byte) error {
 		read()
 		blocks++
 		wants, err := t.Wants(ctx, h)
@@ -203,10 +186,10 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 		return nil
 	}
 	if e := checkSum(ctx, p, k, pk.File); e != nil {
-		err = e
-		if !isDamage(e) { // the next try may read it
-			return e
+		if err := placeError(ctx, p, k, e); err != nil {
+			return err // the next try may read it
 		}
+		err = e
 	}
 	if err == nil && wrong == 0 {
 		err = fmt.Errorf("%w: it has %d blocks of %d", ErrDamaged, blocks, pk.Blocks)
@@ -227,19 +210,79 @@ func checkSum(ctx context.Context, p Place, k *Key, f File) error {
 	return o.check()
 }
 
-// isDamage reports whether an error says that a file is missing, or is not as it was written.
-// Others may be gone the next time, such as that of a connection that broke.
-func isDamage(err error) bool {
-	for _, e := range []error{ErrDamaged, ErrKey, errList, fs.ErrNotExist, syscall.EIO} {
+// placeError tells damage from an error of the place. It returns nil if err says that a file is
+// missing, or is not as it was written, and else an error: what is wrong may be gone the next
+// time, such as a connection that broke or a disk that was unplugged.
+func placeError(ctx context.Context, p Place, k *Key, err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO) {
+		// If the whole place is gone, that says nothing about the file.
+		found, placeErr := checkPlace(ctx, p, k)
+		if placeErr == nil && !found {
+			placeErr = fmt.Errorf("%w any more: %s cannot be read", ErrNoPlace, placeFile)
+		}
+		if placeErr != nil {
+			return errors.Join(err, placeErr)
+		}
+		return nil
+	}
+	for _, e := range []error{ErrDamaged, ErrKey, errList} {
 		if errors.Is(err, e) {
-			return true
+			return nil
 		}
 	}
-	return false
+	return err
 }
 
-// countMissing looks which blocks of the backup's list are not there.
-func countMissing(ctx context.Context, p Place, k *Key, m *Manifest, t Target, done *Restored) error {
+// findMissing counts the blocks that the backup should have and that are not there.
+func findMissing(ctx context.Context, p Place, k *Key, m *Manifest, t Target, done *Restored) error {
+	noted := make(map[string]struct{}) // what is missing is little, or else everything is
+	note := func(h multihash.Multihash) error {
+		if _, ok := noted[string(h)]; ok {
+			return ctx.Err()
+		}
+		missing, err := t.Wants(ctx, h)
+		if err == nil && missing {
+			missing, err = t.Missing(ctx, slices.Clone(h))
+		}
+		if err != nil || !missing {
+			return errors.Join(err, ctx.Err())
+		}
+		noted[string(h)] = struct{}{}
+		if done.Missing++; len(done.MissingNamed) < maxDamagedNamed {
+			done.MissingNamed = append(done.MissingNamed, cid.NewCidV1(cid.Raw, slices.Clone(h)).String())
+		}
+		return ctx.Err()
+	}
+	// What could not be read when the backup was made is in no list. If it was much, the manifest
+	// does not name all of it.
+	if m.DamagedBlocks > uint64(len(m.Damaged)) {
+		return t.EachWanted(ctx, note)
+	}
+	for _, name := range m.Damaged {
+		c, err := cid.Decode(name)
+		if err == nil {
+			err = note(c.Hash())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(done.Damaged) == 0 {
+		return nil
+	}
+	err := eachListed(ctx, p, k, m, note)
+	if err == nil {
+		return nil
+	}
+	if err := placeError(ctx, p, k, err); err != nil {
+		return err
+	}
+	done.Damaged = append(done.Damaged, Fault{m.List.Name, err.Error(), []string{m.ID}})
+	return t.EachWanted(ctx, note)
+}
+
+// eachListed calls do with each block of the backup's list.
+func eachListed(ctx context.Context, p Place, k *Key, m *Manifest, do func(multihash.Multihash) error) error {
 	var e entry
 	return readList(ctx, p, k, m.List, func(l listReader) error {
 		for {
@@ -248,27 +291,11 @@ func countMissing(ctx context.Context, p Place, k *Key, m *Manifest, t Target, d
 			} else if err != nil {
 				return err
 			}
-			c := cid.NewCidV1(cid.Raw, slices.Clone(e.hash))
-			if err := errors.Join(noteMissing(ctx, t, c, done), ctx.Err()); err != nil {
+			if err := do(e.hash); err != nil {
 				return err
 			}
 		}
 	})
-}
-
-// noteMissing counts a block as missing if it is wanted and not there.
-func noteMissing(ctx context.Context, t Target, c cid.Cid, done *Restored) error {
-	missing, err := t.Wants(ctx, c.Hash())
-	if err == nil && missing {
-		missing, err = t.Missing(ctx, c.Hash())
-	}
-	if err != nil || !missing {
-		return err
-	}
-	if done.Missing++; len(done.MissingNamed) < maxDamagedNamed {
-		done.MissingNamed = append(done.MissingNamed, c.String())
-	}
-	return nil
 }
 
 // Keys reads the files that make the server who it is, by name. A backup may have none.

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"github.com/multiformats/go-multihash"
 
@@ -229,3 +232,108 @@ func (b breaking) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 }
 
 type broken struct{}
+
+// A place that drops off half-way ends a restore, which then goes on: what cannot be read since is
+// not taken for damage.
+func TestRestoreFromAPlaceThatDropsOff(t *testing.T) {
+	o, dir := open(t, t.TempDir()), t.TempDir()
+	p, err := backup.OpenPlace(dir)
+	must(t, err)
+	roots, net := dags(3)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	m := run(t, o, p, nil)
+	for name, gone := range map[string]error{"the disk does not answer": syscall.EIO, "nothing is mounted": fs.ErrNotExist} {
+		t.Run(name, func(t *testing.T) {
+			to := t.TempDir()
+			target, _, end := beginRestore(t, to, m)
+			done, err := backup.Restore(t.Context(), &droppingOff{Place: p, err: gone}, nil, m, target, nil)
+			if !errors.Is(err, gone) {
+				t.Errorf("restored %+v: %v", done, err)
+			}
+			end()
+			if done := restore(t, to, p, nil, m.ID); done.Missing > 0 || len(done.Damaged) > 0 {
+				t.Errorf("restored %+v", done)
+			}
+			open(t, to).verify(t)
+		})
+	}
+}
+
+// droppingOff drops off in the middle of the first pack.
+type droppingOff struct {
+	backup.Place
+	err  error
+	gone bool
+}
+
+func (d *droppingOff) Get(ctx context.Context, name string) (io.ReadCloser, error) {
+	if d.gone {
+		return nil, d.err
+	}
+	r, err := d.Place.Get(ctx, name)
+	if err != nil || !strings.HasSuffix(name, ".car") {
+		return r, err
+	}
+	d.gone = true
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(r, 10_000), iotest.ErrReader(syscall.EIO)), r}, nil
+}
+
+// What is missing is found also if the backup's list of blocks is damaged, too.
+func TestRestoreDamagedPackAndList(t *testing.T) {
+	o, dir := open(t, t.TempDir()), t.TempDir()
+	p, err := backup.OpenPlace(dir)
+	must(t, err)
+	roots, net := dags(3)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	m := run(t, o, p, nil)
+	for _, name := range []string{m.Packs[0].Name, m.List.Name} {
+		must(t, os.Truncate(filepath.Join(dir, name), 100))
+	}
+	to := t.TempDir()
+	done, waiting := restoreChoice(t, to, p, nil, "", store.Choice{})
+	if done.Missing != m.Blocks || uint64(len(done.MissingNamed)) != m.Blocks || len(done.Damaged) != 2 || waiting != 3 {
+		t.Errorf("restored %+v of %d blocks, %d wait", done, m.Blocks, waiting)
+	}
+	back := open(t, to)
+	pinned, err := back.Store.List(t.Context(), account, pin.Query{Statuses: []pin.Status{pin.Pinned}, Limit: 10})
+	if err != nil || pinned.Count > 0 {
+		t.Errorf("%d pins that have no blocks are pinned: %v", pinned.Count, err)
+	}
+}
+
+// What a backup could not read is fetched again, also if the manifest does not name all of it.
+func TestRestoreMoreDamagedThanNamed(t *testing.T) {
+	o, p := open(t, t.TempDir()), place(t)
+	roots, net := dags(3)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	_, err := backup.Run(t.Context(), config(t, p, nil), func() (backup.Snapshot, error) {
+		s, err := o.take(t)()
+		return lossy{s}, err
+	})
+	must(t, err)
+	m, err := backup.Find(t.Context(), p, nil, "")
+	must(t, err)
+	m.Damaged = nil
+	to := t.TempDir()
+	target, _, end := beginRestore(t, to, m)
+	done, err := backup.Restore(t.Context(), p, nil, m, target, nil)
+	must(t, err)
+	waiting, err := target.Finish(t.Context())
+	must(t, err)
+	end()
+	if done.Missing != m.DamagedBlocks || uint64(len(done.MissingNamed)) != m.DamagedBlocks || waiting != 3 {
+		t.Errorf("restored %+v of %d damaged blocks, %d wait", done, m.DamagedBlocks, waiting)
+	}
+}

@@ -392,13 +392,13 @@ func (r *run) usePacks(ctx context.Context, linked *scratch) error {
 		}
 		return nil
 	})
-	if isDamage(err) {
+	if err != nil {
+		if err := placeError(ctx, r.Place, r.Key, err); err != nil {
+			return err
+		}
 		r.Logger.Error("the last backup is damaged, and everything is written anew", "place", r.Place.String(), "backup", r.last.ID, "err", err)
 		r.last = nil
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	r.numbers = make(map[string]uint64)
 	for i, p := range r.last.Packs {

@@ -103,6 +103,11 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 			t.Errorf("block %s: %v", h, err)
 		}
 	}
+	stock := s.Stock()
+	defer stock.Close()
+	if stock.Lost() {
+		t.Error("a stock was given up while there was room")
+	}
 	free = 300 << 20 // under the floor for new blocks
 	report, err = s.Reclaim(t.Context(), nil)
 	if err != nil || report.Blocks != uint64(len(hashes)) || report.Kept > 0 {
@@ -110,6 +115,9 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 	}
 	if _, err := sn.Block(t.Context(), hashes[0]); !errors.Is(err, store.ErrKeepLost) {
 		t.Errorf("a block of a snapshot that was given up: %v", err)
+	}
+	if !stock.Lost() {
+		t.Error("a stock that was given up does not say so")
 	}
 }
 

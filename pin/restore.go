@@ -7,10 +7,10 @@ type Restorer interface {
 	// Restore makes requests of an account that are in a backup, in one commit; they are at
 	// most [RestoresAtOnce], the oldest first. A request keeps its ID and Created if the
 	// account has no request as new; else it gets new ones. If the account has a request with
-	// its ID, that one is returned, and none is made. A failed request is failed again. Any
-	// other is pinned if its DAG is complete, and else queued. If it was pinned in the backup,
+	// its ID, that one is returned, and none is made; if it failed since the backup, it is tried
+	// again. A failed request is failed again. Any other is pinned if its DAG is complete, and else queued. If it was pinned in the backup,
 	// its DAG is from then on one that was complete: no quota and no limit applies to it.
-	// made is how many were made.
+	// made is how many were made or are tried again.
 	// Errors: ErrTooFast, ErrDiskFull.
 	Restore(ctx context.Context, account string, was []Request) (now []Request, made int, err error)
 }

@@ -70,7 +70,7 @@ type Restoring struct {
 	state  restoreState
 	batch  *kv.Batch
 	bytes  int        // of blocks in the batch
-	look   *kv.Reader // for Wants; nil is none
+	look   *kv.Reader // for Wants and EachWanted; nil is none
 	looked func()     // ends it
 	// missing is in memory, as what is damaged is little: some 100 bytes a block.
 	missing []multihash.Multihash
@@ -200,13 +200,30 @@ func (r *Restoring) choose(ctx context.Context) error {
 
 // Wants reports whether the records link to a block that is not there yet.
 func (r *Restoring) Wants(ctx context.Context, h multihash.Multihash) (bool, error) {
-	if r.look == nil { // a new look waits for all that is being written
-		if err := r.space.DB().Enter(ctx); err != nil {
-			return false, err
-		}
-		r.look, r.looked = r.space.DB().Snapshot()
+	if err := r.lookNow(ctx); err != nil {
+		return false, err
 	}
 	return holding.WantsBlock(r.look, h)
+}
+
+// lookNow begins a look, unless there is one. A new one waits for all that is being written.
+func (r *Restoring) lookNow(ctx context.Context) error {
+	if r.look != nil {
+		return nil
+	}
+	if err := r.space.DB().Enter(ctx); err != nil {
+		return err
+	}
+	r.look, r.looked = r.space.DB().Snapshot()
+	return nil
+}
+
+// EachWanted calls do with each block that the records link to and that is not there, once.
+func (r *Restoring) EachWanted(ctx context.Context, do func(multihash.Multihash) error) error {
+	if err := r.lookNow(ctx); err != nil {
+		return err
+	}
+	return holding.WantedBlocks(r.look, do)
 }
 
 // lookAway ends the look of Wants, which sees nothing of what is written after it.

@@ -27,6 +27,9 @@ func (s *Store) Stock() *Stock {
 // Close lets go of the blocks. It may be called twice.
 func (k *Stock) Close() { k.keep.End() }
 
+// Lost reports whether blocks may have been deleted, as the disk became too full.
+func (k *Stock) Lost() bool { return k.keep.Lost() }
+
 // Put makes blocks durable which the caller has compared with their hashes. Blocks that are
 // there are not written again; written is how many were, and bytes of how many bytes. Errors:
 // pin.ErrDiskFull; ErrKeepLost; pin.ErrClosed; the context's.

@@ -125,6 +125,16 @@ func (c *cli) printRestored(done admin.Restored, asJSON bool) error {
 		for _, f := range done.Damaged {
 			fmt.Fprintf(c.stdout, "damaged: %s: %s\n", text.Printable(f.File), text.Printable(f.Reason))
 		}
+		for _, a := range done.Made {
+			role := ""
+			if a.Admin {
+				role = ", an administrator"
+			}
+			fmt.Fprintf(c.stdout, "account: %s%s\n", text.Printable(a.Email), role)
+		}
+		for _, a := range done.LeftOut {
+			fmt.Fprintf(c.stdout, "left out: account %s with %s: %s\n", text.Printable(a.Account), text.Counted(a.Pins, "pin"), text.Printable(a.Reason))
+		}
 		for _, name := range done.MissingNamed {
 			fmt.Fprintln(c.stdout, "missing:", name)
 		}
@@ -137,6 +147,7 @@ func (c *cli) printRestored(done admin.Restored, asJSON bool) error {
 			{done.Requests, text.Counted(done.Requests, "pin")},
 			{done.There, text.Counted(done.There, "pin") + " there already"},
 			{done.Unreadable, text.Counted(done.Unreadable, "pin") + " unreadable in the backup"},
+			{done.RevokedTokens, text.Counted(done.RevokedTokens, "revoked token") + " left out"},
 			{done.Waiting, text.Counted(done.Waiting, "pin") + " waiting for the network"},
 		} {
 			if n.n > 0 {
@@ -145,7 +156,23 @@ func (c *cli) printRestored(done admin.Restored, asJSON bool) error {
 		}
 		fmt.Fprintln(c.stdout)
 	}
-	if done.Missing == 0 {
+	faults := 0
+	for _, a := range done.LeftOut {
+		if !a.Removed {
+			faults++
+		}
+	}
+	switch {
+	case done.Missing == 0 && len(done.Damaged) > 0:
+		return hint.Add(fmt.Errorf("the backup is damaged: %s", text.Counted(len(done.Damaged), "fault")),
+			"all blocks that pins need are restored; make a new backup, at another place if this disk fails")
+	case faults > 0:
+		return hint.Add(fmt.Errorf("left out: %s", text.Counted(faults, "account")),
+			"the rest is restored; remove an account that the server cannot read, and run it again")
+	case done.Missing == 0 && done.Stuck > 0:
+		return hint.Add(fmt.Errorf("not pinned yet, though the backup has all blocks: %s", text.Counted(done.Stuck, "pin")),
+			"run it again; `holdfast pin ls` shows what the server still looks for")
+	case done.Missing == 0:
 		return nil
 	}
 	return hint.Add(fmt.Errorf("missing in the backup: %s", text.Counted(done.Missing, "block")),

@@ -41,6 +41,24 @@ func WantsBlock(r *kv.Reader, h multihash.Multihash) (wants bool, err error) {
 	return !has, err
 }
 
+// WantedBlocks calls do with each block that something links to and that is not there, once, in
+// the order of hashes. The hash is valid until do returns.
+func WantedBlocks(r *kv.Reader, do func(multihash.Multihash) error) error {
+	var last multihash.Multihash
+	return r.Scan(kv.Span{Prefix: []byte{KLinkTo}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		l, err := SplitLinkTo(key)
+		if err != nil || bytes.Equal(l.Hash, last) {
+			return true, err
+		}
+		last = append(last[:0], l.Hash...)
+		has, err := r.Has(blockKey(last))
+		if err != nil || has {
+			return true, err
+		}
+		return true, do(last)
+	})
+}
+
 // RestoreBlock writes a block that the caller has compared with its hash. The batch keeps it.
 func RestoreBlock(b *kv.Batch, h multihash.Multihash, data []byte) error {
 	return b.Set(blockKey(h), data)

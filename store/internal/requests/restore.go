@@ -29,9 +29,13 @@ func (s *Store) Restore(ctx context.Context, account string, was []pin.Request) 
 		now, made = nil, 0
 		for _, one := range was {
 			is, err := s.find(&t.Reader, account, one.ID)
-			if errors.Is(err, pin.ErrNotFound) {
+			switch {
+			case errors.Is(err, pin.ErrNotFound):
 				made++
 				is, err = s.restore(t, a, one)
+			case err == nil && is.damage == nil && is.status == codeFailed && one.Status != pin.Failed && is.dag() == one.DAG():
+				made++
+				err = s.restoreFailed(t, is, one)
 			}
 			if err != nil {
 				return fmt.Errorf("pin request %s: %w", one.ID, err)
@@ -103,6 +107,22 @@ func (s *Store) restore(t *kv.Tx, a kv.Account, was pin.Request) (*request, erro
 		return nil, err
 	}
 	return req, s.readRest(&t.Reader, req)
+}
+
+// restoreFailed tries a request again that failed since it was backed up. No quota is looked at.
+func (s *Store) restoreFailed(t *kv.Tx, req *request, was pin.Request) error {
+	taken, err := takenBy(&t.Reader, req.account, req.dag())
+	if err != nil {
+		return err
+	}
+	to, err := s.holdRestored(t, was)
+	if err != nil {
+		return err
+	}
+	if err := s.move(t, req, to, ""); err != nil {
+		return err
+	}
+	return s.noteLive(t, req.account, int(taken))
 }
 
 // holdRestored holds the DAG of a request, and gives the status that the request has then. A DAG

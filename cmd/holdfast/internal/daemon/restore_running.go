@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/multiformats/go-multihash"
@@ -79,12 +81,15 @@ func (b *backups) Restore(ctx context.Context, in admin.NewRestore, progress fun
 	done.Blocks, done.Bytes = target.written, target.writtenBytes
 	sameKeys := m.Store == b.instance && !in.WithoutTokens
 	err = scratch.Read(ctx, func(s *store.Store) error {
-		r := &requestsRestore{restorer: b.into, from: s, tokens: sameKeys, done: &done, progress: progress}
+		r := &requestsRestore{restorer: b.into, from: s, tokens: sameKeys, named: in.Accounts, done: &done, progress: progress}
 		return r.run(ctx)
 	})
+	if err == nil && target.stock.Lost() {
+		err = hint.Add(store.ErrKeepLost, "make room, and run it again: blocks that no pin held yet may have been deleted")
+	}
 	if err == nil {
 		b.log.Info("backup restored", "place", place.String(), "backup", m.ID, "accounts", done.Accounts, "requests", done.Requests,
-			"blocks", done.Blocks, "missing_blocks", done.Missing, "waiting", done.Waiting)
+			"blocks", done.Blocks, "missing_blocks", done.Missing, "waiting", done.Waiting, "stuck", done.Stuck, "accounts_left_out", len(done.LeftOut))
 	}
 	return done, err
 }
@@ -140,12 +145,12 @@ type requestsRestore struct {
 	from     *store.Store      // has those that are wanted
 	into     map[string]string // accounts here, by those of the backup
 	tokens   bool              // tokens of the backup count here
+	named    []string          // addresses of accounts that are wanted by name
 	done     *admin.Restored
 	progress func(admin.StoreProgress)
 
 	total uint64
-	moved time.Time // when a pin last got further
-	seen  string    // what was seen of it then
+	pace  restorePace
 }
 
 func (r *requestsRestore) run(ctx context.Context) error {
@@ -154,11 +159,29 @@ func (r *requestsRestore) run(ctx context.Context) error {
 		return fmt.Errorf("read the accounts of the backup: %w", err)
 	}
 	r.into = make(map[string]string)
+	if err := r.ownersGone(ctx, all); err != nil {
+		return err
+	}
 	for _, a := range all {
 		if a.Damaged {
+			if err := r.leaveOut(ctx, a, "its record in the backup cannot be read"); err != nil {
+				return err
+			}
 			continue
 		}
 		id, fresh, err := r.account(ctx, a)
+		if errors.Is(err, auth.ErrDamaged) {
+			err = r.leaveOut(ctx, a, err.Error())
+			if err == nil {
+				continue
+			}
+		}
+		if errors.Is(err, errRemovedHere) {
+			if err = r.leaveOut(ctx, a, err.Error()); err == nil {
+				r.done.LeftOut[len(r.done.LeftOut)-1].Removed = true
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -168,7 +191,7 @@ func (r *requestsRestore) run(ctx context.Context) error {
 			return err
 		}
 	}
-	r.moved = time.Now()
+	r.pace.moved = time.Now()
 	for _, a := range all {
 		id := r.into[a.ID]
 		if id == "" {
@@ -176,6 +199,36 @@ func (r *requestsRestore) run(ctx context.Context) error {
 		}
 		if err := r.eachPage(ctx, a.ID, func(page []pin.Request) error { return r.wait(ctx, id, page) }); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// leaveOut notes an account that is not restored, nor its pins.
+func (r *requestsRestore) leaveOut(ctx context.Context, a auth.Account, reason string) error {
+	page, err := r.from.List(ctx, a.ID, pin.Query{Statuses: pin.Statuses(), Limit: 1})
+	if err != nil {
+		return fmt.Errorf("read the requests of the backup: %w", err)
+	}
+	r.done.LeftOut = append(r.done.LeftOut, admin.LeftOut{Account: cmp.Or(a.Email, a.ID), Pins: uint64(page.Count), Reason: reason})
+	return nil
+}
+
+// ownersGone leaves out accounts that have requests in the backup, and are not in it themselves.
+func (r *requestsRestore) ownersGone(ctx context.Context, all []auth.Account) error {
+	for _, status := range pin.Statuses() {
+		owners, err := r.from.Accounts(ctx, status)
+		if err != nil {
+			return fmt.Errorf("list the owners of pins in the backup: %w", err)
+		}
+		for _, id := range owners {
+			if slices.ContainsFunc(all, func(a auth.Account) bool { return a.ID == id }) ||
+				slices.ContainsFunc(r.done.LeftOut, func(l admin.LeftOut) bool { return l.Account == id }) {
+				continue
+			}
+			if err := r.leaveOut(ctx, auth.Account{ID: id}, "the backup has no such account"); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -190,15 +243,60 @@ func (r *requestsRestore) account(ctx context.Context, a auth.Account) (id strin
 	if err == nil || !errors.Is(err, auth.ErrNoAccount) {
 		return here.ID, false, err
 	}
+	if !slices.ContainsFunc(r.named, func(email string) bool { return strings.EqualFold(email, a.Email) }) {
+		removed := false
+		err := r.events(ctx, auth.EventAccountRemoved, a.ID, func(auth.Event) { removed = true })
+		if err == nil && removed {
+			err = errRemovedHere
+		}
+		if err != nil {
+			return "", false, err
+		}
+	}
 	var tokens []auth.Token
 	if r.tokens {
 		if tokens, err = r.from.ListTokens(ctx, a.ID); err != nil {
 			return "", false, fmt.Errorf("read the tokens of the backup: %w", err)
 		}
-		tokens = slices.DeleteFunc(tokens, func(t auth.Token) bool { return t.Damaged })
+		revoked := make(map[string]bool)
+		for _, kind := range []auth.EventKind{auth.EventTokenRevoked, auth.EventLogout} {
+			if err := r.events(ctx, kind, a.ID, func(e auth.Event) { revoked[e.Token] = true }); err != nil {
+				return "", false, err
+			}
+		}
+		tokens = slices.DeleteFunc(tokens, func(t auth.Token) bool {
+			if revoked[t.ID] {
+				r.done.RevokedTokens++
+			}
+			return t.Damaged || revoked[t.ID]
+		})
 	}
 	r.done.Accounts++
+	r.done.Made = append(r.done.Made, admin.MadeAccount{Email: a.Email, Admin: a.Admin})
 	return a.ID, true, r.auth.RestoreAccount(ctx, a, tokens)
+}
+
+// errRemovedHere: an account was removed after the backup was made, so it comes back only by name.
+var errRemovedHere = errors.New("it was removed here; --account brings it back, with its password and role")
+
+// events calls do for each event of a kind in the audit record here that happened to an account.
+func (r *requestsRestore) events(ctx context.Context, kind auth.EventKind, account string, do func(auth.Event)) error {
+	q := auth.EventQuery{Account: account, Kind: kind, Limit: auth.MaxEvents}
+	for {
+		page, err := r.auth.Events(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, e := range page {
+			if e.Account == account { // and not only by it
+				do(e)
+			}
+			q.Before = e.ID
+		}
+		if len(page) < q.Limit {
+			return nil
+		}
+	}
 }
 
 // eachPage calls do for the requests of an account in the backup, the oldest first, some at a
@@ -256,22 +354,32 @@ func (r *requestsRestore) restore(ctx context.Context, account string, fresh boo
 }
 
 // there reports whether an account has a request already: with its ID, or else as many that say
-// the same as the backup has up to this one.
+// the same as the backup has up to this one. One that failed here stands only for one that failed
+// in the backup, too: nothing would hold the blocks of any other.
 func (r *requestsRestore) there(ctx context.Context, account string, fresh bool, was pin.Request) (bool, error) {
 	if fresh || was.Damaged {
 		return false, nil
 	}
-	if has, err := hasRequest(ctx, r.store, account, was.ID); has || err != nil {
-		return has, err
+	here, err := r.store.Get(ctx, account, was.ID)
+	if err == nil {
+		return !failedSince(here, was), nil
+	}
+	if !errors.Is(err, pin.ErrNotFound) {
+		return false, err
 	}
 	q := pin.Query{Statuses: pin.Statuses(), DAGs: []pin.DAG{was.DAG()}, Name: was.Name, Limit: 1000}
-	here, err := r.alike(ctx, r.store, account, r.from, was, q)
-	if err != nil || here == 0 {
+	alike, err := r.alike(ctx, r.store, account, r.from, was, q)
+	if err != nil || alike == 0 {
 		return false, err
 	}
 	q.Before = was.Created.Add(time.Millisecond)
 	there, err := r.alike(ctx, r.from, was.Account, r.store, was, q)
-	return here >= there, err
+	return alike >= there, err
+}
+
+// failedSince reports whether a request failed that had not failed in the backup.
+func failedSince(here, was pin.Request) bool {
+	return here.Status == pin.Failed && !here.Damaged && was.Status != pin.Failed
 }
 
 // alike counts the requests of a store that say what one of the backup says, and whose IDs are
@@ -286,7 +394,7 @@ func (r *requestsRestore) alike(ctx context.Context, in *store.Store, account st
 		otherAccount = r.into[was.Account]
 	}
 	for _, o := range page.Requests {
-		if o.Name != was.Name || !maps.Equal(o.Meta, was.Meta) {
+		if o.Name != was.Name || !maps.Equal(o.Meta, was.Meta) || failedSince(o, was) {
 			continue
 		}
 		has, err := hasRequest(ctx, other, otherAccount, o.ID)
@@ -306,54 +414,4 @@ func hasRequest(ctx context.Context, s *store.Store, account, id string) (bool, 
 		return false, nil
 	}
 	return err == nil, err
-}
-
-const (
-	// restoreWait is how long no pin may get further before the restore lets go of blocks that
-	// nobody holds: a fetch that finds nothing is parked after 20 s.
-	restoreWait = time.Minute
-	restoreLook = 50 * time.Millisecond
-)
-
-// wait waits until the DAGs of requests are here, or get no further.
-func (r *requestsRestore) wait(ctx context.Context, account string, page []pin.Request) error {
-	for _, was := range page {
-		if was.Status == pin.Failed || was.Damaged {
-			continue
-		}
-		for {
-			state, err := r.state(ctx, account, was.DAG())
-			if err != nil {
-				return err
-			}
-			if state == "" {
-				break
-			}
-			if state != r.seen {
-				r.seen, r.moved = state, time.Now()
-			}
-			if time.Since(r.moved) > restoreWait || was.Status != pin.Pinned && r.done.Missing == 0 {
-				r.done.Waiting++
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(restoreLook):
-			}
-		}
-		r.total++
-		r.progress(admin.StoreProgress{Text: "pinning", Done: r.total, Total: r.done.Requests + r.done.There})
-	}
-	return nil
-}
-
-// state says how far a DAG is; "" is that nothing more is to be waited for.
-func (r *requestsRestore) state(ctx context.Context, account string, d pin.DAG) (string, error) {
-	page, err := r.pins.List(ctx, account, pin.Query{Statuses: []pin.Status{pin.Queued, pin.Pinning}, DAGs: []pin.DAG{d}, Limit: 1})
-	if err != nil || len(page.Views) == 0 {
-		return "", err
-	}
-	v := page.Views[0]
-	return v.ID + " " + string(v.Status) + " " + v.Info["blocks"], nil
 }
