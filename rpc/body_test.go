@@ -128,21 +128,21 @@ func TestLeastRateOfABody(t *testing.T) {
 	}
 }
 
-// deadlines notes the last deadline that was set.
-type deadlines struct {
+// lastDeadline notes the deadline that was set.
+type lastDeadline struct {
 	http.ResponseWriter
 	last time.Time
 	set  bool
 }
 
-func (d *deadlines) SetReadDeadline(t time.Time) error {
+func (d *lastDeadline) SetReadDeadline(t time.Time) error {
 	d.last, d.set = t, true
 	return nil
 }
 
 // A body that was read to its end leaves no deadline: the command may take long after it.
 func TestBodyLeavesNoDeadline(t *testing.T) {
-	var d deadlines
+	var d lastDeadline
 	b := &body{r: io.NopCloser(strings.NewReader("all of it")), conn: http.NewResponseController(&d)}
 	if _, err := b.Read(make([]byte, 3)); err != nil || d.last.IsZero() {
 		t.Fatalf("while it is read the deadline is %v, %v", d.last, err)
