@@ -247,7 +247,7 @@ func (u *UI) uploadAll(c *call) (root string, err error) {
 	case w.header.Get("X-Stream-Error") != "":
 		return "", &failure{http.StatusBadRequest, w.header.Get("X-Stream-Error")}
 	case err != nil:
-		return "", &failure{http.StatusBadRequest, "the upload was cut off; nothing of it is kept"}
+		return "", &failure{http.StatusBadRequest, "the upload was cut off: only files that were pinned before that are kept"}
 	}
 	if root == "" {
 		return "", errors.New("the RPC names no root of the upload")

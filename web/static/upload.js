@@ -78,7 +78,7 @@
       if (request.status === 200 && answer.cid) show(answer.page, "", answer.cid, what, are);
       else show("", answer.error || `The server answers ${request.status}.`);
     };
-    request.onerror = () => show("", "The connection broke, so nothing of it is kept. Try again.");
+    request.onerror = () => show("", "The connection broke: only files that were pinned before that are kept. Try again.");
     request.onabort = () => show("", "Cancelled. Nothing of it is kept.");
     request.onloadend = () => {
       request = null;
