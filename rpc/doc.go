@@ -101,4 +101,9 @@
 // answer may take any time, if its client takes some of it every [stallTimeout]. It has at most
 // [maxUploads] uploads, of which [accountRuns] run at a time, and [allRun] over all accounts. Others
 // wait with their bodies unread, and are answered 429 after [turnWait].
+//
+// # Files
+//
+// There are many, as each command, or each few that are alike, has one. What they share is in
+// command.go (the table), body.go and upload.go (what clients send), answer.go, and errors.go.
 package rpc
