@@ -57,6 +57,9 @@ func served(h fs.FileHandle) fs.FileHandle {
 // mountUnmappable mounts such a file system over a directory. It needs /dev/fuse, and root or fusermount3.
 func mountUnmappable(t *testing.T) (mount, behind string) {
 	t.Helper()
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("this host has no FUSE, and no other file system here cannot map files: ", err)
+	}
 	mount, behind = must(suite.TempDir("mount"))(t), must(suite.TempDir("behind"))(t)
 	data := &fs.LoopbackRoot{Path: behind}
 	root := &unmappable{&fs.LoopbackNode{RootData: data}}
