@@ -469,7 +469,7 @@ func (r *faultRig) expectFault(t *testing.T, router, route string, s sample, hea
 func ownLines(logged string) string {
 	var own strings.Builder
 	for line := range strings.Lines(logged) {
-		if !strings.Contains(line, `msg="work on the store ended early"`) {
+		if !strings.Contains(line, `msg="work on the store `) {
 			own.WriteString(line)
 		}
 	}
