@@ -99,15 +99,13 @@ const (
 )
 
 const (
-	// minRabin is the least average of rabin-N. The shortest chunk is a third of it, and the
-	// chunker cuts nothing at all if that is less than its window of 16 bytes.
-	minRabin = 3 * 16
+	// minRabin is the least average of rabin-N: smaller chunks than some hundred bytes are of no use.
+	minRabin = 256
 	// maxRabin is the largest: the longest chunk is half as much again.
 	maxRabin = chunk.ChunkSizeLimit / 3 * 2
 )
 
-// checkRabin refuses averages of rabin-N that the chunker takes and does not cope with. The
-// form with three numbers is checked by the chunker itself.
+// checkRabin refuses averages of rabin-N that are of no use.
 func checkRabin(chunker string) error {
 	parts := strings.Split(chunker, "-")
 	if len(parts) != 2 || parts[0] != "rabin" {
