@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
@@ -29,7 +31,15 @@ func TestHTTPProvider(t *testing.T) {
 		"HTTPRetrieval.Allowlist": []string{"nobody.invalid"},
 	}}))(t)
 	ends(t, holder.Process)
-	gateway := must(url.Parse(strings.TrimSpace(string(must(os.ReadFile(filepath.Join(holder.Repo, "gateway")))(t)))))(t)
+	var at []byte // Kubo writes it some time after its API answers
+	check(t, rig.Poll(ctx, 50*time.Millisecond, func() (bool, error) {
+		var err error
+		if at, err = os.ReadFile(filepath.Join(holder.Repo, "gateway")); errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		return len(at) > 0, err
+	}))
+	gateway := must(url.Parse(strings.TrimSpace(string(at))))(t)
 	cid := must(holder.AddFile(ctx, rig.Random(1001, 4<<20), 16<<10))(t)
 
 	var asked atomic.Int32
