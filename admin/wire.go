@@ -31,7 +31,6 @@ type ServerInfo struct {
 }
 
 // Account is an account.
-// Account is an account.
 type Account = authhttp.Account
 
 // NewAccount is an account to make.
