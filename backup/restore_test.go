@@ -155,14 +155,7 @@ func (c *cutOff) Block(h multihash.Multihash, data []byte) error {
 
 // What a damaged pack still has is restored, and what is missing is named.
 func TestRestoreDamaged(t *testing.T) {
-	o, dir := open(t, t.TempDir()), t.TempDir()
-	p, err := backup.OpenPlace(dir)
-	must(t, err)
-	roots, net := dags(3)
-	for _, root := range roots {
-		_, err := o.pinDAG(t.Context(), net, root, "")
-		must(t, err)
-	}
+	o, p, dir, _, net := filled(t, 3)
 	m := run(t, o, p, nil)
 	path := filepath.Join(dir, m.Packs[0].Name)
 	b, err := os.ReadFile(path)
@@ -236,14 +229,7 @@ type broken struct{}
 // A place that drops off half-way ends a restore, which then goes on: what cannot be read since is
 // not taken for damage.
 func TestRestoreFromAPlaceThatDropsOff(t *testing.T) {
-	o, dir := open(t, t.TempDir()), t.TempDir()
-	p, err := backup.OpenPlace(dir)
-	must(t, err)
-	roots, net := dags(3)
-	for _, root := range roots {
-		_, err := o.pinDAG(t.Context(), net, root, "")
-		must(t, err)
-	}
+	o, p, _, _, _ := filled(t, 3)
 	m := run(t, o, p, nil)
 	for name, gone := range map[string]error{"the disk does not answer": syscall.EIO, "nothing is mounted": fs.ErrNotExist} {
 		t.Run(name, func(t *testing.T) {
@@ -286,14 +272,7 @@ func (d *droppingOff) Get(ctx context.Context, name string) (io.ReadCloser, erro
 
 // What is missing is found also if the backup's list of blocks is damaged, too.
 func TestRestoreDamagedPackAndList(t *testing.T) {
-	o, dir := open(t, t.TempDir()), t.TempDir()
-	p, err := backup.OpenPlace(dir)
-	must(t, err)
-	roots, net := dags(3)
-	for _, root := range roots {
-		_, err := o.pinDAG(t.Context(), net, root, "")
-		must(t, err)
-	}
+	o, p, dir, _, _ := filled(t, 3)
 	m := run(t, o, p, nil)
 	for _, name := range []string{m.Packs[0].Name, m.List.Name} {
 		must(t, os.Truncate(filepath.Join(dir, name), 100))

@@ -208,6 +208,20 @@ func (o *opened) verify(tb testing.TB) {
 	}
 }
 
+// filled is a store with n DAGs pinned, and a place for its backups, which is the directory dir.
+func filled(t *testing.T, n int) (o *opened, p backup.Place, dir string, roots []cid.Cid, net *walktest.Network) {
+	t.Helper()
+	o, dir = open(t, t.TempDir()), t.TempDir()
+	p, err := backup.OpenPlace(dir)
+	must(t, err)
+	roots, net = dags(n)
+	for _, root := range roots {
+		_, err := o.pinDAG(t.Context(), net, root, "")
+		must(t, err)
+	}
+	return o, p, dir, roots, net
+}
+
 // dags makes trees that share leaves, and a network that has them.
 func dags(n int) (roots []cid.Cid, net *walktest.Network) {
 	leaves := dagtest.Leaves(60, 2000)

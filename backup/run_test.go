@@ -171,14 +171,7 @@ type lossy struct{ backup.Snapshot }
 
 // A backup that finds no room is given up, and leaves nothing.
 func TestNoRoom(t *testing.T) {
-	o, dir := open(t, t.TempDir()), t.TempDir()
-	p, err := backup.OpenPlace(dir)
-	must(t, err)
-	roots, net := dags(5)
-	for _, root := range roots {
-		_, err := o.pinDAG(t.Context(), net, root, "")
-		must(t, err)
-	}
+	o, p, dir, _, _ := filled(t, 5)
 	cfg := config(t, p, nil)
 	left := int64(60_000)
 	cfg.Room = func(size int64) error {

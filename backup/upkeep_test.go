@@ -18,14 +18,7 @@ import (
 
 // Whatever byte is another one, a check names the file.
 func TestCheck(t *testing.T) {
-	o, dir := open(t, t.TempDir()), t.TempDir()
-	p, err := backup.OpenPlace(dir)
-	must(t, err)
-	roots, net := dags(3)
-	for _, root := range roots {
-		_, err := o.pinDAG(t.Context(), net, root, "")
-		must(t, err)
-	}
+	o, p, dir, _, _ := filled(t, 3)
 	cfg := config(t, p, nil)
 	cfg.Keys = map[string][]byte{"node.key": []byte("a key")}
 	cfg.Denylists = []string{filepath.Join(t.TempDir(), "bad.deny")}
