@@ -78,13 +78,15 @@ var ourImports = map[string][]string{
 	"pin/turns":      {},
 	"auth":           {},
 	"backup":         {"node/seen"},
+	"cluster":        {"pin"},
 	"upload":         {},
 	"moving":         {"pin"},
 	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
-	"logtest":     {},
-	"pin/pintest": {"pin"},
+	"logtest":             {},
+	"pin/pintest":         {"pin"},
+	"cluster/clustertest": {},
 	"cmd/holdfast/internal/metrics/metricstest": {},
 	"auth/authtest":        {"auth"},
 	"node/dagtest":         {},
@@ -111,6 +113,8 @@ var notFor = map[string][]string{
 	"moving": {module + "/cmd/", module + "/node", module + "/store", module + "/admin", module + "/psa", "github.com/spf13/", "github.com/libp2p/"},
 	// The dashboard stands on the same services as the APIs.
 	"web": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
+	// A cluster is known by its API alone.
+	"cluster": {module + "/cmd/", module + "/node", module + "/store", "github.com/ipfs-cluster/", "github.com/dgraph-io/", "github.com/libp2p/", "github.com/labstack/"},
 	// The operator's API knows neither the server nor what it is made of.
 	"admin": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 }
