@@ -14,12 +14,28 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
+// StatusError is an error with the status of its answer.
+type StatusError struct {
+	Status int
+	Err    error
+}
+
+func (e *StatusError) Error() string { return e.Err.Error() }
+
+func (e *StatusError) Unwrap() error { return e.Err }
+
 // failureOf is the one place where errors become answers on the socket. Unlike over TCP the
 // answer has the cause of a fault, because the operator asks.
 func (s *Server) failureOf(err error) (status int, f Failure) {
 	status, f = authhttp.StatusOf(err), authhttp.NewFailure(0, err.Error())
 	if other, ok := errors.AsType[*echo.HTTPError](err); ok {
 		status = other.Code
+	}
+	if known, ok := errors.AsType[*StatusError](err); ok {
+		status = known.Status
+	}
+	if _, ok := errors.AsType[*pin.AwayError](err); ok {
+		status = http.StatusServiceUnavailable
 	}
 	if _, ok := errors.AsType[*adoptedSome](err); ok {
 		status, f.Error.Hint = http.StatusConflict, "give the account more with `holdfast user quota`, and adopt again"

@@ -25,6 +25,9 @@ const (
 	Stray    = "stray"      // a node has it, and the pinset does not
 )
 
+// Kinds lists them all.
+func Kinds() []string { return []string{Missing, Outdated, Few, Lost, Orphan, Stray} }
+
 // Difference is one that was found.
 type Difference struct {
 	Kind string
@@ -105,6 +108,7 @@ type round struct {
 	outdate []pin.DAG
 	orphans []pin.DAG
 	few     []pin.DAG
+	newest  pin.Attempt // of this server's in the pinset
 	lost    []copyAt
 	strays  []copyAt
 	started time.Time // when it last rested
@@ -160,6 +164,9 @@ func (r *round) run(ctx context.Context) error {
 		return err
 	}
 	r.pinset.sort()
+	if err := r.checkAge(ctx); err != nil {
+		return err
+	}
 	for d, err := range r.e.records.Roots(ctx) {
 		if err != nil {
 			return fmt.Errorf("read what is pinned here: %w", err)
@@ -278,6 +285,9 @@ func (r *round) seePin(ctx context.Context, c cid.Cid, is *pinInfo) error {
 	ours := r.e.attemptIn(is.Metadata)
 	if ours != 0 {
 		r.report.Ours++
+		if r.e.isOwnLife(is.Metadata) {
+			r.newest = max(r.newest, ours)
+		}
 	}
 	switch {
 	case !held && ours != 0:
@@ -293,6 +303,24 @@ func (r *round) seePin(ctx context.Context, c cid.Cid, is *pinInfo) error {
 			addTo(r, &r.outdate, d)
 		}
 	}
+	return nil
+}
+
+// checkAge looks whether the pinset has attempts of this server that its records never made: then
+// the directory is a copy from before. What was pinned since has no record, and is not to be removed
+// for that.
+func (r *round) checkAge(ctx context.Context) error {
+	last, err := r.e.records.LastAttempt(ctx)
+	if err != nil || r.newest <= last || r.e.cfg.NewLife == nil {
+		return err
+	}
+	life, err := r.e.cfg.NewLife()
+	if err != nil {
+		return err
+	}
+	r.e.life.Store(&life)
+	r.e.log.Warn("the records are older than the cluster's pinset: what was pinned since they were copied is kept, and has no record",
+		"hint", "`holdfast cluster import` makes requests of it")
 	return nil
 }
 

@@ -123,6 +123,28 @@ func TestCheckOtherLife(t *testing.T) {
 	}
 }
 
+// The same, of a directory that was copied as a whole.
+func TestCheckOlderRecords(t *testing.T) {
+	life := "first"
+	f := newFront(t, 3, func(c *Config) {
+		c.Life = life
+		c.NewLife = func() (string, error) { life = "second"; return life, nil }
+	})
+	r, j := f.pinned(alice, 1, nil)
+	left := *f.c.Get(f.cid(1))
+	f.unpin(r)
+	left.Metadata[attemptPrefix+instance] = fmt.Sprint(uint64(j.Attempt)+1000, ".first")
+	f.c.Put(left)
+	for range 2 {
+		if got := strings.Join(f.differences(true), "; "); got != "orphan 1" {
+			t.Errorf("it finds %q", got)
+		}
+	}
+	if life != "second" || f.c.Get(f.cid(1)) == nil {
+		t.Error("what was pinned after the copy was made is removed")
+	}
+}
+
 // A node that does not unpin keeps what it has, and the cluster forgets it.
 func TestCheckStray(t *testing.T) {
 	f := newFront(t, 3, withJournal())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -67,6 +68,9 @@ func (e *Engine) Drain(ctx context.Context, name string, tell func(Drained)) (do
 	return done, nil
 }
 
+// ErrNoPeer: there is no peer of a name.
+var ErrNoPeer = errors.New("the cluster has no peer")
+
 // findPeer finds the ID of a peer by its name or its ID.
 func (e *Engine) findPeer(s string) (string, error) {
 	var names []string
@@ -82,7 +86,7 @@ func (e *Engine) findPeer(s string) (string, error) {
 	if slices.Contains(e.members(), s) {
 		return s, nil
 	}
-	return "", fmt.Errorf("the cluster has no peer %q: it has %v", s, names)
+	return "", fmt.Errorf("%w %q: it has %s", ErrNoPeer, s, strings.Join(names, ", "))
 }
 
 // move moves one copy from a peer to another.

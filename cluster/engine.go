@@ -32,6 +32,8 @@ type Records interface {
 	// RequestsFor reads the requests for a DAG that are queued, pinning or pinned, at most limit
 	// of them.
 	RequestsFor(ctx context.Context, d pin.DAG, limit int) ([]pin.Request, error)
+	// LastAttempt is the highest number that an attempt can have by now.
+	LastAttempt(ctx context.Context) (pin.Attempt, error)
 }
 
 // Config says where the cluster is, and what is wanted of it.
@@ -48,6 +50,9 @@ type Config struct {
 	// Instance names this server in the pinset. Life is another name, which a restored backup does
 	// not have: what was asked for in another life is not removed for want of a record.
 	Instance, Life string
+	// NewLife makes another Life and keeps it. It is called when the pinset shows that the records
+	// are older than it: then Life was copied with them. Nil gives none.
+	NewLife func() (string, error)
 	// Heirs are the instances of servers that were lost, and whose requests this one took over.
 	Heirs []string
 	// Replication is for requests that say nothing else.
@@ -78,13 +83,13 @@ type Engine struct {
 	log     *slog.Logger
 	peers   []*peer
 	nodes   []*nodeRPC
-	next    atomic.Uint64 // counts the places that were asked for
 	locks   [256]chan struct{}
 	seed    maphash.Seed
 	known   known
 	posts   posts
 	journal journal
 	heirs   atomic.Pointer[[]string]
+	life    atomic.Pointer[string]
 	check   checker
 
 	ctx    context.Context
@@ -115,6 +120,7 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 	e := &Engine{cfg: cfg, records: records, log: cfg.Logger, seed: maphash.MakeSeed(), known: newKnown()}
 	e.check.init()
 	e.heirs.Store(&cfg.Heirs)
+	e.life.Store(&cfg.Life)
 	if len(cfg.Nodes) > 0 { // else no node can be looked at
 		e.journal.ds = cfg.Journal
 	}

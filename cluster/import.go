@@ -17,6 +17,8 @@ type Claim struct {
 	Account  string // ID of the account there
 	Request  string // ID
 	Spec     pin.Spec
+	// Own says that this server asked for it, since its directory was made or restored.
+	Own bool
 }
 
 // Claims yields the requests that the pinset tells of, of all servers that asked the cluster for
@@ -66,6 +68,7 @@ func (e *Engine) claimsOf(c cid.Cid, is *pinInfo) (all []Claim) {
 			one := Claim{
 				Instance: instance, Account: longUUID(account), Request: longUUID(request),
 				Spec: pin.Spec{CID: c.String(), Root: c, Name: name, Meta: meta},
+				Own:  instance == e.cfg.Instance && e.isOwnLife(is.Metadata),
 			}
 			if one.Account != "" && one.Request != "" {
 				all = append(all, one)

@@ -103,7 +103,7 @@ func (e *Engine) attemptIn(meta map[string]string) pin.Attempt {
 // isOwnLife reports whether this server asked for a pin since its directory was made or restored.
 func (e *Engine) isOwnLife(meta map[string]string) bool {
 	_, life, _ := strings.Cut(meta[attemptPrefix+e.cfg.Instance], ".")
-	return life == e.cfg.Life
+	return life == *e.life.Load()
 }
 
 // isAsWanted reports whether a pin of the pinset is what is wanted, or more.
@@ -190,7 +190,7 @@ func (e *Engine) optionsFor(w wanted, now *pinInfo, allocations []string) url.Va
 	if len(allocations) > 0 {
 		q.Set("user-allocations", strings.Join(allocations, ","))
 	}
-	meta[attemptPrefix+e.cfg.Instance] = strconv.FormatUint(uint64(w.attempt), 10) + "." + e.cfg.Life
+	meta[attemptPrefix+e.cfg.Instance] = strconv.FormatUint(uint64(w.attempt), 10) + "." + *e.life.Load()
 	for k, v := range meta {
 		q.Set("meta-"+k, v)
 	}

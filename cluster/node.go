@@ -46,11 +46,7 @@ func (n *nodeRPC) state() (id string, holdfast bool) {
 }
 
 // rpcError is an error that a node answered with.
-type rpcError struct {
-	Message string
-	// What a Holdfast adds: how far a DAG is that is being fetched.
-	Blocks, Bytes uint64
-}
+type rpcError struct{ Message string }
 
 func (e *rpcError) Error() string { return e.Message }
 
@@ -163,11 +159,15 @@ func (n *nodeRPC) walk(ctx context.Context, c cid.Cid) (t pin.Totals, known bool
 }
 
 // progress asks how far a DAG is that the node fetches; zero if it does not say.
-func (n *nodeRPC) progress(ctx context.Context, c cid.Cid) (t pin.Totals) {
+func (n *nodeRPC) progress(ctx context.Context, c cid.Cid) pin.Totals {
+	if _, holdfast := n.state(); !holdfast {
+		return pin.Totals{}
+	}
+	q := pinQuery(c)
+	q.Set("unfinished", "true")
 	var one listed
-	err := n.get(ctx, "pin/ls", pinQuery(c), &one)
-	if e, ok := errors.AsType[*rpcError](err); ok {
-		return pin.Totals{Blocks: e.Blocks, Bytes: e.Bytes}
+	if err := n.get(ctx, "pin/ls", q, &one); err != nil {
+		return pin.Totals{} // the next look asks again
 	}
 	return pin.Totals{Blocks: one.Blocks, Bytes: one.Bytes}
 }

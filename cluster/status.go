@@ -25,10 +25,15 @@ type PeerState struct {
 // State is how the cluster is.
 type State struct {
 	Peers   []PeerState
-	Members int    // of the cluster, as far as peers know them
-	Last    Report // of the last check that came to its end; zero if none did
-	Total   Report // what checks found and mended since the start
-	Below   int    // DAGs with fewer copies than they are to have, by the last check
+	Members int // of the cluster, as far as peers know them
+	Checked
+}
+
+// Checked is what checks found.
+type Checked struct {
+	Last  Report // of the last check that came to its end; zero if none did
+	Total Report // what all found and mended since the start
+	Below int    // DAGs with fewer copies than they are to have, by the last check
 }
 
 // State asks each peer how it is. One that does not answer keeps nobody waiting for long.
@@ -74,9 +79,29 @@ func (e *Engine) State(ctx context.Context) State {
 		})
 	}
 	all.Wait()
+	s.Checked = e.Checked()
+	return s
+}
+
+// Checked says what checks found.
+func (e *Engine) Checked() Checked {
 	e.check.mu.Lock()
 	defer e.check.mu.Unlock()
-	s.Last, s.Below = e.check.last, len(e.check.below)
-	s.Total = Report{Found: maps.Clone(e.check.total.Found), Mended: maps.Clone(e.check.total.Mended)}
-	return s
+	return Checked{
+		Last: e.check.last, Below: len(e.check.below),
+		Total: Report{Found: maps.Clone(e.check.total.Found), Mended: maps.Clone(e.check.total.Mended)},
+	}
+}
+
+// Answering gives the URLs of the peers that answer, and why the others do not, from memory.
+func (e *Engine) Answering() (urls []string, away map[string]error) {
+	away = make(map[string]error)
+	for _, p := range e.peers {
+		if _, err := p.state(); err != nil {
+			away[p.base] = err
+		} else {
+			urls = append(urls, p.base)
+		}
+	}
+	return urls, away
 }

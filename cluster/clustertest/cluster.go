@@ -230,6 +230,7 @@ func (c *Cluster) allocate(now *Pin, low, high int, first []string) ([]string, e
 	case needed <= 0:
 		return now.Allocations, nil
 	case len(more) < needed:
+		//lint:ignore ST1005 as cluster writes it
 		return nil, fmt.Errorf("not enough peers to allocate CID. Needed at least: %d. Wanted at most: %d. Available candidates: %d. See logs for more info.",
 			needed, wanted, len(more))
 	}

@@ -72,9 +72,9 @@ func (n *Node) serve(w http.ResponseWriter, r *http.Request) {
 	defer n.c.mu.Unlock()
 	enc := json.NewEncoder(w)
 	w.Header().Set("Content-Type", "application/json")
-	fail := func(text string, is Content) {
+	fail := func(text string) {
 		w.WriteHeader(http.StatusInternalServerError)
-		_ = enc.Encode(map[string]any{"Message": text, "Code": 0, "Type": "error", "Blocks": is.Blocks, "Bytes": is.Bytes})
+		_ = enc.Encode(map[string]any{"Message": text, "Code": 0, "Type": "error"})
 	}
 	cid := r.URL.Query().Get("arg")
 	is, kubo := n.c.network[cid], n.agent != "holdfast/1"
@@ -93,15 +93,15 @@ func (n *Node) serve(w http.ResponseWriter, r *http.Request) {
 			}
 		case has:
 			_ = enc.Encode(map[string]any{"Cid": cid, "Type": "recursive", "Blocks": is.Blocks, "Bytes": is.Bytes})
+		case r.URL.Query().Get("unfinished") == "true" && !kubo && is.Blocks > 0:
+			// Of what is not all there the node has the root.
+			_ = enc.Encode(map[string]any{"Cid": cid, "Type": "recursive", "Blocks": 1, "Bytes": 1, "Status": "pinning"})
 		default:
-			if !is.All && is.Blocks > 0 {
-				is.Blocks, is.Bytes = 1, 1 // of its root
-			}
-			fail("path '"+cid+"' is not pinned", is)
+			fail("path '" + cid + "' is not pinned")
 		}
 	case "/api/v0/pin/rm":
 		if _, has := n.pins[cid]; !has {
-			fail("not pinned or pinned indirectly", Content{})
+			fail("not pinned or pinned indirectly")
 			return
 		}
 		delete(n.pins, cid)

@@ -26,17 +26,17 @@ var ourImports = map[string][]string{
 		"cmd/holdfast/internal/doctor", "cmd/holdfast/internal/support",
 	},
 	"cmd/holdfast/internal/kuborpc": {},
-	"cmd/holdfast/internal/config":  {"auth", "backup", "node", "node/find", "node/provide", "upload"},
+	"cmd/holdfast/internal/config":  {"auth", "backup", "node", "node/find", "node/provide", "pin", "upload"},
 	"cmd/holdfast/internal/datadir": {"cmd/holdfast/internal/config", "store"},
 	"cmd/holdfast/internal/doctor": {
 		"admin", "node", "store", "cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir",
 	},
 	"cmd/holdfast/internal/support": {},
 	"cmd/holdfast/internal/httpd":   {"cmd/holdfast/internal/config"},
-	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
+	"cmd/holdfast/internal/metrics": {"auth", "cluster", "node", "node/provide", "pin", "store"},
 	// This package joins them all.
 	"cmd/holdfast/internal/daemon": {
-		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "node/seen", "pin", "pin/graph", "psa", "rpc", "store", "upload", "web",
+		"admin", "auth", "auth/authhttp", "backup", "cluster", "node", "node/denylist", "node/gateway", "node/guard", "node/links", "node/provide", "node/seen", "pin", "pin/graph", "psa", "rpc", "store", "upload", "web",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/doctor", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
