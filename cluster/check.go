@@ -346,7 +346,7 @@ func (r *round) readNodes(ctx context.Context) error {
 		peer := r.e.peerOf(id)
 		if peer == "" {
 			whole = false
-			r.report.Unread = append(r.report.Unread, n.base)
+			r.report.Unread = append(r.report.Unread, n.name)
 			continue
 		}
 		there := &hashes{seed: r.e.seed}
@@ -356,8 +356,8 @@ func (r *round) readNodes(ctx context.Context) error {
 					return ctx.Err()
 				}
 				there, whole = nil, false
-				r.e.log.Debug("a node's pins are not compared", "node", n.base, "err", err)
-				r.report.Unread = append(r.report.Unread, n.base)
+				r.e.log.Debug("a node's pins are not compared", "node", n.name, "err", err)
+				r.report.Unread = append(r.report.Unread, n.name)
 				break
 			}
 			there.add(c)

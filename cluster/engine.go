@@ -40,7 +40,8 @@ type Records interface {
 type Config struct {
 	// Peers are the base URLs of the REST API of the peers. One that answers suffices to begin.
 	Peers []string
-	// Nodes are the base URLs of the RPC of some peers' nodes, which say how large a DAG is. Empty:
+	// Nodes are the base URLs of the RPC of some peers' nodes, which say how large a DAG is, or
+	// [UnixScheme] and the path of a socket. Empty:
 	// sizes are not known, and accounts are charged nothing.
 	Nodes []string
 	// Username and Password are for the peers; none if both are empty.
@@ -137,7 +138,7 @@ func New(ctx context.Context, cfg Config, records Records) (*Engine, error) {
 		})
 	}
 	for _, base := range cfg.Nodes {
-		e.nodes = append(e.nodes, &nodeRPC{base: strings.TrimRight(base, "/"), http: client, limit: cfg.AnswerTime})
+		e.nodes = append(e.nodes, newNodeRPC(base, client, cfg.AnswerTime))
 	}
 	for i := range e.locks {
 		e.locks[i] = make(chan struct{}, 1)
@@ -188,6 +189,9 @@ func (e *Engine) Close() error {
 	e.work.Wait()
 	if len(e.peers) > 0 {
 		e.peers[0].http.CloseIdleConnections()
+	}
+	for _, n := range e.nodes {
+		n.http.CloseIdleConnections()
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,6 +23,7 @@ import (
 
 // nodeRPC is the node of a peer, by its RPC.
 type nodeRPC struct {
+	name string // for people
 	base string
 	http *http.Client
 	// limit is for an answer about one CID.
@@ -34,6 +36,23 @@ type nodeRPC struct {
 
 // agentPrefix begins what a Holdfast says that it is.
 const agentPrefix = "holdfast/"
+
+// UnixScheme begins the address of a node that is at a Unix socket.
+const UnixScheme = "unix:"
+
+func newNodeRPC(at string, client *http.Client, limit time.Duration) *nodeRPC {
+	n := &nodeRPC{name: at, base: strings.TrimRight(at, "/"), http: client, limit: limit}
+	if path, ok := strings.CutPrefix(at, UnixScheme); ok {
+		n.base = "http://localhost"
+		n.http = &http.Client{CheckRedirect: client.CheckRedirect, Transport: &http.Transport{
+			MaxConnsPerHost: maxConns, MaxIdleConnsPerHost: maxConns,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", path)
+			},
+		}}
+	}
+	return n
+}
 
 func tlsWith(roots *x509.CertPool) *tls.Config {
 	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
@@ -58,7 +77,7 @@ func (n *nodeRPC) do(ctx context.Context, command string, q url.Values) (io.Read
 	}
 	res, err := n.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s at node %s: %w", command, n.base, withoutURL(err))
+		return nil, fmt.Errorf("%s at node %s: %w", command, n.name, withoutURL(err))
 	}
 	if res.StatusCode == http.StatusOK {
 		return res.Body, nil
@@ -66,9 +85,9 @@ func (n *nodeRPC) do(ctx context.Context, command string, q url.Values) (io.Read
 	defer res.Body.Close()
 	var e rpcError
 	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(&e); err != nil || e.Message == "" {
-		return nil, fmt.Errorf("%s at node %s: it answers %s", command, n.base, res.Status)
+		return nil, fmt.Errorf("%s at node %s: it answers %s", command, n.name, res.Status)
 	}
-	return nil, fmt.Errorf("%s at node %s: %w", command, n.base, &e)
+	return nil, fmt.Errorf("%s at node %s: %w", command, n.name, &e)
 }
 
 func (n *nodeRPC) get(ctx context.Context, command string, q url.Values, out any) error {
@@ -83,7 +102,7 @@ func (n *nodeRPC) get(ctx context.Context, command string, q url.Values, out any
 		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(out); err != nil {
-		return fmt.Errorf("%s at node %s: %w", command, n.base, err)
+		return fmt.Errorf("%s at node %s: %w", command, n.name, err)
 	}
 	return nil
 }
@@ -98,7 +117,7 @@ func (n *nodeRPC) look(ctx context.Context) error {
 		return err
 	}
 	if is.ID == "" {
-		return fmt.Errorf("id at node %s: %w", n.base, errCut)
+		return fmt.Errorf("id at node %s: %w", n.name, errCut)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -150,7 +169,7 @@ func (n *nodeRPC) walk(ctx context.Context, c cid.Cid) (t pin.Totals, known bool
 		DagStats []struct{ Size, NumBlocks uint64 }
 	}
 	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&stat); err != nil {
-		return t, false, fmt.Errorf("dag/stat at node %s: %w", n.base, err)
+		return t, false, fmt.Errorf("dag/stat at node %s: %w", n.name, err)
 	}
 	if len(stat.DagStats) != 1 || stat.DagStats[0].NumBlocks == 0 {
 		return t, false, nil
@@ -200,7 +219,7 @@ func (n *nodeRPC) pins(ctx context.Context) iter.Seq2[cid.Cid, error] {
 				c, err = cid.Decode(one.Cid)
 			}
 			if err != nil {
-				yield(cid.Undef, fmt.Errorf("pin/ls at node %s: %w: %w", n.base, errCut, err))
+				yield(cid.Undef, fmt.Errorf("pin/ls at node %s: %w: %w", n.name, errCut, err))
 				return
 			}
 			stall.Reset(streamStall)

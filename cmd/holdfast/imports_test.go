@@ -26,7 +26,7 @@ var ourImports = map[string][]string{
 		"cmd/holdfast/internal/doctor", "cmd/holdfast/internal/support",
 	},
 	"cmd/holdfast/internal/kuborpc": {},
-	"cmd/holdfast/internal/config":  {"auth", "backup", "node", "node/find", "node/provide", "pin", "upload"},
+	"cmd/holdfast/internal/config":  {"auth", "backup", "cluster", "node", "node/find", "node/provide", "pin", "upload"},
 	"cmd/holdfast/internal/datadir": {"cmd/holdfast/internal/config", "store"},
 	"cmd/holdfast/internal/doctor": {
 		"admin", "node", "store", "cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir",

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
+	"strings"
 
+	"github.com/holdfast-ipfs/holdfast/cluster"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -16,7 +19,10 @@ func (c *Config) validateCluster(check func(key string, value any, err error)) {
 		check("cluster.peers", u, checkBaseURL(u, "http://s1.internal:9094"))
 	}
 	for _, u := range k.Nodes {
-		check("cluster.nodes", u, checkBaseURL(u, "http://s1.internal:5001"))
+		if path, ok := strings.CutPrefix(u, cluster.UnixScheme); ok && filepath.IsAbs(path) {
+			continue
+		}
+		check("cluster.nodes", u, checkBaseURL(u, "http://s1.internal:5001, or unix:/run/holdfast/rpc.sock"))
 	}
 	r, err := pin.ParseReplication(k.Replication)
 	if err == nil && r == (pin.Replication{}) {
