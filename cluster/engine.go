@@ -61,6 +61,8 @@ type Config struct {
 	// Account gives the replication that the requests of an account have; zero says nothing. Nil is
 	// the same for all.
 	Account func(ctx context.Context, account string) (pin.Replication, error)
+	// Delegates are what [Engine.Delegates] last gave, for as long as no peer answers.
+	Delegates []string
 	// AllowOrigin reports whether the nodes may be told to connect to an origin. Nil allows all.
 	AllowOrigin func(o pin.Origin) bool
 	// Journal remembers what was let go of until no node has it. Nil remembers nothing.
@@ -384,6 +386,9 @@ func (e *Engine) Delegates() (all []string) {
 		if is, _ := p.state(); is.Node.ID != "" {
 			lists = append(lists, dialable(is.Node.Addresses, is.Node.ID))
 		}
+	}
+	if len(lists) == 0 {
+		return e.cfg.Delegates
 	}
 	for i := 0; ; i++ {
 		more := false

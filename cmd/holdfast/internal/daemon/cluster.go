@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,9 @@ var (
 	// keeps what the records of a directory name.
 	frontKey = datastore.NewKey("/holdfast/cluster/front")
 	heirsKey = datastore.NewKey("/holdfast/cluster/heirs")
+	// delegatesKey has the nodes' addresses as they last were: no pin is answered without any, and
+	// pins are taken while no peer answers.
+	delegatesKey = datastore.NewKey("/holdfast/cluster/delegates")
 )
 
 // errFront is the error of what needs the blocks that a cluster keeps.
@@ -88,7 +92,10 @@ func (p *Program) startCluster(ctx context.Context) (*cluster.Engine, error) {
 		return nil, err
 	}
 	ds := p.core.store.Datastore()
-	if c.Heirs, err = readHeirs(ctx, ds); err != nil {
+	if c.Heirs, err = readList(ctx, ds, heirsKey); err != nil {
+		return nil, err
+	}
+	if c.Delegates, err = readList(ctx, ds, delegatesKey); err != nil {
 		return nil, err
 	}
 	life := p.Data.File(datadir.LifeName)
@@ -160,8 +167,9 @@ func writeLife(path string) (string, error) {
 	return life, nil
 }
 
-func readHeirs(ctx context.Context, ds datastore.Datastore) (all []string, err error) {
-	b, err := ds.Get(ctx, heirsKey)
+// readList reads a list that writeList wrote; nil if there is none.
+func readList(ctx context.Context, ds datastore.Datastore, key datastore.Key) (all []string, err error) {
+	b, err := ds.Get(ctx, key)
 	if errors.Is(err, datastore.ErrNotFound) {
 		return nil, nil
 	}
@@ -169,18 +177,18 @@ func readHeirs(ctx context.Context, ds datastore.Datastore) (all []string, err e
 		err = json.Unmarshal(b, &all)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read whose requests were taken over: %w", err)
+		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	return all, nil
 }
 
-func writeHeirs(ctx context.Context, ds datastore.Datastore, all []string) error {
+func writeList(ctx context.Context, ds datastore.Datastore, key datastore.Key, all []string) error {
 	b, err := json.Marshal(all)
 	if err == nil {
-		err = errors.Join(ds.Put(ctx, heirsKey, b), ds.Sync(ctx, heirsKey))
+		err = errors.Join(ds.Put(ctx, key, b), ds.Sync(ctx, key))
 	}
 	if err != nil {
-		return fmt.Errorf("keep whose requests were taken over: %w", err)
+		return fmt.Errorf("write %s: %w", key, err)
 	}
 	return nil
 }
@@ -301,9 +309,15 @@ const stateEvery = 30 * time.Second
 func (p *Program) keepClusterState(ctx context.Context) {
 	tick := time.NewTicker(stateEvery)
 	defer tick.Stop()
+	var told []string
 	for {
 		is := p.cluster.State(ctx)
 		p.clusterIs.Store(&is)
+		if at := p.cluster.Delegates(); !slices.Equal(at, told) {
+			if err := writeList(ctx, p.core.store.Datastore(), delegatesKey, at); err == nil { // else the next time
+				told = at
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return

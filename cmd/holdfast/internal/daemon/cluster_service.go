@@ -161,7 +161,7 @@ func (s clusterService) inherit(ctx context.Context, instance string) error {
 	if instance == s.core.front {
 		return nil
 	}
-	return writeHeirs(ctx, s.core.store.Datastore(), s.cluster.Inherit(instance))
+	return writeList(ctx, s.core.store.Datastore(), heirsKey, s.cluster.Inherit(instance))
 }
 
 // heirOf finds who gets the requests of an account; id is "" if nobody does.

@@ -189,6 +189,21 @@ func TestFrontWithoutPeers(t *testing.T) {
 	if status, body := get(t, p.URL()+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "no peer of the cluster answers") {
 		t.Errorf("/readyz answers %d: %s", status, body)
 	}
+	// So it is after a restart, and clients are told where the nodes were.
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if all, err := readList(t.Context(), p.core.store.Datastore(), delegatesKey); err != nil || time.Now().After(deadline) {
+			t.Fatal("nobody remembers where the nodes were: ", err)
+		} else if len(all) == 2 {
+			break
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p = frontOver(t, c, d)
+	if at := p.delegates(); len(at) != 2 {
+		t.Errorf("delegates are %v", at)
+	}
 	for i := range 2 {
 		c.Peer(i).Start()
 	}
