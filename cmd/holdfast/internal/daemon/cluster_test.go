@@ -128,6 +128,33 @@ func TestFront(t *testing.T) {
 			t.Errorf("%s answers %d", command, answer.StatusCode)
 		}
 	}
+	// No page of the dashboard breaks.
+	if _, err := p.core.auth.SetAdmin(t.Context(), alice.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	if pair, err = p.core.auth.Login(t.Context(), alice.Email, "correct horse battery"); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{
+		"/pins": http.StatusOK, "/pins/" + v.ID: http.StatusOK, "/add": http.StatusOK, "/account": http.StatusOK, "/server": http.StatusOK,
+		"/store": http.StatusOK, "/accounts": http.StatusOK, "/pins/" + v.ID + "/files": http.StatusNotImplemented,
+		"/pins/" + v.ID + "/file": http.StatusNotImplemented, "/pins/" + v.ID + "/download": http.StatusNotImplemented,
+	} {
+		path = "/ui" + path
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.AddCookie(&http.Cookie{Name: "holdfast-session", Value: pair.Access})
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("%s answers %d, want %d", path, answer.StatusCode, want)
+		}
+	}
 	op := socket(t, p)
 	if _, err := op.Reclaim(t.Context(), func(admin.StoreProgress) {}); err == nil || !strings.Contains(err.Error(), "a cluster keeps") {
 		t.Errorf("a reclaim: %v", err)
