@@ -22,7 +22,7 @@ const (
 	Few      = "few copies" // fewer nodes have it than there are to be
 	Lost     = "lost copy"  // a node does not have it that should
 	Orphan   = "orphan"     // this server asked for it, and nothing here needs it
-	Stray    = "stray"      // a node has it, and the pinset does not
+	Stray    = "stray"      // a node has it, and the pinset does not, or not for that node
 )
 
 // Kinds lists them all.
@@ -87,6 +87,9 @@ func (h *hashes) of(c cid.Cid) uint64 { return maphash.String(h.seed, c.KeyStrin
 func (h *hashes) add(c cid.Cid)       { h.all = append(h.all, h.of(c)) }
 func (h *hashes) sort()               { slices.Sort(h.all) }
 func (h *hashes) has(c cid.Cid) bool {
+	if h == nil {
+		return false
+	}
 	_, found := slices.BinarySearch(h.all, h.of(c))
 	return found
 }
@@ -179,7 +182,10 @@ func (r *round) run(ctx context.Context) error {
 	if err := r.readNodes(ctx); err != nil {
 		return err
 	}
-	if err := r.readPinset(ctx, func() { r.few, r.lost = nil, nil }, r.seeCopies); err != nil {
+	unlisted := r.strays
+	if err := r.readPinset(ctx, func() {
+		r.few, r.lost, r.strays = nil, nil, slices.Clip(unlisted)
+	}, r.seeCopies); err != nil {
 		return err
 	}
 	return r.mend(ctx)
@@ -413,6 +419,11 @@ func (r *round) seeCopies(ctx context.Context, c cid.Cid, is *pinInfo) error {
 	}
 	if have < is.Min {
 		addTo(r, &r.few, d)
+	}
+	for id, there := range r.there {
+		if there.has(c) && !slices.Contains(allocations, id) && r.away[id] == "" && !r.lacks[id].has(c) {
+			addTo(r, &r.strays, copyAt{c, id})
+		}
 	}
 	return nil
 }

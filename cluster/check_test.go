@@ -75,8 +75,7 @@ func TestCheckMissing(t *testing.T) {
 	for n := range 3 {
 		f.pinned(alice, n, nil)
 	}
-	f.engine.posts.forget(pin.DAG("")) // nothing is recent
-	f.engine.posts = posts{}
+	f.engine.posts.forget(pin.DAGOf(f.dags[1].spec.Root)) // it is not recent
 	f.c.Lose(f.cid(1))
 	f.mends("missing 1")
 	if f.c.Copies(f.cid(1)) < 2 {
@@ -165,6 +164,38 @@ func TestCheckStray(t *testing.T) {
 	}
 	if all, err := f.engine.journal.all(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("it still remembers %v, %v", all, err)
+	}
+}
+
+// A pin has gone to other peers, and the cluster forgot to tell one.
+func TestCheckStrayCopy(t *testing.T) {
+	f := newFront(t, 3, nil)
+	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	f.c.Peer(2).Node.Add(f.cid(1))
+	f.mends("stray 1")
+	if n := f.c.Copies(f.cid(1)); n != 2 {
+		t.Errorf("there are %d copies", n)
+	}
+}
+
+// While a change is not in the pinset yet, it is not asked for again.
+func TestCheckDuringABatch(t *testing.T) {
+	f := newFront(t, 3, func(c *Config) {
+		c.Account = func(context.Context, string) (pin.Replication, error) { return c.Replication, nil }
+	})
+	f.pinned(alice, 1, nil)
+	f.engine.cfg.Account = func(context.Context, string) (pin.Replication, error) { return pin.Replication{Min: 1, Max: 1}, nil }
+	f.c.Hold()
+	if got := strings.Join(f.differences(true), "; "); got != "outdated 1+" {
+		t.Errorf("it finds %q", got)
+	}
+	posts := f.c.Posts()
+	if got := f.differences(true); got != nil || f.c.Posts() != posts {
+		t.Errorf("before the end of the batch it finds %v, and asks %d times more", got, f.c.Posts()-posts)
+	}
+	f.c.Commit()
+	if got := f.differences(true); got != nil || f.c.Copies(f.cid(1)) != 1 {
+		t.Errorf("after the batch it finds %v, and there are %d copies", got, f.c.Copies(f.cid(1)))
 	}
 }
 

@@ -60,12 +60,12 @@ func (e *Engine) letGo(ctx context.Context, d pin.DAG, a pin.Attempt) (gone bool
 			return err
 		}
 		if is == nil {
-			gone = !e.posts.recent(d, a)
+			gone = !e.settles(d, a, is)
 			return nil
 		}
 		switch at := e.attemptIn(is.Metadata); {
 		case at == 0: // others made it
-			gone = !e.posts.recent(d, a)
+			gone = !e.settles(d, a, is)
 			return nil
 		case at > a: // it is a later attempt's
 			gone = true

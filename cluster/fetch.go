@@ -192,11 +192,12 @@ func (e *Engine) place(ctx context.Context, w wanted) (is *pinInfo, err error) {
 // postWanted posts what is wanted. Without the origins, if the cluster cannot read one of them: they
 // are hints.
 func (e *Engine) postWanted(ctx context.Context, p *peer, w wanted, now *pinInfo) (is *pinInfo, err error) {
-	e.posts.note(w.dag, w.attempt) // whatever the answer, it may have been written
-	is, err = p.post(ctx, w.dag.CID(), e.optionsFor(w, now, nil))
-	if badOptions(err) && len(w.origins) > 0 {
-		w.origins = nil
-		is, err = p.post(ctx, w.dag.CID(), e.optionsFor(w, now, nil))
+	q := e.optionsFor(w, now, nil)
+	e.note(w.dag, w.attempt, q) // whatever the answer, it may have been written
+	is, err = p.post(ctx, w.dag.CID(), q)
+	if badOptions(err) && q.Has("origins") {
+		q.Del("origins")
+		is, err = p.post(ctx, w.dag.CID(), q)
 	}
 	if badOptions(err) {
 		err = fmt.Errorf("the cluster does not take the pin: %w", err)

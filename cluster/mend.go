@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -70,7 +71,7 @@ func (r *round) mendMissing(ctx context.Context, d pin.DAG) error {
 	if err != nil {
 		return err
 	}
-	if !held || !complete || r.e.posts.recent(d, a) || is != nil && r.e.attemptIn(is.Metadata) == a {
+	if !held || !complete || r.e.settles(d, a, is) || is != nil && r.e.attemptIn(is.Metadata) == a {
 		return nil
 	}
 	text := "it is pinned here, and the cluster was not asked for it or has lost that"
@@ -120,8 +121,9 @@ func (e *Engine) replace(ctx context.Context, w wanted, to []string) (posted *pi
 		if err != nil {
 			return err
 		}
-		e.posts.note(w.dag, w.attempt)
-		posted, err = p.post(ctx, w.dag.CID(), e.optionsFor(w, is, to))
+		q := e.optionsFor(w, is, to)
+		e.note(w.dag, w.attempt, q)
+		posted, err = p.post(ctx, w.dag.CID(), q)
 		return err
 	})
 	if tooFew(err) {
@@ -142,7 +144,7 @@ func (r *round) mendOutdated(ctx context.Context, d pin.DAG) error {
 	if err != nil {
 		return err
 	}
-	if !r.e.isOutdated(is, w) {
+	if !r.e.isOutdated(is, w) || r.e.settles(d, a, is) {
 		return nil
 	}
 	text := "the pinset has other requests for it than there are"
@@ -173,7 +175,7 @@ func (r *round) mendFew(ctx context.Context, d pin.DAG) error {
 	}
 	all := r.e.ask(ctx, d, is.Allocations, a, 0)
 	have := all.count(a)
-	if have >= is.Min {
+	if have >= is.Min || r.e.settles(d, a, is) {
 		return nil
 	}
 	now := time.Now()
@@ -251,37 +253,45 @@ func (r *round) removeOrphan(ctx context.Context, d pin.DAG, a pin.Attempt) erro
 	return err
 }
 
-// mendStray unpins at its node what the pinset does not have. Only what this server let go of: a
-// node may have pins of its own.
+// mendStray unpins at its node what the pinset does not have there. If it does not have it at all,
+// only what this server let go of is unpinned: a node may have pins of its own.
 func (r *round) mendStray(ctx context.Context, at copyAt) error {
 	p := r.e.byID(at.peer)
 	d := pin.DAGOf(at.cid)
-	if p == nil {
+	if p == nil || !d.CID().Equals(at.cid) {
 		return nil
 	}
-	ours, err := r.e.journal.has(ctx, d)
+	let, err := r.e.journal.has(ctx, d)
 	if err != nil {
 		return err
-	}
-	if !ours || !d.CID().Equals(at.cid) {
-		return nil
 	}
 	unlock, err := r.e.lock(ctx, d)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	is, _, _, held, err := r.look(ctx, d)
+	is, a, _, held, err := r.look(ctx, d)
 	if err != nil {
 		return err
 	}
-	if held || is != nil {
+	text := "it was unpinned here, and the peer's node still has it"
+	switch {
+	case is == nil && (held || !let), r.e.settles(d, a, is):
 		return nil
+	case is != nil:
+		if r.e.attemptIn(is.Metadata) == 0 || len(is.Allocations) == 0 || slices.Contains(is.Allocations, at.peer) {
+			return nil
+		}
+		text = "its node has it, and the pinset has it on other peers"
 	}
 	of, _ := p.state()
 	n := r.e.nodeOf(ctx, of.Node.ID)
 	if n == nil {
 		return nil
+	}
+	s, _, _, err := p.status(ctx, at.cid)
+	if err != nil || s.Status != isRemote && s.Status != isUnpinned && s.Status != isUnpinError {
+		return ctx.Err() // the peer does something about it, or does not answer
 	}
 	if there, err := n.has(ctx, at.cid); err != nil || !there {
 		return ctx.Err()
@@ -289,9 +299,7 @@ func (r *round) mendStray(ctx context.Context, at copyAt) error {
 	if r.repair {
 		err = n.remove(ctx, at.cid)
 	}
-	return r.outcome(ctx, Difference{
-		Kind: Stray, CID: at.cid.String(), Peer: p.name(), Text: "it was unpinned here, and the peer's node still has it", Mended: true,
-	}, err)
+	return r.outcome(ctx, Difference{Kind: Stray, CID: at.cid.String(), Peer: p.name(), Text: text, Mended: true}, err)
 }
 
 // has reports whether the node has a CID pinned.
