@@ -54,7 +54,10 @@
     const body = new FormData();
     body.append("name", $("upload-name").value);
     if (form.elements.car.checked && list.length === 1) body.append("car", "yes");
-    if (tops.size > 1) body.append("wrap", "yes");
+    if (tops.size > 1) {
+      body.append("wrap", "yes");
+      body.append("tops", tops.size); // the server knows only the first, when it names the pin
+    }
     for (const f of list) body.append("path", f.file, encodeURIComponent(f.path));
     const total = list.reduce((n, f) => n + f.file.size, 0);
     const what = tops.size === 1 ? [...tops][0] : count(list.length), are = tops.size === 1 ? "is" : "are";
