@@ -40,7 +40,7 @@ func (w *world) drop() {
 	drop("#drop", `t.items.add(new File(["1"], "first.txt")); t.items.add(new File(["2"], "second.txt"))`)
 	w.see("2 files are pinned:")
 	w.run(chromedp.Click("#sent a"))
-	w.see("first.txt")
+	w.see("first.txt and 1 other")
 	w.see("second.txt")
 	// What is no file is refused.
 	drop("#drop", `t.setData("text/plain", "some words")`)

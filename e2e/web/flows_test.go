@@ -247,6 +247,8 @@ func (w *world) removeAndUndo() {
 	w.see("Nothing is gone yet")
 	// It is pushed, when its time has come.
 	w.until(`[...document.querySelectorAll(".badge")].some(b => b.textContent === "removed")`)
+	// It is read out, too.
+	w.until(`document.getElementById("say").role === "status" && document.getElementById("say").textContent === "forty mebibytes: removed"`)
 	w.open("/ui/pins")
 	w.unsee("forty mebibytes")
 }
@@ -393,6 +395,77 @@ func TestWithoutScript(t *testing.T) {
 	sees(".leaving", "Nothing is gone yet")
 	submit("/ui/pins/undo", "Undo")
 	sees(".notice.good", "Nothing was removed")
+	// Rename.
+	w.open("/ui/pins")
+	w.run(chromedp.Click(`//a[.="plain"]`, chromedp.BySearch))
+	sees("h1", "plain")
+	w.run(chromedp.Click(`//a[.="Rename or replace"]`, chromedp.BySearch))
+	sees("h1", "Rename")
+	w.run(chromedp.SendKeys("#name", " and simple"))
+	submit("/edit", "Change it")
+	sees("h1", "plain and simple")
+	sees(".stack:first-child [aria-labelledby=h-history]", "renamed from")
+	// Upload two files: a pin each, or a directory.
+	dir := t.TempDir()
+	paths := []string{filepath.Join(dir, "first.txt"), filepath.Join(dir, "second.txt")}
+	for _, p := range paths {
+		check(t, os.WriteFile(p, []byte("sent without script: "+p), 0o644))
+	}
+	w.open("/ui/add")
+	w.run(chromedp.SetUploadFiles("#files", paths))
+	submit("/ui/upload", "Upload")
+	sees(".notice.good", "uploaded and pinned")
+	sees(".rows", "first.txt")
+	sees(".rows", "second.txt")
+	w.open("/ui/add")
+	w.run(chromedp.SetUploadFiles("#files", paths), chromedp.Click("input[name=wrap]"))
+	submit("/ui/upload", "Upload")
+	sees("h1", "folder with first.txt")
+	sees(".tree", "second.txt")
+	// Make a token, and revoke it.
+	w.open("/ui/connect")
+	w.run(chromedp.SendKeys("#name", "a program"))
+	submit("/ui/connect", "Make the token")
+	sees(".made", "ipfs pin remote service add holdfast")
+	w.run(chromedp.Click(`//a[.="Revoke…"]`, chromedp.BySearch))
+	sees("h1", "Revoke “a program”?")
+	submit("/revoke", "Revoke")
+	sees(".notice.good", "The token is revoked")
+	// What admins do: the pages have no plots, and say why.
+	_, err := w.server.Data.Run(t.Context(), nil, "user", "role", email, "admin")
+	check(t, err)
+	w.open("/ui/accounts")
+	w.run(chromedp.SendKeys("#email", other), chromedp.SendKeys("#password", password))
+	submit("/ui/accounts", "Add")
+	sees(".notice.good", "The account is made")
+	w.open("/ui/store")
+	submit("/ui/store/runs", "Check every block")
+	sees(".notice.good", "It is begun")
+	w.open("/ui/audit?event=pin.replaced")
+	sees("tbody", "renamed from")
+	w.open("/ui/server")
+	sees("#main", "The plots need JavaScript")
+}
+
+// TestDashboardOff: web.enabled takes it all away, and the address says what the server is.
+func TestDashboardOff(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), buildTime)
+	defer cancel()
+	w, _ := newServer(ctx, t, map[string]string{"HOLDFAST_WEB_ENABLED": "false"})
+	w.run(chromedp.Navigate(w.base + "/"))
+	w.see("This is Holdfast, an IPFS pinning server. Its dashboard is off")
+	for _, path := range []string{"/ui", "/ui/pins", "/ui/setup", "/ui/static/style.css"} {
+		res, err := http.Get(w.base + path)
+		check(t, err)
+		res.Body.Close()
+		if res.StatusCode != http.StatusNotFound {
+			t.Errorf("%s answers %d", path, res.StatusCode)
+		}
+	}
+	if strings.Contains(w.server.Tail(), "/ui/setup") {
+		t.Error("the log has a link to a page that is not there")
+	}
+	w.expect("favicon.ico") // which the browser asks for, as the page is text
 }
 
 // TestHiddenPageIsSilent: a page that nobody sees has no stream.

@@ -77,12 +77,11 @@ func (n *newcomer) step(what, says string) {
 // pinByKubo pastes the lines of the page, with what they leave open filled in.
 func (n *newcomer) pinByKubo() {
 	n.t.Helper()
-	var lines string
-	n.run(chromedp.Text("#line-kubo + .code code", &lines))
+	var service, pin string
+	n.run(chromedp.Text("#line-kubo + .code code", &service), chromedp.Text("#line-kubo-pin + .code code", &pin))
 	photo, err := n.kubo.AddFile(n.t.Context(), rig.Random(3, 5<<20), 256<<10)
 	check(n.t, err)
-	lines = strings.NewReplacer("NAME CID", "photo "+photo).Replace(lines)
-	for line := range strings.Lines(lines) {
+	for _, line := range []string{service, strings.NewReplacer("NAME", "photo", "CID", photo).Replace(pin)} {
 		words := strings.Fields(line)
 		if _, err := n.kubo.Run(n.t.Context(), nil, words[1:]...); err != nil {
 			n.t.Fatalf("%s: %v", line, err)
@@ -118,6 +117,8 @@ func (n *newcomer) upload() {
 	n.click("button", "Upload")
 	n.step("uploaded", "is pinned:")
 	n.click("a", "holiday")
+	n.see("What is in it")
+	n.click("summary", "▸day 1/")
 	n.step("the folder", "beach.txt")
 }
 
