@@ -149,9 +149,13 @@ func (s *Service) event(ctx context.Context, kind EventKind, account string) Eve
 }
 
 // PinEvent makes an event of a pin. Its actor is the principal in the context, and its token
-// the principal's.
+// the principal's. A principal without a token is the host's operator, whichever account they
+// act for.
 func PinEvent(ctx context.Context, at time.Time, kind EventKind, account string) Event {
 	p, _ := PrincipalFrom(ctx)
+	if p.TokenID == "" {
+		p = Principal{}
+	}
 	return Event{
 		Time: at.UTC().Truncate(time.Millisecond), Kind: kind,
 		Account: account, Actor: p.Account, Address: addressFrom(ctx), Token: p.TokenID, Count: 1,

@@ -71,6 +71,14 @@ func TestChangesOfPinsAreAudited(t *testing.T) {
 	must(t, err)
 	_, err = s.requestRecords.Retry(by(alice, "another token", "192.0.2.2"), alice, renamed.ID)
 	must(t, err)
+	// By the socket, where somebody acts for the account.
+	_, err = s.requestRecords.Fail(t.Context(), spec.DAG(), "nobody has it")
+	must(t, err)
+	_, err = s.requestRecords.Retry(by(alice, "", ""), alice, renamed.ID)
+	must(t, err)
+	if _, page := eventsOf(t, s, auth.EventQuery{Limit: 1}); page[0].Actor != "" || page[0].Kind != auth.EventPinRetried {
+		t.Errorf("what the host's operator did is told as %+v", page[0])
+	}
 	other := pintest.DAGSpec(2)
 	other.Name = spec.Name
 	last, _, _, err := s.requestRecords.Replace(by(alice, "her token", "192.0.2.1"), alice, renamed.ID, other)
@@ -86,6 +94,8 @@ func TestChangesOfPinsAreAudited(t *testing.T) {
 		`pin.replaced it was ` + spec.CID + `, name "thesis, final"`,
 		`pin.retried name "thesis, final"`,
 		"pin.failed nobody has it",
+		`pin.retried name "thesis, final"`,
+		"pin.failed nobody has it",
 		`pin.replaced renamed from "thesis" to "thesis, final"`,
 		`pin.added name "thesis"`,
 	}
@@ -94,7 +104,7 @@ func TestChangesOfPinsAreAudited(t *testing.T) {
 		if !slices.Equal(told, want) {
 			t.Fatalf("the record has %q, want %q", told, want)
 		}
-		removed, moved, failed := page[0], page[4], page[3]
+		removed, moved, failed := page[0], page[6], page[5]
 		if removed.Pin != last.ID || removed.CID != other.CID || removed.Actor != admin || removed.Token != "the admin's" || removed.Address != "198.51.100.7" || removed.Account != alice {
 			t.Errorf("the removal is told as %+v", removed)
 		}
@@ -102,8 +112,8 @@ func TestChangesOfPinsAreAudited(t *testing.T) {
 			t.Errorf("the replacement is told as %+v, the failure as %+v", moved, failed)
 		}
 		for q, n := range map[auth.EventQuery]int{
-			{Account: admin}: 1, {Kind: auth.EventPinRemoved}: 1, {Kind: auth.EventPinReplaced, Account: alice}: 2, {Kind: auth.EventsOfPins}: 6,
-			{Kind: auth.EventsOfAccounts}: 0, {Kind: auth.EventLogin}: 0, {Pin: first.ID}: 2, {Pin: renamed.ID}: 4, {Pin: other.CID}: 2,
+			{Account: admin}: 1, {Kind: auth.EventPinRemoved}: 1, {Kind: auth.EventPinReplaced, Account: alice}: 2, {Kind: auth.EventsOfPins}: 8,
+			{Kind: auth.EventsOfAccounts}: 0, {Kind: auth.EventLogin}: 0, {Pin: first.ID}: 2, {Pin: renamed.ID}: 6, {Pin: other.CID}: 2,
 			{Kind: auth.EventPinRemoved, To: removed.Time}: 0, {Kind: auth.EventPinRemoved, From: removed.Time}: 1, {Account: alice, Look: 2}: 2,
 		} {
 			if told, _ := eventsOf(t, s, q); len(told) != n {
@@ -116,7 +126,7 @@ func TestChangesOfPinsAreAudited(t *testing.T) {
 	// They end with the others.
 	n, err := s.SweepEvents(t.Context(), clock.at.Add(time.Hour))
 	must(t, err)
-	if told, _ := eventsOf(t, s, auth.EventQuery{Account: alice}); n != 6 || len(told) > 0 {
+	if told, _ := eventsOf(t, s, auth.EventQuery{Account: alice}); n != 8 || len(told) > 0 {
 		t.Errorf("%d were swept, there are still %q", n, told)
 	}
 }
