@@ -26,7 +26,7 @@ const (
 //   - copies_missing: what the other peers say that should have it
 //   - size: "not known", in the place of blocks and bytes, if no node said how large it is
 func (e *Engine) Describe(ctx context.Context, r pin.Request, ask bool, info map[string]string) {
-	if r.Status == pin.Pinned && r.Totals == (pin.Totals{}) && !holdsItself(r.Root) {
+	if r.Status == pin.Pinned && r.Totals.Blocks == 0 && r.Totals.Bytes == 0 && !holdsItself(r.Root) {
 		delete(info, "blocks")
 		delete(info, "bytes")
 		info["size"] = "not known: no node of the cluster told it"

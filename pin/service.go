@@ -173,6 +173,10 @@ func (m *Manager) Retry(ctx context.Context, account, id string) (View, error) {
 // Get reads a request. Errors: ErrNotFound.
 func (m *Manager) Get(ctx context.Context, account, id string) (View, error) {
 	v, err := m.viewed(func() (Request, error) { return m.requests.Get(ctx, account, id) })
+	if err == nil && v.Status == Pinning {
+		v.Totals.By = m.jobs.delivered(v.DAG())
+	}
+	v.tellDelivered()
 	if d, ok := m.engine.(Describer); ok && err == nil {
 		v.describe(ctx, d, true)
 	}
