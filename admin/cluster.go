@@ -10,7 +10,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
-	"github.com/holdfast-ipfs/holdfast/internal/hint"
 )
 
 // Cluster is what the API needs of the cluster that keeps what is pinned.
@@ -130,8 +129,8 @@ const (
 )
 
 // errNoCluster: no server runs that has a cluster.
-var errNoCluster = hint.Add(&StatusError{http.StatusNotFound, errors.New("no server runs here whose pins a cluster keeps")},
-	"cluster.peers names the peers of a cluster; start the server")
+var errNoCluster error = &StatusError{http.StatusNotFound, errors.New("no server runs here whose pins a cluster keeps"),
+	"cluster.peers names the peers of a cluster; start the server"}
 
 func (h handlers) cluster() (Cluster, error) {
 	if h.Cluster == nil {

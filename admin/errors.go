@@ -14,10 +14,11 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
-// StatusError is an error with the status of its answer.
+// StatusError is an error with the status of its answer, and what to do about it.
 type StatusError struct {
 	Status int
 	Err    error
+	Hint   string // "" if there is nothing to say
 }
 
 func (e *StatusError) Error() string { return e.Err.Error() }
@@ -66,6 +67,9 @@ func (s *Server) failureOf(err error) (status int, f Failure) {
 			status, f.Error.Hint = known.status, known.hint
 			break
 		}
+	}
+	if known, ok := errors.AsType[*StatusError](err); ok {
+		f.Error.Hint = known.Hint
 	}
 	if s.Hint != nil && f.Error.Hint == "" {
 		f.Error.Hint = s.Hint(err)

@@ -45,8 +45,11 @@ var (
 )
 
 // errFront is the error of what needs the blocks that a cluster keeps.
-var errFront = hint.Add(&admin.StatusError{Status: http.StatusNotImplemented, Err: errors.New("a cluster keeps what is pinned here (cluster.peers), so this server has no blocks")},
-	"run it on the cluster's nodes; `holdfast cluster check` compares the pins of this server with them")
+var errFront error = &admin.StatusError{
+	Status: http.StatusNotImplemented,
+	Err:    errors.New("a cluster keeps what is pinned here (cluster.peers), so this server has no blocks"),
+	Hint:   "run it on the cluster's nodes; `holdfast cluster check` compares the pins of this server with them",
+}
 
 // frontOf reads by which name a cluster's pinset knows the server of a directory; "" if what is
 // pinned there is kept there.

@@ -14,7 +14,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/admin"
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/cluster"
-	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -79,7 +78,7 @@ func (s clusterService) Drain(ctx context.Context, peer string, progress func(ad
 		progress(admin.StoreProgress{Text: "moving " + d.CID, Done: d.Done + d.Failed, Total: d.Total})
 	})
 	if errors.Is(err, cluster.ErrNoPeer) {
-		err = hint.Add(&admin.StatusError{Status: http.StatusNotFound, Err: err}, "`holdfast cluster status` lists the peers")
+		err = &admin.StatusError{Status: http.StatusNotFound, Err: err, Hint: "`holdfast cluster status` lists the peers"}
 	}
 	return admin.ClusterDrained{Peer: peer, Moved: done.Done, Failed: done.Failed}, err
 }
@@ -130,8 +129,10 @@ func (s clusterService) Import(ctx context.Context, in admin.ClusterImport, prog
 		return done, nil
 	}
 	if !slices.ContainsFunc(done.Owners, func(o admin.ClusterOwner) bool { return o.Instance == in.From }) {
-		return done, hint.Add(&admin.StatusError{Status: http.StatusNotFound, Err: fmt.Errorf("the pinset tells of no requests of a server %q", in.From)},
-			"`holdfast cluster import` lists the servers that it tells of")
+		return done, &admin.StatusError{
+			Status: http.StatusNotFound, Err: fmt.Errorf("the pinset tells of no requests of a server %q", in.From),
+			Hint: "`holdfast cluster import` lists the servers that it tells of",
+		}
 	}
 	if err := s.inherit(ctx, in.From); err != nil {
 		return done, err

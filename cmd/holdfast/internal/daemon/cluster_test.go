@@ -86,7 +86,7 @@ func TestFront(t *testing.T) {
 	}
 	c.Serve(cid, clustertest.Content{Blocks: 7, Bytes: 700, All: true})
 	v = awaitPin(t, p, v, pin.Pinned)
-	if v.Totals != (pin.Totals{Blocks: 7, Bytes: 700}) || v.Info["copies"] == "" || v.Info["copies_wanted"] != "2-3" {
+	if v.Totals.Blocks != 7 || v.Totals.Bytes != 700 || v.Info["copies"] == "" || v.Info["copies_wanted"] != "2-3" {
 		t.Errorf("the pin has %+v: %v", v.Totals, v.Info)
 	}
 	spec.Meta = map[string]string{"replication": "7"}
