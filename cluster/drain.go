@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
+
+// drainersAtOnce is how many pins move at the same time: each round of each waits for a batch of the
+// cluster, some seconds, and the nodes have pins of users as well.
+const drainersAtOnce = 32
 
 // drainRounds is how often a pin is asked for until the cluster takes it from a peer. It chooses by
 // chance among the peers that have a copy too many, so one of n is left after a few times n.
@@ -23,10 +28,10 @@ type Drained struct {
 	CID                 string // the last one that was done
 }
 
-// Drain moves the copies of this server's pins from a peer to others, one pin after the other, so
+// Drain moves the copies of this server's pins from a peer to others, some at the same time, so
 // that none has fewer copies than before. peer is its name or its ID. The peer stays a member, and
 // gets new pins while it has room. What others asked the cluster for stays where it is. tell is
-// called after each pin. Errors of single pins are logged and counted.
+// called after each pin, one call after the other. Errors of single pins are logged and counted.
 func (e *Engine) Drain(ctx context.Context, name string, tell func(Drained)) (done Drained, err error) {
 	id, err := e.findPeer(name)
 	if err != nil {
@@ -52,20 +57,40 @@ func (e *Engine) Drain(ctx context.Context, name string, tell func(Drained)) (do
 		return done, err
 	}
 	done.Total = uint64(len(dags))
-	for _, d := range dags {
-		if err := e.move(ctx, d, id); err != nil {
-			if ctx.Err() != nil {
-				return done, ctx.Err()
+	var mu sync.Mutex
+	var movers sync.WaitGroup
+	next := make(chan pin.DAG)
+	for range drainersAtOnce {
+		movers.Go(func() {
+			for d := range next {
+				err := e.move(ctx, d, id)
+				if ctx.Err() != nil {
+					continue
+				}
+				if err != nil {
+					e.log.Warn("a pin stays at a peer that is drained", "cid", d, "peer", e.nameOf(id), "err", err)
+				}
+				mu.Lock()
+				if err != nil {
+					done.Failed++
+				} else {
+					done.Done++
+				}
+				done.CID = d.String()
+				tell(done)
+				mu.Unlock()
 			}
-			done.Failed++
-			e.log.Warn("a pin stays at a peer that is drained", "cid", d, "peer", e.nameOf(id), "err", err)
-		} else {
-			done.Done++
-		}
-		done.CID = d.String()
-		tell(done)
+		})
 	}
-	return done, nil
+	for _, d := range dags {
+		select {
+		case next <- d:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	movers.Wait()
+	return done, ctx.Err()
 }
 
 // ErrNoPeer: there is no peer of a name.
@@ -167,7 +192,8 @@ const copyTime = time.Hour
 
 // awaitCopies waits until the pinset has what was posted, and so many peers have the DAG beside one.
 func (e *Engine) awaitCopies(ctx context.Context, d pin.DAG, a pin.Attempt, posted *pinInfo, but string, n int) error {
-	for deadline := time.Now().Add(copyTime); ; {
+	pause := e.cfg.PollMin
+	for deadline := time.Now().Add(copyTime); ; pause = min(2*pause, e.cfg.PollMax) {
 		is, err := e.allocation(ctx, d)
 		if err != nil {
 			return err
@@ -190,7 +216,7 @@ func (e *Engine) awaitCopies(ctx context.Context, d pin.DAG, a pin.Attempt, post
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(e.cfg.PollMax):
+		case <-time.After(pause):
 		}
 	}
 }

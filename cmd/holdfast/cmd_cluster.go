@@ -172,9 +172,9 @@ func (c *cli) clusterDrainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "drain PEER",
 		Short: "Move the pins of a peer to other peers",
-		Long: `Move the copies that a peer has of this server's pins to other peers, one pin after the
-other. PEER is a name that "holdfast cluster status" shows, or an ID. No pin ever has
-fewer copies than before. If you interrupt the command, run it again: it goes on.
+		Long: `Move the copies that a peer has of this server's pins to other peers. PEER is
+a name that "holdfast cluster status" shows, or an ID. No pin ever has fewer copies than
+before. If you interrupt the command, run it again: it goes on.
 
 The peer stays a member, and would get new pins while it has room. So make its node full
 first: set store.min_free_space there above the size of its disk. What others asked the
