@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -26,7 +25,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/internal/durable"
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
-	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/node/guard"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -62,30 +60,6 @@ func frontOf(ctx context.Context, ds datastore.Datastore) (string, error) {
 		return "", fmt.Errorf("read where what is pinned is kept: %w", err)
 	}
 	return string(b), nil
-}
-
-// checkPlace fails if the directory is that of a server with a cluster, and the configuration has
-// none, or the other way round: then what counts as pinned is not there.
-func (p *Program) checkPlace(ctx context.Context) error {
-	switch {
-	case p.core.front != "" && !p.Config.Cluster.On():
-		return hint.Add(errors.New("a cluster keeps what is pinned in this directory, and cluster.peers is empty"),
-			"set cluster.peers again; to keep pins on this machine, begin with another directory and import them")
-	case p.core.front == "" && p.Config.Cluster.On():
-		for _, err := range p.core.store.Roots(ctx) {
-			if err != nil {
-				return err
-			}
-			return hint.Add(errors.New("what is pinned in this directory is kept on this machine, and cluster.peers names a cluster"),
-				"name a new directory with --data, and import the pins there: docs/cluster.md says how, while they are served")
-		}
-		p.core.front = p.core.instance
-		ds := p.core.store.Datastore()
-		if err := errors.Join(ds.Put(ctx, frontKey, []byte(p.core.front)), ds.Sync(ctx, frontKey)); err != nil {
-			return fmt.Errorf("note that a cluster keeps what is pinned: %w", err)
-		}
-	}
-	return nil
 }
 
 // startCluster makes the engine over the cluster.
@@ -229,79 +203,6 @@ func (a accountReplication) of(ctx context.Context, id string) (pin.Replication,
 		return pin.Replication{}, nil
 	}
 	return r, nil
-}
-
-// What follows is of the node, or of nothing if a cluster keeps what is pinned.
-
-// delegates are addresses that clients may connect to.
-func (p *Program) delegates() []string {
-	if p.cluster != nil {
-		return p.cluster.Delegates()
-	}
-	return p.node.Delegates()
-}
-
-func (p *Program) nodeStats() node.Stats {
-	if p.node == nil {
-		return node.Stats{}
-	}
-	return p.node.Stats()
-}
-
-func (p *Program) nodeID() string {
-	if p.node == nil {
-		return ""
-	}
-	return p.node.PeerID()
-}
-
-func (p *Program) nodeAddrs() []string {
-	if p.node == nil {
-		return nil
-	}
-	return p.node.Addrs()
-}
-
-// listening reports whether others can give what is pinned: by the node, or by the cluster.
-func (p *Program) listening() error {
-	switch {
-	case p.cluster != nil:
-		return p.cluster.Reachable()
-	case !p.node.Listening():
-		return errNotListening
-	}
-	return nil
-}
-
-// startPlace starts what keeps what is pinned.
-func (p *Program) startPlace(ctx context.Context) (pin.Engine, error) {
-	if err := p.Data.ClearTemp(); err != nil {
-		return nil, err
-	}
-	if err := p.checkPlace(ctx); err != nil {
-		return nil, err
-	}
-	if p.Config.Cluster.On() {
-		e, err := p.startCluster(ctx)
-		if err == nil {
-			p.cluster = e
-		}
-		return e, err
-	}
-	if err := p.startNode(ctx); err != nil {
-		return nil, err
-	}
-	return p.node, nil
-}
-
-// logPlace logs how the cluster is, at a start.
-func (p *Program) logPlace(log *slog.Logger) {
-	if p.cluster == nil {
-		return
-	}
-	if err := p.cluster.Reachable(); err != nil {
-		log.Warn("no peer of the cluster answers yet: pins are taken and wait", "err", err)
-	}
 }
 
 // stateEvery is how often the peers are asked what they have under way, for metrics. The list may

@@ -212,44 +212,6 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// startPins starts what keeps what is pinned, and then the manager of pins. A node calls the
-// manager, too.
-func (p *Program) startPins(ctx context.Context) error {
-	place, err := p.startPlace(ctx)
-	if err != nil {
-		return err
-	}
-	var admit func(pin.Spec) error
-	if p.cluster != nil {
-		admit = p.cluster.Admit
-	}
-	p.logPlace(p.Log)
-	p.pins, err = pin.New(ctx, pin.Config{
-		Workers:      p.Config.Pin.Workers,
-		StallTimeout: time.Duration(p.Config.Pin.StallTimeout),
-		KeepPartial:  cmp.Or(time.Duration(p.Config.Pin.KeepPartial), -1), // 0 is the default of package pin
-		Limits: pin.Limits{
-			Bytes:  uint64(p.Config.Pin.MaxDAGBytes),
-			Blocks: uint64(p.Config.Pin.MaxDAGBlocks),
-
-			BlockBytes: uint64(p.Config.Pin.MaxBlockSize),
-			Links:      uint64(p.Config.Pin.MaxLinks),
-			Depth:      uint64(p.Config.Pin.MaxDepth),
-		},
-		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
-		Quotas:       quotas{p.core.auth},
-		Admit:        admit,
-		Denied:       p.denials.DeniedDAG,
-		Logger:       p.Log,
-	}, p.core.store, place)
-	if err != nil {
-		return fmt.Errorf("start the pin manager: %w", err)
-	}
-	p.managed.Store(p.pins)
-	p.core.pins = p.pins
-	return nil
-}
-
 // startNode starts the node.
 func (p *Program) startNode(ctx context.Context) (err error) {
 	cfg, err := nodeConfig(p.Config, p.Data, p.Log)
