@@ -288,6 +288,25 @@ func TestCheckWithoutPeers(t *testing.T) {
 	}
 }
 
+// The cluster takes a pin from a peer without room as soon as it is asked.
+func TestDrainFull(t *testing.T) {
+	f := newFront(t, 4, nil)
+	for n := range 4 {
+		f.pinned(alice, n, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	}
+	f.c.Peer(0).Fill(true)
+	posts := f.c.Posts()
+	done, err := f.engine.Drain(t.Context(), "s1", func(Drained) {})
+	if err != nil || done.Failed != 0 || f.c.Posts()-posts != int(done.Total) {
+		t.Errorf("%+v, %v, in %d requests", done, err, f.c.Posts()-posts)
+	}
+	for n := range 4 {
+		if f.c.Peer(0).Node.Has(f.cid(n)) || f.c.Copies(f.cid(n)) != 2 {
+			t.Errorf("DAG %d is at %v", n, f.c.Get(f.cid(n)).Allocations)
+		}
+	}
+}
+
 func TestDrain(t *testing.T) {
 	f := newFront(t, 4, nil)
 	for n := range 4 {

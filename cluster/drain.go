@@ -18,9 +18,10 @@ import (
 // cluster, some seconds, and the nodes have pins of users as well.
 const drainersAtOnce = 32
 
-// drainRounds is how often a pin is asked for until the cluster takes it from a peer. It chooses by
-// chance among the peers that have a copy too many, so one of n is left after a few times n.
-const drainRounds = 40
+// drainRounds is how often a pin is asked for until the cluster takes it from a peer that has room. It
+// chooses by chance which copy goes, and not evenly: that of the peer it knows longest goes one time
+// in eight.
+const drainRounds = 200
 
 // Drained is how far a drain is.
 type Drained struct {
@@ -37,6 +38,12 @@ func (e *Engine) Drain(ctx context.Context, name string, tell func(Drained)) (do
 	if err != nil {
 		return done, err
 	}
+	room, err := e.freespace(ctx)
+	if err != nil {
+		return done, err
+	}
+	_, hasRoom := room[id]
+	full := !hasRoom
 	var dags []pin.DAG
 	err = e.each(ctx, "", func(p *peer) error {
 		dags = nil
@@ -63,7 +70,7 @@ func (e *Engine) Drain(ctx context.Context, name string, tell func(Drained)) (do
 	for range drainersAtOnce {
 		movers.Go(func() {
 			for d := range next {
-				err := e.move(ctx, d, id)
+				err := e.move(ctx, d, id, full)
 				if ctx.Err() != nil {
 					continue
 				}
@@ -114,8 +121,8 @@ func (e *Engine) findPeer(s string) (string, error) {
 	return "", fmt.Errorf("%w %q: it has %s", ErrNoPeer, s, strings.Join(names, ", "))
 }
 
-// move moves one copy from a peer to another.
-func (e *Engine) move(ctx context.Context, d pin.DAG, from string) error {
+// move moves one copy from a peer to another. full says that the peer has no room.
+func (e *Engine) move(ctx context.Context, d pin.DAG, from string, full bool) error {
 	for range drainRounds {
 		a, complete, held, err := e.records.Held(ctx, d)
 		if err != nil || !held || !complete {
@@ -138,11 +145,16 @@ func (e *Engine) move(ctx context.Context, d pin.DAG, from string) error {
 		}
 		others := e.ask(ctx, d, is.Allocations, a, 0).countBut(a, from)
 		n := 0
-		if others < w.replication.Min {
+		switch {
+		case full:
+			// The cluster takes all copies from a peer without room. Its node has them until its grace
+			// is over.
+			n = w.replication.Min
+		case others < w.replication.Min:
 			// One copy more, elsewhere.
 			more := len(is.Allocations) + 1
 			w.replication, n = pin.Replication{Min: more, Max: more}, others+1
-		} else {
+		default:
 			// One copy less. Which one goes is the cluster's choice.
 			w.replication.Max = max(w.replication.Min, len(is.Allocations)-1)
 		}

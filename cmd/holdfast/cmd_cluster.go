@@ -176,9 +176,10 @@ func (c *cli) clusterDrainCommand() *cobra.Command {
 a name that "holdfast cluster status" shows, or an ID. No pin ever has fewer copies than
 before. If you interrupt the command, run it again: it goes on.
 
-The peer stays a member, and would get new pins while it has room. So make its node full
-first: set store.min_free_space there above the size of its disk. What others asked the
-cluster for stays there.`,
+Make its node full first: set store.min_free_space there above the size of its disk. Then
+it gets no new pins, and each of its pins moves at once. From a peer with room the cluster
+takes a copy only by chance, and it takes many rounds. The peer stays a member. What
+others asked the cluster for stays there.`,
 		Args: args("PEER"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
