@@ -18,6 +18,7 @@ import (
 // bucket is a place in S3, or in what speaks its API.
 type bucket struct {
 	client  *minio.Client
+	keys    *credentials.Credentials
 	address string
 	name    string
 	prefix  string // "", or it ends with a slash
@@ -33,16 +34,14 @@ func openBucket(address string) (Place, error) {
 	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || name == "" || u.User != nil || u.RawQuery != "" {
 		return nil, errors.New("a bucket is named as s3:https://HOST/BUCKET/PREFIX; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 	}
-	client, err := minio.New(u.Host, &minio.Options{
-		Secure: u.Scheme == "https",
-		Creds: credentials.NewChainCredentials([]credentials.Provider{
-			&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{},
-		}),
+	keys := credentials.NewChainCredentials([]credentials.Provider{
+		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{},
 	})
+	client, err := minio.New(u.Host, &minio.Options{Secure: u.Scheme == "https", Creds: keys})
 	if err != nil {
 		return nil, fmt.Errorf("s3:%s: %w", address, err)
 	}
-	b := &bucket{client: client, address: "s3:" + address, name: name}
+	b := &bucket{client: client, keys: keys, address: "s3:" + address, name: name}
 	if prefix != "" {
 		b.prefix = prefix + "/"
 	}
@@ -50,6 +49,19 @@ func openBucket(address string) (Place, error) {
 }
 
 func (b *bucket) String() string { return b.address }
+
+// ReadCredentials reads what the place is used with, which is else read when it is first needed: a
+// process that gives up rights calls it before. A directory needs none.
+func ReadCredentials(p Place) error {
+	b, ok := p.(*bucket)
+	if !ok {
+		return nil
+	}
+	if _, err := b.keys.GetWithContext(b.client.CredContext()); err != nil {
+		return fmt.Errorf("read the credentials of %s: %w", b.address, err)
+	}
+	return nil
+}
 
 // explain names the bucket, and makes what S3 says of a missing file an fs.ErrNotExist.
 func (b *bucket) explain(err error, what, name string) error {

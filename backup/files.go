@@ -119,6 +119,12 @@ func putBytes(ctx context.Context, p Place, k *Key, name string, b []byte) (File
 	return File{name, int64(len(b)), hex.EncodeToString(sum[:])}, err
 }
 
+// sealBroken is the error of a file that the key does not open. The key is that of the place, so the
+// file is damaged, or was put there by somebody else.
+func sealBroken(name string, p Place, err error) error {
+	return fmt.Errorf("%w: %s of %s cannot be opened: %v", ErrDamaged, name, p, err)
+}
+
 // opened reads a file of a backup, and knows at its end whether it is as it was written.
 type opened struct {
 	io.Reader
@@ -131,7 +137,7 @@ type opened struct {
 }
 
 // openUnchecked opens a file whose content shows by itself whether it is as it was written. The
-// caller closes it. Errors: fs.ErrNotExist; ErrKey.
+// caller closes it. Errors: fs.ErrNotExist; ErrDamaged.
 func openUnchecked(ctx context.Context, p Place, k *Key, f File) (io.Reader, io.Closer, error) {
 	rc, err := p.Get(ctx, f.Name)
 	if err != nil {
@@ -139,12 +145,12 @@ func openUnchecked(ctx context.Context, p Place, k *Key, f File) (io.Reader, io.
 	}
 	r, err := k.open(rc)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("open %s of %s: %w", f.Name, p, err), rc.Close())
+		return nil, nil, errors.Join(sealBroken(f.Name, p, err), rc.Close())
 	}
 	return r, rc, nil
 }
 
-// openFile opens a file. The caller closes it. Errors: fs.ErrNotExist; ErrKey.
+// openFile opens a file. The caller closes it. Errors: fs.ErrNotExist; ErrDamaged.
 func openFile(ctx context.Context, p Place, k *Key, f File) (*opened, error) {
 	rc, err := p.Get(ctx, f.Name)
 	if err != nil {
@@ -153,7 +159,7 @@ func openFile(ctx context.Context, p Place, k *Key, f File) (*opened, error) {
 	o := &opened{file: f, place: p, closer: rc, sum: sha256.New()}
 	o.sealed = io.TeeReader(rc, o)
 	if o.Reader, err = k.open(o.sealed); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s of %s: %w", f.Name, p, err), rc.Close())
+		return nil, errors.Join(sealBroken(f.Name, p, err), rc.Close())
 	}
 	return o, nil
 }

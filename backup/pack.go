@@ -3,8 +3,11 @@ package backup
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"sync"
 
@@ -27,11 +30,22 @@ type pack struct {
 	car    storage.WritableCar
 	blocks uint64
 	bytes  uint64
+	order  *order
 }
+
+// order sums up which blocks a pack has, in their order. So a pack that stands in the place of
+// another is found without hashing its bytes twice.
+type order struct{ h hash.Hash }
+
+func newOrder() *order { return &order{sha256.New()} }
+
+func (o *order) add(h multihash.Multihash) { _, _ = o.h.Write(h) } // a hash never fails
+
+func (o *order) sum() string { return hex.EncodeToString(o.h.Sum(nil)) }
 
 // newPack makes one in the memory of buf.
 func newPack(buf buffer) (*pack, error) {
-	p := &pack{buf: buf[:0]}
+	p := &pack{buf: buf[:0], order: newOrder()}
 	var err error
 	// Two blocks with one hash and different codecs do not come.
 	p.car, err = storage.NewWritable(&p.buf, nil, car.UseWholeCIDs(false))
@@ -41,6 +55,7 @@ func newPack(buf buffer) (*pack, error) {
 func (p *pack) put(ctx context.Context, h multihash.Multihash, codec uint64, data []byte) error {
 	p.blocks++
 	p.bytes += uint64(len(data))
+	p.order.add(h)
 	return p.car.Put(ctx, cid.NewCidV1(codec, h).KeyString(), data)
 }
 

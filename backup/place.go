@@ -55,7 +55,7 @@ func readAll(ctx context.Context, p Place, name string) ([]byte, error) {
 	return b, errors.Join(err, r.Close())
 }
 
-// readSealed reads a small file that the key has sealed.
+// readSealed reads a small file that the key has sealed. Errors: fs.ErrNotExist; ErrDamaged.
 func readSealed(ctx context.Context, p Place, k *Key, name string) ([]byte, error) {
 	b, err := readAll(ctx, p, name)
 	if err != nil {
@@ -63,7 +63,10 @@ func readSealed(ctx context.Context, p Place, k *Key, name string) ([]byte, erro
 	}
 	r, err := k.open(bytes.NewReader(b))
 	if err != nil {
-		return nil, err
+		return nil, sealBroken(name, p, err)
 	}
-	return io.ReadAll(r)
+	if b, err = io.ReadAll(r); err != nil {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return b, err
 }

@@ -84,7 +84,7 @@ const maxDamagedNamed = 1000
 // wrote; what a crash leaves the next run removes. Errors: ErrKey; the snapshot's; the place's.
 func Run(ctx context.Context, cfg Config, take func() (Snapshot, error)) (*Manifest, error) {
 	r := &run{Config: cfg, m: &Manifest{
-		Format: formatVersion, Version: cfg.Version, Store: cfg.Store, Host: cfg.Host, Private: cfg.Private, Packs: []Pack{},
+		Format: manifestFormat, Version: cfg.Version, Store: cfg.Store, Host: cfg.Host, Private: cfg.Private, Packs: []Pack{},
 	}}
 	if cfg.Room != nil {
 		r.Place = roomy{cfg.Place, cfg.Room}
@@ -184,7 +184,7 @@ func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
 		return err
 	}
 	r.m.Finished = r.Now().UTC()
-	b, err := json.Marshal(r.m)
+	b, err := r.m.encode()
 	if err == nil {
 		_, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+manifestFile, b)
 	}
@@ -247,7 +247,7 @@ func (r *run) begin(ctx context.Context) error {
 	r.m.ID = newID(r.Now(), newest)
 	b, err := json.Marshal(begunInfo{Store: r.Store, Begun: r.Now().UTC()})
 	if err == nil {
-		_, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+begunFile, b)
+		r.m.Run, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+begunFile, b)
 	}
 	return err
 }

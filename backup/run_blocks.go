@@ -157,7 +157,7 @@ func (w *packs) finish(ctx context.Context) {
 	p, number := w.open, w.number
 	w.open = nil
 	w.n++
-	name := fmt.Sprintf("%s/%06d.car", w.m.ID, w.n)
+	name := fmt.Sprintf("%s/%s-%06d.car", w.m.ID, w.m.ID, w.n)
 	done := make(chan writtenPack, 1)
 	w.writing = append(w.writing, done)
 	go func() {
@@ -167,7 +167,7 @@ func (w *packs) finish(ctx context.Context) {
 			f, err = putBytes(ctx, w.Place, w.Key, name, b)
 		}
 		w.free <- b
-		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.blocks, p.bytes}, err}
+		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.order.sum(), p.blocks, p.bytes}, err}
 	}()
 }
 

@@ -1,6 +1,10 @@
 package pin
 
-import "context"
+import (
+	"context"
+
+	"github.com/holdfast-ipfs/holdfast/pin/turns"
+)
 
 // Restorer is what [Manager.Restore] needs beside [Records].
 type Restorer interface {
@@ -34,4 +38,70 @@ func (m *Manager) Restore(ctx context.Context, r Restorer, account string, was [
 		m.jobs.joined(one)
 	}
 	return made, err
+}
+
+// Reach says how far the fetch of a DAG comes.
+type Reach uint8
+
+const (
+	// ReachedEnd: no request waits for the DAG. Each is pinned, has failed, or was removed.
+	ReachedEnd Reach = iota
+	// ReachesOn: the fetch waits for its turn, or runs.
+	ReachesOn
+	// ReachesNoFurther: the fetch came to all that it found, holds that, and was put off.
+	ReachesNoFurther
+)
+
+// Reach says how far the fetch of a DAG comes for which requests of an account wait. It reads the
+// records only if no fetch goes on. Errors: those of the records.
+func (m *Manager) Reach(ctx context.Context, account string, d DAG) (Reach, error) {
+	known, on := m.jobs.goesOn(d)
+	if on {
+		return ReachesOn, nil
+	}
+	waits := func(statuses ...Status) (bool, error) {
+		page, err := m.requests.List(ctx, account, Query{Statuses: statuses, DAGs: []DAG{d}, Limit: 1})
+		return len(page.Requests) > 0, err
+	}
+	some, err := waits(Queued, Pinning)
+	if err != nil || !some {
+		return ReachedEnd, err
+	}
+	if !known { // then requests that have had no turn wait on disk for their first
+		if queued, err := waits(Queued); err != nil || queued {
+			return ReachesOn, err
+		}
+	}
+	return ReachesNoFurther, nil
+}
+
+// goesOn reports whether there is a job for a DAG in memory, and whether it runs or waits for its
+// turn.
+func (s *scheduler) goesOn(d DAG) (known, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := s.jobs[d]
+	return j != nil, j != nil && (j.State() != turns.Parked || j.Woken())
+}
+
+// Again has a DAG fetched at once for which requests of an account wait, if its fetch was put off: it
+// may find more now. It does nothing if no request waits for it. Errors: those of the records.
+func (m *Manager) Again(ctx context.Context, account string, d DAG) error {
+	page, err := m.requests.List(ctx, account, Query{Statuses: []Status{Queued, Pinning}, DAGs: []DAG{d}, Limit: 1})
+	if err == nil && len(page.Requests) > 0 {
+		m.jobs.again(page.Requests[0])
+	}
+	return err
+}
+
+// again has the job for a request tried, and makes it if the request is on disk alone.
+func (s *scheduler) again(r Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j := s.jobs[r.DAG()]; j != nil {
+		s.turns.Wake(&j.Job)
+	} else {
+		s.enqueue(r, true)
+	}
+	s.kick()
 }
