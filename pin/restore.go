@@ -2,6 +2,7 @@ package pin
 
 import (
 	"context"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin/turns"
 )
@@ -46,9 +47,10 @@ type Reach uint8
 const (
 	// ReachedEnd: no request waits for the DAG. Each is pinned, has failed, or was removed.
 	ReachedEnd Reach = iota
-	// ReachesOn: the fetch waits for its turn, or runs.
+	// ReachesOn: the fetch waits for its turn or for a worker, or finds blocks.
 	ReachesOn
-	// ReachesNoFurther: the fetch came to all that it found, holds that, and was put off.
+	// ReachesNoFurther: the fetch holds all that it came to, and has found nothing more for
+	// [Config.IdleTimeout], or was put off.
 	ReachesNoFurther
 )
 
@@ -75,17 +77,34 @@ func (m *Manager) Reach(ctx context.Context, account string, d DAG) (Reach, erro
 	return ReachesNoFurther, nil
 }
 
-// goesOn reports whether there is a job for a DAG in memory, and whether it runs or waits for its
-// turn.
+// goesOn reports whether there is a job for a DAG in memory, and whether that goes on.
 func (s *scheduler) goesOn(d DAG) (known, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j := s.jobs[d]
-	return j != nil, j != nil && (j.State() != turns.Parked || j.Woken())
+	return j != nil, j != nil && j.goesOn(s.clock.Now(), s.cfg.IdleTimeout)
 }
 
-// Again has a DAG fetched at once for which requests of an account wait, if its fetch was put off: it
-// may find more now. It does nothing if no request waits for it. Errors: those of the records.
+// goesOn reports whether a job waits for its turn or for a worker, or has found a block within idle.
+func (j *job) goesOn(now time.Time, idle time.Duration) bool {
+	switch {
+	case j.State() == turns.Parked:
+		return j.Woken()
+	case j.State() != turns.Running || j.slot == nil || j.progress == nil || j.rechecked:
+		return true
+	}
+	if waits, held := j.slot.State(); waits || held {
+		return true
+	}
+	last := j.Started()
+	if b := j.progress.LastBlock(); b.After(last) {
+		last = b
+	}
+	return now.Sub(last) < idle
+}
+
+// Again has the fetch of a DAG begin anew at once, if it reaches no further and requests of an account
+// wait for it: it may find more now. Errors: those of the records.
 func (m *Manager) Again(ctx context.Context, account string, d DAG) error {
 	page, err := m.requests.List(ctx, account, Query{Statuses: []Status{Queued, Pinning}, DAGs: []DAG{d}, Limit: 1})
 	if err == nil && len(page.Requests) > 0 {
@@ -98,10 +117,15 @@ func (m *Manager) Again(ctx context.Context, account string, d DAG) error {
 func (s *scheduler) again(r Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if j := s.jobs[r.DAG()]; j != nil {
-		s.turns.Wake(&j.Job)
-	} else {
+	switch j := s.jobs[r.DAG()]; {
+	case j == nil:
 		s.enqueue(r, true)
+	case j.goesOn(s.clock.Now(), s.cfg.IdleTimeout):
+	case j.State() == turns.Running:
+		j.rechecked = true
+		j.cancel(errRecheck)
+	default:
+		s.turns.Wake(&j.Job)
 	}
 	s.kick()
 }
