@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -77,6 +78,11 @@ func (b *bucket) explain(err error, what, name string) error {
 func (b *bucket) Put(ctx context.Context, name string, size int64, r io.Reader) error {
 	_, err := b.client.PutObject(ctx, b.name, b.prefix+name, r, size, minio.PutObjectOptions{ContentType: "application/octet-stream"})
 	return b.explain(err, "write", name)
+}
+
+// Commit implements [Place]. What a bucket has taken is durable.
+func (b *bucket) Commit(ctx context.Context, name string, data []byte) error {
+	return b.Put(ctx, name, int64(len(data)), bytes.NewReader(data))
 }
 
 func (b *bucket) Get(ctx context.Context, name string) (io.ReadCloser, error) {

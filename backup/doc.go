@@ -17,7 +17,9 @@
 // A run without a manifest is no backup: it was cut off, or its backup was pruned and other
 // backups need packs of it. Names sort as the times at which runs began.
 //
-// The manifest has the length and the SHA-256 of each file of the backup. It ends with its own
+// The manifest has the length and the SHA-256 of each file of the backup. Of a pack, whose blocks
+// have hashes, it has the XXH64 as 16 hexadecimal digits, and the SHA-256 of the multihashes of its
+// blocks in their order; those of format 1 have the SHA-256 of the whole file. The manifest ends with its own
 // SHA-256, which is that of everything before `,"sha256":"`. Manifests of format 1 have none.
 //
 // With a key every file but the first is an age file, and its name ends with ".age".

@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -70,7 +69,8 @@ type Manifest struct {
 type File struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256"`
+	SHA256 string `json:"sha256,omitempty"`
+	XXH64  string `json:"xxh64,omitempty"` // of a pack, in place of SHA256
 }
 
 // Denylist is a denylist. Its file is zstd, and may be of an earlier run.
@@ -178,7 +178,7 @@ func makePlace(ctx context.Context, p Place, k *Key) error {
 	if err != nil {
 		return err
 	}
-	return p.Put(ctx, placeFile, int64(len(b)), bytes.NewReader(b))
+	return p.Commit(ctx, placeFile, b)
 }
 
 // describePlace gives what placeFile has.

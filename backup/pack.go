@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -79,6 +80,9 @@ func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 	return copy((*b)[off:], p), nil
 }
 
+// readAtOnce is how much of a pack is read at once: its reader asks for single bytes.
+const readAtOnce = 256 << 10
+
 // errBlock: a block of a pack is not as it should be.
 var errBlock = errors.New("a block has another hash")
 
@@ -94,7 +98,7 @@ type packBlock struct {
 // not have its hash. What is read is that which block gets to keep. Blocks are read and hashed
 // while others are written.
 func readPack(r io.Reader, block func(multihash.Multihash, []byte) error, bad func(cid.Cid)) error {
-	br, err := car.NewBlockReader(r, car.WithTrustedCAR(true), car.MaxAllowedSectionSize(maxBlock))
+	br, err := car.NewBlockReader(bufio.NewReaderSize(r, readAtOnce), car.WithTrustedCAR(true), car.MaxAllowedSectionSize(maxBlock))
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,11 @@ import (
 // Place is where backups are. Names are relative paths with slashes. All methods may be
 // called concurrently.
 type Place interface {
-	// Put writes a file of so many bytes, or nothing. It is durable once Put returns nil.
+	// Put writes a file of so many bytes, or nothing. It is durable once a later Commit returns nil.
 	Put(ctx context.Context, name string, size int64, r io.Reader) error
+	// Commit makes durable what was put before, and then writes a file, which is there as a whole
+	// and durable, or not at all.
+	Commit(ctx context.Context, name string, data []byte) error
 	// Get reads a file; the caller closes it. Errors: fs.ErrNotExist.
 	Get(ctx context.Context, name string) (io.ReadCloser, error)
 	// List gives the names of all files that begin with prefix, in order.
@@ -42,7 +45,7 @@ func OpenPlace(address string) (Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	return directory(dir), nil
+	return &directory{path: dir, put: make(map[string]bool)}, nil
 }
 
 // readAll reads a small file.

@@ -112,6 +112,13 @@ func (p roomy) Put(ctx context.Context, name string, size int64, r io.Reader) er
 	return p.Place.Put(ctx, name, size, r)
 }
 
+func (p roomy) Commit(ctx context.Context, name string, data []byte) error {
+	if err := p.room(int64(len(data))); err != nil {
+		return err
+	}
+	return p.Place.Commit(ctx, name, data)
+}
+
 type run struct {
 	Config
 	m       *Manifest
@@ -186,9 +193,12 @@ func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
 	r.m.Finished = r.Now().UTC()
 	b, err := r.m.encode()
 	if err == nil {
-		_, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+manifestFile, b)
+		b, err = r.Key.sealAll(b)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.Place.Commit(ctx, r.m.ID+"/"+manifestFile+r.Key.suffix(), b)
 }
 
 // allThere fails if a file is gone that the manifest will name: somebody else may have pruned.

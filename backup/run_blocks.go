@@ -164,7 +164,7 @@ func (w *packs) finish(ctx context.Context) {
 		var f File
 		b, err := p.finish()
 		if err == nil {
-			f, err = putBytes(ctx, w.Place, w.Key, name, b)
+			f, err = putPack(ctx, w.Place, w.Key, name, b)
 		}
 		w.free <- b
 		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.order.sum(), p.blocks, p.bytes}, err}

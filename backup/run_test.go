@@ -68,6 +68,13 @@ func (f *failing) Put(ctx context.Context, name string, size int64, r io.Reader)
 	return f.Place.Put(ctx, name, size, r)
 }
 
+func (f *failing) Commit(ctx context.Context, name string, data []byte) error {
+	if f.left--; f.left < 0 {
+		return errCut
+	}
+	return f.Place.Commit(ctx, name, data)
+}
+
 // A reclaim leaves what a snapshot has, until that is closed or the disk needs the room.
 func TestSnapshotKeepsBlocks(t *testing.T) {
 	dir := t.TempDir()
@@ -218,8 +225,8 @@ type unanswered struct {
 	removed *[]string
 }
 
-func (u unanswered) Put(ctx context.Context, name string, size int64, r io.Reader) error {
-	err := u.Place.Put(ctx, name, size, r)
+func (u unanswered) Commit(ctx context.Context, name string, data []byte) error {
+	err := u.Place.Commit(ctx, name, data)
 	if err == nil && strings.HasSuffix(name, "/manifest.json") {
 		err = errCut
 	}
