@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/holdfast-ipfs/holdfast/internal/durable"
 )
 
@@ -25,6 +27,9 @@ type directory struct {
 
 // unfinished is how the name of a file ends that was not written to its end.
 const unfinished = ".unfinished"
+
+// syncsAtOnce is how many files are waited for at a time: a file system does several in one go.
+const syncsAtOnce = 8
 
 func (d *directory) String() string { return d.path }
 
@@ -66,12 +71,20 @@ func (d *directory) Put(_ context.Context, name string, size int64, r io.Reader)
 func (d *directory) Commit(ctx context.Context, name string, data []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var g errgroup.Group
+	g.SetLimit(syncsAtOnce)
 	for path := range d.put {
-		if err := errors.Join(ctx.Err(), durable.Sync(path)); err != nil && !errors.Is(err, fs.ErrNotExist) { // it was removed since
-			return err
-		}
-		delete(d.put, path)
+		g.Go(func() error {
+			if err := errors.Join(ctx.Err(), durable.Sync(path)); err != nil && !errors.Is(err, fs.ErrNotExist) { // it was removed since
+				return err
+			}
+			return nil
+		})
 	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	clear(d.put)
 	path := d.at(name)
 	if err := makeDirs(filepath.Dir(path)); err != nil {
 		return err

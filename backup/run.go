@@ -26,9 +26,9 @@ type Snapshot interface {
 	// that is linked to, in the order of hashes. What they get is valid until they return.
 	// unreadable counts records that cannot be read.
 	Records(ctx context.Context, record func(key, value []byte) error, block func(h multihash.Multihash, codec uint64) error) (unreadable uint64, err error)
-	// Block reads a block, and compares it with its hash. Errors: ErrNoBlock;
-	// ErrUnreadable; any other ends the backup.
-	Block(ctx context.Context, h multihash.Multihash) ([]byte, error)
+	// Block reads a block into buf, or into new memory if buf is too small, and compares it with its
+	// hash. Errors: ErrNoBlock; ErrUnreadable; any other ends the backup.
+	Block(ctx context.Context, h multihash.Multihash, buf []byte) ([]byte, error)
 	// Hurt lists the DAGs that are complete and need a block that is not there.
 	Hurt(ctx context.Context, h multihash.Multihash) ([]cid.Cid, error)
 }

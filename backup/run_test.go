@@ -106,7 +106,7 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 		t.Errorf("a reclaim deleted %d blocks, and says that %d are kept: %v", report.Blocks, report.Kept, err)
 	}
 	for _, h := range hashes {
-		if _, err := sn.Block(t.Context(), h); err != nil {
+		if _, err := sn.Block(t.Context(), h, nil); err != nil {
 			t.Errorf("block %s: %v", h, err)
 		}
 	}
@@ -120,7 +120,7 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 	if err != nil || report.Blocks != uint64(len(hashes)) || report.Kept > 0 {
 		t.Errorf("on a full disk a reclaim deleted %d blocks of %d: %v", report.Blocks, len(hashes), err)
 	}
-	if _, err := sn.Block(t.Context(), hashes[0]); !errors.Is(err, store.ErrKeepLost) {
+	if _, err := sn.Block(t.Context(), hashes[0], nil); !errors.Is(err, store.ErrKeepLost) {
 		t.Errorf("a block of a snapshot that was given up: %v", err)
 	}
 	if !stock.Lost() {

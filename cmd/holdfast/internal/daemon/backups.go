@@ -335,8 +335,8 @@ func NewestBackup(ctx context.Context, cfg config.Backup, instance string) (last
 type snapshot struct{ *store.Snapshot }
 
 // Block implements [backup.Snapshot].
-func (s snapshot) Block(ctx context.Context, h multihash.Multihash) ([]byte, error) {
-	data, err := s.Snapshot.Block(ctx, h)
+func (s snapshot) Block(ctx context.Context, h multihash.Multihash, buf []byte) ([]byte, error) {
+	data, err := s.Snapshot.Block(ctx, h, buf)
 	switch {
 	case errors.Is(err, store.ErrNoBlock):
 		err = fmt.Errorf("%w: %w", backup.ErrNoBlock, err)
