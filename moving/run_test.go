@@ -124,6 +124,8 @@ func TestEverySourceGoesOn(t *testing.T) {
 				s := newService(0)
 				ctx, cancel := context.WithCancel(t.Context())
 				_, err := Run(ctx, sources(t, n)[kind], s.client(t), Options{Patience: time.Minute, Progress: func(Progress) {
+					s.mu.Lock()
+					defer s.mu.Unlock()
 					if s.posts >= n/2 {
 						cancel()
 					}
