@@ -19,7 +19,7 @@ import (
 // bucket is a place in S3, or in what speaks its API.
 type bucket struct {
 	client  *minio.Client
-	keys    *credentials.Credentials
+	read    *readBefore
 	address string
 	name    string
 	prefix  string // "", or it ends with a slash
@@ -35,14 +35,15 @@ func openBucket(address string) (Place, error) {
 	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || name == "" || u.User != nil || u.RawQuery != "" {
 		return nil, errors.New("a bucket is named as s3:https://HOST/BUCKET/PREFIX; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 	}
+	read := new(readBefore)
 	keys := credentials.NewChainCredentials([]credentials.Provider{
-		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{},
+		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, read, &credentials.IAM{},
 	})
 	client, err := minio.New(u.Host, &minio.Options{Secure: u.Scheme == "https", Creds: keys})
 	if err != nil {
 		return nil, fmt.Errorf("s3:%s: %w", address, err)
 	}
-	b := &bucket{client: client, keys: keys, address: "s3:" + address, name: name}
+	b := &bucket{client: client, read: read, address: "s3:" + address, name: name}
 	if prefix != "" {
 		b.prefix = prefix + "/"
 	}
@@ -51,18 +52,31 @@ func openBucket(address string) (Place, error) {
 
 func (b *bucket) String() string { return b.address }
 
-// ReadCredentials reads what the place is used with, which is else read when it is first needed: a
-// process that gives up rights calls it before. A directory needs none.
-func ReadCredentials(p Place) error {
+// ReadCredentials reads the files that the credentials of a bucket are in, which are else read when
+// they are needed: a process that gives up rights calls it before. Without such files, and for a
+// directory, it does nothing.
+func ReadCredentials(p Place) {
 	b, ok := p.(*bucket)
 	if !ok {
-		return nil
+		return
 	}
-	if _, err := b.keys.GetWithContext(b.client.CredContext()); err != nil {
-		return fmt.Errorf("read the credentials of %s: %w", b.address, err)
+	v, err := new(credentials.FileAWSCredentials).RetrieveWithCredContext(b.client.CredContext())
+	if err == nil && v.Expiration.IsZero() { // else they are asked for again anyway
+		b.read.Value = v
 	}
-	return nil
 }
+
+// readBefore has the credentials that [ReadCredentials] read. The library reads files for each
+// request, and goes on without credentials once it cannot.
+type readBefore struct{ credentials.Value }
+
+func (r *readBefore) Retrieve() (credentials.Value, error) { return r.Value, nil }
+
+func (r *readBefore) RetrieveWithCredContext(*credentials.CredContext) (credentials.Value, error) {
+	return r.Value, nil
+}
+
+func (r *readBefore) IsExpired() bool { return true } // a file that can be read goes first
 
 // explain names the bucket, and makes what S3 says of a missing file an fs.ErrNotExist.
 func (b *bucket) explain(err error, what, name string) error {

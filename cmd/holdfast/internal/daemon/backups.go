@@ -159,7 +159,7 @@ type Opener func(address, keyFile string) (backup.Place, *backup.Key, error)
 func OpenedBefore(address, keyFile string) Opener {
 	place, key, err := OpenPlace(address, keyFile)
 	if err == nil {
-		err = backup.ReadCredentials(place)
+		backup.ReadCredentials(place)
 	}
 	return func(a, k string) (backup.Place, *backup.Key, error) {
 		if a == address && k == keyFile {
