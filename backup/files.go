@@ -31,6 +31,10 @@ type scratch struct {
 	zip  io.WriteCloser
 }
 
+// zipWindow is how far back zstd looks. The default takes four times the memory, and what is alike in a
+// list is close together.
+const zipWindow = 1 << 20
+
 // newScratch begins one in a directory, which is compressed. The caller closes it.
 func newScratch(dir string, k *Key) (*scratch, error) {
 	s, err := plainScratch(dir)
@@ -39,7 +43,7 @@ func newScratch(dir string, k *Key) (*scratch, error) {
 	}
 	if s.seal, err = k.seal(s.buf); err == nil {
 		// Compressing is most of the work, and is done beside reading.
-		s.zip, err = zstd.NewWriter(s.seal, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2))
+		s.zip, err = zstd.NewWriter(s.seal, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(zipWindow))
 	}
 	if err != nil {
 		s.close()
