@@ -24,7 +24,7 @@ const (
 	KOnce      = 0x1a
 	KOnceOrder = 0x1b
 	KRequester = 0x1c
-	KDelivered = 0x1d
+	KDelivered = 0x30
 )
 
 // Numbers in keys are big endian, so that keys sort as numbers do.
