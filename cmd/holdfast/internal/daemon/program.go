@@ -265,6 +265,10 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
 		Quotas:       quotas{p.core.auth},
 		Denied:       p.denials.DeniedDAG,
+		Reclaim: func(ctx context.Context) error {
+			_, err := p.core.store.Reclaim(ctx, nil)
+			return err
+		},
 		Logger:       p.Log,
 	}, p.core.store, p.node)
 	if err != nil {
