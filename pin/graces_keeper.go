@@ -119,6 +119,9 @@ func (g *graces) wantRoom(err error) {
 // is room then. It waits for that, but for roomWait at most. If nothing lingers and no upload is
 // kept it does nothing.
 func (g *graces) giveWay(ctx context.Context, err error) bool {
+	if !g.mayGive(ctx) {
+		return false
+	}
 	var needs uint64
 	if full, ok := errors.AsType[*DiskFullError](err); ok {
 		needs = full.More

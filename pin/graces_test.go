@@ -140,6 +140,7 @@ func TestUnpinOfAFetchLingers(t *testing.T) {
 // To remove a request is to unpin it at once, whatever the grace, and so it is with none.
 func TestRemoveDoesNotLinger(t *testing.T) {
 	run(t, pin.Config{UnpinGrace: grace}, func(r *rig) {
+		t := r.t
 		v := r.pinned(alice, 1, 3)
 		if err := r.Remove(t.Context(), alice, v.ID); err != nil {
 			t.Fatal(err)
@@ -168,6 +169,7 @@ func TestRemoveDoesNotLinger(t *testing.T) {
 // All that lingers can be ended at once.
 func TestEndLingering(t *testing.T) {
 	run(t, pin.Config{UnpinGrace: grace}, func(r *rig) {
+		t := r.t
 		for n := range 3 {
 			r.unpin(r.pinned(alice, n, 3))
 		}
@@ -363,15 +365,10 @@ func TestRoomIsMadeOnce(t *testing.T) {
 
 // A client does not wait for ever, and one that hangs up does not wait.
 func TestRoomTakesTooLong(t *testing.T) {
-	stuck := make(chan struct{})
 	var d disk
 	run(t, pin.Config{UnpinGrace: grace, Reclaim: func(ctx context.Context) error {
-		select {
-		case <-stuck:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		<-ctx.Done()
+		return ctx.Err()
 	}}, func(r *rig) {
 		t := r.t
 		d.r = r
