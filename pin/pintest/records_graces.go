@@ -113,7 +113,9 @@ func (r *Records) EndLingering(ctx context.Context, account string, age time.Dur
 		add(&e.Totals, l.totals)
 	}
 	r.lingers = left
-	e.Released = r.release()
+	if e.Graces > 0 {
+		e.Released = r.release()
+	}
 	return e, false, nil
 }
 
