@@ -56,8 +56,7 @@ func (g *Store) KeepUpload(ctx context.Context, account string, a pin.Attempt, t
 func isKept(r *kv.Reader, h graph.Holder) (bool, error) { return r.Has(keptKey(h)) }
 
 // keptUploads calls fn for each upload that is kept for an account (any if that is ""), the oldest
-// first, until fn returns false. One whose record cannot be read is older than all others, and
-// everybody's.
+// first, until fn returns false. A record that cannot be read is everybody's, and empty.
 func keptUploads(r *kv.Reader, account string, fn func(pin.Attempt, keptUploadRecord) bool) error {
 	owner, ok := kv.AccountOf(account)
 	if !ok && account != "" {
@@ -158,7 +157,11 @@ func (g *Store) endUploads(ctx context.Context, due []pin.Attempt, over func(kep
 			if !found {
 				continue
 			}
-			if err == nil && !over(rec) {
+			if err != nil { // whose it is, and how much, is not known any more
+				g.kv.LogUnreadable(key, err)
+				rec = keptUploadRecord{Since: now}
+			}
+			if !over(rec) {
 				rec.Since = now
 				if err := t.Put(key, rec); err != nil {
 					return err

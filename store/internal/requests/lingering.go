@@ -142,28 +142,15 @@ func (s *Store) revive(t *kv.Tx, a kv.Account, d pin.DAG) error {
 func (s *Store) endLinger(t *kv.Tx, number uint64, released []pin.Attempt) (_ []pin.Attempt, err error) {
 	var rec lingerRecord
 	found, err := t.Take(lingerKey(number), &rec)
-	damaged := errors.Is(err, pin.ErrUnreadable)
-	if err != nil && !damaged || !found {
-		return released, err
+	if errors.Is(err, pin.ErrUnreadable) {
+		rec, err = s.writeLingerAnew(t, number, 0, err)
 	}
-	if damaged {
-		s.kv.LogUnreadable(lingerKey(number), err)
-		if rec, err = lingerOf(&t.Reader, number); err != nil {
-			return released, err
-		}
+	if err != nil || !found {
+		return released, err
 	}
 	a, d := kv.Account(rec.Account), pin.DAG(rec.DAG)
 	t.Delete(lingerKey(number))
-	if damaged {
-		// What it added to the sum is not known.
-		sum, err := sumOfLingering(&t.Reader)
-		if err == nil {
-			err = putLingering(t, sum)
-		}
-		if err != nil {
-			return released, err
-		}
-	} else if err := s.sumLingering(t, rec, -1); err != nil {
+	if err := s.sumLingering(t, rec, -1); err != nil {
 		return released, err
 	}
 	if d == "" { // what it holds is not known: the store keeps too much rather than too little
@@ -181,6 +168,28 @@ func numberIn(b []byte) uint64 {
 		return 0
 	}
 	return binary.BigEndian.Uint64(b)
+}
+
+// writeLingerAnew writes a record that cannot be read because of cause, with what is known of it, and
+// the sum of all. It lingers since now.
+func (s *Store) writeLingerAnew(t *kv.Tx, number uint64, now int64, cause error) (rec lingerRecord, err error) {
+	s.kv.LogUnreadable(lingerKey(number), cause)
+	if rec, err = lingerOf(&t.Reader, number); err != nil {
+		return rec, err
+	}
+	dag, _, err := s.held.DAG(&t.Reader, pin.DAG(rec.DAG))
+	if err != nil {
+		return rec, err
+	}
+	rec.Since, rec.Complete, rec.Blocks, rec.Bytes = now, dag.Complete, dag.Blocks, dag.Bytes
+	if err := t.Put(lingerKey(number), rec); err != nil {
+		return rec, err
+	}
+	sum, err := sumOfLingering(&t.Reader)
+	if err != nil {
+		return rec, err
+	}
+	return rec, putLingering(t, sum)
 }
 
 // lingerOf works out from the other keys what lingers under a number. Its DAG is empty if there is
@@ -304,7 +313,7 @@ func (s *Store) EndOldest(ctx context.Context, bytes uint64) (e pin.Ended, err e
 }
 
 // eachLinger calls fn for what lingers, the oldest first, until fn returns false. A record that
-// cannot be read is older than all others.
+// cannot be read is empty.
 func (s *Store) eachLinger(ctx context.Context, fn func(number uint64, rec lingerRecord, readable bool) bool) error {
 	return s.kv.View(ctx, func(r *kv.Reader) error {
 		return r.ScanEach(kv.Span{Prefix: []byte{KLinger}}, func(key, value []byte) (bool, error) {
@@ -332,7 +341,12 @@ func (s *Store) endDue(ctx context.Context, due []uint64, now int64, over func(l
 			if !found {
 				continue
 			}
-			if err == nil && !over(rec) {
+			if err != nil {
+				if rec, err = s.writeLingerAnew(t, number, now, err); err != nil {
+					return err
+				}
+			}
+			if !over(rec) {
 				rec.Since = now
 				if err := t.Put(lingerKey(number), rec); err != nil {
 					return err

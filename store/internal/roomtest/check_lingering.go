@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
@@ -27,6 +28,30 @@ type (
 		Bytes  uint64
 	}
 )
+
+// LingeringDAGs lists the DAGs that were complete when they began to linger.
+func LingeringDAGs(tb testing.TB, db *kv.DB) (dags []pin.DAG) {
+	tb.Helper()
+	Must(tb, db.View(tb.Context(), func(r *kv.Reader) error {
+		return r.Scan(kv.Span{Prefix: []byte{KLinger}}, func(_, value []byte) (bool, error) {
+			var rec lingerRecord
+			err := decode(value, &rec)
+			if err == nil && rec.Complete {
+				dags = append(dags, pin.DAG(rec.DAG))
+			}
+			return true, err
+		})
+	}))
+	return dags
+}
+
+// CheckLingering compares what is kept of what lingers with each other.
+func CheckLingering(tb testing.TB, db *kv.DB) {
+	tb.Helper()
+	Must(tb, db.View(tb.Context(), func(r *kv.Reader) error {
+		return (&checker{r: r, holders: map[pin.DAG]uint64{}}).lingering()
+	}))
+}
 
 // lingering notes what DAGs linger, and compares the keys by account and the sum with that.
 func (c *checker) lingering() error {
