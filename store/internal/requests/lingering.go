@@ -156,7 +156,12 @@ func (s *Store) endLinger(t *kv.Tx, number uint64, released []pin.Attempt) (_ []
 	if d == "" { // what it holds is not known: the store keeps too much rather than too little
 		return released, nil
 	}
-	if b, found, err := t.Get(lingersKey(a, d)); err != nil || found && numberIn(b) == number {
+	b, found, err := t.Get(lingersKey(a, d))
+	if kv.PassUnreadable(err) != nil {
+		return released, err
+	}
+	// One that cannot be read may be this one's, and else it is found by the other's record.
+	if n := numberIn(b); err != nil || found && (n == number || n == 0) {
 		t.Delete(lingersKey(a, d))
 	}
 	return s.held.LetGoMany(t, d, 1, released)
