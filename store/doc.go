@@ -108,6 +108,9 @@
 // nothing else holds. A node whose last link goes is released while its stripe of locks is held
 // alone. A link that comes before keeps the node; a walk that links later sees that it is gone.
 //
+// A DAG that was unpinned may linger, held by a record in the place of a request (1d). An upload
+// that is kept (2a) holds what it linked to, although its attempt is marked as released.
+//
 // A mark says that everything below a holder is there. It is written when all of that is durable,
 // from the bottom up. When something below is found damaged, the marks of all holders above it are
 // deleted. The record of a DAG says whether the DAG is complete.

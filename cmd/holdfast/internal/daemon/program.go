@@ -269,7 +269,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 			_, err := p.core.store.Reclaim(ctx, nil)
 			return err
 		},
-		Logger:       p.Log,
+		Logger: p.Log,
 	}, p.core.store, p.node)
 	if err != nil {
 		return fmt.Errorf("start the pin manager: %w", err)
