@@ -26,6 +26,7 @@ type content struct {
 	serve   int           // how many come before the source goes silent; 0 is all
 	delay   time.Duration // between two blocks
 	size    uint64        // of a block, in bytes; 0 is 100
+	claims  uint64        // what its root says that all of it has
 	refuse  string        // the reason why the DAG is refused, if it is
 	errs    []error       // what the next fetches end with
 	note    string
@@ -271,6 +272,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{}, pin.Refused("it has %d blocks", c.blocks)
 		}
 		j.Progress.SetNote(c.note)
+		j.Progress.SetClaimed(c.claims)
 		if c.fetches == 1 {
 			j.Progress.SetTroubles(c.trouble)
 		}

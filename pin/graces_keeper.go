@@ -128,8 +128,8 @@ func (g *graces) giveWay(ctx context.Context, err error) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, roomWait)
 	defer cancel()
-	for g.mayGive(ctx) {
-		m := g.make(needs)
+	for {
+		m, mine := g.make(needs)
 		select {
 		case <-m.done:
 		case <-ctx.Done():
@@ -138,8 +138,10 @@ func (g *graces) giveWay(ctx context.Context, err error) bool {
 		if g.engine.Room(ctx, needs) == nil {
 			return true
 		}
+		if mine || !g.mayGive(ctx) { // another may have needed less
+			return false
+		}
 	}
-	return false
 }
 
 // mayGive reports whether there is anything that may give way.
@@ -167,14 +169,14 @@ func (g *graces) mayGive(ctx context.Context) bool {
 	return false
 }
 
-// make begins to make room, or joins those who wait for that.
-func (g *graces) make(needs uint64) *making {
+// make begins to make room, or joins those who wait for that: then it is not mine.
+func (g *graces) make(needs uint64) (m *making, mine bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.making != nil {
-		return g.making
+		return g.making, false
 	}
-	m := &making{needs, make(chan struct{})}
+	m = &making{needs, make(chan struct{})}
 	g.making = m
 	end := func() {
 		g.mu.Lock()
@@ -184,7 +186,7 @@ func (g *graces) make(needs uint64) *making {
 	}
 	ran := g.tasks.run(func() {
 		defer end()
-		if err := g.clear(m.needs); err != nil && g.ctx.Err() == nil {
+		if err := g.clear(m.needs); err != nil && g.ctx.Err() == nil && !errors.Is(err, ErrDiskFull) {
 			g.log.Error("make room on the disk", "err", err)
 		}
 	})
@@ -192,7 +194,7 @@ func (g *graces) make(needs uint64) *making {
 		g.making = nil
 		close(m.done)
 	}
-	return m
+	return m, true
 }
 
 // clear makes room for so many bytes, as far as there is something to give way. The first

@@ -492,3 +492,29 @@ func TestUploadThatIsNotKept(t *testing.T) {
 		}
 	})
 }
+
+// Where nothing can be written any more nothing gives way, and a client is not kept waiting.
+func TestNothingGivesWayWhereNothingIsWritten(t *testing.T) {
+	var d disk
+	run(t, pin.Config{UnpinGrace: grace, Reclaim: func(ctx context.Context) error { return d.reclaim(ctx) }}, func(r *rig) {
+		t := r.t
+		d.r = r
+		r.lingersBig(1)
+		full := &pin.DiskFullError{Free: 1, Kept: 2, Upkeep: true}
+		r.recs.SetFault(func(method string) error {
+			switch method {
+			case "Add", "Room", "EndOldest", "EndOldestUploads":
+				return full
+			}
+			return nil
+		})
+		began := time.Now()
+		if _, err := r.Add(t.Context(), bob, pintest.DAGSpec(50)); !errors.Is(err, pin.ErrDiskFull) || time.Since(began) > 0 {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		if n := d.reclaims.Load(); n != 1 {
+			t.Errorf("%d reclaims", n)
+		}
+		r.lingers(1)
+	})
+}

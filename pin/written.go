@@ -87,7 +87,10 @@ func (m *Manager) Unpin(ctx context.Context, account string, c cid.Cid) error {
 			return ErrNotFound
 		}
 		for _, r := range all {
-			if _, err := m.unpin(ctx, account, r.ID); err != nil && !errors.Is(err, ErrNotFound) {
+			switch _, err := m.unpin(ctx, account, r.ID); {
+			case err == nil:
+				m.log.Info("pin removed", "cid", r.DAG(), "requestid", r.ID, "account", account, "lingers", m.cfg.UnpinGrace)
+			case !errors.Is(err, ErrNotFound):
 				return err
 			}
 		}
