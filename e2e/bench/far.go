@@ -35,7 +35,8 @@ const (
 	farTarget = 0.85
 
 	nearReaders = 50
-	nearSize    = 1 << 20 // each reads so much, in blocks of 16 KiB
+	nearSize    = 256 << 10 // each reads so much, in blocks of 16 KiB
+	nearPause   = time.Second
 	// nearTarget is the maximum of the time that near readers take beside the far one, to that
 	// which they take alone.
 	nearTarget = 1.25
@@ -57,9 +58,6 @@ func far(ctx context.Context, r *rig.Rig, runs int, source *rig.Kubo, out io.Wri
 	if _, _, err := pinInHoldfast(ctx, client, near, source.Addrs); err != nil {
 		return err
 	}
-	if err := source.Pin(ctx, near); err != nil {
-		return err
-	}
 	fmt.Fprintf(out, "\n%d MiB to a Kubo behind %v and %d MB/s, in blocks of 256 KiB and of 1 MiB; %d near readers of %d KiB each, in medians of %d\n\n",
 		farSize>>20, farTrip, farRate/1_000_000, nearReaders, nearSize>>10, runs)
 	for _, chunk := range []int{256 << 10, 1 << 20} {
@@ -70,41 +68,51 @@ func far(ctx context.Context, r *rig.Rig, runs int, source *rig.Kubo, out io.Wri
 		if _, _, err := pinInHoldfast(ctx, client, content, source.Addrs); err != nil {
 			return err
 		}
-		for _, from := range []struct {
-			name, addr string
-			target     float64
-		}{{"Kubo", source.Addrs[0], 0}, {"Holdfast", server.Addrs[0], farTarget}} {
-			var took, alone, beside []time.Duration
-			for range runs {
-				a, err := readNear(ctx, from.addr, near)
-				if err != nil {
-					return fmt.Errorf("near readers of %s: %w", from.name, err)
-				}
-				t, b, err := readFar(ctx, r, from.addr, content, near)
-				if err != nil {
-					return fmt.Errorf("a far reader of %s: %w\n%s", from.name, err, server.Tail())
-				}
-				say("%s, blocks of %d KiB: %.2f s; near readers %.3f s, and %.3f s beside it", from.name, chunk>>10, t.Seconds(), a.Seconds(), b.Seconds())
-				took, alone, beside = append(took, t), append(alone, a), append(beside, b)
+		if err := farRow(ctx, r, "Kubo", source.Addrs[0], content, "", runs, out, say); err != nil {
+			return err
+		}
+		for _, near := range []string{"", near} {
+			if err := farRow(ctx, r, "Holdfast", server.Addrs[0], content, near, runs, out, say); err != nil {
+				return fmt.Errorf("%w\n%s", err, server.Tail())
 			}
-			part := farSize / median(took).Seconds() / farRate
-			slower := median(beside).Seconds() / median(alone).Seconds()
-			fmt.Fprintf(out, "%s, blocks of %d KiB: %.0f %% of the link", from.name, chunk>>10, 100*part)
-			if from.target > 0 {
-				fmt.Fprintf(out, ", target %.0f %%: %s", 100*from.target, verdict(part >= from.target))
-			}
-			fmt.Fprintf(out, "; near readers take %.2f times as long beside it", slower)
-			if from.target > 0 {
-				fmt.Fprintf(out, ", target under %.2f: %s", nearTarget, verdict(slower < nearTarget))
-			}
-			fmt.Fprintln(out)
 		}
 	}
 	return nil
 }
 
+// farRow measures one server. near is what near readers read; with "" there are none.
+func farRow(ctx context.Context, r *rig.Rig, name, addr, content, near string, runs int, out io.Writer, say func(string, ...any)) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	var took, alone, beside []time.Duration
+	for range runs {
+		if near != "" {
+			t, err := readNear(ctx, addr, near)
+			if err != nil {
+				return fmt.Errorf("near readers of %s: %w", name, err)
+			}
+			alone = append(alone, t)
+		}
+		t, b, err := readFar(ctx, r, addr, content, near)
+		if err != nil {
+			return fmt.Errorf("a far reader of %s: %w", name, err)
+		}
+		say("%s: %.2f s; near readers %v, and %v beside it", name, t.Seconds(), alone, b)
+		took, beside = append(took, t), append(beside, b)
+	}
+	part := farSize / median(took).Seconds() / farRate
+	if near == "" {
+		_, err := fmt.Fprintf(out, "%s: %.0f %% of the link, target for Holdfast %.0f %%: %s\n", name, 100*part, 100*farTarget, verdict(part >= farTarget))
+		return err
+	}
+	slower := median(beside).Seconds() / median(alone).Seconds()
+	_, err := fmt.Fprintf(out, "%s: %.0f %% of the link beside near readers; these take %.2f times as long, target under %.2f: %s\n",
+		name, 100*part, slower, nearTarget, verdict(slower < nearTarget))
+	return err
+}
+
 // readFar has a fresh Kubo pin something over a long path. Meanwhile near readers read the whole time,
-// and beside is how long they take for one round, the median.
+// unless near is "". beside is how long they take for one round, the median.
 func readFar(ctx context.Context, r *rig.Rig, addr, content, near string) (took, beside time.Duration, err error) {
 	path, err := newPath(addr)
 	if err != nil {
@@ -129,6 +137,10 @@ func readFar(ctx context.Context, r *rig.Rig, addr, content, near string) (took,
 		took, err := pinInKubo(ctx, reader, content)
 		done <- result{took, err}
 	}()
+	if near == "" {
+		far := <-done
+		return far.took, 0, far.err
+	}
 	time.Sleep(10 * farTrip) // it has all that it may have under way
 	var rounds []time.Duration
 	for {
@@ -144,6 +156,7 @@ func readFar(ctx context.Context, r *rig.Rig, addr, content, near string) (took,
 			return far.took, median(rounds), far.err
 		default:
 			rounds = append(rounds, one)
+			time.Sleep(nearPause)
 		}
 	}
 }
