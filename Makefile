@@ -23,7 +23,7 @@ deps: ## install what the tests need, on Debian and Ubuntu; elsewhere say what t
 test: deps test-unit test-e2e ## all tests, with the race detector, the end-to-end ones included
 
 test-unit: ## the tests of the packages
-	$(GO) test -race -timeout 30m ./...
+	.ci/race $(GO) test -race -timeout 30m ./...
 
 test-e2e: ## the real binary against a real Kubo, which the first run builds (some minutes)
 	cd e2e && $(GO) test -timeout 40m ./...
@@ -110,10 +110,10 @@ bench-full: ## the same, medians of 3 of all, beside a million blocks that stay,
 	cd e2e/cluster && $(GO) run .
 
 BEFORE ?= HEAD^
-bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving, lists, reclaim; some 15 minutes
+bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving, lists, reclaim; some 15 minutes; ARGS=-lists is lists alone
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git archive $(BEFORE) | tar -x -C "$$dir" && \
 	(cd "$$dir" && $(GO) build -o "$$dir/before" ./cmd/holdfast) && \
-	(cd e2e && $(GO) run ./bench --beside "$$dir/before")
+	(cd e2e && $(GO) run ./bench --beside "$$dir/before" $(ARGS))
 
 bench-backups: ## backups and restores alone, beside cp and beside Kubo's import of the packs, some 2 minutes
 	cd e2e && $(GO) run ./bench --backups

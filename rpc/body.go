@@ -89,8 +89,12 @@ func (q *call) files(arg string) (files.Directory, error) {
 func drained(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		// What a command reads moves the deadline on. This is below it.
-		in := &ended{ReadCloser: c.Request().Body}
-		c.Request().Body = in
+		r := c.Request()
+		in := &ended{ReadCloser: r.Body}
+		// The server looks at its own body when the answer ends: what was not read of it is not
+		// the next request.
+		defer func(own io.ReadCloser) { r.Body = own }(r.Body)
+		r.Body = in
 		c.Response().Before(func() {
 			if !in.all && c.Response().Status >= http.StatusBadRequest { // the rest may never come
 				c.Response().Header().Set(echo.HeaderConnection, "close")

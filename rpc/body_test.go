@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -32,9 +33,58 @@ func TestAnswerDoesNotWaitForTheBody(t *testing.T) {
 	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil { // so that the test ends
 		t.Fatal(err)
 	}
-	got, err := io.ReadAll(conn) // the connection is closed: what would come next is unknown
-	if err != nil || !strings.Contains(string(got), " 400 ") || !strings.Contains(string(got), "an account keeps what it has pinned") {
-		t.Errorf("the answer is %s, %v", got, err)
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusBadRequest || !strings.Contains(string(got), "an account keeps what it has pinned") {
+		t.Errorf("the answer is %d %s, %v", res.StatusCode, got, err)
+	}
+	// Its end must not come after what the client still sends, which may be cut off.
+	if res.ContentLength != int64(len(got)) {
+		t.Errorf("the length that it says is %d", res.ContentLength)
+	}
+	// The connection is closed: what would come next is unknown.
+	if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
+		t.Errorf("after the answer comes %q, %v", rest, err)
+	}
+}
+
+// What is left of a body after the answer is not read as a request.
+func TestRestOfABodyIsNoRequest(t *testing.T) {
+	e := echo.New()
+	e.POST("/", func(c echo.Context) error {
+		c.Response().WriteHeader(http.StatusOK) // and an error would come as a trailer
+		return nil
+	}, drained)
+	server := httptest.NewServer(e)
+	defer server.Close()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go func() { // until the connection is closed
+		fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+		line := strings.Repeat("x", 1<<10-2)
+		for range drainBytes>>10 + 1<<10 {
+			if _, err := fmt.Fprintf(conn, "%x\r\n%s\r\n", len(line), line); err != nil {
+				return
+			}
+		}
+	}()
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil { // so that the test ends
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	if _, isNet := errors.AsType[net.Error](err); err != nil && (!isNet || errors.Is(err, os.ErrDeadlineExceeded)) {
+		t.Error(err)
+	}
+	if n := strings.Count(string(got), "HTTP/1.1 "); n != 1 {
+		t.Errorf("%d answers come: %s", n, got)
 	}
 }
 

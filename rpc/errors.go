@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -148,8 +149,16 @@ func (a *api) answer(c echo.Context, conn context.Context, err error) {
 	if f.status == http.StatusUnauthorized {
 		h.Set(echo.HeaderWWWAuthenticate, auth.Challenge)
 	}
+	b, err := json.Marshal(errorObject{Message: f.message, Code: f.code, Type: "error"})
+	if err != nil { // two strings and a number can be encoded
+		panic(err)
+	}
+	b = append(b, '\n')
+	// With its length the answer ends where it ends, and not with what comes after it: a client
+	// that still sends its body is cut off later.
+	h.Set(echo.HeaderContentLength, strconv.Itoa(len(b)))
 	// An error here is the client's connection: nobody is left to tell.
-	_ = c.JSON(f.status, errorObject{Message: f.message, Code: f.code, Type: "error"})
+	_ = c.JSONBlob(f.status, b)
 }
 
 // internalMessage says what a client may know of a fault of the server's.

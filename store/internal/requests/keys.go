@@ -24,6 +24,7 @@ const (
 	KOnce      = 0x1a
 	KOnceOrder = 0x1b
 	KRequester = 0x1c
+	KDelivered = 0x30
 )
 
 // Numbers in keys are big endian, so that keys sort as numbers do.
@@ -44,6 +45,11 @@ func detailsKey(a kv.Account, seq uint64) []byte { return seqKey(KDetails, a, se
 // chargeKey is the key of what an account is charged for a DAG.
 func chargeKey(a kv.Account, d pin.DAG) []byte {
 	return holding.AppendDAG(kv.AccountPrefix(KCharge, a), d)
+}
+
+// deliveredKey is the key of who delivered a DAG that an account has pinned.
+func deliveredKey(a kv.Account, d pin.DAG) []byte {
+	return holding.AppendDAG(kv.AccountPrefix(KDelivered, a), d)
 }
 
 // onceKey is the key of what was made under an idempotency key, of which it has the hash.

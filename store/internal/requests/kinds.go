@@ -36,6 +36,7 @@ func Kinds() []kv.Kind {
 		}},
 		{Prefix: KCharge, Name: "charge for a CID", Check: kv.CheckRecord[chargeRecord]},
 		{Prefix: KRequester, Name: "where a pin came from", Check: checkRequester},
+		{Prefix: KDelivered, Name: "who delivered a CID", Check: kv.CheckRecord[deliveredRecord]},
 		{Prefix: KUsage, Name: "usage of an account", Check: kv.CheckRecord[usageRecord]},
 		{Prefix: KOnce, Name: "idempotency key", Check: kv.CheckRecord[onceRecord]},
 		{Prefix: KOnceOrder, Name: "order of an idempotency key", Check: kv.CheckLen(len(nameHash{}))},
