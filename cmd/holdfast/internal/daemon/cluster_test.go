@@ -250,7 +250,7 @@ func TestFrontKeepsItsPlace(t *testing.T) {
 		t.Errorf("without the cluster it starts: %v", err)
 	}
 	// While no server runs, a command knows it too.
-	client, err := Connect(t.Context(), d, func() (config.Config, error) { return testConfig(), nil }, p.Log)
+	client, err := Connect(t.Context(), d, func() (config.Config, error) { return testConfig(), nil }, OpenPlace, p.Log)
 	if err != nil {
 		t.Fatal(err)
 	}

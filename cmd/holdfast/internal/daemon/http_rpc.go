@@ -66,7 +66,7 @@ func (p *Program) content() content {
 			}
 			return u, nil
 		},
-		repo: repo{p.core.store, quotas{p.core.auth}, uint64(p.Config.Store.MinFreeSpace)}, providers: p.node.Providers,
+		repo: repo{p.core.store, quotas{p.core.auth}, p.pins.Claims}, providers: p.node.Providers,
 		conns: func() (all []rpc.Connection) {
 			for _, c := range p.node.Connections() {
 				all = append(all, rpc.Connection(c))
@@ -80,7 +80,7 @@ func (p *Program) content() content {
 type repo struct {
 	store  *store.Store
 	quotas quotas
-	floor  uint64 // how many bytes of the disk stay free
+	claims func() uint64
 }
 
 var _ rpc.Repo = repo{}
@@ -94,13 +94,9 @@ func (r repo) Account(ctx context.Context, account string) (u pin.Usage, q pin.Q
 }
 
 // Storage implements [rpc.Repo].
-func (r repo) Storage(context.Context) (s rpc.Storage, err error) {
-	if s.Used, err = r.store.DiskUse(); err != nil {
-		return s, err
-	}
-	free, err := r.store.Free()
-	s.Room = free - min(free, r.floor)
-	return s, err
+func (r repo) Storage(ctx context.Context) (rpc.Storage, error) {
+	s, err := r.store.Space(ctx)
+	return rpc.Storage{Used: s.Used, Room: s.Free, Lingering: s.Lingering, Dead: s.Dead, Claimed: r.claims()}, err
 }
 
 // Blocks implements [rpc.Repo]. If nobody counts them in the background, it counts them now.
@@ -169,7 +165,7 @@ func (p *Program) clusterContent(profile upload.Profile) content {
 		deniedPath: p.denials.DeniedPath,
 		node:       func() rpc.Node { return rpc.Node{Addresses: p.delegates(), Version: p.Version} },
 		upload:     func(context.Context, string) (rpc.Upload, error) { return nil, pin.ErrUnsupported },
-		repo:       repo{p.core.store, quotas{p.core.auth}, uint64(p.Config.Store.MinFreeSpace)},
+		repo:       repo{p.core.store, quotas{p.core.auth}, p.pins.Claims},
 		providers:  func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
 		conns:      func() []rpc.Connection { return nil },
 		refuse: func(command string) string {

@@ -44,7 +44,11 @@ func (p *Program) startPins(ctx context.Context) error {
 		Quotas:       quotas{p.core.auth},
 		Admit:        admit,
 		Denied:       p.denials.DeniedDAG,
-		Logger:       p.Log,
+		Reclaim: func(ctx context.Context) error {
+			_, err := p.core.store.Reclaim(ctx, nil)
+			return err
+		},
+		Logger: p.Log,
 	}, p.core.store, place)
 	if err != nil {
 		return fmt.Errorf("start the pin manager: %w", err)

@@ -159,7 +159,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		p.background.Go(func() { p.cluster.Run(background, checkEvery) })
 		p.background.Go(func() { p.keepClusterState(background) })
 	}
-	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, p.Log)
+	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, OpenPlace, p.Log)
 	p.backups.into, p.backups.addrs = &restorer{p.core.store, p.core.auth, p.pins}, p.whereNode
 	p.background.Go(func() { p.backups.run(background) })
 	p.runs = admin.NewRuns()
