@@ -31,7 +31,7 @@ func (m *Manager) Restore(ctx context.Context, r Restorer, account string, was [
 	}
 	defer m.calls.Done()
 	var now []Request
-	err = m.unhurried(ctx, func() (err error) {
+	err = m.patiently(ctx, func() (err error) {
 		now, made, err = r.Restore(ctx, account, was)
 		return err
 	})

@@ -49,6 +49,7 @@ type Upload struct {
 	waits   []member
 	closed  bool
 	refused error // what the account was refused for; nothing is taken after it
+	kept    bool  // what came is kept after Close, without a request
 }
 
 // amount is how much came.
@@ -82,8 +83,21 @@ func (m *Manager) Upload(ctx context.Context, account string) (*Upload, error) {
 	return &Upload{m: m, account: account, in: in}, nil
 }
 
+// uploadAhead is how much room an upload finds before it takes a block, or something gives way:
+// more than what it has in memory and has not written.
+const uploadAhead = 32 << 20
+
+// roomToUpload fails if there is no room for so many bytes, and nothing gives way.
+func (m *Manager) roomToUpload(ctx context.Context, bytes uint64) error {
+	err := m.engine.Room(ctx, bytes)
+	if errors.Is(err, ErrDiskFull) && m.graces.giveWay(ctx, err) {
+		err = m.engine.Room(ctx, bytes)
+	}
+	return err
+}
+
 func (m *Manager) beginUpload(ctx context.Context) (Intake, error) {
-	if err := m.engine.Room(ctx, 0); err != nil {
+	if err := m.roomToUpload(ctx, 0); err != nil {
 		return nil, err
 	}
 	in, err := m.drops.begin(func() (Intake, error) { return m.engine.Upload(ctx, m.cfg.Limits) })
@@ -96,6 +110,10 @@ func (m *Manager) beginUpload(ctx context.Context) (Intake, error) {
 // Put takes a block whose data has the hash of c; the caller has checked that, and does not
 // change data any more. Errors: those of [Intake].Put; a *QuotaError; ErrDenied.
 func (u *Upload) Put(ctx context.Context, c cid.Cid, data []byte) error {
+	// It does not fail by this: the place knows best how much it has to write.
+	if err := u.m.roomToUpload(ctx, uploadAhead); err != nil && !errors.Is(err, ErrDiskFull) {
+		return err
+	}
 	in, err := u.forPut(ctx, len(data))
 	if err != nil {
 		return err
@@ -258,8 +276,30 @@ func (u *Upload) Charged() {
 	u.bytes, u.blocks, u.here = 0, 0, amount{}
 }
 
-// Close ends the upload. What no request holds goes with the next reclaim. It may be called
-// twice.
+// Keep keeps what was put for [LooseGrace], also after Close and without a request, through
+// restarts, until then or until a full disk needs the room. It is served to peers meanwhile, and a
+// pin that comes finds it here. It counts against the account's quota of bytes, as a part of what
+// the account uploads. What was put is durable when Keep returns nil; nothing is taken after it.
+// Errors: those of Flush, and of [Graces].KeepUpload.
+func (u *Upload) Keep(ctx context.Context) error {
+	if err := u.Flush(ctx); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err := u.stopped(); err != nil {
+		return err
+	}
+	err := u.m.graces.records.KeepUpload(ctx, u.account, u.in.Attempt(), Totals{Blocks: u.blocks, Bytes: u.bytes})
+	if !made(err) {
+		return err
+	}
+	u.kept, u.refused = true, ErrClosed
+	return err
+}
+
+// Close ends the upload. What no request holds, and Keep did not keep, goes with the next reclaim.
+// It may be called twice.
 func (u *Upload) Close() error {
 	u.mu.Lock()
 	if u.closed {
@@ -268,13 +308,19 @@ func (u *Upload) Close() error {
 	}
 	u.closed = true
 	u.refused = ErrClosed
-	in, waits := u.in, u.waits
+	in, waits, kept := u.in, u.waits, u.kept
 	u.mu.Unlock()
 	defer u.m.calls.Done()
-	return u.m.endIntake(in, waits, func() {
+	end := func() {
 		u.Charged()
 		u.m.uploads.leave(u.account)
-	})
+	}
+	if kept {
+		defer end()
+		u.m.drops.kept(in.Attempt())
+		return in.Close()
+	}
+	return u.m.endIntake(in, waits, end)
 }
 
 // endIntake closes an intake. Its attempt is dropped once some requests are done; then it calls
@@ -416,7 +462,7 @@ func (m *Manager) refreshQuota(ctx context.Context, account string, of *uploadin
 	if m.cfg.Quotas == nil || now.Sub(of.read) < readQuota && !of.read.IsZero() {
 		return nil
 	}
-	// Others wait meanwhile: both are read from memory or by a few keys.
+	// Others wait meanwhile: all of it is read from memory or by a few keys.
 	var err error
 	if of.quota, err = m.cfg.Quotas.Quota(ctx, account); err != nil {
 		return fmt.Errorf("read quota: %w", err)
@@ -424,6 +470,11 @@ func (m *Manager) refreshQuota(ctx context.Context, account string, of *uploadin
 	if of.usage, err = m.requests.Usage(ctx, account); err != nil {
 		return fmt.Errorf("read usage: %w", err)
 	}
+	kept, err := m.graces.records.KeptUploads(ctx, account)
+	if err != nil {
+		return fmt.Errorf("read what is kept of uploads: %w", err)
+	}
+	of.usage.Bytes += kept.Bytes
 	of.read = now
 	return nil
 }

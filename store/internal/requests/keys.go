@@ -24,7 +24,10 @@ const (
 	KOnce      = 0x1a
 	KOnceOrder = 0x1b
 	KRequester = 0x1c
-	KDelivered = 0x1d
+	KLinger    = 0x1d
+	KLingers   = 0x1e
+	KLingering = 0x1f
+	KDelivered = 0x30
 )
 
 // Numbers in keys are big endian, so that keys sort as numbers do.

@@ -265,7 +265,11 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
 		Quotas:       quotas{p.core.auth},
 		Denied:       p.denials.DeniedDAG,
-		Logger:       p.Log,
+		Reclaim: func(ctx context.Context) error {
+			_, err := p.core.store.Reclaim(ctx, nil)
+			return err
+		},
+		Logger: p.Log,
 	}, p.core.store, p.node)
 	if err != nil {
 		return fmt.Errorf("start the pin manager: %w", err)
