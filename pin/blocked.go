@@ -13,6 +13,7 @@ func (s *scheduler) noteBlocked(j *job, err error) {
 		j.needs = full.More
 	}
 	s.turns.DiskFull()
+	s.starved(err)
 }
 
 // wantRoom counts the jobs that wait for disk space, those that try again included until they

@@ -28,8 +28,8 @@
 // The methods of [Manager] are what clients call. A scheduler has a job for each DAG that
 // waits, gives jobs places and runs them. Drops let go of what was released. Gates keep a
 // DAG from being fetched while it is taken back that it is complete. A watch ends fetches
-// that exceed a quota. A keeper looks after what came of DAGs whose source went away. Each of
-// them has a lock of its own.
+// that exceed a quota. A keeper looks after what came of DAGs whose source went away, and graces
+// after what nothing holds any more or yet. Each of them has a lock of its own.
 //
 // # Seeking, fetching, parked
 //
@@ -56,6 +56,13 @@
 // others are that find no provider. After StallTimeout it makes room in memory for others of
 // its account. What is kept stays within the accounts' quotas, and what waits longest gives
 // way when the disk is full: then the requests wait on without it.
+//
+// # Graces
+//
+// What is removed by [Manager.Remove] is unpinned at once. After [Manager.Unpin], by CID, the DAG
+// lingers for [Config.UnpinGrace]: nothing shows it, and a request that comes for it finds it here.
+// [Upload.Keep] keeps for [LooseGrace] what no request was made for. Both give way to a full disk
+// before anybody is refused: see [Graces].
 //
 // # Repair
 //

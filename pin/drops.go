@@ -112,6 +112,14 @@ func (d *drops) ended(a Attempt) {
 	d.addLocked([]Attempt{a})
 }
 
+// kept leaves the attempt of an upload alone also after the upload has ended: the records do
+// not list it as released any more.
+func (d *drops) kept(a Attempt) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.uploads, a)
+}
+
 // suspect says that a change failed and may have been made. What it may have released
 // is read by the next recheck.
 func (d *drops) suspect() { d.doubt.Store(true) }

@@ -1,6 +1,7 @@
 package pin_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,8 @@ type content struct {
 	blocks  int           // of the whole DAG; 0 is a DAG that nobody has
 	serve   int           // how many come before the source goes silent; 0 is all
 	delay   time.Duration // between two blocks
+	size    uint64        // of a block, in bytes; 0 is 100
+	claims  uint64        // what its root says that all of it has
 	refuse  string        // the reason why the DAG is refused, if it is
 	errs    []error       // what the next fetches end with
 	note    string
@@ -57,6 +60,7 @@ type network struct {
 	// number gives the attempts of uploads, and uploads has what each took.
 	number  func(context.Context) (pin.Attempt, error)
 	uploads map[pin.Attempt]map[cid.Cid][]byte
+	here    bool // what is uploaded was here before
 }
 
 func newNetwork(t *testing.T) *network {
@@ -269,6 +273,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{}, pin.Refused("it has %d blocks", c.blocks)
 		}
 		j.Progress.SetNote(c.note)
+		j.Progress.SetClaimed(c.claims)
 		if c.fetches == 1 {
 			j.Progress.SetTroubles(c.trouble)
 		}
@@ -278,7 +283,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			n.order = append(n.order, j.DAG)
 			n.whole[j.Attempt] = true
 			n.mu.Unlock()
-			return pin.Totals{Blocks: uint64(got), Bytes: uint64(got) * 100}, nil
+			return pin.Totals{Blocks: uint64(got), Bytes: uint64(got) * cmp.Or(c.size, 100)}, nil
 		}
 		if c.blocks == 0 || c.serve > 0 && got >= c.serve { // nothing comes
 			var idle <-chan time.Time

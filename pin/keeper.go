@@ -159,14 +159,24 @@ func (k *keeper) roomWanted(ctx context.Context) uint64 {
 	if !k.gaveRoom.IsZero() && now.Sub(k.gaveRoom) < roomTakes {
 		return 0
 	}
-	err := k.engine.Room(ctx, 0)
+	return missingRoom(k.engine.Room(ctx, 0))
+}
+
+// missingRoom gives how many bytes are to give way after an error: 0 unless it is an
+// ErrDiskFull.
+func missingRoom(err error) uint64 {
 	if !errors.Is(err, ErrDiskFull) {
 		return 0
 	}
-	if full, ok := errors.AsType[*DiskFullError](err); ok && full.Kept > full.Free {
-		return full.Kept - full.Free + full.More + roomMargin
+	full, ok := errors.AsType[*DiskFullError](err)
+	if !ok {
+		return roomMargin
 	}
-	return roomMargin
+	missing := full.More
+	if full.Kept > full.Free {
+		missing += full.Kept - full.Free
+	}
+	return missing + roomMargin
 }
 
 // giveWay lets go of what was kept longest, until no account has more than its quota and

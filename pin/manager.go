@@ -45,6 +45,12 @@ type Config struct {
 	// ErrDenied, or nil if the DAG may be here. It is called for each request, and for
 	// what is pinned whenever that is shown. Nil denies nothing.
 	Denied func(DAG) error
+	// UnpinGrace is how long a DAG lingers after [Manager.Unpin]. Zero is not at all.
+	UnpinGrace time.Duration
+	// Reclaim gives back the space of what is not held any more, and returns when it has done
+	// so. It is called while the disk is full and something lingers, or an upload is kept,
+	// that may give way. Nil: nothing gives way to a full disk.
+	Reclaim func(ctx context.Context) error
 	// Logger logs what happens to pins; default slog.Default().
 	Logger *slog.Logger
 	// Now tells the time, for timeouts; default [time.Now].
@@ -76,6 +82,8 @@ type Manager struct {
 	full     *fullLog
 	keeper   *keeper
 	uploads  uploads
+	graces   *graces
+	once     onces
 
 	ctx    context.Context // ends when the manager closes
 	cancel context.CancelFunc
@@ -98,6 +106,8 @@ func New(ctx context.Context, cfg Config, records Records, engine Engine) (*Mana
 	if cfg.Quotas != nil {
 		records.SetQuotas(cfg.Quotas)
 	}
+	m.graces = newGraces(m.ctx, cfg, records, engine, m.drops, &m.tasks)
+	m.jobs.starved = m.graces.wantRoom
 	m.full = &fullLog{log: cfg.Logger, room: engine.Room, blocked: m.jobs.wantRoom, tasks: &m.tasks, ctx: m.ctx}
 	if err := m.resume(ctx, records); err != nil {
 		m.cancel()
@@ -107,6 +117,7 @@ func New(ctx context.Context, cfg Config, records Records, engine Engine) (*Mana
 	m.tasks.run(func() { m.drops.loop(m.ctx) })
 	m.keeper = &keeper{jobs: m.jobs, quotas: cfg.Quotas, engine: engine, log: cfg.Logger}
 	m.tasks.run(func() { m.keeper.loop(m.ctx) })
+	m.tasks.run(m.graces.loop)
 	if cfg.Quotas != nil {
 		watch := &quotaWatch{
 			quotas: cfg.Quotas, requests: records, work: records, drops: m.drops, jobs: m.jobs, log: cfg.Logger,

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 )
 
@@ -21,8 +22,8 @@ const (
 	KeptKeys = 100_000
 )
 
-// Records keeps requests on disk, and what is known of DAGs. It has three parts, by who
-// calls them. One value has all three, since they change together.
+// Records keeps requests on disk, and what is known of DAGs. It has four parts, by who
+// calls them. One value has all four, since they change together.
 //
 // # Durability
 //
@@ -50,6 +51,7 @@ type Records interface {
 	Requests
 	Work
 	Releases
+	Graces
 }
 
 // Requests is the part of [Records] that clients' calls end at.
@@ -98,6 +100,13 @@ type Requests interface {
 	// List reads a page of an account's requests, newest first, and counts all that
 	// match.
 	List(ctx context.Context, account string, q Query) (Page, error)
+
+	// For reads the account's requests for a CID as it is written, so that versions 0 and 1 of
+	// one CID are two: those of all statuses, the newest first, and at most limit of them. A
+	// damaged request counts as one for each version. For takes as long in an account of
+	// millions of requests as in one of few, and does not wait for what else is being written.
+	// It sees every change that had returned when it was called.
+	For(ctx context.Context, account string, c cid.Cid, limit int) ([]Request, error)
 
 	// Retry moves a failed request back to Queued and holds its DAG again, or makes it
 	// Pinned if the DAG is complete. The quotas apply as they do to Add.
@@ -197,7 +206,8 @@ type Waiting struct {
 // has dropped them.
 type Releases interface {
 	// Released lists the attempts that are released and not dropped yet, those that a
-	// crash left included, and those of uploads, also while these live.
+	// crash left included, and those of uploads, also while these live; but not those of
+	// uploads that are kept by [Graces].KeepUpload.
 	Released(ctx context.Context) ([]Attempt, error)
 
 	// ReleasedDAG returns the DAG that a released attempt was for, until Dropped.

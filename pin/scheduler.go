@@ -25,6 +25,7 @@ type scheduler struct {
 	workers  *turns.Workers
 	clock    *awake.Clock // all timeouts use it; it is looked at once a tick
 	counts   counts
+	starved  func(error) // is told the error of a run that a full disk ended; does not wait
 
 	ctx    context.Context // ends when the manager closes
 	kicked chan struct{}   // wakes the loop; holds one

@@ -31,7 +31,7 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 		if err := m.denied(s.DAG()); err != nil {
 			return Request{}, err
 		}
-		err = m.unhurried(ctx, func() (err error) {
+		err = m.patiently(ctx, func() (err error) {
 			r, err = m.requests.Add(ctx, account, s)
 			return err
 		})
@@ -55,7 +55,7 @@ func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View
 			old      Request
 			released []Attempt
 		)
-		err = m.unhurried(ctx, func() (err error) {
+		err = m.patiently(ctx, func() (err error) {
 			r, old, released, err = m.requests.Replace(ctx, account, id, s)
 			return err
 		})
@@ -81,6 +81,15 @@ const (
 	tooFastWait  = 2 * time.Second
 	tooFastPause = 20 * time.Millisecond
 )
+
+// patiently is unhurried, once more if the disk is full and something gave way.
+func (m *Manager) patiently(ctx context.Context, try func() error) error {
+	err := m.unhurried(ctx, try)
+	if errors.Is(err, ErrDiskFull) && m.graces.giveWay(ctx, err) {
+		err = m.unhurried(ctx, try)
+	}
+	return err
+}
 
 // unhurried calls try, again as long as it returns ErrTooFast, for tooFastWait.
 func (m *Manager) unhurried(ctx context.Context, try func() error) error {
@@ -114,7 +123,11 @@ func (m *Manager) Remove(ctx context.Context, account, id string) error {
 }
 
 func (m *Manager) remove(ctx context.Context, account, id string) (Request, error) {
-	old, released, err := m.requests.Remove(ctx, account, id)
+	return m.removed(m.requests.Remove(ctx, account, id))
+}
+
+// removed sees to what follows when a request was removed.
+func (m *Manager) removed(old Request, released []Attempt, err error) (Request, error) {
 	m.full.removalRefused(err)
 	if !made(err) {
 		return Request{}, err
@@ -135,6 +148,11 @@ func (m *Manager) RemoveAll(ctx context.Context, account string) (removed int, e
 		_, err := m.remove(ctx, account, id)
 		return err
 	})
+	if err == nil { // what it has unpinned before does not linger without it
+		_, err = m.graces.endAll(ctx, "what an account has unpinned does not linger any more", func() (Ended, bool, error) {
+			return m.graces.records.EndLingering(ctx, account, 0)
+		})
+	}
 	if removed > 0 {
 		m.log.Info("all pins of an account removed", "account", account, "requests", removed)
 	}

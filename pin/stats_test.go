@@ -45,3 +45,30 @@ func TestStats(t *testing.T) {
 		expect(pin.Stats{Seeking: 4, Waiting: 2, Pinned: 3, Failed: 2, Interrupted: 1})
 	})
 }
+
+// What runs still has to bring what its root claims, up to the limit of a DAG. What is parked or done
+// has not.
+func TestClaims(t *testing.T) {
+	run(t, pin.Config{Limits: pin.Limits{Bytes: 5000}}, func(r *rig) {
+		r.net.set(dag(1), content{blocks: 20, serve: 3, claims: 2000})
+		r.net.set(dag(2), content{blocks: 20, serve: 2, claims: 1 << 60})
+		r.net.set(dag(3), content{blocks: 20, serve: 2})
+		r.net.set(dag(4), content{blocks: 3, claims: 300})
+		for n := range 5 {
+			r.add(alice, n)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if got, want := r.Claims(), uint64(2000-300+5000-200); got != want {
+			t.Errorf("claimed are %d, want %d", got, want)
+		}
+		for n := 1; n < 4; n++ {
+			r.net.set(dag(n), content{blocks: 20, claims: 2000})
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := r.Claims(); got != 0 {
+			t.Errorf("in the end %d are claimed", got)
+		}
+	})
+}

@@ -9,14 +9,15 @@ type tasks struct {
 	wg     sync.WaitGroup
 }
 
-// run starts f in a goroutine; after close it does nothing. f ends when the manager's
-// context does.
-func (t *tasks) run(f func()) {
+// run starts f in a goroutine; after close it does nothing, and returns false. f ends when the
+// manager's context does.
+func (t *tasks) run(f func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.closed {
 		t.wg.Go(f)
 	}
+	return !t.closed
 }
 
 // close waits until all have ended.

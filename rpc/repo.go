@@ -11,6 +11,12 @@ import (
 type Storage struct {
 	Used uint64 // by the database
 	Room uint64 // how many more blocks may take
+	// Parts of Used that come back: what lingers after pins were removed, at most, and what
+	// nothing holds.
+	Lingering, Dead uint64
+	// Claimed is what pins under way are still to bring, as far as is known. It is not taken off
+	// Room.
+	Claimed uint64
 }
 
 // Repo says what there is, of an account and of the server.

@@ -236,3 +236,23 @@ func TestEventsOfOneMillisecond(t *testing.T) {
 		t.Errorf("page by page there are %d events, want %d", len(all), len(page))
 	}
 }
+
+// To unpin by CID is in the audit record as a removal; that the grace is over is not.
+func TestUnpinsAreAudited(t *testing.T) {
+	clock := &stoppedClock{time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	dir := t.TempDir()
+	lock, err := Lock(dir)
+	must(t, err)
+	t.Cleanup(func() { must(t, lock.Close()) })
+	s := openLocked(t, dir, clock)
+	r, err := s.requestRecords.Add(t.Context(), roomtest.Account, pintest.DAGSpec(1))
+	must(t, err)
+	_, _, err = s.Linger(t.Context(), roomtest.Account, r.ID)
+	must(t, err)
+	_, _, err = s.EndLingering(t.Context(), "", 0)
+	must(t, err)
+	_, page := eventsOf(t, s, auth.EventQuery{})
+	if len(page) != 2 || page[0].Kind != auth.EventPinRemoved || page[1].Kind != auth.EventPinAdded {
+		t.Errorf("events %+v", page)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -99,6 +100,14 @@ func (s *Store) keepOnly(ctx context.Context, c Choice) error {
 		}
 		if _, err := s.DeleteAccount(ctx, a.ID); err != nil && !errors.Is(err, auth.ErrNoAccount) {
 			return fmt.Errorf("leave out account %s: %w", a.ID, err)
+		}
+	}
+	// What no request holds is nobody's choice.
+	for _, end := range []func(context.Context, string, time.Duration) (pin.Ended, bool, error){s.EndLingering, s.EndUploads} {
+		for more := true; more; {
+			if _, more, err = end(ctx, "", 0); err != nil {
+				return err
+			}
 		}
 	}
 	return pin.NewOffline(s, nil).Unpin(ctx, s.Drop)

@@ -119,6 +119,9 @@ func (s *Store) reclaimed(r *ReclaimReport, err error, ended bool) {
 	t := &s.tally.reclaims
 	t.Blocks += r.Blocks // an interrupted one deleted some, too
 	t.Bytes += r.Bytes
+	dead := &s.tally.counted.Dead // until the next count
+	dead.Blocks -= min(dead.Blocks, r.Blocks)
+	dead.Bytes -= min(dead.Bytes, r.Bytes)
 	t.Elapsed += r.Elapsed
 	switch {
 	case err == nil:
@@ -135,6 +138,36 @@ func (s *Store) Free() (uint64, error) { return s.cfg.FreeSpace(s.dbDir) }
 
 // DiskUse gives the bytes that the database takes on disk. It looks at each of its files.
 func (s *Store) DiskUse() (uint64, error) { return space.DiskUse(s.dbDir) }
+
+// Space is the disk of a store, in bytes.
+type Space struct {
+	Used uint64 // by the database
+	// Lingering is the part of Used that comes back, at most, once nothing lingers any more
+	// ([pin.Lingering]).
+	Lingering uint64
+	// Dead is the part of Used that reclaims give back: blocks that nothing holds, as far as they
+	// were counted ([Store.Count]), and what was deleted already.
+	Dead uint64
+	Free uint64 // above the floor for new blocks
+}
+
+// Space gives how full the disk is. It looks at each file of the database.
+func (s *Store) Space(ctx context.Context) (sp Space, err error) {
+	if sp.Used, err = s.DiskUse(); err != nil {
+		return Space{}, err
+	}
+	l, err := s.Lingering(ctx)
+	if err != nil {
+		return Space{}, err
+	}
+	deleted, err := s.held.DeadBytes(ctx)
+	if err != nil {
+		return Space{}, kv.Wrap(err, "read what was deleted")
+	}
+	sp.Lingering, sp.Dead = min(l.Bytes, sp.Used), min(s.Counted().Dead.Bytes+deleted, sp.Used)
+	sp.Free, err = s.space.Headroom()
+	return sp, err
+}
 
 // Room implements [pin.Engine]. It also fails with an ErrDamaged once Sound does.
 func (s *Store) Room(ctx context.Context, bytes uint64) error {

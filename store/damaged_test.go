@@ -24,8 +24,8 @@ import (
 
 func requestKinds() []byte {
 	return []byte{
-		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, requests.KOnce, requests.KOnceOrder, requests.KRequester, requests.KDelivered, holding.KDAG, holding.KAttempt, roomtest.KReleased,
-		holding.KLinkTo, roomtest.KLinkFrom,
+		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, requests.KOnce, requests.KOnceOrder, requests.KRequester, requests.KLinger, requests.KLingers, requests.KLingering, requests.KDelivered, holding.KDAG, holding.KAttempt, roomtest.KReleased,
+		holding.KLinkTo, roomtest.KLinkFrom, roomtest.KKept,
 	}
 }
 
@@ -46,7 +46,7 @@ func TestOneDamagedRecord(t *testing.T) {
 			continue // links: one is like another
 		}
 		name, value := "others", []byte{0xff, 0xfe, 0xfd}
-		if perKind[kind]%2 == 0 || kind == requests.KDetails {
+		if kind == requests.KDetails || perKind[kind]%2 == 0 && kind != roomtest.KReleased { // a node's has none
 			name, value = "no bytes", nil
 		}
 		t.Run(fmt.Sprintf("%x %d %s", kind, perKind[kind], name), func(t *testing.T) {
@@ -79,7 +79,7 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 	if key[0] < holding.KLinkTo && st.BadRecords != 1 {
 		t.Errorf("stats say %+v of key %x", st.DamagedRecords, key)
 	}
-	if st.DAGs != 4 || st.Complete != 2 || st.Live.Blocks == 0 {
+	if st.DAGs != 5 || st.Complete != 3 || st.Live.Blocks == 0 {
 		t.Errorf("stats say %+v", st)
 	}
 	if _, err := s.requestRecords.Queue(ctx); err != nil {
@@ -130,8 +130,19 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 		must(t, err)
 		roots++
 	}
-	if roots != 2 {
+	if roots != 3 {
 		t.Errorf("%d roots", roots)
+	}
+	// A grace goes on, also one of which the record cannot be read.
+	for range 2 {
+		lingers, _, lerr := s.EndLingering(ctx, "", time.Hour)
+		kept, _, kerr := s.EndUploads(ctx, "", time.Hour)
+		if lerr != nil || kerr != nil || lingers.Graces+kept.Graces > 0 {
+			t.Errorf("ended %+v, %v, and %+v, %v", lingers, lerr, kept, kerr)
+		}
+	}
+	if key[0] == requests.KLinger { // it was written again, and the sum with it
+		roomtest.CheckLingering(t, s.kv)
 	}
 	// All that is left to do works: what waits is done, more comes, and all goes.
 	for _, n := range []int{3, 4} {
@@ -156,7 +167,14 @@ func checkOneDamaged(t *testing.T, s *Store, key, value []byte) {
 			released = append(released, some...)
 		}
 	}
-	for _, a := range released {
+	lingers, _, err := s.EndLingering(ctx, "", 0)
+	must(t, err)
+	kept, _, err := s.EndUploads(ctx, "", 0)
+	must(t, err)
+	if lingers.Graces != 1 || kept.Graces != 1 {
+		t.Errorf("ended %+v and %+v", lingers, kept)
+	}
+	for _, a := range slices.Concat(released, lingers.Released, kept.Released) {
 		must(t, s.held.Drop(ctx, a))
 	}
 	if key[0] == requests.KHolds { // what it held stays, rather than too little

@@ -18,8 +18,8 @@
 //	kv             kv.DB: reads, and alone commits; knows no keys but 01 and 02
 //	space          space.Space: opens Badger, keeps space free on the disk, gives space back
 //	space/reading  functions that read Badger, and make an error of what it cannot read
-//	graph          graph.Store: blocks and what holds them; keys 20 to 29
-//	requests       requests.Store: requests, their lists, quotas; keys 10 to 1c and 30
+//	graph          graph.Store: blocks and what holds them; keys 20 to 2a
+//	requests       requests.Store: requests, their lists, quotas; keys 10 to 1f and 30
 //	accounts       accounts.Store: accounts, tokens, the audit record; keys 40 to 46
 //
 // Requests use graph, and never the other way. Accounts use neither. Space and kv know nothing of
@@ -41,7 +41,7 @@
 //
 // Every key starts with a byte that says what it is. ACCOUNT is a UUID in 16
 // bytes, DAG a length in 2 bytes and a CIDv1's bytes, HASH a multihash, HOLDER the
-// number of an attempt or of a node, ATTEMPT, SEQ and MS numbers of 8 bytes, CHUNK and
+// number of an attempt or of a node, ATTEMPT, ORDER, SEQ and MS numbers of 8 bytes, CHUNK and
 // NUMBER of 4, CODEC of 2; numbers are big endian.
 //
 //	01 NAME               layout: the layout of the records
@@ -63,6 +63,9 @@
 //	1a ACCOUNT KEYHASH    the request that was made under an idempotency key, and when
 //	1b ACCOUNT SEQ        KEYHASH of the key that a request was made under
 //	1c ACCOUNT SEQ        the IP address that a request came from, if one of its origins is there
+//	1d ORDER              an unpinned DAG that lingers: account, DAG, since when, totals
+//	1e ACCOUNT DAG        the ORDER under which the DAG lingers for the account
+//	1f                    the sum of what lingers
 //	20 DAG                a DAG that is held: attempt, state, totals, holders
 //	21 ATTEMPT            the DAG of an attempt that is in use
 //	22 HOLDER             an attempt or node that is released, until it is dropped; an upload's from the start
@@ -73,6 +76,7 @@
 //	27 HOLDER             the DAG that the node is the root of
 //	28 HOLDER             all below it is there; the limits that it was held to
 //	29 DAG                what is there of a DAG that waits for a source: last block, bytes, what is missing
+//	2a HOLDER             an upload that is kept without a request: account, since when, totals
 //	30 ACCOUNT DAG        who delivered a DAG that is pinned, and when it was complete
 //	40 ACCOUNT            an account of package auth: address, password hash, ...
 //	41 ADDRESS            the account with that e-mail address
@@ -85,7 +89,7 @@
 //	/blocks/BASE32        a block
 //	/...                  other users of [Store.Datastore]
 //
-// Values of 10 to 12, 16, 18 to 1a, 20, 22, 29, 40, 42, 44 and 45 start with a byte for the version of their
+// Values of 10 to 12, 16, 18 to 1a, 1d, 1f, 20, 22, 29, 2a, 40, 42, 44 and 45 start with a byte for the version of their
 // own form; what follows is CBOR, but for 12, which is scanned by the
 // thousand.
 //
@@ -104,6 +108,9 @@
 // it, without a key of their own for each block, and letting go of a DAG goes down only as far as
 // nothing else holds. A node whose last link goes is released while its stripe of locks is held
 // alone. A link that comes before keeps the node; a walk that links later sees that it is gone.
+//
+// A DAG that was unpinned may linger, held by a record in the place of a request (1d). An upload
+// that is kept (2a) holds what it linked to, although its attempt is marked as released.
 //
 // A mark says that everything below a holder is there. It is written when all of that is durable,
 // from the bottom up. When something below is found damaged, the marks of all holders above it are

@@ -244,8 +244,12 @@ func (*walker) Announced(pin.DAG) (time.Time, bool) { return time.Time{}, false 
 
 // model is what should be.
 type model struct {
+	// unpins is held alone while something is unpinned by its CID, and shared by all other steps.
+	unpins sync.RWMutex
+
 	mu         sync.Mutex
 	requestsOf map[string]map[string]cid.Cid // by account and requestid
+	lingers    map[string]map[cid.Cid]bool   // by account
 }
 
 func (m *model) any(account string, rng *rand.Rand) (id string) {
@@ -266,6 +270,21 @@ func (m *model) set(account, id string, root cid.Cid) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.requestsOf[account][id] = root
+	delete(m.lingers[account], root)
+}
+
+// unpin forgets an account's requests for a root, which lingers if there were any.
+func (m *model) unpin(account string, root cid.Cid) (some bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, of := range m.requestsOf[account] {
+		if of == root {
+			delete(m.requestsOf[account], id)
+			m.lingers[account][root] = true
+			some = true
+		}
+	}
+	return some
 }
 
 func (m *model) forget(account, id string) {
@@ -274,11 +293,11 @@ func (m *model) forget(account, id string) {
 	delete(m.requestsOf[account], id)
 }
 
-// TestAgainstModel pins, replaces, removes and reclaims DAGs that share much, from
-// several accounts at the same time, and compares what is left with a model: every
-// request is pinned, its account is charged for exactly what it has, every block that
-// is needed is there, and after a reclaim there is nothing else, neither a block nor
-// a link nor a node.
+// TestAgainstModel pins, replaces, removes, unpins by CID and reclaims DAGs that share
+// much, from several accounts at the same time, and compares what is left with a model:
+// every request is pinned, its account is charged for exactly what it has, every block
+// that is needed is there, or lingers, and after a reclaim there is nothing else, neither
+// a block nor a link nor a node.
 func TestAgainstModel(t *testing.T) {
 	rounds, steps := roomtest.Rounds(6, 25), 25 // of each of four clients: 600 steps, or 2,500
 	seed := seedOf(*modelSeed)
@@ -287,14 +306,23 @@ func TestAgainstModel(t *testing.T) {
 	s := openTest(t, t.TempDir(), Config{Now: new(roomtest.Clock).Now})
 	net := walktest.NewNetwork(f.all()...)
 	w := &walker{t: t, f: f, Store: s, net: net, dir: t.TempDir(), seed: seed}
-	pins, err := pin.New(t.Context(), pin.Config{Workers: 3, Logger: slog.New(slog.DiscardHandler)}, s, w)
-	must(t, err)
-	defer func() { must(t, pins.Close()) }()
-	m := &model{requestsOf: map[string]map[string]cid.Cid{}}
-	for _, a := range roomtest.ThreeAccounts {
-		m.requestsOf[a] = map[string]cid.Cid{}
+	start := func() *pin.Manager {
+		pins, err := pin.New(t.Context(), pin.Config{Workers: 3, UnpinGrace: time.Hour, Logger: slog.New(slog.DiscardHandler)}, s, w)
+		must(t, err)
+		return pins
 	}
+	pins := start()
+	defer func() { must(t, pins.Close()) }()
+	m := &model{requestsOf: map[string]map[string]cid.Cid{}, lingers: map[string]map[cid.Cid]bool{}}
+	for _, a := range roomtest.ThreeAccounts {
+		m.requestsOf[a], m.lingers[a] = map[string]cid.Cid{}, map[cid.Cid]bool{}
+	}
+	lingered := 0
 	for round := range rounds {
+		if round > 0 {
+			must(t, pins.Close())
+			pins = start()
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		var clients, reclaims sync.WaitGroup
 		for c := range 4 {
@@ -315,11 +343,25 @@ func TestAgainstModel(t *testing.T) {
 		clients.Wait()
 		stop()
 		reclaims.Wait()
+		revivePartial(t, s, m, pins)
 		settle(t, s, m)
 		checkModel(t, s, f, m)
 		if t.Failed() {
 			t.Fatalf("in round %d", round)
 		}
+		for _, a := range roomtest.ThreeAccounts {
+			lingered += len(m.lingers[a])
+		}
+		if round%2 == 1 {
+			_, err := pins.EndLingering(t.Context())
+			must(t, err)
+			for _, a := range roomtest.ThreeAccounts {
+				clear(m.lingers[a])
+			}
+		}
+	}
+	if lingered == 0 {
+		t.Error("nothing lingered")
 	}
 	if w.measured == 0 || w.not == 0 {
 		t.Errorf("%d DAGs were measured by others, and %d not: one way was not tried", w.measured, w.not)
@@ -332,7 +374,19 @@ func modelStep(t *testing.T, f *family, m *model, pins *pin.Manager, account str
 	root := f.roots[rng.IntN(len(f.roots))]
 	spec := pin.Spec{CID: root.String(), Root: root}
 	mine := m.any(account, rng)
-	switch n := rng.IntN(13); {
+	n := rng.IntN(16)
+	if n >= 13 {
+		m.unpins.Lock()
+		defer m.unpins.Unlock()
+		err := pins.Unpin(ctx, account, root)
+		if some := m.unpin(account, root); errors.Is(err, pin.ErrNotFound) == some || err != nil && some {
+			t.Errorf("unpin %s: %v; there are requests: %v", root, err, some)
+		}
+		return
+	}
+	m.unpins.RLock()
+	defer m.unpins.RUnlock()
+	switch {
 	case n >= 10:
 		modelUpload(t, f, m, pins, account, root, rng)
 	case n < 4 || mine == "":
@@ -399,6 +453,25 @@ func (f *family) blocksOf(root cid.Cid) (all []blocks.Block) {
 	return all
 }
 
+// revivePartial pins what lingers and is not complete: what is there of it nobody knows.
+func revivePartial(t *testing.T, s *Store, m *model, pins *pin.Manager) {
+	t.Helper()
+	for _, a := range roomtest.ThreeAccounts {
+		for root := range m.lingers[a] {
+			if _, complete, err := s.DAGTotals(t.Context(), pin.DAGOf(root)); err != nil || complete {
+				must(t, err)
+				continue
+			}
+			v, made, err := pins.AddOnce(t.Context(), a, pin.Spec{CID: root.String(), Root: root})
+			must(t, err)
+			if !made {
+				t.Errorf("%s has a request for %s, which lingers", a, root)
+			}
+			m.set(a, v.ID, root)
+		}
+	}
+}
+
 // settle waits until all is pinned and what was let go of is dropped, and reclaims.
 func settle(t *testing.T, s *Store, m *model) {
 	t.Helper()
@@ -448,6 +521,11 @@ func checkModel(t *testing.T, s *Store, f *family, m *model) {
 		}
 		if u, err := s.requestRecords.Usage(t.Context(), a); err != nil || u != want {
 			t.Errorf("usage of %s is %+v, %v, want %+v", a, u, err, want)
+		}
+		for root := range m.lingers[a] {
+			for h, size := range f.below[root] {
+				needed[h] = size
+			}
 		}
 	}
 	checkHeld(t, s, needed)

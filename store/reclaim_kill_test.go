@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	holding "github.com/holdfast-ipfs/holdfast/store/internal/graph"
 	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
 	"github.com/holdfast-ipfs/holdfast/store/internal/roomtest"
 )
@@ -46,7 +47,7 @@ const reclaimChild = "HOLDFAST_TEST_RECLAIM_CHILD"
 
 // TestKilledDuringReclaim kills a process with SIGKILL, at random instants,
 // while it pins, takes uploads, unpins and reclaims: then nothing of a complete DAG is missing,
-// and a reclaim leaves nothing that no DAG refers to.
+// nor of one that lingers or of an upload that is kept, and a reclaim leaves nothing that no DAG refers to.
 func TestKilledDuringReclaim(t *testing.T) {
 	if dir := os.Getenv(reclaimChild); dir != "" {
 		pinAndReclaimForever(t, dir)
@@ -69,12 +70,13 @@ func killAndCheck(t *testing.T, rounds int, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	f := newFamily(killFamily).deep()
 	var deleted, hashed uint64
-	pins := 0
+	pins, graces := 0, 0
 	for round := range rounds {
 		killOnce(t, dir, rng.IntN(12), time.Duration(rng.IntN(20_000))*time.Microsecond)
 		s, lock := openSmall(t, dir)
 		roomtest.CheckInvariants(t, s.kv)
 		pins += wantPinned(t, s, f)
+		graces += wantGraces(t, s, f)
 		if found, r := verify(t, s); len(found) > 0 {
 			t.Errorf("round %d: damaged: %v", round, found)
 		} else {
@@ -89,6 +91,7 @@ func killAndCheck(t *testing.T, rounds int, seed uint64) {
 			must(t, s.held.Drop(t.Context(), a))
 		}
 		deleted += reclaimAll(t, s)
+		wantGraces(t, s, f) // a reclaim leaves them alone
 		wantNoOthers(t, s)
 		must(t, s.kv.View(t.Context(), func(r *kv.Reader) error { return roomtest.CheckNodes(r) }))
 		must(t, s.Close())
@@ -97,8 +100,8 @@ func killAndCheck(t *testing.T, rounds int, seed uint64) {
 			return
 		}
 	}
-	if deleted == 0 || hashed == 0 || pins == 0 {
-		t.Errorf("%d blocks were deleted, %d hashed and %d pins checked: the rounds did nothing", deleted, hashed, pins)
+	if deleted == 0 || hashed == 0 || pins == 0 || graces == 0 {
+		t.Errorf("%d blocks were deleted, %d hashed, %d pins and %d graces checked: the rounds did nothing", deleted, hashed, pins, graces)
 	}
 }
 
@@ -222,9 +225,20 @@ func pinAndRemove(ctx context.Context, s *Store, root cid.Cid, net *walktest.Net
 		return err
 	}
 	old := page.Requests[rng.IntN(len(page.Requests))]
-	_, released, err := s.requestRecords.Remove(ctx, roomtest.Account, old.ID)
+	remove := s.requestRecords.Remove
+	if rng.IntN(2) == 0 {
+		remove = s.requestRecords.Linger
+	}
+	_, released, err := remove(ctx, roomtest.Account, old.ID)
 	if err != nil {
 		return nil // another was faster
+	}
+	if rng.IntN(3) == 0 {
+		e, err := s.requestRecords.EndOldest(ctx, 1)
+		if err != nil {
+			return err
+		}
+		released = append(released, e.Released...)
 	}
 	for _, a := range released {
 		if err := s.held.Drop(ctx, a); err != nil {
@@ -264,10 +278,24 @@ func uploadAndDrop(ctx context.Context, s *Store, f *family, root cid.Cid, share
 			return err
 		}
 	}
+	if rng.IntN(3) == 0 {
+		if err := s.held.KeepUpload(ctx, roomtest.Account, in.Attempt(), pin.Totals{Blocks: 1, Bytes: 1}); err != nil {
+			return err
+		}
+	}
 	if err := in.Close(); err != nil {
 		return err
 	}
-	return s.held.Drop(ctx, in.Attempt())
+	e, err := s.held.EndOldestUploads(ctx, uint64(rng.IntN(3)))
+	if err != nil {
+		return err
+	}
+	for _, a := range append(e.Released, in.Attempt()) { // one that is kept is left alone
+		if err := s.held.Drop(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wantPinned fails if a block is missing of a DAG that a request says is pinned.
@@ -283,6 +311,47 @@ func wantPinned(t *testing.T, s *Store, f *family) (pins int) {
 		}
 	}
 	return len(page.Requests)
+}
+
+// wantGraces fails if a block is missing of a complete DAG that lingers, or of what an upload holds
+// that is kept. It gives how many of these there are.
+func wantGraces(t *testing.T, s *Store, f *family) (graces int) {
+	t.Helper()
+	for _, d := range roomtest.LingeringDAGs(t, s.kv) {
+		graces++
+		for h := range f.below[rootOf(f, d)] {
+			if _, ok := roomtest.Read(t, s.kv, roomtest.BlockKey(multihash.Multihash(h))); !ok {
+				t.Errorf("%s lingers, and %x of it is missing", d, h)
+			}
+		}
+	}
+	kept := map[graph.Holder]bool{}
+	for _, key := range roomtest.KeysOf(t, s.kv, roomtest.KKept) {
+		kept[holding.TailHolder(key)] = true
+	}
+	must(t, s.kv.View(t.Context(), func(r *kv.Reader) error {
+		var up holding.Climb
+		return holding.WantedBlocks(r, func(h multihash.Multihash) error {
+			tops, err := up.Above(r, h)
+			for _, top := range tops {
+				if kept[top] {
+					t.Errorf("upload %d is kept, and %x of it is missing", top, h)
+				}
+			}
+			return err
+		})
+	}))
+	return graces + len(kept)
+}
+
+// rootOf gives the root of a DAG of the family.
+func rootOf(f *family, d pin.DAG) cid.Cid {
+	for _, root := range f.roots {
+		if pin.DAGOf(root) == d {
+			return root
+		}
+	}
+	return cid.Undef
 }
 
 // wantNoOthers fails if a block is there that nothing refers to.

@@ -125,7 +125,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options,
 	}
 	s.db, s.kv = s.space.Badger(), s.space.DB()
 	s.accountRecords = accounts.New(s.kv)
-	s.held = holding.New(s.space, s.log)
+	s.held = holding.New(s.space, s.log, cfg.Now)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.requestRecords = requests.New(s.space, s.held, s.log, cfg.Now)
 	s.Changed = s.noteChange

@@ -119,6 +119,10 @@ func (m *model) call() {
 		m.sameRequest("Replace's old one", fold, rold)
 		m.sameReleased("Replace", frel, rrel)
 	case 4:
+		if m.rng.IntN(2) == 0 {
+			m.grace()
+			return
+		}
 		p := m.some()
 		f, frel, ferr := m.fake.Remove(ctx, p.fake.Account, p.fake.ID)
 		r, rrel, rerr := m.real.Remove(ctx, p.real.Account, p.real.ID)
@@ -295,12 +299,66 @@ func (m *model) compareAll() {
 			m.Errorf("usage of %s is %+v, want %+v", account, r, f)
 		}
 	}
+	flings, ferr := m.fake.Lingering(ctx)
+	rlings, rerr := m.real.Lingering(ctx)
+	m.sameError("Lingering", ferr, rerr)
+	if flings != rlings {
+		m.Errorf("%+v lingers, want %+v", rlings, flings)
+	}
+	m.compareFor(m.account())
 	frel, ferr := m.fake.Released(ctx)
 	rrel, rerr := m.real.Released(ctx)
 	m.sameError("Released", ferr, rerr)
 	m.sameReleased("Released", frel, rrel)
 	if f, r := roots(m, m.fake), roots(m, m.real); !slices.Equal(f, r) {
 		m.Errorf("roots %v, want %v", r, f)
+	}
+}
+
+// grace makes a random change of what lingers.
+func (m *model) grace() {
+	ctx := m.Context()
+	ended := func(what string, f, r pin.Ended, ferr, rerr error) {
+		m.Helper()
+		m.sameError(what, ferr, rerr)
+		m.sameReleased(what, f.Released, r.Released)
+		if f.Graces != r.Graces || f.Totals != r.Totals {
+			m.Errorf("%s: %+v, want %+v", what, r, f)
+		}
+	}
+	switch m.rng.IntN(6) {
+	case 0:
+		age := time.Duration(m.rng.IntN(20)) * time.Millisecond
+		account := []string{"", "", "", alice, bob}[m.rng.IntN(5)]
+		f, _, ferr := m.fake.EndLingering(ctx, account, age)
+		r, _, rerr := m.real.EndLingering(ctx, account, age)
+		ended("EndLingering", f, r, ferr, rerr)
+	case 1:
+		bytes := uint64(m.rng.IntN(400))
+		f, ferr := m.fake.EndOldest(ctx, bytes)
+		r, rerr := m.real.EndOldest(ctx, bytes)
+		ended("EndOldest", f, r, ferr, rerr)
+	default:
+		p := m.some()
+		f, frel, ferr := m.fake.Linger(ctx, p.fake.Account, p.fake.ID)
+		r, rrel, rerr := m.real.Linger(ctx, p.real.Account, p.real.ID)
+		m.sameError("Linger", ferr, rerr)
+		m.sameRequest("Linger", f, r)
+		m.sameReleased("Linger", frel, rrel)
+	}
+}
+
+// compareFor compares what both have for a CID.
+func (m *model) compareFor(account string) {
+	c, limit := m.dag().CID(), 1+m.rng.IntN(5)
+	f, ferr := m.fake.For(m.Context(), account, c, limit)
+	r, rerr := m.real.For(m.Context(), account, c, limit)
+	m.sameError("For", ferr, rerr)
+	if len(f) != len(r) {
+		m.Fatalf("%d requests for %s, want %d", len(r), c, len(f))
+	}
+	for i := range f {
+		m.sameRequest("For", f[i], r[i])
 	}
 }
 

@@ -41,6 +41,8 @@ type state struct {
 	last     map[string]latest   // by account
 	dags     map[pin.DAG]*dag
 	deleting map[pin.Attempt]pin.DAG
+	lingers  []linger // the oldest first
+	uploads  []keptUpload
 	attempts pin.Attempt // the last that was given out
 	once     map[keyOf]once
 	by       map[string]map[pin.DAG]*pin.Delivered // by account
@@ -189,6 +191,7 @@ func (r *Records) add(account string, s pin.Spec, admit func() error) (*request,
 	if d.complete {
 		req.Status = pin.Pinned
 	}
+	r.revive(account, s.DAG())
 	r.last[account] = latest{created, now, back}
 	r.requests[req.ID] = req
 	return req, nil
@@ -378,6 +381,7 @@ func (r *Records) Retry(ctx context.Context, account, id string) (pin.Request, e
 	if r.hold(req.DAG()).complete {
 		req.Status = pin.Pinned
 	}
+	r.revive(account, req.DAG())
 	return r.public(req), nil
 }
 
@@ -632,7 +636,8 @@ func (r *Records) Released(ctx context.Context) ([]pin.Attempt, error) {
 		return nil, err
 	}
 	defer r.mu.Unlock()
-	return slices.Sorted(maps.Keys(r.deleting)), nil
+	all := slices.Sorted(maps.Keys(r.deleting))
+	return slices.DeleteFunc(all, r.isKept), nil
 }
 
 // ReleasedDAG implements [pin.Releases].
@@ -748,6 +753,9 @@ func (r *Records) release() []pin.Attempt {
 		for _, d := range held(req) {
 			kept[d] = true
 		}
+	}
+	for _, l := range r.lingers {
+		kept[l.dag] = true
 	}
 	var released []pin.Attempt
 	for d, rec := range r.dags {

@@ -1,4 +1,4 @@
-// Package graph keeps blocks and what holds them: keys 20 to 29 of the database, and its
+// Package graph keeps blocks and what holds them: keys 20 to 2a of the database, and its
 // go-datastore. It writes what walks fetch, reports what is whole and the totals of a DAG,
 // drops what released attempts hold, and deletes blocks that nothing holds any more.
 //
@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ipfs/boxo/blockstore"
 
@@ -32,6 +33,7 @@ import (
 // Store keeps blocks and what holds them. All methods may be called concurrently.
 type Store struct {
 	log   *slog.Logger
+	now   func() time.Time
 	space *space.Space
 	kv    *kv.DB
 
@@ -61,8 +63,8 @@ type Store struct {
 }
 
 // New opens this room on a database. It ends with the database.
-func New(sp *space.Space, log *slog.Logger) *Store {
-	g := &Store{log: log, space: sp, kv: sp.DB(), dropping: make(chan struct{}, 1)}
+func New(sp *space.Space, log *slog.Logger, now func() time.Time) *Store {
+	g := &Store{log: log, now: now, space: sp, kv: sp.DB(), dropping: make(chan struct{}, 1)}
 	g.claims.seed = maphash.MakeSeed()
 	g.blocks = blockstore.NewBlockstore(gated{g})
 	return g

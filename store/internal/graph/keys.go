@@ -25,6 +25,7 @@ const (
 	kNode     = 0x27
 	kWhole    = 0x28
 	KPartial  = 0x29
+	kKept     = 0x2a
 )
 
 // DAGKey is the key of a DAG's record.

@@ -41,6 +41,7 @@ func Kinds() []kv.Kind {
 			}
 			return nil
 		}, Many: true},
+		{Prefix: kKept, Name: "upload that is kept", Check: kv.CheckRecord[keptUploadRecord]},
 		{Prefix: KPartial, Name: "note of what is there of a DAG", Check: kv.CheckRecord[partialRecord]},
 	}
 }

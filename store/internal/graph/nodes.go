@@ -61,6 +61,12 @@ func takeHolders(t *kv.Tx, n int) (last graph.Holder, err error) {
 	return last, nil
 }
 
+// TakeNumber gives a number that is higher than all that it gave before, and is none of a holder.
+func TakeNumber(t *kv.Tx) (uint64, error) {
+	n, err := takeHolders(t, 1)
+	return uint64(n), err
+}
+
 // holdersUnknown is larger than the count of numbers above the highest in any key that may have
 // been given out: to holders that are gone, and to walks that have not written them yet. There
 // are 2^64 numbers.
@@ -182,11 +188,15 @@ func isWhole(r *kv.Reader, h graph.Holder, l pin.Limits) (bool, error) {
 	return err == nil && !released, err
 }
 
-// inUse reports whether a holder is a node, or an attempt that is not released.
+// inUse reports whether a holder is a node, an attempt that is not released, or an upload that is
+// kept.
 func inUse(r *kv.Reader, h graph.Holder) (bool, error) {
 	found, err := r.Has(nodeKey(h))
 	if err == nil && !found {
 		found, err = r.Has(attemptKey(pin.Attempt(h)))
+	}
+	if err == nil && !found {
+		found, err = isKept(r, h)
 	}
 	return found, err
 }

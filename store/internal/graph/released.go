@@ -15,7 +15,11 @@ func (g *Store) Released(ctx context.Context) (all []pin.Attempt, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		return r.Scan(kv.Span{Prefix: []byte{kReleased}, KeysOnly: true}, func(key, _ []byte) (bool, error) {
 			node, err := g.releasedNode(r, key)
-			if err == nil && !node { // released nodes are dropped with any attempt
+			if err != nil || node { // released nodes are dropped with any attempt
+				return err == nil, err
+			}
+			kept, err := isKept(r, TailHolder(key))
+			if err == nil && !kept {
 				all = append(all, pin.Attempt(TailHolder(key)))
 			}
 			return true, err
@@ -81,8 +85,8 @@ func (g *Store) Dropped(ctx context.Context, a pin.Attempt) error {
 	return nil
 }
 
-// isMarked reports whether an attempt is marked as released. Neither of the two keys is there if
-// it was dropped. It is an error if the attempt is in use.
+// isMarked reports whether an attempt is marked as released, and is not that of an upload that is
+// kept. Neither of the two keys is there if it was dropped. It is an error if the attempt is in use.
 func (g *Store) isMarked(ctx context.Context, a pin.Attempt) (marked bool, err error) {
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
 		inUse, err := r.Has(attemptKey(a))
@@ -91,6 +95,9 @@ func (g *Store) isMarked(ctx context.Context, a pin.Attempt) (marked bool, err e
 		}
 		if inUse {
 			return errors.New("it is not released")
+		}
+		if kept, err := isKept(r, graph.HolderOf(a)); err != nil || kept {
+			return err
 		}
 		marked, err = r.Has(releasedKey(graph.HolderOf(a)))
 		return err

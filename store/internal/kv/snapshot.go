@@ -29,6 +29,7 @@ type lookout struct {
 // glimpse is a read transaction that ends when its last user is done.
 type glimpse struct {
 	txn   *badger.Txn
+	began time.Time // before which all that was committed is in it
 	taken time.Time
 	users int // the lookout is one of them
 }
@@ -48,7 +49,7 @@ func (d *DB) Glance(ctx context.Context, fn func(*Reader) error) error {
 // The caller must have entered.
 func (d *DB) Glimpse() (r *Reader, release func()) {
 	g := d.looks.take(d)
-	return &Reader{Txn: g.txn}, func() { d.looks.release(g) }
+	return &Reader{Txn: g.txn, began: g.began}, func() { d.looks.release(g) }
 }
 
 // LookAfresh makes the next glimpse see all that is committed now.
@@ -60,17 +61,19 @@ func (l *lookout) take(s *DB) *glimpse {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.now == nil {
-		l.set(s, s.db.NewTransaction(false))
+		began := time.Now()
+		l.set(s, s.db.NewTransaction(false), began)
 	} else if !l.renewing && time.Since(l.now.taken) >= lookAge {
 		l.renewing = true
 		s.users.Add(1) // the caller is one, so the store is open
 		go func() {
 			defer s.Leave()
+			began := time.Now()
 			txn := s.db.NewTransaction(false)
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.renewing = false
-			l.set(s, txn)
+			l.set(s, txn, began)
 		}()
 	}
 	l.now.users++
@@ -78,9 +81,9 @@ func (l *lookout) take(s *DB) *glimpse {
 }
 
 // set replaces the shared glimpse, and ends the new one after a while.
-func (l *lookout) set(s *DB, txn *badger.Txn) {
+func (l *lookout) set(s *DB, txn *badger.Txn, began time.Time) {
 	l.expire()
-	g := &glimpse{txn: txn, taken: time.Now(), users: 1}
+	g := &glimpse{txn: txn, began: began, taken: time.Now(), users: 1}
 	l.now = g
 	l.expiry = time.AfterFunc(2*lookAge, func() {
 		l.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -17,8 +18,13 @@ type Reader struct {
 	Txn *badger.Txn
 	// over is writes that are not committed. They hide what Txn reads, and later maps hide
 	// earlier ones. A view has none.
-	over []map[string]Write
+	over  []map[string]Write
+	began time.Time // of a glance: see Began
 }
+
+// Began is a moment before which every commit that had returned is seen by the reader. It is zero
+// but for a glance: all others see what had returned when they began.
+func (r *Reader) Began() time.Time { return r.began }
 
 // Write sets a value or deletes a key.
 type Write struct {

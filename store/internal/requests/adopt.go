@@ -77,6 +77,7 @@ func (s *Store) Adopt(ctx context.Context, from, to string, told func([]pin.Adop
 		left += skipped
 		for _, one := range some {
 			s.forgetDamaged(one.Was)
+			s.changes.note(one.Now.DAG())
 		}
 		if len(some) > 0 {
 			told(some)
@@ -147,6 +148,11 @@ func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) 
 			return one, err
 		}
 		is.ID = newID(is.Created)
+	}
+	if was.status.live() { // what was unpinned is pinned again
+		if err := s.revive(t, b, was.dag()); err != nil {
+			return one, err
+		}
 	}
 	is.Seq = rec.NextSeq
 	rec.NextSeq++

@@ -1,5 +1,5 @@
 // Package requests keeps requests to pin, the lists by which they are found, the DAGs that each
-// of them holds, and what accounts are charged: keys 10 to 1c and 30 of the database.
+// of them holds, and what accounts are charged: keys 10 to 1f and 30 of the database.
 //
 // It uses package graph, and never the other way: a request holds a DAG by the DAG's record.
 //
@@ -32,6 +32,7 @@ type Store struct {
 
 	// damaged is what is known of requests that cannot be read.
 	damaged damagedRequests
+	changes changes
 	quotas  pin.Quotas // nil is none
 
 	// Changed is called in every change to requests, so that the audit record has it in the same

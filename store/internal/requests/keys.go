@@ -24,6 +24,9 @@ const (
 	KOnce      = 0x1a
 	KOnceOrder = 0x1b
 	KRequester = 0x1c
+	KLinger    = 0x1d
+	KLingers   = 0x1e
+	KLingering = 0x1f
 	KDelivered = 0x30
 )
 

@@ -11,6 +11,7 @@ import (
 
 // Begin implements [pin.Work].
 func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete bool, err error) {
+	defer s.changes.note(d)
 	var work []chunkOf
 	err = s.kv.Update(ctx, func(t *kv.Tx) error {
 		a, complete, work = 0, false, nil
@@ -66,6 +67,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 
 // Complete implements [pin.Work].
 func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals pin.Totals) (released []pin.Attempt, err error) {
+	defer s.changes.note(d)
 	known, err := s.limitsFor(ctx, d)
 	if err != nil {
 		return nil, kv.Wrap(err, "complete %s", d)
@@ -136,6 +138,7 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, by *pin.De
 
 // Fail implements [pin.Work].
 func (s *Store) Fail(ctx context.Context, d pin.DAG, details string) (released []pin.Attempt, err error) {
+	defer s.changes.note(d)
 	var some []pin.Attempt
 	err = inPieces(ctx, s.kv.Update, func(t *kv.Tx, work []chunkOf, first bool) (left []chunkOf, err error) {
 		if first {

@@ -156,6 +156,7 @@ func (s *Store) freed(r *kv.Reader, a kv.Account, takers []uint64) (bytes uint64
 
 // FailOverQuota implements [pin.Work].
 func (s *Store) FailOverQuota(ctx context.Context, acct string, d pin.DAG, bytes uint64) (failed int, released []pin.Attempt, err error) {
+	defer s.changes.note(d)
 	a, ok := kv.AccountOf(acct)
 	if !ok {
 		return 0, nil, ctx.Err()

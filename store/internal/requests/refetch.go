@@ -11,6 +11,7 @@ import (
 
 // Refetch implements [pin.Refetcher].
 func (s *Store) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, err error) {
+	defer s.changes.note(d)
 	var page []pin.Request
 	err = inPieces(ctx, s.updateLearning, func(t *kv.Tx, work []chunkOf, first bool) (left []chunkOf, err error) {
 		page = nil

@@ -14,6 +14,7 @@ import (
 
 // Add implements [pin.Requests].
 func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin.Request, err error) {
+	defer s.changes.note(spec.DAG())
 	asked := ask{account: account, spec: spec}
 	if now, found, err := s.before(ctx, asked); err != nil || found {
 		return now, err
@@ -76,6 +77,7 @@ func inDoubt[T any](err error, made T) (none T) {
 
 // Replace implements [pin.Requests].
 func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) (now, old pin.Request, released []pin.Attempt, err error) {
+	defer s.changes.note(spec.DAG())
 	asked := ask{account: account, replaces: id, spec: spec}
 	if now, found, err := s.before(ctx, asked); err != nil || found {
 		return now, old, nil, err
@@ -136,6 +138,7 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		return inDoubt(err, now), inDoubt(err, old), inDoubt(err, released), kv.Wrap(err, "replace pin request %s", id)
 	}
 	s.forgetDamaged(old)
+	s.changes.note(old.DAG())
 	return now, old, released, nil
 }
 
@@ -158,9 +161,11 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 		return s.erase(t, was)
 	})
 	if err != nil {
+		s.changes.note(old.DAG())
 		return inDoubt(err, old), inDoubt(err, released), kv.Wrap(err, "remove pin request %s", id)
 	}
 	s.forgetDamaged(old)
+	s.changes.note(old.DAG())
 	return old, released, nil
 }
 
@@ -221,7 +226,7 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 		if err != nil {
 			return err
 		}
-		complete, err := s.held.Hold(t, req.dag())
+		complete, err := s.hold(t, req.account, req.dag())
 		if err != nil {
 			return err
 		}
@@ -245,6 +250,7 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 		return inDoubt(err, now), kv.Wrap(err, "retry pin request %s", id)
 	}
 	s.forgetDamaged(now)
+	s.changes.note(now.DAG())
 	return now, nil
 }
 
@@ -288,7 +294,7 @@ func (s *Store) add(t *kv.Tx, id string, spec pin.Spec, limit, freed uint64) (*r
 	}}
 	rec.NextSeq++
 	rec.Live += taken
-	complete, err := s.held.Hold(t, req.dag())
+	complete, err := s.hold(t, req.account, req.dag())
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,9 @@ func (s *Store) Restore(ctx context.Context, account string, was []pin.Request) 
 		}
 		return nil
 	})
+	for _, one := range now {
+		s.changes.note(one.DAG())
+	}
 	if err != nil {
 		return inDoubt(err, now), inDoubt(err, made), kv.Wrap(err, "restore %d pin requests", len(was))
 	}
@@ -91,7 +94,7 @@ func (s *Store) restore(t *kv.Tx, a kv.Account, was pin.Request) (*request, erro
 			return nil, err
 		}
 		rec.Live += taken
-		if req.status, err = s.holdRestored(t, was); err != nil {
+		if req.status, err = s.holdRestored(t, a, was); err != nil {
 			return nil, err
 		}
 	}
@@ -115,7 +118,7 @@ func (s *Store) restoreFailed(t *kv.Tx, req *request, was pin.Request) error {
 	if err != nil {
 		return err
 	}
-	to, err := s.holdRestored(t, was)
+	to, err := s.holdRestored(t, req.account, was)
 	if err != nil {
 		return err
 	}
@@ -128,9 +131,9 @@ func (s *Store) restoreFailed(t *kv.Tx, req *request, was pin.Request) error {
 // holdRestored holds the DAG of a request, and gives the status that the request has then. A DAG
 // that was complete in the backup is repaired, like one that is found damaged: so no limit and no
 // quota ends that.
-func (s *Store) holdRestored(t *kv.Tx, was pin.Request) (statusCode, error) {
+func (s *Store) holdRestored(t *kv.Tx, a kv.Account, was pin.Request) (statusCode, error) {
 	d := was.DAG()
-	complete, err := s.held.Hold(t, d)
+	complete, err := s.hold(t, a, d)
 	if err != nil || complete {
 		return codePinned, err
 	}

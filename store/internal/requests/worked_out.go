@@ -223,9 +223,10 @@ func (s *Store) eachTaken(r *kv.Reader, prefix []byte, fn func(taken)) error {
 	})
 }
 
-// workOutDAG works out the record of a DAG from the requests that hold it. The DAG is complete if
-// some of them are pinned and none waits. If some wait, too, it counts as being repaired, so that
-// all of it is checked.
+// workOutDAG works out the record of a DAG from the requests that hold it, and from where it lingers.
+// The DAG is complete if some requests are pinned and none waits; one that was complete when it began
+// to linger counts as pinned. If some wait, too, the DAG counts as being repaired, so that all of it
+// is checked.
 func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, found bool, err error) {
 	work, err := chunksFor(r, d)
 	if err != nil {
@@ -256,6 +257,21 @@ func (s *Store) workOutDAG(r *kv.Reader, d pin.DAG) (rec holding.DAGRecord, foun
 			}
 		}
 		pinned = pinned || h.pinned == d
+	})
+	if err != nil {
+		return rec, false, err
+	}
+	err = r.ScanEach(kv.Span{Prefix: []byte{KLinger}}, func(_, value []byte) (bool, error) {
+		var one lingerRecord
+		if kv.Decode(value, &one) != nil || pin.DAG(one.DAG) != d {
+			return true, nil
+		}
+		rec.Holders++
+		if one.Complete && !pinned {
+			rec.Blocks, rec.Bytes = one.Blocks, one.Bytes
+		}
+		pinned = pinned || one.Complete
+		return true, nil
 	})
 	if err != nil {
 		return rec, false, err

@@ -65,7 +65,7 @@ func compareSizes(tb testing.TB, what string, got, want map[string]int) {
 func CheckNodes(r *kv.Reader) error {
 	kinds := map[byte]int{}
 	inUse := func(h graph.Holder) (bool, error) {
-		for _, kind := range []byte{KAttempt, KNode} {
+		for _, kind := range []byte{KAttempt, KNode, KKept} {
 			if _, found, err := r.Get(key(kind, uint64(h))); found || err != nil {
 				return found, err
 			}

@@ -129,6 +129,9 @@ func CheckInvariants(tb testing.TB, db *kv.DB) {
 		if err := c.requests(); err != nil {
 			return err
 		}
+		if err := c.lingering(); err != nil {
+			return err
+		}
 		for _, kind := range []byte{KRow, KStatus, KByDAG, KByName} {
 			if err := c.compare(kind); err != nil {
 				return err

@@ -107,7 +107,7 @@ func open(tb testing.TB, dir string, cfg Config, opts *badger.Options) *Store {
 	cfg.KindOf = func(key []byte) string { return fmt.Sprintf("%.1x", key) }
 	sp, err := space.Open(tb.Context(), cfg, opts)
 	Must(tb, err)
-	held := graph.New(sp, cfg.Logger)
+	held := graph.New(sp, cfg.Logger, cfg.Now)
 	s := &Store{
 		Graph: held, Requests: requests.New(sp, held, cfg.Logger, cfg.Now), Auth: accounts.New(sp.DB()),
 		Dir: dir, Space: sp, KV: sp.DB(), Badger: sp.Badger(),

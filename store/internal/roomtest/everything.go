@@ -22,7 +22,8 @@ var ThreeAccounts = []string{Account, "0a11ce00-0000-4000-8000-000000000002", "0
 var EveryStatus = pin.Query{Statuses: pin.Statuses(), Limit: 1000}
 
 // MakeEverything makes one of each kind of record: two accounts have one DAG pinned, and the
-// first has a request of each status, one that replaced another, and a released attempt.
+// first has a request of each status, one that replaced another, a released attempt, a DAG that
+// lingers, and an upload that is kept.
 func MakeEverything(tb testing.TB, s Pins) {
 	tb.Helper()
 	ctx := tb.Context()
@@ -60,6 +61,13 @@ func MakeEverything(tb testing.TB, s Pins) {
 	gone := complete(Account, 6, pintest.DAGSpec(6))
 	_, _, err = s.Remove(ctx, Account, gone.ID)
 	Must(tb, err)
+	unpinned := complete(Account, 7, pintest.DAGSpec(7))
+	_, _, err = s.Linger(ctx, Account, unpinned.ID)
+	Must(tb, err)
+	upload, err := s.NewUpload(ctx)
+	Must(tb, err)
+	Must(tb, PutTo(s, ctx, upload, SomeBlocks(8000, 1, 1000)))
+	Must(tb, s.KeepUpload(ctx, Account, upload, pin.Totals{Blocks: 1, Bytes: 1000}))
 }
 
 // KeysOf lists the keys that begin with one of the kinds.

@@ -17,25 +17,29 @@ import (
 
 // The first bytes of keys.
 const (
-	KAccount  = 0x10
-	KRequest  = 0x11
-	KRow      = 0x12
-	KStatus   = 0x13
-	KByDAG    = 0x14
-	KByName   = 0x15
-	KHolds    = 0x16
-	KDetails  = 0x17
-	KCharge   = 0x18
-	KUsage    = 0x19
-	KDAG      = 0x20
-	KAttempt  = 0x21
-	KReleased = 0x22
-	KLinkTo   = 0x23
-	KLinkFrom = 0x24
-	KLoose    = 0x25
-	KNodes    = 0x26
-	KNode     = 0x27
-	KWhole    = 0x28
+	KAccount   = 0x10
+	KRequest   = 0x11
+	KRow       = 0x12
+	KStatus    = 0x13
+	KByDAG     = 0x14
+	KByName    = 0x15
+	KHolds     = 0x16
+	KDetails   = 0x17
+	KCharge    = 0x18
+	KUsage     = 0x19
+	KLinger    = 0x1d
+	KLingers   = 0x1e
+	KLingering = 0x1f
+	KDAG       = 0x20
+	KAttempt   = 0x21
+	KReleased  = 0x22
+	KLinkTo    = 0x23
+	KLinkFrom  = 0x24
+	KLoose     = 0x25
+	KNodes     = 0x26
+	KNode      = 0x27
+	KWhole     = 0x28
+	KKept      = 0x2a
 )
 
 // key puts a key together: bytes as they are, numbers in 8, 4 or 2 bytes, DAGs after their

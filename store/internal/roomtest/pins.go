@@ -25,6 +25,7 @@ type Pins interface {
 	pin.Records
 	walk.Store
 	Drop(ctx context.Context, a pin.Attempt) error
+	NewUpload(ctx context.Context) (pin.Attempt, error)
 	Blockstore() blockstore.Blockstore
 }
 

@@ -136,6 +136,12 @@ func (s *Space) RoomFor(n uint64) error {
 	return s.floor(upperFloor(s.cfg.MinFreeSpace, s.cfg.Reserve), n)
 }
 
+// Headroom gives how many bytes are free above the floor for new blocks and requests.
+func (s *Space) Headroom() (uint64, error) {
+	free, err := s.cfg.FreeSpace(s.dbDir)
+	return free - min(free, upperFloor(s.cfg.MinFreeSpace, s.cfg.Reserve)), err
+}
+
 // roomForReclaim fails if less is free than half of the lower floor. A reclaim writes below the
 // lower floor, since it makes room. But before it can delete a file, of 64 MiB, or the old tree
 // of keys, it has to write what is alive in it elsewhere.

@@ -59,7 +59,7 @@ func (p *Program) content() content {
 			}
 			return u, nil
 		},
-		repo: repo{p.core.store, quotas{p.core.auth}, uint64(p.Config.Store.MinFreeSpace)}, providers: p.node.Providers,
+		repo: repo{p.core.store, quotas{p.core.auth}, p.pins.Claims}, providers: p.node.Providers,
 		conns: func() (all []rpc.Connection) {
 			for _, c := range p.node.Connections() {
 				all = append(all, rpc.Connection(c))
@@ -73,7 +73,7 @@ func (p *Program) content() content {
 type repo struct {
 	store  *store.Store
 	quotas quotas
-	floor  uint64 // how many bytes of the disk stay free
+	claims func() uint64
 }
 
 var _ rpc.Repo = repo{}
@@ -87,13 +87,9 @@ func (r repo) Account(ctx context.Context, account string) (u pin.Usage, q pin.Q
 }
 
 // Storage implements [rpc.Repo].
-func (r repo) Storage(context.Context) (s rpc.Storage, err error) {
-	if s.Used, err = r.store.DiskUse(); err != nil {
-		return s, err
-	}
-	free, err := r.store.Free()
-	s.Room = free - min(free, r.floor)
-	return s, err
+func (r repo) Storage(ctx context.Context) (rpc.Storage, error) {
+	s, err := r.store.Space(ctx)
+	return rpc.Storage{Used: s.Used, Room: s.Free, Lingering: s.Lingering, Dead: s.Dead, Claimed: r.claims()}, err
 }
 
 // Blocks implements [rpc.Repo]. If nobody counts them in the background, it counts them now.

@@ -150,7 +150,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.startNode(ctx); err != nil {
 		return err
 	}
-	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, p.Log)
+	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, OpenPlace, p.Log)
 	p.backups.into, p.backups.addrs = &restorer{p.core.store, p.core.auth, p.pins}, p.whereNode
 	p.background.Go(func() { p.backups.run(background) })
 	p.runs = admin.NewRuns()
@@ -265,7 +265,11 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
 		Quotas:       quotas{p.core.auth},
 		Denied:       p.denials.DeniedDAG,
-		Logger:       p.Log,
+		Reclaim: func(ctx context.Context) error {
+			_, err := p.core.store.Reclaim(ctx, nil)
+			return err
+		},
+		Logger: p.Log,
 	}, p.core.store, p.node)
 	if err != nil {
 		return fmt.Errorf("start the pin manager: %w", err)

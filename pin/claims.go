@@ -1,0 +1,31 @@
+package pin
+
+import (
+	"math"
+
+	"github.com/holdfast-ipfs/holdfast/pin/turns"
+)
+
+// Claims is how many bytes pins that run, or wait for room on the disk, are still to bring, as far as
+// is known: what their roots claim, up to the limit of a DAG, less what is here. Nothing checks what a
+// root claims; a file with blocks that are alike claims more than comes. What has no root yet, or one
+// that claims nothing, counts for nothing. Claims looks at jobs in memory alone.
+func (m *Manager) Claims() uint64 { return m.jobs.claims() }
+
+func (s *scheduler) claims() (sum uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.jobs {
+		if j.progress == nil || j.State() != turns.Running && !j.blocked {
+			continue
+		}
+		claimed, here := j.progress.Claimed(), j.progress.Bytes.Load()
+		if limit := s.cfg.Limits.Bytes; limit > 0 {
+			claimed = min(claimed, limit)
+		}
+		if claimed > here {
+			sum += min(claimed-here, math.MaxUint64-sum)
+		}
+	}
+	return sum
+}

@@ -1,0 +1,180 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/internal/diskerr"
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/pin/graph"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// An upload that is kept has a record beside the mark of being released. While it has one, nothing
+// drops its attempt, and what the attempt links to counts as needed.
+
+// keptUploadRecord is an upload that is kept.
+type keptUploadRecord struct {
+	_       struct{} `cbor:",toarray"`
+	Account [16]byte
+	Since   int64 // Unix milliseconds by the clock, which may have been set back since
+	Blocks  uint64
+	Bytes   uint64
+}
+
+// keptKey is the key of that record. Numbers of later uploads are higher.
+func keptKey(h graph.Holder) []byte { return holderKey(kKept, h) }
+
+// KeepUpload implements [pin.Graces].
+func (g *Store) KeepUpload(ctx context.Context, account string, a pin.Attempt, totals pin.Totals) error {
+	owner, ok := kv.AccountOf(account)
+	if !ok {
+		return fmt.Errorf("keep an upload: account %q is not a UUID", account)
+	}
+	err := g.kv.Update(ctx, func(t *kv.Tx) error {
+		var rec releasedRecord
+		found, err := t.Take(releasedKey(graph.HolderOf(a)), &rec)
+		if err != nil {
+			return err
+		}
+		if !found || len(rec.DAG) > 0 {
+			return errors.New("it is no upload")
+		}
+		return t.Put(keptKey(graph.HolderOf(a)), keptUploadRecord{
+			Account: owner, Since: g.now().UnixMilli(), Blocks: totals.Blocks, Bytes: totals.Bytes,
+		})
+	})
+	if err != nil {
+		return kv.Wrap(err, "keep upload %d", a)
+	}
+	return nil
+}
+
+// isKept reports whether an attempt is that of an upload that is kept.
+func isKept(r *kv.Reader, h graph.Holder) (bool, error) { return r.Has(keptKey(h)) }
+
+// keptUploads calls fn for each upload that is kept for an account (any if that is ""), the oldest
+// first, until fn returns false. A record that cannot be read is everybody's, and empty.
+func keptUploads(r *kv.Reader, account string, fn func(pin.Attempt, keptUploadRecord) bool) error {
+	owner, ok := kv.AccountOf(account)
+	if !ok && account != "" {
+		return nil
+	}
+	return r.ScanEach(kv.Span{Prefix: []byte{kKept}}, func(key, value []byte) (bool, error) {
+		var rec keptUploadRecord
+		err := kv.Decode(value, &rec)
+		if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {
+			return false, err
+		}
+		if err == nil && account != "" && rec.Account != owner {
+			return true, nil
+		}
+		return fn(pin.Attempt(TailHolder(key)), rec), nil
+	})
+}
+
+// KeptUploads implements [pin.Graces].
+func (g *Store) KeptUploads(ctx context.Context, account string) (sum pin.Totals, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return keptUploads(r, account, func(_ pin.Attempt, rec keptUploadRecord) bool {
+			sum.Blocks += rec.Blocks
+			sum.Bytes += rec.Bytes
+			return true
+		})
+	})
+	if err != nil {
+		return pin.Totals{}, kv.Wrap(err, "read which uploads are kept")
+	}
+	return sum, nil
+}
+
+// EndUploads implements [pin.Graces].
+func (g *Store) EndUploads(ctx context.Context, account string, age time.Duration) (e pin.Ended, more bool, err error) {
+	now := g.now().UnixMilli()
+	var due []pin.Attempt
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		return keptUploads(r, account, func(a pin.Attempt, rec keptUploadRecord) bool {
+			if len(due) == pin.EndsAtOnce {
+				more = true
+				return false
+			}
+			over := GraceOver(rec.Since, now, age)
+			if over || rec.Since > now {
+				due = append(due, a)
+			}
+			return over || rec.Since > now || account != ""
+		})
+	})
+	if err == nil && len(due) > 0 {
+		e, err = g.endUploads(ctx, due, func(rec keptUploadRecord) bool { return GraceOver(rec.Since, now, age) }, now)
+	}
+	if err != nil {
+		return e, false, kv.Wrap(err, "end what is kept of uploads")
+	}
+	return e, more, nil
+}
+
+// GraceOver reports whether a grace that began at since is over at now, both in Unix milliseconds.
+// If the clock was set back in between, the grace begins now.
+func GraceOver(since, now int64, age time.Duration) bool {
+	return now-min(since, now) >= age.Milliseconds()
+}
+
+// EndOldestUploads implements [pin.Graces].
+func (g *Store) EndOldestUploads(ctx context.Context, bytes uint64) (e pin.Ended, err error) {
+	var due []pin.Attempt
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		sum := uint64(0)
+		return keptUploads(r, "", func(a pin.Attempt, rec keptUploadRecord) bool {
+			due = append(due, a)
+			sum += rec.Bytes
+			return sum < bytes && len(due) < pin.EndsAtOnce
+		})
+	})
+	if err == nil && len(due) > 0 {
+		e, err = g.endUploads(ctx, due, func(keptUploadRecord) bool { return true }, 0)
+	}
+	if err != nil {
+		return e, kv.Wrap(err, "end what is kept of uploads")
+	}
+	return e, nil
+}
+
+// endUploads ends those that are over. The others are dated now: the clock was set back since they
+// were.
+func (g *Store) endUploads(ctx context.Context, due []pin.Attempt, over func(keptUploadRecord) bool, now int64) (e pin.Ended, err error) {
+	err = g.kv.Update(ctx, func(t *kv.Tx) error {
+		e = pin.Ended{}
+		for _, a := range due {
+			key := keptKey(graph.HolderOf(a))
+			var rec keptUploadRecord
+			found, err := t.Take(key, &rec)
+			if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {
+				return err
+			}
+			if !found {
+				continue
+			}
+			if err != nil { // whose it is, and how much, is not known any more
+				g.kv.LogUnreadable(key, err)
+				rec = keptUploadRecord{Since: now}
+			}
+			if !over(rec) {
+				rec.Since = now
+				if err := t.Put(key, rec); err != nil {
+					return err
+				}
+				continue
+			}
+			t.Delete(key)
+			e.Graces++
+			e.Blocks += rec.Blocks
+			e.Bytes += rec.Bytes
+			e.Released = append(e.Released, a)
+		}
+		return nil
+	})
+	return e, err
+}

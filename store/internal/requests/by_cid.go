@@ -1,0 +1,120 @@
+package requests
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// For implements [pin.Requests]. It looks at how things were a moment ago, unless requests for the
+// DAG changed since.
+func (s *Store) For(ctx context.Context, account string, c cid.Cid, limit int) (found []pin.Request, err error) {
+	a, ok := kv.AccountOf(account)
+	if !ok || !c.Defined() || limit <= 0 {
+		return nil, ctx.Err()
+	}
+	d, read := pin.DAGOf(c), false
+	look := func(r *kv.Reader) (err error) {
+		found, err = s.requestsFor(r, a, c, limit)
+		return err
+	}
+	err = s.kv.Glance(ctx, func(r *kv.Reader) error {
+		if s.changes.since(d, r.Began()) {
+			return nil
+		}
+		read = true
+		return look(r)
+	})
+	if _, unlearned := errors.AsType[*unlearnedError](err); unlearned || err == nil && !read {
+		err = s.ViewLearning(ctx, look)
+	}
+	if err != nil {
+		return nil, kv.Wrap(err, "read pin requests for %s", c)
+	}
+	return found, nil
+}
+
+// requestsFor reads an account's requests for a CID, newest first. It reads the chunks that have
+// requests for the DAG, and no others.
+func (s *Store) requestsFor(r *kv.Reader, a kv.Account, c cid.Cid, limit int) (found []pin.Request, err error) {
+	d := pin.DAGOf(c)
+	list := dagList(d, a)
+	err = r.Scan(kv.Span{Prefix: list, Reverse: true, KeysOnly: true}, func(key, _ []byte) (bool, error) {
+		number := binary.BigEndian.Uint32(key[len(list):])
+		which, err := chunkAt(r, list, number)
+		if err != nil {
+			return false, err
+		}
+		for bit := range which.down {
+			seq := seqAt(number, bit)
+			code, err := statusOf(r, a, seq)
+			if err != nil {
+				return false, err
+			}
+			req, ok, err := s.load(r, a, seq, code)
+			if err != nil {
+				return false, err
+			}
+			if req.Damaged {
+				req.Status = pin.Failed
+			} else if !req.Root.Equals(c) {
+				continue
+			}
+			if ok {
+				found = append(found, req)
+			}
+			if len(found) == limit {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	return found, err
+}
+
+// changesKept is for how long it is known which DAGs' requests changed. A glance is a fraction of a
+// second old; one that is older than this counts as outdated.
+const changesKept = 5 * time.Second
+
+// changes knows for which DAGs requests changed of late. The zero value is ready.
+type changes struct {
+	mu       sync.Mutex
+	now, old map[pin.DAG]time.Time // when it last changed
+	begun    time.Time             // when now was
+	floor    time.Time             // what changed before it may be forgotten
+}
+
+// note notes that requests for a DAG changed. It is called after the commit, before the change is
+// answered.
+func (c *changes) note(d pin.DAG) {
+	at := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now == nil || at.Sub(c.begun) >= changesKept {
+		c.floor = c.begun
+		c.old, c.now, c.begun = c.now, make(map[pin.DAG]time.Time), at
+	}
+	c.now[d] = at
+}
+
+// since reports whether requests for a DAG may have changed since a time.
+func (c *changes) since(d pin.DAG, t time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.Before(c.floor) {
+		return true
+	}
+	for _, m := range []map[pin.DAG]time.Time{c.now, c.old} {
+		if at, ok := m[d]; ok && !at.Before(t) {
+			return true
+		}
+	}
+	return false
+}
