@@ -100,8 +100,8 @@ type turn struct {
 	began time.Time     // since then
 }
 
-// The ranks of turns, by how long they will take. Those behind rankQuick leave 1/quickShare of the
-// memory to it.
+// The ranks of turns, by how long they will take. Those behind rankQuick, and those of
+// peers that have something under way, leave 1/quickShare of the memory to the others.
 const (
 	rankQuick = iota // the peer takes it within windowTime, as far as is known, or it is small
 	rankOpen         // of the peer nothing is known
@@ -194,11 +194,11 @@ func (r *room) fits(t *turn) bool {
 		free, others = free+t.cost(), others-t.cost()
 	}
 	pa := t.path
+	if pa.used > 0 || rank > rankQuick {
+		free -= r.memory / quickShare
+	}
 	if pa.used > 0 {
 		return pa.used < pa.window(r.usual) && sendCopies*(pa.used+t.size) <= free
-	}
-	if rank > rankQuick {
-		free -= r.memory / quickShare
 	}
 	return t.cost() <= free || others <= 0 // one that is larger than all there is comes alone
 }
