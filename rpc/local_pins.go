@@ -108,6 +108,9 @@ func (q *call) hold(w written, name string, named, anew bool) (v pin.View, made 
 			return v, false, err
 		}
 		return q.local.cfg.Pins.AddOnce(q.ctx, q.account, w.spec(name))
+	case !w.is(v.Request) && w.kind == recursive && writtenOf(v.Request).cid.Equals(w.cid): // a direct pin of bytes
+		v, err = q.Pins.Replace(q.ctx, q.account, v.ID, w.spec(v.Name))
+		return v, true, err
 	case !w.is(v.Request):
 		return v, false, cannot("pin: the block of %s is pinned as %s already", w.cid, writtenOf(v.Request).cid)
 	case named && name != v.Name:
@@ -129,8 +132,9 @@ func (q *call) toldFailure(v pin.View) error {
 }
 
 // followed waits until a request is done, and returns it. It calls tell every tellEvery with what
-// is there. It fails after stall without a block more; 0 is never. If the client goes away, the request is put off. One that fails is removed, unless its
-// failure can only be told by cutting the answer off: then the next pin/add tells it.
+// is there. It fails after stall without a block more; 0 is never. If the client goes away, the
+// request is put off. One that fails is removed, unless its failure can only be told by cutting the
+// answer off: then the next pin/add tells it.
 func (q *call) followed(v pin.View, stall time.Duration, tell func(blocks, bytes uint64) error) (_ pin.View, err error) {
 	if ok, err := q.isPinned(v); ok || err != nil {
 		return v, err

@@ -89,6 +89,16 @@ func TestLocalDirectPins(t *testing.T) {
 		t.Errorf("it is still listed as direct: %s", got)
 	}
 	w.failed("pin/add", arg(c)+"&recursive=false", http.StatusInternalServerError, "pin: "+c.String()+" already pinned recursively")
+	// Of bytes alone both are the same block.
+	leaf := w.file([]byte("a leaf")).Cid()
+	for _, kind := range []string{"false", "true"} {
+		w.good("", "pin/add", arg(leaf)+"&recursive="+kind)
+	}
+	if got := string(w.good("", "pin/ls", "stream=true&type=recursive&"+arg(leaf))); !strings.Contains(got, leaf.String()) {
+		t.Errorf("what was pinned directly before is listed as %s", got)
+	}
+	w.failed("pin/add", arg(cid.NewCidV1(cid.DagProtobuf, leaf.Hash()))+"&recursive=false", http.StatusInternalServerError,
+		fmt.Sprintf("pin: the block of %s is pinned as %s already", cid.NewCidV1(cid.DagProtobuf, leaf.Hash()), leaf))
 	w.failed("pin/add", arg(c)+"&recursive=true&max-depth=1", http.StatusInternalServerError,
 		"max-depth is not supported: a pin is of a block, or of all that is below it")
 }
