@@ -39,7 +39,6 @@ type localWorld struct {
 	collect  error
 	dialled  []peer.AddrInfo
 	noDial   error
-	host     func(string) bool
 	nobody   bool // the account was removed
 }
 
