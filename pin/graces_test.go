@@ -191,6 +191,12 @@ func TestAddOnce(t *testing.T) {
 		mh := pintest.DAGSpec(1).Root.Hash()
 		versions := []cid.Cid{cid.NewCidV0(mh), cid.NewCidV1(cid.DagProtobuf, mh)}
 		r.net.set(pin.DAGOf(versions[0]), content{blocks: 1})
+		r.recs.SetFault(func(method string) error { // others come meanwhile
+			if method == "Add" {
+				time.Sleep(time.Second)
+			}
+			return nil
+		})
 		var makes atomic.Int64
 		var all sync.WaitGroup
 		for i := range 40 {

@@ -57,7 +57,11 @@ func far(s Status) int {
 // one: then it gives that, as it is, and made is false. Of calls at the same time one makes it.
 // If the DAG lingers for the account, it is held again. Errors: those of Add.
 func (m *Manager) AddOnce(ctx context.Context, account string, s Spec) (v View, made bool, err error) {
-	defer m.once.hold(account + string(s.Root.KeyString()))()
+	done, err := m.once.hold(ctx, account+s.Root.KeyString())
+	if err != nil {
+		return View{}, false, err
+	}
+	defer done()
 	v, err = m.ByCID(ctx, account, s.Root)
 	if errors.Is(err, ErrNotFound) {
 		v, err = m.Add(ctx, account, s)
@@ -130,30 +134,38 @@ type onces struct {
 }
 
 type once struct {
-	mu    sync.Mutex
+	turn  chan struct{} // has one while somebody does it
 	users int
 }
 
-// hold waits for its turn. The caller calls done afterwards.
-func (o *onces) hold(name string) (done func()) {
+// hold waits for its turn. The caller calls done afterwards. Errors: ctx's.
+func (o *onces) hold(ctx context.Context, name string) (done func(), err error) {
 	o.mu.Lock()
 	if o.all == nil {
 		o.all = make(map[string]*once)
 	}
 	one := o.all[name]
 	if one == nil {
-		one = new(once)
+		one = &once{turn: make(chan struct{}, 1)}
 		o.all[name] = one
 	}
 	one.users++
 	o.mu.Unlock()
-	one.mu.Lock()
-	return func() {
-		one.mu.Unlock()
+	leave := func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if one.users--; one.users == 0 {
 			delete(o.all, name)
 		}
+	}
+	select {
+	case one.turn <- struct{}{}:
+		return func() {
+			<-one.turn
+			leave()
+		}, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
 	}
 }

@@ -256,6 +256,11 @@ func testEndLingeringClock(e *env) {
 	e.endLingering("", grace, 0)
 	e.clock.move(grace / 2)
 	e.endLingering("", grace, 2, a, b)
+
+	r, a = e.pinned(alice, DAGSpec(3))
+	e.released(e.linger(r))
+	e.clock.move(-time.Hour)
+	e.endLingering("", 0, 1, a) // all means all
 }
 
 // Each call ends some of many.
