@@ -113,10 +113,10 @@ bench-full: ## the same, medians of 3 of all, beside a million blocks that stay,
 	cd e2e && $(GO) run ./cluster/bench
 
 BEFORE ?= HEAD^
-bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving, lists, reclaim; some 15 minutes
+bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving, lists, reclaim; some 15 minutes; ARGS=-lists is lists alone
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git archive $(BEFORE) | tar -x -C "$$dir" && \
 	(cd "$$dir" && $(GO) build -o "$$dir/before" ./cmd/holdfast) && \
-	(cd e2e && $(GO) run ./bench --beside "$$dir/before")
+	(cd e2e && $(GO) run ./bench --beside "$$dir/before" $(ARGS))
 
 bench-backups: ## backups and restores alone, beside cp and beside Kubo's import of the packs, some 2 minutes
 	cd e2e && $(GO) run ./bench --backups

@@ -15,10 +15,11 @@ import (
 // audit answers with one page of the audit record.
 func (h handlers) audit(c echo.Context) error {
 	q := auth.EventQuery{
-		Account: c.QueryParam("account"), Kind: auth.EventKind(c.QueryParam("event")), Before: c.QueryParam("before"),
+		Account: c.QueryParam("account"), Kind: auth.EventKind(c.QueryParam("event")), Pin: c.QueryParam("pin"), Before: c.QueryParam("before"),
 	}
-	if q.Kind != "" && !slices.Contains(auth.EventKinds, q.Kind) {
-		return invalid("event", "must be one of %v", auth.EventKinds)
+	kinds := slices.Concat([]auth.EventKind{"", auth.EventsOfAccounts, auth.EventsOfPins}, auth.EventKinds)
+	if !slices.Contains(kinds, q.Kind) {
+		return invalid("event", "must be one of %v", kinds[1:])
 	}
 	if h.by == BySocket && q.Account != "" && !isAccountID(q.Account) {
 		a, err := h.Auth.AccountByEmail(c.Request().Context(), q.Account)

@@ -134,16 +134,24 @@ func (c *Client) RevokeInvite(ctx context.Context, id string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: at(InvitesPath+"/:id", id)}, nil)
 }
 
-// Events reads the newest events of the audit record, up to limit of them; 0 means all. If
-// account is not "", these are the events that happened to that account or that it did. from
-// is the earliest time; the zero time means all.
-func (c *Client) Events(ctx context.Context, account string, from time.Time, limit int) ([]Event, error) {
+// EventFilter selects events of the audit record. The zero value of a field selects all.
+type EventFilter struct {
+	Account string    // they happened to this account, or this account did them
+	Event   string    // a kind, or a group of kinds
+	Pin     string    // the ID of a pin request, or a CID
+	From    time.Time // the earliest time
+}
+
+// Events reads the newest events of the audit record, up to limit of them; 0 means all.
+func (c *Client) Events(ctx context.Context, f EventFilter, limit int) ([]Event, error) {
 	query := url.Values{}
-	if account != "" {
-		query.Set("account", account)
+	for name, s := range map[string]string{"account": f.Account, "event": f.Event, "pin": f.Pin} {
+		if s != "" {
+			query.Set(name, s)
+		}
 	}
-	if !from.IsZero() {
-		query.Set("from", from.UTC().Format(time.RFC3339Nano))
+	if !f.From.IsZero() {
+		query.Set("from", f.From.UTC().Format(time.RFC3339Nano))
 	}
 	all := []Event{}
 	for {

@@ -206,7 +206,7 @@ func TestAccountsByAddress(t *testing.T) {
 	if list, err := c.Tokens(t.Context(), a.Email); err != nil || len(list) != 1 {
 		t.Errorf("its tokens are %+v, %v", list, err)
 	}
-	if events, err := c.Events(t.Context(), a.Email, a.Created, 1); err != nil || len(events) != 1 || events[0].Email != a.Email {
+	if events, err := c.Events(t.Context(), EventFilter{Account: a.Email, From: a.Created}, 1); err != nil || len(events) != 1 || events[0].Email != a.Email {
 		t.Errorf("its events are %+v, %v", events, err)
 	}
 }

@@ -161,6 +161,9 @@ type Event struct {
 	Actor   string         `json:"actor,omitempty"`   // ID of an account; left out: the host's operator, or a stranger
 	Address string         `json:"address,omitempty"` // left out: this host
 	Token   string         `json:"token,omitempty"`
+	Pin     string         `json:"requestid,omitempty"`
+	CID     string         `json:"cid,omitempty"`
+	Was     string         `json:"replaced,omitempty"` // ID of a pin request
 	Detail  string         `json:"detail,omitempty"`
 	Count   int            `json:"count"`
 }

@@ -168,7 +168,8 @@ type Invites interface {
 // [Accounts]. Nothing in it is ever changed; old events are removed as a whole.
 type Audit interface {
 	// AppendEvents commits events. The Audit gives them IDs. IDs sort as the times do, to
-	// the millisecond; events of the same time sort as they came.
+	// the millisecond; events of the same time sort as they came, those of pins after the
+	// others.
 	AppendEvents(ctx context.Context, log []Event) error
 
 	// Events reads the events that match, newest first, at most q.Limit. An event that

@@ -86,6 +86,11 @@ func TestFetch(t *testing.T) {
 					p.Blocks.Load(), p.Bytes.Load(), p.Received.Load(), count, size, sent)
 			}
 
+			by := p.Delivered()
+			if len(by.Sources) != 1 || by.Sources[0].Name != src.host.ID().String() || by.Sources[0].Blocks != uint64(sent) || by.Others != 0 {
+				t.Errorf("it was delivered by %+v", by)
+			}
+
 			// What is on disk is not fetched again, whoever is there.
 			src.close()
 			again := newJob(dagtest.Last(all))
@@ -96,6 +101,9 @@ func TestFetch(t *testing.T) {
 			store.CheckWhole(2, all)
 			if totals.Blocks != uint64(count) || again.Progress.Received.Load() != 0 || store.Stored() != count {
 				t.Errorf("again: %+v, %d received, %d stored in all", totals, again.Progress.Received.Load(), store.Stored())
+			}
+			if by := again.Progress.Delivered(); by.Blocks() > 0 {
+				t.Errorf("again: delivered by %+v", by)
 			}
 			if held, acquired, _ := again.Slot.(*testSlot).state(); !held || acquired != 1 {
 				t.Errorf("the worker was taken %d times, and is held: %v", acquired, held)

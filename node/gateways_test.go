@@ -70,6 +70,18 @@ func TestFetchFromGateways(t *testing.T) {
 			if c.wait.Load() == 0 {
 				t.Error("it was not asked")
 			}
+			count, size := dagtest.Distinct(all)
+			by := job.Progress.Delivered()
+			var blocks, bytes uint64
+			for _, s := range by.Sources {
+				if !strings.HasPrefix(s.Name, "http://127.0.0.1:") {
+					t.Errorf("it was delivered by %q", s.Name)
+				}
+				blocks, bytes = blocks+s.Blocks, bytes+s.Bytes
+			}
+			if blocks != uint64(count) || bytes != uint64(size) || by.Others != 0 {
+				t.Errorf("it was delivered by %+v, want %d blocks and %d bytes", by, count, size)
+			}
 		})
 	}
 }

@@ -122,6 +122,9 @@ type Intake interface {
 type Totals struct {
 	Blocks uint64 // each counted once
 	Bytes  uint64 // of the data of these blocks
+	// By is who delivered them. Nil is that it is not known. An engine leaves it nil, and
+	// writes it into [Job].Progress, since it is of value also if the fetch fails.
+	By *Delivered
 }
 
 // Job is one DAG to fetch.

@@ -57,6 +57,32 @@ func (m *Manager) view(r Request) View {
 	return v
 }
 
+// delivered is who has delivered blocks of a DAG that is fetched; nil if nobody has.
+func (s *scheduler) delivered(d DAG) *Delivered {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := s.jobs[d]
+	if j == nil || j.progress == nil {
+		return nil
+	}
+	if by := j.progress.Delivered(); by.Blocks() > 0 {
+		return &by
+	}
+	return nil
+}
+
+// tellDelivered adds to Info who delivered it. Views in lists do not say that: it is a record
+// more for each.
+func (v *View) tellDelivered() {
+	if v.Totals.By == nil || v.Totals.By.Blocks() == 0 {
+		return
+	}
+	if v.Info == nil {
+		v.Info = map[string]string{}
+	}
+	v.Info["delivered_by"] = v.Totals.By.String()
+}
+
 // describe adds to info what is known in memory of an unfinished request.
 func (s *scheduler) describe(r Request, info map[string]string) {
 	s.mu.Lock()

@@ -51,7 +51,9 @@ func (o *Offline) Retry(ctx context.Context, account, id string) (View, error) {
 // Get returns a request, as its record has it.
 func (o *Offline) Get(ctx context.Context, account, id string) (View, error) {
 	r, err := o.records.Get(ctx, account, id)
-	return offlineView(r), err
+	v := offlineView(r)
+	v.tellDelivered()
+	return v, err
 }
 
 // List returns the requests that match, as their records have them.

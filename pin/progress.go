@@ -22,6 +22,7 @@ type Progress struct {
 	mu        sync.Mutex
 	note      string
 	troubles  string
+	delivered Delivered
 }
 
 // Advance records that a block that is new to this fetch is here: received, or found.
@@ -76,6 +77,21 @@ func (p *Progress) SetAnswerTime(d time.Duration) { p.answers.Store(int64(d)) }
 
 // AnswerTime is what SetAnswerTime recorded.
 func (p *Progress) AnswerTime() time.Duration { return time.Duration(p.answers.Load()) }
+
+// SetDelivered records who delivered the blocks that came.
+func (p *Progress) SetDelivered(d Delivered) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delivered = d
+}
+
+// Delivered is what SetDelivered recorded. When a fetch begins, it is what earlier tries of
+// the same job got.
+func (p *Progress) Delivered() Delivered {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.delivered
+}
 
 // SetNote records a sentence for the user on what the fetch waits for, such as an origin
 // that is not dialled and the setting that would allow it. "" takes it back.

@@ -93,7 +93,8 @@ type Requests interface {
 	// Errors: ErrNotFound.
 	Remove(ctx context.Context, account, id string) (old Request, released []Attempt, err error)
 
-	// Get reads one request. Errors: ErrNotFound.
+	// Get reads one request, and who delivered its DAG if it is pinned, which no other
+	// method does. Errors: ErrNotFound.
 	Get(ctx context.Context, account, id string) (Request, error)
 
 	// List reads a page of an account's requests, newest first, and counts all that
@@ -127,7 +128,9 @@ type Work interface {
 	// pinning, even if a request made by Replace still holds it.
 	Begin(ctx context.Context, d DAG) (a Attempt, complete bool, err error)
 
-	// Complete marks the DAG complete with the given totals. Then it makes every request
+	// Complete marks the DAG complete with the given totals. t.By, if it is not nil, is kept
+	// for each account whose requests become Pinned by this, until the account has no request
+	// that holds the DAG, or until the DAG is to be repaired. Then it makes every request
 	// for the DAG Pinned, or Failed if that exceeds its account's quota of bytes. What
 	// the request itself lets go of makes room, and a DAG that was complete before a
 	// [Refetcher].Refetch never exceeds a quota. The caller has made sure that the DAG is

@@ -88,7 +88,7 @@ type Request struct {
 	// a millisecond after the one before.
 	Created time.Time
 	Status  Status
-	Totals  Totals // of its DAG, if Status is Pinned
+	Totals  Totals // of its DAG, if Status is Pinned; By is for those of [Requests].Get alone
 	// Damaged says that the record cannot be read. Status is Failed then, whatever the
 	// request holds, and other fields have what is known by other means. If the CID is not
 	// known, Root is [cid.Undef] and CID has one that stands for it.

@@ -110,7 +110,11 @@ func (s *scheduler) prepare(j *job, a Attempt, repair bool) (_ Job, requests slo
 	defer s.mu.Unlock()
 	j.repair = repair
 	j.endTroubles()
+	before := j.progress
 	j.progress = &Progress{now: s.clock.Now}
+	if before != nil {
+		j.progress.delivered = before.Delivered()
+	}
 	j.slot, j.seeking = s.workers.Slot(j.Account), s.clock.Now()
 	return Job{
 		DAG: j.dag, Root: j.hints.root, Attempt: a, Origins: j.hints.all(), Limits: limits, Repair: repair,
@@ -120,6 +124,9 @@ func (s *scheduler) prepare(j *job, a Attempt, repair bool) (_ Job, requests slo
 
 // complete records that a DAG is fetched.
 func (s *scheduler) complete(ctx context.Context, j *job, job Job, totals Totals, requests slog.Attr) (over bool, err error) {
+	by := job.Progress.Delivered()
+	by.At = s.clock.Now().UTC().Truncate(time.Millisecond)
+	totals.By = &by
 	released, err := s.work.Complete(ctx, j.dag, job.Attempt, totals)
 	if err != nil {
 		return false, fmt.Errorf("complete: %w", err)

@@ -180,7 +180,12 @@ func (m *Manager) Retry(ctx context.Context, account, id string) (View, error) {
 
 // Get reads a request. Errors: ErrNotFound.
 func (m *Manager) Get(ctx context.Context, account, id string) (View, error) {
-	return m.viewed(func() (Request, error) { return m.requests.Get(ctx, account, id) })
+	v, err := m.viewed(func() (Request, error) { return m.requests.Get(ctx, account, id) })
+	if err == nil && v.Status == Pinning {
+		v.Totals.By = m.jobs.delivered(v.DAG())
+	}
+	v.tellDelivered()
+	return v, err
 }
 
 // List reads a page of an account's requests, newest first.

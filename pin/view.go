@@ -21,6 +21,9 @@ type View struct {
 	//   - attempt: the number of the try, from 2 on
 	//   - next_try: in how long
 	//
+	// A view that [Manager.Get] gives also has delivered_by, if blocks came from others:
+	// [Delivered.String], so far or in all.
+	//
 	// Once it is pinned, blocks and bytes are those of the DAG, each block counted once,
 	// and announced is when the network was last told of it, in RFC 3339, or "not yet".
 	Info map[string]string

@@ -24,7 +24,7 @@ import (
 
 func requestKinds() []byte {
 	return []byte{
-		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, requests.KOnce, requests.KOnceOrder, requests.KRequester, requests.KLinger, requests.KLingers, requests.KLingering, holding.KDAG, holding.KAttempt, roomtest.KReleased,
+		requests.KAccount, requests.KRequest, requests.KRow, requests.KStatus, requests.KByDAG, requests.KByName, requests.KHolds, requests.KDetails, requests.KCharge, requests.KUsage, requests.KOnce, requests.KOnceOrder, requests.KRequester, requests.KLinger, requests.KLingers, requests.KLingering, requests.KDelivered, holding.KDAG, holding.KAttempt, roomtest.KReleased,
 		holding.KLinkTo, roomtest.KLinkFrom, roomtest.KKept,
 	}
 }

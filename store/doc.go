@@ -19,7 +19,7 @@
 //	space          space.Space: opens Badger, keeps space free on the disk, gives space back
 //	space/reading  functions that read Badger, and make an error of what it cannot read
 //	graph          graph.Store: blocks and what holds them; keys 20 to 2a
-//	requests       requests.Store: requests, their lists, quotas; keys 10 to 1f
+//	requests       requests.Store: requests, their lists, quotas; keys 10 to 1f and 30
 //	accounts       accounts.Store: accounts, tokens, the audit record; keys 40 to 46
 //
 // Requests use graph, and never the other way. Accounts use neither. Space and kv know nothing of
@@ -77,6 +77,7 @@
 //	28 HOLDER             all below it is there; the limits that it was held to
 //	29 DAG                what is there of a DAG that waits for a source: last block, bytes, what is missing
 //	2a HOLDER             an upload that is kept without a request: account, since when, totals
+//	30 ACCOUNT DAG        who delivered a DAG that is pinned, and when it was complete
 //	40 ACCOUNT            an account of package auth: address, password hash, ...
 //	41 ADDRESS            the account with that e-mail address
 //	42 TOKEN              a token: account, kind, name, times; TOKEN is a UUID

@@ -128,6 +128,7 @@ func openWith(ctx context.Context, dir string, cfg Config, opts *badger.Options,
 	s.held = holding.New(s.space, s.log, cfg.Now)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.requestRecords = requests.New(s.space, s.held, s.log, cfg.Now)
+	s.Changed = s.noteChange
 	if err := s.migrate(ctx, dir, steps); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

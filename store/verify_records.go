@@ -117,7 +117,7 @@ func describe(kind string, key []byte) DamagedRecord {
 		var rest []byte
 		d.CID, rest = dag(tail)
 		d.Account = id(rest)
-	case requests.KCharge:
+	case requests.KCharge, requests.KDelivered:
 		d.Account = id(tail)
 		d.CID, _ = dag(tail[min(16, len(tail)):])
 	case holding.KDAG:

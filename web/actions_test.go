@@ -169,7 +169,7 @@ func TestRemovalsKeepTheirTime(t *testing.T) {
 			for _, v := range views {
 				ids = append(ids, v.ID)
 			}
-			if err := r.ui.removed.add(account, "", ids); err != nil {
+			if err := r.ui.removed.add(t.Context(), account, "", ids); err != nil {
 				t.Fatal(err)
 			}
 			all := r.ui.removed.of(account)
@@ -199,7 +199,7 @@ func TestRemovalsKeepTheirTime(t *testing.T) {
 		if !there(stopped) || r.ui.removed.undo(account, last) {
 			t.Error("a stop removed what could be undone")
 		}
-		if err := r.ui.removed.add(account, "", []string{stopped.ID}); !errors.Is(err, pin.ErrClosed) {
+		if err := r.ui.removed.add(t.Context(), account, "", []string{stopped.ID}); !errors.Is(err, pin.ErrClosed) {
 			t.Errorf("after the stop: %v", err)
 		}
 	})

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -24,7 +26,7 @@ type auditBody struct {
 }
 
 // auditFilter is what the form of the page says. Days are as the browser sends them.
-type auditFilter struct{ Account, Kind, From, To string }
+type auditFilter struct{ Account, Kind, Pin, From, To string }
 
 // Any reports whether the filter leaves something out.
 func (f auditFilter) Any() bool { return f != auditFilter{} }
@@ -39,10 +41,11 @@ type auditEvent struct {
 	By   string // the account that did it, if it is another one
 	Bad  bool   // it was refused, or is damaged
 	Told string // the kind, in words
+	With string // the token by which a pin was changed; "" is none, or that it is not known
 }
 
 func (u *UI) auditPage(c *call) error {
-	f := auditFilter{c.field("account"), c.field("event"), c.field("from"), c.field("to")}
+	f := auditFilter{c.field("account"), c.field("event"), c.field("pin"), c.field("from"), c.field("to")}
 	body := auditBody{Filter: f, Kinds: auth.EventKinds}
 	query, names, err := c.auditQuery(f)
 	if err != nil {
@@ -67,12 +70,21 @@ func (u *UI) auditPage(c *call) error {
 			names[e.Account] = e.Email
 		}
 	}
+	tokens := map[string]string{}
 	for _, e := range page.Events {
-		one := auditEvent{Event: e, Who: nameOr(e.Email, nameOr(names[e.Account], e.Account)), Told: toldKind(e.Kind)}
+		if err := c.nameGone(names, e); err != nil {
+			return err
+		}
+		if err := c.nameToken(tokens, e); err != nil {
+			return err
+		}
+	}
+	for _, e := range page.Events {
+		one := auditEvent{Event: e, Who: nameOr(e.Email, nameOr(names[e.Account], e.Account)), Told: toldKind(e.Kind), With: tokens[e.Token]}
 		if e.Actor != "" && e.Actor != e.Account {
 			one.By = nameOr(names[e.Actor], e.Actor)
 		}
-		one.Bad = strings.HasSuffix(string(e.Kind), "refused") || e.Kind == auth.EventDamaged || e.Kind == auth.EventRefreshReused || e.Kind == auth.EventLoginLimited
+		one.Bad = strings.HasSuffix(string(e.Kind), "refused") || e.Kind == auth.EventDamaged || e.Kind == auth.EventRefreshReused || e.Kind == auth.EventLoginLimited || e.Kind == auth.EventPinFailed
 		body.Events = append(body.Events, one)
 	}
 	if len(page.Events) == auditPageEvents {
@@ -81,6 +93,43 @@ func (u *UI) auditPage(c *call) error {
 		body.Older = auditPath + "?" + older.Encode()
 	}
 	return c.render("audit.html", "Audit", body)
+}
+
+// nameGone finds the address of an account that is gone by the event of its removal.
+func (c *call) nameGone(names map[string]string, e admin.Event) error {
+	for _, id := range []string{e.Account, e.Actor} {
+		if _, known := names[id]; known || id == "" {
+			continue
+		}
+		var page struct{ Events []admin.Event }
+		query := url.Values{"account": {id}, "event": {string(auth.EventAccountRemoved)}, "limit": {"1"}}
+		if err := c.api(http.MethodGet, admin.AuditPath+"?"+query.Encode(), nil, &page); err != nil {
+			return err
+		}
+		names[id] = ""
+		for _, gone := range page.Events {
+			if gone.Account == id {
+				names[id] = gone.Email
+			}
+		}
+	}
+	return nil
+}
+
+// nameToken finds what the token of an event of a pin is called.
+func (c *call) nameToken(tokens map[string]string, e admin.Event) error {
+	if _, known := tokens[e.Token]; known || e.Token == "" || !e.Kind.OfPins() {
+		return nil
+	}
+	names, err := c.ui.tokenNames(c, e.Actor)
+	if err != nil && !errors.Is(err, auth.ErrNoAccount) {
+		return err
+	}
+	maps.Copy(tokens, names)
+	if tokens[e.Token] == "" {
+		tokens[e.Token] = "a token that is gone, " + e.Token
+	}
+	return nil
 }
 
 func nameOr(name, id string) string {
@@ -106,6 +155,9 @@ func (c *call) auditQuery(f auditFilter) (url.Values, map[string]string, error) 
 	query := url.Values{}
 	if f.Kind != "" {
 		query.Set("event", f.Kind)
+	}
+	if f.Pin != "" {
+		query.Set("pin", f.Pin)
 	}
 	if f.Account != "" {
 		id := f.Account // also of an account that is gone
@@ -135,7 +187,7 @@ func (c *call) auditQuery(f auditFilter) (url.Values, map[string]string, error) 
 // values are the filter as a query of the page.
 func (f auditFilter) values() url.Values {
 	v := url.Values{}
-	for name, s := range map[string]string{"account": f.Account, "event": f.Kind, "from": f.From, "to": f.To} {
+	for name, s := range map[string]string{"account": f.Account, "event": f.Kind, "pin": f.Pin, "from": f.From, "to": f.To} {
 		if s != "" {
 			v.Set(name, s)
 		}

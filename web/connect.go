@@ -102,15 +102,16 @@ func (u *UI) tokenLines(c *call, scope auth.Scope, raw string) (lines []codeLine
 	}
 	service := base + "/api/psa/"
 	if scope.Includes(auth.ScopePin) {
-		lines = append(lines, codeLine{"line-kubo", "Kubo: add this server as a pinning service, and pin with it", fmt.Sprintf(
-			"ipfs pin remote service add holdfast %s %s\nipfs pin remote add --service=holdfast --name=NAME CID", service, raw)})
+		lines = append(lines,
+			codeLine{"line-kubo", "Kubo: add this server as a pinning service", fmt.Sprintf("ipfs pin remote service add holdfast %s %s", service, raw)},
+			codeLine{"line-kubo-pin", "Kubo: from then on pin with it, with a name and a CID of yours in place of NAME and CID", "ipfs pin remote add --service=holdfast --name=NAME CID"})
 	}
 	lines = append(lines,
 		codeLine{"line-curl", "curl: list what is pinned", fmt.Sprintf("curl -H 'Authorization: Bearer %s' '%spins?status=pinned'", raw, service)},
 		codeLine{"line-js", "JavaScript", fmt.Sprintf(
 			"const answer = await fetch('%spins', {\n  method: 'POST',\n  headers: { Authorization: 'Bearer %s', 'Content-Type': 'application/json' },\n  body: JSON.stringify({ cid: 'CID', name: 'NAME' }),\n});\nconsole.log(await answer.json());", service, raw)},
 	)
-	if !scope.Includes(auth.ScopePin) {
+	if !scope.Includes(auth.ScopePin) { // they are the curl line and this one
 		lines[1].Text = fmt.Sprintf("const answer = await fetch('%spins?status=pinned', {\n  headers: { Authorization: 'Bearer %s' },\n});\nconsole.log(await answer.json());", service, raw)
 	}
 	if at := multiaddrOf(base); at != "" {

@@ -129,6 +129,9 @@ func (u *UI) livePin(c *call) error {
 			return false, err
 		}
 		r := rowOf(v, u.removed.going(c.me.Account))
+		if err := s.element("by-"+id, "pin.html", "delivered", deliveredOf(v)); err != nil {
+			return false, err
+		}
 		return r.Moving() || r.Going, s.element(id, "pin.html", "state", r)
 	})
 }

@@ -111,7 +111,7 @@ func (u *UI) remove(c *call) error {
 	if len(views) == 1 {
 		name = views[0].Name
 	}
-	if err := u.removed.add(c.me.Account, name, ids); err != nil {
+	if err := u.removed.add(c.ctx, c.me.Account, name, ids); err != nil {
 		return err
 	}
 	return c.seeOther(back(c))

@@ -7,8 +7,6 @@ import (
 	gopath "path"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
@@ -23,6 +21,7 @@ type pinPage struct {
 	Ignored string // origins that are not used, and why
 	Same    []row  // other requests of the account for the same content
 	History []happened
+	By      delivered
 	Lines   []codeLine
 	Gateway string   // the address of the content at the gateway; "" if there is none
 	Files   *listing // nil: it is no directory, or not whole
@@ -32,12 +31,6 @@ type pinPage struct {
 
 type pair struct{ Key, Value string }
 
-// happened is one line of a history.
-type happened struct {
-	At   time.Time
-	What string
-}
-
 // codeLine is a command to copy.
 type codeLine struct{ ID, Label, Text string }
 
@@ -46,9 +39,6 @@ type file struct {
 	ID, Path, Name string
 	Kind           string // of its preview; "" is none
 }
-
-// maxEvents is how far the history looks back in the audit record.
-const maxEvents = 200
 
 // maxSame is how many other requests for the same content are shown.
 const maxSame = 20
@@ -69,6 +59,7 @@ func (u *UI) pinPage(c *call) error {
 	if p.History, err = u.history(c, v); err != nil {
 		return err
 	}
+	p.By = deliveredOf(v)
 	p.Lines = u.linesFor(v)
 	if u.Gateway != "" {
 		p.Gateway = u.Gateway + "/ipfs/" + v.CID
@@ -120,29 +111,6 @@ func (u *UI) sameContent(c *call, v pin.View) (rows []row, err error) {
 		}
 	}
 	return rows, nil
-}
-
-// history is what is known of the past of a pin, the newest first. The audit record is for
-// admins.
-func (u *UI) history(c *call, v pin.View) (all []happened, err error) {
-	if at, err := time.Parse(time.RFC3339, v.Info["announced"]); err == nil {
-		all = append(all, happened{at, "last announced to the network"})
-	}
-	if c.me.RequireAdmin() == nil {
-		events, err := u.Auth.Events(c.ctx, auth.EventQuery{Account: c.me.Account, From: v.Created, Limit: maxEvents})
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range events {
-			switch e.Kind {
-			case auth.EventPinsAdopted, auth.EventQuotaSet, auth.EventAccountDisabled, auth.EventAccountEnabled:
-				all = append(all, happened{e.Time, strings.TrimSpace(string(e.Kind) + " " + e.Detail)})
-			}
-		}
-	}
-	all = append(all, happened{v.Created, "asked for, under the ID " + v.ID})
-	slices.SortStableFunc(all, func(a, b happened) int { return b.At.Compare(a.At) })
-	return all, nil
 }
 
 // linesFor are commands by which a Kubo gets the content.

@@ -34,6 +34,7 @@ type removals struct {
 
 // removal is what one click removes.
 type removal struct {
+	by          context.Context // whose values say who asked for it; it never ends
 	id, account string
 	pins        []string // request IDs
 	name        string   // of the pin, if it is one
@@ -59,9 +60,9 @@ func (r *removals) close() {
 	r.wg.Wait()
 }
 
-// add removes pins of an account after undoTime. Pins that are leaving already stay with their first
+// add removes pins of an account after undoTime. The values of ctx say who asks for it. Pins that are leaving already stay with their first
 // removal: to undo that one is enough to keep them.
-func (r *removals) add(account, name string, pins []string) error {
+func (r *removals) add(ctx context.Context, account, name string, pins []string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx.Err() != nil {
@@ -82,7 +83,7 @@ func (r *removals) add(account, name string, pins []string) error {
 		return &auth.LimitError{RetryAfter: undoTime}
 	}
 	one := &removal{
-		id: rand.Text(), account: account, pins: pins, name: name,
+		by: context.WithoutCancel(ctx), id: rand.Text(), account: account, pins: pins, name: name,
 		at: r.ui.now().Add(undoTime), undone: make(chan struct{}),
 	}
 	r.all = append(r.all, one)
@@ -108,8 +109,11 @@ func (r *removals) run(one *removal) {
 	}
 	one.at = time.Time{} // too late
 	r.mu.Unlock()
+	ctx, cancel := context.WithCancel(one.by)
+	defer cancel()
+	defer context.AfterFunc(r.ctx, cancel)()
 	for i, id := range one.pins {
-		err := r.ui.Pins.Remove(r.ctx, one.account, id)
+		err := r.ui.Pins.Remove(ctx, one.account, id)
 		if err == nil || errors.Is(err, pin.ErrNotFound) {
 			continue
 		}

@@ -54,6 +54,7 @@ type rig struct {
 	t       *testing.T
 	ui      *UI
 	auth    *auth.Service
+	audit   auth.Audit
 	records *pintest.Records
 	pins    *watchedPins
 	lines   *logtest.Lines
@@ -133,6 +134,8 @@ func newEmptyRig(t *testing.T, change ...func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	no := auth.Rate{Burst: -1}
+	accounts := authtest.NewAccounts()
+	r.audit = accounts
 	r.auth, err = auth.New(auth.Config{
 		HashCost: auth.HashCost{Memory: 8, Iterations: 1}, Log: log,
 		Limits: auth.Limits{Address: no, Account: no, Register: no, Refresh: no, Changes: no, Token: no},
@@ -140,7 +143,7 @@ func newEmptyRig(t *testing.T, change ...func(*Config)) *rig {
 			u, err := r.records.Usage(ctx, account)
 			return auth.Usage{Bytes: u.Bytes, Pins: int(u.Pins)}, err
 		},
-	}, authtest.NewAccounts(), keys)
+	}, accounts, keys)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/internal/text"
 )
 
@@ -69,7 +70,9 @@ var functions = template.FuncMap{
 	"escape":  url.PathEscape,
 	"percent": percent,
 	"rough":   roughly,
-	"map":     makeMap,
+	// The hint of a field in which somebody chooses a password.
+	"passwordHint": func() string { return "hint=" + auth.PasswordRule() + "." },
+	"map":          makeMap,
 }
 
 // makeMap makes a map of pairs, for a part that needs several values.

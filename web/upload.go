@@ -17,6 +17,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/holdfast-ipfs/holdfast/internal/text"
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
@@ -47,8 +48,20 @@ var (
 // sentFiles is a multipart body whose fields were read, up to its first file.
 type sentFiles struct {
 	parts  *multipart.Reader
-	first  *multipart.Part // nil: there is no file
+	first  *multipart.Part // of those that were not forwarded; nil: there is no file
 	fields url.Values
+}
+
+func (s *sentFiles) name() string { return strings.TrimSpace(s.fields.Get("name")) }
+
+func (s *sentFiles) wrapped() bool {
+	return s.fields.Get("wrap") != "" && s.first.FormName() != partFolder
+}
+
+// top is the name of a file, or of the folder that the file is in.
+func top(p *multipart.Part) string {
+	name, _, _ := strings.Cut(sentPath(p), "/")
+	return name
 }
 
 func readFields(r *http.Request) (*sentFiles, error) {
@@ -120,12 +133,18 @@ func sentPath(p *multipart.Part) string {
 	return strings.Join(path, "/")
 }
 
-// forward writes the files as clients of Kubo's RPC send them.
+// forward writes the files as clients of Kubo's RPC send them. Files that are a pin each, and
+// have no name but their own, are written one at a time: then first is the next one.
 func (s *sentFiles) forward(to *multipart.Writer) error {
+	apart, of := s.name() == "" && !s.wrapped(), top(s.first)
 	for p := s.first; ; {
 		path := sentPath(p)
 		if isFile(p) && len(path) > maxPath {
 			return errLongPath
+		}
+		if apart && isFile(p) && path != "" && top(p) != of {
+			s.first = p
+			return to.Close()
 		}
 		if isFile(p) && path != "" {
 			h := textproto.MIMEHeader{}
@@ -141,6 +160,7 @@ func (s *sentFiles) forward(to *multipart.Writer) error {
 		}
 		var err error
 		if p, err = s.parts.NextPart(); errors.Is(err, io.EOF) {
+			s.first = nil
 			return to.Close()
 		} else if err != nil {
 			return err
@@ -157,7 +177,7 @@ type uploaded struct {
 
 // upload pins files, a directory, or what is in a CAR.
 func (u *UI) upload(c *call) error {
-	root, err := u.uploadAll(c)
+	root, pins, err := u.uploadAll(c)
 	byScript := strings.Contains(c.Request().Header.Get(echo.HeaderAccept), echo.MIMEApplicationJSON)
 	if err != nil {
 		if err := c.problem(err); err != nil {
@@ -168,9 +188,11 @@ func (u *UI) upload(c *call) error {
 		}
 		return c.render("add.html", "Add a pin", newPinForm())
 	}
-	page, err := u.pageOf(c, root)
-	if err != nil {
-		return err
+	page := pinsPath
+	if pins == 1 {
+		if page, err = u.pageOf(c, root); err != nil {
+			return err
+		}
 	}
 	if byScript {
 		return c.JSON(http.StatusOK, uploaded{CID: root, Page: page})
@@ -194,17 +216,28 @@ func (u *UI) pageOf(c *call, root string) (string, error) {
 	return pinsPath + "/" + found.Views[0].ID, nil
 }
 
-// uploadAll passes the body on to Kubo's RPC, and gives the CID that it answers with.
-func (u *UI) uploadAll(c *call) (root string, err error) {
-	conn := http.NewResponseController(c.Response())
-	_ = conn.SetReadDeadline(time.Now().Add(time.Minute)) // the RPC moves it on while something comes
+// uploadAll pins all files, and gives the last CID, and how many there are.
+func (u *UI) uploadAll(c *call) (root string, pins int, err error) {
+	_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(time.Minute)) // the RPC moves it on while something comes
 	sent, err := readFields(c.Request())
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	if sent.first == nil {
-		return "", errNoFile
+		return "", 0, errNoFile
 	}
+	for sent.first != nil {
+		if root, err = u.uploadSome(c, sent); err != nil {
+			return "", 0, err
+		}
+		pins++
+	}
+	return root, pins, nil
+}
+
+// uploadSome passes files on to Kubo's RPC, and gives the CID that it answers with.
+func (u *UI) uploadSome(c *call, sent *sentFiles) (root string, err error) {
+	conn := http.NewResponseController(c.Response())
 	r, err := c.apiRequest(http.MethodPost, sent.command(), nil)
 	if err != nil {
 		return "", err
@@ -216,8 +249,8 @@ func (u *UI) uploadAll(c *call) (root string, err error) {
 	forwarded := make(chan error, 1)
 	go func() {
 		err := sent.forward(body)
+		forwarded <- err       // before the RPC can be done with it
 		to.CloseWithError(err) // nil is the end
-		forwarded <- err
 	}()
 	r = r.WithContext(ctx)
 	r.Body = from
@@ -265,8 +298,7 @@ func (w *connected) Unwrap() http.ResponseWriter { return w.out }
 
 // command is the command of the RPC that the files are for.
 func (s *sentFiles) command() string {
-	name := strings.TrimSpace(s.fields.Get("name"))
-	first := sentPath(s.first)
+	name, first := s.name(), sentPath(s.first)
 	if s.fields.Get("car") != "" && strings.HasSuffix(strings.ToLower(first), ".car") {
 		values := []string{"stats", "false"}
 		if name != "" {
@@ -274,11 +306,16 @@ func (s *sentFiles) command() string {
 		}
 		return rpcURL("dag/import", values...)
 	}
-	wrap := s.fields.Get("wrap") != "" && s.first.FormName() != partFolder
 	if name == "" {
-		name, _, _ = strings.Cut(first, "/")
+		name = top(s.first)
+		if s.wrapped() {
+			name = "folder with " + name
+		}
+		if n, err := strconv.Atoi(s.fields.Get("tops")); err == nil && n > 1 {
+			name = fmt.Sprintf("%s and %s", top(s.first), text.Counted(n-1, "other"))
+		}
 	}
-	return rpcURL("add", "cid-version", "1", "wrap-with-directory", strconv.FormatBool(wrap), "pin-name", name)
+	return rpcURL("add", "cid-version", "1", "wrap-with-directory", strconv.FormatBool(s.wrapped()), "pin-name", name)
 }
 
 // readRoot reads a line that add or dag/import tells, and gives the root by then.

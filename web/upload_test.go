@@ -89,6 +89,24 @@ func TestUpload(t *testing.T) {
 	a = b.send([]sentPart{{"wrap", "", "yes"}, {"file", "one.txt", "1"}, {"file", "two.txt", "2"}}).must(t, http.StatusSeeOther)
 	b.get(a.to()).must(t, http.StatusOK, "one.txt", "two.txt", "Download as TAR")
 
+	b.get(a.to()).must(t, http.StatusOK, "<h1>folder with one.txt</h1>")
+	// As the script sends them.
+	a = b.send([]sentPart{{"wrap", "", "yes"}, {"tops", "", "3"}, {"path", "a.txt", "1"}, {"path", "b.txt", "2"}, {"path", "c%2Fd.txt", "3"}}).must(t, http.StatusSeeOther)
+	b.get(a.to()).must(t, http.StatusOK, "<h1>a.txt and 2 others</h1>")
+
+	// Else each is a pin, and has its own name, if none is given.
+	a = b.send([]sentPart{{"file", "first.txt", "the first"}, {"file", "second.txt", "the second"}, {"folder", "dir/third.txt", "3"}, {"folder", "dir/fourth.txt", "4"}}).must(t, http.StatusSeeOther)
+	if a.to() != pinsPath {
+		t.Errorf("several pins lead to %s", a.to())
+	}
+	list := b.get(pinsPath+"?name=.txt").must(t, http.StatusOK, ">first.txt<", ">second.txt<")
+	if n := strings.Count(list.body, ">first.txt<"); n != 1 {
+		t.Errorf("%d pins are called first.txt", n)
+	}
+	b.get(pinsPath+"?name=dir&match=exact").must(t, http.StatusOK, ">dir<", "1–1 of 1")
+	b.send([]sentPart{{"name", "", "both"}, {"file", "5.txt", "5"}, {"file", "6.txt", "6"}}).must(t, http.StatusSeeOther)
+	b.get(pinsPath+"?name=both&match=exact").must(t, http.StatusOK, "1–2 of 2")
+
 	// A CAR is what is in it.
 	car := b.get(got.Page + "/download?as=car")
 	again := r.as(anna).send([]sentPart{{"name", "", "from a CAR"}, {"car", "", "yes"}, {"file", "site.CAR", car.body}}, "Accept", "application/json")

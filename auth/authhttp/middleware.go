@@ -15,8 +15,8 @@ import (
 
 // Middleware lets a request through if its Authorization header has a bearer token that
 // counts and is good for the method. A token with the scope "read" is good for GET, HEAD and
-// OPTIONS only. The token's [auth.Principal] is in the context of the request. The context
-// ends when the token ends, so the request does not outlive it.
+// OPTIONS only. The token's [auth.Principal] and the client's address are in the context of the
+// request. The context ends when the token ends, so the request does not outlive it.
 //
 // Otherwise it returns what onError makes of the error:
 //
@@ -62,7 +62,7 @@ func authenticate(s *auth.Service, onError func(echo.Context, error) error, allo
 			if err := allowed(c, p); err != nil {
 				return refuse(c, err)
 			}
-			c.SetRequest(r.WithContext(auth.WithPrincipal(ctx, p)))
+			c.SetRequest(r.WithContext(auth.WithAddress(auth.WithPrincipal(ctx, p), clientAddress(c))))
 			err = next(c)
 			if err != nil && errors.Is(context.Cause(ctx), auth.ErrRevoked) {
 				return refuse(c, auth.ErrRevoked)

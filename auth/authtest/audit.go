@@ -52,7 +52,8 @@ func (a *Accounts) Events(ctx context.Context, q auth.EventQuery) (page []auth.E
 		switch {
 		case len(page) >= q.Limit,
 			q.Account != "" && e.Account != q.Account && e.Actor != q.Account,
-			q.Kind != "" && e.Kind != q.Kind,
+			!q.Kind.Selects(e.Kind),
+			!q.About(e),
 			!q.From.IsZero() && e.Time.Before(q.From),
 			!q.To.IsZero() && !e.Time.Before(q.To),
 			q.Before != "" && e.ID >= q.Before:

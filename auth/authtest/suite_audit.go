@@ -180,7 +180,7 @@ func testEvents(e *env) {
 	full := auth.Event{
 		Time: start.Add(1500 * time.Microsecond).In(time.FixedZone("east", 3600)), Kind: auth.EventLogin,
 		Account: uuid.NewString(), Email: "maximé@example.com", Actor: uuid.NewString(), Address: "2001:db8::1",
-		Token: uuid.NewString(), Detail: "full \x00 \xff", Count: 3,
+		Token: uuid.NewString(), Pin: uuid.NewString(), CID: "bafkqaaa", Was: uuid.NewString(), Detail: "full \x00 \xff", Count: 3,
 	}
 	e.ok(e.a.AppendEvents(e.Context(), []auth.Event{full}))
 	_, page := e.details(auth.EventQuery{})
@@ -224,6 +224,9 @@ func testEvents(e *env) {
 			{auth.EventQuery{Kind: full.Kind}, []string{full.Detail}},
 			{auth.EventQuery{Kind: auth.EventLoginRefused, Limit: 2, Before: page[1].ID}, []string{"2", "1"}},
 			{auth.EventQuery{Kind: auth.EventKeysRotated}, nil},
+			{auth.EventQuery{Kind: auth.EventsOfAccounts, Limit: 2}, []string{"4", "3"}},
+			{auth.EventQuery{Kind: auth.EventsOfPins}, nil},
+			{auth.EventQuery{Pin: "x"}, nil},
 		} {
 			if got, _ := e.details(c.q); !reflect.DeepEqual(got, c.want) {
 				e.Errorf("%+v: %q, want %q", c.q, got, c.want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,20 +15,21 @@ import (
 )
 
 func (c *cli) auditCommand() *cobra.Command {
-	var user string
+	var user, event, pin string
 	var since config.Duration
 	var limit int
 	cmd := listCommand(c, listing[admin.Event]{
 		use:   "audit",
-		short: "Show what happened to accounts and tokens",
-		long: `Show logins, refusals, and changes to accounts, tokens and keys, newest first.
-auth.audit_keep sets how long they are kept.`,
+		short: "Show what happened to accounts, tokens and pins",
+		long: `Show logins, refusals, and changes to accounts, tokens, keys and pins, newest first.
+auth.audit_keep sets how long they are kept. If an account changes more than a thousand
+pins at once, its other changes are counted instead, by kind, token and minute.`,
 		get: func(ctx context.Context, a *admin.Client, _ []string) ([]admin.Event, error) {
 			var from time.Time
 			if since > 0 {
 				from = time.Now().Add(-time.Duration(since))
 			}
-			return a.Events(ctx, user, from, limit)
+			return a.Events(ctx, admin.EventFilter{Account: user, Event: event, Pin: pin, From: from}, limit)
 		},
 		heads: []string{"TIME", "EVENT", "ACCOUNT", "BY", "FROM", "DETAIL"},
 		row:   eventRow,
@@ -40,6 +42,8 @@ auth.audit_keep sets how long they are kept.`,
 		return run(cmd, given)
 	}
 	cmd.Flags().StringVar(&user, "user", "", "only events of this account, done to it or by it: its address, or its ID if it is removed")
+	cmd.Flags().StringVar(&event, "event", "", "only events of this kind, such as pin.removed; pins and accounts are groups of kinds")
+	cmd.Flags().StringVar(&pin, "pin", "", "only events of the pin with this requestid or CID")
 	textFlag(cmd, &since, "since", config.Duration(0), "only events of the last `duration`, such as 12h or 7d")
 	cmd.Flags().IntVar(&limit, "limit", 100, "how many events to show at most; 0 for all")
 	return cmd
@@ -56,6 +60,16 @@ func eventRow(e admin.Event) []string {
 	}
 	if from == "" {
 		from = "this host"
+	}
+	if e.CID != "" {
+		about := e.CID
+		if e.Pin != "" {
+			about = e.Pin + " " + about
+		}
+		if e.Was != "" {
+			about += " in place of " + e.Was
+		}
+		detail = strings.TrimSuffix(about+": "+detail, ": ")
 	}
 	if e.Count > 1 {
 		detail = fmt.Sprintf("%d times; %s", e.Count, detail)

@@ -65,7 +65,8 @@ func beside(ctx context.Context, r *rig.Rig, o options, source *rig.Kubo, c *con
 	return printBeside(out, names, took, o.runs)
 }
 
-// one measures the server r.Holdfast. reader is the binary that gets blocks from it.
+// one measures the server r.Holdfast. reader is the binary that gets blocks from it. Without
+// content only lists are measured.
 func one(ctx context.Context, r *rig.Rig, reader string, source *rig.Kubo, c *content, add func(string, measured)) error {
 	server, client, err := startHoldfast(ctx, r, nil)
 	if err != nil {
@@ -87,6 +88,9 @@ func one(ctx context.Context, r *rig.Rig, reader string, source *rig.Kubo, c *co
 		return err
 	}
 
+	if c == nil {
+		return errors.Join(list(ctx, client, step), server.Stop())
+	}
 	ids := map[string]string{}
 	for _, d := range c.pinned() {
 		err := step("pin "+d.name, func() (took time.Duration, err error) {
@@ -100,12 +104,21 @@ func one(ctx context.Context, r *rig.Rig, reader string, source *rig.Kubo, c *co
 	if err := serve(ctx, r, reader, server, c, step); err != nil {
 		return err
 	}
+	if err := list(ctx, client, step); err != nil {
+		return err
+	}
+	err = step(unpinRow, func() (time.Duration, error) { return unpinInHoldfast(ctx, server, client, ids[c.small.cid]) })
+	return errors.Join(err, server.Stop())
+}
+
+// list makes requests, and lists them.
+func list(ctx context.Context, client *rig.Client, step func(string, func() (time.Duration, error)) error) error {
 	for i := range listedPins {
 		if _, err := client.Add(ctx, rig.Pin{CID: rig.IdentityCID(fmt.Append(nil, i)), Name: fmt.Sprint(i)}); err != nil {
 			return fmt.Errorf("pin what is listed: %w", err)
 		}
 	}
-	err = step(fmt.Sprintf("list 1,000 pins, %d times", listings), func() (time.Duration, error) {
+	return step(fmt.Sprintf("list 1,000 pins, %d times", listings), func() (time.Duration, error) {
 		began := time.Now()
 		for range listings {
 			page, err := client.List(ctx, url.Values{"limit": {"1000"}, "status": {"queued,pinning,pinned,failed"}})
@@ -118,11 +131,6 @@ func one(ctx context.Context, r *rig.Rig, reader string, source *rig.Kubo, c *co
 		}
 		return time.Since(began), nil
 	})
-	if err != nil {
-		return err
-	}
-	err = step(unpinRow, func() (time.Duration, error) { return unpinInHoldfast(ctx, server, client, ids[c.small.cid]) })
-	return errors.Join(err, server.Stop())
 }
 
 // serve makes a fresh reader pin every DAG from the server.

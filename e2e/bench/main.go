@@ -47,6 +47,7 @@ func main() {
 	flag.BoolVar(&o.cars, "cars", false, "measure CARs, and nothing else")
 	flag.BoolVar(&o.backups, "backups", false, "measure backups and restores, and nothing else")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
+	flag.BoolVar(&o.lists, "lists", false, "with -beside: measure lists, and nothing else")
 	flag.StringVar(&o.beside, "beside", "", "measure this binary and the one that is built in turns, and nothing else")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -70,6 +71,7 @@ type options struct {
 
 	holdfast string // "" is the binary built from this commit
 	beside   string // "" is none
+	lists    bool   // of what is measured beside another binary
 }
 
 // bench prints results to out and what it is doing to progress.
@@ -102,6 +104,9 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 	}
 	if o.cars {
 		return onlyCARs(ctx, r, o.runs, source, out, say)
+	}
+	if o.beside != "" && o.lists {
+		return beside(ctx, r, o, source, nil, out, say)
 	}
 	c, err := addContent(ctx, source, say)
 	if err != nil {

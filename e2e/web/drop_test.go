@@ -2,7 +2,13 @@
 
 package web
 
-import "github.com/chromedp/chromedp"
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+)
 
 // dropScript drops something on an element of the page, as a browser does for a hand. It tells
 // whether the page takes it, and whether the zone shows that while it is above it.
@@ -40,8 +46,21 @@ func (w *world) drop() {
 	drop("#drop", `t.items.add(new File(["1"], "first.txt")); t.items.add(new File(["2"], "second.txt"))`)
 	w.see("2 files are pinned:")
 	w.run(chromedp.Click("#sent a"))
-	w.see("first.txt")
+	w.see("first.txt and 1 other")
 	w.see("second.txt")
+	// A folder, as the hand of somebody drops it from another window.
+	dir := filepath.Join(w.t.TempDir(), "dropped folder")
+	check(w.t, os.MkdirAll(filepath.Join(dir, "below"), 0o755))
+	check(w.t, os.WriteFile(filepath.Join(dir, "below", "deep.txt"), []byte("deep"), 0o644))
+	w.open("/ui/add")
+	var at struct{ X, Y float64 }
+	w.evaluate(`(() => { const r = document.getElementById("drop-hint").getBoundingClientRect(); return {X: r.x + 5, Y: r.y + 5} })()`, &at)
+	for _, event := range []input.DispatchDragEventType{input.DragEnter, input.DragOver, input.Drop} {
+		w.run(input.DispatchDragEvent(event, at.X, at.Y, &input.DragData{Items: []*input.DragDataItem{}, Files: []string{dir}, DragOperationsMask: 1}))
+	}
+	w.see("dropped folder is pinned:")
+	w.run(chromedp.Click("#sent a"))
+	w.see("▸below/")
 	// What is no file is refused.
 	drop("#drop", `t.setData("text/plain", "some words")`)
 	w.see("No file was chosen")

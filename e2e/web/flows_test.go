@@ -51,7 +51,9 @@ func TestFlows(t *testing.T) {
 	id := w.add(cid)
 	w.upload()
 	w.drop()
+	w.uploadCAR()
 	w.lookInside(id)
+	w.failAndRetry()
 	w.filterAndRename(id)
 	w.removeAndUndo()
 	w.account()
@@ -159,6 +161,63 @@ func (w *world) upload() {
 	w.see("No pin matches this filter")
 }
 
+// uploadCAR uploads a CAR that a Kubo made, and pins what is in it under a second name.
+func (w *world) uploadCAR() {
+	w.t.Helper()
+	content, err := w.kubo.AddFile(w.t.Context(), rig.Random(5, 3<<20), 256<<10)
+	check(w.t, err)
+	from, err := w.kubo.Export(w.t.Context(), content)
+	check(w.t, err)
+	car, err := io.ReadAll(from)
+	check(w.t, errors.Join(err, from.Close()))
+	path := filepath.Join(w.t.TempDir(), "boxed.car")
+	check(w.t, os.WriteFile(path, car, 0o644))
+	w.open("/ui/add")
+	w.fill("upload-name", "out of a box")
+	w.run(chromedp.SetUploadFiles("#files", []string{path}))
+	w.see("1 file chosen")
+	w.click("button", "Upload")
+	w.see("is pinned:")
+	w.run(chromedp.Click("#sent a"))
+	w.see("Nobody had to: it was uploaded, or it was here already.")
+	var shown string
+	w.run(chromedp.Evaluate(`document.querySelector("code.cid").title`, &shown))
+	if shown != content {
+		w.t.Errorf("the CAR of %s became %s", content, shown)
+	}
+	// Copying takes all of the CID.
+	w.run(chromedp.Click(`button[aria-label="Copy the CID"]`))
+	w.see("Copied")
+	w.open("/ui/add")
+	w.fill("cid", content)
+	w.fill("name", "the same once more")
+	w.click("button", "Pin it")
+	w.see("Also pinned as")
+	w.see("out of a box")
+	w.accessible("one pin of two with the same content")
+}
+
+// failAndRetry pins what cannot be pinned, and tries again.
+func (w *world) failAndRetry() {
+	w.t.Helper()
+	block := []byte("this is no node of a directory")
+	_, err := w.kubo.PutBlock(w.t.Context(), "raw", block)
+	check(w.t, err)
+	bad := rig.CID(rig.CodecDagPB, block)
+	w.open("/ui/add")
+	w.fill("cid", bad)
+	w.fill("name", "a mistake")
+	w.run(chromedp.Click("summary"), chromedp.SendKeys("#origins", w.kubo.Addrs[0]))
+	w.click("button", "Pin it")
+	w.see("failed")
+	w.see("pin failed")
+	w.accessible("one pin, failed")
+	w.click("button", "Try again")
+	w.see("What had failed is tried again")
+	w.see("pin retried by a session")
+	w.until(`[...document.querySelectorAll("[aria-labelledby=h-history] li")].filter(l => l.innerText.includes("pin failed")).length === 2`)
+}
+
 // lookInside goes through what a pin has.
 func (w *world) lookInside(id string) {
 	w.t.Helper()
@@ -211,6 +270,9 @@ func (w *world) filterAndRename(id string) {
 	w.accessible("pins, none match")
 	w.evaluate(`history.back()`, nil)
 	w.see("forty mebibytes")
+	w.evaluate(`(() => { const s = document.getElementById("status"); s.value = "failed"; s.dispatchEvent(new Event("change", {bubbles: true})); return 0 })()`, nil)
+	w.until(`location.search.includes("status=failed")`)
+	w.see("No pin matches this filter")
 	w.open("/ui/pins/" + id + "/edit")
 	w.inAllLooks("rename or replace")
 	w.fill("name", "site, renamed")
@@ -247,8 +309,18 @@ func (w *world) removeAndUndo() {
 	w.see("Nothing is gone yet")
 	// It is pushed, when its time has come.
 	w.until(`[...document.querySelectorAll(".badge")].some(b => b.textContent === "removed")`)
+	// It is read out, too.
+	w.until(`document.getElementById("say").role === "status" && document.getElementById("say").textContent === "forty mebibytes: removed"`)
 	w.open("/ui/pins")
 	w.unsee("forty mebibytes")
+	// Several at once.
+	w.run(chromedp.Click(`input[aria-label="Select a mistake"]`), chromedp.Click(`input[aria-label="Select two notes"]`))
+	w.see("2 selected")
+	w.click("button", "Remove…")
+	w.see("Remove 2 pins?")
+	w.click("button", "Remove")
+	w.see("2 pins are being removed")
+	w.until(`[...document.querySelectorAll(".badge")].filter(b => b.textContent === "removed").length === 2`)
 }
 
 func (w *world) account() {
@@ -393,6 +465,77 @@ func TestWithoutScript(t *testing.T) {
 	sees(".leaving", "Nothing is gone yet")
 	submit("/ui/pins/undo", "Undo")
 	sees(".notice.good", "Nothing was removed")
+	// Rename.
+	w.open("/ui/pins")
+	w.run(chromedp.Click(`//a[.="plain"]`, chromedp.BySearch))
+	sees("h1", "plain")
+	w.run(chromedp.Click(`//a[.="Rename or replace"]`, chromedp.BySearch))
+	sees("h1", "Change a pin")
+	w.run(chromedp.Click("#name"), chromedp.KeyEvent(kb.End), chromedp.KeyEvent(" and simple"))
+	submit("/edit", "Change it")
+	sees("h1", "plain and simple")
+	sees(".stack:first-child [aria-labelledby=h-history]", "renamed from")
+	// Upload two files: a pin each, or a directory.
+	dir := t.TempDir()
+	paths := []string{filepath.Join(dir, "first.txt"), filepath.Join(dir, "second.txt")}
+	for _, p := range paths {
+		check(t, os.WriteFile(p, []byte("sent without script: "+p), 0o644))
+	}
+	w.open("/ui/add")
+	w.run(chromedp.SetUploadFiles("#files", paths))
+	submit("/ui/upload", "Upload")
+	sees(".notice.good", "uploaded and pinned")
+	sees(".rows", "first.txt")
+	sees(".rows", "second.txt")
+	w.open("/ui/add")
+	w.run(chromedp.SetUploadFiles("#files", paths), chromedp.Click("input[name=wrap]"))
+	submit("/ui/upload", "Upload")
+	sees("h1", "folder with first.txt")
+	sees(".tree", "second.txt")
+	// Make a token, and revoke it.
+	w.open("/ui/connect")
+	w.run(chromedp.SendKeys("#name", "a program"))
+	submit("/ui/connect", "Make the token")
+	sees(".made", "ipfs pin remote service add holdfast")
+	w.run(chromedp.Click(`//a[.="Revoke…"]`, chromedp.BySearch))
+	sees("h1", "Revoke “a program”?")
+	submit("/revoke", "Revoke")
+	sees(".notice.good", "The token is revoked")
+	// What admins do: the pages have no plots, and say why.
+	_, err := w.server.Data.Run(t.Context(), nil, "user", "role", email, "admin")
+	check(t, err)
+	w.open("/ui/accounts")
+	w.run(chromedp.SendKeys("#email", other), chromedp.SendKeys("#password", password))
+	submit("/ui/accounts", "Add")
+	sees(".notice.good", "The account is made")
+	w.open("/ui/store")
+	submit("/ui/store/runs", "Check every block")
+	sees(".notice.good", "It is begun")
+	w.open("/ui/audit?event=pin.replaced")
+	sees("tbody", "renamed from")
+	w.open("/ui/server")
+	sees("#main", "The plots need JavaScript")
+}
+
+// TestDashboardOff: web.enabled takes it all away, and the address says what the server is.
+func TestDashboardOff(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), buildTime)
+	defer cancel()
+	w, _ := newServer(ctx, t, map[string]string{"HOLDFAST_WEB_ENABLED": "false"})
+	w.run(chromedp.Navigate(w.base + "/"))
+	w.see("This is Holdfast, an IPFS pinning server. Its dashboard is off")
+	for _, path := range []string{"/ui", "/ui/pins", "/ui/setup", "/ui/static/style.css"} {
+		res, err := http.Get(w.base + path)
+		check(t, err)
+		res.Body.Close()
+		if res.StatusCode != http.StatusNotFound {
+			t.Errorf("%s answers %d", path, res.StatusCode)
+		}
+	}
+	if strings.Contains(w.server.Tail(), "/ui/setup") {
+		t.Error("the log has a link to a page that is not there")
+	}
+	w.expect("favicon.ico") // which the browser asks for, as the page is text
 }
 
 // TestHiddenPageIsSilent: a page that nobody sees has no stream.

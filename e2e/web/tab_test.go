@@ -24,7 +24,7 @@ import (
 )
 
 // patience is how long a page may take: the machine is busy.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // tab is a page in a browser of its own. It notes what its console says and what it asks for.
 type tab struct {

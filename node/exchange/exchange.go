@@ -216,13 +216,14 @@ func (x *Exchange) ReceiveMessage(_ context.Context, p peer.ID, m message.BitSwa
 	if len(bs)+len(haves)+len(lacks) == 0 {
 		return
 	}
-	if wanted := x.receive(p, bs, haves, lacks); len(wanted) > 0 && x.cfg.Received != nil {
+	if wanted := x.receive(p, false, bs, haves, lacks); len(wanted) > 0 && x.cfg.Received != nil {
 		x.cfg.Received(p, wanted)
 	}
 }
 
-// receive takes in the answers of a line, and gives the blocks that were wanted.
-func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid) (wanted []blocks.Block) {
+// receive takes in the answers of a line, which is a peer's or a gateway's, and gives the blocks
+// that were wanted.
+func (x *Exchange) receive(p peer.ID, gateway bool, bs []blocks.Block, haves, lacks []cid.Cid) (wanted []blocks.Block) {
 	now := time.Now()
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -261,7 +262,7 @@ func (x *Exchange) receive(p peer.ID, bs []blocks.Block, haves, lacks []cid.Cid)
 		x.blocks.Add(1)
 		x.bytes.Add(uint64(len(b.RawData())))
 		for _, s := range w.sessions {
-			s.arrived(Arrival{Block: b, From: p}, now)
+			s.arrived(Arrival{Block: b, From: p, Gateway: gateway}, now)
 		}
 		x.forget(w, l)
 	}

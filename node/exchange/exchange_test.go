@@ -535,8 +535,8 @@ func TestUnwantedBlocks(t *testing.T) {
 		p := n.peer("liar", all...).connect()
 		s := n.x.NewSession("", []peer.ID{"liar"})
 		defer s.Close()
-		x := n.x.receive(p.id, all, nil, cidsOf(all))
-		y := n.x.receive("stranger", all, cidsOf(all), nil)
+		x := n.x.receive(p.id, false, all, nil, cidsOf(all))
+		y := n.x.receive("stranger", false, all, cidsOf(all), nil)
 		if len(x)+len(y) != 0 || n.x.Stats().Twice != 4 || len(s.Take()) != 0 {
 			t.Errorf("%v, %v, %+v", x, y, n.x.Stats())
 		}

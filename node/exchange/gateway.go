@@ -169,13 +169,13 @@ func (l *line) fetched(c cid.Cid, f *fetch, data []byte, err error) {
 		}
 		x.mu.Unlock()
 		if b, err := blocks.NewBlockWithCid(data, c); err == nil {
-			x.receive(l.id, []blocks.Block{b}, nil, nil)
+			x.receive(l.id, true, []blocks.Block{b}, nil, nil)
 		}
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		l.gave(key, sessions)
 	case errors.Is(err, ErrAbsent):
-		x.receive(l.id, nil, nil, []cid.Cid{c})
+		x.receive(l.id, true, nil, nil, []cid.Cid{c})
 	case errors.Is(err, context.Canceled):
 		x.mu.Lock()
 		defer x.mu.Unlock()

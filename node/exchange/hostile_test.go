@@ -101,8 +101,8 @@ func TestManyHaves(t *testing.T) {
 		c := []cid.Cid{s.parked.front().cid}
 		n.x.mu.Unlock()
 		for range 10_000 {
-			n.x.receive(liar.id, nil, c, nil)
-			n.x.receive(liar.id, nil, nil, c)
+			n.x.receive(liar.id, false, nil, c, nil)
+			n.x.receive(liar.id, false, nil, nil, c)
 		}
 		n.x.mu.Lock()
 		defer n.x.mu.Unlock()
@@ -439,9 +439,9 @@ func TestFullSourceHoldsUpNothingElse(t *testing.T) {
 				time.Sleep(100 * time.Millisecond)
 				s.Ask(have[1].Cid())
 				if how == "it sends another" {
-					n.x.receive(liar.id, have[1:2], nil, nil)
+					n.x.receive(liar.id, false, have[1:2], nil, nil)
 				} else {
-					n.x.receive(liar.id, nil, cidsOf(lacked), nil)
+					n.x.receive(liar.id, false, nil, cidsOf(lacked), nil)
 				}
 				s.Ask(cidsOf(have[2:])...)
 				time.Sleep(time.Second)

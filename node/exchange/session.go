@@ -13,8 +13,17 @@ import (
 
 // Arrival is a block that came, and who sent it.
 type Arrival struct {
-	Block blocks.Block
-	From  peer.ID
+	Block   blocks.Block
+	From    peer.ID
+	Gateway bool // From is the URL of a gateway
+}
+
+// Source names who sent the block: the ID of a peer, or the URL of a gateway.
+func (a Arrival) Source() string {
+	if a.Gateway {
+		return string(a.From)
+	}
+	return a.From.String()
 }
 
 // Session is what one walk asks for. Its methods may be called concurrently.

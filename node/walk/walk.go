@@ -91,8 +91,10 @@ func Run(ctx context.Context, cfg Config, job pin.Job) (pin.Totals, error) {
 	}
 	w.top = &item{id: graph.HolderOf(job.Attempt), links: []cid.Cid{root}, count: 1, tracked: true, pending: 1}
 	w.tracking, w.loaded = 1, 1
+	w.delivered.before = job.Progress.Delivered()
 	w.stack = []*item{w.top}
 	err := w.run()
+	job.Progress.SetDelivered(w.delivered.sum())
 	var totals pin.Totals
 	if err == nil {
 		totals, err = w.finish()
@@ -144,6 +146,8 @@ type walk struct {
 	lastGot  time.Time // when a block last came from the network
 	told     time.Time // when tell last wrote the progress
 	relooked time.Time // when relook last ran
+
+	delivered delivered // who sent the blocks that came
 
 	oversized   []exchange.Oversized // blocks that no peer can send
 	oversizedAt time.Time            // when the first of them was known
@@ -346,6 +350,7 @@ func (w *walk) tell(now time.Time) {
 	st := w.cfg.Asker.Stats()
 	w.job.Progress.Asked(st.Sources, st.Again, st.Gap)
 	w.job.Progress.SetTroubles(st.Troubles)
+	w.job.Progress.SetDelivered(w.delivered.sum())
 	w.oversized = st.Oversized
 }
 
@@ -366,6 +371,7 @@ func (w *walk) arrivals() error {
 		}
 		w.gained, w.lastGot = true, time.Now()
 		data := a.Block.RawData()
+		w.delivered.count(a)
 		if want.items[0].counted {
 			w.job.Progress.Received.Add(1) // it was counted, and lost from disk
 		}

@@ -45,6 +45,7 @@ type state struct {
 	uploads  []keptUpload
 	attempts pin.Attempt // the last that was given out
 	once     map[keyOf]once
+	by       map[string]map[pin.DAG]*pin.Delivered // by account
 }
 
 // request is a request and what it holds besides its own DAG.
@@ -80,6 +81,7 @@ func NewRecords(now func() time.Time) *Records {
 		dags:     map[pin.DAG]*dag{},
 		deleting: map[pin.Attempt]pin.DAG{},
 		once:     map[keyOf]once{},
+		by:       map[string]map[pin.DAG]*pin.Delivered{},
 	}}
 }
 
@@ -331,7 +333,11 @@ func (r *Records) Get(ctx context.Context, account, id string) (pin.Request, err
 	if err != nil {
 		return pin.Request{}, err
 	}
-	return r.public(req), nil
+	got := r.public(req)
+	if got.Status == pin.Pinned {
+		got.Totals.By = r.by[account][got.DAG()]
+	}
+	return got, nil
 }
 
 // List implements [pin.Requests].
@@ -426,9 +432,37 @@ func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.
 		return nil, pin.ErrSuperseded
 	}
 	repaired := rec.repairing()
+	by := t.By
+	t.By = nil
 	rec.complete, rec.totals, rec.partial = true, t, pin.Kept{}
+	for _, req := range r.all() {
+		if by != nil && req.DAG() == d && !req.Status.Done() {
+			r.delivered(req.Account, d, *by)
+		}
+	}
 	err := r.settle(ctx, d, repaired)
 	return r.release(), err
+}
+
+// forgetDelivered forgets who delivered what accounts do not have pinned any more.
+func (r *Records) forgetDelivered() {
+	for account, dags := range r.by {
+		for d := range dags {
+			if !slices.ContainsFunc(r.all(), func(o *request) bool {
+				return o.Account == account && (o.Status == pin.Pinned && o.DAG() == d || o.pinned == d)
+			}) {
+				delete(dags, d)
+			}
+		}
+	}
+}
+
+// delivered notes who delivered a DAG of an account.
+func (r *Records) delivered(account string, d pin.DAG, by pin.Delivered) {
+	if r.by[account] == nil {
+		r.by[account] = map[pin.DAG]*pin.Delivered{}
+	}
+	r.by[account][d] = &by
 }
 
 // settle makes every unfinished request for a complete DAG Pinned, or Failed if
@@ -713,6 +747,7 @@ func (r *Records) NewUpload(ctx context.Context) (pin.Attempt, error) {
 // release forgets every DAG that nothing holds, releases its attempt, and lists those that
 // it released.
 func (r *Records) release() []pin.Attempt {
+	r.forgetDelivered()
 	kept := map[pin.DAG]bool{}
 	for _, req := range r.requests {
 		for _, d := range held(req) {

@@ -33,6 +33,7 @@ func (r *Records) Refetch(ctx context.Context, d pin.DAG) (some []pin.Request, e
 			some = append(some, r.public(req))
 		}
 	}
+	r.forgetDelivered()
 	return some, nil
 }
 

@@ -50,6 +50,7 @@ func RunRecords(t *testing.T, open Open) {
 		{"BeginOnComplete", testBeginComplete},
 		{"AttemptsAreNotReused", testAttempts},
 		{"Complete", testComplete},
+		{"Delivered", testDelivered},
 		{"CompleteSuperseded", testSuperseded},
 		{"CompleteManyRequests", testCompleteMany},
 		{"Fail", testFail},

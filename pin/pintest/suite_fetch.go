@@ -2,6 +2,8 @@ package pintest
 
 import (
 	"errors"
+	"reflect"
+	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -218,4 +220,43 @@ func testRepairing(e *env) {
 	check(1, true)
 	e.released(e.complete(DAGSpec(1), a))
 	check(1, false)
+}
+
+// testDelivered: who delivered a DAG is known of the requests for which it was fetched, and of
+// those that replace them, until the account has it pinned no more.
+func testDelivered(e *env) {
+	by := &pin.Delivered{
+		At:      time.Date(2026, 3, 1, 12, 0, 0, int(5*time.Millisecond), time.UTC),
+		Sources: []pin.Source{{Name: "12D3KooWa", Blocks: 2, Bytes: 700}, {Name: "https://gateway.example", Blocks: 1, Bytes: 50}},
+		Others:  3, Rest: pin.Source{Blocks: 4, Bytes: 250},
+	}
+	has := func(r pin.Request, want *pin.Delivered) {
+		e.Helper()
+		for range 2 {
+			if got := e.get(r).Totals.By; !reflect.DeepEqual(got, want) {
+				e.Errorf("%s was delivered by %+v, want %+v", r.ID, got, want)
+			}
+			e.reopen()
+		}
+	}
+	first, second := e.add(alice, DAGSpec(1)), e.add(alice, DAGSpec(1))
+	a := e.begin(DAGSpec(1))
+	has(first, nil)
+	_, err := e.recs.Complete(e.ctx, DAGSpec(1).DAG(), a, pin.Totals{Blocks: 7, Bytes: 1000, By: by})
+	e.must(err)
+	has(first, by)
+	has(second, by)
+	if page := e.list(alice, pin.Query{Limit: 5}); len(page.Requests) != 2 || page.Requests[0].Totals != (pin.Totals{Blocks: 7, Bytes: 1000}) {
+		e.Errorf("the list has %+v", page.Requests)
+	}
+	other := e.add(bob, DAGSpec(1)) // to whom those who had it before are a secret
+	has(other, nil)
+	e.remove(first)
+	renamed := DAGSpec(1)
+	renamed.Name = "another name"
+	now, _, _, err := e.recs.Replace(e.ctx, alice, second.ID, renamed)
+	e.must(err)
+	has(now, by)
+	e.remove(now)
+	has(e.add(alice, DAGSpec(1)), nil)
 }

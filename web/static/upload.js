@@ -34,6 +34,12 @@
     for (const e of entries) await walk(e, "", list);
     return list;
   }
+  // What is chosen so far, in place of the first hint.
+  const hint = $("drop-hint"), first = hint.textContent;
+  function tell() {
+    const n = chosen().length;
+    hint.textContent = n ? `${count(n)} chosen. Press Upload to send them.` : first;
+  }
   function chosen() {
     const list = [];
     for (const file of $("files").files) list.push({ path: file.name, file });
@@ -54,7 +60,10 @@
     const body = new FormData();
     body.append("name", $("upload-name").value);
     if (form.elements.car.checked && list.length === 1) body.append("car", "yes");
-    if (tops.size > 1) body.append("wrap", "yes");
+    if (tops.size > 1) {
+      body.append("wrap", "yes");
+      body.append("tops", tops.size); // the server knows only the first, when it names the pin
+    }
     for (const f of list) body.append("path", f.file, encodeURIComponent(f.path));
     const total = list.reduce((n, f) => n + f.file.size, 0);
     const what = tops.size === 1 ? [...tops][0] : count(list.length), are = tops.size === 1 ? "is" : "are";
@@ -116,6 +125,7 @@
       copy.textContent = "Copy";
       p.append(link, ` ${are} pinned: `, code, " ", copy);
       form.reset();
+      tell();
     }
     box.append(p);
     box.hidden = false;
@@ -124,7 +134,7 @@
 
   form.addEventListener("submit", (e) => { e.preventDefault(); send(chosen()); });
   $("sending-cancel").addEventListener("click", () => request && request.abort());
-  for (const id of ["files", "folder"]) $(id).addEventListener("change", () => { if (chosen().length) $("drop-hint").textContent = `${count(chosen().length)} chosen.`; });
+  for (const id of ["files", "folder"]) $(id).addEventListener("change", tell);
   for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (e) => { e.preventDefault(); drop.classList.add("over"); });
   for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
   drop.addEventListener("drop", async (e) => {

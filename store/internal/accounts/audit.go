@@ -26,10 +26,13 @@ type eventRecord struct {
 	Token   string `cbor:"6,keyasint,omitempty"`
 	Detail  string `cbor:"7,keyasint,omitempty"`
 	Count   int    `cbor:"8,keyasint,omitempty"`
+	Pin     string `cbor:"9,keyasint,omitempty"`
+	CID     string `cbor:"10,keyasint,omitempty"`
+	Was     string `cbor:"11,keyasint,omitempty"`
 }
 
 // eventID is the tail of an event's keys: its time in Unix milliseconds, and its number among the
-// events of that millisecond.
+// events of that millisecond. The numbers of events of pins say their kind: see pin_events.go.
 type eventID [12]byte
 
 func eventIDOf(ms int64, n uint32) (id eventID) {
@@ -61,8 +64,8 @@ func owners(e auth.Event) (all []kv.Account) {
 	return all
 }
 
-// maxEventsPerMS is the highest number of an event of one millisecond.
-const maxEventsPerMS = math.MaxUint32
+// maxEventsPerMS is the highest number of an event of one millisecond that is not about a pin.
+const maxEventsPerMS = pinNumbers - 1
 
 // append adds events to the record.
 func (t authTx) append(log []auth.Event) error {
@@ -72,18 +75,25 @@ func (t authTx) append(log []auth.Event) error {
 		if err != nil {
 			return err
 		}
-		id := eventIDOf(ms, n)
-		value, err := kv.Encode(eventRecord{
-			Kind: string(e.Kind), Account: e.Account, Email: e.Email, Actor: e.Actor,
-			Address: e.Address, Token: e.Token, Detail: e.Detail, Count: e.Count,
-		})
-		if err != nil {
-			return fmt.Errorf("event %s: %w", id, err)
+		if err := t.putEvent(eventIDOf(ms, n), e); err != nil {
+			return err
 		}
-		t.Set(eventKey(id), value)
-		for _, a := range owners(e) {
-			t.Set(accountEventKey(a, id), nil)
-		}
+	}
+	return nil
+}
+
+// putEvent writes an event.
+func (t authTx) putEvent(id eventID, e auth.Event) error {
+	value, err := kv.Encode(eventRecord{
+		Kind: string(e.Kind), Account: e.Account, Email: e.Email, Actor: e.Actor,
+		Address: e.Address, Token: e.Token, Pin: e.Pin, CID: e.CID, Was: e.Was, Detail: e.Detail, Count: e.Count,
+	})
+	if err != nil {
+		return fmt.Errorf("event %s: %w", id, err)
+	}
+	t.Set(eventKey(id), value)
+	for _, a := range owners(e) {
+		t.Set(accountEventKey(a, id), nil)
 	}
 	return nil
 }
@@ -93,7 +103,7 @@ func (t authTx) append(log []auth.Event) error {
 func (t authTx) nextEvent(ms int64) (next uint32, err error) {
 	first := eventKey(eventIDOf(ms, 0))
 	err = t.Scan(kv.Span{
-		Prefix: first[:len(first)-4], From: eventKey(eventIDOf(ms, math.MaxUint32)), Reverse: true, KeysOnly: true,
+		Prefix: first[:len(first)-4], From: eventKey(eventIDOf(ms, maxEventsPerMS)), Reverse: true, KeysOnly: true,
 	}, func(key, _ []byte) (bool, error) {
 		last := binary.BigEndian.Uint32(key[len(key)-4:])
 		if last == maxEventsPerMS {
@@ -152,6 +162,7 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 	if !q.From.IsZero() {
 		from = eventIDOf(max(ceilMilli(q.From), 0), 0)
 	}
+	looked := 0
 	err = s.viewAuth(ctx, func(r authReader) error {
 		return r.Scan(kv.Span{
 			Prefix: prefix, From: append(bytes.Clone(prefix), end[:]...), Reverse: true, KeysOnly: true,
@@ -162,6 +173,12 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 			}
 			if id == end {
 				return true, nil // the end is exclusive
+			}
+			if looked++; q.Look > 0 && looked > q.Look {
+				return false, nil
+			}
+			if id.differs(q.Kind) || q.Pin != "" && !id.ofPin() {
+				return true, nil // so that its record is not read
 			}
 			e, err := r.event(id)
 			if errors.Is(err, errNoEvent) { // when it was swept, its record could not be read
@@ -174,7 +191,7 @@ func (s *Store) Events(ctx context.Context, q auth.EventQuery) (page []auth.Even
 					Detail: "what happened cannot be read any more", Count: 1,
 				}, nil
 			}
-			if q.Kind != "" && e.Kind != q.Kind {
+			if !q.Kind.Selects(e.Kind) || !q.About(e) {
 				return true, err
 			}
 			page = append(page, e)
@@ -214,7 +231,7 @@ func (r authReader) event(id eventID) (auth.Event, error) {
 	}
 	return auth.Event{
 		ID: id.String(), Time: id.time(), Kind: auth.EventKind(rec.Kind), Account: rec.Account, Email: rec.Email,
-		Actor: rec.Actor, Address: rec.Address, Token: rec.Token, Detail: rec.Detail, Count: rec.Count,
+		Actor: rec.Actor, Address: rec.Address, Token: rec.Token, Pin: rec.Pin, CID: rec.CID, Was: rec.Was, Detail: rec.Detail, Count: rec.Count,
 	}, nil
 }
 

@@ -6,7 +6,8 @@ import "github.com/holdfast-ipfs/holdfast/store/internal/kv"
 
 // Store keeps accounts. It is an [auth.Accounts]. All methods may be called concurrently.
 type Store struct {
-	kv *kv.DB
+	kv   *kv.DB
+	pins pinEvents
 }
 
 // New opens this room on a database. It ends with the database.

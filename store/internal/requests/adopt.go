@@ -170,6 +170,15 @@ func (s *Store) adoptOne(t *kv.Tx, was *request, b kv.Account, quota pin.Quota) 
 	if err := s.enlist(t, is, true); err != nil {
 		return one, err
 	}
+	if is.status == codePinned && taken > 0 {
+		by, err := s.deliveredBy(&t.Reader, was.account, was.dag())
+		if err == nil {
+			err = deliver(t, b, is.dag(), by)
+		}
+		if err != nil {
+			return one, err
+		}
+	}
 	if err := s.putTaken(t, b, is.Seq, held); err != nil {
 		return one, err
 	}

@@ -1,5 +1,5 @@
 // Package requests keeps requests to pin, the lists by which they are found, the DAGs that each
-// of them holds, and what accounts are charged: keys 10 to 1f of the database.
+// of them holds, and what accounts are charged: keys 10 to 1f and 30 of the database.
 //
 // It uses package graph, and never the other way: a request holds a DAG by the DAG's record.
 //
@@ -11,6 +11,7 @@
 package requests
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -33,6 +34,10 @@ type Store struct {
 	damaged damagedRequests
 	changes changes
 	quotas  pin.Quotas // nil is none
+
+	// Changed is called in every change to requests, so that the audit record has it in the same
+	// commit. Nil is nothing. It is set before anything is changed.
+	Changed func(context.Context, *kv.Tx, Change) error
 }
 
 // New opens this room on a database. It ends with the database.

@@ -27,6 +27,7 @@ const (
 	KLinger    = 0x1d
 	KLingers   = 0x1e
 	KLingering = 0x1f
+	KDelivered = 0x30
 )
 
 // Numbers in keys are big endian, so that keys sort as numbers do.
@@ -47,6 +48,11 @@ func detailsKey(a kv.Account, seq uint64) []byte { return seqKey(KDetails, a, se
 // chargeKey is the key of what an account is charged for a DAG.
 func chargeKey(a kv.Account, d pin.DAG) []byte {
 	return holding.AppendDAG(kv.AccountPrefix(KCharge, a), d)
+}
+
+// deliveredKey is the key of who delivered a DAG that an account has pinned.
+func deliveredKey(a kv.Account, d pin.DAG) []byte {
+	return holding.AppendDAG(kv.AccountPrefix(KDelivered, a), d)
 }
 
 // onceKey is the key of what was made under an idempotency key, of which it has the hash.

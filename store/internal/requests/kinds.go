@@ -39,6 +39,7 @@ func Kinds() []kv.Kind {
 		{Prefix: KLinger, Name: "unpinned CID that lingers", Check: kv.CheckRecord[lingerRecord]},
 		{Prefix: KLingers, Name: "number of an unpinned CID that lingers", Check: kv.CheckLen(8)},
 		{Prefix: KLingering, Name: "sum of what lingers", Check: kv.CheckRecord[lingeringRecord]},
+		{Prefix: KDelivered, Name: "who delivered a CID", Check: kv.CheckRecord[deliveredRecord]},
 		{Prefix: KUsage, Name: "usage of an account", Check: kv.CheckRecord[usageRecord]},
 		{Prefix: KOnce, Name: "idempotency key", Check: kv.CheckRecord[onceRecord]},
 		{Prefix: KOnceOrder, Name: "order of an idempotency key", Check: kv.CheckLen(len(nameHash{}))},

@@ -74,6 +74,9 @@ func (s *Store) Linger(ctx context.Context, account, id string) (old pin.Request
 		if released, err = s.letGoHeld(t, was); err != nil {
 			return err
 		}
+		if err := s.changed(ctx, t, Removed, was, nil); err != nil {
+			return err
+		}
 		return s.erase(t, was)
 	})
 	if err != nil {

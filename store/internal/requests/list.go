@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -191,6 +192,7 @@ func (l *lister) chunk(number uint32, page *pin.Page) error {
 
 // page adds the n newest of a chunk's requests to the page.
 func (l *lister) page(number uint32, which *chunk, n int, page *pin.Page) error {
+	page.Requests = slices.Grow(page.Requests, max(n, 0)) // a request is large, to be moved again and again
 	byScan := true
 	for bit := range which.down {
 		if n <= 0 {
@@ -377,7 +379,7 @@ func (l *lister) add(req *request, page *pin.Page) (err error) {
 
 // totals fills in the totals of the pinned requests of a page. It reads those of a DAG once.
 func (l *lister) totals(page *pin.Page) (err error) {
-	read := map[pin.DAG]pin.Totals{}
+	read := make(map[pin.DAG]pin.Totals, len(page.Requests))
 	for i := range page.Requests {
 		r := &page.Requests[i]
 		if r.Status != pin.Pinned {

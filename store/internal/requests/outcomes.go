@@ -50,7 +50,7 @@ func (s *Store) Begin(ctx context.Context, d pin.DAG) (a pin.Attempt, complete b
 		return nil
 	})
 	if err == nil && complete {
-		_, err = s.settle(ctx, d, a, work, limits{})
+		_, err = s.settle(ctx, d, a, nil, work, limits{})
 	}
 	for err == nil && !complete && len(work) > 0 {
 		err = s.kv.Update(ctx, func(t *kv.Tx) (err error) {
@@ -93,14 +93,14 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 		if err != nil {
 			return err
 		}
-		first, err = s.settleSome(t, d, rec.Bytes, work, known)
+		first, err = s.settleSome(t, d, totals, work, known)
 		return err
 	})
 	if err != nil {
 		return nil, kv.Wrap(err, "complete %s", d)
 	}
 	s.logOver(d, first.over)
-	more, err := s.settle(ctx, d, a, first.left, known)
+	more, err := s.settle(ctx, d, a, totals.By, first.left, known)
 	if err != nil {
 		return nil, kv.Wrap(err, "complete %s", d)
 	}
@@ -111,7 +111,7 @@ func (s *Store) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, totals p
 
 // settle makes the unfinished requests for a complete DAG Pinned, or Failed if they are over
 // quota. If the attempt is released meanwhile no request is left, and settle ends.
-func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chunkOf, known limits) (released []pin.Attempt, err error) {
+func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, by *pin.Delivered, work []chunkOf, known limits) (released []pin.Attempt, err error) {
 	for len(work) > 0 {
 		if err := s.learn(ctx, known, work); err != nil {
 			return nil, err
@@ -123,7 +123,7 @@ func (s *Store) settle(ctx context.Context, d pin.DAG, a pin.Attempt, work []chu
 			if err != nil || !found || rec.Attempt != a {
 				return err
 			}
-			some, err = s.settleSome(t, d, rec.Bytes, work, known)
+			some, err = s.settleSome(t, d, pin.Totals{Blocks: rec.Blocks, Bytes: rec.Bytes, By: by}, work, known)
 			return err
 		})
 		if err != nil {

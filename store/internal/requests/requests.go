@@ -45,6 +45,9 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 		if err := s.remember(t, asked, req); err != nil {
 			return err
 		}
+		if err := s.changed(ctx, t, Added, req, nil); err != nil {
+			return err
+		}
 		now, err = s.admitted(t, req, used, quota.Bytes)
 		return err
 	})
@@ -125,6 +128,9 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 		if err := s.admitBytes(t, is, used, quota.Bytes, was.status.live()); err != nil {
 			return err
 		}
+		if err := s.changed(ctx, t, Replaced, is, was); err != nil {
+			return err
+		}
 		now, err = is.public()
 		return err
 	})
@@ -149,6 +155,9 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 		if released, err = s.letGoHeld(t, was); err != nil {
 			return err
 		}
+		if err := s.changed(ctx, t, Removed, was, nil); err != nil {
+			return err
+		}
 		return s.erase(t, was)
 	})
 	if err != nil {
@@ -167,7 +176,10 @@ func (s *Store) Get(ctx context.Context, account, id string) (got pin.Request, e
 		if err != nil {
 			return err
 		}
-		got, err = req.public()
+		if got, err = req.public(); err != nil || got.Status != pin.Pinned {
+			return err
+		}
+		got.Totals.By, err = s.deliveredBy(r, req.account, req.dag())
 		return err
 	})
 	if err != nil {
@@ -226,6 +238,9 @@ func (s *Store) Retry(ctx context.Context, account, id string) (now pin.Request,
 			return err
 		}
 		if err := s.noteLive(t, req.account, int(taken)); err != nil {
+			return err
+		}
+		if err := s.changed(ctx, t, Retried, req, nil); err != nil {
 			return err
 		}
 		now, err = s.admitted(t, req, used, quota.Bytes)

@@ -191,7 +191,7 @@ type settled struct {
 // settleSome makes the unfinished requests of the first chunks Pinned, or Failed if their accounts
 // have no room for the DAG's bytes, and lets go of what they had taken over. It stops at an
 // account whose limit is not known.
-func (s *Store) settleSome(t *kv.Tx, d pin.DAG, bytes uint64, work []chunkOf, known limits) (out settled, err error) {
+func (s *Store) settleSome(t *kv.Tx, d pin.DAG, totals pin.Totals, work []chunkOf, known limits) (out settled, err error) {
 	ready := work
 	if known != nil {
 		unknown := func(of chunkOf) bool { _, ok := known[of.account]; return !ok }
@@ -201,13 +201,13 @@ func (s *Store) settleSome(t *kv.Tx, d pin.DAG, bytes uint64, work []chunkOf, kn
 	}
 	room := newRoom(maxQuotaText)
 	left, err := eachPart(t, d, ready, room, func(of chunkOf, p part) (done bool, err error) {
-		why, err := s.over(&t.Reader, of.account, d, bytes, p.takers, known[of.account])
+		why, err := s.over(&t.Reader, of.account, d, totals.Bytes, p.takers, known[of.account])
 		if err != nil {
 			return false, err
 		}
 		var some []pin.Attempt
 		if why == nil {
-			some, err = s.settlePart(t, d, of, p)
+			some, err = s.settlePart(t, d, of, p, totals.By)
 		} else {
 			n := 0
 			if n, some, err = s.failPart(t, d, of, p, why.Error(), room); n > 0 {
@@ -224,12 +224,17 @@ func (s *Store) settleSome(t *kv.Tx, d pin.DAG, bytes uint64, work []chunkOf, kn
 	return out, nil
 }
 
-func (s *Store) settlePart(t *kv.Tx, d pin.DAG, of chunkOf, p part) ([]pin.Attempt, error) {
+func (s *Store) settlePart(t *kv.Tx, d pin.DAG, of chunkOf, p part, by *pin.Delivered) ([]pin.Attempt, error) {
 	if err := finish(t, of, p.which, codePinned); err != nil {
 		return nil, err
 	}
 	if err := s.charge(t, of.account, d, p.which.count()); err != nil {
 		return nil, err
+	}
+	if !p.which.empty() {
+		if err := deliver(t, of.account, d, by); err != nil {
+			return nil, err
+		}
 	}
 	return s.letGoOfTakers(t, of.account, p.takers)
 }
@@ -254,6 +259,9 @@ func (s *Store) failPart(t *kv.Tx, d pin.DAG, of chunkOf, p part, details string
 	}
 	for bit := range p.which.up {
 		setDetails(t, of.account, seqAt(of.number, bit), details)
+	}
+	if err := s.someFailed(t, d, of, p.which, details); err != nil {
+		return 0, nil, err
 	}
 	if released, err = s.letGoOfTakers(t, of.account, p.takers); err != nil {
 		return 0, nil, err

@@ -49,6 +49,7 @@ func (s *Store) charge(t *kv.Tx, a kv.Account, d pin.DAG, n int) error {
 	if charged { // and that was the last
 		u.DAGs, u.Blocks, u.Bytes = u.DAGs-1, u.Blocks-c.Blocks, u.Bytes-c.Bytes
 		t.Delete(key)
+		t.Delete(deliveredKey(a, d))
 		if u.DAGs == 0 {
 			t.Delete(usageKey(a))
 			return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -26,6 +27,7 @@ var EveryStatus = pin.Query{Statuses: pin.Statuses(), Limit: 1000}
 func MakeEverything(tb testing.TB, s Pins) {
 	tb.Helper()
 	ctx := tb.Context()
+	by := &pin.Delivered{At: time.UnixMilli(1), Sources: []pin.Source{{Name: "peer", Blocks: 3, Bytes: 3000}}}
 	complete := func(account string, n int, spec pin.Spec) pin.Request {
 		r, err := s.Add(ctx, account, spec)
 		Must(tb, err)
@@ -33,7 +35,7 @@ func MakeEverything(tb testing.TB, s Pins) {
 		Must(tb, err)
 		if !done {
 			Must(tb, PutTo(s, ctx, a, SomeBlocks(uint64(n)*1000, 3, 1000)))
-			_, err = s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 3, Bytes: 3000})
+			_, err = s.Complete(ctx, r.DAG(), a, pin.Totals{Blocks: 3, Bytes: 3000, By: by})
 			Must(tb, err)
 		}
 		return r

@@ -42,6 +42,9 @@ func (c *Config) validateGateway(check func(key string, value any, err error)) {
 			case list.key == "gateway.hosts" && strings.HasSuffix(dashboard, "."+h):
 				check(list.key, h, fmt.Errorf("the dashboard (http.public_url, or the first of http.acme_domains) is at %s, which is below this host: "+
 					"pages from the gateway could set cookies for it. Want a host that is not above it", dashboard))
+			case list.key == "gateway.hosts" && strings.HasSuffix(h, "."+dashboard):
+				check(list.key, h, fmt.Errorf("it is below the host of the dashboard, %s (http.public_url, or the first of http.acme_domains): "+
+					"pages from the gateway could set cookies for that. Want a host that is not below it, such as one beside it", dashboard))
 			}
 		}
 	}

@@ -179,7 +179,7 @@ func TestGatewayIsNotAtTheDashboard(t *testing.T) {
 		{acme + "pins.example.com", "gateway.hosts", "example.com", "set cookies"},
 		{public + "https://pins.example.com", "gateway.hosts", "dweb.example.com", ""},
 		{public + "https://pins.example.com", "gateway.hosts", "ins.example.com", ""},
-		{public + "https://pins.example.com", "gateway.hosts", "x.pins.example.com", ""},
+		{public + "https://pins.example.com", "gateway.hosts", "x.pins.example.com", "is below the host of the dashboard"},
 		{public + "https://pins.example.com", "gateway.dnslink_hosts", "example.com", ""},
 		{public + "http://127.0.0.1:5050", "gateway.hosts", "localhost", ""},
 		{public, "gateway.hosts", "example.com", ""},

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/httpd"
@@ -36,6 +37,11 @@ const (
 	memoryTarget   = 64 << 10              // bytes an open page
 	weightTarget   = 150 << 10             // bytes of a page with all its files, compressed
 	benchPageViews = 100
+	// liveTarget is the processor time that an open page takes in a second while all of it moves:
+	// 50 such pages take a quarter of a core. The time is of the whole process, with the browsers'
+	// side of the connections.
+	liveTarget = 5 * time.Millisecond
+	benchLive  = 10 * time.Second // for how long that is measured
 )
 
 // BenchmarkDashboard measures pages of the list over a store on disk, and what an open page
@@ -112,6 +118,10 @@ func BenchmarkDashboard(b *testing.B) {
 	}
 	memory := (inUse() - before) / benchPages
 
+	used := processorTime(b)
+	time.Sleep(benchLive) // the pages look once a second
+	moving := (processorTime(b) - used) / benchPages / time.Duration(benchLive/time.Second)
+
 	for b.Loop() {
 		for name, path := range map[string]string{"first": "/ui/pins", "20th": twentieth} {
 			var took []time.Duration
@@ -133,6 +143,10 @@ func BenchmarkDashboard(b *testing.B) {
 		weight += compressed(b, get(strings.ReplaceAll(file[1], "&amp;", "&")))
 	}
 	b.ReportMetric(float64(memory)/1024, "KiB/page")
+	b.ReportMetric(float64(moving)/1e6, "live-cpu-ms/page/s")
+	if moving > liveTarget {
+		b.Errorf("an open page takes %s of a processor each second, and is to take %s", moving, liveTarget)
+	}
 	b.ReportMetric(float64(weight)/1024, "KiB-weight")
 	if memory > memoryTarget {
 		b.Errorf("an open page takes %d bytes of memory, and is to take %d", memory, memoryTarget)
@@ -140,6 +154,16 @@ func BenchmarkDashboard(b *testing.B) {
 	if weight > weightTarget {
 		b.Errorf("a page weighs %d bytes, and is to weigh %d", weight, weightTarget)
 	}
+}
+
+// processorTime is what the process has used.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // inUse is the memory in use, with the stacks.
