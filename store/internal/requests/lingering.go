@@ -80,6 +80,7 @@ func (s *Store) Linger(ctx context.Context, account, id string) (old pin.Request
 		return s.erase(t, was)
 	})
 	if err != nil {
+		s.changes.note(old.DAG())
 		return inDoubt(err, old), inDoubt(err, released), kv.Wrap(err, "unpin request %s", id)
 	}
 	s.forgetDamaged(old)
