@@ -108,6 +108,7 @@ bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins, lists, 
 
 bench-full: ## the same, medians of 3 of all, beside a million blocks that stay, 20 pins in a row, a million requests for what nobody has, and backups of 3 million blocks
 	$(GO) test -run '^$$' -bench . -benchtime 1x -count 3 ./store
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./backup -backup-blocks 3000000 -backup-block-size 1100
 	$(GO) test -run '^$$' -bench . -count 3 ./auth
 	cd e2e && $(GO) run ./bench --full
 	cd e2e && $(GO) run ./cluster/bench

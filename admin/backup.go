@@ -75,6 +75,8 @@ type Restored struct {
 	LeftOut []LeftOut `json:"left_out,omitempty"`
 	// RevokedTokens is how many tokens were left out, as they were revoked here.
 	RevokedTokens uint64 `json:"revoked_tokens,omitempty"`
+	// LostRecords is records that could not be read when the backup was made, so it has none of them.
+	LostRecords uint64 `json:"lost_records,omitempty"`
 	// Missing is blocks that the backup should have and that could not be read.
 	Missing      uint64        `json:"missing_blocks"`
 	MissingNamed []string      `json:"missing_named,omitempty"` // the first of them

@@ -104,7 +104,10 @@ func (s *Service) Events(ctx context.Context, q EventQuery) ([]Event, error) {
 	case q.Limit == 0:
 		q.Limit = 100
 	}
-	flushed := s.flush(ctx)
+	var flushed error
+	if q.Kind != EventsOfPins && !q.Kind.OfPins() { // events of pins do not wait
+		flushed = s.flush(ctx)
+	}
 	page, err := s.accounts.Events(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -92,7 +93,9 @@ func (c *check) manifests(ctx context.Context) error {
 			return ctx.Err()
 		case err != nil:
 			unread = errors.Join(unread, err)
-			c.fault(manifestFile, err)
+			if bad, ok := errors.AsType[*ManifestError](err); ok {
+				c.fault(bad.File, bad.Err, bad.ID)
+			}
 			continue
 		}
 		c.Backups++
@@ -117,7 +120,25 @@ func (c *check) manifests(ctx context.Context) error {
 	if c.Backups == 0 {
 		return unread
 	}
-	return nil
+	return c.ofPlace(ctx)
+}
+
+// ofPlace looks whether what the place says of itself is as it was written. What a restore needs of
+// it was read.
+func (c *check) ofPlace(ctx context.Context) error {
+	want, err := describePlace(c.key)
+	if err != nil {
+		return err
+	}
+	b, err := readAll(ctx, c.place, placeFile)
+	if err == nil && !bytes.Equal(b, want) {
+		err = ErrDamaged
+	}
+	c.Files++
+	if err != nil && ctx.Err() == nil {
+		c.fault(placeFile, missing(err))
+	}
+	return ctx.Err()
 }
 
 // readFiles reads all files but the lists of blocks.

@@ -10,24 +10,37 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-ipfs/holdfast/internal/durable"
 )
 
-// directory is a place on a file system, by its absolute path.
-type directory string
+// directory is a place on a file system.
+type directory struct {
+	path string // absolute
+
+	mu  sync.Mutex
+	put map[string]bool // paths of files and directories that are to be made durable
+}
 
 // unfinished is how the name of a file ends that was not written to its end.
 const unfinished = ".unfinished"
 
-func (d directory) String() string { return string(d) }
+// syncsAtOnce is how many files are waited for at a time: a file system does several in one go.
+const syncsAtOnce = 8
 
-func (d directory) path(name string) string {
-	return filepath.Join(string(d), filepath.FromSlash(name))
+func (d *directory) String() string { return d.path }
+
+func (d *directory) at(name string) string {
+	return filepath.Join(d.path, filepath.FromSlash(name))
 }
 
-func (d directory) Put(_ context.Context, name string, size int64, r io.Reader) (err error) {
-	path := d.path(name)
+// Put implements [Place]. The system begins to write the file to the disk, and is not waited for: one
+// wait at the end, for all files, takes a fraction of the time of one after the other.
+func (d *directory) Put(_ context.Context, name string, size int64, r io.Reader) (err error) {
+	path := d.at(name)
 	if err := makeDirs(filepath.Dir(path)); err != nil {
 		return err
 	}
@@ -40,7 +53,7 @@ func (d directory) Put(_ context.Context, name string, size int64, r io.Reader) 
 		err = fmt.Errorf("write %s: %d bytes came of %d", path, n, size)
 	}
 	if err == nil {
-		err = f.Sync()
+		startWriting(f)
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
@@ -48,7 +61,35 @@ func (d directory) Put(_ context.Context, name string, size int64, r io.Reader) 
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return durable.SyncDir(filepath.Dir(path))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.put[path], d.put[filepath.Dir(path)] = true, true
+	return nil
+}
+
+// Commit implements [Place].
+func (d *directory) Commit(ctx context.Context, name string, data []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var g errgroup.Group
+	g.SetLimit(syncsAtOnce)
+	for path := range d.put {
+		g.Go(func() error {
+			if err := errors.Join(ctx.Err(), durable.Sync(path)); err != nil && !errors.Is(err, fs.ErrNotExist) { // it was removed since
+				return err
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	clear(d.put)
+	path := d.at(name)
+	if err := makeDirs(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, filepath.Base(path)+unfinished, data, 0o600)
 }
 
 // makeDirs makes a directory and those above it, which then survive power loss.
@@ -63,19 +104,19 @@ func makeDirs(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return durable.SyncDir(above)
+	return durable.Sync(above)
 }
 
-func (d directory) Get(_ context.Context, name string) (io.ReadCloser, error) {
-	return os.Open(d.path(name))
+func (d *directory) Get(_ context.Context, name string) (io.ReadCloser, error) {
+	return os.Open(d.at(name))
 }
 
-func (d directory) List(ctx context.Context, prefix string) (names []string, err error) {
-	err = filepath.WalkDir(string(d), func(path string, e fs.DirEntry, err error) error {
+func (d *directory) List(ctx context.Context, prefix string) (names []string, err error) {
+	err = filepath.WalkDir(d.path, func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		rel, relErr := filepath.Rel(string(d), path)
+		rel, relErr := filepath.Rel(d.path, path)
 		if errors.Is(err, fs.ErrPermission) && !strings.ContainsRune(rel, filepath.Separator) && !isID(rel) {
 			return nil // such as lost+found
 		}
@@ -91,13 +132,13 @@ func (d directory) List(ctx context.Context, prefix string) (names []string, err
 	return names, err
 }
 
-func (d directory) Remove(_ context.Context, name string) error {
-	path := d.path(name)
+func (d *directory) Remove(_ context.Context, name string) error {
+	path := d.at(name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	// The directory of a run goes with its last file.
-	for dir := filepath.Dir(path); dir != string(d); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(path); dir != d.path; dir = filepath.Dir(dir) {
 		if os.Remove(dir) != nil {
 			break
 		}

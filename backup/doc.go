@@ -7,7 +7,7 @@
 //
 //	holdfast-backup.json         says that the place is one, and how what is in it is sealed
 //	RUN/begun.json               whose run it is; it is written first
-//	RUN/000001.car ...           packs: CARv2 files with the blocks that no earlier run had
+//	RUN/RUN-000001.car ...       packs: CARv2 files with the blocks that no earlier run had
 //	RUN/records                  the records of one instant, zstd
 //	RUN/blocks                   which block is in which pack, zstd
 //	RUN/keys/...                 files that make the server who it is, if asked for
@@ -17,12 +17,19 @@
 // A run without a manifest is no backup: it was cut off, or its backup was pruned and other
 // backups need packs of it. Names sort as the times at which runs began.
 //
+// The manifest has the length and the SHA-256 of each file of the backup. Of a pack, whose blocks
+// have hashes, it has the XXH64 as 16 hexadecimal digits, and the SHA-256 of the multihashes of its
+// blocks in their order; those of format 1 have the SHA-256 of the whole file. The manifest ends with its own
+// SHA-256, which is that of everything before `,"sha256":"`. Manifests of format 1 have none.
+//
 // With a key every file but the first is an age file, and its name ends with ".age".
 //
 // # Packs
 //
 // A pack is a CARv2 file with an index and without roots. Any IPFS tool reads it. Its blocks
-// are named by CIDv1. A block that an earlier backup has is not written again, unless most of
+// are named by CIDv1. No two packs have the same name, whatever the place: Kubo, and whoever copies
+// packs into one directory, knows a file by its name alone. (The first packs were called
+// RUN/000001.car. They are read as well, since manifests name them.) A block that an earlier backup has is not written again, unless most of
 // the pack that it is in is not needed any more: then it is written to a new pack, so that
 // [Prune] can remove the old one.
 //

@@ -1,9 +1,9 @@
 package backup
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -27,6 +27,9 @@ const (
 
 	// formatVersion is the form of a place that this program reads and writes.
 	formatVersion = 1
+	// manifestFormat is the form of the manifests that it writes. It reads format 1 as well, in which
+	// a manifest has no hash of its own, and names neither begunFile nor the order of blocks.
+	manifestFormat = 2
 )
 
 // Manifest says what a backup is made of. Sizes and hashes of files are those of the files
@@ -41,6 +44,7 @@ type Manifest struct {
 	Host     string    `json:"host"`     // the name of the machine, for people
 	Private  bool      `json:"private"`  // the server was in a private network
 	Layout   int       `json:"layout"`   // of the records
+	Run      File      `json:"run"`      // begunFile
 	Records  File      `json:"records"`
 	List     File      `json:"list"` // which block is in which pack
 	Keys     []File    `json:"keys,omitempty"`
@@ -65,7 +69,8 @@ type Manifest struct {
 type File struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256"`
+	SHA256 string `json:"sha256,omitempty"`
+	XXH64  string `json:"xxh64,omitempty"` // of a pack, in place of SHA256
 }
 
 // Denylist is a denylist. Its file is zstd, and may be of an earlier run.
@@ -79,7 +84,8 @@ type Denylist struct {
 type Pack struct {
 	File
 	Blocks     uint64 `json:"blocks"`
-	Bytes      uint64 `json:"bytes"` // of the blocks
+	Bytes      uint64 `json:"bytes"`           // of the blocks
+	Order      string `json:"order,omitempty"` // SHA-256 of the multihashes of its blocks, in their order
 	UsedBlocks uint64 `json:"used_blocks"`
 	UsedBytes  uint64 `json:"used_bytes"`
 }
@@ -87,6 +93,9 @@ type Pack struct {
 // files lists all files of the backup but the manifest.
 func (m *Manifest) files() []File {
 	all := append([]File{m.Records, m.List}, m.Keys...)
+	if m.Run.Name != "" {
+		all = append(all, m.Run)
+	}
 	for _, d := range m.Denylists {
 		all = append(all, d.File)
 	}
@@ -145,13 +154,13 @@ func checkPlace(ctx context.Context, p Place, k *Key) (found bool, err error) {
 	case err != nil:
 		return false, fmt.Errorf("%s: %s is not as holdfast writes it: %w", p, placeFile, err)
 	case info.Format != formatVersion:
-		return false, fmt.Errorf("%s has backups of format %d, and this version of holdfast knows %d", p, info.Format, formatVersion)
+		return false, fmt.Errorf("%s: by %s the backups are of format %d, and this version of holdfast knows %d", p, placeFile, info.Format, formatVersion)
 	case info.Recipient != "" && k == nil:
-		return false, fmt.Errorf("%s: %w: the backups are encrypted; name the file of the key", p, ErrKey)
+		return false, fmt.Errorf("%s: %w: by %s the backups are encrypted; name the file of the key", p, ErrKey, placeFile)
 	case info.Recipient == "" && k != nil:
-		return false, fmt.Errorf("%s: %w: the backups there are not encrypted", p, ErrKey)
+		return false, fmt.Errorf("%s: %w: by %s the backups are not encrypted", p, ErrKey, placeFile)
 	case info.Recipient != k.recipient():
-		return false, fmt.Errorf("%s: %w: the backups are encrypted for %s, and the key is that of %s", p, ErrKey, info.Recipient, k.recipient())
+		return false, fmt.Errorf("%s: %w: by %s the backups are encrypted for %s, and the key is that of %s", p, ErrKey, placeFile, info.Recipient, k.recipient())
 	}
 	return true, nil
 }
@@ -165,18 +174,23 @@ func makePlace(ctx context.Context, p Place, k *Key) error {
 	if len(names) > 0 {
 		return fmt.Errorf("%s is not empty, and has no backups: it has %s", p, names[0])
 	}
-	b, err := json.MarshalIndent(placeInfo{
-		Text: "Backups of a Holdfast server. Do not edit.", Format: formatVersion, Recipient: k.recipient(),
-	}, "", "  ")
+	b, err := describePlace(k)
 	if err != nil {
 		return err
 	}
-	return p.Put(ctx, placeFile, int64(len(b)), bytes.NewReader(b))
+	return p.Commit(ctx, placeFile, b)
+}
+
+// describePlace gives what placeFile has.
+func describePlace(k *Key) ([]byte, error) {
+	return json.MarshalIndent(placeInfo{
+		Text: "Backups of a Holdfast server. Do not edit.", Format: formatVersion, Recipient: k.recipient(),
+	}, "", "  ")
 }
 
 // Each yields the manifests of all backups in a place, the oldest first. One is in memory at a
-// time. A manifest that cannot be read is an error among the others; after ErrNoPlace, ErrKey, or
-// an error of the place, nothing more comes.
+// time. A manifest that cannot be read is an error among the others, a [*ManifestError]; after
+// ErrNoPlace, ErrKey, or an error of the place, nothing more comes.
 func Each(ctx context.Context, p Place, k *Key) iter.Seq2[*Manifest, error] {
 	return func(yield func(*Manifest, error) bool) {
 		found, err := checkPlace(ctx, p, k)
@@ -217,22 +231,71 @@ func List(ctx context.Context, p Place, k *Key) (all []*Manifest, err error) {
 	return all, err
 }
 
-// readManifest reads the manifest of a run.
+// ManifestError says which manifest cannot be read.
+type ManifestError struct {
+	ID    string // of the backup
+	File  string
+	Place string
+	Err   error
+}
+
+func (e *ManifestError) Error() string {
+	return fmt.Sprintf("read %s of %s: %v", e.File, e.Place, e.Err)
+}
+
+func (e *ManifestError) Unwrap() error { return e.Err }
+
+// sumField stands between a manifest, without the brace that ends it, and its SHA-256.
+const sumField = `,"sha256":"`
+
+// encode gives what the file of the manifest has.
+func (m *Manifest) encode() ([]byte, error) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	b = b[:len(b)-1]
+	sum := sha256.Sum256(b)
+	return append(append(append(b, sumField...), hex.EncodeToString(sum[:])...), `"}`...), nil
+}
+
+// decodeManifest reads what encode gave, or a manifest of format 1.
+func decodeManifest(b []byte) (*Manifest, error) {
+	m := new(Manifest)
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if m.Format != 1 && m.Format != manifestFormat {
+		return nil, fmt.Errorf("it is of format %d, and this version of holdfast knows %d", m.Format, manifestFormat)
+	}
+	if m.Format == 1 {
+		return m, nil
+	}
+	const end = len(sumField) + 2*sha256.Size + len(`"}`)
+	body := b[:max(0, len(b)-end)]
+	sum := sha256.Sum256(body)
+	if string(b[len(body):]) != sumField+hex.EncodeToString(sum[:])+`"}` {
+		return nil, fmt.Errorf("%w: it has another SHA-256 than it says", ErrDamaged)
+	}
+	return m, nil
+}
+
+// readManifest reads the manifest of a run. Errors: a *ManifestError.
 func readManifest(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
 	name := id + "/" + manifestFile + k.suffix()
 	fail := func(err error) (*Manifest, error) {
-		return nil, fmt.Errorf("read %s of %s: %w", name, p, err)
+		return nil, &ManifestError{id, name, p.String(), err}
 	}
 	b, err := readSealed(ctx, p, k, name)
 	if err != nil {
 		return fail(err)
 	}
-	m := new(Manifest)
-	if err := json.Unmarshal(b, m); err != nil {
+	m, err := decodeManifest(b)
+	if err != nil {
 		return fail(err)
 	}
-	if m.Format != formatVersion || m.ID != id {
-		return fail(fmt.Errorf("it is of format %d and backup %q", m.Format, m.ID))
+	if m.ID != id {
+		return fail(fmt.Errorf("%w: it is the manifest of backup %q", ErrDamaged, m.ID))
 	}
 	for _, f := range m.files() {
 		if !cleanName(f.Name) {

@@ -1,10 +1,14 @@
 package backup
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"sync"
 
@@ -16,7 +20,7 @@ import (
 
 // packSize is at how many bytes of blocks a pack ends. packsInMemory of them are in memory: one
 // is filled, while others are hashed and synced.
-const packSize, packsInMemory = 16 << 20, 3
+const packSize, packsInMemory = 16 << 20, 2
 
 // maxBlock is the longest block that a pack is read with.
 const maxBlock = 64 << 20
@@ -27,11 +31,22 @@ type pack struct {
 	car    storage.WritableCar
 	blocks uint64
 	bytes  uint64
+	order  *order
 }
+
+// order sums up which blocks a pack has, in their order. So a pack that stands in the place of
+// another is found without hashing its bytes twice.
+type order struct{ h hash.Hash }
+
+func newOrder() *order { return &order{sha256.New()} }
+
+func (o *order) add(h multihash.Multihash) { _, _ = o.h.Write(h) } // a hash never fails
+
+func (o *order) sum() string { return hex.EncodeToString(o.h.Sum(nil)) }
 
 // newPack makes one in the memory of buf.
 func newPack(buf buffer) (*pack, error) {
-	p := &pack{buf: buf[:0]}
+	p := &pack{buf: buf[:0], order: newOrder()}
 	var err error
 	// Two blocks with one hash and different codecs do not come.
 	p.car, err = storage.NewWritable(&p.buf, nil, car.UseWholeCIDs(false))
@@ -41,6 +56,7 @@ func newPack(buf buffer) (*pack, error) {
 func (p *pack) put(ctx context.Context, h multihash.Multihash, codec uint64, data []byte) error {
 	p.blocks++
 	p.bytes += uint64(len(data))
+	p.order.add(h)
 	return p.car.Put(ctx, cid.NewCidV1(codec, h).KeyString(), data)
 }
 
@@ -64,6 +80,9 @@ func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 	return copy((*b)[off:], p), nil
 }
 
+// readAtOnce is how much of a pack is read at once: its reader asks for single bytes.
+const readAtOnce = 256 << 10
+
 // errBlock: a block of a pack is not as it should be.
 var errBlock = errors.New("a block has another hash")
 
@@ -79,7 +98,7 @@ type packBlock struct {
 // not have its hash. What is read is that which block gets to keep. Blocks are read and hashed
 // while others are written.
 func readPack(r io.Reader, block func(multihash.Multihash, []byte) error, bad func(cid.Cid)) error {
-	br, err := car.NewBlockReader(r, car.WithTrustedCAR(true), car.MaxAllowedSectionSize(maxBlock))
+	br, err := car.NewBlockReader(bufio.NewReaderSize(r, readAtOnce), car.WithTrustedCAR(true), car.MaxAllowedSectionSize(maxBlock))
 	if err != nil {
 		return err
 	}

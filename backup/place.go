@@ -13,8 +13,11 @@ import (
 // Place is where backups are. Names are relative paths with slashes. All methods may be
 // called concurrently.
 type Place interface {
-	// Put writes a file of so many bytes, or nothing. It is durable once Put returns nil.
+	// Put writes a file of so many bytes, or nothing. It is durable once a later Commit returns nil.
 	Put(ctx context.Context, name string, size int64, r io.Reader) error
+	// Commit makes durable what was put before, and then writes a file, which is there as a whole
+	// and durable, or not at all.
+	Commit(ctx context.Context, name string, data []byte) error
 	// Get reads a file; the caller closes it. Errors: fs.ErrNotExist.
 	Get(ctx context.Context, name string) (io.ReadCloser, error)
 	// List gives the names of all files that begin with prefix, in order.
@@ -42,7 +45,7 @@ func OpenPlace(address string) (Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	return directory(dir), nil
+	return &directory{path: dir, put: make(map[string]bool)}, nil
 }
 
 // readAll reads a small file.
@@ -55,7 +58,7 @@ func readAll(ctx context.Context, p Place, name string) ([]byte, error) {
 	return b, errors.Join(err, r.Close())
 }
 
-// readSealed reads a small file that the key has sealed.
+// readSealed reads a small file that the key has sealed. Errors: fs.ErrNotExist; ErrDamaged.
 func readSealed(ctx context.Context, p Place, k *Key, name string) ([]byte, error) {
 	b, err := readAll(ctx, p, name)
 	if err != nil {
@@ -63,7 +66,10 @@ func readSealed(ctx context.Context, p Place, k *Key, name string) ([]byte, erro
 	}
 	r, err := k.open(bytes.NewReader(b))
 	if err != nil {
-		return nil, err
+		return nil, sealBroken(name, p, err)
 	}
-	return io.ReadAll(r)
+	if b, err = io.ReadAll(r); err != nil {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return b, err
 }

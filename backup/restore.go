@@ -46,6 +46,8 @@ type Restored struct {
 	MissingNamed []string `json:"missing_named,omitempty"` // the first of them
 	// Damaged is what could not be read, or has another hash.
 	Damaged []Fault `json:"damaged,omitempty"`
+	// LostRecords is records that could not be read when the backup was made, so it has none of them.
+	LostRecords uint64 `json:"lost_records,omitempty"`
 }
 
 // Find gives the backup with an ID, or with one that begins so; "" is the newest. Errors:
@@ -87,7 +89,7 @@ func Find(ctx context.Context, p Place, k *Key, id string) (*Manifest, error) {
 // in the end is counted, and given to the target. A file that cannot be read is damage only while
 // the place itself can be read. It may be interrupted, and be called again with the same target.
 func Restore(ctx context.Context, p Place, k *Key, m *Manifest, t Target, progress func(Progress)) (Restored, error) {
-	done := Restored{Backup: m.ID}
+	done := Restored{Backup: m.ID, LostRecords: m.DamagedRecords}
 	if progress == nil {
 		progress = func(Progress) {}
 	}
@@ -163,9 +165,11 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 	}
 	var failed error
 	var blocks, wrong uint64
+	order := newOrder()
 	err := readPack(r, func(h multihash.Multihash, data []byte) error {
 		read()
 		blocks++
+		order.add(h)
 		wants, err := t.Wants(ctx, h)
 		if err == nil && wants {
 			err = t.Block(h, data)
@@ -182,7 +186,7 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 	switch {
 	case failed != nil:
 		return failed
-	case err == nil && wrong == 0 && blocks == pk.Blocks:
+	case err == nil && wrong == 0 && blocks == pk.Blocks && (pk.Order == "" || order.sum() == pk.Order):
 		return nil
 	}
 	if e := checkSum(ctx, p, k, pk.File); e != nil {
@@ -192,7 +196,7 @@ func restorePack(ctx context.Context, p Place, k *Key, pk Pack, t Target, done *
 		err = e
 	}
 	if err == nil && wrong == 0 {
-		err = fmt.Errorf("%w: it has %d blocks of %d", ErrDamaged, blocks, pk.Blocks)
+		err = fmt.Errorf("%w: it has %d blocks, which are not the %d that it should have", ErrDamaged, blocks, pk.Blocks)
 	}
 	if err != nil {
 		damaged(err)
@@ -225,7 +229,7 @@ func placeError(ctx context.Context, p Place, k *Key, err error) error {
 		}
 		return nil
 	}
-	for _, e := range []error{ErrDamaged, ErrKey, errList} {
+	for _, e := range []error{ErrDamaged, errList} {
 		if errors.Is(err, e) {
 			return nil
 		}

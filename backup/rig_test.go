@@ -108,8 +108,8 @@ func (o *opened) unpin(ctx context.Context, id string) error {
 // snapshot is a store's, in the words of a backup.
 type snapshot struct{ *store.Snapshot }
 
-func (s snapshot) Block(ctx context.Context, h multihash.Multihash) ([]byte, error) {
-	data, err := s.Snapshot.Block(ctx, h)
+func (s snapshot) Block(ctx context.Context, h multihash.Multihash, buf []byte) ([]byte, error) {
+	data, err := s.Snapshot.Block(ctx, h, buf)
 	switch {
 	case errors.Is(err, store.ErrNoBlock):
 		return nil, backup.ErrNoBlock
@@ -244,7 +244,7 @@ func place(tb testing.TB) backup.Place {
 
 var errCut = errors.New("cut off")
 
-func (lossy) Block(context.Context, multihash.Multihash) ([]byte, error) {
+func (lossy) Block(context.Context, multihash.Multihash, []byte) ([]byte, error) {
 	return nil, backup.ErrUnreadable
 }
 

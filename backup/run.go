@@ -26,9 +26,9 @@ type Snapshot interface {
 	// that is linked to, in the order of hashes. What they get is valid until they return.
 	// unreadable counts records that cannot be read.
 	Records(ctx context.Context, record func(key, value []byte) error, block func(h multihash.Multihash, codec uint64) error) (unreadable uint64, err error)
-	// Block reads a block, and compares it with its hash. Errors: ErrNoBlock;
-	// ErrUnreadable; any other ends the backup.
-	Block(ctx context.Context, h multihash.Multihash) ([]byte, error)
+	// Block reads a block into buf, or into new memory if buf is too small, and compares it with its
+	// hash. Errors: ErrNoBlock; ErrUnreadable; any other ends the backup.
+	Block(ctx context.Context, h multihash.Multihash, buf []byte) ([]byte, error)
 	// Hurt lists the DAGs that are complete and need a block that is not there.
 	Hurt(ctx context.Context, h multihash.Multihash) ([]cid.Cid, error)
 }
@@ -84,7 +84,7 @@ const maxDamagedNamed = 1000
 // wrote; what a crash leaves the next run removes. Errors: ErrKey; the snapshot's; the place's.
 func Run(ctx context.Context, cfg Config, take func() (Snapshot, error)) (*Manifest, error) {
 	r := &run{Config: cfg, m: &Manifest{
-		Format: formatVersion, Version: cfg.Version, Store: cfg.Store, Host: cfg.Host, Private: cfg.Private, Packs: []Pack{},
+		Format: manifestFormat, Version: cfg.Version, Store: cfg.Store, Host: cfg.Host, Private: cfg.Private, Packs: []Pack{},
 	}}
 	if cfg.Room != nil {
 		r.Place = roomy{cfg.Place, cfg.Room}
@@ -110,6 +110,13 @@ func (p roomy) Put(ctx context.Context, name string, size int64, r io.Reader) er
 		return err
 	}
 	return p.Place.Put(ctx, name, size, r)
+}
+
+func (p roomy) Commit(ctx context.Context, name string, data []byte) error {
+	if err := p.room(int64(len(data))); err != nil {
+		return err
+	}
+	return p.Place.Commit(ctx, name, data)
 }
 
 type run struct {
@@ -184,11 +191,14 @@ func (r *run) run(ctx context.Context, take func() (Snapshot, error)) error {
 		return err
 	}
 	r.m.Finished = r.Now().UTC()
-	b, err := json.Marshal(r.m)
+	b, err := r.m.encode()
 	if err == nil {
-		_, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+manifestFile, b)
+		b, err = r.Key.sealAll(b)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.Place.Commit(ctx, r.m.ID+"/"+manifestFile+r.Key.suffix(), b)
 }
 
 // allThere fails if a file is gone that the manifest will name: somebody else may have pruned.
@@ -247,7 +257,7 @@ func (r *run) begin(ctx context.Context) error {
 	r.m.ID = newID(r.Now(), newest)
 	b, err := json.Marshal(begunInfo{Store: r.Store, Begun: r.Now().UTC()})
 	if err == nil {
-		_, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+begunFile, b)
+		r.m.Run, err = putBytes(ctx, r.Place, r.Key, r.m.ID+"/"+begunFile, b)
 	}
 	return err
 }

@@ -38,6 +38,7 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *scratch, to
 	defer reads.Wait()
 	g, gctx := errgroup.WithContext(ctx)
 	ahead := make(chan *reading, readAhead)
+	memory := make(chan []byte, readAhead+2) // of blocks that are written, for the next: one more is read, and one written
 	g.Go(func() error {
 		defer close(ahead)
 		return r.merge(gctx, linked, func(h multihash.Multihash, codec uint64, old *entry) error {
@@ -49,9 +50,14 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *scratch, to
 			}
 			if !b.known {
 				b.read = make(chan struct{})
+				var buf []byte
+				select {
+				case buf = <-memory:
+				default:
+				}
 				reads.Go(func() {
 					defer close(b.read)
-					b.data, b.err = snapshot.Block(gctx, b.hash)
+					b.data, b.err = snapshot.Block(gctx, b.hash, buf)
 				})
 			}
 			select {
@@ -71,6 +77,12 @@ func (r *run) blocks(ctx context.Context, snapshot Snapshot, linked *scratch, to
 			}
 			if err := w.add(gctx, snapshot, b); err != nil {
 				return err
+			}
+			if b.data != nil {
+				select {
+				case memory <- b.data:
+				default:
+				}
 			}
 			if done++; done%256 == 0 || done == total {
 				r.Progress(Progress{Text: "copying blocks", Done: done, Total: total})
@@ -143,7 +155,6 @@ func (w *packs) write(ctx context.Context, b *reading) (err error) {
 	if err := w.open.put(ctx, b.hash, b.codec, b.data); err != nil {
 		return fmt.Errorf("write block %s: %w", cid.NewCidV1(b.codec, b.hash), err)
 	}
-	b.data = nil
 	w.m.NewBlocks++
 	w.m.NewBytes += b.size
 	if w.open.bytes >= packSize {
@@ -157,17 +168,17 @@ func (w *packs) finish(ctx context.Context) {
 	p, number := w.open, w.number
 	w.open = nil
 	w.n++
-	name := fmt.Sprintf("%s/%06d.car", w.m.ID, w.n)
+	name := fmt.Sprintf("%s/%s-%06d.car", w.m.ID, w.m.ID, w.n)
 	done := make(chan writtenPack, 1)
 	w.writing = append(w.writing, done)
 	go func() {
 		var f File
 		b, err := p.finish()
 		if err == nil {
-			f, err = putBytes(ctx, w.Place, w.Key, name, b)
+			f, err = putPack(ctx, w.Place, w.Key, name, b)
 		}
 		w.free <- b
-		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.blocks, p.bytes}, err}
+		done <- writtenPack{number, Pack{f, p.blocks, p.bytes, p.order.sum(), p.blocks, p.bytes}, err}
 	}()
 }
 

@@ -68,6 +68,13 @@ func (f *failing) Put(ctx context.Context, name string, size int64, r io.Reader)
 	return f.Place.Put(ctx, name, size, r)
 }
 
+func (f *failing) Commit(ctx context.Context, name string, data []byte) error {
+	if f.left--; f.left < 0 {
+		return errCut
+	}
+	return f.Place.Commit(ctx, name, data)
+}
+
 // A reclaim leaves what a snapshot has, until that is closed or the disk needs the room.
 func TestSnapshotKeepsBlocks(t *testing.T) {
 	dir := t.TempDir()
@@ -99,7 +106,7 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 		t.Errorf("a reclaim deleted %d blocks, and says that %d are kept: %v", report.Blocks, report.Kept, err)
 	}
 	for _, h := range hashes {
-		if _, err := sn.Block(t.Context(), h); err != nil {
+		if _, err := sn.Block(t.Context(), h, nil); err != nil {
 			t.Errorf("block %s: %v", h, err)
 		}
 	}
@@ -113,7 +120,7 @@ func TestSnapshotKeepsBlocks(t *testing.T) {
 	if err != nil || report.Blocks != uint64(len(hashes)) || report.Kept > 0 {
 		t.Errorf("on a full disk a reclaim deleted %d blocks of %d: %v", report.Blocks, len(hashes), err)
 	}
-	if _, err := sn.Block(t.Context(), hashes[0]); !errors.Is(err, store.ErrKeepLost) {
+	if _, err := sn.Block(t.Context(), hashes[0], nil); !errors.Is(err, store.ErrKeepLost) {
 		t.Errorf("a block of a snapshot that was given up: %v", err)
 	}
 	if !stock.Lost() {
@@ -218,8 +225,8 @@ type unanswered struct {
 	removed *[]string
 }
 
-func (u unanswered) Put(ctx context.Context, name string, size int64, r io.Reader) error {
-	err := u.Place.Put(ctx, name, size, r)
+func (u unanswered) Commit(ctx context.Context, name string, data []byte) error {
+	err := u.Place.Commit(ctx, name, data)
 	if err == nil && strings.HasSuffix(name, "/manifest.json") {
 		err = errCut
 	}

@@ -67,6 +67,23 @@ func (k *Key) seal(w io.Writer) (io.WriteCloser, error) {
 	return age.Encrypt(w, k.id.Recipient())
 }
 
+// sealAll gives what is written in the place of some bytes.
+func (k *Key) sealAll(b []byte) ([]byte, error) {
+	if k == nil {
+		return b, nil
+	}
+	var sealed bytes.Buffer
+	sealed.Grow(len(b) + len(b)/1000 + 1024)
+	w, err := k.seal(&sealed)
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	return sealed.Bytes(), err
+}
+
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }

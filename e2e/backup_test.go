@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
-// TestPacksInKubo backs up while the server runs. A Kubo without any peer has every block once it
-// has imported the packs, and a server that was restored from them gives the same to a reader. While
+// TestPacksInKubo backs up twice while the server runs. A Kubo without any peer has every block once it
+// has imported all packs in one go, and a server that was restored from them gives the same to a reader. While
 // the old server answers, one with its identity does not start.
 func TestPacksInKubo(t *testing.T) {
 	t.Parallel()
@@ -22,13 +22,22 @@ func TestPacksInKubo(t *testing.T) {
 	made := pinned(t, c, rig.Pin{CID: cid, Name: "kept", Origins: source.Addrs}, 30*patience)
 	place := filepath.Join(t.TempDir(), "backups")
 	must(d.Run(ctx, nil, "backup", place, "--server-keys"))(t)
-	sum := carHash(t, ctx, source, cid)
+	sums := map[string]string{cid: carHash(t, ctx, source, cid)}
+	later := must(source.AddFile(ctx, rig.Random(812, 1<<20), 64<<10))(t)
+	pinned(t, c, rig.Pin{CID: later, Origins: source.Addrs}, 30*patience)
+	must(d.Run(ctx, nil, "backup", place, "--server-keys"))(t)
+	sums[later] = carHash(t, ctx, source, later)
 
 	packs := must(filepath.Glob(filepath.Join(place, "*", "*.car")))(t)
+	if len(packs) != 2 {
+		t.Errorf("two backups have the packs %v", packs)
+	}
 	alone := startKubo(t, "alone")
 	must(alone.Run(ctx, nil, append([]string{"dag", "import", "--pin-roots=false"}, packs...)...))(t)
-	if got := carHash(t, ctx, alone, cid); got != sum {
-		t.Errorf("a Kubo that imported the packs has %s, want %s", got, sum)
+	for cid, sum := range sums {
+		if got := carHash(t, ctx, alone, cid); got != sum {
+			t.Errorf("a Kubo that imported the packs has %s, want %s", got, sum)
+		}
 	}
 
 	restored := must(suite.NewData())(t)
@@ -43,5 +52,5 @@ func TestPacksInKubo(t *testing.T) {
 	if got := must(rig.NewClient(r.HTTP, c.Token).Get(ctx, made.RequestID))(t); r.PeerID != s.PeerID || got.Status != "pinned" {
 		t.Errorf("restored is peer %s with %+v, and before %s", r.PeerID, got, s.PeerID)
 	}
-	sameFromHoldfast(t, ctx, r, map[string]string{cid: sum})
+	sameFromHoldfast(t, ctx, r, sums)
 }

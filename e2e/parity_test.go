@@ -97,30 +97,11 @@ func TestParity(t *testing.T) {
 	d := newData(t)
 	s := serve(t, d)
 	to := importerAt(t, s.HTTP, login(t, s).Token)
-	ctx := t.Context()
-	paths := func(trees []rig.Tree) (list []string) {
-		for _, tree := range trees {
-			list = append(list, filepath.Join(root, tree.Name))
-		}
-		return list
-	}
 	source := sharedSource(t)
-	byKubo := func(args ...string) way {
-		return func(flags []string, trees []rig.Tree) ([]string, error) {
-			out, err := source.Run(ctx, nil, slices.Concat(args, []string{"add", "-r", "--progress=false"}, flags, paths(trees))...)
-			if err != nil {
-				return nil, err
-			}
-			return addedRoots(out, trees)
-		}
-	}
 	ways := map[string]way{
-		"Kubo": byKubo("--api", to.api, "--api-auth", "bearer:"+to.token),
-		"holdfast add": func(flags []string, trees []rig.Tree) ([]string, error) {
-			out, err := d.Run(ctx, nil, slices.Concat([]string{"add", "--user", email}, flags, paths(trees))...)
-			return lines(out), err
-		},
-		"curl": byCurl(ctx, to, root),
+		"Kubo":         byKubo(t, source, root, "--api", to.api, "--api-auth", "bearer:"+to.token),
+		"holdfast add": byHoldfast(t, d, root),
+		"curl":         byCurl(t.Context(), to, root),
 	}
 	if *fullParity {
 		ways["kubo-rpc-client"] = byNode(t, to, root)
@@ -133,8 +114,68 @@ func TestParity(t *testing.T) {
 		if i >= largeImports {
 			some = slices.DeleteFunc(slices.Clone(trees), func(tree rig.Tree) bool { return tree.Large })
 		}
-		compareWays(t, flags, some, byKubo("--offline"), ways)
+		compareWays(t, flags, some, byKubo(t, source, root, "--offline"), ways)
 		t.Logf("%q: %d trees, by a Kubo and %d others", flags, len(some), len(ways))
+	}
+}
+
+// profiles are those of Kubo's that are about imports. The short form has the first.
+var profiles = []string{"unixfs-v1-2025", "unixfs-v0-2015", "legacy-cid-v0"}
+
+// TestParityOfProfiles: with pin.import_profile made trees get the CIDs that a Kubo with that profile
+// gives them, with and without flags.
+func TestParityOfProfiles(t *testing.T) {
+	t.Parallel()
+	root, trees := parityTrees(t)
+	for i, profile := range profiles {
+		if i > 0 && !*fullParity {
+			break
+		}
+		source := must(suite.StartKubo(t.Context(), profile, rig.KuboOptions{Profile: profile}))(t)
+		ends(t, source.Process)
+		d := newData(t)
+		d.Env["HOLDFAST_PIN_IMPORT_PROFILE"] = profile
+		s := serve(t, d)
+		to := importerAt(t, s.HTTP, login(t, s).Token)
+		ways := map[string]way{"Kubo": byKubo(t, source, root, "--api", to.api, "--api-auth", "bearer:"+to.token)}
+		if *fullParity {
+			ways["holdfast add"] = byHoldfast(t, d, root)
+		}
+		for i, flags := range [][]string{{}, {"--cid-version=1", "--chunker=size-1000"}, {"--cid-version=0", "--raw-leaves"}} {
+			some := trees
+			if i > 0 {
+				some = slices.DeleteFunc(slices.Clone(trees), func(tree rig.Tree) bool { return tree.Large })
+			}
+			compareWays(t, flags, some, byKubo(t, source, root, "--offline"), ways)
+			t.Logf("%s, %q: %d trees", profile, flags, len(some))
+		}
+	}
+}
+
+// pathsOf are where trees are.
+func pathsOf(root string, trees []rig.Tree) (list []string) {
+	for _, tree := range trees {
+		list = append(list, filepath.Join(root, tree.Name))
+	}
+	return list
+}
+
+// byKubo imports trees with the command line of a Kubo, and these arguments before the command.
+func byKubo(t *testing.T, k *rig.Kubo, root string, args ...string) way {
+	return func(flags []string, trees []rig.Tree) ([]string, error) {
+		out, err := k.Run(t.Context(), nil, slices.Concat(args, []string{"add", "-r", "--progress=false"}, flags, pathsOf(root, trees))...)
+		if err != nil {
+			return nil, err
+		}
+		return addedRoots(out, trees)
+	}
+}
+
+// byHoldfast imports trees with the command line of Holdfast.
+func byHoldfast(t *testing.T, d *rig.Data, root string) way {
+	return func(flags []string, trees []rig.Tree) ([]string, error) {
+		out, err := d.Run(t.Context(), nil, slices.Concat([]string{"add", "--user", email}, flags, pathsOf(root, trees))...)
+		return lines(out), err
 	}
 }
 

@@ -98,6 +98,53 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
+// sources are one of each kind, with the pins numbered from 0 to n.
+func sources(t *testing.T, n int) map[string]Source {
+	t.Helper()
+	var list, kubo, cluster strings.Builder
+	for i := range n {
+		fmt.Fprintln(&list, cidOf(i))
+		fmt.Fprintf(&kubo, `{"Cid":%q,"Type":"recursive"}`+"\n", cidOf(i))
+		fmt.Fprintf(&cluster, `{"cid":%q,"type":"pin","mode":"recursive","max_depth":-1,"name":"pin %d"}`+"\n", cidOf(i), i)
+	}
+	k := newNode()
+	k.answers["pin/ls recursive"][0] = body(kubo.String())
+	k.answers["pin/ls direct"][0] = body("")
+	return map[string]Source{
+		"psa": newService(n).client(t), "kubo": k.client(t), "cluster": newCluster(t, body(cluster.String())), "list": NewList(strings.NewReader(list.String())),
+	}
+}
+
+// A run from each kind of source, that ended half-way, is gone on with, and a third run does nothing.
+func TestEverySourceGoesOn(t *testing.T) {
+	for _, kind := range []string{"psa", "kubo", "cluster", "list"} {
+		t.Run(kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const n = 40
+				s := newService(0)
+				ctx, cancel := context.WithCancel(t.Context())
+				_, err := Run(ctx, sources(t, n)[kind], s.client(t), Options{Patience: time.Minute, Progress: func(Progress) {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					if s.posts >= n/2 {
+						cancel()
+					}
+				}})
+				half := unique(t, s)
+				if !errors.Is(err, context.Canceled) || half < n/2 || half == n {
+					t.Fatalf("it ended with %d pins: %v", half, err)
+				}
+				for range 2 {
+					r, err := move(t, sources(t, n)[kind], s, waits)
+					if err != nil || unique(t, s) != n || r.Outcomes[Pinned]+r.Outcomes[Here] != n || s.posts != n {
+						t.Errorf("gone on with: %v, %v, %d pins by %d requests", r, err, unique(t, s), s.posts)
+					}
+				}
+			})
+		})
+	}
+}
+
 // Two runs at the same time, and answers that are lost, make no second copy.
 func TestNoSecondCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -33,7 +33,7 @@ type bitswapSides struct {
 func newBitswap(ctx context.Context, h host.Host, r *router, g *gater, s served, gateways *gateways, limits Limits, log *slog.Logger) *bitswapSides {
 	over := newBitswapHost(h, limits)
 	b := &bitswapSides{network: bsnet.NewFromIpfsHost(over), writes: over.writes}
-	b.sender = newSender(b.network, over, log)
+	b.sender = newSender(b.network, over, s, limits, log)
 	watch, unwatch := context.WithCancel(context.Background()) // longer than ctx: until all is sent
 	b.unwatch = unwatch
 	b.watching.Go(func() { over.watch(watch, b.sender) })
@@ -58,6 +58,7 @@ func (b *bitswapSides) close() {
 	b.network.Stop()
 	b.exchange.Close()
 	b.server.Close()
+	b.sender.settle()
 	b.unwatch()
 	b.watching.Wait()
 	b.sender.close()

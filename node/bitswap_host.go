@@ -22,10 +22,9 @@ type bitswapHost struct {
 	reads  *reads
 }
 
-// newBitswapHost makes one. While all workers are writing, peers have less time to take
-// what is sent to them.
+// newBitswapHost makes one.
 func newBitswapHost(h host.Host, l Limits) bitswapHost {
-	return bitswapHost{h, newWrites(l.SendWorkers), newReads(l)}
+	return bitswapHost{h, newWrites(), newReads(l)}
 }
 
 // SetStreamHandler has the handler called for streams of direct connections alone. libp2p
@@ -56,14 +55,15 @@ func (h bitswapHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.I
 }
 
 // newServingStream opens a stream for blocks on a connection, which is the peer's newest.
-// The opening counts as a write, so that it is cut off if the peer does not answer.
+// The opening counts as a write, so that it is cut off if the peer does not answer. answered is
+// called once with how long the peer took to agree on the protocol: at least a round trip.
 //
 // A host's own NewStream would not do. It dials a peer that has gone, and so holds a worker
 // for as long as a dial may take (5 s, and 15 s to a public address: go-libp2p's
 // p2p/net/swarm/swarm.go); a peer that had asked for enough would hold all workers. And of
 // two connections it takes the one with more streams: the older one, if the peer was killed
 // and has come back.
-func (h bitswapHost) newServingStream(ctx context.Context, c network.Conn, ids ...protocol.ID) (network.Stream, error) {
+func (h bitswapHost) newServingStream(ctx context.Context, c network.Conn, answered func(time.Duration), ids ...protocol.ID) (network.Stream, error) {
 	opening := &sending{by: c}
 	h.writes.moves(opening)
 	defer h.writes.done(opening)
@@ -73,7 +73,7 @@ func (h bitswapHost) newServingStream(ctx context.Context, c network.Conn, ids .
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 	defer stop()
-	chosen, err := h.speak(s, ids)
+	chosen, err := h.speak(&answerTimer{Stream: s, answered: answered, began: time.Now()}, ids)
 	if err != nil {
 		_ = s.ResetWithError(network.StreamProtocolNegotiationFailed)
 		return nil, err
@@ -132,6 +132,7 @@ func (h bitswapHost) watch(ctx context.Context, s *sender) {
 				_ = c.CloseWithError(network.ConnGarbageCollected) // one that is gone is what we want
 			}
 			s.sweep(now)
+			s.room.sweep(now)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -12,9 +13,9 @@ const (
 	// A connection is closed if its peer takes no piece for so long. A piece of 64 KiB in
 	// 15 s is a hundredth of the slowest line on which blocks are fetched.
 	writeStall = 15 * time.Second
-	// The same while all workers are busy, so that other peers wait. Else a peer that asks
-	// for much and takes nothing would hold up all others for as long as Bitswap waits, up
-	// to two minutes.
+	// The same while others have to wait for memory or a worker. Else peers that ask for much
+	// and take nothing would hold up all others for as long as Bitswap waits, up to two
+	// minutes.
 	writeStallBusy = 3 * time.Second
 	// How often that is checked.
 	writeCheck = 500 * time.Millisecond
@@ -23,7 +24,7 @@ const (
 
 // writes keeps track of the writes that are under way.
 type writes struct {
-	busy int
+	crowded func() bool // whether others have to wait; nil is never
 
 	mu     sync.Mutex
 	open   map[*sending]struct{}
@@ -36,9 +37,29 @@ type sending struct {
 	moved time.Time // when it began, or the peer took something; guarded by writes.mu
 }
 
-func newWrites(busy int) *writes {
-	return &writes{busy: busy, open: make(map[*sending]struct{})}
+// answerTimer is a stream that measures how long the first answer takes.
+type answerTimer struct {
+	network.Stream
+	answered func(after time.Duration)
+	asked    atomic.Int64 // when it was first written to, in nanoseconds since began
+	began    time.Time
+	once     sync.Once
 }
+
+func (s *answerTimer) Write(b []byte) (int, error) {
+	s.asked.CompareAndSwap(0, max(1, int64(time.Since(s.began))))
+	return s.Stream.Write(b)
+}
+
+func (s *answerTimer) Read(b []byte) (int, error) {
+	n, err := s.Stream.Read(b)
+	if asked := s.asked.Load(); n > 0 && asked > 0 {
+		s.once.Do(func() { s.answered(time.Since(s.began) - time.Duration(asked)) })
+	}
+	return n, err
+}
+
+func newWrites() *writes { return &writes{open: make(map[*sending]struct{})} }
 
 // moves notes that something begins, or that the peer took some of it.
 func (w *writes) moves(s *sending) {
@@ -61,20 +82,27 @@ func (w *writes) end() {
 	w.ending = true
 }
 
-// stalled gives the connections whose peers take nothing.
+// stalled gives the connections whose peers take nothing, by any stream.
 func (w *writes) stalled(now time.Time) (conns []network.Conn) {
+	crowded := w.crowded != nil && w.crowded()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	patience := writeStall
 	switch {
 	case w.ending:
 		patience = writeCheck
-	case len(w.open) >= w.busy:
+	case crowded:
 		patience = writeStallBusy
 	}
+	moved := make(map[network.Conn]time.Time)
 	for s := range w.open {
-		if now.Sub(s.moved) >= patience {
-			conns = append(conns, s.by)
+		if s.moved.After(moved[s.by]) {
+			moved[s.by] = s.moved
+		}
+	}
+	for c, last := range moved {
+		if now.Sub(last) >= patience {
+			conns = append(conns, c)
 		}
 	}
 	return conns
@@ -84,6 +112,7 @@ func (w *writes) stalled(now time.Time) (conns []network.Conn) {
 type watchedStream struct {
 	network.Stream
 	writes *writes
+	moved  func(n int) // called when the other end took so many bytes; nil is nothing
 }
 
 // wantStream is a watchedStream that wants go by. Nobody reads it: Bitswap answers by other
@@ -117,6 +146,9 @@ func (s *watchedStream) Write(b []byte) (n int, err error) {
 		piece := b[n:min(n+writePiece, len(b))]
 		m, err := s.Stream.Write(piece)
 		n += m
+		if s.moved != nil {
+			s.moved(m)
+		}
 		if err != nil || n == len(b) {
 			return n, err
 		}

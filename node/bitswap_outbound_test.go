@@ -32,7 +32,9 @@ import (
 func TestStalledWrites(t *testing.T) {
 	slow, quick := pipeConn{peer: "slow"}, pipeConn{peer: "quick"}
 	now := time.Now()
-	w := newWrites(3)
+	w := newWrites()
+	crowded := false
+	w.crowded = func() bool { return crowded }
 	open := func(by network.Conn, age time.Duration) {
 		w.open[&sending{by: by, moved: now.Add(-age)}] = struct{}{}
 	}
@@ -49,8 +51,10 @@ func TestStalledWrites(t *testing.T) {
 	now = now.Add(writeStall - writeStallBusy)
 	expect("there is room, after long", slow)
 	now = now.Add(writeStallBusy - writeStall)
-	open(quick, writeStallBusy-1)
+	crowded = true
 	expect("there is no room", slow)
+	open(slow, writeStallBusy-1)
+	expect("it took something by another stream")
 }
 
 // Who asked for blocks and went away is not dialled to send them.
@@ -83,7 +87,7 @@ func TestServesWhoIsConnected(t *testing.T) {
 		}
 		return err == nil
 	}
-	s := newSender(nil, h, slog.New(slog.DiscardHandler))
+	s := newSender(nil, h, nil, Limits{}.withDefaults(), slog.New(slog.DiscardHandler))
 	if dialled(func(ctx context.Context) error { return s.SendMessage(ctx, gone, message.New(false)) }) {
 		t.Error("a worker dialled to send blocks")
 	}
@@ -127,9 +131,10 @@ func TestProtocolIsAgreedUponOnce(t *testing.T) {
 	if err := other.Connect(t.Context(), peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
+	var trips []time.Duration
 	open := func() (lazily bool) {
 		t.Helper()
-		s, err := h.newServingStream(t.Context(), newest(h.Network(), other.ID()), bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswap)
+		s, err := h.newServingStream(t.Context(), newest(h.Network(), other.ID()), func(d time.Duration) { trips = append(trips, d) }, bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswap)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,12 +151,15 @@ func TestProtocolIsAgreedUponOnce(t *testing.T) {
 	if !open() {
 		t.Error("it is asked again what it speaks")
 	}
+	if len(trips) != 1 || trips[0] <= 0 {
+		t.Errorf("the answer took %v", trips)
+	}
 }
 
 // What is written in pieces is all of it, and is watched no more afterwards.
 func TestWatchedStream(t *testing.T) {
 	sink := &sinkStream{}
-	w := newWrites(1)
+	w := newWrites()
 	sink.look = func() { // while it writes
 		if len(w.open) != 1 {
 			t.Errorf("%d writes are watched", len(w.open))
@@ -200,7 +208,7 @@ func TestEndsOfWantStreams(t *testing.T) {
 	for transport, want := range map[string]int32{webRTCName: 1, "tcp": 0, "websocket": 0} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &endlessStream{transport: transport, gone: make(chan struct{})}
-			w := &wantStream{watchedStream: watchedStream{Stream: s, writes: newWrites(1)}}
+			w := &wantStream{watchedStream: watchedStream{Stream: s, writes: newWrites()}}
 			for range 3 {
 				if _, err := w.Write([]byte("wants")); err != nil {
 					t.Fatal(err)

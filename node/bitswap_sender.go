@@ -15,6 +15,9 @@ import (
 	"github.com/ipfs/boxo/bitswap/message"
 	bsnetwork "github.com/ipfs/boxo/bitswap/network"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -35,9 +38,9 @@ const (
 	// A peer has so long to say that it has read a stream to its end.
 	streamEnds = 30 * time.Second
 
-	// A message may take sendLatency and its size at sendRate, a modem's, but at least
-	// sendLeast and at most sendLongest, as in boxo's network. One that makes no headway is
-	// cut off sooner.
+	// A message may take sendLatency and the size of all that is under way to the peer at
+	// sendRate, a modem's, but at least sendLeast and at most sendLongest. One that makes no
+	// headway is cut off sooner.
 	sendRate               = 100_000 / 8 // bytes a second
 	sendLeast, sendLongest = 10 * time.Second, 2 * time.Minute
 	sendLatency            = 2 * time.Second
@@ -62,6 +65,8 @@ var errSenderClosed = errors.New("the Bitswap server is closed")
 type sender struct {
 	bsnetwork.BitSwapNetwork // for all but sending
 	host                     bitswapHost
+	served                   blockGetter
+	room                     *room
 	log                      *slog.Logger
 
 	blocks, bytes atomic.Uint64 // that arrived
@@ -71,6 +76,13 @@ type sender struct {
 	peers  map[peer.ID]*outlet
 	open   map[*outStream]struct{} // streams whose end is waited for
 	wg     sync.WaitGroup          // goroutines that wait for their ends, or end them
+
+	sending sync.WaitGroup // messages
+}
+
+// blockGetter gives the blocks that peers may have.
+type blockGetter interface {
+	Get(ctx context.Context, c cid.Cid) (blocks.Block, error)
 }
 
 // outlet is the streams that are open to a peer. The sender's lock guards it.
@@ -96,49 +108,92 @@ type outStream struct {
 }
 
 // newSender makes one. The caller closes it after the last SendMessage.
-func newSender(n bsnetwork.BitSwapNetwork, h bitswapHost, log *slog.Logger) *sender {
-	return &sender{BitSwapNetwork: n, host: h, log: log, peers: make(map[peer.ID]*outlet), open: make(map[*outStream]struct{})}
+func newSender(n bsnetwork.BitSwapNetwork, h bitswapHost, served blockGetter, l Limits, log *slog.Logger) *sender {
+	s := &sender{
+		BitSwapNetwork: n, host: h, served: served, room: newRoom(l), log: log,
+		peers: make(map[peer.ID]*outlet), open: make(map[*outStream]struct{}),
+	}
+	h.writes.crowded = s.room.crowded
+	return s
 }
 
-// SendMessage sends a message. If it returns no error, the message may still be lost.
+// SendMessage waits until there is room for a message to the peer, and has it sent after that.
+// A message that waits long may have its blocks read anew. If there is no error, the message may
+// still be lost.
 func (s *sender) SendMessage(ctx context.Context, p peer.ID, m message.BitSwapMessage) error {
-	timeout := min(max(sendLatency+time.Duration(m.Size())*time.Second/sendRate, sendLeast), sendLongest)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	if newest(s.host.Network(), p) == nil {
+		return errNoDirect
+	}
+	t, err := s.room.enter(ctx, p, m)
+	if err != nil || t == nil {
+		return err
+	}
+	if err := s.readAgain(ctx, t); err != nil {
+		s.room.leave(t)
+		return fmt.Errorf("read what was to be sent: %w", err)
+	}
+	s.sending.Go(func() {
+		defer s.room.leave(t)
+		if err := s.send(ctx, p, t); err != nil {
+			s.log.Debug("a message was not sent", "peer", p, "err", err)
+		}
+	})
+	return nil
+}
+
+// readAgain puts the blocks into a message that were left out of it.
+func (s *sender) readAgain(ctx context.Context, t *turn) error {
+	for _, c := range t.gone {
+		b, err := s.served.Get(ctx, c)
+		switch {
+		case ipld.IsNotFound(err): // it was deleted since
+			t.m.AddDontHave(c)
+		case err != nil:
+			return err
+		default:
+			t.m.AddBlock(b)
+		}
+	}
+	return nil
+}
+
+// send sends a message. It has the time that all of what is under way to the peer may take.
+func (s *sender) send(ctx context.Context, p peer.ID, t *turn) error {
+	timeout := sendLatency + time.Duration(s.room.underWay(t))*time.Second/sendRate
+	ctx, cancel := context.WithTimeout(ctx, min(max(timeout, sendLeast), sendLongest))
 	defer cancel()
 	for {
 		out, fresh, err := s.take(ctx, p)
 		if err != nil {
 			return fmt.Errorf("open a stream to send by: %w", err)
 		}
-		if err = s.write(ctx, out, m); err == nil {
-			s.giveBack(out, m)
+		if err = s.write(ctx, out, t); err == nil {
+			s.giveBack(out, t.m)
 			return nil
 		}
 		s.drop(out)
 		// A stream that was open before may have been reset since. The peer has at most a
 		// part of this message, which it ignores, so it is sent again on another stream.
 		if fresh || ctx.Err() != nil {
-			return fmt.Errorf("send a message: %w", err)
+			return err
 		}
 	}
 }
 
 // write sends a message on a stream.
-func (s *sender) write(ctx context.Context, out *outStream, m message.BitSwapMessage) error {
+func (s *sender) write(ctx context.Context, out *outStream, t *turn) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := out.SetWriteDeadline(deadline); err != nil {
 			return err
 		}
 	}
-	w := &watchedStream{Stream: out.Stream, writes: s.host.writes}
-	var err error
+	w := &watchedStream{Stream: out.Stream, writes: s.host.writes, moved: func(n int) { s.room.moved(t, n) }}
 	switch out.Protocol() {
 	case bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers:
-		err = m.ToNetV0(w)
+		return t.m.ToNetV0(w)
 	default:
-		err = m.ToNetV1(w)
+		return t.m.ToNetV1(w)
 	}
-	return err
 }
 
 // take gives a stream on the peer's newest connection that no other call uses. fresh says
@@ -170,7 +225,7 @@ func (s *sender) take(ctx context.Context, p peer.ID) (out *outStream, fresh boo
 		if o.open < streamsPerPeer {
 			o.open++
 			s.mu.Unlock()
-			stream, err := s.host.newServingStream(ctx, c, bitswapProtocols...)
+			stream, err := s.host.newServingStream(ctx, c, func(after time.Duration) { s.room.answered(p, after) }, bitswapProtocols...)
 			s.mu.Lock()
 			if err != nil {
 				s.leave(p)
@@ -308,6 +363,9 @@ func (s *sender) sweep(now time.Time) {
 
 // sent gives how many blocks, and bytes of them, have arrived at peers.
 func (s *sender) sent() (blocks, bytes uint64) { return s.blocks.Load(), s.bytes.Load() }
+
+// settle waits until no message is being sent any more. There is no more SendMessage.
+func (s *sender) settle() { s.sending.Wait() }
 
 // close ends all streams, and waits for that. It may be called twice.
 func (s *sender) close() {

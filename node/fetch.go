@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"slices"
 	"time"
 
 	blocks "github.com/ipfs/go-block-format"
@@ -119,21 +118,28 @@ func (n *Node) walk(ctx context.Context, job pin.Job) (pin.Totals, error) {
 	}, job)
 }
 
-// serveNew sends blocks that are durable now to the peers that wait for them. Bitswap's
-// server knows what a peer waits for by the CID that it wrote, so it is given the other
-// version of each CID, too.
-func (n *Node) serveNew(ctx context.Context, bs ...blocks.Block) error {
-	for _, b := range slices.Clone(bs) {
-		if other := otherVersion(b.Cid()); other.Defined() {
-			again, err := blocks.NewBlockWithCid(b.RawData(), other) // it hashes nothing
+// serveNew sends blocks that something needs from now on to the peers that wait for them.
+// Bitswap's server knows what a peer waits for by the CID that it wrote, so it is given the
+// other version of each CID, too. It takes no bytes from here, but reads them when it sends
+// them. So it is given zeros: as many as the block has, or what fills a message.
+func (n *Node) serveNew(ctx context.Context, held ...walk.Held) error {
+	bs := make([]blocks.Block, 0, len(held))
+	for _, h := range held {
+		for _, c := range []cid.Cid{h.CID, otherVersion(h.CID)} {
+			if !c.Defined() {
+				continue
+			}
+			b, err := blocks.NewBlockWithCid(zeros[:min(h.Size, len(zeros))], c) // it hashes nothing
 			if err != nil {
 				return err
 			}
-			bs = append(bs, again)
+			bs = append(bs, b)
 		}
 	}
 	return n.bitswap.server.NotifyNewBlocks(ctx, bs...)
 }
+
+var zeros [messageSize]byte
 
 // otherVersion is a CIDv0 as a CIDv1, or the other way round; undefined if there is none.
 func otherVersion(c cid.Cid) cid.Cid {

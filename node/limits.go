@@ -32,9 +32,9 @@ type Limits struct {
 	// fetch last. Zero is 96 and 192. A connection costs about 100 KiB.
 	ConnLow, ConnHigh int
 	// BlockReaders is how many blocks the Bitswap server reads from disk at the
-	// same time, SendWorkers how many messages it sends at the same time, and
-	// OutstandingBytes how much of that may be for one peer. Zero is 16, 32 and
-	// 4 MiB.
+	// same time, SendWorkers how many messages may wait at the same time until
+	// their peers take more, and OutstandingBytes how much may be on its way to
+	// a peer, unless it is far away. Zero is 16, 256 and 4 MiB.
 	BlockReaders, SendWorkers, OutstandingBytes int
 }
 
@@ -74,9 +74,8 @@ func (l Limits) withDefaults() Limits {
 	l.ConnHigh = cmp.Or(l.ConnHigh, 192)
 	l.ConnLow = cmp.Or(l.ConnLow, l.ConnHigh/2)
 	l.BlockReaders = cmp.Or(l.BlockReaders, 16) // the disk is local: boxo's 128 suit a remote one
-	// More messages than one peer can have under way, so that a slow peer does not take
-	// all workers. Boxo has eight, which can all wait for one peer.
-	l.SendWorkers = cmp.Or(l.SendWorkers, 32)
+	// A slow peer takes two, and one that means ill 64. Each is a goroutine; boxo has eight.
+	l.SendWorkers = cmp.Or(l.SendWorkers, 256)
 	// What is read for one peer before its connection has taken it. Boxo's 1 MiB is one
 	// large block.
 	l.OutstandingBytes = cmp.Or(l.OutstandingBytes, 4<<20)
@@ -221,7 +220,7 @@ func newConnections() *rate.Limiter {
 // server bounds Bitswap's server.
 func (l Limits) server() []server.Option {
 	return []server.Option{
-		server.MaxOutstandingBytesPerPeer(l.OutstandingBytes),
+		server.MaxOutstandingBytesPerPeer(engineBytes), // what is under way beyond that is the sender's
 		server.MaxQueuedWantlistEntriesPerPeer(wantsPerPeer),
 		server.EngineBlockstoreWorkerCount(l.BlockReaders),
 		server.EngineTaskWorkerCount(min(l.SendWorkers, 8)), // each has one message ready

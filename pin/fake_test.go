@@ -60,6 +60,7 @@ type network struct {
 	// number gives the attempts of uploads, and uploads has what each took.
 	number  func(context.Context) (pin.Attempt, error)
 	uploads map[pin.Attempt]map[cid.Cid][]byte
+	here    bool // what is uploaded was here before
 }
 
 func newNetwork(t *testing.T) *network {

@@ -56,8 +56,12 @@ func (in *intake) Put(ctx context.Context, c cid.Cid, data []byte) (news int, er
 	}
 	in.net.mu.Lock()
 	in.net.uploads[in.attempt][c] = data
+	news = len(data)
+	if in.net.here {
+		news = 0
+	}
 	in.net.mu.Unlock()
-	return len(data), in.net.fails(ctx, "Put done")
+	return news, in.net.fails(ctx, "Put done")
 }
 
 func (in *intake) Get(_ context.Context, c cid.Cid) ([]byte, error) {

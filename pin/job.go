@@ -20,12 +20,13 @@ type job struct {
 	hints   hints
 
 	// While running.
-	cancel   context.CancelCauseFunc
-	attempt  Attempt // zero until Begin gave one
-	slot     *turns.Slot
-	dirty    bool      // its requests changed since the run began
-	seeking  time.Time // since when this run seeks; zero if it does not yet
-	released []Attempt // to be dropped when the run has ended, as it may still write under them
+	cancel    context.CancelCauseFunc
+	attempt   Attempt // zero until Begin gave one
+	slot      *turns.Slot
+	dirty     bool      // its requests changed since the run began
+	rechecked bool      // it was cancelled to begin anew
+	seeking   time.Time // since when this run seeks; zero if it does not yet
+	released  []Attempt // to be dropped when the run has ended, as it may still write under them
 
 	sampled uint64  // bytes at the last tick
 	rate    float64 // recent bytes per second

@@ -177,7 +177,7 @@ func (s *scheduler) activity(t *turns.Job) turns.Activity {
 
 // start runs a job that was given a place.
 func (s *scheduler) start(j *job, now time.Time, run func(context.Context, *job) (bool, error)) {
-	j.dirty, j.seeking = false, time.Time{}
+	j.dirty, j.rechecked, j.seeking = false, false, time.Time{}
 	if j.began.IsZero() {
 		j.began = now
 	}

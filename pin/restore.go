@@ -1,6 +1,11 @@
 package pin
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin/turns"
+)
 
 // Restorer is what [Manager.Restore] needs beside [Records].
 type Restorer interface {
@@ -34,4 +39,93 @@ func (m *Manager) Restore(ctx context.Context, r Restorer, account string, was [
 		m.jobs.joined(one)
 	}
 	return made, err
+}
+
+// Reach says how far the fetch of a DAG comes.
+type Reach uint8
+
+const (
+	// ReachedEnd: no request waits for the DAG. Each is pinned, has failed, or was removed.
+	ReachedEnd Reach = iota
+	// ReachesOn: the fetch waits for its turn or for a worker, or finds blocks.
+	ReachesOn
+	// ReachesNoFurther: the fetch holds all that it came to, and has found nothing more for
+	// [Config.IdleTimeout], or was put off.
+	ReachesNoFurther
+)
+
+// Reach says how far the fetch of a DAG comes for which requests of an account wait. It reads the
+// records only if no fetch goes on. Errors: those of the records.
+func (m *Manager) Reach(ctx context.Context, account string, d DAG) (Reach, error) {
+	known, on := m.jobs.goesOn(d)
+	if on {
+		return ReachesOn, nil
+	}
+	waits := func(statuses ...Status) (bool, error) {
+		page, err := m.requests.List(ctx, account, Query{Statuses: statuses, DAGs: []DAG{d}, Limit: 1})
+		return len(page.Requests) > 0, err
+	}
+	some, err := waits(Queued, Pinning)
+	if err != nil || !some {
+		return ReachedEnd, err
+	}
+	if !known { // then requests that have had no turn wait on disk for their first
+		if queued, err := waits(Queued); err != nil || queued {
+			return ReachesOn, err
+		}
+	}
+	return ReachesNoFurther, nil
+}
+
+// goesOn reports whether there is a job for a DAG in memory, and whether that goes on.
+func (s *scheduler) goesOn(d DAG) (known, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := s.jobs[d]
+	return j != nil, j != nil && j.goesOn(s.clock.Now(), s.cfg.IdleTimeout)
+}
+
+// goesOn reports whether a job waits for its turn or for a worker, or has found a block within idle.
+func (j *job) goesOn(now time.Time, idle time.Duration) bool {
+	switch {
+	case j.State() == turns.Parked:
+		return j.Woken()
+	case j.State() != turns.Running || j.slot == nil || j.progress == nil || j.rechecked:
+		return true
+	}
+	if waits, held := j.slot.State(); waits || held {
+		return true
+	}
+	last := j.Started()
+	if b := j.progress.LastBlock(); b.After(last) {
+		last = b
+	}
+	return now.Sub(last) < idle
+}
+
+// Again has the fetch of a DAG begin anew at once, if it reaches no further and requests of an account
+// wait for it: it may find more now. Errors: those of the records.
+func (m *Manager) Again(ctx context.Context, account string, d DAG) error {
+	page, err := m.requests.List(ctx, account, Query{Statuses: []Status{Queued, Pinning}, DAGs: []DAG{d}, Limit: 1})
+	if err == nil && len(page.Requests) > 0 {
+		m.jobs.again(page.Requests[0])
+	}
+	return err
+}
+
+// again has the job for a request tried, and makes it if the request is on disk alone.
+func (s *scheduler) again(r Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch j := s.jobs[r.DAG()]; {
+	case j == nil:
+		s.enqueue(r, true)
+	case j.goesOn(s.clock.Now(), s.cfg.IdleTimeout):
+	case j.State() == turns.Running:
+		j.rechecked = true
+		j.cancel(errRecheck)
+	default:
+		s.turns.Wake(&j.Job)
+	}
+	s.kick()
 }

@@ -1,6 +1,7 @@
 package pin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,11 +26,12 @@ import (
 // deletes what nothing else holds, also if the process ends.
 //
 // While it runs, the account's quotas, the limits of a DAG, the denylists and the floor of
-// free disk space hold, over all uploads of the account together. What was here before
-// counts for nothing, and what the upload repeats counts again, also empty blocks if they are
-// many. So a quota or a limit of bytes ends an upload that goes on and on. Without one, only the
-// floor of free disk space does, which repeats never reach. What the account is charged is exact,
-// and decided when the request is pinned.
+// free disk space hold, over all uploads of the account together. What was here before is not
+// added to what the account has, as it may be the account's own. But an upload holds it, so alone
+// it may not be more than the account or a DAG may have at all. What the upload repeats counts
+// again, also empty blocks if they are many. So a quota or a limit of bytes ends an upload that goes
+// on and on. Without one, only the floor of free disk space does, which repeats never reach. What
+// the account is charged is exact, and decided when the request is pinned.
 //
 // Its methods may be called concurrently.
 type Upload struct {
@@ -42,6 +44,7 @@ type Upload struct {
 	renew   bool   // all of that is charged, and it is much: in is replaced before more comes
 	bytes   uint64 // that count for the account until Charged
 	blocks  uint64 // of those
+	here    amount // what came since then and was here before
 	empty   uint64 // empty blocks that came
 	waits   []member
 	closed  bool
@@ -124,10 +127,13 @@ func (u *Upload) Put(ctx context.Context, c cid.Cid, data []byte) error {
 	if len(data) == 0 && u.isManyEmpty() {
 		n = 1 // or they would never end
 	}
-	if n == 0 {
-		return nil
+	switch {
+	case n > 0:
+		err = u.count(ctx, n)
+	case len(data) > 0:
+		err = u.hold(ctx, uint64(len(data)))
 	}
-	if err := u.count(ctx, n); err != nil {
+	if err != nil {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.refused = err
@@ -197,13 +203,29 @@ func (u *Upload) count(ctx context.Context, n uint64) error {
 	bytes, blocks := u.bytes, u.blocks
 	quota := u.m.mayUpload(ctx, u.account, n)
 	u.mu.Unlock()
-	if limit := u.m.cfg.Limits.Bytes; limit > 0 && bytes > limit {
+	return cmp.Or(u.withinLimits(amount{bytes, blocks}), quota)
+}
+
+// hold notes that a block came that was here before, and fails if those are more than the account or
+// a DAG may have at all.
+func (u *Upload) hold(ctx context.Context, n uint64) error {
+	u.mu.Lock()
+	u.here.bytes += n
+	u.here.blocks++
+	here := u.here
+	u.mu.Unlock()
+	return cmp.Or(u.withinLimits(here), u.m.mayHold(ctx, u.account, here.bytes))
+}
+
+// withinLimits fails if something is more than a DAG may have.
+func (u *Upload) withinLimits(a amount) error {
+	if limit := u.m.cfg.Limits.Bytes; limit > 0 && a.bytes > limit {
 		return Refused("the upload has more than the %d bytes that pin.max_dag_bytes allows", limit)
 	}
-	if limit := u.m.cfg.Limits.Blocks; limit > 0 && blocks > limit {
+	if limit := u.m.cfg.Limits.Blocks; limit > 0 && a.blocks > limit {
 		return Refused("the upload has more than the %d blocks that pin.max_dag_blocks allows", limit)
 	}
-	return quota
+	return nil
 }
 
 // Get reads a block that was put. Errors: ErrNotFound; ErrClosed.
@@ -251,7 +273,7 @@ func (u *Upload) Charged() {
 	defer u.mu.Unlock()
 	u.renew = u.took.bytes > heldBytes || u.took.blocks > heldBlocks
 	u.m.uploads.take(u.account, u.bytes)
-	u.bytes, u.blocks = 0, 0
+	u.bytes, u.blocks, u.here = 0, 0, amount{}
 }
 
 // Keep keeps what was put for [LooseGrace], also after Close and without a request, through
@@ -403,24 +425,8 @@ func (m *Manager) mayUpload(ctx context.Context, account string, n uint64) error
 	defer m.uploads.mu.Unlock()
 	of := m.uploads.all[account]
 	of.bytes += n
-	if m.cfg.Quotas == nil {
-		return nil
-	}
-	if now := m.jobs.clock.Now(); now.Sub(of.read) >= readQuota || of.read.IsZero() {
-		// Others wait meanwhile: both are read from memory or by a few keys.
-		var err error
-		if of.quota, err = m.cfg.Quotas.Quota(ctx, account); err != nil {
-			return fmt.Errorf("read quota: %w", err)
-		}
-		if of.usage, err = m.requests.Usage(ctx, account); err != nil {
-			return fmt.Errorf("read usage: %w", err)
-		}
-		kept, err := m.graces.records.KeptUploads(ctx, account)
-		if err != nil {
-			return fmt.Errorf("read what is kept of uploads: %w", err)
-		}
-		of.usage.Bytes += kept.Bytes
-		of.read = now
+	if err := m.refreshQuota(ctx, account, of); err != nil || m.cfg.Quotas == nil {
+		return err
 	}
 	if limit := of.quota.Pins; limit > 0 && of.usage.Pins >= limit {
 		return &QuotaError{Pins: true, Used: of.usage.Pins, Limit: limit}
@@ -428,5 +434,47 @@ func (m *Manager) mayUpload(ctx context.Context, account string, n uint64) error
 	if limit := of.quota.Bytes; limit > 0 && (of.usage.Bytes > limit || of.bytes > limit-of.usage.Bytes) {
 		return &QuotaError{Used: of.usage.Bytes, Asked: of.bytes, Limit: limit}
 	}
+	return nil
+}
+
+// mayHold fails if what an upload of an account holds, and was here before, is more than the account
+// may have. Errors: a *QuotaError.
+func (m *Manager) mayHold(ctx context.Context, account string, held uint64) error {
+	m.uploads.mu.Lock()
+	defer m.uploads.mu.Unlock()
+	of := m.uploads.all[account]
+	if of == nil { // the upload was closed meanwhile
+		return ErrClosed
+	}
+	if err := m.refreshQuota(ctx, account, of); err != nil {
+		return err
+	}
+	if limit := of.quota.Bytes; limit > 0 && held > limit {
+		return &QuotaError{Used: of.usage.Bytes, Asked: held, Limit: limit}
+	}
+	return nil
+}
+
+// refreshQuota reads the quota and the usage of an account, if those that are known are old. The lock of
+// uploads is held.
+func (m *Manager) refreshQuota(ctx context.Context, account string, of *uploading) error {
+	now := m.jobs.clock.Now()
+	if m.cfg.Quotas == nil || now.Sub(of.read) < readQuota && !of.read.IsZero() {
+		return nil
+	}
+	// Others wait meanwhile: all of it is read from memory or by a few keys.
+	var err error
+	if of.quota, err = m.cfg.Quotas.Quota(ctx, account); err != nil {
+		return fmt.Errorf("read quota: %w", err)
+	}
+	if of.usage, err = m.requests.Usage(ctx, account); err != nil {
+		return fmt.Errorf("read usage: %w", err)
+	}
+	kept, err := m.graces.records.KeptUploads(ctx, account)
+	if err != nil {
+		return fmt.Errorf("read what is kept of uploads: %w", err)
+	}
+	of.usage.Bytes += kept.Bytes
+	of.read = now
 	return nil
 }

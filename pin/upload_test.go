@@ -309,6 +309,43 @@ func TestUploadsAndQuotas(t *testing.T) {
 	})
 }
 
+// What was here before is not added to what an account has. But an upload holds no more of it than
+// the account, or a DAG, may have at all.
+func TestUploadsOfWhatIsHere(t *testing.T) {
+	quotas := new(quotasOf)
+	quotas.Store(&pin.Quota{Bytes: 1000})
+	for _, limits := range []pin.Limits{{}, {Bytes: 1000}, {Blocks: 10}} {
+		cfg := pin.Config{Limits: limits, Quotas: quotas}
+		if limits != (pin.Limits{}) {
+			cfg.Quotas = nil
+		}
+		run(t, cfg, func(r *rig) {
+			t := r.t
+			v := r.upload(alice, 1, 9)
+			r.after(time.Second, r.add(alice, 1), pin.Pinned)
+			v.Charged()
+			_ = v.Close()
+			r.net.here = true
+			u, err := r.Upload(t.Context(), alice)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.put(u, 2, 10); err != nil {
+				t.Errorf("limits %+v: 1,000 bytes that are here, beside 900: %v", limits, err)
+			}
+			u.Charged()
+			if err := r.put(u, 3, 10); err != nil {
+				t.Errorf("limits %+v: after those were pinned: %v", limits, err)
+			}
+			err = r.put(u, 4, 1)
+			if over, refused := (*pin.QuotaError)(nil), (*pin.RefusedError)(nil); !errors.As(err, &over) && !errors.As(err, &refused) {
+				t.Errorf("limits %+v: an upload holds 1,100 bytes that are here: %v", limits, err)
+			}
+			_ = u.Close()
+		})
+	}
+}
+
 // The limits of a DAG hold for what an upload has not pinned yet.
 func TestUploadsAndLimits(t *testing.T) {
 	for _, l := range []pin.Limits{{Bytes: 350}, {Blocks: 3}, {BlockBytes: 99}} {

@@ -3,6 +3,7 @@ package rpc
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -100,12 +101,15 @@ func drained(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 		})
 		err := next(c)
-		if in.all {
+		if in.whole {
 			return err
 		}
 		conn := http.NewResponseController(c.Response())
 		// Before the answer: without full duplex some of the body is read before it is sent.
 		_ = conn.EnableFullDuplex()
+		if endBehind(c, conn) || in.all {
+			return err
+		}
 		_ = conn.SetReadDeadline(time.Now().Add(drainTime))
 		_ = conn.Flush()
 		_, _ = io.CopyN(io.Discard, in, drainBytes)
@@ -113,16 +117,45 @@ func drained(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// endBehind ends an answer that has begun and whose error is in the trailer. It sends that at
+// once, and then throws away what the client still sends. net/http would reset the connection
+// soon after a trailer, and a client that goes on sending would lose it. ended is false for other
+// answers, and in HTTP/2, where what a client sends is no matter.
+func endBehind(c echo.Context, conn *http.ResponseController) (ended bool) {
+	behind := c.Response().Header().Get(headerStreamError)
+	if behind == "" || !c.Response().Committed || c.Request().ProtoMajor != 1 || conn.Flush() != nil {
+		return false
+	}
+	over, rw, err := conn.Hijack()
+	if err != nil {
+		return false
+	}
+	defer over.Close() // nobody is left to tell of an error
+	if over.SetDeadline(time.Now().Add(drainTime)) != nil {
+		return true
+	}
+	fmt.Fprintf(rw, "0\r\n%s: %s\r\n\r\n", headerStreamError, behind)
+	if rw.Flush() != nil {
+		return true
+	}
+	if half, ok := over.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
+		return true
+	}
+	_, _ = io.CopyN(io.Discard, rw, drainBytes)
+	return true
+}
+
 // ended is a body that knows whether all of it was read, or nothing more can be.
 type ended struct {
 	io.ReadCloser
-	all bool
+	all   bool
+	whole bool // all of it was read
 }
 
 func (e *ended) Read(p []byte) (int, error) {
 	n, err := e.ReadCloser.Read(p)
 	if err != nil {
-		e.all = true
+		e.all, e.whole = true, errors.Is(err, io.EOF)
 	}
 	return n, err
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/holdfast-ipfs/holdfast/internal/pipe"
 )
 
 // A client that sends nothing of its body is answered all the same, if the command needs
@@ -201,4 +203,52 @@ func TestBodyLeavesNoDeadline(t *testing.T) {
 	if _, err := io.Copy(io.Discard, b); err != nil || !d.set || !d.last.IsZero() {
 		t.Errorf("after its end the deadline is %v, %v", d.last, err)
 	}
+}
+
+// An error behind an answer that has begun reaches a client that goes on sending: it comes before
+// the rest of the body is waited for, and the connection stays open for that.
+func TestTrailerDoesNotWaitForTheBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := echo.New()
+		e.POST("/", func(c echo.Context) error {
+			if _, err := c.Request().Body.Read(make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.WriteString(newWriter(c).raw("text/plain", -1), "begun"); err != nil {
+				t.Error(err)
+			}
+			tellBehind(c, "it broke")
+			return nil
+		}, drained)
+		l := pipe.New()
+		server := &http.Server{Handler: e}
+		go server.Serve(l)
+		defer server.Close()
+		conn, err := l.Dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		const size = 10 << 20
+		start := time.Now()
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n1", size)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(res.Body)
+		if err != nil || string(got) != "begun" || res.Trailer.Get(headerStreamError) != "it broke" {
+			t.Errorf("%q came, with the trailer %v, %v", got, res.Trailer, err)
+		}
+		if took := time.Since(start); took >= drainTime {
+			t.Errorf("it took %v", took)
+		}
+		if _, err := conn.Write(make([]byte, size-1)); err != nil {
+			t.Errorf("the rest cannot be sent: %v", err)
+		}
+		time.Sleep(2 * drainTime)
+		if _, err := conn.Write([]byte("x")); err == nil {
+			t.Error("the connection stays open")
+		}
+	})
 }

@@ -69,16 +69,20 @@ type Restoring struct {
 	space  *space.Space // nil once it is closed
 	state  restoreState
 	batch  *kv.Batch
-	bytes  int        // of blocks in the batch
-	look   *kv.Reader // for Wants and EachWanted; nil is none
-	looked func()     // ends it
+	bytes  int                 // in the batch
+	making chan error          // gets how the batch before ended, which is being made durable; nil is none
+	look   *kv.Reader          // for Wants and EachWanted; nil is none
+	looked func()              // ends it
+	unseen map[string]struct{} // blocks that were written since the look began
 	// missing is in memory, as what is damaged is little: some 100 bytes a block.
 	missing []multihash.Multihash
 }
 
-// maxRestoreBatch is how many bytes of blocks there are between two moments at which nothing is
-// under way to the disk. Few of them are in memory: Badger writes a batch in pieces.
-const maxRestoreBatch = 64 << 20
+// maxRestoreBatch is how many bytes are made durable at a time, while as many are gathered.
+const maxRestoreBatch = 16 << 20
+
+// maxUnseen is how many blocks are written before Wants looks anew: some 100 bytes of memory each.
+const maxUnseen = 1 << 16
 
 // Restore begins to restore what is chosen of a backup whose records have the given layout, or
 // goes on with it. The lock stays the caller's. The caller must close what it gets. Errors:
@@ -90,7 +94,7 @@ func Restore(ctx context.Context, lock *DirLock, backup string, layout int, choi
 	case layout < firstLayout:
 		return nil, fmt.Errorf("backup %s: %w (layout %d, this one knows %d and later)", backup, errOlderLayout, layout, firstLayout)
 	}
-	r := &Restoring{dir: lock.dir, cfg: cfg.withDefaults()}
+	r := &Restoring{dir: lock.dir, cfg: cfg.withDefaults(), unseen: make(map[string]struct{})}
 	st, found, err := readRestoring(lock.dir)
 	if err != nil {
 		return nil, err
@@ -200,6 +204,9 @@ func (r *Restoring) choose(ctx context.Context) error {
 
 // Wants reports whether the records link to a block that is not there yet.
 func (r *Restoring) Wants(ctx context.Context, h multihash.Multihash) (bool, error) {
+	if _, written := r.unseen[string(h)]; written {
+		return false, nil
+	}
 	if err := r.lookNow(ctx); err != nil {
 		return false, err
 	}
@@ -233,6 +240,7 @@ func (r *Restoring) lookAway() {
 		r.space.DB().Leave()
 		r.look = nil
 	}
+	clear(r.unseen)
 }
 
 // Block writes a block, which it keeps. The caller has compared it with its hash. Errors:
@@ -241,29 +249,55 @@ func (r *Restoring) Block(h multihash.Multihash, data []byte) error {
 	if err := holding.RestoreBlock(r.batch, h, data); err != nil {
 		return err
 	}
+	if r.unseen[string(h)] = struct{}{}; len(r.unseen) >= maxUnseen {
+		return r.Flush()
+	}
 	return r.room(len(data))
 }
 
-// room makes durable what was written, once that is much.
+// room begins to make durable what was written, once that is much.
 func (r *Restoring) room(n int) error {
 	if r.bytes += n; r.bytes < maxRestoreBatch {
 		return nil
 	}
-	return r.Flush()
+	return r.begin()
+}
+
+// begin begins to make durable what was written, when what was before is.
+func (r *Restoring) begin() error {
+	if err := r.made(); err != nil {
+		return err
+	}
+	if err := r.space.RoomFor(uint64(r.bytes)); err != nil {
+		return err
+	}
+	batch, ended := r.batch, make(chan error, 1)
+	r.batch, r.bytes, r.making = r.space.DB().NewBatch(), 0, ended
+	go func() {
+		err := batch.Flush()
+		batch.Cancel()
+		ended <- err
+	}()
+	return nil
+}
+
+// made waits for what is being made durable.
+func (r *Restoring) made() error {
+	if r.making == nil {
+		return nil
+	}
+	err := <-r.making
+	r.making = nil
+	return err
 }
 
 // Flush makes durable, and known to Wants, what was written. Errors: pin.ErrDiskFull.
 func (r *Restoring) Flush() error {
-	if err := r.space.RoomFor(uint64(r.bytes)); err != nil {
-		return err
-	}
 	r.lookAway()
-	if err := r.batch.Flush(); err != nil {
+	if err := r.begin(); err != nil {
 		return err
 	}
-	r.batch.Cancel()
-	r.batch, r.bytes = r.space.DB().NewBatch(), 0
-	return nil
+	return r.made()
 }
 
 // Missing takes note of a block that is not there, and that the backup does not have. It reports
@@ -308,9 +342,10 @@ func (r *Restoring) Close() error {
 		return nil
 	}
 	r.lookAway()
+	err := r.made()
 	r.batch.Cancel()
 	r.space.DB().Shut()
-	err := r.space.Close()
+	err = errors.Join(err, r.space.Close())
 	r.space = nil
 	return err
 }

@@ -121,12 +121,12 @@ func backedUp(key []byte) bool {
 	return holding.InBackup(key)
 }
 
-// Block reads a block, and compares it with its hash. While pins are written it takes its time.
-// Errors: ErrNoBlock; ErrUnreadable;
-// ErrKeepLost; pin.ErrClosed; the context's.
-func (sn *Snapshot) Block(ctx context.Context, h multihash.Multihash) ([]byte, error) {
+// Block reads a block into buf, or into new memory if buf is too small, and compares it with its hash.
+// While pins are written it takes its time. Errors: ErrNoBlock; ErrUnreadable; ErrKeepLost;
+// pin.ErrClosed; the context's.
+func (sn *Snapshot) Block(ctx context.Context, h multihash.Multihash, buf []byte) ([]byte, error) {
 	began := time.Now()
-	data, err := sn.s.held.ReadHashed(ctx, h)
+	data, err := sn.s.held.ReadHashedInto(ctx, h, buf)
 	if err == nil && sn.s.held.Busy() {
 		err = sn.pace.wait(ctx, time.Since(began))
 	}

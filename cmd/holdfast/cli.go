@@ -128,7 +128,12 @@ func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 
 // withAdmin opens the data directory and runs fn with a client for it. With create, a
 // missing directory is made.
-func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*admin.Client) error) (err error) {
+func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*admin.Client) error) error {
+	return c.withAdminOpening(ctx, create, daemon.OpenPlace, fn)
+}
+
+// withAdminOpening is withAdmin. If no server runs, open opens places of backups.
+func (c *cli) withAdminOpening(ctx context.Context, create bool, open daemon.Opener, fn func(*admin.Client) error) (err error) {
 	path, err := datadir.Find(c.dataFlag, c.getenv)
 	if err != nil {
 		return err
@@ -148,7 +153,7 @@ func (c *cli) withAdmin(ctx context.Context, create bool, fn func(*admin.Client)
 	daemon.RouteLibraryLogs(log)
 	// A running server has its own configuration. So a wrong one is an error only if this
 	// command opens the store itself.
-	client, err := daemon.Connect(ctx, d, func() (config.Config, error) { return loaded, loadErr }, log)
+	client, err := daemon.Connect(ctx, d, func() (config.Config, error) { return loaded, loadErr }, open, log)
 	if err != nil {
 		return hintOwner(err)
 	}

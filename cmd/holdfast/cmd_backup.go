@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,9 @@ always are.`,
 			if in.KeyFile != "" {
 				in.KeyFile = absolutePlace(in.KeyFile)
 			}
-			return c.withAdmin(cmd.Context(), false, func(a *admin.Client) error {
+			// First: withAdmin may give up root, and perhaps only root can read these files.
+			opened := c.openBefore(in)
+			return c.withAdminOpening(cmd.Context(), false, opened, func(a *admin.Client) error {
 				var done admin.Backup
 				err := c.watchStore(cmd.Context(), a, func(d *storeDisplay) (err error) {
 					done, err = a.Backup(cmd.Context(), in, d.show)
@@ -86,6 +89,18 @@ always are.`,
 	cmd.Flags().BoolVar(&in.ServerKeys, "server-keys", false, "put the keys of the server into the backup, too")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// openBefore opens where a backup is to go that no server makes.
+func (c *cli) openBefore(in admin.NewBackup) daemon.Opener {
+	cfg, _, err := config.Load(c.configPath(), c.environ, nil)
+	if in.To == "" && err == nil {
+		in.To, in.KeyFile = cfg.Backup.To, cmp.Or(in.KeyFile, cfg.Backup.KeyFile)
+	}
+	if in.To == "" {
+		return daemon.OpenPlace // nothing is opened, which is said then
+	}
+	return daemon.OpenedBefore(in.To, in.KeyFile)
 }
 
 // optionalPlace takes the place of backups, or nothing.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-ipfs/holdfast/admin"
-	"github.com/holdfast-ipfs/holdfast/backup"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/daemon"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
@@ -55,8 +53,7 @@ from the network, and shows the pins that need them as pinning meanwhile.`,
 			// First: Open may give up root, and perhaps only root can read these files. A running
 			// server has its own configuration, and reads the key itself.
 			cfg, _, cfgErr := config.Load(c.configPath(), c.environ, nil)
-			key, keyErr := backup.ReadKey(in.KeyFile)
-			in.Key = key
+			in.Open = daemon.OpenedBefore(in.From, in.KeyFile)
 			d, err := datadir.Open(path, true, c.stderr)
 			if err != nil {
 				return hintOwner(err)
@@ -64,7 +61,7 @@ from the network, and shows the pins that need them as pinning meanwhile.`,
 			defer func() { err = d.Explain(errors.Join(err, d.Close())) }()
 			display := newStoreDisplay(c.stderr, c.interactive && canDraw(c.stderr))
 			defer display.close()
-			done, err := c.restore(cmd.Context(), d, in, cfg, cmp.Or(cfgErr, keyErr), display)
+			done, err := c.restore(cmd.Context(), d, in, cfg, cfgErr, display)
 			display.close()
 			if cmd.Context().Err() != nil {
 				return hint.Add(errors.New("interrupted"), "run it again: what was done is not lost")
@@ -90,7 +87,7 @@ from the network, and shows the pins that need them as pinning meanwhile.`,
 }
 
 // restore restores into the server of a directory, or into an empty directory. unread is an error
-// of what only the latter needs.
+// of reading cfg, which only the latter needs.
 func (c *cli) restore(ctx context.Context, d *datadir.Dir, in daemon.Restoration, cfg config.Config, unread error, display *storeDisplay) (admin.Restored, error) {
 	server, running := daemon.Dial(ctx, d)
 	if running {
@@ -147,6 +144,7 @@ func (c *cli) printRestored(done admin.Restored, asJSON bool) error {
 			{done.Requests, text.Counted(done.Requests, "pin")},
 			{done.There, text.Counted(done.There, "pin") + " there already"},
 			{done.Unreadable, text.Counted(done.Unreadable, "pin") + " unreadable in the backup"},
+			{done.LostRecords, text.Counted(done.LostRecords, "record") + " lost before the backup"},
 			{done.RevokedTokens, text.Counted(done.RevokedTokens, "revoked token") + " left out"},
 			{done.Waiting, text.Counted(done.Waiting, "pin") + " waiting for the network"},
 		} {
@@ -169,6 +167,10 @@ func (c *cli) printRestored(done admin.Restored, asJSON bool) error {
 	case faults > 0:
 		return hint.Add(fmt.Errorf("left out: %s", text.Counted(faults, "account")),
 			"the rest is restored; remove an account that the server cannot read, and run it again")
+	case done.Missing == 0 && done.LostRecords+done.Unreadable > 0:
+		return hint.Add(fmt.Errorf("not in the backup, as they could not be read when it was made: %s, %s",
+			text.Counted(done.LostRecords, "record"), text.Counted(done.Unreadable, "pin")),
+			"all that it has is restored; an older backup may have them: `holdfast backup ls` lists them, and --backup names one")
 	case done.Missing == 0 && done.Stuck > 0:
 		return hint.Add(fmt.Errorf("not pinned yet, though the backup has all blocks: %s", text.Counted(done.Stuck, "pin")),
 			"run it again; `holdfast pin ls` shows what the server still looks for")

@@ -17,6 +17,8 @@ func TestRestoredExitCode(t *testing.T) {
 		"missing":      {admin.Restored{Missing: 2}, true},
 		"damaged":      {admin.Restored{Damaged: []admin.DamagedFile{{File: "a.car", Reason: "another length"}}}, true},
 		"stuck":        {admin.Restored{Waiting: 1, Stuck: 1}, true},
+		"lost records": {admin.Restored{LostRecords: 1}, true},
+		"unreadable":   {admin.Restored{Unreadable: 1}, true},
 		"queued":       {admin.Restored{Waiting: 1}, false}, // as it was in the backup
 		"left out":     {admin.Restored{LeftOut: []admin.LeftOut{{Account: "a@example.org", Pins: 1, Reason: "its record"}}}, true},
 		"removed here": {admin.Restored{LeftOut: []admin.LeftOut{{Account: "a@example.org", Removed: true}}}, false},

@@ -23,9 +23,6 @@ import (
 	"github.com/holdfast-ipfs/holdfast/logtest"
 )
 
-// With tracedEnv in its environment a server lets strace attach to it.
-const tracedEnv = "HOLDFAST_TEST_TRACED"
-
 func letTrace() {
 	_ = unix.Prctl(unix.PR_SET_PTRACER, unix.PR_SET_PTRACER_ANY, 0, 0, 0) // only some systems ask for that
 }

@@ -158,7 +158,8 @@ func awaitReady(t *testing.T, dir string, pid int) {
 	}
 }
 
-// Root restores into the directory of the service's user with a key file that only root may read.
+// Root restores into the directory of the service's user, and makes backups of it, with a key file
+// that only root may read.
 // If that user cannot read the backups, the error says so.
 func TestRootRestores(t *testing.T) {
 	needRoot(t)
@@ -196,10 +197,29 @@ func TestRootRestores(t *testing.T) {
 	}
 	checkOwners(t, link)
 
-	// A backup without a server reads the key as that user.
+	// So does a backup without a server, with a key that is named here or in the configuration.
+	if err := os.WriteFile(configured, []byte(fmt.Sprintf("[backup]\nto = %q\nkey_file = %q\n", place, key)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"backup", place, "--key-file", key}, {"backup", "--config", configured}} {
+		if out, err := holdfastStdin(t, link, "", args...); err != nil || !strings.HasPrefix(out, "backup ") {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	checkOwners(t, link)
+	// A server reads it itself, as that user.
+	server := holdfastCmd(t, link, "serve")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		server.Process.Signal(syscall.SIGTERM)
+		server.Wait()
+	}()
+	awaitReady(t, link, server.Process.Pid)
 	out, err := holdfastStdin(t, link, "", "backup", place, "--key-file", key)
 	if want := fmt.Sprintf("permission denied: user %d must be able to read it", nobody); err == nil || !strings.Contains(out, want) {
-		t.Errorf("a backup with root's key: %v\n%s", err, out)
+		t.Errorf("a backup with root's key by a server: %v\n%s", err, out)
 	}
 }
 

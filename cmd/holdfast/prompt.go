@@ -91,7 +91,7 @@ func (c *cli) ask(ctx context.Context, prompt string) (line []byte, err error) {
 //
 // Package term can read a password too, but it ignores Ctrl-D and reads on.
 func hideTyping(fd int) (show func() error, err error) {
-	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	before, err := unix.IoctlGetTermios(fd, readTermios)
 	if err != nil {
 		return nil, fmt.Errorf("read the terminal's settings: %w", err)
 	}
@@ -99,11 +99,11 @@ func hideTyping(fd int) (show func() error, err error) {
 	hidden.Lflag &^= unix.ECHO
 	hidden.Lflag |= unix.ICANON | unix.ISIG
 	hidden.Iflag |= unix.ICRNL
-	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
+	if err := unix.IoctlSetTermios(fd, writeTermios, &hidden); err != nil {
 		return nil, fmt.Errorf("hide what is typed: %w", err)
 	}
 	return func() error {
-		if err := unix.IoctlSetTermios(fd, unix.TCSETS, before); err != nil {
+		if err := unix.IoctlSetTermios(fd, writeTermios, before); err != nil {
 			return fmt.Errorf("show again what is typed: %w", err)
 		}
 		return nil

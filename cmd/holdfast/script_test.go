@@ -19,6 +19,9 @@ import (
 
 var updateScripts = flag.Bool("update", false, "write what the scripts compare anew")
 
+// With tracedEnv in its environment a server lets strace attach to it.
+const tracedEnv = "HOLDFAST_TEST_TRACED"
+
 // TestMain makes the real main a command of the scripts, in a process of its own.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"holdfast": func() {

@@ -14,7 +14,7 @@
 //
 //	cd e2e && go run ./bench [--runs N] [--full]
 //
-// With --cars, --uploads or --backups it measures only those; --full adds backups of 3 million blocks.
+// With --cars, --uploads, --far or --backups it measures only those; --full adds backups of 3 million blocks.
 // With --idle it measures only the memory of an idle Holdfast, for each node.profile, and with every
 // transport that it may listen by. With --dead N it measures only what N requests for CIDs that nobody
 // has cost, and how long they delay others; --full does that with a million. With --holdfast FILE it
@@ -45,6 +45,7 @@ func main() {
 	flag.IntVar(&o.dead, "dead", 0, "measure this many requests for CIDs that nobody has, and nothing else")
 	flag.BoolVar(&o.uploads, "uploads", false, "measure uploads, and nothing else")
 	flag.BoolVar(&o.cars, "cars", false, "measure CARs, and nothing else")
+	flag.BoolVar(&o.far, "far", false, "measure a reader far away, and readers near by beside it, and nothing else")
 	flag.BoolVar(&o.backups, "backups", false, "measure backups and restores, and nothing else")
 	flag.StringVar(&o.holdfast, "holdfast", "", "the binary to measure; default is to build it")
 	flag.BoolVar(&o.lists, "lists", false, "with -beside: measure lists, and nothing else")
@@ -67,6 +68,7 @@ type options struct {
 
 	uploads bool
 	cars    bool
+	far     bool
 	backups bool
 
 	holdfast string // "" is the binary built from this commit
@@ -102,6 +104,9 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 	if o.uploads {
 		return onlyUploads(ctx, r, o.runs, source, out, say)
 	}
+	if o.far {
+		return far(ctx, r, o.runs, source, out, say)
+	}
 	if o.cars {
 		return onlyCARs(ctx, r, o.runs, source, out, say)
 	}
@@ -136,6 +141,9 @@ func bench(ctx context.Context, o options, out, progress io.Writer) (err error) 
 		return err
 	}
 	if err := dead(ctx, r, deadRequests, source, out, say); err != nil {
+		return err
+	}
+	if err := far(ctx, r, o.runs, source, out, say); err != nil {
 		return err
 	}
 	if err := manyStay(ctx, r, source, c, out, say); err != nil {

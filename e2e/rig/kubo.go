@@ -33,6 +33,7 @@ type Kubo struct {
 // KuboOptions say how a Kubo differs from what the rig starts by default.
 type KuboOptions struct {
 	Env      []string // more of the daemon's environment, as KEY=VALUE
+	Profile  string   // of its configuration, beside the test profile; "" is none
 	SwarmKey string   // the text of its swarm.key; "" is none
 	// Config is more of its configuration, by key with dots. The value nil removes what the
 	// rig would set itself.
@@ -57,7 +58,11 @@ func (r *Rig) StartKubo(ctx context.Context, name string, o KuboOptions) (*Kubo,
 		return nil, err
 	}
 	k := &Kubo{Repo: filepath.Join(dir, "repo"), rig: r}
-	if _, err := k.Run(ctx, nil, "init", "--profile=test"); err != nil {
+	profiles := "test"
+	if o.Profile != "" {
+		profiles += "," + o.Profile
+	}
+	if _, err := k.Run(ctx, nil, "init", "--profile="+profiles); err != nil {
 		return nil, err
 	}
 	if err := k.isolate(o.Config); err != nil {

@@ -45,10 +45,13 @@ func WriteFile(path, temp string, data []byte, mode fs.FileMode) (err error) {
 }
 
 // SyncDir makes the names in a directory survive power loss.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
+func SyncDir(dir string) error { return Sync(dir) }
+
+// Sync makes a file, or the names in a directory, survive power loss.
+func Sync(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(f.Sync(), f.Close())
 }

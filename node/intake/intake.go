@@ -31,6 +31,9 @@ type Config struct {
 	Store Store
 	// Refuse gives an error if a block may not be here. Nil refuses nothing.
 	Refuse func(c cid.Cid) error
+	// Durable is called with blocks once they are durable and a node of the upload holds them.
+	// What the attempt alone holds, such as the root, is for the walk that pins it. Nil is nothing.
+	Durable func(ctx context.Context, held ...walk.Held) error
 	// Dir is the directory for temporary files, which the upload removes; "" is the system's.
 	Dir string
 	// Share is the same for all uploads that divide memory among them.
@@ -79,7 +82,7 @@ func Begin(ctx context.Context, cfg Config, limits pin.Limits) (*Intake, error) 
 		awaits: make(map[pin.DAG][]*node),
 	}
 	in.ctx, in.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	in.writer = newWriter(in.ctx, cfg.Store, limits)
+	in.writer = newWriter(in.ctx, cfg, a, limits)
 	return in, nil
 }
 

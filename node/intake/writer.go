@@ -7,6 +7,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/holdfast-ipfs/holdfast/node/walk"
 	"github.com/holdfast-ipfs/holdfast/pin"
 	"github.com/holdfast-ipfs/holdfast/pin/graph"
 )
@@ -23,6 +24,16 @@ type batch struct {
 	nodes map[string][]byte // blocks with links, by hash, which may be read while they are on their way
 }
 
+// heldBut gives the blocks that the batch links to from other holders than one.
+func (b *batch) heldBut(h graph.Holder) (held []walk.Held) {
+	for _, l := range b.Links {
+		if l.Holder != h {
+			held = append(held, walk.Held{CID: cid.NewCidV1(l.Codec, l.Hash), Size: l.Size})
+		}
+	}
+	return held
+}
+
 // writer makes blocks and links durable in the background, one batch at a time. Its methods
 // belong to whoever holds the lock of the upload, but for stop.
 type writer struct {
@@ -37,9 +48,9 @@ type writer struct {
 }
 
 // newWriter starts a writer, which uses the store until stop returns.
-func newWriter(ctx context.Context, s Store, limits pin.Limits) *writer {
+func newWriter(ctx context.Context, cfg Config, a pin.Attempt, limits pin.Limits) *writer {
 	w := &writer{
-		store: s, next: new(batch), last: new(batch),
+		store: cfg.Store, next: new(batch), last: new(batch),
 		jobs: make(chan *batch), done: make(chan error, 1), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 	context.AfterFunc(ctx, func() { close(w.quit) })
@@ -49,7 +60,11 @@ func newWriter(ctx context.Context, s Store, limits pin.Limits) *writer {
 			select {
 			case b := <-w.jobs:
 				b.Limits = limits
-				w.done <- w.write(ctx, b)
+				err := w.write(ctx, b)
+				if err == nil && cfg.Durable != nil {
+					err = cfg.Durable(ctx, b.heldBut(graph.HolderOf(a))...)
+				}
+				w.done <- err
 			case <-w.quit:
 				return
 			}

@@ -18,5 +18,6 @@
 // to read item by item. Git's objects are also read here, since go-ipld-git refuses
 // commits that were signed by an SSH key, splits lines at 4,096 bytes, and writes lines
 // that it does not know to standard output. dag-pb and dag-json are go-codec-dagpb's and
-// go-ipld-prime's, as in Kubo.
+// go-ipld-prime's, as in Kubo. Of dag-json the links alone are kept, by [linkCollector], so a key
+// that is there twice is not noticed.
 package links

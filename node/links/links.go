@@ -11,8 +11,6 @@ import (
 	"github.com/ipld/go-ipld-prime/codec/dagjson"
 	primejson "github.com/ipld/go-ipld-prime/codec/json"
 	cidlink "github.com/ipld/go-ipld-prime/linking/cid"
-	"github.com/ipld/go-ipld-prime/node/basicnode"
-	"github.com/ipld/go-ipld-prime/traversal"
 	"github.com/multiformats/go-multicodec"
 	"github.com/multiformats/go-multihash"
 
@@ -125,19 +123,11 @@ func fromDagJSON(data []byte) ([]cid.Cid, error) {
 	if err := jsonblock.Check(data, jsonblock.Limits{Links: true}); err != nil {
 		return nil, err
 	}
-	nb := basicnode.Prototype.Any.NewBuilder()
-	if err := dagjson.Decode(nb, bytes.NewReader(data)); err != nil {
+	var found linkCollector
+	if err := dagjson.Decode(&found, bytes.NewReader(data)); err != nil {
 		return nil, err
 	}
-	found, err := traversal.SelectLinks(nb.Build())
-	if err != nil {
-		return nil, err
-	}
-	out := make([]cid.Cid, len(found))
-	for i, l := range found {
-		out[i] = l.(cidlink.Link).Cid
-	}
-	return out, nil
+	return found.cids, nil
 }
 
 // checkJSON sees to it that a block is JSON, which has no links.
@@ -146,5 +136,5 @@ func checkJSON(data []byte) error {
 		return nil
 	}
 	// What Kubo accepts is accepted, and its decoder says what is wrong.
-	return primejson.Decode(basicnode.Prototype.Any.NewBuilder(), bytes.NewReader(data))
+	return primejson.Decode(new(linkCollector), bytes.NewReader(data))
 }

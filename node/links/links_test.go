@@ -3,6 +3,8 @@ package links
 import (
 	"bytes"
 	"errors"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +99,37 @@ func TestLongTextOfALink(t *testing.T) {
 	text := `{"a":{"/":{"bytes":"` + strings.Repeat("A", 1<<20) + `"}},"b":"` + long + `","c":["/","` + long + `"],"d":{"/":"` + leaf.String() + `"}}`
 	if got, err := Of(under(multicodec.DagJson), []byte(text)); err != nil || !slices.Equal(got, []cid.Cid{leaf}) {
 		t.Errorf("long bytes and text: %v, %v", got, err)
+	}
+}
+
+// What a block of JSON takes in memory is in proportion to its bytes, however many values it has.
+func TestManyValues(t *testing.T) {
+	const most = 12 // times the block, with what is garbage at once
+	leaf := dagtest.Raw("leaf").Cid()
+	values := strings.Repeat(`0,[],{"":""},`, 160<<10)
+	dagJSON := []byte(`[` + values + `{"/":"` + leaf.String() + `"}]`)
+	broken := []byte(`[` + values + `NaN`)
+	for name, c := range map[string]struct {
+		codec multicodec.Code
+		data  []byte
+		links int // -1 is that it is refused
+	}{
+		"dag-json": {multicodec.DagJson, dagJSON, 1}, "dag-json that breaks off": {multicodec.DagJson, broken, -1},
+		"json": {multicodec.Json, dagJSON, 0}, "json that breaks off": {multicodec.Json, broken, -1},
+	} {
+		var before, after runtime.MemStats
+		runtime.GC()
+		gc := debug.SetGCPercent(-1)
+		runtime.ReadMemStats(&before)
+		got, err := Of(under(c.codec), c.data)
+		runtime.ReadMemStats(&after)
+		debug.SetGCPercent(gc)
+		if (err != nil) != (c.links < 0) || err == nil && len(got) != c.links {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		if took := after.HeapAlloc - before.HeapAlloc; took > most*uint64(len(c.data)) {
+			t.Errorf("%s: a block of %d bytes took %d bytes of memory", name, len(c.data), took)
+		}
 	}
 }
 

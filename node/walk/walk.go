@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
 
@@ -42,9 +41,9 @@ const (
 type Config struct {
 	Store Store
 	Asker Asker
-	// Durable is called with blocks that were received, once they are durable. Nil is
-	// nothing.
-	Durable func(ctx context.Context, bs ...blocks.Block) error
+	// Durable is called with blocks that were received, or found on disk, once they are
+	// durable and held. Nil is nothing.
+	Durable func(ctx context.Context, held ...Held) error
 	// Refuse gives an error if a block may not be in a DAG, or if a block below it may
 	// not; the error ends the walk. It is called once for each node, when the walk first
 	// comes to it. Nil refuses nothing.
@@ -59,6 +58,12 @@ type Config struct {
 	Logger *slog.Logger
 
 	seenMost, openMost, waitMost, loadedMost int // for tests; 0 is what Share gives
+}
+
+// Held is a block that is on disk, and that something needs from now on.
+type Held struct {
+	CID  cid.Cid
+	Size int // bytes
 }
 
 // Run walks the job's DAG until every block of it is durable, and gives its totals. For

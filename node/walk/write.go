@@ -101,10 +101,9 @@ func (b *batch) write(ctx context.Context, cfg Config) (r written) {
 	if err := cfg.Store.Write(ctx, b.Batch); err != nil {
 		return written{err: err}
 	}
-	if cfg.Durable != nil && len(b.received) > 0 {
-		if err := cfg.Durable(ctx, b.received...); err != nil {
-			return written{err: err}
-		}
+	var held []Held
+	for _, block := range b.received {
+		held = append(held, Held{block.Cid(), len(block.RawData())})
 	}
 	// A block that was seen before the link was durable may have been deleted in between.
 	for _, it := range b.found {
@@ -122,7 +121,12 @@ func (b *batch) write(ctx context.Context, cfg Config) (r written) {
 				r.gone = make(map[*item]struct{})
 			}
 			r.gone[it] = struct{}{}
+			continue
 		}
+		held = append(held, Held{it.cid, it.size})
+	}
+	if cfg.Durable != nil && len(held) > 0 {
+		r.err = cfg.Durable(ctx, held...)
 	}
 	return r
 }

@@ -72,5 +72,8 @@ func (j *Job) Started() time.Time { return j.started }
 // NextTry is when a parked job has its next turn.
 func (j *Job) NextTry() time.Time { return j.nextTry }
 
+// Woken reports whether it is parked and is to be tried before its time.
+func (j *Job) Woken() bool { return j.woken }
+
 // Evicting reports whether it was asked to give up its place.
 func (j *Job) Evicting() bool { return j.evicting }

@@ -36,8 +36,10 @@ type Store struct {
 	nodeOf   map[graph.Holder]pin.DAG
 	whole    map[graph.Holder]pin.Limits
 	hashes   map[string]struct{} // that are linked to, by multihash
-	looked   map[string]bool     // by multihash: looked at since the last link, or put
-	reads    map[string]bool     // by multihash: looked at since ForgetLooks
+	needed   map[string]struct{} // those that something links to besides uploads
+	uploads  map[graph.Holder]struct{}
+	looked   map[string]bool // by multihash: looked at since the last link, or put
+	reads    map[string]bool // by multihash: looked at since ForgetLooks
 	next     graph.Holder
 	attempts pin.Attempt
 	puts     int
@@ -52,17 +54,19 @@ type Store struct {
 // NewStore makes a store that has some blocks, which nothing holds.
 func NewStore(t testing.TB, have ...blocks.Block) *Store {
 	s := &Store{
-		t:      t,
-		blocks: make(map[string][]byte),
-		links:  make(map[graph.Holder]map[pin.DAG]graph.Link),
-		linked: make(map[pin.DAG]map[graph.Holder]struct{}),
-		nodes:  make(map[pin.DAG]map[graph.Holder]pin.Attempt),
-		nodeOf: make(map[graph.Holder]pin.DAG),
-		whole:  make(map[graph.Holder]pin.Limits),
-		hashes: make(map[string]struct{}),
-		looked: make(map[string]bool),
-		reads:  make(map[string]bool),
-		next:   firstNode,
+		t:       t,
+		blocks:  make(map[string][]byte),
+		links:   make(map[graph.Holder]map[pin.DAG]graph.Link),
+		linked:  make(map[pin.DAG]map[graph.Holder]struct{}),
+		nodes:   make(map[pin.DAG]map[graph.Holder]pin.Attempt),
+		nodeOf:  make(map[graph.Holder]pin.DAG),
+		whole:   make(map[graph.Holder]pin.Limits),
+		hashes:  make(map[string]struct{}),
+		needed:  make(map[string]struct{}),
+		uploads: make(map[graph.Holder]struct{}),
+		looked:  make(map[string]bool),
+		reads:   make(map[string]bool),
+		next:    firstNode,
 	}
 	for _, b := range have {
 		s.blocks[string(b.Cid().Hash())] = b.RawData()
@@ -107,6 +111,9 @@ func (s *Store) Write(ctx context.Context, b graph.Batch) error {
 			s.looked[string(l.Hash)] = false
 		}
 		s.hashes[string(l.Hash)] = struct{}{}
+		if _, upload := s.uploads[l.Holder]; !upload {
+			s.needed[string(l.Hash)] = struct{}{}
+		}
 		s.linked[l.DAG()][l.Holder] = struct{}{}
 	}
 	for _, n := range fresh {
@@ -164,7 +171,13 @@ func (s *Store) NewHolders(_ context.Context, n int) (graph.Holder, error) {
 }
 
 // NewUpload gives the attempt of an upload.
-func (s *Store) NewUpload(context.Context) (pin.Attempt, error) { return s.NewAttempt(), nil }
+func (s *Store) NewUpload(context.Context) (pin.Attempt, error) {
+	a := s.NewAttempt()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uploads[graph.HolderOf(a)] = struct{}{}
+	return a, nil
+}
 
 // NewAttempt gives an attempt that there was not before.
 func (s *Store) NewAttempt() pin.Attempt {
@@ -345,11 +358,11 @@ func (s *Store) LookEach(ctx context.Context, fn func(look func(h multihash.Mult
 	})
 }
 
-// Needed reports whether anything links to a block.
+// Needed reports whether anything links to a block. The attempt of an upload does not count.
 func (s *Store) Needed(_ context.Context, h multihash.Multihash) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.hashes[string(h)]
+	_, ok := s.needed[string(h)]
 	return ok, nil
 }
 
@@ -539,6 +552,7 @@ func (s *Store) unlink(l graph.Link) {
 		}
 	}
 	delete(s.hashes, string(l.Hash))
+	delete(s.needed, string(l.Hash))
 	delete(s.blocks, string(l.Hash))
 }
 

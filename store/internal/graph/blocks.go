@@ -59,12 +59,17 @@ var errUnhashable = errors.New("the hash of a block cannot be computed")
 // diskerr.ErrUnreadable, with the bytes if they have another hash; diskerr.ErrClosed; the
 // context's.
 func (g *Store) ReadHashed(ctx context.Context, h multihash.Multihash) (data []byte, err error) {
+	return g.ReadHashedInto(ctx, h, nil)
+}
+
+// ReadHashedInto is ReadHashed into buf, or into new memory if buf is too small.
+func (g *Store) ReadHashedInto(ctx context.Context, h multihash.Multihash, buf []byte) (data []byte, err error) {
 	decoded, err := multihash.Decode(h)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %x: %w", errUnhashable, h, err)
 	}
 	err = g.kv.View(ctx, func(r *kv.Reader) error {
-		data, err = reading.Fetch(r.Txn, blockKey(h), nil)
+		data, err = reading.Fetch(r.Txn, blockKey(h), buf)
 		if err != nil {
 			return g.noteRead(h, err)
 		}

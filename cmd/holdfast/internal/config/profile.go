@@ -50,7 +50,7 @@ func NewProfile(name string, m Machine) Profile {
 			Limits: node.Limits{
 				Memory: max(memory/4, 64<<20), Files: files,
 				ConnLow: 32, ConnHigh: 96, // Kubo's own
-				BlockReaders: 4, SendWorkers: 16, OutstandingBytes: 1 << 20,
+				BlockReaders: 4, SendWorkers: 128, OutstandingBytes: 1 << 20,
 			},
 			gcPercent:   50, // a third more work for a quarter less memory
 			memoryLimit: memory / 2,
@@ -60,7 +60,7 @@ func NewProfile(name string, m Machine) Profile {
 			Limits: node.Limits{
 				Memory: m.Memory / 2, Files: files,
 				ConnLow: 1000, ConnHigh: 2000, // 200 MB of connections
-				BlockReaders: 64, SendWorkers: 128, OutstandingBytes: 16 << 20,
+				BlockReaders: 64, SendWorkers: 1024, OutstandingBytes: 16 << 20,
 			},
 			gcPercent:   100,
 			memoryLimit: m.Memory / 4 * 3,
@@ -70,7 +70,7 @@ func NewProfile(name string, m Machine) Profile {
 		Limits: node.Limits{
 			Memory: min(m.Memory/4, 4<<30), Files: files,
 			ConnLow: 96, ConnHigh: 192,
-			BlockReaders: 16, SendWorkers: 32, OutstandingBytes: 4 << 20,
+			BlockReaders: 16, SendWorkers: 256, OutstandingBytes: 4 << 20,
 		},
 		gcPercent:   100,
 		memoryLimit: m.Memory / 4 * 3,

@@ -37,6 +37,7 @@ type backups struct {
 	private bool // the server is in a private network
 	minFree uint64
 	lists   []denylist.Dir
+	open    Opener
 	into    *restorer       // nil while no server runs
 	addrs   func() []string // of the node; nil while no server runs
 
@@ -54,11 +55,12 @@ type backupState struct {
 // errBackupRuns: one backup or restore runs at a time.
 var errBackupRuns = errors.New("another backup or restore is under way")
 
-func newBackups(c *core, d *datadir.Dir, cfg config.Config, version string, log *slog.Logger) *backups {
+func newBackups(c *core, d *datadir.Dir, cfg config.Config, version string, open Opener, log *slog.Logger) *backups {
 	key, err := swarmKeyFile(cfg.Node.SwarmKey, d)
 	return &backups{
 		store: c.store, data: d, cfg: cfg.Backup, instance: c.instance, version: version, log: log, private: key != "" || err != nil,
 		minFree: uint64(cfg.Store.MinFreeSpace), lists: denylistDirs(cfg.Denylist, d),
+		open: open,
 	}
 }
 
@@ -102,7 +104,7 @@ func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(
 	if in.To == "" {
 		return admin.Backup{}, hint.Add(errors.New("there is no place to put the backup"), "name a directory or a bucket, or set backup.to")
 	}
-	place, key, err := OpenPlace(in.To, in.KeyFile)
+	place, key, err := b.open(in.To, in.KeyFile)
 	if err != nil {
 		return admin.Backup{}, err
 	}
@@ -146,6 +148,25 @@ func (b *backups) Backup(ctx context.Context, in admin.NewBackup, progress func(
 		return admin.Backup{}, err
 	}
 	return backupOf(m, place, time.Since(began)), nil
+}
+
+// Opener opens places as [OpenPlace] does.
+type Opener func(address, keyFile string) (backup.Place, *backup.Key, error)
+
+// OpenedBefore opens a place, reads all that using it needs, and gives an Opener that has it ready,
+// also if the process has given up root since: perhaps only root may read the key and the
+// credentials. Its error is that of opening the place.
+func OpenedBefore(address, keyFile string) Opener {
+	place, key, err := OpenPlace(address, keyFile)
+	if err == nil {
+		backup.ReadCredentials(place)
+	}
+	return func(a, k string) (backup.Place, *backup.Key, error) {
+		if a == address && k == keyFile {
+			return place, key, err
+		}
+		return OpenPlace(a, k)
+	}
 }
 
 // OpenPlace opens where backups are, and the key that they are sealed with, if any.
@@ -314,8 +335,8 @@ func NewestBackup(ctx context.Context, cfg config.Backup, instance string) (last
 type snapshot struct{ *store.Snapshot }
 
 // Block implements [backup.Snapshot].
-func (s snapshot) Block(ctx context.Context, h multihash.Multihash) ([]byte, error) {
-	data, err := s.Snapshot.Block(ctx, h)
+func (s snapshot) Block(ctx context.Context, h multihash.Multihash, buf []byte) ([]byte, error) {
+	data, err := s.Snapshot.Block(ctx, h, buf)
 	switch {
 	case errors.Is(err, store.ErrNoBlock):
 		err = fmt.Errorf("%w: %w", backup.ErrNoBlock, err)

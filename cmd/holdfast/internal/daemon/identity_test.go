@@ -81,7 +81,7 @@ func TestLostKeysAreToldOf(t *testing.T) {
 func TestNewKeysAreNotToldOf(t *testing.T) {
 	d := testDataDir(t)
 	var log logtest.Lines
-	c, err := Connect(t.Context(), d, func() (config.Config, error) { return testConfig(), nil }, slog.New(slog.NewTextHandler(&log, nil)))
+	c, err := Connect(t.Context(), d, func() (config.Config, error) { return testConfig(), nil }, OpenPlace, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

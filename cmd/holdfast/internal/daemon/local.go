@@ -30,8 +30,8 @@ func Dial(ctx context.Context, d *datadir.Dir) (c *admin.Client, ok bool) {
 // Connect gives a client for the directory. If a server runs there, the client speaks to it.
 // Else it speaks to handlers in this process, and no other process can open the store until
 // the client is closed. Connect waits for a server that starts or stops, and for another
-// command.
-func Connect(ctx context.Context, d *datadir.Dir, config func() (config.Config, error), log *slog.Logger) (*admin.Client, error) {
+// command. open opens places of backups in this process.
+func Connect(ctx context.Context, d *datadir.Dir, config func() (config.Config, error), open Opener, log *slog.Logger) (*admin.Client, error) {
 	var c *admin.Client
 	err := datadir.AwaitLock(ctx, d, log, func() (bool, error) {
 		var ok bool
@@ -40,7 +40,7 @@ func Connect(ctx context.Context, d *datadir.Dir, config func() (config.Config, 
 	}, func(lock *datadir.Lock) error {
 		cfg, err := config()
 		if err == nil {
-			c, err = localAdmin(ctx, d, lock, cfg, log)
+			c, err = localAdmin(ctx, d, lock, cfg, open, log)
 		}
 		if err != nil {
 			return errors.Join(err, lock.Close())
@@ -52,7 +52,7 @@ func Connect(ctx context.Context, d *datadir.Dir, config func() (config.Config, 
 
 // localAdmin serves the admin API to a client in this process. Without an error, the client
 // owns the lock.
-func localAdmin(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg config.Config, log *slog.Logger) (_ *admin.Client, err error) {
+func localAdmin(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg config.Config, open Opener, log *slog.Logger) (_ *admin.Client, err error) {
 	c, err := openCore(ctx, d, lock, cfg, log)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func localAdmin(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg con
 		Auth: c.auth, Pins: c.pins, Log: log,
 		Endpoint: func() string { return endpointAt(config.ConfiguredURL(cfg.HTTP)) },
 		Store:    offlineStore(c.store, c.auth, pins),
-		Backups:  newBackups(c, d, cfg, "", log),
+		Backups:  newBackups(c, d, cfg, "", open, log),
 		Hint:     storeHint,
 	}
 	handler, err := operator.Handler()

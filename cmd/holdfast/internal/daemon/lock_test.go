@@ -102,7 +102,7 @@ func TestAwaitLock(t *testing.T) {
 // A server waits for a command that holds the lock.
 func TestServerWaitsForCommand(t *testing.T) {
 	d := testDataDir(t)
-	command, err := Connect(t.Context(), d, func() (config.Config, error) { return testConfig(), nil }, slog.New(slog.DiscardHandler))
+	command, err := Connect(t.Context(), d, func() (config.Config, error) { return testConfig(), nil }, OpenPlace, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestCommandWaitsForServer(t *testing.T) {
 	var lines logtest.Lines
 	log := slog.New(slog.NewTextHandler(&lines, nil))
 	go func() {
-		c, err := Connect(t.Context(), d, func() (config.Config, error) { return testConfig(), nil }, log)
+		c, err := Connect(t.Context(), d, func() (config.Config, error) { return testConfig(), nil }, OpenPlace, log)
 		if err == nil {
 			_, err = c.Server(t.Context())
 			err = errors.Join(err, c.Close())

@@ -151,7 +151,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.startNode(ctx); err != nil {
 		return err
 	}
-	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, p.Log)
+	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, OpenPlace, p.Log)
 	p.backups.into, p.backups.addrs = &restorer{p.core.store, p.core.auth, p.pins}, p.whereNode
 	p.background.Go(func() { p.backups.run(background) })
 	p.runs = admin.NewRuns()

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +22,9 @@ import (
 // Restoration says what to restore into an empty data directory.
 type Restoration struct {
 	admin.NewRestore
-	Key             *backup.Key // of the backups, if it was read before root was given up; nil reads KeyFile
-	ServerKeys      bool        // also the files that make the server who it is
-	WithoutIdentity bool        // but for that of the node
+	Open            Opener // of the place
+	ServerKeys      bool   // also the files that make the server who it is
+	WithoutIdentity bool   // but for that of the node
 }
 
 // files lists the files that make the server who it is, as far as they are wanted.
@@ -49,14 +48,10 @@ var ErrNotEmpty = store.ErrNotEmpty
 // Restore restores a backup into a data directory, which no store was ever in, or goes on with
 // that. What is missing in the backup is fetched from the network once a server runs.
 func Restore(ctx context.Context, d *datadir.Dir, in Restoration, cfg config.Config, log *slog.Logger, progress func(admin.StoreProgress)) (done admin.Restored, err error) {
-	if in.Key != nil {
-		in.KeyFile = ""
-	}
-	place, key, err := OpenPlace(in.From, in.KeyFile)
+	place, key, err := in.Open(in.From, in.KeyFile)
 	if err != nil {
 		return done, err
 	}
-	key = cmp.Or(in.Key, key)
 	m, err := backup.Find(ctx, place, key, in.ID)
 	if err != nil {
 		return done, err
@@ -112,7 +107,7 @@ func restoreDenylists(ctx context.Context, d *datadir.Dir, place backup.Place, k
 }
 
 func restoredOf(r backup.Restored) admin.Restored {
-	done := admin.Restored{Backup: r.Backup, Blocks: r.Blocks, Bytes: r.Bytes, Missing: r.Missing, MissingNamed: r.MissingNamed}
+	done := admin.Restored{Backup: r.Backup, Blocks: r.Blocks, Bytes: r.Bytes, Missing: r.Missing, MissingNamed: r.MissingNamed, LostRecords: r.LostRecords}
 	for _, f := range r.Damaged {
 		done.Damaged = append(done.Damaged, admin.DamagedFile{File: f.File, Reason: f.Reason})
 	}

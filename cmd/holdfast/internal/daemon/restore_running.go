@@ -33,7 +33,20 @@ import (
 type restorer struct {
 	store *store.Store
 	auth  *auth.Service
-	pins  *pin.Manager
+	pins  restorePins
+}
+
+// restorePins is what a restore needs of a *pin.Manager.
+type restorePins interface {
+	Restore(ctx context.Context, r pin.Restorer, account string, was []pin.Request) (made int, err error)
+	Again(ctx context.Context, account string, d pin.DAG) error
+	Reach(ctx context.Context, account string, d pin.DAG) (pin.Reach, error)
+}
+
+// restoreStock is what a restore needs of a *store.Stock.
+type restoreStock interface {
+	Has(ctx context.Context, h multihash.Multihash) (bool, error)
+	Lost() bool
 }
 
 // errNotRunning: only a server can restore into what is there already.
@@ -48,7 +61,7 @@ func (b *backups) Restore(ctx context.Context, in admin.NewRestore, progress fun
 		return done, errBackupRuns
 	}
 	defer b.running.Unlock()
-	place, key, err := OpenPlace(in.From, in.KeyFile)
+	place, key, err := b.open(in.From, in.KeyFile)
 	if err != nil {
 		return done, err
 	}
@@ -75,17 +88,21 @@ func (b *backups) Restore(ctx context.Context, in admin.NewRestore, progress fun
 	defer target.stock.Close()
 	restored, err := backup.Restore(ctx, place, key, m, target, func(p backup.Progress) { progress(admin.StoreProgress(p)) })
 	done = restoredOf(restored)
-	if err != nil {
-		return done, err
-	}
 	done.Blocks, done.Bytes = target.written, target.writtenBytes
-	sameKeys := m.Store == b.instance && !in.WithoutTokens
-	err = scratch.Read(ctx, func(s *store.Store) error {
-		r := &requestsRestore{restorer: b.into, from: s, tokens: sameKeys, named: in.Accounts, done: &done, progress: progress}
-		return r.run(ctx)
-	})
+	if err == nil {
+		sameKeys := m.Store == b.instance && !in.WithoutTokens
+		err = scratch.Read(ctx, func(s *store.Store) error {
+			r := &requestsRestore{
+				restorer: b.into, from: s, stock: target.stock, tokens: sameKeys, named: in.Accounts, done: &done, progress: progress,
+			}
+			return r.run(ctx)
+		})
+	}
 	if err == nil && target.stock.Lost() {
-		err = hint.Add(store.ErrKeepLost, "make room, and run it again: blocks that no pin held yet may have been deleted")
+		err = store.ErrKeepLost
+	}
+	if errors.Is(err, store.ErrKeepLost) {
+		err = hint.Add(err, "make room, and run it again: blocks that no pin held yet may have been deleted")
 	}
 	if err == nil {
 		b.log.Info("backup restored", "place", place.String(), "backup", m.ID, "accounts", done.Accounts, "requests", done.Requests,
@@ -143,14 +160,14 @@ func (t *runningTarget) Missing(ctx context.Context, h multihash.Multihash) (boo
 type requestsRestore struct {
 	*restorer
 	from     *store.Store      // has those that are wanted
+	stock    restoreStock      // keeps their blocks
 	into     map[string]string // accounts here, by those of the backup
 	tokens   bool              // tokens of the backup count here
 	named    []string          // addresses of accounts that are wanted by name
 	done     *admin.Restored
 	progress func(admin.StoreProgress)
 
-	total uint64
-	pace  restorePace
+	total uint64 // that were waited for
 }
 
 func (r *requestsRestore) run(ctx context.Context) error {
@@ -191,7 +208,6 @@ func (r *requestsRestore) run(ctx context.Context) error {
 			return err
 		}
 	}
-	r.pace.moved = time.Now()
 	for _, a := range all {
 		id := r.into[a.ID]
 		if id == "" {
@@ -340,6 +356,10 @@ func (r *requestsRestore) restore(ctx context.Context, account string, fresh boo
 			r.done.Unreadable++
 		case there:
 			r.done.There++
+			// Its blocks may be here only now.
+			if err := r.pins.Again(ctx, account, was.DAG()); err != nil {
+				return err
+			}
 		default:
 			some = append(some, was)
 		}

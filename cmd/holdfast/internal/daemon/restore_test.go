@@ -294,7 +294,7 @@ func TestRestoredServerIsNotASecondOne(t *testing.T) {
 	}
 	restored := func(without bool) *datadir.Dir {
 		d := testDataDir(t)
-		in := Restoration{NewRestore: admin.NewRestore{From: place}, ServerKeys: true, WithoutIdentity: without}
+		in := Restoration{NewRestore: admin.NewRestore{From: place}, Open: OpenPlace, ServerKeys: true, WithoutIdentity: without}
 		if _, err := Restore(ctx, d, in, testConfig(), slog.New(slog.DiscardHandler), func(admin.StoreProgress) {}); err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +365,7 @@ func TestRestoredServerFindsOneThatMoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := testDataDir(t)
-	in := Restoration{NewRestore: admin.NewRestore{From: place}, ServerKeys: true}
+	in := Restoration{NewRestore: admin.NewRestore{From: place}, Open: OpenPlace, ServerKeys: true}
 	if _, err := Restore(ctx, d, in, testConfig(), slog.New(slog.DiscardHandler), func(admin.StoreProgress) {}); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -188,6 +189,15 @@ func (l *ConnLimit) victims(n int, now time.Time) []*limitedConn {
 		victims = append(victims, c.limitedConn)
 	}
 	return victims
+}
+
+// CloseWrite says that nothing more will be sent. Without it a connection that is closed while
+// its client sends is reset, and the client may lose what it did not read yet.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // Close closes the connection, which makes room for another one.

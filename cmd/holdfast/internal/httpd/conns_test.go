@@ -341,3 +341,40 @@ func TestWhatCountsAsOneClient(t *testing.T) {
 		}
 	}
 }
+
+// net/http ends its side of a connection before it closes one whose client still sends, so that
+// the client can read the answer.
+func TestOneSideCanEnd(t *testing.T) {
+	inner, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewConnLimit(1, nil, slog.New(slog.DiscardHandler)).Listen(inner)
+	defer l.Close()
+	client, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	half, ok := server.(interface{ CloseWrite() error })
+	if !ok {
+		t.Fatal("it cannot")
+	}
+	if err := half.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(client); err != nil || len(got) > 0 {
+		t.Errorf("the client reads %q, %v", got, err)
+	}
+	if _, err := client.Write([]byte("more")); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadFull(server, make([]byte, 4)); err != nil {
+		t.Errorf("the server reads no more: %v", err)
+	}
+}

@@ -1,0 +1,6 @@
+package main
+
+import "golang.org/x/sys/unix"
+
+// How the settings of a terminal are read and written.
+const readTermios, writeTermios = unix.TCGETS, unix.TCSETS
