@@ -128,6 +128,19 @@ func (s *Store) hold(t *kv.Tx, a kv.Account, d pin.DAG) (complete bool, err erro
 	return complete, s.revive(t, a, d)
 }
 
+// lingersFor reports whether a DAG lingers for an account.
+func (s *Store) lingersFor(ctx context.Context, account string, d pin.DAG) (lingers bool, err error) {
+	a, ok := kv.AccountOf(account)
+	if !ok {
+		return false, nil
+	}
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		_, lingers, err = r.Get(lingersKey(a, d))
+		return err
+	})
+	return lingers, err
+}
+
 // revive ends the lingering of a DAG for an account, if it lingers. Something else holds the DAG.
 func (s *Store) revive(t *kv.Tx, a kv.Account, d pin.DAG) error {
 	b, found, err := t.Get(lingersKey(a, d))

@@ -86,6 +86,7 @@ func (c *Config) Validate() error {
 	check("auth.access_token_ttl", c.Auth.AccessTokenTTL, atLeastSecond(c.Auth.AccessTokenTTL))
 	check("auth.refresh_token_ttl", c.Auth.RefreshTokenTTL, atLeastSecond(c.Auth.RefreshTokenTTL))
 	c.validateGateway(check)
+	c.validateRPC(check)
 	if c.Backup.To != "" {
 		_, err := backup.OpenPlace(c.Backup.To)
 		check("backup.to", c.Backup.To, err)

@@ -20,6 +20,7 @@ type Config struct {
 	Store    Store    `toml:"store"`
 	Auth     Auth     `toml:"auth"`
 	Gateway  Gateway  `toml:"gateway"`
+	RPC      RPC      `toml:"rpc"`
 	Web      Web      `toml:"web"`
 	Denylist Denylist `toml:"denylist"`
 	Metrics  Metrics  `toml:"metrics"`
@@ -214,6 +215,10 @@ func Default() Config {
 		Gateway: Gateway{
 			MaxRequests: 128, // each has two blocks in hand, or 512 KiB
 			Hosts:       []string{}, PathHosts: []string{}, DNSLinkHosts: []string{},
+		},
+		RPC: RPC{
+			Account:    "cluster@localhost",
+			UnpinGrace: Duration(24 * time.Hour), // ipfs-cluster unpins here before it has pinned elsewhere
 		},
 		Web:      Web{Enabled: true},
 		Denylist: Denylist{Dirs: []string{AutoDenylists}},

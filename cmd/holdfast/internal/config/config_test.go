@@ -331,3 +331,46 @@ func TestSize(t *testing.T) {
 		}
 	}
 }
+
+// The RPC without tokens is for this machine alone.
+func TestRPCListen(t *testing.T) {
+	for listen, want := range map[string]string{
+		"":                                  "",
+		"unix:/run/holdfast/rpc.sock":       "unix /run/holdfast/rpc.sock",
+		"127.0.0.1:5001":                    "tcp 127.0.0.1:5001",
+		"127.7.7.7:0":                       "tcp 127.7.7.7:0",
+		"[::1]:5001":                        "tcp [::1]:5001",
+		"localhost:5001":                    "tcp 127.0.0.1:5001",
+		"unix:rpc.sock":                     "want the path of a socket from the root",
+		"unix:/run/../rpc.sock":             "want the path of a socket from the root",
+		"unix:/" + strings.Repeat("x", 200): "at most",
+		":5001":                             "this machine alone",
+		"0.0.0.0:5001":                      "can be reached by others",
+		"[::]:5001":                         "can be reached by others",
+		"10.0.0.1:5001":                     "can be reached by others",
+		"192.0.2.1:5001":                    "can be reached by others",
+		"127.0.0.1":                         "HOST:PORT",
+		"127.0.0.1:http":                    "HOST:PORT",
+		"nowhere.invalid:5001":              "is not found",
+	} {
+		c := Default()
+		c.RPC.Listen = listen
+		if err := c.Validate(); err != nil {
+			if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "rpc.listen") {
+				t.Errorf("%q: %v, want %q", listen, err, want)
+			}
+			continue
+		}
+		if listen == "" {
+			continue
+		}
+		if network, address, err := c.RPC.Address(); err != nil || network+" "+address != want {
+			t.Errorf("%q: %s %s, %v; want %q", listen, network, address, err, want)
+		}
+	}
+	c := Default()
+	c.RPC.Listen, c.RPC.Account = "127.0.0.1:5001", "nobody"
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "rpc.account") {
+		t.Errorf("an account without an address: %v", err)
+	}
+}

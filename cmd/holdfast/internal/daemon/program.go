@@ -82,6 +82,7 @@ type Program struct {
 	api        *api
 	web, admin *http.Server
 	gateway    *gatewayServer // nil: there is none
+	localRPC   *localRPC      // nil: there is none
 	listener   net.Listener
 	tls        httpd.Encryption         // nil: there is none
 	cert       atomic.Pointer[certFunc] // of tls, once it is open
@@ -106,7 +107,7 @@ type Program struct {
 // Run fails, it closes what it has started.
 func (p *Program) Run(ctx context.Context) (err error) {
 	p.started = time.Now()
-	p.failed = make(chan error, 4) // one for each HTTP server
+	p.failed = make(chan error, 5) // one for each HTTP server
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -175,6 +176,9 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.serveAdmin(ctx); err != nil {
 		return err
 	}
+	if err := p.serveRPC(ctx, background); err != nil {
+		return err
+	}
 	if err := p.serveMetrics(ctx, background); err != nil {
 		return err
 	}
@@ -182,7 +186,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		return err
 	}
 	run := datadir.RunFile{
-		PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), Metrics: p.metricsURL,
+		PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), Metrics: p.metricsURL, RPC: p.localRPC.address(),
 		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(), Directory: p.Data.Number(),
 	}
 	if err := datadir.WriteRunFile(p.Data.File(datadir.RunFileName), run); err != nil {
@@ -265,6 +269,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
 		Quotas:       quotas{p.core.auth},
 		Denied:       p.denials.DeniedDAG,
+		UnpinGrace:   time.Duration(p.Config.RPC.UnpinGrace),
 		Reclaim: func(ctx context.Context) error {
 			_, err := p.core.store.Reclaim(ctx, nil)
 			return err
@@ -485,7 +490,7 @@ func (p *Program) shutDown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	// The monitor comes last, so that /readyz says meanwhile that the server is stopping.
-	for _, s := range []*http.Server{p.web, p.admin, p.gateway.server(), p.monitor} {
+	for _, s := range []*http.Server{p.web, p.admin, p.gateway.server(), p.localRPC.server(), p.monitor} {
 		if s == nil {
 			continue
 		}
