@@ -3,9 +3,9 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  = -X main.version=$(VERSION)
-MODULES  = . e2e e2e/cluster e2e/clients e2e/s3 deploy/release
+MODULES  = . e2e e2e/cluster/service e2e/clients e2e/s3 deploy/release
 
-.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-parity test-gateway test-s3 test-import check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide bench-backups clean
+.PHONY: help build run deps test test-unit test-e2e test-net test-web dashboard-shots test-clients test-parity test-gateway test-s3 test-import test-cluster check fmt-check tidy-check web-vendor release test-release release-data damage soak bench bench-before bench-full bench-large bench-idle bench-provide bench-backups clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,12 +53,15 @@ test-s3: ## backups to a bucket, of a real server of the S3 API; not part of CI
 test-import: ## 5,000 pins from a Kubo, and an ipfs-cluster, which the first run builds (some minutes); not part of CI
 	cd e2e && $(GO) test -tags imports -count=1 -timeout 60m -run '^TestImport' .
 
+test-cluster: ## real ipfs-cluster peers over Holdfasts and Kubos: moves, crashes, full disks; the first run builds ipfs-cluster (some minutes); not part of CI
+	cd e2e && $(GO) test -tags cluster -count=1 -timeout 90m -v ./cluster
+
 check: fmt-check tidy-check ## gofmt, go mod tidy, vet, staticcheck, import edges, a build without C, the systemd unit
 	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
-	cd e2e && $(GO) vet -tags nat,imports . && $(GO) vet -tags gateway ./gateway && $(GO) vet -tags browser ./web
+	cd e2e && $(GO) vet -tags nat,imports . && $(GO) vet -tags gateway ./gateway && $(GO) vet -tags browser ./web && $(GO) vet -tags cluster ./cluster
 	$(GO) tool staticcheck ./...
 	cd e2e && $(GO) tool -modfile=../go.mod staticcheck ./...
-	cd e2e/cluster && $(GO) tool -modfile=../../go.mod staticcheck ./...
+	cd e2e/cluster/service && $(GO) tool -modfile=../../../go.mod staticcheck ./...
 	cd e2e/clients && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	cd e2e/s3 && $(GO) tool -modfile=../../go.mod staticcheck ./...
 	$(GO) test -count=1 -run '^TestImports$$' ./cmd/holdfast
@@ -101,14 +104,14 @@ bench: ## Holdfast against Kubo (medians of 3) and IPFS Cluster, logins, lists, 
 	$(GO) test -run '^$$' -bench . ./auth
 	$(GO) test -run '^$$' -bench '^BenchmarkDashboard$$' -benchtime 1x ./cmd/holdfast/internal/daemon
 	cd e2e && $(GO) run ./bench
-	cd e2e/cluster && $(GO) run .
+	cd e2e && $(GO) run ./cluster/bench
 
-bench-full: ## the same, medians of 3 of all, beside a million blocks that stay, 20 pins in a row, a million requests for what nobody has, and backups of 3 million blocks
+bench-full: ## the same, medians of 3 of all, beside a million blocks that stay, 20 pins in a row, a reader far away, a million requests for what nobody has, and backups of 3 million blocks
 	$(GO) test -run '^$$' -bench . -benchtime 1x -count 3 ./store
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./backup -backup-blocks 3000000 -backup-block-size 1100
 	$(GO) test -run '^$$' -bench . -count 3 ./auth
 	cd e2e && $(GO) run ./bench --full
-	cd e2e/cluster && $(GO) run .
+	cd e2e && $(GO) run ./cluster/bench
 
 BEFORE ?= HEAD^
 bench-before: ## this commit beside another, BEFORE=REV, in turns: pins, serving, lists, reclaim; some 15 minutes; ARGS=-lists is lists alone

@@ -17,7 +17,7 @@ type Self interface {
 	Support(context.Context) (Support, error)
 }
 
-// Condition is how a running server is.
+// Condition is how a running server is. All times in it are UTC.
 type Condition struct {
 	PID     int       `json:"pid"`
 	Version string    `json:"version"`
@@ -88,8 +88,8 @@ type AnnouncingCondition struct {
 
 // BackupCondition is how the backups are that the server makes.
 type BackupCondition struct {
-	Last   time.Time `json:"last"`   // zero: none is known
-	Failed bool      `json:"failed"` // the last one
+	Last   time.Time `json:"last,omitzero"` // of the last good one; zero: none is known
+	Failed bool      `json:"failed"`        // the last one
 }
 
 // Support is what helps to find a fault.

@@ -12,7 +12,7 @@ import (
 
 // Sample is how a server was at one moment.
 type Sample struct {
-	Time time.Time `json:"time"`
+	Time time.Time `json:"time"` // UTC
 
 	Pinned  uint64 `json:"pinned"` // requests of all accounts
 	Pinning uint64 `json:"pinning"`

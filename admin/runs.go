@@ -31,7 +31,7 @@ type Run struct {
 	ID    string    `json:"id"`
 	Kind  RunKind   `json:"kind"`
 	By    string    `json:"by,omitempty"` // ID of an account; left out: the host's operator
-	Began time.Time `json:"began"`
+	Began time.Time `json:"began"`        // both times are UTC
 	Ended time.Time `json:"ended,omitzero"`
 
 	Progress   StoreProgress `json:"progress"`
@@ -91,7 +91,7 @@ type running struct {
 func (r *Runs) begin(ctx context.Context, kind RunKind, by string, alone bool) (_ context.Context, one *running, ok bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	one = &running{cancel: cancel, run: Run{
-		ID: uuid.NewString(), Kind: kind, By: by, Began: time.Now(), Damage: []Damage{}, Repairing: []string{},
+		ID: uuid.NewString(), Kind: kind, By: by, Began: time.Now().UTC(), Damage: []Damage{}, Repairing: []string{},
 	}}
 	if r == nil {
 		return ctx, one, true
@@ -185,7 +185,7 @@ func (o *running) end(result func(*Run)) {
 	o.cancel()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.run.Ended = time.Now()
+	o.run.Ended = time.Now().UTC()
 	result(&o.run)
 }
 

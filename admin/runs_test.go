@@ -127,6 +127,10 @@ func TestRunsInTheBackground(t *testing.T) {
 	if got := c.runs()[1]; got.Verified == nil || got.Verified.Blocks != 7 || got.Failure != nil {
 		t.Errorf("the check ended as %+v", got)
 	}
+	// Some clients take no other times.
+	if got := s.Runs.list()[1]; got.Began.Location() != time.UTC || got.Ended.Location() != time.UTC {
+		t.Errorf("it began at %v and ended at %v", got.Began, got.Ended)
+	}
 }
 
 // A run ends when an admin says so, and when the server stops.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks holdfast.service: systemd must take it without a warning, and it must not be
-# more exposed than before.
+# Checks holdfast.service, and the units in cluster: systemd must take them without a warning,
+# and holdfast.service must not be more exposed than before.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -22,14 +22,20 @@ grep -q '^ExecStart=/bin/true serve$' "$dir/holdfast.service" || {
 	exit 1
 }
 
-# For some bad values it only prints to stderr, and still exits with 0.
-status=0
-said=$(systemd-analyze verify --man=no --recursive-errors=no "$dir/holdfast.service" 2>&1) || status=$?
-if ((status)) || grep -qF "$dir/holdfast.service" <<<"$said"; then
-	echo "deploy/check.sh: systemd-analyze verify says:" >&2
-	echo "$said" >&2
-	exit 1
-fi
+# With its drop-in for a cluster, too.
+cat "$dir/holdfast.service" cluster/holdfast.conf >"$dir/holdfast-cluster.service"
+sed 's|^ExecStart=/usr/local/bin/ipfs-cluster-service |ExecStart=/bin/true |' cluster/ipfs-cluster.service >"$dir/ipfs-cluster.service"
+
+for unit in holdfast holdfast-cluster ipfs-cluster; do
+	# For some bad values it only prints to stderr, and still exits with 0.
+	status=0
+	said=$(systemd-analyze verify --man=no --recursive-errors=no "$dir/$unit.service" 2>&1) || status=$?
+	if ((status)) || grep -qF "$dir/$unit.service" <<<"$said"; then
+		echo "deploy/check.sh: systemd-analyze verify says of $unit.service:" >&2
+		echo "$said" >&2
+		exit 1
+	fi
+done
 
 if ! report=$(systemd-analyze security --offline=true --threshold="$threshold" --no-pager "$dir/holdfast.service" 2>&1); then
 	echo "$report" >&2

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-ipfs/holdfast/e2e/cluster/peers"
 	"github.com/holdfast-ipfs/holdfast/e2e/rig"
 )
 
@@ -66,21 +67,9 @@ func TestImportCARs(t *testing.T) {
 // cluster is a cluster of one peer over a Kubo.
 type cluster struct{ api string }
 
-// buildCluster builds ipfs-cluster into the user's cache, as the rig does it with Kubo.
-func buildCluster(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(must(os.UserCacheDir())(t), "holdfast-e2e", "ipfs-cluster-service")
-	cmd := exec.Command("go", "build", "-o", path, "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service")
-	cmd.Dir = "cluster"
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build ipfs-cluster: %v\n%s", err, out)
-	}
-	return path
-}
-
 func startCluster(t *testing.T, ctx context.Context, k *rig.Kubo) *cluster {
 	t.Helper()
-	binary := buildCluster(t)
+	binary := must(peers.Build(ctx))(t)
 	conf := filepath.Join(t.TempDir(), "cluster")
 	command := func(args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, binary, append([]string{"-c", conf}, args...)...)

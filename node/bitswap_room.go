@@ -23,14 +23,19 @@ const (
 	messageLeast = 4 << 10
 
 	// windowLeast may be on its way to any peer, and windowFirst to one of which nothing is known.
-	// By a modem they take 20 s and a minute and a half.
+	// By a modem they take 20 s and a minute and a half. If only the length of its path is known,
+	// it is taken to have firstRate, up to firstMost times Limits.OutstandingBytes: else a fast
+	// path would take many round trips to be filled.
 	windowLeast = 256 << 10
 	windowFirst = 1 << 20
+	firstRate   = 64 << 20 // bytes a second
+	firstMost   = 4
 	// What is on its way to a peer on a short path is sent within windowTime, up to
 	// Limits.OutstandingBytes. What waits longer only takes memory, and is in the way of what the
 	// peer wants next.
 	windowTime = time.Second
-	// The rate of a path is measured over rateSpan, or two round trips if these are longer.
+	// The rate of a path is measured over rateSpan, or one and a half round trips if these are
+	// longer: nothing is acknowledged within the first.
 	rateSpan = 200 * time.Millisecond
 	// A path is remembered for so long after the last message.
 	pathKept = time.Minute
@@ -95,8 +100,8 @@ type turn struct {
 	began time.Time     // since then
 }
 
-// The ranks of turns, by how long they will take. Those behind rankQuick leave 1/quickShare of the
-// memory to it.
+// The ranks of turns, by how long they will take. Those behind rankQuick, and those of
+// peers that have something under way, leave 1/quickShare of the memory to the others.
 const (
 	rankQuick = iota // the peer takes it within windowTime, as far as is known, or it is small
 	rankOpen         // of the peer nothing is known
@@ -189,11 +194,11 @@ func (r *room) fits(t *turn) bool {
 		free, others = free+t.cost(), others-t.cost()
 	}
 	pa := t.path
+	if pa.used > 0 || rank > rankQuick {
+		free -= r.memory / quickShare
+	}
 	if pa.used > 0 {
 		return pa.used < pa.window(r.usual) && sendCopies*(pa.used+t.size) <= free
-	}
-	if rank > rankQuick {
-		free -= r.memory / quickShare
 	}
 	return t.cost() <= free || others <= 0 // one that is larger than all there is comes alone
 }
@@ -211,7 +216,7 @@ func (t *turn) rank() int {
 // window is how many bytes may be on their way before one more message is sent.
 func (pa *path) window(usual int) int {
 	if pa.rate == 0 {
-		return min(usual, windowFirst)
+		return max(min(usual, windowFirst), min(firstMost*usual, int(firstRate*pa.trip.Seconds())))
 	}
 	short := min(usual, int(pa.rate*windowTime.Seconds()))
 	long := int(2 * pa.rate * pa.trip.Seconds())
@@ -331,7 +336,7 @@ func (r *room) moved(t *turn, n int) {
 	pa.took += n
 	now := time.Now()
 	busy := pa.busy + now.Sub(pa.since)
-	if busy < max(rateSpan, 2*pa.trip) {
+	if busy < max(rateSpan, pa.trip*3/2) {
 		return
 	}
 	rate := float64(pa.took) / busy.Seconds()

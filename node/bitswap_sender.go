@@ -42,7 +42,7 @@ const (
 	// sendRate, a modem's, but at least sendLeast and at most sendLongest. One that makes no
 	// headway is cut off sooner.
 	sendRate               = 100_000 / 8 // bytes a second
-	sendLeast, sendLongest = 10 * time.Second, 2 * time.Minute
+	sendLeast, sendLongest = 10 * time.Second, 10 * time.Minute
 	sendLatency            = 2 * time.Second
 )
 

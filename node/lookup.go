@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"iter"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/holdfast-ipfs/holdfast/node/find"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -38,6 +40,48 @@ func (n *Node) Providers(ctx context.Context, c cid.Cid) iter.Seq[peer.AddrInfo]
 			}
 		}
 	}
+}
+
+// connectTag and connectWeight keep a connection that was asked for, as Kubo does, for longer than
+// those of strangers.
+const (
+	connectTag    = "asked for"
+	connectWeight = 100
+)
+
+// Connect connects to a peer, unless there is a connection. Who asks need not be trusted: only
+// addresses that the guard lets pass are dialled. Errors: a [*guard.RefusedError] if none of them
+// is; others are those of the dial.
+func (n *Node) Connect(ctx context.Context, p peer.AddrInfo) error {
+	if p.ID == n.host.ID() {
+		return errors.New("that is this node itself")
+	}
+	if n.host.Network().Connectedness(p.ID) == network.Connected {
+		return nil
+	}
+	var (
+		good    []ma.Multiaddr
+		refused error
+	)
+	for _, a := range p.Addrs {
+		if why := n.gater.judge(p.ID, a); why == nil {
+			good = append(good, a)
+		} else if refused == nil {
+			refused = why
+		}
+	}
+	if len(good) == 0 && refused != nil {
+		return refused
+	}
+	n.gater.name(p.ID)
+	defer n.gater.forget(p.ID)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if err := n.host.Connect(ctx, peer.AddrInfo{ID: p.ID, Addrs: good}); err != nil {
+		return err
+	}
+	n.host.ConnManager().TagPeer(p.ID, connectTag, connectWeight)
+	return nil
 }
 
 // Protocols lists the protocols that the node speaks, sorted.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	boxopeering "github.com/ipfs/boxo/peering"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
 )
 
 // peering keeps connections to fixed peers, whatever the routing is.
@@ -20,8 +22,13 @@ type peering struct {
 	wg      sync.WaitGroup
 }
 
-// startPeering connects to the peers of cfg.Peering; nil if there are none. The same rule
-// holds for their addresses as for all others.
+// trustAgain is how often it is looked where the names of fixed peers lead: they are the operator's
+// own, and move rarely.
+const trustAgain = time.Minute
+
+// startPeering connects to the peers of cfg.Peering; nil if there are none. The operator names
+// them, so they are dialled at the addresses that are named there, also at private ones. Nobody
+// else is, and they are at no others.
 func startPeering(ctx context.Context, cfg Config, h host.Host, g *gater) (*peering, error) {
 	peers, err := parsePeers("node.peering", cfg.Peering)
 	if err != nil || len(peers) == 0 {
@@ -32,16 +39,27 @@ func startPeering(ctx context.Context, cfg Config, h host.Host, g *gater) (*peer
 	for _, ai := range peers {
 		g.name(ai.ID)
 		p.service.AddPeer(ai)
-		if !anyAddr(ai.Addrs, func(a ma.Multiaddr) bool { return g.InterceptAddrDial(ai.ID, a) }) {
-			cfg.Logger.Warn("node.peering names a peer at private addresses or this server's own only, which are not dialled while node.allow_private_addresses is off",
-				"peer", ai.ID)
-		}
 		// The service waits some seconds before its first dial.
 		p.wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-			defer cancel()
-			if err := h.Connect(ctx, ai); err != nil && ctx.Err() == nil {
+			end := p.trust(ctx, cfg, ai)
+			dial, cancel := context.WithTimeout(ctx, dialTimeout)
+			if err := h.Connect(dial, ai); err != nil && ctx.Err() == nil {
 				cfg.Logger.Info("cannot reach a peer of node.peering yet", "peer", ai.ID, "error", err)
+			}
+			cancel()
+			for {
+				select {
+				case <-ctx.Done():
+					end()
+					return
+				case <-time.After(trustAgain):
+				}
+				if again := p.trust(ctx, cfg, ai); ctx.Err() == nil {
+					end()
+					end = again
+				} else {
+					again()
+				}
 			}
 		})
 	}
@@ -52,8 +70,30 @@ func startPeering(ctx context.Context, cfg Config, h host.Host, g *gater) (*peer
 	return p, nil
 }
 
-func anyAddr(addrs []ma.Multiaddr, ok func(ma.Multiaddr) bool) bool {
-	return len(ma.FilterAddrs(addrs, ok)) > 0
+// trust lets a peer be dialled at its addresses, and at those that names in them lead to, until end
+// is called.
+func (p *peering) trust(ctx context.Context, cfg Config, ai peer.AddrInfo) (end func()) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	var ends []func()
+	for _, a := range ai.Addrs {
+		at := []ma.Multiaddr{a}
+		if madns.Matches(a) {
+			found, err := cfg.resolver.ResolveDNSComponent(ctx, a, maxNameAddrs)
+			if err != nil {
+				cfg.Logger.Debug("look up a peer of node.peering", "peer", ai.ID, "address", a, "error", err)
+			}
+			at = found
+		}
+		for _, a := range at {
+			ends = append(ends, p.gater.grants.Grant(ai.ID, a))
+		}
+	}
+	return func() {
+		for _, end := range ends {
+			end()
+		}
+	}
 }
 
 // close lets go of the peers. Their connections stay.

@@ -1,13 +1,20 @@
 package node
 
 import (
+	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	ma "github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
 
 	"github.com/holdfast-ipfs/holdfast/logtest"
+	"github.com/holdfast-ipfs/holdfast/node/guard"
 	"github.com/holdfast-ipfs/holdfast/node/walk/walktest"
 )
 
@@ -60,18 +67,66 @@ func TestPeeringWithOneThatIsLate(t *testing.T) {
 	eventually(t, "it is connected", func() bool { return connected(n, late) })
 }
 
-// One at a private address is not dialled unless that is allowed, and the log
-// names the setting.
+// One is dialled at the private address that the operator names, by a name too. Nobody else is, and
+// it is not at another one.
 func TestPeeringAtAPrivateAddress(t *testing.T) {
-	fixed := newSource(t)
-	var log logtest.Buffer
-	n := newTestNode(t, walktest.NewStore(t), logTo(&log), func(c *Config) {
-		c.Peering, c.AllowPrivateAddresses = []string{fixed.addr()}, false
-	})
-	eventually(t, "it says so", func() bool { return strings.Contains(log.String(), "allow_private_addresses") })
-	if connected(n, fixed) {
-		t.Error("it is connected")
+	fixed, named, other := newSource(t), newSource(t), newSource(t)
+	port, err := named.host.Addrs()[0].ValueForProtocol(ma.P_TCP)
+	if err != nil {
+		t.Fatal(err)
 	}
-	fixed.connect(t, n) // and may come itself
-	eventually(t, "it is connected", func() bool { return connected(n, fixed) })
+	resolver := &madns.MockResolver{IP: map[string][]net.IPAddr{"named.internal": {{IP: net.IPv4(127, 0, 0, 1)}}}}
+	mock, err := madns.NewResolver(madns.WithDefaultResolver(resolver))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newTestNode(t, walktest.NewStore(t), func(c *Config) {
+		c.Peering = []string{fixed.addr(), "/dns4/named.internal/tcp/" + port + "/p2p/" + named.host.ID().String()}
+		c.AllowPrivateAddresses = false
+		c.resolver = swarm.ResolverFromMaDNS{Resolver: mock}
+	})
+	eventually(t, "it is connected", func() bool { return connected(n, fixed) && connected(n, named) })
+	var refused *guard.RefusedError
+	if err := n.Connect(t.Context(), infoOf(other)); !errors.As(err, &refused) {
+		t.Errorf("another at a private address: %v", err)
+	}
+	for _, s := range []*source{fixed, named} {
+		if err := n.host.Network().ClosePeer(s.host.ID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	elsewhere := peer.AddrInfo{ID: fixed.host.ID(), Addrs: other.host.Addrs()}
+	for _, a := range elsewhere.Addrs {
+		if n.gater.judge(elsewhere.ID, a) == nil {
+			t.Errorf("it may be dialled at %s", a)
+		}
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range fixed.host.Addrs() {
+		if n.gater.grants.Has(fixed.host.ID(), a) {
+			t.Errorf("after the end it may be dialled at %s", a)
+		}
+	}
+}
+
+// A connection that is asked for is made, or why not is said.
+func TestConnect(t *testing.T) {
+	s := newSource(t)
+	n := newTestNode(t, walktest.NewStore(t), func(c *Config) { c.AllowPrivateAddresses = true })
+	for range 2 {
+		if err := n.Connect(t.Context(), infoOf(s)); err != nil || !connected(n, s) {
+			t.Errorf("connected %v, %v", connected(n, s), err)
+		}
+	}
+	if err := n.Connect(t.Context(), peer.AddrInfo{ID: n.host.ID()}); err == nil {
+		t.Error("it connects to itself")
+	}
+	gone := infoOf(s)
+	s.close()
+	eventually(t, "it is gone", func() bool { return !connected(n, s) })
+	if err := n.Connect(t.Context(), gone); err == nil {
+		t.Error("it connects to what is not there")
+	}
 }

@@ -75,7 +75,8 @@ type Requests interface {
 	// request as it is now. Other origins make no other spec, since they are hints. A call
 	// that makes no request leaves no key. Calls at the same
 	// time count as one after the other.
-	// Errors: ErrTooFast, ErrDiskFull, a *QuotaError, ErrKeyReused, ErrKeyGone.
+	// Errors: ErrTooFast, ErrDiskFull unless the DAG lingers for the account, a *QuotaError,
+	// ErrKeyReused, ErrKeyGone.
 	Add(ctx context.Context, account string, s Spec) (Request, error)
 
 	// Replace removes request id of the account and adds a new one, in one commit. The

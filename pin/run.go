@@ -18,6 +18,7 @@ func (s *scheduler) run(ctx context.Context, j *job) (over bool, err error) {
 	}
 	defer leave()
 	over, err = s.try(ctx, j)
+	s.changes.tell(j.dag)
 	if errors.Is(err, ErrInDoubt) {
 		s.drops.suspect()
 	}

@@ -25,6 +25,7 @@ type scheduler struct {
 	workers  *turns.Workers
 	clock    *awake.Clock // all timeouts use it; it is looked at once a tick
 	counts   counts
+	changes  changes
 	starved  func(error) // is told the error of a run that a full disk ended; does not wait
 
 	ctx    context.Context // ends when the manager closes
@@ -147,6 +148,7 @@ func (s *scheduler) beginJoined(d DAG) {
 // left notes that a request is gone. It stops the fetch if no request in memory waits for
 // it any more. Requests on disk may: the next Begin finds out.
 func (s *scheduler) left(r Request) {
+	s.changes.tell(r.DAG())
 	if r.Status.Done() && !r.Damaged {
 		return
 	}

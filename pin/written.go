@@ -98,6 +98,9 @@ func (m *Manager) Unpin(ctx context.Context, account string, c cid.Cid) error {
 				return err
 			}
 		}
+		if len(all) < forCID { // there were no more
+			return nil
+		}
 	}
 }
 

@@ -48,7 +48,7 @@ func (q *call) find(arg string) (found, error) {
 			return found{}, err
 		}
 	}
-	owned, err := q.mayRead(root)
+	owned, err := q.ways.mayRead(q, root)
 	if err != nil {
 		return found{}, err
 	}

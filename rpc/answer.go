@@ -34,11 +34,12 @@ const (
 type writer struct {
 	c       echo.Context
 	conn    *http.ResponseController
+	trailer bool // an error of an answer that has begun is told there
 	flushed time.Time
 }
 
-func newWriter(c echo.Context) *writer {
-	return &writer{c: c, conn: http.NewResponseController(c.Response())}
+func newWriter(c echo.Context, trailer bool) *writer {
+	return &writer{c: c, conn: http.NewResponseController(c.Response()), trailer: trailer}
 }
 
 // Write sends bytes, in pieces that each have their own time. The deadline that the server
@@ -62,7 +63,9 @@ func (w *writer) flush() {
 // begin sends the header of a stream. form is headerStream or headerChunked.
 func (w *writer) begin(form, contentType string) {
 	h := w.c.Response().Header()
-	h.Set(headerTrailer, headerStreamError)
+	if w.trailer {
+		h.Set(headerTrailer, headerStreamError)
+	}
 	h.Set(form, "1")
 	h.Set(echo.HeaderContentType, contentType)
 	h.Add(echo.HeaderAccessControlExposeHeaders, strings.Join([]string{headerStream, headerChunked, headerLength}, ", "))
@@ -106,9 +109,7 @@ func (r *rawWriter) end() {
 
 // emit sends an object of a stream of objects, on a line of its own.
 func (w *writer) emit(v any) error {
-	if !w.c.Response().Committed {
-		w.begin(headerChunked, echo.MIMEApplicationJSON)
-	}
+	w.beginLines()
 	if err := json.NewEncoder(w).Encode(v); err != nil {
 		return err
 	}
@@ -118,11 +119,16 @@ func (w *writer) emit(v any) error {
 	return nil
 }
 
-// end ends a stream of objects, which may have had none.
-func (w *writer) end() {
+// beginLines begins a stream of objects, unless it has begun.
+func (w *writer) beginLines() {
 	if !w.c.Response().Committed {
 		w.begin(headerChunked, echo.MIMEApplicationJSON)
 	}
+}
+
+// end ends a stream of objects, which may have had none.
+func (w *writer) end() {
+	w.beginLines()
 	w.flush()
 }
 

@@ -214,7 +214,7 @@ func TestTrailerDoesNotWaitForTheBody(t *testing.T) {
 			if _, err := c.Request().Body.Read(make([]byte, 1)); err != nil {
 				t.Error(err)
 			}
-			if _, err := io.WriteString(newWriter(c).raw("text/plain", -1), "begun"); err != nil {
+			if _, err := io.WriteString(newWriter(c, true).raw("text/plain", -1), "begun"); err != nil {
 				t.Error(err)
 			}
 			tellBehind(c, "it broke")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -136,11 +137,12 @@ var commands = []command{
 	},
 }
 
-func commandNames() string {
-	names := make([]string, len(commands))
-	for i := range commands {
-		names[i] = commands[i].name
+func commandNames(all []command) string {
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = all[i].name
 	}
+	slices.Sort(names)
 	return strings.Join(names, ", ")
 }
 
@@ -164,29 +166,30 @@ type api struct {
 	Config
 	log *slog.Logger
 
+	ways     ways
+	local    *Local // nil: this is the door of accounts
 	runs     *runs
-	all      []command
 	searches *searches
 
 	mu   sync.Mutex
 	busy map[callers]int // calls under way
 }
 
-func newAPI(cfg Config) *api {
+func newAPI(cfg Config, w ways) *api {
 	return &api{
-		Config: cfg, log: cfg.Logger, all: commands, runs: newRuns(), searches: newSearches(),
+		Config: cfg, log: cfg.Logger, ways: w, runs: newRuns(w.allRun, w.accountRuns), searches: newSearches(),
 		busy: map[callers]int{},
 	}
 }
 
 // enter counts a call. leave is to be called at its end.
 func (a *api) enter(who callers) (leave func(), err error) {
-	limit := maxCalls
+	limit := a.ways.calls
 	switch {
 	case who.upload:
-		limit = maxUploads
+		limit = a.ways.uploads
 	case who.wait:
-		limit = maxWaits
+		limit = a.ways.waits
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -264,7 +267,7 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 	}
 	defer cancel()
 	c.SetRequest(r.WithContext(ctx))
-	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, who: p, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c)}
+	q := &call{api: a, reader: newReader(a.Blocks), ctx: ctx, who: p, account: p.Account, args: args, values: v, cids: cids, out: newWriter(c, a.ways.trailer)}
 	// The time that the server gives a whole answer ends here. Each piece has its own, and a
 	// command may wait for long before it has any.
 	_ = q.out.conn.SetWriteDeadline(time.Time{})

@@ -102,6 +102,24 @@
 // [maxUploads] uploads, of which [accountRuns] run at a time, and [allRun] over all accounts. Others
 // wait with their bodies unread, and are answered 429 after [turnWait].
 //
+// # The door for this machine
+//
+// [Local] serves the commands to programs of the machine, without tokens: to ipfs-cluster, whose
+// node the server is, and to `ipfs --api`. What it does otherwise is in ways.go, and the commands that
+// are others there are in the files local_*.go. ipfs-cluster 1.1.6 is why they are as they are:
+//
+//   - It takes an answer that ends for a success, and does not read trailers. So pin/add sends nothing
+//     before there is progress, and at least for [tellFirst]. A failure before that has a status, one
+//     behind that cuts the answer off, and the next pin/add tells it. A list that cannot be completed
+//     is cut off.
+//   - It compares CIDs as bytes. So pins are of CIDs as they are written, and there are direct ones.
+//   - It unpins a pin that moves before it is pinned elsewhere. So what is unpinned lingers.
+//   - It gives up a pin without progress, and comes again. So the request goes on for [putOffFor].
+//     Over a Unix socket it cannot give up: there a pin ends after [Stall] without a block.
+//   - It puts blocks before it pins them, all under the codec of the first, and over a Unix socket it
+//     reads no answer before it has written all. So blocks that are not pinned are kept for some time,
+//     as bytes, and the answers come at the end.
+//
 // # Files
 //
 // There are many, as each command, or each few that are alike, has one. What they share is in

@@ -137,7 +137,7 @@ func (a *api) answer(c echo.Context, conn context.Context, err error) {
 		f = fail(http.StatusInternalServerError, codeNormal, "%s", internalMessage(err, id))
 	}
 	if sent {
-		tellBehind(c, f.message)
+		a.ways.behind(c, f.message)
 		return
 	}
 	for _, name := range []string{headerTrailer, headerStream, headerChunked, headerLength} {
@@ -146,7 +146,8 @@ func (a *api) answer(c echo.Context, conn context.Context, err error) {
 	if f.retryAfter > 0 {
 		h.Set(echo.HeaderRetryAfter, strconv.Itoa(int(f.retryAfter/time.Second)))
 	}
-	if f.status == http.StatusUnauthorized {
+	status := a.ways.status(f)
+	if status == http.StatusUnauthorized {
 		h.Set(echo.HeaderWWWAuthenticate, auth.Challenge)
 	}
 	b, err := json.Marshal(errorObject{Message: f.message, Code: f.code, Type: "error"})
@@ -158,7 +159,7 @@ func (a *api) answer(c echo.Context, conn context.Context, err error) {
 	// that still sends its body is cut off later.
 	h.Set(echo.HeaderContentLength, strconv.Itoa(len(b)))
 	// An error here is the client's connection: nobody is left to tell.
-	_ = c.JSONBlob(f.status, b)
+	_ = c.JSONBlob(status, b)
 }
 
 // internalMessage says what a client may know of a fault of the server's.

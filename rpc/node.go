@@ -43,8 +43,8 @@ type (
 // listCommands lists the commands that are here, as a tree.
 func listCommands(q *call) error {
 	root := listedCommand{"ipfs", []listedCommand{}, optionsOf(everywhere)}
-	for i := range q.all {
-		root.put(strings.Split(q.all[i].name, "/"), optionsOf(q.all[i].params))
+	for _, cmd := range q.ways.commands {
+		root.put(strings.Split(cmd.name, "/"), optionsOf(cmd.params))
 	}
 	return q.out.one(root)
 }

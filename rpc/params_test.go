@@ -196,7 +196,7 @@ func TestEachPieceHasItsTime(t *testing.T) {
 	d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 	c := echo.New().NewContext(httptest.NewRequest(http.MethodPost, "/", nil), d)
 	before := time.Now()
-	if _, err := newWriter(c).Write(make([]byte, 3*writePiece+1)); err != nil {
+	if _, err := newWriter(c, true).Write(make([]byte, 3*writePiece+1)); err != nil {
 		t.Fatal(err)
 	}
 	if len(d.sizes) != 4 || len(d.until) != 4 || d.sizes[0] != writePiece || d.sizes[3] != 1 {

@@ -49,7 +49,7 @@ func pinAdd(q *call) error {
 	out := addedPins{Pins: make([]string, len(roots))}
 	var before addedPins // of the roots that are pinned
 	for i, c := range roots {
-		v, _, err := q.request(c, name, named)
+		v, _, err := q.requestFor(c, name, named)
 		if err != nil {
 			return err
 		}
@@ -119,9 +119,9 @@ func canPin(c cid.Cid) error {
 	return nil
 }
 
-// request finds the account's request for a DAG, or makes one. One that has another name, or
+// requestFor finds the account's request for a DAG, or makes one. One that has another name, or
 // failed, is replaced.
-func (q *call) request(c cid.Cid, name string, named bool) (v pin.View, made bool, err error) {
+func (q *call) requestFor(c cid.Cid, name string, named bool) (v pin.View, made bool, err error) {
 	s := pin.Spec{CID: c.String(), Root: c, Name: name}
 	page, err := q.Pins.List(q.ctx, q.account, pin.Query{Statuses: pin.Statuses(), DAGs: []pin.DAG{s.DAG()}, Limit: 1})
 	if err != nil {
@@ -242,7 +242,7 @@ func pinUpdate(q *call) error {
 		if already != nil {
 			return cannot("'to' cid was already recursively pinned")
 		}
-		v, _, err := q.request(to, old.Name, true)
+		v, _, err := q.requestFor(to, old.Name, true)
 		if err != nil {
 			return err
 		}

@@ -40,12 +40,13 @@ func blockPut(q *call) error {
 			b.cid, err = prefix.Sum(b.data)
 		}
 		return b, err
-	}, func(b block) any {
-		return struct {
-			Key  string
-			Size int
-		}{q.cids.Encode(b.cid), len(b.data)}
-	})
+	}, func(b block) any { return putBlock{q.cids.Encode(b.cid), len(b.data)} })
+}
+
+// putBlock is what block/put tells of a block.
+type putBlock struct {
+	Key  string
+	Size int
 }
 
 // blockPrefix says how the CID of a block is made, as Kubo's parameters have it.

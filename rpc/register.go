@@ -86,9 +86,19 @@ type Config struct {
 // and method beneath it, except for CORS, which is the router's. The group must get no
 // middleware after this. The error is of the Config.
 func Register(g *echo.Group, cfg Config) error {
+	checked, err := cfg.checked()
+	if err != nil {
+		return err
+	}
+	newAPI(checked, accountWays()).register(g)
+	return nil
+}
+
+// checked gives the configuration with its defaults.
+func (cfg Config) checked() (Config, error) {
 	if cfg.Pins == nil || cfg.Upload == nil || cfg.Blocks == nil || cfg.Above == nil || cfg.Links == nil || cfg.Seen == nil || cfg.Node == nil || cfg.Repo == nil ||
 		cfg.Providers == nil || cfg.Connections == nil || cfg.Auth == nil {
-		return errors.New("the RPC needs pins, uploads, blocks, their links, sets, a node, what is on its disk and in its network, and authentication")
+		return cfg, errors.New("the RPC needs pins, uploads, blocks, their links, sets, a node, what is on its disk and in its network, and authentication")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -96,29 +106,33 @@ func Register(g *echo.Group, cfg Config) error {
 	if cfg.Profile.Name == "" {
 		cfg.Profile = upload.Default
 	}
-	a := newAPI(cfg)
-	for i := range commands {
-		cmd := &commands[i]
-		around := []echo.MiddlewareFunc{a.errors, cfg.Auth(cmd.scope)}
+	return cfg, nil
+}
+
+// register adds the commands. before is called before who asks is known.
+func (a *api) register(g *echo.Group, before ...echo.MiddlewareFunc) {
+	for i := range a.ways.commands {
+		cmd := &a.ways.commands[i]
+		around := append(append([]echo.MiddlewareFunc{a.errors}, before...), a.Auth(cmd.scope))
 		if cmd.files {
 			around = append([]echo.MiddlewareFunc{drained}, around...)
 		}
 		g.POST("/"+cmd.name, func(c echo.Context) error { return a.serve(c, cmd) }, around...)
 	}
-	g.RouteNotFound("", noCommand, a.errors)
-	g.RouteNotFound("/*", noCommand, a.errors)
-	return nil
+	around := append([]echo.MiddlewareFunc{a.errors}, before...)
+	g.RouteNotFound("", a.noCommand, around...)
+	g.RouteNotFound("/*", a.noCommand, around...)
 }
 
 // noCommand answers what no handler is for.
-func noCommand(c echo.Context) error {
-	for i := range commands {
-		if c.Param("*") == commands[i].name {
+func (a *api) noCommand(c echo.Context) error {
+	for _, cmd := range a.ways.commands {
+		if c.Param("*") == cmd.name {
 			c.Response().Header().Set(echo.HeaderAllow, "OPTIONS, POST")
 			return fail(http.StatusMethodNotAllowed, codeNormal, "405 - Method Not Allowed: commands are called by POST")
 		}
 	}
-	return fail(http.StatusNotFound, codeNormal, "there is no such command here; the commands are %s", commandNames())
+	return fail(http.StatusNotFound, codeNormal, "there is no such command here; the commands are %s", commandNames(a.ways.commands))
 }
 
 // errors answers every error, and every panic, of what it wraps.

@@ -29,13 +29,16 @@ type Repo interface {
 	Blocks(ctx context.Context) (uint64, error)
 }
 
+// repoStats is Kubo's.
+type repoStats struct {
+	RepoSize, StorageMax, NumObjects uint64
+	RepoPath, Version                string
+}
+
 // repoStat tells how much there is, and how much there may be: of the server if an admin
 // asks with a token for that, else of the account.
 func repoStat(q *call) error {
-	var out struct {
-		RepoSize, StorageMax, NumObjects uint64
-		RepoPath, Version                string
-	}
+	var out repoStats
 	all := !q.values.is("size-only", false)
 	if all {
 		out.Version = "fs-repo@" + repoVersion

@@ -57,7 +57,8 @@ type world struct {
 	pins   map[string][]pin.Request // of each account
 	made   int
 	onGet  func(*pin.View)
-	refuse error // of Add
+	onList func(page int) error // nil is nothing; pages of a call count from 1
+	refuse error                // of Add
 	denied func(path string) error
 	onPut  func(blocks int) error // of an upload, nil is nothing
 	live   int                    // uploads that are not closed
@@ -103,9 +104,24 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 	w := &world{t: t, blocks: store, lines: new(logtest.Lines), pins: map[string][]pin.Request{}}
 	w.dag = merkledag.NewDAGService(blockservice.New(store, offline.Exchange(store)))
 	e := echo.New()
-	err := Register(e.Group("/api/v0"), Config{
-		Pins: w, Upload: w.upload, Blocks: store, Above: w.above, Links: w.links,
-		Seen: func() dagcar.Seen { return seen.New(t.TempDir(), func() int { return 1000 }) },
+	if err := Register(e.Group("/api/v0"), w.config()); err != nil {
+		t.Fatal(err)
+	}
+	w.server = httptest.NewUnstartedServer(e)
+	for _, c := range change {
+		c(w.server.Config)
+	}
+	w.server.Start()
+	t.Cleanup(w.server.Close)
+	w.url = w.server.URL + "/api/v0/"
+	return w
+}
+
+// config is of a world's commands.
+func (w *world) config() Config {
+	return Config{
+		Pins: w, Upload: w.upload, Blocks: w.blocks, Above: w.above, Links: w.links,
+		Seen: func() dagcar.Seen { return seen.New(w.t.TempDir(), func() int { return 1000 }) },
 		DeniedPath: func(path string) error {
 			if w.denied == nil {
 				return nil
@@ -152,18 +168,7 @@ func newWorld(t *testing.T, change ...func(*http.Server)) *world {
 		},
 		Stopping: w.stopping.Load,
 		Logger:   slog.New(slog.NewTextHandler(w.lines, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	w.server = httptest.NewUnstartedServer(e)
-	for _, c := range change {
-		c(w.server.Config)
-	}
-	w.server.Start()
-	t.Cleanup(w.server.Close)
-	w.url = w.server.URL + "/api/v0/"
-	return w
 }
 
 // List implements Pins, as far as the commands ask.
@@ -173,6 +178,15 @@ func (w *world) List(ctx context.Context, account string, q pin.Query) (page pin
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.onList != nil {
+		number := 1
+		if !q.Before.IsZero() {
+			number = 2
+		}
+		if err := w.onList(number); err != nil {
+			return page, err
+		}
+	}
 	for _, r := range slices.Backward(w.pins[account]) {
 		if slices.Contains(q.Statuses, r.Status) && (q.DAGs == nil || slices.Contains(q.DAGs, r.DAG())) && len(page.Views) < q.Limit &&
 			(q.Before.IsZero() || r.Created.Before(q.Before)) && strings.Contains(r.Name, q.Name) {

@@ -39,7 +39,8 @@ const (
 
 // runs are the uploads that run.
 type runs struct {
-	all chan struct{}
+	all  chan struct{}
+	each int // of one account
 
 	mu sync.Mutex
 	of map[string]*accountRun
@@ -50,8 +51,8 @@ type accountRun struct {
 	runs chan struct{}
 }
 
-func newRuns() *runs {
-	return &runs{all: make(chan struct{}, allRun), of: make(map[string]*accountRun)}
+func newRuns(all, each int) *runs {
+	return &runs{all: make(chan struct{}, all), each: each, of: make(map[string]*accountRun)}
 }
 
 func noTurn(others string) error {
@@ -65,7 +66,7 @@ func (r *runs) begin(ctx context.Context, account string) (end func(), err error
 	r.mu.Lock()
 	a := r.of[account]
 	if a == nil {
-		a = &accountRun{runs: make(chan struct{}, accountRuns)}
+		a = &accountRun{runs: make(chan struct{}, r.each)}
 		r.of[account] = a
 	}
 	a.n++
@@ -153,7 +154,7 @@ func (q *call) pinUploaded(u Upload, root cid.Cid, name string, named bool) erro
 	if err := u.Flush(q.ctx); err != nil {
 		return err
 	}
-	v, made, err := q.request(root, name, named)
+	v, made, err := q.ways.request(q, root, name, named)
 	if err != nil {
 		return err
 	}

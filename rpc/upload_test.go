@@ -22,7 +22,7 @@ import (
 // So many uploads run at a time, of an account and of all; others wait, or give up.
 func TestUploadsWaitForTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRuns()
+		r := newRuns(allRun, accountRuns)
 		var ends []func()
 		begin := func(account string) {
 			t.Helper()
@@ -77,7 +77,7 @@ func TestUploadsWaitForTheirTurn(t *testing.T) {
 // An upload that gets no turn is refused, and leaves nothing behind.
 func TestUploadGetsNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRuns()
+		r := newRuns(allRun, accountRuns)
 		var ends []func()
 		refused := func(account, part string) {
 			t.Helper()
@@ -127,7 +127,7 @@ func (stalled) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 
 // An account has a limit of uploads.
 func TestSoManyUploadsAtOnce(t *testing.T) {
-	a := newAPI(Config{})
+	a := newAPI(Config{}, accountWays())
 	who := callers{account: "alice", upload: true}
 	for range maxUploads {
 		if _, err := a.enter(who); err != nil {
@@ -151,14 +151,14 @@ func callOf(t *testing.T, a *api, account string, v values) *call {
 	r.Header.Set("Content-Type", contentType)
 	return &call{
 		api: a, ctx: t.Context(), account: account, values: v, cids: cidenc.Default(),
-		out: newWriter(echo.New().NewContext(r, httptest.NewRecorder())),
+		out: newWriter(echo.New().NewContext(r, httptest.NewRecorder()), true),
 	}
 }
 
 // What is only hashed takes its turn as well: it costs as much.
 func TestOnlyHashTakesItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI(Config{Profile: upload.Default})
+		a := newAPI(Config{Profile: upload.Default}, accountWays())
 		var ends []func()
 		for range accountRuns {
 			end, err := a.runs.begin(t.Context(), "alice")
@@ -190,7 +190,7 @@ func TestOnlyHashTakesItsTurn(t *testing.T) {
 // An upload is closed also if what works with it panics.
 func TestUploadIsClosedAfterAPanic(t *testing.T) {
 	w := &world{t: t}
-	q := callOf(t, newAPI(Config{Upload: w.upload}), "alice", nil)
+	q := callOf(t, newAPI(Config{Upload: w.upload}, accountWays()), "alice", nil)
 	func() {
 		defer func() {
 			if p := recover(); p != "broken" {

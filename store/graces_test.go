@@ -252,11 +252,20 @@ func TestLingeringGivesWay(t *testing.T) {
 	if err := s.Room(t.Context(), 0); !errors.Is(err, pin.ErrDiskFull) {
 		t.Fatalf("there is room: %v", err)
 	}
-	pinned(roots[3]) // the request is taken, and the fetch has room
+	// What lingers is taken back without room, and nothing gives way to that.
+	v, made, err := pins.AddOnce(t.Context(), roomtest.Account, specOf(roots[0]))
+	if err != nil || !made || v.Status != pin.Pinned {
+		t.Errorf("what lingers on a full disk is %s, %v", v.Status, err)
+	}
+	if l, err := pins.Lingering(t.Context()); err != nil || l.DAGs != 1 {
+		t.Errorf("%+v lingers, %v, want the other one", l, err)
+	}
+	must(t, pins.Unpin(t.Context(), roomtest.Account, roots[0])) // it is the younger one now
+	pinned(roots[3])                                             // the request is taken, and the fetch has room
 	if l, err := pins.Lingering(t.Context()); err != nil || l.DAGs != 1 {
 		t.Errorf("%+v lingers, %v, want one of two", l, err)
 	}
-	v, made, err := pins.AddOnce(t.Context(), roomtest.Account, specOf(roots[1]))
+	v, made, err = pins.AddOnce(t.Context(), roomtest.Account, specOf(roots[0]))
 	if err != nil || !made || v.Status != pin.Pinned {
 		t.Errorf("what did not give way is %s, %v", v.Status, err)
 	}

@@ -50,8 +50,10 @@ type Config struct {
 	// Stopping says that streams are to end. Nil is never.
 	Stopping func() bool
 	// SetupCode is the code of the link by which the first account is made. "" is none. The
-	// link works once, and only while there is no account.
+	// link works once, and only while there is no account but ServiceAccount.
 	SetupCode string
+	// ServiceAccount is the e-mail address of an account that is for a program. "" is none.
+	ServiceAccount string
 	// Logger gets the causes of what is answered 500. Nil logs nothing.
 	Logger *slog.Logger
 	// now is the clock, for tests. Nil is time.Now.

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,7 +35,7 @@ func (s *setup) good(code string) error {
 	return nil
 }
 
-// open checks the code, and that there is no account yet. The caller holds the lock.
+// setupOpen checks the code, and that there is no account of a person yet. The caller holds the lock.
 func (u *UI) setupOpen(c *call, code string) error {
 	if err := u.setup.good(code); err != nil {
 		return err
@@ -43,7 +44,7 @@ func (u *UI) setupOpen(c *call, code string) error {
 	if err != nil {
 		return err
 	}
-	if len(all) > 0 {
+	if slices.ContainsFunc(all, func(a auth.Account) bool { return a.Email != u.ServiceAccount }) {
 		u.setup.code = ""
 		return errSetupOver
 	}

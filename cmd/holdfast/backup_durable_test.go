@@ -37,7 +37,7 @@ func TestBackupIsSyncedBeforeItCounts(t *testing.T) {
 	synced, counts, after := map[string]bool{}, false, false
 	call := regexp.MustCompile(`fsync\(\d+<([^>]*)>\) += 0|rename[a-z0-9]*\(.*"([^"]*)"(?:, [0-9A-Z_|]+)?\) += 0`)
 	run := ""
-	for line := range strings.Lines(string(text)) {
+	for _, line := range wholeCalls(string(text)) {
 		m := call.FindStringSubmatch(line)
 		switch {
 		case m == nil:
@@ -59,6 +59,25 @@ func TestBackupIsSyncedBeforeItCounts(t *testing.T) {
 	if !counts || !after {
 		t.Errorf("a manifest was written: %v, and its directory synced: %v\n%s", counts, after, text)
 	}
+}
+
+// wholeCalls gives the lines of strace when their calls ended: one that lasted while another thread made
+// a call is in two pieces.
+func wholeCalls(text string) (all []string) {
+	begun := map[string]string{} // by thread
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		thread, _, _ := strings.Cut(line, " ")
+		if first, ok := strings.CutSuffix(line, " <unfinished ...>"); ok {
+			begun[thread] = first
+			continue
+		}
+		if _, rest, ok := strings.Cut(line, " resumed>"); ok {
+			line = begun[thread] + rest
+		}
+		all = append(all, line)
+	}
+	return all
 }
 
 func filesBelow(t *testing.T, dir string) (all []string) {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +62,10 @@ func far(ctx context.Context, r *rig.Rig, runs int, source *rig.Kubo, out io.Wri
 	}
 	fmt.Fprintf(out, "\n%d MiB to a Kubo behind %v and %d MB/s, in blocks of 256 KiB and of 1 MiB; %d near readers of %d KiB each, in medians of %d\n\n",
 		farSize>>20, farTrip, farRate/1_000_000, nearReaders, nearSize>>10, runs)
+	at := slices.IndexFunc(server.Addrs, func(a string) bool { return strings.Contains(a, "/tcp/") }) // the path is one of TCP
+	if at < 0 {
+		return fmt.Errorf("holdfast listens at %v, and not by TCP", server.Addrs)
+	}
 	for _, chunk := range []int{256 << 10, 1 << 20} {
 		content, err := source.AddFile(ctx, rig.Random(uint64(chunk), farSize), chunk)
 		if err != nil {
@@ -72,7 +78,7 @@ func far(ctx context.Context, r *rig.Rig, runs int, source *rig.Kubo, out io.Wri
 			return err
 		}
 		for _, near := range []string{"", near} {
-			if err := farRow(ctx, r, "Holdfast", server.Addrs[0], content, near, runs, out, say); err != nil {
+			if err := farRow(ctx, r, "Holdfast", server.Addrs[at], content, near, runs, out, say); err != nil {
 				return fmt.Errorf("%w\n%s", err, server.Tail())
 			}
 		}

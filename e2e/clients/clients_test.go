@@ -158,6 +158,7 @@ func serveOn(t *testing.T, binary string, more ...string) (base string) {
 		"HOLDFAST_DATA="+data, "HOLDFAST_HTTP_LISTEN=127.0.0.1:0", "HOLDFAST_METRICS_LISTEN=",
 		"HOLDFAST_NODE_ROUTING=none", "HOLDFAST_NODE_BOOTSTRAP=",
 		"HOLDFAST_STORE_MIN_FREE_SPACE=64MiB", "HOLDFAST_AUTH_REGISTRATION=invite",
+		"TZ=Asia/Kathmandu", // some clients take no time that is not UTC
 	)
 	env = append(env, more...)
 	add := exec.Command(binary, "user", "add", email, "--admin", "--password-stdin")

@@ -36,6 +36,7 @@ type RunFile struct {
 	HTTP    string   `json:"http"`
 	Gateway string   `json:"gateway"`
 	Metrics string   `json:"metrics"`
+	RPC     string   `json:"rpc"`
 	PeerID  string   `json:"peer_id"`
 	Addrs   []string `json:"addrs"`
 }

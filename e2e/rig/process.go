@@ -67,6 +67,11 @@ func (s *starter) start(name, log string, cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
+// Start starts another daemon than the rig's own. Its output is added to the file log.
+func (r *Rig) Start(name, log string, cmd *exec.Cmd) (*Process, error) {
+	return r.starter.start(name, log, cmd)
+}
+
 // PID is the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 

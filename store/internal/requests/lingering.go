@@ -80,6 +80,7 @@ func (s *Store) Linger(ctx context.Context, account, id string) (old pin.Request
 		return s.erase(t, was)
 	})
 	if err != nil {
+		s.changes.note(old.DAG())
 		return inDoubt(err, old), inDoubt(err, released), kv.Wrap(err, "unpin request %s", id)
 	}
 	s.forgetDamaged(old)
@@ -125,6 +126,19 @@ func (s *Store) hold(t *kv.Tx, a kv.Account, d pin.DAG) (complete bool, err erro
 		return false, err
 	}
 	return complete, s.revive(t, a, d)
+}
+
+// lingersFor reports whether a DAG lingers for an account.
+func (s *Store) lingersFor(ctx context.Context, account string, d pin.DAG) (lingers bool, err error) {
+	a, ok := kv.AccountOf(account)
+	if !ok {
+		return false, nil
+	}
+	err = s.kv.View(ctx, func(r *kv.Reader) error {
+		_, lingers, err = r.Get(lingersKey(a, d))
+		return err
+	})
+	return lingers, err
 }
 
 // revive ends the lingering of a DAG for an account, if it lingers. Something else holds the DAG.

@@ -20,7 +20,11 @@ func (s *Store) Add(ctx context.Context, account string, spec pin.Spec) (now pin
 		return now, err
 	}
 	if err := s.space.RoomFor(0); err != nil {
-		return pin.Request{}, err
+		// What lingers takes no more when it is taken back. Were it refused, it would itself have to
+		// give way to the request for it.
+		if lingers, lookErr := s.lingersFor(ctx, account, spec.DAG()); lookErr != nil || !lingers {
+			return pin.Request{}, err
+		}
 	}
 	quota, err := s.quota(ctx, account)
 	if err != nil {

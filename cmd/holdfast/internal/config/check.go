@@ -87,6 +87,7 @@ func (c *Config) Validate() error {
 	check("auth.refresh_token_ttl", c.Auth.RefreshTokenTTL, atLeastSecond(c.Auth.RefreshTokenTTL))
 	c.validateGateway(check)
 	c.validateCluster(check)
+	c.validateRPC(check)
 	if c.Backup.To != "" {
 		_, err := backup.OpenPlace(c.Backup.To)
 		check("backup.to", c.Backup.To, err)

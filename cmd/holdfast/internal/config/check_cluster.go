@@ -38,6 +38,10 @@ func (c *Config) validateCluster(check func(key string, value any, err error)) {
 	if k.Username == "" && k.PasswordFile != "" {
 		check("cluster.username", "", errors.New("cluster.password_file needs the name of a user"))
 	}
+	if c.RPC.Listen != "" {
+		check("rpc.listen", c.RPC.Listen, errors.New("this server has no blocks, as a cluster keeps them (cluster.peers): "+
+			"it is no node of one, so leave this empty"))
+	}
 	if c.Gateway.Listen != "" {
 		check("gateway.listen", c.Gateway.Listen, errors.New("this server has no blocks, as a cluster keeps them (cluster.peers): "+
 			"serve a gateway on the cluster's nodes, and leave this empty"))

@@ -21,6 +21,7 @@ type Config struct {
 	Auth     Auth     `toml:"auth"`
 	Gateway  Gateway  `toml:"gateway"`
 	Cluster  Cluster  `toml:"cluster"`
+	RPC      RPC      `toml:"rpc"`
 	Web      Web      `toml:"web"`
 	Denylist Denylist `toml:"denylist"`
 	Metrics  Metrics  `toml:"metrics"`
@@ -232,6 +233,10 @@ func Default() Config {
 		Cluster: Cluster{
 			Peers: []string{}, Nodes: []string{},
 			Replication: "2-3", // one machine may fail, and the third copy is made while there is room
+		},
+		RPC: RPC{
+			Account:    "cluster@localhost",
+			UnpinGrace: Duration(24 * time.Hour), // ipfs-cluster unpins here before it has pinned elsewhere
 		},
 		Web:      Web{Enabled: true},
 		Denylist: Denylist{Dirs: []string{AutoDenylists}},

@@ -209,6 +209,7 @@ func TestClusterSettings(t *testing.T) {
 		err, warns string
 	}{
 		{[]string{peers, "HOLDFAST_GATEWAY_LISTEN=127.0.0.1:0"}, "gateway.listen", ""},
+		{[]string{peers, "HOLDFAST_RPC_LISTEN=127.0.0.1:0"}, "rpc.listen", ""},
 		{[]string{peers, "HOLDFAST_CLUSTER_USERNAME=x"}, "cluster.password_file", ""},
 		{[]string{peers, "HOLDFAST_CLUSTER_PASSWORD_FILE=/x"}, "cluster.username", ""},
 		{[]string{peers}, "", "cluster.nodes is empty"},
@@ -360,5 +361,48 @@ func TestSize(t *testing.T) {
 		if err := s.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is taken, as %d", text, uint64(s))
 		}
+	}
+}
+
+// The RPC without tokens is for this machine alone.
+func TestRPCListen(t *testing.T) {
+	for listen, want := range map[string]string{
+		"":                                  "",
+		"unix:/run/holdfast/rpc.sock":       "unix /run/holdfast/rpc.sock",
+		"127.0.0.1:5001":                    "tcp 127.0.0.1:5001",
+		"127.7.7.7:0":                       "tcp 127.7.7.7:0",
+		"[::1]:5001":                        "tcp [::1]:5001",
+		"localhost:5001":                    "tcp 127.0.0.1:5001",
+		"unix:rpc.sock":                     "want the path of a socket from the root",
+		"unix:/run/../rpc.sock":             "want the path of a socket from the root",
+		"unix:/" + strings.Repeat("x", 200): "at most",
+		":5001":                             "this machine alone",
+		"0.0.0.0:5001":                      "can be reached by others",
+		"[::]:5001":                         "can be reached by others",
+		"10.0.0.1:5001":                     "can be reached by others",
+		"192.0.2.1:5001":                    "can be reached by others",
+		"127.0.0.1":                         "HOST:PORT",
+		"127.0.0.1:http":                    "HOST:PORT",
+		"nowhere.invalid:5001":              "is not found",
+	} {
+		c := Default()
+		c.RPC.Listen = listen
+		if err := c.Validate(); err != nil {
+			if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "rpc.listen") {
+				t.Errorf("%q: %v, want %q", listen, err, want)
+			}
+			continue
+		}
+		if listen == "" {
+			continue
+		}
+		if network, address, err := c.RPC.Address(); err != nil || network+" "+address != want {
+			t.Errorf("%q: %s %s, %v; want %q", listen, network, address, err, want)
+		}
+	}
+	c := Default()
+	c.RPC.Listen, c.RPC.Account = "127.0.0.1:5001", "nobody"
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "rpc.account") {
+		t.Errorf("an account without an address: %v", err)
 	}
 }

@@ -28,7 +28,7 @@ var (
 	namedVariable = regexp.MustCompile(`\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|GO[A-Z]{2,})\b`)
 	namedPath     = regexp.MustCompile("(?:^|[ `\"'(]|:[0-9]+)((?:~|/|[a-z]+/)[A-Za-z0-9._/-]*[A-Za-z0-9/]|[A-Za-z*.]+\\.(?:key|deny|toml|md))")
 	namedInData   = regexp.MustCompile("[`\"]([a-z.]+)[`\"][,a-z ]* in(?:to)? the data\\s+directory")
-	namedKey      = regexp.MustCompile("`((?:http|node|pin|store|auth|provide|gateway|web|denylist|metrics|log)\\.[a-z_]+)\\b")
+	namedKey      = regexp.MustCompile("`((?:http|node|pin|store|auth|provide|gateway|rpc|web|denylist|metrics|log)\\.[a-z_]+)\\b")
 	anyMultiaddr  = regexp.MustCompile(`^/(ip4|ip6|dns4|tls|p2p|key|base16)\b`)
 )
 
@@ -114,11 +114,11 @@ var elsewhere = map[string]string{
 	"docs/backup.md":                       "docs/backup.md",
 	"AWS_ACCESS_KEY_ID":                    "e2e/s3/backup_test.go AWS_ACCESS_KEY_ID",
 	"AWS_SECRET_ACCESS_KEY":                "e2e/s3/backup_test.go AWS_SECRET_ACCESS_KEY",
+	"docs/cluster.md":                      "docs/cluster.md",
 	"docs/benchmarks.md":                   "docs/benchmarks.md",
 	"docs/codecs.md":                       "docs/codecs.md",
 	"docs/moving.md":                       "docs/moving.md",
 	"docs/architecture.md":                 "docs/architecture.md",
-	"docs/cluster.md":                      "docs/cluster.md",
 	"docs/surprises.md":                    "docs/surprises.md",
 	"CHANGELOG.md":                         "CHANGELOG.md",
 	"config.example.toml":                  "cmd/holdfast/internal/config/config_test.go TestExampleIsTheDefaults",
@@ -286,6 +286,9 @@ func otherValues(t *testing.T) map[string]string {
 		"gateway.hosts":         `["localhost", "dweb.example.org"]`,
 		"gateway.path_hosts":    `["127.0.0.1"]`,
 		"gateway.dnslink_hosts": `["www.example.org"]`,
+		"rpc.listen":            fmt.Sprintf("%q", "unix:"+filepath.Join(dir, "rpc.sock")),
+		"rpc.account":           `"node@example.org"`,
+		"rpc.unpin_grace":       `"1h"`,
 		"web.enabled":           `false`,
 		"denylist.dirs":         fmt.Sprintf("[%q]", lists),
 		"metrics.listen":        `"127.0.0.1:0"`,

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
@@ -19,13 +20,10 @@ const firstEmail = "admin@localhost"
 
 // greet makes the first account if a terminal can show it. Else it logs how to make one.
 func (p *Program) greet(ctx context.Context) error {
-	all, err := p.core.auth.ListAccounts(ctx)
-	if err != nil {
-		return fmt.Errorf("look for accounts: %w", err)
-	}
+	some, err := p.hasOwner(ctx)
 	switch {
-	case len(all) > 0:
-		return nil
+	case err != nil || some:
+		return err
 	case p.Terminal != nil:
 		return p.firstAccount(ctx, p.Terminal)
 	}
@@ -36,6 +34,16 @@ func (p *Program) greet(ctx context.Context) error {
 	}
 	p.Log.Warn("there is no account yet; make one", "command", p.addUserLine())
 	return nil
+}
+
+// hasOwner reports whether there is an account of a person.
+func (p *Program) hasOwner(ctx context.Context) (bool, error) {
+	all, err := p.core.auth.ListAccounts(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for accounts: %w", err)
+	}
+	service := p.serviceAccount()
+	return slices.ContainsFunc(all, func(a auth.Account) bool { return a.Email != service }), nil
 }
 
 // addUserLine is the command that makes the first account.

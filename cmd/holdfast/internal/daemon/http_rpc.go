@@ -134,16 +134,21 @@ func (a *api) registerRPC(e *echo.Echo) error {
 
 // serveRPC serves Kubo's RPC to those whom a middleware lets through.
 func (a *api) serveRPC(g *echo.Group, authenticate func(auth.Scope) echo.MiddlewareFunc) error {
-	return rpc.Register(g, rpc.Config{
+	cfg := a.rpcConfig()
+	cfg.Auth = func(scope auth.Scope) echo.MiddlewareFunc {
+		let := authenticate(scope)
+		return func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(let(next)) }
+	}
+	return rpc.Register(g, cfg)
+}
+
+// rpcConfig is what all doors of the RPC stand on.
+func (a *api) rpcConfig() rpc.Config {
+	return rpc.Config{
 		Pins: a.pins, Upload: a.content.upload, Profile: a.content.profile, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of, Below: a.content.below, Seen: a.content.seen,
 		DeniedPath: a.content.deniedPath, Node: a.content.node, Repo: a.content.repo,
-		Providers: a.content.providers, Connections: a.content.conns, Stopping: a.probes.draining.Load, Logger: a.log,
-		Refuse: a.content.refuse,
-		Auth: func(scope auth.Scope) echo.MiddlewareFunc {
-			let := authenticate(scope)
-			return func(next echo.HandlerFunc) echo.HandlerFunc { return a.refuseWhileDraining(let(next)) }
-		},
-	})
+		Providers: a.content.providers, Connections: a.content.conns, Stopping: a.probes.draining.Load, Logger: a.log, Refuse: a.content.refuse,
+	}
 }
 
 // rpcBySocket serves it to the commands of this host, which act for the account that a request

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -21,6 +20,7 @@ import (
 type dashboard struct {
 	sessionTTL time.Duration // of the access tokens of sessions
 	gateway    string        // the URL of a gateway for people; "" is none
+	service    string        // the address of the account that is for a program; "" is none
 	setupCode  string        // of the link that makes the first account; "" is none
 	ui         *web.UI       // once it is registered; the program closes it
 }
@@ -28,13 +28,13 @@ type dashboard struct {
 // newDashboard makes the dashboard. If there is no account, and no terminal that shows the first
 // one, a link makes it.
 func (p *Program) newDashboard(ctx context.Context) (*dashboard, error) {
-	d := &dashboard{sessionTTL: time.Duration(p.Config.Auth.AccessTokenTTL), gateway: p.gatewayForPeople()}
+	d := &dashboard{sessionTTL: time.Duration(p.Config.Auth.AccessTokenTTL), gateway: p.gatewayForPeople(), service: p.serviceAccount()}
 	if p.Terminal == nil {
-		all, err := p.core.auth.ListAccounts(ctx)
+		some, err := p.hasOwner(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("look for accounts: %w", err)
+			return nil, err
 		}
-		if len(all) == 0 {
+		if !some {
 			d.setupCode = rand.Text() // 128 bits
 		}
 	}
@@ -71,7 +71,7 @@ func (d *dashboard) close() {
 func (a *api) registerWeb(e *echo.Echo) (err error) {
 	a.web.ui, err = web.Register(e, web.Config{
 		Auth: a.auth, Pins: a.pins, API: http.Handler(e), Delegates: a.delegates,
-		PublicURL: a.cfg.Public(), Gateway: a.web.gateway, SessionTTL: a.web.sessionTTL, SetupCode: a.web.setupCode,
+		PublicURL: a.cfg.Public(), Gateway: a.web.gateway, SessionTTL: a.web.sessionTTL, SetupCode: a.web.setupCode, ServiceAccount: a.web.service,
 		Requester: httpd.Requester(a.cfg.TrustedProxies, a.cfg.Public()),
 		Stopping:  a.probes.draining.Load, Logger: a.log,
 	})

@@ -44,6 +44,7 @@ func (p *Program) startPins(ctx context.Context) error {
 		Quotas:       quotas{p.core.auth},
 		Admit:        admit,
 		Denied:       p.denials.DeniedDAG,
+		UnpinGrace:   time.Duration(p.Config.RPC.UnpinGrace),
 		Reclaim: func(ctx context.Context) error {
 			_, err := p.core.store.Reclaim(ctx, nil)
 			return err

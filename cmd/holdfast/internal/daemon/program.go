@@ -87,6 +87,7 @@ type Program struct {
 	api        *api
 	web, admin *http.Server
 	gateway    *gatewayServer // nil: there is none
+	localRPC   *localRPC      // nil: there is none
 	listener   net.Listener
 	tls        httpd.Encryption         // nil: there is none
 	cert       atomic.Pointer[certFunc] // of tls, once it is open
@@ -111,7 +112,7 @@ type Program struct {
 // Run fails, it closes what it has started.
 func (p *Program) Run(ctx context.Context) (err error) {
 	p.started = time.Now()
-	p.failed = make(chan error, 4) // one for each HTTP server
+	p.failed = make(chan error, 5) // one for each HTTP server
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -184,6 +185,9 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if err := p.serveAdmin(ctx); err != nil {
 		return err
 	}
+	if err := p.serveRPC(ctx, background); err != nil {
+		return err
+	}
 	if err := p.serveMetrics(ctx, background); err != nil {
 		return err
 	}
@@ -191,7 +195,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 		return err
 	}
 	run := datadir.RunFile{
-		PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), Metrics: p.metricsURL,
+		PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), Metrics: p.metricsURL, RPC: p.localRPC.address(),
 		PeerID: p.nodeID(), Addrs: p.nodeAddrs(), Directory: p.Data.Number(),
 	}
 	if err := datadir.WriteRunFile(p.Data.File(datadir.RunFileName), run); err != nil {
@@ -464,7 +468,7 @@ func (p *Program) shutDown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	// The monitor comes last, so that /readyz says meanwhile that the server is stopping.
-	for _, s := range []*http.Server{p.web, p.admin, p.gateway.server(), p.monitor} {
+	for _, s := range []*http.Server{p.web, p.admin, p.gateway.server(), p.localRPC.server(), p.monitor} {
 		if s == nil {
 			continue
 		}

@@ -29,7 +29,7 @@ func (p self) Condition(ctx context.Context) (admin.Condition, error) {
 		return admin.Condition{}, err
 	}
 	is := admin.Condition{
-		PID: os.Getpid(), Version: p.Version, Started: p.started, Now: time.Now(), Unready: why,
+		PID: os.Getpid(), Version: p.Version, Started: p.started.UTC(), Now: time.Now().UTC(), Unready: why,
 		Memory: p.Machine.Memory, Files: p.filesLimit,
 		DamagedFiles: damaged, UnreadableBlocks: p.core.store.FoundDamage().Blocks,
 		KeptFree: uint64(p.Config.Store.MinFreeSpace),
@@ -47,7 +47,7 @@ func (p self) Condition(ctx context.Context) (admin.Condition, error) {
 	if a := n.Provide; a != nil {
 		is.Announcing = &admin.AnnouncingCondition{
 			Strategy: string(a.Strategy), Interval: a.Interval, Online: a.Online, NoAddress: a.NoAddress,
-			Keys: a.Keys, Waiting: a.QueuedKeys, Late: a.Lag(is.Now), Last: a.LastTold, Oldest: a.Stalest,
+			Keys: a.Keys, Waiting: a.QueuedKeys, Late: a.Lag(is.Now), Last: a.LastTold.UTC(), Oldest: a.Stalest.UTC(),
 		}
 	}
 	if open, err := os.ReadDir(openFilesDir); err == nil {

@@ -19,6 +19,7 @@ type RunFile struct {
 	HTTP    string   `json:"http"`              // base URL, without a slash at the end
 	Gateway string   `json:"gateway,omitempty"` // base URL of the gateway, if there is one
 	Metrics string   `json:"metrics,omitempty"` // base URL of /metrics, if it is served
+	RPC     string   `json:"rpc,omitempty"`     // of rpc.listen: unix:PATH, or a base URL
 	PeerID  string   `json:"peer_id"`
 	Addrs   []string `json:"addrs"` // multiaddrs that end in /p2p/ID
 	// Directory is the number of the data directory ([Dir.Number]). A copied file has the

@@ -43,6 +43,9 @@ func places(c config.Config) (all []place) {
 	} {
 		add(one)
 	}
+	if network, address, err := c.RPC.Address(); err == nil && network == "tcp" {
+		add(place{"rpc.listen", network, address})
+	}
 	for _, s := range c.Node.Listen {
 		if c.Cluster.On() {
 			break // there is no node
@@ -94,6 +97,12 @@ func ports(_ context.Context, p *Patient) (all []Finding) {
 			f.Level, f.Hint = Warning, "this host has no IPv6, so nothing listens there; take the address out of "+w.key
 		}
 		all = append(all, f)
+	}
+	if network, path, err := p.Config.RPC.Address(); err == nil && network == "unix" {
+		if is, err := os.Stat(filepath.Dir(path)); err != nil || !is.IsDir() {
+			all = append(all, Finding{Level: Trouble, Text: fmt.Sprintf("rpc.listen: there is no directory %s for the socket", filepath.Dir(path)),
+				Hint: "make it, for the user of the server alone, or set another path with rpc.listen"})
+		}
 	}
 	if len(all) == 0 {
 		return one(OK, "all that the configuration names are free", "")

@@ -73,6 +73,24 @@ func TestPorts(t *testing.T) {
 	expect(t, p, "ports", OK, "the server that runs has them")
 }
 
+// The address of the RPC for this machine is looked at as well: its port, or the directory of its socket.
+func TestAddressOfTheRPC(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	must(t, err)
+	defer taken.Close()
+	p := healthy(t)
+	p.Host.Listen, p.Host.OwnerOf = listen, ownerOf
+	p.Config.HTTP.Listen, p.Config.Metrics.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	p.Config.Node.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
+	p.Config.RPC.Listen = taken.Addr().String()
+	expect(t, p, "ports", Trouble, "rpc.listen")
+	dir := t.TempDir()
+	p.Config.RPC.Listen = "unix:" + filepath.Join(dir, "rpc.sock")
+	expect(t, p, "ports", OK, "free")
+	p.Config.RPC.Listen = "unix:" + filepath.Join(dir, "none", "rpc.sock")
+	expect(t, p, "ports", Trouble, "there is no directory "+filepath.Join(dir, "none"))
+}
+
 func TestPortsThatCannotBeHad(t *testing.T) {
 	for err, level := range map[error]Level{
 		syscall.EACCES: Trouble, syscall.EADDRNOTAVAIL: Trouble, syscall.EAFNOSUPPORT: Warning, errors.New("another"): Trouble,

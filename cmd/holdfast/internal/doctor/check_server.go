@@ -47,7 +47,7 @@ func server(_ context.Context, p *Patient) []Finding {
 			"its log has the reason, in the line `not ready`")
 	}
 	return one(OK, fmt.Sprintf("it runs, as process %d, since %s, with %s", p.Server.PID,
-		p.Server.Started.Format("2006-01-02 15:04"), text.Counted(p.Server.Network.Peers, "peer")), "")
+		p.Server.Started.UTC().Format("2006-01-02 15:04 MST"), text.Counted(p.Server.Network.Peers, "peer")), "")
 }
 
 // samePeer looks for a server that runs with a copy of our directory.

@@ -17,6 +17,9 @@ const otherLabel = "other"
 // GatewayRoute is the route of all requests to the gateway.
 const GatewayRoute = "/ipfs/*"
 
+// LocalRPC is before the routes of the RPC for programs of this machine.
+const LocalRPC = "rpc:"
+
 // Requests counts the requests to the API and to the gateway, and how
 // long they took.
 type Requests struct {
@@ -47,13 +50,22 @@ func newRequests(r prometheus.Registerer) *Requests {
 // Middleware counts the requests to a router, by their routes, or all under the route as if
 // that is not "". It must be the outermost middleware, to see how errors are answered.
 func (m *Requests) Middleware(as string) echo.MiddlewareFunc {
+	return m.by(func(c echo.Context) string { return cmp.Or(as, c.Path(), otherLabel) })
+}
+
+// MiddlewareOf is Middleware by routes, of another listener: before is put in front of each.
+func (m *Requests) MiddlewareOf(before string) echo.MiddlewareFunc {
+	return m.by(func(c echo.Context) string { return before + cmp.Or(c.Path(), otherLabel) })
+}
+
+func (m *Requests) by(routeOf func(echo.Context) string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
 			if err := next(c); err != nil {
 				c.Error(err)
 			}
-			route, method := cmp.Or(as, c.Path(), otherLabel), methodLabel(c.Request().Method)
+			route, method := routeOf(c), methodLabel(c.Request().Method)
 			m.count.WithLabelValues(route, method, strconv.Itoa(c.Response().Status)).Inc()
 			m.bytes.WithLabelValues(route).Add(float64(c.Response().Size))
 			m.duration.WithLabelValues(route, method).Observe(time.Since(start).Seconds())

@@ -31,6 +31,11 @@ function want(what: string, ok: boolean, got: unknown) {
 	}
 }
 
+/** near tells whether a time is now, within an hour. */
+function near(time: string): boolean {
+	return Math.abs(Date.now() - Date.parse(time)) < 3600_000;
+}
+
 async function login(secret: string) {
 	token = '';
 	const s = await call('login', api.POST('/api/auth/login', { body: { email, password: secret } }));
@@ -66,6 +71,24 @@ await call('register', api.POST('/api/auth/register', { body: { email: 'fetch@ex
 const other = await call('addInvite', api.POST('/api/admin/invites', { body: {} }));
 await call('revokeInvite', api.DELETE('/api/admin/invites/{id}', { params: { path: { id: other.id } } }));
 await call('audit', api.GET('/api/admin/audit', { params: { query: { limit: 5 } } }));
+
+const stats = await call('storeStats', api.GET('/api/admin/store/stats'));
+want('the store', stats.accounts >= 1 && stats.free_bytes > 0 && stats.requests.pinned == 0 && stats.unreadable_blocks?.[0]['/'] === undefined, stats);
+const begun = (await call('beginRun', api.POST('/api/admin/store/runs', { body: { kind: 'verify' } }))).run;
+want('begun', begun.kind === 'verify' && begun.by !== undefined && near(begun.began), begun);
+await call('endRun', api.DELETE('/api/admin/store/runs/{id}', { params: { path: { id: begun.id } } }));
+for (;;) {
+	const { runs } = await call('listRuns', api.GET('/api/admin/store/runs'));
+	want('runs', runs.length === 1 && runs[0].id === begun.id && runs[0].damage.length === 0, runs);
+	const { ended, verified, failure, reclaimed } = runs[0];
+	if (ended === undefined) continue;
+	want('ended', near(ended) && (verified?.corrupt === undefined) !== (failure?.error.details === undefined) && reclaimed === undefined, runs);
+	break;
+}
+const { samples } = await call('serverHistory', api.GET('/api/admin/history', { params: { query: { of: 'day' } } }));
+want('history', samples.length > 0 && samples[0].memory > 0 && near(samples[0].time), samples);
+const is = await call('condition', api.GET('/api/admin/server/condition'));
+want('condition', is.pid > 0 && Date.parse(is.started) <= Date.parse(is.now) && is.files > 0 && is.network.addresses.length > 0 && is.announcing?.strategy === undefined && is.backup?.last === undefined, is);
 
 const added = await call('addPin', api.POST('/api/psa/pins', { params: { header: { 'Idempotency-Key': '"a key"' } }, body: { cid: root, name: 'a name', meta: { app: 'with a space' } } }));
 const found = await call('getPins', api.GET('/api/psa/pins', {

@@ -28,6 +28,11 @@ function want(what: string, ok: boolean, got: unknown) {
 	}
 }
 
+/** near tells whether a time is now, within an hour. */
+function near(time: string): boolean {
+	return Math.abs(Date.now() - Date.parse(time)) < 3600_000;
+}
+
 const t = { throwOnError: true } as const;
 
 async function login(secret: string) {
@@ -65,6 +70,24 @@ await call('register', api.register({ ...t, body: { email: 'hey@example.com', pa
 const other = await call('addInvite', api.addInvite({ ...t, body: {} }));
 await call('revokeInvite', api.revokeInvite({ ...t, path: { id: other.id } }));
 await call('audit', api.audit({ ...t, query: { limit: 5 } }));
+
+const stats = await call('storeStats', api.storeStats(t));
+want('the store', stats.accounts >= 1 && stats.free_bytes > 0 && stats.requests.pinned == 0 && stats.unreadable_blocks?.[0]['/'] === undefined, stats);
+const begun = (await call('beginRun', api.beginRun({ ...t, body: { kind: 'verify' } }))).run;
+want('begun', begun.kind === 'verify' && begun.by !== undefined && near(begun.began), begun);
+await call('endRun', api.endRun({ ...t, path: { id: begun.id } }));
+for (;;) {
+	const { runs } = await call('listRuns', api.listRuns(t));
+	want('runs', runs.length === 1 && runs[0].id === begun.id && runs[0].damage.length === 0, runs);
+	const { ended, verified, failure, reclaimed } = runs[0];
+	if (ended === undefined) continue;
+	want('ended', near(ended) && (verified?.corrupt === undefined) !== (failure?.error.details === undefined) && reclaimed === undefined, runs);
+	break;
+}
+const { samples } = await call('serverHistory', api.serverHistory({ ...t, query: { of: 'day' } }));
+want('history', samples.length > 0 && samples[0].memory > 0 && near(samples[0].time), samples);
+const is = await call('condition', api.condition(t));
+want('condition', is.pid > 0 && Date.parse(is.started) <= Date.parse(is.now) && is.files > 0 && is.network.addresses.length > 0 && is.announcing?.strategy === undefined && is.backup?.last === undefined, is);
 
 const added = await call('addPin', api.addPin({ ...t, headers: { 'Idempotency-Key': '"a key"' }, body: { cid: root, name: 'a name', meta: { app: 'with a space' } } }));
 const found = await call('getPins', api.getPins({

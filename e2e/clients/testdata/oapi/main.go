@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 )
 
 func main() {
@@ -92,6 +93,10 @@ func run(ctx context.Context, base, email, password string) error {
 		return fmt.Errorf("events are %+v", a.JSON200)
 	}
 
+	if err := store(ctx, c); err != nil {
+		return err
+	}
+
 	asked := AddPinJSONRequestBody{Cid: root, Name: p("a name"), Meta: &PinMeta{"app": "with a space"}}
 	once := &AddPinParams{IdempotencyKey: p("a-key")}
 	added := must[*AddPinResponse]("addPin", 202)(c.AddPinWithResponse(ctx, once, asked)).JSON202
@@ -126,5 +131,45 @@ func run(ctx context.Context, base, email, password string) error {
 	must[*LogoutResponse]("logout", 200)(c.LogoutWithResponse(ctx))
 	again()
 	must[*LogoutAllResponse]("logoutAll", 200)(c.LogoutAllWithResponse(ctx))
+	return nil
+}
+
+// store calls what is about the store and the server as a whole.
+func store(ctx context.Context, c *ClientWithResponses) error {
+	stats := must[*StoreStatsResponse]("storeStats", 200)(c.StoreStatsWithResponse(ctx)).JSON200
+	if stats.Accounts < 1 || stats.FreeBytes == 0 || stats.Requests != (RequestCounts{}) || stats.DamagedRecordList != nil {
+		return fmt.Errorf("the store has %+v", stats)
+	}
+	if stats.UnreadableBlocks != nil {
+		return fmt.Errorf("it cannot read %s", (*stats.UnreadableBlocks)[0].CID)
+	}
+	begun := must[*BeginRunResponse]("beginRun", 202)(c.BeginRunWithResponse(ctx, BeginRunJSONRequestBody{Kind: Verify})).JSON202.Run
+	if begun.Kind != Verify || begun.By == nil || time.Since(begun.Began).Abs() > time.Hour {
+		return fmt.Errorf("it began %+v", begun)
+	}
+	must[*EndRunResponse]("endRun", 200)(c.EndRunWithResponse(ctx, begun.Id.String()))
+	for {
+		runs := must[*ListRunsResponse]("listRuns", 200)(c.ListRunsWithResponse(ctx)).JSON200.Runs
+		if len(runs) != 1 || runs[0].Id != begun.Id || len(runs[0].Damage) != 0 {
+			return fmt.Errorf("runs are %+v", runs)
+		}
+		if one := runs[0]; one.Ended == nil {
+			continue
+		} else if (one.Verified == nil) == (one.Failure == nil) || one.Reclaimed != nil {
+			return fmt.Errorf("it ended as %+v", one)
+		}
+		break
+	}
+	if bad, err := c.BeginRunWithResponse(ctx, BeginRunJSONRequestBody{Kind: "paint"}); err != nil || bad.JSON400 == nil || bad.JSON400.Error.Reason == "" {
+		return fmt.Errorf("a failure is read as %+v, %v", bad, err)
+	}
+	samples := must[*ServerHistoryResponse]("serverHistory", 200)(c.ServerHistoryWithResponse(ctx, &ServerHistoryParams{Of: p(Day)})).JSON200.Samples
+	if len(samples) == 0 || samples[0].Memory == 0 || time.Since(samples[0].Time).Abs() > time.Hour {
+		return fmt.Errorf("samples are %+v", samples)
+	}
+	is := must[*ConditionResponse]("condition", 200)(c.ConditionWithResponse(ctx)).JSON200
+	if is.Pid == 0 || is.Now.Before(is.Started) || is.Files == 0 || len(is.Network.Addresses) == 0 || is.Announcing != nil || is.Backup != nil {
+		return fmt.Errorf("the server is %+v", is)
+	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 )
 
 func main() {
@@ -110,6 +111,10 @@ func run(ctx context.Context, base, email, password string) error {
 	events, err := c.Audit(ctx, AuditParams{Limit: NewOptInt(5)})
 	got[*AuditOK]("audit", events, err)
 
+	if err := store(ctx, c); err != nil {
+		return err
+	}
+
 	asked := &Pin{Cid: root, Name: NewOptString("a name"), Meta: NewOptPinMeta(PinMeta{"app": "with a space"})}
 	once := AddPinParams{IdempotencyKey: NewOptString(`"a key"`)}
 	pinned, err := c.AddPin(ctx, asked, once)
@@ -145,5 +150,43 @@ func run(ctx context.Context, base, email, password string) error {
 	login(password + "!")
 	all, err := c.LogoutAll(ctx)
 	got[*LogoutAllOK]("logoutAll", all, err)
+	return nil
+}
+
+// store calls what is about the store and the server as a whole.
+func store(ctx context.Context, c *Client) error {
+	stats, err := c.StoreStats(ctx)
+	if s := got[*StoreStats]("storeStats", stats, err); s.Accounts < 1 || s.FreeBytes == 0 || s.Requests != (RequestCounts{}) || s.UnreadableBlocks != nil {
+		return fmt.Errorf("the store has %+v", s)
+	}
+	began, err := c.BeginRun(ctx, &BeginRunReq{Kind: RunKindVerify})
+	begun := got[*BeginRunAccepted]("beginRun", began, err).Run
+	if begun.Kind != RunKindVerify || !begun.By.Set || time.Since(begun.Began).Abs() > time.Hour {
+		return fmt.Errorf("it began %+v", begun)
+	}
+	ended, err := c.EndRun(ctx, EndRunParams{ID: begun.ID.String()})
+	got[*EndRunOK]("endRun", ended, err)
+	for {
+		answer, err := c.ListRuns(ctx)
+		runs := got[*ListRunsOK]("listRuns", answer, err).Runs
+		if len(runs) != 1 || runs[0].ID != begun.ID || len(runs[0].Damage) != 0 {
+			return fmt.Errorf("runs are %+v", runs)
+		}
+		if one := runs[0]; !one.Ended.Set {
+			continue
+		} else if one.Verified.Set == one.Failure.Set || one.Reclaimed.Set {
+			return fmt.Errorf("it ended as %+v", one)
+		}
+		break
+	}
+	history, err := c.ServerHistory(ctx, ServerHistoryParams{Of: NewOptServerHistoryOf(ServerHistoryOfDay)})
+	if all := got[*ServerHistoryOK]("serverHistory", history, err).Samples; len(all) == 0 || all[0].Memory == 0 || time.Since(all[0].Time).Abs() > time.Hour {
+		return fmt.Errorf("samples are %+v", all)
+	}
+	condition, err := c.Condition(ctx)
+	if is := got[*Condition]("condition", condition, err); is.Pid == 0 || is.Now.Before(is.Started) || is.Files == 0 ||
+		len(is.Network.Addresses) == 0 || is.Announcing.Set || is.Backup.Set {
+		return fmt.Errorf("the server is %+v", is)
+	}
 	return nil
 }

@@ -1,4 +1,4 @@
-module github.com/holdfast-ipfs/holdfast/e2e/cluster
+module github.com/holdfast-ipfs/holdfast/e2e/cluster/service
 
 go 1.26.0
 

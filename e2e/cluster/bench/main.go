@@ -1,4 +1,4 @@
-// Command cluster measures the APIs of Holdfast and IPFS Cluster: how many requests each
+// Command bench measures the APIs of Holdfast and IPFS Cluster: how many requests each
 // answers in a second, and within what time it answers 99 of 100. They are measured one
 // after the other, in one run, on this machine, and the clients run on it too. It prints a
 // table.
@@ -9,7 +9,7 @@
 // same 3,000 pins; ours have 1,000 pins each, 16,000 in all. Cluster does not wait for the
 // disk before it answers; what Holdfast answered survives a power loss.
 //
-//	cd e2e/cluster && go run .
+//	cd e2e && go run ./cluster/bench
 package main
 
 import (
@@ -62,10 +62,10 @@ func bench(ctx context.Context, out, progress io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	fmt.Fprintln(progress, "building both (Cluster takes some minutes the first time)")
 	holdfast, cluster := filepath.Join(dir, "holdfast"), filepath.Join(dir, "cluster")
-	if err := build(ctx, "../..", holdfast, "./cmd/holdfast"); err != nil {
+	if err := build(ctx, "..", holdfast, "./cmd/holdfast"); err != nil {
 		return err
 	}
-	if err := build(ctx, ".", cluster, "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service"); err != nil {
+	if err := build(ctx, "cluster/service", cluster, "github.com/ipfs-cluster/ipfs-cluster/cmd/ipfs-cluster-service"); err != nil {
 		return err
 	}
 	var results [2]measured

@@ -1,0 +1,279 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// ipfs-cluster looks for these two texts, behind any status but 200.
+func TestLocalTextsOfWhatIsNotPinned(t *testing.T) {
+	w := newLocalWorld(t)
+	c := w.dir().Cid()
+	w.failed("pin/rm", arg(c), http.StatusInternalServerError, "not pinned or pinned indirectly")
+	for _, kind := range []string{"recursive", "direct", "all"} {
+		a := w.ask("", "pin/ls", "stream=true&type="+kind+"&"+arg(c))
+		var e errorObject
+		if err := json.Unmarshal(a.body, &e); err != nil || a.status != http.StatusInternalServerError || !strings.HasSuffix(e.Message, "not pinned") {
+			t.Errorf("pin/ls of what is not pinned answers %d %s", a.status, a.body)
+		}
+	}
+	w.pin(me, c, pin.Pinning)
+	if a := w.ask("", "pin/ls", "stream=true&type=recursive&"+arg(c)); a.status != http.StatusInternalServerError {
+		t.Errorf("pin/ls of what is being pinned answers %d %s", a.status, a.body)
+	}
+	w.repairs = true // it was pinned, and is again
+	if got := string(w.good("", "pin/ls", "stream=true&type=recursive&"+arg(c))); !strings.Contains(got, `"Type":"recursive"`) {
+		t.Errorf("pin/ls of what is mended answers %s", got)
+	}
+}
+
+// Versions 0 and 1 of a CID are two pins, listed as they were written.
+func TestLocalPinsAreOfCIDsAsWritten(t *testing.T) {
+	w := newLocalWorld(t)
+	w.onGet = becomes(pin.Pinned, "")
+	v1 := w.dir().Cid()
+	v0 := cid.NewCidV0(v1.Hash())
+	for _, c := range []cid.Cid{v0, v1} {
+		for range 2 {
+			if got := string(w.good("", "pin/add", arg(c)+"&recursive=true&progress=true")); !strings.HasSuffix(got, fmt.Sprintf("{\"Pins\":[%q]}\n", c)) {
+				t.Errorf("pin/add answers %s", got)
+			}
+		}
+	}
+	want := fmt.Sprintf(`{"Cid":%q,"Type":"recursive","Blocks":3,"Bytes":300}`+"\n"+`{"Cid":%q,"Type":"recursive","Blocks":3,"Bytes":300}`+"\n", v1, v0)
+	if got := string(w.good("", "pin/ls", "stream=true&type=recursive")); got != want {
+		t.Errorf("pin/ls lists %s, want %s", got, want)
+	}
+	w.good("", "pin/rm", arg(v1))
+	w.failed("pin/rm", arg(v1), http.StatusInternalServerError, "not pinned or pinned indirectly")
+	if got := string(w.good("", "pin/ls", "type=recursive")); got != fmt.Sprintf(`{"Keys":{%q:{"Type":"recursive","Blocks":3,"Bytes":300}}}`+"\n", v0) {
+		t.Errorf("pin/ls lists %s", got)
+	}
+	if fmt.Sprint(w.lingers) != fmt.Sprint([]string{v1.String()}) {
+		t.Errorf("%v lingers", w.lingers)
+	}
+}
+
+func TestLocalDirectPins(t *testing.T) {
+	w := newLocalWorld(t)
+	w.onGet = becomes(pin.Pinned, "")
+	c := cid.NewCidV0(w.dir().Cid().Hash())
+	w.good("", "pin/add", arg(c)+"&recursive=false&progress=true")
+	if r := w.pins[me][0]; r.Root.Type() != cid.Raw || !bytes.Equal(r.Root.Hash(), c.Hash()) {
+		t.Errorf("the block alone is pinned as %s", r.Root)
+	}
+	want := fmt.Sprintf("{\"Cid\":%q,\"Type\":\"direct\",\"Blocks\":3,\"Bytes\":300}\n", c)
+	for _, query := range []string{"type=direct&" + arg(c), "type=direct", "type=all&" + arg(c)} {
+		if got := string(w.good("", "pin/ls", "stream=true&"+query)); got != want {
+			t.Errorf("pin/ls?%s lists %s", query, got)
+		}
+	}
+	if got := w.good("", "pin/ls", "stream=true&type=recursive"); len(got) != 0 {
+		t.Errorf("it is listed as recursive: %s", got)
+	}
+	// A recursive pin takes its place, and no direct one takes that of a recursive one.
+	w.good("", "pin/add", arg(c))
+	if got := w.good("", "pin/ls", "stream=true&type=direct"); len(got) != 0 {
+		t.Errorf("it is still listed as direct: %s", got)
+	}
+	w.failed("pin/add", arg(c)+"&recursive=false", http.StatusInternalServerError, "pin: "+c.String()+" already pinned recursively")
+	// Of bytes alone both are the same block.
+	leaf := w.file([]byte("a leaf")).Cid()
+	for _, kind := range []string{"false", "true"} {
+		w.good("", "pin/add", arg(leaf)+"&recursive="+kind)
+	}
+	if got := string(w.good("", "pin/ls", "stream=true&type=recursive&"+arg(leaf))); !strings.Contains(got, leaf.String()) {
+		t.Errorf("what was pinned directly before is listed as %s", got)
+	}
+	w.failed("pin/add", arg(cid.NewCidV1(cid.DagProtobuf, leaf.Hash()))+"&recursive=false", http.StatusInternalServerError,
+		fmt.Sprintf("pin: the block of %s is pinned as %s already", cid.NewCidV1(cid.DagProtobuf, leaf.Hash()), leaf))
+	w.failed("pin/add", arg(c)+"&recursive=true&max-depth=1", http.StatusInternalServerError,
+		"max-depth is not supported: a pin is of a block, or of all that is below it")
+}
+
+// A failure before the first byte has a status. One behind it cuts the answer off, and the next
+// pin/add tells it. The one after that tries again.
+func TestLocalFailureIsNeverLost(t *testing.T) {
+	w := newLocalWorld(t)
+	c := w.dir().Cid()
+	query := arg(c) + "&recursive=true&progress=true"
+	w.onGet = becomes(pin.Failed, "over a limit")
+	w.failed("pin/add", query, http.StatusInternalServerError, "pin: over a limit")
+	if got := w.requests(me); len(got) != 0 {
+		t.Errorf("what failed and was told is still there: %q", got)
+	}
+	w.onGet = func(v *pin.View) { v.Info = map[string]string{"blocks": "5", "bytes": "50"} }
+	res, err := http.Post(w.url+"pin/add?"+query, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	dec := json.NewDecoder(res.Body)
+	var first addedPins
+	if err := dec.Decode(&first); err != nil || first.Progress != 5 || first.Bytes != 50 || res.StatusCode != http.StatusOK {
+		t.Fatalf("%d %+v, %v", res.StatusCode, first, err)
+	}
+	w.set(becomes(pin.Failed, "over a limit"))
+	w.change <- struct{}{}
+	for err == nil {
+		var more addedPins
+		if err = dec.Decode(&more); len(more.Pins) > 0 {
+			t.Errorf("it claims to have pinned %v", more.Pins)
+		}
+	}
+	if errors.Is(err, io.EOF) || res.Trailer.Get(headerStreamError) != "" {
+		t.Errorf("the answer ends with %v and %v, and is to be cut off", err, res.Trailer)
+	}
+	w.failed("pin/add", query, http.StatusInternalServerError, "pin: over a limit")
+	w.set(becomes(pin.Pinned, ""))
+	w.good("", "pin/add", query)
+}
+
+func (w *localWorld) set(onGet func(*pin.View)) {
+	w.world.mu.Lock()
+	defer w.world.mu.Unlock()
+	w.onGet = onGet
+}
+
+// What refuses a pin at once is told by its status, in Kubo's way, and leaves nothing.
+func TestLocalRefusals(t *testing.T) {
+	w := newLocalWorld(t)
+	query := arg(w.dir().Cid()) + "&recursive=true&progress=true"
+	for err, part := range map[error]string{
+		pin.ErrDenied:   "denylist",
+		pin.ErrDiskFull: "too full",
+		&pin.QuotaError{Pins: true, Used: 3, Limit: 3}: "quota of pins",
+		pin.ErrTooFast: "slow down",
+	} {
+		w.refuse = err
+		a := w.ask("", "pin/add", query)
+		if want := kuboStatus(failureOf(t.Context(), t.Context(), err)); a.status != want || !strings.Contains(string(a.body), part) {
+			t.Errorf("%v is answered %d %s, want %d %q", err, a.status, a.body, want, part)
+		}
+	}
+	if len(w.requests(me)) != 0 {
+		t.Errorf("the account has %q", w.requests(me))
+	}
+}
+
+// Calls that wait end when the server stops, with a status.
+func TestLocalStops(t *testing.T) {
+	w := newLocalWorld(t)
+	query := arg(w.dir().Cid()) + "&recursive=true&progress=true"
+	answered := make(chan answer, 1)
+	go func() { answered <- w.ask("", "pin/add", query) }()
+	<-w.followed
+	w.stopping.Store(true)
+	if a := <-answered; a.status != http.StatusInternalServerError || !strings.Contains(string(a.body), "shutting down") {
+		t.Errorf("it answers %d %s", a.status, a.body)
+	}
+	w.refused("", "id", "", http.StatusInternalServerError, "shutting down")
+}
+
+// pin/update pins one and unpins the other if it is to.
+func TestLocalPinUpdate(t *testing.T) {
+	w := newLocalWorld(t)
+	w.onGet = becomes(pin.Pinned, "")
+	from, to, third := w.file([]byte("1")).Cid(), w.file([]byte("2")).Cid(), w.file([]byte("3")).Cid()
+	w.failed("pin/update", arg(from)+"&"+arg(to)+"&unpin=false", http.StatusInternalServerError, "'from' cid was not recursively pinned already")
+	w.good("", "pin/add", arg(from))
+	if got := string(w.good("", "pin/update", arg(from)+"&"+arg(to)+"&unpin=false")); got != fmt.Sprintf("{\"Pins\":[%q,%q]}\n", from, to) {
+		t.Errorf("it answers %s", got)
+	}
+	w.failed("pin/update", arg(from)+"&"+arg(to), http.StatusInternalServerError, "'to' cid was already recursively pinned")
+	w.good("", "pin/update", arg(from)+"&"+arg(third))
+	if len(w.requests(me)) != 2 || fmt.Sprint(w.lingers) != fmt.Sprint([]string{from.String()}) {
+		t.Errorf("the account has %q, and %v lingers", w.requests(me), w.lingers)
+	}
+}
+
+// With unfinished=true what is not pinned is listed as well, with how far it is.
+func TestLocalUnfinished(t *testing.T) {
+	w := newLocalWorld(t)
+	c := w.file([]byte("1")).Cid()
+	w.pin(me, c, pin.Failed)
+	want := fmt.Sprintf("{\"Cid\":%q,\"Type\":\"recursive\",\"Status\":\"failed\"}\n", c)
+	for _, query := range []string{"", "&" + arg(c)} {
+		if got := string(w.good("", "pin/ls", "stream=true&unfinished=true"+query)); got != want {
+			t.Errorf("pin/ls lists %s, want %s", got, want)
+		}
+	}
+}
+
+// A client that cannot hang up is answered when no block comes. What it gave up goes on for a while.
+func TestLocalStall(t *testing.T) {
+	w := newLocalWorld(t)
+	w.local.cfg.Stall = time.Millisecond
+	c := w.dir().Cid()
+	w.onGet = func(v *pin.View) { v.Info = map[string]string{"status_details": "nobody has it"} }
+	w.failed("pin/add", arg(c)+"&progress=true", http.StatusInternalServerError, "pin: no block came for 1ms: nobody has it")
+	if all := w.local.off.due(farAway); len(all) != 1 || len(w.requests(me)) != 1 {
+		t.Errorf("%v is put off, and the account has %q", all, w.requests(me))
+	}
+}
+
+// A client that gives up leaves the request for a while, and another goes on with it.
+func TestLocalRequestIsPutOff(t *testing.T) {
+	w := newLocalWorld(t)
+	c := w.dir().Cid()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url+"pin/add?"+arg(c)+"&progress=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		res, err := http.DefaultClient.Do(r)
+		if err == nil {
+			res.Body.Close()
+		}
+		ended <- err
+	}()
+	<-w.followed
+	if all := w.local.off.due(farAway); len(all) != 0 {
+		t.Errorf("it is put off while somebody waits: %v", all)
+	}
+	cancel()
+	<-ended
+	one := aPin{me, c}
+	await(t, func() bool {
+		w.local.off.mu.Lock()
+		defer w.local.off.mu.Unlock()
+		_, ok := w.local.off.until[one]
+		return ok
+	})
+	if got := w.requests(me); len(got) != 1 {
+		t.Errorf("the account has %q", got)
+	}
+	// It became pinned meanwhile: it stays.
+	id := w.pins[me][0].ID
+	w.pins[me][0].Status = pin.Pinned
+	if err := w.local.endPutOff(t.Context(), one); err != nil || len(w.lingers) != 0 {
+		t.Errorf("what is pinned was unpinned: %v, %v", w.lingers, err)
+	}
+	w.pins[me][0].Status = pin.Pinning
+	all := w.local.off.due(farAway)
+	if len(all) != 1 || all[0] != one {
+		t.Fatalf("%v is due", all)
+	}
+	for range 2 { // also when somebody else removed it
+		if err := w.local.endPutOff(t.Context(), one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.lingers) != 1 || len(w.requests(me)) != 0 {
+		t.Errorf("of %s, %v lingers and %q is left", id, w.lingers, w.requests(me))
+	}
+}
