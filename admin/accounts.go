@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-ipfs/holdfast/auth"
 	"github.com/holdfast-ipfs/holdfast/auth/authhttp"
+	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
 // oneAccount is the answer with one account.
@@ -100,6 +101,11 @@ func (h handlers) setQuota(c echo.Context) error {
 	var in NewQuota
 	if err := authhttp.ReadJSON(c, &in); err != nil {
 		return err
+	}
+	if in.Replication != nil {
+		if _, err := pin.ParseReplication(*in.Replication); err != nil {
+			return &auth.InvalidError{Field: "replication", Msg: err.Error()}
+		}
 	}
 	id, err := h.accountID(c)
 	if err != nil {

@@ -39,6 +39,8 @@ type Condition struct {
 	UnreadableBlocks int    `json:"unreadable_blocks"` // that were met since the start
 
 	Network NetworkCondition `json:"network"`
+	// Cluster is nil if what is pinned is kept on this machine.
+	Cluster *ClusterCondition `json:"cluster,omitempty"`
 	// Announcing is nil if nothing is announced, or if that is too busy to say.
 	Announcing *AnnouncingCondition `json:"announcing,omitempty"`
 	Backup     *BackupCondition     `json:"backup,omitempty"` // nil: none is made
@@ -59,6 +61,15 @@ type NetworkCondition struct {
 	NotReached []string `json:"not_reached,omitempty"`
 	Unknown    []string `json:"unknown,omitempty"`
 	Relayed    bool     `json:"relayed"` // relays forward connections
+}
+
+// ClusterCondition is how the cluster is that keeps what is pinned.
+type ClusterCondition struct {
+	Answer []string `json:"answer"` // URLs of the peers that answer
+	// Away has why the others do not, by their URLs.
+	Away    map[string]string `json:"away,omitempty"`
+	Below   int               `json:"below"`   // DAGs with fewer copies than they are to have
+	Checked time.Time         `json:"checked"` // when that was last looked at; zero is not yet
 }
 
 // AnnouncingCondition is how the announcing of what is pinned goes.

@@ -14,12 +14,29 @@ import (
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
 
+// StatusError is an error with the status of its answer, and what to do about it.
+type StatusError struct {
+	Status int
+	Err    error
+	Hint   string // "" if there is nothing to say
+}
+
+func (e *StatusError) Error() string { return e.Err.Error() }
+
+func (e *StatusError) Unwrap() error { return e.Err }
+
 // failureOf is the one place where errors become answers on the socket. Unlike over TCP the
 // answer has the cause of a fault, because the operator asks.
 func (s *Server) failureOf(err error) (status int, f Failure) {
 	status, f = authhttp.StatusOf(err), authhttp.NewFailure(0, err.Error())
 	if other, ok := errors.AsType[*echo.HTTPError](err); ok {
 		status = other.Code
+	}
+	if known, ok := errors.AsType[*StatusError](err); ok {
+		status = known.Status
+	}
+	if _, ok := errors.AsType[*pin.AwayError](err); ok {
+		status = http.StatusServiceUnavailable
 	}
 	if _, ok := errors.AsType[*adoptedSome](err); ok {
 		status, f.Error.Hint = http.StatusConflict, "give the account more with `holdfast user quota`, and adopt again"
@@ -50,6 +67,9 @@ func (s *Server) failureOf(err error) (status int, f Failure) {
 			status, f.Error.Hint = known.status, known.hint
 			break
 		}
+	}
+	if known, ok := errors.AsType[*StatusError](err); ok {
+		f.Error.Hint = known.Hint
 	}
 	if s.Hint != nil && f.Error.Hint == "" {
 		f.Error.Hint = s.Hint(err)

@@ -97,6 +97,11 @@ var routes = []route{
 	{BySocket, http.MethodPost, backupPath, handlers.backup},
 	{BySocket, http.MethodPost, restorePath, handlers.restore},
 
+	{BySocket, http.MethodGet, clusterPath, handlers.clusterState},
+	{BySocket, http.MethodPost, clusterCheckPath, handlers.clusterCheck},
+	{BySocket, http.MethodPost, clusterDrainPath, handlers.clusterDrain},
+	{BySocket, http.MethodPost, clusterImportPath, handlers.clusterImport},
+
 	{BySocket | ByToken, http.MethodGet, OwnersPath, handlers.listOwners},
 	{BySocket, http.MethodDelete, pinsPath, handlers.removePins},
 	{BySocket, http.MethodPost, adoptPath, handlers.adoptPins},

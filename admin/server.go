@@ -36,6 +36,8 @@ type Server struct {
 	History  *History // nil: there is none
 	Backups  Backups
 	Self     Self // nil: no server runs
+	// Cluster keeps what is pinned. Nil: it is kept here, or no server runs.
+	Cluster Cluster
 	// RPC adds Kubo's RPC to a group, whose prefix is [RPCPath]. The middleware it is given
 	// puts the account that a request names into its context. Nil: there is none, as no
 	// server runs.

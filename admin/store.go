@@ -81,7 +81,19 @@ type StoreMessage struct {
 	Verified  *VerifyReport  `json:"verified,omitempty"`  // the last line
 	Backup    *Backup        `json:"backup,omitempty"`    // the last line
 	Restored  *Restored      `json:"restored,omitempty"`  // the last line
-	Failure   *Failure       `json:"failure,omitempty"`   // the last line
+
+	Difference *ClusterDifference `json:"difference,omitempty"`
+	Compared   *ClusterReport     `json:"compared,omitempty"` // the last line
+	Drained    *ClusterDrained    `json:"drained,omitempty"`  // the last line
+	Imported   *ClusterImported   `json:"imported,omitempty"` // the last line
+
+	Failure *Failure `json:"failure,omitempty"` // the last line
+}
+
+// isLast reports whether no other message follows.
+func (m StoreMessage) isLast() bool {
+	return m.Reclaimed != nil || m.Verified != nil || m.Backup != nil || m.Restored != nil ||
+		m.Compared != nil || m.Drained != nil || m.Imported != nil
 }
 
 // Amount is a number of blocks, and their bytes.
@@ -319,7 +331,7 @@ func (c *Client) watch(ctx context.Context, r call, show func(StoreMessage) erro
 		if err := show(m); err != nil {
 			return err
 		}
-		if m.Reclaimed != nil || m.Verified != nil || m.Backup != nil || m.Restored != nil {
+		if m.isLast() {
 			return nil
 		}
 	}

@@ -73,6 +73,9 @@ type Ended struct {
 type NewQuota struct {
 	Bytes *uint64 `json:"quota,omitempty"`
 	Pins  *uint64 `json:"max_pins,omitempty"`
+	// Replication is in how many copies a cluster keeps the pins of the account, such as "2-3";
+	// "" is as the server has it.
+	Replication *string `json:"replication,omitempty"`
 }
 
 // Owner is an account that has pins.

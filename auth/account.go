@@ -22,6 +22,9 @@ type Account struct {
 	// Quota is how many bytes its pins may hold, and QuotaPins how many pins it
 	// may have: CIDs that are queued, pinning or pinned, each counted once. 0 is no limit.
 	Quota, QuotaPins uint64
+	// Replication is in how many copies a cluster keeps its pins, as whoever reads it writes it;
+	// "" says nothing.
+	Replication string
 	// Sessions and Devices are how often all its sessions, and all its device
 	// tokens, were ended at once. A token from before that does not count.
 	Sessions uint64

@@ -123,6 +123,8 @@ func (s *Service) ListAccounts(ctx context.Context) ([]Account, error) {
 type NewQuota struct {
 	Bytes *uint64 // that its pins may hold
 	Pins  *uint64 // pins that are queued, pinning or pinned
+	// Replication is in how many copies a cluster keeps the account's pins. It is not checked here.
+	Replication *string
 }
 
 // SetQuota limits what the account may pin. If it has more already, that stays.
@@ -137,6 +139,9 @@ func (s *Service) SetQuota(ctx context.Context, account string, q NewQuota) (Acc
 			details = append(details, fmt.Sprintf("%s=%d", l.of, *l.n))
 		}
 	}
+	if q.Replication != nil {
+		details = append(details, "replication="+*q.Replication)
+	}
 	if len(details) == 0 {
 		return Account{}, invalid("quota", "is missing, and so is max_pins; 0 is no limit")
 	}
@@ -148,6 +153,9 @@ func (s *Service) SetQuota(ctx context.Context, account string, q NewQuota) (Acc
 		}
 		if q.Pins != nil {
 			a.QuotaPins = *q.Pins
+		}
+		if q.Replication != nil {
+			a.Replication = *q.Replication
 		}
 	})
 }

@@ -2,9 +2,11 @@ package pin
 
 import "errors"
 
-// noteBlocked notes whether a run ended because the disk is full, which err says.
+// noteBlocked notes whether a run ended because the disk is full, or because the place is away,
+// which err says.
 func (s *scheduler) noteBlocked(j *job, err error) {
-	j.blocked = errors.Is(err, ErrDiskFull)
+	_, away := errors.AsType[*AwayError](err)
+	j.blocked = away || errors.Is(err, ErrDiskFull)
 	if j.starved = j.blocked; !j.blocked {
 		return
 	}

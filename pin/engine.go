@@ -43,8 +43,8 @@ type Engine interface {
 	// the manager watches the job's Progress and ends the context.
 	//
 	// Errors: the context's, or its cause; a [*RefusedError] when no retry can help;
-	// ErrDiskFull when there is no room, after which Room says whether there is. After
-	// any other error the manager tries again.
+	// ErrDiskFull when there is no room, or an [*AwayError], after which Room says whether
+	// there is. After any other error the manager tries again.
 	Fetch(ctx context.Context, j Job) (Totals, error)
 
 	// Drop lets go of what a released attempt holds and no other attempt does. d is the
@@ -63,7 +63,7 @@ type Engine interface {
 	Upload(ctx context.Context, l Limits) (Intake, error)
 
 	// Room reports whether the place would take so many bytes of blocks now; with 0,
-	// whether it would take anything new. Errors: ErrDiskFull.
+	// whether it would take anything new. Errors: ErrDiskFull; an [*AwayError].
 	Room(ctx context.Context, bytes uint64) error
 
 	// Announce tells the network that the DAG, which is complete now, is here, and
@@ -79,6 +79,13 @@ type Engine interface {
 	// zero time means not yet. ok is false if the DAG is not to be announced. It
 	// answers from memory.
 	Announced(d DAG) (at time.Time, ok bool)
+}
+
+// Describer is what an [Engine] may have besides, if it knows where a DAG is.
+type Describer interface {
+	// Describe adds to info, the one of a [View], what the place knows of a request. With ask
+	// it may ask others, and take some 20 ms for that. Else it answers from memory.
+	Describe(ctx context.Context, r Request, ask bool, info map[string]string)
 }
 
 // Intake is an upload at the place where DAGs are: blocks that somebody sends, in any order.

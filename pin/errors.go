@@ -46,6 +46,12 @@ var (
 	ErrNotFailed = errors.New("the pin request has not failed")
 )
 
+// AwayError says that the place where DAGs are kept takes nothing now. What waits for it goes
+// on by itself, and does not fail meanwhile: [Engine].Room returns nil once it is back.
+type AwayError struct{ Reason string } // in words for the user of a pin
+
+func (e *AwayError) Error() string { return e.Reason }
+
 // DiskFullError is an [ErrDiskFull] that says how full the disk is.
 type DiskFullError = diskerr.DiskFullError
 

@@ -48,6 +48,8 @@ type network struct {
 	heard     map[pin.DAG]time.Time
 	deaf      bool          // nothing is announced
 	full      bool          // every fetch finds that the disk is
+	away      bool          // no fetch reaches the place
+	works     bool          // somebody else works on what does not come
 	answers   time.Duration // after how long peers have said that they do not have a root
 	withdrawn []pin.DAG
 	order     []pin.DAG // in which DAGs were completed
@@ -255,6 +257,9 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 	if n.full {
 		planned = &pin.DiskFullError{Kept: 1, More: 1}
 	}
+	if n.away {
+		planned = &pin.AwayError{Reason: "the place does not answer"}
+	}
 	there := n.had[j.Attempt]
 	if j.Repair {
 		there = 0
@@ -286,7 +291,14 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			return pin.Totals{Blocks: uint64(got), Bytes: uint64(got) * cmp.Or(c.size, 100)}, nil
 		}
 		if c.blocks == 0 || c.serve > 0 && got >= c.serve { // nothing comes
-			var idle <-chan time.Time
+			n.mu.Lock()
+			works := n.works
+			n.mu.Unlock()
+			var idle, work <-chan time.Time
+			if works {
+				j.Progress.Works()
+				work = time.After(time.Minute)
+			}
 			if held && !gained {
 				release()
 			} else if held {
@@ -294,6 +306,7 @@ func (n *network) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
 			}
 			select {
 			case <-changed:
+			case <-work:
 			case <-idle:
 				release()
 			case <-ctx.Done():

@@ -1,6 +1,7 @@
 package pin
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -54,7 +55,20 @@ func (m *Manager) view(r Request) View {
 	if len(info) > 0 {
 		v.Info = info
 	}
+	if d, ok := m.engine.(Describer); ok {
+		v.describe(m.ctx, d, false)
+	}
 	return v
+}
+
+// describe adds what the place knows of the request.
+func (v *View) describe(ctx context.Context, d Describer, ask bool) {
+	if v.Info == nil {
+		v.Info = make(map[string]string)
+	}
+	if d.Describe(ctx, v.Request, ask, v.Info); len(v.Info) == 0 {
+		v.Info = nil
+	}
 }
 
 // delivered is who has delivered blocks of a DAG that is fetched; nil if nobody has.

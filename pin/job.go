@@ -86,6 +86,11 @@ func peerOf(origin string) string {
 // earlier run had stored is no progress.
 func (j *job) lastMoved() time.Time {
 	t := j.moved
+	if j.progress != nil {
+		if w := j.progress.LastWork(); w.After(t) {
+			t = w
+		}
+	}
 	if j.progress != nil && j.progress.Blocks.Load() > j.best {
 		if b := j.progress.LastBlock(); b.After(t) {
 			t = b

@@ -256,6 +256,9 @@ func (s *scheduler) ended(j *job, over bool, err error) {
 // troubleText is what a user sees of an error that a retry may mend. What only an operator
 // can act on is in the log.
 func troubleText(err error) string {
+	if away, ok := errors.AsType[*AwayError](err); ok {
+		return away.Reason
+	}
 	if errors.Is(err, ErrDiskFull) {
 		return "the server's disk is too full to store more; it goes on when there is room"
 	}

@@ -41,6 +41,9 @@ type Config struct {
 	// Quotas bound what accounts may pin: New gives them to the records, and the manager
 	// ends fetches that exceed them. Nil bounds nothing.
 	Quotas Quotas
+	// Admit returns why a request cannot be made: an [*InvalidError], or nil. It is called
+	// before anything is written. Nil admits all.
+	Admit func(Spec) error
 	// Denied returns why the operator does not want a DAG here: an error that is an
 	// ErrDenied, or nil if the DAG may be here. It is called for each request, and for
 	// what is pinned whenever that is shown. Nil denies nothing.

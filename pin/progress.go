@@ -18,6 +18,7 @@ type Progress struct {
 	claimed   atomic.Uint64 // bytes of the whole DAG, as its root says
 	answers   atomic.Int64  // see SetAnswerTime; in nanoseconds
 	lastBlock atomic.Pointer[time.Time]
+	lastWork  atomic.Pointer[time.Time]
 	now       func() time.Time // nil is time.Now
 	mu        sync.Mutex
 	note      string
@@ -32,12 +33,37 @@ func (p *Progress) Advance(size int, received bool) {
 	if received {
 		p.Received.Add(1)
 	}
+	p.lastBlock.Store(p.time())
+}
+
+// Set records how far a fetch is that happens elsewhere: how many blocks are there, and their
+// bytes. It counts as [Progress.Advance] does if that is more than before.
+func (p *Progress) Set(blocks, bytes uint64) {
+	if p.Bytes.Swap(bytes) < bytes || p.Blocks.Load() < blocks {
+		p.lastBlock.Store(p.time())
+	}
+	p.Blocks.Store(blocks)
+}
+
+// Works records that the place works on the fetch, although it does not say how far it is.
+// The fetch does not stall then. It may still have to give its turn to others.
+func (p *Progress) Works() { p.lastWork.Store(p.time()) }
+
+// LastWork is when Works was last called, by the manager's clock; the zero time if never.
+func (p *Progress) LastWork() time.Time {
+	if at := p.lastWork.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
+}
+
+func (p *Progress) time() *time.Time {
 	now := time.Now
 	if p.now != nil {
 		now = p.now
 	}
 	at := now()
-	p.lastBlock.Store(&at)
+	return &at
 }
 
 // Asked records how many providers are connected, how many blocks were asked for again as

@@ -22,13 +22,23 @@ func (m *Manager) viewed(call func() (Request, error)) (View, error) {
 	return m.view(r), err
 }
 
+// admit says why a request may not be made; nil if it may.
+func (m *Manager) admit(s Spec) error {
+	if m.cfg.Admit != nil {
+		if err := m.cfg.Admit(s); err != nil {
+			return err
+		}
+	}
+	return m.denied(s.DAG())
+}
+
 // Add makes a request. It returns when the request is durable. After ErrInDoubt the
 // request is processed as after a success; that holds for every method that changes
 // something.
-// Errors: those of [Requests].Add, and ErrDenied.
+// Errors: those of [Requests].Add, ErrDenied, and what [Config].Admit returns.
 func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error) {
 	return m.viewed(func() (r Request, err error) {
-		if err := m.denied(s.DAG()); err != nil {
+		if err := m.admit(s); err != nil {
 			return Request{}, err
 		}
 		err = m.patiently(ctx, func() (err error) {
@@ -45,10 +55,10 @@ func (m *Manager) Add(ctx context.Context, account string, s Spec) (View, error)
 
 // Replace removes a request and makes another in its place, in one step. What the old
 // one held is kept until the new one is done.
-// Errors: those of [Requests].Replace, and ErrDenied.
+// Errors: those of [Requests].Replace, ErrDenied, and what [Config].Admit returns.
 func (m *Manager) Replace(ctx context.Context, account, id string, s Spec) (View, error) {
 	return m.viewed(func() (r Request, err error) {
-		if err := m.denied(s.DAG()); err != nil {
+		if err := m.admit(s); err != nil {
 			return Request{}, err
 		}
 		var (
@@ -185,6 +195,9 @@ func (m *Manager) Get(ctx context.Context, account, id string) (View, error) {
 		v.Totals.By = m.jobs.delivered(v.DAG())
 	}
 	v.tellDelivered()
+	if d, ok := m.engine.(Describer); ok && err == nil {
+		v.describe(ctx, d, true)
+	}
 	return v, err
 }
 

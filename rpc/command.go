@@ -232,6 +232,11 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 			return err
 		}
 	}
+	if a.Refuse != nil {
+		if why := a.Refuse(cmd.name); why != "" {
+			return fail(http.StatusNotImplemented, codeNormal, "%s", why)
+		}
+	}
 	args, v, err := cmd.parseQuery(r.URL.RawQuery)
 	if err != nil {
 		return err

@@ -73,6 +73,9 @@ type Config struct {
 	// in the context of the request, or returns an error: one that wraps
 	// auth.ErrUnauthorized, auth.ErrForbidden or auth.ErrUnavailable is answered as such.
 	Auth func(auth.Scope) echo.MiddlewareFunc
+	// Refuse says why a command is not served here, in a sentence for users; "" if it is. Nil
+	// serves all.
+	Refuse func(command string) string
 	// Stopping says that calls which wait are to end. Nil is never.
 	Stopping func() bool
 	// Logger gets the causes of what is answered 500. Nil logs nothing.

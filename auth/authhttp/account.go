@@ -21,6 +21,8 @@ type Account struct {
 	MaxPins  uint64    `json:"max_pins"` // 0 is no limit
 	Created  time.Time `json:"created,omitzero"`
 	Damaged  bool      `json:"damaged,omitempty"` // its record cannot be read: only id and email are set
+	// Replication is in how many copies a cluster keeps its pins; "" is as the server has it.
+	Replication string `json:"replication,omitempty"`
 	// Usage is what the pins of the account take up. Only the admin API has it, in answers
 	// to GET, and leaves it out if it cannot be read.
 	Usage *auth.Usage `json:"usage,omitempty"`
@@ -28,7 +30,7 @@ type Account struct {
 
 // AccountOf is what the answers say of an account.
 func AccountOf(a auth.Account) Account {
-	return Account{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created, a.Damaged, nil}
+	return Account{a.ID, a.Email, a.Admin, a.Disabled, a.Quota, a.QuotaPins, a.Created, a.Damaged, a.Replication, nil}
 }
 
 // Token describes a token in the answers of /api/auth and /api/admin, without the token itself.

@@ -177,7 +177,7 @@ func testAccountRoundTrip(e *env) {
 	e.has(e.account()) // zero in every field that may be
 	full := auth.Account{
 		ID: uuid.NewString(), Email: "maximé@example.com", PasswordHash: "$argon2id$v=19$m=1,t=1,p=1$YQ$Yg",
-		Admin: true, Disabled: true, Created: start, Quota: math.MaxUint64, QuotaPins: math.MaxUint64 - 1, Sessions: math.MaxUint64, Devices: 7,
+		Admin: true, Disabled: true, Created: start, Quota: math.MaxUint64, QuotaPins: math.MaxUint64 - 1, Replication: "2-3", Sessions: math.MaxUint64, Devices: 7,
 	}
 	e.ok(e.a.CreateAccount(e.Context(), full))
 	e.has(full)

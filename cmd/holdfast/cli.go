@@ -61,7 +61,7 @@ and while it does not.`,
 	flags.StringVar(&c.dataFlag, "data", "", "data directory (default $"+config.EnvData+", else "+xdgHint+")")
 	flags.StringVar(&c.configFlag, "config", "", "TOML file to read the configuration from (default $"+config.EnvConfig+")")
 	root.AddCommand(c.serveCommand(), c.userCommand(), c.tokenCommand(), c.pinCommand(),
-		c.addCommand(), c.exportCommand(), c.getCommand(), c.storeCommand(),
+		c.addCommand(), c.exportCommand(), c.getCommand(), c.storeCommand(), c.clusterCommand(),
 		c.backupCommand(), c.restoreCommand(), c.importCommand(), c.keysCommand(), c.auditCommand(), c.configCommand(),
 		c.doctorCommand(), c.supportCommand(), c.versionCommand(), c.manCommand())
 	help := root.RunE

@@ -26,17 +26,17 @@ var ourImports = map[string][]string{
 		"cmd/holdfast/internal/doctor", "cmd/holdfast/internal/support",
 	},
 	"cmd/holdfast/internal/kuborpc": {},
-	"cmd/holdfast/internal/config":  {"auth", "backup", "node", "node/find", "node/provide", "upload"},
+	"cmd/holdfast/internal/config":  {"auth", "backup", "cluster", "node", "node/find", "node/provide", "pin", "upload"},
 	"cmd/holdfast/internal/datadir": {"cmd/holdfast/internal/config", "store"},
 	"cmd/holdfast/internal/doctor": {
 		"admin", "node", "store", "cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir",
 	},
 	"cmd/holdfast/internal/support": {},
 	"cmd/holdfast/internal/httpd":   {"cmd/holdfast/internal/config"},
-	"cmd/holdfast/internal/metrics": {"auth", "node", "node/provide", "pin", "store"},
+	"cmd/holdfast/internal/metrics": {"auth", "cluster", "node", "node/provide", "pin", "store"},
 	// This package joins them all.
 	"cmd/holdfast/internal/daemon": {
-		"admin", "auth", "auth/authhttp", "backup", "node", "node/denylist", "node/gateway", "node/links", "node/provide", "node/seen", "pin", "pin/graph", "psa", "rpc", "store", "upload", "web",
+		"admin", "auth", "auth/authhttp", "backup", "cluster", "node", "node/denylist", "node/gateway", "node/guard", "node/links", "node/provide", "node/seen", "pin", "pin/graph", "psa", "rpc", "store", "upload", "web",
 		"cmd/holdfast/internal/config", "cmd/holdfast/internal/datadir", "cmd/holdfast/internal/doctor", "cmd/holdfast/internal/httpd", "cmd/holdfast/internal/metrics",
 	},
 	"admin": {"auth", "auth/authhttp", "pin", "psa"},
@@ -78,13 +78,15 @@ var ourImports = map[string][]string{
 	"pin/turns":      {},
 	"auth":           {},
 	"backup":         {"node/seen"},
+	"cluster":        {"pin"},
 	"upload":         {},
 	"moving":         {"pin"},
 	"auth/authhttp":  {"auth"},
 	// Suites and fakes for the tests of those who implement the interfaces, and what
 	// tests share.
-	"logtest":     {},
-	"pin/pintest": {"pin"},
+	"logtest":             {},
+	"pin/pintest":         {"pin"},
+	"cluster/clustertest": {},
 	"cmd/holdfast/internal/metrics/metricstest": {},
 	"auth/authtest":        {"auth"},
 	"node/dagtest":         {},
@@ -111,6 +113,8 @@ var notFor = map[string][]string{
 	"moving": {module + "/cmd/", module + "/node", module + "/store", module + "/admin", module + "/psa", "github.com/spf13/", "github.com/libp2p/"},
 	// The dashboard stands on the same services as the APIs.
 	"web": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
+	// A cluster is known by its API alone.
+	"cluster": {module + "/cmd/", module + "/node", module + "/store", "github.com/ipfs-cluster/", "github.com/dgraph-io/", "github.com/libp2p/", "github.com/labstack/"},
 	// The operator's API knows neither the server nor what it is made of.
 	"admin": {module + "/cmd/", module + "/node", module + "/store", "github.com/dgraph-io/", "github.com/libp2p/"},
 }

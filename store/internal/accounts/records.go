@@ -58,6 +58,7 @@ type loginRecord struct {
 	Sessions     uint64 `cbor:"7,keyasint,omitempty"`
 	Devices      uint64 `cbor:"8,keyasint,omitempty"`
 	QuotaPins    uint64 `cbor:"9,keyasint,omitempty"`
+	Replication  string `cbor:"10,keyasint,omitempty"`
 }
 
 // tokenRecord is an auth.Token on disk, encoded in the same way.
@@ -142,6 +143,7 @@ func (r authReader) login(id string) (auth.Account, error) {
 	return auth.Account{
 		ID: id, Email: rec.Email, PasswordHash: rec.PasswordHash, Admin: rec.Admin, Disabled: rec.Disabled,
 		Created: time.Unix(rec.Created, 0).UTC(), Quota: rec.Quota, QuotaPins: rec.QuotaPins, Sessions: rec.Sessions, Devices: rec.Devices,
+		Replication: rec.Replication,
 	}, nil
 }
 
@@ -173,6 +175,7 @@ func (t authTx) putLogin(id kv.Account, a auth.Account) error {
 	value, err := kv.Encode(loginRecord{
 		Email: a.Email, PasswordHash: a.PasswordHash, Admin: a.Admin, Disabled: a.Disabled,
 		Created: a.Created.Unix(), Quota: a.Quota, QuotaPins: a.QuotaPins, Sessions: a.Sessions, Devices: a.Devices,
+		Replication: a.Replication,
 	})
 	if err != nil {
 		return fmt.Errorf("account %s: %w", id, err)

@@ -171,6 +171,20 @@ func (g *Store) rootPage(r *kv.Reader, from []byte) (page []pin.DAG, next []byte
 	return page, next, err
 }
 
+// Held says what holds a DAG: the attempt, which is zero before the first Begin. held is false if
+// no request holds it.
+func (g *Store) Held(ctx context.Context, d pin.DAG) (a pin.Attempt, complete, held bool, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		rec, found, err := g.DAG(r, d)
+		a, complete, held = rec.Attempt, rec.Complete, found
+		return err
+	})
+	if err != nil {
+		return 0, false, false, kv.Wrap(err, "look whether %s is held", d)
+	}
+	return a, complete, held, nil
+}
+
 // DAGTotals gives the totals of a complete DAG. ok is false if the DAG is not complete, or
 // nothing holds it.
 func (g *Store) DAGTotals(ctx context.Context, d pin.DAG) (t pin.Totals, ok bool, err error) {

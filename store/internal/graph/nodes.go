@@ -61,6 +61,27 @@ func takeHolders(t *kv.Tx, n int) (last graph.Holder, err error) {
 	return last, nil
 }
 
+// LastAttempt is the highest number that an attempt can have by now. Each later one is higher.
+func (g *Store) LastAttempt(ctx context.Context) (a pin.Attempt, err error) {
+	err = g.kv.View(ctx, func(r *kv.Reader) error {
+		b, found, err := r.Get(kv.MetaKey(kv.MetaHolder))
+		if err == nil && found && len(b) == 8 {
+			a = pin.Attempt(binary.BigEndian.Uint64(b))
+			return nil
+		}
+		if err != nil && !errors.Is(err, diskerr.ErrUnreadable) {
+			return err
+		}
+		last, err := lastHolder(r)
+		a = pin.Attempt(last)
+		return err
+	})
+	if err != nil {
+		return 0, kv.Wrap(err, "read the number of the last attempt")
+	}
+	return a, nil
+}
+
 // TakeNumber gives a number that is higher than all that it gave before, and is none of a holder.
 func TakeNumber(t *kv.Tx) (uint64, error) {
 	n, err := takeHolders(t, 1)

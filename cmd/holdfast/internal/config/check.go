@@ -86,6 +86,7 @@ func (c *Config) Validate() error {
 	check("auth.access_token_ttl", c.Auth.AccessTokenTTL, atLeastSecond(c.Auth.AccessTokenTTL))
 	check("auth.refresh_token_ttl", c.Auth.RefreshTokenTTL, atLeastSecond(c.Auth.RefreshTokenTTL))
 	c.validateGateway(check)
+	c.validateCluster(check)
 	c.validateRPC(check)
 	if c.Backup.To != "" {
 		_, err := backup.OpenPlace(c.Backup.To)
@@ -153,6 +154,7 @@ func (c *Config) warnings() (w []string) {
 	if c.Node.Routing == node.RoutingNone && len(c.Node.DelegatedRouters) > 0 {
 		w = append(w, "node.delegated_routers has no effect with node.routing = \"none\": no router is asked")
 	}
+	w = append(w, c.clusterWarnings()...)
 	return w
 }
 

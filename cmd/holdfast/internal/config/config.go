@@ -20,6 +20,7 @@ type Config struct {
 	Store    Store    `toml:"store"`
 	Auth     Auth     `toml:"auth"`
 	Gateway  Gateway  `toml:"gateway"`
+	Cluster  Cluster  `toml:"cluster"`
 	RPC      RPC      `toml:"rpc"`
 	Web      Web      `toml:"web"`
 	Denylist Denylist `toml:"denylist"`
@@ -127,6 +128,19 @@ type Gateway struct {
 	DNSLinkHosts []string `toml:"dnslink_hosts" usage:"hosts that serve what their DNSLink names"`
 }
 
+// Cluster is the ipfs-cluster that keeps what is pinned, in the place of this machine.
+type Cluster struct {
+	Peers        []string `toml:"peers" usage:"URLs of the REST API of the peers of an ipfs-cluster that keeps what is pinned; empty to keep it here"`
+	Nodes        []string `toml:"nodes" usage:"URLs of the RPC of the peers' nodes, for sizes and progress"`
+	Username     string   `toml:"username" usage:"user name for the peers, empty for none"`
+	PasswordFile string   `toml:"password_file" usage:"file with the password for the peers"`
+	CAFile       string   `toml:"ca_file" usage:"PEM file of the certificates by which peers and nodes are trusted, empty for those of the host"`
+	Replication  string   `toml:"replication" usage:"in how many copies a pin is kept: a number, or the fewest and the most"`
+}
+
+// On reports whether a cluster keeps what is pinned.
+func (c Cluster) On() bool { return len(c.Peers) > 0 }
+
 // Web is the dashboard.
 type Web struct {
 	Enabled bool `toml:"enabled" usage:"serve the dashboard"`
@@ -215,6 +229,10 @@ func Default() Config {
 		Gateway: Gateway{
 			MaxRequests: 128, // each has two blocks in hand, or 512 KiB
 			Hosts:       []string{}, PathHosts: []string{}, DNSLinkHosts: []string{},
+		},
+		Cluster: Cluster{
+			Peers: []string{}, Nodes: []string{},
+			Replication: "2-3", // one machine may fail, and the third copy is made while there is room
 		},
 		RPC: RPC{
 			Account:    "cluster@localhost",

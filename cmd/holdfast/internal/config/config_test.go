@@ -124,6 +124,12 @@ func TestConfigValues(t *testing.T) {
 		{"node.delegated_routers", "https://a.example.com,b.example.com", "want a URL such as https://router.example.com"},
 		{"node.delegated_routers", "https://a.example.com/routing/v2", "only /routing/v1"},
 		{"node.peering", "/ip4/192.0.2.1/tcp/4001", "/p2p/ID"},
+		{"cluster.peers", "http://s1.internal:9094,s2.internal:9094", "want a URL such as http://s1.internal:9094"},
+		{"cluster.peers", "http://holdfast:secret@s1.internal:9094", "without a password"},
+		{"cluster.peers", "http://s1.internal:9094/?a=b", "want a URL"},
+		{"cluster.nodes", "unix:rpc.sock", "unix:/run/holdfast/rpc.sock"},
+		{"cluster.replication", "3-2", "larger than the second"},
+		{"cluster.replication", "", "want a number of copies"},
 		{"provide.strategy", "pinned", "want one of roots, entities, all"},
 		{"provide.interval", "0s", "want a time from a minute to 48h"},
 		{"provide.interval", "3d", "want a time from a minute to 48h"},
@@ -191,6 +197,32 @@ func TestGatewayIsNotAtTheDashboard(t *testing.T) {
 		_, _, err := Load("", append(strings.Fields(tt.dashboard), s.env()+"="+tt.host), nil)
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.key)) {
 			t.Errorf("%s with %s at %s: %v, want %q", tt.key, tt.host, tt.dashboard, err, tt.want)
+		}
+	}
+}
+
+// A server whose pins a cluster keeps has no blocks to serve, and its password needs a name.
+func TestClusterSettings(t *testing.T) {
+	const peers = "HOLDFAST_CLUSTER_PEERS=http://s1.internal:9094"
+	for _, c := range []struct {
+		env        []string
+		err, warns string
+	}{
+		{[]string{peers, "HOLDFAST_GATEWAY_LISTEN=127.0.0.1:0"}, "gateway.listen", ""},
+		{[]string{peers, "HOLDFAST_RPC_LISTEN=127.0.0.1:0"}, "rpc.listen", ""},
+		{[]string{peers, "HOLDFAST_CLUSTER_USERNAME=x"}, "cluster.password_file", ""},
+		{[]string{peers, "HOLDFAST_CLUSTER_PASSWORD_FILE=/x"}, "cluster.username", ""},
+		{[]string{peers}, "", "cluster.nodes is empty"},
+		{[]string{"HOLDFAST_CLUSTER_NODES=unix:/x"}, "", "no effect without cluster.peers"},
+		{[]string{peers, "HOLDFAST_CLUSTER_NODES=unix:/x", "HOLDFAST_CLUSTER_USERNAME=x", "HOLDFAST_CLUSTER_PASSWORD_FILE=/x"}, "", "unencrypted"},
+		{[]string{peers, "HOLDFAST_CLUSTER_NODES=unix:/x"}, "", ""},
+	} {
+		_, warnings, err := Load("", c.env, nil)
+		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%v: %v, want %q", c.env, err, c.err)
+		}
+		if all := strings.Join(warnings, "; "); err == nil && (c.warns == "" && all != "" || !strings.Contains(all, c.warns)) {
+			t.Errorf("%v: warnings are %q, want %q", c.env, all, c.warns)
 		}
 	}
 }

@@ -37,6 +37,7 @@ type backups struct {
 	private bool // the server is in a private network
 	minFree uint64
 	lists   []denylist.Dir
+	front   bool // a cluster has the blocks
 	open    Opener
 	into    *restorer       // nil while no server runs
 	addrs   func() []string // of the node; nil while no server runs
@@ -58,7 +59,7 @@ var errBackupRuns = errors.New("another backup or restore is under way")
 func newBackups(c *core, d *datadir.Dir, cfg config.Config, version string, open Opener, log *slog.Logger) *backups {
 	key, err := swarmKeyFile(cfg.Node.SwarmKey, d)
 	return &backups{
-		store: c.store, data: d, cfg: cfg.Backup, instance: c.instance, version: version, log: log, private: key != "" || err != nil,
+		store: c.store, data: d, cfg: cfg.Backup, instance: c.instance, version: version, log: log, private: key != "" || err != nil, front: c.front != "",
 		minFree: uint64(cfg.Store.MinFreeSpace), lists: denylistDirs(cfg.Denylist, d),
 		open: open,
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-ipfs/holdfast/cluster"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/metrics/metricstest"
@@ -120,6 +121,8 @@ func exported(t *testing.T) map[string]bool {
 		now := time.Unix(1_800_000_000, 0)
 		made := metrics.Reading{Now: now, Node: node.Stats{Provide: &provide.Stats{}}}
 		made.Counted.At, made.Reclaims.Last, made.Backup = now, now, &now
+		made.Cluster = &cluster.State{Peers: []cluster.PeerState{{URL: "http://s1.internal:9094", Known: true}}}
+		made.Cluster.Last.Ended = now
 		return &made, nil
 	}))
 	all, err := r.Gather()

@@ -201,6 +201,8 @@ func otherValues(t *testing.T) map[string]string {
 	cert, key := certificate(t, "pins.example.com")
 	certFile, keyFile := file("cert.pem", cert), file("key.pem", key)
 	withTLS := "\nhttp.tls = \"files\"\nhttp.tls_cert = " + certFile + "\nhttp.tls_key = " + keyFile
+	const withCluster = "\ncluster.peers = [\"http://127.0.0.1:1\"]\ncluster.nodes = [\"http://127.0.0.1:1\"]"
+	passwordFile := file("cluster.pw", []byte("secret\n"))
 	lists := filepath.Join(dir, "lists")
 	if err := os.Mkdir(lists, 0o700); err != nil {
 		t.Fatal(err)
@@ -269,6 +271,14 @@ func otherValues(t *testing.T) map[string]string {
 		"backup.keep_last":   `3`,
 		"backup.keep_within": `"1d"`,
 		"backup.server_keys": `true`,
+
+		// What comes of these is in TestFront.
+		"cluster.peers":         `["http://127.0.0.1:1"]` + "\ncluster.nodes = [\"http://127.0.0.1:1\"]",
+		"cluster.nodes":         `["http://127.0.0.1:1"]` + "\ncluster.peers = [\"http://127.0.0.1:1\"]",
+		"cluster.username":      `"holdfast"` + withCluster + "\ncluster.password_file = " + passwordFile,
+		"cluster.password_file": passwordFile + withCluster + "\ncluster.username = \"holdfast\"",
+		"cluster.ca_file":       file("ca.pem", cert) + withCluster,
+		"cluster.replication":   `"3"`,
 
 		"gateway.listen":        `"127.0.0.1:0"`,
 		"gateway.max_requests":  `4`,

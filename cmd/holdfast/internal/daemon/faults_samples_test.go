@@ -207,6 +207,10 @@ func samples(refresh, email string) map[string]map[string]sample {
 			"POST /api/admin/store/verify":          {lines: true},
 			"POST /api/admin/store/backup":          {body: `{"to":"/x"}`, lines: true},
 			"POST /api/admin/store/restore":         {body: `{"from":"/x"}`, lines: true},
+			"GET /api/admin/cluster":                {static: true}, // there is none
+			"POST /api/admin/cluster/check":         {static: true},
+			"POST /api/admin/cluster/drain":         {static: true},
+			"POST /api/admin/cluster/import":        {static: true},
 			"POST /api/psa/pins/:requestid/retry":   {},
 		}),
 		"gateway": {

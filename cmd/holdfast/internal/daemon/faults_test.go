@@ -196,7 +196,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	p := &Program{Config: testConfig(), Log: log, metrics: metrics.New("v1.2.3-test")}
 	probes := probes{
 		healthy: b.probe, storable: b.probe, writable: b.probe, sound: b.call, openable: b.call,
-		blocked: func() bool { return false }, listening: func() bool { return true },
+		blocked: func() bool { return false }, reachable: func() error { return nil },
 		draining: new(atomic.Bool), logged: new(loggedState), log: log,
 	}
 	r.logged = probes.logged

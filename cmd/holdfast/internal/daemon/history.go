@@ -24,7 +24,7 @@ func (p *Program) keepHistory(ctx context.Context) {
 
 func (p *Program) sample(ctx context.Context) admin.Sample {
 	s := admin.Sample{Time: time.Now().UTC(), Memory: heldMemory()}
-	n := p.node.Stats()
+	n := p.nodeStats()
 	s.Received, s.Served, s.Peers = n.BytesReceived, n.BytesServed, uint64(n.Peers)
 	queue, err := p.core.store.Queue(ctx)
 	if err != nil {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/base64"
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
 	"github.com/labstack/echo/v4"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -39,11 +42,15 @@ type content struct {
 	repo       rpc.Repo
 	providers  func(ctx context.Context, c cid.Cid) iter.Seq[peer.AddrInfo]
 	conns      func() []rpc.Connection
+	refuse     func(command string) string // nil refuses none
 }
 
 // content is the program's.
 func (p *Program) content() content {
 	profile, _ := upload.ProfileNamed(p.Config.Pin.ImportProfile) // it was checked
+	if p.cluster != nil {
+		return p.clusterContent(profile)
+	}
 	return content{
 		profile: profile,
 		blocks:  p.node.Served(), below: p.node.ServedBelow, seen: seenIn(p.Data.File(datadir.TempDirName)),
@@ -140,7 +147,7 @@ func (a *api) rpcConfig() rpc.Config {
 	return rpc.Config{
 		Pins: a.pins, Upload: a.content.upload, Profile: a.content.profile, Blocks: a.content.blocks, Above: a.content.above, Links: links.Of, Below: a.content.below, Seen: a.content.seen,
 		DeniedPath: a.content.deniedPath, Node: a.content.node, Repo: a.content.repo,
-		Providers: a.content.providers, Connections: a.content.conns, Stopping: a.probes.draining.Load, Logger: a.log,
+		Providers: a.content.providers, Connections: a.content.conns, Stopping: a.probes.draining.Load, Logger: a.log, Refuse: a.content.refuse,
 	}
 }
 
@@ -148,4 +155,30 @@ func (a *api) rpcConfig() rpc.Config {
 // names.
 func (a *api) rpcBySocket(g *echo.Group, as echo.MiddlewareFunc) error {
 	return a.serveRPC(g, func(auth.Scope) echo.MiddlewareFunc { return as })
+}
+
+// noBlocks has none.
+type noBlocks struct{ blockstore.Blockstore }
+
+// clusterContent is what the RPC has if a cluster keeps what is pinned: pins, and no blocks.
+func (p *Program) clusterContent(profile upload.Profile) content {
+	return content{
+		profile: profile, blocks: noBlocks{blockstore.NewBlockstore(datastore.NewNullDatastore())},
+		seen:       seenIn(p.Data.File(datadir.TempDirName)),
+		complete:   func(context.Context, cid.Cid) (bool, error) { return false, nil },
+		above:      func(context.Context, cid.Cid, int) ([]pin.DAG, bool, error) { return nil, true, nil },
+		deniedPath: p.denials.DeniedPath,
+		node:       func() rpc.Node { return rpc.Node{Addresses: p.delegates(), Version: p.Version} },
+		upload:     func(context.Context, string) (rpc.Upload, error) { return nil, pin.ErrUnsupported },
+		repo:       repo{p.core.store, quotas{p.core.auth}, p.pins.Claims},
+		providers:  func(context.Context, cid.Cid) iter.Seq[peer.AddrInfo] { return func(func(peer.AddrInfo) bool) {} },
+		conns:      func() []rpc.Connection { return nil },
+		refuse: func(command string) string {
+			if strings.HasPrefix(command, "pin/") || slices.Contains([]string{"id", "version", "commands", "repo/stat"}, command) {
+				return ""
+			}
+			return "a cluster keeps what is pinned here, so this server has no blocks and takes no uploads: " +
+				"ask a node of the cluster, or a gateway; pin/add, pin/ls, pin/rm and pin/update are served here"
+		},
+	}
 }

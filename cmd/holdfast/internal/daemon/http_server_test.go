@@ -51,7 +51,7 @@ func testAPIWith(t testing.TB, cfg config.Config, lines *logtest.Lines, level sl
 	t.Cleanup(runs.Close) // before the store
 	return &api{
 		runs: runs, history: new(admin.History), self: fixedSelf{},
-		cfg: config.Default().HTTP, web: pages, auth: c.auth, pins: pins, store: offlineStore(c.store, c.auth, pins),
+		cfg: config.Default().HTTP, web: pages, auth: c.auth, pins: pins, store: offlineStore(c, pins),
 		delegates: func() []string {
 			return []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWQmJC7C6yPaG5fCwRRctv7fK1doGrSMGpWqdx9rnRsUzi"}
 		},
@@ -68,7 +68,7 @@ func testAPIWith(t testing.TB, cfg config.Config, lines *logtest.Lines, level sl
 		probes: probes{
 			healthy: c.healthy, storable: func(ctx context.Context) error { return c.store.Room(ctx, 0) }, blocked: func() bool { return false },
 			writable: c.store.Writable, sound: c.store.Sound, openable: func() error { return nil },
-			listening: func() bool { return true }, draining: new(atomic.Bool), logged: new(loggedState), log: log,
+			reachable: func() error { return nil }, draining: new(atomic.Bool), logged: new(loggedState), log: log,
 		},
 		log: log,
 	}

@@ -67,7 +67,7 @@ func localAdmin(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg con
 	operator := &admin.Server{
 		Auth: c.auth, Pins: c.pins, Log: log,
 		Endpoint: func() string { return endpointAt(config.ConfiguredURL(cfg.HTTP)) },
-		Store:    offlineStore(c.store, c.auth, pins),
+		Store:    offlineStore(c, pins),
 		Backups:  newBackups(c, d, cfg, "", open, log),
 		Hint:     storeHint,
 	}

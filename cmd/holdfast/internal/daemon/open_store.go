@@ -26,6 +26,9 @@ type core struct {
 	auth  *auth.Service
 	// instance names the data directory. It stays the same as long as tokens.key does.
 	instance string
+	// front is the name by which a cluster's pinset knows this server; "" if what is pinned is
+	// kept here.
+	front string
 	// Whoever called openCore sets pins, before the first request.
 	pins admin.Pins
 }
@@ -82,6 +85,9 @@ func openCore(ctx context.Context, d *datadir.Dir, lock *datadir.Lock, cfg confi
 		return nil, err
 	}
 	c := &core{store: s, instance: keys.Instance()}
+	if c.front, err = frontOf(ctx, s.Datastore()); err != nil {
+		return nil, err
+	}
 	authConfig := auth.Config{
 		AccessTTL:         time.Duration(cfg.Auth.AccessTokenTTL),
 		RefreshTTL:        time.Duration(cfg.Auth.RefreshTokenTTL),

@@ -26,7 +26,7 @@ type probes struct {
 	sound     func() error                // no table of the database is known to be damaged
 	openable  func() error                // more files can be opened
 	blocked   func() bool                 // pins wait for room on the disk
-	listening func() bool                 // other nodes can connect
+	reachable func() error                // other nodes can connect to this one, or this server to the cluster
 	backups   func(time.Time) string      // what is wrong with the backups, "" if nothing is; nil is nothing
 	draining  *atomic.Bool
 	logged    *loggedState
@@ -41,7 +41,7 @@ func (p *Program) probes() probes {
 		sound:     p.core.store.Sound,
 		openable:  func() error { return p.openable(openFilesDir) },
 		blocked:   func() bool { return p.pins.Blocked() > 0 },
-		listening: p.node.Listening, draining: &p.draining,
+		reachable: p.listening, draining: &p.draining,
 		backups: p.backups.warning,
 		logged:  &p.logged, log: p.Log,
 	}
@@ -145,13 +145,16 @@ func (p probes) unready(ctx context.Context) (why string, cause error) {
 	if err := p.openable(); err != nil {
 		return fewFiles, err
 	}
+	switch err := p.reachable(); {
+	case errors.Is(err, errNotListening):
+		return "the node does not listen", err
+	case err != nil:
+		return "no peer of the cluster answers", err
+	}
 	// A batch of blocks needs more room than a request. So pins may wait for room although
 	// there is room for a request.
 	if p.blocked() {
 		return "the disk is too full", errBlocked
-	}
-	if !p.listening() {
-		return "the node does not listen", errNotListening
 	}
 	return "", nil
 }

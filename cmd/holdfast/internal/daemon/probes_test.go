@@ -30,16 +30,17 @@ func TestProbes(t *testing.T) {
 		stops  bool
 		why    string // "" is ready
 	}{
-		"well":              {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: no, listening: up}, false, ""},
-		"stopping":          {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: no, listening: up}, true, "stopping"},
-		"a full disk":       {probes{healthy: well, storable: fails(pin.ErrDiskFull), writable: well, sound: able, openable: able, blocked: no, listening: up}, false, "the disk is too full"},
-		"a closed store":    {probes{healthy: well, storable: fails(pin.ErrClosed), writable: well, sound: able, openable: able, blocked: no, listening: up}, false, "the store cannot be written"},
-		"a deaf store":      {probes{healthy: fails(errors.New("secret")), storable: well, writable: well, sound: able, openable: able, blocked: no, listening: up}, false, "the store does not answer"},
-		"pins wait":         {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: up, listening: up}, false, "the disk is too full"},
-		"a disk that fails": {probes{healthy: well, storable: well, writable: fails(pin.ErrUnwritable), sound: able, openable: able, blocked: no, listening: up}, false, "the disk cannot be written"},
-		"no files":          {probes{healthy: well, storable: well, writable: well, sound: able, openable: func() error { return errors.New("few") }, blocked: no, listening: up}, false, "too few files may be open"},
-		"a bad table":       {probes{healthy: well, storable: well, writable: well, sound: func() error { return store.ErrDamaged }, openable: able, blocked: no, listening: up}, false, damagedTables},
-		"no address":        {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: no, listening: func() bool { return false }}, false, "the node does not listen"},
+		"well":              {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: no, reachable: able}, false, ""},
+		"stopping":          {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: no, reachable: able}, true, "stopping"},
+		"a full disk":       {probes{healthy: well, storable: fails(pin.ErrDiskFull), writable: well, sound: able, openable: able, blocked: no, reachable: able}, false, "the disk is too full"},
+		"a closed store":    {probes{healthy: well, storable: fails(pin.ErrClosed), writable: well, sound: able, openable: able, blocked: no, reachable: able}, false, "the store cannot be written"},
+		"a deaf store":      {probes{healthy: fails(errors.New("secret")), storable: well, writable: well, sound: able, openable: able, blocked: no, reachable: able}, false, "the store does not answer"},
+		"pins wait":         {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: up, reachable: able}, false, "the disk is too full"},
+		"a disk that fails": {probes{healthy: well, storable: well, writable: fails(pin.ErrUnwritable), sound: able, openable: able, blocked: no, reachable: able}, false, "the disk cannot be written"},
+		"no files":          {probes{healthy: well, storable: well, writable: well, sound: able, openable: func() error { return errors.New("few") }, blocked: no, reachable: able}, false, "too few files may be open"},
+		"a bad table":       {probes{healthy: well, storable: well, writable: well, sound: func() error { return store.ErrDamaged }, openable: able, blocked: no, reachable: able}, false, damagedTables},
+		"no address":        {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: no, reachable: func() error { return errNotListening }}, false, "the node does not listen"},
+		"no cluster":        {probes{healthy: well, storable: well, writable: well, sound: able, openable: able, blocked: no, reachable: func() error { return errors.New("refused") }}, false, "no peer of the cluster answers"},
 	} {
 		c.probes.draining = new(atomic.Bool)
 		c.probes.draining.Store(c.stops)
@@ -72,7 +73,7 @@ func TestTroubleIsInTheLog(t *testing.T) {
 				}
 				return nil
 			},
-			blocked: func() bool { return false }, listening: func() bool { return true },
+			blocked: func() bool { return false }, reachable: func() error { return nil },
 			draining: new(atomic.Bool), logged: new(loggedState), log: NewLogger(&lines, config.Log{Level: "info", Format: "text"}),
 		}
 		ctx, stop := context.WithCancel(t.Context())

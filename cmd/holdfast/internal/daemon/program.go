@@ -19,6 +19,7 @@ import (
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 
 	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/cluster"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
 	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/doctor"
@@ -65,13 +66,17 @@ type Program struct {
 	// least. 0 is never.
 	WatchdogInterval time.Duration
 
-	started  time.Time
-	profile  config.Profile
-	core     *core
-	lock     *datadir.Lock
-	node     *node.Node
-	pins     *pin.Manager
-	draining atomic.Bool
+	started time.Time
+	profile config.Profile
+	core    *core
+	lock    *datadir.Lock
+	node    *node.Node      // nil: a cluster keeps what is pinned
+	cluster *cluster.Engine // nil: there is none
+	// clusterIs is how the cluster was just now, for metrics. Nil is not known.
+	clusterIs atomic.Pointer[cluster.State]
+	pins      *pin.Manager
+	managed   atomic.Pointer[pin.Manager] // pins, for the node, which starts first
+	draining  atomic.Bool
 
 	denials *denylist.Denials // nil: there are no denylists
 	backups *backups
@@ -148,8 +153,12 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	if p.denials, err = denylist.OpenDenials(denylistDirs(p.Config.Denylist, p.Data), p.core.store, p.Log); err != nil {
 		return hint.Add(p.Data.Explain(err), "denylist.dirs sets the directories of denylists; an empty list is none")
 	}
-	if err := p.startNode(ctx); err != nil {
+	if err := p.startPins(ctx); err != nil {
 		return err
+	}
+	if p.cluster != nil {
+		p.background.Go(func() { p.cluster.Run(background, checkEvery) })
+		p.background.Go(func() { p.keepClusterState(background) })
 	}
 	p.backups = newBackups(p.core, p.Data, p.Config, p.Version, OpenPlace, p.Log)
 	p.backups.into, p.backups.addrs = &restorer{p.core.store, p.core.auth, p.pins}, p.whereNode
@@ -161,7 +170,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	}
 	p.background.Go(func() {
 		newTrimmer(func() uint64 {
-			s := p.node.Stats()
+			s := p.nodeStats()
 			return s.BytesReceived + s.BytesServed
 		}).run(background)
 	})
@@ -187,7 +196,7 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	}
 	run := datadir.RunFile{
 		PID: os.Getpid(), HTTP: p.URL(), Gateway: p.gateway.url(), Metrics: p.metricsURL, RPC: p.localRPC.address(),
-		PeerID: p.node.PeerID(), Addrs: p.node.Addrs(), Directory: p.Data.Number(),
+		PeerID: p.nodeID(), Addrs: p.nodeAddrs(), Directory: p.Data.Number(),
 	}
 	if err := datadir.WriteRunFile(p.Data.File(datadir.RunFileName), run); err != nil {
 		return err
@@ -207,14 +216,10 @@ func (p *Program) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// startNode starts the node, and then the manager of pins. Each of them calls the other.
+// startNode starts the node.
 func (p *Program) startNode(ctx context.Context) (err error) {
-	var manager atomic.Pointer[pin.Manager]
 	cfg, err := nodeConfig(p.Config, p.Data, p.Log)
 	if err != nil {
-		return err
-	}
-	if err := p.Data.ClearTemp(); err != nil {
 		return err
 	}
 	cfg.Limits = p.profile.Limits
@@ -236,7 +241,7 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 		cfg.Denylist = p.denials
 	}
 	cfg.OnPeer = func(peer string, inbound bool) {
-		if m := manager.Load(); m != nil {
+		if m := p.managed.Load(); m != nil {
 			m.PeerConnected(peer, inbound)
 		}
 	}
@@ -254,40 +259,13 @@ func (p *Program) startNode(ctx context.Context) (err error) {
 	if err := datadir.SwarmKey(p.Config.Node.SwarmKey).Check(ctx, cfg.Datastore, p.Data, network, false, p.Log); err != nil {
 		return err
 	}
-	p.pins, err = pin.New(ctx, pin.Config{
-		Workers:      p.Config.Pin.Workers,
-		StallTimeout: time.Duration(p.Config.Pin.StallTimeout),
-		KeepPartial:  cmp.Or(time.Duration(p.Config.Pin.KeepPartial), -1), // 0 is the default of package pin
-		Limits: pin.Limits{
-			Bytes:  uint64(p.Config.Pin.MaxDAGBytes),
-			Blocks: uint64(p.Config.Pin.MaxDAGBlocks),
-
-			BlockBytes: uint64(p.Config.Pin.MaxBlockSize),
-			Links:      uint64(p.Config.Pin.MaxLinks),
-			Depth:      uint64(p.Config.Pin.MaxDepth),
-		},
-		TotalTimeout: time.Duration(p.Config.Pin.TotalTimeout),
-		Quotas:       quotas{p.core.auth},
-		Denied:       p.denials.DeniedDAG,
-		UnpinGrace:   time.Duration(p.Config.RPC.UnpinGrace),
-		Reclaim: func(ctx context.Context) error {
-			_, err := p.core.store.Reclaim(ctx, nil)
-			return err
-		},
-		Logger: p.Log,
-	}, p.core.store, p.node)
-	if err != nil {
-		return fmt.Errorf("start the pin manager: %w", err)
-	}
-	manager.Store(p.pins)
-	p.core.pins = p.pins
 	return nil
 }
 
 // whereNode gives all addresses of the node: those that it listens on, and those that others
 // are told.
 func (p *Program) whereNode() []string {
-	all := slices.Concat(p.node.Addrs(), p.node.Delegates())
+	all := slices.Concat(p.nodeAddrs(), p.delegates())
 	slices.Sort(all)
 	return slices.Compact(all)
 }
@@ -382,8 +360,8 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 		}
 	}
 	p.api = &api{
-		cfg: p.Config.HTTP, web: p.pages, auth: p.core.auth, pins: p.pins, delegates: p.node.Delegates,
-		store: servedStore(p.core.store, p.core.auth, p.pins), runs: p.runs, history: &p.history, self: self{p},
+		cfg: p.Config.HTTP, web: p.pages, auth: p.core.auth, pins: p.pins, delegates: p.delegates,
+		store: p.servedStore(), runs: p.runs, history: &p.history, self: self{p},
 		content: p.content(), probes: p.probes(), requests: requests, log: p.Log,
 	}
 	handler, err := p.api.handler()
@@ -417,8 +395,8 @@ func (p *Program) serveWeb(ctx, background context.Context) (err error) {
 func (p *Program) serveAdmin(ctx context.Context) error {
 	handler, err := (&admin.Server{
 		Auth: p.core.auth, Pins: p.pins, Running: true, Endpoint: p.endpoint, Log: p.Log,
-		Store: servedStore(p.core.store, p.core.auth, p.pins), Backups: p.backups, Self: self{p}, Hint: storeHint,
-		Runs: p.runs, History: &p.history,
+		Store: p.servedStore(), Backups: p.backups, Self: self{p}, Hint: storeHint,
+		Runs: p.runs, History: &p.history, Cluster: p.clusterService(),
 		RPC: p.api.rpcBySocket,
 	}).Handler()
 	if err != nil {
@@ -521,6 +499,9 @@ func (p *Program) shutDown() error {
 	if p.node != nil {
 		begin("close the node")
 		try("close the node", p.node.Close())
+	}
+	if p.cluster != nil {
+		try("close the connections to the cluster", p.cluster.Close())
 	}
 	if p.core != nil {
 		begin("close the store")

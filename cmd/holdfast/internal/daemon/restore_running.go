@@ -54,6 +54,9 @@ var errNotRunning = errors.New("a backup is restored into a running server, or i
 
 // Restore implements [admin.Backups].
 func (b *backups) Restore(ctx context.Context, in admin.NewRestore, progress func(admin.StoreProgress)) (done admin.Restored, err error) {
+	if b.front {
+		return done, errFront
+	}
 	if b.into == nil {
 		return done, hint.Add(errNotRunning, "start the server, or name another directory with --data")
 	}

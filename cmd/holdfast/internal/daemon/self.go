@@ -39,10 +39,10 @@ func (p self) Condition(ctx context.Context) (admin.Condition, error) {
 	}
 	right, known := doctor.ThisHost(p.Log).Synchronised()
 	is.ClockOff = known && !right
-	n := p.node.Stats()
+	n := p.nodeStats()
 	is.Network = admin.NetworkCondition{
-		PeerID: p.node.PeerID(), Addresses: p.node.Addrs(), Received: n.BytesReceived, Served: n.BytesServed,
-		Peers: n.Peers, Relayed: p.node.Relayed(),
+		PeerID: p.nodeID(), Addresses: p.nodeAddrs(), Received: n.BytesReceived, Served: n.BytesServed,
+		Peers: n.Peers, Relayed: p.node != nil && p.node.Relayed(),
 	}
 	if a := n.Provide; a != nil {
 		is.Announcing = &admin.AnnouncingCondition{
@@ -56,7 +56,9 @@ func (p self) Condition(ctx context.Context) (admin.Condition, error) {
 	if err := p.core.store.Sound(); err != nil {
 		is.Damage = err.Error()
 	}
-	if reached, ok := p.node.Reached(); ok {
+	if p.node == nil {
+		is.Cluster = p.clusterCondition()
+	} else if reached, ok := p.node.Reached(); ok {
 		is.Network.Asked = true
 		is.Network.Reached, is.Network.NotReached, is.Network.Unknown = reached.Yes, reached.No, reached.Unknown
 	}

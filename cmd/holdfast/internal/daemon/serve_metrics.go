@@ -74,7 +74,7 @@ func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
 		Reclaims: p.core.store.Reclaims(),
 		Levels:   p.core.store.Levels(),
 		Pins:     p.pins.Stats(),
-		Node:     p.node.Stats(),
+		Node:     p.nodeStats(),
 		Failures: p.core.auth.Failures(),
 		Conns:    p.conns.Open(),
 		Ready:    ready == "",
@@ -87,6 +87,7 @@ func (p *Program) read(ctx context.Context) (*metrics.Reading, error) {
 		state := p.backups.State()
 		r.Backup, r.BackupFailed = &state.Last, state.Failed
 	}
+	r.Cluster = p.clusterIs.Load()
 	queue, queueErr := p.core.store.Queue(ctx)
 	if queueErr == nil {
 		r.Queue = &queue

@@ -23,6 +23,7 @@ type storeService struct {
 		Repair(ctx context.Context, r pin.Refetcher, blocks []multihash.Multihash, told func(pin.DAG)) error
 		Adopt(ctx context.Context, r pin.Adopter, from, to string) (adopted, left int, err error)
 	}
+	front bool // a cluster has the blocks
 	// unpin finishes the unpinning that has begun.
 	unpin func(context.Context) error
 }
@@ -31,8 +32,9 @@ var _ admin.Store = (*storeService)(nil)
 
 // offlineStore is for a command while no server runs. It records a repair, which the server
 // does later. It also drops what was released, since no server does.
-func offlineStore(s *store.Store, a *auth.Service, pins *pin.Offline) *storeService {
-	return &storeService{store: s, auth: a, pins: pins, unpin: func(ctx context.Context) error {
+func offlineStore(c *core, pins *pin.Offline) *storeService {
+	s := c.store
+	return &storeService{store: s, auth: c.auth, pins: pins, front: c.front != "", unpin: func(ctx context.Context) error {
 		return pins.Unpin(ctx, s.Drop)
 	}}
 }
@@ -42,9 +44,10 @@ func offlineStore(s *store.Store, a *auth.Service, pins *pin.Offline) *storeServ
 const unpinWait = 5 * time.Minute
 
 // servedStore is for a running server.
-func servedStore(s *store.Store, a *auth.Service, pins *pin.Manager) *storeService {
+func (p *Program) servedStore() *storeService {
+	pins := p.pins
 	return &storeService{
-		store: s, auth: a, pins: pins,
+		store: p.core.store, auth: p.core.auth, pins: pins, front: p.cluster != nil,
 		unpin: func(ctx context.Context) error {
 			some, cancel := context.WithTimeout(ctx, unpinWait)
 			defer cancel()
@@ -73,6 +76,9 @@ func (s *storeService) Stats(ctx context.Context) (admin.StoreStats, error) {
 
 // Reclaim implements [admin.Store].
 func (s *storeService) Reclaim(ctx context.Context, progress func(admin.StoreProgress)) (admin.Reclaimed, error) {
+	if s.front {
+		return admin.Reclaimed{}, errFront
+	}
 	progress(admin.StoreProgress{Text: "unpinning"})
 	if err := s.unpin(ctx); err != nil {
 		return admin.Reclaimed{}, err
@@ -85,6 +91,9 @@ func (s *storeService) Reclaim(ctx context.Context, progress func(admin.StorePro
 
 // Verify implements [admin.Store].
 func (s *storeService) Verify(ctx context.Context, repair bool, tell admin.VerifyWatch) (admin.VerifyReport, error) {
+	if s.front {
+		return admin.VerifyReport{}, errFront
+	}
 	var damaged []multihash.Multihash
 	report, err := s.store.Verify(ctx, func(d store.Damage) error {
 		info := admin.Damage{CID: d.CID().String(), Kind: d.Kind, DAGs: []admin.HurtDAG{}}

@@ -7,6 +7,8 @@ const (
 	SwarmKeyName  = "swarm.key"
 	TempDirName   = "tmp"
 	ACMEDirName   = "acme" // accounts, keys and certificates of ACME
+	// LifeName is there if a cluster keeps what is pinned. A backup does not have it.
+	LifeName = "cluster.life"
 	// RestoredName is there from a restore of node.key to the first start.
 	RestoredName = "holdfast.restored"
 )

@@ -47,6 +47,9 @@ func places(c config.Config) (all []place) {
 		add(place{"rpc.listen", network, address})
 	}
 	for _, s := range c.Node.Listen {
+		if c.Cluster.On() {
+			break // there is no node
+		}
 		a, err := multiaddr.NewMultiaddr(s)
 		if err != nil {
 			continue // of which the check of the configuration speaks
@@ -120,6 +123,9 @@ func portOf(address string) uint16 {
 const askedFor = 15 * time.Minute
 
 func reachability(_ context.Context, p *Patient) []Finding {
+	if p.Config.Cluster.On() {
+		return one(Note, "a cluster keeps what is pinned: its nodes have to be reached", "")
+	}
 	if p.Server == nil {
 		return one(Note, "only a server that runs can ask other nodes whether they reach it", "")
 	}

@@ -89,6 +89,7 @@ var checks = []check{
 	{"clock synchronisation", false, synchronised},
 	{"ports", false, ports}, // a start takes them
 	{"reachability", false, reachability},
+	{"cluster", false, clusterCheck},
 	{"certificate", true, certificate},
 	{"database", false, database}, // a start opens it
 	{"backup", false, backups},

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/cluster"
 	"github.com/holdfast-ipfs/holdfast/node"
 	"github.com/holdfast-ipfs/holdfast/node/provide"
 	"github.com/holdfast-ipfs/holdfast/pin"
@@ -43,7 +44,9 @@ type Reading struct {
 	// backup.to is not set.
 	Backup       *time.Time
 	BackupFailed bool // the last attempt failed
-	Now          time.Time
+	// Cluster is how the cluster was, within the last half minute. Nil: what is pinned is kept here.
+	Cluster *cluster.State
+	Now     time.Time
 }
 
 // family is a metric: all values of one name.
@@ -288,6 +291,8 @@ func families() []family {
 				emit(float64(l.Bytes), strconv.Itoa(i))
 			}
 		})
+
+	all = append(all, clusterFamilies()...)
 
 	// The API.
 	add(prometheus.CounterValue, "holdfast_auth_failures_total", "Refused logins, tokens and registrations, by reason.", []string{"reason"},

@@ -1,0 +1,378 @@
+package clustertest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Peer is a peer of the cluster.
+type Peer struct {
+	ID, Name string
+	Node     *Node
+
+	c      *Cluster
+	url    string
+	server *httptest.Server // nil while it is away
+	hung   chan struct{}    // closed when it goes on; nil is that it does not hang
+	full   bool
+	asked  chan struct{}    // has an entry for each request that met it hanging
+	ops    map[string]*op   // what it pins and unpins
+	answer http.HandlerFunc // in the place of its own; nil is none
+}
+
+// op is what a peer does about a CID.
+type op struct {
+	status, reason string
+	since          time.Time
+	tries          int
+}
+
+func newPeer(c *Cluster, i int) *Peer {
+	p := &Peer{
+		ID: fmt.Sprintf("12D3KooWpeer%d", i), Name: fmt.Sprintf("s%d", i+1), c: c,
+		ops: make(map[string]*op), asked: make(chan struct{}, 1000),
+	}
+	p.Node = newNode(c, i)
+	p.server = httptest.NewServer(http.HandlerFunc(p.serve))
+	p.url = p.server.URL
+	return p
+}
+
+// URL is its REST API.
+func (p *Peer) URL() string { return p.url }
+
+func (p *Peer) close() {
+	p.Continue()
+	p.c.mu.Lock()
+	s := p.server
+	p.server = nil
+	p.c.mu.Unlock()
+	if s != nil {
+		s.CloseClientConnections()
+		s.Close()
+	}
+	p.Node.server.CloseClientConnections()
+	p.Node.server.Close()
+}
+
+// Kill ends the peer as SIGKILL does: what it acknowledged and nobody has written is lost.
+func (p *Peer) Kill() {
+	p.c.mu.Lock()
+	p.c.pending = slices.DeleteFunc(p.c.pending, func(w write) bool { return w.by == p })
+	s := p.server
+	p.server = nil
+	p.ops = make(map[string]*op)
+	p.c.mu.Unlock()
+	s.CloseClientConnections()
+	s.Close()
+}
+
+// Start starts a peer that was killed, at its old address.
+func (p *Peer) Start() {
+	l, err := net.Listen("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		p.c.t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(p.serve))
+	s.Listener.Close()
+	s.Listener = l
+	s.Start()
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	p.server = s
+	for cid := range p.c.pinset {
+		p.hear(cid)
+	}
+}
+
+// Hang makes the peer answer nothing, as SIGSTOP does.
+func (p *Peer) Hang() {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	p.hung = make(chan struct{})
+}
+
+// Continue ends Hang.
+func (p *Peer) Continue() {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.hung != nil {
+		close(p.hung)
+		p.hung = nil
+		for cid := range p.c.pinset {
+			p.hear(cid)
+		}
+	}
+}
+
+// Asked waits until a request met the peer hanging.
+func (p *Peer) Asked() <-chan struct{} { return p.asked }
+
+// Fill makes the peer's node too full for new pins, or not so any more.
+func (p *Peer) Fill(full bool) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	p.full = full
+}
+
+// Answer makes something else answer in the place of the peer, such as a proxy; nil ends that.
+func (p *Peer) Answer(h http.HandlerFunc) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	p.answer = h
+}
+
+// Fail makes a pin of this peer fail with a reason.
+func (p *Peer) Fail(cid, reason string) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	p.ops[cid] = &op{status: "pin_error", reason: reason, since: time.Now(), tries: 1}
+}
+
+func (p *Peer) away() bool { return p.server == nil || p.hung != nil }
+
+func (p *Peer) allocated(pin *Pin) bool {
+	return pin != nil && (len(pin.Allocations) == 0 || slices.Contains(pin.Allocations, p.ID))
+}
+
+// hear takes note of what the pinset has of a CID.
+func (p *Peer) hear(cid string) {
+	if p.away() {
+		return
+	}
+	pin := p.c.pinset[cid]
+	_, has := p.Node.pins[cid]
+	switch {
+	case p.allocated(pin) && !has:
+		if o := p.ops[cid]; o == nil || o.status != "pin_error" {
+			p.ops[cid] = &op{status: "pinning", since: time.Now()}
+		}
+	case !p.allocated(pin) && has && p.Node.down:
+		p.ops[cid] = &op{status: "unpin_error", reason: "the node does not answer", since: time.Now()}
+	case !p.allocated(pin):
+		p.Node.remove(cid)
+		delete(p.ops, cid)
+	}
+	p.try()
+}
+
+// try pins what is there by now.
+func (p *Peer) try() {
+	if p.away() || p.Node.down {
+		return
+	}
+	for cid, o := range p.ops {
+		if o.status == "pinning" && p.c.network[cid].All {
+			p.Node.pins[cid] = struct{}{}
+			delete(p.ops, cid)
+		}
+	}
+}
+
+func (p *Peer) serve(w http.ResponseWriter, r *http.Request) {
+	p.c.mu.Lock()
+	hung, answer, password := p.hung, p.answer, p.c.password
+	p.c.mu.Unlock()
+	if hung != nil {
+		select {
+		case p.asked <- struct{}{}:
+		default:
+		}
+		select {
+		case <-hung:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	if answer != nil {
+		answer(w, r)
+		return
+	}
+	if _, given, _ := r.BasicAuth(); password != "" && given != password {
+		p.fail(w, http.StatusUnauthorized, "unauthorized: access denied")
+		return
+	}
+	p.mux().ServeHTTP(w, r)
+}
+
+func (p *Peer) fail(w http.ResponseWriter, status int, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"code": status, "message": message})
+}
+
+func (p *Peer) send(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// list sends a list, as cluster does: one object after the other, and 204 if there is none.
+func list[T any](w http.ResponseWriter, all []T) {
+	if len(all) == 0 {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Trailer", "X-Stream-Error")
+	for _, one := range all {
+		_ = json.NewEncoder(w).Encode(one)
+	}
+	w.Header().Set("X-Stream-Error", "")
+}
+
+func (p *Peer) mux() *http.ServeMux {
+	m := http.NewServeMux()
+	on := func(pattern string, h func(w http.ResponseWriter, r *http.Request)) {
+		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			p.c.mu.Lock()
+			defer p.c.mu.Unlock()
+			h(w, r)
+		})
+	}
+	on("GET /id", p.serveID)
+	on("GET /monitor/metrics/{name}", p.serveMetrics)
+	on("GET /allocations", p.serveAllocations)
+	on("GET /allocations/{cid}", p.serveAllocation)
+	on("GET /pins", p.serveInFlight)
+	on("GET /pins/{cid}", p.serveStatus)
+	on("POST /pins/{cid}", p.servePin)
+	on("DELETE /pins/{cid}", p.serveUnpin)
+	on("POST /pins/{cid}/recover", p.serveRecover)
+	return m
+}
+
+func (p *Peer) serveID(w http.ResponseWriter, _ *http.Request) {
+	var members []string
+	for _, o := range p.c.peers {
+		members = append(members, o.ID)
+	}
+	p.send(w, map[string]any{
+		"id": p.ID, "peername": p.Name, "version": "1.1.6", "cluster_peers": members,
+		"ipfs": map[string]any{"id": p.Node.ID, "addresses": []string{"/ip4/127.0.0.1/tcp/4040/p2p/" + p.Node.ID}},
+	})
+}
+
+func (p *Peer) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	all := []map[string]any{}
+	for _, o := range p.c.peers {
+		if o.away() || o.full && r.PathValue("name") == "freespace" {
+			continue
+		}
+		all = append(all, map[string]any{"name": r.PathValue("name"), "peer": o.ID, "value": "1000000000", "valid": true})
+	}
+	p.send(w, all)
+}
+
+func (p *Peer) serveAllocations(w http.ResponseWriter, _ *http.Request) {
+	var all []*Pin
+	for _, pin := range p.c.pinset {
+		all = append(all, pin)
+	}
+	list(w, all)
+}
+
+func (p *Peer) serveAllocation(w http.ResponseWriter, r *http.Request) {
+	if pin := p.c.pinset[r.PathValue("cid")]; pin != nil {
+		p.send(w, pin)
+		return
+	}
+	p.fail(w, http.StatusNotFound, "pin is not part of the pinset")
+}
+
+// status is what the peer says of a CID.
+func (p *Peer) status(cid string) map[string]any {
+	pin := p.c.pinset[cid]
+	is := map[string]any{
+		"peername": p.Name, "ipfs_peer_id": p.Node.ID, "timestamp": time.Now(), "error": "", "attempt_count": 0,
+	}
+	_, has := p.Node.pins[cid]
+	switch o := p.ops[cid]; {
+	case o != nil:
+		is["status"], is["error"], is["timestamp"], is["attempt_count"] = o.status, o.reason, o.since, o.tries
+	case pin == nil:
+		is["status"] = "unpinned"
+	case !p.allocated(pin):
+		is["status"] = "remote"
+	case p.Node.down:
+		is["status"], is["error"] = "cluster_error", "the node does not answer"
+	case has:
+		is["status"] = "pinned"
+	default:
+		is["status"], is["error"] = "unexpectedly_unpinned", "the item should be pinned but it is not"
+	}
+	of := map[string]any{"cid": cid, "peer_map": map[string]any{p.ID: is}}
+	if pin != nil {
+		of["metadata"], of["allocations"], of["name"] = pin.Metadata, pin.Allocations, pin.Name
+	}
+	return of
+}
+
+func (p *Peer) serveStatus(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("local") != "true" {
+		p.fail(w, http.StatusInternalServerError, "the fake is asked for its own status alone")
+		return
+	}
+	p.send(w, p.status(r.PathValue("cid")))
+}
+
+func (p *Peer) serveInFlight(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if q.Get("local") != "true" || q.Get("filter") == "" {
+		p.fail(w, http.StatusInternalServerError, "the fake is asked for what is in flight alone")
+		return
+	}
+	filter := strings.Split(q.Get("filter"), ",")
+	var all []map[string]any
+	for cid, o := range p.ops {
+		if slices.Contains(filter, o.status) {
+			all = append(all, p.status(cid))
+		}
+	}
+	list(w, all)
+}
+
+func (p *Peer) servePin(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	cid := r.PathValue("cid")
+	pin, first, err := pinOf(cid, q.Get, q)
+	if err != nil {
+		p.fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	pin.Allocations, err = p.c.allocate(p.c.pinset[cid], pin.Min, pin.Max, first)
+	if err != nil {
+		p.fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	p.c.posts++
+	p.c.write(write{by: p, cid: cid, pin: &pin})
+	p.send(w, pin)
+}
+
+func (p *Peer) serveUnpin(w http.ResponseWriter, r *http.Request) {
+	cid := r.PathValue("cid")
+	pin := p.c.pinset[cid]
+	if pin == nil {
+		p.fail(w, http.StatusNotFound, "pin is not part of the pinset")
+		return
+	}
+	p.c.write(write{by: p, cid: cid})
+	p.send(w, pin)
+}
+
+func (p *Peer) serveRecover(w http.ResponseWriter, r *http.Request) {
+	cid := r.PathValue("cid")
+	if p.c.pinset[cid] == nil {
+		p.fail(w, http.StatusNotFound, "pin is not part of the pinset")
+		return
+	}
+	delete(p.ops, cid)
+	p.hear(cid)
+	p.send(w, p.status(cid))
+}

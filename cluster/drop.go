@@ -1,0 +1,86 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// settling is how long a pin that was just asked for may take to appear in the pinset: until it
+// is there it cannot be removed. What appears later is found by [Engine.Check].
+const settling = 10 * time.Second
+
+// Drop implements [pin.Engine]. The records remember the attempt until this returned nil, so that
+// a removal is never lost: not with this server, and not with the peer that is told.
+func (e *Engine) Drop(ctx context.Context, a pin.Attempt, d pin.DAG) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !d.CID().Defined() {
+		return nil // it is not known; Check finds what the pinset has and no record
+	}
+	unlock, err := e.lock(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	e.known.forget(d)
+	if err := e.journal.note(ctx, d); err != nil {
+		return err
+	}
+	for began := time.Now(); ; {
+		if now, _, held, err := e.records.Held(ctx, d); err != nil {
+			return err
+		} else if held && now != 0 && now != a {
+			return nil // another attempt has it, or asks for it next
+		}
+		gone, err := e.letGo(ctx, d, a)
+		if err != nil {
+			return fmt.Errorf("unpin %s: %w", d, err)
+		}
+		if gone || time.Since(began) > settling {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(e.cfg.PollMin):
+		}
+	}
+}
+
+// letGo takes what this server asked for under an attempt out of the pinset. gone is false if the
+// pin was asked for and has not appeared there yet.
+func (e *Engine) letGo(ctx context.Context, d pin.DAG, a pin.Attempt) (gone bool, err error) {
+	err = e.each(ctx, d, func(p *peer) error {
+		is, err := p.allocation(ctx, d.CID())
+		if err != nil {
+			return err
+		}
+		if is == nil {
+			gone = !e.settles(d, a, is)
+			return nil
+		}
+		switch at := e.attemptIn(is.Metadata); {
+		case at == 0: // others made it
+			gone = !e.settles(d, a, is)
+			return nil
+		case at > a: // it is a later attempt's
+			gone = true
+			return nil
+		}
+		gone = true
+		q, remove := e.optionsWithout(is)
+		if remove {
+			return p.remove(ctx, d.CID())
+		}
+		_, err = p.post(ctx, d.CID(), q)
+		return err
+	})
+	if err == nil && gone {
+		e.posts.forget(d)
+	}
+	return gone, err
+}

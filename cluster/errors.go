@@ -1,0 +1,63 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// refusal is an error that a peer answered with: the cluster's word, so that asking another peer
+// would not help.
+type refusal struct {
+	peer    string
+	call    string
+	status  int
+	message string
+}
+
+func (e *refusal) Error() string {
+	return fmt.Sprintf("%s at cluster peer %s: %d: %s", e.call, e.peer, e.status, e.message)
+}
+
+// notThere reports whether a peer answered that the CID is not in its pinset.
+func notThere(err error) bool {
+	r, ok := errors.AsType[*refusal](err)
+	return ok && r.status == http.StatusNotFound
+}
+
+// tooFew reports whether the cluster has too few peers with room for the copies.
+func tooFew(err error) bool {
+	r, ok := errors.AsType[*refusal](err)
+	return ok && strings.HasPrefix(r.message, "not enough peers to allocate")
+}
+
+// badOptions reports whether the cluster cannot read what was sent with a pin, such as an origin.
+func badOptions(err error) bool {
+	r, ok := errors.AsType[*refusal](err)
+	return ok && r.status == http.StatusBadRequest
+}
+
+var (
+	// errUnauthorized: a peer does not accept the user name and password.
+	errUnauthorized = errors.New("it refuses the user name and password of this server (cluster.username, cluster.password_file)")
+	// errNoPeer: the answer is not one of a cluster peer, such as that of a proxy.
+	errNoPeer = errors.New("what answers is no cluster peer")
+	// errCut: an answer ended before it was whole.
+	errCut = errors.New("the answer ends before it is whole")
+	// errSilent: a peer did not answer in time.
+	errSilent = errors.New("no answer in time")
+)
+
+// away is what a user is shown while no peer does what a pin needs.
+func away(format string, a ...any) error { return &pin.AwayError{Reason: fmt.Sprintf(format, a...)} }
+
+// errAllAway is for a call that no peer answered.
+func errAllAway(why error) error {
+	if errors.Is(why, errUnauthorized) {
+		return away("the cluster refuses this server, which its operator has to mend; it goes on then")
+	}
+	return away("no peer of the cluster answers; it goes on when one does")
+}

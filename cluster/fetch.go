@@ -1,0 +1,263 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+const (
+	// pollGrowth is by how much the time between two looks grows.
+	pollGrowth = 1.5
+	// proven is how long a peer must have been pinning, after a first failure, for that to count
+	// as work: a peer gives up after its pin_timeout, 2 min, without progress of its node.
+	proven = 5 * time.Minute
+	// sizeTime is how long the nodes that have a DAG may take to say how large it is.
+	sizeTime = 30 * time.Second
+)
+
+// Fetch implements [pin.Engine]: it asks the cluster for the DAG, and waits until enough peers
+// have it. It needs no slot: the nodes do the work.
+func (e *Engine) Fetch(ctx context.Context, j pin.Job) (pin.Totals, error) {
+	if err := ctx.Err(); err != nil {
+		return pin.Totals{}, err
+	}
+	w, err := e.want(ctx, j.DAG, j.Attempt, j.Origins)
+	if err != nil {
+		return pin.Totals{}, err
+	}
+	f := &fetch{e: e, job: j, want: w}
+	for pause := e.cfg.PollMin; ; pause = min(time.Duration(float64(pause)*pollGrowth), e.cfg.PollMax) {
+		totals, done, err := f.step(ctx)
+		if done || err != nil {
+			return totals, endedBy(ctx, err)
+		}
+		if f.moved {
+			pause, f.moved = e.cfg.PollMin, false
+		}
+		select {
+		case <-ctx.Done():
+			return pin.Totals{}, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// endedBy is the context's error if that has ended, whatever the call said that met its end.
+func endedBy(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// fetch is one call of Fetch.
+type fetch struct {
+	e     *Engine
+	job   pin.Job
+	want  wanted
+	at    *pinInfo  // as the pinset has it, or will; nil before it was asked for
+	since time.Time // when it was last asked for
+	moved bool      // something changed since the last look
+	last  string    // what the last look found
+	grown time.Time // when the nodes were last asked how far they are
+}
+
+// step looks once.
+func (f *fetch) step(ctx context.Context) (totals pin.Totals, done bool, err error) {
+	if f.at == nil {
+		if f.at, err = f.e.place(ctx, f.want); err != nil {
+			return totals, false, err
+		}
+		f.since = time.Now()
+	}
+	min := f.want.replication.Min
+	all := f.e.ask(ctx, f.want.dag, f.at.Allocations, f.want.attempt, min)
+	if ctx.Err() != nil {
+		return totals, false, ctx.Err()
+	}
+	f.e.known.put(f.want.dag, f.want.attempt, f.want.replication, all)
+	if all.count(f.want.attempt) >= min {
+		totals, err = f.e.totals(ctx, f.want, all)
+		if err != nil {
+			return totals, false, err
+		}
+		if err := overLimits(totals, f.job.Limits, f.job.Repair); err != nil {
+			return pin.Totals{}, false, err
+		}
+		if totals.Blocks > 0 {
+			f.job.Progress.Set(totals.Blocks, totals.Bytes)
+		}
+		return totals, true, nil
+	}
+	text := all.text(f.want.attempt, f.want.replication)
+	f.moved, f.last = text != f.last, text
+	f.job.Progress.SetNote(text)
+	f.progress(ctx, all)
+	if f.unheard(all) {
+		f.at = nil
+	}
+	return totals, false, nil
+}
+
+// progress notes how far the nodes are.
+func (f *fetch) progress(ctx context.Context, all copies) {
+	now := time.Now()
+	for _, c := range all {
+		if c.status == isPinning && (c.tries <= 1 || now.Sub(c.since) > proven) {
+			f.job.Progress.Works()
+		}
+	}
+	if now.Sub(f.grown) < min(time.Second, f.e.cfg.PollMax) {
+		return
+	}
+	f.grown = now
+	var most pin.Totals
+	for _, c := range all {
+		if c.status != isPinning && c.status != isPinned {
+			continue
+		}
+		if n := f.e.nodeOf(ctx, c.node); n != nil {
+			if t := n.progress(ctx, f.want.dag.CID()); t.Blocks > most.Blocks {
+				most = t
+			}
+		}
+	}
+	if most.Blocks > f.job.Progress.Blocks.Load() {
+		f.job.Progress.Set(most.Blocks, most.Bytes)
+		f.job.Progress.Received.Store(most.Blocks)
+	}
+}
+
+// unheard reports whether the pin is to be asked for again: some peers never heard of it, or are
+// away for too long.
+func (f *fetch) unheard(all copies) bool {
+	waited := time.Since(f.since)
+	for _, c := range all {
+		switch {
+		case c.err != nil:
+			if waited >= f.e.cfg.ReplaceAfter {
+				return true
+			}
+		case c.attempt != f.want.attempt || c.status == isUnpinned || c.status == isRemote:
+			if waited >= f.e.cfg.HearWithin {
+				return true
+			}
+		}
+	}
+	return len(all) == 0
+}
+
+// overLimits refuses a DAG that turns out to exceed its limits.
+func overLimits(t pin.Totals, l pin.Limits, repair bool) error {
+	switch {
+	case repair:
+		return nil
+	case l.Blocks > 0 && t.Blocks > l.Blocks:
+		return pin.Refused("the DAG has %d blocks, and pin.max_dag_blocks allows %d", t.Blocks, l.Blocks)
+	case l.Bytes > 0 && t.Bytes > l.Bytes:
+		return pin.Refused("the DAG has %d bytes, and pin.max_dag_bytes allows %d", t.Bytes, l.Bytes)
+	}
+	return nil
+}
+
+// place sees to it that the pinset has what is wanted.
+func (e *Engine) place(ctx context.Context, w wanted) (is *pinInfo, err error) {
+	unlock, err := e.lock(ctx, w.dag)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	// The attempt may have been released, and its DAG let go of, while this waited.
+	if a, _, held, err := e.records.Held(ctx, w.dag); err != nil {
+		return nil, err
+	} else if !held || a != w.attempt {
+		return nil, fmt.Errorf("ask the cluster for %s: %w", w.dag, pin.ErrSuperseded)
+	}
+	err = e.each(ctx, w.dag, func(p *peer) error {
+		if is, err = p.allocation(ctx, w.dag.CID()); err != nil || e.isAsWanted(is, w) {
+			return err
+		}
+		is, err = e.postWanted(ctx, p, w, is)
+		return err
+	})
+	if tooFew(err) {
+		return nil, e.tooFewFor(ctx, w.replication, err)
+	}
+	return is, err
+}
+
+// postWanted posts what is wanted. Without the origins, if the cluster cannot read one of them: they
+// are hints.
+func (e *Engine) postWanted(ctx context.Context, p *peer, w wanted, now *pinInfo) (is *pinInfo, err error) {
+	q := e.optionsFor(w, now, nil)
+	e.note(w.dag, w.attempt, q) // whatever the answer, it may have been written
+	is, err = p.post(ctx, w.dag.CID(), q)
+	if badOptions(err) && q.Has("origins") {
+		q.Del("origins")
+		is, err = p.post(ctx, w.dag.CID(), q)
+	}
+	if badOptions(err) {
+		err = fmt.Errorf("the cluster does not take the pin: %w", err)
+	}
+	return is, err
+}
+
+// tooFewFor is what to say if the cluster has too few peers with room for so many copies.
+func (e *Engine) tooFewFor(ctx context.Context, r pin.Replication, why error) error {
+	room, err := e.freespace(ctx)
+	if err != nil {
+		return err
+	}
+	alive := 0
+	for _, p := range e.peers {
+		if p.answers() {
+			alive++
+		}
+	}
+	if alive >= r.Min && len(room) < r.Min {
+		return fmt.Errorf("%w: %d of the cluster's peers have room, and %d copies are wanted", pin.ErrDiskFull, len(room), r.Min)
+	}
+	e.log.Debug("too few peers for a pin", "err", why)
+	return away("the cluster has %d peers with room that answer, and %d copies are wanted", len(room), r.Min)
+}
+
+// totals asks the nodes that have a DAG how large it is. It is zero if none of them can say.
+func (e *Engine) totals(ctx context.Context, w wanted, all copies) (pin.Totals, error) {
+	deadline := time.Now().Add(sizeTime)
+	for {
+		var failed error
+		for _, c := range all {
+			if !c.here(w.attempt) {
+				continue
+			}
+			n := e.nodeOf(ctx, c.node)
+			if n == nil {
+				continue
+			}
+			t, known, err := n.totals(ctx, w.dag.CID())
+			switch {
+			case err != nil:
+				failed = err
+			case known:
+				return t, nil
+			}
+		}
+		if ctx.Err() != nil {
+			return pin.Totals{}, ctx.Err()
+		}
+		if failed == nil {
+			return pin.Totals{}, nil
+		}
+		if time.Now().After(deadline) {
+			return pin.Totals{}, fmt.Errorf("ask how large %s is: %w", w.dag, failed)
+		}
+		select {
+		case <-ctx.Done():
+			return pin.Totals{}, ctx.Err()
+		case <-time.After(e.cfg.PollMax):
+		}
+	}
+}

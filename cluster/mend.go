@@ -1,0 +1,312 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// mend looks at each candidate once more, tells those that are real, and mends them with repair.
+func (r *round) mend(ctx context.Context) error {
+	steps := []func(context.Context) error{
+		each(r.missing, r.mendMissing), each(r.lost, r.mendLost), each(r.few, r.mendFew),
+		each(r.outdate, r.mendOutdated), each(r.orphans, r.mendOrphan), each(r.strays, r.mendStray),
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each calls fn with one after the other, with pauses, until ctx ends or no peer answers.
+func each[T any](all []T, fn func(context.Context, T) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, one := range all {
+			if err := fn(ctx, one); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(mendPause):
+			}
+		}
+		return nil
+	}
+}
+
+// outcome tells a difference after it was mended or was not. An error that concerns all others too
+// ends the check.
+func (r *round) outcome(ctx context.Context, d Difference, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	d.Err, d.Mended = err, err == nil && r.repair && d.Mended
+	r.found(d)
+	if r.e.Reachable() != nil {
+		return errAllAway(err)
+	}
+	return nil
+}
+
+// look reads a pin from the pinset, and what the records have of its DAG.
+func (r *round) look(ctx context.Context, d pin.DAG) (is *pinInfo, a pin.Attempt, complete, held bool, err error) {
+	if a, complete, held, err = r.e.records.Held(ctx, d); err != nil {
+		return nil, 0, false, false, err
+	}
+	is, err = r.e.allocation(ctx, d)
+	return is, a, complete, held, err
+}
+
+func (r *round) mendMissing(ctx context.Context, d pin.DAG) error {
+	is, a, complete, held, err := r.look(ctx, d)
+	if err != nil {
+		return err
+	}
+	if !held || !complete || r.e.settles(d, a, is) || is != nil && r.e.attemptIn(is.Metadata) == a {
+		return nil
+	}
+	text := "it is pinned here, and the cluster was not asked for it or has lost that"
+	if is != nil {
+		text = "it is pinned here, and the pinset does not say so"
+	}
+	if r.repair {
+		err = r.post(ctx, d, a)
+	}
+	return r.outcome(ctx, Difference{Kind: Missing, CID: d.String(), Text: text, Mended: true}, err)
+}
+
+// post asks for what is wanted of a DAG, unless it is there so.
+func (r *round) post(ctx context.Context, d pin.DAG, a pin.Attempt) error {
+	w, err := r.e.want(ctx, d, a, nil)
+	if err != nil {
+		return err
+	}
+	_, err = r.e.place(ctx, w)
+	return err
+}
+
+// again asks for what is wanted of a DAG, whatever is there: the cluster chooses other peers for
+// those that are away or full.
+func (r *round) again(ctx context.Context, d pin.DAG, a pin.Attempt) error {
+	w, err := r.e.want(ctx, d, a, nil)
+	if err != nil {
+		return err
+	}
+	_, err = r.e.replace(ctx, w, nil)
+	return err
+}
+
+// replace posts what is wanted, whatever is there, and gives what the cluster made of it; nil if
+// the DAG was let go of meanwhile. to are the peers that are to have it first.
+func (e *Engine) replace(ctx context.Context, w wanted, to []string) (posted *pinInfo, err error) {
+	unlock, err := e.lock(ctx, w.dag)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if a, _, held, err := e.records.Held(ctx, w.dag); err != nil || !held || a != w.attempt {
+		return nil, err
+	}
+	err = e.each(ctx, w.dag, func(p *peer) error {
+		is, err := p.allocation(ctx, w.dag.CID())
+		if err != nil {
+			return err
+		}
+		q := e.optionsFor(w, is, to)
+		e.note(w.dag, w.attempt, q)
+		posted, err = p.post(ctx, w.dag.CID(), q)
+		return err
+	})
+	if tooFew(err) {
+		return nil, e.tooFewFor(ctx, w.replication, err)
+	}
+	return posted, err
+}
+
+func (r *round) mendOutdated(ctx context.Context, d pin.DAG) error {
+	is, a, complete, held, err := r.look(ctx, d)
+	if err != nil {
+		return err
+	}
+	if is == nil || !held || !complete || r.e.attemptIn(is.Metadata) != a {
+		return nil
+	}
+	w, err := r.e.want(ctx, d, a, nil)
+	if err != nil {
+		return err
+	}
+	if !r.e.isOutdated(is, w) || r.e.settles(d, a, is) {
+		return nil
+	}
+	text := "the pinset has other requests for it than there are"
+	if !r.e.isAsWanted(is, w) {
+		text = fmt.Sprintf("the pinset has it in %s copies, and %s are wanted", pin.Replication{Min: is.Min, Max: is.Max}, w.replication)
+	}
+	diff := Difference{Kind: Outdated, CID: d.String(), Text: text}
+	for _, id := range is.Allocations {
+		if _, ok := r.room[id]; !ok { // asked again now, the cluster would take the copy from it
+			diff.Text += "; that waits until " + r.e.nameOf(id) + " has room or answers again"
+			return r.outcome(ctx, diff, nil)
+		}
+	}
+	if r.repair {
+		_, err = r.e.replace(ctx, w, nil)
+	}
+	diff.Mended = true
+	return r.outcome(ctx, diff, err)
+}
+
+func (r *round) mendFew(ctx context.Context, d pin.DAG) error {
+	is, a, complete, held, err := r.look(ctx, d)
+	if err != nil {
+		return err
+	}
+	if is == nil || !held || !complete || r.e.attemptIn(is.Metadata) != a {
+		return nil
+	}
+	all := r.e.ask(ctx, d, is.Allocations, a, 0)
+	have := all.count(a)
+	if have >= is.Min || r.e.settles(d, a, is) {
+		return nil
+	}
+	now := time.Now()
+	r.e.check.mu.Lock()
+	since, known := r.e.check.below[d]
+	r.e.check.mu.Unlock()
+	if !known {
+		since = now
+	}
+	r.below[d] = since
+	diff := Difference{Kind: Few, CID: d.String(), Text: all.text(a, pin.Replication{Min: is.Min, Max: is.Max})}
+	if now.Sub(since) < r.e.cfg.BelowFor {
+		diff.Text += "; unless they come back, other peers get it in " + (r.e.cfg.BelowFor - now.Sub(since)).Round(time.Minute).String()
+		return r.outcome(ctx, diff, nil)
+	}
+	if r.repair {
+		if err = r.again(ctx, d, a); err == nil {
+			r.below[d] = now // the new copies have their time
+		}
+	}
+	diff.Mended = true
+	return r.outcome(ctx, diff, err)
+}
+
+func (r *round) mendLost(ctx context.Context, at copyAt) error {
+	p := r.e.byID(at.peer)
+	if p == nil || !p.answers() {
+		return nil
+	}
+	s, _, _, err := p.status(ctx, at.cid)
+	if err != nil {
+		return ctx.Err()
+	}
+	if s.Status != isLost {
+		return nil
+	}
+	if r.repair {
+		err = p.recover(ctx, at.cid)
+	}
+	return r.outcome(ctx, Difference{
+		Kind: Lost, CID: at.cid.String(), Peer: p.name(), Text: "its node does not have it, and should; it is fetched again", Mended: true,
+	}, err)
+}
+
+func (r *round) mendOrphan(ctx context.Context, d pin.DAG) error {
+	is, _, _, held, err := r.look(ctx, d)
+	if err != nil {
+		return err
+	}
+	if held || is == nil || r.e.attemptIn(is.Metadata) == 0 {
+		return nil
+	}
+	diff := Difference{Kind: Orphan, CID: d.String()}
+	if !r.e.isOwnLife(is.Metadata) {
+		diff.Text = "it was asked for before a backup was restored here, and no record has it: `holdfast cluster import` makes requests of it"
+		return r.outcome(ctx, diff, nil)
+	}
+	diff.Text, diff.Mended = "the pinset keeps it, and nothing here needs it any more", true
+	if r.repair {
+		err = r.removeOrphan(ctx, d, r.e.attemptIn(is.Metadata))
+	}
+	return r.outcome(ctx, diff, err)
+}
+
+func (r *round) removeOrphan(ctx context.Context, d pin.DAG, a pin.Attempt) error {
+	unlock, err := r.e.lock(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, _, held, err := r.e.records.Held(ctx, d); err != nil || held {
+		return err
+	}
+	_, err = r.e.letGo(ctx, d, a)
+	return err
+}
+
+// mendStray unpins at its node what the pinset does not have there. If it does not have it at all,
+// only what this server let go of is unpinned: a node may have pins of its own.
+func (r *round) mendStray(ctx context.Context, at copyAt) error {
+	p := r.e.byID(at.peer)
+	d := pin.DAGOf(at.cid)
+	if p == nil || !d.CID().Equals(at.cid) {
+		return nil
+	}
+	let, err := r.e.journal.has(ctx, d)
+	if err != nil {
+		return err
+	}
+	unlock, err := r.e.lock(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	is, a, _, held, err := r.look(ctx, d)
+	if err != nil {
+		return err
+	}
+	text := "it was unpinned here, and the peer's node still has it"
+	switch {
+	case is == nil && (held || !let), r.e.settles(d, a, is):
+		return nil
+	case is != nil:
+		if r.e.attemptIn(is.Metadata) == 0 || len(is.Allocations) == 0 || slices.Contains(is.Allocations, at.peer) {
+			return nil
+		}
+		text = "its node has it, and the pinset has it on other peers"
+	}
+	of, _ := p.state()
+	n := r.e.nodeOf(ctx, of.Node.ID)
+	if n == nil {
+		return nil
+	}
+	s, _, _, err := p.status(ctx, at.cid)
+	if err != nil || s.Status != isRemote && s.Status != isUnpinned && s.Status != isUnpinError {
+		return ctx.Err() // the peer does something about it, or does not answer
+	}
+	if there, err := n.has(ctx, at.cid); err != nil || !there {
+		return ctx.Err()
+	}
+	if r.repair {
+		err = n.remove(ctx, at.cid)
+	}
+	return r.outcome(ctx, Difference{Kind: Stray, CID: at.cid.String(), Peer: p.name(), Text: text, Mended: true}, err)
+}
+
+// has reports whether the node has a CID pinned.
+func (n *nodeRPC) has(ctx context.Context, c cid.Cid) (bool, error) {
+	err := n.get(ctx, "pin/ls", pinQuery(c), nil)
+	if _, ok := errors.AsType[*rpcError](err); ok {
+		return false, nil
+	}
+	return err == nil, err
+}

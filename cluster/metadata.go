@@ -1,0 +1,344 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// Keys of the metadata in the pinset.
+const (
+	ownPrefix = "holdfast-"
+	// wasKey has what a pin was before the first Holdfast asked for it: MIN MAX EXPIRES NAME.
+	wasKey = ownPrefix + "was"
+	// A server's own keys end in its instance.
+	attemptPrefix  = ownPrefix + "attempt-"  // the attempt, and the life of the server: NUMBER.LIFE
+	requestsPrefix = ownPrefix + "requests-" // ACCOUNT.REQUEST, with spaces between
+	keysPrefix     = ownPrefix + "keys-"     // which keys of the metadata are of a request here
+)
+
+const (
+	// maxRefs is how many requests of a DAG are in the pinset: 46 bytes each.
+	maxRefs = 16
+	// maxRequests is how many requests of a DAG count for its replication.
+	maxRequests = 1000
+	// maxURL bounds the URL of a pin. A peer takes headers of 8 KiB in all, unless
+	// restapi.max_header_bytes is raised.
+	maxURL = 6000
+)
+
+// wanted is what this server wants of a DAG.
+type wanted struct {
+	dag         pin.DAG
+	attempt     pin.Attempt
+	replication pin.Replication
+	name        string
+	meta        map[string]string // of the newest request
+	refs        []ref
+	origins     []pin.Origin
+}
+
+// ref is a request, as the pinset has it.
+type ref struct{ account, request string }
+
+// want reads what is wanted of a DAG under an attempt.
+func (e *Engine) want(ctx context.Context, d pin.DAG, a pin.Attempt, origins []pin.Origin) (w wanted, err error) {
+	w = wanted{dag: d, attempt: a, origins: origins}
+	requests, err := e.records.RequestsFor(ctx, d, maxRequests)
+	if err != nil {
+		return w, err
+	}
+	slices.SortFunc(requests, func(a, b pin.Request) int { return b.Created.Compare(a.Created) })
+	accounts := make(map[string]pin.Replication)
+	for i, r := range requests {
+		if i < maxRefs {
+			w.refs = append(w.refs, ref{r.Account, r.ID})
+		}
+		if i == 0 {
+			w.name, w.meta = r.Name, r.Meta
+		}
+		own := replicationOf(r.Meta)
+		if own == (pin.Replication{}) && e.cfg.Account != nil {
+			of, known := accounts[r.Account]
+			if !known {
+				if of, err = e.cfg.Account(ctx, r.Account); err != nil {
+					return w, fmt.Errorf("read the replication of account %s: %w", r.Account, err)
+				}
+				accounts[r.Account] = of
+			}
+			own = of
+		}
+		if own == (pin.Replication{}) {
+			own = e.cfg.Replication
+		}
+		w.replication = w.replication.With(own)
+	}
+	if w.replication == (pin.Replication{}) {
+		w.replication = e.cfg.Replication
+	}
+	return w, nil
+}
+
+// attemptIn is the attempt under which this server asked for a pin; 0 if it did not.
+func (e *Engine) attemptIn(meta map[string]string) pin.Attempt {
+	number, _, _ := strings.Cut(meta[attemptPrefix+e.cfg.Instance], ".")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pin.Attempt(n)
+}
+
+// isOwnLife reports whether this server asked for a pin since its directory was made or restored.
+func (e *Engine) isOwnLife(meta map[string]string) bool {
+	_, life, _ := strings.Cut(meta[attemptPrefix+e.cfg.Instance], ".")
+	return life == *e.life.Load()
+}
+
+// isAsWanted reports whether a pin of the pinset is what is wanted, or more.
+func (e *Engine) isAsWanted(p *pinInfo, w wanted) bool {
+	if p == nil || e.attemptIn(p.Metadata) != w.attempt || !p.Expires.IsZero() && p.Expires.Unix() > 0 {
+		return false
+	}
+	want := w.replication.With(was(p).replication)
+	return p.Min == want.Min && p.Max == want.Max || p.Min < 0
+}
+
+// formerly is what a pin was before a Holdfast asked for it. The zero value is that there was none.
+type formerly struct {
+	foreign     bool
+	replication pin.Replication
+	expires     time.Time
+	name        string
+}
+
+// was reads what a pin was.
+func was(p *pinInfo) (f formerly) {
+	text, ok := p.Metadata[wasKey]
+	if !ok {
+		return f
+	}
+	f.foreign = true
+	parts := strings.SplitN(text, " ", 4)
+	for i, s := range parts {
+		switch n, _ := strconv.ParseInt(s, 10, 64); i { // a part that is no number says nothing
+		case 0:
+			f.replication.Min = int(n)
+		case 1:
+			f.replication.Max = int(n)
+		case 2:
+			if n > 0 {
+				f.expires = time.Unix(n, 0)
+			}
+		case 3:
+			f.name = s
+		}
+	}
+	return f
+}
+
+// isOwnKey reports whether a key of the metadata is a Holdfast's.
+func isOwnKey(key string) bool { return strings.HasPrefix(key, ownPrefix) }
+
+// asked reports whether any Holdfast asks for a pin with the metadata.
+func asked(meta map[string]string) bool {
+	for k := range meta {
+		if strings.HasPrefix(k, attemptPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// optionsFor are the options with which a pin is asked for. now is what the pinset has of it, or
+// nil. allocations are the IDs of the peers that are to have it first; nil leaves that to the
+// cluster.
+func (e *Engine) optionsFor(w wanted, now *pinInfo, allocations []string) url.Values {
+	meta := make(map[string]string)
+	name, r := w.name, w.replication
+	if now != nil {
+		e.others(meta, now)
+		if _, known := meta[wasKey]; !known && !asked(now.Metadata) {
+			expires := int64(0)
+			if u := now.Expires.Unix(); !now.Expires.IsZero() && u > 0 {
+				expires = u
+			}
+			meta[wasKey] = fmt.Sprintf("%d %d %d %s", now.Min, now.Max, expires, now.Name)
+		}
+		if f := was(&pinInfo{Metadata: meta}); f.foreign {
+			r, name = r.With(f.replication), cmp.Or(f.name, name)
+			if f.replication.Min < 0 {
+				r = f.replication
+			}
+		}
+	}
+	q := url.Values{
+		"replication-min": {strconv.Itoa(r.Min)}, "replication-max": {strconv.Itoa(r.Max)},
+		"name": {name}, "mode": {"recursive"},
+	}
+	if len(allocations) > 0 {
+		q.Set("user-allocations", strings.Join(allocations, ","))
+	}
+	meta[attemptPrefix+e.cfg.Instance] = strconv.FormatUint(uint64(w.attempt), 10) + "." + *e.life.Load()
+	for k, v := range meta {
+		q.Set("meta-"+k, v)
+	}
+	room := maxURL - len(q.Encode())
+	e.addRefs(q, w, &room)
+	e.addMeta(q, w, meta, &room)
+	e.addOrigins(q, w, &room)
+	return q
+}
+
+// others copies the metadata of a pin that is neither this server's nor that of one whose requests
+// it took over.
+func (e *Engine) others(to map[string]string, p *pinInfo) {
+	maps.Copy(to, p.Metadata)
+	for _, own := range append([]string{e.cfg.Instance}, *e.heirs.Load()...) {
+		for _, k := range strings.Fields(p.Metadata[keysPrefix+own]) {
+			if k, err := url.QueryUnescape(k); err == nil {
+				delete(to, k)
+			}
+		}
+		for _, prefix := range []string{attemptPrefix, requestsPrefix, keysPrefix} {
+			delete(to, prefix+own)
+		}
+	}
+}
+
+// fits takes so much of the room in the URL, if there is so much.
+func fits(room *int, n int) bool {
+	if *room < n {
+		return false
+	}
+	*room -= n
+	return true
+}
+
+// addRefs adds the requests.
+func (e *Engine) addRefs(q url.Values, w wanted, room *int) {
+	key := requestsPrefix + e.cfg.Instance
+	if !fits(room, len("&meta-=")+len(key)) {
+		return
+	}
+	var all []string
+	for _, r := range w.refs {
+		s := shortUUID(r.account) + "." + shortUUID(r.request)
+		if !fits(room, len(s)+1) {
+			break
+		}
+		all = append(all, s)
+	}
+	q.Set("meta-"+key, strings.Join(all, " "))
+}
+
+// addMeta adds the metadata of the newest request, so that it is not lost with this server. What
+// others have under the same key stays theirs.
+func (e *Engine) addMeta(q url.Values, w wanted, taken map[string]string, room *int) {
+	listKey := keysPrefix + e.cfg.Instance
+	var keys []string
+	for _, k := range slices.Sorted(maps.Keys(w.meta)) {
+		if _, theirs := taken[k]; theirs || k == "" || isOwnKey(k) {
+			continue
+		}
+		escaped := url.QueryEscape(k)
+		cost := len("&meta-=") + 3*len(escaped) + len(url.QueryEscape(w.meta[k]))
+		if len(keys) == 0 {
+			cost += len("&meta-=") + len(listKey)
+		}
+		if !fits(room, cost) {
+			continue
+		}
+		q.Set("meta-"+k, w.meta[k])
+		keys = append(keys, escaped)
+	}
+	if len(keys) > 0 {
+		q.Set("meta-"+listKey, strings.Join(keys, " "))
+	}
+}
+
+// addOrigins adds the origins that a node may be told to connect to, and that the cluster takes:
+// those that end in a peer's ID.
+func (e *Engine) addOrigins(q url.Values, w wanted, room *int) {
+	const most = 10 // of which a peer tells its node
+	var all []string
+	for _, o := range w.origins {
+		if len(all) == most || !strings.Contains(o.Addr, "/p2p/") || strings.Contains(o.Addr, ",") {
+			continue
+		}
+		if e.cfg.AllowOrigin != nil && !e.cfg.AllowOrigin(o) {
+			continue
+		}
+		if fits(room, len(url.QueryEscape(o.Addr))+len("&origins=,")) {
+			all = append(all, o.Addr)
+		}
+	}
+	if len(all) > 0 {
+		q.Set("origins", strings.Join(all, ","))
+	}
+}
+
+// optionsWithout are the options of a pin without this server's request for it. remove says that
+// nobody else asks for it.
+func (e *Engine) optionsWithout(p *pinInfo) (q url.Values, remove bool) {
+	meta := make(map[string]string)
+	e.others(meta, p)
+	f := was(p)
+	r, name, expires := pin.Replication{Min: p.Min, Max: p.Max}, p.Name, p.Expires
+	if !asked(meta) {
+		if !f.foreign {
+			return nil, true
+		}
+		if !f.expires.IsZero() && !f.expires.After(time.Now()) {
+			return nil, true // its time is over
+		}
+		delete(meta, wasKey)
+		r, name, expires = f.replication, f.name, f.expires
+	}
+	q = url.Values{
+		"replication-min": {strconv.Itoa(r.Min)}, "replication-max": {strconv.Itoa(r.Max)},
+		"name": {name}, "mode": {"recursive"},
+	}
+	if !expires.IsZero() && expires.Unix() > 0 {
+		q.Set("expire-at", expires.UTC().Format(time.RFC3339))
+	}
+	for k, v := range meta {
+		q.Set("meta-"+k, v)
+	}
+	if len(p.Origins) > 0 {
+		q.Set("origins", strings.Join(p.Origins, ","))
+	}
+	return q, false
+}
+
+// shortUUID writes a UUID in 22 characters; longUUID reads that.
+func shortUUID(s string) string {
+	id, err := uuid.Parse(s)
+	if err != nil {
+		return url.QueryEscape(s)
+	}
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+func longUUID(s string) string {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return ""
+	}
+	id, err := uuid.FromBytes(b)
+	if err != nil {
+		return ""
+	}
+	return id.String()
+}

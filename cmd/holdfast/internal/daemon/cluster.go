@@ -1,0 +1,231 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-datastore"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/holdfast-ipfs/holdfast/admin"
+	"github.com/holdfast-ipfs/holdfast/auth"
+	"github.com/holdfast-ipfs/holdfast/cluster"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/config"
+	"github.com/holdfast-ipfs/holdfast/cmd/holdfast/internal/datadir"
+	"github.com/holdfast-ipfs/holdfast/internal/durable"
+	"github.com/holdfast-ipfs/holdfast/internal/hint"
+	"github.com/holdfast-ipfs/holdfast/node/guard"
+	"github.com/holdfast-ipfs/holdfast/pin"
+)
+
+// checkEvery is how often records, pinset and nodes are compared.
+const checkEvery = 10 * time.Minute
+
+var (
+	// frontKey has the name by which the pinset knows this server. It is there if a cluster
+	// keeps what the records of a directory name.
+	frontKey = datastore.NewKey("/holdfast/cluster/front")
+	heirsKey = datastore.NewKey("/holdfast/cluster/heirs")
+	// delegatesKey has the nodes' addresses as they last were: no pin is answered without any, and
+	// pins are taken while no peer answers.
+	delegatesKey = datastore.NewKey("/holdfast/cluster/delegates")
+)
+
+// errFront is the error of what needs the blocks that a cluster keeps.
+var errFront error = &admin.StatusError{
+	Status: http.StatusNotImplemented,
+	Err:    errors.New("a cluster keeps what is pinned here (cluster.peers), so this server has no blocks"),
+	Hint:   "run it on the cluster's nodes; `holdfast cluster check` compares the pins of this server with them",
+}
+
+// frontOf reads by which name a cluster's pinset knows the server of a directory; "" if what is
+// pinned there is kept there.
+func frontOf(ctx context.Context, ds datastore.Datastore) (string, error) {
+	b, err := ds.Get(ctx, frontKey)
+	if errors.Is(err, datastore.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read where what is pinned is kept: %w", err)
+	}
+	return string(b), nil
+}
+
+// startCluster makes the engine over the cluster.
+func (p *Program) startCluster(ctx context.Context) (*cluster.Engine, error) {
+	c, err := clusterConfig(p.Config.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	ds := p.core.store.Datastore()
+	if c.Heirs, err = readList(ctx, ds, heirsKey); err != nil {
+		return nil, err
+	}
+	if c.Delegates, err = readList(ctx, ds, delegatesKey); err != nil {
+		return nil, err
+	}
+	life := p.Data.File(datadir.LifeName)
+	if c.Life, err = readLife(life); err != nil {
+		return nil, err
+	}
+	c.Instance, c.Journal, c.Logger = p.core.front, ds, p.Log
+	c.NewLife = func() (string, error) { return writeLife(life) }
+	c.Account = accountReplication{p.core.auth}.of
+	if !p.Config.Node.AllowPrivateAddresses {
+		c.AllowOrigin = publicOrigin
+	}
+	e, err := cluster.New(ctx, c, p.core.store)
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	return e, nil
+}
+
+// clusterConfig reads the files that the configuration names.
+func clusterConfig(c config.Cluster) (is cluster.Config, err error) {
+	is = cluster.Config{Peers: c.Peers, Nodes: c.Nodes, Username: c.Username}
+	if is.Replication, err = pin.ParseReplication(c.Replication); err != nil {
+		return is, fmt.Errorf("cluster.replication: %w", err)
+	}
+	if c.PasswordFile != "" {
+		b, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return is, hint.Add(fmt.Errorf("read the password of the cluster: %w", err), "cluster.password_file names the file")
+		}
+		if is.Password = strings.TrimRight(string(b), "\r\n"); is.Password == "" || strings.ContainsAny(is.Password, "\r\n") {
+			return is, hint.Add(fmt.Errorf("the password of the cluster in %s is no single line", c.PasswordFile), "cluster.password_file names the file")
+		}
+	}
+	if c.CAFile != "" {
+		b, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return is, hint.Add(fmt.Errorf("read the certificates of the cluster: %w", err), "cluster.ca_file names the file")
+		}
+		is.Roots = x509.NewCertPool()
+		if !is.Roots.AppendCertsFromPEM(b) {
+			return is, hint.Add(fmt.Errorf("there is no certificate in %s", c.CAFile), "cluster.ca_file names a file in PEM")
+		}
+	}
+	return is, nil
+}
+
+// readLife reads the name of this life of the directory, and makes one if there is none: a backup
+// does not have it.
+func readLife(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return writeLife(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", datadir.LifeName, err)
+	}
+	if life := strings.TrimSpace(string(b)); life != "" {
+		return life, nil
+	}
+	return writeLife(path)
+}
+
+func writeLife(path string) (string, error) {
+	life := strings.ToLower(rand.Text()[:8])
+	if err := durable.WriteFile(path, datadir.LifeName+".new", []byte(life+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write %s: %w", datadir.LifeName, err)
+	}
+	return life, nil
+}
+
+// readList reads a list that writeList wrote; nil if there is none.
+func readList(ctx context.Context, ds datastore.Datastore, key datastore.Key) (all []string, err error) {
+	b, err := ds.Get(ctx, key)
+	if errors.Is(err, datastore.ErrNotFound) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	return all, nil
+}
+
+func writeList(ctx context.Context, ds datastore.Datastore, key datastore.Key, all []string) error {
+	b, err := json.Marshal(all)
+	if err == nil {
+		err = errors.Join(ds.Put(ctx, key, b), ds.Sync(ctx, key))
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return nil
+}
+
+// publicOrigin reports whether the nodes may be told to connect to an origin: to a public address,
+// or to that which the request came from. Names are left out: a node that is a Kubo would connect to
+// whatever address one has.
+func publicOrigin(o pin.Origin) bool {
+	a, err := multiaddr.NewMultiaddr(o.Addr)
+	if err != nil {
+		return false
+	}
+	for _, code := range []int{multiaddr.P_IP4, multiaddr.P_IP6} {
+		if s, err := a.ValueForProtocol(code); err == nil {
+			ip, err := netip.ParseAddr(s)
+			return err == nil && (guard.Public(ip) || ip.Unmap() == o.From.Unmap())
+		}
+	}
+	return false
+}
+
+// accountReplication reads how many copies the pins of an account have.
+type accountReplication struct{ accounts *auth.Service }
+
+func (a accountReplication) of(ctx context.Context, id string) (pin.Replication, error) {
+	is, err := a.accounts.AccountByID(ctx, id)
+	if errors.Is(err, auth.ErrNoAccount) || errors.Is(err, auth.ErrDamaged) {
+		return pin.Replication{}, nil
+	}
+	if err != nil {
+		return pin.Replication{}, err
+	}
+	r, err := pin.ParseReplication(is.Replication)
+	if err != nil { // it was checked when it was set
+		return pin.Replication{}, nil
+	}
+	return r, nil
+}
+
+// stateEvery is how often the peers are asked what they have under way, for metrics. The list may
+// be long.
+const stateEvery = 30 * time.Second
+
+// keepClusterState asks the cluster how it is, until ctx ends.
+func (p *Program) keepClusterState(ctx context.Context) {
+	tick := time.NewTicker(stateEvery)
+	defer tick.Stop()
+	var told []string
+	for {
+		is := p.cluster.State(ctx)
+		p.clusterIs.Store(&is)
+		if at := p.cluster.Delegates(); !slices.Equal(at, told) {
+			if err := writeList(ctx, p.core.store.Datastore(), delegatesKey, at); err == nil { // else the next time
+				told = at
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

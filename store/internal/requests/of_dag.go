@@ -1,0 +1,61 @@
+package requests
+
+import (
+	"context"
+	"slices"
+
+	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store/internal/kv"
+)
+
+// RequestsFor reads the requests for a DAG that hold it: the queued, pinning and pinned ones of
+// all accounts, at most limit of them, those of an account newest first.
+func (s *Store) RequestsFor(ctx context.Context, d pin.DAG, limit int) (all []pin.Request, err error) {
+	err = s.ViewLearning(ctx, func(r *kv.Reader) error {
+		all = nil
+		work, err := chunksFor(r, d)
+		if err != nil {
+			return err
+		}
+		for _, of := range slices.Backward(work) {
+			for _, code := range []statusCode{codePinned, codePinning, codeQueued} {
+				if err := s.appendOf(r, d, of, code, limit, &all); err != nil {
+					return err
+				}
+			}
+			if len(all) >= limit {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, kv.Wrap(err, "read the requests for %s", d)
+	}
+	return all, nil
+}
+
+// appendOf appends the requests of a chunk that are for a DAG and have a status, newest first.
+func (s *Store) appendOf(r *kv.Reader, d pin.DAG, of chunkOf, code statusCode, limit int, all *[]pin.Request) error {
+	which, err := requestsOf(r, d, of, code)
+	if err != nil {
+		return err
+	}
+	var bits []int
+	for bit := range which.up {
+		bits = append(bits, bit)
+	}
+	for _, bit := range slices.Backward(bits) {
+		if len(*all) >= limit {
+			return nil
+		}
+		req, found, err := s.load(r, of.account, seqAt(of.number, bit), code)
+		if err != nil {
+			return err
+		}
+		if found {
+			*all = append(*all, req)
+		}
+	}
+	return nil
+}
