@@ -27,6 +27,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/node/guard"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
 )
 
 // checkEvery is how often records, pinset and nodes are compared.
@@ -34,12 +35,13 @@ const checkEvery = 10 * time.Minute
 
 var (
 	// frontKey has the name by which the pinset knows this server. It is there if a cluster
-	// keeps what the records of a directory name.
-	frontKey = datastore.NewKey("/holdfast/cluster/front")
-	heirsKey = datastore.NewKey("/holdfast/cluster/heirs")
+	// keeps what the records of a directory name. A backup has it, like the other two keys: a
+	// restored directory does not start without it.
+	frontKey = datastore.NewKey(store.BackedUpKeys + "front")
+	heirsKey = datastore.NewKey(store.BackedUpKeys + "heirs")
 	// delegatesKey has the nodes' addresses as they last were: no pin is answered without any, and
 	// pins are taken while no peer answers.
-	delegatesKey = datastore.NewKey("/holdfast/cluster/delegates")
+	delegatesKey = datastore.NewKey(store.BackedUpKeys + "delegates")
 )
 
 // errFront is the error of what needs the blocks that a cluster keeps.
