@@ -95,6 +95,8 @@ type turn struct {
 	m     message.BitSwapMessage
 	size  int
 	held  bool          // it counts for the memory
+	lined bool          // it is in a line
+	line  int           // which one
 	gone  []cid.Cid     // blocks that were left out of m while it waits: they are to be read again
 	ready chan struct{} // closed when it is under way
 	began time.Time     // since then
@@ -172,9 +174,15 @@ func (r *room) queue(t *turn) (merged bool, err error) {
 	}
 	r.waits++
 	if pa.waiting = append(pa.waiting, t); n == 0 && pa.used == 0 {
-		r.lines[t.rank()] = append(r.lines[t.rank()], t)
+		r.enqueue(t)
 	}
 	return false, nil
+}
+
+// enqueue puts the first turn of a path that has nothing under way into the line of its rank.
+func (r *room) enqueue(t *turn) {
+	t.line, t.lined = t.rank(), true
+	r.lines[t.line] = append(r.lines[t.line], t)
 }
 
 func (t *turn) cost() int { return sendCopies * t.size }
@@ -203,8 +211,12 @@ func (r *room) fits(t *turn) bool {
 	return t.cost() <= free || others <= 0 // one that is larger than all there is comes alone
 }
 
+// rank gives the rank of a turn. It stays the same in a line, where the turn may grow: else two
+// that are first in their lines could each wait for the other.
 func (t *turn) rank() int {
 	switch pa := t.path; {
+	case t.lined:
+		return t.line
 	case pa.rate > 0 && float64(t.size) > pa.rate*windowTime.Seconds():
 		return rankSlow
 	case pa.rate == 0 && !pa.quick && t.size > messageSize/4:
@@ -266,11 +278,8 @@ func (r *room) wake(pa *path) {
 	for len(pa.waiting) > 0 && r.fits(pa.waiting[0]) {
 		r.next(pa)
 	}
-	if pa.used == 0 && len(pa.waiting) > 0 {
-		t := pa.waiting[0]
-		if rank := t.rank(); !slices.ContainsFunc(r.lines[:], func(line []*turn) bool { return slices.Contains(line, t) }) {
-			r.lines[rank] = append(r.lines[rank], t)
-		}
+	if pa.used == 0 && len(pa.waiting) > 0 && !pa.waiting[0].lined {
+		r.enqueue(pa.waiting[0])
 	}
 }
 
