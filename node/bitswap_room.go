@@ -67,7 +67,8 @@ type room struct {
 	workers int // Limits.SendWorkers
 
 	mu    sync.Mutex
-	used  int // of memory
+	used  int // of memory, by what is under way and by what waits
+	going int // of memory, by what is under way
 	waits int // turns that wait
 	paths map[peer.ID]*path
 	// lines are turns that wait for memory, of peers that have nothing under way, by rank.
@@ -197,9 +198,9 @@ func (r *room) fits(t *turn) bool {
 			return false
 		}
 	}
-	free, others := r.free(), r.used
+	free := r.free()
 	if t.held {
-		free, others = free+t.cost(), others-t.cost()
+		free += t.cost()
 	}
 	pa := t.path
 	if pa.used > 0 || rank > rankQuick {
@@ -208,7 +209,9 @@ func (r *room) fits(t *turn) bool {
 	if pa.used > 0 {
 		return pa.used < pa.window(r.usual) && sendCopies*(pa.used+t.size) <= free
 	}
-	return t.cost() <= free || others <= 0 // one that is larger than all there is comes alone
+	// With nothing under way nothing would end either, and wake the others. So one always begins,
+	// also if it is larger than all there is, or what waits has taken all there is.
+	return t.cost() <= free || r.going == 0
 }
 
 // rank gives the rank of a turn. It stays the same in a line, where the turn may grow: else two
@@ -245,6 +248,7 @@ func (r *room) start(t *turn) {
 		t.held = true
 		r.used += t.cost()
 	}
+	r.going += t.cost()
 	pa.used += t.size
 	t.began = time.Now()
 	close(t.ready)
@@ -255,6 +259,7 @@ func (r *room) leave(t *turn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.used -= t.cost()
+	r.going -= t.cost()
 	pa := t.path
 	pa.used -= t.size
 	pa.last = time.Now()

@@ -1,8 +1,10 @@
 package node
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ipfs/boxo/bitswap/message"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -53,6 +55,51 @@ func TestRoomForAMessageThatGrows(t *testing.T) {
 		r.leave(<-large)
 		if used, waits := r.left(); used != 0 || waits != 0 {
 			t.Errorf("%d bytes and %d turns are left", used, waits)
+		}
+	})
+}
+
+// Messages that wait, and keep their blocks meanwhile, may take all memory. They are sent when
+// nothing else is under way.
+func TestRoomFullOfWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(Limits{Memory: 1, OutstandingBytes: 1}.withDefaults())
+		r.memory = 1 << 20
+		const peers = 14
+		sent, more := dagtest.Leaves(1, 4<<10)[0], dagtest.Leaves(3, messageSize/4+1)
+		var running []*turn
+		var waiting []chan *turn
+		for i := range peers { // each has all that its window takes, and one message waits
+			p := peer.ID(fmt.Sprint(i))
+			running = append(running, <-asks(t, r, p, messageOf(sent)))
+			waiting = append(waiting, asks(t, r, p, messageOf(more[0])))
+		}
+		for i := range peers { // which others go with
+			for _, b := range more[1:] {
+				asks(t, r, peer.ID(fmt.Sprint(i)), messageOf(b))
+			}
+		}
+		if used, _ := r.left(); used < r.memory*7/8 {
+			t.Fatalf("%d bytes of %d are used", used, r.memory)
+		}
+		time.Sleep(2 * windowTime) // none of the peers is quick
+		for _, turn := range running {
+			r.leave(turn)
+		}
+		synctest.Wait()
+		for sent := 0; sent < peers; {
+			before := sent
+			for _, turned := range waiting {
+				select {
+				case turn := <-turned:
+					r.leave(turn)
+					sent++
+				default:
+				}
+			}
+			if synctest.Wait(); sent == before {
+				t.Fatalf("nothing is under way, and %d peers wait", peers-sent)
+			}
 		}
 	})
 }
