@@ -67,7 +67,8 @@ type room struct {
 	workers int // Limits.SendWorkers
 
 	mu    sync.Mutex
-	used  int // of memory
+	used  int // of memory, by what is under way and by what waits
+	going int // of memory, by what is under way
 	waits int // turns that wait
 	paths map[peer.ID]*path
 	// lines are turns that wait for memory, of peers that have nothing under way, by rank.
@@ -95,6 +96,8 @@ type turn struct {
 	m     message.BitSwapMessage
 	size  int
 	held  bool          // it counts for the memory
+	lined bool          // it is in a line
+	line  int           // which one
 	gone  []cid.Cid     // blocks that were left out of m while it waits: they are to be read again
 	ready chan struct{} // closed when it is under way
 	began time.Time     // since then
@@ -172,9 +175,15 @@ func (r *room) queue(t *turn) (merged bool, err error) {
 	}
 	r.waits++
 	if pa.waiting = append(pa.waiting, t); n == 0 && pa.used == 0 {
-		r.lines[t.rank()] = append(r.lines[t.rank()], t)
+		r.enqueue(t)
 	}
 	return false, nil
+}
+
+// enqueue puts the first turn of a path that has nothing under way into the line of its rank.
+func (r *room) enqueue(t *turn) {
+	t.line, t.lined = t.rank(), true
+	r.lines[t.line] = append(r.lines[t.line], t)
 }
 
 func (t *turn) cost() int { return sendCopies * t.size }
@@ -189,9 +198,9 @@ func (r *room) fits(t *turn) bool {
 			return false
 		}
 	}
-	free, others := r.free(), r.used
+	free := r.free()
 	if t.held {
-		free, others = free+t.cost(), others-t.cost()
+		free += t.cost()
 	}
 	pa := t.path
 	if pa.used > 0 || rank > rankQuick {
@@ -200,11 +209,17 @@ func (r *room) fits(t *turn) bool {
 	if pa.used > 0 {
 		return pa.used < pa.window(r.usual) && sendCopies*(pa.used+t.size) <= free
 	}
-	return t.cost() <= free || others <= 0 // one that is larger than all there is comes alone
+	// With nothing under way nothing would end either, and wake the others. So one always begins,
+	// also if it is larger than all there is, or what waits has taken all there is.
+	return t.cost() <= free || r.going == 0
 }
 
+// rank gives the rank of a turn. It stays the same in a line, where the turn may grow: else two
+// that are first in their lines could each wait for the other.
 func (t *turn) rank() int {
 	switch pa := t.path; {
+	case t.lined:
+		return t.line
 	case pa.rate > 0 && float64(t.size) > pa.rate*windowTime.Seconds():
 		return rankSlow
 	case pa.rate == 0 && !pa.quick && t.size > messageSize/4:
@@ -233,6 +248,7 @@ func (r *room) start(t *turn) {
 		t.held = true
 		r.used += t.cost()
 	}
+	r.going += t.cost()
 	pa.used += t.size
 	t.began = time.Now()
 	close(t.ready)
@@ -243,6 +259,7 @@ func (r *room) leave(t *turn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.used -= t.cost()
+	r.going -= t.cost()
 	pa := t.path
 	pa.used -= t.size
 	pa.last = time.Now()
@@ -266,11 +283,8 @@ func (r *room) wake(pa *path) {
 	for len(pa.waiting) > 0 && r.fits(pa.waiting[0]) {
 		r.next(pa)
 	}
-	if pa.used == 0 && len(pa.waiting) > 0 {
-		t := pa.waiting[0]
-		if rank := t.rank(); !slices.ContainsFunc(r.lines[:], func(line []*turn) bool { return slices.Contains(line, t) }) {
-			r.lines[rank] = append(r.lines[rank], t)
-		}
+	if pa.used == 0 && len(pa.waiting) > 0 && !pa.waiting[0].lined {
+		r.enqueue(pa.waiting[0])
 	}
 }
 

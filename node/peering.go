@@ -41,7 +41,9 @@ func startPeering(ctx context.Context, cfg Config, h host.Host, g *gater) (*peer
 		p.service.AddPeer(ai)
 		// The service waits some seconds before its first dial.
 		p.wg.Go(func() {
-			end := p.trust(ctx, cfg, ai)
+			trusted := make(trust, len(ai.Addrs))
+			defer trusted.end()
+			trusted.renew(ctx, cfg, p.gater, ai)
 			dial, cancel := context.WithTimeout(ctx, dialTimeout)
 			if err := h.Connect(dial, ai); err != nil && ctx.Err() == nil {
 				cfg.Logger.Info("cannot reach a peer of node.peering yet", "peer", ai.ID, "error", err)
@@ -50,16 +52,10 @@ func startPeering(ctx context.Context, cfg Config, h host.Host, g *gater) (*peer
 			for {
 				select {
 				case <-ctx.Done():
-					end()
 					return
 				case <-time.After(trustAgain):
 				}
-				if again := p.trust(ctx, cfg, ai); ctx.Err() == nil {
-					end()
-					end = again
-				} else {
-					again()
-				}
+				trusted.renew(ctx, cfg, p.gater, ai)
 			}
 		})
 	}
@@ -70,26 +66,38 @@ func startPeering(ctx context.Context, cfg Config, h host.Host, g *gater) (*peer
 	return p, nil
 }
 
-// trust lets a peer be dialled at its addresses, and at those that names in them lead to, until end
-// is called.
-func (p *peering) trust(ctx context.Context, cfg Config, ai peer.AddrInfo) (end func()) {
+// trust is what lets a peer be dialled: for each of its addresses, the ends of what was granted.
+type trust [][]func()
+
+// renew lets a peer be dialled at its addresses, and at those that names in them lead to. A name
+// that cannot be looked up is taken to lead where it led before.
+func (t trust) renew(ctx context.Context, cfg Config, g *gater, ai peer.AddrInfo) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	var ends []func()
-	for _, a := range ai.Addrs {
+	for i, a := range ai.Addrs {
 		at := []ma.Multiaddr{a}
 		if madns.Matches(a) {
 			found, err := cfg.resolver.ResolveDNSComponent(ctx, a, maxNameAddrs)
 			if err != nil {
 				cfg.Logger.Debug("look up a peer of node.peering", "peer", ai.ID, "address", a, "error", err)
+				continue
 			}
 			at = found
 		}
+		before := t[i]
+		t[i] = nil
 		for _, a := range at {
-			ends = append(ends, p.gater.grants.Grant(ai.ID, a))
+			t[i] = append(t[i], g.grants.Grant(ai.ID, a))
+		}
+		for _, end := range before {
+			end()
 		}
 	}
-	return func() {
+}
+
+// end takes back what was granted.
+func (t trust) end() {
+	for _, ends := range t {
 		for _, end := range ends {
 			end()
 		}

@@ -1,8 +1,12 @@
 package node
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +113,66 @@ func TestPeeringAtAPrivateAddress(t *testing.T) {
 			t.Errorf("after the end it may be dialled at %s", a)
 		}
 	}
+}
+
+// namesThatFail is a resolver that fails for the names in it.
+type namesThatFail struct {
+	*madns.MockResolver
+	fails map[string]bool
+}
+
+func (r *namesThatFail) LookupIPAddr(ctx context.Context, name string) ([]net.IPAddr, error) {
+	if r.fails[name] {
+		return nil, &net.DNSError{Err: "server misbehaving", Name: name, IsTemporary: true}
+	}
+	return r.MockResolver.LookupIPAddr(ctx, name)
+}
+
+// While a name of a fixed peer cannot be looked up, the peer may be dialled where the name led
+// before. Once it leads elsewhere it is there alone.
+func TestPeeringWhenANameIsNotFound(t *testing.T) {
+	leads := func(to byte) []net.IPAddr { return []net.IPAddr{{IP: net.IPv4(10, 0, 0, to)}} }
+	names := &namesThatFail{
+		MockResolver: &madns.MockResolver{IP: map[string][]net.IPAddr{"a.internal": leads(1), "b.internal": leads(2)}},
+		fails:        make(map[string]bool),
+	}
+	resolver, err := madns.NewResolver(madns.WithDefaultResolver(names))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{resolver: swarm.ResolverFromMaDNS{Resolver: resolver}, Logger: slog.New(slog.DiscardHandler)}
+	ai := peer.AddrInfo{ID: "p", Addrs: []ma.Multiaddr{
+		ma.StringCast("/dns4/a.internal/tcp/4001"), ma.StringCast("/dns4/b.internal/tcp/4001"), ma.StringCast("/ip4/10.0.0.9/tcp/4001"),
+	}}
+	g := newGater(false, false, nil)
+	trusted := make(trust, len(ai.Addrs))
+	look := func(when string, want ...int) {
+		t.Helper()
+		var got []int
+		for i := range 10 {
+			if g.grants.Has(ai.ID, ma.StringCast(fmt.Sprintf("/ip4/10.0.0.%d/tcp/4001", i))) {
+				got = append(got, i)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: it may be dialled at %v, want %v", when, got, want)
+		}
+	}
+	trusted.renew(t.Context(), cfg, g, ai)
+	look("at first", 1, 2, 9)
+	names.fails["a.internal"], names.IP["b.internal"] = true, leads(3)
+	for range 2 {
+		trusted.renew(t.Context(), cfg, g, ai)
+		look("while one name fails", 1, 3, 9)
+	}
+	names.fails["a.internal"], names.IP["a.internal"] = false, leads(4)
+	trusted.renew(t.Context(), cfg, g, ai)
+	look("with both names again", 3, 4, 9)
+	names.IP["b.internal"] = nil
+	trusted.renew(t.Context(), cfg, g, ai)
+	look("when one leads nowhere", 4, 9)
+	trusted.end()
+	look("after the end")
 }
 
 // A connection that is asked for is made, or why not is said.
