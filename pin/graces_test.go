@@ -252,6 +252,25 @@ func TestAddOnce(t *testing.T) {
 	})
 }
 
+// To unpin one request of several leaves the others, and the last has its DAG linger.
+func TestUnpinRequest(t *testing.T) {
+	run(t, pin.Config{UnpinGrace: grace}, func(r *rig) {
+		t := r.t
+		given, stays := r.pinned(alice, 1, 3), r.add(alice, 1)
+		if err := r.UnpinRequest(t.Context(), alice, given.ID); err != nil {
+			t.Error(err)
+		}
+		r.after(time.Second, stays, pin.Pinned)
+		r.lingers(0)
+		for _, want := range []error{nil, pin.ErrNotFound} {
+			if err := r.UnpinRequest(t.Context(), alice, stays.ID); !errors.Is(err, want) {
+				t.Errorf("it answers %v, want %v", err, want)
+			}
+		}
+		r.lingers(1)
+	})
+}
+
 // disk is a full disk: there is room again once so many attempts were dropped and reclaimed.
 type disk struct {
 	r        *rig

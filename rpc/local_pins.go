@@ -141,7 +141,7 @@ func (q *call) followed(v pin.View, stall time.Duration, tell func(blocks, bytes
 	}
 	changed, end := q.local.cfg.Pins.Changed(v.DAG())
 	defer end()
-	leave := q.local.off.follow(aPin{q.account, v.Root})
+	leave := q.local.off.follow(aPin{q.account, v.Root, v.ID})
 	defer func() { leave(v.Status) }()
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()

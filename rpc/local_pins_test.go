@@ -247,7 +247,7 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 	}
 	cancel()
 	<-ended
-	one := aPin{me, c}
+	one := aPin{me, c, w.pins[me][0].ID}
 	await(t, func() bool {
 		w.local.off.mu.Lock()
 		defer w.local.off.mu.Unlock()
@@ -263,7 +263,14 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 	if err := w.local.endPutOff(t.Context(), one); err != nil || len(w.lingers) != 0 {
 		t.Errorf("what is pinned was unpinned: %v, %v", w.lingers, err)
 	}
+	// Damage was found in it since: it stays as well.
 	w.pins[me][0].Status = pin.Pinning
+	w.repairs = true
+	if err := w.local.endPutOff(t.Context(), one); err != nil || len(w.lingers) != 0 {
+		t.Errorf("what is mended was unpinned: %v, %v", w.lingers, err)
+	}
+	w.repairs = false
+	w.pin(me, c, pin.Queued) // another made it, who has not given up
 	all := w.local.off.due(farAway)
 	if len(all) != 1 || all[0] != one {
 		t.Fatalf("%v is due", all)
@@ -273,7 +280,7 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(w.lingers) != 1 || len(w.requests(me)) != 0 {
+	if len(w.lingers) != 1 || w.lingers[0] != id || len(w.requests(me)) != 1 || w.pins[me][0].ID == id {
 		t.Errorf("of %s, %v lingers and %q is left", id, w.lingers, w.requests(me))
 	}
 }

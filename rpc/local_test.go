@@ -130,6 +130,16 @@ func (w *localWorld) Unpin(ctx context.Context, account string, c cid.Cid) error
 	return err
 }
 
+func (w *localWorld) UnpinRequest(ctx context.Context, account, id string) error {
+	err := w.Remove(ctx, account, id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil {
+		w.lingers = append(w.lingers, id)
+	}
+	return err
+}
+
 func (w *localWorld) Repairing(context.Context, pin.DAG) (bool, error) { return w.repairs, nil }
 
 func (w *localWorld) Changed(pin.DAG) (<-chan struct{}, func()) {
