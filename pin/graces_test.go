@@ -358,9 +358,24 @@ func TestLingeringGivesWayToAFullDisk(t *testing.T) {
 		if n := r.held(); n != 0 {
 			t.Errorf("%d uploads are kept, want none", n)
 		}
+		// One that only repeats what is there holds that all the same.
+		d.room.Store(true)
+		r.net.mu.Lock()
+		r.net.here = true
+		r.net.mu.Unlock()
+		u = r.upload(alice, 8, 3)
+		if err := errors.Join(u.Keep(t.Context()), u.Close()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		d.fill(1)
+		r.add(bob, 54)
+		if n := r.held(); n != 0 {
+			t.Errorf("%d uploads of what is there are kept, want none", n)
+		}
 		d.fill(1)
 		time.Sleep(time.Minute)
-		refused(54)
+		refused(55)
 	})
 }
 

@@ -290,7 +290,9 @@ func (u *Upload) Keep(ctx context.Context) error {
 	if err := u.stopped(); err != nil {
 		return err
 	}
-	err := u.m.graces.records.KeepUpload(ctx, u.account, u.in.Attempt(), Totals{Blocks: u.blocks, Bytes: u.bytes})
+	// An upload that brought nothing new holds blocks all the same. If it had none, it would never
+	// give way to a full disk.
+	err := u.m.graces.records.KeepUpload(ctx, u.account, u.in.Attempt(), Totals{Blocks: max(u.blocks, 1), Bytes: u.bytes})
 	if !made(err) {
 		return err
 	}
