@@ -428,6 +428,36 @@ func TestRoomTakesTooLong(t *testing.T) {
 	})
 }
 
+// A drop that fails again and again keeps neither clients nor reclaims waiting, and nothing more gives
+// way meanwhile.
+func TestRoomThoughADropFails(t *testing.T) {
+	var d disk
+	run(t, pin.Config{UnpinGrace: grace, Reclaim: func(ctx context.Context) error { return d.reclaim(ctx) }}, func(r *rig) {
+		t := r.t
+		d.r = r
+		r.lingersBig(1)
+		r.lingersBig(2)
+		d.fill(1)
+		r.net.setFault(func(method string) error {
+			switch {
+			case method == "Drop":
+				return errors.New("it cannot be read")
+			case method == "Room" && !d.room.Load():
+				return &pin.DiskFullError{Free: 1, Kept: 2}
+			}
+			return nil
+		})
+		if _, err := r.Add(t.Context(), bob, pintest.DAGSpec(50)); !errors.Is(err, pin.ErrDiskFull) {
+			t.Errorf("without room: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		r.lingers(1)
+		d.drops = 0 // something else is dead by now
+		r.add(bob, 50)
+		r.lingers(1)
+	})
+}
+
 // A fetch that finds the disk full has what lingers give way too.
 func TestLingeringGivesWayToAFetch(t *testing.T) {
 	var r0 *rig
