@@ -115,7 +115,7 @@ func (q *call) hold(w written, name string, named, anew bool) (v pin.View, made 
 		return v, false, cannot("pin: the block of %s is pinned as %s already", w.cid, writtenOf(v.Request).cid)
 	case named && name != v.Name:
 		s := w.spec(name)
-		s.Origins, s.From = v.Origins, v.From
+		s.Meta, s.Origins, s.From = v.Meta, v.Origins, v.From
 		v, err = q.Pins.Replace(q.ctx, q.account, v.ID, s)
 		return v, true, err
 	}

@@ -182,6 +182,26 @@ func TestLocalStops(t *testing.T) {
 	w.refused("", "id", "", http.StatusInternalServerError, "shutting down")
 }
 
+// Another name leaves all else of a request as it is.
+func TestLocalPinGetsAName(t *testing.T) {
+	w := newLocalWorld(t)
+	w.onGet = becomes(pin.Pinned, "")
+	c := w.dir().Cid()
+	w.pin(me, c, pin.Pinned)
+	w.pins[me][0].Meta = map[string]string{"by": "somebody"}
+	w.good("", "pin/add", arg(c)+"&name=new")
+	if r := w.pins[me][0]; r.Name != "new" || r.Meta["by"] != "somebody" {
+		t.Errorf("it is %q with %v", r.Name, r.Meta)
+	}
+	alone := w.file([]byte("of a file")).Cid()
+	alone = cid.NewCidV1(cid.DagProtobuf, alone.Hash())
+	w.good("", "pin/add", arg(alone)+"&recursive=false")
+	w.good("", "pin/add", arg(alone)+"&recursive=false&name=other")
+	if r := w.pins[me][1]; r.Name != "other" || r.Meta[metaDirect] != alone.String() {
+		t.Errorf("the direct pin is %q with %v", r.Name, r.Meta)
+	}
+}
+
 // pin/update pins one and unpins the other if it is to.
 func TestLocalPinUpdate(t *testing.T) {
 	w := newLocalWorld(t)
