@@ -539,6 +539,28 @@ func TestUploadIsKept(t *testing.T) {
 	})
 }
 
+// Without a quota of bytes nobody asks what is kept, which takes longer the more that is.
+func TestKeptUploadsAreCountedForAQuota(t *testing.T) {
+	for _, bytes := range []uint64{0, 1000} {
+		var asked atomic.Int64
+		quota := pintest.QuotaFunc(func(string) pin.Quota { return pin.Quota{Pins: 10, Bytes: bytes} })
+		run(t, pin.Config{Quotas: quota}, func(r *rig) {
+			r.recs.SetFault(func(method string) error {
+				if method == "KeptUploads" {
+					asked.Add(1)
+				}
+				return nil
+			})
+			if err := r.upload(alice, 1, 3).Close(); err != nil {
+				r.t.Error(err)
+			}
+		})
+		if got := asked.Load() > 0; got != (bytes > 0) {
+			t.Errorf("with a quota of %d bytes it is asked: %v", bytes, got)
+		}
+	}
+}
+
 // What was not durable when the client was answered is not kept: a crash before Keep leaves nothing.
 func TestUploadThatIsNotKept(t *testing.T) {
 	run(t, pin.Config{}, func(r *rig) {

@@ -464,7 +464,7 @@ func (m *Manager) refreshQuota(ctx context.Context, account string, of *uploadin
 	if m.cfg.Quotas == nil || now.Sub(of.read) < readQuota && !of.read.IsZero() {
 		return nil
 	}
-	// Others wait meanwhile: all of it is read from memory or by a few keys.
+	// Others wait meanwhile: all of it is read from memory or by a few keys, but for what is kept.
 	var err error
 	if of.quota, err = m.cfg.Quotas.Quota(ctx, account); err != nil {
 		return fmt.Errorf("read quota: %w", err)
@@ -472,11 +472,13 @@ func (m *Manager) refreshQuota(ctx context.Context, account string, of *uploadin
 	if of.usage, err = m.requests.Usage(ctx, account); err != nil {
 		return fmt.Errorf("read usage: %w", err)
 	}
-	kept, err := m.graces.records.KeptUploads(ctx, account)
-	if err != nil {
-		return fmt.Errorf("read what is kept of uploads: %w", err)
+	if of.quota.Bytes > 0 {
+		kept, err := m.graces.records.KeptUploads(ctx, account)
+		if err != nil {
+			return fmt.Errorf("read what is kept of uploads: %w", err)
+		}
+		of.usage.Bytes += kept.Bytes
 	}
-	of.usage.Bytes += kept.Bytes
 	of.read = now
 	return nil
 }
