@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -212,8 +213,12 @@ func listenLocally(ctx context.Context, network, address string) (net.Listener, 
 		return nil, fmt.Errorf("%s is there, and is no socket", address)
 	default:
 		dialer := net.Dialer{Timeout: probeTimeout}
-		if conn, err := dialer.DialContext(ctx, network, address); err == nil {
+		conn, err := dialer.DialContext(ctx, network, address)
+		switch {
+		case err == nil:
 			return nil, errors.Join(errors.New("another program listens there"), conn.Close())
+		case !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist): // such as one that is too busy to answer
+			return nil, fmt.Errorf("find out whether another program listens there: %w", err)
 		}
 	}
 	return admin.Listen(ctx, address)

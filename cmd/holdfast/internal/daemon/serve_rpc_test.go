@@ -129,9 +129,16 @@ func TestLocalRPCCannotListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	packets := filepath.Join(dir, "packets.sock") // it refuses connections, and is in use
+	other, err := net.ListenPacket("unixgram", packets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
 	for listen, want := range map[string]string{
-		"unix:" + file:  "is no socket",
-		"unix:" + taken: "another program listens there",
+		"unix:" + file:    "is no socket",
+		"unix:" + taken:   "another program listens there",
+		"unix:" + packets: "find out whether another program listens there",
 		"unix:" + filepath.Join(dir, "no", "sock"): "no such file",
 		"0.0.0.0:0": "can be reached by others",
 	} {
@@ -144,8 +151,10 @@ func TestLocalRPCCannotListen(t *testing.T) {
 	if b, err := os.ReadFile(file); err != nil || string(b) != "mine" {
 		t.Errorf("the file has %q, %v", b, err)
 	}
-	if is, err := os.Stat(taken); err != nil || is.Mode().Type() != fs.ModeSocket {
-		t.Errorf("the other program's socket: %v", err)
+	for _, socket := range []string{taken, packets} {
+		if is, err := os.Stat(socket); err != nil || is.Mode().Type() != fs.ModeSocket {
+			t.Errorf("the other program's socket: %v", err)
+		}
 	}
 }
 
