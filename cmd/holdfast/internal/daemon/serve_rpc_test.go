@@ -72,6 +72,9 @@ func TestLocalRPC(t *testing.T) {
 		if !ok || run.RPC == "" || strings.HasPrefix(listen, "unix:") && run.RPC != listen {
 			t.Fatalf("run.json has %+v", run)
 		}
+		if s := p.localRPC.http; s.ReadTimeout <= 0 || s.WriteTimeout != 0 {
+			t.Errorf("a request may take %v to come, and an answer %v", s.ReadTimeout, s.WriteTimeout)
+		}
 		ask := rpcClient(t, run.RPC)
 		if status, body := ask("id"); status != http.StatusOK || !strings.Contains(body, p.node.PeerID()) || !strings.Contains(body, p.node.Addrs()[0]) {
 			t.Errorf("id answers %d %s", status, body)
