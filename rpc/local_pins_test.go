@@ -267,7 +267,11 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 	}
 	cancel()
 	<-ended
-	one := aPin{me, c, w.pins[me][0].ID}
+	asked, err := w.ByCID(t.Context(), me, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := aPin{me, c, asked.ID}
 	await(t, func() bool {
 		w.local.off.mu.Lock()
 		defer w.local.off.mu.Unlock()
