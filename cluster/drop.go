@@ -27,6 +27,10 @@ func (e *Engine) Drop(ctx context.Context, a pin.Attempt, d pin.DAG) error {
 	}
 	defer unlock()
 	e.known.forget(d)
+	// While no peer answers, each new attempt would only have the disk sync the same note again.
+	if err := e.Reachable(); err != nil {
+		return fmt.Errorf("unpin %s: %w", d, errAllAway(err))
+	}
 	if err := e.journal.note(ctx, d); err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func (d *drops) loop(ctx context.Context) {
 		batch := d.queue
 		d.queue = nil
 		d.mu.Unlock()
-		failed, full, err := d.dropAll(ctx, batch, pause == 0)
+		failed, blocked, err := d.dropAll(ctx, batch, pause == 0)
 		if err != nil {
 			return
 		}
@@ -166,8 +166,8 @@ func (d *drops) loop(ctx context.Context) {
 			d.queue = append(d.queue, failed...)
 			d.mu.Unlock()
 			pause = min(max(2*pause, retryMin), retryMax)
-			if full {
-				pause = retryMin // a look at the disk, no more
+			if blocked {
+				pause = retryMin // a look at the disk or the place, no more
 			}
 			again = time.After(pause)
 		} else {
@@ -182,10 +182,10 @@ func (d *drops) loop(ctx context.Context) {
 	}
 }
 
-// dropAll drops attempts and returns those that failed; full says that the disk is too
-// full for it. The failure of a full disk is logged if logFull. err says that the loop is
-// to end.
-func (d *drops) dropAll(ctx context.Context, batch []Attempt, logFull bool) (failed []Attempt, full bool, err error) {
+// dropAll drops attempts and returns those that failed; blocked says that it stopped, since the
+// disk is too full for any of them or the place is away. That is logged if logBlocked. err says
+// that the loop is to end.
+func (d *drops) dropAll(ctx context.Context, batch []Attempt, logBlocked bool) (failed []Attempt, blocked bool, err error) {
 	for i, a := range batch {
 		err := d.drop(ctx, a)
 		if err == nil {
@@ -194,15 +194,18 @@ func (d *drops) dropAll(ctx context.Context, batch []Attempt, logFull bool) (fai
 		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return nil, false, err
 		}
-		full = errors.Is(err, ErrDiskFull)
-		if !full || logFull {
+		full := errors.Is(err, ErrDiskFull)
+		_, away := errors.AsType[*AwayError](err)
+		if !full && !away || logBlocked {
 			d.log.Error("drop what was unpinned", "attempt", a, "err", err)
 		}
-		if full {
+		if full { // waits end, since only a reclaim makes room; a place comes back by itself
 			d.failWaits(err)
-			return append(failed, batch[i:]...), true, nil
 		}
 		failed = append(failed, a)
+		if full || away { // this one comes last the next time, lest the place be away for it alone
+			return append(slices.Clone(batch[i+1:]), failed...), true, nil
+		}
 	}
 	return failed, false, nil
 }

@@ -113,6 +113,86 @@ func TestWaitUnpinnedOnAFullDisk(t *testing.T) {
 	})
 }
 
+// While the place is away one attempt at a time is tried, and one line is logged, however many wait.
+// A wait goes on, since the place comes back by itself.
+func TestDropsWhileThePlaceIsAway(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		var pins []pin.View
+		for n := range 5 {
+			r.net.set(dag(n), content{blocks: 2})
+			pins = append(pins, r.after(time.Second, r.add(alice, n), pin.Pinned))
+		}
+		r.net.setFault(func(method string) error {
+			if method == "Drop" {
+				return &pin.AwayError{Reason: "the place does not answer"}
+			}
+			return nil
+		})
+		for _, v := range pins {
+			if err := r.Remove(r.t.Context(), alice, v.ID); err != nil {
+				r.t.Error(err)
+			}
+		}
+		synctest.Wait()
+		tries := func() int {
+			r.net.mu.Lock()
+			defer r.net.mu.Unlock()
+			return r.net.drops
+		}
+		done := make(chan error, 1)
+		go func() { done <- r.WaitUnpinned(r.t.Context()) }()
+		before := tries()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := tries() - before; n == 0 || n > 12 { // every 5 s
+			r.t.Errorf("in a minute it tries %d times", n)
+		}
+		if n := len(r.logged("drop what was unpinned")); n != 1 {
+			r.t.Errorf("%d lines of log tell of it", n)
+		}
+		select {
+		case err := <-done:
+			r.t.Errorf("the wait ended: %v", err)
+		default:
+		}
+		r.net.setFault(nil)
+		if err := <-done; err != nil {
+			r.t.Error(err)
+		}
+		if n := r.dropped(); n != len(pins) {
+			r.t.Errorf("%d attempts were dropped, want %d", n, len(pins))
+		}
+	})
+}
+
+// One attempt for which the place is away does not keep the others.
+func TestDropsBehindOneThatIsStuck(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		var pins []pin.View
+		for n := range 3 {
+			r.net.set(dag(n), content{blocks: 2})
+			pins = append(pins, r.after(time.Second, r.add(alice, n), pin.Pinned))
+		}
+		r.net.mu.Lock()
+		for a, d := range r.net.kept {
+			if d == dag(0) {
+				r.net.stuck = a
+			}
+		}
+		r.net.mu.Unlock()
+		for _, v := range pins {
+			if err := r.Remove(r.t.Context(), alice, v.ID); err != nil {
+				r.t.Error(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := r.dropped(); n != 2 {
+			r.t.Errorf("%d attempts were dropped, want 2", n)
+		}
+	})
+}
+
 // WaitUnpinned also waits for attempts of which the manager does not know yet that they are
 // released.
 func TestWaitUnpinnedReadsWhatIsReleased(t *testing.T) {

@@ -52,8 +52,8 @@ type Engine interface {
 	// the same DAG. Drop may be interrupted anywhere and called again. It returns nil if
 	// the attempt holds nothing. The space may come back later than that.
 	//
-	// Errors: ErrDiskFull if the place is too full even to let go; ErrClosed. After any
-	// other error the manager tries again.
+	// Errors: ErrDiskFull if the place is too full even to let go; an [*AwayError] if it does
+	// not answer; ErrClosed. After any but the last the manager tries again.
 	Drop(ctx context.Context, a Attempt, d DAG) error
 
 	// Upload begins to take blocks that a client sends, and that are held to the limits of

@@ -59,6 +59,8 @@ type network struct {
 	had       map[pin.Attempt]int     // of those, how many blocks are there
 	dropped   []pin.Attempt
 	fault     func(method string) error
+	stuck     pin.Attempt // the place is away for the Drop of this one
+	drops     int         // calls of Drop
 	// number gives the attempts of uploads, and uploads has what each took.
 	number  func(context.Context) (pin.Attempt, error)
 	uploads map[pin.Attempt]map[cid.Cid][]byte
@@ -93,7 +95,12 @@ func (n *network) Drop(ctx context.Context, a pin.Attempt, _ pin.DAG) error {
 	if n.walking[a] > 0 {
 		n.t.Errorf("attempt %d is dropped while a fetch writes under it", a)
 	}
+	n.drops++
+	stuck := n.stuck
 	n.mu.Unlock()
+	if a == stuck {
+		return &pin.AwayError{Reason: "the place does not answer"}
+	}
 	if err := n.fails(ctx, "Drop"); err != nil {
 		return err
 	}

@@ -169,8 +169,8 @@ func (m *Manager) enter() error {
 }
 
 // WaitUnpinned waits until the engine has let go of what was unpinned by now, so that a
-// reclaim finds it. What the disk fails to take is tried again, and waited for. Errors:
-// the context's; ErrDiskFull when only a reclaim can make room; ErrClosed.
+// reclaim finds it. It also waits for what fails and is tried again, such as while the place is
+// away. Errors: the context's; ErrDiskFull when only a reclaim can make room; ErrClosed.
 func (m *Manager) WaitUnpinned(ctx context.Context) error { return m.drops.wait(ctx, m.ctx) }
 
 // WarnFull logs that clients are refused because the disk is full, if err is an

@@ -95,10 +95,14 @@ func (sn *Snapshot) Records(ctx context.Context, record func(key, value []byte) 
 		return true, record(key, value)
 	}
 	for first := range byte(endOfRecords) {
-		if !backedUp([]byte{first}) {
+		prefix := []byte{first}
+		if first == BackedUpKeys[0] { // not the blocks and the other keys beside these
+			prefix = []byte(BackedUpKeys)
+		}
+		if !backedUp(prefix) {
 			continue
 		}
-		if err := sn.reader.ScanEach(kv.Span{Prefix: []byte{first}}, each); err != nil {
+		if err := sn.reader.ScanEach(kv.Span{Prefix: prefix}, each); err != nil {
 			return unreadable, kv.Wrap(err, "read the records for a backup")
 		}
 	}
@@ -108,15 +112,21 @@ func (sn *Snapshot) Records(ctx context.Context, record func(key, value []byte) 
 // endOfRecords is the first byte that no record's key begins with; blocks are between.
 const endOfRecords = 0x60
 
+// BackedUpKeys is the prefix of the keys of the go-datastore that go into a backup. A server cannot
+// use the records without them. They are few and small.
+const BackedUpKeys = "/holdfast/cluster/"
+
 // backedUp reports whether a record goes into a backup: not what a reclaim keeps for itself,
 // nor what an upgrade does, nor notes of blocks that nothing links to, nor keys of the
-// go-datastore. Links are there from one side: [Restoring.Record] makes the other.
+// go-datastore without the prefix [BackedUpKeys]. Links are there from one side: [Restoring.Record] makes the other.
 func backedUp(key []byte) bool {
 	switch key[0] {
 	case kv.MetaKey("")[0]:
 		return len(key) == 1 || bytes.Equal(key, kv.MetaKey(kv.MetaLayout)) || bytes.Equal(key, kv.MetaKey(kv.MetaHolder))
-	case kv.KKept, '/':
+	case kv.KKept:
 		return false
+	case BackedUpKeys[0]:
+		return bytes.HasPrefix(key, []byte(BackedUpKeys))
 	}
 	return holding.InBackup(key)
 }

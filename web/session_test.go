@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/holdfast-ipfs/holdfast/auth"
@@ -87,7 +88,8 @@ func TestCookieOfAnotherHost(t *testing.T) {
 func TestLargeForms(t *testing.T) {
 	r := newRig(t)
 	for _, path := range []string{"/ui/signin", "/ui/setup", "/ui/join"} {
-		sent := &countedReader{left: 16 << 20}
+		sent := &countedReader{}
+		sent.left.Store(16 << 20)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.server.URL+path,
 			io.MultiReader(strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n"), sent))
 		if err != nil {
@@ -101,22 +103,22 @@ func TestLargeForms(t *testing.T) {
 				t.Errorf("%s answers %d", path, res.StatusCode)
 			}
 		}
-		if sent.left < 8<<20 {
-			t.Errorf("%s: %d bytes were left", path, sent.left)
+		if left := sent.left.Load(); left < 8<<20 {
+			t.Errorf("%s: %d bytes were left", path, left)
 		}
 	}
 }
 
-// countedReader gives so many bytes.
-type countedReader struct{ left int }
+// countedReader gives so many bytes. The client may still read it when it has the answer.
+type countedReader struct{ left atomic.Int64 }
 
 func (c *countedReader) Read(b []byte) (int, error) {
-	if c.left == 0 {
+	n := min(int64(len(b)), c.left.Load())
+	if n == 0 {
 		return 0, io.EOF
 	}
-	n := min(len(b), c.left)
-	c.left -= n
-	return n, nil
+	c.left.Add(-n)
+	return int(n), nil
 }
 
 // What a page leads to after the sign-in is always a page of this server.

@@ -446,14 +446,22 @@ func (r *Records) Complete(ctx context.Context, d pin.DAG, a pin.Attempt, t pin.
 
 // forgetDelivered forgets who delivered what accounts do not have pinned any more.
 func (r *Records) forgetDelivered() {
-	for account, dags := range r.by {
-		for d := range dags {
-			if !slices.ContainsFunc(r.all(), func(o *request) bool {
-				return o.Account == account && (o.Status == pin.Pinned && o.DAG() == d || o.pinned == d)
-			}) {
-				delete(dags, d)
-			}
+	if len(r.by) == 0 {
+		return
+	}
+	type of struct {
+		account string
+		dag     pin.DAG
+	}
+	pinned := map[of]bool{}
+	for _, o := range r.requests {
+		pinned[of{o.Account, o.pinned}] = true
+		if o.Status == pin.Pinned {
+			pinned[of{o.Account, o.DAG()}] = true
 		}
+	}
+	for account, dags := range r.by {
+		maps.DeleteFunc(dags, func(d pin.DAG, _ *pin.Delivered) bool { return !pinned[of{account, d}] })
 	}
 }
 

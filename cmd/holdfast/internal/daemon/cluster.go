@@ -27,6 +27,7 @@ import (
 	"github.com/holdfast-ipfs/holdfast/internal/hint"
 	"github.com/holdfast-ipfs/holdfast/node/guard"
 	"github.com/holdfast-ipfs/holdfast/pin"
+	"github.com/holdfast-ipfs/holdfast/store"
 )
 
 // checkEvery is how often records, pinset and nodes are compared.
@@ -34,12 +35,13 @@ const checkEvery = 10 * time.Minute
 
 var (
 	// frontKey has the name by which the pinset knows this server. It is there if a cluster
-	// keeps what the records of a directory name.
-	frontKey = datastore.NewKey("/holdfast/cluster/front")
-	heirsKey = datastore.NewKey("/holdfast/cluster/heirs")
+	// keeps what the records of a directory name. A backup has it, like the other two keys: a
+	// restored directory does not start without it.
+	frontKey = datastore.NewKey(store.BackedUpKeys + "front")
+	heirsKey = datastore.NewKey(store.BackedUpKeys + "heirs")
 	// delegatesKey has the nodes' addresses as they last were: no pin is answered without any, and
 	// pins are taken while no peer answers.
-	delegatesKey = datastore.NewKey("/holdfast/cluster/delegates")
+	delegatesKey = datastore.NewKey(store.BackedUpKeys + "delegates")
 )
 
 // errFront is the error of what needs the blocks that a cluster keeps.
@@ -171,20 +173,30 @@ func writeList(ctx context.Context, ds datastore.Datastore, key datastore.Key, a
 }
 
 // publicOrigin reports whether the nodes may be told to connect to an origin: to a public address,
-// or to that which the request came from. Names are left out: a node that is a Kubo would connect to
-// whatever address one has.
+// or to that which the request came from. An origin with a name or a relay is left out: a node that
+// is a Kubo would connect to whatever address the name or the relay has. So is one with a second
+// address, since nothing says which of them a node takes.
 func publicOrigin(o pin.Origin) bool {
 	a, err := multiaddr.NewMultiaddr(o.Addr)
 	if err != nil {
 		return false
 	}
-	for _, code := range []int{multiaddr.P_IP4, multiaddr.P_IP6} {
-		if s, err := a.ValueForProtocol(code); err == nil {
-			ip, err := netip.ParseAddr(s)
-			return err == nil && (guard.Public(ip) || ip.Unmap() == o.From.Unmap())
+	for i, c := range a {
+		switch c.Protocol().Code {
+		case multiaddr.P_IP4, multiaddr.P_IP6:
+			ip, ok := netip.AddrFromSlice(c.RawValue())
+			if i > 0 || !ok || !guard.Public(ip) && ip.Unmap() != o.From.Unmap() {
+				return false
+			}
+		case multiaddr.P_CIRCUIT, multiaddr.P_DNS, multiaddr.P_DNS4, multiaddr.P_DNS6, multiaddr.P_DNSADDR:
+			return false
+		default:
+			if i == 0 {
+				return false
+			}
 		}
 	}
-	return false
+	return len(a) > 0
 }
 
 // accountReplication reads how many copies the pins of an account have.
