@@ -3,6 +3,7 @@ package pin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -22,6 +23,9 @@ const (
 	// roomWait is how long a client waits for something to give way to a full disk: some
 	// reclaims, and less than clients wait for an answer to what takes long.
 	roomWait = time.Minute
+	// dropsWait is how long a reclaim waits for drops, which may fail again and again: a client that
+	// waits still has the room that the reclaim makes.
+	dropsWait = roomWait / 2
 	// nothingFor is how long it is remembered that there is nothing to give way, so that many
 	// clients on a full disk cost little.
 	nothingFor = time.Second
@@ -199,7 +203,8 @@ func (g *graces) make(needs uint64) (m *making, mine bool) {
 
 // clear makes room for so many bytes, as far as there is something to give way. The first
 // reclaim gives back only what is dead already. After that each round ends twice as much, since
-// what has blocks in common with others gives back less than it has.
+// what has blocks in common with others gives back less than it has. If what was ended cannot be
+// dropped, nothing more is ended.
 func (g *graces) clear(needs uint64) error {
 	for round := 0; ; round++ {
 		err := g.engine.Room(g.ctx, needs)
@@ -211,11 +216,18 @@ func (g *graces) clear(needs uint64) error {
 				return err
 			}
 		}
-		if err := g.drops.wait(g.ctx, g.ctx); err != nil && !errors.Is(err, ErrDiskFull) {
-			return err
+		ctx, cancel := context.WithTimeout(g.ctx, dropsWait)
+		undropped := g.drops.wait(ctx, g.ctx)
+		cancel()
+		stuck := errors.Is(undropped, context.DeadlineExceeded)
+		if undropped != nil && !stuck && !errors.Is(undropped, ErrDiskFull) {
+			return undropped
 		}
 		if err := g.reclaim(g.ctx); err != nil {
 			return err
+		}
+		if stuck {
+			return fmt.Errorf("wait %v until what was unpinned is dropped: %w", dropsWait, undropped)
 		}
 	}
 }

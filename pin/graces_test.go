@@ -252,6 +252,25 @@ func TestAddOnce(t *testing.T) {
 	})
 }
 
+// To unpin one request of several leaves the others, and the last has its DAG linger.
+func TestUnpinRequest(t *testing.T) {
+	run(t, pin.Config{UnpinGrace: grace}, func(r *rig) {
+		t := r.t
+		given, stays := r.pinned(alice, 1, 3), r.add(alice, 1)
+		if err := r.UnpinRequest(t.Context(), alice, given.ID); err != nil {
+			t.Error(err)
+		}
+		r.after(time.Second, stays, pin.Pinned)
+		r.lingers(0)
+		for _, want := range []error{nil, pin.ErrNotFound} {
+			if err := r.UnpinRequest(t.Context(), alice, stays.ID); !errors.Is(err, want) {
+				t.Errorf("it answers %v, want %v", err, want)
+			}
+		}
+		r.lingers(1)
+	})
+}
+
 // disk is a full disk: there is room again once so many attempts were dropped and reclaimed.
 type disk struct {
 	r        *rig
@@ -339,9 +358,24 @@ func TestLingeringGivesWayToAFullDisk(t *testing.T) {
 		if n := r.held(); n != 0 {
 			t.Errorf("%d uploads are kept, want none", n)
 		}
+		// One that only repeats what is there holds that all the same.
+		d.room.Store(true)
+		r.net.mu.Lock()
+		r.net.here = true
+		r.net.mu.Unlock()
+		u = r.upload(alice, 8, 3)
+		if err := errors.Join(u.Keep(t.Context()), u.Close()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		d.fill(1)
+		r.add(bob, 54)
+		if n := r.held(); n != 0 {
+			t.Errorf("%d uploads of what is there are kept, want none", n)
+		}
 		d.fill(1)
 		time.Sleep(time.Minute)
-		refused(54)
+		refused(55)
 	})
 }
 
@@ -391,6 +425,36 @@ func TestRoomTakesTooLong(t *testing.T) {
 			t.Errorf("a client that hangs up waits %v: %v", time.Since(began), err)
 		}
 		r.lingers(1) // the first reclaim has not ended
+	})
+}
+
+// A drop that fails again and again keeps neither clients nor reclaims waiting, and nothing more gives
+// way meanwhile.
+func TestRoomThoughADropFails(t *testing.T) {
+	var d disk
+	run(t, pin.Config{UnpinGrace: grace, Reclaim: func(ctx context.Context) error { return d.reclaim(ctx) }}, func(r *rig) {
+		t := r.t
+		d.r = r
+		r.lingersBig(1)
+		r.lingersBig(2)
+		d.fill(1)
+		r.net.setFault(func(method string) error {
+			switch {
+			case method == "Drop":
+				return errors.New("it cannot be read")
+			case method == "Room" && !d.room.Load():
+				return &pin.DiskFullError{Free: 1, Kept: 2}
+			}
+			return nil
+		})
+		if _, err := r.Add(t.Context(), bob, pintest.DAGSpec(50)); !errors.Is(err, pin.ErrDiskFull) {
+			t.Errorf("without room: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		r.lingers(1)
+		d.drops = 0 // something else is dead by now
+		r.add(bob, 50)
+		r.lingers(1)
 	})
 }
 
@@ -473,6 +537,28 @@ func TestUploadIsKept(t *testing.T) {
 		}
 		r.after(0, v, pin.Pinned)
 	})
+}
+
+// Without a quota of bytes nobody asks what is kept, which takes longer the more that is.
+func TestKeptUploadsAreCountedForAQuota(t *testing.T) {
+	for _, bytes := range []uint64{0, 1000} {
+		var asked atomic.Int64
+		quota := pintest.QuotaFunc(func(string) pin.Quota { return pin.Quota{Pins: 10, Bytes: bytes} })
+		run(t, pin.Config{Quotas: quota}, func(r *rig) {
+			r.recs.SetFault(func(method string) error {
+				if method == "KeptUploads" {
+					asked.Add(1)
+				}
+				return nil
+			})
+			if err := r.upload(alice, 1, 3).Close(); err != nil {
+				r.t.Error(err)
+			}
+		})
+		if got := asked.Load() > 0; got != (bytes > 0) {
+			t.Errorf("with a quota of %d bytes it is asked: %v", bytes, got)
+		}
+	}
 }
 
 // What was not durable when the client was answered is not kept: a crash before Keep leaves nothing.

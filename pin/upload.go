@@ -290,7 +290,9 @@ func (u *Upload) Keep(ctx context.Context) error {
 	if err := u.stopped(); err != nil {
 		return err
 	}
-	err := u.m.graces.records.KeepUpload(ctx, u.account, u.in.Attempt(), Totals{Blocks: u.blocks, Bytes: u.bytes})
+	// An upload that brought nothing new holds blocks all the same. If it had none, it would never
+	// give way to a full disk.
+	err := u.m.graces.records.KeepUpload(ctx, u.account, u.in.Attempt(), Totals{Blocks: max(u.blocks, 1), Bytes: u.bytes})
 	if !made(err) {
 		return err
 	}
@@ -462,7 +464,7 @@ func (m *Manager) refreshQuota(ctx context.Context, account string, of *uploadin
 	if m.cfg.Quotas == nil || now.Sub(of.read) < readQuota && !of.read.IsZero() {
 		return nil
 	}
-	// Others wait meanwhile: all of it is read from memory or by a few keys.
+	// Others wait meanwhile: all of it is read from memory or by a few keys, but for what is kept.
 	var err error
 	if of.quota, err = m.cfg.Quotas.Quota(ctx, account); err != nil {
 		return fmt.Errorf("read quota: %w", err)
@@ -470,11 +472,13 @@ func (m *Manager) refreshQuota(ctx context.Context, account string, of *uploadin
 	if of.usage, err = m.requests.Usage(ctx, account); err != nil {
 		return fmt.Errorf("read usage: %w", err)
 	}
-	kept, err := m.graces.records.KeptUploads(ctx, account)
-	if err != nil {
-		return fmt.Errorf("read what is kept of uploads: %w", err)
+	if of.quota.Bytes > 0 {
+		kept, err := m.graces.records.KeptUploads(ctx, account)
+		if err != nil {
+			return fmt.Errorf("read what is kept of uploads: %w", err)
+		}
+		of.usage.Bytes += kept.Bytes
 	}
-	of.usage.Bytes += kept.Bytes
 	of.read = now
 	return nil
 }

@@ -91,10 +91,7 @@ func (m *Manager) Unpin(ctx context.Context, account string, c cid.Cid) error {
 			return ErrNotFound
 		}
 		for _, r := range all {
-			switch _, err := m.unpin(ctx, account, r.ID); {
-			case err == nil:
-				m.log.Info("pin removed", "cid", r.DAG(), "requestid", r.ID, "account", account, "lingers", m.cfg.UnpinGrace)
-			case !errors.Is(err, ErrNotFound):
+			if err := m.unpin(ctx, account, r.ID); err != nil && !errors.Is(err, ErrNotFound) {
 				return err
 			}
 		}
@@ -104,13 +101,29 @@ func (m *Manager) Unpin(ctx context.Context, account string, c cid.Cid) error {
 	}
 }
 
-// unpin removes a request, and its DAG lingers.
-func (m *Manager) unpin(ctx context.Context, account, id string) (Request, error) {
-	if m.cfg.UnpinGrace <= 0 {
-		return m.remove(ctx, account, id)
+// UnpinRequest is Unpin of one request alone. Its DAG does not linger as long as the account has
+// another request for it that has not failed. Errors: ErrNotFound.
+func (m *Manager) UnpinRequest(ctx context.Context, account, id string) error {
+	if err := m.enter(); err != nil {
+		return err
 	}
-	old, released, err := m.graces.records.Linger(ctx, account, id)
-	return m.removed(old, released, err)
+	defer m.calls.Done()
+	return m.unpin(ctx, account, id)
+}
+
+// unpin removes a request, and its DAG lingers.
+func (m *Manager) unpin(ctx context.Context, account, id string) error {
+	var old Request
+	var err error
+	if m.cfg.UnpinGrace <= 0 {
+		old, err = m.remove(ctx, account, id)
+	} else {
+		old, err = m.removed(m.graces.records.Linger(ctx, account, id))
+	}
+	if err == nil {
+		m.log.Info("pin removed", "cid", old.DAG(), "requestid", old.ID, "account", account, "lingers", m.cfg.UnpinGrace)
+	}
+	return err
 }
 
 // EndLingering ends all lingering now, and returns how much that was. The space comes back with

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -246,9 +248,12 @@ func (a *api) serve(c echo.Context, cmd *command) error {
 		return err
 	}
 	if !cmd.files {
-		if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
+		if n, err := r.Body.Read(make([]byte, 1)); n > 0 || err != nil && !errors.Is(err, io.EOF) {
 			return refuse("%s takes no body: its arguments are in the query", cmd.name)
 		}
+		// The time that the server gives a whole request ends here: it reads ahead now, and if that
+		// timed out, a command that waits for its pin would be ended.
+		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Time{}) // it fails only in a test
 	}
 	leave, err := a.enter(callers{account: p.Account, wait: cmd.waits, upload: cmd.files})
 	if err != nil {

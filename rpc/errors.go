@@ -128,7 +128,9 @@ func (a *api) answer(c echo.Context, conn context.Context, err error) {
 	f := failureOf(conn, c.Request().Context(), err)
 	w, sent := c.Response(), c.Response().Committed
 	if _, panicked := errors.AsType[*faults.PanicError](err); sent && conn.Err() != nil && !panicked {
-		return // the client hung up in the middle of its answer
+		// The client hung up in the middle of its answer, or ended its own side alone and still reads.
+		a.ways.behind(c, "the client hung up")
+		return
 	}
 	h := w.Header()
 	if f == nil {

@@ -1,8 +1,13 @@
 package rpc
 
 import (
+	"bufio"
+	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/ipfs/boxo/ipld/merkledag"
@@ -63,5 +68,38 @@ func TestHostileNodes(t *testing.T) {
 	}
 	if logged := w.lines.String(); logged != "" {
 		t.Errorf("the log has %.3000s", logged)
+	}
+}
+
+// A client may end its side of the connection and still read. An answer that stays a part because of
+// that does not end as a whole one would.
+func TestHalfClosedIsNoSuccess(t *testing.T) {
+	w, l := newWorld(t), newLocalWorld(t)
+	for door, of := range map[string]*world{"accounts": w, "local": l.world} {
+		c := of.dir().Cid()
+		of.onGet = func(v *pin.View) { v.Info = map[string]string{"blocks": "5", "bytes": "50"} }
+		u, err := url.Parse(of.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /api/v0/pin/add?%s&progress=true HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer alice\r\nContent-Length: 0\r\n\r\n", arg(c), u.Host)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := res.Body.Read(make([]byte, 1)); err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: it answers %d, %v", door, res.StatusCode, err)
+		}
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(res.Body); err == nil && res.Trailer.Get(headerStreamError) == "" {
+			t.Errorf("%s: the answer ends well, after %s", door, got)
+		}
 	}
 }

@@ -26,6 +26,8 @@ type LocalPins interface {
 	// Unpin removes the account's request for a CID as it is written, and what it held lingers.
 	// Errors: pin.ErrNotFound.
 	Unpin(ctx context.Context, account string, c cid.Cid) error
+	// UnpinRequest removes that request alone, and what it held lingers. Errors: pin.ErrNotFound.
+	UnpinRequest(ctx context.Context, account, id string) error
 	// Repairing reports whether a DAG was complete, and damage in it is being mended.
 	Repairing(ctx context.Context, d pin.DAG) (bool, error)
 	// Changed gives a channel that has something soon after the requests for a DAG changed, until
@@ -121,12 +123,16 @@ func (l *Local) Run(ctx context.Context) {
 	}
 }
 
-// endPutOff ends a request that is not done. One that became pinned meanwhile stays: the client
-// finds it when it comes again.
+// endPutOff ends a request that is not done. One that became pinned meanwhile stays, also while
+// damage in it is being mended: the client finds it when it comes again. Other requests of the
+// account for the same CID stay too.
 func (l *Local) endPutOff(ctx context.Context, one aPin) error {
-	v, err := l.cfg.Pins.ByCID(ctx, one.account, one.root)
+	v, err := l.cfg.Pins.Get(ctx, one.account, one.id)
 	if err == nil && !v.Status.Done() {
-		err = l.cfg.Pins.Unpin(ctx, one.account, one.root)
+		var repairing bool
+		if repairing, err = l.cfg.Pins.Repairing(ctx, v.DAG()); err == nil && !repairing {
+			err = l.cfg.Pins.UnpinRequest(ctx, one.account, one.id)
+		}
 	}
 	if errors.Is(err, pin.ErrNotFound) {
 		return nil

@@ -115,7 +115,7 @@ func (q *call) hold(w written, name string, named, anew bool) (v pin.View, made 
 		return v, false, cannot("pin: the block of %s is pinned as %s already", w.cid, writtenOf(v.Request).cid)
 	case named && name != v.Name:
 		s := w.spec(name)
-		s.Origins, s.From = v.Origins, v.From
+		s.Meta, s.Origins, s.From = v.Meta, v.Origins, v.From
 		v, err = q.Pins.Replace(q.ctx, q.account, v.ID, s)
 		return v, true, err
 	}
@@ -141,7 +141,7 @@ func (q *call) followed(v pin.View, stall time.Duration, tell func(blocks, bytes
 	}
 	changed, end := q.local.cfg.Pins.Changed(v.DAG())
 	defer end()
-	leave := q.local.off.follow(aPin{q.account, v.Root})
+	leave := q.local.off.follow(aPin{q.account, v.Root, v.ID})
 	defer func() { leave(v.Status) }()
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()

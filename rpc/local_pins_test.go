@@ -182,6 +182,26 @@ func TestLocalStops(t *testing.T) {
 	w.refused("", "id", "", http.StatusInternalServerError, "shutting down")
 }
 
+// Another name leaves all else of a request as it is.
+func TestLocalPinGetsAName(t *testing.T) {
+	w := newLocalWorld(t)
+	w.onGet = becomes(pin.Pinned, "")
+	c := w.dir().Cid()
+	w.pin(me, c, pin.Pinned)
+	w.pins[me][0].Meta = map[string]string{"by": "somebody"}
+	w.good("", "pin/add", arg(c)+"&name=new")
+	if r := w.pins[me][0]; r.Name != "new" || r.Meta["by"] != "somebody" {
+		t.Errorf("it is %q with %v", r.Name, r.Meta)
+	}
+	alone := w.file([]byte("of a file")).Cid()
+	alone = cid.NewCidV1(cid.DagProtobuf, alone.Hash())
+	w.good("", "pin/add", arg(alone)+"&recursive=false")
+	w.good("", "pin/add", arg(alone)+"&recursive=false&name=other")
+	if r := w.pins[me][1]; r.Name != "other" || r.Meta[metaDirect] != alone.String() {
+		t.Errorf("the direct pin is %q with %v", r.Name, r.Meta)
+	}
+}
+
 // pin/update pins one and unpins the other if it is to.
 func TestLocalPinUpdate(t *testing.T) {
 	w := newLocalWorld(t)
@@ -247,7 +267,11 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 	}
 	cancel()
 	<-ended
-	one := aPin{me, c}
+	asked, err := w.ByCID(t.Context(), me, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := aPin{me, c, asked.ID}
 	await(t, func() bool {
 		w.local.off.mu.Lock()
 		defer w.local.off.mu.Unlock()
@@ -263,7 +287,14 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 	if err := w.local.endPutOff(t.Context(), one); err != nil || len(w.lingers) != 0 {
 		t.Errorf("what is pinned was unpinned: %v, %v", w.lingers, err)
 	}
+	// Damage was found in it since: it stays as well.
 	w.pins[me][0].Status = pin.Pinning
+	w.repairs = true
+	if err := w.local.endPutOff(t.Context(), one); err != nil || len(w.lingers) != 0 {
+		t.Errorf("what is mended was unpinned: %v, %v", w.lingers, err)
+	}
+	w.repairs = false
+	w.pin(me, c, pin.Queued) // another made it, who has not given up
 	all := w.local.off.due(farAway)
 	if len(all) != 1 || all[0] != one {
 		t.Fatalf("%v is due", all)
@@ -273,7 +304,7 @@ func TestLocalRequestIsPutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(w.lingers) != 1 || len(w.requests(me)) != 0 {
+	if len(w.lingers) != 1 || w.lingers[0] != id || len(w.requests(me)) != 1 || w.pins[me][0].ID == id {
 		t.Errorf("of %s, %v lingers and %q is left", id, w.lingers, w.requests(me))
 	}
 }

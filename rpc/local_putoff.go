@@ -17,10 +17,11 @@ const (
 	putOffTick = 15 * time.Second
 )
 
-// aPin is what an account's request is for.
+// aPin is one request of an account.
 type aPin struct {
 	account string
 	root    cid.Cid
+	id      string // of the request
 }
 
 // putOff are the requests that calls wait for, and those that no call waits for any more.

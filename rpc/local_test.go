@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -130,6 +132,16 @@ func (w *localWorld) Unpin(ctx context.Context, account string, c cid.Cid) error
 	return err
 }
 
+func (w *localWorld) UnpinRequest(ctx context.Context, account, id string) error {
+	err := w.Remove(ctx, account, id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil {
+		w.lingers = append(w.lingers, id)
+	}
+	return err
+}
+
 func (w *localWorld) Repairing(context.Context, pin.DAG) (bool, error) { return w.repairs, nil }
 
 func (w *localWorld) Changed(pin.DAG) (<-chan struct{}, func()) {
@@ -170,6 +182,35 @@ func TestLocalListIsCutOff(t *testing.T) {
 	got, err := io.ReadAll(res.Body)
 	if err == nil || bytes.Count(got, []byte("\n")) > pageSize {
 		t.Errorf("it ends after %d bytes with %v", len(got), err)
+	}
+}
+
+// lateBody is a body that was announced and does not come in time.
+type lateBody struct{}
+
+func (lateBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+func (lateBody) Close() error             { return nil }
+
+// A body that a command does not take is not waited for without an end, and the time for it is not
+// that of a command that waits.
+func TestLocalBodyThatIsNotTaken(t *testing.T) {
+	w := newLocalWorld(t)
+	for _, test := range []struct {
+		body   io.ReadCloser
+		status int
+	}{
+		{lateBody{}, http.StatusBadRequest},
+		{io.NopCloser(strings.NewReader("x")), http.StatusBadRequest},
+		{io.NopCloser(strings.NewReader("")), http.StatusOK},
+	} {
+		rec := httptest.NewRecorder()
+		d := lastDeadline{ResponseWriter: rec}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1/api/v0/id", nil)
+		r.Body = test.body
+		w.router.ServeHTTP(&d, r)
+		if cleared := d.set && d.last.IsZero(); rec.Code != test.status || cleared != (test.status == http.StatusOK) {
+			t.Errorf("with %v it answers %d %s, and the deadline is cleared: %v", test.body, rec.Code, rec.Body, cleared)
+		}
 	}
 }
 

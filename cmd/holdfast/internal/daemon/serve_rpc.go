@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -77,9 +78,10 @@ func (p *Program) serveRPC(ctx, background context.Context) error {
 	e.Use(logRequests(p.Log), faults.RecoverPanics)
 	local.Register(e.Group(RPCPath))
 	server := httpd.NewServer(httpd.Secure(e), p.Log)
-	// A pin may take any time until it is done, and so may the body of an upload. The commands
-	// themselves end what does not go on.
-	server.ReadTimeout, server.WriteTimeout = 0, 0
+	// A pin may take any time until it is done, and so may the body of an upload: the commands move
+	// on the time for reading, and end what does not go on. It ends what comes with a request that
+	// nobody reads.
+	server.WriteTimeout = 0
 	p.localRPC = &localRPC{server, config.UnixPrefix + address}
 	// Over a Unix socket ipfs-cluster makes a connection for each request, and leaves it open.
 	server.SetKeepAlivesEnabled(network == "tcp")
@@ -212,8 +214,12 @@ func listenLocally(ctx context.Context, network, address string) (net.Listener, 
 		return nil, fmt.Errorf("%s is there, and is no socket", address)
 	default:
 		dialer := net.Dialer{Timeout: probeTimeout}
-		if conn, err := dialer.DialContext(ctx, network, address); err == nil {
+		conn, err := dialer.DialContext(ctx, network, address)
+		switch {
+		case err == nil:
 			return nil, errors.Join(errors.New("another program listens there"), conn.Close())
+		case !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist): // such as one that is too busy to answer
+			return nil, fmt.Errorf("find out whether another program listens there: %w", err)
 		}
 	}
 	return admin.Listen(ctx, address)

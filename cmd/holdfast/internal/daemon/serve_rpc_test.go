@@ -72,6 +72,9 @@ func TestLocalRPC(t *testing.T) {
 		if !ok || run.RPC == "" || strings.HasPrefix(listen, "unix:") && run.RPC != listen {
 			t.Fatalf("run.json has %+v", run)
 		}
+		if s := p.localRPC.http; s.ReadTimeout <= 0 || s.WriteTimeout != 0 {
+			t.Errorf("a request may take %v to come, and an answer %v", s.ReadTimeout, s.WriteTimeout)
+		}
 		ask := rpcClient(t, run.RPC)
 		if status, body := ask("id"); status != http.StatusOK || !strings.Contains(body, p.node.PeerID()) || !strings.Contains(body, p.node.Addrs()[0]) {
 			t.Errorf("id answers %d %s", status, body)
@@ -129,9 +132,16 @@ func TestLocalRPCCannotListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	packets := filepath.Join(dir, "packets.sock") // it refuses connections, and is in use
+	other, err := net.ListenPacket("unixgram", packets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
 	for listen, want := range map[string]string{
-		"unix:" + file:  "is no socket",
-		"unix:" + taken: "another program listens there",
+		"unix:" + file:    "is no socket",
+		"unix:" + taken:   "another program listens there",
+		"unix:" + packets: "find out whether another program listens there",
 		"unix:" + filepath.Join(dir, "no", "sock"): "no such file",
 		"0.0.0.0:0": "can be reached by others",
 	} {
@@ -144,8 +154,10 @@ func TestLocalRPCCannotListen(t *testing.T) {
 	if b, err := os.ReadFile(file); err != nil || string(b) != "mine" {
 		t.Errorf("the file has %q, %v", b, err)
 	}
-	if is, err := os.Stat(taken); err != nil || is.Mode().Type() != fs.ModeSocket {
-		t.Errorf("the other program's socket: %v", err)
+	for _, socket := range []string{taken, packets} {
+		if is, err := os.Stat(socket); err != nil || is.Mode().Type() != fs.ModeSocket {
+			t.Errorf("the other program's socket: %v", err)
+		}
 	}
 }
 
