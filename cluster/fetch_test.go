@@ -188,6 +188,20 @@ func TestHungPeer(t *testing.T) {
 	})
 }
 
+// A look that finds nothing leaves nothing in memory.
+func TestLooksThatFindNothing(t *testing.T) {
+	f := newFront(t, 1, nil)
+	for n := range 3 {
+		spec, _ := f.content(n, 10)
+		<-f.engine.lookAgain(spec.DAG())
+	}
+	f.engine.known.mu.Lock()
+	defer f.engine.known.mu.Unlock()
+	if n := len(f.engine.known.all); n != 0 {
+		t.Errorf("%d DAGs of which nothing was seen are remembered", n)
+	}
+}
+
 // While a pin that was asked for has not appeared, it cannot be removed.
 func TestDropBeforeTheBatch(t *testing.T) {
 	f := newFront(t, 3, nil)
