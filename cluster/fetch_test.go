@@ -165,7 +165,7 @@ func TestAcknowledgedAndLost(t *testing.T) {
 
 // A peer that hangs delays neither a pin nor what is said of it.
 func TestHungPeer(t *testing.T) {
-	f := newFront(t, 3, func(c *Config) { c.AnswerTime = 100 * time.Millisecond })
+	f := newFront(t, 3, func(c *Config) { c.AnswerTime = 2 * time.Second })
 	r, j := f.pinned(alice, 1, nil)
 	hung := f.c.Peer(2)
 	hung.Hang()
