@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,32 @@ func TestCheckOtherLife(t *testing.T) {
 	f.unpin(kept) // this one it knows
 	if f.c.Get(f.cid(2)) != nil {
 		t.Error("what is unpinned stays")
+	}
+}
+
+// A request that was made since the backup, for a DAG that the backup has, stays in the pinset.
+func TestCheckOtherLifeKeepsRequests(t *testing.T) {
+	life := "first"
+	f := newFront(t, 3, func(c *Config) { c.Life = life })
+	r, _ := f.pinned(alice, 1, nil)
+	f.stop()
+	life = "second"
+	f.start()
+	later := *f.c.Get(f.cid(1))
+	since := "c0ffee00-0000-4000-8000-000000000001"
+	later.Metadata[requestsPrefix+instance] += " " + shortUUID(bob) + "." + shortUUID(since)
+	f.c.Put(later)
+	for range 2 {
+		if got := f.differences(true); got != nil {
+			t.Errorf("it finds %v", got)
+		}
+	}
+	var claimed []string
+	if err := f.engine.Claims(t.Context(), func(c Claim) error { claimed = append(claimed, c.Request); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(claimed, []string{r.ID, since}) {
+		t.Errorf("the pinset tells of %v", claimed)
 	}
 }
 
