@@ -90,7 +90,7 @@ func (r *round) post(ctx context.Context, d pin.DAG, a pin.Attempt) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.e.place(ctx, w)
+	_, err = r.e.place(ctx, w, false)
 	return err
 }
 
