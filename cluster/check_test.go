@@ -205,6 +205,47 @@ func TestCheckStrayCopy(t *testing.T) {
 	}
 }
 
+// A copy where the pinset does not have the DAG stays until the peers that should have it do.
+func TestCheckStrayIsTheOnlyCopy(t *testing.T) {
+	f := newFront(t, 3, nil)
+	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	f.c.Peer(2).Node.Add(f.cid(1))
+	f.c.Serve(f.cid(1), clustertest.Content{Blocks: 10, Bytes: 1000}) // nobody has all of it
+	for i := range 2 {
+		f.c.Peer(i).Node.Forget(f.cid(1))
+	}
+	if got := strings.Join(f.differences(true), "; "); got != "lost copy 1+; lost copy 1+; few copies 1" {
+		t.Errorf("it finds %q", got)
+	}
+	if !f.c.Peer(2).Node.Has(f.cid(1)) {
+		t.Fatal("the only copy is unpinned")
+	}
+	f.serve(1)
+	f.mends("stray 1")
+	if n := f.c.Copies(f.cid(1)); n != 2 {
+		t.Errorf("there are %d copies", n)
+	}
+}
+
+// Whoever is told of a difference may be slow, and holds up no pin.
+func TestCheckTellsWithoutLock(t *testing.T) {
+	f := newFront(t, 3, nil)
+	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	f.c.Peer(2).Node.Add(f.cid(1))
+	told := 0
+	_, err := f.engine.Check(t.Context(), true, func(Difference) {
+		told++
+		for _, l := range f.engine.locks {
+			if len(l) > 0 {
+				t.Error("a lock is held meanwhile")
+			}
+		}
+	})
+	if err != nil || told != 1 {
+		t.Errorf("%d differences, %v", told, err)
+	}
+}
+
 // While a change is not in the pinset yet, it is not asked for again.
 func TestCheckDuringABatch(t *testing.T) {
 	f := newFront(t, 3, func(c *Config) {
