@@ -398,6 +398,45 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// While a drain waits for a copy, a check leaves the pin to it. If somebody else changes the pin, the
+// drain asks for the copy again.
+func TestDrainIsDisturbed(t *testing.T) {
+	f := newFront(t, 4, nil)
+	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	before := *f.c.Get(f.cid(1))
+	f.c.Serve(f.cid(1), clustertest.Content{Blocks: 10, Bytes: 1000}) // so that it waits
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		done, err := f.engine.Drain(ctx, "s1", func(Drained) {})
+		if err == nil && done.Failed != 0 {
+			err = fmt.Errorf("it ends with %+v", done)
+		}
+		ended <- err
+	}()
+	more := func() bool { return f.c.Get(f.cid(1)).Min == 3 }
+	eventually(t, "one copy more is asked for", more)
+	for _, got := range f.differences(true) {
+		if strings.HasPrefix(got, Outdated) {
+			t.Errorf("a check finds %q", got)
+		}
+	}
+	if !more() {
+		t.Error("a check undoes what the drain asked for")
+	}
+	f.c.Put(before)
+	f.engine.posts.forget(pin.DAGOf(f.dags[1].spec.Root)) // it is not recent
+	eventually(t, "one copy more is asked for again", more)
+	f.serve(1)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if f.c.Peer(0).Node.Has(f.cid(1)) || f.c.Copies(f.cid(1)) != 2 {
+		t.Errorf("it is at %v", f.c.Get(f.cid(1)).Allocations)
+	}
+}
+
 // What a lost server was asked for is in the pinset.
 func TestClaims(t *testing.T) {
 	f := newFront(t, 3, nil)

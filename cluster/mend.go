@@ -140,6 +140,9 @@ func (r *round) mendOutdated(ctx context.Context, d pin.DAG) error {
 	if is == nil || !held || !complete || r.e.attemptIn(is.Metadata) != a {
 		return nil
 	}
+	if _, moves := r.e.moving.Load(d); moves { // it has a copy more meanwhile
+		return nil
+	}
 	w, err := r.e.want(ctx, d, a, nil)
 	if err != nil {
 		return err
