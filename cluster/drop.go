@@ -21,6 +21,9 @@ func (e *Engine) Drop(ctx context.Context, a pin.Attempt, d pin.DAG) error {
 	if !d.CID().Defined() {
 		return nil // it is not known; Check finds what the pinset has and no record
 	}
+	if err := e.Reachable(); err != nil { // it would be noted on the disk at each attempt
+		return fmt.Errorf("unpin %s: %w", d, errAllAway(err))
+	}
 	unlock, err := e.lock(ctx, d)
 	if err != nil {
 		return err

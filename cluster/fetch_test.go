@@ -246,6 +246,21 @@ func TestDropBeforeTheBatch(t *testing.T) {
 	}
 }
 
+// While no peer answers, nothing is written for what cannot be let go of.
+func TestDropWithoutPeers(t *testing.T) {
+	f := newFront(t, 1, withJournal())
+	_, j := f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "1"} })
+	f.c.Peer(0).Kill()
+	eventually(t, "it is away", func() bool { return f.engine.Reachable() != nil })
+	err := f.engine.Drop(t.Context(), j.Attempt, j.DAG)
+	if _, away := errors.AsType[*pin.AwayError](err); !away {
+		t.Errorf("it ends with %v", err)
+	}
+	if all, err := f.engine.journal.all(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("it notes %v, %v", all, err)
+	}
+}
+
 // What others asked the cluster for stays theirs.
 func TestForeignPin(t *testing.T) {
 	f := newFront(t, 3, nil)

@@ -156,7 +156,7 @@ func (d *drops) loop(ctx context.Context) {
 		batch := d.queue
 		d.queue = nil
 		d.mu.Unlock()
-		failed, full, err := d.dropAll(ctx, batch, pause == 0)
+		failed, stopped, err := d.dropAll(ctx, batch, pause == 0)
 		if err != nil {
 			return
 		}
@@ -166,8 +166,8 @@ func (d *drops) loop(ctx context.Context) {
 			d.queue = append(d.queue, failed...)
 			d.mu.Unlock()
 			pause = min(max(2*pause, retryMin), retryMax)
-			if full {
-				pause = retryMin // a look at the disk, no more
+			if stopped {
+				pause = retryMin // a look at the disk or the place, no more
 			}
 			again = time.After(pause)
 		} else {
@@ -182,10 +182,11 @@ func (d *drops) loop(ctx context.Context) {
 	}
 }
 
-// dropAll drops attempts and returns those that failed; full says that the disk is too
-// full for it. The failure of a full disk is logged if logFull. err says that the loop is
-// to end.
-func (d *drops) dropAll(ctx context.Context, batch []Attempt, logFull bool) (failed []Attempt, full bool, err error) {
+// dropAll drops attempts and returns those that failed. stopped says that it tried no more,
+// because the disk is too full or the place is away, which is logged if logStop. The one that
+// failed so comes last the next time, so that it never keeps others from their turn. err says
+// that the loop is to end.
+func (d *drops) dropAll(ctx context.Context, batch []Attempt, logStop bool) (failed []Attempt, stopped bool, err error) {
 	for i, a := range batch {
 		err := d.drop(ctx, a)
 		if err == nil {
@@ -194,15 +195,18 @@ func (d *drops) dropAll(ctx context.Context, batch []Attempt, logFull bool) (fai
 		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return nil, false, err
 		}
-		full = errors.Is(err, ErrDiskFull)
-		if !full || logFull {
+		full := errors.Is(err, ErrDiskFull)
+		_, away := errors.AsType[*AwayError](err)
+		if stopped = full || away; !stopped || logStop {
 			d.log.Error("drop what was unpinned", "attempt", a, "err", err)
 		}
 		if full {
 			d.failWaits(err)
-			return append(failed, batch[i:]...), true, nil
 		}
 		failed = append(failed, a)
+		if stopped {
+			return append(slices.Clone(batch[i+1:]), failed...), true, nil
+		}
 	}
 	return failed, false, nil
 }

@@ -3,6 +3,7 @@ package pin_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,6 +128,44 @@ func TestWaitUnpinnedReadsWhatIsReleased(t *testing.T) {
 		}
 		if n := r.dropped(); n != 1 {
 			r.t.Errorf("%d attempts were dropped, want 1", n)
+		}
+	})
+}
+
+// While the place is away one attempt is tried at a time, each in its turn, and it is logged once.
+func TestDropsWhileThePlaceIsAway(t *testing.T) {
+	run(t, pin.Config{}, func(r *rig) {
+		var all []pin.View
+		for n := range 3 {
+			r.net.set(dag(n), content{blocks: 2})
+			all = append(all, r.after(time.Second, r.add(alice, n), pin.Pinned))
+		}
+		tries := 0
+		back := time.Now().Add(time.Minute)
+		r.recs.SetFault(func(method string) error {
+			if method != "Drop" {
+				return nil
+			}
+			if tries++; time.Now().Before(back) || tries%2 == 0 { // then it takes some
+				return fmt.Errorf("unpin: %w", &pin.AwayError{Reason: "the place does not answer"})
+			}
+			return nil
+		})
+		for _, v := range all {
+			if err := r.Remove(r.t.Context(), alice, v.ID); err != nil {
+				r.t.Error(err)
+			}
+		}
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if tries > 10 { // one each 5 s, and one for each removal
+			r.t.Errorf("it is tried %d times", tries)
+		}
+		if n := len(r.logged("drop what was unpinned")); n != 1 {
+			r.t.Errorf("%d lines of log tell of it", n)
+		}
+		if err := r.WaitUnpinned(r.t.Context()); err != nil {
+			r.t.Error(err)
 		}
 	})
 }
