@@ -71,3 +71,49 @@ func TestImportOfSharedPins(t *testing.T) {
 		}
 	}
 }
+
+// An import that is done again before the cluster has heard of the first makes nothing twice.
+func TestImportTwice(t *testing.T) {
+	c := clustertest.New(t, 3)
+	lost := frontOver(t, c, testDataDir(t))
+	alice := account(t, lost, "alice@example.org")
+	for _, name := range []string{"", "one"} {
+		spec, cid := specOf("one")
+		spec.Name = name
+		c.Serve(cid, clustertest.Content{Blocks: 3, Bytes: 300, All: true})
+		v, err := lost.pins.Add(t.Context(), alice.ID, spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		awaitPin(t, lost, v, pin.Pinned)
+	}
+	instance := lost.core.front
+	if err := lost.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	p := frontOver(t, c, testDataDir(t))
+	anna := account(t, p, "anna@example.org")
+	newer, _ := specOf("newer") // so that what is imported gets other IDs
+	if _, err := p.pins.Add(t.Context(), anna.ID, newer); err != nil {
+		t.Fatal(err)
+	}
+	c.Hold()
+	defer c.Commit()
+	count := 0
+	for i := range 2 {
+		if _, err := (clusterService{p}).Import(t.Context(), admin.ClusterImport{From: instance, Rest: anna.Email}, func(admin.StoreProgress) {}); err != nil {
+			t.Fatal(err)
+		}
+		page, err := p.pins.List(t.Context(), anna.ID, pin.Query{Limit: 10, Statuses: pin.Statuses()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			count = page.Count
+		}
+		if page.Count < 2 || page.Count != count {
+			t.Errorf("after import %d there are %d pins, after the first %d", i+1, page.Count, count)
+		}
+	}
+}

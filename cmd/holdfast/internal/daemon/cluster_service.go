@@ -227,12 +227,19 @@ func notShared(claims map[owner][]cluster.Claim, to map[owner]string) error {
 	return nil
 }
 
-// importFor makes the requests of one account.
+// importFor makes the requests of one account, but for those that the account here has by now: an
+// import may be done again.
 func (s clusterService) importFor(ctx context.Context, claims []cluster.Claim, to string) (made int, err error) {
 	var was []pin.Request
 	for _, c := range claims {
-		// The cluster has it, or is getting it. No quota applies to what was pinned.
-		was = append(was, pin.Request{ID: c.Request, Account: to, Spec: c.Spec, Created: madeAt(c.Request), Status: pin.Pinned})
+		has, err := s.has(ctx, to, c.Spec)
+		if err != nil {
+			return 0, err
+		}
+		if !has {
+			// The cluster has it, or is getting it. No quota applies to what was pinned.
+			was = append(was, pin.Request{ID: c.Request, Account: to, Spec: c.Spec, Created: madeAt(c.Request), Status: pin.Pinned})
+		}
 	}
 	slices.SortFunc(was, func(a, b pin.Request) int { return a.Created.Compare(b.Created) })
 	for some := range slices.Chunk(was, pin.RestoresAtOnce) {
@@ -243,6 +250,18 @@ func (s clusterService) importFor(ctx context.Context, claims []cluster.Claim, t
 		}
 	}
 	return made, nil
+}
+
+// has reports whether an account has a request for a DAG under the same name that has not failed.
+func (s clusterService) has(ctx context.Context, account string, of pin.Spec) (bool, error) {
+	const limit = 1000 // of one account for one DAG; with more, an import done twice may make some twice
+	page, err := s.core.store.List(ctx, account, pin.Query{
+		Statuses: []pin.Status{pin.Queued, pin.Pinning, pin.Pinned}, DAGs: []pin.DAG{of.DAG()}, Limit: limit,
+	})
+	if err != nil {
+		return false, fmt.Errorf("look whether account %s has %s: %w", account, of.CID, err)
+	}
+	return slices.ContainsFunc(page.Requests, func(r pin.Request) bool { return r.Name == of.Name }), nil
 }
 
 // madeAt is when a request was made, by its ID.
