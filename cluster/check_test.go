@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,32 @@ func TestCheckOtherLife(t *testing.T) {
 	}
 }
 
+// A request that was made since the backup, for a DAG that the backup has, stays in the pinset.
+func TestCheckOtherLifeKeepsRequests(t *testing.T) {
+	life := "first"
+	f := newFront(t, 3, func(c *Config) { c.Life = life })
+	r, _ := f.pinned(alice, 1, nil)
+	f.stop()
+	life = "second"
+	f.start()
+	later := *f.c.Get(f.cid(1))
+	since := "c0ffee00-0000-4000-8000-000000000001"
+	later.Metadata[requestsPrefix+instance] += " " + shortUUID(bob) + "." + shortUUID(since)
+	f.c.Put(later)
+	for range 2 {
+		if got := f.differences(true); got != nil {
+			t.Errorf("it finds %v", got)
+		}
+	}
+	var claimed []string
+	if err := f.engine.Claims(t.Context(), func(c Claim) error { claimed = append(claimed, c.Request); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(claimed, []string{r.ID, since}) {
+		t.Errorf("the pinset tells of %v", claimed)
+	}
+}
+
 // The same, of a directory that was copied as a whole.
 func TestCheckOlderRecords(t *testing.T) {
 	life := "first"
@@ -175,6 +202,47 @@ func TestCheckStrayCopy(t *testing.T) {
 	f.mends("stray 1")
 	if n := f.c.Copies(f.cid(1)); n != 2 {
 		t.Errorf("there are %d copies", n)
+	}
+}
+
+// A copy where the pinset does not have the DAG stays until the peers that should have it do.
+func TestCheckStrayIsTheOnlyCopy(t *testing.T) {
+	f := newFront(t, 3, nil)
+	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	f.c.Peer(2).Node.Add(f.cid(1))
+	f.c.Serve(f.cid(1), clustertest.Content{Blocks: 10, Bytes: 1000}) // nobody has all of it
+	for i := range 2 {
+		f.c.Peer(i).Node.Forget(f.cid(1))
+	}
+	if got := strings.Join(f.differences(true), "; "); got != "lost copy 1+; lost copy 1+; few copies 1" {
+		t.Errorf("it finds %q", got)
+	}
+	if !f.c.Peer(2).Node.Has(f.cid(1)) {
+		t.Fatal("the only copy is unpinned")
+	}
+	f.serve(1)
+	f.mends("stray 1")
+	if n := f.c.Copies(f.cid(1)); n != 2 {
+		t.Errorf("there are %d copies", n)
+	}
+}
+
+// Whoever is told of a difference may be slow, and holds up no pin.
+func TestCheckTellsWithoutLock(t *testing.T) {
+	f := newFront(t, 3, nil)
+	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	f.c.Peer(2).Node.Add(f.cid(1))
+	told := 0
+	_, err := f.engine.Check(t.Context(), true, func(Difference) {
+		told++
+		for _, l := range f.engine.locks {
+			if len(l) > 0 {
+				t.Error("a lock is held meanwhile")
+			}
+		}
+	})
+	if err != nil || told != 1 {
+		t.Errorf("%d differences, %v", told, err)
 	}
 }
 
@@ -327,6 +395,45 @@ func TestDrain(t *testing.T) {
 	}
 	if _, err := f.engine.Drain(t.Context(), "s9", func(Drained) {}); err == nil || !strings.Contains(err.Error(), "s1") {
 		t.Errorf("a peer that there is not: %v", err)
+	}
+}
+
+// While a drain waits for a copy, a check leaves the pin to it. If somebody else changes the pin, the
+// drain asks for the copy again.
+func TestDrainIsDisturbed(t *testing.T) {
+	f := newFront(t, 4, nil)
+	f.pinned(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+	before := *f.c.Get(f.cid(1))
+	f.c.Serve(f.cid(1), clustertest.Content{Blocks: 10, Bytes: 1000}) // so that it waits
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		done, err := f.engine.Drain(ctx, "s1", func(Drained) {})
+		if err == nil && done.Failed != 0 {
+			err = fmt.Errorf("it ends with %+v", done)
+		}
+		ended <- err
+	}()
+	more := func() bool { return f.c.Get(f.cid(1)).Min == 3 }
+	eventually(t, "one copy more is asked for", more)
+	for _, got := range f.differences(true) {
+		if strings.HasPrefix(got, Outdated) {
+			t.Errorf("a check finds %q", got)
+		}
+	}
+	if !more() {
+		t.Error("a check undoes what the drain asked for")
+	}
+	f.c.Put(before)
+	f.engine.posts.forget(pin.DAGOf(f.dags[1].spec.Root)) // it is not recent
+	eventually(t, "one copy more is asked for again", more)
+	f.serve(1)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if f.c.Peer(0).Node.Has(f.cid(1)) || f.c.Copies(f.cid(1)) != 2 {
+		t.Errorf("it is at %v", f.c.Get(f.cid(1)).Allocations)
 	}
 }
 

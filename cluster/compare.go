@@ -147,9 +147,14 @@ func (r *round) checkAge(ctx context.Context) error {
 }
 
 // isOutdated reports whether the pinset has another replication than is wanted, or other requests.
+// Other requests of another life do not count: some may have been made since the backup that was
+// restored here, and then the pinset alone tells of them.
 func (e *Engine) isOutdated(is *pinInfo, w wanted) bool {
 	if !e.isAsWanted(is, w) {
 		return true
+	}
+	if !e.isOwnLife(is.Metadata) {
+		return false
 	}
 	key := requestsPrefix + e.cfg.Instance
 	return e.optionsFor(w, is, nil).Get("meta-"+key) != is.Metadata[key]

@@ -97,7 +97,11 @@ func (e *Engine) lookAgain(d pin.DAG) <-chan struct{} {
 		}
 		e.known.mu.Lock()
 		defer e.known.mu.Unlock()
-		if seen := e.known.all[d]; seen.asking == done {
+		switch seen := e.known.all[d]; {
+		case seen.asking != done:
+		case seen.at.IsZero(): // nothing was ever seen of it
+			delete(e.known.all, d)
+		default:
 			seen.asking = nil
 			e.known.all[d] = seen
 		}

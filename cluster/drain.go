@@ -123,6 +123,8 @@ func (e *Engine) findPeer(s string) (string, error) {
 
 // move moves one copy from a peer to another. full says that the peer has no room.
 func (e *Engine) move(ctx context.Context, d pin.DAG, from string, full bool) error {
+	e.moving.Store(d, nil)
+	defer e.moving.Delete(d)
 	for range drainRounds {
 		a, complete, held, err := e.records.Held(ctx, d)
 		if err != nil || !held || !complete {
@@ -202,7 +204,8 @@ func (e *Engine) membersBut(out string, have []string) (all []string) {
 // pin.
 const copyTime = time.Hour
 
-// awaitCopies waits until the pinset has what was posted, and so many peers have the DAG beside one.
+// awaitCopies waits until the pinset has what was posted, and so many peers have the DAG beside one. If
+// somebody else has changed the pin meanwhile, it returns nil too: the next round looks what is to be done.
 func (e *Engine) awaitCopies(ctx context.Context, d pin.DAG, a pin.Attempt, posted *pinInfo, but string, n int) error {
 	pause := e.cfg.PollMin
 	for deadline := time.Now().Add(copyTime); ; pause = min(2*pause, e.cfg.PollMax) {
@@ -221,6 +224,8 @@ func (e *Engine) awaitCopies(ctx context.Context, d pin.DAG, a pin.Attempt, post
 			if all = e.ask(ctx, d, is.Allocations, a, 0); all.countBut(a, but) >= n {
 				return nil
 			}
+		} else if !e.settles(d, a, is) {
+			return nil
 		}
 		if time.Now().After(deadline) {
 			return errors.New(all.text(a, pin.Replication{Min: n, Max: n}))

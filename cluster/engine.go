@@ -93,6 +93,7 @@ type Engine struct {
 	heirs   atomic.Pointer[[]string]
 	life    atomic.Pointer[string]
 	check   checker
+	moving  sync.Map // has the [pin.DAG]s that a drain moves at present
 
 	ctx    context.Context
 	cancel context.CancelFunc

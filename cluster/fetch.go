@@ -60,6 +60,7 @@ type fetch struct {
 	want  wanted
 	at    *pinInfo  // as the pinset has it, or will; nil before it was asked for
 	since time.Time // when it was last asked for
+	again bool      // a peer is away for too long: the pin is asked for although it is there
 	moved bool      // something changed since the last look
 	last  string    // what the last look found
 	grown time.Time // when the nodes were last asked how far they are
@@ -68,10 +69,10 @@ type fetch struct {
 // step looks once.
 func (f *fetch) step(ctx context.Context) (totals pin.Totals, done bool, err error) {
 	if f.at == nil {
-		if f.at, err = f.e.place(ctx, f.want); err != nil {
+		if f.at, err = f.e.place(ctx, f.want, f.again); err != nil {
 			return totals, false, err
 		}
-		f.since = time.Now()
+		f.since, f.again = time.Now(), false
 	}
 	min := f.want.replication.Min
 	all := f.e.ask(ctx, f.want.dag, f.at.Allocations, f.want.attempt, min)
@@ -139,6 +140,7 @@ func (f *fetch) unheard(all copies) bool {
 		switch {
 		case c.err != nil:
 			if waited >= f.e.cfg.ReplaceAfter {
+				f.again = true
 				return true
 			}
 		case c.attempt != f.want.attempt || c.status == isUnpinned || c.status == isRemote:
@@ -163,8 +165,10 @@ func overLimits(t pin.Totals, l pin.Limits, repair bool) error {
 	return nil
 }
 
-// place sees to it that the pinset has what is wanted.
-func (e *Engine) place(ctx context.Context, w wanted) (is *pinInfo, err error) {
+// place sees to it that the pinset has what is wanted. With again it posts that also if it is there:
+// the cluster then chooses other peers for those that are away. If there are no others, the pin stays
+// as it is.
+func (e *Engine) place(ctx context.Context, w wanted, again bool) (is *pinInfo, err error) {
 	unlock, err := e.lock(ctx, w.dag)
 	if err != nil {
 		return nil, err
@@ -176,13 +180,18 @@ func (e *Engine) place(ctx context.Context, w wanted) (is *pinInfo, err error) {
 	} else if !held || a != w.attempt {
 		return nil, fmt.Errorf("ask the cluster for %s: %w", w.dag, pin.ErrSuperseded)
 	}
+	var now *pinInfo
 	err = e.each(ctx, w.dag, func(p *peer) error {
-		if is, err = p.allocation(ctx, w.dag.CID()); err != nil || e.isAsWanted(is, w) {
+		if now, err = p.allocation(ctx, w.dag.CID()); err != nil || !again && e.isAsWanted(now, w) {
+			is = now
 			return err
 		}
-		is, err = e.postWanted(ctx, p, w, is)
+		is, err = e.postWanted(ctx, p, w, now)
 		return err
 	})
+	if tooFew(err) && e.isAsWanted(now, w) {
+		return now, nil
+	}
 	if tooFew(err) {
 		return nil, e.tooFewFor(ctx, w.replication, err)
 	}

@@ -163,9 +163,32 @@ func TestAcknowledgedAndLost(t *testing.T) {
 	}
 }
 
+// A new pin goes elsewhere than to a peer that is away for too long.
+func TestDeadPeerIsReplaced(t *testing.T) {
+	for peers, elsewhere := range map[int]bool{3: true, 2: false} {
+		f := newFront(t, peers, func(c *Config) { c.ReplaceAfter = 30 * time.Millisecond })
+		_, j := f.ask(alice, 1, func(s *pin.Spec) { s.Meta = map[string]string{"replication": "2"} })
+		wait, _ := f.begin(j)
+		eventually(t, "it is asked for", func() bool { return f.c.Get(f.cid(1)) != nil })
+		f.c.Peer(0).Kill()
+		f.serve(1)
+		if !elsewhere { // it waits for the peer
+			eventually(t, "the peer is missed", func() bool { return strings.Contains(j.Progress.Note(), "s1 does not answer") })
+			eventually(t, "the cluster refuses", func() bool { return f.c.Refused() > 1 })
+			f.c.Peer(0).Start()
+		}
+		if _, err := wait(); err != nil {
+			t.Errorf("with %d peers: %v", peers, err)
+		}
+		if n := f.c.Copies(f.cid(1)); n != 2 {
+			t.Errorf("with %d peers there are %d copies", peers, n)
+		}
+	}
+}
+
 // A peer that hangs delays neither a pin nor what is said of it.
 func TestHungPeer(t *testing.T) {
-	f := newFront(t, 3, func(c *Config) { c.AnswerTime = 100 * time.Millisecond })
+	f := newFront(t, 3, func(c *Config) { c.AnswerTime = 2 * time.Second })
 	r, j := f.pinned(alice, 1, nil)
 	hung := f.c.Peer(2)
 	hung.Hang()
@@ -186,6 +209,20 @@ func TestHungPeer(t *testing.T) {
 		f.engine.Describe(t.Context(), r, true, info)
 		return info["copies"] == "3" && info["copies_on"] == "s1, s2, s3" && info["copies_missing"] == ""
 	})
+}
+
+// A look that finds nothing leaves nothing in memory.
+func TestLooksThatFindNothing(t *testing.T) {
+	f := newFront(t, 1, nil)
+	for n := range 3 {
+		spec, _ := f.content(n, 10)
+		<-f.engine.lookAgain(spec.DAG())
+	}
+	f.engine.known.mu.Lock()
+	defer f.engine.known.mu.Unlock()
+	if n := len(f.engine.known.all); n != 0 {
+		t.Errorf("%d DAGs of which nothing was seen are remembered", n)
+	}
 }
 
 // While a pin that was asked for has not appeared, it cannot be removed.

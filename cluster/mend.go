@@ -90,7 +90,7 @@ func (r *round) post(ctx context.Context, d pin.DAG, a pin.Attempt) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.e.place(ctx, w)
+	_, err = r.e.place(ctx, w, false)
 	return err
 }
 
@@ -138,6 +138,9 @@ func (r *round) mendOutdated(ctx context.Context, d pin.DAG) error {
 		return err
 	}
 	if is == nil || !held || !complete || r.e.attemptIn(is.Metadata) != a {
+		return nil
+	}
+	if _, moves := r.e.moving.Load(d); moves { // it has a copy more meanwhile
 		return nil
 	}
 	w, err := r.e.want(ctx, d, a, nil)
@@ -253,53 +256,69 @@ func (r *round) removeOrphan(ctx context.Context, d pin.DAG, a pin.Attempt) erro
 	return err
 }
 
-// mendStray unpins at its node what the pinset does not have there. If it does not have it at all,
-// only what this server let go of is unpinned: a node may have pins of its own.
 func (r *round) mendStray(ctx context.Context, at copyAt) error {
+	diff, err := r.unpinStray(ctx, at)
+	if err != nil || diff.Kind == "" {
+		return err
+	}
+	return r.outcome(ctx, diff, diff.Err)
+}
+
+// unpinStray unpins at its node what the pinset does not have there. If it does not have it at all,
+// only what this server let go of is unpinned: a node may have pins of its own. If it has it on other
+// peers, these must have enough copies. The zero Difference is that there is no stray. It holds the
+// lock of the DAG, and so does not tell what it found: whoever is told may be slow.
+func (r *round) unpinStray(ctx context.Context, at copyAt) (diff Difference, err error) {
 	p := r.e.byID(at.peer)
 	d := pin.DAGOf(at.cid)
 	if p == nil || !d.CID().Equals(at.cid) {
-		return nil
+		return diff, nil
 	}
 	let, err := r.e.journal.has(ctx, d)
 	if err != nil {
-		return err
+		return diff, err
 	}
 	unlock, err := r.e.lock(ctx, d)
 	if err != nil {
-		return err
+		return diff, err
 	}
 	defer unlock()
 	is, a, _, held, err := r.look(ctx, d)
 	if err != nil {
-		return err
+		return diff, err
 	}
 	text := "it was unpinned here, and the peer's node still has it"
 	switch {
 	case is == nil && (held || !let), r.e.settles(d, a, is):
-		return nil
+		return diff, nil
 	case is != nil:
-		if r.e.attemptIn(is.Metadata) == 0 || len(is.Allocations) == 0 || slices.Contains(is.Allocations, at.peer) {
-			return nil
+		ours := r.e.attemptIn(is.Metadata)
+		if ours == 0 || len(is.Allocations) == 0 || slices.Contains(is.Allocations, at.peer) {
+			return diff, nil
+		}
+		enough := max(is.Min, 1)
+		if r.e.ask(ctx, d, is.Allocations, ours, enough).count(ours) < enough {
+			return diff, ctx.Err() // this copy may be the only one
 		}
 		text = "its node has it, and the pinset has it on other peers"
 	}
 	of, _ := p.state()
 	n := r.e.nodeOf(ctx, of.Node.ID)
 	if n == nil {
-		return nil
+		return diff, nil
 	}
 	s, _, _, err := p.status(ctx, at.cid)
 	if err != nil || s.Status != isRemote && s.Status != isUnpinned && s.Status != isUnpinError {
-		return ctx.Err() // the peer does something about it, or does not answer
+		return diff, ctx.Err() // the peer does something about it, or does not answer
 	}
 	if there, err := n.has(ctx, at.cid); err != nil || !there {
-		return ctx.Err()
+		return diff, ctx.Err()
 	}
+	diff = Difference{Kind: Stray, CID: at.cid.String(), Peer: p.name(), Text: text, Mended: true}
 	if r.repair {
-		err = n.remove(ctx, at.cid)
+		diff.Err = n.remove(ctx, at.cid)
 	}
-	return r.outcome(ctx, Difference{Kind: Stray, CID: at.cid.String(), Peer: p.name(), Text: text, Mended: true}, err)
+	return diff, nil
 }
 
 // has reports whether the node has a CID pinned.

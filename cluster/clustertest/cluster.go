@@ -44,6 +44,7 @@ type Cluster struct {
 	network  map[string]Content
 	password string
 	posts    int
+	refused  int // pins for which there were too few peers
 }
 
 // write is a change that waits for its batch.
@@ -182,6 +183,13 @@ func (c *Cluster) Posts() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.posts
+}
+
+// Refused counts the pins that clients asked for and for which there were too few peers.
+func (c *Cluster) Refused() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused
 }
 
 // Pinset lists the CIDs of the pinset.

@@ -347,6 +347,7 @@ func (p *Peer) servePin(w http.ResponseWriter, r *http.Request) {
 	}
 	pin.Allocations, err = p.c.allocate(p.c.pinset[cid], pin.Min, pin.Max, first)
 	if err != nil {
+		p.c.refused++
 		p.fail(w, http.StatusInternalServerError, err.Error())
 		return
 	}

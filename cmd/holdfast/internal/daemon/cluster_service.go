@@ -100,13 +100,22 @@ func (p *Program) clusterCondition() *admin.ClusterCondition {
 // owner is an account of a server that the pinset tells of.
 type owner struct{ instance, account string }
 
-// Import implements [admin.Cluster]. First it counts what each account had. Then it makes the
-// requests of one account after the other, so that those of one are in memory.
+// Import implements [admin.Cluster]. It reads all that the pinset tells of before it makes a request:
+// for a DAG of which it makes one, the pinset then tells of this server's requests alone.
 func (s clusterService) Import(ctx context.Context, in admin.ClusterImport, progress func(admin.StoreProgress)) (done admin.ClusterImported, err error) {
 	counts := make(map[owner]uint64)
+	claims := make(map[owner][]cluster.Claim) // of in.From
+	seen := make(map[[2]string]struct{})      // by instance and request: a list that is cut begins again
 	err = s.cluster.Claims(ctx, func(c cluster.Claim) error {
-		if s.isLost(c) {
-			counts[owner{c.Instance, c.Account}]++
+		id := [2]string{c.Instance, c.Request}
+		if _, twice := seen[id]; twice || !s.isLost(c) {
+			return nil
+		}
+		seen[id] = struct{}{}
+		o := owner{c.Instance, c.Account}
+		counts[o]++
+		if c.Instance == in.From {
+			claims[o] = append(claims[o], c)
 		}
 		return nil
 	})
@@ -134,6 +143,9 @@ func (s clusterService) Import(ctx context.Context, in admin.ClusterImport, prog
 			Hint: "`holdfast cluster import` lists the servers that it tells of",
 		}
 	}
+	if err := notShared(claims, to); err != nil {
+		return done, err
+	}
 	if err := s.inherit(ctx, in.From); err != nil {
 		return done, err
 	}
@@ -144,7 +156,7 @@ func (s clusterService) Import(ctx context.Context, in admin.ClusterImport, prog
 			continue
 		}
 		progress(admin.StoreProgress{Text: "importing for " + one.To, Done: uint64(i), Total: uint64(len(done.Owners))})
-		made, err := s.importFor(ctx, o, to[o])
+		made, err := s.importFor(ctx, claims[o], to[o])
 		one.Made = uint64(made)
 		if err != nil {
 			return done, err
@@ -190,18 +202,44 @@ func (s clusterService) heirOf(ctx context.Context, account string, in admin.Clu
 	return a.ID, a.Email, nil
 }
 
-// importFor makes the requests of one account.
-func (s clusterService) importFor(ctx context.Context, o owner, to string) (made int, err error) {
+// notShared returns an error if a DAG that some account here gets was also pinned by one that nobody
+// stands for: the import would take that one's request out of the pinset.
+func notShared(claims map[owner][]cluster.Claim, to map[owner]string) error {
+	taken := make(map[pin.DAG]struct{})
+	for o, all := range claims {
+		for _, c := range all {
+			if to[o] != "" {
+				taken[c.Spec.DAG()] = struct{}{}
+			}
+		}
+	}
+	for o, all := range claims {
+		for _, c := range all {
+			if _, shared := taken[c.Spec.DAG()]; shared && to[o] == "" {
+				return &admin.StatusError{
+					Status: http.StatusConflict,
+					Err:    fmt.Errorf("account %s had pinned %s too, and no account here gets its pins: the import would lose that", o.account, c.Spec.CID),
+					Hint:   "name accounts for all that had pins with --account ID=EMAIL, or one for the rest with --rest EMAIL",
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// importFor makes the requests of one account, but for those that the account here has by now: an
+// import may be done again.
+func (s clusterService) importFor(ctx context.Context, claims []cluster.Claim, to string) (made int, err error) {
 	var was []pin.Request
-	err = s.cluster.Claims(ctx, func(c cluster.Claim) error {
-		if c.Instance == o.instance && c.Account == o.account && s.isLost(c) {
+	for _, c := range claims {
+		has, err := s.has(ctx, to, c.Spec)
+		if err != nil {
+			return 0, err
+		}
+		if !has {
 			// The cluster has it, or is getting it. No quota applies to what was pinned.
 			was = append(was, pin.Request{ID: c.Request, Account: to, Spec: c.Spec, Created: madeAt(c.Request), Status: pin.Pinned})
 		}
-		return nil
-	})
-	if err != nil {
-		return 0, err
 	}
 	slices.SortFunc(was, func(a, b pin.Request) int { return a.Created.Compare(b.Created) })
 	for some := range slices.Chunk(was, pin.RestoresAtOnce) {
@@ -212,6 +250,18 @@ func (s clusterService) importFor(ctx context.Context, o owner, to string) (made
 		}
 	}
 	return made, nil
+}
+
+// has reports whether an account has a request for a DAG under the same name that has not failed.
+func (s clusterService) has(ctx context.Context, account string, of pin.Spec) (bool, error) {
+	const limit = 1000 // of one account for one DAG; with more, an import done twice may make some twice
+	page, err := s.core.store.List(ctx, account, pin.Query{
+		Statuses: []pin.Status{pin.Queued, pin.Pinning, pin.Pinned}, DAGs: []pin.DAG{of.DAG()}, Limit: limit,
+	})
+	if err != nil {
+		return false, fmt.Errorf("look whether account %s has %s: %w", account, of.CID, err)
+	}
+	return slices.ContainsFunc(page.Requests, func(r pin.Request) bool { return r.Name == of.Name }), nil
 }
 
 // madeAt is when a request was made, by its ID.
