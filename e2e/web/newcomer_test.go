@@ -220,6 +220,7 @@ func (n *newcomer) whoWasIt() {
 	n.see("Filter")
 	n.run(chromedp.SetValue("#event", "pin.removed"))
 	n.click("button", "Filter")
+	n.until(`location.search.includes("event=pin.removed") && document.readyState === "complete"`)
 	n.see("pin removed")
 	n.step("who removed it", "holiday")
 	n.see("with a session")
