@@ -52,40 +52,16 @@ func lingeringKey() []byte { return []byte{KLingering} }
 
 // Linger implements [pin.Graces].
 func (s *Store) Linger(ctx context.Context, account, id string) (old pin.Request, released []pin.Attempt, err error) {
-	err = s.updateLearning(ctx, func(t *kv.Tx) error {
-		was, err := s.find(&t.Reader, account, id)
-		if err != nil {
+	return s.remove(ctx, "unpin request", account, id, func(t *kv.Tx, was *request) error {
+		if !was.status.live() || was.dag() == "" {
+			return nil
+		}
+		live, err := liveCount(&t.Reader, was.account, was.dag(), 2)
+		if err != nil || live != 1 {
 			return err
 		}
-		if old, err = was.public(); err != nil {
-			return err
-		}
-		if was.status.live() && was.dag() != "" {
-			live, err := liveCount(&t.Reader, was.account, was.dag(), 2)
-			if err != nil {
-				return err
-			}
-			if live == 1 { // before the request lets go of it
-				if err := s.linger(t, was.account, was.dag()); err != nil {
-					return err
-				}
-			}
-		}
-		if released, err = s.letGoHeld(t, was); err != nil {
-			return err
-		}
-		if err := s.changed(ctx, t, Removed, was, nil); err != nil {
-			return err
-		}
-		return s.erase(t, was)
+		return s.linger(t, was.account, was.dag())
 	})
-	if err != nil {
-		s.changes.note(old.DAG())
-		return inDoubt(err, old), inDoubt(err, released), kv.Wrap(err, "unpin request %s", id)
-	}
-	s.forgetDamaged(old)
-	s.changes.note(old.DAG())
-	return old, released, nil
 }
 
 // linger writes that a DAG lingers from now on, and holds it.

@@ -148,12 +148,21 @@ func (s *Store) Replace(ctx context.Context, account, id string, spec pin.Spec) 
 
 // Remove implements [pin.Requests].
 func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request, released []pin.Attempt, err error) {
+	return s.remove(ctx, "remove pin request", account, id, func(*kv.Tx, *request) error { return nil })
+}
+
+// remove takes a request away, in one commit with what first does before the request lets go of
+// what it holds. Errors begin with what.
+func (s *Store) remove(ctx context.Context, what, account, id string, first func(*kv.Tx, *request) error) (old pin.Request, released []pin.Attempt, err error) {
 	err = s.updateLearning(ctx, func(t *kv.Tx) error {
 		was, err := s.find(&t.Reader, account, id)
 		if err != nil {
 			return err
 		}
 		if old, err = was.public(); err != nil {
+			return err
+		}
+		if err := first(t, was); err != nil {
 			return err
 		}
 		if released, err = s.letGoHeld(t, was); err != nil {
@@ -166,7 +175,7 @@ func (s *Store) Remove(ctx context.Context, account, id string) (old pin.Request
 	})
 	if err != nil {
 		s.changes.note(old.DAG())
-		return inDoubt(err, old), inDoubt(err, released), kv.Wrap(err, "remove pin request %s", id)
+		return inDoubt(err, old), inDoubt(err, released), kv.Wrap(err, "%s %s", what, id)
 	}
 	s.forgetDamaged(old)
 	s.changes.note(old.DAG())
