@@ -79,9 +79,27 @@
       if (was && is && was.textContent !== is.textContent) {
         const name = $("a", fresh.parentElement);
         say(`${name ? name.textContent : document.title}: ${is.textContent}`);
-        if (fresh.dataset.reload !== undefined) location.reload();
+        if (fresh.dataset.reload !== undefined) reload();
       }
     }
+  }
+
+  // reload loads the page again. The server says a notice once, so the next page gets it from this one.
+  function reload() {
+    const note = $("#notice");
+    if (note) sessionStorage.setItem("notice", note.textContent);
+    location.reload();
+  }
+  function keepNotice() {
+    const text = sessionStorage.getItem("notice");
+    sessionStorage.removeItem("notice");
+    if (!text || $("#notice")) return;
+    const note = document.createElement("p");
+    note.id = "notice";
+    note.className = "notice good";
+    note.setAttribute("role", "status");
+    note.textContent = text;
+    $("#main").prepend(note);
   }
 
   function newer(n) {
@@ -183,5 +201,6 @@
     selected();
     watch();
   }
+  keepNotice();
   start(document);
 })();

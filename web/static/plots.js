@@ -32,6 +32,8 @@
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360].map((n) => n * minute); // the clock shows no seconds
   const counts = Array.from({ length: 12 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
 
+  const sizeIn = (element) => ({ width: Math.max(200, element.clientWidth), height: 180 });
+
   function draw(samples) {
     for (const plot of drawn) plot.destroy();
     const times = samples.map((s) => Date.parse(s.time) / 1000);
@@ -59,7 +61,7 @@
       };
       const at = (t) => clock.format(new Date(t * 1000));
       return new uPlot({
-        width: Math.max(200, target.clientWidth), height: 180, cursor: { drag: { x: false, y: false } },
+        ...sizeIn(target), cursor: { drag: { x: false, y: false } },
         scales: { x: { range: (u, low, high) => [Math.min(low, high - 5 * minute), high] }, y: { range: (u, low, high) => [0, Math.max(high * 1.05, 1)] } },
         axes: [
           { ...axis, space: 70, incrs: steps, values: (u, ticks) => ticks.map(at) },
@@ -88,8 +90,7 @@
       load();
     });
   }
-  let wide = box.clientWidth;
-  addEventListener("resize", () => { if (box.clientWidth !== wide) { wide = box.clientWidth; load(); } });
+  addEventListener("resize", () => { for (const plot of drawn) plot.setSize(sizeIn(plot.root.parentElement)); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", load);
   document.addEventListener("visibilitychange", load);
   setInterval(load, 10000);
