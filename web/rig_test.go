@@ -425,4 +425,14 @@ func (a answer) must(t *testing.T, status int, texts ...string) answer {
 	return a
 }
 
+// noFaults fails the test if the log has a fault.
+func (r *rig) noFaults() {
+	r.t.Helper()
+	for line := range strings.Lines(r.lines.String()) {
+		if strings.Contains(line, "level=ERROR") {
+			r.t.Errorf("the log has %s", line)
+		}
+	}
+}
+
 var errCheese = errors.New("the disk is made of cheese")

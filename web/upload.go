@@ -258,7 +258,7 @@ func (u *UI) uploadSome(c *call, sent *sentFiles) (root string, err error) {
 	r.Body = from
 	r.ContentLength = -1
 	r.Header.Set(echo.HeaderContentType, body.FormDataContentType())
-	w := &connected{lineReader{recorder: recorder{header: http.Header{}}, line: func(line []byte) (err error) {
+	w := &connected{lineReader{recorder: recorder{header: http.Header{}}, stop: cancel, line: func(line []byte) (err error) {
 		root, err = readRoot(root, line)
 		return err
 	}}, c.Response()}
