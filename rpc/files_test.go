@@ -15,6 +15,7 @@ import (
 
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/boxo/ipld/unixfs"
+	uio "github.com/ipfs/boxo/ipld/unixfs/io"
 
 	"github.com/holdfast-ipfs/holdfast/pin"
 )
@@ -201,6 +202,49 @@ func TestLs(t *testing.T) {
 	}
 	if slices.Sort(names); !slices.Equal(names, []string{"a", "d", "l", "z"}) || a.header.Get(headerChunked) != "1" {
 		t.Errorf("as a stream ls lists %q, %v", names, a.header)
+	}
+}
+
+// A directory in shards is listed whole, and each time in the same order: a client that shows it part by
+// part would else miss some of it.
+func TestLsOfShardsHasAnOrder(t *testing.T) {
+	w := newWorld(t)
+	leaf := w.add(merkledag.NewRawNode([]byte("x")))
+	d, err := uio.NewHAMTDirectory(w.dag, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const entries = 3000
+	for i := range entries {
+		if err := d.AddChild(t.Context(), fmt.Sprint("file ", i), leaf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := d.GetNode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.add(root)
+	w.pin("alice", root.Cid(), pin.Pinned)
+	list := w.good("alice", "ls", arg(root.Cid())+"&stream=true")
+	for range 5 {
+		if again := w.good("alice", "ls", arg(root.Cid())+"&stream=true"); !bytes.Equal(list, again) {
+			t.Fatal("the order changes")
+		}
+	}
+	var all lsOutput
+	if err := json.Unmarshal(w.good("alice", "ls", arg(root.Cid())), &all); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, l := range all.Objects[0].Links {
+		names[l.Name] = true
+		if l.Hash != leaf.Cid().String() || l.Size != 1 || l.Type != unixfs.TFile {
+			t.Fatalf("it lists %+v", l)
+		}
+	}
+	if len(names) != entries || len(all.Objects[0].Links) != entries || bytes.Count(list, []byte("\n")) != entries {
+		t.Errorf("it lists %d names, and as a stream %d lines", len(names), bytes.Count(list, []byte("\n")))
 	}
 }
 

@@ -1,17 +1,19 @@
 package rpc
 
 import (
-	"context"
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/boxo/ipld/unixfs"
+	"github.com/ipfs/boxo/ipld/unixfs/hamt"
 	uio "github.com/ipfs/boxo/ipld/unixfs/io"
 	unixfspb "github.com/ipfs/boxo/ipld/unixfs/pb"
+	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
 )
@@ -69,35 +71,78 @@ func ls(q *call) error {
 	return q.out.one(all)
 }
 
-// entries calls each with the links of a directory, or of what is no directory.
+// entries calls each with the links of a directory, or of what is no directory. Their order is that of
+// the blocks, and always the same: clients look at a directory part by part.
 func (q *call) entries(arg string, each func(*ipld.Link) error) error {
-	nd, _, err := q.node(arg)
+	nd, f, err := q.node(arg)
 	if err != nil {
 		return err
 	}
-	dir, err := uio.NewDirectoryFromNode(q.dag, nd)
-	if errors.Is(err, uio.ErrNotADir) {
-		for _, l := range nd.Links() {
-			if err := each(l); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err != nil {
+	_, err = uio.NewDirectoryFromNode(q.dag, nd)
+	if err != nil && !errors.Is(err, uio.ErrNotADir) {
 		return content(err)
 	}
-	ctx, cancel := context.WithCancel(q.ctx) // ends what boxo reads ahead
-	defer cancel()
-	for l := range dir.EnumLinksAsync(ctx) {
-		if l.Err != nil {
-			return content(l.Err)
-		}
-		if err := each(l.Link); err != nil {
+	if err == nil && isShard(nd) {
+		return q.shardEntries(f.cid, each)
+	}
+	for _, l := range nd.Links() {
+		if err := each(l); err != nil {
 			return err
 		}
 	}
-	return q.ctx.Err()
+	return nil
+}
+
+func isShard(nd ipld.Node) bool {
+	pb, ok := nd.(*merkledag.ProtoNode)
+	if !ok {
+		return false
+	}
+	file, err := unixfs.FSNodeFromBytes(pb.Data())
+	return err == nil && file.Type() == unixfs.THAMTShard
+}
+
+// shardEntries calls each with the entries of a directory that is in shards, shard by shard.
+func (q *call) shardEntries(root cid.Cid, each func(*ipld.Link) error) error {
+	shards := map[cid.Cid]struct{}{root: {}} // a shard comes once, unless somebody wants us to go around
+	return walk{links: q.shardLinks, enter: func(_ cid.Cid, e edge, _ int) (bool, error) {
+		if e.name != "" {
+			return false, each(&ipld.Link{Name: e.name, Size: e.size, Cid: e.cid})
+		}
+		if _, again := shards[e.cid]; again {
+			return false, nil
+		}
+		shards[e.cid] = struct{}{}
+		if len(shards) > maxSeen {
+			return false, cannot("a directory of more than %d shards is not listed", maxSeen)
+		}
+		return true, nil
+	}}.run(q, root)
+}
+
+// shardLinks is walk.links for the shards of a directory. The names are those of entries; a shard
+// below has none.
+func (q *call) shardLinks(b blocks.Block) ([]edge, error) {
+	nd, err := q.dag.Get(q.ctx, b.Cid())
+	if err != nil {
+		return nil, content(err)
+	}
+	if _, err := hamt.NewHamtFromDag(q.dag, nd); err != nil {
+		return nil, content(err)
+	}
+	file, err := unixfs.FSNodeFromBytes(nd.(*merkledag.ProtoNode).Data())
+	if err != nil {
+		return nil, content(err)
+	}
+	prefix := len(strconv.FormatUint(file.Fanout()-1, 16)) // the place in the shard, before the name
+	edges := make([]edge, len(nd.Links()))
+	for i, l := range nd.Links() {
+		if len(l.Name) < prefix {
+			return nil, cannot("invalid link name %q in a shard of the directory", shorten(l.Name))
+		}
+		edges[i] = edge{name: l.Name[prefix:], size: l.Size, cid: l.Cid}
+	}
+	return edges, nil
 }
 
 // entry describes what a link leads to.

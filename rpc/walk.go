@@ -17,6 +17,7 @@ const (
 // edge is a link of a block.
 type edge struct {
 	name string // of dag-pb; "" where it does not matter
+	size uint64 // as the link says; 0 where it does not matter
 	cid  cid.Cid
 }
 
@@ -107,7 +108,7 @@ func (q *call) namedLinks(b blocks.Block) ([]edge, error) {
 	links := nd.Links()
 	edges := make([]edge, len(links))
 	for i, l := range links {
-		edges[i] = edge{l.Name, l.Cid}
+		edges[i] = edge{name: l.Name, cid: l.Cid}
 	}
 	return edges, nil
 }
